@@ -1,0 +1,106 @@
+package netem
+
+import (
+	"math"
+	"math/bits"
+	"sync"
+	"time"
+)
+
+// Distribution is the shape of the jitter around Delay. [Shape] has the common
+// ones; an empirical one is one method away.
+type Distribution interface {
+	// Offset returns how much longer than Delay a packet takes, or, negative,
+	// how much shorter, for a uniform draw u and the scale jitter, which is
+	// positive. It must depend on nothing else.
+	Offset(u uint64, jitter time.Duration) time.Duration
+}
+
+// Shape is a built-in [Distribution]. Uniform is exact to the nanosecond. The
+// others are tables of 4096 quantiles in units of Jitter/8192, made as those of
+// tc-netem(8) are, and like them they end at 4 times Jitter on either side.
+type Shape uint8
+
+const (
+	// Uniform reaches from -Jitter to +Jitter. It is the default. Its standard
+	// deviation is Jitter/sqrt(3).
+	Uniform Shape = iota
+	// Normal has mean 0 and standard deviation Jitter.
+	Normal
+	// Pareto has a long tail to the right (shape 3, cut off at 4 Jitter: 1.1 %
+	// of the packets take just that long). It begins at -0.667 Jitter, its mean
+	// is -0.034 Jitter, its median -0.32 and its standard deviation 0.82: Jitter
+	// is a scale here, not the deviation.
+	Pareto
+	// ParetoNormal is a quarter Normal and three quarters Pareto, quantile by
+	// quantile: from -1.5 to 3.88 Jitter, mean -0.025, deviation 0.83.
+	ParetoNormal
+)
+
+// Offset implements [Distribution].
+func (s Shape) Offset(u uint64, jitter time.Duration) time.Duration {
+	if s == Uniform {
+		hi, _ := bits.Mul64(u, 2*uint64(jitter)+1)
+		return time.Duration(hi) - jitter
+	}
+	t := int64(s.table()[u>>(64-tableBits)])
+	return time.Duration((t*int64(jitter) + tableScale/2) >> tableScaleBits)
+}
+
+// String returns the name of the shape.
+func (s Shape) String() string {
+	switch s {
+	case Uniform:
+		return "Uniform"
+	case Normal:
+		return "Normal"
+	case Pareto:
+		return "Pareto"
+	case ParetoNormal:
+		return "ParetoNormal"
+	default:
+		return "Shape(?)"
+	}
+}
+
+const (
+	tableBits      = 12
+	tableScaleBits = 13
+	tableScale     = 1 << tableScaleBits
+)
+
+type table [1 << tableBits]int16
+
+func (s Shape) table() *table { return tables()[s] }
+
+// tables computes the quantiles once. Floating point may differ by a last bit
+// between platforms, but every entry is far enough from the middle between two
+// integers that it rounds the same everywhere; a test holds it to that.
+var tables = sync.OnceValue(func() *[ParetoNormal + 1]*table {
+	all := [ParetoNormal + 1]*table{Normal: {}, Pareto: {}, ParetoNormal: {}}
+	for i := range all[Normal] {
+		for _, s := range []Shape{Normal, Pareto, ParetoNormal} {
+			all[s][i] = int16(math.RoundToEven(quantile(s, i) * tableScale))
+		}
+	}
+	return &all
+})
+
+// quantile returns entry i of a table, in units of Jitter. The places at which
+// iproute2 (netem/normal.c, pareto.c, paretonormal.c) takes the quantiles are
+// kept, so that the moments are the same.
+func quantile(s Shape, i int) float64 {
+	const lowest, highest = math.MinInt16 / float64(tableScale), math.MaxInt16 / float64(tableScale)
+	at := float64(i) / (1 << tableBits)
+	var q float64
+	switch s {
+	case Normal:
+		q = math.Sqrt2 * math.Erfinv(2*(at+1.0/(1<<(tableBits+3)))-1)
+	case Pareto:
+		const mean = 1.5 // of shape 3 and minimum 1
+		q = 4.0 / 3 * (1/math.Cbrt(1-at) - mean)
+	case ParetoNormal:
+		q = 0.25*quantile(Normal, i) + 0.75*quantile(Pareto, i)
+	}
+	return min(max(q, lowest), highest)
+}

@@ -1,0 +1,217 @@
+package netem
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+)
+
+// LossModel decides which packets are lost. The models are [Bernoulli],
+// [Correlated], [GilbertElliott], [EveryNth] and [DropList]. A model is a plain
+// value, and what it remembers from packet to packet lives in the pipe, so that
+// one Config serves many links; the interface is sealed for that reason.
+type LossModel interface {
+	// invalid says what is allowed, or nothing if the model is sound.
+	invalid() string
+	lose(s *lossState, d draws) bool
+}
+
+// lossState is the memory of a loss model.
+type lossState struct {
+	seen uint64 // packets before this one since the model was set
+	bad  bool   // the chain's state
+	next int    // position in a DropList
+}
+
+// carriesState says whether a pipe whose loss model changes from old to new
+// keeps the memory: a chain stays in its burst, a count goes on only if it is
+// the same count.
+func carriesState(old, new LossModel) bool {
+	switch new := new.(type) {
+	case correlated:
+		_, ok := old.(correlated)
+		return ok
+	case GilbertElliott:
+		_, ok := old.(GilbertElliott)
+		return ok
+	case EveryNth:
+		return old == LossModel(new)
+	case DropList:
+		list, ok := old.(DropList)
+		return ok && slices.Equal(list, new)
+	default:
+		return false
+	}
+}
+
+// Bernoulli loses each packet with the given probability in [0,1], independent
+// of all others.
+type Bernoulli float64
+
+func (p Bernoulli) invalid() string {
+	if !isProbability(float64(p)) {
+		return probabilityRange
+	}
+	return ""
+}
+
+func (p Bernoulli) lose(_ *lossState, d draws) bool {
+	return d.happens(laneLoss, thresholdOf(float64(p)))
+}
+
+// String returns the model as Go writes it.
+func (p Bernoulli) String() string { return fmt.Sprintf("Bernoulli(%v)", float64(p)) }
+
+// Correlated loses packets at rate p, in [0,1], so that the fates of two
+// packets in a row have correlation rho, in [0,1): after a loss the next packet
+// is lost with probability p+rho(1-p), otherwise with p(1-rho). The mean burst
+// is 1/((1-p)(1-rho)) packets.
+//
+// This is not tc-netem's "loss random P% CORR%", whose correlated generator
+// loses at another rate than it was asked for: 0.1 % for "20% 75%".
+func Correlated(p, rho float64) LossModel { return correlated{p, rho} }
+
+type correlated struct{ p, rho float64 }
+
+func (c correlated) invalid() string {
+	switch {
+	case !isProbability(c.p):
+		return probabilityRange
+	case !(c.rho >= 0 && c.rho < 1):
+		return "correlation must be in [0,1)"
+	}
+	return ""
+}
+
+func (c correlated) lose(s *lossState, d draws) bool {
+	p, rho := thresholdOf(c.p), thresholdOf(c.rho)
+	switch {
+	case s.seen == 0: // nothing to correlate with: the stationary rate
+	case s.bad:
+		p += rho.times(always - p)
+	default:
+		p = p.times(always - rho)
+	}
+	s.bad = d.happens(laneLoss, p)
+	s.seen++
+	return s.bad
+}
+
+// String returns the model as Go writes it.
+func (c correlated) String() string { return fmt.Sprintf("Correlated(%v, %v)", c.p, c.rho) }
+
+// times multiplies two probabilities, rounding down.
+func (t threshold) times(u threshold) threshold {
+	hi, lo := bits.Mul64(uint64(t), uint64(u))
+	return threshold(hi<<1 | lo>>63)
+}
+
+// GilbertElliott is the two-state model of burst loss (Gilbert 1960, Elliott
+// 1963). The chain starts in the good state. Each packet is lost with the
+// probability of the state it finds, then the chain moves.
+//
+// In the long run the chain is bad for P/(P+R) of the packets, and loses
+// (R*LossGood + P*LossBad)/(P+R) of them. A stay in the bad state lasts 1/R
+// packets on average, which is the mean burst if LossGood is 0 and LossBad 1.
+//
+// In the terms of tc-netem's "loss gemodel", which lists p, r, 1-h and 1-k,
+// LossBad is 1-h and LossGood is 1-k.
+type GilbertElliott struct {
+	P        float64 // probability to go from good to bad, in [0,1]
+	R        float64 // probability to go from bad to good, in (0,1]
+	LossGood float64 // probability of loss in the good state, in [0,1]
+	LossBad  float64 // probability of loss in the bad state, in (0,1]; 0 means the default, 1
+}
+
+func (g GilbertElliott) invalid() string {
+	switch {
+	case !isProbability(g.P):
+		return "P: " + probabilityRange
+	case !isProbability(g.R) || g.R == 0:
+		return "R: probability must be in (0,1]"
+	case !isProbability(g.LossGood):
+		return "LossGood: " + probabilityRange
+	case !isProbability(g.LossBad):
+		return "LossBad: " + probabilityRange
+	}
+	return ""
+}
+
+func (g GilbertElliott) lose(s *lossState, d draws) bool {
+	loss, move := g.LossGood, g.P
+	if s.bad {
+		loss, move = g.LossBad, g.R
+		if loss == 0 {
+			loss = 1
+		}
+	}
+	lost := d.happens(laneLoss, thresholdOf(loss))
+	if d.happens(laneLossState, thresholdOf(move)) {
+		s.bad = !s.bad
+	}
+	return lost
+}
+
+// String returns the model as Go writes it, all fields shown.
+func (g GilbertElliott) String() string {
+	return fmt.Sprintf("GilbertElliott{P: %v, R: %v, LossGood: %v, LossBad: %v}", g.P, g.R, g.LossGood, g.LossBad)
+}
+
+// EveryNth loses the packets n, 2n, 3n and so on, counted from 1 since the
+// model was set. At least 1; EveryNth(1) loses all.
+type EveryNth int
+
+func (n EveryNth) invalid() string {
+	if n < 1 {
+		return "must be at least 1"
+	}
+	return ""
+}
+
+func (n EveryNth) lose(s *lossState, _ draws) bool {
+	s.seen++
+	return s.seen%uint64(n) == 0
+}
+
+// String returns the model as Go writes it.
+func (n EveryNth) String() string { return fmt.Sprintf("EveryNth(%d)", int(n)) }
+
+// DropList loses exactly the packets of these numbers, counted from 1 since the
+// list was set, whoever sent them. The numbers must be ascending, each once.
+// Setting an equal list again does not start the count anew.
+type DropList []int
+
+func (l DropList) invalid() string {
+	for i, n := range l {
+		if n < 1 || i > 0 && n <= l[i-1] {
+			return "packet numbers must be at least 1 and strictly ascending"
+		}
+	}
+	return ""
+}
+
+func (l DropList) lose(s *lossState, _ draws) bool {
+	s.seen++
+	if s.next == len(l) || uint64(l[s.next]) != s.seen {
+		return false
+	}
+	s.next++
+	return true
+}
+
+// String returns the model as Go writes it.
+func (l DropList) String() string {
+	s := "DropList{"
+	for i, n := range l {
+		if i > 0 {
+			s += ", "
+		}
+		s += fmt.Sprint(n)
+	}
+	return s + "}"
+}
+
+const probabilityRange = "probability must be in [0,1]"
+
+// isProbability is false for NaN.
+func isProbability(p float64) bool { return p >= 0 && p <= 1 }

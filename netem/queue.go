@@ -1,0 +1,76 @@
+package netem
+
+import (
+	"fmt"
+	"time"
+)
+
+// Queue bounds the packets that wait for the line, and says which one goes when
+// there is no room. [DropTail] is the only kind so far; the interface is sealed
+// because a discipline acts on the pipe's own state.
+type Queue interface {
+	// admits says whether a packet of that size may join a backlog.
+	admits(size, packets, bytes int) bool
+}
+
+// DropTail is a first-in-first-out queue that drops the packet that finds it
+// full. The packet being sent counts as queued until its last bit is out.
+// Exactly one of the limits must be set.
+type DropTail struct {
+	Packets int // limit in packets, at least 1
+	Bytes   int // limit in bytes, IP headers included, at least the MTU
+}
+
+func (q DropTail) admits(size, packets, bytes int) bool {
+	if q.Packets > 0 {
+		return packets < q.Packets
+	}
+	return bytes+size <= q.Bytes
+}
+
+// String returns the queue as Go writes it.
+func (q DropTail) String() string {
+	switch {
+	case q.Packets != 0 && q.Bytes == 0:
+		return fmt.Sprintf("DropTail{Packets: %d}", q.Packets)
+	case q.Packets == 0 && q.Bytes != 0:
+		return fmt.Sprintf("DropTail{Bytes: %d}", q.Bytes)
+	default:
+		return fmt.Sprintf("DropTail{Packets: %d, Bytes: %d}", q.Packets, q.Bytes)
+	}
+}
+
+// backlog is the packets accepted whose last bit is not yet sent, oldest first,
+// in a ring that doubles when full.
+type backlog struct {
+	ring  []queued // its length is a power of two, or zero
+	head  int
+	len   int
+	bytes int
+}
+
+type queued struct {
+	departure time.Duration
+	size      int
+}
+
+func (b *backlog) push(departure time.Duration, size int) {
+	if b.len == len(b.ring) {
+		ring := make([]queued, max(16, 2*len(b.ring)))
+		n := copy(ring, b.ring[b.head:])
+		copy(ring[n:], b.ring[:b.head])
+		b.ring, b.head = ring, 0
+	}
+	b.ring[(b.head+b.len)&(len(b.ring)-1)] = queued{departure, size}
+	b.len++
+	b.bytes += size
+}
+
+// drain removes the packets that are gone by now.
+func (b *backlog) drain(now time.Duration) {
+	for b.len > 0 && b.ring[b.head].departure <= now {
+		b.bytes -= b.ring[b.head].size
+		b.head = (b.head + 1) & (len(b.ring) - 1)
+		b.len--
+	}
+}
