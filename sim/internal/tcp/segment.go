@@ -1,0 +1,156 @@
+package tcp
+
+import (
+	"math"
+	"time"
+)
+
+// Time is an instant: the time since the start of the network.
+type Time = time.Duration
+
+// Never is the deadline of a timer that is off.
+const Never Time = math.MaxInt64
+
+// A Segment is one TCP segment, before the sender's sequence numbers are made
+// 32 bits wide: they start at 0 with the SYN and never wrap.
+//
+// The payload is immutable once sent. It is shared by the sender's retransmission
+// queue, the network and the receive queue.
+type Segment struct {
+	Seq, Ack uint64
+	Payload  []byte
+
+	// SACK holds the first SACKLen selective acknowledgements (RFC 2018). The
+	// first one reports a duplicate (RFC 2883) if it lies below Ack or inside the second.
+	SACK [4]Block
+
+	// TSVal and TSEcr are the timestamps of RFC 7323, if HasTimestamps.
+	TSVal, TSEcr Time
+
+	Window uint32 // bytes, already scaled
+	MSS    uint16 // on a SYN; 0: no such option
+	Flags  Flags
+	Kind   Kind
+
+	SACKLen       uint8
+	SACKPermitted bool  // on a SYN
+	HasTimestamps bool  //
+	HasScale      bool  // on a SYN: the sender can scale windows
+	Scale         uint8 // on a SYN: by how many bits it shifts its own
+	ipHeader      uint8 // bytes
+}
+
+// A Block is a range of sequence numbers, [Start, End).
+type Block struct{ Start, End uint64 }
+
+// Flags are the control bits of a segment.
+type Flags uint8
+
+const (
+	FIN Flags = 1 << iota
+	SYN
+	RST
+	PSH
+	ACK
+)
+
+// String lists the flags in tcpdump's letters, "S", "SA", "PA", "FA", "RA".
+func (f Flags) String() string {
+	const letters = "FSRPA"
+	var b [5]byte
+	n := 0
+	for _, i := range [...]int{3, 1, 2, 0, 4} { // tcpdump's order, PSH first
+		if f&(1<<i) != 0 {
+			b[n] = letters[i]
+			n++
+		}
+	}
+	return string(b[:n])
+}
+
+// Kind says why a segment was sent. It is for traces and does not travel.
+type Kind uint8
+
+const (
+	Original       Kind = iota
+	Retransmission      // of data, SYN or FIN
+	TailLossProbe       // RFC 8985 section 7; new data or the last segment again
+	WindowProbe         // of a closed window, RFC 9293 section 3.8.6.1
+	KeepAliveProbe      // RFC 9293 section 3.8.4
+)
+
+func (k Kind) String() string {
+	return [...]string{"original", "retransmission", "tail loss probe", "window probe", "keep-alive"}[k]
+}
+
+// Header sizes in bytes. Options are padded as Linux lays them out: timestamps
+// take 12 bytes, the SACK option 4 and 8 for each block.
+const (
+	ipv4Header      = 20
+	ipv6Header      = 40
+	tcpHeader       = 20
+	timestampOption = 12
+	sackOptionBase  = 4
+	sackBlockSize   = 8
+	mssOption       = 4
+	scaleOption     = 4
+	sackPermOption  = 4 // with timestamps it takes the place of two of their four bytes of padding
+)
+
+// Size is the segment's length on the wire in bytes: IP and TCP header, options
+// and payload.
+func (s *Segment) Size() int {
+	n := int(s.ipHeader) + tcpHeader + len(s.Payload)
+	if s.ipHeader == 0 {
+		n += ipv4Header
+	}
+	if s.HasTimestamps {
+		n += timestampOption
+	}
+	if s.SACKLen > 0 {
+		n += sackOptionBase + sackBlockSize*int(s.SACKLen)
+	}
+	if s.Flags&SYN != 0 {
+		if s.MSS != 0 {
+			n += mssOption
+		}
+		if s.HasScale {
+			n += scaleOption
+		}
+		if s.SACKPermitted && !s.HasTimestamps {
+			n += sackPermOption
+		}
+	}
+	return n
+}
+
+// Len is what the segment takes of the sequence space: its payload, and one each
+// for SYN and FIN.
+func (s *Segment) Len() int {
+	n := len(s.Payload)
+	if s.Flags&SYN != 0 {
+		n++
+	}
+	if s.Flags&FIN != 0 {
+		n++
+	}
+	return n
+}
+
+// ResetFor fills out, which must be zero, with the RST that answers s where no
+// connection is (RFC 9293 section 3.10.7.1). It is false if s is itself a RST,
+// which is never answered.
+func ResetFor(s *Segment, out *Segment) bool {
+	if s.Flags&RST != 0 {
+		return false
+	}
+	out.ipHeader = s.ipHeader
+	if s.Flags&ACK != 0 {
+		out.Flags = RST
+		out.Seq = s.Ack
+		return true
+	}
+	out.Flags = RST | ACK
+	out.Ack = s.Seq + uint64(s.Len())
+	return true
+}
