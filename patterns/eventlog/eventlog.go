@@ -1,0 +1,232 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Log is an ordered, bounded log. Its methods may be called concurrently.
+type Log interface {
+	// Append adds entries in the order given, all or none, and returns the
+	// position after the last of them. When it returns, the entries are as
+	// durable as the log is and those who watch their topics have been woken.
+	// The log keeps a copy of Data.
+	Append(entries ...Entry) (Cursor, error)
+
+	// After returns the page of entries after c that q asks for.
+	After(c Cursor, q Query) (Page, error)
+
+	// Head is the position after the newest entry: what a reader starts from
+	// that wants only what is still to come.
+	Head() Cursor
+
+	// Tail is the oldest position from which reading is complete.
+	Tail() Cursor
+
+	// Watch registers interest in new entries of the topics, of all topics if
+	// none is given. Register first and read afterwards, and no entry falls
+	// between the two.
+	Watch(topics ...string) *Watch
+
+	// Compact drops all entries up to and including position c. It returns an
+	// error if c is of another epoch or beyond the head.
+	Compact(c Cursor) error
+
+	// Stats returns the log's counters.
+	Stats() Stats
+
+	// Close ends all watches. Append, After and Compact return [ErrClosed] from
+	// then on.
+	Close() error
+}
+
+// Entry is one element of a log.
+type Entry struct {
+	// Offset is the entry's position, from 1. Append assigns it and ignores
+	// what it finds there.
+	Offset uint64
+	// Topic names what the entry is about; it may be empty.
+	Topic string
+	// Time is when the entry was made. Append sets it to time.Now if it is zero.
+	Time time.Time
+	// Expires is the instant from which the entry is no longer delivered. Zero:
+	// never.
+	Expires time.Time
+	// Data is the payload. Readers must not modify it.
+	Data []byte
+}
+
+func (e *Entry) size() int { return len(e.Topic) + len(e.Data) }
+
+func (e *Entry) expired(now time.Time) bool {
+	return !e.Expires.IsZero() && !now.Before(e.Expires)
+}
+
+// Query says which entries a reader wants. The zero value wants the entries of
+// all topics, up to the default limits.
+type Query struct {
+	// Topics limits the page to entries of these topics. None: all topics.
+	Topics []string
+	// MaxEntries limits the page's entries. Zero: 1,000; negative: no limit.
+	MaxEntries int
+	// MaxBytes limits the sum of topics and data in bytes; a page with entries
+	// has at least one, however large. Zero: 1 MiB; negative: no limit.
+	MaxBytes int
+}
+
+func (q Query) withDefaults() Query {
+	q.MaxEntries = orDefault(q.MaxEntries, 1000)
+	q.MaxBytes = orDefault(q.MaxBytes, 1<<20)
+	return q
+}
+
+// wants reports whether topic is asked for. The lists are short: a reader of
+// thousands of topics is better served by filtering on its own.
+func (q *Query) wants(topic string) bool {
+	for _, t := range q.Topics {
+		if t == topic {
+			return true
+		}
+	}
+	return len(q.Topics) == 0
+}
+
+// Page is the answer to a Query.
+type Page struct {
+	// Status says whether the page continues where the cursor stood. If it is
+	// not Complete there are no entries, and the reader decides what to do.
+	Status Status
+	// Entries are in the order of their offsets.
+	Entries []Entry
+	// Next is the cursor to ask with next. It moves past entries of other topics,
+	// so that a reader of a quiet topic is not overtaken by compaction while it
+	// keeps reading. If Status is not Complete it is the log's Tail.
+	Next Cursor
+	// More reports that a limit ended the page and another can be read at once.
+	More bool
+	// Expired counts the entries that were passed over because of their Expires.
+	Expired int
+}
+
+// Status says how a page relates to the cursor it was asked with. The zero value
+// is none of the four, so that a forgotten Status is not taken for Complete.
+type Status int
+
+const (
+	// Complete: nothing between the cursor and the page's Next is missing.
+	Complete Status = iota + 1
+	// Compacted: entries after the cursor have been dropped.
+	Compacted
+	// WrongEpoch: the cursor belongs to another life of the log, or to none.
+	WrongEpoch
+	// Future: the cursor is beyond the head; the log has lost what the reader
+	// has seen, or the reader asks a copy that lags behind.
+	Future
+)
+
+var statusText = map[Status]string{
+	Complete:   "complete",
+	Compacted:  "compacted",
+	WrongEpoch: "wrong-epoch",
+	Future:     "future",
+}
+
+// String returns "complete", "compacted", "wrong-epoch" or "future".
+func (s Status) String() string {
+	if text, ok := statusText[s]; ok {
+		return text
+	}
+	return fmt.Sprintf("Status(%d)", int(s))
+}
+
+// Options bound a log. The zero value is a log with the default bounds.
+type Options struct {
+	// Epoch names this life of the log. It must differ from every epoch that
+	// readers may hold cursors of. Zero: the time of creation in nanoseconds,
+	// which is unique as long as the clock does not go back, and repeats in a
+	// simulation. A Disk that exists already keeps its own.
+	Epoch uint64
+	// MaxEntries bounds the entries kept. Zero: 100,000; negative: no bound.
+	MaxEntries int
+	// MaxBytes bounds the topics and data kept, in bytes. Zero: 64 MiB;
+	// negative: no bound.
+	MaxBytes int
+	// MaxAge bounds how old, by its Time, the oldest entry kept may be. Zero or
+	// negative: no bound.
+	MaxAge time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Epoch == 0 {
+		o.Epoch = uint64(time.Now().UnixNano())
+	}
+	o.MaxEntries = orDefault(o.MaxEntries, 100_000)
+	o.MaxBytes = orDefault(o.MaxBytes, 64<<20)
+	return o
+}
+
+func orDefault(n, def int) int {
+	if n == 0 {
+		return def
+	}
+	return n
+}
+
+// admit checks that a log with these bounds can hold the entry at all.
+func (o Options) admit(e *Entry) error {
+	if o.MaxBytes > 0 && e.size() > o.MaxBytes {
+		return fmt.Errorf("eventlog: append: %w: topic %q: %d bytes, and the log's MaxBytes is %d",
+			ErrTooLarge, e.Topic, e.size(), o.MaxBytes)
+	}
+	return nil
+}
+
+// exceeded reports whether the bounds demand that the oldest entry, made at the
+// given time, goes.
+func (o Options) exceeded(entries, bytes int, made, now time.Time) bool {
+	return o.MaxEntries > 0 && entries > o.MaxEntries ||
+		o.MaxBytes > 0 && bytes > o.MaxBytes ||
+		o.MaxAge > 0 && now.Sub(made) > o.MaxAge
+}
+
+// Stats are the counters of a log.
+type Stats struct {
+	// Entries and Bytes are what the log keeps now, expired entries included
+	// until they reach its tail.
+	Entries, Bytes int
+	// Appended, Compacted and Expired count entries since the log was opened:
+	// added, dropped to keep the bounds or by Compact, dropped after expiry.
+	Appended, Compacted, Expired uint64
+	// Watches are the registered watches, Wakes the times one was woken.
+	Watches int
+	Wakes   uint64
+}
+
+var (
+	// ErrClosed is returned by the methods of a closed log.
+	ErrClosed = errors.New("eventlog: log is closed")
+	// ErrTooLarge is returned for an entry that can not fit into the log.
+	ErrTooLarge = errors.New("entry is too large")
+)
+
+// Next returns the first page after c that has entries or whose Status is not
+// Complete, and waits for one if need be. When ctx ends first it returns an
+// empty page, whose Next a reader may continue from, with ctx's error.
+func Next(ctx context.Context, l Log, c Cursor, q Query) (Page, error) {
+	w := l.Watch(q.Topics...)
+	defer w.Stop()
+	for {
+		page, err := l.After(c, q)
+		if err != nil || page.Status != Complete || len(page.Entries) > 0 {
+			return page, err
+		}
+		c = page.Next
+		select {
+		case <-w.C:
+		case <-ctx.Done():
+			return page, ctx.Err()
+		}
+	}
+}

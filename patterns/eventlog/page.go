@@ -1,0 +1,52 @@
+package eventlog
+
+import "time"
+
+// pageBuilder fills a page under the limits of its query.
+type pageBuilder struct {
+	page  Page
+	query Query
+	now   time.Time
+	bytes int
+}
+
+// newPage decides the status of a page that starts at c, in a log that is
+// complete from tail to head, and returns the page while it has no entries.
+func newPage(c Cursor, q Query, tail, head Cursor, now time.Time) pageBuilder {
+	b := pageBuilder{query: q, now: now, page: Page{Next: tail}}
+	switch {
+	case c.Epoch != head.Epoch:
+		b.page.Status = WrongEpoch
+	case c.Offset > head.Offset:
+		b.page.Status = Future
+	case c.Offset < tail.Offset:
+		b.page.Status = Compacted
+	default:
+		b.page.Status = Complete
+		b.page.Next = head
+	}
+	return b
+}
+
+// add offers the next entry in order and reports whether to go on. A page that
+// was not cut short keeps the head as its Next.
+func (b *pageBuilder) add(e *Entry) bool {
+	if !b.query.wants(e.Topic) {
+		return true
+	}
+	if e.expired(b.now) {
+		b.page.Expired++
+		return true
+	}
+	n := len(b.page.Entries)
+	full := b.query.MaxEntries > 0 && n >= b.query.MaxEntries ||
+		b.query.MaxBytes > 0 && n > 0 && b.bytes+e.size() > b.query.MaxBytes
+	if full {
+		b.page.More = true
+		b.page.Next.Offset = b.page.Entries[n-1].Offset
+		return false
+	}
+	b.bytes += e.size()
+	b.page.Entries = append(b.page.Entries, *e)
+	return true
+}
