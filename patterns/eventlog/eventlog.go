@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -50,6 +51,7 @@ type Entry struct {
 	// Topic names what the entry is about; it may be empty.
 	Topic string
 	// Time is when the entry was made. Append sets it to time.Now if it is zero.
+	// Times come back in UTC, without a monotonic reading.
 	Time time.Time
 	// Expires is the instant from which the entry is no longer delivered. Zero:
 	// never.
@@ -85,12 +87,7 @@ func (q Query) withDefaults() Query {
 // wants reports whether topic is asked for. The lists are short: a reader of
 // thousands of topics is better served by filtering on its own.
 func (q *Query) wants(topic string) bool {
-	for _, t := range q.Topics {
-		if t == topic {
-			return true
-		}
-	}
-	return len(q.Topics) == 0
+	return len(q.Topics) == 0 || slices.Contains(q.Topics, topic)
 }
 
 // Page is the answer to a Query.
@@ -174,13 +171,23 @@ func orDefault(n, def int) int {
 	return n
 }
 
-// admit checks that a log with these bounds can hold the entry at all.
-func (o Options) admit(e *Entry) error {
-	if o.MaxBytes > 0 && e.size() > o.MaxBytes {
-		return fmt.Errorf("eventlog: append: %w: topic %q: %d bytes, and the log's MaxBytes is %d",
-			ErrTooLarge, e.Topic, e.size(), o.MaxBytes)
+// prepare returns the entries as they are kept, but for their offsets. It refuses
+// an entry that could never be read.
+func (o Options) prepare(entries []Entry, now time.Time) ([]Entry, error) {
+	kept := slices.Clone(entries)
+	for i := range kept {
+		e := &kept[i]
+		if o.MaxBytes > 0 && e.size() > o.MaxBytes {
+			return nil, fmt.Errorf("eventlog: append: %w: topic %q: %d bytes, and the log's MaxBytes is %d",
+				ErrTooLarge, e.Topic, e.size(), o.MaxBytes)
+		}
+		if e.Time.IsZero() {
+			e.Time = now
+		}
+		e.Time, e.Expires = e.Time.UTC().Round(0), e.Expires.UTC().Round(0)
+		e.Data = append([]byte(nil), e.Data...)
 	}
-	return nil
+	return kept, nil
 }
 
 // exceeded reports whether the bounds demand that the oldest entry, made at the

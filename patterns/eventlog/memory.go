@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 )
@@ -29,26 +28,21 @@ func NewMemory(opts Options) *Memory {
 
 func (m *Memory) Append(entries ...Entry) (Cursor, error) {
 	now := time.Now()
-	for i := range entries {
-		if err := m.opts.admit(&entries[i]); err != nil {
-			return Cursor{}, err
-		}
+	entries, err := m.opts.prepare(entries, now)
+	if err != nil {
+		return Cursor{}, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return Cursor{}, ErrClosed
 	}
-	for _, e := range entries {
+	for i := range entries {
 		m.head++
-		e.Offset = m.head
-		e.Data = slices.Clone(e.Data)
-		if e.Time.IsZero() {
-			e.Time = now
-		}
-		m.entries = append(m.entries, e)
-		m.stats.Bytes += e.size()
+		entries[i].Offset = m.head
+		m.stats.Bytes += entries[i].size()
 	}
+	m.entries = append(m.entries, entries...)
 	m.stats.Appended += uint64(len(entries))
 	m.trim(now)
 	m.hub.notify(entries)

@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// Watch is a registered interest in new entries. See [Log.Watch].
+// Watch is a registered interest in new entries. See [Log].
 type Watch struct {
 	// C receives a token after entries of the watched topics were appended: one
 	// for however many came since the last was taken. It is closed when the log
@@ -17,25 +17,32 @@ type Watch struct {
 	spots []spot
 }
 
-// spot is where a watch stands in one topic's list.
+// spot is where a watch stands in the list of one topic.
 type spot struct {
-	topic string
-	all   bool
-	elem  *list.Element
+	watchers *watchers
+	elem     *list.Element
 }
 
 // Stop ends the watch. It may be called more than once.
 func (w *Watch) Stop() { w.hub.remove(w) }
 
-// hub wakes watches by topic. The lists are in the order of registration, so
-// that wake-ups have an order too. Nothing waits while it holds the mutex.
+// hub wakes watches by topic. Nothing waits while it holds the mutex.
 type hub struct {
-	mu      sync.Mutex
-	closed  bool
-	all     list.List
-	byTopic map[string]*list.List
-	watches int
-	wakes   uint64
+	mu       sync.Mutex
+	closed   bool
+	all      watchers
+	byTopic  map[string]*watchers
+	watches  map[*Watch]struct{}
+	wakes    uint64
+	notified uint64 // calls of notify
+}
+
+// watchers are those of one topic, in the order of their registration, so that
+// wake-ups have an order too.
+type watchers struct {
+	topic    string
+	list     list.List
+	notified uint64 // the call of notify that last came by
 }
 
 func (h *hub) watch(topics []string) *Watch {
@@ -47,66 +54,73 @@ func (h *hub) watch(topics []string) *Watch {
 		close(c)
 		return w
 	}
-	h.watches++
+	if h.watches == nil {
+		h.watches = make(map[*Watch]struct{})
+		h.byTopic = make(map[string]*watchers)
+	}
+	h.watches[w] = struct{}{}
 	if len(topics) == 0 {
-		w.spots = []spot{{all: true, elem: h.all.PushBack(w)}}
+		w.join(&h.all)
 		return w
 	}
-	if h.byTopic == nil {
-		h.byTopic = make(map[string]*list.List)
-	}
 	for _, topic := range topics {
-		watchers := h.byTopic[topic]
-		if watchers == nil {
-			watchers = list.New()
-			h.byTopic[topic] = watchers
+		of := h.byTopic[topic]
+		if of == nil {
+			of = &watchers{topic: topic}
+			h.byTopic[topic] = of
 		}
-		w.spots = append(w.spots, spot{topic: topic, elem: watchers.PushBack(w)})
+		w.join(of)
 	}
 	return w
+}
+
+func (w *Watch) join(of *watchers) {
+	w.spots = append(w.spots, spot{of, of.list.PushBack(w)})
 }
 
 func (h *hub) remove(w *Watch) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || len(w.spots) == 0 {
-		return
-	}
-	h.watches--
+	delete(h.watches, w)
 	for _, s := range w.spots {
-		if s.all {
-			h.all.Remove(s.elem)
-			continue
-		}
-		watchers := h.byTopic[s.topic]
-		watchers.Remove(s.elem)
-		if watchers.Len() == 0 {
-			delete(h.byTopic, s.topic)
+		s.watchers.list.Remove(s.elem)
+		if s.watchers.list.Len() == 0 && s.watchers != &h.all {
+			delete(h.byTopic, s.watchers.topic)
 		}
 	}
 	w.spots = nil
 }
 
-// notify wakes those who watch one of the entries' topics.
+// notify wakes those who watch one of the entries' topics. It visits each topic
+// once, however many entries of it there are.
 func (h *hub) notify(entries []Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed || h.watches == 0 || len(entries) == 0 {
+	if h.closed || len(h.watches) == 0 || len(entries) == 0 {
 		return
 	}
+	h.notified++
 	h.wake(&h.all)
 	for i := range entries {
-		if i > 0 && entries[i].Topic == entries[i-1].Topic {
-			continue
-		}
-		if watchers := h.byTopic[entries[i].Topic]; watchers != nil {
-			h.wake(watchers)
+		if of := h.byTopic[entries[i].Topic]; of != nil && of.notified != h.notified {
+			of.notified = h.notified
+			h.wake(of)
 		}
 	}
 }
 
-func (h *hub) wake(watchers *list.List) {
-	for e := watchers.Front(); e != nil; e = e.Next() {
+// wakeAll wakes every watch: not for new entries, but to make readers look.
+func (h *hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wake(&h.all)
+	for _, of := range h.byTopic {
+		h.wake(of)
+	}
+}
+
+func (h *hub) wake(of *watchers) {
+	for e := of.list.Front(); e != nil; e = e.Next() {
 		select {
 		case e.Value.(*Watch).c <- struct{}{}:
 			h.wakes++
@@ -118,28 +132,15 @@ func (h *hub) wake(watchers *list.List) {
 func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return
-	}
 	h.closed = true
-	closed := make(map[*Watch]bool)
-	closeAll := func(watchers *list.List) {
-		for e := watchers.Front(); e != nil; e = e.Next() {
-			if w := e.Value.(*Watch); !closed[w] {
-				closed[w] = true
-				close(w.c)
-			}
-		}
+	for w := range h.watches {
+		close(w.c)
 	}
-	closeAll(&h.all)
-	for _, watchers := range h.byTopic {
-		closeAll(watchers)
-	}
-	h.byTopic, h.watches = nil, 0
+	h.watches, h.byTopic, h.all = nil, nil, watchers{}
 }
 
 func (h *hub) counts() (watches int, wakes uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.watches, h.wakes
+	return len(h.watches), h.wakes
 }

@@ -1,0 +1,243 @@
+package eventlog
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Disk is a Log in one bbolt file. What Append has acknowledged is there when
+// the file is opened again, under the same epoch; what it has not acknowledged
+// is there as a whole or not at all. It has no goroutine of its own.
+//
+// Each Append is one transaction, and waits for the disk: appending many entries
+// at once costs little more than appending one.
+type Disk struct {
+	opts Options
+	hub  hub
+	db   *bbolt.DB
+
+	// write is held by one Append, Compact or NewEpoch at a time, from reading
+	// the state until the new one is both committed and visible.
+	write sync.Mutex
+
+	mu    sync.Mutex
+	state state // as last committed
+	stats Stats // Entries, Bytes, Watches and Wakes are not kept here
+}
+
+var _ Log = (*Disk)(nil)
+
+// OpenDisk opens the log in the file at path, and creates it if need be. A file
+// that another process has open is an error after one second.
+//
+// A file that was put back from a backup ends at an earlier offset than readers
+// have seen. Call [Disk.NewEpoch] before appending to it.
+func OpenDisk(path string, opts Options) (*Disk, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("eventlog: open %s: %w", path, err)
+	}
+	d := &Disk{opts: opts.withDefaults(), db: db}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		if _, err := tx.CreateBucketIfNotExists(entriesBucket); err != nil {
+			return err
+		}
+		meta, err := tx.CreateBucketIfNotExists(metaBucket)
+		if err != nil {
+			return err
+		}
+		if v := meta.Get(stateKey); v != nil {
+			return d.state.decode(v)
+		}
+		d.state = state{epoch: d.opts.Epoch}
+		return meta.Put(stateKey, d.state.encode())
+	})
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("eventlog: open %s: %w", path, err)
+	}
+	return d, nil
+}
+
+func (d *Disk) Append(entries ...Entry) (Cursor, error) {
+	now := time.Now()
+	entries, err := d.opts.prepare(entries, now)
+	if err != nil {
+		return Cursor{}, err
+	}
+	var head Cursor
+	err = d.update(func(tx *diskTx) error {
+		for i := range entries {
+			if err := tx.put(&entries[i]); err != nil {
+				return err
+			}
+		}
+		head = tx.state.at(tx.state.head)
+		return tx.trim(d.opts, now)
+	})
+	if err != nil {
+		return Cursor{}, err
+	}
+	d.hub.notify(entries)
+	return head, nil
+}
+
+func (d *Disk) After(c Cursor, q Query) (Page, error) {
+	now := time.Now()
+	q = q.withDefaults()
+	if err := d.trimIfDue(now); err != nil {
+		return Page{}, err
+	}
+	var b pageBuilder
+	err := d.db.View(func(tx *bbolt.Tx) error {
+		var s state
+		if err := s.decode(tx.Bucket(metaBucket).Get(stateKey)); err != nil {
+			return err
+		}
+		b = newPage(c, q, s.at(s.floor), s.at(s.head), now)
+		if b.page.Status != Complete {
+			return nil
+		}
+		cursor := tx.Bucket(entriesBucket).Cursor()
+		for k, v := cursor.Seek(offsetKey(c.Offset + 1)); k != nil; k, v = cursor.Next() {
+			e, err := decodeEntry(k, v)
+			if err != nil {
+				return err
+			}
+			if more := b.add(&e); !more {
+				break
+			}
+		}
+		// bbolt's memory is valid only within the transaction.
+		for i := range b.page.Entries {
+			e := &b.page.Entries[i]
+			e.Data = append([]byte(nil), e.Data...)
+		}
+		return nil
+	})
+	if err != nil {
+		return Page{}, diskError("read", err)
+	}
+	return b.page, nil
+}
+
+func (d *Disk) Head() Cursor {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state.at(d.state.head)
+}
+
+// Tail is as for every Log. If the entries that are due to go can not be removed
+// it returns the position before them, and After the error.
+func (d *Disk) Tail() Cursor {
+	_ = d.trimIfDue(time.Now())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.state.at(d.state.floor)
+}
+
+func (d *Disk) Watch(topics ...string) *Watch { return d.hub.watch(topics) }
+
+func (d *Disk) Compact(c Cursor) error {
+	var refused error
+	err := d.update(func(tx *diskTx) error {
+		if refused = compactable(c, tx.state.at(tx.state.head)); refused != nil {
+			return refused
+		}
+		return tx.compact(c.Offset)
+	})
+	if refused != nil {
+		return refused
+	}
+	return err
+}
+
+// NewEpoch begins a new life of the log, with the same entries. Readers of the
+// old one are answered with WrongEpoch from now on. Zero means what it means in
+// [Options].
+func (d *Disk) NewEpoch(epoch uint64) error {
+	epoch = Options{Epoch: epoch}.withDefaults().Epoch
+	err := d.update(func(tx *diskTx) error {
+		tx.state.epoch = epoch
+		return nil
+	})
+	if err == nil {
+		d.hub.wakeAll()
+	}
+	return err
+}
+
+func (d *Disk) Stats() Stats {
+	d.mu.Lock()
+	s := d.stats
+	s.Entries, s.Bytes = int(d.state.entries), int(d.state.bytes)
+	d.mu.Unlock()
+	s.Watches, s.Wakes = d.hub.counts()
+	return s
+}
+
+// Close closes the file, after the reads and writes in progress.
+func (d *Disk) Close() error {
+	err := d.db.Close()
+	d.hub.close() // last: those it wakes must find the log closed
+	return err
+}
+
+// update runs one write transaction. What f changes is visible to readers when
+// it is on the disk, not before.
+func (d *Disk) update(f func(*diskTx) error) error {
+	d.write.Lock()
+	defer d.write.Unlock()
+	d.mu.Lock()
+	t := diskTx{state: d.state, stats: d.stats}
+	d.mu.Unlock()
+	err := d.db.Update(func(tx *bbolt.Tx) error {
+		t.entries = tx.Bucket(entriesBucket)
+		// Offsets only grow, so no page will need room for a later insertion.
+		t.entries.FillPercent = 1
+		if err := f(&t); err != nil {
+			return err
+		}
+		return tx.Bucket(metaBucket).Put(stateKey, t.state.encode())
+	})
+	if err != nil {
+		return diskError("write", err)
+	}
+	d.mu.Lock()
+	d.state, d.stats = t.state, t.stats
+	d.mu.Unlock()
+	return nil
+}
+
+// trimIfDue does on a read what the next Append would do, so that what a reader
+// gets depends on the time and not on when the last Append was.
+func (d *Disk) trimIfDue(now time.Time) error {
+	due := false
+	err := d.db.View(func(tx *bbolt.Tx) error {
+		k, v := tx.Bucket(entriesBucket).Cursor().First()
+		if k == nil {
+			return nil
+		}
+		e, err := decodeEntry(k, v)
+		due = e.expired(now) || d.opts.exceeded(0, 0, e.Time, now)
+		return err
+	})
+	if err != nil {
+		return diskError("read", err)
+	}
+	if !due {
+		return nil
+	}
+	return d.update(func(tx *diskTx) error { return tx.trim(d.opts, now) })
+}
+
+func diskError(op string, err error) error {
+	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return fmt.Errorf("eventlog: %s: %w", op, err)
+}
