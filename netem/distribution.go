@@ -29,7 +29,7 @@ const (
 	Normal
 	// Pareto has a long tail to the right (shape 3, cut off at 4 Jitter: 1.1 %
 	// of the packets take just that long). It begins at -0.667 Jitter, its mean
-	// is -0.034 Jitter, its median -0.32 and its standard deviation 0.82: Jitter
+	// is -0.033 Jitter, its median -0.32 and its standard deviation 0.82: Jitter
 	// is a scale here, not the deviation.
 	Pareto
 	// ParetoNormal is a quarter Normal and three quarters Pareto, quantile by

@@ -128,11 +128,8 @@ func (p *Pipe) Send(size int, now time.Duration, r *Stream) Verdict {
 }
 
 // Backlog returns the packets, and their bytes, whose last bit is not yet sent
-// at the time now, which must not lie before the last Send.
-func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) {
-	p.queue.drain(now)
-	return p.queue.len, p.queue.bytes
-}
+// at the time now, which must not lie before the last Send. It only looks.
+func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) { return p.queue.at(now) }
 
 func (p *Pipe) admits(size int) bool {
 	return p.cfg.Queue == nil || p.cfg.Queue.admits(size, p.queue.len, p.queue.bytes)

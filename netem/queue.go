@@ -74,3 +74,10 @@ func (b *backlog) drain(now time.Duration) {
 		b.len--
 	}
 }
+
+// at returns what drain would leave.
+func (b *backlog) at(now time.Duration) (packets, bytes int) {
+	seen := *b // the ring is shared, and drain does not write to it
+	seen.drain(now)
+	return seen.len, seen.bytes
+}

@@ -2,8 +2,8 @@ package netem
 
 // Stream is a sequence of random numbers addressed by position: number i is a
 // hash of the stream's key and i. It is a small value to be copied and stored
-// freely, and draws from one stream never move another. It implements
-// math/rand/v2's Source. It is no source of secrets.
+// freely, and draws from one stream never move another. A *Stream is a Source
+// for math/rand/v2. It is no source of secrets.
 //
 // The zero value is a valid stream, the same one everywhere; use [NewStream].
 type Stream struct {
@@ -72,11 +72,14 @@ const (
 func (d draws) lane(k uint64) uint64 { return mix64(uint64(d) + (k+1)*goldenGamma) }
 
 // happens says whether an event of the given threshold happens in lane k.
-func (d draws) happens(k uint64, t threshold) bool { return d.lane(k)>>1 < uint64(t) }
+func (d draws) happens(k uint64, t threshold) bool {
+	return t != 0 && d.lane(k)>>1 < uint64(t)
+}
 
 // threshold is a probability in units of 2^-63.
 type threshold uint64
 
+// always is probability 1.
 const always threshold = 1 << 63
 
 // thresholdOf is exact for every p >= 2^-10, since a float64 has 53 bits, and
