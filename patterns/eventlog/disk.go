@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Disk is a Log in one bbolt file. What Append has acknowledged is there when
@@ -236,7 +237,7 @@ func (d *Disk) trimIfDue(now time.Time) error {
 }
 
 func diskError(op string, err error) error {
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return ErrClosed
 	}
 	return fmt.Errorf("eventlog: %s: %w", op, err)

@@ -1,0 +1,126 @@
+package eventlog_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+var payload = make([]byte, 100)
+
+// The reference is a slice behind a mutex: the least that any log could do.
+func BenchmarkAppend(b *testing.B) {
+	b.Run("reference", func(b *testing.B) {
+		var mu sync.Mutex
+		var entries []eventlog.Entry
+		for b.Loop() {
+			mu.Lock()
+			entries = append(entries, eventlog.Entry{Topic: "t", Data: append([]byte(nil), payload...)})
+			mu.Unlock()
+		}
+	})
+	for _, s := range subjects[:2] {
+		for _, batch := range []int{1, 100} {
+			b.Run(fmt.Sprintf("%s/batch=%d", s.name, batch), func(b *testing.B) {
+				l := s.open(b, eventlog.Options{})
+				defer l.Close()
+				entries := make([]eventlog.Entry, batch)
+				for i := range entries {
+					entries[i] = eventlog.Entry{Topic: "t", Data: payload}
+				}
+				for b.Loop() {
+					_, err := l.Append(entries...)
+					require.NoError(b, err)
+				}
+				b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "entries/s")
+			})
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	const kept = 10_000
+	for _, s := range subjects[:2] {
+		l := s.open(b, eventlog.Options{Epoch: epoch})
+		defer l.Close()
+		entries := make([]eventlog.Entry, kept)
+		for i := range entries {
+			entries[i] = eventlog.Entry{Topic: fmt.Sprint("t", i%100), Data: payload}
+		}
+		_, err := l.Append(entries...)
+		require.NoError(b, err)
+		for _, c := range []struct {
+			name string
+			from uint64
+			q    eventlog.Query
+		}{
+			{"nothing new", kept, eventlog.Query{}},
+			{"newest entry", kept - 1, eventlog.Query{}},
+			{"page of 100", kept / 2, eventlog.Query{MaxEntries: 100}},
+			{"one topic of 100 in 10,000", 0, eventlog.Query{Topics: []string{"t7"}}},
+		} {
+			b.Run(s.name+"/"+c.name, func(b *testing.B) {
+				for b.Loop() {
+					_, err := l.After(at(c.from), c.q)
+					require.NoError(b, err)
+				}
+			})
+		}
+	}
+}
+
+// One append wakes the watches of its topic; the cost of the others must not show.
+// The reference sends to as many channels in a loop.
+func BenchmarkWake(b *testing.B) {
+	for _, n := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("reference/matching=%d", n), func(b *testing.B) {
+			channels := make([]chan struct{}, n)
+			for i := range channels {
+				channels[i] = make(chan struct{}, 1)
+			}
+			for b.Loop() {
+				for _, c := range channels {
+					c <- struct{}{}
+				}
+				for _, c := range channels {
+					<-c
+				}
+			}
+		})
+		for _, others := range []int{0, 10_000} {
+			b.Run(fmt.Sprintf("memory/matching=%d/others=%d", n, others), func(b *testing.B) {
+				l := eventlog.NewMemory(eventlog.Options{})
+				defer l.Close()
+				for i := range others {
+					l.Watch(fmt.Sprint("other", i))
+				}
+				watches := make([]*eventlog.Watch, n)
+				for i := range watches {
+					watches[i] = l.Watch("t")
+				}
+				for b.Loop() {
+					_, _ = l.Append(eventlog.Entry{Topic: "t", Data: payload})
+					for _, w := range watches {
+						<-w.C
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkOpenDisk(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "log")
+	l := openDisk(b, path, eventlog.Options{})
+	_, err := l.Append(make([]eventlog.Entry, 10_000)...)
+	require.NoError(b, err)
+	require.NoError(b, l.Close())
+	for b.Loop() {
+		require.NoError(b, openDisk(b, path, eventlog.Options{}).Close())
+	}
+}
