@@ -2,20 +2,21 @@ package netem
 
 import "time"
 
-// Verdict is what happens to one packet.
+// Verdict is what happens to one packet. The copy is the one that Duplicate
+// makes.
 type Verdict struct {
-	// Reason is why the packet is dropped, or [Delivered]. Dropped packets have
+	Departure time.Duration // when the packet's last bit is sent
+	At        time.Duration // when the packet arrives
+	DupAt     time.Duration // when the copy arrives
+
+	// Reason is why the packet is dropped, or [Delivered]. A dropped packet has
 	// no other field set.
 	Reason DropReason
 
-	Departure time.Duration // when the last bit is sent
-	At        time.Duration // when the packet arrives
-	Reordered bool          // picked by Reorder: sent ahead without the delay
-	Corrupt   bool          // arrives with a bit error
-
-	Dup        bool          // there is a copy
-	DupAt      time.Duration // when the copy arrives
-	DupCorrupt bool          // the copy arrives with a bit error
+	Reordered  bool // the packet is sent ahead without the delay
+	Corrupt    bool // the packet arrives with a bit error
+	Dup        bool // there is a copy
+	DupCorrupt bool // the copy arrives with a bit error
 }
 
 // Dropped says whether the packet goes nowhere.
