@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+const loopback = 127<<24 | 1
+
+func addrOf(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+}
+
+func (e endpoint) tcp() *net.TCPAddr {
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(addrOf(e.addr), e.port))
+}
+
+func (e endpoint) udp() *net.UDPAddr {
+	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(addrOf(e.addr), e.port))
+}
+
+func (e endpoint) String() string {
+	return netip.AddrPortFrom(addrOf(e.addr), e.port).String()
+}
+
+func isLoopback(a uint32) bool { return a>>24 == 127 }
+
+// validHostName refuses what cannot stand where a host name may: RFC 1123 section
+// 2.1, with the underscore that many services use.
+func validHostName(name string) error {
+	if name == "" {
+		return fmt.Errorf("Host(%q): the name must not be empty", name)
+	}
+	if len(name) > 253 {
+		return fmt.Errorf("Host(%.20q...): the name must not be longer than 253 bytes", name)
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return fmt.Errorf("Host(%q): an address is no name", name)
+	}
+	if name == "localhost" {
+		return fmt.Errorf("Host(%q): the name stands for every host itself", name)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
+			return fmt.Errorf("Host(%q): a name consists of letters, digits, '-' and '_' in parts joined by '.'", name)
+		}
+	}
+	return nil
+}
+
+// Addr returns the host's IPv4 address.
+func (h *Host) Addr() netip.Addr { return addrOf(h.addr) }
+
+// network splits a network's name into its protocol and says whether it can be
+// had: the simulated internet has IPv4 only.
+func checkNetwork(network string, want protocol) error {
+	var p protocol
+	switch network {
+	case "tcp", "tcp4":
+		p = protoTCP
+	case "udp", "udp4":
+		p = protoUDP
+	case "tcp6", "udp6":
+		return &net.AddrError{Err: "IPv6 is not simulated", Addr: network}
+	}
+	if p != want {
+		return net.UnknownNetworkError(network)
+	}
+	return nil
+}
+
+// resolve turns "host:port" into an endpoint, as h sees the names. An empty host
+// is wildcard.
+func (h *Host) resolve(ctx context.Context, network, address string, wildcard uint32) (endpoint, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return endpoint{}, err
+	}
+	e := endpoint{addr: wildcard}
+	if n, err := strconv.ParseUint(port, 10, 64); err == nil {
+		if n > 65535 {
+			return e, &net.AddrError{Err: "invalid port", Addr: port}
+		}
+		e.port = uint16(n)
+	} else if port != "" {
+		n, err := net.DefaultResolver.LookupPort(ctx, network, port)
+		if err != nil {
+			return e, err
+		}
+		e.port = uint16(n)
+	}
+	if host == "" {
+		return e, nil
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		ip = ip.Unmap()
+		if !ip.Is4() {
+			return e, &net.AddrError{Err: "IPv6 is not simulated", Addr: host}
+		}
+		b := ip.As4()
+		e.addr = uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+		return e, nil
+	}
+	e.addr, err = h.lookup(host)
+	return e, err
+}
+
+// lookup finds a host by name, with or without the final dot. It takes no time:
+// /etc/hosts would know the names.
+func (h *Host) lookup(name string) (uint32, error) {
+	plain := strings.TrimSuffix(name, ".")
+	if strings.EqualFold(plain, "localhost") {
+		return loopback, nil
+	}
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if other := h.n.find(plain); other != nil {
+		return other.addr, nil
+	}
+	return 0, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}

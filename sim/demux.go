@@ -1,0 +1,63 @@
+package sim
+
+import "github.com/squall-sim/squall/sim/internal/tcp"
+
+// segment hands a TCP segment to its socket.
+func (h *Host) segment(now int64, pkt *packet) {
+	n := h.n
+	key := connKey{local: pkt.dst, remote: pkt.src}
+	opens := pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.SYN
+	c := h.conns[key]
+	if c != nil && opens && c.tcp.State() == tcp.TimeWait {
+		// A new connection may take the place of one that waits for stray segments
+		// (RFC 9293 section 3.10.7.4, tcp_timewait_state_process).
+		c.forget()
+		c = nil
+	}
+	switch {
+	case c != nil && c.listener != nil && c.listener.full() && c.tcp.State() == tcp.SynReceived &&
+		pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.ACK:
+		n.drop(now, pkt, "accept queue full")
+		return
+	case c != nil:
+		c.input(now, pkt.seg)
+		n.free(pkt)
+		return
+	case opens:
+		if l := h.listener(pkt.dst); l != nil {
+			l.syn(now, pkt)
+			return
+		}
+	}
+	h.reset(now, pkt)
+}
+
+// reset answers a segment for which there is no socket.
+func (h *Host) reset(now int64, pkt *packet) {
+	n := h.n
+	s := n.freeSegments.get()
+	if !tcp.ResetFor(pkt.seg, s) {
+		n.freeSegments.put(s)
+		n.free(pkt)
+		return
+	}
+	back := n.pipe(h, pkt.pipe.from)
+	r := n.newPacket(back, protoTCP, pkt.dst, pkt.src)
+	r.seg, r.size = s, s.Size()
+	n.free(pkt)
+	n.transmit(back, r, &back.misc, now)
+}
+
+// icmp handles the news that a packet could not be delivered.
+func (h *Host) icmp(now int64, m *packet) {
+	switch m.about {
+	case protoTCP:
+		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil {
+			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, true)
+			c.settle()
+		}
+	case protoUDP:
+		h.refused(m)
+	}
+	h.n.free(m)
+}

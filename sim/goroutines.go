@@ -1,0 +1,86 @@
+package sim
+
+import (
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// A goroutine as a stack dump shows it.
+type goroutine struct {
+	id    string
+	state string // such as "chan receive (durable)"
+	text  string // the whole entry
+}
+
+var headerPattern = regexp.MustCompile(`^goroutine (\d+)(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[([^,\]]+)[^\]]*?(?:, synctest bubble (\d+))?\]:`)
+
+// bubbleGoroutines lists the goroutines of a bubble but for those that run it.
+func bubbleGoroutines(bubble string) []goroutine {
+	var all []goroutine
+	for entry := range strings.SplitSeq(stackDump(), "\n\n") {
+		m := headerPattern.FindStringSubmatch(entry)
+		if m == nil || m[3] != bubble || bubble == "" || strings.Contains(entry, "\ntesting/synctest.testingSynctestTest(") ||
+			strings.Contains(entry, "\ninternal/synctest.Run(") {
+			continue // of another bubble, or waiting for the end of this one
+		}
+		all = append(all, goroutine{id: m[1], state: m[2], text: entry})
+	}
+	return all
+}
+
+func stackDump() string {
+	for size := 1 << 18; ; size *= 4 {
+		b := make([]byte, size)
+		if n := runtime.Stack(b, true); n < size {
+			return string(b[:n])
+		}
+	}
+}
+
+// thisGoroutine returns the number of the goroutine that calls, and of its bubble.
+func thisGoroutine() (id, bubble string) {
+	b := make([]byte, 256)
+	m := headerPattern.FindStringSubmatch(string(b[:runtime.Stack(b, false)]))
+	if m == nil {
+		panic("sim: the runtime's stack dump has a form that is not understood:\n" + string(b))
+	}
+	return m[1], m[3]
+}
+
+// awaitGoroutines lets the clock run until all goroutines of the test have ended,
+// for an hour at most, and returns those that have not.
+func (n *Network) awaitGoroutines() []goroutine {
+	self, bubble := thisGoroutine()
+	var left []goroutine
+	for _, d := range []time.Duration{time.Nanosecond, time.Second, time.Minute, time.Hour} {
+		time.Sleep(d)
+		left = left[:0]
+		for _, g := range bubbleGoroutines(bubble) {
+			if g.id != self {
+				left = append(left, g)
+			}
+		}
+		if len(left) == 0 {
+			return nil
+		}
+	}
+	return left
+}
+
+// stacksOf describes goroutines, at most ten, each by its whole stack.
+func stacksOf(gs []goroutine) string {
+	const most = 10
+	var b strings.Builder
+	for i, g := range gs {
+		if i == most {
+			b.WriteString("\n... and more\n")
+			break
+		}
+		b.WriteString("\n")
+		b.WriteString(g.text)
+		b.WriteString("\n")
+	}
+	return b.String()
+}

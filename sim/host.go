@@ -1,0 +1,282 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// A Host is a machine on the network: an operating system with an address, and the
+// processes on it. It listens and dials as package net does.
+type Host struct {
+	n      *Network
+	name   string
+	addr   uint32
+	number int32  // from 1, in the order in which hosts were made
+	hash   uint64 // of the name
+
+	conns     map[connKey]*TCPConn
+	listeners map[uint16][]*TCPListener
+	udp       map[uint16][]*UDPConn
+	dials     map[endpoint]uint64 // to each destination, how many so far
+	dialing   map[*dialing]struct{}
+	nextPort  uint16
+	conf      *tcp.Config
+
+	off       bool // no power: nothing is sent or answered
+	down      bool // the processes are gone
+	paused    bool
+	resumed   sync.Cond
+	heldWakes []wake
+	processes []*process
+}
+
+// connKey names a connection of one host.
+type connKey struct {
+	local, remote endpoint
+}
+
+// Linux's net.ipv4.ip_local_port_range.
+const (
+	firstEphemeral = 32768
+	lastEphemeral  = 60999
+)
+
+func newHost(n *Network, name string, number int) *Host {
+	h := &Host{
+		n: n, name: name, number: int32(number), hash: hashString(name),
+		addr:      10<<24 | uint32(number),
+		conns:     map[connKey]*TCPConn{},
+		listeners: map[uint16][]*TCPListener{},
+		udp:       map[uint16][]*UDPConn{},
+		dials:     map[endpoint]uint64{},
+		dialing:   map[*dialing]struct{}{},
+		nextPort:  firstEphemeral,
+		conf:      n.conf.tcp,
+	}
+	h.resumed.L = &n.mu
+	n.trace.addHost(h)
+	return h
+}
+
+// Name returns the name by which other hosts find h.
+func (h *Host) Name() string { return h.name }
+
+// String returns the host's name.
+func (h *Host) String() string { return h.name }
+
+// SetTCP sets the TCP settings of connections that h opens or accepts from now on.
+// It panics if cfg is not valid.
+func (h *Host) SetTCP(cfg TCPConfig) {
+	c, err := cfg.Complete()
+	if err != nil {
+		panic(fmt.Sprintf("sim: host %s: SetTCP: %v", h.name, err))
+	}
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	h.conf = c
+}
+
+// Crash ends the processes of h while its operating system lives on, like a kill
+// of all of them: their sockets are reset, so that peers read ECONNRESET; what
+// arrives later is answered by RST, and attempts to connect are refused. (When
+// Linux kills a process it sends FIN instead of RST where all data had been read;
+// a program must survive the harsher of the two.) The context of each [Host.Run]
+// is cancelled. Calls of the program on the host's sockets return [net.ErrClosed],
+// and new ones fail with ENETDOWN until [Host.Restart]. Crash of a host that is
+// down already does nothing.
+func (h *Host) Crash() {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if h.down {
+		return
+	}
+	f := h.n.fault(h, nil, "crash")
+	h.stop(f, true)
+}
+
+// PowerOff is [Host.Crash] without the operating system's last words: the host
+// falls silent, and its peers find out by their own timeouts.
+func (h *Host) PowerOff() {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if h.off {
+		return
+	}
+	f := h.n.fault(h, nil, "power off")
+	h.stop(f, false)
+	h.off = true
+}
+
+// stop ends the host's processes and sockets.
+func (h *Host) stop(f *fault, reset bool) {
+	h.down = true
+	h.unpause()
+	for _, p := range h.processes {
+		p.cancel()
+		f.hits++
+	}
+	for _, ls := range h.listeners {
+		for _, l := range ls {
+			l.shut()
+			f.hits++
+		}
+	}
+	for _, us := range h.udp {
+		for _, u := range us {
+			u.shut()
+			f.hits++
+		}
+	}
+	for _, c := range h.connections() {
+		c.kill(reset)
+		f.hits++
+	}
+	for d := range h.dialing {
+		d.finish(opError("dial", "tcp", nil, d.dest.tcp(), net.ErrClosed))
+	}
+	clear(h.listeners)
+	clear(h.udp)
+	if !reset {
+		clear(h.conns)
+	}
+}
+
+// connections returns the connections of h in the order in which they were made.
+func (h *Host) connections() []*TCPConn {
+	return slices.SortedFunc(maps.Values(h.conns), func(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) })
+}
+
+// Restart starts a host again after [Host.Crash] or [Host.PowerOff]: with empty
+// memory and no connections, its processes ([Host.Run], [Host.ServeHTTP]) running
+// anew. A host that runs is crashed first.
+func (h *Host) Restart() {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if h.n.closed {
+		return
+	}
+	if !h.down {
+		h.stop(h.n.fault(h, nil, "crash"), true)
+	}
+	h.down, h.off = false, false
+	h.n.note(h, nil, "restart")
+	for _, p := range h.processes {
+		p.start()
+	}
+}
+
+// Pause freezes the processes of h, like SIGSTOP, until [Host.Resume]: their calls
+// on the network do not return, while the operating system still acknowledges what
+// arrives, until the receive buffers are full. Goroutines of the program that use
+// no network are not stopped, and neither are their timers.
+func (h *Host) Pause() {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if h.paused || h.down {
+		return
+	}
+	h.n.fault(h, nil, "pause").hits++
+	h.paused = true
+}
+
+// Resume undoes [Host.Pause].
+func (h *Host) Resume() {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	if !h.paused {
+		return
+	}
+	h.n.note(h, nil, "resume")
+	h.unpause()
+}
+
+func (h *Host) unpause() {
+	if !h.paused {
+		return
+	}
+	h.paused = false
+	held := h.heldWakes
+	h.heldWakes = nil
+	for _, w := range held {
+		h.n.wake(w)
+	}
+	h.resumed.Broadcast()
+	h.n.request()
+}
+
+// awaitResume blocks a call of a paused process. The lock is given up meanwhile.
+func (h *Host) awaitResume() {
+	for h.paused && !h.n.closed {
+		h.resumed.Wait()
+	}
+}
+
+// shutdown ends the network. why is empty for a plain Close.
+func (n *Network) shutdown(why string) {
+	if n.closed {
+		return
+	}
+	n.closed, n.why = true, why
+	n.ended = time.Duration(n.now())
+	n.drv.stop()
+	for _, e := range n.events {
+		if e.ord&classMask == classChange {
+			n.unripe = append(n.unripe, time.Duration(e.when))
+		}
+	}
+	slices.Sort(n.unripe)
+	for _, h := range n.inOrder {
+		for _, p := range h.processes {
+			p.cancel()
+		}
+		for _, ls := range h.listeners {
+			for _, l := range ls {
+				l.shut()
+			}
+		}
+		for _, us := range h.udp {
+			for _, u := range us {
+				u.shut()
+			}
+		}
+		for _, c := range h.conns {
+			c.end()
+		}
+		for d := range h.dialing {
+			d.err = opError("dial", "tcp", nil, d.dest.tcp(), net.ErrClosed)
+			close(d.done)
+		}
+		clear(h.dialing)
+		h.resumed.Broadcast()
+	}
+	n.events, n.wakes, n.pending = nil, nil, pendingOps{}
+}
+
+func (n *Network) sortedPipes() []*pipe {
+	return slices.SortedFunc(maps.Values(n.pipes), func(a, b *pipe) int {
+		return cmp.Or(cmp.Compare(a.from.name, b.from.name), cmp.Compare(a.to.name, b.to.name))
+	})
+}
+
+func (h *Host) sortedListeners() []*TCPListener {
+	var all []*TCPListener
+	for _, port := range slices.Sorted(maps.Keys(h.listeners)) {
+		all = append(all, h.listeners[port]...)
+	}
+	return all
+}
+
+func (h *Host) sortedUDP() []*UDPConn {
+	var all []*UDPConn
+	for _, port := range slices.Sorted(maps.Keys(h.udp)) {
+		all = append(all, h.udp[port]...)
+	}
+	return all
+}

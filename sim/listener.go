@@ -1,0 +1,238 @@
+package sim
+
+import (
+	"context"
+	"net"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// somaxconn is Linux's net.core.somaxconn, which package net asks for.
+const somaxconn = 4096
+
+// A TCPListener accepts connections, with the methods and errors of
+// [net.TCPListener].
+//
+// As in Linux up to backlog + 1 connections wait to be accepted; the backlog is
+// 4096. When that is full SYNs are dropped in silence, and so are the last
+// acknowledgements of handshakes.
+type TCPListener struct {
+	n        *Network
+	host     *Host
+	local    endpoint
+	backlog  int
+	accept   []*TCPConn            // established, in order
+	embryos  map[*TCPConn]struct{} // in the handshake
+	r        waitq
+	deadline deadline
+	due1     int64
+	closed   bool
+}
+
+// Listen announces on a local address, as [net.Listen] does. The network must be
+// "tcp" or "tcp4". With an empty host, or 0.0.0.0, it listens on all addresses of
+// h; with port 0 on a free port.
+//
+// The errors are those of package net: EADDRINUSE, EADDRNOTAVAIL for an address
+// that is not of h, ENETDOWN when the host is down.
+func (h *Host) Listen(network, address string) (net.Listener, error) {
+	l, err := h.listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (h *Host) listen(network, address string) (*TCPListener, error) {
+	if err := checkNetwork(network, protoTCP); err != nil {
+		return nil, opError("listen", network, nil, nil, err)
+	}
+	local, err := h.resolve(context.Background(), network, address, 0)
+	if err != nil {
+		return nil, opError("listen", network, nil, nil, err)
+	}
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	h.awaitResume()
+	fail := func(call string, errno syscall.Errno) (*TCPListener, error) {
+		return nil, opError("listen", network, nil, local.tcp(), sysError(call, errno))
+	}
+	switch {
+	case h.n.closed:
+		return nil, opError("listen", network, nil, local.tcp(), net.ErrClosed)
+	case h.down:
+		return fail("socket", syscall.ENETDOWN)
+	case local.addr != 0 && local.addr != h.addr && !isLoopback(local.addr):
+		return fail("bind", syscall.EADDRNOTAVAIL)
+	}
+	if local.port == 0 {
+		if local.port = h.freePort(func(p uint16) bool { return len(h.listeners[p]) == 0 }); local.port == 0 {
+			return fail("bind", syscall.EADDRINUSE)
+		}
+	}
+	for _, other := range h.listeners[local.port] {
+		if overlaps(other.local.addr, local.addr) {
+			return fail("bind", syscall.EADDRINUSE)
+		}
+	}
+	l := &TCPListener{
+		n: h.n, host: h, local: local, backlog: somaxconn,
+		embryos:  map[*TCPConn]struct{}{},
+		deadline: deadline{at: never}, due1: never,
+	}
+	h.listeners[local.port] = append(h.listeners[local.port], l)
+	return l, nil
+}
+
+// overlaps says whether two sockets of one port would both receive.
+func overlaps(a, b uint32) bool { return a == b || a == 0 || b == 0 }
+
+// freePort returns the next ephemeral port that is free, or 0.
+func (h *Host) freePort(free func(uint16) bool) uint16 {
+	for range lastEphemeral - firstEphemeral + 1 {
+		p := h.nextPort
+		h.nextPort++
+		if h.nextPort > lastEphemeral {
+			h.nextPort = firstEphemeral
+		}
+		if free(p) {
+			return p
+		}
+	}
+	return 0
+}
+
+// listener returns who listens at an endpoint.
+func (h *Host) listener(at endpoint) *TCPListener {
+	for _, l := range h.listeners[at.port] {
+		if l.local.addr == at.addr || l.local.addr == 0 {
+			return l
+		}
+	}
+	return nil
+}
+
+func (l *TCPListener) full() bool { return len(l.accept) > l.backlog }
+
+// syn handles a SYN, which it may drop.
+func (l *TCPListener) syn(now int64, pkt *packet) {
+	if l.full() {
+		l.n.drop(now, pkt, "accept queue full")
+		return
+	}
+	c := newConn(l.host, pkt.dst, pkt.src)
+	c.listener = l
+	l.embryos[c] = struct{}{}
+	c.tcp = tcp.Accept(l.host.conf, c, c.out.mtu, tcp.Time(now), pkt.seg)
+	l.n.free(pkt)
+	c.settle()
+}
+
+// established moves a connection into the accept queue. There it stays until it is
+// accepted, even if the peer resets it.
+func (l *TCPListener) established(c *TCPConn) {
+	delete(l.embryos, c)
+	l.accept = append(l.accept, c)
+	l.r.notify(l.n, l.host)
+}
+
+// Accept implements [net.Listener].
+func (l *TCPListener) Accept() (net.Conn, error) {
+	l.n.mu.Lock()
+	defer l.n.mu.Unlock()
+	for {
+		l.host.awaitResume()
+		switch {
+		case l.closed:
+			return nil, l.opError("accept", net.ErrClosed)
+		case l.deadline.expired:
+			return nil, l.opError("accept", os.ErrDeadlineExceeded)
+		case len(l.accept) > 0:
+			c := l.accept[0]
+			l.accept = slices.Delete(l.accept, 0, 1)
+			c.listener = nil
+			return c, nil
+		}
+		l.r.wait(l.n)
+	}
+}
+
+// Close implements [net.Listener]. Connections that nobody accepted are reset.
+func (l *TCPListener) Close() error {
+	l.n.mu.Lock()
+	defer l.n.mu.Unlock()
+	l.host.awaitResume()
+	if l.closed {
+		return l.opError("close", net.ErrClosed)
+	}
+	l.shut()
+	at := l.host.listeners[l.local.port]
+	if i := slices.Index(at, l); i >= 0 {
+		l.host.listeners[l.local.port] = slices.Delete(at, i, i+1)
+	}
+	return nil
+}
+
+// shut closes l and resets what it holds.
+func (l *TCPListener) shut() {
+	if l.closed {
+		return
+	}
+	l.closed = true
+	l.r.release()
+	for _, c := range l.accept {
+		c.listener = nil
+		c.kill(true)
+	}
+	for c := range l.embryos {
+		c.listener = nil
+		c.kill(true) // takes effect in the order of connections
+	}
+	l.accept, l.embryos = nil, nil
+}
+
+// Addr implements [net.Listener]; it is a [*net.TCPAddr].
+func (l *TCPListener) Addr() net.Addr { return l.local.tcp() }
+
+// SetDeadline sets the deadline of [TCPListener.Accept]; the zero time means none.
+func (l *TCPListener) SetDeadline(t time.Time) error {
+	l.n.mu.Lock()
+	defer l.n.mu.Unlock()
+	if l.closed {
+		return l.opError("set", net.ErrClosed)
+	}
+	if l.deadline.set(l.n, t) {
+		l.r.release()
+	}
+	l.n.op(operation{host: l.host, kind: opListener, n: uint64(l.local.port), run: func(int64) { l.plan() }})
+	return nil
+}
+
+// plan has an event come when the deadline expires.
+func (l *TCPListener) plan() {
+	if at := l.deadline.next(); at < l.due1 {
+		l.due1 = at
+		l.n.events.push(event{when: at, ord: classDeadline | uint64(l.local.port), sock: l})
+	}
+}
+
+// due implements timed.
+func (l *TCPListener) due(now int64, _ uint64) {
+	if l.due1 > now {
+		return
+	}
+	l.due1 = never
+	if l.deadline.next() <= now {
+		l.deadline.expired = true
+		l.r.notify(l.n, l.host)
+	}
+	l.plan()
+}
+
+func (l *TCPListener) opError(op string, err error) error {
+	return opError(op, "tcp", nil, l.local.tcp(), err)
+}

@@ -1,0 +1,113 @@
+package sim
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"strings"
+)
+
+// The stub resolver that every host runs, at the address of systemd-resolved's.
+var stubResolver = endpoint{addr: 127<<24 | 53, port: 53}
+
+// Resolver returns Go's own resolver on h. It asks, in real DNS packets over the
+// host's loopback, a stub that knows the names and IPv4 addresses of the network's
+// hosts; a name that no host has does not exist (NXDOMAIN). Which domains it appends
+// to a short name follows the machine's /etc/resolv.conf, as in any Go program.
+func (h *Host) Resolver() *net.Resolver {
+	return &net.Resolver{
+		PreferGo: true,
+		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return h.dialUDP(ctx, "udp", stubResolver.String())
+		},
+	}
+}
+
+// DNS constants of RFC 1035 section 4.1 and 3.2.
+const (
+	dnsHeader       = 12
+	dnsResponse     = 1 << 15
+	dnsOpcode       = 15 << 11
+	dnsRecursion    = 1<<8 | 1<<7 // desired and available
+	dnsFormatError  = 1
+	dnsNoSuchName   = 3
+	dnsNotSupported = 4
+	dnsTypeA        = 1
+	dnsClassIN      = 1
+	dnsTTL          = 0 // the address may be another one at any time
+)
+
+// answerName is the stub resolver: it returns the answer to a query, or nil for what
+// is none. The host's lock is held.
+func (h *Host) answerName(query []byte) []byte {
+	if len(query) < dnsHeader || query[2]&(dnsResponse>>8) != 0 {
+		return nil
+	}
+	flags := binary.BigEndian.Uint16(query[2:])
+	name, end := question(query)
+	answer := make([]byte, dnsHeader, 512)
+	copy(answer, query[:2])
+	code := uint16(0)
+	switch {
+	case flags&dnsOpcode != 0:
+		code = dnsNotSupported
+	case end == 0:
+		code = dnsFormatError
+	default:
+		answer = append(answer, query[dnsHeader:end]...)
+		answer[5] = 1 // one question
+		host := h.n.find(name)
+		kind := binary.BigEndian.Uint16(query[end-4:])
+		class := binary.BigEndian.Uint16(query[end-2:])
+		switch {
+		case host == nil:
+			code = dnsNoSuchName
+		case kind == dnsTypeA && class == dnsClassIN:
+			answer[7] = 1                                                        // one answer,
+			answer = append(answer, 0xc0, dnsHeader, 0, dnsTypeA, 0, dnsClassIN) // for the name of the question
+			answer = binary.BigEndian.AppendUint32(answer, dnsTTL)
+			answer = binary.BigEndian.AppendUint16(answer, 4)
+			answer = binary.BigEndian.AppendUint32(answer, host.addr)
+		}
+	}
+	binary.BigEndian.PutUint16(answer[2:], dnsResponse|flags&dnsOpcode|dnsRecursion|code)
+	return answer
+}
+
+// question returns the name that a query asks for, and where the question ends; 0 if
+// there is not exactly one that is well formed.
+func question(q []byte) (name string, end int) {
+	if binary.BigEndian.Uint16(q[4:]) != 1 {
+		return "", 0
+	}
+	var labels []string
+	for i := dnsHeader; i < len(q); {
+		length := int(q[i])
+		if length == 0 {
+			if i+5 > len(q) {
+				return "", 0
+			}
+			return strings.Join(labels, "."), i + 5
+		}
+		if length > 63 || i+1+length > len(q) {
+			return "", 0
+		}
+		labels = append(labels, string(q[i+1:i+1+length]))
+		i += 1 + length
+	}
+	return "", 0
+}
+
+// find returns the host of a name, without regard to case (RFC 4343), or nil. The
+// lock is held.
+func (n *Network) find(name string) *Host {
+	if h := n.hosts[name]; h != nil {
+		return h
+	}
+	for _, h := range n.inOrder {
+		if strings.EqualFold(h.name, name) {
+			return h
+		}
+	}
+	return nil
+}

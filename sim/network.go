@@ -1,0 +1,206 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// A Network is a set of hosts, the links between them, and the clock by which
+// packets travel. Make one with [Test], inside a bubble of virtual time, or with
+// [New], on the wall clock. Its methods, and those of all that belongs to it, may
+// be called by several goroutines at once.
+type Network struct {
+	mu   sync.Mutex // guards everything below and every object of the network
+	drv  driver
+	seed uint64
+	conf options
+
+	start  time.Time
+	bubble bool
+	closed bool
+	why    string        // what ended the network, when it was not Close
+	ended  time.Duration // when it ended
+	clock  int64         // of the engine: the instant it has come to
+
+	events    heap
+	ord       uint64 // counter of packets and changes, for the order of ties
+	released  int64  // instant of the last wake-up
+	active    int64  // instant at which the program last did something
+	wakes     []wake // in order; those before firstWake have been taken
+	firstWake int
+	pending   pendingOps
+
+	hosts    map[string]*Host
+	byAddr   map[uint32]*Host
+	inOrder  []*Host
+	links    []*Link
+	pipes    map[pair]*pipe
+	streams  map[string]*rand.Rand
+	nextConn uint64
+
+	trace    *Trace
+	faults   []*fault
+	failures []string        // of processes
+	unripe   []time.Duration // when an After would have come that the end of the network forestalled
+	reported bool            // the end of the test was reported
+	steps    atomic.Uint64   // of the engine, for the watchdog
+
+	freePackets  []*packet
+	freeSegments segmentPool
+}
+
+type pair struct{ from, to *Host }
+
+// An Option changes how a network is made.
+type Option func(*options)
+
+type options struct {
+	seed        uint64
+	seedSet     bool
+	defaultLink netem.Config
+	tcp         *tcp.Config
+}
+
+// TCPConfig holds the TCP settings of a host. Its zero value is Linux's defaults.
+type TCPConfig = tcp.Config
+
+// Seed sets the seed of every random draw of the network. The default is 1, so
+// that a test does the same each time it is run; the environment variables
+// SQUALL_SEED and SQUALL_SEEDS win over it (see [Test]).
+func Seed(seed uint64) Option {
+	return func(o *options) { o.seed, o.seedSet = seed, true }
+}
+
+// DefaultLink sets what happens to packets between two hosts that no [Link]
+// joins, in both directions. The zero value, which is the default, is a perfect
+// path: no delay, no loss. It panics if cfg is not valid.
+func DefaultLink(cfg netem.Config) Option {
+	if err := cfg.Validate(); err != nil {
+		panic("sim: DefaultLink: " + err.Error())
+	}
+	return func(o *options) { o.defaultLink = cfg }
+}
+
+// WithTCP sets the TCP settings of every host; [Host.SetTCP] overrides them for
+// one. It panics if cfg is not valid.
+func WithTCP(cfg TCPConfig) Option {
+	c, err := cfg.Complete()
+	if err != nil {
+		panic("sim: WithTCP: " + err.Error())
+	}
+	return func(o *options) { o.tcp = c }
+}
+
+// New makes a network that runs on the wall clock, outside a bubble: for suites
+// that call t.Run, demonstrations and benchmarks. Its delays are real ones, and
+// it makes no promise of replay. Close it when done.
+func New(opts ...Option) *Network {
+	return newNetwork(false, opts)
+}
+
+func newNetwork(bubble bool, opts []Option) *Network {
+	n := &Network{
+		start:    time.Now(),
+		bubble:   bubble,
+		released: -1,
+		hosts:    map[string]*Host{},
+		byAddr:   map[uint32]*Host{},
+		pipes:    map[pair]*pipe{},
+		streams:  map[string]*rand.Rand{},
+	}
+	n.conf.seed = 1
+	n.conf.tcp, _ = TCPConfig{}.Complete()
+	for _, o := range opts {
+		o(&n.conf)
+	}
+	n.seed = n.conf.seed
+	n.trace = newTrace(n.seed)
+	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
+	return n
+}
+
+// Close ends the network: every blocked call on it returns [net.ErrClosed], and
+// so does every later one. Packets on their way are gone. [Test] closes its own
+// network.
+func (n *Network) Close() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.shutdown("")
+}
+
+// Elapsed returns the time since the network was made.
+func (n *Network) Elapsed() time.Duration {
+	return time.Duration(n.now())
+}
+
+func (n *Network) now() int64 { return int64(time.Since(n.start)) }
+
+// Seed returns the seed of the network's random draws.
+func (n *Network) Seed() uint64 { return n.seed }
+
+// Rand returns the random stream of that name, for the draws of a test itself and
+// of the programs that it runs: a function of the network's seed and the name
+// alone, and the same object at every call. One goroutine at a time may use a
+// stream, as with any [rand.Rand].
+func (n *Network) Rand(name string) *rand.Rand {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := n.streams[name]
+	if r == nil {
+		r = rand.New(rand.NewPCG(n.seed, hashString(name)))
+		n.streams[name] = r
+	}
+	return r
+}
+
+// After calls f at d from now, on the network's own schedule: after the
+// program's own timers of that instant and before its packets. It is the way to
+// let a fault happen at a time; a fault that time.AfterFunc starts may fall before
+// or after a packet of the same instant. f runs on a goroutine of its own and may
+// block. It panics if d is negative or f is nil.
+//
+// A test that fails reports each After whose time had not come at its end.
+func (n *Network) After(d time.Duration, f func()) {
+	if d < 0 {
+		panic(fmt.Sprintf("sim: After(%v): the delay must not be negative", d))
+	}
+	if f == nil {
+		panic("sim: After: the function must not be nil")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return
+	}
+	n.ord++
+	n.events.push(event{when: n.now() + int64(d), ord: classChange | n.ord, fn: f})
+	n.request()
+}
+
+// Host returns the host of that name, which is made at first use with the next
+// free address: 10.0.0.1, 10.0.0.2 and so on. It panics if the name is empty or holds a
+// character that a host name cannot (RFC 952, RFC 1123), or is an IP address.
+func (n *Network) Host(name string) *Host {
+	if err := validHostName(name); err != nil {
+		panic("sim: " + err.Error())
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.hosts[name]; h != nil {
+		return h
+	}
+	h := newHost(n, name, len(n.inOrder)+1)
+	n.hosts[name] = h
+	n.byAddr[h.addr] = h
+	n.inOrder = append(n.inOrder, h)
+	return h
+}
+
+// Trace returns the record of every packet and event so far.
+func (n *Network) Trace() *Trace { return n.trace }

@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+)
+
+// A process is a program of a host.
+type process struct {
+	host   *Host
+	name   string
+	f      func(ctx context.Context, h *Host) error
+	cancel context.CancelFunc
+}
+
+// Run starts a process on h: f runs on a goroutine of its own until it returns.
+// [Host.Crash] and [Host.PowerOff] cancel ctx and fail the calls of the host on the
+// network; [Host.Restart] runs f again, so that what f keeps in its own variables
+// starts from nothing, as memory does. ctx is cancelled at the end of the test too.
+//
+// An error that f returns before ctx is cancelled fails the test.
+func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
+	if f == nil {
+		panic(fmt.Sprintf("sim: host %s: Run(%q): the function must not be nil", h.name, name))
+	}
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	p := &process{host: h, name: name, f: f, cancel: func() {}}
+	h.processes = append(h.processes, p)
+	if !h.down && !h.n.closed {
+		p.start()
+	}
+}
+
+func (p *process) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	go func() {
+		defer cancel()
+		err := p.f(ctx, p.host)
+		if err != nil && ctx.Err() == nil {
+			p.host.n.processFailed(p, err)
+		}
+	}()
+}
+
+func (n *Network) processFailed(p *process, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.closed {
+		n.failures = append(n.failures, fmt.Sprintf("process %q on host %q ended: %v", p.name, p.host.name, err))
+	}
+}
+
+// HTTPClient returns a new client whose connections start at h. Its transport has
+// the defaults of [http.DefaultTransport], without a proxy, and speaks HTTP/1.1; set
+// Protocols on it for more.
+func (h *Host) HTTPClient() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = nil
+	t.DialContext = h.DialContext
+	return &http.Client{Transport: t}
+}
+
+// ServeHTTP serves HTTP/1.1, and HTTP/2 without TLS for clients that begin with it
+// (h2c), on an address of h, in a process of the host: a crash ends it, and after
+// [Host.Restart] it serves again, with the same handler. It panics if addr cannot be
+// listened on.
+func (h *Host) ServeHTTP(addr string, handler http.Handler) *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	srv := &http.Server{Addr: addr, Handler: handler, Protocols: &protocols}
+	first, err := h.Listen("tcp", addr)
+	if err != nil {
+		panic(fmt.Sprintf("sim: host %s: ServeHTTP: %v", h.name, err))
+	}
+	h.Run("http "+addr, func(ctx context.Context, h *Host) error {
+		l := first
+		if first = nil; l == nil {
+			var err error
+			if l, err = h.Listen("tcp", addr); err != nil {
+				return err
+			}
+		}
+		err := srv.Serve(l)
+		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+			return nil // the program closed the server or its listener
+		}
+		return err
+	})
+	return srv
+}

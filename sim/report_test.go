@@ -1,0 +1,266 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// The tests named TestVictim fail on purpose. They run in a process of their own,
+// started by the tests below, which read what a person would read.
+func victim(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SQUALL_VICTIM") == "" {
+		t.Skip("fails on purpose; run by the tests of the failure report")
+	}
+}
+
+// outputOf runs a victim and returns what it prints, and whether it failed.
+func outputOf(t *testing.T, name string, env ...string) (string, bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+name+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "SQUALL_VICTIM=1", "SQUALL_SEED=", "SQUALL_SEEDS=", "SQUALL_CHECK=")
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	return string(out), err != nil
+}
+
+// requireInOrder checks that a text contains some parts, one after the other.
+func requireInOrder(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	rest := text
+	for _, p := range parts {
+		_, after, found := strings.Cut(rest, p)
+		require.True(t, found, "missing, or not in this place: %q\nin:\n%s", p, text)
+		rest = after
+	}
+}
+
+func TestVictimLostAnswer(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server, phone := n.Host("server"), n.Host("phone")
+		link := n.Link(phone, server, netem.Config{Delay: 40 * ms})
+		unused := n.Link(n.Host("other"), server, netem.Config{})
+		unused.Down()
+		accept(listen(t, server, ":7"), echo)
+		n.After(time.Second, link.Down)
+		n.After(time.Hour, link.Up)
+
+		c := dial(t, phone, "server:7")
+		time.Sleep(2 * time.Second)
+		c.Write([]byte("anybody there?"))
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_, err := io.ReadFull(c, make([]byte, 1))
+		require.NoError(t, err, "the answer must come")
+	})
+}
+
+func TestFailureReport(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimLostAnswer", "SQUALL_SEED=9")
+	require.True(t, failed)
+	requireInOrder(t, out,
+		"the answer must come", // what was expected
+		"at 7.08s of virtual time, seed 9",
+		"phone", "server", // the chart's columns
+		"* link down",
+		"PA seq 1:15", "link down", // the packet, and why it was dropped
+		"Faults that never fired:",
+		"other - server: link down at 0s: it met no packet",
+		"After at 1h0m0s: the test ended before",
+		"To repeat it: SQUALL_SEED=9 go test", "-run '^TestVictimLostAnswer$' github.com/squall-sim/squall/sim",
+		"a second run of seed 9 had the same trace and failed too",
+	)
+}
+
+func TestVictimUnrepeatable(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		accept(listen(t, b, ":7"), echo)
+		c := dial(t, a, "b:7")
+		c.Write(make([]byte, 1+os.Getpid()%1000))
+		time.Sleep(time.Second)
+		t.Error("broken")
+	})
+}
+
+func TestReportOfARunThatDoesNotReplay(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimUnrepeatable")
+	require.True(t, failed)
+	requireInOrder(t, out, "seed 1 does not replay", "The first event that differs is number", "first:", "a:32768 > b:7", "second:", "a:32768 > b:7")
+}
+
+func TestCheckRunsTwiceAndCompares(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimOtherEachTime", "SQUALL_CHECK=1")
+	require.True(t, failed)
+	requireInOrder(t, out, "two runs with the same seed differ", "The first event that differs")
+	out, failed = outputOf(t, "TestVictimOtherEachTime")
+	require.False(t, failed, out)
+}
+
+var turns int
+
+func TestVictimOtherEachTime(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		turns++
+		accept(listen(t, n.Host("b"), ":7"), echo)
+		dial(t, n.Host("a"), "b:7").Write(make([]byte, turns))
+		time.Sleep(time.Second)
+	})
+}
+
+func TestVictimLeak(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		go waitForNothing(make(chan int))
+	})
+}
+
+func TestVictimLeakWithFatal(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		go waitForNothing(make(chan int))
+		t.Fatal("the reason")
+	})
+}
+
+func waitForNothing(c chan int) { <-c }
+
+func TestLeakedGoroutineIsNamed(t *testing.T) {
+	for _, name := range []string{"TestVictimLeak", "TestVictimLeakWithFatal"} {
+		out, failed := outputOf(t, name)
+		require.True(t, failed)
+		requireInOrder(t, out, "1 goroutine(s) of the test still run an hour after the network was closed", "waitForNothing", "To repeat it:")
+		require.NotContains(t, out, "panic:", "the process must live on for the other tests")
+	}
+}
+
+func TestVictimHang(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		waitForNothing(make(chan int))
+	})
+}
+
+// Keep-alive probes go on for ever, so that time never runs out of events.
+func TestVictimHangWithConnection(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		accept(listen(t, n.Host("b"), ":7"), func(c net.Conn) { waitForNothing(make(chan int)) })
+		io.ReadAll(dial(t, n.Host("a"), "b:7"))
+	})
+}
+
+func TestHangIsReported(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimHang")
+	require.True(t, failed)
+	requireInOrder(t, out, "every goroutine was blocked and nothing was scheduled to happen", "waitForNothing", "To repeat it:")
+	require.NotContains(t, out, "panic:")
+
+	out, failed = outputOf(t, "TestVictimHangWithConnection")
+	require.True(t, failed)
+	requireInOrder(t, out, "for a year of virtual time the program did nothing", "waitForNothing")
+}
+
+func TestVictimFrozen(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: ms})
+		accept(listen(t, n.Host("b"), ":7"), echo)
+		c := dial(t, n.Host("a"), "b:7")
+		var mu sync.Mutex
+		go func() {
+			mu.Lock()
+			defer mu.Unlock()
+			c.Write([]byte("x"))
+			c.Read(make([]byte, 1))
+		}()
+		time.Sleep(time.Nanosecond)
+		lockHeldAcrossIO(&mu)
+	})
+}
+
+func lockHeldAcrossIO(mu *sync.Mutex) {
+	mu.Lock()
+	defer mu.Unlock()
+}
+
+func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of real time")
+	}
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimFrozen")
+	require.True(t, failed)
+	requireInOrder(t, out, "virtual time stands still", "sync.Mutex.Lock", "lockHeldAcrossIO", "To repeat it:")
+}
+
+func TestVictimProcessError(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Host("server").Run("worker", func(context.Context, *sim.Host) error { return errors.New("no disk") })
+		time.Sleep(time.Second)
+	})
+}
+
+func TestFailedProcessFailsTheTest(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimProcessError")
+	require.True(t, failed)
+	requireInOrder(t, out, `process "worker" on host "server" ended: no disk`)
+}
+
+func TestVictimPanic(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) { panic("boom") })
+}
+
+func TestPanicNamesTheSeed(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimPanic", "SQUALL_SEED=77")
+	require.True(t, failed)
+	requireInOrder(t, out, "SQUALL_SEED=77 go test")
+	require.Contains(t, out, "boom")
+}
+
+func TestVictimSeeds(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		require.NotEqual(t, uint64(2), n.Seed())
+	})
+}
+
+func TestSeedsFromTheEnvironment(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimSeeds", "SQUALL_SEEDS=3")
+	require.True(t, failed)
+	requireInOrder(t, out, "FAIL: TestVictimSeeds/seed=2", "PASS: TestVictimSeeds/seed=3")
+	require.Contains(t, out, "SQUALL_SEED=2 go test")
+	require.Contains(t, out, "-run '^TestVictimSeeds$'", "the subtest exists only with SQUALL_SEEDS")
+
+	for _, env := range []string{"SQUALL_SEED=x", "SQUALL_SEEDS=0", "SQUALL_SEEDS=-1"} {
+		out, failed = outputOf(t, "TestVictimSeeds", env)
+		require.True(t, failed)
+		require.Contains(t, out, env+": want")
+	}
+	out, failed = outputOf(t, "TestVictimSeeds", "SQUALL_SEED=1", "SQUALL_SEEDS=2")
+	require.True(t, failed)
+	require.Contains(t, out, "only one of the two")
+}

@@ -1,0 +1,127 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// Stats are the counters of a network.
+type Stats struct {
+	Links []LinkStats // a row for each direction that carried or dropped something, by names
+	Hosts []HostStats // in the order in which hosts were made
+}
+
+// LinkStats counts the packets of one direction between two hosts. What was sent is
+// what arrived, what was dropped after it was sent, what is held and what is on its
+// way, less the copies.
+type LinkStats struct {
+	From, To string
+
+	Sent      int64 // packets that entered the link; a cut or held link takes none
+	SentBytes int64 // headers included
+	Delivered int64
+	Dropped   int64 // for all reasons, those below and cuts, full queues of hosts and so on
+
+	Lost       int64 // by netem.Config.Loss
+	QueueFull  int64 // by netem.Config.Queue
+	TooLarge   int64 // by netem.Config.MTU
+	Corrupted  int64 // dropped by the receiver's checksum
+	Duplicated int64 // copies made
+	Reordered  int64 // by netem.Config.Reorder
+}
+
+// HostStats counts what a host did.
+type HostStats struct {
+	Name        string
+	Connections int // that its table holds now
+	Dials       int
+	Retransmits int // segments of its open connections sent again
+}
+
+func (s *LinkStats) count(r netem.DropReason) {
+	switch r {
+	case netem.DropLoss:
+		s.Lost++
+	case netem.DropQueue:
+		s.QueueFull++
+	case netem.DropMTU:
+		s.TooLarge++
+	}
+}
+
+// Stats returns the counters as they stand.
+func (n *Network) Stats() Stats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var s Stats
+	for _, h := range n.inOrder {
+		hs := HostStats{Name: h.name, Connections: len(h.conns)}
+		for _, count := range h.dials {
+			hs.Dials += int(count)
+		}
+		for _, c := range h.conns {
+			hs.Retransmits += c.tcp.Info().Retransmits
+		}
+		s.Hosts = append(s.Hosts, hs)
+	}
+	for _, p := range n.sortedPipes() {
+		if p.stats.Sent+p.stats.Dropped > 0 {
+			ls := p.stats
+			ls.From, ls.To = p.from.name, p.to.name
+			s.Links = append(s.Links, ls)
+		}
+	}
+	return s
+}
+
+// String returns the counters as two tables.
+func (s Stats) String() string {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "from\tto\tsent\tbytes\tdelivered\tdropped\tlost\tqueue full\ttoo large\tcorrupted\tduplicated\treordered")
+	for _, l := range s.Links {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", l.From, l.To, l.Sent, l.SentBytes, l.Delivered,
+			l.Dropped, l.Lost, l.QueueFull, l.TooLarge, l.Corrupted, l.Duplicated, l.Reordered)
+	}
+	w.Flush()
+	b.WriteByte('\n')
+	fmt.Fprintln(w, "host\tconnections\tdials\tretransmits")
+	for _, h := range s.Hosts {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", h.Name, h.Connections, h.Dials, h.Retransmits)
+	}
+	w.Flush()
+	return b.String()
+}
+
+// Netstat returns the host's sockets as a table in the manner of the Linux tool:
+// queues in bytes (of a listener, connections that wait and the backlog), and for a
+// connection its state, round-trip time, retransmission timeout and congestion
+// window.
+func (h *Host) Netstat() string {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "Proto\tRecv-Q\tSend-Q\tLocal\tPeer\tState\tSRTT\tRTO\tCwnd\tResent")
+	for _, l := range h.sortedListeners() {
+		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t*\tLISTEN\t\t\t\t\n", len(l.accept), l.backlog, l.local)
+	}
+	for _, c := range h.connections() {
+		i := c.tcp.Info()
+		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t%v\t%v\t%v\t%v\t%d\t%d\n", i.ReceiveQueue, i.SendQueue, c.local, c.remote,
+			i.State, i.SRTT.Round(time.Microsecond), i.RTO.Round(time.Microsecond), i.Cwnd, i.Retransmits)
+	}
+	for _, u := range h.sortedUDP() {
+		peer := "*"
+		if u.remote != (endpoint{}) {
+			peer = u.remote.String()
+		}
+		fmt.Fprintf(w, "udp\t%d\t0\t%v\t%s\t\t\t\t\t\n", u.queued, u.local, peer)
+	}
+	w.Flush()
+	return b.String()
+}

@@ -1,0 +1,244 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// Test runs f on a network in a bubble of virtual time (see [testing/synctest]): time
+// passes only when every goroutine of the test is blocked, and then at once.
+//
+// The network is a function of the seed: what it does is the same in every run, on
+// any number of processors and under the race detector, as long as the program sends
+// the same. The seed is 1, or that of the option [Seed], unless the environment says
+// otherwise; these are variables because a flag that one package does not know would
+// break go test ./... :
+//
+//	SQUALL_SEED=7       run with seed 7
+//	SQUALL_SEEDS=1000   run with seeds 1 to 1000, each as a subtest
+//	SQUALL_CHECK=1      run everything twice and compare the traces
+//	SQUALL_CHECK=0      do not even run a failed test a second time
+//
+// When f returns Test closes the network and lets the clock run on for an hour, so
+// that what was blocked can end; goroutines that live even then are named and fail
+// the test. A test that fails reports the last events of the hosts concerned, the
+// faults that met nothing, its seed and a command that repeats it, and whether a
+// second run did the same.
+//
+// Inside f use t as in any bubble: not t.Run, t.Parallel or t.Deadline. What the
+// program under test decides by racing goroutines, by select or by the order of a
+// map is not the network's to fix; a second run shows where it matters.
+func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
+	t.Helper()
+	warmUp()
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	seeds, err := seedsFromEnvironment(o)
+	if err != nil {
+		t.Fatalf("sim: %v", err)
+	}
+	r := &runner{f: f, opts: opts, nth: nthCall(t.Name()), name: t.Name(), pkg: packageOf(f)}
+	if len(seeds) == 1 {
+		r.run(t, seeds[0])
+		return
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { r.run(t, seed) })
+	}
+}
+
+// seedsFromEnvironment lists the seeds to run.
+func seedsFromEnvironment(o options) ([]uint64, error) {
+	one, many := os.Getenv("SQUALL_SEED"), os.Getenv("SQUALL_SEEDS")
+	switch {
+	case one != "" && many != "":
+		return nil, fmt.Errorf("SQUALL_SEED=%s and SQUALL_SEEDS=%s are set: only one of the two may be", one, many)
+	case one != "":
+		seed, err := strconv.ParseUint(one, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("SQUALL_SEED=%s: want a number from 0 to 2^64-1", one)
+		}
+		return []uint64{seed}, nil
+	case many != "":
+		count, err := strconv.ParseUint(many, 10, 32)
+		if err != nil || count == 0 {
+			return nil, fmt.Errorf("SQUALL_SEEDS=%s: want the number of seeds, from 1 to 2^32-1", many)
+		}
+		seeds := make([]uint64, count)
+		for i := range seeds {
+			seeds[i] = uint64(i) + 1
+		}
+		return seeds, nil
+	case o.seedSet:
+		return []uint64{o.seed}, nil
+	default:
+		return []uint64{1}, nil
+	}
+}
+
+// A runner runs one call of Test.
+type runner struct {
+	f    func(t *testing.T, n *Network)
+	opts []Option
+	name string // of the test that called
+	nth  int    // call of Test by it, from 1
+	pkg  string
+}
+
+func (r *runner) run(t *testing.T, seed uint64) {
+	t.Helper()
+	var first *Trace
+	// synctest.Test ends the goroutine of a test that failed.
+	defer func() {
+		if p := recover(); p != nil {
+			panic(p)
+		}
+		if first != nil {
+			r.compare(t, seed, first)
+		}
+	}()
+	r.once(t, seed, &first)
+}
+
+// compare runs the test a second time, if that is asked for.
+func (r *runner) compare(t *testing.T, seed uint64, first *Trace) {
+	t.Helper()
+	check := os.Getenv("SQUALL_CHECK")
+	switch {
+	case reportTrace(r, t.Failed(), first):
+	case t.Failed() && check != "0":
+		t.Log(r.again(seed, first))
+	case check == "1":
+		var second *Trace
+		r.once(t, seed, &second)
+		if second.Hash() != first.Hash() {
+			t.Error("sim: two runs with the same seed differ. " + firstDifference(first, lines(second)))
+			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(seed))
+		}
+	}
+}
+
+// once runs the test in one bubble. trace is set as soon as there is a network.
+func (r *runner) once(t *testing.T, seed uint64, trace **Trace) {
+	t.Helper()
+	// Libraries keep timers and channels in package-level pools; in another bubble
+	// their use is fatal. Two collections empty the pools.
+	runtime.GC()
+	runtime.GC()
+
+	dog := newWatchdog(func() string { return r.command(seed) })
+	defer dog.stop()
+	var n *Network
+	defer func() {
+		// The runtime panics here when goroutines are left blocked.
+		if p := recover(); p != nil {
+			if !strings.HasPrefix(fmt.Sprint(p), "deadlock:") {
+				panic(p)
+			}
+			if !n.reported {
+				t.Errorf("sim: the test hangs: %s.\n%s", n.why, stacksOf(dog.goroutines()))
+				t.Log(n.report(r.command(seed)))
+			}
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		n = newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
+		dog.watch(n)
+		*trace = n.trace
+		defer func() {
+			if p := recover(); p != nil {
+				fmt.Fprintf(os.Stderr, "sim: the test panics.\n%s", n.report(r.command(seed)))
+				panic(p)
+			}
+			n.finish(t, r.command(seed))
+		}()
+		r.f(t, n)
+	})
+}
+
+// finish ends the network and reports what went wrong.
+func (n *Network) finish(t *testing.T, command string) {
+	t.Helper()
+	n.mu.Lock()
+	why := n.why
+	failures := n.failures
+	n.shutdown("")
+	n.mu.Unlock()
+	if why != "" {
+		t.Errorf("sim: the network was closed at %v, since %s", n.ended, why)
+	}
+	for _, f := range failures {
+		t.Error("sim: " + f)
+	}
+	if left := n.awaitGoroutines(); len(left) > 0 {
+		t.Errorf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s", len(left), stacksOf(left))
+	}
+	n.reported = true
+	if t.Failed() {
+		t.Log(n.report(command))
+	} else if idle := n.idleFaults(); idle != "" {
+		t.Log("sim: " + idle)
+	}
+}
+
+// command is what a person types to run one seed again.
+func (r *runner) command(seed uint64) string {
+	race := ""
+	if raceEnabled {
+		race = "-race "
+	}
+	return fmt.Sprintf("SQUALL_SEED=%d go test %s-run '%s' %s", seed, race, r.pattern(), r.pkg)
+}
+
+// pattern is the argument of -run that selects the test.
+func (r *runner) pattern() string {
+	parts := strings.Split(r.name, "/")
+	for i, p := range parts {
+		parts[i] = "^" + quoteMeta(p) + "$"
+	}
+	return strings.Join(parts, "/")
+}
+
+// packageOf is the import path of the package that f was written in.
+func packageOf(f func(*testing.T, *Network)) string {
+	name := runtime.FuncForPC(pcOf(f)).Name()
+	slash := strings.LastIndexByte(name, '/') + 1
+	dot := strings.IndexByte(name[slash:], '.')
+	if dot < 0 {
+		return "."
+	}
+	return strings.TrimSuffix(name[:slash+dot], "_test")
+}
+
+// nthCall counts the calls of Test by the test of that name.
+func nthCall(name string) int {
+	calls.Lock()
+	defer calls.Unlock()
+	calls.count[name]++
+	return calls.count[name]
+}
+
+var calls = struct {
+	sync.Mutex
+	count map[string]int
+}{count: map[string]int{}}
+
+// warmUp has package net make the channel by which it guards its configuration
+// outside any bubble: made in one bubble it is fatal in the next.
+var warmUp = sync.OnceFunc(func() {
+	r := net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no name server is asked")
+	}}
+	r.LookupHost(context.Background(), "warm-up.invalid.")
+})

@@ -1,0 +1,254 @@
+package sim
+
+import (
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// A Trace is the record of what happened on a network: every packet that was
+// sent, delivered or dropped, and every event of hosts, links and connections, in
+// order. Two runs that did the same have the same [Trace.Hash].
+//
+// It keeps the last million events (64 bytes each, taken as needed) and counts and
+// hashes all of them. What packets carry is not part of it, only how much.
+type Trace struct {
+	mu     sync.Mutex
+	hash   uint64
+	total  int
+	first  int        // number of the oldest event kept
+	chunks [][]record // each of chunkSize, but for the last
+	hosts  []*Host
+}
+
+const (
+	chunkSize  = 4096
+	chunksKept = 256
+)
+
+// An EventKind says what an [Event] is about.
+type EventKind uint8
+
+const (
+	Sent      EventKind = iota + 1 // a packet entered a link
+	Delivered                      // a packet arrived at its host
+	Dropped                        // a packet ended; Event.Note says where and why
+	Held                           // a packet waits at the entry of a link (Link.Hold)
+	Noted                          // something happened to a host, link or connection: Event.Note
+)
+
+var kindNames = [...]string{Sent: "sent", Delivered: "delivered", Dropped: "dropped", Held: "held", Noted: "event"}
+
+func (k EventKind) String() string { return kindNames[k] }
+
+// An Event is one entry of a [Trace]. The fields from Protocol on describe a
+// packet and are empty for other events.
+type Event struct {
+	Number   int           // place in the trace, from 0
+	At       time.Duration // since the network was made
+	Kind     EventKind
+	From, To string // names of hosts; To is empty when only one is concerned
+	Note     string // what happened; for a packet, why it was dropped
+
+	Protocol   string // "tcp", "udp" or "icmp"
+	SourcePort uint16
+	TargetPort uint16
+	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"
+	Seq, Ack   uint64 // of TCP, counted from 0 at the SYN of each side
+	Length     int    // bytes of payload
+	Size       int    // bytes on the wire, IP header included
+	Resent     bool   // a retransmission or a probe
+}
+
+// record is an Event as it is kept.
+type record struct {
+	at           int64
+	kind         EventKind
+	proto        protocol
+	flags        tcp.Flags
+	resent       bool
+	from, to     int32 // numbers of hosts, from 1
+	sport, dport uint16
+	length, size int32
+	seq, ack     uint64
+	note         string
+}
+
+func newTrace(seed uint64) *Trace {
+	return &Trace{hash: mix(seed)}
+}
+
+// mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// hashString is FNV-1a (Fowler, Noll, Vo), finished by mix.
+func hashString(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return mix(h)
+}
+
+func (t *Trace) add(r record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.hash
+	for _, w := range [...]uint64{
+		uint64(r.at),
+		uint64(r.kind)<<32 | uint64(r.proto)<<24 | uint64(r.flags)<<8,
+		t.hashOf(r.from) ^ t.hashOf(r.to)<<1,
+		uint64(r.sport)<<48 | uint64(r.dport)<<32 | uint64(uint32(r.length)),
+		r.seq, r.ack,
+	} {
+		h = (h ^ w) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	}
+	if r.note != "" {
+		h ^= hashString(r.note)
+	}
+	t.hash = h
+
+	last := len(t.chunks) - 1
+	if last < 0 || len(t.chunks[last]) == chunkSize {
+		t.chunks = append(t.chunks, nil)
+		last++
+		if last == chunksKept {
+			copy(t.chunks, t.chunks[1:])
+			t.chunks = t.chunks[:last]
+			last--
+			t.first += chunkSize
+		}
+	}
+	t.chunks[last] = append(t.chunks[last], r)
+	t.total++
+}
+
+func (t *Trace) hashOf(host int32) uint64 {
+	if host == 0 {
+		return 0
+	}
+	return t.hosts[host-1].hash
+}
+
+// Hash returns a number that stands for all events so far. It is the same for two
+// runs with equal traces and, but for a chance of 2^-64 or so, different for
+// others.
+func (t *Trace) Hash() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hash
+}
+
+// Len returns how many events there were, those no longer kept included.
+func (t *Trace) Len() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.total
+}
+
+// Events returns the events kept, oldest first.
+func (t *Trace) Events() iter.Seq[Event] {
+	return func(yield func(Event) bool) {
+		t.mu.Lock()
+		from := t.first
+		t.mu.Unlock()
+		for i := from; ; i++ {
+			e, ok := t.event(i)
+			if !ok || !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+// event returns the event of that number, if it is kept.
+func (t *Trace) event(i int) (Event, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i < t.first || i >= t.total {
+		return Event{}, false
+	}
+	r := &t.chunks[(i-t.first)/chunkSize][(i-t.first)%chunkSize]
+	e := Event{
+		Number: i, At: time.Duration(r.at), Kind: r.kind, Note: r.note,
+		SourcePort: r.sport, TargetPort: r.dport,
+		Seq: r.seq, Ack: r.ack, Length: int(r.length), Size: int(r.size), Resent: r.resent,
+	}
+	if r.from != 0 {
+		e.From = t.hosts[r.from-1].name
+	}
+	if r.to != 0 {
+		e.To = t.hosts[r.to-1].name
+	}
+	if r.kind != Noted {
+		e.Protocol = r.proto.String()
+	}
+	if r.proto == protoTCP && r.kind != Noted {
+		e.Flags = r.flags.String()
+	}
+	return e, true
+}
+
+// String returns the events kept, one a line.
+func (t *Trace) String() string {
+	var b strings.Builder
+	for e := range t.Events() {
+		b.WriteString(e.String())
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// String returns the event as a line in the manner of tcpdump.
+func (e Event) String() string {
+	if e.Kind == Noted {
+		where := e.From
+		if e.To != "" {
+			where += " - " + e.To
+		}
+		return fmt.Sprintf("%-14v %s: %s", e.At, where, e.Note)
+	}
+	line := fmt.Sprintf("%-14v %s %s:%d > %s:%d %s", e.At, e.Kind, e.From, e.SourcePort, e.To, e.TargetPort, e.packet())
+	if e.Note != "" {
+		line += " (" + e.Note + ")"
+	}
+	return line
+}
+
+// packet describes the packet of the event.
+func (e Event) packet() string {
+	if e.Protocol != "tcp" {
+		return fmt.Sprintf("%s len %d", e.Protocol, e.Length)
+	}
+	s := fmt.Sprintf("[%s] seq %d", e.Flags, e.Seq)
+	if e.Length > 0 {
+		s = fmt.Sprintf("%s:%d", s, e.Seq+uint64(e.Length))
+	}
+	if strings.Contains(e.Flags, "A") {
+		s += fmt.Sprintf(" ack %d", e.Ack)
+	}
+	if e.Length > 0 {
+		s += fmt.Sprintf(" len %d", e.Length)
+	}
+	if e.Resent {
+		s += " again"
+	}
+	return s
+}
+
+func (t *Trace) addHost(h *Host) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.hosts = append(t.hosts, h)
+}
