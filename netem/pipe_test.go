@@ -319,6 +319,55 @@ func TestDrawsAreIndependent(t *testing.T) {
 	}
 }
 
+// No two impairments look at the same number: with every probability at one
+// half, all combinations of fates are equally frequent.
+func TestImpairmentsAreUnrelated(t *testing.T) {
+	const n = 400_000
+	p, r := newPipe(t, netem.Config{
+		Delay: 50 * ms, Jitter: 20 * ms, Loss: netem.GilbertElliott{P: 0.5, R: 0.5, LossBad: 0.5, LossGood: 0.5},
+		Duplicate: 0.5, Reorder: 0.5, Corrupt: 0.5,
+	}), netem.NewStream(1, "unrelated")
+	single := map[[3]bool]int{} // packets without copy: reordered, corrupt, late
+	double := map[[5]bool]int{} // packets with one: also whether the copy is corrupt, late
+	for range n {
+		v := p.Send(1000, 0, &r)
+		switch late := v.At > 50*ms; {
+		case v.Dropped():
+		case v.Dup && !v.Reordered:
+			double[[5]bool{v.Corrupt, late, v.DupCorrupt, v.DupAt > 50*ms}]++
+		case v.Dup:
+			double[[5]bool{v.Corrupt, v.DupCorrupt, v.DupAt > 50*ms, false, true}]++
+		case v.Reordered:
+			single[[3]bool{v.Corrupt, false, true}]++
+		default:
+			single[[3]bool{v.Corrupt, late, false}]++
+		}
+	}
+	check := func(k int, share float64, fate any) {
+		require.InDelta(t, n*share, k, 5*math.Sqrt(n*share*(1-share)), "%v", fate)
+	}
+	require.Len(t, single, 2+4)
+	for fate, k := range single {
+		share := 1. / 8 // half is delivered, a quarter without copy; reordered packets have no jitter
+		if reordered := fate[2]; reordered {
+			share /= 2
+		} else {
+			share /= 4
+		}
+		check(k, share, fate)
+	}
+	require.Len(t, double, 8+16)
+	for fate, k := range double {
+		share := 1. / 8
+		if reordered := fate[4]; reordered {
+			share /= 8
+		} else {
+			share /= 16
+		}
+		check(k, share, fate)
+	}
+}
+
 func TestSetRefusesAndChangesNothing(t *testing.T) {
 	cfg := netem.Config{Delay: 5 * ms, Loss: netem.DropList{2}}
 	p, r := newPipe(t, cfg), netem.NewStream(1)

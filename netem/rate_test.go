@@ -68,6 +68,16 @@ func TestBackToBackHasNoDrift(t *testing.T) {
 	}
 }
 
+// 8 bits at 3 Gbit/s take 2.67 ns: at 2 ns the line is still busy for a
+// fraction of one, and that fraction is not given away.
+func TestFractionOfNanosecondIsKept(t *testing.T) {
+	p, r := newPipe(t, netem.Config{Rate: 3 * netem.Gbit}), netem.NewStream(1)
+	require.Equal(t, time.Duration(3), p.Send(1, 0, &r).Departure)
+	require.Equal(t, time.Duration(6), p.Send(1, 2, &r).Departure, "5.33 ns")
+	require.Equal(t, time.Duration(8), p.Send(1, 3, &r).Departure, "8 ns")
+	require.Equal(t, time.Duration(11), p.Send(1, 8, &r).Departure, "idle at 8 ns: 10.67 ns")
+}
+
 func TestOverloadForAgesDoesNotOverflow(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Delay: 24 * time.Hour, Rate: 1, MTU: 65535}), netem.NewStream(1)
 	last := time.Duration(0)

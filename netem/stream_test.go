@@ -135,10 +135,13 @@ func TestThresholdIsExact(t *testing.T) {
 	require.Equal(t, threshold(1<<61), thresholdOf(0.5).times(thresholdOf(0.5)))
 	require.Equal(t, thresholdOf(0.3), always.times(thresholdOf(0.3)))
 
-	// The largest and the smallest number a lane can give.
-	for _, u := range []uint64{0, math.MaxUint64} {
-		require.Less(t, u>>1, uint64(always))
-	}
+	require.Less(t, uint64(math.MaxUint64)>>1, uint64(always), "the largest number a lane can give")
+
+	// An event happens for exactly as many of the 2^63 numbers as its threshold.
+	d := draws(1)
+	u := threshold(d.lane(laneLoss) >> 1)
+	require.False(t, d.happens(laneLoss, u))
+	require.True(t, d.happens(laneLoss, u+1))
 }
 
 // Every verdict of a long run with everything switched on, on every platform.
