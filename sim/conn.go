@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -23,8 +22,7 @@ type TCPConn struct {
 	id            uint64
 	local, remote endpoint
 	tcp           *tcp.Conn
-	out           *pipe
-	stream        netem.Stream
+	flow          flow
 	listener      *TCPListener // until it is accepted
 	dial          *dialing     // until it is established
 
@@ -63,9 +61,7 @@ func newConn(h *Host, local, remote endpoint) *TCPConn {
 	if !isLoopback(remote.addr) {
 		to = n.byAddr[remote.addr]
 	}
-	c.out = n.pipe(h, to)
-	// One stream a flow: what other connections send never changes its draws.
-	c.stream = netem.NewStream(c.out.key).Derive(uint64(local.port), uint64(remote.port))
+	c.flow = flow{path: n.path(h, to), id: [2]uint64{uint64(protoTCP), uint64(local.port)<<16 | uint64(remote.port)}}
 	h.conns[connKey{local, remote}] = c
 	return c
 }
@@ -75,9 +71,9 @@ func (c *TCPConn) NewSegment() *tcp.Segment { return c.n.freeSegments.get() }
 
 // Send implements [tcp.Output].
 func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
-	pkt := c.n.newPacket(c.out, protoTCP, c.local, c.remote)
+	pkt := c.n.newPacket(&c.flow, protoTCP, c.local, c.remote)
 	pkt.seg, pkt.size = s, s.Size()
-	c.n.transmit(c.out, pkt, &c.stream, c.n.clock)
+	c.n.dispatch(pkt, c.n.clock)
 }
 
 // touch has the next step look at c.

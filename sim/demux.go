@@ -17,7 +17,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 	switch {
 	case c != nil && c.listener != nil && c.listener.full() && c.tcp.State() == tcp.SynReceived &&
 		pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.ACK:
-		n.drop(now, pkt, "accept queue full")
+		n.drop(now, pkt, nil, "accept queue full")
 		return
 	case c != nil:
 		c.input(now, pkt.seg)
@@ -41,11 +41,10 @@ func (h *Host) reset(now int64, pkt *packet) {
 		n.free(pkt)
 		return
 	}
-	back := n.pipe(h, pkt.pipe.from)
-	r := n.newPacket(back, protoTCP, pkt.dst, pkt.src)
+	r := n.newPacket(n.path(h, pkt.flow.path.from).misc, protoTCP, pkt.dst, pkt.src)
 	r.seg, r.size = s, s.Size()
 	n.free(pkt)
-	n.transmit(back, r, &back.misc, now)
+	n.dispatch(r, now)
 }
 
 // icmp handles the news that a packet could not be delivered.

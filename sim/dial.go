@@ -61,7 +61,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	switch {
 	case h.n.closed:
 		err = net.ErrClosed
-	case h.down:
+	case h.dead:
 		err = sysError("socket", syscall.ENETDOWN)
 	case !isLoopback(dest.addr) && h.n.byAddr[dest.addr] == nil:
 		err = sysError("connect", syscall.ENETUNREACH)
@@ -116,7 +116,7 @@ func (d *dialing) start(now int64, nth uint64) {
 	}
 	d.conn = newConn(h, local, d.dest)
 	d.conn.dial = d
-	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.out.mtu, tcp.Time(now))
+	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(), tcp.Time(now))
 	d.conn.settle()
 }
 

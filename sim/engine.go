@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 )
@@ -38,31 +39,20 @@ type operation struct {
 type opKind uint8
 
 const (
-	opListener opKind = iota
+	opRelease opKind = iota // has no host
+	opListener
 	opDial
 	opDatagram
 )
 
 func compareOps(a, b operation) int {
-	if a.host != b.host {
-		if a.host.name < b.host.name {
-			return -1
-		}
-		return 1
-	}
 	if a.kind != b.kind {
-		return int(a.kind) - int(b.kind)
+		return cmp.Compare(a.kind, b.kind)
 	}
-	if a.dest != b.dest {
-		if a.dest < b.dest {
-			return -1
-		}
-		return 1
+	if a.host != b.host {
+		return cmp.Compare(a.host.name, b.host.name)
 	}
-	if a.n < b.n {
-		return -1
-	}
-	return 1
+	return cmp.Or(cmp.Compare(a.dest, b.dest), cmp.Compare(a.n, b.n))
 }
 
 // stallAfter is how long a bubble may go on with nothing but protocol timers,

@@ -15,11 +15,8 @@ import (
 // A Host is a machine on the network: an operating system with an address, and the
 // processes on it. It listens and dials as package net does.
 type Host struct {
-	n      *Network
-	name   string
-	addr   uint32
-	number int32  // from 1, in the order in which hosts were made
-	hash   uint64 // of the name
+	node
+	addr uint32
 
 	conns     map[connKey]*TCPConn
 	listeners map[uint16][]*TCPListener
@@ -29,8 +26,10 @@ type Host struct {
 	nextPort  uint16
 	conf      *tcp.Config
 
+	accessUp, accessDown *pipe // nil without an access link
+
 	off       bool // no power: nothing is sent or answered
-	down      bool // the processes are gone
+	dead      bool // the processes are gone
 	paused    bool
 	resumed   sync.Cond
 	heldWakes []wake
@@ -50,7 +49,7 @@ const (
 
 func newHost(n *Network, name string, number int) *Host {
 	h := &Host{
-		n: n, name: name, number: int32(number), hash: hashString(name),
+		node:      node{n: n, name: name, hash: hashString(name)},
 		addr:      10<<24 | uint32(number),
 		conns:     map[connKey]*TCPConn{},
 		listeners: map[uint16][]*TCPListener{},
@@ -61,15 +60,9 @@ func newHost(n *Network, name string, number int) *Host {
 		conf:      n.conf.tcp,
 	}
 	h.resumed.L = &n.mu
-	n.trace.addHost(h)
+	n.trace.addNode(&h.node)
 	return h
 }
-
-// Name returns the name by which other hosts find h.
-func (h *Host) Name() string { return h.name }
-
-// String returns the host's name.
-func (h *Host) String() string { return h.name }
 
 // SetTCP sets the TCP settings of connections that h opens or accepts from now on.
 // It panics if cfg is not valid.
@@ -94,10 +87,10 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 func (h *Host) Crash() {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if h.down {
+	if h.dead {
 		return
 	}
-	f := h.n.fault(h, nil, "crash")
+	f := h.n.fault(&h.node, nil, "crash")
 	h.stop(f, true)
 }
 
@@ -109,14 +102,14 @@ func (h *Host) PowerOff() {
 	if h.off {
 		return
 	}
-	f := h.n.fault(h, nil, "power off")
+	f := h.n.fault(&h.node, nil, "power off")
 	h.stop(f, false)
 	h.off = true
 }
 
 // stop ends the host's processes and sockets.
 func (h *Host) stop(f *fault, reset bool) {
-	h.down = true
+	h.dead = true
 	h.unpause()
 	for _, p := range h.processes {
 		p.cancel()
@@ -162,11 +155,11 @@ func (h *Host) Restart() {
 	if h.n.closed {
 		return
 	}
-	if !h.down {
-		h.stop(h.n.fault(h, nil, "crash"), true)
+	if !h.dead {
+		h.stop(h.n.fault(&h.node, nil, "crash"), true)
 	}
-	h.down, h.off = false, false
-	h.n.note(h, nil, "restart")
+	h.dead, h.off = false, false
+	h.n.note(&h.node, nil, "restart")
 	for _, p := range h.processes {
 		p.start()
 	}
@@ -179,10 +172,10 @@ func (h *Host) Restart() {
 func (h *Host) Pause() {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if h.paused || h.down {
+	if h.paused || h.dead {
 		return
 	}
-	h.n.fault(h, nil, "pause").hits++
+	h.n.fault(&h.node, nil, "pause").hits++
 	h.paused = true
 }
 
@@ -193,7 +186,7 @@ func (h *Host) Resume() {
 	if !h.paused {
 		return
 	}
-	h.n.note(h, nil, "resume")
+	h.n.note(&h.node, nil, "resume")
 	h.unpause()
 }
 
@@ -259,8 +252,9 @@ func (n *Network) shutdown(why string) {
 	n.events, n.wakes, n.pending = nil, nil, pendingOps{}
 }
 
+// sortedPipes returns the pipes by the names of their ends.
 func (n *Network) sortedPipes() []*pipe {
-	return slices.SortedFunc(maps.Values(n.pipes), func(a, b *pipe) int {
+	return slices.SortedStableFunc(slices.Values(n.pipes), func(a, b *pipe) int {
 		return cmp.Or(cmp.Compare(a.from.name, b.from.name), cmp.Compare(a.to.name, b.to.name))
 	})
 }

@@ -3,120 +3,107 @@ package sim
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/squall-sim/squall/netem"
 )
 
-// A Link joins two hosts, with a configuration for each direction. Its methods
+// A Link joins two hosts or routers, with a configuration for each direction. Its methods
 // change it while packets travel. They act at once: on what is sent from now on,
 // also by connections that stand already. What is on its way arrives.
 //
 // At one instant a change made by [Network.After] comes before the packets.
 type Link struct {
-	n    *Network
-	a, b *Host
-	ab   *pipe
-	ba   *pipe
+	n      *Network
+	a, b   *node
+	ab, ba *pipe
 }
 
-// A pipe is one direction of the path between two hosts.
+// A pipe is one direction between two neighbours.
 type pipe struct {
 	n        *Network
-	from, to *Host
+	from, to *node
 	em       *netem.Pipe
-	key      uint64 // of the random streams: a function of seed, hosts and direction
-	misc     netem.Stream
-	link     *Link // nil for the default path
+	key      uint64 // of the random streams: a function of the seed and the two ends
+	mtu      int    // the largest packet that it takes, in bytes
+	reverse  *pipe
 
 	down   *fault // what is silenced
 	reject *fault // what is sent back
 	hold   *fault // what waits
-	held   []heldPacket
-	cuts   []*fault // partitions that cover this direction
+	held   []*packet
 
 	stats LinkStats
-	mtu   int // the largest packet that it takes, in bytes
 }
 
-type heldPacket struct {
-	pkt    *packet
-	stream *netem.Stream
-}
-
-// Link joins a and b by a link whose two directions are alike and independent.
-// Before, they were joined by the default path ([DefaultLink]). It panics if a or
-// b is nil or of another network, if they are the same host or are joined by a
-// link already, or if cfg is not valid.
-func (n *Network) Link(a, b *Host, cfg netem.Config) *Link {
-	return n.LinkAsym(a, b, cfg, cfg)
-}
-
-// LinkAsym is [Network.Link] with a configuration for each direction.
-func (n *Network) LinkAsym(a, b *Host, aToB, bToA netem.Config) *Link {
-	n.owns("Link", a, b)
-	if a == b {
-		panic(fmt.Sprintf("sim: Link: host %q cannot be linked to itself", a.name))
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	ab, ba := n.pipe(a, b), n.pipe(b, a)
-	if ab.link != nil {
-		panic(fmt.Sprintf("sim: Link: hosts %q and %q are linked already; Link.Set changes a link", a.name, b.name))
-	}
-	l := &Link{n: n, a: a, b: b, ab: ab, ba: ba}
-	l.set(ab, aToB)
-	l.set(ba, bToA)
-	ab.link, ba.link = l, l
-	n.links = append(n.links, l)
-	return l
-}
-
-// owns panics unless all hosts belong to n.
-func (n *Network) owns(method string, hosts ...*Host) {
-	for _, h := range hosts {
-		if h == nil {
-			panic("sim: " + method + ": a host is nil")
-		}
-		if h.n != n {
-			panic(fmt.Sprintf("sim: %s: host %q belongs to another network", method, h.name))
-		}
-	}
-}
-
-// pipe returns the direction from a to b, which is made at first use as the
-// default path.
-func (n *Network) pipe(a, b *Host) *pipe {
-	p := n.pipes[pair{a, b}]
-	if p != nil {
-		return p
-	}
-	cfg := n.conf.defaultLink
-	if a == b {
-		cfg = netem.Config{MTU: loopbackMTU}
-	}
+func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 	em, err := netem.NewPipe(cfg)
 	if err != nil {
-		panic("sim: " + err.Error()) // DefaultLink has validated it
+		panic(fmt.Sprintf("sim: link %s - %s: %v", from.name, to.name, err))
 	}
-	key := mix(mix(n.seed^a.hash) + b.hash)
-	p = &pipe{n: n, from: a, to: b, em: em, key: key, misc: netem.NewStream(key), mtu: mtuOf(cfg)}
-	n.pipes[pair{a, b}] = p
-	return p
+	return &pipe{
+		n: n, from: from, to: to, em: em,
+		key: mix(mix(n.seed^from.hash) + to.hash), mtu: mtuOf(cfg),
+	}
 }
+
+// newPipes makes both directions.
+func newPipes(n *Network, a, b *node, aToB, bToA netem.Config) (ab, ba *pipe) {
+	ab, ba = newPipe(n, a, b, aToB), newPipe(n, b, a, bToA)
+	ab.reverse, ba.reverse = ba, ab
+	n.pipes = append(n.pipes, ab, ba)
+	return ab, ba
+}
+
+func (p *pipe) String() string { return p.from.name + " > " + p.to.name }
 
 func mtuOf(cfg netem.Config) int {
 	return cmp.Or(cfg.MTU, 1500) // netem's default
 }
 
-// loopbackMTU is the largest IPv4 packet; Linux's lo device takes as much.
-const loopbackMTU = 65535
+// Link joins a and b by a link whose two directions are alike and independent.
+// Packets between two hosts take the shortest way over links and routers; two hosts
+// that no links join have the default path ([DefaultLink]) between them. Link panics
+// if a or b is nil or of another network, if they are the same or are joined by a link
+// already, or if cfg is not valid.
+func (n *Network) Link(a, b Node, cfg netem.Config) *Link {
+	return n.LinkAsym(a, b, cfg, cfg)
+}
+
+// LinkAsym is [Network.Link] with a configuration for each direction.
+func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
+	x, y := n.nodeOf("Link", a), n.nodeOf("Link", b)
+	if x == y {
+		panic(fmt.Sprintf("sim: Link: %q cannot be linked to itself", x.name))
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range x.links {
+		if p.to == y {
+			panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
+		}
+	}
+	l := &Link{n: n, a: x, b: y}
+	l.ab, l.ba = newPipes(n, x, y, aToB, bToA)
+	x.links = append(x.links, l.ab)
+	y.links = append(y.links, l.ba)
+	n.topology++
+	return l
+}
 
 func (l *Link) set(p *pipe, cfg netem.Config) {
+	if err := p.set(cfg); err != nil {
+		panic(fmt.Sprintf("sim: link %v: %v", l, err))
+	}
+}
+
+func (p *pipe) set(cfg netem.Config) error {
 	if err := p.em.Set(cfg); err != nil {
-		panic(fmt.Sprintf("sim: link %s - %s: %v", l.a.name, l.b.name, err))
+		return err
 	}
 	p.mtu = mtuOf(cfg)
+	return nil
 }
 
 func (l *Link) String() string { return l.a.name + " - " + l.b.name }
@@ -141,19 +128,16 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 func (l *Link) Down() { l.down("link down", l.ab, l.ba) }
 
 // DownFrom is [Link.Down] for the direction that leads away from h, one of the two
-// hosts of the link.
-func (l *Link) DownFrom(h *Host) {
-	switch h {
+// ends of the link.
+func (l *Link) DownFrom(h Node) {
+	from := l.n.nodeOf("DownFrom", h)
+	switch from {
 	case l.a:
-		l.down("link down from "+h.name, l.ab)
+		l.down("link down from "+from.name, l.ab)
 	case l.b:
-		l.down("link down from "+h.name, l.ba)
+		l.down("link down from "+from.name, l.ba)
 	default:
-		name := "nil"
-		if h != nil {
-			name = fmt.Sprintf("%q", h.name)
-		}
-		panic(fmt.Sprintf("sim: link %v: DownFrom(%s): the host must be one of the link's two", l, name))
+		panic(fmt.Sprintf("sim: link %v: DownFrom(%q): it must be one of the link's two ends", l, from.name))
 	}
 }
 
@@ -213,9 +197,9 @@ func (l *Link) Release() {
 		if len(held) == 0 {
 			continue
 		}
-		n.op(operation{host: p.from, kind: opListener, dest: p.to.name, run: func(now int64) {
-			for _, h := range held {
-				n.transmit(p, h.pkt, h.stream, now)
+		n.op(operation{kind: opRelease, dest: p.String(), run: func(now int64) {
+			for _, pkt := range held {
+				n.transmit(pkt, now)
 			}
 		}})
 	}
@@ -228,8 +212,8 @@ func (l *Link) Release() {
 func (n *Network) Partition(groups ...[]*Host) {
 	of := map[*Host]int{}
 	for i, g := range groups {
-		n.owns("Partition", g...)
 		for _, h := range g {
+			n.nodeOf("Partition", h)
 			if j, ok := of[h]; ok && j != i {
 				panic(fmt.Sprintf("sim: Partition: host %q stands in groups %d and %d", h.name, j+1, i+1))
 			}
@@ -250,8 +234,9 @@ func (n *Network) Partition(groups ...[]*Host) {
 // PartitionOneWay silences all paths that lead from a host of from to a host of to,
 // until [Network.Heal]; the way back stays open.
 func (n *Network) PartitionOneWay(from, to []*Host) {
-	n.owns("PartitionOneWay", from...)
-	n.owns("PartitionOneWay", to...)
+	for _, h := range slices.Concat(from, to) {
+		n.nodeOf("PartitionOneWay", h)
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut(n.fault(nil, nil, "partition one way "+groupNames(from, to)), from, to)
@@ -261,7 +246,7 @@ func (n *Network) cut(f *fault, from, to []*Host) {
 	for _, a := range from {
 		for _, b := range to {
 			if a != b {
-				p := n.pipe(a, b)
+				p := n.path(a, b)
 				p.cuts = append(p.cuts, f)
 			}
 		}
@@ -272,7 +257,7 @@ func (n *Network) cut(f *fault, from, to []*Host) {
 func (n *Network) Heal() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, p := range n.pipes {
+	for _, p := range n.paths {
 		p.cuts = nil
 	}
 	n.note(nil, nil, "partitions healed")
@@ -302,7 +287,7 @@ type fault struct {
 }
 
 // fault records that a test broke something. a and b may be nil.
-func (n *Network) fault(a, b *Host, what string) *fault {
+func (n *Network) fault(a, b *node, what string) *fault {
 	f := &fault{at: time.Duration(n.now()), what: what}
 	if a != nil {
 		f.what = a.name + ": " + what
@@ -316,7 +301,7 @@ func (n *Network) fault(a, b *Host, what string) *fault {
 }
 
 // note records an event that is not a packet. a and b may be nil.
-func (n *Network) note(a, b *Host, what string) {
+func (n *Network) note(a, b *node, what string) {
 	r := record{at: n.now(), kind: Noted, note: what}
 	if a != nil {
 		r.from = a.number

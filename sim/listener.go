@@ -64,7 +64,7 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	switch {
 	case h.n.closed:
 		return nil, opError("listen", network, nil, local.tcp(), net.ErrClosed)
-	case h.down:
+	case h.dead:
 		return fail("socket", syscall.ENETDOWN)
 	case local.addr != 0 && local.addr != h.addr && !isLoopback(local.addr):
 		return fail("bind", syscall.EADDRNOTAVAIL)
@@ -121,13 +121,13 @@ func (l *TCPListener) full() bool { return len(l.accept) > l.backlog }
 // syn handles a SYN, which it may drop.
 func (l *TCPListener) syn(now int64, pkt *packet) {
 	if l.full() {
-		l.n.drop(now, pkt, "accept queue full")
+		l.n.drop(now, pkt, nil, "accept queue full")
 		return
 	}
 	c := newConn(l.host, pkt.dst, pkt.src)
 	c.listener = l
 	l.embryos[c] = struct{}{}
-	c.tcp = tcp.Accept(l.host.conf, c, c.out.mtu, tcp.Time(now), pkt.seg)
+	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(), tcp.Time(now), pkt.seg)
 	l.n.free(pkt)
 	c.settle()
 }

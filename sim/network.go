@@ -37,10 +37,13 @@ type Network struct {
 	pending   pendingOps
 
 	hosts    map[string]*Host
+	routers  map[string]*Router
 	byAddr   map[uint32]*Host
 	inOrder  []*Host
-	links    []*Link
-	pipes    map[pair]*pipe
+	pipes    []*pipe // in the order in which they were made
+	paths    map[pair]*path
+	defaults map[pair]*pipe // between hosts that no link joins
+	topology uint64         // counts the changes that move packets to other ways
 	streams  map[string]*rand.Rand
 	nextConn uint64
 
@@ -111,7 +114,10 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		released: -1,
 		hosts:    map[string]*Host{},
 		byAddr:   map[uint32]*Host{},
-		pipes:    map[pair]*pipe{},
+		routers:  map[string]*Router{},
+		paths:    map[pair]*path{},
+		defaults: map[pair]*pipe{},
+		topology: 1,
 		streams:  map[string]*rand.Rand{},
 	}
 	n.conf.seed = 1
@@ -194,6 +200,9 @@ func (n *Network) Host(name string) *Host {
 	defer n.mu.Unlock()
 	if h := n.hosts[name]; h != nil {
 		return h
+	}
+	if n.routers[name] != nil {
+		panic(fmt.Sprintf("sim: Host(%q): a router has that name", name))
 	}
 	h := newHost(n, name, len(n.inOrder)+1)
 	n.hosts[name] = h

@@ -27,7 +27,9 @@ type endpoint struct {
 
 // A packet on its way. It is pooled: whoever ends its way frees it.
 type packet struct {
-	pipe     *pipe
+	flow     *flow
+	pipes    []*pipe // its way; links that are made later do not change it
+	hop      int     // where on it
 	proto    protocol
 	src, dst endpoint
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
@@ -51,7 +53,7 @@ const (
 // header and first 8 bytes of the packet it is about.
 const icmpSize = 20 + 8 + 20 + 8
 
-func (n *Network) newPacket(p *pipe, proto protocol, src, dst endpoint) *packet {
+func (n *Network) newPacket(f *flow, proto protocol, src, dst endpoint) *packet {
 	var pkt *packet
 	if last := len(n.freePackets) - 1; last >= 0 {
 		pkt = n.freePackets[last]
@@ -59,7 +61,7 @@ func (n *Network) newPacket(p *pipe, proto protocol, src, dst endpoint) *packet 
 	} else {
 		pkt = new(packet)
 	}
-	pkt.pipe, pkt.proto, pkt.src, pkt.dst = p, proto, src, dst
+	pkt.flow, pkt.proto, pkt.src, pkt.dst = f, proto, src, dst
 	return pkt
 }
 
@@ -76,7 +78,7 @@ func (n *Network) free(pkt *packet) {
 func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 	r := record{
 		at: now, kind: kind, proto: pkt.proto,
-		from: pkt.pipe.from.number, to: pkt.pipe.to.number,
+		from: pkt.flow.path.from.number, to: pkt.flow.path.to.number,
 		sport: pkt.src.port, dport: pkt.dst.port,
 		length: int32(len(pkt.data)), size: int32(pkt.size), note: why,
 	}
@@ -87,58 +89,71 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 	n.trace.add(r)
 }
 
-// drop ends the way of a packet, and says why.
-func (n *Network) drop(now int64, pkt *packet, why string) {
+// drop ends the way of a packet at a pipe, or at its host if p is nil, and says why.
+func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
+	if p != nil {
+		p.stats.Dropped++
+		if len(pkt.pipes) > 1 {
+			why += ", " + p.String()
+		}
+	}
 	n.record(now, Dropped, pkt, why)
-	pkt.pipe.stats.Dropped++
 	n.free(pkt)
 }
 
-// transmit puts a packet on the path p; stream is its flow's on p.
-func (n *Network) transmit(p *pipe, pkt *packet, stream *netem.Stream, now int64) {
-	pkt.pipe = p
-	switch {
-	case len(p.cuts) > 0:
-		for _, f := range p.cuts {
+// dispatch sends a packet on its way.
+func (n *Network) dispatch(pkt *packet, now int64) {
+	path := pkt.flow.path
+	pkt.pipes = path.pipes()
+	if len(path.cuts) > 0 {
+		for _, f := range path.cuts {
 			f.hits++
 		}
-		n.drop(now, pkt, "partition")
+		n.drop(now, pkt, nil, "partition")
 		return
-	case p.down != nil:
-		p.down.hits++
-		n.drop(now, pkt, "link down")
-		return
-	case p.reject != nil:
-		p.reject.hits++
-		n.record(now, Dropped, pkt, "link rejects")
-		p.stats.Dropped++
-		n.unreachable(now, pkt, icmpHostUnreachable)
-		return
+	}
+	n.record(now, Sent, pkt, "")
+	n.transmit(pkt, now)
+}
+
+// transmit puts a packet on the next pipe of its way.
+func (n *Network) transmit(pkt *packet, now int64) {
+	p := pkt.pipes[pkt.hop]
+	switch {
 	case p.hold != nil:
 		p.hold.hits++
 		n.record(now, Held, pkt, "")
-		p.held = append(p.held, heldPacket{pkt, stream})
+		p.held = append(p.held, pkt)
+		return
+	case p.down != nil:
+		p.down.hits++
+		n.drop(now, pkt, p, "link down")
+		return
+	case p.reject != nil:
+		p.reject.hits++
+		p.stats.Dropped++
+		n.record(now, Dropped, pkt, "link rejects")
+		n.unreachable(now, pkt, icmpHostUnreachable)
 		return
 	}
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
-	v := p.send(pkt, stream, now)
+	v := p.send(pkt, pkt.flow.stream(p), now)
 	if v.Dup {
 		c := n.copyOf(pkt)
-		c.corrupt = v.DupCorrupt
+		c.corrupt = pkt.corrupt || v.DupCorrupt
 		p.stats.Duplicated++
 		n.schedule(c, int64(v.DupAt))
 	}
 	if v.Reason != netem.Delivered {
 		p.stats.count(v.Reason)
-		n.drop(now, pkt, v.Reason.String())
+		n.drop(now, pkt, p, v.Reason.String())
 		return
 	}
-	n.record(now, Sent, pkt, "")
 	if v.Reordered {
 		p.stats.Reordered++
 	}
-	pkt.corrupt = v.Corrupt
+	pkt.corrupt = pkt.corrupt || v.Corrupt
 	n.schedule(pkt, int64(v.At))
 }
 
@@ -169,7 +184,7 @@ func (n *Network) schedule(pkt *packet, when int64) {
 }
 
 func (n *Network) copyOf(pkt *packet) *packet {
-	c := n.newPacket(pkt.pipe, pkt.proto, pkt.src, pkt.dst)
+	c := n.newPacket(pkt.flow, pkt.proto, pkt.src, pkt.dst)
 	seg := c.seg
 	*c = *pkt
 	if pkt.seg != nil {
@@ -183,36 +198,46 @@ func (n *Network) copyOf(pkt *packet) *packet {
 	return c
 }
 
-// unreachable tells the sender that its packet could not be delivered, and ends
-// the packet. The news arrives at once if the packet was still with its sender
-// (host unreachable), and over the way back otherwise.
+// unreachable tells the sender that its packet could not be delivered, and ends the
+// packet. The news goes back the way that the packet came.
 func (n *Network) unreachable(now int64, pkt *packet, code icmpCode) {
-	back := n.pipe(pkt.pipe.to, pkt.pipe.from)
-	m := n.newPacket(back, protoICMP, pkt.dst, pkt.src)
+	done := pkt.flow.path
+	m := n.newPacket(n.path(done.to, done.from).misc, protoICMP, pkt.dst, pkt.src)
 	m.icmp, m.about, m.size = code, pkt.proto, icmpSize
+	for i := pkt.hop - 1; i >= 0; i-- {
+		m.pipes = append(m.pipes, pkt.pipes[i].reverse)
+	}
 	m.seg, pkt.seg = pkt.seg, nil
 	n.free(pkt)
-	if code == icmpHostUnreachable {
+	n.record(now, Sent, m, "")
+	if len(m.pipes) == 0 { // the packet was still with its sender
 		n.schedule(m, now)
 		return
 	}
-	n.transmit(back, m, &back.misc, now)
+	n.transmit(m, now)
 }
 
-// arrive ends a packet's way at its host.
+// arrive handles the end of a packet's way over a pipe.
 func (n *Network) arrive(now int64, pkt *packet) {
-	h := pkt.pipe.to
+	if pkt.hop < len(pkt.pipes) {
+		pkt.pipes[pkt.hop].stats.Delivered++
+		pkt.hop++
+	}
+	if pkt.hop < len(pkt.pipes) {
+		n.transmit(pkt, now)
+		return
+	}
+	h := pkt.flow.path.to
 	switch {
 	case h.off:
-		n.drop(now, pkt, "host is off")
+		n.drop(now, pkt, nil, "host is off")
 		return
 	case pkt.corrupt:
-		pkt.pipe.stats.Corrupted++
-		n.drop(now, pkt, "checksum error")
+		pkt.pipes[len(pkt.pipes)-1].stats.Corrupted++
+		n.drop(now, pkt, nil, "checksum error")
 		return
 	}
 	n.record(now, Delivered, pkt, "")
-	pkt.pipe.stats.Delivered++
 	switch pkt.proto {
 	case protoTCP:
 		h.segment(now, pkt)

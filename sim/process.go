@@ -30,7 +30,7 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 	defer h.n.mu.Unlock()
 	p := &process{host: h, name: name, f: f, cancel: func() {}}
 	h.processes = append(h.processes, p)
-	if !h.down && !h.n.closed {
+	if !h.dead && !h.n.closed {
 		p.start()
 	}
 }

@@ -22,7 +22,7 @@ type Trace struct {
 	total  int
 	first  int        // number of the oldest event kept
 	chunks [][]record // each of chunkSize, but for the last
-	hosts  []*Host
+	nodes  []*node
 }
 
 const (
@@ -138,7 +138,7 @@ func (t *Trace) hashOf(host int32) uint64 {
 	if host == 0 {
 		return 0
 	}
-	return t.hosts[host-1].hash
+	return t.nodes[host-1].hash
 }
 
 // Hash returns a number that stands for all events so far. It is the same for two
@@ -186,10 +186,10 @@ func (t *Trace) event(i int) (Event, bool) {
 		Seq: r.seq, Ack: r.ack, Length: int(r.length), Size: int(r.size), Resent: r.resent,
 	}
 	if r.from != 0 {
-		e.From = t.hosts[r.from-1].name
+		e.From = t.nodes[r.from-1].name
 	}
 	if r.to != 0 {
-		e.To = t.hosts[r.to-1].name
+		e.To = t.nodes[r.to-1].name
 	}
 	if r.kind != Noted {
 		e.Protocol = r.proto.String()
@@ -247,8 +247,9 @@ func (e Event) packet() string {
 	return s
 }
 
-func (t *Trace) addHost(h *Host) {
+func (t *Trace) addNode(d *node) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.hosts = append(t.hosts, h)
+	t.nodes = append(t.nodes, d)
+	d.number = int32(len(t.nodes))
 }

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"syscall"
 	"time"
-
-	"github.com/squall-sim/squall/netem"
 )
 
 // A UDPConn is a UDP socket, with the methods and errors of [net.UDPConn]. It
@@ -19,21 +17,21 @@ import (
 // net.core.rmem_default = 212992 bytes with the kernel's bookkeeping counted; what
 // finds it full is dropped. There is no flow control.
 type UDPConn struct {
-	n       *Network
-	host    *Host
-	local   endpoint
-	remote  endpoint // zero if not connected
-	r       waitq
-	read    deadline
-	write   deadline
-	due1    int64
-	queue   []datagram
-	queued  int // bytes of the receive buffer in use
-	limit   int // of the receive buffer
-	err     syscall.Errno
-	sent    uint64
-	streams map[endpoint]*netem.Stream
-	closed  bool
+	n      *Network
+	host   *Host
+	local  endpoint
+	remote endpoint // zero if not connected
+	r      waitq
+	read   deadline
+	write  deadline
+	due1   int64
+	queue  []datagram
+	queued int // bytes of the receive buffer in use
+	limit  int // of the receive buffer
+	err    syscall.Errno
+	sent   uint64
+	flows  map[endpoint]*flow
+	closed bool
 }
 
 type datagram struct {
@@ -103,7 +101,7 @@ func (h *Host) bind(local, remote endpoint) (*UDPConn, error) {
 	switch {
 	case h.n.closed:
 		return nil, net.ErrClosed
-	case h.down:
+	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
 	case local.addr != 0 && local.addr != h.addr && !isLoopback(local.addr):
 		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
@@ -121,7 +119,7 @@ func (h *Host) bind(local, remote endpoint) (*UDPConn, error) {
 	u := &UDPConn{
 		n: h.n, host: h, local: local, remote: remote, limit: defaultReceiveBuffer,
 		read: deadline{at: never}, write: deadline{at: never}, due1: never,
-		streams: map[endpoint]*netem.Stream{},
+		flows: map[endpoint]*flow{},
 	}
 	h.udp[local.port] = append(h.udp[local.port], u)
 	return u, nil
@@ -142,9 +140,9 @@ func (h *Host) datagram(now int64, pkt *packet) {
 	u := h.socket(pkt.dst, pkt.src)
 	if u == nil && pkt.dst == stubResolver {
 		if answer := h.answerName(pkt.data); answer != nil {
-			r := h.n.newPacket(pkt.pipe, protoUDP, pkt.dst, pkt.src)
+			r := h.n.newPacket(h.n.path(h, h).misc, protoUDP, pkt.dst, pkt.src)
 			r.data, r.size = answer, ipHeader+udpHeader+len(answer)
-			h.n.transmit(pkt.pipe, r, &pkt.pipe.misc, now)
+			h.n.dispatch(r, now)
 		}
 		h.n.free(pkt)
 		return
@@ -155,7 +153,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 	}
 	size := len(pkt.data) + datagramOverhead
 	if u.queued+size > u.limit {
-		h.n.drop(now, pkt, "receive buffer full")
+		h.n.drop(now, pkt, nil, "receive buffer full")
 		return
 	}
 	u.queued += size
@@ -296,16 +294,14 @@ func (u *UDPConn) transmit(now int64, data []byte, to endpoint, dest *Host) {
 			from.addr = to.addr
 		}
 	}
-	p := u.n.pipe(u.host, dest)
-	stream := u.streams[to]
-	if stream == nil {
-		s := netem.NewStream(p.key).Derive(uint64(from.port), uint64(to.port), uint64(protoUDP))
-		stream = &s
-		u.streams[to] = stream
+	f := u.flows[to]
+	if f == nil {
+		f = &flow{path: u.n.path(u.host, dest), id: [2]uint64{uint64(protoUDP), uint64(from.port)<<16 | uint64(to.port)}}
+		u.flows[to] = f
 	}
-	pkt := u.n.newPacket(p, protoUDP, from, to)
+	pkt := u.n.newPacket(f, protoUDP, from, to)
 	pkt.data, pkt.size = data, ipHeader+udpHeader+len(data)
-	u.n.transmit(p, pkt, stream, now)
+	u.n.dispatch(pkt, now)
 }
 
 // Close implements [net.Conn] and [net.PacketConn].

@@ -1,0 +1,249 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// A Node is a [Host] or a [Router]: what a [Link] can end at.
+type Node interface {
+	base() *node
+}
+
+// A node is what hosts and routers have in common.
+type node struct {
+	n      *Network
+	name   string
+	number int32   // from 1, in the order in which they were made
+	hash   uint64  // of the name
+	links  []*pipe // that lead away from it
+	router bool
+}
+
+func (d *node) base() *node { return d }
+
+// Name returns the name, which is unique on the network.
+func (d *node) Name() string { return d.name }
+
+// String returns the name.
+func (d *node) String() string { return d.name }
+
+// nodeOf panics unless d belongs to n.
+func (n *Network) nodeOf(method string, d Node) *node {
+	switch h := d.(type) {
+	case nil:
+		panic("sim: " + method + ": a host is nil")
+	case *Host:
+		if h == nil {
+			panic("sim: " + method + ": a host is nil")
+		}
+	case *Router:
+		if h == nil {
+			panic("sim: " + method + ": a router is nil")
+		}
+	}
+	b := d.base()
+	if b.n != n {
+		panic(fmt.Sprintf("sim: %s: %q belongs to another network", method, b.name))
+	}
+	return b
+}
+
+// A Router joins links: packets between hosts pass it on their shortest way. So a
+// bottleneck can be shared by many. A router takes no time and loses nothing; its
+// links do.
+type Router struct{ node }
+
+// Router returns the router of that name, which is made at first use. It panics if
+// the name is not a valid one, or that of a host.
+func (n *Network) Router(name string) *Router {
+	if err := validHostName(name); err != nil {
+		panic("sim: Router: " + err.Error())
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r := n.routers[name]; r != nil {
+		return r
+	}
+	if n.hosts[name] != nil {
+		panic(fmt.Sprintf("sim: Router(%q): a host has that name", name))
+	}
+	r := &Router{node{n: n, name: name, hash: hashString(name), router: true}}
+	n.routers[name] = r
+	n.trace.addNode(&r.node)
+	return r
+}
+
+// Access gives h an access link, which all that it sends to other hosts passes first
+// (up), and all that it receives last (down), before and after the links between the
+// hosts: a phone's radio, a server's network card. A second call changes it, as
+// [Link.Set] does. It panics if a configuration is not valid.
+func (h *Host) Access(up, down netem.Config) {
+	n := h.n
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h.accessUp != nil {
+		for _, s := range []struct {
+			p   *pipe
+			cfg netem.Config
+		}{{h.accessUp, up}, {h.accessDown, down}} {
+			if err := s.p.set(s.cfg); err != nil {
+				panic(fmt.Sprintf("sim: host %s: Access: %v", h.name, err))
+			}
+		}
+		return
+	}
+	h.accessUp, h.accessDown = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
+	n.topology++
+}
+
+// A path leads from one host to another.
+type path struct {
+	from, to *Host
+	route    []*pipe
+	topology uint64   // state of the network that the route is for
+	cuts     []*fault // partitions that cover it
+	misc     *flow    // of packets that belong to no socket
+}
+
+// path returns the path between two hosts.
+func (n *Network) path(from, to *Host) *path {
+	p := n.paths[pair{from, to}]
+	if p == nil {
+		p = &path{from: from, to: to}
+		p.misc = &flow{path: p}
+		n.paths[pair{from, to}] = p
+	}
+	return p
+}
+
+// pipes returns the way that packets take now.
+func (p *path) pipes() []*pipe {
+	n := p.from.n
+	if p.topology != n.topology {
+		p.topology = n.topology
+		p.route = n.route(p.from, p.to)
+	}
+	return p.route
+}
+
+// mtu is the largest packet that passes the whole way: discovery of the path's MTU
+// (RFC 1191) is taken to have happened.
+func (p *path) mtu() int {
+	m := loopbackMTU
+	for _, d := range p.pipes() {
+		m = min(m, d.mtu)
+	}
+	return m
+}
+
+// route finds the way between two hosts.
+func (n *Network) route(from, to *Host) []*pipe {
+	if from == to {
+		return []*pipe{n.direct(from, to, netem.Config{MTU: loopbackMTU})}
+	}
+	way := n.shortest(&from.node, &to.node)
+	if way == nil {
+		way = []*pipe{n.direct(from, to, n.conf.defaultLink)}
+	}
+	if from.accessUp != nil {
+		way = slices.Insert(way, 0, from.accessUp)
+	}
+	if to.accessDown != nil {
+		way = append(way, to.accessDown)
+	}
+	return way
+}
+
+// loopbackMTU is the largest IPv4 packet; Linux's lo device takes as much.
+const loopbackMTU = 65535
+
+// direct returns the pipe between two hosts that is no link.
+func (n *Network) direct(from, to *Host, cfg netem.Config) *pipe {
+	p := n.defaults[pair{from, to}]
+	if p == nil {
+		var back *pipe
+		p, back = newPipes(n, &from.node, &to.node, cfg, cfg)
+		n.defaults[pair{to, from}] = back
+		n.defaults[pair{from, to}] = p
+	}
+	return p
+}
+
+// shortest finds the way with the fewest links through routers, and of several the one
+// whose links were made first; nil if there is none.
+func (n *Network) shortest(from, to *node) []*pipe {
+	came := map[*node]*pipe{from: nil}
+	queue := []*node{from}
+	for len(queue) > 0 {
+		at := queue[0]
+		queue = queue[1:]
+		if at == to {
+			var way []*pipe
+			for p := came[at]; p != nil; p = came[p.from] {
+				way = append(way, p)
+			}
+			slices.Reverse(way)
+			return way
+		}
+		if at != from && !at.router {
+			continue
+		}
+		for _, p := range at.links {
+			if _, seen := came[p.to]; !seen {
+				came[p.to] = p
+				queue = append(queue, p.to)
+			}
+		}
+	}
+	return nil
+}
+
+// A flow is the packets of one socket to one destination. On each pipe of its path it
+// has a random stream of its own, so that other traffic never changes its draws.
+type flow struct {
+	path     *path
+	id       [2]uint64 // ports and protocol; zero for packets that belong to no socket
+	topology uint64
+	pipes    []*pipe
+	streams  []netem.Stream
+	one      [1]netem.Stream // room for the usual case
+	stray    netem.Stream
+}
+
+// stream returns the flow's stream on a pipe. A packet may still be on a way that is
+// no longer the flow's: then its draws are those of a fresh stream.
+func (f *flow) stream(p *pipe) *netem.Stream {
+	if f.topology != f.path.from.n.topology {
+		f.reroute()
+	}
+	for i, q := range f.pipes {
+		if q == p {
+			return &f.streams[i]
+		}
+	}
+	f.stray = f.fresh(p)
+	return &f.stray
+}
+
+func (f *flow) fresh(p *pipe) netem.Stream {
+	return netem.NewStream(p.key).Derive(f.id[0], f.id[1])
+}
+
+// reroute follows a change of the topology. Streams on pipes that stay go on.
+func (f *flow) reroute() {
+	pipes, before, streams := f.path.pipes(), f.pipes, f.streams
+	f.topology, f.pipes = f.path.topology, pipes
+	if f.streams = f.one[:]; len(pipes) != 1 || len(before) > 0 {
+		f.streams = make([]netem.Stream, len(pipes))
+	}
+	for i, p := range pipes {
+		if k := slices.Index(before, p); k >= 0 {
+			f.streams[i] = streams[k]
+		} else {
+			f.streams[i] = f.fresh(p)
+		}
+	}
+}
