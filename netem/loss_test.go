@@ -145,6 +145,15 @@ func TestGilbertElliottMatchesItsStationaryLoss(t *testing.T) {
 	}
 }
 
+// With P = R = 1/2 the states are independent of each other, and so must be the
+// losses: a loss says nothing about the move that follows it.
+func TestGilbertElliottMovesIndependentlyOfLoss(t *testing.T) {
+	const n = 1_000_000
+	got := stats(losses(t, netem.GilbertElliott{P: 0.5, R: 0.5, LossGood: 0.2, LossBad: 0.8}, n))
+	require.InDelta(t, 0.5, got.rate, 5*0.5/math.Sqrt(n))
+	require.InDelta(t, 0, got.lag1, 5/math.Sqrt(n))
+}
+
 // The move takes effect with the next packet: with P = R = 1 the chain
 // alternates, and the first packet is still in the good state.
 func TestGilbertElliottStartsGood(t *testing.T) {
