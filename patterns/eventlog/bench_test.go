@@ -74,6 +74,26 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
+// A batch of many entries wakes a watch once, and visits it once.
+func BenchmarkWakeByBatch(b *testing.B) {
+	for _, matching := range []int{0, 1000} {
+		b.Run(fmt.Sprintf("memory/batch=1000/matching=%d", matching), func(b *testing.B) {
+			l := eventlog.NewMemory(eventlog.Options{})
+			defer l.Close()
+			entries := make([]eventlog.Entry, 1000)
+			for i := range entries {
+				entries[i].Topic = fmt.Sprint("t", i%2)
+			}
+			for i := range matching {
+				l.Watch(fmt.Sprint("t", i%2))
+			}
+			for b.Loop() {
+				_, _ = l.Append(entries...)
+			}
+		})
+	}
+}
+
 // One append wakes the watches of its topic; the cost of the others must not show.
 // The reference sends to as many channels in a loop.
 func BenchmarkWake(b *testing.B) {

@@ -2,6 +2,7 @@ package eventlog_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,9 +121,31 @@ func TestCloseEndsNext(t *testing.T) {
 	})
 }
 
-// Each reader takes what it finds and comes back with the cursor it was given;
-// between two visits entries arrive. A wake-up lost between reading and waiting
-// would leave it waiting for ever, which the bubble reports as a deadlock.
+// between is a log to which an entry is appended just after a page was read.
+type between struct {
+	eventlog.Log
+	once sync.Once
+}
+
+func (l *between) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, error) {
+	page, err := l.Log.After(c, q)
+	l.once.Do(func() { l.Append(eventlog.Entry{Topic: "a", Data: []byte("just after")}) })
+	return page, err
+}
+
+// A reader that registered its interest only after reading would now wait for
+// ever, which the bubble reports as a deadlock.
+func TestNextSeesAnEntryThatComesBetweenReadingAndWaiting(t *testing.T) {
+	inBubbles(t, func(t *testing.T, l eventlog.Log) {
+		page, err := eventlog.Next(t.Context(), &between{Log: l}, at(0), eventlog.Query{})
+
+		require.NoError(t, err)
+		require.Equal(t, []string{"a:just after"}, words(page))
+	})
+}
+
+// Each reader takes what it finds and comes back with the cursor it was given,
+// while several writers append.
 func TestReadersMissNothingBetweenVisits(t *testing.T) {
 	inBubbles(t, func(t *testing.T, l eventlog.Log) {
 		const writers, each, readers = 4, 50, 8
