@@ -70,7 +70,7 @@ func TestLostPacketsTakeNoRate(t *testing.T) {
 // Two packets spaced d apart whose delays are uniform within +-s change places
 // with probability (1-d/2s)^2/2 for d <= 2s.
 func TestJitterSwapProbability(t *testing.T) {
-	const n = 1_000_000
+	const n = 500_000
 	const s = 10 * ms
 	for _, d := range []time.Duration{0, 1 * ms, 5 * ms, 15 * ms, 20 * ms} {
 		p, r := newPipe(t, netem.Config{Delay: 50 * ms, Jitter: s}), netem.NewStream(1, "swap")
@@ -154,7 +154,7 @@ func TestKeepOrderNeverReorders(t *testing.T) {
 }
 
 func TestRatesOfTheOtherImpairments(t *testing.T) {
-	const n = 1_000_000
+	const n = 500_000
 	for _, p := range []float64{0.0005, 0.05, 0.5, 1} {
 		pipe, r := newPipe(t, netem.Config{Delay: 50 * ms, Duplicate: p, Reorder: p, Corrupt: p}), netem.NewStream(1, "rates")
 		var copies, reordered, corrupt, corruptCopies, wrongTimes int
