@@ -1,0 +1,148 @@
+package longpoll
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Client polls a [Feed]. Only URL must be set. Do not change or copy it while
+// Run is running; one Client may be in several Runs.
+type Client struct {
+	// URL is where the feed's handler is mounted.
+	URL string
+	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0 or
+	// exceed that of a poll.
+	HTTP *http.Client
+	// Topics limits the events to these topics. None: all.
+	Topics []string
+
+	// Cursor is where to begin: the Cursor of the last Batch that was handled in
+	// an earlier Run. Zero: the oldest event that the feed has.
+	Cursor eventlog.Cursor
+	// FromNow begins, if Cursor is zero, with what is published from now on.
+	FromNow bool
+
+	// Wait is how long the server may hold a poll: 30 s. The server may lower it,
+	// and adds up to a sixteenth.
+	Wait time.Duration
+	// Margin is what a poll may take beyond the server's wait: 10 s. A poll's
+	// timeout is Wait + Wait/16 + Margin; a connection that died in silence is
+	// noticed then.
+	Margin time.Duration
+	// ProxyTimeout is as for [Feed]. If it is known, Check compares it with Wait.
+	ProxyTimeout time.Duration
+
+	// Interval is the least mean time between polls: 100 ms. Two may follow each
+	// other at once (a token bucket with a burst of 2), so it delays no event
+	// while events are rarer than that.
+	Interval time.Duration
+	// Backoff bounds the delays after failures.
+	Backoff Backoff
+	// Jitter draws within Backoff's bounds. Nil: seeded by the clock when Run is
+	// called.
+	Jitter Jitter
+	// StaleAnswers is how many answers in a row, from a server that is behind
+	// this client, are taken for a replica that lags and asked again, with
+	// Backoff, before they are taken for a Reset: 3. Negative: none.
+	StaleAnswers int
+	// MaxAnswer is the longest answer in bytes: 16 MiB. JSON encodes data in
+	// base64, so that 1 MiB becomes 1.4.
+	MaxAnswer int
+
+	// OnRetry, if not nil, is told of each failed poll and the delay before the
+	// next.
+	OnRetry func(err error, delay time.Duration)
+
+	mu    sync.Mutex
+	stats ClientStats
+}
+
+// Batch is what the handler gets: the events of one answer, or a Reset.
+type Batch struct {
+	// Events are in order. Their topic and data are the handler's to keep.
+	Events []Event
+	// Cursor is the position after the batch. A handler that stores it together
+	// with the events' effects can continue there after a crash.
+	Cursor eventlog.Cursor
+	// Reset, if not empty, says that events may be missing between the last batch
+	// and the next: whatever was built from events must be built anew. There are
+	// no Events then, and what follows begins with the oldest event that the feed
+	// has.
+	Reset Reset
+}
+
+// ClientStats are the counters of a Client over all its Runs.
+type ClientStats struct {
+	// Polls counts requests, Answers those answered with events, Events the events
+	// handed over, Empty the polls that ended without news: empty answers and
+	// gateway timeouts.
+	Polls, Answers, Events, Empty int64
+	// Resets counts the resets that the handler was told of, Stale the answers
+	// from servers behind this client, Duplicates the events that were dropped
+	// because they had been handed over before.
+	Resets, Stale, Duplicates int64
+	// Failures counts polls that failed, TimedOut those of them that ended by the
+	// poll's timeout.
+	Failures, TimedOut int64
+}
+
+// Run polls until ctx ends, handle fails or the server refuses for good, and
+// returns that error: ctx.Err, what handle returned, or a [*StatusError]. Other
+// failures are retried.
+//
+// handle is called from this goroutine, with one batch after the other. When it
+// returns nil the batch is done with, and the next poll says so to the server.
+// When it fails or panics the batch is not; a Run from the Cursor of the batch
+// before gets its events again.
+func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) error) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	p := newPoller(c)
+	for {
+		if err := p.limit.take(ctx); err != nil {
+			return err
+		}
+		batch, delay, err := p.poll(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var final *StatusError
+		if errors.As(err, &final) && !final.temporary() || errors.Is(err, ErrAnswerTooLong) {
+			return err
+		}
+		if err != nil {
+			if c.OnRetry != nil {
+				c.OnRetry(err, delay)
+			}
+			if err := sleep(ctx, delay); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(batch.Events) > 0 || batch.Reset != "" {
+			if err := handle(ctx, batch); err != nil {
+				return err
+			}
+		}
+		p.accept(batch)
+	}
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() ClientStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
+}
+
+func (c *Client) count(f func(*ClientStats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.stats)
+}

@@ -1,0 +1,62 @@
+// Package longpoll delivers events over plain HTTP by long polling (RFC 6202,
+// section 2): the client asks for what came after its cursor, and the server
+// answers at once if there is something, or holds the request until there is, or
+// until the wait ends.
+//
+// [Feed] is the server, an http.Handler over an [eventlog.Log]. [Client] is the
+// loop that polls it. They know nothing of each other but the protocol below, and
+// run over any net.Listener and any http.RoundTripper.
+//
+// # When to use it
+//
+// When events are rare and should arrive within a round trip, when plain HTTP
+// requests are all that the path lets through, and when a load balancer should
+// see requests it can count and route. Each idle client holds one connection and
+// one goroutine of the server.
+//
+// Not when events come faster than polls return: each answer then costs a
+// request, and a stream (Server-Sent Events, WebSocket) is cheaper. [Feed.Linger]
+// trades delay for fewer, larger answers. Not for more than a few feeds in one
+// browser page: HTTP/1.1 gives it six connections to a host, and a parked poll
+// occupies one.
+//
+// # What it promises
+//
+//   - No event is lost between two polls: a poll names a position, and the answer
+//     contains everything after it. The server keeps nothing on behalf of a
+//     client, so a lost answer, an abandoned poll and a restart consume nothing.
+//   - At least once, in order. The client moves its cursor when the handler has
+//     returned nil, and the next poll carries it. Within one Run no event is
+//     handed over twice, unless the handler is told of a [Reset] in between.
+//   - Recovery is complete or the handler is told: when the log no longer has
+//     what the client has not seen, when it began a new life, and when it ends
+//     before what the client has seen.
+//   - An answer is applied as a whole or not at all.
+//   - Every poll ends: in an answer, empty if need be, or at the client's timeout,
+//     which is longer than the server's wait. A dead connection is noticed then.
+//   - No hot loop: polls are limited by a token bucket, failures back off with
+//     jitter, and Retry-After is honoured.
+//   - An event is handed over within three network transits, plus Linger, plus
+//     what the token bucket demands: an event that just misses an answer waits
+//     for the answer to arrive and for the next poll and its answer.
+//
+// # What it does not promise
+//
+// Exactly once: after a crash of the client, events since the cursor it stored
+// last come again. Delivery to a client that stays away for longer than the log
+// keeps events: it is told. Order across topics of different feeds. An immediate
+// end of a poll whose client went away in silence: the server notices when the
+// wait ends. Authentication: wrap the handler.
+//
+// # Protocol
+//
+//	GET <url>?cursor=<epoch>-<offset>&wait=30s&topic=a&topic=b
+//
+// A poll without a cursor is answered at once, from the oldest entry kept or,
+// with from=now, from the newest: a client has a position before it ever waits.
+// 200 carries {"cursor": ..., "events": [...]}; the cursor is what to ask with
+// next, also when there are no events. 410 carries {"cursor": ..., "reset": why}:
+// there is a gap, and the cursor is where reading can begin again. It is an error
+// status on purpose, so that a client that knows nothing of gaps fails instead of
+// skipping them. 503 means come back after Retry-After.
+package longpoll

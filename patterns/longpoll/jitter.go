@@ -1,0 +1,120 @@
+package longpoll
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Jitter draws a duration from 0 to max, both included. It is called
+// concurrently.
+type Jitter func(max time.Duration) time.Duration
+
+// NoJitter always draws 0: waits have their nominal length and delays their
+// longest. For tests that compute times.
+func NoJitter(time.Duration) time.Duration { return 0 }
+
+// Seeded returns a Jitter whose draws are uniform and repeat for the same seed.
+func Seeded(seed uint64) Jitter {
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(seed, 0x6c6f6e67706f6c6c))
+	return func(max time.Duration) time.Duration {
+		if max <= 0 {
+			return 0
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(r.Uint64N(uint64(max) + 1))
+	}
+}
+
+// orSeededByClock is the default of a Jitter field. Processes start at different
+// nanoseconds; a simulation starts at the same one each time, and so repeats.
+func (j Jitter) orSeededByClock() Jitter {
+	if j == nil {
+		return Seeded(uint64(time.Now().UnixNano()))
+	}
+	return j
+}
+
+// Backoff bounds the delays of a client after failed polls. The n-th failure in a
+// row is followed by a delay drawn from Floor to Base<<(n-1), at most Max ("full
+// jitter", with a floor so that no draw makes a hot loop). Zero fields have the
+// defaults given.
+type Backoff struct {
+	Floor time.Duration // 100 ms
+	Base  time.Duration // 1 s
+	Max   time.Duration // 30 s
+	// RetryAfterMax is the longest Retry-After that is honoured: 5 min. A server's
+	// Retry-After replaces the draw; up to Base is added to it at random, since it
+	// is in whole seconds.
+	RetryAfterMax time.Duration
+}
+
+func (b Backoff) withDefaults() Backoff {
+	b.Floor = orDefault(b.Floor, 100*time.Millisecond)
+	b.Base = orDefault(b.Base, time.Second)
+	b.Max = orDefault(b.Max, 30*time.Second)
+	b.RetryAfterMax = orDefault(b.RetryAfterMax, 5*time.Minute)
+	return b
+}
+
+// delay follows the n-th failure in a row.
+func (b Backoff) delay(n int, j Jitter) time.Duration {
+	ceiling := b.Base
+	for range n - 1 {
+		if ceiling >= b.Max {
+			break
+		}
+		ceiling *= 2
+	}
+	ceiling = max(min(ceiling, b.Max), b.Floor)
+	return ceiling - j(ceiling-b.Floor)
+}
+
+// after is the delay that a server asked for.
+func (b Backoff) after(retryAfter time.Duration, j Jitter) time.Duration {
+	return max(min(retryAfter, b.RetryAfterMax), b.Floor) + j(b.Base)
+}
+
+// bucket is a token bucket that holds up to two tokens and gains one per
+// interval. It stores the instant at which it will be full.
+type bucket struct {
+	interval time.Duration
+	full     time.Time
+}
+
+const bucketBurst = 2
+
+// take waits for a token.
+func (b *bucket) take(ctx context.Context) error {
+	now := time.Now()
+	if b.full.Before(now) {
+		b.full = now
+	}
+	wait := b.full.Sub(now) - (bucketBurst-1)*b.interval
+	b.full = b.full.Add(b.interval)
+	return sleep(ctx, wait)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}

@@ -1,0 +1,252 @@
+package longpoll
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// handler answers the polls of a Feed.
+type handler struct {
+	feed     *Feed
+	settings settings
+}
+
+// poll is one request.
+type poll struct {
+	cursor eventlog.Cursor
+	query  eventlog.Query
+	wait   time.Duration // zero: answer at once
+}
+
+// maxTopics bounds the topics of one poll: each is a place in the log's list of
+// watches, held for as long as the poll is.
+const maxTopics = 100
+
+var errDrained = errors.New("longpoll: feed is drained")
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // RFC 6202, section 5.6
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, fmt.Sprintf("method is %s: want GET", r.Method), http.StatusMethodNotAllowed)
+		return
+	}
+	if r.ContentLength != 0 {
+		http.Error(w, "a poll has no body", http.StatusRequestEntityTooLarge)
+		return
+	}
+	p, err := h.parse(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	select {
+	case <-h.feed.drain:
+		h.refuse(w, "feed is drained")
+		return
+	default:
+	}
+
+	page, err := h.feed.Log.After(p.cursor, p.query)
+	if err == nil && p.wait > 0 && !h.enough(page) {
+		if h.feed.parked.Add(1) > int64(h.settings.MaxParked) {
+			h.feed.parked.Add(-1)
+			h.refuse(w, "too many polls are held")
+			return
+		}
+		page, err = h.park(w, r.Context(), p)
+		h.feed.parked.Add(-1)
+	}
+	switch {
+	case r.Context().Err() != nil:
+		h.feed.gone.Add(1)
+	case errors.Is(err, errDrained), errors.Is(err, eventlog.ErrClosed):
+		h.refuse(w, err.Error())
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		h.answer(w, page)
+	}
+}
+
+func (h *handler) parse(q url.Values) (poll, error) {
+	p := poll{
+		wait: h.settings.longest(h.settings.Wait),
+		query: eventlog.Query{
+			Topics:     q["topic"],
+			MaxEntries: h.settings.MaxEvents,
+			MaxBytes:   h.settings.MaxBytes,
+		},
+	}
+	if n := len(p.query.Topics); n > maxTopics {
+		return poll{}, fmt.Errorf("topic is given %d times: want at most %d", n, maxTopics)
+	}
+	if text := q.Get("wait"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return poll{}, fmt.Errorf("wait is %q: want a duration such as 30s", text)
+		}
+		p.wait = h.settings.longest(d)
+	}
+	if text := q.Get("cursor"); text != "" {
+		var err error
+		p.cursor, err = eventlog.ParseCursor(text)
+		return p, err
+	}
+	// A poll that waited without a position could not be repeated after a lost
+	// answer.
+	p.wait = 0
+	switch from := q.Get("from"); from {
+	case "":
+		p.cursor = h.feed.Log.Tail()
+	case "now":
+		p.cursor = h.feed.Log.Head()
+	default:
+		return poll{}, fmt.Errorf("from is %q: want now, or nothing", from)
+	}
+	return p, nil
+}
+
+// enough reports whether a page need not be held back for more.
+func (h *handler) enough(page eventlog.Page) bool {
+	return page.Status != eventlog.Complete || page.More || len(page.Entries) >= h.settings.MinEvents
+}
+
+// park holds a poll until there is enough to answer it with, or its time is up.
+// It consumes nothing: whichever of event, timeout and disconnect comes first,
+// the same poll can be asked again.
+func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (eventlog.Page, error) {
+	// A server's ReadTimeout and WriteTimeout run from the request on. The former
+	// would cancel ctx. An error means that w has no such deadline.
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{})
+	_ = rc.SetWriteDeadline(time.Time{})
+
+	watch := h.feed.Log.Watch(p.query.Topics...)
+	defer watch.Stop()
+	end := time.NewTimer(p.wait + h.feed.Jitter(p.wait/16))
+	defer end.Stop()
+	var linger <-chan time.Time
+
+	held := eventlog.Page{Status: eventlog.Complete, Next: p.cursor}
+	timeUp, drained := false, false
+	for {
+		// Also when the time is up: an event that came with it is in this answer.
+		var err error
+		if held, err = h.more(held, p.query); err != nil {
+			return held, err
+		}
+		switch {
+		case h.enough(held), timeUp, drained && len(held.Entries) > 0:
+			return held, nil
+		case drained:
+			return held, errDrained
+		case linger == nil && len(held.Entries) > 0 && h.settings.Linger > 0:
+			timer := time.NewTimer(h.settings.Linger)
+			defer timer.Stop()
+			linger = timer.C
+		}
+		select {
+		case <-watch.C:
+			h.feed.wakes.Add(1)
+		case <-linger:
+			timeUp = true
+		case <-end.C:
+			timeUp = true
+		case <-h.feed.drain:
+			drained = true
+		case <-ctx.Done():
+			return held, ctx.Err()
+		}
+	}
+}
+
+// more adds to a page what came since. It reads only that, so that a poll which
+// collects a thousand events does not read each of them a thousand times.
+func (h *handler) more(held eventlog.Page, q eventlog.Query) (eventlog.Page, error) {
+	q.MaxEntries -= len(held.Entries)
+	q.MaxBytes -= size(held)
+	full := held
+	full.More = true
+	if q.MaxEntries <= 0 || q.MaxBytes <= 0 {
+		return full, nil
+	}
+	page, err := h.feed.Log.After(held.Next, q)
+	if err != nil || len(held.Entries) == 0 {
+		return page, err
+	}
+	// What is held is complete as far as it goes. If there is a gap behind it the
+	// next poll will hear of it, and a page exceeds its limit only for one entry.
+	if page.Status != eventlog.Complete || size(page) > q.MaxBytes {
+		return full, nil
+	}
+	page.Entries = append(held.Entries, page.Entries...)
+	return page, nil
+}
+
+func size(page eventlog.Page) (n int) {
+	for _, e := range page.Entries {
+		n += len(e.Topic) + len(e.Data)
+	}
+	return n
+}
+
+func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
+	body, err := json.Marshal(newAnswer(page))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	status := http.StatusOK
+	if page.Status != eventlog.Complete {
+		status = http.StatusGone
+	}
+	select {
+	case <-h.feed.drain:
+		w.Header().Set("Connection", "close")
+	default:
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+
+	// The deadline must not outlive the answer: a server without a WriteTimeout
+	// would never lift it.
+	rc := http.NewResponseController(w)
+	_ = rc.SetWriteDeadline(time.Now().Add(h.settings.AnswerTimeout))
+	_, err = w.Write(body)
+	if err == nil {
+		err = rc.Flush()
+	}
+	_ = rc.SetWriteDeadline(time.Time{})
+
+	f := h.feed
+	switch {
+	case err != nil && !errors.Is(err, http.ErrNotSupported):
+		f.gone.Add(1)
+	case status == http.StatusGone:
+		f.resets.Add(1)
+	case len(page.Entries) == 0:
+		f.empty.Add(1)
+	default:
+		f.answers.Add(1)
+		f.events.Add(int64(len(page.Entries)))
+	}
+}
+
+// refuse sends a client away, each for a time of its own.
+func (h *handler) refuse(w http.ResponseWriter, why string) {
+	h.feed.refused.Add(1)
+	after := time.Second + h.feed.Jitter(h.settings.RetrySpread-time.Second)
+	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+	w.Header().Set("Connection", "close")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
