@@ -1,8 +1,11 @@
 // Package tcp is TCP as a state machine without I/O: segments, calls of the
 // program and the time go in, segments, events and deadlines come out. It has
 // no goroutine, no clock and no lock; its owner calls it from one place at a
-// time. It follows Linux where Linux and the RFCs differ.
+// time, with a time that never goes back. It follows Linux where Linux and the
+// RFCs differ; comments name the RFC's section or the kernel's function.
 package tcp
+
+import "math"
 
 // Output is where a connection's segments go.
 type Output interface {
@@ -13,162 +16,349 @@ type Output interface {
 }
 
 // A Conn is one end of a connection.
+//
+// What an idle connection does not need is kept outside and dropped: the queues,
+// and the state of recovery and of CUBIC.
 type Conn struct {
 	cfg *Config
 	out Output
+	now Time // of the call that is running
+
+	// Sequence numbers of what we send: acknowledged below una, sent below nxt,
+	// written by the program (with its FIN) below end.
+	una, nxt, end uint64
+	wl1           uint64 // Seq of the segment that last set the send window
+	smallEnd      uint64 // end of the last segment below the MSS, for Nagle's algorithm
+	snd           sendBuffer
+	tx            txQueue
+
+	// And of what we receive: expected next, acknowledged last, read.
+	rcvNxt, rcvWup, copied uint64
+	compressNxt            uint64 // rcvNxt when dupAcks was 0
+	rcvq                   receiveQueue
+	ooo                    *outOfOrder // nil if nothing is out of order
+
+	// Timers. The retransmission timer has one of several meanings at a time.
+	rtxAt, ackAt, keepAt, compressAt Time
+	lastSent, lastData, lastAck      Time // data sent, data received, acknowledgement received
+	ato                              Time // delay of acknowledgements
+	tsRecent, rcvEcho, lastEcho      Time // timestamp to echo, echoed last, and used last for the receiver's RTT
+	lastOutOfWindow                  Time // when an unacceptable segment was last answered, plus 1
+
+	rtt     rttEstimate
+	cc      congestion
+	cub     *cubicState
+	rack    rackState
+	rec     recovery
+	tune    bufferTuning
+	keep    *KeepAlive // nil: as in cfg
+	sndbuf  int32      // bytes, of which twice the payload is allowed for
+	rcvbuf  int32
+	rmem    int32 // of rcvbuf, in use
+	rcvMSS  int32 // the peer's segment size, estimated
+	lastLen int32 // length of the last odd segment
+
+	wnd, maxWnd            uint32
+	rcvWnd                 uint32 // offered last, counted from rcvWup
+	rcvSSThresh, wndClamp  uint32
+	segsIn, segsOut        uint32
+	retransTotal, rtoTotal uint32
+
+	mss, mssClamp, advMSS uint16
+	quick                 uint8 // acknowledgements still to be sent at once
+	dupAcks               uint8 // sent since rcvNxt moved
+	compressed            uint8 // acknowledgements held back
+	backoff, retries      uint8 // doublings of the timeout, timeouts in a row
+	probes                uint8 // unanswered window probes or keep-alives
+	synAcks               uint8 // repetitions of the SYN-ACK
+	sndScale, rcvScale    uint8
+	scalingRatio          uint8 // of the buffer that is window, in 256ths
+
+	state   State
+	err     Code
+	softErr Code
+	events  Events
+	timer   timerKind
+	ack     ackFlags
+	has     features
+	flag    connFlags
 }
 
+type features uint8
+
+const (
+	sackOK features = 1 << iota
+	timestampsOK
+	scaleOK
+)
+
+type connFlags uint16
+
+const (
+	finQueued    connFlags = 1 << iota // the program ended its stream; the FIN counts in end
+	finReceived                        // and so did the peer
+	readShut                           // shutdown(SHUT_RD), or the peer's FIN
+	orphan                             // closed by the program
+	nagle                              // SetNoDelay(false)
+	sndLocked                          // SetWriteBuffer
+	rcvLocked                          // SetReadBuffer
+	blocked                            // a Write found the buffer full
+	passive                            // made by Accept
+	timeWaitFin2                       // TIME_WAIT's timer runs, but the peer's FIN is still to come
+)
+
+type ackFlags uint8
+
+const (
+	ackScheduled ackFlags = 1 << iota
+	ackPushed             // a segment below the MSS came
+	ackPushed2            // and a second one
+	ackNow
+	ackNoMem // the receive buffer overflowed: offer a window of 0
+	ackTimer
+	pingpong // the program answers: the acknowledgement can ride on the answer
+)
+
 // Dial starts a connection: it sends the SYN. mtu is the largest packet in bytes,
-// IP header included, that the interface takes.
-func Dial(cfg *Config, out Output, mtu int, now Time) *Conn { panic("tcp: not yet") }
+// IP header included, that the interface takes. cfg comes from [Config.Complete].
+func Dial(cfg *Config, out Output, mtu int, now Time) *Conn {
+	c := newConn(cfg, out, mtu, now)
+	c.state = SynSent
+	if !cfg.NoSACK {
+		c.has |= sackOK
+	}
+	if !cfg.NoTimestamps {
+		c.has |= timestampsOK
+	}
+	if !cfg.NoWindowScaling {
+		c.has |= scaleOK
+	}
+	c.initialWindow()
+	c.end = 1
+	c.sendSYN()
+	return c
+}
 
 // Accept answers the SYN syn of a new peer with a SYN-ACK. The connection is in
 // SynReceived until the peer's acknowledgement comes, which the caller may drop
 // to imitate a full accept queue.
-func Accept(cfg *Config, out Output, mtu int, now Time, syn *Segment) *Conn { panic("tcp: not yet") }
+func Accept(cfg *Config, out Output, mtu int, now Time, syn *Segment) *Conn {
+	c := newConn(cfg, out, mtu, now)
+	c.state = SynReceived
+	c.flag |= passive
+	c.segsIn++
+	c.handshakeOptions(syn)
+	c.rcvNxt = syn.Seq + 1
+	c.rcvWup, c.copied = c.rcvNxt, c.rcvNxt
+	c.wnd, c.maxWnd = syn.Window, syn.Window
+	c.wl1 = syn.Seq
+	c.initialWindow()
+	c.end = 1
+	c.sendSYN()
+	return c
+}
 
-// Input handles a segment that arrived. It keeps s.Payload, but not s.
-func (c *Conn) Input(now Time, s *Segment) { panic("tcp: not yet") }
+func newConn(cfg *Config, out Output, mtu int, now Time) *Conn {
+	if !cfg.complete {
+		panic("tcp: Config is not from Config.Complete")
+	}
+	c := &Conn{cfg: cfg, out: out, now: now}
+	adv := max(mtu-int(cfg.ipHeader)-tcpHeader, minMSS)
+	c.advMSS = uint16(min(adv, math.MaxUint16))
+	c.mssClamp = c.advMSS
+	c.mss = defaultMSS
+	c.rtxAt, c.ackAt, c.keepAt, c.compressAt = Never, Never, Never, Never
+	c.tx.first, c.tx.last = none, none
+	c.rtt.rto = cfg.RTOInitial
+	c.rtt.mdev = cfg.RTOInitial
+	c.cc.cwnd = uint32(cfg.InitialCwnd)
+	c.cc.ssthresh = infinite
+	c.rec.reordering = uint16(cfg.Reordering)
+	c.rec.hint = none
+	c.rack.steps = 1
+	c.sndbuf = int32(cfg.SendBuffer.Default)
+	c.rcvbuf = int32(cfg.ReceiveBuffer.Default)
+	c.scalingRatio = defaultScalingRatio
+	return c
+}
 
-// NextTimer is the instant of the earliest timer, or Never.
-func (c *Conn) NextTimer() Time { panic("tcp: not yet") }
+const (
+	minMSS     = 88  // Linux: TCP_MIN_MSS
+	defaultMSS = 536 // RFC 9293 section 3.7.1
+	maxScale   = 14  // RFC 7323 section 2.3
+)
 
-// Timeout runs all timers that are due at now.
-func (c *Conn) Timeout(now Time) { panic("tcp: not yet") }
+// handshakeOptions takes over what the peer's SYN or SYN-ACK allows.
+func (c *Conn) handshakeOptions(s *Segment) {
+	peer := s.MSS
+	if peer == 0 {
+		peer = defaultMSS
+	}
+	c.mssClamp = min(c.advMSS, max(peer, minMSS))
+	if s.SACKPermitted && !c.cfg.NoSACK {
+		c.has |= sackOK
+	} else {
+		c.has &^= sackOK
+	}
+	if s.HasTimestamps && !c.cfg.NoTimestamps {
+		c.has |= timestampsOK
+		c.tsRecent = s.TSVal
+	} else {
+		c.has &^= timestampsOK
+	}
+	if s.HasScale && !c.cfg.NoWindowScaling {
+		c.has |= scaleOK
+		c.sndScale = min(s.Scale, maxScale)
+	} else {
+		c.has &^= scaleOK
+		c.rcvScale = 0
+	}
+	c.syncMSS()
+}
 
-// Write copies as much of p into the send buffer as it takes and sends what the
-// windows allow. It returns 0 when the buffer is full (see Events for Writable),
-// and also when nothing can be sent any more (see CanWrite).
-func (c *Conn) Write(now Time, p []byte) int { panic("tcp: not yet") }
+// established runs when the handshake is complete (tcp_init_transfer).
+func (c *Conn) established() {
+	c.state = Established
+	c.events |= Connected
+	c.lastAck = c.now
+	c.lastSent = c.now
+	c.initReceive()
+	c.initSend()
+	c.cc.stamp = c.now
+	// A SYN that had to be repeated more than once is a sign of congestion.
+	if c.retransTotal > 1 && c.rec.undoMarked {
+		c.cc.cwnd = 1
+	}
+	if k := c.keepAlive(); !k.Off {
+		c.keepAt = c.now + k.Idle
+	}
+}
 
-// Read copies received bytes into p, and may send a window update. Zero means
-// that nothing is there; EOF and Err say whether anything will come.
-func (c *Conn) Read(now Time, p []byte) int { panic("tcp: not yet") }
+// syncMSS computes the payload of a full segment (tcp_sync_mss): at most half
+// the largest window seen.
+func (c *Conn) syncMSS() {
+	m := int(c.mssClamp)
+	if c.has&timestampsOK != 0 {
+		m -= timestampOption
+	}
+	limit := int(c.maxWnd)
+	if limit > defaultMSS {
+		limit /= 2
+	}
+	if limit > 0 && m > limit {
+		m = max(limit, 68-tcpHeader)
+	}
+	c.mss = uint16(m)
+}
 
-// Readable is the number of bytes that Read has for the program.
-func (c *Conn) Readable() int { panic("tcp: not yet") }
+// die ends the connection; code is OK for a regular end (tcp_done).
+func (c *Conn) die(code Code) {
+	if c.state == StateClosed {
+		return
+	}
+	c.state = StateClosed
+	c.events |= Closed | Readable | Writable
+	if code != OK {
+		c.err = code
+		c.events |= Failed
+	}
+	c.rtxAt, c.ackAt, c.keepAt, c.compressAt = Never, Never, Never, Never
+	c.dropSendState()
+	c.dropOutOfOrder()
+	if c.flag&orphan != 0 {
+		c.rcvq = receiveQueue{}
+	}
+}
 
-// EOF reports that everything up to the peer's FIN has been read, that reading
-// was shut down, or that the connection is dead: nothing more will come.
-func (c *Conn) EOF() bool { panic("tcp: not yet") }
+func (c *Conn) dropSendState() {
+	c.snd = sendBuffer{}
+	c.tx = txQueue{first: none, last: none}
+	c.rec.hint = none
+	c.rec.sacked, c.rec.lost, c.rec.retrans = 0, 0, 0
+	c.rec.cache = nil
+	c.cub = nil
+}
 
-// Writable reports whether a writer that was blocked would be woken: Linux
-// wakes it when a third of the send buffer is free (sk_stream_is_writeable).
-func (c *Conn) Writable() bool { panic("tcp: not yet") }
+// State is the state of RFC 9293 section 3.3.2.
+func (c *Conn) State() State { return c.state }
 
-// CanWrite is false once the program has shut down writing, or the connection is
-// dead: a write fails with EPIPE then, unless Err holds an error not reported yet.
-func (c *Conn) CanWrite() bool { panic("tcp: not yet") }
+// Err says why the connection failed. It does not change once set.
+func (c *Conn) Err() Code { return c.err }
 
-// CloseRead is shutdown(SHUT_RD): reads return what is there, then EOF. Nothing
-// is sent; data that arrives later is still acknowledged and can be read.
-func (c *Conn) CloseRead(now Time) { panic("tcp: not yet") }
+// Events returns what happened since the last call.
+func (c *Conn) Events() Events {
+	e := c.events
+	c.events = 0
+	return e
+}
 
-// CloseWrite is shutdown(SHUT_WR): a FIN follows the data in the send buffer.
-func (c *Conn) CloseWrite(now Time) { panic("tcp: not yet") }
-
-// Close is close(2) without linger: what was written is still sent, in the
-// background, then a FIN. If received bytes are unread a RST is sent instead.
-func (c *Conn) Close(now Time) { panic("tcp: not yet") }
-
-// Abort is close(2) with a linger of zero: a RST, and everything is forgotten.
-func (c *Conn) Abort(now Time) { panic("tcp: not yet") }
+func (c *Conn) keepAlive() KeepAlive {
+	if c.keep != nil {
+		return *c.keep
+	}
+	return c.cfg.KeepAlive
+}
 
 // SetNoDelay turns Nagle's algorithm off, which it is in a new connection, as in
-// Go, or on.
-func (c *Conn) SetNoDelay(now Time, on bool) { panic("tcp: not yet") }
+// Go, or on. Turning it off sends what it held back.
+func (c *Conn) SetNoDelay(now Time, on bool) {
+	c.now = now
+	if !on {
+		c.flag |= nagle
+		return
+	}
+	c.flag &^= nagle
+	c.push()
+}
 
-// SetKeepAlive changes the keep-alive; it counts from the last segment received.
-func (c *Conn) SetKeepAlive(now Time, k KeepAlive) { panic("tcp: not yet") }
+// SetKeepAlive changes the keep-alive; the zero value of k's fields stands for
+// the defaults. It counts from the last segment received.
+func (c *Conn) SetKeepAlive(now Time, k KeepAlive) {
+	c.now = now
+	def := c.cfg.KeepAlive
+	if k.Idle == 0 {
+		k.Idle = def.Idle
+	}
+	if k.Interval == 0 {
+		k.Interval = def.Interval
+	}
+	if k.Count == 0 {
+		k.Count = def.Count
+	}
+	c.keep = &k
+	if !c.synchronized() || c.state == TimeWait || c.flag&orphan != 0 {
+		return
+	}
+	if k.Off {
+		c.keepAt = Never
+		return
+	}
+	c.keepAt = max(c.now, c.lastHeard()+k.Idle)
+}
 
-// SetReadBuffer and SetWriteBuffer fix the size of a buffer in bytes, which ends
-// its tuning. As in Linux twice the size is set aside, since bookkeeping counts.
-func (c *Conn) SetReadBuffer(bytes int)  { panic("tcp: not yet") }
-func (c *Conn) SetWriteBuffer(bytes int) { panic("tcp: not yet") }
+// lastHeard is when the peer last gave a sign of life.
+func (c *Conn) lastHeard() Time { return max(c.lastData, c.lastAck) }
+
+// synchronized reports a state in which both sides know each other's sequence
+// numbers.
+func (c *Conn) synchronized() bool { return c.state >= Established }
 
 // Unreachable tells c of an ICMP destination unreachable message for the segment
 // of c with sequence number seq. It ends a connection attempt; later it is only
-// the error that a timeout will report.
-func (c *Conn) Unreachable(now Time, seq uint64, host bool) { panic("tcp: not yet") }
-
-// Events returns what happened since the last call.
-func (c *Conn) Events() Events { panic("tcp: not yet") }
-
-// State is the state of RFC 9293 section 3.3.2.
-func (c *Conn) State() State { panic("tcp: not yet") }
-
-// Err says why the connection failed. It does not change once set.
-func (c *Conn) Err() Code { panic("tcp: not yet") }
-
-// Info describes the connection for a table or a trace.
-func (c *Conn) Info() Info { panic("tcp: not yet") }
-
-// Events are bits.
-type Events uint8
-
-const (
-	Connected Events = 1 << iota // the handshake is complete
-	Readable                     // bytes, or EOF
-	Writable                     // a third of the send buffer is free again after Write found it full
-	Failed                       // Err is set
-	Closed                       // the state machine has ended: the caller may forget the connection
-)
-
-// State is a state of a connection.
-type State uint8
-
-const (
-	StateClosed State = iota
-	SynSent
-	SynReceived
-	Established
-	FinWait1
-	FinWait2
-	CloseWait
-	Closing
-	LastAck
-	TimeWait
-)
-
-var stateNames = [...]string{"CLOSED", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "FIN_WAIT2",
-	"CLOSE_WAIT", "CLOSING", "LAST_ACK", "TIME_WAIT"}
-
-// String is the state as netstat prints it.
-func (s State) String() string { return stateNames[s] }
-
-// Code is the cause of a failure.
-type Code uint8
-
-const (
-	OK              Code = iota
-	Refused              // ECONNREFUSED: RST in answer to a SYN
-	Reset                // ECONNRESET: RST
-	BrokenPipe           // EPIPE: RST after the peer's FIN (CLOSE_WAIT)
-	TimedOut             // ETIMEDOUT: nothing was acknowledged
-	HostUnreachable      // EHOSTUNREACH
-	NetUnreachable       // ENETUNREACH
-)
-
-// Info is the state of a connection in numbers, as Linux's tcp_info.
-type Info struct {
-	State            State
-	Cwnd, SSThresh   int // segments; SSThresh is math.MaxInt32 until a loss
-	SRTT, RTTVar     Time
-	RTO              Time
-	MinRTT           Time
-	Backoff          int // timeouts in a row
-	InFlight         int // segments: sent, neither acknowledged nor thought lost
-	Retransmits      int // segments, in all
-	Timeouts         int // retransmission timeouts, in all
-	SendQueue        int // bytes written and not acknowledged
-	NotSent          int // bytes of them that were never sent
-	ReceiveQueue     int // bytes received and not read
-	SendWindow       int // bytes that the peer allows
-	ReceiveWindow    int // bytes that the peer is allowed
-	BytesSent        uint64
-	BytesAcked       uint64
-	BytesReceived    uint64
-	SegmentsSent     uint64
-	SegmentsReceived uint64
-	MSS              int
+// the error that a timeout will report (tcp_v4_err).
+func (c *Conn) Unreachable(now Time, seq uint64, host bool) {
+	c.now = now
+	code := NetUnreachable
+	if host {
+		code = HostUnreachable
+	}
+	switch {
+	case c.state == StateClosed || c.state == TimeWait:
+	case seq < c.una || seq > c.nxt:
+	case c.state == SynSent:
+		c.die(code)
+	default:
+		c.softErr = code
+		c.revertBackoff(seq)
+	}
 }

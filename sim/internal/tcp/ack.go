@@ -1,0 +1,272 @@
+package tcp
+
+import "time"
+
+// An ackResult says what an acknowledgement brought.
+type ackResult uint16
+
+const (
+	hasData      ackResult = 1 << iota // the segment carries data
+	windowUpdate                       // it may have changed the send window
+	dataAcked                          // it acknowledges data
+	synAcked                           // it acknowledges our SYN
+	retransAcked                       // some of that was sent more than once
+	unaAdvanced                        // una moved
+	dataSacked                         // it acknowledges something selectively that was not
+	origAcked                          // of what was sent before the timeout and never since, something arrived
+	dsacking                           // it reports a duplicate
+	dsackOfProbe                       // of the tail loss probe
+	reneging                           // the peer dropped what it had acknowledged selectively
+	setTimer                           // the retransmission timer starts anew
+	lostRetrans                        // a retransmission was lost
+	maybeDelayed                       // the peer may have delayed it
+
+	acked  = dataAcked | synAcked
+	notDup = hasData | windowUpdate | acked
+)
+
+// stamp is the timestamp of an instant: Linux's clock ticks in milliseconds. It is
+// never 0, which means none.
+func stamp(t Time) Time { return t.Truncate(time.Millisecond) + time.Millisecond }
+
+// echoedBefore says that the timestamp echoed last is older than t.
+func (c *Conn) echoedBefore(t Time) bool {
+	return c.has&timestampsOK != 0 && c.rcvEcho != 0 && c.rcvEcho < t
+}
+
+// echoRTT is the round-trip time by timestamps, at least 1 ms (tcp_rtt_tsopt_us).
+func (c *Conn) echoRTT() Time { return max(stamp(c.now)-c.rcvEcho, time.Millisecond) }
+
+// handleAck processes the acknowledgement in s (tcp_ack). It is false if s must
+// be discarded.
+func (c *Conn) handleAck(s *Segment) bool {
+	priorUna, priorPackets := c.una, c.tx.packets()
+	r := &c.rec
+	delivered, lost := r.delivered, r.lostTotal
+	k := sackScan{reorder: c.nxt, priorFacked: c.highestSacked()}
+	ack := s.Ack
+
+	if ack < priorUna {
+		if ack+uint64(c.maxWnd) < priorUna {
+			c.challengeAck()
+			return false
+		}
+		if s.SACKLen > 0 {
+			c.tagSacks(s, priorUna, &k)
+			what := c.fastRetransmitAlert(priorUna, false, &k.flag)
+			c.controlOnAck(r.delivered-delivered, r.lostTotal-lost, k.flag)
+			c.resendAfterAck(what)
+		}
+		return true
+	}
+	if ack > c.nxt {
+		return false
+	}
+	if ack > priorUna {
+		k.flag |= unaAdvanced
+		c.retries = 0
+	}
+	if s.Len() > 0 {
+		k.flag |= hasData
+	}
+	c.updateWindow(s, &k)
+	c.una = ack
+	if s.SACKLen > 0 && c.has&sackOK != 0 {
+		c.tagSacks(s, priorUna, &k)
+	}
+	c.softErr = OK
+	c.probes = 0
+	c.lastAck = c.now
+
+	if priorPackets == 0 {
+		c.ackedWithNothingSent(ack, &k)
+		return true
+	}
+	c.cleanQueue(priorUna, &k)
+	if k.hasPrior {
+		c.updateReorderingWindow(k.prior)
+	}
+	c.processProbeAck(ack, k.flag)
+	what := resendNone
+	if k.flag&notDup == 0 || k.flag&(dataSacked|dsacking) != 0 || c.cc.state != caOpen {
+		dup := k.flag&(unaAdvanced|notDup|dsacking) == 0
+		what = c.fastRetransmitAlert(priorUna, dup, &k.flag)
+	}
+	if k.flag&setTimer != 0 && !c.scheduleProbe(true) {
+		c.rearmRTO()
+	}
+	c.controlOnAck(r.delivered-delivered, r.lostTotal-lost, k.flag)
+	c.resendAfterAck(what)
+	return true
+}
+
+// ackedWithNothingSent handles an acknowledgement when nothing is outstanding: it
+// may open a window that was closed.
+func (c *Conn) ackedWithNothingSent(ack uint64, k *sackScan) {
+	if k.flag&dsacking != 0 {
+		c.fastRetransmitAlert(c.una, false, &k.flag)
+	}
+	if c.nxt < c.end {
+		if c.headFits() {
+			c.backoff = 0
+			if c.timer == timerWindow {
+				c.clearTimer()
+			}
+		} else {
+			c.setTimer(timerWindow, c.windowProbeDelay())
+		}
+	}
+	c.processProbeAck(ack, k.flag)
+}
+
+// updateWindow takes over the peer's window (RFC 9293 section 3.10.7.4, as
+// tcp_ack_update_window).
+func (c *Conn) updateWindow(s *Segment, k *sackScan) {
+	w := s.Window
+	if !(s.Ack > c.una || s.Seq > c.wl1 || s.Seq == c.wl1 && (w > c.wnd || w == 0)) {
+		return
+	}
+	k.flag |= windowUpdate
+	c.wl1 = s.Seq
+	if c.wnd == w {
+		return
+	}
+	c.wnd = w
+	if c.nxt < c.end {
+		c.restartAfterIdle()
+	}
+	if w > c.maxWnd {
+		c.maxWnd = w
+		c.syncMSS()
+	}
+}
+
+// cleanQueue forgets the segments below una and measures the round-trip time
+// (tcp_clean_rtx_queue).
+func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
+	r := &c.rec
+	priorSacked := r.sacked
+	reorder := c.nxt
+	var first, last Time
+	timed := false
+	n := 0
+	sack := c.has&sackOK != 0
+	for !c.tx.empty() {
+		s := c.tx.front()
+		if s.end > c.una {
+			break
+		}
+		if s.flag&txMerged != 0 {
+			c.tx.pop()
+			continue
+		}
+		if s.flag&(txRetrans|txEverRetrans) != 0 {
+			if s.flag&txRetrans != 0 {
+				r.retrans--
+			}
+			k.flag |= retransAcked
+		} else if s.flag&txSacked == 0 {
+			if !timed {
+				first = s.sent
+			}
+			last, timed = s.sent, true
+			reorder = min(reorder, s.seq)
+			if s.end <= r.highSeq {
+				k.flag |= origAcked
+			}
+		}
+		if s.flag&txSacked != 0 {
+			r.sacked--
+		} else if sack {
+			r.delivered++
+			if !c.spuriousRetrans(s) {
+				c.rackAdvance(s.flag&(txRetrans|txEverRetrans) != 0, s.end, s.sent)
+			}
+		}
+		if s.flag&txLost != 0 {
+			r.lost--
+		}
+		k.noteDelivered(s)
+		if s.flag&txSYN != 0 {
+			k.flag |= synAcked
+			r.retransStamp = 0
+		} else {
+			k.flag |= dataAcked
+		}
+		n++
+		c.tx.pop()
+	}
+	if r.hint != none && !c.tx.contains(r.hint) {
+		r.hint = none
+	}
+	if !c.tx.empty() && c.tx.front().flag&txSacked != 0 {
+		k.flag |= reneging
+	}
+	if c.tx.empty() {
+		c.idle()
+	}
+
+	seqRTT, ccRTT := Time(-1), Time(-1)
+	if timed && k.flag&retransAcked == 0 {
+		seqRTT, ccRTT = c.now-first, c.now-last
+		if n == 1 && priorSacked == 0 && c.una-priorUna < uint64(c.mss) && k.prior+1 == r.delivered &&
+			k.flag&(dataSacked|dsacking|synAcked) == 0 {
+			k.flag |= maybeDelayed
+		}
+	}
+	sackRTT := Time(-1)
+	if k.any {
+		sackRTT = c.now - k.firstSent
+		ccRTT = c.now - k.lastSent
+	}
+	updated := c.updateRTT(seqRTT, sackRTT, &ccRTT, k.flag)
+
+	if k.flag&acked != 0 {
+		k.flag |= setTimer
+		if !sack {
+			c.removeRenoSacks(n)
+			if k.flag&retransAcked != 0 {
+				k.flag &^= origAcked
+			}
+		} else if reorder < k.priorFacked {
+			c.checkReordering(reorder)
+		}
+	} else if !c.tx.empty() && updated && sackRTT >= 0 && sackRTT > c.now-c.tx.front().sent {
+		// What was sent after the first segment arrived: the timeout may move,
+		// or it would hit the repair of a loss.
+		k.flag |= setTimer
+	}
+	if ccRTT >= 0 && c.cfg.ctrl == cubic {
+		c.cubic().sample(c, ccRTT)
+	}
+}
+
+// idle drops what a connection with nothing outstanding does not need.
+func (c *Conn) idle() {
+	c.rec.cache = nil
+	if c.nxt == c.end {
+		c.snd = sendBuffer{}
+	}
+}
+
+// updateRTT takes a sample by Karn's rule, or else by timestamps
+// (tcp_ack_update_rtt). It reports whether there was one.
+func (c *Conn) updateRTT(seqRTT, sackRTT Time, ccRTT *Time, flag ackResult) bool {
+	if seqRTT < 0 {
+		seqRTT = sackRTT
+	}
+	if seqRTT < 0 && c.has&timestampsOK != 0 && c.rcvEcho != 0 && flag&acked != 0 {
+		seqRTT = c.echoRTT()
+		*ccRTT = seqRTT
+	}
+	if seqRTT < 0 {
+		return false
+	}
+	if m := c.rtt.min(); flag&maybeDelayed == 0 || m == 0 || *ccRTT <= m {
+		c.rtt.updateMin(c.now, *ccRTT)
+	}
+	c.rtt.sample(seqRTT, c.cfg.RTOMin, c.una, c.nxt)
+	c.rtt.setRTO(c.cfg.RTOMax)
+	c.backoff = 0
+	return true
+}

@@ -1,0 +1,332 @@
+package tcp
+
+import (
+	"container/heap"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A path joins two endpoints in virtual time, as the bridge of testdata/README.md
+// does: per direction named drops, blackouts by arrival time, random loss, a FIFO
+// rate limiter whose queue limit counts the packet in service, then a fixed delay.
+type path struct {
+	now    Time
+	events eventHeap
+	seq    uint64
+	ends   [2]*end // client, server
+	log    []string
+	trace  bool
+	t      testing.TB
+
+	freeSegs []*Segment
+}
+
+type direction struct {
+	delay     Time
+	rate      int64 // bit/s, 0: no limit
+	limitPkts int   // 0: none
+	limitByte int
+	drop      func(n int, s *Segment) bool // n counts the packets of this direction
+	lossP     uint32                       // of 1<<32
+	rng       uint64
+
+	count     int
+	busyUntil Time
+	queue     []queued
+	dropped   int
+	sent      int
+}
+
+type queued struct {
+	leaves Time
+	size   int
+}
+
+type end struct {
+	p      *path
+	i      int
+	conn   *Conn
+	cfg    *Config
+	mtu    int
+	dir    direction // outgoing
+	listen bool
+	onEvt  func(*end, Events)
+	evts   Events
+	timer  Time
+	gen    uint64
+}
+
+type pathEvent struct {
+	at    Time
+	class int
+	seq   uint64
+	fn    func()
+}
+
+type eventHeap []pathEvent
+
+func (h eventHeap) Len() int { return len(h) }
+func (h eventHeap) Less(i, j int) bool {
+	a, b := h[i], h[j]
+	if a.at != b.at {
+		return a.at < b.at
+	}
+	if a.class != b.class {
+		return a.class < b.class
+	}
+	return a.seq < b.seq
+}
+func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *eventHeap) Push(x any)   { *h = append(*h, x.(pathEvent)) }
+func (h *eventHeap) Pop() any {
+	o := *h
+	x := o[len(o)-1]
+	o[len(o)-1] = pathEvent{}
+	*h = o[:len(o)-1]
+	return x
+}
+
+func newPath(t testing.TB, cfg Config, rtt Time) *path {
+	full, err := cfg.Complete()
+	require.NoError(t, err)
+	p := &path{t: t}
+	for i := range p.ends {
+		p.ends[i] = &end{p: p, i: i, cfg: full, mtu: 1500, timer: Never}
+		p.ends[i].dir.delay = rtt / 2
+		p.ends[i].dir.rng = uint64(i)*0x9e3779b97f4a7c15 + 1
+	}
+	p.ends[1].listen = true
+	return p
+}
+
+func (p *path) client() *end { return p.ends[0] }
+func (p *path) server() *end { return p.ends[1] }
+
+func (p *path) at(at Time, class int, fn func()) {
+	p.seq++
+	heap.Push(&p.events, pathEvent{at, class, p.seq, fn})
+}
+
+// after runs fn as the program does, ahead of packets and timers of that instant.
+func (p *path) after(d Time, fn func()) { p.at(p.now+d, 0, fn) }
+
+func (e *end) NewSegment() *Segment {
+	p := e.p
+	if n := len(p.freeSegs); n > 0 {
+		s := p.freeSegs[n-1]
+		p.freeSegs = p.freeSegs[:n-1]
+		*s = Segment{}
+		return s
+	}
+	return new(Segment)
+}
+
+func (e *end) Send(_ *Conn, s *Segment) {
+	p, d := e.p, &e.dir
+	d.count++
+	lost := d.drop != nil && d.drop(d.count, s)
+	if d.lossP > 0 {
+		d.rng ^= d.rng << 13
+		d.rng ^= d.rng >> 7
+		d.rng ^= d.rng << 17
+		lost = uint32((d.rng*0x2545f4914f6cdd1d)>>32) < d.lossP || lost
+	}
+	leaves := p.now
+	if !lost && d.rate > 0 {
+		for len(d.queue) > 0 && d.queue[0].leaves <= p.now {
+			d.queue = d.queue[1:]
+		}
+		bytes := s.Size()
+		if d.limitByte > 0 {
+			for _, q := range d.queue {
+				bytes += q.size
+			}
+		}
+		if d.limitPkts > 0 && len(d.queue) >= d.limitPkts || d.limitByte > 0 && bytes > d.limitByte {
+			lost = true
+		} else {
+			leaves = max(p.now, d.busyUntil) + Time(int64(s.Size())*8*int64(time.Second)/d.rate)
+			d.busyUntil = leaves
+			d.queue = append(d.queue, queued{leaves, s.Size()})
+		}
+	}
+	if p.trace {
+		mark := ""
+		if lost {
+			mark = " LOST"
+		}
+		p.log = append(p.log, fmt.Sprintf("%10.3f %s %s%s", float64(p.now)/1e6, [2]string{">", "<"}[e.i], describe(s), mark))
+	}
+	d.sent++
+	if lost {
+		d.dropped++
+		p.freeSegs = append(p.freeSegs, s)
+		return
+	}
+	p.at(leaves+d.delay, 1, func() { p.arrive(p.ends[1-e.i], s) })
+}
+
+func describe(s *Segment) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%v %d:%d(%d)", s.Flags, s.Seq, s.Seq+uint64(len(s.Payload)), len(s.Payload))
+	if s.Flags&ACK != 0 {
+		fmt.Fprintf(&b, " ack %d", s.Ack)
+	}
+	fmt.Fprintf(&b, " win %d", s.Window)
+	for _, k := range s.SACK[:s.SACKLen] {
+		fmt.Fprintf(&b, " sack %d:%d", k.Start, k.End)
+	}
+	if s.Kind != Original {
+		fmt.Fprintf(&b, " (%v)", s.Kind)
+	}
+	return b.String()
+}
+
+func (p *path) arrive(e *end, s *Segment) {
+	switch {
+	case e.conn != nil:
+		e.conn.Input(p.now, s)
+	case e.listen && s.Flags&(SYN|ACK|RST) == SYN:
+		e.conn = Accept(e.cfg, e, e.mtu, p.now, s)
+	default:
+		out := e.NewSegment()
+		if ResetFor(s, out) {
+			e.Send(nil, out)
+		}
+	}
+	p.freeSegs = append(p.freeSegs, s)
+	e.settle()
+}
+
+// settle delivers events and sets the timer.
+func (e *end) settle() {
+	if e.conn == nil {
+		return
+	}
+	for {
+		ev := e.conn.Events()
+		if ev == 0 {
+			break
+		}
+		e.evts |= ev
+		if e.onEvt != nil {
+			e.onEvt(e, ev)
+		}
+	}
+	if next := e.conn.NextTimer(); next != e.timer {
+		e.timer = next
+		e.gen++
+		gen := e.gen
+		if next != Never {
+			e.p.at(max(next, e.p.now), 2, func() {
+				if gen == e.gen {
+					e.timer = Never
+					e.conn.Timeout(e.p.now)
+					e.settle()
+				}
+			})
+		}
+	}
+}
+
+func (e *end) dial() {
+	e.conn = Dial(e.cfg, e, e.mtu, e.p.now)
+	e.settle()
+}
+
+func (e *end) write(b []byte) int {
+	n := e.conn.Write(e.p.now, b)
+	e.settle()
+	return n
+}
+
+func (e *end) read(b []byte) int {
+	n := e.conn.Read(e.p.now, b)
+	e.settle()
+	return n
+}
+
+// run goes on until nothing happens any more, or until.
+func (p *path) run(until Time) {
+	for len(p.events) > 0 && p.events[0].at <= until {
+		ev := heap.Pop(&p.events).(pathEvent)
+		p.now = ev.at
+		ev.fn()
+	}
+	if until != Never {
+		p.now = max(p.now, until)
+	}
+}
+
+// sendAll writes n bytes as fast as the buffer takes them, then closes if fin.
+func (e *end) sendAll(n int, fin bool) {
+	left := n
+	chunk := make([]byte, min(n, 1<<20))
+	step := func() {
+		for left > 0 {
+			k := e.conn.Write(e.p.now, chunk[:min(left, len(chunk))])
+			if k == 0 {
+				return
+			}
+			left -= k
+		}
+		if fin {
+			fin = false
+			e.conn.CloseWrite(e.p.now)
+		}
+	}
+	old := e.onEvt
+	e.onEvt = func(e *end, ev Events) {
+		if old != nil {
+			old(e, ev)
+		}
+		if ev&Writable != 0 {
+			step()
+		}
+	}
+	step()
+}
+
+// download is the workload of the kernel's measurements: the client connects,
+// sends a request at once, the server answers with size bytes. It returns when
+// the client was connected, had the first byte, and had read them all.
+func (p *path) download(size int) (connected, first, done Time) {
+	cl, sv := p.client(), p.server()
+	connected, first, done = -1, -1, -1
+	got := 0
+	buf := make([]byte, 1<<20)
+	cl.onEvt = func(e *end, ev Events) {
+		if ev&Connected != 0 {
+			connected = p.now
+			e.conn.Write(p.now, make([]byte, 100))
+		}
+		for ev&Readable != 0 {
+			n := e.conn.Read(p.now, buf)
+			if n == 0 {
+				break
+			}
+			if first < 0 {
+				first = p.now
+			}
+			if got += n; got == size {
+				done = p.now
+			}
+		}
+	}
+	asked := false
+	sv.onEvt = func(e *end, ev Events) {
+		if ev&Readable != 0 && !asked && e.conn.Read(p.now, buf) > 0 {
+			asked = true
+			e.sendAll(size, false)
+		}
+	}
+	cl.dial()
+	for done < 0 && len(p.events) > 0 && p.now < time.Hour {
+		p.run(p.events[0].at)
+	}
+	return connected, first, done
+}

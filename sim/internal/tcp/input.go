@@ -1,0 +1,319 @@
+package tcp
+
+// Input handles a segment that arrived. It keeps s.Payload, but not s.
+func (c *Conn) Input(now Time, s *Segment) {
+	c.now = now
+	c.segsIn++
+	switch c.state {
+	case StateClosed:
+		c.answerWithReset(s)
+	case SynSent:
+		c.inputSynSent(s)
+	case SynReceived:
+		c.inputSynReceived(s)
+	case TimeWait:
+		c.inputTimeWait(s)
+	default:
+		c.inputSynchronized(s)
+	}
+}
+
+// answerWithReset sends the RST of a host without a connection.
+func (c *Conn) answerWithReset(s *Segment) {
+	if s.Flags&RST != 0 {
+		return
+	}
+	out := c.out.NewSegment()
+	ResetFor(s, out)
+	out.ipHeader = c.cfg.ipHeader
+	c.segsOut++
+	c.out.Send(c, out)
+}
+
+// inputSynSent follows RFC 9293 section 3.10.7.3.
+func (c *Conn) inputSynSent(s *Segment) {
+	if s.Flags&ACK != 0 && (s.Ack <= 0 || s.Ack > c.nxt) {
+		c.answerWithReset(s)
+		return
+	}
+	if s.Flags&RST != 0 {
+		if s.Flags&ACK != 0 {
+			c.die(Refused)
+		}
+		return
+	}
+	if s.Flags&SYN == 0 {
+		return
+	}
+	c.maxWnd = s.Window
+	c.handshakeOptions(s)
+	c.rcvNxt = s.Seq + 1
+	c.rcvWup, c.copied = c.rcvNxt, c.rcvNxt
+	c.wnd, c.wl1 = s.Window, s.Seq
+	if s.Flags&ACK == 0 {
+		// Simultaneous open.
+		c.state = SynReceived
+		c.retries = 0
+		c.transmitAgain(c.tx.head, Original)
+		c.setTimer(timerRTO, c.rtt.rto)
+		return
+	}
+	c.acceptOurSYN(s)
+	c.established()
+	c.lastData = c.now
+	c.sendAck()
+	c.push()
+}
+
+// acceptOurSYN measures the handshake and forgets the SYN.
+func (c *Conn) acceptOurSYN(s *Segment) {
+	c.rcvEcho = s.TSEcr
+	head := c.tx.front()
+	rtt := Time(-1)
+	if head.flag&txEverRetrans == 0 {
+		rtt = c.now - head.sent
+	}
+	if c.has&timestampsOK != 0 && c.rcvEcho == c.rec.retransStamp {
+		c.rec.undoMarked = false // the first one had arrived: there was no loss
+	}
+	c.rec.retransStamp = 0
+	c.una = 1
+	c.tx.pop()
+	c.rec.delivered++
+	ccRTT := rtt
+	c.updateRTT(rtt, -1, &ccRTT, synAcked)
+	c.retries, c.backoff = 0, 0
+	c.clearTimer()
+}
+
+// inputSynReceived waits for the acknowledgement of our SYN-ACK
+// (tcp_check_req).
+func (c *Conn) inputSynReceived(s *Segment) {
+	if s.Flags&(SYN|RST|ACK) == SYN && s.Seq+1 == c.rcvNxt {
+		if c.flag&passive != 0 && !c.outOfWindowLimited() {
+			c.repeatSynAck()
+		} else if c.flag&passive == 0 {
+			c.transmitAgain(c.tx.head, Retransmission)
+		}
+		return
+	}
+	if s.Flags&ACK != 0 && s.Ack != 1 {
+		c.answerWithReset(s)
+		return
+	}
+	simultaneous := c.flag&passive == 0 && s.Flags&(SYN|ACK) == SYN|ACK && s.Seq+1 == c.rcvNxt
+	if !simultaneous && !c.inWindow(s) {
+		if s.Flags&RST == 0 && !c.outOfWindowLimited() {
+			c.sendAck()
+		}
+		return
+	}
+	if s.Flags&RST != 0 {
+		code := OK
+		if c.flag&passive == 0 {
+			code = Refused
+		}
+		c.die(code)
+		return
+	}
+	if s.Flags&SYN != 0 && !simultaneous {
+		c.answerWithReset(s)
+		c.die(OK)
+		return
+	}
+	if s.Flags&ACK == 0 {
+		return
+	}
+	c.wnd, c.wl1 = s.Window, s.Seq
+	c.maxWnd = max(c.maxWnd, c.wnd)
+	c.noteTimestamp(s)
+	c.acceptOurSYN(s)
+	c.syncMSS()
+	closing := c.flag&finQueued != 0
+	c.established()
+	if closing {
+		c.state = FinWait1
+	}
+	if simultaneous {
+		c.ack |= ackScheduled | ackNow
+	}
+	c.processText(s)
+}
+
+// inWindow is the acceptability test of RFC 9293 section 3.4, as tcp_sequence.
+func (c *Conn) inWindow(s *Segment) bool {
+	end := s.Seq + uint64(s.Len())
+	return end >= c.rcvWup && s.Seq <= c.rcvNxt+uint64(c.receiveWindow())
+}
+
+// noteTimestamp remembers the timestamp to echo (RFC 7323 section 4.3).
+func (c *Conn) noteTimestamp(s *Segment) {
+	if !s.HasTimestamps || c.has&timestampsOK == 0 {
+		c.rcvEcho = 0
+		return
+	}
+	c.rcvEcho = s.TSEcr
+	if s.Seq <= c.rcvWup && s.TSVal >= c.tsRecent {
+		c.tsRecent = s.TSVal
+	}
+}
+
+// inputSynchronized follows RFC 9293 section 3.10.7.4.
+func (c *Conn) inputSynchronized(s *Segment) {
+	if !c.inWindow(s) {
+		c.refuse(s)
+		return
+	}
+	if s.Flags&RST != 0 {
+		if s.Seq == c.rcvNxt {
+			c.onReset()
+		} else {
+			c.challengeAck()
+		}
+		return
+	}
+	if s.Flags&SYN != 0 {
+		c.challengeAck()
+		return
+	}
+	if s.Flags&ACK == 0 {
+		return
+	}
+	c.noteTimestamp(s)
+	if !c.handleAck(s) {
+		if c.state != Established && c.state != CloseWait {
+			c.challengeAck()
+		}
+		return
+	}
+	if !c.afterAck(s) {
+		return
+	}
+	c.processText(s)
+}
+
+// refuse answers a segment outside the window with an acknowledgement.
+func (c *Conn) refuse(s *Segment) {
+	if s.Flags&RST != 0 {
+		// A RST one below, for a FIN that we count already.
+		if s.Seq+1 == c.rcvNxt && (c.state == CloseWait || c.state == LastAck || c.state == Closing) {
+			c.onReset()
+		}
+		return
+	}
+	if s.Flags&SYN != 0 {
+		c.challengeAck()
+		return
+	}
+	if s.Len() == 0 && c.outOfWindowLimited() {
+		return
+	}
+	if end := s.Seq + uint64(s.Len()); end != s.Seq && s.Seq < c.rcvNxt {
+		c.ackAtOnce()
+		c.reportDuplicate(Block{s.Seq, min(end, c.rcvNxt)})
+	}
+	c.sendAck()
+}
+
+// onReset ends the connection (tcp_reset).
+func (c *Conn) onReset() {
+	switch c.state {
+	case CloseWait:
+		c.die(BrokenPipe)
+	default:
+		c.die(Reset)
+	}
+}
+
+// afterAck moves on when our FIN was acknowledged. It is false when the
+// connection has ended.
+func (c *Conn) afterAck(s *Segment) bool {
+	if c.flag&finQueued == 0 || c.una != c.end {
+		return true
+	}
+	switch c.state {
+	case FinWait1:
+		c.state = FinWait2
+		if c.flag&orphan == 0 {
+			return true
+		}
+		if len(s.Payload) > 0 && s.Seq+uint64(len(s.Payload)) > c.rcvNxt {
+			c.answerWithReset(s)
+			c.die(OK)
+			return false
+		}
+		c.keepAt = c.now + c.finTime()
+	case Closing:
+		c.timeWait()
+		return false
+	case LastAck:
+		c.die(OK)
+		return false
+	}
+	return true
+}
+
+// processText takes the data and FIN of s, and sends what has become possible.
+func (c *Conn) processText(s *Segment) {
+	switch c.state {
+	case CloseWait, Closing, LastAck:
+		if s.Len() > 0 && s.Seq < c.rcvNxt {
+			c.receiveData(s)
+		}
+	case FinWait1, FinWait2:
+		// Nobody will read it (RFC 1122 section 4.2.2.13).
+		if c.flag&readShut != 0 && len(s.Payload) > 0 && s.Seq+uint64(len(s.Payload)) > c.rcvNxt {
+			c.answerWithReset(s)
+			c.die(Reset)
+			return
+		}
+		c.receiveData(s)
+	case Established:
+		c.receiveData(s)
+	}
+	if c.state == StateClosed || c.state == TimeWait {
+		return
+	}
+	c.push()
+	c.checkSpace()
+	c.checkAck()
+}
+
+// timeWait enters TIME_WAIT.
+func (c *Conn) timeWait() {
+	c.state = TimeWait
+	c.clearTimer()
+	c.ackAt, c.compressAt = Never, Never
+	c.keepAt = c.now + c.cfg.TimeWait
+	c.dropSendState()
+	c.dropOutOfOrder()
+}
+
+// inputTimeWait follows tcp_timewait_state_process.
+func (c *Conn) inputTimeWait(s *Segment) {
+	if !c.inWindow(s) {
+		if s.Flags&RST == 0 {
+			c.againInTimeWait(s)
+		}
+		return
+	}
+	if s.Flags&RST != 0 {
+		if s.Seq == c.rcvNxt {
+			c.die(OK)
+		}
+		return
+	}
+	if s.Seq == c.rcvNxt && s.Len() == 0 {
+		return // the last acknowledgement, once more
+	}
+	c.againInTimeWait(s)
+}
+
+func (c *Conn) againInTimeWait(s *Segment) {
+	if s.Flags&ACK != 0 {
+		c.keepAt = c.now + c.cfg.TimeWait
+	}
+	if !c.outOfWindowLimited() {
+		c.sendAck()
+	}
+}

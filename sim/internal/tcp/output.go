@@ -1,0 +1,410 @@
+package tcp
+
+import "math"
+
+// wndEnd is the first sequence number that the peer does not take yet.
+func (c *Conn) wndEnd() uint64 { return c.una + uint64(c.wnd) }
+
+// unsent is the number of bytes that wait to be sent for the first time.
+func (c *Conn) unsent() int {
+	n := int(c.end - c.nxt)
+	if n > 0 && c.flag&finQueued != 0 {
+		n--
+	}
+	return n
+}
+
+// currentMSS is the payload of a full segment now: the SACK option takes some.
+func (c *Conn) currentMSS() int {
+	m := int(c.mss)
+	if n := c.sackBlocks(); n > 0 {
+		m -= sackOptionBase + sackBlockSize*n
+	}
+	return m
+}
+
+// headSize is the payload of the next new segment, and whether a FIN goes with it.
+func (c *Conn) headSize() (n int, fin bool) {
+	n = c.unsent()
+	if m := c.currentMSS(); n > m {
+		return m, false
+	}
+	return n, c.flag&finQueued != 0
+}
+
+// headFits reports that the peer's window takes the next new segment.
+func (c *Conn) headFits() bool {
+	n, fin := c.headSize()
+	end := c.nxt + uint64(n)
+	if fin {
+		end++
+	}
+	return end <= c.wndEnd()
+}
+
+// push sends new data as far as the windows allow, and starts probing a closed
+// window (__tcp_push_pending_frames).
+func (c *Conn) push() {
+	if c.nxt == c.end || !c.canSend() {
+		return
+	}
+	c.writePending(false, -1)
+	if c.tx.empty() && c.nxt < c.end && c.timer == timerOff {
+		c.setTimer(timerWindow, max(c.rtt.rto, c.cfg.RTOMin))
+	}
+}
+
+// canSend reports a state in which data and a FIN may be sent.
+func (c *Conn) canSend() bool {
+	switch c.state {
+	case Established, CloseWait, FinWait1, Closing, LastAck:
+		return true
+	}
+	return false
+}
+
+// writePending sends new segments (tcp_write_xmit). force ignores Nagle's
+// algorithm. probes is 1 for a tail loss probe, which is a single segment that may
+// exceed the congestion window, and otherwise not positive.
+func (c *Conn) writePending(force bool, probes int) {
+	g := &c.cc
+	sent := uint32(0)
+	limited := false
+	for c.nxt < c.end {
+		if c.inFlight() >= int(g.cwnd) && (probes != 1 || sent > 0) {
+			limited = true
+			break
+		}
+		n, fin := c.headSize()
+		if !c.headFits() {
+			break
+		}
+		if !force && c.nagleHolds(n, fin) {
+			break
+		}
+		kind := Original
+		if probes == 1 {
+			kind = TailLossProbe
+		}
+		c.sendNew(n, fin, kind)
+		sent++
+		if probes == 1 {
+			break
+		}
+	}
+	limited = limited || c.inFlight() >= int(g.cwnd)
+	if sent > 0 || limited {
+		c.validateCwnd(limited)
+	}
+	if sent > 0 {
+		if g.reducing() {
+			g.prrOut += sent
+		}
+		if probes != 1 {
+			c.scheduleProbe(false)
+		}
+	}
+}
+
+// nagleHolds says that a segment of n bytes waits for the acknowledgement of an
+// earlier small one (Minshall's form of Nagle's algorithm, tcp_nagle_check).
+func (c *Conn) nagleHolds(n int, fin bool) bool {
+	return c.flag&nagle != 0 && !fin && n < c.currentMSS() && !c.tx.empty() &&
+		c.smallEnd > c.una && c.smallEnd <= c.nxt
+}
+
+// sendNew sends the next n bytes, and the FIN behind them if fin.
+func (c *Conn) sendNew(n int, fin bool, kind Kind) {
+	wasEmpty := c.tx.empty()
+	i, s := c.tx.add()
+	s.seq = c.nxt
+	s.end = c.nxt + uint64(n)
+	if n > 0 {
+		s.data = c.snd.cut(n)
+		if n < int(c.mss) {
+			c.smallEnd = s.end
+		}
+	}
+	if fin {
+		s.flag |= txFIN
+		s.end++
+	}
+	if c.unsent() == n {
+		s.flag |= txPush
+	}
+	if c.inFlight() == 1 && c.cub != nil {
+		c.cub.shift(c.now, c.lastSent)
+	}
+	c.transmit(i, kind)
+	c.nxt = s.end
+	if wasEmpty || c.timer == timerProbe {
+		c.rearmRTO()
+	}
+}
+
+// transmit puts segment i of the queue on the wire.
+func (c *Conn) transmit(i uint32, kind Kind) {
+	s := c.tx.at(i)
+	s.sent = c.now
+	s.delivered = c.rec.delivered
+	c.tx.touch(i)
+	out := c.newSegment(ACK)
+	out.Kind = kind
+	out.Seq = s.seq
+	out.Payload = s.data
+	if s.flag&txPush != 0 && len(s.data) > 0 {
+		out.Flags |= PSH
+	}
+	if s.flag&txFIN != 0 {
+		out.Flags |= FIN
+	}
+	if s.flag&txSYN != 0 {
+		c.synOptions(out)
+	} else {
+		c.addSacks(out)
+	}
+	if len(s.data) > 0 {
+		// An answer within the delay of an acknowledgement: the program is
+		// interactive, and the next one may wait for its answer.
+		if c.now-c.lastData < c.ato {
+			c.ack |= pingpong
+		}
+		c.lastSent = c.now
+	}
+	c.send(out)
+}
+
+// transmitAgain sends segment i once more (__tcp_retransmit_skb). What the peer
+// has of it already is cut off, and small segments behind it are added.
+func (c *Conn) transmitAgain(i uint32, kind Kind) {
+	s := c.tx.at(i)
+	if s.seq < c.una && len(s.data) > 0 {
+		skip := min(c.una-s.seq, uint64(len(s.data)))
+		s.data = s.data[skip:]
+		s.seq += skip
+	}
+	c.collapse(i)
+	s.flag |= txEverRetrans
+	c.retransTotal++
+	c.transmit(i, kind)
+}
+
+// retransmit sends segment i again and counts it as under way
+// (tcp_retransmit_skb).
+func (c *Conn) retransmit(i uint32) {
+	r := &c.rec
+	c.transmitAgain(i, Retransmission)
+	s := c.tx.at(i)
+	if s.flag&txRetrans == 0 {
+		s.flag |= txRetrans
+		r.retrans++
+	}
+	if r.retransStamp == 0 {
+		r.retransStamp = stamp(s.sent)
+	}
+	r.undoRetrans = max(r.undoRetrans, 0) + 1
+}
+
+// collapse moves following small segments into segment i as long as they fit
+// (tcp_retrans_try_collapse).
+func (c *Conn) collapse(i uint32) {
+	s := c.tx.at(i)
+	if s.flag&txSYN != 0 || c.tx.tail-i < 2 {
+		return
+	}
+	room := min(c.currentMSS(), int(c.wndEnd())-int(s.seq)) - len(s.data)
+	var joined []byte
+	for j := i + 1; j != c.tx.tail; j++ {
+		t := c.tx.at(j)
+		if t.flag&txMerged != 0 {
+			continue
+		}
+		if t.flag&(txSacked|txSYN) != 0 || s.flag&txFIN != 0 || len(t.data) > room {
+			break
+		}
+		if joined == nil {
+			joined = append(make([]byte, 0, len(s.data)+room), s.data...)
+		}
+		joined = append(joined, t.data...)
+		room -= len(t.data)
+		c.absorb(s, j)
+	}
+	if joined != nil {
+		s.data = joined
+	}
+}
+
+// absorb makes segment j a part of s, the one before it.
+func (c *Conn) absorb(s *txSegment, j uint32) {
+	r := &c.rec
+	t := c.tx.at(j)
+	s.end = t.end
+	s.flag |= t.flag & (txFIN | txPush | txEverRetrans)
+	if t.flag&txLost != 0 {
+		r.lost--
+	}
+	if t.flag&txRetrans != 0 {
+		r.retrans--
+	}
+	if c.has&sackOK == 0 && r.sacked > 0 {
+		r.sacked--
+	}
+	c.tx.unlink(j)
+	*t = txSegment{seq: t.end, end: t.end, prev: none, next: none, flag: txMerged}
+	c.tx.merged++
+	if r.hint == j {
+		r.hint = none
+	}
+}
+
+// retransmitLost sends lost segments again as far as the congestion window
+// allows (tcp_xmit_retransmit_queue).
+func (c *Conn) retransmitLost() {
+	if c.tx.empty() {
+		return
+	}
+	g, r := &c.cc, &c.rec
+	hole := false // a segment that is not lost lies below: start there next time
+	rearm := false
+	i := r.hint
+	if i == none {
+		i = c.tx.head
+	}
+	for ; i != c.tx.tail; i++ {
+		s := c.tx.at(i)
+		if !hole {
+			r.hint = i
+		}
+		if c.inFlight() >= int(g.cwnd) || r.retrans >= r.lost {
+			break
+		}
+		if s.flag&txMerged != 0 {
+			continue
+		}
+		if s.flag&txLost == 0 {
+			hole = hole || s.flag&(txRetrans|txSacked) == 0
+			continue
+		}
+		if s.flag&(txSacked|txRetrans) != 0 {
+			continue
+		}
+		c.retransmit(i)
+		if g.reducing() {
+			g.prrOut++
+		}
+		if i == c.tx.head && c.timer != timerReorder {
+			rearm = true
+		}
+	}
+	if rearm {
+		c.setTimer(timerRTO, c.rtt.rto)
+	}
+}
+
+// newSegment is a segment with the fields that all have in common.
+func (c *Conn) newSegment(f Flags) *Segment {
+	s := c.out.NewSegment()
+	s.ipHeader = c.cfg.ipHeader
+	s.Flags = f
+	if f&ACK != 0 {
+		s.Ack = c.rcvNxt
+	}
+	if c.has&timestampsOK != 0 {
+		s.HasTimestamps = true
+		s.TSVal = stamp(c.now)
+		s.TSEcr = c.tsRecent
+	}
+	return s
+}
+
+// send hands s to the network. A segment with ACK carries the window and settles
+// an acknowledgement that is due.
+func (c *Conn) send(s *Segment) {
+	if s.Flags&ACK != 0 && s.Flags&(SYN|RST) == 0 {
+		s.Window = c.selectWindow()
+		c.ackSent()
+	}
+	c.segsOut++
+	c.out.Send(c, s)
+}
+
+// sendSYN sends the SYN, or the SYN-ACK, for the first time.
+func (c *Conn) sendSYN() {
+	i, s := c.tx.add()
+	s.seq, s.end = 0, 1
+	s.flag = txSYN
+	c.nxt = 1
+	c.rec.retransStamp = stamp(c.now)
+	c.transmit(i, Original)
+	c.setTimer(timerRTO, c.rtt.rto)
+}
+
+// synOptions fills in what only a SYN carries.
+func (c *Conn) synOptions(s *Segment) {
+	s.Flags = SYN
+	if c.state == SynReceived {
+		s.Flags |= ACK
+	} else {
+		s.Ack = 0
+		s.TSEcr = 0
+	}
+	s.MSS = c.advMSS
+	s.SACKPermitted = c.has&sackOK != 0
+	if c.has&scaleOK != 0 {
+		s.HasScale, s.Scale = true, c.rcvScale
+	}
+	s.Window = min(c.rcvWnd, math.MaxUint16)
+}
+
+// sendAck sends an acknowledgement without data.
+func (c *Conn) sendAck() {
+	if c.state == StateClosed {
+		return
+	}
+	s := c.newSegment(ACK)
+	s.Seq = c.acceptableSeq()
+	c.addSacks(s)
+	c.send(s)
+}
+
+// acceptableSeq is the sequence number of a segment without data: one that the
+// peer accepts even if it has shrunk its window.
+func (c *Conn) acceptableSeq() uint64 {
+	if c.nxt <= c.wndEnd() || c.nxt-c.wndEnd() < 1<<c.sndScale {
+		return c.nxt
+	}
+	return c.wndEnd()
+}
+
+// sendReset sends a RST for an open connection (tcp_send_active_reset).
+func (c *Conn) sendReset() {
+	s := c.newSegment(RST | ACK)
+	s.Seq = c.acceptableSeq()
+	s.Window = c.selectWindow()
+	c.send(s)
+}
+
+// sendProbeSegment sends a segment without data that the peer has to answer,
+// because its sequence number is old (tcp_xmit_probe_skb).
+func (c *Conn) sendProbeSegment(kind Kind) {
+	s := c.newSegment(ACK)
+	s.Kind = kind
+	s.Seq = c.una - 1
+	c.send(s)
+}
+
+// wakeup sends a piece of new data that the window takes, or a probe
+// (tcp_write_wakeup).
+func (c *Conn) wakeup(kind Kind) {
+	if c.nxt < c.end && c.nxt < c.wndEnd() {
+		n, fin := c.headSize()
+		if room := int(c.wndEnd() - c.nxt); n > room {
+			n, fin = room, false
+		} else if n == room {
+			fin = false
+		}
+		c.sendNew(n, fin, kind)
+		return
+	}
+	c.sendProbeSegment(kind)
+}

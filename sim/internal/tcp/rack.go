@@ -1,0 +1,202 @@
+package tcp
+
+import "time"
+
+// A rackState is what RACK (RFC 8985) knows of the segment that was sent last
+// among those delivered.
+type rackState struct {
+	sent     Time // when it was sent
+	end      uint64
+	rtt      Time
+	advanced bool
+
+	// The reordering window in quarters of the minimum RTT, raised by duplicates
+	// that the peer reports (RFC 8985 section 6.2 step 4).
+	steps         uint8
+	persist       uint8 // recoveries for which a raised window stays
+	dsackSeen     bool
+	lastDelivered uint32
+}
+
+const (
+	rackPersist   = 16                   // TCP_RACK_RECOVERY_THRESH
+	timerSlack    = 2 * time.Millisecond // TCP_TIMEOUT_MIN_US
+	maxReordering = 300                  // tcp_max_reordering
+)
+
+// sentAfter orders transmissions; those of one instant by sequence number.
+func sentAfter(t1, t2 Time, end1, end2 uint64) bool {
+	return t1 > t2 || t1 == t2 && end1 > end2
+}
+
+// rackAdvance learns of the delivery of a segment.
+func (c *Conn) rackAdvance(retransmitted bool, end uint64, sent Time) {
+	r := &c.rack
+	rtt := c.now - sent
+	if m := c.rtt.min(); retransmitted && (m == 0 || rtt < m) {
+		return // rather the first transmission than the last
+	}
+	r.advanced = true
+	r.rtt = rtt
+	if sentAfter(sent, r.sent, end, r.end) {
+		r.sent, r.end = sent, end
+	}
+}
+
+// reorderingWindow is how much later than the newest delivered one a segment may
+// come (tcp_rack_reo_wnd).
+func (c *Conn) reorderingWindow() Time {
+	if !c.rec.reordSeen {
+		if c.cc.state >= caRecovery || c.rec.sacked >= uint32(c.rec.reordering) {
+			return 0
+		}
+	}
+	w := c.rtt.srtt8 >> 3
+	if m := c.rtt.min(); m != 0 {
+		w = min(w, m/4*Time(c.rack.steps))
+	}
+	return w
+}
+
+// updateReorderingWindow adapts the window to duplicates reported by the peer.
+// prior is the count of deliveries when the segment now acknowledged was sent.
+func (c *Conn) updateReorderingWindow(prior uint32) {
+	r := &c.rack
+	if prior == 0 {
+		return
+	}
+	if prior < r.lastDelivered {
+		r.dsackSeen = false // less than a round trip since the last change
+	}
+	if r.dsackSeen {
+		r.steps = min(r.steps, 254) + 1
+		r.dsackSeen = false
+		r.lastDelivered = c.rec.delivered
+		r.persist = rackPersist
+	} else if r.persist == 0 {
+		r.steps = 1
+	}
+}
+
+// detectLoss marks what was sent so long before the newest delivered segment that
+// it must be lost, and returns how long the oldest other one still has.
+func (c *Conn) detectLoss() Time {
+	window := c.reorderingWindow()
+	var wait Time
+	for i := c.tx.first; i != none; {
+		s := c.tx.at(i)
+		next := s.next
+		if s.flag&txLost == 0 || s.flag&txRetrans != 0 {
+			if !sentAfter(c.rack.sent, s.sent, c.rack.end, s.end) {
+				break
+			}
+			left := c.rack.rtt + window - (c.now - s.sent)
+			if left <= 0 {
+				c.markLost(i)
+				c.tx.unlink(i)
+			} else {
+				wait = max(wait, left)
+			}
+		}
+		i = next
+	}
+	return wait
+}
+
+// rackMarkLost runs after an acknowledgement. It reports whether it set a timer.
+func (c *Conn) rackMarkLost() bool {
+	if !c.rack.advanced {
+		return false
+	}
+	c.rack.advanced = false
+	wait := c.detectLoss()
+	if wait == 0 {
+		return false
+	}
+	c.setTimer(timerReorder, min(wait+timerSlack, c.rtt.rto))
+	return true
+}
+
+// onReorderTimer runs when the reordering window has passed.
+func (c *Conn) onReorderTimer() {
+	before, lost := c.inFlight(), c.rec.lostTotal
+	c.detectLoss()
+	if c.inFlight() != before {
+		if c.cc.state != caRecovery {
+			c.enterRecovery()
+			c.reduceCwnd(1, c.rec.lostTotal != lost, false)
+		}
+		c.retransmitLost()
+	}
+	if c.timer != timerRTO {
+		c.rearmRTO()
+	}
+}
+
+// scheduleProbe sets the timer of a tail loss probe if one is allowed; restart
+// says that the retransmission timer would start anew now
+// (tcp_schedule_loss_probe).
+func (c *Conn) scheduleProbe(restart bool) bool {
+	if c.cfg.NoTailLossProbe || c.tx.empty() || c.has&sackOK == 0 || c.cc.state != caOpen && c.cc.state != caCWR {
+		return false
+	}
+	var wait Time
+	switch {
+	case c.rtt.srtt8 == 0:
+		wait = c.cfg.RTOInitial
+	case c.tx.packets() == 1:
+		wait = c.rtt.srtt8>>2 + c.cfg.RTOMin // the peer may delay its acknowledgement
+	default:
+		wait = c.rtt.srtt8>>2 + timerSlack
+	}
+	rto := c.rtt.rto
+	if !restart {
+		rto = c.rtoLeft()
+	}
+	if rto > 0 {
+		wait = min(wait, rto)
+	}
+	c.setTimer(timerProbe, wait)
+	return true
+}
+
+// sendProbe sends new data, or the last segment again (tcp_send_loss_probe).
+func (c *Conn) sendProbe() {
+	if c.rec.tlpHigh == 0 {
+		c.rec.tlpRetrans = false
+		sent := false
+		if c.nxt < c.end && c.headFits() {
+			before := c.nxt
+			c.writePending(true, 1)
+			sent = c.nxt != before
+		} else if !c.tx.empty() {
+			c.transmitAgain(c.tx.lastLive(), TailLossProbe)
+			c.rec.tlpRetrans = true
+			sent = true
+		}
+		if sent {
+			c.rec.tlpHigh = c.nxt
+			c.timer = timerOff // the timeout starts from now
+		}
+	}
+	c.rearmRTO()
+}
+
+// processProbeAck ends the episode of a tail loss probe; if the probe repaired a
+// loss the window is reduced (tcp_process_tlp_ack).
+func (c *Conn) processProbeAck(ack uint64, flag ackResult) {
+	if c.rec.tlpHigh == 0 || ack < c.rec.tlpHigh {
+		return
+	}
+	switch {
+	case !c.rec.tlpRetrans, flag&dsackOfProbe != 0:
+		c.rec.tlpHigh = 0
+	case ack > c.rec.tlpHigh:
+		c.startReduction()
+		c.cc.state = caCWR
+		c.endReduction()
+		c.tryKeepOpen()
+	case flag&(unaAdvanced|notDup|dataSacked) == 0:
+		c.rec.tlpHigh = 0
+	}
+}

@@ -1,0 +1,454 @@
+package tcp
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	maxQuickAcks        = 16                     // TCP_MAX_QUICKACKS
+	defaultScalingRatio = 128                    // TCP_DEFAULT_SCALING_RATIO: half of the buffer is window
+	compressAfter       = 3                      // duplicate acknowledgements are sent at once
+	compressMax         = 44                     // net.ipv4.tcp_comp_sack_nr
+	compressDelay       = 1 * time.Millisecond   // net.ipv4.tcp_comp_sack_delay_ns
+	compressRTT         = 33                     // net.ipv4.tcp_comp_sack_rtt_percent
+	delayedAckCap       = 500 * time.Millisecond // HZ/2
+	outOfWindowPause    = 500 * time.Millisecond // net.ipv4.tcp_invalid_ratelimit
+)
+
+// bufferTuning measures how fast the program reads (struct rcvq_space).
+type bufferTuning struct {
+	seq, rttSeq uint64
+	at, rttAt   Time
+	rtt8        Time   // receiver's estimate of the round-trip time, times 8
+	space       uint32 // bytes read in the last round trip
+}
+
+// winFromSpace is the window that a buffer of n bytes can hold.
+func (c *Conn) winFromSpace(n int) int { return n * int(c.scalingRatio) / 256 }
+
+func (c *Conn) spaceFromWin(n int) int { return n * 256 / int(c.scalingRatio) }
+
+// initialWindow computes the window to offer first and the scale that the largest
+// buffer needs (tcp_select_initial_window).
+func (c *Conn) initialWindow() {
+	mss := int(c.advMSS)
+	if c.has&timestampsOK != 0 && c.flag&passive != 0 {
+		mss -= timestampOption
+	}
+	space := c.winFromSpace(int(c.rcvbuf))
+	if space > mss {
+		space -= space % mss
+	}
+	c.rcvWnd = uint32(min(space, math.MaxUint16))
+	c.rcvScale = 0
+	if c.has&scaleOK != 0 {
+		largest := max(space, c.cfg.ReceiveBuffer.Max)
+		for n := largest; n > math.MaxUint16 && c.rcvScale < maxScale; n >>= 1 {
+			c.rcvScale++
+		}
+	}
+	c.wndClamp = uint32(min(uint64(math.MaxUint32), math.MaxUint16<<c.rcvScale))
+	c.rcvSSThresh = c.rcvWnd
+}
+
+// initReceive sets up the receive side of an established connection
+// (tcp_init_buffer_space, tcp_initialize_rcv_mss).
+func (c *Conn) initReceive() {
+	if c.has&timestampsOK != 0 {
+		c.advMSS -= timestampOption
+	}
+	adv := uint32(c.advMSS)
+	full := uint32(max(c.winFromSpace(int(c.rcvbuf)), 0))
+	if c.wndClamp >= full {
+		c.wndClamp = full
+	}
+	if c.wndClamp > 2*adv && c.wndClamp+adv > full {
+		c.wndClamp = max(2*adv, full-min(adv, full))
+	}
+	c.rcvSSThresh = min(c.rcvSSThresh, c.wndClamp)
+	c.tune.at = c.now
+	c.tune.seq = c.copied
+	c.tune.space = min(c.rcvSSThresh, c.rcvWnd, 10*adv)
+	c.rcvMSS = int32(max(min(uint32(c.advMSS), uint32(c.mss), c.rcvWnd/2, defaultMSS), minMSS))
+}
+
+// receiveWindow is what the peer may still send of the window that it was offered.
+func (c *Conn) receiveWindow() uint32 {
+	if end := c.rcvWup + uint64(c.rcvWnd); end > c.rcvNxt {
+		return uint32(end - c.rcvNxt)
+	}
+	return 0
+}
+
+// freeWindow is the window that could be offered (__tcp_select_window).
+func (c *Conn) freeWindow() uint32 {
+	mss := int(c.rcvMSS)
+	free := c.winFromSpace(int(c.rcvbuf - c.rmem))
+	allowed := c.winFromSpace(int(c.rcvbuf))
+	full := min(int(c.wndClamp), allowed)
+	if mss > full {
+		if mss = full; mss <= 0 {
+			return 0
+		}
+	}
+	unit := 1 << c.rcvScale
+	if free < full/2 {
+		c.quick = 0
+		free = max(free, 0) &^ (unit - 1)
+		if free < allowed/16 || free < mss {
+			return 0
+		}
+	}
+	free = min(free, int(c.rcvSSThresh))
+	if c.rcvScale > 0 {
+		return uint32((free + unit - 1) &^ (unit - 1))
+	}
+	w := int(c.rcvWnd)
+	if w <= free-mss || w > free {
+		w = free - free%mss
+	} else if mss == full && free > w+full/2 {
+		w = free
+	}
+	return uint32(w)
+}
+
+// selectWindow is the window to offer now. It never takes back what was offered
+// (tcp_select_window).
+func (c *Conn) selectWindow() uint32 {
+	if c.ack&ackNoMem != 0 {
+		c.rcvWnd, c.rcvWup = 0, c.rcvNxt
+		return 0
+	}
+	now, w := c.receiveWindow(), c.freeWindow()
+	unit := uint32(1) << c.rcvScale
+	if w < now {
+		w = (now + unit - 1) &^ (unit - 1)
+	}
+	w = min(w, math.MaxUint16<<c.rcvScale)
+	c.rcvWnd = w
+	c.rcvWup = c.rcvNxt
+	return w &^ (unit - 1)
+}
+
+// receiveData takes the payload and FIN of an acceptable segment (tcp_data_queue).
+func (c *Conn) receiveData(s *Segment) {
+	seq, data := s.Seq, s.Payload
+	if s.Flags&SYN != 0 {
+		seq++
+	}
+	fin := s.Flags&FIN != 0
+	end := seq + uint64(len(data))
+	if fin {
+		end++
+	}
+	if end == seq {
+		return
+	}
+	wnd := c.receiveWindow()
+	switch {
+	case end <= c.rcvNxt: // all old
+		c.reportDuplicate(Block{seq, end})
+		c.ackAtOnce()
+	case seq >= c.rcvNxt+uint64(wnd) && !(fin && len(data) == 0 && seq == c.rcvNxt):
+		c.ackAtOnce()
+	case seq <= c.rcvNxt:
+		if skip := c.rcvNxt - seq; skip > 0 {
+			c.reportDuplicate(Block{seq, c.rcvNxt})
+			data = data[skip:]
+			if wnd == 0 {
+				c.ackAtOnce()
+				return
+			}
+		}
+		c.receiveInOrder(data, fin)
+	default:
+		c.receiveOutOfOrder(oooSegment{seq, data, fin})
+	}
+}
+
+// receiveInOrder takes what comes next.
+func (c *Conn) receiveInOrder(data []byte, fin bool) {
+	if len(data) > 0 {
+		size := trueSize(len(data))
+		if !c.makeRoom(size) {
+			c.ack |= ackNoMem | ackNow | ackScheduled
+			c.events |= Readable
+			if !c.rcvq.empty() {
+				return
+			}
+		}
+		c.rmem += size
+		c.rcvq.add(data)
+		c.rcvNxt += uint64(len(data))
+		c.dataReceived(len(data))
+	}
+	if fin {
+		c.rcvNxt++
+		c.receiveFIN()
+	}
+	if c.ooo != nil {
+		c.drainOutOfOrder()
+	}
+	c.events |= Readable
+}
+
+// drainOutOfOrder moves what has become in order to the receive queue.
+func (c *Conn) drainOutOfOrder() {
+	o := c.ooo
+	n := 0
+	for ; n < len(o.segs) && o.segs[n].seq <= c.rcvNxt && c.flag&finReceived == 0; n++ {
+		s := o.segs[n]
+		if s.end() <= c.rcvNxt {
+			c.rmem -= trueSize(len(s.data))
+			c.reportDuplicate(Block{s.seq, s.end()})
+			continue
+		}
+		if skip := c.rcvNxt - s.seq; skip > 0 {
+			c.rmem += trueSize(len(s.data)-int(skip)) - trueSize(len(s.data))
+			c.reportDuplicate(Block{s.seq, c.rcvNxt})
+			s.data = s.data[skip:]
+		}
+		if len(s.data) > 0 {
+			c.rcvq.add(s.data)
+			c.rcvNxt += uint64(len(s.data))
+		}
+		if s.fin {
+			c.rcvNxt++
+			c.receiveFIN()
+		}
+	}
+	if c.ooo == nil {
+		return // the FIN dropped it
+	}
+	if n > 0 {
+		k := copy(o.segs, o.segs[n:])
+		clear(o.segs[k:])
+		o.segs = o.segs[:k]
+		if k == 0 {
+			c.ack |= ackNow // RFC 5681 section 4.2: the gap is filled
+		}
+	}
+	o.removeBlocks(c.rcvNxt)
+	c.freeOutOfOrder()
+}
+
+// freeOutOfOrder drops the state when nothing is left in it.
+func (c *Conn) freeOutOfOrder() {
+	if o := c.ooo; o != nil && len(o.segs) == 0 && o.dsack.Start == o.dsack.End {
+		c.ooo = nil
+	}
+}
+
+func (c *Conn) dropOutOfOrder() {
+	if c.ooo == nil {
+		return
+	}
+	for _, s := range c.ooo.segs {
+		c.rmem -= trueSize(len(s.data))
+	}
+	c.ooo = nil
+}
+
+// receiveOutOfOrder takes a segment beyond a gap (tcp_data_queue_ofo).
+func (c *Conn) receiveOutOfOrder(s oooSegment) {
+	c.ack |= ackScheduled
+	if !c.makeRoom(trueSize(len(s.data))) {
+		return
+	}
+	if c.ooo == nil {
+		c.ooo = new(outOfOrder)
+	}
+	b := Block{s.seq, s.end()}
+	n := len(s.data)
+	grown, dup := c.ooo.insert(s)
+	c.rmem += grown
+	if dup.Start < dup.End {
+		c.reportDuplicate(dup)
+	}
+	c.ooo.addBlock(b)
+	c.growWindow(n)
+}
+
+// makeRoom tells whether size more bytes of buffer can be taken. As Linux does,
+// it takes one segment too many, then drops what is out of order, and lets the
+// buffer grow to its maximum (tcp_try_rmem_schedule, tcp_prune_queue).
+func (c *Conn) makeRoom(size int32) bool {
+	if c.rmem <= c.rcvbuf {
+		return true
+	}
+	if c.flag&rcvLocked == 0 && !c.cfg.NoBufferTuning {
+		c.quick = 0
+		c.rcvbuf = max(c.rcvbuf, min(c.rmem, int32(c.cfg.ReceiveBuffer.Max)))
+	}
+	if c.rmem > c.rcvbuf {
+		c.rcvSSThresh = min(c.wndClamp, 2*uint32(c.advMSS))
+	}
+	if c.rmem <= c.rcvbuf {
+		return true
+	}
+	if c.ooo != nil && len(c.ooo.segs) > 0 {
+		c.dropOutOfOrder()
+		return c.rmem <= c.rcvbuf
+	}
+	return false
+}
+
+// receiveFIN notes the end of the peer's stream (tcp_fin).
+func (c *Conn) receiveFIN() {
+	c.ack |= ackScheduled
+	c.flag |= finReceived | readShut
+	switch c.state {
+	case Established:
+		c.state = CloseWait
+		c.ack |= pingpong
+	case FinWait1:
+		// Simultaneous close.
+		c.sendAck()
+		c.state = Closing
+	case FinWait2:
+		c.sendAck()
+		c.timeWait()
+	}
+	c.dropOutOfOrder()
+	c.events |= Readable
+}
+
+// dataReceived runs the delay of acknowledgements and the growth of the window
+// for n new bytes in order (tcp_event_data_recv).
+func (c *Conn) dataReceived(n int) {
+	c.ack |= ackScheduled
+	c.measureMSS(n)
+	c.measureRTT(n)
+	if c.ato == 0 {
+		c.enterQuickAck(maxQuickAcks)
+		c.ato = c.cfg.DelayedAckMin
+	} else {
+		gap := c.now - c.lastData
+		switch {
+		case gap <= c.cfg.DelayedAckMin/2:
+			c.ato = c.ato/2 + c.cfg.DelayedAckMin/2
+		case gap < c.ato:
+			c.ato = min(c.ato/2+gap, c.rtt.rto)
+		case gap > c.rtt.rto:
+			c.enterQuickAck(maxQuickAcks) // the peer's window may have restarted
+		}
+	}
+	c.lastData = c.now
+	if n >= 128 {
+		c.growWindow(n)
+	}
+}
+
+// measureMSS learns the peer's segment size (tcp_measure_rcv_mss).
+func (c *Conn) measureMSS(n int) {
+	if int32(n) >= c.rcvMSS {
+		if int32(n) > c.rcvMSS || c.scalingRatio == defaultScalingRatio {
+			c.learnScalingRatio(n)
+		}
+		c.rcvMSS = min(int32(n), int32(c.advMSS))
+		c.lastLen = 0
+		return
+	}
+	last := c.lastLen
+	c.lastLen = 0
+	if n >= defaultMSS {
+		c.lastLen = int32(n)
+		if last == int32(n) {
+			c.rcvMSS = int32(n)
+			return
+		}
+	}
+	if c.ack&ackPushed != 0 {
+		c.ack |= ackPushed2
+	}
+	c.ack |= ackPushed
+}
+
+// learnScalingRatio measures which part of the buffer is payload.
+func (c *Conn) learnScalingRatio(n int) {
+	ratio := max(1, n*256/int(trueSize(n)))
+	if uint8(ratio) == c.scalingRatio {
+		return
+	}
+	before := c.winFromSpace(int(c.rcvbuf))
+	c.scalingRatio = uint8(ratio)
+	if w := c.winFromSpace(int(c.rcvbuf)); w != before {
+		c.wndClamp = uint32(w)
+	}
+}
+
+// measureRTT estimates the round-trip time from the receiver's side.
+func (c *Conn) measureRTT(n int) {
+	t := &c.tune
+	switch {
+	case c.has&timestampsOK != 0:
+		if c.rcvEcho != c.lastEcho {
+			c.lastEcho = c.rcvEcho
+			if int32(n) >= c.rcvMSS && c.rcvEcho != 0 {
+				rtt := c.echoRTT()
+				if t.rtt8 == 0 {
+					t.rtt8 = rtt << 3
+				} else {
+					t.rtt8 += rtt - t.rtt8>>3
+				}
+			}
+		}
+	case t.rttAt == 0:
+		t.rttSeq, t.rttAt = c.rcvNxt+uint64(c.rcvWnd), c.now
+	case c.rcvNxt >= t.rttSeq:
+		if rtt8 := max(c.now-t.rttAt, 1) << 3; t.rtt8 == 0 || rtt8 < t.rtt8 {
+			t.rtt8 = rtt8
+		}
+		t.rttSeq, t.rttAt = c.rcvNxt+uint64(c.rcvWnd), c.now
+	}
+}
+
+// growWindow opens the window for a sender that fills it (tcp_grow_window).
+func (c *Conn) growWindow(n int) {
+	room := min(int(c.wndClamp), c.winFromSpace(int(c.rcvbuf-c.rmem))) - int(c.rcvSSThresh)
+	if room <= 0 {
+		return
+	}
+	incr := 0
+	size := c.winFromSpace(int(trueSize(n)))
+	if size <= n {
+		incr = 2 * int(c.advMSS)
+	} else {
+		size /= 2
+		for w := c.winFromSpace(c.cfg.ReceiveBuffer.Max) / 2; int(c.rcvSSThresh) <= w; w /= 2 {
+			if size <= n {
+				incr = 2 * int(c.rcvMSS)
+				break
+			}
+			size /= 2
+		}
+	}
+	if incr > 0 {
+		c.rcvSSThresh += uint32(min(room, max(incr, 2*n)))
+		c.quick |= 1
+	}
+}
+
+// adjustBuffer grows the receive buffer to what the program reads in two round
+// trips (tcp_rcv_space_adjust).
+func (c *Conn) adjustBuffer() {
+	t := &c.tune
+	if t.rtt8 == 0 || c.now-t.at < t.rtt8>>3 {
+		return
+	}
+	copied := c.copied - t.seq
+	if copied > uint64(t.space) {
+		if c.flag&rcvLocked == 0 && !c.cfg.NoBufferTuning {
+			win := copied<<1 + 16*uint64(c.advMSS)
+			win += 2 * (win * (copied - uint64(t.space)) / uint64(t.space))
+			buf := min(win*256/uint64(c.scalingRatio), uint64(c.cfg.ReceiveBuffer.Max))
+			if int(buf) > int(c.rcvbuf) {
+				c.rcvbuf = int32(buf)
+				c.wndClamp = uint32(c.winFromSpace(int(buf)))
+			}
+		}
+		t.space = uint32(min(copied, math.MaxUint32))
+	}
+	t.seq, t.at = c.copied, c.now
+}

@@ -1,0 +1,165 @@
+package tcp
+
+import "math/bits"
+
+// A receiveQueue holds payloads in order until the program reads them.
+type receiveQueue struct {
+	items [][]byte
+	head  int // first item
+	off   int // bytes of it that were read
+}
+
+// keepItems is how many payloads an idle connection keeps room for.
+const keepItems = 4
+
+func (q *receiveQueue) add(p []byte) {
+	if q.head > 0 && len(q.items) == cap(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items = q.items[:n]
+		q.head = 0
+	}
+	q.items = append(q.items, p)
+}
+
+func (q *receiveQueue) empty() bool { return q.head == len(q.items) }
+
+// read copies to p and returns also how much of the receive buffer became free.
+func (q *receiveQueue) read(p []byte) (n int, freed int32) {
+	for n < len(p) && !q.empty() {
+		item := q.items[q.head]
+		k := copy(p[n:], item[q.off:])
+		n += k
+		if q.off += k; q.off == len(item) {
+			freed += trueSize(len(item))
+			q.items[q.head] = nil
+			q.head++
+			q.off = 0
+		}
+	}
+	if q.empty() {
+		if cap(q.items) > keepItems {
+			q.items = nil
+		}
+		q.items, q.head = q.items[:0], 0
+	}
+	return n, freed
+}
+
+// trueSize is what a received segment with n bytes of payload costs of the
+// receive buffer: Linux counts the block of memory that holds the packet with
+// its headers and its skb_shared_info, a power of two, and the sk_buff.
+func trueSize(n int) int32 {
+	block := n + packetOverhead
+	if block > 4096 {
+		return int32(block + skbSize)
+	}
+	return int32(1<<bits.Len(uint(block-1)) + skbSize)
+}
+
+const (
+	packetOverhead = 52 + 64 + 320 // headers, headroom, skb_shared_info
+	skbSize        = 256
+)
+
+// outOfOrder holds payloads beyond a gap, by sequence number and without overlap,
+// and the blocks that they form, the newest first.
+type outOfOrder struct {
+	segs   []oooSegment
+	blocks [4]Block
+	n      int
+	dsack  Block // a duplicate to report with the next acknowledgement, if not empty
+}
+
+type oooSegment struct {
+	seq  uint64
+	data []byte
+	fin  bool
+}
+
+func (s *oooSegment) end() uint64 {
+	e := s.seq + uint64(len(s.data))
+	if s.fin {
+		e++
+	}
+	return e
+}
+
+// find is the index of the first segment that ends behind seq.
+func (o *outOfOrder) find(seq uint64) int {
+	lo, hi := 0, len(o.segs)
+	for lo < hi {
+		if mid := (lo + hi) / 2; o.segs[mid].end() <= seq {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// insert files a segment and returns by how much the receive buffer fills, and
+// the range that was there already, if any.
+func (o *outOfOrder) insert(n oooSegment) (grown int32, dup Block) {
+	i := o.find(n.seq)
+	if i < len(o.segs) && o.segs[i].seq <= n.seq {
+		old := o.segs[i].end()
+		if old >= n.end() {
+			return 0, Block{n.seq, n.end()}
+		}
+		dup = Block{n.seq, old}
+		n.data = n.data[old-n.seq:]
+		n.seq = old
+		i++
+	}
+	j := i
+	for ; j < len(o.segs) && o.segs[j].end() <= n.end(); j++ {
+		dup = Block{o.segs[j].seq, o.segs[j].end()}
+		grown -= trueSize(len(o.segs[j].data))
+	}
+	if j < len(o.segs) && o.segs[j].seq < n.end() {
+		dup = Block{o.segs[j].seq, n.end()}
+		keep := o.segs[j].seq - n.seq
+		n.data, n.fin = n.data[:min(keep, uint64(len(n.data)))], false
+	}
+	grown += trueSize(len(n.data))
+	if i == j {
+		o.segs = append(o.segs, oooSegment{})
+		copy(o.segs[i+1:], o.segs[i:])
+	} else {
+		k := copy(o.segs[i+1:], o.segs[j:])
+		clear(o.segs[i+1+k:])
+		o.segs = o.segs[:i+1+k]
+	}
+	o.segs[i] = n
+	return grown, dup
+}
+
+// addBlock reports [start, end), joined with blocks that it touches, first.
+func (o *outOfOrder) addBlock(b Block) {
+	kept := 0
+	for _, old := range o.blocks[:o.n] {
+		if old.Start <= b.End && b.Start <= old.End {
+			b.Start, b.End = min(b.Start, old.Start), max(b.End, old.End)
+			continue
+		}
+		o.blocks[kept] = old
+		kept++
+	}
+	kept = min(kept, len(o.blocks)-1)
+	copy(o.blocks[1:], o.blocks[:kept])
+	o.blocks[0] = b
+	o.n = kept + 1
+}
+
+// removeBlocks forgets blocks below seq.
+func (o *outOfOrder) removeBlocks(seq uint64) {
+	kept := 0
+	for _, b := range o.blocks[:o.n] {
+		if b.Start >= seq {
+			o.blocks[kept] = b
+			kept++
+		}
+	}
+	o.n = kept
+}

@@ -1,0 +1,473 @@
+package tcp
+
+// A recovery is the sender's view of what was lost (tcp_input.c).
+type recovery struct {
+	highSeq      uint64 // nxt when recovery began: it ends when that is acknowledged
+	tlpHigh      uint64 // nxt when a tail loss probe was sent; 0: none
+	highestSack  uint64 // end of the highest segment acknowledged selectively, if sacked > 0
+	undoMarker   uint64 // una when the window was reduced
+	retransStamp Time   // timestamp of the first retransmission; 0: none
+	cache        *sackCache
+
+	sacked, lost, retrans uint32 // segments in the queue: the sets of txSacked, txLost, txRetrans
+	delivered             uint32 // segments, in all
+	lostTotal             uint32
+	hint                  uint32 // first segment that may have to be sent again; none: unknown
+	priorSSThresh         uint32 // before the reduction
+	undoRetrans           int32  // retransmissions not yet reported as duplicates; -1: none were made
+	reordering            uint16 // segments by which packets were seen out of order
+
+	undoMarked bool // undoMarker is valid
+	tlpRetrans bool // the tail loss probe was a retransmission
+	frto       bool // F-RTO, RFC 5682, is testing whether the timeout was spurious
+	reordSeen  bool
+	reneged    bool // the peer dropped what it had acknowledged selectively
+}
+
+// inFlight is the number of segments thought to be in the network.
+func (c *Conn) inFlight() int {
+	return c.tx.packets() - int(c.rec.sacked) - int(c.rec.lost) + int(c.rec.retrans)
+}
+
+// highestSacked is the end of what was acknowledged selectively.
+func (c *Conn) highestSacked() uint64 {
+	if c.rec.sacked == 0 {
+		return c.una
+	}
+	return c.rec.highestSack
+}
+
+// markLost counts segment i as lost, or its retransmission.
+func (c *Conn) markLost(i uint32) {
+	s := c.tx.at(i)
+	if s.flag&(txSacked|txMerged) != 0 {
+		return
+	}
+	r := &c.rec
+	if r.hint == none && r.retrans >= r.lost || r.hint != none && c.tx.before(i, r.hint) {
+		r.hint = i
+	}
+	if s.flag&txLost == 0 {
+		s.flag |= txLost
+		r.lost++
+		r.lostTotal++
+	} else if s.flag&txRetrans != 0 {
+		s.flag &^= txRetrans
+		r.retrans--
+		r.lostTotal++
+	}
+}
+
+// anyRetransDone says whether a retransmission may still be under way
+// (tcp_any_retrans_done).
+func (c *Conn) anyRetransDone() bool {
+	return c.rec.retrans > 0 || !c.tx.empty() && c.tx.front().flag&txEverRetrans != 0
+}
+
+// initUndo remembers where a reduction began (tcp_init_undo).
+func (c *Conn) initUndo() {
+	r := &c.rec
+	r.undoMarked = true
+	r.undoMarker = c.una
+	r.undoRetrans = int32(r.retrans)
+	if r.tlpHigh != 0 && r.tlpRetrans {
+		r.undoRetrans++
+	}
+	if r.undoRetrans == 0 {
+		r.undoRetrans = -1
+	}
+}
+
+// enterRecovery begins fast recovery.
+func (c *Conn) enterRecovery() {
+	c.rec.priorSSThresh = 0
+	c.initUndo()
+	if !c.cc.reducing() {
+		c.rec.priorSSThresh = c.cc.currentSSThresh()
+		c.startReduction()
+	}
+	c.cc.state = caRecovery
+}
+
+// enterLoss handles a retransmission timeout (tcp_enter_loss): everything sent
+// long enough ago is lost, and the window starts from one segment.
+func (c *Conn) enterLoss() {
+	g, r := &c.cc, &c.rec
+	fresh := g.state < caRecovery
+	c.markTimeout()
+	if g.state <= caDisorder || r.highSeq <= c.una || g.state == caLoss && c.retries == 0 {
+		r.priorSSThresh = g.currentSSThresh()
+		g.priorCwnd = g.cwnd
+		g.ssthresh = c.ssthreshOnLoss()
+		c.initUndo()
+	}
+	g.cwnd = uint32(c.inFlight() + 1)
+	g.count = 0
+	g.stamp = c.now
+	if g.state <= caDisorder && r.sacked >= uint32(c.cfg.Reordering) {
+		r.reordering = min(r.reordering, uint16(c.cfg.Reordering))
+	}
+	g.state = caLoss
+	if c.cub != nil {
+		c.cub.reset()
+		c.cub.startRound(c.now, c.nxt)
+	}
+	r.highSeq = c.nxt
+	r.tlpHigh = 0
+	r.frto = !c.cfg.NoFRTO && (fresh || c.retries > 0)
+}
+
+// markTimeout marks what a timeout says is lost (tcp_timeout_mark_lost).
+func (c *Conn) markTimeout() {
+	r := &c.rec
+	head := c.tx.front()
+	reneged := head.flag&txSacked != 0
+	if reneged {
+		r.sacked = 0
+		r.reneged = true
+	} else if c.has&sackOK == 0 {
+		r.sacked = 0
+	}
+	for i := c.tx.head; i != c.tx.tail; i++ {
+		s := c.tx.at(i)
+		if reneged {
+			s.flag &^= txSacked
+		} else if i != c.tx.head && c.has&sackOK != 0 && c.rack.rtt-(c.now-s.sent) > 0 {
+			continue // sent too recently
+		}
+		c.markLost(i)
+	}
+	r.hint = none
+}
+
+// fastRetransmitAlert is the state machine of congestion, run for an
+// acknowledgement that is not plain (tcp_fastretrans_alert). dup says that it is a
+// duplicate.
+func (c *Conn) fastRetransmitAlert(priorUna uint64, dup bool, flag *ackResult) resend {
+	g, r := &c.cc, &c.rec
+	if c.tx.empty() && r.sacked > 0 {
+		r.sacked = 0
+	}
+	if c.checkReneging(flag) {
+		return resendNone
+	}
+	if g.state == caOpen {
+		r.retransStamp = 0
+	} else if c.una >= r.highSeq {
+		switch g.state {
+		case caCWR:
+			if c.una != r.highSeq {
+				c.endReduction()
+				g.state = caOpen
+			}
+		case caRecovery:
+			if c.has&sackOK == 0 {
+				r.sacked = 0
+			}
+			if c.tryUndoRecovery() {
+				return resendNone
+			}
+			c.endReduction()
+		}
+	}
+
+	advanced := *flag&unaAdvanced != 0
+	switch g.state {
+	case caRecovery:
+		if !advanced {
+			c.addRenoSack(dup)
+		} else if c.tryUndoPartial(priorUna) {
+			return resendNone
+		}
+		if c.tryUndoDSACK() {
+			c.tryKeepOpen()
+		}
+		c.identifyLoss(flag)
+		if g.state != caRecovery {
+			if r.lost == 0 {
+				return resendNone
+			}
+			c.enterRecovery()
+		}
+		return resendLost
+	case caLoss:
+		again := c.processLoss(*flag, dup)
+		c.identifyLoss(flag)
+		if g.state != caOpen && *flag&lostRetrans == 0 {
+			return again
+		}
+	}
+	if c.has&sackOK == 0 {
+		if advanced {
+			r.sacked = 0
+		}
+		c.addRenoSack(dup)
+	}
+	if g.state <= caDisorder {
+		c.tryUndoDSACK()
+	}
+	c.identifyLoss(flag)
+	if r.lost == 0 {
+		c.tryToOpen()
+		return resendNone
+	}
+	c.enterRecovery()
+	return resendLost
+}
+
+// resend says what an acknowledgement lets us send first.
+type resend uint8
+
+const (
+	resendNone resend = iota
+	resendLost
+	resendNew // F-RTO: new data, to see whether the timeout was spurious
+)
+
+// identifyLoss marks lost segments.
+func (c *Conn) identifyLoss(flag *ackResult) {
+	if c.tx.empty() {
+		return
+	}
+	if c.has&sackOK == 0 {
+		c.newRenoMarkLost(*flag&unaAdvanced != 0)
+		return
+	}
+	before := c.rec.retrans
+	if c.rackMarkLost() {
+		*flag &^= setTimer
+	}
+	if before > c.rec.retrans {
+		*flag |= lostRetrans
+	}
+}
+
+// newRenoMarkLost marks the first segment without SACK: after enough duplicates,
+// or when a partial acknowledgement shows the next hole (RFC 6582).
+func (c *Conn) newRenoMarkLost(advanced bool) {
+	state := c.cc.state
+	if state < caRecovery && c.rec.sacked >= uint32(c.rec.reordering) || state == caRecovery && advanced {
+		if s := c.tx.front(); s.flag&txLost == 0 {
+			c.markLost(c.tx.head)
+		}
+	}
+}
+
+// addRenoSack counts a duplicate acknowledgement as one segment delivered.
+func (c *Conn) addRenoSack(dup bool) {
+	if c.has&sackOK != 0 || !dup {
+		return
+	}
+	before := c.rec.sacked
+	c.rec.sacked++
+	c.limitRenoSacked()
+	if c.rec.sacked > before {
+		c.rec.delivered++
+	}
+}
+
+// limitRenoSacked keeps the counts consistent and notes reordering.
+func (c *Conn) limitRenoSacked() {
+	holes := min(max(c.rec.lost, 1), uint32(c.tx.packets()))
+	if c.rec.sacked+holes > uint32(c.tx.packets()) {
+		c.rec.sacked = uint32(c.tx.packets()) - holes
+		c.rec.reordering = uint16(min(c.tx.packets(), maxReordering))
+		c.rec.reordSeen = true
+	}
+}
+
+// removeRenoSacks takes back the guesses that n acknowledged segments settle.
+func (c *Conn) removeRenoSacks(n int) {
+	if n <= 0 {
+		return
+	}
+	c.rec.delivered += uint32(max(n-int(c.rec.sacked), 1))
+	if n-1 >= int(c.rec.sacked) {
+		c.rec.sacked = 0
+	} else {
+		c.rec.sacked -= uint32(n - 1)
+	}
+	c.limitRenoSacked()
+}
+
+// processLoss handles an acknowledgement after a timeout (tcp_process_loss).
+func (c *Conn) processLoss(flag ackResult, dup bool) resend {
+	r := &c.rec
+	recovered := c.una >= r.highSeq
+	advanced := flag&unaAdvanced != 0
+	if advanced && c.tryUndoLoss(false) {
+		return resendNone
+	}
+	if r.frto {
+		if flag&origAcked != 0 && c.tryUndoLoss(true) {
+			return resendNone
+		}
+		if c.nxt > r.highSeq {
+			if flag&dataSacked != 0 || dup {
+				r.frto = false // the loss was real
+			}
+		} else if advanced && !recovered {
+			r.highSeq = c.nxt
+			if c.nxt < c.end && c.wndEnd() > c.nxt {
+				return resendNew
+			}
+			r.frto = false
+		}
+	}
+	if recovered {
+		c.tryUndoRecovery()
+		return resendNone
+	}
+	if c.has&sackOK == 0 {
+		if c.nxt > r.highSeq && dup {
+			c.addRenoSack(dup)
+		} else if advanced {
+			r.sacked = 0
+		}
+	}
+	return resendLost
+}
+
+// resendAfterAck sends what fastRetransmitAlert decided (tcp_xmit_recovery).
+func (c *Conn) resendAfterAck(what resend) {
+	if what == resendNone {
+		return
+	}
+	if what == resendNew {
+		c.writePending(true, 0)
+		if c.nxt > c.rec.highSeq {
+			return
+		}
+		c.rec.frto = false
+	}
+	c.retransmitLost()
+}
+
+// checkReneging handles a peer that acknowledged selectively the segment that it
+// now asks for: it gets half a round trip, then a timeout.
+func (c *Conn) checkReneging(flag *ackResult) bool {
+	if *flag&reneging == 0 || *flag&unaAdvanced == 0 {
+		return false
+	}
+	c.setTimer(timerRTO, max(c.rtt.srtt8>>4, 10*timerSlack/2))
+	*flag &^= setTimer
+	return true
+}
+
+// packetDelayed says that the acknowledgement is for a transmission before the
+// first retransmission (Eifel, RFC 3522).
+func (c *Conn) packetDelayed() bool {
+	return c.rec.retransStamp != 0 && c.echoedBefore(c.rec.retransStamp)
+}
+
+func (c *Conn) mayUndo() bool {
+	return c.rec.undoMarked && (c.rec.undoRetrans == 0 || c.packetDelayed())
+}
+
+// undo takes back the reduction of the window (tcp_undo_cwnd_reduction).
+func (c *Conn) undo(unmark bool) {
+	g, r := &c.cc, &c.rec
+	if unmark {
+		for i := c.tx.head; i != c.tx.tail; i++ {
+			c.tx.at(i).flag &^= txLost
+		}
+		r.lost = 0
+		r.hint = none
+	}
+	if r.priorSSThresh != 0 {
+		g.cwnd = c.undoneCwnd()
+		g.ssthresh = max(g.ssthresh, r.priorSSThresh)
+	}
+	g.stamp = c.now
+	r.undoMarked = false
+	c.rack.advanced = true
+}
+
+// holdState keeps a sender without SACK in its state until something above
+// highSeq is acknowledged, lest old duplicates start a second recovery (RFC 6582).
+func (c *Conn) holdState() bool {
+	if c.una != c.rec.highSeq || c.has&sackOK != 0 {
+		return false
+	}
+	if !c.anyRetransDone() {
+		c.rec.retransStamp = 0
+	}
+	return true
+}
+
+func (c *Conn) tryUndoRecovery() bool {
+	if c.mayUndo() {
+		c.undo(false)
+	} else if c.rack.persist > 0 {
+		c.rack.persist--
+	}
+	if c.holdState() {
+		return true
+	}
+	c.cc.state = caOpen
+	c.rec.reneged = false
+	return false
+}
+
+func (c *Conn) tryUndoDSACK() bool {
+	if !c.rec.undoMarked || c.rec.undoRetrans != 0 {
+		return false
+	}
+	c.rack.persist = min(rackPersist, c.rack.persist+1)
+	c.undo(false)
+	return true
+}
+
+func (c *Conn) tryUndoLoss(spurious bool) bool {
+	if !spurious && !c.mayUndo() {
+		return false
+	}
+	c.undo(true)
+	c.retries = 0
+	if c.holdState() {
+		return true
+	}
+	if spurious || c.has&sackOK != 0 {
+		c.cc.state = caOpen
+		c.rec.reneged = false
+	}
+	return true
+}
+
+// tryUndoPartial looks whether a partial acknowledgement in recovery is due to a
+// delayed packet. It reports that nothing more is to be marked or sent.
+func (c *Conn) tryUndoPartial(priorUna uint64) bool {
+	if !c.rec.undoMarked || !c.packetDelayed() {
+		return false
+	}
+	c.checkReordering(priorUna)
+	if c.rec.retrans > 0 {
+		return true
+	}
+	if !c.anyRetransDone() {
+		c.rec.retransStamp = 0
+	}
+	c.undo(true)
+	c.tryKeepOpen()
+	return false
+}
+
+func (c *Conn) tryKeepOpen() {
+	state := caOpen
+	if c.rec.sacked+c.rec.lost > 0 || c.anyRetransDone() {
+		state = caDisorder
+	}
+	if c.cc.state != state {
+		c.cc.state = state
+		c.rec.highSeq = c.nxt
+	}
+}
+
+func (c *Conn) tryToOpen() {
+	if !c.anyRetransDone() {
+		c.rec.retransStamp = 0
+	}
+	if c.cc.state != caCWR {
+		c.tryKeepOpen()
+	}
+}

@@ -1,0 +1,228 @@
+package tcp
+
+// A sackCache remembers the blocks of the last acknowledgement, so that the next
+// one, which repeats them, only costs what is new.
+type sackCache struct {
+	blocks [4]Block
+	n      int
+}
+
+// A sackScan collects what an acknowledgement says while segments are marked.
+type sackScan struct {
+	flag        ackResult
+	firstSent   Time   // of segments newly acknowledged selectively, the first and last sent
+	lastSent    Time   //
+	any         bool   // firstSent and lastSent are valid
+	reorder     uint64 // lowest segment that was filled in late; nxt: none
+	prior       uint32 // deliveries when the newest delivered segment was sent
+	priorSent   Time
+	priorEnd    uint64
+	hasPrior    bool
+	priorFacked uint64
+}
+
+// noteDelivered picks the newest transmission among what was delivered.
+func (k *sackScan) noteDelivered(s *txSegment) {
+	if !k.hasPrior || sentAfter(s.sent, k.priorSent, s.end, k.priorEnd) {
+		k.hasPrior = true
+		k.prior, k.priorSent, k.priorEnd = s.delivered, s.sent, s.end
+	}
+}
+
+// tagSacks marks the segments that s acknowledges selectively
+// (tcp_sacktag_write_queue).
+func (c *Conn) tagSacks(s *Segment, priorUna uint64, k *sackScan) {
+	r := &c.rec
+	blocks := s.SACK[:min(int(s.SACKLen), len(s.SACK))]
+	if r.sacked == 0 {
+		r.highestSack = c.una
+	}
+	if dup := c.checkDSACK(blocks, s.Ack, priorUna, k); dup {
+		c.tagDuplicate(blocks[0], k)
+		blocks = blocks[1:]
+	}
+	var sorted sackCache
+	for _, b := range blocks {
+		if b.Start >= b.End || b.End > c.nxt || b.Start < c.una {
+			continue
+		}
+		i := sorted.n
+		for ; i > 0 && sorted.blocks[i-1].Start > b.Start; i-- {
+			sorted.blocks[i] = sorted.blocks[i-1]
+		}
+		sorted.blocks[i] = b
+		sorted.n++
+	}
+	for _, b := range sorted.blocks[:sorted.n] {
+		for at := b.Start; at < b.End; {
+			until := b.End
+			if old, ok := r.cache.covering(at); ok {
+				at = old.End
+				continue
+			} else if next := r.cache.after(at); next < until {
+				until = next
+			}
+			c.tagRange(at, until, k)
+			at = until
+		}
+	}
+	if sorted.n > 0 {
+		if r.cache == nil {
+			r.cache = new(sackCache)
+		}
+		*r.cache = sorted
+	}
+	if k.reorder < c.highestSacked() {
+		c.checkReordering(k.reorder)
+	}
+}
+
+// covering is the block that holds seq.
+func (q *sackCache) covering(seq uint64) (Block, bool) {
+	if q != nil {
+		for _, b := range q.blocks[:q.n] {
+			if b.Start <= seq && seq < b.End {
+				return b, true
+			}
+		}
+	}
+	return Block{}, false
+}
+
+// after is the start of the first block behind seq.
+func (q *sackCache) after(seq uint64) uint64 {
+	if q != nil {
+		for _, b := range q.blocks[:q.n] {
+			if b.Start > seq {
+				return b.Start
+			}
+		}
+	}
+	return ^uint64(0)
+}
+
+// tagRange marks the segments that lie in [start, end).
+func (c *Conn) tagRange(start, end uint64, k *sackScan) {
+	for i := c.tx.find(start); i != c.tx.tail; i++ {
+		s := c.tx.at(i)
+		if s.end > end {
+			return
+		}
+		if s.seq < start || s.flag&(txSacked|txMerged) != 0 {
+			continue
+		}
+		c.tagSegment(i, s, k)
+	}
+}
+
+// tagSegment marks one segment as delivered (tcp_sacktag_one).
+func (c *Conn) tagSegment(i uint32, s *txSegment, k *sackScan) {
+	r := &c.rec
+	if !c.spuriousRetrans(s) {
+		c.rackAdvance(s.flag&(txRetrans|txEverRetrans) != 0, s.end, s.sent)
+	}
+	if s.flag&txRetrans != 0 {
+		if s.flag&txLost != 0 {
+			s.flag &^= txLost | txRetrans
+			r.lost--
+			r.retrans--
+		}
+	} else {
+		if s.flag&txEverRetrans == 0 {
+			if s.seq < c.highestSacked() {
+				k.reorder = min(k.reorder, s.seq)
+			}
+			if s.end <= r.highSeq {
+				k.flag |= origAcked
+			}
+			if !k.any {
+				k.firstSent = s.sent
+			}
+			k.lastSent, k.any = s.sent, true
+		}
+		if s.flag&txLost != 0 {
+			s.flag &^= txLost
+			r.lost--
+		}
+	}
+	k.noteDelivered(s)
+	s.flag |= txSacked
+	k.flag |= dataSacked
+	if r.sacked == 0 {
+		r.highestSack = s.end
+	}
+	r.sacked++
+	r.delivered++
+	r.highestSack = max(r.highestSack, s.end)
+	c.tx.unlink(i)
+}
+
+// spuriousRetrans says that the acknowledgement echoes a time before the
+// retransmission of s: an earlier transmission arrived.
+func (c *Conn) spuriousRetrans(s *txSegment) bool {
+	return s.flag&(txRetrans|txEverRetrans) != 0 && c.echoedBefore(stamp(s.sent))
+}
+
+// checkDSACK recognises a report of a duplicate in the first block (RFC 2883).
+func (c *Conn) checkDSACK(b []Block, ack, priorUna uint64, k *sackScan) bool {
+	if len(b) == 0 {
+		return false
+	}
+	dup := b[0].Start < ack || len(b) > 1 && b[0].Start >= b[1].Start && b[0].End <= b[1].End
+	if !dup || b[0].Start >= b[0].End {
+		return false
+	}
+	k.flag |= dsacking
+	c.rack.dsackSeen = true
+	r := &c.rec
+	if r.tlpHigh != 0 && r.tlpRetrans && b[0].End == r.tlpHigh {
+		k.flag |= dsackOfProbe
+	}
+	if r.undoMarked && r.undoRetrans > 0 && b[0].End <= priorUna && b[0].End > r.undoMarker {
+		n := max(int32((b[0].End-b[0].Start+uint64(c.mss)-1)/uint64(c.mss)), 1)
+		r.undoRetrans = max(0, r.undoRetrans-n)
+	}
+	return true
+}
+
+// tagDuplicate handles a duplicate that lies above una.
+func (c *Conn) tagDuplicate(b Block, k *sackScan) {
+	if b.End <= c.una || b.End > c.nxt {
+		return
+	}
+	r := &c.rec
+	for i := c.tx.find(max(b.Start, c.una)); i != c.tx.tail; i++ {
+		s := c.tx.at(i)
+		if s.end > b.End {
+			return
+		}
+		if s.seq < b.Start || s.flag&txMerged != 0 || s.flag&(txRetrans|txEverRetrans) == 0 {
+			continue
+		}
+		if r.undoMarked && r.undoRetrans > 0 && s.end > r.undoMarker {
+			r.undoRetrans--
+		}
+		if s.flag&txSacked != 0 {
+			k.reorder = min(k.reorder, s.seq)
+		} else if s.seq >= c.una {
+			c.tagSegment(i, s, k)
+		}
+		if s.flag&txRetrans != 0 {
+			s.flag &^= txRetrans
+			r.retrans--
+		}
+	}
+}
+
+// checkReordering learns how far packets overtake each other
+// (tcp_check_sack_reordering).
+func (c *Conn) checkReordering(low uint64) {
+	high := c.highestSacked()
+	if low >= high {
+		return
+	}
+	if n := high - low; n > uint64(c.rec.reordering)*uint64(c.mss) {
+		c.rec.reordering = uint16(min((n+uint64(c.mss)-1)/uint64(c.mss), maxReordering))
+	}
+	c.rec.reordSeen = true
+}

@@ -1,0 +1,205 @@
+package tcp
+
+// A sendBuffer holds the bytes that were written and never sent. Segments are
+// slices of its blocks, not copies. A block is only ever appended to, so what
+// was sent never changes; the garbage collector frees it with its last segment.
+type sendBuffer struct {
+	full [][]byte // full blocks, oldest first
+	tail []byte   // the block that is being filled
+	size int32    // of the next block
+}
+
+const (
+	minBlock = 512
+	maxBlock = 64 << 10
+)
+
+// append copies p to the end.
+func (b *sendBuffer) append(p []byte) {
+	for len(p) > 0 {
+		if len(b.tail) == cap(b.tail) {
+			if len(b.tail) > 0 {
+				b.full = append(b.full, b.tail)
+			}
+			b.tail = make([]byte, 0, b.nextSize(len(p)))
+		}
+		n := copy(b.tail[len(b.tail):cap(b.tail)], p)
+		b.tail = b.tail[:len(b.tail)+n]
+		p = p[n:]
+	}
+}
+
+// nextSize is that of a block for n bytes: as large as needed, and twice the one
+// before if there was one.
+func (b *sendBuffer) nextSize(n int) int {
+	size := min(max(int(b.size), n), maxBlock)
+	b.size = int32(min(max(2*size, minBlock), maxBlock))
+	return size
+}
+
+// cut takes the first n bytes, which must be there.
+func (b *sendBuffer) cut(n int) []byte {
+	if len(b.full) == 0 {
+		p := b.tail[:n]
+		b.tail = b.tail[n:]
+		return p
+	}
+	if p := b.full[0]; len(p) > n {
+		b.full[0] = p[n:]
+		return p[:n]
+	}
+	if p := b.full[0]; len(p) == n {
+		b.drop()
+		return p
+	}
+	p := make([]byte, 0, n)
+	for len(p) < n && len(b.full) > 0 {
+		k := min(n-len(p), len(b.full[0]))
+		p = append(p, b.full[0][:k]...)
+		if b.full[0] = b.full[0][k:]; len(b.full[0]) == 0 {
+			b.drop()
+		}
+	}
+	k := n - len(p)
+	p = append(p, b.tail[:k]...)
+	b.tail = b.tail[k:]
+	return p
+}
+
+func (b *sendBuffer) drop() {
+	copy(b.full, b.full[1:])
+	b.full[len(b.full)-1] = nil
+	b.full = b.full[:len(b.full)-1]
+}
+
+// A txSegment is a segment that was sent and is not acknowledged.
+type txSegment struct {
+	seq, end   uint64
+	data       []byte
+	sent       Time   // last transmission
+	delivered  uint32 // segments delivered by then
+	prev, next uint32 // in the order of sent; none at the ends
+	flag       txFlags
+	linked     bool // is in that order
+}
+
+type txFlags uint8
+
+const (
+	txSYN txFlags = 1 << iota
+	txFIN
+	txSacked
+	txLost        // thought lost
+	txRetrans     // sent again, and that transmission is thought under way
+	txEverRetrans // sent again, ever
+	txMerged      // empty: its bytes were moved into the segment before
+	txPush
+)
+
+const none = ^uint32(0)
+
+// A txQueue is the retransmission queue: a ring ordered by sequence number whose
+// segments have an index that does not change, and an order by the time of their
+// last transmission for RACK. Segments that have been acknowledged selectively or
+// marked as lost are not in that order.
+type txQueue struct {
+	buf         []txSegment // its length is a power of two
+	head, tail  uint32      // indices of the first segment and behind the last
+	first, last uint32      // in the order of time
+	merged      uint32      // segments with txMerged
+}
+
+// keepTx is how many segments an idle connection keeps room for.
+const keepTx = 4
+
+func (q *txQueue) empty() bool             { return q.head == q.tail }
+func (q *txQueue) at(i uint32) *txSegment  { return &q.buf[i&uint32(len(q.buf)-1)] }
+func (q *txQueue) packets() int            { return int(q.tail - q.head - q.merged) }
+func (q *txQueue) front() *txSegment       { return q.at(q.head) }
+func (q *txQueue) contains(i uint32) bool  { return i-q.head < q.tail-q.head }
+func (q *txQueue) before(a, b uint32) bool { return int32(a-b) < 0 }
+
+// add returns the place of a new last segment.
+func (q *txQueue) add() (uint32, *txSegment) {
+	if int(q.tail-q.head) == len(q.buf) {
+		bigger := make([]txSegment, max(2*len(q.buf), keepTx))
+		for i := q.head; i != q.tail; i++ {
+			bigger[i&uint32(len(bigger)-1)] = *q.at(i)
+		}
+		q.buf = bigger
+	}
+	i := q.tail
+	q.tail++
+	s := q.at(i)
+	*s = txSegment{prev: none, next: none}
+	return i, s
+}
+
+// pop forgets the first segment.
+func (q *txQueue) pop() {
+	s := q.front()
+	q.unlink(q.head)
+	if s.flag&txMerged != 0 {
+		q.merged--
+	}
+	*s = txSegment{}
+	q.head++
+	if q.empty() && len(q.buf) > keepTx {
+		q.buf = nil
+	}
+}
+
+// find returns the index of the first segment that ends behind seq.
+func (q *txQueue) find(seq uint64) uint32 {
+	lo, hi := q.head, q.tail
+	for lo != hi {
+		mid := lo + (hi-lo)/2
+		if q.at(mid).end <= seq {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return lo
+}
+
+// touch makes segment i the last in the order of time.
+func (q *txQueue) touch(i uint32) {
+	q.unlink(i)
+	s := q.at(i)
+	s.linked = true
+	s.prev, s.next = q.last, none
+	if q.last != none {
+		q.at(q.last).next = i
+	} else {
+		q.first = i
+	}
+	q.last = i
+}
+
+func (q *txQueue) unlink(i uint32) {
+	s := q.at(i)
+	if !s.linked {
+		return
+	}
+	if s.prev != none {
+		q.at(s.prev).next = s.next
+	} else {
+		q.first = s.next
+	}
+	if s.next != none {
+		q.at(s.next).prev = s.prev
+	} else {
+		q.last = s.prev
+	}
+	s.linked, s.prev, s.next = false, none, none
+}
+
+// lastLive is the index of the last segment that is not merged away.
+func (q *txQueue) lastLive() uint32 {
+	i := q.tail - 1
+	for q.at(i).flag&txMerged != 0 {
+		i--
+	}
+	return i
+}

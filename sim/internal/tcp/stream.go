@@ -1,0 +1,226 @@
+package tcp
+
+import "math/bits"
+
+// Write copies as much of p into the send buffer as it takes and sends what the
+// windows allow. It returns 0 when the buffer is full (see Events for Writable),
+// and also when nothing can be sent any more (see CanWrite).
+func (c *Conn) Write(now Time, p []byte) int {
+	c.now = now
+	if !c.CanWrite() || len(p) == 0 {
+		return 0
+	}
+	free := c.sendSpace()
+	if free <= 0 {
+		c.flag |= blocked
+		return 0
+	}
+	// The kernel looks at the limit before it allocates a segment, so that the
+	// last one may exceed it.
+	m := int(c.mss)
+	free = (free + m - 1) / m * m
+	if free < len(p) {
+		p = p[:free]
+		c.flag |= blocked
+	}
+	if c.nxt == c.end && c.synchronized() {
+		c.restartAfterIdle()
+	}
+	c.snd.append(p)
+	c.end += uint64(len(p))
+	if c.synchronized() {
+		c.push()
+	}
+	return len(p)
+}
+
+// sendSpace is how much more the send buffer takes.
+func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) }
+
+// Writable reports whether a writer that was blocked would be woken: Linux
+// wakes it when a third of the send buffer is free (sk_stream_is_writeable).
+func (c *Conn) Writable() bool { return 2*c.sendSpace() >= int(c.end-c.una) && c.sendSpace() > 0 }
+
+// CanWrite is false once the program has shut down writing, or the connection is
+// dead: a write fails with EPIPE then, unless Err holds an error not reported yet.
+func (c *Conn) CanWrite() bool {
+	return c.state != StateClosed && c.state != TimeWait && c.flag&finQueued == 0
+}
+
+// initSend sets the send buffer to twice the initial window (tcp_sndbuf_expand),
+// and the fallback of RFC 6298 section 5.7 if there was no sample of the
+// round-trip time.
+func (c *Conn) initSend() {
+	c.expandSendBuffer()
+	if c.rtt.srtt8 == 0 {
+		c.rtt.rto = 3 * c.cfg.RTOInitial
+		c.rtt.mdev, c.rtt.mdevMax, c.rtt.rttvar = c.rtt.rto, c.rtt.rto, c.rtt.rto
+	}
+}
+
+func (c *Conn) expandSendBuffer() {
+	if c.flag&sndLocked != 0 {
+		return
+	}
+	per := 1<<bits.Len(uint(max(c.mssClamp, c.mss))+512-1) + skbSize
+	n := max(10, int(c.cc.cwnd), int(c.rec.reordering)+1)
+	c.sndbuf = max(c.sndbuf, int32(min(2*n*per, c.cfg.SendBuffer.Max)))
+}
+
+// checkSpace wakes a blocked writer (tcp_check_space). The buffer grows if it,
+// not the congestion window, is what limits the connection.
+func (c *Conn) checkSpace() {
+	if c.flag&blocked == 0 {
+		return
+	}
+	if c.inFlight() < int(c.cc.cwnd) {
+		c.expandSendBuffer()
+		c.cc.stamp = c.now
+	}
+	if c.Writable() {
+		c.flag &^= blocked
+		c.events |= Writable
+	}
+}
+
+// Read copies received bytes into p, and may send a window update. Zero means
+// that nothing is there; EOF and Err say whether anything will come.
+func (c *Conn) Read(now Time, p []byte) int {
+	c.now = now
+	n, freed := c.rcvq.read(p)
+	if n == 0 {
+		return 0
+	}
+	c.copied += uint64(n)
+	c.rmem -= freed
+	if c.state == StateClosed {
+		return n
+	}
+	c.adjustBuffer()
+	c.ackAfterRead(n)
+	return n
+}
+
+// Readable is the number of bytes that Read has for the program.
+func (c *Conn) Readable() int {
+	n := int(c.rcvNxt - c.copied)
+	if c.flag&finReceived != 0 {
+		n--
+	}
+	return n
+}
+
+// EOF reports that nothing will come any more and everything was read: the peer's
+// FIN was reached, reading was shut down, or the connection is dead.
+func (c *Conn) EOF() bool {
+	return c.Readable() == 0 && (c.flag&readShut != 0 || c.state == StateClosed || c.state == TimeWait)
+}
+
+// CloseRead is shutdown(SHUT_RD): reads return what is there, then EOF. Nothing
+// is sent; data that arrives later is still acknowledged and can be read.
+func (c *Conn) CloseRead(now Time) {
+	c.now = now
+	c.flag |= readShut
+	c.events |= Readable
+}
+
+// CloseWrite is shutdown(SHUT_WR): a FIN follows the data in the send buffer.
+func (c *Conn) CloseWrite(now Time) {
+	c.now = now
+	switch c.state {
+	case SynSent:
+		return
+	case SynReceived:
+		if c.flag&finQueued == 0 {
+			c.queueFIN()
+		}
+		return
+	case Established:
+		c.state = FinWait1
+	case CloseWait:
+		c.state = LastAck
+	default:
+		return
+	}
+	c.queueFIN()
+	c.push()
+}
+
+func (c *Conn) queueFIN() {
+	c.flag |= finQueued
+	c.end++
+}
+
+// Close is close(2) without linger: what was written is still sent, in the
+// background, then a FIN. If received bytes are unread a RST is sent instead
+// (RFC 2525 section 2.17).
+func (c *Conn) Close(now Time) {
+	c.now = now
+	if c.flag&orphan != 0 {
+		return
+	}
+	c.flag |= orphan
+	switch c.state {
+	case StateClosed:
+		return
+	case SynSent:
+		c.die(OK)
+		return
+	case SynReceived:
+		if c.flag&passive != 0 {
+			c.die(OK)
+			return
+		}
+	case TimeWait:
+		c.rcvq = receiveQueue{}
+		return
+	}
+	if c.Readable() > 0 {
+		c.reset()
+		return
+	}
+	c.flag |= readShut
+	if c.keepAt != Never {
+		c.keepAt = c.lastHeard() + c.keepAlive().Idle
+	}
+	c.CloseWrite(now)
+	if c.state == FinWait2 {
+		c.keepAt = c.now + c.finTime()
+	}
+}
+
+// Abort is close(2) with a linger of zero: a RST, and everything is forgotten.
+func (c *Conn) Abort(now Time) {
+	c.now = now
+	c.flag |= orphan
+	switch c.state {
+	case StateClosed:
+	case SynSent, TimeWait:
+		c.die(OK)
+	default:
+		c.reset()
+	}
+}
+
+func (c *Conn) reset() {
+	c.sendReset()
+	c.die(OK)
+}
+
+// SetReadBuffer fixes the size of the receive buffer in bytes, which ends its
+// tuning. As in Linux twice the size is set aside, since the bookkeeping counts.
+func (c *Conn) SetReadBuffer(bytes int) {
+	c.flag |= rcvLocked
+	c.rcvbuf = int32(min(max(2*bytes, minReceiveBuffer), 1<<30))
+}
+
+// SetWriteBuffer fixes the size of the send buffer in the same way.
+func (c *Conn) SetWriteBuffer(bytes int) {
+	c.flag |= sndLocked
+	c.sndbuf = int32(min(max(2*bytes, minSendBuffer), 1<<30))
+}
+
+const (
+	minReceiveBuffer = 2304 // SOCK_MIN_RCVBUF
+	minSendBuffer    = 4608 // SOCK_MIN_SNDBUF
+)

@@ -1,0 +1,290 @@
+package tcp
+
+import "math/bits"
+
+// A timerKind is the meaning of the retransmission timer.
+type timerKind uint8
+
+const (
+	timerOff     timerKind = iota
+	timerRTO               // retransmission timeout
+	timerProbe             // tail loss probe
+	timerReorder           // RACK's reordering window
+	timerWindow            // probe of a closed window
+)
+
+func (c *Conn) setTimer(k timerKind, d Time) {
+	c.timer = k
+	c.rtxAt = c.now + min(d, c.cfg.RTOMax)
+}
+
+func (c *Conn) clearTimer() {
+	c.timer = timerOff
+	c.rtxAt = Never
+}
+
+// rtoLeft is the time until the first segment's timeout, counted from its last
+// transmission.
+func (c *Conn) rtoLeft() Time {
+	if c.tx.empty() {
+		return c.rtt.rto
+	}
+	return c.tx.front().sent + c.rtt.rto - c.now
+}
+
+// rearmRTO starts the retransmission timer anew (tcp_rearm_rto). If it served for
+// something else meanwhile, that time counts.
+func (c *Conn) rearmRTO() {
+	if c.tx.empty() {
+		c.clearTimer()
+		return
+	}
+	d := c.rtt.rto
+	if c.timer == timerReorder || c.timer == timerProbe {
+		d = max(c.rtoLeft(), 1)
+	}
+	c.setTimer(timerRTO, d)
+}
+
+// NextTimer is the instant of the earliest timer, or Never.
+func (c *Conn) NextTimer() Time {
+	return min(min(c.rtxAt, c.ackAt), min(c.keepAt, c.compressAt))
+}
+
+// Timeout runs all timers that are due at now.
+func (c *Conn) Timeout(now Time) {
+	c.now = now
+	if c.compressAt <= now {
+		c.compressAt = Never
+		if c.compressed > 0 {
+			c.compressed--
+			c.sendAck()
+		}
+	}
+	if c.ackAt <= now {
+		c.onAckTimer()
+	}
+	if c.rtxAt <= now {
+		c.rtxAt = Never
+		k := c.timer
+		switch k {
+		case timerRTO:
+			c.timer = timerOff
+			c.onRTO()
+		case timerProbe:
+			c.sendProbe()
+		case timerReorder:
+			c.onReorderTimer()
+		case timerWindow:
+			c.timer = timerOff
+			c.onWindowTimer()
+		}
+	}
+	if c.keepAt <= now {
+		c.keepAt = Never
+		c.onKeepTimer()
+	}
+}
+
+// onRTO handles the retransmission timeout (tcp_retransmit_timer).
+func (c *Conn) onRTO() {
+	if c.tx.empty() {
+		return
+	}
+	switch {
+	case c.state == SynReceived && c.flag&passive != 0:
+		c.onSynAckTimeout()
+		return
+	case c.state == SynSent || c.state == SynReceived:
+		c.onSynTimeout()
+		return
+	case c.wnd == 0 && c.flag&orphan == 0:
+		// The peer closed the window over what is under way. The timeouts are
+		// probes then, and no reason to give up.
+	case c.timedOut():
+		c.failTimeout()
+		return
+	}
+	c.enterLoss()
+	c.retries = min(c.retries, 254) + 1
+	c.rtoTotal++
+	c.retransmit(c.tx.head)
+	c.doubleRTO()
+	c.setTimer(timerRTO, c.rtt.rto)
+}
+
+func (c *Conn) doubleRTO() {
+	c.backoff = min(c.backoff, 254) + 1
+	c.rtt.rto = min(2*c.rtt.rto, c.cfg.RTOMax)
+}
+
+// onSynTimeout repeats the SYN: a few times after the same time, then after
+// doubled times.
+func (c *Conn) onSynTimeout() {
+	limit := c.cfg.SynRetries
+	if c.state == SynSent {
+		limit += c.cfg.SynLinearTimeouts
+	}
+	if int(c.retries) >= limit {
+		c.failTimeout()
+		return
+	}
+	c.retries++
+	c.rtoTotal++
+	c.rec.undoMarked = true
+	c.transmitAgain(c.tx.head, Retransmission)
+	if c.state != SynSent || int(c.rtoTotal) > c.cfg.SynLinearTimeouts {
+		c.doubleRTO()
+	}
+	c.setTimer(timerRTO, c.rtt.rto)
+}
+
+// onSynAckTimeout repeats the SYN-ACK, or forgets the attempt in silence
+// (reqsk_timer_handler).
+func (c *Conn) onSynAckTimeout() {
+	if int(c.retries) >= c.cfg.SynAckRetries {
+		c.die(OK)
+		return
+	}
+	c.retries++
+	c.rec.undoMarked = true
+	c.repeatSynAck()
+}
+
+func (c *Conn) repeatSynAck() {
+	c.synAcks++
+	c.transmitAgain(c.tx.head, Retransmission)
+	c.setTimer(timerRTO, min(c.cfg.RTOInitial<<min(c.retries, 30), c.cfg.RTOMax))
+}
+
+// failTimeout gives up. The peer is not told (tcp_write_err).
+func (c *Conn) failTimeout() {
+	code := TimedOut
+	if c.softErr != OK {
+		code = c.softErr
+	}
+	c.die(code)
+}
+
+// timedOut says that the peer has been silent for too long (tcp_write_timeout).
+func (c *Conn) timedOut() bool {
+	limit := c.cfg.Retries2
+	if c.flag&orphan != 0 {
+		limit = c.orphanRetries(c.rtt.rto < c.cfg.RTOMax)
+	}
+	return c.retries > 0 && stamp(c.now)-c.rec.retransStamp >= c.modelTimeout(limit)
+}
+
+// orphanRetries is the limit for a connection without a program. Once the timeout
+// has reached its maximum there is no more patience.
+func (c *Conn) orphanRetries(alive bool) int {
+	if !alive || c.softErr != OK {
+		return 0
+	}
+	return c.cfg.OrphanRetries
+}
+
+// modelTimeout is the time that n doublings from RTOMin would take
+// (tcp_model_timeout): 924.6 s for 15.
+func (c *Conn) modelTimeout(n int) Time {
+	base, top := c.cfg.RTOMin, c.cfg.RTOMax
+	doublings := bits.Len64(uint64(top/base)) - 1
+	if n <= doublings {
+		return (2<<n - 1) * base
+	}
+	return (2<<doublings-1)*base + Time(n-doublings)*top
+}
+
+// windowProbeDelay is the time to the next probe of a closed window
+// (tcp_probe0_when).
+func (c *Conn) windowProbeDelay() Time {
+	base := max(c.rtt.rto, c.cfg.RTOMin)
+	limit := bits.Len64(uint64(c.cfg.RTOMax / c.cfg.RTOMin))
+	return min(base<<min(int(c.backoff), limit), c.cfg.RTOMax)
+}
+
+// onWindowTimer probes a closed window. As long as the peer answers it may stay
+// closed for ever (RFC 9293 section 3.8.6.1).
+func (c *Conn) onWindowTimer() {
+	if !c.tx.empty() || c.nxt == c.end {
+		c.probes = 0
+		return
+	}
+	limit := c.cfg.Retries2
+	if c.flag&orphan != 0 {
+		alive := c.windowProbeDelay() < c.cfg.RTOMax
+		limit = c.orphanRetries(alive)
+		if !alive && int(c.backoff) >= limit {
+			c.failTimeout()
+			return
+		}
+	}
+	if int(c.probes) >= limit {
+		c.failTimeout()
+		return
+	}
+	c.wakeup(WindowProbe)
+	if !c.tx.empty() || c.nxt == c.end {
+		c.probes = 0
+		c.backoff = 0
+		return
+	}
+	c.probes++
+	if int(c.backoff) < c.cfg.Retries2 {
+		c.backoff++
+	}
+	c.setTimer(timerWindow, c.windowProbeDelay())
+}
+
+// onKeepTimer serves keep-alive, FIN_WAIT2 and TIME_WAIT.
+func (c *Conn) onKeepTimer() {
+	if c.state == TimeWait || c.state == FinWait2 && c.flag&orphan != 0 {
+		c.die(OK)
+		return
+	}
+	k := c.keepAlive()
+	if k.Off || !c.synchronized() {
+		return
+	}
+	if !c.tx.empty() || c.nxt < c.end {
+		c.keepAt = c.now + k.Idle
+		return
+	}
+	if silence := c.now - c.lastHeard(); silence < k.Idle {
+		c.keepAt = c.now + k.Idle - silence
+		return
+	}
+	if int(c.probes) >= k.Count {
+		c.sendReset()
+		c.failTimeout()
+		return
+	}
+	c.sendProbeSegment(KeepAliveProbe)
+	c.probes++
+	c.keepAt = c.now + k.Interval
+}
+
+// finTime is how long a closed connection waits for the peer's FIN (tcp_fin_time).
+func (c *Conn) finTime() Time {
+	return max(c.cfg.FinTimeout, c.rtt.rto<<2-c.rtt.rto>>1)
+}
+
+// revertBackoff takes back a doubling when an ICMP message shows that the route,
+// not congestion, is to blame (tcp_ld_RTO_revert, RFC 6069).
+func (c *Conn) revertBackoff(seq uint64) {
+	if seq != c.una || c.retries == 0 || c.backoff == 0 || c.tx.empty() || c.timer != timerRTO {
+		return
+	}
+	c.backoff--
+	rto := c.cfg.RTOInitial
+	if c.rtt.srtt8 > 0 {
+		rto = min(c.rtt.srtt8>>3+c.rtt.rttvar, c.cfg.RTOMax)
+	}
+	c.rtt.rto = min(rto<<min(c.backoff, 30), c.cfg.RTOMax)
+	left := c.tx.front().sent + c.rtt.rto - c.now
+	if left > 0 {
+		c.setTimer(timerRTO, left)
+	} else {
+		c.onRTO()
+	}
+}
