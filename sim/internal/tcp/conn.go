@@ -31,6 +31,7 @@ type Conn struct {
 	smallEnd      uint64 // end of the last segment below the MSS, for Nagle's algorithm
 	snd           sendBuffer
 	tx            txQueue
+	writes        []int32 // appended and not yet pushed, each by its length
 
 	// And of what we receive: expected next, acknowledged last, read.
 	rcvNxt, rcvWup, copied uint64
@@ -57,6 +58,8 @@ type Conn struct {
 	rmem    int32 // of rcvbuf, in use
 	rcvMSS  int32 // the peer's segment size, estimated
 	lastLen int32 // length of the last odd segment
+
+	appended, taken int32 // bytes written and read that Push has yet to deal with
 
 	wnd, maxWnd            uint32
 	rcvWnd                 uint32 // offered last, counted from rcvWup

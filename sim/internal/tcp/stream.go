@@ -6,7 +6,13 @@ import "math/bits"
 // windows allow. It returns 0 when the buffer is full (see Events for Writable),
 // and also when nothing can be sent any more (see CanWrite).
 func (c *Conn) Write(now Time, p []byte) int {
-	c.now = now
+	n := c.Append(p)
+	c.Push(now)
+	return n
+}
+
+// Append is the first half of Write: it copies, and leaves the sending to Push.
+func (c *Conn) Append(p []byte) int {
 	if !c.CanWrite() || len(p) == 0 {
 		return 0
 	}
@@ -23,19 +29,48 @@ func (c *Conn) Write(now Time, p []byte) int {
 		p = p[:free]
 		c.flag |= blocked
 	}
-	if c.nxt == c.end && c.synchronized() {
-		c.restartAfterIdle()
-	}
 	c.snd.append(p)
-	c.end += uint64(len(p))
-	if c.synchronized() {
-		c.push()
-	}
+	c.appended += int32(len(p))
+	c.writes = append(c.writes, int32(len(p)))
 	return len(p)
 }
 
+// Push does what Append and Take have left to do. What was appended is sent as if
+// written now, one write after the other, so that each ends a segment unless
+// Nagle's algorithm or a window holds it back.
+func (c *Conn) Push(now Time) {
+	c.now = now
+	if n := int(c.taken); n > 0 {
+		c.taken = 0
+		if c.state != StateClosed {
+			c.adjustBuffer()
+			c.ackAfterRead(n)
+		}
+	}
+	writes := c.writes
+	c.writes, c.appended = c.writes[:0], 0
+	if !c.CanWrite() {
+		return
+	}
+	for _, n := range writes {
+		if c.nxt == c.end && c.synchronized() {
+			c.restartAfterIdle()
+		}
+		c.end += uint64(n)
+		if c.synchronized() {
+			c.push()
+		}
+	}
+	if cap(writes) > keepWrites {
+		c.writes = nil
+	}
+}
+
+// keepWrites is how many writes of one instant an idle connection keeps room for.
+const keepWrites = 4
+
 // sendSpace is how much more the send buffer takes.
-func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) }
+func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) - int(c.appended) }
 
 // Writable reports whether a writer that was blocked would be woken: Linux
 // wakes it when a third of the send buffer is free (sk_stream_is_writeable).
@@ -86,18 +121,17 @@ func (c *Conn) checkSpace() {
 // Read copies received bytes into p, and may send a window update. Zero means
 // that nothing is there; EOF and Err say whether anything will come.
 func (c *Conn) Read(now Time, p []byte) int {
-	c.now = now
+	n := c.Take(p)
+	c.Push(now)
+	return n
+}
+
+// Take is the first half of Read: it copies, and leaves the window update to Push.
+func (c *Conn) Take(p []byte) int {
 	n, freed := c.rcvq.read(p)
-	if n == 0 {
-		return 0
-	}
 	c.copied += uint64(n)
 	c.rmem -= freed
-	if c.state == StateClosed {
-		return n
-	}
-	c.adjustBuffer()
-	c.ackAfterRead(n)
+	c.taken += int32(n)
 	return n
 }
 

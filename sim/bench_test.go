@@ -1,0 +1,281 @@
+package sim_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Each benchmark has its reference beside it, to be compared within one run: the
+// ratio means something, the figure alone little.
+
+// BenchmarkRoundTrip sends a byte and waits for its echo, 50 ms each way.
+func BenchmarkRoundTrip(b *testing.B) {
+	b.Run("squall", func(b *testing.B) {
+		b.ReportAllocs()
+		sim.Bench(func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 50 * ms})
+			l, err := server.Listen("tcp", ":7")
+			check(err)
+			accept(l, echoSmall)
+			c, err := client.Dial("tcp", "server:7")
+			check(err)
+			pingPong(b.N, c)
+		})
+	})
+	b.Run("net.Pipe", func(b *testing.B) {
+		b.ReportAllocs()
+		synctest.Test(new(testing.T), func(*testing.T) {
+			c, s := net.Pipe()
+			go echoSmall(delayed{s})
+			pingPong(b.N, delayed{c})
+			c.Close()
+		})
+	})
+}
+
+// delayed lets the time of a transit pass before each write.
+type delayed struct{ net.Conn }
+
+func (d delayed) Write(p []byte) (int, error) {
+	time.Sleep(50 * ms)
+	return d.Conn.Write(p)
+}
+
+func echoSmall(c net.Conn) {
+	p := make([]byte, 1)
+	for {
+		if _, err := c.Read(p); err != nil {
+			return
+		}
+		if _, err := c.Write(p); err != nil {
+			return
+		}
+	}
+}
+
+func pingPong(count int, c net.Conn) {
+	p := make([]byte, 1)
+	for range count {
+		_, err := c.Write(p)
+		check(err)
+		_, err = c.Read(p)
+		check(err)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// BenchmarkBulk moves data through one connection in writes of 64 KiB.
+func BenchmarkBulk(b *testing.B) {
+	for name, cfg := range map[string]netem.Config{
+		"squall/perfect":   {},
+		"squall/50ms":      {Delay: 50 * ms},
+		"squall/50ms/2%":   {Delay: 50 * ms, Loss: netem.Bernoulli(0.02)},
+		"squall/1Gbit/5ms": {Delay: 5 * ms, Rate: netem.Gbit, Queue: netem.DropTail{Packets: 1000}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			sim.Bench(func(n *sim.Network) {
+				client, server := n.Host("client"), n.Host("server")
+				n.Link(client, server, cfg)
+				l, err := server.Listen("tcp", ":7")
+				check(err)
+				bulk(b, l, func() (net.Conn, error) { return client.Dial("tcp", "server:7") })
+			})
+		})
+	}
+	b.Run("loopback", func(b *testing.B) {
+		b.ReportAllocs()
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		check(err)
+		defer l.Close()
+		bulk(b, l, func() (net.Conn, error) { return net.Dial("tcp", l.Addr().String()) })
+	})
+}
+
+func bulk(b *testing.B, l net.Listener, dial func() (net.Conn, error)) {
+	const chunk = 64 << 10
+	b.SetBytes(chunk)
+	done := make(chan int64)
+	go func() {
+		c, err := l.Accept()
+		check(err)
+		defer c.Close()
+		total := int64(0)
+		p := make([]byte, chunk)
+		for {
+			k, err := c.Read(p)
+			total += int64(k)
+			if err != nil {
+				break
+			}
+		}
+		done <- total
+	}()
+	c, err := dial()
+	check(err)
+	p := make([]byte, chunk)
+	for range b.N {
+		_, err := c.Write(p)
+		check(err)
+	}
+	check(c.Close())
+	if total := <-done; total != int64(b.N)*chunk {
+		panic(fmt.Sprintf("%d bytes arrived of %d", total, b.N*chunk))
+	}
+}
+
+// BenchmarkPackets sends datagrams over a path of links, and counts each link that
+// each passes.
+func BenchmarkPackets(b *testing.B) {
+	for _, hops := range []int{1, 10} {
+		b.Run(fmt.Sprintf("hops=%d", hops), func(b *testing.B) {
+			b.ReportAllocs()
+			sim.Bench(func(n *sim.Network) {
+				client, server := n.Host("client"), n.Host("server")
+				chain(n, client, server, hops, netem.Config{Delay: ms, Rate: 10 * netem.Gbit})
+				pc, err := server.ListenPacket("udp", ":9")
+				check(err)
+				c, err := client.Dial("udp", "server:9")
+				check(err)
+				p := make([]byte, 1000)
+				const batch = 100
+				for range b.N / batch {
+					for range batch {
+						_, err := c.Write(p)
+						check(err)
+					}
+					for range batch {
+						_, _, err := pc.ReadFrom(p)
+						check(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N*hops)/b.Elapsed().Seconds(), "packet-hops/s")
+		})
+	}
+}
+
+// chain joins two hosts by a number of links through routers.
+func chain(n *sim.Network, from, to *sim.Host, hops int, cfg netem.Config) {
+	var last sim.Node = from
+	for i := range hops - 1 {
+		r := n.Router(fmt.Sprintf("r%d", i))
+		n.Link(last, r, cfg)
+		last = r
+	}
+	n.Link(last, to, cfg)
+}
+
+// BenchmarkSegments is BenchmarkPackets for TCP: full segments through ten links.
+func BenchmarkSegments(b *testing.B) {
+	b.ReportAllocs()
+	var segments int64
+	sim.Bench(func(n *sim.Network) {
+		client, server := n.Host("client"), n.Host("server")
+		chain(n, client, server, 10, netem.Config{Delay: ms})
+		l, err := server.Listen("tcp", ":7")
+		check(err)
+		bulk(b, l, func() (net.Conn, error) { return client.Dial("tcp", "server:7") })
+		for _, s := range n.Stats().Links {
+			segments += s.Sent
+		}
+	})
+	b.ReportMetric(float64(segments)/b.Elapsed().Seconds(), "segment-hops/s")
+}
+
+// BenchmarkIdleConnections holds connections that do nothing. It reports the bytes of a
+// pair of endpoints, without the goroutines that a program would have.
+func BenchmarkIdleConnections(b *testing.B) {
+	const pairs = 10_000
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc + m.StackInuse
+	}
+	for range b.N {
+		sim.Bench(func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			l, err := server.Listen("tcp", ":7")
+			check(err)
+			conns := make([]net.Conn, 0, 2*pairs)
+			before := heap()
+			for range pairs {
+				c, err := client.Dial("tcp", "server:7")
+				check(err)
+				s, err := l.Accept()
+				check(err)
+				conns = append(conns, c, s)
+			}
+			b.ReportMetric(float64(heap()-before)/pairs, "B/pair")
+			runtime.KeepAlive(conns)
+		})
+	}
+}
+
+// BenchmarkHTTP sends requests one after the other over one connection.
+func BenchmarkHTTP(b *testing.B) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
+	run := func(b *testing.B, c *http.Client) {
+		for range b.N {
+			resp, err := c.Get("http://server/")
+			check(err)
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+		}
+	}
+	b.Run("squall", func(b *testing.B) {
+		sim.Bench(func(n *sim.Network) {
+			n.Host("server").ServeHTTP(":80", handler)
+			run(b, n.Host("client").HTTPClient())
+		})
+	})
+	b.Run("net.Pipe", func(b *testing.B) {
+		synctest.Test(new(testing.T), func(*testing.T) {
+			l := pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+			srv := &http.Server{Handler: handler}
+			go srv.Serve(l)
+			tr := &http.Transport{Dial: func(string, string) (net.Conn, error) {
+				c, s := net.Pipe()
+				l.conns <- s
+				return c, nil
+			}}
+			run(b, &http.Client{Transport: tr})
+			tr.CloseIdleConnections()
+			srv.Close()
+		})
+	})
+}
+
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l pipeListener) Close() error   { close(l.closed); return nil }
+func (l pipeListener) Addr() net.Addr { return &net.TCPAddr{} }

@@ -1,0 +1,19 @@
+package sim
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// Bench runs f on a network in a bubble for a benchmark, which has no T to give. Time
+// is measured from outside: the clock inside is virtual.
+func Bench(f func(n *Network), opts ...Option) {
+	synctest.Test(new(testing.T), func(*testing.T) {
+		n := newNetwork(true, opts)
+		defer func() {
+			n.Close()
+			n.awaitGoroutines()
+		}()
+		f(n)
+	})
+}
