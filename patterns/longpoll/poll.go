@@ -117,7 +117,8 @@ func (h *handler) parse(q url.Values) (poll, error) {
 
 // enough reports whether a page need not be held back for more.
 func (h *handler) enough(page eventlog.Page) bool {
-	return page.Status != eventlog.Complete || page.More || len(page.Entries) >= h.settings.MinEvents
+	return page.Status != eventlog.Complete || page.More ||
+		len(page.Entries) >= h.settings.MinEvents || size(page) >= h.settings.MaxBytes
 }
 
 // park holds a poll until there is enough to answer it with, or its time is up.
@@ -174,11 +175,6 @@ func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (even
 func (h *handler) more(held eventlog.Page, q eventlog.Query) (eventlog.Page, error) {
 	q.MaxEntries -= len(held.Entries)
 	q.MaxBytes -= size(held)
-	full := held
-	full.More = true
-	if q.MaxEntries <= 0 || q.MaxBytes <= 0 {
-		return full, nil
-	}
 	page, err := h.feed.Log.After(held.Next, q)
 	if err != nil || len(held.Entries) == 0 {
 		return page, err
@@ -186,7 +182,8 @@ func (h *handler) more(held eventlog.Page, q eventlog.Query) (eventlog.Page, err
 	// What is held is complete as far as it goes. If there is a gap behind it the
 	// next poll will hear of it, and a page exceeds its limit only for one entry.
 	if page.Status != eventlog.Complete || size(page) > q.MaxBytes {
-		return full, nil
+		held.More = true
+		return held, nil
 	}
 	page.Entries = append(held.Entries, page.Entries...)
 	return page, nil
@@ -245,7 +242,7 @@ func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
 // refuse sends a client away, each for a time of its own.
 func (h *handler) refuse(w http.ResponseWriter, why string) {
 	h.feed.refused.Add(1)
-	after := time.Second + h.feed.Jitter(h.settings.RetrySpread-time.Second)
+	after := time.Second + h.feed.Jitter(max(0, h.settings.RetrySpread-time.Second))
 	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
 	w.Header().Set("Connection", "close")
 	http.Error(w, why, http.StatusServiceUnavailable)

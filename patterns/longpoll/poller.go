@@ -52,6 +52,7 @@ type poller struct {
 	backoff  Backoff
 	limit    bucket
 	cursor   eventlog.Cursor // zero: none yet
+	fromNow  bool            // of use only until there was a cursor
 	failures int             // in a row
 	stale    int             // in a row
 }
@@ -64,6 +65,7 @@ func newPoller(c *Client) *poller {
 		backoff: c.Backoff.withDefaults(),
 		limit:   bucket{interval: orDefault(c.Interval, 100*time.Millisecond)},
 		cursor:  c.Cursor,
+		fromNow: c.FromNow,
 	}
 	if p.http == nil {
 		p.http = http.DefaultClient
@@ -105,7 +107,7 @@ func (p *poller) poll(ctx context.Context) (Batch, time.Duration, error) {
 
 // accept moves the cursor past a batch that was handled.
 func (p *poller) accept(b Batch) {
-	p.cursor = b.Cursor
+	p.cursor, p.fromNow = b.Cursor, false
 	p.count(func(s *ClientStats) {
 		s.Events += int64(len(b.Events))
 		if b.Reset != "" {
@@ -158,7 +160,7 @@ func (p *poller) url() string {
 	switch {
 	case !p.cursor.IsZero():
 		q.Set("cursor", p.cursor.String())
-	case p.FromNow:
+	case p.fromNow:
 		q.Set("from", "now")
 	}
 	u.RawQuery = q.Encode()

@@ -1,0 +1,437 @@
+package longpoll_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/longpoll"
+)
+
+// withFeed serves a feed in a bubble. Its times can be computed: no jitter, and
+// no delay.
+func withFeed(t *testing.T, feed *longpoll.Feed, f func(w *world, feed *longpoll.Feed)) {
+	t.Helper()
+	inWorld(t, 0, func(w *world) {
+		feed.Log = memory()
+		if feed.Jitter == nil {
+			feed.Jitter = longpoll.NoJitter
+		}
+		w.serve(feed.Handler())
+		f(w, feed)
+	})
+}
+
+func TestAPollWithoutNewsEndsEmptyAfterItsWait(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, "old")
+
+		r := w.poll("cursor=%s&wait=90s", at(1))
+
+		require.Equal(w, http.StatusOK, r.Status)
+		require.Equal(w, 90*time.Second, r.After)
+		require.Equal(w, at(1), r.Cursor)
+		require.JSONEq(w, `{"cursor":"e9-1"}`, r.Body)
+		require.Equal(w, "no-store", r.Header.Get("Cache-Control"))
+		require.Equal(w, longpoll.FeedStats{Empty: 1}, feed.Stats())
+	})
+}
+
+func TestWaits(t *testing.T) {
+	longest := func(max time.Duration) time.Duration { return max }
+	for _, c := range []struct {
+		why   string
+		feed  *longpoll.Feed
+		query string
+		want  time.Duration
+	}{
+		{"the default is 30 s", &longpoll.Feed{}, "", 30 * time.Second},
+		{"the server may have another", &longpoll.Feed{Wait: time.Minute}, "", time.Minute},
+		{"ten minutes at most", &longpoll.Feed{}, "&wait=1h", 10 * time.Minute},
+		{"a lower limit lowers the default too", &longpoll.Feed{MaxWait: 5 * time.Second}, "", 5 * time.Second},
+		{"no wait is a short poll", &longpoll.Feed{}, "&wait=0s", 0},
+		{"jitter adds up to a sixteenth", &longpoll.Feed{Jitter: longest}, "&wait=64s", 68 * time.Second},
+		{"a known proxy: (60 s - 9 s) x 16/17", &longpoll.Feed{ProxyTimeout: time.Minute, Margin: 9 * time.Second}, "&wait=90s", 48 * time.Second},
+		{"and with jitter still within 60 s - 9 s", &longpoll.Feed{ProxyTimeout: time.Minute, Margin: 9 * time.Second, Jitter: longest}, "&wait=90s", 51 * time.Second},
+		{"a shorter wait is left alone", &longpoll.Feed{ProxyTimeout: time.Minute}, "&wait=10s", 10 * time.Second},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			withFeed(t, c.feed, func(w *world, _ *longpoll.Feed) {
+				require.Equal(w, c.want, w.poll("cursor=%s%s", at(0), c.query).After)
+			})
+		})
+	}
+}
+
+func TestAnEventEndsThePollAtOnce(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		time.AfterFunc(7*time.Second, func() { publish(w, feed, "news") })
+
+		r := w.poll("cursor=%s", at(0))
+
+		require.Equal(w, 7*time.Second, r.After)
+		require.Equal(w, []longpoll.Event{{Offset: 1, Topic: "t", Time: w.start.Add(7 * time.Second).UTC(), Data: []byte("news")}}, r.Events)
+		require.Equal(w, at(1), r.Cursor)
+		require.Equal(w, longpoll.FeedStats{Wakes: 1, Answers: 1, Events: 1}, feed.Stats())
+	})
+}
+
+// LP-P1: the poll names a position, not a moment.
+func TestAnEventBetweenTwoPollsIsInTheNextAnswer(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		first := w.poll("cursor=%s&wait=1s", at(0))
+		publish(w, feed, "in between")
+		second := w.poll("cursor=%s", first.Cursor)
+
+		require.Equal(w, []string{"in between"}, second.data())
+		require.Zero(w, second.After)
+	})
+}
+
+// A poll without a cursor that waited could not be repeated after a lost answer.
+func TestAPollWithoutACursorGetsOneAtOnce(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		r := w.poll("")
+		require.Zero(w, r.After)
+		require.Equal(w, at(0), r.Cursor)
+
+		publish(w, feed, "a", "b")
+		require.Equal(w, []string{"a", "b"}, w.poll("").data())
+		r = w.poll("from=now")
+		require.Empty(w, r.Events)
+		require.Equal(w, at(2), r.Cursor)
+	})
+}
+
+// LP-P7. The event is there 1 ns before the wait ends, at the very instant, or
+// 1 ns after it. Each time there is one answer, and what it lacks the next has.
+func TestAnEventRacesTheTimeout(t *testing.T) {
+	for _, offset := range []time.Duration{-1, 0, 1} {
+		t.Run(fmt.Sprintf("%+dns", offset), func(t *testing.T) {
+			withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+				time.AfterFunc(time.Second+offset, func() { publish(w, feed, "event") })
+
+				first := w.poll("cursor=%s&wait=1s", at(0))
+				second := w.poll("cursor=%s&wait=1s", first.Cursor)
+
+				require.Equal(w, []string{"event"}, append(first.data(), second.data()...))
+				require.Equal(w, time.Second+min(offset, 0), first.After)
+				require.EqualValues(w, 1, feed.Stats().Answers)
+			})
+		})
+	}
+}
+
+// LP-P4, LP-P7: an answer that nobody read has consumed nothing.
+func TestAbandonedPollsSwallowNothing(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		ctx, abandon := context.WithCancel(w.Context())
+		go w.get(ctx, "cursor="+at(0).String())
+		synctest.Wait()
+		again := w.parked("cursor=%s", at(0))
+		require.Equal(w, 2, feed.Stats().Parked)
+		time.AfterFunc(time.Second, func() { abandon(); publish(w, feed, "one") })
+
+		require.Equal(w, []string{"one"}, (<-again).data())
+		require.Equal(w, []string{"one"}, w.poll("cursor=%s", at(0)).data(), "until a poll carries the new cursor")
+	})
+}
+
+func TestTopics(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		go func() {
+			for i := range 100 {
+				time.Sleep(time.Second)
+				feed.Publish("noise", nil)
+				if i == 49 {
+					feed.Publish("b", []byte("signal"))
+				}
+			}
+		}()
+
+		r := w.poll("cursor=%s&wait=80s&topic=a&topic=b", at(0))
+
+		require.Equal(w, 50*time.Second, r.After)
+		require.Equal(w, []string{"signal"}, r.data())
+		require.EqualValues(w, 1, feed.Stats().Wakes, "49 writes to another topic wake nobody")
+
+		r = w.poll("cursor=%s&wait=29500ms&topic=a&topic=b", r.Cursor)
+
+		require.Empty(w, r.Events)
+		require.Equal(w, 29500*time.Millisecond, r.After)
+		require.Equal(w, at(80), r.Cursor, "the cursor of an empty answer has moved, so compaction will not pass it")
+	})
+}
+
+func TestHoldingBack(t *testing.T) {
+	for _, c := range []struct {
+		why   string
+		feed  *longpoll.Feed
+		after time.Duration
+		want  []string
+	}{
+		{"one event is enough", &longpoll.Feed{}, time.Second, []string{"1"}},
+		{"enough events", &longpoll.Feed{MinEvents: 3}, 3 * time.Second, []string{"1", "2", "3"}},
+		{"not enough until the wait ends: what there is", &longpoll.Feed{MinEvents: 9}, 5500 * time.Millisecond, []string{"1", "2", "3", "4", "5"}},
+		{"linger runs from the first event", &longpoll.Feed{MinEvents: 9, Linger: 2500 * time.Millisecond}, 3500 * time.Millisecond, []string{"1", "2", "3"}},
+		{"a linger beyond the wait does not prolong it", &longpoll.Feed{MinEvents: 9, Linger: time.Minute}, 5500 * time.Millisecond, []string{"1", "2", "3", "4", "5"}},
+		{"full by count", &longpoll.Feed{MinEvents: 2, MaxEvents: 2, Linger: time.Minute}, 2 * time.Second, []string{"1", "2"}},
+		{"full by bytes: topic and data of two events", &longpoll.Feed{MinEvents: 9, MaxBytes: 4}, 2 * time.Second, []string{"1", "2"}},
+		{"a third would not fit", &longpoll.Feed{MinEvents: 9, MaxBytes: 5}, 3 * time.Second, []string{"1", "2"}},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			withFeed(t, c.feed, func(w *world, feed *longpoll.Feed) {
+				go func() {
+					for i := range 6 {
+						time.Sleep(time.Second)
+						publish(w, feed, fmt.Sprint(i+1))
+					}
+				}()
+				r := w.poll("cursor=%s&wait=5500ms", at(0))
+
+				require.Equal(w, c.want, r.data())
+				require.Equal(w, c.after, r.After)
+				require.Equal(w, at(uint64(len(c.want))), r.Cursor)
+			})
+		})
+	}
+}
+
+func TestOneEventIsSentHoweverLarge(t *testing.T) {
+	withFeed(t, &longpoll.Feed{MaxBytes: 10}, func(w *world, feed *longpoll.Feed) {
+		large := strings.Repeat("x", 100)
+		publish(w, feed, large, "small")
+
+		r := w.poll("cursor=%s", at(0))
+		require.Equal(w, []string{large}, r.data())
+		require.Equal(w, []string{"small"}, w.poll("cursor=%s", r.Cursor).data())
+	})
+}
+
+func TestGapsAreReported(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, "a", "b", "c")
+		require.NoError(w, feed.Log.Compact(at(2)))
+
+		for _, c := range []struct {
+			cursor eventlog.Cursor
+			want   longpoll.Reset
+		}{
+			{at(1), longpoll.ResetCompacted},
+			{at(4), longpoll.ResetFuture},
+			{eventlog.Cursor{Epoch: 1, Offset: 2}, longpoll.ResetEpoch},
+		} {
+			r := w.poll("cursor=%s", c.cursor)
+			require.Equal(w, http.StatusGone, r.Status)
+			require.Equal(w, c.want, r.Reset)
+			require.Equal(w, at(2), r.Cursor, "where reading can begin again")
+			require.Empty(w, r.Events)
+			require.Zero(w, r.After)
+		}
+		require.Equal(w, longpoll.FeedStats{Resets: 3}, feed.Stats())
+	})
+}
+
+// compacting is a log that is compacted to its head just before its n-th read.
+type compacting struct {
+	eventlog.Log
+	n int
+}
+
+func (l *compacting) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, error) {
+	if l.n--; l.n == 0 {
+		l.Compact(l.Head())
+	}
+	return l.Log.After(c, q)
+}
+
+// The log may be compacted beyond what a poll that holds events back has read. It
+// answers with what it has, and the next poll is told.
+func TestAGapBehindHeldEvents(t *testing.T) {
+	inWorld(t, 0, func(w *world) {
+		// Reads: on arrival, after registering, after the second event.
+		feed := &longpoll.Feed{Log: &compacting{Log: memory(), n: 3}, MinEvents: 9, Jitter: longpoll.NoJitter}
+		w.serve(feed.Handler())
+		publish(w, feed, "held")
+		time.AfterFunc(time.Second, func() { publish(w, feed, "missed") })
+
+		first := w.poll("cursor=%s", at(0))
+		second := w.poll("cursor=%s", first.Cursor)
+
+		require.Equal(w, []string{"held"}, first.data())
+		require.Equal(w, time.Second, first.After)
+		require.Equal(w, at(1), first.Cursor)
+		require.Equal(w, longpoll.ResetCompacted, second.Reset)
+	})
+}
+
+func TestParkedPollsAreBounded(t *testing.T) {
+	n := 0
+	spread := func(max time.Duration) time.Duration { // 0, max, 0, max, ...
+		n++
+		return max * time.Duration(1-n%2)
+	}
+	withFeed(t, &longpoll.Feed{MaxParked: 2}, func(w *world, feed *longpoll.Feed) {
+		a, b := w.parked("cursor=%s", at(0)), w.parked("cursor=%s", at(0))
+		require.Equal(w, 2, feed.Stats().Parked)
+		feed.Jitter = spread
+
+		first, second := w.poll("cursor=%s", at(0)), w.poll("cursor=%s", at(0))
+		require.Equal(w, http.StatusServiceUnavailable, first.Status)
+		require.Equal(w, "1", first.Header.Get("Retry-After"))
+		require.Equal(w, "10", second.Header.Get("Retry-After"))
+		require.EqualValues(w, 2, feed.Stats().Refused)
+		require.Equal(w, http.StatusOK, w.poll("").Status, "a poll that need not wait needs no place")
+
+		feed.Jitter = longpoll.NoJitter
+		publish(w, feed, "x")
+		<-a
+		<-b
+		require.Zero(w, feed.Stats().Parked)
+		require.Equal(w, http.StatusOK, w.poll("cursor=%s&wait=1s", at(1)).Status)
+	})
+}
+
+// LP-P6.
+func TestADisconnectFreesThePlace(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		ctx, cancel := context.WithTimeout(w.Context(), 3*time.Second)
+		defer cancel()
+		_, err := w.get(ctx, "wait=60s&cursor="+at(0).String())
+		require.ErrorIs(w, err, context.DeadlineExceeded)
+
+		synctest.Wait()
+		require.Equal(w, 3*time.Second, w.elapsed())
+		require.Equal(w, longpoll.FeedStats{Gone: 1}, feed.Stats())
+		require.Zero(w, feed.Log.Stats().Watches)
+	})
+}
+
+// LP-19: nothing tells the server; the wait bounds how long the place is taken.
+func TestASilentDisconnectFreesThePlaceWhenTheWaitEnds(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		w.parked("cursor=%s&wait=60s", at(0))
+		w.net.blackhole(true)
+
+		time.Sleep(time.Minute - 1)
+		require.Equal(w, 1, feed.Stats().Parked)
+		time.Sleep(2)
+		require.Zero(w, feed.Stats().Parked)
+		require.Zero(w, feed.Log.Stats().Watches)
+	})
+}
+
+func TestDrain(t *testing.T) {
+	withFeed(t, &longpoll.Feed{MinEvents: 2}, func(w *world, feed *longpoll.Feed) {
+		w.server.RegisterOnShutdown(feed.Drain)
+		publish(w, feed, "held back")
+		idle := w.parked("cursor=%s", at(1))
+		holding := w.parked("cursor=%s", at(0))
+		time.Sleep(5 * time.Second)
+		require.Equal(w, 2, feed.Stats().Parked)
+
+		require.NoError(w, w.server.Shutdown(w.Context()))
+
+		require.Less(w, w.elapsed(), 6*time.Second, "not when the waits end, after 30 s")
+		refused, answered := <-idle, <-holding
+		require.Equal(w, http.StatusServiceUnavailable, refused.Status)
+		require.Equal(w, 5*time.Second, refused.After)
+		require.Equal(w, "1", refused.Header.Get("Retry-After"))
+		require.Equal(w, []string{"held back"}, answered.data(), "what was held back is sent")
+
+		w.serve(feed.Handler())
+		require.Equal(w, http.StatusServiceUnavailable, w.poll("cursor=%s", at(0)).Status, "drained is drained")
+		feed.Drain()
+	})
+}
+
+func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		for _, c := range []struct{ query, want string }{
+			{"cursor=7", `eventlog: cursor "7": want <epoch>-<offset>`},
+			{"wait=soon", `wait is "soon": want a duration such as 30s`},
+			{"wait=-1s", `wait is "-1s": want a duration such as 30s`},
+			{"from=then", `from is "then": want now, or nothing`},
+			{strings.Repeat("topic=x&", 101), `topic is given 101 times: want at most 100`},
+		} {
+			r := w.poll("%s", c.query)
+			require.Equal(w, http.StatusBadRequest, r.Status)
+			require.Equal(w, c.want+"\n", r.Body)
+		}
+
+		resp, err := w.http.Post(url, "text/plain", nil)
+		require.NoError(w, err)
+		resp.Body.Close()
+		require.Equal(w, http.StatusMethodNotAllowed, resp.StatusCode)
+		require.Equal(w, "GET", resp.Header.Get("Allow"))
+
+		req, err := http.NewRequest(http.MethodGet, url, strings.NewReader("body"))
+		require.NoError(w, err)
+		resp, err = w.http.Do(req)
+		require.NoError(w, err)
+		resp.Body.Close()
+		require.Equal(w, http.StatusRequestEntityTooLarge, resp.StatusCode)
+		require.Equal(w, longpoll.FeedStats{}, feed.Stats())
+	})
+}
+
+func TestAClosedLogSendsPollsAway(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		done := w.parked("cursor=%s", at(0))
+		require.NoError(w, feed.Log.Close())
+		require.Equal(w, http.StatusServiceUnavailable, (<-done).Status)
+		require.Equal(w, http.StatusServiceUnavailable, w.poll("cursor=%s", at(0)).Status)
+	})
+}
+
+func TestFeedCheckNamesWhatIsWrong(t *testing.T) {
+	for _, c := range []struct {
+		feed *longpoll.Feed
+		want string
+	}{
+		{&longpoll.Feed{Wait: -1}, "longpoll: Feed.Wait is -1ns: want 0 for the default, or more"},
+		{&longpoll.Feed{MaxParked: -1}, "longpoll: Feed.MaxParked is -1: want 0 for the default, or more"},
+		{&longpoll.Feed{Wait: time.Hour}, "longpoll: Feed.Wait is 1h0m0s: want at most MaxWait, 10m0s"},
+		{&longpoll.Feed{MinEvents: 2000}, "longpoll: Feed.MinEvents is 2000: want at most MaxEvents, 1000"},
+		{&longpoll.Feed{ProxyTimeout: time.Second}, "longpoll: Feed.ProxyTimeout is 1s: want more than Margin, 1s"},
+	} {
+		require.EqualError(t, c.feed.Check(), c.want)
+		require.PanicsWithValue(t, c.want, func() { c.feed.Handler() })
+	}
+	require.NoError(t, (&longpoll.Feed{}).Check())
+	_, err := (&longpoll.Feed{}).Publish("\xff", nil)
+	require.EqualError(t, err, `longpoll: publish: topic "\xff" is not UTF-8`)
+}
+
+// LP-17: one write, and everyone is told at the same instant, each by one wake-up.
+func TestOneWriteWakesAThousand(t *testing.T) {
+	const polls = 1000
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		answers := make(chan response, polls)
+		for range polls {
+			go func() {
+				r, err := w.get(w.Context(), "cursor="+at(0).String())
+				if err == nil {
+					answers <- r
+				}
+			}()
+		}
+		synctest.Wait()
+		require.Equal(w, polls, feed.Stats().Parked)
+		time.Sleep(time.Second)
+		publish(w, feed, "x")
+		for range polls {
+			r := <-answers
+			require.Equal(w, time.Second, r.After)
+			require.Equal(w, []string{"x"}, r.data())
+		}
+		require.Equal(w, longpoll.FeedStats{Wakes: polls, Answers: polls, Events: polls}, feed.Stats())
+	})
+}
