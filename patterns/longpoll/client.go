@@ -109,7 +109,7 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			return err
 		}
 		batch, delay, err := p.poll(ctx)
-		if ctx.Err() != nil {
+		if err != nil && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		var final *StatusError

@@ -89,6 +89,9 @@ func (p *poller) poll(ctx context.Context) (Batch, time.Duration, error) {
 		}
 	}
 
+	if ctx.Err() != nil {
+		return Batch{}, 0, ctx.Err()
+	}
 	var status *StatusError
 	if errors.As(err, &status) && status.gatewayTimeout() && time.Since(start) >= p.backoff.Base {
 		p.failures = 0

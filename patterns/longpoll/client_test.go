@@ -1,0 +1,551 @@
+package longpoll_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/longpoll"
+)
+
+// receiver runs a client in the background and keeps what its handler was given.
+type receiver struct {
+	w      *world
+	data   []string
+	when   []time.Duration
+	resets []longpoll.Batch
+	cursor eventlog.Cursor
+	cancel context.CancelFunc
+	err    error
+	done   chan struct{}
+}
+
+func (w *world) receive(c *longpoll.Client) *receiver {
+	ctx, cancel := context.WithCancel(w.Context())
+	r := &receiver{w: w, cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.err = c.Run(ctx, r.handle)
+	}()
+	w.Cleanup(r.stop)
+	return r
+}
+
+func (r *receiver) handle(_ context.Context, b longpoll.Batch) error {
+	if b.Reset != "" {
+		r.resets = append(r.resets, b)
+	}
+	for _, e := range b.Events {
+		r.data = append(r.data, string(e.Data))
+		r.when = append(r.when, r.w.elapsed())
+	}
+	r.cursor = b.Cursor
+	return nil
+}
+
+// stop ends the client; what the receiver has may be read from then on.
+func (r *receiver) stop() { r.cancel(); <-r.done }
+
+// testClient is a client whose times can be computed.
+func (w *world) testClient() *longpoll.Client {
+	return &longpoll.Client{URL: url, HTTP: w.http, Jitter: longpoll.NoJitter}
+}
+
+// tripper is a RoundTripper from a function.
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// via returns a client whose requests go through f.
+func (w *world) via(f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) *http.Client {
+	return &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+		return f(r, w.http.Transport)
+	})}
+}
+
+// respond makes a response as a server or proxy would.
+func respond(r *http.Request, status int, body string, header ...string) *http.Response {
+	resp := &http.Response{
+		StatusCode: status, Header: http.Header{}, Request: r,
+		ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body)),
+	}
+	for i := 0; i < len(header); i += 2 {
+		resp.Header.Set(header[i], header[i+1])
+	}
+	return resp
+}
+
+// sequence is "0", "1", ... "n-1".
+func sequence(n int) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprint(i))
+	}
+	return out
+}
+
+func TestTheZeroClientReceivesEverythingInOrder(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, sequence(5)...)
+		r := w.receive(&longpoll.Client{URL: url, HTTP: w.http})
+		time.Sleep(time.Minute)
+		publish(w, feed, sequence(10)[5:]...)
+		time.Sleep(time.Second)
+		r.stop()
+
+		require.Equal(w, sequence(10), r.data)
+		require.Equal(w, at(10), r.cursor)
+		require.ErrorIs(w, r.err, context.Canceled)
+	})
+}
+
+// LP-P8, swept over every phase of the cycle. One transit is 25 ms. An event that
+// finds a poll parked takes one. The worst case just misses an answer: that
+// answer, the next poll and its answer are three (RFC 6202, section 2.2).
+func TestAnEventTakesAtMostThreeTransits(t *testing.T) {
+	const transit = 25 * time.Millisecond
+	inWorld(t, transit, func(w *world) {
+		feed := testFeed()
+		w.serve(feed.Handler())
+		c := w.testClient()
+		c.Wait = 10 * time.Second
+		r := w.receive(c)
+		time.Sleep(time.Second)
+
+		var sent []time.Duration
+		for phase := time.Duration(0); phase <= 100*time.Millisecond; phase += time.Millisecond {
+			for _, pause := range []time.Duration{2 * time.Second, phase} { // the first event makes the answer that the second misses
+				time.Sleep(pause)
+				sent = append(sent, w.elapsed())
+				publish(w, feed, "x")
+			}
+		}
+		time.Sleep(time.Second)
+		r.stop()
+
+		require.Len(w, r.when, len(sent))
+		worst := time.Duration(0)
+		for i := range sent {
+			took := r.when[i] - sent[i]
+			worst = max(worst, took)
+			if i%2 == 0 {
+				require.Equal(w, transit, took, "found a poll parked")
+				continue
+			}
+			phase := sent[i] - sent[i-1]
+			want := transit
+			if phase > 0 && phase < 2*transit {
+				want = 3*transit - phase // the next poll arrives two transits after the first event
+			}
+			if phase == 0 {
+				want = took // whether it joined the first is the scheduler's choice: below
+				require.Contains(w, []time.Duration{transit, 3 * transit}, took)
+			}
+			require.Equal(w, want, took, "phase %v", phase)
+		}
+		require.LessOrEqual(w, worst, 3*transit)
+	})
+}
+
+// testFeed is a feed whose times can be computed: no jitter.
+func testFeed() *longpoll.Feed { return &longpoll.Feed{Log: memory(), Jitter: longpoll.NoJitter} }
+
+// LP-01: 1,000 waits without an event, then with events at all phases.
+func TestNothingIsLostOverAThousandTimeouts(t *testing.T) {
+	inWorld(t, 25*time.Millisecond, func(w *world) {
+		feed := testFeed()
+		w.serve(feed.Handler())
+		c := w.testClient()
+		c.Wait = time.Second
+		r := w.receive(c)
+		for i := range 1000 {
+			publish(w, feed, fmt.Sprint(i))
+			time.Sleep(time.Second + time.Duration(i)*time.Millisecond + 50*time.Millisecond)
+		}
+		r.stop()
+
+		require.Equal(w, sequence(1000), r.data)
+		s := c.Stats()
+		require.Greater(w, s.Empty, int64(900))
+		require.Zero(w, s.Failures+s.Duplicates+s.Resets)
+	})
+}
+
+// LP-03: the server has answered and believes the client knows.
+func TestALostAnswerIsAskedForAgain(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		c := w.testClient()
+		n := 0
+		c.HTTP = w.via(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
+			if n++; err == nil && n%2 == 0 {
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				return nil, errors.New("connection reset by peer")
+			}
+			return resp, err
+		})
+		r := w.receive(c)
+		for i := range 20 {
+			publish(w, feed, fmt.Sprint(i))
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Minute)
+		r.stop()
+
+		require.Equal(w, sequence(20), r.data)
+		require.Greater(w, c.Stats().Failures, int64(9))
+		require.Greater(w, feed.Stats().Events, int64(20), "the server sent some of them twice")
+	})
+}
+
+// LP-04: cut at every byte, as a reset and as what looks like the regular end.
+func TestAnAnswerThatWasCutIsNotAppliedInPart(t *testing.T) {
+	body := `{"cursor":"e9-3","events":[` +
+		`{"offset":1,"topic":"t","time":"2000-01-01T00:00:00Z","data":"MA=="},` +
+		`{"offset":2,"topic":"t","time":"2000-01-01T00:00:00Z","data":"MQ=="},` +
+		`{"offset":3,"topic":"t","time":"2000-01-01T00:00:00Z","data":"Mg=="}]}`
+	for _, end := range []error{io.EOF, io.ErrUnexpectedEOF} {
+		t.Run(end.Error(), func(t *testing.T) {
+			inWorld(t, 0, func(w *world) {
+				for cut := range len(body) {
+					cutOnce, asked := false, []string{}
+					c := w.testClient()
+					c.Cursor = at(0)
+					c.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
+						asked = append(asked, r.URL.Query().Get("cursor"))
+						switch {
+						case !cutOnce:
+							cutOnce = true
+							resp := respond(r, 200, body)
+							resp.ContentLength = -1
+							resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader([]byte(body[:cut])), failing{end}))
+							return resp, nil
+						case len(asked) == 2:
+							return respond(r, 200, body), nil
+						}
+						<-r.Context().Done()
+						return nil, r.Context().Err()
+					})
+					r := w.receive(c)
+					time.Sleep(2 * time.Second)
+					r.stop()
+
+					require.Equal(w, []string{"e9-0", "e9-0", "e9-3"}, asked, "cut after %d bytes", cut)
+					require.Equal(w, sequence(3), r.data, "cut after %d bytes", cut)
+				}
+			})
+		})
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// LP-08: the path has died and nobody says so. The poll's timeout is
+// 30 s + 30 s/16 + 10 s = 41.875 s.
+func TestADeadConnectionIsNoticed(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		c := w.testClient()
+		var retries []string
+		c.OnRetry = func(err error, delay time.Duration) {
+			require.ErrorIs(w, err, context.DeadlineExceeded)
+			retries = append(retries, fmt.Sprint(w.elapsed(), " ", delay))
+		}
+		r := w.receive(c)
+		time.Sleep(10 * time.Second)
+		w.net.blackhole(true)
+		publish(w, feed, "0")
+		time.Sleep(50 * time.Second)
+		w.net.blackhole(false)
+		time.Sleep(time.Minute)
+		r.stop()
+
+		// The poll of 0 s ends unheard at 41.875 s; the one of 42.875 s dials into
+		// the hole and ends at 84.75 s, and the one of 2 s later is answered.
+		require.Equal(w, []string{"41.875s 1s", "1m24.75s 2s"}, retries)
+		require.Equal(w, sequence(1), r.data)
+		require.Equal(w, []time.Duration{86750 * time.Millisecond}, r.when)
+		require.EqualValues(w, 2, c.Stats().TimedOut)
+	})
+}
+
+// LP-06: nginx gives up after 60 s on a poll of 90 s. Each 504 counts as an empty
+// answer, and the next poll leaves at once: no loss, no backoff, no hot loop.
+func TestAProxyThatGivesUpEarlyIsAnEmptyAnswer(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		c := w.testClient()
+		c.Wait = 90 * time.Second
+		c.HTTP = w.via(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
+			defer cancel()
+			resp, err := next.RoundTrip(r.WithContext(ctx))
+			if err != nil && r.Context().Err() == nil {
+				return respond(r, http.StatusGatewayTimeout, "upstream timed out"), nil
+			}
+			return resp, err
+		})
+		r := w.receive(c)
+		time.Sleep(10*time.Minute + time.Second)
+		require.Equal(w, longpoll.ClientStats{Polls: 12, Empty: 11}, c.Stats(), "one to get a cursor, ten of a minute, one out")
+		publish(w, feed, "0")
+		synctest.Wait()
+		r.stop()
+
+		require.Equal(w, sequence(1), r.data)
+		c.ProxyTimeout = time.Minute
+		require.EqualError(w, c.Check(), "longpoll: Client.Wait is 1m30s, so a poll may be held for 1m35.625s: want less than ProxyTimeout, 1m0s")
+	})
+}
+
+// With NoJitter a delay is the longest that could be drawn.
+func TestDelaysAfterFailures(t *testing.T) {
+	seconds := func(d ...float64) (out []time.Duration) {
+		for _, s := range d {
+			out = append(out, time.Duration(s*float64(time.Second)))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		why     string
+		backoff longpoll.Backoff
+		answer  func(r *http.Request) (*http.Response, error)
+		want    []time.Duration
+	}{
+		{"doubled from 1 s to 30 s", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 500, "broken"), nil
+		}, seconds(1, 2, 4, 8, 16, 30, 30)},
+		{"no connection is a failure like another", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return nil, errRefused
+		}, seconds(1, 2, 4)},
+		{"a 504 that came at once is no timeout", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 504, "no upstream"), nil
+		}, seconds(1, 2, 4)},
+		{"a page of a captive portal is no answer", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 200, "<html>log in</html>"), nil
+		}, seconds(1, 2, 4)},
+		{"Base and Max", longpoll.Backoff{Base: 3 * time.Second, Max: 5 * time.Second}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 500, ""), nil
+		}, seconds(3, 5, 5)},
+		{"never below Floor", longpoll.Backoff{Floor: 2 * time.Second, Base: time.Second}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 500, ""), nil
+		}, seconds(2, 2, 4)},
+		{"Retry-After in seconds", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 503, "", "Retry-After", "7"), nil
+		}, seconds(7, 7, 7)},
+		{"Retry-After as a date", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 429, "", "Retry-After", time.Now().Add(9*time.Second).UTC().Format(http.TimeFormat)), nil
+		}, seconds(9, 9, 9)},
+		{"Retry-After is clamped to 5 min", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 503, "", "Retry-After", "86400"), nil
+		}, seconds(300, 300)},
+		{"and to Floor", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 503, "", "Retry-After", "0"), nil
+		}, seconds(0.1, 0.1)},
+		{"a Retry-After that cannot be read", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 503, "", "Retry-After", "soon"), nil
+		}, seconds(1, 2)},
+	} {
+		t.Run(c.why, func(t *testing.T) {
+			inWorld(t, 0, func(w *world) {
+				client := w.testClient()
+				client.Backoff = c.backoff
+				client.Interval = time.Nanosecond
+				client.HTTP = &http.Client{Transport: tripper(c.answer)}
+				var delays []time.Duration
+				ctx, cancel := context.WithCancel(w.Context())
+				client.OnRetry = func(_ error, d time.Duration) {
+					if delays = append(delays, d); len(delays) == len(c.want) {
+						cancel()
+					}
+				}
+				require.ErrorIs(w, client.Run(ctx, nil), context.Canceled)
+
+				require.Equal(w, c.want, delays)
+				var sum time.Duration
+				for _, d := range delays[:len(delays)-1] {
+					sum += d
+				}
+				require.InDelta(w, sum, w.elapsed(), 10, "the delays were kept; the token bucket adds a nanosecond each")
+			})
+		})
+	}
+}
+
+// Full jitter: uniform from the floor to the ceiling, the same for the same seed.
+func TestDelaysAreDrawnWithinTheirBounds(t *testing.T) {
+	draw := func(t *testing.T, seed uint64) (delays []time.Duration) {
+		inWorld(t, 0, func(w *world) {
+			c := w.testClient()
+			c.Jitter = longpoll.Seeded(seed)
+			c.HTTP = &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) { return respond(r, 500, ""), nil })}
+			ctx, cancel := context.WithCancel(w.Context())
+			c.OnRetry = func(_ error, d time.Duration) {
+				if delays = append(delays, d); len(delays) == 1000 {
+					cancel()
+				}
+			}
+			c.Run(ctx, nil)
+		})
+		return delays
+	}
+	a := draw(t, 1)
+	require.Equal(t, a, draw(t, 1))
+	require.NotEqual(t, a, draw(t, 2))
+	var low, high int
+	for _, d := range a[5:] {
+		require.GreaterOrEqual(t, d, 100*time.Millisecond)
+		require.LessOrEqual(t, d, 30*time.Second)
+		if d < 10*time.Second {
+			low++
+		}
+		if d > 20*time.Second {
+			high++
+		}
+	}
+	// A third each; 995 draws have a standard deviation of 15.
+	require.InDelta(t, 331, low, 60)
+	require.InDelta(t, 334, high, 60)
+}
+
+func TestARefusalForGoodEndsTheRun(t *testing.T) {
+	for _, status := range []int{400, 401, 403, 404, 405, 413} {
+		inWorld(t, 0, func(w *world) {
+			c := w.testClient()
+			c.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
+				return respond(r, status, " because\n"), nil
+			})
+			err := c.Run(w.Context(), nil)
+			var se *longpoll.StatusError
+			require.ErrorAs(w, err, &se)
+			require.Equal(w, longpoll.StatusError{Status: status, Text: "because"}, *se)
+			require.EqualError(w, err, fmt.Sprintf("longpoll: server answered %d %s: because", status, http.StatusText(status)))
+		})
+	}
+	for _, status := range []int{408, 421, 425, 429, 500, 502, 503, 504, 524} {
+		inWorld(t, 0, func(w *world) {
+			c := w.testClient()
+			n := 0
+			c.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
+				if n++; n == 1 {
+					return respond(r, status, ""), nil
+				}
+				return respond(r, 401, ""), nil
+			})
+			require.Error(w, c.Run(w.Context(), nil))
+			require.Equal(w, 2, n, "%d must be tried again", status)
+		})
+	}
+}
+
+func TestAnAnswerBeyondMaxAnswerEndsTheRun(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, strings.Repeat("x", 1000))
+		c := w.testClient()
+		c.MaxAnswer = 1000
+		err := c.Run(w.Context(), nil)
+		require.ErrorIs(w, err, longpoll.ErrAnswerTooLong)
+		require.EqualError(w, err, "longpoll: answer is longer than MaxAnswer, 1000 bytes")
+	})
+}
+
+// The cursor moves when the handler has returned nil.
+func TestAFailedHandlerHasNotHandled(t *testing.T) {
+	withFeed(t, &longpoll.Feed{MaxEvents: 2}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, sequence(5)...)
+		c := w.testClient()
+		full := errors.New("disk is full")
+		var got []string
+		handle := func(fail bool) func(context.Context, longpoll.Batch) error {
+			return func(_ context.Context, b longpoll.Batch) error {
+				if fail && len(got) == 2 {
+					return full
+				}
+				for _, e := range b.Events {
+					got = append(got, string(e.Data))
+				}
+				c.Cursor = b.Cursor
+				return nil
+			}
+		}
+		require.Equal(w, full, c.Run(w.Context(), handle(true)))
+		require.Equal(w, sequence(2), got)
+		require.Equal(w, at(2), c.Cursor)
+
+		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(w, c.Run(ctx, handle(false)), context.DeadlineExceeded)
+		require.Equal(w, sequence(5), got)
+	})
+}
+
+func TestFromNow(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, "old")
+		c := w.testClient()
+		c.FromNow = true
+		r := w.receive(c)
+		synctest.Wait()
+		publish(w, feed, "new")
+		synctest.Wait()
+		r.stop()
+		require.Equal(w, []string{"new"}, r.data)
+	})
+}
+
+func TestClientTopicsAndURL(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		for _, topic := range []string{"a", "b", "c", ""} {
+			feed.Publish(topic, []byte("in "+topic))
+		}
+		c := w.testClient()
+		c.URL = url + "?tenant=7&topic=ignored"
+		c.Topics = []string{"a", ""}
+		c.HTTP = w.via(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			require.Equal(w, "7", r.URL.Query().Get("tenant"))
+			require.Equal(w, "30s", r.URL.Query().Get("wait"))
+			return next.RoundTrip(r)
+		})
+		r := w.receive(c)
+		synctest.Wait()
+		r.stop()
+		require.Equal(w, []string{"in a", "in "}, r.data)
+	})
+}
+
+func TestClientCheckNamesWhatIsWrong(t *testing.T) {
+	const prefix = "longpoll: Client."
+	for _, c := range []struct {
+		client *longpoll.Client
+		want   string
+	}{
+		{&longpoll.Client{}, `URL is "": want http://host/path or https://host/path`},
+		{&longpoll.Client{URL: "server/events"}, `URL is "server/events": want http://host/path or https://host/path`},
+		{&longpoll.Client{URL: "ftp://server"}, `URL is "ftp://server": want http://host/path or https://host/path`},
+		{&longpoll.Client{URL: url, Topics: make([]string, 101)}, "Topics has 101 elements: want at most 100"},
+		{&longpoll.Client{URL: url, Wait: -1}, "Wait is -1ns: want 0 for the default, or more"},
+		{&longpoll.Client{URL: url, Backoff: longpoll.Backoff{Floor: time.Minute}}, "Backoff.Floor is 1m0s: want at most Backoff.Max, 30s"},
+		{&longpoll.Client{URL: url, MaxAnswer: -1}, "MaxAnswer is -1: want 0 for the default, or more"},
+		{&longpoll.Client{URL: url, HTTP: &http.Client{Timeout: 30 * time.Second}},
+			"HTTP.Timeout is 30s: want 0, or more than Wait + Wait/16 + Margin, 41.875s"},
+		{&longpoll.Client{URL: url, HTTP: &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: 30 * time.Second}}},
+			"HTTP.Transport.ResponseHeaderTimeout is 30s: want 0, or more than Wait + Wait/16, 31.875s"},
+	} {
+		require.EqualError(t, c.client.Check(), prefix+c.want)
+		require.EqualError(t, c.client.Run(t.Context(), nil), prefix+c.want)
+	}
+	require.NoError(t, (&longpoll.Client{URL: url, ProxyTimeout: 32 * time.Second, HTTP: &http.Client{Timeout: time.Minute}}).Check())
+	both := &longpoll.Client{Wait: -1}
+	require.ErrorContains(t, both.Check(), "Client.URL")
+	require.ErrorContains(t, both.Check(), "Client.Wait")
+}

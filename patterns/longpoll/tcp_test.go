@@ -1,0 +1,188 @@
+package longpoll_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/longpoll"
+)
+
+// Over real connections: TCP on the loopback, in real time.
+
+var errEnough = errors.New("enough")
+
+// until returns a handler that collects data until it has n events.
+func until(n int, got *[]string) func(context.Context, longpoll.Batch) error {
+	return func(_ context.Context, b longpoll.Batch) error {
+		if b.Reset != "" {
+			return fmt.Errorf("reset: %s", b.Reset)
+		}
+		for _, e := range b.Events {
+			*got = append(*got, string(e.Data))
+		}
+		if len(*got) >= n {
+			return errEnough
+		}
+		return nil
+	}
+}
+
+func TestOverTCP(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		start func(*httptest.Server)
+	}{
+		{"HTTP/1.1", (*httptest.Server).Start},
+		{"HTTP/2", func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			feed := &longpoll.Feed{MaxEvents: 10}
+			server := httptest.NewUnstartedServer(feed.Handler())
+			c.start(server)
+			defer server.Close()
+			const clients, events = 8, 100
+
+			var wg sync.WaitGroup
+			got := make([][]string, clients)
+			for i := range clients {
+				wg.Go(func() {
+					client := &longpoll.Client{URL: server.URL, HTTP: server.Client(), Interval: time.Millisecond}
+					if err := client.Run(t.Context(), until(events, &got[i])); err != errEnough {
+						t.Error(err)
+					}
+				})
+			}
+			for i := range events {
+				publish(t, feed, fmt.Sprint(i))
+				time.Sleep(100 * time.Microsecond)
+			}
+			wg.Wait()
+			for i := range clients {
+				require.Equal(t, sequence(events), got[i])
+			}
+		})
+	}
+}
+
+// The server dies with its connections and comes back with its log: nothing is
+// lost, nothing comes twice, no reset.
+func TestOverTCPAcrossARestartWithALogOnDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := listener.Addr().String()
+	run := func(l net.Listener) (feed *longpoll.Feed, kill func()) {
+		log, err := eventlog.OpenDisk(path, eventlog.Options{})
+		require.NoError(t, err)
+		feed = &longpoll.Feed{Log: log}
+		server := &http.Server{Handler: feed.Handler()}
+		done := make(chan struct{})
+		go func() { defer close(done); server.Serve(l) }()
+		return feed, func() { server.Close(); <-done; require.NoError(t, log.Close()) }
+	}
+
+	feed, kill := run(listener)
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	client := &longpoll.Client{
+		URL: "http://" + addr, HTTP: &http.Client{Transport: tr},
+		Backoff: longpoll.Backoff{Floor: time.Millisecond, Base: 20 * time.Millisecond, Max: 20 * time.Millisecond},
+	}
+	var got []string
+	done := make(chan error)
+	go func() { done <- client.Run(t.Context(), until(9, &got)) }()
+	for round := range 3 {
+		for i := range 3 {
+			publish(t, feed, fmt.Sprint(3*round+i))
+		}
+		if round == 2 {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+		kill()
+		listener, err = net.Listen("tcp", addr)
+		require.NoError(t, err)
+		feed, kill = run(listener)
+	}
+	require.Equal(t, errEnough, <-done)
+	require.Equal(t, sequence(9), got)
+	kill()
+}
+
+// ReadTimeout would cancel the request of a parked poll, and WriteTimeout would
+// break its answer off. Both are shorter than the wait.
+func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
+	feed := &longpoll.Feed{Jitter: longpoll.NoJitter}
+	server := httptest.NewUnstartedServer(feed.Handler())
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	server.Start()
+	defer server.Close()
+	time.AfterFunc(150*time.Millisecond, func() { feed.Publish("t", []byte("0")) })
+
+	client := &longpoll.Client{URL: server.URL, HTTP: server.Client()}
+	var got []string
+	require.Equal(t, errEnough, client.Run(t.Context(), until(1, &got)))
+	require.Equal(t, longpoll.ClientStats{Polls: 2, Answers: 1, Empty: 1}, client.Stats())
+}
+
+// The deadline of an answer must not break off the next request of the
+// connection, which may be anything.
+func TestTheDeadlineOfAnAnswerEndsWithIt(t *testing.T) {
+	feed := &longpoll.Feed{AnswerTimeout: 20 * time.Millisecond}
+	mux := http.NewServeMux()
+	mux.Handle("/events", feed.Handler())
+	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(60 * time.Millisecond)
+		w.Write([]byte("done"))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+
+	get := func(path string) (reused bool) {
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { reused = info.Reused },
+		})
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+path, nil)
+		require.NoError(t, err)
+		resp, err := server.Client().Do(req)
+		require.NoError(t, err, path)
+		defer resp.Body.Close()
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		buf := make([]byte, 1000)
+		for err == nil {
+			_, err = resp.Body.Read(buf)
+		}
+		return reused
+	}
+	get("/events")
+	require.True(t, get("/slow"), "this test needs the same connection")
+}
+
+// A client that does not read its answer is given up after AnswerTimeout.
+func TestAClientThatDoesNotReadIsGivenUp(t *testing.T) {
+	feed := &longpoll.Feed{AnswerTimeout: 50 * time.Millisecond, MaxBytes: 60 << 20}
+	_, err := feed.Publish("t", make([]byte, 30<<20)) // more than the socket buffers hold
+	require.NoError(t, err)
+	server := httptest.NewServer(feed.Handler())
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: server\r\n\r\n")
+	require.NoError(t, err)
+
+	require.Eventually(t, func() bool { return feed.Stats().Gone == 1 }, 10*time.Second, 10*time.Millisecond)
+	require.Zero(t, feed.Stats().Answers)
+}
