@@ -26,12 +26,13 @@ type TCPConn struct {
 	listener      *TCPListener // until it is accepted
 	dial          *dialing     // until it is established
 
-	r, w     waitq
-	read     deadline
-	write    deadline
-	due1     int64 // instant of the deadline event in the heap
-	timerAt  int64 // instant of the timer event in the heap
-	linger   int   // seconds; negative for none
+	r, w  waitq
+	read  deadline
+	write deadline
+
+	deadlinePlan, timerPlan plan
+
+	linger   int // seconds; negative for none
 	err      syscall.Errno
 	reported bool // err was returned by a call
 	queued   bool // in pending.conns
@@ -55,7 +56,7 @@ func newConn(h *Host, local, remote endpoint) *TCPConn {
 	c := &TCPConn{
 		n: n, host: h, id: n.nextConn, local: local, remote: remote,
 		read: deadline{at: never}, write: deadline{at: never},
-		due1: never, timerAt: never, linger: -1,
+		deadlinePlan: plan(never), timerPlan: plan(never), linger: -1,
 	}
 	to := h
 	if !isLoopback(remote.addr) {
@@ -106,7 +107,7 @@ func (c *TCPConn) flush(now int64) {
 	case c.closed:
 		c.tcp.Close(at)
 	}
-	c.schedule(&c.due1, min(c.read.next(), c.write.next()), classDeadline)
+	c.n.schedule(c, classDeadline, c.id)
 	c.settle()
 }
 
@@ -116,41 +117,40 @@ func (c *TCPConn) input(now int64, s *tcp.Segment) {
 	c.settle()
 }
 
-// due handles a deadline or a timer of the protocol.
-func (c *TCPConn) due(now int64, class uint64) {
+// plan implements timed.
+func (c *TCPConn) plan(class uint64) *plan {
 	if class == classDeadline {
-		if c.due1 > now || c.gone {
-			return // moved since, or an event of an earlier plan
-		}
-		c.due1 = never
-		if c.read.next() <= now {
-			c.read.expired = true
-			c.r.notify(c.n, c.host)
-		}
-		if c.write.next() <= now {
-			c.write.expired = true
-			c.w.notify(c.n, c.host)
-		}
-		c.schedule(&c.due1, min(c.read.next(), c.write.next()), classDeadline)
-		return
+		return &c.deadlinePlan
 	}
-	if c.timerAt > now || c.gone {
-		return
-	}
-	c.timerAt = never
-	if int64(c.tcp.NextTimer()) <= now {
-		c.tcp.Timeout(tcp.Time(now))
-	}
-	c.settle()
+	return &c.timerPlan
 }
 
-// schedule makes sure that an event comes at when or earlier. An event that comes
-// too early finds nothing to do and schedules the next.
-func (c *TCPConn) schedule(planned *int64, when int64, class uint64) {
-	if when < *planned {
-		*planned = when
-		c.n.events.push(event{when: when, ord: class | c.id, sock: c})
+// next implements timed.
+func (c *TCPConn) next(class uint64) int64 {
+	switch {
+	case c.gone:
+		return never
+	case class == classDeadline:
+		return min(c.read.next(), c.write.next())
+	default:
+		return int64(c.tcp.NextTimer())
 	}
+}
+
+// due implements timed.
+func (c *TCPConn) due(now int64, class uint64) {
+	if class == classDeadline {
+		if c.read.expire(now) {
+			c.r.notify(c.n, c.host)
+		}
+		if c.write.expire(now) {
+			c.w.notify(c.n, c.host)
+		}
+		c.n.schedule(c, classDeadline, c.id)
+		return
+	}
+	c.tcp.Timeout(tcp.Time(now))
+	c.settle()
 }
 
 // settle deals with what a call of the state machine brought about.
@@ -182,7 +182,7 @@ func (c *TCPConn) settle() {
 		c.forget()
 		return
 	}
-	c.schedule(&c.timerAt, int64(c.tcp.NextTimer()), classTimer)
+	c.n.schedule(c, classTimer, c.id)
 }
 
 // forget takes c out of its host's table.
@@ -391,6 +391,15 @@ func (d *deadline) set(n *Network, t time.Time) bool {
 	d.at = int64(t.Sub(n.start))
 	d.expired = !t.After(time.Now())
 	return d.expired
+}
+
+// expire says whether the deadline expires by now.
+func (d *deadline) expire(now int64) bool {
+	if d.next() > now {
+		return false
+	}
+	d.expired = true
+	return true
 }
 
 // next is when the deadline will expire.

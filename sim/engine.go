@@ -57,7 +57,7 @@ func compareOps(a, b operation) int {
 
 // stallAfter is how long a bubble may go on with nothing but protocol timers,
 // such as keep-alive probes, before it counts as stalled.
-const stallAfter = int64(365 * 24 * 3600 * 1e9)
+const stallAfter = int64(30 * 24 * 3600 * 1e9)
 
 // request asks for a step at this instant. The lock is held.
 func (n *Network) request() {
@@ -81,14 +81,15 @@ func (n *Network) ring() {
 	n.request()
 }
 
-// step runs when all goroutines are blocked.
-func (n *Network) step() {
+// step runs when all goroutines are blocked. It returns false when the network has
+// ended.
+func (n *Network) step() bool {
 	n.steps.Add(1)
 	n.mu.Lock()
 	n.drv.kicked = false
 	if n.closed {
 		n.mu.Unlock()
-		return
+		return false
 	}
 	now := max(n.now(), n.clock)
 	n.flush(now)
@@ -102,14 +103,14 @@ func (n *Network) step() {
 	}
 	n.setAlarm(now)
 	if n.bubble && now-n.active > stallAfter {
-		n.shutdown("for a year of virtual time the program did nothing and nothing reached it")
+		n.shutdown("for 30 days of virtual time the program did nothing on the network and nothing reached it")
 	}
 	n.mu.Unlock()
 
 	// Woken goroutines want the lock at once, so it is free by now.
 	if change != nil {
 		go change()
-		return
+		return true
 	}
 	for _, w := range out {
 		if w.q != nil {
@@ -118,6 +119,7 @@ func (n *Network) step() {
 			close(w.done)
 		}
 	}
+	return true
 }
 
 // flush takes what the program asked for since the last step.
@@ -151,7 +153,11 @@ func (n *Network) flush(now int64) {
 // runDue runs the events that are due, up to a change of the network, which it
 // returns: the caller runs it to its end before the events that follow.
 func (n *Network) runDue(now int64) (change func()) {
-	for len(n.events) > 0 && n.events[0].when <= now {
+	for {
+		n.front()
+		if len(n.events) == 0 || n.events[0].when > now {
+			return nil
+		}
 		e := n.events.pop()
 		// On the wall clock an event may come late; time does not go back for it.
 		n.clock = max(n.clock, e.when)
@@ -161,10 +167,11 @@ func (n *Network) runDue(now int64) (change func()) {
 		case classChange:
 			return e.fn
 		default:
-			e.sock.due(n.clock, e.ord&classMask)
+			class := e.ord & classMask
+			*e.sock.plan(class) = plan(never)
+			e.sock.due(n.clock, class)
 		}
 	}
-	return nil
 }
 
 // takeWakes returns what the program notices now. In a bubble that is one thing
@@ -190,6 +197,7 @@ func (n *Network) takeWakes(now int64) []wake {
 }
 
 func (n *Network) setAlarm(now int64) {
+	n.front()
 	next := never
 	if len(n.events) > 0 {
 		next = n.events[0].when

@@ -11,9 +11,50 @@ type event struct {
 	fn   func()
 }
 
-// timed is a socket with something to do at an instant.
+// timed is a socket with something to do at an instant: a deadline or a timer. It has
+// at most one event of each class in the heap that counts, at the instant of its plan.
+// Plans are put off far more often than they are carried out, so that is not entered
+// in the heap until the event comes to its front.
 type timed interface {
+	plan(class uint64) *plan
+	next(class uint64) int64 // the instant that there is something to do, or never
 	due(now int64, class uint64)
+}
+
+// A plan is the instant for which a socket has an event in the heap, or never.
+type plan int64
+
+// schedule makes sure that s has an event at the instant of its next deadline or
+// timer, or earlier. id breaks ties.
+func (n *Network) schedule(s timed, class, id uint64) {
+	if at, p := s.next(class), s.plan(class); at < int64(*p) {
+		*p = plan(at)
+		n.events.push(event{when: at, ord: class | id, sock: s})
+	}
+}
+
+// front removes the events at the front of the heap whose time was put off.
+func (n *Network) front() {
+	for len(n.events) > 0 {
+		e := &n.events[0]
+		if e.sock == nil {
+			return
+		}
+		class := e.ord & classMask
+		p, at := e.sock.plan(class), e.sock.next(class)
+		if int64(*p) == e.when && at <= e.when {
+			return
+		}
+		old := n.events.pop()
+		if int64(*p) != old.when {
+			continue // an earlier event took its place
+		}
+		*p = plan(at)
+		if at != never {
+			old.when = at
+			n.events.push(old)
+		}
+	}
 }
 
 // At one instant deadlines come first, as the program's own timers do; then

@@ -21,16 +21,16 @@ const somaxconn = 4096
 // 4096. When that is full SYNs are dropped in silence, and so are the last
 // acknowledgements of handshakes.
 type TCPListener struct {
-	n        *Network
-	host     *Host
-	local    endpoint
-	backlog  int
-	accept   []*TCPConn            // established, in order
-	embryos  map[*TCPConn]struct{} // in the handshake
-	r        waitq
-	deadline deadline
-	due1     int64
-	closed   bool
+	n            *Network
+	host         *Host
+	local        endpoint
+	backlog      int
+	accept       []*TCPConn            // established, in order
+	embryos      map[*TCPConn]struct{} // in the handshake
+	r            waitq
+	deadline     deadline
+	deadlinePlan plan
+	closed       bool
 }
 
 // Listen announces on a local address, as [net.Listen] does. The network must be
@@ -82,7 +82,7 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	l := &TCPListener{
 		n: h.n, host: h, local: local, backlog: somaxconn,
 		embryos:  map[*TCPConn]struct{}{},
-		deadline: deadline{at: never}, due1: never,
+		deadline: deadline{at: never}, deadlinePlan: plan(never),
 	}
 	h.listeners[local.port] = append(h.listeners[local.port], l)
 	return l, nil
@@ -208,29 +208,28 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 	if l.deadline.set(l.n, t) {
 		l.r.release()
 	}
-	l.n.op(operation{host: l.host, kind: opListener, n: uint64(l.local.port), run: func(int64) { l.plan() }})
+	l.n.op(operation{host: l.host, kind: opListener, n: uint64(l.local.port), run: func(int64) {
+		l.n.schedule(l, classDeadline, uint64(l.local.port))
+	}})
 	return nil
 }
 
-// plan has an event come when the deadline expires.
-func (l *TCPListener) plan() {
-	if at := l.deadline.next(); at < l.due1 {
-		l.due1 = at
-		l.n.events.push(event{when: at, ord: classDeadline | uint64(l.local.port), sock: l})
+// plan implements timed.
+func (l *TCPListener) plan(uint64) *plan { return &l.deadlinePlan }
+
+// next implements timed.
+func (l *TCPListener) next(uint64) int64 {
+	if l.closed {
+		return never
 	}
+	return l.deadline.next()
 }
 
 // due implements timed.
 func (l *TCPListener) due(now int64, _ uint64) {
-	if l.due1 > now {
-		return
-	}
-	l.due1 = never
-	if l.deadline.next() <= now {
-		l.deadline.expired = true
+	if l.deadline.expire(now) {
 		l.r.notify(l.n, l.host)
 	}
-	l.plan()
 }
 
 func (l *TCPListener) opError(op string, err error) error {

@@ -143,7 +143,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		c := n.copyOf(pkt)
 		c.corrupt = pkt.corrupt || v.DupCorrupt
 		p.stats.Duplicated++
-		n.schedule(c, int64(v.DupAt))
+		n.deliverAt(c, int64(v.DupAt))
 	}
 	if v.Reason != netem.Delivered {
 		p.stats.count(v.Reason)
@@ -154,7 +154,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		p.stats.Reordered++
 	}
 	pkt.corrupt = pkt.corrupt || v.Corrupt
-	n.schedule(pkt, int64(v.At))
+	n.deliverAt(pkt, int64(v.At))
 }
 
 // send asks the link what happens to a packet. A datagram larger than the MTU goes
@@ -178,7 +178,7 @@ func (p *pipe) send(pkt *packet, stream *netem.Stream, now int64) netem.Verdict 
 	return whole
 }
 
-func (n *Network) schedule(pkt *packet, when int64) {
+func (n *Network) deliverAt(pkt *packet, when int64) {
 	n.ord++
 	n.events.push(event{when: when, ord: classPacket | n.ord, pkt: pkt})
 }
@@ -211,7 +211,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code icmpCode) {
 	n.free(pkt)
 	n.record(now, Sent, m, "")
 	if len(m.pipes) == 0 { // the packet was still with its sender
-		n.schedule(m, now)
+		n.deliverAt(m, now)
 		return
 	}
 	n.transmit(m, now)

@@ -18,9 +18,14 @@ import "time"
 //   - synctest.Wait would do all this in one call, but panics when the test
 //     itself waits at that moment.
 //
+// The timers' callbacks run on new goroutines, whose small stacks the engine would
+// have to grow each time. So the kick only wakes a worker, which lives as long as the
+// network.
+//
 // All methods are called with the network's lock held.
 type driver struct {
 	kick, alarm, sentinel *time.Timer
+	work                  chan struct{} // a step is due
 	bubble                bool
 	kicked                bool  // step is on its way
 	alarmAt               int64 // when the alarm rings; never if it is off
@@ -35,11 +40,24 @@ const (
 	parkedAfter   = 200 * 365 * 24 * time.Hour
 )
 
-// newDriver prepares the timers. stalled is called in a bubble in which nothing
-// will ever happen again.
-func newDriver(bubble bool, step, alarm, stalled func()) driver {
-	d := driver{bubble: bubble, alarmAt: never}
-	d.kick = time.AfterFunc(parkedAfter, step)
+// newDriver prepares the timers and starts the worker, which ends when step returns
+// false. stalled is called in a bubble in which nothing will ever happen again.
+func newDriver(bubble bool, step func() bool, alarm, stalled func()) driver {
+	work := make(chan struct{}, 1)
+	go func() {
+		for range work {
+			if !step() {
+				return
+			}
+		}
+	}()
+	d := driver{bubble: bubble, alarmAt: never, work: work}
+	d.kick = time.AfterFunc(parkedAfter, func() {
+		select {
+		case work <- struct{}{}:
+		default:
+		}
+	})
 	d.alarm = time.AfterFunc(parkedAfter, alarm)
 	if bubble {
 		d.sentinel = time.AfterFunc(sentinelAfter, stalled)
@@ -72,10 +90,15 @@ func (d *driver) at(when, now int64) {
 	d.alarm.Reset(time.Duration(max(when-now, 1)))
 }
 
+// stop ends the timers and asks for a last step.
 func (d *driver) stop() {
 	d.kick.Stop()
 	d.alarm.Stop()
 	if d.sentinel != nil {
 		d.sentinel.Stop()
+	}
+	select {
+	case d.work <- struct{}{}:
+	default:
 	}
 }

@@ -19,17 +19,24 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 			var mu sync.Mutex
 			var busy, early, steps atomic.Int32
 			var d driver
-			step := func() {
+			open := true
+			step := func() bool {
 				if busy.Load() != 0 {
 					early.Add(1)
 				}
 				steps.Add(1)
 				mu.Lock()
+				defer mu.Unlock()
 				d.kicked = false
-				mu.Unlock()
+				return open
 			}
 			d = newDriver(true, step, func() {}, func() {})
-			defer d.stop()
+			defer func() {
+				mu.Lock()
+				defer mu.Unlock()
+				open = false
+				d.stop()
+			}()
 
 			// Eight timers of one instant: the goroutine of the first kicks while the
 			// runtime is still firing the others.
@@ -65,8 +72,15 @@ func TestStepTakesNoTime(t *testing.T) {
 		start := time.Now()
 		done := make(chan time.Duration, 1)
 		var d driver
-		d = newDriver(true, func() { d.kicked = false; done <- time.Since(start) }, func() {}, func() {})
-		defer d.stop()
+		open := true
+		d = newDriver(true, func() bool {
+			d.kicked = false
+			if open {
+				done <- time.Since(start)
+			}
+			return open
+		}, func() {}, func() {})
+		defer func() { open = false; d.stop() }()
 		for range 100 {
 			d.request()
 			require.Zero(t, <-done)
@@ -79,7 +93,7 @@ func TestAlarmRingsAtItsInstant(t *testing.T) {
 		start := time.Now()
 		rang := make(chan time.Duration, 1)
 		var d driver
-		d = newDriver(true, func() {}, func() { d.alarmAt = never; rang <- time.Since(start) }, func() {})
+		d = newDriver(true, func() bool { return false }, func() { d.alarmAt = never; rang <- time.Since(start) }, func() {})
 		defer d.stop()
 
 		d.at(int64(3*time.Second), 0)

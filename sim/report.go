@@ -69,9 +69,9 @@ func (n *Network) idleFaultsLocked() string {
 }
 
 const (
-	chartEvents = 24 // lines of a chart
-	chartHosts  = 5  // columns
-	chartWidth  = 26 // of a column
+	chartEvents = 24  // lines of a chart
+	chartHosts  = 4   // columns
+	chartWidth  = 110 // of all columns
 )
 
 // chart draws the last events of the hosts concerned: a column for each host, time
@@ -86,7 +86,7 @@ func (t *Trace) chart(most int) string {
 		if !ok {
 			break
 		}
-		if e.Kind == Delivered {
+		if e.Kind == Delivered || e.Kind == Sent && len(events) > 0 && events[len(events)-1].ends(e) {
 			continue
 		}
 		fits := true
@@ -108,32 +108,40 @@ func (t *Trace) chart(most int) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Last events (an arrow is a packet at the time it was sent; x: dropped):\n\n%16s  ", "")
+	width := min(chartWidth/len(hosts), chartWidth/2)
 	for _, h := range hosts {
-		fmt.Fprintf(&b, "%-*.*s", chartWidth, chartWidth-2, h)
+		fmt.Fprintf(&b, "%-*.*s", width, width-2, h)
 	}
 	b.WriteByte('\n')
 	for i := len(events) - 1; i >= 0; i-- {
-		line := fmt.Sprintf("%16v  %s", events[i].At, events[i].row(column, len(hosts)))
+		line := fmt.Sprintf("%16v  %s", events[i].At, events[i].row(column, width))
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
 }
 
+// ends says whether e is the end, at the same instant, of the packet whose sending
+// sent is.
+func (e Event) ends(sent Event) bool {
+	return e.Kind == Dropped && e.At == sent.At && e.From == sent.From && e.To == sent.To &&
+		e.SourcePort == sent.SourcePort && e.TargetPort == sent.TargetPort && e.Seq == sent.Seq && e.Length == sent.Length
+}
+
 // row draws one event over the columns of a chart.
-func (e Event) row(column map[string]int, columns int) string {
-	cells := []byte(strings.Repeat("|"+strings.Repeat(" ", chartWidth-1), columns))
+func (e Event) row(column map[string]int, width int) string {
+	cells := []byte(strings.Repeat("|"+strings.Repeat(" ", width-1), len(column)))
 	if e.Kind == Noted {
 		at := 0
 		if e.From != "" {
-			at = column[e.From] * chartWidth
+			at = column[e.From] * width
 		}
 		if e.To != "" {
-			at = min(at, column[e.To]*chartWidth)
+			at = min(at, column[e.To]*width)
 		}
 		text := "* " + e.Note
 		return string(cells[:at]) + text + rest(cells, at+len(text))
 	}
-	from, to := column[e.From]*chartWidth, column[e.To]*chartWidth
+	from, to := column[e.From]*width, column[e.To]*width
 	label := " " + e.packet() + " "
 	if e.Kind == Dropped {
 		label = " " + e.packet() + ": " + e.Note + " "

@@ -82,7 +82,7 @@ func TestFailureReport(t *testing.T) {
 		"at 7.08s of virtual time, seed 9",
 		"phone", "server", // the chart's columns
 		"* link down",
-		"PA seq 1:15", "link down", // the packet, and why it was dropped
+		"[PA] seq 1:15 ack 1 len 14: link down", // the packet, and why it was dropped
 		"Faults that never fired:",
 		"other - server: link down at 0s: it met no packet",
 		"After at 1h0m0s: the test ended before",
@@ -172,6 +172,7 @@ func TestVictimHangWithConnection(t *testing.T) {
 }
 
 func TestHangIsReported(t *testing.T) {
+	t.Parallel()
 	out, failed := outputOf(t, "TestVictimHang")
 	require.True(t, failed)
 	requireInOrder(t, out, "every goroutine was blocked and nothing was scheduled to happen", "waitForNothing", "To repeat it:")
@@ -179,7 +180,7 @@ func TestHangIsReported(t *testing.T) {
 
 	out, failed = outputOf(t, "TestVictimHangWithConnection")
 	require.True(t, failed)
-	requireInOrder(t, out, "for a year of virtual time the program did nothing", "waitForNothing")
+	requireInOrder(t, out, "for 30 days of virtual time the program did nothing", "waitForNothing")
 }
 
 func TestVictimFrozen(t *testing.T) {

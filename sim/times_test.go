@@ -50,7 +50,7 @@ func dial(t *testing.T, h *sim.Host, addr string) net.Conn {
 // Over a link of one-way delay d, and nothing else, every time follows by counting
 // the transits.
 func TestTimesAreExact(t *testing.T) {
-	for _, d := range []time.Duration{0, 1, 40 * ms, 3*time.Second + 7} {
+	for _, d := range []time.Duration{1, 40 * ms, 3*time.Second + 7} {
 		t.Run(d.String(), func(t *testing.T) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
 				server, phone := n.Host("server"), n.Host("phone")

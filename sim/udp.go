@@ -17,21 +17,21 @@ import (
 // net.core.rmem_default = 212992 bytes with the kernel's bookkeeping counted; what
 // finds it full is dropped. There is no flow control.
 type UDPConn struct {
-	n      *Network
-	host   *Host
-	local  endpoint
-	remote endpoint // zero if not connected
-	r      waitq
-	read   deadline
-	write  deadline
-	due1   int64
-	queue  []datagram
-	queued int // bytes of the receive buffer in use
-	limit  int // of the receive buffer
-	err    syscall.Errno
-	sent   uint64
-	flows  map[endpoint]*flow
-	closed bool
+	n            *Network
+	host         *Host
+	local        endpoint
+	remote       endpoint // zero if not connected
+	r            waitq
+	read         deadline
+	write        deadline
+	deadlinePlan plan
+	queue        []datagram
+	queued       int // bytes of the receive buffer in use
+	limit        int // of the receive buffer
+	err          syscall.Errno
+	sent         uint64
+	flows        map[endpoint]*flow
+	closed       bool
 }
 
 type datagram struct {
@@ -118,7 +118,7 @@ func (h *Host) bind(local, remote endpoint) (*UDPConn, error) {
 	}
 	u := &UDPConn{
 		n: h.n, host: h, local: local, remote: remote, limit: defaultReceiveBuffer,
-		read: deadline{at: never}, write: deadline{at: never}, due1: never,
+		read: deadline{at: never}, write: deadline{at: never}, deadlinePlan: plan(never),
 		flows: map[endpoint]*flow{},
 	}
 	h.udp[local.port] = append(h.udp[local.port], u)
@@ -357,7 +357,9 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 			u.r.release()
 		}
 	}
-	u.n.op(operation{host: u.host, kind: opListener, n: uint64(u.local.port), run: func(int64) { u.plan() }})
+	u.n.op(operation{host: u.host, kind: opListener, n: uint64(u.local.port), run: func(int64) {
+		u.n.schedule(u, classDeadline, uint64(u.local.port)<<40)
+	}})
 	return nil
 }
 
@@ -385,28 +387,24 @@ func (u *UDPConn) SetWriteBuffer(bytes int) error {
 	return nil
 }
 
-// plan has an event come when the next deadline expires.
-func (u *UDPConn) plan() {
-	if at := min(u.read.next(), u.write.next()); at < u.due1 {
-		u.due1 = at
-		u.n.events.push(event{when: at, ord: classDeadline | uint64(u.local.port)<<40, sock: u})
+// plan implements timed.
+func (u *UDPConn) plan(uint64) *plan { return &u.deadlinePlan }
+
+// next implements timed.
+func (u *UDPConn) next(uint64) int64 {
+	if u.closed {
+		return never
 	}
+	return min(u.read.next(), u.write.next())
 }
 
 // due implements timed.
-func (u *UDPConn) due(now int64, _ uint64) {
-	if u.due1 > now {
-		return
-	}
-	u.due1 = never
-	if u.read.next() <= now {
-		u.read.expired = true
+func (u *UDPConn) due(now int64, class uint64) {
+	if u.read.expire(now) {
 		u.r.notify(u.n, u.host)
 	}
-	if u.write.next() <= now {
-		u.write.expired = true
-	}
-	u.plan()
+	u.write.expire(now)
+	u.n.schedule(u, class, uint64(u.local.port)<<40)
 }
 
 func (u *UDPConn) opError(op string, err error) error {
