@@ -244,7 +244,7 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 // idle drops what a connection with nothing outstanding does not need.
 func (c *Conn) idle() {
 	c.rec.cache = nil
-	if c.nxt == c.end {
+	if c.nxt == c.end && c.appended == 0 {
 		c.snd = sendBuffer{}
 	}
 }

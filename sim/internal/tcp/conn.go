@@ -275,6 +275,7 @@ func (c *Conn) die(code Code) {
 
 func (c *Conn) dropSendState() {
 	c.snd = sendBuffer{}
+	c.writes, c.appended = nil, 0
 	c.tx = txQueue{first: none, last: none}
 	c.rec.hint = none
 	c.rec.sacked, c.rec.lost, c.rec.retrans = 0, 0, 0

@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"container/heap"
 	"fmt"
 	"strings"
 	"testing"
@@ -21,6 +20,9 @@ type path struct {
 	log    []string
 	trace  bool
 	t      testing.TB
+
+	// wake is how long a program takes to react to an event.
+	wake Time
 
 	freeSegs []*Segment
 }
@@ -56,22 +58,22 @@ type end struct {
 	listen bool
 	onEvt  func(*end, Events)
 	evts   Events
+	woken  Events
 	timer  Time
-	gen    uint64
 }
 
+// A pathEvent is a call of the program (class 0), the arrival of a packet (1) or a
+// timer (2), in that order at one instant.
 type pathEvent struct {
 	at    Time
 	class int
 	seq   uint64
+	end   *end
+	seg   *Segment
 	fn    func()
 }
 
-type eventHeap []pathEvent
-
-func (h eventHeap) Len() int { return len(h) }
-func (h eventHeap) Less(i, j int) bool {
-	a, b := h[i], h[j]
+func (a *pathEvent) before(b *pathEvent) bool {
 	if a.at != b.at {
 		return a.at < b.at
 	}
@@ -80,14 +82,50 @@ func (h eventHeap) Less(i, j int) bool {
 	}
 	return a.seq < b.seq
 }
-func (h eventHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *eventHeap) Push(x any)   { *h = append(*h, x.(pathEvent)) }
-func (h *eventHeap) Pop() any {
-	o := *h
-	x := o[len(o)-1]
-	o[len(o)-1] = pathEvent{}
-	*h = o[:len(o)-1]
-	return x
+
+type eventHeap []pathEvent
+
+func (h *eventHeap) push(e pathEvent) {
+	s := append(*h, e)
+	i := len(s) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !e.before(&s[up]) {
+			break
+		}
+		s[i] = s[up]
+		i = up
+	}
+	s[i] = e
+	*h = s
+}
+
+func (h *eventHeap) pop() pathEvent {
+	s := *h
+	top, last := s[0], s[len(s)-1]
+	s[len(s)-1] = pathEvent{}
+	s = s[:len(s)-1]
+	*h = s
+	if len(s) == 0 {
+		return top
+	}
+	i := 0
+	for {
+		c := 2*i + 1
+		if c >= len(s) {
+			break
+		}
+		if c+1 < len(s) && s[c+1].before(&s[c]) {
+			c++
+		}
+		if !s[c].before(&last) {
+			break
+		}
+		s[i] = s[c]
+		i = c
+	}
+	s[i] = last
+	return top
 }
 
 func newPath(t testing.TB, cfg Config, rtt Time) *path {
@@ -106,9 +144,12 @@ func newPath(t testing.TB, cfg Config, rtt Time) *path {
 func (p *path) client() *end { return p.ends[0] }
 func (p *path) server() *end { return p.ends[1] }
 
-func (p *path) at(at Time, class int, fn func()) {
+func (p *path) at(at Time, class int, fn func()) { p.push(pathEvent{at: at, class: class, fn: fn}) }
+
+func (p *path) push(e pathEvent) {
 	p.seq++
-	heap.Push(&p.events, pathEvent{at, class, p.seq, fn})
+	e.seq = p.seq
+	p.events.push(e)
 }
 
 // after runs fn as the program does, ahead of packets and timers of that instant.
@@ -167,7 +208,7 @@ func (e *end) Send(_ *Conn, s *Segment) {
 		p.freeSegs = append(p.freeSegs, s)
 		return
 	}
-	p.at(leaves+d.delay, 1, func() { p.arrive(p.ends[1-e.i], s) })
+	p.push(pathEvent{at: leaves + d.delay, class: 1, end: p.ends[1-e.i], seg: s})
 }
 
 func describe(s *Segment) string {
@@ -213,24 +254,36 @@ func (e *end) settle() {
 			break
 		}
 		e.evts |= ev
-		if e.onEvt != nil {
-			e.onEvt(e, ev)
+		if e.onEvt == nil {
+			continue
 		}
-	}
-	if next := e.conn.NextTimer(); next != e.timer {
-		e.timer = next
-		e.gen++
-		gen := e.gen
-		if next != Never {
-			e.p.at(max(next, e.p.now), 2, func() {
-				if gen == e.gen {
-					e.timer = Never
-					e.conn.Timeout(e.p.now)
-					e.settle()
-				}
+		if e.p.wake == 0 {
+			e.onEvt(e, ev)
+		} else if e.woken |= ev; e.woken == ev {
+			e.p.after(e.p.wake, func() {
+				ev := e.woken
+				e.woken = 0
+				e.onEvt(e, ev)
+				e.settle()
 			})
 		}
 	}
+	// A timer that has moved to later is looked at again when it is due.
+	if next := e.conn.NextTimer(); next < e.timer {
+		e.timer = next
+		e.p.push(pathEvent{at: max(next, e.p.now), class: 2, end: e})
+	}
+}
+
+func (e *end) timeout() {
+	if e.timer > e.p.now {
+		return // an earlier one took its place
+	}
+	e.timer = Never
+	if e.conn.NextTimer() <= e.p.now {
+		e.conn.Timeout(e.p.now)
+	}
+	e.settle()
 }
 
 func (e *end) dial() {
@@ -253,9 +306,16 @@ func (e *end) read(b []byte) int {
 // run goes on until nothing happens any more, or until.
 func (p *path) run(until Time) {
 	for len(p.events) > 0 && p.events[0].at <= until {
-		ev := heap.Pop(&p.events).(pathEvent)
+		ev := p.events.pop()
 		p.now = ev.at
-		ev.fn()
+		switch {
+		case ev.fn != nil:
+			ev.fn()
+		case ev.seg != nil:
+			p.arrive(ev.end, ev.seg)
+		default:
+			ev.end.timeout()
+		}
 	}
 	if until != Never {
 		p.now = max(p.now, until)

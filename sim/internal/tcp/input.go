@@ -181,7 +181,7 @@ func (c *Conn) inputSynchronized(s *Segment) {
 	}
 	c.noteTimestamp(s)
 	if !c.handleAck(s) {
-		if c.state != Established && c.state != CloseWait {
+		if c.state != Established {
 			c.challengeAck()
 		}
 		return

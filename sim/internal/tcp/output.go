@@ -77,7 +77,12 @@ func (c *Conn) writePending(force bool, probes int) {
 		}
 		n, fin := c.headSize()
 		if !c.headFits() {
-			break
+			// Linux builds pairs of segments, and cuts the second one to fit.
+			room := int(c.wndEnd() - c.nxt)
+			if sent%2 == 0 || room <= 0 || c.flag&nagle != 0 {
+				break
+			}
+			n, fin = min(n, room), false
 		}
 		if !force && c.nagleHolds(n, fin) {
 			break
@@ -287,6 +292,9 @@ func (c *Conn) retransmitLost() {
 		}
 		if s.flag&(txSacked|txRetrans) != 0 {
 			continue
+		}
+		if s.seq >= c.wndEnd() && s.seq != c.una {
+			break // the peer has shrunk its window
 		}
 		c.retransmit(i)
 		if g.reducing() {

@@ -261,6 +261,7 @@ func (c *Conn) receiveOutOfOrder(s oooSegment) {
 	}
 	b := Block{s.seq, s.end()}
 	n := len(s.data)
+	c.measureMSS(n)
 	grown, dup := c.ooo.insert(s)
 	c.rmem += grown
 	if dup.Start < dup.End {
@@ -440,8 +441,11 @@ func (c *Conn) adjustBuffer() {
 	copied := c.copied - t.seq
 	if copied > uint64(t.space) {
 		if c.flag&rcvLocked == 0 && !c.cfg.NoBufferTuning {
-			win := copied<<1 + 16*uint64(c.advMSS)
+			win := copied << 1
 			win += 2 * (win * (copied - uint64(t.space)) / uint64(t.space))
+			if o := c.ooo; o != nil && len(o.segs) > 0 {
+				win += o.segs[len(o.segs)-1].end() - c.rcvNxt
+			}
 			buf := min(win*256/uint64(c.scalingRatio), uint64(c.cfg.ReceiveBuffer.Max))
 			if int(buf) > int(c.rcvbuf) {
 				c.rcvbuf = int32(buf)

@@ -118,9 +118,7 @@ func (c *Conn) tagRange(start, end uint64, k *sackScan) {
 // tagSegment marks one segment as delivered (tcp_sacktag_one).
 func (c *Conn) tagSegment(i uint32, s *txSegment, k *sackScan) {
 	r := &c.rec
-	if !c.spuriousRetrans(s) {
-		c.rackAdvance(s.flag&(txRetrans|txEverRetrans) != 0, s.end, s.sent)
-	}
+	c.rackAdvance(s.flag&(txRetrans|txEverRetrans) != 0, s.end, s.sent)
 	if s.flag&txRetrans != 0 {
 		if s.flag&txLost != 0 {
 			s.flag &^= txLost | txRetrans

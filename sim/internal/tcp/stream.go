@@ -1,6 +1,9 @@
 package tcp
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // Write copies as much of p into the send buffer as it takes and sends what the
 // windows allow. It returns 0 when the buffer is full (see Events for Writable),
@@ -21,11 +24,10 @@ func (c *Conn) Append(p []byte) int {
 		c.flag |= blocked
 		return 0
 	}
-	// The kernel looks at the limit before it allocates a segment, so that the
-	// last one may exceed it.
-	m := int(c.mss)
-	free = (free + m - 1) / m * m
-	if free < len(p) {
+	// The kernel looks at the limit when it allocates a buffer, and then fills
+	// it: the last one may exceed the limit.
+	goal := c.sizeGoal()
+	if free = (free + goal - 1) / goal * goal; free < len(p) {
 		p = p[:free]
 		c.flag |= blocked
 	}
@@ -64,6 +66,14 @@ func (c *Conn) Push(now Time) {
 	if cap(writes) > keepWrites {
 		c.writes = nil
 	}
+}
+
+// sizeGoal is the size of the kernel's buffers in the send queue: up to 64 KiB of
+// full segments, or half the peer's window (tcp_xmit_size_goal).
+func (c *Conn) sizeGoal() int {
+	m := max(int(c.mss), 1)
+	goal := min(math.MaxUint16-packetOverhead, int(c.maxWnd)/2)
+	return max(goal/m, 1) * m
 }
 
 // keepWrites is how many writes of one instant an idle connection keeps room for.
@@ -160,7 +170,7 @@ func (c *Conn) CloseRead(now Time) {
 
 // CloseWrite is shutdown(SHUT_WR): a FIN follows the data in the send buffer.
 func (c *Conn) CloseWrite(now Time) {
-	c.now = now
+	c.Push(now)
 	switch c.state {
 	case SynSent:
 		return

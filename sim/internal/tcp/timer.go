@@ -100,14 +100,20 @@ func (c *Conn) onRTO() {
 		return
 	case c.wnd == 0 && c.flag&orphan == 0:
 		// The peer closed the window over what is under way. The timeouts are
-		// probes then, and no reason to give up.
+		// probes then, and no reason to give up while it answers.
+		if limit := 2 * c.cfg.RTOMax; c.now-c.lastAck > limit && c.now-c.tx.front().sent > limit {
+			c.failTimeout()
+			return
+		}
+		c.enterLoss()
 	case c.timedOut():
 		c.failTimeout()
 		return
+	default:
+		c.enterLoss()
+		c.retries = min(c.retries, 254) + 1
+		c.rtoTotal++
 	}
-	c.enterLoss()
-	c.retries = min(c.retries, 254) + 1
-	c.rtoTotal++
 	c.retransmit(c.tx.head)
 	c.doubleRTO()
 	c.setTimer(timerRTO, c.rtt.rto)
