@@ -44,7 +44,8 @@ type Client struct {
 	// Backoff bounds the delays after failures.
 	Backoff Backoff
 	// Jitter draws within Backoff's bounds. Nil: seeded by the clock when Run is
-	// called.
+	// called. Clients that start at the same instant of a simulation then draw
+	// alike; give each a Seeded of its own.
 	Jitter Jitter
 	// StaleAnswers is how many answers in a row, from a server that is behind
 	// this client, are taken for a replica that lags and asked again, with

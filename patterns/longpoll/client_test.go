@@ -30,7 +30,9 @@ type receiver struct {
 	done   chan struct{}
 }
 
-func (w *world) receive(c *longpoll.Client) *receiver {
+func (w *world) receive(c *longpoll.Client) *receiver { return w.receiveFrom(c) }
+
+func (w *world) receiveFrom(c client) *receiver {
 	ctx, cancel := context.WithCancel(w.Context())
 	r := &receiver{w: w, cancel: cancel, done: make(chan struct{})}
 	go func() {

@@ -116,8 +116,8 @@ func (f *Feed) Check() error {
 }
 
 // Handler returns the handler that answers polls; mount it at one path. It
-// panics if Check finds fault. It lifts the ReadTimeout and WriteTimeout of its
-// http.Server for the polls it holds, since either would end them.
+// panics if Check finds fault. It lifts the WriteTimeout of its http.Server for
+// the polls it holds, since that would break off their answers.
 //
 // A poll that is held keeps http.Server.Shutdown waiting, so register
 // [Feed.Drain]:

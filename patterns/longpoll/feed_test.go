@@ -204,6 +204,23 @@ func TestHoldingBack(t *testing.T) {
 	}
 }
 
+// What comes in one piece does not make an answer larger than its limit.
+func TestMaxEventsLimitsWhatIsCollected(t *testing.T) {
+	withFeed(t, &longpoll.Feed{MinEvents: 3, MaxEvents: 3}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, "0", "1")
+		time.AfterFunc(time.Second, func() {
+			var batch []eventlog.Entry
+			for i := range 5 {
+				batch = append(batch, eventlog.Entry{Topic: "t", Data: fmt.Append(nil, i+2)})
+			}
+			feed.Log.Append(batch...)
+		})
+		r := w.poll("cursor=%s", at(0))
+		require.Equal(w, sequence(3), r.data())
+		require.Equal(w, at(3), r.Cursor)
+	})
+}
+
 func TestOneEventIsSentHoweverLarge(t *testing.T) {
 	withFeed(t, &longpoll.Feed{MaxBytes: 10}, func(w *world, feed *longpoll.Feed) {
 		large := strings.Repeat("x", 100)

@@ -125,11 +125,10 @@ func (h *handler) enough(page eventlog.Page) bool {
 // It consumes nothing: whichever of event, timeout and disconnect comes first,
 // the same poll can be asked again.
 func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (eventlog.Page, error) {
-	// A server's ReadTimeout and WriteTimeout run from the request on. The former
-	// would cancel ctx. An error means that w has no such deadline.
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Time{})
-	_ = rc.SetWriteDeadline(time.Time{})
+	// A server's WriteTimeout runs from the request on. Over HTTP/2 it would end
+	// the poll when it is over, over HTTP/1.1 break off the answer. An error means
+	// that there is no such deadline.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 
 	watch := h.feed.Log.Watch(p.query.Topics...)
 	defer watch.Stop()
@@ -215,15 +214,13 @@ func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 
-	// The deadline must not outlive the answer: a server without a WriteTimeout
-	// would never lift it.
+	// net/http lifts the deadline when the answer is through.
 	rc := http.NewResponseController(w)
 	_ = rc.SetWriteDeadline(time.Now().Add(h.settings.AnswerTimeout))
 	_, err = w.Write(body)
 	if err == nil {
 		err = rc.Flush()
 	}
-	_ = rc.SetWriteDeadline(time.Time{})
 
 	f := h.feed
 	switch {

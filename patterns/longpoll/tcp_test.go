@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -40,17 +41,11 @@ func until(n int, got *[]string) func(context.Context, longpoll.Batch) error {
 }
 
 func TestOverTCP(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		start func(*httptest.Server)
-	}{
-		{"HTTP/1.1", (*httptest.Server).Start},
-		{"HTTP/2", func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() }},
-	} {
-		t.Run(c.name, func(t *testing.T) {
+	for _, v := range httpVersions {
+		t.Run(v.name, func(t *testing.T) {
 			feed := &longpoll.Feed{MaxEvents: 10}
 			server := httptest.NewUnstartedServer(feed.Handler())
-			c.start(server)
+			v.start(server)
 			defer server.Close()
 			const clients, events = 8, 100
 
@@ -121,20 +116,39 @@ func TestOverTCPAcrossARestartWithALogOnDisk(t *testing.T) {
 	kill()
 }
 
-// ReadTimeout would cancel the request of a parked poll, and WriteTimeout would
-// break its answer off. Both are shorter than the wait.
-func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
-	feed := &longpoll.Feed{Jitter: longpoll.NoJitter}
-	server := httptest.NewUnstartedServer(feed.Handler())
-	server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
-	server.Start()
-	defer server.Close()
-	time.AfterFunc(150*time.Millisecond, func() { feed.Publish("t", []byte("0")) })
+var httpVersions = []struct {
+	name  string
+	start func(*httptest.Server)
+}{
+	{"HTTP/1.1", (*httptest.Server).Start},
+	{"HTTP/2", func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() }},
+}
 
-	client := &longpoll.Client{URL: server.URL, HTTP: server.Client()}
-	var got []string
-	require.Equal(t, errEnough, client.Run(t.Context(), until(1, &got)))
-	require.Equal(t, longpoll.ClientStats{Polls: 2, Answers: 1, Empty: 1}, client.Stats())
+// The server's timeouts are shorter than the wait. WriteTimeout runs from the
+// request on, and would break off the answer.
+func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
+	for _, v := range httpVersions {
+		t.Run(v.name, func(t *testing.T) {
+			feed := &longpoll.Feed{Log: memory(), Jitter: longpoll.NoJitter}
+			server := httptest.NewUnstartedServer(feed.Handler())
+			server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+			v.start(server)
+			defer server.Close()
+			poll := func(cursor eventlog.Cursor) int {
+				resp, err := server.Client().Get(server.URL + "?cursor=" + cursor.String())
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				_, err = io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				return resp.StatusCode
+			}
+
+			time.AfterFunc(150*time.Millisecond, func() { feed.Publish("t", []byte("0")) })
+			require.Equal(t, http.StatusOK, poll(at(0)))
+			time.AfterFunc(150*time.Millisecond, feed.Drain)
+			require.Equal(t, http.StatusServiceUnavailable, poll(at(1)))
+		})
+	}
 }
 
 // The deadline of an answer must not break off the next request of the
