@@ -1,0 +1,233 @@
+package patterntest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A NewSystem constructs the system under test on a network. It is called once a story.
+type NewSystem func(n *sim.Network) System
+
+// A Story is one way in which things go wrong.
+type Story struct {
+	Name   string // what happens, in a few words
+	Reason string // why it is worth a test
+	Play   func(w *World)
+}
+
+// Delivery runs every story of the contract, each in a bubble and as a subtest, and
+// fails for each promise that the system breaks.
+func Delivery(t *testing.T, newSystem NewSystem) {
+	for _, s := range Stories() {
+		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				for _, b := range Judge(n, newSystem(n), t.TempDir(), s) {
+					t.Errorf("%v\nThe story is here because: %s", b, s.Reason)
+				}
+			})
+		})
+	}
+}
+
+// Judge plays a story and returns what was broken. folder is for what the server keeps
+// on disk.
+func Judge(n *sim.Network, s System, folder string, story Story) []Breach {
+	if story.Reason == "" {
+		panic(fmt.Sprintf("patterntest: the story %q has no reason", story.Name))
+	}
+	w := NewWorld(n, s, folder)
+	story.Play(w)
+	w.Settle()
+	return w.Verdict()
+}
+
+// Stories returns the contract of delivery. All times are virtual.
+func Stories() []Story {
+	var all []Story
+	add := func(name, reason string, play func(w *World)) {
+		all = append(all, Story{name, reason, play})
+	}
+
+	add("a quiet day", "what fails here fails everywhere", func(w *World) {
+		w.PromptFor(w.Client("phone"))
+		w.PublishEvery(7*time.Second, 20)
+	})
+	add("events closer together than a round trip", "an event between an answer and the next request is lost if the server waits for edges instead of positions", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(30*time.Millisecond, 100)
+	})
+	add("events at one instant", "batches must neither lose nor reorder", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(0, 50)
+	})
+	add("an hour without events", "idle timeouts and renewals must not lose the event that ends the silence", func(w *World) {
+		w.PromptFor(w.Client("phone"))
+		w.Sleep(time.Hour)
+		w.PublishEvery(0, 1)
+	})
+
+	// The client is out of reach for a while: during, before and after events, for
+	// shorter and longer than anybody's timeout.
+	for _, out := range []time.Duration{100 * time.Millisecond, 2 * time.Second, 30 * time.Second, 65 * time.Second, 20 * time.Minute} {
+		add(fmt.Sprintf("out of reach for %v", out), "recovery must be complete, or the client told", func(w *World) {
+			c := w.Client("phone")
+			w.After(5*time.Second+10*time.Millisecond, c.Link.Down)
+			w.After(5*time.Second+10*time.Millisecond+out, c.Link.Up)
+			w.PublishEvery(max(out/20, time.Second), 30)
+		})
+	}
+	add("the answer is lost", "what was sent is not received: only the client's next position says so", func(w *World) {
+		c := w.Client("phone")
+		for range 10 {
+			c.Link.DownFrom(w.Server)
+			w.PublishEvery(100*time.Millisecond, 1)
+			w.After(3*time.Second, c.Link.Up)
+			w.Sleep(20 * time.Second)
+		}
+	})
+	add("the request is lost", "the server must not count on hearing from its client", func(w *World) {
+		c := w.Client("phone")
+		for range 10 {
+			c.Link.DownFrom(c.Host)
+			w.PublishEvery(100*time.Millisecond, 1)
+			w.After(3*time.Second, c.Link.Up)
+			w.Sleep(20 * time.Second)
+		}
+	})
+	add("a link that flaps", "each reconnection is a chance to skip or to repeat", func(w *World) {
+		c := w.Client("phone")
+		for i := range 20 {
+			w.After(time.Duration(i)*4*time.Second+2*time.Second, c.Link.Down)
+			w.After(time.Duration(i)*4*time.Second+4*time.Second, c.Link.Up)
+		}
+		w.PublishEvery(500*time.Millisecond, 160)
+	})
+	add("packets held and released", "what arrives late must not be taken for new", func(w *World) {
+		c := w.Client("phone")
+		w.After(5*time.Second, c.Link.Hold)
+		w.After(50*time.Second, c.Link.Release)
+		w.PublishEvery(time.Second, 60)
+	})
+	add("a link that rejects", "a dial that fails at once must not be retried in a hot loop", func(w *World) {
+		c := w.Client("phone")
+		w.After(5*time.Second, c.Link.Reject)
+		w.After(100*time.Second, c.Link.Up)
+		w.PublishEvery(2*time.Second, 60)
+	})
+
+	for _, impairment := range []struct {
+		name, reason string
+		cfg          netem.Config
+	}{
+		{"2 percent loss", "loss is delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.02)}},
+		{"20 percent loss", "and much loss is much delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.2)}},
+		{"bursts of loss", "a radio link loses many packets in a row", netem.Config{Delay: Transit, Loss: netem.GilbertElliott{P: 0.02, R: 0.2}}},
+		{"jitter that reorders", "reordering must be TCP's business only", netem.Config{Delay: Transit, Jitter: Transit}},
+		{"packets that come twice", "so must duplicates", netem.Config{Delay: Transit, Duplicate: 0.2}},
+		{"packets that come broken", "and corruption", netem.Config{Delay: Transit, Corrupt: 0.05}},
+		{"64 kbit/s", "a thin link fills its queue", netem.Config{Delay: Transit, Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}}},
+	} {
+		add("a link with "+impairment.name, impairment.reason, func(w *World) {
+			w.Link(impairment.cfg)
+			w.Client("phone")
+			w.PublishEvery(700*time.Millisecond, 100)
+		})
+	}
+
+	add("the server crashes and comes back", "what was accepted is kept, or its loss is told", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		w.Server.Crash()
+		w.Sleep(10 * time.Second)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 10)
+	})
+	add("the server loses power and comes back", "its clients are not told, and must find out by themselves", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		w.Server.PowerOff()
+		w.Sleep(10 * time.Second)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 10)
+		w.Sleep(time.Minute)
+	})
+	add("the server restarts while the client is away", "the client holds a position of the server's earlier life", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		c.Link.Down()
+		w.PublishEvery(time.Second, 10)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 25)
+		c.Link.Up()
+	})
+	add("the server restarts ten times", "each life begins where the last one ended, or says so", func(w *World) {
+		w.Client("phone")
+		for range 10 {
+			w.PublishEvery(500*time.Millisecond, 10)
+			w.Server.Restart()
+			w.Sleep(500 * time.Millisecond)
+		}
+	})
+	add("the server is frozen for a minute", "a process that is stopped still acknowledges on TCP", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		w.Server.Pause()
+		w.Sleep(time.Minute)
+		w.Server.Resume()
+		w.PublishEvery(time.Second, 10)
+	})
+	add("the client restarts", "it goes on where it stood", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		c.Host.Crash()
+		w.PublishEvery(time.Second, 10)
+		c.Host.Restart()
+		w.PublishEvery(time.Second, 10)
+	})
+
+	add("one client of three cannot be reached", "a dead client must not delay the others", func(w *World) {
+		dead := w.Client("dead")
+		w.PromptFor(w.Client("one"), w.Client("two"))
+		w.After(time.Second, dead.Link.Down)
+		w.PublishEvery(time.Second, 120)
+		dead.Link.Up()
+	})
+	add("one client of three does not read", "a slow client must not delay the others, nor take the server's memory", func(w *World) {
+		slow := w.Client("slow")
+		w.PromptFor(w.Client("one"), w.Client("two"))
+		w.After(time.Second, slow.Host.Pause)
+		w.PublishEvery(500*time.Millisecond, 600)
+		slow.Host.Resume()
+	})
+	add("fifty clients hear of one event", "one event wakes everybody once", func(w *World) {
+		for i := range 50 {
+			w.PromptFor(w.Client(fmt.Sprintf("phone%d", i)))
+		}
+		for range 5 {
+			w.PublishEvery(20*time.Second, 1)
+		}
+	})
+	add("a partition between the server and half of the clients", "the halves must agree again afterwards", func(w *World) {
+		var far []*sim.Host
+		for i := range 6 {
+			c := w.Client(fmt.Sprintf("phone%d", i))
+			if i%2 == 0 {
+				far = append(far, c.Host)
+			} else {
+				w.PromptFor(c)
+			}
+		}
+		w.After(5*time.Second, func() { w.Net.Partition([]*sim.Host{w.Server}, far) })
+		w.After(65*time.Second, w.Net.Heal)
+		w.PublishEvery(time.Second, 90)
+	})
+	return all
+}

@@ -1,0 +1,75 @@
+// Package patterntest puts implementations of the communication patterns through the
+// failures that bite in production, on a simulated network. An implementation is
+// described by a few functions; it may be this project's or anybody's.
+//
+// [Delivery] is the contract of the patterns that bring events from a server to
+// clients: push, long polling, streaming, publish/subscribe. It runs a table of
+// stories, each of which breaks the network or a host in one way and then checks, from
+// outside, what every client got:
+//
+//	func TestMyServer(t *testing.T) {
+//		patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+//			s := newMyServer()
+//			return patterntest.System{
+//				Serve:   func(ctx context.Context, h *sim.Host, folder string) error { ... },
+//				Publish: func(data string) error { return s.Publish(data) },
+//				Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error { ... },
+//			}
+//		})
+//	}
+//
+// A story of one's own is a function of a [World], in ten lines or so; [Judge] returns
+// what was broken in it instead of failing a test.
+package patterntest
+
+import (
+	"context"
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// A System is an implementation of a pattern that delivers events, on one network. Its
+// functions are called from several goroutines.
+type System struct {
+	// Serve runs the server on h, from which Receive finds it by the name "server",
+	// until ctx is done. It runs as a process of the host: after a crash it is called
+	// again, and must start with empty memory; what it keeps in folder is still there.
+	Serve func(ctx context.Context, h *sim.Host, folder string) error
+
+	// Publish hands an event to the server that runs. If it returns nil the event is
+	// accepted: every client must get it, or be told that something is missing. After
+	// an error the event may come or not.
+	Publish func(data string) error
+
+	// Receive runs the client of that name on h until ctx is done, and reports to r what
+	// it gets. It runs as a process of the host, but what it needs to resume it may keep
+	// outside, by its name, as a client does that stores its position on disk.
+	Receive func(ctx context.Context, h *sim.Host, name string, r Receiver) error
+
+	// Durable says that accepted events survive a restart of the server. If it is false
+	// a client may be told of a gap instead.
+	Durable bool
+
+	// Repeats says that an event may come again when the client could not tell the
+	// server in time that it had it: at least once. If it is false each comes once.
+	Repeats bool
+
+	// Bound is the longest time that an event may take over a good network with 40 ms
+	// each way. Zero: three transits, 120 ms.
+	Bound time.Duration
+
+	// Recovery is the longest time that a client may take, once all faults are over, to
+	// get everything. Zero: 3 min, which covers the retransmission timeouts that TCP has
+	// doubled meanwhile, up to 2 min.
+	Recovery time.Duration
+}
+
+// A Receiver takes note of what a client gets.
+type Receiver interface {
+	// Event reports an event, as Publish was given it.
+	Event(data string)
+	// Gap reports that the client was told that events may be missing before the next
+	// one, and why.
+	Gap(why string)
+}
