@@ -322,21 +322,29 @@ func (p *path) run(until Time) {
 	}
 }
 
-// sendAll writes n bytes as fast as the buffer takes them, then closes if fin.
-func (e *end) sendAll(n int, fin bool) {
-	left := n
-	chunk := make([]byte, min(n, 1<<20))
+// zeros is what programs write, and scratch what they read into.
+var zeros, scratch [1 << 20]byte
+
+// readAll reads what is there.
+func (e *end) readAll() (n int) {
+	for {
+		k := e.conn.Read(e.p.now, scratch[:])
+		if k == 0 {
+			return n
+		}
+		n += k
+	}
+}
+
+// sendAll writes n bytes as fast as the buffer takes them.
+func (e *end) sendAll(n int) {
 	step := func() {
-		for left > 0 {
-			k := e.conn.Write(e.p.now, chunk[:min(left, len(chunk))])
+		for n > 0 {
+			k := e.conn.Write(e.p.now, zeros[:min(n, len(zeros))])
 			if k == 0 {
 				return
 			}
-			left -= k
-		}
-		if fin {
-			fin = false
-			e.conn.CloseWrite(e.p.now)
+			n -= k
 		}
 	}
 	old := e.onEvt
@@ -353,40 +361,80 @@ func (e *end) sendAll(n int, fin bool) {
 
 // download is the workload of the kernel's measurements: the client connects,
 // sends a request at once, the server answers with size bytes. It returns when
-// the client was connected, had the first byte, and had read them all.
-func (p *path) download(size int) (connected, first, done Time) {
+// the client was connected, and when it had read them all.
+func (p *path) download(size int) (connected, done Time) {
 	cl, sv := p.client(), p.server()
-	connected, first, done = -1, -1, -1
+	done = -1
 	got := 0
-	buf := make([]byte, 1<<20)
 	cl.onEvt = func(e *end, ev Events) {
 		if ev&Connected != 0 {
 			connected = p.now
-			e.conn.Write(p.now, make([]byte, 100))
+			e.conn.Write(p.now, zeros[:7])
 		}
-		for ev&Readable != 0 {
-			n := e.conn.Read(p.now, buf)
-			if n == 0 {
-				break
-			}
-			if first < 0 {
-				first = p.now
-			}
-			if got += n; got == size {
+		if ev&Readable != 0 {
+			if got += e.readAll(); got == size {
 				done = p.now
 			}
 		}
 	}
 	asked := false
 	sv.onEvt = func(e *end, ev Events) {
-		if ev&Readable != 0 && !asked && e.conn.Read(p.now, buf) > 0 {
+		if ev&Readable != 0 && !asked && e.readAll() > 0 {
 			asked = true
-			e.sendAll(size, false)
+			e.sendAll(size)
 		}
 	}
 	cl.dial()
 	for done < 0 && len(p.events) > 0 && p.now < time.Hour {
 		p.run(p.events[0].at)
 	}
-	return connected, first, done
+	return connected, done
+}
+
+// exchanges runs n exchanges: the client writes the pieces one after the other,
+// the server answers with one byte when all have come, after thinking. It returns
+// how long each took.
+func (p *path) exchanges(n int, think Time, pieces ...int) (took []Time) {
+	cl, sv := p.client(), p.server()
+	total := 0
+	for _, k := range pieces {
+		total += k
+	}
+	var start Time
+	ask := func() {
+		start = p.now
+		for _, k := range pieces {
+			cl.conn.Write(p.now, zeros[:k])
+		}
+	}
+	got := 0
+	sv.onEvt = func(e *end, ev Events) {
+		if ev&Readable == 0 {
+			return
+		}
+		if got += e.readAll(); got < total {
+			return
+		}
+		got = 0
+		p.after(think, func() { e.write(zeros[:1]) })
+	}
+	cl.onEvt = func(e *end, ev Events) {
+		if ev&Readable != 0 && e.readAll() > 0 {
+			if took = append(took, p.now-start); len(took) < n {
+				ask()
+			}
+		} else if ev&Connected != 0 {
+			ask()
+		}
+	}
+	if cl.conn == nil {
+		cl.dial()
+	} else {
+		ask()
+		cl.settle()
+	}
+	for len(took) < n && len(p.events) > 0 && p.now < 2*time.Hour {
+		p.run(p.events[0].at)
+	}
+	return took
 }
