@@ -1,0 +1,411 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// clientRun is one call of Run.
+type clientRun struct {
+	*Client
+	name         string // tells the server which connections are of one run
+	attempt      uint64
+	backoff      backoff
+	dialTimeout  time.Duration
+	ackInterval  time.Duration
+	writeTimeout time.Duration
+	maxBytes     int
+}
+
+// connect makes one connection and serves it. It returns how long that lasted,
+// from hello on, and why it ended.
+func (r *clientRun) connect(ctx context.Context) (time.Duration, error) {
+	deadline := time.Now().Add(r.dialTimeout)
+	n := &clientConn{clientRun: r, heardFor: r.dialTimeout}
+	if err := n.dial(ctx); err != nil {
+		return 0, err
+	}
+	// Whatever ends this connection, it ends by being closed.
+	stop := context.AfterFunc(ctx, func() { n.conn.CloseNow() })
+	defer stop()
+	n.watchdog = time.AfterFunc(time.Until(deadline), func() {
+		n.silent.Store(true)
+		n.conn.CloseNow()
+	})
+	defer n.watchdog.Stop()
+	defer n.conn.CloseNow()
+
+	m, err := n.receive()
+	if err != nil {
+		return 0, n.explain(err)
+	}
+	if m.control.Hello == nil {
+		return 0, fmt.Errorf("push: the server's first message is not a hello")
+	}
+	n.hello, n.since = *m.control.Hello, time.Now()
+	if n.hello.Window < 1 || n.hello.PingInterval < 1 || n.hello.PingTimeout < 1 {
+		return 0, fmt.Errorf("push: hello with window %d, ping interval %d us, timeout %d us",
+			n.hello.Window, n.hello.PingInterval, n.hello.PingTimeout)
+	}
+	if at := n.Cursor(); n.hello.Reset == "" && n.hello.Cursor != at {
+		return 0, fmt.Errorf("push: asked to continue from %s, the server does from %s", at, n.hello.Cursor)
+	}
+	n.heardFor = fromWire(n.hello.PingInterval) + fromWire(n.hello.PingTimeout)
+	n.touch()
+	if n.hello.Spread != nil {
+		r.backoff.spread = max(fromWire(*n.hello.Spread), 0)
+	}
+	r.count(func(st *ClientStats) {
+		st.Connects++
+		st.Expired += n.hello.Expired
+	})
+	err = n.serve(ctx)
+	return time.Since(n.since), n.explain(err)
+}
+
+func fromWire(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
+
+func (r *clientRun) count(f func(*ClientStats)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(&r.stats)
+}
+
+// clientConn is one connection of a client.
+type clientConn struct {
+	*clientRun
+	conn     *websocket.Conn
+	hello    hello
+	since    time.Time   // when the hello came
+	watchdog *time.Timer // closes the connection unless something is heard
+	heardFor time.Duration
+	silent   atomic.Bool // the watchdog did it
+
+	piece [4 << 10]byte // what is read at once
+	inbox chan inbound
+	stop  chan struct{}
+
+	unacked      int // events handled since the last ack
+	unackedBytes int
+	ackTimer     *time.Timer
+}
+
+// inbound is a message of the server.
+type inbound struct {
+	control   control // if Type is not empty
+	frame     frame
+	size      int
+	oversized bool // the frame's data was not read
+	err       error
+}
+
+func (n *clientConn) dial(ctx context.Context) error {
+	n.attempt++
+	n.count(func(st *ClientStats) { st.Dials++ })
+	u, err := url.Parse(n.URL)
+	if err != nil {
+		return &finalError{fmt.Errorf("push: Client.URL: %w", err)}
+	}
+	query := u.Query()
+	query.Set("client", n.ID)
+	query.Set("run", n.name)
+	query.Set("attempt", strconv.FormatUint(n.attempt, 10))
+	if c := n.Cursor(); !c.IsZero() {
+		query.Set("cursor", c.String())
+	}
+	u.RawQuery = query.Encode()
+	var header http.Header
+	if n.Header != nil {
+		if header, err = n.Header(ctx); err != nil {
+			return &finalError{fmt.Errorf("push: header: %w", err)}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.dialTimeout)
+	defer cancel()
+	conn, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
+		HTTPClient: n.HTTP,
+		HTTPHeader: header,
+		OnPingReceived: func(context.Context, []byte) bool {
+			n.touch()
+			n.count(func(st *ClientStats) { st.Pings++ })
+			return true
+		},
+	})
+	if err != nil {
+		return refused(resp, err)
+	}
+	n.conn = conn
+	conn.SetReadLimit(int64(n.maxBytes + maxHeaderBytes))
+	return nil
+}
+
+// maxHeaderBytes is what a frame may have beside its data.
+const maxHeaderBytes = 4 << 10
+
+// touch notes a sign of life.
+func (n *clientConn) touch() {
+	if n.watchdog != nil {
+		n.watchdog.Reset(n.heardFor)
+	}
+}
+
+// explain adds to the error of a connection what the connection does not know.
+func (n *clientConn) explain(err error) error {
+	if n.silent.Load() && !errors.As(err, new(*finalError)) {
+		n.count(func(st *ClientStats) { st.Silent++ })
+		return fmt.Errorf("push: nothing heard from the server for %v: %w", n.heardFor, err)
+	}
+	return err
+}
+
+// receive reads one message. Each piece is a sign of life, so that a large one
+// may take long on a slow link.
+func (n *clientConn) receive() (inbound, error) {
+	typ, reader, err := n.conn.Reader(context.Background())
+	if err != nil {
+		return inbound{}, err
+	}
+	var b []byte
+	for err == nil {
+		var k int
+		k, err = reader.Read(n.piece[:])
+		b = append(b, n.piece[:k]...)
+		n.touch()
+	}
+	m := inbound{size: len(b)}
+	switch {
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		m.oversized = true
+	case err != io.EOF:
+		return inbound{}, err
+	}
+	if typ == websocket.MessageText {
+		m.control, err = decodeControl(b)
+	} else {
+		m.frame, err = decodeFrame(b)
+		m.oversized = m.oversized || len(m.frame.data) > n.maxBytes
+	}
+	return m, err
+}
+
+// read fills the inbox until the connection ends. It never waits for a handler,
+// since the server sends no more than fits: pings are answered in time.
+func (n *clientConn) read() {
+	defer close(n.inbox)
+	for {
+		m, err := n.receive()
+		if err != nil {
+			m = inbound{err: err}
+		}
+		select {
+		case n.inbox <- m:
+		default:
+			n.watchdog.Stop()
+			select {
+			case n.inbox <- m:
+				n.touch()
+			case <-n.stop:
+				return
+			}
+		}
+		if m.oversized {
+			n.conn.Close(websocket.StatusMessageTooBig, "message too big")
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// serve handles messages until the connection ends.
+func (n *clientConn) serve(ctx context.Context) error {
+	// Beside the window: the snapshot, a position per ping, gaps, the error.
+	n.inbox = make(chan inbound, n.hello.Window+64)
+	n.stop = make(chan struct{})
+	n.ackTimer = time.NewTimer(time.Hour)
+	n.ackTimer.Stop()
+	go n.read()
+	defer func() {
+		n.ackTimer.Stop()
+		close(n.stop)
+		n.conn.CloseNow()
+		for range n.inbox { // until the reader is gone
+		}
+	}()
+
+	if n.hello.Reset != "" && !n.hello.Snapshot {
+		if err := n.reset(ctx, nil); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.ackTimer.C:
+			if err := n.ack(); err != nil {
+				return err
+			}
+		case m, ok := <-n.inbox:
+			if !ok {
+				return fmt.Errorf("push: connection closed after an oversized message")
+			}
+			if err := n.handle(ctx, m); err != nil {
+				return err
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (n *clientConn) handle(ctx context.Context, m inbound) error {
+	switch {
+	case m.err != nil:
+		return m.err
+	case m.oversized:
+		return n.oversized(ctx, m)
+	case m.control.Type == typePosition:
+		n.advance(m.control.Offset)
+		return nil
+	case m.control.Type == typeGap:
+		return n.gap(ctx, Gap{Skipped: m.control.Skipped, Cursor: n.at(m.control.Offset)})
+	case m.control.Type != "":
+		return fmt.Errorf("push: the server sent a message of type %q", m.control.Type)
+	case m.frame.kind == kindSnapshot:
+		if !n.hello.Snapshot {
+			return fmt.Errorf("push: the server sent a snapshot that was not announced")
+		}
+		n.hello.Snapshot = false
+		return n.reset(ctx, m.frame.data)
+	}
+	return n.event(ctx, m)
+}
+
+// event handles an event or a message with TTL 0.
+func (n *clientConn) event(ctx context.Context, m inbound) error {
+	f := m.frame
+	ev := Event{Topic: f.topic, Data: f.data}
+	if f.kind == kindEvent {
+		ev.Cursor = n.at(f.number)
+		n.unacked++
+		n.unackedBytes += m.size
+		if f.number <= n.Cursor().Offset {
+			n.count(func(st *ClientStats) { st.Duplicates++ })
+			return n.ackSoon()
+		}
+	}
+	if n.expired(f.expires) {
+		n.count(func(st *ClientStats) { st.Expired++ })
+	} else {
+		if err := n.OnEvent(ctx, ev); err != nil {
+			return &finalError{fmt.Errorf("push: handler: %w", err)}
+		}
+		n.count(func(st *ClientStats) { st.Events++ })
+		if f.kind == kindNow {
+			return n.send(control{Type: typeGot, ID: f.number})
+		}
+	}
+	if f.kind == kindNow {
+		return nil
+	}
+	n.advance(f.number)
+	return n.ackSoon()
+}
+
+// expired judges by the server's clock as of hello, plus the time since: the
+// two hosts' clocks need not agree.
+func (n *clientConn) expired(at time.Time) bool {
+	if at.IsZero() {
+		return false
+	}
+	now := fromMicros(n.hello.Now).Add(time.Since(n.since))
+	return !now.Before(at)
+}
+
+func (n *clientConn) reset(ctx context.Context, snapshot []byte) error {
+	r := Reset{Reason: n.hello.Reset, Cursor: n.hello.Cursor, Snapshot: snapshot}
+	if err := n.OnReset(ctx, r); err != nil {
+		return &finalError{fmt.Errorf("push: reset: %w", err)}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cursor = n.hello.Cursor
+	n.stats.Resets++
+	return nil
+}
+
+func (n *clientConn) gap(ctx context.Context, g Gap) error {
+	if n.OnGap == nil {
+		return &finalError{ErrGap}
+	}
+	if err := n.OnGap(ctx, g); err != nil {
+		return &finalError{fmt.Errorf("push: gap: %w", err)}
+	}
+	n.count(func(st *ClientStats) {
+		st.Gaps++
+		st.Skipped += g.Skipped
+	})
+	n.advance(g.Cursor.Offset)
+	return nil
+}
+
+// oversized steps over the message, or it would come again for ever.
+func (n *clientConn) oversized(ctx context.Context, m inbound) error {
+	n.count(func(st *ClientStats) { st.Oversized++ })
+	switch m.frame.kind {
+	case kindEvent:
+		return n.gap(ctx, Gap{Skipped: 1, Cursor: n.at(m.frame.number), Oversized: true})
+	case kindNow:
+		return nil // not confirmed, so its publisher will know
+	}
+	return &finalError{fmt.Errorf("push: snapshot: %w: over %d bytes (Client.MaxMessageBytes)", ErrTooLarge, n.maxBytes)}
+}
+
+func (n *clientConn) at(offset uint64) eventlog.Cursor {
+	return eventlog.Cursor{Epoch: n.hello.Cursor.Epoch, Offset: offset}
+}
+
+func (n *clientConn) advance(offset uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cursor.Offset = max(n.cursor.Offset, offset)
+}
+
+// ackSoon acknowledges after AckInterval, or at once if the server would
+// otherwise run out of window.
+func (n *clientConn) ackSoon() error {
+	if 2*n.unacked >= n.hello.Window || 2*n.unackedBytes >= n.hello.WindowBytes {
+		return n.ack()
+	}
+	if n.unacked == 1 {
+		n.ackTimer.Reset(n.ackInterval)
+	}
+	return nil
+}
+
+func (n *clientConn) ack() error {
+	n.ackTimer.Stop()
+	n.unacked, n.unackedBytes = 0, 0
+	n.count(func(st *ClientStats) { st.Acks++ })
+	return n.send(control{Type: typeAck, Offset: n.Cursor().Offset})
+}
+
+func (n *clientConn) send(msg control) error {
+	ctx, cancel := context.WithTimeout(context.Background(), n.writeTimeout)
+	defer cancel()
+	return n.conn.Write(ctx, websocket.MessageText, msg.encode())
+}

@@ -1,0 +1,103 @@
+package push
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Message is what a publisher hands to [Server.Publish].
+type Message struct {
+	// Topic says who gets it: those whose Identity lists the topic or, if it is
+	// the [Mailbox] of a client, that client. At most 1,024 bytes.
+	Topic string
+	// TTL is how long the message waits for a client that is offline or slow.
+	// Zero: it is delivered now or not at all, and Publish says which; it is not
+	// in the log. [Forever]: as long as the log keeps it.
+	TTL time.Duration
+	// Data is the payload.
+	Data []byte
+}
+
+// Forever is the TTL of a message that does not expire.
+const Forever time.Duration = -1
+
+// maxTopicBytes keeps a frame's header within what clients expect.
+const maxTopicBytes = 1 << 10
+
+// mailboxPrefix begins topics that belong to one client.
+const mailboxPrefix = "client/"
+
+// Mailbox is the topic that only this client receives.
+func Mailbox(client string) string { return mailboxPrefix + client }
+
+// Receipt is what Publish knows when it returns.
+type Receipt struct {
+	// Cursor is the message's position in the log. From here on it survives
+	// what the log survives. Zero for a message with TTL 0.
+	Cursor eventlog.Cursor
+	// Online is how many clients the message was sent to at once; Delivered is
+	// how many of them have confirmed that they handled it. Both are zero for
+	// a message in the log.
+	Online, Delivered int
+}
+
+// Reason says why a client can not continue from its cursor.
+type Reason string
+
+const (
+	// ReasonNew: the client came without a cursor.
+	ReasonNew Reason = "new"
+	// ReasonWrongEpoch: the cursor belongs to a log that is gone.
+	ReasonWrongEpoch Reason = "wrong-epoch"
+	// ReasonCompacted: the log has dropped entries after the cursor.
+	ReasonCompacted Reason = "compacted"
+	// ReasonFuture: the log ends before the cursor; it lost what the client saw.
+	ReasonFuture Reason = "future"
+)
+
+var reasons = map[eventlog.Status]Reason{
+	eventlog.WrongEpoch: ReasonWrongEpoch,
+	eventlog.Compacted:  ReasonCompacted,
+	eventlog.Future:     ReasonFuture,
+}
+
+// Close codes of a server's own, from the range that RFC 6455 section 7.4.2
+// leaves to applications. It also uses 1001 for Close, 1008 for expired
+// credentials, 1009 for an oversized message, 1011 when the log or the snapshot
+// fails and 1012 for Drain.
+const (
+	// StatusFenced: another connection with the same client id took over.
+	StatusFenced websocket.StatusCode = 4001
+	// StatusSlow: the client did not keep up.
+	StatusSlow websocket.StatusCode = 4002
+)
+
+var (
+	// ErrNotDelivered is returned by Publish for a message with TTL 0 that no
+	// client has confirmed. One may have received it all the same, if its
+	// confirmation was lost.
+	ErrNotDelivered = errors.New("push: not delivered")
+	// ErrDraining is returned by Publish once Drain or Close was called. The
+	// message is not in the log.
+	ErrDraining = errors.New("push: server is draining")
+	// ErrTooLarge is wrapped by the error for a message over MaxMessageBytes.
+	ErrTooLarge = errors.New("message is too large")
+
+	// ErrFenced ends Run when another connection took over the client id.
+	ErrFenced = errors.New("push: another connection has taken over this client id")
+	// ErrGap ends Run when messages were dropped and there is no OnGap.
+	ErrGap = errors.New("push: messages were dropped and Client.OnGap is nil")
+)
+
+// HandshakeError ends Run when the server refused the connection with a status
+// that a repetition will not change: 4xx except 408, 409, 425 and 429.
+type HandshakeError struct{ StatusCode int }
+
+func (e *HandshakeError) Error() string {
+	return fmt.Sprintf("push: the server refused the connection with status %d", e.StatusCode)
+}

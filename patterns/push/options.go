@@ -1,0 +1,185 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Identity is who a connection belongs to and what it may receive.
+type Identity struct {
+	// Client names the client; it is never empty. Its mailbox needs no mention
+	// among the topics.
+	Client string
+	// Topics are received besides the mailbox. Keep the list short.
+	Topics []string
+	// Expires is when the credentials do. The session ends at the next ping
+	// after it, and the client must present new ones. Zero: never.
+	Expires time.Time
+}
+
+// ServerOptions configure a Server. The zero value has the defaults below.
+type ServerOptions struct {
+	// Authenticate decides who a request comes from; an error is answered with
+	// 401. It must be cheap, best without any I/O, since after an outage all
+	// clients ask at once: see [Tokens]. Nil: the client is whoever the query
+	// parameter "client" says, which is for trusted networks only.
+	Authenticate func(*http.Request) (Identity, error)
+
+	// Snapshot returns the state that makes up for the events a client missed.
+	// It is called when a client can not continue from its cursor, after the
+	// position was read from which events will follow: what happens meanwhile
+	// is sent as an event too, and nothing is missed. Nil: such a client gets
+	// all that the log still keeps for it.
+	Snapshot func(context.Context, Identity) ([]byte, error)
+
+	// OnAck is told of each acknowledged position, from the session's own
+	// goroutine. Nil: nobody is.
+	OnAck func(client string, c eventlog.Cursor)
+
+	// OriginPatterns lists the hosts other than the server's own whose web pages
+	// may connect, as in package path's Match. Empty: none.
+	OriginPatterns []string
+
+	// Slow is what happens to a client whose queue is full.
+	Slow SlowPolicy
+	// MaxQueue bounds the messages, MaxQueueBytes the bytes that wait for one
+	// client. Zero: 1,024 and 1 MiB. At least 1.
+	MaxQueue      int
+	MaxQueueBytes int
+	// MaxBlock is how long Publish waits for slow clients under [Block].
+	// Zero: 1 s.
+	MaxBlock time.Duration
+	// CoalesceKey names what a message is about, for [Coalesce]. Nil: its topic.
+	CoalesceKey func(topic string, data []byte) string
+
+	// Window bounds the messages, WindowBytes the bytes that are sent to a
+	// client ahead of its acknowledgements. Because of it a slow handler fills
+	// the queue here, where the policy sees it, and not the kernel's buffers,
+	// where pings would be stuck behind events. Zero: 256 and 256 KiB.
+	Window      int
+	WindowBytes int
+
+	// MaxMessageBytes bounds a message's data. Zero: 64 KiB.
+	MaxMessageBytes int
+	// MaxSessions bounds the connected clients; more are answered with 503 and
+	// Retry-After. Zero: no bound.
+	MaxSessions int
+
+	// PingInterval is the time from one ping to the next. A client from which
+	// nothing is heard within PingTimeout after a ping is gone. So is one that
+	// died, no later than PingInterval + PingTimeout after it did. Choose an
+	// interval below the idle timeout of every proxy and NAT on the way.
+	// Zero: 25 s and 10 s. The timeout is at most the interval.
+	PingInterval time.Duration
+	PingTimeout  time.Duration
+	// WriteTimeout bounds each single write. Zero: 10 s.
+	WriteTimeout time.Duration
+	// NowTimeout is how long Publish waits for the confirmation of a message
+	// with TTL 0. Zero: PingTimeout.
+	NowTimeout time.Duration
+
+	// Spread is the time over which clients should spread their reconnects:
+	// their number divided by the rate that the server can take. They are told
+	// at the start of each session, so that they know it after a crash too.
+	// Zero: no hint; negative: none is needed, they may come at once.
+	Spread time.Duration
+}
+
+// SlowPolicy is what happens to a client whose queue is full.
+type SlowPolicy int
+
+const (
+	// Disconnect closes with [StatusSlow]. The client comes back and continues
+	// from the log, so nothing is lost that the log keeps.
+	Disconnect SlowPolicy = iota
+	// Block makes Publish wait until the client has caught up, for MaxBlock at
+	// most; then it is disconnected. Other clients do not wait: they have the
+	// message before the waiting begins. Nothing is lost.
+	Block
+	// DropOldest makes room at the head of the queue. The client is told how
+	// many messages it lost.
+	DropOldest
+	// DropNewest refuses what does not fit. The client is told how many
+	// messages it lost.
+	DropNewest
+	// Coalesce replaces a waiting message by a newer one of the same
+	// CoalesceKey, whether the queue is full or not; the client is not told. If
+	// that does not make room the client is disconnected.
+	Coalesce
+)
+
+func (p SlowPolicy) String() string {
+	names := [...]string{"disconnect", "block", "drop-oldest", "drop-newest", "coalesce"}
+	if p < 0 || int(p) >= len(names) {
+		return fmt.Sprintf("SlowPolicy(%d)", int(p))
+	}
+	return names[p]
+}
+
+// withDefaults returns the options with the zero values replaced, or an error
+// that names the field.
+func (o ServerOptions) withDefaults() (ServerOptions, error) {
+	orInt := func(v *int, def int) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	orDur := func(v *time.Duration, def time.Duration) {
+		if *v == 0 {
+			*v = def
+		}
+	}
+	if o.Authenticate == nil {
+		o.Authenticate = clientParameter
+	}
+	if o.CoalesceKey == nil {
+		o.CoalesceKey = func(topic string, _ []byte) string { return topic }
+	}
+	orInt(&o.MaxQueue, 1024)
+	orInt(&o.MaxQueueBytes, 1<<20)
+	orInt(&o.Window, 256)
+	orInt(&o.WindowBytes, 256<<10)
+	orInt(&o.MaxMessageBytes, 64<<10)
+	orDur(&o.MaxBlock, time.Second)
+	orDur(&o.PingInterval, 25*time.Second)
+	orDur(&o.PingTimeout, min(10*time.Second, o.PingInterval))
+	orDur(&o.WriteTimeout, 10*time.Second)
+	orDur(&o.NowTimeout, o.PingTimeout)
+
+	if o.Slow < Disconnect || o.Slow > Coalesce {
+		return o, fmt.Errorf("push: ServerOptions.Slow: %v, want Disconnect to Coalesce", o.Slow)
+	}
+	if o.MaxSessions < 0 {
+		return o, fmt.Errorf("push: ServerOptions.MaxSessions: %d, want 0 or more", o.MaxSessions)
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxQueue", int64(o.MaxQueue)}, {"MaxQueueBytes", int64(o.MaxQueueBytes)},
+		{"Window", int64(o.Window)}, {"WindowBytes", int64(o.WindowBytes)},
+		{"MaxMessageBytes", int64(o.MaxMessageBytes)}, {"MaxBlock", int64(o.MaxBlock)},
+		{"PingInterval", int64(o.PingInterval)}, {"PingTimeout", int64(o.PingTimeout)},
+		{"WriteTimeout", int64(o.WriteTimeout)}, {"NowTimeout", int64(o.NowTimeout)},
+	} {
+		if f.value < 0 {
+			return o, fmt.Errorf("push: ServerOptions.%s: %d, want 0 (the default) or more", f.name, f.value)
+		}
+	}
+	if o.PingTimeout > o.PingInterval {
+		return o, fmt.Errorf("push: ServerOptions.PingTimeout: %v, want at most PingInterval, %v", o.PingTimeout, o.PingInterval)
+	}
+	return o, nil
+}
+
+func clientParameter(r *http.Request) (Identity, error) {
+	client := r.URL.Query().Get("client")
+	if client == "" {
+		return Identity{}, fmt.Errorf("push: no client parameter in the query")
+	}
+	return Identity{Client: client}, nil
+}

@@ -1,0 +1,344 @@
+package push
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// follow routes what others append to the log.
+func (s *Server) follow(watch *eventlog.Watch) {
+	defer s.running.Done()
+	defer watch.Stop()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case _, open := <-watch.C:
+			s.route()
+			if !open {
+				return
+			}
+		}
+	}
+}
+
+// route hands the entries that are new in the log to the live sessions, in
+// order. Publishers call it themselves, so that a message is in the queues when
+// Publish returns.
+func (s *Server) route() {
+	s.routing <- struct{}{}
+	defer func() { <-s.routing }()
+	for {
+		page, err := s.log.After(s.routed, eventlog.Query{})
+		switch {
+		case err != nil:
+			// Nobody is told anything but the truth: who reads from its queue
+			// would wait for ever for what can not be read.
+			for _, c := range s.connected() {
+				c.end(endFailed, 1011, "the log failed")
+			}
+			return
+		case page.Status != eventlog.Complete:
+			for _, c := range s.connected() {
+				c.end(endSlow, StatusSlow, overtaken)
+			}
+			s.mu.Lock()
+			s.routed = page.Next
+			s.mu.Unlock()
+			continue
+		}
+		for _, c := range s.distribute(page) {
+			c.end(endSlow, StatusSlow, "the queue is full")
+		}
+		if !page.More {
+			return
+		}
+	}
+}
+
+const overtaken = "the log has dropped what was still to be sent"
+
+// distribute queues the page's entries and returns the sessions that did not
+// keep up.
+func (s *Server) distribute(page eventlog.Page) (slow []*session) {
+	now := time.Now()
+	tail := s.log.Tail()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		client, isMailbox := strings.CutPrefix(e.Topic, mailboxPrefix)
+		if isMailbox && !e.Expires.IsZero() {
+			s.expireMailbox(client, now)
+			s.mailboxes.add(client, e.Offset, e.Expires, tail.Offset)
+		}
+		var it item
+		for _, c := range s.topics[e.Topic] {
+			if it.frame == nil {
+				it = s.event(e)
+			}
+			if !c.offer(it, now) {
+				slow = append(slow, c)
+			}
+		}
+	}
+	s.routed = page.Next
+	return slow
+}
+
+// event makes an entry ready to be sent, once for all clients.
+func (s *Server) event(e *eventlog.Entry) item {
+	it := item{kind: itemEvent, number: e.Offset, expires: e.Expires}
+	f := frame{kind: kindEvent, number: e.Offset, expires: e.Expires, topic: e.Topic, data: e.Data}
+	if strings.HasPrefix(e.Topic, mailboxPrefix) {
+		f.topic = ""
+	}
+	it.frame = f.encode()
+	if s.opts.Slow == Coalesce {
+		it.key = s.opts.CoalesceKey(e.Topic, e.Data)
+	}
+	return it
+}
+
+// expireMailbox counts what a client misses because it is not connected. For a
+// connected one the session counts.
+func (s *Server) expireMailbox(client string, now time.Time) {
+	if s.sessions[client] == nil {
+		s.stats.Expired += s.mailboxes.expire(client, now)
+	}
+}
+
+// publishNow sends a message past the log.
+func (s *Server) publishNow(ctx context.Context, m Message) (Receipt, error) {
+	s.route() // what was published before comes before
+	now := time.Now()
+	deadline := now.Add(s.opts.NowTimeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+
+	s.mu.Lock()
+	s.stats.Now++
+	s.nows++
+	f := frame{kind: kindNow, number: s.nows, expires: deadline, topic: m.Topic, data: m.Data}
+	if strings.HasPrefix(m.Topic, mailboxPrefix) {
+		f.topic = ""
+	}
+	targets := s.topics[m.Topic]
+	results := make(chan bool, len(targets))
+	it := item{kind: itemNow, number: s.nows, expires: deadline, frame: f.encode(), done: results}
+	var receipt Receipt
+	for _, c := range targets {
+		if c.offerNow(it, now) {
+			receipt.Online++
+		}
+	}
+	s.mu.Unlock()
+
+	timer := time.NewTimer(deadline.Sub(now))
+	defer timer.Stop()
+wait:
+	for range receipt.Online {
+		select {
+		case ok := <-results:
+			if ok {
+				receipt.Delivered++
+			}
+		case <-timer.C:
+			break wait
+		case <-ctx.Done():
+			break wait
+		}
+	}
+	if receipt.Delivered == 0 {
+		s.count(func(st *ServerStats) { st.NotDelivered++ })
+		return receipt, fmt.Errorf("%w: %d clients of topic %q online, none has confirmed", ErrNotDelivered, receipt.Online, m.Topic)
+	}
+	return receipt, nil
+}
+
+// waitForSlow waits until the topic's clients that fell behind have come back to
+// offset, and cuts off those that take longer than MaxBlock.
+func (s *Server) waitForSlow(ctx context.Context, topic string, offset uint64) {
+	type behind struct {
+		c       *session
+		reached <-chan struct{}
+	}
+	var wait []behind
+	s.mu.Lock()
+	for _, c := range s.topics[topic] {
+		if reached := c.lagsBehind(offset); reached != nil {
+			wait = append(wait, behind{c, reached})
+		}
+	}
+	if len(wait) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.stats.Blocked++
+	s.mu.Unlock()
+
+	start := time.Now()
+	timer := time.NewTimer(s.opts.MaxBlock)
+	defer timer.Stop()
+	for i, b := range wait {
+		select {
+		case <-b.reached:
+			continue
+		case <-ctx.Done():
+		case <-timer.C:
+			for _, late := range wait[i:] {
+				if late.c.lagsBehind(offset) != nil {
+					late.c.end(endSlow, StatusSlow, "a publisher waited too long")
+				}
+			}
+		}
+		break
+	}
+	s.count(func(st *ServerStats) { st.BlockedTime += time.Since(start) })
+}
+
+// admit decides about a connection before the upgrade. It returns zero, and
+// counts the session as running, or the HTTP status to refuse with.
+func (s *Server) admit(client string, hs handshake) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current := s.sessions[client]
+	full := s.opts.MaxSessions > 0 && current == nil && len(s.sessions)+s.opening >= s.opts.MaxSessions
+	switch {
+	case s.draining || full:
+		s.stats.Overload++
+		return http.StatusServiceUnavailable
+	case current != nil && current.newer(hs):
+		s.stats.Stale++
+		return http.StatusConflict
+	}
+	s.opening++
+	s.running.Add(1)
+	return 0
+}
+
+// register makes the session the client's own, and fences the one before.
+func (s *Server) register(c *session) {
+	s.mu.Lock()
+	s.opening--
+	old := s.sessions[c.id.Client]
+	if old != nil && old.newer(c.handshake) { // it overtook this one in the upgrade
+		s.mu.Unlock()
+		c.end(endFenced, StatusFenced, "a newer connection was first")
+		return
+	}
+	if old != nil {
+		s.unlist(old)
+	}
+	s.sessions[c.id.Client] = c
+	for _, topic := range c.topics {
+		s.topics[topic] = append(s.topics[topic], c)
+	}
+	s.stats.Accepted++
+	draining, closed := s.draining, s.closed
+	s.mu.Unlock()
+	if old != nil {
+		old.end(endFenced, StatusFenced, "another connection has taken over")
+	}
+	switch {
+	case closed:
+		c.end(endDrained, 0, "")
+	case draining:
+		c.drain()
+	}
+}
+
+// remove takes a session that ended out of the registry.
+func (s *Server) remove(c *session, cause endCause) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*cause.counter(&s.stats)++
+	if s.sessions[c.id.Client] == c {
+		s.unlist(c)
+	}
+}
+
+func (s *Server) unlist(c *session) {
+	c.mu.Lock()
+	c.addTo(&s.stats)
+	c.mu.Unlock()
+	delete(s.sessions, c.id.Client)
+	for _, topic := range c.topics {
+		rest := slices.DeleteFunc(s.topics[topic], func(o *session) bool { return o == c })
+		if len(rest) == 0 {
+			delete(s.topics, topic)
+			continue
+		}
+		s.topics[topic] = rest
+	}
+}
+
+// attach lets the session read from its queue if it has read all of the log
+// that was routed before: what comes after, it is offered.
+func (s *Server) attach(c *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended && s.routed.Epoch == c.cursor.Epoch && s.routed.Offset <= c.cursor.Offset {
+		c.live = true
+		c.caughtUp()
+	}
+}
+
+// announce queues the position that a client without events has reached, lest
+// the log overtake its cursor although it missed nothing.
+func (s *Server) announce(c *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ended && c.live && len(c.queue.items) == 0 && s.routed.Offset > c.cursor.Offset {
+		c.cursor = s.routed
+		c.queue.push(item{kind: itemPosition, number: s.routed.Offset}, time.Time{})
+		c.signal()
+	}
+}
+
+// resumed settles the client's mailbox at the start of a session that begins
+// after offset, and returns how many messages expired while it was away.
+func (s *Server) resumed(c *session, offset uint64, reason Reason) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if reason == "" {
+		s.stats.Recovered++
+	} else {
+		s.stats.Resets[reason]++
+	}
+	client := c.id.Client
+	s.mailboxes.acked(client, offset)
+	s.stats.Expired += s.mailboxes.expire(client, time.Now())
+	return s.mailboxes.connected(client)
+}
+
+// settle takes messages out of the client's mailbox: acknowledged up to offset,
+// or expired before they were sent.
+func (s *Server) settle(client string, acked uint64, lapsed []uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mailboxes.acked(client, acked)
+	s.mailboxes.lapsed(client, lapsed)
+}
+
+func (s *Server) connected() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*session, 0, len(s.sessions))
+	for _, c := range s.sessions {
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b *session) int { return strings.Compare(a.id.Client, b.id.Client) })
+	return list
+}

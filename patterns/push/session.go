@@ -1,0 +1,339 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// maxControlBytes bounds what a client may send in one message.
+const maxControlBytes = 4 << 10
+
+// session is one connection of a client: a reader, a writer and a heartbeat. The
+// writer takes from the log until it has caught up, and from the queue then.
+type session struct {
+	handshake
+	srv    *Server
+	id     Identity
+	topics []string
+	since  time.Time
+	conn   *websocket.Conn
+	raw    net.Conn // under conn
+
+	heard  atomic.Uint64 // signs of life: pongs and messages
+	pinged atomic.Int64  // when the outstanding ping was sent, in ns since 1970; 0: none
+	wake   chan struct{} // a token for the writer: look again
+	done   chan struct{} // closed by end
+
+	backlog []item // from the log, still to be written; the writer's own
+
+	// mu is never held while anything blocks.
+	mu            sync.Mutex
+	live          bool // reads from the queue
+	lagging       bool // was live and fell behind, under Block
+	draining      bool
+	ended         bool
+	status        websocket.StatusCode // to close with; 0: without a close frame
+	reason        string
+	cursor        eventlog.Cursor // up to here entries are sent, queued or not for this client
+	sent, acked   eventlog.Cursor
+	queue         queue
+	inflight      []flight
+	inflightBytes int
+	nows          map[uint64]chan<- bool // sent and not confirmed
+	waiters       []waiter
+	caught        drops // of the backlog
+}
+
+// flight is a message that was sent and not yet acknowledged.
+type flight struct {
+	kind   itemKind
+	number uint64
+	bytes  int
+}
+
+// waiter is a publisher that waits for the session to reach an offset.
+type waiter struct {
+	offset  uint64
+	reached chan struct{}
+}
+
+func newSession(s *Server, id Identity, hs handshake) *session {
+	topics := []string{Mailbox(id.Client)}
+	for _, topic := range id.Topics {
+		if topic != topics[0] {
+			topics = append(topics, topic)
+		}
+	}
+	return &session{
+		handshake: hs,
+		srv:       s,
+		id:        id,
+		topics:    topics,
+		since:     time.Now(),
+		wake:      make(chan struct{}, 1),
+		done:      make(chan struct{}),
+		nows:      make(map[uint64]chan<- bool),
+		queue:     queue{policy: s.opts.Slow, maxCount: s.opts.MaxQueue, maxBytes: s.opts.MaxQueueBytes},
+	}
+}
+
+// run serves the connection until it has ended in every respect.
+func (c *session) run() {
+	var others sync.WaitGroup
+	others.Go(c.write)
+	others.Go(c.heartbeat)
+	c.read()
+	others.Wait()
+}
+
+// newer reports whether the session belongs to the same Run as the handshake and
+// was dialled later: a connection that was given up may arrive after the one
+// that replaced it.
+func (c *session) newer(hs handshake) bool {
+	return c.handshake.run != "" && c.handshake.run == hs.run && c.attempt > hs.attempt
+}
+
+// offer queues an entry if the session is live. It reports false if the client
+// is too slow and must be disconnected.
+func (c *session) offer(it item, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || !c.live || it.number <= c.cursor.Offset {
+		return true
+	}
+	if !c.queue.push(it, now) {
+		if c.srv.opts.Slow != Block {
+			return false
+		}
+		c.live, c.lagging = false, true
+		return true
+	}
+	c.cursor.Offset = it.number
+	c.signal()
+	return true
+}
+
+// offerNow queues a message with TTL 0, unless the client is gone or has no room.
+func (c *session) offerNow(it item, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || !c.queue.push(it, now) {
+		return false
+	}
+	c.signal()
+	return true
+}
+
+// signal wakes the writer.
+func (c *session) signal() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lagsBehind returns a channel that is closed when the session has reached the
+// offset or ended, or nil if there is nothing to wait for.
+func (c *session) lagsBehind(offset uint64) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended || !c.lagging || c.cursor.Offset >= offset {
+		return nil
+	}
+	w := waiter{offset, make(chan struct{})}
+	c.waiters = append(c.waiters, w)
+	return w.reached
+}
+
+// release lets the publishers go whose offset was reached.
+func (c *session) release() {
+	kept := c.waiters[:0]
+	for _, w := range c.waiters {
+		if w.offset > c.cursor.Offset && c.lagging && !c.ended {
+			kept = append(kept, w)
+			continue
+		}
+		close(w.reached)
+	}
+	c.waiters = kept
+}
+
+// caughtUp is called with mu held when the session has become live.
+func (c *session) caughtUp() {
+	c.lagging = false
+	c.release()
+}
+
+// drain lets the session end when everything is written.
+func (c *session) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.draining = true
+	c.signal()
+}
+
+// end ends the session, once: from here on nothing more is sent or taken as
+// acknowledged. With a status the writer still says goodbye, after the write in
+// progress; without one the connection is cut off at once.
+func (c *session) end(cause endCause, status websocket.StatusCode, reason string) {
+	c.mu.Lock()
+	first := !c.ended
+	if first {
+		c.ended, c.status, c.reason = true, status, reason
+		for len(c.queue.items) > 0 {
+			if it := c.queue.pop(); it.kind == itemNow {
+				it.done <- false
+			}
+		}
+		for _, done := range c.nows {
+			done <- false
+		}
+		clear(c.nows)
+		c.release()
+		close(c.done)
+	}
+	c.mu.Unlock()
+	if first {
+		c.srv.remove(c, cause)
+	}
+	if status == 0 && c.raw != nil {
+		c.raw.Close()
+	}
+}
+
+// read takes acknowledgements until the connection ends.
+func (c *session) read() {
+	for {
+		_, b, err := c.conn.Read(context.Background())
+		if err != nil {
+			c.end(c.whyReadFailed(err))
+			return
+		}
+		c.heard.Add(1)
+		msg, err := decodeControl(b)
+		if err == nil {
+			err = c.take(msg)
+		}
+		if err != nil {
+			c.end(endGone, websocket.StatusPolicyViolation, "unexpected message")
+			return
+		}
+	}
+}
+
+func (c *session) whyReadFailed(err error) (endCause, websocket.StatusCode, string) {
+	switch {
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		return endTooBig, websocket.StatusMessageTooBig, "message too big"
+	case websocket.CloseStatus(err) == websocket.StatusMessageTooBig:
+		return endTooBig, 0, ""
+	case c.pingOverdue():
+		return endSilent, 0, ""
+	}
+	return endGone, 0, ""
+}
+
+// take handles a message of the client.
+func (c *session) take(msg control) error {
+	switch msg.Type {
+	case typeAck:
+		return c.ack(msg.Offset)
+	case typeGot:
+		c.got(msg.ID)
+		return nil
+	}
+	return fmt.Errorf("push: client sent a message of type %q", msg.Type)
+}
+
+func (c *session) ack(offset uint64) error {
+	c.mu.Lock()
+	if c.ended {
+		c.mu.Unlock()
+		return nil
+	}
+	if offset > c.sent.Offset {
+		c.mu.Unlock()
+		return fmt.Errorf("push: client acknowledged offset %d, sent was %d", offset, c.sent.Offset)
+	}
+	n := c.land(func(f flight) bool { return f.kind == itemEvent && f.number <= offset })
+	if offset > c.acked.Offset {
+		c.acked = eventlog.Cursor{Epoch: c.sent.Epoch, Offset: offset}
+	}
+	acked := c.acked
+	c.signal()
+	c.mu.Unlock()
+
+	c.srv.count(func(st *ServerStats) { st.Acked += n })
+	c.srv.settle(c.id.Client, offset, nil)
+	if f := c.srv.opts.OnAck; f != nil {
+		f(c.id.Client, acked)
+	}
+	return nil
+}
+
+func (c *session) got(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if done := c.nows[id]; done != nil {
+		delete(c.nows, id)
+		done <- true
+	}
+	c.land(func(f flight) bool { return f.kind == itemNow && f.number == id })
+	c.signal()
+}
+
+// land takes messages out of the window.
+func (c *session) land(landed func(flight) bool) (n uint64) {
+	kept := c.inflight[:0]
+	for _, f := range c.inflight {
+		if landed(f) {
+			c.inflightBytes -= f.bytes
+			n++
+			continue
+		}
+		kept = append(kept, f)
+	}
+	c.inflight = kept
+	return n
+}
+
+// addTo adds what the session has counted itself. It is called with mu held.
+func (c *session) addTo(st *ServerStats) {
+	for _, d := range []drops{c.queue.dropped, c.caught} {
+		st.Expired += d.expired
+		st.DroppedOldest += d.oldest
+		st.DroppedNewest += d.newest
+		st.Coalesced += d.coalesced
+	}
+	st.PeakQueue = max(st.PeakQueue, c.queue.peak)
+	st.PeakQueueBytes = max(st.PeakQueueBytes, c.queue.peakB)
+}
+
+// endCause is why a session ended.
+type endCause int
+
+const (
+	endGone endCause = iota
+	endFenced
+	endSlow
+	endSilent
+	endWriteTimeout
+	endTooBig
+	endUnauthorized
+	endDrained
+	endFailed
+)
+
+func (e endCause) counter(st *ServerStats) *uint64 {
+	return []*uint64{&st.Gone, &st.Fenced, &st.Slow, &st.Silent, &st.WriteTimeouts,
+		&st.TooBig, &st.Unauthorized, &st.Drained, &st.Failed}[e]
+}

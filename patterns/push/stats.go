@@ -1,0 +1,113 @@
+package push
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// ServerStats are a server's counters since it was made, unless they say "now".
+type ServerStats struct {
+	// Sessions are the connected clients now, of which Live read from their
+	// queue and the others from the log.
+	Sessions, Live int
+	// Queued and QueuedBytes are what waits for all clients now; PeakQueue and
+	// PeakQueueBytes the most that ever waited for one.
+	Queued, QueuedBytes       int
+	PeakQueue, PeakQueueBytes int
+
+	// Accepted connections; Refused by Authenticate; Overload: refused because
+	// of MaxSessions or Drain; Stale: refused because a newer connection of the
+	// same Run was there first.
+	Accepted, Refused, Overload, Stale uint64
+	// Recovered sessions continued from their cursor. The others did not, by reason.
+	Recovered uint64
+	Resets    map[Reason]uint64
+
+	// Published messages are in the log. Now counts those with TTL 0, of which
+	// NotDelivered were confirmed by nobody.
+	Published, Now, NotDelivered uint64
+	// Sent counts messages written to a connection, Acked those acknowledged.
+	Sent, Acked uint64
+	// Expired counts messages that died in a mailbox or in the queue of a
+	// connected client. A message for several clients counts for each.
+	Expired uint64
+	// DroppedOldest, DroppedNewest and Coalesced count what the policies of the
+	// same name did.
+	DroppedOldest, DroppedNewest, Coalesced uint64
+	// Blocked is how often Publish waited for a client, BlockedTime how long.
+	Blocked     uint64
+	BlockedTime time.Duration
+
+	// Why sessions ended. Gone: the client closed, or its connection broke.
+	// Slow: [StatusSlow]. Silent: no sign of life after a ping. WriteTimeouts: one
+	// write took too long. TooBig: the client or the server closed with 1009.
+	// Unauthorized: credentials expired.
+	Gone, Fenced, Slow, Silent, WriteTimeouts, TooBig, Unauthorized, Drained, Failed uint64
+}
+
+// Stats returns a snapshot of the counters.
+func (s *Server) Stats() ServerStats {
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for client := range s.mailboxes {
+		s.expireMailbox(client, now)
+	}
+	stats := s.stats
+	stats.Resets = make(map[Reason]uint64, len(s.stats.Resets))
+	for reason, n := range s.stats.Resets {
+		stats.Resets[reason] = n
+	}
+	stats.Sessions = len(s.sessions)
+	for _, c := range s.sessions {
+		c.mu.Lock()
+		c.addTo(&stats)
+		stats.Queued += c.queue.count
+		stats.QueuedBytes += c.queue.bytes
+		if c.live {
+			stats.Live++
+		}
+		c.mu.Unlock()
+	}
+	return stats
+}
+
+// Presence is a connected client.
+type Presence struct {
+	Client string
+	// Since is when its session began.
+	Since time.Time
+	// Sent and Acked are positions: written to the connection, and acknowledged
+	// by the client. Acked is zero until the first acknowledgement.
+	Sent, Acked eventlog.Cursor
+	// Queued messages and bytes wait to be sent.
+	Queued, QueuedBytes int
+}
+
+// Presence returns the connected clients, sorted by name. A client that died
+// silently is among them until the heartbeat finds out.
+func (s *Server) Presence() []Presence {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Presence, 0, len(s.sessions))
+	for _, c := range s.sessions {
+		c.mu.Lock()
+		list = append(list, Presence{
+			Client: c.id.Client, Since: c.since, Sent: c.sent, Acked: c.acked,
+			Queued: c.queue.count, QueuedBytes: c.queue.bytes,
+		})
+		c.mu.Unlock()
+	}
+	slices.SortFunc(list, func(a, b Presence) int { return strings.Compare(a.Client, b.Client) })
+	return list
+}
+
+// Online reports whether the client is connected.
+func (s *Server) Online(client string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[client] != nil
+}

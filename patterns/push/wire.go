@@ -1,0 +1,148 @@
+package push
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// The first byte of a binary frame.
+const (
+	kindEvent    = 1 // an entry of the log; number is its offset
+	kindNow      = 2 // a message with TTL 0; number is its delivery id
+	kindSnapshot = 3 // the state at hello's cursor; number is zero
+)
+
+// frame is a binary frame, server to client:
+//
+//	kind (1 byte) | number (uvarint) | expires (uvarint) | len(topic) (uvarint) | topic | data
+//
+// It holds nothing that depends on the session, so that one encoding serves all
+// the clients of a topic.
+type frame struct {
+	kind    byte
+	number  uint64
+	expires time.Time // zero: never
+	topic   string    // empty: the client's own mailbox
+	data    []byte
+}
+
+func (f *frame) encode() []byte {
+	b := make([]byte, 0, f.headerBound()+len(f.data))
+	b = append(b, f.kind)
+	b = binary.AppendUvarint(b, f.number)
+	b = binary.AppendUvarint(b, toMicros(f.expires))
+	b = binary.AppendUvarint(b, uint64(len(f.topic)))
+	b = append(b, f.topic...)
+	return append(b, f.data...)
+}
+
+// headerBound is at least the length of all but the data.
+func (f *frame) headerBound() int { return 1 + 3*binary.MaxVarintLen64 + len(f.topic) }
+
+// decodeFrame reads what encode writes. The data is part of b.
+func decodeFrame(b []byte) (frame, error) {
+	if len(b) == 0 {
+		return frame{}, fmt.Errorf("push: empty binary frame")
+	}
+	f := frame{kind: b[0]}
+	if f.kind < kindEvent || f.kind > kindSnapshot {
+		return frame{}, fmt.Errorf("push: binary frame of kind %d, want %d to %d", f.kind, kindEvent, kindSnapshot)
+	}
+	rest := b[1:]
+	var expires, topic uint64
+	for _, field := range []struct {
+		name string
+		into *uint64
+	}{{"number", &f.number}, {"expires", &expires}, {"length of topic", &topic}} {
+		v, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return f, fmt.Errorf("push: binary frame of %d bytes: bad %s", len(b), field.name)
+		}
+		*field.into, rest = v, rest[n:]
+	}
+	if topic > uint64(len(rest)) {
+		return f, fmt.Errorf("push: binary frame of %d bytes: topic of %d bytes", len(b), topic)
+	}
+	f.expires = fromMicros(expires)
+	f.topic, f.data = string(rest[:topic]), rest[topic:]
+	return f, nil
+}
+
+// toMicros rounds down: a message may die a microsecond early, never late.
+func toMicros(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(t.UnixMicro())
+}
+
+func fromMicros(us uint64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(us))
+}
+
+// The types of control messages: text frames with one JSON object each.
+const (
+	typeHello    = "hello"    // server: the first frame of a session
+	typePosition = "position" // server: nothing for this client up to Offset
+	typeGap      = "gap"      // server: Skipped messages up to Offset were dropped
+	typeAck      = "ack"      // client: all events up to Offset are handled
+	typeGot      = "got"      // client: the TTL 0 message ID is handled
+)
+
+// control is a text frame, in either direction.
+type control struct {
+	Type    string `json:"type"`
+	Offset  uint64 `json:"offset,omitempty"`
+	ID      uint64 `json:"id,omitempty"`
+	Skipped uint64 `json:"skipped,omitempty"`
+	Hello   *hello `json:"hello,omitempty"`
+}
+
+// hello opens a session.
+type hello struct {
+	// Cursor is where the events that follow begin.
+	Cursor eventlog.Cursor `json:"cursor"`
+	// Reset is empty if Cursor is the one the client asked with, else why not.
+	Reset Reason `json:"reset,omitempty"`
+	// Snapshot says that a snapshot frame follows.
+	Snapshot bool `json:"snapshot,omitempty"`
+	// Expired counts mailbox messages that expired since the client was last here.
+	Expired uint64 `json:"expired,omitempty"`
+	// Now is the server's clock. It and all durations are in microseconds.
+	Now uint64 `json:"now_us"`
+	// Silence for longer than the sum of these two means the server is gone.
+	PingInterval int64 `json:"ping_interval_us"`
+	PingTimeout  int64 `json:"ping_timeout_us"`
+	// Window is how many events, and bytes of their frames, the server sends
+	// ahead of the client's acks.
+	Window      int `json:"window"`
+	WindowBytes int `json:"window_bytes"`
+	// Spread is the time over which reconnects should be spread. Absent: no hint.
+	Spread *int64 `json:"spread_us,omitempty"`
+}
+
+func (c *control) encode() []byte {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic("push: control message: " + err.Error()) // plain fields only
+	}
+	return b
+}
+
+func decodeControl(b []byte) (control, error) {
+	var c control
+	if err := json.Unmarshal(b, &c); err != nil {
+		return control{}, fmt.Errorf("push: control message: %w", err)
+	}
+	if (c.Type == typeHello) != (c.Hello != nil) {
+		return control{}, fmt.Errorf("push: control message %q does not have the fields of its type", b)
+	}
+	return c, nil
+}
