@@ -7,12 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -129,8 +127,6 @@ func tail(s string, most int) string {
 }
 
 func quoteMeta(s string) string { return regexp.QuoteMeta(s) }
-
-func pcOf(f func(*testing.T, *Network)) uintptr { return reflect.ValueOf(f).Pointer() }
 
 // raceEnabled says whether the program was built with the race detector.
 var raceEnabled = func() bool {

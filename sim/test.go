@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	if err != nil {
 		t.Fatalf("sim: %v", err)
 	}
-	r := &runner{f: f, opts: opts, nth: nthCall(t.Name()), name: t.Name(), pkg: packageOf(f)}
+	r := &runner{f: f, opts: opts, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage()}
 	if len(seeds) == 1 {
 		r.run(t, seeds[0])
 		return
@@ -210,15 +211,13 @@ func (r *runner) pattern() string {
 	return strings.Join(parts, "/")
 }
 
-// packageOf is the import path of the package that f was written in.
-func packageOf(f func(*testing.T, *Network)) string {
-	name := runtime.FuncForPC(pcOf(f)).Name()
-	slash := strings.LastIndexByte(name, '/') + 1
-	dot := strings.IndexByte(name[slash:], '.')
-	if dot < 0 {
+// thisPackage is the import path of the package that is tested.
+func thisPackage() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
 		return "."
 	}
-	return strings.TrimSuffix(name[:slash+dot], "_test")
+	return strings.TrimSuffix(info.Path, ".test")
 }
 
 // nthCall counts the calls of Test by the test of that name.

@@ -69,16 +69,17 @@ func NewWorld(n *sim.Network, s System, folder string) *World {
 // by 40 ms each way and nothing else.
 func (w *World) Link(cfg netem.Config) { w.link = cfg }
 
-// Client makes a client on a host of its own and lets it connect. It is to get all that
-// is published from then on.
+// Client makes a client on a host of its own and lets it connect, over a good link that
+// then becomes what [World.Link] wants. It is to get all that is published from then on.
 func (w *World) Client(name string) *Client {
 	c := &Client{Name: name, Host: w.Net.Host(name), world: w}
-	c.Link = w.Net.Link(c.Host, w.Server, w.link)
+	c.Link = w.Net.Link(c.Host, w.Server, netem.Config{Delay: Transit})
 	w.clients = append(w.clients, c)
 	c.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
 		return w.system.Receive(ctx, h, name, c)
 	})
 	w.Sleep(10 * Transit)
+	c.Link.Set(w.link)
 	w.mu.Lock()
 	c.since = len(w.published)
 	w.mu.Unlock()

@@ -1,0 +1,22 @@
+package squall_test
+
+import (
+	"testing"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// The contract of delivery, kept by each pattern that this project has.
+
+func TestLongPollingDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) })
+}
+
+func TestLongPollingWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := longPolling(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}
