@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ type direction struct {
 	limitByte int
 	drop      func(n int, s *Segment) bool // n counts the packets of this direction
 	lossP     uint32                       // of 1<<32
-	rng       uint64
+	rng       *rand.PCG
 
 	count     int
 	busyUntil Time
@@ -135,7 +136,6 @@ func newPath(t testing.TB, cfg Config, rtt Time) *path {
 	for i := range p.ends {
 		p.ends[i] = &end{p: p, i: i, cfg: full, mtu: 1500, timer: Never}
 		p.ends[i].dir.delay = rtt / 2
-		p.ends[i].dir.rng = uint64(i)*0x9e3779b97f4a7c15 + 1
 	}
 	p.ends[1].listen = true
 	return p
@@ -171,10 +171,7 @@ func (e *end) Send(_ *Conn, s *Segment) {
 	d.count++
 	lost := d.drop != nil && d.drop(d.count, s)
 	if d.lossP > 0 {
-		d.rng ^= d.rng << 13
-		d.rng ^= d.rng >> 7
-		d.rng ^= d.rng << 17
-		lost = uint32((d.rng*0x2545f4914f6cdd1d)>>32) < d.lossP || lost
+		lost = uint32(d.rng.Uint64()>>32) < d.lossP || lost
 	}
 	leaves := p.now
 	if !lost && d.rate > 0 {
