@@ -1,12 +1,10 @@
 package sim
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"syscall"
-	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
@@ -20,6 +18,7 @@ type TCPConn struct {
 	n             *Network
 	host          *Host
 	id            uint64
+	network       string // as the program named it: "tcp" or "tcp4"
 	local, remote endpoint
 	tcp           *tcp.Conn
 	flow          flow
@@ -32,29 +31,26 @@ type TCPConn struct {
 
 	deadlinePlan, timerPlan plan
 
-	linger   int // seconds; negative for none
-	err      syscall.Errno
-	reported bool // err was returned by a call
+	keepAlive *tcp.KeepAlive // nil until the program sets it
+	linger    int            // seconds; negative for none
+	err       syscall.Errno
+	reported  bool // err was returned by a call
+	fin       bool // the peer's FIN has come
 	queued   bool // in pending.conns
 	closed   bool // by the program
 	abort    bool // close by RST
 	finished bool // CloseWrite was called
 	shut     bool // CloseRead was called
 	gone     bool // forgotten by the host
+	awaitFIN bool // Close waits for the acknowledgement of the FIN
 	todo     []func(now int64)
 }
 
-// A deadline of reads or writes.
-type deadline struct {
-	at      int64 // never if there is none
-	expired bool
-}
-
-func newConn(h *Host, local, remote endpoint) *TCPConn {
+func newConn(h *Host, network string, local, remote endpoint) *TCPConn {
 	n := h.n
 	n.nextConn++
 	c := &TCPConn{
-		n: n, host: h, id: n.nextConn, local: local, remote: remote,
+		n: n, host: h, id: n.nextConn, network: network, local: local, remote: remote,
 		read: deadline{at: never}, write: deadline{at: never},
 		deadlinePlan: plan(never), timerPlan: plan(never), linger: -1,
 	}
@@ -169,13 +165,17 @@ func (c *TCPConn) settle() {
 		}
 	}
 	if ev&tcp.Failed != 0 && c.dial != nil {
-		c.dial.finish(opError("dial", "tcp", nil, c.remote.tcp(), sysError("connect", c.err)))
+		c.dial.fail(sysError("connect", c.err))
 		c.dial = nil
+	}
+	switch c.tcp.State() {
+	case tcp.CloseWait, tcp.Closing, tcp.LastAck, tcp.TimeWait:
+		c.fin = true
 	}
 	if ev&(tcp.Readable|tcp.Failed|tcp.Closed) != 0 {
 		c.r.notify(c.n, c.host)
 	}
-	if ev&(tcp.Writable|tcp.Failed|tcp.Closed) != 0 {
+	if ev&(tcp.Writable|tcp.Failed|tcp.Closed) != 0 || c.awaitFIN && !c.closing() {
 		c.w.notify(c.n, c.host)
 	}
 	if ev&tcp.Closed != 0 {
@@ -218,7 +218,7 @@ func (c *TCPConn) opError(op string, err error) error {
 	if err == io.EOF {
 		return err
 	}
-	return opError(op, "tcp", c.local.tcp(), c.remote.tcp(), err)
+	return opError(op, c.network, c.local.tcp(), c.remote.tcp(), err)
 }
 
 // sockError is the connection's error, the first time it is asked for.
@@ -237,7 +237,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 	for {
 		c.host.awaitResume()
 		switch {
-		case c.closed:
+		case c.closed || c.n.closed:
 			return 0, c.opError("read", net.ErrClosed)
 		case len(p) == 0:
 			return 0, nil
@@ -248,8 +248,8 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 			c.touch() // the window may open
 			return k, nil
 		}
-		// After a FIN a reset is no news to a reader (tcp_recvmsg, SOCK_DONE).
-		if c.err != 0 && c.err != syscall.EPIPE && !c.shut {
+		// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
+		if !c.fin {
 			if err := c.sockError(); err != 0 {
 				return 0, c.opError("read", sysError("read", err))
 			}
@@ -267,9 +267,8 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	defer c.n.mu.Unlock()
 	done := 0
 	for {
-		c.host.awaitResume()
 		switch {
-		case c.closed:
+		case c.closed || c.n.closed:
 			return done, c.opError("write", net.ErrClosed)
 		case c.write.expired:
 			return done, c.opError("write", os.ErrDeadlineExceeded)
@@ -300,8 +299,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 func (c *TCPConn) Close() error {
 	c.n.mu.Lock()
 	defer c.n.mu.Unlock()
-	c.host.awaitResume()
-	if c.closed {
+	if c.closed || c.n.closed {
 		return c.opError("close", net.ErrClosed)
 	}
 	c.closed = true
@@ -311,16 +309,27 @@ func (c *TCPConn) Close() error {
 	c.touch()
 	if c.linger > 0 {
 		c.write = deadline{at: c.n.now() + int64(c.linger)*1e9}
-		for !c.gone && !c.n.closed && !c.write.expired && c.tcp.Info().SendQueue > 0 {
+		c.awaitFIN = true
+		for (c.queued || c.closing()) && !c.n.closed && !c.write.expired {
 			c.w.wait(c.n)
 		}
+		c.awaitFIN = false
 	}
 	return nil
 }
 
+// closing says that our FIN is not acknowledged yet (sk_stream_closing).
+func (c *TCPConn) closing() bool {
+	switch c.tcp.State() {
+	case tcp.FinWait1, tcp.Closing, tcp.LastAck:
+		return !c.gone
+	}
+	return false
+}
+
 // CloseRead shuts down the reading side: reads return [io.EOF]. The peer is not told.
 func (c *TCPConn) CloseRead() error {
-	return c.control("close", func() {
+	return c.shutdown(func() {
 		c.shut = true
 		c.todo = append(c.todo, func(now int64) { c.tcp.CloseRead(tcp.Time(now)) })
 		c.r.release()
@@ -330,19 +339,22 @@ func (c *TCPConn) CloseRead() error {
 // CloseWrite shuts down the writing side: the peer reads what was written, then
 // [io.EOF].
 func (c *TCPConn) CloseWrite() error {
-	return c.control("close", func() {
+	return c.shutdown(func() {
 		c.finished = true
 		c.w.release()
 	})
 }
 
-// control runs f on an open connection and has the next step look at c.
-func (c *TCPConn) control(op string, f func()) error {
+// shutdown runs f, which shuts down one side, unless the connection has ended
+// (inet_shutdown).
+func (c *TCPConn) shutdown(f func()) error {
 	c.n.mu.Lock()
 	defer c.n.mu.Unlock()
-	c.host.awaitResume()
-	if c.closed {
-		return c.opError(op, net.ErrClosed)
+	if c.closed || c.n.closed {
+		return c.opError("close", net.ErrClosed)
+	}
+	if s := c.tcp.State(); s == tcp.StateClosed || s == tcp.TimeWait {
+		return c.opError("close", sysError("shutdown", syscall.ENOTCONN))
 	}
 	f()
 	c.touch()
@@ -355,119 +367,3 @@ func (c *TCPConn) LocalAddr() net.Addr { return c.local.tcp() }
 // RemoteAddr implements [net.Conn]; it is a [*net.TCPAddr].
 func (c *TCPConn) RemoteAddr() net.Addr { return c.remote.tcp() }
 
-// SetDeadline implements [net.Conn].
-func (c *TCPConn) SetDeadline(t time.Time) error {
-	return c.control("set", func() { c.setRead(t); c.setWrite(t) })
-}
-
-// SetReadDeadline implements [net.Conn].
-func (c *TCPConn) SetReadDeadline(t time.Time) error {
-	return c.control("set", func() { c.setRead(t) })
-}
-
-// SetWriteDeadline implements [net.Conn].
-func (c *TCPConn) SetWriteDeadline(t time.Time) error {
-	return c.control("set", func() { c.setWrite(t) })
-}
-
-func (c *TCPConn) setRead(t time.Time) {
-	if c.read.set(c.n, t) {
-		c.r.release()
-	}
-}
-
-func (c *TCPConn) setWrite(t time.Time) {
-	if c.write.set(c.n, t) {
-		c.w.release()
-	}
-}
-
-// set moves the deadline, and says whether it has passed already.
-func (d *deadline) set(n *Network, t time.Time) bool {
-	*d = deadline{at: never}
-	if t.IsZero() {
-		return false
-	}
-	d.at = int64(t.Sub(n.start))
-	d.expired = !t.After(time.Now())
-	return d.expired
-}
-
-// expire says whether the deadline expires by now.
-func (d *deadline) expire(now int64) bool {
-	if d.next() > now {
-		return false
-	}
-	d.expired = true
-	return true
-}
-
-// next is when the deadline will expire.
-func (d *deadline) next() int64 {
-	if d.expired {
-		return never
-	}
-	return d.at
-}
-
-// SetNoDelay says whether small segments are sent at once, which is the default,
-// or wait for the acknowledgement of what is on its way (Nagle's algorithm).
-func (c *TCPConn) SetNoDelay(noDelay bool) error {
-	return c.control("set", func() {
-		c.todo = append(c.todo, func(now int64) { c.tcp.SetNoDelay(tcp.Time(now), noDelay) })
-	})
-}
-
-// SetLinger says what [TCPConn.Close] does with data not yet acknowledged. If sec
-// is negative, which is the default, it is sent in the background; if 0, it is
-// thrown away and the peer is reset; if positive, Close waits for up to sec seconds.
-func (c *TCPConn) SetLinger(sec int) error {
-	return c.control("set", func() { c.linger = sec })
-}
-
-// SetKeepAlive turns keep-alive probes on or off. They are on by default, with the
-// times of package net: 15 s of silence, then 9 probes 15 s apart.
-func (c *TCPConn) SetKeepAlive(keepalive bool) error {
-	return c.setKeepAlive(tcp.KeepAlive{Off: !keepalive})
-}
-
-// SetKeepAlivePeriod sets the time of silence before the first probe and the time
-// between probes.
-func (c *TCPConn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.setKeepAlive(tcp.KeepAlive{Idle: d, Interval: d})
-}
-
-// SetKeepAliveConfig sets all of the keep-alive. As in package net a zero time or
-// count stands for the default and a negative one leaves things as they are; here
-// the latter is refused, since it is the default too.
-func (c *TCPConn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
-	if config.Idle < 0 || config.Interval < 0 || config.Count < 0 {
-		return c.opError("set", fmt.Errorf("keep-alive %+v: negative values are not supported: %w", config, syscall.EINVAL))
-	}
-	return c.setKeepAlive(tcp.KeepAlive{
-		Off: !config.Enable, Idle: config.Idle, Interval: config.Interval, Count: config.Count,
-	})
-}
-
-func (c *TCPConn) setKeepAlive(k tcp.KeepAlive) error {
-	return c.control("set", func() {
-		c.todo = append(c.todo, func(now int64) { c.tcp.SetKeepAlive(tcp.Time(now), k) })
-	})
-}
-
-// SetReadBuffer fixes the size of the receive buffer, which ends its tuning.
-func (c *TCPConn) SetReadBuffer(bytes int) error {
-	return c.setBuffer(bytes, c.tcp.SetReadBuffer)
-}
-
-// SetWriteBuffer fixes the size of the send buffer, which ends its tuning.
-func (c *TCPConn) SetWriteBuffer(bytes int) error {
-	return c.setBuffer(bytes, c.tcp.SetWriteBuffer)
-}
-
-func (c *TCPConn) setBuffer(bytes int, set func(int)) error {
-	if bytes < 0 {
-		return c.opError("set", sysError("setsockopt", syscall.EINVAL))
-	}
-	return c.control("set", func() { set(bytes) })
-}

@@ -10,8 +10,10 @@ import (
 
 // A dialing is an attempt to connect.
 type dialing struct {
-	host *Host
-	dest endpoint
+	host    *Host
+	network string
+	dest    endpoint
+	nth     uint64 // attempt of the host to reach dest
 	conn *TCPConn      // once the SYN is sent
 	err  error         // set before done is closed
 	over bool          // decided, though the caller may not know yet
@@ -56,8 +58,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	}
 
 	h.n.mu.Lock()
-	h.awaitResume()
-	d := &dialing{host: h, dest: dest, done: make(chan struct{})}
+	d := &dialing{host: h, network: network, dest: dest, nth: h.dials[dest], done: make(chan struct{})}
 	switch {
 	case h.n.closed:
 		err = net.ErrClosed
@@ -70,10 +71,9 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 		h.n.mu.Unlock()
 		return fail(err)
 	}
-	nth := h.dials[dest]
 	h.dials[dest]++
 	h.dialing[d] = struct{}{}
-	h.n.op(operation{host: h, kind: opDial, dest: dest.String(), n: nth, run: func(now int64) { d.start(now, nth) }})
+	h.n.op(operation{host: h, kind: opDial, dest: dest.String(), n: d.nth, run: d.start})
 	h.n.mu.Unlock()
 
 	select {
@@ -91,7 +91,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 }
 
 // start sends the SYN.
-func (d *dialing) start(now int64, nth uint64) {
+func (d *dialing) start(now int64) {
 	if d.over {
 		return
 	}
@@ -104,21 +104,28 @@ func (d *dialing) start(now int64, nth uint64) {
 	// it does not depend on what else the host does.
 	const ports = lastEphemeral - firstEphemeral + 1
 	for i := range uint64(ports) {
-		local.port = uint16(firstEphemeral + (nth+i)%ports)
+		local.port = uint16(firstEphemeral + (d.nth+i)%ports)
 		if h.conns[connKey{local, d.dest}] == nil {
 			break
 		}
 		local.port = 0
 	}
 	if local.port == 0 {
-		d.finish(opError("dial", "tcp", nil, d.dest.tcp(), sysError("connect", syscall.EADDRNOTAVAIL)))
+		d.fail(sysError("connect", syscall.EADDRNOTAVAIL))
 		return
 	}
-	d.conn = newConn(h, local, d.dest)
+	d.conn = newConn(h, d.network, local, d.dest)
 	d.conn.dial = d
 	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(), tcp.Time(now))
 	d.conn.settle()
 }
+
+// error wraps the reason why the attempt failed.
+func (d *dialing) error(err error) error {
+	return opError("dial", d.network, nil, d.dest.tcp(), err)
+}
+
+func (d *dialing) fail(err error) { d.finish(d.error(err)) }
 
 // finish decides the attempt, and lets the caller know in its turn.
 func (d *dialing) finish(err error) {
@@ -144,7 +151,7 @@ func (d *dialing) cancel(err error) {
 	}
 	// An attempt that succeeded at this very instant is given up too: the caller
 	// saw the end of its context first.
-	d.over, d.err = true, opError("dial", "tcp", nil, d.dest.tcp(), err)
+	d.over, d.err = true, d.error(err)
 	delete(d.host.dialing, d)
 	if c := d.conn; c != nil {
 		c.dial = nil

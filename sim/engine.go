@@ -113,13 +113,18 @@ func (n *Network) step() bool {
 		return true
 	}
 	for _, w := range out {
-		if w.q != nil {
-			w.q.cond.Broadcast()
-		} else {
-			close(w.done)
-		}
+		w.release()
 	}
 	return true
+}
+
+// release lets the program notice.
+func (w wake) release() {
+	if w.q != nil {
+		w.q.cond.Broadcast()
+	} else {
+		close(w.done)
+	}
 }
 
 // flush takes what the program asked for since the last step.
@@ -135,6 +140,10 @@ func (n *Network) flush(now int64) {
 		})
 		for i, c := range n.pending.conns {
 			n.pending.conns[i] = nil
+			if c.host.paused != nil {
+				c.host.heldConns = append(c.host.heldConns, c)
+				continue
+			}
 			c.flush(now)
 		}
 		n.pending.conns = n.pending.conns[:0]
@@ -144,6 +153,10 @@ func (n *Network) flush(now int64) {
 		slices.SortFunc(n.pending.other, compareOps)
 		for i, o := range n.pending.other {
 			n.pending.other[i] = operation{}
+			if o.host != nil && o.host.paused != nil {
+				o.host.heldOps = append(o.host.heldOps, o)
+				continue
+			}
 			o.run(now)
 		}
 		n.pending.other = n.pending.other[:0]
@@ -258,7 +271,8 @@ func (q *waitq) release() {
 // wake schedules w; the processes of a paused host notice nothing until it goes
 // on.
 func (n *Network) wake(w wake) {
-	if w.host.paused {
+	if w.host.paused != nil {
+		w.host.paused.hits++
 		w.host.heldWakes = append(w.host.heldWakes, w)
 		return
 	}

@@ -21,18 +21,22 @@ type Host struct {
 	conns     map[connKey]*TCPConn
 	listeners map[uint16][]*TCPListener
 	udp       map[uint16][]*UDPConn
-	dials     map[endpoint]uint64 // to each destination, how many so far
+	dials     map[endpoint]uint64 // by TCP to each destination, how many so far
+	udpDials  map[endpoint]uint64
 	dialing   map[*dialing]struct{}
 	nextPort  uint16
 	conf      *tcp.Config
 
 	accessUp, accessDown *pipe // nil without an access link
 
-	off       bool // no power: nothing is sent or answered
-	dead      bool // the processes are gone
-	paused    bool
+	off       *fault // no power: nothing is sent or answered
+	dead      bool   // the processes are gone
+	booted    int    // times
+	paused    *fault
 	resumed   sync.Cond
-	heldWakes []wake
+	heldWakes []wake     // what the processes of a paused host have yet to notice,
+	heldConns []*TCPConn // and what they asked for
+	heldOps   []operation
 	processes []*process
 }
 
@@ -55,6 +59,7 @@ func newHost(n *Network, name string, number int) *Host {
 		listeners: map[uint16][]*TCPListener{},
 		udp:       map[uint16][]*UDPConn{},
 		dials:     map[endpoint]uint64{},
+		udpDials:  map[endpoint]uint64{},
 		dialing:   map[*dialing]struct{}{},
 		nextPort:  firstEphemeral,
 		conf:      n.conf.tcp,
@@ -99,12 +104,11 @@ func (h *Host) Crash() {
 func (h *Host) PowerOff() {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if h.off {
+	if h.off != nil {
 		return
 	}
-	f := h.n.fault(&h.node, nil, "power off")
-	h.stop(f, false)
-	h.off = true
+	h.off = h.n.fault(&h.node, nil, "power off")
+	h.stop(h.off, false)
 }
 
 // stop ends the host's processes and sockets.
@@ -131,14 +135,21 @@ func (h *Host) stop(f *fault, reset bool) {
 		c.kill(reset)
 		f.hits++
 	}
-	for d := range h.dialing {
-		d.finish(opError("dial", "tcp", nil, d.dest.tcp(), net.ErrClosed))
+	for _, d := range h.attempts() {
+		d.fail(net.ErrClosed)
 	}
 	clear(h.listeners)
 	clear(h.udp)
 	if !reset {
 		clear(h.conns)
 	}
+}
+
+// attempts returns the attempts to connect that are not decided, in a fixed order.
+func (h *Host) attempts() []*dialing {
+	return slices.SortedFunc(maps.Keys(h.dialing), func(a, b *dialing) int {
+		return cmp.Or(cmp.Compare(a.dest.addr, b.dest.addr), cmp.Compare(a.dest.port, b.dest.port), cmp.Compare(a.nth, b.nth))
+	})
 }
 
 // connections returns the connections of h in the order in which they were made.
@@ -158,32 +169,40 @@ func (h *Host) Restart() {
 	if !h.dead {
 		h.stop(h.n.fault(&h.node, nil, "crash"), true)
 	}
-	h.dead, h.off = false, false
+	h.dead, h.off = false, nil
+	h.booted++
 	h.n.note(&h.node, nil, "restart")
 	for _, p := range h.processes {
 		p.start()
 	}
 }
 
-// Pause freezes the processes of h, like SIGSTOP, until [Host.Resume]: their calls
-// on the network do not return, while the operating system still acknowledges what
-// arrives, until the receive buffers are full. Goroutines of the program that use
-// no network are not stopped, and neither are their timers.
+func (h *Host) boots() int {
+	h.n.mu.Lock()
+	defer h.n.mu.Unlock()
+	return h.booted
+}
+
+// Pause freezes the processes of h, like SIGSTOP, until [Host.Resume], as the network
+// sees them: they get nothing and send nothing, while the operating system still
+// acknowledges what arrives, until the receive buffers are full. Their goroutines are
+// not stopped, and neither are their timers: calls that wait for the network go on
+// waiting, others return, but what they ask for happens after Resume only. (Were those
+// to block as well, a library that holds a lock across a Close would stop the clock.)
 func (h *Host) Pause() {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if h.paused || h.dead {
+	if h.paused != nil || h.dead {
 		return
 	}
-	h.n.fault(&h.node, nil, "pause").hits++
-	h.paused = true
+	h.paused = h.n.fault(&h.node, nil, "pause")
 }
 
 // Resume undoes [Host.Pause].
 func (h *Host) Resume() {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	if !h.paused {
+	if h.paused == nil {
 		return
 	}
 	h.n.note(&h.node, nil, "resume")
@@ -191,22 +210,27 @@ func (h *Host) Resume() {
 }
 
 func (h *Host) unpause() {
-	if !h.paused {
+	if h.paused == nil {
 		return
 	}
-	h.paused = false
+	h.paused = nil
 	held := h.heldWakes
 	h.heldWakes = nil
 	for _, w := range held {
 		h.n.wake(w)
 	}
+	h.n.pending.conns = append(h.n.pending.conns, h.heldConns...)
+	h.n.pending.other = append(h.n.pending.other, h.heldOps...)
+	h.heldConns, h.heldOps = nil, nil
 	h.resumed.Broadcast()
 	h.n.request()
 }
 
-// awaitResume blocks a call of a paused process. The lock is given up meanwhile.
+// awaitResume blocks a call of a paused process that would wait for the network. The
+// lock is given up meanwhile.
 func (h *Host) awaitResume() {
-	for h.paused && !h.n.closed {
+	for h.paused != nil && !h.n.closed {
+		h.paused.hits++
 		h.resumed.Wait()
 	}
 }
@@ -243,11 +267,19 @@ func (n *Network) shutdown(why string) {
 			c.end()
 		}
 		for d := range h.dialing {
-			d.err = opError("dial", "tcp", nil, d.dest.tcp(), net.ErrClosed)
+			d.over, d.err = true, d.error(net.ErrClosed)
 			close(d.done)
 		}
 		clear(h.dialing)
+		// Attempts that are decided, though their callers do not know yet.
+		for _, w := range h.heldWakes {
+			w.release()
+		}
+		h.heldWakes = nil
 		h.resumed.Broadcast()
+	}
+	for _, w := range n.wakes[n.firstWake:] {
+		w.release()
 	}
 	n.events, n.wakes, n.pending = nil, nil, pendingOps{}
 }

@@ -37,15 +37,22 @@ type pipe struct {
 	stats LinkStats
 }
 
+// mustBeValid panics unless the configurations of both directions are valid.
+func mustBeValid(where string, there, back netem.Config) {
+	for _, cfg := range []netem.Config{there, back} {
+		if err := cfg.Validate(); err != nil {
+			panic(fmt.Sprintf("sim: %s: %v", where, err))
+		}
+	}
+}
+
 func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
-	em, err := netem.NewPipe(cfg)
-	if err != nil {
-		panic(fmt.Sprintf("sim: link %s - %s: %v", from.name, to.name, err))
+	p := &pipe{
+		n: n, from: from, to: to, em: new(netem.Pipe),
+		key: mix(mix(n.seed^from.hash) + to.hash),
 	}
-	return &pipe{
-		n: n, from: from, to: to, em: em,
-		key: mix(mix(n.seed^from.hash) + to.hash), mtu: mtuOf(cfg),
-	}
+	p.set(cfg)
+	return p
 }
 
 // newPipes makes both directions.
@@ -77,6 +84,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 	if x == y {
 		panic(fmt.Sprintf("sim: Link: %q cannot be linked to itself", x.name))
 	}
+	mustBeValid("link "+x.name+" - "+y.name, aToB, bToA)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, p := range x.links {
@@ -92,18 +100,12 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 	return l
 }
 
-func (l *Link) set(p *pipe, cfg netem.Config) {
-	if err := p.set(cfg); err != nil {
-		panic(fmt.Sprintf("sim: link %v: %v", l, err))
-	}
-}
-
-func (p *pipe) set(cfg netem.Config) error {
+// set changes the configuration, which must be valid.
+func (p *pipe) set(cfg netem.Config) {
 	if err := p.em.Set(cfg); err != nil {
-		return err
+		panic("sim: unchecked configuration: " + err.Error())
 	}
 	p.mtu = mtuOf(cfg)
-	return nil
 }
 
 func (l *Link) String() string { return l.a.name + " - " + l.b.name }
@@ -115,10 +117,11 @@ func (l *Link) Set(cfg netem.Config) { l.SetAsym(cfg, cfg) }
 // SetAsym is [Link.Set] with a configuration for each direction, from the first
 // host of the link to the second and back.
 func (l *Link) SetAsym(aToB, bToA netem.Config) {
+	mustBeValid("link "+l.String(), aToB, bToA)
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
-	l.set(l.ab, aToB)
-	l.set(l.ba, bToA)
+	l.ab.set(aToB)
+	l.ba.set(bToA)
 	l.n.note(l.a, l.b, "link changed")
 }
 

@@ -23,6 +23,7 @@ const somaxconn = 4096
 type TCPListener struct {
 	n            *Network
 	host         *Host
+	network      string // as the program named it: "tcp" or "tcp4"
 	local        endpoint
 	backlog      int
 	accept       []*TCPConn            // established, in order
@@ -57,7 +58,6 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	}
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	h.awaitResume()
 	fail := func(call string, errno syscall.Errno) (*TCPListener, error) {
 		return nil, opError("listen", network, nil, local.tcp(), sysError(call, errno))
 	}
@@ -80,7 +80,7 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 		}
 	}
 	l := &TCPListener{
-		n: h.n, host: h, local: local, backlog: somaxconn,
+		n: h.n, host: h, network: network, local: local, backlog: somaxconn,
 		embryos:  map[*TCPConn]struct{}{},
 		deadline: deadline{at: never}, deadlinePlan: plan(never),
 	}
@@ -124,7 +124,7 @@ func (l *TCPListener) syn(now int64, pkt *packet) {
 		l.n.drop(now, pkt, nil, "accept queue full")
 		return
 	}
-	c := newConn(l.host, pkt.dst, pkt.src)
+	c := newConn(l.host, l.network, pkt.dst, pkt.src)
 	c.listener = l
 	l.embryos[c] = struct{}{}
 	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(), tcp.Time(now), pkt.seg)
@@ -165,7 +165,6 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 func (l *TCPListener) Close() error {
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
-	l.host.awaitResume()
 	if l.closed {
 		return l.opError("close", net.ErrClosed)
 	}
@@ -188,9 +187,11 @@ func (l *TCPListener) shut() {
 		c.listener = nil
 		c.kill(true)
 	}
+	// A handshake that is not complete is forgotten; its last acknowledgement will be
+	// answered by a RST.
 	for c := range l.embryos {
 		c.listener = nil
-		c.kill(true) // takes effect in the order of connections
+		c.forget()
 	}
 	l.accept, l.embryos = nil, nil
 }
@@ -203,7 +204,7 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
 	if l.closed {
-		return l.opError("set", net.ErrClosed)
+		return net.ErrClosed // bare, as package net has it
 	}
 	if l.deadline.set(l.n, t) {
 		l.r.release()
@@ -233,5 +234,5 @@ func (l *TCPListener) due(now int64, _ uint64) {
 }
 
 func (l *TCPListener) opError(op string, err error) error {
-	return opError(op, "tcp", nil, l.local.tcp(), err)
+	return opError(op, l.network, nil, l.local.tcp(), err)
 }

@@ -103,17 +103,25 @@ func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
 
 // dispatch sends a packet on its way.
 func (n *Network) dispatch(pkt *packet, now int64) {
-	path := pkt.flow.path
-	pkt.pipes = path.pipes()
-	if len(path.cuts) > 0 {
-		for _, f := range path.cuts {
-			f.hits++
-		}
-		n.drop(now, pkt, nil, "partition")
+	pkt.pipes = pkt.flow.path.pipes()
+	if n.cutOff(now, pkt) {
 		return
 	}
 	n.record(now, Sent, pkt, "")
 	n.transmit(pkt, now)
+}
+
+// cutOff drops a packet if a partition covers its path.
+func (n *Network) cutOff(now int64, pkt *packet) bool {
+	cuts := pkt.flow.path.cuts
+	if len(cuts) == 0 {
+		return false
+	}
+	for _, f := range cuts {
+		f.hits++
+	}
+	n.drop(now, pkt, nil, "partition")
+	return true
 }
 
 // transmit puts a packet on the next pipe of its way.
@@ -131,6 +139,10 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		return
 	case p.reject != nil:
 		p.reject.hits++
+		if pkt.proto == protoICMP { // no news about news (RFC 1122 section 3.2.2)
+			n.drop(now, pkt, p, "link rejects")
+			return
+		}
 		p.stats.Dropped++
 		n.record(now, Dropped, pkt, "link rejects")
 		n.unreachable(now, pkt, icmpHostUnreachable)
@@ -209,6 +221,9 @@ func (n *Network) unreachable(now int64, pkt *packet, code icmpCode) {
 	}
 	m.seg, pkt.seg = pkt.seg, nil
 	n.free(pkt)
+	if code == icmpPortUnreachable && n.cutOff(now, m) { // this news the host itself sends
+		return
+	}
 	n.record(now, Sent, m, "")
 	if len(m.pipes) == 0 { // the packet was still with its sender
 		n.deliverAt(m, now)
@@ -229,7 +244,8 @@ func (n *Network) arrive(now int64, pkt *packet) {
 	}
 	h := pkt.flow.path.to
 	switch {
-	case h.off:
+	case h.off != nil:
+		h.off.hits++
 		n.drop(now, pkt, nil, "host is off")
 		return
 	case pkt.corrupt:

@@ -81,18 +81,13 @@ func (n *Network) Router(name string) *Router {
 // hosts: a phone's radio, a server's network card. A second call changes it, as
 // [Link.Set] does. It panics if a configuration is not valid.
 func (h *Host) Access(up, down netem.Config) {
+	mustBeValid(fmt.Sprintf("host %s: Access", h.name), up, down)
 	n := h.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if h.accessUp != nil {
-		for _, s := range []struct {
-			p   *pipe
-			cfg netem.Config
-		}{{h.accessUp, up}, {h.accessDown, down}} {
-			if err := s.p.set(s.cfg); err != nil {
-				panic(fmt.Sprintf("sim: host %s: Access: %v", h.name, err))
-			}
-		}
+		h.accessUp.set(up)
+		h.accessDown.set(down)
 		return
 	}
 	h.accessUp, h.accessDown = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)

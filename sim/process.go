@@ -20,6 +20,7 @@ type process struct {
 // [Host.Crash] and [Host.PowerOff] cancel ctx and fail the calls of the host on the
 // network; [Host.Restart] runs f again, so that what f keeps in its own variables
 // starts from nothing, as memory does. ctx is cancelled at the end of the test too.
+// A program that does not heed ctx is still there when its successor starts.
 //
 // An error that f returns before ctx is cancelled fails the test.
 func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
@@ -74,13 +75,17 @@ func (h *Host) ServeHTTP(addr string, handler http.Handler) *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	srv := &http.Server{Addr: addr, Handler: handler, Protocols: &protocols}
+	boots := h.boots()
 	first, err := h.Listen("tcp", addr)
 	if err != nil {
 		panic(fmt.Sprintf("sim: host %s: ServeHTTP: %v", h.name, err))
 	}
 	h.Run("http "+addr, func(ctx context.Context, h *Host) error {
+		if ctx.Err() != nil {
+			return nil // crashed before it began
+		}
 		l := first
-		if first = nil; l == nil {
+		if h.boots() != boots {
 			var err error
 			if l, err = h.Listen("tcp", addr); err != nil {
 				return err

@@ -19,6 +19,7 @@ import (
 type UDPConn struct {
 	n            *Network
 	host         *Host
+	network      string // as the program named it: "udp" or "udp4"
 	local        endpoint
 	remote       endpoint // zero if not connected
 	r            waitq
@@ -49,6 +50,7 @@ const (
 	datagramOverhead = 256 + 320
 
 	defaultReceiveBuffer = 212992 // net.core.rmem_default
+	minReceiveBuffer     = 2304   // SOCK_MIN_RCVBUF
 )
 
 // ListenPacket announces on a local address, as [net.ListenPacket] does. The
@@ -63,8 +65,7 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	}
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	h.awaitResume()
-	u, err := h.bind(local, endpoint{})
+	u, err := h.bind(network, local, endpoint{})
 	if err != nil {
 		return nil, opError("listen", network, nil, local.udp(), err)
 	}
@@ -80,16 +81,31 @@ func (h *Host) dialUDP(ctx context.Context, network, address string) (net.Conn, 
 	if remote.addr == 0 {
 		remote.addr = loopback
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, opError("dial", network, nil, remote.udp(), contextError(err))
+	}
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	h.awaitResume()
 	local := endpoint{addr: h.addr}
 	if isLoopback(remote.addr) {
 		local.addr = loopback
 	} else if h.n.byAddr[remote.addr] == nil {
 		return nil, opError("dial", network, nil, remote.udp(), sysError("connect", syscall.ENETUNREACH))
 	}
-	u, err := h.bind(local, remote)
+	if !h.dead && !h.n.closed {
+		// As in DialContext, the port does not depend on who else dials at this instant.
+		const ports = lastEphemeral - firstEphemeral + 1
+		nth := h.udpDials[remote]
+		h.udpDials[remote]++
+		first := mix(uint64(remote.addr)<<16|uint64(remote.port)) % ports
+		for i := range uint64(ports) {
+			if p := uint16(firstEphemeral + (first+nth+i)%ports); len(h.udp[p]) == 0 {
+				local.port = p
+				break
+			}
+		}
+	}
+	u, err := h.bind(network, local, remote)
 	if err != nil {
 		return nil, opError("dial", network, nil, remote.udp(), err)
 	}
@@ -97,7 +113,7 @@ func (h *Host) dialUDP(ctx context.Context, network, address string) (net.Conn, 
 }
 
 // bind makes a socket. The lock is held.
-func (h *Host) bind(local, remote endpoint) (*UDPConn, error) {
+func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 	switch {
 	case h.n.closed:
 		return nil, net.ErrClosed
@@ -117,7 +133,7 @@ func (h *Host) bind(local, remote endpoint) (*UDPConn, error) {
 		}
 	}
 	u := &UDPConn{
-		n: h.n, host: h, local: local, remote: remote, limit: defaultReceiveBuffer,
+		n: h.n, host: h, network: network, local: local, remote: remote, limit: defaultReceiveBuffer,
 		read: deadline{at: never}, write: deadline{at: never}, deadlinePlan: plan(never),
 		flows: map[endpoint]*flow{},
 	}
@@ -179,7 +195,7 @@ func (h *Host) refused(m *packet) {
 
 // ReadFrom implements [net.PacketConn]. A datagram longer than p loses its end.
 func (u *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, from, err := u.receive(p)
+	n, from, err := u.receive(p, "recvfrom")
 	if err != nil {
 		return 0, nil, err
 	}
@@ -188,11 +204,12 @@ func (u *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
 
 // Read implements [net.Conn].
 func (u *UDPConn) Read(p []byte) (int, error) {
-	n, _, err := u.receive(p)
+	n, _, err := u.receive(p, "read")
 	return n, err
 }
 
-func (u *UDPConn) receive(p []byte) (int, endpoint, error) {
+// receive reads a datagram by the system call of that name.
+func (u *UDPConn) receive(p []byte, call string) (int, endpoint, error) {
 	u.n.mu.Lock()
 	defer u.n.mu.Unlock()
 	for {
@@ -203,7 +220,7 @@ func (u *UDPConn) receive(p []byte) (int, endpoint, error) {
 		case u.read.expired:
 			return 0, endpoint{}, u.opError("read", os.ErrDeadlineExceeded)
 		case u.err != 0:
-			return 0, endpoint{}, u.opError("read", sysError(readCall(u), u.takeError()))
+			return 0, endpoint{}, u.opError("read", sysError(call, u.takeError()))
 		case len(u.queue) > 0:
 			d := u.queue[0]
 			u.queue[0] = datagram{}
@@ -213,14 +230,6 @@ func (u *UDPConn) receive(p []byte) (int, endpoint, error) {
 		}
 		u.r.wait(u.n)
 	}
-}
-
-// readCall is the system call by which package net reads the socket.
-func readCall(u *UDPConn) string {
-	if u.remote == (endpoint{}) {
-		return "recvfrom"
-	}
-	return "read"
 }
 
 func (u *UDPConn) takeError() syscall.Errno {
@@ -233,14 +242,14 @@ func (u *UDPConn) takeError() syscall.Errno {
 func (u *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	to, ok := addr.(*net.UDPAddr)
 	if !ok || to == nil {
-		return 0, opError("write", "udp", u.local.udp(), addr, syscall.EINVAL)
+		return 0, opError("write", u.network, u.local.udp(), addr, syscall.EINVAL)
 	}
 	if u.remote != (endpoint{}) {
-		return 0, opError("write", "udp", u.local.udp(), addr, net.ErrWriteToConnected)
+		return 0, opError("write", u.network, u.local.udp(), addr, net.ErrWriteToConnected)
 	}
 	ip := to.AddrPort().Addr().Unmap()
 	if !ip.Is4() {
-		return 0, opError("write", "udp", u.local.udp(), addr, &net.AddrError{Err: "IPv6 is not simulated", Addr: to.IP.String()})
+		return 0, opError("write", u.network, u.local.udp(), addr, &net.AddrError{Err: "non-IPv4 address", Addr: to.IP.String()})
 	}
 	b := ip.As4()
 	return u.send(p, endpoint{uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]), uint16(to.Port)}, "sendto")
@@ -258,9 +267,8 @@ func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
 	n := u.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	u.host.awaitResume()
 	fail := func(err error) (int, error) {
-		return 0, opError("write", "udp", u.local.udp(), to.udp(), err)
+		return 0, opError("write", u.network, u.local.udp(), to.udp(), err)
 	}
 	dest := u.host
 	if !isLoopback(to.addr) {
@@ -280,14 +288,21 @@ func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
 	}
 	u.sent++
 	data := slices.Clone(p)
+	key := uint64(u.local.port)<<48 | u.sent
+	if isLoopback(u.local.addr) {
+		key |= 1 << 47 // another socket of that port may have the host's own address
+	}
 	n.op(operation{
-		host: u.host, kind: opDatagram, n: uint64(u.local.port)<<48 | u.sent,
+		host: u.host, kind: opDatagram, n: key,
 		run: func(now int64) { u.transmit(now, data, to, dest) },
 	})
 	return len(p), nil
 }
 
 func (u *UDPConn) transmit(now int64, data []byte, to endpoint, dest *Host) {
+	if u.host.off != nil {
+		return // the power went before the datagram did
+	}
 	from := u.local
 	if from.addr == 0 {
 		if from.addr = u.host.addr; dest == u.host {
@@ -350,7 +365,7 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 	u.n.mu.Lock()
 	defer u.n.mu.Unlock()
 	if u.closed {
-		return u.opError("set", net.ErrClosed)
+		return u.setError(net.ErrClosed)
 	}
 	for _, d := range ds {
 		if d.set(u.n, t) {
@@ -364,27 +379,33 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 }
 
 // SetReadBuffer sets the size of the receive buffer. As in Linux twice the size is
-// set aside, since bookkeeping counts.
+// set aside, since bookkeeping counts, and no less than 2304 bytes.
 func (u *UDPConn) SetReadBuffer(bytes int) error {
-	u.n.mu.Lock()
-	defer u.n.mu.Unlock()
-	if u.closed {
-		return u.opError("set", net.ErrClosed)
-	}
-	if bytes < 0 {
-		return u.opError("set", sysError("setsockopt", syscall.EINVAL))
-	}
-	u.limit = 2 * bytes
-	return nil
+	return u.setBuffer(bytes, func() { u.limit = max(2*bytes, minReceiveBuffer) })
 }
 
 // SetWriteBuffer is there because programs call it. A datagram leaves the send
 // buffer at once, so its size has no effect that could be seen.
 func (u *UDPConn) SetWriteBuffer(bytes int) error {
-	if bytes < 0 {
-		return u.opError("set", sysError("setsockopt", syscall.EINVAL))
+	return u.setBuffer(bytes, func() {})
+}
+
+func (u *UDPConn) setBuffer(bytes int, set func()) error {
+	u.n.mu.Lock()
+	defer u.n.mu.Unlock()
+	switch {
+	case u.closed:
+		return u.setError(net.ErrClosed)
+	case bytes < 0:
+		return u.setError(sysError("setsockopt", syscall.EINVAL))
 	}
+	set()
 	return nil
+}
+
+// setError names the local address only, as package net does.
+func (u *UDPConn) setError(err error) error {
+	return opError("set", u.network, nil, u.local.udp(), err)
 }
 
 // plan implements timed.
@@ -412,5 +433,5 @@ func (u *UDPConn) opError(op string, err error) error {
 	if u.remote != (endpoint{}) {
 		remote = u.remote.udp()
 	}
-	return opError(op, "udp", u.local.udp(), remote, err)
+	return opError(op, u.network, u.local.udp(), remote, err)
 }
