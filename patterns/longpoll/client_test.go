@@ -282,6 +282,28 @@ func TestADeadConnectionIsNoticed(t *testing.T) {
 	})
 }
 
+// HTTP/2 sends the next poll over the connection that the last one died on, unless
+// it is told not to.
+func TestADeadHTTP2ConnectionIsNotUsedAgain(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		var h2 http.Protocols
+		h2.SetUnencryptedHTTP2(true)
+		w.server.Close()
+		w.serveProtocols(feed.Handler(), &h2)
+		w.http.Transport.(*http.Transport).Protocols = &h2
+		r := w.receive(w.testClient())
+		time.Sleep(10 * time.Second)
+		w.net.blackhole(true)
+		publish(w, feed, "0")
+		time.Sleep(10 * time.Second)
+		w.net.blackhole(false)
+		time.Sleep(5 * time.Minute)
+		r.stop()
+
+		require.Equal(w, []time.Duration{42875 * time.Millisecond}, r.when, "the poll's timeout and 1 s of backoff")
+	})
+}
+
 // LP-06: nginx gives up after 60 s on a poll of 90 s. Each 504 counts as an empty
 // answer, and the next poll leaves at once: no loss, no backoff, no hot loop.
 func TestAProxyThatGivesUpEarlyIsAnEmptyAnswer(t *testing.T) {

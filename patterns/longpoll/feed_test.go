@@ -369,6 +369,22 @@ func TestDrain(t *testing.T) {
 	})
 }
 
+// So that a balancer can send the next poll to another server.
+func TestDrainEndsConnections(t *testing.T) {
+	withFeed(t, &longpoll.Feed{MinEvents: 2}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, "held back")
+		holding, idle := w.parked("cursor=%s", at(0)), w.parked("cursor=%s", at(1))
+		require.Len(w, w.net.dials, 2)
+		feed.Drain()
+		require.Equal(w, http.StatusOK, (<-holding).Status)
+		require.Equal(w, http.StatusServiceUnavailable, (<-idle).Status)
+
+		w.poll("cursor=%s", at(0))
+		w.poll("cursor=%s", at(0))
+		require.Len(w, w.net.dials, 4, "neither connection was kept, nor that of a refusal")
+	})
+}
+
 func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
 	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
 		for _, c := range []struct{ query, want string }{

@@ -21,8 +21,8 @@ type memNet struct {
 
 var errRefused = errors.New("connection refused")
 
-// blackhole makes bytes, closes and dials vanish without a word, or ends that.
-// What was lost stays lost: a connection that lost bytes is of no use any more.
+// blackhole makes bytes, closes and dials vanish without a word, or ends that. A
+// connection that lost something stays dead.
 func (n *memNet) blackhole(on bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,9 +120,10 @@ type parcel struct {
 func (n *memNet) conn(in, out net.Conn) *memConn {
 	c := &memConn{Conn: in, net: n, queue: make(chan parcel, 1000)}
 	go func() {
+		lost := false // a stream with a hole is of no use: nothing follows it
 		for p := range c.queue {
 			time.Sleep(time.Until(p.due))
-			if n.isBlack() {
+			if lost = lost || n.isBlack(); lost {
 				continue
 			}
 			if p.data == nil {

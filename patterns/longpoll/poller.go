@@ -55,6 +55,7 @@ type poller struct {
 	fromNow  bool            // of use only until there was a cursor
 	failures int             // in a row
 	stale    int             // in a row
+	dead     bool            // the last poll timed out
 }
 
 func newPoller(c *Client) *poller {
@@ -121,6 +122,13 @@ func (p *poller) accept(b Batch) {
 
 // exchange sends the request and reads the whole answer.
 func (p *poller) exchange(ctx context.Context) (*http.Response, []byte, error) {
+	if p.dead {
+		// HTTP/2 would send this poll over the connection that the last one died on.
+		// Now, not when it died: net/http forgets a cancelled request a little later,
+		// and until then takes the connection for busy.
+		p.http.CloseIdleConnections()
+		p.dead = false
+	}
 	pollCtx, cancel := context.WithTimeout(ctx, p.timeout())
 	defer cancel()
 	req, err := http.NewRequestWithContext(pollCtx, http.MethodGet, p.url(), nil)
@@ -144,13 +152,12 @@ func (p *poller) exchange(ctx context.Context) (*http.Response, []byte, error) {
 	return resp, body, nil
 }
 
-// timedOut makes sure that the next poll does not go out over a connection that
-// has just proved dead: HTTP/2 would keep using it.
+// timedOut notes that an error is the poll's own timeout.
 func (p *poller) timedOut(ctx, pollCtx context.Context, err error) error {
 	if pollCtx.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	p.http.CloseIdleConnections()
+	p.dead = true
 	p.count(func(s *ClientStats) { s.TimedOut++ })
 	return fmt.Errorf("longpoll: no answer within %v: %w", p.timeout(), err)
 }

@@ -52,8 +52,10 @@ func inWorld(t *testing.T, delay time.Duration, f func(w *world)) {
 }
 
 // serve starts a server; the one before must have ended.
-func (w *world) serve(h http.Handler) {
-	w.server = &http.Server{Handler: h}
+func (w *world) serve(h http.Handler) { w.serveProtocols(h, nil) }
+
+func (w *world) serveProtocols(h http.Handler, p *http.Protocols) {
+	w.server = &http.Server{Handler: h, Protocols: p}
 	go w.server.Serve(w.net.listen())
 }
 
