@@ -135,6 +135,7 @@ func (p *poller) exchange(ctx context.Context) (*http.Response, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	req.Body = noReplay{}
 	req.Header.Set("Accept", "application/json")
 	resp, err := p.http.Do(req)
 	if err != nil {
@@ -243,3 +244,11 @@ func retryAfter(resp *http.Response) (time.Duration, bool) {
 	}
 	return 0, false
 }
+
+// noReplay is an empty body that cannot be read twice. Without it net/http repeats a
+// poll by itself, and at once, when a connection that it has used before ends without an
+// answer: when a server restarts, all its clients would be back within a round trip.
+type noReplay struct{}
+
+func (noReplay) Read([]byte) (int, error) { return 0, io.EOF }
+func (noReplay) Close() error             { return nil }
