@@ -20,3 +20,15 @@ func TestLongPollingWithStoreDelivers(t *testing.T) {
 		return s
 	})
 }
+
+func TestPushDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return pushing(n, inMemory) })
+}
+
+func TestPushWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := pushing(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/push"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -72,6 +73,79 @@ func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error)) 
 		},
 		Bound: time.Second, // the token bucket lets ten polls a second through
 	}
+}
+
+// pushing is a WebSocket server and its clients.
+func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	var mu sync.Mutex
+	var server *push.Server // nil while it is down
+	cursors := map[string]eventlog.Cursor{}
+
+	return patterntest.System{
+		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
+			l, err := log(folder)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			s, err := push.NewServer(l, push.ServerOptions{Authenticate: trustEverybody})
+			if err != nil {
+				return err
+			}
+			defer s.Close()
+			mu.Lock()
+			server = s
+			mu.Unlock()
+			defer func() { mu.Lock(); server = nil; mu.Unlock() }()
+			return serveHTTP(ctx, h, s)
+		},
+		Publish: func(data string) error {
+			mu.Lock()
+			s := server
+			mu.Unlock()
+			if s == nil {
+				return errDown
+			}
+			_, err := s.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte(data)})
+			return err
+		},
+		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
+			mu.Lock()
+			from := cursors[name]
+			mu.Unlock()
+			store := func(c eventlog.Cursor) {
+				mu.Lock()
+				defer mu.Unlock()
+				cursors[name] = c
+			}
+			c := push.Client{
+				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: from, Rand: n.Rand(name),
+				OnEvent: func(_ context.Context, e push.Event) error {
+					r.Event(string(e.Data))
+					store(e.Cursor)
+					return nil
+				},
+				OnReset: func(_ context.Context, reset push.Reset) error {
+					if reset.Reason != push.ReasonNew {
+						r.Gap(string(reset.Reason))
+					}
+					store(reset.Cursor)
+					return nil
+				},
+				OnGap: func(_ context.Context, g push.Gap) error {
+					r.Gap("slow")
+					store(g.Cursor)
+					return nil
+				},
+			}
+			return c.Run(ctx)
+		},
+	}
+}
+
+// trustEverybody lets a client be who it says, and receive the news.
+func trustEverybody(r *http.Request) (push.Identity, error) {
+	return push.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
 }
 
 func inMemory(string) (eventlog.Log, error) { return eventlog.NewMemory(eventlog.Options{}), nil }

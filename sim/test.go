@@ -29,8 +29,8 @@ import (
 //	SQUALL_CHECK=1      run everything twice and compare the traces
 //	SQUALL_CHECK=0      do not even run a failed test a second time
 //
-// When f returns Test closes the network and lets the clock run on for an hour, so
-// that what was blocked can end; goroutines that live even then are named and fail
+// When f and what it gave to t.Cleanup have returned, Test closes the network and lets
+// the clock run on for an hour, so that what was blocked can end; goroutines that live even then are named and fail
 // the test. A test that fails reports the last events of the hosts concerned, the
 // faults that met nothing, its seed and a command that repeats it, and whether a
 // second run did the same.
@@ -157,12 +157,12 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace) {
 		n = newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
 		dog.watch(n)
 		*trace = n.trace
+		t.Cleanup(func() { n.finish(t, r.command(seed)) }) // after those of f
 		defer func() {
 			if p := recover(); p != nil {
 				fmt.Fprintf(os.Stderr, "sim: the test panics.\n%s", n.report(r.command(seed)))
 				panic(p)
 			}
-			n.finish(t, r.command(seed))
 		}()
 		r.f(t, n)
 	})
