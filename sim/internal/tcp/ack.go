@@ -153,7 +153,7 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 	sack := c.has&sackOK != 0
 	for !c.tx.empty() {
 		s := c.tx.front()
-		if s.end > c.una {
+		if s.end() > c.una {
 			break
 		}
 		if s.flag&txMerged != 0 {
@@ -171,7 +171,7 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 			}
 			last, timed = s.sent, true
 			reorder = min(reorder, s.seq)
-			if s.end <= r.highSeq {
+			if s.end() <= r.highSeq {
 				k.flag |= origAcked
 			}
 		}
@@ -180,7 +180,7 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 		} else if sack {
 			r.delivered++
 			if !c.spuriousRetrans(s) {
-				c.rackAdvance(s.flag&(txRetrans|txEverRetrans) != 0, s.end, s.sent)
+				c.rackAdvance(s)
 			}
 		}
 		if s.flag&txLost != 0 {

@@ -65,6 +65,7 @@ type Conn struct {
 	rcvWnd                 uint32 // offered last, counted from rcvWup
 	rcvSSThresh, wndClamp  uint32
 	segsIn, segsOut        uint32
+	transmissions          uint32 // of segments in tx
 	retransTotal, rtoTotal uint32
 
 	mss, mssClamp, advMSS uint16

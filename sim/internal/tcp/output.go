@@ -123,16 +123,14 @@ func (c *Conn) sendNew(n int, fin bool, kind Kind) {
 	wasEmpty := c.tx.empty()
 	i, s := c.tx.add()
 	s.seq = c.nxt
-	s.end = c.nxt + uint64(n)
 	if n > 0 {
 		s.data = c.snd.cut(n)
 		if n < int(c.mss) {
-			c.smallEnd = s.end
+			c.smallEnd = s.end()
 		}
 	}
 	if fin {
 		s.flag |= txFIN
-		s.end++
 	}
 	if c.unsent() == n {
 		s.flag |= txPush
@@ -141,7 +139,7 @@ func (c *Conn) sendNew(n int, fin bool, kind Kind) {
 		c.cub.shift(c.now, c.lastSent)
 	}
 	c.transmit(i, kind)
-	c.nxt = s.end
+	c.nxt = s.end()
 	if wasEmpty || c.timer == timerProbe {
 		c.rearmRTO()
 	}
@@ -150,7 +148,8 @@ func (c *Conn) sendNew(n int, fin bool, kind Kind) {
 // transmit puts segment i of the queue on the wire.
 func (c *Conn) transmit(i uint32, kind Kind) {
 	s := c.tx.at(i)
-	s.sent = c.now
+	c.transmissions++
+	s.sent, s.order = c.now, c.transmissions
 	s.delivered = c.rec.delivered
 	c.tx.touch(i)
 	out := c.newSegment(ACK)
@@ -243,7 +242,6 @@ func (c *Conn) collapse(i uint32) {
 func (c *Conn) absorb(s *txSegment, j uint32) {
 	r := &c.rec
 	t := c.tx.at(j)
-	s.end = t.end
 	s.flag |= t.flag & (txFIN | txPush | txEverRetrans)
 	if t.flag&txLost != 0 {
 		r.lost--
@@ -255,7 +253,7 @@ func (c *Conn) absorb(s *txSegment, j uint32) {
 		r.sacked--
 	}
 	c.tx.unlink(j)
-	*t = txSegment{seq: t.end, end: t.end, prev: none, next: none, flag: txMerged}
+	*t = txSegment{seq: t.end(), prev: none, next: none, flag: txMerged}
 	c.tx.merged++
 	if r.hint == j {
 		r.hint = none
@@ -339,7 +337,6 @@ func (c *Conn) send(s *Segment) {
 // sendSYN sends the SYN, or the SYN-ACK, for the first time.
 func (c *Conn) sendSYN() {
 	i, s := c.tx.add()
-	s.seq, s.end = 0, 1
 	s.flag = txSYN
 	c.nxt = 1
 	c.rec.retransStamp = stamp(c.now)

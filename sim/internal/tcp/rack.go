@@ -5,9 +5,8 @@ import "time"
 // A rackState is what RACK (RFC 8985) knows of the segment that was sent last
 // among those delivered.
 type rackState struct {
-	sent     Time // when it was sent
-	end      uint64
 	rtt      Time
+	order    uint32 // of its transmission among all
 	advanced bool
 
 	// The reordering window in quarters of the minimum RTT, raised by duplicates
@@ -19,27 +18,27 @@ type rackState struct {
 }
 
 const (
-	rackPersist   = 16                   // TCP_RACK_RECOVERY_THRESH
-	timerSlack    = 2 * time.Millisecond // TCP_TIMEOUT_MIN_US
-	maxReordering = 300                  // tcp_max_reordering
+	rackPersist   = 16                    // TCP_RACK_RECOVERY_THRESH
+	timerSlack    = 2 * time.Millisecond  // TCP_TIMEOUT_MIN_US
+	maxReordering = 300                   // tcp_max_reordering
+	renegeDelay   = 10 * time.Millisecond // tcp_check_sack_reneging, at least
 )
 
-// sentAfter orders transmissions; those of one instant by sequence number.
-func sentAfter(t1, t2 Time, end1, end2 uint64) bool {
-	return t1 > t2 || t1 == t2 && end1 > end2
-}
+// sentAfter compares the order of two transmissions. RFC 8985 compares times and,
+// if they are equal, sequence numbers; here the sequence of events is known.
+func sentAfter(a, b uint32) bool { return int32(a-b) > 0 }
 
 // rackAdvance learns of the delivery of a segment.
-func (c *Conn) rackAdvance(retransmitted bool, end uint64, sent Time) {
+func (c *Conn) rackAdvance(s *txSegment) {
 	r := &c.rack
-	rtt := c.now - sent
-	if m := c.rtt.min(); retransmitted && (m == 0 || rtt < m) {
+	rtt := c.now - s.sent
+	if m := c.rtt.min(); s.flag&(txRetrans|txEverRetrans) != 0 && (m == 0 || rtt < m) {
 		return // rather the first transmission than the last
 	}
 	r.advanced = true
 	r.rtt = rtt
-	if sentAfter(sent, r.sent, end, r.end) {
-		r.sent, r.end = sent, end
+	if sentAfter(s.order, r.order) {
+		r.order = s.order
 	}
 }
 
@@ -87,7 +86,7 @@ func (c *Conn) detectLoss() Time {
 		s := c.tx.at(i)
 		next := s.next
 		if s.flag&txLost == 0 || s.flag&txRetrans != 0 {
-			if !sentAfter(c.rack.sent, s.sent, c.rack.end, s.end) {
+			if !sentAfter(c.rack.order, s.order) {
 				break
 			}
 			left := c.rack.rtt + window - (c.now - s.sent)

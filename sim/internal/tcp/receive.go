@@ -218,8 +218,9 @@ func (c *Conn) drainOutOfOrder() {
 			c.receiveFIN()
 		}
 	}
-	if c.ooo == nil {
-		return // the FIN dropped it
+	if c.ooo == nil { // dropped by the FIN
+		c.ack |= ackNow
+		return
 	}
 	if n > 0 {
 		k := copy(o.segs, o.segs[n:])

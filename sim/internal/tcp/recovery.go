@@ -349,7 +349,7 @@ func (c *Conn) checkReneging(flag *ackResult) bool {
 	if *flag&reneging == 0 || *flag&unaAdvanced == 0 {
 		return false
 	}
-	c.setTimer(timerRTO, max(c.rtt.srtt8>>4, 10*timerSlack/2))
+	c.setTimer(timerRTO, max(c.rtt.srtt8>>4, renegeDelay))
 	*flag &^= setTimer
 	return true
 }

@@ -15,17 +15,16 @@ type sackScan struct {
 	any         bool   // firstSent and lastSent are valid
 	reorder     uint64 // lowest segment that was filled in late; nxt: none
 	prior       uint32 // deliveries when the newest delivered segment was sent
-	priorSent   Time
-	priorEnd    uint64
+	priorOrder  uint32
 	hasPrior    bool
 	priorFacked uint64
 }
 
 // noteDelivered picks the newest transmission among what was delivered.
 func (k *sackScan) noteDelivered(s *txSegment) {
-	if !k.hasPrior || sentAfter(s.sent, k.priorSent, s.end, k.priorEnd) {
+	if !k.hasPrior || sentAfter(s.order, k.priorOrder) {
 		k.hasPrior = true
-		k.prior, k.priorSent, k.priorEnd = s.delivered, s.sent, s.end
+		k.prior, k.priorOrder = s.delivered, s.order
 	}
 }
 
@@ -105,7 +104,7 @@ func (q *sackCache) after(seq uint64) uint64 {
 func (c *Conn) tagRange(start, end uint64, k *sackScan) {
 	for i := c.tx.find(start); i != c.tx.tail; i++ {
 		s := c.tx.at(i)
-		if s.end > end {
+		if s.end() > end {
 			return
 		}
 		if s.seq < start || s.flag&(txSacked|txMerged) != 0 {
@@ -118,7 +117,7 @@ func (c *Conn) tagRange(start, end uint64, k *sackScan) {
 // tagSegment marks one segment as delivered (tcp_sacktag_one).
 func (c *Conn) tagSegment(i uint32, s *txSegment, k *sackScan) {
 	r := &c.rec
-	c.rackAdvance(s.flag&(txRetrans|txEverRetrans) != 0, s.end, s.sent)
+	c.rackAdvance(s)
 	if s.flag&txRetrans != 0 {
 		if s.flag&txLost != 0 {
 			s.flag &^= txLost | txRetrans
@@ -130,7 +129,7 @@ func (c *Conn) tagSegment(i uint32, s *txSegment, k *sackScan) {
 			if s.seq < c.highestSacked() {
 				k.reorder = min(k.reorder, s.seq)
 			}
-			if s.end <= r.highSeq {
+			if s.end() <= r.highSeq {
 				k.flag |= origAcked
 			}
 			if !k.any {
@@ -147,11 +146,11 @@ func (c *Conn) tagSegment(i uint32, s *txSegment, k *sackScan) {
 	s.flag |= txSacked
 	k.flag |= dataSacked
 	if r.sacked == 0 {
-		r.highestSack = s.end
+		r.highestSack = s.end()
 	}
 	r.sacked++
 	r.delivered++
-	r.highestSack = max(r.highestSack, s.end)
+	r.highestSack = max(r.highestSack, s.end())
 	c.tx.unlink(i)
 }
 
@@ -191,13 +190,13 @@ func (c *Conn) tagDuplicate(b Block, k *sackScan) {
 	r := &c.rec
 	for i := c.tx.find(max(b.Start, c.una)); i != c.tx.tail; i++ {
 		s := c.tx.at(i)
-		if s.end > b.End {
+		if s.end() > b.End {
 			return
 		}
 		if s.seq < b.Start || s.flag&txMerged != 0 || s.flag&(txRetrans|txEverRetrans) == 0 {
 			continue
 		}
-		if r.undoMarked && r.undoRetrans > 0 && s.end > r.undoMarker {
+		if r.undoMarked && r.undoRetrans > 0 && s.end() > r.undoMarker {
 			r.undoRetrans--
 		}
 		if s.flag&txSacked != 0 {

@@ -74,16 +74,25 @@ func (b *sendBuffer) drop() {
 
 // A txSegment is a segment that was sent and is not acknowledged.
 type txSegment struct {
-	seq, end   uint64
+	seq        uint64
 	data       []byte
 	sent       Time   // last transmission
+	order      uint32 // of that transmission among all
 	delivered  uint32 // segments delivered by then
-	prev, next uint32 // in the order of sent; none at the ends
+	prev, next uint32 // in that order; none at the ends
 	flag       txFlags
-	linked     bool // is in that order
 }
 
-type txFlags uint8
+// end is the sequence number behind the segment.
+func (s *txSegment) end() uint64 {
+	n := s.seq + uint64(len(s.data))
+	if s.flag&(txSYN|txFIN) != 0 {
+		n++
+	}
+	return n
+}
+
+type txFlags uint16
 
 const (
 	txSYN txFlags = 1 << iota
@@ -94,6 +103,7 @@ const (
 	txEverRetrans // sent again, ever
 	txMerged      // empty: its bytes were moved into the segment before
 	txPush
+	txLinked // is in the order of time
 )
 
 const none = ^uint32(0)
@@ -154,7 +164,7 @@ func (q *txQueue) find(seq uint64) uint32 {
 	lo, hi := q.head, q.tail
 	for lo != hi {
 		mid := lo + (hi-lo)/2
-		if q.at(mid).end <= seq {
+		if q.at(mid).end() <= seq {
 			lo = mid + 1
 		} else {
 			hi = mid
@@ -167,7 +177,7 @@ func (q *txQueue) find(seq uint64) uint32 {
 func (q *txQueue) touch(i uint32) {
 	q.unlink(i)
 	s := q.at(i)
-	s.linked = true
+	s.flag |= txLinked
 	s.prev, s.next = q.last, none
 	if q.last != none {
 		q.at(q.last).next = i
@@ -179,7 +189,7 @@ func (q *txQueue) touch(i uint32) {
 
 func (q *txQueue) unlink(i uint32) {
 	s := q.at(i)
-	if !s.linked {
+	if s.flag&txLinked == 0 {
 		return
 	}
 	if s.prev != none {
@@ -192,7 +202,8 @@ func (q *txQueue) unlink(i uint32) {
 	} else {
 		q.last = s.prev
 	}
-	s.linked, s.prev, s.next = false, none, none
+	s.flag &^= txLinked
+	s.prev, s.next = none, none
 }
 
 // lastLive is the index of the last segment that is not merged away.
