@@ -255,9 +255,7 @@ func (n *clientConn) serve(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-n.ackTimer.C:
-			if err := n.ack(); err != nil {
-				return err
-			}
+			n.ack()
 		case m, ok := <-n.inbox:
 			if !ok {
 				return fmt.Errorf("push: connection closed after an oversized message")
@@ -305,7 +303,8 @@ func (n *clientConn) event(ctx context.Context, m inbound) error {
 		n.unackedBytes += m.size
 		if f.number <= n.Cursor().Offset {
 			n.count(func(st *ClientStats) { st.Duplicates++ })
-			return n.ackSoon()
+			n.ackSoon()
+			return nil
 		}
 	}
 	if n.expired(f.expires) {
@@ -316,14 +315,14 @@ func (n *clientConn) event(ctx context.Context, m inbound) error {
 		}
 		n.count(func(st *ClientStats) { st.Events++ })
 		if f.kind == kindNow {
-			return n.send(control{Type: typeGot, ID: f.number})
+			n.send(control{Type: typeGot, ID: f.number})
 		}
 	}
-	if f.kind == kindNow {
-		return nil
+	if f.kind == kindEvent {
+		n.advance(f.number)
+		n.ackSoon()
 	}
-	n.advance(f.number)
-	return n.ackSoon()
+	return nil
 }
 
 // expired judges by the server's clock as of hello, plus the time since: the
@@ -387,25 +386,29 @@ func (n *clientConn) advance(offset uint64) {
 
 // ackSoon acknowledges after AckInterval, or at once if the server would
 // otherwise run out of window.
-func (n *clientConn) ackSoon() error {
-	if 2*n.unacked >= n.hello.Window || 2*n.unackedBytes >= n.hello.WindowBytes {
-		return n.ack()
-	}
-	if n.unacked == 1 {
+func (n *clientConn) ackSoon() {
+	switch {
+	case 2*n.unacked >= n.hello.Window || 2*n.unackedBytes >= n.hello.WindowBytes:
+		n.ack()
+	case n.unacked == 1:
 		n.ackTimer.Reset(n.ackInterval)
 	}
-	return nil
 }
 
-func (n *clientConn) ack() error {
+func (n *clientConn) ack() {
 	n.ackTimer.Stop()
 	n.unacked, n.unackedBytes = 0, 0
 	n.count(func(st *ClientStats) { st.Acks++ })
-	return n.send(control{Type: typeAck, Offset: n.Cursor().Offset})
+	n.send(control{Type: typeAck, Offset: n.Cursor().Offset})
 }
 
-func (n *clientConn) send(msg control) error {
+// send writes a control message. If it can not, the connection is closed, and
+// the reader says why: what it has read before, perhaps a close frame, comes
+// first.
+func (n *clientConn) send(msg control) {
 	ctx, cancel := context.WithTimeout(context.Background(), n.writeTimeout)
 	defer cancel()
-	return n.conn.Write(ctx, websocket.MessageText, msg.encode())
+	if n.conn.Write(ctx, websocket.MessageText, msg.encode()) != nil {
+		n.conn.CloseNow()
+	}
 }

@@ -81,6 +81,16 @@ func (p *pipes) Stall() {
 	p.conns = nil
 }
 
+// SetDelay changes the delay of the connections that there are, too.
+func (p *pipes) SetDelay(delay time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = delay
+	for _, c := range p.conns {
+		c.in.change(func() { c.in.delay = delay })
+	}
+}
+
 // SetDown lets connections be refused.
 func (p *pipes) SetDown(down bool) {
 	p.mu.Lock()
@@ -274,7 +284,7 @@ func (c *pipe) Close() error {
 	c.out.change(func() {
 		if !c.out.writeEnd {
 			c.out.writeEnd = true
-			c.out.pieces = append(c.out.pieces, piece{due: time.Now().Add(c.out.delay)})
+			c.out.pieces = append(c.out.pieces, piece{due: time.Now().Add(c.out.delay)}) // EOF
 		}
 	})
 	return nil

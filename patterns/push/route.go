@@ -1,8 +1,11 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -228,6 +231,7 @@ func (s *Server) admit(client string, hs handshake) int {
 func (s *Server) register(c *session) {
 	s.mu.Lock()
 	s.opening--
+	s.open[c] = struct{}{}
 	old := s.sessions[c.id.Client]
 	if old != nil && old.newer(c.handshake) { // it overtook this one in the upgrade
 		s.mu.Unlock()
@@ -332,13 +336,15 @@ func (s *Server) settle(client string, acked uint64, lapsed []uint64) {
 	s.mailboxes.lapsed(client, lapsed)
 }
 
+// connected returns the sessions in the order of their clients' names.
 func (s *Server) connected() []*session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]*session, 0, len(s.sessions))
-	for _, c := range s.sessions {
-		list = append(list, c)
-	}
-	slices.SortFunc(list, func(a, b *session) int { return strings.Compare(a.id.Client, b.id.Client) })
-	return list
+	return inOrder(maps.Values(s.sessions))
+}
+
+func inOrder(sessions iter.Seq[*session]) []*session {
+	return slices.SortedFunc(sessions, func(a, b *session) int {
+		return cmp.Or(strings.Compare(a.id.Client, b.id.Client), a.since.Compare(b.since))
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -31,6 +32,7 @@ type Server struct {
 	// mu is never held while anything blocks, and is taken before a session's.
 	mu         sync.Mutex
 	sessions   map[string]*session   // by client
+	open       map[*session]struct{} // those and the ones that are still ending
 	topics     map[string][]*session // in the order in which they came
 	mailboxes  mailboxes
 	routed     eventlog.Cursor // up to here entries were handed to sessions
@@ -56,6 +58,7 @@ func NewServer(log eventlog.Log, opts ServerOptions) (*Server, error) {
 		routing:   make(chan struct{}, 1),
 		stop:      make(chan struct{}),
 		sessions:  make(map[string]*session),
+		open:      make(map[*session]struct{}),
 		topics:    make(map[string][]*session),
 		mailboxes: make(mailboxes),
 		published: make(chan struct{}),
@@ -108,6 +111,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.conn.SetReadLimit(maxControlBytes)
 	s.register(c)
 	c.run()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
 }
 
 // Publish sends the message to the clients of its topic.
@@ -195,9 +201,10 @@ func (s *Server) Close() error {
 	s.stopOnce.Do(func() { close(s.stop) })
 	s.mu.Lock()
 	s.closed = true
+	open := inOrder(maps.Keys(s.open))
 	s.mu.Unlock()
-	for _, c := range s.connected() {
-		c.end(endDrained, 0, "")
+	for _, c := range open {
+		c.end(endDrained, 0, "") // also one that is saying goodbye
 	}
 	s.running.Wait()
 	return nil

@@ -30,6 +30,7 @@ type session struct {
 
 	heard  atomic.Uint64 // signs of life: pongs and messages
 	pinged atomic.Int64  // when the outstanding ping was sent, in ns since 1970; 0: none
+	due    atomic.Int64  // when the write in progress must be done, likewise
 	wake   chan struct{} // a token for the writer: look again
 	done   chan struct{} // closed by end
 
@@ -236,10 +237,8 @@ func (c *session) whyReadFailed(err error) (endCause, websocket.StatusCode, stri
 		return endTooBig, websocket.StatusMessageTooBig, "message too big"
 	case websocket.CloseStatus(err) == websocket.StatusMessageTooBig:
 		return endTooBig, 0, ""
-	case c.pingOverdue():
-		return endSilent, 0, ""
 	}
-	return endGone, 0, ""
+	return c.whyBroken(), 0, ""
 }
 
 // take handles a message of the client.

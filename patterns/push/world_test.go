@@ -42,6 +42,8 @@ type world struct {
 func inBubble(t *testing.T, delay time.Duration, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		// For what a failed test leaves behind, once its context is cancelled.
+		t.Cleanup(func() { time.Sleep(time.Hour) })
 		p := newPipes(delay)
 		w := &world{
 			t: t, net: p, url: "ws://server/push", http: p.HTTPClient(),

@@ -2,8 +2,6 @@ package push
 
 import (
 	"context"
-	"errors"
-	"os"
 	"time"
 
 	"github.com/coder/websocket"
@@ -254,20 +252,31 @@ func (c *session) send(it item) bool {
 
 // writeFrame writes one message within WriteTimeout, or ends the session.
 func (c *session) writeFrame(typ websocket.MessageType, b []byte) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), c.srv.opts.WriteTimeout)
+	deadline := time.Now().Add(c.srv.opts.WriteTimeout)
+	c.due.Store(deadline.UnixNano())
+	defer c.due.Store(0)
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
-	err := c.conn.Write(ctx, typ, b)
-	switch {
-	case err == nil:
-		return true
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		c.end(endWriteTimeout, 0, "")
-	case c.pingOverdue():
-		c.end(endSilent, 0, "")
-	default:
-		c.end(endGone, 0, "")
+	if c.conn.Write(ctx, typ, b) != nil {
+		c.end(c.whyBroken(), 0, "")
+		return false
 	}
-	return false
+	return true
+}
+
+// whyBroken tells a connection that broke from one that was closed from below
+// because a write or a ping had not been written in time. Reader and writer both
+// ask, and must agree, since either may be the first to notice.
+func (c *session) whyBroken() endCause {
+	now := time.Now().UnixNano()
+	if due := c.due.Load(); due != 0 && now >= due {
+		return endWriteTimeout
+	}
+	limit := min(c.srv.opts.PingTimeout, coderControlTimeout)
+	if at := c.pinged.Load(); at != 0 && now-at >= int64(limit) {
+		return endSilent
+	}
+	return endGone
 }
 
 // heartbeat pings from a goroutine of its own. In the writer's, a ping that waits
@@ -312,12 +321,4 @@ func (c *session) ping() bool {
 	case <-c.done:
 	}
 	return c.heard.Load() != before
-}
-
-// pingOverdue reports whether the connection was closed from below because a
-// ping could not be written in time.
-func (c *session) pingOverdue() bool {
-	at := c.pinged.Load()
-	limit := min(c.srv.opts.PingTimeout, coderControlTimeout)
-	return at != 0 && time.Now().UnixNano()-at >= int64(limit)
 }
