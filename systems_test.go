@@ -37,7 +37,11 @@ func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error)) 
 			mu.Lock()
 			feed = f
 			mu.Unlock()
-			defer func() { mu.Lock(); feed = nil; mu.Unlock() }()
+			defer func() {
+				mu.Lock()
+				feed = nil
+				mu.Unlock()
+			}()
 			return serveHTTP(ctx, h, f.Handler())
 		},
 		Publish: func(data string) error {
@@ -96,7 +100,11 @@ func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error)) patt
 			mu.Lock()
 			server = s
 			mu.Unlock()
-			defer func() { mu.Lock(); server = nil; mu.Unlock() }()
+			defer func() {
+				mu.Lock()
+				server = nil
+				mu.Unlock()
+			}()
 			return serveHTTP(ctx, h, s)
 		},
 		Publish: func(data string) error {

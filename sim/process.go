@@ -14,13 +14,14 @@ type process struct {
 	name   string
 	f      func(ctx context.Context, h *Host) error
 	cancel context.CancelFunc
+	ended  chan struct{} // closed when the run has ended; nil before the first
 }
 
 // Run starts a process on h: f runs on a goroutine of its own until it returns.
 // [Host.Crash] and [Host.PowerOff] cancel ctx and fail the calls of the host on the
 // network; [Host.Restart] runs f again, so that what f keeps in its own variables
 // starts from nothing, as memory does. ctx is cancelled at the end of the test too.
-// A program that does not heed ctx is still there when its successor starts.
+// The new run begins when f has returned from the one before, so f must heed ctx.
 //
 // An error that f returns before ctx is cancelled fails the test.
 func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
@@ -36,13 +37,21 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 	}
 }
 
+// start runs the process, once its run before has ended.
 func (p *process) start() {
 	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
+	before, ended := p.ended, make(chan struct{})
+	p.cancel, p.ended = cancel, ended
 	go func() {
+		defer close(ended)
 		defer cancel()
-		err := p.f(ctx, p.host)
-		if err != nil && ctx.Err() == nil {
+		if before != nil {
+			<-before
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err := p.f(ctx, p.host); err != nil && ctx.Err() == nil {
 			p.host.n.processFailed(p, err)
 		}
 	}()
