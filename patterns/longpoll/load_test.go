@@ -192,3 +192,26 @@ func TestManyPublishersAndClients(t *testing.T) {
 		require.Zero(w, feed.Log.Stats().Watches)
 	})
 }
+
+// A server that dies with 100 polls parked and is back at once. net/http repeats a
+// request whose reused connection ended without an answer, by itself and without
+// a delay; the client's polls must not be repeated so.
+func TestADeadServersClientsComeBackAfterTheirBackoff(t *testing.T) {
+	const clients = 100
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		for range clients {
+			c := w.testClient() // no jitter: all after 1 s
+			c.HTTP = w.client()
+			w.receive(c)
+		}
+		time.Sleep(time.Second) // the parked poll is the second of its connection
+		require.Equal(w, clients, w.net.dialed())
+
+		w.server.Close()
+		w.serve(feed.Handler())
+		time.Sleep(time.Second - 1)
+		require.Equal(w, clients, w.net.dialed(), "nobody came back before the backoff had passed")
+		time.Sleep(time.Second)
+		require.Equal(w, 2*clients, w.net.dialed())
+	})
+}

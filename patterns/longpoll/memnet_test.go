@@ -16,7 +16,7 @@ type memNet struct {
 	mu       sync.Mutex
 	listener *memListener // nil: connections are refused
 	black    bool
-	dials    []time.Time
+	dials    int
 }
 
 var errRefused = errors.New("connection refused")
@@ -37,7 +37,7 @@ func (n *memNet) isBlack() bool {
 
 func (n *memNet) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	n.mu.Lock()
-	n.dials = append(n.dials, time.Now())
+	n.dials++
 	l, black := n.listener, n.black
 	n.mu.Unlock()
 	if black {
@@ -162,3 +162,10 @@ func (c *memConn) LocalAddr() net.Addr              { return memAddr }
 func (c *memConn) RemoteAddr() net.Addr             { return memAddr }
 func (c *memConn) SetWriteDeadline(time.Time) error { return nil }
 func (c *memConn) SetDeadline(t time.Time) error    { return c.Conn.SetReadDeadline(t) }
+
+// dialed is the number of dials so far.
+func (n *memNet) dialed() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.dials
+}

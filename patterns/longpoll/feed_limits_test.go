@@ -1,0 +1,109 @@
+package longpoll_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/longpoll"
+)
+
+func TestParkedPollsAreBounded(t *testing.T) {
+	n := 0
+	spread := func(max time.Duration) time.Duration { // 0, max, 0, max, ...
+		n++
+		return max * time.Duration(1-n%2)
+	}
+	withFeed(t, &longpoll.Feed{MaxParked: 2}, func(w *world, feed *longpoll.Feed) {
+		a, b := w.parked("cursor=%s", at(0)), w.parked("cursor=%s", at(0))
+		require.Equal(w, 2, feed.Stats().Parked)
+		feed.Jitter = spread
+
+		first, second := w.poll("cursor=%s", at(0)), w.poll("cursor=%s", at(0))
+		require.Equal(w, http.StatusServiceUnavailable, first.Status)
+		require.Equal(w, "1", first.Header.Get("Retry-After"))
+		require.Equal(w, "10", second.Header.Get("Retry-After"))
+		require.EqualValues(w, 2, feed.Stats().Refused)
+		require.Equal(w, http.StatusOK, w.poll("").Status, "a poll that need not wait needs no place")
+
+		feed.Jitter = longpoll.NoJitter
+		publish(w, feed, "x")
+		<-a
+		<-b
+		require.Zero(w, feed.Stats().Parked)
+		require.Equal(w, http.StatusOK, w.poll("cursor=%s&wait=1s", at(1)).Status)
+	})
+}
+
+// LP-P6.
+func TestADisconnectFreesThePlace(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		ctx, cancel := context.WithTimeout(w.Context(), 3*time.Second)
+		defer cancel()
+		_, err := w.get(ctx, "wait=60s&cursor="+at(0).String())
+		require.ErrorIs(w, err, context.DeadlineExceeded)
+
+		synctest.Wait()
+		require.Equal(w, 3*time.Second, w.elapsed())
+		require.Equal(w, longpoll.FeedStats{Gone: 1}, feed.Stats())
+		require.Zero(w, feed.Log.Stats().Watches)
+	})
+}
+
+// LP-19: nothing tells the server; the wait bounds how long the place is taken.
+func TestASilentDisconnectFreesThePlaceWhenTheWaitEnds(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		w.parked("cursor=%s&wait=60s", at(0))
+		w.net.blackhole(true)
+
+		time.Sleep(time.Minute - 1)
+		require.Equal(w, 1, feed.Stats().Parked)
+		time.Sleep(2)
+		require.Zero(w, feed.Stats().Parked)
+		require.Zero(w, feed.Log.Stats().Watches)
+	})
+}
+
+func TestDrain(t *testing.T) {
+	withFeed(t, &longpoll.Feed{MinEvents: 2}, func(w *world, feed *longpoll.Feed) {
+		w.server.RegisterOnShutdown(feed.Drain)
+		publish(w, feed, "held back")
+		idle := w.parked("cursor=%s", at(1))
+		holding := w.parked("cursor=%s", at(0))
+		time.Sleep(5 * time.Second)
+		require.Equal(w, 2, feed.Stats().Parked)
+
+		require.NoError(w, w.server.Shutdown(w.Context()))
+
+		require.Less(w, w.elapsed(), 6*time.Second, "not when the waits end, after 30 s")
+		refused, answered := <-idle, <-holding
+		require.Equal(w, http.StatusServiceUnavailable, refused.Status)
+		require.Equal(w, 5*time.Second, refused.After)
+		require.Equal(w, "1", refused.Header.Get("Retry-After"))
+		require.Equal(w, []string{"held back"}, answered.data(), "what was held back is sent")
+
+		w.serve(feed.Handler())
+		require.Equal(w, http.StatusServiceUnavailable, w.poll("cursor=%s", at(0)).Status, "drained is drained")
+		feed.Drain()
+	})
+}
+
+// So that a balancer can send the next poll to another server.
+func TestDrainEndsConnections(t *testing.T) {
+	withFeed(t, &longpoll.Feed{MinEvents: 2}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, "held back")
+		holding, idle := w.parked("cursor=%s", at(0)), w.parked("cursor=%s", at(1))
+		require.Equal(w, 2, w.net.dialed())
+		feed.Drain()
+		require.Equal(w, http.StatusOK, (<-holding).Status)
+		require.Equal(w, http.StatusServiceUnavailable, (<-idle).Status)
+
+		w.poll("cursor=%s", at(0))
+		w.poll("cursor=%s", at(0))
+		require.Equal(w, 4, w.net.dialed(), "neither connection was kept, nor that of a refusal")
+	})
+}
