@@ -170,7 +170,7 @@ func newConn(cfg *Config, out Output, mtu int, now Time) *Conn {
 	adv := max(mtu-int(cfg.ipHeader)-tcpHeader, minMSS)
 	c.advMSS = uint16(min(adv, math.MaxUint16))
 	c.mssClamp = c.advMSS
-	c.mss = defaultMSS
+	c.mss, c.rcvMSS = defaultMSS, defaultMSS
 	c.rtxAt, c.ackAt, c.keepAt, c.compressAt = Never, Never, Never, Never
 	c.tx.first, c.tx.last = none, none
 	c.rtt.rto = cfg.RTOInitial
@@ -270,8 +270,18 @@ func (c *Conn) die(code Code) {
 	c.dropSendState()
 	c.dropOutOfOrder()
 	if c.flag&orphan != 0 {
-		c.rcvq = receiveQueue{}
+		c.dropReceived()
 	}
+}
+
+// dropReceived forgets what nobody will read.
+func (c *Conn) dropReceived() {
+	c.rcvq = receiveQueue{}
+	c.copied = c.rcvNxt
+	if c.flag&finReceived != 0 {
+		c.copied--
+	}
+	c.rmem = 0
 }
 
 func (c *Conn) dropSendState() {

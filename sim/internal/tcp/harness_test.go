@@ -36,6 +36,9 @@ type direction struct {
 	drop      func(n int, s *Segment) bool // n counts the packets of this direction
 	lossP     uint32                       // of 1<<32
 	rng       *rand.PCG
+	jitter    Time             // random, on top of delay: packets overtake each other
+	dupP      uint32           // a copy arrives too
+	watch     func(s *Segment) // of every segment sent
 
 	count     int
 	busyUntil Time
@@ -50,17 +53,18 @@ type queued struct {
 }
 
 type end struct {
-	p      *path
-	i      int
-	conn   *Conn
-	cfg    *Config
-	mtu    int
-	dir    direction // outgoing
-	listen bool
-	onEvt  func(*end, Events)
-	evts   Events
-	woken  Events
-	timer  Time
+	p       *path
+	i       int
+	conn    *Conn
+	cfg     *Config
+	mtu     int
+	dir     direction // outgoing
+	listen  bool
+	onEvt   func(*end, Events)
+	onInput func(*Segment)
+	evts    Events
+	woken   Events
+	timer   Time
 }
 
 // A pathEvent is a call of the program (class 0), the arrival of a packet (1) or a
@@ -166,8 +170,18 @@ func (e *end) NewSegment() *Segment {
 	return new(Segment)
 }
 
+func (d *direction) latency() Time {
+	if d.jitter == 0 {
+		return d.delay
+	}
+	return d.delay + Time(d.rng.Uint64()%uint64(d.jitter))
+}
+
 func (e *end) Send(_ *Conn, s *Segment) {
 	p, d := e.p, &e.dir
+	if d.watch != nil {
+		d.watch(s)
+	}
 	d.count++
 	lost := d.drop != nil && d.drop(d.count, s)
 	if d.lossP > 0 {
@@ -205,7 +219,12 @@ func (e *end) Send(_ *Conn, s *Segment) {
 		p.freeSegs = append(p.freeSegs, s)
 		return
 	}
-	p.push(pathEvent{at: leaves + d.delay, class: 1, end: p.ends[1-e.i], seg: s})
+	p.push(pathEvent{at: leaves + d.latency(), class: 1, end: p.ends[1-e.i], seg: s})
+	if d.dupP > 0 && uint32(d.rng.Uint64()>>32) < d.dupP {
+		twin := e.NewSegment()
+		*twin = *s
+		p.push(pathEvent{at: leaves + d.latency(), class: 1, end: p.ends[1-e.i], seg: twin})
+	}
 }
 
 func describe(s *Segment) string {
@@ -225,10 +244,14 @@ func describe(s *Segment) string {
 }
 
 func (p *path) arrive(e *end, s *Segment) {
+	if e.onInput != nil {
+		e.onInput(s)
+	}
+	syn := e.listen && s.Flags&(SYN|ACK|RST) == SYN
 	switch {
-	case e.conn != nil:
+	case e.conn != nil && !(syn && e.conn.State() == StateClosed):
 		e.conn.Input(p.now, s)
-	case e.listen && s.Flags&(SYN|ACK|RST) == SYN:
+	case syn:
 		e.conn = Accept(e.cfg, e, e.mtu, p.now, s)
 	default:
 		out := e.NewSegment()

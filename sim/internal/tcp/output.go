@@ -233,8 +233,12 @@ func (c *Conn) collapse(i uint32) {
 		room -= len(t.data)
 		c.absorb(s, j)
 	}
-	if joined != nil {
-		s.data = joined
+	if joined == nil {
+		return
+	}
+	s.data = joined
+	for j := i + 1; j != c.tx.tail && c.tx.at(j).flag&txMerged != 0; j++ {
+		c.tx.at(j).seq = s.end()
 	}
 }
 
@@ -253,7 +257,7 @@ func (c *Conn) absorb(s *txSegment, j uint32) {
 		r.sacked--
 	}
 	c.tx.unlink(j)
-	*t = txSegment{seq: t.end(), prev: none, next: none, flag: txMerged}
+	*t = txSegment{prev: none, next: none, flag: txMerged}
 	c.tx.merged++
 	if r.hint == j {
 		r.hint = none

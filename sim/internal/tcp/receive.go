@@ -215,7 +215,9 @@ func (c *Conn) drainOutOfOrder() {
 		}
 		if s.fin {
 			c.rcvNxt++
+			o.segs = o.segs[n+1:] // nothing of use is behind it
 			c.receiveFIN()
+			break
 		}
 	}
 	if c.ooo == nil { // dropped by the FIN

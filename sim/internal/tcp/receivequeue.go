@@ -50,6 +50,9 @@ func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 // receive buffer: Linux counts the block of memory that holds the packet with
 // its headers and its skb_shared_info, a power of two, and the sk_buff.
 func trueSize(n int) int32 {
+	if n == 0 {
+		return 0 // a FIN
+	}
 	block := n + packetOverhead
 	if block > 4096 {
 		return int32(block + skbSize)
@@ -121,6 +124,9 @@ func (o *outOfOrder) insert(n oooSegment) (grown int32, dup Block) {
 		dup = Block{o.segs[j].seq, n.end()}
 		keep := o.segs[j].seq - n.seq
 		n.data, n.fin = n.data[:min(keep, uint64(len(n.data)))], false
+		if len(n.data) == 0 {
+			return grown, dup
+		}
 	}
 	grown += trueSize(len(n.data))
 	if i == j {

@@ -216,7 +216,7 @@ func (c *Conn) Close(now Time) {
 			return
 		}
 	case TimeWait:
-		c.rcvq = receiveQueue{}
+		c.dropReceived()
 		return
 	}
 	if c.Readable() > 0 {
