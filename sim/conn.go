@@ -36,14 +36,14 @@ type TCPConn struct {
 	err       syscall.Errno
 	reported  bool // err was returned by a call
 	fin       bool // the peer's FIN has come
-	queued   bool // in pending.conns
-	closed   bool // by the program
-	abort    bool // close by RST
-	finished bool // CloseWrite was called
-	shut     bool // CloseRead was called
-	gone     bool // forgotten by the host
-	awaitFIN bool // Close waits for the acknowledgement of the FIN
-	todo     []func(now int64)
+	queued    bool // in pending.conns
+	closed    bool // by the program
+	abort     bool // close by RST
+	finished  bool // CloseWrite was called
+	shut      bool // CloseRead was called
+	gone      bool // forgotten by the host
+	awaitFIN  bool // Close waits for the acknowledgement of the FIN
+	todo      []func(now int64)
 }
 
 func newConn(h *Host, network string, local, remote endpoint) *TCPConn {
@@ -366,4 +366,3 @@ func (c *TCPConn) LocalAddr() net.Addr { return c.local.tcp() }
 
 // RemoteAddr implements [net.Conn]; it is a [*net.TCPAddr].
 func (c *TCPConn) RemoteAddr() net.Addr { return c.remote.tcp() }
-

@@ -13,11 +13,11 @@ type dialing struct {
 	host    *Host
 	network string
 	dest    endpoint
-	nth     uint64 // attempt of the host to reach dest
-	conn *TCPConn      // once the SYN is sent
-	err  error         // set before done is closed
-	over bool          // decided, though the caller may not know yet
-	done chan struct{} // closed when the caller may know
+	nth     uint64        // attempt of the host to reach dest
+	conn    *TCPConn      // once the SYN is sent
+	err     error         // set before done is closed
+	over    bool          // decided, though the caller may not know yet
+	done    chan struct{} // closed when the caller may know
 }
 
 // Dial connects to an address, as [net.Dial] does: see [Host.DialContext].
