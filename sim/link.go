@@ -305,12 +305,12 @@ func (n *Network) fault(a, b *node, what string) *fault {
 
 // note records an event that is not a packet. a and b may be nil.
 func (n *Network) note(a, b *node, what string) {
-	r := record{at: n.now(), kind: Noted, note: what}
+	r := record{at: n.now(), kind: Noted}
 	if a != nil {
 		r.from = a.number
 	}
 	if b != nil {
 		r.to = b.number
 	}
-	n.trace.add(r)
+	n.trace.add(r, what)
 }

@@ -80,13 +80,13 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 		at: now, kind: kind, proto: pkt.proto,
 		from: pkt.flow.path.from.number, to: pkt.flow.path.to.number,
 		sport: pkt.src.port, dport: pkt.dst.port,
-		length: int32(len(pkt.data)), size: int32(pkt.size), note: why,
+		length: int32(len(pkt.data)), size: int32(pkt.size),
 	}
 	if pkt.proto == protoTCP {
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, int32(len(s.Payload)), s.Kind != tcp.Original
 	}
-	n.trace.add(r)
+	n.trace.add(r, why)
 }
 
 // drop ends the way of a packet at a pipe, or at its host if p is nil, and says why.

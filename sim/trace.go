@@ -23,6 +23,13 @@ type Trace struct {
 	first  int        // number of the oldest event kept
 	chunks [][]record // each of chunkSize, but for the last
 	nodes  []*node
+	notes  []note
+	noted  map[string]int32 // number in notes
+}
+
+type note struct {
+	text string
+	hash uint64
 }
 
 const (
@@ -64,7 +71,8 @@ type Event struct {
 	Resent     bool   // a retransmission or a probe
 }
 
-// record is an Event as it is kept.
+// record is an Event as it is kept: without pointers, so that the garbage collector
+// need not look into a million of them.
 type record struct {
 	at           int64
 	kind         EventKind
@@ -74,12 +82,12 @@ type record struct {
 	from, to     int32 // numbers of hosts, from 1
 	sport, dport uint16
 	length, size int32
+	note         int32 // its number among Trace.notes; 0: none
 	seq, ack     uint64
-	note         string
 }
 
 func newTrace(seed uint64) *Trace {
-	return &Trace{hash: mix(seed)}
+	return &Trace{hash: mix(seed), notes: make([]note, 1), noted: map[string]int32{"": 0}}
 }
 
 // mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
@@ -100,9 +108,18 @@ func hashString(s string) uint64 {
 	return mix(h)
 }
 
-func (t *Trace) add(r record) {
+func (t *Trace) add(r record, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if text != "" {
+		number, known := t.noted[text]
+		if !known {
+			number = int32(len(t.notes))
+			t.notes = append(t.notes, note{text, hashString(text)})
+			t.noted[text] = number
+		}
+		r.note = number
+	}
 	h := t.hash
 	for _, w := range [...]uint64{
 		uint64(r.at),
@@ -114,21 +131,22 @@ func (t *Trace) add(r record) {
 		h = (h ^ w) * 0x9e3779b97f4a7c15
 		h ^= h >> 29
 	}
-	if r.note != "" {
-		h ^= hashString(r.note)
-	}
+	h ^= t.notes[r.note].hash
 	t.hash = h
 
 	last := len(t.chunks) - 1
 	if last < 0 || len(t.chunks[last]) == chunkSize {
-		t.chunks = append(t.chunks, nil)
-		last++
-		if last == chunksKept {
-			copy(t.chunks, t.chunks[1:])
-			t.chunks = t.chunks[:last]
-			last--
+		var chunk []record // the first grows as needed
+		switch {
+		case last+1 == chunksKept:
+			chunk = t.chunks[0][:0]
+			t.chunks = append(t.chunks[:0], t.chunks[1:]...)
 			t.first += chunkSize
+		case last >= 0:
+			chunk = make([]record, 0, chunkSize)
 		}
+		t.chunks = append(t.chunks, chunk)
+		last = len(t.chunks) - 1
 	}
 	t.chunks[last] = append(t.chunks[last], r)
 	t.total++
@@ -181,7 +199,7 @@ func (t *Trace) event(i int) (Event, bool) {
 	}
 	r := &t.chunks[(i-t.first)/chunkSize][(i-t.first)%chunkSize]
 	e := Event{
-		Number: i, At: time.Duration(r.at), Kind: r.kind, Note: r.note,
+		Number: i, At: time.Duration(r.at), Kind: r.kind, Note: t.notes[r.note].text,
 		SourcePort: r.sport, TargetPort: r.dport,
 		Seq: r.seq, Ack: r.ack, Length: int(r.length), Size: int(r.size), Resent: r.resent,
 	}
