@@ -7,7 +7,11 @@ func (h *Host) segment(now int64, pkt *packet) {
 	n := h.n
 	key := connKey{local: pkt.dst, remote: pkt.src}
 	opens := pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.SYN
-	c := h.conns[key]
+	c := pkt.flow.peer
+	if c == nil || c.gone || c.local != key.local || c.remote != key.remote {
+		c = h.conns[key]
+		pkt.flow.peer = c
+	}
 	if c != nil && opens && c.tcp.State() == tcp.TimeWait {
 		// A new connection may take the place of one that waits for stray segments
 		// (RFC 9293 section 3.10.7.4, tcp_timewait_state_process).

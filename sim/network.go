@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,7 @@ type Network struct {
 	firstWake int
 	pending   pendingOps
 
-	hosts    map[string]*Host
+	hosts    map[string]*Host // by name, in small letters
 	routers  map[string]*Router
 	byAddr   map[uint32]*Host
 	inOrder  []*Host
@@ -126,7 +127,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		o(&n.conf)
 	}
 	n.seed = n.conf.seed
-	n.trace = newTrace(n.seed)
+	n.trace = newTrace(n.seed, &n.mu)
 	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
 	return n
 }
@@ -190,22 +191,23 @@ func (n *Network) After(d time.Duration, f func()) {
 }
 
 // Host returns the host of that name, which is made at first use with the next
-// free address: 10.0.0.1, 10.0.0.2 and so on. It panics if the name is empty or holds a
+// free address: 10.0.0.1, 10.0.0.2 and so on. The case of letters does not matter
+// (RFC 4343). It panics if the name is empty or holds a
 // character that a host name cannot (RFC 952, RFC 1123), or is an IP address.
 func (n *Network) Host(name string) *Host {
-	if err := validHostName(name); err != nil {
+	if err := validName("Host", name); err != nil {
 		panic("sim: " + err.Error())
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if h := n.hosts[name]; h != nil {
+	if h := n.find(name); h != nil {
 		return h
 	}
 	if n.routers[name] != nil {
 		panic(fmt.Sprintf("sim: Host(%q): a router has that name", name))
 	}
 	h := newHost(n, name, len(n.inOrder)+1)
-	n.hosts[name] = h
+	n.hosts[strings.ToLower(name)] = h
 	n.byAddr[h.addr] = h
 	n.inOrder = append(n.inOrder, h)
 	return h

@@ -59,15 +59,15 @@ type Router struct{ node }
 // Router returns the router of that name, which is made at first use. It panics if
 // the name is not a valid one, or that of a host.
 func (n *Network) Router(name string) *Router {
-	if err := validHostName(name); err != nil {
-		panic("sim: Router: " + err.Error())
+	if err := validName("Router", name); err != nil {
+		panic("sim: " + err.Error())
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if r := n.routers[name]; r != nil {
 		return r
 	}
-	if n.hosts[name] != nil {
+	if n.find(name) != nil {
 		panic(fmt.Sprintf("sim: Router(%q): a host has that name", name))
 	}
 	r := &Router{node{n: n, name: name, hash: hashString(name), router: true}}
@@ -205,6 +205,7 @@ type flow struct {
 	pipes    []*pipe
 	streams  []netem.Stream
 	one      [1]netem.Stream // room for the usual case
+	peer     *TCPConn        // that received the last segment
 	stray    netem.Stream
 }
 

@@ -15,7 +15,7 @@ func (n *Network) report(command string) string {
 		at = n.ended
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.Len(), n.trace.Hash())
+	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.hash)
 	b.WriteString(n.trace.chart(chartEvents))
 	if idle := n.idleFaultsLocked(); idle != "" {
 		b.WriteString("\n" + idle + "\n")
@@ -76,12 +76,12 @@ const (
 
 // chart draws the last events of the hosts concerned: a column for each host, time
 // downwards, an arrow for each packet when it is sent, which ends in an x if the
-// packet was dropped.
+// packet was dropped. The lock is held.
 func (t *Trace) chart(most int) string {
 	var events []Event
 	column := map[string]int{}
 	var hosts []string
-	for i := t.Len() - 1; i >= 0 && len(events) < most; i-- {
+	for i := t.total - 1; i >= 0 && len(events) < most; i-- {
 		e, ok := t.event(i)
 		if !ok {
 			break

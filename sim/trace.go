@@ -17,7 +17,7 @@ import (
 // It keeps the last million events (64 bytes each, taken as needed) and counts and
 // hashes all of them. What packets carry is not part of it, only how much.
 type Trace struct {
-	mu     sync.Mutex
+	mu     *sync.Mutex // the network's
 	hash   uint64
 	total  int
 	first  int        // number of the oldest event kept
@@ -86,8 +86,8 @@ type record struct {
 	seq, ack     uint64
 }
 
-func newTrace(seed uint64) *Trace {
-	return &Trace{hash: mix(seed), notes: make([]note, 1), noted: map[string]int32{"": 0}}
+func newTrace(seed uint64, mu *sync.Mutex) *Trace {
+	return &Trace{mu: mu, hash: mix(seed), notes: make([]note, 1), noted: map[string]int32{"": 0}}
 }
 
 // mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
@@ -108,9 +108,8 @@ func hashString(s string) uint64 {
 	return mix(h)
 }
 
+// add is called with the lock held.
 func (t *Trace) add(r record, text string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if text != "" {
 		number, known := t.noted[text]
 		if !known {
@@ -182,7 +181,9 @@ func (t *Trace) Events() iter.Seq[Event] {
 		from := t.first
 		t.mu.Unlock()
 		for i := from; ; i++ {
+			t.mu.Lock()
 			e, ok := t.event(i)
+			t.mu.Unlock()
 			if !ok || !yield(e) {
 				return
 			}
@@ -190,10 +191,8 @@ func (t *Trace) Events() iter.Seq[Event] {
 	}
 }
 
-// event returns the event of that number, if it is kept.
+// event returns the event of that number, if it is kept. The lock is held.
 func (t *Trace) event(i int) (Event, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if i < t.first || i >= t.total {
 		return Event{}, false
 	}
@@ -266,8 +265,6 @@ func (e Event) packet() string {
 }
 
 func (t *Trace) addNode(d *node) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.nodes = append(t.nodes, d)
 	d.number = int32(len(t.nodes))
 }
