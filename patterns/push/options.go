@@ -36,8 +36,8 @@ type ServerOptions struct {
 	// all that the log still keeps for it.
 	Snapshot func(context.Context, Identity) ([]byte, error)
 
-	// OnAck is told of each acknowledged position, from the session's own
-	// goroutine. Nil: nobody is.
+	// OnAck is told of each acknowledged position. It holds up the reading from
+	// that client, so it must return soon. Nil: nobody is told.
 	OnAck func(client string, c eventlog.Cursor)
 
 	// OriginPatterns lists the hosts other than the server's own whose web pages

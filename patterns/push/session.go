@@ -241,6 +241,20 @@ func (c *session) whyReadFailed(err error) (endCause, websocket.StatusCode, stri
 	return c.whyBroken(), 0, ""
 }
 
+// whyBroken tells a connection that broke from one that was closed from below
+// because a write or a ping had not been written in time.
+func (c *session) whyBroken() endCause {
+	now := time.Now().UnixNano()
+	if due := c.due.Load(); due != 0 && now >= due {
+		return endWriteTimeout
+	}
+	limit := min(c.srv.opts.PingTimeout, coderControlTimeout)
+	if at := c.pinged.Load(); at != 0 && now-at >= int64(limit) {
+		return endSilent
+	}
+	return endGone
+}
+
 // take handles a message of the client.
 func (c *session) take(msg control) error {
 	switch msg.Type {

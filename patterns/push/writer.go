@@ -227,10 +227,11 @@ func (c *session) takeNext(now time.Time) (item, bool) {
 	return it, true
 }
 
-// room reports whether the window has room for the item.
+// room reports whether the window has room for the item. A gap waits for it too:
+// it may still grow, and a client that handles nothing is not told so each time.
 func (c *session) room(it item) bool {
 	o := &c.srv.opts
-	return !it.message() || len(c.inflight) == 0 ||
+	return it.kind == itemPosition || len(c.inflight) == 0 ||
 		len(c.inflight) < o.Window && c.inflightBytes+len(it.frame) <= o.WindowBytes
 }
 
@@ -250,7 +251,8 @@ func (c *session) send(it item) bool {
 	return true
 }
 
-// writeFrame writes one message within WriteTimeout, or ends the session.
+// writeFrame writes one message within WriteTimeout. If it can not, it reports
+// false after the session has ended.
 func (c *session) writeFrame(typ websocket.MessageType, b []byte) bool {
 	deadline := time.Now().Add(c.srv.opts.WriteTimeout)
 	c.due.Store(deadline.UnixNano())
@@ -258,25 +260,13 @@ func (c *session) writeFrame(typ websocket.MessageType, b []byte) bool {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	if c.conn.Write(ctx, typ, b) != nil {
-		c.end(c.whyBroken(), 0, "")
+		// The reader finds out too, and may know more: a close frame of the
+		// client ends writes before it is returned from the read.
+		c.raw.Close()
+		<-c.done
 		return false
 	}
 	return true
-}
-
-// whyBroken tells a connection that broke from one that was closed from below
-// because a write or a ping had not been written in time. Reader and writer both
-// ask, and must agree, since either may be the first to notice.
-func (c *session) whyBroken() endCause {
-	now := time.Now().UnixNano()
-	if due := c.due.Load(); due != 0 && now >= due {
-		return endWriteTimeout
-	}
-	limit := min(c.srv.opts.PingTimeout, coderControlTimeout)
-	if at := c.pinged.Load(); at != 0 && now-at >= int64(limit) {
-		return endSilent
-	}
-	return endGone
 }
 
 // heartbeat pings from a goroutine of its own. In the writer's, a ping that waits
