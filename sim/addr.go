@@ -29,24 +29,27 @@ func (e endpoint) String() string {
 
 func isLoopback(a uint32) bool { return a>>24 == 127 }
 
-// validHostName refuses what cannot stand where a host name may: RFC 1123 section
+// validName refuses what cannot stand where a host name may: RFC 1123 section
 // 2.1, with the underscore that many services use.
-func validHostName(name string) error {
+func validName(kind, name string) error {
 	if name == "" {
-		return fmt.Errorf("Host(%q): the name must not be empty", name)
+		return fmt.Errorf("%s(%q): the name must not be empty", kind, name)
 	}
 	if len(name) > 253 {
-		return fmt.Errorf("Host(%.20q...): the name must not be longer than 253 bytes", name)
+		return fmt.Errorf("%s(%.20q...): the name must not be longer than 253 bytes", kind, name)
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
-		return fmt.Errorf("Host(%q): an address is no name", name)
+		return fmt.Errorf("%s(%q): an address is no name", kind, name)
 	}
 	if name == "localhost" {
-		return fmt.Errorf("Host(%q): the name stands for every host itself", name)
+		return fmt.Errorf("%s(%q): the name stands for every host itself", kind, name)
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" {
-			return fmt.Errorf("Host(%q): a name consists of letters, digits, '-' and '_' in parts joined by '.'", name)
+			return fmt.Errorf("%s(%q): a name consists of letters, digits, '-' and '_' in parts joined by '.'", kind, name)
+		}
+		if len(label) > 63 {
+			return fmt.Errorf("%s(%q): a part of a name must not be longer than 63 bytes", kind, name)
 		}
 	}
 	return nil

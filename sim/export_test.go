@@ -17,3 +17,6 @@ func Bench(f func(n *Network), opts ...Option) {
 		f(n)
 	})
 }
+
+// IdleFaults names the faults that met nothing so far.
+func (n *Network) IdleFaults() string { return n.idleFaults() }

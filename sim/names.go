@@ -100,14 +100,4 @@ func question(q []byte) (name string, end int) {
 
 // find returns the host of a name, without regard to case (RFC 4343), or nil. The
 // lock is held.
-func (n *Network) find(name string) *Host {
-	if h := n.hosts[name]; h != nil {
-		return h
-	}
-	for _, h := range n.inOrder {
-		if strings.EqualFold(h.name, name) {
-			return h
-		}
-	}
-	return nil
-}
+func (n *Network) find(name string) *Host { return n.hosts[strings.ToLower(name)] }

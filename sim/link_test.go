@@ -1,0 +1,247 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A rig has what a fault is tried on: an established TCP connection with an echo at
+// its other end, and a pair of UDP sockets; a - b, 10 ms each way.
+type rig struct {
+	t      *testing.T
+	n      *sim.Network
+	a, b   *sim.Host
+	link   *sim.Link
+	conn   net.Conn // of a
+	atB    net.PacketConn
+	atA    net.Conn       // UDP, to atB
+	answer net.PacketConn // of a, for datagrams of b
+}
+
+func onRig(t *testing.T, f func(r *rig), opts ...sim.Option) {
+	t.Helper()
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		r := &rig{t: t, n: n, a: n.Host("a"), b: n.Host("b")}
+		r.link = n.Link(r.a, r.b, netem.Config{Delay: 10 * ms})
+		r.connect()
+		f(r)
+	}, opts...)
+}
+
+func (r *rig) connect() {
+	r.t.Helper()
+	accept(listen(r.t, r.b, ":7"), echo)
+	r.conn = dial(r.t, r.a, "b:7")
+	var err error
+	r.atB, err = r.b.ListenPacket("udp", ":9")
+	require.NoError(r.t, err)
+	r.answer, err = r.a.ListenPacket("udp", ":9")
+	require.NoError(r.t, err)
+	r.atA, err = r.a.Dial("udp", "b:9")
+	require.NoError(r.t, err)
+	time.Sleep(time.Second) // all is quiet: nothing of it shares an instant with the test
+}
+
+// echoes sends a byte over the established connection and returns how long its echo
+// took, or 0 if it has not come after a while.
+func (r *rig) echoes(within time.Duration) time.Duration {
+	r.t.Helper()
+	start := r.n.Elapsed()
+	_, err := r.conn.Write([]byte{1})
+	require.NoError(r.t, err)
+	r.conn.SetReadDeadline(in(within))
+	if _, err = io.ReadFull(r.conn, make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0
+	}
+	require.NoError(r.t, err)
+	return r.n.Elapsed() - start
+}
+
+// datagrams sends one in each direction and says which of them arrive.
+func (r *rig) datagrams() (aToB, bToA bool) {
+	r.t.Helper()
+	_, err := r.atA.Write([]byte{1})
+	require.NoError(r.t, err)
+	_, err = r.atB.WriteTo([]byte{1}, udpAddr(r.a.Addr().String()+":9"))
+	require.NoError(r.t, err)
+	arrives := func(pc net.PacketConn) bool {
+		pc.SetReadDeadline(in(20 * ms))
+		_, _, err := pc.ReadFrom(make([]byte, 1))
+		if err != nil {
+			require.ErrorIs(r.t, err, os.ErrDeadlineExceeded)
+		}
+		return err == nil
+	}
+	return arrives(r.atB), arrives(r.answer)
+}
+
+// connects dials from a to b, or gives up after a while.
+func (r *rig) connects(within time.Duration) error {
+	ctx, cancel := context.WithTimeout(r.t.Context(), within)
+	defer cancel()
+	c, err := r.a.DialContext(ctx, "tcp", "b:7")
+	if err == nil {
+		c.Close()
+	}
+	return err
+}
+
+func (r *rig) requireFired() {
+	r.t.Helper()
+	require.Empty(r.t, r.n.IdleFaults())
+}
+
+func TestDownIsSilent(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.Down()
+		require.Contains(t, r.n.IdleFaults(), "a - b: link down at 1.02s: it met no packet")
+		aToB, bToA := r.datagrams()
+		require.False(t, aToB || bToA)
+		require.ErrorIs(t, r.connects(5*time.Second), context.DeadlineExceeded, "nobody tells")
+		require.Zero(t, r.echoes(5*time.Second))
+		r.requireFired()
+		r.link.Up()
+
+		aToB, bToA = r.datagrams()
+		require.True(t, aToB && bToA)
+		require.NoError(t, r.connects(20*ms+1))
+		_, err := io.ReadFull(r.conn, make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		r.conn.SetReadDeadline(time.Time{})
+		_, err = io.ReadFull(r.conn, make([]byte, 1))
+		require.NoError(t, err, "the connection lives on")
+		require.Equal(t, 20*ms, r.echoes(time.Second))
+	})
+}
+
+// What is on its way when the link goes down arrives.
+func TestDownTakesNothingBack(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.n.After(5*ms, r.link.Down)
+		start := r.n.Elapsed()
+		r.atA.Write([]byte("under way"))
+		r.n.After(5*ms, func() { r.atA.Write([]byte("too late")) })
+		p := make([]byte, 20)
+		k, _, err := r.atB.ReadFrom(p)
+		require.NoError(t, err)
+		require.Equal(t, "under way", string(p[:k]))
+		require.Equal(t, start+10*ms, r.n.Elapsed())
+		r.atB.SetReadDeadline(in(time.Second))
+		_, _, err = r.atB.ReadFrom(p)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		r.requireFired()
+	})
+}
+
+func TestDownFromSilencesOneDirection(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.DownFrom(r.b)
+		aToB, bToA := r.datagrams()
+		require.True(t, aToB)
+		require.False(t, bToA)
+		require.ErrorIs(t, r.connects(time.Second), context.DeadlineExceeded)
+		r.requireFired()
+		r.link.Up()
+
+		r.link.DownFrom(r.a)
+		aToB, bToA = r.datagrams()
+		require.False(t, aToB)
+		require.True(t, bToA)
+		r.requireFired()
+	})
+}
+
+// A link that rejects tells the sender: a dial fails after the way to the link and
+// back, a connected UDP socket learns of it at its next call, an established
+// connection goes on trying (RFC 1122 section 4.2.3.9).
+func TestRejectTellsTheSender(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.Reject()
+		start := r.n.Elapsed()
+		require.ErrorIs(t, r.connects(time.Second), syscall.EHOSTUNREACH)
+		require.Equal(t, start, r.n.Elapsed(), "the link begins at the host")
+		require.Zero(t, r.echoes(time.Second))
+		_, err := r.atA.Write([]byte{1})
+		require.NoError(t, err)
+		_, err = r.atA.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		r.requireFired()
+		r.link.Up()
+		require.NoError(t, r.connects(time.Second))
+		r.conn.SetReadDeadline(time.Time{})
+		_, err = io.ReadFull(r.conn, make([]byte, 1))
+		require.NoError(t, err)
+	})
+}
+
+func TestRejectBehindARouter(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b, router := n.Host("a"), n.Host("b"), n.Router("router")
+		n.Link(a, router, netem.Config{Delay: 30 * ms})
+		n.Link(router, b, netem.Config{Delay: time.Second}).Reject()
+		_, err := a.Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		require.Equal(t, 60*ms, n.Elapsed(), "to the router and back")
+		require.Empty(t, n.IdleFaults())
+	})
+}
+
+// What a held link was given waits, and goes on in its order when it is released.
+func TestHoldAndRelease(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.Hold()
+		for _, s := range []string{"1", "2", "3"} {
+			_, err := r.atA.Write([]byte(s))
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+		}
+		r.conn.Write([]byte("x"))
+		released := r.n.Elapsed() + time.Minute
+		r.n.After(time.Minute, r.link.Release)
+
+		p := make([]byte, 10)
+		for i, want := range []string{"1", "2", "3"} {
+			k, _, err := r.atB.ReadFrom(p)
+			require.NoError(t, err)
+			require.Equal(t, want, string(p[:k]))
+			require.Equal(t, released+10*ms+time.Duration(i), r.n.Elapsed(), "one wake-up an instant")
+		}
+		_, err := io.ReadFull(r.conn, p[:1])
+		require.NoError(t, err)
+		require.InDelta(t, released+20*ms, r.n.Elapsed(), 10)
+		require.Equal(t, 20*ms, r.echoes(time.Second))
+		r.requireFired()
+	})
+}
+
+// Set holds for what is sent from then on.
+func TestSetChangesTheLinkUnderTraffic(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.Set(netem.Config{Delay: 50 * ms})
+		require.Equal(t, 100*ms, r.echoes(time.Second))
+		r.link.SetAsym(netem.Config{Delay: 1 * ms}, netem.Config{Delay: 20 * ms})
+		require.Equal(t, 21*ms, r.echoes(time.Second))
+		start := r.n.Elapsed()
+		require.NoError(t, r.connects(time.Second))
+		require.Equal(t, start+21*ms, r.n.Elapsed())
+
+		r.link.Set(netem.Config{Loss: netem.Bernoulli(1)})
+		aToB, bToA := r.datagrams()
+		require.False(t, aToB || bToA)
+		r.requireFired()
+		r.link.Set(netem.Config{})
+		aToB, bToA = r.datagrams()
+		require.True(t, aToB && bToA)
+	})
+}

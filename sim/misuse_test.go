@@ -1,0 +1,105 @@
+package sim_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Each misuse panics with a sentence that names the field, its value and what is
+// allowed, and leaves the network as it was.
+func TestMisusePanics(t *testing.T) {
+	n := sim.New()
+	defer n.Close()
+	other := sim.New()
+	defer other.Close()
+	a, b, c := n.Host("a"), n.Host("b"), n.Host("c")
+	stranger := other.Host("stranger")
+	router := n.Router("router")
+	link := n.Link(a, b, netem.Config{})
+	crashed := n.Host("crashed")
+	crashed.Crash()
+	web := n.Host("web")
+	_, err := web.Listen("tcp", ":80")
+	require.NoError(t, err)
+	before := n.Trace().Len()
+
+	var noHost *sim.Host
+	var noRouter *sim.Router
+	hosts := func(hs ...*sim.Host) []*sim.Host { return hs }
+	handler := http.NotFoundHandler()
+	for _, misuse := range []struct {
+		do   func()
+		want string
+	}{
+		// Configurations of links.
+		{func() { n.Link(a, c, netem.Config{Delay: -1}) }, `sim: link a - c: netem: Delay: -1ns: must be in [0s,24h]`},
+		{func() { n.Link(a, c, netem.Config{Loss: netem.Bernoulli(1.5)}) }, `sim: link a - c: netem: Loss: Bernoulli(1.5): probability must be in [0,1]`},
+		{func() { n.Link(a, c, netem.Config{Duplicate: -0.1}) }, `sim: link a - c: netem: Duplicate: -0.1: probability must be in [0,1]`},
+		{func() { n.LinkAsym(a, c, netem.Config{}, netem.Config{MTU: 20}) }, `sim: link a - c: netem: MTU: 20: must be 0 (for 1500) or in [68,65535]`},
+		{func() { link.Set(netem.Config{Rate: -1}) }, `sim: link a - b: netem: Rate: -1bit/s: must not be negative; 0 is unlimited`},
+		{func() { link.SetAsym(netem.Config{}, netem.Config{Jitter: 1}) }, `sim: link a - b: netem: Jitter: 1ns: must not be larger than Delay, 0s`},
+		{func() { a.Access(netem.Config{}, netem.Config{Corrupt: 2}) }, `sim: host a: Access: netem: Corrupt: 2: probability must be in [0,1]`},
+		{func() { sim.DefaultLink(netem.Config{Delay: 48 * time.Hour}) }, `sim: DefaultLink: netem: Delay: 48h0m0s: must be in [0s,24h]`},
+
+		// Ends of links.
+		{func() { n.Link(nil, b, netem.Config{}) }, `sim: Link: a host is nil`},
+		{func() { n.Link(a, noHost, netem.Config{}) }, `sim: Link: a host is nil`},
+		{func() { n.Link(a, noRouter, netem.Config{}) }, `sim: Link: a router is nil`},
+		{func() { n.Link(a, stranger, netem.Config{}) }, `sim: Link: "stranger" belongs to another network`},
+		{func() { n.Link(a, a, netem.Config{}) }, `sim: Link: "a" cannot be linked to itself`},
+		{func() { n.Link(a, b, netem.Config{}) }, `sim: Link: "a" and "b" are linked already; Link.Set changes a link`},
+		{func() { n.Link(b, a, netem.Config{}) }, `sim: Link: "b" and "a" are linked already; Link.Set changes a link`},
+		{func() { link.DownFrom(c) }, `sim: link a - b: DownFrom("c"): it must be one of the link's two ends`},
+		{func() { link.DownFrom(nil) }, `sim: DownFrom: a host is nil`},
+		{func() { link.DownFrom(stranger) }, `sim: DownFrom: "stranger" belongs to another network`},
+
+		// Names.
+		{func() { n.Host("") }, `sim: Host(""): the name must not be empty`},
+		{func() { n.Host("a b") }, `sim: Host("a b"): a name consists of letters, digits, '-' and '_' in parts joined by '.'`},
+		{func() { n.Host("a..b") }, `sim: Host("a..b"): a name consists of letters, digits, '-' and '_' in parts joined by '.'`},
+		{func() { n.Host("10.0.0.1") }, `sim: Host("10.0.0.1"): an address is no name`},
+		{func() { n.Host("::1") }, `sim: Host("::1"): an address is no name`},
+		{func() { n.Host("localhost") }, `sim: Host("localhost"): the name stands for every host itself`},
+		{func() { n.Host("router") }, `sim: Host("router"): a router has that name`},
+		{func() { n.Host(strings.Repeat("x", 254)) }, `sim: Host("xxxxxxxxxxxxxxxxxxxx"...): the name must not be longer than 253 bytes`},
+		{func() { n.Host("x." + strings.Repeat("y", 64)) }, `sim: Host("x.` + strings.Repeat("y", 64) + `"): a part of a name must not be longer than 63 bytes`},
+		{func() { n.Router("a") }, `sim: Router("a"): a host has that name`},
+		{func() { n.Router("x:y") }, `sim: Router("x:y"): a name consists of letters, digits, '-' and '_' in parts joined by '.'`},
+
+		// Partitions.
+		{func() { n.Partition(hosts(a, b), hosts(c, a)) }, `sim: Partition: host "a" stands in groups 1 and 2`},
+		{func() { n.Partition(hosts(a), hosts(nil)) }, `sim: Partition: a host is nil`},
+		{func() { n.Partition(hosts(a), hosts(stranger)) }, `sim: Partition: "stranger" belongs to another network`},
+		{func() { n.PartitionOneWay(hosts(a), hosts(stranger)) }, `sim: PartitionOneWay: "stranger" belongs to another network`},
+
+		// Processes and schedules.
+		{func() { n.After(-time.Second, func() {}) }, `sim: After(-1s): the delay must not be negative`},
+		{func() { n.After(0, nil) }, `sim: After: the function must not be nil`},
+		{func() { a.Run("worker", nil) }, `sim: host a: Run("worker"): the function must not be nil`},
+		{func() { web.ServeHTTP(":80", handler) }, `sim: host web: ServeHTTP: listen tcp 0.0.0.0:80: bind: address already in use`},
+		{func() { a.ServeHTTP("c:80", handler) }, `sim: host a: ServeHTTP: listen tcp ` + c.Addr().String() + `:80: bind: cannot assign requested address`},
+		{func() { a.ServeHTTP("80", handler) }, `sim: host a: ServeHTTP: listen tcp: address 80: missing port in address`},
+		{func() { crashed.ServeHTTP(":80", handler) }, `sim: host crashed: ServeHTTP: listen tcp 0.0.0.0:80: socket: network is down`},
+
+		// Settings of TCP.
+		{func() { a.SetTCP(sim.TCPConfig{CongestionControl: "bbr"}) }, `sim: host a: SetTCP: tcp: CongestionControl is "bbr", want "cubic" or "reno"`},
+		{func() { sim.WithTCP(sim.TCPConfig{InitialCwnd: -1}) }, `sim: WithTCP: tcp: InitialCwnd is -1, want 1 to 65536`},
+		{func() { sim.WithTCP(sim.TCPConfig{RTOMin: time.Minute, RTOMax: time.Second}) }, `sim: WithTCP: tcp: RTOMin, RTOMax are 1m0s, 1s: the first must not exceed the second`},
+	} {
+		require.PanicsWithValue(t, misuse.want, misuse.do)
+	}
+
+	require.Equal(t, before, n.Trace().Len(), "nothing has happened")
+	n.Link(router, c, netem.Config{})
+	conn, err := a.DialContext(context.Background(), "tcp", "web:80")
+	require.NoError(t, err, "the network goes on")
+	conn.Close()
+}
