@@ -243,9 +243,28 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 
 // idle drops what a connection with nothing outstanding does not need.
 func (c *Conn) idle() {
-	c.rec.cache = nil
-	if c.nxt == c.end && c.appended == 0 {
-		c.snd = sendBuffer{}
+	if c.ep != nil {
+		c.ep.cache.n = 0
+	}
+	if c.snd != nil && c.nxt == c.end && c.snd.appended == 0 {
+		c.snd.full, c.snd.tail, c.snd.size = nil, nil, 0
+	}
+}
+
+// trim drops also what the next exchange would need again.
+func (c *Conn) trim() {
+	if !c.tx.empty() || c.nxt < c.end || c.appended() > 0 {
+		return
+	}
+	c.snd = nil
+	c.tx.buf = nil
+	if c.rcvq.empty() {
+		c.rcvq = receiveQueue{}
+	}
+	c.ep = nil
+	c.rec.undoMarked = false
+	if c.cub != nil && c.cub.lastMax == 0 && c.cub.epoch == Never {
+		c.cub = nil // only slow start's; see cubic
 	}
 }
 

@@ -16,9 +16,6 @@ type congestion struct {
 	maxOut         uint32 // most segments in flight in this window
 	limited        bool   // the window, not the application, limited sending
 	state          caState
-
-	// Proportional rate reduction, RFC 6937.
-	priorCwnd, prrDelivered, prrOut uint32
 }
 
 // A caState is Linux's tcp_ca_state.
@@ -103,9 +100,6 @@ func (c *Conn) avoid(acked uint32) {
 	g.stamp = c.now
 }
 
-// undoneCwnd is the window to go back to if the loss was none.
-func (c *Conn) undoneCwnd() uint32 { return max(c.cc.cwnd, c.cc.priorCwnd) }
-
 // controlOnAck adapts the window at the end of an acknowledgement
 // (tcp_cong_control).
 func (c *Conn) controlOnAck(delivered, lost uint32, flag ackResult) {
@@ -124,32 +118,33 @@ func (c *Conn) startReduction() {
 	c.rec.highSeq = c.nxt
 	c.rec.tlpHigh = 0
 	g.count = 0
-	g.priorCwnd = g.cwnd
-	g.prrDelivered, g.prrOut = 0, 0
+	ep := c.episode()
+	ep.priorCwnd = g.cwnd
+	ep.prrDelivered, ep.prrOut = 0, 0
 	g.ssthresh = c.ssthreshOnLoss()
 }
 
 // reduceCwnd spreads the reduction over a round trip (tcp_cwnd_reduction).
 func (c *Conn) reduceCwnd(delivered int, newlyLost, advanced bool) {
-	g := &c.cc
-	if delivered <= 0 || g.priorCwnd == 0 {
+	g, ep := &c.cc, c.episode()
+	if delivered <= 0 || ep.priorCwnd == 0 {
 		return
 	}
 	inFlight := c.inFlight()
 	room := int(g.ssthresh) - inFlight
-	g.prrDelivered += uint32(delivered)
+	ep.prrDelivered += uint32(delivered)
 	var send int
 	if room < 0 {
-		n := uint64(g.ssthresh)*uint64(g.prrDelivered) + uint64(g.priorCwnd) - 1
-		send = int(n/uint64(g.priorCwnd)) - int(g.prrOut)
+		n := uint64(g.ssthresh)*uint64(ep.prrDelivered) + uint64(ep.priorCwnd) - 1
+		send = int(n/uint64(ep.priorCwnd)) - int(ep.prrOut)
 	} else {
-		send = max(int(g.prrDelivered)-int(g.prrOut), delivered)
+		send = max(int(ep.prrDelivered)-int(ep.prrOut), delivered)
 		if advanced && !newlyLost {
 			send++
 		}
 		send = min(room, send)
 	}
-	if g.prrOut == 0 {
+	if ep.prrOut == 0 {
 		send = max(send, 1)
 	} else {
 		send = max(send, 0)

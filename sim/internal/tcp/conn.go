@@ -27,54 +27,48 @@ type Conn struct {
 	// Sequence numbers of what we send: acknowledged below una, sent below nxt,
 	// written by the program (with its FIN) below end.
 	una, nxt, end uint64
-	wl1           uint64 // Seq of the segment that last set the send window
-	smallEnd      uint64 // end of the last segment below the MSS, for Nagle's algorithm
-	snd           sendBuffer
+	wl1           uint64      // Seq of the segment that last set the send window
+	smallEnd      uint64      // end of the last segment below the MSS, for Nagle's algorithm
+	snd           *sendBuffer // nil if nothing is to be sent or acknowledged
 	tx            txQueue
-	writes        []int32 // appended and not yet pushed, each by its length
 
 	// And of what we receive: expected next, acknowledged last, read.
 	rcvNxt, rcvWup, copied uint64
-	compressNxt            uint64 // rcvNxt when dupAcks was 0
 	rcvq                   receiveQueue
 	ooo                    *outOfOrder // nil if nothing is out of order
 
 	// Timers. The retransmission timer has one of several meanings at a time.
-	rtxAt, ackAt, keepAt, compressAt Time
-	lastSent, lastData, lastAck      Time // data sent, data received, acknowledgement received
-	ato                              Time // delay of acknowledgements
-	tsRecent, rcvEcho, lastEcho      Time // timestamp to echo, echoed last, and used last for the receiver's RTT
-	lastOutOfWindow                  Time // when an unacceptable segment was last answered, plus 1
+	rtxAt, ackAt, keepAt        Time
+	lastSent, lastData, lastAck Time // data sent, data received, acknowledgement received
+	ato                         Time // delay of acknowledgements
+	tsRecent, rcvEcho, lastEcho Time // timestamp to echo, echoed last, and used last for the receiver's RTT
+	lastOutOfWindow             Time // when an unacceptable segment was last answered, plus 1
 
 	rtt     rttEstimate
 	cc      congestion
 	cub     *cubicState
 	rack    rackState
 	rec     recovery
+	ep      *episode // nil before the first sign of a loss
 	tune    bufferTuning
 	keep    *KeepAlive // nil: as in cfg
-	sndbuf  int32      // bytes, of which twice the payload is allowed for
-	rcvbuf  int32
-	rmem    int32 // of rcvbuf, in use
-	rcvMSS  int32 // the peer's segment size, estimated
-	lastLen int32 // length of the last odd segment
-
-	appended, taken int32 // bytes written and read that Push has yet to deal with
+	sndbuf  int32      // limits in bytes
+	rcvbuf  int32      // counted as Linux does: see trueSize
+	rmem    int32      // of rcvbuf, in use
+	taken   int32      // bytes read that Push has yet to deal with
+	rcvMSS  uint16     // the peer's segment size, estimated
+	lastLen uint16     // length of the last odd segment
 
 	wnd, maxWnd            uint32
 	rcvWnd                 uint32 // offered last, counted from rcvWup
 	rcvSSThresh, wndClamp  uint32
 	segsIn, segsOut        uint32
-	transmissions          uint32 // of segments in tx
 	retransTotal, rtoTotal uint32
 
 	mss, mssClamp, advMSS uint16
 	quick                 uint8 // acknowledgements still to be sent at once
-	dupAcks               uint8 // sent since rcvNxt moved
-	compressed            uint8 // acknowledgements held back
 	backoff, retries      uint8 // doublings of the timeout, timeouts in a row
 	probes                uint8 // unanswered window probes or keep-alives
-	synAcks               uint8 // repetitions of the SYN-ACK
 	sndScale, rcvScale    uint8
 	scalingRatio          uint8 // of the buffer that is window, in 256ths
 
@@ -99,16 +93,15 @@ const (
 type connFlags uint16
 
 const (
-	finQueued    connFlags = 1 << iota // the program ended its stream; the FIN counts in end
-	finReceived                        // and so did the peer
-	readShut                           // shutdown(SHUT_RD), or the peer's FIN
-	orphan                             // closed by the program
-	nagle                              // SetNoDelay(false)
-	sndLocked                          // SetWriteBuffer
-	rcvLocked                          // SetReadBuffer
-	blocked                            // a Write found the buffer full
-	passive                            // made by Accept
-	timeWaitFin2                       // TIME_WAIT's timer runs, but the peer's FIN is still to come
+	finQueued   connFlags = 1 << iota // the program ended its stream; the FIN counts in end
+	finReceived                       // and so did the peer
+	readShut                          // shutdown(SHUT_RD), or the peer's FIN
+	orphan                            // closed by the program
+	nagle                             // SetNoDelay(false)
+	sndLocked                         // SetWriteBuffer
+	rcvLocked                         // SetReadBuffer
+	blocked                           // a Write found the buffer full
+	passive                           // made by Accept
 )
 
 type ackFlags uint8
@@ -171,7 +164,7 @@ func newConn(cfg *Config, out Output, mtu int, now Time) *Conn {
 	c.advMSS = uint16(min(adv, math.MaxUint16))
 	c.mssClamp = c.advMSS
 	c.mss, c.rcvMSS = defaultMSS, defaultMSS
-	c.rtxAt, c.ackAt, c.keepAt, c.compressAt = Never, Never, Never, Never
+	c.rtxAt, c.ackAt, c.keepAt = Never, Never, Never
 	c.tx.first, c.tx.last = none, none
 	c.rtt.rto = cfg.RTOInitial
 	c.rtt.mdev = cfg.RTOInitial
@@ -233,6 +226,7 @@ func (c *Conn) established() {
 	if c.retransTotal > 1 && c.rec.undoMarked {
 		c.cc.cwnd = 1
 	}
+	c.rec.undoMarked = false
 	if k := c.keepAlive(); !k.Off {
 		c.keepAt = c.now + k.Idle
 	}
@@ -266,7 +260,7 @@ func (c *Conn) die(code Code) {
 		c.err = code
 		c.events |= Failed
 	}
-	c.rtxAt, c.ackAt, c.keepAt, c.compressAt = Never, Never, Never, Never
+	c.rtxAt, c.ackAt, c.keepAt = Never, Never, Never
 	c.dropSendState()
 	c.dropOutOfOrder()
 	if c.flag&orphan != 0 {
@@ -285,12 +279,12 @@ func (c *Conn) dropReceived() {
 }
 
 func (c *Conn) dropSendState() {
-	c.snd = sendBuffer{}
-	c.writes, c.appended = nil, 0
+	c.snd = nil
 	c.tx = txQueue{first: none, last: none}
 	c.rec.hint = none
 	c.rec.sacked, c.rec.lost, c.rec.retrans = 0, 0, 0
-	c.rec.cache = nil
+	c.ep = nil
+	c.rec.undoMarked = false
 	c.cub = nil
 }
 

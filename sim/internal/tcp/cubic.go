@@ -39,6 +39,8 @@ func (c *Conn) cubic() *cubicState {
 		c.cub = &cubicState{}
 		c.cub.reset()
 		c.cub.startRound(c.now, c.nxt)
+		c.cub.delayMin = c.rtt.min()
+		c.cub.found = c.cc.ssthresh < infinite
 	}
 	return c.cub
 }

@@ -24,10 +24,7 @@ func (c *Conn) reportDuplicate(b Block) {
 	if c.has&sackOK == 0 || c.cfg.NoDSACK {
 		return
 	}
-	if c.ooo == nil {
-		c.ooo = new(outOfOrder)
-	}
-	c.ooo.dsack = b
+	c.outOfOrder().dsack = b
 }
 
 // sackBlocks is how many blocks the next segment reports: three fit beside
@@ -79,28 +76,25 @@ func (c *Conn) checkAck() {
 		c.delayAck()
 		return
 	}
-	if c.has&sackOK == 0 || c.compressed >= compressMax {
+	o := c.ooo
+	if c.has&sackOK == 0 || o.held >= compressMax {
 		c.sendAck()
 		return
 	}
-	if c.compressNxt != c.rcvNxt {
-		c.compressNxt = c.rcvNxt
-		c.dupAcks = 0
-	}
-	if c.dupAcks < compressAfter {
-		c.dupAcks++
+	if o.sent < compressAfter {
+		o.sent++
 		c.sendAck()
 		return
 	}
-	c.compressed++
-	if c.compressAt != Never {
+	o.held++
+	if o.at != Never {
 		return
 	}
 	rtt8 := c.tune.rtt8
 	if c.rtt.srtt8 > 0 && (rtt8 == 0 || c.rtt.srtt8 < rtt8) {
 		rtt8 = c.rtt.srtt8
 	}
-	c.compressAt = c.now + min(compressDelay, rtt8/8*compressRTT/100)
+	o.at = c.now + min(compressDelay, rtt8/8*compressRTT/100)
 }
 
 // delayAck starts the timer of the delayed acknowledgement
@@ -149,8 +143,9 @@ func (c *Conn) onAckTimer() {
 
 // ackSent settles what an outgoing acknowledgement brings (tcp_event_ack_sent).
 func (c *Conn) ackSent() {
-	c.compressed = 0
-	c.compressAt = Never
+	if c.ooo != nil {
+		c.ooo.at, c.ooo.held = Never, 0
+	}
 	if c.quick > 0 && c.ack&ackScheduled != 0 {
 		if c.quick--; c.quick == 0 {
 			c.ato = c.cfg.DelayedAckMin

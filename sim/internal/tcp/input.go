@@ -283,7 +283,7 @@ func (c *Conn) processText(s *Segment) {
 func (c *Conn) timeWait() {
 	c.state = TimeWait
 	c.clearTimer()
-	c.ackAt, c.compressAt = Never, Never
+	c.ackAt = Never
 	c.keepAt = c.now + c.cfg.TimeWait
 	c.dropSendState()
 	c.dropOutOfOrder()

@@ -103,7 +103,7 @@ func (c *Conn) writePending(force bool, probes int) {
 	}
 	if sent > 0 {
 		if g.reducing() {
-			g.prrOut += sent
+			c.episode().prrOut += sent
 		}
 		if probes != 1 {
 			c.scheduleProbe(false)
@@ -148,8 +148,7 @@ func (c *Conn) sendNew(n int, fin bool, kind Kind) {
 // transmit puts segment i of the queue on the wire.
 func (c *Conn) transmit(i uint32, kind Kind) {
 	s := c.tx.at(i)
-	c.transmissions++
-	s.sent, s.order = c.now, c.transmissions
+	s.sent, s.order = c.now, c.segsOut+1
 	s.delivered = c.rec.delivered
 	c.tx.touch(i)
 	out := c.newSegment(ACK)
@@ -206,7 +205,8 @@ func (c *Conn) retransmit(i uint32) {
 	if r.retransStamp == 0 {
 		r.retransStamp = stamp(s.sent)
 	}
-	r.undoRetrans = max(r.undoRetrans, 0) + 1
+	ep := c.episode()
+	ep.undoRetrans = max(ep.undoRetrans, 0) + 1
 }
 
 // collapse moves following small segments into segment i as long as they fit
@@ -300,7 +300,7 @@ func (c *Conn) retransmitLost() {
 		}
 		c.retransmit(i)
 		if g.reducing() {
-			g.prrOut++
+			c.episode().prrOut++
 		}
 		if i == c.tx.head && c.timer != timerReorder {
 			rearm = true

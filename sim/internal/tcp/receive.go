@@ -70,7 +70,7 @@ func (c *Conn) initReceive() {
 	c.tune.at = c.now
 	c.tune.seq = c.copied
 	c.tune.space = min(c.rcvSSThresh, c.rcvWnd, 10*adv)
-	c.rcvMSS = int32(max(min(uint32(c.advMSS), uint32(c.mss), c.rcvWnd/2, defaultMSS), minMSS))
+	c.rcvMSS = uint16(max(min(uint32(c.advMSS), uint32(c.mss), c.rcvWnd/2, defaultMSS), minMSS))
 }
 
 // receiveWindow is what the peer may still send of the window that it was offered.
@@ -169,6 +169,9 @@ func (c *Conn) receiveData(s *Segment) {
 
 // receiveInOrder takes what comes next.
 func (c *Conn) receiveInOrder(data []byte, fin bool) {
+	if c.ooo != nil {
+		c.ooo.sent = 0
+	}
 	if len(data) > 0 {
 		size := trueSize(len(data))
 		if !c.makeRoom(size) {
@@ -236,6 +239,14 @@ func (c *Conn) drainOutOfOrder() {
 	c.freeOutOfOrder()
 }
 
+// outOfOrder is the state, or a new one.
+func (c *Conn) outOfOrder() *outOfOrder {
+	if c.ooo == nil {
+		c.ooo = &outOfOrder{at: Never}
+	}
+	return c.ooo
+}
+
 // freeOutOfOrder drops the state when nothing is left in it.
 func (c *Conn) freeOutOfOrder() {
 	if o := c.ooo; o != nil && len(o.segs) == 0 && o.dsack.Start == o.dsack.End {
@@ -259,9 +270,7 @@ func (c *Conn) receiveOutOfOrder(s oooSegment) {
 	if !c.makeRoom(trueSize(len(s.data))) {
 		return
 	}
-	if c.ooo == nil {
-		c.ooo = new(outOfOrder)
-	}
+	c.outOfOrder()
 	b := Block{s.seq, s.end()}
 	n := len(s.data)
 	c.measureMSS(n)
@@ -346,20 +355,20 @@ func (c *Conn) dataReceived(n int) {
 
 // measureMSS learns the peer's segment size (tcp_measure_rcv_mss).
 func (c *Conn) measureMSS(n int) {
-	if int32(n) >= c.rcvMSS {
-		if int32(n) > c.rcvMSS || c.scalingRatio == defaultScalingRatio {
+	if n >= int(c.rcvMSS) {
+		if n > int(c.rcvMSS) || c.scalingRatio == defaultScalingRatio {
 			c.learnScalingRatio(n)
 		}
-		c.rcvMSS = min(int32(n), int32(c.advMSS))
+		c.rcvMSS = uint16(min(n, int(c.advMSS)))
 		c.lastLen = 0
 		return
 	}
 	last := c.lastLen
 	c.lastLen = 0
 	if n >= defaultMSS {
-		c.lastLen = int32(n)
-		if last == int32(n) {
-			c.rcvMSS = int32(n)
+		c.lastLen = uint16(n)
+		if int(last) == n {
+			c.rcvMSS = uint16(n)
 			return
 		}
 	}
@@ -389,7 +398,7 @@ func (c *Conn) measureRTT(n int) {
 	case c.has&timestampsOK != 0:
 		if c.rcvEcho != c.lastEcho {
 			c.lastEcho = c.rcvEcho
-			if int32(n) >= c.rcvMSS && c.rcvEcho != 0 {
+			if n >= int(c.rcvMSS) && c.rcvEcho != 0 {
 				rtt := c.echoRTT()
 				if t.rtt8 == 0 {
 					t.rtt8 = rtt << 3

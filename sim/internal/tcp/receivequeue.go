@@ -5,12 +5,12 @@ import "math/bits"
 // A receiveQueue holds payloads in order until the program reads them.
 type receiveQueue struct {
 	items [][]byte
-	head  int // first item
-	off   int // bytes of it that were read
+	head  int32 // first item
+	off   int32 // bytes of it that were read
 }
 
-// keepItems is how many payloads an idle connection keeps room for.
-const keepItems = 4
+// keepItems is how many payloads an empty queue keeps room for.
+const keepItems = 2
 
 func (q *receiveQueue) add(p []byte) {
 	if q.head > 0 && len(q.items) == cap(q.items) {
@@ -19,10 +19,13 @@ func (q *receiveQueue) add(p []byte) {
 		q.items = q.items[:n]
 		q.head = 0
 	}
+	if len(q.items) == cap(q.items) {
+		q.items = append(make([][]byte, 0, max(4*len(q.items), keepItems)), q.items...)
+	}
 	q.items = append(q.items, p)
 }
 
-func (q *receiveQueue) empty() bool { return q.head == len(q.items) }
+func (q *receiveQueue) empty() bool { return int(q.head) == len(q.items) }
 
 // read copies to p and returns also how much of the receive buffer became free.
 func (q *receiveQueue) read(p []byte) (n int, freed int32) {
@@ -30,7 +33,7 @@ func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 		item := q.items[q.head]
 		k := copy(p[n:], item[q.off:])
 		n += k
-		if q.off += k; q.off == len(item) {
+		if q.off += int32(k); int(q.off) == len(item) {
 			freed += trueSize(len(item))
 			q.items[q.head] = nil
 			q.head++
@@ -72,6 +75,12 @@ type outOfOrder struct {
 	blocks [4]Block
 	n      int
 	dsack  Block // a duplicate to report with the next acknowledgement, if not empty
+
+	// Acknowledgements that say nothing but this are held back after the first few
+	// (RFC 5681 allows it: they are compressed into one).
+	at   Time  // when they are sent; Never: none is held
+	held uint8 // how many there are
+	sent uint8 // since something came in order
 }
 
 type oooSegment struct {

@@ -4,24 +4,40 @@ package tcp
 type recovery struct {
 	highSeq      uint64 // nxt when recovery began: it ends when that is acknowledged
 	tlpHigh      uint64 // nxt when a tail loss probe was sent; 0: none
-	highestSack  uint64 // end of the highest segment acknowledged selectively, if sacked > 0
-	undoMarker   uint64 // una when the window was reduced
 	retransStamp Time   // timestamp of the first retransmission; 0: none
-	cache        *sackCache
 
 	sacked, lost, retrans uint32 // segments in the queue: the sets of txSacked, txLost, txRetrans
 	delivered             uint32 // segments, in all
 	lostTotal             uint32
 	hint                  uint32 // first segment that may have to be sent again; none: unknown
-	priorSSThresh         uint32 // before the reduction
-	undoRetrans           int32  // retransmissions not yet reported as duplicates; -1: none were made
 	reordering            uint16 // segments by which packets were seen out of order
 
-	undoMarked bool // undoMarker is valid
+	undoMarked bool // the reduction of the window may be undone
 	tlpRetrans bool // the tail loss probe was a retransmission
 	frto       bool // F-RTO, RFC 5682, is testing whether the timeout was spurious
 	reordSeen  bool
 	reneged    bool // the peer dropped what it had acknowledged selectively
+}
+
+// An episode is what only matters once something was lost, or seems to be.
+type episode struct {
+	cache         sackCache
+	highestSack   uint64 // end of the highest segment acknowledged selectively, if sacked > 0
+	undoMarker    uint64 // una when the window was reduced
+	undoRetrans   int32  // retransmissions not yet reported as duplicates; -1: none were made
+	priorSSThresh uint32 // before the reduction; 0: it is not to be undone
+	priorCwnd     uint32
+
+	// Proportional rate reduction, RFC 6937: segments since it began.
+	prrDelivered, prrOut uint32
+}
+
+// episode is the current one, or a new one.
+func (c *Conn) episode() *episode {
+	if c.ep == nil {
+		c.ep = new(episode)
+	}
+	return c.ep
 }
 
 // inFlight is the number of segments thought to be in the network.
@@ -31,10 +47,10 @@ func (c *Conn) inFlight() int {
 
 // highestSacked is the end of what was acknowledged selectively.
 func (c *Conn) highestSacked() uint64 {
-	if c.rec.sacked == 0 {
+	if c.rec.sacked == 0 || c.has&sackOK == 0 {
 		return c.una
 	}
-	return c.rec.highestSack
+	return c.ep.highestSack
 }
 
 // markLost counts segment i as lost, or its retransmission.
@@ -66,24 +82,24 @@ func (c *Conn) anyRetransDone() bool {
 
 // initUndo remembers where a reduction began (tcp_init_undo).
 func (c *Conn) initUndo() {
-	r := &c.rec
+	r, ep := &c.rec, c.episode()
 	r.undoMarked = true
-	r.undoMarker = c.una
-	r.undoRetrans = int32(r.retrans)
+	ep.undoMarker = c.una
+	ep.undoRetrans = int32(r.retrans)
 	if r.tlpHigh != 0 && r.tlpRetrans {
-		r.undoRetrans++
+		ep.undoRetrans++
 	}
-	if r.undoRetrans == 0 {
-		r.undoRetrans = -1
+	if ep.undoRetrans == 0 {
+		ep.undoRetrans = -1
 	}
 }
 
 // enterRecovery begins fast recovery.
 func (c *Conn) enterRecovery() {
-	c.rec.priorSSThresh = 0
 	c.initUndo()
+	c.ep.priorSSThresh = 0
 	if !c.cc.reducing() {
-		c.rec.priorSSThresh = c.cc.currentSSThresh()
+		c.ep.priorSSThresh = c.cc.currentSSThresh()
 		c.startReduction()
 	}
 	c.cc.state = caRecovery
@@ -96,10 +112,10 @@ func (c *Conn) enterLoss() {
 	fresh := g.state < caRecovery
 	c.markTimeout()
 	if g.state <= caDisorder || r.highSeq <= c.una || g.state == caLoss && c.retries == 0 {
-		r.priorSSThresh = g.currentSSThresh()
-		g.priorCwnd = g.cwnd
-		g.ssthresh = c.ssthreshOnLoss()
 		c.initUndo()
+		c.ep.priorSSThresh = g.currentSSThresh()
+		c.ep.priorCwnd = g.cwnd
+		g.ssthresh = c.ssthreshOnLoss()
 	}
 	g.cwnd = uint32(c.inFlight() + 1)
 	g.count = 0
@@ -361,7 +377,7 @@ func (c *Conn) packetDelayed() bool {
 }
 
 func (c *Conn) mayUndo() bool {
-	return c.rec.undoMarked && (c.rec.undoRetrans == 0 || c.packetDelayed())
+	return c.rec.undoMarked && (c.ep.undoRetrans == 0 || c.packetDelayed())
 }
 
 // undo takes back the reduction of the window (tcp_undo_cwnd_reduction).
@@ -374,9 +390,9 @@ func (c *Conn) undo(unmark bool) {
 		r.lost = 0
 		r.hint = none
 	}
-	if r.priorSSThresh != 0 {
-		g.cwnd = c.undoneCwnd()
-		g.ssthresh = max(g.ssthresh, r.priorSSThresh)
+	if ep := c.ep; ep.priorSSThresh != 0 {
+		g.cwnd = max(g.cwnd, ep.priorCwnd)
+		g.ssthresh = max(g.ssthresh, ep.priorSSThresh)
 	}
 	g.stamp = c.now
 	r.undoMarked = false
@@ -410,7 +426,7 @@ func (c *Conn) tryUndoRecovery() bool {
 }
 
 func (c *Conn) tryUndoDSACK() bool {
-	if !c.rec.undoMarked || c.rec.undoRetrans != 0 {
+	if !c.rec.undoMarked || c.ep.undoRetrans != 0 {
 		return false
 	}
 	c.rack.persist = min(rackPersist, c.rack.persist+1)

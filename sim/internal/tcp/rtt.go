@@ -18,10 +18,11 @@ type rttEstimate struct {
 	best [3]minSample
 }
 
-type minSample struct{ at, rtt Time }
+// A minSample is in microseconds, at in milliseconds.
+type minSample struct{ at, rtt uint32 }
 
 // minWindow is net.ipv4.tcp_min_rtt_wlen.
-const minWindow = 300 * time.Second
+const minWindow = uint32(300 * time.Second / time.Millisecond)
 
 func (r *rttEstimate) sample(rtt, rtoMin Time, una, nxt uint64) {
 	if r.srtt8 == 0 {
@@ -59,16 +60,17 @@ func (r *rttEstimate) sample(rtt, rtoMin Time, una, nxt uint64) {
 // setRTO computes the timeout without doublings.
 func (r *rttEstimate) setRTO(rtoMax Time) { r.rto = min(r.srtt8>>3+r.rttvar, rtoMax) }
 
-// min is the minimum, or a very long time if there is none.
+// min is the minimum, rounded down to microseconds, or 0 if there is none.
 func (r *rttEstimate) min() Time {
 	if r.best[0].rtt == 0 {
 		return 0
 	}
-	return r.best[0].rtt
+	return max(Time(r.best[0].rtt-1)*time.Microsecond, 1)
 }
 
-func (r *rttEstimate) updateMin(now, rtt Time) {
-	s := minSample{now, max(rtt, 1)}
+func (r *rttEstimate) updateMin(at, rtt Time) {
+	now := uint32(at / time.Millisecond)
+	s := minSample{now, uint32(min(rtt/time.Microsecond, 1<<31)) + 1} // 0 means none
 	b := &r.best
 	if b[0].rtt == 0 || s.rtt <= b[0].rtt || now-b[2].at > minWindow {
 		*b = [3]minSample{s, s, s}

@@ -31,11 +31,8 @@ func (k *sackScan) noteDelivered(s *txSegment) {
 // tagSacks marks the segments that s acknowledges selectively
 // (tcp_sacktag_write_queue).
 func (c *Conn) tagSacks(s *Segment, priorUna uint64, k *sackScan) {
-	r := &c.rec
 	blocks := s.SACK[:min(int(s.SACKLen), len(s.SACK))]
-	if r.sacked == 0 {
-		r.highestSack = c.una
-	}
+	ep := c.episode()
 	if dup := c.checkDSACK(blocks, s.Ack, priorUna, k); dup {
 		c.tagDuplicate(blocks[0], k)
 		blocks = blocks[1:]
@@ -55,10 +52,10 @@ func (c *Conn) tagSacks(s *Segment, priorUna uint64, k *sackScan) {
 	for _, b := range sorted.blocks[:sorted.n] {
 		for at := b.Start; at < b.End; {
 			until := b.End
-			if old, ok := r.cache.covering(at); ok {
+			if old, ok := ep.cache.covering(at); ok {
 				at = old.End
 				continue
-			} else if next := r.cache.after(at); next < until {
+			} else if next := ep.cache.after(at); next < until {
 				until = next
 			}
 			c.tagRange(at, until, k)
@@ -66,10 +63,7 @@ func (c *Conn) tagSacks(s *Segment, priorUna uint64, k *sackScan) {
 		}
 	}
 	if sorted.n > 0 {
-		if r.cache == nil {
-			r.cache = new(sackCache)
-		}
-		*r.cache = sorted
+		ep.cache = sorted
 	}
 	if k.reorder < c.highestSacked() {
 		c.checkReordering(k.reorder)
@@ -78,11 +72,9 @@ func (c *Conn) tagSacks(s *Segment, priorUna uint64, k *sackScan) {
 
 // covering is the block that holds seq.
 func (q *sackCache) covering(seq uint64) (Block, bool) {
-	if q != nil {
-		for _, b := range q.blocks[:q.n] {
-			if b.Start <= seq && seq < b.End {
-				return b, true
-			}
+	for _, b := range q.blocks[:q.n] {
+		if b.Start <= seq && seq < b.End {
+			return b, true
 		}
 	}
 	return Block{}, false
@@ -90,11 +82,9 @@ func (q *sackCache) covering(seq uint64) (Block, bool) {
 
 // after is the start of the first block behind seq.
 func (q *sackCache) after(seq uint64) uint64 {
-	if q != nil {
-		for _, b := range q.blocks[:q.n] {
-			if b.Start > seq {
-				return b.Start
-			}
+	for _, b := range q.blocks[:q.n] {
+		if b.Start > seq {
+			return b.Start
 		}
 	}
 	return ^uint64(0)
@@ -145,12 +135,13 @@ func (c *Conn) tagSegment(i uint32, s *txSegment, k *sackScan) {
 	k.noteDelivered(s)
 	s.flag |= txSacked
 	k.flag |= dataSacked
+	ep := c.episode()
 	if r.sacked == 0 {
-		r.highestSack = s.end()
+		ep.highestSack = 0
 	}
 	r.sacked++
 	r.delivered++
-	r.highestSack = max(r.highestSack, s.end())
+	ep.highestSack = max(ep.highestSack, s.end())
 	c.tx.unlink(i)
 }
 
@@ -175,9 +166,9 @@ func (c *Conn) checkDSACK(b []Block, ack, priorUna uint64, k *sackScan) bool {
 	if r.tlpHigh != 0 && r.tlpRetrans && b[0].End == r.tlpHigh {
 		k.flag |= dsackOfProbe
 	}
-	if r.undoMarked && r.undoRetrans > 0 && b[0].End <= priorUna && b[0].End > r.undoMarker {
+	if ep := c.ep; r.undoMarked && ep.undoRetrans > 0 && b[0].End <= priorUna && b[0].End > ep.undoMarker {
 		n := max(int32((b[0].End-b[0].Start+uint64(c.mss)-1)/uint64(c.mss)), 1)
-		r.undoRetrans = max(0, r.undoRetrans-n)
+		ep.undoRetrans = max(0, ep.undoRetrans-n)
 	}
 	return true
 }
@@ -196,8 +187,8 @@ func (c *Conn) tagDuplicate(b Block, k *sackScan) {
 		if s.seq < b.Start || s.flag&txMerged != 0 || s.flag&(txRetrans|txEverRetrans) == 0 {
 			continue
 		}
-		if r.undoMarked && r.undoRetrans > 0 && s.end() > r.undoMarker {
-			r.undoRetrans--
+		if r.undoMarked && c.ep.undoRetrans > 0 && s.end() > c.ep.undoMarker {
+			c.ep.undoRetrans--
 		}
 		if s.flag&txSacked != 0 {
 			k.reorder = min(k.reorder, s.seq)

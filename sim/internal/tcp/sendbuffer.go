@@ -7,6 +7,9 @@ type sendBuffer struct {
 	full [][]byte // full blocks, oldest first
 	tail []byte   // the block that is being filled
 	size int32    // of the next block
+
+	writes   []int32 // appended and not yet pushed, each by its length
+	appended int32   // their sum
 }
 
 const (
@@ -119,8 +122,8 @@ type txQueue struct {
 	merged      uint32      // segments with txMerged
 }
 
-// keepTx is how many segments an idle connection keeps room for.
-const keepTx = 4
+// keepTx is how many segments a connection with nothing outstanding keeps room for.
+const keepTx = 1
 
 func (q *txQueue) empty() bool             { return q.head == q.tail }
 func (q *txQueue) at(i uint32) *txSegment  { return &q.buf[i&uint32(len(q.buf)-1)] }
@@ -132,7 +135,7 @@ func (q *txQueue) before(a, b uint32) bool { return int32(a-b) < 0 }
 // add returns the place of a new last segment.
 func (q *txQueue) add() (uint32, *txSegment) {
 	if int(q.tail-q.head) == len(q.buf) {
-		bigger := make([]txSegment, max(2*len(q.buf), keepTx))
+		bigger := make([]txSegment, max(4*len(q.buf), keepTx))
 		for i := q.head; i != q.tail; i++ {
 			bigger[i&uint32(len(bigger)-1)] = *q.at(i)
 		}

@@ -31,9 +31,12 @@ func (c *Conn) Append(p []byte) int {
 		p = p[:free]
 		c.flag |= blocked
 	}
+	if c.snd == nil {
+		c.snd = new(sendBuffer)
+	}
 	c.snd.append(p)
-	c.appended += int32(len(p))
-	c.writes = append(c.writes, int32(len(p)))
+	c.snd.appended += int32(len(p))
+	c.snd.writes = append(c.snd.writes, int32(len(p)))
 	return len(p)
 }
 
@@ -49,11 +52,12 @@ func (c *Conn) Push(now Time) {
 			c.ackAfterRead(n)
 		}
 	}
-	writes := c.writes
-	c.writes, c.appended = c.writes[:0], 0
-	if !c.CanWrite() {
+	b := c.snd
+	if b == nil || b.appended == 0 || !c.CanWrite() {
 		return
 	}
+	writes := b.writes
+	b.writes, b.appended = nil, 0
 	for _, n := range writes {
 		if c.nxt == c.end && c.synchronized() {
 			c.restartAfterIdle()
@@ -63,8 +67,8 @@ func (c *Conn) Push(now Time) {
 			c.push()
 		}
 	}
-	if cap(writes) > keepWrites {
-		c.writes = nil
+	if cap(writes) <= keepWrites {
+		b.writes = writes[:0]
 	}
 }
 
@@ -76,11 +80,19 @@ func (c *Conn) sizeGoal() int {
 	return max(goal/m, 1) * m
 }
 
-// keepWrites is how many writes of one instant an idle connection keeps room for.
+// keepWrites is how many writes of one instant a connection keeps room for.
 const keepWrites = 4
 
 // sendSpace is how much more the send buffer takes.
-func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) - int(c.appended) }
+func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) - c.appended() }
+
+// appended is what was written and not yet pushed, in bytes.
+func (c *Conn) appended() int {
+	if c.snd == nil {
+		return 0
+	}
+	return int(c.snd.appended)
+}
 
 // Writable reports whether a writer that was blocked would be woken: Linux
 // wakes it when a third of the send buffer is free (sk_stream_is_writeable).

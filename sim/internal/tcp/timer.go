@@ -48,18 +48,18 @@ func (c *Conn) rearmRTO() {
 
 // NextTimer is the instant of the earliest timer, or Never.
 func (c *Conn) NextTimer() Time {
-	return min(min(c.rtxAt, c.ackAt), min(c.keepAt, c.compressAt))
+	next := min(c.rtxAt, c.ackAt, c.keepAt)
+	if c.ooo != nil {
+		next = min(next, c.ooo.at)
+	}
+	return next
 }
 
 // Timeout runs all timers that are due at now.
 func (c *Conn) Timeout(now Time) {
 	c.now = now
-	if c.compressAt <= now {
-		c.compressAt = Never
-		if c.compressed > 0 {
-			c.compressed--
-			c.sendAck()
-		}
+	if c.ooo != nil && c.ooo.at <= now {
+		c.sendAck()
 	}
 	if c.ackAt <= now {
 		c.onAckTimer()
@@ -158,7 +158,6 @@ func (c *Conn) onSynAckTimeout() {
 }
 
 func (c *Conn) repeatSynAck() {
-	c.synAcks++
 	c.transmitAgain(c.tx.head, Retransmission)
 	c.setTimer(timerRTO, min(c.cfg.RTOInitial<<min(c.retries, 30), c.cfg.RTOMax))
 }
@@ -248,6 +247,7 @@ func (c *Conn) onKeepTimer() {
 		c.die(OK)
 		return
 	}
+	c.trim()
 	k := c.keepAlive()
 	if k.Off || !c.synchronized() {
 		return
