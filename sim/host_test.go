@@ -1,0 +1,287 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A crash is told: established connections are reset after one transit, new ones are
+// refused after a round trip.
+func TestCrashResetsAndRefuses(t *testing.T) {
+	onRig(t, func(r *rig) {
+		start := r.n.Elapsed()
+		r.n.After(0, r.b.Crash)
+		_, err := r.conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		require.Equal(t, start+10*ms, r.n.Elapsed())
+
+		start = r.n.Elapsed()
+		require.ErrorIs(t, r.connects(time.Second), syscall.ECONNREFUSED)
+		require.Equal(t, start+20*ms, r.n.Elapsed())
+
+		r.atA.Write([]byte{1})
+		_, err = r.atA.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, "UDP")
+		r.requireFired()
+	})
+}
+
+// On the crashed host itself everything fails until it is started again.
+func TestCrashedHostCanDoNothing(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.Set(netem.Config{Delay: time.Hour})
+		dialled := make(chan error, 1)
+		go func() {
+			_, err := r.a.Dial("tcp", "b:7")
+			dialled <- err
+		}()
+		read := make(chan error, 1)
+		go func() {
+			_, err := r.conn.Read(make([]byte, 1))
+			read <- err
+		}()
+		l := listen(t, r.a, ":8")
+		accepted := make(chan error, 1)
+		go func() {
+			_, err := l.Accept()
+			accepted <- err
+		}()
+		received := make(chan error, 1)
+		go func() {
+			_, _, err := r.answer.ReadFrom(make([]byte, 1))
+			received <- err
+		}()
+		time.Sleep(ms)
+		start := r.n.Elapsed()
+		r.a.Crash()
+		for _, blocked := range []chan error{dialled, read, accepted, received} {
+			require.ErrorIs(t, <-blocked, net.ErrClosed)
+		}
+		require.Less(t, r.n.Elapsed()-start, time.Microsecond)
+
+		_, err := r.conn.Write([]byte{1})
+		require.ErrorIs(t, err, net.ErrClosed)
+		_, err = r.answer.WriteTo([]byte{1}, udpAddr("10.0.0.2:9"))
+		require.ErrorIs(t, err, net.ErrClosed)
+		_, err = r.a.Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.ENETDOWN)
+		_, err = r.a.Dial("udp", "b:9")
+		require.ErrorIs(t, err, syscall.ENETDOWN)
+		_, err = r.a.Listen("tcp", ":8")
+		require.ErrorIs(t, err, syscall.ENETDOWN)
+		_, err = r.a.ListenPacket("udp", ":8")
+		require.ErrorIs(t, err, syscall.ENETDOWN)
+
+		r.a.Crash() // a second one does nothing
+		r.a.Restart()
+		listen(t, r.a, ":8")
+		r.requireFired()
+	})
+}
+
+// A host without power is silent. An idle peer notices by keep-alive: 15 s after the
+// last sign of life comes the first of nine probes, 15 s apart.
+func TestPowerOffIsNoticedByKeepAlive(t *testing.T) {
+	onRig(t, func(r *rig) {
+		require.Equal(t, 20*ms, r.echoes(time.Second))
+		r.conn.SetReadDeadline(time.Time{})
+		start := r.n.Elapsed()
+		r.b.PowerOff()
+		_, err := r.conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ETIMEDOUT)
+		require.Equal(t, start+15*time.Second+9*15*time.Second, r.n.Elapsed())
+
+		require.ErrorIs(t, r.connects(time.Minute), context.DeadlineExceeded)
+		aToB, _ := sent(r)
+		require.False(t, aToB)
+		r.requireFired()
+	})
+}
+
+// sent says whether a datagram of a reaches b.
+func sent(r *rig) (bool, error) {
+	r.atA.Write([]byte{1})
+	r.atB.SetReadDeadline(in(time.Second))
+	_, _, err := r.atB.ReadFrom(make([]byte, 1))
+	return err == nil, err
+}
+
+// After power comes back the old connections are unknown: what the peer sends is reset.
+func TestRestartAfterPowerOffResetsOldConnections(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.b.PowerOff()
+		require.Zero(t, r.echoes(100*ms))
+		r.b.Restart()
+		r.conn.SetReadDeadline(time.Time{})
+		_, err := r.conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		require.ErrorIs(t, r.connects(time.Second), syscall.ECONNREFUSED, "the listener went with the memory")
+	})
+}
+
+func TestPowerOffIsHitByPackets(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		b.PowerOff()
+		require.Contains(t, n.IdleFaults(), "b: power off at 0s")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := a.DialContext(ctx, "tcp", "b:7")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Empty(t, n.IdleFaults())
+	})
+}
+
+// A paused process notices nothing, while its system goes on acknowledging.
+func TestPauseFreezesTheProcessNotTheSystem(t *testing.T) {
+	onRig(t, func(r *rig) {
+		start := r.n.Elapsed()
+		r.b.Pause()
+		require.Contains(t, r.n.IdleFaults(), "b: pause")
+		r.n.After(time.Hour, r.b.Resume)
+		_, err := r.conn.Write([]byte{1})
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.Equal(t, 0, retransmissions(r.n), "the system has acknowledged")
+		require.NoError(t, r.connects(time.Second), "and accepted a connection")
+		_, err = io.ReadFull(r.conn, make([]byte, 1))
+		require.NoError(t, err)
+		require.Equal(t, start+time.Hour+10*ms, r.n.Elapsed().Truncate(ms))
+		r.requireFired()
+	})
+}
+
+func retransmissions(n *sim.Network) (total int) {
+	for _, h := range n.Stats().Hosts {
+		total += h.Retransmits
+	}
+	return total
+}
+
+// A paused process does not even notice that its deadline passed.
+func TestPauseHoldsDeadlines(t *testing.T) {
+	onRig(t, func(r *rig) {
+		start := r.n.Elapsed()
+		r.conn.SetReadDeadline(in(time.Second))
+		r.n.After(500*ms, r.a.Pause)
+		r.n.After(time.Minute, r.a.Resume)
+		_, err := r.conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Equal(t, start+time.Minute, r.n.Elapsed())
+		r.requireFired()
+	})
+}
+
+func TestCrashOfAPausedHost(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.b.Pause()
+		r.conn.Write([]byte{1})
+		r.n.After(time.Minute, r.b.Crash)
+		_, err := r.conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		r.b.Resume() // nothing to resume
+		r.b.Restart()
+		accept(listen(t, r.b, ":7"), echo)
+		require.NoError(t, r.connects(time.Second))
+	})
+}
+
+// A process starts with empty memory each time, and is told when it has to go.
+func TestRunStartsAnewAfterRestart(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		h := n.Host("server")
+		var counts []int
+		var ended []time.Duration
+		h.Run("counter", func(ctx context.Context, h *sim.Host) error {
+			count := 0
+			defer func() { counts, ended = append(counts, count), append(ended, n.Elapsed()) }()
+			for {
+				select {
+				case <-ctx.Done():
+					return errors.New("no failure: the host is down")
+				case <-time.After(time.Second):
+					count++
+				}
+			}
+		})
+		n.After(3500*ms, h.Crash)
+		n.After(5*time.Second, h.Restart)
+		n.After(7500*ms, h.PowerOff)
+		n.After(8*time.Second, h.Restart)
+		n.After(9500*ms, h.Restart) // of a host that runs
+		time.Sleep(10 * time.Second)
+		require.Equal(t, []int{3, 2, 1}, counts)
+		require.Equal(t, []time.Duration{3500 * ms, 7500 * ms, 9500 * ms}, ended)
+		require.Empty(t, n.IdleFaults())
+	})
+}
+
+func TestRunOnADeadHostWaitsForRestart(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		h := n.Host("server")
+		h.Crash()
+		started := make(chan time.Duration, 1)
+		h.Run("late", func(context.Context, *sim.Host) error { started <- n.Elapsed(); return nil })
+		n.After(time.Minute, h.Restart)
+		require.Equal(t, time.Minute, <-started)
+	})
+}
+
+// A server made by ServeHTTP is back after a restart, with the same handler. The
+// client's pooled connection is reset, so that its next request goes over a new one.
+func TestServeHTTPSurvivesRestart(t *testing.T) {
+	for _, down := range []struct {
+		reason string
+		do     func(*sim.Host)
+	}{{"crash", (*sim.Host).Crash}, {"power off", (*sim.Host).PowerOff}, {"restart alone", func(*sim.Host) {}}} {
+		t.Run(down.reason, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				server, phone := n.Host("server"), n.Host("phone")
+				n.Link(server, phone, netem.Config{Delay: 10 * ms})
+				requests := 0
+				server.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					requests++
+					io.WriteString(w, "hello")
+				}))
+				c := phone.HTTPClient()
+				require.Equal(t, "hello", get(t, c, "http://server/"))
+				n.After(time.Second, func() { down.do(server) })
+				n.After(2*time.Second, server.Restart)
+				time.Sleep(3 * time.Second)
+				start := n.Elapsed()
+				require.Equal(t, "hello", get(t, c, "http://server/"))
+				if down.reason == "power off" { // nothing was told: the old connection is tried first
+					require.Equal(t, start+60*ms, n.Elapsed())
+				} else {
+					require.Equal(t, start+40*ms, n.Elapsed())
+				}
+				require.Equal(t, 2, requests)
+			})
+		})
+	}
+}
+
+// A restart at the instant of the start leaves one server, not two or none.
+func TestServeHTTPAndRestartAtOnce(t *testing.T) {
+	for range 50 {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			server := n.Host("server")
+			server.ServeHTTP(":80", http.NotFoundHandler())
+			server.Restart()
+			time.Sleep(time.Second)
+			dial(t, n.Host("phone"), "server:80").Close()
+		})
+	}
+}

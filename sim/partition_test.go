@@ -1,0 +1,170 @@
+package sim_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// reach sends a datagram from each host to each other and returns the pairs "ab" of
+// which it arrived.
+func reach(t *testing.T, n *sim.Network, names string) string {
+	t.Helper()
+	arrived := map[string]bool{}
+	var socks []net.PacketConn
+	for _, name := range names {
+		pc, err := n.Host(string(name)).ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		socks = append(socks, pc)
+	}
+	for i, from := range names {
+		for _, to := range names {
+			if from != to {
+				_, err := socks[i].WriteTo([]byte(string(from)), udpAddr(n.Host(string(to)).Addr().String()+":9"))
+				require.NoError(t, err)
+			}
+		}
+	}
+	time.Sleep(time.Second)
+	p := make([]byte, 1)
+	for i, to := range names {
+		for {
+			socks[i].SetReadDeadline(in(time.Microsecond))
+			_, _, err := socks[i].ReadFrom(p)
+			if err != nil {
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				break
+			}
+			arrived[string(p)+string(to)] = true
+		}
+		socks[i].Close()
+	}
+	var pairs []string
+	for _, from := range names {
+		for _, to := range names {
+			if p := string(from) + string(to); arrived[p] {
+				pairs = append(pairs, p)
+			}
+		}
+	}
+	return strings.Join(pairs, " ")
+}
+
+func TestPartitions(t *testing.T) {
+	group := func(n *sim.Network, names string) (hs []*sim.Host) {
+		for _, name := range names {
+			hs = append(hs, n.Host(string(name)))
+		}
+		return hs
+	}
+	for _, c := range []struct {
+		reason string
+		do     func(n *sim.Network)
+		want   string
+	}{
+		{"no partition", func(n *sim.Network) {}, "ab ac ad ba bc bd ca cb cd da db dc"},
+		{"two halves", func(n *sim.Network) { n.Partition(group(n, "ab"), group(n, "cd")) }, "ab ba cd dc"},
+		{"three groups", func(n *sim.Network) { n.Partition(group(n, "a"), group(n, "b"), group(n, "cd")) }, "cd dc"},
+		{"a host in no group reaches all: a partial partition", func(n *sim.Network) {
+			n.Partition(group(n, "a"), group(n, "bc"))
+		}, "ad bc bd cb cd da db dc"},
+		{"a group alone cuts nothing", func(n *sim.Network) { n.Partition(group(n, "ab")) }, "ab ac ad ba bc bd ca cb cd da db dc"},
+		{"several add up", func(n *sim.Network) {
+			n.Partition(group(n, "a"), group(n, "b"))
+			n.Partition(group(n, "c"), group(n, "d"))
+		}, "ac ad bc bd ca cb da db"},
+		{"one way", func(n *sim.Network) { n.PartitionOneWay(group(n, "ab"), group(n, "c")) }, "ab ad ba bd ca cb cd da db dc"},
+		{"one way into a group with the sender in it", func(n *sim.Network) {
+			n.PartitionOneWay(group(n, "a"), group(n, "abcd"))
+		}, "ba bc bd ca cb cd da db dc"},
+	} {
+		t.Run(c.reason, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				all := reach(t, n, "abcd")
+				c.do(n)
+				require.Equal(t, c.want, reach(t, n, "abcd"))
+				if c.want != all {
+					require.Empty(t, n.IdleFaults())
+				}
+				n.Heal()
+				require.Equal(t, all, reach(t, n, "abcd"), "after Heal")
+			})
+		})
+	}
+}
+
+// A partition covers whole paths, also those over a router, whoever else uses it.
+func TestPartitionCoversRoutes(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		hub := n.Router("hub")
+		for _, name := range "abc" {
+			n.Link(n.Host(string(name)), hub, netem.Config{Delay: ms})
+		}
+		n.Partition([]*sim.Host{n.Host("a")}, []*sim.Host{n.Host("b")})
+		require.Equal(t, "ac bc ca cb", reach(t, n, "abc"))
+	})
+}
+
+// New and established connections meet a partition alike, and both go on after it.
+func TestPartitionStopsConnections(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.n.Partition([]*sim.Host{r.a}, []*sim.Host{r.b})
+		require.Zero(t, r.echoes(time.Second))
+		require.ErrorIs(t, r.connects(1500*ms), context.DeadlineExceeded)
+		r.requireFired()
+
+		start := r.n.Elapsed()
+		r.n.After(500*ms, r.n.Heal)
+		require.NoError(t, r.connects(5*time.Second))
+		require.Equal(t, start+time.Second+20*ms, r.n.Elapsed(), "the SYN goes again after 1 s")
+		r.conn.SetReadDeadline(time.Time{})
+		_, err := io.ReadFull(r.conn, make([]byte, 1))
+		require.NoError(t, err)
+	})
+}
+
+// With the way back cut a server hears and cannot answer, not even that nobody listens.
+func TestPartitionOneWayTakesAnswers(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.n.PartitionOneWay([]*sim.Host{r.b}, []*sim.Host{r.a})
+		require.ErrorIs(t, r.connects(time.Second), context.DeadlineExceeded)
+		require.Contains(t, r.b.Netstat(), "SYN_RECV", "the SYN arrived")
+
+		c, err := r.a.Dial("udp", "b:5999")
+		require.NoError(t, err)
+		c.Write([]byte{1})
+		c.SetReadDeadline(in(time.Second))
+		_, err = c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the news that nobody listens is lost too")
+
+		r.n.Heal()
+		c.Write([]byte{1})
+		c.SetReadDeadline(in(time.Second))
+		_, err = c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		r.requireFired()
+	})
+}
+
+// A host always reaches itself.
+func TestPartitionSparesLoopback(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.n.Partition([]*sim.Host{r.a, r.b}, nil)
+		r.n.PartitionOneWay([]*sim.Host{r.a, r.b}, []*sim.Host{r.a, r.b})
+		accept(listen(t, r.a, ":8"), echo)
+		for _, addr := range []string{"a:8", "localhost:8", "127.0.0.1:8", ":8"} {
+			dial(t, r.a, addr).Close()
+		}
+		require.ErrorIs(t, r.connects(time.Second), context.DeadlineExceeded)
+	})
+}
