@@ -366,6 +366,8 @@ func (c *Conn) Unreachable(now Time, seq uint64, host bool) {
 	case seq < c.una || seq > c.nxt:
 	case c.state == SynSent:
 		c.die(code)
+	case c.state == SynReceived && c.flag&passive != 0:
+		c.die(OK) // there is nobody to tell
 	default:
 		c.softErr = code
 		c.revertBackoff(seq)

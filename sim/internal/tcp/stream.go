@@ -236,9 +236,6 @@ func (c *Conn) Close(now Time) {
 		return
 	}
 	c.flag |= readShut
-	if c.keepAt != Never {
-		c.keepAt = c.lastHeard() + c.keepAlive().Idle
-	}
 	c.CloseWrite(now)
 	if c.state == FinWait2 {
 		c.keepAt = c.now + c.finTime()
