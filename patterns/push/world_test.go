@@ -22,9 +22,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// tb is what the helpers need of a test: *testing.T and *rapid.T have it.
+type tb interface {
+	require.TestingT
+	Helper()
+	Context() context.Context
+}
+
 // world is a server and the network that leads to it.
 type world struct {
-	t      *testing.T
+	t      tb
 	log    eventlog.Log
 	opts   push.ServerOptions
 	net    *pipes // nil over TCP
@@ -44,15 +51,19 @@ func inBubble(t *testing.T, delay time.Duration, f func(t *testing.T, w *world))
 	synctest.Test(t, func(t *testing.T) {
 		// For what a failed test leaves behind, once its context is cancelled.
 		t.Cleanup(func() { time.Sleep(time.Hour) })
-		p := newPipes(delay)
-		w := &world{
-			t: t, net: p, url: "ws://server/push", http: p.HTTPClient(),
-			listen: p.Listen, cut: p.Cut,
-			log: eventlog.NewMemory(eventlog.Options{Epoch: 0xe1}),
-		}
+		w := onPipes(t, delay)
 		defer w.stop()
 		f(t, w)
 	})
+}
+
+func onPipes(t tb, delay time.Duration) *world {
+	p := newPipes(delay)
+	return &world{
+		t: t, net: p, url: "ws://server/push", http: p.HTTPClient(),
+		listen: p.Listen, cut: p.Cut,
+		log: eventlog.NewMemory(eventlog.Options{Epoch: 0xe1}),
+	}
 }
 
 // everywhere runs f in a bubble and on real TCP over loopback. It must not
@@ -156,7 +167,7 @@ func (w *world) publish(topic string, ttl time.Duration, data string) push.Recei
 // phone is a client and what it has seen.
 type phone struct {
 	*push.Client
-	t      *testing.T
+	t      tb
 	seen   chan string // every call of a handler, as text
 	cancel context.CancelFunc
 	result chan error

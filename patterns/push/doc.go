@@ -1,0 +1,91 @@
+// Package push delivers messages to clients the moment they are published, over
+// a WebSocket that the client keeps open, and keeps them for clients that are
+// away.
+//
+// A [Server] is an http.Handler and has [Server.Publish]. Messages with a TTL go
+// into an [eventlog.Log] before anything else happens to them, and a client is a
+// reader of that log that is told when to read: what it missed while offline, it
+// gets when it comes back. A [Client] runs until told otherwise, over as many
+// connections as it takes.
+//
+// # When to use it
+//
+// When a message must arrive one transit after it was published and the client
+// has something to say in return, or many clients wait for rare messages: an idle
+// client costs a connection and a ping per interval, no requests. Not when the
+// client wants to choose the pace or is seldom interested: polling is cheaper
+// than a connection that is always on. If nothing goes upstream, Server-Sent
+// Events do the same over plain HTTP. If intermediaries do not let WebSockets
+// pass, use long polling.
+//
+// # What it promises
+//
+//   - A message that Publish has accepted is not lost while its client is away for
+//     less than its TTL, nor when the server restarts, as long as the log survives
+//     and keeps it.
+//   - A client that returns with its cursor gets exactly what it missed, in order
+//     and once; or OnReset says that this is not possible, and why. There is no
+//     third outcome. So it is when messages are published during the return.
+//   - A message is not sent after its TTL, and not handled after it either, by more
+//     than the transit of the connection's first frame. With TTL 0 its publisher
+//     knows whether somebody has handled it.
+//   - A snapshot and the events after it leave nothing out between them. Some may
+//     be in both.
+//   - What waits for a client is bounded, in messages and bytes. What is done to a
+//     client that does not keep up is chosen ([SlowPolicy]) and counted, what is
+//     dropped is told to it, and no other client waits because of it.
+//   - A client that is gone without a word is found out within PingInterval +
+//     PingTimeout, and a server within the same time after it was last heard, also
+//     when buffers are full, writes are stuck or a handler is busy.
+//   - A client id has one session. The newest connection has it, and older ones are
+//     closed with [StatusFenced].
+//   - After Drain every client has what was published before, and knows over which
+//     time to spread its return.
+//
+// # What it does not do
+//
+// One server is one process: fencing, presence and messages with TTL 0 do not
+// reach clients of another. Delivery is at least once to the handler, since a
+// process can die after the effect and before its cursor is stored; who stores
+// both together ([Event.Cursor]) has it exactly once. Acknowledged positions are
+// not stored by the server (OnAck may): a client that forgets its cursor starts
+// again. A heartbeat can not tell a dead peer from one whose link is so slow that
+// the ping waits behind data for longer than PingTimeout: keep messages and
+// window small for such links.
+//
+// # The protocol
+//
+// The client opens a WebSocket with the query parameters client (its id), cursor
+// (<epoch>-<offset>, in the form of [eventlog.Cursor]; absent if it has none),
+// run (a random name) and attempt (a number that grows with each connection of
+// the run; a connection that arrives after a later one of its run is refused
+// with 409).
+//
+// Control messages are text frames with one JSON object, so that they can be read
+// in any browser's tools and can grow fields; events are binary frames with a
+// short header before the data, since data in JSON would have to be escaped or
+// encoded, a third larger, and is most of the traffic. Offsets belong to the
+// epoch of the hello.
+//
+//	server: {"type":"hello","hello":{...}}       first: cursor, reset, ping_interval_us, window, ...
+//	server: {"type":"gap","offset":9,"skipped":4} 4 messages up to offset 9 were dropped
+//	server: {"type":"position","offset":9}        there is nothing for the client up to offset 9
+//	client: {"type":"ack","offset":9}             everything up to offset 9 is handled
+//	client: {"type":"got","id":3}                 message 3 with TTL 0 is handled
+//
+// A binary frame, always from the server, is
+//
+//	kind (1 byte) | number | expires | length of topic | topic | data
+//
+// with integers as unsigned varints (as in encoding/binary). The kind is 1 for an
+// event, whose number is its offset; 2 for a message with TTL 0, whose number is
+// its id; 3 for the snapshot that hello announced. Expires is in microseconds
+// since 1970 on the server's clock, which hello tells as now_us; zero is never. An
+// empty topic is the client's mailbox.
+//
+// The server sends at most window messages, and window_bytes bytes of frames,
+// ahead of the acknowledgements. It pings with the WebSocket's own frames. It
+// closes with 1008 when credentials have expired, 1009 when a message was too big,
+// 1011 when the log failed, 1012 when it drains, 4001 ([StatusFenced]) and 4002
+// ([StatusSlow]).
+package push
