@@ -79,6 +79,7 @@ type stream struct {
 }
 
 func newStream(t testing.TB, cfg Config) *stream {
+	cfg.ReceiveBuffer = Buffer{Default: 131072, Max: 131072} // bounds what is under way
 	s := &stream{pair: newPair(t, cfg), buf: make([]byte, 64<<10)}
 	s.queue = make([]inTransit, 0, 4096)
 	return s

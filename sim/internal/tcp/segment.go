@@ -54,12 +54,12 @@ const (
 	ACK
 )
 
-// String lists the flags in tcpdump's letters, "S", "SA", "PA", "FA", "RA".
+// String lists the flags in tcpdump's letters and order: "S", "SA", "PA", "FPA".
 func (f Flags) String() string {
 	const letters = "FSRPA"
-	var b [5]byte
+	var b [len(letters)]byte
 	n := 0
-	for _, i := range [...]int{3, 1, 2, 0, 4} { // tcpdump's order, PSH first
+	for i := range letters {
 		if f&(1<<i) != 0 {
 			b[n] = letters[i]
 			n++

@@ -17,14 +17,14 @@ const (
 	maxBlock = 64 << 10
 )
 
-// append copies p to the end.
-func (b *sendBuffer) append(p []byte) {
+// append copies p to the end. mss is the payload of a full segment.
+func (b *sendBuffer) append(p []byte, mss int) {
 	for len(p) > 0 {
 		if len(b.tail) == cap(b.tail) {
 			if len(b.tail) > 0 {
 				b.full = append(b.full, b.tail)
 			}
-			b.tail = make([]byte, 0, b.nextSize(len(p)))
+			b.tail = make([]byte, 0, b.nextSize(len(p), mss))
 		}
 		n := copy(b.tail[len(b.tail):cap(b.tail)], p)
 		b.tail = b.tail[:len(b.tail)+n]
@@ -33,10 +33,13 @@ func (b *sendBuffer) append(p []byte) {
 }
 
 // nextSize is that of a block for n bytes: as large as needed, and twice the one
-// before if there was one.
-func (b *sendBuffer) nextSize(n int) int {
-	size := min(max(int(b.size), n), maxBlock)
+// before if there was one. Large ones hold whole segments.
+func (b *sendBuffer) nextSize(n, mss int) int {
+	size := max(int(b.size), n)
 	b.size = int32(min(max(2*size, minBlock), maxBlock))
+	if size >= maxBlock {
+		size = maxBlock / mss * mss
+	}
 	return size
 }
 

@@ -34,7 +34,7 @@ func (c *Conn) Append(p []byte) int {
 	if c.snd == nil {
 		c.snd = new(sendBuffer)
 	}
-	c.snd.append(p)
+	c.snd.append(p, max(int(c.mss), 1))
 	c.snd.appended += int32(len(p))
 	c.snd.writes = append(c.snd.writes, int32(len(p)))
 	return len(p)
