@@ -1,0 +1,271 @@
+package sim_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// What libraries such as QUIC's ask of a packet socket.
+var (
+	_ net.PacketConn = (*sim.UDPConn)(nil)
+	_ net.Conn       = (*sim.UDPConn)(nil)
+	_ interface {
+		SetReadBuffer(int) error
+		SetWriteBuffer(int) error
+	} = (*sim.UDPConn)(nil)
+)
+
+// There is no file descriptor behind it, and so none of the methods by which a library
+// would reach for one.
+func TestPacketConnHasNoDescriptor(t *testing.T) {
+	var u any = (*sim.UDPConn)(nil)
+	_, ok := u.(syscall.Conn)
+	require.False(t, ok)
+	_, ok = u.(interface {
+		ReadMsgUDP(b, oob []byte) (n, oobn, flags int, addr *net.UDPAddr, err error)
+	})
+	require.False(t, ok)
+}
+
+func TestDatagrams(t *testing.T) {
+	onRig(t, func(r *rig) {
+		start := r.n.Elapsed()
+		k, err := r.atA.Write([]byte("ping"))
+		require.NoError(t, err)
+		require.Equal(t, 4, k)
+		p := make([]byte, 10)
+		k, from, err := r.atB.ReadFrom(p)
+		require.NoError(t, err)
+		require.Equal(t, "ping", string(p[:k]))
+		require.Equal(t, r.atA.LocalAddr(), from)
+		require.IsType(t, &net.UDPAddr{}, from)
+		require.Equal(t, start+10*ms, r.n.Elapsed())
+
+		_, err = r.atB.WriteTo([]byte("pong, and more than fits"), from)
+		require.NoError(t, err)
+		k, err = r.atA.Read(p)
+		require.NoError(t, err)
+		require.Equal(t, "pong, and ", string(p[:k]), "a short buffer loses the end")
+		require.Equal(t, start+20*ms, r.n.Elapsed())
+		r.atA.SetReadDeadline(in(time.Second))
+		_, err = r.atA.Read(p)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "the end is gone")
+
+		require.Nil(t, r.atB.(net.Conn).RemoteAddr())
+		_, err = r.atB.(net.Conn).Write(p)
+		require.ErrorIs(t, err, syscall.EDESTADDRREQ)
+		_, err = r.atA.(net.PacketConn).WriteTo(p, from)
+		require.ErrorIs(t, err, net.ErrWriteToConnected)
+		_, err = r.atB.WriteTo(p, &net.TCPAddr{})
+		require.ErrorIs(t, err, syscall.EINVAL)
+	})
+}
+
+// The data of a datagram is the sender's at the time of the call.
+func TestDatagramIsCopied(t *testing.T) {
+	onRig(t, func(r *rig) {
+		p := []byte("before")
+		r.atA.Write(p)
+		copy(p, "after!")
+		got := make([]byte, 10)
+		k, _, err := r.atB.ReadFrom(got)
+		require.NoError(t, err)
+		require.Equal(t, "before", string(got[:k]))
+	})
+}
+
+// A connected socket hears its peer only.
+func TestConnectedSocketIgnoresStrangers(t *testing.T) {
+	onRig(t, func(r *rig) {
+		to := r.atA.LocalAddr()
+		stranger, err := r.b.ListenPacket("udp", ":10")
+		require.NoError(t, err)
+		stranger.WriteTo([]byte("stranger"), to)
+		time.Sleep(time.Second)
+		r.atB.WriteTo([]byte("peer"), to)
+		p := make([]byte, 10)
+		k, err := r.atA.Read(p)
+		require.NoError(t, err)
+		require.Equal(t, "peer", string(p[:k]))
+	})
+}
+
+// A datagram larger than the MTU travels in fragments, and is there with the last one:
+// 3000 bytes of payload are 2 fragments of 1500 bytes and one of 68.
+func TestFragments(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		link := n.Link(a, b, netem.Config{Delay: 10 * ms, Rate: 8 * netem.Kbit}) // a byte a millisecond
+		pc, err := b.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		c, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		data := bytes.Repeat([]byte("0123456789"), 300)
+		_, err = c.Write(data)
+		require.NoError(t, err)
+		p := make([]byte, 4000)
+		k, _, err := pc.ReadFrom(p)
+		require.NoError(t, err)
+		require.Equal(t, data, p[:k])
+		require.Equal(t, 10*ms+(1500+1500+68)*ms, n.Elapsed())
+
+		// One lost fragment takes the whole.
+		link.Set(netem.Config{Delay: 10 * ms, Loss: netem.EveryNth(3)})
+		c.Write(data)
+		pc.SetReadDeadline(in(time.Second))
+		_, _, err = pc.ReadFrom(p)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.EqualValues(t, 1, stats(n, "a", "b").Lost)
+	})
+}
+
+// The receive buffer counts Linux's 576 bytes of bookkeeping for each datagram; what
+// does not fit is dropped.
+func TestReceiveBuffer(t *testing.T) {
+	onRig(t, func(r *rig) {
+		received := func(sent, size int) (count int) {
+			for range sent {
+				_, err := r.atA.Write(make([]byte, size))
+				require.NoError(t, err)
+			}
+			time.Sleep(time.Second)
+			for {
+				r.atB.SetReadDeadline(in(time.Microsecond))
+				if _, _, err := r.atB.ReadFrom(make([]byte, size)); err != nil {
+					return count
+				}
+				count++
+			}
+		}
+		require.Equal(t, 212992/(1000+576), received(200, 1000))
+		require.Equal(t, 212992/576, received(500, 0))
+		require.NoError(t, r.atB.(*sim.UDPConn).SetReadBuffer(10_000))
+		require.Equal(t, 20_000/(1000+576), received(200, 1000), "twice what was asked for")
+		require.NoError(t, r.atB.(*sim.UDPConn).SetReadBuffer(1))
+		require.Equal(t, 2304/(1000+576), received(10, 1000), "no less than SOCK_MIN_RCVBUF")
+		require.EqualValues(t, 200-135+500-369+200-12+10-1, dropped(r.n, "receive buffer full"))
+	})
+}
+
+func dropped(n *sim.Network, note string) (count int) {
+	for e := range n.Trace().Events() {
+		if e.Kind == sim.Dropped && e.Note == note {
+			count++
+		}
+	}
+	return count
+}
+
+func TestPacketDeadlines(t *testing.T) {
+	onRig(t, func(r *rig) {
+		start := r.n.Elapsed()
+		expires := func(at time.Duration) {
+			t.Helper()
+			_, _, err := r.atB.ReadFrom(make([]byte, 1))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.Equal(t, start+at, r.n.Elapsed())
+		}
+		r.atB.SetReadDeadline(in(time.Second))
+		expires(time.Second)
+		expires(time.Second)
+		r.atB.SetDeadline(in(time.Second))
+		time.AfterFunc(500*ms, func() { r.atB.SetReadDeadline(in(time.Minute)) })
+		expires(61*time.Second + 500*ms)
+		_, err := r.atB.WriteTo([]byte{1}, r.atA.LocalAddr())
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded, "SetDeadline holds for writes too")
+		r.atB.SetWriteDeadline(time.Time{})
+		_, err = r.atB.WriteTo([]byte{1}, r.atA.LocalAddr())
+		require.NoError(t, err)
+		time.AfterFunc(time.Hour, func() { r.atB.Close() })
+		r.atB.SetReadDeadline(time.Time{})
+		_, _, err = r.atB.ReadFrom(make([]byte, 1))
+		require.ErrorIs(t, err, net.ErrClosed)
+	})
+}
+
+// Loss, duplicates and order are the link's, and datagrams show them as they are.
+func TestDatagramsShowWhatTheLinkDoes(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, netem.Config{Delay: 10 * ms, Loss: netem.Bernoulli(0.1), Duplicate: 0.1, Corrupt: 0.1, Reorder: 0.1})
+		pc, err := b.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		c, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		got := make(chan int, 1)
+		go func() {
+			count := 0
+			for {
+				if _, _, err := pc.ReadFrom(make([]byte, 1)); err != nil {
+					break
+				}
+				count++
+			}
+			got <- count
+		}()
+		for range 1000 {
+			c.Write([]byte{1})
+			time.Sleep(ms)
+		}
+		time.Sleep(time.Second)
+		pc.Close()
+		s := stats(n, "a", "b")
+		require.EqualValues(t, 1000, s.Sent)
+		require.Equal(t, s.Sent+s.Duplicated, s.Delivered+s.Lost, "every packet is accounted for")
+		require.EqualValues(t, s.Delivered-s.Corrupted, <-got)
+		for _, count := range []int64{s.Lost, s.Duplicated, s.Corrupted, s.Reordered} {
+			require.InDelta(t, 100, count, 50) // five standard deviations of 9.5
+		}
+		require.Empty(t, n.IdleFaults())
+	})
+}
+
+// Goroutines that dial at one instant get their ports by where they dial, not by who
+// came first.
+func TestUDPPortsDoNotDependOnOrder(t *testing.T) {
+	var want map[string]int
+	for range 20 {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			a := n.Host("a")
+			ports := map[string]int{}
+			type dialled struct {
+				name string
+				port int
+			}
+			all := make(chan dialled)
+			names := []string{"b", "c", "d", "e", "f"}
+			for _, name := range names {
+				n.Host(name)
+			}
+			for _, name := range names {
+				go func() {
+					c, err := a.Dial("udp", name+":9")
+					if !assertNoError(t, err) {
+						return
+					}
+					defer c.Close()
+					io.WriteString(c, "x")
+					all <- dialled{name, portOf(c.LocalAddr())}
+				}()
+			}
+			for range names {
+				d := <-all
+				ports[d.name] = d.port
+			}
+			if want == nil {
+				want = ports
+			}
+			require.Equal(t, want, ports)
+		})
+	}
+}
