@@ -1,0 +1,241 @@
+package sim_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	crand "crypto/rand"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// The libraries of this file run as they are. Each is tried at rest, through an outage
+// of 30 s that their connections survive, and through a crash that they do not.
+
+var hello = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	io.WriteString(w, "hello over "+r.Proto)
+})
+
+// weather is what each library goes through.
+func weather(t *testing.T, do func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error), want string) {
+	t.Helper()
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server, phone := n.Host("server"), n.Host("phone")
+		link := n.Link(server, phone, netem.Config{Delay: 40 * ms})
+		request := do(t, n, server, phone)
+		for range 3 {
+			got, err := request()
+			require.NoError(t, err)
+			require.Equal(t, want, got)
+			time.Sleep(time.Second)
+		}
+
+		dials := connections(n)
+		start := n.Elapsed()
+		link.Down()
+		n.After(30*time.Second, link.Up)
+		got, err := request()
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		require.Greater(t, n.Elapsed(), start+30*time.Second)
+		require.Less(t, n.Elapsed(), start+70*time.Second, "the next retransmission comes after twice the outage at the latest")
+		require.Equal(t, dials, connections(n), "the connection survived")
+
+		// A crash resets what stands; the next request, or the one after it, goes anew.
+		server.Restart()
+		time.Sleep(time.Second)
+		if got, err = request(); err != nil {
+			got, err = request()
+		}
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		require.Greater(t, connections(n), dials)
+		require.Empty(t, n.IdleFaults())
+	})
+}
+
+func body(resp *http.Response, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return string(b), err
+}
+
+func TestHTTP1(t *testing.T) {
+	weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
+		server.ServeHTTP(":80", hello)
+		c := phone.HTTPClient()
+		return func() (string, error) { return body(c.Get("http://server/")) }
+	}, "hello over HTTP/1.1")
+}
+
+func TestHTTP2WithoutTLS(t *testing.T) {
+	weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
+		server.ServeHTTP(":80", hello)
+		c := phone.HTTPClient()
+		tr := c.Transport.(*http.Transport)
+		tr.Protocols = new(http.Protocols)
+		tr.Protocols.SetUnencryptedHTTP2(true)
+		return func() (string, error) { return body(c.Get("http://server/")) }
+	}, "hello over HTTP/2.0")
+}
+
+// Bubbles begin in the year 2000.
+func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{name},
+		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(crand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	parsed, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+func TestTLS(t *testing.T) {
+	cert, roots := certificate(t, "server")
+	for proto, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		t.Run(proto, func(t *testing.T) {
+			weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
+				server.Run("https", func(ctx context.Context, h *sim.Host) error {
+					l, err := h.Listen("tcp", ":443")
+					if err != nil {
+						return err
+					}
+					srv := &http.Server{Handler: hello, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+					srv.ServeTLS(l, "", "")
+					return nil
+				})
+				c := phone.HTTPClient()
+				tr := c.Transport.(*http.Transport)
+				tr.TLSClientConfig = &tls.Config{RootCAs: roots}
+				tr.ForceAttemptHTTP2 = h2
+				return func() (string, error) { return body(c.Get("https://server/")) }
+			}, "hello over "+proto)
+		})
+	}
+}
+
+func TestTLSRefusesAWrongName(t *testing.T) {
+	cert, roots := certificate(t, "somebody else")
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		accept(listen(t, n.Host("server"), ":443"), func(c net.Conn) {
+			tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}}).Handshake()
+		})
+		c := tls.Client(dial(t, n.Host("phone"), "server:443"), &tls.Config{RootCAs: roots, ServerName: "server"})
+		var wrong x509.HostnameError
+		require.ErrorAs(t, c.Handshake(), &wrong)
+	})
+}
+
+func TestReverseProxy(t *testing.T) {
+	weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
+		app := n.Host("app")
+		n.Link(server, app, netem.Config{Delay: ms})
+		app.ServeHTTP(":8080", hello)
+		p := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "app:8080"})
+		p.Transport = server.HTTPClient().Transport
+		server.ServeHTTP(":80", p)
+		c := phone.HTTPClient()
+		return func() (string, error) { return body(c.Get("http://server/")) }
+	}, "hello over HTTP/1.1")
+}
+
+// echoSocket is a WebSocket server that sends back what it reads.
+func echoSocket(w http.ResponseWriter, r *http.Request) {
+	ws, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer ws.CloseNow()
+	ws.SetReadLimit(1000)
+	for {
+		kind, p, err := ws.Read(r.Context())
+		if err != nil {
+			return
+		}
+		if ws.Write(r.Context(), kind, p) != nil {
+			return
+		}
+	}
+}
+
+func dialSocket(t *testing.T, phone *sim.Host) *websocket.Conn {
+	t.Helper()
+	ws, _, err := websocket.Dial(t.Context(), "ws://server/", &websocket.DialOptions{HTTPClient: phone.HTTPClient()})
+	require.NoError(t, err)
+	return ws
+}
+
+func TestWebSocket(t *testing.T) {
+	weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
+		server.ServeHTTP(":80", http.HandlerFunc(echoSocket))
+		var ws *websocket.Conn
+		t.Cleanup(func() { ws.CloseNow() })
+		return func() (string, error) {
+			if ws == nil {
+				ws = dialSocket(t, phone)
+			}
+			err := ws.Write(t.Context(), websocket.MessageText, []byte("news"))
+			if err == nil {
+				var p []byte
+				if _, p, err = ws.Read(t.Context()); err == nil {
+					return string(p), nil
+				}
+			}
+			ws.CloseNow()
+			ws = nil
+			return "", err
+		}
+	}, "news")
+}
+
+func TestWebSocketEnds(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server, phone := n.Host("server"), n.Host("phone")
+		n.Link(server, phone, netem.Config{Delay: 40 * ms})
+		server.ServeHTTP(":80", http.HandlerFunc(echoSocket))
+
+		ws := dialSocket(t, phone)
+		start := n.Elapsed()
+		require.NoError(t, ws.Close(websocket.StatusNormalClosure, "bye"))
+		require.Equal(t, start+80*ms, n.Elapsed().Truncate(ms), "the closing handshake takes a round trip")
+
+		ws = dialSocket(t, phone)
+		require.NoError(t, ws.Write(t.Context(), websocket.MessageText, []byte(strings.Repeat("x", 1001))))
+		_, _, err := ws.Read(t.Context())
+		require.Equal(t, websocket.StatusMessageTooBig, websocket.CloseStatus(err))
+
+		ws = dialSocket(t, phone)
+		n.After(time.Second, server.Crash)
+		_, _, err = ws.Read(t.Context())
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		ws.CloseNow()
+	})
+}
