@@ -87,15 +87,14 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 	mustBeValid("link "+x.name+" - "+y.name, aToB, bToA)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, p := range x.links {
-		if p.to == y {
-			panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
-		}
+	if n.linked[nodes{x, y}] != nil {
+		panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
 	}
 	l := &Link{n: n, a: x, b: y}
 	l.ab, l.ba = newPipes(n, x, y, aToB, bToA)
 	x.links = append(x.links, l.ab)
 	y.links = append(y.links, l.ba)
+	n.linked[nodes{x, y}], n.linked[nodes{y, x}] = l.ab, l.ba
 	n.topology++
 	return l
 }

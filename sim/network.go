@@ -44,7 +44,8 @@ type Network struct {
 	pipes    []*pipe // in the order in which they were made
 	paths    map[pair]*path
 	defaults map[pair]*pipe // between hosts that no link joins
-	topology uint64         // counts the changes that move packets to other ways
+	linked   map[nodes]*pipe
+	topology uint64 // counts the changes that move packets to other ways
 	streams  map[string]*rand.Rand
 	nextConn uint64
 
@@ -118,6 +119,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		routers:  map[string]*Router{},
 		paths:    map[pair]*path{},
 		defaults: map[pair]*pipe{},
+		linked:   map[nodes]*pipe{},
 		topology: 1,
 		streams:  map[string]*rand.Rand{},
 	}

@@ -51,6 +51,9 @@ func (n *Network) nodeOf(method string, d Node) *node {
 	return b
 }
 
+// nodes are the two ends of a pipe.
+type nodes struct{ from, to *node }
+
 // A Router joins links: packets between hosts pass it on their shortest way. So a
 // bottleneck can be shared by many. A router takes no time and loses nothing; its
 // links do.
@@ -170,6 +173,12 @@ func (n *Network) direct(from, to *Host, cfg netem.Config) *pipe {
 // shortest finds the way with the fewest links through routers, and of several the one
 // whose links were made first; nil if there is none.
 func (n *Network) shortest(from, to *node) []*pipe {
+	if p := n.linked[nodes{from, to}]; p != nil {
+		return []*pipe{p}
+	}
+	if len(n.routers) == 0 {
+		return nil
+	}
 	came := map[*node]*pipe{from: nil}
 	queue := []*node{from}
 	for len(queue) > 0 {
