@@ -48,7 +48,7 @@ func (c *Conn) push() {
 	if c.nxt == c.end || !c.canSend() {
 		return
 	}
-	c.writePending(false, -1)
+	c.writePending(false)
 	if c.tx.empty() && c.nxt < c.end && c.timer == timerOff {
 		c.setTimer(timerWindow, max(c.rtt.rto, c.cfg.RTOMin))
 	}
@@ -63,18 +63,11 @@ func (c *Conn) canSend() bool {
 	return false
 }
 
-// writePending sends new segments (tcp_write_xmit). force ignores Nagle's
-// algorithm. probes is 1 for a tail loss probe, which is a single segment that may
-// exceed the congestion window, and otherwise not positive.
-func (c *Conn) writePending(force bool, probes int) {
+// writePending sends new segments (tcp_write_xmit). force ignores Nagle's algorithm.
+func (c *Conn) writePending(force bool) {
 	g := &c.cc
 	sent := uint32(0)
-	limited := false
-	for c.nxt < c.end {
-		if c.inFlight() >= int(g.cwnd) && (probes != 1 || sent > 0) {
-			limited = true
-			break
-		}
+	for c.nxt < c.end && c.inFlight() < int(g.cwnd) {
 		n, fin := c.headSize()
 		if !c.headFits() {
 			// Linux builds pairs of segments, and cuts the second one to fit.
@@ -87,28 +80,20 @@ func (c *Conn) writePending(force bool, probes int) {
 		if !force && c.nagleHolds(n, fin) {
 			break
 		}
-		kind := Original
-		if probes == 1 {
-			kind = TailLossProbe
-		}
-		c.sendNew(n, fin, kind)
+		c.sendNew(n, fin, Original)
 		sent++
-		if probes == 1 {
-			break
-		}
 	}
-	limited = limited || c.inFlight() >= int(g.cwnd)
+	limited := c.inFlight() >= int(g.cwnd)
 	if sent > 0 || limited {
 		c.validateCwnd(limited)
 	}
-	if sent > 0 {
-		if g.reducing() {
-			c.episode().prrOut += sent
-		}
-		if probes != 1 {
-			c.scheduleProbe(false)
-		}
+	if sent == 0 {
+		return
 	}
+	if g.reducing() {
+		c.episode().prrOut += sent
+	}
+	c.scheduleProbe(false)
 }
 
 // nagleHolds says that a segment of n bytes waits for the acknowledgement of an

@@ -165,9 +165,14 @@ func (c *Conn) sendProbe() {
 		c.rec.tlpRetrans = false
 		sent := false
 		if c.nxt < c.end && c.headFits() {
-			before := c.nxt
-			c.writePending(true, 1)
-			sent = c.nxt != before
+			// One segment, even beyond the congestion window.
+			n, fin := c.headSize()
+			c.sendNew(n, fin, TailLossProbe)
+			c.validateCwnd(c.inFlight() >= int(c.cc.cwnd))
+			if c.cc.reducing() {
+				c.episode().prrOut++
+			}
+			sent = true
 		} else if !c.tx.empty() {
 			c.transmitAgain(c.tx.lastLive(), TailLossProbe)
 			c.rec.tlpRetrans = true

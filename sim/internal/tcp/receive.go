@@ -19,8 +19,6 @@ const (
 // winFromSpace is the window that a buffer of n bytes can hold.
 func (c *Conn) winFromSpace(n int) int { return n * int(c.scalingRatio) / 256 }
 
-func (c *Conn) spaceFromWin(n int) int { return n * 256 / int(c.scalingRatio) }
-
 // initialWindow computes the window to offer first and the scale that the largest
 // buffer needs (tcp_select_initial_window).
 func (c *Conn) initialWindow() {

@@ -302,7 +302,7 @@ func (c *Conn) resendAfterAck(what resend) {
 		return
 	}
 	if what == resendNew {
-		c.writePending(true, 0)
+		c.writePending(true)
 		if c.nxt > c.rec.highSeq {
 			return
 		}
