@@ -198,15 +198,16 @@ func (n *Network) takeWakes(now int64) []wake {
 	if n.bubble {
 		count = 1
 	}
-	out := n.wakes[n.firstWake : n.firstWake+count]
-	for _, w := range out {
+	// A copy: wakes may be written over as soon as the lock is free.
+	n.out = append(n.out[:0], n.wakes[n.firstWake:n.firstWake+count]...)
+	for _, w := range n.out {
 		if w.q != nil {
 			w.q.pending = false
 		}
 	}
 	n.firstWake += count
 	n.released, n.active = now, now
-	return out
+	return n.out
 }
 
 func (n *Network) setAlarm(now int64) {

@@ -20,3 +20,5 @@ func Bench(f func(n *Network), opts ...Option) {
 
 // IdleFaults names the faults that met nothing so far.
 func (n *Network) IdleFaults() string { return n.idleFaults() }
+
+var RaceEnabled = raceEnabled

@@ -211,11 +211,11 @@ func TestHoldAndRelease(t *testing.T) {
 		r.n.After(time.Minute, r.link.Release)
 
 		p := make([]byte, 10)
-		for i, want := range []string{"1", "2", "3"} {
+		for _, want := range []string{"1", "2", "3"} {
 			k, _, err := r.atB.ReadFrom(p)
 			require.NoError(t, err)
 			require.Equal(t, want, string(p[:k]))
-			require.Equal(t, released+10*ms+time.Duration(i), r.n.Elapsed(), "one wake-up an instant")
+			require.Equal(t, released+10*ms, r.n.Elapsed())
 		}
 		_, err := io.ReadFull(r.conn, p[:1])
 		require.NoError(t, err)

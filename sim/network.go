@@ -35,6 +35,7 @@ type Network struct {
 	active    int64  // instant at which the program last did something
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
+	out       []wake // that step releases; only it may touch them
 	pending   pendingOps
 
 	hosts    map[string]*Host // by name, in small letters

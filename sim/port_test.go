@@ -101,8 +101,8 @@ func portOf(a net.Addr) int {
 // Local ports come from Linux's range; all of them to one destination, then no more,
 // and one that is free is taken again.
 func TestEphemeralPorts(t *testing.T) {
-	if testing.Short() {
-		t.Skip("opens 28232 connections")
+	if testing.Short() || sim.RaceEnabled {
+		t.Skip("opens 28232 connections, which takes long")
 	}
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")

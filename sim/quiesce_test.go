@@ -72,15 +72,16 @@ func TestStepTakesNoTime(t *testing.T) {
 		start := time.Now()
 		done := make(chan time.Duration, 1)
 		var d driver
-		open := true
+		var closed atomic.Bool
 		d = newDriver(true, func() bool {
 			d.kicked = false
-			if open {
-				done <- time.Since(start)
+			if closed.Load() {
+				return false
 			}
-			return open
+			done <- time.Since(start)
+			return true
 		}, func() {}, func() {})
-		defer func() { open = false; d.stop() }()
+		defer func() { closed.Store(true); d.stop() }()
 		for range 100 {
 			d.request()
 			require.Zero(t, <-done)

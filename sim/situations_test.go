@@ -275,8 +275,10 @@ func listeners(s *stage) {
 	l.(*sim.TCPListener).SetDeadline(time.Now().Add(200 * ms))
 	accept("accept_deadline")
 	l.(*sim.TCPListener).SetDeadline(time.Time{})
-	time.AfterFunc(100*ms, func() { s.noteErr("listener_close", l.Close) })
+	closed := make(chan error, 1)
+	time.AfterFunc(100*ms, func() { closed <- l.Close() })
 	accept("blocked_accept_close")
+	s.noteErr("listener_close", func() error { return <-closed })
 	accept("accept_after_close")
 	s.noteErr("listener_double_close", l.Close)
 }

@@ -18,15 +18,15 @@ import (
 
 // A stream arrives byte for byte, whatever the path does to its packets.
 func TestStreamsArriveWhole(t *testing.T) {
-	const size = 10 << 20
 	for _, c := range []struct {
 		reason string
+		size   int
 		link   netem.Config
 	}{
-		{"2 % loss", netem.Config{Delay: 10 * ms, Loss: netem.Bernoulli(0.02)}},
-		{"10 % loss, jitter that reorders", netem.Config{Delay: 10 * ms, Jitter: 5 * ms, Loss: netem.Bernoulli(0.1)}},
-		{"a rate with a short queue", netem.Config{Delay: 10 * ms, Rate: 20 * netem.Mbit, Queue: netem.DropTail{Packets: 20}}},
-		{"duplicates and damage", netem.Config{Delay: 10 * ms, Jitter: ms, Duplicate: 0.05, Corrupt: 0.02, Reorder: 0.05}},
+		{"2 % loss", 10 << 20, netem.Config{Delay: 10 * ms, Loss: netem.Bernoulli(0.02)}},
+		{"10 % loss, jitter that reorders", 10 << 20, netem.Config{Delay: 10 * ms, Jitter: 5 * ms, Loss: netem.Bernoulli(0.1)}},
+		{"a rate with a short queue", 10 << 20, netem.Config{Delay: 10 * ms, Rate: 20 * netem.Mbit, Queue: netem.DropTail{Packets: 20}}},
+		{"duplicates and damage", 3 << 20, netem.Config{Delay: 10 * ms, Jitter: ms, Duplicate: 0.05, Corrupt: 0.02, Reorder: 0.05}},
 	} {
 		t.Run(c.reason, func(t *testing.T) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -40,7 +40,7 @@ func TestStreamsArriveWhole(t *testing.T) {
 						return
 					}
 					h := sha256.New()
-					_, err = io.Copy(io.MultiWriter(conn, h), &source{left: size, r: rand.New(rand.NewPCG(1, 2))})
+					_, err = io.Copy(io.MultiWriter(conn, h), &source{left: c.size, r: rand.NewChaCha8([32]byte{1})})
 					assertNoError(t, err)
 					conn.Close()
 					sent <- fmt.Sprintf("%x", h.Sum(nil))
@@ -48,7 +48,7 @@ func TestStreamsArriveWhole(t *testing.T) {
 				h := sha256.New()
 				got, err := io.Copy(h, dial(t, client, "server:7"))
 				require.NoError(t, err)
-				require.EqualValues(t, size, got)
+				require.EqualValues(t, c.size, got)
 				require.Equal(t, <-sent, fmt.Sprintf("%x", h.Sum(nil)))
 				require.Empty(t, n.IdleFaults())
 			})
@@ -59,19 +59,16 @@ func TestStreamsArriveWhole(t *testing.T) {
 // A source yields random bytes, in pieces of random sizes.
 type source struct {
 	left int
-	r    *rand.Rand
+	r    *rand.ChaCha8
 }
 
 func (s *source) Read(p []byte) (int, error) {
 	if s.left == 0 {
 		return 0, io.EOF
 	}
-	k := min(s.left, len(p), 1+s.r.IntN(40_000))
-	for i := range p[:k] {
-		p[i] = byte(s.r.Uint32())
-	}
+	k := min(s.left, len(p), 1+int(s.r.Uint64()%40_000))
 	s.left -= k
-	return k, nil
+	return s.r.Read(p[:k])
 }
 
 // A stream across an outage of a minute has no hole: all that was written before,
