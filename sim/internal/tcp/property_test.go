@@ -20,7 +20,7 @@ func requireConsistent(t require.TestingT, c *Conn) {
 		require.True(t, q.contains(i))
 		require.Equal(t, prev, q.at(i).prev)
 		if prev != none {
-			require.True(t, sentAfter(q.at(i).order, q.at(prev).order), "the order of time")
+			require.False(t, sentAfter(q.at(prev).order, q.at(i).order), "the order of time")
 		}
 		linked[i] = true
 		prev = i
@@ -347,6 +347,11 @@ func TestArbitrarySegments(t *testing.T) {
 			"unreachable": func(*rapid.T) {
 				if rapid.IntRange(0, 4).Draw(t, "really") == 0 {
 					c.Unreachable(now, near(c.una, "of"), true)
+				}
+			},
+			"toobig": func(*rapid.T) {
+				if rapid.IntRange(0, 4).Draw(t, "really") == 0 {
+					c.TooBig(now, near(c.una, "of"), rapid.SampledFrom([]int{0, 500, 1400}).Draw(t, "mtu"))
 				}
 			},
 			"": func(t *rapid.T) {

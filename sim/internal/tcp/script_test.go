@@ -24,7 +24,7 @@ import (
 //	< SEGMENT          arrives
 //	> SEGMENT          must be sent at exactly that time; nothing else may be sent
 //	write N, read N, close, closewrite, closeread, abort, nodelay on|off
-//	dial, unreachable SEQ
+//	dial, unreachable SEQ, toobig SEQ MTU
 //	! FACT             state NAME, err NAME, cwnd N, ssthresh N, readable N, eof,
 //	                   unsent N, rto MS, recovery NAME, writable, blocked, events A,B
 //	quiet              nothing was sent up to that time
@@ -304,6 +304,8 @@ func (r *runner) act(at Time, verb string, words []string) {
 		c.SetNoDelay(abs, words[0] == "on")
 	case "unreachable":
 		c.Unreachable(abs, uint64(r.number(words[0])), true)
+	case "toobig":
+		c.TooBig(abs, uint64(r.number(words[0])), r.number(words[1]))
 	default:
 		r.fail("no verb %q", verb)
 	}
