@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -28,6 +29,9 @@ type Server struct {
 	stop     chan struct{}
 	stopOnce sync.Once
 	running  sync.WaitGroup // sessions and the router
+
+	// sent is apart from the other counters, since all writers count at once.
+	sent atomic.Uint64
 
 	// mu is never held while anything blocks, and is taken before a session's.
 	mu         sync.Mutex

@@ -57,6 +57,7 @@ func (s *Server) Stats() ServerStats {
 		s.expireMailbox(client, now)
 	}
 	stats := s.stats
+	stats.Sent = s.sent.Load()
 	stats.Resets = make(map[Reason]uint64, len(s.stats.Resets))
 	for reason, n := range s.stats.Resets {
 		stats.Resets[reason] = n

@@ -247,7 +247,7 @@ func (c *session) send(it item) bool {
 	if !c.writeFrame(websocket.MessageBinary, it.frame) {
 		return false
 	}
-	c.srv.count(func(st *ServerStats) { st.Sent++ })
+	c.srv.sent.Add(1)
 	return true
 }
 
