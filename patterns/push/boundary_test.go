@@ -1,0 +1,286 @@
+package push_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/push"
+)
+
+// hookedLog lets a test act between the reading of a page and its return.
+type hookedLog struct {
+	eventlog.Log
+	read func(q eventlog.Query, page eventlog.Page)
+}
+
+func (l *hookedLog) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, error) {
+	page, err := l.Log.After(c, q)
+	l.read(q, page)
+	return page, err
+}
+
+// A session has read the log to its end and is about to turn to its queue. A
+// message that is published in between is in neither.
+func TestPublishBetweenTheLastPageAndTheQueueIsNotLost(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		count := 0
+		w.log = &hookedLog{Log: w.log, read: func(q eventlog.Query, page eventlog.Page) {
+			if len(q.Topics) > 0 && len(page.Entries) == 0 && count < 3 {
+				count++
+				w.publish(mailbox, push.Forever, fmt.Sprint(count))
+			}
+		}}
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new", "1", "2", "3")
+		w.publish(mailbox, push.Forever, "live")
+		p.wants("live")
+		p.off()
+		p.idle()
+		require.Zero(t, p.Stats().Duplicates)
+	})
+}
+
+// A session reads an entry from the log before the server has routed it, and is
+// live when that happens.
+func TestEntryThatWasReadBeforeItWasRoutedIsNotSentTwice(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		gate := make(chan struct{})
+		inner := w.log
+		w.log = &hookedLog{Log: inner, read: func(q eventlog.Query, _ eventlog.Page) {
+			if len(q.Topics) == 0 {
+				<-gate // reading may take a while
+			}
+		}}
+		w.start()
+		_, err := inner.Append(eventlog.Entry{Topic: mailbox, Data: []byte("once")})
+		require.NoError(t, err)
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new", "once")
+		w.online("phone")
+		close(gate)
+		synctest.Wait()
+		p.idle()
+		p.off()
+		require.Zero(t, p.Stats().Duplicates)
+		require.EqualValues(t, 1, w.srv.Stats().Sent)
+	})
+}
+
+func TestDrainIncludesWhatOthersHaveAppended(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		_, err := w.log.Append(eventlog.Entry{Topic: mailbox, Data: []byte("just before")})
+		require.NoError(t, err)
+		require.NoError(t, w.srv.Drain(t.Context()))
+		p.wants("just before")
+		p.off()
+	})
+}
+
+// While the client is busy with the first message, the second expires among
+// those that the session has read from the log.
+func TestMessageThatExpiresInTheBacklogIsNotSent(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.Window = 1
+		w.start()
+		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 5*time.Second, "short")
+		w.publish(mailbox, push.Forever, "two")
+		p, gate := w.gated("phone")
+		p.on()
+		p.wants("reset new")
+		time.Sleep(5 * time.Second)
+		gate <- struct{}{}
+		gate <- struct{}{}
+		p.wants("one", "two")
+		p.off()
+		require.EqualValues(t, 2, w.srv.Stats().Sent)
+		require.EqualValues(t, 1, w.srv.Stats().Expired)
+	})
+}
+
+// What expired in the queue is counted there, and not again when its mailbox is
+// looked at. The client never acknowledges.
+func TestExpiryIsCountedOnce(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.Window = 1
+		w.start()
+		p, _ := w.gated("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		w.publish(mailbox, push.Forever, "busy with this")
+		synctest.Wait()
+		w.publish(mailbox, 5*time.Second, "short")
+		time.Sleep(6 * time.Second)
+		w.publish(mailbox, push.Forever, "wakes the writer")
+		synctest.Wait()
+		require.EqualValues(t, 1, w.srv.Stats().Expired)
+		p.off()
+		time.Sleep(time.Minute)
+		require.EqualValues(t, 1, w.srv.Stats().Expired)
+	})
+}
+
+// The client had it, and was cut off before it could say so. Its cursor says so
+// when it is back.
+func TestExpiryIsNotCountedForWhatTheCursorCovers(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.start()
+		p := w.phone("phone")
+		p.AckInterval = time.Hour
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		w.publish(mailbox, 10*time.Second, "had")
+		p.wants("had")
+		p.off()
+		p.on()
+		time.Sleep(time.Second)
+		p.off()
+		time.Sleep(time.Minute)
+		require.Zero(t, w.srv.Stats().Expired)
+	})
+}
+
+// Messages of 400 bytes and a window of 1,000: two are on their way, however many
+// the window's count would allow.
+func TestWindowIsBoundedInBytes(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.WindowBytes = 1000
+		w.start()
+		c := w.raw(t, "client=phone")
+		text(t, c)
+		w.online("phone")
+		for range 5 {
+			w.publish(mailbox, push.Forever, strings.Repeat("x", 400))
+		}
+		synctest.Wait()
+		require.EqualValues(t, 2, w.srv.Stats().Sent)
+		require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ack","offset":1}`)))
+		synctest.Wait()
+		require.EqualValues(t, 3, w.srv.Stats().Sent)
+	})
+}
+
+// The server repeats what the client has handled. The client does not.
+func TestClientHandlesNothingTwice(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.log = stutterLog{w.log}
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		w.publish(mailbox, push.Forever, "one")
+		p.wants("one")
+		p.off()
+		w.publish(mailbox, push.Forever, "two")
+		p.on()
+		p.wants("two")
+		p.off()
+		p.idle()
+		require.Positive(t, p.Stats().Duplicates)
+	})
+}
+
+// script is a server that says hello with the given fields, sends the frames, and
+// then nothing.
+func script(hello string, frames ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		conn.Write(context.Background(), websocket.MessageText, []byte(`{"type":"hello","hello":{`+hello+`}}`))
+		for _, f := range frames {
+			conn.Write(context.Background(), websocket.MessageBinary, []byte(f))
+		}
+		for err == nil {
+			_, _, err = conn.Read(context.Background())
+		}
+	}
+}
+
+const timing = `"ping_interval_us":1000000,"ping_timeout_us":1000000,"window":1,"window_bytes":1000`
+
+// A server that continues elsewhere than it was asked, without a word, would
+// leave a gap.
+func TestClientRefusesASilentJump(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.serve(script(`"cursor":"e1-9",`+timing, "\x01\x0a\x00\x00after the gap"))
+		p := w.phone("phone")
+		p.From = eventlog.Cursor{Epoch: 0xe1, Offset: 5}
+		var why error
+		p.OnRetry = func(err error, _ time.Duration) { why = err }
+		p.on()
+		time.Sleep(time.Second)
+		p.off()
+		p.idle()
+		require.ErrorContains(t, why, "asked to continue from e1-5, the server does from e1-9")
+	})
+}
+
+func TestClientRefusesWhatIsNotTheProtocol(t *testing.T) {
+	for _, row := range []struct{ hello, frame, want string }{
+		{`"cursor":"e1-0","reset":"new"`, "", "hello with window 0"},
+		{`"cursor":"what"`, "", "control message"},
+		{`"cursor":"e1-0","reset":"new",` + timing, "\x09", "binary frame of kind 9"},
+		{`"cursor":"e1-0","reset":"new",` + timing, "\x03\x00\x00\x00state", "not announced"},
+		{`"cursor":"e1-0","reset":"new",` + timing, "\x01", "bad number"},
+	} {
+		t.Run(row.want, func(t *testing.T) {
+			inBubble(t, 0, func(t *testing.T, w *world) {
+				w.serve(script(row.hello, row.frame))
+				p := w.phone("phone")
+				var why error
+				p.OnRetry = func(err error, _ time.Duration) { why = err }
+				p.on()
+				time.Sleep(time.Millisecond)
+				require.ErrorContains(t, why, row.want)
+				p.off()
+			})
+		})
+	}
+}
+
+// The server ignores the window, and the client's inbox is full for longer than
+// silence is allowed to last. It is the client that does not listen.
+func TestFullInboxIsNotSilence(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		var frames []string
+		for i := range 100 {
+			frames = append(frames, "\x01"+string([]byte{byte(i + 1)})+"\x00\x00x")
+		}
+		w.serve(script(`"cursor":"e1-0","reset":"new",`+timing, frames...))
+		p, gate := w.gated("phone")
+		p.on()
+		p.wants("reset new")
+		time.Sleep(time.Minute)
+		for range frames {
+			gate <- struct{}{}
+		}
+		synctest.Wait()
+		require.EqualValues(t, 100, p.Stats().Events)
+		require.EqualValues(t, 1, p.Stats().Connects)
+		require.Zero(t, p.Stats().Silent)
+		p.off()
+	})
+}
