@@ -24,7 +24,14 @@ func (b *sendBuffer) append(p []byte, mss int) {
 			if len(b.tail) > 0 {
 				b.full = append(b.full, b.tail)
 			}
-			b.tail = make([]byte, 0, b.nextSize(len(p), mss))
+			size := b.nextSize(len(p), mss)
+			if len(p) >= size { // append, unlike make, need not clear what is overwritten
+				b.tail = append([]byte(nil), p[:size]...)
+				b.tail = b.tail[:size:size]
+				p = p[size:]
+				continue
+			}
+			b.tail = make([]byte, 0, size)
 		}
 		n := copy(b.tail[len(b.tail):cap(b.tail)], p)
 		b.tail = b.tail[:len(b.tail)+n]
