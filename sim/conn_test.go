@@ -102,6 +102,26 @@ func TestLingerWaits(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "data", string(got), "it is sent in the background all the same")
 	})
+	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
+		const size = 2_000_000
+		read := make(chan int, 1)
+		go func() {
+			got, _ := io.ReadAll(peer)
+			read <- len(got)
+		}()
+		wrote := make(chan int, 1)
+		go func() {
+			k, _ := c.Write(make([]byte, size))
+			wrote <- k
+		}()
+		time.Sleep(30 * ms)
+		c.SetLinger(3600)
+		require.NoError(t, c.Close())
+		require.Contains(t, s.client.Netstat(), "FIN_WAIT2", "all is acknowledged")
+		k := <-wrote
+		require.Less(t, k, size, "Close cuts the write short")
+		require.Equal(t, k, <-read)
+	})
 }
 
 // Data that a program leaves unread tells the peer that it was lost.

@@ -67,6 +67,8 @@ func TestAcceptQueueThatFillsDuringTheHandshake(t *testing.T) {
 		go func() { second <- dial(t, far, "server:7") }()
 		a, b := <-first, <-second
 		require.Less(t, n.Elapsed(), 201*ms)
+		time.Sleep(500*ms - n.Elapsed())
+		require.Equal(t, 1, dropped(n, "accept queue full"))
 		time.Sleep(time.Second - n.Elapsed())
 		_, err := l.Accept()
 		require.NoError(t, err)
@@ -107,19 +109,18 @@ func TestEphemeralPorts(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")
 		l := listen(t, server, ":7")
-		go func() {
-			for {
-				if _, err := l.Accept(); err != nil {
-					return
-				}
-			}
-		}()
+		accepted := make(chan net.Conn, 1)
 		const ports = 60999 - 32768 + 1
 		seen := map[int]bool{}
 		var conns []net.Conn
-		for range ports {
+		for i := range ports {
 			c := dial(t, client, "server:7")
 			conns = append(conns, c)
+			peer, err := l.Accept()
+			require.NoError(t, err)
+			if i == 7 {
+				accepted <- peer
+			}
 			p := portOf(c.LocalAddr())
 			require.False(t, seen[p] || p < 32768 || p > 60999, "port %d", p)
 			seen[p] = true
@@ -133,6 +134,18 @@ func TestEphemeralPorts(t *testing.T) {
 		freed := portOf(conns[5].LocalAddr())
 		conns[5].Close()
 		require.Equal(t, freed, portOf(dial(t, client, "server:7").LocalAddr()))
+
+		// A port that the server still remembers, since it closed first: the SYN takes the
+		// place of what waits there.
+		(<-accepted).Close()
+		settle()
+		freed = portOf(conns[7].LocalAddr())
+		conns[7].Close()
+		settle()
+		require.Contains(t, server.Netstat(), "TIME_WAIT")
+		c := dial(t, client, "server:7")
+		require.Equal(t, freed, portOf(c.LocalAddr()))
+		require.NotContains(t, server.Netstat(), "TIME_WAIT")
 	})
 }
 
@@ -237,5 +250,7 @@ func TestAcceptDeadline(t *testing.T) {
 		go dial(t, n.Host("client"), "server:7")
 		_, err := l.Accept()
 		require.NoError(t, err)
+		l.Close()
+		require.Equal(t, net.ErrClosed, l.SetDeadline(time.Time{}), "bare, as package net has it")
 	})
 }
