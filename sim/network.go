@@ -73,9 +73,6 @@ type options struct {
 	tcp         *tcp.Config
 }
 
-// TCPConfig holds the TCP settings of a host. Its zero value is Linux's defaults.
-type TCPConfig = tcp.Config
-
 // Seed sets the seed of every random draw of the network. The default is 1, so
 // that a test does the same each time it is run; the environment variables
 // SQUALL_SEED and SQUALL_SEEDS win over it (see [Test]).
