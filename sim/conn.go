@@ -9,7 +9,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A TCPConn is a TCP connection, with the methods and errors of [net.TCPConn].
+// A TCPConn is a TCP connection, with the errors of [net.TCPConn] and those of its
+// methods that need no descriptor.
 //
 // What the program does with it takes effect on the network when all goroutines of
 // the bubble are blocked, at the same instant: so the order in which the runtime

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/sim"
 )
 
 // An outcome is what a call returned in one situation.
@@ -209,6 +211,27 @@ func comparable(r errorRecord) errorRecord {
 		r.Is = map[string]bool{}
 	}
 	return r
+}
+
+// Errors name the network as the program did; an accepted connection's as its listener.
+func TestErrorsNameTheNetwork(t *testing.T) {
+	for dialled, listened := range map[string]string{"tcp": "tcp4", "tcp4": "tcp"} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			server := n.Host("server")
+			l, err := server.Listen(listened, ":7")
+			require.NoError(t, err)
+			c, err := n.Host("phone").Dial(dialled, "server:7")
+			require.NoError(t, err)
+			peer, err := l.Accept()
+			require.NoError(t, err)
+			for conn, network := range map[net.Conn]string{c: dialled, peer: listened} {
+				conn.Close()
+				var op *net.OpError
+				require.ErrorAs(t, conn.Close(), &op)
+				require.Equal(t, network, op.Net)
+			}
+		})
+	}
 }
 
 // The errors of package net that no program can name must stay alike: this fails when

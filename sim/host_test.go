@@ -145,6 +145,32 @@ func TestPowerOffIsHitByPackets(t *testing.T) {
 	})
 }
 
+// What a program wrote at the instant at which the power went never left the host. A
+// crash is kinder: the system lives on and sends the datagram.
+func TestPowerOffTakesWhatWasJustWritten(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		do     func(*sim.Host)
+		arrive bool
+	}{{"power off", (*sim.Host).PowerOff, false}, {"crash", (*sim.Host).Crash, true}} {
+		t.Run(c.reason, func(t *testing.T) {
+			onRig(t, func(r *rig) {
+				r.atA.Write([]byte{1})
+				r.conn.Write([]byte{1})
+				c.do(r.a)
+				r.atB.SetReadDeadline(in(time.Second))
+				_, _, err := r.atB.ReadFrom(make([]byte, 1))
+				if c.arrive {
+					require.NoError(t, err)
+					return
+				}
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				require.EqualValues(t, 2, stats(r.n, "a", "b").Sent, "the handshake and nothing after it")
+			})
+		})
+	}
+}
+
 // A paused process notices nothing, while its system goes on acknowledging.
 func TestPauseFreezesTheProcessNotTheSystem(t *testing.T) {
 	onRig(t, func(r *rig) {

@@ -9,8 +9,10 @@ import (
 	"time"
 )
 
-// A UDPConn is a UDP socket, with the methods and errors of [net.UDPConn]. It
-// implements [net.PacketConn], and [net.Conn] if it was dialled.
+// A UDPConn is a UDP socket, with the errors of [net.UDPConn]. It implements
+// [net.PacketConn], and [net.Conn] for one that was dialled. There is no descriptor
+// behind it, so it has neither SyscallConn nor ReadMsgUDP; libraries that look for
+// them, such as quic-go, do without.
 //
 // A datagram larger than a link's MTU travels in fragments (RFC 791) and arrives
 // when the last one does, or not at all. The receive buffer is that of Linux,
