@@ -78,6 +78,121 @@ func TestEntryThatWasReadBeforeItWasRoutedIsNotSentTwice(t *testing.T) {
 	})
 }
 
+// The session was reading from the log, and the log has dropped what comes next.
+func TestSlowReaderThatIsOvertakenByTheLogIsReset(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.Window, w.opts.MaxQueue = 1, 2
+		w.start()
+		for i := range 10 {
+			w.publish(mailbox, push.Forever, fmt.Sprint(i))
+		}
+		p, gate := w.gated("phone")
+		p.on()
+		p.wants("reset new")
+		synctest.Wait() // two are in the backlog
+		require.NoError(t, w.log.Compact(eventlog.Cursor{Epoch: 0xe1, Offset: 7}))
+		for range 10 {
+			gate <- struct{}{}
+		}
+		p.wants("0", "1", "reset compacted", "7", "8", "9")
+		p.off()
+		require.EqualValues(t, 1, w.srv.Stats().Slow)
+	})
+}
+
+// Others append more at once than the log keeps, before the server has looked.
+func TestRouterThatIsOvertakenByTheLogResetsItsClients(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.log = eventlog.NewMemory(eventlog.Options{Epoch: 0xe1, MaxEntries: 2})
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		var batch []eventlog.Entry
+		for i := range 5 {
+			batch = append(batch, eventlog.Entry{Topic: mailbox, Data: []byte(fmt.Sprint(i))})
+		}
+		_, err := w.log.Append(batch...)
+		require.NoError(t, err)
+		p.wants("reset compacted", "3", "4")
+		w.online("phone")
+		w.publish(mailbox, push.Forever, "live again")
+		p.wants("live again")
+		p.off()
+	})
+}
+
+// The publisher does not wait for a confirmation that can not come any more.
+func TestTTLZeroEndsWithTheConnection(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.start()
+		p, _ := w.gated("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		time.AfterFunc(300*time.Millisecond, w.cut)
+		start := time.Now()
+		_, err := w.srv.Publish(t.Context(), push.Message{Topic: mailbox})
+		require.ErrorIs(t, err, push.ErrNotDelivered)
+		require.Equal(t, 300*time.Millisecond, time.Since(start))
+		p.off()
+	})
+}
+
+// The publisher has given up after a second. The client is ready after two, and
+// must not get it then.
+func TestTTLZeroLastsAsLongAsItsPublisherWaits(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.Window = 1
+		w.start()
+		p, gate := w.gated("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		w.publish(mailbox, push.Forever, "busy with this")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := w.srv.Publish(ctx, push.Message{Topic: mailbox, Data: []byte("given up")})
+		require.ErrorIs(t, err, push.ErrNotDelivered)
+		require.Equal(t, time.Second, time.Since(start))
+		time.Sleep(time.Second)
+		gate <- struct{}{}
+		gate <- struct{}{}
+		p.wants("busy with this")
+		time.Sleep(time.Minute)
+		p.idle()
+		p.off()
+	})
+}
+
+func TestRunEndsAtOnceWhileItWaitsForHello(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if conn, err := websocket.Accept(w, r, nil); err == nil {
+				conn.Read(context.Background())
+				conn.CloseNow()
+			}
+		}))
+		p := w.phone("phone")
+		p.on()
+		time.Sleep(time.Second)
+		start := time.Now()
+		require.ErrorIs(t, p.off(), context.Canceled)
+		require.Zero(t, time.Since(start))
+
+		var why error
+		p.OnRetry = func(err error, _ time.Duration) { why = err }
+		p.on()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.ErrorContains(t, why, "nothing heard from the server for 10s", "DialTimeout")
+		p.off()
+	})
+}
+
 func TestDrainIncludesWhatOthersHaveAppended(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.start()

@@ -92,6 +92,23 @@ func TestQueueTellsPublishersOfDroppedNowMessages(t *testing.T) {
 	require.Len(t, q.items, 1)
 }
 
+// The dead make room before the policy takes from the living.
+func TestQueueExpiresBeforeItOverflows(t *testing.T) {
+	for _, policy := range []SlowPolicy{Disconnect, Block, DropOldest, DropNewest, Coalesce} {
+		q := queue{policy: policy, maxCount: 2, maxBytes: 100}
+		now := time.Unix(1, 0)
+		event := func(offset uint64, ttl time.Duration) item {
+			return item{kind: itemEvent, number: offset, key: fmt.Sprint(offset), expires: now.Add(ttl)}
+		}
+		require.True(t, q.push(event(1, time.Hour), now))
+		require.True(t, q.push(event(2, time.Second), now))
+		require.True(t, q.push(event(3, time.Hour), now.Add(time.Second)), "%v", policy)
+		require.Equal(t, drops{expired: 1}, q.dropped, "%v", policy)
+		require.Equal(t, []uint64{2}, q.gone)
+		require.EqualValues(t, 1, q.pop().number)
+	}
+}
+
 func TestFrameRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := frame{

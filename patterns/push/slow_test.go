@@ -227,6 +227,7 @@ func TestAcknowledgementsAreFew(t *testing.T) {
 			p.wants(fmt.Sprint(i))
 		}
 		time.Sleep(2 * time.Second)
+		synctest.Wait()
 		require.EqualValues(t, 8, p.Stats().Acks, "7 for 128 each, and one for the rest a second later")
 		require.Equal(t, "phone e1-1000", acked[len(acked)-1])
 		require.EqualValues(t, 1000, w.srv.Stats().Acked)
