@@ -261,6 +261,10 @@ func TestKeepAliveSettings(t *testing.T) {
 		{"all of it", func(c *sim.TCPConn) error {
 			return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 2 * time.Second, Count: 3})
 		}, 16 * time.Second},
+		{"zero stands for the default", func(c *sim.TCPConn) error {
+			c.SetKeepAlivePeriod(100 * time.Second)
+			return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true})
+		}, 150 * time.Second},
 		{"negative values change nothing", func(c *sim.TCPConn) error {
 			c.SetKeepAlivePeriod(5 * time.Second)
 			return c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: -1, Interval: -1, Count: -1})
@@ -320,4 +324,49 @@ func TestSYNLadder(t *testing.T) {
 		}
 		require.Equal(t, []string{"0", "1", "2", "3", "4", "5", "7", "11", "19", "35", "67"}, at)
 	})
+}
+
+// A dial that is given up leaves nothing behind, and says no more.
+func TestCancelledDialLeavesNothing(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, netem.Config{}).Down()
+		ctx, cancel := context.WithTimeout(t.Context(), 2500*ms)
+		defer cancel()
+		_, err := a.DialContext(ctx, "tcp", "b:7")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		settle()
+		require.NotContains(t, a.Netstat(), "tcp")
+		time.Sleep(time.Minute)
+		require.Equal(t, 3, dropped(n, "link down"), "SYNs at 0, 1 and 2 s")
+	})
+}
+
+// A network that ends between two dials that succeed at one instant releases the second.
+func TestCloseAtTheEndOfADial(t *testing.T) {
+	for _, paused := range []bool{false, true} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			phone, server := n.Host("phone"), n.Host("server")
+			n.Link(phone, server, netem.Config{Delay: 10 * ms})
+			listen(t, server, ":7")
+			const dials = 5
+			returned := make(chan error, dials)
+			for range dials {
+				go func() {
+					_, err := phone.Dial("tcp", "server:7")
+					n.Close()
+					returned <- err
+				}()
+			}
+			if paused {
+				n.After(15*ms, phone.Pause)
+				time.Sleep(time.Second)
+				require.Empty(t, returned)
+				n.Close()
+			}
+			for range dials {
+				require.NoError(t, <-returned)
+			}
+		})
+	}
 }

@@ -211,6 +211,21 @@ func TestPauseHoldsDeadlines(t *testing.T) {
 	})
 }
 
+// A call that begins while the host is paused waits until it goes on.
+func TestPauseBlocksNewCalls(t *testing.T) {
+	onRig(t, func(r *rig) {
+		start := r.n.Elapsed()
+		r.conn.Write([]byte{1})
+		time.Sleep(time.Second) // the echo is there
+		r.a.Pause()
+		r.n.After(time.Minute, r.a.Resume)
+		_, err := r.conn.Read(make([]byte, 1))
+		require.NoError(t, err)
+		require.Equal(t, start+time.Minute+time.Second, r.n.Elapsed())
+		r.requireFired()
+	})
+}
+
 func TestCrashOfAPausedHost(t *testing.T) {
 	onRig(t, func(r *rig) {
 		r.b.Pause()

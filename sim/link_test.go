@@ -225,6 +225,43 @@ func TestHoldAndRelease(t *testing.T) {
 	})
 }
 
+// What was released once does not come again.
+func TestReleaseEmptiesTheQueue(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.Hold()
+		r.atA.Write([]byte{1})
+		time.Sleep(time.Second)
+		for range 3 {
+			r.link.Release()
+			time.Sleep(time.Second)
+			r.link.Hold()
+		}
+		arrived, _ := sent(r)
+		require.True(t, arrived)
+		arrived, _ = sent(r)
+		require.False(t, arrived)
+	})
+}
+
+// ICMP never answers ICMP (RFC 1122 section 3.2.2).
+func TestNoNewsAboutNews(t *testing.T) {
+	onRig(t, func(r *rig) {
+		c, err := r.a.Dial("udp", "b:5999")
+		require.NoError(t, err)
+		c.Write([]byte{1})
+		r.n.After(5*ms, r.link.Reject)
+		time.Sleep(time.Second)
+		var icmp []string
+		for e := range r.n.Trace().Events() {
+			if e.Protocol == "icmp" {
+				icmp = append(icmp, e.Kind.String()+" from "+e.From)
+			}
+		}
+		require.Equal(t, []string{"sent from b", "dropped from b"}, icmp)
+		r.requireFired()
+	})
+}
+
 // Set holds for what is sent from then on.
 func TestSetChangesTheLinkUnderTraffic(t *testing.T) {
 	onRig(t, func(r *rig) {

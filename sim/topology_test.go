@@ -130,7 +130,7 @@ func TestLinkBetweenRouters(t *testing.T) {
 func TestAccessLink(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		phone, server, other := n.Host("phone"), n.Host("server"), n.Host("other")
-		n.Link(phone, server, netem.Config{Delay: 10 * ms})
+		link := n.Link(phone, server, netem.Config{Delay: 10 * ms})
 		phone.Access(netem.Config{Delay: ms, Rate: 8 * netem.Kbit}, netem.Config{Delay: 2 * ms})
 		require.Equal(t, 111*ms, oneWay(t, n, phone, server), "up: 100 bytes at 8 kbit/s, 1 ms, then the link")
 		require.Equal(t, 12*ms, oneWay(t, n, server, phone))
@@ -139,6 +139,19 @@ func TestAccessLink(t *testing.T) {
 		require.Zero(t, oneWay(t, n, server, other))
 		other.Access(netem.Config{Delay: 4 * ms}, netem.Config{Delay: 5 * ms})
 		require.Equal(t, 106*ms, oneWay(t, n, phone, other), "both ends have one")
+
+		// The order: up first, then the links, down last.
+		link.Hold()
+		for from, to := range map[*sim.Host]string{phone: "server:9", server: "phone:9"} {
+			c, err := from.Dial("udp", to)
+			require.NoError(t, err)
+			c.Write([]byte{1})
+		}
+		up, down := stats(n, "phone", "(access of phone)"), stats(n, "(access of phone)", "phone")
+		settle()
+		require.Equal(t, up.Delivered+1, stats(n, "phone", "(access of phone)").Delivered)
+		require.Equal(t, down.Sent, stats(n, "(access of phone)", "phone").Sent)
+
 		phone.Access(netem.Config{}, netem.Config{})
 		require.Equal(t, 5*ms, oneWay(t, n, phone, other), "a second call changes it")
 	})

@@ -2,7 +2,6 @@ package sim_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -133,25 +132,4 @@ func TestCloseReleasesEveryCall(t *testing.T) {
 	n.Partition([]*sim.Host{phone}, []*sim.Host{server})
 	server.Restart()
 	require.NoError(t, goleak.Find(leaks))
-}
-
-// A dial that is decided at the very end still returns.
-func TestCloseAtTheEndOfADial(t *testing.T) {
-	for range 200 {
-		n := sim.New()
-		accept(listen(t, n.Host("server"), ":7"), echo)
-		var all sync.WaitGroup
-		for range 5 {
-			all.Go(func() {
-				c, err := n.Host("phone").Dial("tcp", "server:7")
-				if err == nil {
-					c.Close()
-				} else if !errors.Is(err, net.ErrClosed) {
-					t.Errorf("unexpected error: %v", err)
-				}
-			})
-		}
-		n.Close()
-		all.Wait()
-	}
 }
