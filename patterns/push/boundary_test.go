@@ -399,3 +399,39 @@ func TestFullInboxIsNotSilence(t *testing.T) {
 		p.off()
 	})
 }
+
+// A message takes ten seconds to arrive, and two of silence are too many. But
+// there is no silence.
+func TestLargeMessageOnASlowLinkIsNotSilence(t *testing.T) {
+	inBubble(t, time.Second, func(t *testing.T, w *world) {
+		w.net.buffer = 4 << 10 // per second
+		data := strings.Repeat("x", 40<<10)
+		w.serve(script(`"cursor":"e1-0","reset":"new",`+timing, "\x01\x01\x00\x00"+data))
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new", data)
+		p.off()
+		require.EqualValues(t, 1, p.Stats().Connects)
+	})
+}
+
+// Half the window in bytes is used up by each message: the acknowledgement does
+// not wait, and so does not the next message.
+func TestWindowInBytesIsReopenedAtOnce(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.WindowBytes = 1000
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		start := time.Now()
+		data := strings.Repeat("x", 600)
+		for range 5 {
+			w.publish(mailbox, push.Forever, data)
+		}
+		p.wants(data, data, data, data, data)
+		require.Zero(t, time.Since(start))
+		p.off()
+	})
+}

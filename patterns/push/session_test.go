@@ -174,6 +174,25 @@ func TestBusyHandlerIsNotTakenForDead(t *testing.T) {
 	})
 }
 
+// Its pongs are stuck, but it acknowledges all the while: slow is not dead. Once
+// it falls silent it is gone.
+func TestAnyMessageIsASignOfLife(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.PingInterval, w.opts.PingTimeout = 5*time.Second, time.Second
+		w.start()
+		c := w.raw(t, "client=phone")
+		text(t, c) // and reads no more, so that it answers no ping
+		for range 40 {
+			time.Sleep(500*time.Millisecond + 1)
+			require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ack"}`)))
+		}
+		require.True(t, w.srv.Online("phone"), "after 20 s")
+		time.Sleep(6 * time.Second)
+		require.False(t, w.srv.Online("phone"), "after the ping at 25 s")
+		require.EqualValues(t, 1, w.srv.Stats().Silent)
+	})
+}
+
 func TestNewConnectionFencesTheOld(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		w.start()
