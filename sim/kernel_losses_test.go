@@ -164,10 +164,7 @@ func playBlackouts(t *testing.T, f *fidelity) {
 			continue
 		}
 		sent, done := exchangeBlackout(t, r["variant"] == "reply_lost", rtt, dark)
-		for i, at := range r.list(t, "sends_rep0") {
-			require.Less(t, i, len(sent), name)
-			f.timer(fmt.Sprintf("%s, transmission %d", name, i), exactly(at), exactly(sent[i]), sent[i], true)
-		}
+		f.ladder(name+", transmission", each(r.list(t, "sends_rep0")), sent)
 		f.timer(name, kernel, exactly(toMS(done)), sent[len(sent)-1], false)
 	}
 }

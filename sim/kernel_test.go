@@ -59,9 +59,12 @@ func TestKernelTables(t *testing.T) {
 	} {
 		t.Run(table.name, func(t *testing.T) {
 			f := &fidelity{}
+			defer func() { // what there is, also when a download failed
+				f.report(t, table.tolerance)
+				fmt.Fprintf(w, "%s\t%s\n", table.name, f.summary())
+			}()
 			table.play(t, f)
-			f.report(t, table.tolerance)
-			fmt.Fprintf(w, "%s\t%s\n", table.name, f.summary())
+			require.NotEmpty(t, f.rows)
 		})
 	}
 	w.Flush()
@@ -90,6 +93,14 @@ func sampleOf(values []float64) sample {
 
 // exactly is a sample of one value.
 func exactly(v float64) sample { return sample{v, v, v} }
+
+// each makes a sample of each value.
+func each(values []float64) (all []sample) {
+	for _, v := range values {
+		all = append(all, exactly(v))
+	}
+	return all
+}
 
 func (s sample) String() string {
 	if s.low == s.high {
@@ -139,6 +150,16 @@ func (f *fidelity) near(name string, kernel, squall sample, share, slack, bias f
 	f.rows = append(f.rows, c)
 }
 
+// ladder adds a row for each transmission, and one if they are not as many.
+func (f *fidelity) ladder(name string, kernel []sample, squall []float64) {
+	if len(kernel) != len(squall) {
+		f.near(name+": how many", exactly(float64(len(kernel))), exactly(float64(len(squall))), 0, 0, 0)
+	}
+	for i := range min(len(kernel), len(squall)) {
+		f.timer(fmt.Sprintf("%s %d", name, i), kernel[i], exactly(squall[i]), squall[i], true)
+	}
+}
+
 // unreached takes note that the row added last is known to differ, and why. held says
 // that another figure, which the reason names, is met. A row that agrees after all, or
 // that does not meet even that, is a failure.
@@ -175,7 +196,6 @@ func (f *fidelity) timer(name string, kernel, squall sample, timed float64, all 
 
 func (f *fidelity) report(t *testing.T, tolerance string) {
 	t.Helper()
-	require.NotEmpty(t, f.rows)
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "row (ms unless it says otherwise)\tkernel\tspread\tsquall\tspread\tdifference\tverdict\t")
