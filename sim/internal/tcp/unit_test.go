@@ -120,6 +120,17 @@ func TestCubicReno(t *testing.T) {
 	require.InDelta(t, 14+0.53*rounds, g.cwnd, 2)
 }
 
+// TestCubicBeforeLoss: a flow that left slow start without a loss grows by 5 % in a
+// round trip, since the function knows no plateau yet.
+func TestCubicBeforeLoss(t *testing.T) {
+	var q cubicState
+	q.reset()
+	require.EqualValues(t, 20, q.update(time.Hour, 1000, 1))
+	q.reduce(1000)
+	require.EqualValues(t, 100, q.lastMax/10)
+	require.Greater(t, q.update(2*time.Hour, 1000, 1), uint32(20))
+}
+
 func TestCubicFastConvergence(t *testing.T) {
 	var q cubicState
 	q.reset()
