@@ -3,6 +3,7 @@ package squall_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -20,46 +21,86 @@ import (
 
 var errDown = errors.New("the server is down")
 
+// A service is a server that may be down, and the positions that its clients have on
+// their disks.
+type service[T any] struct {
+	mu      sync.Mutex
+	server  T
+	up      bool
+	cursors map[string]eventlog.Cursor
+}
+
+// run makes a server of a log and serves it until ctx is done.
+func (s *service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.Log, error), start func(eventlog.Log) (T, http.Handler, error)) error {
+	l, err := log()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	server, handler, err := start(l)
+	if err != nil {
+		return err
+	}
+	if c, ok := any(server).(io.Closer); ok {
+		defer c.Close()
+	}
+	s.set(server, true)
+	defer s.set(server, false)
+	return serveHTTP(ctx, h, handler)
+}
+
+func (s *service[T]) set(server T, up bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.server, s.up = server, up
+}
+
+// publish calls f with the server, if it is up.
+func (s *service[T]) publish(f func(T) error) error {
+	s.mu.Lock()
+	server, up := s.server, s.up
+	s.mu.Unlock()
+	if !up {
+		return errDown
+	}
+	return f(server)
+}
+
+func (s *service[T]) cursor(client string) eventlog.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursors[client]
+}
+
+func (s *service[T]) store(client string, c eventlog.Cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cursors == nil {
+		s.cursors = map[string]eventlog.Cursor{}
+	}
+	s.cursors[client] = c
+}
+
 // longPolling is a feed and its clients. Memory or disk is for the server's log.
 func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
-	var mu sync.Mutex
-	var feed *longpoll.Feed // nil while the server is down
-	cursors := map[string]eventlog.Cursor{}
-
+	var s service[*longpoll.Feed]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
-			l, err := log(folder)
-			if err != nil {
-				return err
-			}
-			defer l.Close()
-			f := &longpoll.Feed{Log: l, Jitter: longpoll.Seeded(n.Seed())}
-			mu.Lock()
-			feed = f
-			mu.Unlock()
-			defer func() {
-				mu.Lock()
-				feed = nil
-				mu.Unlock()
-			}()
-			return serveHTTP(ctx, h, f.Handler())
+			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
+				func(l eventlog.Log) (*longpoll.Feed, http.Handler, error) {
+					f := &longpoll.Feed{Log: l, Jitter: longpoll.Seeded(n.Seed())}
+					return f, f.Handler(), nil
+				})
 		},
 		Publish: func(data string) error {
-			mu.Lock()
-			f := feed
-			mu.Unlock()
-			if f == nil {
-				return errDown
-			}
-			_, err := f.Publish("news", []byte(data))
-			return err
+			return s.publish(func(f *longpoll.Feed) error {
+				_, err := f.Publish("news", []byte(data))
+				return err
+			})
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-			mu.Lock()
-			cursor := cursors[name]
-			mu.Unlock()
 			c := longpoll.Client{
-				URL: "http://server/events", HTTP: h.HTTPClient(), Cursor: cursor, FromNow: true,
+				URL: "http://server/events", HTTP: h.HTTPClient(), Cursor: s.cursor(name), FromNow: true,
 				Jitter: longpoll.Seeded(n.Rand(name).Uint64()),
 			}
 			return c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
@@ -69,9 +110,7 @@ func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error)) 
 				for _, e := range b.Events {
 					r.Event(string(e.Data))
 				}
-				mu.Lock()
-				cursors[name] = b.Cursor
-				mu.Unlock()
+				s.store(name, b.Cursor)
 				return nil
 			})
 		},
@@ -81,68 +120,39 @@ func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error)) 
 
 // pushing is a WebSocket server and its clients.
 func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
-	var mu sync.Mutex
-	var server *push.Server // nil while it is down
-	cursors := map[string]eventlog.Cursor{}
-
+	var s service[*push.Server]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
-			l, err := log(folder)
-			if err != nil {
-				return err
-			}
-			defer l.Close()
-			s, err := push.NewServer(l, push.ServerOptions{Authenticate: trustEverybody})
-			if err != nil {
-				return err
-			}
-			defer s.Close()
-			mu.Lock()
-			server = s
-			mu.Unlock()
-			defer func() {
-				mu.Lock()
-				server = nil
-				mu.Unlock()
-			}()
-			return serveHTTP(ctx, h, s)
+			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
+				func(l eventlog.Log) (*push.Server, http.Handler, error) {
+					srv, err := push.NewServer(l, push.ServerOptions{Authenticate: trustEverybody})
+					return srv, srv, err
+				})
 		},
 		Publish: func(data string) error {
-			mu.Lock()
-			s := server
-			mu.Unlock()
-			if s == nil {
-				return errDown
-			}
-			_, err := s.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte(data)})
-			return err
+			return s.publish(func(srv *push.Server) error {
+				_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte(data)})
+				return err
+			})
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-			mu.Lock()
-			from := cursors[name]
-			mu.Unlock()
-			store := func(c eventlog.Cursor) {
-				mu.Lock()
-				defer mu.Unlock()
-				cursors[name] = c
-			}
 			c := push.Client{
-				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: from, Rand: n.Rand(name),
+				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.cursor(name), Rand: n.Rand(name),
 				OnEvent: func(_ context.Context, e push.Event) error {
 					r.Event(string(e.Data))
-					store(e.Cursor)
+					s.store(name, e.Cursor)
 					return nil
 				},
 				OnReset: func(_ context.Context, reset push.Reset) error {
 					if reset.Reason != push.ReasonNew {
 						r.Gap(string(reset.Reason))
 					}
-					store(reset.Cursor)
+					s.store(name, reset.Cursor)
 					return nil
 				},
 				OnGap: func(_ context.Context, g push.Gap) error {
 					r.Gap("slow")
-					store(g.Cursor)
+					s.store(name, g.Cursor)
 					return nil
 				},
 			}
