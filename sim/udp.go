@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"syscall"
-	"time"
 )
 
 // A UDPConn is a UDP socket, with the errors of [net.UDPConn]. It implements
@@ -352,82 +351,6 @@ func (u *UDPConn) RemoteAddr() net.Addr {
 		return nil
 	}
 	return u.remote.udp()
-}
-
-// SetDeadline implements [net.Conn].
-func (u *UDPConn) SetDeadline(t time.Time) error { return u.setDeadlines(t, &u.read, &u.write) }
-
-// SetReadDeadline implements [net.Conn].
-func (u *UDPConn) SetReadDeadline(t time.Time) error { return u.setDeadlines(t, &u.read) }
-
-// SetWriteDeadline implements [net.Conn].
-func (u *UDPConn) SetWriteDeadline(t time.Time) error { return u.setDeadlines(t, &u.write) }
-
-func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
-	u.n.mu.Lock()
-	defer u.n.mu.Unlock()
-	if u.closed {
-		return u.setError(net.ErrClosed)
-	}
-	for _, d := range ds {
-		if d.set(u.n, t) {
-			u.r.release()
-		}
-	}
-	u.n.op(operation{host: u.host, kind: opListener, n: uint64(u.local.port), run: func(int64) {
-		u.n.schedule(u, classDeadline, uint64(u.local.port)<<40)
-	}})
-	return nil
-}
-
-// SetReadBuffer sets the size of the receive buffer. As in Linux twice the size is
-// set aside, since bookkeeping counts, and no less than 2304 bytes.
-func (u *UDPConn) SetReadBuffer(bytes int) error {
-	return u.setBuffer(bytes, func() { u.limit = max(2*bytes, minReceiveBuffer) })
-}
-
-// SetWriteBuffer is there because programs call it. A datagram leaves the send
-// buffer at once, so its size has no effect that could be seen.
-func (u *UDPConn) SetWriteBuffer(bytes int) error {
-	return u.setBuffer(bytes, func() {})
-}
-
-func (u *UDPConn) setBuffer(bytes int, set func()) error {
-	u.n.mu.Lock()
-	defer u.n.mu.Unlock()
-	switch {
-	case u.closed:
-		return u.setError(net.ErrClosed)
-	case bytes < 0:
-		return u.setError(sysError("setsockopt", syscall.EINVAL))
-	}
-	set()
-	return nil
-}
-
-// setError names the local address only, as package net does.
-func (u *UDPConn) setError(err error) error {
-	return opError("set", u.network, nil, u.local.udp(), err)
-}
-
-// plan implements timed.
-func (u *UDPConn) plan(uint64) *plan { return &u.deadlinePlan }
-
-// next implements timed.
-func (u *UDPConn) next(uint64) int64 {
-	if u.closed {
-		return never
-	}
-	return min(u.read.next(), u.write.next())
-}
-
-// due implements timed.
-func (u *UDPConn) due(now int64, class uint64) {
-	if u.read.expire(now) {
-		u.r.notify(u.n, u.host)
-	}
-	u.write.expire(now)
-	u.n.schedule(u, class, uint64(u.local.port)<<40)
 }
 
 func (u *UDPConn) opError(op string, err error) error {
