@@ -3,7 +3,6 @@ package sim_test
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 	"syscall"
 	"testing"
