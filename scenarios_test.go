@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -52,7 +54,7 @@ var scenarios = []scenario{
 			require.EqualValues(t, 1+19, feed.Stats().Empty)
 			feed.Publish("news", []byte("at last"))
 			time.Sleep(transit)
-			require.Equal(t, []string{"at last"}, c.got)
+			require.Equal(t, []string{"at last"}, c.got())
 		}},
 	{name: "LP-02 events between two polls", reason: "a server that waits for edges instead of positions loses them",
 		system: polling, play: func(w *world) { w.Client("phone"); w.PublishEvery(30*ms, 100) }},
@@ -82,7 +84,7 @@ var scenarios = []scenario{
 			time.Sleep(10 * min)
 			feed.Publish("news", []byte("through the proxy"))
 			time.Sleep(10 * s)
-			require.Equal(t, []string{"through the proxy"}, c.got)
+			require.Equal(t, []string{"through the proxy"}, c.got())
 			require.LessOrEqual(t, c.Stats().Polls, int64(15), "polls in ten minutes")
 		}},
 	{name: "LP-07 the client gives up before the server does", reason: "its place on the server must be free again",
@@ -115,8 +117,8 @@ var scenarios = []scenario{
 			publish(&after, 3)
 			n.Host("server").Restart()
 			time.Sleep(2 * min)
-			require.Equal(t, []longpoll.Reset{longpoll.ResetFuture}, c.resets)
-			require.Equal(t, []string{"e1", "e2", "e3"}, c.got[10:])
+			require.Equal(t, []longpoll.Reset{longpoll.ResetFuture}, c.resets())
+			require.Equal(t, []string{"e1", "e2", "e3"}, c.got()[10:])
 		}},
 	{name: "LP-10 a client without a position", reason: "position 0 must not make a hot loop (Consul: use 1)",
 		story: func(t *testing.T, n *sim.Network) {
@@ -134,7 +136,7 @@ var scenarios = []scenario{
 			}
 			feed.Publish("mine", []byte("hello"))
 			time.Sleep(transit)
-			require.Equal(t, []string{"hello"}, c.got)
+			require.Equal(t, []string{"hello"}, c.got())
 			require.LessOrEqual(t, c.Stats().Polls, int64(3))
 		}},
 	{name: "LP-12 a thousand events a second", reason: "requests stay bounded and answers grow",
@@ -145,8 +147,8 @@ var scenarios = []scenario{
 				time.Sleep(ms)
 			}
 			time.Sleep(s)
-			require.Len(t, c.got, 10_000)
-			require.Equal(t, "e10000", c.got[9_999])
+			require.Len(t, c.got(), 10_000)
+			require.Equal(t, "e10000", c.got()[9_999])
 			require.LessOrEqual(t, c.Stats().Polls, int64(112), "ten a second, and the burst")
 		}},
 	{name: "LP-13 the log forgets what the client has not seen", reason: "a gap is told, not skipped (etcd-io/etcd#17529)",
@@ -157,9 +159,9 @@ var scenarios = []scenario{
 			publish(feed, 100)
 			c.link.Up()
 			time.Sleep(2 * min)
-			require.Equal(t, []longpoll.Reset{longpoll.ResetCompacted}, c.resets)
-			require.Equal(t, "e91", c.got[0])
-			require.Len(t, c.got, 10)
+			require.Equal(t, []longpoll.Reset{longpoll.ResetCompacted}, c.resets())
+			require.Equal(t, "e91", c.got()[0])
+			require.Len(t, c.got(), 10)
 		}},
 	{name: "LP-14 silence, then a restart after the log has moved on", reason: "a client that heard nothing must not be behind (etcd-io/etcd#20262)",
 		story: func(t *testing.T, n *sim.Network) {
@@ -171,17 +173,17 @@ var scenarios = []scenario{
 			}
 			feed.Publish("mine", []byte("hello"))
 			time.Sleep(transit)
-			require.Empty(t, c.resets, "empty answers carry the position on")
-			require.Equal(t, []string{"hello"}, c.got)
+			require.Empty(t, c.resets(), "empty answers carry the position on")
+			require.Equal(t, []string{"hello"}, c.got())
 		}},
 	{name: "LP-15 fewer events than the answer should have", reason: "they are held back for so long and no longer",
 		story: func(t *testing.T, n *sim.Network) {
 			feed, c := startFeed(n, &longpoll.Feed{MinEvents: 10, Linger: 5 * s})
 			publish(feed, 3) // and a second passes
 			time.Sleep(4*s + 39*ms)
-			require.Empty(t, c.got)
+			require.Empty(t, c.got())
 			time.Sleep(2 * ms)
-			require.Len(t, c.got, 3, "linger and a transit after the first")
+			require.Len(t, c.got(), 3, "linger and a transit after the first")
 		}},
 	{name: "LP-16 one loop polls two feeds in turn", reason: "the second starves: that is why there is one Run for each (the opposite shown)",
 		story: func(t *testing.T, n *sim.Network) {
@@ -208,8 +210,8 @@ var scenarios = []scenario{
 			}))
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", Wait: s})
 			time.Sleep(min)
-			require.Empty(t, c.resets)
-			require.Len(t, c.got, 10, "each once")
+			require.Empty(t, c.resets())
+			require.Len(t, c.got(), 10, "each once")
 			require.NotZero(t, c.Stats().Stale)
 		}},
 
@@ -226,7 +228,7 @@ var scenarios = []scenario{
 			feed.Publish("news", []byte("hear"))
 			time.Sleep(s)
 			for _, c := range all {
-				require.Equal(t, []string{"hear"}, c.got)
+				require.Equal(t, []string{"hear"}, c.got())
 			}
 			require.EqualValues(t, 1000, feed.Stats().Wakes)
 		}},
@@ -298,7 +300,7 @@ var scenarios = []scenario{
 			time.Sleep(min)
 			c.link.Up()
 			time.Sleep(3 * min)
-			require.Equal(t, []string{"long-lived"}, c.got)
+			require.Equal(t, []string{"long-lived"}, c.got())
 		}},
 	{name: "PU-02 online before, offline after the message died", reason: "no phase of the outage may resurrect it",
 		story: func(t *testing.T, n *sim.Network) {
@@ -313,7 +315,7 @@ var scenarios = []scenario{
 			send(t, srv, 10*min, "after")
 			c.link.Up()
 			time.Sleep(3 * min)
-			require.Equal(t, []string{"before", "after"}, c.got)
+			require.Equal(t, []string{"before", "after"}, c.got())
 		}},
 	{name: "PU-03 now or never, to a client that is offline", reason: "the publisher is told that it was never",
 		story: func(t *testing.T, n *sim.Network) {
@@ -325,7 +327,7 @@ var scenarios = []scenario{
 			r, err := srv.Publish(t.Context(), push.Message{Topic: "news", Data: []byte("now")})
 			require.NoError(t, err)
 			require.Equal(t, 1, r.Delivered)
-			require.Equal(t, []string{"now"}, c.got)
+			require.Equal(t, []string{"now"}, c.got())
 		}},
 	{name: "PU-04 offline while the server restarts with its store", reason: "a mailbox that forgets on restart is none",
 		system: pushedWithStore, play: restartAway},
@@ -345,7 +347,7 @@ var scenarios = []scenario{
 			c.link.Up()
 			time.Sleep(3 * min)
 			require.Equal(t, []push.Reason{push.ReasonNew, push.ReasonCompacted}, c.reasons())
-			require.Equal(t, "the whole state", string(c.resets[1].Snapshot))
+			require.Equal(t, "the whole state", string(c.resets()[1].Snapshot))
 		}},
 	{name: "PU-07 a position from the future", reason: "the server lost what the client saw",
 		story: func(t *testing.T, n *sim.Network) {
@@ -376,7 +378,7 @@ var scenarios = []scenario{
 			}})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(10 * s)
-			require.Equal(t, []string{"meanwhile"}, c.got)
+			require.Equal(t, []string{"meanwhile"}, c.got())
 		}},
 
 	// Push: clients that are slow, dead or many.
@@ -392,16 +394,16 @@ var scenarios = []scenario{
 		story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, push.ServerOptions{Authenticate: trustEverybody, Slow: push.DropOldest, MaxQueue: 10, Window: 4})
 			c := pushTo(n, "phone", &push.Client{})
-			c.each = 200 * ms // to handle one
+			c.take(200 * ms) // to handle one
 			time.Sleep(s)
 			for i := range 200 {
 				send(t, srv, push.Forever, fmt.Sprint(i))
 				time.Sleep(100 * ms)
 			}
 			time.Sleep(10 * s)
-			require.Equal(t, "199", c.got[len(c.got)-1], "the newest survives")
-			require.EqualValues(t, 200, len(c.got)+int(c.skipped), "handled and told to be skipped")
-			require.EqualValues(t, c.skipped, srv.Stats().DroppedOldest)
+			require.Equal(t, "199", c.got()[len(c.got())-1], "the newest survives")
+			require.EqualValues(t, 200, len(c.got())+int(c.skipped()), "handled and told to be skipped")
+			require.EqualValues(t, c.skipped(), srv.Stats().DroppedOldest)
 		}},
 	{name: "PU-13 the server restarts under 200 clients", reason: "they come back spread over what it said, not all at once (gravitational/teleport#6889)",
 		story: func(t *testing.T, n *sim.Network) { require.LessOrEqual(t, massReconnect(t, n, 20*s), 20) }},
@@ -455,8 +457,8 @@ var scenarios = []scenario{
 			time.Sleep(s)
 			send(t, srv, push.Forever, "hello")
 			time.Sleep(s)
-			require.ErrorIs(t, first.ended, push.ErrFenced)
-			require.Equal(t, []string{"hello"}, second.got)
+			require.ErrorIs(t, first.ended(), push.ErrFenced)
+			require.Equal(t, []string{"hello"}, second.got())
 		}},
 	{name: "PU-22 many publishers at once", reason: "frames must not interleave (gorilla/websocket#651)",
 		story: func(t *testing.T, n *sim.Network) {
@@ -467,8 +469,8 @@ var scenarios = []scenario{
 				go send(t, srv, push.Forever, strings.Repeat(fmt.Sprint(i%10), 1000))
 			}
 			time.Sleep(5 * s)
-			require.Len(t, c.got, 50)
-			for _, m := range c.got {
+			require.Len(t, c.got(), 50)
+			for _, m := range c.got() {
 				require.Equal(t, strings.Repeat(m[:1], 1000), m)
 			}
 		}},
@@ -489,8 +491,8 @@ var scenarios = []scenario{
 				send(t, srv, push.Forever, fmt.Sprint(i))
 			}
 			time.Sleep(min)
-			require.Len(t, c.got, 100)
-			require.Len(t, c.resets, 1, "the one at the start")
+			require.Len(t, c.got(), 100)
+			require.Len(t, c.resets(), 1, "the one at the start")
 		}},
 	{name: "PU-24 tokens in a herd", reason: "after an outage all come at once: a token costs a hash, not a look-up",
 		story: func(t *testing.T, n *sim.Network) {
@@ -499,10 +501,10 @@ var scenarios = []scenario{
 			good := pushTo(n, "phone", &push.Client{Header: bearer(tokens, "phone", time.Hour)})
 			expired := pushTo(n, "old", &push.Client{Header: bearer(tokens, "old", -time.Hour)})
 			time.Sleep(s)
-			require.True(t, srv.Online("phone"), good.ended)
+			require.True(t, srv.Online("phone"), good.ended())
 			require.False(t, srv.Online("old"))
 			var refused *push.HandshakeError
-			require.ErrorAs(t, expired.ended, &refused)
+			require.ErrorAs(t, expired.ended(), &refused)
 			require.Equal(t, 401, refused.StatusCode)
 		}},
 	{name: "PU-25 a message that is too large for the client", reason: "it is skipped with a word; the others come (RFC 6455 section 7.4.1, 1009)",
@@ -514,8 +516,8 @@ var scenarios = []scenario{
 			send(t, srv, push.Forever, strings.Repeat("x", 5000))
 			send(t, srv, push.Forever, "small again")
 			time.Sleep(min)
-			require.Equal(t, []string{"small", "small again"}, c.got)
-			require.EqualValues(t, 1, c.skipped)
+			require.Equal(t, []string{"small", "small again"}, c.got())
+			require.EqualValues(t, 1, c.skipped())
 		}},
 	{name: "an outage of an hour, pushed", reason: "longer than TCP holds out", system: pushed, play: outage(time.Hour)},
 	{name: "a lossy link, pushed", reason: "loss is delay", system: pushed, play: lossy},
@@ -624,7 +626,7 @@ func race(offset time.Duration) func(t *testing.T, n *sim.Network) {
 		time.Sleep(200*ms + 30*s + offset - n.Elapsed())
 		feed.Publish("news", []byte("just in time"))
 		time.Sleep(s)
-		require.Equal(t, []string{"just in time"}, c.got)
+		require.Equal(t, []string{"just in time"}, c.got())
 	}
 }
 
@@ -659,10 +661,23 @@ func massReconnect(t *testing.T, n *sim.Network, spread time.Duration) int {
 // A poller is a client of long polling and what it got.
 type poller struct {
 	*longpoll.Client
-	host   *sim.Host
-	link   *sim.Link
-	got    []string
-	resets []longpoll.Reset
+	host *sim.Host
+	link *sim.Link
+	mu   sync.Mutex
+	data []string
+	gaps []longpoll.Reset
+}
+
+func (p *poller) got() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.data)
+}
+
+func (p *poller) resets() []longpoll.Reset {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.gaps)
 }
 
 // startFeed serves a feed and has one client poll it.
@@ -691,11 +706,13 @@ func poll(n *sim.Network, h *sim.Host, c *longpoll.Client) *poller {
 	p.link = n.Link(h, n.Host(target.Hostname()), good)
 	h.Run("poll", func(ctx context.Context, _ *sim.Host) error {
 		return p.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
+			p.mu.Lock()
+			defer p.mu.Unlock()
 			if b.Reset != "" {
-				p.resets = append(p.resets, b.Reset)
+				p.gaps = append(p.gaps, b.Reset)
 			}
 			for _, e := range b.Events {
-				p.got = append(p.got, string(e.Data))
+				p.data = append(p.data, string(e.Data))
 			}
 			return nil
 		})
@@ -734,13 +751,54 @@ func readAll(resp *http.Response, err error) {
 // A pushee is a client of push and what it got.
 type pushee struct {
 	*push.Client
-	host    *sim.Host
-	link    *sim.Link
-	each    time.Duration // that it takes to handle an event
-	got     []string
-	resets  []push.Reset
-	skipped uint64
-	ended   error
+	host *sim.Host
+	link *sim.Link
+	mu   sync.Mutex
+	each time.Duration // that it takes to handle an event
+	data []string
+	news []push.Reset
+	lost uint64
+	end  error
+}
+
+// take sets how long the client takes to handle an event.
+func (p *pushee) take(each time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.each = each
+}
+
+func (p *pushee) got() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.data)
+}
+
+func (p *pushee) resets() []push.Reset {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.news)
+}
+
+func (p *pushee) reasons() (all []push.Reason) {
+	for _, r := range p.resets() {
+		all = append(all, r.Reason)
+	}
+	return all
+}
+
+// skipped is how many events the client was told that it lost.
+func (p *pushee) skipped() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
+// ended is what its Run returned.
+func (p *pushee) ended() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.end
 }
 
 func servePush(t *testing.T, n *sim.Network, opts push.ServerOptions) *push.Server {
@@ -767,25 +825,26 @@ func pushTo(n *sim.Network, name string, c *push.Client) *pushee {
 	if c.ID == "" {
 		c.ID = name
 	}
-	c.OnEvent = func(_ context.Context, e push.Event) error {
-		time.Sleep(p.each)
-		p.got = append(p.got, string(e.Data))
+	locked := func(f func()) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		f()
 		return nil
 	}
-	c.OnReset = func(_ context.Context, r push.Reset) error { p.resets = append(p.resets, r); return nil }
-	c.OnGap = func(_ context.Context, g push.Gap) error { p.skipped += g.Skipped; return nil }
+	c.OnEvent = func(_ context.Context, e push.Event) error {
+		p.mu.Lock()
+		each := p.each
+		p.mu.Unlock()
+		time.Sleep(each)
+		return locked(func() { p.data = append(p.data, string(e.Data)) })
+	}
+	c.OnReset = func(_ context.Context, r push.Reset) error { return locked(func() { p.news = append(p.news, r) }) }
+	c.OnGap = func(_ context.Context, g push.Gap) error { return locked(func() { p.lost += g.Skipped }) }
 	h.Run("client", func(ctx context.Context, _ *sim.Host) error {
-		p.ended = p.Run(ctx)
-		return nil
+		err := p.Run(ctx)
+		return locked(func() { p.end = err })
 	})
 	return p
-}
-
-func (p *pushee) reasons() (all []push.Reason) {
-	for _, r := range p.resets {
-		all = append(all, r.Reason)
-	}
-	return all
 }
 
 func send(t *testing.T, srv *push.Server, ttl time.Duration, data string) {
