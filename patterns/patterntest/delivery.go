@@ -67,8 +67,18 @@ func Stories() []Story {
 	})
 	add("an hour without events", "idle timeouts and renewals must not lose the event that ends the silence", func(w *World) {
 		w.PromptFor(w.Client("phone"))
-		w.Sleep(time.Hour)
+		w.Idle(time.Hour)
 		w.PublishEvery(0, 1)
+	})
+	add("events of all kinds", "what has a meaning in the protocol must not have it in the data", func(w *World) {
+		w.Client("phone")
+		w.Publish("two\nlines", "two\n\nparagraphs", "carriage\r\nreturns", "\n", "data: one\nid: 7", `a "quote"`, `{"json":[1]}`,
+			"<b>&amp;", "100%41", "back\\slash", " spaces ", "\ttab", "높은 파도 🌊", strings.Repeat("large", 10_000))
+		w.Sleep(10 * time.Second)
+	})
+	add("ten publishers at once", "what is numbered first may be stored last, and a reader that has passed it never sees it", func(w *World) {
+		w.Client("phone")
+		w.PublishTogether(10, 100*time.Millisecond, 10)
 	})
 
 	// The client is out of reach for a while: during, before and after events, for
@@ -76,18 +86,19 @@ func Stories() []Story {
 	for _, out := range []time.Duration{100 * time.Millisecond, 2 * time.Second, 30 * time.Second, 65 * time.Second, 20 * time.Minute} {
 		add(fmt.Sprintf("out of reach for %v", out), "recovery must be complete, or the client told", func(w *World) {
 			c := w.Client("phone")
-			w.After(5*time.Second+10*time.Millisecond, c.Link.Down)
-			w.After(5*time.Second+10*time.Millisecond+out, c.Link.Up)
+			w.After(5*time.Second-10*time.Millisecond, c.Link.Down)
+			w.After(5*time.Second-10*time.Millisecond+out, c.Link.Up)
 			w.PublishEvery(max(out/20, time.Second), 30)
 		})
 	}
+	// Longer than anybody's timeout: TCP brings what is lost for a moment.
 	add("the answer is lost", "what was sent is not received: only the client's next position says so", func(w *World) {
 		c := w.Client("phone")
 		for range 10 {
 			c.Link.DownFrom(w.Server)
 			w.PublishEvery(100*time.Millisecond, 1)
-			w.After(3*time.Second, c.Link.Up)
-			w.Sleep(20 * time.Second)
+			w.After(50*time.Second, c.Link.Up)
+			w.Sleep(2 * time.Minute)
 		}
 	})
 	add("the request is lost", "the server must not count on hearing from its client", func(w *World) {
@@ -95,8 +106,8 @@ func Stories() []Story {
 		for range 10 {
 			c.Link.DownFrom(c.Host)
 			w.PublishEvery(100*time.Millisecond, 1)
-			w.After(3*time.Second, c.Link.Up)
-			w.Sleep(20 * time.Second)
+			w.After(50*time.Second, c.Link.Up)
+			w.Sleep(2 * time.Minute)
 		}
 	})
 	add("a link that flaps", "each reconnection is a chance to skip or to repeat", func(w *World) {
@@ -113,9 +124,9 @@ func Stories() []Story {
 		w.After(50*time.Second, c.Link.Release)
 		w.PublishEvery(time.Second, 60)
 	})
-	add("a link that rejects", "a dial that fails at once must not be retried in a hot loop", func(w *World) {
+	add("the client starts while its link rejects", "a dial that fails at once must not be repeated at once", func(w *World) {
 		c := w.Client("phone")
-		w.After(5*time.Second, c.Link.Reject)
+		w.After(5*time.Second, func() { w.StartRejected(c) })
 		w.After(100*time.Second, c.Link.Up)
 		w.PublishEvery(2*time.Second, 60)
 	})
@@ -130,14 +141,32 @@ func Stories() []Story {
 		{"jitter that reorders", "reordering must be TCP's business only", netem.Config{Delay: Transit, Jitter: Transit}},
 		{"packets that come twice", "so must duplicates", netem.Config{Delay: Transit, Duplicate: 0.2}},
 		{"packets that come broken", "and corruption", netem.Config{Delay: Transit, Corrupt: 0.05}},
-		{"64 kbit/s", "a thin link fills its queue", netem.Config{Delay: Transit, Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}}},
 	} {
 		add("a link with "+impairment.name, impairment.reason, func(w *World) {
 			w.Link(impairment.cfg)
 			w.Client("phone")
-			w.PublishEvery(700*time.Millisecond, 100)
+			w.PublishEvery(50*time.Millisecond, 100)
 		})
 	}
+	thin := netem.Config{Delay: Transit, Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}}
+	add("a link with 64 kbit per second", "more than its queue holds comes at once, and takes long", func(w *World) {
+		w.Link(thin)
+		w.Client("phone")
+		for range 5 {
+			w.PublishLarge(0, 10, 4_000)
+			w.Sleep(20 * time.Second)
+		}
+	})
+	add("the way is cut while much is on it", "half an answer must not count as none, nor as a whole one", func(w *World) {
+		w.Link(thin)
+		c := w.Client("phone")
+		w.PublishLarge(0, 10, 10_000) // 18 s, in base64
+		w.Sleep(5 * time.Second)
+		c.Link.Down()
+		w.Sleep(2 * time.Minute)
+		c.Link.Up()
+		w.PublishEvery(time.Second, 10)
+	})
 
 	add("the server crashes and comes back", "what was accepted is kept, or its loss is told", func(w *World) {
 		w.Client("phone")
@@ -148,9 +177,18 @@ func Stories() []Story {
 		w.Sleep(time.Second)
 		w.PublishEvery(time.Second, 10)
 	})
+	add("the server crashes right after it accepted", "to accept means to have stored", func(w *World) {
+		w.Client("phone")
+		for range 5 {
+			w.PublishEvery(0, 3)
+			w.Server.Restart()
+			w.Sleep(5 * time.Second)
+		}
+	})
 	add("the server loses power and comes back", "its clients are not told, and must find out by themselves", func(w *World) {
 		w.Client("phone")
 		w.PublishEvery(time.Second, 10)
+		w.Sleep(10 * time.Second) // nothing is under way that would find out
 		w.Server.PowerOff()
 		w.Sleep(10 * time.Second)
 		w.Server.Restart()
@@ -192,33 +230,51 @@ func Stories() []Story {
 		c.Host.Restart()
 		w.PublishEvery(time.Second, 10)
 	})
+	add("the client crashes while events come", "it must not have moved on before it was done, nor do things twice", func(w *World) {
+		c := w.Client("phone")
+		for i := range 10 {
+			w.After(time.Duration(i)*2*time.Second+1010*time.Millisecond, c.Host.Restart)
+		}
+		w.PublishEvery(80*time.Millisecond, 250)
+	})
 
 	add("one client of three cannot be reached", "a dead client must not delay the others", func(w *World) {
 		dead := w.Client("dead")
 		w.PromptFor(w.Client("one"), w.Client("two"))
 		w.After(time.Second, dead.Link.Down)
-		w.PublishEvery(time.Second, 120)
+		w.PublishLarge(time.Second, 120, 8_000) // 1 MB: more than a dead connection takes
 		dead.Link.Up()
 	})
 	add("one client of three does not read", "a slow client must not delay the others, nor take the server's memory", func(w *World) {
 		slow := w.Client("slow")
 		w.PromptFor(w.Client("one"), w.Client("two"))
 		w.After(time.Second, slow.Host.Pause)
-		w.PublishEvery(500*time.Millisecond, 600)
+		w.PublishLarge(50*time.Millisecond, 350, 12_000) // 4 MB: more than sockets hold
+		slow.Host.Resume()
+		w.Sleep(30 * time.Second)
+		slow.Host.Pause() // for longer than anybody's patience
+		w.PublishEvery(10*time.Second, 30)
 		slow.Host.Resume()
 	})
+	add("a hundred clients lose the server at once", "those that come back together throw it down again", func(w *World) {
+		w.Clients(100)
+		w.PublishEvery(time.Second, 3)
+		w.SpreadOut()
+		w.Server.Crash()
+		w.Sleep(5 * time.Second)
+		w.Server.Restart()
+		w.Sleep(time.Minute)
+		w.PublishEvery(time.Second, 3)
+	})
 	add("fifty clients hear of one event", "one event wakes everybody once", func(w *World) {
-		for i := range 50 {
-			w.PromptFor(w.Client(fmt.Sprintf("phone%d", i)))
-		}
+		w.PromptFor(w.Clients(50)...)
 		for range 5 {
 			w.PublishEvery(20*time.Second, 1)
 		}
 	})
 	add("a partition between the server and half of the clients", "the halves must agree again afterwards", func(w *World) {
 		var far []*sim.Host
-		for i := range 6 {
-			c := w.Client(fmt.Sprintf("phone%d", i))
+		for i, c := range w.Clients(6) {
 			if i%2 == 0 {
 				far = append(far, c.Host)
 			} else {

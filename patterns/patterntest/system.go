@@ -18,8 +18,19 @@
 //		})
 //	}
 //
+// The example of Delivery is a whole system that keeps the contract. What it may not do
+// is a [Promise] each.
+//
 // A story of one's own is a function of a [World], in ten lines or so; [Judge] returns
 // what was broken in it instead of failing a test.
+//
+// # What it does not find
+//
+// The contract sees what goes in and what comes out, and packets, but no intent: it
+// cannot tell a system that gives up at once, and says so each time, from one that
+// has to ([System].Durable rules that out). It does not look at expiry, topics,
+// snapshots, orderly shutdown or who may receive what; nor at the server's goroutines
+// and connections, and at its memory only if it is told of it ([System].Held).
 package patterntest
 
 import (
@@ -34,7 +45,8 @@ import (
 type System struct {
 	// Serve runs the server on h, from which Receive finds it by the name "server",
 	// until ctx is done. It runs as a process of the host: after a crash it is called
-	// again, and must start with empty memory; what it keeps in folder is still there.
+	// again, as soon as it has returned, and must start with empty memory; what it keeps
+	// in folder is still there.
 	Serve func(ctx context.Context, h *sim.Host, folder string) error
 
 	// Publish hands an event to the server that runs. If it returns nil the event is
@@ -63,6 +75,17 @@ type System struct {
 	// get everything. Zero: 3 min, which covers the retransmission timeouts that TCP has
 	// doubled meanwhile, up to 2 min.
 	Recovery time.Duration
+
+	// PublishTimeout is the longest time that Publish may take. Zero: 5 s.
+	PublishTimeout time.Duration
+
+	// Held returns how many bytes the server that runs holds now for clients that are
+	// slow to take them, beyond its log. Nil: nobody knows, and it is not checked.
+	Held func() int
+
+	// MaxHeld is the most that Held may return for each client of the story. Zero:
+	// 1 MiB.
+	MaxHeld int
 }
 
 // A Receiver takes note of what a client gets.

@@ -1,0 +1,184 @@
+package patterntest_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// The flaws that are built into the clients of long polling.
+
+// overTwoConnections receives the two topics by a client each.
+func overTwoConnections(ctx context.Context, c *longpoll.Client, handle batchHandler, _ patterntest.Receiver) error {
+	var clients sync.WaitGroup
+	for _, topic := range []string{"even", "odd"} {
+		one := longpoll.Client{URL: c.URL, HTTP: c.HTTP, FromNow: true, Jitter: c.Jitter, Topics: []string{topic}}
+		clients.Go(func() { one.Run(ctx, handle) })
+	}
+	clients.Wait()
+	return ctx.Err()
+}
+
+// fromNowAgain forgets its position when a poll fails.
+func fromNowAgain(ctx context.Context, c *longpoll.Client, handle batchHandler, _ patterntest.Receiver) error {
+	for ctx.Err() == nil {
+		life, end := context.WithCancel(ctx)
+		next := longpoll.Client{URL: c.URL, HTTP: c.HTTP, FromNow: true, Jitter: c.Jitter}
+		next.OnRetry = func(error, time.Duration) { end() }
+		next.Run(life, handle)
+		end()
+		select {
+		case <-time.After(time.Second + c.Jitter(time.Second)):
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
+}
+
+// asItComes hands events over while their answer still arrives, but moves on only when
+// it was whole.
+func asItComes(ctx context.Context, c *longpoll.Client, _ batchHandler, r patterntest.Receiver) error {
+	q := url.Values{"from": {"now"}, "wait": {"30s"}}
+	for ctx.Err() == nil {
+		cursor, err := pollAsItComes(ctx, c.HTTP, c.URL+"?"+q.Encode(), r)
+		if err != nil {
+			select {
+			case <-time.After(time.Second + c.Jitter(time.Second)):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		q = url.Values{"cursor": {cursor}, "wait": {"30s"}}
+	}
+	return ctx.Err()
+}
+
+func pollAsItComes(ctx context.Context, h *http.Client, url string, r patterntest.Receiver) (cursor string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 45*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	resp, err := h.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	d := json.NewDecoder(resp.Body)
+	for key := ""; ; {
+		token, err := d.Token()
+		switch {
+		case err == io.EOF:
+			return cursor, nil
+		case err != nil:
+			return "", err
+		case key == "cursor":
+			cursor = token.(string)
+		case token == json.Delim('['):
+			for d.More() {
+				var e longpoll.Event
+				if err := d.Decode(&e); err != nil {
+					return "", err
+				}
+				r.Event(string(e.Data))
+			}
+		}
+		if key, _ = token.(string); key == cursor {
+			key = ""
+		}
+	}
+}
+
+// deafToResets goes on where the server says, and tells nobody.
+func deafToResets(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	b.Reset = ""
+	handle(b, r)
+	s.set(name, b.Cursor)
+	return nil
+}
+
+// storesFirst moves on before the events are handled, which takes it 50 ms.
+func storesFirst(ctx context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	s.set(name, b.Cursor)
+	time.Sleep(50 * time.Millisecond)
+	if ctx.Err() == nil {
+		handle(b, r)
+	}
+	return ctx.Err()
+}
+
+// storesLate moves on 50 ms after the events are handled.
+func storesLate(ctx context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	handle(b, r)
+	time.Sleep(50 * time.Millisecond)
+	if ctx.Err() == nil {
+		s.set(name, b.Cursor)
+	}
+	return ctx.Err()
+}
+
+// resumesAtTheLast stores the position of the last event instead of that after it.
+func resumesAtTheLast(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	handle(b, r)
+	s.set(name, eventlog.Cursor{Epoch: b.Cursor.Epoch, Offset: b.Cursor.Offset - 1})
+	return nil
+}
+
+// newestFirst hands a batch over as a page of news shows it.
+func newestFirst(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	slices.Reverse(b.Events)
+	handle(b, r)
+	s.set(name, b.Cursor)
+	return nil
+}
+
+// trims believes that white space means nothing.
+func trims(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	for i, e := range b.Events {
+		b.Events[i].Data = []byte(strings.TrimSpace(string(e.Data)))
+	}
+	handle(b, r)
+	s.set(name, b.Cursor)
+	return nil
+}
+
+func sameDelays(c *longpoll.Client) { c.Jitter = longpoll.NoJitter }
+
+func noDelays(c *longpoll.Client) {
+	c.Interval = time.Nanosecond
+	c.Backoff = longpoll.Backoff{Floor: time.Nanosecond, Base: time.Nanosecond, Max: time.Nanosecond}
+}
+
+// waitsForGood has no timeout and no keep-alive.
+func waitsForGood(c *longpoll.Client) {
+	c.Margin = 1000 * time.Hour
+	withoutKeepAlive(c.HTTP)
+}
+
+func withoutKeepAlive(h *http.Client) {
+	t := h.Transport.(*http.Transport)
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dial(ctx, network, addr)
+		if err == nil {
+			err = c.(*sim.TCPConn).SetKeepAlive(false)
+		}
+		return c, err
+	}
+}
+
+// impatient gives up an answer that takes longer than 2 s.
+func impatient(c *longpoll.Client) { c.Wait, c.Margin = time.Second, time.Second }

@@ -1,0 +1,100 @@
+package patterntest_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/push"
+)
+
+// The flaws that are built into push.
+
+// keepsNoPosition begins anew whenever its connection ends.
+func keepsNoPosition(ctx context.Context, newClient func() *push.Client) error {
+	for ctx.Err() == nil {
+		life, end := context.WithCancel(ctx)
+		c := newClient()
+		c.From = eventlog.Cursor{}
+		c.OnRetry = func(error, time.Duration) { end() }
+		c.Run(life)
+		end()
+		sleep(ctx, time.Second)
+	}
+	return ctx.Err()
+}
+
+// twoSessions opens a second connection, under a name of its own, when nothing was
+// heard for 10 s, and closes neither.
+func twoSessions(ctx context.Context, newClient func() *push.Client) error {
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	heard := make(chan struct{}, 1000)
+	run := func(id string) {
+		c := newClient()
+		c.ID += id
+		inner := c.OnEvent
+		c.OnEvent = func(ctx context.Context, e push.Event) error {
+			heard <- struct{}{}
+			return inner(ctx, e)
+		}
+		clients.Go(func() { c.Run(ctx) })
+	}
+	run("-1")
+	for {
+		select {
+		case <-heard:
+		case <-time.After(10 * time.Second):
+			run("-2")
+			for {
+				select {
+				case <-heard:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// acceptsUndelivered takes a message that nobody confirmed for delivered.
+func acceptsUndelivered(s *push.Server, data string) error {
+	if err := withTTL(0)(s, data); err != nil && !errors.Is(err, push.ErrNotDelivered) {
+		return err
+	}
+	return nil
+}
+
+// slowForOdd hands events over to two workers, of which one takes 30 ms.
+func slowForOdd() func(context.Context, push.Event, patterntest.Receiver) {
+	return func(ctx context.Context, e push.Event, r patterntest.Receiver) {
+		if e.Cursor.Offset%2 == 0 {
+			r.Event(string(e.Data))
+			return
+		}
+		go func() {
+			sleep(ctx, 30*time.Millisecond)
+			r.Event(string(e.Data))
+		}()
+	}
+}
+
+func deafToReset(push.Reset, patterntest.Receiver) {}
+
+func deafToGap(push.Gap, patterntest.Receiver) {}
+
+func noSpread(c *push.Client) { c.Spread = -1 }
+
+func noKeepAlive(c *push.Client) { withoutKeepAlive(c.HTTP) }
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}

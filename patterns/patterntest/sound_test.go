@@ -1,0 +1,299 @@
+package patterntest_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Two sound systems, long polling and push, with places at which to break them. The
+// zero value is sound; a test replaces one part.
+
+var errDown = errors.New("the server is down")
+
+// store is what clients keep on disk: their positions, by their names.
+type store struct {
+	mu      sync.Mutex
+	cursors map[string]eventlog.Cursor
+}
+
+func newStore() *store { return &store{cursors: map[string]eventlog.Cursor{}} }
+
+func (s *store) get(name string) eventlog.Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursors[name]
+}
+
+func (s *store) set(name string, c eventlog.Cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cursors[name] = c
+}
+
+// running is the server's life of now.
+type running[S any] struct {
+	mu     sync.Mutex
+	server *S // nil while it is down
+}
+
+func (r *running[S]) set(s *S) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.server = s
+}
+
+func (r *running[S]) get() *S {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.server
+}
+
+// polling is a feed and its clients.
+type polling struct {
+	durable bool // the log is on disk, and the system says so
+	claims  patterntest.System
+
+	log       func(folder string) (eventlog.Log, error)
+	handler   func(log eventlog.Log, feed http.Handler) http.Handler
+	publisher func(ctx context.Context, f *longpoll.Feed) func(data string) error
+	client    func(c *longpoll.Client)
+	batch     func(ctx context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error
+	receive   func(ctx context.Context, c *longpoll.Client, handle batchHandler, r patterntest.Receiver) error
+}
+
+type batchHandler = func(context.Context, longpoll.Batch) error
+
+// feedLife is one life of the server.
+type feedLife struct{ publish func(data string) error }
+
+func (p polling) on(n *sim.Network) patterntest.System {
+	p = p.whole()
+	var life running[feedLife]
+	positions := newStore()
+
+	s := p.claims
+	s.Durable = s.Durable || p.durable
+	s.Bound = time.Second // the token bucket lets ten polls a second through
+	s.Serve = func(ctx context.Context, h *sim.Host, folder string) error {
+		l, err := p.log(folder)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		f := &longpoll.Feed{Log: l, Jitter: longpoll.Seeded(n.Seed())}
+		handler := p.handler(l, f.Handler())
+		life.set(&feedLife{p.publisher(ctx, f)})
+		defer life.set(nil)
+		return serveHTTP(ctx, h, handler)
+	}
+	s.Publish = func(data string) error {
+		if l := life.get(); l != nil {
+			return l.publish(data)
+		}
+		return errDown
+	}
+	s.Receive = func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
+		c := &longpoll.Client{
+			URL: "http://server/events", HTTP: h.HTTPClient(), Cursor: positions.get(name), FromNow: true,
+			Jitter: longpoll.Seeded(n.Rand(name).Uint64()),
+		}
+		p.client(c)
+		return p.receive(ctx, c, func(ctx context.Context, b longpoll.Batch) error {
+			return p.batch(ctx, positions, name, b, r)
+		}, r)
+	}
+	return s
+}
+
+// whole returns p with the sound parts where there are none.
+func (p polling) whole() polling {
+	if p.log == nil {
+		p.log = inMemory
+		if p.durable {
+			p.log = onDisk
+		}
+	}
+	if p.handler == nil {
+		p.handler = func(_ eventlog.Log, feed http.Handler) http.Handler { return feed }
+	}
+	if p.publisher == nil {
+		p.publisher = func(_ context.Context, f *longpoll.Feed) func(string) error {
+			return func(data string) error {
+				_, err := f.Publish("news", []byte(data))
+				return err
+			}
+		}
+	}
+	if p.client == nil {
+		p.client = func(*longpoll.Client) {}
+	}
+	if p.batch == nil {
+		p.batch = func(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+			handle(b, r)
+			s.set(name, b.Cursor)
+			return nil
+		}
+	}
+	if p.receive == nil {
+		p.receive = func(ctx context.Context, c *longpoll.Client, handle batchHandler, _ patterntest.Receiver) error {
+			return c.Run(ctx, handle)
+		}
+	}
+	return p
+}
+
+func handle(b longpoll.Batch, r patterntest.Receiver) {
+	if b.Reset != "" {
+		r.Gap(string(b.Reset))
+	}
+	for _, e := range b.Events {
+		r.Event(string(e.Data))
+	}
+}
+
+// pushing is a WebSocket server and its clients.
+type pushing struct {
+	durable bool
+	claims  patterntest.System
+
+	server  push.ServerOptions
+	publish func(s *push.Server, data string) error
+	client  func(c *push.Client)
+	event   func(ctx context.Context, e push.Event, r patterntest.Receiver)
+	reset   func(reset push.Reset, r patterntest.Receiver)
+	gap     func(g push.Gap, r patterntest.Receiver)
+	receive func(ctx context.Context, newClient func() *push.Client) error
+}
+
+func (p pushing) on(n *sim.Network) patterntest.System {
+	p = p.whole()
+	var life running[push.Server]
+	positions := newStore()
+	log := inMemory
+	if p.durable {
+		log = onDisk
+	}
+
+	s := p.claims
+	s.Durable = s.Durable || p.durable
+	s.Serve = func(ctx context.Context, h *sim.Host, folder string) error {
+		l, err := log(folder)
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		server, err := push.NewServer(l, p.server)
+		if err != nil {
+			return err
+		}
+		defer server.Close()
+		life.set(server)
+		defer life.set(nil)
+		return serveHTTP(ctx, h, server)
+	}
+	s.Publish = func(data string) error {
+		if server := life.get(); server != nil {
+			return p.publish(server, data)
+		}
+		return errDown
+	}
+	s.Held = func() int {
+		if server := life.get(); server != nil {
+			return server.Stats().QueuedBytes
+		}
+		return 0
+	}
+	s.Receive = func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
+		newClient := func() *push.Client {
+			c := &push.Client{
+				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: positions.get(name), Rand: n.Rand(name),
+				OnEvent: func(ctx context.Context, e push.Event) error {
+					p.event(ctx, e, r)
+					positions.set(name, e.Cursor)
+					return nil
+				},
+				OnReset: func(_ context.Context, reset push.Reset) error {
+					p.reset(reset, r)
+					positions.set(name, reset.Cursor)
+					return nil
+				},
+				OnGap: func(_ context.Context, g push.Gap) error {
+					p.gap(g, r)
+					positions.set(name, g.Cursor)
+					return nil
+				},
+			}
+			p.client(c)
+			return c
+		}
+		return p.receive(ctx, newClient)
+	}
+	return s
+}
+
+func (p pushing) whole() pushing {
+	p.server.Authenticate = func(r *http.Request) (push.Identity, error) {
+		return push.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
+	}
+	if p.publish == nil {
+		p.publish = withTTL(push.Forever)
+	}
+	if p.client == nil {
+		p.client = func(*push.Client) {}
+	}
+	if p.event == nil {
+		p.event = func(_ context.Context, e push.Event, r patterntest.Receiver) { r.Event(string(e.Data)) }
+	}
+	if p.reset == nil {
+		p.reset = func(reset push.Reset, r patterntest.Receiver) {
+			if reset.Reason != push.ReasonNew {
+				r.Gap(string(reset.Reason))
+			}
+		}
+	}
+	if p.gap == nil {
+		p.gap = func(_ push.Gap, r patterntest.Receiver) { r.Gap("slow") }
+	}
+	if p.receive == nil {
+		p.receive = func(ctx context.Context, newClient func() *push.Client) error { return newClient().Run(ctx) }
+	}
+	return p
+}
+
+func withTTL(ttl time.Duration) func(s *push.Server, data string) error {
+	return func(s *push.Server, data string) error {
+		_, err := s.Publish(context.Background(), push.Message{Topic: "news", TTL: ttl, Data: []byte(data)})
+		return err
+	}
+}
+
+func inMemory(string) (eventlog.Log, error) { return eventlog.NewMemory(eventlog.Options{}), nil }
+
+func onDisk(folder string) (eventlog.Log, error) {
+	return eventlog.OpenDisk(filepath.Join(folder, "log"), eventlog.Options{})
+}
+
+// serveHTTP serves on port 80 of h until ctx is done.
+func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
+	l, err := h.Listen("tcp", ":80")
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: handler}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); err != nil && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}

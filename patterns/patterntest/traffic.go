@@ -1,0 +1,85 @@
+package patterntest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// What clients may send, for [Gentle].
+const (
+	maxAttempts  = 20 // connections that one client may try to open within a second
+	maxIdleRate  = 5  // packets a second that an idle client may send: one that polls each second sends 2, one that polls each round trip 12
+	herdWindow   = 100 * time.Millisecond
+	herdFraction = 3 // at most a third of the clients may come back within herdWindow
+)
+
+// judgeTraffic looks at the clients' packets.
+func (w *World) judgeTraffic(f *findings) {
+	dials := w.dials()
+	var herd []time.Duration
+	for _, c := range w.clients {
+		if most, at := peak(dials[c.Name], time.Second); most > maxAttempts {
+			f.add(Gentle, c.Name, "%s tried to connect %d times within the second from %v on; %d are enough", c.Name, most, at, maxAttempts)
+		}
+		for _, at := range dials[c.Name] {
+			if w.spread > 0 && at >= w.spread {
+				herd = append(herd, at)
+			}
+		}
+	}
+	slices.Sort(herd)
+	limit := max(1, len(w.clients)/herdFraction)
+	if most, at := peak(herd, herdWindow); most > limit {
+		f.add(Gentle, "", "%d of %d clients tried to connect within the %v from %v on, after all had lost the server; %d may", most, len(w.clients), herdWindow, at, limit)
+	}
+	for _, s := range w.idle {
+		rates := w.rates(s)
+		for _, c := range w.clients {
+			if rate := rates[c.Name]; rate > maxIdleRate {
+				f.add(Gentle, c.Name, "%s sent %d packets a second for %v in which nothing happened; %d are enough", c.Name, rate, s.to-s.from, maxIdleRate)
+			}
+		}
+	}
+}
+
+// rates returns how many packets a second each host sent, by name.
+func (w *World) rates(s span) map[string]int {
+	sent := map[string]int{}
+	for e := range w.Net.Trace().Events() {
+		if e.Kind == sim.Sent && e.At >= s.from && e.At < s.to {
+			sent[e.From]++
+		}
+	}
+	for host, packets := range sent {
+		sent[host] = int(time.Duration(packets) * time.Second / (s.to - s.from))
+	}
+	return sent
+}
+
+// dials returns when each client, by name, tried to open connections.
+func (w *World) dials() map[string][]time.Duration {
+	all := map[string][]time.Duration{}
+	for e := range w.Net.Trace().Events() {
+		if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent {
+			all[e.From] = append(all[e.From], e.At)
+		}
+	}
+	return all
+}
+
+// peak returns the most of the times that lie within a window, and where it begins.
+// They are in order.
+func peak(times []time.Duration, window time.Duration) (most int, at time.Duration) {
+	first := 0
+	for i, t := range times {
+		for t-times[first] >= window {
+			first++
+		}
+		if n := i - first + 1; n > most {
+			most, at = n, times[first]
+		}
+	}
+	return most, at
+}

@@ -1,0 +1,190 @@
+package patterntest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Promise is one of those that a [System] must keep.
+type Promise string
+
+const (
+	Complete Promise = "complete" // every accepted event arrives, or the client is told of a gap
+	Once     Promise = "once"     // no event arrives twice, unless the system says that it repeats
+	Ordered  Promise = "ordered"  // events arrive in the order of their publication
+	Durable  Promise = "durable"  // a system that says so has no gap, whatever restarts
+	Genuine  Promise = "genuine"  // what arrives is what was published, to the byte
+	Prompt   Promise = "prompt"   // over a good network events arrive within the bound, whatever others suffer; so does Publish return
+	Calm     Promise = "calm"     // over a good network nobody is told of a gap
+	Bounded  Promise = "bounded"  // what the server holds for slow clients has a limit
+	Open     Promise = "open"     // a server that has run for a second accepts events
+	Gentle   Promise = "gentle"   // clients neither try in a hot loop nor come back all at once, and idle ones send little
+)
+
+// startTime is what a server may take to start.
+const startTime = time.Second
+
+// A Breach is a promise that was broken, in a sentence.
+type Breach struct {
+	Promise Promise
+	Text    string
+}
+
+func (b Breach) String() string { return string(b.Promise) + ": " + b.Text }
+
+// Verdict returns the promises that were broken so far, each once for each client: how
+// first, and how often again. Call it after [World.Settle].
+func (w *World) Verdict() []Breach {
+	var f findings
+	for _, c := range w.clients {
+		if !c.stopped.Load() {
+			w.judge(c, &f)
+		}
+	}
+	w.judgePublish(&f)
+	w.judgeTraffic(&f)
+	if most := w.system.MaxHeld * len(w.clients); w.held > most {
+		f.add(Bounded, "", "the server held %d bytes for its clients at %v; %d are its limit", w.held, w.heldAt, most)
+	}
+	return f.breaches()
+}
+
+// findings collects breaches.
+type findings struct{ all []finding }
+
+type finding struct {
+	promise    Promise
+	who, first string
+	more       int
+}
+
+func (f *findings) add(p Promise, who, format string, args ...any) {
+	for i := range f.all {
+		if f.all[i].promise == p && f.all[i].who == who {
+			f.all[i].more++
+			return
+		}
+	}
+	f.all = append(f.all, finding{promise: p, who: who, first: fmt.Sprintf(format, args...)})
+}
+
+func (f *findings) breaches() []Breach {
+	var all []Breach
+	for _, x := range f.all {
+		b := Breach{x.promise, x.first}
+		if x.more > 0 {
+			b.Text += fmt.Sprintf(" (and %d more)", x.more)
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+// judge compares what a client got with what was published.
+func (w *World) judge(c *Client, f *findings) {
+	expected := w.expected(c)
+	place := map[string]int{}
+	for i, p := range expected {
+		place[p.data] = i
+	}
+	lost := map[string]bool{}
+	missing := w.missing(c)
+	for _, p := range missing {
+		lost[p.data] = true
+	}
+
+	first := map[string]time.Duration{}
+	var newest *publication // of those that arrived
+	next := 0               // place after the last arrival
+	for _, a := range c.arrivals() {
+		if a.gap != "" {
+			switch {
+			case w.system.Durable:
+				f.add(Durable, c.Name, "%s was told at %v that events are missing (%s), but the system keeps what it accepted", c.Name, a.at, a.gap)
+			case c.inTime:
+				f.add(Calm, c.Name, "%s was told at %v that events are missing (%s), but its network was good and the server up", c.Name, a.at, a.gap)
+			}
+			newest = nil // what follows a gap begins anew
+			clear(first)
+			continue
+		}
+		i, known := place[a.data]
+		switch {
+		case known:
+		case w.wasPublished(a.data): // before this client was there
+			continue
+		case next < len(expected) && lost[expected[next].data]:
+			p := expected[next]
+			f.add(Genuine, c.Name, "%s reached %s at %v changed to %s", short(p.data), c.Name, a.at, short(a.data))
+			delete(lost, p.data)
+			next++
+			continue
+		default:
+			f.add(Genuine, c.Name, "%s reached %s at %v, but nobody published it", short(a.data), c.Name, a.at)
+			continue
+		}
+		p := &expected[i]
+		next = i + 1
+		if at, again := first[a.data]; again {
+			if !w.system.Repeats {
+				f.add(Once, c.Name, "%s reached %s twice, at %v and at %v", short(a.data), c.Name, at, a.at)
+			}
+			continue
+		}
+		first[a.data] = a.at
+		if newest != nil && p.ended > 0 && newest.began > p.ended {
+			f.add(Ordered, c.Name, "%s reached %s at %v, after %s, which was published later", short(p.data), c.Name, a.at, short(newest.data))
+		}
+		if newest == nil || p.began > newest.began {
+			newest = p
+		}
+		if late := a.at - p.at; c.inTime && late > w.system.Bound {
+			f.add(Prompt, c.Name, "%s took %v to reach %s, over a good network; %v is promised", short(p.data), late, c.Name, w.system.Bound)
+		}
+	}
+	for _, p := range missing {
+		if lost[p.data] {
+			f.add(Complete, c.Name, "%s, accepted at %v, had not reached %s %v after all faults were over, and %s was told of no gap",
+				short(p.data), p.at+p.took, c.Name, w.system.Recovery, c.Name)
+		}
+	}
+}
+
+// judgePublish looks at what the publishers saw.
+func (w *World) judgePublish(f *findings) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.published {
+		switch {
+		case p.ended == 0:
+			f.add(Prompt, "", "Publish of %s at %v never returned; %v is promised", short(p.data), p.at, w.system.PublishTimeout)
+		case p.took > w.system.PublishTimeout:
+			f.add(Prompt, "", "Publish of %s at %v took %v; %v is promised", short(p.data), p.at, p.took, w.system.PublishTimeout)
+		}
+		// A system that accepts nothing would keep all other promises.
+		if p.err != nil && p.upSince >= 0 && p.at >= p.upSince+startTime {
+			f.add(Open, "", "%s was refused at %v (%v), but the server had been running since %v", short(p.data), p.at, p.err, p.upSince)
+		}
+	}
+}
+
+func (w *World) wasPublished(data string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.published, func(p *publication) bool { return p.data == data })
+}
+
+// short returns an event's data as it is shown to a reader.
+func short(data string) string {
+	text := data
+	if len(text) > 24 {
+		text = strings.TrimRight(text[:24], ".") + "…"
+	}
+	if quoted := strconv.Quote(text); quoted != `"`+text+`"` || strings.Contains(text, " ") || text == "" {
+		return quoted
+	}
+	return text
+}
