@@ -98,6 +98,15 @@ func BenchmarkBulk(b *testing.B) {
 			})
 		})
 	}
+	b.Run("squall/loopback", func(b *testing.B) {
+		b.ReportAllocs()
+		sim.Bench(func(n *sim.Network) {
+			h := n.Host("server")
+			l, err := h.Listen("tcp", ":7")
+			check(err)
+			bulk(b, l, func() (net.Conn, error) { return h.Dial("tcp", "localhost:7") })
+		})
+	})
 	b.Run("loopback", func(b *testing.B) {
 		b.ReportAllocs()
 		l, err := net.Listen("tcp", "127.0.0.1:0")
