@@ -158,6 +158,10 @@ func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error)) patt
 			}
 			return c.Run(ctx)
 		},
+		Held: func() (bytes int) {
+			s.publish(func(srv *push.Server) error { bytes = srv.Stats().QueuedBytes; return nil })
+			return bytes
+		},
 	}
 }
 
