@@ -1,6 +1,9 @@
 package sim
 
-import "time"
+import (
+	"testing/synctest"
+	"time"
+)
 
 // A driver calls step when every goroutine of the bubble is blocked, at the
 // instant that the network asked for. On the wall clock (sim.New) there is no
@@ -42,7 +45,14 @@ const (
 
 // newDriver prepares the timers and starts the worker, which ends when step returns
 // false. stalled is called in a bubble in which nothing will ever happen again.
+//
+// In a bubble it waits until all other goroutines are blocked: at the beginning of a
+// bubble the runtime looks for timers that are due while the first goroutine runs
+// already, and would find its kick.
 func newDriver(bubble bool, step func() bool, alarm, stalled func()) driver {
+	if bubble {
+		synctest.Wait()
+	}
 	work := make(chan struct{}, 1)
 	go func() {
 		for range work {
