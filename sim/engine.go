@@ -132,12 +132,7 @@ func (n *Network) flush(now int64) {
 	n.clock = now
 	if len(n.pending.conns) > 0 {
 		n.active = now
-		slices.SortFunc(n.pending.conns, func(a, b *TCPConn) int {
-			if a.id < b.id {
-				return -1
-			}
-			return 1
-		})
+		slices.SortFunc(n.pending.conns, byID)
 		for i, c := range n.pending.conns {
 			n.pending.conns[i] = nil
 			if c.host.paused != nil {

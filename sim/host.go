@@ -119,18 +119,7 @@ func (h *Host) stop(f *fault, reset bool) {
 		p.cancel()
 		f.hits++
 	}
-	for _, ls := range h.listeners {
-		for _, l := range ls {
-			l.shut()
-			f.hits++
-		}
-	}
-	for _, us := range h.udp {
-		for _, u := range us {
-			u.shut()
-			f.hits++
-		}
-	}
+	f.hits += h.shutSockets()
 	for _, c := range h.connections() {
 		c.kill(reset)
 		f.hits++
@@ -154,8 +143,10 @@ func (h *Host) attempts() []*dialing {
 
 // connections returns the connections of h in the order in which they were made.
 func (h *Host) connections() []*TCPConn {
-	return slices.SortedFunc(maps.Values(h.conns), func(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) })
+	return slices.SortedFunc(maps.Values(h.conns), byID)
 }
+
+func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 
 // Restart starts a host again after [Host.Crash] or [Host.PowerOff]: with empty
 // memory and no connections, its processes ([Host.Run], [Host.ServeHTTP]) running
@@ -253,16 +244,7 @@ func (n *Network) shutdown(why string) {
 		for _, p := range h.processes {
 			p.cancel()
 		}
-		for _, ls := range h.listeners {
-			for _, l := range ls {
-				l.shut()
-			}
-		}
-		for _, us := range h.udp {
-			for _, u := range us {
-				u.shut()
-			}
-		}
+		h.shutSockets()
 		for _, c := range h.conns {
 			c.end()
 		}
@@ -291,18 +273,31 @@ func (n *Network) sortedPipes() []*pipe {
 	})
 }
 
-func (h *Host) sortedListeners() []*TCPListener {
-	var all []*TCPListener
-	for _, port := range slices.Sorted(maps.Keys(h.listeners)) {
-		all = append(all, h.listeners[port]...)
+// shutSockets closes the sockets that belong to no connection, and counts them.
+func (h *Host) shutSockets() int {
+	listeners, udp := byPort(h.listeners), byPort(h.udp)
+	for _, l := range listeners {
+		l.shut()
+	}
+	for _, u := range udp {
+		u.shut()
+	}
+	return len(listeners) + len(udp)
+}
+
+// byPort returns sockets in the order of their ports.
+func byPort[S any](sockets map[uint16][]S) []S {
+	var all []S
+	for _, port := range slices.Sorted(maps.Keys(sockets)) {
+		all = append(all, sockets[port]...)
 	}
 	return all
 }
 
-func (h *Host) sortedUDP() []*UDPConn {
-	var all []*UDPConn
-	for _, port := range slices.Sorted(maps.Keys(h.udp)) {
-		all = append(all, h.udp[port]...)
+// unlist takes a socket out of those of its port.
+func unlist[S comparable](sockets map[uint16][]S, port uint16, s S) {
+	at := sockets[port]
+	if i := slices.Index(at, s); i >= 0 {
+		sockets[port] = slices.Delete(at, i, i+1)
 	}
-	return all
 }

@@ -169,10 +169,7 @@ func (l *TCPListener) Close() error {
 		return l.opError("close", net.ErrClosed)
 	}
 	l.shut()
-	at := l.host.listeners[l.local.port]
-	if i := slices.Index(at, l); i >= 0 {
-		l.host.listeners[l.local.port] = slices.Delete(at, i, i+1)
-	}
+	unlist(l.host.listeners, l.local.port, l)
 	return nil
 }
 

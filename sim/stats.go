@@ -107,7 +107,7 @@ func (h *Host) Netstat() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "Proto\tRecv-Q\tSend-Q\tLocal\tPeer\tState\tSRTT\tRTO\tCwnd\tResent")
-	for _, l := range h.sortedListeners() {
+	for _, l := range byPort(h.listeners) {
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t*\tLISTEN\t\t\t\t\n", len(l.accept), l.backlog, l.local)
 	}
 	for _, c := range h.connections() {
@@ -115,7 +115,7 @@ func (h *Host) Netstat() string {
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t%v\t%v\t%v\t%v\t%d\t%d\n", i.ReceiveQueue, i.SendQueue, c.local, c.remote,
 			i.State, i.SRTT.Round(time.Microsecond), i.RTO.Round(time.Microsecond), i.Cwnd, i.Retransmits)
 	}
-	for _, u := range h.sortedUDP() {
+	for _, u := range byPort(h.udp) {
 		peer := "*"
 		if u.remote != (endpoint{}) {
 			peer = u.remote.String()

@@ -328,10 +328,7 @@ func (u *UDPConn) Close() error {
 		return u.opError("close", net.ErrClosed)
 	}
 	u.shut()
-	at := u.host.udp[u.local.port]
-	if i := slices.Index(at, u); i >= 0 {
-		u.host.udp[u.local.port] = slices.Delete(at, i, i+1)
-	}
+	unlist(u.host.udp, u.local.port, u)
 	return nil
 }
 

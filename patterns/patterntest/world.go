@@ -81,28 +81,11 @@ func NewWorld(n *sim.Network, s System, folder string) *World {
 	s.PublishTimeout = cmp.Or(s.PublishTimeout, 5*time.Second)
 	s.MaxHeld = cmp.Or(s.MaxHeld, 1<<20)
 	w := &World{Net: n, Server: n.Host("server"), system: s, link: netem.Config{Delay: Transit}}
-	one := make(turns, 1)
 	w.Server.Run("server", func(ctx context.Context, h *sim.Host) error {
-		return one.run(ctx, func() error {
-			w.starts(ctx)
-			return s.Serve(ctx, h, folder)
-		})
+		w.starts(ctx)
+		return s.Serve(ctx, h, folder)
 	})
 	return w
-}
-
-// turns lets the lives of a process follow each other: a dead program that still clears
-// up must not disturb its successor.
-type turns chan struct{}
-
-func (t turns) run(ctx context.Context, life func() error) error {
-	select {
-	case t <- struct{}{}:
-		defer func() { <-t }()
-		return life()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // starts notes a life of the server, until ctx is done.
@@ -127,9 +110,8 @@ func (w *World) Client(name string) *Client {
 	c := &Client{Name: name, Host: w.Net.Host(name), world: w}
 	c.Link = w.Net.Link(c.Host, w.Server, netem.Config{Delay: Transit})
 	w.clients = append(w.clients, c)
-	one := make(turns, 1)
 	c.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
-		return one.run(ctx, func() error { return w.system.Receive(ctx, h, name, c) })
+		return w.system.Receive(ctx, h, name, c)
 	})
 	w.Sleep(10 * Transit)
 	c.Link.Set(w.link)
