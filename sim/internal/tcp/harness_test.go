@@ -317,12 +317,6 @@ func (e *end) write(b []byte) int {
 	return n
 }
 
-func (e *end) read(b []byte) int {
-	n := e.conn.Read(e.p.now, b)
-	e.settle()
-	return n
-}
-
 // run goes on until nothing happens any more, or until.
 func (p *path) run(until Time) {
 	for len(p.events) > 0 && p.events[0].at <= until {
