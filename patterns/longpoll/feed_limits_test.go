@@ -20,21 +20,21 @@ func TestParkedPollsAreBounded(t *testing.T) {
 	}
 	withFeed(t, &longpoll.Feed{MaxParked: 2}, func(w *world, feed *longpoll.Feed) {
 		a, b := w.parked("cursor=%s", at(0)), w.parked("cursor=%s", at(0))
-		require.Equal(w, 2, feed.Stats().Parked)
+		require.Equal(w, 2, settled(feed).Parked)
 		feed.Jitter = spread
 
 		first, second := w.poll("cursor=%s", at(0)), w.poll("cursor=%s", at(0))
 		require.Equal(w, http.StatusServiceUnavailable, first.Status)
 		require.Equal(w, "1", first.Header.Get("Retry-After"))
 		require.Equal(w, "10", second.Header.Get("Retry-After"))
-		require.EqualValues(w, 2, feed.Stats().Refused)
+		require.EqualValues(w, 2, settled(feed).Refused)
 		require.Equal(w, http.StatusOK, w.poll("").Status, "a poll that need not wait needs no place")
 
 		feed.Jitter = longpoll.NoJitter
 		publish(w, feed, "x")
 		<-a
 		<-b
-		require.Zero(w, feed.Stats().Parked)
+		require.Zero(w, settled(feed).Parked)
 		require.Equal(w, http.StatusOK, w.poll("cursor=%s&wait=1s", at(1)).Status)
 	})
 }
@@ -49,8 +49,8 @@ func TestADisconnectFreesThePlace(t *testing.T) {
 
 		synctest.Wait()
 		require.Equal(w, 3*time.Second, w.elapsed())
-		require.Equal(w, longpoll.FeedStats{Gone: 1}, feed.Stats())
-		require.Zero(w, feed.Log.Stats().Watches)
+		require.Equal(w, longpoll.FeedStats{Gone: 1}, settled(feed))
+		require.Zero(w, settled(feed.Log).Watches)
 	})
 }
 
@@ -61,10 +61,10 @@ func TestASilentDisconnectFreesThePlaceWhenTheWaitEnds(t *testing.T) {
 		w.net.blackhole(true)
 
 		time.Sleep(time.Minute - 1)
-		require.Equal(w, 1, feed.Stats().Parked)
+		require.Equal(w, 1, settled(feed).Parked)
 		time.Sleep(2)
-		require.Zero(w, feed.Stats().Parked)
-		require.Zero(w, feed.Log.Stats().Watches)
+		require.Zero(w, settled(feed).Parked)
+		require.Zero(w, settled(feed.Log).Watches)
 	})
 }
 
@@ -75,7 +75,7 @@ func TestDrain(t *testing.T) {
 		idle := w.parked("cursor=%s", at(1))
 		holding := w.parked("cursor=%s", at(0))
 		time.Sleep(5 * time.Second)
-		require.Equal(w, 2, feed.Stats().Parked)
+		require.Equal(w, 2, settled(feed).Parked)
 
 		require.NoError(w, w.server.Shutdown(w.Context()))
 

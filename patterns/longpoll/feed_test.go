@@ -40,7 +40,7 @@ func TestAPollWithoutNewsEndsEmptyAfterItsWait(t *testing.T) {
 		require.Equal(w, at(1), r.Cursor)
 		require.JSONEq(w, `{"cursor":"e9-1"}`, r.Body)
 		require.Equal(w, "no-store", r.Header.Get("Cache-Control"))
-		require.Equal(w, longpoll.FeedStats{Empty: 1}, feed.Stats())
+		require.Equal(w, longpoll.FeedStats{Empty: 1}, settled(feed))
 	})
 }
 
@@ -79,7 +79,7 @@ func TestAnEventEndsThePollAtOnce(t *testing.T) {
 		require.Equal(w, 7*time.Second, r.After)
 		require.Equal(w, []longpoll.Event{{Offset: 1, Topic: "t", Time: w.start.Add(7 * time.Second).UTC(), Data: []byte("news")}}, r.Events)
 		require.Equal(w, at(1), r.Cursor)
-		require.Equal(w, longpoll.FeedStats{Wakes: 1, Answers: 1, Events: 1}, feed.Stats())
+		require.Equal(w, longpoll.FeedStats{Wakes: 1, Answers: 1, Events: 1}, settled(feed))
 	})
 }
 
@@ -123,7 +123,7 @@ func TestAnEventRacesTheTimeout(t *testing.T) {
 
 				require.Equal(w, []string{"event"}, append(first.data(), second.data()...))
 				require.Equal(w, time.Second+min(offset, 0), first.After)
-				require.EqualValues(w, 1, feed.Stats().Answers)
+				require.EqualValues(w, 1, settled(feed).Answers)
 			})
 		})
 	}
@@ -136,7 +136,7 @@ func TestAbandonedPollsSwallowNothing(t *testing.T) {
 		go w.get(ctx, "cursor="+at(0).String())
 		synctest.Wait()
 		again := w.parked("cursor=%s", at(0))
-		require.Equal(w, 2, feed.Stats().Parked)
+		require.Equal(w, 2, settled(feed).Parked)
 		time.AfterFunc(time.Second, func() { abandon(); publish(w, feed, "one") })
 
 		require.Equal(w, []string{"one"}, (<-again).data())
@@ -160,7 +160,7 @@ func TestTopics(t *testing.T) {
 
 		require.Equal(w, 50*time.Second, r.After)
 		require.Equal(w, []string{"signal"}, r.data())
-		require.EqualValues(w, 1, feed.Stats().Wakes, "49 writes to another topic wake nobody")
+		require.EqualValues(w, 1, settled(feed).Wakes, "49 writes to another topic wake nobody")
 
 		r = w.poll("cursor=%s&wait=29500ms&topic=a&topic=b", r.Cursor)
 
@@ -252,7 +252,7 @@ func TestGapsAreReported(t *testing.T) {
 			require.Empty(w, r.Events)
 			require.Zero(w, r.After)
 		}
-		require.Equal(w, longpoll.FeedStats{Resets: 3}, feed.Stats())
+		require.Equal(w, longpoll.FeedStats{Resets: 3}, settled(feed))
 	})
 }
 
@@ -315,7 +315,7 @@ func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
 		require.NoError(w, err)
 		resp.Body.Close()
 		require.Equal(w, http.StatusRequestEntityTooLarge, resp.StatusCode)
-		require.Equal(w, longpoll.FeedStats{}, feed.Stats())
+		require.Equal(w, longpoll.FeedStats{}, settled(feed))
 	})
 }
 
@@ -361,7 +361,7 @@ func TestOneWriteWakesAThousand(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.Equal(w, polls, feed.Stats().Parked)
+		require.Equal(w, polls, settled(feed).Parked)
 		time.Sleep(time.Second)
 		publish(w, feed, "x")
 		for range polls {
@@ -369,6 +369,6 @@ func TestOneWriteWakesAThousand(t *testing.T) {
 			require.Equal(w, time.Second, r.After)
 			require.Equal(w, []string{"x"}, r.data())
 		}
-		require.Equal(w, longpoll.FeedStats{Wakes: polls, Answers: polls, Events: polls}, feed.Stats())
+		require.Equal(w, longpoll.FeedStats{Wakes: polls, Answers: polls, Events: polls}, settled(feed))
 	})
 }

@@ -62,7 +62,7 @@ func TestLingerBoundsTheAnswers(t *testing.T) {
 		r.stop()
 
 		require.Equal(w, sequence(2000), r.data)
-		require.LessOrEqual(w, feed.Stats().Answers, int64(2*20+1))
+		require.LessOrEqual(w, settled(feed).Answers, int64(2*20+1))
 	})
 }
 
@@ -81,7 +81,7 @@ func TestARestartWithAThousandClientsIsNoHerd(t *testing.T) {
 			w.receive(&longpoll.Client{URL: url, HTTP: w.client(), Jitter: longpoll.Seeded(uint64(i)), Wait: time.Hour, FromNow: true})
 		}
 		time.Sleep(time.Second)
-		require.Equal(w, clients, first.Stats().Parked)
+		require.Equal(w, clients, settled(first).Parked)
 
 		w.server.RegisterOnShutdown(first.Drain)
 		require.NoError(w, w.server.Shutdown(w.Context()))
@@ -94,7 +94,7 @@ func TestARestartWithAThousandClientsIsNoHerd(t *testing.T) {
 		}))
 		time.Sleep(12 * time.Second)
 
-		require.Equal(w, clients, second.Stats().Parked, "all are back")
+		require.Equal(w, clients, settled(second).Parked, "all are back")
 		require.Equal(w, clients, arrived.total())
 		// 1,000 over ten seconds are ten in each 100 ms; five standard deviations.
 		require.Less(w, arrived.peak(100*time.Millisecond), 26+10)
@@ -138,7 +138,7 @@ func TestSixParkedPollsStarveTheSeventhRequest(t *testing.T) {
 		for range 6 {
 			w.parked("cursor=%s&wait=30s", at(0))
 		}
-		require.Equal(w, 6, feed.Stats().Parked)
+		require.Equal(w, 6, settled(feed).Parked)
 		r := w.poll("wait=0s")
 		require.Equal(w, 30*time.Second, r.After)
 	})
@@ -188,8 +188,8 @@ func TestManyPublishersAndClients(t *testing.T) {
 			require.Equal(w, want, r.data)
 		}
 		synctest.Wait()
-		require.Zero(w, feed.Stats().Parked)
-		require.Zero(w, feed.Log.Stats().Watches)
+		require.Zero(w, settled(feed).Parked)
+		require.Zero(w, settled(feed.Log).Watches)
 	})
 }
 

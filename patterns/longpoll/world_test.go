@@ -125,6 +125,13 @@ func (w *world) parked(query string, args ...any) <-chan response {
 	return done
 }
 
+// settled returns the counters of a feed or a log when everyone is done. An
+// answer is with its client before its handler has counted it.
+func settled[S any](of interface{ Stats() S }) S {
+	synctest.Wait()
+	return of.Stats()
+}
+
 // publish makes one event per word, of topic "t".
 func publish(t require.TestingT, f interface {
 	Publish(string, []byte) (eventlog.Cursor, error)
