@@ -85,6 +85,20 @@ func (p *Pipe) Perfect() bool {
 		c.Corrupt == 0 && c.Rate == 0 && c.mtu() == defaultMTU && p.queue.len == 0
 }
 
+// Floor returns the least time that any packet takes from its entry to its arrival,
+// whatever is drawn for it.
+func (p *Pipe) Floor() time.Duration {
+	c := &p.cfg
+	switch {
+	case c.Jitter == 0 && c.Reorder == 0:
+		return c.Delay
+	case c.Reorder == 0 && p.jitter == Uniform:
+		return c.Delay - c.Jitter
+	default:
+		return 0
+	}
+}
+
 // Send passes one packet to the pipe. size is in bytes, IP header included, and
 // now is the time since the start of the network, never less than at the call
 // before. r takes one step, whatever the configuration and the verdict. Send

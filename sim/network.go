@@ -24,6 +24,7 @@ type Network struct {
 
 	start  time.Time
 	bubble bool
+	lazy   bool // leaves for later what nobody can notice yet
 	closed bool
 	why    string        // what ended the network, when it was not Close
 	ended  time.Duration // when it ended
@@ -37,6 +38,7 @@ type Network struct {
 	firstWake int
 	out       []wake // that step releases; only it may touch them
 	pending   pendingOps
+	late      bool // the alarm rings after the first event
 
 	hosts    map[string]*Host // by name, in small letters
 	routers  map[string]*Router
@@ -111,6 +113,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	n := &Network{
 		start:    time.Now(),
 		bubble:   bubble,
+		lazy:     bubble,
 		released: -1,
 		hosts:    map[string]*Host{},
 		byAddr:   map[uint32]*Host{},
@@ -120,6 +123,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		linked:   map[nodes]*pipe{},
 		topology: 1,
 		streams:  map[string]*rand.Rand{},
+		pending:  pendingOps{until: never},
 	}
 	n.conf.seed = 1
 	n.conf.tcp, _ = TCPConfig{}.Complete()
@@ -127,7 +131,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		o(&n.conf)
 	}
 	n.seed = n.conf.seed
-	n.trace = newTrace(n.seed, &n.mu)
+	n.trace = newTrace(n)
 	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
 	return n
 }
@@ -136,7 +140,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 // so does every later one. Packets on their way are gone. [Test] closes its own
 // network.
 func (n *Network) Close() {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	n.shutdown("")
 }
@@ -156,7 +160,7 @@ func (n *Network) Seed() uint64 { return n.seed }
 // alone, and the same object at every call. One goroutine at a time may use a
 // stream, as with any [rand.Rand].
 func (n *Network) Rand(name string) *rand.Rand {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	r := n.streams[name]
 	if r == nil {
@@ -180,14 +184,15 @@ func (n *Network) After(d time.Duration, f func()) {
 	if f == nil {
 		panic("sim: After: the function must not be nil")
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return
 	}
 	n.ord++
-	n.events.push(event{when: n.now() + int64(d), ord: classChange | n.ord, fn: f})
-	n.request()
+	at := n.now() + int64(d)
+	n.events.push(event{when: at, ord: classChange | n.ord, fn: f})
+	n.arm(at)
 }
 
 // Host returns the host of that name, which is made at first use with the next
@@ -198,7 +203,7 @@ func (n *Network) Host(name string) *Host {
 	if err := validName("Host", name); err != nil {
 		panic("sim: " + err.Error())
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if h := n.find(name); h != nil {
 		return h

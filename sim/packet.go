@@ -232,6 +232,14 @@ func (n *Network) unreachable(now int64, pkt *packet, code icmpCode) {
 	n.transmit(m, now)
 }
 
+// slack is for how long nobody can notice that a packet has passed its pipe.
+func (pkt *packet) slack() int64 {
+	if pkt.hop+1 >= len(pkt.pipes) {
+		return 0
+	}
+	return pkt.pipes[pkt.hop+1].slack()
+}
+
 // arrive handles the end of a packet's way over a pipe.
 func (n *Network) arrive(now int64, pkt *packet) {
 	if pkt.hop < len(pkt.pipes) {
