@@ -36,7 +36,6 @@ type Network struct {
 	active    int64  // instant at which the program last did something
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
-	out       []wake // that step releases; only it may touch them
 	pending   pendingOps
 	late      bool // the alarm rings after the first event
 
