@@ -60,6 +60,7 @@ type Network struct {
 
 	freePackets  []*packet
 	freeSegments segmentPool
+	blocks       blockPool
 }
 
 type pair struct{ from, to *Host }
