@@ -253,7 +253,7 @@ func (n *Network) runDue(now int64) (change func()) {
 		n.clock = max(n.clock, e.when)
 		switch e.ord & classMask {
 		case classPacket:
-			n.arrive(n.clock, e.pkt)
+			n.arriveTrain(n.clock, e.pkt)
 		case classChange:
 			return e.fn
 		default:

@@ -31,7 +31,10 @@ type Network struct {
 	clock  int64         // of the engine: the instant it has come to
 
 	events    heap
-	ord       uint64 // counter of packets and changes, for the order of ties
+	ord       uint64  // counter of packets and changes, for the order of ties
+	lastTrain *packet // of the last event of packets; nil once it has come
+	lastAt    int64   // its instant
+	lastOrd   uint64
 	released  int64  // instant of the last wake-up
 	active    int64  // instant at which the program last did something
 	wakes     []wake // in order; those before firstWake have been taken
