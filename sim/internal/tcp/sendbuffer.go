@@ -139,8 +139,10 @@ type txQueue struct {
 	merged      uint32      // segments with txMerged
 }
 
-// keepTx is how many segments a connection with nothing outstanding keeps room for.
-const keepTx = 1
+const (
+	firstTx = 1       // room for so many segments at first
+	keepTx  = 1 << 13 // and at most when nothing is outstanding, until trim
+)
 
 func (q *txQueue) empty() bool             { return q.head == q.tail }
 func (q *txQueue) at(i uint32) *txSegment  { return &q.buf[i&uint32(len(q.buf)-1)] }
@@ -152,7 +154,7 @@ func (q *txQueue) before(a, b uint32) bool { return int32(a-b) < 0 }
 // add returns the place of a new last segment.
 func (q *txQueue) add() (uint32, *txSegment) {
 	if int(q.tail-q.head) == len(q.buf) {
-		bigger := make([]txSegment, max(4*len(q.buf), keepTx))
+		bigger := make([]txSegment, max(4*len(q.buf), firstTx))
 		for i := q.head; i != q.tail; i++ {
 			bigger[i&uint32(len(bigger)-1)] = *q.at(i)
 		}
