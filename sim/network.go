@@ -64,6 +64,7 @@ type Network struct {
 	freePackets  []*packet
 	freeSegments segmentPool
 	blocks       blockPool
+	conds        []*sync.Cond // lent to those who wait
 }
 
 type pair struct{ from, to *Host }

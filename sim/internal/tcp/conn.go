@@ -237,6 +237,9 @@ func (c *Conn) established() {
 	if k := c.keepAlive(); !k.Off {
 		c.keepAt = c.now + k.Idle
 	}
+	if c.tx.empty() {
+		c.tx.buf = nil // it held the SYN; many connections wait long for their first data
+	}
 }
 
 // syncMSS computes the payload of a full segment (tcp_sync_mss): at most half
