@@ -263,13 +263,14 @@ func (n *Network) runDue(now int64) (change func()) {
 		n.clock = max(n.clock, e.when)
 		switch e.ord & classMask {
 		case classPacket:
-			n.arriveTrain(n.clock, e.pkt)
+			n.arriveTrain(n.clock, e.what.(*packet))
 		case classChange:
-			return e.fn
+			return e.what.(func())
 		default:
 			class := e.ord & classMask
-			*e.sock.plan(class) = plan(never)
-			e.sock.due(n.clock, class)
+			sock := e.what.(timed)
+			*sock.plan(class) = plan(never)
+			sock.due(n.clock, class)
 		}
 	}
 }
@@ -329,13 +330,13 @@ func (n *Network) next(now int64) int64 {
 
 // slack is how long after its instant an event can be noticed at the earliest.
 func (n *Network) slack(e *event) int64 {
-	switch {
+	switch class := e.ord & classMask; {
 	case !n.lazy:
 		return 0
-	case e.pkt != nil:
-		return e.pkt.slack()
-	case e.sock != nil && e.ord&classMask == classTimer:
-		return e.sock.slack(e.when)
+	case class == classPacket:
+		return e.what.(*packet).slack()
+	case class == classTimer:
+		return e.what.(timed).slack(e.when)
 	default:
 		return 0
 	}
