@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"math"
 	"net"
 	"syscall"
@@ -65,11 +66,15 @@ const (
 func (c *TCPConn) setKeepAlive(change func(*tcp.KeepAlive)) error {
 	var invalid bool
 	err := c.set(func() {
-		k := c.host.conf.KeepAlive
+		def := c.host.conf.KeepAlive
+		k := def
 		if o := c.options(); o.keepAlive != nil {
 			k = *o.keepAlive
 		}
 		change(&k)
+		k.Idle = cmp.Or(k.Idle, def.Idle)
+		k.Interval = cmp.Or(k.Interval, def.Interval)
+		k.Count = cmp.Or(k.Count, def.Count)
 		if invalid = k.Idle > maxKeepAlive || k.Interval > maxKeepAlive || k.Count > maxProbes; invalid {
 			return
 		}

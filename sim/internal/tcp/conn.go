@@ -321,20 +321,9 @@ func (c *Conn) SetNoDelay(now Time, on bool) {
 	c.push()
 }
 
-// SetKeepAlive changes the keep-alive; a field of k that is zero stays as
-// it is. It counts from the last segment received.
+// SetKeepAlive changes the keep-alive. It counts from the last segment received.
 func (c *Conn) SetKeepAlive(now Time, k KeepAlive) {
 	c.now = now
-	def := c.cfg.KeepAlive
-	if k.Idle == 0 {
-		k.Idle = def.Idle
-	}
-	if k.Interval == 0 {
-		k.Interval = def.Interval
-	}
-	if k.Count == 0 {
-		k.Count = def.Count
-	}
 	cfg := *c.cfg
 	cfg.KeepAlive = k
 	c.cfg = &cfg
