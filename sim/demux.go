@@ -50,17 +50,3 @@ func (h *Host) reset(now int64, pkt *packet) {
 	n.free(pkt)
 	n.dispatch(r, now)
 }
-
-// icmp handles the news that a packet could not be delivered.
-func (h *Host) icmp(now int64, m *packet) {
-	switch m.about {
-	case protoTCP:
-		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil {
-			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, true)
-			c.settle()
-		}
-	case protoUDP:
-		h.refused(m)
-	}
-	h.n.free(m)
-}
