@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"net"
 	"testing"
 	"testing/synctest"
 )
@@ -25,3 +26,11 @@ var RaceEnabled = raceEnabled
 
 // Eager has the engine do everything at its instant, and leave nothing for later.
 func (n *Network) Eager() { n.lazy = false }
+
+// ReceiveMemory is the memory that a socket of UDP counts for what waits to be read.
+func ReceiveMemory(pc net.PacketConn) int {
+	u := pc.(*UDPConn)
+	u.n.lock()
+	defer u.n.mu.Unlock()
+	return u.buffer.used
+}
