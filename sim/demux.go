@@ -21,6 +21,11 @@ func (h *Host) segment(now int64, pkt *packet) {
 	switch {
 	case c != nil && c.listener != nil && c.listener.full() && c.tcp.State() == tcp.SynReceived &&
 		pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.ACK:
+		if h.conf.AbortOnOverflow {
+			c.forget()
+			h.reset(now, pkt)
+			return
+		}
 		n.drop(now, pkt, nil, "accept queue full")
 		return
 	case c != nil:

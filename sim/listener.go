@@ -11,15 +11,13 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// somaxconn is Linux's net.core.somaxconn, which package net asks for.
-const somaxconn = 4096
-
 // A TCPListener accepts connections, with the methods and errors of
 // [net.TCPListener].
 //
 // As in Linux up to backlog + 1 connections wait to be accepted; the backlog is
-// 4096. When that is full SYNs are dropped in silence, and so are the last
-// acknowledgements of handshakes.
+// TCPConfig.AcceptBacklog of the host when it listens, 4096 by default. When that is full
+// SYNs are dropped in silence, and so are the last acknowledgements of handshakes, unless
+// TCPConfig.AbortOnOverflow has those answered by RST.
 type TCPListener struct {
 	n            *Network
 	host         *Host
@@ -81,7 +79,7 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 		return fail("bind", syscall.EADDRINUSE)
 	}
 	l := &TCPListener{
-		n: h.n, host: h, network: network, local: local, backlog: somaxconn,
+		n: h.n, host: h, network: network, local: local, backlog: h.conf.AcceptBacklog,
 		embryos:  map[*TCPConn]struct{}{},
 		deadline: deadline{at: never}, deadlinePlan: plan(never),
 	}
