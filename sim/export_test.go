@@ -24,6 +24,9 @@ func (n *Network) IdleFaults() string { return n.idleFaults() }
 
 var RaceEnabled = raceEnabled
 
+// SetSpinLimit has the watchdog suspect a loop after fewer steps.
+func SetSpinLimit(steps uint64) { spinLimit = steps }
+
 // Eager has the engine do everything at its instant, and leave nothing for later.
 func (n *Network) Eager() { n.lazy = false }
 
