@@ -69,8 +69,16 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if d.host == nil {
 		panic("sim: Dialer.DialContext: a Dialer must be made by Host.Dialer")
 	}
-	if d.Control != nil || d.ControlContext != nil {
-		return nil, opError("dial", network, nil, nil, fmt.Errorf("Dialer.Control: must be nil: a simulated socket has no descriptor"))
+	refused := ""
+	switch {
+	case d.Control != nil:
+		refused = "Control"
+	case d.ControlContext != nil:
+		refused = "ControlContext"
+	}
+	if refused != "" {
+		err := fmt.Errorf("Dialer.%s: must be nil: a simulated socket has no descriptor", refused)
+		return nil, opError("dial", network, nil, nil, err)
 	}
 	if at := d.deadline(ctx); !at.IsZero() {
 		var cancel context.CancelFunc
