@@ -302,3 +302,35 @@ func TestDialerPortDoesNotDependOnOrder(t *testing.T) {
 		})
 	}
 }
+
+// A socket of UDP has its port for itself, wherever it sends: when all are taken a dial
+// fails with EAGAIN and what binds to port 0 with EADDRINUSE, as on Linux 6.18.
+func TestUDPPortsRunOut(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		local := udpAddr(a.Addr().String() + ":0")
+		seen := map[int]bool{}
+		var last net.Conn
+		for range 60999 - 32768 + 1 {
+			c, err := a.Dial("udp", "b:9")
+			require.NoError(t, err)
+			p := portOf(c.LocalAddr())
+			require.True(t, p >= 32768 && p <= 60999 && !seen[p], "port %d", p)
+			seen[p] = true
+			last = c
+		}
+		_, err := a.Dial("udp", "b:11")
+		require.ErrorIs(t, err, syscall.EAGAIN)
+		require.ErrorContains(t, err, "dial udp 10.0.0.2:11: connect: resource temporarily unavailable")
+		_, err = dialerOf(a, local).Dial("udp", "b:11")
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+		_, err = a.ListenPacket("udp", ":0")
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+		_, err = b.Dial("udp", "a:11")
+		require.NoError(t, err, "another host has its own")
+		last.Close()
+		c, err := a.Dial("udp", "b:11")
+		require.NoError(t, err)
+		require.Equal(t, last.LocalAddr(), c.LocalAddr())
+	})
+}

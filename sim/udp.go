@@ -93,7 +93,7 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 	}
 	h.n.lock()
 	defer h.n.mu.Unlock()
-	if local.port == 0 && !h.dead && !h.n.closed {
+	if local.port == 0 && d.LocalAddr == nil && !h.dead && !h.n.closed {
 		// As in DialContext, the port does not depend on who else dials at this instant.
 		nth := h.udpDials[remote]
 		h.udpDials[remote]++
@@ -103,6 +103,9 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 				local.port = p
 				break
 			}
+		}
+		if local.port == 0 {
+			return fail(sysError("connect", syscall.EAGAIN))
 		}
 	}
 	u, err := h.bind(network, local, remote)
