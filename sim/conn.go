@@ -68,6 +68,20 @@ func newConn(h *Host, network string, local, remote endpoint) *TCPConn {
 // NewSegment implements [tcp.Output].
 func (c *TCPConn) NewSegment() *tcp.Segment { return c.n.freeSegments.get() }
 
+// NewBlock implements [tcp.Output].
+func (c *TCPConn) NewBlock(n int) []byte { return c.n.blocks.get(n) }
+
+// RetireBlock implements [tcp.Output].
+func (c *TCPConn) RetireBlock(b []byte, end uint64) { c.n.blocks.retire(b, c, end) }
+
+// readByPeer is the sequence number up to which the peer's program has read.
+func (c *TCPConn) readByPeer() uint64 {
+	if p := c.flow.peer; p != nil && p.flow.peer == c {
+		return p.tcp.Copied()
+	}
+	return 0
+}
+
 // Send implements [tcp.Output].
 func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
 	pkt := c.n.newPacket(&c.flow, protoTCP, c.local, c.remote)

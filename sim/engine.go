@@ -170,9 +170,10 @@ func (n *Network) step() bool {
 	}
 	n.flush(now)
 	change := n.runDue(now)
-	var out []wake
+	var room [8]wake
+	out := room[:0]
 	if change == nil {
-		out = n.takeWakes(now)
+		out = n.takeWakes(now, out)
 		n.setAlarm(now)
 	} else {
 		n.active = now
@@ -252,7 +253,7 @@ func (n *Network) runDue(now int64) (change func()) {
 		n.clock = max(n.clock, e.when)
 		switch e.ord & classMask {
 		case classPacket:
-			n.arrive(n.clock, e.pkt)
+			n.arriveTrain(n.clock, e.pkt)
 		case classChange:
 			return e.fn
 		default:
@@ -263,27 +264,27 @@ func (n *Network) runDue(now int64) (change func()) {
 	}
 }
 
-// takeWakes returns what the program notices now. In a bubble that is one thing
+// takeWakes appends to out what the program notices now. In a bubble that is one thing
 // an instant: the goroutine it wakes runs until it blocks before the next one, and
 // the timers that it starts tie with nobody's.
-func (n *Network) takeWakes(now int64) []wake {
+func (n *Network) takeWakes(now int64, out []wake) []wake {
 	count := len(n.wakes) - n.firstWake
 	if count == 0 || n.bubble && n.released >= now {
-		return nil
+		return out
 	}
 	if n.bubble {
 		count = 1
 	}
 	// A copy: wakes may be written over as soon as the lock is free.
-	n.out = append(n.out[:0], n.wakes[n.firstWake:n.firstWake+count]...)
-	for _, w := range n.out {
+	out = append(out, n.wakes[n.firstWake:n.firstWake+count]...)
+	for _, w := range out {
 		if w.q != nil {
 			w.q.pending = false
 		}
 	}
 	n.firstWake += count
 	n.released, n.active = now, now
-	return n.out
+	return out
 }
 
 // setAlarm has the engine run when it has something to do, and not before.

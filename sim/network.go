@@ -31,12 +31,14 @@ type Network struct {
 	clock  int64         // of the engine: the instant it has come to
 
 	events    heap
-	ord       uint64 // counter of packets and changes, for the order of ties
+	ord       uint64  // counter of packets and changes, for the order of ties
+	lastTrain *packet // of the last event of packets; nil once it has come
+	lastAt    int64   // its instant
+	lastOrd   uint64
 	released  int64  // instant of the last wake-up
 	active    int64  // instant at which the program last did something
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
-	out       []wake // that step releases; only it may touch them
 	pending   pendingOps
 	late      bool // the alarm rings after the first event
 
@@ -61,6 +63,7 @@ type Network struct {
 
 	freePackets  []*packet
 	freeSegments segmentPool
+	blocks       blockPool
 }
 
 type pair struct{ from, to *Host }

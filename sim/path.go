@@ -222,11 +222,15 @@ type flow struct {
 	stray    netem.Stream
 }
 
-// stream returns the flow's stream on a pipe. A packet may still be on a way that is
-// no longer the flow's: then its draws are those of a fresh stream.
-func (f *flow) stream(p *pipe) *netem.Stream {
+// stream returns the flow's stream on a pipe, the hop-th of a packet's way. The packet
+// may still be on a way that is no longer the flow's: then its draws are those of a fresh
+// stream.
+func (f *flow) stream(p *pipe, hop int) *netem.Stream {
 	if f.topology != f.path.from.n.topology {
 		f.reroute()
+	}
+	if hop < len(f.pipes) && f.pipes[hop] == p {
+		return &f.streams[hop]
 	}
 	for i, q := range f.pipes {
 		if q == p {
