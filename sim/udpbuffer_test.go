@@ -11,7 +11,7 @@ import (
 )
 
 // What Linux 6.18 counts for a datagram that waits: SO_MEMINFO of a socket on its loopback
-// with an MTU of 65536, and with one of 1500, where it comes in fragments. Each row has
+// with an MTU of 65536, and with 1500 and 68, where it comes in fragments. Each row has
 // the first payload of a size, and the last before the next.
 var truesizes = []struct {
 	mtu            int
@@ -35,6 +35,11 @@ var truesizes = []struct {
 	{1500, 8873, 8873, 14656},
 	{1500, 20000, 20000, 32256},
 	{1500, 65507, 65507, 102656},
+	{68, 0, 212, 832}, // three fragments of 48 bytes and one of 28 fit into the first one's buffer
+	{68, 213, 232, 1664},
+	{68, 233, 280, 2496},
+	{68, 281, 328, 3328},
+	{68, 329, 376, 4160},
 }
 
 func TestDatagramsTakeTheKernelsMemory(t *testing.T) {
