@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -84,11 +83,9 @@ func serveBroker(ctx context.Context, h *sim.Host, b *pubsub.Broker) error {
 	if err != nil {
 		return err
 	}
-	var once sync.Once
-	end := func() { once.Do(func() { b.Close() }) }
-	stop := context.AfterFunc(ctx, end)
+	stop := context.AfterFunc(ctx, func() { b.Close() })
 	defer stop()
-	defer end()
+	defer b.Close() // it waits also for the other to be done
 	if err := b.Serve(l); !errors.Is(err, pubsub.ErrClosed) && ctx.Err() == nil {
 		return err
 	}

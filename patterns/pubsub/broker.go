@@ -236,7 +236,7 @@ func (b *Broker) count(f func(*BrokerStats)) {
 
 // Close ends all connections and subscriptions, as a crash would: what was confirmed is
 // kept, clients come back when there is a broker again. It waits until nothing runs any
-// more.
+// more. It may be called again.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true

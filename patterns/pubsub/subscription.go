@@ -29,16 +29,15 @@ type Subscription struct {
 	items        []item
 	held         map[uint64]int // attempts, of messages received and not settled
 	acked        map[uint64]int // attempts, of messages acknowledged after floor
-	told, missed uint64         // up to this gap, so many messages
-	gaps         uint64         // number of the newest gap among items
+	gaps, missed uint64         // number of the newest gap that was received, and messages missing up to it
 }
 
 // item is what Next returns: a delivery or a gap.
 type item struct {
-	delivery *Delivery
-	gap      *Gap
-	number   uint64
-	missed   uint64
+	delivery   *Delivery
+	gap        *Gap
+	number     uint64 // of the gap
+	generation uint64 // in which it has that number
 }
 
 // Delivery is a message that a subscriber has to settle, by one of the methods, within
@@ -96,9 +95,7 @@ func (s *Subscription) take() (*Delivery, error) {
 		it := s.items[0]
 		s.items = slices.Delete(s.items, 0, 1)
 		if it.gap != nil {
-			it.gap.Missed = it.missed - s.missed
-			s.told, s.missed = it.number, it.missed
-			if s.c.link != nil {
+			if s.c.link != nil && it.generation == s.generation {
 				s.c.link.send(frame(kindTold, s.id, it.number))
 			}
 			s.more()
@@ -248,7 +245,7 @@ func (s *Subscription) subscribe() []byte {
 		o := s.options
 		o.Start = At(eventlog.Cursor{Epoch: s.epoch, Offset: s.floor})
 		m.Options = &o
-		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Told: max(s.told, s.gaps)}
+		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Told: s.gaps}
 	}
 	return m.frame()
 }
@@ -279,7 +276,7 @@ func (s *Subscription) subscribed(m control) {
 			clear(s.acked)
 		}
 		s.generation, s.epoch = m.Generation, m.Cursor.Epoch
-		s.told, s.missed = m.Told, m.Missed
+		s.gaps, s.missed = m.Told, m.Missed
 	}
 	s.floor = m.Cursor.Offset
 	if !s.hasBegun() {
@@ -324,11 +321,12 @@ func (s *Subscription) delivered(b *decoder) error {
 func (s *Subscription) gap(b *decoder) error {
 	number, missed, reason := b.uvarint(), b.uvarint(), Reason(b.text())
 	at := eventlog.Cursor{Epoch: b.uvarint(), Offset: b.uvarint()}
-	if b.err != nil || number <= max(s.told, s.gaps) {
+	if b.err != nil || number <= s.gaps {
 		return b.err
 	}
-	s.gaps = number
-	s.items = append(s.items, item{gap: &Gap{Reason: reason, Cursor: at}, number: number, missed: missed})
+	gap := &Gap{Reason: reason, Missed: missed - s.missed, Cursor: at}
+	s.gaps, s.missed = number, missed
+	s.items = append(s.items, item{gap: gap, number: number, generation: s.generation})
 	s.more()
 	return nil
 }
