@@ -102,7 +102,9 @@ func (s *Subscription) take() (*Delivery, error) {
 			return nil, it.gap
 		}
 		d := it.delivery
-		if s.held[d.Cursor.Offset] != d.Attempt { // it was acknowledged meanwhile
+		if s.acked[d.Cursor.Offset] != 0 { // while it waited here
+			s.c.stats.Repeated++
+			s.ack(d)
 			continue
 		}
 		if s.options.AtMostOnce {

@@ -127,12 +127,19 @@ type zero struct{}
 
 func (zero) Uint64() uint64 { return 0 }
 
-// client returns a client whose delays are the shortest.
+// client returns a client whose delays are the shortest, and which ends with the world.
 func (w *world) client(id string) *pubsub.Client {
+	w.t.Helper()
+	c := w.clientOnly(id)
+	w.clients = append(w.clients, c)
+	return c
+}
+
+// clientOnly returns one that the caller closes.
+func (w *world) clientOnly(id string) *pubsub.Client {
 	w.t.Helper()
 	c, err := pubsub.NewClient(pubsub.ClientOptions{ID: id, Addr: w.addr, DialContext: w.dial(id), Rand: rand.New(zero{})})
 	require.NoError(w.t, err)
-	w.clients = append(w.clients, c)
 	return c
 }
 
