@@ -18,6 +18,7 @@ type group struct {
 
 	// Every matching message up to next is done, unless it is among flights.
 	next    uint64
+	high    uint64    // the newest message that was ever delivered
 	flights []*flight // in the order of their offsets
 	waiting int       // of them, not under way
 	live    bool      // all members have once caught up: what is too much now comes from being slow
@@ -156,6 +157,7 @@ func (g *group) pick(now time.Time) *flight {
 		}
 		f.to = p.owner
 		f.attempts++
+		g.high = max(g.high, f.offset)
 		f.due = now.Add(g.ackWait)
 		f.to.out++
 		f.to.outBytes += f.bytes

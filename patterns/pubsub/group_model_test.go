@@ -255,7 +255,7 @@ func (m *groupModel) restart() {
 	require.NoError(m.t, s.decode(stored.encode()))
 	require.Equal(m.t, stored, s)
 
-	m.g = &group{limits: m.g.limits, next: s.next, generation: m.g.generation + 1000}
+	m.g = &group{limits: m.g.limits, next: s.next, high: s.next, generation: m.g.generation + 1000}
 	pending := map[uint64]int{}
 	for _, d := range s.pending {
 		pending[d.Offset] = d.Attempt

@@ -67,7 +67,7 @@ func newPump(b *Broker, key string, o SubscribeOptions, c eventlog.Cursor) *pump
 
 // restore puts a pump where a stored state says.
 func (p *pump) restore(s *state) {
-	p.epoch, p.g.next, p.reload = s.epoch, s.next, s.pending
+	p.epoch, p.g.next, p.g.high, p.reload = s.epoch, s.next, s.next, s.pending
 	p.g.gaps, p.g.missed, p.g.reason = s.gaps, s.missed, s.reason
 	p.g.told, p.toldMissed = s.told, s.toldMissed
 	p.dirty = false
@@ -327,7 +327,7 @@ func (p *pump) restart(page eventlog.Page) {
 	if p.options.Reset == Latest {
 		to = p.b.log.Head()
 	}
-	p.epoch, p.g.next = to.Epoch, to.Offset
+	p.epoch, p.g.next, p.g.high = to.Epoch, to.Offset, to.Offset
 	p.dirty = true
 	if page.Status == eventlog.Compacted {
 		p.g.lose(0, ReasonCompacted)
@@ -336,7 +336,9 @@ func (p *pump) restart(page eventlog.Page) {
 	p.g.forget() // offsets mean other messages now
 	for _, m := range p.g.members {
 		if m.connected() {
-			m.conn.send(p.subscribed(m, false))
+			again := p.subscribed(m)
+			again.Fresh = true
+			m.conn.send(again.frame())
 		}
 	}
 	if page.Status == eventlog.WrongEpoch {
@@ -382,6 +384,7 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 		return false, err
 	}
 
+	p.tell()
 	for _, it := range picked {
 		e, status, err := p.fetch(it.d.Offset)
 		if err != nil {
@@ -395,6 +398,7 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 			p.g.remove(it.flight)
 			p.gone(status)
 			p.mu.Unlock()
+			p.tell()
 			continue
 		}
 		floor := p.g.floor()
@@ -402,7 +406,6 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 		it.to.conn.send(frame(kindDeliver, it.to.sub, it.m.generation, it.d.Offset, floor, it.d.Attempt,
 			uint64(e.Time.UnixNano()), e.Topic, e.Data))
 	}
-	p.tell()
 	return len(picked) == pageEntries, nil
 }
 
@@ -430,15 +433,15 @@ func (p *pump) keep() error {
 	return nil
 }
 
-// state is what is to be kept. What was read and never delivered is left to be read
-// again, as far as nothing after it was.
+// state is what is to be kept. What was read, and neither it nor anything after it was
+// ever delivered, is left to be read again.
 func (p *pump) state() state {
 	s := state{
 		epoch: p.epoch, next: p.g.next, gaps: p.g.gaps, missed: p.g.missed,
 		told: p.g.told, toldMissed: p.toldMissed, reason: p.g.reason,
 	}
 	n := len(p.g.flights)
-	for n > 0 && p.g.flights[n-1].attempts == 0 {
+	for n > 0 && p.g.flights[n-1].offset > p.g.high {
 		n--
 		s.next = p.g.flights[n].offset - 1
 	}
@@ -467,11 +470,11 @@ func (p *pump) tell() {
 
 // subscribed is what a member is told when it begins. It hears of the gaps that no
 // member has heard of.
-func (p *pump) subscribed(m *member, resumed bool) []byte {
+func (p *pump) subscribed(m *member) control {
 	return control{
-		Type: typeSubscribed, Sub: m.sub, Generation: m.generation, Resumed: resumed,
+		Type: typeSubscribed, Sub: m.sub, Generation: m.generation,
 		Cursor: eventlog.Cursor{Epoch: p.epoch, Offset: p.g.floor()}, Told: p.g.told, Missed: p.toldMissed,
-	}.frame()
+	}
 }
 
 // wasTold notes that a subscriber knows of a gap.

@@ -361,7 +361,9 @@ func (s *session) subscribe(c *connection, m control) error {
 				a.sentGap = m.Resume.Told
 				g.resume(old.member, a, m.Resume, time.Now())
 				old.pump.dirty = old.pump.dirty || len(m.Resume.Acked) > 0
-				c.send(old.pump.subscribed(old.member, true))
+				back := old.pump.subscribed(old.member)
+				back.Resumed = true
+				c.send(back.frame())
 			}
 		})
 		if resumed {
@@ -382,7 +384,7 @@ func (s *session) subscribe(c *connection, m control) error {
 		a.sentGap = g.told
 		member := g.join(s.client, a)
 		s.seats[m.Sub] = &seat{p, member}
-		c.send(p.subscribed(member, false))
+		c.send(p.subscribed(member).frame())
 	})
 	return nil
 }

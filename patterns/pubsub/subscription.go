@@ -270,11 +270,12 @@ func (s *Subscription) subscribed(m control) {
 		return
 	}
 	if !m.Resumed {
-		if !s.options.AtMostOnce || m.Cursor.Epoch != s.epoch {
+		fresh := m.Fresh || m.Cursor.Epoch != s.epoch
+		if !s.options.AtMostOnce || fresh {
 			s.items = slices.DeleteFunc(s.items, func(it item) bool { return it.delivery != nil })
 			clear(s.held)
 		}
-		if m.Cursor.Epoch != s.epoch {
+		if fresh {
 			clear(s.acked)
 		}
 		s.generation, s.epoch = m.Generation, m.Cursor.Epoch

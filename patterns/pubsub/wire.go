@@ -34,7 +34,7 @@ const (
 	typeHello       = "hello"       // client: Client, Run, Attempt, Keep
 	typeWelcome     = "welcome"     // broker: SessionTimeout, MaxMessageBytes
 	typeSubscribe   = "subscribe"   // client: Sub, Options, Resume
-	typeSubscribed  = "subscribed"  // broker: Sub, Generation, Resumed, Cursor, Told, Missed
+	typeSubscribed  = "subscribed"  // broker: Sub, Generation, Resumed or Fresh, Cursor, Told, Missed
 	typeUnsubscribe = "unsubscribe" // client: Sub; the broker repeats it when it is done
 	typeDelete      = "delete"      // client: Request, Name; likewise
 	typeRefused     = "refused"     // broker: Sub or Request, Error
@@ -53,7 +53,8 @@ type control struct {
 	Options         *SubscribeOptions `json:"options,omitempty"`
 	Resume          *resume           `json:"resume,omitempty"`
 	Generation      uint64            `json:"generation,omitempty"`
-	Resumed         bool              `json:"resumed,omitempty"`
+	Resumed         bool              `json:"resumed,omitempty"` // all is as it was
+	Fresh           bool              `json:"fresh,omitempty"`   // offsets mean other messages now
 	Cursor          eventlog.Cursor   `json:"cursor,omitzero"`
 	Told            uint64            `json:"told,omitempty"`
 	Missed          uint64            `json:"missed,omitempty"`
