@@ -3,6 +3,7 @@ package pubsub
 import (
 	"cmp"
 	"hash/fnv"
+	"math/bits"
 	"slices"
 	"time"
 )
@@ -74,9 +75,11 @@ type member struct {
 	parts      int
 }
 
+// partOf returns the part of a message. Members have parts that lie together, so that
+// messages without a key go to parts that lie far from each other in turn.
 func partOf(key string, offset uint64) int {
 	if key == "" {
-		return int(offset % partitions)
+		return int(bits.Reverse8(uint8(offset%partitions)) >> 2)
 	}
 	h := fnv.New32a()
 	h.Write([]byte(key))

@@ -83,7 +83,7 @@ func (g *group) rebalance() {
 		}
 	}
 	takers := byShare
-	for i := range g.parts {
+	for i := range slices.Backward(g.parts[:]) {
 		p := &g.parts[i]
 		if p.owner != nil && p.owner.parts <= quota[p.owner] {
 			continue

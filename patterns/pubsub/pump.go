@@ -338,7 +338,7 @@ func (p *pump) restart(page eventlog.Page) {
 		if m.connected() {
 			again := p.subscribed(m)
 			again.Fresh = true
-			m.conn.send(again.frame())
+			p.replies = append(p.replies, reply{m.conn, again.frame()})
 		}
 	}
 	if page.Status == eventlog.WrongEpoch {
@@ -357,6 +357,8 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 		to attachment // as of now: what the member gets on another connection is not this
 		d  delivery
 	}
+	out := batch{frames: map[*connection][][]byte{}}
+	defer out.send()
 	p.mu.Lock()
 	var picked []item
 	for len(picked) < pageEntries {
@@ -371,7 +373,7 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 	}
 	p.mu.Unlock()
 
-	if err := p.keep(); err != nil {
+	if err := p.keep(&out); err != nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, it := range picked {
@@ -384,7 +386,7 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 		return false, err
 	}
 
-	p.tell()
+	p.tell(&out)
 	for _, it := range picked {
 		e, status, err := p.fetch(it.d.Offset)
 		if err != nil {
@@ -398,19 +400,38 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 			p.g.remove(it.flight)
 			p.gone(status)
 			p.mu.Unlock()
-			p.tell()
+			p.tell(&out)
 			continue
 		}
 		floor := p.g.floor()
 		p.mu.Unlock()
-		it.to.conn.send(frame(kindDeliver, it.to.sub, it.m.generation, it.d.Offset, floor, it.d.Attempt,
+		out.add(it.to.conn, frame(kindDeliver, it.to.sub, it.m.generation, it.d.Offset, floor, it.d.Attempt,
 			uint64(e.Time.UnixNano()), e.Topic, e.Data))
 	}
 	return len(picked) == pageEntries, nil
 }
 
-// keep stores what has changed, and sends the answers that waited for it.
-func (p *pump) keep() error {
+// batch is what a round sends, by connection, so that it goes out together.
+type batch struct {
+	order  []*connection
+	frames map[*connection][][]byte
+}
+
+func (b *batch) add(c *connection, f []byte) {
+	if b.frames[c] == nil {
+		b.order = append(b.order, c)
+	}
+	b.frames[c] = append(b.frames[c], f)
+}
+
+func (b *batch) send() {
+	for _, c := range b.order {
+		c.send(b.frames[c]...)
+	}
+}
+
+// keep stores what has changed, and lets go the answers that waited for it.
+func (p *pump) keep(out *batch) error {
 	p.mu.Lock()
 	replies, dirty := p.replies, p.dirty
 	var s state
@@ -428,7 +449,7 @@ func (p *pump) keep() error {
 		}
 	}
 	for _, r := range replies {
-		r.to.send(r.frame)
+		out.add(r.to, r.frame)
 	}
 	return nil
 }
@@ -457,13 +478,13 @@ func (p *pump) state() state {
 }
 
 // tell sends the gaps that members have not been told of.
-func (p *pump) tell() {
+func (p *pump) tell(out *batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.g.members {
 		if m.connected() && m.sentGap < p.g.gaps {
 			m.sentGap = p.g.gaps
-			m.conn.send(frame(kindGap, m.sub, p.g.gaps, p.g.missed, string(p.g.reason), p.epoch, p.g.next))
+			out.add(m.conn, frame(kindGap, m.sub, p.g.gaps, p.g.missed, string(p.g.reason), p.epoch, p.g.next))
 		}
 	}
 }
@@ -471,9 +492,13 @@ func (p *pump) tell() {
 // subscribed is what a member is told when it begins. It hears of the gaps that no
 // member has heard of.
 func (p *pump) subscribed(m *member) control {
+	floor := p.g.floor()
+	if len(p.reload) > 0 {
+		floor = min(floor, p.reload[0].Offset-1)
+	}
 	return control{
 		Type: typeSubscribed, Sub: m.sub, Generation: m.generation,
-		Cursor: eventlog.Cursor{Epoch: p.epoch, Offset: p.g.floor()}, Told: p.g.told, Missed: p.toldMissed,
+		Cursor: eventlog.Cursor{Epoch: p.epoch, Offset: floor}, Told: p.g.told, Missed: p.toldMissed,
 	}
 }
 

@@ -363,7 +363,7 @@ func (s *session) subscribe(c *connection, m control) error {
 				old.pump.dirty = old.pump.dirty || len(m.Resume.Acked) > 0
 				back := old.pump.subscribed(old.member)
 				back.Resumed = true
-				c.send(back.frame())
+				old.pump.replies = append(old.pump.replies, reply{c, back.frame()})
 			}
 		})
 		if resumed {
@@ -371,7 +371,9 @@ func (s *session) subscribe(c *connection, m control) error {
 		}
 		s.leave(m.Sub)
 	}
-	p, err := s.b.pump(s, m.Sub, *m.Options)
+	head := s.b.log.Head()
+	ahead := m.Resume != nil && m.Resume.Seen.Epoch == head.Epoch && m.Resume.Seen.Offset > head.Offset
+	p, err := s.b.pump(s, m.Sub, *m.Options, ahead)
 	if err != nil {
 		return err
 	}
@@ -384,13 +386,16 @@ func (s *session) subscribe(c *connection, m control) error {
 		a.sentGap = g.told
 		member := g.join(s.client, a)
 		s.seats[m.Sub] = &seat{p, member}
-		c.send(p.subscribed(member).frame())
+		begin := p.subscribed(member)
+		begin.Fresh = ahead
+		p.replies = append(p.replies, reply{c, begin.frame()})
 	})
 	return nil
 }
 
-// pump returns the pump of a subscription, and makes it if need be.
-func (b *Broker) pump(s *session, sub uint64, o SubscribeOptions) (*pump, error) {
+// pump returns the pump of a subscription, and makes it if need be. If the subscriber is
+// ahead of the log, where it wants to start means nothing.
+func (b *Broker) pump(s *session, sub uint64, o SubscribeOptions, ahead bool) (*pump, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -412,7 +417,9 @@ func (b *Broker) pump(s *session, sub uint64, o SubscribeOptions) (*pump, error)
 	}
 	var from eventlog.Cursor
 	switch {
-	case o.Start.beginning:
+	case ahead && o.Reset == Latest:
+		from = b.log.Head()
+	case o.Start.beginning, ahead:
 		from = b.log.Tail()
 	case o.Start.at.IsZero():
 		from = b.log.Head()
@@ -420,6 +427,9 @@ func (b *Broker) pump(s *session, sub uint64, o SubscribeOptions) (*pump, error)
 		from = o.Start.at
 	}
 	p := newPump(b, key, o, from)
+	if ahead {
+		p.g.lose(0, ReasonFuture)
+	}
 	if o.Name != "" {
 		st := p.state()
 		if err := b.store.save(key, &o, st.encode()); err != nil {

@@ -121,6 +121,7 @@ func TestHeldBytesAreBounded(t *testing.T) {
 		s := w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t", Name: "n", MaxInFlightBytes: 100_000})
 		for range 1000 {
 			w.publish("t", string(make([]byte, 10_000)))
+			time.Sleep(ms)
 			require.LessOrEqual(t, w.b.Stats().HeldBytes, 111_000)
 		}
 		time.Sleep(sec)

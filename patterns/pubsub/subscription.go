@@ -26,6 +26,7 @@ type Subscription struct {
 	start        eventlog.Cursor
 	generation   uint64
 	epoch, floor uint64 // everything up to floor is done
+	seen         uint64 // the newest message that was received
 	items        []item
 	held         map[uint64]int // attempts, of messages received and not settled
 	acked        map[uint64]int // attempts, of messages acknowledged after floor
@@ -247,7 +248,8 @@ func (s *Subscription) subscribe() []byte {
 		o := s.options
 		o.Start = At(eventlog.Cursor{Epoch: s.epoch, Offset: s.floor})
 		m.Options = &o
-		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Told: s.gaps}
+		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Told: s.gaps,
+			Seen: eventlog.Cursor{Epoch: s.epoch, Offset: max(s.seen, s.floor)}}
 	}
 	return m.frame()
 }
@@ -277,6 +279,7 @@ func (s *Subscription) subscribed(m control) {
 		}
 		if fresh {
 			clear(s.acked)
+			s.seen = 0
 		}
 		s.generation, s.epoch = m.Generation, m.Cursor.Epoch
 		s.gaps, s.missed = m.Told, m.Missed
@@ -300,7 +303,7 @@ func (s *Subscription) delivered(b *decoder) error {
 		return b.err
 	}
 	d.Cursor = eventlog.Cursor{Epoch: s.epoch, Offset: offset}
-	s.floor = max(s.floor, floor)
+	s.floor, s.seen = max(s.floor, floor), max(s.seen, offset)
 	if s.acked[offset] != 0 {
 		s.c.stats.Repeated++
 		s.ack(d)

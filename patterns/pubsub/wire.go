@@ -69,6 +69,9 @@ type resume struct {
 	Held       []delivery `json:"held,omitempty"`  // received, not settled
 	Acked      []delivery `json:"acked,omitempty"` // acknowledged; the broker may not know
 	Told       uint64     `json:"told,omitempty"`  // number of the last gap
+	// Seen is the position after the newest message that was ever received. A log that
+	// ends before it has lost what the subscriber knows.
+	Seen eventlog.Cursor `json:"seen,omitzero"`
 }
 
 // delivery names one delivery of a message.
