@@ -72,6 +72,7 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 		return false, refusal(welcome)
 	}
 	l.timeout.Store(int64(welcome.SessionTimeout))
+	conn.SetReadDeadline(time.Now().Add(welcome.SessionTimeout))
 	l.max = welcome.MaxMessageBytes + frameOverhead
 	if !c.begin(l, welcome) {
 		return true, ErrClosed

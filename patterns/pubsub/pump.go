@@ -123,6 +123,8 @@ func (p *pump) run() {
 	defer watch.Stop()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	timer.Stop()
+	var armed time.Time // when the timer fires; zero: not
 	for {
 		due, err := p.round()
 		if errors.Is(err, eventlog.ErrClosed) {
@@ -131,8 +133,9 @@ func (p *pump) run() {
 		if err != nil {
 			due = time.Now().Add(diskRetry)
 		}
-		timer.Stop()
-		if !due.IsZero() {
+		// A timer that fires too early costs one round; to move it for each message, more.
+		if !due.IsZero() && (armed.IsZero() || due.Before(armed)) {
+			armed = due
 			timer.Reset(max(time.Until(due), 1))
 		}
 		news := watch.C
@@ -150,6 +153,7 @@ func (p *pump) run() {
 			}
 		case <-p.wake:
 		case <-timer.C:
+			armed = time.Time{}
 		}
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,10 +119,12 @@ const frameOverhead = 1024
 // send.
 type link struct {
 	conn    net.Conn
-	timeout atomic.Int64 // of silence, and of each write that makes no progress; ns
+	timeout atomic.Int64 // of silence; a write that makes no progress has half of it at least; ns
 	heard   atomic.Int64 // when something was last read, in ns since 1970
 	reader  *bufio.Reader
 	max     int // bytes of a frame
+	// The writer's own.
+	writeDue time.Time
 
 	mu     sync.Mutex // never held while anything blocks
 	out    []byte     // still to be written
@@ -135,6 +139,7 @@ func newLink(conn net.Conn, timeout time.Duration, max int) *link {
 	l := &link{conn: conn, max: max, wake: make(chan struct{}, 1), closed: make(chan struct{})}
 	l.timeout.Store(int64(timeout))
 	l.heard.Store(time.Now().UnixNano())
+	conn.SetReadDeadline(time.Now().Add(timeout))
 	l.reader = bufio.NewReaderSize(listening{l}, 4<<10)
 	return l
 }
@@ -142,13 +147,24 @@ func newLink(conn net.Conn, timeout time.Duration, max int) *link {
 // listening reads from the connection and notes that something came.
 type listening struct{ *link }
 
+// The deadline is moved when it has come, and not on every Read: most connections are
+// never silent for so long, and to move a timer costs.
 func (r listening) Read(b []byte) (int, error) {
-	r.conn.SetReadDeadline(time.Now().Add(time.Duration(r.timeout.Load())))
-	n, err := r.conn.Read(b)
-	if n > 0 {
-		r.heard.Store(time.Now().UnixNano())
+	for {
+		n, err := r.conn.Read(b)
+		if n > 0 {
+			r.heard.Store(time.Now().UnixNano())
+			return n, nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+		due := time.Unix(0, r.heard.Load()).Add(time.Duration(r.timeout.Load()))
+		if !time.Now().Before(due) {
+			return 0, err
+		}
+		r.conn.SetReadDeadline(due)
 	}
-	return n, err
 }
 
 // next reads a frame.
@@ -244,7 +260,11 @@ func (l *link) write(ping time.Duration) {
 func (l *link) writeAll(b []byte) error {
 	for len(b) > 0 {
 		piece := b[:min(len(b), 16<<10)]
-		l.conn.SetWriteDeadline(time.Now().Add(time.Duration(l.timeout.Load())))
+		now, timeout := time.Now(), time.Duration(l.timeout.Load())
+		if l.writeDue.Sub(now) < timeout/2 {
+			l.writeDue = now.Add(timeout)
+			l.conn.SetWriteDeadline(l.writeDue)
+		}
 		if _, err := l.conn.Write(piece); err != nil {
 			return err
 		}
