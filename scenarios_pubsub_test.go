@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/pubsub"
@@ -387,6 +388,23 @@ var pubsubScenarios = []scenario{
 	{name: "PS-16 a slow subscriber, the oldest are dropped", reason: "it is told how many", story: slowSubscriber(pubsub.DropOldest, 100-4-10)},
 	{name: "PS-16 a slow subscriber, the newest are dropped", reason: "it is told how many", story: slowSubscriber(pubsub.DropNewest, 100-4-10)},
 	{name: "PS-16 a slow subscriber, disconnected", reason: "it comes back and misses nothing", story: slowSubscriber(pubsub.Disconnect, 0)},
+	{name: "PS-16 a link that takes longer than AckWait for what is in flight", reason: "to send it all again behind itself would never end",
+		story: func(t *testing.T, n *sim.Network) {
+			b := serveMessages(t, n, "", pubsub.BrokerOptions{}, eventlog.Options{})
+			p := brokerPeer(t, n, "phone")
+			p.consume(pubsub.SubscribeOptions{Filter: "news", Name: "readers", AckWait: 2 * s, MaxInFlightBytes: 60_000}, 0)
+			p.link.Set(netem.Config{Delay: 40 * ms, Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}})
+			for range 20 { // 80 KB: 10 s
+				b.publish(t, string(make([]byte, 4000)))
+			}
+			for range 60 {
+				time.Sleep(s)
+				require.LessOrEqual(t, b.broker().Stats().HeldBytes, 2*60_000)
+			}
+			require.Len(t, p.got(), 20)
+			stats, _ := b.broker().Subscription("readers")
+			require.Zero(t, stats.Pending)
+		}},
 	{name: "PS-17 one subscription of a connection is stuck", reason: "the reader of a connection must not wait for a handler (nats-io/nats.net#1041)",
 		story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", pubsub.BrokerOptions{}, eventlog.Options{})

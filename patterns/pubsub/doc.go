@@ -65,8 +65,8 @@
 //     only after such as were in flight with it.
 //   - What is not acknowledged within AckWait is delivered again, with its attempts
 //     counted, and after MaxAttempts becomes a dead letter; others do not wait for it. An
-//     acknowledgement may be repeated. One that comes after the message was delivered
-//     again is refused, and the new delivery stands.
+//     acknowledgement may be repeated. One that comes after the message went to another
+//     member is refused, and the other's delivery stands.
 //   - A message has one owner among the members of a group. What a member settles after
 //     it has lost its session is refused. A rebalance skips nothing, and repeats what was
 //     in flight to a member that died and nothing else.

@@ -18,9 +18,10 @@ var (
 	ErrUnknown = errors.New("pubsub: it is not known whether the message is stored")
 	// ErrTooLarge is returned for a message over MaxMessageBytes.
 	ErrTooLarge = errors.New("message is too large")
-	// ErrLate is returned when a delivery is settled after its AckWait: the message has
-	// been, or will be, delivered again, and that delivery decides.
-	ErrLate = errors.New("pubsub: too late, the message is delivered again")
+	// ErrLate is returned when a delivery is settled after its AckWait, and the message is
+	// another member's by then, whose delivery decides. Only an acknowledgement may come
+	// late as long as the message stays with the member.
+	ErrLate = errors.New("pubsub: too late, the message was delivered again")
 	// ErrFenced is returned when a delivery is settled that the subscriber lost with its
 	// session, and by everything once another client has connected under the same ID.
 	ErrFenced = errors.New("pubsub: fenced, somebody else has taken over")

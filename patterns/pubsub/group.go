@@ -73,7 +73,12 @@ type member struct {
 	out        int    // flights under way
 	outBytes   int
 	parts      int
+	clogged    bool       // its connection has not yet taken what it was sent
+	acked      []delivery // the last that it acknowledged
 }
+
+// ackMemory is how many acknowledgements of a member may be repeated.
+const ackMemory = 256
 
 // partOf returns the part of a message. Members have parts that lie together, so that
 // messages without a key go to parts that lie far from each other in turn.
@@ -158,6 +163,9 @@ func (g *group) pick(now time.Time) *flight {
 		if p.owner == nil || p.next != nil || !p.owner.connected() || g.full(p.owner) || g.spent(f) {
 			continue
 		}
+		if f.attempts > 0 && p.owner.clogged {
+			continue // the last attempt may be on its way still: another would only be in its way
+		}
 		f.to = p.owner
 		f.attempts++
 		g.high = max(g.high, f.offset)
@@ -216,12 +224,15 @@ func (g *group) due() time.Time {
 	return first
 }
 
-// settle applies what a member says about a delivery.
+// settle applies what a member says about a delivery. Whoever has the message, or would get
+// it next, may acknowledge it by an earlier delivery too: it is the same work. If only
+// the last one counted, nothing would ever be done over a link that is slower than AckWait.
 func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, now time.Time) outcome {
 	f := g.find(d.Offset)
 	switch {
-	case f == nil && verb == verbAck && d.Offset <= g.next:
+	case f == nil && verb == verbAck && slices.Contains(m.acked, d):
 		return outcomeOK // again: the first answer was lost
+	case f != nil && verb == verbAck && d.Attempt <= f.attempts && (f.to == m || f.to == nil && g.parts[f.part].owner == m):
 	case f == nil || f.to != m || f.attempts != d.Attempt:
 		g.stats.Late++
 		return outcomeLate
@@ -229,7 +240,10 @@ func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, no
 	switch verb {
 	case verbAck:
 		g.stats.Acked++
-		g.land(f)
+		m.acked = append(m.acked[max(0, len(m.acked)+1-ackMemory):], d)
+		if f.to != nil {
+			g.land(f)
+		}
 		g.remove(f)
 	case verbNack:
 		g.stats.Nacked++

@@ -28,6 +28,7 @@ type modelMessage struct {
 	state          string // waiting, out, done
 	to             string
 	due            time.Time
+	acked          modelDelivery // by which it is done
 }
 
 type modelDelivery struct {
@@ -142,12 +143,14 @@ func (m *groupModel) settle(t *rapid.T) {
 	}
 	msg := m.messages[d.Offset-1]
 	want, moving := outcomeLate, m.g.parts[msg.part].next != nil
+	mine := msg.state == "out" && msg.to == d.to || msg.state == "waiting" && m.g.parts[msg.part].owner == member
 	switch {
+	case v == verbAck && mine: // by this delivery or an earlier one
+		want = outcomeOK
+		msg.state, msg.acked = "done", d
 	case msg.state == "out" && msg.to == d.to && msg.attempts == d.Attempt:
 		want = outcomeOK
 		switch v {
-		case verbAck:
-			msg.state = "done"
 		case verbNack:
 			msg.state, msg.due = "waiting", m.now.Add(3*time.Second)
 		case verbExtend:
@@ -157,7 +160,7 @@ func (m *groupModel) settle(t *rapid.T) {
 				msg.due = m.now.Add(3 * time.Second)
 			}
 		}
-	case msg.state == "done" && v == verbAck:
+	case msg.acked == d && v == verbAck:
 		want = outcomeOK
 	}
 	require.Equal(m.t, want, m.g.settle(member, d.delivery, v, 3*time.Second, m.now))
@@ -239,7 +242,7 @@ func (m *groupModel) resume(t *rapid.T, name string) {
 				held = append(held, d)
 			case 1:
 				acked = append(acked, d)
-				msg.state = "done"
+				msg.state, msg.acked = "done", modelDelivery{d, name, member.generation}
 			}
 		}
 	}

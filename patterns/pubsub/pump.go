@@ -11,11 +11,13 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// How much of the log is read at once, and when to try again after the disk failed.
+// How much of the log is read at once, and when to try again after the disk failed, or
+// while a connection is clogged.
 const (
 	pageEntries = 256
 	pageBytes   = 256 << 10
 	diskRetry   = time.Second
+	clogRetry   = time.Second
 )
 
 // pump is a subscription at work: one goroutine that reads the log, keeps what has
@@ -163,8 +165,9 @@ func (p *pump) round() (due time.Time, err error) {
 	if err := p.load(); err != nil {
 		return due, err
 	}
+	var now time.Time
 	for {
-		now := time.Now()
+		now = time.Now()
 		p.mu.Lock()
 		p.g.expire(now)
 		p.g.discard(now)
@@ -186,7 +189,13 @@ func (p *pump) round() (due time.Time, err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.g.due(), nil
+	due = p.g.due()
+	for _, m := range p.g.members {
+		if retry := now.Add(clogRetry); m.clogged && (due.IsZero() || retry.Before(due)) {
+			due = retry
+		}
+	}
+	return due, nil
 }
 
 // load reads again the messages that were under way when the broker stopped.
@@ -364,6 +373,9 @@ func (p *pump) deliver(now time.Time) (more bool, err error) {
 	out := batch{frames: map[*connection][][]byte{}}
 	defer out.send()
 	p.mu.Lock()
+	for _, m := range p.g.members {
+		m.clogged = m.connected() && m.conn.held() >= p.options.MaxInFlightBytes
+	}
 	var picked []item
 	for len(picked) < pageEntries {
 		f := p.g.pick(now)

@@ -55,6 +55,7 @@ type Delivery struct {
 
 	s          *Subscription
 	generation uint64
+	received   time.Time
 }
 
 // Start returns where the subscription began, or went on, when it was made: what comes
@@ -65,7 +66,8 @@ func (s *Subscription) Start() eventlog.Cursor {
 	return s.start
 }
 
-// Next returns the next delivery, and waits for it. A [*Gap] is an error after which
+// Next returns the next delivery, and waits for it. It does not return one whose AckWait
+// is over since it arrived: that comes again. A [*Gap] is an error after which
 // Next goes on. Other errors are ctx's, [ErrUnsubscribed], [ErrClosed], [ErrFenced], or
 // the broker's reason for ending the subscription.
 func (s *Subscription) Next(ctx context.Context) (*Delivery, error) {
@@ -108,8 +110,12 @@ func (s *Subscription) take() (*Delivery, error) {
 			s.ack(d)
 			continue
 		}
-		if s.options.AtMostOnce {
+		switch {
+		case s.options.AtMostOnce:
 			s.ack(d)
+		case time.Since(d.received) >= s.options.AckWait:
+			s.drop(d) // it has waited here for too long, and comes again, here or elsewhere
+			continue
 		}
 		s.more()
 		return d, nil
@@ -294,7 +300,7 @@ func (s *Subscription) subscribed(m control) {
 // delivered takes in a message.
 func (s *Subscription) delivered(b *decoder) error {
 	generation, offset, floor := b.uvarint(), b.uvarint(), b.uvarint()
-	d := &Delivery{Attempt: int(b.uvarint()), Time: time.Unix(0, int64(b.uvarint())).UTC(), s: s, generation: generation}
+	d := &Delivery{Attempt: int(b.uvarint()), Time: time.Unix(0, int64(b.uvarint())).UTC(), s: s, generation: generation, received: time.Now()}
 	d.Topic = b.text()
 	if b.err == nil {
 		b.err = d.decode(b.b)
