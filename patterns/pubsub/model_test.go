@@ -50,7 +50,7 @@ func TestBrokerModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		run++
 		folder := fmt.Sprint(folder, "/", run)
-		if run%4 > 0 {
+		if run%10 > 0 {
 			folder = "" // disks are slow; without one there are no restarts
 		}
 		rapid.SyncTest(t, func(t *rapid.T) { runBrokerModel(t, folder) })
