@@ -106,10 +106,11 @@ type ClientStats struct {
 
 // call is a request that is sent, on one connection after the other, until it is answered.
 type call struct {
-	frame []byte
-	size  int  // of the message, if it publishes one
-	sent  bool // the broker may know of it
-	reply chan answer
+	frame   []byte
+	message *Message      // that it publishes; nil: it does not
+	of      *Subscription // with which it ends; nil: it does not
+	sent    bool          // the broker may know of it
+	reply   chan answer
 }
 
 type answer struct {
@@ -161,17 +162,17 @@ func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
 
 	c.mu.Lock()
 	c.last++
-	request := c.last
+	request, limit := c.last, cmp.Or(c.maxMessage, 64<<20)
+	c.mu.Unlock()
 	if m.ID == "" {
 		m.ID = fmt.Sprintf("%s/%s/%d", c.opts.ID, c.run, request)
 		m.ID = m.ID[max(0, len(m.ID)-maxTopicBytes):] // the end is what differs
 	}
-	if err := m.check(cmp.Or(c.maxMessage, 64<<20)); err != nil {
-		c.mu.Unlock()
+	if err := m.check(limit); err != nil {
 		return Receipt{}, err
 	}
-	data := m.encode()
-	one := &call{frame: frame(kindPublish, request, m.Topic, uint64(m.TTL), data), size: len(data), reply: make(chan answer, 1)}
+	one := &call{frame: frame(kindPublish, request, m.Topic, uint64(m.TTL), m.encode()), message: &m, reply: make(chan answer, 1)}
+	c.mu.Lock()
 	c.call(request, one)
 	c.mu.Unlock()
 	a, err := c.wait(ctx, request, one)
@@ -316,7 +317,7 @@ func (c *Client) wait(ctx context.Context, request uint64, one *call) (answer, e
 	default:
 	}
 	delete(c.calls, request)
-	if one.sent && one.size > 0 {
+	if one.sent && one.message != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	return answer{}, err

@@ -136,9 +136,11 @@ func (c *Client) begin(l *link, welcome control) bool {
 	}
 	for _, request := range c.requests() {
 		one := c.calls[request]
-		if one.size > c.maxMessage {
-			c.answer(request, answer{err: fmt.Errorf("pubsub: publish: %w: %d bytes, want at most %d", ErrTooLarge, one.size, c.maxMessage)})
-			continue
+		if one.message != nil {
+			if err := one.message.check(c.maxMessage); err != nil { // the client knows only now
+				c.answer(request, answer{err: err})
+				continue
+			}
 		}
 		one.sent = true
 		l.send(one.frame)

@@ -293,25 +293,32 @@ func (g *group) remove(f *flight) {
 // giveUp lets go of what is under way to a member that will not settle it: at least once
 // means that somebody else gets it, at most once that nobody does.
 func (g *group) giveUp(m *member, keep func(*flight) bool) {
-	for _, f := range slices.Clone(g.flights) {
+	lost := 0
+	for _, f := range g.flights {
 		if f.to != m || keep != nil && keep(f) {
 			continue
 		}
 		g.land(f)
 		f.due = time.Time{}
 		if g.atMostOnce && keep == nil {
-			g.remove(f)
-			g.stats.Lost++
+			f.attempts = -1
+			lost++
 		}
+	}
+	if lost > 0 {
+		g.flights = slices.DeleteFunc(g.flights, func(f *flight) bool { return f.attempts < 0 })
+		g.waiting -= lost
+		g.stats.Lost += uint64(lost)
 	}
 }
 
 // discard removes what waits and has expired.
 func (g *group) discard(now time.Time) {
-	for _, f := range slices.Clone(g.flights) {
-		if f.to == nil && !f.expires.IsZero() && !now.Before(f.expires) {
-			g.remove(f)
-			g.stats.Expired++
-		}
-	}
+	before := len(g.flights)
+	g.flights = slices.DeleteFunc(g.flights, func(f *flight) bool {
+		return f.to == nil && !f.expires.IsZero() && !now.Before(f.expires)
+	})
+	gone := before - len(g.flights)
+	g.waiting -= gone
+	g.stats.Expired += uint64(gone)
 }

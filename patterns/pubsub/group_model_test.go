@@ -51,7 +51,7 @@ func TestGroupModel(t *testing.T) {
 		}
 		name := rapid.SampledFrom([]string{"a", "b", "c"})
 		t.Repeat(map[string]func(*rapid.T){
-			"add":        func(t *rapid.T) { m.add(rapid.IntRange(0, 3).Draw(t, "part")) },
+			"add":        func(t *rapid.T) { m.add(21 * rapid.IntRange(0, 3).Draw(t, "part")) },
 			"deliver":    func(t *rapid.T) { m.deliver() },
 			"settle":     func(t *rapid.T) { m.settle(t) },
 			"time":       func(t *rapid.T) { m.pass(time.Duration(rapid.IntRange(1, 6).Draw(t, "seconds")) * time.Second) },

@@ -64,8 +64,12 @@ func (m *Message) check(maxBytes int) error {
 	if m.TTL < 0 {
 		return fmt.Errorf("pubsub: publish: Message.TTL: %v, want 0 (no limit) or more", m.TTL)
 	}
-	if n := len(m.encode()); n > maxBytes {
-		return fmt.Errorf("pubsub: publish: %w: Message.Data with headers: %d bytes, want at most %d", ErrTooLarge, n, maxBytes)
+	size := len(m.Data)
+	for name, value := range m.Headers {
+		size += len(name) + len(value)
+	}
+	if size > maxBytes {
+		return fmt.Errorf("pubsub: publish: %w: Message.Data and Headers: %d bytes, want at most %d", ErrTooLarge, size, maxBytes)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ type BrokerOptions struct {
 	DedupeWindow time.Duration
 	// DedupeMax bounds how many IDs are remembered; the oldest make room. Zero: 100,000.
 	DedupeMax int
-	// MaxMessageBytes bounds a message with its headers. Zero: 64 KiB.
+	// MaxMessageBytes bounds a message's data with its headers. Zero: 64 KiB.
 	MaxMessageBytes int
 	// MaxClients bounds the connected clients; more are refused. Zero: no bound.
 	MaxClients int
@@ -66,7 +66,9 @@ type SubscribeOptions struct {
 	// is delivered until it has been acknowledged.
 	AtMostOnce bool
 	// AckWait is how long the subscriber has for acknowledging a message, from when the
-	// broker hands it to the connection; then it is delivered again. Zero: 30 s.
+	// broker hands it to the connection; then it is delivered again. It should be longer
+	// than the link takes for MaxInFlightBytes, and the subscriber for MaxInFlight
+	// messages. Zero: 30 s.
 	AckWait time.Duration
 	// MaxAttempts is after how many deliveries without an acknowledgement a message is
 	// given up and becomes a dead letter. Zero: never.

@@ -236,7 +236,7 @@ func (s *Subscription) settle(ctx context.Context, d *Delivery, v verb, pause ti
 	}
 	c.last++
 	request := c.last
-	one := &call{frame: d.frame(request, v, pause), reply: make(chan answer, 1)}
+	one := &call{frame: d.frame(request, v, pause), of: s, reply: make(chan answer, 1)}
 	c.call(request, one)
 	c.mu.Unlock()
 	a, err := c.wait(ctx, request, one)
@@ -349,6 +349,11 @@ func (s *Subscription) end(err error) {
 		s.err = err
 		s.items = nil
 		close(s.over)
+		for request, one := range s.c.calls {
+			if one.of == s {
+				s.c.answer(request, answer{err: err})
+			}
+		}
 	}
 }
 

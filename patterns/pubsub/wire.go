@@ -111,8 +111,9 @@ func frame(kind byte, body ...any) []byte {
 	return b
 }
 
-// frameOverhead is the most that a frame has besides a message's encoding.
-const frameOverhead = 1024
+// frameOverhead is the most that a frame has besides a message's headers and data: topic,
+// key, ID, the lengths of 255 headers, numbers.
+const frameOverhead = 4 << 10
 
 // A link is one end of a connection: frames are read from it one by one, and written
 // by a goroutine of its own, so that nobody waits for the network who has something to
