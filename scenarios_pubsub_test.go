@@ -409,11 +409,14 @@ var pubsubScenarios = []scenario{
 		story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", pubsub.BrokerOptions{}, eventlog.Options{})
 			p := brokerPeer(t, n, "phone")
-			p.subscribe(pubsub.SubscribeOptions{Filter: "news"}) // and nobody calls Next
+			p.subscribe(pubsub.SubscribeOptions{Filter: "other"}) // and nobody calls Next
 			go p.take(t.Context(), p.subscribe(pubsub.SubscribeOptions{Filter: "news"}), 0)
 			for i := range 400 {
+				_, err := b.broker().Publish(pubsub.Message{Topic: "other"})
+				require.NoError(t, err)
+				time.Sleep(10 * ms)
 				b.publish(t, fmt.Sprint("m", i))
-				time.Sleep(20 * ms) // as much as TCP's initial window takes
+				time.Sleep(10 * ms) // as much as TCP's initial window takes
 			}
 			time.Sleep(transit)
 			require.Equal(t, numbered("m", 400), p.got())
@@ -673,7 +676,10 @@ func (b *brokerHost) broker() *pubsub.Broker {
 
 func (b *brokerHost) publish(t *testing.T, data ...string) {
 	t.Helper()
-	for _, d := range data {
+	for i, d := range data {
+		if i > 0 {
+			time.Sleep(1) // what goes out together would else be the runtime's choice
+		}
 		require.NoError(t, b.publishIf(d))
 	}
 }
