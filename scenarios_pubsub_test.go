@@ -396,6 +396,7 @@ var pubsubScenarios = []scenario{
 			p.link.Set(netem.Config{Delay: 40 * ms, Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}})
 			for range 20 { // 80 KB: 10 s
 				b.publish(t, string(make([]byte, 4000)))
+				time.Sleep(1)
 			}
 			for range 60 {
 				time.Sleep(s)

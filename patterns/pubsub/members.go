@@ -118,7 +118,8 @@ func (g *group) forget() {
 	g.generation++
 	g.flights, g.waiting, g.live = nil, 0, false
 	for _, m := range g.members {
-		m.generation, m.out, m.outBytes = g.generation, 0, 0
+		m.generation, m.out, m.outBytes, m.acked = g.generation, 0, 0, nil
+		m.sentGap, m.toldGap = g.told, g.told
 	}
 	for i := range g.parts {
 		g.parts[i].out = 0

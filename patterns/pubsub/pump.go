@@ -48,6 +48,7 @@ type attachment struct {
 	conn    *connection
 	sub     uint64 // the client's number of the subscription
 	sentGap uint64 // number of the last gap that was sent
+	toldGap uint64 // and of the last that the subscriber was told of
 }
 
 func (a *attachment) connected() bool { return a.conn != nil }

@@ -140,12 +140,13 @@ func (p *pump) state() state {
 	return s
 }
 
-// tell sends the gaps that members have not been told of.
+// tell sends the gaps that members have not been told of. What is lost until a subscriber
+// has taken notice of one gap is the next.
 func (p *pump) tell(out *batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, m := range p.g.members {
-		if m.connected() && m.sentGap < p.g.gaps {
+		if m.connected() && m.sentGap < p.g.gaps && m.sentGap == m.toldGap {
 			m.sentGap = p.g.gaps
 			out.add(m.conn, frame(kindGap, m.sub, p.g.gaps, p.g.missed, string(p.g.reason), p.epoch, p.g.next))
 		}
@@ -166,12 +167,20 @@ func (p *pump) subscribed(m *member) control {
 }
 
 // wasTold notes that a subscriber knows of a gap.
-func (p *pump) wasTold(number uint64) {
+func (p *pump) wasTold(m *member, number uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if number == m.sentGap {
+		m.toldGap = number
+	}
+	p.noteTold(number)
+	p.kick()
+}
+
+// noteTold notes that somebody knows of all gaps up to a number.
+func (p *pump) noteTold(number uint64) {
 	if number == p.g.gaps && number > p.g.told {
 		p.g.told, p.toldMissed, p.dirty = number, p.g.missed, true
-		p.kick()
 	}
 }
 

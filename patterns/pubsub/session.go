@@ -180,7 +180,7 @@ func (s *session) work(c *connection, kind byte, body []byte) error {
 	case kindTold:
 		sub, number := d.uvarint(), d.uvarint()
 		if seat := s.seats[sub]; seat != nil && d.err == nil {
-			seat.pump.wasTold(number)
+			seat.pump.wasTold(seat.member, number)
 		}
 	case kindControl:
 		var m control
@@ -245,8 +245,9 @@ func (s *session) subscribe(c *connection, m control) error {
 		resumed := false
 		old.pump.locked(func(g *group) {
 			if resumed = !old.pump.ended && old.member.generation == m.Resume.Generation; resumed {
-				a.sentGap = m.Resume.Told
+				a.sentGap, a.toldGap = m.Resume.Gap, m.Resume.Told
 				g.resume(old.member, a, m.Resume, time.Now())
+				old.pump.noteTold(m.Resume.Told)
 				old.pump.dirty = old.pump.dirty || len(m.Resume.Acked) > 0
 				back := old.pump.subscribed(old.member)
 				back.Resumed = true
@@ -270,7 +271,7 @@ func (s *session) subscribe(c *connection, m control) error {
 		}
 	}
 	p.locked(func(g *group) {
-		a.sentGap = g.told
+		a.sentGap, a.toldGap = g.told, g.told
 		member := g.join(s.client, a)
 		s.seats[m.Sub] = &seat{p, member}
 		begin := p.subscribed(member)

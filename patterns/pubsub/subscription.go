@@ -31,6 +31,7 @@ type Subscription struct {
 	held         map[uint64]int // attempts, of messages received and not settled
 	acked        map[uint64]int // attempts, of messages acknowledged after floor
 	gaps, missed uint64         // number of the newest gap that was received, and messages missing up to it
+	told         uint64         // number of the newest gap that Next has returned
 }
 
 // item is what Next returns: a delivery or a gap.
@@ -98,6 +99,9 @@ func (s *Subscription) take() (*Delivery, error) {
 		it := s.items[0]
 		s.items = slices.Delete(s.items, 0, 1)
 		if it.gap != nil {
+			if it.generation == s.generation {
+				s.told = it.number
+			}
 			if s.c.link != nil && it.generation == s.generation {
 				s.c.link.send(frame(kindTold, s.id, it.number))
 			}
@@ -105,7 +109,7 @@ func (s *Subscription) take() (*Delivery, error) {
 			return nil, it.gap
 		}
 		d := it.delivery
-		if s.acked[d.Cursor.Offset] != 0 { // while it waited here
+		if s.acked[d.Cursor.Offset] != 0 { // it comes again although it is done
 			s.c.stats.Repeated++
 			s.ack(d)
 			continue
@@ -254,7 +258,7 @@ func (s *Subscription) subscribe() []byte {
 		o := s.options
 		o.Start = At(eventlog.Cursor{Epoch: s.epoch, Offset: s.floor})
 		m.Options = &o
-		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Told: s.gaps,
+		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Gap: s.gaps, Told: s.told,
 			Seen: eventlog.Cursor{Epoch: s.epoch, Offset: max(s.seen, s.floor)}}
 	}
 	return m.frame()
@@ -288,7 +292,7 @@ func (s *Subscription) subscribed(m control) {
 			s.seen = 0
 		}
 		s.generation, s.epoch = m.Generation, m.Cursor.Epoch
-		s.gaps, s.missed = m.Told, m.Missed
+		s.gaps, s.told, s.missed = m.Told, m.Told, m.Missed
 	}
 	s.floor = m.Cursor.Offset
 	if !s.hasBegun() {
@@ -310,11 +314,6 @@ func (s *Subscription) delivered(b *decoder) error {
 	}
 	d.Cursor = eventlog.Cursor{Epoch: s.epoch, Offset: offset}
 	s.floor, s.seen = max(s.floor, floor), max(s.seen, offset)
-	if s.acked[offset] != 0 {
-		s.c.stats.Repeated++
-		s.ack(d)
-		return nil
-	}
 	if s.held[offset] != 0 {
 		i := slices.IndexFunc(s.items, func(it item) bool { return it.delivery != nil && it.delivery.Cursor.Offset == offset })
 		if i >= 0 {

@@ -70,7 +70,8 @@ type resume struct {
 	Generation uint64     `json:"generation"`
 	Held       []delivery `json:"held,omitempty"`  // received, not settled
 	Acked      []delivery `json:"acked,omitempty"` // acknowledged; the broker may not know
-	Told       uint64     `json:"told,omitempty"`  // number of the last gap
+	Gap        uint64     `json:"gap,omitempty"`   // number of the last gap that was received
+	Told       uint64     `json:"told,omitempty"`  // and of the last that Next has returned
 	// Seen is the position after the newest message that was ever received. A log that
 	// ends before it has lost what the subscriber knows.
 	Seen eventlog.Cursor `json:"seen,omitzero"`
