@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -168,11 +169,12 @@ func (b *Broker) Serve(l net.Listener) error {
 func (b *Broker) serve(conn net.Conn) {
 	c := &connection{link: newLink(conn, b.opts.SessionTimeout, b.opts.MaxMessageBytes+frameOverhead), b: b}
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.closed {
+		b.mu.Unlock()
 		conn.Close()
 		return
 	}
+	defer b.mu.Unlock()
 	b.conns[c] = true
 	b.running.Go(func() { c.write(0) })
 	b.running.Go(func() {
@@ -214,10 +216,7 @@ func (b *Broker) Stats() BrokerStats {
 	b.mu.Lock()
 	s := b.stats
 	s.Sessions, s.Subscriptions = len(b.sessions), len(b.pumps)
-	conns := make([]*connection, 0, len(b.conns))
-	for c := range b.conns {
-		conns = append(conns, c)
-	}
+	conns := slices.Collect(maps.Keys(b.conns))
 	b.mu.Unlock()
 	for _, c := range conns {
 		s.HeldBytes += c.held()
@@ -240,17 +239,16 @@ func (b *Broker) count(f func(*BrokerStats)) {
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
-	for l := range b.listeners {
+	listeners := slices.Collect(maps.Keys(b.listeners))
+	conns := slices.Collect(maps.Keys(b.conns))
+	pumps := slices.Collect(maps.Values(b.pumps))
+	b.mu.Unlock()
+	for _, l := range listeners {
 		l.Close()
 	}
-	for c := range b.conns {
-		c.close()
+	for _, c := range conns {
+		c.close() // without the lock: that of TLS waits for the network
 	}
-	pumps := make([]*pump, 0, len(b.pumps))
-	for _, p := range b.pumps {
-		pumps = append(pumps, p)
-	}
-	b.mu.Unlock()
 	for _, p := range pumps {
 		p.end()
 	}
@@ -258,10 +256,7 @@ func (b *Broker) Close() error {
 
 	// No connection is left that could make another session or subscription.
 	b.mu.Lock()
-	sessions := make([]*session, 0, len(b.sessions))
-	for _, s := range b.sessions {
-		sessions = append(sessions, s)
-	}
+	sessions := slices.Collect(maps.Values(b.sessions))
 	b.mu.Unlock()
 	slices.SortFunc(sessions, func(a, b *session) int { return cmp.Compare(a.client, b.client) })
 	for _, s := range sessions {

@@ -39,6 +39,12 @@ var (
 
 // attach makes c the session's connection.
 func (s *session) attach(c *connection, hello control) (attached, stale bool) {
+	var old *connection
+	defer func() {
+		if old != nil {
+			old.close() // without the lock: that of TLS waits for the network
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
@@ -48,13 +54,10 @@ func (s *session) attach(c *connection, hello control) (attached, stale bool) {
 		return false, true
 	}
 	s.attempt = hello.Attempt
-	if s.conn != nil {
-		s.conn.close()
-	}
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	s.conn, c.session = c, s
+	old, s.conn, c.session = s.conn, c, s
 	for _, sub := range s.order() {
 		if seat := s.seats[sub]; slices.Contains(hello.Keep, sub) {
 			seat.pump.locked(func(g *group) { g.disconnect(seat.member) }) // until it says what it has
