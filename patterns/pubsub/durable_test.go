@@ -237,3 +237,22 @@ func TestExpiredMessagesAreNotDelivered(t *testing.T) {
 		s.acks("long")
 	})
 }
+
+// When the store fails nothing is confirmed, and at most once sends nothing.
+func TestStoreFails(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.client("c")
+		once := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "once", AtMostOnce: true})
+		often := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "often", MaxAttempts: 2})
+		w.publish("t", "x")
+		once.next("x", 1)
+		x := often.next("x", 1)
+		time.Sleep(sec)
+		w.store.Close()
+		w.publish("t", "y")
+		once.idle(10 * sec)
+		ctx, cancel := context.WithTimeout(t.Context(), sec)
+		defer cancel()
+		require.ErrorIs(t, x.AckSync(ctx), context.DeadlineExceeded)
+	})
+}

@@ -169,6 +169,22 @@ func TestRebalanceMovesOnlyWhatItMust(t *testing.T) {
 	})
 }
 
+// Whoever has one part more than others keeps it.
+func TestRebalanceMovesNothingTwice(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		o := pubsub.SubscribeOptions{Filter: "t", Name: "n"}
+		a := w.client("a")
+		s := w.subscribe(a, o)
+		w.subscribe(w.client("b"), o)
+		w.subscribe(w.client("c"), o)
+		require.NoError(t, s.Unsubscribe(t.Context())) // b and c have 32 each
+		before, _ := w.b.Subscription("n")
+		w.subscribe(a, o) // 22, 21 and 21
+		after, _ := w.b.Subscription("n")
+		require.EqualValues(t, 21, after.Moved-before.Moved)
+	})
+}
+
 // PS-P3: a member whose session is over settles nothing, and its messages are another's
 // at the instant at which the session ends.
 func TestFencedMembersSettleNothing(t *testing.T) {
