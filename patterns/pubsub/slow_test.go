@@ -132,3 +132,23 @@ func TestHeldBytesAreBounded(t *testing.T) {
 		require.Equal(t, pubsub.ReasonCompacted, s.gap().Reason, "the log is smaller than the subscriber's lag")
 	})
 }
+
+// What was delivered once is somebody's work, and is not dropped to make room.
+func TestDropOldestKeepsRedeliveries(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		s := w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t", Name: "n", MaxInFlight: 1, MaxPending: 2, Slow: pubsub.DropOldest})
+		w.publish("t", "1")
+		s.next("1", 1).Nack(5 * sec)
+		time.Sleep(sec)
+		for _, data := range []string{"2", "3", "4", "5"} {
+			w.publish("t", data)
+			time.Sleep(ms)
+		}
+		two := s.next("2", 1)
+		require.EqualValues(t, 1, s.gap().Missed)
+		two.Ack()
+		require.EqualValues(t, 1, s.gap().Missed, "3, and then 4")
+		s.next("5", 1).Ack()
+		s.next("1", 2).Ack()
+	})
+}
