@@ -1,0 +1,2 @@
+// Package stream
+package stream
