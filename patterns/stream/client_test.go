@@ -76,11 +76,11 @@ func TestRequest(t *testing.T) {
 		w.receive(&stream.Client{LastEventID: "0", Topics: []string{"a", "b c"}, FromNow: true,
 			URL: url + "?x=1", Header: http.Header{"Authorization": {"Bearer x"}}}).got()
 		r := s.asked[0]
-		require.Equal(t, "topic=a&topic=b+c&x=1", r.URL.RawQuery, "a position is more than a beginning")
-		require.Equal(t, "text/event-stream", r.Header.Get("Accept"))
-		require.Equal(t, "no-store", r.Header.Get("Cache-Control"))
-		require.Equal(t, "Bearer x", r.Header.Get("Authorization"))
-		require.Equal(t, "0", r.Header.Get("Last-Event-ID"))
+		require.Equal(w, "topic=a&topic=b+c&x=1", r.URL.RawQuery, "a position is more than a beginning")
+		require.Equal(w, "text/event-stream", r.Header.Get("Accept"))
+		require.Equal(w, "no-store", r.Header.Get("Cache-Control"))
+		require.Equal(w, "Bearer x", r.Header.Get("Authorization"))
+		require.Equal(w, "0", r.Header.Get("Last-Event-ID"))
 	})
 }
 
@@ -95,14 +95,14 @@ func TestAfterTheEndOfAStreamTheClientComesBackWithItsPosition(t *testing.T) {
 			hangs(""))
 		c := w.receive(&stream.Client{})
 		time.Sleep(time.Minute)
-		require.Equal(t, []string{"a", "b", "c", "d"}, c.got())
-		require.Equal(t, []string{"", "1", "1", "7", ""}, s.ids())
-		require.Equal(t, "1", c.all()[1].ID)
+		require.Equal(w, []string{"a", "b", "c", "d"}, c.got())
+		require.Equal(w, []string{"", "1", "1", "7", ""}, s.ids())
+		require.Equal(w, "1", c.all()[1].ID)
 		// Half of 3 s; then of 8 s; of twice as much after a stream without an event.
-		require.Equal(t, []time.Duration{1500 * time.Millisecond, 4 * time.Second, 8 * time.Second, 4 * time.Second}, c.retries())
-		require.Equal(t, stream.ErrEnded.Error(), c.failures()[0])
-		require.EqualValues(t, 4, c.Stats().Ended)
-		require.Zero(t, c.Stats().Failures)
+		require.Equal(w, []time.Duration{1500 * time.Millisecond, 4 * time.Second, 8 * time.Second, 4 * time.Second}, c.retries())
+		require.Equal(w, stream.ErrEnded.Error(), c.failures()[0])
+		require.EqualValues(w, 4, c.Stats().Ended)
+		require.Zero(w, c.Stats().Failures)
 	})
 }
 
@@ -147,18 +147,18 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 				r := w.receive(&stream.Client{})
 				time.Sleep(30 * time.Second)
 				err, ended := r.result()
-				require.Equal(t, !c.again, ended)
+				require.Equal(w, !c.again, ended)
 				if c.again {
-					require.Equal(t, []string{c.want}, r.failures())
-					require.Equal(t, []string{"later"}, r.got())
+					require.Equal(w, []string{c.want}, r.failures())
+					require.Equal(w, []string{"later"}, r.got())
 					return
 				}
-				require.Empty(t, r.got())
-				require.Empty(t, r.failures())
+				require.Empty(w, r.got())
+				require.Empty(w, r.failures())
 				if c.want == "" {
-					require.NoError(t, err)
+					require.NoError(w, err)
 				} else {
-					require.EqualError(t, err, c.want)
+					require.EqualError(w, err, c.want)
 				}
 			})
 		})
@@ -176,11 +176,11 @@ func TestAnswersThatAreNoWebSocket(t *testing.T) {
 			w.script(status(code))
 			r := w.receive(&stream.Client{Encoding: stream.WebSocket})
 			err, ended := r.result()
-			require.True(t, ended)
+			require.True(w, ended)
 			if want == "" {
-				require.NoError(t, err)
+				require.NoError(w, err)
 			} else {
-				require.EqualError(t, err, want)
+				require.EqualError(w, err, want)
 			}
 		})
 	}
@@ -188,7 +188,7 @@ func TestAnswersThatAreNoWebSocket(t *testing.T) {
 		s := w.script(status(503, "Retry-After", "20"))
 		w.receive(&stream.Client{Encoding: stream.WebSocket})
 		time.Sleep(45 * time.Second)
-		require.Equal(t, []time.Duration{0, 20 * time.Second, 40 * time.Second}, s.at)
+		require.Equal(w, []time.Duration{0, 20 * time.Second, 40 * time.Second}, s.at)
 	})
 }
 
@@ -197,9 +197,9 @@ func TestTheUserSaysWhichStatusesAreTemporary(t *testing.T) {
 		w.script(status(404), status(500))
 		r := w.receive(&stream.Client{Temporary: func(code int) bool { return code == 404 }})
 		time.Sleep(time.Minute)
-		require.Len(t, r.failures(), 1)
+		require.Len(w, r.failures(), 1)
 		err, _ := r.result()
-		require.Equal(t, &stream.StatusError{Status: 500}, err)
+		require.Equal(w, &stream.StatusError{Status: 500}, err)
 	})
 }
 
@@ -209,10 +209,10 @@ func TestRedirectsAreFollowed(t *testing.T) {
 		inWorld(t, func(w *world) {
 			s := w.script(status(code, "Location", "/other"), hangs("data: a\n\n"))
 			r := w.receive(&stream.Client{LastEventID: "5"})
-			require.Equal(t, []string{"a"}, r.got())
-			require.Equal(t, "/other", s.asked[1].URL.Path)
-			require.Equal(t, "text/event-stream", s.asked[1].Header.Get("Accept"))
-			require.Equal(t, []string{"5", "5"}, s.ids())
+			require.Equal(w, []string{"a"}, r.got())
+			require.Equal(w, "/other", s.asked[1].URL.Path)
+			require.Equal(w, "text/event-stream", s.asked[1].Header.Get("Accept"))
+			require.Equal(w, []string{"5", "5"}, s.ids())
 		})
 	}
 }
@@ -242,10 +242,10 @@ func TestSilence(t *testing.T) {
 				s := w.script(c.answer, hangs("data: b\n\n"))
 				r := w.receive(&stream.Client{})
 				time.Sleep(c.at)
-				require.Equal(t, []string{"b"}, r.got())
-				require.Equal(t, []time.Duration{0, c.at}, s.at)
-				require.EqualValues(t, 1, r.Stats().Silent)
-				require.Equal(t, []string{stream.ErrSilent.Error() + ": 45s"}, r.failures())
+				require.Equal(w, []string{"b"}, r.got())
+				require.Equal(w, []time.Duration{0, c.at}, s.at)
+				require.EqualValues(w, 1, r.Stats().Silent)
+				require.Equal(w, []string{stream.ErrSilent.Error() + ": 45s"}, r.failures())
 			})
 		})
 	}
@@ -253,16 +253,16 @@ func TestSilence(t *testing.T) {
 		s := w.script(hangs(""))
 		r := w.receive(&stream.Client{Heartbeat: time.Second, Misses: 7})
 		time.Sleep(8*time.Second + 500*time.Millisecond - 1)
-		require.Len(t, s.asked, 1)
+		require.Len(w, s.asked, 1)
 		time.Sleep(1)
-		require.Empty(t, r.got())
-		require.Len(t, s.asked, 2, "7 s and half of 3 s")
+		require.Empty(w, r.got())
+		require.Len(w, s.asked, 2, "7 s and half of 3 s")
 	})
 	inWorld(t, func(w *world) {
 		s := w.script(hangs(""))
 		w.receive(&stream.Client{Heartbeat: -1})
 		time.Sleep(1000 * time.Hour)
-		require.Len(t, s.asked, 1, "nobody counts")
+		require.Len(w, s.asked, 1, "nobody counts")
 	})
 }
 
@@ -288,7 +288,7 @@ func TestDelays(t *testing.T) {
 		w.script(sends("retry: 2000\n"))
 		r := w.receive(&stream.Client{})
 		time.Sleep(2 * time.Minute)
-		require.Equal(t, []time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 15 * time.Second}, r.retries()[:6])
+		require.Equal(w, []time.Duration{1 * time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 15 * time.Second, 15 * time.Second}, r.retries()[:6])
 	})
 	inWorld(t, func(w *world) {
 		w.script(sends("retry: 2000\n"))
@@ -296,7 +296,7 @@ func TestDelays(t *testing.T) {
 		time.Sleep(3 * time.Minute)
 		want := []time.Duration{3 * time.Second, 6 * time.Second, 12 * time.Second, 24 * time.Second, 45 * time.Second}
 		for i, d := range want {
-			require.Equal(t, d-1, r.retries()[i], "the draw excludes the end")
+			require.Equal(w, d-1, r.retries()[i], "the draw excludes the end")
 		}
 	})
 	for hint, want := range map[string]time.Duration{ // ST-25
@@ -309,7 +309,7 @@ func TestDelays(t *testing.T) {
 			w.script(sends("retry: " + hint + "\n"))
 			r := w.receive(&stream.Client{})
 			time.Sleep(time.Minute)
-			require.Equal(t, want, r.retries()[0], hint)
+			require.Equal(w, want, r.retries()[0], hint)
 		})
 	}
 	for header, want := range map[string]time.Duration{
@@ -322,7 +322,7 @@ func TestDelays(t *testing.T) {
 		inWorld(t, func(w *world) {
 			w.script(status(503, "Retry-After", header))
 			r := w.receive(&stream.Client{})
-			require.Equal(t, want, r.retries()[0], header)
+			require.Equal(w, want, r.retries()[0], header)
 		})
 	}
 }
@@ -343,7 +343,7 @@ func TestDelaysBeginAgain(t *testing.T) {
 		r := w.receive(&stream.Client{})
 		time.Sleep(5 * time.Minute)
 		base := 1500 * time.Millisecond
-		require.Equal(t, []time.Duration{base, 2 * base, 4 * base, base, 2 * base, 4 * base, base, 2 * base}, r.retries()[:8])
+		require.Equal(w, []time.Duration{base, 2 * base, 4 * base, base, 2 * base, 4 * base, base, 2 * base}, r.retries()[:8])
 	})
 }
 
@@ -355,10 +355,10 @@ func TestAClientThatIsClosedDuringBackoffAsksNoMore(t *testing.T) {
 		time.Sleep(time.Second)
 		r.stop()
 		err, _ := r.result()
-		require.Equal(t, context.Canceled, err)
-		require.Equal(t, time.Second, w.elapsed())
+		require.Equal(w, context.Canceled, err)
+		require.Equal(w, time.Second, w.elapsed())
 		time.Sleep(time.Hour)
-		require.Len(t, s.asked, 1)
+		require.Len(w, s.asked, 1)
 	})
 }
 
@@ -393,8 +393,8 @@ func TestRecordsThatAreNone(t *testing.T) {
 			status(404))
 		r := w.receive(&stream.Client{Encoding: stream.NDJSON})
 		time.Sleep(time.Minute)
-		require.Equal(t, []stream.Event{message("1", "a"), message("2", "b"), {Type: "x"}}, r.all())
-		require.Contains(t, r.failures()[0], "stream: record of 6 bytes: ")
+		require.Equal(w, []stream.Event{message("1", "a"), message("2", "b"), {Type: "x"}}, r.all())
+		require.Contains(w, r.failures()[0], "stream: record of 6 bytes: ")
 	})
 }
 

@@ -20,16 +20,16 @@ func overEncodings(t *testing.T, f func(w *world, e stream.Encoding)) {
 func TestEventsArriveInOrderAndAtOnce(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
 		s := w.stream(&stream.Server{})
-		publish(t, s, "e1", "e2")
+		publish(w, s, "e1", "e2")
 		c := w.receive(&stream.Client{Encoding: e})
-		require.Equal(t, numbered(1, 2), c.got(), "what the log had")
+		require.Equal(w, numbered(1, 2), c.got(), "what the log had")
 		for i := 3; i <= 300; i++ {
-			publish(t, s, numbered(i, i)...)
+			publish(w, s, numbered(i, i)...)
 		}
-		require.Equal(t, numbered(1, 300), c.got())
-		require.Zero(t, w.elapsed())
-		require.Equal(t, id(300), c.position())
-		require.EqualValues(t, 300, settled(s).Events)
+		require.Equal(w, numbered(1, 300), c.got())
+		require.Zero(w, w.elapsed())
+		require.Equal(w, id(300), c.position())
+		require.EqualValues(w, 300, settled(s).Events)
 	})
 }
 
@@ -45,21 +45,21 @@ func TestDataAndTopicsOfAllKinds(t *testing.T) {
 		for i, topic := range topics {
 			for _, d := range data {
 				_, err := s.Publish(topic, []byte(d))
-				require.NoError(t, err)
+				require.NoError(w, err)
 			}
 			if i == len(topics)/2 {
 				c = w.receive(&stream.Client{Encoding: e})
 			}
 		}
 		all := c.all()
-		require.Len(t, all, len(topics)*len(data))
-		require.Empty(t, c.resets())
+		require.Len(w, all, len(topics)*len(data))
+		require.Empty(w, c.resets())
 		for i, ev := range all {
-			require.Equal(t, topics[i/len(data)], ev.Topic())
+			require.Equal(w, topics[i/len(data)], ev.Topic())
 			b, err := ev.Bytes()
-			require.NoError(t, err)
-			require.Equal(t, data[i%len(data)], string(b))
-			require.Equal(t, id(uint64(i+1)), ev.ID)
+			require.NoError(w, err)
+			require.Equal(w, data[i%len(data)], string(b))
+			require.Equal(w, id(uint64(i+1)), ev.ID)
 		}
 	})
 }
@@ -67,22 +67,22 @@ func TestDataAndTopicsOfAllKinds(t *testing.T) {
 func TestTopicsAndBeginnings(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
 		s := w.stream(&stream.Server{Heartbeat: 5 * time.Second})
-		publish(t, s, "e1", "e2", "e3")
+		publish(w, s, "e1", "e2", "e3")
 		other := w.receive(&stream.Client{Encoding: e, Topics: []string{"other", "third"}})
 		now := w.receive(&stream.Client{Encoding: e, FromNow: true})
 		after := w.receive(&stream.Client{Encoding: e, LastEventID: id(2)})
-		require.Equal(t, id(3), now.position(), "before any event")
-		require.Equal(t, id(0), other.position())
-		publish(t, s, "e4")
+		require.Equal(w, id(3), now.position(), "before any event")
+		require.Equal(w, id(0), other.position())
+		publish(w, s, "e4")
 		_, err := s.Publish("other", []byte("o"))
-		require.NoError(t, err)
-		publish(t, s, "e6")
+		require.NoError(w, err)
+		publish(w, s, "e6")
 
-		require.Equal(t, []string{"o"}, other.got())
-		require.Equal(t, []string{"e4", "o", "e6"}, now.got())
-		require.Equal(t, []string{"e3", "e4", "o", "e6"}, after.got())
+		require.Equal(w, []string{"o"}, other.got())
+		require.Equal(w, []string{"e4", "o", "e6"}, now.got())
+		require.Equal(w, []string{"e3", "e4", "o", "e6"}, after.got())
 		time.Sleep(5 * time.Second)
-		require.Equal(t, id(6), other.position(), "a heartbeat moves it past events of other topics")
+		require.Equal(w, id(6), other.position(), "a heartbeat moves it past events of other topics")
 	})
 }
 
@@ -90,10 +90,10 @@ func TestHeartbeats(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.stream(&stream.Server{Heartbeat: 10 * time.Second, Retry: -1})
 		body := w.get("", nil).Body
-		time.AfterFunc(25*time.Second, func() { publish(t, s, "x") })
+		time.AfterFunc(25*time.Second, func() { publish(w, s, "x") })
 		got := readFor(body, 46*time.Second)
 		// At 10 and 20 s; then, 10 s after the event, at 35 and 45 s.
-		require.Equal(t, "id: e9-0\n\n:\n:\nid: e9-1\nevent: t\ndata: x\n\n:\n:\n", got)
-		require.EqualValues(t, 4, settled(s).Heartbeats)
+		require.Equal(w, "id: e9-0\n\n:\n:\nid: e9-1\nevent: t\ndata: x\n\n:\n:\n", got)
+		require.EqualValues(w, 4, settled(s).Heartbeats)
 	})
 }
