@@ -301,7 +301,7 @@ func TestAWebSocketThatTalksIsClosed(t *testing.T) {
 		rw := w.slow(stream.WebSocket).(io.ReadWriter)
 		go io.Copy(io.Discard, rw)
 		rw.Write([]byte{0x81, 0x81, 0, 0, 0, 0, 'x'}) // a text message, masked
-		time.Sleep(30 * time.Second) // so long the library waits for an answer to its close frame, and for itself
+		time.Sleep(30 * time.Second)                  // so long the library waits for an answer to its close frame, and for itself
 		require.Zero(w, settled(s).Streams)
 	})
 }
