@@ -1,0 +1,447 @@
+package squall_test
+
+import (
+	"compress/gzip"
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/stream"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A streamee is a client of a stream and what it got.
+type streamee struct {
+	*stream.Client
+	host *sim.Host
+	link *sim.Link
+	net  *sim.Network
+
+	mu     sync.Mutex
+	data   []string
+	at     string // the position
+	moves  []time.Duration
+	gaps   []stream.Reset
+	errs   []error
+	failed []time.Duration
+	delays []time.Duration
+	end    error
+}
+
+// lowest draws the smallest values: a delay is half of the reconnection time.
+type lowest struct{}
+
+func (lowest) Uint64() uint64 { return 0 }
+
+// receive runs a client on a host of that name.
+func receive(n *sim.Network, name string, c *stream.Client) *streamee {
+	h := n.Host(name)
+	r := &streamee{Client: c, host: h, net: n}
+	if c.URL == "" {
+		c.URL = "http://server/"
+	}
+	if c.HTTP == nil {
+		c.HTTP = h.HTTPClient()
+	}
+	if c.Rand == nil {
+		c.Rand = rand.New(lowest{})
+	}
+	target, _ := url.Parse(c.URL)
+	r.link = n.Link(h, n.Host(target.Hostname()), good)
+	r.run()
+	return r
+}
+
+// run starts the client in a process of its host.
+func (r *streamee) run() {
+	locked := func(f func()) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		f()
+		return nil
+	}
+	c := r.Client
+	c.OnReset = func(_ context.Context, reset stream.Reset) error {
+		return locked(func() { r.gaps, r.at = append(r.gaps, reset), reset.ID })
+	}
+	c.OnPosition = func(id string) {
+		locked(func() { r.moves, r.at = append(r.moves, r.net.Elapsed()), id })
+	}
+	c.OnRetry = func(err error, delay time.Duration) {
+		locked(func() {
+			r.errs, r.delays = append(r.errs, err), append(r.delays, delay)
+			r.failed = append(r.failed, r.net.Elapsed())
+		})
+	}
+	r.host.Run("stream", func(ctx context.Context, _ *sim.Host) error {
+		err := c.Run(ctx, func(_ context.Context, e stream.Event) error {
+			return locked(func() { r.data, r.at = append(r.data, e.Data), e.ID })
+		})
+		return locked(func() { r.end = err })
+	})
+}
+
+func (r *streamee) got() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.data)
+}
+
+// take is got, and forgets it.
+func (r *streamee) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	data := r.data
+	r.data = nil
+	return data
+}
+
+func (r *streamee) id() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at
+}
+
+func (r *streamee) resets() []stream.Reset {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.gaps)
+}
+
+// positions are the instants at which the stream told a position without an event, as
+// it does when it begins.
+func (r *streamee) positions() []time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.moves)
+}
+
+// causes are why connections ended or were not made.
+func (r *streamee) causes() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.errs)
+}
+
+func (r *streamee) failures() (all []string) {
+	for _, err := range r.causes() {
+		all = append(all, err.Error())
+	}
+	return all
+}
+
+// failedAt are the instants at which they did.
+func (r *streamee) failedAt() []time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.failed)
+}
+
+func (r *streamee) waits() []time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.delays)
+}
+
+// ended is what its Run returned.
+func (r *streamee) ended() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end
+}
+
+func newStream(srv *stream.Server) *stream.Server {
+	if srv.Log == nil {
+		srv.Log = eventlog.NewMemory(eventlog.Options{})
+	}
+	return srv
+}
+
+func serveStream(n *sim.Network, srv *stream.Server) *stream.Server {
+	n.Host("server").ServeHTTP(":80", newStream(srv).Handler())
+	return srv
+}
+
+// serveWithTimeouts serves with all the timeouts of an http.Server.
+func serveWithTimeouts(n *sim.Network, handler http.Handler, d time.Duration) {
+	n.Host("server").Run("http", func(ctx context.Context, h *sim.Host) error {
+		l, err := h.Listen("tcp", ":80")
+		if err != nil {
+			return err
+		}
+		srv := &http.Server{Handler: handler, ReadTimeout: d, WriteTimeout: d, IdleTimeout: d}
+		defer context.AfterFunc(ctx, func() { srv.Close() })()
+		if err := srv.Serve(l); ctx.Err() == nil {
+			return err
+		}
+		return nil
+	})
+}
+
+func publishTo(srv *stream.Server, data ...string) {
+	for _, d := range data {
+		srv.Publish("news", []byte(d))
+	}
+}
+
+// A script answers one request after the other, the last answer for ever, and notes
+// their positions.
+type streamScript struct {
+	answers []http.HandlerFunc
+	ids     []string
+}
+
+func scripted(n *sim.Network, answers ...http.HandlerFunc) *streamScript {
+	s := &streamScript{answers: answers}
+	n.Host("server").ServeHTTP(":80", s)
+	return s
+}
+
+func (s *streamScript) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.ids = append(s.ids, r.Header.Get("Last-Event-ID"))
+	s.answers[slices.Min([]int{len(s.ids), len(s.answers)})-1](w, r)
+}
+
+// says answers with a stream of the text, which ends.
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, text)
+	}
+}
+
+// hangs answers with the text, and no end.
+func hangs(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		says(text)(w, r)
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}
+}
+
+// bytesOf makes a story in which the packets carry the given bytes each, and the
+// client is to get the given events.
+func bytesOf(packets ...string) func(want ...string) func(*testing.T, *sim.Network) {
+	return func(want ...string) func(*testing.T, *sim.Network) {
+		return func(t *testing.T, n *sim.Network) {
+			scripted(n, func(w http.ResponseWriter, r *http.Request) {
+				says("")(w, r)
+				for _, p := range packets {
+					io.WriteString(w, p)
+					http.NewResponseController(w).Flush()
+					time.Sleep(100 * ms)
+				}
+				<-r.Context().Done()
+			})
+			c := receive(n, "phone", &stream.Client{})
+			time.Sleep(10 * s)
+			require.Equal(t, want, c.got())
+			require.Empty(t, c.failures())
+		}
+	}
+}
+
+// answered makes a story of one answer, after which the client asks as often as given
+// and Run ends with err; the answer after it is a stream.
+func answered(status, asks int, err error) func(*testing.T, *sim.Network) {
+	return func(t *testing.T, n *sim.Network) {
+		site := scripted(n, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }, hangs("data: a\n\n"))
+		c := receive(n, "phone", &stream.Client{})
+		time.Sleep(40 * s)
+		require.Len(t, site.ids, asks)
+		require.Equal(t, err, c.ended())
+		require.Len(t, c.got(), asks-1)
+	}
+}
+
+// redirected makes a story of a redirect to another host.
+func redirected(status int) func(*testing.T, *sim.Network) {
+	return func(t *testing.T, n *sim.Network) {
+		srv := newStream(&stream.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})})
+		publishTo(srv, "e1", "e2")
+		n.Host("other").ServeHTTP(":80", srv.Handler())
+		scripted(n, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://other/", status) })
+		c := receive(n, "phone", &stream.Client{LastEventID: "7-1"})
+		n.Link(c.host, n.Host("other"), good)
+		time.Sleep(s)
+		require.Equal(t, []string{"e2"}, c.got())
+		require.Empty(t, c.resets())
+	}
+}
+
+// cutWriter breaks the connection when so many bytes of the body are written.
+type cutWriter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (w *cutWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *cutWriter) Write(b []byte) (int, error) {
+	n := slices.Min([]int{len(b), w.left})
+	w.left -= n
+	w.ResponseWriter.Write(b[:n])
+	if n < len(b) {
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, nil
+}
+
+// proxyOptions say what a reverse proxy does to the stream that it passes on.
+type proxyOptions struct {
+	buffer int  // bytes that it collects before it passes them on
+	gzip   bool // it compresses, and leaves it to the compressor when to write
+	polite bool // it honours X-Accel-Buffering and no-transform
+}
+
+// throughProxy serves a stream, and has a client receive it through a proxy.
+func throughProxy(n *sim.Network, o proxyOptions, srv *stream.Server) (*stream.Server, *streamee) {
+	serveStream(n, srv)
+	proxy := n.Host("proxy")
+	n.Link(proxy, n.Host("server"), good)
+	target, _ := url.Parse("http://server/")
+	proxy.ServeHTTP(":80", &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport:     proxy.HTTPClient().Transport,
+		FlushInterval: -1,
+		ModifyResponse: func(resp *http.Response) error {
+			if o.polite && (resp.Header.Get("X-Accel-Buffering") == "no" || strings.Contains(resp.Header.Get("Cache-Control"), "no-transform")) {
+				return nil
+			}
+			if o.gzip {
+				resp.Header.Set("Content-Encoding", "gzip")
+				resp.Body = compressed(resp.Body)
+			}
+			if o.buffer > 0 {
+				resp.Body = &collector{ReadCloser: resp.Body, size: o.buffer}
+			}
+			return nil
+		},
+	})
+	c := receive(n, "phone", &stream.Client{URL: "http://proxy/"})
+	time.Sleep(s)
+	return srv, c
+}
+
+// collector hands over size bytes at once, or what there is at the end.
+type collector struct {
+	io.ReadCloser
+	size   int
+	buf    []byte
+	filled []byte
+	err    error
+}
+
+func (c *collector) Read(p []byte) (int, error) {
+	for len(c.filled) == 0 && c.err == nil {
+		piece := make([]byte, slices.Min([]int{4 << 10, c.size - len(c.buf)}))
+		n, err := c.ReadCloser.Read(piece)
+		c.buf, c.err = append(c.buf, piece[:n]...), err
+		if len(c.buf) == c.size || err != nil {
+			c.filled, c.buf = c.buf, nil
+		}
+	}
+	if len(c.filled) == 0 {
+		return 0, c.err
+	}
+	n := copy(p, c.filled)
+	c.filled = c.filled[n:]
+	return n, nil
+}
+
+// compressed reads the gzip of body.
+func compressed(body io.ReadCloser) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		z := gzip.NewWriter(w)
+		_, err := io.Copy(z, body)
+		body.Close()
+		if err == nil {
+			err = z.Close()
+		}
+		w.CloseWithError(err)
+	}()
+	return r
+}
+
+var (
+	http1 = func(p *http.Protocols) { p.SetHTTP1(true) }
+	http2 = func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) }
+)
+
+// seventh has a browser open streams, and a second later ask for something else. It
+// returns what became of that within an hour.
+func seventh(n *sim.Network, streams int, protocol func(*http.Protocols)) error {
+	srv := newStream(&stream.Server{})
+	mux := http.NewServeMux()
+	mux.Handle("/events", srv.Handler())
+	mux.HandleFunc("/hello", func(http.ResponseWriter, *http.Request) {})
+	n.Host("server").ServeHTTP(":80", mux)
+
+	browser := n.Host("browser")
+	h := browser.HTTPClient()
+	tr := h.Transport.(*http.Transport)
+	tr.MaxConnsPerHost, tr.Protocols = 6, new(http.Protocols)
+	protocol(tr.Protocols)
+	n.Link(browser, n.Host("server"), good)
+	for range streams {
+		c := &streamee{Client: &stream.Client{URL: "http://server/events", HTTP: h, Rand: rand.New(lowest{})}, host: browser, net: n}
+		if streams == 1 {
+			c.Topics = []string{"a", "b", "c", "d", "e", "f"}
+		}
+		c.run()
+	}
+	time.Sleep(s)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://server/hello", nil)
+	resp, err := h.Do(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
+// manyStreams has one host open streams over HTTP/2, to a server that allows 100 on a
+// connection. Strict: the client has one connection only.
+func manyStreams(n *sim.Network, count int, strict bool) (*stream.Server, []*streamee) {
+	srv := newStream(&stream.Server{})
+	site := n.Host("server").ServeHTTP(":80", srv.Handler())
+	site.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
+	phone := n.Host("phone")
+	h := phone.HTTPClient()
+	tr := h.Transport.(*http.Transport)
+	tr.Protocols, tr.HTTP2 = new(http.Protocols), &http.HTTP2Config{StrictMaxConcurrentRequests: strict}
+	http2(tr.Protocols)
+	n.Link(phone, n.Host("server"), good)
+	var all []*streamee
+	for range count {
+		c := &streamee{Client: &stream.Client{URL: "http://server/", HTTP: h, Rand: rand.New(lowest{})}, host: phone, net: n}
+		c.run()
+		all = append(all, c)
+		time.Sleep(ms)
+	}
+	return srv, all
+}
+
+// carried is the number of bytes that one host sent another, headers included.
+func carried(n *sim.Network, from, to string) int64 {
+	for _, l := range n.Stats().Links {
+		if l.From == from && l.To == to {
+			return l.SentBytes
+		}
+	}
+	return 0
+}
