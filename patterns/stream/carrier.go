@@ -43,24 +43,24 @@ type httpCarrier struct {
 func (c *httpCarrier) write(p []byte) error {
 	for len(p) > 0 {
 		n := min(len(p), piece)
-		if err := c.step(func() error { _, err := c.w.Write(p[:n]); return err }); err != nil {
+		if err := c.writePiece(p[:n], n == len(p)); err != nil {
 			return err
 		}
 		p = p[n:]
-	}
-	if err := c.step(c.rc.Flush); err != nil {
-		return err
 	}
 	// Over HTTP/2 a deadline that passes ends the stream, idle or not.
 	return c.rc.SetWriteDeadline(time.Time{})
 }
 
-func (c *httpCarrier) step(f func() error) error {
+func (c *httpCarrier) writePiece(p []byte, last bool) error {
 	deadline := time.Now().Add(c.timeout)
 	if err := c.rc.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
-	err := f()
+	_, err := c.w.Write(p)
+	if err == nil && last {
+		err = c.rc.Flush()
+	}
 	// Not by the error: what a deadline does to a stream of HTTP/2 is a reset.
 	if err != nil && !time.Now().Before(deadline) {
 		return fmt.Errorf("%w: %w", errSlow, err)

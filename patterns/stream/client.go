@@ -113,8 +113,8 @@ func (c *Client) Check() error {
 	if len(c.Topics) > maxTopics {
 		bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
 	}
-	if err := checkID(c.LastEventID); err != nil {
-		bad("LastEventID is %q: want UTF-8 without CR, LF and NUL", c.LastEventID)
+	if !fitsHeader(c.LastEventID) {
+		bad("LastEventID is %q: want no control characters", c.LastEventID)
 	}
 	for _, d := range []struct {
 		name string

@@ -347,6 +347,20 @@ func TestDelaysBeginAgain(t *testing.T) {
 	})
 }
 
+// An ID is any text; a header is not. Without its position the client would get what it
+// has already, or miss what it has not.
+func TestAnIDThatNoHeaderCanCarry(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.script(sends("id: a\x01\ndata: a\n\n"))
+		r := w.receive(&stream.Client{})
+		time.Sleep(time.Minute)
+		err, _ := r.result()
+		require.EqualError(w, err, `stream: last event ID is "a\x01": no header can carry it`)
+		require.Equal(w, []string{"a"}, r.got())
+		require.Len(w, s.asked, 1)
+	})
+}
+
 // ST-26.
 func TestAClientThatIsClosedDuringBackoffAsksNoMore(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -405,7 +419,7 @@ func TestClientCheck(t *testing.T) {
 		`stream: Client.URL is "": want http://host/path or https://host/path`:        {},
 		`stream: Client.URL is "ws://a": want http://host/path or https://host/path`:  {URL: "ws://a"},
 		`stream: Client.Encoding is Encoding(3): want SSE, NDJSON or WebSocket`:       {URL: url, Encoding: 3},
-		`stream: Client.LastEventID is "a\nb": want UTF-8 without CR, LF and NUL`:     {URL: url, LastEventID: "a\nb"},
+		`stream: Client.LastEventID is "a\nb": want no control characters`:            {URL: url, LastEventID: "a\nb"},
 		`stream: Client.Topics has 101 elements: want at most 100`:                    {URL: url, Topics: make([]string, 101)},
 		`stream: Client.Backoff.Max is -1ns: want 0 for the default, or more`:         {URL: url, Backoff: stream.Backoff{Max: -1, Min: -2}},
 		`stream: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s`:           {URL: url, Backoff: stream.Backoff{Min: time.Minute}},

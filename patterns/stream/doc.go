@@ -82,6 +82,7 @@
 // ...}, where what is missing or empty means what it does in Server-Sent Events,
 // {"retry": milliseconds}, and {} as heartbeat.
 //
-// A request is refused with 400 if it makes no sense, 406 if it accepts neither media
-// type, and 503 with a Retry-After if the server is drained or has too many streams.
+// A request is refused with 400 if it makes no sense, 403 if it is the WebSocket
+// handshake of a page from another origin, 406 if it accepts neither media type, and
+// 503 with a Retry-After if the server is drained or has too many streams.
 package stream

@@ -184,6 +184,9 @@ func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
 	if header == nil {
 		header = http.Header{}
 	}
+	if !fitsHeader(r.id) {
+		return nil, &finalError{fmt.Errorf("stream: last event ID is %q: no header can carry it", r.id)}
+	}
 	if r.id != "" {
 		header.Set("Last-Event-ID", r.id)
 	}
@@ -214,6 +217,12 @@ func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
 	}
 	defer resp.Body.Close()
 	return nil, r.refused(resp)
+}
+
+// fitsHeader reports whether an ID can be sent back (RFC 9110, section 5.5). The
+// format of a stream allows more.
+func fitsHeader(id string) bool {
+	return !strings.ContainsFunc(id, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f })
 }
 
 func (r *run) openWebSocket(ctx context.Context, header http.Header) (io.ReadCloser, error) {

@@ -294,6 +294,18 @@ func TestAResponseWithoutDeadlinesIsRefused(t *testing.T) {
 	require.Equal(t, "stream: no deadlines: feature not supported\nfeature not supported\n", rec.Body.String())
 }
 
+func TestAWebSocketOfAnotherOriginIsRefused(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.stream(&stream.Server{})
+		c := w.receive(&stream.Client{Encoding: stream.WebSocket, Header: http.Header{"Origin": {"http://evil"}}})
+		err, _ := c.result()
+		var status *stream.StatusError
+		require.ErrorAs(w, err, &status)
+		require.Equal(w, 403, status.Status)
+		require.Zero(w, settled(s).Streams)
+	})
+}
+
 // A WebSocket's client has nothing to say.
 func TestAWebSocketThatTalksIsClosed(t *testing.T) {
 	inWorld(t, func(w *world) {
