@@ -21,8 +21,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// The failures of streaming. What several rows share stands in
-// scenarios_stream_help_test.go.
+// The failures of streaming. What rows share stands in scenarios_stream_help_test.go,
+// and what they put in the way in scenarios_stream_path_test.go.
 var streamScenarios = []scenario{
 	// Streaming: bytes that come in pieces, and pieces that do not come.
 	{name: "ST-01 a stream of ten events is cut after each byte", reason: "wherever it is cut, the next stream continues it",
@@ -165,6 +165,18 @@ var streamScenarios = []scenario{
 			require.Equal(t, []time.Duration{30*s + 160*ms + 45*s}, c.failedAt())
 			require.ErrorIs(t, c.causes()[0], stream.ErrSilent)
 			require.EqualValues(t, 2, c.Stats().Opened)
+		}},
+	{name: "ST-16 a reverse proxy as it comes", reason: "a stream is a response: httputil.ReverseProxy passes it on, and its end too",
+		story: func(t *testing.T, n *sim.Network) {
+			srv, c := throughProxy(n, proxyOptions{}, &stream.Server{})
+			publishTo(srv, "e1")
+			time.Sleep(2*40*ms + 1)
+			require.Equal(t, []string{"e1"}, c.got(), "two links")
+			n.Host("proxy").Restart()
+			publishTo(srv, "e2")
+			time.Sleep(10 * s)
+			require.Equal(t, []string{"e1", "e2"}, c.got())
+			require.Equal(t, 1, srv.Stats().Streams)
 		}},
 	{name: "ST-16 a proxy that buffers until the end", reason: "an unbounded delay must not look like a quiet day",
 		story: func(t *testing.T, n *sim.Network) {
@@ -347,12 +359,40 @@ var streamScenarios = []scenario{
 		}},
 
 	// Streaming: what concerns every pattern.
+	{name: "X-01 more clients than the server takes, for half a minute", reason: "those that are refused must not keep it busy, and must get in when there is room",
+		story: func(t *testing.T, n *sim.Network) {
+			srv := serveStream(n, &stream.Server{MaxStreams: 100, Rand: n.Rand("server")})
+			var all []*streamee
+			for i := range 150 {
+				all = append(all, receive(n, fmt.Sprint("phone", i), &stream.Client{Rand: n.Rand(fmt.Sprint("phone", i))}))
+			}
+			time.Sleep(30 * s)
+			require.Equal(t, 100, srv.Stats().Streams)
+			// 50 clients come back after 1 to 10 s, and up to 1 s more: 6 s, on average.
+			require.Less(t, srv.Stats().Refused, int64(50*30/3))
+			left := 0
+			for _, c := range all {
+				if left < 60 && c.Stats().Opened > 0 {
+					c.host.Crash()
+					left++
+				}
+			}
+			time.Sleep(12 * s)
+			require.Equal(t, 90, srv.Stats().Streams)
+		}},
 	{name: "X-03 the server hears the client, and not the other way round", reason: "the client finds out, and nothing is lost", system: streamed,
 		play: func(w *world) {
 			c := w.Client("phone")
 			w.After(5*s, func() { w.Net.PartitionOneWay([]*sim.Host{w.Server}, []*sim.Host{c.Host}) })
 			w.After(5*s+5*min, w.Net.Heal)
 			w.PublishEvery(10*s, 60)
+		}},
+	{name: "X-04 the client is frozen for a minute", reason: "the time that passed for others is no silence of theirs, or costs a connection at most", system: streamed,
+		play: func(w *world) {
+			c := w.Client("phone")
+			w.After(5*s, c.Host.Pause)
+			w.After(65*s, c.Host.Resume)
+			w.PublishEvery(s, 100)
 		}},
 	{name: "X-08 timeouts that do not fit each other", reason: "a heartbeat must come before anybody gives up on a stream",
 		story: func(t *testing.T, n *sim.Network) {
