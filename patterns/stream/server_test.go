@@ -6,7 +6,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,7 +114,51 @@ func TestASlowClient(t *testing.T) {
 		require.EqualValues(w, 1, st.Slow)
 		require.Zero(w, st.Held)
 		require.Empty(w, fast.failures())
+
+		body := w.slow(e) // another, that is 5 MB behind
+		if e == stream.WebSocket {
+			_, err := io.ReadFull(body, make([]byte, 2+29)) // a pipe holds nothing: how it begins
+			require.NoError(w, err)
+		}
+		st = settled(s)
+		require.Greater(w, st.Held, 10_000)
+		require.LessOrEqual(w, st.Held, 30_000)
 	})
+}
+
+// ST-P5: what a large event took is given back when it is written.
+func TestAnIdleStreamHoldsLittle(t *testing.T) {
+	const streams, size = 50, 1 << 20
+	for _, e := range encodings[:2] {
+		s := &stream.Server{Log: memory()}
+		var done sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		var written atomic.Int64
+		before := heap()
+		for range streams {
+			r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+			r.Header.Set("Accept", map[stream.Encoding]string{stream.SSE: "text/event-stream", stream.NDJSON: "application/x-ndjson"}[e])
+			done.Go(func() { s.Handler().ServeHTTP(&sink{header: http.Header{}, written: &written}, r) })
+		}
+		publish(t, s, strings.Repeat("x", size))
+		await(&written, streams*size)
+		for s.Stats().Held > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		require.Less(t, heap()-before, int64(10*size), "of %v: the log and little more", e)
+		cancel()
+		done.Wait()
+		s.Log.Close()
+	}
+}
+
+// heap is what is reachable, in bytes.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
 }
 
 // The deadline is for a piece of 16 KiB: a client that is slow and alive gets on.
@@ -261,6 +308,9 @@ func TestCoalesce(t *testing.T) {
 		require.Len(w, c.got(), 5)
 		publish(w, s, "a=2")
 		require.Equal(w, []string{"a=1", "a=2"}, c.got()[4:], "a client that keeps up gets all")
+		_, err := s.Log.Append(eventlog.Entry{Data: []byte("a=3")}, eventlog.Entry{Data: []byte("a=4")})
+		require.NoError(w, err)
+		require.Equal(w, []string{"a=4"}, c.got()[6:], "nobody can keep up with one instant")
 	})
 }
 

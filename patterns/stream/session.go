@@ -138,13 +138,10 @@ func (s *session) read() (more bool, err error) {
 		return true, s.reset(page)
 	}
 	entries := page.Entries
-	if s.Coalesce != nil && page.More {
+	if s.Coalesce != nil {
 		if page, entries, err = s.catchUp(page); err != nil {
 			return false, err
 		}
-	}
-	if s.Coalesce != nil {
-		entries = s.newest(entries)
 	}
 	for i := range entries {
 		e := newEvent(page.Next.Epoch, &entries[i])
@@ -182,7 +179,8 @@ func (s *session) reset(page eventlog.Page) error {
 	return nil
 }
 
-// catchUp reads on while what is left of all that waits fits the limits.
+// catchUp coalesces a page, and reads on while what is left of all that waits fits the
+// limits.
 func (s *session) catchUp(page eventlog.Page) (eventlog.Page, []eventlog.Entry, error) {
 	kept := s.newest(page.Entries)
 	for page.More && len(kept) < s.query.MaxEntries && size(kept) < s.query.MaxBytes {
