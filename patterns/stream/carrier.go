@@ -94,29 +94,32 @@ func (c *wsCarrier) write(p []byte) error {
 	defer cancel(nil)
 	late := time.AfterFunc(c.timeout, func() { cancel(errSlow) })
 	defer late.Stop()
-	fail := func(err error) error {
-		c.failed = true
-		if context.Cause(ctx) == errSlow {
-			return fmt.Errorf("%w: %w", errSlow, err)
-		}
-		return err
+	err := c.send(ctx, p, func() { late.Reset(c.timeout) })
+	c.failed = err != nil
+	if err != nil && context.Cause(ctx) == errSlow {
+		return fmt.Errorf("%w: %w", errSlow, err)
+	}
+	return err
+}
+
+// send writes one message and calls next after each piece.
+func (c *wsCarrier) send(ctx context.Context, p []byte, next func()) error {
+	if len(p) <= piece {
+		return c.conn.Write(ctx, websocket.MessageText, p) // in one frame
 	}
 	w, err := c.conn.Writer(ctx, websocket.MessageText)
 	if err != nil {
-		return fail(err)
+		return err
 	}
 	for len(p) > 0 {
 		n := min(len(p), piece)
 		if _, err := w.Write(p[:n]); err != nil {
-			return fail(err)
+			return err
 		}
-		late.Reset(c.timeout)
+		next()
 		p = p[n:]
 	}
-	if err := w.Close(); err != nil {
-		return fail(err)
-	}
-	return nil
+	return w.Close()
 }
 
 func (c *wsCarrier) context() context.Context { return c.ctx }
