@@ -112,7 +112,6 @@ func (s *sink) Header() http.Header              { return s.header }
 func (s *sink) Write(b []byte) (int, error)      { s.written.Add(int64(len(b))); return len(b), nil }
 func (s *sink) WriteHeader(int)                  {}
 func (s *sink) FlushError() error                { return nil }
-func (s *sink) SetReadDeadline(time.Time) error  { return nil }
 func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 
 // The same over TCP on the loopback, until every client has read its event. The

@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -20,10 +19,10 @@ func (s *session) open(w http.ResponseWriter) (carrier, error) {
 		return openWebSocket(w, s.request, s.settings.WriteTimeout)
 	}
 	c := &httpCarrier{w: w, rc: http.NewResponseController(w), request: s.request, timeout: s.settings.WriteTimeout}
-	// The server's timeouts run from the request on; the one for reading would end the
-	// request's context, see net/http's background read.
-	if err := errors.Join(c.rc.SetReadDeadline(time.Time{}), c.rc.SetWriteDeadline(time.Time{})); err != nil {
-		http.Error(w, fmt.Sprintf("stream: no deadlines: %v", err), http.StatusInternalServerError)
+	// The server's WriteTimeout runs from the request on. (Its ReadTimeout net/http lifts
+	// itself when the request is read.)
+	if err := c.rc.SetWriteDeadline(time.Time{}); err != nil {
+		http.Error(w, fmt.Sprintf("stream: no write deadlines: %v", err), http.StatusInternalServerError)
 		return nil, err
 	}
 	w.Header().Set("Content-Type", s.encoding.mediaType())

@@ -341,7 +341,7 @@ func TestAResponseWithoutDeadlinesIsRefused(t *testing.T) {
 	rec := httptest.NewRecorder()
 	s.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 	require.Equal(t, 500, rec.Code)
-	require.Equal(t, "stream: no deadlines: feature not supported\nfeature not supported\n", rec.Body.String())
+	require.Equal(t, "stream: no write deadlines: feature not supported\n", rec.Body.String())
 }
 
 func TestAWebSocketOfAnotherOriginIsRefused(t *testing.T) {
