@@ -347,6 +347,25 @@ func TestDelaysBeginAgain(t *testing.T) {
 	})
 }
 
+func TestOnPositionIsForPositionsWithoutAnEvent(t *testing.T) {
+	overEncodings(t, func(w *world, e stream.Encoding) {
+		s := w.stream(&stream.Server{})
+		var told []string
+		c := stream.Client{URL: url, HTTP: w.client(), Encoding: e, Topics: []string{"t"},
+			OnPosition: func(id string) { told = append(told, id) }}
+		go func() {
+			time.Sleep(time.Second)
+			publish(w, s, "a", "b")
+			s.Publish("other", nil)
+		}()
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		err := c.Run(ctx, func(context.Context, stream.Event) error { return nil })
+		require.ErrorIs(w, err, context.DeadlineExceeded)
+		require.Equal(w, []string{id(0), id(3)}, told, "at the beginning, and past another topic")
+	})
+}
+
 // An ID is any text; a header is not. Without its position the client would get what it
 // has already, or miss what it has not.
 func TestAnIDThatNoHeaderCanCarry(t *testing.T) {
@@ -402,13 +421,14 @@ func TestRecordsThatAreNone(t *testing.T) {
 				io.WriteString(w, text)
 			}
 		}
-		w.script(answer(`{"id":"1","data":"a"}`+"\n"+`{"id":`+"\n"),
+		s := w.script(answer(`{"id":"1","data":"a"}`+"\n"+`{"id":`+"\n"),
 			answer("\r\n\n {}\n"+`{"id":"2","data":"b","more":[1],"retry":-1}`+"\r\n"+`{"id":"","event":"x","data":""}`+"\n"+`{"id":"3","data":"cut off"}`),
 			status(404))
 		r := w.receive(&stream.Client{Encoding: stream.NDJSON})
 		time.Sleep(time.Minute)
 		require.Equal(w, []stream.Event{message("1", "a"), message("2", "b"), {Type: "x"}}, r.all())
 		require.Contains(w, r.failures()[0], "stream: record of 6 bytes: ")
+		require.Equal(w, []string{"", "1", ""}, s.ids(), "what was whole was handled")
 	})
 }
 

@@ -114,9 +114,11 @@ func (c *cutConn) Write(b []byte) (int, error) {
 // world is one bubble: a server on pipes, and HTTP clients of it.
 type world struct {
 	*testing.T
-	net    *pipes
 	server *http.Server
 	start  time.Time
+
+	mu  sync.Mutex
+	net *pipes // of the server of the moment
 }
 
 func inWorld(t *testing.T, f func(w *world)) {
@@ -142,9 +144,12 @@ func (w *world) serveBy(s *http.Server) *http.Server {
 	if w.server != nil {
 		w.server.Close()
 	}
-	w.net = newPipes()
+	net := newPipes()
+	w.mu.Lock()
+	w.net = net
+	w.mu.Unlock()
 	w.server = s
-	go s.Serve(w.net)
+	go s.Serve(net)
 	return s
 }
 
@@ -162,7 +167,10 @@ func (w *world) stream(s *stream.Server) *stream.Server {
 // client is an HTTP client with connections of its own, to the server of the moment.
 func (w *world) client() *http.Client {
 	tr := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return w.net.DialContext(ctx, network, addr)
+		w.mu.Lock()
+		net := w.net
+		w.mu.Unlock()
+		return net.DialContext(ctx, network, addr)
 	}}
 	w.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr}
