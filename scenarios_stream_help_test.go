@@ -170,14 +170,13 @@ func serveStream(n *sim.Network, srv *stream.Server) *stream.Server {
 	return srv
 }
 
-// serveWithTimeouts serves with all the timeouts of an http.Server.
-func serveWithTimeouts(n *sim.Network, handler http.Handler, d time.Duration) {
+// serveBy serves with settings that Host.ServeHTTP does not have.
+func serveBy(n *sim.Network, srv *http.Server) {
 	n.Host("server").Run("http", func(ctx context.Context, h *sim.Host) error {
 		l, err := h.Listen("tcp", ":80")
 		if err != nil {
 			return err
 		}
-		srv := &http.Server{Handler: handler, ReadTimeout: d, WriteTimeout: d, IdleTimeout: d}
 		defer context.AfterFunc(ctx, func() { srv.Close() })()
 		if err := srv.Serve(l); ctx.Err() == nil {
 			return err
@@ -192,11 +191,12 @@ func publishTo(srv *stream.Server, data ...string) {
 	}
 }
 
-// A script answers one request after the other, the last answer for ever, and notes
-// their positions.
+// A streamScript answers one request after the other, the last answer for ever, and
+// notes their positions.
 type streamScript struct {
 	answers []http.HandlerFunc
-	ids     []string
+	mu      sync.Mutex
+	asked   []string
 }
 
 func scripted(n *sim.Network, answers ...http.HandlerFunc) *streamScript {
@@ -206,8 +206,18 @@ func scripted(n *sim.Network, answers ...http.HandlerFunc) *streamScript {
 }
 
 func (s *streamScript) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.ids = append(s.ids, r.Header.Get("Last-Event-ID"))
-	s.answers[slices.Min([]int{len(s.ids), len(s.answers)})-1](w, r)
+	s.mu.Lock()
+	s.asked = append(s.asked, r.Header.Get("Last-Event-ID"))
+	answer := s.answers[slices.Min([]int{len(s.asked), len(s.answers)})-1]
+	s.mu.Unlock()
+	answer(w, r)
+}
+
+// ids are the positions of the requests so far.
+func (s *streamScript) ids() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
 }
 
 // says answers with a stream of the text, which ends.
@@ -256,7 +266,7 @@ func answered(status, asks int, err error) func(*testing.T, *sim.Network) {
 		site := scripted(n, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }, hangs("data: a\n\n"))
 		c := receive(n, "phone", &stream.Client{})
 		time.Sleep(40 * s)
-		require.Len(t, site.ids, asks)
+		require.Len(t, site.ids(), asks)
 		require.Equal(t, err, c.ended())
 		require.Len(t, c.got(), asks-1)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/stream"
@@ -22,6 +23,7 @@ import (
 type cutWriter struct {
 	http.ResponseWriter
 	left int
+	sent *atomic.Int64
 }
 
 func (w *cutWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -29,6 +31,7 @@ func (w *cutWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *cutWriter) Write(b []byte) (int, error) {
 	n := slices.Min([]int{len(b), w.left})
 	w.left -= n
+	w.sent.Add(int64(n))
 	w.ResponseWriter.Write(b[:n])
 	if n < len(b) {
 		http.NewResponseController(w).Flush()
@@ -156,13 +159,13 @@ func seventh(n *sim.Network, streams int, protocol func(*http.Protocols)) error 
 // connection. Strict: the client has one connection only.
 func manyStreams(n *sim.Network, count int, strict bool) (*stream.Server, []*streamee) {
 	srv := newStream(&stream.Server{})
-	site := n.Host("server").ServeHTTP(":80", srv.Handler())
-	site.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
+	protocols := new(http.Protocols)
+	http2(protocols)
+	serveBy(n, &http.Server{Handler: srv.Handler(), Protocols: protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 100}})
 	phone := n.Host("phone")
 	h := phone.HTTPClient()
 	tr := h.Transport.(*http.Transport)
-	tr.Protocols, tr.HTTP2 = new(http.Protocols), &http.HTTP2Config{StrictMaxConcurrentRequests: strict}
-	http2(tr.Protocols)
+	tr.Protocols, tr.HTTP2 = protocols, &http.HTTP2Config{StrictMaxConcurrentRequests: strict}
 	n.Link(phone, n.Host("server"), good)
 	var all []*streamee
 	for range count {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,20 +31,18 @@ var streamScenarios = []scenario{
 			srv := newStream(&stream.Server{Retry: -1})
 			want := []string{"e1", "e2", "e3", "e4", "e5", "e6", "e7", "e8", "e9", "e10"}
 			publishTo(srv, want...)
-			var w *cutWriter
-			cut := 1 << 20
-			n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				w = &cutWriter{rw, cut}
-				srv.Handler().ServeHTTP(w, r)
+			var cut, sent atomic.Int64 // bytes: after which to cut, and that were sent
+			cut.Store(1 << 20)
+			n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				srv.Handler().ServeHTTP(&cutWriter{w, int(cut.Load()), &sent}, r)
 			}))
 			receive(n, "phone", &stream.Client{})
 			time.Sleep(s)
-			length := 1<<20 - w.left
-			for i := range length {
-				cut = i
+			for i := range sent.Load() {
+				cut.Store(i)
 				c := receive(n, fmt.Sprint("phone", i), &stream.Client{})
 				time.Sleep(s)
-				cut = 1 << 20
+				cut.Store(1 << 20)
 				time.Sleep(4 * s)
 				require.Equal(t, want, c.got(), "cut after byte %d", i)
 				require.Len(t, c.failures(), 1, "cut after byte %d", i)
@@ -57,7 +56,7 @@ var streamScenarios = []scenario{
 			c := receive(n, "phone", &stream.Client{})
 			time.Sleep(10 * s)
 			require.Equal(t, []string{"a", "b"}, c.got())
-			require.Equal(t, []string{"", "1"}, site.ids)
+			require.Equal(t, []string{"", "1"}, site.ids())
 		}},
 	{name: "ST-03 packets that end between CR and LF", reason: "they are one line end also then",
 		story: bytesOf("data: a\r", "\n\r", "\n", "data: b\r", "\ndata: c\r", "\n", "\r", "\n")("a", "b\nc")},
@@ -73,7 +72,7 @@ var streamScenarios = []scenario{
 			site := scripted(n, says("id: 1\ndata: a\n\nid: 2\x00\ndata: b\n\n"), says("id\ndata: c\n\n"), hangs(""))
 			receive(n, "phone", &stream.Client{})
 			time.Sleep(20 * s)
-			require.Equal(t, []string{"", "1", ""}, site.ids)
+			require.Equal(t, []string{"", "1", ""}, site.ids())
 		}},
 	{name: "ST-07 reconnection times", reason: "only digits count",
 		story: func(t *testing.T, n *sim.Network) {
@@ -81,7 +80,7 @@ var streamScenarios = []scenario{
 			c := receive(n, "phone", &stream.Client{})
 			time.Sleep(20 * s)
 			require.Equal(t, []time.Duration{1500 * ms, 1500 * ms, s}, c.waits(), "half of 3 s, 3 s and 2 s")
-			require.Len(t, site.ids, 4)
+			require.Len(t, site.ids(), 4)
 		}},
 	{name: "ST-08 an event of 5 MiB", reason: "it is delivered, or refused in so many words; a limit of 64 KiB makes it a stall",
 		story: func(t *testing.T, n *sim.Network) {
@@ -101,7 +100,7 @@ var streamScenarios = []scenario{
 			site := scripted(n, says("id: 41\ndata: a\n\n"), hangs("id: 42\ndata: b\n\n"))
 			c := receive(n, "phone", &stream.Client{})
 			time.Sleep(10 * s)
-			require.Equal(t, []string{"", "41"}, site.ids)
+			require.Equal(t, []string{"", "41"}, site.ids())
 			require.Equal(t, []string{"a", "b"}, c.got())
 			require.EqualValues(t, 1, c.Stats().Ended)
 		}},
@@ -114,7 +113,7 @@ var streamScenarios = []scenario{
 			c := receive(n, "phone", &stream.Client{})
 			time.Sleep(min)
 			require.ErrorIs(t, c.ended(), stream.ErrContentType)
-			require.Len(t, site.ids, 1)
+			require.Len(t, site.ids(), 1)
 			require.Empty(t, c.got())
 		}},
 	{name: "ST-11 301", reason: "is followed, position and all", story: redirected(301)},
@@ -220,7 +219,7 @@ var streamScenarios = []scenario{
 	{name: "ST-18 the server's WriteTimeout is 30 s", reason: "it is for answers; a stream would be deaf after it (golang/go#16100)",
 		story: func(t *testing.T, n *sim.Network) {
 			srv := newStream(&stream.Server{})
-			serveWithTimeouts(n, srv.Handler(), 30*s)
+			serveBy(n, &http.Server{Handler: srv.Handler(), ReadTimeout: 30 * s, WriteTimeout: 30 * s, IdleTimeout: 30 * s})
 			c := receive(n, "phone", &stream.Client{})
 			var want []string
 			for i := range 30 {
@@ -355,7 +354,7 @@ var streamScenarios = []scenario{
 			time.Sleep(s)
 			require.ErrorIs(t, c.ended(), context.Canceled)
 			time.Sleep(time.Hour)
-			require.Len(t, site.ids, 1)
+			require.Len(t, site.ids(), 1)
 		}},
 
 	// Streaming: what concerns every pattern.

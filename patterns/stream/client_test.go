@@ -7,8 +7,11 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,9 +22,11 @@ import (
 // script serves one answer per request, the last for ever, and notes the requests.
 type script struct {
 	answers []http.HandlerFunc
-	asked   []*http.Request
-	at      []time.Duration
 	start   time.Time
+
+	mu       sync.Mutex
+	requests []*http.Request
+	times    []time.Duration
 }
 
 func (w *world) script(answers ...http.HandlerFunc) *script {
@@ -30,15 +35,32 @@ func (w *world) script(answers ...http.HandlerFunc) *script {
 	return s
 }
 
-// ServeHTTP is called for one request after the other.
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.asked = append(s.asked, r)
-	s.at = append(s.at, time.Since(s.start))
-	s.answers[min(len(s.asked), len(s.answers))-1](w, r)
+	s.mu.Lock()
+	s.requests = append(s.requests, r)
+	s.times = append(s.times, time.Since(s.start))
+	answer := s.answers[min(len(s.requests), len(s.answers))-1]
+	s.mu.Unlock()
+	answer(w, r)
+}
+
+func (s *script) asked() []*http.Request {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.requests)
+}
+
+// at are the times of the requests.
+func (s *script) at() []time.Duration {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.times)
 }
 
 func (s *script) ids() (all []string) {
-	for _, r := range s.asked {
+	for _, r := range s.asked() {
 		all = append(all, r.Header.Get("Last-Event-ID"))
 	}
 	return all
@@ -75,7 +97,7 @@ func TestRequest(t *testing.T) {
 		s := w.script(hangs("id: 1\ndata: a\n\n"))
 		w.receive(&stream.Client{LastEventID: "0", Topics: []string{"a", "b c"}, FromNow: true,
 			URL: url + "?x=1", Header: http.Header{"Authorization": {"Bearer x"}}}).got()
-		r := s.asked[0]
+		r := s.asked()[0]
 		require.Equal(w, "topic=a&topic=b+c&x=1", r.URL.RawQuery, "a position is more than a beginning")
 		require.Equal(w, "text/event-stream", r.Header.Get("Accept"))
 		require.Equal(w, "no-store", r.Header.Get("Cache-Control"))
@@ -140,10 +162,11 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				s := w.script(c.answer, hangs("data: later\n\n"))
+				answers := []http.HandlerFunc{c.answer, hangs("data: later\n\n")}
 				if strings.HasPrefix(c.name, "a redirect") {
-					s.answers = s.answers[:1]
+					answers = answers[:1]
 				}
+				w.script(answers...)
 				r := w.receive(&stream.Client{})
 				time.Sleep(30 * time.Second)
 				err, ended := r.result()
@@ -188,7 +211,7 @@ func TestAnswersThatAreNoWebSocket(t *testing.T) {
 		s := w.script(status(503, "Retry-After", "20"))
 		w.receive(&stream.Client{Encoding: stream.WebSocket})
 		time.Sleep(45 * time.Second)
-		require.Equal(w, []time.Duration{0, 20 * time.Second, 40 * time.Second}, s.at)
+		require.Equal(w, []time.Duration{0, 20 * time.Second, 40 * time.Second}, s.at())
 	})
 }
 
@@ -210,8 +233,8 @@ func TestRedirectsAreFollowed(t *testing.T) {
 			s := w.script(status(code, "Location", "/other"), hangs("data: a\n\n"))
 			r := w.receive(&stream.Client{LastEventID: "5"})
 			require.Equal(w, []string{"a"}, r.got())
-			require.Equal(w, "/other", s.asked[1].URL.Path)
-			require.Equal(w, "text/event-stream", s.asked[1].Header.Get("Accept"))
+			require.Equal(w, "/other", s.asked()[1].URL.Path)
+			require.Equal(w, "text/event-stream", s.asked()[1].Header.Get("Accept"))
 			require.Equal(w, []string{"5", "5"}, s.ids())
 		})
 	}
@@ -243,7 +266,7 @@ func TestSilence(t *testing.T) {
 				r := w.receive(&stream.Client{})
 				time.Sleep(c.at)
 				require.Equal(w, []string{"b"}, r.got())
-				require.Equal(w, []time.Duration{0, c.at}, s.at)
+				require.Equal(w, []time.Duration{0, c.at}, s.at())
 				require.EqualValues(w, 1, r.Stats().Silent)
 				require.Equal(w, []string{stream.ErrSilent.Error() + ": 45s"}, r.failures())
 			})
@@ -253,16 +276,16 @@ func TestSilence(t *testing.T) {
 		s := w.script(hangs(""))
 		r := w.receive(&stream.Client{Heartbeat: time.Second, Misses: 7})
 		time.Sleep(8*time.Second + 500*time.Millisecond - 1)
-		require.Len(w, s.asked, 1)
+		require.Len(w, s.asked(), 1)
 		time.Sleep(1)
 		require.Empty(w, r.got())
-		require.Len(w, s.asked, 2, "7 s and half of 3 s")
+		require.Len(w, s.asked(), 2, "7 s and half of 3 s")
 	})
 	inWorld(t, func(w *world) {
 		s := w.script(hangs(""))
 		w.receive(&stream.Client{Heartbeat: -1})
 		time.Sleep(1000 * time.Hour)
-		require.Len(w, s.asked, 1, "nobody counts")
+		require.Len(w, s.asked(), 1, "nobody counts")
 	})
 }
 
@@ -376,7 +399,7 @@ func TestAnIDThatNoHeaderCanCarry(t *testing.T) {
 		err, _ := r.result()
 		require.EqualError(w, err, `stream: last event ID is "a\x01": no header can carry it`)
 		require.Equal(w, []string{"a"}, r.got())
-		require.Len(w, s.asked, 1)
+		require.Len(w, s.asked(), 1)
 	})
 }
 
@@ -391,7 +414,7 @@ func TestAClientThatIsClosedDuringBackoffAsksNoMore(t *testing.T) {
 		require.Equal(w, context.Canceled, err)
 		require.Equal(w, time.Second, w.elapsed())
 		time.Sleep(time.Hour)
-		require.Len(w, s.asked, 1)
+		require.Len(w, s.asked(), 1)
 	})
 }
 

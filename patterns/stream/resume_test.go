@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -153,17 +154,20 @@ func TestAResetWithoutOnResetEndsRun(t *testing.T) {
 
 func TestAResetBringsASnapshot(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
-		fail := errors.New("no state yet")
+		var ready atomic.Bool
 		s := w.stream(&stream.Server{})
 		s.Snapshot = func(r *http.Request) ([]byte, error) {
 			publish(w, s, "during") // after the position was taken: it is in both, but in neither never
-			return []byte("state of " + r.URL.Query().Get("topic")), fail
+			if !ready.Load() {
+				return nil, errors.New("no state yet")
+			}
+			return []byte("state of " + r.URL.Query().Get("topic")), nil
 		}
 		publish(w, s, numbered(1, 5)...)
 		c := w.receive(&stream.Client{Encoding: e, LastEventID: "ea-1", Topics: []string{"t"}})
 		require.Empty(w, c.resets())
 		require.Empty(w, c.got(), "nothing without the state")
-		fail = nil
+		ready.Store(true)
 		time.Sleep(5 * time.Second)
 		require.Len(w, c.resets(), 1)
 		require.Equal(w, stream.Reset{Reason: stream.ReasonEpoch, ID: id(6), Snapshot: []byte("state of t")}, c.resets()[0])
