@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -28,6 +29,22 @@ func TestPushDelivers(t *testing.T) {
 func TestPushWithStoreDelivers(t *testing.T) {
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := pushing(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}
+
+func TestStreamingDelivers(t *testing.T) {
+	for _, e := range []stream.Encoding{stream.SSE, stream.NDJSON, stream.WebSocket} {
+		t.Run(e.String(), func(t *testing.T) {
+			patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return streamingAs(e)(n, inMemory) })
+		})
+	}
+}
+
+func TestStreamingWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := streaming(n, onDisk)
 		s.Durable = true
 		return s
 	})
