@@ -98,8 +98,9 @@ var libraries = []struct {
 		{burstWhileAway.Name, promises{patterntest.Ordered}, "what a session holds is sent in the order of a map, sorted by the second"},
 	}, slices.Concat(steady, shortOutages, longOutages, restarts)},
 
-	{"mochi-mqtt with a store, Paho, QoS 1", mqtt{qos: 1, store: true}.on, nil,
-		slices.Concat(steady, shortOutages, restarts)},
+	{"mochi-mqtt with a store, Paho, QoS 1", mqtt{qos: 1, store: true}.on, []conviction{
+		{"the server restarts while the client is away", promises{patterntest.Complete}, "the session is there again, as the broker says, and what it held is not"},
+	}, []string{"a quiet day", "out of reach for 30s", "the server crashes and comes back"}},
 }
 
 // A conviction is a story in which a library breaks promises, and why.
