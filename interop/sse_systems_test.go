@@ -21,6 +21,9 @@ import (
 // Servers and clients of Server-Sent Events, each used as its documentation shows.
 // Clients keep the last event's ID, as a program does that stores it.
 
+// The README shows this system as it stands here.
+// begin README
+
 // r3labsSSE is both halves of r3labs/sse, with its replay of old events.
 func r3labsSSE(n *sim.Network) patterntest.System {
 	var server current[*r3labs.Server]
@@ -63,6 +66,8 @@ func r3labsSSE(n *sim.Network) patterntest.System {
 		Bound: time.Second,
 	}
 }
+
+// end README
 
 // goSSE is both halves of tmaxmax/go-sse, with a replayer.
 func goSSE(replayer func(n *sim.Network) gosse.Replayer) patterntest.NewSystem {

@@ -3,6 +3,8 @@ package interop
 import (
 	"context"
 	"errors"
+	"io"
+	"log"
 	"net/http"
 	"sync"
 	"time"
@@ -72,7 +74,7 @@ func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
 	if err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: handler}
+	srv := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
 	defer context.AfterFunc(ctx, func() { srv.Close() })()
 	if err := srv.Serve(l); ctx.Err() == nil {
 		return err
