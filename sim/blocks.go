@@ -26,12 +26,14 @@ func (p *blockPool) get(n int) []byte {
 	if n <= pooledBlock/2 || n > pooledBlock {
 		return make([]byte, n)
 	}
-	for range min(retiredTries, p.last-p.first) {
-		b := p.pop()
-		if b.by.readByPeer() >= b.end {
+	// Some connection may never be read. The others are behind it, in order.
+	for i := range min(retiredTries, p.last-p.first) {
+		at := &p.retired[(p.first+i)%mostRetired]
+		if b := *at; b.by.readByPeer() >= b.end {
+			*at = p.retired[p.first%mostRetired]
+			p.pop()
 			return b.mem[:n]
 		}
-		p.push(b)
 	}
 	return make([]byte, n, pooledBlock)
 }

@@ -9,6 +9,7 @@ type sendBuffer struct {
 	whole []byte   // the same, from its first byte on
 	size  int32    // of the next block
 
+	smallEnd uint64  // end of the last segment below the MSS, for Nagle's algorithm
 	writes   []int32 // appended and not yet pushed, each by its length
 	appended int32   // their sum
 }
@@ -139,8 +140,10 @@ type txQueue struct {
 	merged      uint32      // segments with txMerged
 }
 
-// keepTx is how many segments a connection with nothing outstanding keeps room for.
-const keepTx = 1
+const (
+	firstTx = 1       // room for so many segments at first
+	keepTx  = 1 << 13 // and at most when nothing is outstanding, until trim
+)
 
 func (q *txQueue) empty() bool             { return q.head == q.tail }
 func (q *txQueue) at(i uint32) *txSegment  { return &q.buf[i&uint32(len(q.buf)-1)] }
@@ -152,7 +155,7 @@ func (q *txQueue) before(a, b uint32) bool { return int32(a-b) < 0 }
 // add returns the place of a new last segment.
 func (q *txQueue) add() (uint32, *txSegment) {
 	if int(q.tail-q.head) == len(q.buf) {
-		bigger := make([]txSegment, max(4*len(q.buf), keepTx))
+		bigger := make([]txSegment, max(4*len(q.buf), firstTx))
 		for i := q.head; i != q.tail; i++ {
 			bigger[i&uint32(len(bigger)-1)] = *q.at(i)
 		}

@@ -80,8 +80,8 @@ func (c *Conn) sizeGoal() int {
 	return max(goal/m, 1) * m
 }
 
-// keepWrites is how many writes of one instant a connection keeps room for.
-const keepWrites = 4
+// keepWrites is how many writes of one instant a connection keeps room for, until trim.
+const keepWrites = 64
 
 // sendSpace is how much more the send buffer takes.
 func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) - c.appended() }
