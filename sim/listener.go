@@ -67,6 +67,11 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	case !h.owns(local.addr):
 		return fail("bind", syscall.EADDRNOTAVAIL)
 	}
+	for _, other := range h.listeners[local.port] {
+		if overlaps(other.local.addr, local.addr) {
+			return fail("bind", syscall.EADDRINUSE)
+		}
+	}
 	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
 	// those that were dialled keep a port from being listened on.
 	taken := h.portsTaken(local.addr, func(c *TCPConn) bool { return c.dialled })

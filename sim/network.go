@@ -77,6 +77,7 @@ type options struct {
 	seedSet     bool
 	defaultLink netem.Config
 	tcp         *tcp.Config
+	manyTimers  bool
 }
 
 // Seed sets the seed of every random draw of the network. The default is 1, so
@@ -94,6 +95,17 @@ func DefaultLink(cfg netem.Config) Option {
 		panic("sim: DefaultLink: " + err.Error())
 	}
 	return func(o *options) { o.defaultLink = cfg }
+}
+
+// ManyTimers suits tests whose program has thousands of timers at a time: goroutines that
+// sleep, timeouts. What an event of the network costs then does not depend on how many
+// there are; by default Go's runtime looks at all of them each time.
+//
+// The network then calls [synctest.Wait], which two goroutines of a bubble must not do at
+// once: so nothing in the test may call it, or it panics. The trace is the same with and
+// without. It has no effect on the wall clock.
+func ManyTimers() Option {
+	return func(o *options) { o.manyTimers = true }
 }
 
 // WithTCP sets the TCP settings of every host; [Host.SetTCP] overrides them for
@@ -136,7 +148,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	n.seed = n.conf.seed
 	n.trace = newTrace(n)
-	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
+	n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.step, n.ring, n.stalled)
 	return n
 }
 
