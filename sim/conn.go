@@ -236,7 +236,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 	c.n.mu.Lock()
 	defer c.n.mu.Unlock()
 	for {
-		c.host.awaitResume()
+		c.host.awaitResume(&c.closed)
 		switch {
 		case c.closed || c.n.closed:
 			return 0, c.opError("read", net.ErrClosed)
@@ -307,6 +307,7 @@ func (c *TCPConn) Close() error {
 	c.abort = c.linger == 0
 	c.r.release()
 	c.w.release()
+	c.host.resumed.Broadcast() // wakes the calls that a pause holds
 	c.touch()
 	if c.linger > 0 {
 		c.write = deadline{at: c.n.now() + int64(c.linger)*1e9}

@@ -83,7 +83,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	}
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
-	h.awaitResume()
+	h.awaitResume(new(bool))
 	if d.err != nil {
 		return nil, d.err
 	}

@@ -179,7 +179,8 @@ func (h *Host) boots() int {
 // acknowledges what arrives, until the receive buffers are full. Their goroutines are
 // not stopped, and neither are their timers: calls that wait for the network go on
 // waiting, others return, but what they ask for happens after Resume only. (Were those
-// to block as well, a library that holds a lock across a Close would stop the clock.)
+// to block as well, a library that holds a lock across a Close would stop the clock; for
+// the same reason calls on a socket that the program closes return at once.)
 func (h *Host) Pause() {
 	h.n.mu.Lock()
 	defer h.n.mu.Unlock()
@@ -217,10 +218,11 @@ func (h *Host) unpause() {
 	h.n.request()
 }
 
-// awaitResume blocks a call of a paused process that would wait for the network. The
-// lock is given up meanwhile.
-func (h *Host) awaitResume() {
-	for h.paused != nil && !h.n.closed {
+// awaitResume blocks a call of a paused process that would wait for the network, unless
+// the process closes the socket: what waits for the end of that call may hold a lock. The
+// lock of the network is given up meanwhile.
+func (h *Host) awaitResume(socketClosed *bool) {
+	for h.paused != nil && !*socketClosed && !h.n.closed {
 		h.paused.hits++
 		h.resumed.Wait()
 	}

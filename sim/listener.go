@@ -145,7 +145,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 	l.n.mu.Lock()
 	defer l.n.mu.Unlock()
 	for {
-		l.host.awaitResume()
+		l.host.awaitResume(&l.closed)
 		switch {
 		case l.closed:
 			return nil, l.opError("accept", net.ErrClosed)
@@ -180,6 +180,7 @@ func (l *TCPListener) shut() {
 	}
 	l.closed = true
 	l.r.release()
+	l.host.resumed.Broadcast()
 	for _, c := range l.accept {
 		c.listener = nil
 		c.kill(true)

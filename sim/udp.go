@@ -214,7 +214,7 @@ func (u *UDPConn) receive(p []byte, call string) (int, endpoint, error) {
 	u.n.mu.Lock()
 	defer u.n.mu.Unlock()
 	for {
-		u.host.awaitResume()
+		u.host.awaitResume(&u.closed)
 		switch {
 		case u.closed:
 			return 0, endpoint{}, u.opError("read", net.ErrClosed)
@@ -336,6 +336,7 @@ func (u *UDPConn) shut() {
 	u.closed = true
 	u.queue = nil
 	u.r.release()
+	u.host.resumed.Broadcast()
 }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].

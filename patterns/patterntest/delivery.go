@@ -18,10 +18,19 @@ type Story struct {
 	Name   string // what happens, in a few words
 	Reason string // why it is worth a test
 	Play   func(w *World)
+	Code   string // Play as Go, of a story that was drawn at random
 }
 
 // Delivery runs every story of the contract, each in a bubble and as a subtest, and
 // fails for each promise that the system breaks.
+//
+// The last subtest, storms, draws stories at random: four, unless the environment asks
+// for other seeds (see [sim.Test]). To draw a thousand and leave out the rest:
+//
+//	SQUALL_SEEDS=1000 go test -run 'TestMyServer/storms'
+//
+// A storm that finds something is made smaller, for up to the 30 s of rapid's flag
+// -rapid.shrinktime, and printed as Go, to be kept as a story of one's own.
 func Delivery(t *testing.T, newSystem NewSystem) {
 	for _, s := range Stories() {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
@@ -32,6 +41,7 @@ func Delivery(t *testing.T, newSystem NewSystem) {
 			})
 		})
 	}
+	t.Run("storms", func(t *testing.T) { weather(t, newSystem) })
 }
 
 // Judge plays a story and returns what was broken. folder is for what the server keeps
@@ -50,7 +60,7 @@ func Judge(n *sim.Network, s System, folder string, story Story) []Breach {
 func Stories() []Story {
 	var all []Story
 	add := func(name, reason string, play func(w *World)) {
-		all = append(all, Story{name, reason, play})
+		all = append(all, Story{Name: name, Reason: reason, Play: play})
 	}
 
 	add("a quiet day", "what fails here fails everywhere", func(w *World) {

@@ -24,6 +24,9 @@ const (
 	Gentle   Promise = "gentle"   // clients neither try in a hot loop nor come back all at once, and idle ones send little
 )
 
+// tie is how far the network may move what is due at one instant apart, by 1 ns each.
+const tie = time.Microsecond
+
 // startTime is what a server may take to start.
 const startTime = time.Second
 
@@ -141,7 +144,7 @@ func (w *World) judge(c *Client, f *findings) {
 		if newest == nil || p.began > newest.began {
 			newest = p
 		}
-		if late := a.at - p.at; c.inTime && late > w.system.Bound {
+		if late := a.at - p.at; c.inTime && late > w.system.Bound+tie {
 			f.add(Prompt, c.Name, "%s took %v to reach %s, over a good network; %v is promised", short(p.data), late, c.Name, w.system.Bound)
 		}
 	}
