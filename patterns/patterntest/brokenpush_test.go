@@ -63,11 +63,16 @@ func twoSessions(ctx context.Context, newClient func() *push.Client) error {
 }
 
 // acceptsUndelivered takes a message that nobody confirmed for delivered.
-func acceptsUndelivered(s *push.Server, data string) error {
-	if err := withTTL(0)(s, data); err != nil && !errors.Is(err, push.ErrNotDelivered) {
+func acceptsUndelivered(s *push.Server, topic string, _ time.Duration, data string) error {
+	if err := send(s, topic, 0, data); err != nil && !errors.Is(err, push.ErrNotDelivered) {
 		return err
 	}
 	return nil
+}
+
+// livesFor has each event die after a while.
+func livesFor(d time.Duration) func(*push.Server, string, time.Duration, string) error {
+	return func(s *push.Server, topic string, _ time.Duration, data string) error { return send(s, topic, d, data) }
 }
 
 // slowForOdd hands events over to two workers, of which one takes 30 ms.

@@ -19,6 +19,9 @@ type Story struct {
 	Reason string // why it is worth a test
 	Play   func(w *World)
 	Code   string // Play as Go, of a story that was drawn at random
+
+	// Needs says whether a system offers what the story is about. Nil: each does.
+	Needs func(s System) bool
 }
 
 // Delivery runs every story of the contract, each in a bubble and as a subtest, and
@@ -35,7 +38,11 @@ func Delivery(t *testing.T, newSystem NewSystem) {
 	for _, s := range Stories() {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
-				for _, b := range Judge(n, newSystem(n), t.TempDir(), s) {
+				system := newSystem(n)
+				if s.Needs != nil && !s.Needs(system) {
+					t.Skip("the system does not offer what the story is about")
+				}
+				for _, b := range Judge(n, system, t.TempDir(), s) {
 					t.Errorf("%v\nThe story is here because: %s", b, s.Reason)
 				}
 			})
@@ -248,6 +255,49 @@ func Stories() []Story {
 		w.PublishEvery(80*time.Millisecond, 250)
 	})
 
+	add("the client leaves and comes back", "who says goodbye is owed what he misses, and wants nothing meanwhile", func(w *World) {
+		c := w.Client("phone")
+		for _, away := range []time.Duration{0, 100 * time.Millisecond, time.Second, 20 * time.Second, 4 * time.Minute} {
+			w.PublishEvery(time.Second, 3)
+			c.Leave()
+			w.PublishEvery(away, 5)
+			c.Return()
+			w.Sleep(time.Second)
+		}
+	})
+	add("the client leaves while events come", "what is half done when it is asked to stop is done once", func(w *World) {
+		c := w.Client("phone")
+		for i := range 10 {
+			w.After(time.Duration(i)*2*time.Second+1010*time.Millisecond, func() { c.Leave(); c.Return() })
+		}
+		w.PublishEvery(80*time.Millisecond, 250)
+	})
+	add("the server is redeployed ten times", "the everyday case: it is asked to go, and the next begins where it ended", func(w *World) {
+		w.Client("phone")
+		for range 10 {
+			w.PublishEvery(500*time.Millisecond, 10)
+			w.Redeploy()
+			w.Sleep(500 * time.Millisecond)
+		}
+	})
+	all = append(all, Story{
+		Name: "events expire while the client is away", Reason: "an offer of yesterday does harm, and one of today does not wait for it",
+		Needs: func(s System) bool { return s.PublishFor != nil },
+		Play: func(w *World) {
+			c := w.Client("phone")
+			w.PromptFor(w.Client("present"))
+			w.PublishFor(time.Minute, time.Second, 5)
+			c.Leave()
+			w.PublishFor(30*time.Second, time.Second, 5)
+			w.PublishFor(time.Hour, time.Second, 5)
+			w.PublishEvery(time.Second, 5)
+			w.Sleep(2 * time.Minute)
+			c.Return()
+			w.Sleep(time.Second)
+			w.PublishFor(time.Minute, time.Second, 5)
+		},
+	})
+
 	add("one client of three cannot be reached", "a dead client must not delay the others", func(w *World) {
 		dead := w.Client("dead")
 		w.PromptFor(w.Client("one"), w.Client("two"))
@@ -273,6 +323,14 @@ func Stories() []Story {
 		w.Server.Crash()
 		w.Sleep(5 * time.Second)
 		w.Server.Restart()
+		w.Sleep(time.Minute)
+		w.PublishEvery(time.Second, 3)
+	})
+	add("a hundred clients are sent away", "a deployment must not look like an attack", func(w *World) {
+		w.Clients(100)
+		w.PublishEvery(time.Second, 3)
+		w.SpreadOut()
+		w.Redeploy()
 		w.Sleep(time.Minute)
 		w.PublishEvery(time.Second, 3)
 	})

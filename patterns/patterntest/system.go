@@ -59,13 +59,23 @@ type System struct {
 	// outside, by its name, as a client does that stores its position on disk.
 	Receive func(ctx context.Context, h *sim.Host, name string, r Receiver) error
 
+	// PublishFor is Publish of an event that nobody may get later than ttl from now. Nil:
+	// events live for ever, and expiry is not checked.
+	PublishFor func(data string, ttl time.Duration) error
+
 	// Durable says that accepted events survive a restart of the server. If it is false
 	// a client may be told of a gap instead.
 	Durable bool
 
 	// Repeats says that an event may come again when the client could not tell the
-	// server in time that it had it: at least once. If it is false each comes once.
+	// server in time that it had it: at least once. If it is false each comes once, as it
+	// does in any case while the network is good.
 	Repeats bool
+
+	// Forgets says that the server keeps only so much for clients that are away or slow,
+	// and tells them of a gap beyond it. If it is false a gap needs a cause: a server that
+	// began anew without the events.
+	Forgets bool
 
 	// Bound is the longest time that an event may take over a good network with 40 ms
 	// each way. Zero: three transits, 120 ms.
@@ -86,6 +96,19 @@ type System struct {
 	// MaxHeld is the most that Held may return for each client of the story. Zero:
 	// 1 MiB.
 	MaxHeld int
+
+	// Account returns what the server that runs says became of the events that it accepted
+	// and did not deliver. Nil: nobody counts, and it is not checked.
+	Account func() Account
+}
+
+// An Account says what became of accepted events that were not delivered: an event that
+// three clients did not get counts three times. What is accepted for each client is
+// delivered, expired, dropped or pending.
+type Account struct {
+	Expired int // their time was over
+	Dropped int // by a policy for slow clients, which were told
+	Pending int // still to be delivered
 }
 
 // A Receiver takes note of what a client gets.

@@ -131,7 +131,7 @@ var broken = []struct {
 	{"the client takes a new log for the old one", pushing{reset: deafToReset}.on,
 		"the server restarts while the client is away", patterntest.Complete,
 		"e11, accepted at 10.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 9 more)"},
-	{"the server's mailbox expires earlier than it says", pushing{publish: withTTL(time.Minute)}.on,
+	{"the server's mailbox expires earlier than it says", pushing{publish: livesFor(time.Minute)}.on,
 		"out of reach for 20m0s", patterntest.Complete,
 		"e2, accepted at 1m0.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 18 more)"},
 	{"the server accepts what nobody confirmed", pushing{publish: acceptsUndelivered, server: push.ServerOptions{NowTimeout: time.Second}}.on,
@@ -193,5 +193,6 @@ func fixSeed(t *testing.T) {
 func TestSoundSystemsKeepTheContract(t *testing.T) {
 	t.Run("long polling", func(t *testing.T) { patterntest.Delivery(t, polling{}.on) })
 	t.Run("push", func(t *testing.T) { patterntest.Delivery(t, pushing{}.on) })
+	t.Run("push to mailboxes", func(t *testing.T) { patterntest.Delivery(t, pushing{mailboxes: true}.on) })
 	t.Run("the example", func(t *testing.T) { patterntest.Delivery(t, boardAndReaders) })
 }
