@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -87,6 +88,27 @@ func slowForOdd() func(context.Context, push.Event, patterntest.Receiver) {
 			r.Event(string(e.Data))
 		}()
 	}
+}
+
+// inTheBackground hands events over a second later, whatever has happened meanwhile.
+func inTheBackground() func(context.Context, push.Event, patterntest.Receiver) {
+	var nth atomic.Int64 // keeps them in order
+	return func(_ context.Context, e push.Event, r patterntest.Receiver) {
+		delay := time.Second + time.Duration(nth.Add(1))
+		go func() {
+			time.Sleep(delay)
+			r.Event(string(e.Data))
+		}()
+	}
+}
+
+func countsNothing(push.ServerStats) patterntest.Account { return patterntest.Account{} }
+
+// countsTwice takes for pending what nobody has acknowledged, also when nobody will.
+func countsTwice(s push.ServerStats) patterntest.Account {
+	a := account(s)
+	a.Pending = int(s.Published - s.Acked)
+	return a
 }
 
 func deafToReset(push.Reset, patterntest.Receiver) {}

@@ -69,7 +69,7 @@ func (w *World) Clients(count int) []*Client {
 func (c *Client) Leave() {
 	if !c.life.ask(stopTime) {
 		at := c.world.Net.Elapsed() - stopTime
-		c.world.overstayed("%s had not stopped %v after it was asked to at %v", c.Name, stopTime, at)
+		c.world.overstayed(c.Name, "%s had not stopped %v after it was asked to at %v", c.Name, stopTime, at)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

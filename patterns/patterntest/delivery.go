@@ -265,6 +265,12 @@ func Stories() []Story {
 			w.Sleep(time.Second)
 		}
 	})
+	add("the client leaves before its first event", "where it began is a position too", func(w *World) {
+		c := w.Client("phone")
+		c.Leave()
+		w.PublishEvery(time.Second, 1)
+		c.Return()
+	})
 	add("the client leaves while events come", "what is half done when it is asked to stop is done once", func(w *World) {
 		c := w.Client("phone")
 		for i := range 10 {
@@ -274,8 +280,12 @@ func Stories() []Story {
 	})
 	add("the server is redeployed ten times", "the everyday case: it is asked to go, and the next begins where it ended", func(w *World) {
 		w.Client("phone")
-		for range 10 {
-			w.PublishEvery(500*time.Millisecond, 10)
+		for i := range 10 {
+			w.PublishEvery(500*time.Millisecond, 7)
+			w.PublishEvery(0, 3)
+			if i%2 == 1 {
+				w.Sleep(time.Second) // what it was asked is under way, or all is quiet
+			}
 			w.Redeploy()
 			w.Sleep(500 * time.Millisecond)
 		}

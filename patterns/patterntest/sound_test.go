@@ -62,6 +62,7 @@ type polling struct {
 	durable bool // the log is on disk, and the system says so
 	claims  patterntest.System
 
+	stop      func(srv *http.Server)
 	log       func(folder string) (eventlog.Log, error)
 	handler   func(log eventlog.Log, feed http.Handler) http.Handler
 	publisher func(ctx context.Context, f *longpoll.Feed) func(data string) error
@@ -93,7 +94,7 @@ func (p polling) on(n *sim.Network) patterntest.System {
 		handler := p.handler(l, f.Handler())
 		life.set(&feedLife{p.publisher(ctx, f)})
 		defer life.set(nil)
-		return serveHTTP(ctx, h, handler)
+		return serveUntil(ctx, h, handler, p.stop)
 	}
 	s.Publish = func(data string) error {
 		if l := life.get(); l != nil {
@@ -116,6 +117,9 @@ func (p polling) on(n *sim.Network) patterntest.System {
 
 // whole returns p with the sound parts where there are none.
 func (p polling) whole() polling {
+	if p.stop == nil {
+		p.stop = func(srv *http.Server) { srv.Close() }
+	}
 	if p.log == nil {
 		p.log = inMemory
 		if p.durable {
@@ -168,15 +172,25 @@ func onDisk(folder string) (eventlog.Log, error) {
 
 // serveHTTP serves on port 80 of h until ctx is done.
 func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
+	return serveUntil(ctx, h, handler, func(srv *http.Server) { srv.Close() })
+}
+
+// serveUntil is serveHTTP with another way to stop.
+func serveUntil(ctx context.Context, h *sim.Host, handler http.Handler, stop func(*http.Server)) error {
 	l, err := h.Listen("tcp", ":80")
 	if err != nil {
 		return err
 	}
 	srv := &http.Server{Handler: handler}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); err != nil && ctx.Err() == nil {
+	stopped := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		stop(srv)
+		close(stopped)
+	})
+	err = srv.Serve(l)
+	if ctx.Err() == nil {
 		return err
 	}
+	<-stopped
 	return nil
 }

@@ -32,10 +32,12 @@ type burst struct {
 	count, size  int
 }
 
-// fault is what can strike: its beginning, which undoes what its end did.
+// fault is what can strike: its beginning, and its end, which makes things good again.
 type fault struct {
 	begin, end act
 	ofServer   bool // it meets all clients
+	pauses     bool
+	asks       bool // somebody to stop, who cannot while he is paused
 }
 
 // An act is what the code says; %[1]s stands for the client.
@@ -54,9 +56,12 @@ var faults = []fault{
 	{begin: act{"w.Server.PowerOff", func(w *World, _ *Client) { w.Server.PowerOff() }}, end: serverUp, ofServer: true},
 	{begin: act{"%[1]s.Host.PowerOff", func(_ *World, c *Client) { c.Host.PowerOff() }}, end: clientUp},
 	{begin: act{"w.Server.Pause", func(w *World, _ *Client) { w.Server.Pause() }},
-		end: act{"w.Server.Resume", func(w *World, _ *Client) { w.Server.Resume() }}, ofServer: true},
+		end: act{"w.Server.Resume", func(w *World, _ *Client) { w.Server.Resume() }}, ofServer: true, pauses: true},
 	{begin: act{"%[1]s.Host.Pause", func(_ *World, c *Client) { c.Host.Pause() }},
-		end: act{"%[1]s.Host.Resume", func(_ *World, c *Client) { c.Host.Resume() }}},
+		end: act{"%[1]s.Host.Resume", func(_ *World, c *Client) { c.Host.Resume() }}, pauses: true},
+	{begin: act{"%[1]s.Leave", func(_ *World, c *Client) { c.Leave() }},
+		end: act{"%[1]s.Return", func(_ *World, c *Client) { c.Return() }}, asks: true},
+	{begin: act{"w.Redeploy", func(w *World, _ *Client) { w.Redeploy() }}, ofServer: true, asks: true},
 	{begin: act{"%[1]s.Link.Hold", func(_ *World, c *Client) { c.Link.Hold() }},
 		end: act{"%[1]s.Link.Release", func(_ *World, c *Client) { c.Link.Release() }}},
 	{begin: act{"func() { w.StartRejected(%[1]s) }", func(w *World, c *Client) { w.StartRejected(c) }}, end: linkUp},
@@ -109,6 +114,12 @@ var storms = rapid.Custom(func(t *rapid.T) storm {
 	for i := 1; i < len(s.strikes); i++ {
 		s.strikes[i].at += s.strikes[i-1].at
 	}
+	drawn := slices.Clone(s.strikes)
+	s.strikes = slices.DeleteFunc(s.strikes, func(x strike) bool {
+		return x.fault.pauses && slices.ContainsFunc(drawn, func(y strike) bool {
+			return y.fault.asks && x.fault.ofServer == y.fault.ofServer && (x.fault.ofServer || x.client == y.client)
+		})
+	})
 	s.bursts = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) burst {
 		return burst{
 			pause: some(t),
@@ -121,8 +132,8 @@ var storms = rapid.Custom(func(t *rapid.T) storm {
 })
 
 // Storm returns the story that is drawn from a seed: up to three clients, up to six faults
-// of links, clients and server, which overlap, over some minutes, and a window for recovery
-// after the last. Its code is [Story].Code.
+// of links, clients and server, which may overlap, over some minutes; like all stories it
+// leaves time to recover after the last. Its code is [Story].Code.
 func Storm(seed uint64) Story {
 	return drawn(seed).story(fmt.Sprintf("storm %d", seed))
 }
@@ -150,7 +161,9 @@ func (s storm) play(w *World) {
 	for _, x := range s.strikes {
 		c := clients[x.client]
 		w.After(x.at, func() { x.fault.begin.do(w, c) })
-		w.After(x.at+x.lasts, func() { x.fault.end.do(w, c) })
+		if x.fault.end.do != nil {
+			w.After(x.at+x.lasts, func() { x.fault.end.do(w, c) })
+		}
 	}
 	for _, b := range s.bursts {
 		w.Sleep(b.pause)
@@ -181,7 +194,9 @@ func (s storm) code() string {
 	}
 	for _, x := range s.strikes {
 		line("w.After(%s, %s)", goTime(x.at), sprintf(x.fault.begin.code, phone(x.client)))
-		line("w.After(%s, %s)", goTime(x.at+x.lasts), sprintf(x.fault.end.code, phone(x.client)))
+		if x.fault.end.do != nil {
+			line("w.After(%s, %s)", goTime(x.at+x.lasts), sprintf(x.fault.end.code, phone(x.client)))
+		}
 	}
 	for _, p := range s.bursts {
 		if p.pause > 0 {

@@ -44,7 +44,9 @@ func (b Breach) String() string { return string(b.Promise) + ": " + b.Text }
 // Verdict returns the promises that were broken so far, each once for each client: how
 // first, and how often again. Call it after [World.Settle].
 func (w *World) Verdict() []Breach {
-	var f findings
+	w.mu.Lock()
+	f := findings{all: slices.Clone(w.stuck.all)}
+	w.mu.Unlock()
 	for _, c := range w.clients {
 		if !c.stopped.Load() {
 			w.judge(c, &f)
@@ -53,9 +55,6 @@ func (w *World) Verdict() []Breach {
 	w.judgePublish(&f)
 	w.judgeTraffic(&f)
 	w.judgeAccount(&f)
-	for _, b := range w.stuck {
-		f.add(b.Promise, b.Text, "%s", b.Text)
-	}
 	if most := w.system.MaxHeld * len(w.clients); w.held > most {
 		f.add(Bounded, "", "the server held %d bytes for its clients at %v; %d are its limit", w.held, w.heldAt, most)
 	}

@@ -3,7 +3,6 @@ package patterntest
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -36,7 +35,7 @@ type World struct {
 	upSince   time.Duration
 	starts    []time.Duration // of the server
 	server    life
-	stuck     []Breach // by those who did not stop when they were asked to
+	stuck     findings // who did not stop when asked to
 }
 
 type span struct{ from, to time.Duration }
@@ -74,7 +73,7 @@ func (w *World) serverStarts(ctx context.Context) {
 // has, as a deployment does. It is killed if it takes longer than 10 s.
 func (w *World) Redeploy() {
 	if !w.server.ask(stopTime) {
-		w.overstayed("the server had not stopped %v after it was asked to at %v", stopTime, w.Net.Elapsed()-stopTime)
+		w.overstayed("", "the server had not stopped %v after it was asked to at %v", stopTime, w.Net.Elapsed()-stopTime)
 		w.server.again()
 		w.Server.Restart()
 		return
@@ -83,10 +82,10 @@ func (w *World) Redeploy() {
 }
 
 // overstayed notes that somebody did not stop.
-func (w *World) overstayed(format string, args ...any) {
+func (w *World) overstayed(who, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.stuck = append(w.stuck, Breach{Obedient, fmt.Sprintf(format, args...)})
+	w.stuck.add(Obedient, who, format, args...)
 }
 
 // Link sets how clients that are made from now on are linked to the server, instead of
