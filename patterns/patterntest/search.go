@@ -4,11 +4,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -19,23 +21,30 @@ import (
 // otherwise.
 var stormSeeds = []uint64{1, 2, 3, 4}
 
-// weather puts a system through storms. The first that finds something is made smaller
-// and ends the search.
+// weather puts a system through storms.
 func weather(t *testing.T, newSystem NewSystem) {
 	t.Helper()
 	seeds, err := sim.Seeds(stormSeeds...)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if text := search(t, newSystem, seeds); text != "" {
+		t.Error(text)
+	}
+}
+
+// search draws a storm from each seed. The first that finds something is made smaller
+// and ends the search; the text says what it was.
+func search(t *testing.T, newSystem NewSystem, seeds []uint64) string {
+	t.Helper()
 	for nth, seed := range seeds {
 		s := drawn(seed)
-		found := try(t, newSystem, seed, s)
-		if found.err == nil {
-			continue
+		if found := try(t, newSystem, seed, s); found.err != nil {
+			return fmt.Sprintf("storm %d finds something; %d others found nothing, and %d were not tried.\n%s",
+				seed, nth, len(seeds)-nth-1, shrink(t, newSystem, seed, s, found))
 		}
-		t.Errorf("Storm %d, the %s of %d, finds something.\n%s", seed, ordinal(nth+1), len(seeds), shrink(t, newSystem, seed, s, found))
-		return
 	}
+	return ""
 }
 
 // found is what a storm did to a system.
@@ -56,8 +65,13 @@ func (f found) same(other found) bool {
 // try plays a storm in a bubble of its own.
 func try(t *testing.T, newSystem NewSystem, seed uint64, s storm) (f found) {
 	t.Helper()
+	folder, err := os.MkdirTemp("", "squall-storm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
 	f.err = sim.Try(t, func(n *sim.Network) error {
-		f.breaches = Judge(n, newSystem(n), t.TempDir(), s.story("a storm"))
+		f.breaches = Judge(n, newSystem(n), folder, s.story("a storm"))
 		f.trace = n.Trace().Hash()
 		var all []error
 		for _, b := range f.breaches {
@@ -73,12 +87,16 @@ func shrink(t *testing.T, newSystem NewSystem, seed uint64, s storm, first found
 	t.Helper()
 	least, last, tries := s, first, 0
 	quiet := &silence{name: t.Name()}
+	deadline := time.Now().Add(flag.Lookup("rapid.shrinktime").Value.(flag.Getter).Get().(time.Duration))
 	withFlags(map[string]string{"rapid.checks": "1", "rapid.seed": strconv.FormatUint(seed, 10), "rapid.nofailfile": "true"}, func() {
 		rapid.Check(quiet, func(rt *rapid.T) {
 			s := storms.Draw(rt, "storm")
+			if time.Now().After(deadline) { // rapid looks at it now and then only
+				return
+			}
 			tries++
 			if f := try(t, newSystem, seed, s); first.same(f) {
-				least, last = s, f // the last one of all is the smallest
+				least, last = s, f // rapid goes on from what is smaller and fails
 				rt.Fatal("broken")
 			}
 		})
@@ -115,18 +133,6 @@ func counted(n int, thing string) string {
 }
 
 func indent(code string) string { return "\t" + strings.ReplaceAll(code, "\n", "\n\t") }
-
-func ordinal(n int) string {
-	switch {
-	case n%10 == 1 && n%100 != 11:
-		return fmt.Sprintf("%dst", n)
-	case n%10 == 2 && n%100 != 12:
-		return fmt.Sprintf("%dnd", n)
-	case n%10 == 3 && n%100 != 13:
-		return fmt.Sprintf("%drd", n)
-	}
-	return fmt.Sprintf("%dth", n)
-}
 
 // withFlags runs f with other values of some flags: rapid takes its settings from nowhere
 // else.

@@ -110,7 +110,7 @@ var storms = rapid.Custom(func(t *rapid.T) storm {
 			at:     some(t), // after the one before, for now
 			lasts:  durations.Draw(t, "lasts") + time.Duration(rapid.IntRange(0, 999).Draw(t, "milliseconds"))*time.Millisecond,
 		}
-	}), 0, 6).Draw(t, "strikes")
+	}), 0, 8).Draw(t, "strikes")
 	for i := 1; i < len(s.strikes); i++ {
 		s.strikes[i].at += s.strikes[i-1].at
 	}
@@ -131,7 +131,7 @@ var storms = rapid.Custom(func(t *rapid.T) storm {
 	return s
 })
 
-// Storm returns the story that is drawn from a seed: up to three clients, up to six faults
+// Storm returns the story that is drawn from a seed: up to three clients, up to eight faults
 // of links, clients and server, which may overlap, over some minutes; like all stories it
 // leaves time to recover after the last. Its code is [Story].Code.
 func Storm(seed uint64) Story {

@@ -1,0 +1,4 @@
+package patterntest
+
+// Search is what Delivery does with storms, but returns what it finds.
+var Search = search
