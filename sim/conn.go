@@ -67,6 +67,20 @@ func newConn(h *Host, network string, local, remote endpoint) *TCPConn {
 // NewSegment implements [tcp.Output].
 func (c *TCPConn) NewSegment() *tcp.Segment { return c.n.freeSegments.get() }
 
+// NewBlock implements [tcp.Output].
+func (c *TCPConn) NewBlock(n int) []byte { return c.n.blocks.get(n) }
+
+// RetireBlock implements [tcp.Output].
+func (c *TCPConn) RetireBlock(b []byte, end uint64) { c.n.blocks.retire(b, c, end) }
+
+// readByPeer is the sequence number up to which the peer's program has read.
+func (c *TCPConn) readByPeer() uint64 {
+	if p := c.flow.peer; p != nil && p.flow.peer == c {
+		return p.tcp.Copied()
+	}
+	return 0
+}
+
 // Send implements [tcp.Output].
 func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
 	pkt := c.n.newPacket(&c.flow, protoTCP, c.local, c.remote)
@@ -74,11 +88,23 @@ func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
 	c.n.dispatch(pkt, c.n.clock)
 }
 
-// touch has the next step look at c.
-func (c *TCPConn) touch() {
-	if !c.queued && !c.gone && !c.n.closed {
+// touch has the engine look at c once everything is quiet.
+func (c *TCPConn) touch() { c.touchWithin(0) }
+
+// moved has the engine look at c after data was read or written. All that comes of it
+// are segments and timers, which take their time.
+func (c *TCPConn) moved() {
+	c.touchWithin(min(c.flow.path.slack(), int64(c.tcp.Patience())))
+}
+
+func (c *TCPConn) touchWithin(slack int64) {
+	switch {
+	case c.gone || c.n.closed:
+	case !c.queued:
 		c.queued = true
 		c.n.pending.conns = append(c.n.pending.conns, c)
+		c.n.ask(slack)
+	case slack == 0:
 		c.n.request()
 	}
 }
@@ -132,6 +158,14 @@ func (c *TCPConn) next(class uint64) int64 {
 	default:
 		return int64(c.tcp.NextTimer())
 	}
+}
+
+// slack implements timed.
+func (c *TCPConn) slack(at int64) int64 {
+	if !c.tcp.OnlyAcks(tcp.Time(at)) {
+		return 0
+	}
+	return c.flow.path.slack()
 }
 
 // due implements timed.
@@ -233,7 +267,7 @@ func (c *TCPConn) sockError() syscall.Errno {
 
 // Read implements [net.Conn].
 func (c *TCPConn) Read(p []byte) (int, error) {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	for {
 		c.host.awaitResume(&c.closed)
@@ -246,7 +280,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 			return 0, c.opError("read", os.ErrDeadlineExceeded)
 		}
 		if k := c.tcp.Take(p); k > 0 {
-			c.touch() // the window may open
+			c.moved() // the window may open
 			return k, nil
 		}
 		// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
@@ -264,7 +298,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 
 // Write implements [net.Conn].
 func (c *TCPConn) Write(p []byte) (int, error) {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	done := 0
 	for {
@@ -286,7 +320,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		k := c.tcp.Append(p[done:])
 		done += k
 		if k > 0 {
-			c.touch()
+			c.moved()
 		}
 		if done == len(p) {
 			return done, nil
@@ -298,7 +332,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 // Close implements [net.Conn]. What was written is still sent in the background,
 // unless received data is unread or the linger time is 0: then the peer is reset.
 func (c *TCPConn) Close() error {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	if c.closed || c.n.closed {
 		return c.opError("close", net.ErrClosed)
@@ -350,7 +384,7 @@ func (c *TCPConn) CloseWrite() error {
 // shutdown runs f, which shuts down one side, unless the connection has ended
 // (inet_shutdown).
 func (c *TCPConn) shutdown(f func()) error {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	if c.closed || c.n.closed {
 		return c.opError("close", net.ErrClosed)

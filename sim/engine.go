@@ -12,6 +12,12 @@ import (
 // at one place, to see what it does next. So what the network does is a function
 // of the seed, the configuration and what each connection sends, though the
 // runtime runs goroutines, and fires the timers of one instant, in any order.
+//
+// What nobody can notice for a while has time until then, which saves wake-ups of the
+// engine: a write on a link with a delay, a packet that passes a router, an
+// acknowledgement that was put off. It is done as of the instant at which it was due.
+// Whatever could tell the difference, which is every call on the network at a later
+// instant, has it done first.
 
 // A wake is one thing that the program is about to notice.
 type wake struct {
@@ -20,11 +26,16 @@ type wake struct {
 	done chan struct{} // or a channel to close
 }
 
-// pendingOps is what the program asked for since the last step.
+// pendingOps is what the program asked for at one instant and the engine has not
+// taken yet.
 type pendingOps struct {
 	conns []*TCPConn // connections with something to do, each once
 	other []operation
+	at    int64 // the instant
+	until int64 // when the first effect of it could be noticed; never if it is empty
 }
+
+func (p *pendingOps) empty() bool { return len(p.conns) == 0 && len(p.other) == 0 }
 
 // An operation is something a program asked of the network that is not yet tied
 // to a connection. Its key orders the operations of one instant.
@@ -40,7 +51,6 @@ type opKind uint8
 
 const (
 	opRelease opKind = iota // has no host
-	opListener
 	opDial
 	opDatagram
 )
@@ -59,6 +69,26 @@ func compareOps(a, b operation) int {
 // such as keep-alive probes, before it counts as stalled.
 const stallAfter = int64(30 * 24 * 3600 * 1e9)
 
+// lock is how every call of the program begins: with the network as all earlier
+// instants have left it.
+func (n *Network) lock() {
+	n.mu.Lock()
+	if n.lazy && (n.late || !n.pending.empty()) {
+		n.catchUp(n.now())
+		n.arm(n.next(n.clock))
+	}
+}
+
+// catchUp does all that was due before now and was left for later.
+func (n *Network) catchUp(now int64) {
+	if n.pending.at < now {
+		n.flush(n.pending.at)
+	}
+	if n.late {
+		n.runDue(now - 1)
+	}
+}
+
 // request asks for a step at this instant. The lock is held.
 func (n *Network) request() {
 	if !n.closed {
@@ -66,19 +96,62 @@ func (n *Network) request() {
 	}
 }
 
+// arm makes sure that the engine runs at an instant, or earlier.
+func (n *Network) arm(at int64) {
+	switch {
+	case n.closed || n.drv.kicked || at >= n.drv.alarmAt:
+	case at <= n.now():
+		n.request()
+	default:
+		n.drv.at(at, n.now())
+	}
+}
+
+// ask has the engine look at what was added to pending, and whose first effect nobody
+// can notice before slack has passed.
+func (n *Network) ask(slack int64) {
+	p := &n.pending
+	if len(p.conns)+len(p.other) == 1 {
+		p.at, p.until = n.now(), never
+	}
+	if p.until = min(p.until, p.at+slack); slack == 0 || !n.lazy {
+		n.request()
+	} else {
+		n.arm(p.until)
+	}
+}
+
 // op leaves an operation for the next step. The lock is held.
-func (n *Network) op(o operation) {
+func (n *Network) op(o operation, slack int64) {
 	n.pending.other = append(n.pending.other, o)
-	n.request()
+	n.ask(slack)
+}
+
+// changed is called when something of the network has changed that slack may have
+// relied on.
+func (n *Network) changed() {
+	if n.late || !n.pending.empty() {
+		n.request()
+	}
 }
 
 // ring is the alarm: something is due now. The program's own timers of this
-// instant come first, so the step waits until they have had their effect.
-func (n *Network) ring() {
+// instant come first, so the step waits until they have had their effect. It returns
+// false when the network has ended.
+func (n *Network) ring() bool {
+	n.steps.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.closed {
+		return false
+	}
 	n.drv.alarmAt = never
-	n.request()
+	now := max(n.now(), n.clock)
+	if n.lazy {
+		n.catchUp(now)
+	}
+	n.setAlarm(now)
+	return true
 }
 
 // step runs when all goroutines are blocked. It returns false when the network has
@@ -86,22 +159,26 @@ func (n *Network) ring() {
 func (n *Network) step() bool {
 	n.steps.Add(1)
 	n.mu.Lock()
-	n.drv.kicked = false
+	n.drv.begin()
 	if n.closed {
 		n.mu.Unlock()
 		return false
 	}
 	now := max(n.now(), n.clock)
+	if n.lazy {
+		n.catchUp(now)
+	}
 	n.flush(now)
 	change := n.runDue(now)
-	var out []wake
+	var room [8]wake
+	out := room[:0]
 	if change == nil {
-		out = n.takeWakes(now)
+		out = n.takeWakes(now, out)
+		n.setAlarm(now)
 	} else {
 		n.active = now
 		n.request() // the rest of this instant comes when the change is done
 	}
-	n.setAlarm(now)
 	if n.bubble && now-n.active > stallAfter {
 		n.shutdown("for 30 days of virtual time the program did nothing on the network and nothing reached it")
 	}
@@ -127,8 +204,12 @@ func (w wake) release() {
 	}
 }
 
-// flush takes what the program asked for since the last step.
+// flush takes what the program asked for at an instant.
 func (n *Network) flush(now int64) {
+	if n.pending.empty() {
+		return
+	}
+	now = max(now, n.clock)
 	n.clock = now
 	if len(n.pending.conns) > 0 {
 		n.active = now
@@ -156,6 +237,7 @@ func (n *Network) flush(now int64) {
 		}
 		n.pending.other = n.pending.other[:0]
 	}
+	n.pending.until = never
 }
 
 // runDue runs the events that are due, up to a change of the network, which it
@@ -171,7 +253,7 @@ func (n *Network) runDue(now int64) (change func()) {
 		n.clock = max(n.clock, e.when)
 		switch e.ord & classMask {
 		case classPacket:
-			n.arrive(n.clock, e.pkt)
+			n.arriveTrain(n.clock, e.pkt)
 		case classChange:
 			return e.fn
 		default:
@@ -182,43 +264,70 @@ func (n *Network) runDue(now int64) (change func()) {
 	}
 }
 
-// takeWakes returns what the program notices now. In a bubble that is one thing
+// takeWakes appends to out what the program notices now. In a bubble that is one thing
 // an instant: the goroutine it wakes runs until it blocks before the next one, and
 // the timers that it starts tie with nobody's.
-func (n *Network) takeWakes(now int64) []wake {
+func (n *Network) takeWakes(now int64, out []wake) []wake {
 	count := len(n.wakes) - n.firstWake
 	if count == 0 || n.bubble && n.released >= now {
-		return nil
+		return out
 	}
 	if n.bubble {
 		count = 1
 	}
 	// A copy: wakes may be written over as soon as the lock is free.
-	n.out = append(n.out[:0], n.wakes[n.firstWake:n.firstWake+count]...)
-	for _, w := range n.out {
+	out = append(out, n.wakes[n.firstWake:n.firstWake+count]...)
+	for _, w := range out {
 		if w.q != nil {
 			w.q.pending = false
 		}
 	}
 	n.firstWake += count
 	n.released, n.active = now, now
-	return n.out
+	return out
 }
 
+// setAlarm has the engine run when it has something to do, and not before.
 func (n *Network) setAlarm(now int64) {
-	n.front()
-	next := never
-	if len(n.events) > 0 {
-		next = n.events[0].when
-	}
-	if n.firstWake < len(n.wakes) {
-		next = min(next, n.released+1)
-	}
+	next := n.next(now)
 	if next <= now {
 		n.request()
 		next = never
 	}
-	n.drv.at(next, now)
+	if !n.drv.kicked {
+		n.drv.at(next, now)
+	}
+}
+
+// next is the instant at which the engine has to have done something.
+func (n *Network) next(now int64) int64 {
+	next := never
+	n.late = false
+	if n.front(); len(n.events) > 0 {
+		next = n.events[0].when
+		if slack := n.slack(&n.events[0]); slack > 0 {
+			next = min(next+slack, n.events.second())
+			n.late = true
+		}
+	}
+	if n.firstWake < len(n.wakes) {
+		next = min(next, max(n.released+1, now))
+	}
+	return min(next, n.pending.until)
+}
+
+// slack is how long after its instant an event can be noticed at the earliest.
+func (n *Network) slack(e *event) int64 {
+	switch {
+	case !n.lazy:
+		return 0
+	case e.pkt != nil:
+		return e.pkt.slack()
+	case e.sock != nil && e.ord&classMask == classTimer:
+		return e.sock.slack(e.when)
+	default:
+		return 0
+	}
 }
 
 // stalled is called when no timer of the bubble is left and every goroutine is

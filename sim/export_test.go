@@ -22,3 +22,6 @@ func Bench(f func(n *Network), opts ...Option) {
 func (n *Network) IdleFaults() string { return n.idleFaults() }
 
 var RaceEnabled = raceEnabled
+
+// Eager has the engine do everything at its instant, and leave nothing for later.
+func (n *Network) Eager() { n.lazy = false }

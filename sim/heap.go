@@ -19,6 +19,7 @@ type timed interface {
 	plan(class uint64) *plan
 	next(class uint64) int64 // the instant that there is something to do, or never
 	due(now int64, class uint64)
+	slack(at int64) int64 // how long nobody can notice what its timer does at that instant
 }
 
 // A plan is the instant for which a socket has an event in the heap, or never.
@@ -31,6 +32,16 @@ func (n *Network) schedule(s timed, class, id uint64) {
 		*p = plan(at)
 		n.events.push(event{when: at, ord: class | id, sock: s})
 	}
+}
+
+// socketID tells the events of sockets that are no connections from each other, and
+// from those of connections.
+func socketID(h *Host, local endpoint, proto protocol) uint64 {
+	id := 1<<60 | uint64(proto)<<56 | uint64(h.number)<<17 | uint64(local.port)
+	if isLoopback(local.addr) {
+		id |= 1 << 16 // another socket of that port may have the host's own address
+	}
+	return id
 }
 
 // front removes the events at the front of the heap whose time was put off.
@@ -92,6 +103,15 @@ func (h *heap) push(e event) {
 	}
 	s[i] = e
 	*h = s
+}
+
+// second is the instant of the event behind the first, or never.
+func (h heap) second() int64 {
+	at := never
+	for _, e := range h[min(1, len(h)):min(5, len(h))] {
+		at = min(at, e.when)
+	}
+	return at
 }
 
 func (h *heap) pop() event {

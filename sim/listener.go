@@ -56,7 +56,7 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	fail := func(call string, errno syscall.Errno) (*TCPListener, error) {
 		return nil, opError("listen", network, nil, local.tcp(), sysError(call, errno))
@@ -142,7 +142,7 @@ func (l *TCPListener) established(c *TCPConn) {
 
 // Accept implements [net.Listener].
 func (l *TCPListener) Accept() (net.Conn, error) {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	for {
 		l.host.awaitResume(&l.closed)
@@ -163,7 +163,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 
 // Close implements [net.Listener]. Connections that nobody accepted are reset.
 func (l *TCPListener) Close() error {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	if l.closed {
 		return l.opError("close", net.ErrClosed)
@@ -199,7 +199,7 @@ func (l *TCPListener) Addr() net.Addr { return l.local.tcp() }
 
 // SetDeadline sets the deadline of [TCPListener.Accept]; the zero time means none.
 func (l *TCPListener) SetDeadline(t time.Time) error {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	if l.closed {
 		return net.ErrClosed // bare, as package net has it
@@ -207,9 +207,9 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 	if l.deadline.set(l.n, t) {
 		l.r.release()
 	}
-	l.n.op(operation{host: l.host, kind: opListener, n: uint64(l.local.port), run: func(int64) {
-		l.n.schedule(l, classDeadline, uint64(l.local.port))
-	}})
+	l.n.schedule(l, classDeadline, socketID(l.host, l.local, protoTCP))
+	l.n.arm(l.next(classDeadline))
+
 	return nil
 }
 
@@ -223,6 +223,9 @@ func (l *TCPListener) next(uint64) int64 {
 	}
 	return l.deadline.next()
 }
+
+// slack implements timed.
+func (l *TCPListener) slack(int64) int64 { return 0 }
 
 // due implements timed.
 func (l *TCPListener) due(now int64, _ uint64) {

@@ -111,7 +111,7 @@ func (c *TCPConn) setError(err error) error {
 
 // control runs f on an open connection and has the next step look at c.
 func (c *TCPConn) control(wrap func(error) error, f func()) error {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	if c.closed || c.n.closed {
 		return wrap(net.ErrClosed)

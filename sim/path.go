@@ -65,7 +65,7 @@ func (n *Network) Router(name string) *Router {
 	if err := validName("Router", name); err != nil {
 		panic("sim: " + err.Error())
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if r := n.routers[name]; r != nil {
 		return r
@@ -86,7 +86,7 @@ func (n *Network) Router(name string) *Router {
 func (h *Host) Access(up, down netem.Config) {
 	mustBeValid(fmt.Sprintf("host %s: Access", h.name), up, down)
 	n := h.n
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if h.accessUp != nil {
 		h.accessUp.set(up)
@@ -95,6 +95,7 @@ func (h *Host) Access(up, down netem.Config) {
 	}
 	h.accessUp, h.accessDown = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
 	n.topology++
+	n.changed()
 }
 
 // A path leads from one host to another.
@@ -126,6 +127,9 @@ func (p *path) pipes() []*pipe {
 	}
 	return p.route
 }
+
+// slack is for how long nobody can notice a packet that is sent now.
+func (p *path) slack() int64 { return p.pipes()[0].slack() }
 
 // mtu is the largest packet that passes the whole way: discovery of the path's MTU
 // (RFC 1191) is taken to have happened.
@@ -218,11 +222,15 @@ type flow struct {
 	stray    netem.Stream
 }
 
-// stream returns the flow's stream on a pipe. A packet may still be on a way that is
-// no longer the flow's: then its draws are those of a fresh stream.
-func (f *flow) stream(p *pipe) *netem.Stream {
+// stream returns the flow's stream on a pipe, the hop-th of a packet's way. The packet
+// may still be on a way that is no longer the flow's: then its draws are those of a fresh
+// stream.
+func (f *flow) stream(p *pipe, hop int) *netem.Stream {
 	if f.topology != f.path.from.n.topology {
 		f.reroute()
+	}
+	if hop < len(f.pipes) && f.pipes[hop] == p {
+		return &f.streams[hop]
 	}
 	for i, q := range f.pipes {
 		if q == p {

@@ -221,7 +221,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 
 // finish ends the network and returns what went wrong with it.
 func (n *Network) finish() (problems []string) {
-	n.mu.Lock()
+	n.lock()
 	why := n.why
 	failures := n.failures
 	n.shutdown("")

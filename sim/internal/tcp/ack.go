@@ -247,7 +247,8 @@ func (c *Conn) idle() {
 		c.ep.cache.n = 0
 	}
 	if c.snd != nil && c.nxt == c.end && c.snd.appended == 0 {
-		c.snd.full, c.snd.tail, c.snd.size = nil, nil, 0
+		c.snd.retire(c.end, c.out)
+		c.snd.full, c.snd.size = nil, 0
 	}
 }
 

@@ -13,6 +13,13 @@ type Output interface {
 	NewSegment() *Segment
 	// Send takes over s. It must not call into c.
 	Send(c *Conn, s *Segment)
+	// NewBlock returns memory for n bytes of the program's data, which need not be
+	// zero.
+	NewBlock(n int) []byte
+	// RetireBlock gives back what NewBlock has returned. Segments still share it: it may be
+	// used again when the program of the peer has read all that comes before the
+	// sequence number end, since nobody looks at such data any more.
+	RetireBlock(block []byte, end uint64)
 }
 
 // A Conn is one end of a connection.

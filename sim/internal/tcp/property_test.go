@@ -365,7 +365,10 @@ func TestArbitrarySegments(t *testing.T) {
 }
 
 // A sink takes segments and forgets them.
-type sink struct{ s Segment }
+type sink struct {
+	s Segment
+	fresh
+}
 
 func (k *sink) NewSegment() *Segment {
 	k.s = Segment{}

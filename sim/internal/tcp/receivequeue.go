@@ -9,8 +9,10 @@ type receiveQueue struct {
 	off   int32 // bytes of it that were read
 }
 
-// keepItems is how many payloads an empty queue keeps room for.
-const keepItems = 2
+const (
+	firstItems = 2       // room for so many payloads at first
+	keepItems  = 1 << 12 // and at most in an empty queue, until trim
+)
 
 func (q *receiveQueue) add(p []byte) {
 	if q.head > 0 && len(q.items) == cap(q.items) {
@@ -20,7 +22,7 @@ func (q *receiveQueue) add(p []byte) {
 		q.head = 0
 	}
 	if len(q.items) == cap(q.items) {
-		q.items = append(make([][]byte, 0, max(4*len(q.items), keepItems)), q.items...)
+		q.items = append(make([][]byte, 0, max(4*len(q.items), firstItems)), q.items...)
 	}
 	q.items = append(q.items, p)
 }
