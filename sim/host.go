@@ -38,6 +38,8 @@ type Host struct {
 	heldConns []*TCPConn // and what they asked for
 	heldOps   []operation
 	processes []*process
+
+	sockets, abandoned []machineSocket // with Loopback
 }
 
 // connKey names a connection of one host.
@@ -90,6 +92,7 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 // and new ones fail with ENETDOWN until [Host.Restart]. Crash of a host that is
 // down already does nothing.
 func (h *Host) Crash() {
+	defer h.closeAbandoned()
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.dead {
@@ -102,6 +105,7 @@ func (h *Host) Crash() {
 // PowerOff is [Host.Crash] without the operating system's last words: the host
 // falls silent, and its peers find out by their own timeouts.
 func (h *Host) PowerOff() {
+	h.n.mustSimulate("PowerOff")
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.off != nil {
@@ -114,6 +118,7 @@ func (h *Host) PowerOff() {
 // stop ends the host's processes and sockets.
 func (h *Host) stop(f *fault, reset bool) {
 	h.dead = true
+	h.abandon()
 	h.unpause()
 	for _, p := range h.processes {
 		p.cancel()
@@ -152,6 +157,7 @@ func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 // memory and no connections, its processes ([Host.Run], [Host.ServeHTTP]) running
 // anew. A host that runs is crashed first.
 func (h *Host) Restart() {
+	defer h.closeAbandoned()
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.n.closed {
@@ -182,6 +188,7 @@ func (h *Host) boots() int {
 // to block as well, a library that holds a lock across a Close would stop the clock; for
 // the same reason calls on a socket that the program closes return at once.)
 func (h *Host) Pause() {
+	h.n.mustSimulate("Pause")
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.paused != nil || h.dead {
@@ -248,6 +255,7 @@ func (n *Network) shutdown(why string) {
 			p.cancel()
 		}
 		h.shutSockets()
+		h.abandon()
 		for _, c := range h.conns {
 			c.end()
 		}

@@ -41,14 +41,6 @@ type TCPListener struct {
 // The errors are those of package net: EADDRINUSE, EADDRNOTAVAIL for an address
 // that is not of h, ENETDOWN when the host is down.
 func (h *Host) Listen(network, address string) (net.Listener, error) {
-	l, err := h.listen(network, address)
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-func (h *Host) listen(network, address string) (*TCPListener, error) {
 	if err := checkNetwork(network, protoTCP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
@@ -56,6 +48,17 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
+	if h.n.conf.loopback {
+		return h.machineListen(network, local)
+	}
+	l, err := h.listen(network, local)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	fail := func(call string, errno syscall.Errno) (*TCPListener, error) {

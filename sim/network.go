@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type Network struct {
 	hosts    map[string]*Host // by name, in small letters
 	routers  map[string]*Router
 	byAddr   map[uint32]*Host
+	ports    map[endpoint]net.Addr // with Loopback: where listeners are
 	inOrder  []*Host
 	pipes    []*pipe // in the order in which they were made
 	paths    map[pair]*path
@@ -75,6 +77,7 @@ type options struct {
 	seed        uint64
 	seedSet     bool
 	defaultLink netem.Config
+	loopback    bool // see Loopback
 	tcp         *tcp.Config
 }
 
@@ -120,6 +123,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		released: -1,
 		hosts:    map[string]*Host{},
 		byAddr:   map[uint32]*Host{},
+		ports:    map[endpoint]net.Addr{},
 		routers:  map[string]*Router{},
 		paths:    map[pair]*path{},
 		defaults: map[pair]*pipe{},
@@ -133,6 +137,9 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	for _, o := range opts {
 		o(&n.conf)
 	}
+	if bubble && n.conf.loopback {
+		panic("sim: Test: a bubble has no real sockets; make a network on the loopback interface with New")
+	}
 	n.seed = n.conf.seed
 	n.trace = newTrace(n)
 	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
@@ -144,8 +151,12 @@ func newNetwork(bubble bool, opts []Option) *Network {
 // network.
 func (n *Network) Close() {
 	n.lock()
-	defer n.mu.Unlock()
 	n.shutdown("")
+	hosts := n.inOrder
+	n.mu.Unlock()
+	for _, h := range hosts {
+		h.closeAbandoned()
+	}
 }
 
 // Elapsed returns the time since the network was made.

@@ -57,6 +57,7 @@ const (
 // ListenPacket announces on a local address, as [net.ListenPacket] does. The
 // network must be "udp" or "udp4".
 func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
+	h.n.mustSimulate("ListenPacket")
 	if err := checkNetwork(network, protoUDP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
@@ -75,6 +76,7 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 
 // dialUDP makes a connected socket; no packet is sent.
 func (h *Host) dialUDP(ctx context.Context, network, address string) (net.Conn, error) {
+	h.n.mustSimulate("UDP")
 	remote, err := h.resolve(ctx, network, address, loopback)
 	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
