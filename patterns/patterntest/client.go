@@ -17,7 +17,7 @@ import (
 type Client struct {
 	Name string
 	Host *sim.Host
-	Link *sim.Link // between it and the server
+	Link *sim.Link // between it and the server; nil in [Loopback]
 
 	world   *World
 	since   int         // events published before it was there
@@ -42,13 +42,20 @@ type arrival struct {
 // then becomes what [World.Link] wants. It is to get all that is published from then on.
 func (w *World) Client(name string) *Client {
 	c := &Client{Name: name, Host: w.Net.Host(name), world: w}
-	c.Link = w.Net.Link(c.Host, w.Server, netem.Config{Delay: Transit})
+	if !w.onLoopback {
+		c.Link = w.Net.Link(c.Host, w.Server, netem.Config{Delay: Transit})
+	}
 	w.clients = append(w.clients, c)
 	c.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
 		return c.life.run(ctx, func(ctx context.Context) error { return w.system.Receive(ctx, h, name, c) })
 	})
-	w.Sleep(10 * Transit)
-	c.Link.Set(w.link)
+	if w.onLoopback {
+		w.await(c.Host, "ESTABLISHED")
+		w.Sleep(connectTime)
+	} else {
+		w.Sleep(10 * Transit)
+		c.Link.Set(w.link)
+	}
 	w.mu.Lock()
 	c.since, c.starts = len(w.published), len(w.starts)
 	w.mu.Unlock()

@@ -20,6 +20,8 @@ type World struct {
 	Net    *sim.Network
 	Server *sim.Host
 
+	onLoopback bool
+
 	system  System
 	clients []*Client
 	link    netem.Config
@@ -42,11 +44,15 @@ type span struct{ from, to time.Duration }
 
 // NewWorld starts the system's server on n. folder is for what it keeps on disk.
 func NewWorld(n *sim.Network, s System, folder string) *World {
+	return newWorld(n, s, folder, false)
+}
+
+func newWorld(n *sim.Network, s System, folder string, onLoopback bool) *World {
 	s.Bound = cmp.Or(s.Bound, 3*Transit)
 	s.Recovery = cmp.Or(s.Recovery, 3*time.Minute)
 	s.PublishTimeout = cmp.Or(s.PublishTimeout, 5*time.Second)
 	s.MaxHeld = cmp.Or(s.MaxHeld, 1<<20)
-	w := &World{Net: n, Server: n.Host("server"), system: s, link: netem.Config{Delay: Transit}}
+	w := &World{Net: n, Server: n.Host("server"), onLoopback: onLoopback, system: s, link: netem.Config{Delay: Transit}}
 	w.Server.Run("server", func(ctx context.Context, h *sim.Host) error {
 		return w.server.run(ctx, func(ctx context.Context) error {
 			w.serverStarts(ctx)
@@ -145,6 +151,10 @@ func (w *World) StartRejected(c *Client) {
 // to recover.
 func (w *World) Settle() {
 	deadline := w.Net.Elapsed() + w.system.Recovery
+	tick, soon := time.Second, time.Second
+	if w.onLoopback {
+		tick, soon = 10*time.Millisecond, 100*time.Millisecond
+	}
 	for w.Net.Elapsed() < deadline {
 		complete := true
 		for _, c := range w.clients {
@@ -153,8 +163,8 @@ func (w *World) Settle() {
 		if complete {
 			break
 		}
-		w.Sleep(time.Second)
+		w.Sleep(tick)
 		w.measure()
 	}
-	w.Sleep(time.Second) // what arrives twice arrives soon
+	w.Sleep(soon) // what arrives twice arrives soon
 }
