@@ -25,7 +25,7 @@ type Story struct {
 }
 
 // Delivery runs every story of the contract, each in a bubble and as a subtest, and
-// fails for each promise that the system breaks.
+// fails for each promise that the system breaks. With -v it says what each story cost.
 //
 // The last subtest, storms, draws stories at random: four, unless the environment asks
 // for other seeds (see [sim.Test]). To draw a thousand and leave out the rest:
@@ -42,9 +42,11 @@ func Delivery(t *testing.T, newSystem NewSystem) {
 				if s.Needs != nil && !s.Needs(system) {
 					t.Skip("the system does not offer what the story is about")
 				}
-				for _, b := range Judge(n, system, t.TempDir(), s) {
+				w := play(n, system, t.TempDir(), s)
+				for _, b := range w.Verdict() {
 					t.Errorf("%v\nThe story is here because: %s", b, s.Reason)
 				}
+				t.Log(w.Measures())
 			})
 		})
 	}
@@ -54,13 +56,17 @@ func Delivery(t *testing.T, newSystem NewSystem) {
 // Judge plays a story and returns what was broken. folder is for what the server keeps
 // on disk.
 func Judge(n *sim.Network, s System, folder string, story Story) []Breach {
+	return play(n, s, folder, story).Verdict()
+}
+
+func play(n *sim.Network, s System, folder string, story Story) *World {
 	if story.Reason == "" {
 		panic(fmt.Sprintf("patterntest: the story %q has no reason", story.Name))
 	}
 	w := NewWorld(n, s, folder)
 	story.Play(w)
 	w.Settle()
-	return w.Verdict()
+	return w
 }
 
 // Stories returns the contract of delivery. All times are virtual.

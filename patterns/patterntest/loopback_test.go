@@ -14,7 +14,7 @@ import (
 )
 
 func TestSoundSystemsKeepTheContractOnLoopback(t *testing.T) {
-	t.Run("the example", func(t *testing.T) { patterntest.Loopback(t, boardAndReaders) })
+	t.Run("the example", func(t *testing.T) { patterntest.Loopback(t, journalAndReaders) })
 }
 
 // What is broken is broken there too.

@@ -237,5 +237,5 @@ func TestSoundSystemsKeepTheContract(t *testing.T) {
 	t.Run("long polling", func(t *testing.T) { patterntest.Delivery(t, polling{}.on) })
 	t.Run("push", func(t *testing.T) { patterntest.Delivery(t, pushing{}.on) })
 	t.Run("push to mailboxes", func(t *testing.T) { patterntest.Delivery(t, pushing{mailboxes: true}.on) })
-	t.Run("the example", func(t *testing.T) { patterntest.Delivery(t, boardAndReaders) })
+	t.Run("the example", func(t *testing.T) { patterntest.Delivery(t, journalAndReaders) })
 }
