@@ -14,7 +14,7 @@ import (
 func TestMeasures(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := patterntest.NewWorld(n, pushing{}.on(n), t.TempDir())
-		a, b := w.Client("a"), w.Client("b")
+		a := w.Clients(2)[0]
 		require.Zero(t, w.Measures().Accepted)
 		connecting := w.Measures()
 		w.PublishEvery(time.Second, 8)
