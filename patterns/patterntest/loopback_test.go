@@ -14,11 +14,13 @@ import (
 )
 
 func TestSoundSystemsKeepTheContractOnLoopback(t *testing.T) {
+	t.Parallel() // it only waits
 	t.Run("the example", func(t *testing.T) { patterntest.Loopback(t, journalAndReaders) })
 }
 
 // What is broken is broken there too.
 func TestFlawsAreFoundOnLoopback(t *testing.T) {
+	t.Parallel()
 	var all sync.WaitGroup
 	var found atomic.Int64
 	claims := patterntest.System{Recovery: 3 * time.Second}

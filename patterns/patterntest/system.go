@@ -18,19 +18,38 @@
 //		})
 //	}
 //
-// The example of Delivery is a whole system that keeps the contract. What it may not do
-// is a [Promise] each.
+// The example of the package is a whole server and client that keep the contract, and the
+// lines that tell it how to run them. What they may not do is a [Promise] each.
+//
+// # What a system offers
+//
+// The three functions are enough. A client that acknowledges does so when
+// [Receiver].Event has returned; if events may then come again, [System].Repeats says so.
+// Whoever is asked to stop has the context of its function done, with a network that
+// still works: clients that leave and come back and servers that are redeployed are
+// stories for every system. Three things are checked of systems that declare them:
+// that events survive a restart (Durable), that they expire (PublishFor), and that the
+// server knows what became of those that did not arrive (Account).
+//
+// # Storms
+//
+// After the table Delivery draws stories at random; SQUALL_SEEDS says how many. One that
+// finds something is made smaller and printed as Go. [Storm] is the story of a seed.
 //
 // A story of one's own is a function of a [World], in ten lines or so; [Judge] returns
-// what was broken in it instead of failing a test.
+// what was broken in it instead of failing a test. [Loopback] runs a part of the contract
+// over TCP connections of the machine itself.
 //
 // # What it does not find
 //
-// The contract sees what goes in and what comes out, and packets, but no intent: it
-// cannot tell a system that gives up at once, and says so each time, from one that
-// has to ([System].Durable rules that out). It does not look at expiry, topics,
-// snapshots, orderly shutdown or who may receive what; nor at the server's goroutines
-// and connections, and at its memory only if it is told of it ([System].Held).
+// The contract sees what goes in and what comes out, and packets, but no intent. After a
+// restart of the server it takes each client's word for one gap ([System].Durable rules that
+// out), and it cannot tell an event that came again because an acknowledgement was lost
+// from one that came again for no reason, unless the network was good all the time. It
+// does not look at topics, snapshots or who may receive what, nor at the server's
+// goroutines and connections. What the server holds for slow clients it knows only
+// from [System].Held: in the memory of the process a queue cannot be told from a log that
+// shares its bytes, nor from the buffers of the simulated sockets.
 package patterntest
 
 import (
