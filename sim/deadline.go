@@ -5,38 +5,41 @@ import (
 	"time"
 )
 
-// A deadline of reads, writes or accepts.
-type deadline struct {
-	at      int64 // never if there is none
-	expired bool
-}
+// A deadline of reads, writes or accepts: its instant, never if there is none, or expired.
+type deadline int64
+
+const expired = deadline(-1 << 63)
 
 // set moves the deadline, and says whether it has passed already.
 func (d *deadline) set(n *Network, t time.Time) bool {
-	*d = deadline{at: never}
-	if t.IsZero() {
-		return false
+	switch {
+	case t.IsZero():
+		*d = deadline(never)
+	case t.After(time.Now()):
+		*d = deadline(t.Sub(n.start))
+	default:
+		*d = expired
 	}
-	d.at = int64(t.Sub(n.start))
-	d.expired = !t.After(time.Now())
-	return d.expired
+	return d.expired()
 }
+
+func (d deadline) expired() bool { return d == expired }
 
 // expire says whether the deadline expires by now.
 func (d *deadline) expire(now int64) bool {
 	if d.next() > now {
 		return false
 	}
-	d.expired = true
+	*d = expired
 	return true
 }
 
 // next is when the deadline will expire.
-func (d *deadline) next() int64 {
-	if d.expired {
+func (d deadline) next() int64 {
+	if d.expired() {
 		return never
 	}
-	return d.at
+	return int64(d)
 }
 
 // SetDeadline implements [net.Conn].

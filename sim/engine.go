@@ -24,6 +24,7 @@ type wake struct {
 	host *Host
 	q    *waitq        // a blocked call,
 	done chan struct{} // or a channel to close
+	cond *sync.Cond    // of q, once the wake is taken; nil if nobody waits any more
 }
 
 // pendingOps is what the program asked for at one instant and the engine has not
@@ -197,11 +198,20 @@ func (n *Network) step() bool {
 
 // release lets the program notice.
 func (w wake) release() {
-	if w.q != nil {
-		w.q.cond.Broadcast()
-	} else {
+	switch {
+	case w.q == nil:
 		close(w.done)
+	case w.cond != nil:
+		w.cond.Broadcast()
 	}
+}
+
+// releaseNow lets the program notice, with the lock held.
+func (w wake) releaseNow() {
+	if w.q != nil {
+		w.cond = w.q.cond
+	}
+	w.release()
 }
 
 // flush takes what the program asked for at an instant.
@@ -253,13 +263,14 @@ func (n *Network) runDue(now int64) (change func()) {
 		n.clock = max(n.clock, e.when)
 		switch e.ord & classMask {
 		case classPacket:
-			n.arriveTrain(n.clock, e.pkt)
+			n.arriveTrain(n.clock, e.what.(*packet))
 		case classChange:
-			return e.fn
+			return e.what.(func())
 		default:
 			class := e.ord & classMask
-			*e.sock.plan(class) = plan(never)
-			e.sock.due(n.clock, class)
+			sock := e.what.(timed)
+			*sock.plan(class) = plan(never)
+			sock.due(n.clock, class)
 		}
 	}
 }
@@ -277,9 +288,10 @@ func (n *Network) takeWakes(now int64, out []wake) []wake {
 	}
 	// A copy: wakes may be written over as soon as the lock is free.
 	out = append(out, n.wakes[n.firstWake:n.firstWake+count]...)
-	for _, w := range out {
-		if w.q != nil {
+	for i := range out {
+		if w := &out[i]; w.q != nil {
 			w.q.pending = false
+			w.cond = w.q.cond
 		}
 	}
 	n.firstWake += count
@@ -318,13 +330,13 @@ func (n *Network) next(now int64) int64 {
 
 // slack is how long after its instant an event can be noticed at the earliest.
 func (n *Network) slack(e *event) int64 {
-	switch {
+	switch class := e.ord & classMask; {
 	case !n.lazy:
 		return 0
-	case e.pkt != nil:
-		return e.pkt.slack()
-	case e.sock != nil && e.ord&classMask == classTimer:
-		return e.sock.slack(e.when)
+	case class == classPacket:
+		return e.what.(*packet).slack()
+	case class == classTimer:
+		return e.what.(timed).slack(e.when)
 	default:
 		return 0
 	}
@@ -339,21 +351,35 @@ func (n *Network) stalled() {
 }
 
 // A waitq is where calls wait for something of a socket: data, room, a
-// connection. The lock is held in all its methods.
+// connection. The lock is held in all its methods. Most sockets have nobody waiting, so
+// what it takes to wait is lent.
 type waitq struct {
-	cond    sync.Cond
-	waiting int
+	cond    *sync.Cond // nil if nobody waits
+	waiting int32
 	pending bool // a wake is on its way
 }
 
 // wait blocks until the next wake. The lock is given up meanwhile.
 func (q *waitq) wait(n *Network) {
-	if q.cond.L == nil {
-		q.cond.L = &n.mu
+	if q.cond == nil {
+		q.cond = n.lendCond()
 	}
 	q.waiting++
 	q.cond.Wait()
-	q.waiting--
+	if q.waiting--; q.waiting == 0 {
+		n.conds = append(n.conds, q.cond)
+		q.cond = nil
+	}
+}
+
+func (n *Network) lendCond() *sync.Cond {
+	last := len(n.conds) - 1
+	if last < 0 {
+		return sync.NewCond(&n.mu)
+	}
+	c := n.conds[last]
+	n.conds = n.conds[:last]
+	return c
 }
 
 // notify wakes the calls that wait, at an instant of their own.

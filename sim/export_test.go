@@ -3,6 +3,7 @@ package sim
 import (
 	"testing"
 	"testing/synctest"
+	"unsafe"
 )
 
 // Bench runs f on a network in a bubble for a benchmark, which has no T to give. Time
@@ -25,3 +26,6 @@ var RaceEnabled = raceEnabled
 
 // Eager has the engine do everything at its instant, and leave nothing for later.
 func (n *Network) Eager() { n.lazy = false }
+
+// TraceRecord is the size of an event that the trace keeps, in bytes.
+const TraceRecord = int(unsafe.Sizeof(record{}))

@@ -6,9 +6,7 @@ package sim
 type event struct {
 	when int64
 	ord  uint64 // class in the top two bits, then a connection's id or a counter
-	pkt  *packet
-	sock timed
-	fn   func()
+	what any    // the *packet, the func() of a change, or the socket, which is timed
 }
 
 // timed is a socket with something to do at an instant: a deadline or a timer. It has
@@ -30,7 +28,7 @@ type plan int64
 func (n *Network) schedule(s timed, class, id uint64) {
 	if at, p := s.next(class), s.plan(class); at < int64(*p) {
 		*p = plan(at)
-		n.events.push(event{when: at, ord: class | id, sock: s})
+		n.events.push(event{when: at, ord: class | id, what: s})
 	}
 }
 
@@ -48,11 +46,12 @@ func socketID(h *Host, local endpoint, proto protocol) uint64 {
 func (n *Network) front() {
 	for len(n.events) > 0 {
 		e := &n.events[0]
-		if e.sock == nil {
+		class := e.ord & classMask
+		if class == classPacket || class == classChange {
 			return
 		}
-		class := e.ord & classMask
-		p, at := e.sock.plan(class), e.sock.next(class)
+		sock := e.what.(timed)
+		p, at := sock.plan(class), sock.next(class)
 		if int64(*p) == e.when && at <= e.when {
 			return
 		}

@@ -266,13 +266,13 @@ func (n *Network) shutdown(why string) {
 		clear(h.dialing)
 		// Attempts that are decided, though their callers do not know yet.
 		for _, w := range h.heldWakes {
-			w.release()
+			w.releaseNow()
 		}
 		h.heldWakes = nil
 		h.resumed.Broadcast()
 	}
 	for _, w := range n.wakes[n.firstWake:] {
-		w.release()
+		w.releaseNow()
 	}
 	n.events, n.wakes, n.pending = nil, nil, pendingOps{until: never}
 }

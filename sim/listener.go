@@ -85,7 +85,7 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	l := &TCPListener{
 		n: h.n, host: h, network: network, local: local, backlog: somaxconn,
 		embryos:  map[*TCPConn]struct{}{},
-		deadline: deadline{at: never}, deadlinePlan: plan(never),
+		deadline: deadline(never), deadlinePlan: plan(never),
 	}
 	h.listeners[local.port] = append(h.listeners[local.port], l)
 	return l, nil
@@ -152,7 +152,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 		switch {
 		case l.closed:
 			return nil, l.opError("accept", net.ErrClosed)
-		case l.deadline.expired:
+		case l.deadline.expired():
 			return nil, l.opError("accept", os.ErrDeadlineExceeded)
 		case len(l.accept) > 0:
 			c := l.accept[0]

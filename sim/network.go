@@ -66,6 +66,7 @@ type Network struct {
 	freePackets  []*packet
 	freeSegments segmentPool
 	blocks       blockPool
+	conds        []*sync.Cond // lent to those who wait
 }
 
 type pair struct{ from, to *Host }
@@ -205,7 +206,7 @@ func (n *Network) After(d time.Duration, f func()) {
 	}
 	n.ord++
 	at := n.now() + int64(d)
-	n.events.push(event{when: at, ord: classChange | n.ord, fn: f})
+	n.events.push(event{when: at, ord: classChange | n.ord, what: f})
 	n.arm(at)
 }
 

@@ -81,11 +81,11 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 		at: now, kind: kind, proto: pkt.proto,
 		from: pkt.flow.path.from.number, to: pkt.flow.path.to.number,
 		sport: pkt.src.port, dport: pkt.dst.port,
-		length: int32(len(pkt.data)), size: int32(pkt.size),
+		length: uint16(len(pkt.data)), size: uint16(pkt.size),
 	}
 	if pkt.proto == protoTCP {
 		s := pkt.seg
-		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, int32(len(s.Payload)), s.Kind != tcp.Original
+		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind != tcp.Original
 	}
 	n.trace.add(r, why)
 }
@@ -219,7 +219,7 @@ func (n *Network) deliverTrain(head *packet, when int64) {
 		return
 	}
 	n.ord++
-	n.events.push(event{when: when, ord: classPacket | n.ord, pkt: head})
+	n.events.push(event{when: when, ord: classPacket | n.ord, what: head})
 	n.lastTrain, n.lastAt, n.lastOrd = head, when, n.ord
 }
 

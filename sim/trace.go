@@ -13,7 +13,7 @@ import (
 // sent, delivered or dropped, and every event of hosts, links and connections, in
 // order. Two runs that did the same have the same [Trace.Hash].
 //
-// It keeps the last million events (64 bytes each, taken as needed) and counts and
+// It keeps the last million events (48 bytes each, taken as needed) and counts and
 // hashes all of them. What packets carry is not part of it, only how much.
 type Trace struct {
 	n      *Network
@@ -80,7 +80,7 @@ type record struct {
 	resent       bool
 	from, to     int32 // numbers of hosts, from 1
 	sport, dport uint16
-	length, size int32
+	length, size uint16
 	note         int32 // its number among Trace.notes; 0: none
 	seq, ack     uint64
 }
@@ -123,7 +123,7 @@ func (t *Trace) add(r record, text string) {
 		uint64(r.at),
 		uint64(r.kind)<<32 | uint64(r.proto)<<24 | uint64(r.flags)<<8,
 		t.hashOf(r.from) ^ t.hashOf(r.to)<<1,
-		uint64(r.sport)<<48 | uint64(r.dport)<<32 | uint64(uint32(r.length)),
+		uint64(r.sport)<<48 | uint64(r.dport)<<32 | uint64(r.length),
 		r.seq, r.ack,
 	} {
 		h = (h ^ w) * 0x9e3779b97f4a7c15

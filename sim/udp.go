@@ -137,7 +137,7 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 	}
 	u := &UDPConn{
 		n: h.n, host: h, network: network, local: local, remote: remote, limit: defaultReceiveBuffer,
-		read: deadline{at: never}, write: deadline{at: never}, deadlinePlan: plan(never),
+		read: deadline(never), write: deadline(never), deadlinePlan: plan(never),
 		flows: map[endpoint]*flow{},
 	}
 	h.udp[local.port] = append(h.udp[local.port], u)
@@ -220,7 +220,7 @@ func (u *UDPConn) receive(p []byte, call string) (int, endpoint, error) {
 		switch {
 		case u.closed:
 			return 0, endpoint{}, u.opError("read", net.ErrClosed)
-		case u.read.expired:
+		case u.read.expired():
 			return 0, endpoint{}, u.opError("read", os.ErrDeadlineExceeded)
 		case u.err != 0:
 			return 0, endpoint{}, u.opError("read", sysError(call, u.takeError()))
@@ -280,7 +280,7 @@ func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
 	switch {
 	case u.closed:
 		return fail(net.ErrClosed)
-	case u.write.expired:
+	case u.write.expired():
 		return fail(os.ErrDeadlineExceeded)
 	case u.err != 0:
 		return fail(sysError(call, u.takeError()))
@@ -314,7 +314,7 @@ func (u *UDPConn) transmit(now int64, data []byte, to endpoint, dest *Host) {
 	}
 	f := u.flows[to]
 	if f == nil {
-		f = &flow{path: u.n.path(u.host, dest), id: [2]uint64{uint64(protoUDP), uint64(from.port)<<16 | uint64(to.port)}}
+		f = &flow{path: u.n.path(u.host, dest), id: flowID(protoUDP, from.port, to.port)}
 		u.flows[to] = f
 	}
 	pkt := u.n.newPacket(f, protoUDP, from, to)

@@ -260,7 +260,7 @@ func (c *Conn) trim() {
 	c.snd = nil
 	c.tx.buf = nil
 	if c.rcvq.empty() {
-		c.rcvq = receiveQueue{}
+		c.rcvq = nil
 	}
 	c.ep = nil
 	c.rec.undoMarked = false

@@ -70,7 +70,7 @@ func requireConsistent(t require.TestingT, c *Conn) {
 	}
 
 	var rmem int32
-	for _, item := range c.rcvq.items[c.rcvq.head:] {
+	for _, item := range c.received().items[c.received().head:] {
 		rmem += trueSize(len(item))
 	}
 	if c.ooo != nil {

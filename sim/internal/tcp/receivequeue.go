@@ -27,10 +27,21 @@ func (q *receiveQueue) add(p []byte) {
 	q.items = append(q.items, p)
 }
 
-func (q *receiveQueue) empty() bool { return int(q.head) == len(q.items) }
+func (q *receiveQueue) empty() bool { return q == nil || int(q.head) == len(q.items) }
+
+// received is the queue, or a new one.
+func (c *Conn) received() *receiveQueue {
+	if c.rcvq == nil {
+		c.rcvq = new(receiveQueue)
+	}
+	return c.rcvq
+}
 
 // read copies to p and returns also how much of the receive buffer became free.
 func (q *receiveQueue) read(p []byte) (n int, freed int32) {
+	if q == nil {
+		return 0, 0
+	}
 	for n < len(p) && !q.empty() {
 		item := q.items[q.head]
 		k := copy(p[n:], item[q.off:])

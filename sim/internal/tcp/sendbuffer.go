@@ -9,6 +9,7 @@ type sendBuffer struct {
 	whole []byte   // the same, from its first byte on
 	size  int32    // of the next block
 
+	smallEnd uint64  // end of the last segment below the MSS, for Nagle's algorithm
 	writes   []int32 // appended and not yet pushed, each by its length
 	appended int32   // their sum
 }

@@ -261,7 +261,7 @@ func (c *Conn) onKeepTimer() {
 		return
 	}
 	c.trim()
-	k := c.keepAlive()
+	k := c.cfg.KeepAlive
 	if k.Off || !c.synchronized() {
 		return
 	}
