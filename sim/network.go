@@ -143,6 +143,8 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	n.seed = n.conf.seed
 	n.trace = newTrace(n)
+	n.mu.Lock() // its timer may be the next to take it
+	defer n.mu.Unlock()
 	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
 	return n
 }
