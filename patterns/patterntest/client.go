@@ -50,8 +50,7 @@ func (w *World) Client(name string) *Client {
 		return c.life.run(ctx, func(ctx context.Context) error { return w.system.Receive(ctx, h, name, c) })
 	})
 	if w.onLoopback {
-		w.await(c.Host, "ESTABLISHED")
-		w.Sleep(connectTime)
+		w.greet(c)
 	} else {
 		w.Sleep(10 * Transit)
 		c.Link.Set(w.link)

@@ -2,6 +2,7 @@ package patterntest
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -48,28 +49,34 @@ func Loopback(t *testing.T, newSystem NewSystem) {
 func judgeOnLoopback(n *sim.Network, s System, folder string, story Story) []Breach {
 	s.Recovery = cmp.Or(s.Recovery, time.Minute)
 	w := newWorld(n, s, folder, true)
-	w.await(w.Server, "LISTEN")
+	w.await()
 	story.Play(w)
 	w.Settle()
 	return w.Verdict()
 }
 
-// connectTime is what a client may take, once it has a connection, to tell the server
-// what it wants.
-const connectTime = 200 * time.Millisecond
-
-// await waits until a host has a socket in that state. On a machine that is busy this may
-// take a while.
-func (w *World) await(h *sim.Host, state string) {
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && !strings.Contains(h.Netstat(), state); {
-		time.Sleep(time.Millisecond)
+// await waits until the server listens: on a machine that is busy this may take a while.
+func (w *World) await() {
+	for patience := w.Net.Elapsed() + busyTime; w.Net.Elapsed() < patience && !strings.Contains(w.Server.Netstat(), "LISTEN"); {
+		w.Sleep(time.Millisecond)
 	}
 }
+
+// greet publishes until the client gets it, which is then known to be there.
+func (w *World) greet(c *Client) {
+	for patience := w.Net.Elapsed() + busyTime; w.Net.Elapsed() < patience && len(c.arrivals()) == 0; {
+		w.publish(0, func(nth int) string { return fmt.Sprintf("hello %d", nth) })
+		w.Sleep(50 * time.Millisecond)
+	}
+}
+
+// busyTime is how long a busy machine may take for what takes no time.
+const busyTime = 10 * time.Second
 
 // restart restarts the server and waits until it is there.
 func (w *World) restart() {
 	w.Server.Restart()
-	w.await(w.Server, "LISTEN")
+	w.await()
 }
 
 func loopbackStories() []Story {
@@ -147,7 +154,7 @@ func loopbackStories() []Story {
 		w.Client("phone")
 		w.PublishEvery(tick, 20)
 		w.Redeploy()
-		w.await(w.Server, "LISTEN")
+		w.await()
 		w.PublishEvery(tick, 20)
 	})
 	all = append(all, Story{
