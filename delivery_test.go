@@ -33,12 +33,25 @@ func TestPushWithStoreDelivers(t *testing.T) {
 	})
 }
 
+func TestPubSubDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return publishing(n, inMemory) })
+}
+
+func TestPubSubWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := publishing(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}
+
 // The same systems over TCP of the machine, without the simulator.
 func TestPatternsDeliverOnLoopback(t *testing.T) {
 	for name, system := range map[string]patterntest.NewSystem{
 		"long polling":            func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) },
 		"long polling with store": func(n *sim.Network) patterntest.System { return durable(longPolling(n, onDisk)) },
 		"push":                    func(n *sim.Network) patterntest.System { return pushing(n, inMemory) },
+		"publish/subscribe":       func(n *sim.Network) patterntest.System { return publishing(n, inMemory) },
 		"push with store":         func(n *sim.Network) patterntest.System { return durable(pushing(n, onDisk)) },
 	} {
 		t.Run(name, func(t *testing.T) {

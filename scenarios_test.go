@@ -34,6 +34,7 @@ type world = patterntest.World
 var scenarios = [][]scenario{
 	longPollScenarios, // scenarios_longpoll_test.go
 	pushScenarios,     // scenarios_push_test.go
+	pubsubScenarios,   // scenarios_pubsub_test.go
 }
 
 func TestScenarios(t *testing.T) {

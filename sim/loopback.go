@@ -122,7 +122,18 @@ func (h *Host) machineListen(network string, local endpoint) (net.Listener, erro
 	return l, nil
 }
 
-func (h *Host) machineDial(ctx context.Context, network string, dest endpoint) (net.Conn, error) {
+func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.Conn, error) {
+	h := d.host
+	if d.LocalAddr != nil {
+		h.n.mustSimulate("Dialer.LocalAddr")
+	}
+	if err := checkNetwork(network, protoTCP); err != nil {
+		return nil, opError("dial", network, nil, nil, err)
+	}
+	dest, _, err := d.endpoints(ctx, network, address)
+	if err != nil {
+		return nil, opError("dial", network, nil, nil, err)
+	}
 	h.n.lock()
 	at := h.n.ports[dest]
 	dead := h.dead
@@ -135,8 +146,8 @@ func (h *Host) machineDial(ctx context.Context, network string, dest endpoint) (
 	case at == nil:
 		return nil, opError("dial", network, nil, dest.tcp(), sysError("connect", syscall.ECONNREFUSED))
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp4", at.String())
+	machine := net.Dialer{KeepAlive: d.KeepAlive, KeepAliveConfig: d.KeepAliveConfig}
+	conn, err := machine.DialContext(ctx, "tcp4", at.String())
 	if err != nil {
 		return nil, err
 	}
