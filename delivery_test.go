@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -45,11 +46,28 @@ func TestPubSubWithStoreDelivers(t *testing.T) {
 	})
 }
 
+func TestStreamingDelivers(t *testing.T) {
+	for _, e := range []stream.Encoding{stream.SSE, stream.NDJSON, stream.WebSocket} {
+		t.Run(e.String(), func(t *testing.T) {
+			patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return streamingAs(e)(n, inMemory) })
+		})
+	}
+}
+
+func TestStreamingWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := streaming(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}
+
 // The same systems over TCP of the machine, without the simulator.
 func TestPatternsDeliverOnLoopback(t *testing.T) {
 	for name, system := range map[string]patterntest.NewSystem{
 		"long polling":            func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) },
 		"long polling with store": func(n *sim.Network) patterntest.System { return durable(longPolling(n, onDisk)) },
+		"streaming":               func(n *sim.Network) patterntest.System { return streaming(n, inMemory) },
 		"push":                    func(n *sim.Network) patterntest.System { return pushing(n, inMemory) },
 		"publish/subscribe":       func(n *sim.Network) patterntest.System { return publishing(n, inMemory) },
 		"push with store":         func(n *sim.Network) patterntest.System { return durable(pushing(n, onDisk)) },
