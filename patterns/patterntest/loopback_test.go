@@ -23,7 +23,7 @@ func TestFlawsAreFoundOnLoopback(t *testing.T) {
 	t.Parallel()
 	var all sync.WaitGroup
 	var found atomic.Int64
-	claims := patterntest.System{Recovery: 3 * time.Second}
+	claims := patterntest.System{Recovery: 1500 * time.Millisecond}
 	for _, row := range []struct {
 		flaw    string
 		system  patterntest.NewSystem
