@@ -61,3 +61,20 @@ func TestStreamingWithStoreDelivers(t *testing.T) {
 		return s
 	})
 }
+
+// The same systems over TCP of the machine, without the simulator.
+func TestPatternsDeliverOnLoopback(t *testing.T) {
+	for name, system := range map[string]patterntest.NewSystem{
+		"long polling":            func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) },
+		"long polling with store": func(n *sim.Network) patterntest.System { return durable(longPolling(n, onDisk)) },
+		"streaming":               func(n *sim.Network) patterntest.System { return streaming(n, inMemory) },
+		"push":                    func(n *sim.Network) patterntest.System { return pushing(n, inMemory) },
+		"publish/subscribe":       func(n *sim.Network) patterntest.System { return publishing(n, inMemory) },
+		"push with store":         func(n *sim.Network) patterntest.System { return durable(pushing(n, onDisk)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			patterntest.Loopback(t, system)
+		})
+	}
+}

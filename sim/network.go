@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type Network struct {
 	hosts    map[string]*Host // by name, in small letters
 	routers  map[string]*Router
 	byAddr   map[uint32]*Host
+	ports    map[endpoint]net.Addr // with Loopback: where listeners are
 	inOrder  []*Host
 	pipes    []*pipe // in the order in which they were made
 	paths    map[pair]*path
@@ -76,6 +78,7 @@ type options struct {
 	seed        uint64
 	seedSet     bool
 	defaultLink netem.Config
+	loopback    bool // see Loopback
 	tcp         *tcp.Config
 	manyTimers  bool
 }
@@ -133,6 +136,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		released: -1,
 		hosts:    map[string]*Host{},
 		byAddr:   map[uint32]*Host{},
+		ports:    map[endpoint]net.Addr{},
 		routers:  map[string]*Router{},
 		paths:    map[pair]*path{},
 		defaults: map[pair]*pipe{},
@@ -146,8 +150,13 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	for _, o := range opts {
 		o(&n.conf)
 	}
+	if bubble && n.conf.loopback {
+		panic("sim: Test: a bubble has no real sockets; make a network on the loopback interface with New")
+	}
 	n.seed = n.conf.seed
 	n.trace = newTrace(n)
+	n.mu.Lock() // its timers may be the next to take it
+	defer n.mu.Unlock()
 	n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.step, n.ring, n.stalled)
 	return n
 }
@@ -157,8 +166,12 @@ func newNetwork(bubble bool, opts []Option) *Network {
 // network.
 func (n *Network) Close() {
 	n.lock()
-	defer n.mu.Unlock()
 	n.shutdown("")
+	hosts := n.inOrder
+	n.mu.Unlock()
+	for _, h := range hosts {
+		h.closeAbandoned()
+	}
 }
 
 // Elapsed returns the time since the network was made.

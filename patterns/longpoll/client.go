@@ -63,9 +63,11 @@ type Client struct {
 	stats ClientStats
 }
 
-// Batch is what the handler gets: the events of one answer, or a Reset.
+// Batch is what the handler gets: the events of one answer, a Reset, or where a client
+// begins.
 type Batch struct {
-	// Events are in order. Their topic and data are the handler's to keep.
+	// Events are in order. Their topic and data are the handler's to keep. There are
+	// none in the first batch of a client that begins at FromNow: its Cursor is where.
 	Events []Event
 	// Cursor is the position after the batch. A handler that stores it together
 	// with the events' effects can continue there after a crash.
@@ -126,7 +128,10 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			}
 			continue
 		}
-		if len(batch.Events) > 0 || batch.Reset != "" {
+		// Where a client begins is news too: after a crash before the first event it would
+		// begin somewhere else.
+		begins := p.fromNow && p.cursor.IsZero() && !batch.Cursor.IsZero()
+		if len(batch.Events) > 0 || batch.Reset != "" || begins {
 			if err := handle(ctx, batch); err != nil {
 				return err
 			}
