@@ -11,10 +11,12 @@ import (
 // The contract of delivery, kept by each pattern that this project has.
 
 func TestLongPollingDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) })
 }
 
 func TestLongPollingWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := longPolling(n, onDisk)
 		s.Durable = true
@@ -23,10 +25,12 @@ func TestLongPollingWithStoreDelivers(t *testing.T) {
 }
 
 func TestPushDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return pushing(n, inMemory) })
 }
 
 func TestPushWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := pushing(n, onDisk)
 		s.Durable = true
@@ -35,10 +39,12 @@ func TestPushWithStoreDelivers(t *testing.T) {
 }
 
 func TestPubSubDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return publishing(n, inMemory) })
 }
 
 func TestPubSubWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := publishing(n, onDisk)
 		s.Durable = true
@@ -47,6 +53,7 @@ func TestPubSubWithStoreDelivers(t *testing.T) {
 }
 
 func TestStreamingDelivers(t *testing.T) {
+	t.Parallel()
 	for _, e := range []stream.Encoding{stream.SSE, stream.NDJSON, stream.WebSocket} {
 		t.Run(e.String(), func(t *testing.T) {
 			patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return streamingAs(e)(n, inMemory) })
@@ -55,6 +62,7 @@ func TestStreamingDelivers(t *testing.T) {
 }
 
 func TestStreamingWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := streaming(n, onDisk)
 		s.Durable = true
