@@ -51,8 +51,13 @@ func publishing(n *sim.Network, log func(folder string) (eventlog.Log, error)) p
 				return err
 			}
 			defer c.Close()
-			// The position says where to begin if the broker has forgotten.
-			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: name, Start: pubsub.At(s.cursor(name))})
+			// The position says where to begin if the broker has forgotten: to begin with,
+			// where the subscription did.
+			at := s.cursor(name)
+			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: name, Start: pubsub.At(at)})
+			if err == nil && at.IsZero() {
+				s.store(name, sub.Start())
+			}
 			for err == nil {
 				var d *pubsub.Delivery
 				d, err = sub.Next(ctx)
