@@ -164,6 +164,36 @@ func withItsFirstEvent(_ context.Context, s *store, name string, b longpoll.Batc
 	return nil
 }
 
+// knownToTheServer leaves the position of a client that has had no event to the server,
+// which keeps it in memory.
+func knownToTheServer(n *sim.Network) patterntest.System {
+	var mu sync.Mutex
+	unborn := map[string]*store{}
+	return polling{
+		log: func(folder string) (eventlog.Log, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			for name, s := range unborn {
+				s.set(name, eventlog.Cursor{})
+			}
+			return inMemory(folder)
+		},
+		batch: func(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+			handle(b, r)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case len(b.Events) > 0 || b.Reset != "":
+				delete(unborn, name)
+			case s.get(name).IsZero():
+				unborn[name] = s
+			}
+			s.set(name, b.Cursor)
+			return nil
+		},
+	}.on(n)
+}
+
 // criesAtFailures tells of a gap whenever a poll fails.
 func criesAtFailures(ctx context.Context, c *longpoll.Client, handle batchHandler, r patterntest.Receiver) error {
 	c.OnRetry = func(error, time.Duration) { r.Gap("disconnected") }

@@ -272,6 +272,14 @@ func Stories() []Story {
 		w.PublishEvery(time.Second, 1)
 		c.Return()
 	})
+	add("the server restarts before the client's first event", "the position at which it began is of the server's earlier life, and nobody else may know it", func(w *World) {
+		c := w.Client("phone")
+		c.Host.Crash()
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 3)
+		c.Host.Restart()
+	})
 	add("the client leaves while events come", "what is half done when it is asked to stop is done once", func(w *World) {
 		c := w.Client("phone")
 		for i := range 10 {
