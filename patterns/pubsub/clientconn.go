@@ -64,7 +64,7 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	if err := l.writeAll(hello.frame()); err != nil {
 		return false, err
 	}
-	welcome, err := l.control()
+	welcome, err := l.welcome()
 	if err != nil {
 		return false, err
 	}
@@ -98,9 +98,15 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	}
 }
 
-// control reads a frame that must be a control frame.
-func (l *link) control() (m control, err error) {
+// welcome reads the answer to a hello, and says that this process lives if the broker
+// asks, because another of the same ID has a session.
+func (l *link) welcome() (m control, err error) {
 	kind, body, err := l.next()
+	for err == nil && kind == kindPing {
+		if err = l.writeAll(frame(kindPong)); err == nil {
+			kind, body, err = l.next()
+		}
+	}
 	if err != nil {
 		return m, err
 	}

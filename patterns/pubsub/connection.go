@@ -78,8 +78,16 @@ const (
 	errStaleText  = "a later connection is there"
 )
 
+// alive asks the client whether it still is.
+func (c *connection) alive() bool {
+	c.send(frame(kindPing))
+	kind, _, err := c.next()
+	return err == nil && kind == kindPong
+}
+
 // admit gives a connection its session. It returns why not.
 func (b *Broker) admit(c *connection, hello control) (refusal string) {
+	var asked *session // the one that the client is known to have outlived
 	for {
 		b.mu.Lock()
 		old := b.sessions[hello.Client]
@@ -92,6 +100,15 @@ func (b *Broker) admit(c *connection, hello control) (refusal string) {
 		case old != nil && slices.Contains(old.fenced, hello.Run):
 			b.mu.Unlock()
 			return errFencedText
+		case old != nil && old.run != hello.Run && old != asked:
+			b.mu.Unlock()
+			// What a process sent before it died may come to be read after the hello of
+			// the next one, and must not fence that.
+			if !c.alive() {
+				return "no answer to a ping"
+			}
+			asked = old
+			continue
 		case old == nil || old.run != hello.Run:
 			if old == nil && b.opts.MaxClients > 0 && len(b.sessions) >= b.opts.MaxClients {
 				b.mu.Unlock()

@@ -107,5 +107,6 @@
 // its ID, the run of its process and the number of the connection, and is welcomed; then
 // it subscribes, with what is left of the last connection: what it holds, what it has
 // acknowledged, which gap it was told of. A connection that was overtaken by a later one
-// of its run, and a run that was overtaken by another of its ID, is sent away.
+// of its run, and a run that was overtaken by another of its ID, is sent away. A run takes
+// over when it has answered a ping: what a process sent before it died fences nobody.
 package pubsub

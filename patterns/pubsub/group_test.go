@@ -2,6 +2,7 @@ package pubsub_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -280,6 +281,57 @@ func TestOvertakenRunDoesNotComeBack(t *testing.T) {
 		s.acks("x")
 		require.EqualValues(t, 1, c.Stats().Connects, "nobody took over from it")
 	})
+}
+
+// A process connects and dies; the next connects; only then does the broker, which was
+// frozen, come to read what the first one sent.
+func TestHelloOfADeadProcessFencesNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.client("a")
+		s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n"})
+		dead, err := w.dial("a")(t.Context(), "tcp", w.addr)
+		require.NoError(t, err)
+		_, err = dead.Write(rawControl(`{"type":"hello","client":"a","run":"before","attempt":1}`))
+		require.NoError(t, err)
+		time.Sleep(20 * sec) // it never answers
+		w.publish("t", "x")
+		s.acks("x")
+		dead.Close()
+		time.Sleep(sec)
+		w.publish("t", "y")
+		s.acks("y")
+		require.EqualValues(t, 1, c.Stats().Connects)
+		require.Zero(t, w.b.Stats().Fenced)
+	})
+}
+
+// It answered a ping before it died: that counts against the session of then only.
+func TestPongOfADeadProcessFencesNobody(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		first := w.clientOnly("a")
+		w.subscribe(first, pubsub.SubscribeOptions{Filter: "t", Name: "n"})
+		dead, err := w.dial("dead")(t.Context(), "tcp", w.addr)
+		require.NoError(t, err)
+		_, err = dead.Write(rawControl(`{"type":"hello","client":"a","run":"before","attempt":1}`))
+		require.NoError(t, err)
+		time.Sleep(sec) // it is asked
+		require.NoError(t, first.Close())
+		time.Sleep(sec)
+		c := w.client("a")
+		s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n"})
+		_, err = dead.Write([]byte{0, 0, 0, 1, 'o'}) // it is read only now
+		require.NoError(t, err)
+		time.Sleep(sec)
+		w.publish("t", "x")
+		s.acks("x")
+		require.EqualValues(t, 1, c.Stats().Connects)
+		require.Zero(t, w.b.Stats().Fenced)
+	})
+}
+
+// rawControl is a control frame.
+func rawControl(json string) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(json)+1)), "c"+json...)
 }
 
 func TestMembersMustAgree(t *testing.T) {

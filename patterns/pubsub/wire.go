@@ -20,8 +20,8 @@ import (
 // belongs to it. Integers are unsigned varints, texts have their length before them.
 const (
 	kindControl = 'c' // JSON, see control
-	kindPing    = 'i' // client to broker: nothing
-	kindPong    = 'o' // broker to client: nothing
+	kindPing    = 'i' // client to broker, and before a takeover broker to client: nothing
+	kindPong    = 'o' // the answer: nothing
 	kindPublish = 'p' // request | topic | TTL in ns | message
 	kindConfirm = 'k' // request | epoch | offset | 1 if duplicate
 	kindDeliver = 'd' // subscription | generation | offset | floor | attempt | time in ns | topic | message
