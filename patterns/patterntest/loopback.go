@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +20,8 @@ func Loopback(t *testing.T, newSystem NewSystem) {
 	t.Helper()
 	stories := loopbackStories()
 	results := make([]chan []Breach, len(stories))
+	var running sync.WaitGroup
+	defer running.Wait() // also for those that -run leaves out
 	for i, s := range stories {
 		n := sim.New(sim.Loopback())
 		system, folder := newSystem(n), t.TempDir()
@@ -27,10 +30,10 @@ func Loopback(t *testing.T, newSystem NewSystem) {
 			continue
 		}
 		results[i] = make(chan []Breach, 1)
-		go func() {
+		running.Go(func() {
 			defer n.Close()
 			results[i] <- judgeOnLoopback(n, system, folder, s)
-		}()
+		})
 	}
 	for i, s := range stories {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {

@@ -60,7 +60,9 @@ type Delivery struct {
 }
 
 // Start returns where the subscription began, or went on, when it was made: what comes
-// first is the first matching message after it that is not done.
+// first is the first matching message after it that is not done. A process that keeps this,
+// and later each [Delivery.Cursor] and [Gap.Cursor], and begins with [At], is told of a [Gap]
+// if a broker without a [Store] has forgotten the subscription meanwhile.
 func (s *Subscription) Start() eventlog.Cursor {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
