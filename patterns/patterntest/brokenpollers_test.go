@@ -3,13 +3,17 @@ package patterntest_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -162,6 +166,30 @@ func withItsFirstEvent(_ context.Context, s *store, name string, b longpoll.Batc
 		s.set(name, b.Cursor)
 	}
 	return nil
+}
+
+// greetsTheDead answers none but the process of a client that it greeted last. That takes
+// a while, and longer for the earlier ones.
+func greetsTheDead(n *sim.Network) patterntest.System {
+	var started, last atomic.Int64
+	return polling{
+		client: func(c *longpoll.Client) { c.URL = fmt.Sprintf("%s/%d", c.URL, started.Add(1)) },
+		handler: func(_ eventlog.Log, feed http.Handler) http.Handler {
+			var met sync.Map
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				process, _ := strconv.ParseInt(path.Base(r.URL.Path), 10, 64)
+				if _, again := met.LoadOrStore(process, true); !again {
+					time.Sleep(200 * time.Millisecond / time.Duration(process))
+					last.Store(process)
+				}
+				if process != last.Load() {
+					http.Error(w, "another process has taken over", http.StatusServiceUnavailable)
+					return
+				}
+				feed.ServeHTTP(w, r)
+			})
+		},
+	}.on(n)
 }
 
 // knownToTheServer leaves the position of a client that has had no event to the server,

@@ -240,6 +240,17 @@ func Stories() []Story {
 		w.Server.Resume()
 		w.PublishEvery(time.Second, 10)
 	})
+	add("the client restarts while the server is frozen", "the server then hears from the dead and the living at once, and must not take one for the other", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(time.Second, 3)
+		w.Server.Pause()
+		for range 5 {
+			c.Host.Restart()
+			w.Sleep(time.Second)
+		}
+		w.Server.Resume()
+		w.PublishEvery(time.Second, 3)
+	})
 	add("the client restarts", "it goes on where it stood", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 10)
