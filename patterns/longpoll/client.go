@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // Client polls a [Feed]. Only URL must be set. Do not change or copy it while
@@ -63,20 +64,6 @@ type Client struct {
 	stats ClientStats
 }
 
-// Batch is what the handler gets: the events of one answer, or a Reset.
-type Batch struct {
-	// Events are in order. Their topic and data are the handler's to keep.
-	Events []Event
-	// Cursor is the position after the batch. A handler that stores it together
-	// with the events' effects can continue there after a crash.
-	Cursor eventlog.Cursor
-	// Reset, if not empty, says that events may be missing between the last batch
-	// and the next: whatever was built from events must be built anew. There are
-	// no Events then, and what follows begins with the oldest event that the feed
-	// has.
-	Reset Reset
-}
-
 // ClientStats are the counters of a Client over all its Runs.
 type ClientStats struct {
 	// Polls counts requests, Answers those answered with events, Events the events
@@ -114,14 +101,14 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			return ctx.Err()
 		}
 		var final *StatusError
-		if errors.As(err, &final) && !final.temporary() || errors.Is(err, ErrAnswerTooLong) {
+		if errors.As(err, &final) && !polling.Temporary(final.Status) || errors.Is(err, ErrAnswerTooLong) {
 			return err
 		}
 		if err != nil {
 			if c.OnRetry != nil {
 				c.OnRetry(err, delay)
 			}
-			if err := sleep(ctx, delay); err != nil {
+			if err := polling.Sleep(ctx, delay); err != nil {
 				return err
 			}
 			continue
@@ -131,7 +118,13 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 				return err
 			}
 		}
-		p.accept(batch)
+		p.Accept(batch)
+		p.count(func(s *ClientStats) {
+			s.Events += int64(len(batch.Events))
+			if batch.Reset != "" {
+				s.Resets++
+			}
+		})
 	}
 }
 
