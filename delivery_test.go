@@ -2,6 +2,7 @@ package squall_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/sim"
@@ -28,6 +29,18 @@ func TestPushDelivers(t *testing.T) {
 func TestPushWithStoreDelivers(t *testing.T) {
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := pushing(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}
+
+func TestShortPollingDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return shortPolling(n, inMemory, time.Second) })
+}
+
+func TestShortPollingWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := shortPolling(n, onDisk, time.Second)
 		s.Durable = true
 		return s
 	})

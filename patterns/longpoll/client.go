@@ -32,7 +32,7 @@ type Client struct {
 	// and adds up to a sixteenth.
 	Wait time.Duration
 	// Margin is what a poll may take beyond the server's wait: 10 s. A poll's
-	// timeout is Wait + Wait/16 + Margin; a connection that died in silence is
+	// timeout is Wait + Wait/16 + Margin of silence; a connection that died is
 	// noticed then.
 	Margin time.Duration
 	// ProxyTimeout is as for [Feed]. If it is known, Check compares it with Wait.

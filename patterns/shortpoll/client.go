@@ -42,8 +42,8 @@ type Client struct {
 	SlowDown time.Duration
 	// Margin is how long before a deadline the last poll begins: 1 s.
 	Margin time.Duration
-	// Timeout is how long a poll may take: 10 s. A connection that died in silence is
-	// noticed then.
+	// Timeout is how long a server may be silent to a poll, also amid an answer: 10 s. A
+	// connection that died is noticed then.
 	Timeout time.Duration
 
 	// Backoff bounds the delays after failures.
@@ -85,8 +85,8 @@ type ClientStats struct {
 	Answers, Events, Resets, Duplicates int64
 	// Stale counts answers from replicas behind this client, SlowedDown the answers 429.
 	Stale, SlowedDown int64
-	// Failures counts requests that failed, TimedOut those of them that took longer
-	// than Timeout.
+	// Failures counts requests that failed, TimedOut those of them that met silence for
+	// Timeout.
 	Failures, TimedOut int64
 }
 

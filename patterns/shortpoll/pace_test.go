@@ -3,6 +3,7 @@ package shortpoll_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -185,3 +186,45 @@ func TestCheck(t *testing.T) {
 	require.ErrorContains(t, (&shortpoll.Client{URL: where}).Follow(t.Context(), shortpoll.From{Topics: make([]string, 101)}, nil),
 		fmt.Sprintf("From.Topics has %d elements: want at most 100", 101))
 }
+
+// A long answer over a slow link is no silence: it is read to its end, however long that
+// takes.
+func TestALongAnswerIsNotSilence(t *testing.T) {
+	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		slow := http.RoundTripper(tripper(func(r *http.Request) (*http.Response, error) {
+			body := &drip{ctx: r.Context(), text: `{"cursor":"e9-1","events":[{"offset":1,"data":"eA=="}]}`, pause: 5 * s}
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
+		}))
+		c.HTTP = &http.Client{Transport: slow}
+		c.Interval = time.Hour
+		r, _ := follow(ctx, w, c, shortpoll.From{})
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, []string{"x"}, r.data)
+		require.Zero(t, c.Stats().TimedOut)
+	})
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// drip is a body that comes byte by byte.
+type drip struct {
+	ctx   context.Context
+	text  string
+	pause time.Duration
+}
+
+func (d *drip) Read(b []byte) (int, error) {
+	if d.text == "" {
+		return 0, io.EOF
+	}
+	if err := rest(d.ctx, d.pause); err != nil {
+		return 0, err
+	}
+	n := copy(b[:1], d.text)
+	d.text = d.text[n:]
+	return n, nil
+}
+
+func (d *drip) Close() error { return nil }

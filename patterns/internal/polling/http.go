@@ -56,15 +56,17 @@ func RetryAfter(h http.Header) (time.Duration, bool) {
 var (
 	// ErrTooLong is an answer beyond Requester.MaxAnswer.
 	ErrTooLong = errors.New("answer is longer than MaxAnswer")
-	// ErrTimeout is a request that took longer than Requester.Timeout.
+	// ErrTimeout is a server that was silent for longer than Requester.Timeout.
 	ErrTimeout = errors.New("no answer")
 )
 
 // Requester sends requests one after the other and reads their answers whole.
 type Requester struct {
-	HTTP      *http.Client
-	Timeout   time.Duration // of one request
-	MaxAnswer int           // bytes
+	HTTP *http.Client
+	// Timeout is the longest silence: before the first byte of an answer, and between
+	// two. A long answer over a slow link may take longer.
+	Timeout   time.Duration
+	MaxAnswer int // bytes
 
 	dead bool // the last request timed out
 }
@@ -78,14 +80,16 @@ func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, 
 		q.HTTP.CloseIdleConnections()
 		q.dead = false
 	}
-	reqCtx, cancel := context.WithTimeout(ctx, q.Timeout)
+	reqCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	silence := time.AfterFunc(q.Timeout, cancel)
+	defer silence.Stop()
 	resp, err := q.HTTP.Do(req.WithContext(reqCtx))
 	if err != nil {
 		return nil, nil, q.timedOut(ctx, reqCtx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(q.MaxAnswer)+1))
+	body, err := io.ReadAll(io.LimitReader(audible{resp.Body, silence, q.Timeout}, int64(q.MaxAnswer)+1))
 	if len(body) > q.MaxAnswer {
 		return nil, nil, fmt.Errorf("%w, %d bytes", ErrTooLong, q.MaxAnswer)
 	}
@@ -95,13 +99,28 @@ func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, 
 	return resp, body, nil
 }
 
+// audible is a body that ends the silence with each byte.
+type audible struct {
+	io.Reader
+	silence *time.Timer
+	timeout time.Duration
+}
+
+func (a audible) Read(b []byte) (int, error) {
+	n, err := a.Reader.Read(b)
+	if n > 0 && a.silence.Stop() {
+		a.silence.Reset(a.timeout)
+	}
+	return n, err
+}
+
 // timedOut notes that an error is the request's own timeout.
 func (q *Requester) timedOut(ctx, reqCtx context.Context, err error) error {
 	if reqCtx.Err() == nil || ctx.Err() != nil {
 		return err
 	}
 	q.dead = true
-	return fmt.Errorf("%w within %v: %w", ErrTimeout, q.Timeout, err)
+	return fmt.Errorf("%w for %v: %w", ErrTimeout, q.Timeout, context.DeadlineExceeded)
 }
 
 // NoReplay is an empty body that cannot be read twice. Without it net/http repeats a
