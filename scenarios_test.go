@@ -32,8 +32,9 @@ type world = patterntest.World
 
 // The tables, one file a pattern.
 var scenarios = [][]scenario{
-	longPollScenarios, // scenarios_longpoll_test.go
-	pushScenarios,     // scenarios_push_test.go
+	longPollScenarios,  // scenarios_longpoll_test.go
+	pushScenarios,      // scenarios_push_test.go
+	shortPollScenarios, // scenarios_shortpoll_test.go
 }
 
 func TestScenarios(t *testing.T) {
