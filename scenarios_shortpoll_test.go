@@ -252,7 +252,9 @@ var shortPollScenarios = []scenario{
 				job := submitted(t, c, name)
 				waits.Go(func() {
 					_, err := c.Wait(ctx, job)
-					require.ErrorIs(t, err, context.Canceled)
+					if !errors.Is(err, context.Canceled) {
+						t.Errorf("%s: %v", name, err)
+					}
 					c.HTTP.CloseIdleConnections()
 				})
 			}
