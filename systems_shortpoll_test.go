@@ -11,8 +11,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// shortPolling is a feed and clients that ask it at each interval.
-func shortPolling(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration) patterntest.System {
+// shortPolling is a feed and clients that ask it at each interval. Options change a client.
+func shortPolling(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration, options ...func(*shortpoll.Client)) patterntest.System {
 	var s service[*shortpoll.Feed]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
@@ -32,6 +32,9 @@ func shortPolling(n *sim.Network, log func(folder string) (eventlog.Log, error),
 			c := shortpoll.Client{
 				URL: "http://server/events", HTTP: h.HTTPClient(), Interval: interval,
 				Jitter: shortpoll.Seeded(n.Rand(name).Uint64()),
+			}
+			for _, option := range options {
+				option(&c)
 			}
 			return c.Follow(ctx, shortpoll.From{Cursor: s.cursor(name), Now: true}, func(_ context.Context, b shortpoll.Batch) error {
 				if b.Reset != "" {

@@ -78,7 +78,8 @@ func TestRetryAfter(t *testing.T) {
 				client.Interval = c.interval
 				follow(ctx, w, client, shortpoll.From{})
 				time.Sleep(1000 * s)
-				require.Equal(t, c.want, w.times()[1:1+len(c.want)])
+				got := w.times()[1:]
+				require.Equal(t, c.want, got[:min(len(got), len(c.want))])
 			})
 		})
 	}
