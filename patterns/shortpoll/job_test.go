@@ -310,7 +310,9 @@ func TestPollingStops(t *testing.T) {
 			withJobs(t, long(), func(t *testing.T, w *wire, client *shortpoll.Client) {
 				job := submit(t, client, "a", "")
 				w.handler = answers(status, "because")
-				_, err := client.Wait(t.Context(), job)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				_, err := client.Wait(ctx, job)
 				var se *shortpoll.StatusError
 				require.ErrorAs(t, err, &se)
 				require.Equal(t, shortpoll.StatusError{Status: status, Text: "because"}, *se)
