@@ -107,6 +107,14 @@ func TestNoNewsHasNoBody(t *testing.T) {
 		require.Equal(t, shortpoll.FeedStats{Answers: 2, Events: 3, Unchanged: 6}, feed.Stats())
 		require.EqualValues(t, 6, c.Stats().Unchanged)
 
+		// A tag of what is to come does not hide it: the client stands at its cursor.
+		req := httptest.NewRequest(http.MethodGet, "/?cursor=e9-2", nil)
+		req.Header.Set("If-None-Match", `"e9-3"`)
+		rec := httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, req)
+		require.Equal(t, http.StatusOK, rec.Code)
+		require.Contains(t, rec.Body.String(), `"offset":3`)
+
 		for header, status := range map[string]int{`"e9-3"`: 304, `W/"e9-3"`: 304, `"x", W/"e9-3"`: 304, `"e9-2"`: 200, "": 200} {
 			req := httptest.NewRequest(http.MethodGet, "/?cursor=e9-3", nil)
 			req.Header.Set("If-None-Match", header)

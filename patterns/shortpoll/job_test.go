@@ -29,7 +29,7 @@ func TestPollsAndDetectionOfAJob(t *testing.T) {
 		t.Run(c.interval.String(), func(t *testing.T) {
 			withJobs(t, &shortpoll.Jobs{Run: takes(95 * s)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 				client.Interval = c.interval
-				job, err := client.Wait(t.Context(), submit(t, client, "a", "ab"))
+				job, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "a", "ab"))
 				require.NoError(t, err)
 				require.Equal(t, shortpoll.Done, job.State)
 				require.Equal(t, "ba", string(job.Result))
@@ -59,7 +59,7 @@ func TestPollsOfAGrowingInterval(t *testing.T) {
 		t.Run(fmt.Sprint(c.takes, c.max), func(t *testing.T) {
 			withJobs(t, &shortpoll.Jobs{Run: takes(c.takes)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 				client.MaxInterval = c.max
-				_, err := client.Wait(t.Context(), submit(t, client, "a", ""))
+				_, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "a", ""))
 				require.NoError(t, err)
 				require.Len(t, w.arrivals(), 1+c.polls)
 			})
@@ -72,7 +72,7 @@ func TestAGrowingIntervalBeginsAnewWithNews(t *testing.T) {
 	withJobs(t, &shortpoll.Jobs{Run: takes(20 * s), Workers: 1}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 		client.MaxInterval = time.Hour
 		submit(t, client, "first", "")
-		_, err := client.Wait(t.Context(), submit(t, client, "second", ""))
+		_, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "second", ""))
 		require.NoError(t, err)
 		// Pending until 20 s: polls after 2, 6, 14 and 30 s; running is news, so 2, 6 and 14 s
 		// after that.
@@ -92,7 +92,7 @@ func TestAResultIsReadableUntilItExpires(t *testing.T) {
 		time.Sleep(s + time.Hour - 60*ms)
 		for range 3 {
 			stranger := &shortpoll.Client{URL: where, HTTP: (&wire{handler: w.handler, start: time.Now()}).http()}
-			job, err := stranger.Wait(t.Context(), shortpoll.Job{ID: "a"})
+			job, err := stranger.Wait(within(t, 5*time.Hour), shortpoll.Job{ID: "a"})
 			require.NoError(t, err)
 			require.Equal(t, "ba", string(job.Result))
 			require.Equal(t, w.start.Add(25*ms+s+time.Hour).UTC(), job.Expires)
@@ -100,14 +100,14 @@ func TestAResultIsReadableUntilItExpires(t *testing.T) {
 		time.Sleep(60 * ms)
 
 		// SP-P6: it has been, and is no more. Nor can it be begun again.
-		_, err := client.Wait(t.Context(), shortpoll.Job{ID: "a"})
+		_, err := client.Wait(within(t, 5*time.Hour), shortpoll.Job{ID: "a"})
 		require.ErrorIs(t, err, shortpoll.ErrExpired)
-		_, err = client.Submit(t.Context(), "a", []byte("ab"))
+		_, err = client.Submit(within(t, 5*time.Hour), "a", []byte("ab"))
 		require.ErrorIs(t, err, shortpoll.ErrExpired)
 
 		time.Sleep(24 * time.Hour)
 		client.Patience = -1
-		_, err = client.Wait(t.Context(), shortpoll.Job{ID: "a"})
+		_, err = client.Wait(within(t, 5*time.Hour), shortpoll.Job{ID: "a"})
 		require.ErrorIs(t, err, shortpoll.ErrNotFound)
 		submit(t, client, "a", "something else")
 	})
@@ -126,7 +126,7 @@ func TestAJobIsBegunOnce(t *testing.T) {
 		require.Equal(t, first.ID, again.ID)
 		done := make(chan error)
 		for range 20 {
-			go func() { _, err := client.Submit(t.Context(), "b", []byte("x")); done <- err }()
+			go func() { _, err := client.Submit(within(t, 5*time.Hour), "b", []byte("x")); done <- err }()
 		}
 		for range 20 {
 			require.NoError(t, <-done)
@@ -134,7 +134,7 @@ func TestAJobIsBegunOnce(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 2, runs.Load())
 
-		_, err := client.Submit(t.Context(), "a", []byte("y"))
+		_, err := client.Submit(within(t, 5*time.Hour), "a", []byte("y"))
 		require.ErrorIs(t, err, shortpoll.ErrConflict)
 	})
 }
@@ -160,7 +160,7 @@ func TestJobsGoOnAfterARestart(t *testing.T) {
 		defer second.Close()
 		for _, job := range []shortpoll.Job{short, long} {
 			states = nil
-			done, err := client.Wait(t.Context(), job)
+			done, err := client.Wait(within(t, 5*time.Hour), job)
 			require.NoError(t, err)
 			require.Equal(t, string(turned([]byte(map[string]string{"short": "ab", "long": "cd"}[job.ID]))), string(done.Result))
 			require.Equal(t, shortpoll.Done, states[len(states)-1])
@@ -206,7 +206,7 @@ func TestStatesNeverGoBackOverReplicas(t *testing.T) {
 		// A client that knows only the id asks the replica first, which has not heard of it.
 		go func() { time.Sleep(2500 * ms); catchUp() }()
 		go func() { time.Sleep(7 * s); catchUp() }()
-		job, err := client.Wait(t.Context(), shortpoll.Job{ID: "a"})
+		job, err := client.Wait(within(t, 5*time.Hour), shortpoll.Job{ID: "a"})
 		require.NoError(t, err)
 		require.Equal(t, "ba", string(job.Result))
 		require.Equal(t, []shortpoll.State{shortpoll.Running, shortpoll.Done}, seen)
@@ -216,7 +216,7 @@ func TestStatesNeverGoBackOverReplicas(t *testing.T) {
 
 		// Where no replica ever hears of it, patience ends.
 		w.handler = replica.Handler()
-		_, err = client.Wait(t.Context(), shortpoll.Job{ID: "b"})
+		_, err = client.Wait(within(t, 5*time.Hour), shortpoll.Job{ID: "b"})
 		require.ErrorIs(t, err, shortpoll.ErrNotFound)
 	})
 }
@@ -236,7 +236,7 @@ func TestAnEarlierStateIsNotBelieved(t *testing.T) {
 		}))
 		var seen []shortpoll.State
 		client := &shortpoll.Client{URL: where, HTTP: w.http(), OnState: func(j shortpoll.Job) { seen = append(seen, j.State) }}
-		_, err := client.Wait(t.Context(), shortpoll.Job{ID: "a"})
+		_, err := client.Wait(within(t, 5*time.Hour), shortpoll.Job{ID: "a"})
 		require.NoError(t, err)
 		require.Equal(t, []shortpoll.State{shortpoll.Running, shortpoll.Done}, seen)
 		require.EqualValues(t, 1, client.Stats().Stale)
@@ -248,7 +248,7 @@ func TestANewLifeOfTheServerIsTold(t *testing.T) {
 	withJobs(t, &shortpoll.Jobs{Run: takes(time.Hour)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 		job := submit(t, client, "a", "")
 		w.handler = answers(200, `{"id":"a","state":"pending","version":"ea-1"}`)
-		_, err := client.Wait(t.Context(), job)
+		_, err := client.Wait(within(t, 5*time.Hour), job)
 		require.ErrorIs(t, err, shortpoll.ErrNotFound)
 		require.ErrorContains(t, err, "a new life after version e9-")
 	})
@@ -261,7 +261,7 @@ func TestPollingStops(t *testing.T) {
 		withJobs(t, &shortpoll.Jobs{Run: func(context.Context, string, []byte) ([]byte, error) {
 			return nil, errors.New("no such file")
 		}}, func(t *testing.T, w *wire, client *shortpoll.Client) {
-			job, err := client.Wait(t.Context(), submit(t, client, "a", ""))
+			job, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "a", ""))
 			require.NoError(t, err, "that the job failed is its state")
 			require.Equal(t, shortpoll.Failed, job.State)
 			require.Equal(t, "no such file", job.Error)
@@ -310,9 +310,7 @@ func TestPollingStops(t *testing.T) {
 			withJobs(t, long(), func(t *testing.T, w *wire, client *shortpoll.Client) {
 				job := submit(t, client, "a", "")
 				w.handler = answers(status, "because")
-				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-				defer cancel()
-				_, err := client.Wait(ctx, job)
+				_, err := client.Wait(within(t, time.Hour), job)
 				var se *shortpoll.StatusError
 				require.ErrorAs(t, err, &se)
 				require.Equal(t, shortpoll.StatusError{Status: status, Text: "because"}, *se)
@@ -327,11 +325,11 @@ func TestSubmissionsThatAreRefused(t *testing.T) {
 	jobs := &shortpoll.Jobs{Run: takes(time.Hour), MaxJobs: 2, MaxPayload: 10}
 	withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
 		var se *shortpoll.StatusError
-		_, err := client.Submit(t.Context(), "a", []byte("eleven byte"))
+		_, err := client.Submit(within(t, 5*time.Hour), "a", []byte("eleven byte"))
 		require.ErrorAs(t, err, &se)
 		require.Equal(t, http.StatusRequestEntityTooLarge, se.Status)
 
-		_, err = client.Submit(t.Context(), "a/b", nil)
+		_, err = client.Submit(within(t, 5*time.Hour), "a/b", nil)
 		require.EqualError(t, err, `shortpoll: job id is "a/b": want 1 to 128 letters, digits and any of -._~`)
 
 		submit(t, client, "a", "")
@@ -353,7 +351,7 @@ func TestAResultThatIsTooLarge(t *testing.T) {
 		Run: func(context.Context, string, []byte) ([]byte, error) { return []byte(strings.Repeat("x", 1000)), nil },
 	}
 	withJobs(t, jobs, func(t *testing.T, _ *wire, client *shortpoll.Client) {
-		job, err := client.Wait(t.Context(), submit(t, client, "a", ""))
+		job, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "a", ""))
 		require.NoError(t, err)
 		require.Equal(t, shortpoll.Failed, job.State)
 		require.Contains(t, job.Error, "MaxBytes")

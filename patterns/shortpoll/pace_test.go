@@ -99,7 +99,7 @@ func TestRetryAfter(t *testing.T) {
 // job more often than it allows.
 func TestSlowDown(t *testing.T) {
 	withJobs(t, &shortpoll.Jobs{Run: takes(40 * s), MinInterval: 3 * s}, func(t *testing.T, w *wire, client *shortpoll.Client) {
-		job, err := client.Wait(t.Context(), submit(t, client, "a", "ab"))
+		job, err := client.Wait(within(t, time.Hour), submit(t, client, "a", "ab"))
 		require.NoError(t, err)
 		require.Equal(t, "ba", string(job.Result))
 		// The second poll is too early. From then on there are 6 s between polls.
@@ -108,7 +108,7 @@ func TestSlowDown(t *testing.T) {
 	})
 	withJobs(t, &shortpoll.Jobs{Run: takes(40 * s), MinInterval: 3 * s}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 		client.SlowDown = -1
-		_, err := client.Wait(t.Context(), submit(t, client, "a", ""))
+		_, err := client.Wait(within(t, time.Hour), submit(t, client, "a", ""))
 		require.NoError(t, err)
 		require.Greater(t, client.Stats().SlowedDown, int64(5), "it does not listen, and is told again and again")
 	})

@@ -139,8 +139,16 @@ func withJobs(t *testing.T, j *shortpoll.Jobs, f func(t *testing.T, w *wire, c *
 	})
 }
 
+// within is a context for what must come to an end: without it a client that never gives
+// up would poll for all of virtual time.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func submit(t *testing.T, c *shortpoll.Client, id, payload string) shortpoll.Job {
-	job, err := c.Submit(t.Context(), id, []byte(payload))
+	job, err := c.Submit(within(t, time.Hour), id, []byte(payload))
 	require.NoError(t, err)
 	return job
 }
