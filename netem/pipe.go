@@ -14,6 +14,7 @@ type Pipe struct {
 	duplicate threshold
 	reorder   threshold
 	corrupt   threshold
+	perfect   bool // cfg does nothing but delay
 
 	now     time.Duration // of the last packet
 	loss    lossState
@@ -63,6 +64,8 @@ func (p *Pipe) Set(cfg Config) error {
 	p.reorder = thresholdOf(cfg.Reorder)
 	p.corrupt = thresholdOf(cfg.Corrupt)
 	p.line.setRate(cfg.Rate)
+	p.perfect = cfg.Jitter == 0 && !cfg.KeepOrder && cfg.Loss == nil && cfg.Duplicate == 0 &&
+		cfg.Reorder == 0 && cfg.Corrupt == 0 && cfg.Rate == 0
 	return nil
 }
 
@@ -80,9 +83,35 @@ func (p *Pipe) Config() Config {
 // A pipe is not perfect while packets still wait in it for a Rate that was
 // taken away; the next Send finds out.
 func (p *Pipe) Perfect() bool {
+	return p.perfect && p.cfg.mtu() == defaultMTU && p.queue.len == 0
+}
+
+// Floor returns the least time that any packet takes from its entry to its arrival,
+// whatever is drawn for it.
+func (p *Pipe) Floor() time.Duration {
 	c := &p.cfg
-	return c.Jitter == 0 && !c.KeepOrder && c.Loss == nil && c.Duplicate == 0 && c.Reorder == 0 &&
-		c.Corrupt == 0 && c.Rate == 0 && c.mtu() == defaultMTU && p.queue.len == 0
+	switch {
+	case c.Jitter == 0 && c.Reorder == 0:
+		return c.Delay
+	case c.Reorder == 0 && p.jitter == Uniform:
+		return c.Delay - c.Jitter
+	default:
+		return 0
+	}
+}
+
+// Pass is [Pipe.Send] for several packets at once, the largest of the given size, if
+// the pipe does nothing to them but delay each by the same Delay: they arrive at the time
+// at. If ok is false nothing has happened.
+func (p *Pipe) Pass(packets, largest int, now time.Duration, r *Stream) (at time.Duration, ok bool) {
+	if !p.perfect || p.queue.len > 0 || largest > p.cfg.mtu() || now < p.now {
+		return 0, false
+	}
+	p.now = now
+	r.n += uint64(packets)
+	at = now + p.cfg.Delay
+	p.arrival = max(at, p.arrival)
+	return at, true
 }
 
 // Send passes one packet to the pipe. size is in bytes, IP header included, and
@@ -92,6 +121,9 @@ func (p *Pipe) Perfect() bool {
 func (p *Pipe) Send(size int, now time.Duration, r *Stream) Verdict {
 	if size <= 0 || now < p.now {
 		p.misuse(size, now)
+	}
+	if at, ok := p.Pass(1, size, now, r); ok {
+		return Verdict{Departure: now, At: at}
 	}
 	p.now = now
 	d := r.next()

@@ -477,3 +477,33 @@ func TestDropReasonStrings(t *testing.T) {
 		require.Equal(t, want, reason.String())
 	}
 }
+
+func TestNoPacketIsFasterThanTheFloor(t *testing.T) {
+	for _, cfg := range []netem.Config{
+		{},
+		{Delay: 50 * ms},
+		{Delay: 50 * ms, Rate: netem.Mbit},
+		{Delay: 50 * ms, Jitter: 30 * ms},
+		{Delay: 50 * ms, Jitter: 30 * ms, Distribution: netem.Normal},
+		{Delay: 50 * ms, Jitter: 30 * ms, Distribution: netem.Pareto, KeepOrder: true},
+		{Delay: 50 * ms, Reorder: 0.5},
+		{Delay: 50 * ms, Duplicate: 0.5, Jitter: 50 * ms},
+	} {
+		p, err := netem.NewPipe(cfg)
+		require.NoError(t, err)
+		r := netem.NewStream(1)
+		least := time.Hour
+		for i := range 10_000 {
+			now := time.Duration(i) * ms
+			v := p.Send(100, now, &r)
+			least = min(least, v.At-now)
+			if v.Dup {
+				least = min(least, v.DupAt-now)
+			}
+		}
+		require.GreaterOrEqual(t, least, p.Floor(), "%+v", cfg)
+		if cfg.Distribution == nil {
+			require.InDelta(t, p.Floor(), least, float64(ms), "%+v: the floor is not needlessly low", cfg)
+		}
+	}
+}

@@ -119,7 +119,7 @@ func (h *Host) lookup(name string) (uint32, error) {
 	if strings.EqualFold(plain, "localhost") {
 		return loopback, nil
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	if other := h.n.find(plain); other != nil {
 		return other.addr, nil

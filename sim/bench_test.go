@@ -208,9 +208,10 @@ func BenchmarkSegments(b *testing.B) {
 }
 
 // BenchmarkIdleConnections holds connections that do nothing. It reports the bytes of a
-// pair of endpoints, without the goroutines that a program would have.
+// pair of endpoints, without the goroutines that a program would have, and what the trace
+// remembers of their handshake besides.
 func BenchmarkIdleConnections(b *testing.B) {
-	const pairs = 10_000
+	const pairs, perPort = 100_000, 20_000
 	heap := func() uint64 {
 		runtime.GC()
 		runtime.GC()
@@ -221,18 +222,25 @@ func BenchmarkIdleConnections(b *testing.B) {
 	for range b.N {
 		sim.Bench(func(n *sim.Network) {
 			client, server := n.Host("client"), n.Host("server")
-			l, err := server.Listen("tcp", ":7")
-			check(err)
 			conns := make([]net.Conn, 0, 2*pairs)
-			before := heap()
-			for range pairs {
-				c, err := client.Dial("tcp", "server:7")
+			before, goroutines := heap(), runtime.NumGoroutine()
+			for port := range pairs / perPort {
+				at := fmt.Sprintf(":%d", port+1)
+				l, err := server.Listen("tcp", at)
 				check(err)
-				s, err := l.Accept()
-				check(err)
-				conns = append(conns, c, s)
+				for range perPort {
+					c, err := client.Dial("tcp", "server"+at)
+					check(err)
+					s, err := l.Accept()
+					check(err)
+					conns = append(conns, c, s)
+				}
 			}
-			b.ReportMetric(float64(heap()-before)/pairs, "B/pair")
+			grown := heap() - before
+			trace := uint64(n.Trace().Len() * sim.TraceRecord)
+			b.ReportMetric(float64(grown-trace)/pairs, "B/pair")
+			b.ReportMetric(float64(trace)/pairs, "B/pair-of-trace")
+			b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/pairs, "goroutines/pair")
 			runtime.KeepAlive(conns)
 		})
 	}

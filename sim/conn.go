@@ -19,7 +19,6 @@ type TCPConn struct {
 	n             *Network
 	host          *Host
 	id            uint64
-	network       string // as the program named it: "tcp" or "tcp4"
 	local, remote endpoint
 	tcp           *tcp.Conn
 	flow          flow
@@ -32,40 +31,80 @@ type TCPConn struct {
 
 	deadlinePlan, timerPlan plan
 
-	keepAlive *tcp.KeepAlive // nil until the program sets it
-	linger    int            // seconds; negative for none
-	err       syscall.Errno
-	reported  bool // err was returned by a call
-	fin       bool // the peer's FIN has come
-	queued    bool // in pending.conns
-	closed    bool // by the program
-	abort     bool // close by RST
-	finished  bool // CloseWrite was called
-	shut      bool // CloseRead was called
-	gone      bool // forgotten by the host
-	awaitFIN  bool // Close waits for the acknowledgement of the FIN
-	todo      []func(now int64)
+	opts     *connOptions // nil until the program sets one
+	linger   int32        // seconds; negative for none
+	err      uint16       // errno
+	tcp4     bool         // the program named the network "tcp4"
+	reported bool         // err was returned by a call
+	fin      bool         // the peer's FIN has come
+	queued   bool         // in pending.conns
+	closed   bool         // by the program
+	abort    bool         // close by RST
+	finished bool         // CloseWrite was called
+	shut     bool         // CloseRead was called
+	gone     bool         // forgotten by the host
+	awaitFIN bool         // Close waits for the acknowledgement of the FIN
+}
+
+// connOptions are what few programs set.
+type connOptions struct {
+	keepAlive *tcp.KeepAlive
+	todo      []func(now int64) // at the next flush
+}
+
+func (c *TCPConn) options() *connOptions {
+	if c.opts == nil {
+		c.opts = new(connOptions)
+	}
+	return c.opts
+}
+
+// later has f run at the next flush.
+func (c *TCPConn) later(f func(now int64)) {
+	o := c.options()
+	o.todo = append(o.todo, f)
+}
+
+func (c *TCPConn) network() string {
+	if c.tcp4 {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 func newConn(h *Host, network string, local, remote endpoint) *TCPConn {
 	n := h.n
 	n.nextConn++
 	c := &TCPConn{
-		n: n, host: h, id: n.nextConn, network: network, local: local, remote: remote,
-		read: deadline{at: never}, write: deadline{at: never},
+		n: n, host: h, id: n.nextConn, tcp4: network == "tcp4", local: local, remote: remote,
+		read: deadline(never), write: deadline(never),
 		deadlinePlan: plan(never), timerPlan: plan(never), linger: -1,
 	}
 	to := h
 	if !isLoopback(remote.addr) {
 		to = n.byAddr[remote.addr]
 	}
-	c.flow = flow{path: n.path(h, to), id: [2]uint64{uint64(protoTCP), uint64(local.port)<<16 | uint64(remote.port)}}
+	c.flow = flow{path: n.path(h, to), id: flowID(protoTCP, local.port, remote.port)}
 	h.conns[connKey{local, remote}] = c
 	return c
 }
 
 // NewSegment implements [tcp.Output].
 func (c *TCPConn) NewSegment() *tcp.Segment { return c.n.freeSegments.get() }
+
+// NewBlock implements [tcp.Output].
+func (c *TCPConn) NewBlock(n int) []byte { return c.n.blocks.get(n) }
+
+// RetireBlock implements [tcp.Output].
+func (c *TCPConn) RetireBlock(b []byte, end uint64) { c.n.blocks.retire(b, c, end) }
+
+// readByPeer is the sequence number up to which the peer's program has read.
+func (c *TCPConn) readByPeer() uint64 {
+	if p := c.flow.peer; p != nil && p.flow.peer == c {
+		return p.tcp.Copied()
+	}
+	return 0
+}
 
 // Send implements [tcp.Output].
 func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
@@ -74,11 +113,23 @@ func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
 	c.n.dispatch(pkt, c.n.clock)
 }
 
-// touch has the next step look at c.
-func (c *TCPConn) touch() {
-	if !c.queued && !c.gone && !c.n.closed {
+// touch has the engine look at c once everything is quiet.
+func (c *TCPConn) touch() { c.touchWithin(0) }
+
+// moved has the engine look at c after data was read or written. All that comes of it
+// are segments and timers, which take their time.
+func (c *TCPConn) moved() {
+	c.touchWithin(min(c.flow.path.slack(), int64(c.tcp.Patience())))
+}
+
+func (c *TCPConn) touchWithin(slack int64) {
+	switch {
+	case c.gone || c.n.closed:
+	case !c.queued:
 		c.queued = true
 		c.n.pending.conns = append(c.n.pending.conns, c)
+		c.n.ask(slack)
+	case slack == 0:
 		c.n.request()
 	}
 }
@@ -91,10 +142,12 @@ func (c *TCPConn) flush(now int64) {
 	}
 	at := tcp.Time(now)
 	c.tcp.Push(at)
-	for _, f := range c.todo {
-		f(now)
+	if o := c.opts; o != nil {
+		for _, f := range o.todo {
+			f(now)
+		}
+		o.todo = nil
 	}
-	c.todo = nil
 	if c.finished {
 		c.tcp.CloseWrite(at)
 	}
@@ -134,6 +187,14 @@ func (c *TCPConn) next(class uint64) int64 {
 	}
 }
 
+// slack implements timed.
+func (c *TCPConn) slack(at int64) int64 {
+	if !c.tcp.OnlyAcks(tcp.Time(at)) {
+		return 0
+	}
+	return c.flow.path.slack()
+}
+
 // due implements timed.
 func (c *TCPConn) due(now int64, class uint64) {
 	if class == classDeadline {
@@ -154,7 +215,7 @@ func (c *TCPConn) due(now int64, class uint64) {
 func (c *TCPConn) settle() {
 	ev := c.tcp.Events()
 	if ev&tcp.Failed != 0 {
-		c.err = errnoOf(c.tcp.Err())
+		c.err = uint16(errnoOf(c.tcp.Err()))
 	}
 	if ev&tcp.Connected != 0 {
 		switch {
@@ -166,7 +227,7 @@ func (c *TCPConn) settle() {
 		}
 	}
 	if ev&tcp.Failed != 0 && c.dial != nil {
-		c.dial.fail(sysError("connect", c.err))
+		c.dial.fail(sysError("connect", syscall.Errno(c.err)))
 		c.dial = nil
 	}
 	switch c.tcp.State() {
@@ -219,7 +280,7 @@ func (c *TCPConn) opError(op string, err error) error {
 	if err == io.EOF {
 		return err
 	}
-	return opError(op, c.network, c.local.tcp(), c.remote.tcp(), err)
+	return opError(op, c.network(), c.local.tcp(), c.remote.tcp(), err)
 }
 
 // sockError is the connection's error, the first time it is asked for.
@@ -228,12 +289,12 @@ func (c *TCPConn) sockError() syscall.Errno {
 		return 0
 	}
 	c.reported = c.err != 0
-	return c.err
+	return syscall.Errno(c.err)
 }
 
 // Read implements [net.Conn].
 func (c *TCPConn) Read(p []byte) (int, error) {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	for {
 		c.host.awaitResume()
@@ -242,11 +303,11 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 			return 0, c.opError("read", net.ErrClosed)
 		case len(p) == 0:
 			return 0, nil
-		case c.read.expired:
+		case c.read.expired():
 			return 0, c.opError("read", os.ErrDeadlineExceeded)
 		}
 		if k := c.tcp.Take(p); k > 0 {
-			c.touch() // the window may open
+			c.moved() // the window may open
 			return k, nil
 		}
 		// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
@@ -264,14 +325,14 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 
 // Write implements [net.Conn].
 func (c *TCPConn) Write(p []byte) (int, error) {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	done := 0
 	for {
 		switch {
 		case c.closed || c.n.closed:
 			return done, c.opError("write", net.ErrClosed)
-		case c.write.expired:
+		case c.write.expired():
 			return done, c.opError("write", os.ErrDeadlineExceeded)
 		case c.finished || c.err != 0 || !c.tcp.CanWrite():
 			err := c.sockError()
@@ -286,7 +347,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		k := c.tcp.Append(p[done:])
 		done += k
 		if k > 0 {
-			c.touch()
+			c.moved()
 		}
 		if done == len(p) {
 			return done, nil
@@ -298,7 +359,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 // Close implements [net.Conn]. What was written is still sent in the background,
 // unless received data is unread or the linger time is 0: then the peer is reset.
 func (c *TCPConn) Close() error {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	if c.closed || c.n.closed {
 		return c.opError("close", net.ErrClosed)
@@ -309,9 +370,9 @@ func (c *TCPConn) Close() error {
 	c.w.release()
 	c.touch()
 	if c.linger > 0 {
-		c.write = deadline{at: c.n.now() + int64(c.linger)*1e9}
+		c.write = deadline(c.n.now() + int64(c.linger)*1e9)
 		c.awaitFIN = true
-		for (c.queued || c.closing()) && !c.n.closed && !c.write.expired {
+		for (c.queued || c.closing()) && !c.n.closed && !c.write.expired() {
 			c.w.wait(c.n)
 		}
 		c.awaitFIN = false
@@ -332,7 +393,7 @@ func (c *TCPConn) closing() bool {
 func (c *TCPConn) CloseRead() error {
 	return c.shutdown(func() {
 		c.shut = true
-		c.todo = append(c.todo, func(now int64) { c.tcp.CloseRead(tcp.Time(now)) })
+		c.later(func(now int64) { c.tcp.CloseRead(tcp.Time(now)) })
 		c.r.release()
 	})
 }
@@ -349,7 +410,7 @@ func (c *TCPConn) CloseWrite() error {
 // shutdown runs f, which shuts down one side, unless the connection has ended
 // (inet_shutdown).
 func (c *TCPConn) shutdown(f func()) error {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	if c.closed || c.n.closed {
 		return c.opError("close", net.ErrClosed)

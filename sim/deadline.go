@@ -1,54 +1,74 @@
 package sim
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
-// A deadline of reads, writes or accepts.
-type deadline struct {
-	at      int64 // never if there is none
-	expired bool
-}
+// A deadline of reads, writes or accepts: its instant, never if there is none, or expired.
+type deadline int64
+
+const expired = deadline(-1 << 63)
 
 // set moves the deadline, and says whether it has passed already.
 func (d *deadline) set(n *Network, t time.Time) bool {
-	*d = deadline{at: never}
-	if t.IsZero() {
-		return false
+	switch {
+	case t.IsZero():
+		*d = deadline(never)
+	case t.After(time.Now()):
+		*d = deadline(t.Sub(n.start))
+	default:
+		*d = expired
 	}
-	d.at = int64(t.Sub(n.start))
-	d.expired = !t.After(time.Now())
-	return d.expired
+	return d.expired()
 }
+
+func (d deadline) expired() bool { return d == expired }
 
 // expire says whether the deadline expires by now.
 func (d *deadline) expire(now int64) bool {
 	if d.next() > now {
 		return false
 	}
-	d.expired = true
+	*d = expired
 	return true
 }
 
 // next is when the deadline will expire.
-func (d *deadline) next() int64 {
-	if d.expired {
+func (d deadline) next() int64 {
+	if d.expired() {
 		return never
 	}
-	return d.at
+	return int64(d)
 }
 
 // SetDeadline implements [net.Conn].
 func (c *TCPConn) SetDeadline(t time.Time) error {
-	return c.control(c.setError, func() { c.setRead(t); c.setWrite(t) })
+	return c.setDeadline(func() { c.setRead(t); c.setWrite(t) })
 }
 
 // SetReadDeadline implements [net.Conn].
 func (c *TCPConn) SetReadDeadline(t time.Time) error {
-	return c.control(c.setError, func() { c.setRead(t) })
+	return c.setDeadline(func() { c.setRead(t) })
 }
 
 // SetWriteDeadline implements [net.Conn].
 func (c *TCPConn) SetWriteDeadline(t time.Time) error {
-	return c.control(c.setError, func() { c.setWrite(t) })
+	return c.setDeadline(func() { c.setWrite(t) })
+}
+
+// setDeadline runs f on an open connection. The engine need not look at c for it: the
+// instant is all that counts, not when it was set.
+func (c *TCPConn) setDeadline(f func()) error {
+	c.n.lock()
+	defer c.n.mu.Unlock()
+	if c.closed || c.n.closed {
+		return c.setError(net.ErrClosed)
+	}
+	f()
+	c.n.schedule(c, classDeadline, c.id)
+	c.n.arm(c.next(classDeadline))
+	return nil
 }
 
 func (c *TCPConn) setRead(t time.Time) {

@@ -57,7 +57,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 		return fail(contextError(err))
 	}
 
-	h.n.mu.Lock()
+	h.n.lock()
 	d := &dialing{host: h, network: network, dest: dest, nth: h.dials[dest], done: make(chan struct{})}
 	switch {
 	case h.n.closed:
@@ -73,7 +73,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	}
 	h.dials[dest]++
 	h.dialing[d] = struct{}{}
-	h.n.op(operation{host: h, kind: opDial, dest: dest.String(), n: d.nth, run: d.start})
+	h.n.op(operation{host: h, kind: opDial, dest: dest.String(), n: d.nth, run: d.start}, 0)
 	h.n.mu.Unlock()
 
 	select {
@@ -81,7 +81,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	case <-ctx.Done():
 		d.cancel(contextError(ctx.Err()))
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	h.awaitResume()
 	if d.err != nil {
@@ -141,7 +141,7 @@ func (d *dialing) finish(err error) {
 // cancel gives the attempt up, unless it was decided before.
 func (d *dialing) cancel(err error) {
 	n := d.host.n
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return

@@ -12,19 +12,31 @@ import (
 // at one place, to see what it does next. So what the network does is a function
 // of the seed, the configuration and what each connection sends, though the
 // runtime runs goroutines, and fires the timers of one instant, in any order.
+//
+// What nobody can notice for a while has time until then, which saves wake-ups of the
+// engine: a write on a link with a delay, a packet that passes a router, an
+// acknowledgement that was put off. It is done as of the instant at which it was due.
+// Whatever could tell the difference, which is every call on the network at a later
+// instant, has it done first.
 
 // A wake is one thing that the program is about to notice.
 type wake struct {
 	host *Host
 	q    *waitq        // a blocked call,
 	done chan struct{} // or a channel to close
+	cond *sync.Cond    // of q, once the wake is taken; nil if nobody waits any more
 }
 
-// pendingOps is what the program asked for since the last step.
+// pendingOps is what the program asked for at one instant and the engine has not
+// taken yet.
 type pendingOps struct {
 	conns []*TCPConn // connections with something to do, each once
 	other []operation
+	at    int64 // the instant
+	until int64 // when the first effect of it could be noticed; never if it is empty
 }
+
+func (p *pendingOps) empty() bool { return len(p.conns) == 0 && len(p.other) == 0 }
 
 // An operation is something a program asked of the network that is not yet tied
 // to a connection. Its key orders the operations of one instant.
@@ -40,7 +52,6 @@ type opKind uint8
 
 const (
 	opRelease opKind = iota // has no host
-	opListener
 	opDial
 	opDatagram
 )
@@ -59,6 +70,26 @@ func compareOps(a, b operation) int {
 // such as keep-alive probes, before it counts as stalled.
 const stallAfter = int64(30 * 24 * 3600 * 1e9)
 
+// lock is how every call of the program begins: with the network as all earlier
+// instants have left it.
+func (n *Network) lock() {
+	n.mu.Lock()
+	if n.lazy && (n.late || !n.pending.empty()) {
+		n.catchUp(n.now())
+		n.arm(n.next(n.clock))
+	}
+}
+
+// catchUp does all that was due before now and was left for later.
+func (n *Network) catchUp(now int64) {
+	if n.pending.at < now {
+		n.flush(n.pending.at)
+	}
+	if n.late {
+		n.runDue(now - 1)
+	}
+}
+
 // request asks for a step at this instant. The lock is held.
 func (n *Network) request() {
 	if !n.closed {
@@ -66,19 +97,62 @@ func (n *Network) request() {
 	}
 }
 
+// arm makes sure that the engine runs at an instant, or earlier.
+func (n *Network) arm(at int64) {
+	switch {
+	case n.closed || n.drv.kicked || at >= n.drv.alarmAt:
+	case at <= n.now():
+		n.request()
+	default:
+		n.drv.at(at, n.now())
+	}
+}
+
+// ask has the engine look at what was added to pending, and whose first effect nobody
+// can notice before slack has passed.
+func (n *Network) ask(slack int64) {
+	p := &n.pending
+	if len(p.conns)+len(p.other) == 1 {
+		p.at, p.until = n.now(), never
+	}
+	if p.until = min(p.until, p.at+slack); slack == 0 || !n.lazy {
+		n.request()
+	} else {
+		n.arm(p.until)
+	}
+}
+
 // op leaves an operation for the next step. The lock is held.
-func (n *Network) op(o operation) {
+func (n *Network) op(o operation, slack int64) {
 	n.pending.other = append(n.pending.other, o)
-	n.request()
+	n.ask(slack)
+}
+
+// changed is called when something of the network has changed that slack may have
+// relied on.
+func (n *Network) changed() {
+	if n.late || !n.pending.empty() {
+		n.request()
+	}
 }
 
 // ring is the alarm: something is due now. The program's own timers of this
-// instant come first, so the step waits until they have had their effect.
-func (n *Network) ring() {
+// instant come first, so the step waits until they have had their effect. It returns
+// false when the network has ended.
+func (n *Network) ring() bool {
+	n.steps.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.closed {
+		return false
+	}
 	n.drv.alarmAt = never
-	n.request()
+	now := max(n.now(), n.clock)
+	if n.lazy {
+		n.catchUp(now)
+	}
+	n.setAlarm(now)
+	return true
 }
 
 // step runs when all goroutines are blocked. It returns false when the network has
@@ -86,22 +160,26 @@ func (n *Network) ring() {
 func (n *Network) step() bool {
 	n.steps.Add(1)
 	n.mu.Lock()
-	n.drv.kicked = false
+	n.drv.begin()
 	if n.closed {
 		n.mu.Unlock()
 		return false
 	}
 	now := max(n.now(), n.clock)
+	if n.lazy {
+		n.catchUp(now)
+	}
 	n.flush(now)
 	change := n.runDue(now)
-	var out []wake
+	var room [8]wake
+	out := room[:0]
 	if change == nil {
-		out = n.takeWakes(now)
+		out = n.takeWakes(now, out)
+		n.setAlarm(now)
 	} else {
 		n.active = now
 		n.request() // the rest of this instant comes when the change is done
 	}
-	n.setAlarm(now)
 	if n.bubble && now-n.active > stallAfter {
 		n.shutdown("for 30 days of virtual time the program did nothing on the network and nothing reached it")
 	}
@@ -120,15 +198,28 @@ func (n *Network) step() bool {
 
 // release lets the program notice.
 func (w wake) release() {
-	if w.q != nil {
-		w.q.cond.Broadcast()
-	} else {
+	switch {
+	case w.q == nil:
 		close(w.done)
+	case w.cond != nil:
+		w.cond.Broadcast()
 	}
 }
 
-// flush takes what the program asked for since the last step.
+// releaseNow lets the program notice, with the lock held.
+func (w wake) releaseNow() {
+	if w.q != nil {
+		w.cond = w.q.cond
+	}
+	w.release()
+}
+
+// flush takes what the program asked for at an instant.
 func (n *Network) flush(now int64) {
+	if n.pending.empty() {
+		return
+	}
+	now = max(now, n.clock)
 	n.clock = now
 	if len(n.pending.conns) > 0 {
 		n.active = now
@@ -156,6 +247,7 @@ func (n *Network) flush(now int64) {
 		}
 		n.pending.other = n.pending.other[:0]
 	}
+	n.pending.until = never
 }
 
 // runDue runs the events that are due, up to a change of the network, which it
@@ -171,54 +263,83 @@ func (n *Network) runDue(now int64) (change func()) {
 		n.clock = max(n.clock, e.when)
 		switch e.ord & classMask {
 		case classPacket:
-			n.arrive(n.clock, e.pkt)
+			n.arriveTrain(n.clock, e.what.(*packet))
 		case classChange:
-			return e.fn
+			return e.what.(func())
 		default:
 			class := e.ord & classMask
-			*e.sock.plan(class) = plan(never)
-			e.sock.due(n.clock, class)
+			sock := e.what.(timed)
+			*sock.plan(class) = plan(never)
+			sock.due(n.clock, class)
 		}
 	}
 }
 
-// takeWakes returns what the program notices now. In a bubble that is one thing
+// takeWakes appends to out what the program notices now. In a bubble that is one thing
 // an instant: the goroutine it wakes runs until it blocks before the next one, and
 // the timers that it starts tie with nobody's.
-func (n *Network) takeWakes(now int64) []wake {
+func (n *Network) takeWakes(now int64, out []wake) []wake {
 	count := len(n.wakes) - n.firstWake
 	if count == 0 || n.bubble && n.released >= now {
-		return nil
+		return out
 	}
 	if n.bubble {
 		count = 1
 	}
 	// A copy: wakes may be written over as soon as the lock is free.
-	n.out = append(n.out[:0], n.wakes[n.firstWake:n.firstWake+count]...)
-	for _, w := range n.out {
-		if w.q != nil {
+	out = append(out, n.wakes[n.firstWake:n.firstWake+count]...)
+	for i := range out {
+		if w := &out[i]; w.q != nil {
 			w.q.pending = false
+			w.cond = w.q.cond
 		}
 	}
 	n.firstWake += count
 	n.released, n.active = now, now
-	return n.out
+	return out
 }
 
+// setAlarm has the engine run when it has something to do, and not before.
 func (n *Network) setAlarm(now int64) {
-	n.front()
-	next := never
-	if len(n.events) > 0 {
-		next = n.events[0].when
-	}
-	if n.firstWake < len(n.wakes) {
-		next = min(next, n.released+1)
-	}
+	next := n.next(now)
 	if next <= now {
 		n.request()
 		next = never
 	}
-	n.drv.at(next, now)
+	if !n.drv.kicked {
+		n.drv.at(next, now)
+	}
+}
+
+// next is the instant at which the engine has to have done something.
+func (n *Network) next(now int64) int64 {
+	next := never
+	n.late = false
+	if n.front(); len(n.events) > 0 {
+		next = n.events[0].when
+		if slack := n.slack(&n.events[0]); slack > 0 {
+			next = min(next+slack, n.events.second())
+			n.late = true
+		}
+	}
+	if n.firstWake < len(n.wakes) {
+		next = min(next, max(n.released+1, now))
+	}
+	return min(next, n.pending.until)
+}
+
+// slack is how long after its instant an event can be noticed at the earliest.
+func (n *Network) slack(e *event) int64 {
+	switch class := e.ord & classMask; {
+	case !n.lazy:
+		return 0
+	case class == classPacket:
+		return e.what.(*packet).slack()
+	case class == classTimer:
+		return e.what.(timed).slack(e.when)
+	default:
+		return 0
+	}
 }
 
 // stalled is called when no timer of the bubble is left and every goroutine is
@@ -230,21 +351,35 @@ func (n *Network) stalled() {
 }
 
 // A waitq is where calls wait for something of a socket: data, room, a
-// connection. The lock is held in all its methods.
+// connection. The lock is held in all its methods. Most sockets have nobody waiting, so
+// what it takes to wait is lent.
 type waitq struct {
-	cond    sync.Cond
-	waiting int
+	cond    *sync.Cond // nil if nobody waits
+	waiting int32
 	pending bool // a wake is on its way
 }
 
 // wait blocks until the next wake. The lock is given up meanwhile.
 func (q *waitq) wait(n *Network) {
-	if q.cond.L == nil {
-		q.cond.L = &n.mu
+	if q.cond == nil {
+		q.cond = n.lendCond()
 	}
 	q.waiting++
 	q.cond.Wait()
-	q.waiting--
+	if q.waiting--; q.waiting == 0 {
+		n.conds = append(n.conds, q.cond)
+		q.cond = nil
+	}
+}
+
+func (n *Network) lendCond() *sync.Cond {
+	last := len(n.conds) - 1
+	if last < 0 {
+		return sync.NewCond(&n.mu)
+	}
+	c := n.conds[last]
+	n.conds = n.conds[:last]
+	return c
 }
 
 // notify wakes the calls that wait, at an instant of their own.

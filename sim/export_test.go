@@ -3,6 +3,7 @@ package sim
 import (
 	"testing"
 	"testing/synctest"
+	"unsafe"
 )
 
 // Bench runs f on a network in a bubble for a benchmark, which has no T to give. Time
@@ -22,3 +23,9 @@ func Bench(f func(n *Network), opts ...Option) {
 func (n *Network) IdleFaults() string { return n.idleFaults() }
 
 var RaceEnabled = raceEnabled
+
+// Eager has the engine do everything at its instant, and leave nothing for later.
+func (n *Network) Eager() { n.lazy = false }
+
+// TraceRecord is the size of an event that the trace keeps, in bytes.
+const TraceRecord = int(unsafe.Sizeof(record{}))

@@ -6,9 +6,7 @@ package sim
 type event struct {
 	when int64
 	ord  uint64 // class in the top two bits, then a connection's id or a counter
-	pkt  *packet
-	sock timed
-	fn   func()
+	what any    // the *packet, the func() of a change, or the socket, which is timed
 }
 
 // timed is a socket with something to do at an instant: a deadline or a timer. It has
@@ -19,6 +17,7 @@ type timed interface {
 	plan(class uint64) *plan
 	next(class uint64) int64 // the instant that there is something to do, or never
 	due(now int64, class uint64)
+	slack(at int64) int64 // how long nobody can notice what its timer does at that instant
 }
 
 // A plan is the instant for which a socket has an event in the heap, or never.
@@ -29,19 +28,30 @@ type plan int64
 func (n *Network) schedule(s timed, class, id uint64) {
 	if at, p := s.next(class), s.plan(class); at < int64(*p) {
 		*p = plan(at)
-		n.events.push(event{when: at, ord: class | id, sock: s})
+		n.events.push(event{when: at, ord: class | id, what: s})
 	}
+}
+
+// socketID tells the events of sockets that are no connections from each other, and
+// from those of connections.
+func socketID(h *Host, local endpoint, proto protocol) uint64 {
+	id := 1<<60 | uint64(proto)<<56 | uint64(h.number)<<17 | uint64(local.port)
+	if isLoopback(local.addr) {
+		id |= 1 << 16 // another socket of that port may have the host's own address
+	}
+	return id
 }
 
 // front removes the events at the front of the heap whose time was put off.
 func (n *Network) front() {
 	for len(n.events) > 0 {
 		e := &n.events[0]
-		if e.sock == nil {
+		class := e.ord & classMask
+		if class == classPacket || class == classChange {
 			return
 		}
-		class := e.ord & classMask
-		p, at := e.sock.plan(class), e.sock.next(class)
+		sock := e.what.(timed)
+		p, at := sock.plan(class), sock.next(class)
 		if int64(*p) == e.when && at <= e.when {
 			return
 		}
@@ -92,6 +102,15 @@ func (h *heap) push(e event) {
 	}
 	s[i] = e
 	*h = s
+}
+
+// second is the instant of the event behind the first, or never.
+func (h heap) second() int64 {
+	at := never
+	for _, e := range h[min(1, len(h)):min(5, len(h))] {
+		at = min(at, e.when)
+	}
+	return at
 }
 
 func (h *heap) pop() event {

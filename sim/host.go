@@ -76,7 +76,7 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 	if err != nil {
 		panic(fmt.Sprintf("sim: host %s: SetTCP: %v", h.name, err))
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	h.conf = c
 }
@@ -90,7 +90,7 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 // and new ones fail with ENETDOWN until [Host.Restart]. Crash of a host that is
 // down already does nothing.
 func (h *Host) Crash() {
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.dead {
 		return
@@ -102,7 +102,7 @@ func (h *Host) Crash() {
 // PowerOff is [Host.Crash] without the operating system's last words: the host
 // falls silent, and its peers find out by their own timeouts.
 func (h *Host) PowerOff() {
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.off != nil {
 		return
@@ -152,7 +152,7 @@ func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 // memory and no connections, its processes ([Host.Run], [Host.ServeHTTP]) running
 // anew. A host that runs is crashed first.
 func (h *Host) Restart() {
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.n.closed {
 		return
@@ -169,7 +169,7 @@ func (h *Host) Restart() {
 }
 
 func (h *Host) boots() int {
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	return h.booted
 }
@@ -181,7 +181,7 @@ func (h *Host) boots() int {
 // waiting, others return, but what they ask for happens after Resume only. (Were those
 // to block as well, a library that holds a lock across a Close would stop the clock.)
 func (h *Host) Pause() {
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.paused != nil || h.dead {
 		return
@@ -191,7 +191,7 @@ func (h *Host) Pause() {
 
 // Resume undoes [Host.Pause].
 func (h *Host) Resume() {
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.paused == nil {
 		return
@@ -213,8 +213,9 @@ func (h *Host) unpause() {
 	h.n.pending.conns = append(h.n.pending.conns, h.heldConns...)
 	h.n.pending.other = append(h.n.pending.other, h.heldOps...)
 	h.heldConns, h.heldOps = nil, nil
-	h.resumed.Broadcast()
+	h.n.pending.at = h.n.now()
 	h.n.request()
+	h.resumed.Broadcast()
 }
 
 // awaitResume blocks a call of a paused process that would wait for the network. The
@@ -255,15 +256,15 @@ func (n *Network) shutdown(why string) {
 		clear(h.dialing)
 		// Attempts that are decided, though their callers do not know yet.
 		for _, w := range h.heldWakes {
-			w.release()
+			w.releaseNow()
 		}
 		h.heldWakes = nil
 		h.resumed.Broadcast()
 	}
 	for _, w := range n.wakes[n.firstWake:] {
-		w.release()
+		w.releaseNow()
 	}
-	n.events, n.wakes, n.pending = nil, nil, pendingOps{}
+	n.events, n.wakes, n.pending = nil, nil, pendingOps{until: never}
 }
 
 // sortedPipes returns the pipes by the names of their ends.

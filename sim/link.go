@@ -27,6 +27,7 @@ type pipe struct {
 	em       *netem.Pipe
 	key      uint64 // of the random streams: a function of the seed and the two ends
 	mtu      int    // the largest packet that it takes, in bytes
+	floor    int64  // no packet takes less time
 	reverse  *pipe
 
 	down   *fault // what is silenced
@@ -63,6 +64,14 @@ func newPipes(n *Network, a, b *node, aToB, bToA netem.Config) (ab, ba *pipe) {
 	return ab, ba
 }
 
+// slack is for how long nobody can notice that a packet enters.
+func (p *pipe) slack() int64 {
+	if p.reject != nil {
+		return 0
+	}
+	return p.floor
+}
+
 func (p *pipe) String() string { return p.from.name + " > " + p.to.name }
 
 func mtuOf(cfg netem.Config) int {
@@ -85,7 +94,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 		panic(fmt.Sprintf("sim: Link: %q cannot be linked to itself", x.name))
 	}
 	mustBeValid("link "+x.name+" - "+y.name, aToB, bToA)
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if n.linked[nodes{x, y}] != nil {
 		panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
@@ -96,6 +105,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 	y.links = append(y.links, l.ba)
 	n.linked[nodes{x, y}], n.linked[nodes{y, x}] = l.ab, l.ba
 	n.topology++
+	n.changed()
 	return l
 }
 
@@ -105,6 +115,7 @@ func (p *pipe) set(cfg netem.Config) {
 		panic("sim: unchecked configuration: " + err.Error())
 	}
 	p.mtu = mtuOf(cfg)
+	p.floor = int64(p.em.Floor())
 }
 
 func (l *Link) String() string { return l.a.name + " - " + l.b.name }
@@ -117,7 +128,7 @@ func (l *Link) Set(cfg netem.Config) { l.SetAsym(cfg, cfg) }
 // host of the link to the second and back.
 func (l *Link) SetAsym(aToB, bToA netem.Config) {
 	mustBeValid("link "+l.String(), aToB, bToA)
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	l.ab.set(aToB)
 	l.ba.set(bToA)
@@ -144,7 +155,7 @@ func (l *Link) DownFrom(h Node) {
 }
 
 func (l *Link) down(what string, ps ...*pipe) {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	f := l.n.fault(l.a, l.b, what)
 	for _, p := range ps {
@@ -154,7 +165,7 @@ func (l *Link) down(what string, ps ...*pipe) {
 
 // Up undoes [Link.Down], [Link.DownFrom] and [Link.Reject].
 func (l *Link) Up() {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	for _, p := range []*pipe{l.ab, l.ba} {
 		p.down, p.reject = nil, nil
@@ -167,7 +178,7 @@ func (l *Link) Up() {
 // established connections go on resending, as Linux has them do, and name it as
 // their error when they give up (RFC 1122 section 4.2.3.9).
 func (l *Link) Reject() {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	f := l.n.fault(l.a, l.b, "link rejects")
 	for _, p := range []*pipe{l.ab, l.ba} {
@@ -178,7 +189,7 @@ func (l *Link) Reject() {
 // Hold makes packets wait at their entry of the link, without limit, until
 // [Link.Release].
 func (l *Link) Hold() {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	f := l.n.fault(l.a, l.b, "link holds")
 	for _, p := range []*pipe{l.ab, l.ba} {
@@ -189,7 +200,7 @@ func (l *Link) Hold() {
 // Release undoes [Link.Hold] and sends what waits, in order.
 func (l *Link) Release() {
 	n := l.n
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	n.note(l.a, l.b, "link released")
 	for _, p := range []*pipe{l.ab, l.ba} {
@@ -203,7 +214,7 @@ func (l *Link) Release() {
 			for _, pkt := range held {
 				n.transmit(pkt, now)
 			}
-		}})
+		}}, 0)
 	}
 }
 
@@ -222,7 +233,7 @@ func (n *Network) Partition(groups ...[]*Host) {
 			of[h] = i
 		}
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	f := n.fault(nil, nil, "partition "+groupNames(groups...))
 	for i, g := range groups {
@@ -239,7 +250,7 @@ func (n *Network) PartitionOneWay(from, to []*Host) {
 	for _, h := range slices.Concat(from, to) {
 		n.nodeOf("PartitionOneWay", h)
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	n.cut(n.fault(nil, nil, "partition one way "+groupNames(from, to)), from, to)
 }
@@ -257,7 +268,7 @@ func (n *Network) cut(f *fault, from, to []*Host) {
 
 // Heal ends all partitions.
 func (n *Network) Heal() {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	for _, p := range n.paths {
 		p.cuts = nil
@@ -312,4 +323,5 @@ func (n *Network) note(a, b *node, what string) {
 		r.to = b.number
 	}
 	n.trace.add(r, what)
+	n.changed()
 }

@@ -56,7 +56,7 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	fail := func(call string, errno syscall.Errno) (*TCPListener, error) {
 		return nil, opError("listen", network, nil, local.tcp(), sysError(call, errno))
@@ -82,7 +82,7 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	l := &TCPListener{
 		n: h.n, host: h, network: network, local: local, backlog: somaxconn,
 		embryos:  map[*TCPConn]struct{}{},
-		deadline: deadline{at: never}, deadlinePlan: plan(never),
+		deadline: deadline(never), deadlinePlan: plan(never),
 	}
 	h.listeners[local.port] = append(h.listeners[local.port], l)
 	return l, nil
@@ -142,14 +142,14 @@ func (l *TCPListener) established(c *TCPConn) {
 
 // Accept implements [net.Listener].
 func (l *TCPListener) Accept() (net.Conn, error) {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	for {
 		l.host.awaitResume()
 		switch {
 		case l.closed:
 			return nil, l.opError("accept", net.ErrClosed)
-		case l.deadline.expired:
+		case l.deadline.expired():
 			return nil, l.opError("accept", os.ErrDeadlineExceeded)
 		case len(l.accept) > 0:
 			c := l.accept[0]
@@ -163,7 +163,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 
 // Close implements [net.Listener]. Connections that nobody accepted are reset.
 func (l *TCPListener) Close() error {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	if l.closed {
 		return l.opError("close", net.ErrClosed)
@@ -198,7 +198,7 @@ func (l *TCPListener) Addr() net.Addr { return l.local.tcp() }
 
 // SetDeadline sets the deadline of [TCPListener.Accept]; the zero time means none.
 func (l *TCPListener) SetDeadline(t time.Time) error {
-	l.n.mu.Lock()
+	l.n.lock()
 	defer l.n.mu.Unlock()
 	if l.closed {
 		return net.ErrClosed // bare, as package net has it
@@ -206,9 +206,9 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 	if l.deadline.set(l.n, t) {
 		l.r.release()
 	}
-	l.n.op(operation{host: l.host, kind: opListener, n: uint64(l.local.port), run: func(int64) {
-		l.n.schedule(l, classDeadline, uint64(l.local.port))
-	}})
+	l.n.schedule(l, classDeadline, socketID(l.host, l.local, protoTCP))
+	l.n.arm(l.next(classDeadline))
+
 	return nil
 }
 
@@ -222,6 +222,9 @@ func (l *TCPListener) next(uint64) int64 {
 	}
 	return l.deadline.next()
 }
+
+// slack implements timed.
+func (l *TCPListener) slack(int64) int64 { return 0 }
 
 // due implements timed.
 func (l *TCPListener) due(now int64, _ uint64) {

@@ -24,19 +24,23 @@ type Network struct {
 
 	start  time.Time
 	bubble bool
+	lazy   bool // leaves for later what nobody can notice yet
 	closed bool
 	why    string        // what ended the network, when it was not Close
 	ended  time.Duration // when it ended
 	clock  int64         // of the engine: the instant it has come to
 
 	events    heap
-	ord       uint64 // counter of packets and changes, for the order of ties
+	ord       uint64  // counter of packets and changes, for the order of ties
+	lastTrain *packet // of the last event of packets; nil once it has come
+	lastAt    int64   // its instant
+	lastOrd   uint64
 	released  int64  // instant of the last wake-up
 	active    int64  // instant at which the program last did something
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
-	out       []wake // that step releases; only it may touch them
 	pending   pendingOps
+	late      bool // the alarm rings after the first event
 
 	hosts    map[string]*Host // by name, in small letters
 	routers  map[string]*Router
@@ -59,6 +63,8 @@ type Network struct {
 
 	freePackets  []*packet
 	freeSegments segmentPool
+	blocks       blockPool
+	conds        []*sync.Cond // lent to those who wait
 }
 
 type pair struct{ from, to *Host }
@@ -111,6 +117,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	n := &Network{
 		start:    time.Now(),
 		bubble:   bubble,
+		lazy:     bubble,
 		released: -1,
 		hosts:    map[string]*Host{},
 		byAddr:   map[uint32]*Host{},
@@ -120,6 +127,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		linked:   map[nodes]*pipe{},
 		topology: 1,
 		streams:  map[string]*rand.Rand{},
+		pending:  pendingOps{until: never},
 	}
 	n.conf.seed = 1
 	n.conf.tcp, _ = TCPConfig{}.Complete()
@@ -127,7 +135,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		o(&n.conf)
 	}
 	n.seed = n.conf.seed
-	n.trace = newTrace(n.seed, &n.mu)
+	n.trace = newTrace(n)
 	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
 	return n
 }
@@ -136,7 +144,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 // so does every later one. Packets on their way are gone. [Test] closes its own
 // network.
 func (n *Network) Close() {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	n.shutdown("")
 }
@@ -156,7 +164,7 @@ func (n *Network) Seed() uint64 { return n.seed }
 // alone, and the same object at every call. One goroutine at a time may use a
 // stream, as with any [rand.Rand].
 func (n *Network) Rand(name string) *rand.Rand {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	r := n.streams[name]
 	if r == nil {
@@ -180,14 +188,15 @@ func (n *Network) After(d time.Duration, f func()) {
 	if f == nil {
 		panic("sim: After: the function must not be nil")
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return
 	}
 	n.ord++
-	n.events.push(event{when: n.now() + int64(d), ord: classChange | n.ord, fn: f})
-	n.request()
+	at := n.now() + int64(d)
+	n.events.push(event{when: at, ord: classChange | n.ord, what: f})
+	n.arm(at)
 }
 
 // Host returns the host of that name, which is made at first use with the next
@@ -198,7 +207,7 @@ func (n *Network) Host(name string) *Host {
 	if err := validName("Host", name); err != nil {
 		panic("sim: " + err.Error())
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if h := n.find(name); h != nil {
 		return h

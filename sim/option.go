@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"cmp"
+	"math"
 	"net"
 	"syscall"
 	"time"
@@ -12,7 +14,7 @@ import (
 // or wait for the acknowledgement of what is on its way (Nagle's algorithm).
 func (c *TCPConn) SetNoDelay(noDelay bool) error {
 	return c.set(func() {
-		c.todo = append(c.todo, func(now int64) { c.tcp.SetNoDelay(tcp.Time(now), noDelay) })
+		c.later(func(now int64) { c.tcp.SetNoDelay(tcp.Time(now), noDelay) })
 	})
 }
 
@@ -20,7 +22,7 @@ func (c *TCPConn) SetNoDelay(noDelay bool) error {
 // is negative, which is the default, it is sent in the background; if 0, it is
 // thrown away and the peer is reset; if positive, Close waits for up to sec seconds.
 func (c *TCPConn) SetLinger(sec int) error {
-	return c.set(func() { c.linger = sec })
+	return c.set(func() { c.linger = int32(min(sec, math.MaxInt32)) })
 }
 
 // SetKeepAlive turns keep-alive probes on or off. They are on by default, with the
@@ -64,16 +66,20 @@ const (
 func (c *TCPConn) setKeepAlive(change func(*tcp.KeepAlive)) error {
 	var invalid bool
 	err := c.set(func() {
-		k := c.host.conf.KeepAlive
-		if c.keepAlive != nil {
-			k = *c.keepAlive
+		def := c.host.conf.KeepAlive
+		k := def
+		if o := c.options(); o.keepAlive != nil {
+			k = *o.keepAlive
 		}
 		change(&k)
+		k.Idle = cmp.Or(k.Idle, def.Idle)
+		k.Interval = cmp.Or(k.Interval, def.Interval)
+		k.Count = cmp.Or(k.Count, def.Count)
 		if invalid = k.Idle > maxKeepAlive || k.Interval > maxKeepAlive || k.Count > maxProbes; invalid {
 			return
 		}
-		c.keepAlive = &k
-		c.todo = append(c.todo, func(now int64) { c.tcp.SetKeepAlive(tcp.Time(now), k) })
+		c.options().keepAlive = &k
+		c.later(func(now int64) { c.tcp.SetKeepAlive(tcp.Time(now), k) })
 	})
 	if err == nil && invalid {
 		err = c.opError("set", sysError("setsockopt", syscall.EINVAL))
@@ -106,12 +112,12 @@ func (c *TCPConn) set(f func()) error {
 // setError names the local address only, as package net does for deadlines and
 // buffers.
 func (c *TCPConn) setError(err error) error {
-	return opError("set", c.network, nil, c.local.tcp(), err)
+	return opError("set", c.network(), nil, c.local.tcp(), err)
 }
 
 // control runs f on an open connection and has the next step look at c.
 func (c *TCPConn) control(wrap func(error) error, f func()) error {
-	c.n.mu.Lock()
+	c.n.lock()
 	defer c.n.mu.Unlock()
 	if c.closed || c.n.closed {
 		return wrap(net.ErrClosed)

@@ -39,6 +39,7 @@ type packet struct {
 	size     int      // bytes on the wire
 	corrupt  bool
 	copied   bool // this is the copy of a duplicated packet
+	train    train
 }
 
 // icmpCode is the code of an ICMP destination unreachable message (RFC 792).
@@ -80,11 +81,11 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 		at: now, kind: kind, proto: pkt.proto,
 		from: pkt.flow.path.from.number, to: pkt.flow.path.to.number,
 		sport: pkt.src.port, dport: pkt.dst.port,
-		length: int32(len(pkt.data)), size: int32(pkt.size),
+		length: uint16(len(pkt.data)), size: uint16(pkt.size),
 	}
 	if pkt.proto == protoTCP {
 		s := pkt.seg
-		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, int32(len(s.Payload)), s.Kind != tcp.Original
+		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind != tcp.Original
 	}
 	n.trace.add(r, why)
 }
@@ -150,7 +151,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
-	v := p.send(pkt, pkt.flow.stream(p), now)
+	v := p.send(pkt, pkt.flow.stream(p, pkt.hop), now)
 	if v.Dup {
 		c := n.copyOf(pkt)
 		c.corrupt = pkt.corrupt || v.DupCorrupt
@@ -191,8 +192,77 @@ func (p *pipe) send(pkt *packet, stream *netem.Stream, now int64) netem.Verdict 
 }
 
 func (n *Network) deliverAt(pkt *packet, when int64) {
+	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
+	n.deliverTrain(pkt, when)
+}
+
+// A train is packets that are at one place of one route and arrive at one instant,
+// one behind the other. The first of them stands for all: it has their event and, as long
+// as nothing but time happens to them, it alone moves.
+type train struct {
+	next    *packet // behind this one
+	last    *packet
+	packets int
+	bytes   int
+	largest int // packet, in bytes
+}
+
+// deliverTrain lets a train arrive. If the event made last is such a train too it is
+// joined: the events would follow each other.
+func (n *Network) deliverTrain(head *packet, when int64) {
+	if f := n.lastTrain; f != nil && n.lastAt == when && n.lastOrd == n.ord && f.sameWay(head) {
+		f.train.last.train.next = head
+		f.train.last = head.train.last
+		f.train.packets += head.train.packets
+		f.train.bytes += head.train.bytes
+		f.train.largest = max(f.train.largest, head.train.largest)
+		return
+	}
 	n.ord++
-	n.events.push(event{when: when, ord: classPacket | n.ord, pkt: pkt})
+	n.events.push(event{when: when, ord: classPacket | n.ord, what: head})
+	n.lastTrain, n.lastAt, n.lastOrd = head, when, n.ord
+}
+
+// sameWay says that two packets are of one flow and at one place of one route.
+func (pkt *packet) sameWay(other *packet) bool {
+	return pkt.flow == other.flow && pkt.hop == other.hop &&
+		len(pkt.pipes) == len(other.pipes) && len(pkt.pipes) > 0 && &pkt.pipes[0] == &other.pipes[0]
+}
+
+// arriveTrain handles the arrival of a train.
+func (n *Network) arriveTrain(now int64, head *packet) {
+	if n.lastTrain == head {
+		n.lastTrain = nil
+	}
+	if head.hop+1 < len(head.pipes) && n.forward(now, head) {
+		return
+	}
+	hop := head.hop
+	for pkt := head; pkt != nil; {
+		next := pkt.train.next
+		pkt.hop = hop
+		n.arrive(now, pkt)
+		pkt = next
+	}
+}
+
+// forward puts a train on the next pipe as a whole, unless something may happen to
+// its packets there.
+func (n *Network) forward(now int64, head *packet) bool {
+	p, t := head.pipes[head.hop+1], &head.train
+	if p.down != nil || p.reject != nil || p.hold != nil {
+		return false
+	}
+	at, ok := p.em.Pass(t.packets, t.largest, time.Duration(now), head.flow.stream(p, head.hop+1))
+	if !ok {
+		return false
+	}
+	head.pipes[head.hop].stats.Delivered += int64(t.packets)
+	p.stats.Sent += int64(t.packets)
+	p.stats.SentBytes += int64(t.bytes)
+	head.hop++
+	n.deliverTrain(head, int64(at))
+	return true
 }
 
 func (n *Network) copyOf(pkt *packet) *packet {
@@ -230,6 +300,14 @@ func (n *Network) unreachable(now int64, pkt *packet, code icmpCode) {
 		return
 	}
 	n.transmit(m, now)
+}
+
+// slack is for how long nobody can notice that a packet has passed its pipe.
+func (pkt *packet) slack() int64 {
+	if pkt.hop+1 >= len(pkt.pipes) {
+		return 0
+	}
+	return pkt.pipes[pkt.hop+1].slack()
 }
 
 // arrive handles the end of a packet's way over a pipe.

@@ -65,7 +65,7 @@ func (n *Network) Router(name string) *Router {
 	if err := validName("Router", name); err != nil {
 		panic("sim: " + err.Error())
 	}
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if r := n.routers[name]; r != nil {
 		return r
@@ -86,7 +86,7 @@ func (n *Network) Router(name string) *Router {
 func (h *Host) Access(up, down netem.Config) {
 	mustBeValid(fmt.Sprintf("host %s: Access", h.name), up, down)
 	n := h.n
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if h.accessUp != nil {
 		h.accessUp.set(up)
@@ -95,6 +95,7 @@ func (h *Host) Access(up, down netem.Config) {
 	}
 	h.accessUp, h.accessDown = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
 	n.topology++
+	n.changed()
 }
 
 // A path leads from one host to another.
@@ -126,6 +127,9 @@ func (p *path) pipes() []*pipe {
 	}
 	return p.route
 }
+
+// slack is for how long nobody can notice a packet that is sent now.
+func (p *path) slack() int64 { return p.pipes()[0].slack() }
 
 // mtu is the largest packet that passes the whole way: discovery of the path's MTU
 // (RFC 1191) is taken to have happened.
@@ -209,46 +213,81 @@ func (n *Network) shortest(from, to *node) []*pipe {
 // has a random stream of its own, so that other traffic never changes its draws.
 type flow struct {
 	path     *path
-	id       [2]uint64 // ports and protocol; zero for packets that belong to no socket
-	topology uint64
-	pipes    []*pipe
-	streams  []netem.Stream
-	one      [1]netem.Stream // room for the usual case
-	peer     *TCPConn        // that received the last segment
-	stray    netem.Stream
+	id       uint64       // see flowID; zero for packets that belong to no socket
+	topology uint64       // state of the network that the streams are for
+	first    *pipe        // of the way,
+	stream1  netem.Stream // with its stream,
+	rest     *[]hopStream // and those behind it; nil if there are none
+	peer     *TCPConn     // that received the last segment
 }
 
-// stream returns the flow's stream on a pipe. A packet may still be on a way that is
-// no longer the flow's: then its draws are those of a fresh stream.
-func (f *flow) stream(p *pipe) *netem.Stream {
+type hopStream struct {
+	pipe   *pipe
+	stream netem.Stream
+}
+
+// flowID tells the flows of one path from each other.
+func flowID(proto protocol, from, to uint16) uint64 {
+	return uint64(proto)<<32 | uint64(from)<<16 | uint64(to)
+}
+
+// stream returns the flow's stream on a pipe, the hop-th of a packet's way. The packet
+// may still be on a way that is no longer the flow's: then its draws are those of a fresh
+// stream.
+func (f *flow) stream(p *pipe, hop int) *netem.Stream {
 	if f.topology != f.path.from.n.topology {
 		f.reroute()
 	}
-	for i, q := range f.pipes {
-		if q == p {
-			return &f.streams[i]
+	if f.first == p {
+		return &f.stream1
+	}
+	if f.rest != nil {
+		rest := *f.rest
+		if 0 < hop && hop <= len(rest) && rest[hop-1].pipe == p {
+			return &rest[hop-1].stream
+		}
+		if s := find(rest, p); s != nil {
+			return s
 		}
 	}
-	f.stray = f.fresh(p)
-	return &f.stray
+	s := f.fresh(p)
+	return &s
+}
+
+// find returns the stream on a pipe, or nil.
+func find(hops []hopStream, p *pipe) *netem.Stream {
+	for i := range hops {
+		if hops[i].pipe == p {
+			return &hops[i].stream
+		}
+	}
+	return nil
 }
 
 func (f *flow) fresh(p *pipe) netem.Stream {
-	return netem.NewStream(p.key).Derive(f.id[0], f.id[1])
+	return netem.NewStream(p.key).Derive(f.id>>32, f.id&(1<<32-1))
 }
 
 // reroute follows a change of the topology. Streams on pipes that stay go on.
 func (f *flow) reroute() {
-	pipes, before, streams := f.path.pipes(), f.pipes, f.streams
-	f.topology, f.pipes = f.path.topology, pipes
-	if f.streams = f.one[:]; len(pipes) != 1 || len(before) > 0 {
-		f.streams = make([]netem.Stream, len(pipes))
+	before := []hopStream{{f.first, f.stream1}}
+	if f.rest != nil {
+		before = append(before, *f.rest...)
 	}
+	pipes := f.path.pipes()
+	f.topology, f.rest = f.path.topology, nil
 	for i, p := range pipes {
-		if k := slices.Index(before, p); k >= 0 {
-			f.streams[i] = streams[k]
+		s := f.fresh(p)
+		if old := find(before, p); old != nil {
+			s = *old
+		}
+		if i == 0 {
+			f.first, f.stream1 = p, s
+			if len(pipes) > 1 {
+				f.rest = new(make([]hopStream, 0, len(pipes)-1))
+			}
 		} else {
-			f.streams[i] = f.fresh(p)
+			*f.rest = append(*f.rest, hopStream{p, s})
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 	if f == nil {
 		panic(fmt.Sprintf("sim: host %s: Run(%q): the function must not be nil", h.name, name))
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	p := &process{host: h, name: name, f: f, cancel: func() {}}
 	h.processes = append(h.processes, p)
@@ -58,7 +58,7 @@ func (p *process) start() {
 }
 
 func (n *Network) processFailed(p *process, err error) {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	if !n.closed {
 		n.failures = append(n.failures, fmt.Sprintf("process %q on host %q ended: %v", p.name, p.host.name, err))

@@ -6,32 +6,34 @@ import (
 )
 
 // A driver calls step when every goroutine of the bubble is blocked, at the
-// instant that the network asked for. On the wall clock (sim.New) there is no
-// bubble and step is simply called soon.
+// instant that the network asked for, and ring at the instant of its alarm. On the
+// wall clock (sim.New) there is no bubble and step is simply called soon.
 //
 // It relies on how Go's bubbles keep their timers, which quiesce_test.go checks:
 //
 //   - A timer that is in the bubble's heap already and is reset to now fires when
 //     all goroutines are blocked, at the same instant. A fresh timer that is due
 //     runs at once, so the kick timer is first put into the heap far ahead.
+//   - The timer of a channel is in the heap only while a goroutine waits for it.
+//     Whoever woke last may not wait yet. So there are two kick timers with a worker
+//     each, and the one that is set is that of the worker who has not run last.
 //   - The runtime fires the timers of one instant in a loop that looks only at
-//     the front of the heap. Were the kick timer there, a goroutine that the loop
+//     the front of the heap. Were a kick timer there, a goroutine that the loop
 //     has just woken could kick and be served while its siblings still run. The
-//     sentinel lies nearer than the parked kick timer and keeps it from the front.
+//     sentinel lies nearer than a parked kick timer and keeps it from the front.
+//     For the same reason the alarm is a timer of its own.
 //   - synctest.Wait would do all this in one call, but panics when the test
 //     itself waits at that moment.
 //
-// The timers' callbacks run on new goroutines, whose small stacks the engine would
-// have to grow each time. So the kick only wakes a worker, which lives as long as the
-// network.
-//
 // All methods are called with the network's lock held.
 type driver struct {
-	kick, alarm, sentinel *time.Timer
-	work                  chan struct{} // a step is due
-	bubble                bool
-	kicked                bool  // step is on its way
-	alarmAt               int64 // when the alarm rings; never if it is off
+	kick     [2]*time.Timer
+	next     int // the kick timer whose worker is known to wait
+	alarm    *time.Timer
+	sentinel *time.Timer
+	bubble   bool
+	kicked   bool  // step is on its way
+	alarmAt  int64 // when the alarm rings; never if it is off
 }
 
 const (
@@ -43,34 +45,33 @@ const (
 	parkedAfter   = 200 * 365 * 24 * time.Hour
 )
 
-// newDriver prepares the timers and starts the worker, which ends when step returns
-// false. stalled is called in a bubble in which nothing will ever happen again.
+// newDriver prepares the timers and starts the workers, which end when step or ring
+// returns false. stalled is called in a bubble in which nothing will ever happen again.
 //
-// In a bubble it waits until all other goroutines are blocked: at the beginning of a
-// bubble the runtime looks for timers that are due while the first goroutine runs
-// already, and would find its kick.
-func newDriver(bubble bool, step func() bool, alarm, stalled func()) driver {
-	if bubble {
-		synctest.Wait()
-	}
-	work := make(chan struct{}, 1)
-	go func() {
-		for range work {
-			if !step() {
-				return
+// In a bubble it waits until all other goroutines are blocked: the workers must wait for
+// their timers, and at the beginning of a bubble the runtime looks for timers that are
+// due while the first goroutine runs already, and would find its kick.
+func newDriver(bubble bool, step, ring func() bool, stalled func()) driver {
+	d := driver{bubble: bubble, alarmAt: never}
+	start := func(f func() bool) *time.Timer {
+		t := time.NewTimer(parkedAfter)
+		go func() {
+			for {
+				<-t.C
+				if !f() {
+					return
+				}
 			}
-		}
-	}()
-	d := driver{bubble: bubble, alarmAt: never, work: work}
-	d.kick = time.AfterFunc(parkedAfter, func() {
-		select {
-		case work <- struct{}{}:
-		default:
-		}
-	})
-	d.alarm = time.AfterFunc(parkedAfter, alarm)
+		}()
+		return t
+	}
+	for i := range d.kick {
+		d.kick[i] = start(step)
+	}
+	d.alarm = start(ring)
 	if bubble {
 		d.sentinel = time.AfterFunc(sentinelAfter, stalled)
+		synctest.Wait()
 	}
 	return d
 }
@@ -81,10 +82,19 @@ func (d *driver) request() {
 		return
 	}
 	d.kicked = true
+	t := d.kick[d.next]
 	if d.bubble {
-		d.kick.Reset(parkedAfter)
+		t.Reset(parkedAfter)
 	}
-	d.kick.Reset(0)
+	t.Reset(0)
+}
+
+// begin is called at the beginning of a step.
+func (d *driver) begin() {
+	d.kicked = false
+	if d.bubble {
+		d.next = 1 - d.next
+	}
 }
 
 // at has the alarm ring at an instant that lies ahead.
@@ -100,15 +110,12 @@ func (d *driver) at(when, now int64) {
 	d.alarm.Reset(time.Duration(max(when-now, 1)))
 }
 
-// stop ends the timers and asks for a last step.
+// stop ends the timers and asks for a last step of each worker.
 func (d *driver) stop() {
-	d.kick.Stop()
-	d.alarm.Stop()
+	for _, t := range append(d.kick[:], d.alarm) {
+		t.Reset(1)
+	}
 	if d.sentinel != nil {
 		d.sentinel.Stop()
-	}
-	select {
-	case d.work <- struct{}{}:
-	default:
 	}
 }

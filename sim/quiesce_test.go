@@ -27,15 +27,16 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 				steps.Add(1)
 				mu.Lock()
 				defer mu.Unlock()
-				d.kicked = false
+				d.begin()
 				return open
 			}
-			d = newDriver(true, step, func() {}, func() {})
+			d = newDriver(true, step, func() bool { return false }, func() {})
 			defer func() {
 				mu.Lock()
-				defer mu.Unlock()
 				open = false
 				d.stop()
+				mu.Unlock()
+				time.Sleep(2) // for the workers to end
 			}()
 
 			// Eight timers of one instant: the goroutine of the first kicks while the
@@ -71,31 +72,50 @@ func TestStepTakesNoTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		done := make(chan time.Duration, 1)
+		var mu sync.Mutex
 		var d driver
-		var closed atomic.Bool
+		closed := false
 		d = newDriver(true, func() bool {
-			d.kicked = false
-			if closed.Load() {
+			mu.Lock()
+			defer mu.Unlock()
+			d.begin()
+			if closed {
 				return false
 			}
 			done <- time.Since(start)
 			return true
-		}, func() {}, func() {})
-		defer func() { closed.Store(true); d.stop() }()
+		}, func() bool { return false }, func() {})
+		defer func() {
+			mu.Lock()
+			closed = true
+			d.stop()
+			mu.Unlock()
+			time.Sleep(2)
+		}()
 		for range 100 {
+			mu.Lock()
 			d.request()
+			mu.Unlock()
 			require.Zero(t, <-done)
 		}
 	})
 }
 
 func TestAlarmRingsAtItsInstant(t *testing.T) {
+	const stopped = -1
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		rang := make(chan time.Duration, 1)
 		var d driver
-		d = newDriver(true, func() bool { return false }, func() { d.alarmAt = never; rang <- time.Since(start) }, func() {})
-		defer d.stop()
+		d = newDriver(true, func() bool { return false }, func() bool {
+			if d.alarmAt == stopped {
+				return false
+			}
+			d.alarmAt = never
+			rang <- time.Since(start)
+			return true
+		}, func() {})
+		defer func() { d.alarmAt = stopped; d.stop(); time.Sleep(2) }()
 
 		d.at(int64(3*time.Second), 0)
 		d.at(int64(2*time.Second), 0)

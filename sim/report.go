@@ -8,7 +8,7 @@ import (
 
 // report is what a failed test prints about its network.
 func (n *Network) report(command string) string {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	at := time.Duration(n.now())
 	if n.closed {
@@ -26,7 +26,7 @@ func (n *Network) report(command string) string {
 
 // idleFaults names what a test broke without anything noticing.
 func (n *Network) idleFaults() string {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	return n.idleFaultsLocked()
 }

@@ -55,7 +55,7 @@ func (s *LinkStats) count(r netem.DropReason) {
 
 // Stats returns the counters as they stand.
 func (n *Network) Stats() Stats {
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	var s Stats
 	for _, h := range n.inOrder {
@@ -102,7 +102,7 @@ func (s Stats) String() string {
 // connection its state, round-trip time, retransmission timeout and congestion
 // window.
 func (h *Host) Netstat() string {
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

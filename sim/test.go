@@ -171,7 +171,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace) {
 // finish ends the network and reports what went wrong.
 func (n *Network) finish(t *testing.T, command string) {
 	t.Helper()
-	n.mu.Lock()
+	n.lock()
 	why := n.why
 	failures := n.failures
 	n.shutdown("")

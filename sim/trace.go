@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -14,10 +13,10 @@ import (
 // sent, delivered or dropped, and every event of hosts, links and connections, in
 // order. Two runs that did the same have the same [Trace.Hash].
 //
-// It keeps the last million events (64 bytes each, taken as needed) and counts and
+// It keeps the last million events (48 bytes each, taken as needed) and counts and
 // hashes all of them. What packets carry is not part of it, only how much.
 type Trace struct {
-	mu     *sync.Mutex // the network's
+	n      *Network
 	hash   uint64
 	total  int
 	first  int        // number of the oldest event kept
@@ -81,13 +80,13 @@ type record struct {
 	resent       bool
 	from, to     int32 // numbers of hosts, from 1
 	sport, dport uint16
-	length, size int32
+	length, size uint16
 	note         int32 // its number among Trace.notes; 0: none
 	seq, ack     uint64
 }
 
-func newTrace(seed uint64, mu *sync.Mutex) *Trace {
-	return &Trace{mu: mu, hash: mix(seed), notes: make([]note, 1), noted: map[string]int32{"": 0}}
+func newTrace(n *Network) *Trace {
+	return &Trace{n: n, hash: mix(n.seed), notes: make([]note, 1), noted: map[string]int32{"": 0}}
 }
 
 // mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
@@ -124,7 +123,7 @@ func (t *Trace) add(r record, text string) {
 		uint64(r.at),
 		uint64(r.kind)<<32 | uint64(r.proto)<<24 | uint64(r.flags)<<8,
 		t.hashOf(r.from) ^ t.hashOf(r.to)<<1,
-		uint64(r.sport)<<48 | uint64(r.dport)<<32 | uint64(uint32(r.length)),
+		uint64(r.sport)<<48 | uint64(r.dport)<<32 | uint64(r.length),
 		r.seq, r.ack,
 	} {
 		h = (h ^ w) * 0x9e3779b97f4a7c15
@@ -162,28 +161,28 @@ func (t *Trace) hashOf(host int32) uint64 {
 // runs with equal traces and, but for a chance of 2^-64 or so, different for
 // others.
 func (t *Trace) Hash() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.n.lock()
+	defer t.n.mu.Unlock()
 	return t.hash
 }
 
 // Len returns how many events there were, those no longer kept included.
 func (t *Trace) Len() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.n.lock()
+	defer t.n.mu.Unlock()
 	return t.total
 }
 
 // Events returns the events kept, oldest first.
 func (t *Trace) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		t.mu.Lock()
+		t.n.lock()
 		from := t.first
-		t.mu.Unlock()
+		t.n.mu.Unlock()
 		for i := from; ; i++ {
-			t.mu.Lock()
+			t.n.lock()
 			e, ok := t.event(i)
-			t.mu.Unlock()
+			t.n.mu.Unlock()
 			if !ok || !yield(e) {
 				return
 			}

@@ -64,7 +64,7 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	u, err := h.bind(network, local, endpoint{})
 	if err != nil {
@@ -85,7 +85,7 @@ func (h *Host) dialUDP(ctx context.Context, network, address string) (net.Conn, 
 	if err := ctx.Err(); err != nil {
 		return nil, opError("dial", network, nil, remote.udp(), contextError(err))
 	}
-	h.n.mu.Lock()
+	h.n.lock()
 	defer h.n.mu.Unlock()
 	local := endpoint{addr: h.addr}
 	if isLoopback(remote.addr) {
@@ -135,7 +135,7 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 	}
 	u := &UDPConn{
 		n: h.n, host: h, network: network, local: local, remote: remote, limit: defaultReceiveBuffer,
-		read: deadline{at: never}, write: deadline{at: never}, deadlinePlan: plan(never),
+		read: deadline(never), write: deadline(never), deadlinePlan: plan(never),
 		flows: map[endpoint]*flow{},
 	}
 	h.udp[local.port] = append(h.udp[local.port], u)
@@ -211,14 +211,14 @@ func (u *UDPConn) Read(p []byte) (int, error) {
 
 // receive reads a datagram by the system call of that name.
 func (u *UDPConn) receive(p []byte, call string) (int, endpoint, error) {
-	u.n.mu.Lock()
+	u.n.lock()
 	defer u.n.mu.Unlock()
 	for {
 		u.host.awaitResume()
 		switch {
 		case u.closed:
 			return 0, endpoint{}, u.opError("read", net.ErrClosed)
-		case u.read.expired:
+		case u.read.expired():
 			return 0, endpoint{}, u.opError("read", os.ErrDeadlineExceeded)
 		case u.err != 0:
 			return 0, endpoint{}, u.opError("read", sysError(call, u.takeError()))
@@ -266,7 +266,7 @@ func (u *UDPConn) Write(p []byte) (int, error) {
 
 func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
 	n := u.n
-	n.mu.Lock()
+	n.lock()
 	defer n.mu.Unlock()
 	fail := func(err error) (int, error) {
 		return 0, opError("write", u.network, u.local.udp(), to.udp(), err)
@@ -278,7 +278,7 @@ func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
 	switch {
 	case u.closed:
 		return fail(net.ErrClosed)
-	case u.write.expired:
+	case u.write.expired():
 		return fail(os.ErrDeadlineExceeded)
 	case u.err != 0:
 		return fail(sysError(call, u.takeError()))
@@ -296,7 +296,7 @@ func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
 	n.op(operation{
 		host: u.host, kind: opDatagram, n: key,
 		run: func(now int64) { u.transmit(now, data, to, dest) },
-	})
+	}, n.path(u.host, dest).slack())
 	return len(p), nil
 }
 
@@ -312,7 +312,7 @@ func (u *UDPConn) transmit(now int64, data []byte, to endpoint, dest *Host) {
 	}
 	f := u.flows[to]
 	if f == nil {
-		f = &flow{path: u.n.path(u.host, dest), id: [2]uint64{uint64(protoUDP), uint64(from.port)<<16 | uint64(to.port)}}
+		f = &flow{path: u.n.path(u.host, dest), id: flowID(protoUDP, from.port, to.port)}
 		u.flows[to] = f
 	}
 	pkt := u.n.newPacket(f, protoUDP, from, to)
@@ -322,7 +322,7 @@ func (u *UDPConn) transmit(now int64, data []byte, to endpoint, dest *Host) {
 
 // Close implements [net.Conn] and [net.PacketConn].
 func (u *UDPConn) Close() error {
-	u.n.mu.Lock()
+	u.n.lock()
 	defer u.n.mu.Unlock()
 	if u.closed {
 		return u.opError("close", net.ErrClosed)

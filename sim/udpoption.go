@@ -16,7 +16,7 @@ func (u *UDPConn) SetReadDeadline(t time.Time) error { return u.setDeadlines(t, 
 func (u *UDPConn) SetWriteDeadline(t time.Time) error { return u.setDeadlines(t, &u.write) }
 
 func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
-	u.n.mu.Lock()
+	u.n.lock()
 	defer u.n.mu.Unlock()
 	if u.closed {
 		return u.setError(net.ErrClosed)
@@ -26,9 +26,9 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 			u.r.release()
 		}
 	}
-	u.n.op(operation{host: u.host, kind: opListener, n: uint64(u.local.port), run: func(int64) {
-		u.n.schedule(u, classDeadline, uint64(u.local.port)<<40)
-	}})
+	u.n.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP))
+	u.n.arm(u.next(classDeadline))
+
 	return nil
 }
 
@@ -45,7 +45,7 @@ func (u *UDPConn) SetWriteBuffer(bytes int) error {
 }
 
 func (u *UDPConn) setBuffer(bytes int, set func()) error {
-	u.n.mu.Lock()
+	u.n.lock()
 	defer u.n.mu.Unlock()
 	switch {
 	case u.closed:
@@ -72,6 +72,9 @@ func (u *UDPConn) next(uint64) int64 {
 	}
 	return min(u.read.next(), u.write.next())
 }
+
+// slack implements timed.
+func (u *UDPConn) slack(int64) int64 { return 0 }
 
 // due implements timed.
 func (u *UDPConn) due(now int64, class uint64) {

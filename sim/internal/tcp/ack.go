@@ -247,7 +247,8 @@ func (c *Conn) idle() {
 		c.ep.cache.n = 0
 	}
 	if c.snd != nil && c.nxt == c.end && c.snd.appended == 0 {
-		c.snd.full, c.snd.tail, c.snd.size = nil, nil, 0
+		c.snd.retire(c.end, c.out)
+		c.snd.full, c.snd.size = nil, 0
 	}
 }
 
@@ -259,7 +260,7 @@ func (c *Conn) trim() {
 	c.snd = nil
 	c.tx.buf = nil
 	if c.rcvq.empty() {
-		c.rcvq = receiveQueue{}
+		c.rcvq = nil
 	}
 	c.ep = nil
 	c.rec.undoMarked = false

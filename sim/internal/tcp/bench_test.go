@@ -18,6 +18,7 @@ type pair struct {
 	head  int
 	free  []*Segment
 	sent  int
+	fresh
 }
 
 type inTransit struct {

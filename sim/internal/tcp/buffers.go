@@ -5,7 +5,8 @@ import "math"
 // bufferTuning measures how fast the program reads (struct rcvq_space).
 type bufferTuning struct {
 	seq, rttSeq uint64
-	at, rttAt   Time
+	at          Time
+	rttAt       Time   // when the running round trip began; with timestamps, the echo used last
 	rtt8        Time   // receiver's estimate of the round-trip time, times 8
 	space       uint32 // bytes read in the last round trip
 }
@@ -15,8 +16,8 @@ func (c *Conn) measureRTT(n int) {
 	t := &c.tune
 	switch {
 	case c.has&timestampsOK != 0:
-		if c.rcvEcho != c.lastEcho {
-			c.lastEcho = c.rcvEcho
+		if c.rcvEcho != t.rttAt {
+			t.rttAt = c.rcvEcho
 			if n >= int(c.rcvMSS) && c.rcvEcho != 0 {
 				rtt := c.echoRTT()
 				if t.rtt8 == 0 {

@@ -13,6 +13,13 @@ type Output interface {
 	NewSegment() *Segment
 	// Send takes over s. It must not call into c.
 	Send(c *Conn, s *Segment)
+	// NewBlock returns memory for n bytes of the program's data, which need not be
+	// zero.
+	NewBlock(n int) []byte
+	// RetireBlock gives back what NewBlock has returned. Segments still share it: it may be
+	// used again when the program of the peer has read all that comes before the
+	// sequence number end, since nobody looks at such data any more.
+	RetireBlock(block []byte, end uint64)
 }
 
 // A Conn is one end of a connection.
@@ -28,20 +35,19 @@ type Conn struct {
 	// written by the program (with its FIN) below end.
 	una, nxt, end uint64
 	wl1           uint64      // Seq of the segment that last set the send window
-	smallEnd      uint64      // end of the last segment below the MSS, for Nagle's algorithm
 	snd           *sendBuffer // nil if nothing is to be sent or acknowledged
 	tx            txQueue
 
 	// And of what we receive: expected next, acknowledged last, read.
 	rcvNxt, rcvWup, copied uint64
-	rcvq                   receiveQueue
-	ooo                    *outOfOrder // nil if nothing is out of order
+	rcvq                   *receiveQueue // nil if nothing was received for a while
+	ooo                    *outOfOrder   // nil if nothing is out of order
 
 	// Timers. The retransmission timer has one of several meanings at a time.
 	rtxAt, ackAt, keepAt        Time
 	lastSent, lastData, lastAck Time // data sent, data received, acknowledgement received
 	ato                         Time // delay of acknowledgements
-	tsRecent, rcvEcho, lastEcho Time // timestamp to echo, echoed last, and used last for the receiver's RTT
+	tsRecent, rcvEcho           Time // timestamp to echo, and echoed last
 	lastOutOfWindow             Time // when an unacceptable segment was last answered, plus 1
 
 	rtt     rttEstimate
@@ -51,13 +57,12 @@ type Conn struct {
 	rec     recovery
 	ep      *episode // nil before the first sign of a loss
 	tune    bufferTuning
-	keep    *KeepAlive // nil: as in cfg
-	sndbuf  int32      // limits in bytes
-	rcvbuf  int32      // counted as Linux does: see trueSize
-	rmem    int32      // of rcvbuf, in use
-	taken   int32      // bytes read that Push has yet to deal with
-	rcvMSS  uint16     // the peer's segment size, estimated
-	lastLen uint16     // length of the last odd segment
+	sndbuf  int32  // limits in bytes
+	rcvbuf  int32  // counted as Linux does: see trueSize
+	rmem    int32  // of rcvbuf, in use
+	taken   int32  // bytes read that Push has yet to deal with
+	rcvMSS  uint16 // the peer's segment size, estimated
+	lastLen uint16 // length of the last odd segment
 
 	wnd, maxWnd            uint32
 	rcvWnd                 uint32 // offered last, counted from rcvWup
@@ -227,8 +232,11 @@ func (c *Conn) established() {
 		c.cc.cwnd = 1
 	}
 	c.rec.undoMarked = false
-	if k := c.keepAlive(); !k.Off {
+	if k := c.cfg.KeepAlive; !k.Off {
 		c.keepAt = c.now + k.Idle
+	}
+	if c.tx.empty() {
+		c.tx.buf = nil // it held the SYN; many connections wait long for their first data
 	}
 }
 
@@ -270,7 +278,7 @@ func (c *Conn) die(code Code) {
 
 // dropReceived forgets what nobody will read.
 func (c *Conn) dropReceived() {
-	c.rcvq = receiveQueue{}
+	c.rcvq = nil
 	c.copied = c.rcvNxt
 	if c.flag&finReceived != 0 {
 		c.copied--
@@ -301,13 +309,6 @@ func (c *Conn) Events() Events {
 	return e
 }
 
-func (c *Conn) keepAlive() KeepAlive {
-	if c.keep != nil {
-		return *c.keep
-	}
-	return c.cfg.KeepAlive
-}
-
 // SetNoDelay turns Nagle's algorithm off, which it is in a new connection, as in
 // Go, or on. Turning it off sends what it held back.
 func (c *Conn) SetNoDelay(now Time, on bool) {
@@ -320,21 +321,12 @@ func (c *Conn) SetNoDelay(now Time, on bool) {
 	c.push()
 }
 
-// SetKeepAlive changes the keep-alive; the zero value of k's fields stands for
-// the defaults. It counts from the last segment received.
+// SetKeepAlive changes the keep-alive. It counts from the last segment received.
 func (c *Conn) SetKeepAlive(now Time, k KeepAlive) {
 	c.now = now
-	def := c.cfg.KeepAlive
-	if k.Idle == 0 {
-		k.Idle = def.Idle
-	}
-	if k.Interval == 0 {
-		k.Interval = def.Interval
-	}
-	if k.Count == 0 {
-		k.Count = def.Count
-	}
-	c.keep = &k
+	cfg := *c.cfg
+	cfg.KeepAlive = k
+	c.cfg = &cfg
 	if !c.synchronized() || c.state == TimeWait || c.flag&orphan != 0 {
 		return
 	}

@@ -65,6 +65,12 @@ type end struct {
 	evts    Events
 	woken   Events
 	timer   Time
+	retired []retiredBlock
+}
+
+type retiredBlock struct {
+	mem []byte
+	end uint64
 }
 
 // A pathEvent is a call of the program (class 0), the arrival of a packet (1) or a
@@ -158,6 +164,28 @@ func (p *path) push(e pathEvent) {
 
 // after runs fn as the program does, ahead of packets and timers of that instant.
 func (p *path) after(d Time, fn func()) { p.at(p.now+d, 0, fn) }
+
+// NewBlock takes the blocks whose contents nobody may look at any more, and fills them
+// with what nobody would send.
+func (e *end) NewBlock(n int) []byte {
+	if peer := e.p.ends[1-e.i].conn; peer != nil {
+		for len(e.retired) > 0 && e.retired[0].end <= peer.Copied() {
+			b := e.retired[0].mem
+			e.retired = e.retired[1:]
+			for i := range b {
+				b[i] = 0xdd
+			}
+			if len(b) >= n {
+				return b
+			}
+		}
+	}
+	return make([]byte, n)
+}
+
+func (e *end) RetireBlock(b []byte, end uint64) {
+	e.retired = append(e.retired, retiredBlock{b[:cap(b)], end})
+}
 
 func (e *end) NewSegment() *Segment {
 	p := e.p

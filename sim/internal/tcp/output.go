@@ -100,7 +100,7 @@ func (c *Conn) writePending(force bool) {
 // earlier small one (Minshall's form of Nagle's algorithm, tcp_nagle_check).
 func (c *Conn) nagleHolds(n int, fin bool) bool {
 	return c.flag&nagle != 0 && !fin && n < c.currentMSS() && !c.tx.empty() &&
-		c.smallEnd > c.una && c.smallEnd <= c.nxt
+		c.snd.smallEnd > c.una && c.snd.smallEnd <= c.nxt
 }
 
 // sendNew sends the next n bytes, and the FIN behind them if fin.
@@ -111,7 +111,7 @@ func (c *Conn) sendNew(n int, fin bool, kind Kind) {
 	if n > 0 {
 		s.data = c.snd.cut(n)
 		if n < int(c.mss) {
-			c.smallEnd = s.end()
+			c.snd.smallEnd = s.end()
 		}
 	}
 	if fin {

@@ -70,7 +70,7 @@ func requireConsistent(t require.TestingT, c *Conn) {
 	}
 
 	var rmem int32
-	for _, item := range c.rcvq.items[c.rcvq.head:] {
+	for _, item := range c.received().items[c.received().head:] {
 		rmem += trueSize(len(item))
 	}
 	if c.ooo != nil {
@@ -365,7 +365,10 @@ func TestArbitrarySegments(t *testing.T) {
 }
 
 // A sink takes segments and forgets them.
-type sink struct{ s Segment }
+type sink struct {
+	s Segment
+	fresh
+}
 
 func (k *sink) NewSegment() *Segment {
 	k.s = Segment{}

@@ -172,7 +172,7 @@ func (c *Conn) receiveInOrder(data []byte, fin bool) {
 			}
 		}
 		c.rmem += size
-		c.rcvq.add(data)
+		c.received().add(data)
 		c.rcvNxt += uint64(len(data))
 		c.dataReceived(len(data))
 	}
@@ -203,7 +203,7 @@ func (c *Conn) drainOutOfOrder() {
 			s.data = s.data[skip:]
 		}
 		if len(s.data) > 0 {
-			c.rcvq.add(s.data)
+			c.received().add(s.data)
 			c.rcvNxt += uint64(len(s.data))
 		}
 		if s.fin {

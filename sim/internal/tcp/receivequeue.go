@@ -9,8 +9,10 @@ type receiveQueue struct {
 	off   int32 // bytes of it that were read
 }
 
-// keepItems is how many payloads an empty queue keeps room for.
-const keepItems = 2
+const (
+	firstItems = 2       // room for so many payloads at first
+	keepItems  = 1 << 12 // and at most in an empty queue, until trim
+)
 
 func (q *receiveQueue) add(p []byte) {
 	if q.head > 0 && len(q.items) == cap(q.items) {
@@ -20,15 +22,26 @@ func (q *receiveQueue) add(p []byte) {
 		q.head = 0
 	}
 	if len(q.items) == cap(q.items) {
-		q.items = append(make([][]byte, 0, max(4*len(q.items), keepItems)), q.items...)
+		q.items = append(make([][]byte, 0, max(4*len(q.items), firstItems)), q.items...)
 	}
 	q.items = append(q.items, p)
 }
 
-func (q *receiveQueue) empty() bool { return int(q.head) == len(q.items) }
+func (q *receiveQueue) empty() bool { return q == nil || int(q.head) == len(q.items) }
+
+// received is the queue, or a new one.
+func (c *Conn) received() *receiveQueue {
+	if c.rcvq == nil {
+		c.rcvq = new(receiveQueue)
+	}
+	return c.rcvq
+}
 
 // read copies to p and returns also how much of the receive buffer became free.
 func (q *receiveQueue) read(p []byte) (n int, freed int32) {
+	if q == nil {
+		return 0, 0
+	}
 	for n < len(p) && !q.empty() {
 		item := q.items[q.head]
 		k := copy(p[n:], item[q.off:])

@@ -90,6 +90,7 @@ type runner struct {
 	now    Time
 	sent   []sentSegment
 	events Events
+	fresh
 }
 
 type sentSegment struct {

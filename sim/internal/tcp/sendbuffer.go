@@ -2,12 +2,14 @@ package tcp
 
 // A sendBuffer holds the bytes that were written and never sent. Segments are
 // slices of its blocks, not copies. A block is only ever appended to, so what
-// was sent never changes; the garbage collector frees it with its last segment.
+// was sent does not change before the peer's program has read it.
 type sendBuffer struct {
-	full [][]byte // full blocks, oldest first
-	tail []byte   // the block that is being filled
-	size int32    // of the next block
+	full  [][]byte // full blocks, oldest first
+	tail  []byte   // the block that is being filled
+	whole []byte   // the same, from its first byte on
+	size  int32    // of the next block
 
+	smallEnd uint64  // end of the last segment below the MSS, for Nagle's algorithm
 	writes   []int32 // appended and not yet pushed, each by its length
 	appended int32   // their sum
 }
@@ -17,26 +19,32 @@ const (
 	maxBlock = 64 << 10
 )
 
-// append copies p to the end. mss is the payload of a full segment.
-func (b *sendBuffer) append(p []byte, mss int) {
+// append copies p to the end, behind the sequence number end. mss is the payload of a
+// full segment.
+func (b *sendBuffer) append(p []byte, mss int, end uint64, out Output) {
 	for len(p) > 0 {
 		if len(b.tail) == cap(b.tail) {
 			if len(b.tail) > 0 {
 				b.full = append(b.full, b.tail)
 			}
+			b.retire(end, out)
 			size := b.nextSize(len(p), mss)
-			if len(p) >= size { // append, unlike make, need not clear what is overwritten
-				b.tail = append([]byte(nil), p[:size]...)
-				b.tail = b.tail[:size:size]
-				p = p[size:]
-				continue
-			}
-			b.tail = make([]byte, 0, size)
+			b.whole = out.NewBlock(size)
+			b.tail = b.whole[:0:size]
 		}
 		n := copy(b.tail[len(b.tail):cap(b.tail)], p)
 		b.tail = b.tail[:len(b.tail)+n]
 		p = p[n:]
+		end += uint64(n)
 	}
+}
+
+// retire gives up the block that is being filled.
+func (b *sendBuffer) retire(end uint64, out Output) {
+	if b.whole != nil {
+		out.RetireBlock(b.whole, end)
+	}
+	b.tail, b.whole = nil, nil
 }
 
 // nextSize is that of a block for n bytes: as large as needed, and twice the one
@@ -132,8 +140,10 @@ type txQueue struct {
 	merged      uint32      // segments with txMerged
 }
 
-// keepTx is how many segments a connection with nothing outstanding keeps room for.
-const keepTx = 1
+const (
+	firstTx = 1       // room for so many segments at first
+	keepTx  = 1 << 13 // and at most when nothing is outstanding, until trim
+)
 
 func (q *txQueue) empty() bool             { return q.head == q.tail }
 func (q *txQueue) at(i uint32) *txSegment  { return &q.buf[i&uint32(len(q.buf)-1)] }
@@ -145,7 +155,7 @@ func (q *txQueue) before(a, b uint32) bool { return int32(a-b) < 0 }
 // add returns the place of a new last segment.
 func (q *txQueue) add() (uint32, *txSegment) {
 	if int(q.tail-q.head) == len(q.buf) {
-		bigger := make([]txSegment, max(4*len(q.buf), keepTx))
+		bigger := make([]txSegment, max(4*len(q.buf), firstTx))
 		for i := q.head; i != q.tail; i++ {
 			bigger[i&uint32(len(bigger)-1)] = *q.at(i)
 		}

@@ -34,7 +34,7 @@ func (c *Conn) Append(p []byte) int {
 	if c.snd == nil {
 		c.snd = new(sendBuffer)
 	}
-	c.snd.append(p, max(int(c.mss), 1))
+	c.snd.append(p, max(int(c.mss), 1), c.end+uint64(c.snd.appended), c.out)
 	c.snd.appended += int32(len(p))
 	c.snd.writes = append(c.snd.writes, int32(len(p)))
 	return len(p)
@@ -80,8 +80,8 @@ func (c *Conn) sizeGoal() int {
 	return max(goal/m, 1) * m
 }
 
-// keepWrites is how many writes of one instant a connection keeps room for.
-const keepWrites = 4
+// keepWrites is how many writes of one instant a connection keeps room for, until trim.
+const keepWrites = 64
 
 // sendSpace is how much more the send buffer takes.
 func (c *Conn) sendSpace() int { return int(c.sndbuf) - int(c.end-c.una) - c.appended() }
@@ -156,6 +156,9 @@ func (c *Conn) Take(p []byte) int {
 	c.taken += int32(n)
 	return n
 }
+
+// Copied is the sequence number up to which the program has read.
+func (c *Conn) Copied() uint64 { return c.copied }
 
 // Readable is the number of bytes that Read has for the program.
 func (c *Conn) Readable() int {

@@ -55,6 +55,19 @@ func (c *Conn) NextTimer() Time {
 	return next
 }
 
+// Patience is how long, at least, it is from a call of Push to the first timer that it
+// sets.
+func (c *Conn) Patience() Time {
+	wait := c.cfg.RTOInitial
+	if c.rtt.srtt8 != 0 {
+		wait = c.rtt.srtt8 >> 2 // of a tail loss probe
+	}
+	return min(wait, c.rtt.rto, c.cfg.RTOMax)
+}
+
+// OnlyAcks says that all that the timers do at an instant is to send an acknowledgement.
+func (c *Conn) OnlyAcks(at Time) bool { return min(c.rtxAt, c.keepAt) > at }
+
 // Timeout runs all timers that are due at now.
 func (c *Conn) Timeout(now Time) {
 	c.now = now
@@ -248,7 +261,7 @@ func (c *Conn) onKeepTimer() {
 		return
 	}
 	c.trim()
-	k := c.keepAlive()
+	k := c.cfg.KeepAlive
 	if k.Off || !c.synchronized() {
 		return
 	}

@@ -263,13 +263,19 @@ func TestIPv6(t *testing.T) {
 	require.EqualValues(t, 1460, out.s.MSS)
 }
 
+// fresh is an Output that keeps no blocks.
+type fresh struct{ Output }
+
+func (fresh) NewBlock(n int) []byte      { return make([]byte, n) }
+func (fresh) RetireBlock([]byte, uint64) {}
+
 // TestSegmentsShareTheBuffer: what is sent is a slice of what was written, and
 // writing more does not change it.
 func TestSegmentsShareTheBuffer(t *testing.T) {
 	var b sendBuffer
-	b.append(pattern[:1000], 1448)
+	b.append(pattern[:1000], 1448, 0, fresh{})
 	first := b.cut(600)
-	b.append(pattern[1000:200_000], 1448)
+	b.append(pattern[1000:200_000], 1448, 1000, fresh{})
 	require.Equal(t, pattern[:600], first)
 	at := 600
 	joined := 0

@@ -1,0 +1,240 @@
+package sim_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// What the engine leaves for later must be as if it had been done at its instant: in
+// whatever way the program and the network's schedule meddle meanwhile, the trace is the
+// one of an engine that leaves nothing.
+func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		work func(n *sim.Network)
+	}{
+		{"a link goes down and up while data is on it", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			link := n.Link(client, server, netem.Config{Delay: 50 * ms})
+			c := echoTo(n, client, server)
+			for i := range 40 {
+				send(c, 1+i*100)
+				time.Sleep(time.Duration(i) * ms)
+				link.Down() // what was sent before passes
+				send(c, 10)
+				time.Sleep(7 * ms)
+				link.Up()
+			}
+		}},
+		{"a link changes at the instant of a write", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			link := n.Link(client, server, netem.Config{Delay: 50 * ms})
+			c := echoTo(n, client, server)
+			for i := range 40 {
+				send(c, 100)
+				link.Set(netem.Config{Delay: time.Duration(1+i*7%50) * ms})
+				time.Sleep(time.Duration(i%9) * 11 * ms)
+			}
+		}},
+		{"a link rejects at the instant of a write, and later", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			link := n.Link(client, server, netem.Config{Delay: 50 * ms})
+			c := echoTo(n, client, server)
+			u, _ := client.Dial("udp", "server:9")
+			for i := range 20 {
+				send(c, 100)
+				u.Write([]byte("datagram"))
+				if i%2 == 0 {
+					time.Sleep(20 * ms)
+				}
+				link.Reject()
+				u.Write([]byte("datagram"))
+				time.Sleep(10 * ms)
+				link.Up()
+				time.Sleep(200 * ms)
+			}
+		}},
+		{"faults in the middle of a chain of routers", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			a, b := n.Router("a"), n.Router("b")
+			n.Link(client, a, netem.Config{Delay: 10 * ms})
+			middle := n.Link(a, b, netem.Config{Delay: 20 * ms, Loss: netem.Bernoulli(0.02)})
+			n.Link(b, server, netem.Config{Delay: 5 * ms, Rate: 20 * netem.Mbit})
+			c := echoTo(n, client, server)
+			for i := range 30 {
+				n.After(time.Duration(i*13)*ms, func() { middle.Hold() })
+				n.After(time.Duration(i*13+5)*ms, middle.Release)
+				send(c, 5000)
+				time.Sleep(time.Duration(i%5) * 3 * ms)
+				switch i % 3 {
+				case 0:
+					middle.Down()
+				case 1:
+					middle.Up()
+				case 2:
+					middle.Set(netem.Config{Delay: time.Duration(i) * ms})
+				}
+			}
+			middle.Up()
+		}},
+		{"a new link at the instant of a write", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			c := echoTo(n, client, server)
+			send(c, 100)
+			n.Link(client, server, netem.Config{Delay: 30 * ms})
+			send(c, 100)
+			time.Sleep(10 * ms)
+			client.Access(netem.Config{Delay: ms}, netem.Config{})
+			send(c, 100)
+		}},
+		{"hosts that stop, crash and lose power", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 50 * ms})
+			c := echoTo(n, client, server)
+			send(c, 100)
+			time.Sleep(30 * ms)
+			server.Pause()
+			send(c, 100)
+			time.Sleep(110 * ms)
+			server.Resume()
+			send(c, 100)
+			client.Pause()
+			send(c, 100)
+			time.Sleep(10 * ms)
+			client.Resume()
+			time.Sleep(45 * ms)
+			server.Crash()
+			send(c, 100)
+			time.Sleep(20 * ms)
+			client.PowerOff()
+		}},
+		{"partitions, and a look at the counters", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 50 * ms})
+			c := echoTo(n, client, server)
+			for i := range 20 {
+				send(c, 100)
+				time.Sleep(time.Duration(i) * 5 * ms)
+				if s := n.Stats().Links[0].Sent; s == 0 {
+					panic("nothing was sent")
+				}
+				n.PartitionOneWay([]*sim.Host{server}, []*sim.Host{client})
+				time.Sleep(13 * ms)
+				n.Heal()
+				_ = client.Netstat()
+			}
+		}},
+		{"deadlines and closes while data is under way", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 50 * ms, Jitter: 20 * ms})
+			for i := range 20 {
+				c := echoTo(n, client, server)
+				send(c, 3000)
+				c.SetReadDeadline(time.Now().Add(time.Duration(i) * 9 * ms))
+				io.ReadFull(c, make([]byte, 2000))
+				c.Close()
+			}
+		}},
+		{"answers over a link with jitter", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 50 * ms, Jitter: 40 * ms})
+			c := echoTo(n, client, server)
+			for range 60 {
+				send(c, 10)
+				io.ReadFull(c, make([]byte, 10))
+			}
+		}},
+		{"a link that becomes slower than timeouts are long", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			link := n.Link(client, server, netem.Config{Delay: ms})
+			c := echoTo(n, client, server)
+			for i := range 20 {
+				link.Set(netem.Config{Delay: ms})
+				for range 10 {
+					send(c, 10)
+					io.ReadFull(c, make([]byte, 10))
+				}
+				link.Set(netem.Config{Delay: time.Duration(i) * 100 * ms})
+				send(c, 10)
+				io.ReadFull(c, make([]byte, 10))
+			}
+		}},
+		{"a link that becomes slower than a connection lives", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			link := n.Link(client, server, netem.Config{Delay: ms})
+			c := echoTo(n, client, server)
+			link.Set(netem.Config{Delay: time.Hour})
+			for range 300 {
+				send(c, 10)
+				io.ReadFull(c, make([]byte, 10)) // fails after a quarter of an hour
+				u, _ := client.Dial("udp", "server:9")
+				u.Write([]byte("the trace has the instant"))
+			}
+		}},
+		{"many clients at one instant", func(n *sim.Network) {
+			server := n.Host("server")
+			var all sync.WaitGroup
+			for i := range 10 {
+				h := n.Host(fmt.Sprintf("client%d", i))
+				n.Link(h, server, netem.Config{Delay: time.Duration(1+i%3) * 10 * ms, Loss: netem.Bernoulli(0.05)})
+				c := echoTo(n, h, server)
+				all.Go(func() {
+					for k := range 20 {
+						send(c, 10+k)
+						io.ReadFull(c, make([]byte, 10+k))
+						time.Sleep(10 * ms)
+					}
+				})
+			}
+			all.Wait()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var traces []string
+			for _, eager := range []bool{true, false} {
+				sim.Test(t, func(t *testing.T, n *sim.Network) {
+					if eager {
+						n.Eager()
+					}
+					c.work(n)
+					time.Sleep(time.Minute)
+					traces = append(traces, n.Trace().String())
+				})
+			}
+			require.Greater(t, len(traces[0]), 500)
+			require.Equal(t, traces[0], traces[1])
+		})
+	}
+}
+
+// echoTo connects to a server that sends back what it gets, in small pieces.
+func echoTo(n *sim.Network, client, server *sim.Host) net.Conn {
+	if l, err := server.Listen("tcp", ":7"); err == nil {
+		accept(l, func(c net.Conn) {
+			p := make([]byte, 700)
+			for {
+				k, err := c.Read(p)
+				if err != nil {
+					return
+				}
+				c.Write(p[:k])
+			}
+		})
+	}
+	c, err := client.Dial("tcp", "server:7")
+	check(err)
+	return c
+}
+
+func send(c net.Conn, size int) {
+	c.Write(make([]byte, size))
+}

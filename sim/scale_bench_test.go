@@ -1,0 +1,231 @@
+package sim_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// most is the largest size that the benchmarks below go to: 10,000, or SQUALL_SCALE.
+// 100,000 HTTP clients take gigabytes.
+func most() int {
+	if n, err := strconv.Atoi(os.Getenv("SQUALL_SCALE")); err == nil {
+		return n
+	}
+	return 10_000
+}
+
+// A stopwatch takes the time on the wall of what happens in a bubble, where clocks are
+// virtual. It looks every 100 us.
+type stopwatch struct {
+	mark atomic.Int32
+	laps chan time.Duration
+}
+
+// watch starts a stopwatch, outside the bubble.
+func watch() *stopwatch {
+	w := &stopwatch{laps: make(chan time.Duration, 1)}
+	go func() {
+		for w.mark.Load() == 0 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		start := time.Now()
+		for w.mark.Load() == 1 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		w.laps <- time.Since(start)
+	}()
+	return w
+}
+
+func (w *stopwatch) start() { w.mark.Store(1) }
+func (w *stopwatch) stop()  { w.mark.Store(2) }
+
+// elapsed is the time from start to stop. It is called outside the bubble.
+func (w *stopwatch) elapsed() time.Duration { return <-w.laps }
+
+// BenchmarkConnections has more and more connections send a byte each and get it back, each
+// at an instant of its own. What a round trip costs should not depend on how many there are.
+func BenchmarkConnections(b *testing.B) {
+	for _, conns := range []int{100, 1_000, 10_000, 100_000} {
+		if conns > most() {
+			continue
+		}
+		b.Run(strconv.Itoa(conns), func(b *testing.B) {
+			w := watch()
+			rounds := max(2, 40_000/conns)
+			sim.Bench(func(n *sim.Network) {
+				server := n.Host("server")
+				var all sync.WaitGroup
+				begin := make(chan struct{})
+				for i := range conns {
+					c := dialEcho(n, n.Host(fmt.Sprintf("client%d", i/1000)), server, 1+i/20_000)
+					all.Go(func() {
+						<-begin
+						time.Sleep(time.Duration(i) * time.Microsecond)
+						p := make([]byte, 1)
+						for range rounds {
+							c.Write(p)
+							c.Read(p)
+							time.Sleep(time.Second)
+						}
+					})
+				}
+				time.Sleep(time.Minute)
+				w.start()
+				close(begin)
+				all.Wait()
+				w.stop()
+			}, sim.DefaultLink(netem.Config{Delay: 50 * ms}))
+			b.ReportMetric(float64(w.elapsed().Nanoseconds())/float64(rounds*conns), "ns/roundtrip")
+		})
+	}
+}
+
+func dialEcho(n *sim.Network, client, server *sim.Host, port int) net.Conn {
+	at := fmt.Sprintf(":%d", port)
+	if l, err := server.Listen("tcp", at); err == nil {
+		accept(l, echoSmall)
+	}
+	c, err := client.Dial("tcp", "server"+at)
+	check(err)
+	return c
+}
+
+// BenchmarkPolling has a client ask each second for a day, over 20 ms each way. It reports
+// how long thirty days would take.
+func BenchmarkPolling(b *testing.B) {
+	const day = 24 * 3600
+	link := sim.DefaultLink(netem.Config{Delay: 20 * ms})
+	report := func(b *testing.B) {
+		b.ReportMetric(30*b.Elapsed().Seconds()/float64(b.N), "s/30days")
+	}
+	b.Run("a byte over TCP", func(b *testing.B) {
+		for range b.N {
+			sim.Bench(func(n *sim.Network) {
+				c := dialEcho(n, n.Host("client"), n.Host("server"), 7)
+				p := make([]byte, 1)
+				for range day {
+					time.Sleep(time.Second)
+					c.Write(p)
+					c.Read(p)
+				}
+			}, link)
+		}
+		report(b)
+	})
+	b.Run("net/http", func(b *testing.B) {
+		for range b.N {
+			sim.Bench(func(n *sim.Network) {
+				n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "nothing new") }))
+				c := n.Host("client").HTTPClient()
+				for range day {
+					time.Sleep(time.Second)
+					resp, err := c.Get("http://server/")
+					check(err)
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			}, link)
+		}
+		report(b)
+	})
+}
+
+// BenchmarkWaiters has many clients wait at one HTTP server for one event, which wakes
+// them all. The server is net/http's; the clients are net/http's too, or a goroutine each that
+// writes a request and reads the answer.
+func BenchmarkWaiters(b *testing.B) {
+	clients := map[string]func(h *sim.Host) (wait func() error){
+		"net/http": func(h *sim.Host) func() error {
+			c := h.HTTPClient()
+			return func() error {
+				resp, err := c.Get("http://server/")
+				if err != nil {
+					return err
+				}
+				defer resp.Body.Close()
+				_, err = io.Copy(io.Discard, resp.Body)
+				return err
+			}
+		},
+		"plain": func(h *sim.Host) func() error {
+			return func() error {
+				c, err := h.Dial("tcp", "server:80")
+				if err != nil {
+					return err
+				}
+				defer c.Close()
+				if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: server\r\n\r\n"); err != nil {
+					return err
+				}
+				var first [1]byte
+				if _, err := c.Read(first[:]); err != nil {
+					return err
+				}
+				resp, err := http.ReadResponse(bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first[:]), c), 256), nil)
+				if err != nil {
+					return err
+				}
+				_, err = io.Copy(io.Discard, resp.Body)
+				return err
+			}
+		},
+	}
+	for name, client := range clients {
+		for _, waiters := range []int{1_000, 10_000, 100_000} {
+			if waiters > most() {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/%d", name, waiters), func(b *testing.B) {
+				w := watch()
+				sim.Bench(func(n *sim.Network) {
+					news := make(chan struct{})
+					var parked atomic.Int64
+					n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						parked.Add(1)
+						<-news
+						io.WriteString(w, "news")
+					}))
+					var before, during runtime.MemStats
+					runtime.GC()
+					runtime.ReadMemStats(&before)
+					var all sync.WaitGroup
+					for i := range waiters {
+						wait := client(n.Host(fmt.Sprintf("client%d", i)))
+						all.Go(func() {
+							time.Sleep(time.Duration(i) * 10 * time.Microsecond)
+							check(wait())
+						})
+					}
+					time.Sleep(time.Minute)
+					if k := parked.Load(); k != int64(waiters) {
+						panic(fmt.Sprintf("%d of %d requests have reached the server", k, waiters))
+					}
+					runtime.GC()
+					runtime.ReadMemStats(&during)
+					b.ReportMetric(float64(during.HeapInuse+during.StackInuse-before.HeapInuse-before.StackInuse)/float64(waiters), "B/waiter")
+					b.ReportMetric(float64(during.Sys)/1e9, "GB")
+					w.start()
+					close(news)
+					all.Wait()
+					w.stop()
+				}, sim.DefaultLink(netem.Config{Delay: 50 * ms}))
+				b.ReportMetric(float64(w.elapsed().Microseconds())/float64(waiters), "us/wake")
+			})
+		}
+	}
+}
