@@ -57,10 +57,10 @@ type stage struct {
 	n         *sim.Network
 	system    patterntest.System
 	server    *sim.Host
-	published []published
+	published []acceptedEvent
 }
 
-type published struct {
+type acceptedEvent struct {
 	data string
 	at   time.Duration
 }
@@ -89,7 +89,7 @@ func (st *stage) publish() {
 	data += strings.Repeat(".", eventSize-len(data))
 	at := st.n.Elapsed()
 	if st.system.Publish(data) == nil {
-		st.published = append(st.published, published{data, at})
+		st.published = append(st.published, acceptedEvent{data, at})
 	}
 }
 
@@ -445,7 +445,7 @@ func (r slowRun) run(t *testing.T, n *sim.Network) (f slowFigures) {
 		// 40 kB a second, of which 4 fit through.
 		data := fmt.Sprintf("event %06d ", len(st.published)+1) + strings.Repeat(".", 4000)
 		if st.system.Publish(data) == nil {
-			st.published = append(st.published, published{data, n.Elapsed()})
+			st.published = append(st.published, acceptedEvent{data, n.Elapsed()})
 		}
 		if st.system.Held != nil {
 			f.held = max(f.held, st.system.Held())

@@ -15,9 +15,16 @@
 //
 // Not when news should arrive within less than some seconds: the mean delay is half an
 // interval, and the load of the server is the number of clients over the interval,
-// whether anything happens or not. With an interval of 1 s and an event in 10 minutes,
-// 599 of 600 polls are for nothing. Package longpoll asks the same feeds by the same
-// protocol and is answered when there is news. docs/comparison.md has the figures.
+// whether anything happens or not. Package longpoll asks the same feeds by the same
+// protocol and is answered when there is news.
+//
+// Measured (docs/comparison.md; 25 ms each way, all bytes of IP): polls each second bring
+// an event after 0.5 s (p50) and 1 s (p99). With an event a second each costs 0.96
+// requests and 620 bytes, with one in 10 minutes 594 requests and 270 kB, of which 99.8 %
+// are for nothing; long polling then takes 20 requests and 17 kB, and 25 ms. When events
+// come more often than once a second, polls each second are the cheaper of the two, and
+// for a client that closes its connection and wants to know once a minute or less often
+// they are cheaper than any connection that is held.
 //
 // # What it promises
 //

@@ -46,7 +46,7 @@ func TestOverTCP(t *testing.T) {
 			for i := range clients {
 				wg.Go(func() {
 					c := &shortpoll.Client{URL: server.URL + "/events", HTTP: server.Client(), Interval: 5 * ms}
-					err := c.Follow(t.Context(), shortpoll.From{}, func(_ context.Context, b shortpoll.Batch) error {
+					err := c.Follow(within(t, time.Minute), shortpoll.From{}, func(_ context.Context, b shortpoll.Batch) error {
 						for _, e := range b.Events {
 							got[i] = append(got[i], string(e.Data))
 						}
@@ -62,12 +62,12 @@ func TestOverTCP(t *testing.T) {
 				wg.Go(func() {
 					c := &shortpoll.Client{URL: server.URL + "/jobs", HTTP: server.Client(), Interval: 5 * ms}
 					id := fmt.Sprint("job", i%2) // two submit the same
-					job, err := c.Submit(t.Context(), id, []byte(id))
+					job, err := c.Submit(within(t, time.Minute), id, []byte(id))
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					done, err := c.Wait(t.Context(), job)
+					done, err := c.Wait(within(t, time.Minute), job)
 					if err != nil || string(done.Result) != string(turned([]byte(id))) {
 						t.Error(done, err)
 					}
@@ -106,9 +106,9 @@ func TestLongAndShortPollingAreOneProtocol(t *testing.T) {
 			return enough
 		}
 		sc := &shortpoll.Client{URL: server.URL + "?wait=0s", HTTP: server.Client()}
-		require.Equal(t, enough, sc.Follow(t.Context(), shortpoll.From{Cursor: at(0)}, take))
+		require.Equal(t, enough, sc.Follow(within(t, time.Minute), shortpoll.From{Cursor: at(0)}, take))
 		lc := &longpoll.Client{URL: server.URL, HTTP: server.Client(), Cursor: at(0)}
-		require.Equal(t, enough, lc.Run(t.Context(), take))
+		require.Equal(t, enough, lc.Run(within(t, time.Minute), take))
 		require.Equal(t, []string{"x", "x"}, got)
 	}
 }
