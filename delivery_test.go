@@ -45,3 +45,15 @@ func TestShortPollingWithStoreDelivers(t *testing.T) {
 		return s
 	})
 }
+
+func TestPubSubDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return publishing(n, inMemory) })
+}
+
+func TestPubSubWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := publishing(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}

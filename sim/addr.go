@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -15,16 +16,32 @@ func addrOf(a uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
 }
 
+// addrNumber is the reverse of addrOf.
+func addrNumber(a netip.Addr) uint32 {
+	b := a.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
+
+func (e endpoint) addrPort() netip.AddrPort { return netip.AddrPortFrom(addrOf(e.addr), e.port) }
+
 func (e endpoint) tcp() *net.TCPAddr {
-	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(addrOf(e.addr), e.port))
+	return net.TCPAddrFromAddrPort(e.addrPort())
 }
 
 func (e endpoint) udp() *net.UDPAddr {
-	return net.UDPAddrFromAddrPort(netip.AddrPortFrom(addrOf(e.addr), e.port))
+	return net.UDPAddrFromAddrPort(e.addrPort())
 }
 
 func (e endpoint) String() string {
-	return netip.AddrPortFrom(addrOf(e.addr), e.port).String()
+	return e.addrPort().String()
+}
+
+// unicast refuses addresses that stand for several hosts.
+func unicast(a uint32) error {
+	if ip := addrOf(a); ip.IsMulticast() || a == 1<<32-1 {
+		return &net.AddrError{Err: "broadcast and multicast are not simulated", Addr: ip.String()}
+	}
+	return nil
 }
 
 func isLoopback(a uint32) bool { return a>>24 == 127 }
@@ -104,8 +121,7 @@ func (h *Host) resolve(ctx context.Context, network, address string, wildcard ui
 		if !ip.Is4() {
 			return e, &net.AddrError{Err: "IPv6 is not simulated", Addr: host}
 		}
-		b := ip.As4()
-		e.addr = uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+		e.addr = addrNumber(ip)
 		return e, nil
 	}
 	e.addr, err = h.lookup(host)

@@ -38,6 +38,7 @@ type TCPConn struct {
 	reported bool         // err was returned by a call
 	fin      bool         // the peer's FIN has come
 	queued   bool         // in pending.conns
+	dialled  bool         // by this side
 	closed   bool         // by the program
 	abort    bool         // close by RST
 	finished bool         // CloseWrite was called

@@ -21,6 +21,11 @@ func (h *Host) segment(now int64, pkt *packet) {
 	switch {
 	case c != nil && c.listener != nil && c.listener.full() && c.tcp.State() == tcp.SynReceived &&
 		pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.ACK:
+		if h.conf.AbortOnOverflow {
+			c.forget()
+			h.reset(now, pkt)
+			return
+		}
 		n.drop(now, pkt, nil, "accept queue full")
 		return
 	case c != nil:
@@ -49,18 +54,4 @@ func (h *Host) reset(now int64, pkt *packet) {
 	r.seg, r.size = s, s.Size()
 	n.free(pkt)
 	n.dispatch(r, now)
-}
-
-// icmp handles the news that a packet could not be delivered.
-func (h *Host) icmp(now int64, m *packet) {
-	switch m.about {
-	case protoTCP:
-		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil {
-			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, true)
-			c.settle()
-		}
-	case protoUDP:
-		h.refused(m)
-	}
-	h.n.free(m)
 }

@@ -12,6 +12,8 @@ import (
 type dialing struct {
 	host    *Host
 	network string
+	source  net.Addr // as the program named it
+	local   endpoint // what is 0 is for the host to choose
 	dest    endpoint
 	nth     uint64        // attempt of the host to reach dest
 	conn    *TCPConn      // once the SYN is sent
@@ -37,35 +39,42 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 // [*net.DNSError] for an unknown name, and for the context's end a timeout or an
 // error that is [context.Canceled].
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if network == "udp" || network == "udp4" {
-		return h.dialUDP(ctx, network, address)
-	}
+	return h.Dialer().DialContext(ctx, network, address)
+}
+
+// dialTCP connects by TCP.
+func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPConn, error) {
+	h := dr.host
 	if err := checkNetwork(network, protoTCP); err != nil {
 		return nil, opError("dial", network, nil, nil, err)
 	}
-	dest, err := h.resolve(ctx, network, address, loopback)
+	dest, local, err := dr.endpoints(ctx, network, address)
 	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
 	}
-	if dest.addr == 0 {
-		dest.addr = loopback // as Linux does with 0.0.0.0
-	}
-	fail := func(err error) (net.Conn, error) {
-		return nil, opError("dial", network, nil, dest.tcp(), err)
+	fail := func(err error) (*TCPConn, error) {
+		return nil, opError("dial", network, dr.LocalAddr, dest.tcp(), err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(contextError(err))
 	}
 
 	h.n.lock()
-	d := &dialing{host: h, network: network, dest: dest, nth: h.dials[dest], done: make(chan struct{})}
+	d := &dialing{
+		host: h, network: network, source: dr.LocalAddr, local: local, dest: dest,
+		nth: h.dials[dest], done: make(chan struct{}),
+	}
 	switch {
 	case h.n.closed:
 		err = net.ErrClosed
 	case h.dead:
 		err = sysError("socket", syscall.ENETDOWN)
+	case !h.owns(local.addr):
+		err = sysError("bind", syscall.EADDRNOTAVAIL)
 	case !isLoopback(dest.addr) && h.n.byAddr[dest.addr] == nil:
 		err = sysError("connect", syscall.ENETUNREACH)
+	case isLoopback(local.addr) && !isLoopback(dest.addr) && dest.addr != h.addr:
+		err = sysError("connect", syscall.EINVAL)
 	}
 	if err != nil {
 		h.n.mu.Unlock()
@@ -95,34 +104,89 @@ func (d *dialing) start(now int64) {
 	if d.over {
 		return
 	}
-	h := d.host
-	local := endpoint{addr: h.addr}
-	if isLoopback(d.dest.addr) {
-		local.addr = loopback
+	h, local := d.host, d.local
+	if local.addr == 0 {
+		local.addr = h.sourceFor(d.dest.addr)
 	}
-	// The port follows from how many dials to the destination came before, so that
-	// it does not depend on what else the host does.
-	const ports = lastEphemeral - firstEphemeral + 1
-	for i := range uint64(ports) {
-		local.port = uint16(firstEphemeral + (d.nth+i)%ports)
-		if h.conns[connKey{local, d.dest}] == nil {
-			break
+	if d.source != nil {
+		if local.port = d.bind(); local.port == 0 {
+			d.fail(sysError("bind", syscall.EADDRINUSE))
+			return
 		}
-		local.port = 0
-	}
-	if local.port == 0 {
+	} else if local.port = d.ephemeralPort(local.addr); local.port == 0 {
 		d.fail(sysError("connect", syscall.EADDRNOTAVAIL))
 		return
 	}
 	d.conn = newConn(h, d.network, local, d.dest)
 	d.conn.dial = d
+	d.conn.dialled = true
 	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(), tcp.Time(now))
 	d.conn.settle()
 }
 
+// ephemeralPort finds a port that no other connection to the destination has, or 0. It
+// follows from how many dials to the destination came before, so that it does not depend
+// on what else the host does; but ports that are listened on are left out, as the kernel
+// does (__inet_hash_connect).
+func (d *dialing) ephemeralPort(addr uint32) uint16 {
+	h := d.host
+	for i := range uint64(ephemeralPorts) {
+		p := uint16(firstEphemeral + (d.nth+i)%ephemeralPorts)
+		if h.conns[connKey{endpoint{addr, p}, d.dest}] == nil && len(h.listeners[p]) == 0 {
+			return p
+		}
+	}
+	return 0
+}
+
+// bind finds the port of a dial with a local address, which it shares with no other
+// socket, or returns 0.
+func (d *dialing) bind() uint16 {
+	h := d.host
+	taken := h.portsTaken(d.local.addr, func(*TCPConn) bool { return true })
+	free := func(p uint16) bool { return !taken[p] }
+	switch {
+	case d.local.port == 0:
+		for i := range uint64(ephemeralPorts) {
+			if p := uint16(firstEphemeral + (d.nth+i)%ephemeralPorts); free(p) {
+				return p
+			}
+		}
+		return 0
+	case free(d.local.port):
+		return d.local.port
+	default:
+		return 0
+	}
+}
+
+// portsTaken are the ports of sockets that listen, and of those connections that count, on
+// an address of h; 0 is all of them.
+func (h *Host) portsTaken(addr uint32, counts func(*TCPConn) bool) map[uint16]bool {
+	taken := map[uint16]bool{}
+	for port, ls := range h.listeners {
+		for _, l := range ls {
+			if overlaps(l.local.addr, addr) {
+				taken[port] = true
+			}
+		}
+	}
+	for key, c := range h.conns {
+		if overlaps(key.local.addr, addr) && counts(c) {
+			taken[key.local.port] = true
+		}
+	}
+	return taken
+}
+
+// owns says whether a socket of h can have an address; 0 is all of them.
+func (h *Host) owns(addr uint32) bool {
+	return addr == 0 || addr == h.addr || isLoopback(addr)
+}
+
 // error wraps the reason why the attempt failed.
 func (d *dialing) error(err error) error {
-	return opError("dial", d.network, nil, d.dest.tcp(), err)
+	return opError("dial", d.network, d.source, d.dest.tcp(), err)
 }
 
 func (d *dialing) fail(err error) { d.finish(d.error(err)) }

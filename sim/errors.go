@@ -33,6 +33,8 @@ func errnoOf(c tcp.Code) syscall.Errno {
 		return syscall.EHOSTUNREACH
 	case tcp.NetUnreachable:
 		return syscall.ENETUNREACH
+	case tcp.NoProtocol:
+		return syscall.ENOPROTOOPT
 	default:
 		panic("sim: no error number for a connection that is well")
 	}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"net"
 	"testing"
 	"testing/synctest"
 	"unsafe"
@@ -24,8 +25,19 @@ func (n *Network) IdleFaults() string { return n.idleFaults() }
 
 var RaceEnabled = raceEnabled
 
+// SetSpinLimit has the watchdog suspect a loop after fewer steps.
+func SetSpinLimit(steps uint64) { spinLimit = steps }
+
 // Eager has the engine do everything at its instant, and leave nothing for later.
 func (n *Network) Eager() { n.lazy = false }
 
 // TraceRecord is the size of an event that the trace keeps, in bytes.
 const TraceRecord = int(unsafe.Sizeof(record{}))
+
+// ReceiveMemory is the memory that a socket of UDP counts for what waits to be read.
+func ReceiveMemory(pc net.PacketConn) int {
+	u := pc.(*UDPConn)
+	u.n.lock()
+	defer u.n.mu.Unlock()
+	return u.buffer.used
+}

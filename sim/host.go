@@ -24,6 +24,7 @@ type Host struct {
 	dials     map[endpoint]uint64 // by TCP to each destination, how many so far
 	udpDials  map[endpoint]uint64
 	dialing   map[*dialing]struct{}
+	fragments reassembler
 	nextPort  uint16
 	conf      *tcp.Config
 
@@ -49,6 +50,7 @@ type connKey struct {
 const (
 	firstEphemeral = 32768
 	lastEphemeral  = 60999
+	ephemeralPorts = lastEphemeral - firstEphemeral + 1
 )
 
 func newHost(n *Network, name string, number int) *Host {
@@ -64,6 +66,7 @@ func newHost(n *Network, name string, number int) *Host {
 		nextPort:  firstEphemeral,
 		conf:      n.conf.tcp,
 	}
+	h.fragments = reassembler{host: h, timer: plan(never)}
 	h.resumed.L = &n.mu
 	n.trace.addNode(&h.node)
 	return h

@@ -30,10 +30,11 @@ type pipe struct {
 	floor    int64  // no packet takes less time
 	reverse  *pipe
 
-	down   *fault // what is silenced
-	reject *fault // what is sent back
-	hold   *fault // what waits
-	held   []*packet
+	down       *fault   // what is silenced
+	reject     *fault   // what is sent back,
+	rejectCode ICMPCode // and why
+	hold       *fault   // what waits
+	held       []*packet
 
 	stats LinkStats
 }
@@ -163,7 +164,7 @@ func (l *Link) down(what string, ps ...*pipe) {
 	}
 }
 
-// Up undoes [Link.Down], [Link.DownFrom] and [Link.Reject].
+// Up undoes [Link.Down], [Link.DownFrom], [Link.Reject] and [Link.RejectWith].
 func (l *Link) Up() {
 	l.n.lock()
 	defer l.n.mu.Unlock()
@@ -171,19 +172,6 @@ func (l *Link) Up() {
 		p.down, p.reject = nil, nil
 	}
 	l.n.note(l.a, l.b, "link up")
-}
-
-// Reject has the link send packets back with ICMP host unreachable, both ways,
-// until [Link.Up]: an attempt to connect fails at once with EHOSTUNREACH, while
-// established connections go on resending, as Linux has them do, and name it as
-// their error when they give up (RFC 1122 section 4.2.3.9).
-func (l *Link) Reject() {
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	f := l.n.fault(l.a, l.b, "link rejects")
-	for _, p := range []*pipe{l.ab, l.ba} {
-		p.down, p.reject = nil, f
-	}
 }
 
 // Hold makes packets wait at their entry of the link, without limit, until

@@ -163,7 +163,7 @@ func TestDownFromSilencesOneDirection(t *testing.T) {
 }
 
 // A link that rejects tells the sender: a dial fails after the way to the link and
-// back, a connected UDP socket learns of it at its next call, an established
+// back, a datagram of a host that knows it has no route is refused, an established
 // connection goes on trying (RFC 1122 section 4.2.3.9).
 func TestRejectTellsTheSender(t *testing.T) {
 	onRig(t, func(r *rig) {
@@ -173,8 +173,6 @@ func TestRejectTellsTheSender(t *testing.T) {
 		require.Equal(t, start, r.n.Elapsed(), "the link begins at the host")
 		require.Zero(t, r.echoes(time.Second))
 		_, err := r.atA.Write([]byte{1})
-		require.NoError(t, err)
-		_, err = r.atA.Read(make([]byte, 1))
 		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
 		r.requireFired()
 		r.link.Up()

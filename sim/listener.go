@@ -11,15 +11,13 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// somaxconn is Linux's net.core.somaxconn, which package net asks for.
-const somaxconn = 4096
-
 // A TCPListener accepts connections, with the methods and errors of
 // [net.TCPListener].
 //
 // As in Linux up to backlog + 1 connections wait to be accepted; the backlog is
-// 4096. When that is full SYNs are dropped in silence, and so are the last
-// acknowledgements of handshakes.
+// TCPConfig.AcceptBacklog of the host when it listens, 4096 by default. When that is full
+// SYNs are dropped in silence, and so are the last acknowledgements of handshakes, unless
+// TCPConfig.AbortOnOverflow has those answered by RST.
 type TCPListener struct {
 	n            *Network
 	host         *Host
@@ -66,21 +64,22 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 		return nil, opError("listen", network, nil, local.tcp(), net.ErrClosed)
 	case h.dead:
 		return fail("socket", syscall.ENETDOWN)
-	case local.addr != 0 && local.addr != h.addr && !isLoopback(local.addr):
+	case !h.owns(local.addr):
 		return fail("bind", syscall.EADDRNOTAVAIL)
 	}
+	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
+	// those that were dialled keep a port from being listened on.
+	taken := h.portsTaken(local.addr, func(c *TCPConn) bool { return c.dialled })
 	if local.port == 0 {
-		if local.port = h.freePort(func(p uint16) bool { return len(h.listeners[p]) == 0 }); local.port == 0 {
+		if local.port = h.freePort(func(p uint16) bool { return !taken[p] && len(h.listeners[p]) == 0 }); local.port == 0 {
 			return fail("bind", syscall.EADDRINUSE)
 		}
 	}
-	for _, other := range h.listeners[local.port] {
-		if overlaps(other.local.addr, local.addr) {
-			return fail("bind", syscall.EADDRINUSE)
-		}
+	if taken[local.port] {
+		return fail("bind", syscall.EADDRINUSE)
 	}
 	l := &TCPListener{
-		n: h.n, host: h, network: network, local: local, backlog: somaxconn,
+		n: h.n, host: h, network: network, local: local, backlog: h.conf.AcceptBacklog,
 		embryos:  map[*TCPConn]struct{}{},
 		deadline: deadline(never), deadlinePlan: plan(never),
 	}
@@ -93,7 +92,7 @@ func overlaps(a, b uint32) bool { return a == b || a == 0 || b == 0 }
 
 // freePort returns the next ephemeral port that is free, or 0.
 func (h *Host) freePort(free func(uint16) bool) uint16 {
-	for range lastEphemeral - firstEphemeral + 1 {
+	for range ephemeralPorts {
 		p := h.nextPort
 		h.nextPort++
 		if h.nextPort > lastEphemeral {

@@ -57,6 +57,7 @@ func TestMisusePanics(t *testing.T) {
 		{func() { n.Link(a, a, netem.Config{}) }, `sim: Link: "a" cannot be linked to itself`},
 		{func() { n.Link(a, b, netem.Config{}) }, `sim: Link: "a" and "b" are linked already; Link.Set changes a link`},
 		{func() { n.Link(b, a, netem.Config{}) }, `sim: Link: "b" and "a" are linked already; Link.Set changes a link`},
+		{func() { link.RejectWith(4) }, `sim: link a - b: RejectWith(4): it must be one of the codes of ICMPCode`},
 		{func() { link.DownFrom(c) }, `sim: link a - b: DownFrom("c"): it must be one of the link's two ends`},
 		{func() { link.DownFrom(nil) }, `sim: DownFrom: a host is nil`},
 		{func() { link.DownFrom(stranger) }, `sim: DownFrom: "stranger" belongs to another network`},
@@ -92,6 +93,7 @@ func TestMisusePanics(t *testing.T) {
 		// Settings of TCP.
 		{func() { a.SetTCP(sim.TCPConfig{CongestionControl: "bbr"}) }, `sim: host a: SetTCP: tcp: CongestionControl is "bbr", want "cubic" or "reno"`},
 		{func() { sim.WithTCP(sim.TCPConfig{InitialCwnd: -1}) }, `sim: WithTCP: tcp: InitialCwnd is -1, want 1 to 65536`},
+		{func() { a.SetTCP(sim.TCPConfig{AcceptBacklog: 1 << 21}) }, `sim: host a: SetTCP: tcp: AcceptBacklog is 2097152, want 0 to 1048576`},
 		{func() { sim.WithTCP(sim.TCPConfig{RTOMin: time.Minute, RTOMax: time.Second}) }, `sim: WithTCP: tcp: RTOMin, RTOMax are 1m0s, 1s: the first must not exceed the second`},
 	} {
 		require.PanicsWithValue(t, misuse.want, misuse.do)

@@ -18,7 +18,7 @@ func (h *Host) Resolver() *net.Resolver {
 	return &net.Resolver{
 		PreferGo: true,
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return h.dialUDP(ctx, "udp", stubResolver.String())
+			return h.Dialer().dialUDP(ctx, "udp", stubResolver.String())
 		},
 	}
 }

@@ -34,25 +34,15 @@ type packet struct {
 	src, dst endpoint
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
 	data     []byte       // of UDP
-	icmp     icmpCode
+	whole    *whole       // of a fragment
+	offset   uint16       // of a fragment: in the payload of IP
+	icmp     ICMPCode
 	about    protocol // for ICMP, the protocol of what could not be delivered
 	size     int      // bytes on the wire
 	corrupt  bool
 	copied   bool // this is the copy of a duplicated packet
 	train    train
 }
-
-// icmpCode is the code of an ICMP destination unreachable message (RFC 792).
-type icmpCode uint8
-
-const (
-	icmpHostUnreachable icmpCode = 1
-	icmpPortUnreachable icmpCode = 3
-)
-
-// icmpSize is the size of such a message: IP header, ICMP header, and the IP
-// header and first 8 bytes of the packet it is about.
-const icmpSize = 20 + 8 + 20 + 8
 
 func (n *Network) newPacket(f *flow, proto protocol, src, dst endpoint) *packet {
 	var pkt *packet
@@ -77,6 +67,10 @@ func (n *Network) free(pkt *packet) {
 
 // record notes the packet in the trace.
 func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
+	n.trace.add(recordOf(now, kind, pkt), why)
+}
+
+func recordOf(now int64, kind EventKind, pkt *packet) record {
 	r := record{
 		at: now, kind: kind, proto: pkt.proto,
 		from: pkt.flow.path.from.number, to: pkt.flow.path.to.number,
@@ -87,7 +81,7 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind != tcp.Original
 	}
-	n.trace.add(r, why)
+	return r
 }
 
 // drop ends the way of a packet at a pipe, or at its host if p is nil, and says why.
@@ -106,6 +100,13 @@ func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
 func (n *Network) dispatch(pkt *packet, now int64) {
 	pkt.pipes = pkt.flow.path.pipes()
 	if n.cutOff(now, pkt) {
+		return
+	}
+	if pkt.proto == protoUDP && pkt.size > pkt.pipes[0].mtu {
+		for _, f := range n.fragments(pkt, pkt.pipes[0].mtu) {
+			n.record(now, Sent, f, "")
+			n.transmit(f, now)
+		}
 		return
 	}
 	n.record(now, Sent, pkt, "")
@@ -139,19 +140,18 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		n.drop(now, pkt, p, "link down")
 		return
 	case p.reject != nil:
-		p.reject.hits++
-		if pkt.proto == protoICMP { // no news about news (RFC 1122 section 3.2.2)
-			n.drop(now, pkt, p, "link rejects")
-			return
+		n.refuse(now, pkt, p)
+		return
+	}
+	if pkt.proto == protoUDP && pkt.size > p.mtu {
+		for _, f := range n.fragments(pkt, p.mtu) {
+			n.transmit(f, now)
 		}
-		p.stats.Dropped++
-		n.record(now, Dropped, pkt, "link rejects")
-		n.unreachable(now, pkt, icmpHostUnreachable)
 		return
 	}
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
-	v := p.send(pkt, pkt.flow.stream(p, pkt.hop), now)
+	v := p.em.Send(pkt.size, time.Duration(now), pkt.flow.stream(p, pkt.hop))
 	if v.Dup {
 		c := n.copyOf(pkt)
 		c.corrupt = pkt.corrupt || v.DupCorrupt
@@ -168,27 +168,6 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	pkt.corrupt = pkt.corrupt || v.Corrupt
 	n.deliverAt(pkt, int64(v.At))
-}
-
-// send asks the link what happens to a packet. A datagram larger than the MTU goes
-// in fragments (RFC 791 section 3.2) and is there when all of them are; the copy of
-// a fragment changes nothing.
-func (p *pipe) send(pkt *packet, stream *netem.Stream, now int64) netem.Verdict {
-	mtu := p.mtu
-	if pkt.proto != protoUDP || pkt.size <= mtu {
-		return p.em.Send(pkt.size, time.Duration(now), stream)
-	}
-	var whole netem.Verdict
-	room := (mtu - ipHeader) &^ 7
-	for rest := pkt.size - ipHeader; rest > 0; rest -= room {
-		v := p.em.Send(ipHeader+min(rest, room), time.Duration(now), stream)
-		if whole.Reason == netem.Delivered {
-			whole.Reason = v.Reason
-		}
-		whole.At = max(whole.At, v.At)
-		whole.Corrupt = whole.Corrupt || v.Corrupt
-	}
-	return whole
 }
 
 func (n *Network) deliverAt(pkt *packet, when int64) {
@@ -280,28 +259,6 @@ func (n *Network) copyOf(pkt *packet) *packet {
 	return c
 }
 
-// unreachable tells the sender that its packet could not be delivered, and ends the
-// packet. The news goes back the way that the packet came.
-func (n *Network) unreachable(now int64, pkt *packet, code icmpCode) {
-	done := pkt.flow.path
-	m := n.newPacket(n.path(done.to, done.from).misc, protoICMP, pkt.dst, pkt.src)
-	m.icmp, m.about, m.size = code, pkt.proto, icmpSize
-	for i := pkt.hop - 1; i >= 0; i-- {
-		m.pipes = append(m.pipes, pkt.pipes[i].reverse)
-	}
-	m.seg, pkt.seg = pkt.seg, nil
-	n.free(pkt)
-	if code == icmpPortUnreachable && n.cutOff(now, m) { // this news the host itself sends
-		return
-	}
-	n.record(now, Sent, m, "")
-	if len(m.pipes) == 0 { // the packet was still with its sender
-		n.deliverAt(m, now)
-		return
-	}
-	n.transmit(m, now)
-}
-
 // slack is for how long nobody can notice that a packet has passed its pipe.
 func (pkt *packet) slack() int64 {
 	if pkt.hop+1 >= len(pkt.pipes) {
@@ -336,6 +293,9 @@ func (n *Network) arrive(now int64, pkt *packet) {
 	case protoTCP:
 		h.segment(now, pkt)
 	case protoUDP:
+		if pkt.whole != nil && !h.fragments.take(now, pkt) {
+			return
+		}
 		h.datagram(now, pkt)
 	case protoICMP:
 		h.icmp(now, pkt)

@@ -129,6 +129,8 @@ func TestEphemeralPorts(t *testing.T) {
 		require.ErrorIs(t, err, syscall.EADDRNOTAVAIL)
 		accept(listen(t, server, ":8"), echo)
 		dial(t, client, "server:8") // another destination has its own
+		_, err = dialerOf(client, tcpAddr(client.Addr().String()+":0")).Dial("tcp", "server:8")
+		require.ErrorIs(t, err, syscall.EADDRINUSE, "a port that was bound is no destination's")
 
 		conns[5].(*sim.TCPConn).SetLinger(0)
 		freed := portOf(conns[5].LocalAddr())

@@ -216,6 +216,59 @@ func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 	requireInOrder(t, out, "virtual time stands still", "sync.Mutex.Lock", "lockHeldAcrossIO", "To repeat it:")
 }
 
+// A loop that dials again at once what is refused takes a nanosecond a turn.
+func TestVictimSpin(t *testing.T) {
+	victim(t)
+	sim.SetSpinLimit(100_000)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: ms}).Reject()
+		go waitForNothing(make(chan int))
+		dialWithoutPause(n.Host("a"), time.Now().Add(time.Hour))
+	})
+}
+
+func dialWithoutPause(h *sim.Host, until time.Time) {
+	for time.Now().Before(until) {
+		h.Dial("tcp", "b:7")
+	}
+}
+
+func TestWatchdogNamesTheLoop(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of real time")
+	}
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimSpin")
+	require.True(t, failed)
+	requireInOrder(t, out, "virtual time hardly moves", "dialWithoutPause", "To repeat it:")
+	require.NotContains(t, out[:strings.Index(out, "To repeat it:")], "waitForNothing", "it does not move")
+}
+
+// A busy network whose time passes is no loop, nor is a burst at one instant.
+func TestVictimBusy(t *testing.T) {
+	victim(t)
+	sim.SetSpinLimit(100_000)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: 10 * time.Microsecond})
+		accept(listen(t, n.Host("b"), ":7"), echo)
+		c := dial(t, n.Host("a"), "b:7")
+		p := make([]byte, 1)
+		for range 300_000 {
+			c.Write(p)
+			io.ReadFull(c, p)
+		}
+	})
+}
+
+func TestWatchdogLetsABusyNetworkWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of real time")
+	}
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimBusy")
+	require.False(t, failed, out)
+}
+
 func TestVictimProcessError(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {

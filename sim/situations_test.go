@@ -29,7 +29,7 @@ func situations(t *testing.T) map[string]outcome {
 	t.Helper()
 	got := map[string]outcome{}
 	for _, play := range []func(*stage){
-		dialErrors, dialRejected, localClose, peerClose, peerCloseUnread, peerHalfClose, peerReset, peerResetWrite,
+		dialErrors, dialRejected, dialLocal, localClose, peerClose, peerCloseUnread, peerHalfClose, peerReset, peerResetWrite,
 		peerResetBlocked, blockedClose, deadlines, halfClose, listeners, unaccepted, timeouts,
 		udpUnconnected, udpConnected, dnsAnswers, dnsSilence,
 	} {
@@ -69,6 +69,13 @@ func (s *stage) dial(name, network, addr string, ctx context.Context) {
 	})
 }
 
+func (s *stage) dialWith(name string, d *sim.Dialer, addr string) {
+	s.noteErr(name, func() error {
+		_, err := d.Dial("tcp4", addr)
+		return err
+	})
+}
+
 // pair connects client and server by TCP.
 func (s *stage) pair() (client, server *sim.TCPConn) {
 	l, err := s.server.Listen("tcp4", serverAddr+":0")
@@ -100,9 +107,13 @@ func dialErrors(s *stage) {
 		s.dial(name, "tcp4", serverAddr+":9000", ctx)
 	}
 	until("dial_timeout_ctx", 500*ms)
-	until("dial_timeout_dialer", 500*ms)
-	until("dial_deadline_dialer", 500*ms)
 	until("dial_deadline_past", -time.Second)
+	dialer := s.client.Dialer()
+	dialer.Timeout = 500 * ms
+	s.dialWith("dial_timeout_dialer", dialer, serverAddr+":9000")
+	dialer = s.client.Dialer()
+	dialer.Deadline = in(500 * ms)
+	s.dialWith("dial_deadline_dialer", dialer, serverAddr+":9000")
 	ctx, cancel := context.WithCancel(bg)
 	time.AfterFunc(300*ms, cancel)
 	s.dial("dial_ctx_cancel", "tcp4", serverAddr+":9000", ctx)
@@ -115,8 +126,39 @@ func dialRejected(s *stage) {
 
 	far, router := s.n.Host("far"), s.n.Router("router")
 	s.n.Link(s.client, router, netem.Config{Delay: 1200 * time.Microsecond})
-	s.n.Link(router, far, netem.Config{}).Reject()
-	s.dial("dial_icmp_host_unreachable", "tcp4", far.Addr().String()+":9000", s.t.Context())
+	link := s.n.Link(router, far, netem.Config{})
+	for _, row := range []struct {
+		name string
+		code sim.ICMPCode
+	}{
+		{"dial_icmp_net_unreachable", sim.ICMPNetUnreachable},
+		{"dial_icmp_host_unreachable", sim.ICMPHostUnreachable},
+		{"dial_icmp_protocol_unreachable", sim.ICMPProtocolUnreachable},
+		{"dial_icmp_port_unreachable", sim.ICMPPortUnreachable},
+		{"dial_icmp_admin_prohibited", sim.ICMPAdminProhibited},
+	} {
+		link.RejectWith(row.code)
+		s.dial(row.name, "tcp4", far.Addr().String()+":9000", s.t.Context())
+	}
+}
+
+func dialLocal(s *stage) {
+	accept(listen(s.t, s.server, ":9300"), echo)
+	d := s.client.Dialer()
+	d.LocalAddr = tcpAddr("10.99.0.1:0")
+	s.dialWith("dial_local_addr_not_mine", d, serverAddr+":9000")
+	d.LocalAddr = tcpAddr(s.client.Addr().String() + ":33333")
+	_, err := d.Dial("tcp4", serverAddr+":9300")
+	require.NoError(s.t, err)
+	s.dialWith("dial_local_port_in_use", d, serverAddr+":9300")
+}
+
+func tcpAddr(s string) *net.TCPAddr {
+	a, err := net.ResolveTCPAddr("tcp4", s)
+	if err != nil {
+		panic(err)
+	}
+	return a
 }
 
 func localClose(s *stage) {

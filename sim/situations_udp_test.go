@@ -59,11 +59,22 @@ func udpUnconnected(s *stage) {
 	s.readFrom("udp_readfrom_empty", peer, 100)
 	c.WriteTo(make([]byte, 1000), udpAddr(serverAddr+":5000"))
 	s.readFrom("udp_readfrom_short_buffer", peer, 100)
+	c.WriteTo(make([]byte, 1000), udpAddr(serverAddr+":5000"))
+	s.note("udp_readmsg_short_buffer", func() (int, error) {
+		n, oobn, flags, from, err := peer.(*sim.UDPConn).ReadMsgUDP(make([]byte, 100), make([]byte, 100))
+		require.Zero(s.t, oobn)
+		require.Equal(s.t, 0x20, flags) // "extra" in the data
+		require.Equal(s.t, mine, from.String())
+		return n, err
+	})
 
 	s.writeTo("udp_unconnected_write_closed_port", c, 10, serverAddr+":5999")
 	c.SetReadDeadline(in(300 * ms))
 	s.readFrom("udp_unconnected_read_after_that", c, 100)
 	s.writeTo("udp_writeto_no_route", c, 10, "10.79.0.1:5")
+	s.link.Reject()
+	s.writeTo("udp_writeto_unreachable_route", c, 10, serverAddr+":5")
+	s.link.Up()
 	c.SetReadDeadline(time.Time{})
 	time.AfterFunc(100*ms, func() { c.Close() })
 	s.readFrom("udp_blocked_read_close", c, 100)

@@ -120,7 +120,7 @@ func (h *Host) Netstat() string {
 		if u.remote != (endpoint{}) {
 			peer = u.remote.String()
 		}
-		fmt.Fprintf(w, "udp\t%d\t0\t%v\t%s\t\t\t\t\t\n", u.queued, u.local, peer)
+		fmt.Fprintf(w, "udp\t%d\t0\t%v\t%s\t\t\t\t\t\n", u.buffer.used-u.buffer.freed, u.local, peer)
 	}
 	w.Flush()
 	return b.String()

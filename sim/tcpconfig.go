@@ -29,6 +29,10 @@ import "github.com/squall-sim/squall/sim/internal/tcp"
 //	SendBuffer TCPBuffer         bytes, bookkeeping included; 4096, 16384, 4 MiB (tcp_wmem)
 //	ReceiveBuffer TCPBuffer      bytes, bookkeeping included; 4096, 131072, 6 MiB (tcp_rmem)
 //	Reordering int               duplicate acknowledgements that mean a loss, without SACK; 3 (tcp_reordering)
+//	AcceptBacklog int            connections that wait to be accepted, less one; 4096, negative for 0
+//	                             (net.core.somaxconn, which package net asks for at Listen)
+//	AbortOnOverflow bool         the handshake that ends when no more may wait is reset, not ignored; a SYN
+//	                             that comes then is ignored all the same (tcp_abort_on_overflow = 1)
 //	NoSACK bool                  no selective acknowledgement, RACK or tail loss probe (tcp_sack = 0)
 //	NoDSACK bool                 duplicates are not reported (tcp_dsack = 0)
 //	NoTimestamps bool            12 bytes more payload a segment (tcp_timestamps = 0)

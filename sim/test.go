@@ -35,6 +35,11 @@ import (
 // faults that met nothing, its seed and a command that repeats it, and whether a
 // second run did the same.
 //
+// A watchdog on the real clock ends the process, with the stacks of the goroutines to
+// blame, when virtual time stands still because of a lock held across a call that waits
+// for the network, or as good as, because of a loop that asks the network again and again
+// without ever waiting, such as one that at once dials again what was refused.
+//
 // Inside f use t as in any bubble: not t.Run, t.Parallel or t.Deadline. What the
 // program under test decides by racing goroutines, by select or by the order of a
 // map is not the network's to fix; a second run shows where it matters.

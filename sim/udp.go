@@ -8,15 +8,28 @@ import (
 	"syscall"
 )
 
-// A UDPConn is a UDP socket, with the errors of [net.UDPConn]. It implements
+// A UDPConn is a UDP socket, with the methods and errors of [net.UDPConn]. It implements
 // [net.PacketConn], and [net.Conn] for one that was dialled. There is no descriptor
-// behind it, so it has neither SyscallConn nor ReadMsgUDP; libraries that look for
-// them, such as quic-go, do without.
+// behind it, so it has neither SyscallConn nor File; libraries that look for them to
+// set options, such as quic-go, do without. So there are no control messages, and
+// nobody can forbid fragments (IP_MTU_DISCOVER): QUIC then sends no probes of the path's MTU.
 //
-// A datagram larger than a link's MTU travels in fragments (RFC 791) and arrives
-// when the last one does, or not at all. The receive buffer is that of Linux,
-// net.core.rmem_default = 212992 bytes with the kernel's bookkeeping counted; what
-// finds it full is dropped. There is no flow control.
+// A datagram carries at most 65507 bytes; a longer one is refused with EMSGSIZE. One
+// larger than a link's MTU travels in fragments (RFC 791), each of which is lost, delayed
+// and counted as a packet of its own, and arrives with the last of them, or not at all;
+// the receiving host waits for 30 s (net.ipv4.ipfrag_time). Routers cut fragments further.
+// Nothing is sent to broadcast and multicast addresses: they are refused.
+//
+// The receive buffer is that of Linux, net.core.rmem_default = 212992 bytes. What counts
+// is the memory that the kernel takes for a datagram: 832 bytes for one of up to 197 bytes
+// of payload, 1280 up to 645, 2304 up to 1669; the sum of its packets' for one that came in
+// fragments. So it holds 256 small datagrams, or 92 that fill an MTU of 1500; what finds it
+// full is dropped, and nobody is told. As in Linux reading makes room in portions of a
+// quarter of the buffer. There is no flow control. The send buffer is not modelled: a
+// datagram leaves the host at once, and waits in the queue of a link.
+//
+// That a datagram was not wanted (ICMP) a connected socket learns at its next call, as
+// [ICMPCode] says, and others never.
 type UDPConn struct {
 	n            *Network
 	host         *Host
@@ -27,31 +40,17 @@ type UDPConn struct {
 	read         deadline
 	write        deadline
 	deadlinePlan plan
-	queue        []datagram
-	queued       int // bytes of the receive buffer in use
-	limit        int // of the receive buffer
+	buffer       receiveBuffer
 	err          syscall.Errno
 	sent         uint64
 	flows        map[endpoint]*flow
 	closed       bool
 }
 
-type datagram struct {
-	from endpoint
-	data []byte
-}
-
 const (
 	maxDatagram = 65535 - 20 - 8 // payload of the largest IPv4 packet
 	udpHeader   = 8
 	ipHeader    = 20
-
-	// What Linux sets aside for a datagram beside its bytes: struct sk_buff and
-	// struct skb_shared_info, as SKB_TRUESIZE counts them on amd64.
-	datagramOverhead = 256 + 320
-
-	defaultReceiveBuffer = 212992 // net.core.rmem_default
-	minReceiveBuffer     = 2304   // SOCK_MIN_RCVBUF
 )
 
 // ListenPacket announces on a local address, as [net.ListenPacket] does. The
@@ -64,6 +63,9 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
+	if err := unicast(local.addr); err != nil {
+		return nil, opError("listen", network, nil, local.udp(), err)
+	}
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	u, err := h.bind(network, local, endpoint{})
@@ -74,41 +76,49 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 }
 
 // dialUDP makes a connected socket; no packet is sent.
-func (h *Host) dialUDP(ctx context.Context, network, address string) (net.Conn, error) {
-	remote, err := h.resolve(ctx, network, address, loopback)
+func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn, error) {
+	h := d.host
+	remote, local, err := d.endpoints(ctx, network, address)
 	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
 	}
-	if remote.addr == 0 {
-		remote.addr = loopback
+	fail := func(err error) (net.Conn, error) {
+		return nil, opError("dial", network, d.LocalAddr, remote.udp(), err)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, opError("dial", network, nil, remote.udp(), contextError(err))
+		return fail(contextError(err))
+	}
+	if err := unicast(remote.addr); err != nil {
+		return fail(err)
 	}
 	h.n.lock()
 	defer h.n.mu.Unlock()
-	local := endpoint{addr: h.addr}
-	if isLoopback(remote.addr) {
-		local.addr = loopback
-	} else if h.n.byAddr[remote.addr] == nil {
-		return nil, opError("dial", network, nil, remote.udp(), sysError("connect", syscall.ENETUNREACH))
-	}
-	if !h.dead && !h.n.closed {
+	if local.port == 0 && d.LocalAddr == nil && !h.dead && !h.n.closed {
 		// As in DialContext, the port does not depend on who else dials at this instant.
-		const ports = lastEphemeral - firstEphemeral + 1
 		nth := h.udpDials[remote]
 		h.udpDials[remote]++
-		first := mix(uint64(remote.addr)<<16|uint64(remote.port)) % ports
-		for i := range uint64(ports) {
-			if p := uint16(firstEphemeral + (first+nth+i)%ports); len(h.udp[p]) == 0 {
+		first := mix(uint64(remote.addr)<<16|uint64(remote.port)) % ephemeralPorts
+		for i := range uint64(ephemeralPorts) {
+			if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.udp[p]) == 0 {
 				local.port = p
 				break
 			}
 		}
+		if local.port == 0 {
+			return fail(sysError("connect", syscall.EAGAIN))
+		}
 	}
 	u, err := h.bind(network, local, remote)
 	if err != nil {
-		return nil, opError("dial", network, nil, remote.udp(), err)
+		return fail(err)
+	}
+	if u.local.addr == 0 {
+		u.local.addr = h.sourceFor(remote.addr)
+	}
+	if _, errno := h.routeTo(u.local.addr, remote.addr); errno != 0 {
+		u.shut()
+		unlist(h.udp, u.local.port, u)
+		return fail(sysError("connect", errno))
 	}
 	return u, nil
 }
@@ -120,7 +130,7 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 		return nil, net.ErrClosed
 	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
-	case local.addr != 0 && local.addr != h.addr && !isLoopback(local.addr):
+	case !h.owns(local.addr):
 		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
 	}
 	if local.port == 0 {
@@ -134,7 +144,7 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 		}
 	}
 	u := &UDPConn{
-		n: h.n, host: h, network: network, local: local, remote: remote, limit: defaultReceiveBuffer,
+		n: h.n, host: h, network: network, local: local, remote: remote, buffer: receiveBuffer{limit: defaultReceiveBuffer},
 		read: deadline(never), write: deadline(never), deadlinePlan: plan(never),
 		flows: map[endpoint]*flow{},
 	}
@@ -165,69 +175,49 @@ func (h *Host) datagram(now int64, pkt *packet) {
 		return
 	}
 	if u == nil {
-		h.n.unreachable(now, pkt, icmpPortUnreachable)
+		h.n.unreachable(now, pkt, ICMPPortUnreachable)
 		return
 	}
-	size := len(pkt.data) + datagramOverhead
-	if u.queued+size > u.limit {
+	size := truesize(pkt.size)
+	if pkt.whole != nil {
+		size = pkt.whole.memory
+	}
+	if !u.buffer.put(datagram{pkt.src, pkt.data, size}) {
 		h.n.drop(now, pkt, nil, "receive buffer full")
 		return
 	}
-	u.queued += size
-	u.queue = append(u.queue, datagram{pkt.src, pkt.data})
 	h.n.free(pkt)
 	u.r.notify(u.n, h)
 }
 
-// refused handles the news that a datagram met no socket. Only a connected socket
+// refused handles the news that a datagram was not wanted. Only a connected socket
 // learns of it (udp_err in Linux, RFC 1122 section 4.1.3.3).
-func (h *Host) refused(m *packet) {
+func (h *Host) refused(m *packet, errno syscall.Errno) {
 	for _, u := range h.udp[m.dst.port] {
 		if u.remote == m.src {
-			if m.icmp == icmpPortUnreachable {
-				u.err = syscall.ECONNREFUSED
-			} else {
-				u.err = syscall.EHOSTUNREACH
-			}
+			u.err = errno
 			u.r.notify(u.n, h)
 		}
 	}
 }
 
-// ReadFrom implements [net.PacketConn]. A datagram longer than p loses its end.
-func (u *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	n, from, err := u.receive(p, "recvfrom")
-	if err != nil {
-		return 0, nil, err
-	}
-	return n, from.udp(), nil
-}
-
-// Read implements [net.Conn].
-func (u *UDPConn) Read(p []byte) (int, error) {
-	n, _, err := u.receive(p, "read")
-	return n, err
-}
-
-// receive reads a datagram by the system call of that name.
-func (u *UDPConn) receive(p []byte, call string) (int, endpoint, error) {
+// receive reads a datagram by the system call of that name, and says whether p was too
+// short for it.
+func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool, err error) {
 	u.n.lock()
 	defer u.n.mu.Unlock()
 	for {
 		u.host.awaitResume()
 		switch {
 		case u.closed:
-			return 0, endpoint{}, u.opError("read", net.ErrClosed)
+			return 0, endpoint{}, false, u.opError("read", net.ErrClosed)
 		case u.read.expired():
-			return 0, endpoint{}, u.opError("read", os.ErrDeadlineExceeded)
+			return 0, endpoint{}, false, u.opError("read", os.ErrDeadlineExceeded)
 		case u.err != 0:
-			return 0, endpoint{}, u.opError("read", sysError(call, u.takeError()))
-		case len(u.queue) > 0:
-			d := u.queue[0]
-			u.queue[0] = datagram{}
-			u.queue = u.queue[1:]
-			u.queued -= len(d.data) + datagramOverhead
-			return copy(p, d.data), d.from, nil
+			return 0, endpoint{}, false, u.opError("read", sysError(call, u.takeError()))
+		case len(u.buffer.queue) > 0:
+			d := u.buffer.take()
+			return copy(p, d.data), d.from, len(d.data) > len(p), nil
 		}
 		u.r.wait(u.n)
 	}
@@ -239,53 +229,43 @@ func (u *UDPConn) takeError() syscall.Errno {
 	return err
 }
 
-// WriteTo implements [net.PacketConn]. addr must be a [*net.UDPAddr].
-func (u *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
-	to, ok := addr.(*net.UDPAddr)
-	if !ok || to == nil {
-		return 0, opError("write", u.network, u.local.udp(), addr, syscall.EINVAL)
-	}
-	if u.remote != (endpoint{}) {
-		return 0, opError("write", u.network, u.local.udp(), addr, net.ErrWriteToConnected)
-	}
-	ip := to.AddrPort().Addr().Unmap()
-	if !ip.Is4() {
-		return 0, opError("write", u.network, u.local.udp(), addr, &net.AddrError{Err: "non-IPv4 address", Addr: to.IP.String()})
-	}
-	b := ip.As4()
-	return u.send(p, endpoint{uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3]), uint16(to.Port)}, "sendto")
-}
-
-// Write implements [net.Conn].
-func (u *UDPConn) Write(p []byte) (int, error) {
-	if u.remote == (endpoint{}) {
-		return 0, u.opError("write", sysError("write", syscall.EDESTADDRREQ))
-	}
-	return u.send(p, u.remote, "write")
-}
-
-func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
+// send sends a datagram by the system call of that name; addr is where to, as errors have
+// it.
+func (u *UDPConn) send(p []byte, to endpoint, addr net.Addr, call string) (int, error) {
 	n := u.n
 	n.lock()
 	defer n.mu.Unlock()
 	fail := func(err error) (int, error) {
-		return 0, opError("write", u.network, u.local.udp(), to.udp(), err)
+		return 0, opError("write", u.network, u.local.udp(), addr, err)
 	}
-	dest := u.host
-	if !isLoopback(to.addr) {
-		dest = n.byAddr[to.addr]
+	if to.addr == 0 {
+		if to.addr = u.local.addr; to.addr == 0 {
+			to.addr = loopback // as Linux does with 0.0.0.0
+		}
+	}
+	if err := unicast(to.addr); err != nil {
+		return fail(err)
+	}
+	source := u.local.addr
+	if source == 0 {
+		source = u.host.sourceFor(to.addr)
 	}
 	switch {
 	case u.closed:
 		return fail(net.ErrClosed)
 	case u.write.expired():
 		return fail(os.ErrDeadlineExceeded)
-	case u.err != 0:
-		return fail(sysError(call, u.takeError()))
 	case len(p) > maxDatagram:
 		return fail(sysError(call, syscall.EMSGSIZE))
-	case dest == nil:
-		return fail(sysError(call, syscall.ENETUNREACH))
+	case to.port == 0 && u.remote == (endpoint{}):
+		return fail(sysError(call, syscall.EINVAL))
+	}
+	way, refused := u.host.routeTo(source, to.addr)
+	switch {
+	case way == nil:
+		return fail(sysError(call, refused))
+	case refused == 0 && u.err != 0:
+		return fail(sysError(call, u.takeError()))
 	}
 	u.sent++
 	data := slices.Clone(p)
@@ -295,28 +275,31 @@ func (u *UDPConn) send(p []byte, to endpoint, call string) (int, error) {
 	}
 	n.op(operation{
 		host: u.host, kind: opDatagram, n: key,
-		run: func(now int64) { u.transmit(now, data, to, dest) },
-	}, n.path(u.host, dest).slack())
+		run: func(now int64) { u.transmit(now, data, endpoint{source, u.local.port}, to, way, refused != 0) },
+	}, way.slack())
+	if refused != 0 {
+		return fail(sysError(call, refused))
+	}
 	return len(p), nil
 }
 
-func (u *UDPConn) transmit(now int64, data []byte, to endpoint, dest *Host) {
+// transmit sends a datagram; refused says that its sender knows that it gets nowhere.
+func (u *UDPConn) transmit(now int64, data []byte, from, to endpoint, way *path, refused bool) {
 	if u.host.off != nil {
 		return // the power went before the datagram did
 	}
-	from := u.local
-	if from.addr == 0 {
-		if from.addr = u.host.addr; dest == u.host {
-			from.addr = to.addr
-		}
-	}
 	f := u.flows[to]
 	if f == nil {
-		f = &flow{path: u.n.path(u.host, dest), id: flowID(protoUDP, from.port, to.port)}
+		f = &flow{path: way, id: flowID(protoUDP, from.port, to.port)}
 		u.flows[to] = f
 	}
 	pkt := u.n.newPacket(f, protoUDP, from, to)
 	pkt.data, pkt.size = data, ipHeader+udpHeader+len(data)
+	if refused {
+		pkt.pipes = way.pipes()
+		u.n.drop(now, pkt, pkt.pipes[0], "no route to host")
+		return
+	}
 	u.n.dispatch(pkt, now)
 }
 
@@ -334,7 +317,7 @@ func (u *UDPConn) Close() error {
 
 func (u *UDPConn) shut() {
 	u.closed = true
-	u.queue = nil
+	u.buffer.queue = nil
 	u.r.release()
 }
 

@@ -33,9 +33,10 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 }
 
 // SetReadBuffer sets the size of the receive buffer. As in Linux twice the size is
-// set aside, since bookkeeping counts, and no less than 2304 bytes.
+// set aside, since bookkeeping counts: no less than 2304 bytes, and no more than twice
+// net.core.rmem_max, which is 4 MiB (since Linux 6.16).
 func (u *UDPConn) SetReadBuffer(bytes int) error {
-	return u.setBuffer(bytes, func() { u.limit = max(2*bytes, minReceiveBuffer) })
+	return u.setBuffer(bytes, func() { u.buffer.resize(bytes) })
 }
 
 // SetWriteBuffer is there because programs call it. A datagram leaves the send

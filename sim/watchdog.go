@@ -9,14 +9,14 @@ import (
 )
 
 // A watchdog runs on the real clock, outside the bubble, and ends the process when
-// virtual time stands still: when all goroutines of the bubble are blocked, but some
+// virtual time stands still, or as good as (see spinning): when all goroutines of the bubble are blocked, but some
 // in a way that the bubble does not count as blocked, such as waiting for a mutex
 // whose holder waits for the network. The runtime notices nothing of that, and the
 // test would hang until its timeout.
 type watchdog struct {
 	command func() string
 	bubble  atomic.Pointer[string]
-	steps   atomic.Pointer[atomic.Uint64]
+	network atomic.Pointer[Network]
 	done    chan struct{}
 }
 
@@ -34,8 +34,8 @@ func newWatchdog(command func() string) *watchdog {
 // watch is called inside the bubble.
 func (d *watchdog) watch(n *Network) {
 	_, bubble := thisGoroutine()
-	d.steps.Store(&n.steps)
 	d.bubble.Store(&bubble)
+	d.network.Store(n)
 }
 
 func (d *watchdog) stop() { close(d.done) }
@@ -54,18 +54,22 @@ func (d *watchdog) run() {
 	var last uint64
 	quiet := 0
 	var suspects string
+	var spin spinning
 	for {
 		select {
 		case <-d.done:
 			return
 		case <-tick.C:
 		}
-		steps := d.steps.Load()
-		if steps == nil {
+		n := d.network.Load()
+		if n == nil {
 			continue
 		}
-		if now := steps.Load(); now != last {
+		if now := n.steps.Load(); now != last {
 			last, quiet, suspects = now, 0, ""
+			if spin.since(n, now) {
+				d.barkAtSpin(spin)
+			}
 			continue
 		}
 		if quiet++; quiet < watchDelay {

@@ -71,6 +71,14 @@ type Config struct {
 	// counts against them. Defaults {4096, 16384, 4 MiB} and {4096, 131072, 6 MiB}.
 	SendBuffer, ReceiveBuffer Buffer
 
+	// AcceptBacklog bounds the connections that wait to be accepted: one more than
+	// this. Default 4096, negative for 0 (Linux: net.core.somaxconn, which package
+	// net asks for).
+	AcceptBacklog int
+	// AbortOnOverflow resets a connection whose handshake ends when no more may wait,
+	// instead of keeping silent (Linux: net.ipv4.tcp_abort_on_overflow = 1).
+	AbortOnOverflow bool
+
 	NoSACK               bool // net.ipv4.tcp_sack = 0: no selective acknowledgement, so neither RACK nor tail loss probes
 	NoDSACK              bool // net.ipv4.tcp_dsack = 0: duplicates are not reported
 	NoTimestamps         bool // net.ipv4.tcp_timestamps = 0: segments carry 12 bytes more
@@ -142,6 +150,7 @@ func (c Config) Complete() (*Config, error) {
 		{"Retries2", &c.Retries2, 15, 1, 127, false},
 		{"OrphanRetries", &c.OrphanRetries, 8, 1, 127, false},
 		{"Reordering", &c.Reordering, 3, 1, 300, false},
+		{"AcceptBacklog", &c.AcceptBacklog, 4096, 0, 1 << 20, true},
 		{"SendBuffer.Min", &c.SendBuffer.Min, 4096, 1, 1 << 30, false},
 		{"SendBuffer.Default", &c.SendBuffer.Default, 16384, 1, 1 << 30, false},
 		{"SendBuffer.Max", &c.SendBuffer.Max, 4 << 20, 1, 1 << 30, false},

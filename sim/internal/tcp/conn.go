@@ -343,25 +343,3 @@ func (c *Conn) lastHeard() Time { return max(c.lastData, c.lastAck) }
 // synchronized reports a state in which both sides know each other's sequence
 // numbers.
 func (c *Conn) synchronized() bool { return c.state >= Established }
-
-// Unreachable tells c of an ICMP destination unreachable message for the segment
-// of c with sequence number seq. It ends a connection attempt; later it is only
-// the error that a timeout will report (tcp_v4_err).
-func (c *Conn) Unreachable(now Time, seq uint64, host bool) {
-	c.now = now
-	code := NetUnreachable
-	if host {
-		code = HostUnreachable
-	}
-	switch {
-	case c.state == StateClosed || c.state == TimeWait:
-	case seq < c.una || seq > c.nxt:
-	case c.state == SynSent:
-		c.die(code)
-	case c.state == SynReceived && c.flag&passive != 0:
-		c.die(OK) // there is nobody to tell
-	default:
-		c.softErr = code
-		c.revertBackoff(seq)
-	}
-}

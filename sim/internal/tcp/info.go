@@ -44,11 +44,12 @@ const (
 	TimedOut             // ETIMEDOUT: nothing was acknowledged
 	HostUnreachable      // EHOSTUNREACH
 	NetUnreachable       // ENETUNREACH
+	NoProtocol           // ENOPROTOOPT
 )
 
 func (c Code) String() string {
 	return [...]string{"ok", "connection refused", "connection reset by peer", "broken pipe", "connection timed out",
-		"no route to host", "network is unreachable"}[c]
+		"no route to host", "network is unreachable", "protocol not available"}[c]
 }
 
 // Info is the state of a connection in numbers, as Linux's tcp_info.

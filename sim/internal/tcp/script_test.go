@@ -24,7 +24,7 @@ import (
 //	< SEGMENT          arrives
 //	> SEGMENT          must be sent at exactly that time; nothing else may be sent
 //	write N, read N, close, closewrite, closeread, abort, nodelay on|off
-//	dial, unreachable SEQ, toobig SEQ MTU
+//	dial, unreachable SEQ [CODE] (host by default, net, protocol or port), toobig SEQ MTU
 //	! FACT             state NAME, err NAME, cwnd N, ssthresh N, readable N, eof,
 //	                   unsent N, rto MS, recovery NAME, writable, blocked, events A,B
 //	quiet              nothing was sent up to that time
@@ -304,7 +304,15 @@ func (r *runner) act(at Time, verb string, words []string) {
 	case "nodelay":
 		c.SetNoDelay(abs, words[0] == "on")
 	case "unreachable":
-		c.Unreachable(abs, uint64(r.number(words[0])), true)
+		code := "host"
+		if len(words) > 1 {
+			code = words[1]
+		}
+		m, known := icmpCodes[code]
+		if !known {
+			r.fail("no code %q", code)
+		}
+		c.Unreachable(abs, uint64(r.number(words[0])), m.code, m.routing)
 	case "toobig":
 		c.TooBig(abs, uint64(r.number(words[0])), r.number(words[1]))
 	default:
@@ -313,6 +321,11 @@ func (r *runner) act(at Time, verb string, words []string) {
 }
 
 var flagLetters = map[rune]Flags{'F': FIN, 'S': SYN, 'R': RST, 'P': PSH, 'A': ACK}
+
+var icmpCodes = map[string]struct {
+	code    Code
+	routing bool
+}{"host": {HostUnreachable, true}, "net": {NetUnreachable, true}, "protocol": {NoProtocol, false}, "port": {Refused, false}}
 
 var kindNames = map[string]Kind{"rtx": Retransmission, "tlp": TailLossProbe, "probe": WindowProbe, "keepalive": KeepAliveProbe}
 

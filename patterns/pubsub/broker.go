@@ -1,0 +1,266 @@
+package pubsub
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Broker takes in messages, keeps them in a log, and delivers them to subscribers.
+type Broker struct {
+	log   eventlog.Log
+	store *Store
+	opts  BrokerOptions
+
+	publish sync.Mutex // from looking for a duplicate until the message is stored; held over the log's disk, never over the network
+	seen    dedupe
+
+	mu        sync.Mutex // held over the store's disk for a new subscription, never over the network
+	closed    bool
+	listeners map[net.Listener]bool
+	conns     map[*connection]bool
+	sessions  map[string]*session // by client
+	pumps     map[string]*pump    // by name; unnamed ones by client, run and number
+	stats     BrokerStats
+
+	running sync.WaitGroup
+}
+
+// NewBroker returns a broker that keeps messages in log, and the positions of durable
+// subscriptions in store. With a nil store they last as long as the broker. It reads as
+// much of the log as DedupeWindow covers. Close it before the log and the store.
+func NewBroker(log eventlog.Log, store *Store, opts BrokerOptions) (*Broker, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		log: log, store: store, opts: opts,
+		seen:      dedupe{window: opts.DedupeWindow, max: opts.DedupeMax},
+		listeners: map[net.Listener]bool{},
+		conns:     map[*connection]bool{},
+		sessions:  map[string]*session{},
+		pumps:     map[string]*pump{},
+	}
+	if err := b.remember(); err != nil {
+		return nil, err
+	}
+	records, err := store.load()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		p := newPump(b, r.name, r.options, eventlog.Cursor{})
+		p.restore(&r.state)
+		b.start(p)
+	}
+	return b, nil
+}
+
+// remember fills the window of IDs from the log.
+func (b *Broker) remember() error {
+	now := time.Now()
+	for at := b.log.Tail(); ; {
+		page, err := b.log.After(at, eventlog.Query{})
+		if err != nil {
+			return fmt.Errorf("pubsub: read the log: %w", err)
+		}
+		if page.Status != eventlog.Complete {
+			return fmt.Errorf("pubsub: read the log: %v at its own tail", page.Status)
+		}
+		for _, e := range page.Entries {
+			var m Message
+			if err := m.decode(e.Data); err != nil {
+				return fmt.Errorf("pubsub: read the log: entry %d is not a message: %w", e.Offset, err)
+			}
+			if m.ID != "" {
+				b.seen.add(m.ID, e.Offset, e.Time, now)
+			}
+		}
+		if at = page.Next; !page.More {
+			return nil
+		}
+	}
+}
+
+// start runs a pump. The caller has b.mu, or the broker to itself.
+func (b *Broker) start(p *pump) {
+	b.pumps[p.key] = p
+	b.running.Go(p.run)
+}
+
+// Publish stores a message. When it returns, every subscription that exists and whose
+// filter matches will deliver it.
+func (b *Broker) Publish(m Message) (Receipt, error) {
+	if err := m.check(b.opts.MaxMessageBytes); err != nil {
+		return Receipt{}, err
+	}
+	b.publish.Lock()
+	defer b.publish.Unlock()
+	now := time.Now()
+	if m.ID != "" {
+		if offset, known := b.seen.find(m.ID, now); known {
+			b.count(func(s *BrokerStats) { s.Duplicates++ })
+			return Receipt{Cursor: eventlog.Cursor{Epoch: b.log.Head().Epoch, Offset: offset}, Duplicate: true}, nil
+		}
+	}
+	e := eventlog.Entry{Topic: m.Topic, Time: now, Data: m.encode()}
+	if m.TTL > 0 {
+		e.Expires = now.Add(m.TTL)
+	}
+	c, err := b.log.Append(e)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("pubsub: publish: %w", err)
+	}
+	if m.ID != "" {
+		b.seen.add(m.ID, c.Offset, now, now)
+	}
+	b.count(func(s *BrokerStats) { s.Published++ })
+	return Receipt{Cursor: c}, nil
+}
+
+// bury stores a dead letter.
+func (b *Broker) bury(p *pump, f *flight, e *eventlog.Entry) error {
+	m, err := p.deadLetter(f, e)
+	if err != nil {
+		return err
+	}
+	_, err = b.Publish(m)
+	if errors.Is(err, ErrTooLarge) { // because of the headers that say so
+		m.Headers = nil
+		_, err = b.Publish(m)
+	}
+	return err
+}
+
+// Serve accepts clients on l until the broker is closed, when it returns [ErrClosed], or
+// l fails.
+func (b *Broker) Serve(l net.Listener) error {
+	b.mu.Lock()
+	closed := b.closed
+	b.listeners[l] = true
+	b.mu.Unlock()
+	if closed {
+		l.Close()
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			l.Close()
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			delete(b.listeners, l)
+			if b.closed {
+				return ErrClosed
+			}
+			return err
+		}
+		b.serve(conn)
+	}
+}
+
+func (b *Broker) serve(conn net.Conn) {
+	c := &connection{link: newLink(conn, b.opts.SessionTimeout, b.opts.MaxMessageBytes+frameOverhead), b: b}
+	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		conn.Close()
+		return
+	}
+	defer b.mu.Unlock()
+	b.conns[c] = true
+	b.running.Go(func() { c.write(0) })
+	b.running.Go(func() {
+		c.run()
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.conns, c)
+	})
+}
+
+// Delete removes a durable subscription and its position. Its subscribers get nothing
+// more. To delete what does not exist is no error.
+func (b *Broker) Delete(name string) error {
+	b.mu.Lock()
+	p := b.pumps[name]
+	if p == nil || p.options.Name == "" {
+		b.mu.Unlock()
+		return nil
+	}
+	delete(b.pumps, name)
+	b.mu.Unlock()
+	p.delete()
+	return b.store.remove(name)
+}
+
+// Subscription returns the counters of a durable subscription, if it exists.
+func (b *Broker) Subscription(name string) (GroupStats, bool) {
+	b.mu.Lock()
+	p := b.pumps[name]
+	b.mu.Unlock()
+	if p == nil || p.options.Name == "" {
+		return GroupStats{}, false
+	}
+	return p.stats(), true
+}
+
+// Stats returns the broker's counters.
+func (b *Broker) Stats() BrokerStats {
+	b.mu.Lock()
+	s := b.stats
+	s.Sessions, s.Subscriptions = len(b.sessions), len(b.pumps)
+	conns := slices.Collect(maps.Keys(b.conns))
+	b.mu.Unlock()
+	for _, c := range conns {
+		s.HeldBytes += c.held()
+		if c.welcomed.Load() {
+			s.Clients++
+		}
+	}
+	return s
+}
+
+func (b *Broker) count(f func(*BrokerStats)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f(&b.stats)
+}
+
+// Close ends all connections and subscriptions, as a crash would: what was confirmed is
+// kept, clients come back when there is a broker again. It waits until nothing runs any
+// more. It may be called again.
+func (b *Broker) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	listeners := slices.Collect(maps.Keys(b.listeners))
+	conns := slices.Collect(maps.Keys(b.conns))
+	pumps := slices.Collect(maps.Values(b.pumps))
+	b.mu.Unlock()
+	for _, l := range listeners {
+		l.Close()
+	}
+	for _, c := range conns {
+		c.close() // without the lock: that of TLS waits for the network
+	}
+	for _, p := range pumps {
+		p.end()
+	}
+	b.running.Wait()
+
+	// No connection is left that could make another session or subscription.
+	b.mu.Lock()
+	sessions := slices.Collect(maps.Values(b.sessions))
+	b.mu.Unlock()
+	slices.SortFunc(sessions, func(a, b *session) int { return cmp.Compare(a.client, b.client) })
+	for _, s := range sessions {
+		s.end(nil)
+	}
+	return nil
+}

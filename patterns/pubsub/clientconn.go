@@ -1,0 +1,256 @@
+package pubsub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// loop keeps a connection until the client is closed or fenced.
+func (c *Client) loop() {
+	defer close(c.done)
+	failures := 0
+	for attempt := uint64(1); ; attempt++ {
+		worked, err := c.connect(attempt)
+		if worked {
+			failures = 0
+		}
+		if c.ctx.Err() != nil || c.final() != nil {
+			return
+		}
+		if errors.Is(err, ErrFenced) {
+			c.mu.Lock()
+			c.fail(ErrFenced)
+			c.mu.Unlock()
+			return
+		}
+		pause := time.NewTimer(c.backoff(failures))
+		failures++
+		select {
+		case <-pause.C:
+		case <-c.gone:
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// connect opens one connection and reads from it until it ends. It reports whether the
+// broker had welcomed it.
+func (c *Client) connect(attempt uint64) (worked bool, err error) {
+	ctx, cancel := context.WithTimeout(c.ctx, c.opts.DialTimeout)
+	conn, err := c.opts.DialContext(ctx, "tcp", c.opts.Addr)
+	cancel()
+	if err != nil {
+		return false, err
+	}
+	l := newLink(conn, c.opts.DialTimeout, 64<<10)
+	defer l.close()
+	stop := context.AfterFunc(c.ctx, l.close)
+	defer stop()
+
+	c.mu.Lock()
+	hello := control{Type: typeHello, Client: c.opts.ID, Run: c.run, Attempt: attempt}
+	for _, s := range c.order() {
+		if s.hasBegun() {
+			hello.Keep = append(hello.Keep, s.id)
+		}
+	}
+	c.mu.Unlock()
+	if err := l.writeAll(hello.frame()); err != nil {
+		return false, err
+	}
+	welcome, err := l.control()
+	if err != nil {
+		return false, err
+	}
+	if welcome.Type != typeWelcome || welcome.SessionTimeout <= 0 {
+		return false, refusal(welcome)
+	}
+	l.timeout.Store(int64(welcome.SessionTimeout))
+	conn.SetReadDeadline(time.Now().Add(welcome.SessionTimeout))
+	l.max = welcome.MaxMessageBytes + frameOverhead
+	if !c.begin(l, welcome) {
+		return true, ErrClosed
+	}
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		l.write(welcome.SessionTimeout / 3)
+	}()
+	defer func() {
+		c.lost()
+		l.close()
+		<-written
+	}()
+	for {
+		kind, body, err := l.next()
+		if err != nil {
+			return true, err
+		}
+		if err := c.handle(kind, body); err != nil {
+			return true, err
+		}
+	}
+}
+
+// control reads a frame that must be a control frame.
+func (l *link) control() (m control, err error) {
+	kind, body, err := l.next()
+	if err != nil {
+		return m, err
+	}
+	if kind != kindControl {
+		return m, fmt.Errorf("pubsub: a frame of kind %q, want %q", kind, kindControl)
+	}
+	return m, json.Unmarshal(body, &m)
+}
+
+// refusal is the error that a broker's goodbye means.
+func refusal(m control) error {
+	if m.Type == typeGoodbye && m.Error == errFencedText {
+		return ErrFenced
+	}
+	return fmt.Errorf("pubsub: the broker: %s %s", m.Type, m.Error)
+}
+
+// begin takes a connection into use: subscriptions first, then what was not answered.
+func (c *Client) begin(l *link, welcome control) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return false
+	}
+	c.link, c.maxMessage = l, welcome.MaxMessageBytes
+	c.stats.Connects++
+	for _, s := range c.order() {
+		if s.ended() { // after hello, or while there was no connection
+			l.send(control{Type: typeUnsubscribe, Sub: s.id}.frame())
+			continue
+		}
+		l.send(s.subscribe())
+	}
+	for _, request := range c.requests() {
+		one := c.calls[request]
+		if one.message != nil {
+			if err := one.message.check(c.maxMessage); err != nil { // the client knows only now
+				c.answer(request, answer{err: err})
+				continue
+			}
+		}
+		one.sent = true
+		l.send(one.frame)
+	}
+	return true
+}
+
+// lost says that there is no connection.
+func (c *Client) lost() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link, c.acks = nil, nil // what was acknowledged is told on return
+}
+
+// forget says that the broker knows nothing of a subscription any more.
+func (c *Client) forget(s *Subscription) {
+	if _, known := c.subs[s.id]; known {
+		delete(c.subs, s.id)
+		close(s.left)
+	}
+}
+
+// handle does what a frame says.
+func (c *Client) handle(kind byte, body []byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := decoder{b: body}
+	switch kind {
+	case kindPong:
+	case kindConfirm:
+		request := d.uvarint()
+		r := Receipt{Cursor: eventlog.Cursor{Epoch: d.uvarint(), Offset: d.uvarint()}, Duplicate: d.uvarint() == 1}
+		if d.err == nil {
+			c.answer(request, answer{receipt: r})
+		}
+	case kindSettled:
+		request, o := d.uvarint(), outcome(d.uvarint())
+		if d.err == nil {
+			c.answer(request, answer{err: o.err()})
+		}
+	case kindDeliver:
+		if s := c.subs[d.uvarint()]; s != nil && !s.ended() {
+			return s.delivered(&d)
+		}
+	case kindGap:
+		if s := c.subs[d.uvarint()]; s != nil && !s.ended() {
+			return s.gap(&d)
+		}
+	case kindControl:
+		var m control
+		if err := json.Unmarshal(body, &m); err != nil {
+			return fmt.Errorf("pubsub: a control frame: %w", err)
+		}
+		return c.control(m)
+	default:
+		return fmt.Errorf("pubsub: a frame of kind %q", kind)
+	}
+	return d.err
+}
+
+func (c *Client) control(m control) error {
+	s := c.subs[m.Sub]
+	var err error
+	if m.Error != "" {
+		err = errors.New("pubsub: " + m.Error)
+	}
+	switch {
+	case m.Type == typeDelete, m.Type == typeRefused && m.Request != 0:
+		c.answer(m.Request, answer{err: err})
+	case m.Type == typeGoodbye:
+		return refusal(m)
+	case s == nil: // left meanwhile
+	case m.Type == typeSubscribed:
+		s.subscribed(m)
+	case m.Type == typeUnsubscribe:
+		c.forget(s)
+	case m.Type == typeRefused:
+		s.end(err)
+		c.forget(s)
+	default:
+		return fmt.Errorf("pubsub: a control frame of type %q", m.Type)
+	}
+	return nil
+}
+
+// ack queues the acknowledgement of a delivery. The caller has c.mu.
+func (c *Client) ack(f []byte, soon bool) {
+	if c.link == nil {
+		return // the broker is told on return
+	}
+	c.acks = append(c.acks, f)
+	switch {
+	case soon || c.opts.AckDelay < 0:
+		c.flush()
+	case len(c.acks) == 1:
+		c.ackTimer = time.AfterFunc(c.opts.AckDelay, func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.flush()
+		})
+	}
+}
+
+// flush sends the acknowledgements that wait. The caller has c.mu.
+func (c *Client) flush() {
+	if c.ackTimer != nil {
+		c.ackTimer.Stop()
+	}
+	if c.link != nil && len(c.acks) > 0 {
+		c.link.send(c.acks...)
+	}
+	c.acks = nil
+}

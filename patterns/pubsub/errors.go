@@ -1,0 +1,88 @@
+package pubsub
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+var (
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("pubsub: closed")
+	// ErrUnsubscribed is returned by Next after Unsubscribe.
+	ErrUnsubscribed = errors.New("pubsub: unsubscribed")
+	// ErrUnknown is returned by Publish when its context ends after the message was sent
+	// and before it was confirmed: it may be stored or not. Publish it again with the
+	// same ID to find out.
+	ErrUnknown = errors.New("pubsub: it is not known whether the message is stored")
+	// ErrTooLarge is returned for a message over MaxMessageBytes.
+	ErrTooLarge = errors.New("message is too large")
+	// ErrLate is returned when a delivery is settled after its AckWait, and the message is
+	// another member's by then, whose delivery decides. Only an acknowledgement may come
+	// late as long as the message stays with the member.
+	ErrLate = errors.New("pubsub: too late, the message was delivered again")
+	// ErrFenced is returned when a delivery is settled that the subscriber lost with its
+	// session, and by everything once another client has connected under the same ID.
+	ErrFenced = errors.New("pubsub: fenced, somebody else has taken over")
+	// ErrMoving is returned by Extend when the message's part of the keys is about to
+	// move to another member. The delivery is valid until its AckWait.
+	ErrMoving = errors.New("pubsub: moving to another member, no extension")
+)
+
+// Reason says why messages are missing.
+type Reason string
+
+const (
+	ReasonSlow       Reason = "slow"        // the subscription's slow policy dropped them
+	ReasonCompacted  Reason = "compacted"   // the log's retention did
+	ReasonWrongEpoch Reason = "wrong-epoch" // the log is another one
+	ReasonFuture     Reason = "future"      // the log ends before the subscription's position
+)
+
+// Gap is an error of Next that is not an end: messages are missing before the next one.
+type Gap struct {
+	Reason Reason
+	// Missed is how many messages that matched are missing. Zero: unknown.
+	Missed uint64
+	// Cursor is where the subscription goes on.
+	Cursor eventlog.Cursor
+}
+
+func (g *Gap) Error() string {
+	if g.Missed == 0 {
+		return fmt.Sprintf("pubsub: messages may be missing before %s: %s", g.Cursor, g.Reason)
+	}
+	return fmt.Sprintf("pubsub: %d messages are missing before %s: %s", g.Missed, g.Cursor, g.Reason)
+}
+
+// verb is what a subscriber says about a delivery.
+type verb uint64
+
+const (
+	verbAck verb = iota
+	verbNack
+	verbExtend
+)
+
+// outcome is the broker's answer to that.
+type outcome uint64
+
+const (
+	outcomeOK outcome = iota
+	outcomeLate
+	outcomeFenced
+	outcomeMoving
+)
+
+func (o outcome) err() error {
+	switch o {
+	case outcomeOK:
+		return nil
+	case outcomeLate:
+		return ErrLate
+	case outcomeMoving:
+		return ErrMoving
+	}
+	return ErrFenced
+}

@@ -1,0 +1,68 @@
+package pubsub_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/pubsub"
+)
+
+// A broker, a publisher, and a durable subscription that two workers could share.
+func Example() {
+	ctx := context.Background()
+	log := eventlog.NewMemory(eventlog.Options{}) // OpenDisk, and OpenStore, to survive a restart
+	defer log.Close()
+	broker, err := pubsub.NewBroker(log, nil, pubsub.BrokerOptions{})
+	if err != nil {
+		panic(err)
+	}
+	defer broker.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go broker.Serve(l)
+
+	worker, err := pubsub.NewClient(pubsub.ClientOptions{ID: "worker-1", Addr: l.Addr().String()})
+	if err != nil {
+		panic(err)
+	}
+	defer worker.Close()
+	sub, err := worker.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "orders.*", Name: "billing", MaxAttempts: 5})
+	if err != nil {
+		panic(err)
+	}
+
+	shop, err := pubsub.NewClient(pubsub.ClientOptions{ID: "shop", Addr: l.Addr().String()})
+	if err != nil {
+		panic(err)
+	}
+	defer shop.Close()
+	for _, order := range []string{"a book", "a lamp"} {
+		if _, err := shop.Publish(ctx, pubsub.Message{Topic: "orders.eu", Key: "customer 7", Data: []byte(order)}); err != nil {
+			panic(err)
+		}
+	}
+
+	for range 3 {
+		d, err := sub.Next(ctx)
+		if err != nil {
+			panic(err) // a *Gap is an error after which Next goes on
+		}
+		fmt.Printf("%s: %s, attempt %d\n", d.Topic, d.Data, d.Attempt)
+		if string(d.Data) == "a book" && d.Attempt == 1 {
+			d.Nack(0) // not now
+			continue
+		}
+		if err := d.AckSync(ctx); err != nil {
+			panic(err)
+		}
+	}
+
+	// Unordered output:
+	// orders.eu: a book, attempt 1
+	// orders.eu: a lamp, attempt 1
+	// orders.eu: a book, attempt 2
+}

@@ -1,0 +1,324 @@
+package pubsub
+
+import (
+	"cmp"
+	"hash/fnv"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// partitions is into how many parts the keys of a group are split. A part has one owner.
+const partitions = 64
+
+// group is what a broker knows of one subscription: how far it has read the log, which
+// messages are under way to whom, and who its members are. It does no I/O, knows no
+// time but what it is told, and belongs to whoever holds its pump's mutex.
+type group struct {
+	limits
+
+	// Every matching message up to next is done, unless it is among flights.
+	next    uint64
+	high    uint64    // the newest message that was ever delivered
+	flights []*flight // in the order of their offsets
+	waiting int       // of them, not under way
+	live    bool      // all members have once caught up: what is too much now comes from being slow
+
+	members    []*member // in the order of their names
+	generation uint64    // grows with every change of the members
+	parts      [partitions]part
+
+	// Losses that members must be told of, numbered; missed counts messages over all.
+	gaps, told uint64
+	missed     uint64
+	reason     Reason
+
+	stats GroupStats
+}
+
+// limits are the options of a subscription that bear on its group.
+type limits struct {
+	atMostOnce  bool
+	ackWait     time.Duration
+	maxAttempts int
+	window      int // messages, for each member
+	windowBytes int
+	maxPending  int
+	slow        SlowPolicy
+}
+
+// flight is a message on its way through a group.
+type flight struct {
+	offset   uint64
+	part     int
+	bytes    int
+	expires  time.Time
+	attempts int       // deliveries so far
+	to       *member   // nil: it waits
+	due      time.Time // under way: redelivery; waiting: not before
+}
+
+// part is a share of the keys.
+type part struct {
+	owner *member // nil: nobody
+	next  *member // who gets it when owner has nothing of it under way; nil: it stays
+	out   int     // flights under way to owner
+}
+
+// member is a subscriber that takes part in a group.
+type member struct {
+	name       string
+	generation uint64 // in which it joined; what it got in an earlier one is not its any more
+	attachment        // nothing if its connection is gone and it may come back
+	out        int    // flights under way
+	outBytes   int
+	parts      int
+	clogged    bool       // its connection has not yet taken what it was sent
+	acked      []delivery // the last that it acknowledged
+}
+
+// ackMemory is how many acknowledgements of a member may be repeated.
+const ackMemory = 256
+
+// partOf returns the part of a message. Members have parts that lie together, so that
+// messages without a key go to parts that lie far from each other in turn.
+func partOf(key string, offset uint64) int {
+	if key == "" {
+		return int(bits.Reverse8(uint8(offset%partitions)) >> 2)
+	}
+	h := fnv.New32a()
+	h.Write([]byte(key))
+	return int(h.Sum32() % partitions)
+}
+
+// wantsMore reports whether messages should be read from the log.
+func (g *group) wantsMore() bool {
+	return len(g.members) > 0 && (g.waiting < g.maxPending || g.live && g.slow != Backpressure)
+}
+
+// add takes in a message that matches. If there are too many, the policy says what
+// happens; it returns the members to be disconnected.
+func (g *group) add(f *flight) (slow []*member) {
+	g.next = f.offset
+	if g.live && g.waiting >= g.maxPending {
+		switch g.slow {
+		case DropNewest:
+			g.lose(1, ReasonSlow)
+			return nil
+		case DropOldest:
+			for _, old := range g.flights {
+				if old.to == nil && old.attempts == 0 {
+					g.remove(old)
+					g.lose(1, ReasonSlow)
+					break
+				}
+			}
+		case Disconnect:
+			for _, m := range g.members {
+				if m.connected() && g.full(m) {
+					slow = append(slow, m)
+				}
+			}
+			g.live = false // who comes back may take its time over what it missed
+		}
+	}
+	g.flights = append(g.flights, f)
+	g.waiting++
+	return slow
+}
+
+// caughtUp says that the log has nothing more now.
+func (g *group) caughtUp() {
+	if g.waiting == 0 && len(g.members) > 0 {
+		g.live = true
+	}
+}
+
+// lose notes that messages are lost. Zero: nobody knows how many.
+func (g *group) lose(messages uint64, why Reason) {
+	g.gaps++
+	g.missed += messages
+	g.reason = why
+	g.stats.Dropped += messages
+}
+
+// floor is the offset up to which everything is done.
+func (g *group) floor() uint64 {
+	if len(g.flights) > 0 {
+		return g.flights[0].offset - 1
+	}
+	return g.next
+}
+
+func (g *group) full(m *member) bool { return m.out >= g.window || m.outBytes >= g.windowBytes }
+
+// pick returns the next message to be delivered and marks it as under way. What a member
+// gets for the first time is in the order of the log.
+func (g *group) pick(now time.Time) *flight {
+	for _, f := range g.flights {
+		if f.to != nil || now.Before(f.due) {
+			continue
+		}
+		p := &g.parts[f.part]
+		if p.owner == nil || p.next != nil || !p.owner.connected() || g.full(p.owner) || g.spent(f) {
+			continue
+		}
+		if f.attempts > 0 && p.owner.clogged {
+			continue // the last attempt may be on its way still: another would only be in its way
+		}
+		f.to = p.owner
+		f.attempts++
+		g.high = max(g.high, f.offset)
+		f.due = now.Add(g.ackWait)
+		f.to.out++
+		f.to.outBytes += f.bytes
+		p.out++
+		g.waiting--
+		g.stats.Delivered++
+		if f.attempts > 1 {
+			g.stats.Redelivered++
+		}
+		return f
+	}
+	return nil
+}
+
+// spent reports whether a message has had all its attempts.
+func (g *group) spent(f *flight) bool { return g.maxAttempts > 0 && f.attempts >= g.maxAttempts }
+
+// dead returns a message that has had all its attempts, if there is one.
+func (g *group) dead() *flight {
+	for _, f := range g.flights {
+		if f.to == nil && g.spent(f) {
+			return f
+		}
+	}
+	return nil
+}
+
+// expire takes back what was not acknowledged in time, and ends pauses.
+func (g *group) expire(now time.Time) {
+	for _, f := range g.flights {
+		if f.due.IsZero() || now.Before(f.due) || f.to != nil && g.atMostOnce {
+			continue
+		}
+		if f.to != nil {
+			g.stats.TimedOut++
+			g.land(f)
+		}
+		f.due = time.Time{}
+	}
+}
+
+// due is when the next thing happens by itself. Zero: nothing will.
+func (g *group) due() time.Time {
+	var first time.Time
+	for _, f := range g.flights {
+		if f.due.IsZero() || f.to != nil && g.atMostOnce || f.to == nil && g.spent(f) {
+			continue
+		}
+		if first.IsZero() || f.due.Before(first) {
+			first = f.due
+		}
+	}
+	return first
+}
+
+// settle applies what a member says about a delivery. Whoever has the message, or would get
+// it next, may acknowledge it by an earlier delivery too: it is the same work. If only
+// the last one counted, nothing would ever be done over a link that is slower than AckWait.
+func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, now time.Time) outcome {
+	f := g.find(d.Offset)
+	switch {
+	case f == nil && verb == verbAck && slices.Contains(m.acked, d):
+		return outcomeOK // again: the first answer was lost
+	case f != nil && verb == verbAck && d.Attempt <= f.attempts && (f.to == m || f.to == nil && g.parts[f.part].owner == m):
+	case f == nil || f.to != m || f.attempts != d.Attempt:
+		g.stats.Late++
+		return outcomeLate
+	}
+	switch verb {
+	case verbAck:
+		g.stats.Acked++
+		m.acked = append(m.acked[max(0, len(m.acked)+1-ackMemory):], d)
+		if f.to != nil {
+			g.land(f)
+		}
+		g.remove(f)
+	case verbNack:
+		g.stats.Nacked++
+		g.land(f)
+		f.due = now.Add(pause)
+	case verbExtend:
+		if g.parts[f.part].next != nil {
+			return outcomeMoving
+		}
+		f.due = now.Add(pause)
+	}
+	return outcomeOK
+}
+
+func (g *group) find(offset uint64) *flight {
+	i, found := slices.BinarySearchFunc(g.flights, offset, func(f *flight, o uint64) int { return cmp.Compare(f.offset, o) })
+	if !found {
+		return nil
+	}
+	return g.flights[i]
+}
+
+// land ends a delivery, whatever comes next.
+func (g *group) land(f *flight) {
+	m := f.to
+	m.out--
+	m.outBytes -= f.bytes
+	f.to = nil
+	g.waiting++
+	p := &g.parts[f.part]
+	p.out--
+	if p.out == 0 && p.next != nil {
+		g.hand(p, p.next)
+	}
+}
+
+// remove forgets a message that is not under way.
+func (g *group) remove(f *flight) {
+	i, found := slices.BinarySearchFunc(g.flights, f.offset, func(f *flight, o uint64) int { return cmp.Compare(f.offset, o) })
+	if !found {
+		return // twice
+	}
+	g.flights = slices.Delete(g.flights, i, i+1)
+	g.waiting--
+}
+
+// giveUp lets go of what is under way to a member that will not settle it: at least once
+// means that somebody else gets it, at most once that nobody does.
+func (g *group) giveUp(m *member, keep func(*flight) bool) {
+	lost := 0
+	for _, f := range g.flights {
+		if f.to != m || keep != nil && keep(f) {
+			continue
+		}
+		g.land(f)
+		f.due = time.Time{}
+		if g.atMostOnce && keep == nil {
+			f.attempts = -1
+			lost++
+		}
+	}
+	if lost > 0 {
+		g.flights = slices.DeleteFunc(g.flights, func(f *flight) bool { return f.attempts < 0 })
+		g.waiting -= lost
+		g.stats.Lost += uint64(lost)
+	}
+}
+
+// discard removes what waits and has expired.
+func (g *group) discard(now time.Time) {
+	before := len(g.flights)
+	g.flights = slices.DeleteFunc(g.flights, func(f *flight) bool {
+		return f.to == nil && !f.expires.IsZero() && !now.Before(f.expires)
+	})
+	gone := before - len(g.flights)
+	g.waiting -= gone
+	g.stats.Expired += uint64(gone)
+}

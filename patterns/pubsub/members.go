@@ -1,0 +1,128 @@
+package pubsub
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// join makes a new member, under a new generation.
+func (g *group) join(name string, a attachment) *member {
+	g.generation++
+	m := &member{name: name, generation: g.generation, attachment: a}
+	i, _ := slices.BinarySearchFunc(g.members, name, func(m *member, n string) int { return cmp.Compare(m.name, n) })
+	g.members = slices.Insert(g.members, i, m)
+	g.rebalance()
+	return m
+}
+
+// leave removes a member. Its deliveries are not its any more.
+func (g *group) leave(m *member) {
+	i := slices.Index(g.members, m)
+	if i < 0 {
+		return
+	}
+	g.giveUp(m, nil)
+	g.generation++
+	g.members = slices.Delete(g.members, i, i+1)
+	g.rebalance()
+	if len(g.members) == 0 {
+		g.live = false
+	}
+}
+
+// disconnect says that a member can not be reached. It stays, for as long as its
+// session lasts, and with it what is under way: if it comes back nothing has moved.
+func (g *group) disconnect(m *member) {
+	m.attachment = attachment{}
+}
+
+// resume brings a member back. What it does not have must have been lost on the way,
+// and is delivered again at once.
+func (g *group) resume(m *member, a attachment, r *resume, now time.Time) {
+	m.attachment = a
+	for _, d := range r.Acked {
+		g.settle(m, d, verbAck, 0, now)
+	}
+	g.giveUp(m, func(f *flight) bool {
+		return slices.Contains(r.Held, delivery{f.offset, f.attempts})
+	})
+}
+
+// rebalance decides who owns which part: each member as many as any other, or one more,
+// and no part changes its owner without need. A part with messages under way moves when
+// they are settled or their time is up; the others go on meanwhile.
+func (g *group) rebalance() {
+	n := len(g.members)
+	for _, m := range g.members {
+		m.parts = 0
+	}
+	for i := range g.parts {
+		p := &g.parts[i]
+		p.next = nil
+		if p.owner != nil && !slices.Contains(g.members, p.owner) {
+			p.owner = nil
+		}
+		if p.owner != nil {
+			p.owner.parts++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	g.stats.Rebalances++
+	fair, extra := partitions/n, partitions%n // so many members have one more than fair
+	// Those who have most keep the one more.
+	byShare := slices.Clone(g.members)
+	slices.SortStableFunc(byShare, func(a, b *member) int { return cmp.Compare(b.parts, a.parts) })
+	quota := make(map[*member]int, n)
+	for i, m := range byShare {
+		quota[m] = fair
+		if i < extra {
+			quota[m]++
+		}
+	}
+	takers := byShare
+	for i := range slices.Backward(g.parts[:]) {
+		p := &g.parts[i]
+		if p.owner != nil && p.owner.parts <= quota[p.owner] {
+			continue
+		}
+		for takers[0].parts >= quota[takers[0]] {
+			takers = takers[1:]
+		}
+		to := takers[0]
+		to.parts++
+		if p.owner != nil {
+			p.owner.parts--
+		}
+		if p.owner == nil || p.out == 0 {
+			g.hand(p, to)
+		} else {
+			p.next = to
+		}
+	}
+}
+
+// hand gives a part to its next owner.
+func (g *group) hand(p *part, to *member) {
+	if p.owner != nil {
+		g.stats.Moved++
+	}
+	p.owner, p.next = to, nil
+}
+
+// forget drops all messages, since their offsets mean nothing any more, and begins a
+// new generation in which nobody has anything.
+func (g *group) forget() {
+	g.generation++
+	g.flights, g.waiting, g.live = nil, 0, false
+	for _, m := range g.members {
+		m.generation, m.out, m.outBytes, m.acked = g.generation, 0, 0, nil
+		m.sentGap, m.toldGap = g.told, g.told
+	}
+	for i := range g.parts {
+		g.parts[i].out = 0
+	}
+	g.rebalance()
+}

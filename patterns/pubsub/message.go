@@ -1,0 +1,138 @@
+package pubsub
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Message is what is published.
+type Message struct {
+	// Topic is one or more tokens joined by dots, at most 255 bytes.
+	Topic string
+	// Key keeps messages in order within a group of subscribers: those of one key go to
+	// one member. Messages without a key are spread. At most 255 bytes.
+	Key string
+	// ID names the message for deduplication: of two messages with the same ID within
+	// the broker's DedupeWindow only the first is stored. Empty: the client makes one
+	// for each call of Publish, and uses it for all attempts of that call. At most 255
+	// bytes.
+	ID string
+	// Headers travel with the data. At most 255.
+	Headers map[string]string
+	// TTL is how long the message is delivered. It then disappears without a gap, as
+	// its publisher wished. Zero: as long as the log keeps it.
+	TTL time.Duration
+	// Data is the payload.
+	Data []byte
+}
+
+// Receipt says where a message is stored. The message is as durable then as the
+// broker's log is.
+type Receipt struct {
+	// Cursor is the position after the message.
+	Cursor eventlog.Cursor
+	// Duplicate says that the message was stored before, at Cursor.
+	Duplicate bool
+}
+
+// Headers of a dead letter, which has the data, the key and the headers of the message
+// that it was.
+const (
+	HeaderDeadTopic        = "dead-letter-topic"        // where it was published
+	HeaderDeadCursor       = "dead-letter-cursor"       // the position after it
+	HeaderDeadSubscription = "dead-letter-subscription" // which subscription gave it up
+	HeaderDeadAttempts     = "dead-letter-attempts"     // after so many deliveries
+)
+
+// check refuses a message that can not be stored.
+func (m *Message) check(maxBytes int) error {
+	if err := checkTopic(m.Topic); err != nil {
+		return fmt.Errorf("pubsub: publish: Message.Topic: %w", err)
+	}
+	if len(m.Key) > maxTopicBytes || len(m.ID) > maxTopicBytes {
+		return fmt.Errorf("pubsub: publish: Message.Key and ID: %d and %d bytes, want at most %d", len(m.Key), len(m.ID), maxTopicBytes)
+	}
+	if len(m.Headers) > 255 {
+		return fmt.Errorf("pubsub: publish: Message.Headers: %d, want at most 255", len(m.Headers))
+	}
+	if m.TTL < 0 {
+		return fmt.Errorf("pubsub: publish: Message.TTL: %v, want 0 (no limit) or more", m.TTL)
+	}
+	size := len(m.Data)
+	for name, value := range m.Headers {
+		size += len(name) + len(value)
+	}
+	if size > maxBytes {
+		return fmt.Errorf("pubsub: publish: %w: Message.Data and Headers: %d bytes, want at most %d", ErrTooLarge, size, maxBytes)
+	}
+	return nil
+}
+
+// encode returns the message without topic and TTL, as it stands in the log and on the
+// wire: key, ID, headers in the order of their names, data; all but the data with
+// their length before them.
+func (m *Message) encode() []byte {
+	b := appendText(make([]byte, 0, 16+len(m.Key)+len(m.ID)+len(m.Data)), m.Key)
+	b = appendText(b, m.ID)
+	b = binary.AppendUvarint(b, uint64(len(m.Headers)))
+	for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
+		b = appendText(appendText(b, name), m.Headers[name])
+	}
+	return append(b, m.Data...)
+}
+
+// decode is the inverse of encode. Data is part of b.
+func (m *Message) decode(b []byte) error {
+	d := decoder{b: b}
+	m.Key, m.ID = d.text(), d.text()
+	if n := d.uvarint(); n > 255 {
+		return fmt.Errorf("pubsub: a message with %d headers", n)
+	} else if n > 0 {
+		m.Headers = make(map[string]string, n)
+		for range n {
+			name := d.text()
+			m.Headers[name] = d.text()
+		}
+	}
+	m.Data = d.b
+	return d.err
+}
+
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+}
+
+// decoder takes values from the front of b. After an error all are zero.
+type decoder struct {
+	b   []byte
+	err error
+}
+
+var errShort = errors.New("pubsub: a frame ends too early")
+
+func (d *decoder) uvarint() uint64 {
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.b, d.err = nil, errShort
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *decoder) text() string {
+	n := d.uvarint()
+	if n > uint64(len(d.b)) {
+		d.b, d.err = nil, errShort
+		return ""
+	}
+	text := string(d.b[:n])
+	d.b = d.b[n:]
+	return text
+}

@@ -1,0 +1,34 @@
+package pubsub
+
+// BrokerStats are the counters of a Broker since it was made, and what it holds now.
+type BrokerStats struct {
+	// Clients are connected now; Sessions are those, and the ones that may come back.
+	Clients, Sessions int
+	// Subscriptions are known now, HeldBytes wait to be written to connections.
+	Subscriptions, HeldBytes int
+	// Published counts stored messages, Duplicates those that were stored already.
+	Published, Duplicates uint64
+	// Fenced counts sessions that another client of the same ID took over; Expired
+	// those that ended because nothing was heard; Slow those closed by [Disconnect].
+	Fenced, Expired, Slow uint64
+}
+
+// GroupStats are the counters of a subscription since it was made or loaded.
+type GroupStats struct {
+	// Members take part now; Pending messages were read from the log and are not done.
+	Members, Pending int
+	// Generation grows each time the members change.
+	Generation uint64
+	// Delivered counts deliveries, Redelivered those that were not the first.
+	Delivered, Redelivered uint64
+	// Acked and Nacked count messages; Late settlements that came after AckWait;
+	// Rejected those by members that had lost their session; TimedOut deliveries.
+	Acked, Nacked, Late, Rejected, TimedOut uint64
+	// DeadLetters were given up; Dropped fell to the slow policy or to retention, as far
+	// as they could be counted; Expired outlived their TTL while they waited; Lost were
+	// under way to a subscriber that died, under AtMostOnce.
+	DeadLetters, Dropped, Expired, Lost uint64
+	// Rebalances counts changes of the members, Moved the parts of the keys, of 64,
+	// that went from one live member to another.
+	Rebalances, Moved uint64
+}

@@ -1,0 +1,374 @@
+package pubsub
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Subscription is a client's place in a subscription. Its methods may be called
+// concurrently.
+type Subscription struct {
+	c       *Client
+	id      uint64
+	options SubscribeOptions
+	news    chan struct{} // a token: there is something to take
+	begun   chan struct{} // closed when the broker has it
+	over    chan struct{} // closed when err is set
+	left    chan struct{} // closed when the broker does not have it any more
+
+	// Guarded by c.mu.
+	err          error
+	start        eventlog.Cursor
+	generation   uint64
+	epoch, floor uint64 // everything up to floor is done
+	seen         uint64 // the newest message that was received
+	items        []item
+	held         map[uint64]int // attempts, of messages received and not settled
+	acked        map[uint64]int // attempts, of messages acknowledged after floor
+	gaps, missed uint64         // number of the newest gap that was received, and messages missing up to it
+	told         uint64         // number of the newest gap that Next has returned
+}
+
+// item is what Next returns: a delivery or a gap.
+type item struct {
+	delivery   *Delivery
+	gap        *Gap
+	number     uint64 // of the gap
+	generation uint64 // in which it has that number
+}
+
+// Delivery is a message that a subscriber has to settle, by one of the methods, within
+// the subscription's AckWait. Under AtMostOnce there is nothing to settle.
+type Delivery struct {
+	Message
+	// Cursor is the position after the message.
+	Cursor eventlog.Cursor
+	// Attempt counts the deliveries of the message within the subscription, from 1. It
+	// begins anew when the broker restarts before an acknowledgement was stored.
+	Attempt int
+	// Time is when the broker stored the message.
+	Time time.Time
+
+	s          *Subscription
+	generation uint64
+	received   time.Time
+}
+
+// Start returns where the subscription began, or went on, when it was made: what comes
+// first is the first matching message after it that is not done.
+func (s *Subscription) Start() eventlog.Cursor {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.start
+}
+
+// Next returns the next delivery, and waits for it. It does not return one whose AckWait
+// is over since it arrived: that comes again. A [*Gap] is an error after which
+// Next goes on. Other errors are ctx's, [ErrUnsubscribed], [ErrClosed], [ErrFenced], or
+// the broker's reason for ending the subscription.
+func (s *Subscription) Next(ctx context.Context) (*Delivery, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		d, err := s.take()
+		if d != nil || err != nil {
+			return d, err
+		}
+		select {
+		case <-s.news:
+		case <-s.over:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// take returns what is there.
+func (s *Subscription) take() (*Delivery, error) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	for len(s.items) > 0 {
+		it := s.items[0]
+		s.items = slices.Delete(s.items, 0, 1)
+		if it.gap != nil {
+			if it.generation == s.generation {
+				s.told = it.number
+			}
+			if s.c.link != nil && it.generation == s.generation {
+				s.c.link.send(frame(kindTold, s.id, it.number))
+			}
+			s.more()
+			return nil, it.gap
+		}
+		d := it.delivery
+		if s.acked[d.Cursor.Offset] != 0 { // it comes again although it is done
+			s.c.stats.Repeated++
+			s.ack(d)
+			continue
+		}
+		switch {
+		case s.options.AtMostOnce:
+			s.ack(d)
+		case time.Since(d.received) >= s.options.AckWait:
+			s.drop(d) // it has waited here for too long, and comes again, here or elsewhere
+			continue
+		}
+		s.more()
+		return d, nil
+	}
+	return nil, nil
+}
+
+// more lets another Next look.
+func (s *Subscription) more() {
+	if len(s.items) == 0 {
+		return
+	}
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// Unsubscribe leaves the subscription. After it returns, and after it was called if no
+// call of Next is in progress, no delivery comes. What is not acknowledged goes to other
+// members. A durable subscription is kept by the broker; see [Client.Delete].
+//
+// It waits until the broker knows, or ctx ends; then the broker is told later.
+func (s *Subscription) Unsubscribe(ctx context.Context) error {
+	s.c.mu.Lock()
+	s.end(ErrUnsubscribed)
+	if s.c.link != nil {
+		s.c.flush()
+		s.c.link.send(control{Type: typeUnsubscribe, Sub: s.id}.frame())
+	}
+	s.c.mu.Unlock()
+	select {
+	case <-s.left:
+		return nil
+	case <-s.c.gone:
+		return nil // with the client
+	case <-ctx.Done():
+		return fmt.Errorf("pubsub: unsubscribe: %w", ctx.Err())
+	}
+}
+
+// Ack acknowledges the message: it was handled and need not come again. It does not
+// wait: if the acknowledgement is lost the message comes again.
+func (d *Delivery) Ack() {
+	d.s.c.mu.Lock()
+	defer d.s.c.mu.Unlock()
+	d.s.ack(d)
+}
+
+// AckSync acknowledges the message and waits until the broker has noted it, so that
+// nobody gets it again. After [ErrLate] and [ErrFenced] somebody does, or has.
+func (d *Delivery) AckSync(ctx context.Context) error {
+	return d.s.settle(ctx, d, verbAck, 0)
+}
+
+// Nack gives the message back: it is delivered again after the pause, to whoever owns
+// its key then. It does not wait.
+func (d *Delivery) Nack(pause time.Duration) {
+	d.s.c.mu.Lock()
+	defer d.s.c.mu.Unlock()
+	d.s.drop(d)
+	d.s.c.ack(d.frame(0, verbNack, pause), true)
+}
+
+// Extend gives the subscriber so much time from now on, instead of AckWait. It waits for
+// the broker's answer, which may be [ErrLate], [ErrFenced] or [ErrMoving].
+func (d *Delivery) Extend(ctx context.Context, wait time.Duration) error {
+	return d.s.settle(ctx, d, verbExtend, wait)
+}
+
+func (d *Delivery) frame(request uint64, v verb, pause time.Duration) []byte {
+	return frame(kindSettle, d.s.id, request, d.generation, d.Cursor.Offset, d.Attempt, uint64(v), uint64(max(pause, 0)))
+}
+
+// ack notes that a message is handled, and tells the broker soon. The caller has c.mu.
+func (s *Subscription) ack(d *Delivery) {
+	s.drop(d)
+	if d.Cursor.Epoch == s.epoch {
+		s.acked[d.Cursor.Offset] = d.Attempt
+		s.prune()
+	}
+	s.c.ack(d.frame(0, verbAck, 0), len(s.c.acks) >= s.options.MaxInFlight/2)
+}
+
+// drop says that a delivery is not held any more.
+func (s *Subscription) drop(d *Delivery) {
+	if d.generation == s.generation && s.held[d.Cursor.Offset] == d.Attempt {
+		delete(s.held, d.Cursor.Offset)
+	}
+}
+
+// prune forgets acknowledgements that the broker has.
+func (s *Subscription) prune() {
+	if len(s.acked) < 2*s.options.MaxInFlight {
+		return
+	}
+	for offset := range s.acked {
+		if offset <= s.floor {
+			delete(s.acked, offset)
+		}
+	}
+}
+
+// settle sends what a subscriber says about a delivery and waits for the answer.
+func (s *Subscription) settle(ctx context.Context, d *Delivery, v verb, pause time.Duration) error {
+	c := s.c
+	c.mu.Lock()
+	if s.err != nil {
+		c.mu.Unlock()
+		return s.err
+	}
+	if v == verbAck {
+		s.drop(d)
+		if d.Cursor.Epoch == s.epoch {
+			s.acked[d.Cursor.Offset] = d.Attempt
+		}
+		c.flush() // those before it
+	}
+	c.last++
+	request := c.last
+	one := &call{frame: d.frame(request, v, pause), of: s, reply: make(chan answer, 1)}
+	c.call(request, one)
+	c.mu.Unlock()
+	a, err := c.wait(ctx, request, one)
+	if err != nil {
+		return fmt.Errorf("pubsub: settle: %w", err)
+	}
+	return a.err
+}
+
+// subscribe is the frame that asks for the subscription, and says what is left of an
+// earlier connection.
+func (s *Subscription) subscribe() []byte {
+	m := control{Type: typeSubscribe, Sub: s.id, Options: &s.options}
+	if s.hasBegun() {
+		o := s.options
+		o.Start = At(eventlog.Cursor{Epoch: s.epoch, Offset: s.floor})
+		m.Options = &o
+		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Gap: s.gaps, Told: s.told,
+			Seen: eventlog.Cursor{Epoch: s.epoch, Offset: max(s.seen, s.floor)}}
+	}
+	return m.frame()
+}
+
+// list returns the deliveries after floor, in order.
+func list(attempts map[uint64]int, floor uint64) (all []delivery) {
+	for offset, attempt := range attempts {
+		if offset > floor {
+			all = append(all, delivery{offset, attempt})
+		}
+	}
+	slices.SortFunc(all, func(a, b delivery) int { return cmp.Compare(a.Offset, b.Offset) })
+	return all
+}
+
+// subscribed notes that the broker has the subscription. If it is not as it was, what
+// was received and not taken comes again.
+func (s *Subscription) subscribed(m control) {
+	if s.ended() {
+		return
+	}
+	if !m.Resumed {
+		fresh := m.Fresh || m.Cursor.Epoch != s.epoch
+		if !s.options.AtMostOnce || fresh {
+			s.items = slices.DeleteFunc(s.items, func(it item) bool { return it.delivery != nil })
+			clear(s.held)
+		}
+		if fresh {
+			clear(s.acked)
+			s.seen = 0
+		}
+		s.generation, s.epoch = m.Generation, m.Cursor.Epoch
+		s.gaps, s.told, s.missed = m.Told, m.Told, m.Missed
+	}
+	s.floor = m.Cursor.Offset
+	if !s.hasBegun() {
+		s.start = m.Cursor
+		close(s.begun)
+	}
+}
+
+// delivered takes in a message.
+func (s *Subscription) delivered(b *decoder) error {
+	generation, offset, floor := b.uvarint(), b.uvarint(), b.uvarint()
+	d := &Delivery{Attempt: int(b.uvarint()), Time: time.Unix(0, int64(b.uvarint())).UTC(), s: s, generation: generation, received: time.Now()}
+	d.Topic = b.text()
+	if b.err == nil {
+		b.err = d.decode(b.b)
+	}
+	if b.err != nil || generation != s.generation {
+		return b.err
+	}
+	d.Cursor = eventlog.Cursor{Epoch: s.epoch, Offset: offset}
+	s.floor, s.seen = max(s.floor, floor), max(s.seen, offset)
+	if s.held[offset] != 0 {
+		i := slices.IndexFunc(s.items, func(it item) bool { return it.delivery != nil && it.delivery.Cursor.Offset == offset })
+		if i >= 0 {
+			s.items[i].delivery = d // nobody has seen the earlier one
+			s.held[offset] = d.Attempt
+			return nil
+		}
+	}
+	s.held[offset] = d.Attempt
+	s.items = append(s.items, item{delivery: d})
+	s.more()
+	return nil
+}
+
+// gap takes in the news that messages are missing.
+func (s *Subscription) gap(b *decoder) error {
+	number, missed, reason := b.uvarint(), b.uvarint(), Reason(b.text())
+	at := eventlog.Cursor{Epoch: b.uvarint(), Offset: b.uvarint()}
+	if b.err != nil || number <= s.gaps {
+		return b.err
+	}
+	gap := &Gap{Reason: reason, Missed: missed - s.missed, Cursor: at}
+	s.gaps, s.missed = number, missed
+	s.items = append(s.items, item{gap: gap, number: number, generation: s.generation})
+	s.more()
+	return nil
+}
+
+// end ends the subscription for its user. The caller has c.mu.
+func (s *Subscription) end(err error) {
+	if s.err == nil {
+		s.err = err
+		s.items = nil
+		close(s.over)
+		for request, one := range s.c.calls {
+			if one.of == s {
+				s.c.answer(request, answer{err: err})
+			}
+		}
+	}
+}
+
+func (s *Subscription) ended() bool { return s.err != nil }
+
+func (s *Subscription) hasBegun() bool {
+	select {
+	case <-s.begun:
+		return !s.ended()
+	default:
+		return false
+	}
+}
+
+func (s *Subscription) final() error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.err
+}

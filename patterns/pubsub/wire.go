@@ -1,0 +1,286 @@
+package pubsub
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// A frame is four bytes of length, big-endian, then as many bytes: the kind, and what
+// belongs to it. Integers are unsigned varints, texts have their length before them.
+const (
+	kindControl = 'c' // JSON, see control
+	kindPing    = 'i' // client to broker: nothing
+	kindPong    = 'o' // broker to client: nothing
+	kindPublish = 'p' // request | topic | TTL in ns | message
+	kindConfirm = 'k' // request | epoch | offset | 1 if duplicate
+	kindDeliver = 'd' // subscription | generation | offset | floor | attempt | time in ns | topic | message
+	kindSettle  = 'a' // subscription | request or 0 | generation | offset | attempt | verb | duration in ns
+	kindSettled = 'r' // request | outcome
+	kindGap     = 'g' // subscription | number | missed so far | reason | epoch | offset
+	kindTold    = 't' // subscription | number of the last gap that the subscriber was told
+)
+
+// Control frames, by type.
+const (
+	typeHello       = "hello"       // client: Client, Run, Attempt, Keep
+	typeWelcome     = "welcome"     // broker: SessionTimeout, MaxMessageBytes
+	typeSubscribe   = "subscribe"   // client: Sub, Options, Resume
+	typeSubscribed  = "subscribed"  // broker: Sub, Generation, Resumed or Fresh, Cursor, Told, Missed
+	typeUnsubscribe = "unsubscribe" // client: Sub; the broker repeats it when it is done
+	typeDelete      = "delete"      // client: Request, Name; likewise
+	typeRefused     = "refused"     // broker: Sub or Request, Error
+	typeGoodbye     = "goodbye"     // client: the end; broker: Error, and the connection ends
+)
+
+type control struct {
+	Type            string            `json:"type"`
+	Client          string            `json:"client,omitempty"`
+	Run             string            `json:"run,omitempty"`
+	Attempt         uint64            `json:"attempt,omitempty"`
+	Keep            []uint64          `json:"keep,omitempty"`
+	SessionTimeout  time.Duration     `json:"session_timeout_ns,omitempty"`
+	MaxMessageBytes int               `json:"max_message_bytes,omitempty"`
+	Sub             uint64            `json:"sub,omitempty"`
+	Options         *SubscribeOptions `json:"options,omitempty"`
+	Resume          *resume           `json:"resume,omitempty"`
+	Generation      uint64            `json:"generation,omitempty"`
+	Resumed         bool              `json:"resumed,omitempty"` // all is as it was
+	Fresh           bool              `json:"fresh,omitempty"`   // offsets mean other messages now
+	Cursor          eventlog.Cursor   `json:"cursor,omitzero"`
+	Told            uint64            `json:"told,omitempty"`
+	Missed          uint64            `json:"missed,omitempty"`
+	Request         uint64            `json:"request,omitempty"`
+	Name            string            `json:"name,omitempty"`
+	Error           string            `json:"error,omitempty"`
+}
+
+// resume says what a subscriber that comes back has.
+type resume struct {
+	Generation uint64     `json:"generation"`
+	Held       []delivery `json:"held,omitempty"`  // received, not settled
+	Acked      []delivery `json:"acked,omitempty"` // acknowledged; the broker may not know
+	Gap        uint64     `json:"gap,omitempty"`   // number of the last gap that was received
+	Told       uint64     `json:"told,omitempty"`  // and of the last that Next has returned
+	// Seen is the position after the newest message that was ever received. A log that
+	// ends before it has lost what the subscriber knows.
+	Seen eventlog.Cursor `json:"seen,omitzero"`
+}
+
+// delivery names one delivery of a message.
+type delivery struct {
+	Offset  uint64 `json:"o"`
+	Attempt int    `json:"a"`
+}
+
+func (c control) frame() []byte {
+	b, err := json.Marshal(c)
+	if err != nil {
+		panic("pubsub: " + err.Error()) // no field can fail
+	}
+	return frame(kindControl, b)
+}
+
+// frame puts together a frame whose body is integers, texts and bytes.
+func frame(kind byte, body ...any) []byte {
+	b := []byte{0, 0, 0, 0, kind}
+	for _, v := range body {
+		switch v := v.(type) {
+		case uint64:
+			b = binary.AppendUvarint(b, v)
+		case int:
+			b = binary.AppendUvarint(b, uint64(v))
+		case string:
+			b = appendText(b, v)
+		case []byte:
+			b = append(b, v...)
+		default:
+			panic(fmt.Sprintf("pubsub: frame of %T", v))
+		}
+	}
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return b
+}
+
+// frameOverhead is the most that a frame has besides a message's headers and data: topic,
+// key, ID, the lengths of 255 headers, numbers.
+const frameOverhead = 4 << 10
+
+// A link is one end of a connection: frames are read from it one by one, and written
+// by a goroutine of its own, so that nobody waits for the network who has something to
+// send.
+type link struct {
+	conn    net.Conn
+	timeout atomic.Int64 // of silence; a write that makes no progress has half of it at least; ns
+	heard   atomic.Int64 // when something was last read, in ns since 1970
+	reader  *bufio.Reader
+	max     int // bytes of a frame
+	// The writer's own.
+	writeDue time.Time
+
+	mu     sync.Mutex // never held while anything blocks
+	out    []byte     // still to be written
+	busy   int        // bytes being written
+	last   bool       // close when out is written
+	wake   chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newLink(conn net.Conn, timeout time.Duration, max int) *link {
+	l := &link{conn: conn, max: max, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	l.timeout.Store(int64(timeout))
+	l.heard.Store(time.Now().UnixNano())
+	conn.SetReadDeadline(time.Now().Add(timeout))
+	l.reader = bufio.NewReaderSize(listening{l}, 4<<10)
+	return l
+}
+
+// listening reads from the connection and notes that something came.
+type listening struct{ *link }
+
+// The deadline is moved when it has come, and not on every Read: most connections are
+// never silent for so long, and to move a timer costs.
+func (r listening) Read(b []byte) (int, error) {
+	for {
+		n, err := r.conn.Read(b)
+		if n > 0 {
+			r.heard.Store(time.Now().UnixNano())
+			return n, nil
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return 0, err
+		}
+		due := time.Unix(0, r.heard.Load()).Add(time.Duration(r.timeout.Load()))
+		if !time.Now().Before(due) {
+			return 0, err
+		}
+		r.conn.SetReadDeadline(due)
+	}
+}
+
+// next reads a frame.
+func (l *link) next() (kind byte, body []byte, err error) {
+	var head [5]byte
+	if _, err := io.ReadFull(l.reader, head[:]); err != nil {
+		return 0, nil, err
+	}
+	n := int(binary.BigEndian.Uint32(head[:]))
+	if n < 1 || n > l.max {
+		return 0, nil, fmt.Errorf("pubsub: a frame of %d bytes, want 1 to %d", n, l.max)
+	}
+	body = make([]byte, n-1)
+	_, err = io.ReadFull(l.reader, body)
+	return head[4], body, err
+}
+
+// send queues frames. It does not block.
+func (l *link) send(frames ...[]byte) {
+	l.mu.Lock()
+	if !l.last {
+		for _, f := range frames {
+			l.out = append(l.out, f...)
+		}
+	}
+	l.mu.Unlock()
+	l.kick()
+}
+
+// finish closes the connection after these frames.
+func (l *link) finish(frames ...[]byte) {
+	l.send(frames...)
+	l.mu.Lock()
+	l.last = true
+	l.mu.Unlock()
+	l.kick()
+}
+
+func (l *link) kick() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// held returns the bytes that wait to be written.
+func (l *link) held() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.out) + l.busy
+}
+
+// write writes what is queued, until the link is closed. It pings so often, if that is
+// not zero.
+func (l *link) write(ping time.Duration) {
+	defer l.close()
+	var tick <-chan time.Time
+	if ping > 0 {
+		ticker := time.NewTicker(ping)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	var spare []byte
+	for {
+		l.mu.Lock()
+		out, last := l.out, l.last
+		l.out, l.busy = spare[:0], len(out)
+		l.mu.Unlock()
+		if len(out) == 0 && last {
+			return
+		}
+		if len(out) == 0 {
+			spare = out
+			select {
+			case <-l.wake:
+			case <-tick:
+				l.send(frame(kindPing))
+			case <-l.closed:
+				return
+			}
+			continue
+		}
+		if err := l.writeAll(out); err != nil {
+			return
+		}
+		if spare = out; cap(spare) > 64<<10 {
+			spare = nil // a burst is no reason to keep its room
+		}
+	}
+}
+
+// writeAll writes piece by piece, so that a slow link is not taken for a dead one.
+func (l *link) writeAll(b []byte) error {
+	for len(b) > 0 {
+		piece := b[:min(len(b), 16<<10)]
+		now, timeout := time.Now(), time.Duration(l.timeout.Load())
+		if l.writeDue.Sub(now) < timeout/2 {
+			l.writeDue = now.Add(timeout)
+			l.conn.SetWriteDeadline(l.writeDue)
+		}
+		if _, err := l.conn.Write(piece); err != nil {
+			return err
+		}
+		b = b[len(piece):]
+		l.mu.Lock()
+		l.busy -= len(piece)
+		l.mu.Unlock()
+	}
+	return nil
+}
+
+func (l *link) close() {
+	l.once.Do(func() {
+		close(l.closed)
+		l.conn.Close()
+	})
+}

@@ -1,0 +1,162 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// A Dialer connects from a host with the options of [net.Dialer], whose fields these are.
+// Make one with [Host.Dialer] and set the fields:
+//
+//	d := phone.Dialer()
+//	d.LocalAddr = &net.TCPAddr{Port: 5000}
+//	d.Timeout = 3 * time.Second
+//	transport := &http.Transport{DialContext: d.DialContext}
+//
+// Names are the network's own; there is no Resolver.
+type Dialer struct {
+	// Timeout is how long a dial may take; 0 means no limit but the operating system's
+	// (131 s by default).
+	Timeout time.Duration
+
+	// Deadline is the instant after which dials fail; the zero time means none.
+	Deadline time.Time
+
+	// LocalAddr is the local address: a [*net.TCPAddr] for TCP, a [*net.UDPAddr] for UDP.
+	// Without an IP, or with 0.0.0.0, it is any of the host; with port 0 any free port.
+	// Nil means any at all.
+	//
+	// As in Linux, where package net does not set SO_REUSEADDR on what it dials, a dial with
+	// a LocalAddr fails with EADDRINUSE if a socket of the host has the port already,
+	// one that listens, one that is connected to anywhere, or one in TIME_WAIT; and with a
+	// port of 0 it fails so when all 28232 ports are in use, while without a LocalAddr there
+	// are as many for each destination. EADDRNOTAVAIL means that the address is not of the
+	// host, EINVAL that a loopback address was to reach another one.
+	LocalAddr net.Addr
+
+	// KeepAlive is the silence before the first keep-alive probe of a TCP connection; 0
+	// means the default, 15 s, and a negative value none. It counts only if
+	// KeepAliveConfig is not enabled.
+	KeepAlive time.Duration
+
+	// KeepAliveConfig is all of the keep-alive of a TCP connection, if enabled.
+	KeepAliveConfig net.KeepAliveConfig
+
+	// Control and ControlContext must be nil, since there are no descriptors: a dial with
+	// one of them is refused.
+	Control        func(network, address string, c syscall.RawConn) error
+	ControlContext func(ctx context.Context, network, address string, c syscall.RawConn) error
+
+	host *Host
+}
+
+// Dialer returns a new dialer of h, which does what [Host.DialContext] does until its
+// fields are set.
+func (h *Host) Dialer() *Dialer { return &Dialer{host: h} }
+
+// Dial connects to an address: see [Host.DialContext].
+func (d *Dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialContext connects to an address, as [Host.DialContext] does. It panics if d was not
+// made by [Host.Dialer].
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if d.host == nil {
+		panic("sim: Dialer.DialContext: a Dialer must be made by Host.Dialer")
+	}
+	refused := ""
+	switch {
+	case d.Control != nil:
+		refused = "Control"
+	case d.ControlContext != nil:
+		refused = "ControlContext"
+	}
+	if refused != "" {
+		err := fmt.Errorf("Dialer.%s: must be nil: a simulated socket has no descriptor", refused)
+		return nil, opError("dial", network, nil, nil, err)
+	}
+	if at := d.deadline(ctx); !at.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, at)
+		defer cancel()
+	}
+	if network == "udp" || network == "udp4" {
+		return d.dialUDP(ctx, network, address)
+	}
+	c, err := d.dialTCP(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	d.setKeepAlive(c)
+	return c, nil
+}
+
+// deadline is the earliest of those that limit a dial.
+func (d *Dialer) deadline(ctx context.Context) (at time.Time) {
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
+	}
+	if d.Timeout != 0 {
+		earlier(time.Now().Add(d.Timeout))
+	}
+	if t, ok := ctx.Deadline(); ok {
+		earlier(t)
+	}
+	earlier(d.Deadline)
+	return at
+}
+
+// setKeepAlive sets what differs from the default. As in package net nobody is told of
+// a value that is out of range.
+func (d *Dialer) setKeepAlive(c *TCPConn) {
+	switch {
+	case d.KeepAliveConfig.Enable:
+		_ = c.SetKeepAliveConfig(d.KeepAliveConfig)
+	case d.KeepAlive < 0:
+		_ = c.SetKeepAlive(false)
+	case d.KeepAlive > 0:
+		_ = c.SetKeepAlivePeriod(d.KeepAlive)
+	}
+}
+
+// endpoints resolves the address to dial, and LocalAddr, whose parts are 0 where any will
+// do.
+func (d *Dialer) endpoints(ctx context.Context, network, address string) (remote, local endpoint, err error) {
+	if remote, err = d.host.resolve(ctx, network, address, loopback); err != nil {
+		return remote, local, err
+	}
+	if remote.addr == 0 {
+		remote.addr = loopback // as Linux does with 0.0.0.0
+	}
+	if d.LocalAddr == nil {
+		return remote, local, nil
+	}
+	if d.LocalAddr.Network() != network[:3] {
+		return remote, local, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+	}
+	var ip net.IP
+	switch a := d.LocalAddr.(type) {
+	case *net.TCPAddr:
+		ip, local.port = a.IP, uint16(a.Port)
+	case *net.UDPAddr:
+		ip, local.port = a.IP, uint16(a.Port)
+	default:
+		return remote, local, &net.AddrError{Err: "unexpected address type", Addr: d.LocalAddr.String()}
+	}
+	if len(ip) == 0 || ip.IsUnspecified() {
+		return remote, local, nil
+	}
+	four := ip.To4()
+	if four == nil {
+		return remote, local, &net.AddrError{Err: "no suitable address found", Addr: d.LocalAddr.String()}
+	}
+	local.addr = addrNumber(netip.AddrFrom4([4]byte(four)))
+	return remote, local, nil
+}

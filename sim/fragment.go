@@ -1,0 +1,138 @@
+package sim
+
+import (
+	"cmp"
+	"slices"
+)
+
+// A whole is a datagram that travels in fragments (RFC 791 section 3.2). Each fragment is
+// a packet of its own: it is lost, delayed and counted by itself.
+type whole struct {
+	data    []byte
+	waiting *reassembly // of what has arrived, nil if there is nothing
+	memory  int         // bytes that it takes when it is together again
+}
+
+// ipfragTime is how long the fragments of a datagram wait for the rest: Linux's
+// net.ipv4.ipfrag_time.
+const ipfragTime = int64(30e9)
+
+// fragments cuts a packet of UDP, which may be a fragment itself, for a link that takes no
+// more than mtu bytes. All but the last carry a multiple of eight bytes.
+func (n *Network) fragments(pkt *packet, mtu int) []*packet {
+	w := pkt.whole
+	if w == nil {
+		w = &whole{data: pkt.data}
+	}
+	var all []*packet
+	room := (mtu - ipHeader) &^ 7
+	end := int(pkt.offset) + pkt.size - ipHeader
+	for at := int(pkt.offset); at < end; at += room {
+		f := n.newPacket(pkt.flow, protoUDP, pkt.src, pkt.dst)
+		*f = *pkt
+		to := min(at+room, end)
+		f.whole, f.offset, f.size = w, uint16(at), ipHeader+to-at
+		f.data = w.data[max(at-udpHeader, 0) : to-udpHeader]
+		all = append(all, f)
+	}
+	n.free(pkt)
+	return all
+}
+
+// A reassembly is what has arrived of a datagram at its host.
+type reassembly struct {
+	whole   *whole
+	got     []span // in order, none twice
+	bytes   int
+	expires int64
+	last    record // of the fragment that came last
+}
+
+// A span is a part of the payload of IP, from the first byte to the one behind the last.
+type span struct{ from, to int }
+
+// A reassembler holds the fragments that a host waits with, oldest first.
+type reassembler struct {
+	host    *Host
+	waiting []*reassembly
+	timer   plan
+}
+
+// take handles a fragment. With the last one missing it makes pkt the datagram and returns
+// true; else it ends pkt.
+func (r *reassembler) take(now int64, pkt *packet) bool {
+	n, w := r.host.n, pkt.whole
+	a := w.waiting
+	if a == nil {
+		a = &reassembly{whole: w, expires: now + ipfragTime}
+		w.waiting = a
+		r.waiting = append(r.waiting, a)
+		n.schedule(r, classTimer, socketID(r.host, endpoint{}, protoUDP))
+	}
+	s := span{int(pkt.offset), int(pkt.offset) + pkt.size - ipHeader}
+	i, _ := slices.BinarySearchFunc(a.got, s, func(x, y span) int { return cmp.Compare(x.from, y.from) })
+	switch {
+	case i > 0 && a.got[i-1].to > s.from, i < len(a.got) && a.got[i].from < s.to:
+		n.drop(now, pkt, nil, "fragment arrived before")
+		return false
+	}
+	a.got = slices.Insert(a.got, i, s)
+	a.bytes += s.to - s.from
+	if a.bytes == udpHeader+len(w.data) {
+		r.forget(a)
+		w.memory = a.memory()
+		pkt.data, pkt.offset, pkt.size = w.data, 0, ipHeader+udpHeader+len(w.data)
+		return true
+	}
+	a.last = recordOf(now, Dropped, pkt)
+	n.free(pkt)
+	return false
+}
+
+func (r *reassembler) forget(a *reassembly) {
+	a.whole.waiting = nil
+	i := slices.Index(r.waiting, a)
+	r.waiting = slices.Delete(r.waiting, i, i+1)
+}
+
+// memory is what the fragments take together. Those behind the first that fit the room
+// left in its buffer are copied into it (skb_try_coalesce).
+func (a *reassembly) memory() int {
+	first := ipHeader + a.got[0].to
+	sum, room := truesize(first), headRoom(first)
+	for _, s := range a.got[1:] {
+		length := s.to - s.from
+		if room >= length {
+			room -= length
+			continue
+		}
+		room = 0
+		sum += truesize(ipHeader + length)
+	}
+	return sum
+}
+
+// plan implements timed.
+func (r *reassembler) plan(uint64) *plan { return &r.timer }
+
+// next implements timed.
+func (r *reassembler) next(uint64) int64 {
+	if len(r.waiting) == 0 {
+		return never
+	}
+	return r.waiting[0].expires
+}
+
+// slack implements timed.
+func (r *reassembler) slack(int64) int64 { return 0 }
+
+// due implements timed: those that have waited for too long are given up.
+func (r *reassembler) due(now int64, class uint64) {
+	for len(r.waiting) > 0 && r.waiting[0].expires <= now {
+		a := r.waiting[0]
+		r.forget(a)
+		a.last.at = now
+		r.host.n.trace.add(a.last, "fragments missing")
+	}
+	r.host.n.schedule(r, class, socketID(r.host, endpoint{}, protoUDP))
+}

@@ -1,0 +1,204 @@
+package sim_test
+
+import (
+	"bytes"
+	"math"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// socketsBehind makes a connected socket of a and the one of b that it sends to, behind
+// a router, with the configurations of the two links.
+func socketsBehind(t *testing.T, n *sim.Network, first, second netem.Config) (net.Conn, net.PacketConn) {
+	t.Helper()
+	n.Link(n.Host("a"), n.Router("r"), first)
+	n.Link(n.Router("r"), n.Host("b"), second)
+	pc, err := n.Host("b").ListenPacket("udp", ":9")
+	require.NoError(t, err)
+	c, err := n.Host("a").Dial("udp", "b:9")
+	require.NoError(t, err)
+	return c, pc
+}
+
+// drops are the instants at which something was dropped for a reason.
+func drops(n *sim.Network, note string) (at []time.Duration) {
+	for e := range n.Trace().Events() {
+		if e.Kind == sim.Dropped && e.Note == note {
+			at = append(at, e.At)
+		}
+	}
+	return at
+}
+
+// Fragments follow each other: the second link begins with the first while the others are
+// on the first link. At a byte a millisecond and 1500 + 1500 + 68 bytes the last one leaves
+// the first link at 3068 ms, and the second behind the two others at 1500 + 3068 ms.
+func TestFragmentsArePipelined(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		slow := netem.Config{Rate: 8 * netem.Kbit}
+		c, pc := socketsBehind(t, n, slow, slow)
+		c.Write(make([]byte, 3000))
+		_, _, err := pc.ReadFrom(make([]byte, 3000))
+		require.NoError(t, err)
+		require.Equal(t, (1500+3068)*ms, n.Elapsed())
+		require.EqualValues(t, 3, stats(n, "a", "r").Sent)
+		require.EqualValues(t, 3068, stats(n, "a", "r").SentBytes)
+	})
+}
+
+// A router cuts what its next link does not take, fragments too, and nothing is lost or
+// changed. A link with an MTU of 576 takes 552 bytes a fragment.
+func TestRoutersFragment(t *testing.T) {
+	for _, row := range []struct{ payload, first, second int }{
+		{540, 1, 1},
+		{548, 1, 1},  // 576 bytes with the headers
+		{549, 1, 2},  // one more
+		{1400, 1, 3}, // 552 + 552 + 304
+		{3000, 3, 7}, // 1480 + 1480 + 48, of which the first two are cut into 552 + 552 + 376
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			c, pc := socketsBehind(t, n, netem.Config{}, netem.Config{MTU: 576})
+			data := make([]byte, row.payload)
+			for i := range data {
+				data[i] = byte(i * i)
+			}
+			_, err := c.Write(data)
+			require.NoError(t, err)
+			p := make([]byte, 4000)
+			k, _, err := pc.ReadFrom(p)
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(data, p[:k]))
+			require.EqualValues(t, row.first, stats(n, "a", "r").Delivered)
+			require.EqualValues(t, row.second, stats(n, "r", "b").Delivered)
+		})
+	}
+}
+
+// All fragments must arrive. Of datagrams of five fragments on a link that loses every
+// sixth packet, one in six is spared.
+func TestAllFragmentsMustArrive(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.SetAsym(netem.Config{Loss: netem.EveryNth(6)}, netem.Config{})
+		r.fill(60, 5*1480-8)
+		require.Equal(t, 10, r.drain())
+		require.EqualValues(t, 50, stats(r.n, "a", "b").Lost)
+	})
+	// By chance it is (1-p)^n.
+	onRig(t, func(r *rig) {
+		r.link.SetAsym(netem.Config{Loss: netem.Bernoulli(0.1)}, netem.Config{})
+		require.NoError(t, r.atB.(*sim.UDPConn).SetReadBuffer(4<<20))
+		got := 0
+		for range 10 {
+			r.fill(300, 5*1480-8)
+			got += r.drain()
+		}
+		want := math.Pow(0.9, 5)
+		require.InDelta(t, 3000*want, got, 5*math.Sqrt(3000*want*(1-want)), "five standard deviations")
+	})
+}
+
+// Fragments wait for the rest for 30 s from the first of them. At 1500 bytes each 1.5 s
+// one of 20 fragments comes through, and one of 45 does not: those that come later begin
+// anew, in vain.
+func TestFragmentsWaitFor30Seconds(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, netem.Config{Rate: 8 * netem.Kbit})
+		pc, err := b.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		c, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		c.Write(make([]byte, 20*1480-8))
+		_, _, err = pc.ReadFrom(nil)
+		require.NoError(t, err)
+		require.Equal(t, 30*time.Second, n.Elapsed())
+		require.Empty(t, drops(n, "fragments missing"))
+
+		c.Write(make([]byte, 65507))
+		pc.SetReadDeadline(in(200 * time.Second))
+		_, _, err = pc.ReadFrom(nil)
+		require.ErrorContains(t, err, "i/o timeout")
+		second := func(s float64) time.Duration { return 30*time.Second + time.Duration(s*1e9) }
+		require.Equal(t, []time.Duration{second(31.5), second(63), second(94.5)}, drops(n, "fragments missing"))
+	})
+}
+
+// A copy of a fragment changes nothing; one that comes when its datagram is complete begins
+// another, which the rest will never join.
+func TestDuplicateFragments(t *testing.T) {
+	onRig(t, func(r *rig) {
+		start := r.n.Elapsed()
+		r.link.SetAsym(netem.Config{Duplicate: 1}, netem.Config{})
+		r.fill(1, 2000)
+		require.Equal(t, 1, r.drain())
+		require.Len(t, drops(r.n, "fragment arrived before"), 1)
+		time.Sleep(time.Minute)
+		require.Equal(t, []time.Duration{start + 30*time.Second}, drops(r.n, "fragments missing"))
+		require.Zero(t, r.drain())
+	})
+}
+
+// A bit error in any of the fragments loses the datagram.
+func TestCorruptFragment(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.SetAsym(netem.Config{Corrupt: 1}, netem.Config{})
+		r.fill(1, 2000)
+		require.Zero(t, r.drain())
+		require.Equal(t, 2, dropped(r.n, "checksum error"))
+	})
+}
+
+// One ICMP message for a datagram, though each of its fragments is sent back: by its first
+// (RFC 1122 section 3.2.2).
+func TestOneMessageForAllFragments(t *testing.T) {
+	for _, reject := range []bool{true, false} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			c, pc := socketsBehind(t, n, netem.Config{}, netem.Config{})
+			if reject {
+				n.Link(n.Router("r"), n.Host("c"), netem.Config{}).RejectWith(sim.ICMPPortUnreachable)
+				var err error
+				c, err = n.Host("a").Dial("udp", "c:9")
+				require.NoError(t, err)
+			} else {
+				pc.Close() // the host itself has no socket
+			}
+			c.Write(make([]byte, 5000))
+			settle()
+			count := 0
+			for e := range n.Trace().Events() {
+				if e.Protocol == "icmp" && e.Kind == sim.Sent {
+					count++
+				}
+			}
+			require.Equal(t, 1, count)
+			_, err := c.Read(nil)
+			require.ErrorContains(t, err, "connection refused")
+		})
+	}
+}
+
+// A host that is off, or paused, and a partition, treat fragments as any packet.
+func TestFragmentsMeetFaults(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.b.Pause()
+		r.fill(1, 5000)
+		r.b.Resume()
+		require.Equal(t, 1, r.drain(), "the operating system has put it together")
+		r.link.Hold()
+		r.fill(1, 5000)
+		require.Zero(t, r.drain())
+		r.link.Release()
+		settle()
+		require.Equal(t, 1, r.drain())
+		r.n.Partition([]*sim.Host{r.a}, []*sim.Host{r.b})
+		r.fill(1, 5000)
+		r.n.Heal()
+		require.Zero(t, r.drain())
+	})
+}

@@ -1,0 +1,190 @@
+package sim
+
+import (
+	"fmt"
+	"syscall"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// An ICMPCode is the code of an ICMP destination unreachable message (RFC 792, RFC
+// 1812 section 5.2.7.1): why a packet was sent back. These are the codes that a Linux
+// firewall can give as its reason (REJECT --reject-with).
+//
+// What a program learns of one is what Linux makes of it (icmp_err_convert). Every code
+// ends an attempt to connect by TCP. None ends an established connection, which goes on
+// resending and has it for its error when it gives up; the first two take back a doubling
+// of the retransmission timeout (RFC 6069). A UDP socket has it for the error of its next
+// call if it is connected and the code is none of the first two; otherwise it is told
+// nothing, since package net does not ask for IP_RECVERR.
+type ICMPCode uint8
+
+const (
+	ICMPNetUnreachable      ICMPCode = 0  // ENETUNREACH
+	ICMPHostUnreachable     ICMPCode = 1  // EHOSTUNREACH
+	ICMPProtocolUnreachable ICMPCode = 2  // ENOPROTOOPT
+	ICMPPortUnreachable     ICMPCode = 3  // ECONNREFUSED
+	ICMPNetProhibited       ICMPCode = 9  // ENETUNREACH
+	ICMPHostProhibited      ICMPCode = 10 // EHOSTUNREACH
+	ICMPAdminProhibited     ICMPCode = 13 // EHOSTUNREACH: a firewall's filter
+)
+
+// icmpMeaning is what a code is called, and what Linux makes of it.
+type icmpMeaning struct {
+	name  string
+	errno syscall.Errno
+	tcp   tcp.Code
+	hard  bool // not a matter of routing, which may change its mind
+}
+
+var icmpMeanings = map[ICMPCode]icmpMeaning{
+	ICMPNetUnreachable:      {"network unreachable", syscall.ENETUNREACH, tcp.NetUnreachable, false},
+	ICMPHostUnreachable:     {"host unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false},
+	ICMPProtocolUnreachable: {"protocol unreachable", syscall.ENOPROTOOPT, tcp.NoProtocol, true},
+	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true},
+	ICMPNetProhibited:       {"network prohibited", syscall.ENETUNREACH, tcp.NetUnreachable, true},
+	ICMPHostProhibited:      {"host prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true},
+	ICMPAdminProhibited:     {"administratively prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true},
+}
+
+// String returns the code in words.
+func (c ICMPCode) String() string {
+	if m, ok := icmpMeanings[c]; ok {
+		return m.name
+	}
+	return fmt.Sprintf("ICMPCode(%d)", uint8(c))
+}
+
+// icmpSize is the size of such a message: IP header, ICMP header, and the IP
+// header and first 8 bytes of the packet it is about.
+const icmpSize = 20 + 8 + 20 + 8
+
+// RejectWith has the link send packets back with an ICMP message of that code, both
+// ways, until [Link.Up]. It panics if the code is none of those declared here.
+//
+// A host whose own packets a link refuses with net or host unreachable has it from its
+// routing table: then a call that sends by UDP fails itself, with ENETUNREACH or
+// EHOSTUNREACH, and so does a dial. Elsewhere the news comes back to the sender as a
+// packet.
+func (l *Link) RejectWith(code ICMPCode) {
+	if _, ok := icmpMeanings[code]; !ok {
+		panic(fmt.Sprintf("sim: link %v: RejectWith(%d): it must be one of the codes of ICMPCode", l, uint8(code)))
+	}
+	what := "link rejects"
+	if code != ICMPHostUnreachable {
+		what += ": " + code.String()
+	}
+	l.n.lock()
+	defer l.n.mu.Unlock()
+	f := l.n.fault(l.a, l.b, what)
+	for _, p := range []*pipe{l.ab, l.ba} {
+		p.down, p.reject, p.rejectCode = nil, f, code
+	}
+}
+
+// Reject is [Link.RejectWith] host unreachable: an attempt to connect fails at once with
+// EHOSTUNREACH, while established connections go on resending, as Linux has them do, and
+// name it as their error when they give up (RFC 1122 section 4.2.3.9).
+func (l *Link) Reject() { l.RejectWith(ICMPHostUnreachable) }
+
+// rejects is what the trace says of a packet that a link sends back.
+func (p *pipe) rejects() string {
+	if p.rejectCode == ICMPHostUnreachable {
+		return "link rejects"
+	}
+	return "link rejects: " + p.rejectCode.String()
+}
+
+// refuse sends a packet back that finds a link rejecting.
+func (n *Network) refuse(now int64, pkt *packet, p *pipe) {
+	p.reject.hits++
+	// No news about news, nor about a fragment but the first (RFC 1122 section 3.2.2).
+	if pkt.proto == protoICMP || pkt.offset > 0 {
+		n.drop(now, pkt, p, p.rejects())
+		return
+	}
+	p.stats.Dropped++
+	n.record(now, Dropped, pkt, p.rejects())
+	n.unreachable(now, pkt, p.rejectCode)
+}
+
+// refusal is the error that the sender's own routing table has for a path, or 0.
+func (p *path) refusal() syscall.Errno {
+	first := p.pipes()[0]
+	if len(p.cuts) > 0 || first.hold != nil || first.reject == nil {
+		return 0
+	}
+	m := icmpMeanings[first.rejectCode]
+	if m.hard {
+		return 0
+	}
+	first.reject.hits++
+	return m.errno
+}
+
+// routeTo is the way that a host's routing table has from one address to another. Where a
+// link refuses it there is an error beside it.
+func (h *Host) routeTo(from, to uint32) (*path, syscall.Errno) {
+	dest := h
+	if !isLoopback(to) {
+		dest = h.n.byAddr[to]
+	}
+	switch {
+	case dest == nil:
+		return nil, syscall.ENETUNREACH
+	case isLoopback(from) && dest != h:
+		return nil, syscall.EINVAL
+	}
+	p := h.n.path(h, dest)
+	return p, p.refusal()
+}
+
+// sourceFor is the address from which a host sends to another, if it is not bound to one.
+func (h *Host) sourceFor(to uint32) uint32 {
+	switch {
+	case isLoopback(to):
+		return loopback
+	default:
+		return h.addr
+	}
+}
+
+// unreachable tells the sender that its packet could not be delivered, and ends the
+// packet. The news goes back the way that the packet came.
+func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode) {
+	done := pkt.flow.path
+	arrived := pkt.hop == len(pkt.pipes)
+	m := n.newPacket(n.path(done.to, done.from).misc, protoICMP, pkt.dst, pkt.src)
+	m.icmp, m.about, m.size = code, pkt.proto, icmpSize
+	for i := pkt.hop - 1; i >= 0; i-- {
+		m.pipes = append(m.pipes, pkt.pipes[i].reverse)
+	}
+	m.seg, pkt.seg = pkt.seg, nil
+	n.free(pkt)
+	if arrived && n.cutOff(now, m) { // this news the host itself sends
+		return
+	}
+	n.record(now, Sent, m, "")
+	if len(m.pipes) == 0 { // the packet was still with its sender
+		n.deliverAt(m, now)
+		return
+	}
+	n.transmit(m, now)
+}
+
+// icmp handles the news that a packet could not be delivered.
+func (h *Host) icmp(now int64, m *packet) {
+	meaning := icmpMeanings[m.icmp]
+	switch m.about {
+	case protoTCP:
+		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil {
+			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, !meaning.hard)
+			c.settle()
+		}
+	case protoUDP:
+		if meaning.hard {
+			h.refused(m, meaning.errno)
+		}
+	}
+	h.n.free(m)
+}

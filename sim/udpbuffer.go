@@ -1,0 +1,101 @@
+package sim
+
+// A receiveBuffer holds the datagrams that wait to be read. It is bounded as Linux bounds
+// it (__udp_enqueue_schedule_skb): by the memory that they take, not by their bytes. One
+// that finds the buffer empty is taken whatever its size.
+type receiveBuffer struct {
+	queue []datagram
+	used  int // bytes of memory
+	limit int
+
+	// The memory of what was read is given back in portions of a quarter of the limit, or
+	// when the reader has read all that was there when it last looked (udp_rmem_release).
+	freed int
+	seen  int // datagrams at the front of the queue that the reader looked at
+}
+
+type datagram struct {
+	from endpoint
+	data []byte
+	size int // of memory
+}
+
+// What net.core gives a socket, and what it may ask for.
+const (
+	defaultReceiveBuffer = 212992  // rmem_default
+	maxReceiveBuffer     = 4 << 20 // rmem_max since Linux 6.16; 212992 before
+	minReceiveBuffer     = 2304    // SOCK_MIN_RCVBUF
+)
+
+// resize sets the limit to twice the bytes that a program asks for, within bounds
+// (SO_RCVBUF).
+func (b *receiveBuffer) resize(bytes int) {
+	b.limit = max(2*min(bytes, maxReceiveBuffer), minReceiveBuffer)
+}
+
+// put says whether there is room for d.
+func (b *receiveBuffer) put(d datagram) bool {
+	if b.used > 0 && b.used+d.size > b.limit {
+		return false
+	}
+	b.used += d.size
+	b.queue = append(b.queue, d)
+	return true
+}
+
+// take returns the first datagram.
+func (b *receiveBuffer) take() datagram {
+	if b.seen == 0 {
+		b.seen = len(b.queue)
+	}
+	d := b.queue[0]
+	b.queue[0] = datagram{}
+	b.queue = b.queue[1:]
+	b.seen--
+	if b.freed += d.size; b.freed >= b.limit/4 || b.seen == 0 {
+		b.used -= b.freed
+		b.freed = 0
+	}
+	return d
+}
+
+const (
+	skbHead   = 256                            // struct sk_buff, aligned
+	skbShared = 320                            // struct skb_shared_info, aligned
+	skbSmall  = 576                            // of the cache for small packets, skbuff_small_head
+	skbFront  = 16                             // room for the link's header
+	skbSpare  = 15                             // that IP asks for beside it
+	skbLinear = 16384 - skbShared - skbFront*2 // above, the payload lies in pages
+)
+
+// skbAllocation is the memory that the kernel allocates for the bytes of an IP packet
+// that is not too large for it.
+func skbAllocation(packet int) int {
+	need := packet + skbFront + skbSpare + skbShared
+	if need <= skbSmall {
+		return skbSmall
+	}
+	size := 1024
+	for size < need {
+		size *= 2
+	}
+	return size
+}
+
+// truesize is the memory that Linux counts for an IP packet of UDP: skb->truesize as the
+// sender's kernel has allocated it, which is what a receiver sees over a virtual link
+// (measured on Linux 6.18, amd64). A network card's driver may take more.
+func truesize(packet int) int {
+	if packet > skbLinear {
+		return skbHead + skbSmall + packet - ipHeader - udpHeader
+	}
+	return skbHead + skbAllocation(packet)
+}
+
+// headRoom is the room left behind the packet in its buffer.
+func headRoom(packet int) int {
+	if packet > skbLinear {
+		return 0
+	}
+	return skbAllocation(packet) - skbShared - skbFront - packet
+}

@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// Read implements [net.Conn].
+func (u *UDPConn) Read(p []byte) (int, error) {
+	n, _, _, err := u.receive(p, "read")
+	return n, err
+}
+
+// ReadFrom implements [net.PacketConn]. A datagram longer than p loses its end.
+func (u *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, from, err := u.ReadFromUDP(p)
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, from, nil
+}
+
+// ReadFromUDP is [UDPConn.ReadFrom] with a [*net.UDPAddr].
+func (u *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
+	n, from, _, err := u.receive(p, "recvfrom")
+	if err != nil {
+		return 0, nil, err
+	}
+	return n, from.udp(), nil
+}
+
+// ReadFromUDPAddrPort is [UDPConn.ReadFrom] with a [netip.AddrPort], whose address is an
+// IPv4 address proper.
+func (u *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
+	n, from, _, err := u.receive(p, "recvfrom")
+	if err != nil {
+		return 0, netip.AddrPort{}, err
+	}
+	return n, from.addrPort(), nil
+}
+
+// ReadMsgUDP is [UDPConn.ReadFrom] with flags: MSG_TRUNC says that p was too short. There
+// are no control messages, so oobn is 0.
+func (u *UDPConn) ReadMsgUDP(p, oob []byte) (n, oobn, flags int, addr *net.UDPAddr, err error) {
+	n, oobn, flags, from, err := u.ReadMsgUDPAddrPort(p, oob)
+	if err != nil {
+		return 0, 0, 0, nil, err
+	}
+	return n, oobn, flags, net.UDPAddrFromAddrPort(from), nil
+}
+
+// ReadMsgUDPAddrPort is [UDPConn.ReadMsgUDP] with a [netip.AddrPort].
+func (u *UDPConn) ReadMsgUDPAddrPort(p, _ []byte) (n, oobn, flags int, addr netip.AddrPort, err error) {
+	n, from, cut, err := u.receive(p, "recvmsg")
+	if err != nil {
+		return 0, 0, 0, netip.AddrPort{}, err
+	}
+	if cut {
+		flags = syscall.MSG_TRUNC
+	}
+	return n, 0, flags, from.addrPort(), nil
+}
+
+// Write implements [net.Conn].
+func (u *UDPConn) Write(p []byte) (int, error) {
+	if u.remote == (endpoint{}) {
+		return 0, u.opError("write", sysError("write", syscall.EDESTADDRREQ))
+	}
+	return u.send(p, u.remote, u.remote.udp(), "write")
+}
+
+// WriteTo implements [net.PacketConn]. addr must be a [*net.UDPAddr].
+func (u *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
+	to, ok := addr.(*net.UDPAddr)
+	if !ok {
+		return 0, opError("write", u.network, u.local.udp(), addr, syscall.EINVAL)
+	}
+	return u.WriteToUDP(p, to)
+}
+
+// WriteToUDP is [UDPConn.WriteTo] with a [*net.UDPAddr].
+func (u *UDPConn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
+	return u.sendTo(p, addr, "sendto")
+}
+
+// WriteToUDPAddrPort is [UDPConn.WriteTo] with a [netip.AddrPort].
+func (u *UDPConn) WriteToUDPAddrPort(p []byte, addr netip.AddrPort) (int, error) {
+	return u.sendTo(p, udpAddrOf(addr), "sendto")
+}
+
+// WriteMsgUDP is [UDPConn.WriteTo], or [UDPConn.Write] on a connected socket, for which
+// addr must be nil. There are no control messages: EINVAL refuses an oob that is not empty.
+func (u *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
+	if len(oob) > 0 {
+		err := fmt.Errorf("control messages are not simulated: %w", sysError("sendmsg", syscall.EINVAL))
+		return 0, 0, opError("write", u.network, u.local.udp(), shown(addr), err)
+	}
+	if u.remote != (endpoint{}) && addr == nil {
+		n, err = u.send(p, u.remote, nil, "sendmsg")
+	} else {
+		n, err = u.sendTo(p, addr, "sendmsg")
+	}
+	return n, 0, err
+}
+
+// WriteMsgUDPAddrPort is [UDPConn.WriteMsgUDP] with a [netip.AddrPort], which must not be
+// valid on a connected socket.
+func (u *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, addr netip.AddrPort) (n, oobn int, err error) {
+	return u.WriteMsgUDP(p, oob, udpAddrOf(addr))
+}
+
+func udpAddrOf(addr netip.AddrPort) *net.UDPAddr {
+	if !addr.IsValid() {
+		return nil
+	}
+	return net.UDPAddrFromAddrPort(addr)
+}
+
+// errMissingAddress has the text of package net's.
+var errMissingAddress = errors.New("missing address")
+
+// sendTo sends a datagram to where addr says, which an unconnected socket must have.
+func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) {
+	fail := func(err error) (int, error) {
+		return 0, opError("write", u.network, u.local.udp(), shown(addr), err)
+	}
+	switch {
+	case u.remote != (endpoint{}):
+		return fail(net.ErrWriteToConnected)
+	case addr == nil:
+		return fail(errMissingAddress)
+	}
+	to := endpoint{port: uint16(addr.Port)}
+	if len(addr.IP) > 0 {
+		ip := addr.IP.To4()
+		if ip == nil {
+			return fail(&net.AddrError{Err: "non-IPv4 address", Addr: addr.IP.String()})
+		}
+		to.addr = addrNumber(netip.AddrFrom4([4]byte(ip)))
+	}
+	return u.send(p, to, addr, call)
+}
+
+// shown is an address for an error: no interface around a nil pointer.
+func shown(addr *net.UDPAddr) net.Addr {
+	if addr == nil {
+		return nil
+	}
+	return addr
+}
