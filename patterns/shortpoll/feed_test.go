@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,19 @@ type received struct {
 	data   []string
 	when   []time.Duration
 	resets []shortpoll.Reset
-	cursor eventlog.Cursor
+}
+
+// seen is a copy, once everyone is done.
+func (r *received) seen() (c struct {
+	data   []string
+	when   []time.Duration
+	resets []shortpoll.Reset
+}) {
+	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.data, c.when, c.resets = slices.Clone(r.data), slices.Clone(r.when), slices.Clone(r.resets)
+	return c
 }
 
 // follow follows a feed until the test's context ends.
@@ -41,7 +54,6 @@ func follow(ctx context.Context, w *wire, c *shortpoll.Client, from shortpoll.Fr
 				r.data = append(r.data, string(e.Data))
 				r.when = append(r.when, time.Since(w.start))
 			}
-			r.cursor = b.Cursor
 			return nil
 		})
 	}()
@@ -74,15 +86,15 @@ func publish(t *testing.T, f *shortpoll.Feed, data ...string) {
 func TestDelayOfAnEvent(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: memory()}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		r, _ := follow(ctx, w, c, shortpoll.From{Now: true})
 		for _, at := range []time.Duration{10*s + 24*ms, 20*s + 26*ms, 30*s + 525*ms} {
 			time.Sleep(at - time.Since(w.start))
 			publish(t, feed, at.String())
 		}
 		time.Sleep(5 * s)
-		require.Equal(t, []time.Duration{10*s + 50*ms, 21*s + 50*ms, 31*s + 50*ms}, r.when)
-		require.Equal(t, []string{"10.024s", "20.026s", "30.525s"}, r.data)
+		require.Equal(t, []time.Duration{10*s + 50*ms, 21*s + 50*ms, 31*s + 50*ms}, r.seen().when)
+		require.Equal(t, []string{"10.024s", "20.026s", "30.525s"}, r.seen().data)
 		require.Len(t, w.arrivals(), 36, "one each second, whatever happens")
 	})
 }
@@ -91,13 +103,13 @@ func TestDelayOfAnEvent(t *testing.T) {
 func TestNoNewsHasNoBody(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: memory()}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		publish(t, feed, "0", "1")
 		r, _ := follow(ctx, w, c, shortpoll.From{})
 		time.Sleep(4500 * ms)
 		publish(t, feed, "2")
 		time.Sleep(3 * s)
-		require.Equal(t, []string{"0", "1", "2"}, r.data)
+		require.Equal(t, []string{"0", "1", "2"}, r.seen().data)
 		var tags []string
 		for _, a := range w.arrivals() {
 			tags = append(tags, a.tag)
@@ -130,7 +142,7 @@ func TestNoNewsHasNoBody(t *testing.T) {
 // An answer that says 304 to what was not asked is no answer.
 func TestAnUnasked304IsAFailure(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		w.handler = answers(304, "")
+		w.serve(answers(304, ""))
 		follow(ctx, w, c, shortpoll.From{})
 		time.Sleep(10 * s)
 		require.NotZero(t, c.Stats().Failures)
@@ -142,14 +154,14 @@ func TestAnUnasked304IsAFailure(t *testing.T) {
 func TestABacklogIsFetchedAtOnce(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{MaxEvents: 10}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: memory(), MaxEvents: 10}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		for i := range 35 {
 			publish(t, feed, fmt.Sprint(i))
 		}
 		c.Interval = time.Minute
 		r, _ := follow(ctx, w, c, shortpoll.From{})
 		time.Sleep(200*ms + 1)
-		require.Len(t, r.data, 35)
+		require.Len(t, r.seen().data, 35)
 		require.Equal(t, seconds(0.025, 0.075, 0.125, 0.175), w.times())
 		time.Sleep(time.Minute)
 		require.Equal(t, seconds(60.025), w.times()[4:], "and then the schedule goes on")
@@ -160,7 +172,7 @@ func TestABacklogIsFetchedAtOnce(t *testing.T) {
 func TestLostPollsLoseNothing(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: memory()}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		w.fail = func(nth int, _ *http.Request) (bool, bool) { return nth%5 == 2, nth%5 == 4 }
 		c.Backoff.Max = 500 * ms
 		r, _ := follow(ctx, w, c, shortpoll.From{Now: true})
@@ -172,8 +184,8 @@ func TestLostPollsLoseNothing(t *testing.T) {
 			time.Sleep(170 * ms)
 		}
 		time.Sleep(5 * s)
-		require.Equal(t, all, r.data)
-		require.Empty(t, r.resets)
+		require.Equal(t, all, r.seen().data)
+		require.Empty(t, r.seen().resets)
 		require.NotZero(t, c.Stats().Failures)
 	})
 }
@@ -183,16 +195,16 @@ func TestAGapIsTold(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		log := eventlog.NewMemory(eventlog.Options{Epoch: epoch, MaxEntries: 3})
 		feed := &shortpoll.Feed{Log: log}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		publish(t, feed, "0", "1", "2", "3", "4", "5")
 		r, _ := follow(ctx, w, c, shortpoll.From{Cursor: at(1)})
 		time.Sleep(2 * s)
-		require.Equal(t, []shortpoll.Reset{shortpoll.ResetCompacted}, r.resets)
-		require.Equal(t, []string{"3", "4", "5"}, r.data)
+		require.Equal(t, []shortpoll.Reset{shortpoll.ResetCompacted}, r.seen().resets)
+		require.Equal(t, []string{"3", "4", "5"}, r.seen().data)
 		require.Equal(t, seconds(1.025, 1.075), w.times())
 
 		// A server that finds a gap each time is not asked in a hot loop.
-		w.handler = answers(410, `{"cursor":"e9-1","reset":"compacted"}`)
+		w.serve(answers(410, `{"cursor":"e9-1","reset":"compacted"}`))
 		time.Sleep(10 * s)
 		require.Len(t, w.arrivals(), 2+10+1)
 	})
@@ -205,19 +217,19 @@ func TestAReplicaThatLags(t *testing.T) {
 		publish(t, leader, "0", "1", "2")
 		publish(t, follower, "0")
 		turn := 0
-		w.handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			turn++
 			[]*shortpoll.Feed{follower, leader}[turn%2].Handler().ServeHTTP(rw, r)
-		})
+		}))
 		r, _ := follow(ctx, w, c, shortpoll.From{})
 		time.Sleep(20 * s)
-		require.Equal(t, []string{"0", "1", "2"}, r.data)
-		require.Empty(t, r.resets)
+		require.Equal(t, []string{"0", "1", "2"}, r.seen().data)
+		require.Empty(t, r.seen().resets)
 		require.NotZero(t, c.Stats().Stale)
 
-		w.handler = follower.Handler()
+		w.serve(follower.Handler())
 		time.Sleep(20 * s)
-		require.Equal(t, []shortpoll.Reset{shortpoll.ResetFuture}, r.resets)
+		require.Equal(t, []shortpoll.Reset{shortpoll.ResetFuture}, r.seen().resets)
 	})
 }
 
@@ -225,7 +237,7 @@ func TestAReplicaThatLags(t *testing.T) {
 func TestTopics(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: epoch, MaxEntries: 10})}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		r, _ := follow(ctx, w, c, shortpoll.From{Now: true, Topics: []string{"mine"}})
 		for range 100 {
 			feed.Publish("other", nil)
@@ -233,8 +245,8 @@ func TestTopics(t *testing.T) {
 		}
 		feed.Publish("mine", []byte("hello"))
 		time.Sleep(2 * s)
-		require.Equal(t, []string{"hello"}, r.data)
-		require.Empty(t, r.resets)
+		require.Equal(t, []string{"hello"}, r.seen().data)
+		require.Empty(t, r.seen().resets)
 	})
 }
 
@@ -242,7 +254,7 @@ func TestTopics(t *testing.T) {
 func TestTheHandlersErrorEndsFollow(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: memory()}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		publish(t, feed, "0")
 		full := errors.New("disk is full")
 		err := c.Follow(ctx, shortpoll.From{}, func(context.Context, shortpoll.Batch) error { return full })

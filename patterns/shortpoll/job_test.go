@@ -156,7 +156,7 @@ func TestJobsGoOnAfterARestart(t *testing.T) {
 		require.NoError(t, first.Close())
 
 		second := &shortpoll.Jobs{Log: log, Run: takes(s), Workers: 1}
-		w.handler = second.Handler()
+		w.serve(second.Handler())
 		defer second.Close()
 		for _, job := range []shortpoll.Job{short, long} {
 			states = nil
@@ -215,7 +215,7 @@ func TestStatesNeverGoBackOverReplicas(t *testing.T) {
 		require.NotZero(t, replica.Stats().Behind)
 
 		// Where no replica ever hears of it, patience ends.
-		w.handler = replica.Handler()
+		w.serve(replica.Handler())
 		_, err = client.Wait(within(t, 5*time.Hour), shortpoll.Job{ID: "b"})
 		require.ErrorIs(t, err, shortpoll.ErrNotFound)
 	})
@@ -247,7 +247,7 @@ func TestAnEarlierStateIsNotBelieved(t *testing.T) {
 func TestANewLifeOfTheServerIsTold(t *testing.T) {
 	withJobs(t, &shortpoll.Jobs{Run: takes(time.Hour)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 		job := submit(t, client, "a", "")
-		w.handler = answers(200, `{"id":"a","state":"pending","version":"ea-1"}`)
+		w.serve(answers(200, `{"id":"a","state":"pending","version":"ea-1"}`))
 		_, err := client.Wait(within(t, 5*time.Hour), job)
 		require.ErrorIs(t, err, shortpoll.ErrNotFound)
 		require.ErrorContains(t, err, "a new life after version e9-")
@@ -309,7 +309,7 @@ func TestPollingStops(t *testing.T) {
 		t.Run(fmt.Sprintf("at status %d", status), func(t *testing.T) {
 			withJobs(t, long(), func(t *testing.T, w *wire, client *shortpoll.Client) {
 				job := submit(t, client, "a", "")
-				w.handler = answers(status, "because")
+				w.serve(answers(status, "because"))
 				_, err := client.Wait(within(t, time.Hour), job)
 				var se *shortpoll.StatusError
 				require.ErrorAs(t, err, &se)

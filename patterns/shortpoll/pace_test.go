@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,7 +75,7 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, client *shortpoll.Client) {
-				w.handler = c.answer()
+				w.serve(c.answer())
 				client.Interval = c.interval
 				follow(ctx, w, client, shortpoll.From{})
 				time.Sleep(1000 * s)
@@ -85,7 +86,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 	t.Run("is clamped to the deadline", func(t *testing.T) {
 		withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, client *shortpoll.Client) {
-			w.handler = answers(503, "", "Retry-After", "60")
+			w.serve(answers(503, "", "Retry-After", "60"))
 			ctx, cancel := context.WithTimeout(ctx, 20*s)
 			defer cancel()
 			_, ended := follow(ctx, w, client, shortpoll.From{})
@@ -118,7 +119,7 @@ func TestSlowDown(t *testing.T) {
 func TestTheServersLimit(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, _ *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: memory(), Limit: shortpoll.Limit{Rate: 10, Jitter: shortpoll.Seeded(1)}}
-		w.handler = feed.Handler()
+		w.serve(feed.Handler())
 		for i := range 50 {
 			c := &shortpoll.Client{URL: where, HTTP: w.http(), Interval: 10 * s, Jitter: shortpoll.Seeded(uint64(i))}
 			follow(ctx, w, c, shortpoll.From{})
@@ -136,20 +137,20 @@ func TestTheServersLimit(t *testing.T) {
 func TestASilentServerIsGivenUp(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Feed{Log: memory()}
-		silent := true
-		w.handler = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if silent {
+		var heard atomic.Bool
+		w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if !heard.Load() {
 				<-r.Context().Done()
 				return
 			}
 			feed.Handler().ServeHTTP(rw, r)
-		})
+		}))
 		r, _ := follow(ctx, w, c, shortpoll.From{})
 		time.Sleep(12 * s)
-		silent = false
+		heard.Store(true)
 		publish(t, feed, "0")
 		time.Sleep(30 * s)
-		require.Equal(t, []string{"0"}, r.data)
+		require.Equal(t, []string{"0"}, r.seen().data)
 		// The first poll ends at 10 s, the second begins 1 s later.
 		require.Equal(t, seconds(0.025, 11.025, 23.025), w.times()[:3])
 		require.EqualValues(t, 2, c.Stats().TimedOut)
@@ -200,7 +201,7 @@ func TestALongAnswerIsNotSilence(t *testing.T) {
 		c.Interval = time.Hour
 		r, _ := follow(ctx, w, c, shortpoll.From{})
 		time.Sleep(10 * time.Minute)
-		require.Equal(t, []string{"x"}, r.data)
+		require.Equal(t, []string{"x"}, r.seen().data)
 		require.Zero(t, c.Stats().TimedOut)
 	})
 }

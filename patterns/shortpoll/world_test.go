@@ -51,6 +51,13 @@ func newWire(delay time.Duration, h http.Handler) *wire {
 	return &wire{delay: delay, handler: h, start: time.Now()}
 }
 
+// serve changes the handler.
+func (w *wire) serve(h http.Handler) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handler = h
+}
+
 func (w *wire) http() *http.Client { return &http.Client{Transport: w} }
 
 var errCut = errors.New("connection reset by peer")
