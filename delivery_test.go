@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -53,6 +54,22 @@ func TestPubSubDelivers(t *testing.T) {
 func TestPubSubWithStoreDelivers(t *testing.T) {
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := publishing(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}
+
+func TestStreamingDelivers(t *testing.T) {
+	for _, e := range []stream.Encoding{stream.SSE, stream.NDJSON, stream.WebSocket} {
+		t.Run(e.String(), func(t *testing.T) {
+			patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return streamingAs(e)(n, inMemory) })
+		})
+	}
+}
+
+func TestStreamingWithStoreDelivers(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := streaming(n, onDisk)
 		s.Durable = true
 		return s
 	})

@@ -35,6 +35,7 @@ var scenarios = [][]scenario{
 	longPollScenarios,  // scenarios_longpoll_test.go
 	pushScenarios,      // scenarios_push_test.go
 	shortPollScenarios, // scenarios_shortpoll_test.go
+	streamScenarios,    // scenarios_stream_test.go
 	pubsubScenarios,    // scenarios_pubsub_test.go
 }
 

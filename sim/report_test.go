@@ -219,7 +219,7 @@ func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 // A loop that dials again at once what is refused takes a nanosecond a turn.
 func TestVictimSpin(t *testing.T) {
 	victim(t)
-	sim.SetSpinLimit(100_000)
+	sim.SetSpinLimit(20_000)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: ms}).Reject()
 		go waitForNothing(make(chan int))
@@ -247,13 +247,13 @@ func TestWatchdogNamesTheLoop(t *testing.T) {
 // A busy network whose time passes is no loop, nor is a burst at one instant.
 func TestVictimBusy(t *testing.T) {
 	victim(t)
-	sim.SetSpinLimit(100_000)
+	sim.SetSpinLimit(20_000)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: 10 * time.Microsecond})
 		accept(listen(t, n.Host("b"), ":7"), echo)
 		c := dial(t, n.Host("a"), "b:7")
 		p := make([]byte, 1)
-		for range 300_000 {
+		for range 100_000 {
 			c.Write(p)
 			io.ReadFull(c, p)
 		}

@@ -1,0 +1,131 @@
+package stream
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// piece is what one write deadline is for. An event of any size gets through to a
+// client that takes a piece in time.
+const piece = 16 << 10
+
+// open answers the request with a stream, or with an error.
+func (s *session) open(w http.ResponseWriter) (carrier, error) {
+	if s.encoding == WebSocket {
+		return openWebSocket(w, s.request, s.settings.WriteTimeout)
+	}
+	c := &httpCarrier{w: w, rc: http.NewResponseController(w), request: s.request, timeout: s.settings.WriteTimeout}
+	// The server's WriteTimeout runs from the request on. (Its ReadTimeout net/http lifts
+	// itself when the request is read.)
+	if err := c.rc.SetWriteDeadline(time.Time{}); err != nil {
+		http.Error(w, fmt.Sprintf("stream: no write deadlines: %v", err), http.StatusInternalServerError)
+		return nil, err
+	}
+	w.Header().Set("Content-Type", s.encoding.mediaType())
+	w.Header().Set("X-Accel-Buffering", "no") // nginx, and others that took it over
+	w.WriteHeader(http.StatusOK)
+	return c, nil
+}
+
+// httpCarrier is a response that does not end.
+type httpCarrier struct {
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	request *http.Request
+	timeout time.Duration
+}
+
+func (c *httpCarrier) write(p []byte) error {
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		if err := c.writePiece(p[:n], n == len(p)); err != nil {
+			return err
+		}
+		p = p[n:]
+	}
+	// Over HTTP/2 a deadline that passes ends the stream, idle or not.
+	return c.rc.SetWriteDeadline(time.Time{})
+}
+
+func (c *httpCarrier) writePiece(p []byte, last bool) error {
+	deadline := time.Now().Add(c.timeout)
+	if err := c.rc.SetWriteDeadline(deadline); err != nil {
+		return err
+	}
+	_, err := c.w.Write(p)
+	if err == nil && last {
+		err = c.rc.Flush()
+	}
+	// Not by the error: what a deadline does to a stream of HTTP/2 is a reset.
+	if err != nil && !time.Now().Before(deadline) {
+		return fmt.Errorf("%w: %w", errSlow, err)
+	}
+	return err
+}
+
+func (c *httpCarrier) context() context.Context { return c.request.Context() }
+
+func (c *httpCarrier) end() {} // with the handler
+
+// wsCarrier is a WebSocket of which nothing is expected but its end.
+type wsCarrier struct {
+	conn    *websocket.Conn
+	ctx     context.Context
+	timeout time.Duration
+	failed  bool
+}
+
+func openWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Duration) (carrier, error) {
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &wsCarrier{conn: conn, ctx: conn.CloseRead(context.WithoutCancel(r.Context())), timeout: timeout}, nil
+}
+
+func (c *wsCarrier) write(p []byte) error {
+	// The library's context is for the whole message, the deadline for a piece.
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	defer cancel(nil)
+	late := time.AfterFunc(c.timeout, func() { cancel(errSlow) })
+	defer late.Stop()
+	err := c.send(ctx, p, func() { late.Reset(c.timeout) })
+	c.failed = err != nil
+	if err != nil && context.Cause(ctx) == errSlow {
+		return fmt.Errorf("%w: %w", errSlow, err)
+	}
+	return err
+}
+
+// send writes one message and calls next after each piece.
+func (c *wsCarrier) send(ctx context.Context, p []byte, next func()) error {
+	if len(p) <= piece {
+		return c.conn.Write(ctx, websocket.MessageText, p) // in one frame
+	}
+	w, err := c.conn.Writer(ctx, websocket.MessageText)
+	if err != nil {
+		return err
+	}
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		if _, err := w.Write(p[:n]); err != nil {
+			return err
+		}
+		next()
+		p = p[n:]
+	}
+	return w.Close()
+}
+
+func (c *wsCarrier) context() context.Context { return c.ctx }
+
+func (c *wsCarrier) end() {
+	if !c.failed && c.ctx.Err() == nil {
+		_ = c.conn.Close(websocket.StatusServiceRestart, "resume elsewhere")
+	}
+	_ = c.conn.CloseNow()
+}

@@ -1,0 +1,207 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Client receives a stream, over as many connections as it takes: from a [Server], or
+// from any server of Server-Sent Events. Only URL must be set. Do not change or copy
+// it while Run is running; one Client may be in several Runs.
+type Client struct {
+	// URL is where the stream is: http, https, or for a WebSocket also ws and wss.
+	URL string
+	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0.
+	HTTP *http.Client
+	// Header is added to each request, for instance Authorization.
+	Header http.Header
+	// Encoding is asked for and must be answered with. Zero: SSE.
+	Encoding Encoding
+
+	// Topics limits the events to these topics, if the server is a Server. None: all.
+	Topics []string
+	// LastEventID is where to begin: the ID of the last Event that was handled in an
+	// earlier Run, or of a later position (OnPosition). Empty: where the server begins;
+	// a Server with the oldest event that it has.
+	LastEventID string
+	// FromNow begins, if LastEventID is empty and the server is a Server, with what is
+	// published from now on.
+	FromNow bool
+
+	// OnReset starts again because the server could not continue from the client's
+	// position: events may be missing between the last and the next. An error ends
+	// Run. Nil: a reset ends Run with [ErrReset].
+	OnReset func(context.Context, Reset) error
+	// OnPosition is told the positions that the stream moves to without an event, for
+	// clients that store theirs. Nil: nobody is.
+	OnPosition func(id string)
+	// OnRetry is told why a connection ended or was not made, and the delay before the
+	// next. Nil: nobody is.
+	OnRetry func(err error, delay time.Duration)
+
+	// Heartbeat is how often the server sends something, event or not: 15 s. Negative:
+	// it need not, and a connection that dies in silence is not noticed.
+	Heartbeat time.Duration
+	// Misses is how many Heartbeats of silence declare a connection dead: 3. So long,
+	// too, may a server take to answer the request.
+	Misses int
+	// Backoff bounds the delays between connections.
+	Backoff Backoff
+	// Rand draws within Backoff's bounds; Run uses it alone. Nil: seeded by the clock
+	// when Run is called. Clients that start at the same instant of a simulation then
+	// draw alike; give each one of its own.
+	Rand *rand.Rand
+	// Temporary reports whether the same request may succeed later. Other statuses than
+	// 200 and 204 end Run if not. Nil: every 5xx, and 408, 421, 425 and 429.
+	Temporary func(status int) bool
+	// MaxEvent bounds an event in bytes: 16 MiB. A longer one ends Run with
+	// [ErrTooLong]; it would be as long the next time.
+	MaxEvent int
+
+	mu    sync.Mutex
+	stats ClientStats
+}
+
+// ClientStats are the counters of a Client over all its Runs.
+type ClientStats struct {
+	// Requests counts attempts to connect, Opened those that were answered with a
+	// stream, Events the events that were handled, Resets the resets.
+	Requests, Opened, Events, Resets int64
+	// Ended counts the streams that the server ended in good order, Failures all other
+	// ends and attempts, Silent those of them that were declared dead.
+	Ended, Failures, Silent int64
+}
+
+// StatusError is an answer with a status that opens no stream.
+type StatusError struct {
+	Status int    // HTTP status code
+	Text   string // the beginning of the body
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("stream: server answered %d %s: %s", e.Status, http.StatusText(e.Status), e.Text)
+}
+
+var (
+	// ErrContentType ends Run: the answer was 200, and not a stream of the Encoding.
+	ErrContentType = errors.New("stream: answer has another content type")
+	// ErrSilent is given to OnRetry for a connection of which nothing was heard for
+	// Misses Heartbeats: it is dead, or a proxy holds the stream back.
+	ErrSilent = errors.New("stream: nothing was heard for too long: a dead connection, or a proxy that buffers")
+	// ErrEnded is given to OnRetry for a stream that the server ended in good order.
+	ErrEnded = errors.New("stream: the server ended the stream")
+)
+
+// Check returns what is wrong with the settings. Run calls it.
+func (c *Client) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("stream: Client."+format, args...)) }
+	if c.Encoding < SSE || c.Encoding > WebSocket {
+		bad("Encoding is %v: want SSE, NDJSON or WebSocket", c.Encoding)
+	}
+	u, err := url.Parse(c.URL)
+	ws := err == nil && c.Encoding == WebSocket && (u.Scheme == "ws" || u.Scheme == "wss")
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && !ws {
+		bad("URL is %q: want http://host/path or https://host/path", c.URL)
+	}
+	if len(c.Topics) > maxTopics {
+		bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
+	}
+	if !fitsHeader(c.LastEventID) {
+		bad("LastEventID is %q: want no control characters", c.LastEventID)
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"Backoff.Retry", c.Backoff.Retry}, {"Backoff.Min", c.Backoff.Min}, {"Backoff.Max", c.Backoff.Max},
+		{"Backoff.HintMax", c.Backoff.HintMax},
+	} {
+		if d.d < 0 {
+			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
+		}
+	}
+	if b := c.Backoff.withDefaults(); b.Min > b.Max {
+		bad("Backoff.Min is %v: want at most Backoff.Max, %v", b.Min, b.Max)
+	}
+	if c.Misses < 0 {
+		bad("Misses is %d: want 0 for the default, or more", c.Misses)
+	}
+	if c.MaxEvent < 0 {
+		bad("MaxEvent is %d: want 0 for the default, or more", c.MaxEvent)
+	}
+	if c.HTTP != nil && c.HTTP.Timeout != 0 {
+		bad("HTTP.Timeout is %v: want 0, since it would end every stream", c.HTTP.Timeout)
+	}
+	return errors.Join(errs...)
+}
+
+// patience is how long nothing may be heard. Zero: for ever.
+func (c *Client) patience() time.Duration {
+	if c.Heartbeat < 0 {
+		return 0
+	}
+	return orDefault(c.Heartbeat, 15*time.Second) * time.Duration(orDefault(c.Misses, 3))
+}
+
+// Run receives until ctx ends, handle or OnReset fails, or the server refuses for
+// good, and returns that error: ctx.Err, what handle returned, [ErrReset],
+// [ErrContentType], [ErrTooLong] or a [*StatusError]. It returns nil when the server
+// says with 204 that there is no more. Other failures are retried.
+//
+// handle is called from this goroutine, for one event after the other. When it returns
+// nil the event is done with, and the next connection begins after it. When it fails
+// or panics the event is not; a Run from the ID before gets it again.
+func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) error) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	r := newRun(c, handle)
+	for {
+		worked, err := r.connect(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var final *finalError
+		if errors.As(err, &final) {
+			return final.error
+		}
+		delay := r.next(worked, err)
+		if c.OnRetry != nil {
+			c.OnRetry(err, delay)
+		}
+		if err := sleep(ctx, delay); err != nil {
+			return err
+		}
+	}
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() ClientStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
+}
+
+func (c *Client) count(f func(*ClientStats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.stats)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,195 @@
+package stream
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Decoder interprets a stream of Server-Sent Events (WHATWG HTML, section 9.2.6). It
+// takes the stream's bytes in pieces of any size. The zero value is ready to use, for
+// one stream.
+//
+// What has come when the stream ends is whole events; an event whose blank line is
+// missing has not come.
+type Decoder struct {
+	// LastID is the last event ID string: that of the last blank line that was
+	// reached. Set it before the first Feed to carry it over from the stream before,
+	// as browsers do; else an event without an ID would take the client's position
+	// away.
+	LastID string
+	// MaxEvent bounds what an event may take in memory, in bytes: 16 MiB.
+	MaxEvent int
+
+	started  bool
+	cr       bool   // the last byte was a CR: a LF next belongs to it
+	line     []byte // the beginning of a line
+	id       string // the buffers of the specification
+	typ      string
+	data     []byte // each line with its LF
+	retry    time.Duration
+	hasRetry bool
+	err      error
+}
+
+// ErrTooLong is returned for an event that exceeds MaxEvent.
+var ErrTooLong = errors.New("stream: event is longer than MaxEvent")
+
+const defaultMaxEvent = 16 << 20
+
+// bom is U+FEFF in UTF-8. One is dropped at the beginning of a stream.
+var bom = []byte("\xef\xbb\xbf")
+
+// Feed interprets the next bytes of the stream and calls yield with each event that
+// they complete. It returns yield's first error, or [ErrTooLong]; the Decoder then
+// returns it for ever, since the bytes after it are lost. It keeps nothing of p.
+func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
+	if d.err != nil {
+		return d.err
+	}
+	if !d.started {
+		d.id = d.LastID
+	}
+	if d.cr && len(p) > 0 {
+		d.cr = false
+		p = bytes.TrimPrefix(p, []byte{'\n'})
+	}
+	for len(p) > 0 {
+		end := bytes.IndexAny(p, "\r\n")
+		part := p
+		if end >= 0 {
+			part = p[:end]
+		}
+		if limit := orDefault(d.MaxEvent, defaultMaxEvent); len(d.data)+len(d.line)+len(part) > limit {
+			d.err = fmt.Errorf("%w, %d bytes", ErrTooLong, limit)
+			return d.err
+		}
+		if end < 0 {
+			d.line = append(d.line, part...)
+			return nil
+		}
+		line := part
+		if len(d.line) > 0 {
+			d.line = append(d.line, part...)
+			line = d.line
+		}
+		isCR := p[end] == '\r'
+		p = p[end+1:]
+		if isCR {
+			d.cr = len(p) == 0
+			p = bytes.TrimPrefix(p, []byte{'\n'})
+		}
+		e, ok := d.take(line)
+		d.line = d.line[:0]
+		if !ok {
+			continue
+		}
+		if d.err = yield(e); d.err != nil {
+			return d.err
+		}
+	}
+	return nil
+}
+
+// Events returns the events of r, which must be the stream's bytes from the first
+// on. An error comes last, with an empty event; that r ended is none.
+func (d *Decoder) Events(r io.Reader) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		stopped := errors.New("stopped")
+		buf := make([]byte, 4<<10)
+		for {
+			n, err := r.Read(buf)
+			feedErr := d.Feed(buf[:n], func(e Event) error {
+				if !yield(e, nil) {
+					return stopped
+				}
+				return nil
+			})
+			switch {
+			case feedErr == stopped:
+				return
+			case feedErr != nil:
+				yield(Event{}, feedErr)
+				return
+			case err == io.EOF:
+				return
+			case err != nil:
+				yield(Event{}, err)
+				return
+			}
+		}
+	}
+}
+
+// Retry returns the reconnection time that the stream asked for last, in whole
+// milliseconds, and whether it did.
+func (d *Decoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry }
+
+func (d *Decoder) lastID() string { return d.LastID }
+
+// take interprets a whole line. It returns an event if the line completes one.
+func (d *Decoder) take(line []byte) (Event, bool) {
+	if !d.started {
+		d.started = true
+		line = bytes.TrimPrefix(line, bom)
+	}
+	if len(line) == 0 {
+		return d.dispatch()
+	}
+	name, value, _ := bytes.Cut(line, []byte{':'})
+	value = bytes.TrimPrefix(value, []byte{' '})
+	switch string(name) { // of a comment it is empty
+	case "data":
+		d.data = append(append(d.data, toUTF8(value)...), '\n')
+	case "event":
+		d.typ = string(toUTF8(value))
+	case "id":
+		if bytes.IndexByte(value, 0) < 0 {
+			d.id = string(toUTF8(value))
+		}
+	case "retry":
+		d.setRetry(value)
+	}
+	return Event{}, false
+}
+
+func (d *Decoder) dispatch() (Event, bool) {
+	d.LastID = d.id // also without data: an ID alone moves the position
+	typ, data := d.typ, d.data
+	d.typ = ""
+	if len(data) == 0 {
+		return Event{}, false
+	}
+	e := Event{ID: d.LastID, Type: typ, Data: string(data[:len(data)-1])}
+	if typ == "" {
+		e.Type = typeMessage
+	}
+	d.data = d.data[:0]
+	if cap(d.data) > 64<<10 {
+		d.data = nil // one large event must not hold its memory for the stream's life
+	}
+	return e, true
+}
+
+// setRetry reads milliseconds, of ASCII digits only.
+func (d *Decoder) setRetry(value []byte) {
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return
+		}
+	}
+	if len(value) == 0 {
+		return
+	}
+	const most = math.MaxInt64 / uint64(time.Millisecond)
+	ms, err := strconv.ParseUint(string(value), 10, 64)
+	if err != nil || ms > most { // too many digits
+		ms = most
+	}
+	d.retry, d.hasRetry = time.Duration(ms)*time.Millisecond, true
+}

@@ -1,0 +1,162 @@
+package stream
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Event is one message of a stream, in the terms of Server-Sent Events. The other
+// encodings carry the same.
+type Event struct {
+	// ID is the last event ID after the event: what a client that has handled it
+	// resumes from. [Server] writes the event's cursor. A stream that gives an event
+	// none leaves the one before in force.
+	ID string
+	// Type is the event's name. An event that came without one has the type
+	// "message". [Server] writes the topic, see [Event.Topic].
+	Type string
+	// Data is text. [Server] writes what is not text in base64, see [Event.Bytes].
+	Data string
+}
+
+const (
+	typeMessage = "message"
+	typeReset   = "eventlog.reset"
+	base64Mark  = ";base64"
+)
+
+// Topic returns the topic that an event of a [Server] was published with.
+func (e Event) Topic() string {
+	name := strings.TrimSuffix(e.Type, base64Mark)
+	if name == typeMessage {
+		return ""
+	}
+	if !strings.Contains(name, "%") {
+		return name
+	}
+	b := make([]byte, 0, len(name))
+	for i := 0; i < len(name); i++ {
+		if name[i] == '%' && i+2 < len(name) {
+			if n, err := strconv.ParseUint(name[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(n))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, name[i])
+	}
+	return string(b)
+}
+
+// Bytes returns the data that an event of a [Server] was published with.
+func (e Event) Bytes() ([]byte, error) {
+	if !strings.HasSuffix(e.Type, base64Mark) {
+		return []byte(e.Data), nil
+	}
+	b, err := base64.StdEncoding.DecodeString(e.Data)
+	if err != nil {
+		return nil, fmt.Errorf("stream: event %q of type %q: %w", e.ID, e.Type, err)
+	}
+	return b, nil
+}
+
+// newEvent turns an entry of a log into the event that carries it.
+func newEvent(epoch uint64, entry *eventlog.Entry) Event {
+	e := Event{
+		ID:   eventlog.Cursor{Epoch: epoch, Offset: entry.Offset}.String(),
+		Type: escape(entry.Topic),
+		Data: string(entry.Data),
+	}
+	if !isText(e.Data) {
+		if e.Type == "" {
+			e.Type = typeMessage
+		}
+		e.Type += base64Mark
+		e.Data = base64.StdEncoding.EncodeToString(entry.Data)
+	}
+	return e
+}
+
+// isText reports whether Server-Sent Events can carry s. A CR would arrive as a LF.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\r") }
+
+// escape makes an event's name of a topic: what cannot stand in a name, or has a
+// meaning there, as a % and two hexadecimal digits.
+func escape(topic string) string {
+	if topic == typeMessage || topic == typeReset {
+		return fmt.Sprintf("%%%02X%s", topic[0], topic[1:])
+	}
+	odd := func(r rune) bool { return r < ' ' || r == 0x7f || r == '%' || r == ';' || r == utf8.RuneError }
+	if strings.IndexFunc(topic, odd) < 0 {
+		return topic
+	}
+	var b strings.Builder
+	for i, r := range topic {
+		if odd(r) {
+			fmt.Fprintf(&b, "%%%02X", topic[i])
+			if r == utf8.RuneError && strings.HasPrefix(topic[i:], "\ufffd") {
+				b.WriteString("%BF%BD") // U+FFFD itself
+			}
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// Reset says that a server could not continue from a client's position, so that
+// events may be missing before the next one: whatever was built from events must be
+// built anew.
+type Reset struct {
+	// Reason is why.
+	Reason Reason
+	// ID is the position that reading continues from.
+	ID string
+	// Snapshot is the state at ID, from [Server.Snapshot]. An event may be in it and
+	// come again, but none is missing. Nil if the server has none: what follows
+	// begins with the oldest event that the log has.
+	Snapshot []byte
+}
+
+// Reason says why a client cannot continue where it stood.
+type Reason string
+
+const (
+	// ReasonCompacted: the log has dropped events that the client has not seen.
+	ReasonCompacted Reason = "compacted"
+	// ReasonEpoch: the log began a new life, in which the client's position means
+	// nothing; or the position is none of a log.
+	ReasonEpoch Reason = "wrong-epoch"
+	// ReasonFuture: the log ends before the client's position. It was put back to an
+	// earlier state, or it is a copy that lags.
+	ReasonFuture Reason = "future"
+)
+
+// ErrReset is returned by Run for a reset when there is no OnReset.
+var ErrReset = errors.New("stream: events may be missing, and there is no OnReset")
+
+// resetData is a Reset as the data of an event.
+type resetData struct {
+	Reason   Reason `json:"reason"`
+	Snapshot []byte `json:"snapshot,omitempty"`
+}
+
+func (r Reset) event() (Event, error) {
+	data, err := json.Marshal(resetData{r.Reason, r.Snapshot})
+	return Event{ID: r.ID, Type: typeReset, Data: string(data)}, err
+}
+
+func parseReset(e Event) (Reset, error) {
+	var d resetData
+	if err := json.Unmarshal([]byte(e.Data), &d); err != nil {
+		return Reset{}, fmt.Errorf("stream: reset %q: %w", e.ID, err)
+	}
+	return Reset{Reason: d.Reason, ID: e.ID, Snapshot: d.Snapshot}, nil
+}

@@ -1,0 +1,158 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Encoding is how events travel. It is negotiated per request: Accept names a media
+// type, Upgrade a WebSocket; without either it is SSE.
+type Encoding int
+
+const (
+	// SSE is Server-Sent Events, text/event-stream.
+	SSE Encoding = iota
+	// NDJSON is one JSON object per line, application/x-ndjson: "id", "event" and
+	// "data" of an event; "id" alone, a position; "retry", the reconnection time in
+	// milliseconds; and an empty one as heartbeat.
+	NDJSON
+	// WebSocket is the lines of NDJSON in text messages, each of whole lines.
+	WebSocket
+)
+
+// String returns "sse", "ndjson" or "websocket".
+func (e Encoding) String() string {
+	if e < SSE || e > WebSocket {
+		return fmt.Sprintf("Encoding(%d)", int(e))
+	}
+	return [...]string{"sse", "ndjson", "websocket"}[e]
+}
+
+// mediaType of a response; of a WebSocket there is none.
+func (e Encoding) mediaType() string {
+	return [...]string{"text/event-stream", "application/x-ndjson", ""}[e]
+}
+
+// encoder writes a stream in one of the encodings. See Encoder.
+type encoder interface {
+	Encode(Event) error
+	Position(id string) error
+	Retry(time.Duration) error
+	Comment(text string) error
+}
+
+func (e Encoding) encoder(w io.Writer) encoder {
+	if e == SSE {
+		return NewEncoder(w)
+	}
+	return jsonEncoder{w}
+}
+
+// handler opens the streams of a Server.
+type handler struct {
+	*Server
+	settings settings
+}
+
+// maxTopics bounds the topics of one stream: each is a place in the log's list of
+// watches.
+const maxTopics = 100
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// no-transform keeps proxies from compressing, for which they would buffer (RFC
+	// 9111, section 5.2.2.6).
+	w.Header().Set("Cache-Control", "no-store, no-transform")
+	w.Header().Add("Vary", "Accept")
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, fmt.Sprintf("method is %s: want GET", r.Method), http.StatusMethodNotAllowed)
+		return
+	}
+	encoding, ok := negotiate(r)
+	if !ok {
+		http.Error(w, fmt.Sprintf("Accept is %q: want %s or %s", r.Header.Get("Accept"), SSE.mediaType(), NDJSON.mediaType()),
+			http.StatusNotAcceptable)
+		return
+	}
+	s := &session{handler: h, request: r, encoding: encoding}
+	if err := s.parse(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if h.drained() {
+		h.refuse(w, "server is drained")
+		return
+	}
+	defer h.streams.Add(-1)
+	if h.streams.Add(1) > int64(h.settings.MaxStreams) {
+		h.refuse(w, "too many streams are open")
+		return
+	}
+	// Before the headers leave, so that a closed log is a status and no empty stream.
+	if _, err := h.Log.After(h.Log.Head(), eventlog.Query{}); err != nil {
+		h.refuse(w, err.Error())
+		return
+	}
+	c, err := s.open(w)
+	if err != nil {
+		return // the client was told, as far as one could
+	}
+	h.opened.Add(1)
+	s.carrier = c
+	if err := s.run(); errors.Is(err, errSlow) {
+		h.slow.Add(1)
+	}
+	c.end()
+}
+
+func negotiate(r *http.Request) (Encoding, bool) {
+	if strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return WebSocket, true
+	}
+	accept := strings.Join(r.Header.Values("Accept"), ",")
+	if strings.TrimSpace(accept) == "" {
+		return SSE, true
+	}
+	any := false
+	for part := range strings.SplitSeq(accept, ",") {
+		mediaType, _, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		switch mediaType {
+		case SSE.mediaType():
+			return SSE, true
+		case NDJSON.mediaType():
+			return NDJSON, true
+		case "*/*", "text/*":
+			any = true
+		}
+	}
+	return SSE, any
+}
+
+func (h *handler) drained() bool {
+	select {
+	case <-h.drain:
+		return true
+	default:
+		return false
+	}
+}
+
+// refuse sends a client away, each for a time of its own.
+func (h *handler) refuse(w http.ResponseWriter, why string) {
+	h.refused.Add(1)
+	after := h.retryAfter(h.settings.RetrySpread)
+	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+	w.Header().Set("Connection", "close")
+	http.Error(w, why, http.StatusServiceUnavailable)
+}

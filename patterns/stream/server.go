@@ -1,0 +1,211 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Server streams a log to clients. The zero value is ready to use, with a log in
+// memory. Do not change or copy it after first use.
+type Server struct {
+	// Log is what is streamed. Nil: an eventlog.Memory with default bounds. The owner
+	// of the log closes it, after the HTTP server; a stream ends with its log.
+	Log eventlog.Log
+
+	// Heartbeat is how long a stream may be silent: 15 s (WHATWG HTML, section 9.2.7).
+	// Then a comment is written, or the client's position if that has moved past
+	// events of other topics.
+	Heartbeat time.Duration
+	// ProxyTimeout is the shortest time after which anything on the path ends a silent
+	// response: 60 s for nginx and many load balancers. If it is known, Check compares
+	// it with Heartbeat.
+	ProxyTimeout time.Duration
+	// WriteTimeout is how long a client may take to accept 16 KiB: 10 s. One that takes
+	// longer is disconnected, and resumes when it can. It replaces the WriteTimeout of
+	// the http.Server, which would end every stream.
+	WriteTimeout time.Duration
+	// Retry is the reconnection time that clients are told: 3 s. Negative: none.
+	Retry time.Duration
+	// Padding adds comments to each write until it has this many bytes, to get it
+	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
+	Padding int
+
+	// MaxStreams bounds the streams that are open at once: 10,000. Others are refused
+	// with 503 and a Retry-After.
+	MaxStreams int
+	// RetrySpread is the longest Retry-After of refusals, drawn from 1 s on: 10 s.
+	RetrySpread time.Duration
+	// MaxEvents and MaxBytes bound what a stream reads from the log at once, and so
+	// what it holds in memory: 100 events, 64 KiB of topics and data. One event is
+	// read however large it is.
+	MaxEvents, MaxBytes int
+	// Coalesce names what an event is about. Of the events that wait for a client
+	// because it is slow or was away, only the newest about each subject is sent, and
+	// all of those without a subject (""). Nil: each event is sent.
+	Coalesce func(topic string, data []byte) (subject string)
+	// Snapshot returns the state that a client begins with that cannot be continued
+	// from where it stood; r is its request. It is called after the position was taken
+	// from the log's head. When it fails the stream ends, and the client tries again.
+	// Nil: there is none, and such a client gets all that the log has.
+	Snapshot func(r *http.Request) ([]byte, error)
+	// Rand draws the Retry-After of refusals. Nil: seeded by the clock at first use.
+	Rand *rand.Rand
+
+	once  sync.Once
+	drain chan struct{}
+	stop  sync.Once
+	mu    sync.Mutex // of Rand
+	streams, held, opened, events, heartbeats,
+	resets, coalesced, slow, refused atomic.Int64
+}
+
+// ServerStats are the counters of a Server.
+type ServerStats struct {
+	// Streams is the number of streams that are open now, Held the bytes that they
+	// have encoded and not yet handed over to the connection.
+	Streams, Held int
+	// Opened counts streams, Events the events written to them, Heartbeats the
+	// comments and positions written for want of events, Resets the clients that were
+	// told that they cannot be continued.
+	Opened, Events, Heartbeats, Resets int64
+	// Coalesced counts events that were left out for newer ones, Slow the streams that
+	// were ended because of WriteTimeout, Refused the requests answered with 503.
+	Coalesced, Slow, Refused int64
+}
+
+// Check returns what is wrong with the settings.
+func (s *Server) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("stream: Server."+format, args...)) }
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"Heartbeat", s.Heartbeat}, {"ProxyTimeout", s.ProxyTimeout}, {"WriteTimeout", s.WriteTimeout},
+		{"RetrySpread", s.RetrySpread},
+	} {
+		if d.d < 0 {
+			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
+		}
+	}
+	for _, n := range []struct {
+		name string
+		n    int
+	}{
+		{"Padding", s.Padding}, {"MaxStreams", s.MaxStreams}, {"MaxEvents", s.MaxEvents}, {"MaxBytes", s.MaxBytes},
+	} {
+		if n.n < 0 {
+			bad("%s is %d: want 0 for the default, or more", n.name, n.n)
+		}
+	}
+	if s.Padding > maxPadding {
+		bad("Padding is %d: want at most %d", s.Padding, maxPadding)
+	}
+	if h := s.settings().Heartbeat; s.ProxyTimeout > 0 && h >= s.ProxyTimeout {
+		bad("Heartbeat is %v: want less than ProxyTimeout, %v", h, s.ProxyTimeout)
+	}
+	return errors.Join(errs...)
+}
+
+const maxPadding = 64 << 10
+
+// Handler returns the handler that opens streams; mount it at one path. It panics if
+// Check finds fault. A ResponseWriter that another handler has wrapped must have an
+// Unwrap method, see http.ResponseController.
+//
+// Open streams keep http.Server.Shutdown waiting, so register [Server.Drain]:
+//
+//	server.RegisterOnShutdown(s.Drain)
+func (s *Server) Handler() http.Handler {
+	if err := s.Check(); err != nil {
+		panic(err.Error())
+	}
+	s.init()
+	return &handler{Server: s, settings: s.settings()}
+}
+
+// Publish appends an event to the log. It returns when the event is as durable as the
+// log is and the streams have been woken. The topic must be UTF-8.
+func (s *Server) Publish(topic string, data []byte) (eventlog.Cursor, error) {
+	if !utf8.ValidString(topic) {
+		return eventlog.Cursor{}, fmt.Errorf("stream: publish: topic %q is not UTF-8", topic)
+	}
+	s.init()
+	return s.Log.Append(eventlog.Entry{Topic: topic, Data: data})
+}
+
+// Drain ends all streams, each after the event that it is writing, and refuses new
+// ones, for the rest of the Server's life. Clients resume after their reconnection
+// time, elsewhere if there is an elsewhere. A write to a slow client may take
+// WriteTimeout more.
+func (s *Server) Drain() {
+	s.init()
+	s.stop.Do(func() { close(s.drain) })
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() ServerStats {
+	return ServerStats{
+		Streams:    int(s.streams.Load()),
+		Held:       int(s.held.Load()),
+		Opened:     s.opened.Load(),
+		Events:     s.events.Load(),
+		Heartbeats: s.heartbeats.Load(),
+		Resets:     s.resets.Load(),
+		Coalesced:  s.coalesced.Load(),
+		Slow:       s.slow.Load(),
+		Refused:    s.refused.Load(),
+	}
+}
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		s.drain = make(chan struct{})
+		if s.Log == nil {
+			s.Log = eventlog.NewMemory(eventlog.Options{})
+		}
+		if s.Rand == nil {
+			s.Rand = seededByClock()
+		}
+	})
+}
+
+// retryAfter draws the whole seconds that a refused client is to stay away.
+func (s *Server) retryAfter(longest time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return (time.Second + uniform(s.Rand, longest-time.Second)).Truncate(time.Second)
+}
+
+// settings are the fields of a Server with their defaults.
+type settings struct {
+	Heartbeat, WriteTimeout, Retry, RetrySpread time.Duration
+	MaxStreams, MaxEvents, MaxBytes             int
+}
+
+func (s *Server) settings() settings {
+	return settings{
+		Heartbeat:    orDefault(s.Heartbeat, 15*time.Second),
+		WriteTimeout: orDefault(s.WriteTimeout, 10*time.Second),
+		Retry:        orDefault(s.Retry, 3*time.Second),
+		RetrySpread:  orDefault(s.RetrySpread, 10*time.Second),
+		MaxStreams:   orDefault(s.MaxStreams, 10_000),
+		MaxEvents:    orDefault(s.MaxEvents, 100),
+		MaxBytes:     orDefault(s.MaxBytes, 64<<10),
+	}
+}
+
+func orDefault[T int | time.Duration](v, def T) T {
+	if v == 0 {
+		return def
+	}
+	return v
+}

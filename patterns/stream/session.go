@@ -1,0 +1,247 @@
+package stream
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// session is one open stream, on the goroutine of its request.
+type session struct {
+	*handler
+	request  *http.Request
+	encoding Encoding
+	carrier  carrier
+
+	query   eventlog.Query
+	cursor  eventlog.Cursor // what was read from the log
+	known   eventlog.Cursor // the position that the client was told
+	resumes bool            // the client named a position
+	buf     bytes.Buffer
+	enc     encoder // writes to buf
+	events  int64   // in buf
+}
+
+// carrier brings bytes to the client.
+type carrier interface {
+	// write writes whole records or returns why it can not: errSlow if a piece of
+	// them was not accepted within WriteTimeout.
+	write(p []byte) error
+	// context ends with the connection.
+	context() context.Context
+	// end ends the stream in good order, if it can still be.
+	end()
+}
+
+var errSlow = errors.New("stream: client does not read")
+
+func (s *session) parse() error {
+	q := s.request.URL.Query()
+	s.query = eventlog.Query{Topics: q["topic"], MaxEntries: s.settings.MaxEvents, MaxBytes: s.settings.MaxBytes}
+	if n := len(s.query.Topics); n > maxTopics {
+		return fmt.Errorf("topic is given %d times: want at most %d", n, maxTopics)
+	}
+	id := q.Get("lastEventId")
+	if fromHeader := s.request.Header.Get("Last-Event-ID"); fromHeader != "" {
+		id = fromHeader
+	}
+	from := q.Get("from")
+	switch {
+	case from != "" && from != "now":
+		return fmt.Errorf("from is %q: want now, or nothing", from)
+	case id != "":
+		// What is no cursor is no position of this log, and the client is told so like
+		// one of another epoch. An error status would stop a browser for good.
+		s.resumes = true
+		s.cursor, _ = eventlog.ParseCursor(id)
+	case from == "now":
+		s.cursor = s.Log.Head()
+	default:
+		s.cursor = s.Log.Tail()
+	}
+	return nil
+}
+
+// run streams until the client, the log or the server goes away.
+func (s *session) run() error {
+	s.enc = s.encoding.encoder(&s.buf)
+	watch := s.Log.Watch(s.query.Topics...)
+	defer watch.Stop()
+	if s.settings.Retry >= 0 {
+		_ = s.enc.Retry(s.settings.Retry) // into memory
+	}
+	if !s.resumes {
+		// From the first moment the client has a position: without one it would begin
+		// anew after a cut that comes before the first event.
+		s.tell(s.cursor)
+	}
+	if s.buf.Len() == 0 {
+		_ = s.enc.Comment("")
+	}
+	if err := s.flush(); err != nil {
+		return err
+	}
+	heartbeat := time.NewTimer(s.settings.Heartbeat)
+	defer heartbeat.Stop()
+	due := false
+	for {
+		if s.drained() {
+			return nil
+		}
+		more, err := s.read()
+		if err != nil {
+			return err
+		}
+		if s.buf.Len() == 0 && due {
+			s.heartbeats.Add(1)
+			if s.known == s.cursor {
+				_ = s.enc.Comment("")
+			} else {
+				s.tell(s.cursor)
+			}
+		}
+		due = false
+		if s.buf.Len() > 0 {
+			if err := s.flush(); err != nil {
+				return err
+			}
+			heartbeat.Reset(s.settings.Heartbeat)
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-watch.C:
+		case <-heartbeat.C:
+			due = true
+		case <-s.drain:
+		case <-s.carrier.context().Done():
+			return s.carrier.context().Err()
+		}
+	}
+}
+
+// read encodes what the log has after the cursor, up to a limit, and reports whether
+// there is more.
+func (s *session) read() (more bool, err error) {
+	page, err := s.Log.After(s.cursor, s.query)
+	if err != nil {
+		return false, err
+	}
+	if page.Status != eventlog.Complete {
+		return true, s.reset(page)
+	}
+	entries := page.Entries
+	if s.Coalesce != nil {
+		if page, entries, err = s.catchUp(page); err != nil {
+			return false, err
+		}
+	}
+	for i := range entries {
+		e := newEvent(page.Next.Epoch, &entries[i])
+		if err := s.enc.Encode(e); err != nil {
+			return false, err
+		}
+		s.known = eventlog.Cursor{Epoch: page.Next.Epoch, Offset: entries[i].Offset}
+	}
+	s.events += int64(len(entries))
+	s.cursor = page.Next
+	return page.More, nil
+}
+
+// reset tells the client that it cannot be continued, and where it goes on.
+func (s *session) reset(page eventlog.Page) error {
+	at := page.Next
+	r := Reset{Reason: Reason(page.Status.String())}
+	if s.Snapshot != nil {
+		at = s.Log.Head()
+		var err error
+		if r.Snapshot, err = s.Snapshot(s.request); err != nil {
+			return fmt.Errorf("stream: snapshot: %w", err)
+		}
+	}
+	r.ID = at.String()
+	e, err := r.event()
+	if err != nil {
+		return err
+	}
+	if err := s.enc.Encode(e); err != nil {
+		return err
+	}
+	s.cursor, s.known = at, at
+	s.resets.Add(1)
+	return nil
+}
+
+// catchUp coalesces a page, and reads on while what is left of all that waits fits the
+// limits.
+func (s *session) catchUp(page eventlog.Page) (eventlog.Page, []eventlog.Entry, error) {
+	kept := s.newest(page.Entries)
+	for page.More && len(kept) < s.query.MaxEntries && size(kept) < s.query.MaxBytes {
+		next, err := s.Log.After(page.Next, s.query)
+		if err != nil {
+			return page, nil, err
+		}
+		if next.Status != eventlog.Complete {
+			break // what was read goes out first, and then the reset
+		}
+		page = next
+		kept = s.newest(append(kept, page.Entries...))
+	}
+	return page, kept, nil
+}
+
+// newest returns the last of the entries about each subject.
+func (s *session) newest(entries []eventlog.Entry) []eventlog.Entry {
+	last := map[string]uint64{}
+	subjects := make([]string, len(entries))
+	for i, e := range entries {
+		subjects[i] = s.Coalesce(e.Topic, e.Data)
+		last[subjects[i]] = e.Offset
+	}
+	var kept []eventlog.Entry
+	for i, e := range entries {
+		if subjects[i] == "" || last[subjects[i]] == e.Offset {
+			kept = append(kept, e)
+		}
+	}
+	s.coalesced.Add(int64(len(entries) - len(kept)))
+	return kept
+}
+
+func size(entries []eventlog.Entry) (n int) {
+	for _, e := range entries {
+		n += len(e.Topic) + len(e.Data)
+	}
+	return n
+}
+
+// tell gives the client a position without an event.
+func (s *session) tell(at eventlog.Cursor) {
+	_ = s.enc.Position(at.String()) // into memory, and a cursor is a valid ID
+	s.known = at
+}
+
+func (s *session) flush() error {
+	if short := s.Padding - s.buf.Len(); short > 0 && s.encoding != WebSocket {
+		_ = s.enc.Comment(strings.Repeat(" ", short))
+	}
+	n := s.buf.Len()
+	s.held.Add(int64(n))
+	err := s.carrier.write(s.buf.Bytes())
+	s.held.Add(-int64(n))
+	if err == nil {
+		s.Server.events.Add(s.events)
+	}
+	s.events = 0
+	if s.buf.Reset(); s.buf.Cap() > 4<<10 {
+		s.buf = bytes.Buffer{} // an idle stream holds little; enc writes to the same place
+	}
+	return err
+}
