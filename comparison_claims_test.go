@@ -3,6 +3,9 @@ package squall_test
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -58,25 +61,30 @@ func (r *results) bytes(who string) func(time.Duration) float64 {
 	}
 }
 
-// crossing returns where a first becomes cheaper than b, as the time between events
-// grows: between two measured points it is interpolated, both scales being logarithmic.
-func crossing(xs []time.Duration, a, b func(time.Duration) float64) (at time.Duration, found bool) {
+// crossing returns where the cheaper of a and b changes, as x grows: between two measured
+// points it is interpolated, both scales being logarithmic. Later says that a is the
+// cheaper one after that.
+func crossing(xs []time.Duration, a, b func(time.Duration) float64) (at time.Duration, later, found bool) {
 	for i := 1; i < len(xs); i++ {
 		left := math.Log(a(xs[i-1]) / b(xs[i-1]))
 		right := math.Log(a(xs[i]) / b(xs[i]))
-		if left > 0 && right <= 0 {
+		if (left > 0) != (right > 0) {
 			x0, x1 := math.Log(float64(xs[i-1])), math.Log(float64(xs[i]))
-			return time.Duration(math.Exp(x0 + (x1-x0)*left/(left-right))), true
+			return time.Duration(math.Exp(x0 + (x1-x0)*left/(left-right))), left > 0, true
 		}
 	}
-	return 0, false
+	return 0, false, false
 }
 
-func crossingText(what string, xs []time.Duration, a, b func(time.Duration) float64) string {
-	if at, ok := crossing(xs, a, b); ok {
-		return fmt.Sprintf("by %s from %s on", what, span(at.Round(100*ms)))
-	}
-	if a(xs[0]) < b(xs[0]) {
+// cheaper says in words where a is cheaper than b.
+func cheaper(what string, xs []time.Duration, a, b func(time.Duration) float64) string {
+	at, later, found := crossing(xs, a, b)
+	switch {
+	case found && later:
+		return fmt.Sprintf("by %s from %s on", what, span(at))
+	case found:
+		return fmt.Sprintf("by %s up to %s", what, span(at))
+	case a(xs[0]) < b(xs[0]):
 		return "by " + what + " always"
 	}
 	return "by " + what + " never"
@@ -85,26 +93,33 @@ func crossingText(what string, xs []time.Duration, a, b func(time.Duration) floa
 // longAgainstShort says from which time between events on long polling is cheaper than
 // short polling with an interval.
 func longAgainstShort(r *results, short string) string {
-	return crossingText("requests", gaps, r.sends("long poll"), r.sends(short)) + ", " +
-		crossingText("bytes", gaps, r.bytes("long poll"), r.bytes(short))
+	return cheaper("requests", gaps, r.sends("long poll"), r.sends(short)) + ", " +
+		cheaper("bytes", gaps, r.bytes("long poll"), r.bytes(short))
 }
 
 // lightAgainstHeld says from which interval on a light client that polls is cheaper than
-// one that holds a connection.
-func lightAgainstHeld(r *results, who string, mean time.Duration) (bytes, radio time.Duration, text string) {
+// one that holds a connection; and for which part of the time it is connected then.
+type lightCrossing struct {
+	bytes, radio time.Duration
+	dutyCycle    float64 // at the crossing by bytes
+}
+
+func lightAgainstHeld(r *results, who string, mean time.Duration) (c lightCrossing) {
 	held := r.light[lightRun{who, 0, mean}]
-	cost := func(f func(lightFigures) float64) func(time.Duration) float64 {
-		return func(every time.Duration) float64 { return f(r.light[lightRun{"", every, mean}]) }
+	from := func(cost func(lightFigures) float64) time.Duration {
+		at, later, found := crossing(lightIntervals,
+			func(every time.Duration) float64 { return cost(r.light[lightRun{"", every, mean}]) },
+			func(time.Duration) float64 { return cost(held) })
+		if !found || !later {
+			return -1
+		}
+		return at
 	}
-	is := func(f func(lightFigures) float64) func(time.Duration) float64 {
-		return func(time.Duration) float64 { return f(held) }
-	}
-	byBytes := func(f lightFigures) float64 { return f.perHour(f.bytesUp + f.bytesDown) }
-	byRadio := func(f lightFigures) float64 { return f.radio() }
-	bytes, _ = crossing(lightIntervals, cost(byBytes), is(byBytes))
-	radio, _ = crossing(lightIntervals, cost(byRadio), is(byRadio))
-	return bytes, radio, crossingText("bytes", lightIntervals, cost(byBytes), is(byBytes)) + ", " +
-		crossingText("radio time", lightIntervals, cost(byRadio), is(byRadio))
+	c.bytes = from(func(f lightFigures) float64 { return f.perHour(f.bytesUp + f.bytesDown) })
+	c.radio = from(func(f lightFigures) float64 { return f.radio() })
+	poll := r.light[lightRun{"", min, mean}].held * float64(min) // connected for each
+	c.dutyCycle = poll / float64(c.bytes)
+	return c
 }
 
 // allRecovered reports whether a contender lost nothing in any fault.
@@ -152,19 +167,21 @@ var claims = []claim{
 		w, p, l := r.slow[slowRun{"WebSocket"}], r.slow[slowRun{"poll 5 s"}], r.slow[slowRun{"long poll"}]
 		return when(w.held > 0 && p.held == 0 && l.held == 0, confirmed, refuted),
 			fmt.Sprintf("for a client that can take a tenth of what is sent the server holds up to %s (its limit is 1 MiB, and then the client is disconnected), and none for pollers, who set the pace. Lost: %d, %d and %d.",
-				bytesText(int64(w.held)), w.lost, p.lost, l.lost)
+				bytesText(w.held), w.lost, p.lost, l.lost)
 	}},
 	{11, "Push requires a bidirectional protocol.", func(r *results) (verdict, string) {
-		w := r.at("WebSocket", s)
-		return when(w.payloadUp > 0, onlyWhen, refuted),
-			fmt.Sprintf("the client acknowledges or answers pings: our WebSocket client sends %s bytes of payload up per event. A stream of Server-Sent Events needs none.", number(w.perEvent(w.payloadUp)))
+		w, e := r.at("WebSocket", s), r.at("SSE", s)
+		return when(w.payloadUp > 0 && e.payloadUp == 0, refuted, confirmed),
+			fmt.Sprintf("for %d events the client of Server-Sent Events sent %d bytes of payload after its request. Our WebSocket client sends %s bytes per event, with which it acknowledges and answers pings.", e.events, e.payloadUp, number(w.perEvent(w.payloadUp)))
 	}},
 	{12, "Polling is better for light clients than push.", func(r *results) (verdict, string) { return lightVerdict(r, "WebSocket") }},
 	{13, "Push is used by WebSocket, SSE, RabbitMQ.", func(*results) (verdict, string) {
-		return notMeasured, "a list of uses; that one contract holds for each transport is shown by delivery_test.go."
+		return notMeasured, "a list of uses. That WebSocket, Server-Sent Events and a broker keep one contract is what delivery_test.go shows."
 	}},
 	{14, "Short polling is simple.", func(*results) (verdict, string) {
-		return confirmed, "the server keeps nothing for a client: any replica answers any poll (scenario SP-07), between two polls there is no state to lose, and the contract asks nothing of it that a GET with a cursor does not do."
+		feed, push := linesOfCode("patterns/shortpoll", "feed", "follow", "client", "pacer", "limit", "conditional"), linesOfCode("patterns/push")
+		return when(feed < push/2, confirmed, refuted), fmt.Sprintf("a feed and its client take %d lines of code, beside the log and what they share with long polling (%d); push takes %d. The server keeps nothing for a client: any replica answers any poll (scenario SP-07).",
+			feed, linesOfCode("patterns/internal/polling"), push)
 	}},
 	{15, "Short polling is good for requests that take long.", func(r *results) (verdict, string) {
 		polled := r.jobs[jobRun{submitAndPoll}]
@@ -240,7 +257,65 @@ var claims = []claim{
 	{26, "Kafka uses long polling.", func(*results) (verdict, string) {
 		return notMeasured, "not part of this comparison: it takes Kafka's own client and broker."
 	}},
-	{31, "Polling is better for light clients than streaming.", func(r *results) (verdict, string) { return lightVerdict(r, "long poll") }},
+	{27, "Streaming is real time.", func(r *results) (verdict, string) {
+		f := r.at("SSE", s)
+		return when(f.p50 == transitOfReference && f.max < 2*transitOfReference, confirmed, refuted),
+			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the way itself takes %s.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
+	}},
+	{28, "Streaming is compatible with request-response.", func(r *results) (verdict, string) {
+		f := r.proxied[proxiedRun{"SSE"}]
+		return when(f.lost == 0 && f.max < 3*transitOfReference, onlyWhen, refuted),
+			fmt.Sprintf("what is on the way passes on what it gets: through net/http's client and server and a reverse proxy of 25 ms more that knows nothing of it, p50 %s and max %s. A proxy that buffers holds events back, unless it heeds X-Accel-Buffering (scenarios ST-16, ST-17).", span(f.p50), span(f.max))
+	}},
+	{29, "Streaming needs clients that are online.", func(r *results) (verdict, string) {
+		ok, lost, gaps := r.allRecovered("SSE")
+		return when(ok, onlyWhen, confirmed),
+			fmt.Sprintf("there is no log: with Last-Event-ID over one, %d faults of up to 20 min lost %d events and told of %d gaps. A client that is away for longer than the log keeps events is told (scenario ST-12).", len(faults), lost, gaps)
+	}},
+	{30, "Streaming: clients might not be able to handle the load.", func(r *results) (verdict, string) {
+		f, p := r.slow[slowRun{"SSE"}], r.slow[slowRun{"poll 5 s"}]
+		return when(f.lost == 0 && f.held < 200_000, onlyWhen, confirmed),
+			fmt.Sprintf("the server writes to each client what it has: for one that can take a tenth of what is sent ours reads on in the log as the connection takes it, holds up to %s (a poller: %s) and loses %d events, %s late at the end.", bytesText(f.held), bytesText(p.held), f.lost, span(f.caughtUp))
+	}},
+	{31, "Polling is better for light clients than streaming.", func(r *results) (verdict, string) { return lightVerdict(r, "SSE") }},
+	{32, "Streaming has a problem with HTTP/1.1.", func(r *results) (verdict, string) {
+		one, two := r.seventh[seventhRun{"HTTP/1.1"}], r.seventh[seventhRun{"HTTP/2"}]
+		return when(one.err != nil && two.err == nil, confirmed, refuted),
+			fmt.Sprintf("a client that may have six connections to a host, as browsers do, and has six streams open, gets no answer to a seventh request within %s over HTTP/1.1; over HTTP/2 in %s.", span(one.took), span(two.took))
+	}},
+	{33, "Server-Sent Events are one technique of streaming.", func(r *results) (verdict, string) {
+		same, text := true, ""
+		sse := r.steady[steadyRun{"SSE", "LTE", networkMean, networkEvents}]
+		for _, c := range encodings {
+			f := r.steady[steadyRun{c.name, "LTE", networkMean, networkEvents}]
+			ok, _, _ := r.allRecovered(c.name)
+			same = same && ok && f.lost == 0 && f.p50/ms == sse.p50/ms
+			text += fmt.Sprintf("; %s %s and %s", c.name, span(f.p50), number(f.perEvent(f.bytesDown)))
+		}
+		return when(same, confirmed, refuted),
+			fmt.Sprintf("the same core in other encodings recovers from the same faults, as fast. Time to notify (p50, LTE) and bytes down per event: SSE %s and %s%s.", span(sse.p50), number(sse.perEvent(sse.bytesDown)), text)
+	}},
+}
+
+// linesOfCode counts those that are neither blank nor comments, in the files of a package,
+// all but tests or those of the given names.
+func linesOfCode(folder string, names ...string) (lines int) {
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	must(err)
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".go")
+		if strings.HasSuffix(name, "_test") || len(names) > 0 && !slices.Contains(names, name) {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		must(err)
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+				lines++
+			}
+		}
+	}
+	return lines
 }
 
 // lightVerdict compares a client that polls with one that holds a connection.
@@ -248,11 +323,11 @@ func lightVerdict(r *results, who string) (verdict, string) {
 	var parts []string
 	yes := true
 	for _, mean := range lightMeans {
-		_, radio, text := lightAgainstHeld(r, who, mean)
-		yes = yes && radio > 0
-		parts = append(parts, fmt.Sprintf("with an event each %s %s", span(mean), text))
+		c := lightAgainstHeld(r, who, mean)
+		yes = yes && c.bytes > 0 && c.radio > 0
+		parts = append(parts, fmt.Sprintf("less often than each %s by radio time and each %s by bytes, with an event each %s", span(c.radio), span(c.bytes), span(mean)))
 	}
 	f := r.light[lightRun{who, 0, lightMeans[len(lightMeans)-1]}]
-	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client wants to know seldom enough. Against a held connection (%s) polling is cheaper, %s. Go's TCP keep-alive probes each 15 s keep the radio on for %s of the time.",
-		who, strings.Join(parts, "; "), percent(f.radio()))
+	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client wants to know seldom: %s. The connection that is held (%s) keeps the radio on for %s of the time, also by Go's TCP keep-alive probes each 15 s.",
+		strings.Join(parts, "; "), who, percent(f.radio()))
 }

@@ -33,7 +33,7 @@ func (r lightRun) run(t *testing.T, n *sim.Network) (f lightFigures) {
 	if r.who != "" {
 		c = contenderNamed(r.who)
 	}
-	st := newStage(t, n, c.system(n, inMemory))
+	st := newStage(t, n, c.system(n, inMemory), "server")
 	o, _ := st.client("client", presetNamed("LTE"))
 	time.Sleep(10 * s)
 	from := n.Elapsed()

@@ -56,7 +56,8 @@ func (o *observer) Gap(string) {
 type stage struct {
 	n         *sim.Network
 	system    patterntest.System
-	server    *sim.Host
+	server    *sim.Host // where the system's server runs
+	front     *sim.Host // what clients find by the name of server: that, or a proxy
 	published []acceptedEvent
 }
 
@@ -65,8 +66,8 @@ type acceptedEvent struct {
 	at   time.Duration
 }
 
-func newStage(t *testing.T, n *sim.Network, system patterntest.System) *stage {
-	st := &stage{n: n, system: system, server: n.Host("server")}
+func newStage(t *testing.T, n *sim.Network, system patterntest.System, server string) *stage {
+	st := &stage{n: n, system: system, server: n.Host(server), front: n.Host("server")}
 	folder := t.TempDir()
 	st.server.Run("server", func(ctx context.Context, h *sim.Host) error { return system.Serve(ctx, h, folder) })
 	return st
@@ -75,7 +76,7 @@ func newStage(t *testing.T, n *sim.Network, system patterntest.System) *stage {
 // client makes a client behind a link.
 func (st *stage) client(name string, link netem.Preset) (*observer, *sim.Link) {
 	h, o := st.n.Host(name), newObserver(st.n)
-	l := st.n.LinkAsym(h, st.server, link.Up, link.Down)
+	l := st.n.LinkAsym(h, st.front, link.Up, link.Down)
 	h.Run("client", func(ctx context.Context, h *sim.Host) error { return st.system.Receive(ctx, h, name, o) })
 	return o, l
 }
@@ -247,7 +248,7 @@ type steadyFigures struct {
 const comparisonSeed = 1
 
 func (r steadyRun) run(t *testing.T, n *sim.Network) (f steadyFigures) {
-	st := newStage(t, n, contenderNamed(r.who).system(n, inMemory))
+	st := newStage(t, n, contenderNamed(r.who).system(n, inMemory), "server")
 	o, _ := st.client("client", presetNamed(r.link))
 	time.Sleep(10 * s) // connections are made, positions known
 	before, from := totals(n), n.Elapsed()
@@ -317,7 +318,7 @@ var faults = []struct {
 }
 
 func (r recoveryRun) run(t *testing.T, n *sim.Network) (f recoveryFigures) {
-	st := newStage(t, n, contenderNamed(r.who).system(n, onDisk))
+	st := newStage(t, n, contenderNamed(r.who).system(n, onDisk), "server")
 	o, link := st.client("client", presetNamed(r.link))
 	i := 0
 	for faults[i].name != r.fault {
@@ -374,7 +375,7 @@ type herdFigures struct {
 }
 
 func (r herdRun) run(t *testing.T, n *sim.Network) (f herdFigures) {
-	st := newStage(t, n, contenderNamed(r.who).system(n, onDisk))
+	st := newStage(t, n, contenderNamed(r.who).system(n, onDisk), "server")
 	var all []*observer
 	for i := range r.clients {
 		o, _ := st.client(fmt.Sprintf("client%d", i), netem.Broadband)
@@ -435,7 +436,7 @@ type slowFigures struct {
 }
 
 func (r slowRun) run(t *testing.T, n *sim.Network) (f slowFigures) {
-	st := newStage(t, n, contenderNamed(r.who).system(n, inMemory))
+	st := newStage(t, n, contenderNamed(r.who).system(n, inMemory), "server")
 	thin := presetNamed("broadband")
 	o, link := st.client("client", thin)
 	time.Sleep(10 * s)

@@ -1,10 +1,12 @@
 package squall_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,41 +14,71 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/pubsub"
 	"github.com/squall-sim/squall/patterns/push"
 	"github.com/squall-sim/squall/patterns/shortpoll"
+	"github.com/squall-sim/squall/patterns/stream"
 )
 
 // What a server's memory grows by with each client that waits: on the real heap, over TCP
 // on the loopback, in real time. It is the one part of the comparison that depends on the
 // machine, and nothing asserts it.
 
-// A waiting makes a server and says what a client of it sends that then waits.
-type waiting func() (handler http.Handler, request func(i int) string, end func())
+// A waiting serves on a listener, and says what a client sends that then waits.
+type waiting func(l net.Listener) (request func(i int) string, end func())
 
 // keptConnection is short polling between two polls.
-func keptConnection() (http.Handler, func(int) string, func()) {
+func keptConnection(l net.Listener) (func(int) string, func()) {
 	feed := &shortpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{})}
-	return feed.Handler(), func(int) string {
-		return "GET /?cursor=" + feed.Log.Head().String() + " HTTP/1.1\r\nHost: server\r\n\r\n"
-	}, func() {}
+	return func(int) string { return get("/?cursor=" + feed.Log.Head().String()) }, serveOver(l, feed.Handler(), func() {})
 }
 
-func parkedPoll() (http.Handler, func(int) string, func()) {
+func parkedPoll(l net.Listener) (func(int) string, func()) {
 	feed := &longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{})}
-	return feed.Handler(), func(int) string {
-		return "GET /?wait=10m&cursor=" + feed.Log.Head().String() + " HTTP/1.1\r\nHost: server\r\n\r\n"
-	}, feed.Drain
+	return func(int) string { return get("/?wait=10m&cursor=" + feed.Log.Head().String()) }, serveOver(l, feed.Handler(), feed.Drain)
 }
 
-func pushSession() (http.Handler, func(int) string, func()) {
+func pushSession(l net.Listener) (func(int) string, func()) {
 	server, err := push.NewServer(eventlog.NewMemory(eventlog.Options{}), push.ServerOptions{Authenticate: trustEverybody})
 	if err != nil {
 		panic(err)
 	}
-	return server, func(i int) string {
-		return fmt.Sprintf("GET /?client=c%d HTTP/1.1\r\nHost: server\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", i)
-	}, func() { server.Close() }
+	return func(i int) string {
+		return get(fmt.Sprintf("/?client=c%d", i), "Connection: Upgrade", "Upgrade: websocket",
+			"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+	}, serveOver(l, server, func() { server.Close() })
+}
+
+func openStream(l net.Listener) (func(int) string, func()) {
+	server := &stream.Server{Log: eventlog.NewMemory(eventlog.Options{})}
+	return func(int) string { return get("/", "Accept: text/event-stream") }, serveOver(l, server.Handler(), server.Drain)
+}
+
+// brokerSession is a client with one subscription, in the frames of package pubsub.
+func brokerSession(l net.Listener) (func(int) string, func()) {
+	b, err := pubsub.NewBroker(eventlog.NewMemory(eventlog.Options{}), nil, pubsub.BrokerOptions{})
+	if err != nil {
+		panic(err)
+	}
+	go b.Serve(l)
+	frame := func(text string) string {
+		return string(binary.BigEndian.AppendUint32(nil, uint32(1+len(text)))) + "c" + text
+	}
+	return func(i int) string {
+		return frame(fmt.Sprintf(`{"type":"hello","client":"c%d","run":"1","attempt":1}`, i)) +
+			frame(fmt.Sprintf(`{"type":"subscribe","sub":1,"options":{"Filter":"news","Name":"c%d"}}`, i))
+	}, func() { b.Close() }
+}
+
+func get(target string, header ...string) string {
+	return "GET " + target + " HTTP/1.1\r\nHost: server\r\n" + strings.Join(append(header, "", ""), "\r\n")
+}
+
+// serveOver serves HTTP, and returns what ends that.
+func serveOver(l net.Listener, h http.Handler, drain func()) (end func()) {
+	server := &http.Server{Handler: h}
+	go server.Serve(l)
+	return func() { drain(); server.Close() }
 }
 
 const waitingClients = 2000
@@ -56,10 +88,7 @@ const waitingClients = 2000
 func memoryOf(t testing.TB, w waiting) (bytes, goroutines float64) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	handler, request, end := w()
-	server := &http.Server{Handler: handler}
-	go server.Serve(l)
-	defer server.Close()
+	request, end := w(l)
 	defer end()
 	connect := func(from, to int) (all []net.Conn) {
 		for i := from; i < to; i++ {

@@ -48,7 +48,15 @@ func costPlot(r *results) []byte {
 			addLine(panels[j], c.name, xy, i)
 		}
 	}
+	roomForLegend(panels, 20)
 	return svg(panels)
+}
+
+// roomForLegend makes a logarithmic axis longer, by a factor.
+func roomForLegend(panels []*plot.Plot, factor float64) {
+	for _, p := range panels {
+		p.X.Max *= factor
+	}
 }
 
 // delayPlot draws the time to notify on each network, p50 as a point on a line and p99
@@ -74,6 +82,7 @@ func delayPlot(r *results) []byte {
 		dashed.Color, dashed.Dashes = palette[i%len(palette)], []vg.Length{2, 3}
 		p.Add(dashed)
 	}
+	p.X.Max += 1.7 // for the legend
 	return svg([]*plot.Plot{p})
 }
 
@@ -104,6 +113,7 @@ func lightPlot(r *results) []byte {
 			add(who+", event each "+span(mean), func(time.Duration) lightFigures { return r.light[lightRun{who, 0, mean}] })
 		}
 	}
+	roomForLegend(panels, 40)
 	return svg(panels)
 }
 

@@ -35,7 +35,7 @@ const (
 var (
 	lightIntervals = []time.Duration{10 * s, 30 * s, min, 2 * min, 5 * min, 10 * min, 30 * min, 60 * min}
 	lightMeans     = []time.Duration{min, 10 * min}
-	lightHolders   = []string{"WebSocket", "long poll"}
+	lightHolders   = []string{"WebSocket", "SSE", "long poll"}
 )
 
 // drawnRun is the run of a contender at a mean time between events, long enough to have a
@@ -70,9 +70,19 @@ func wholePlan() (p plan) {
 			p.light = append(p.light, lightRun{who, 0, mean})
 		}
 	}
+	for _, c := range encodings {
+		p.steady = append(p.steady, steadyRun{c.name, "LTE", networkMean, networkEvents})
+		for _, f := range faults {
+			p.recovery = append(p.recovery, recoveryRun{c.name, brokenLink, f.name})
+		}
+	}
 	p.jobs = []jobRun{{heldRequest}, {submitAndPoll}}
+	p.proxied = proxiedRuns
+	p.seventh = []seventhRun{{"HTTP/1.1"}, {"HTTP/2"}}
 	return p
 }
+
+var proxiedRuns = []proxiedRun{{"poll 1 s"}, {"long poll"}, {"WebSocket"}, {"SSE"}}
 
 // samplePlan is what is measured again each time: a second or so.
 func samplePlan() (p plan) {
@@ -154,7 +164,7 @@ var slowHeader = []string{"pattern", "held by the server at most", "caught up af
 
 func slowRow(r *results, run slowRun) string {
 	f := r.slow[run]
-	return row(run.who, bytesText(int64(f.held)), span(f.caughtUp), strconv.Itoa(f.lost), strconv.Itoa(f.twice), strconv.Itoa(f.gaps))
+	return row(run.who, bytesText(f.held), span(f.caughtUp), strconv.Itoa(f.lost), strconv.Itoa(f.twice), strconv.Itoa(f.gaps))
 }
 
 var lightHeader = []string{"events each", "client", "bytes / h", "wake-ups / h", "radio on", "connections held"}
@@ -174,6 +184,13 @@ func jobRow(r *results, run jobRun) string {
 		outcome = fmt.Sprintf("status %d, and the work was for nothing", f.status)
 	}
 	return row(run.how, outcome, span(f.took), fmt.Sprintf("%.3f", f.held))
+}
+
+var proxyHeader = []string{"pattern", "p50", "max", "lost"}
+
+func proxyRow(r *results, run proxiedRun) string {
+	f := r.proxied[run]
+	return row(run.who, span(f.p50), span(f.max), strconv.Itoa(f.lost))
 }
 
 func memoryRow(c contender, m memoryFigures) string {
@@ -235,9 +252,12 @@ func number(x float64) string {
 
 func percent(x float64) string { return strconv.FormatFloat(100*x, 'f', 1, 64) + " %" }
 
-func bytesText(n int64) string {
-	if n == 0 {
+func bytesText(n int) string {
+	switch {
+	case n == 0:
 		return "0"
+	case n < 1000:
+		return fmt.Sprintf("%d B", n)
 	}
-	return number(float64(n)) + " B"
+	return strconv.FormatFloat(float64(n)/1000, 'g', 3, 64) + " kB"
 }

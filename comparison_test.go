@@ -16,6 +16,7 @@ import (
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/shortpoll"
+	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -49,10 +50,18 @@ var contenders = []contender{
 	{"long poll, linger 1 s", "the same, and an answer waits up to 1 s for 100 events",
 		longPollingWith(func(f *longpoll.Feed) { f.MinEvents, f.Linger = 100, s }), parkedPoll},
 	{"WebSocket", "push over WebSocket, a ping each 25 s, acknowledgements each second at most", pushing, pushSession},
+	{"SSE", "a stream of Server-Sent Events, a comment after 15 s of silence", streaming, openStream},
+	{"pub/sub", "a subscription with a broker over TCP, an acknowledgement for each message, at least once", publishing, brokerSession},
+}
+
+// encodings are those of streaming that are no contenders of their own.
+var encodings = []contender{
+	{"lines of JSON", "", streamingAs(stream.NDJSON), nil},
+	{"stream over WebSocket", "", streamingAs(stream.WebSocket), nil},
 }
 
 func contenderNamed(name string) contender {
-	for _, c := range contenders {
+	for _, c := range append(contenders, encodings...) {
 		if c.name == name {
 			return c
 		}
@@ -98,6 +107,8 @@ type plan struct {
 	slow     []slowRun
 	light    []lightRun
 	jobs     []jobRun
+	proxied  []proxiedRun
+	seventh  []seventhRun
 }
 
 // results are the figures of a plan.
@@ -109,12 +120,15 @@ type results struct {
 	slow     map[slowRun]slowFigures
 	light    map[lightRun]lightFigures
 	jobs     map[jobRun]jobFigures
+	proxied  map[proxiedRun]proxiedFigures
+	seventh  map[seventhRun]seventhFigures
 }
 
 func newResults() *results {
 	return &results{
 		steady: map[steadyRun]steadyFigures{}, recovery: map[recoveryRun]recoveryFigures{}, herd: map[herdRun]herdFigures{},
 		slow: map[slowRun]slowFigures{}, light: map[lightRun]lightFigures{}, jobs: map[jobRun]jobFigures{},
+		proxied: map[proxiedRun]proxiedFigures{}, seventh: map[seventhRun]seventhFigures{},
 	}
 }
 
@@ -128,6 +142,8 @@ func measured(t *testing.T, p plan) *results {
 		each(t, r, p.slow, r.slow, slowRun.run)
 		each(t, r, p.light, r.light, lightRun.run)
 		each(t, r, p.jobs, r.jobs, jobRun.run)
+		each(t, r, p.proxied, r.proxied, proxiedRun.run)
+		each(t, r, p.seventh, r.seventh, seventhRun.run)
 	})
 	return r
 }
