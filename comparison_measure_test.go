@@ -277,8 +277,13 @@ func (r steadyRun) run(t *testing.T, n *sim.Network) (f steadyFigures) {
 // poisson is the gap before the next of events that come at random, of which u was drawn
 // from [0,1). Whole milliseconds, since platforms may differ in a logarithm's last bit.
 func poisson(mean time.Duration, u float64) time.Duration {
-	return time.Duration(-math.Log(1-u)*float64(mean/time.Microsecond)) * time.Microsecond / time.Millisecond * time.Millisecond
+	return time.Duration(-math.Log(1-u)*float64(mean/ms))*ms + untied
 }
+
+// untied is added to each time between events, so that none is published at the very
+// instant at which a timer that another has started fires: what comes first then is the
+// runtime's choice, and figures would not repeat.
+const untied = time.Microsecond
 
 // totals is what all links have carried.
 func totals(n *sim.Network) (bytes int64) {
@@ -331,7 +336,7 @@ func (r recoveryRun) run(t *testing.T, n *sim.Network) (f recoveryFigures) {
 	time.Sleep(10 * s)
 	for n.Elapsed() < repair+10*s {
 		st.publish()
-		time.Sleep(s)
+		time.Sleep(s + untied)
 	}
 	st.settle(o)
 
@@ -451,7 +456,7 @@ func (r slowRun) run(t *testing.T, n *sim.Network) (f slowFigures) {
 		if st.system.Held != nil {
 			f.held = max(f.held, st.system.Held())
 		}
-		time.Sleep(s / 10)
+		time.Sleep(s/10 + untied)
 	}
 	wide, end := presetNamed("broadband"), n.Elapsed()
 	link.SetAsym(wide.Up, wide.Down)
