@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -126,6 +127,17 @@ func TestTheServersLimit(t *testing.T) {
 		}
 		time.Sleep(100 * ms)
 		require.EqualValues(t, 40, feed.Stats().Refused, "ten of those that came at once had a place")
+		told := map[string]int{}
+		for range 100 {
+			rec := httptest.NewRecorder()
+			w.handler.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+			require.Equal(t, http.StatusServiceUnavailable, rec.Code)
+			told[rec.Header().Get("Retry-After")]++
+		}
+		// Uniform from 1 s to 10 s, and rounded up.
+		for _, seconds := range []string{"2", "3", "4", "5", "6", "7", "8", "9", "10"} {
+			require.InDelta(t, 11, told[seconds], 9, "%s s", seconds)
+		}
 		time.Sleep(20 * s)
 		refused := feed.Stats().Refused
 		time.Sleep(10 * s)
