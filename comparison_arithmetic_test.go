@@ -86,7 +86,7 @@ func TestTrafficIsWhatThePacketsSay(t *testing.T) {
 		require.Equal(t, 1, m.wakeUps)
 		require.Equal(t, 63*s-10*s, m.radioOn.Round(s))
 		require.Zero(t, st.missing(o))
-		require.Equal(t, []time.Duration{7*s + 75*ms}, st.delays(o))
+		require.Equal(t, []time.Duration{7*s + 100*ms}, st.delays(o), "two round trips after the poll of 10 s")
 	})
 }
 
