@@ -357,3 +357,38 @@ func TestAResultThatIsTooLarge(t *testing.T) {
 		require.Contains(t, job.Error, "MaxBytes")
 	})
 }
+
+// To accept is to have stored: not before the log has the job is it answered with 202,
+// and what the log refuses is not accepted.
+func TestAcceptedMeansStored(t *testing.T) {
+	log := &slowLog{Log: memory(), pause: 5 * s}
+	withJobs(t, &shortpoll.Jobs{Log: log, Run: takes(0)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
+		submit(t, client, "a", "")
+		require.Equal(t, 5*s+50*ms, time.Since(w.start))
+		require.Len(t, w.arrivals(), 1)
+
+		log.broken.Store(true)
+		_, err := client.Submit(within(t, 20*s), "b", nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		client.Patience = -1
+		_, err = client.Wait(within(t, time.Minute), shortpoll.Job{ID: "b"})
+		require.ErrorIs(t, err, shortpoll.ErrNotFound)
+		log.broken.Store(false)
+		submit(t, client, "b", "")
+	})
+}
+
+// slowLog takes a while to store, or fails to.
+type slowLog struct {
+	eventlog.Log
+	pause  time.Duration
+	broken atomic.Bool
+}
+
+func (l *slowLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
+	time.Sleep(l.pause)
+	if l.broken.Load() {
+		return eventlog.Cursor{}, errors.New("disk is full")
+	}
+	return l.Log.Append(entries...)
+}
