@@ -120,3 +120,12 @@ func TestEachContenderIsNamedOnce(t *testing.T) {
 		require.NotEmpty(t, c.why, c.name)
 	}
 }
+
+func TestSpansHaveThreeDigits(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0", 253 * time.Microsecond: "0.253 ms", 35238 * time.Microsecond: "35.2 ms", 999600 * time.Microsecond: "1 s",
+		1034 * ms: "1.03 s", 59960 * ms: "60 s", 133 * s: "2.22 min", 20 * min: "20 min", 3 * time.Hour: "3 h", -ms: "-1 ms",
+	} {
+		require.Equal(t, want, span(d), d.String())
+	}
+}

@@ -27,6 +27,7 @@ func document(r *results, memory map[string]memoryFigures) string {
 		lossSummary(r),
 	))
 	say("![What an hour costs](comparison-cost.svg)")
+	say("Over %s; on the left, none is drawn as one.", drawnLink)
 
 	say("## What is said, and what was found")
 	var rows []string

@@ -38,11 +38,14 @@ var (
 	lightHolders   = []string{"WebSocket", "SSE", "long poll"}
 )
 
-// drawnRun is the run of a contender at a mean time between events, long enough to have a
-// dozen of them and no longer than needed.
+// drawnRun is the run of a contender at a mean time between events: long enough to have a
+// dozen of them and ten polls each 30 s, and no longer than needed.
 func drawnRun(who string, mean time.Duration) steadyRun {
-	events := int(90 * min / mean)
-	return steadyRun{who, drawnLink, mean, max(12, int(earlier(time.Duration(events), 200)))}
+	events := 12
+	if mean < 5*min {
+		events = int(earlier(90*min, max(200*mean, 5*min)) / mean)
+	}
+	return steadyRun{who, drawnLink, mean, events}
 }
 
 func wholePlan() (p plan) {
@@ -215,6 +218,11 @@ func (m traffic) radio() float64          { return float64(m.radioOn) / float64(
 
 // span is a duration with three digits.
 func span(d time.Duration) string {
+	unit := time.Nanosecond
+	for unit*1000 <= d {
+		unit *= 10
+	}
+	d = d.Round(unit) // so that 999.6 ms are 1 s
 	switch {
 	case d < 0:
 		return "-" + span(-d)
