@@ -12,10 +12,12 @@ import (
 // The contract of delivery, kept by each pattern that this project has.
 
 func TestLongPollingDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) })
 }
 
 func TestLongPollingWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := longPolling(n, onDisk)
 		s.Durable = true
@@ -24,10 +26,12 @@ func TestLongPollingWithStoreDelivers(t *testing.T) {
 }
 
 func TestPushDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return pushing(n, inMemory) })
 }
 
 func TestPushWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := pushing(n, onDisk)
 		s.Durable = true
@@ -48,10 +52,12 @@ func TestShortPollingWithStoreDelivers(t *testing.T) {
 }
 
 func TestPubSubDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return publishing(n, inMemory) })
 }
 
 func TestPubSubWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := publishing(n, onDisk)
 		s.Durable = true
@@ -60,6 +66,7 @@ func TestPubSubWithStoreDelivers(t *testing.T) {
 }
 
 func TestStreamingDelivers(t *testing.T) {
+	t.Parallel()
 	for _, e := range []stream.Encoding{stream.SSE, stream.NDJSON, stream.WebSocket} {
 		t.Run(e.String(), func(t *testing.T) {
 			patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return streamingAs(e)(n, inMemory) })
@@ -68,9 +75,27 @@ func TestStreamingDelivers(t *testing.T) {
 }
 
 func TestStreamingWithStoreDelivers(t *testing.T) {
+	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := streaming(n, onDisk)
 		s.Durable = true
 		return s
 	})
+}
+
+// The same systems over TCP of the machine, without the simulator.
+func TestPatternsDeliverOnLoopback(t *testing.T) {
+	for name, system := range map[string]patterntest.NewSystem{
+		"long polling":            func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) },
+		"long polling with store": func(n *sim.Network) patterntest.System { return durable(longPolling(n, onDisk)) },
+		"streaming":               func(n *sim.Network) patterntest.System { return streaming(n, inMemory) },
+		"push":                    func(n *sim.Network) patterntest.System { return pushing(n, inMemory) },
+		"publish/subscribe":       func(n *sim.Network) patterntest.System { return publishing(n, inMemory) },
+		"push with store":         func(n *sim.Network) patterntest.System { return durable(pushing(n, onDisk)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			patterntest.Loopback(t, system)
+		})
+	}
 }

@@ -61,6 +61,23 @@ func TestSimulatorUsesTheStandardLibraryOnly(t *testing.T) {
 	}
 }
 
+// The libraries of others that interop runs are no concern of those who use squall: it is
+// a module of its own, on the tree that it lies in, and the root does not enter it.
+func TestInteropIsAModuleOfItsOwn(t *testing.T) {
+	const interop = module + "/interop"
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, "-test", "./...").Output()
+	require.NoError(t, err, "go list")
+	for _, pkg := range strings.Fields(string(out)) {
+		require.False(t, within(pkg, interop), "the root's module has %s in it", pkg)
+	}
+
+	list := exec.Command("go", "list", "-m", "-f", "{{.Path}} {{if .Replace}}{{.Replace.Path}}{{end}}", interop, module)
+	list.Dir = "interop"
+	out, err = list.Output()
+	require.NoError(t, err, "go list in interop")
+	require.Equal(t, interop+" \n"+module+" ../\n", string(out), "the module in interop, and where it takes squall from")
+}
+
 func within(pkg, room string) bool {
 	return pkg == room || strings.HasPrefix(pkg, room+"/")
 }

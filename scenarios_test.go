@@ -40,6 +40,7 @@ var scenarios = [][]scenario{
 }
 
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	for _, sc := range slices.Concat(scenarios...) {
 		require.NotEmpty(t, sc.reason, "the row %q must say why it is there", sc.name)
 		t.Run(sc.name, func(t *testing.T) {

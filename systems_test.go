@@ -125,6 +125,12 @@ func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error), 
 // pushing is a WebSocket server and its clients.
 func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
 	var s service[*push.Server]
+	publish := func(data string, ttl time.Duration) error {
+		return s.publish(func(srv *push.Server) error {
+			_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: ttl, Data: []byte(data)})
+			return err
+		})
+	}
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
@@ -133,12 +139,8 @@ func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error)) patt
 					return srv, srv, err
 				})
 		},
-		Publish: func(data string) error {
-			return s.publish(func(srv *push.Server) error {
-				_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte(data)})
-				return err
-			})
-		},
+		Publish:    func(data string) error { return publish(data, push.Forever) },
+		PublishFor: publish,
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := push.Client{
 				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.cursor(name), Rand: n.Rand(name),

@@ -19,19 +19,21 @@ import (
 
 // BenchmarkRoundTrip sends a byte and waits for its echo, 50 ms each way.
 func BenchmarkRoundTrip(b *testing.B) {
-	b.Run("squall", func(b *testing.B) {
-		b.ReportAllocs()
-		sim.Bench(func(n *sim.Network) {
-			client, server := n.Host("client"), n.Host("server")
-			n.Link(client, server, netem.Config{Delay: 50 * ms})
-			l, err := server.Listen("tcp", ":7")
-			check(err)
-			accept(l, echoSmall)
-			c, err := client.Dial("tcp", "server:7")
-			check(err)
-			pingPong(b.N, c)
+	for name, opts := range map[string][]sim.Option{"squall": nil, "squall/ManyTimers": {sim.ManyTimers()}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			sim.Bench(func(n *sim.Network) {
+				client, server := n.Host("client"), n.Host("server")
+				n.Link(client, server, netem.Config{Delay: 50 * ms})
+				l, err := server.Listen("tcp", ":7")
+				check(err)
+				accept(l, echoSmall)
+				c, err := client.Dial("tcp", "server:7")
+				check(err)
+				pingPong(b.N, c)
+			}, opts...)
 		})
-	})
+	}
 	b.Run("net.Pipe", func(b *testing.B) {
 		b.ReportAllocs()
 		synctest.Test(new(testing.T), func(*testing.T) {

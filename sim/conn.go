@@ -298,7 +298,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 	c.n.lock()
 	defer c.n.mu.Unlock()
 	for {
-		c.host.awaitResume()
+		c.host.awaitResume(&c.closed)
 		switch {
 		case c.closed || c.n.closed:
 			return 0, c.opError("read", net.ErrClosed)
@@ -369,6 +369,7 @@ func (c *TCPConn) Close() error {
 	c.abort = c.linger == 0
 	c.r.release()
 	c.w.release()
+	c.host.resumed.Broadcast() // wakes the calls that a pause holds
 	c.touch()
 	if c.linger > 0 {
 		c.write = deadline(c.n.now() + int64(c.linger)*1e9)

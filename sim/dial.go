@@ -92,7 +92,7 @@ func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPCon
 	}
 	h.n.lock()
 	defer h.n.mu.Unlock()
-	h.awaitResume()
+	h.awaitResume(new(bool))
 	if d.err != nil {
 		return nil, d.err
 	}

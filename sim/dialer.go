@@ -88,6 +88,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if network == "udp" || network == "udp4" {
 		return d.dialUDP(ctx, network, address)
 	}
+	if d.host.n.conf.loopback {
+		return d.machineDial(ctx, network, address)
+	}
 	c, err := d.dialTCP(ctx, network, address)
 	if err != nil {
 		return nil, err

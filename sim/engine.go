@@ -136,23 +136,26 @@ func (n *Network) changed() {
 	}
 }
 
-// ring is the alarm: something is due now. The program's own timers of this
-// instant come first, so the step waits until they have had their effect. It returns
-// false when the network has ended.
-func (n *Network) ring() bool {
+// ring is an alarm: something may be due now. The program's own timers of this
+// instant come first, so the step waits until they have had their effect.
+func (n *Network) ring(alarm int) (alive, due bool) {
 	n.steps.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return false
+		return false, false
 	}
-	n.drv.alarmAt = never
+	n.drv.rang(alarm)
 	now := max(n.now(), n.clock)
 	if n.lazy {
 		n.catchUp(now)
 	}
+	if n.drv.waits && !n.drv.kicked && n.next(now) <= now {
+		n.drv.kicked = true // this worker does it
+		return true, true
+	}
 	n.setAlarm(now)
-	return true
+	return true, false
 }
 
 // step runs when all goroutines are blocked. It returns false when the network has

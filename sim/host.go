@@ -39,6 +39,8 @@ type Host struct {
 	heldConns []*TCPConn // and what they asked for
 	heldOps   []operation
 	processes []*process
+
+	sockets, abandoned []machineSocket // with Loopback
 }
 
 // connKey names a connection of one host.
@@ -93,6 +95,7 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 // and new ones fail with ENETDOWN until [Host.Restart]. Crash of a host that is
 // down already does nothing.
 func (h *Host) Crash() {
+	defer h.closeAbandoned()
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.dead {
@@ -105,6 +108,7 @@ func (h *Host) Crash() {
 // PowerOff is [Host.Crash] without the operating system's last words: the host
 // falls silent, and its peers find out by their own timeouts.
 func (h *Host) PowerOff() {
+	h.n.mustSimulate("PowerOff")
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.off != nil {
@@ -117,6 +121,7 @@ func (h *Host) PowerOff() {
 // stop ends the host's processes and sockets.
 func (h *Host) stop(f *fault, reset bool) {
 	h.dead = true
+	h.abandon()
 	h.unpause()
 	for _, p := range h.processes {
 		p.cancel()
@@ -155,6 +160,7 @@ func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 // memory and no connections, its processes ([Host.Run], [Host.ServeHTTP]) running
 // anew. A host that runs is crashed first.
 func (h *Host) Restart() {
+	defer h.closeAbandoned()
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.n.closed {
@@ -182,8 +188,10 @@ func (h *Host) boots() int {
 // acknowledges what arrives, until the receive buffers are full. Their goroutines are
 // not stopped, and neither are their timers: calls that wait for the network go on
 // waiting, others return, but what they ask for happens after Resume only. (Were those
-// to block as well, a library that holds a lock across a Close would stop the clock.)
+// to block as well, a library that holds a lock across a Close would stop the clock; for
+// the same reason calls on a socket that the program closes return at once.)
 func (h *Host) Pause() {
+	h.n.mustSimulate("Pause")
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	if h.paused != nil || h.dead {
@@ -221,10 +229,11 @@ func (h *Host) unpause() {
 	h.resumed.Broadcast()
 }
 
-// awaitResume blocks a call of a paused process that would wait for the network. The
-// lock is given up meanwhile.
-func (h *Host) awaitResume() {
-	for h.paused != nil && !h.n.closed {
+// awaitResume blocks a call of a paused process that would wait for the network, unless
+// the process closes the socket: what waits for the end of that call may hold a lock. The
+// lock of the network is given up meanwhile.
+func (h *Host) awaitResume(socketClosed *bool) {
+	for h.paused != nil && !*socketClosed && !h.n.closed {
 		h.paused.hits++
 		h.resumed.Wait()
 	}
@@ -249,6 +258,7 @@ func (n *Network) shutdown(why string) {
 			p.cancel()
 		}
 		h.shutSockets()
+		h.abandon()
 		for _, c := range h.conns {
 			c.end()
 		}

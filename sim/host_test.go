@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -223,6 +224,28 @@ func TestPauseBlocksNewCalls(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, start+time.Minute+time.Second, r.n.Elapsed())
 		r.requireFired()
+	})
+}
+
+// Timers run on, and what they close may be waited for under a lock, as coder/websocket
+// does.
+func TestCloseEndsTheCallsOfAPausedProcess(t *testing.T) {
+	onRig(t, func(r *rig) {
+		l, err := r.a.Listen("tcp", ":8")
+		require.NoError(t, err)
+		u, err := r.a.ListenPacket("udp", ":8")
+		require.NoError(t, err)
+		start := r.n.Elapsed()
+		r.a.Pause()
+		r.n.After(time.Minute, r.a.Resume)
+		time.AfterFunc(time.Second, func() { r.conn.Close(); l.Close(); u.Close() })
+		var calls sync.WaitGroup
+		calls.Go(func() { l.Accept() })
+		calls.Go(func() { u.ReadFrom(make([]byte, 1)) })
+		_, err = r.conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, net.ErrClosed)
+		calls.Wait()
+		require.Equal(t, start+time.Second, r.n.Elapsed())
 	})
 }
 

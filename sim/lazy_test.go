@@ -199,19 +199,22 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var traces []string
-			for _, eager := range []bool{true, false} {
+			trace := func(eager bool, opts ...sim.Option) (s string) {
 				sim.Test(t, func(t *testing.T, n *sim.Network) {
 					if eager {
 						n.Eager()
 					}
 					c.work(n)
 					time.Sleep(time.Minute)
-					traces = append(traces, n.Trace().String())
-				})
+					s = n.Trace().String()
+				}, opts...)
+				return s
 			}
-			require.Greater(t, len(traces[0]), 500)
-			require.Equal(t, traces[0], traces[1])
+			want := trace(true)
+			require.Greater(t, len(want), 500)
+			require.Equal(t, want, trace(false))
+			require.Equal(t, want, trace(true, sim.ManyTimers()))
+			require.Equal(t, want, trace(false, sim.ManyTimers()))
 		})
 	}
 }

@@ -90,6 +90,7 @@ func (n *Network) Link(a, b Node, cfg netem.Config) *Link {
 
 // LinkAsym is [Network.Link] with a configuration for each direction.
 func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
+	n.mustSimulate("Link")
 	x, y := n.nodeOf("Link", a), n.nodeOf("Link", b)
 	if x == y {
 		panic(fmt.Sprintf("sim: Link: %q cannot be linked to itself", x.name))
@@ -244,6 +245,7 @@ func (n *Network) PartitionOneWay(from, to []*Host) {
 }
 
 func (n *Network) cut(f *fault, from, to []*Host) {
+	n.mustSimulate("Partition")
 	for _, a := range from {
 		for _, b := range to {
 			if a != b {

@@ -39,14 +39,6 @@ type TCPListener struct {
 // The errors are those of package net: EADDRINUSE, EADDRNOTAVAIL for an address
 // that is not of h, ENETDOWN when the host is down.
 func (h *Host) Listen(network, address string) (net.Listener, error) {
-	l, err := h.listen(network, address)
-	if err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-func (h *Host) listen(network, address string) (*TCPListener, error) {
 	if err := checkNetwork(network, protoTCP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
@@ -54,6 +46,17 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
+	if h.n.conf.loopback {
+		return h.machineListen(network, local)
+	}
+	l, err := h.listen(network, local)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	h.n.lock()
 	defer h.n.mu.Unlock()
 	fail := func(call string, errno syscall.Errno) (*TCPListener, error) {
@@ -66,6 +69,11 @@ func (h *Host) listen(network, address string) (*TCPListener, error) {
 		return fail("socket", syscall.ENETDOWN)
 	case !h.owns(local.addr):
 		return fail("bind", syscall.EADDRNOTAVAIL)
+	}
+	for _, other := range h.listeners[local.port] {
+		if overlaps(other.local.addr, local.addr) {
+			return fail("bind", syscall.EADDRINUSE)
+		}
 	}
 	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
 	// those that were dialled keep a port from being listened on.
@@ -144,7 +152,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 	l.n.lock()
 	defer l.n.mu.Unlock()
 	for {
-		l.host.awaitResume()
+		l.host.awaitResume(&l.closed)
 		switch {
 		case l.closed:
 			return nil, l.opError("accept", net.ErrClosed)
@@ -179,6 +187,7 @@ func (l *TCPListener) shut() {
 	}
 	l.closed = true
 	l.r.release()
+	l.host.resumed.Broadcast()
 	for _, c := range l.accept {
 		c.listener = nil
 		c.kill(true)

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +46,7 @@ type Network struct {
 	hosts    map[string]*Host // by name, in small letters
 	routers  map[string]*Router
 	byAddr   map[uint32]*Host
+	ports    map[endpoint]net.Addr // with Loopback: where listeners are
 	inOrder  []*Host
 	pipes    []*pipe // in the order in which they were made
 	paths    map[pair]*path
@@ -76,7 +78,9 @@ type options struct {
 	seed        uint64
 	seedSet     bool
 	defaultLink netem.Config
+	loopback    bool // see Loopback
 	tcp         *tcp.Config
+	manyTimers  bool
 }
 
 // Seed sets the seed of every random draw of the network. The default is 1, so
@@ -94,6 +98,17 @@ func DefaultLink(cfg netem.Config) Option {
 		panic("sim: DefaultLink: " + err.Error())
 	}
 	return func(o *options) { o.defaultLink = cfg }
+}
+
+// ManyTimers suits tests whose program has thousands of timers at a time: goroutines that
+// sleep, timeouts. What an event of the network costs then does not depend on how many
+// there are; by default Go's runtime looks at all of them each time.
+//
+// The network then calls [synctest.Wait], which two goroutines of a bubble must not do at
+// once: so nothing in the test may call it, or it panics. The trace is the same with and
+// without. It has no effect on the wall clock.
+func ManyTimers() Option {
+	return func(o *options) { o.manyTimers = true }
 }
 
 // WithTCP sets the TCP settings of every host; [Host.SetTCP] overrides them for
@@ -121,6 +136,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		released: -1,
 		hosts:    map[string]*Host{},
 		byAddr:   map[uint32]*Host{},
+		ports:    map[endpoint]net.Addr{},
 		routers:  map[string]*Router{},
 		paths:    map[pair]*path{},
 		defaults: map[pair]*pipe{},
@@ -134,9 +150,14 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	for _, o := range opts {
 		o(&n.conf)
 	}
+	if bubble && n.conf.loopback {
+		panic("sim: Test: a bubble has no real sockets; make a network on the loopback interface with New")
+	}
 	n.seed = n.conf.seed
 	n.trace = newTrace(n)
-	n.drv = newDriver(bubble, n.step, n.ring, n.stalled)
+	n.mu.Lock() // its timers may be the next to take it
+	defer n.mu.Unlock()
+	n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.step, n.ring, n.stalled)
 	return n
 }
 
@@ -145,8 +166,12 @@ func newNetwork(bubble bool, opts []Option) *Network {
 // network.
 func (n *Network) Close() {
 	n.lock()
-	defer n.mu.Unlock()
 	n.shutdown("")
+	hosts := n.inOrder
+	n.mu.Unlock()
+	for _, h := range hosts {
+		h.closeAbandoned()
+	}
 }
 
 // Elapsed returns the time since the network was made.

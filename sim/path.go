@@ -62,6 +62,7 @@ type Router struct{ node }
 // Router returns the router of that name, which is made at first use. It panics if
 // the name is not a valid one, or that of a host.
 func (n *Network) Router(name string) *Router {
+	n.mustSimulate("Router")
 	if err := validName("Router", name); err != nil {
 		panic("sim: " + err.Error())
 	}
@@ -84,6 +85,7 @@ func (n *Network) Router(name string) *Router {
 // hosts: a phone's radio, a server's network card. A second call changes it, as
 // [Link.Set] does. It panics if a configuration is not valid.
 func (h *Host) Access(up, down netem.Config) {
+	h.n.mustSimulate("Access")
 	mustBeValid(fmt.Sprintf("host %s: Access", h.name), up, down)
 	n := h.n
 	n.lock()

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"testing/synctest"
 	"time"
 )
@@ -24,16 +25,29 @@ import (
 //     For the same reason the alarm is a timer of its own.
 //   - synctest.Wait would do all this in one call, but panics when the test
 //     itself waits at that moment.
+//   - A timer that is in the heap and is moved to an earlier time has the runtime look at
+//     all timers of the bubble when it fires (timers.adjust). That is nothing as long as
+//     there are a few hundred.
+//
+// For tests with many timers (see [ManyTimers]) it does use synctest.Wait, and never moves
+// a timer that is set: a second alarm is set before the first, which then rings in vain.
 //
 // All methods are called with the network's lock held.
 type driver struct {
 	kick     [2]*time.Timer
-	next     int // the kick timer whose worker is known to wait
-	alarm    *time.Timer
+	next     int           // the kick timer whose worker is known to wait
+	work     chan struct{} // instead of kick timers, if waits
+	alarms   []alarm
 	sentinel *time.Timer
 	bubble   bool
+	waits    bool  // uses synctest.Wait
 	kicked   bool  // step is on its way
-	alarmAt  int64 // when the alarm rings; never if it is off
+	alarmAt  int64 // when the first alarm rings; never if all are off
+}
+
+type alarm struct {
+	timer *time.Timer
+	at    int64 // never if it is off
 }
 
 const (
@@ -46,34 +60,73 @@ const (
 )
 
 // newDriver prepares the timers and starts the workers, which end when step or ring
-// returns false. stalled is called in a bubble in which nothing will ever happen again.
+// returns false. ring is told which alarm it is; if it returns due, step follows once
+// everything is quiet. stalled is called in a bubble in which nothing will ever happen
+// again.
 //
 // In a bubble it waits until all other goroutines are blocked: the workers must wait for
 // their timers, and at the beginning of a bubble the runtime looks for timers that are
 // due while the first goroutine runs already, and would find its kick.
-func newDriver(bubble bool, step, ring func() bool, stalled func()) driver {
-	d := driver{bubble: bubble, alarmAt: never}
-	start := func(f func() bool) *time.Timer {
-		t := time.NewTimer(parkedAfter)
+func newDriver(bubble, waits bool, step func() bool, ring func(alarm int) (alive, due bool), stalled func()) driver {
+	d := driver{bubble: bubble, waits: waits, alarmAt: never}
+	if waits {
+		d.work = make(chan struct{}, 1)
+		quiet := step
+		step = func() bool {
+			waitForQuiet()
+			return quiet()
+		}
 		go func() {
-			for {
-				<-t.C
-				if !f() {
+			for range d.work {
+				if !step() {
 					return
 				}
 			}
 		}()
-		return t
+	} else {
+		for i := range d.kick {
+			d.kick[i] = worker(step)
+		}
 	}
-	for i := range d.kick {
-		d.kick[i] = start(step)
+	d.alarms = make([]alarm, 1, 4)
+	if waits {
+		d.alarms = d.alarms[:4]
 	}
-	d.alarm = start(ring)
+	for i := range d.alarms {
+		d.alarms[i] = alarm{at: never, timer: worker(func() bool {
+			alive, due := ring(i)
+			return alive && (!due || step())
+		})}
+	}
 	if bubble {
 		d.sentinel = time.AfterFunc(sentinelAfter, stalled)
 		synctest.Wait()
 	}
 	return d
+}
+
+// worker calls f each time that a timer fires, until it returns false.
+func worker(f func() bool) *time.Timer {
+	t := time.NewTimer(parkedAfter)
+	go func() {
+		for {
+			<-t.C
+			if !f() {
+				return
+			}
+		}
+	}()
+	return t
+}
+
+// waitForQuiet is synctest.Wait.
+func waitForQuiet() {
+	defer func() {
+		if p := recover(); p != nil {
+			panic(fmt.Sprintf("sim: %v: the test calls synctest.Wait, which it must not with ManyTimers", p))
+		}
+	}()
+	synctest.Wait()
 }
 
 // request has step called once everything is quiet at this very instant.
@@ -82,6 +135,10 @@ func (d *driver) request() {
 		return
 	}
 	d.kicked = true
+	if d.waits {
+		d.work <- struct{}{}
+		return
+	}
 	t := d.kick[d.next]
 	if d.bubble {
 		t.Reset(parkedAfter)
@@ -97,23 +154,44 @@ func (d *driver) begin() {
 	}
 }
 
-// at has the alarm ring at an instant that lies ahead.
+// rang is called when an alarm has rung.
+func (d *driver) rang(i int) {
+	d.alarms[i].at = never
+	d.alarmAt = never
+	for _, a := range d.alarms {
+		d.alarmAt = min(d.alarmAt, a.at)
+	}
+}
+
+// at has an alarm ring at an instant that lies ahead, or earlier.
 func (d *driver) at(when, now int64) {
-	if when == d.alarmAt {
+	if when == d.alarmAt || d.waits && when > d.alarmAt {
 		return
 	}
-	d.alarmAt = when
+	last := &d.alarms[0] // to ring, or off
+	for i := range d.alarms {
+		if a := &d.alarms[i]; a.at > last.at {
+			last = a
+		}
+	}
+	last.at, d.alarmAt = when, when
 	if when == never {
-		d.alarm.Stop()
+		last.timer.Stop()
 		return
 	}
-	d.alarm.Reset(time.Duration(max(when-now, 1)))
+	last.timer.Reset(time.Duration(max(when-now, 1)))
 }
 
 // stop ends the timers and asks for a last step of each worker.
 func (d *driver) stop() {
-	for _, t := range append(d.kick[:], d.alarm) {
-		t.Reset(1)
+	for _, a := range d.alarms {
+		a.timer.Reset(1)
+	}
+	if d.waits {
+		close(d.work)
+	} else {
+		d.kick[0].Reset(1)
+		d.kick[1].Reset(1)
 	}
 	if d.sentinel != nil {
 		d.sentinel.Stop()

@@ -30,7 +30,7 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 				d.begin()
 				return open
 			}
-			d = newDriver(true, step, func() bool { return false }, func() {})
+			d = newDriver(true, false, step, noAlarm, func() {})
 			defer func() {
 				mu.Lock()
 				open = false
@@ -75,7 +75,7 @@ func TestStepTakesNoTime(t *testing.T) {
 		var mu sync.Mutex
 		var d driver
 		closed := false
-		d = newDriver(true, func() bool {
+		d = newDriver(true, false, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			d.begin()
@@ -84,7 +84,7 @@ func TestStepTakesNoTime(t *testing.T) {
 			}
 			done <- time.Since(start)
 			return true
-		}, func() bool { return false }, func() {})
+		}, noAlarm, func() {})
 		defer func() {
 			mu.Lock()
 			closed = true
@@ -101,29 +101,60 @@ func TestStepTakesNoTime(t *testing.T) {
 	})
 }
 
+func noAlarm(int) (alive, due bool) { return false, false }
+
 func TestAlarmRingsAtItsInstant(t *testing.T) {
 	const stopped = -1
-	synctest.Test(t, func(t *testing.T) {
-		start := time.Now()
-		rang := make(chan time.Duration, 1)
-		var d driver
-		d = newDriver(true, func() bool { return false }, func() bool {
-			if d.alarmAt == stopped {
-				return false
+	for _, waits := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			rang := make(chan time.Duration, 10)
+			var mu sync.Mutex
+			var d driver
+			d = newDriver(true, waits, func() bool { return false }, func(i int) (alive, due bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				if d.alarmAt == stopped {
+					return false, false
+				}
+				d.rang(i)
+				rang <- time.Since(start)
+				return true, false
+			}, func() {})
+			at := func(when, now time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				d.at(int64(when), int64(now))
 			}
-			d.alarmAt = never
-			rang <- time.Since(start)
-			return true
-		}, func() {})
-		defer func() { d.alarmAt = stopped; d.stop(); time.Sleep(2) }()
+			defer func() {
+				mu.Lock()
+				d.alarmAt = stopped
+				d.stop()
+				mu.Unlock()
+				time.Sleep(2)
+			}()
 
-		d.at(int64(3*time.Second), 0)
-		d.at(int64(2*time.Second), 0)
-		require.Equal(t, 2*time.Second, <-rang)
+			at(3*time.Second, 0)
+			at(2*time.Second, 0)
+			require.Equal(t, 2*time.Second, <-rang)
+			if waits { // an alarm that is set is not moved
+				require.Equal(t, 3*time.Second, <-rang)
+			}
 
-		d.at(int64(5*time.Second), int64(2*time.Second))
-		d.at(never, int64(2*time.Second))
-		time.Sleep(time.Hour)
-		require.Empty(t, rang)
-	})
+			at(5*time.Second, time.Since(start))
+			if !waits {
+				at(time.Duration(never), time.Since(start))
+				time.Sleep(time.Hour)
+				require.Empty(t, rang)
+				return
+			}
+			// More alarms than there are timers: the last one is moved.
+			for _, sec := range []time.Duration{9, 8, 7, 6, 5, 4} {
+				at(sec*time.Second, time.Since(start))
+			}
+			for _, sec := range []time.Duration{4, 5} {
+				require.Equal(t, sec*time.Second, <-rang)
+			}
+		})
+	}
 }

@@ -147,6 +147,10 @@ func TestSameSeedSameTrace(t *testing.T) {
 			var hash uint64
 			for i := range runs(t) {
 				runtime.GOMAXPROCS([]int{1, 2, 4}[i%3])
+				opts := []sim.Option{sim.Seed(7)}
+				if i%4 == 3 {
+					opts = append(opts, sim.ManyTimers())
+				}
 				sim.Test(t, func(t *testing.T, n *sim.Network) {
 					got := work(t, n)
 					h := n.Trace().Hash()
@@ -155,7 +159,7 @@ func TestSameSeedSameTrace(t *testing.T) {
 					}
 					require.Equal(t, want, got, "completion times of run %d", i)
 					require.Equal(t, hash, h, "trace of run %d", i)
-				}, sim.Seed(7))
+				}, opts...)
 			}
 		})
 	}

@@ -89,7 +89,7 @@ func BenchmarkConnections(b *testing.B) {
 				close(begin)
 				all.Wait()
 				w.stop()
-			}, sim.DefaultLink(netem.Config{Delay: 50 * ms}))
+			}, sim.DefaultLink(netem.Config{Delay: 50 * ms}), sim.ManyTimers())
 			b.ReportMetric(float64(w.elapsed().Nanoseconds())/float64(rounds*conns), "ns/roundtrip")
 		})
 	}
@@ -223,7 +223,7 @@ func BenchmarkWaiters(b *testing.B) {
 					close(news)
 					all.Wait()
 					w.stop()
-				}, sim.DefaultLink(netem.Config{Delay: 50 * ms}))
+				}, sim.DefaultLink(netem.Config{Delay: 50 * ms}), sim.ManyTimers())
 				b.ReportMetric(float64(w.elapsed().Microseconds())/float64(waiters), "us/wake")
 			})
 		}

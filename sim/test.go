@@ -50,9 +50,13 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	seeds, err := seedsFromEnvironment(o)
+	byDefault := uint64(1)
+	if o.seedSet {
+		byDefault = o.seed
+	}
+	seeds, err := Seeds(byDefault)
 	if err != nil {
-		t.Fatalf("sim: %v", err)
+		t.Fatal(err)
 	}
 	r := &runner{f: f, opts: opts, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage()}
 	if len(seeds) == 1 {
@@ -64,32 +68,66 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	}
 }
 
-// seedsFromEnvironment lists the seeds to run.
-func seedsFromEnvironment(o options) ([]uint64, error) {
+// Try runs f once, on a network in a bubble, as [Test] does, but fails nothing: it
+// returns the error of f and what else Test would have failed for, with the report
+// that Test would have printed. It is for searches, in which a run that fails is a
+// find and not the end: cases that are drawn at random, or made smaller step by step.
+// The seed is 1, or that of the option [Seed], whatever the environment says. t lends
+// the bubble its name and is otherwise left alone.
+func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
+	t.Helper()
+	warmUp()
+	o := options{seed: 1}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	r := &runner{opts: opts, name: t.Name(), pkg: thisPackage()}
+	var wrong []error
+	var report string
+	var trace *Trace
+	r.once(t, o.seed, &trace, func(_ *testing.T, n *Network) {
+		if err := f(n); err != nil {
+			wrong = append(wrong, err)
+		}
+	}, func(_ *testing.T, n *Network, problems []string) {
+		for _, p := range problems {
+			wrong = append(wrong, errors.New(p))
+		}
+		if len(wrong) > 0 {
+			report = n.report(r.command(o.seed))
+		}
+	})
+	if len(wrong) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w\n\n%s", errors.Join(wrong...), report)
+}
+
+// Seeds returns the seeds that the environment asks for (see [Test]), or those given if
+// it asks for none.
+func Seeds(byDefault ...uint64) ([]uint64, error) {
 	one, many := os.Getenv("SQUALL_SEED"), os.Getenv("SQUALL_SEEDS")
 	switch {
 	case one != "" && many != "":
-		return nil, fmt.Errorf("SQUALL_SEED=%s and SQUALL_SEEDS=%s are set: only one of the two may be", one, many)
+		return nil, fmt.Errorf("sim: SQUALL_SEED=%s and SQUALL_SEEDS=%s are set: only one of the two may be", one, many)
 	case one != "":
 		seed, err := strconv.ParseUint(one, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("SQUALL_SEED=%s: want a number from 0 to 2^64-1", one)
+			return nil, fmt.Errorf("sim: SQUALL_SEED=%s: want a number from 0 to 2^64-1", one)
 		}
 		return []uint64{seed}, nil
 	case many != "":
 		count, err := strconv.ParseUint(many, 10, 32)
 		if err != nil || count == 0 {
-			return nil, fmt.Errorf("SQUALL_SEEDS=%s: want the number of seeds, from 1 to 2^32-1", many)
+			return nil, fmt.Errorf("sim: SQUALL_SEEDS=%s: want the number of seeds, from 1 to 2^32-1", many)
 		}
 		seeds := make([]uint64, count)
 		for i := range seeds {
 			seeds[i] = uint64(i) + 1
 		}
 		return seeds, nil
-	case o.seedSet:
-		return []uint64{o.seed}, nil
 	default:
-		return []uint64{1}, nil
+		return byDefault, nil
 	}
 }
 
@@ -114,7 +152,7 @@ func (r *runner) run(t *testing.T, seed uint64) {
 			r.compare(t, seed, first)
 		}
 	}()
-	r.once(t, seed, &first)
+	r.once(t, seed, &first, r.f, r.report)
 }
 
 // compare runs the test a second time, if that is asked for.
@@ -127,7 +165,7 @@ func (r *runner) compare(t *testing.T, seed uint64, first *Trace) {
 		t.Log(r.again(seed, first))
 	case check == "1":
 		var second *Trace
-		r.once(t, seed, &second)
+		r.once(t, seed, &second, r.f, r.report)
 		if second.Hash() != first.Hash() {
 			t.Error("sim: two runs with the same seed differ. " + firstDifference(first, lines(second)))
 			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(seed))
@@ -135,8 +173,22 @@ func (r *runner) compare(t *testing.T, seed uint64, first *Trace) {
 	}
 }
 
-// once runs the test in one bubble. trace is set as soon as there is a network.
-func (r *runner) once(t *testing.T, seed uint64, trace **Trace) {
+// report says what is wrong with a run that has ended.
+func (r *runner) report(t *testing.T, n *Network, problems []string) {
+	t.Helper()
+	for _, p := range problems {
+		t.Error(p)
+	}
+	if t.Failed() {
+		t.Log(n.report(r.command(n.seed)))
+	} else if idle := n.idleFaults(); idle != "" {
+		t.Log("sim: " + idle)
+	}
+}
+
+// once runs f in one bubble, and then over with what went wrong in the network. trace is
+// set as soon as there is a network.
+func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.T, *Network), over func(*testing.T, *Network, []string)) {
 	t.Helper()
 	// Libraries keep timers and channels in package-level pools; in another bubble
 	// their use is fatal. Two collections empty the pools.
@@ -153,8 +205,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace) {
 				panic(p)
 			}
 			if !n.reported {
-				t.Errorf("sim: the test hangs: %s.\n%s", n.why, stacksOf(dog.goroutines()))
-				t.Log(n.report(r.command(seed)))
+				over(t, n, []string{fmt.Sprintf("sim: the test hangs: %s.\n%s", n.why, stacksOf(dog.goroutines()))})
 			}
 		}
 	}()
@@ -162,40 +213,35 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace) {
 		n = newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
 		dog.watch(n)
 		*trace = n.trace
-		t.Cleanup(func() { n.finish(t, r.command(seed)) }) // after those of f
+		t.Cleanup(func() { over(t, n, n.finish()) }) // after those of f
 		defer func() {
 			if p := recover(); p != nil {
 				fmt.Fprintf(os.Stderr, "sim: the test panics.\n%s", n.report(r.command(seed)))
 				panic(p)
 			}
 		}()
-		r.f(t, n)
+		f(t, n)
 	})
 }
 
-// finish ends the network and reports what went wrong.
-func (n *Network) finish(t *testing.T, command string) {
-	t.Helper()
+// finish ends the network and returns what went wrong with it.
+func (n *Network) finish() (problems []string) {
 	n.lock()
 	why := n.why
 	failures := n.failures
 	n.shutdown("")
 	n.mu.Unlock()
 	if why != "" {
-		t.Errorf("sim: the network was closed at %v, since %s", n.ended, why)
+		problems = append(problems, fmt.Sprintf("sim: the network was closed at %v, since %s", n.ended, why))
 	}
 	for _, f := range failures {
-		t.Error("sim: " + f)
+		problems = append(problems, "sim: "+f)
 	}
 	if left := n.awaitGoroutines(); len(left) > 0 {
-		t.Errorf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s", len(left), stacksOf(left))
+		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s", len(left), stacksOf(left)))
 	}
 	n.reported = true
-	if t.Failed() {
-		t.Log(n.report(command))
-	} else if idle := n.idleFaults(); idle != "" {
-		t.Log("sim: " + idle)
-	}
+	return problems
 }
 
 // command is what a person types to run one seed again.

@@ -56,6 +56,7 @@ const (
 // ListenPacket announces on a local address, as [net.ListenPacket] does. The
 // network must be "udp" or "udp4".
 func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
+	h.n.mustSimulate("ListenPacket")
 	if err := checkNetwork(network, protoUDP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
@@ -78,6 +79,7 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 // dialUDP makes a connected socket; no packet is sent.
 func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn, error) {
 	h := d.host
+	h.n.mustSimulate("UDP")
 	remote, local, err := d.endpoints(ctx, network, address)
 	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
@@ -207,7 +209,7 @@ func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool
 	u.n.lock()
 	defer u.n.mu.Unlock()
 	for {
-		u.host.awaitResume()
+		u.host.awaitResume(&u.closed)
 		switch {
 		case u.closed:
 			return 0, endpoint{}, false, u.opError("read", net.ErrClosed)
@@ -319,6 +321,7 @@ func (u *UDPConn) shut() {
 	u.closed = true
 	u.buffer.queue = nil
 	u.r.release()
+	u.host.resumed.Broadcast()
 }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].

@@ -113,7 +113,7 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			}
 			continue
 		}
-		if len(batch.Events) > 0 || batch.Reset != "" {
+		if len(batch.Events) > 0 || batch.Reset != "" || p.Begins(batch) {
 			if err := handle(ctx, batch); err != nil {
 				return err
 			}

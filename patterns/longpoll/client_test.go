@@ -298,6 +298,27 @@ func TestFromNow(t *testing.T) {
 	})
 }
 
+// A client that ends before its first event knows where it began.
+func TestFromNowIsAPosition(t *testing.T) {
+	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		publish(w, feed, "old")
+		c := w.testClient()
+		c.FromNow = true
+		ctx, stop := context.WithCancel(w.Context())
+		c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
+			require.Empty(w, b.Events)
+			c.Cursor = b.Cursor
+			stop()
+			return nil
+		})
+		publish(w, feed, "missed")
+		r := w.receive(c)
+		synctest.Wait()
+		r.stop()
+		require.Equal(w, []string{"missed"}, r.data)
+	})
+}
+
 func TestClientTopicsAndURL(t *testing.T) {
 	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
 		for _, topic := range []string{"a", "b", "c", ""} {

@@ -116,6 +116,9 @@ func criesWolf(_ eventlog.Log, feed http.Handler) http.Handler {
 	})
 }
 
+// waitsForPolls stops when every poll has been answered, as Shutdown does without a limit.
+func waitsForPolls(srv *http.Server) { srv.Shutdown(context.Background()) }
+
 // shortMemory keeps five events.
 func shortMemory(string) (eventlog.Log, error) {
 	return eventlog.NewMemory(eventlog.Options{MaxEntries: 5}), nil

@@ -137,6 +137,46 @@ func resumesAtTheLast(_ context.Context, s *store, name string, b longpoll.Batch
 	return nil
 }
 
+// unlessAsked notes a position 50 ms after the events are handled, if it still may.
+func unlessAsked(ctx context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	handle(b, r)
+	sleep(ctx, 50*time.Millisecond)
+	if ctx.Err() == nil {
+		s.set(name, b.Cursor)
+	}
+	return ctx.Err()
+}
+
+// twice hands over all events of a batch once more.
+func twice(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	handle(b, r)
+	handle(b, r)
+	s.set(name, b.Cursor)
+	return nil
+}
+
+// withItsFirstEvent notes no position before it has had an event.
+func withItsFirstEvent(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
+	handle(b, r)
+	if len(b.Events) > 0 || b.Reset != "" {
+		s.set(name, b.Cursor)
+	}
+	return nil
+}
+
+// criesAtFailures tells of a gap whenever a poll fails.
+func criesAtFailures(ctx context.Context, c *longpoll.Client, handle batchHandler, r patterntest.Receiver) error {
+	c.OnRetry = func(error, time.Duration) { r.Gap("disconnected") }
+	return c.Run(ctx, handle)
+}
+
+// takesItsTime stops half a minute after it is asked to.
+func takesItsTime(ctx context.Context, c *longpoll.Client, handle batchHandler, _ patterntest.Receiver) error {
+	err := c.Run(ctx, handle)
+	time.Sleep(30 * time.Second)
+	return err
+}
+
 // newestFirst hands a batch over as a page of news shows it.
 func newestFirst(_ context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error {
 	slices.Reverse(b.Events)
@@ -154,6 +194,9 @@ func trims(_ context.Context, s *store, name string, b longpoll.Batch, r pattern
 	s.set(name, b.Cursor)
 	return nil
 }
+
+// fromNow does not look at what it has noted.
+func fromNow(c *longpoll.Client) { c.Cursor = eventlog.Cursor{} }
 
 func sameDelays(c *longpoll.Client) { c.Jitter = longpoll.NoJitter }
 

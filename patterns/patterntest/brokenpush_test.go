@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -63,11 +64,16 @@ func twoSessions(ctx context.Context, newClient func() *push.Client) error {
 }
 
 // acceptsUndelivered takes a message that nobody confirmed for delivered.
-func acceptsUndelivered(s *push.Server, data string) error {
-	if err := withTTL(0)(s, data); err != nil && !errors.Is(err, push.ErrNotDelivered) {
+func acceptsUndelivered(s *push.Server, topic string, _ time.Duration, data string) error {
+	if err := send(s, topic, 0, data); err != nil && !errors.Is(err, push.ErrNotDelivered) {
 		return err
 	}
 	return nil
+}
+
+// livesFor has each event die after a while.
+func livesFor(d time.Duration) func(*push.Server, string, time.Duration, string) error {
+	return func(s *push.Server, topic string, _ time.Duration, data string) error { return send(s, topic, d, data) }
 }
 
 // slowForOdd hands events over to two workers, of which one takes 30 ms.
@@ -82,6 +88,27 @@ func slowForOdd() func(context.Context, push.Event, patterntest.Receiver) {
 			r.Event(string(e.Data))
 		}()
 	}
+}
+
+// inTheBackground hands events over a second later, whatever has happened meanwhile.
+func inTheBackground() func(context.Context, push.Event, patterntest.Receiver) {
+	var nth atomic.Int64 // keeps them in order
+	return func(_ context.Context, e push.Event, r patterntest.Receiver) {
+		delay := time.Second + time.Duration(nth.Add(1))
+		go func() {
+			time.Sleep(delay)
+			r.Event(string(e.Data))
+		}()
+	}
+}
+
+func countsNothing(push.ServerStats) patterntest.Account { return patterntest.Account{} }
+
+// countsTwice takes for pending what nobody has acknowledged, also when nobody will.
+func countsTwice(s push.ServerStats) patterntest.Account {
+	a := account(s)
+	a.Pending = int(s.Published - s.Acked)
+	return a
 }
 
 func deafToReset(push.Reset, patterntest.Receiver) {}

@@ -18,39 +18,62 @@ type Story struct {
 	Name   string // what happens, in a few words
 	Reason string // why it is worth a test
 	Play   func(w *World)
+	Code   string // Play as Go, of a story that was drawn at random
+
+	// Needs says whether a system offers what the story is about. Nil: each does.
+	Needs func(s System) bool
 }
 
 // Delivery runs every story of the contract, each in a bubble and as a subtest, and
-// fails for each promise that the system breaks.
+// fails for each promise that the system breaks. With -v it says what each story cost.
+//
+// The last subtest, storms, draws stories at random: four, unless the environment asks
+// for other seeds (see [sim.Test]). To draw a thousand and leave out the rest:
+//
+//	SQUALL_SEEDS=1000 go test -run 'TestMyServer/storms'
+//
+// A storm that finds something is made smaller, for up to the 30 s of rapid's flag
+// -rapid.shrinktime, and printed as Go, to be kept as a story of one's own.
 func Delivery(t *testing.T, newSystem NewSystem) {
 	for _, s := range Stories() {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
-				for _, b := range Judge(n, newSystem(n), t.TempDir(), s) {
+				system := newSystem(n)
+				if s.Needs != nil && !s.Needs(system) {
+					t.Skip("the system does not offer what the story is about")
+				}
+				w := play(n, system, t.TempDir(), s)
+				for _, b := range w.Verdict() {
 					t.Errorf("%v\nThe story is here because: %s", b, s.Reason)
 				}
+				t.Log(w.Measures())
 			})
 		})
 	}
+	t.Run("storms", func(t *testing.T) { weather(t, newSystem) })
 }
 
 // Judge plays a story and returns what was broken. folder is for what the server keeps
 // on disk.
 func Judge(n *sim.Network, s System, folder string, story Story) []Breach {
+	return play(n, s, folder, story).Verdict()
+}
+
+func play(n *sim.Network, s System, folder string, story Story) *World {
 	if story.Reason == "" {
 		panic(fmt.Sprintf("patterntest: the story %q has no reason", story.Name))
 	}
 	w := NewWorld(n, s, folder)
 	story.Play(w)
 	w.Settle()
-	return w.Verdict()
+	return w
 }
 
 // Stories returns the contract of delivery. All times are virtual.
 func Stories() []Story {
 	var all []Story
 	add := func(name, reason string, play func(w *World)) {
-		all = append(all, Story{name, reason, play})
+		all = append(all, Story{Name: name, Reason: reason, Play: play})
 	}
 
 	add("a quiet day", "what fails here fails everywhere", func(w *World) {
@@ -70,12 +93,7 @@ func Stories() []Story {
 		w.Idle(time.Hour)
 		w.PublishEvery(0, 1)
 	})
-	add("events of all kinds", "what has a meaning in the protocol must not have it in the data", func(w *World) {
-		w.Client("phone")
-		w.Publish("two\nlines", "two\n\nparagraphs", "carriage\r\nreturns", "\n", "data: one\nid: 7", `a "quote"`, `{"json":[1]}`,
-			"<b>&amp;", "100%41", "back\\slash", " spaces ", "\ttab", "높은 파도 🌊", strings.Repeat("large", 10_000))
-		w.Sleep(10 * time.Second)
-	})
+	add("events of all kinds", "what has a meaning in the protocol must not have it in the data", ofAllKinds)
 	add("ten publishers at once", "what is numbered first may be stored last, and a reader that has passed it never sees it", func(w *World) {
 		w.Client("phone")
 		w.PublishTogether(10, 100*time.Millisecond, 10)
@@ -238,6 +256,59 @@ func Stories() []Story {
 		w.PublishEvery(80*time.Millisecond, 250)
 	})
 
+	add("the client leaves and comes back", "who says goodbye is owed what he misses, and wants nothing meanwhile", func(w *World) {
+		c := w.Client("phone")
+		for _, away := range []time.Duration{0, 100 * time.Millisecond, time.Second, 20 * time.Second, 4 * time.Minute} {
+			w.PublishEvery(time.Second, 3)
+			c.Leave()
+			w.PublishEvery(away, 5)
+			c.Return()
+			w.Sleep(time.Second)
+		}
+	})
+	add("the client leaves before its first event", "where it began is a position too", func(w *World) {
+		c := w.Client("phone")
+		c.Leave()
+		w.PublishEvery(time.Second, 1)
+		c.Return()
+	})
+	add("the client leaves while events come", "what is half done when it is asked to stop is done once", func(w *World) {
+		c := w.Client("phone")
+		for i := range 10 {
+			w.After(time.Duration(i)*2*time.Second+1010*time.Millisecond, func() { c.Leave(); c.Return() })
+		}
+		w.PublishEvery(80*time.Millisecond, 250)
+	})
+	add("the server is redeployed ten times", "the everyday case: it is asked to go, and the next begins where it ended", func(w *World) {
+		w.Client("phone")
+		for i := range 10 {
+			w.PublishEvery(500*time.Millisecond, 7)
+			w.PublishEvery(0, 3)
+			if i%2 == 1 {
+				w.Sleep(time.Second) // what it was asked is under way, or all is quiet
+			}
+			w.Redeploy()
+			w.Sleep(500 * time.Millisecond)
+		}
+	})
+	all = append(all, Story{
+		Name: "events expire while the client is away", Reason: "an offer of yesterday does harm, and one of today does not wait for it",
+		Needs: func(s System) bool { return s.PublishFor != nil },
+		Play: func(w *World) {
+			c := w.Client("phone")
+			w.PromptFor(w.Client("present"))
+			w.PublishFor(time.Minute, time.Second, 5)
+			c.Leave()
+			w.PublishFor(30*time.Second, time.Second, 5)
+			w.PublishFor(time.Hour, time.Second, 5)
+			w.PublishEvery(time.Second, 5)
+			w.Sleep(2 * time.Minute)
+			c.Return()
+			w.Sleep(time.Second)
+			w.PublishFor(time.Minute, time.Second, 5)
+		},
+	})
+
 	add("one client of three cannot be reached", "a dead client must not delay the others", func(w *World) {
 		dead := w.Client("dead")
 		w.PromptFor(w.Client("one"), w.Client("two"))
@@ -266,6 +337,14 @@ func Stories() []Story {
 		w.Sleep(time.Minute)
 		w.PublishEvery(time.Second, 3)
 	})
+	add("a hundred clients are sent away", "a deployment must not look like an attack", func(w *World) {
+		w.Clients(100)
+		w.PublishEvery(time.Second, 3)
+		w.SpreadOut()
+		w.Redeploy()
+		w.Sleep(time.Minute)
+		w.PublishEvery(time.Second, 3)
+	})
 	add("fifty clients hear of one event", "one event wakes everybody once", func(w *World) {
 		w.PromptFor(w.Clients(50)...)
 		for range 5 {
@@ -286,4 +365,10 @@ func Stories() []Story {
 		w.PublishEvery(time.Second, 90)
 	})
 	return all
+}
+
+func ofAllKinds(w *World) {
+	w.Client("phone")
+	w.Publish("two\nlines", "two\n\nparagraphs", "carriage\r\nreturns", "\n", "data: one\nid: 7", `a "quote"`, `{"json":[1]}`,
+		"<b>&amp;", "100%41", "back\\slash", " spaces ", "\ttab", "높은 파도 🌊", strings.Repeat("large", 10_000))
 }

@@ -3,9 +3,8 @@ package patterntest_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"math/rand/v2"
-	"net/http"
+	"errors"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -14,149 +13,135 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// ExampleDelivery puts a server and a client of one's own through the contract: a board
-// on which events are numbered, and a reader that asks for those after a number.
-func ExampleDelivery() {
+// A server and a client of one's own go through the contract: a journal, which sends its
+// events as JSON over TCP, and readers, which say after which event they want to go on.
+func Example() {
 	var t *testing.T // of a test function
-	patterntest.Delivery(t, boardAndReaders)
+	patterntest.Delivery(t, journalAndReaders)
+	patterntest.Loopback(t, journalAndReaders)
 }
 
-// boardAndReaders tells the contract how to run them.
-func boardAndReaders(n *sim.Network) patterntest.System {
-	b := &board{changed: make(chan struct{})}
-	readers := map[string]*reader{} // what they know outlives them, as if on disk
-	var mu sync.Mutex
+// journalAndReaders tells the contract how to run them.
+func journalAndReaders(n *sim.Network) patterntest.System {
+	var j journal
+	var readers sync.Map // by name: positions outlive a reader, as if on disk
 	return patterntest.System{
-		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
-			b.begin(n.Elapsed().String())
-			defer b.begin("")
-			return serveHTTP(ctx, h, b)
-		},
-		Publish: b.publish,
+		Serve:   func(ctx context.Context, h *sim.Host, _ string) error { return j.serve(ctx, h, n.Elapsed().String()) },
+		Publish: j.publish,
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-			mu.Lock()
-			one := readers[name]
-			if one == nil {
-				one = &reader{rand: n.Rand(name)}
-				readers[name] = one
-			}
-			mu.Unlock()
-			for web := h.HTTPClient(); ctx.Err() == nil; {
-				if err := one.read(ctx, web, r); err != nil {
-					// Apart from each other, or all come back at once.
-					sleep(ctx, time.Second/2+time.Duration(one.rand.Int64N(int64(time.Second))))
+			at, _ := readers.LoadOrStore(name, new(position))
+			for random := n.Rand(name); ctx.Err() == nil; {
+				read(ctx, h, at.(*position), r)
+				select { // apart from each other, or all come back at once
+				case <-time.After(time.Second/2 + time.Duration(random.Int64N(int64(time.Second)))):
+				case <-ctx.Done():
 				}
 			}
 			return nil
 		},
-		Bound: 250 * time.Millisecond, // a large answer takes TCP two round trips
+		Bound: 250 * time.Millisecond, // what is large takes TCP two round trips
 	}
 }
 
-// board is the server.
-type board struct {
-	mu      sync.Mutex
-	life    string // numbers mean nothing in another; empty: it is down
-	events  []string
-	changed chan struct{} // closed by the next event
+// journal is the server.
+type journal struct {
+	mu     sync.Mutex
+	life   string // positions mean nothing in another; empty: it is down
+	events []string
+	more   chan struct{} // closed by the next event
 }
 
-// begin begins another life, with nothing.
-func (b *board) begin(life string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.life, b.events = life, nil
-}
-
-func (b *board) publish(data string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.life == "" {
-		return errDown
-	}
-	b.events = append(b.events, data)
-	close(b.changed)
-	b.changed = make(chan struct{})
-	return nil
-}
-
-// position is where a reader stands.
 type position struct {
 	Life  string
 	After int
 }
 
-// after returns the events after a position, and what tells of more. In another life it
-// returns all.
-func (b *board) after(p position) (position, []string, <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if p.Life != b.life {
-		p = position{Life: b.life}
-	}
-	events := b.events[p.After:]
-	p.After = len(b.events)
-	return p, events, b.changed
-}
-
-type answer struct {
-	position
+type message struct {
 	Events []string
+	Next   position
 }
 
-func (b *board) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	asked := position{Life: r.FormValue("life")}
-	fmt.Sscan(r.FormValue("after"), &asked.After)
-	wait := time.NewTimer(30 * time.Second)
-	defer wait.Stop()
+func (j *journal) publish(data string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.life == "" {
+		return errors.New("the journal is down")
+	}
+	j.events = append(j.events, data)
+	close(j.more)
+	j.more = make(chan struct{})
+	return nil
+}
+
+func (j *journal) begin(life string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.life, j.events, j.more = life, nil, make(chan struct{})
+}
+
+// after returns what comes after a position, and what tells of more. In another life that
+// is everything.
+func (j *journal) after(at position) (message, <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if at.Life != j.life {
+		at.After = 0
+	}
+	return message{j.events[at.After:], position{j.life, len(j.events)}}, j.more
+}
+
+func (j *journal) serve(ctx context.Context, h *sim.Host, life string) error {
+	l, err := h.Listen("tcp", ":80")
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	j.begin(life)
+	defer j.begin("")
 	for {
-		now, events, more := b.after(asked)
-		if len(events) > 0 || now.Life != asked.Life {
-			json.NewEncoder(w).Encode(answer{now, events})
-			return
+		conn, err := l.Accept()
+		if err != nil {
+			return nil
 		}
+		go j.send(ctx, conn)
+	}
+}
+
+func (j *journal) send(ctx context.Context, conn net.Conn) {
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer conn.Close()
+	var at position
+	err := json.NewDecoder(conn).Decode(&at)
+	for out := json.NewEncoder(conn); err == nil && ctx.Err() == nil; {
+		m, more := j.after(at)
+		err, at = out.Encode(m), m.Next
 		select {
 		case <-more:
-		case <-wait.C:
-			json.NewEncoder(w).Encode(answer{now, nil})
-			return
-		case <-r.Context().Done():
-			return
+		case <-ctx.Done():
 		}
 	}
 }
 
-// reader is the client.
-type reader struct {
-	at   position
-	rand *rand.Rand
-}
-
-// read asks once.
-func (c *reader) read(ctx context.Context, h *http.Client, r patterntest.Receiver) error {
-	ctx, cancel := context.WithTimeout(ctx, 40*time.Second) // a dead connection says nothing
-	defer cancel()
-	url := fmt.Sprintf("http://server/?life=%s&after=%d", c.at.Life, c.at.After)
-	// A POST: net/http repeats a GET at once when its connection breaks.
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, nil)
+// read is the client, for the life of one connection.
+func read(ctx context.Context, h *sim.Host, at *position, r patterntest.Receiver) {
+	conn, err := h.DialContext(ctx, "tcp", "server:80")
 	if err != nil {
-		return err
+		return
 	}
-	resp, err := h.Do(req)
-	if err != nil {
-		return err
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	defer conn.Close()
+	json.NewEncoder(conn).Encode(at)
+	for in := json.NewDecoder(conn); ; {
+		var m message
+		if in.Decode(&m) != nil || ctx.Err() != nil {
+			return
+		}
+		if at.Life != "" && at.Life != m.Next.Life {
+			r.Gap("the journal began anew")
+		}
+		for _, data := range m.Events {
+			r.Event(data)
+		}
+		*at = m.Next
 	}
-	defer resp.Body.Close()
-	var a answer
-	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
-		return err
-	}
-	if c.at.Life != "" && c.at.Life != a.Life {
-		r.Gap("the board began anew")
-	}
-	for _, data := range a.Events {
-		r.Event(data)
-	}
-	c.at = a.position
-	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
-	"github.com/squall-sim/squall/patterns/push"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -63,6 +62,7 @@ type polling struct {
 	durable bool // the log is on disk, and the system says so
 	claims  patterntest.System
 
+	stop      func(srv *http.Server)
 	log       func(folder string) (eventlog.Log, error)
 	handler   func(log eventlog.Log, feed http.Handler) http.Handler
 	publisher func(ctx context.Context, f *longpoll.Feed) func(data string) error
@@ -94,7 +94,7 @@ func (p polling) on(n *sim.Network) patterntest.System {
 		handler := p.handler(l, f.Handler())
 		life.set(&feedLife{p.publisher(ctx, f)})
 		defer life.set(nil)
-		return serveHTTP(ctx, h, handler)
+		return serveUntil(ctx, h, handler, p.stop)
 	}
 	s.Publish = func(data string) error {
 		if l := life.get(); l != nil {
@@ -117,6 +117,9 @@ func (p polling) on(n *sim.Network) patterntest.System {
 
 // whole returns p with the sound parts where there are none.
 func (p polling) whole() polling {
+	if p.stop == nil {
+		p.stop = func(srv *http.Server) { srv.Close() }
+	}
 	if p.log == nil {
 		p.log = inMemory
 		if p.durable {
@@ -161,122 +164,6 @@ func handle(b longpoll.Batch, r patterntest.Receiver) {
 	}
 }
 
-// pushing is a WebSocket server and its clients.
-type pushing struct {
-	durable bool
-	claims  patterntest.System
-
-	server  push.ServerOptions
-	publish func(s *push.Server, data string) error
-	client  func(c *push.Client)
-	event   func(ctx context.Context, e push.Event, r patterntest.Receiver)
-	reset   func(reset push.Reset, r patterntest.Receiver)
-	gap     func(g push.Gap, r patterntest.Receiver)
-	receive func(ctx context.Context, newClient func() *push.Client) error
-}
-
-func (p pushing) on(n *sim.Network) patterntest.System {
-	p = p.whole()
-	var life running[push.Server]
-	positions := newStore()
-	log := inMemory
-	if p.durable {
-		log = onDisk
-	}
-
-	s := p.claims
-	s.Durable = s.Durable || p.durable
-	s.Serve = func(ctx context.Context, h *sim.Host, folder string) error {
-		l, err := log(folder)
-		if err != nil {
-			return err
-		}
-		defer l.Close()
-		server, err := push.NewServer(l, p.server)
-		if err != nil {
-			return err
-		}
-		defer server.Close()
-		life.set(server)
-		defer life.set(nil)
-		return serveHTTP(ctx, h, server)
-	}
-	s.Publish = func(data string) error {
-		if server := life.get(); server != nil {
-			return p.publish(server, data)
-		}
-		return errDown
-	}
-	s.Held = func() int {
-		if server := life.get(); server != nil {
-			return server.Stats().QueuedBytes
-		}
-		return 0
-	}
-	s.Receive = func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-		newClient := func() *push.Client {
-			c := &push.Client{
-				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: positions.get(name), Rand: n.Rand(name),
-				OnEvent: func(ctx context.Context, e push.Event) error {
-					p.event(ctx, e, r)
-					positions.set(name, e.Cursor)
-					return nil
-				},
-				OnReset: func(_ context.Context, reset push.Reset) error {
-					p.reset(reset, r)
-					positions.set(name, reset.Cursor)
-					return nil
-				},
-				OnGap: func(_ context.Context, g push.Gap) error {
-					p.gap(g, r)
-					positions.set(name, g.Cursor)
-					return nil
-				},
-			}
-			p.client(c)
-			return c
-		}
-		return p.receive(ctx, newClient)
-	}
-	return s
-}
-
-func (p pushing) whole() pushing {
-	p.server.Authenticate = func(r *http.Request) (push.Identity, error) {
-		return push.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
-	}
-	if p.publish == nil {
-		p.publish = withTTL(push.Forever)
-	}
-	if p.client == nil {
-		p.client = func(*push.Client) {}
-	}
-	if p.event == nil {
-		p.event = func(_ context.Context, e push.Event, r patterntest.Receiver) { r.Event(string(e.Data)) }
-	}
-	if p.reset == nil {
-		p.reset = func(reset push.Reset, r patterntest.Receiver) {
-			if reset.Reason != push.ReasonNew {
-				r.Gap(string(reset.Reason))
-			}
-		}
-	}
-	if p.gap == nil {
-		p.gap = func(_ push.Gap, r patterntest.Receiver) { r.Gap("slow") }
-	}
-	if p.receive == nil {
-		p.receive = func(ctx context.Context, newClient func() *push.Client) error { return newClient().Run(ctx) }
-	}
-	return p
-}
-
-func withTTL(ttl time.Duration) func(s *push.Server, data string) error {
-	return func(s *push.Server, data string) error {
-		_, err := s.Publish(context.Background(), push.Message{Topic: "news", TTL: ttl, Data: []byte(data)})
-		return err
-	}
-}
-
 func inMemory(string) (eventlog.Log, error) { return eventlog.NewMemory(eventlog.Options{}), nil }
 
 func onDisk(folder string) (eventlog.Log, error) {
@@ -285,15 +172,25 @@ func onDisk(folder string) (eventlog.Log, error) {
 
 // serveHTTP serves on port 80 of h until ctx is done.
 func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
+	return serveUntil(ctx, h, handler, func(srv *http.Server) { srv.Close() })
+}
+
+// serveUntil is serveHTTP with another way to stop.
+func serveUntil(ctx context.Context, h *sim.Host, handler http.Handler, stop func(*http.Server)) error {
 	l, err := h.Listen("tcp", ":80")
 	if err != nil {
 		return err
 	}
 	srv := &http.Server{Handler: handler}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); err != nil && ctx.Err() == nil {
+	stopped := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		stop(srv)
+		close(stopped)
+	})
+	err = srv.Serve(l)
+	if ctx.Err() == nil {
 		return err
 	}
+	<-stopped
 	return nil
 }

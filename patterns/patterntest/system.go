@@ -18,19 +18,38 @@
 //		})
 //	}
 //
-// The example of Delivery is a whole system that keeps the contract. What it may not do
-// is a [Promise] each.
+// The example of the package is a whole server and client that keep the contract, and the
+// lines that tell it how to run them. What they may not do is a [Promise] each.
+//
+// # What a system offers
+//
+// The three functions are enough. A client that acknowledges does so when
+// [Receiver].Event has returned; if events may then come again, [System].Repeats says so.
+// Whoever is asked to stop has the context of its function done, with a network that
+// still works: clients that leave and come back and servers that are redeployed are
+// stories for every system. Three things are checked of systems that declare them:
+// that events survive a restart (Durable), that they expire (PublishFor), and that the
+// server knows what became of those that did not arrive (Account).
+//
+// # Storms
+//
+// After the table Delivery draws stories at random; SQUALL_SEEDS says how many. One that
+// finds something is made smaller and printed as Go. [Storm] is the story of a seed.
 //
 // A story of one's own is a function of a [World], in ten lines or so; [Judge] returns
-// what was broken in it instead of failing a test.
+// what was broken in it instead of failing a test. [Loopback] runs a part of the contract
+// over TCP connections of the machine itself.
 //
 // # What it does not find
 //
-// The contract sees what goes in and what comes out, and packets, but no intent: it
-// cannot tell a system that gives up at once, and says so each time, from one that
-// has to ([System].Durable rules that out). It does not look at expiry, topics,
-// snapshots, orderly shutdown or who may receive what; nor at the server's goroutines
-// and connections, and at its memory only if it is told of it ([System].Held).
+// The contract sees what goes in and what comes out, and packets, but no intent. After a
+// restart of the server it takes each client's word for one gap ([System].Durable rules that
+// out), and it cannot tell an event that came again because an acknowledgement was lost
+// from one that came again for no reason, unless the network was good all the time. It
+// does not look at topics, snapshots or who may receive what, nor at the server's
+// goroutines and connections. What the server holds for slow clients it knows only
+// from [System].Held: in the memory of the process a queue cannot be told from a log that
+// shares its bytes, nor from the buffers of the simulated sockets.
 package patterntest
 
 import (
@@ -59,13 +78,23 @@ type System struct {
 	// outside, by its name, as a client does that stores its position on disk.
 	Receive func(ctx context.Context, h *sim.Host, name string, r Receiver) error
 
+	// PublishFor is Publish of an event that nobody may get later than ttl from now. Nil:
+	// events live for ever, and expiry is not checked.
+	PublishFor func(data string, ttl time.Duration) error
+
 	// Durable says that accepted events survive a restart of the server. If it is false
 	// a client may be told of a gap instead.
 	Durable bool
 
 	// Repeats says that an event may come again when the client could not tell the
-	// server in time that it had it: at least once. If it is false each comes once.
+	// server in time that it had it: at least once. If it is false each comes once, as it
+	// does in any case while the network is good.
 	Repeats bool
+
+	// Forgets says that the server keeps only so much for clients that are away or slow,
+	// and tells them of a gap beyond it. If it is false a gap needs a cause: a server that
+	// began anew without the events.
+	Forgets bool
 
 	// Bound is the longest time that an event may take over a good network with 40 ms
 	// each way. Zero: three transits, 120 ms.
@@ -86,6 +115,19 @@ type System struct {
 	// MaxHeld is the most that Held may return for each client of the story. Zero:
 	// 1 MiB.
 	MaxHeld int
+
+	// Account returns what the server that runs says became of the events that it accepted
+	// and did not deliver. Nil: nobody counts, and it is not checked.
+	Account func() Account
+}
+
+// An Account says what became of accepted events that were not delivered: an event that
+// three clients did not get counts three times. What is accepted for each client is
+// delivered, expired, dropped or pending.
+type Account struct {
+	Expired int // their time was over
+	Dropped int // by a policy for slow clients, which were told
+	Pending int // still to be delivered
 }
 
 // A Receiver takes note of what a client gets.

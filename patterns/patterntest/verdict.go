@@ -18,11 +18,17 @@ const (
 	Durable  Promise = "durable"  // a system that says so has no gap, whatever restarts
 	Genuine  Promise = "genuine"  // what arrives is what was published, to the byte
 	Prompt   Promise = "prompt"   // over a good network events arrive within the bound, whatever others suffer; so does Publish return
-	Calm     Promise = "calm"     // over a good network nobody is told of a gap
+	Calm     Promise = "calm"     // nobody is told of a gap without a cause
 	Bounded  Promise = "bounded"  // what the server holds for slow clients has a limit
 	Open     Promise = "open"     // a server that has run for a second accepts events
+	Fresh    Promise = "fresh"    // no event arrives after its time is over
+	Counted  Promise = "counted"  // what was accepted and did not arrive is in the server's account
+	Obedient Promise = "obedient" // who is asked to stop does so within 10 s, and a client then gets nothing more
 	Gentle   Promise = "gentle"   // clients neither try in a hot loop nor come back all at once, and idle ones send little
 )
+
+// tie is how far the network may move what is due at one instant apart, by 1 ns each.
+const tie = time.Microsecond
 
 // startTime is what a server may take to start.
 const startTime = time.Second
@@ -38,7 +44,9 @@ func (b Breach) String() string { return string(b.Promise) + ": " + b.Text }
 // Verdict returns the promises that were broken so far, each once for each client: how
 // first, and how often again. Call it after [World.Settle].
 func (w *World) Verdict() []Breach {
-	var f findings
+	w.mu.Lock()
+	f := findings{all: slices.Clone(w.stuck.all)}
+	w.mu.Unlock()
 	for _, c := range w.clients {
 		if !c.stopped.Load() {
 			w.judge(c, &f)
@@ -46,6 +54,7 @@ func (w *World) Verdict() []Breach {
 	}
 	w.judgePublish(&f)
 	w.judgeTraffic(&f)
+	w.judgeAccount(&f)
 	if most := w.system.MaxHeld * len(w.clients); w.held > most {
 		f.add(Bounded, "", "the server held %d bytes for its clients at %v; %d are its limit", w.held, w.heldAt, most)
 	}
@@ -99,13 +108,20 @@ func (w *World) judge(c *Client, f *findings) {
 	first := map[string]time.Duration{}
 	var newest *publication // of those that arrived
 	next := 0               // place after the last arrival
+	gaps := 0
 	for _, a := range c.arrivals() {
+		if a.left > 0 {
+			f.add(Obedient, c.Name, "%s was handed %s at %v, after it had stopped at %v", c.Name, short(a.data+a.gap), a.at, a.left)
+		}
 		if a.gap != "" {
+			gaps++
 			switch {
-			case w.system.Durable:
+			case w.system.Durable && !w.system.Forgets:
 				f.add(Durable, c.Name, "%s was told at %v that events are missing (%s), but the system keeps what it accepted", c.Name, a.at, a.gap)
 			case c.inTime:
 				f.add(Calm, c.Name, "%s was told at %v that events are missing (%s), but its network was good and the server up", c.Name, a.at, a.gap)
+			case !w.system.Forgets && gaps > w.startsUntil(a.at)-c.starts:
+				f.add(Calm, c.Name, "%s was told at %v that events are missing (%s), but the server, which forgets nothing, had not begun anew", c.Name, a.at, a.gap)
 			}
 			newest = nil // what follows a gap begins anew
 			clear(first)
@@ -129,7 +145,7 @@ func (w *World) judge(c *Client, f *findings) {
 		p := &expected[i]
 		next = i + 1
 		if at, again := first[a.data]; again {
-			if !w.system.Repeats {
+			if !w.system.Repeats || c.inTime {
 				f.add(Once, c.Name, "%s reached %s twice, at %v and at %v", short(a.data), c.Name, at, a.at)
 			}
 			continue
@@ -141,7 +157,10 @@ func (w *World) judge(c *Client, f *findings) {
 		if newest == nil || p.began > newest.began {
 			newest = p
 		}
-		if late := a.at - p.at; c.inTime && late > w.system.Bound {
+		if over := p.at + p.ttl; p.ttl > 0 && a.at > over+w.system.Bound {
+			f.add(Fresh, c.Name, "%s reached %s at %v, but its time was over at %v", short(p.data), c.Name, a.at, over)
+		}
+		if late := a.at - p.at; c.inTime && late > w.system.Bound+tie {
 			f.add(Prompt, c.Name, "%s took %v to reach %s, over a good network; %v is promised", short(p.data), late, c.Name, w.system.Bound)
 		}
 	}
@@ -151,6 +170,46 @@ func (w *World) judge(c *Client, f *findings) {
 				short(p.data), p.at+p.took, c.Name, w.system.Recovery, c.Name)
 		}
 	}
+}
+
+// judgeAccount compares what the server says of events that did not arrive with what did
+// not. After a crash it does not know.
+func (w *World) judgeAccount(f *findings) {
+	if w.system.Account == nil || w.startsUntil(w.Net.Elapsed()) > 1 || len(f.all) > 0 {
+		return
+	}
+	accepted, delivered := 0, 0
+	for _, c := range w.clients {
+		have := map[string]bool{}
+		for _, data := range c.Got() {
+			have[data] = true
+		}
+		for _, p := range w.expected(c) {
+			if p.accepted() {
+				accepted++
+				if have[p.data] {
+					delivered++
+				}
+			}
+		}
+	}
+	if a := w.system.Account(); delivered+a.Expired+a.Dropped+a.Pending != accepted {
+		f.add(Counted, "", "%d events were accepted and %d delivered; the server says that %d expired, %d were dropped and %d are pending, which is %d in all",
+			accepted, delivered, a.Expired, a.Dropped, a.Pending, delivered+a.Expired+a.Dropped+a.Pending)
+	}
+}
+
+// startsUntil returns how often the server has started until then.
+func (w *World) startsUntil(at time.Duration) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	count := 0
+	for _, start := range w.starts {
+		if start <= at {
+			count++
+		}
+	}
+	return count
 }
 
 // judgePublish looks at what the publishers saw.

@@ -38,7 +38,8 @@
 //     PingTimeout, and a server within the same time after it was last heard, also
 //     when buffers are full, writes are stuck or a handler is busy.
 //   - A client id has one session. The newest connection has it, and older ones are
-//     closed with [StatusFenced].
+//     closed with [StatusFenced]. A connection of another Run has it when its client
+//     has answered a ping: what a process sent before it died fences nobody.
 //   - After Drain every client has what was published before, and knows over which
 //     time to spread its return.
 //

@@ -226,16 +226,22 @@ func (s *Server) admit(client string, hs handshake) int {
 	return 0
 }
 
-// register makes the session the client's own, and fences the one before.
-func (s *Server) register(c *session) {
+// register makes the session the client's own, and fences the one before. It reports
+// false if that is another run's, and c has to show that its client is there.
+func (s *Server) register(c *session, answered bool) bool {
 	s.mu.Lock()
-	s.opening--
-	s.open[c] = struct{}{}
 	old := s.sessions[c.id.Client]
-	if old != nil && old.newer(c.handshake) { // it overtook this one in the upgrade
+	switch {
+	case c.over():
+		s.mu.Unlock()
+		return true
+	case old != nil && old.newer(c.handshake): // it overtook this one in the upgrade
 		s.mu.Unlock()
 		c.end(endFenced, StatusFenced, "a newer connection was first")
-		return
+		return true
+	case old != nil && !answered && (old.handshake.run == "" || old.handshake.run != c.handshake.run):
+		s.mu.Unlock()
+		return false
 	}
 	if old != nil {
 		s.unlist(old)
@@ -256,6 +262,7 @@ func (s *Server) register(c *session) {
 	case draining:
 		c.drain()
 	}
+	return true
 }
 
 // remove takes a session that ended out of the registry.

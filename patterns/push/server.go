@@ -113,11 +113,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.raw = hijack.conn
 	c.conn.SetReadLimit(maxControlBytes)
-	s.register(c)
+	s.count(func(*ServerStats) {
+		s.opening--
+		s.open[c] = struct{}{}
+	})
 	c.run()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, c)
+	s.count(func(*ServerStats) { delete(s.open, c) })
 }
 
 // Publish sends the message to the clients of its topic.

@@ -211,6 +211,13 @@ func (c *session) end(cause endCause, status websocket.StatusCode, reason string
 	}
 }
 
+// over reports whether the session has ended.
+func (c *session) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ended
+}
+
 // read takes acknowledgements until the connection ends.
 func (c *session) read() {
 	for {

@@ -235,6 +235,28 @@ func TestLateHandshakeOfTheSameRunFencesNobody(t *testing.T) {
 	})
 }
 
+// A process connects and dies; the next connects; only then does the server, which was
+// frozen, come to read what the first one sent.
+func TestHandshakeOfADeadProcessFencesNobody(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		w.opts.PingInterval, w.opts.PingTimeout = time.Minute, 200*time.Millisecond
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+
+		dead := w.raw(t, "client=phone&run=before&attempt=1") // it never reads, so it sends no pong
+		defer dead.CloseNow()
+		require.Eventually(t, func() bool { return w.srv.Stats().Silent == 1 }, 10*time.Second, time.Millisecond)
+		require.True(t, w.srv.Online("phone"))
+		w.publish(mailbox, push.Forever, "one")
+		p.wants("one")
+		require.Zero(t, w.srv.Stats().Fenced)
+		p.off()
+	})
+}
+
 func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		w.opts.Window = 4

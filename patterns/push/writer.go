@@ -16,7 +16,7 @@ const coderControlTimeout = 5 * time.Second
 // write is the session's writer: all messages of a connection go through it, one
 // after the other.
 func (c *session) write() {
-	if c.open() {
+	if c.admitted() && c.open() {
 		for {
 			it, ok := c.next()
 			if !ok || !c.send(it) {
@@ -33,6 +33,19 @@ func (c *session) write() {
 	}
 	c.raw.Close()
 	c.conn.CloseNow()
+}
+
+// admitted makes the session the client's own, unless it ends before. Another run's
+// session is taken over only when the client answers: what a process sent before it died
+// may come to be read after the connection of the next process, and must not fence that.
+func (c *session) admitted() bool {
+	for answered := false; !c.srv.register(c, answered); answered = true {
+		if !c.ping() {
+			c.end(endSilent, 0, "")
+			return false
+		}
+	}
+	return !c.over()
 }
 
 // open finds out where the client continues and tells it.

@@ -250,6 +250,27 @@ func TestTopics(t *testing.T) {
 	})
 }
 
+// A client that ends before its first event knows where it began.
+func TestNowIsAPosition(t *testing.T) {
+	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Feed{Log: memory()}
+		w.serve(feed.Handler())
+		publish(t, feed, "old")
+		var began eventlog.Cursor
+		stop := errors.New("crash")
+		err := c.Follow(ctx, shortpoll.From{Now: true}, func(_ context.Context, b shortpoll.Batch) error {
+			require.Empty(t, b.Events)
+			began = b.Cursor
+			return stop
+		})
+		require.Equal(t, stop, err)
+		publish(t, feed, "missed")
+		r, _ := follow(ctx, w, c, shortpoll.From{Cursor: began})
+		time.Sleep(2 * s)
+		require.Equal(t, []string{"missed"}, r.seen().data)
+	})
+}
+
 // The handler's error ends Follow, and its batch is not done with.
 func TestTheHandlersErrorEndsFollow(t *testing.T) {
 	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {

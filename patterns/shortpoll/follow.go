@@ -110,7 +110,7 @@ func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body [
 		return verdict{}, err
 	}
 	news := len(batch.Events) > 0 || batch.Reset != ""
-	if news {
+	if news || f.reader.Begins(batch) {
 		if err := f.handle(ctx, batch); err != nil {
 			return verdict{}, stop{err}
 		}

@@ -8,8 +8,9 @@ import "github.com/squall-sim/squall/patterns/internal/polling"
 type Event = polling.Event
 
 // Batch is what the handler of [Client.Follow] gets: the Events of one answer, in
-// order, or a Reset. Its Cursor is the position after the batch. A handler that stores
-// it together with the events' effects can continue there after a crash.
+// order; a Reset; or where a client with From.Now begins, without events. Its Cursor is
+// the position after the batch. A handler that stores it together with the events'
+// effects can continue there after a crash.
 //
 // A Reset that is not empty says that events may be missing between the last batch and
 // the next: whatever was built from events must be built anew. There are no Events

@@ -55,5 +55,12 @@ func (r *Reader) Judge(a Answer) (b Batch, duplicates int, err error) {
 	return Batch{Events: fresh, Cursor: a.Cursor}, len(a.Events) - len(fresh), nil
 }
 
+// Begins reports whether a batch says where a client begins that reads from now on. It is
+// news, also without events: after a crash before the first event the client would begin
+// somewhere else.
+func (r *Reader) Begins(b Batch) bool {
+	return r.FromNow && r.Cursor.IsZero() && !b.Cursor.IsZero()
+}
+
 // Accept moves the position past a batch that was handled.
 func (r *Reader) Accept(b Batch) { r.Cursor, r.FromNow = b.Cursor, false }

@@ -31,9 +31,11 @@ const (
 	ResetFuture    Reset = "future"
 )
 
-// Batch is what a client's handler gets: the events of one answer, or a Reset.
+// Batch is what a client's handler gets: the events of one answer, a Reset, or where a
+// client begins.
 type Batch struct {
-	// Events are in order. Their topic and data are the handler's to keep.
+	// Events are in order. Their topic and data are the handler's to keep. There are
+	// none in the first batch of a client that begins now: its Cursor is where.
 	Events []Event
 	// Cursor is the position after the batch. A handler that stores it together
 	// with the events' effects can continue there after a crash.

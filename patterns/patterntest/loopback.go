@@ -1,0 +1,173 @@
+package patterntest
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// Loopback runs those stories of the contract that need no broken network with TCP
+// connections of the machine itself (see [sim.Loopback]), in real time: each takes a second
+// or so, and all run at once. So the same system is seen to do the same without the
+// simulator. What needs exact times or packets is not judged: that events are prompt, and
+// that clients are gentle.
+func Loopback(t *testing.T, newSystem NewSystem) {
+	t.Helper()
+	stories := loopbackStories()
+	results := make([]chan []Breach, len(stories))
+	for i, s := range stories {
+		n := sim.New(sim.Loopback())
+		system, folder := newSystem(n), t.TempDir()
+		if s.Needs != nil && !s.Needs(system) {
+			n.Close()
+			continue
+		}
+		results[i] = make(chan []Breach, 1)
+		go func() {
+			defer n.Close()
+			results[i] <- judgeOnLoopback(n, system, folder, s)
+		}()
+	}
+	for i, s := range stories {
+		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
+			if results[i] == nil {
+				t.Skip("the system does not offer what the story is about")
+			}
+			for _, b := range <-results[i] {
+				t.Errorf("%v\nThe story is here because: %s", b, s.Reason)
+			}
+		})
+	}
+}
+
+// judgeOnLoopback is [Judge] on a network that was made with [sim.Loopback]. The story
+// has no links; its times are real ones.
+func judgeOnLoopback(n *sim.Network, s System, folder string, story Story) []Breach {
+	s.Recovery = cmp.Or(s.Recovery, time.Minute)
+	w := newWorld(n, s, folder, true)
+	w.await()
+	story.Play(w)
+	w.Settle()
+	return w.Verdict()
+}
+
+// await waits until the server listens: on a machine that is busy this may take a while.
+func (w *World) await() {
+	for patience := w.Net.Elapsed() + busyTime; w.Net.Elapsed() < patience && !strings.Contains(w.Server.Netstat(), "LISTEN"); {
+		w.Sleep(time.Millisecond)
+	}
+}
+
+// greet publishes until the client gets it, which is then known to be there.
+func (w *World) greet(c *Client) {
+	for patience := w.Net.Elapsed() + busyTime; w.Net.Elapsed() < patience && len(c.arrivals()) == 0; {
+		w.publish(0, func(nth int) string { return fmt.Sprintf("hello %d", nth) })
+		w.Sleep(50 * time.Millisecond)
+	}
+}
+
+// busyTime is how long a busy machine may take for what takes no time.
+const busyTime = 10 * time.Second
+
+// restart restarts the server and waits until it is there.
+func (w *World) restart() {
+	w.Server.Restart()
+	w.await()
+}
+
+func loopbackStories() []Story {
+	const tick = 5 * time.Millisecond
+	var all []Story
+	add := func(name string, play func(w *World)) {
+		all = append(all, Story{Name: name, Reason: "what holds on the simulated network must hold on a real one", Play: play})
+	}
+	add("a quiet day", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(tick, 100)
+	})
+	add("events at one instant", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(0, 200)
+	})
+	add("events of all kinds", ofAllKinds)
+	add("large events", func(w *World) {
+		w.Client("phone")
+		w.PublishLarge(0, 50, 50_000)
+	})
+	add("ten publishers at once", func(w *World) {
+		w.Client("phone")
+		w.PublishTogether(10, tick, 20)
+	})
+	add("ten clients hear of each event", func(w *World) {
+		w.Clients(10)
+		w.PublishEvery(tick, 20)
+	})
+	add("the client restarts", func(w *World) {
+		c := w.Client("phone")
+		for range 3 {
+			w.PublishEvery(tick, 20)
+			c.Host.Crash()
+			w.PublishEvery(tick, 20)
+			c.Host.Restart()
+		}
+		w.PublishEvery(tick, 20)
+	})
+	add("the client leaves and comes back", func(w *World) {
+		c := w.Client("phone")
+		for range 3 {
+			w.PublishEvery(tick, 20)
+			c.Leave()
+			w.PublishEvery(tick, 20)
+			c.Return()
+		}
+	})
+	add("one client of three crashes", func(w *World) {
+		all := w.Clients(3)
+		w.PublishEvery(tick, 20)
+		all[0].Host.Crash()
+		w.PublishEvery(tick, 20)
+		all[0].Host.Restart()
+	})
+	add("the server crashes right after it accepted", func(w *World) {
+		w.Client("phone")
+		for range 2 {
+			w.PublishEvery(tick, 20)
+			w.PublishEvery(0, 3)
+			w.restart()
+		}
+		w.PublishEvery(tick, 20)
+	})
+	add("the server restarts while the client is away", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(tick, 20)
+		c.Leave()
+		w.PublishEvery(tick, 20)
+		w.restart()
+		w.PublishEvery(tick, 50)
+		c.Return()
+	})
+	add("the server is redeployed", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(tick, 20)
+		w.Redeploy()
+		w.await()
+		w.PublishEvery(tick, 20)
+	})
+	all = append(all, Story{
+		Name: "events expire while the client is away", Reason: "a clock that runs is not one that jumps",
+		Needs: func(s System) bool { return s.PublishFor != nil },
+		Play: func(w *World) {
+			c := w.Client("phone")
+			c.Leave()
+			w.PublishFor(100*time.Millisecond, tick, 5)
+			w.PublishFor(time.Hour, tick, 5)
+			w.Sleep(time.Second)
+			c.Return()
+		},
+	})
+	return all
+}

@@ -1,0 +1,86 @@
+package patterntest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// Measures are what a story cost, over all its clients, as the network and the clients see
+// it.
+type Measures struct {
+	Accepted  int // events, each once for each client that was to get it
+	Delivered int // of these
+	Repeated  int // arrivals beyond the first
+	Gaps      int // that clients were told of
+
+	// The time from Publish to arrival of what was delivered: half of it took
+	// NotifyP50 at most, 99 percent NotifyP99, and all NotifyMax.
+	NotifyP50, NotifyP99, NotifyMax time.Duration
+
+	Up, Down int64 // bytes that clients and server sent to each other, headers included
+	Dials    int   // connections that the clients tried to open
+	Herd     int   // the most of these within 100 ms
+}
+
+// Measures returns the figures of the story so far. In [Loopback] there are none of the
+// network.
+func (w *World) Measures() Measures {
+	var m Measures
+	var took []time.Duration
+	for _, c := range w.clients {
+		first := map[string]time.Duration{}
+		for _, a := range c.arrivals() {
+			_, again := first[a.data]
+			switch {
+			case a.gap != "":
+				m.Gaps++
+			case again:
+				m.Repeated++
+			default:
+				first[a.data] = a.at
+			}
+		}
+		for _, p := range w.expected(c) {
+			if !p.accepted() {
+				continue
+			}
+			m.Accepted++
+			if at, ok := first[p.data]; ok {
+				took = append(took, at-p.at)
+			}
+		}
+	}
+	slices.Sort(took)
+	m.Delivered = len(took)
+	if m.Delivered > 0 {
+		rank := func(percent int) time.Duration { return took[(len(took)*percent+99)/100-1] } // nearest rank
+		m.NotifyP50, m.NotifyP99, m.NotifyMax = rank(50), rank(99), rank(100)
+	}
+
+	for _, l := range w.Net.Stats().Links {
+		switch {
+		case l.To == w.Server.Name():
+			m.Up += l.SentBytes
+		case l.From == w.Server.Name():
+			m.Down += l.SentBytes
+		}
+	}
+	var dials []time.Duration
+	for e := range w.Net.Trace().Events() {
+		if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent {
+			dials = append(dials, e.At)
+		}
+	}
+	m.Dials = len(dials)
+	m.Herd, _ = peak(dials, herdWindow)
+	return m
+}
+
+// String returns the figures in a line.
+func (m Measures) String() string {
+	return fmt.Sprintf("%d of %d delivered, %d repeated, %d gaps; notified after %v (p50), %v (p99), %v (max); %d bytes up, %d down; %d dials, at most %d in 100 ms",
+		m.Delivered, m.Accepted, m.Repeated, m.Gaps, m.NotifyP50, m.NotifyP99, m.NotifyMax, m.Up, m.Down, m.Dials, m.Herd)
+}

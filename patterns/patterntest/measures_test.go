@@ -1,0 +1,51 @@
+package patterntest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// What a story cost is what went over the links.
+func TestMeasures(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := patterntest.NewWorld(n, pushing{}.on(n), t.TempDir())
+		a := w.Clients(2)[0]
+		require.Zero(t, w.Measures().Accepted)
+		connecting := w.Measures()
+		w.PublishEvery(time.Second, 8)
+		a.Link.Down()
+		w.PublishEvery(50*time.Millisecond, 1)
+		a.Link.Up()
+		w.Server.Restart() // before e9 reaches a
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 1)
+		w.Settle()
+
+		m := w.Measures()
+		require.Equal(t, 20, m.Accepted, "two clients, ten events")
+		require.Equal(t, 19, m.Delivered)
+		require.Zero(t, m.Repeated)
+		require.Equal(t, 2, m.Gaps)
+		require.Equal(t, 40*time.Millisecond, m.NotifyP50)
+		require.Equal(t, m.NotifyMax, m.NotifyP99, "of less than a hundred")
+		var up, down int64
+		for _, l := range n.Stats().Links {
+			if l.To == "server" {
+				up += l.SentBytes
+			} else {
+				down += l.SentBytes
+			}
+		}
+		require.Equal(t, up, m.Up)
+		require.Equal(t, down, m.Down)
+		require.Greater(t, m.Down, connecting.Down)
+		require.Equal(t, 2, connecting.Dials)
+		require.Greater(t, m.Dials, 2)
+		require.Contains(t, m.String(), "19 of 20 delivered, 0 repeated, 2 gaps; notified after 40ms (p50)")
+	})
+}

@@ -1,0 +1,79 @@
+package patterntest_test
+
+import (
+	"context"
+	"flag"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// What a search prints for a person, and what it leaves behind.
+func TestSearchShrinksWhatItFinds(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	shrinkFor(t, "1s")
+	settings := map[string]string{"rapid.seed": "0", "rapid.checks": "100", "rapid.nofailfile": "false"}
+
+	text := patterntest.Search(t, polling{batch: newestFirst}.on, []uint64{5, 1, 2})
+	requireInOrder(t, text,
+		"storm 1 finds something; 1 others found nothing, and 1 were not tried.", // no event follows another in storm 5
+		"ordered: ", "which was published later",
+		"sim: at ", "seed 1", "Last events", "phone1",
+		"To repeat it: SQUALL_SEED=1 go test", "-run '^TestSearchShrinksWhatItFinds$' github.com/squall-sim/squall/patterns/patterntest",
+		"The story, made as small as it goes: ", " instead of 1 client, 3 faults and 41 events, after ", " tries. With sim.Seed(1)",
+		"\tfunc(w *patterntest.World) {\n\t\tphone1 := w.Client(\"phone1\")\n", "\t\tw.Publish", "\n\t}\n",
+		"A second run had the same trace.")
+	size := regexp.MustCompile(`as it goes: \d clients?, (\d) faults? and (\d+) events? instead`).FindStringSubmatch(text)
+	require.NotEmpty(t, size)
+	faults, _ := strconv.Atoi(size[1])
+	events, _ := strconv.Atoi(size[2])
+	require.Less(t, faults, 3, "in a second it comes to none, unless the machine is busy")
+	require.Less(t, events, 41)
+
+	require.Empty(t, patterntest.Search(t, polling{}.on, []uint64{1, 2, 3}), "a sound system is acquitted")
+	require.False(t, t.Failed(), "it is for the caller to fail")
+	for name, value := range settings {
+		require.Equal(t, value, flag.Lookup(name).Value.String(), "the setting %s of others", name)
+	}
+	left, err := os.ReadDir(os.Getenv("TMPDIR"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+	_, err = os.Stat("testdata/rapid")
+	require.ErrorIs(t, err, os.ErrNotExist, "what is printed can be repeated without a file")
+}
+
+// A system that is sound where it is looked at, and in whose process something is wrong.
+func TestSearchFindsWhatIsNoPromise(t *testing.T) {
+	shrinkFor(t, "100ms")
+	text := patterntest.Search(t, func(n *sim.Network) patterntest.System {
+		s := polling{}.on(n)
+		s.Publish = func(string) error { return nil }
+		s.Serve = func(ctx context.Context, h *sim.Host, _ string) error { return errDown }
+		return s
+	}, []uint64{5})
+	requireInOrder(t, text, "storm 5 finds something", `process "server" on host "server" ended: the server is down`, "The story")
+}
+
+func shrinkFor(t *testing.T, d string) {
+	before := flag.Lookup("rapid.shrinktime").Value.String()
+	require.NoError(t, flag.Set("rapid.shrinktime", d))
+	t.Cleanup(func() { flag.Set("rapid.shrinktime", before) })
+}
+
+// requireInOrder checks that a text contains some parts, one after the other.
+func requireInOrder(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	rest := text
+	for _, p := range parts {
+		_, after, found := strings.Cut(rest, p)
+		require.True(t, found, "missing, or not in this place: %q\nin:\n%s", p, text)
+		rest = after
+	}
+}

@@ -1,0 +1,208 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"syscall"
+)
+
+// Loopback has the hosts of a network that [New] makes use TCP of the machine itself,
+// over its loopback interface, instead of the simulated one: to see whether what holds
+// there holds here. Programs stay as they are. A host listens on ":80" and others find
+// it at "server:80", though its socket has a free port of 127.0.0.1, which is the address
+// that sockets report. [Host.Crash] and [Host.Restart] do what they say; links, routers,
+// partitions, the other faults, UDP and the resolver are not there, and to ask for one
+// of them panics. There is no trace, and time is real.
+func Loopback() Option {
+	return func(o *options) { o.loopback = true }
+}
+
+// mustSimulate panics on a network that is on the machine's loopback.
+func (n *Network) mustSimulate(what string) {
+	if n.conf.loopback {
+		panic(fmt.Sprintf("sim: %s: the network is the loopback interface of the machine (see sim.Loopback), where that cannot be had", what))
+	}
+}
+
+// machineSocket is a socket of the machine that belongs to a host.
+type machineSocket interface {
+	io.Closer
+	reset()
+	state() string
+}
+
+type machineListener struct {
+	*net.TCPListener
+	host *Host
+	at   endpoint
+}
+
+type machineConn struct {
+	*net.TCPConn
+	host *Host
+}
+
+// adopt makes a socket one of the host's, if that lives.
+func (h *Host) adopt(s machineSocket) error {
+	h.n.lock()
+	defer h.n.mu.Unlock()
+	switch {
+	case h.n.closed:
+		return net.ErrClosed
+	case h.dead:
+		return sysError("socket", syscall.ENETDOWN)
+	}
+	if l, ok := s.(*machineListener); ok {
+		if h.n.ports[l.at] != nil {
+			return sysError("bind", syscall.EADDRINUSE)
+		}
+		h.n.ports[l.at] = l.TCPListener.Addr()
+	}
+	h.sockets = append(h.sockets, s)
+	return nil
+}
+
+// release undoes adopt. The lock is held.
+func (h *Host) release(s machineSocket) {
+	unlistSocket(&h.sockets, s)
+	if l, ok := s.(*machineListener); ok && h.n.ports[l.at] == l.TCPListener.Addr() {
+		delete(h.n.ports, l.at)
+	}
+}
+
+// abandon takes all sockets from a host, for closeAbandoned to reset. The lock is held.
+func (h *Host) abandon() {
+	for len(h.sockets) > 0 {
+		s := h.sockets[0]
+		h.release(s)
+		h.abandoned = append(h.abandoned, s)
+	}
+}
+
+// closeAbandoned resets what abandon took. The lock is not held.
+func (h *Host) closeAbandoned() {
+	h.n.lock()
+	sockets := h.abandoned
+	h.abandoned = nil
+	h.n.mu.Unlock()
+	for _, s := range sockets {
+		s.reset()
+	}
+}
+
+func unlistSocket(all *[]machineSocket, s machineSocket) {
+	for i, other := range *all {
+		if other == s {
+			*all = append((*all)[:i], (*all)[i+1:]...)
+			return
+		}
+	}
+}
+
+func (h *Host) machineListen(network string, local endpoint) (net.Listener, error) {
+	if local.addr == 0 {
+		local.addr = h.addr
+	}
+	tcp, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	if local.port == 0 {
+		local.port = uint16(tcp.Addr().(*net.TCPAddr).Port)
+	}
+	l := &machineListener{tcp, h, local}
+	if err := h.adopt(l); err != nil {
+		tcp.Close()
+		return nil, opError("listen", network, nil, local.tcp(), err)
+	}
+	return l, nil
+}
+
+func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.Conn, error) {
+	h := d.host
+	if d.LocalAddr != nil {
+		h.n.mustSimulate("Dialer.LocalAddr")
+	}
+	if err := checkNetwork(network, protoTCP); err != nil {
+		return nil, opError("dial", network, nil, nil, err)
+	}
+	dest, _, err := d.endpoints(ctx, network, address)
+	if err != nil {
+		return nil, opError("dial", network, nil, nil, err)
+	}
+	h.n.lock()
+	at := h.n.ports[dest]
+	dead := h.dead
+	h.n.mu.Unlock()
+	switch {
+	case dead:
+		return nil, opError("dial", network, nil, dest.tcp(), sysError("socket", syscall.ENETDOWN))
+	case at == nil && isLoopback(dest.addr): // as a listener reports it
+		at = dest.tcp()
+	case at == nil:
+		return nil, opError("dial", network, nil, dest.tcp(), sysError("connect", syscall.ECONNREFUSED))
+	}
+	machine := net.Dialer{KeepAlive: d.KeepAlive, KeepAliveConfig: d.KeepAliveConfig}
+	conn, err := machine.DialContext(ctx, "tcp4", at.String())
+	if err != nil {
+		return nil, err
+	}
+	c := &machineConn{conn.(*net.TCPConn), h}
+	if err := h.adopt(c); err != nil {
+		conn.Close()
+		return nil, opError("dial", network, nil, dest.tcp(), err)
+	}
+	return c, nil
+}
+
+// Accept implements [net.Listener].
+func (l *machineListener) Accept() (net.Conn, error) {
+	tcp, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	c := &machineConn{tcp, l.host}
+	if err := l.host.adopt(c); err != nil {
+		c.reset()
+		return nil, opError("accept", "tcp", nil, l.Addr().(*net.TCPAddr), net.ErrClosed)
+	}
+	return c, nil
+}
+
+// Close implements [net.Listener].
+func (l *machineListener) Close() error {
+	l.host.n.lock()
+	l.host.release(l)
+	l.host.n.mu.Unlock()
+	return l.TCPListener.Close()
+}
+
+func (l *machineListener) reset() { l.TCPListener.Close() }
+
+func (l *machineListener) state() string {
+	return l.host.name + ":" + strconv.Itoa(int(l.at.port)) + "\t*\tLISTEN"
+}
+
+// Close implements [net.Conn].
+func (c *machineConn) Close() error {
+	c.host.n.lock()
+	c.host.release(c)
+	c.host.n.mu.Unlock()
+	return c.TCPConn.Close()
+}
+
+// reset has the peer read ECONNRESET.
+func (c *machineConn) reset() {
+	if err := c.SetLinger(0); err != nil && errors.Is(err, net.ErrClosed) {
+		return
+	}
+	c.TCPConn.Close()
+}
+
+func (c *machineConn) state() string {
+	return c.LocalAddr().String() + "\t" + c.RemoteAddr().String() + "\tESTABLISHED"
+}
