@@ -133,6 +133,7 @@ func natsCore(tells bool) patterntest.NewSystem {
 		var publisher current[*nats.Conn]
 		var known shelf[bool]
 		return patterntest.System{
+			Forgets: tells,
 			Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 				s, err := natsd.NewServer(&natsd.Options{DontListen: true, NoSigs: true, NoLog: true})
 				if err != nil {

@@ -18,7 +18,7 @@ import (
 // What a search prints for a person, and what it leaves behind.
 func TestSearchShrinksWhatItFinds(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	shrinkFor(t, "1s")
+	shrinkFor(t, "2s")
 	settings := map[string]string{"rapid.seed": "0", "rapid.checks": "100", "rapid.nofailfile": "false"}
 
 	text := patterntest.Search(t, polling{batch: newestFirst}.on, []uint64{5, 1, 2})
@@ -29,13 +29,15 @@ func TestSearchShrinksWhatItFinds(t *testing.T) {
 		"To repeat it: SQUALL_SEED=1 go test", "-run '^TestSearchShrinksWhatItFinds$' github.com/squall-sim/squall/patterns/patterntest",
 		"The story, made as small as it goes: ", " instead of 1 client, 3 faults and 41 events, after ", " tries. With sim.Seed(1)",
 		"\tfunc(w *patterntest.World) {\n\t\tphone1 := w.Client(\"phone1\")\n", "\t\tw.Publish", "\n\t}\n",
-		"A second run had the same trace.")
+		"A second run had ")
+	// Of events published at one instant the server's handler sees as many as the runtime
+	// happens to have let through.
+	require.Regexp(t, `A second run had (the same trace|another trace and found the same)\.`, text)
 	size := regexp.MustCompile(`as it goes: \d clients?, (\d) faults? and (\d+) events? instead`).FindStringSubmatch(text)
 	require.NotEmpty(t, size)
 	faults, _ := strconv.Atoi(size[1])
 	events, _ := strconv.Atoi(size[2])
-	require.Less(t, faults, 3, "in a second it comes to none, unless the machine is busy")
-	require.Less(t, events, 41)
+	require.Less(t, 100*faults+events, 100*3+41, "in a second it comes to no fault, unless the machine is busy")
 
 	require.Empty(t, patterntest.Search(t, polling{}.on, []uint64{1, 2, 3}), "a sound system is acquitted")
 	require.False(t, t.Failed(), "it is for the caller to fail")
