@@ -2,6 +2,7 @@ package squall_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/stream"
@@ -33,6 +34,20 @@ func TestPushWithStoreDelivers(t *testing.T) {
 	t.Parallel()
 	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
 		s := pushing(n, onDisk)
+		s.Durable = true
+		return s
+	})
+}
+
+func TestShortPollingDelivers(t *testing.T) {
+	t.Parallel()
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return shortPolling(n, inMemory, time.Second) })
+}
+
+func TestShortPollingWithStoreDelivers(t *testing.T) {
+	t.Parallel()
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System {
+		s := shortPolling(n, onDisk, time.Second)
 		s.Durable = true
 		return s
 	})
@@ -75,10 +90,14 @@ func TestPatternsDeliverOnLoopback(t *testing.T) {
 	for name, system := range map[string]patterntest.NewSystem{
 		"long polling":            func(n *sim.Network) patterntest.System { return longPolling(n, inMemory) },
 		"long polling with store": func(n *sim.Network) patterntest.System { return durable(longPolling(n, onDisk)) },
-		"streaming":               func(n *sim.Network) patterntest.System { return streaming(n, inMemory) },
-		"push":                    func(n *sim.Network) patterntest.System { return pushing(n, inMemory) },
-		"publish/subscribe":       func(n *sim.Network) patterntest.System { return publishing(n, inMemory) },
-		"push with store":         func(n *sim.Network) patterntest.System { return durable(pushing(n, onDisk)) },
+		"short polling":           func(n *sim.Network) patterntest.System { return shortPolling(n, inMemory, 100*time.Millisecond) },
+		"short polling with store": func(n *sim.Network) patterntest.System {
+			return durable(shortPolling(n, onDisk, 100*time.Millisecond))
+		},
+		"streaming":         func(n *sim.Network) patterntest.System { return streaming(n, inMemory) },
+		"push":              func(n *sim.Network) patterntest.System { return pushing(n, inMemory) },
+		"publish/subscribe": func(n *sim.Network) patterntest.System { return publishing(n, inMemory) },
+		"push with store":   func(n *sim.Network) patterntest.System { return durable(pushing(n, onDisk)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -32,10 +32,11 @@ type world = patterntest.World
 
 // The tables, one file a pattern.
 var scenarios = [][]scenario{
-	longPollScenarios, // scenarios_longpoll_test.go
-	pushScenarios,     // scenarios_push_test.go
-	pubsubScenarios,   // scenarios_pubsub_test.go
-	streamScenarios,   // scenarios_stream_test.go
+	longPollScenarios,  // scenarios_longpoll_test.go
+	pushScenarios,      // scenarios_push_test.go
+	shortPollScenarios, // scenarios_shortpoll_test.go
+	streamScenarios,    // scenarios_stream_test.go
+	pubsubScenarios,    // scenarios_pubsub_test.go
 }
 
 func TestScenarios(t *testing.T) {

@@ -81,14 +81,18 @@ func (s *service[T]) store(client string, c eventlog.Cursor) {
 	s.cursors[client] = c
 }
 
-// longPolling is a feed and its clients. Memory or disk is for the server's log.
-func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+// longPolling is a feed and its clients. Memory or disk is for the server's log. Options
+// change the feed.
+func longPolling(n *sim.Network, log func(folder string) (eventlog.Log, error), options ...func(*longpoll.Feed)) patterntest.System {
 	var s service[*longpoll.Feed]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
 				func(l eventlog.Log) (*longpoll.Feed, http.Handler, error) {
 					f := &longpoll.Feed{Log: l, Jitter: longpoll.Seeded(n.Seed())}
+					for _, option := range options {
+						option(f)
+					}
 					return f, f.Handler(), nil
 				})
 		},

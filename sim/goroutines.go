@@ -54,7 +54,7 @@ func thisGoroutine() (id, bubble string) {
 func (n *Network) awaitGoroutines() []goroutine {
 	self, bubble := thisGoroutine()
 	var left []goroutine
-	for _, d := range []time.Duration{2 * time.Nanosecond, time.Second, time.Minute, time.Hour} {
+	for _, d := range []time.Duration{time.Second, time.Minute, time.Hour} {
 		time.Sleep(d)
 		left = left[:0]
 		for _, g := range bubbleGoroutines(bubble) {

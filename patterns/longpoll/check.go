@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // Check returns what is wrong with the settings: values out of range, and
@@ -19,8 +21,8 @@ func (c *Client) Check() error {
 	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		bad("URL is %q: want http://host/path or https://host/path", c.URL)
 	}
-	if len(c.Topics) > maxTopics {
-		bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
+	if len(c.Topics) > polling.MaxTopics {
+		bad("Topics has %d elements: want at most %d", len(c.Topics), polling.MaxTopics)
 	}
 	for _, d := range []struct {
 		name string
@@ -34,7 +36,7 @@ func (c *Client) Check() error {
 			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
 		}
 	}
-	if b := c.Backoff.withDefaults(); b.Floor > b.Max {
+	if b := polling.WithDefaults(c.Backoff); b.Floor > b.Max {
 		bad("Backoff.Floor is %v: want at most Backoff.Max, %v", b.Floor, b.Max)
 	}
 	if c.MaxAnswer < 0 {
@@ -59,10 +61,12 @@ func (c *Client) Check() error {
 	return errors.Join(errs...)
 }
 
-func (c *Client) wait() time.Duration { return orDefault(c.Wait, 30*time.Second) }
+func (c *Client) wait() time.Duration { return polling.OrDefault(c.Wait, 30*time.Second) }
 
 // held is how long the server may hold a poll.
 func (c *Client) held() time.Duration { return c.wait() + c.wait()/16 }
 
 // timeout is how long a poll may take.
-func (c *Client) timeout() time.Duration { return c.held() + orDefault(c.Margin, 10*time.Second) }
+func (c *Client) timeout() time.Duration {
+	return c.held() + polling.OrDefault(c.Margin, 10*time.Second)
+}

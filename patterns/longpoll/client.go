@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // Client polls a [Feed]. Only URL must be set. Do not change or copy it while
@@ -31,7 +32,7 @@ type Client struct {
 	// and adds up to a sixteenth.
 	Wait time.Duration
 	// Margin is what a poll may take beyond the server's wait: 10 s. A poll's
-	// timeout is Wait + Wait/16 + Margin; a connection that died in silence is
+	// timeout is Wait + Wait/16 + Margin of silence; a connection that died is
 	// noticed then.
 	Margin time.Duration
 	// ProxyTimeout is as for [Feed]. If it is known, Check compares it with Wait.
@@ -61,22 +62,6 @@ type Client struct {
 
 	mu    sync.Mutex
 	stats ClientStats
-}
-
-// Batch is what the handler gets: the events of one answer, a Reset, or where a client
-// begins.
-type Batch struct {
-	// Events are in order. Their topic and data are the handler's to keep. There are
-	// none in the first batch of a client that begins at FromNow: its Cursor is where.
-	Events []Event
-	// Cursor is the position after the batch. A handler that stores it together
-	// with the events' effects can continue there after a crash.
-	Cursor eventlog.Cursor
-	// Reset, if not empty, says that events may be missing between the last batch
-	// and the next: whatever was built from events must be built anew. There are
-	// no Events then, and what follows begins with the oldest event that the feed
-	// has.
-	Reset Reset
 }
 
 // ClientStats are the counters of a Client over all its Runs.
@@ -116,27 +101,30 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			return ctx.Err()
 		}
 		var final *StatusError
-		if errors.As(err, &final) && !final.temporary() || errors.Is(err, ErrAnswerTooLong) {
+		if errors.As(err, &final) && !polling.Temporary(final.Status) || errors.Is(err, ErrAnswerTooLong) {
 			return err
 		}
 		if err != nil {
 			if c.OnRetry != nil {
 				c.OnRetry(err, delay)
 			}
-			if err := sleep(ctx, delay); err != nil {
+			if err := polling.Sleep(ctx, delay); err != nil {
 				return err
 			}
 			continue
 		}
-		// Where a client begins is news too: after a crash before the first event it would
-		// begin somewhere else.
-		begins := p.fromNow && p.cursor.IsZero() && !batch.Cursor.IsZero()
-		if len(batch.Events) > 0 || batch.Reset != "" || begins {
+		if len(batch.Events) > 0 || batch.Reset != "" || p.Begins(batch) {
 			if err := handle(ctx, batch); err != nil {
 				return err
 			}
 		}
-		p.accept(batch)
+		p.Accept(batch)
+		p.count(func(s *ClientStats) {
+			s.Events += int64(len(batch.Events))
+			if batch.Reset != "" {
+				s.Resets++
+			}
+		})
 	}
 }
 

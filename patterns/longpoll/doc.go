@@ -20,6 +20,12 @@
 // browser page: HTTP/1.1 gives it six connections to a host, and a parked poll
 // occupies one.
 //
+// Measured (docs/comparison.md; 25 ms each way, all bytes of IP): an event arrives
+// after 25 ms (p50), and 72 ms when it just misses an answer. One in 10 minutes takes
+// 20 requests and 17 kB, one a second a request and 620 bytes; a stream of Server-Sent
+// Events takes 4.5 kB and 190 bytes. Short polling is cheaper only while events come
+// at least once an interval.
+//
 // # What it promises
 //
 //   - No event is lost between two polls: a poll names a position, and the answer

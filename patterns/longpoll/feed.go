@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // Feed serves a log to clients that poll it. The zero value is ready to use, with
@@ -168,7 +169,7 @@ func (f *Feed) init() {
 		if f.Log == nil {
 			f.Log = eventlog.NewMemory(eventlog.Options{})
 		}
-		f.Jitter = f.Jitter.orSeededByClock()
+		f.Jitter = polling.OrSeededByClock(f.Jitter)
 	})
 }
 
@@ -181,18 +182,18 @@ type settings struct {
 
 func (f *Feed) settings() settings {
 	s := settings{
-		MaxWait:       orDefault(f.MaxWait, 10*time.Minute),
+		MaxWait:       polling.OrDefault(f.MaxWait, 10*time.Minute),
 		ProxyTimeout:  f.ProxyTimeout,
-		Margin:        orDefault(f.Margin, time.Second),
-		MinEvents:     orDefault(f.MinEvents, 1),
-		MaxEvents:     orDefault(f.MaxEvents, 1000),
-		MaxBytes:      orDefault(f.MaxBytes, 1<<20),
-		MaxParked:     orDefault(f.MaxParked, 10_000),
+		Margin:        polling.OrDefault(f.Margin, time.Second),
+		MinEvents:     polling.OrDefault(f.MinEvents, 1),
+		MaxEvents:     polling.OrDefault(f.MaxEvents, 1000),
+		MaxBytes:      polling.OrDefault(f.MaxBytes, 1<<20),
+		MaxParked:     polling.OrDefault(f.MaxParked, 10_000),
 		Linger:        f.Linger,
-		RetrySpread:   orDefault(f.RetrySpread, 10*time.Second),
-		AnswerTimeout: orDefault(f.AnswerTimeout, 10*time.Second),
+		RetrySpread:   polling.OrDefault(f.RetrySpread, 10*time.Second),
+		AnswerTimeout: polling.OrDefault(f.AnswerTimeout, 10*time.Second),
 	}
-	s.Wait = orDefault(f.Wait, min(30*time.Second, s.MaxWait))
+	s.Wait = polling.OrDefault(f.Wait, min(30*time.Second, s.MaxWait))
 	return s
 }
 

@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // handler answers the polls of a Feed.
@@ -27,10 +27,6 @@ type poll struct {
 	wait   time.Duration // zero: answer at once
 }
 
-// maxTopics bounds the topics of one poll: each is a place in the log's list of
-// watches, held for as long as the poll is.
-const maxTopics = 100
-
 var errDrained = errors.New("longpoll: feed is drained")
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -40,9 +36,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("method is %s: want GET", r.Method), http.StatusMethodNotAllowed)
 		return
 	}
-	// The client's polls come with an empty body whose length HTTP/2 does not know
-	// beforehand (see noReplay).
-	if r.ContentLength > 0 || r.ContentLength < 0 && !isEmpty(r.Body) {
+	if polling.HasBody(r) {
 		http.Error(w, "a poll has no body", http.StatusRequestEntityTooLarge)
 		return
 	}
@@ -81,16 +75,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *handler) parse(q url.Values) (poll, error) {
+	at, err := polling.ParsePosition(q, h.feed.Log)
+	if err != nil {
+		return poll{}, err
+	}
 	p := poll{
-		wait: h.settings.longest(h.settings.Wait),
+		cursor: at.Cursor,
+		wait:   h.settings.longest(h.settings.Wait),
 		query: eventlog.Query{
-			Topics:     q["topic"],
+			Topics:     at.Topics,
 			MaxEntries: h.settings.MaxEvents,
 			MaxBytes:   h.settings.MaxBytes,
 		},
-	}
-	if n := len(p.query.Topics); n > maxTopics {
-		return poll{}, fmt.Errorf("topic is given %d times: want at most %d", n, maxTopics)
 	}
 	if text := q.Get("wait"); text != "" {
 		d, err := time.ParseDuration(text)
@@ -99,21 +95,10 @@ func (h *handler) parse(q url.Values) (poll, error) {
 		}
 		p.wait = h.settings.longest(d)
 	}
-	if text := q.Get("cursor"); text != "" {
-		var err error
-		p.cursor, err = eventlog.ParseCursor(text)
-		return p, err
-	}
-	// A poll that waited without a position could not be repeated after a lost
-	// answer.
-	p.wait = 0
-	switch from := q.Get("from"); from {
-	case "":
-		p.cursor = h.feed.Log.Tail()
-	case "now":
-		p.cursor = h.feed.Log.Head()
-	default:
-		return poll{}, fmt.Errorf("from is %q: want now, or nothing", from)
+	if !at.Given {
+		// A poll that waited without a position could not be repeated after a lost
+		// answer.
+		p.wait = 0
 	}
 	return p, nil
 }
@@ -199,7 +184,7 @@ func size(page eventlog.Page) (n int) {
 }
 
 func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
-	body, err := json.Marshal(newAnswer(page))
+	body, err := json.Marshal(polling.NewAnswer(page))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -246,9 +231,4 @@ func (h *handler) refuse(w http.ResponseWriter, why string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
 	w.Header().Set("Connection", "close")
 	http.Error(w, why, http.StatusServiceUnavailable)
-}
-
-func isEmpty(body io.Reader) bool {
-	n, err := body.Read(make([]byte, 1))
-	return n == 0 && err == io.EOF
 }

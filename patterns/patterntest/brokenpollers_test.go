@@ -282,4 +282,15 @@ func withoutKeepAlive(h *http.Client) {
 }
 
 // impatient gives up an answer that takes longer than 2 s.
-func impatient(c *longpoll.Client) { c.Wait, c.Margin = time.Second, time.Second }
+func impatient(c *longpoll.Client) {
+	c.Wait = time.Second
+	c.HTTP = &http.Client{Transport: hurried{c.HTTP.Transport}}
+}
+
+type hurried struct{ http.RoundTripper }
+
+func (h hurried) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	time.AfterFunc(2*time.Second, cancel)
+	return h.RoundTripper.RoundTrip(r.WithContext(ctx))
+}

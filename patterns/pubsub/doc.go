@@ -26,6 +26,11 @@
 // which have no broker's port and seldom a stable identity: push, streaming and long
 // polling are for those.
 //
+// Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): a message
+// arrives after 25 ms. One a second takes 280 bytes, its acknowledgement included; one in 10
+// minutes 10 kB, of which most are the pings each third of SessionTimeout. A stream of
+// Server-Sent Events, which acknowledges nothing, takes 190 bytes and 4.5 kB.
+//
 // # Topics
 //
 // A topic is tokens joined by dots, at most 255 bytes. Filters are as in NATS: the token

@@ -18,6 +18,12 @@
 // Events do the same over plain HTTP. If intermediaries do not let WebSockets
 // pass, use long polling.
 //
+// Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event
+// arrives after 25 ms. One a second takes 230 bytes, with an acknowledgement each second at
+// most; one in 10 minutes 9.3 kB, of which most are pings each 25 s and TCP's keep-alives. A
+// stream of Server-Sent Events takes 190 bytes and 4.5 kB, long polling 620 bytes and 17 kB. A
+// client that wants to know less often than each minute does better to poll.
+//
 // # What it promises
 //
 //   - A message that Publish has accepted is not lost while its client is away for

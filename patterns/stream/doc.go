@@ -22,6 +22,12 @@
 // for several topics, it does not matter. Not through a proxy that collects a response
 // before it passes it on: see below.
 //
+// Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event
+// arrives after 25 ms. One a second takes 190 bytes, one in 10 minutes 4.5 kB, of which most
+// are comments after 15 s of silence; the client sends no payload after its request. That is
+// less than push over WebSocket takes (230 bytes, 9.3 kB), and than long polling (620 bytes,
+// 17 kB).
+//
 // # What it promises
 //
 //   - Each event has the cursor of the log as its ID. A client that comes back with

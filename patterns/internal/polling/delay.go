@@ -1,4 +1,4 @@
-package longpoll
+package polling
 
 import (
 	"context"
@@ -29,9 +29,9 @@ func Seeded(seed uint64) Jitter {
 	}
 }
 
-// orSeededByClock is the default of a Jitter field. Processes start at different
+// OrSeededByClock is the default of a Jitter field. Processes start at different
 // nanoseconds; a simulation starts at the same one each time, and so repeats.
-func (j Jitter) orSeededByClock() Jitter {
+func OrSeededByClock(j Jitter) Jitter {
 	if j == nil {
 		return Seeded(uint64(time.Now().UnixNano()))
 	}
@@ -52,16 +52,18 @@ type Backoff struct {
 	RetryAfterMax time.Duration
 }
 
-func (b Backoff) withDefaults() Backoff {
-	b.Floor = orDefault(b.Floor, 100*time.Millisecond)
-	b.Base = orDefault(b.Base, time.Second)
-	b.Max = orDefault(b.Max, 30*time.Second)
-	b.RetryAfterMax = orDefault(b.RetryAfterMax, 5*time.Minute)
+// WithDefaults fills the zero fields of b. It is no method, nor are the next two, since
+// Backoff is part of the API of two packages.
+func WithDefaults(b Backoff) Backoff {
+	b.Floor = OrDefault(b.Floor, 100*time.Millisecond)
+	b.Base = OrDefault(b.Base, time.Second)
+	b.Max = OrDefault(b.Max, 30*time.Second)
+	b.RetryAfterMax = OrDefault(b.RetryAfterMax, 5*time.Minute)
 	return b
 }
 
-// delay follows the n-th failure in a row.
-func (b Backoff) delay(n int, j Jitter) time.Duration {
+// DelayAfter is the delay after the n-th failure in a row.
+func DelayAfter(b Backoff, n int, j Jitter) time.Duration {
 	ceiling := b.Base
 	for range n - 1 {
 		if ceiling >= b.Max {
@@ -73,32 +75,13 @@ func (b Backoff) delay(n int, j Jitter) time.Duration {
 	return ceiling - j(ceiling-b.Floor)
 }
 
-// after is the delay that a server asked for.
-func (b Backoff) after(retryAfter time.Duration, j Jitter) time.Duration {
+// Honour is the delay that a server asked for, within b's bounds.
+func Honour(b Backoff, retryAfter time.Duration, j Jitter) time.Duration {
 	return max(min(retryAfter, b.RetryAfterMax), b.Floor) + j(b.Base)
 }
 
-// bucket is a token bucket that holds up to two tokens and gains one per
-// interval. It stores the instant at which it will be full.
-type bucket struct {
-	interval time.Duration
-	full     time.Time
-}
-
-const bucketBurst = 2
-
-// take waits for a token.
-func (b *bucket) take(ctx context.Context) error {
-	now := time.Now()
-	if b.full.Before(now) {
-		b.full = now
-	}
-	wait := b.full.Sub(now) - (bucketBurst-1)*b.interval
-	b.full = b.full.Add(b.interval)
-	return sleep(ctx, wait)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d, or until ctx is done.
+func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
@@ -112,7 +95,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func orDefault[T int | time.Duration](v, def T) T {
+// OrDefault returns v, or def if v is zero.
+func OrDefault[T int | time.Duration](v, def T) T {
 	if v == 0 {
 		return def
 	}

@@ -1,0 +1,143 @@
+package polling
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// StatusError is an answer with a status that a client has no use for.
+type StatusError struct {
+	Status int    // HTTP status code
+	Text   string // the beginning of the body
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("server answered %d %s: %s", e.Status, http.StatusText(e.Status), e.Text)
+}
+
+// NewStatusError makes one of an answer.
+func NewStatusError(resp *http.Response, body []byte) *StatusError {
+	return &StatusError{Status: resp.StatusCode, Text: strings.TrimSpace(string(body[:min(len(body), 200)]))}
+}
+
+// Temporary reports whether the same request may succeed later. Every 5xx and those of
+// 4xx that say so.
+func Temporary(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusMisdirectedRequest:
+		return true
+	}
+	return status >= 500
+}
+
+// RetryAfter reads the header in either of its forms (RFC 9110, section 10.2.3). A date
+// is one of the server's clock, so it is compared with the server's Date.
+func RetryAfter(h http.Header) (time.Duration, bool) {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(text)
+	if err != nil {
+		return 0, false
+	}
+	if now, err := http.ParseTime(h.Get("Date")); err == nil {
+		return at.Sub(now), true
+	}
+	return time.Until(at), true
+}
+
+var (
+	// ErrTooLong is an answer beyond Requester.MaxAnswer.
+	ErrTooLong = errors.New("answer is longer than MaxAnswer")
+	// ErrTimeout is a server that was silent for longer than Requester.Timeout.
+	ErrTimeout = errors.New("no answer")
+)
+
+// Requester sends requests one after the other and reads their answers whole.
+type Requester struct {
+	HTTP *http.Client
+	// Timeout is the longest silence: before the first byte of an answer, and between
+	// two. A long answer over a slow link may take longer.
+	Timeout   time.Duration
+	MaxAnswer int // bytes
+
+	dead bool // the last request timed out
+}
+
+// Do sends a request. Its body is sent once: see [NoReplay].
+func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, []byte, error) {
+	if q.dead {
+		// HTTP/2 would send this request over the connection that the last one died on.
+		// Now, not when it died: net/http forgets a cancelled request a little later,
+		// and until then takes the connection for busy.
+		q.HTTP.CloseIdleConnections()
+		q.dead = false
+	}
+	reqCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(q.Timeout, cancel)
+	defer silence.Stop()
+	resp, err := q.HTTP.Do(req.WithContext(reqCtx))
+	if err != nil {
+		return nil, nil, q.timedOut(ctx, reqCtx, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(audible{resp.Body, silence, q.Timeout}, int64(q.MaxAnswer)+1))
+	if len(body) > q.MaxAnswer {
+		return nil, nil, fmt.Errorf("%w, %d bytes", ErrTooLong, q.MaxAnswer)
+	}
+	if err != nil {
+		return nil, nil, q.timedOut(ctx, reqCtx, err)
+	}
+	return resp, body, nil
+}
+
+// audible is a body that ends the silence with each byte.
+type audible struct {
+	io.Reader
+	silence *time.Timer
+	timeout time.Duration
+}
+
+func (a audible) Read(b []byte) (int, error) {
+	n, err := a.Reader.Read(b)
+	if n > 0 && a.silence.Stop() {
+		a.silence.Reset(a.timeout)
+	}
+	return n, err
+}
+
+// timedOut notes that an error is the request's own timeout.
+func (q *Requester) timedOut(ctx, reqCtx context.Context, err error) error {
+	if reqCtx.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	q.dead = true
+	return fmt.Errorf("%w for %v: %w", ErrTimeout, q.Timeout, context.DeadlineExceeded)
+}
+
+// NoReplay is an empty body that cannot be read twice. Without it net/http repeats a
+// GET by itself, and at once, when a connection that it has used before ends without an
+// answer: when a server restarts, all its clients would be back within a round trip.
+type NoReplay struct{}
+
+func (NoReplay) Read([]byte) (int, error) { return 0, io.EOF }
+func (NoReplay) Close() error             { return nil }
+
+// HasBody reports whether a request has a body. That of a NoReplay is empty, but HTTP/2
+// does not know so beforehand.
+func HasBody(r *http.Request) bool {
+	return r.ContentLength > 0 || r.ContentLength < 0 && !isEmpty(r.Body)
+}
+
+func isEmpty(body io.Reader) bool {
+	n, err := body.Read(make([]byte, 1))
+	return n == 0 && err == io.EOF
+}

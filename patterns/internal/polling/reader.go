@@ -1,0 +1,66 @@
+package polling
+
+import (
+	"fmt"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// Reader is where a client stands in a feed. Whatever a server believes, the position
+// never goes back, and never into another epoch, without a Reset.
+type Reader struct {
+	Cursor  eventlog.Cursor // zero: none yet
+	FromNow bool            // of use only until there was a cursor
+	// StaleAnswers is how many answers in a row, from a server that is behind this
+	// client, are taken for a replica that lags before they are taken for a Reset.
+	StaleAnswers int
+
+	stale int // in a row
+}
+
+// StaleError says that a server is behind its client.
+type StaleError struct{ Server, Client eventlog.Cursor }
+
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("server is behind: its cursor is %s, and the client's %s", e.Server, e.Client)
+}
+
+// Judge compares an answer with the position. It returns a batch, which may be empty,
+// and how many events it dropped because they are behind the position; or a
+// [*StaleError]. The position does not move until [Reader.Accept].
+func (r *Reader) Judge(a Answer) (b Batch, duplicates int, err error) {
+	reset, next := a.Reset, a.Cursor
+	if reset == "" && !r.Cursor.IsZero() {
+		switch {
+		case a.Cursor.Epoch != r.Cursor.Epoch:
+			reset, next = ResetEpoch, eventlog.Cursor{}
+		case a.Cursor.Offset < r.Cursor.Offset:
+			reset, next = ResetFuture, eventlog.Cursor{}
+		}
+	}
+	if reset == ResetFuture {
+		r.stale++
+		if r.stale <= r.StaleAnswers {
+			return Batch{}, 0, &StaleError{Server: a.Cursor, Client: r.Cursor}
+		}
+	}
+	r.stale = 0
+	if reset != "" {
+		return Batch{Reset: reset, Cursor: next}, 0, nil
+	}
+	fresh := a.Events
+	for len(fresh) > 0 && fresh[0].Offset <= r.Cursor.Offset {
+		fresh = fresh[1:]
+	}
+	return Batch{Events: fresh, Cursor: a.Cursor}, len(a.Events) - len(fresh), nil
+}
+
+// Begins reports whether a batch says where a client begins that reads from now on. It is
+// news, also without events: after a crash before the first event the client would begin
+// somewhere else.
+func (r *Reader) Begins(b Batch) bool {
+	return r.FromNow && r.Cursor.IsZero() && !b.Cursor.IsZero()
+}
+
+// Accept moves the position past a batch that was handled.
+func (r *Reader) Accept(b Batch) { r.Cursor, r.FromNow = b.Cursor, false }

@@ -1,0 +1,226 @@
+package shortpoll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/polling"
+)
+
+// Client polls a server: [Client.Submit] and [Client.Wait] a [Jobs], [Client.Follow] a
+// [Feed]. Only URL must be set. Do not change or copy it after first use; its methods
+// may be called concurrently.
+//
+// Without MaxInterval polls begin at multiples of Interval after the first, whatever
+// answers take and whatever goes wrong between. The first is Interval after the call,
+// less what Jitter draws from it, so that clients which were started at one instant
+// stay apart. With MaxInterval the n-th delay without news is drawn from Interval to
+// Interval<<n, at most MaxInterval.
+//
+// A context's deadline has the last poll begin Margin before it; when that has brought
+// no end the method returns at once, with context.DeadlineExceeded.
+type Client struct {
+	// URL is where the handler of a Feed or a Jobs is mounted.
+	URL string
+	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0 or
+	// exceed Timeout.
+	HTTP *http.Client
+
+	// Interval is the time between polls: 1 s. A server's Retry-After beyond it is
+	// honoured, up to Backoff.RetryAfterMax.
+	Interval time.Duration
+	// MaxInterval, if it is longer than Interval, is what the time between polls grows
+	// to while nothing changes.
+	MaxInterval time.Duration
+	// SlowDown is what Interval grows by, for the rest of a call, with each answer 429:
+	// 5 s (RFC 8628, section 3.5). Negative: nothing.
+	SlowDown time.Duration
+	// Margin is how long before a deadline the last poll begins: 1 s.
+	Margin time.Duration
+	// Timeout is how long a server may be silent to a poll, also amid an answer: 10 s. A
+	// connection that died is noticed then.
+	Timeout time.Duration
+
+	// Backoff bounds the delays after failures.
+	Backoff Backoff
+	// Jitter draws phases and delays. Nil: seeded by the clock at each call. Clients
+	// that start at the same instant of a simulation then draw alike; give each a
+	// Seeded of its own.
+	Jitter Jitter
+	// StaleAnswers is how many answers in a row, from a feed that is behind this
+	// client, are taken for a replica that lags and asked again, with Backoff, before
+	// they are taken for a Reset: 3. Negative: none.
+	StaleAnswers int
+	// Patience is how long a 404 is taken for a replica that has not heard of the job:
+	// 10 s. Negative: not at all.
+	Patience time.Duration
+	// MaxAnswer is the longest answer in bytes: 16 MiB. JSON encodes data in base64, so
+	// that 1 MiB becomes 1.4.
+	MaxAnswer int
+
+	// OnState, if not nil, is told by Wait of each state of the job that it sees, in
+	// order, each once.
+	OnState func(Job)
+	// OnRetry, if not nil, is told of each failed request and the delay before the
+	// next.
+	OnRetry func(err error, delay time.Duration)
+
+	mu    sync.Mutex
+	stats ClientStats
+}
+
+// ClientStats are the counters of a Client over all its calls.
+type ClientStats struct {
+	// Polls counts requests, submissions included; Unchanged the answers 304 and those
+	// without news.
+	Polls, Unchanged int64
+	// Answers counts the answers with events, Events the events handed over, Resets the
+	// resets that the handler was told of, Duplicates the events that were dropped
+	// because they had been handed over before.
+	Answers, Events, Resets, Duplicates int64
+	// Stale counts answers from replicas behind this client, SlowedDown the answers 429.
+	Stale, SlowedDown int64
+	// Failures counts requests that failed, TimedOut those of them that met silence for
+	// Timeout.
+	Failures, TimedOut int64
+}
+
+// Check returns what is wrong with the settings. The methods call it.
+func (c *Client) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("shortpoll: Client."+format, args...))
+	}
+	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		bad("URL is %q: want http://host/path or https://host/path", c.URL)
+	}
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"Interval", c.Interval}, {"MaxInterval", c.MaxInterval}, {"Margin", c.Margin}, {"Timeout", c.Timeout},
+		{"Backoff.Floor", c.Backoff.Floor}, {"Backoff.Base", c.Backoff.Base}, {"Backoff.Max", c.Backoff.Max},
+		{"Backoff.RetryAfterMax", c.Backoff.RetryAfterMax},
+	} {
+		if d.d < 0 {
+			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
+		}
+	}
+	if b := polling.WithDefaults(c.Backoff); b.Floor > b.Max {
+		bad("Backoff.Floor is %v: want at most Backoff.Max, %v", b.Floor, b.Max)
+	}
+	if c.MaxInterval > 0 && c.MaxInterval < c.interval() {
+		bad("MaxInterval is %v: want 0 for a fixed interval, or at least Interval, %v", c.MaxInterval, c.interval())
+	}
+	if c.MaxAnswer < 0 {
+		bad("MaxAnswer is %d: want 0 for the default, or more", c.MaxAnswer)
+	}
+	if c.HTTP != nil && c.HTTP.Timeout > 0 && c.HTTP.Timeout <= c.timeout() {
+		bad("HTTP.Timeout is %v: want 0, or more than Timeout, %v", c.HTTP.Timeout, c.timeout())
+	}
+	return errors.Join(errs...)
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() ClientStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
+}
+
+func (c *Client) count(f func(*ClientStats)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.stats)
+}
+
+func (c *Client) interval() time.Duration { return polling.OrDefault(c.Interval, time.Second) }
+func (c *Client) timeout() time.Duration  { return polling.OrDefault(c.Timeout, 10*time.Second) }
+
+// A question is what a client asks again and again.
+type question interface {
+	// request returns the request to send next.
+	request() (*http.Request, error)
+	// answered takes an answer. An error is a failure, after which the client asks
+	// again; a stop ends it.
+	answered(ctx context.Context, resp *http.Response, body []byte) (verdict, error)
+}
+
+// verdict is what an answer means for the schedule.
+type verdict struct {
+	done bool // there is nothing more to ask
+	news bool // something has changed
+	more bool // and there is more to fetch at once
+}
+
+// stop is an error that ends polling.
+type stop struct{ error }
+
+func (s stop) Unwrap() error { return s.error }
+
+// ask polls until the question is answered.
+func (c *Client) ask(ctx context.Context, q question, p *pacer) error {
+	requests := polling.Requester{HTTP: c.HTTP, Timeout: c.timeout(), MaxAnswer: polling.OrDefault(c.MaxAnswer, 16<<20)}
+	if c.HTTP == nil {
+		requests.HTTP = http.DefaultClient
+	}
+	for {
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+		c.count(func(s *ClientStats) { s.Polls++ })
+		req, err := q.request()
+		if err != nil {
+			return fmt.Errorf("shortpoll: %w", err)
+		}
+		resp, body, err := requests.Do(ctx, req)
+		var v verdict
+		if err == nil {
+			v, err = q.answered(ctx, resp, body)
+		}
+		switch {
+		case err == nil && v.done:
+			return nil
+		case err == nil:
+			p.answered(v, resp.Header)
+			continue
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case isFinal(err):
+			return finalError(err)
+		}
+		delay := p.failed(resp)
+		c.count(func(s *ClientStats) {
+			s.Failures++
+			if errors.Is(err, polling.ErrTimeout) {
+				s.TimedOut++
+			}
+			if resp != nil && resp.StatusCode == http.StatusTooManyRequests {
+				s.SlowedDown++
+			}
+		})
+		if c.OnRetry != nil {
+			c.OnRetry(fmt.Errorf("shortpoll: %w", err), delay)
+		}
+	}
+}
+
+// isFinal reports whether to ask again is of no use.
+func isFinal(err error) bool {
+	var status *StatusError
+	return errors.As(err, new(stop)) || errors.Is(err, ErrAnswerTooLong) ||
+		errors.As(err, &status) && !polling.Temporary(status.Status)
+}
+
+func finalError(err error) error {
+	var s stop
+	if errors.As(err, &s) {
+		return s.error
+	}
+	return fmt.Errorf("shortpoll: %w", err)
+}

@@ -1,0 +1,135 @@
+package shortpoll
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+)
+
+// From is where in a feed to begin, and what to read of it.
+type From struct {
+	// Cursor is the Cursor of the last Batch that was handled in an earlier call. Zero:
+	// the oldest event that the feed has. A client without a cursor asks for one at
+	// once, before its first interval.
+	Cursor eventlog.Cursor
+	// Now begins, if Cursor is zero, with what is published from now on.
+	Now bool
+	// Topics limits the events to these topics. None: all.
+	Topics []string
+}
+
+// Follow polls a [Feed] until ctx ends, handle fails or the server refuses for good,
+// and returns that error: ctx's, what handle returned, or a [*StatusError]. Other
+// failures are retried.
+//
+// handle is called from this goroutine, with one batch after the other. When it returns
+// nil the batch is done with. When it fails or panics the batch is not; a Follow from
+// the Cursor of the batch before gets its events again.
+func (c *Client) Follow(ctx context.Context, from From, handle func(context.Context, Batch) error) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	if len(from.Topics) > polling.MaxTopics {
+		return fmt.Errorf("shortpoll: From.Topics has %d elements: want at most %d", len(from.Topics), polling.MaxTopics)
+	}
+	p := c.newPacer()
+	f := &feedQuestion{
+		Client: c,
+		reader: polling.Reader{Cursor: from.Cursor, FromNow: from.Now, StaleAnswers: polling.OrDefault(c.StaleAnswers, 3)},
+		topics: from.Topics,
+		handle: handle,
+	}
+	if !from.Cursor.IsZero() {
+		p.schedule(0)
+	}
+	return c.ask(ctx, f, p)
+}
+
+// feedQuestion asks: what is new?
+type feedQuestion struct {
+	*Client
+	reader polling.Reader
+	topics []string
+	handle func(context.Context, Batch) error
+	tag    string // of the last answer
+	reset  bool   // the last answer was one
+}
+
+func (f *feedQuestion) request() (*http.Request, error) {
+	u, _ := url.Parse(f.URL) // Check has parsed it
+	q := u.Query()
+	polling.SetPosition(q, f.reader.Cursor, f.reader.FromNow, f.topics)
+	u.RawQuery = q.Encode()
+	return conditional(u.String(), f.tag)
+}
+
+// conditional is a GET that asks for what has changed since the answer with that tag.
+func conditional(url, tag string) (*http.Request, error) {
+	req, err := http.NewRequest(http.MethodGet, url, polling.NoReplay{})
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	if tag != "" {
+		req.Header.Set("If-None-Match", tag)
+	}
+	return req, nil
+}
+
+func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body []byte) (verdict, error) {
+	switch resp.StatusCode {
+	case http.StatusNotModified:
+		if f.tag == "" {
+			return verdict{}, fmt.Errorf("status 304 to a poll without a condition")
+		}
+		if _, _, err := f.reader.Judge(polling.Answer{Cursor: f.reader.Cursor}); err != nil {
+			return verdict{}, err
+		}
+		f.count(func(s *ClientStats) { s.Unchanged++ })
+		return verdict{}, nil
+	case http.StatusOK, http.StatusGone:
+	default:
+		return verdict{}, polling.NewStatusError(resp, body)
+	}
+	a, err := polling.ParseAnswer(body)
+	if err != nil {
+		return verdict{}, fmt.Errorf("status %d: %w", resp.StatusCode, err)
+	}
+	if (a.Reset != "") != (resp.StatusCode == http.StatusGone) {
+		return verdict{}, fmt.Errorf("status %d with reset %q", resp.StatusCode, a.Reset)
+	}
+	batch, duplicates, err := f.reader.Judge(a)
+	if batch.Reset == ResetFuture || err != nil {
+		f.count(func(s *ClientStats) { s.Stale++ })
+	}
+	if err != nil {
+		return verdict{}, err
+	}
+	news := len(batch.Events) > 0 || batch.Reset != ""
+	if news || f.reader.Begins(batch) {
+		if err := f.handle(ctx, batch); err != nil {
+			return verdict{}, stop{err}
+		}
+	}
+	f.reader.Accept(batch)
+	f.tag = resp.Header.Get("ETag")
+	f.count(func(s *ClientStats) {
+		s.Duplicates += int64(duplicates)
+		s.Events += int64(len(batch.Events))
+		switch {
+		case batch.Reset != "":
+			s.Resets++
+		case news:
+			s.Answers++
+		default:
+			s.Unchanged++
+		}
+	})
+	more := len(batch.Events) > 0 && a.More || batch.Reset != "" && !f.reset
+	f.reset = batch.Reset != ""
+	return verdict{news: news, more: more}, nil
+}

@@ -1,0 +1,80 @@
+package shortpoll
+
+import (
+	"errors"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// A Job is the state of a job as its server told it.
+type Job struct {
+	// ID is what the client chose: 1 to 128 letters, digits and any of "-._~".
+	ID string `json:"id"`
+	// State moves from Pending over Running to Done or Failed, and never back.
+	State State `json:"state"`
+	// Version is the position in the server's log of the entry that brought the job
+	// into its state. A client that hands it to another replica is not shown an earlier
+	// one.
+	Version eventlog.Cursor `json:"version"`
+	// Result is what Jobs.Run returned; Error the text of its error.
+	Result []byte `json:"result,omitempty"`
+	Error  string `json:"error,omitempty"`
+	// Expires is when the result will be gone, by the server's clock. Zero until the
+	// job has ended.
+	Expires time.Time `json:"expires,omitzero"`
+
+	location string        // where to poll; empty: below Client.URL
+	notFor   time.Duration // the server's Retry-After
+}
+
+// State is where a job stands.
+type State string
+
+const (
+	Pending State = "pending" // accepted, and not begun
+	Running State = "running"
+	Done    State = "done"   // there is a Result
+	Failed  State = "failed" // there is an Error
+)
+
+// Terminal reports whether the state is the job's last.
+func (s State) Terminal() bool { return s == Done || s == Failed }
+
+// rank orders the states.
+func (s State) rank() int {
+	switch s {
+	case Pending:
+		return 1
+	case Running:
+		return 2
+	case Done, Failed:
+		return 3
+	}
+	return 0
+}
+
+var (
+	// ErrExpired: the job has ended, and its result is no longer kept (status 410).
+	ErrExpired = errors.New("shortpoll: the job's result has expired")
+	// ErrNotFound: no replica has heard of the job within Client.Patience (status
+	// 404), or the server has lost its memory.
+	ErrNotFound = errors.New("shortpoll: no such job")
+	// ErrConflict: there is a job of that id with another payload (status 422).
+	ErrConflict = errors.New("shortpoll: a job of this id has another payload")
+)
+
+func validID(id string) bool {
+	if len(id) < 1 || len(id) > 128 || id == "." || id == ".." {
+		return false
+	}
+	for _, c := range []byte(id) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '.', c == '_', c == '~':
+		default:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,290 @@
+package shortpoll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+)
+
+// Jobs is a server that does work which takes longer than a request should: a client
+// submits a job under an id of its own, and asks for its state until it has ended. Do
+// not change or copy it after first use.
+//
+// All it knows is in its log: the states of each job, as entries of which the topic is
+// the job's id. A Jobs whose log is a copy is a replica; one that is begun with the log
+// of an earlier life goes on with its jobs.
+type Jobs struct {
+	// Run does a job. It returns the result, or an error that becomes the job's. It is
+	// called again, with the same id, if the process ended meanwhile: at least once. ctx
+	// ends with Close. Nil: a replica, which reads Log and accepts no jobs.
+	Run func(ctx context.Context, id string, payload []byte) ([]byte, error)
+
+	// Log holds the jobs and nothing else. Nil: an eventlog.Memory with default bounds.
+	// A log that must make room before Retention has passed forgets jobs over a
+	// restart. The owner of the log closes it, after Close.
+	Log eventlog.Log
+
+	// Retention is for how long after its end a job's result can be read, any number of
+	// times: 1 h. Afterwards it is answered with 410.
+	Retention time.Duration
+	// Remember is for how long after that the job is known to have been: 24 h.
+	// Afterwards it is answered with 404, and its id may be used again.
+	Remember time.Duration
+
+	// RetryAfter is how long clients are asked to wait before they poll again, in whole
+	// seconds, rounded up. Zero: 1 s after the submission, and then as they like.
+	RetryAfter time.Duration
+	// MinInterval is the least time between two polls of one job. A poll that comes
+	// sooner is answered with 429 and slows its client down. Zero: none.
+	MinInterval time.Duration
+
+	// Workers is how many jobs run at once: 16.
+	Workers int
+	// MaxJobs bounds the jobs that are kept, those with a result included: 10,000.
+	// Others are refused with 503.
+	MaxJobs int
+	// MaxPayload bounds what is submitted, in bytes: 1 MiB.
+	MaxPayload int
+	// Limit bounds the requests that are answered.
+	Limit Limit
+
+	once    sync.Once
+	gate    *gate
+	table   *table
+	life    context.Context
+	end     context.CancelFunc
+	workers chan struct{}
+	running sync.WaitGroup
+
+	mu        sync.Mutex
+	closed    bool
+	accepting map[string]chan struct{} // submissions that are on their way to the log
+
+	polls, unchanged, behind, refused, slowed atomic.Int64
+}
+
+// JobsStats are the counters of a Jobs.
+type JobsStats struct {
+	// Kept is the number of jobs that are kept now.
+	Kept int
+	// Polls counts questions for a job's state, Unchanged those of them that were
+	// answered with 304, Behind those that this replica could not answer yet.
+	Polls, Unchanged, Behind int64
+	// Refused counts requests sent away with 503 for want of room, Slowed the polls
+	// that came sooner than MinInterval allows.
+	Refused, Slowed int64
+}
+
+// Check returns what is wrong with the settings.
+func (j *Jobs) Check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("shortpoll: Jobs."+format, args...)) }
+	for _, d := range []struct {
+		name string
+		d    time.Duration
+	}{
+		{"Retention", j.Retention}, {"Remember", j.Remember}, {"RetryAfter", j.RetryAfter}, {"MinInterval", j.MinInterval},
+	} {
+		if d.d < 0 {
+			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
+		}
+	}
+	for _, n := range []struct {
+		name string
+		n    int
+	}{
+		{"Workers", j.Workers}, {"MaxJobs", j.MaxJobs}, {"MaxPayload", j.MaxPayload},
+	} {
+		if n.n < 0 {
+			bad("%s is %d: want 0 for the default, or more", n.name, n.n)
+		}
+	}
+	if j.Run == nil && j.Log == nil {
+		bad("Run and Log are nil: want a Run, or for a replica the Log that it reads")
+	}
+	j.Limit.check(bad)
+	return errors.Join(errs...)
+}
+
+// Start reads the log and goes on with the jobs that have not ended in it. Handler
+// calls it.
+func (j *Jobs) Start() error {
+	if err := j.Check(); err != nil {
+		return err
+	}
+	var err error
+	j.once.Do(func() {
+		if j.Log == nil {
+			j.Log = eventlog.NewMemory(eventlog.Options{})
+		}
+		j.gate = newGate(j.Limit)
+		j.life, j.end = context.WithCancel(context.Background())
+		j.workers = make(chan struct{}, polling.OrDefault(j.Workers, 16))
+		j.accepting = make(map[string]chan struct{})
+		j.table = &table{
+			retention: polling.OrDefault(j.Retention, time.Hour),
+			remember:  polling.OrDefault(j.Remember, 24*time.Hour),
+		}
+		if err = j.table.catchUp(j.Log); err != nil || j.Run == nil {
+			return
+		}
+		for _, id := range j.table.unfinished() {
+			j.spawn(id)
+		}
+	})
+	return err
+}
+
+// Handler returns the handler of the jobs' resources; mount it where the last element
+// of the path is a job's id. It panics if Start fails.
+func (j *Jobs) Handler() http.Handler {
+	if err := j.Start(); err != nil {
+		panic(err.Error())
+	}
+	return http.HandlerFunc(j.serve)
+}
+
+// Close ends the contexts of the jobs that run and waits for them. They have not ended:
+// a Jobs with the same log runs them again.
+func (j *Jobs) Close() error {
+	if err := j.Start(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	j.closed = true
+	j.mu.Unlock()
+	j.end()
+	j.running.Wait()
+	return nil
+}
+
+// Stats returns the counters.
+func (j *Jobs) Stats() JobsStats {
+	s := JobsStats{
+		Polls:     j.polls.Load(),
+		Unchanged: j.unchanged.Load(),
+		Behind:    j.behind.Load(),
+		Refused:   j.refused.Load(),
+		Slowed:    j.slowed.Load(),
+	}
+	if j.table != nil {
+		s.Kept = j.table.kept()
+	}
+	return s
+}
+
+var errFull = errors.New("too many jobs are kept")
+
+// accept makes a job of a submission, unless there is one, and returns it. It has been
+// stored when accept returns.
+func (j *Jobs) accept(ctx context.Context, id string, payload []byte) (record, error) {
+	entry, digest := newEntry(id, payload)
+	for {
+		if err := j.table.catchUp(j.Log); err != nil {
+			return record{}, err
+		}
+		known, wait, err := j.reserve(id)
+		switch {
+		case err != nil:
+			return record{}, err
+		case wait != nil: // the same submission, from another connection
+			select {
+			case <-wait:
+				continue
+			case <-ctx.Done():
+				return record{}, ctx.Err()
+			}
+		case known.ID != "" && !known.expired && known.digest != digest:
+			return record{}, ErrConflict
+		case known.ID != "":
+			return known, nil
+		}
+		_, err = j.Log.Append(entry)
+		if err == nil {
+			err = j.table.catchUp(j.Log)
+		}
+		j.mu.Lock()
+		close(j.accepting[id])
+		delete(j.accepting, id)
+		j.mu.Unlock()
+		if err != nil {
+			return record{}, err
+		}
+		j.spawn(id)
+		known, _ = j.table.get(id)
+		return known, nil
+	}
+}
+
+// reserve returns the job of that id, or what to wait for until there may be one, or
+// reserves the id for a new one.
+func (j *Jobs) reserve(id string) (known record, wait chan struct{}, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return record{}, nil, eventlog.ErrClosed
+	}
+	if known, ok := j.table.get(id); ok {
+		return known, nil, nil
+	}
+	if wait := j.accepting[id]; wait != nil {
+		return record{}, wait, nil
+	}
+	if j.table.kept()+len(j.accepting) >= polling.OrDefault(j.MaxJobs, 10_000) {
+		return record{}, nil, errFull
+	}
+	j.accepting[id] = make(chan struct{})
+	return record{}, nil, nil
+}
+
+// spawn runs a job when a worker is free.
+func (j *Jobs) spawn(id string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return
+	}
+	j.running.Go(func() {
+		select {
+		case j.workers <- struct{}{}:
+			defer func() { <-j.workers }()
+			j.work(id)
+		case <-j.life.Done():
+		}
+	})
+}
+
+// work runs a job and stores its end. What cannot be stored has not happened: the
+// next life runs the job again.
+func (j *Jobs) work(id string) {
+	r, ok := j.table.get(id)
+	if !ok || r.State == Pending && j.move(id, entryData{State: Running}) != nil {
+		return
+	}
+	result, err := j.Run(j.life, id, r.payload)
+	if j.life.Err() != nil {
+		return
+	}
+	end := entryData{State: Done, Result: result}
+	if err != nil {
+		end = entryData{State: Failed, Error: err.Error()}
+	}
+	if err := j.move(id, end); errors.Is(err, eventlog.ErrTooLarge) {
+		_ = j.move(id, entryData{State: Failed, Error: err.Error()})
+	}
+}
+
+// move brings a job into a state.
+func (j *Jobs) move(id string, to entryData) error {
+	if _, err := j.Log.Append(to.entry(id)); err != nil {
+		return err
+	}
+	return j.table.catchUp(j.Log)
+}

@@ -1,0 +1,130 @@
+package shortpoll
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+)
+
+func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodPut && r.Method != http.MethodGet {
+		w.Header().Set("Allow", "GET, PUT")
+		http.Error(w, fmt.Sprintf("method is %s: want GET or PUT", r.Method), http.StatusMethodNotAllowed)
+		return
+	}
+	id := path.Base(r.URL.Path)
+	if !validID(id) {
+		http.Error(w, fmt.Sprintf("job %q: want 1 to 128 letters, digits and any of -._~", id), http.StatusBadRequest)
+		return
+	}
+	if !j.gate.admit() {
+		j.refuse(w, "too many requests")
+		return
+	}
+	if r.Method == http.MethodPut {
+		j.submit(w, r, id)
+	} else {
+		j.status(w, r, id)
+	}
+}
+
+// submit answers a PUT.
+func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, id string) {
+	if j.Run == nil {
+		http.Error(w, "this replica accepts no jobs", http.StatusMisdirectedRequest)
+		return
+	}
+	limit := int64(polling.OrDefault(j.MaxPayload, 1<<20))
+	var payload bytes.Buffer
+	if _, err := io.Copy(&payload, http.MaxBytesReader(w, r.Body, limit)); err != nil {
+		status := http.StatusBadRequest
+		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		http.Error(w, err.Error(), status)
+		return
+	}
+	job, err := j.accept(r.Context(), id, payload.Bytes())
+	switch {
+	case errors.Is(err, ErrConflict):
+		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
+	case errors.Is(err, errFull), errors.Is(err, eventlog.ErrClosed):
+		j.refuse(w, err.Error())
+	case errors.Is(err, eventlog.ErrTooLarge):
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	case job.expired:
+		http.Error(w, ErrExpired.Error(), http.StatusGone)
+	default:
+		status := http.StatusAccepted
+		if job.State.Terminal() {
+			status = http.StatusOK
+		}
+		w.Header().Set("Location", id) // relative to the request's, wherever that is mounted
+		setRetryAfter(w.Header(), polling.OrDefault(j.RetryAfter, time.Second))
+		w.Header().Set("ETag", tag(job.Version))
+		writeJSON(w, status, job.Job)
+	}
+}
+
+// status answers a GET.
+func (j *Jobs) status(w http.ResponseWriter, r *http.Request, id string) {
+	j.polls.Add(1)
+	var seen eventlog.Cursor
+	if text := r.URL.Query().Get("version"); text != "" {
+		var err error
+		if seen, err = eventlog.ParseCursor(text); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+	}
+	if err := j.table.catchUp(j.Log); err != nil {
+		j.refuse(w, err.Error())
+		return
+	}
+	if j.table.behind(seen) {
+		j.behind.Add(1)
+		http.Error(w, "this replica is behind "+seen.String(), http.StatusServiceUnavailable)
+		return
+	}
+	job, known, patient := j.table.poll(id, j.MinInterval)
+	switch {
+	case !patient:
+		j.slowed.Add(1)
+		setRetryAfter(w.Header(), j.MinInterval)
+		http.Error(w, slowDown, http.StatusTooManyRequests)
+	case !known:
+		http.Error(w, ErrNotFound.Error(), http.StatusNotFound)
+	case job.expired:
+		http.Error(w, ErrExpired.Error(), http.StatusGone)
+	default:
+		if !job.State.Terminal() {
+			setRetryAfter(w.Header(), j.RetryAfter)
+		}
+		w.Header().Set("ETag", tag(job.Version))
+		if matches(r, job.Version) {
+			j.unchanged.Add(1)
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		writeJSON(w, http.StatusOK, job.Job)
+	}
+}
+
+// slowDown is what is said to a client that polls too often. The word is that of
+// RFC 8628, section 3.5.
+const slowDown = "slow_down"
+
+func (j *Jobs) refuse(w http.ResponseWriter, why string) {
+	j.refused.Add(1)
+	j.gate.refuse(w, why)
+}

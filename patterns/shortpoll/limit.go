@@ -1,0 +1,82 @@
+package shortpoll
+
+import (
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/polling"
+)
+
+// Limit protects a server from more requests than it can answer.
+type Limit struct {
+	// Rate is how many requests a second are answered; as many may come at once after
+	// a quiet second. Others are refused with 503 and a Retry-After. Zero: no limit.
+	Rate int
+	// RetrySpread is the longest Retry-After of refusals: 10 s. Each is drawn from 1 s
+	// to this, so that those who were refused together do not come back together.
+	RetrySpread time.Duration
+	// Jitter draws it. Nil: seeded by the clock at first use.
+	Jitter Jitter
+}
+
+func (l *Limit) check(bad func(format string, args ...any)) {
+	if l.Rate < 0 || l.Rate > 1e9 {
+		bad("Limit.Rate is %d: want 0 for no limit, up to 1e9", l.Rate)
+	}
+	if l.RetrySpread < 0 {
+		bad("Limit.RetrySpread is %v: want 0 for the default, or more", l.RetrySpread)
+	}
+}
+
+// gate is a Limit at work: a token bucket that stores the instant at which it will be
+// full.
+type gate struct {
+	interval time.Duration // per token; 0: no limit
+	spread   time.Duration
+	jitter   Jitter
+
+	mu   sync.Mutex
+	full time.Time
+}
+
+func newGate(l Limit) *gate {
+	g := &gate{spread: polling.OrDefault(l.RetrySpread, 10*time.Second), jitter: polling.OrSeededByClock(l.Jitter)}
+	if l.Rate > 0 {
+		g.interval = time.Second / time.Duration(l.Rate)
+	}
+	return g
+}
+
+// admit reports whether there is a token, and takes it.
+func (g *gate) admit() bool {
+	if g.interval == 0 {
+		return true
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if g.full.Before(now) {
+		g.full = now
+	}
+	if g.full.Add(g.interval).Sub(now) > time.Second {
+		return false
+	}
+	g.full = g.full.Add(g.interval)
+	return true
+}
+
+// refuse sends a client away, each for a time of its own.
+func (g *gate) refuse(w http.ResponseWriter, why string) {
+	after := time.Second + g.jitter(max(0, g.spread-time.Second))
+	setRetryAfter(w.Header(), after)
+	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+// setRetryAfter writes a delay in whole seconds, rounded up.
+func setRetryAfter(h http.Header, d time.Duration) {
+	if d > 0 {
+		h.Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10))
+	}
+}
