@@ -17,8 +17,12 @@ import (
 
 // BenchmarkCrowdServer has clients that are no more than a connection, on which they have
 // sent their request. What it reports, B/client, is what the server alone takes for each
-// that waits, from the moment at which it accepts it: to be compared with what is measured
-// on servers that run for themselves.
+// that waits, from the moment at which it accepts it, in heap and stacks.
+//
+// To be compared with the memory of a process (RSS) for each of 8,000 connections over the
+// loopback interface, on Go 1.26: a handler that waits 15.4 KB, with two goroutines;
+// Server-Sent Events 24.4 KB, with two; github.com/coder/websocket 23.5 KB, with one, where
+// package push has three and queues. To that a kernel adds some 4 KB for each socket.
 func BenchmarkCrowdServer(b *testing.B) {
 	forEachCrowd(b, func(b *testing.B, newCrowd newCrowd, clients int) {
 		for b.Loop() {
