@@ -18,6 +18,8 @@ type Client struct {
 	URL string
 	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0 or
 	// exceed that of a poll.
+	// Where a process has thousands of clients, its transport's ReadBufferSize and
+	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
 	// Topics limits the events to these topics. None: all.
 	Topics []string

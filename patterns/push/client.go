@@ -25,6 +25,8 @@ type Client struct {
 	// "client" unless it authenticates otherwise; it also seeds Rand.
 	ID string
 	// HTTP makes the connections. Nil: http.DefaultClient.
+	// Where a process has thousands of clients, its transport's ReadBufferSize and
+	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
 	// Header returns the headers of the next handshake, such as fresh
 	// credentials. An error ends Run. Nil: none.

@@ -93,7 +93,7 @@ type clientConn struct {
 	silent   atomic.Bool // the watchdog did it
 
 	piece [4 << 10]byte // what is read at once
-	inbox chan inbound
+	inbox chan *inbound // pointers, since an idle client has it all empty
 	stop  chan struct{}
 
 	unacked      int // events handled since the last ack
@@ -171,10 +171,10 @@ func (n *clientConn) explain(err error) error {
 
 // receive reads one message. Each piece is a sign of life, so that a large one
 // may take long on a slow link.
-func (n *clientConn) receive() (inbound, error) {
+func (n *clientConn) receive() (*inbound, error) {
 	typ, reader, err := n.conn.Reader(context.Background())
 	if err != nil {
-		return inbound{}, err
+		return nil, err
 	}
 	var b []byte
 	for err == nil {
@@ -183,12 +183,12 @@ func (n *clientConn) receive() (inbound, error) {
 		b = append(b, n.piece[:k]...)
 		n.touch()
 	}
-	m := inbound{size: len(b)}
+	m := &inbound{size: len(b)}
 	switch {
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		m.oversized = true
 	case err != io.EOF:
-		return inbound{}, err
+		return nil, err
 	}
 	if typ == websocket.MessageText {
 		m.control, err = decodeControl(b)
@@ -206,7 +206,7 @@ func (n *clientConn) read() {
 	for {
 		m, err := n.receive()
 		if err != nil {
-			m = inbound{err: err}
+			m = &inbound{err: err}
 		}
 		select {
 		case n.inbox <- m:
@@ -232,7 +232,7 @@ func (n *clientConn) read() {
 // serve handles messages until the connection ends.
 func (n *clientConn) serve(ctx context.Context) error {
 	// Beside the window: the snapshot, a position per ping, gaps, the error.
-	n.inbox = make(chan inbound, n.hello.Window+64)
+	n.inbox = make(chan *inbound, n.hello.Window+64)
 	n.stop = make(chan struct{})
 	n.ackTimer = time.NewTimer(time.Hour)
 	n.ackTimer.Stop()
@@ -270,7 +270,7 @@ func (n *clientConn) serve(ctx context.Context) error {
 	}
 }
 
-func (n *clientConn) handle(ctx context.Context, m inbound) error {
+func (n *clientConn) handle(ctx context.Context, m *inbound) error {
 	switch {
 	case m.err != nil:
 		return m.err
@@ -294,7 +294,7 @@ func (n *clientConn) handle(ctx context.Context, m inbound) error {
 }
 
 // event handles an event or a message with TTL 0.
-func (n *clientConn) event(ctx context.Context, m inbound) error {
+func (n *clientConn) event(ctx context.Context, m *inbound) error {
 	f := m.frame
 	ev := Event{Topic: f.topic, Data: f.data}
 	if f.kind == kindEvent {
@@ -363,7 +363,7 @@ func (n *clientConn) gap(ctx context.Context, g Gap) error {
 }
 
 // oversized steps over the message, or it would come again for ever.
-func (n *clientConn) oversized(ctx context.Context, m inbound) error {
+func (n *clientConn) oversized(ctx context.Context, m *inbound) error {
 	n.count(func(st *ClientStats) { st.Oversized++ })
 	switch m.frame.kind {
 	case kindEvent:

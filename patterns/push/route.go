@@ -82,7 +82,7 @@ func (s *Server) distribute(page eventlog.Page) (slow []*session) {
 			s.mailboxes.add(client, e.Offset, e.Expires, tail.Offset)
 		}
 		var it item
-		for _, c := range s.topics[e.Topic] {
+		for c := range s.topics.of(e.Topic) {
 			if it.frame == nil {
 				it = s.event(e)
 			}
@@ -132,11 +132,10 @@ func (s *Server) publishNow(ctx context.Context, m Message) (Receipt, error) {
 	if strings.HasPrefix(m.Topic, mailboxPrefix) {
 		f.topic = ""
 	}
-	targets := s.topics[m.Topic]
-	results := make(chan bool, len(targets))
+	results := make(chan bool, s.topics.count(m.Topic))
 	it := item{kind: itemNow, number: s.nows, expires: deadline, frame: f.encode(), done: results}
 	var receipt Receipt
-	for _, c := range targets {
+	for c := range s.topics.of(m.Topic) {
 		if c.offerNow(it, now) {
 			receipt.Online++
 		}
@@ -174,7 +173,7 @@ func (s *Server) waitForSlow(ctx context.Context, topic string, offset uint64) {
 	}
 	var wait []behind
 	s.mu.Lock()
-	for _, c := range s.topics[topic] {
+	for c := range s.topics.of(topic) {
 		if reached := c.lagsBehind(offset); reached != nil {
 			wait = append(wait, behind{c, reached})
 		}
@@ -247,9 +246,7 @@ func (s *Server) register(c *session, answered bool) bool {
 		s.unlist(old)
 	}
 	s.sessions[c.id.Client] = c
-	for _, topic := range c.topics {
-		s.topics[topic] = append(s.topics[topic], c)
-	}
+	s.topics.join(c)
 	s.stats.Accepted++
 	draining, closed := s.draining, s.closed
 	s.mu.Unlock()
@@ -280,14 +277,7 @@ func (s *Server) unlist(c *session) {
 	c.addTo(&s.stats)
 	c.mu.Unlock()
 	delete(s.sessions, c.id.Client)
-	for _, topic := range c.topics {
-		rest := slices.DeleteFunc(s.topics[topic], func(o *session) bool { return o == c })
-		if len(rest) == 0 {
-			delete(s.topics, topic)
-			continue
-		}
-		s.topics[topic] = rest
-	}
+	s.topics.leave(c)
 }
 
 // attach lets the session read from its queue if it has read all of the log

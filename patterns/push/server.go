@@ -37,7 +37,7 @@ type Server struct {
 	mu         sync.Mutex
 	sessions   map[string]*session   // by client
 	open       map[*session]struct{} // those and the ones that are still ending
-	topics     map[string][]*session // in the order in which they came
+	topics     topics
 	mailboxes  mailboxes
 	routed     eventlog.Cursor // up to here entries were handed to sessions
 	nows       uint64          // messages with TTL 0 so far
@@ -63,7 +63,7 @@ func NewServer(log eventlog.Log, opts ServerOptions) (*Server, error) {
 		stop:      make(chan struct{}),
 		sessions:  make(map[string]*session),
 		open:      make(map[*session]struct{}),
-		topics:    make(map[string][]*session),
+		topics:    make(topics),
 		mailboxes: make(mailboxes),
 		published: make(chan struct{}),
 		routed:    log.Head(),

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type session struct {
 	srv    *Server
 	id     Identity
 	topics []string
+	spots  []*list.Element // under each of the topics, while registered; the server's mutex guards it
 	since  time.Time
 	conn   *websocket.Conn
 	raw    net.Conn // under conn

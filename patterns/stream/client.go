@@ -18,6 +18,8 @@ type Client struct {
 	// URL is where the stream is: http, https, or for a WebSocket also ws and wss.
 	URL string
 	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0.
+	// Where a process has thousands of clients, its transport's ReadBufferSize and
+	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
 	// Header is added to each request, for instance Authorization.
 	Header http.Header
