@@ -231,7 +231,7 @@ func blockingHandler(int) (*crowd, error) {
 			}
 			return got([]byte("news"))
 		},
-		request: func(int) string { return get("/", "") },
+		request: func(int) string { return requestFor("/", "") },
 		close:   func() error { publish(); return nil },
 	}, nil
 }
@@ -253,7 +253,7 @@ func longPollers(clients int) (*crowd, error) {
 				return got(b.Events[0].Data)
 			})
 		},
-		request: func(int) string { return get("/?wait=30s&cursor="+begin, "Accept: application/json\r\n") },
+		request: func(int) string { return requestFor("/?wait=30s&cursor="+begin, "Accept: application/json\r\n") },
 		close:   log.Close,
 	}, nil
 }
@@ -269,7 +269,7 @@ func streamReaders(clients int) (*crowd, error) {
 			client := stream.Client{URL: "http://server/", HTTP: c, FromNow: true}
 			return client.Run(ctx, func(_ context.Context, e stream.Event) error { return got([]byte(e.Data)) })
 		},
-		request: func(int) string { return get("/?from=now", "Accept: text/event-stream\r\n") },
+		request: func(int) string { return requestFor("/?from=now", "Accept: text/event-stream\r\n") },
 		close:   log.Close,
 	}, nil
 }
@@ -296,14 +296,14 @@ func pushClients(int) (*crowd, error) {
 			return client.Run(ctx)
 		},
 		request: func(i int) string {
-			return get(fmt.Sprintf("/?client=%d&run=r&attempt=1", i), "Connection: Upgrade\r\nUpgrade: websocket\r\n"+
+			return requestFor(fmt.Sprintf("/?client=%d&run=r&attempt=1", i), "Connection: Upgrade\r\nUpgrade: websocket\r\n"+
 				"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
 		},
 		close: func() error { return errors.Join(srv.Close(), log.Close()) },
 	}, nil
 }
 
-// get is a request as it travels. The header's lines end with CR LF.
-func get(path, header string) string {
+// requestFor is a request as it travels. The header's lines end with CR LF.
+func requestFor(path, header string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: server\r\n" + header + "\r\n"
 }
