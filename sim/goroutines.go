@@ -31,7 +31,7 @@ func bubbleGoroutines(bubble string) []goroutine {
 }
 
 func stackDump() string {
-	for size := 1 << 18; ; size *= 4 {
+	for size := max(1<<18, runtime.NumGoroutine()<<11); ; size *= 2 {
 		b := make([]byte, size)
 		if n := runtime.Stack(b, true); n < size {
 			return string(b[:n])

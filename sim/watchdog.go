@@ -52,7 +52,7 @@ func (d *watchdog) run() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var last uint64
-	quiet := 0
+	quiet, look := 0, watchDelay
 	var suspects string
 	var spin spinning
 	for {
@@ -66,16 +66,21 @@ func (d *watchdog) run() {
 			continue
 		}
 		if now := n.steps.Load(); now != last {
-			last, quiet, suspects = now, 0, ""
+			last, quiet, look, suspects = now, 0, watchDelay, ""
 			if spin.since(n, now) {
 				d.barkAtSpin(spin)
 			}
 			continue
 		}
-		if quiet++; quiet < watchDelay {
+		if quiet++; quiet < look {
 			continue
 		}
 		frozen := stuck(d.goroutines())
+		if len(frozen) > 0 {
+			look = quiet + 1
+		} else { // the test is busy; to look stops all its goroutines, so wait longer next time
+			look = 2 * quiet
+		}
 		ids := ""
 		for _, g := range frozen {
 			ids += g.id + " "
