@@ -21,7 +21,7 @@ func BenchmarkPollWithoutNews(b *testing.B) {
 	for i := range 5000 {
 		rec := httptest.NewRecorder()
 		handler.ServeHTTP(rec, httptest.NewRequest(http.MethodPut, fmt.Sprintf("/%d", i), nil))
-		require.Equal(b, http.StatusAccepted, rec.Code)
+		require.Contains(b, []int{http.StatusAccepted, http.StatusOK}, rec.Code, "a job may be done before its submission is answered")
 	}
 	for _, c := range []struct {
 		name, query string
