@@ -82,6 +82,9 @@ func (n *Network) lock() {
 
 // catchUp does all that was due before now and was left for later.
 func (n *Network) catchUp(now int64) {
+	if !n.lazy {
+		return
+	}
 	if n.pending.at < now {
 		n.flush(n.pending.at)
 	}
@@ -147,9 +150,7 @@ func (n *Network) ring(alarm int) (alive, due bool) {
 	}
 	n.drv.rang(alarm)
 	now := max(n.now(), n.clock)
-	if n.lazy {
-		n.catchUp(now)
-	}
+	n.catchUp(now)
 	if n.drv.waits && !n.drv.kicked && n.next(now) <= now {
 		n.drv.kicked = true // this worker does it
 		return true, true
@@ -169,9 +170,7 @@ func (n *Network) step() bool {
 		return false
 	}
 	now := max(n.now(), n.clock)
-	if n.lazy {
-		n.catchUp(now)
-	}
+	n.catchUp(now)
 	n.flush(now)
 	change := n.runDue(now)
 	var room [8]wake

@@ -88,10 +88,11 @@ func newDriver(bubble, waits bool, step func() bool, ring func(alarm int) (alive
 			d.kick[i] = worker(step)
 		}
 	}
-	d.alarms = make([]alarm, 1, 4)
+	alarms := 1
 	if waits {
-		d.alarms = d.alarms[:4]
+		alarms = 4
 	}
+	d.alarms = make([]alarm, alarms)
 	for i := range d.alarms {
 		d.alarms[i] = alarm{at: never, timer: worker(func() bool {
 			alive, due := ring(i)
