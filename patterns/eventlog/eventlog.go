@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,8 +80,8 @@ type Query struct {
 }
 
 func (q Query) withDefaults() Query {
-	q.MaxEntries = orDefault(q.MaxEntries, 1000)
-	q.MaxBytes = orDefault(q.MaxBytes, 1<<20)
+	q.MaxEntries = cmp.Or(q.MaxEntries, 1000)
+	q.MaxBytes = cmp.Or(q.MaxBytes, 1<<20)
 	return q
 }
 
@@ -159,16 +160,9 @@ func (o Options) withDefaults() Options {
 	if o.Epoch == 0 {
 		o.Epoch = uint64(time.Now().UnixNano())
 	}
-	o.MaxEntries = orDefault(o.MaxEntries, 100_000)
-	o.MaxBytes = orDefault(o.MaxBytes, 64<<20)
+	o.MaxEntries = cmp.Or(o.MaxEntries, 100_000)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 64<<20)
 	return o
-}
-
-func orDefault(n, def int) int {
-	if n == 0 {
-		return def
-	}
-	return n
 }
 
 // prepare returns the entries as they are kept, but for their offsets. It refuses

@@ -1,6 +1,7 @@
 package longpoll
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -61,12 +62,12 @@ func (c *Client) Check() error {
 	return errors.Join(errs...)
 }
 
-func (c *Client) wait() time.Duration { return polling.OrDefault(c.Wait, 30*time.Second) }
+func (c *Client) wait() time.Duration { return cmp.Or(c.Wait, 30*time.Second) }
 
 // held is how long the server may hold a poll.
 func (c *Client) held() time.Duration { return c.wait() + c.wait()/16 }
 
 // timeout is how long a poll may take.
 func (c *Client) timeout() time.Duration {
-	return c.held() + polling.OrDefault(c.Margin, 10*time.Second)
+	return c.held() + cmp.Or(c.Margin, 10*time.Second)
 }

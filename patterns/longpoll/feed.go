@@ -1,6 +1,7 @@
 package longpoll
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -182,18 +183,18 @@ type settings struct {
 
 func (f *Feed) settings() settings {
 	s := settings{
-		MaxWait:       polling.OrDefault(f.MaxWait, 10*time.Minute),
+		MaxWait:       cmp.Or(f.MaxWait, 10*time.Minute),
 		ProxyTimeout:  f.ProxyTimeout,
-		Margin:        polling.OrDefault(f.Margin, time.Second),
-		MinEvents:     polling.OrDefault(f.MinEvents, 1),
-		MaxEvents:     polling.OrDefault(f.MaxEvents, 1000),
-		MaxBytes:      polling.OrDefault(f.MaxBytes, 1<<20),
-		MaxParked:     polling.OrDefault(f.MaxParked, 10_000),
+		Margin:        cmp.Or(f.Margin, time.Second),
+		MinEvents:     cmp.Or(f.MinEvents, 1),
+		MaxEvents:     cmp.Or(f.MaxEvents, 1000),
+		MaxBytes:      cmp.Or(f.MaxBytes, 1<<20),
+		MaxParked:     cmp.Or(f.MaxParked, 10_000),
 		Linger:        f.Linger,
-		RetrySpread:   polling.OrDefault(f.RetrySpread, 10*time.Second),
-		AnswerTimeout: polling.OrDefault(f.AnswerTimeout, 10*time.Second),
+		RetrySpread:   cmp.Or(f.RetrySpread, 10*time.Second),
+		AnswerTimeout: cmp.Or(f.AnswerTimeout, 10*time.Second),
 	}
-	s.Wait = polling.OrDefault(f.Wait, min(30*time.Second, s.MaxWait))
+	s.Wait = cmp.Or(f.Wait, min(30*time.Second, s.MaxWait))
 	return s
 }
 

@@ -1,6 +1,7 @@
 package longpoll
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,14 +32,14 @@ type poller struct {
 func newPoller(c *Client) *poller {
 	p := &poller{
 		Client:  c,
-		Reader:  polling.Reader{Cursor: c.Cursor, FromNow: c.FromNow, StaleAnswers: polling.OrDefault(c.StaleAnswers, 3)},
+		Reader:  polling.Reader{Cursor: c.Cursor, FromNow: c.FromNow, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
 		jitter:  polling.OrSeededByClock(c.Jitter),
 		backoff: polling.WithDefaults(c.Backoff),
-		limit:   bucket{interval: polling.OrDefault(c.Interval, 100*time.Millisecond)},
+		limit:   bucket{interval: cmp.Or(c.Interval, 100*time.Millisecond)},
 		requests: polling.Requester{
 			HTTP:      c.HTTP,
 			Timeout:   c.timeout(),
-			MaxAnswer: polling.OrDefault(c.MaxAnswer, 16<<20),
+			MaxAnswer: cmp.Or(c.MaxAnswer, 16<<20),
 		},
 	}
 	if c.HTTP == nil {

@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -198,29 +199,23 @@ func (c *Client) newRun() (*clientRun, error) {
 			return nil, fmt.Errorf("push: Client.%s: want %s", f.name, f.want)
 		}
 	}
-	orDefault := func(d, def time.Duration) time.Duration {
-		if d == 0 {
-			return def
-		}
-		return d
-	}
 	r := &clientRun{
 		Client:       c,
 		name:         rand.Text(),
-		dialTimeout:  orDefault(c.DialTimeout, 10*time.Second),
-		ackInterval:  orDefault(c.AckInterval, time.Second),
-		writeTimeout: orDefault(c.WriteTimeout, 10*time.Second),
+		dialTimeout:  cmp.Or(c.DialTimeout, 10*time.Second),
+		ackInterval:  cmp.Or(c.AckInterval, time.Second),
+		writeTimeout: cmp.Or(c.WriteTimeout, 10*time.Second),
 		maxBytes:     c.MaxMessageBytes,
 	}
 	if r.maxBytes == 0 {
 		r.maxBytes = 1 << 20
 	}
-	minDelay := orDefault(c.MinDelay, 500*time.Millisecond)
-	maxDelay := orDefault(c.MaxDelay, max(30*time.Second, minDelay))
+	minDelay := cmp.Or(c.MinDelay, 500*time.Millisecond)
+	maxDelay := cmp.Or(c.MaxDelay, max(30*time.Second, minDelay))
 	if maxDelay < minDelay {
 		return nil, fmt.Errorf("push: Client.MaxDelay: %v, want at least MinDelay, %v", maxDelay, minDelay)
 	}
-	r.backoff = newBackoff(max(orDefault(c.Spread, 5*time.Second), 0), minDelay, maxDelay, c.Rand, c.ID)
+	r.backoff = newBackoff(max(cmp.Or(c.Spread, 5*time.Second), 0), minDelay, maxDelay, c.Rand, c.ID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cursor.IsZero() {

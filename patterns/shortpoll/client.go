@@ -1,6 +1,7 @@
 package shortpoll
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,8 +140,8 @@ func (c *Client) count(f func(*ClientStats)) {
 	f(&c.stats)
 }
 
-func (c *Client) interval() time.Duration { return polling.OrDefault(c.Interval, time.Second) }
-func (c *Client) timeout() time.Duration  { return polling.OrDefault(c.Timeout, 10*time.Second) }
+func (c *Client) interval() time.Duration { return cmp.Or(c.Interval, time.Second) }
+func (c *Client) timeout() time.Duration  { return cmp.Or(c.Timeout, 10*time.Second) }
 
 // A question is what a client asks again and again.
 type question interface {
@@ -165,7 +166,7 @@ func (s stop) Unwrap() error { return s.error }
 
 // ask polls until the question is answered.
 func (c *Client) ask(ctx context.Context, q question, p *pacer) error {
-	requests := polling.Requester{HTTP: c.HTTP, Timeout: c.timeout(), MaxAnswer: polling.OrDefault(c.MaxAnswer, 16<<20)}
+	requests := polling.Requester{HTTP: c.HTTP, Timeout: c.timeout(), MaxAnswer: cmp.Or(c.MaxAnswer, 16<<20)}
 	if c.HTTP == nil {
 		requests.HTTP = http.DefaultClient
 	}

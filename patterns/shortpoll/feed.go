@@ -1,6 +1,7 @@
 package shortpoll
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -127,8 +128,8 @@ func (f *Feed) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	page, err := f.Log.After(at.Cursor, eventlog.Query{
 		Topics:     at.Topics,
-		MaxEntries: polling.OrDefault(f.MaxEvents, 1000),
-		MaxBytes:   polling.OrDefault(f.MaxBytes, 1<<20),
+		MaxEntries: cmp.Or(f.MaxEvents, 1000),
+		MaxBytes:   cmp.Or(f.MaxBytes, 1<<20),
 	})
 	switch {
 	case errors.Is(err, eventlog.ErrClosed):

@@ -1,6 +1,7 @@
 package shortpoll
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -39,7 +40,7 @@ func (c *Client) Follow(ctx context.Context, from From, handle func(context.Cont
 	p := c.newPacer()
 	f := &feedQuestion{
 		Client: c,
-		reader: polling.Reader{Cursor: from.Cursor, FromNow: from.Now, StaleAnswers: polling.OrDefault(c.StaleAnswers, 3)},
+		reader: polling.Reader{Cursor: from.Cursor, FromNow: from.Now, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
 		topics: from.Topics,
 		handle: handle,
 	}

@@ -1,6 +1,7 @@
 package shortpoll
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
-	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // Jobs is a server that does work which takes longer than a request should: a client
@@ -126,11 +126,11 @@ func (j *Jobs) Start() error {
 		}
 		j.gate = newGate(j.Limit)
 		j.life, j.end = context.WithCancel(context.Background())
-		j.workers = make(chan struct{}, polling.OrDefault(j.Workers, 16))
+		j.workers = make(chan struct{}, cmp.Or(j.Workers, 16))
 		j.accepting = make(map[string]chan struct{})
 		j.table = &table{
-			retention: polling.OrDefault(j.Retention, time.Hour),
-			remember:  polling.OrDefault(j.Remember, 24*time.Hour),
+			retention: cmp.Or(j.Retention, time.Hour),
+			remember:  cmp.Or(j.Remember, 24*time.Hour),
 		}
 		if err = j.table.catchUp(j.Log); err != nil || j.Run == nil {
 			return
@@ -237,7 +237,7 @@ func (j *Jobs) reserve(id string) (known record, wait chan struct{}, err error) 
 	if wait := j.accepting[id]; wait != nil {
 		return record{}, wait, nil
 	}
-	if j.table.kept()+len(j.accepting) >= polling.OrDefault(j.MaxJobs, 10_000) {
+	if j.table.kept()+len(j.accepting) >= cmp.Or(j.MaxJobs, 10_000) {
 		return record{}, nil, errFull
 	}
 	j.accepting[id] = make(chan struct{})

@@ -2,6 +2,7 @@ package shortpoll
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
-	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
@@ -42,7 +42,7 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, id string) {
 		http.Error(w, "this replica accepts no jobs", http.StatusMisdirectedRequest)
 		return
 	}
-	limit := int64(polling.OrDefault(j.MaxPayload, 1<<20))
+	limit := int64(cmp.Or(j.MaxPayload, 1<<20))
 	var payload bytes.Buffer
 	if _, err := io.Copy(&payload, http.MaxBytesReader(w, r.Body, limit)); err != nil {
 		status := http.StatusBadRequest
@@ -70,7 +70,7 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, id string) {
 			status = http.StatusOK
 		}
 		w.Header().Set("Location", id) // relative to the request's, wherever that is mounted
-		setRetryAfter(w.Header(), polling.OrDefault(j.RetryAfter, time.Second))
+		setRetryAfter(w.Header(), cmp.Or(j.RetryAfter, time.Second))
 		w.Header().Set("ETag", tag(job.Version))
 		writeJSON(w, status, job.Job)
 	}

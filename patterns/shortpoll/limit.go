@@ -1,6 +1,7 @@
 package shortpoll
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"sync"
@@ -42,7 +43,7 @@ type gate struct {
 }
 
 func newGate(l Limit) *gate {
-	g := &gate{spread: polling.OrDefault(l.RetrySpread, 10*time.Second), jitter: polling.OrSeededByClock(l.Jitter)}
+	g := &gate{spread: cmp.Or(l.RetrySpread, 10*time.Second), jitter: polling.OrSeededByClock(l.Jitter)}
 	if l.Rate > 0 {
 		g.interval = time.Second / time.Duration(l.Rate)
 	}

@@ -1,6 +1,7 @@
 package shortpoll
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -29,8 +30,8 @@ func (c *Client) newPacer() *pacer {
 	p := &pacer{
 		interval: c.interval(),
 		max:      c.MaxInterval,
-		slowDown: max(0, polling.OrDefault(c.SlowDown, 5*time.Second)),
-		margin:   polling.OrDefault(c.Margin, time.Second),
+		slowDown: max(0, cmp.Or(c.SlowDown, 5*time.Second)),
+		margin:   cmp.Or(c.Margin, time.Second),
 		backoff:  polling.WithDefaults(c.Backoff),
 		jitter:   polling.OrSeededByClock(c.Jitter),
 		next:     now, begun: now,

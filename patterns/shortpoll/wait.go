@@ -2,6 +2,7 @@ package shortpoll
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -177,7 +178,7 @@ func (q *jobQuestion) notFound() (verdict, error) {
 	if q.missing.IsZero() {
 		q.missing = time.Now()
 	}
-	if time.Since(q.missing) >= max(0, polling.OrDefault(q.Patience, 10*time.Second)) {
+	if time.Since(q.missing) >= max(0, cmp.Or(q.Patience, 10*time.Second)) {
 		return verdict{}, stop{ErrNotFound}
 	}
 	q.count(func(s *ClientStats) { s.Stale++ })

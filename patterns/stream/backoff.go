@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"math/bits"
 	"math/rand/v2"
 	"time"
@@ -24,10 +25,10 @@ type Backoff struct {
 }
 
 func (b Backoff) withDefaults() Backoff {
-	b.Retry = orDefault(b.Retry, 3*time.Second)
-	b.Min = orDefault(b.Min, time.Second)
-	b.Max = orDefault(b.Max, 30*time.Second)
-	b.HintMax = orDefault(b.HintMax, 5*time.Minute)
+	b.Retry = cmp.Or(b.Retry, 3*time.Second)
+	b.Min = cmp.Or(b.Min, time.Second)
+	b.Max = cmp.Or(b.Max, 30*time.Second)
+	b.HintMax = cmp.Or(b.HintMax, 5*time.Minute)
 	return b
 }
 

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,7 +150,7 @@ func (c *Client) patience() time.Duration {
 	if c.Heartbeat < 0 {
 		return 0
 	}
-	return orDefault(c.Heartbeat, 15*time.Second) * time.Duration(orDefault(c.Misses, 3))
+	return cmp.Or(c.Heartbeat, 15*time.Second) * time.Duration(cmp.Or(c.Misses, 3))
 }
 
 // Run receives until ctx ends, handle or OnReset fails, or the server refuses for

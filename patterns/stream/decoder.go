@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +66,7 @@ func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 		if end >= 0 {
 			part = p[:end]
 		}
-		if limit := orDefault(d.MaxEvent, defaultMaxEvent); len(d.data)+len(d.line)+len(part) > limit {
+		if limit := cmp.Or(d.MaxEvent, defaultMaxEvent); len(d.data)+len(d.line)+len(part) > limit {
 			d.err = fmt.Errorf("%w, %d bytes", ErrTooLong, limit)
 			return d.err
 		}

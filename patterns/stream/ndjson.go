@@ -2,6 +2,7 @@ package stream
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -69,7 +70,7 @@ func (d *jsonDecoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry
 func (d *jsonDecoder) Feed(p []byte, yield func(Event) error) error {
 	for len(p) > 0 {
 		part, rest, ended := bytes.Cut(p, []byte{'\n'})
-		if limit := orDefault(d.max, defaultMaxEvent); len(d.line)+len(part) > limit {
+		if limit := cmp.Or(d.max, defaultMaxEvent); len(d.line)+len(part) > limit {
 			return fmt.Errorf("%w, %d bytes", ErrTooLong, limit)
 		}
 		d.line = append(d.line, part...)

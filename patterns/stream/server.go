@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -193,19 +194,12 @@ type settings struct {
 
 func (s *Server) settings() settings {
 	return settings{
-		Heartbeat:    orDefault(s.Heartbeat, 15*time.Second),
-		WriteTimeout: orDefault(s.WriteTimeout, 10*time.Second),
-		Retry:        orDefault(s.Retry, 3*time.Second),
-		RetrySpread:  orDefault(s.RetrySpread, 10*time.Second),
-		MaxStreams:   orDefault(s.MaxStreams, 10_000),
-		MaxEvents:    orDefault(s.MaxEvents, 100),
-		MaxBytes:     orDefault(s.MaxBytes, 64<<10),
+		Heartbeat:    cmp.Or(s.Heartbeat, 15*time.Second),
+		WriteTimeout: cmp.Or(s.WriteTimeout, 10*time.Second),
+		Retry:        cmp.Or(s.Retry, 3*time.Second),
+		RetrySpread:  cmp.Or(s.RetrySpread, 10*time.Second),
+		MaxStreams:   cmp.Or(s.MaxStreams, 10_000),
+		MaxEvents:    cmp.Or(s.MaxEvents, 100),
+		MaxBytes:     cmp.Or(s.MaxBytes, 64<<10),
 	}
-}
-
-func orDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
 }

@@ -1,6 +1,7 @@
 package polling
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"sync"
@@ -55,10 +56,10 @@ type Backoff struct {
 // WithDefaults fills the zero fields of b. It is no method, nor are the next two, since
 // Backoff is part of the API of two packages.
 func WithDefaults(b Backoff) Backoff {
-	b.Floor = OrDefault(b.Floor, 100*time.Millisecond)
-	b.Base = OrDefault(b.Base, time.Second)
-	b.Max = OrDefault(b.Max, 30*time.Second)
-	b.RetryAfterMax = OrDefault(b.RetryAfterMax, 5*time.Minute)
+	b.Floor = cmp.Or(b.Floor, 100*time.Millisecond)
+	b.Base = cmp.Or(b.Base, time.Second)
+	b.Max = cmp.Or(b.Max, 30*time.Second)
+	b.RetryAfterMax = cmp.Or(b.RetryAfterMax, 5*time.Minute)
 	return b
 }
 
@@ -93,12 +94,4 @@ func Sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// OrDefault returns v, or def if v is zero.
-func OrDefault[T int | time.Duration](v, def T) T {
-	if v == 0 {
-		return def
-	}
-	return v
 }
