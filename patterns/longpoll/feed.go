@@ -2,7 +2,6 @@ package longpoll
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
@@ -81,40 +81,29 @@ type FeedStats struct {
 
 // Check returns what is wrong with the settings.
 func (f *Feed) Check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("longpoll: Feed."+format, args...)) }
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{
-		{"Wait", f.Wait}, {"MaxWait", f.MaxWait}, {"ProxyTimeout", f.ProxyTimeout}, {"Margin", f.Margin},
-		{"Linger", f.Linger}, {"RetrySpread", f.RetrySpread}, {"AnswerTimeout", f.AnswerTimeout},
-	} {
-		if d.d < 0 {
-			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
-		}
-	}
-	for _, n := range []struct {
-		name string
-		n    int
-	}{
-		{"MinEvents", f.MinEvents}, {"MaxEvents", f.MaxEvents}, {"MaxBytes", f.MaxBytes}, {"MaxParked", f.MaxParked},
-	} {
-		if n.n < 0 {
-			bad("%s is %d: want 0 for the default, or more", n.name, n.n)
-		}
-	}
+	check := fields.Of("longpoll: Feed")
+	check.Duration("Wait", f.Wait)
+	check.Duration("MaxWait", f.MaxWait)
+	check.Duration("ProxyTimeout", f.ProxyTimeout)
+	check.Duration("Margin", f.Margin)
+	check.Duration("Linger", f.Linger)
+	check.Duration("RetrySpread", f.RetrySpread)
+	check.Duration("AnswerTimeout", f.AnswerTimeout)
+	check.Int("MinEvents", f.MinEvents)
+	check.Int("MaxEvents", f.MaxEvents)
+	check.Int("MaxBytes", f.MaxBytes)
+	check.Int("MaxParked", f.MaxParked)
 	s := f.settings()
 	if s.Wait > s.MaxWait {
-		bad("Wait is %v: want at most MaxWait, %v", s.Wait, s.MaxWait)
+		check.Bad("Wait is %v: want at most MaxWait, %v", s.Wait, s.MaxWait)
 	}
 	if s.MinEvents > s.MaxEvents {
-		bad("MinEvents is %d: want at most MaxEvents, %d", s.MinEvents, s.MaxEvents)
+		check.Bad("MinEvents is %d: want at most MaxEvents, %d", s.MinEvents, s.MaxEvents)
 	}
 	if f.ProxyTimeout > 0 && s.ProxyTimeout <= s.Margin {
-		bad("ProxyTimeout is %v: want more than Margin, %v", s.ProxyTimeout, s.Margin)
+		check.Bad("ProxyTimeout is %v: want more than Margin, %v", s.ProxyTimeout, s.Margin)
 	}
-	return errors.Join(errs...)
+	return check.Err()
 }
 
 // Handler returns the handler that answers polls; mount it at one path. It

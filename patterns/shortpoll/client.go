@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
@@ -93,38 +93,21 @@ type ClientStats struct {
 
 // Check returns what is wrong with the settings. The methods call it.
 func (c *Client) Check() error {
-	var errs []error
-	bad := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("shortpoll: Client."+format, args...))
-	}
-	if u, err := url.Parse(c.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		bad("URL is %q: want http://host/path or https://host/path", c.URL)
-	}
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{
-		{"Interval", c.Interval}, {"MaxInterval", c.MaxInterval}, {"Margin", c.Margin}, {"Timeout", c.Timeout},
-		{"Backoff.Floor", c.Backoff.Floor}, {"Backoff.Base", c.Backoff.Base}, {"Backoff.Max", c.Backoff.Max},
-		{"Backoff.RetryAfterMax", c.Backoff.RetryAfterMax},
-	} {
-		if d.d < 0 {
-			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
-		}
-	}
-	if b := polling.WithDefaults(c.Backoff); b.Floor > b.Max {
-		bad("Backoff.Floor is %v: want at most Backoff.Max, %v", b.Floor, b.Max)
-	}
+	check := fields.Of("shortpoll: Client")
+	check.HTTP("URL", c.URL)
+	check.Duration("Interval", c.Interval)
+	check.Duration("MaxInterval", c.MaxInterval)
+	check.Duration("Margin", c.Margin)
+	check.Duration("Timeout", c.Timeout)
+	polling.CheckBackoff(check, c.Backoff)
 	if c.MaxInterval > 0 && c.MaxInterval < c.interval() {
-		bad("MaxInterval is %v: want 0 for a fixed interval, or at least Interval, %v", c.MaxInterval, c.interval())
+		check.Bad("MaxInterval is %v: want 0 for a fixed interval, or at least Interval, %v", c.MaxInterval, c.interval())
 	}
-	if c.MaxAnswer < 0 {
-		bad("MaxAnswer is %d: want 0 for the default, or more", c.MaxAnswer)
-	}
+	check.Int("MaxAnswer", c.MaxAnswer)
 	if c.HTTP != nil && c.HTTP.Timeout > 0 && c.HTTP.Timeout <= c.timeout() {
-		bad("HTTP.Timeout is %v: want 0, or more than Timeout, %v", c.HTTP.Timeout, c.timeout())
+		check.Bad("HTTP.Timeout is %v: want 0, or more than Timeout, %v", c.HTTP.Timeout, c.timeout())
 	}
-	return errors.Join(errs...)
+	return check.Err()
 }
 
 // Stats returns the counters.

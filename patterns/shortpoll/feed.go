@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
@@ -50,19 +51,14 @@ type FeedStats struct {
 
 // Check returns what is wrong with the settings.
 func (f *Feed) Check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("shortpoll: Feed."+format, args...)) }
+	check := fields.Of("shortpoll: Feed")
 	if f.RetryAfter < 0 {
-		bad("RetryAfter is %v: want 0 for none, or more", f.RetryAfter)
+		check.Bad("RetryAfter is %v: want 0 for none, or more", f.RetryAfter)
 	}
-	if f.MaxEvents < 0 {
-		bad("MaxEvents is %d: want 0 for the default, or more", f.MaxEvents)
-	}
-	if f.MaxBytes < 0 {
-		bad("MaxBytes is %d: want 0 for the default, or more", f.MaxBytes)
-	}
-	f.Limit.check(bad)
-	return errors.Join(errs...)
+	check.Int("MaxEvents", f.MaxEvents)
+	check.Int("MaxBytes", f.MaxBytes)
+	f.Limit.check(check)
+	return check.Err()
 }
 
 // Handler returns the handler that answers polls; mount it at one path. It panics if

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // Jobs is a server that does work which takes longer than a request should: a client
@@ -84,33 +84,19 @@ type JobsStats struct {
 
 // Check returns what is wrong with the settings.
 func (j *Jobs) Check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("shortpoll: Jobs."+format, args...)) }
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{
-		{"Retention", j.Retention}, {"Remember", j.Remember}, {"RetryAfter", j.RetryAfter}, {"MinInterval", j.MinInterval},
-	} {
-		if d.d < 0 {
-			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
-		}
-	}
-	for _, n := range []struct {
-		name string
-		n    int
-	}{
-		{"Workers", j.Workers}, {"MaxJobs", j.MaxJobs}, {"MaxPayload", j.MaxPayload},
-	} {
-		if n.n < 0 {
-			bad("%s is %d: want 0 for the default, or more", n.name, n.n)
-		}
-	}
+	check := fields.Of("shortpoll: Jobs")
+	check.Duration("Retention", j.Retention)
+	check.Duration("Remember", j.Remember)
+	check.Duration("RetryAfter", j.RetryAfter)
+	check.Duration("MinInterval", j.MinInterval)
+	check.Int("Workers", j.Workers)
+	check.Int("MaxJobs", j.MaxJobs)
+	check.Int("MaxPayload", j.MaxPayload)
 	if j.Run == nil && j.Log == nil {
-		bad("Run and Log are nil: want a Run, or for a replica the Log that it reads")
+		check.Bad("Run and Log are nil: want a Run, or for a replica the Log that it reads")
 	}
-	j.Limit.check(bad)
-	return errors.Join(errs...)
+	j.Limit.check(check)
+	return check.Err()
 }
 
 // Start reads the log and goes on with the jobs that have not ended in it. Handler

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
@@ -22,13 +23,11 @@ type Limit struct {
 	Jitter Jitter
 }
 
-func (l *Limit) check(bad func(format string, args ...any)) {
+func (l *Limit) check(c *fields.Check) {
 	if l.Rate < 0 || l.Rate > 1e9 {
-		bad("Limit.Rate is %d: want 0 for no limit, up to 1e9", l.Rate)
+		c.Bad("Limit.Rate is %d: want 0 for no limit, up to 1e9", l.Rate)
 	}
-	if l.RetrySpread < 0 {
-		bad("Limit.RetrySpread is %v: want 0 for the default, or more", l.RetrySpread)
-	}
+	c.Duration("Limit.RetrySpread", l.RetrySpread)
 }
 
 // gate is a Limit at work: a token bucket that stores the instant at which it will be

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // Client receives a stream, over as many connections as it takes: from a [Server], or
@@ -103,46 +105,34 @@ var (
 
 // Check returns what is wrong with the settings. Run calls it.
 func (c *Client) Check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("stream: Client."+format, args...)) }
+	check := fields.Of("stream: Client")
 	if c.Encoding < SSE || c.Encoding > WebSocket {
-		bad("Encoding is %v: want SSE, NDJSON or WebSocket", c.Encoding)
+		check.Bad("Encoding is %v: want SSE, NDJSON or WebSocket", c.Encoding)
 	}
 	u, err := url.Parse(c.URL)
 	ws := err == nil && c.Encoding == WebSocket && (u.Scheme == "ws" || u.Scheme == "wss")
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && !ws {
-		bad("URL is %q: want http://host/path or https://host/path", c.URL)
+		check.Bad("URL is %q: want http://host/path or https://host/path", c.URL)
 	}
 	if len(c.Topics) > maxTopics {
-		bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
+		check.Bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
 	}
 	if !fitsHeader(c.LastEventID) {
-		bad("LastEventID is %q: want no control characters", c.LastEventID)
+		check.Bad("LastEventID is %q: want no control characters", c.LastEventID)
 	}
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{
-		{"Backoff.Retry", c.Backoff.Retry}, {"Backoff.Min", c.Backoff.Min}, {"Backoff.Max", c.Backoff.Max},
-		{"Backoff.HintMax", c.Backoff.HintMax},
-	} {
-		if d.d < 0 {
-			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
-		}
-	}
+	check.Duration("Backoff.Retry", c.Backoff.Retry)
+	check.Duration("Backoff.Min", c.Backoff.Min)
+	check.Duration("Backoff.Max", c.Backoff.Max)
+	check.Duration("Backoff.HintMax", c.Backoff.HintMax)
 	if b := c.Backoff.withDefaults(); b.Min > b.Max {
-		bad("Backoff.Min is %v: want at most Backoff.Max, %v", b.Min, b.Max)
+		check.Bad("Backoff.Min is %v: want at most Backoff.Max, %v", b.Min, b.Max)
 	}
-	if c.Misses < 0 {
-		bad("Misses is %d: want 0 for the default, or more", c.Misses)
-	}
-	if c.MaxEvent < 0 {
-		bad("MaxEvent is %d: want 0 for the default, or more", c.MaxEvent)
-	}
+	check.Int("Misses", c.Misses)
+	check.Int("MaxEvent", c.MaxEvent)
 	if c.HTTP != nil && c.HTTP.Timeout != 0 {
-		bad("HTTP.Timeout is %v: want 0, since it would end every stream", c.HTTP.Timeout)
+		check.Bad("HTTP.Timeout is %v: want 0, since it would end every stream", c.HTTP.Timeout)
 	}
-	return errors.Join(errs...)
+	return check.Err()
 }
 
 // patience is how long nothing may be heard. Zero: for ever.

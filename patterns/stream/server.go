@@ -2,7 +2,6 @@ package stream
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // Server streams a log to clients. The zero value is ready to use, with a log in
@@ -84,36 +84,22 @@ type ServerStats struct {
 
 // Check returns what is wrong with the settings.
 func (s *Server) Check() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf("stream: Server."+format, args...)) }
-	for _, d := range []struct {
-		name string
-		d    time.Duration
-	}{
-		{"Heartbeat", s.Heartbeat}, {"ProxyTimeout", s.ProxyTimeout}, {"WriteTimeout", s.WriteTimeout},
-		{"RetrySpread", s.RetrySpread},
-	} {
-		if d.d < 0 {
-			bad("%s is %v: want 0 for the default, or more", d.name, d.d)
-		}
-	}
-	for _, n := range []struct {
-		name string
-		n    int
-	}{
-		{"Padding", s.Padding}, {"MaxStreams", s.MaxStreams}, {"MaxEvents", s.MaxEvents}, {"MaxBytes", s.MaxBytes},
-	} {
-		if n.n < 0 {
-			bad("%s is %d: want 0 for the default, or more", n.name, n.n)
-		}
-	}
+	check := fields.Of("stream: Server")
+	check.Duration("Heartbeat", s.Heartbeat)
+	check.Duration("ProxyTimeout", s.ProxyTimeout)
+	check.Duration("WriteTimeout", s.WriteTimeout)
+	check.Duration("RetrySpread", s.RetrySpread)
+	check.Int("Padding", s.Padding)
+	check.Int("MaxStreams", s.MaxStreams)
+	check.Int("MaxEvents", s.MaxEvents)
+	check.Int("MaxBytes", s.MaxBytes)
 	if s.Padding > maxPadding {
-		bad("Padding is %d: want at most %d", s.Padding, maxPadding)
+		check.Bad("Padding is %d: want at most %d", s.Padding, maxPadding)
 	}
 	if h := s.settings().Heartbeat; s.ProxyTimeout > 0 && h >= s.ProxyTimeout {
-		bad("Heartbeat is %v: want less than ProxyTimeout, %v", h, s.ProxyTimeout)
+		check.Bad("Heartbeat is %v: want less than ProxyTimeout, %v", h, s.ProxyTimeout)
 	}
-	return errors.Join(errs...)
+	return check.Err()
 }
 
 const maxPadding = 64 << 10

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // Jitter draws a duration from 0 to max, both included. It is called
@@ -61,6 +63,17 @@ func WithDefaults(b Backoff) Backoff {
 	b.Max = cmp.Or(b.Max, 30*time.Second)
 	b.RetryAfterMax = cmp.Or(b.RetryAfterMax, 5*time.Minute)
 	return b
+}
+
+// CheckBackoff finds what is wrong with the field Backoff of a client.
+func CheckBackoff(c *fields.Check, b Backoff) {
+	c.Duration("Backoff.Floor", b.Floor)
+	c.Duration("Backoff.Base", b.Base)
+	c.Duration("Backoff.Max", b.Max)
+	c.Duration("Backoff.RetryAfterMax", b.RetryAfterMax)
+	if b := WithDefaults(b); b.Floor > b.Max {
+		c.Bad("Backoff.Floor is %v: want at most Backoff.Max, %v", b.Floor, b.Max)
+	}
 }
 
 // DelayAfter is the delay after the n-th failure in a row.

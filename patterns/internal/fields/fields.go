@@ -1,0 +1,48 @@
+// Package fields finds what is wrong with the fields by which a pattern is set up, in the
+// same words for all of them.
+package fields
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+// A Check collects what is wrong with the fields of one type, such as "longpoll: Feed".
+type Check struct {
+	of   string
+	errs []error
+}
+
+// Of begins the check of a type, named with its package.
+func Of(name string) *Check { return &Check{of: name} }
+
+// Bad says what is wrong. The text begins with the field's name.
+func (c *Check) Bad(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf(c.of+"."+format, args...))
+}
+
+// Duration refuses a negative duration.
+func (c *Check) Duration(name string, d time.Duration) {
+	if d < 0 {
+		c.Bad("%s is %v: want 0 for the default, or more", name, d)
+	}
+}
+
+// Int refuses a negative number.
+func (c *Check) Int(name string, n int) {
+	if n < 0 {
+		c.Bad("%s is %d: want 0 for the default, or more", name, n)
+	}
+}
+
+// HTTP refuses an address that no HTTP request can go to.
+func (c *Check) HTTP(name, address string) {
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		c.Bad("%s is %q: want http://host/path or https://host/path", name, address)
+	}
+}
+
+// Err returns all of it, or nil.
+func (c *Check) Err() error { return errors.Join(c.errs...) }
