@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"slices"
-	"sync"
 )
 
 // The engine. Calls of the program only leave operations behind; once every
@@ -24,7 +23,6 @@ type wake struct {
 	host *Host
 	q    *waitq        // a blocked call,
 	done chan struct{} // or a channel to close
-	cond *sync.Cond    // of q, once the wake is taken; nil if nobody waits any more
 }
 
 // pendingOps is what the program asked for at one instant and the engine has not
@@ -95,9 +93,38 @@ func (n *Network) catchUp(now int64) {
 
 // request asks for a step at this instant. The lock is held.
 func (n *Network) request() {
-	if !n.closed {
-		n.drv.request()
+	if n.closed || n.drv.kicked {
+		return
 	}
+	if w := n.likely(); w != nil && w.canStep(n.now()) {
+		w.steps = true
+		n.drv.requestBy(w.timer)
+		return
+	}
+	n.drv.request()
+}
+
+// likely is the blocked call that the next step will probably wake, or nil. If it does the
+// step itself, the engine needs no goroutine to do it.
+func (n *Network) likely() *waiter {
+	switch {
+	case n.firstWake < len(n.wakes):
+		if q := n.wakes[n.firstWake].q; q != nil {
+			return q.w
+		}
+	case len(n.pending.conns) > 0:
+		return n.pending.conns[0].flow.likely()
+	case len(n.events) > 0:
+		switch e := &n.events[0]; e.ord & classMask {
+		case classPacket:
+			return e.what.(*packet).flow.likely()
+		case classDeadline:
+			if c, ok := e.what.(*TCPConn); ok {
+				return c.r.w
+			}
+		}
+	}
+	return nil
 }
 
 // arm makes sure that the engine runs at an instant, or earlier.
@@ -162,18 +189,25 @@ func (n *Network) ring(alarm int) (alive, due bool) {
 // step runs when all goroutines are blocked. It returns false when the network has
 // ended.
 func (n *Network) step() bool {
-	n.steps.Add(1)
 	n.mu.Lock()
 	n.drv.begin()
+	alive := n.stepNow()
+	n.mu.Unlock()
+	return alive
+}
+
+// stepNow is a step, done by a worker or by a blocked call, which need not be woken then.
+// The lock is held, but while others are woken.
+func (n *Network) stepNow() bool {
+	n.steps.Add(1)
 	if n.closed {
-		n.mu.Unlock()
 		return false
 	}
 	now := max(n.now(), n.clock)
 	n.catchUp(now)
 	n.flush(now)
 	change := n.runDue(now)
-	var room [8]wake
+	var room [8]release
 	out := room[:0]
 	if change == nil {
 		out = n.takeWakes(now, out)
@@ -185,35 +219,19 @@ func (n *Network) step() bool {
 	if n.bubble && now-n.active > stallAfter {
 		n.shutdown("for 30 days of virtual time the program did nothing on the network and nothing reached it")
 	}
-	n.mu.Unlock()
-
-	// Woken goroutines want the lock at once, so it is free by now.
-	if change != nil {
-		go change()
+	if change == nil && len(out) == 0 {
 		return true
 	}
-	for _, w := range out {
-		w.release()
+	// Woken goroutines want the lock at once.
+	n.mu.Unlock()
+	if change != nil {
+		go change()
 	}
+	for _, r := range out {
+		r.do()
+	}
+	n.mu.Lock()
 	return true
-}
-
-// release lets the program notice.
-func (w wake) release() {
-	switch {
-	case w.q == nil:
-		close(w.done)
-	case w.cond != nil:
-		w.cond.Broadcast()
-	}
-}
-
-// releaseNow lets the program notice, with the lock held.
-func (w wake) releaseNow() {
-	if w.q != nil {
-		w.cond = w.q.cond
-	}
-	w.release()
 }
 
 // flush takes what the program asked for at an instant.
@@ -280,7 +298,7 @@ func (n *Network) runDue(now int64) (change func()) {
 // takeWakes appends to out what the program notices now. In a bubble that is one thing
 // an instant: the goroutine it wakes runs until it blocks before the next one, and
 // the timers that it starts tie with nobody's.
-func (n *Network) takeWakes(now int64, out []wake) []wake {
+func (n *Network) takeWakes(now int64, out []release) []release {
 	count := len(n.wakes) - n.firstWake
 	if count == 0 || n.bubble && n.released >= now {
 		return out
@@ -288,13 +306,8 @@ func (n *Network) takeWakes(now int64, out []wake) []wake {
 	if n.bubble {
 		count = 1
 	}
-	// A copy: wakes may be written over as soon as the lock is free.
-	out = append(out, n.wakes[n.firstWake:n.firstWake+count]...)
-	for i := range out {
-		if w := &out[i]; w.q != nil {
-			w.q.pending = false
-			w.cond = w.q.cond
-		}
+	for _, w := range n.wakes[n.firstWake : n.firstWake+count] {
+		out = w.release(out)
 	}
 	n.firstWake += count
 	n.released, n.active = now, now
@@ -350,55 +363,6 @@ func (n *Network) stalled() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.shutdown("every goroutine was blocked and nothing was scheduled to happen")
-}
-
-// A waitq is where calls wait for something of a socket: data, room, a
-// connection. The lock is held in all its methods. Most sockets have nobody waiting, so
-// what it takes to wait is lent.
-type waitq struct {
-	cond    *sync.Cond // nil if nobody waits
-	waiting int32
-	pending bool // a wake is on its way
-}
-
-// wait blocks until the next wake. The lock is given up meanwhile.
-func (q *waitq) wait(n *Network) {
-	if q.cond == nil {
-		q.cond = n.lendCond()
-	}
-	q.waiting++
-	q.cond.Wait()
-	if q.waiting--; q.waiting == 0 {
-		n.conds = append(n.conds, q.cond)
-		q.cond = nil
-	}
-}
-
-func (n *Network) lendCond() *sync.Cond {
-	last := len(n.conds) - 1
-	if last < 0 {
-		return sync.NewCond(&n.mu)
-	}
-	c := n.conds[last]
-	n.conds = n.conds[:last]
-	return c
-}
-
-// notify wakes the calls that wait, at an instant of their own.
-func (q *waitq) notify(n *Network, h *Host) {
-	if q.waiting == 0 || q.pending {
-		return
-	}
-	q.pending = true
-	n.wake(wake{host: h, q: q})
-}
-
-// release wakes the calls that wait, at once: another call of the same program
-// is the cause.
-func (q *waitq) release() {
-	if q.waiting > 0 {
-		q.cond.Broadcast()
-	}
 }
 
 // wake schedules w; the processes of a paused host notice nothing until it goes

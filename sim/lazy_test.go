@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -178,6 +179,27 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 				io.ReadFull(c, make([]byte, 10)) // fails after a quarter of an hour
 				u, _ := client.Dial("udp", "server:9")
 				u.Write([]byte("the trace has the instant"))
+			}
+		}},
+		{"a read that is given up at the instant of a write to it", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			first := echoTo(n, client, server)
+			l, err := server.Listen("tcp", ":8")
+			check(err)
+			for range 10 {
+				c, err := client.Dial("tcp", "server:8")
+				check(err)
+				s, err := l.Accept()
+				check(err)
+				go s.Read(make([]byte, 1))
+				time.Sleep(time.Second)
+				s.SetReadDeadline(time.Now().Add(-1)) // the read goes on while this does
+				send(c, 10)
+				for range 10 {
+					runtime.Gosched()
+				}
+				send(first, 10)
+				time.Sleep(time.Second)
 			}
 		}},
 		{"many clients at one instant", func(n *sim.Network) {

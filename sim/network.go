@@ -23,13 +23,14 @@ type Network struct {
 	seed uint64
 	conf options
 
-	start  time.Time
-	bubble bool
-	lazy   bool // leaves for later what nobody can notice yet
-	closed bool
-	why    string        // what ended the network, when it was not Close
-	ended  time.Duration // when it ended
-	clock  int64         // of the engine: the instant it has come to
+	start     time.Time
+	startNano int64 // the same, since 1970
+	bubble    bool
+	lazy      bool // leaves for later what nobody can notice yet
+	closed    bool
+	why       string        // what ended the network, when it was not Close
+	ended     time.Duration // when it ended
+	clock     int64         // of the engine: the instant it has come to
 
 	events    heap
 	ord       uint64  // counter of packets and changes, for the order of ties
@@ -66,7 +67,7 @@ type Network struct {
 	freePackets  []*packet
 	freeSegments segmentPool
 	blocks       blockPool
-	conds        []*sync.Cond // lent to those who wait
+	waiters      []*waiter // lent to those who wait
 }
 
 type pair struct{ from, to *Host }
@@ -145,6 +146,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		streams:  map[string]*rand.Rand{},
 		pending:  pendingOps{until: never},
 	}
+	n.startNano = n.start.UnixNano()
 	n.conf.seed = 1
 	n.conf.tcp, _ = TCPConfig{}.Complete()
 	for _, o := range opts {
@@ -179,7 +181,13 @@ func (n *Network) Elapsed() time.Duration {
 	return time.Duration(n.now())
 }
 
-func (n *Network) now() int64 { return int64(time.Since(n.start)) }
+// now is the time since the start in nanoseconds.
+func (n *Network) now() int64 {
+	if n.bubble { // no monotonic clock there: less to do than time.Since has
+		return time.Now().UnixNano() - n.startNano
+	}
+	return int64(time.Since(n.start))
+}
 
 // Seed returns the seed of the network's random draws.
 func (n *Network) Seed() uint64 { return n.seed }

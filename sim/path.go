@@ -223,6 +223,19 @@ type flow struct {
 	peer     *TCPConn     // that received the last segment
 }
 
+// likely is the call that will probably notice the packet under way: whoever waits at the
+// peer.
+func (f *flow) likely() *waiter {
+	switch c := f.peer; {
+	case c == nil:
+		return nil
+	case c.r.w != nil:
+		return c.r.w
+	default:
+		return c.w.w
+	}
+}
+
 type hopStream struct {
 	pipe   *pipe
 	stream netem.Stream

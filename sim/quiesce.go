@@ -17,7 +17,9 @@ import (
 //     runs at once, so the kick timer is first put into the heap far ahead.
 //   - The timer of a channel is in the heap only while a goroutine waits for it.
 //     Whoever woke last may not wait yet. So there are two kick timers with a worker
-//     each, and the one that is set is that of the worker who has not run last.
+//     each, and the one that is set is that of the worker who has not run last. A call of
+//     the program that has been blocked since an earlier instant waits for certain: the
+//     network may kick its timer instead (see waiter).
 //   - The runtime fires the timers of one instant in a loop that looks only at
 //     the front of the heap. Were a kick timer there, a goroutine that the loop
 //     has just woken could kick and be served while its siblings still run. The
@@ -140,14 +142,24 @@ func (d *driver) request() {
 		d.work <- struct{}{}
 		return
 	}
-	t := d.kick[d.next]
+	d.set(d.kick[d.next])
+}
+
+// requestBy is request, with a goroutine that waits for t instead of a worker.
+func (d *driver) requestBy(t *time.Timer) {
+	d.kicked = true
+	d.set(t)
+}
+
+// set has a timer for whose channel a goroutine waits fire once everything is quiet.
+func (d *driver) set(t *time.Timer) {
 	if d.bubble {
 		t.Reset(parkedAfter)
 	}
 	t.Reset(0)
 }
 
-// begin is called at the beginning of a step.
+// begin is called by a worker that begins a step.
 func (d *driver) begin() {
 	d.kicked = false
 	if d.bubble {

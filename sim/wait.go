@@ -1,0 +1,154 @@
+package sim
+
+import (
+	"sync"
+	"time"
+)
+
+// A waitq is where calls wait for something of a socket: data, room, a
+// connection. The lock is held in all its methods. Most sockets have nobody waiting, so
+// what it takes to wait is lent.
+type waitq struct {
+	w       *waiter // nil if nobody waits
+	waiting int32
+	pending bool // a wake is on its way
+}
+
+// A waiter is what it takes to wait in a queue. In a bubble the first call waits for a
+// timer, like the workers of the driver (see there), so that it can do the engine's next
+// step when everything is quiet. The others wait for cond.
+type waiter struct {
+	cond  sync.Cond
+	timer *time.Timer // nil on the wall clock and with ManyTimers
+	since int64       // instant at which the first call was blocked; never if it is not
+	first bool        // there is one
+	woken bool        // and it may go on
+	steps bool        // it does the next step
+}
+
+// canStep says that the first call is blocked for certain, as is all that does not run
+// when the clock moves, and can be kicked.
+func (w *waiter) canStep(now int64) bool {
+	return w.timer != nil && w.since < now && !w.woken
+}
+
+// wait blocks until the next wake. The lock is given up meanwhile.
+func (q *waitq) wait(n *Network) {
+	if q.w == nil {
+		q.w = n.lendWaiter()
+	}
+	w := q.w
+	q.waiting++
+	if w.timer == nil || w.first {
+		w.cond.Wait()
+	} else {
+		w.wait(n)
+	}
+	if q.waiting--; q.waiting == 0 {
+		n.waiters = append(n.waiters, w)
+		q.w = nil
+	}
+}
+
+// wait is how the first call waits.
+func (w *waiter) wait(n *Network) {
+	w.first = true
+	for !w.woken {
+		w.since = n.now()
+		n.mu.Unlock()
+		<-w.timer.C
+		n.mu.Lock()
+		w.since = never
+		if w.steps {
+			w.steps, n.drv.kicked = false, false
+			n.stepNow()
+		}
+	}
+	w.first, w.woken = false, false
+}
+
+func (n *Network) lendWaiter() *waiter {
+	if last := len(n.waiters) - 1; last >= 0 {
+		w := n.waiters[last]
+		n.waiters = n.waiters[:last]
+		return w
+	}
+	w := &waiter{since: never}
+	w.cond.L = &n.mu
+	if n.bubble && !n.conf.manyTimers {
+		w.timer = time.NewTimer(parkedAfter)
+		w.timer.Stop()
+	}
+	return w
+}
+
+// notify wakes the calls that wait, at an instant of their own.
+func (q *waitq) notify(n *Network, h *Host) {
+	if q.waiting == 0 || q.pending {
+		return
+	}
+	q.pending = true
+	n.wake(wake{host: h, q: q})
+}
+
+// release wakes the calls that wait, at once: another call of the same program
+// is the cause.
+func (q *waitq) release() {
+	var room [2]release
+	for _, r := range q.releases(room[:0]) {
+		r.do()
+	}
+}
+
+// A release is a blocked call that is to go on: it waits for a timer, for a condition, or
+// for a channel to be closed.
+type release struct {
+	timer *time.Timer
+	cond  *sync.Cond
+	done  chan struct{}
+}
+
+func (r release) do() {
+	switch {
+	case r.timer != nil:
+		r.timer.Reset(0) // it is not in the heap: it fires at once
+	case r.cond != nil:
+		r.cond.Broadcast()
+	default:
+		close(r.done)
+	}
+}
+
+// release appends to out what lets the program notice.
+func (w wake) release(out []release) []release {
+	if w.q == nil {
+		return append(out, release{done: w.done})
+	}
+	w.q.pending = false
+	return w.q.releases(out)
+}
+
+// releaseNow lets the program notice.
+func (w wake) releaseNow() {
+	for _, r := range w.release(nil) {
+		r.do()
+	}
+}
+
+func (q *waitq) releases(out []release) []release {
+	w, others := q.w, q.waiting
+	if w == nil {
+		return out
+	}
+	if w.first {
+		others--
+		if !w.woken && w.since != never {
+			out = append(out, release{timer: w.timer})
+		}
+		w.woken = true
+	}
+	if others > 0 {
+		out = append(out, release{cond: &w.cond})
+	}
+	return out
+}
