@@ -19,7 +19,7 @@ import (
 
 // BenchmarkRoundTrip sends a byte and waits for its echo, 50 ms each way.
 func BenchmarkRoundTrip(b *testing.B) {
-	for name, opts := range map[string][]sim.Option{"squall": nil, "squall/ManyTimers": {sim.ManyTimers()}} {
+	for name, opts := range map[string][]sim.Option{"squall": nil, "squall-ManyTimers": {sim.ManyTimers()}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			sim.Bench(func(n *sim.Network) {
