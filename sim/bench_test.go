@@ -86,7 +86,7 @@ func BenchmarkBulk(b *testing.B) {
 	for name, cfg := range map[string]netem.Config{
 		"squall/perfect":   {},
 		"squall/50ms":      {Delay: 50 * ms},
-		"squall/50ms/2%":   {Delay: 50 * ms, Loss: netem.Bernoulli(0.02)},
+		"squall/50ms-2%":   {Delay: 50 * ms, Loss: netem.Bernoulli(0.02)},
 		"squall/1Gbit/5ms": {Delay: 5 * ms, Rate: netem.Gbit, Queue: netem.DropTail{Packets: 1000}},
 	} {
 		b.Run(name, func(b *testing.B) {
