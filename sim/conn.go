@@ -120,7 +120,7 @@ func (c *TCPConn) touch() { c.touchWithin(0) }
 // moved has the engine look at c after data was read or written. All that comes of it
 // are segments and timers, which take their time.
 func (c *TCPConn) moved() {
-	c.touchWithin(min(c.flow.path.slack(), int64(c.tcp.Patience())))
+	c.touchWithin(c.patience())
 }
 
 func (c *TCPConn) touchWithin(slack int64) {
@@ -190,10 +190,30 @@ func (c *TCPConn) next(class uint64) int64 {
 
 // slack implements timed.
 func (c *TCPConn) slack(at int64) int64 {
-	if !c.tcp.OnlyAcks(tcp.Time(at)) {
+	switch {
+	case c.tcp.OnlyAcks(tcp.Time(at)):
+		return c.flow.path.slack()
+	case c.tcp.OnlySends(tcp.Time(at)):
+		return c.patience()
+	default:
 		return 0
 	}
-	return c.flow.path.slack()
+}
+
+// slackOf is how long nobody can notice that segments have arrived: if no call waits for
+// what they bring, all that comes of it are segments and timers.
+func (c *TCPConn) slackOf(s *news) int64 {
+	if c.gone || c.tcp.State() != tcp.Established || s.flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 ||
+		s.data && c.r.waiting > 0 || c.w.waiting > 0 && c.tcp.MayUnblock(s.ack) {
+		return 0
+	}
+	return c.patience()
+}
+
+// patience is how long nobody can notice what the protocol does, if it sends segments and
+// sets timers.
+func (c *TCPConn) patience() int64 {
+	return min(c.flow.path.slack(), int64(c.tcp.Patience()))
 }
 
 // due implements timed.

@@ -114,14 +114,14 @@ func (n *Network) likely() *waiter {
 		}
 	case len(n.pending.conns) > 0:
 		return n.pending.conns[0].flow.likely()
-	case len(n.events) > 0:
-		switch e := &n.events[0]; e.ord & classMask {
-		case classPacket:
-			return e.what.(*packet).flow.likely()
-		case classDeadline:
-			if c, ok := e.what.(*TCPConn); ok {
-				return c.r.w
+	default:
+		switch what := n.decisive.(type) {
+		case *packet:
+			if what.flow != nil {
+				return what.flow.likely()
 			}
+		case *TCPConn:
+			return what.r.w
 		}
 	}
 	return nil
@@ -331,16 +331,45 @@ func (n *Network) next(now int64) int64 {
 	next := never
 	n.late = false
 	if n.front(); len(n.events) > 0 {
-		next = n.events[0].when
-		if slack := n.slack(&n.events[0]); slack > 0 {
-			next = min(next+slack, n.events.second())
-			n.late = true
-		}
+		look := mostLooks
+		next = n.noticed(0, never, &look)
+		n.late = next > n.events[0].when
 	}
 	if n.firstWake < len(n.wakes) {
 		next = min(next, max(n.released+1, now))
 	}
 	return min(next, n.pending.until)
+}
+
+// mostLooks is how many events next looks at. It is enough for a flight of segments, and
+// not too much for a network of thousands of connections.
+const mostLooks = 16
+
+// noticed is the instant at which an event of the part of the heap below i, or one to come
+// of it, can be noticed, but at most at. Events beyond the first few looks count as
+// noticed at once.
+func (n *Network) noticed(i int, at int64, looks *int) int64 {
+	e := &n.events[i]
+	if e.when >= at {
+		return at
+	}
+	slack := int64(0)
+	if *looks > 0 {
+		*looks--
+		slack = n.slack(e)
+	}
+	if slack == 0 {
+		n.decisive = e.what
+		return e.when
+	}
+	if e.when+slack < at {
+		at = e.when + slack
+		n.decisive = nil
+	}
+	for c := 4*i + 1; c < min(4*i+5, len(n.events)); c++ {
+		at = n.noticed(c, at, looks)
+	}
+	return at
 }
 
 // slack is how long after its instant an event can be noticed at the earliest.

@@ -104,15 +104,6 @@ func (h *heap) push(e event) {
 	*h = s
 }
 
-// second is the instant of the event behind the first, or never.
-func (h heap) second() int64 {
-	at := never
-	for _, e := range h[min(1, len(h)):min(5, len(h))] {
-		at = min(at, e.when)
-	}
-	return at
-}
-
 func (h *heap) pop() event {
 	s := *h
 	top := s[0]

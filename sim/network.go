@@ -43,6 +43,7 @@ type Network struct {
 	firstWake int
 	pending   pendingOps
 	late      bool // the alarm rings after the first event
+	decisive  any  // the event that the alarm is for, if any; it may be past
 
 	hosts    map[string]*Host // by name, in small letters
 	routers  map[string]*Router

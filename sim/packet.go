@@ -172,6 +172,9 @@ func (n *Network) transmit(pkt *packet, now int64) {
 
 func (n *Network) deliverAt(pkt *packet, when int64) {
 	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
+	if pkt.proto == protoTCP {
+		pkt.train.news = newsOf(pkt.seg)
+	}
 	n.deliverTrain(pkt, when)
 }
 
@@ -184,6 +187,20 @@ type train struct {
 	packets int
 	bytes   int
 	largest int // packet, in bytes
+	news    news
+}
+
+// news is what a train has to tell a connection.
+type news struct {
+	ack   uint64    // the highest
+	flags tcp.Flags // all of them
+	data  bool
+}
+
+func newsOf(s *tcp.Segment) news { return news{s.Ack, s.Flags, len(s.Payload) > 0} }
+
+func (a news) and(b news) news {
+	return news{max(a.ack, b.ack), a.flags | b.flags, a.data || b.data}
 }
 
 // deliverTrain lets a train arrive. If the event made last is such a train too it is
@@ -195,6 +212,7 @@ func (n *Network) deliverTrain(head *packet, when int64) {
 		f.train.packets += head.train.packets
 		f.train.bytes += head.train.bytes
 		f.train.largest = max(f.train.largest, head.train.largest)
+		f.train.news = f.train.news.and(head.train.news)
 		return
 	}
 	n.ord++
@@ -259,12 +277,15 @@ func (n *Network) copyOf(pkt *packet) *packet {
 	return c
 }
 
-// slack is for how long nobody can notice that a packet has passed its pipe.
+// slack is for how long nobody can notice that a train has passed its pipe.
 func (pkt *packet) slack() int64 {
-	if pkt.hop+1 >= len(pkt.pipes) {
-		return 0
+	if pkt.hop+1 < len(pkt.pipes) {
+		return pkt.pipes[pkt.hop+1].slack()
 	}
-	return pkt.pipes[pkt.hop+1].slack()
+	if c := pkt.flow.peer; c != nil && pkt.proto == protoTCP && pkt.dst == c.local && pkt.src == c.remote {
+		return c.slackOf(&pkt.train.news)
+	}
+	return 0
 }
 
 // arrive handles the end of a packet's way over a pipe.

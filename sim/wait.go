@@ -39,6 +39,9 @@ func (q *waitq) wait(n *Network) {
 	}
 	w := q.w
 	q.waiting++
+	if n.late { // what nobody would have noticed may be what this call waits for
+		n.arm(n.next(n.clock))
+	}
 	if w.timer == nil || w.first {
 		w.cond.Wait()
 	} else {

@@ -98,6 +98,14 @@ func (c *Conn) appended() int {
 // wakes it when a third of the send buffer is free (sk_stream_is_writeable).
 func (c *Conn) Writable() bool { return 2*c.sendSpace() >= int(c.end-c.una) && c.sendSpace() > 0 }
 
+// MayUnblock says whether a writer that is blocked could be woken by acknowledgements up
+// to ack.
+func (c *Conn) MayUnblock(ack uint64) bool {
+	left := int(c.end - max(ack, c.una))
+	space := c.sendBufferFor(int(c.cc.cwnd)+c.tx.packets()) - left - c.appended()
+	return 2*space >= left && space > 0
+}
+
 // CanWrite is false once the program has shut down writing, or the connection is
 // dead: a write fails with EPIPE then, unless Err holds an error not reported yet.
 func (c *Conn) CanWrite() bool {
@@ -115,13 +123,17 @@ func (c *Conn) initSend() {
 	}
 }
 
-func (c *Conn) expandSendBuffer() {
+func (c *Conn) expandSendBuffer() { c.sndbuf = int32(c.sendBufferFor(int(c.cc.cwnd))) }
+
+// sendBufferFor is the send buffer that suits a congestion window, if it was not set by
+// the program.
+func (c *Conn) sendBufferFor(cwnd int) int {
 	if c.flag&sndLocked != 0 {
-		return
+		return int(c.sndbuf)
 	}
 	per := 1<<bits.Len(uint(max(c.mssClamp, c.mss))+512-1) + skbSize
-	n := max(10, int(c.cc.cwnd), int(c.rec.reordering)+1)
-	c.sndbuf = max(c.sndbuf, int32(min(2*n*per, c.cfg.SendBuffer.Max)))
+	n := max(10, cwnd, int(c.rec.reordering)+1)
+	return max(int(c.sndbuf), min(2*n*per, c.cfg.SendBuffer.Max))
 }
 
 // checkSpace wakes a blocked writer (tcp_check_space). The buffer grows if it,

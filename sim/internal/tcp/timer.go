@@ -68,6 +68,11 @@ func (c *Conn) Patience() Time {
 // OnlyAcks says that all that the timers do at an instant is to send an acknowledgement.
 func (c *Conn) OnlyAcks(at Time) bool { return min(c.rtxAt, c.keepAt) > at }
 
+// OnlySends says the same of segments and further timers: the connection does not end.
+func (c *Conn) OnlySends(at Time) bool {
+	return c.keepAt > at && (c.timer == timerProbe || c.timer == timerReorder)
+}
+
 // Timeout runs all timers that are due at now.
 func (c *Conn) Timeout(now Time) {
 	c.now = now
