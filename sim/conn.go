@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
@@ -115,23 +116,30 @@ func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
 }
 
 // touch has the engine look at c once everything is quiet.
-func (c *TCPConn) touch() { c.touchWithin(0) }
+func (c *TCPConn) touch() { c.touchWithin(0, 0) }
 
 // moved has the engine look at c after data was read or written. All that comes of it
 // are segments and timers, which take their time.
 func (c *TCPConn) moved() {
-	c.touchWithin(c.patience())
+	sure := c.patience()
+	slack := sure
+	if !c.tcp.Pending() {
+		slack = c.ackSlack()
+	}
+	c.touchWithin(slack, sure)
 }
 
-func (c *TCPConn) touchWithin(slack int64) {
+func (c *TCPConn) touchWithin(slack, sure int64) {
 	switch {
 	case c.gone || c.n.closed:
 	case !c.queued:
 		c.queued = true
 		c.n.pending.conns = append(c.n.pending.conns, c)
-		c.n.ask(slack)
+		c.n.ask(slack, sure)
 	case slack == 0:
 		c.n.request()
+	case slack < c.n.pending.until-c.n.pending.at:
+		c.n.ask(slack, sure)
 	}
 }
 
@@ -192,7 +200,7 @@ func (c *TCPConn) next(class uint64) int64 {
 func (c *TCPConn) slack(at int64) int64 {
 	switch {
 	case c.tcp.OnlyAcks(tcp.Time(at)):
-		return c.flow.path.slack()
+		return c.ackSlack()
 	case c.tcp.OnlySends(tcp.Time(at)):
 		return c.patience()
 	default:
@@ -207,7 +215,25 @@ func (c *TCPConn) slackOf(s *news) int64 {
 		s.data && c.r.waiting > 0 || c.w.waiting > 0 && c.tcp.MayUnblock(s.ack) {
 		return 0
 	}
+	c.r.unseen, c.w.unseen = c.r.unseen || s.data, true
+	if !s.data && c.tcp.Finished(s.ack) {
+		return idleSlack
+	}
 	return c.patience()
+}
+
+// idleSlack is for how long an acknowledgement is left alone after which a connection
+// has nothing to do.
+const idleSlack = int64(time.Minute)
+
+// ackSlack is how long nobody can notice an acknowledgement that c sends: it is on its way,
+// and then there is what comes of it at the peer.
+func (c *TCPConn) ackSlack() int64 {
+	way := c.flow.path.slack()
+	if p := c.flow.peer; way > 0 && p != nil && p.local == c.remote && p.remote == c.local {
+		way += p.slackOf(&news{ack: c.tcp.Received(), flags: tcp.ACK})
+	}
+	return way
 }
 
 // patience is how long nobody can notice what the protocol does, if it sends segments and
@@ -373,6 +399,8 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		if done == len(p) {
 			return done, nil
 		}
+		c.n.pending.until = c.n.pending.sure
+		c.n.arm(c.n.pending.until)
 		c.w.wait(c.n)
 	}
 }

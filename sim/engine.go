@@ -32,6 +32,7 @@ type pendingOps struct {
 	other []operation
 	at    int64 // the instant
 	until int64 // when the first effect of it could be noticed; never if it is empty
+	sure  int64 // the same, even if a writer begins to wait
 }
 
 func (p *pendingOps) empty() bool { return len(p.conns) == 0 && len(p.other) == 0 }
@@ -72,23 +73,26 @@ const stallAfter = int64(30 * 24 * 3600 * 1e9)
 // instants have left it.
 func (n *Network) lock() {
 	n.mu.Lock()
-	if n.lazy && (n.late || !n.pending.empty()) {
-		n.catchUp(n.now())
+	if n.lazy && (n.late || !n.pending.empty()) && n.catchUp(n.now()) {
 		n.arm(n.next(n.clock))
 	}
 }
 
-// catchUp does all that was due before now and was left for later.
-func (n *Network) catchUp(now int64) {
+// catchUp does all that was due before now and was left for later, and says whether there
+// was anything.
+func (n *Network) catchUp(now int64) bool {
 	if !n.lazy {
-		return
+		return false
 	}
-	if n.pending.at < now {
+	due := !n.pending.empty() && n.pending.at < now
+	if due {
 		n.flush(n.pending.at)
 	}
-	if n.late {
+	if n.late && len(n.events) > 0 && n.events[0].when < now {
+		due = true
 		n.runDue(now - 1)
 	}
+	return due
 }
 
 // request asks for a step at this instant. The lock is held.
@@ -139,13 +143,15 @@ func (n *Network) arm(at int64) {
 }
 
 // ask has the engine look at what was added to pending, and whose first effect nobody
-// can notice before slack has passed.
-func (n *Network) ask(slack int64) {
+// can notice before slack has passed, or sure if a writer begins to wait meanwhile.
+func (n *Network) ask(slack, sure int64) {
 	p := &n.pending
 	if len(p.conns)+len(p.other) == 1 {
-		p.at, p.until = n.now(), never
+		p.at, p.until, p.sure = n.now(), never, never
 	}
-	if p.until = min(p.until, p.at+slack); slack == 0 || !n.lazy {
+	p.until = min(p.until, p.at+slack)
+	p.sure = min(p.sure, p.at+sure)
+	if slack == 0 || !n.lazy {
 		n.request()
 	} else {
 		n.arm(p.until)
@@ -155,7 +161,7 @@ func (n *Network) ask(slack int64) {
 // op leaves an operation for the next step. The lock is held.
 func (n *Network) op(o operation, slack int64) {
 	n.pending.other = append(n.pending.other, o)
-	n.ask(slack)
+	n.ask(slack, slack)
 }
 
 // changed is called when something of the network has changed that slack may have
@@ -267,7 +273,7 @@ func (n *Network) flush(now int64) {
 		}
 		n.pending.other = n.pending.other[:0]
 	}
-	n.pending.until = never
+	n.pending.until, n.pending.sure = never, never
 }
 
 // runDue runs the events that are due, up to a change of the network, which it

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"sync"
@@ -202,6 +203,51 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}},
+		{"data that comes before somebody reads", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 20 * ms})
+			c := echoTo(n, client, server)
+			u, _ := client.Dial("udp", "server:9")
+			for i := range 40 {
+				send(c, 1500)
+				time.Sleep(time.Duration(i%7) * 10 * ms) // the echo comes after 40 ms
+				io.ReadFull(c, make([]byte, 1500))
+				u.Write([]byte("the trace has the instant"))
+			}
+		}},
+		{"writers that wait for room", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 20 * ms, Loss: netem.Bernoulli(0.03)})
+			l, err := server.Listen("tcp", ":7")
+			check(err)
+			var all sync.WaitGroup
+			for i := range 3 {
+				c, err := client.Dial("tcp", "server:7")
+				check(err)
+				s, err := l.Accept()
+				check(err)
+				u, _ := client.Dial("udp", "server:9")
+				all.Go(func() {
+					for k := range 30 {
+						send(c, 20_000)
+						u.Write([]byte("the trace has the instant"))
+						if k == 10 {
+							c.(*sim.TCPConn).SetWriteBuffer(30_000 * (i + 1))
+						}
+					}
+					c.Close()
+				})
+				all.Go(func() {
+					for {
+						if _, err := s.Read(make([]byte, 5000*(i+1))); err != nil {
+							return
+						}
+						time.Sleep(time.Duration(i*i) * 10 * ms)
+					}
+				})
+			}
+			all.Wait()
+		}},
 		{"many clients at one instant", func(n *sim.Network) {
 			server := n.Host("server")
 			var all sync.WaitGroup
@@ -220,25 +266,99 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 			all.Wait()
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			trace := func(eager bool, opts ...sim.Option) (s string) {
-				sim.Test(t, func(t *testing.T, n *sim.Network) {
-					if eager {
-						n.Eager()
-					}
-					c.work(n)
-					time.Sleep(time.Minute)
-					s = n.Trace().String()
-				}, opts...)
-				return s
-			}
-			want := trace(true)
-			require.Greater(t, len(want), 500)
-			require.Equal(t, want, trace(false))
-			require.Equal(t, want, trace(true, sim.ManyTimers()))
-			require.Equal(t, want, trace(false, sim.ManyTimers()))
-		})
+		t.Run(c.name, func(t *testing.T) { requireLeftForLaterAlike(t, 1, c.work) })
 	}
+}
+
+// requireLeftForLaterAlike compares the traces of engines that leave something for later,
+// or nothing.
+func requireLeftForLaterAlike(t *testing.T, seed uint64, work func(n *sim.Network)) {
+	trace := func(eager bool, opts ...sim.Option) (s string) {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			if eager {
+				n.Eager()
+			}
+			work(n)
+			time.Sleep(time.Minute)
+			s = n.Trace().String()
+		}, append(opts, sim.Seed(seed))...)
+		return s
+	}
+	want := trace(true)
+	require.Greater(t, len(want), 500)
+	require.Equal(t, want, trace(false))
+	require.Equal(t, want, trace(true, sim.ManyTimers()))
+	require.Equal(t, want, trace(false, sim.ManyTimers()))
+}
+
+// The same for programs drawn at random. All times are multiples of 5 ms, so that much
+// happens at one instant.
+func TestWhatIsLeftForLaterMakesNoDifferenceToRandomPrograms(t *testing.T) {
+	for seed := range uint64(1500) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { requireLeftForLaterAlike(t, seed, randomProgram) })
+	}
+}
+
+func randomProgram(n *sim.Network) {
+	r := n.Rand("program")
+	client, server := n.Host("client"), n.Host("server")
+	pause := func(r *rand.Rand, steps int) { time.Sleep(time.Duration(r.IntN(steps)) * 5 * ms) }
+	link := func() netem.Config {
+		cfg := netem.Config{Delay: time.Duration(r.IntN(8)) * 5 * ms}
+		switch r.IntN(4) {
+		case 0:
+			cfg.Loss = netem.Bernoulli(0.03)
+		case 1:
+			cfg.Rate = netem.Mbit
+		}
+		return cfg
+	}
+	n.LinkAsym(client, server, link(), link())
+	l, err := server.Listen("tcp", ":7")
+	check(err)
+	stamps := 0
+	stamper := func() (stamp net.Conn) { // for one goroutine, or they would race
+		stamps++
+		stamp, err := client.Dial("udp", fmt.Sprintf("server:%d", 100+stamps))
+		check(err)
+		return stamp
+	}
+	var all sync.WaitGroup
+	for range 1 + r.IntN(3) {
+		c, err := client.Dial("tcp", "server:7")
+		check(err)
+		s, err := l.Accept()
+		check(err)
+		for i, end := range []net.Conn{c, s} {
+			mine := rand.New(rand.NewPCG(r.Uint64(), uint64(i)))
+			theirs := rand.New(rand.NewPCG(r.Uint64(), uint64(i)))
+			wrote, read := stamper(), stamper()
+			if mine.IntN(2) == 0 {
+				end.(*sim.TCPConn).SetWriteBuffer(2000 + mine.IntN(20_000))
+			}
+			if mine.IntN(3) == 0 {
+				end.(*sim.TCPConn).SetReadBuffer(3000 + mine.IntN(20_000))
+			}
+			all.Go(func() {
+				for range 20 {
+					end.SetWriteDeadline(time.Now().Add(time.Duration(1+mine.IntN(20)) * 5 * ms))
+					k, _ := end.Write(make([]byte, 1+mine.IntN(12_000)))
+					wrote.Write(make([]byte, k%1000))
+					pause(mine, 6)
+				}
+				end.(*sim.TCPConn).CloseWrite()
+			})
+			all.Go(func() {
+				for range 40 {
+					end.SetReadDeadline(time.Now().Add(time.Duration(1+theirs.IntN(20)) * 5 * ms))
+					k, _ := end.Read(make([]byte, 1+theirs.IntN(6000)))
+					read.Write(make([]byte, k%1000))
+					pause(theirs, 6)
+				}
+			})
+		}
+	}
+	all.Wait()
 }
 
 // echoTo connects to a server that sends back what it gets, in small pieces.

@@ -145,7 +145,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		linked:   map[nodes]*pipe{},
 		topology: 1,
 		streams:  map[string]*rand.Rand{},
-		pending:  pendingOps{until: never},
+		pending:  pendingOps{until: never, sure: never},
 	}
 	n.startNano = n.start.UnixNano()
 	n.conf.seed = 1

@@ -12,6 +12,7 @@ type waitq struct {
 	w       *waiter // nil if nobody waits
 	waiting int32
 	pending bool // a wake is on its way
+	unseen  bool // something is left for later because nobody waits
 }
 
 // A waiter is what it takes to wait in a queue. In a bubble the first call waits for a
@@ -39,7 +40,8 @@ func (q *waitq) wait(n *Network) {
 	}
 	w := q.w
 	q.waiting++
-	if n.late { // what nobody would have noticed may be what this call waits for
+	if q.unseen { // it may be what this call waits for
+		q.unseen = false
 		n.arm(n.next(n.clock))
 	}
 	if w.timer == nil || w.first {

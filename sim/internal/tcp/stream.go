@@ -101,10 +101,28 @@ func (c *Conn) Writable() bool { return 2*c.sendSpace() >= int(c.end-c.una) && c
 // MayUnblock says whether a writer that is blocked could be woken by acknowledgements up
 // to ack.
 func (c *Conn) MayUnblock(ack uint64) bool {
+	// What the window may be then: it grows, or a reduction ends or is undone.
+	cwnd := int(c.cc.cwnd) + c.tx.packets()
+	if c.cc.ssthresh < infinite {
+		cwnd = max(cwnd, int(c.cc.ssthresh))
+	}
+	if c.ep != nil {
+		cwnd = max(cwnd, int(c.ep.priorCwnd))
+	}
 	left := int(c.end - max(ack, c.una))
-	space := c.sendBufferFor(int(c.cc.cwnd)+c.tx.packets()) - left - c.appended()
+	space := c.sendBufferFor(cwnd) - left - c.appended()
 	return 2*space >= left && space > 0
 }
+
+// Pending says that something was appended which Push has yet to send.
+func (c *Conn) Pending() bool { return c.appended() > 0 }
+
+// Finished says whether after acknowledgements up to ack everything is sent and
+// acknowledged.
+func (c *Conn) Finished(ack uint64) bool { return ack == c.end && c.appended() == 0 }
+
+// Received is the sequence number up to which data has come.
+func (c *Conn) Received() uint64 { return c.rcvNxt }
 
 // CanWrite is false once the program has shut down writing, or the connection is
 // dead: a write fails with EPIPE then, unless Err holds an error not reported yet.
