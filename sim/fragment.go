@@ -84,7 +84,7 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 		pkt.data, pkt.offset, pkt.size = w.data, 0, ipHeader+udpHeader+len(w.data)
 		return true
 	}
-	a.last = recordOf(now, Dropped, pkt)
+	pkt.describe(&a.last, now, Dropped)
 	n.free(pkt)
 	return false
 }

@@ -67,21 +67,24 @@ func (n *Network) free(pkt *packet) {
 
 // record notes the packet in the trace.
 func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
-	n.trace.add(recordOf(now, kind, pkt), why)
+	r := n.trace.slot()
+	pkt.describe(r, now, kind)
+	n.trace.seal(r, pkt.flow.path.hash, why)
 }
 
-func recordOf(now int64, kind EventKind, pkt *packet) record {
-	r := record{
-		at: now, kind: kind, proto: pkt.proto,
-		from: pkt.flow.path.from.number, to: pkt.flow.path.to.number,
-		sport: pkt.src.port, dport: pkt.dst.port,
-		length: uint16(len(pkt.data)), size: uint16(pkt.size),
-	}
+// describe fills a record but for its note.
+func (pkt *packet) describe(r *record, now int64, kind EventKind) {
+	way := pkt.flow.path
+	r.at, r.kind, r.proto = now, kind, pkt.proto
+	r.from, r.to = way.numbers[0], way.numbers[1]
+	r.sport, r.dport = pkt.src.port, pkt.dst.port
+	r.size = uint16(pkt.size)
 	if pkt.proto == protoTCP {
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind != tcp.Original
+	} else {
+		r.flags, r.seq, r.ack, r.length, r.resent = 0, 0, 0, uint16(len(pkt.data)), false
 	}
-	return r
 }
 
 // drop ends the way of a packet at a pipe, or at its host if p is nil, and says why.

@@ -107,13 +107,15 @@ type path struct {
 	topology uint64   // state of the network that the route is for
 	cuts     []*fault // partitions that cover it
 	misc     *flow    // of packets that belong to no socket
+	numbers  [2]int32 // of the hosts, for the trace,
+	hash     uint64   // and of their names
 }
 
 // path returns the path between two hosts.
 func (n *Network) path(from, to *Host) *path {
 	p := n.paths[pair{from, to}]
 	if p == nil {
-		p = &path{from: from, to: to}
+		p = &path{from: from, to: to, numbers: [2]int32{from.number, to.number}, hash: from.hash ^ to.hash<<1}
 		p.misc = &flow{path: p}
 		n.paths[pair{from, to}] = p
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"iter"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -109,29 +110,13 @@ func hashString(s string) uint64 {
 
 // add is called with the lock held.
 func (t *Trace) add(r record, text string) {
-	if text != "" {
-		number, known := t.noted[text]
-		if !known {
-			number = int32(len(t.notes))
-			t.notes = append(t.notes, note{text, hashString(text)})
-			t.noted[text] = number
-		}
-		r.note = number
-	}
-	h := t.hash
-	for _, w := range [...]uint64{
-		uint64(r.at),
-		uint64(r.kind)<<32 | uint64(r.proto)<<24 | uint64(r.flags)<<8,
-		t.hashOf(r.from) ^ t.hashOf(r.to)<<1,
-		uint64(r.sport)<<48 | uint64(r.dport)<<32 | uint64(r.length),
-		r.seq, r.ack,
-	} {
-		h = (h ^ w) * 0x9e3779b97f4a7c15
-		h ^= h >> 29
-	}
-	h ^= t.notes[r.note].hash
-	t.hash = h
+	slot := t.slot()
+	*slot = r
+	t.seal(slot, t.hashOf(r.from)^t.hashOf(r.to)<<1, text)
+}
 
+// slot is where the next record goes. It must be filled, then sealed.
+func (t *Trace) slot() *record {
 	last := len(t.chunks) - 1
 	if last < 0 || len(t.chunks[last]) == chunkSize {
 		var chunk []record // the first grows as needed
@@ -146,8 +131,42 @@ func (t *Trace) add(r record, text string) {
 		t.chunks = append(t.chunks, chunk)
 		last = len(t.chunks) - 1
 	}
-	t.chunks[last] = append(t.chunks[last], r)
+	chunk := &t.chunks[last]
+	if len(*chunk) == cap(*chunk) {
+		*chunk = append(*chunk, record{})
+	} else {
+		*chunk = (*chunk)[:len(*chunk)+1]
+	}
+	return &(*chunk)[len(*chunk)-1]
+}
+
+// seal completes the last record by its note and hashes it. hosts stands for the names of
+// those concerned.
+func (t *Trace) seal(r *record, hosts uint64, text string) {
 	t.total++
+	r.note = 0
+	if text != "" {
+		number, known := t.noted[text]
+		if !known {
+			number = int32(len(t.notes))
+			t.notes = append(t.notes, note{text, hashString(text)})
+			t.noted[text] = number
+		}
+		r.note = number
+		hosts ^= t.notes[number].hash
+	}
+	// Odd constants from SplitMix64 and MurmurHash3.
+	what := uint64(r.kind)<<32 | uint64(r.proto)<<24 | uint64(r.flags)<<8
+	ports := uint64(r.sport)<<48 | uint64(r.dport)<<32 | uint64(r.length)
+	t.hash = fold(t.hash^uint64(r.at), what^0x9e3779b97f4a7c15) ^
+		fold(hosts^0xbf58476d1ce4e5b9, ports^0x94d049bb133111eb) ^
+		fold(r.seq^0xff51afd7ed558ccd, r.ack^0xc4ceb9fe1a85ec53)
+}
+
+// fold multiplies to 128 bits and joins the halves, as wyhash does.
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
 }
 
 func (t *Trace) hashOf(host int32) uint64 {
