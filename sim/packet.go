@@ -238,11 +238,43 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 		return
 	}
 	hop := head.hop
+	var c *TCPConn // the connection that has something to settle
 	for pkt := head; pkt != nil; {
 		next := pkt.train.next
 		pkt.hop = hop
-		n.arrive(now, pkt)
+		if to := n.receiver(pkt); to != nil {
+			c = to
+			n.receive(now, pkt, c)
+		} else {
+			n.arrive(now, pkt)
+		}
 		pkt = next
+	}
+	if c != nil {
+		c.settle()
+	}
+}
+
+// receiver is the open connection that takes what a segment brings, or nil if that takes
+// a closer look.
+func (n *Network) receiver(pkt *packet) *TCPConn {
+	c := pkt.flow.peer
+	if c == nil || pkt.proto != protoTCP || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || c.host.off != nil ||
+		c.gone || c.local != pkt.dst || c.remote != pkt.src || c.tcp.State() != tcp.Established {
+		return nil
+	}
+	return c
+}
+
+// receive hands a segment to an open connection, which must be settled before anything
+// but its next segment comes.
+func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
+	pkt.pipes[pkt.hop].stats.Delivered++
+	n.record(now, Delivered, pkt, "")
+	c.tcp.Input(tcp.Time(now), pkt.seg)
+	n.free(pkt)
+	if !c.tcp.OnlyReadable() {
+		c.settle()
 	}
 }
 

@@ -309,6 +309,10 @@ func (c *Conn) Events() Events {
 	return e
 }
 
+// OnlyReadable says that nothing has happened since the last call of Events but that data
+// came, to a connection that stays open.
+func (c *Conn) OnlyReadable() bool { return c.events&^Readable == 0 && c.state == Established }
+
 // SetNoDelay turns Nagle's algorithm off, which it is in a new connection, as in
 // Go, or on. Turning it off sends what it held back.
 func (c *Conn) SetNoDelay(now Time, on bool) {
