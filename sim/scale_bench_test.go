@@ -69,13 +69,23 @@ func BenchmarkConnections(b *testing.B) {
 			rounds := max(2, 40_000/conns)
 			sim.Bench(func(n *sim.Network) {
 				server := n.Host("server")
+				const perPort = 20_000
+				for port := 1; port <= 1+conns/perPort; port++ {
+					l, err := server.Listen("tcp", fmt.Sprintf(":%d", port))
+					check(err)
+					accept(l, echoSmall)
+				}
 				var all sync.WaitGroup
 				begin := make(chan struct{})
 				for i := range conns {
-					c := dialEcho(n, n.Host(fmt.Sprintf("client%d", i/1000)), server, 1+i/20_000)
+					client := n.Host(fmt.Sprintf("client%d", i/1000))
 					all.Go(func() {
+						apart := time.Duration(i) * 10 * time.Microsecond
+						time.Sleep(apart)
+						c, err := client.Dial("tcp", fmt.Sprintf("server:%d", 1+i/perPort))
+						check(err)
 						<-begin
-						time.Sleep(time.Duration(i) * time.Microsecond)
+						time.Sleep(apart)
 						p := make([]byte, 1)
 						for range rounds {
 							c.Write(p)
@@ -84,7 +94,7 @@ func BenchmarkConnections(b *testing.B) {
 						}
 					})
 				}
-				time.Sleep(time.Minute)
+				time.Sleep(10 * time.Second)
 				w.start()
 				close(begin)
 				all.Wait()
