@@ -248,6 +248,7 @@ func (c *Conn) idle() {
 	}
 	if c.snd != nil && c.nxt == c.end && c.snd.appended == 0 {
 		c.snd.retire(c.end, c.out)
+		c.snd.retireJoint(c.end, c.out)
 		c.snd.full, c.snd.size = nil, 0
 	}
 }

@@ -109,7 +109,7 @@ func (c *Conn) sendNew(n int, fin bool, kind Kind) {
 	i, s := c.tx.add()
 	s.seq = c.nxt
 	if n > 0 {
-		s.data = c.snd.cut(n)
+		s.data = c.snd.cut(n, c.nxt, c.out)
 		if n < int(c.mss) {
 			c.snd.smallEnd = s.end()
 		}

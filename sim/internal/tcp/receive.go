@@ -232,7 +232,11 @@ func (c *Conn) drainOutOfOrder() {
 // outOfOrder is the state, or a new one.
 func (c *Conn) outOfOrder() *outOfOrder {
 	if c.ooo == nil {
-		c.ooo = &outOfOrder{at: Never}
+		q := c.received()
+		if q.spare == nil {
+			q.spare = &outOfOrder{at: Never}
+		}
+		c.ooo, q.spare = q.spare, nil
 	}
 	return c.ooo
 }
@@ -241,6 +245,10 @@ func (c *Conn) outOfOrder() *outOfOrder {
 func (c *Conn) freeOutOfOrder() {
 	if o := c.ooo; o != nil && len(o.segs) == 0 && o.dsack.Start == o.dsack.End {
 		c.ooo = nil
+		if c.rcvq != nil {
+			*o = outOfOrder{segs: o.segs, at: Never}
+			c.rcvq.spare = o
+		}
 	}
 }
 

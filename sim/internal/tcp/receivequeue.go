@@ -7,6 +7,8 @@ type receiveQueue struct {
 	items [][]byte
 	head  int32 // first item
 	off   int32 // bytes of it that were read
+
+	spare *outOfOrder // for the next gap
 }
 
 const (

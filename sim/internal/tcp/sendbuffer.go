@@ -8,6 +8,7 @@ type sendBuffer struct {
 	tail  []byte   // the block that is being filled
 	whole []byte   // the same, from its first byte on
 	size  int32    // of the next block
+	joint []byte   // a block for segments that lie in two others
 
 	smallEnd uint64  // end of the last segment below the MSS, for Nagle's algorithm
 	writes   []int32 // appended and not yet pushed, each by its length
@@ -47,6 +48,28 @@ func (b *sendBuffer) retire(end uint64, out Output) {
 	b.tail, b.whole = nil, nil
 }
 
+// retireJoint gives up the block of joints.
+func (b *sendBuffer) retireJoint(end uint64, out Output) {
+	if b.joint != nil {
+		out.RetireBlock(b.joint[:cap(b.joint)], end)
+		b.joint = nil
+	}
+}
+
+// join returns room for a segment that lies in two blocks.
+func (b *sendBuffer) join(n int, end uint64, out Output) []byte {
+	if b.size < maxBlock {
+		return make([]byte, 0, n)
+	}
+	if len(b.joint)+n > cap(b.joint) {
+		b.retireJoint(end, out)
+		b.joint = out.NewBlock(maxBlock)[:0]
+	}
+	at := len(b.joint)
+	b.joint = b.joint[:at+n]
+	return b.joint[at : at : at+n]
+}
+
 // nextSize is that of a block for n bytes: as large as needed, and twice the one
 // before if there was one. Large ones hold whole segments.
 func (b *sendBuffer) nextSize(n, mss int) int {
@@ -58,8 +81,9 @@ func (b *sendBuffer) nextSize(n, mss int) int {
 	return size
 }
 
-// cut takes the first n bytes, which must be there.
-func (b *sendBuffer) cut(n int) []byte {
+// cut takes the first n bytes, which must be there. No byte behind the sequence number
+// end was cut before.
+func (b *sendBuffer) cut(n int, end uint64, out Output) []byte {
 	if len(b.full) == 0 {
 		p := b.tail[:n]
 		b.tail = b.tail[n:]
@@ -73,7 +97,7 @@ func (b *sendBuffer) cut(n int) []byte {
 		b.drop()
 		return p
 	}
-	p := make([]byte, 0, n)
+	p := b.join(n, end, out)
 	for len(p) < n && len(b.full) > 0 {
 		k := min(n-len(p), len(b.full[0]))
 		p = append(p, b.full[0][:k]...)

@@ -1,9 +1,11 @@
 package tcp
 
 import (
+	"bytes"
 	"math"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -273,22 +275,75 @@ func (fresh) RetireBlock([]byte, uint64) {}
 // writing more does not change it.
 func TestSegmentsShareTheBuffer(t *testing.T) {
 	var b sendBuffer
-	b.append(pattern[:1000], 1448, 0, fresh{})
-	first := b.cut(600)
-	b.append(pattern[1000:200_000], 1448, 1000, fresh{})
+	out := &retirer{t: t}
+	b.append(pattern[:1000], 1448, 0, out)
+	first := b.cut(600, 0, out)
+	out.cut(first)
+	b.append(pattern[1000:300_000], 1448, 1000, out)
 	require.Equal(t, pattern[:600], first)
 	at := 600
 	joined := 0
-	for at < 200_000 {
-		n := min(1448, 200_000-at)
-		p := b.cut(n)
-		require.Equal(t, pattern[at:at+n], p)
-		if cap(p) == n {
-			joined++
+	for at < 4_000_000 {
+		if at >= 200_000 && at%7 == 0 { // ever again blocks end within a segment
+			end := at + b.unsent()
+			b.append(pattern[:70_000], 1448, uint64(end), out)
 		}
-		at += n
+		n := min(1448, b.unsent())
+		p := b.cut(n, uint64(at), out)
+		out.cut(p)
+		if at += n; at <= 200_000 {
+			require.Equal(t, pattern[at-n:at], p)
+			if cap(p) == n {
+				joined++
+			}
+		}
 	}
 	require.LessOrEqual(t, joined, 8, "copied because they lie in two blocks")
+	require.Equal(t, pattern[:200_000], bytes.Join(out.cuts, nil)[:200_000])
+	require.Greater(t, out.retired, 20)
+	require.Greater(t, out.joints, 0)
+}
+
+// unsent is what is left to cut.
+func (b *sendBuffer) unsent() int {
+	n := len(b.tail)
+	for _, p := range b.full {
+		n += len(p)
+	}
+	return n
+}
+
+// A retirer checks that blocks are given back with an end behind all that was cut from them.
+type retirer struct {
+	Output
+	t       *testing.T
+	cuts    [][]byte
+	retired int
+	joints  int // blocks that hold copies
+	sent    int
+}
+
+func (r *retirer) cut(p []byte) {
+	r.cuts = append(r.cuts, p)
+	r.sent += len(p)
+}
+
+func (r *retirer) NewBlock(n int) []byte { return make([]byte, n) }
+
+func (r *retirer) RetireBlock(block []byte, end uint64) {
+	r.retired++
+	from := uintptr(unsafe.Pointer(&block[0]))
+	at, parts := 0, 0
+	for _, p := range r.cuts {
+		at += len(p)
+		if q := uintptr(unsafe.Pointer(&p[0])); from <= q && q < from+uintptr(cap(block)) {
+			require.LessOrEqual(r.t, uint64(at), end)
+			parts += len(p)
+		}
+	}
+	if at > 1000 && parts%1448 == 0 && len(block) == maxBlock {
+		r.joints++
+	}
 }
 
 // TestKeepAliveChanges: the timer counts from the last sign of life.

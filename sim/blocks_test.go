@@ -1,0 +1,77 @@
+package sim_test
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Blocks of memory are used again while copies of what they held are still under way: what
+// arrives must be what was sent all the same.
+func TestLargeTransfersArriveAsSent(t *testing.T) {
+	for name, cfg := range map[string]netem.Config{
+		"perfect":    {},
+		"loss":       {Delay: 20 * ms, Loss: netem.Bernoulli(0.01)},
+		"duplicates": {Delay: 20 * ms, Jitter: 5 * ms, Duplicate: 0.05, Reorder: 0.02},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				client, server := n.Host("client"), n.Host("server")
+				n.Link(client, server, cfg)
+				l, err := server.Listen("tcp", ":7")
+				require.NoError(t, err)
+				var all sync.WaitGroup
+				for i, dial := range []func() (net.Conn, error){
+					func() (net.Conn, error) { return client.Dial("tcp", "server:7") },
+					func() (net.Conn, error) { return client.Dial("tcp", "server:7") },
+					func() (net.Conn, error) { return server.Dial("tcp", "localhost:7") },
+				} {
+					c, err := dial()
+					require.NoError(t, err)
+					s, err := l.Accept()
+					require.NoError(t, err)
+					r := rand.New(rand.NewPCG(uint64(i), 1))
+					data := make([]byte, 4<<20)
+					for k := range data {
+						data[k] = byte(r.Uint32())
+					}
+					all.Go(func() {
+						for rest := data; len(rest) > 0; {
+							k := min(1+r.IntN(100_000), len(rest))
+							if _, err := c.Write(rest[:k]); err != nil {
+								t.Error(err)
+							}
+							rest = rest[k:]
+						}
+						c.Close()
+					})
+					all.Go(func() {
+						got, err := io.ReadAll(slowReader{s})
+						if err != nil || !bytes.Equal(data, got) {
+							t.Errorf("connection %d: what arrived is not what was sent (%d bytes, %v)", i, len(got), err)
+						}
+						s.Close()
+					})
+				}
+				all.Wait()
+			})
+		})
+	}
+}
+
+// slowReader lets data pile up.
+type slowReader struct{ io.Reader }
+
+func (r slowReader) Read(p []byte) (int, error) {
+	time.Sleep(ms)
+	return r.Reader.Read(p)
+}
