@@ -78,14 +78,6 @@ func (p *Pipe) Config() Config {
 	return cfg
 }
 
-// Perfect says whether the pipe does nothing to packets of up to 1500 bytes but
-// delay each by the same Delay, so that the caller need not ask about each one.
-// A pipe is not perfect while packets still wait in it for a Rate that was
-// taken away; the next Send finds out.
-func (p *Pipe) Perfect() bool {
-	return p.perfect && p.cfg.mtu() == defaultMTU && p.queue.len == 0
-}
-
 // Floor returns the least time that any packet takes from its entry to its arrival,
 // whatever is drawn for it.
 func (p *Pipe) Floor() time.Duration {

@@ -14,12 +14,11 @@ const ms = time.Millisecond
 
 func TestZeroConfigIsPerfect(t *testing.T) {
 	p, r := newPipe(t, netem.Config{}), netem.NewStream(1)
-	require.True(t, p.Perfect())
 	require.Equal(t, netem.Verdict{Departure: 5, At: 5}, p.Send(1500, 5, &r))
 	require.Equal(t, uint64(1), r.Count())
 }
 
-func TestPerfect(t *testing.T) {
+func TestPassIsForPipesThatOnlyDelay(t *testing.T) {
 	for _, row := range []struct {
 		cfg    netem.Config
 		want   bool
@@ -36,7 +35,15 @@ func TestPerfect(t *testing.T) {
 		{netem.Config{Corrupt: 1e-9}, false, "corruption"},
 		{netem.Config{Rate: 1}, false, "a rate"},
 	} {
-		require.Equal(t, row.want, newPipe(t, row.cfg).Perfect(), row.reason)
+		p, r := newPipe(t, row.cfg), netem.NewStream(1)
+		at, ok := p.Pass(3, 1500, 7*ms, &r)
+		require.Equal(t, row.want, ok, row.reason)
+		if ok {
+			require.Equal(t, 7*ms+row.cfg.Delay, at)
+			require.Equal(t, uint64(3), r.Count())
+		} else {
+			require.Zero(t, r.Count(), "nothing has happened")
+		}
 	}
 }
 
@@ -389,10 +396,12 @@ func TestSetKeepsTheBacklogFirst(t *testing.T) {
 		p.Send(1250, 2*ms, &r), "behind the old ones, at the new rate")
 
 	require.NoError(t, p.Set(netem.Config{Delay: 10 * ms}))
-	require.False(t, p.Perfect(), "packets still wait")
+	_, ok := p.Pass(1, 1250, 2500*time.Microsecond, &r)
+	require.False(t, ok, "packets still wait")
 	require.Equal(t, 14500*time.Microsecond, p.Send(1250, 3*ms, &r).At, "no rate, but not ahead of the line")
 	require.Equal(t, 15*ms, p.Send(1250, 5*ms, &r).At, "the line is free")
-	require.True(t, p.Perfect())
+	_, ok = p.Pass(1, 1250, 6*ms, &r)
+	require.True(t, ok)
 }
 
 func TestShorterDelayOvertakesUnlessOrderIsKept(t *testing.T) {
