@@ -136,10 +136,8 @@ func (c *TCPConn) touchWithin(slack, sure int64) {
 		c.queued = true
 		c.n.pending.conns = append(c.n.pending.conns, c)
 		c.n.ask(slack, sure)
-	case slack == 0:
-		c.n.request()
-	case slack < c.n.pending.until-c.n.pending.at:
-		c.n.ask(slack, sure)
+	case c.host.paused == nil: // or it waits until the host goes on
+		c.n.sooner(slack, sure)
 	}
 }
 

@@ -145,10 +145,15 @@ func (n *Network) arm(at int64) {
 // ask has the engine look at what was added to pending, and whose first effect nobody
 // can notice before slack has passed, or sure if a writer begins to wait meanwhile.
 func (n *Network) ask(slack, sure int64) {
-	p := &n.pending
-	if len(p.conns)+len(p.other) == 1 {
+	if p := &n.pending; len(p.conns)+len(p.other) == 1 {
 		p.at, p.until, p.sure = n.now(), never, never
 	}
+	n.sooner(slack, sure)
+}
+
+// sooner is for something that was added to what is pending already.
+func (n *Network) sooner(slack, sure int64) {
+	p := &n.pending
 	p.until = min(p.until, p.at+slack)
 	p.sure = min(p.sure, p.at+sure)
 	if slack == 0 || !n.lazy {

@@ -277,7 +277,7 @@ func (n *Network) shutdown(why string) {
 	for _, w := range n.wakes[n.firstWake:] {
 		w.releaseNow()
 	}
-	n.events, n.wakes, n.pending = nil, nil, pendingOps{until: never}
+	n.events, n.wakes, n.pending = nil, nil, pendingOps{until: never, sure: never}
 }
 
 // sortedPipes returns the pipes by the names of their ends.
