@@ -364,18 +364,18 @@ func (n *Network) noticed(i int, at int64, looks *int) int64 {
 	if e.when >= at {
 		return at
 	}
-	slack := int64(0)
-	if *looks > 0 {
-		*looks--
-		slack = n.slack(e)
-	}
-	if slack == 0 {
-		n.decisive = e.what
+	if *looks == 0 {
+		n.decisive = nil
 		return e.when
 	}
-	if e.when+slack < at {
-		at = e.when + slack
+	*looks--
+	when, slack := n.slack(e)
+	if when < at && slack < at-when {
+		at = when + slack
 		n.decisive = nil
+		if slack == 0 {
+			n.decisive = e.what
+		}
 	}
 	for c := 4*i + 1; c < min(4*i+5, len(n.events)); c++ {
 		at = n.noticed(c, at, looks)
@@ -383,17 +383,23 @@ func (n *Network) noticed(i int, at int64, looks *int) int64 {
 	return at
 }
 
-// slack is how long after its instant an event can be noticed at the earliest.
-func (n *Network) slack(e *event) int64 {
+// slack is the instant of an event, which may have been put off, and how long after it
+// can be noticed at the earliest.
+func (n *Network) slack(e *event) (when, slack int64) {
 	switch class := e.ord & classMask; {
-	case !n.lazy:
-		return 0
-	case class == classPacket:
-		return e.what.(*packet).slack()
-	case class == classTimer:
-		return e.what.(timed).slack(e.when)
+	case class == classChange:
+		return e.when, 0
+	case class != classPacket:
+		sock := e.what.(timed)
+		when = sock.next(class)
+		if n.lazy && class == classTimer {
+			slack = sock.slack(when)
+		}
+		return when, slack
+	case n.lazy:
+		return e.when, e.what.(*packet).slack()
 	default:
-		return 0
+		return e.when, 0
 	}
 }
 

@@ -278,7 +278,13 @@ func (p *path) arrive(e *end, s *Segment) {
 	syn := e.listen && s.Flags&(SYN|ACK|RST) == SYN
 	switch {
 	case e.conn != nil && !(syn && e.conn.State() == StateClosed):
-		e.conn.Input(p.now, s)
+		c := e.conn
+		onlyAck := s.Flags&^PSH == ACK && len(s.Payload) == 0 && c.state == Established
+		calm := onlyAck && c.flag&blocked != 0 && !c.MayUnblock(s.Ack)
+		c.Input(p.now, s)
+		if calm && c.events&Writable != 0 {
+			panic(fmt.Sprintf("tcp: MayUnblock was wrong about acknowledgement %d", s.Ack))
+		}
 	case syn:
 		e.conn = Accept(e.cfg, e, e.mtu, p.now, s)
 	default:
