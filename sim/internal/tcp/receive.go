@@ -11,7 +11,8 @@ const (
 	compressAfter       = 3                      // duplicate acknowledgements are sent at once
 	compressMax         = 44                     // net.ipv4.tcp_comp_sack_nr
 	compressDelay       = 1 * time.Millisecond   // net.ipv4.tcp_comp_sack_delay_ns
-	compressRTT         = 33                     // net.ipv4.tcp_comp_sack_rtt_percent
+	compressRTT         = 5                      // percent of the round trip (__tcp_ack_snd_check)
+	blocksExpected      = 2                      // TCP_SACK_BLOCKS_EXPECTED
 	delayedAckCap       = 500 * time.Millisecond // HZ/2
 	outOfWindowPause    = 500 * time.Millisecond // net.ipv4.tcp_invalid_ratelimit
 )
@@ -276,6 +277,11 @@ func (c *Conn) receiveOutOfOrder(s oooSegment) {
 	c.rmem += grown
 	if dup.Start < dup.End {
 		c.reportDuplicate(dup)
+	}
+	if c.ooo.held > 0 && c.ooo.place(b) >= blocksExpected {
+		// What the acknowledgement that is held back would say might not fit any more
+		// (tcp_sack_compress_send_ack).
+		c.sendAck()
 	}
 	c.ooo.addBlock(b)
 	c.growWindow(n)

@@ -165,6 +165,16 @@ func (o *outOfOrder) insert(n oooSegment) (grown int32, dup Block) {
 	return grown, dup
 }
 
+// place is the place among the blocks of the first that b touches, or behind the last.
+func (o *outOfOrder) place(b Block) int {
+	for i, old := range o.blocks[:o.n] {
+		if old.Start <= b.End && b.Start <= old.End {
+			return i
+		}
+	}
+	return o.n
+}
+
 // addBlock reports [start, end), joined with blocks that it touches, first.
 func (o *outOfOrder) addBlock(b Block) {
 	kept := 0
