@@ -69,6 +69,14 @@ var cleanExceptions = map[string]struct {
 	"reno 10000000 B, 10 ms, 1000 Mbit/s, no limit, 0 % both":  {"fct_ms_p10", 0.07, "the bridge falls behind at 83,000 packets a second"},
 	"cubic 10000000 B, 50 ms, 1000 Mbit/s, no limit, 0 % both": {"fct_ms_p10", 0.05, "the bridge falls behind at 83,000 packets a second"},
 	"reno 10000000 B, 50 ms, 1000 Mbit/s, no limit, 0 % both":  {"fct_ms_p10", 0.05, "the bridge falls behind at 83,000 packets a second"},
+	"reno 3000000 B, 30 ms, 100 Mbit/s, 375000 B, 0 % both":    {"fct_ms_p10", 0.06, "two outcomes: a clump of segments behind the recovery loses two, or none"},
+}
+
+// clumps says, for some rates, why the bursts that overshoot a queue are not quite the
+// kernel's. Their downloads take as long.
+var clumps = map[string]string{
+	"100": "the kernel sends clumps of 8 to 18 segments at this rate (tcp_tso_should_defer)",
+	"2":   "the kernel's receiver takes its first round-trip time a flight later",
 }
 
 // playCleanDownloads compares downloads on which nothing but a full queue loses
@@ -90,6 +98,9 @@ func playCleanDownloads(t *testing.T, f *fidelity) {
 		}
 		if kernel := r.num(t, "retrans_mean"); kernel >= 50 {
 			f.near(name+": segments sent again", exactly(kernel), exactly(float64(resent)), 0.05, 0, 0)
+			if reason := clumps[r["rate_mbps"]]; reason != "" && f.differs() {
+				f.unreached(reason+"; held to 25 %", math.Abs(float64(resent)/kernel-1) <= 0.25)
+			}
 		}
 	}
 	require.Zero(t, left, "exceptions that are no rows")

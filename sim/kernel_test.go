@@ -163,6 +163,9 @@ func (f *fidelity) ladder(name string, kernel []sample, squall []float64) {
 	}
 }
 
+// differs says so of the row added last.
+func (f *fidelity) differs() bool { return f.rows[len(f.rows)-1].verdict == differs }
+
 // unreached takes note that the row added last is known to differ, and why. held says
 // that another figure, which the reason names, is met. A row that agrees after all, or
 // that does not meet even that, is a failure.
