@@ -112,6 +112,8 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 			client.Pause()
 			send(c, 100)
 			time.Sleep(10 * ms)
+			send(c, 100) // the first still waits
+			time.Sleep(100 * ms)
 			client.Resume()
 			time.Sleep(45 * ms)
 			server.Crash()
