@@ -5,11 +5,10 @@ import "github.com/squall-sim/squall/sim/internal/tcp"
 // segment hands a TCP segment to its socket.
 func (h *Host) segment(now int64, pkt *packet) {
 	n := h.n
-	key := connKey{local: pkt.dst, remote: pkt.src}
 	opens := pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.SYN
-	c := pkt.flow.peer
-	if c == nil || c.gone || c.local != key.local || c.remote != key.remote {
-		c = h.conns[key]
+	c := pkt.peer()
+	if c == nil {
+		c = h.conns[connKey{local: pkt.dst, remote: pkt.src}]
 		pkt.flow.peer = c
 	}
 	if c != nil && opens && c.tcp.State() == tcp.TimeWait {

@@ -258,9 +258,18 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 // receiver is the open connection that takes what a segment brings, or nil if that takes
 // a closer look.
 func (n *Network) receiver(pkt *packet) *TCPConn {
+	c := pkt.peer()
+	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || c.host.off != nil || c.tcp.State() != tcp.Established {
+		return nil
+	}
+	return c
+}
+
+// peer is the connection that a segment is for, if the last one of its flow went there
+// too, or nil.
+func (pkt *packet) peer() *TCPConn {
 	c := pkt.flow.peer
-	if c == nil || pkt.proto != protoTCP || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || c.host.off != nil ||
-		c.gone || c.local != pkt.dst || c.remote != pkt.src || c.tcp.State() != tcp.Established {
+	if c == nil || pkt.proto != protoTCP || c.gone || c.local != pkt.dst || c.remote != pkt.src {
 		return nil
 	}
 	return c
@@ -317,7 +326,7 @@ func (pkt *packet) slack() int64 {
 	if pkt.hop+1 < len(pkt.pipes) {
 		return pkt.pipes[pkt.hop+1].slack()
 	}
-	if c := pkt.flow.peer; c != nil && pkt.proto == protoTCP && pkt.dst == c.local && pkt.src == c.remote {
+	if c := pkt.peer(); c != nil {
 		return c.slackOf(&pkt.train.news)
 	}
 	return 0
