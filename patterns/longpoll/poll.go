@@ -30,14 +30,7 @@ type poll struct {
 var errDrained = errors.New("longpoll: feed is drained")
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store") // RFC 6202, section 5.6
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		http.Error(w, fmt.Sprintf("method is %s: want GET", r.Method), http.StatusMethodNotAllowed)
-		return
-	}
-	if polling.HasBody(r) {
-		http.Error(w, "a poll has no body", http.StatusRequestEntityTooLarge)
+	if !polling.IsPoll(w, r) {
 		return
 	}
 	p, err := h.parse(r.URL.Query())

@@ -102,14 +102,7 @@ func (f *Feed) init() {
 }
 
 func (f *Feed) serve(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		http.Error(w, fmt.Sprintf("method is %s: want GET", r.Method), http.StatusMethodNotAllowed)
-		return
-	}
-	if polling.HasBody(r) {
-		http.Error(w, "a poll has no body", http.StatusRequestEntityTooLarge)
+	if !polling.IsPoll(w, r) {
 		return
 	}
 	if !f.gate.admit() {

@@ -131,9 +131,25 @@ type NoReplay struct{}
 func (NoReplay) Read([]byte) (int, error) { return 0, io.EOF }
 func (NoReplay) Close() error             { return nil }
 
-// HasBody reports whether a request has a body. That of a NoReplay is empty, but HTTP/2
+// IsPoll reports whether a request is a GET without a body; if it is not, it is answered.
+// No cache may keep the answer (RFC 6202, section 5.6).
+func IsPoll(w http.ResponseWriter, r *http.Request) bool {
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		http.Error(w, fmt.Sprintf("method is %s: want GET", r.Method), http.StatusMethodNotAllowed)
+		return false
+	}
+	if hasBody(r) {
+		http.Error(w, "a poll has no body", http.StatusRequestEntityTooLarge)
+		return false
+	}
+	return true
+}
+
+// hasBody reports whether a request has a body. That of a NoReplay is empty, but HTTP/2
 // does not know so beforehand.
-func HasBody(r *http.Request) bool {
+func hasBody(r *http.Request) bool {
 	return r.ContentLength > 0 || r.ContentLength < 0 && !isEmpty(r.Body)
 }
 
