@@ -14,7 +14,11 @@ type goroutine struct {
 	text  string // the whole entry
 }
 
-var headerPattern = regexp.MustCompile(`^goroutine (\d+)(?: gp=\S+ m=\S+(?: mp=\S+)?)? \[([^,\]]+)[^\]]*?(?:, synctest bubble (\d+))?\]:`)
+// headerPattern matches the header of a goroutine's stack as far as the bubble: what follows are
+// the goroutine's profiler labels, which hold any text and may be longer than a buffer. Go 1.26
+// prints them inside the brackets, if GODEBUG=tracebacklabels=1 asks for it, and Go 1.27 behind them.
+var headerPattern = regexp.MustCompile(`^goroutine (\d+)(?: gp=\S+ m=\S+(?: mp=\S+)?)? ` +
+	`\[([^,\]]+?)(?:, \d+ minutes)?(?:, locked to thread)?(?:, synctest bubble (\d+))?(?:\]| labels:\{)`)
 
 // bubbleGoroutines lists the goroutines of a bubble but for those that run it.
 func bubbleGoroutines(bubble string) []goroutine {
