@@ -207,9 +207,11 @@ func TestStreamsArrive(t *testing.T) {
 				}
 			}
 			e.dir.watch = func(s *Segment) {
+				require.LessOrEqual(t, s.Size(), e.mtu, "more than a packet: %s", describe(s))
 				if len(s.Payload) > 0 && k.rightEdge > 0 {
 					require.LessOrEqual(t, s.Seq+uint64(len(s.Payload)), k.rightEdge, "beyond the window: %s", describe(s))
 				}
+				require.LessOrEqual(t, s.Size(), p.ends[1-e.i].mtu, "more than the peer takes: %s", describe(s))
 			}
 			e.onInput = func(s *Segment) {
 				if s.Flags&ACK != 0 && s.Flags&RST == 0 {

@@ -174,9 +174,8 @@ func (c *Conn) sendProbe() {
 			}
 			sent = true
 		} else if !c.tx.empty() {
-			c.transmitAgain(c.tx.lastLive(), TailLossProbe)
-			c.rec.tlpRetrans = true
-			sent = true
+			_, sent = c.transmitAgain(c.tx.lastLive(), TailLossProbe)
+			c.rec.tlpRetrans = sent
 		}
 		if sent {
 			c.rec.tlpHigh = c.nxt

@@ -1,25 +1,43 @@
 package tcp
 
 // transmitAgain sends segment i once more (__tcp_retransmit_skb). What the peer
-// has of it already is cut off, and small segments behind it are added.
-func (c *Conn) transmitAgain(i uint32, kind Kind) {
+// has of it already is cut off. What is too long now, because selective
+// acknowledgements take room that they did not take before or because the window
+// has shrunk, stays behind as a segment of its own; otherwise small segments behind
+// it are added. It returns the segment's index, and false if it lies beyond a
+// window that has shrunk: then nothing was sent.
+func (c *Conn) transmitAgain(i uint32, kind Kind) (uint32, bool) {
 	s := c.tx.at(i)
 	if s.seq < c.una && len(s.data) > 0 {
 		skip := min(c.una-s.seq, uint64(len(s.data)))
 		s.data = s.data[skip:]
 		s.seq += skip
 	}
-	c.collapse(i)
-	s.flag |= txEverRetrans
+	room := c.currentMSS()
+	if s.seq < c.wndEnd() {
+		room = min(room, int(c.wndEnd()-s.seq))
+	} else if s.seq != c.una {
+		return i, false
+	}
+	if len(s.data) > room {
+		i = c.split(i, room)
+	} else {
+		c.collapse(i, room)
+	}
+	c.tx.at(i).flag |= txEverRetrans
 	c.retransTotal++
 	c.transmit(i, kind)
+	return i, true
 }
 
-// retransmit sends segment i again and counts it as under way
-// (tcp_retransmit_skb).
-func (c *Conn) retransmit(i uint32) {
+// retransmit sends segment i again and counts it as under way (tcp_retransmit_skb). It
+// returns what transmitAgain does.
+func (c *Conn) retransmit(i uint32) (uint32, bool) {
 	r := &c.rec
-	c.transmitAgain(i, Retransmission)
+	i, ok := c.transmitAgain(i, Retransmission)
+	if !ok {
+		return i, false
+	}
 	s := c.tx.at(i)
 	if s.flag&txRetrans == 0 {
 		s.flag |= txRetrans
@@ -30,16 +48,44 @@ func (c *Conn) retransmit(i uint32) {
 	}
 	ep := c.episode()
 	ep.undoRetrans = max(ep.undoRetrans, 0) + 1
+	return i, true
 }
 
-// collapse moves following small segments into segment i as long as they fit
-// (tcp_retrans_try_collapse).
-func (c *Conn) collapse(i uint32) {
+// split cuts segment i behind its first n bytes (tcp_fragment). Both parts were sent
+// when it was, and are lost or acknowledged as it is. It returns the index of the
+// first part; the second one follows.
+func (c *Conn) split(i uint32, n int) uint32 {
+	r := &c.rec
+	i = c.tx.insert(i, &r.hint)
+	s, t := c.tx.at(i), c.tx.at(i+1)
+	*t = *s
+	s.data = s.data[:n]
+	s.flag &^= txFIN | txPush
+	t.data = t.data[n:]
+	t.seq += uint64(n)
+	if t.flag&txLinked != 0 {
+		c.tx.linkBehind(i, i+1)
+	}
+	if t.flag&txSacked != 0 {
+		r.sacked++
+	}
+	if t.flag&txLost != 0 {
+		r.lost++
+	}
+	if t.flag&txRetrans != 0 {
+		r.retrans++
+	}
+	return i
+}
+
+// collapse moves following small segments into segment i as long as they fit into
+// room, the payload that segment i may have (tcp_retrans_try_collapse).
+func (c *Conn) collapse(i uint32, room int) {
 	s := c.tx.at(i)
 	if s.flag&txSYN != 0 || c.tx.tail-i < 2 {
 		return
 	}
-	room := min(c.currentMSS(), int(c.wndEnd())-int(s.seq)) - len(s.data)
+	room -= len(s.data)
 	var joined []byte
 	for j := i + 1; j != c.tx.tail; j++ {
 		t := c.tx.at(j)
@@ -118,10 +164,10 @@ func (c *Conn) retransmitLost() {
 		if s.flag&(txSacked|txRetrans) != 0 {
 			continue
 		}
-		if s.seq >= c.wndEnd() && s.seq != c.una {
-			break // the peer has shrunk its window
+		var ok bool
+		if i, ok = c.retransmit(i); !ok {
+			return
 		}
-		c.retransmit(i)
 		if g.reducing() {
 			c.episode().prrOut++
 		}

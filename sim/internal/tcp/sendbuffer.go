@@ -178,18 +178,67 @@ func (q *txQueue) before(a, b uint32) bool { return int32(a-b) < 0 }
 
 // add returns the place of a new last segment.
 func (q *txQueue) add() (uint32, *txSegment) {
-	if int(q.tail-q.head) == len(q.buf) {
-		bigger := make([]txSegment, max(4*len(q.buf), firstTx))
-		for i := q.head; i != q.tail; i++ {
-			bigger[i&uint32(len(bigger)-1)] = *q.at(i)
-		}
-		q.buf = bigger
-	}
+	q.grow()
 	i := q.tail
 	q.tail++
 	s := q.at(i)
 	*s = txSegment{prev: none, next: none}
 	return i, s
+}
+
+// grow makes room for one more segment.
+func (q *txQueue) grow() {
+	if int(q.tail-q.head) < len(q.buf) {
+		return
+	}
+	bigger := make([]txSegment, max(4*len(q.buf), firstTx))
+	for i := q.head; i != q.tail; i++ {
+		bigger[i&uint32(len(bigger)-1)] = *q.at(i)
+	}
+	q.buf = bigger
+}
+
+// insert makes a place behind segment i, whose new index it returns, and keeps hint, if
+// it is not none, at its segment. What lies on the shorter side of the queue moves.
+func (q *txQueue) insert(i uint32, hint *uint32) uint32 {
+	q.grow()
+	if i-q.head < q.tail-1-i && q.head-1 != none {
+		if *hint != none && *hint-q.head <= i-q.head {
+			*hint--
+		}
+		q.head--
+		for j := q.head; j != i; j++ {
+			q.move(j+1, j)
+		}
+		return i - 1
+	}
+	if *hint != none && *hint != i && q.before(i, *hint) {
+		*hint++
+	}
+	for j := q.tail; j != i+1; j-- {
+		q.move(j-1, j)
+	}
+	q.tail++
+	return i
+}
+
+// move gives segment from the index to.
+func (q *txQueue) move(from, to uint32) {
+	s := q.at(to)
+	*s = *q.at(from)
+	if s.flag&txLinked == 0 {
+		return
+	}
+	if s.prev != none {
+		q.at(s.prev).next = to
+	} else {
+		q.first = to
+	}
+	if s.next != none {
+		q.at(s.next).prev = to
+	} else {
+		q.last = to
+	}
 }
 
 // pop forgets the first segment.
@@ -232,6 +281,19 @@ func (q *txQueue) touch(i uint32) {
 		q.first = i
 	}
 	q.last = i
+}
+
+// linkBehind puts segment i into the order of time, behind prev.
+func (q *txQueue) linkBehind(prev, i uint32) {
+	s, p := q.at(i), q.at(prev)
+	s.flag |= txLinked
+	s.prev, s.next = prev, p.next
+	if p.next != none {
+		q.at(p.next).prev = i
+	} else {
+		q.last = i
+	}
+	p.next = i
 }
 
 func (q *txQueue) unlink(i uint32) {

@@ -3,6 +3,8 @@ package tcp
 import (
 	"bytes"
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -384,4 +386,53 @@ func TestBufferSizes(t *testing.T) {
 	require.Equal(t, 16384, c.Info().SendBuffer)
 	require.Equal(t, 16384, c.Info().ReceiveBuffer)
 	require.Greater(t, p.conns[1].Info().SendBuffer, 46080, "the other side's have grown")
+}
+
+// TestQueueInsert: a segment that is put between two others leaves every other one, the
+// order of time and the hint as they are.
+func TestQueueInsert(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		q := txQueue{head: uint32(rng.IntN(3)), first: none, last: none}
+		q.tail = q.head
+		var seqs []uint64
+		for i := range 1 + rng.IntN(9) {
+			_, s := q.add()
+			s.seq, s.data = uint64(i*10), zeros[:10]
+			seqs = append(seqs, s.seq)
+		}
+		for _, k := range rng.Perm(len(seqs))[:rng.IntN(len(seqs)+1)] {
+			q.touch(q.head + uint32(k))
+		}
+		order := func() (all []uint64) {
+			prev := none
+			for i := q.first; i != none; i = q.at(i).next {
+				require.Equal(t, prev, q.at(i).prev)
+				all = append(all, q.at(i).seq)
+				prev = i
+			}
+			require.Equal(t, prev, q.last)
+			return all
+		}
+		before := order()
+		at, hinted := rng.IntN(len(seqs)), rng.IntN(len(seqs)+1)-1
+		hint := none
+		if hinted >= 0 {
+			hint = q.head + uint32(hinted)
+		}
+		i := q.insert(q.head+uint32(at), &hint)
+		require.Equal(t, q.head+uint32(at), i)
+		*q.at(i + 1) = txSegment{seq: uint64(at*10 + 5), prev: none, next: none}
+		require.Equal(t, before, order())
+		if hinted < 0 {
+			require.Equal(t, none, hint)
+		} else {
+			require.Equal(t, seqs[hinted], q.at(hint).seq)
+		}
+		var got []uint64
+		for j := q.head; j != q.tail; j++ {
+			got = append(got, q.at(j).seq)
+		}
+		require.Equal(t, slices.Insert(slices.Clone(seqs), at+1, uint64(at*10+5)), got)
+	}
 }
