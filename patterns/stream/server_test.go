@@ -22,14 +22,14 @@ import (
 func TestHeadersComeAtOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.stream(&stream.Server{Retry: 1500 * time.Millisecond})
-		resp := w.get("", nil)
+		resp := w.download("", nil)
 		require.Equal(w, 200, resp.StatusCode)
 		require.Equal(w, "text/event-stream", resp.Header.Get("Content-Type"))
 		require.Equal(w, "no-store, no-transform", resp.Header.Get("Cache-Control"))
 		require.Equal(w, "no", resp.Header.Get("X-Accel-Buffering"))
 		require.Equal(w, "Accept", resp.Header.Get("Vary"))
 		require.Zero(w, w.elapsed(), "before any event or heartbeat")
-		require.Equal(w, "retry: 1500\nid: e9-0\n\n", readFor(resp.Body, time.Second))
+		require.Equal(w, "retry: 1500\nid: e9-0\n\n", resp.readFor(time.Second))
 	})
 }
 
@@ -58,10 +58,10 @@ func TestTheRequestDecides(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				publish(w, w.stream(&stream.Server{Retry: -1}), "x")
-				resp := w.get(c.query, c.header)
+				resp := w.download(c.query, c.header)
 				require.Equal(w, c.status, resp.StatusCode)
 				require.Equal(w, c.contentType, resp.Header.Get("Content-Type"))
-				require.Equal(w, c.body, readFor(resp.Body, time.Second))
+				require.Equal(w, c.body, resp.readFor(time.Second))
 			})
 		})
 	}
@@ -318,9 +318,9 @@ func TestPadding(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.stream(&stream.Server{Padding: 4096, Heartbeat: 10 * time.Second})
 		c := w.receive(&stream.Client{})
-		body := w.get("", nil).Body
+		padded := w.download("", nil)
 		time.AfterFunc(5*time.Second, func() { publish(w, s, "x") })
-		got := readFor(body, 16*time.Second)
+		got := padded.readFor(16 * time.Second)
 		require.Len(w, got, 3*(4096+2), "the beginning, the event, a heartbeat")
 		require.Equal(w, []string{"x"}, c.got())
 	})
@@ -329,7 +329,7 @@ func TestPadding(t *testing.T) {
 		c := w.receive(&stream.Client{Encoding: stream.NDJSON})
 		publish(w, s, "x")
 		require.Equal(w, []string{"x"}, c.got())
-		require.NotContains(w, readFor(w.get("", http.Header{"Accept": {"application/x-ndjson"}}).Body, time.Second), ":\n")
+		require.NotContains(w, w.download("", http.Header{"Accept": {"application/x-ndjson"}}).readFor(time.Second), ":\n")
 	})
 }
 

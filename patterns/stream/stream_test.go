@@ -89,9 +89,9 @@ func TestTopicsAndBeginnings(t *testing.T) {
 func TestHeartbeats(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.stream(&stream.Server{Heartbeat: 10 * time.Second, Retry: -1})
-		body := w.get("", nil).Body
+		beats := w.download("", nil)
 		time.AfterFunc(25*time.Second, func() { publish(w, s, "x") })
-		got := readFor(body, 46*time.Second)
+		got := beats.readFor(46 * time.Second)
 		// At 10 and 20 s; then, 10 s after the event, at 35 and 45 s.
 		require.Equal(w, "id: e9-0\n\n:\n:\nid: e9-1\nevent: t\ndata: x\n\n:\n:\n", got)
 		require.EqualValues(w, 4, settled(s).Heartbeats)

@@ -312,7 +312,11 @@ func numbered(from, to int) (all []string) {
 
 // get opens a stream by hand.
 func (w *world) get(query string, header http.Header) *http.Response {
-	req, err := http.NewRequestWithContext(w.Context(), http.MethodGet, url+query, nil)
+	return w.getWith(w.Context(), query, header)
+}
+
+func (w *world) getWith(ctx context.Context, query string, header http.Header) *http.Response {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+query, nil)
 	require.NoError(w, err)
 	if header != nil {
 		req.Header = header
@@ -323,11 +327,25 @@ func (w *world) get(query string, header http.Header) *http.Response {
 	return resp
 }
 
+// A download is a response that is read for a while. Its request is cancelled then: to close
+// the body while it is read does not do in a bubble. Since Go 1.27 net/http waits up to 50 ms
+// for what is left of it (golang/go#77370), with a goroutine that waits for the mutex which the
+// Read holds, and while one waits for a mutex the 50 ms do not pass.
+type download struct {
+	*http.Response
+	cancel context.CancelFunc
+}
+
+func (w *world) download(query string, header http.Header) download {
+	ctx, cancel := context.WithCancel(w.Context())
+	return download{w.getWith(ctx, query, header), cancel}
+}
+
 // readFor is what comes within d.
-func readFor(body io.ReadCloser, d time.Duration) string {
-	var b strings.Builder
-	t := time.AfterFunc(d, func() { body.Close() })
+func (l download) readFor(d time.Duration) string {
+	t := time.AfterFunc(d, l.cancel)
 	defer t.Stop()
-	io.Copy(&b, body)
+	var b strings.Builder
+	io.Copy(&b, l.Body)
 	return b.String()
 }
