@@ -135,9 +135,7 @@ func (h *Host) lookup(name string) (uint32, error) {
 	if strings.EqualFold(plain, "localhost") {
 		return loopback, nil
 	}
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	if other := h.n.find(plain); other != nil {
+	if other := get(h.n, func() *Host { return h.n.find(plain) }); other != nil {
 		return other.addr, nil
 	}
 	return 0, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}

@@ -272,7 +272,7 @@ func (c *TCPConn) settle() {
 		}
 	}
 	if ev&tcp.Failed != 0 && c.dial != nil {
-		c.dial.fail(sysError("connect", syscall.Errno(c.err)))
+		c.dial.finish(sysError("connect", syscall.Errno(c.err)))
 		c.dial = nil
 	}
 	switch c.tcp.State() {
@@ -321,8 +321,9 @@ func (c *TCPConn) end() {
 	c.w.release()
 }
 
+// opError wraps an error of the network, if there is one.
 func (c *TCPConn) opError(op string, err error) error {
-	if err == io.EOF {
+	if err == nil || err == io.EOF {
 		return err
 	}
 	return opError(op, c.network(), c.local.tcp(), c.remote.tcp(), err)
@@ -339,55 +340,53 @@ func (c *TCPConn) sockError() syscall.Errno {
 
 // Read implements [net.Conn].
 func (c *TCPConn) Read(p []byte) (int, error) {
-	c.n.lock()
-	defer c.n.mu.Unlock()
-	for {
-		c.host.awaitResume(&c.closed)
+	k, err := await(c.n, func() (int, error, *waitq) {
 		switch {
+		case c.host.holds(c.closed):
+			return 0, nil, &c.host.resumed
 		case c.closed || c.n.closed:
-			return 0, c.opError("read", net.ErrClosed)
+			return 0, net.ErrClosed, nil
 		case len(p) == 0:
-			return 0, nil
+			return 0, nil, nil
 		case c.read.expired():
-			return 0, c.opError("read", os.ErrDeadlineExceeded)
+			return 0, os.ErrDeadlineExceeded, nil
 		}
 		if k := c.tcp.Take(p); k > 0 {
 			c.moved() // the window may open
-			return k, nil
+			return k, nil, nil
 		}
 		// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
 		if !c.fin {
 			if err := c.sockError(); err != 0 {
-				return 0, c.opError("read", sysError("read", err))
+				return 0, sysError("read", err), nil
 			}
 		}
 		if c.tcp.EOF() || c.shut {
-			return 0, io.EOF
+			return 0, io.EOF, nil
 		}
-		c.r.wait(c.n)
-	}
+		return 0, nil, &c.r
+	})
+	return k, c.opError("read", err)
 }
 
 // Write implements [net.Conn].
 func (c *TCPConn) Write(p []byte) (int, error) {
-	c.n.lock()
-	defer c.n.mu.Unlock()
 	done := 0
-	for {
+	k, err := await(c.n, func() (int, error, *waitq) {
 		switch {
 		case c.closed || c.n.closed:
-			return done, c.opError("write", net.ErrClosed)
+			return done, net.ErrClosed, nil
 		case c.write.expired():
-			return done, c.opError("write", os.ErrDeadlineExceeded)
+			return done, os.ErrDeadlineExceeded, nil
 		case c.finished || c.err != 0 || !c.tcp.CanWrite():
 			err := c.sockError()
 			if err == 0 {
 				err = syscall.EPIPE
 			}
-			return done, c.opError("write", sysError("write", err))
+			return done, sysError("write", err), nil
 		}
 		if done == len(p) {
-			return done, nil
+			return done, nil, nil
 		}
 		k := c.tcp.Append(p[done:])
 		done += k
@@ -395,37 +394,44 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 			c.moved()
 		}
 		if done == len(p) {
-			return done, nil
+			return done, nil, nil
 		}
 		c.n.pending.until = c.n.pending.sure
 		c.n.arm(c.n.pending.until)
-		c.w.wait(c.n)
-	}
+		return done, nil, &c.w
+	})
+	return k, c.opError("write", err)
 }
 
 // Close implements [net.Conn]. What was written is still sent in the background,
 // unless received data is unread or the linger time is 0: then the peer is reset.
 func (c *TCPConn) Close() error {
-	c.n.lock()
-	defer c.n.mu.Unlock()
-	if c.closed || c.n.closed {
-		return c.opError("close", net.ErrClosed)
-	}
-	c.closed = true
-	c.abort = c.linger == 0
-	c.r.release()
-	c.w.release()
-	c.host.resumed.Broadcast() // wakes the calls that a pause holds
-	c.touch()
-	if c.linger > 0 {
-		c.write = deadline(c.n.now() + int64(c.linger)*1e9)
-		c.awaitFIN = true
-		for (c.queued || c.closing()) && !c.n.closed && !c.write.expired() {
-			c.w.wait(c.n)
+	begun := false
+	_, err := await(c.n, func() (none struct{}, _ error, _ *waitq) {
+		if !begun {
+			if c.closed || c.n.closed {
+				return none, net.ErrClosed, nil
+			}
+			begun = true
+			c.closed = true
+			c.abort = c.linger == 0
+			c.r.release()
+			c.w.release()
+			c.host.resumed.release() // wakes the calls that a pause holds
+			c.touch()
+			if c.linger <= 0 {
+				return none, nil, nil
+			}
+			c.write = deadline(c.n.now() + int64(c.linger)*1e9)
+			c.awaitFIN = true
+		}
+		if (c.queued || c.closing()) && !c.n.closed && !c.write.expired() {
+			return none, nil, &c.w
 		}
 		c.awaitFIN = false
-	}
-	return nil
+		return none, nil, nil
+	})
+	return c.opError("close", err)
 }
 
 // closing says that our FIN is not acknowledged yet (sk_stream_closing).
@@ -458,17 +464,17 @@ func (c *TCPConn) CloseWrite() error {
 // shutdown runs f, which shuts down one side, unless the connection has ended
 // (inet_shutdown).
 func (c *TCPConn) shutdown(f func()) error {
-	c.n.lock()
-	defer c.n.mu.Unlock()
-	if c.closed || c.n.closed {
-		return c.opError("close", net.ErrClosed)
-	}
-	if s := c.tcp.State(); s == tcp.StateClosed || s == tcp.TimeWait {
-		return c.opError("close", sysError("shutdown", syscall.ENOTCONN))
-	}
-	f()
-	c.touch()
-	return nil
+	return c.opError("close", get(c.n, func() error {
+		if c.closed || c.n.closed {
+			return net.ErrClosed
+		}
+		if s := c.tcp.State(); s == tcp.StateClosed || s == tcp.TimeWait {
+			return sysError("shutdown", syscall.ENOTCONN)
+		}
+		f()
+		c.touch()
+		return nil
+	}))
 }
 
 // LocalAddr implements [net.Conn]; it is a [*net.TCPAddr].

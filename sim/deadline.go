@@ -60,15 +60,15 @@ func (c *TCPConn) SetWriteDeadline(t time.Time) error {
 // setDeadline runs f on an open connection. The engine need not look at c for it: the
 // instant is all that counts, not when it was set.
 func (c *TCPConn) setDeadline(f func()) error {
-	c.n.lock()
-	defer c.n.mu.Unlock()
-	if c.closed || c.n.closed {
-		return c.setError(net.ErrClosed)
-	}
-	f()
-	c.n.schedule(c, classDeadline, c.id)
-	c.n.arm(c.next(classDeadline))
-	return nil
+	return c.setError(get(c.n, func() error {
+		if c.closed || c.n.closed {
+			return net.ErrClosed
+		}
+		f()
+		c.n.schedule(c, classDeadline, c.id)
+		c.n.arm(c.next(classDeadline))
+		return nil
+	}))
 }
 
 func (c *TCPConn) setRead(t time.Time) {

@@ -17,7 +17,7 @@ type dialing struct {
 	dest    endpoint
 	nth     uint64        // attempt of the host to reach dest
 	conn    *TCPConn      // once the SYN is sent
-	err     error         // set before done is closed
+	err     error         // the reason why it failed; set before done is closed
 	over    bool          // decided, though the caller may not know yet
 	done    chan struct{} // closed when the caller may know
 }
@@ -59,44 +59,52 @@ func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPCon
 		return fail(contextError(err))
 	}
 
-	h.n.lock()
-	d := &dialing{
-		host: h, network: network, source: dr.LocalAddr, local: local, dest: dest,
-		nth: h.dials[dest], done: make(chan struct{}),
-	}
-	switch {
-	case h.n.closed:
-		err = net.ErrClosed
-	case h.dead:
-		err = sysError("socket", syscall.ENETDOWN)
-	case !h.owns(local.addr):
-		err = sysError("bind", syscall.EADDRNOTAVAIL)
-	case !isLoopback(dest.addr) && h.n.byAddr[dest.addr] == nil:
-		err = sysError("connect", syscall.ENETUNREACH)
-	case isLoopback(local.addr) && !isLoopback(dest.addr) && dest.addr != h.addr:
-		err = sysError("connect", syscall.EINVAL)
-	}
-	if err != nil {
-		h.n.mu.Unlock()
+	done := make(chan struct{})
+	d := &dialing{host: h, network: network, source: dr.LocalAddr, local: local, dest: dest, done: done}
+	if err := get(h.n, d.begin); err != nil {
 		return fail(err)
 	}
-	h.dials[dest]++
-	h.dialing[d] = struct{}{}
-	h.n.op(operation{host: h, kind: opDial, dest: dest.String(), n: d.nth, run: d.start}, 0)
-	h.n.mu.Unlock()
-
 	select {
-	case <-d.done:
+	case <-done:
 	case <-ctx.Done():
 		d.cancel(contextError(ctx.Err()))
 	}
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	h.awaitResume(new(bool))
-	if d.err != nil {
-		return nil, d.err
+	c, err := await(h.n, func() (*TCPConn, error, *waitq) {
+		switch {
+		case h.holds(false):
+			return nil, nil, &h.resumed
+		case d.err != nil:
+			return nil, d.err, nil
+		default:
+			return d.conn, nil, nil
+		}
+	})
+	if err != nil {
+		return fail(err)
 	}
-	return d.conn, nil
+	return c, nil
+}
+
+// begin leaves the attempt to the engine, unless it fails at once.
+func (d *dialing) begin() error {
+	h := d.host
+	switch {
+	case h.n.closed:
+		return net.ErrClosed
+	case h.dead:
+		return sysError("socket", syscall.ENETDOWN)
+	case !h.owns(d.local.addr):
+		return sysError("bind", syscall.EADDRNOTAVAIL)
+	case !isLoopback(d.dest.addr) && h.n.byAddr[d.dest.addr] == nil:
+		return sysError("connect", syscall.ENETUNREACH)
+	case isLoopback(d.local.addr) && !isLoopback(d.dest.addr) && d.dest.addr != h.addr:
+		return sysError("connect", syscall.EINVAL)
+	}
+	d.nth = h.dials[d.dest]
+	h.dials[d.dest]++
+	h.dialing[d] = struct{}{}
+	h.n.op(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
+	return nil
 }
 
 // start sends the SYN.
@@ -110,11 +118,11 @@ func (d *dialing) start(now int64) {
 	}
 	if d.source != nil {
 		if local.port = d.bind(); local.port == 0 {
-			d.fail(sysError("bind", syscall.EADDRINUSE))
+			d.finish(sysError("bind", syscall.EADDRINUSE))
 			return
 		}
 	} else if local.port = d.ephemeralPort(local.addr); local.port == 0 {
-		d.fail(sysError("connect", syscall.EADDRNOTAVAIL))
+		d.finish(sysError("connect", syscall.EADDRNOTAVAIL))
 		return
 	}
 	d.conn = newConn(h, d.network, local, d.dest)
@@ -184,14 +192,8 @@ func (h *Host) owns(addr uint32) bool {
 	return addr == 0 || addr == h.addr || isLoopback(addr)
 }
 
-// error wraps the reason why the attempt failed.
-func (d *dialing) error(err error) error {
-	return opError("dial", d.network, d.source, d.dest.tcp(), err)
-}
-
-func (d *dialing) fail(err error) { d.finish(d.error(err)) }
-
-// finish decides the attempt, and lets the caller know in its turn.
+// finish decides the attempt, and lets the caller know in its turn; err is nil if it
+// succeeded.
 func (d *dialing) finish(err error) {
 	if d.over {
 		return
@@ -205,21 +207,18 @@ func (d *dialing) finish(err error) {
 // cancel gives the attempt up, unless it was decided before.
 func (d *dialing) cancel(err error) {
 	n := d.host.n
-	n.lock()
-	defer n.mu.Unlock()
-	if n.closed {
-		return
-	}
-	if d.over && d.err != nil {
-		return
-	}
-	// An attempt that succeeded at this very instant is given up too: the caller
-	// saw the end of its context first.
-	d.over, d.err = true, d.error(err)
-	delete(d.host.dialing, d)
-	if c := d.conn; c != nil {
-		c.dial = nil
-		c.closed = true
-		c.touch()
-	}
+	n.do(func() {
+		if n.closed || d.over && d.err != nil {
+			return
+		}
+		// An attempt that succeeded at this very instant is given up too: the caller
+		// saw the end of its context first.
+		d.over, d.err = true, err
+		delete(d.host.dialing, d)
+		if c := d.conn; c != nil {
+			c.dial = nil
+			c.closed = true
+			c.touch()
+		}
+	})
 }

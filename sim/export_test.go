@@ -37,7 +37,5 @@ const TraceRecord = int(unsafe.Sizeof(record{}))
 // ReceiveMemory is the memory that a socket of UDP counts for what waits to be read.
 func ReceiveMemory(pc net.PacketConn) int {
 	u := pc.(*UDPConn)
-	u.n.lock()
-	defer u.n.mu.Unlock()
-	return u.buffer.used
+	return get(u.n, func() int { return u.buffer.used })
 }

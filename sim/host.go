@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -34,7 +33,7 @@ type Host struct {
 	dead      bool   // the processes are gone
 	booted    int    // times
 	paused    *fault
-	resumed   sync.Cond
+	resumed   waitq      // calls that a pause holds
 	heldWakes []wake     // what the processes of a paused host have yet to notice,
 	heldConns []*TCPConn // and what they asked for
 	heldOps   []operation
@@ -69,7 +68,6 @@ func newHost(n *Network, name string, number int) *Host {
 		conf:      n.conf.tcp,
 	}
 	h.fragments = reassembler{host: h, timer: plan(never)}
-	h.resumed.L = &n.mu
 	n.trace.addNode(&h.node)
 	return h
 }
@@ -81,9 +79,7 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 	if err != nil {
 		panic(fmt.Sprintf("sim: host %s: SetTCP: %v", h.name, err))
 	}
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	h.conf = c
+	h.n.do(func() { h.conf = c })
 }
 
 // Crash ends the processes of h while its operating system lives on, like a kill
@@ -96,26 +92,23 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 // down already does nothing.
 func (h *Host) Crash() {
 	defer h.closeAbandoned()
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	if h.dead {
-		return
-	}
-	f := h.n.fault(&h.node, nil, "crash")
-	h.stop(f, true)
+	h.n.do(func() {
+		if !h.dead {
+			h.stop(h.n.fault(&h.node, nil, "crash"), true)
+		}
+	})
 }
 
 // PowerOff is [Host.Crash] without the operating system's last words: the host
 // falls silent, and its peers find out by their own timeouts.
 func (h *Host) PowerOff() {
 	h.n.mustSimulate("PowerOff")
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	if h.off != nil {
-		return
-	}
-	h.off = h.n.fault(&h.node, nil, "power off")
-	h.stop(h.off, false)
+	h.n.do(func() {
+		if h.off == nil {
+			h.off = h.n.fault(&h.node, nil, "power off")
+			h.stop(h.off, false)
+		}
+	})
 }
 
 // stop ends the host's processes and sockets.
@@ -133,7 +126,7 @@ func (h *Host) stop(f *fault, reset bool) {
 		f.hits++
 	}
 	for _, d := range h.attempts() {
-		d.fail(net.ErrClosed)
+		d.finish(net.ErrClosed)
 	}
 	clear(h.listeners)
 	clear(h.udp)
@@ -161,27 +154,23 @@ func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 // anew. A host that runs is crashed first.
 func (h *Host) Restart() {
 	defer h.closeAbandoned()
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	if h.n.closed {
-		return
-	}
-	if !h.dead {
-		h.stop(h.n.fault(&h.node, nil, "crash"), true)
-	}
-	h.dead, h.off = false, nil
-	h.booted++
-	h.n.note(&h.node, nil, "restart")
-	for _, p := range h.processes {
-		p.start()
-	}
+	h.n.do(func() {
+		if h.n.closed {
+			return
+		}
+		if !h.dead {
+			h.stop(h.n.fault(&h.node, nil, "crash"), true)
+		}
+		h.dead, h.off = false, nil
+		h.booted++
+		h.n.note(&h.node, nil, "restart")
+		for _, p := range h.processes {
+			p.start()
+		}
+	})
 }
 
-func (h *Host) boots() int {
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	return h.booted
-}
+func (h *Host) boots() int { return get(h.n, func() int { return h.booted }) }
 
 // Pause freezes the processes of h, like SIGSTOP, until [Host.Resume], as the network
 // sees them: they get nothing and send nothing, while the operating system still
@@ -192,23 +181,21 @@ func (h *Host) boots() int {
 // the same reason calls on a socket that the program closes return at once.)
 func (h *Host) Pause() {
 	h.n.mustSimulate("Pause")
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	if h.paused != nil || h.dead {
-		return
-	}
-	h.paused = h.n.fault(&h.node, nil, "pause")
+	h.n.do(func() {
+		if h.paused == nil && !h.dead {
+			h.paused = h.n.fault(&h.node, nil, "pause")
+		}
+	})
 }
 
 // Resume undoes [Host.Pause].
 func (h *Host) Resume() {
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	if h.paused == nil {
-		return
-	}
-	h.n.note(&h.node, nil, "resume")
-	h.unpause()
+	h.n.do(func() {
+		if h.paused != nil {
+			h.n.note(&h.node, nil, "resume")
+			h.unpause()
+		}
+	})
 }
 
 func (h *Host) unpause() {
@@ -226,17 +213,18 @@ func (h *Host) unpause() {
 	h.heldConns, h.heldOps = nil, nil
 	h.n.pending.at = h.n.now()
 	h.n.request()
-	h.resumed.Broadcast()
+	h.resumed.release()
 }
 
-// awaitResume blocks a call of a paused process that would wait for the network, unless
-// the process closes the socket: what waits for the end of that call may hold a lock. The
-// lock of the network is given up meanwhile.
-func (h *Host) awaitResume(socketClosed *bool) {
-	for h.paused != nil && !*socketClosed && !h.n.closed {
-		h.paused.hits++
-		h.resumed.Wait()
+// holds says that a call which waits for the network must wait until the processes of h go
+// on. It need not if its socket is closed: what waits for the end of that call may hold a
+// lock.
+func (h *Host) holds(socketClosed bool) bool {
+	if h.paused == nil || socketClosed || h.n.closed {
+		return false
 	}
+	h.paused.hits++
+	return true
 }
 
 // shutdown ends the network. why is empty for a plain Close.
@@ -263,7 +251,7 @@ func (n *Network) shutdown(why string) {
 			c.end()
 		}
 		for d := range h.dialing {
-			d.over, d.err = true, d.error(net.ErrClosed)
+			d.over, d.err = true, net.ErrClosed
 			close(d.done)
 		}
 		clear(h.dialing)
@@ -272,7 +260,7 @@ func (n *Network) shutdown(why string) {
 			w.releaseNow()
 		}
 		h.heldWakes = nil
-		h.resumed.Broadcast()
+		h.resumed.release()
 	}
 	for _, w := range n.wakes[n.firstWake:] {
 		w.releaseNow()

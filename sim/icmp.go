@@ -74,12 +74,12 @@ func (l *Link) RejectWith(code ICMPCode) {
 	if code != ICMPHostUnreachable {
 		what += ": " + code.String()
 	}
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	f := l.n.fault(l.a, l.b, what)
-	for _, p := range []*pipe{l.ab, l.ba} {
-		p.down, p.reject, p.rejectCode = nil, f, code
-	}
+	l.n.do(func() {
+		f := l.n.fault(l.a, l.b, what)
+		for _, p := range []*pipe{l.ab, l.ba} {
+			p.down, p.reject, p.rejectCode = nil, f, code
+		}
+	})
 }
 
 // Reject is [Link.RejectWith] host unreachable: an attempt to connect fails at once with

@@ -96,18 +96,18 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 		panic(fmt.Sprintf("sim: Link: %q cannot be linked to itself", x.name))
 	}
 	mustBeValid("link "+x.name+" - "+y.name, aToB, bToA)
-	n.lock()
-	defer n.mu.Unlock()
-	if n.linked[nodes{x, y}] != nil {
-		panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
-	}
 	l := &Link{n: n, a: x, b: y}
-	l.ab, l.ba = newPipes(n, x, y, aToB, bToA)
-	x.links = append(x.links, l.ab)
-	y.links = append(y.links, l.ba)
-	n.linked[nodes{x, y}], n.linked[nodes{y, x}] = l.ab, l.ba
-	n.topology++
-	n.changed()
+	n.do(func() {
+		if n.linked[nodes{x, y}] != nil {
+			panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
+		}
+		l.ab, l.ba = newPipes(n, x, y, aToB, bToA)
+		x.links = append(x.links, l.ab)
+		y.links = append(y.links, l.ba)
+		n.linked[nodes{x, y}], n.linked[nodes{y, x}] = l.ab, l.ba
+		n.topology++
+		n.changed()
+	})
 	return l
 }
 
@@ -130,17 +130,17 @@ func (l *Link) Set(cfg netem.Config) { l.SetAsym(cfg, cfg) }
 // host of the link to the second and back.
 func (l *Link) SetAsym(aToB, bToA netem.Config) {
 	mustBeValid("link "+l.String(), aToB, bToA)
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	l.ab.set(aToB)
-	l.ba.set(bToA)
-	l.n.note(l.a, l.b, "link changed")
+	l.n.do(func() {
+		l.ab.set(aToB)
+		l.ba.set(bToA)
+		l.n.note(l.a, l.b, "link changed")
+	})
 }
 
 // Down silences the link in both directions until [Link.Up]: packets vanish and
 // nobody is told, as with a cable that is cut. Connections live on and find out by
 // their own timeouts.
-func (l *Link) Down() { l.down("link down", l.ab, l.ba) }
+func (l *Link) Down() { l.down("link down", true, true) }
 
 // DownFrom is [Link.Down] for the direction that leads away from h, one of the two
 // ends of the link.
@@ -148,63 +148,67 @@ func (l *Link) DownFrom(h Node) {
 	from := l.n.nodeOf("DownFrom", h)
 	switch from {
 	case l.a:
-		l.down("link down from "+from.name, l.ab)
+		l.down("link down from "+from.name, true, false)
 	case l.b:
-		l.down("link down from "+from.name, l.ba)
+		l.down("link down from "+from.name, false, true)
 	default:
 		panic(fmt.Sprintf("sim: link %v: DownFrom(%q): it must be one of the link's two ends", l, from.name))
 	}
 }
 
-func (l *Link) down(what string, ps ...*pipe) {
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	f := l.n.fault(l.a, l.b, what)
-	for _, p := range ps {
-		p.down, p.reject = f, nil
-	}
+// down silences the directions that lead away from the first end and from the second.
+func (l *Link) down(what string, fromA, fromB bool) {
+	l.n.do(func() {
+		f := l.n.fault(l.a, l.b, what)
+		if fromA {
+			l.ab.down, l.ab.reject = f, nil
+		}
+		if fromB {
+			l.ba.down, l.ba.reject = f, nil
+		}
+	})
 }
 
 // Up undoes [Link.Down], [Link.DownFrom], [Link.Reject] and [Link.RejectWith].
 func (l *Link) Up() {
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	for _, p := range []*pipe{l.ab, l.ba} {
-		p.down, p.reject = nil, nil
-	}
-	l.n.note(l.a, l.b, "link up")
+	l.n.do(func() {
+		for _, p := range []*pipe{l.ab, l.ba} {
+			p.down, p.reject = nil, nil
+		}
+		l.n.note(l.a, l.b, "link up")
+	})
 }
 
 // Hold makes packets wait at their entry of the link, without limit, until
 // [Link.Release].
 func (l *Link) Hold() {
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	f := l.n.fault(l.a, l.b, "link holds")
-	for _, p := range []*pipe{l.ab, l.ba} {
-		p.hold = f
-	}
+	l.n.do(func() {
+		f := l.n.fault(l.a, l.b, "link holds")
+		for _, p := range []*pipe{l.ab, l.ba} {
+			p.hold = f
+		}
+	})
 }
 
 // Release undoes [Link.Hold] and sends what waits, in order.
 func (l *Link) Release() {
 	n := l.n
-	n.lock()
-	defer n.mu.Unlock()
-	n.note(l.a, l.b, "link released")
-	for _, p := range []*pipe{l.ab, l.ba} {
-		p.hold = nil
-		held := p.held
-		p.held = nil
-		if len(held) == 0 {
-			continue
-		}
-		n.op(operation{kind: opRelease, dest: p.String(), run: func(now int64) {
-			for _, pkt := range held {
-				n.transmit(pkt, now)
+	n.do(func() {
+		n.note(l.a, l.b, "link released")
+		for _, p := range []*pipe{l.ab, l.ba} {
+			p.hold = nil
+			held := p.held
+			p.held = nil
+			if len(held) == 0 {
+				continue
 			}
-		}}, 0)
-	}
+			n.op(operation{kind: opRelease, dest: p.String(), run: func(now int64) {
+				for _, pkt := range held {
+					n.transmit(pkt, now)
+				}
+			}}, 0)
+		}
+	})
 }
 
 // Partition silences all paths between hosts of different groups, both ways, for
@@ -222,15 +226,16 @@ func (n *Network) Partition(groups ...[]*Host) {
 			of[h] = i
 		}
 	}
-	n.lock()
-	defer n.mu.Unlock()
-	f := n.fault(nil, nil, "partition "+groupNames(groups...))
-	for i, g := range groups {
-		for _, other := range groups[i+1:] {
-			n.cut(f, g, other)
-			n.cut(f, other, g)
+	n.mustSimulate("Partition")
+	n.do(func() {
+		f := n.fault(nil, nil, "partition "+groupNames(groups...))
+		for i, g := range groups {
+			for _, other := range groups[i+1:] {
+				n.cut(f, g, other)
+				n.cut(f, other, g)
+			}
 		}
-	}
+	})
 }
 
 // PartitionOneWay silences all paths that lead from a host of from to a host of to,
@@ -239,13 +244,11 @@ func (n *Network) PartitionOneWay(from, to []*Host) {
 	for _, h := range slices.Concat(from, to) {
 		n.nodeOf("PartitionOneWay", h)
 	}
-	n.lock()
-	defer n.mu.Unlock()
-	n.cut(n.fault(nil, nil, "partition one way "+groupNames(from, to)), from, to)
+	n.mustSimulate("Partition")
+	n.do(func() { n.cut(n.fault(nil, nil, "partition one way "+groupNames(from, to)), from, to) })
 }
 
 func (n *Network) cut(f *fault, from, to []*Host) {
-	n.mustSimulate("Partition")
 	for _, a := range from {
 		for _, b := range to {
 			if a != b {
@@ -258,12 +261,12 @@ func (n *Network) cut(f *fault, from, to []*Host) {
 
 // Heal ends all partitions.
 func (n *Network) Heal() {
-	n.lock()
-	defer n.mu.Unlock()
-	for _, p := range n.paths {
-		p.cuts = nil
-	}
-	n.note(nil, nil, "partitions healed")
+	n.do(func() {
+		for _, p := range n.paths {
+			p.cuts = nil
+		}
+		n.note(nil, nil, "partitions healed")
+	})
 }
 
 func groupNames(groups ...[]*Host) string {

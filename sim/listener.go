@@ -49,30 +49,26 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	if h.n.conf.loopback {
 		return h.machineListen(network, local)
 	}
-	l, err := h.listen(network, local)
+	l, err := try(h.n, func() (*TCPListener, error) { return h.listen(network, local) })
 	if err != nil {
-		return nil, err
+		return nil, opError("listen", network, nil, local.tcp(), err)
 	}
 	return l, nil
 }
 
+// listen makes a listener.
 func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	fail := func(call string, errno syscall.Errno) (*TCPListener, error) {
-		return nil, opError("listen", network, nil, local.tcp(), sysError(call, errno))
-	}
 	switch {
 	case h.n.closed:
-		return nil, opError("listen", network, nil, local.tcp(), net.ErrClosed)
+		return nil, net.ErrClosed
 	case h.dead:
-		return fail("socket", syscall.ENETDOWN)
+		return nil, sysError("socket", syscall.ENETDOWN)
 	case !h.owns(local.addr):
-		return fail("bind", syscall.EADDRNOTAVAIL)
+		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
 	}
 	for _, other := range h.listeners[local.port] {
 		if overlaps(other.local.addr, local.addr) {
-			return fail("bind", syscall.EADDRINUSE)
+			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
 	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
@@ -80,19 +76,23 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	taken := h.portsTaken(local.addr, func(c *TCPConn) bool { return c.dialled })
 	if local.port == 0 {
 		if local.port = h.freePort(func(p uint16) bool { return !taken[p] && len(h.listeners[p]) == 0 }); local.port == 0 {
-			return fail("bind", syscall.EADDRINUSE)
+			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
 	if taken[local.port] {
-		return fail("bind", syscall.EADDRINUSE)
+		return nil, sysError("bind", syscall.EADDRINUSE)
 	}
-	l := &TCPListener{
+	l := newListener(h, network, local)
+	h.listeners[local.port] = append(h.listeners[local.port], l)
+	return l, nil
+}
+
+func newListener(h *Host, network string, local endpoint) *TCPListener {
+	return &TCPListener{
 		n: h.n, host: h, network: network, local: local, backlog: h.conf.AcceptBacklog,
 		embryos:  map[*TCPConn]struct{}{},
 		deadline: deadline(never), deadlinePlan: plan(never),
 	}
-	h.listeners[local.port] = append(h.listeners[local.port], l)
-	return l, nil
 }
 
 // overlaps says whether two sockets of one port would both receive.
@@ -149,35 +149,38 @@ func (l *TCPListener) established(c *TCPConn) {
 
 // Accept implements [net.Listener].
 func (l *TCPListener) Accept() (net.Conn, error) {
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	for {
-		l.host.awaitResume(&l.closed)
+	c, err := await(l.n, func() (*TCPConn, error, *waitq) {
 		switch {
+		case l.host.holds(l.closed):
+			return nil, nil, &l.host.resumed
 		case l.closed:
-			return nil, l.opError("accept", net.ErrClosed)
+			return nil, net.ErrClosed, nil
 		case l.deadline.expired():
-			return nil, l.opError("accept", os.ErrDeadlineExceeded)
+			return nil, os.ErrDeadlineExceeded, nil
 		case len(l.accept) > 0:
 			c := l.accept[0]
 			l.accept = slices.Delete(l.accept, 0, 1)
 			c.listener = nil
-			return c, nil
+			return c, nil, nil
 		}
-		l.r.wait(l.n)
+		return nil, nil, &l.r
+	})
+	if err != nil {
+		return nil, l.opError("accept", err)
 	}
+	return c, nil
 }
 
 // Close implements [net.Listener]. Connections that nobody accepted are reset.
 func (l *TCPListener) Close() error {
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	if l.closed {
-		return l.opError("close", net.ErrClosed)
-	}
-	l.shut()
-	unlist(l.host.listeners, l.local.port, l)
-	return nil
+	return l.opError("close", get(l.n, func() error {
+		if l.closed {
+			return net.ErrClosed
+		}
+		l.shut()
+		unlist(l.host.listeners, l.local.port, l)
+		return nil
+	}))
 }
 
 // shut closes l and resets what it holds.
@@ -187,7 +190,7 @@ func (l *TCPListener) shut() {
 	}
 	l.closed = true
 	l.r.release()
-	l.host.resumed.Broadcast()
+	l.host.resumed.release()
 	for _, c := range l.accept {
 		c.listener = nil
 		c.kill(true)
@@ -206,18 +209,17 @@ func (l *TCPListener) Addr() net.Addr { return l.local.tcp() }
 
 // SetDeadline sets the deadline of [TCPListener.Accept]; the zero time means none.
 func (l *TCPListener) SetDeadline(t time.Time) error {
-	l.n.lock()
-	defer l.n.mu.Unlock()
-	if l.closed {
-		return net.ErrClosed // bare, as package net has it
-	}
-	if l.deadline.set(l.n, t) {
-		l.r.release()
-	}
-	l.n.schedule(l, classDeadline, socketID(l.host, l.local, protoTCP))
-	l.n.arm(l.next(classDeadline))
-
-	return nil
+	return get(l.n, func() error {
+		if l.closed {
+			return net.ErrClosed // bare, as package net has it
+		}
+		if l.deadline.set(l.n, t) {
+			l.r.release()
+		}
+		l.n.schedule(l, classDeadline, socketID(l.host, l.local, protoTCP))
+		l.n.arm(l.next(classDeadline))
+		return nil
+	})
 }
 
 // plan implements timed.
@@ -241,6 +243,10 @@ func (l *TCPListener) due(now int64, _ uint64) {
 	}
 }
 
+// opError wraps an error of the network, if there is one.
 func (l *TCPListener) opError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	return opError(op, l.network, nil, l.local.tcp(), err)
 }

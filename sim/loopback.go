@@ -48,22 +48,22 @@ type machineConn struct {
 
 // adopt makes a socket one of the host's, if that lives.
 func (h *Host) adopt(s machineSocket) error {
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	switch {
-	case h.n.closed:
-		return net.ErrClosed
-	case h.dead:
-		return sysError("socket", syscall.ENETDOWN)
-	}
-	if l, ok := s.(*machineListener); ok {
-		if h.n.ports[l.at] != nil {
-			return sysError("bind", syscall.EADDRINUSE)
+	return get(h.n, func() error {
+		switch {
+		case h.n.closed:
+			return net.ErrClosed
+		case h.dead:
+			return sysError("socket", syscall.ENETDOWN)
 		}
-		h.n.ports[l.at] = l.TCPListener.Addr()
-	}
-	h.sockets = append(h.sockets, s)
-	return nil
+		if l, ok := s.(*machineListener); ok {
+			if h.n.ports[l.at] != nil {
+				return sysError("bind", syscall.EADDRINUSE)
+			}
+			h.n.ports[l.at] = l.TCPListener.Addr()
+		}
+		h.sockets = append(h.sockets, s)
+		return nil
+	})
 }
 
 // release undoes adopt. The lock is held.
@@ -85,11 +85,16 @@ func (h *Host) abandon() {
 
 // closeAbandoned resets what abandon took. The lock is not held.
 func (h *Host) closeAbandoned() {
-	h.n.lock()
-	sockets := h.abandoned
-	h.abandoned = nil
-	h.n.mu.Unlock()
-	for _, s := range sockets {
+	for h.n.conf.loopback {
+		s := get(h.n, func() (s machineSocket) {
+			if len(h.abandoned) > 0 {
+				s, h.abandoned = h.abandoned[0], h.abandoned[1:]
+			}
+			return s
+		})
+		if s == nil {
+			return
+		}
 		s.reset()
 	}
 }
@@ -134,13 +139,15 @@ func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
 	}
-	h.n.lock()
-	at := h.n.ports[dest]
-	dead := h.dead
-	h.n.mu.Unlock()
+	at, err := try(h.n, func() (net.Addr, error) {
+		if h.dead {
+			return nil, sysError("socket", syscall.ENETDOWN)
+		}
+		return h.n.ports[dest], nil
+	})
 	switch {
-	case dead:
-		return nil, opError("dial", network, nil, dest.tcp(), sysError("socket", syscall.ENETDOWN))
+	case err != nil:
+		return nil, opError("dial", network, nil, dest.tcp(), err)
 	case at == nil && isLoopback(dest.addr): // as a listener reports it
 		at = dest.tcp()
 	case at == nil:
@@ -175,9 +182,7 @@ func (l *machineListener) Accept() (net.Conn, error) {
 
 // Close implements [net.Listener].
 func (l *machineListener) Close() error {
-	l.host.n.lock()
-	l.host.release(l)
-	l.host.n.mu.Unlock()
+	l.host.n.do(func() { l.host.release(l) })
 	return l.TCPListener.Close()
 }
 
@@ -189,9 +194,7 @@ func (l *machineListener) state() string {
 
 // Close implements [net.Conn].
 func (c *machineConn) Close() error {
-	c.host.n.lock()
-	c.host.release(c)
-	c.host.n.mu.Unlock()
+	c.host.n.do(func() { c.host.release(c) })
 	return c.TCPConn.Close()
 }
 

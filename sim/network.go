@@ -168,11 +168,17 @@ func newNetwork(bubble bool, opts []Option) *Network {
 // so does every later one. Packets on their way are gone. [Test] closes its own
 // network.
 func (n *Network) Close() {
-	n.lock()
-	n.shutdown("")
-	hosts := n.inOrder
-	n.mu.Unlock()
-	for _, h := range hosts {
+	n.do(func() { n.shutdown("") })
+	for i := 0; n.conf.loopback; i++ {
+		h := get(n, func() *Host {
+			if i == len(n.inOrder) {
+				return nil
+			}
+			return n.inOrder[i]
+		})
+		if h == nil {
+			return
+		}
 		h.closeAbandoned()
 	}
 }
@@ -198,14 +204,15 @@ func (n *Network) Seed() uint64 { return n.seed }
 // alone, and the same object at every call. One goroutine at a time may use a
 // stream, as with any [rand.Rand].
 func (n *Network) Rand(name string) *rand.Rand {
-	n.lock()
-	defer n.mu.Unlock()
-	r := n.streams[name]
-	if r == nil {
-		r = rand.New(rand.NewPCG(n.seed, hashString(name)))
-		n.streams[name] = r
-	}
-	return r
+	fresh := rand.New(rand.NewPCG(n.seed, hashString(name)))
+	return get(n, func() *rand.Rand {
+		r := n.streams[name]
+		if r == nil {
+			r = fresh
+			n.streams[name] = r
+		}
+		return r
+	})
 }
 
 // After calls f at d from now, on the network's own schedule: after the
@@ -222,15 +229,15 @@ func (n *Network) After(d time.Duration, f func()) {
 	if f == nil {
 		panic("sim: After: the function must not be nil")
 	}
-	n.lock()
-	defer n.mu.Unlock()
-	if n.closed {
-		return
-	}
-	n.ord++
-	at := n.now() + int64(d)
-	n.events.push(event{when: at, ord: classChange | n.ord, what: f})
-	n.arm(at)
+	n.do(func() {
+		if n.closed {
+			return
+		}
+		n.ord++
+		at := n.now() + int64(d)
+		n.events.push(event{when: at, ord: classChange | n.ord, what: f})
+		n.arm(at)
+	})
 }
 
 // Host returns the host of that name, which is made at first use with the next
@@ -241,19 +248,19 @@ func (n *Network) Host(name string) *Host {
 	if err := validName("Host", name); err != nil {
 		panic("sim: " + err.Error())
 	}
-	n.lock()
-	defer n.mu.Unlock()
-	if h := n.find(name); h != nil {
+	return get(n, func() *Host {
+		if h := n.find(name); h != nil {
+			return h
+		}
+		if n.routers[name] != nil {
+			panic(fmt.Sprintf("sim: Host(%q): a router has that name", name))
+		}
+		h := newHost(n, name, len(n.inOrder)+1)
+		n.hosts[strings.ToLower(name)] = h
+		n.byAddr[h.addr] = h
+		n.inOrder = append(n.inOrder, h)
 		return h
-	}
-	if n.routers[name] != nil {
-		panic(fmt.Sprintf("sim: Host(%q): a router has that name", name))
-	}
-	h := newHost(n, name, len(n.inOrder)+1)
-	n.hosts[strings.ToLower(name)] = h
-	n.byAddr[h.addr] = h
-	n.inOrder = append(n.inOrder, h)
-	return h
+	})
 }
 
 // Trace returns the record of every packet and event so far.

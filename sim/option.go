@@ -13,8 +13,9 @@ import (
 // SetNoDelay says whether small segments are sent at once, which is the default,
 // or wait for the acknowledgement of what is on its way (Nagle's algorithm).
 func (c *TCPConn) SetNoDelay(noDelay bool) error {
-	return c.set(func() {
+	return c.set(func() error {
 		c.later(func(now int64) { c.tcp.SetNoDelay(tcp.Time(now), noDelay) })
+		return nil
 	})
 }
 
@@ -22,7 +23,10 @@ func (c *TCPConn) SetNoDelay(noDelay bool) error {
 // is negative, which is the default, it is sent in the background; if 0, it is
 // thrown away and the peer is reset; if positive, Close waits for up to sec seconds.
 func (c *TCPConn) SetLinger(sec int) error {
-	return c.set(func() { c.linger = int32(min(sec, math.MaxInt32)) })
+	return c.set(func() error {
+		c.linger = int32(min(sec, math.MaxInt32))
+		return nil
+	})
 }
 
 // SetKeepAlive turns keep-alive probes on or off. They are on by default, with the
@@ -64,8 +68,7 @@ const (
 
 // setKeepAlive changes the keep-alive; zero stands for the default of the host.
 func (c *TCPConn) setKeepAlive(change func(*tcp.KeepAlive)) error {
-	var invalid bool
-	err := c.set(func() {
+	return c.set(func() error {
 		def := c.host.conf.KeepAlive
 		k := def
 		if o := c.options(); o.keepAlive != nil {
@@ -75,54 +78,57 @@ func (c *TCPConn) setKeepAlive(change func(*tcp.KeepAlive)) error {
 		k.Idle = cmp.Or(k.Idle, def.Idle)
 		k.Interval = cmp.Or(k.Interval, def.Interval)
 		k.Count = cmp.Or(k.Count, def.Count)
-		if invalid = k.Idle > maxKeepAlive || k.Interval > maxKeepAlive || k.Count > maxProbes; invalid {
-			return
+		if k.Idle > maxKeepAlive || k.Interval > maxKeepAlive || k.Count > maxProbes {
+			return sysError("setsockopt", syscall.EINVAL)
 		}
 		c.options().keepAlive = &k
 		c.later(func(now int64) { c.tcp.SetKeepAlive(tcp.Time(now), k) })
+		return nil
 	})
-	if err == nil && invalid {
-		err = c.opError("set", sysError("setsockopt", syscall.EINVAL))
-	}
-	return err
 }
 
 // SetReadBuffer fixes the size of the receive buffer, which ends its tuning.
 func (c *TCPConn) SetReadBuffer(bytes int) error {
-	return c.setBuffer(bytes, c.tcp.SetReadBuffer)
+	return c.setBuffer(bytes, (*tcp.Conn).SetReadBuffer)
 }
 
 // SetWriteBuffer fixes the size of the send buffer, which ends its tuning.
 func (c *TCPConn) SetWriteBuffer(bytes int) error {
-	return c.setBuffer(bytes, c.tcp.SetWriteBuffer)
+	return c.setBuffer(bytes, (*tcp.Conn).SetWriteBuffer)
 }
 
-func (c *TCPConn) setBuffer(bytes int, set func(int)) error {
+func (c *TCPConn) setBuffer(bytes int, set func(*tcp.Conn, int)) error {
 	if bytes < 0 {
 		return c.setError(sysError("setsockopt", syscall.EINVAL))
 	}
-	return c.control(c.setError, func() { set(bytes) })
+	return c.control(c.setError, func() error {
+		set(c.tcp, bytes)
+		return nil
+	})
 }
 
 // set runs f, which sets an option of TCP, on an open connection.
-func (c *TCPConn) set(f func()) error {
+func (c *TCPConn) set(f func() error) error {
 	return c.control(func(err error) error { return c.opError("set", err) }, f)
 }
 
 // setError names the local address only, as package net does for deadlines and
 // buffers.
 func (c *TCPConn) setError(err error) error {
+	if err == nil {
+		return nil
+	}
 	return opError("set", c.network(), nil, c.local.tcp(), err)
 }
 
 // control runs f on an open connection and has the next step look at c.
-func (c *TCPConn) control(wrap func(error) error, f func()) error {
-	c.n.lock()
-	defer c.n.mu.Unlock()
-	if c.closed || c.n.closed {
-		return wrap(net.ErrClosed)
-	}
-	f()
-	c.touch()
-	return nil
+func (c *TCPConn) control(wrap func(error) error, f func() error) error {
+	return wrap(get(c.n, func() error {
+		if c.closed || c.n.closed {
+			return net.ErrClosed
+		}
+		err := f()
+		c.touch()
+		return err
+	}))
 }

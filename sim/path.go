@@ -66,18 +66,22 @@ func (n *Network) Router(name string) *Router {
 	if err := validName("Router", name); err != nil {
 		panic("sim: " + err.Error())
 	}
-	n.lock()
-	defer n.mu.Unlock()
-	if r := n.routers[name]; r != nil {
+	return get(n, func() *Router {
+		if r := n.routers[name]; r != nil {
+			return r
+		}
+		if n.find(name) != nil {
+			panic(fmt.Sprintf("sim: Router(%q): a host has that name", name))
+		}
+		r := newRouter(n, name)
+		n.routers[name] = r
+		n.trace.addNode(&r.node)
 		return r
-	}
-	if n.find(name) != nil {
-		panic(fmt.Sprintf("sim: Router(%q): a host has that name", name))
-	}
-	r := &Router{node{n: n, name: name, hash: hashString(name), router: true}}
-	n.routers[name] = r
-	n.trace.addNode(&r.node)
-	return r
+	})
+}
+
+func newRouter(n *Network, name string) *Router {
+	return &Router{node{n: n, name: name, hash: hashString(name), router: true}}
 }
 
 // Access gives h an access link, which all that it sends to other hosts passes first
@@ -88,16 +92,16 @@ func (h *Host) Access(up, down netem.Config) {
 	h.n.mustSimulate("Access")
 	mustBeValid(fmt.Sprintf("host %s: Access", h.name), up, down)
 	n := h.n
-	n.lock()
-	defer n.mu.Unlock()
-	if h.accessUp != nil {
-		h.accessUp.set(up)
-		h.accessDown.set(down)
-		return
-	}
-	h.accessUp, h.accessDown = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
-	n.topology++
-	n.changed()
+	n.do(func() {
+		if h.accessUp != nil {
+			h.accessUp.set(up)
+			h.accessDown.set(down)
+			return
+		}
+		h.accessUp, h.accessDown = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
+		n.topology++
+		n.changed()
+	})
 }
 
 // A path leads from one host to another.

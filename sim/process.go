@@ -28,13 +28,13 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 	if f == nil {
 		panic(fmt.Sprintf("sim: host %s: Run(%q): the function must not be nil", h.name, name))
 	}
-	h.n.lock()
-	defer h.n.mu.Unlock()
 	p := &process{host: h, name: name, f: f, cancel: func() {}}
-	h.processes = append(h.processes, p)
-	if !h.dead && !h.n.closed {
-		p.start()
-	}
+	h.n.do(func() {
+		h.processes = append(h.processes, p)
+		if !h.dead && !h.n.closed {
+			p.start()
+		}
+	})
 }
 
 // start runs the process, once its run before has ended.
@@ -58,11 +58,12 @@ func (p *process) start() {
 }
 
 func (n *Network) processFailed(p *process, err error) {
-	n.lock()
-	defer n.mu.Unlock()
-	if !n.closed {
-		n.failures = append(n.failures, fmt.Sprintf("process %q on host %q ended: %v", p.name, p.host.name, err))
-	}
+	text := fmt.Sprintf("process %q on host %q ended: %v", p.name, p.host.name, err)
+	n.do(func() {
+		if !n.closed {
+			n.failures = append(n.failures, text)
+		}
+	})
 }
 
 // HTTPClient returns a new client whose connections start at h. Its transport has

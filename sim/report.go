@@ -8,27 +8,25 @@ import (
 
 // report is what a failed test prints about its network.
 func (n *Network) report(command string) string {
-	n.lock()
-	defer n.mu.Unlock()
-	at := time.Duration(n.now())
-	if n.closed {
-		at = n.ended
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.hash)
-	b.WriteString(n.trace.chart(chartEvents))
-	if idle := n.idleFaultsLocked(); idle != "" {
-		b.WriteString("\n" + idle + "\n")
-	}
-	fmt.Fprintf(&b, "\nTo repeat it: %s\n", command)
-	return b.String()
+	return text(n, func() string {
+		at := time.Duration(n.now())
+		if n.closed {
+			at = n.ended
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.hash)
+		b.WriteString(n.trace.chart(chartEvents))
+		if idle := n.idleFaultsLocked(); idle != "" {
+			b.WriteString("\n" + idle + "\n")
+		}
+		fmt.Fprintf(&b, "\nTo repeat it: %s\n", command)
+		return b.String()
+	})
 }
 
 // idleFaults names what a test broke without anything noticing.
 func (n *Network) idleFaults() string {
-	n.lock()
-	defer n.mu.Unlock()
-	return n.idleFaultsLocked()
+	return text(n, n.idleFaultsLocked)
 }
 
 func (n *Network) idleFaultsLocked() string {

@@ -55,8 +55,10 @@ func (s *LinkStats) count(r netem.DropReason) {
 
 // Stats returns the counters as they stand.
 func (n *Network) Stats() Stats {
-	n.lock()
-	defer n.mu.Unlock()
+	return get(n, n.count)
+}
+
+func (n *Network) count() Stats {
 	var s Stats
 	for _, h := range n.inOrder {
 		hs := HostStats{Name: h.name, Connections: len(h.conns)}
@@ -102,8 +104,10 @@ func (s Stats) String() string {
 // connection its state, round-trip time, retransmission timeout and congestion
 // window.
 func (h *Host) Netstat() string {
-	h.n.lock()
-	defer h.n.mu.Unlock()
+	return text(h.n, h.netstat)
+}
+
+func (h *Host) netstat() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "Proto\tRecv-Q\tSend-Q\tLocal\tPeer\tState\tSRTT\tRTO\tCwnd\tResent")

@@ -226,17 +226,16 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 
 // finish ends the network and returns what went wrong with it.
 func (n *Network) finish() (problems []string) {
-	n.lock()
-	why := n.why
-	failures := n.failures
-	n.shutdown("")
-	n.mu.Unlock()
-	if why != "" {
-		problems = append(problems, fmt.Sprintf("sim: the network was closed at %v, since %s", n.ended, why))
-	}
-	for _, f := range failures {
-		problems = append(problems, "sim: "+f)
-	}
+	problems = texts(n, func() (all []string) {
+		if n.why != "" {
+			all = append(all, fmt.Sprintf("sim: the network was closed at %v, since %s", n.ended, n.why))
+		}
+		for _, f := range n.failures {
+			all = append(all, "sim: "+f)
+		}
+		n.shutdown("")
+		return all
+	})
 	if left := n.awaitGoroutines(); len(left) > 0 {
 		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s", len(left), stacksOf(left)))
 	}

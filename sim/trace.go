@@ -180,33 +180,34 @@ func (t *Trace) hashOf(host int32) uint64 {
 // runs with equal traces and, but for a chance of 2^-64 or so, different for
 // others.
 func (t *Trace) Hash() uint64 {
-	t.n.lock()
-	defer t.n.mu.Unlock()
-	return t.hash
+	return get(t.n, func() uint64 { return t.hash })
 }
 
 // Len returns how many events there were, those no longer kept included.
 func (t *Trace) Len() int {
-	t.n.lock()
-	defer t.n.mu.Unlock()
-	return t.total
+	return get(t.n, func() int { return t.total })
 }
 
 // Events returns the events kept, oldest first.
 func (t *Trace) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
-		t.n.lock()
-		from := t.first
-		t.n.mu.Unlock()
-		for i := from; ; i++ {
-			t.n.lock()
-			e, ok := t.event(i)
-			t.n.mu.Unlock()
-			if !ok || !yield(e) {
+		for i := get(t.n, func() int { return t.first }); ; i++ {
+			e := get(t.n, func() numbered { return t.numbered(i) })
+			if !e.kept || !yield(e.Event) {
 				return
 			}
 		}
 	}
+}
+
+type numbered struct {
+	Event
+	kept bool
+}
+
+func (t *Trace) numbered(i int) (e numbered) {
+	e.Event, e.kept = t.event(i)
+	return e
 }
 
 // event returns the event of that number, if it is kept. The lock is held.

@@ -67,9 +67,7 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err := unicast(local.addr); err != nil {
 		return nil, opError("listen", network, nil, local.udp(), err)
 	}
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	u, err := h.bind(network, local, endpoint{})
+	u, err := try(h.n, func() (*UDPConn, error) { return h.bind(network, local, endpoint{}) })
 	if err != nil {
 		return nil, opError("listen", network, nil, local.udp(), err)
 	}
@@ -93,9 +91,16 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 	if err := unicast(remote.addr); err != nil {
 		return fail(err)
 	}
-	h.n.lock()
-	defer h.n.mu.Unlock()
-	if local.port == 0 && d.LocalAddr == nil && !h.dead && !h.n.closed {
+	u, err := try(h.n, func() (*UDPConn, error) { return h.connect(network, local, remote, d.LocalAddr == nil) })
+	if err != nil {
+		return fail(err)
+	}
+	return u, nil
+}
+
+// connect makes a connected socket, whose port is to be found if the program left it open.
+func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPConn, error) {
+	if local.port == 0 && open && !h.dead && !h.n.closed {
 		// As in DialContext, the port does not depend on who else dials at this instant.
 		nth := h.udpDials[remote]
 		h.udpDials[remote]++
@@ -107,20 +112,20 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 			}
 		}
 		if local.port == 0 {
-			return fail(sysError("connect", syscall.EAGAIN))
+			return nil, sysError("connect", syscall.EAGAIN)
 		}
 	}
 	u, err := h.bind(network, local, remote)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
 	if u.local.addr == 0 {
-		u.local.addr = h.sourceFor(remote.addr)
+		u.setSource(h.sourceFor(remote.addr))
 	}
 	if _, errno := h.routeTo(u.local.addr, remote.addr); errno != 0 {
 		u.shut()
 		unlist(h.udp, u.local.port, u)
-		return fail(sysError("connect", errno))
+		return nil, sysError("connect", errno)
 	}
 	return u, nil
 }
@@ -145,14 +150,21 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
-	u := &UDPConn{
+	u := newUDPConn(h, network, local, remote)
+	h.udp[local.port] = append(h.udp[local.port], u)
+	return u, nil
+}
+
+func newUDPConn(h *Host, network string, local, remote endpoint) *UDPConn {
+	return &UDPConn{
 		n: h.n, host: h, network: network, local: local, remote: remote, buffer: receiveBuffer{limit: defaultReceiveBuffer},
 		read: deadline(never), write: deadline(never), deadlinePlan: plan(never),
 		flows: map[endpoint]*flow{},
 	}
-	h.udp[local.port] = append(h.udp[local.port], u)
-	return u, nil
 }
+
+// setSource completes the local address of a socket that is not known to the program yet.
+func (u *UDPConn) setSource(addr uint32) { u.local.addr = addr }
 
 // socket returns who receives datagrams for to that come from from.
 func (h *Host) socket(to, from endpoint) *UDPConn {
@@ -206,23 +218,28 @@ func (h *Host) refused(m *packet, errno syscall.Errno) {
 // receive reads a datagram by the system call of that name, and says whether p was too
 // short for it.
 func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool, err error) {
-	u.n.lock()
-	defer u.n.mu.Unlock()
-	for {
-		u.host.awaitResume(&u.closed)
+	type received struct {
+		n    int
+		from endpoint
+		cut  bool
+	}
+	got, err := await(u.n, func() (received, error, *waitq) {
 		switch {
+		case u.host.holds(u.closed):
+			return received{}, nil, &u.host.resumed
 		case u.closed:
-			return 0, endpoint{}, false, u.opError("read", net.ErrClosed)
+			return received{}, net.ErrClosed, nil
 		case u.read.expired():
-			return 0, endpoint{}, false, u.opError("read", os.ErrDeadlineExceeded)
+			return received{}, os.ErrDeadlineExceeded, nil
 		case u.err != 0:
-			return 0, endpoint{}, false, u.opError("read", sysError(call, u.takeError()))
+			return received{}, sysError(call, u.takeError()), nil
 		case len(u.buffer.queue) > 0:
 			d := u.buffer.take()
-			return copy(p, d.data), d.from, len(d.data) > len(p), nil
+			return received{copy(p, d.data), d.from, len(d.data) > len(p)}, nil, nil
 		}
-		u.r.wait(u.n)
-	}
+		return received{}, nil, &u.r
+	})
+	return got.n, got.from, got.cut, u.opError("read", err)
 }
 
 func (u *UDPConn) takeError() syscall.Errno {
@@ -234,40 +251,43 @@ func (u *UDPConn) takeError() syscall.Errno {
 // send sends a datagram by the system call of that name; addr is where to, as errors have
 // it.
 func (u *UDPConn) send(p []byte, to endpoint, addr net.Addr, call string) (int, error) {
-	n := u.n
-	n.lock()
-	defer n.mu.Unlock()
-	fail := func(err error) (int, error) {
-		return 0, opError("write", u.network, u.local.udp(), addr, err)
-	}
 	if to.addr == 0 {
 		if to.addr = u.local.addr; to.addr == 0 {
 			to.addr = loopback // as Linux does with 0.0.0.0
 		}
 	}
-	if err := unicast(to.addr); err != nil {
-		return fail(err)
+	err := unicast(to.addr)
+	if err == nil {
+		err = get(u.n, func() error { return u.queue(p, to, call) })
 	}
+	if err != nil {
+		return 0, opError("write", u.network, u.local.udp(), addr, err)
+	}
+	return len(p), nil
+}
+
+// queue leaves a datagram for the engine, unless it is refused at once.
+func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
 	source := u.local.addr
 	if source == 0 {
 		source = u.host.sourceFor(to.addr)
 	}
 	switch {
 	case u.closed:
-		return fail(net.ErrClosed)
+		return net.ErrClosed
 	case u.write.expired():
-		return fail(os.ErrDeadlineExceeded)
+		return os.ErrDeadlineExceeded
 	case len(p) > maxDatagram:
-		return fail(sysError(call, syscall.EMSGSIZE))
+		return sysError(call, syscall.EMSGSIZE)
 	case to.port == 0 && u.remote == (endpoint{}):
-		return fail(sysError(call, syscall.EINVAL))
+		return sysError(call, syscall.EINVAL)
 	}
 	way, refused := u.host.routeTo(source, to.addr)
 	switch {
 	case way == nil:
-		return fail(sysError(call, refused))
+		return sysError(call, refused)
 	case refused == 0 && u.err != 0:
-		return fail(sysError(call, u.takeError()))
+		return sysError(call, u.takeError())
 	}
 	u.sent++
 	data := slices.Clone(p)
@@ -275,14 +295,14 @@ func (u *UDPConn) send(p []byte, to endpoint, addr net.Addr, call string) (int, 
 	if isLoopback(u.local.addr) {
 		key |= 1 << 47 // another socket of that port may have the host's own address
 	}
-	n.op(operation{
+	u.n.op(operation{
 		host: u.host, kind: opDatagram, n: key,
 		run: func(now int64) { u.transmit(now, data, endpoint{source, u.local.port}, to, way, refused != 0) },
 	}, way.slack())
 	if refused != 0 {
-		return fail(sysError(call, refused))
+		return sysError(call, refused)
 	}
-	return len(p), nil
+	return nil
 }
 
 // transmit sends a datagram; refused says that its sender knows that it gets nowhere.
@@ -307,21 +327,21 @@ func (u *UDPConn) transmit(now int64, data []byte, from, to endpoint, way *path,
 
 // Close implements [net.Conn] and [net.PacketConn].
 func (u *UDPConn) Close() error {
-	u.n.lock()
-	defer u.n.mu.Unlock()
-	if u.closed {
-		return u.opError("close", net.ErrClosed)
-	}
-	u.shut()
-	unlist(u.host.udp, u.local.port, u)
-	return nil
+	return u.opError("close", get(u.n, func() error {
+		if u.closed {
+			return net.ErrClosed
+		}
+		u.shut()
+		unlist(u.host.udp, u.local.port, u)
+		return nil
+	}))
 }
 
 func (u *UDPConn) shut() {
 	u.closed = true
 	u.buffer.queue = nil
 	u.r.release()
-	u.host.resumed.Broadcast()
+	u.host.resumed.release()
 }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].
@@ -336,7 +356,11 @@ func (u *UDPConn) RemoteAddr() net.Addr {
 	return u.remote.udp()
 }
 
+// opError wraps an error of the network, if there is one.
 func (u *UDPConn) opError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var remote net.Addr
 	if u.remote != (endpoint{}) {
 		remote = u.remote.udp()

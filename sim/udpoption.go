@@ -16,20 +16,19 @@ func (u *UDPConn) SetReadDeadline(t time.Time) error { return u.setDeadlines(t, 
 func (u *UDPConn) SetWriteDeadline(t time.Time) error { return u.setDeadlines(t, &u.write) }
 
 func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
-	u.n.lock()
-	defer u.n.mu.Unlock()
-	if u.closed {
-		return u.setError(net.ErrClosed)
-	}
-	for _, d := range ds {
-		if d.set(u.n, t) {
-			u.r.release()
+	return u.setError(get(u.n, func() error {
+		if u.closed {
+			return net.ErrClosed
 		}
-	}
-	u.n.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP))
-	u.n.arm(u.next(classDeadline))
-
-	return nil
+		for _, d := range ds {
+			if d.set(u.n, t) {
+				u.r.release()
+			}
+		}
+		u.n.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP))
+		u.n.arm(u.next(classDeadline))
+		return nil
+	}))
 }
 
 // SetReadBuffer sets the size of the receive buffer. As in Linux twice the size is
@@ -46,20 +45,23 @@ func (u *UDPConn) SetWriteBuffer(bytes int) error {
 }
 
 func (u *UDPConn) setBuffer(bytes int, set func()) error {
-	u.n.lock()
-	defer u.n.mu.Unlock()
-	switch {
-	case u.closed:
-		return u.setError(net.ErrClosed)
-	case bytes < 0:
-		return u.setError(sysError("setsockopt", syscall.EINVAL))
-	}
-	set()
-	return nil
+	return u.setError(get(u.n, func() error {
+		switch {
+		case u.closed:
+			return net.ErrClosed
+		case bytes < 0:
+			return sysError("setsockopt", syscall.EINVAL)
+		}
+		set()
+		return nil
+	}))
 }
 
 // setError names the local address only, as package net does.
 func (u *UDPConn) setError(err error) error {
+	if err == nil {
+		return nil
+	}
 	return opError("set", u.network, nil, u.local.udp(), err)
 }
 
