@@ -81,9 +81,9 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	r.size = uint16(pkt.size)
 	if pkt.proto == protoTCP {
 		s := pkt.seg
-		r.flags, r.seq, r.ack, r.length, r.resent = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind != tcp.Original
+		r.flags, r.seq, r.ack, r.length, r.segment = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind
 	} else {
-		r.flags, r.seq, r.ack, r.length, r.resent = 0, 0, 0, uint16(len(pkt.data)), false
+		r.flags, r.seq, r.ack, r.length, r.segment = 0, 0, 0, uint16(len(pkt.data)), tcp.Original
 	}
 }
 

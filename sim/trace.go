@@ -78,8 +78,8 @@ type record struct {
 	kind         EventKind
 	proto        protocol
 	flags        tcp.Flags
-	resent       bool
-	from, to     int32 // numbers of hosts, from 1
+	segment      tcp.Kind // of TCP: whether it is sent again or a probe
+	from, to     int32    // numbers of hosts, from 1
 	sport, dport uint16
 	length, size uint16
 	note         int32 // its number among Trace.notes; 0: none
@@ -215,11 +215,11 @@ func (t *Trace) event(i int) (Event, bool) {
 	if i < t.first || i >= t.total {
 		return Event{}, false
 	}
-	r := &t.chunks[(i-t.first)/chunkSize][(i-t.first)%chunkSize]
+	r := t.record(i)
 	e := Event{
 		Number: i, At: time.Duration(r.at), Kind: r.kind, Note: t.notes[r.note].text,
 		SourcePort: r.sport, TargetPort: r.dport,
-		Seq: r.seq, Ack: r.ack, Length: int(r.length), Size: int(r.size), Resent: r.resent,
+		Seq: r.seq, Ack: r.ack, Length: int(r.length), Size: int(r.size), Resent: r.segment != tcp.Original,
 	}
 	if r.from != 0 {
 		e.From = t.nodes[r.from-1].name

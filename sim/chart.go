@@ -1,0 +1,204 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+const (
+	chartEvents = 24  // lines of a chart
+	chartHosts  = 4   // columns
+	chartWidth  = 110 // of all columns
+)
+
+// A chartLine is one line of a chart: an event, or keep-alives of which there may be
+// thousands, when keepAlives is how many packets.
+type chartLine struct {
+	event      Event
+	keepAlives int
+}
+
+// chart draws the last events of the hosts concerned: a column for each host, time
+// downwards, an arrow for each packet when it is sent, which ends in an x if the
+// packet was dropped. What concerns no host, such as a partition, goes across the page.
+// The lock is held.
+func (t *Trace) chart(most int) string {
+	lines, hosts := t.lastEvents(most)
+	if len(lines) == 0 {
+		return "No packet was sent and nothing happened.\n"
+	}
+	column := map[string]int{}
+	for i, h := range hosts {
+		column[h] = i
+	}
+	var b strings.Builder
+	b.WriteString("Last events (an arrow is a packet at the time it was sent; x: dropped):\n\n")
+	width := chartWidth / 2
+	if len(hosts) > 0 {
+		width = min(chartWidth/len(hosts), width)
+		head := strings.Repeat(" ", 18)
+		for _, h := range hosts {
+			head += fmt.Sprintf("%-*.*s", width, width-2, h)
+		}
+		b.WriteString(strings.TrimRight(head, " ") + "\n")
+	}
+	for i := len(lines) - 1; i >= 0; i-- {
+		l := lines[i]
+		line := fmt.Sprintf("%16v  %s", l.event.At, l.event.row(column, width))
+		if l.keepAlives > 0 {
+			line = fmt.Sprintf("%16s  ... %s", "", countOf(l.keepAlives, "keep-alive probe or answer", "keep-alive probes and answers"))
+		}
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}
+
+// lastEvents returns what a chart shows, the newest first, and the hosts concerned.
+func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
+	events := 0
+	for i := t.total - 1; i >= t.first && events < most; i-- {
+		if t.isKeepAlive(i) {
+			if t.record(i).kind != Sent { // its way is one line
+				continue
+			}
+			if last := len(lines) - 1; last >= 0 && lines[last].keepAlives > 0 {
+				lines[last].keepAlives++
+			} else {
+				lines = append(lines, chartLine{keepAlives: 1})
+			}
+			continue
+		}
+		e, _ := t.event(i)
+		last := len(lines) - 1
+		if e.Kind == Delivered || e.Kind == Sent && last >= 0 && lines[last].keepAlives == 0 && lines[last].event.ends(e) {
+			continue
+		}
+		before := len(hosts)
+		for _, h := range []string{e.From, e.To} {
+			if h != "" && !slices.Contains(hosts, h) {
+				hosts = append(hosts, h)
+			}
+		}
+		if len(hosts) > chartHosts { // of all hosts, those of the latest events
+			hosts = hosts[:before]
+			continue
+		}
+		lines = append(lines, chartLine{event: e})
+		events++
+	}
+	return lines, hosts
+}
+
+// record returns the event of that number as it is kept, if it is, or nil.
+func (t *Trace) record(i int) *record {
+	if i < t.first || i >= t.total {
+		return nil
+	}
+	return &t.chunks[(i-t.first)/chunkSize][(i-t.first)%chunkSize]
+}
+
+// isKeepAlive says that event i is a keep-alive that is under way or arrives, or the
+// answer to one: the sending of the answer follows the arrival of the probe. One that is
+// dropped or held is news.
+func (t *Trace) isKeepAlive(i int) bool {
+	r := t.record(i)
+	if r == nil || r.proto != protoTCP || r.kind != Sent && r.kind != Delivered {
+		return false
+	}
+	if r.segment == tcp.KeepAliveProbe {
+		// Sent into a link that is down: the line below says so.
+		next := t.record(i + 1)
+		return next == nil || next.kind != Dropped || next.at != r.at || next.segment != r.segment || next.from != r.from || next.sport != r.sport
+	}
+	probe := t.record(i - 1)
+	return r.kind == Sent && r.flags == tcp.ACK && r.length == 0 && probe != nil &&
+		probe.kind == Delivered && probe.segment == tcp.KeepAliveProbe && probe.at == r.at &&
+		probe.from == r.to && probe.to == r.from && probe.sport == r.dport && probe.dport == r.sport
+}
+
+// ends says whether e is the end, at the same instant, of the packet whose sending
+// sent is.
+func (e Event) ends(sent Event) bool {
+	return e.Kind == Dropped && e.At == sent.At && e.From == sent.From && e.To == sent.To &&
+		e.SourcePort == sent.SourcePort && e.TargetPort == sent.TargetPort && e.Seq == sent.Seq && e.Length == sent.Length
+}
+
+// row draws one event over the columns of a chart.
+func (e Event) row(column map[string]int, width int) string {
+	cells := []byte(strings.Repeat("|"+strings.Repeat(" ", width-1), len(column)))
+	if e.Kind == Noted {
+		if e.From == "" && e.To == "" {
+			return "*** " + e.Note + " ***"
+		}
+		at := 0
+		if e.From != "" {
+			at = column[e.From] * width
+		}
+		if e.To != "" {
+			at = min(at, column[e.To]*width)
+		}
+		text := "* " + e.Note
+		return string(cells[:at]) + text + rest(cells, at+len(text))
+	}
+	from, to := column[e.From]*width, column[e.To]*width
+	label := " " + e.packet() + " "
+	if e.Kind == Dropped {
+		label = " " + e.packet() + ": " + e.Note + " "
+	}
+	if from == to {
+		return string(cells[:from]) + "@" + label + rest(cells, from+1+len(label))
+	}
+	left, right := min(from, to), max(from, to)
+	for i := left + 1; i < right; i++ {
+		cells[i] = '-'
+	}
+	tip := byte('>')
+	if to < from {
+		tip = '<'
+	}
+	if e.Kind == Dropped {
+		tip = 'x'
+	}
+	if e.Kind == Held {
+		tip = '.'
+	}
+	if to > from {
+		cells[right-1] = tip
+	} else {
+		cells[left+1] = tip
+	}
+	room := right - left - 4
+	if len(label) <= room {
+		copy(cells[left+2+(room-len(label))/2:], label)
+		return string(cells)
+	}
+	return string(cells) + label
+}
+
+func rest(cells []byte, from int) string {
+	if from >= len(cells) {
+		return ""
+	}
+	return string(cells[from:])
+}
+
+// countOf is a number with what is counted: "1 packet", "4,711 packets".
+func countOf(k int, one, many string) string {
+	if k == 1 {
+		return "1 " + one
+	}
+	return thousands(k) + " " + many
+}
+
+// thousands writes a number with commas.
+func thousands(k int) string {
+	s := strconv.Itoa(k)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,132 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// drawn makes a trace from bytes, each three of which are an event, and draws its end.
+func drawn(data []byte) string {
+	n := New()
+	defer n.Close()
+	for i := range 6 {
+		n.Host(fmt.Sprintf("host-%d%s", i, strings.Repeat("x", i*10)))
+	}
+	notes := []string{"", "link down", "partition a | b", strings.Repeat("a long note ", 20)}
+	var at int64
+	for ; len(data) >= 3; data = data[3:] {
+		a, b, c := data[0], data[1], data[2]
+		r := record{
+			at: at, kind: Sent + EventKind(a%5), proto: protoTCP + protocol(a/5%3), flags: tcp.Flags(b & 63), segment: tcp.Kind(c % 5),
+			from: int32(b % 7), to: int32(c % 7), sport: uint16(a) << 8, dport: uint16(b), length: uint16(c) << 6, seq: uint64(a), ack: uint64(b),
+		}
+		if r.kind != Noted { // packets have two ends
+			r.from, r.to = max(r.from, 1), max(r.to, 1)
+		}
+		n.lock()
+		n.trace.add(r, notes[c/7%4])
+		n.mu.Unlock()
+		at += int64(a%3) * int64(b) * 1e6
+	}
+	n.lock()
+	defer n.mu.Unlock()
+	return n.trace.chart(chartEvents)
+}
+
+// checkChart looks at what holds for all charts.
+func checkChart(t *testing.T, chart string) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(chart, "\n"), "\n")
+	if len(lines) == 1 && lines[0] == "No packet was sent and nothing happened." {
+		return
+	}
+	if len(lines) > 3+2*chartEvents+1 {
+		t.Errorf("%d lines, of %d events", len(lines), chartEvents)
+	}
+	for _, l := range lines {
+		if strings.HasSuffix(l, " ") {
+			t.Errorf("a line ends in a space: %q", l)
+		}
+	}
+}
+
+func FuzzChart(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{4, 0, 0})
+	f.Add([]byte{0, 2, 1, 1, 1, 2})
+	f.Fuzz(func(t *testing.T, data []byte) { checkChart(t, drawn(data)) })
+}
+
+// The same as FuzzChart, without a fuzzer.
+func TestChartOfAnyEvents(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 500 {
+		data := make([]byte, random.IntN(120))
+		for i := range data {
+			data[i] = byte(random.Uint32())
+		}
+		checkChart(t, drawn(data))
+	}
+}
+
+// What concerns no host goes across the page, also where there is no host at all.
+func TestChartOfNotesWithoutHosts(t *testing.T) {
+	err := Try(t, func(n *Network) error {
+		a, b := n.Host("a"), n.Host("b")
+		for range chartEvents {
+			n.Partition([]*Host{a}, []*Host{b})
+			n.Heal()
+			time.Sleep(time.Second)
+		}
+		return fmt.Errorf("broken")
+	})
+	for _, want := range []string{
+		"             12s  *** partition a | b ***\n             12s  *** partitions healed ***\n",
+		"             23s  *** partition a | b ***\n             23s  *** partitions healed ***\n\nFaults that never fired:",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("missing: %q in:\n%v", want, err)
+		}
+	}
+}
+
+// Thousands of keep-alives do not push out what happened before them, and those that get
+// no answer are shown.
+func TestChartFoldsKeepAlives(t *testing.T) {
+	err := Try(t, func(n *Network) error {
+		a, b := n.Host("a"), n.Host("b")
+		link := n.Link(a, b, netem.Config{Delay: time.Millisecond})
+		l, err := b.Listen("tcp", ":7")
+		if err != nil {
+			return err
+		}
+		c, err := a.Dial("tcp", "b:7")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		accepted, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		defer accepted.Close()
+		c.Write([]byte("hello"))
+		time.Sleep(time.Hour)
+		link.Down()
+		time.Sleep(time.Minute)
+		return fmt.Errorf("broken")
+	})
+	// Each side probes every 15 s and is answered.
+	want := regexp.MustCompile(`(?s)\[PA\] seq 1:6 ack 1 len 5.* \[A\] seq 1 ack 6 [^\n]*\n {18}\.\.\. 9\d\d keep-alive probes and answers\n` +
+		`[^\n]*\* link down[^\n]*\n[^\n]*\[A\] seq 0 ack 6 again: link down`)
+	if !want.MatchString(err.Error()) || strings.Count(err.Error(), "keep-alive") > 1 {
+		t.Errorf("it does not match %v:\n%v", want, err)
+	}
+}
