@@ -73,7 +73,10 @@ func validName(kind, name string) error {
 }
 
 // Addr returns the host's IPv4 address.
-func (h *Host) Addr() netip.Addr { return addrOf(h.addr) }
+func (h *Host) Addr() netip.Addr {
+	h.must("Addr")
+	return addrOf(h.addr)
+}
 
 // network splits a network's name into its protocol and says whether it can be
 // had: the simulated internet has IPv4 only.
@@ -138,5 +141,22 @@ func (h *Host) lookup(name string) (uint32, error) {
 	if other := get(h.n, func() *Host { return h.n.find(plain) }); other != nil {
 		return other.addr, nil
 	}
-	return 0, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+	return 0, &net.DNSError{Err: "no such host" + text(h.n, h.n.knownHosts), Name: name, IsNotFound: true}
+}
+
+// knownHosts lists the hosts that there are, for an error. The lock is held.
+func (n *Network) knownHosts() string {
+	const most = 10
+	if len(n.inOrder) == 0 {
+		return ""
+	}
+	var names []string
+	for _, h := range n.inOrder[:min(most, len(n.inOrder))] {
+		names = append(names, h.name)
+	}
+	list := " (the network has " + strings.Join(names, ", ")
+	if more := len(n.inOrder) - most; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list + ")"
 }

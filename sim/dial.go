@@ -24,6 +24,7 @@ type dialing struct {
 
 // Dial connects to an address, as [net.Dial] does: see [Host.DialContext].
 func (h *Host) Dial(network, address string) (net.Conn, error) {
+	h.must("Dial")
 	return h.DialContext(context.Background(), network, address)
 }
 
@@ -39,6 +40,7 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 // [*net.DNSError] for an unknown name, and for the context's end a timeout or an
 // error that is [context.Canceled].
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	h.must("DialContext")
 	return h.Dialer().DialContext(ctx, network, address)
 }
 

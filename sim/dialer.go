@@ -56,7 +56,10 @@ type Dialer struct {
 
 // Dialer returns a new dialer of h, which does what [Host.DialContext] does until its
 // fields are set.
-func (h *Host) Dialer() *Dialer { return &Dialer{host: h} }
+func (h *Host) Dialer() *Dialer {
+	h.must("Dialer")
+	return &Dialer{host: h}
+}
 
 // Dial connects to an address: see [Host.DialContext].
 func (d *Dialer) Dial(network, address string) (net.Conn, error) {

@@ -72,9 +72,17 @@ func newHost(n *Network, name string, number int) *Host {
 	return h
 }
 
+// must panics if h is no host, in the name of a method.
+func (h *Host) must(method string) {
+	if h == nil || h.n == nil {
+		panic("sim: Host." + method + ": the host is nil, or was not made by Network.Host")
+	}
+}
+
 // SetTCP sets the TCP settings of connections that h opens or accepts from now on.
 // It panics if cfg is not valid.
 func (h *Host) SetTCP(cfg TCPConfig) {
+	h.must("SetTCP")
 	c, err := cfg.Complete()
 	if err != nil {
 		panic(fmt.Sprintf("sim: host %s: SetTCP: %v", h.name, err))
@@ -91,6 +99,7 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 // and new ones fail with ENETDOWN until [Host.Restart]. Crash of a host that is
 // down already does nothing.
 func (h *Host) Crash() {
+	h.must("Crash")
 	defer h.closeAbandoned()
 	h.n.do(func() {
 		if !h.dead {
@@ -102,6 +111,7 @@ func (h *Host) Crash() {
 // PowerOff is [Host.Crash] without the operating system's last words: the host
 // falls silent, and its peers find out by their own timeouts.
 func (h *Host) PowerOff() {
+	h.must("PowerOff")
 	h.n.mustSimulate("PowerOff")
 	h.n.do(func() {
 		if h.off == nil {
@@ -153,6 +163,7 @@ func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 // memory and no connections, its processes ([Host.Run], [Host.ServeHTTP]) running
 // anew. A host that runs is crashed first.
 func (h *Host) Restart() {
+	h.must("Restart")
 	defer h.closeAbandoned()
 	h.n.do(func() {
 		if h.n.closed {
@@ -180,6 +191,7 @@ func (h *Host) boots() int { return get(h.n, func() int { return h.booted }) }
 // to block as well, a library that holds a lock across a Close would stop the clock; for
 // the same reason calls on a socket that the program closes return at once.)
 func (h *Host) Pause() {
+	h.must("Pause")
 	h.n.mustSimulate("Pause")
 	h.n.do(func() {
 		if h.paused == nil && !h.dead {
@@ -190,6 +202,7 @@ func (h *Host) Pause() {
 
 // Resume undoes [Host.Pause].
 func (h *Host) Resume() {
+	h.must("Resume")
 	h.n.do(func() {
 		if h.paused != nil {
 			h.n.note(&h.node, nil, "resume")

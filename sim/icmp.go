@@ -67,6 +67,7 @@ const icmpSize = 20 + 8 + 20 + 8
 // EHOSTUNREACH, and so does a dial. Elsewhere the news comes back to the sender as a
 // packet.
 func (l *Link) RejectWith(code ICMPCode) {
+	l.must("RejectWith")
 	if _, ok := icmpMeanings[code]; !ok {
 		panic(fmt.Sprintf("sim: link %v: RejectWith(%d): it must be one of the codes of ICMPCode", l, uint8(code)))
 	}
@@ -85,7 +86,10 @@ func (l *Link) RejectWith(code ICMPCode) {
 // Reject is [Link.RejectWith] host unreachable: an attempt to connect fails at once with
 // EHOSTUNREACH, while established connections go on resending, as Linux has them do, and
 // name it as their error when they give up (RFC 1122 section 4.2.3.9).
-func (l *Link) Reject() { l.RejectWith(ICMPHostUnreachable) }
+func (l *Link) Reject() {
+	l.must("Reject")
+	l.RejectWith(ICMPHostUnreachable)
+}
 
 // rejects is what the trace says of a packet that a link sends back.
 func (p *pipe) rejects() string {

@@ -39,6 +39,13 @@ type pipe struct {
 	stats LinkStats
 }
 
+// must panics if l is no link, in the name of a method.
+func (l *Link) must(method string) {
+	if l == nil || l.n == nil {
+		panic("sim: Link." + method + ": the link is nil, or was not made by Network.Link")
+	}
+}
+
 // mustBeValid panics unless the configurations of both directions are valid.
 func mustBeValid(where string, there, back netem.Config) {
 	for _, cfg := range []netem.Config{there, back} {
@@ -124,11 +131,15 @@ func (l *Link) String() string { return l.a.name + " - " + l.b.name }
 
 // Set gives both directions a new configuration. Packets on their way keep their
 // times, and a queue what is in it. It panics if cfg is not valid.
-func (l *Link) Set(cfg netem.Config) { l.SetAsym(cfg, cfg) }
+func (l *Link) Set(cfg netem.Config) {
+	l.must("Set")
+	l.SetAsym(cfg, cfg)
+}
 
 // SetAsym is [Link.Set] with a configuration for each direction, from the first
 // host of the link to the second and back.
 func (l *Link) SetAsym(aToB, bToA netem.Config) {
+	l.must("SetAsym")
 	mustBeValid("link "+l.String(), aToB, bToA)
 	l.n.do(func() {
 		l.ab.set(aToB)
@@ -140,11 +151,15 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 // Down silences the link in both directions until [Link.Up]: packets vanish and
 // nobody is told, as with a cable that is cut. Connections live on and find out by
 // their own timeouts.
-func (l *Link) Down() { l.down("link down", true, true) }
+func (l *Link) Down() {
+	l.must("Down")
+	l.down("link down", true, true)
+}
 
 // DownFrom is [Link.Down] for the direction that leads away from h, one of the two
 // ends of the link.
 func (l *Link) DownFrom(h Node) {
+	l.must("DownFrom")
 	from := l.n.nodeOf("DownFrom", h)
 	switch from {
 	case l.a:
@@ -171,6 +186,7 @@ func (l *Link) down(what string, fromA, fromB bool) {
 
 // Up undoes [Link.Down], [Link.DownFrom], [Link.Reject] and [Link.RejectWith].
 func (l *Link) Up() {
+	l.must("Up")
 	l.n.do(func() {
 		for _, p := range []*pipe{l.ab, l.ba} {
 			p.down, p.reject = nil, nil
@@ -182,6 +198,7 @@ func (l *Link) Up() {
 // Hold makes packets wait at their entry of the link, without limit, until
 // [Link.Release].
 func (l *Link) Hold() {
+	l.must("Hold")
 	l.n.do(func() {
 		f := l.n.fault(l.a, l.b, "link holds")
 		for _, p := range []*pipe{l.ab, l.ba} {
@@ -192,6 +209,7 @@ func (l *Link) Hold() {
 
 // Release undoes [Link.Hold] and sends what waits, in order.
 func (l *Link) Release() {
+	l.must("Release")
 	n := l.n
 	n.do(func() {
 		n.note(l.a, l.b, "link released")

@@ -39,6 +39,7 @@ type TCPListener struct {
 // The errors are those of package net: EADDRINUSE, EADDRNOTAVAIL for an address
 // that is not of h, ENETDOWN when the host is down.
 func (h *Host) Listen(network, address string) (net.Listener, error) {
+	h.must("Listen")
 	if err := checkNetwork(network, protoTCP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}

@@ -33,6 +33,7 @@ func TestMisusePanics(t *testing.T) {
 
 	var noHost *sim.Host
 	var noRouter *sim.Router
+	var noLink *sim.Link
 	hosts := func(hs ...*sim.Host) []*sim.Host { return hs }
 	handler := http.NotFoundHandler()
 	for _, misuse := range []struct {
@@ -89,6 +90,19 @@ func TestMisusePanics(t *testing.T) {
 		{func() { a.ServeHTTP("c:80", handler) }, `sim: host a: ServeHTTP: listen tcp ` + c.Addr().String() + `:80: bind: cannot assign requested address`},
 		{func() { a.ServeHTTP("80", handler) }, `sim: host a: ServeHTTP: listen tcp: address 80: missing port in address`},
 		{func() { crashed.ServeHTTP(":80", handler) }, `sim: host crashed: ServeHTTP: listen tcp 0.0.0.0:80: socket: network is down`},
+
+		// What was never made.
+		{func() { noHost.Dial("tcp", "web:80") }, `sim: Host.Dial: the host is nil, or was not made by Network.Host`},
+		{func() { noHost.DialContext(context.Background(), "tcp", "web:80") }, `sim: Host.DialContext: the host is nil, or was not made by Network.Host`},
+		{func() { new(sim.Host).Listen("tcp", ":80") }, `sim: Host.Listen: the host is nil, or was not made by Network.Host`},
+		{func() { noHost.ListenPacket("udp", ":80") }, `sim: Host.ListenPacket: the host is nil, or was not made by Network.Host`},
+		{func() { noHost.HTTPClient() }, `sim: Host.HTTPClient: the host is nil, or was not made by Network.Host`},
+		{func() { noHost.ServeHTTP(":80", handler) }, `sim: Host.ServeHTTP: the host is nil, or was not made by Network.Host`},
+		{func() { noHost.Crash() }, `sim: Host.Crash: the host is nil, or was not made by Network.Host`},
+		{func() { noHost.Addr() }, `sim: Host.Addr: the host is nil, or was not made by Network.Host`},
+		{func() { noLink.Down() }, `sim: Link.Down: the link is nil, or was not made by Network.Link`},
+		{func() { noLink.Set(netem.Config{}) }, `sim: Link.Set: the link is nil, or was not made by Network.Link`},
+		{func() { new(sim.Link).Reject() }, `sim: Link.Reject: the link is nil, or was not made by Network.Link`},
 
 		// Settings of TCP.
 		{func() { a.SetTCP(sim.TCPConfig{CongestionControl: "bbr"}) }, `sim: host a: SetTCP: tcp: CongestionControl is "bbr", want "cubic" or "reno"`},

@@ -15,6 +15,7 @@ var stubResolver = endpoint{addr: 127<<24 | 53, port: 53}
 // hosts; a name that no host has does not exist (NXDOMAIN). Which domains it appends
 // to a short name follows the machine's /etc/resolv.conf, as in any Go program.
 func (h *Host) Resolver() *net.Resolver {
+	h.must("Resolver")
 	return &net.Resolver{
 		PreferGo: true,
 		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -229,13 +229,14 @@ func (n *Network) After(d time.Duration, f func()) {
 	if f == nil {
 		panic("sim: After: the function must not be nil")
 	}
+	who := func() string { return fmt.Sprintf("the function of After(%v)", d) }
 	n.do(func() {
 		if n.closed {
 			return
 		}
 		n.ord++
 		at := n.now() + int64(d)
-		n.events.push(event{when: at, ord: classChange | n.ord, what: f})
+		n.events.push(event{when: at, ord: classChange | n.ord, what: func() { n.guard(who, func() bool { return false }, f) }})
 		n.arm(at)
 	})
 }

@@ -89,6 +89,7 @@ func newRouter(n *Network, name string) *Router {
 // hosts: a phone's radio, a server's network card. A second call changes it, as
 // [Link.Set] does. It panics if a configuration is not valid.
 func (h *Host) Access(up, down netem.Config) {
+	h.must("Access")
 	h.n.mustSimulate("Access")
 	mustBeValid(fmt.Sprintf("host %s: Access", h.name), up, down)
 	n := h.n

@@ -23,8 +23,12 @@ type process struct {
 // starts from nothing, as memory does. ctx is cancelled at the end of the test too.
 // The new run begins when f has returned from the one before, so f must heed ctx.
 //
-// An error that f returns before ctx is cancelled fails the test.
+// An error that f returns before ctx is cancelled fails the test, and so does
+// [runtime.Goexit], by which t.FailNow ends: return an error instead. A panic fails the
+// test and ends the network. (One on a goroutine that f starts ends the process, as in
+// any Go program: nothing can recover it.)
 func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
+	h.must("Run")
 	if f == nil {
 		panic(fmt.Sprintf("sim: host %s: Run(%q): the function must not be nil", h.name, name))
 	}
@@ -35,6 +39,10 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 			p.start()
 		}
 	})
+}
+
+func (p *process) String() string {
+	return fmt.Sprintf("process %q on host %q", p.name, p.host.name)
 }
 
 // start runs the process, once its run before has ended.
@@ -51,25 +59,19 @@ func (p *process) start() {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := p.f(ctx, p.host); err != nil && ctx.Err() == nil {
-			p.host.n.processFailed(p, err)
-		}
+		p.host.n.guard(p.String, func() bool { return ctx.Err() != nil }, func() {
+			if err := p.f(ctx, p.host); err != nil && ctx.Err() == nil {
+				p.host.n.failed(fmt.Sprintf("%v ended: %v", p, err))
+			}
+		})
 	}()
-}
-
-func (n *Network) processFailed(p *process, err error) {
-	text := fmt.Sprintf("process %q on host %q ended: %v", p.name, p.host.name, err)
-	n.do(func() {
-		if !n.closed {
-			n.failures = append(n.failures, text)
-		}
-	})
 }
 
 // HTTPClient returns a new client whose connections start at h. Its transport has
 // the defaults of [http.DefaultTransport], without a proxy, and speaks HTTP/1.1; set
 // Protocols on it for more.
 func (h *Host) HTTPClient() *http.Client {
+	h.must("HTTPClient")
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = nil
 	t.DialContext = h.DialContext
@@ -81,6 +83,7 @@ func (h *Host) HTTPClient() *http.Client {
 // [Host.Restart] it serves again, with the same handler. It panics if addr cannot be
 // listened on.
 func (h *Host) ServeHTTP(addr string, handler http.Handler) *http.Server {
+	h.must("ServeHTTP")
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -127,17 +126,3 @@ func tail(s string, most int) string {
 }
 
 func quoteMeta(s string) string { return regexp.QuoteMeta(s) }
-
-// raceEnabled says whether the program was built with the race detector.
-var raceEnabled = func() bool {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return false
-	}
-	for _, s := range info.Settings {
-		if s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
-}()

@@ -3,18 +3,13 @@ package sim
 import (
 	"fmt"
 	"strings"
-	"time"
 )
 
 // report is what a failed test prints about its network.
 func (n *Network) report(command string) string {
 	return text(n, func() string {
-		at := time.Duration(n.now())
-		if n.closed {
-			at = n.ended
-		}
 		var b strings.Builder
-		fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.hash)
+		fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", n.endedOrNow(), n.seed, n.trace.total, n.trace.hash)
 		b.WriteString(n.trace.chart(chartEvents))
 		if idle := n.idleFaultsLocked(); idle != "" {
 			b.WriteString("\n" + idle + "\n")

@@ -104,6 +104,7 @@ func (s Stats) String() string {
 // connection its state, round-trip time, retransmission timeout and congestion
 // window.
 func (h *Host) Netstat() string {
+	h.must("Netstat")
 	return text(h.n, h.netstat)
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,7 +39,14 @@ import (
 // for the network, or as good as, because of a loop that asks the network again and again
 // without ever waiting, such as one that at once dials again what was refused.
 //
-// Inside f use t as in any bubble: not t.Run, t.Parallel or t.Deadline. What the
+// A panic of f, of a process ([Host.Run]) or of a function of [Network.After] fails the
+// test in the same way, with its stack. One on a goroutine that the program starts itself
+// ends the process, as in any Go program: nothing can recover it.
+//
+// Inside f use its own t, as in any bubble: not t.Run, t.Parallel or t.Deadline, and not the t
+// of the caller. What the caller's t is told is noticed all the same, as it is what a suite
+// of testify does whose methods are called inside f, unless it had failed before Test was
+// called; "defer s.SetT(s.T()); s.SetT(t)" at the beginning of f has the suite use f's t. What the
 // program under test decides by racing goroutines, by select or by the order of a
 // map is not the network's to fix; a second run shows where it matters.
 func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
@@ -58,7 +64,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &runner{f: f, opts: opts, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage()}
+	r := &runner{f: f, opts: opts, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir}
 	if len(seeds) == 1 {
 		r.run(t, seeds[0])
 		return
@@ -81,7 +87,7 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	r := &runner{opts: opts, name: t.Name(), pkg: thisPackage()}
+	r := &runner{opts: opts, name: t.Name(), pkg: thisPackage(), dir: thisDir}
 	var wrong []error
 	var report string
 	var trace *Trace
@@ -138,51 +144,81 @@ type runner struct {
 	name string // of the test that called
 	nth  int    // call of Test by it, from 1
 	pkg  string
+	dir  string
 }
 
 func (r *runner) run(t *testing.T, seed uint64) {
 	t.Helper()
 	var first *Trace
+	o := &outcome{outer: t, before: t.Failed()}
 	// synctest.Test ends the goroutine of a test that failed.
 	defer func() {
 		if p := recover(); p != nil {
 			panic(p)
 		}
 		if first != nil {
-			r.compare(t, seed, first)
+			r.compare(t, seed, first, o)
 		}
 	}()
-	r.once(t, seed, &first, r.f, r.report)
+	r.once(t, seed, &first, o.watch(r.f), o.report(r))
 }
 
-// compare runs the test a second time, if that is asked for.
-func (r *runner) compare(t *testing.T, seed uint64, first *Trace) {
-	t.Helper()
-	check := os.Getenv("SQUALL_CHECK")
-	switch {
-	case reportTrace(r, t.Failed(), first):
-	case t.Failed() && check != "0":
-		t.Log(r.again(seed, first))
-	case check == "1":
-		var second *Trace
-		r.once(t, seed, &second, r.f, r.report)
-		if second.Hash() != first.Hash() {
-			t.Error("sim: two runs with the same seed differ. " + firstDifference(first, lines(second)))
-			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(seed))
-		}
+// An outcome tells the failure of one run apart from what its test failed for before.
+type outcome struct {
+	outer    *testing.T // that Test was called with
+	before   bool       // it had failed before the run
+	returned bool       // f returned
+	failed   bool       // the run failed
+}
+
+// watch notes whether f returns.
+func (o *outcome) watch(f func(*testing.T, *Network)) func(*testing.T, *Network) {
+	return func(t *testing.T, n *Network) {
+		f(t, n)
+		o.returned = true
 	}
 }
 
 // report says what is wrong with a run that has ended.
-func (r *runner) report(t *testing.T, n *Network, problems []string) {
-	t.Helper()
-	for _, p := range problems {
-		t.Error(p)
+func (o *outcome) report(r *runner) func(*testing.T, *Network, []string) {
+	return func(t *testing.T, n *Network, problems []string) {
+		t.Helper()
+		for _, p := range problems {
+			t.Error(p)
+		}
+		outer := !o.before && o.outer.Failed() && !t.Failed()
+		if !o.returned && !t.Failed() && !t.Skipped() {
+			t.Error("sim: the test function was left by FailNow or Skip of a t other than the one that it is given, or by runtime.Goexit.\n" +
+				"Inside sim.Test use its own t; in a suite of testify begin with: defer s.SetT(s.T()); s.SetT(t)")
+		}
+		o.failed = t.Failed() || outer
+		switch idle := n.idleFaults(); {
+		case outer:
+			o.outer.Log(n.report(r.command(n.seed))) // t passed, so what it logs may be left out
+		case o.failed:
+			t.Log(n.report(r.command(n.seed)))
+		case idle != "":
+			t.Log("sim: " + idle)
+		}
 	}
-	if t.Failed() {
-		t.Log(n.report(r.command(n.seed)))
-	} else if idle := n.idleFaults(); idle != "" {
-		t.Log("sim: " + idle)
+}
+
+// compare runs the test a second time, if that is asked for.
+func (r *runner) compare(t *testing.T, seed uint64, first *Trace, o *outcome) {
+	t.Helper()
+	check := os.Getenv("SQUALL_CHECK")
+	switch {
+	case reportTrace(r, o.failed, first):
+	case o.failed && check != "0":
+		t.Log(r.again(seed, first))
+	case check == "1":
+		var second *Trace
+		o := &outcome{outer: t, before: t.Failed()}
+		r.once(t, seed, &second, o.watch(r.f), o.report(r))
+		if second.Hash() != first.Hash() {
+			t.Error("sim: two runs with the same seed differ. " + firstDifference(first, lines(second)))
+			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(seed))
+		}
 	}
 }
 
@@ -213,61 +249,57 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		n = newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
 		dog.watch(n)
 		*trace = n.trace
-		t.Cleanup(func() { over(t, n, n.finish()) }) // after those of f
+		var problems []string
+		t.Cleanup(func() { over(t, n, append(problems, n.finish()...)) }) // after those of f
 		defer func() {
 			if p := recover(); p != nil {
-				fmt.Fprintf(os.Stderr, "sim: the test panics.\n%s", n.report(r.command(seed)))
-				panic(p)
+				problems = append(problems, testPanicked(p))
 			}
 		}()
 		f(t, n)
 	})
 }
 
+// testPanicked describes a panic of the test's own goroutine, the cause first.
+func testPanicked(p any) string {
+	cause := fmt.Sprint(p)
+	text := "sim: the test panicked: " + cause
+	for _, hint := range [][2]string{
+		{"testing: t.Run called inside synctest bubble", "Call sim.Test inside of t.Run instead: a network for each subtest."},
+		{"testing: t.Parallel called inside synctest bubble", "Call t.Parallel before sim.Test."},
+		{"testing: t.Deadline called inside synctest bubble", "It is an instant of the real clock; inside, time is virtual. See sim.Limit."},
+	} {
+		if strings.HasPrefix(cause, hint[0]) {
+			text += "\n" + hint[1]
+		}
+	}
+	return text + "\n\n" + panicStack()
+}
+
 // finish ends the network and returns what went wrong with it.
 func (n *Network) finish() (problems []string) {
-	problems = texts(n, func() (all []string) {
-		if n.why != "" {
-			all = append(all, fmt.Sprintf("sim: the network was closed at %v, since %s", n.ended, n.why))
+	why := text(n, func() string {
+		defer n.shutdown("")
+		if n.why == "" {
+			return ""
 		}
+		return fmt.Sprintf("sim: the network was closed at %v, since %s", n.ended, n.why)
+	})
+	left := n.awaitGoroutines()
+	if why != "" {
+		problems = append(problems, why)
+	}
+	problems = append(problems, texts(n, func() (all []string) {
 		for _, f := range n.failures {
 			all = append(all, "sim: "+f)
 		}
-		n.shutdown("")
 		return all
-	})
-	if left := n.awaitGoroutines(); len(left) > 0 {
+	})...)
+	if len(left) > 0 {
 		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s", len(left), stacksOf(left)))
 	}
 	n.reported = true
 	return problems
-}
-
-// command is what a person types to run one seed again.
-func (r *runner) command(seed uint64) string {
-	race := ""
-	if raceEnabled {
-		race = "-race "
-	}
-	return fmt.Sprintf("SQUALL_SEED=%d go test %s-run '%s' %s", seed, race, r.pattern(), r.pkg)
-}
-
-// pattern is the argument of -run that selects the test.
-func (r *runner) pattern() string {
-	parts := strings.Split(r.name, "/")
-	for i, p := range parts {
-		parts[i] = "^" + quoteMeta(p) + "$"
-	}
-	return strings.Join(parts, "/")
-}
-
-// thisPackage is the import path of the package that is tested.
-func thisPackage() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "."
-	}
-	return strings.TrimSuffix(info.Path, ".test")
 }
 
 // nthCall counts the calls of Test by the test of that name.

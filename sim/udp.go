@@ -56,6 +56,7 @@ const (
 // ListenPacket announces on a local address, as [net.ListenPacket] does. The
 // network must be "udp" or "udp4".
 func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
+	h.must("ListenPacket")
 	h.n.mustSimulate("ListenPacket")
 	if err := checkNetwork(network, protoUDP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)

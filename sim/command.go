@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"testing"
+)
+
+// command is what a person types to run one seed again: words for a POSIX shell, and where
+// they are to be typed.
+func (r *runner) command(seed uint64) string {
+	words := []string{fmt.Sprintf("SQUALL_SEED=%d", seed), "go", "test"}
+	dir, pkg := r.dir, r.pkg
+	if pkg == "command-line-arguments" { // go test a_test.go: no package that has a path
+		pkg = "."
+	} else if module := moduleOf(dir, pkg); module != "" {
+		dir = module
+	} else {
+		dir = ""
+	}
+	if raceEnabled {
+		words = append(words, "-race")
+	}
+	if tags := buildSetting("-tags"); tags != "" {
+		words = append(words, "-tags", tags)
+	}
+	if testing.Short() {
+		words = append(words, "-short")
+	}
+	words = append(words, "-run", "'"+strings.ReplaceAll(r.pattern(), "'", `'\''`)+"'", pkg)
+	if own := ownArgs(); len(own) > 0 {
+		words = append(words, "-args")
+		for _, a := range own {
+			words = append(words, shellQuote(a))
+		}
+	}
+	text := strings.Join(words, " ")
+	if dir != "" {
+		text += fmt.Sprintf("\n(in %s; from elsewhere put -C %s right after \"go test\")", dir, shellQuote(dir))
+	}
+	return text
+}
+
+// pattern is the argument of -run that selects the test.
+func (r *runner) pattern() string {
+	parts := strings.Split(r.name, "/")
+	for i, p := range parts {
+		parts[i] = "^" + quoteMeta(p) + "$"
+	}
+	return strings.Join(parts, "/")
+}
+
+// shellQuote makes one word of s for a POSIX shell.
+func shellQuote(s string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,@%+"
+	if s != "" && strings.Trim(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// ownArgs are the arguments of the test binary that are not those of package testing.
+func ownArgs() []string {
+	var own []string
+	for _, a := range os.Args[1:] {
+		if !strings.HasPrefix(a, "-test.") {
+			own = append(own, a)
+		}
+	}
+	return own
+}
+
+// thisPackage is the import path of the package that is tested.
+func thisPackage() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "."
+	}
+	return strings.TrimSuffix(info.Path, ".test")
+}
+
+// thisDir is where the test binary was started, which for go test is the folder of the
+// package: tests may go elsewhere.
+var thisDir, _ = os.Getwd()
+
+// moduleOf returns the folder of the module that holds a package and that dir lies in, or
+// "" if there is none: the binary was built elsewhere.
+func moduleOf(dir, pkg string) string {
+	for dir != "" {
+		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil {
+			for line := range strings.Lines(string(b)) {
+				if f := strings.Fields(line); len(f) >= 2 && f[0] == "module" {
+					if path := strings.Trim(f[1], "\"`"); pkg == path || strings.HasPrefix(pkg, path+"/") {
+						return dir
+					}
+				}
+			}
+			return ""
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			break
+		}
+		dir = up
+	}
+	return ""
+}
+
+// buildSetting returns a setting with which the program was built, or "".
+func buildSetting(key string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == key {
+				return s.Value
+			}
+		}
+	}
+	return ""
+}
+
+// raceEnabled says whether the program was built with the race detector.
+var raceEnabled = buildSetting("-race") == "true"

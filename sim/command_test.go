@@ -1,0 +1,70 @@
+package sim
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The command says to a shell what it says to a reader, whatever the name of the test.
+func TestCommandForAShell(t *testing.T) {
+	for _, name := range []string{"TestPlain", "TestX/a_phone's_outage", `TestX/$HOME_"quoted"_` + "`pwd`", `TestX/a\b*[c](d)|e#01`, "TestX/äöü;&<>"} {
+		r := &runner{name: name, pkg: "github.com/squall-sim/squall/sim", dir: thisDir}
+		line, where, _ := strings.Cut(r.command(7), "\n")
+		// go is a function that prints its words.
+		out, err := exec.Command("sh", "-c", `go() { printf '%s\n' "SQUALL_SEED=$SQUALL_SEED" "$@"; }; `+line).CombinedOutput()
+		if err != nil {
+			t.Fatal(err, string(out))
+		}
+		words := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+		for i, w := range words {
+			if w == "-run" {
+				words = append(words[:1:1], words[i:]...) // -race and so on depend on the run
+				break
+			}
+		}
+		want := []string{"SQUALL_SEED=7", "-run", r.pattern(), r.pkg}
+		if strings.Join(words, "\n") != strings.Join(want, "\n") {
+			t.Errorf("%s: the shell reads %q, want %q", line, words, want)
+		}
+		root := filepath.Dir(thisDir)
+		if want := "(in " + root + `; from elsewhere put -C ` + root + ` right after "go test")`; where != want {
+			t.Errorf("%s, want %s", where, want)
+		}
+	}
+}
+
+func TestCommandSaysWhere(t *testing.T) {
+	dir := t.TempDir()
+	pkg := filepath.Join(dir, "it's", "deep")
+	if err := os.MkdirAll(pkg, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if got := moduleOf(pkg, "example.com/m/deep"); got != "" {
+		t.Errorf("a module in %s without go.mod", got)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "it's", "go.mod"), []byte("// a module\nmodule example.com/m // of mine\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"example.com/m/deep": filepath.Dir(pkg), "example.com/m": filepath.Dir(pkg), "example.com/other": "", "example.com/more": ""} {
+		if got := moduleOf(pkg, path); got != want {
+			t.Errorf("the module of %s is in %q, want %q", path, got, want)
+		}
+	}
+	command := (&runner{name: "TestX", pkg: "example.com/m/deep", dir: pkg}).command(1)
+	if want := `put -C '` + strings.ReplaceAll(filepath.Dir(pkg), "'", `'\''`) + `' right after`; !strings.Contains(command, want) {
+		t.Errorf("%s, want %s", command, want)
+	}
+	// Built from files on the command line, the package has no path.
+	command = (&runner{name: "TestX", pkg: "command-line-arguments", dir: pkg}).command(1)
+	if !strings.Contains(command, "-run '^TestX$' .\n(in "+pkg+";") {
+		t.Error(command)
+	}
+	// Elsewhere than it was built, the binary does not know.
+	command = (&runner{name: "TestX", pkg: "example.com/elsewhere", dir: pkg}).command(1)
+	if !strings.HasSuffix(command, "-run '^TestX$' example.com/elsewhere") {
+		t.Error(command)
+	}
+}

@@ -1,0 +1,84 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// guard runs f, which the network calls on a goroutine of its own, for the program: who.
+// In a bubble a panic of f fails the test, by name and with its stack, and ends the
+// network; outside, it ends the process, as it would without the network. So does
+// runtime.Goexit fail the test, unless the program is at its end anyway: it is how
+// t.FailNow leaves, which no goroutine but that of the test may call.
+func (n *Network) guard(who func() string, over func() bool, f func()) {
+	returned := false
+	defer func() {
+		p := recover()
+		switch {
+		case p != nil && !n.bubble:
+			fmt.Fprintf(os.Stderr, "sim: %s panics at %v\n", who(), n.Elapsed())
+			panic(p)
+		case p != nil:
+			n.panicked(who(), p, panicStack())
+		case !returned && n.bubble && !over():
+			n.failed(who() + " ended by runtime.Goexit, as t.FailNow, t.Fatal and the functions of require do; " +
+				"only the goroutine of the test may call them: return, or have it return, an error instead")
+		}
+	}()
+	f()
+	returned = true
+}
+
+// panicked fails the test for a panic outside the goroutine of the test, and ends the
+// network: the program is dead, as a process would be.
+func (n *Network) panicked(who string, what any, stack string) {
+	cause := fmt.Sprint(what)
+	note := firstLine(who + " panics: " + cause)
+	n.do(func() {
+		head := fmt.Sprintf("%s panicked at %v of virtual time: %s", who, n.endedOrNow(), cause)
+		then := "The network was closed before."
+		if !n.closed {
+			then = "This ended the network at once: other calls that fail with \"use of closed network connection\" do so because of it."
+			n.note(nil, nil, note)
+			n.shutdown("")
+		}
+		n.failures = append(n.failures, head+"\n\n"+then+"\n\n"+stack)
+	})
+}
+
+// failed fails the test.
+func (n *Network) failed(what string) {
+	n.do(func() {
+		if !n.closed {
+			n.failures = append(n.failures, fmt.Sprintf("%s (at %v of virtual time)", what, n.endedOrNow()))
+		}
+	})
+}
+
+// panicStack is the stack of the panic that a deferred function recovers, without what the
+// panic itself put on it.
+func panicStack() string {
+	head, frames, _ := strings.Cut(string(debug.Stack()), "\n")
+	if _, after, ok := strings.Cut(frames, "\npanic("); ok {
+		if _, after, ok = strings.Cut(after, "\n\t"); ok {
+			_, frames, _ = strings.Cut(after, "\n")
+		}
+	}
+	return head + "\n" + strings.TrimSpace(frames)
+}
+
+// endedOrNow is the time since the start, or until the end. The lock is held.
+func (n *Network) endedOrNow() time.Duration {
+	if n.closed {
+		return n.ended
+	}
+	return time.Duration(n.now())
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "\n")
+	return s
+}
