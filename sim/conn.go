@@ -121,10 +121,11 @@ func (c *TCPConn) touch() { c.touchWithin(0, 0) }
 // moved has the engine look at c after data was read or written. All that comes of it
 // are segments and timers, which take their time.
 func (c *TCPConn) moved() {
-	sure := c.patience()
+	now := c.n.now()
+	sure := c.patience(now)
 	slack := sure
 	if !c.tcp.Pending() {
-		slack = c.ackSlack()
+		slack = c.ackSlack(now)
 	}
 	c.touchWithin(slack, sure)
 }
@@ -194,21 +195,22 @@ func (c *TCPConn) next(class uint64) int64 {
 	}
 }
 
-// slack implements timed.
-func (c *TCPConn) slack(at int64) int64 {
-	switch {
-	case c.tcp.OnlyAcks(tcp.Time(at)):
-		return c.ackSlack()
-	case c.tcp.OnlySends(tcp.Time(at)):
-		return c.patience()
-	default:
-		return 0
+// noticed implements timed. Each timer that is set counts, not only the first: that of a
+// retransmission may lie close behind that of an acknowledgement.
+func (c *TCPConn) noticed() int64 {
+	at := int64(c.tcp.DecisiveTimer())
+	if t := int64(c.tcp.SendTimer()); t < at {
+		at = min(at, after(t, c.patience(t)))
 	}
+	if t := int64(c.tcp.AckTimer()); t < at {
+		at = min(at, after(t, c.ackSlack(t)))
+	}
+	return at
 }
 
-// slackOf is how long nobody can notice that segments have arrived: if no call waits for
-// what they bring, all that comes of it are segments and timers.
-func (c *TCPConn) slackOf(s *news) int64 {
+// slackOf is for how long nobody can notice that segments arrive at an instant: if no call
+// waits for what they bring, all that comes of it are segments and timers.
+func (c *TCPConn) slackOf(at int64, s *news) int64 {
 	if c.gone || c.tcp.State() != tcp.Established || s.flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 ||
 		s.data && c.r.waiting > 0 || c.w.waiting > 0 && c.tcp.MayUnblock(s.ack) {
 		return 0
@@ -217,27 +219,27 @@ func (c *TCPConn) slackOf(s *news) int64 {
 	if !s.data && c.tcp.Finished(s.ack) {
 		return idleSlack
 	}
-	return c.patience()
+	return c.patience(at)
 }
 
 // idleSlack is for how long an acknowledgement is left alone after which a connection
 // has nothing to do.
 const idleSlack = int64(time.Minute)
 
-// ackSlack is how long nobody can notice an acknowledgement that c sends: it is on its way,
-// and then there is what comes of it at the peer.
-func (c *TCPConn) ackSlack() int64 {
-	way := c.flow.path.slack()
-	if p := c.flow.peer; way > 0 && p != nil && p.local == c.remote && p.remote == c.local {
-		way += p.slackOf(&news{ack: c.tcp.Received(), flags: tcp.ACK})
+// ackSlack is for how long nobody can notice an acknowledgement that c sends at an
+// instant: it is on its way, and then there is what comes of it at the peer.
+func (c *TCPConn) ackSlack(at int64) int64 {
+	way, open := c.flow.path.way()
+	if p := c.flow.peer; open && way > 0 && p != nil && p.local == c.remote && p.remote == c.local {
+		return after(way, p.slackOf(after(at, way), &news{ack: c.tcp.Received(), flags: tcp.ACK}))
 	}
 	return way
 }
 
-// patience is how long nobody can notice what the protocol does, if it sends segments and
-// sets timers.
-func (c *TCPConn) patience() int64 {
-	return min(c.flow.path.slack(), int64(c.tcp.Patience()))
+// patience is for how long nobody can notice what the protocol does at an instant, if it
+// sends segments and sets timers.
+func (c *TCPConn) patience(at int64) int64 {
+	return min(c.flow.path.slack(), int64(c.tcp.Patience(tcp.Time(at))))
 }
 
 // due implements timed.

@@ -88,7 +88,8 @@ func (n *Network) catchUp(now int64) bool {
 	if due {
 		n.flush(n.pending.at)
 	}
-	if n.late && len(n.events) > 0 && n.events[0].when < now {
+	// What the flush brought about may be due as well.
+	if len(n.events) > 0 && n.events[0].when < now {
 		due = true
 		n.runDue(now - 1)
 	}
@@ -154,8 +155,8 @@ func (n *Network) ask(slack, sure int64) {
 // sooner is for something that was added to what is pending already.
 func (n *Network) sooner(slack, sure int64) {
 	p := &n.pending
-	p.until = min(p.until, p.at+slack)
-	p.sure = min(p.sure, p.at+sure)
+	p.until = min(p.until, after(p.at, slack))
+	p.sure = min(p.sure, after(p.at, sure))
 	if slack == 0 || !n.lazy {
 		n.request()
 	} else {
@@ -369,11 +370,10 @@ func (n *Network) noticed(i int, at int64, looks *int) int64 {
 		return e.when
 	}
 	*looks--
-	when, slack := n.slack(e)
-	if when < at && slack < at-when {
-		at = when + slack
+	if when, seen := n.seen(e); seen < at {
+		at = seen
 		n.decisive = nil
-		if slack == 0 {
+		if seen == when {
 			n.decisive = e.what
 		}
 	}
@@ -383,24 +383,29 @@ func (n *Network) noticed(i int, at int64, looks *int) int64 {
 	return at
 }
 
-// slack is the instant of an event, which may have been put off, and how long after it
-// can be noticed at the earliest.
-func (n *Network) slack(e *event) (when, slack int64) {
+// seen is the instant of an event, which may have been put off, and that at which it, or
+// another timer of the same socket, can be noticed at the earliest.
+func (n *Network) seen(e *event) (when, seen int64) {
 	switch class := e.ord & classMask; {
-	case class == classChange:
-		return e.when, 0
-	case class != classPacket:
+	case class == classPacket && n.lazy:
+		return e.when, after(e.when, e.what.(*packet).slack(e.when))
+	case class == classPacket, class == classChange:
+		return e.when, e.when
+	case class == classTimer && n.lazy:
 		sock := e.what.(timed)
-		when = sock.next(class)
-		if n.lazy && class == classTimer {
-			slack = sock.slack(when)
-		}
-		return when, slack
-	case n.lazy:
-		return e.when, e.what.(*packet).slack()
+		return sock.next(class), sock.noticed()
 	default:
-		return e.when, 0
+		at := e.what.(timed).next(class)
+		return at, at
 	}
+}
+
+// after is the instant d after another, or never if that lies too far ahead.
+func after(at, d int64) int64 {
+	if d > never-at {
+		return never
+	}
+	return at + d
 }
 
 // stalled is called when no timer of the bubble is left and every goroutine is

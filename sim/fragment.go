@@ -123,8 +123,8 @@ func (r *reassembler) next(uint64) int64 {
 	return r.waiting[0].expires
 }
 
-// slack implements timed.
-func (r *reassembler) slack(int64) int64 { return 0 }
+// noticed implements timed.
+func (r *reassembler) noticed() int64 { return r.next(classTimer) }
 
 // due implements timed: those that have waited for too long are given up.
 func (r *reassembler) due(now int64, class uint64) {

@@ -17,7 +17,7 @@ type timed interface {
 	plan(class uint64) *plan
 	next(class uint64) int64 // the instant that there is something to do, or never
 	due(now int64, class uint64)
-	slack(at int64) int64 // how long nobody can notice what its timer does at that instant
+	noticed() int64 // the instant at which what its timers do can be noticed, at the earliest
 }
 
 // A plan is the instant for which a socket has an event in the heap, or never.

@@ -98,6 +98,17 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 			client.Access(netem.Config{Delay: ms}, netem.Config{})
 			send(c, 100)
 		}},
+		{"an access link that changes at the instant of a write", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			client.Access(netem.Config{Delay: 50 * ms}, netem.Config{})
+			c := echoTo(n, client, server)
+			for i := range 20 {
+				send(c, 100)
+				client.Access(netem.Config{Delay: time.Duration(1+i*7%50) * ms}, netem.Config{})
+				io.ReadFull(c, make([]byte, 100))
+				client.Access(netem.Config{Delay: 50 * ms}, netem.Config{})
+			}
+		}},
 		{"hosts that stop, crash and lose power", func(n *sim.Network) {
 			client, server := n.Host("client"), n.Host("server")
 			n.Link(client, server, netem.Config{Delay: 50 * ms})
@@ -274,6 +285,64 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 				s.SetReadDeadline(time.Now().Add(time.Second))
 				io.ReadFull(s, make([]byte, 100_000))
 				s.SetReadDeadline(time.Time{})
+			}
+		}},
+		{"a retransmission that is due soon after a delayed acknowledgement", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			link := n.Link(client, server, netem.Config{Delay: 50 * ms})
+			l, err := server.Listen("tcp", ":7")
+			check(err)
+			for i := range 10 {
+				c, err := client.Dial("tcp", "server:7")
+				check(err)
+				s, err := l.Accept()
+				check(err)
+				for range 20 { // until acknowledgements are delayed
+					send(s, 1)
+					io.ReadFull(c, make([]byte, 1))
+					send(c, 1)
+					io.ReadFull(s, make([]byte, 1))
+				}
+				u, _ := server.Dial("udp", fmt.Sprintf("client:%d", 100+i))
+				var all sync.WaitGroup
+				all.Go(func() { io.Copy(io.Discard, c) })
+				all.Go(func() {
+					io.ReadFull(s, make([]byte, 1))
+					u.Write([]byte("the trace has the instant"))
+				})
+				link.DownFrom(client)
+				send(c, 1) // sent again after 445 ms
+				time.Sleep(ms)
+				link.Up()
+				time.Sleep(time.Duration(190+20*i) * ms)
+				send(s, 1) // acknowledged 40 ms after it came
+				time.Sleep(time.Second)
+				s.Close()
+				all.Wait()
+				c.Close()
+			}
+		}},
+		{"an acknowledgement at a router when something else is sent", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			r := n.Router("r")
+			n.Link(client, r, netem.Config{Delay: 10 * ms})
+			n.Link(r, server, netem.Config{Delay: 20 * ms})
+			l, err := server.Listen("tcp", ":7")
+			check(err)
+			c, err := client.Dial("tcp", "server:7")
+			check(err)
+			s, err := l.Accept()
+			check(err)
+			c.(*sim.TCPConn).SetReadBuffer(5000)
+			s.(*sim.TCPConn).SetWriteBuffer(1_000_000)
+			u, _ := client.Dial("udp", "server:9")
+			for i := range 20 {
+				send(s, 20_000)
+				time.Sleep(5 * time.Second)
+				c.Read(make([]byte, 20_000)) // opens the window again
+				time.Sleep(time.Duration(i) * 5 * ms)
+				u.Write([]byte("the trace has the instant"))
+				time.Sleep(time.Second)
 			}
 		}},
 		{"many clients at one instant", func(n *sim.Network) {

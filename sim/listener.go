@@ -234,8 +234,8 @@ func (l *TCPListener) next(uint64) int64 {
 	return l.deadline.next()
 }
 
-// slack implements timed.
-func (l *TCPListener) slack(int64) int64 { return 0 }
+// noticed implements timed.
+func (l *TCPListener) noticed() int64 { return l.next(classDeadline) }
 
 // due implements timed.
 func (l *TCPListener) due(now int64, _ uint64) {

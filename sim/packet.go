@@ -321,13 +321,13 @@ func (n *Network) copyOf(pkt *packet) *packet {
 	return c
 }
 
-// slack is for how long nobody can notice that a train has passed its pipe.
-func (pkt *packet) slack() int64 {
+// slack is for how long nobody can notice that a train has passed its pipe at an instant.
+func (pkt *packet) slack(at int64) int64 {
 	if pkt.hop+1 < len(pkt.pipes) {
 		return pkt.pipes[pkt.hop+1].slack()
 	}
 	if c := pkt.peer(); c != nil {
-		return c.slackOf(&pkt.train.news)
+		return c.slackOf(at, &pkt.train.news)
 	}
 	return 0
 }

@@ -97,6 +97,7 @@ func (h *Host) Access(up, down netem.Config) {
 		if h.accessUp != nil {
 			h.accessUp.set(up)
 			h.accessDown.set(down)
+			n.changed()
 			return
 		}
 		h.accessUp, h.accessDown = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
@@ -139,6 +140,18 @@ func (p *path) pipes() []*pipe {
 
 // slack is for how long nobody can notice a packet that is sent now.
 func (p *path) slack() int64 { return p.pipes()[0].slack() }
+
+// way is how long a packet that is sent now takes at least to the other end, if all of the
+// path is open, or else to the first pipe that sends packets back.
+func (p *path) way() (least int64, open bool) {
+	for _, d := range p.pipes() {
+		if d.reject != nil {
+			return least, false
+		}
+		least = after(least, d.floor)
+	}
+	return least, true
+}
 
 // mtu is the largest packet that passes the whole way: discovery of the path's MTU
 // (RFC 1191) is taken to have happened.

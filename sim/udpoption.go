@@ -76,8 +76,8 @@ func (u *UDPConn) next(uint64) int64 {
 	return min(u.read.next(), u.write.next())
 }
 
-// slack implements timed.
-func (u *UDPConn) slack(int64) int64 { return 0 }
+// noticed implements timed.
+func (u *UDPConn) noticed() int64 { return u.next(classDeadline) }
 
 // due implements timed.
 func (u *UDPConn) due(now int64, class uint64) {

@@ -101,14 +101,16 @@ func (c *Conn) Writable() bool { return 2*c.sendSpace() >= int(c.end-c.una) && c
 // MayUnblock says whether a writer that is blocked could be woken by acknowledgements up
 // to ack.
 func (c *Conn) MayUnblock(ack uint64) bool {
-	// What the window may be then: it grows, or a reduction ends or is undone.
-	cwnd := int(c.cc.cwnd) + c.tx.packets()
+	// What the window may be then: a reduction ends or is undone, and it grows by what is
+	// acknowledged, and by one that is due already.
+	cwnd := int(c.cc.cwnd)
 	if c.cc.ssthresh < infinite {
 		cwnd = max(cwnd, int(c.cc.ssthresh))
 	}
 	if c.ep != nil {
 		cwnd = max(cwnd, int(c.ep.priorCwnd))
 	}
+	cwnd += c.tx.packets() + 1
 	left := int(c.end - max(ack, c.una))
 	space := c.sendBufferFor(cwnd) - left - c.appended()
 	return 2*space >= left && space > 0

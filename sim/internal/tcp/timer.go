@@ -47,30 +47,49 @@ func (c *Conn) rearmRTO() {
 }
 
 // NextTimer is the instant of the earliest timer, or Never.
-func (c *Conn) NextTimer() Time {
-	next := min(c.rtxAt, c.ackAt, c.keepAt)
+func (c *Conn) NextTimer() Time { return min(c.AckTimer(), c.rtxAt, c.keepAt) }
+
+// AckTimer is the instant of the earliest timer that does nothing but send an
+// acknowledgement, or Never.
+func (c *Conn) AckTimer() Time {
 	if c.ooo != nil {
-		next = min(next, c.ooo.at)
+		return min(c.ackAt, c.ooo.at)
 	}
-	return next
+	return c.ackAt
 }
 
-// Patience is how long, at least, it is from a call of Push to the first timer that it
-// sets.
-func (c *Conn) Patience() Time {
+// SendTimer is the instant of a timer that does nothing but send segments and set
+// further timers, or Never: c does not end by it.
+func (c *Conn) SendTimer() Time {
+	if c.timer == timerProbe || c.timer == timerReorder {
+		return c.rtxAt
+	}
+	return Never
+}
+
+// DecisiveTimer is the instant of the earliest of the other timers, which may end c, or
+// Never.
+func (c *Conn) DecisiveTimer() Time {
+	if c.SendTimer() != Never {
+		return c.keepAt
+	}
+	return min(c.rtxAt, c.keepAt)
+}
+
+// Patience is how long after an instant, at least, c cannot end by a timer that is set
+// from then on, by Push, by an acknowledgement or data, or by a timer that only sends.
+func (c *Conn) Patience(at Time) Time {
 	wait := c.cfg.RTOInitial
 	if c.rtt.srtt8 != 0 {
 		wait = c.rtt.srtt8 >> 2 // of a tail loss probe
 	}
-	return min(wait, c.rtt.rto, c.cfg.RTOMax)
-}
-
-// OnlyAcks says that all that the timers do at an instant is to send an acknowledgement.
-func (c *Conn) OnlyAcks(at Time) bool { return min(c.rtxAt, c.keepAt) > at }
-
-// OnlySends says the same of segments and further timers: the connection does not end.
-func (c *Conn) OnlySends(at Time) bool {
-	return c.keepAt > at && (c.timer == timerProbe || c.timer == timerReorder)
+	wait = min(wait, c.rtt.rto, c.cfg.RTOMax)
+	if c.retries > 0 {
+		// What is left of a timeout may be set anew at any moment, and then it may be
+		// the last one.
+		wait = min(wait, max(c.rec.retransStamp+c.modelTimeout(c.cfg.Retries2)-stamp(at), 0))
+	}
+	return wait
 }
 
 // Timeout runs all timers that are due at now.
