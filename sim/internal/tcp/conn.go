@@ -40,6 +40,7 @@ type Conn struct {
 
 	// And of what we receive: expected next, acknowledged last, read.
 	rcvNxt, rcvWup, copied uint64
+	rcvMax                 uint64        // right edge of the largest window offered
 	rcvq                   *receiveQueue // nil if nothing was received for a while
 	ooo                    *outOfOrder   // nil if nothing is out of order
 
@@ -155,6 +156,7 @@ func Accept(cfg *Config, out Output, mtu int, now Time, syn *Segment) *Conn {
 	c.wnd, c.maxWnd = syn.Window, syn.Window
 	c.wl1 = syn.Seq
 	c.initialWindow()
+	c.rcvMax = c.rcvWup + uint64(c.rcvWnd)
 	c.end = 1
 	c.sendSYN()
 	return c

@@ -49,6 +49,7 @@ func (c *Conn) inputSynSent(s *Segment) {
 	c.handshakeOptions(s)
 	c.rcvNxt = s.Seq + 1
 	c.rcvWup, c.copied = c.rcvNxt, c.rcvNxt
+	c.rcvMax = c.rcvWup + uint64(c.rcvWnd)
 	c.wnd, c.wl1 = s.Window, s.Seq
 	if s.Flags&ACK == 0 {
 		// Simultaneous open.
@@ -140,10 +141,12 @@ func (c *Conn) inputSynReceived(s *Segment) {
 	c.processText(s)
 }
 
-// inWindow is the acceptability test of RFC 9293 section 3.4, as tcp_sequence.
+// inWindow is the acceptability test of RFC 9293 section 3.4, as tcp_sequence. A window
+// that was taken back counts (RFC 7323 section 2.4): the peer has sent up to its edge,
+// and its acknowledgements come from there.
 func (c *Conn) inWindow(s *Segment) bool {
 	end := s.Seq + uint64(s.Len())
-	return end >= c.rcvWup && s.Seq <= c.rcvNxt+uint64(c.receiveWindow())
+	return end >= c.rcvWup && s.Seq <= max(c.rcvMax, c.rcvNxt)
 }
 
 // noteTimestamp remembers the timestamp to echo (RFC 7323 section 4.3).

@@ -110,6 +110,13 @@ type talker struct {
 	ended     bool
 	heardEnd  bool
 	rightEdge uint64 // that the peer has offered
+	readsFrom Time   // the program sleeps until then
+	gaveUp    bool
+}
+
+// atEnd says that both programs have nothing left to wait for.
+func (k *talker) atEnd(other *talker) bool {
+	return k.heardEnd && other.heardEnd || k.gaveUp || other.gaveUp || k.failed || other.failed
 }
 
 func (k *talker) write() {
@@ -132,7 +139,7 @@ func (k *talker) write() {
 }
 
 func (k *talker) read(t require.TestingT) {
-	for {
+	for k.e.p.now >= k.readsFrom {
 		n := k.e.conn.Read(k.e.p.now, scratch[:1+k.rng.IntN(k.piece)])
 		if n == 0 {
 			break
@@ -144,7 +151,7 @@ func (k *talker) read(t require.TestingT) {
 			return
 		}
 	}
-	if k.e.conn.EOF() {
+	if k.e.conn.EOF() && k.e.p.now >= k.readsFrom {
 		k.heardEnd = true
 	}
 }

@@ -119,6 +119,7 @@ func (c *Conn) selectWindow() uint32 {
 	w = min(w, math.MaxUint16<<c.rcvScale)
 	c.rcvWnd = w
 	c.rcvWup = c.rcvNxt
+	c.rcvMax = max(c.rcvMax, c.rcvWup+uint64(w))
 	return w &^ (unit - 1)
 }
 
@@ -136,18 +137,19 @@ func (c *Conn) receiveData(s *Segment) {
 	if end == seq {
 		return
 	}
-	wnd := c.receiveWindow()
+	// A window that was taken back still counts: whether there is room decides.
+	full := c.rcvMax <= c.rcvNxt
 	switch {
 	case end <= c.rcvNxt: // all old
 		c.reportDuplicate(Block{seq, end})
 		c.ackAtOnce()
-	case seq >= c.rcvNxt+uint64(wnd) && !(fin && len(data) == 0 && seq == c.rcvNxt):
+	case seq == c.rcvNxt && full && len(data) > 0, seq > c.rcvNxt && seq >= c.rcvMax:
 		c.ackAtOnce()
 	case seq <= c.rcvNxt:
 		if skip := c.rcvNxt - seq; skip > 0 {
 			c.reportDuplicate(Block{seq, c.rcvNxt})
 			data = data[skip:]
-			if wnd == 0 {
+			if full {
 				c.ackAtOnce()
 				return
 			}
