@@ -45,6 +45,22 @@ func BenchmarkRoundTrip(b *testing.B) {
 	})
 }
 
+// BenchmarkEmptyTest is what a test costs in which nothing happens, beside a bubble without a network.
+func BenchmarkEmptyTest(b *testing.B) {
+	b.Run("squall", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			sim.Test(new(testing.T), func(*testing.T, *sim.Network) {})
+		}
+	})
+	b.Run("synctest", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			synctest.Test(new(testing.T), func(*testing.T) {})
+		}
+	})
+}
+
 // delayed lets the time of a transit pass before each write.
 type delayed struct{ net.Conn }
 

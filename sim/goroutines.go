@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,9 +22,23 @@ var headerPattern = regexp.MustCompile(`^goroutine (\d+)(?: gp=\S+ m=\S+(?: mp=\
 	`\[([^,\]]+?)(?:, \d+ minutes)?(?:, locked to thread)?(?:, synctest bubble (\d+))?(?:\]| labels:\{)`)
 
 // bubbleGoroutines lists the goroutines of a bubble but for those that run it.
-func bubbleGoroutines(bubble string) []goroutine {
+func bubbleGoroutines(bubble string) []goroutine { return goroutinesOf(stackDump(), bubble) }
+
+// otherGoroutines lists the goroutines of the bubble of the caller, but for those that run it and
+// the caller.
+func otherGoroutines() []goroutine {
+	dump := stackDump()
+	self, rest, _ := strings.Cut(dump, "\n\n") // the runtime begins with the caller
+	m := headerPattern.FindStringSubmatch(self)
+	if m == nil {
+		panic("sim: the runtime's stack dump has a form that is not understood:\n" + self)
+	}
+	return goroutinesOf(rest, m[3])
+}
+
+func goroutinesOf(dump, bubble string) []goroutine {
 	var all []goroutine
-	for entry := range strings.SplitSeq(stackDump(), "\n\n") {
+	for entry := range strings.SplitSeq(dump, "\n\n") {
 		m := headerPattern.FindStringSubmatch(entry)
 		if m == nil || m[3] != bubble || bubble == "" || strings.Contains(entry, "\ntesting/synctest.testingSynctestTest(") ||
 			strings.Contains(entry, "\ninternal/synctest.Run(") {
@@ -34,14 +49,24 @@ func bubbleGoroutines(bubble string) []goroutine {
 	return all
 }
 
+// stackDump is the stacks of all goroutines. Every test takes one at its end, so the room for
+// it is kept; not by a lock, since who waits for one looks frozen to the watchdog.
 func stackDump() string {
-	for size := max(1<<18, runtime.NumGoroutine()<<11); ; size *= 2 {
-		b := make([]byte, size)
-		if n := runtime.Stack(b, true); n < size {
-			return string(b[:n])
+	room := dumpRoom.Swap(nil)
+	if room == nil {
+		room = new([]byte)
+	}
+	for {
+		if n := runtime.Stack(*room, true); n < len(*room) {
+			dump := string((*room)[:n])
+			dumpRoom.Store(room)
+			return dump
 		}
+		*room = make([]byte, max(2*len(*room), 1<<16, runtime.NumGoroutine()<<11))
 	}
 }
+
+var dumpRoom atomic.Pointer[[]byte] // nil while it is used
 
 // thisGoroutine returns the number of the goroutine that calls, and of its bubble.
 func thisGoroutine() (id, bubble string) {
@@ -56,17 +81,10 @@ func thisGoroutine() (id, bubble string) {
 // awaitGoroutines lets the clock run until all goroutines of the test have ended,
 // for an hour at most, and returns those that have not.
 func (n *Network) awaitGoroutines() []goroutine {
-	self, bubble := thisGoroutine()
 	var left []goroutine
 	for _, d := range []time.Duration{time.Second, time.Minute, time.Hour} {
 		time.Sleep(d)
-		left = left[:0]
-		for _, g := range bubbleGoroutines(bubble) {
-			if g.id != self {
-				left = append(left, g)
-			}
-		}
-		if len(left) == 0 {
+		if left = otherGoroutines(); len(left) == 0 {
 			return nil
 		}
 	}

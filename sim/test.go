@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -226,11 +225,8 @@ func (r *runner) compare(t *testing.T, seed uint64, first *Trace, o *outcome) {
 // set as soon as there is a network.
 func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.T, *Network), over func(*testing.T, *Network, []string)) {
 	t.Helper()
-	// Libraries keep timers and channels in package-level pools; in another bubble
-	// their use is fatal. Two collections empty the pools.
-	runtime.GC()
-	runtime.GC()
-
+	pools.beforeBubble()
+	defer pools.afterBubble()
 	dog := newWatchdog(func() string { return r.command(seed) })
 	defer dog.stop()
 	var n *Network

@@ -1,0 +1,77 @@
+package sim
+
+import (
+	"go/build"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPoolsAreEmptiedOnlyWhereItIsNeeded(t *testing.T) {
+	forced := func(k *poolKeeper) uint32 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		k.beforeBubble()
+		runtime.ReadMemStats(&after)
+		return after.NumForcedGC - before.NumForcedGC
+	}
+	var k poolKeeper
+	require.Zero(t, forced(&k), "before the first bubble")
+	k.afterBubble()
+	require.EqualValues(t, 2, forced(&k), "before the second")
+	require.Zero(t, forced(&k), "nothing ran since")
+	k.afterBubble()
+	runtime.GC()
+	runtime.GC()
+	require.EqualValues(t, 2, forced(&k), "the first collection may have begun before the end of the bubble")
+	k.afterBubble()
+	for range 3 {
+		runtime.GC()
+	}
+	require.Zero(t, forced(&k), "the collector has run by itself")
+
+	k.afterBubble()
+	k.spent = lookAfter
+	require.Zero(t, forced(&k), "no package that is linked into this test keeps a pool with timers or channels")
+	k.afterBubble()
+	k.none = false
+	require.EqualValues(t, 2, forced(&k), "a package does")
+}
+
+func TestLinkedPackages(t *testing.T) {
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	linked := linkedPackages()
+	require.Equal(t, "github.com/squall-sim/squall/sim", linked[here])
+	require.Equal(t, "github.com/squall-sim/squall/netem", linked[filepath.Join(here, "../netem")])
+	require.Equal(t, "github.com/squall-sim/squall/sim/internal/tcp", linked[filepath.Join(here, "internal/tcp")])
+	var found []string
+	for dir, path := range linked {
+		require.NotContains(t, dir, build.Default.GOROOT+"/src")
+		found = append(found, path)
+	}
+	for _, path := range []string{"github.com/stretchr/testify/assert", "go.uber.org/goleak", "golang.org/x/net/nettest"} {
+		require.Contains(t, found, path)
+	}
+}
+
+func TestWhichSourcesKeepPools(t *testing.T) {
+	for source, want := range map[string]bool{
+		"package a\nimport \"sync\"\nvar timers sync.Pool":                      true,
+		"package a\nimport \"sync\"\nvar timers = &sync.\n\tPool{}":             true,
+		"package a\nimport s \"sync\"\nvar timers s.Pool":                       true,
+		"package a\nimport \"sync\"\nvar x sync.Mutex // no sync.Pool":          false,
+		"package a\nimport (\"pgx\"; \"sync\")\nvar x pgx.Pool; var m sync.Map": false,
+		"package a\nvar text = \"sync.Pool\"":                                   false,
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "a.go"), []byte(source), 0o600))
+		require.Equal(t, want, keepsPools(map[string]string{dir: "a"}), "%s", source)
+		require.False(t, keepsPools(map[string]string{dir: "go.etcd.io/bbolt"}), "known to pool buffers only")
+	}
+	require.True(t, keepsPools(map[string]string{"/does/not/exist": "a"}), "as with -trimpath")
+	require.False(t, keepsPools(nil))
+}
