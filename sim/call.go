@@ -45,3 +45,11 @@ func text(n *Network, f func() string) string { return get(n, f) }
 
 // texts is get for several.
 func texts(n *Network, f func() []string) []string { return get(n, f) }
+
+// peek runs f from outside the bubble, alone: it may look at the network as the engine has
+// left it last, but neither ask the time nor have anything happen.
+func (n *Network) peek(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f()
+}

@@ -22,6 +22,42 @@ type chartLine struct {
 	keepAlives int
 }
 
+// A chartTail is what a chart may still need of events that are no longer kept: the last ones
+// but keep-alives, of which a connection that waits for days has enough to push out all that
+// happened.
+type chartTail struct {
+	last       record // of all
+	events     []Event
+	keepAlives int // sent after those
+}
+
+// forget is called with the oldest records kept before they go.
+func (t *Trace) forget(chunk []record) {
+	g := &t.gone
+	const enough = 2 * chartEvents
+	var events []Event
+	keepAlives := 0
+	for i := len(chunk) - 1; i >= 0 && len(events) < enough; i-- {
+		switch number := t.first + i; {
+		case chunk[i].kind == Delivered: // is in no chart
+		case !t.isKeepAlive(number):
+			e, _ := t.event(number)
+			events = append(events, e)
+		case len(events) == 0:
+			keepAlives++
+		}
+	}
+	if len(events) == 0 {
+		g.keepAlives += keepAlives
+	} else {
+		slices.Reverse(events)
+		g.events = append(g.events, events...)
+		g.events = slices.Delete(g.events, 0, max(0, len(g.events)-enough))
+		g.keepAlives = keepAlives
+	}
+	g.last = chunk[len(chunk)-1]
+}
+
 // chart draws the last events of the hosts concerned: a column for each host, time
 // downwards, an arrow for each packet when it is sent, which ends in an x if the
 // packet was dropped. What concerns no host, such as a partition, goes across the page.
@@ -60,22 +96,17 @@ func (t *Trace) chart(most int) string {
 // lastEvents returns what a chart shows, the newest first, and the hosts concerned.
 func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
 	events := 0
-	for i := t.total - 1; i >= t.first && events < most; i-- {
-		if t.isKeepAlive(i) {
-			if t.record(i).kind != Sent { // its way is one line
-				continue
-			}
-			if last := len(lines) - 1; last >= 0 && lines[last].keepAlives > 0 {
-				lines[last].keepAlives++
-			} else {
-				lines = append(lines, chartLine{keepAlives: 1})
-			}
-			continue
+	fold := func(keepAlives int) {
+		if last := len(lines) - 1; last >= 0 && lines[last].keepAlives > 0 {
+			lines[last].keepAlives += keepAlives
+		} else if keepAlives > 0 {
+			lines = append(lines, chartLine{keepAlives: keepAlives})
 		}
-		e, _ := t.event(i)
+	}
+	show := func(e Event) {
 		last := len(lines) - 1
 		if e.Kind == Delivered || e.Kind == Sent && last >= 0 && lines[last].keepAlives == 0 && lines[last].event.ends(e) {
-			continue
+			return
 		}
 		before := len(hosts)
 		for _, h := range []string{e.From, e.To} {
@@ -85,18 +116,38 @@ func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
 		}
 		if len(hosts) > chartHosts { // of all hosts, those of the latest events
 			hosts = hosts[:before]
-			continue
+			return
 		}
 		lines = append(lines, chartLine{event: e})
 		events++
 	}
+	for i := t.total - 1; i >= t.first && events < most; i-- {
+		if !t.isKeepAlive(i) {
+			e, _ := t.event(i)
+			show(e)
+		} else if t.record(i).kind == Sent { // its way is one line
+			fold(1)
+		}
+	}
+	if events < most {
+		fold(t.gone.keepAlives)
+		for _, e := range slices.Backward(t.gone.events) {
+			if events < most {
+				show(e)
+			}
+		}
+	}
 	return lines, hosts
 }
 
-// record returns the event of that number as it is kept, if it is, or nil.
+// record returns the event of that number as it is kept, or nil. Of those that are gone the
+// last one is.
 func (t *Trace) record(i int) *record {
-	if i < t.first || i >= t.total {
+	switch {
+	case i >= t.total || i < t.first-1 || i < 0:
 		return nil
+	case i == t.first-1:
+		return &t.gone.last
 	}
 	return &t.chunks[(i-t.first)/chunkSize][(i-t.first)%chunkSize]
 }

@@ -72,6 +72,7 @@ const stallAfter = int64(30 * 24 * 3600 * 1e9)
 // lock is how every call of the program begins: with the network as all earlier
 // instants have left it.
 func (n *Network) lock() {
+	n.stopIfDead()
 	n.mu.Lock()
 	if n.lazy && (n.late || !n.pending.empty()) && n.catchUp(n.now()) {
 		n.arm(n.next(n.clock))
@@ -181,6 +182,7 @@ func (n *Network) changed() {
 // ring is an alarm: something may be due now. The program's own timers of this
 // instant come first, so the step waits until they have had their effect.
 func (n *Network) ring(alarm int) (alive, due bool) {
+	n.stopIfDead()
 	n.steps.Add(1)
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -201,6 +203,7 @@ func (n *Network) ring(alarm int) (alive, due bool) {
 // step runs when all goroutines are blocked. It returns false when the network has
 // ended.
 func (n *Network) step() bool {
+	n.stopIfDead()
 	n.mu.Lock()
 	n.drv.begin()
 	alive := n.stepNow()
@@ -229,7 +232,7 @@ func (n *Network) stepNow() bool {
 		n.request() // the rest of this instant comes when the change is done
 	}
 	if n.bubble && now-n.active > stallAfter {
-		n.shutdown("for 30 days of virtual time the program did nothing on the network and nothing reached it")
+		n.end("for 30 days of virtual time the program did nothing on the network and nothing reached it", othersInBubble())
 	}
 	if change == nil && len(out) == 0 {
 		return true
@@ -406,14 +409,6 @@ func after(at, d int64) int64 {
 		return never
 	}
 	return at + d
-}
-
-// stalled is called when no timer of the bubble is left and every goroutine is
-// blocked: without it the runtime would end the process.
-func (n *Network) stalled() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.shutdown("every goroutine was blocked and nothing was scheduled to happen")
 }
 
 // wake schedules w; the processes of a paused host notice nothing until it goes

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unsafe"
 )
 
@@ -27,6 +29,14 @@ var RaceEnabled = raceEnabled
 
 // SetSpinLimit has the watchdog suspect a loop after fewer steps.
 func SetSpinLimit(steps uint64) { spinLimit = steps }
+
+// Monitor has monitors look often, tell of a test after some real time to out, and give it up after
+// limit, if it is not 0. It returns a function that undoes that.
+func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
+	before := monitoring
+	monitoring.every, monitoring.notices, monitoring.limit, monitoring.out = every, []time.Duration{notice}, limit, out
+	return func() { monitoring = before }
+}
 
 // Eager has the engine do everything at its instant, and leave nothing for later.
 func (n *Network) Eager() { n.lazy = false }

@@ -248,6 +248,9 @@ func (n *Network) shutdown(why string) {
 	n.closed, n.why = true, why
 	n.ended = time.Duration(n.now())
 	n.drv.stop()
+	if n.drv.sentinel != nil && n.run != nil {
+		n.drv.sentinel.Reset(overtime)
+	}
 	for _, e := range n.events {
 		if e.ord&classMask == classChange {
 			n.unripe = append(n.unripe, time.Duration(e.when))

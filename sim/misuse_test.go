@@ -104,6 +104,10 @@ func TestMisusePanics(t *testing.T) {
 		{func() { noLink.Set(netem.Config{}) }, `sim: Link.Set: the link is nil, or was not made by Network.Link`},
 		{func() { new(sim.Link).Reject() }, `sim: Link.Reject: the link is nil, or was not made by Network.Link`},
 
+		{func() { sim.Limit(0) }, `sim: Limit(0s): must be more than 0 and at most 876000h0m0s`},
+		{func() { sim.Limit(-time.Second) }, `sim: Limit(-1s): must be more than 0 and at most 876000h0m0s`},
+		{func() { sim.Limit(200 * 365 * 24 * time.Hour) }, `sim: Limit(1752000h0m0s): must be more than 0 and at most 876000h0m0s`},
+
 		// Settings of TCP.
 		{func() { a.SetTCP(sim.TCPConfig{CongestionControl: "bbr"}) }, `sim: host a: SetTCP: tcp: CongestionControl is "bbr", want "cubic" or "reno"`},
 		{func() { sim.WithTCP(sim.TCPConfig{InitialCwnd: -1}) }, `sim: WithTCP: tcp: InitialCwnd is -1, want 1 to 65536`},

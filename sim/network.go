@@ -62,8 +62,13 @@ type Network struct {
 	faults   []*fault
 	failures []string        // of processes
 	unripe   []time.Duration // when an After would have come that the end of the network forestalled
-	reported bool            // the end of the test was reported
+	reported atomic.Bool     // the end of the test was reported
 	steps    atomic.Uint64   // of the engine, for the watchdog
+	run      *bubbleRun      // that the network is made for; nil on the wall clock
+	bubbleID string          // number of the bubble
+	dead     atomic.Bool     // the bubble was abandoned
+	told     atomic.Bool     // the report was printed before the end
+	pulse    pulse
 
 	freePackets  []*packet
 	freeSegments segmentPool
@@ -83,6 +88,7 @@ type options struct {
 	loopback    bool // see Loopback
 	tcp         *tcp.Config
 	manyTimers  bool
+	limit       time.Duration // of virtual time
 }
 
 // Seed sets the seed of every random draw of the network. The default is 1, so
@@ -149,6 +155,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	n.startNano = n.start.UnixNano()
 	n.conf.seed = 1
+	n.conf.limit = defaultLimit
 	n.conf.tcp, _ = TCPConfig{}.Complete()
 	for _, o := range opts {
 		o(&n.conf)
@@ -160,7 +167,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	n.trace = newTrace(n)
 	n.mu.Lock() // its timers may be the next to take it
 	defer n.mu.Unlock()
-	n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.step, n.ring, n.stalled)
+	n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, n.expire)
 	return n
 }
 

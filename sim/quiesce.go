@@ -55,21 +55,19 @@ type alarm struct {
 const (
 	never = int64(1<<63 - 1)
 
-	// No timer of a program lies this far ahead; both stay below the 292 years
-	// of a time.Duration.
-	sentinelAfter = 100 * 365 * 24 * time.Hour
-	parkedAfter   = 200 * 365 * 24 * time.Hour
+	// Beyond the sentinel, which is at the limit of virtual time (see Limit), and below the
+	// 292 years of a time.Duration.
+	parkedAfter = 2 * maxLimit
 )
 
 // newDriver prepares the timers and starts the workers, which end when step or ring
 // returns false. ring is told which alarm it is; if it returns due, step follows once
-// everything is quiet. stalled is called in a bubble in which nothing will ever happen
-// again.
+// everything is quiet. expire is called in a bubble when virtual time comes to its limit.
 //
 // In a bubble it waits until all other goroutines are blocked: the workers must wait for
 // their timers, and at the beginning of a bubble the runtime looks for timers that are
 // due while the first goroutine runs already, and would find its kick.
-func newDriver(bubble, waits bool, step func() bool, ring func(alarm int) (alive, due bool), stalled func()) driver {
+func newDriver(bubble, waits bool, limit time.Duration, step func() bool, ring func(alarm int) (alive, due bool), expire func()) driver {
 	d := driver{bubble: bubble, waits: waits, alarmAt: never}
 	if waits {
 		d.work = make(chan struct{}, 1)
@@ -102,7 +100,7 @@ func newDriver(bubble, waits bool, step func() bool, ring func(alarm int) (alive
 		})}
 	}
 	if bubble {
-		d.sentinel = time.AfterFunc(sentinelAfter, stalled)
+		d.sentinel = time.AfterFunc(limit, expire)
 		synctest.Wait()
 	}
 	return d
@@ -205,8 +203,5 @@ func (d *driver) stop() {
 	} else {
 		d.kick[0].Reset(1)
 		d.kick[1].Reset(1)
-	}
-	if d.sentinel != nil {
-		d.sentinel.Stop()
 	}
 }

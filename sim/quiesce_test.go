@@ -30,7 +30,7 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 				d.begin()
 				return open
 			}
-			d = newDriver(true, false, step, noAlarm, func() {})
+			d = newDriver(true, false, maxLimit, step, noAlarm, func() {})
 			defer func() {
 				mu.Lock()
 				open = false
@@ -75,7 +75,7 @@ func TestStepTakesNoTime(t *testing.T) {
 		var mu sync.Mutex
 		var d driver
 		closed := false
-		d = newDriver(true, false, func() bool {
+		d = newDriver(true, false, maxLimit, func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			d.begin()
@@ -111,7 +111,7 @@ func TestAlarmRingsAtItsInstant(t *testing.T) {
 			rang := make(chan time.Duration, 10)
 			var mu sync.Mutex
 			var d driver
-			d = newDriver(true, waits, func() bool { return false }, func(i int) (alive, due bool) {
+			d = newDriver(true, waits, maxLimit, func() bool { return false }, func(i int) (alive, due bool) {
 				mu.Lock()
 				defer mu.Unlock()
 				if d.alarmAt == stopped {

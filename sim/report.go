@@ -3,25 +3,39 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // report is what a failed test prints about its network.
 func (n *Network) report(command string) string {
-	return text(n, func() string {
-		var b strings.Builder
-		fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", n.endedOrNow(), n.seed, n.trace.total, n.trace.hash)
-		b.WriteString(n.trace.chart(chartEvents))
-		if idle := n.idleFaultsLocked(); idle != "" {
-			b.WriteString("\n" + idle + "\n")
-		}
-		fmt.Fprintf(&b, "\nTo repeat it: %s\n", command)
-		return b.String()
-	})
+	return n.look(func(at time.Duration) string { return n.reportAt(at, command) })
+}
+
+// look is text for a look at what was, with the instant at which the network has ended or is: it
+// serves for a bubble that was abandoned, too.
+func (n *Network) look(f func(at time.Duration) string) (found string) {
+	if n.dead.Load() {
+		n.peek(func() { found = f(n.lastSeen()) })
+		return found
+	}
+	return text(n, func() string { return f(n.endedOrNow()) })
+}
+
+// reportAt is report as of an instant. The lock is held.
+func (n *Network) reportAt(at time.Duration, command string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.hash)
+	b.WriteString(n.trace.chart(chartEvents))
+	if idle := n.idleFaultsLocked(); idle != "" {
+		b.WriteString("\n" + idle + "\n")
+	}
+	fmt.Fprintf(&b, "\nTo repeat it: %s\n", command)
+	return b.String()
 }
 
 // idleFaults names what a test broke without anything noticing.
 func (n *Network) idleFaults() string {
-	return text(n, n.idleFaultsLocked)
+	return n.look(func(time.Duration) string { return n.idleFaultsLocked() })
 }
 
 func (n *Network) idleFaultsLocked() string {

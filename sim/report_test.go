@@ -32,7 +32,13 @@ func outputOf(t *testing.T, name string, env ...string) (string, bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+name+"$", "-test.v")
+	args := []string{"-test.run=^" + name + "$", "-test.v"}
+	for _, e := range env {
+		if timeout, ok := strings.CutPrefix(e, "SQUALL_VICTIM_TIMEOUT="); ok {
+			args = append(args, "-test.timeout="+timeout)
+		}
+	}
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "SQUALL_VICTIM=1", "SQUALL_SEED=", "SQUALL_SEEDS=", "SQUALL_CHECK=")
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()

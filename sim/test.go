@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 )
 
 // Test runs f on a network in a bubble of virtual time (see [testing/synctest]): time
@@ -33,6 +32,11 @@ import (
 // faults that met nothing, its seed and a command that repeats it, and whether a
 // second run did the same.
 //
+// No test ends without a word. One that takes more virtual time than [Limit] allows fails; one
+// that takes more than 25 s of real time is told of on standard error, with the goroutines
+// that move; and one that still runs some seconds before go test's own deadline (-timeout)
+// fails then, with its report. What cannot end is abandoned, so that the tests that follow go on.
+//
 // A watchdog on the real clock ends the process, with the stacks of the goroutines to
 // blame, when virtual time stands still because of a lock held across a call that waits
 // for the network, or as good as, because of a loop that asks the network again and again
@@ -50,6 +54,7 @@ import (
 // map is not the network's to fix; a second run shows where it matters.
 func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	t.Helper()
+	mustBeOutside("Test")
 	warmUp()
 	var o options
 	for _, opt := range opts {
@@ -81,6 +86,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 // the bubble its name and is otherwise left alone.
 func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 	t.Helper()
+	mustBeOutside("Try")
 	warmUp()
 	o := options{seed: 1}
 	for _, opt := range opts {
@@ -106,6 +112,13 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 		return nil
 	}
 	return fmt.Errorf("%w\n\n%s", errors.Join(wrong...), report)
+}
+
+// mustBeOutside panics in a bubble, which cannot hold another one.
+func mustBeOutside(function string) {
+	if _, bubble := thisGoroutine(); bubble != "" {
+		panic("sim: " + function + " is called inside of Test, Try or synctest.Test: it makes a bubble of its own, and one bubble cannot hold another")
+	}
 }
 
 // Seeds returns the seeds that the environment asks for (see [Test]), or those given if
@@ -159,7 +172,12 @@ func (r *runner) run(t *testing.T, seed uint64) {
 			r.compare(t, seed, first, o)
 		}
 	}()
-	r.once(t, seed, &first, o.watch(r.f), o.report(r))
+	if !r.once(t, seed, &first, o.watch(r.f), o.report(r)) {
+		if first.n.dead.Load() {
+			first = nil // a second run would take as long
+		}
+		t.FailNow()
+	}
 }
 
 // An outcome tells the failure of one run apart from what its test failed for before.
@@ -192,6 +210,7 @@ func (o *outcome) report(r *runner) func(*testing.T, *Network, []string) {
 		}
 		o.failed = t.Failed() || outer
 		switch idle := n.idleFaults(); {
+		case n.told.Load():
 		case outer:
 			o.outer.Log(n.report(r.command(n.seed))) // t passed, so what it logs may be left out
 		case o.failed:
@@ -222,31 +241,32 @@ func (r *runner) compare(t *testing.T, seed uint64, first *Trace, o *outcome) {
 }
 
 // once runs f in one bubble, and then over with what went wrong in the network. trace is
-// set as soon as there is a network.
-func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.T, *Network), over func(*testing.T, *Network, []string)) {
+// set as soon as there is a network. It says whether the bubble ended: it did not if it hangs or
+// was abandoned.
+func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.T, *Network), over func(*testing.T, *Network, []string)) (ended bool) {
 	t.Helper()
 	pools.beforeBubble()
 	defer pools.afterBubble()
-	dog := newWatchdog(func() string { return r.command(seed) })
+	command := func() string { return r.command(seed) }
+	dog := newWatchdog(command)
 	defer dog.stop()
-	var n *Network
-	defer func() {
-		// The runtime panics here when goroutines are left blocked.
-		if p := recover(); p != nil {
-			if !strings.HasPrefix(fmt.Sprint(p), "deadlock:") {
-				panic(p)
-			}
-			if !n.reported {
-				over(t, n, []string{fmt.Sprintf("sim: the test hangs: %s.\n%s", n.why, stacksOf(dog.goroutines()))})
-			}
-		}
-	}()
-	synctest.Test(t, func(t *testing.T) {
-		n = newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
+	run := newBubbleRun()
+	defer startMonitor(t, run, seed, command).stop()
+	var problems []string
+	given := run.run(t, func(t *testing.T) {
+		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
+		n.startPulse()
+		_, n.bubbleID = thisGoroutine()
+		n.run = run
+		run.network.Store(n)
 		dog.watch(n)
 		*trace = n.trace
-		var problems []string
-		t.Cleanup(func() { over(t, n, append(problems, n.finish()...)) }) // after those of f
+		t.Cleanup(func() { // after those of f
+			problems = append(problems, n.finish()...)
+			if n.reported.CompareAndSwap(false, true) {
+				over(t, n, problems)
+			}
+		})
 		defer func() {
 			if p := recover(); p != nil {
 				problems = append(problems, testPanicked(p))
@@ -254,6 +274,10 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		}()
 		f(t, n)
 	})
+	if n := run.network.Load(); len(given) > 0 && n.reported.CompareAndSwap(false, true) {
+		over(t, n, given)
+	}
+	return len(given) == 0
 }
 
 // testPanicked describes a panic of the test's own goroutine, the cause first.
@@ -279,8 +303,9 @@ func (n *Network) finish() (problems []string) {
 		if n.why == "" {
 			return ""
 		}
-		return fmt.Sprintf("sim: the network was closed at %v, since %s", n.ended, n.why)
+		return "sim: " + n.ending()
 	})
+	n.drv.sentinel.Stop()
 	left := n.awaitGoroutines()
 	if why != "" {
 		problems = append(problems, why)
@@ -294,7 +319,6 @@ func (n *Network) finish() (problems []string) {
 	if len(left) > 0 {
 		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s", len(left), stacksOf(left)))
 	}
-	n.reported = true
 	return problems
 }
 

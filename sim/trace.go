@@ -23,6 +23,7 @@ type Trace struct {
 	first  int        // number of the oldest event kept
 	chunks [][]record // each of chunkSize, but for the last
 	nodes  []*node
+	gone   chartTail // of what is no longer kept
 	notes  []note
 	noted  map[string]int32 // number in notes
 }
@@ -122,6 +123,7 @@ func (t *Trace) slot() *record {
 		var chunk []record // the first grows as needed
 		switch {
 		case last+1 == chunksKept:
+			t.forget(t.chunks[0])
 			chunk = t.chunks[0][:0]
 			t.chunks = append(t.chunks[:0], t.chunks[1:]...)
 			t.first += chunkSize

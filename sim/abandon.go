@@ -1,0 +1,78 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+// A bubbleRun is one run of a test in its bubble, as seen from outside. The bubble has a
+// goroutine of its own, so that the test can go on without it when it cannot end: abandon
+// fails the test and leaves the bubble as it is.
+type bubbleRun struct {
+	network atomic.Pointer[Network]
+	given   chan []string // to abandon: for what
+}
+
+func newBubbleRun() *bubbleRun { return &bubbleRun{given: make(chan []string, 1)} }
+
+// abandon has the run end without its bubble, for some problems, of which the test is told.
+// Any goroutine may call it, in the bubble or outside; only the first call counts. What is
+// left of the bubble is stopped where it next calls the network, or when its clock next
+// moves; a goroutine that does nothing of the kind runs on beside the tests that follow.
+func (b *bubbleRun) abandon(problems ...string) {
+	select {
+	case b.given <- problems:
+		if n := b.network.Load(); n != nil {
+			n.dead.Store(true)
+		}
+	default:
+	}
+}
+
+// run calls synctest.Test and returns when that has returned, or when the bubble was
+// abandoned or hangs, and then for what.
+func (b *bubbleRun) run(t *testing.T, f func(*testing.T)) (problems []string) {
+	t.Helper()
+	type end struct {
+		returned bool
+		panicked any
+	}
+	ended := make(chan end, 1)
+	go func() {
+		var e end
+		defer func() {
+			e.panicked = recover()
+			ended <- e
+		}()
+		synctest.Test(t, f)
+		e.returned = true
+	}()
+	select {
+	case e := <-ended:
+		switch {
+		case e.panicked == nil && !e.returned:
+			t.FailNow() // as synctest.Test does for a test that failed
+		case e.panicked == nil:
+		case strings.HasPrefix(fmt.Sprint(e.panicked), "deadlock:"): // goroutines are left, and blocked
+			return []string{"sim: the test hangs: goroutines that will never run again are left in its bubble"}
+		default:
+			panic(e.panicked)
+		}
+		return nil
+	case problems = <-b.given:
+		return problems
+	}
+}
+
+// stopIfDead stops the calling goroutine for good if its bubble was abandoned. What it waits
+// for is from outside, so the bubble's clock stops as well.
+func (n *Network) stopIfDead() {
+	if n.dead.Load() {
+		<-forever
+	}
+}
+
+var forever = make(chan struct{})

@@ -1,0 +1,190 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+)
+
+// A frame is one call on a goroutine's stack, as a stack dump shows it.
+type frame struct {
+	function string // such as "net/http.(*conn).serve"
+	where    string // file:line
+}
+
+// frames returns the calls of a goroutine, innermost first, and the one that started it.
+func (g goroutine) frames() (calls []frame, creator frame) {
+	lines := strings.Split(g.text, "\n")
+	for i := 1; i+1 < len(lines); i++ {
+		where, isPlace := strings.CutPrefix(lines[i+1], "\t")
+		if !isPlace {
+			continue
+		}
+		where, _, _ = strings.Cut(where, " +0x")
+		name := lines[i]
+		if made, ok := strings.CutPrefix(name, "created by "); ok {
+			made, _, _ = strings.Cut(made, " in goroutine ")
+			return calls, frame{made, where}
+		}
+		if end := strings.LastIndex(name, "("); end > 0 {
+			name = name[:end] // without arguments
+		}
+		calls = append(calls, frame{name, where})
+	}
+	return calls, creator
+}
+
+var (
+	ownPackage = reflect.TypeFor[Network]().PkgPath()
+	// Where the files of the standard library are; empty if the binary was built with -trimpath.
+	goRoot = func() string {
+		f := runtime.FuncForPC(reflect.ValueOf(strings.Cut).Pointer())
+		file, _ := f.FileLine(f.Entry())
+		root, _ := strings.CutSuffix(file, "strings/strings.go")
+		return root
+	}()
+	mainModule = func() string {
+		info, ok := debug.ReadBuildInfo()
+		if !ok {
+			return ""
+		}
+		return info.Main.Path
+	}()
+)
+
+// simulator says that a call is one of this package's, and not of a test of it.
+func (f frame) simulator() bool {
+	after, ok := strings.CutPrefix(f.function, ownPackage)
+	return ok && (strings.HasPrefix(after, ".") || strings.HasPrefix(after, "/")) && !strings.Contains(f.where, "_test.go:")
+}
+
+// standard says that a call is one of Go's standard library.
+func (f frame) standard() bool {
+	if goRoot != "" {
+		return strings.HasPrefix(f.where, goRoot)
+	}
+	first, _, folders := strings.Cut(f.function, "/")
+	if !folders {
+		first, _, _ = strings.Cut(first, ".")
+		first = strings.TrimSuffix(first, "_test")
+	}
+	own, _, _ := strings.Cut(mainModule, "/")
+	return !strings.Contains(first, ".") && first != "main" && first != own
+}
+
+// program says that a call is one of the program under test, its test or its libraries.
+func (f frame) program() bool { return !f.simulator() && !f.standard() }
+
+// short is the function without the folders of its package.
+func (f frame) short() string { return f.function[strings.LastIndex(f.function, "/")+1:] }
+
+// serves says that g belongs to the network and not to the program. A call of the program that
+// does a step of the engine's (see waiter) is the program's.
+func (g goroutine) serves() bool {
+	calls, creator := g.frames()
+	return !slices.ContainsFunc(calls, frame.program) &&
+		(creator.simulator() || strings.HasPrefix(creator.function, "time.goFunc") || creator.function == "") &&
+		!slices.ContainsFunc(calls, func(f frame) bool { return strings.HasPrefix(f.function, "testing.tRunner") })
+}
+
+var exportedName = regexp.MustCompile(`^(?:[A-Z]\w*\.)?[A-Z]\w*$`)
+
+// waits says in what the goroutine waits: a call on the network by its method, everything else
+// by the runtime's word for it.
+func (g goroutine) waits() string {
+	calls, _ := g.frames()
+	method := ""
+	for _, f := range calls {
+		if f.simulator() {
+			method = strings.TrimPrefix(f.function, ownPackage+".")
+			method = strings.NewReplacer("(*", "", ")", "").Replace(method)
+		} else if f.program() {
+			break
+		}
+	}
+	state := strings.TrimSuffix(g.state, " (durable)")
+	if state == "runnable" {
+		state = "running" // and waits for a processor
+	}
+	if exportedName.MatchString(method) {
+		return method
+	}
+	return state
+}
+
+// A site is where goroutines wait or run: those of one site have the same calls.
+type site struct {
+	what  string
+	calls []frame // of the program, innermost first
+	made  frame
+	ids   []string
+}
+
+// sitesOf groups the program's goroutines among some by where they are, the largest group last:
+// crowds are seldom the cause.
+func sitesOf(gs []goroutine) []site {
+	var all []site
+	for _, g := range gs {
+		if g.serves() {
+			continue
+		}
+		calls, made := g.frames()
+		s := site{what: g.waits(), made: made}
+		for _, f := range calls {
+			if f.program() {
+				s.calls = append(s.calls, f)
+			}
+		}
+		if len(s.calls) == 0 { // it is in the standard library: where it entered that
+			for _, f := range slices.Backward(calls) {
+				if f.standard() && !strings.HasPrefix(f.function, "runtime.") {
+					s.calls = []frame{f}
+					break
+				}
+			}
+		}
+		same := func(o site) bool { return o.what == s.what && slices.Equal(o.calls, s.calls) && o.made == s.made }
+		if i := slices.IndexFunc(all, same); i >= 0 {
+			all[i].ids = append(all[i].ids, g.id)
+		} else {
+			s.ids = []string{g.id}
+			all = append(all, s)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b site) int { return cmp.Compare(len(a.ids), len(b.ids)) })
+	return all
+}
+
+// describe lists goroutines of the program by where they are in its code: at most 12 groups.
+func describe(gs []goroutine) string {
+	const mostSites, mostCalls = 12, 4
+	var b strings.Builder
+	all := sitesOf(gs)
+	for i, s := range all {
+		if i == mostSites {
+			fmt.Fprintf(&b, "  ... and %s\n", countOf(len(all)-i, "other place", "other places"))
+			break
+		}
+		who := "goroutine " + s.ids[0]
+		if more := len(s.ids) - 1; more > 0 {
+			who += " and " + thousands(more) + " more"
+		}
+		fmt.Fprintf(&b, "  %s: %s\n", who, s.what)
+		for j, f := range s.calls {
+			if j == mostCalls {
+				b.WriteString("      ...\n")
+				break
+			}
+			fmt.Fprintf(&b, "      %s\n          %s\n", f.short(), f.where)
+		}
+		if s.made.function != "" && s.made.program() {
+			fmt.Fprintf(&b, "      started by %s\n          %s\n", s.made.short(), s.made.where)
+		}
+	}
+	return b.String()
+}

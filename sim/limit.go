@@ -1,0 +1,109 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	defaultLimit = 2 * 365 * 24 * time.Hour
+	maxLimit     = 100 * 365 * 24 * time.Hour
+
+	// overtime is how much virtual time a test has to end when its network was closed before
+	// it: to notice errors, and to wait as patiently for its goroutines as Test itself does.
+	overtime = 2 * time.Hour
+)
+
+// Limit sets how much virtual time a test may take: at that instant it fails, with the
+// whole report and the goroutines that still run or wait. So a loop that tries again for ever
+// ends, as does a test that waits for what never comes. The network is closed then, and what
+// does not end within two more hours of virtual time is abandoned: its goroutines stop where
+// they are, and the tests that follow go on.
+//
+// The default is two years, 17520 h: more than a certificate, a token or a subscription
+// usually lasts, so that a test may look at what happens after its end, and still few
+// enough that a loop with a pause of a minute gets there within seconds. A loop with
+// shorter pauses takes longer than go test waits by default; a notice on standard error
+// says after half a minute of real time what moves, and the report comes before go test's own
+// deadline (-timeout). Set a limit that is a little longer than the test should take, and
+// it fails at once.
+//
+// It panics unless d is positive and at most 100 years, 876000 h. On the wall clock
+// ([New]) it has no effect.
+func Limit(d time.Duration) Option {
+	if d <= 0 || d > maxLimit {
+		panic(fmt.Sprintf("sim: Limit(%v): must be more than 0 and at most %v", d, maxLimit))
+	}
+	return func(o *options) { o.limit = d }
+}
+
+// expire is called in the bubble when its time is up: at the limit, and again when it has not
+// ended after overtime.
+func (n *Network) expire() {
+	n.stopIfDead()
+	n.mu.Lock()
+	if n.closed {
+		problem := fmt.Sprintf("sim: the test hangs: %s\n"+
+			"The test did not end within %v of virtual time after that either, so it was abandoned.", n.ending(), overtime)
+		if left := describe(othersInBubble()); !strings.Contains(problem, strings.TrimSuffix(left, "\n")) {
+			problem += " It left these goroutines:\n" + left
+		}
+		n.mu.Unlock()
+		n.run.abandon(problem)
+		<-forever
+	}
+	limit := n.conf.limit
+	left := othersInBubble()
+	why := fmt.Sprintf("virtual time came to its limit, %v (sim.Limit), and the test had not ended", limit)
+	if quiet := n.now() - n.active; quiet >= int64(time.Hour) && allWait(left) {
+		why = fmt.Sprintf("every goroutine was blocked and nothing was scheduled to happen: the network was last used at %v,\n"+
+			"and the limit of virtual time (sim.Limit) is %v", time.Duration(n.active), limit)
+	}
+	n.end(why, left)
+	n.mu.Unlock()
+}
+
+// end closes the network of a test that does not end, for a reason, with the goroutines that
+// were left at that moment. The lock is held.
+func (n *Network) end(why string, left []goroutine) {
+	if list := describe(left); list != "" {
+		why += ".\nThe goroutines of the test at that instant:\n" + strings.TrimSuffix(list, "\n")
+	}
+	n.shutdown(why)
+}
+
+// ending says why the network was closed. The lock is held.
+func (n *Network) ending() string {
+	if n.why == "" {
+		return fmt.Sprintf("the network was closed at %v", n.ended)
+	}
+	return fmt.Sprintf("the network was closed at %v, since %s", n.ended, n.why)
+}
+
+// allWait says that no goroutine of the program runs or sleeps.
+func allWait(gs []goroutine) bool {
+	for _, g := range gs {
+		if !g.serves() && (!strings.Contains(g.state, "(durable)") || strings.HasPrefix(g.state, "sleep")) {
+			return false
+		}
+	}
+	return true
+}
+
+// othersInBubble lists the goroutines of the bubble but the one that calls, unless that is in
+// a call of the program and does a step for the engine.
+func othersInBubble() []goroutine {
+	self, bubble := thisGoroutine()
+	var others []goroutine
+	for _, g := range bubbleGoroutines(bubble) {
+		if g.id == self {
+			if g.serves() {
+				continue
+			}
+			g.state = "wait (durable)"
+		}
+		others = append(others, g)
+	}
+	return others
+}

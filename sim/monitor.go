@@ -1,0 +1,211 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A monitor looks at a run from outside, on the real clock, so that no test ends without a
+// word: it tells of one that takes long, and fails one that would still run when go test's
+// own deadline ends the process. The watchdog finds those that cannot go on.
+type monitor struct {
+	run      *bubbleRun
+	name     string
+	seed     uint64
+	command  func() string
+	began    time.Time
+	notices  []time.Duration // when to tell of it
+	deadline time.Time       // of go test, less what a report takes; zero: none
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool
+}
+
+// monitoring says how monitors work. A variable for their tests.
+var monitoring = struct {
+	every   time.Duration   // of real time: how often they look
+	notices []time.Duration // real times at which to tell of a test that runs; one that is just long is not told of often
+	ahead   time.Duration   // how long before go test's deadline a test is given up, or a quarter of what is left at its beginning
+	limit   time.Duration   // of real time, instead of go test's; 0: none
+	out     io.Writer
+}{
+	every:   time.Second,
+	notices: []time.Duration{25 * time.Second, 5 * time.Minute, 30 * time.Minute, 3 * time.Hour},
+	ahead:   5 * time.Second,
+	out:     os.Stderr,
+}
+
+func startMonitor(t *testing.T, run *bubbleRun, seed uint64, command func() string) *monitor {
+	m := &monitor{run: run, name: t.Name(), seed: seed, command: command, began: time.Now(), notices: monitoring.notices}
+	if at, ok := t.Deadline(); ok {
+		m.deadline = at.Add(-min(monitoring.ahead, time.Until(at)/4))
+	}
+	if monitoring.limit > 0 {
+		m.deadline = m.began.Add(monitoring.limit)
+	}
+	m.timer = time.AfterFunc(monitoring.every, m.look)
+	return m
+}
+
+// stop ends m, once a look that is under way is over.
+func (m *monitor) stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.over = true
+	m.timer.Stop()
+}
+
+func (m *monitor) look() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.run.network.Load()
+	if m.over {
+		return
+	}
+	m.timer.Reset(monitoring.every)
+	if n == nil {
+		return
+	}
+	n.pulse.seconds.Add(1)
+	switch took := time.Since(m.began); {
+	case !m.deadline.IsZero() && time.Now().After(m.deadline):
+		m.over = true
+		m.timer.Stop()
+		m.giveUp(n)
+	case len(m.notices) > 0 && took >= m.notices[0]:
+		m.notices = m.notices[1:]
+		fmt.Fprintf(monitoring.out, "\nsim: %s, seed %d, has run for %v of real time. %s\n"+
+			"A test that is just long needs nothing; sim.Limit ends one that takes too much virtual time. To repeat it: %s\n\n",
+			m.name, m.seed, took.Round(time.Second), m.activity(n), m.command())
+	}
+}
+
+// giveUp abandons the bubble before go test ends the process. The report goes to standard
+// error at once: what the test is told is printed when its parents have ended as well.
+func (m *monitor) giveUp(n *Network) {
+	what := fmt.Sprintf("sim: %s, seed %d, still runs after %v, and go test's deadline (-timeout) is near. %s",
+		m.name, m.seed, time.Since(m.began).Round(time.Second), m.activity(n))
+	report := ""
+	n.peek(func() { report = n.reportAt(n.lastSeen(), m.command()) })
+	fmt.Fprintf(monitoring.out, "\n%s\n%s\n", what, report)
+	n.told.Store(true)
+	m.run.abandon("sim: the test still runs, and go test's deadline (-timeout) is near: it was abandoned. The report stands above, on standard error")
+}
+
+// activity says how far the run has come and which goroutines move.
+func (m *monitor) activity(n *Network) string {
+	var at time.Duration
+	n.peek(func() { at = n.lastSeen() })
+	moving, all := m.moving(n)
+	steps := n.steps.Load()
+	var b strings.Builder
+	fmt.Fprintf(&b, "At least %v of virtual time have passed, in %s of the network.\n", at, countOf(int(steps), "step", "steps"))
+	if list := describe(moving); list != "" {
+		b.WriteString("The goroutines that move:\n" + list)
+	} else if list := describe(all); list != "" {
+		b.WriteString("No goroutine moves. Those of the test:\n" + list)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// moving returns the goroutines of the program that were seen to move, the busiest first, and
+// all of them.
+func (m *monitor) moving(n *Network) (moving, all []goroutine) {
+	type seen struct {
+		goroutine
+		moves int
+	}
+	known := map[string]*seen{}
+	for looks, began := 0, time.Now(); looks < 5 || looks < 40 && time.Since(began) < time.Second/2; looks++ {
+		start := time.Now()
+		all = bubbleGoroutines(n.bubbleID)
+		for _, g := range all {
+			if g.serves() {
+				continue
+			}
+			s := known[g.id]
+			if s == nil {
+				s = &seen{goroutine: g}
+				known[g.id] = s
+			} else if g.stack() != s.stack() {
+				s.moves++
+				s.goroutine = g
+			}
+			if g.state == "running" || g.state == "runnable" {
+				s.moves++
+				s.goroutine = g
+			}
+		}
+		// Of a crowd a look takes long, and stops everybody.
+		time.Sleep(max(2*time.Millisecond, 2*time.Since(start)))
+	}
+	movers := slices.Collect(func(yield func(*seen) bool) {
+		for _, s := range known {
+			if s.moves > 0 && !yield(s) {
+				return
+			}
+		}
+	})
+	slices.SortFunc(movers, func(a, b *seen) int {
+		return cmp.Or(cmp.Compare(b.moves, a.moves), cmp.Compare(a.id, b.id))
+	})
+	for _, s := range movers {
+		moving = append(moving, s.goroutine)
+	}
+	return moving, all
+}
+
+// A pulse tells those outside the bubble how late it is in there, which they cannot ask. It beats
+// about once in a second of real time: between its first beats virtual time doubles, and
+// later it keeps to the monitor's seconds. It also stops the clock of a bubble that was abandoned.
+type pulse struct {
+	timer   *time.Timer
+	every   time.Duration
+	last    int64        // the monitor's second at the last beat
+	seconds atomic.Int64 // counted by the monitor
+	seen    atomic.Int64 // virtual time at the last beat
+}
+
+// No timer of a program is due at the same instant, so that nobody finds the goroutine of
+// a beat among those of the test.
+const firstBeat = time.Second + 137*time.Nanosecond
+
+func (n *Network) startPulse() {
+	p := &n.pulse
+	p.every = firstBeat
+	p.timer = time.AfterFunc(p.every, func() {
+		n.stopIfDead()
+		p.seen.Store(n.now())
+		switch passed := p.seconds.Load() - p.last; {
+		case passed == 0:
+			p.every = min(2*p.every, maxLimit)
+		case passed > 1:
+			p.every = max(p.every/time.Duration(passed), firstBeat)
+		}
+		p.last = p.seconds.Load()
+		p.timer.Reset(p.every)
+	})
+}
+
+// lastSeen is the latest virtual time that is known outside. The lock is held.
+func (n *Network) lastSeen() time.Duration {
+	if n.closed {
+		return n.ended
+	}
+	return time.Duration(max(n.clock, n.pulse.seen.Load()))
+}
+
+// stack is the goroutine's stack without its state.
+func (g goroutine) stack() string {
+	_, stack, _ := strings.Cut(g.text, "\n")
+	return stack
+}
