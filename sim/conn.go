@@ -149,6 +149,7 @@ func (c *TCPConn) flush(now int64) {
 		return
 	}
 	at := tcp.Time(now)
+	c.tcp.SetMTU(c.flow.path.mtu(now))
 	c.tcp.Push(at)
 	if o := c.opts; o != nil {
 		for _, f := range o.todo {
@@ -171,6 +172,7 @@ func (c *TCPConn) flush(now int64) {
 
 // input handles a segment that arrived.
 func (c *TCPConn) input(now int64, s *tcp.Segment) {
+	c.tcp.SetMTU(c.flow.path.mtu(now))
 	c.tcp.Input(tcp.Time(now), s)
 	c.settle()
 }
@@ -254,6 +256,7 @@ func (c *TCPConn) due(now int64, class uint64) {
 		c.n.schedule(c, classDeadline, c.id)
 		return
 	}
+	c.tcp.SetMTU(c.flow.path.mtu(now))
 	c.tcp.Timeout(tcp.Time(now))
 	c.settle()
 }

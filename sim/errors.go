@@ -35,6 +35,12 @@ func errnoOf(c tcp.Code) syscall.Errno {
 		return syscall.ENETUNREACH
 	case tcp.NoProtocol:
 		return syscall.ENOPROTOOPT
+	case tcp.NotSupported:
+		return syscall.EOPNOTSUPP
+	case tcp.HostDown:
+		return syscall.EHOSTDOWN
+	case tcp.NoNetwork:
+		return errNoNet
 	default:
 		panic("sim: no error number for a connection that is well")
 	}

@@ -3,36 +3,51 @@ package sim
 import (
 	"cmp"
 	"slices"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A whole is a datagram that travels in fragments (RFC 791 section 3.2). Each fragment is
+// A whole is a packet that travels in fragments (RFC 791 section 3.2). Each fragment is
 // a packet of its own: it is lost, delayed and counted by itself.
 type whole struct {
-	data    []byte
-	waiting *reassembly // of what has arrived, nil if there is nothing
-	memory  int         // bytes that it takes when it is together again
+	data    []byte       // of a datagram,
+	seg     *tcp.Segment // or the segment; it goes back to no pool, since copies of fragments may be late
+	size    int          // of the payload of IP, in bytes
+	waiting *reassembly  // of what has arrived, nil if there is nothing
+	memory  int          // bytes that it takes when it is together again
+}
+
+// describe fills what a record says of the payload of the fragment that begins at offset and
+// has length bytes of IP's payload.
+func (w *whole) describe(r *record, offset, length int) {
+	header := udpHeader
+	r.flags, r.seq, r.ack, r.segment = 0, 0, 0, tcp.Original
+	if s := w.seg; s != nil {
+		header = w.size - len(s.Payload)
+		r.flags, r.seq, r.ack, r.segment = s.Flags, s.Seq+uint64(max(offset-header, 0)), s.Ack, s.Kind
+	}
+	r.length = uint16(max(offset+length-header, 0) - max(offset-header, 0))
 }
 
 // ipfragTime is how long the fragments of a datagram wait for the rest: Linux's
 // net.ipv4.ipfrag_time.
 const ipfragTime = int64(30e9)
 
-// fragments cuts a packet of UDP, which may be a fragment itself, for a link that takes no
+// fragments cuts a packet, which may be a fragment itself, for a link that takes no
 // more than mtu bytes. All but the last carry a multiple of eight bytes.
 func (n *Network) fragments(pkt *packet, mtu int) []*packet {
 	w := pkt.whole
 	if w == nil {
-		w = &whole{data: pkt.data}
+		w = &whole{data: pkt.data, seg: pkt.seg, size: pkt.size - ipHeader}
+		pkt.data, pkt.seg = nil, nil
 	}
 	var all []*packet
 	room := (mtu - ipHeader) &^ 7
 	end := int(pkt.offset) + pkt.size - ipHeader
 	for at := int(pkt.offset); at < end; at += room {
-		f := n.newPacket(pkt.flow, protoUDP, pkt.src, pkt.dst)
+		f := n.newPacket(pkt.flow, pkt.proto, pkt.src, pkt.dst)
 		*f = *pkt
-		to := min(at+room, end)
-		f.whole, f.offset, f.size = w, uint16(at), ipHeader+to-at
-		f.data = w.data[max(at-udpHeader, 0) : to-udpHeader]
+		f.whole, f.offset, f.size = w, uint16(at), ipHeader+min(room, end-at)
 		all = append(all, f)
 	}
 	n.free(pkt)
@@ -58,8 +73,8 @@ type reassembler struct {
 	timer   plan
 }
 
-// take handles a fragment. With the last one missing it makes pkt the datagram and returns
-// true; else it ends pkt.
+// take handles a fragment. With the last one missing it makes pkt the whole packet and
+// returns true; else it ends pkt.
 func (r *reassembler) take(now int64, pkt *packet) bool {
 	n, w := r.host.n, pkt.whole
 	a := w.waiting
@@ -78,10 +93,14 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 	}
 	a.got = slices.Insert(a.got, i, s)
 	a.bytes += s.to - s.from
-	if a.bytes == udpHeader+len(w.data) {
+	if a.bytes == w.size {
 		r.forget(a)
 		w.memory = a.memory()
-		pkt.data, pkt.offset, pkt.size = w.data, 0, ipHeader+udpHeader+len(w.data)
+		pkt.data, pkt.offset, pkt.size = w.data, 0, ipHeader+w.size
+		if w.seg != nil {
+			pkt.seg = n.freeSegments.get()
+			*pkt.seg = *w.seg
+		}
 		return true
 	}
 	pkt.describe(&a.last, now, Dropped)

@@ -52,15 +52,14 @@ func TestFragmentsArePipelined(t *testing.T) {
 	})
 }
 
-// A router cuts what its next link does not take, fragments too, and nothing is lost or
+// A router cuts the fragments that its next link does not take, and nothing is lost or
 // changed. A link with an MTU of 576 takes 552 bytes a fragment.
 func TestRoutersFragment(t *testing.T) {
 	for _, row := range []struct{ payload, first, second int }{
 		{540, 1, 1},
-		{548, 1, 1},  // 576 bytes with the headers
-		{549, 1, 2},  // one more
-		{1400, 1, 3}, // 552 + 552 + 304
-		{3000, 3, 7}, // 1480 + 1480 + 48, of which the first two are cut into 552 + 552 + 376
+		{548, 1, 1},  // 576 bytes with the headers: one packet, which must not be cut
+		{1473, 2, 4}, // 1480 + 1, of which the first is cut into 552 + 552 + 376
+		{3000, 3, 7}, // 1480 + 1480 + 48, of which the first two are cut
 	} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			c, pc := socketsBehind(t, n, netem.Config{}, netem.Config{MTU: 576})

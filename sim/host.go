@@ -116,6 +116,7 @@ func (h *Host) PowerOff() {
 	h.n.do(func() {
 		if h.off == nil {
 			h.off = h.n.fault(&h.node, nil, "power off")
+			h.forgetPaths()
 			h.stop(h.off, false)
 		}
 	})

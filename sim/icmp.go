@@ -24,27 +24,46 @@ const (
 	ICMPHostUnreachable     ICMPCode = 1  // EHOSTUNREACH
 	ICMPProtocolUnreachable ICMPCode = 2  // ENOPROTOOPT
 	ICMPPortUnreachable     ICMPCode = 3  // ECONNREFUSED
+	ICMPSourceRouteFailed   ICMPCode = 5  // EOPNOTSUPP
+	ICMPNetUnknown          ICMPCode = 6  // ENETUNREACH
+	ICMPHostUnknown         ICMPCode = 7  // EHOSTDOWN
+	ICMPHostIsolated        ICMPCode = 8  // ENONET
 	ICMPNetProhibited       ICMPCode = 9  // ENETUNREACH
 	ICMPHostProhibited      ICMPCode = 10 // EHOSTUNREACH
+	ICMPNetUnreachableTOS   ICMPCode = 11 // ENETUNREACH
+	ICMPHostUnreachableTOS  ICMPCode = 12 // EHOSTUNREACH
 	ICMPAdminProhibited     ICMPCode = 13 // EHOSTUNREACH: a firewall's filter
+	ICMPPrecedenceViolation ICMPCode = 14 // EHOSTUNREACH
+	ICMPPrecedenceCutoff    ICMPCode = 15 // EHOSTUNREACH
+
+	icmpTooBig ICMPCode = 4 // fragmentation needed: see pathMTU
 )
 
 // icmpMeaning is what a code is called, and what Linux makes of it.
 type icmpMeaning struct {
-	name  string
-	errno syscall.Errno
-	tcp   tcp.Code
-	hard  bool // not a matter of routing, which may change its mind
+	name    string
+	errno   syscall.Errno
+	tcp     tcp.Code
+	hard    bool // a connected socket of UDP hears of it (icmp_err_convert: fatal)
+	routing bool // RFC 6069 has TCP take it for news of the way (tcp_v4_err)
 }
 
 var icmpMeanings = map[ICMPCode]icmpMeaning{
-	ICMPNetUnreachable:      {"network unreachable", syscall.ENETUNREACH, tcp.NetUnreachable, false},
-	ICMPHostUnreachable:     {"host unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false},
-	ICMPProtocolUnreachable: {"protocol unreachable", syscall.ENOPROTOOPT, tcp.NoProtocol, true},
-	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true},
-	ICMPNetProhibited:       {"network prohibited", syscall.ENETUNREACH, tcp.NetUnreachable, true},
-	ICMPHostProhibited:      {"host prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true},
-	ICMPAdminProhibited:     {"administratively prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true},
+	ICMPNetUnreachable:      {"network unreachable", syscall.ENETUNREACH, tcp.NetUnreachable, false, true},
+	ICMPHostUnreachable:     {"host unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, true},
+	ICMPProtocolUnreachable: {"protocol unreachable", syscall.ENOPROTOOPT, tcp.NoProtocol, true, false},
+	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true, false},
+	ICMPSourceRouteFailed:   {"source route failed", syscall.EOPNOTSUPP, tcp.NotSupported, false, false},
+	ICMPNetUnknown:          {"network unknown", syscall.ENETUNREACH, tcp.NetUnreachable, true, false},
+	ICMPHostUnknown:         {"host unknown", syscall.EHOSTDOWN, tcp.HostDown, true, false},
+	ICMPHostIsolated:        {"source host isolated", errNoNet, tcp.NoNetwork, true, false},
+	ICMPNetProhibited:       {"network prohibited", syscall.ENETUNREACH, tcp.NetUnreachable, true, false},
+	ICMPHostProhibited:      {"host prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
+	ICMPNetUnreachableTOS:   {"network unreachable for type of service", syscall.ENETUNREACH, tcp.NetUnreachable, false, false},
+	ICMPHostUnreachableTOS:  {"host unreachable for type of service", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, false},
+	ICMPAdminProhibited:     {"administratively prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
+	ICMPPrecedenceViolation: {"precedence violation", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
+	ICMPPrecedenceCutoff:    {"precedence cutoff", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
 }
 
 // String returns the code in words.
@@ -102,14 +121,18 @@ func (p *pipe) rejects() string {
 // refuse sends a packet back that finds a link rejecting.
 func (n *Network) refuse(now int64, pkt *packet, p *pipe) {
 	p.reject.hits++
+	blocked := p.from.icmpBlocked
+	if blocked != nil {
+		blocked.hits++
+	}
 	// No news about news, nor about a fragment but the first (RFC 1122 section 3.2.2).
-	if pkt.proto == protoICMP || pkt.offset > 0 {
+	if blocked != nil || pkt.proto == protoICMP || pkt.offset > 0 {
 		n.drop(now, pkt, p, p.rejects())
 		return
 	}
 	p.stats.Dropped++
 	n.record(now, Dropped, pkt, p.rejects())
-	n.unreachable(now, pkt, p.rejectCode)
+	n.unreachable(now, pkt, p.rejectCode, 0)
 }
 
 // refusal is the error that the sender's own routing table has for a path, or 0.
@@ -119,7 +142,7 @@ func (p *path) refusal() syscall.Errno {
 		return 0
 	}
 	m := icmpMeanings[first.rejectCode]
-	if m.hard {
+	if !m.routing {
 		return 0
 	}
 	first.reject.hits++
@@ -154,16 +177,22 @@ func (h *Host) sourceFor(to uint32) uint32 {
 }
 
 // unreachable tells the sender that its packet could not be delivered, and ends the
-// packet. The news goes back the way that the packet came.
-func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode) {
+// packet; mtu is what the link takes for which it was too big. The news goes back the way
+// that the packet came.
+func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	done := pkt.flow.path
 	arrived := pkt.hop == len(pkt.pipes)
 	m := n.newPacket(n.path(done.to, done.from).misc, protoICMP, pkt.dst, pkt.src)
 	m.icmp, m.about, m.size = code, pkt.proto, icmpSize
+	m.mtu = uint16(mtu)
 	for i := pkt.hop - 1; i >= 0; i-- {
 		m.pipes = append(m.pipes, pkt.pipes[i].reverse)
 	}
 	m.seg, pkt.seg = pkt.seg, nil
+	if w := pkt.whole; w != nil && w.seg != nil {
+		m.seg = n.freeSegments.get()
+		*m.seg = *w.seg
+	}
 	n.free(pkt)
 	if arrived && n.cutOff(now, m) { // this news the host itself sends
 		return
@@ -179,13 +208,15 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode) {
 // icmp handles the news that a packet could not be delivered.
 func (h *Host) icmp(now int64, m *packet) {
 	meaning := icmpMeanings[m.icmp]
-	switch m.about {
-	case protoTCP:
+	switch {
+	case m.icmp == icmpTooBig:
+		h.tooBig(now, m)
+	case m.about == protoTCP:
 		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil {
-			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, !meaning.hard)
+			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.routing)
 			c.settle()
 		}
-	case protoUDP:
+	case m.about == protoUDP:
 		if meaning.hard {
 			h.refused(m, meaning.errno)
 		}

@@ -88,6 +88,30 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 			}
 			middle.Up()
 		}},
+		{"links in the middle that become narrower and wider", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			a, b := n.Router("a"), n.Router("b")
+			first := n.Link(client, a, netem.Config{Delay: ms})
+			middle := n.Link(a, b, netem.Config{Delay: 50 * ms, MTU: 1200})
+			n.Link(b, server, netem.Config{Delay: 5 * ms})
+			c := echoTo(n, client, server)
+			u, _ := client.Dial("udp", "server:9")
+			go func() {
+				for range 30 {
+					u.Read(make([]byte, 1)) // EMSGSIZE or ECONNREFUSED
+				}
+			}()
+			for i := range 30 {
+				send(c, 250*i)
+				u.Write(make([]byte, 1400))
+				time.Sleep(time.Duration(i%7) * 3 * ms)
+				middle.Set(netem.Config{Delay: 50 * ms, MTU: 1200 - 70*(i%16)})
+				if i%5 == 0 {
+					first.Set(netem.Config{Delay: ms, MTU: 1500 - 40*i})
+				}
+				time.Sleep(time.Duration(i%3) * time.Minute)
+			}
+		}},
 		{"a new link at the instant of a write", func(n *sim.Network) {
 			client, server := n.Host("client"), n.Host("server")
 			c := echoTo(n, client, server)

@@ -135,7 +135,7 @@ func (l *TCPListener) syn(now int64, pkt *packet) {
 	c := newConn(l.host, l.network, pkt.dst, pkt.src)
 	c.listener = l
 	l.embryos[c] = struct{}{}
-	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(), tcp.Time(now), pkt.seg)
+	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(now), tcp.Time(now), pkt.seg)
 	l.n.free(pkt)
 	c.settle()
 }

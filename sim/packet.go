@@ -36,9 +36,11 @@ type packet struct {
 	data     []byte       // of UDP
 	whole    *whole       // of a fragment
 	offset   uint16       // of a fragment: in the payload of IP
+	mtu      uint16       // for ICMP, what the link takes for which it was too big
 	icmp     ICMPCode
 	about    protocol // for ICMP, the protocol of what could not be delivered
 	size     int      // bytes on the wire
+	df       bool     // don't fragment (DF)
 	corrupt  bool
 	copied   bool // this is the copy of a duplicated packet
 	train    train
@@ -79,16 +81,25 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	r.from, r.to = way.numbers[0], way.numbers[1]
 	r.sport, r.dport = pkt.src.port, pkt.dst.port
 	r.size = uint16(pkt.size)
-	if pkt.proto == protoTCP {
+	switch {
+	case pkt.whole != nil:
+		pkt.whole.describe(r, int(pkt.offset), pkt.size-ipHeader)
+	case pkt.proto == protoTCP:
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.segment = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind
-	} else {
+	default:
 		r.flags, r.seq, r.ack, r.length, r.segment = 0, 0, 0, uint16(len(pkt.data)), tcp.Original
 	}
 }
 
 // drop ends the way of a packet at a pipe, or at its host if p is nil, and says why.
 func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
+	n.recordDrop(now, pkt, p, why)
+	n.free(pkt)
+}
+
+// recordDrop is the part of drop before the packet's end.
+func (n *Network) recordDrop(now int64, pkt *packet, p *pipe, why string) {
 	if p != nil {
 		p.stats.Dropped++
 		if len(pkt.pipes) > 1 {
@@ -96,24 +107,31 @@ func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
 		}
 	}
 	n.record(now, Dropped, pkt, why)
-	n.free(pkt)
 }
 
-// dispatch sends a packet on its way.
+// dispatch sends a packet on its way. What is larger than the path's MTU, as far as its
+// host knows, the host itself cuts, if it may (ip_finish_output).
 func (n *Network) dispatch(pkt *packet, now int64) {
-	pkt.pipes = pkt.flow.path.pipes()
+	way := pkt.flow.path
+	pkt.pipes = way.pipes()
 	if n.cutOff(now, pkt) {
 		return
 	}
-	if pkt.proto == protoUDP && pkt.size > pkt.pipes[0].mtu {
-		for _, f := range n.fragments(pkt, pkt.pipes[0].mtu) {
+	mtu := way.mtu(now)
+	fits := pkt.size <= mtu
+	pkt.df = pkt.proto != protoICMP && !way.mayCut(now) && (fits || pkt.proto == protoTCP)
+	switch {
+	case fits:
+		n.record(now, Sent, pkt, "")
+		n.transmit(pkt, now)
+	case pkt.df:
+		n.tooBig(now, pkt, nil, mtu)
+	default:
+		for _, f := range n.fragments(pkt, mtu) {
 			n.record(now, Sent, f, "")
 			n.transmit(f, now)
 		}
-		return
 	}
-	n.record(now, Sent, pkt, "")
-	n.transmit(pkt, now)
 }
 
 // cutOff drops a packet if a partition covers its path.
@@ -146,7 +164,12 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		n.refuse(now, pkt, p)
 		return
 	}
-	if pkt.proto == protoUDP && pkt.size > p.mtu {
+	if f := p.from.icmpBlocked; f != nil && pkt.proto == protoICMP && pkt.hop > 0 {
+		f.hits++
+		n.drop(now, pkt, p, "ICMP blocked")
+		return
+	}
+	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
 			n.transmit(f, now)
 		}
@@ -163,6 +186,10 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	if v.Reason != netem.Delivered {
 		p.stats.count(v.Reason)
+		if v.Reason == netem.DropMTU {
+			n.tooBig(now, pkt, p, p.mtu)
+			return
+		}
 		n.drop(now, pkt, p, v.Reason.String())
 		return
 	}
@@ -175,7 +202,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 
 func (n *Network) deliverAt(pkt *packet, when int64) {
 	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
-	if pkt.proto == protoTCP {
+	if pkt.proto == protoTCP && pkt.whole == nil {
 		pkt.train.news = newsOf(pkt.seg)
 	}
 	n.deliverTrain(pkt, when)
@@ -269,7 +296,7 @@ func (n *Network) receiver(pkt *packet) *TCPConn {
 // too, or nil.
 func (pkt *packet) peer() *TCPConn {
 	c := pkt.flow.peer
-	if c == nil || pkt.proto != protoTCP || c.gone || c.local != pkt.dst || c.remote != pkt.src {
+	if c == nil || pkt.proto != protoTCP || pkt.whole != nil || c.gone || c.local != pkt.dst || c.remote != pkt.src {
 		return nil
 	}
 	return c
@@ -280,6 +307,7 @@ func (pkt *packet) peer() *TCPConn {
 func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 	pkt.pipes[pkt.hop].stats.Delivered++
 	n.record(now, Delivered, pkt, "")
+	c.tcp.SetMTU(c.flow.path.mtu(now))
 	c.tcp.Input(tcp.Time(now), pkt.seg)
 	n.free(pkt)
 	if !c.tcp.OnlyReadable() {
@@ -291,7 +319,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 // its packets there.
 func (n *Network) forward(now int64, head *packet) bool {
 	p, t := head.pipes[head.hop+1], &head.train
-	if p.down != nil || p.reject != nil || p.hold != nil {
+	if p.down != nil || p.reject != nil || p.hold != nil || p.from.icmpBlocked != nil {
 		return false
 	}
 	at, ok := p.em.Pass(t.packets, t.largest, time.Duration(now), head.flow.stream(p, head.hop+1))
@@ -324,7 +352,11 @@ func (n *Network) copyOf(pkt *packet) *packet {
 // slack is for how long nobody can notice that a train has passed its pipe at an instant.
 func (pkt *packet) slack(at int64) int64 {
 	if pkt.hop+1 < len(pkt.pipes) {
-		return pkt.pipes[pkt.hop+1].slack()
+		next := pkt.pipes[pkt.hop+1]
+		if pkt.train.largest > next.mtu {
+			return 0 // the news of it may come at once
+		}
+		return next.slack()
 	}
 	if c := pkt.peer(); c != nil {
 		return c.slackOf(at, &pkt.train.news)
@@ -354,13 +386,13 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		return
 	}
 	n.record(now, Delivered, pkt, "")
+	if pkt.whole != nil && !h.fragments.take(now, pkt) {
+		return
+	}
 	switch pkt.proto {
 	case protoTCP:
 		h.segment(now, pkt)
 	case protoUDP:
-		if pkt.whole != nil && !h.fragments.take(now, pkt) {
-			return
-		}
 		h.datagram(now, pkt)
 	case protoICMP:
 		h.icmp(now, pkt)

@@ -20,6 +20,8 @@ type node struct {
 	hash   uint64  // of the name
 	links  []*pipe // that lead away from it
 	router bool
+
+	icmpBlocked *fault // it passes and sends no ICMP messages
 }
 
 func (d *node) base() *node { return d }
@@ -112,6 +114,7 @@ type path struct {
 	route    []*pipe
 	topology uint64   // state of the network that the route is for
 	cuts     []*fault // partitions that cover it
+	learned  pathMTU
 	misc     *flow    // of packets that belong to no socket
 	numbers  [2]int32 // of the hosts, for the trace,
 	hash     uint64   // and of their names
@@ -141,26 +144,17 @@ func (p *path) pipes() []*pipe {
 // slack is for how long nobody can notice a packet that is sent now.
 func (p *path) slack() int64 { return p.pipes()[0].slack() }
 
-// way is how long a packet that is sent now takes at least to the other end, if all of the
-// path is open, or else to the first pipe that sends packets back.
+// way is how long an acknowledgement that is sent now takes at least to the other end, if all
+// of the path is open, or else to the first pipe that may send it back.
 func (p *path) way() (least int64, open bool) {
+	const longest = 20 + 60 // IP header, and the longest of TCP
 	for _, d := range p.pipes() {
-		if d.reject != nil {
+		if d.reject != nil || d.mtu < longest {
 			return least, false
 		}
 		least = after(least, d.floor)
 	}
 	return least, true
-}
-
-// mtu is the largest packet that passes the whole way: discovery of the path's MTU
-// (RFC 1191) is taken to have happened.
-func (p *path) mtu() int {
-	m := loopbackMTU
-	for _, d := range p.pipes() {
-		m = min(m, d.mtu)
-	}
-	return m
 }
 
 // route finds the way between two hosts.

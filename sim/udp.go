@@ -12,12 +12,16 @@ import (
 // [net.PacketConn], and [net.Conn] for one that was dialled. There is no descriptor
 // behind it, so it has neither SyscallConn nor File; libraries that look for them to
 // set options, such as quic-go, do without. So there are no control messages, and
-// nobody can forbid fragments (IP_MTU_DISCOVER): QUIC then sends no probes of the path's MTU.
+// nobody can choose IP_MTU_DISCOVER: QUIC then sends no probes of the path's MTU.
 //
 // A datagram carries at most 65507 bytes; a longer one is refused with EMSGSIZE. One
-// larger than a link's MTU travels in fragments (RFC 791), each of which is lost, delayed
-// and counted as a packet of its own, and arrives with the last of them, or not at all;
-// the receiving host waits for 30 s (net.ipv4.ipfrag_time). Routers cut fragments further.
+// larger than the MTU of the host's link travels in fragments (RFC 791), each of which is
+// lost, delayed and counted as a packet of its own, and arrives with the last of them, or not
+// at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time). Routers cut fragments
+// further. A datagram that is no fragment they must not cut, as Linux has it for sockets of
+// package net (IP_PMTUDISC_WANT): one that is too big for a link on the way is lost, and the
+// host told (see [netem.Config]'s MTU). From then on, for 10 minutes, it cuts larger ones for
+// that destination, and a connected socket has EMSGSIZE for the error of its next call.
 // Nothing is sent to broadcast and multicast addresses: they are refused.
 //
 // The receive buffer is that of Linux, net.core.rmem_default = 212992 bytes. What counts
@@ -190,7 +194,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 		return
 	}
 	if u == nil {
-		h.n.unreachable(now, pkt, ICMPPortUnreachable)
+		h.n.unreachable(now, pkt, ICMPPortUnreachable, 0)
 		return
 	}
 	size := truesize(pkt.size)

@@ -71,10 +71,11 @@ type Conn struct {
 	segsIn, segsOut        uint32
 	retransTotal, rtoTotal uint32
 
-	mss, mssClamp, advMSS uint16
-	quick                 uint8 // acknowledgements still to be sent at once
-	backoff, retries      uint8 // doublings of the timeout, timeouts in a row
-	probes                uint8 // unanswered window probes or keep-alives
+	mss, mssClamp, advMSS uint16 // of a full segment; the peer's; what we announce
+	mtu                   uint16 // of the path, as far as is known
+	quick                 uint8  // acknowledgements still to be sent at once
+	backoff, retries      uint8  // doublings of the timeout, timeouts in a row
+	probes                uint8  // unanswered window probes or keep-alives
 	sndScale, rcvScale    uint8
 	scalingRatio          uint8 // of the buffer that is window, in 256ths
 
@@ -123,7 +124,8 @@ const (
 )
 
 // Dial starts a connection: it sends the SYN. mtu is the largest packet in bytes,
-// IP header included, that the interface takes. cfg comes from [Config.Complete].
+// IP header included, that is known to pass: see [Conn.SetMTU]. cfg comes from
+// [Config.Complete].
 func Dial(cfg *Config, out Output, mtu int, now Time) *Conn {
 	c := newConn(cfg, out, mtu, now)
 	c.state = SynSent
@@ -167,8 +169,8 @@ func newConn(cfg *Config, out Output, mtu int, now Time) *Conn {
 		panic("tcp: Config is not from Config.Complete")
 	}
 	c := &Conn{cfg: cfg, out: out, now: now}
-	adv := max(mtu-int(cfg.ipHeader)-tcpHeader, minMSS)
-	c.advMSS = uint16(min(adv, math.MaxUint16))
+	c.mtu = uint16(min(mtu, math.MaxUint16))
+	c.advMSS = uint16(max(int(c.mtu)-int(cfg.ipHeader)-tcpHeader, minAdvMSS))
 	c.mssClamp = c.advMSS
 	c.mss, c.rcvMSS = defaultMSS, defaultMSS
 	c.rtxAt, c.ackAt, c.keepAt = Never, Never, Never
@@ -187,7 +189,9 @@ func newConn(cfg *Config, out Output, mtu int, now Time) *Conn {
 }
 
 const (
-	minMSS     = 88  // Linux: TCP_MIN_MSS
+	minMSS     = 88  // of a peer, as a guess: TCP_MIN_MSS
+	minSendMSS = 48  // options included: net.ipv4.tcp_min_snd_mss
+	minAdvMSS  = 256 // net.ipv4.route.min_adv_mss
 	defaultMSS = 536 // RFC 9293 section 3.7.1
 	maxScale   = 14  // RFC 7323 section 2.3
 )
@@ -198,7 +202,7 @@ func (c *Conn) handshakeOptions(s *Segment) {
 	if peer == 0 {
 		peer = defaultMSS
 	}
-	c.mssClamp = min(c.advMSS, max(peer, minMSS))
+	c.mssClamp = peer
 	if s.SACKPermitted && !c.cfg.NoSACK {
 		c.has |= sackOK
 	} else {
@@ -242,10 +246,12 @@ func (c *Conn) established() {
 	}
 }
 
-// syncMSS computes the payload of a full segment (tcp_sync_mss): at most half
-// the largest window seen.
+// syncMSS computes the payload of a full segment (tcp_sync_mss): what the path and the
+// peer take, and at most half the largest window seen. On a path so narrow that next to
+// nothing would be left (tcp_min_snd_mss) packets are larger than it takes, and IP has to
+// cut them.
 func (c *Conn) syncMSS() {
-	m := int(c.mssClamp)
+	m := max(min(int(c.mtu)-int(c.cfg.ipHeader)-tcpHeader, int(c.mssClamp)), minSendMSS)
 	if c.has&timestampsOK != 0 {
 		m -= timestampOption
 	}

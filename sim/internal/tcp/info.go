@@ -45,11 +45,15 @@ const (
 	HostUnreachable      // EHOSTUNREACH
 	NetUnreachable       // ENETUNREACH
 	NoProtocol           // ENOPROTOOPT
+	NotSupported         // EOPNOTSUPP
+	HostDown             // EHOSTDOWN
+	NoNetwork            // ENONET
 )
 
 func (c Code) String() string {
 	return [...]string{"ok", "connection refused", "connection reset by peer", "broken pipe", "connection timed out",
-		"no route to host", "network is unreachable", "protocol not available"}[c]
+		"no route to host", "network is unreachable", "protocol not available", "operation not supported", "host is down",
+		"machine is not on the network"}[c]
 }
 
 // Info is the state of a connection in numbers, as Linux's tcp_info.

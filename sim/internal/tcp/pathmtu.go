@@ -1,5 +1,26 @@
 package tcp
 
+import "math"
+
+// SetMTU tells c how large a packet, in bytes and with its IP header, is known to pass to
+// the peer: the MTU of the interface, or less if that was learned of the path (RFC 1191). It
+// counts for segments that are sent from now on (tcp_current_mss).
+func (c *Conn) SetMTU(mtu int) {
+	if mtu == int(c.mtu) {
+		return
+	}
+	c.mtu = uint16(min(mtu, math.MaxUint16))
+	if c.state >= SynReceived && c.state != TimeWait {
+		c.syncMSS()
+	}
+}
+
+// Outstanding says whether an ICMP message about the segment of c with sequence number seq
+// can be genuine: that segment was sent and is not acknowledged (tcp_v4_err).
+func (c *Conn) Outstanding(seq uint64) bool {
+	return c.state != StateClosed && c.una <= seq && seq <= c.nxt
+}
+
 // TooBig tells c of an ICMP "fragmentation needed" or "packet too big" message for
 // the segment of c with sequence number seq: packets of more than mtu bytes, IP
 // header included, do not pass. What is outstanding and too large is cut and sent
@@ -7,15 +28,10 @@ package tcp
 // does not probe by default, a smaller MTU on the path is a black hole.
 func (c *Conn) TooBig(now Time, seq uint64, mtu int) {
 	c.now = now
-	if !c.synchronized() || c.state == TimeWait || seq < c.una || seq >= c.nxt {
+	if !c.synchronized() || c.state == TimeWait || !c.Outstanding(seq) || mtu >= int(c.mtu) {
 		return
 	}
-	mss := max(mtu-int(c.cfg.ipHeader)-tcpHeader, minMSS)
-	if mss >= int(c.mssClamp) {
-		return
-	}
-	c.mssClamp = uint16(mss)
-	c.syncMSS()
+	c.SetMTU(mtu)
 	if !c.splitQueue() {
 		return
 	}

@@ -1,0 +1,123 @@
+package sim
+
+import (
+	"syscall"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// Discovery of the path's MTU (RFC 1191), as Linux does it by default. A host sends what its
+// own link takes, by TCP and also by UDP (package net leaves IP_MTU_DISCOVER at
+// IP_PMTUDISC_WANT), with the bit that forbids to cut it. A router whose next link takes
+// less drops the packet and tells the host, which remembers that for the destination.
+
+// A pathMTU is what a host has learned of the way to a destination (struct fib_nh_exception).
+type pathMTU struct {
+	via     *pipe // the link by which it leaves; nothing is known of other ways
+	mtu     int
+	locked  bool  // too small to believe: what is sent may be cut
+	expires int64 // instant
+}
+
+const (
+	learnedFor = int64(600e9) // net.ipv4.route.mtu_expires
+	leastMTU   = 552          // net.ipv4.route.min_pmtu
+)
+
+// known says whether something is known of the way that packets take now.
+func (p *path) known(now int64) bool {
+	l := &p.learned
+	return l.via != nil && now < l.expires && l.via == p.pipes()[0] && l.mtu <= l.via.mtu
+}
+
+// mtu is the largest packet that passes the whole way, as far as the sending host knows
+// (ipv4_mtu).
+func (p *path) mtu(now int64) int {
+	if p.learned.via != nil && p.known(now) {
+		return p.learned.mtu
+	}
+	return p.pipes()[0].mtu
+}
+
+// mayCut says that packets are sent without the bit that forbids to cut them
+// (ip_dont_fragment).
+func (p *path) mayCut(now int64) bool { return p.learned.locked && p.known(now) }
+
+// learn takes over that packets of more than mtu bytes do not pass (__ip_rt_update_pmtu).
+func (p *path) learn(now int64, mtu int) {
+	old := p.mtu(now)
+	if mtu > old || p.mayCut(now) {
+		return
+	}
+	locked := mtu < leastMTU
+	if locked {
+		mtu = min(old, leastMTU)
+	}
+	l := &p.learned
+	if p.known(now) && l.mtu == mtu && !locked && now < l.expires-learnedFor/2 {
+		return
+	}
+	*l = pathMTU{via: p.pipes()[0], mtu: mtu, locked: locked, expires: now + learnedFor}
+}
+
+// forgetPaths has a host that loses its memory forget what it has learned.
+func (h *Host) forgetPaths() {
+	for hosts, p := range h.n.paths {
+		if hosts.from == h {
+			p.learned = pathMTU{}
+		}
+	}
+}
+
+// tooBig ends the way of a packet that must not be cut and is larger than the next link
+// takes: p, or its host's own if p is nil. The sender is told (ip_forward).
+func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
+	const why = "mtu"
+	if p != nil && p.from.icmpBlocked != nil {
+		p.from.icmpBlocked.hits++
+		n.drop(now, pkt, p, why)
+		return
+	}
+	n.recordDrop(now, pkt, p, why)
+	n.unreachable(now, pkt, icmpTooBig, mtu)
+}
+
+// tooBig handles the news that a packet of h was too big for a link that takes mtu bytes.
+func (h *Host) tooBig(now int64, m *packet) {
+	way, mtu := h.n.path(h, m.flow.path.from), int(m.mtu)
+	switch m.about {
+	case protoTCP:
+		c := h.conns[connKey{local: m.dst, remote: m.src}]
+		if c == nil || !c.tcp.Outstanding(m.seg.Seq) {
+			return
+		}
+		way.learn(now, mtu)
+		c.tcp.TooBig(tcp.Time(now), m.seg.Seq, way.mtu(now))
+		c.settle()
+	case protoUDP:
+		if u := h.socket(m.dst, m.src); u != nil {
+			way.learn(now, mtu)
+			if u.remote == m.src {
+				u.err = syscall.EMSGSIZE
+				u.r.notify(h.n, h)
+			}
+		}
+	}
+}
+
+// BlockICMP has r neither send nor pass on ICMP messages, until [Router.AllowICMP], as many
+// firewalls do: senders are not told what [Link.Reject] and a small MTU stop there. So a link
+// of r whose MTU is smaller than that of the sender's own link is a black hole for large
+// packets (RFC 2923 section 2.1): connections are made, small requests are answered, and
+// what fills a segment is sent again until TCP gives up.
+func (r *Router) BlockICMP() {
+	r.n.do(func() { r.icmpBlocked = r.n.fault(&r.node, nil, "ICMP blocked") })
+}
+
+// AllowICMP undoes [Router.BlockICMP].
+func (r *Router) AllowICMP() {
+	r.n.do(func() {
+		r.icmpBlocked = nil
+		r.n.note(&r.node, nil, "ICMP allowed")
+	})
+}
