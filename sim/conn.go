@@ -200,6 +200,9 @@ func (c *TCPConn) next(class uint64) int64 {
 // noticed implements timed. Each timer that is set counts, not only the first: that of a
 // retransmission may lie close behind that of an acknowledgement.
 func (c *TCPConn) noticed() int64 {
+	if c.gone {
+		return never
+	}
 	at := int64(c.tcp.DecisiveTimer())
 	if t := int64(c.tcp.SendTimer()); t < at {
 		at = min(at, after(t, c.patience(t)))

@@ -156,6 +156,19 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 			time.Sleep(20 * ms)
 			client.PowerOff()
 		}},
+		{"a host loses power with timers set", func(n *sim.Network) {
+			client, server := n.Host("client"), n.Host("server")
+			n.Link(client, server, netem.Config{Delay: 50 * ms})
+			c := echoTo(n, client, server)
+			send(c, 100)
+			time.Sleep(10 * ms)
+			client.PowerOff() // a probe of the tail and the keep-alive are due later
+			u, _ := server.Dial("udp", "client:9")
+			for range 20 {
+				u.Write([]byte("the trace has the instant"))
+				time.Sleep(100 * ms)
+			}
+		}},
 		{"partitions, and a look at the counters", func(n *sim.Network) {
 			client, server := n.Host("client"), n.Host("server")
 			n.Link(client, server, netem.Config{Delay: 50 * ms})

@@ -366,23 +366,25 @@ func (pkt *packet) slack(at int64) int64 {
 
 // arrive handles the end of a packet's way over a pipe.
 func (n *Network) arrive(now int64, pkt *packet) {
+	h := pkt.flow.path.to
 	if pkt.hop < len(pkt.pipes) {
-		pkt.pipes[pkt.hop].stats.Delivered++
+		s := &pkt.pipes[pkt.hop].stats
 		pkt.hop++
+		if pkt.corrupt && pkt.hop == len(pkt.pipes) && h.off == nil {
+			s.Dropped++
+			s.Corrupted++
+			n.drop(now, pkt, nil, "checksum error")
+			return
+		}
+		s.Delivered++
 	}
 	if pkt.hop < len(pkt.pipes) {
 		n.transmit(pkt, now)
 		return
 	}
-	h := pkt.flow.path.to
-	switch {
-	case h.off != nil:
+	if h.off != nil {
 		h.off.hits++
 		n.drop(now, pkt, nil, "host is off")
-		return
-	case pkt.corrupt:
-		pkt.pipes[len(pkt.pipes)-1].stats.Corrupted++
-		n.drop(now, pkt, nil, "checksum error")
 		return
 	}
 	n.record(now, Delivered, pkt, "")

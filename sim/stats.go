@@ -15,16 +15,16 @@ type Stats struct {
 	Hosts []HostStats // in the order in which hosts were made
 }
 
-// LinkStats counts the packets of one direction between two hosts. What was sent is
-// what arrived, what was dropped after it was sent, what is held and what is on its
-// way, less the copies.
+// LinkStats counts the packets of one direction between two neighbours. Sent and Duplicated
+// are together what was Delivered, Lost, QueueFull, TooLarge or Corrupted, and what is on its
+// way.
 type LinkStats struct {
 	From, To string
 
 	Sent      int64 // packets that entered the link; a cut or held link takes none
 	SentBytes int64 // headers included
-	Delivered int64
-	Dropped   int64 // for all reasons, those below and cuts, full queues of hosts and so on
+	Delivered int64 // packets that came to the other end; what a host does with them it does not say
+	Dropped   int64 // for the reasons below, or not taken by a link that is cut or rejects
 
 	Lost       int64 // by netem.Config.Loss
 	QueueFull  int64 // by netem.Config.Queue
