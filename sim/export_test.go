@@ -49,3 +49,6 @@ func ReceiveMemory(pc net.PacketConn) int {
 	u := pc.(*UDPConn)
 	return get(u.n, func() int { return u.buffer.used })
 }
+
+// SetSweepTells has a sweep say more often how far it is.
+func SetSweepTells(every time.Duration) { sweepTells = every }

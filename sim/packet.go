@@ -72,6 +72,24 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 	r := n.trace.slot()
 	pkt.describe(r, now, kind)
 	n.trace.seal(r, pkt.flow.path.hash, why)
+	if kind == Sent {
+		n.trace.carry(r, pkt.payload())
+	}
+}
+
+// payload is what a packet carries. Of a packet that was cut it counts with the first fragment.
+func (pkt *packet) payload() []byte {
+	data, seg := pkt.data, pkt.seg
+	if w := pkt.whole; w != nil {
+		if pkt.offset > 0 {
+			return nil
+		}
+		data, seg = w.data, w.seg
+	}
+	if seg != nil && pkt.proto == protoTCP {
+		return seg.Payload
+	}
+	return data
 }
 
 // describe fills a record but for its note.

@@ -1,13 +1,13 @@
 package sim
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -24,50 +24,72 @@ const (
 
 const replayTimeout = 2 * time.Minute
 
+// A rerun is what became of a second run.
+type rerun struct {
+	came   bool     // to its end
+	same   bool     // trace
+	failed bool     //
+	lines  []string // of its trace, if that is another
+	output string   // of the process
+	err    error    // why it came to no end
+}
+
 // again runs a failed seed a second time and says whether it did the same.
 func (r *runner) again(seed uint64, first *Trace) string {
+	second := r.rerun(seed, first)
+	if r.found != nil && second.failed {
+		r.found.add(causeIn(second.output), seed)
+	}
+	switch {
+	case !second.came:
+		return fmt.Sprintf("sim: the second run of seed %d came to no end (%v):\n%s", seed, second.err, tail(second.output, 20))
+	case second.same && second.failed:
+		return fmt.Sprintf("sim: a second run of seed %d had the same trace and failed too", seed)
+	case second.same:
+		return fmt.Sprintf("sim: a second run of seed %d had the same trace but passed: the failure depends on something other than the network", seed)
+	}
+	outcome := "passed"
+	if second.failed {
+		outcome = "failed"
+	}
+	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed, outcome, firstDifference(first, second.lines))
+}
+
+// rerun runs a seed a second time, at another GOMAXPROCS.
+func (r *runner) rerun(seed uint64, first *Trace) (second rerun) {
 	dir, err := os.MkdirTemp("", "squall-replay")
 	if err != nil {
-		return fmt.Sprintf("sim: no second run: %v", err)
+		return rerun{err: err}
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "trace")
-	args := []string{"-test.run=" + r.pattern(), "-test.timeout=" + replayTimeout.String()}
-	for _, a := range os.Args[1:] {
-		if !strings.HasPrefix(a, "-test.") {
-			args = append(args, a)
-		}
-	}
+	args := append([]string{"-test.run=" + r.pattern(), "-test.timeout=" + replayTimeout.String()}, ownArgs()...)
 	ctx, cancel := context.WithTimeout(context.Background(), replayTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "SQUALL_SEEDS=", fmt.Sprintf("SQUALL_SEED=%d", seed), "SQUALL_CHECK=0",
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", otherProcs(),
 		replayFile+"="+file, fmt.Sprintf("%s=%d %x %s", replayRun, r.nth, first.Hash(), r.name))
 	out, runErr := cmd.CombinedOutput()
-	f, err := os.Open(file)
+	second = rerun{output: string(out), err: runErr}
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return fmt.Sprintf("sim: the second run of seed %d came to no end (%v):\n%s", seed, runErr, tail(string(out), 20))
+		return second
 	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	var second []string
-	for s.Scan() {
-		second = append(second, s.Text())
+	report := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	second.came = true
+	second.same = strings.HasPrefix(report[0], "same ")
+	second.failed = strings.HasSuffix(report[0], " failed")
+	second.lines = report[1:]
+	return second
+}
+
+// otherProcs is the setting of the environment that has a second run try to differ.
+func otherProcs() string {
+	if runtime.GOMAXPROCS(0) > 1 {
+		return "GOMAXPROCS=1"
 	}
-	if len(second) == 0 {
-		return fmt.Sprintf("sim: the second run of seed %d left an empty report", seed)
-	}
-	verdict, second := second[0], second[1:]
-	switch {
-	case verdict == "same failed":
-		return fmt.Sprintf("sim: a second run of seed %d had the same trace and failed too", seed)
-	case verdict == "same passed":
-		return fmt.Sprintf("sim: a second run of seed %d had the same trace but passed: the failure depends on something other than the network", seed)
-	default:
-		return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed,
-			strings.TrimPrefix(verdict, "other "), firstDifference(first, second))
-	}
+	return "GOMAXPROCS=2"
 }
 
 // reportTrace writes the report of a second run, if this is one, and says whether it is.
@@ -86,7 +108,7 @@ func reportTrace(r *runner, failed bool, tr *Trace) bool {
 	}
 	text := "same " + outcome + "\n"
 	if fmt.Sprintf("%x", tr.Hash()) != want[1] {
-		text = "other " + outcome + "\n" + tr.String()
+		text = "other " + outcome + "\n" + strings.Join(lines(tr), "\n") + "\n"
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		panic(fmt.Sprintf("sim: report of the second run: %v", err))
@@ -94,9 +116,24 @@ func reportTrace(r *runner, failed bool, tr *Trace) bool {
 	return true
 }
 
+// lines are the events kept of a trace, with what packets carry.
 func lines(t *Trace) []string {
-	return strings.Split(strings.TrimSuffix(t.String(), "\n"), "\n")
+	var all []string
+	for e := range t.Events() {
+		all = append(all, e.line())
+	}
+	return all
 }
+
+// line is the event with what its packet carries.
+func (e Event) line() string {
+	if e.Content == 0 {
+		return e.String()
+	}
+	return fmt.Sprintf("%v%s%08x", e, contentMark, e.Content)
+}
+
+const contentMark = " content "
 
 // firstDifference shows where a second trace leaves the first.
 func firstDifference(first *Trace, second []string) string {
@@ -110,10 +147,18 @@ func firstDifference(first *Trace, second []string) string {
 		if i < len(second) {
 			y = second[i]
 		}
-		if x != y {
+		if x == y {
+			continue
+		}
+		packet, _, _ := strings.Cut(x, contentMark)
+		if other, _, _ := strings.Cut(y, contentMark); packet == other {
+			return fmt.Sprintf("The same packets, other content. The first packet that carries other bytes is event number %d:\n  %s\n"+
+				"Goroutines that race each other for a connection, or to write to it, or a random source of the program decide something there.",
+				i+skipped, packet)
+		} else {
 			return fmt.Sprintf("The first event that differs is number %d:\n  first:  %s\n  second: %s\n"+
 				"Goroutines that race each other, select, the order of a map or a random source of the program decide something there.",
-				i+skipped, x, y)
+				i+skipped, packet, other)
 		}
 	}
 	return "The events kept are equal; an earlier one differs."

@@ -24,7 +24,7 @@ func (n *Network) look(f func(at time.Duration) string) (found string) {
 // reportAt is report as of an instant. The lock is held.
 func (n *Network) reportAt(at time.Duration, command string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.hash)
+	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.sum())
 	b.WriteString(n.trace.chart(chartEvents))
 	if idle := n.idleFaultsLocked(); idle != "" {
 		b.WriteString("\n" + idle + "\n")

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -116,23 +117,68 @@ func TestReportOfARunThatDoesNotReplay(t *testing.T) {
 }
 
 func TestCheckRunsTwiceAndCompares(t *testing.T) {
-	out, failed := outputOf(t, "TestVictimOtherEachTime", "SQUALL_CHECK=1")
-	require.True(t, failed)
-	requireInOrder(t, out, "two runs with the same seed differ", "The first event that differs")
-	out, failed = outputOf(t, "TestVictimOtherEachTime")
-	require.False(t, failed, out)
+	for _, row := range []struct {
+		victim string
+		want   []string // nothing: it passes
+	}{
+		{"TestVictimOtherInEachProcess", []string{"two runs with the same seed differ. The first event that differs is number", "first:", "second:", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
+		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The same packets, other content", "carries other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
+		{"TestVictimFailsInTheSecondProcess", []string{"the second one failed"}},
+		{"TestVictimOtherEachTime", nil},
+		{"TestVictimSometimesElsewhere", []string{"there was no second run of seed 1", "did not come to it", "its last words:", "gone"}},
+	} {
+		out, failed := outputOf(t, row.victim, "SQUALL_CHECK=1")
+		require.Equal(t, len(row.want) > 0, failed, "%s: %s", row.victim, out)
+		requireInOrder(t, out, row.want...)
+		out, failed = outputOf(t, row.victim)
+		require.False(t, failed, out)
+	}
 }
 
-var turns int
+// sayFrom has a write to b:7, as one of two processes with other numbers would.
+func sayFrom(t *testing.T, n *sim.Network, what []byte) {
+	accept(listen(t, n.Host("b"), ":7"), echo)
+	dial(t, n.Host("a"), "b:7").Write(what)
+	time.Sleep(time.Second)
+}
 
+func TestVictimOtherInEachProcess(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) { sayFrom(t, n, make([]byte, 1+os.Getpid()%1000)) })
+}
+
+func TestVictimOtherContent(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) { sayFrom(t, n, fmt.Appendf(nil, "%010d", os.Getpid())) })
+}
+
+// inSecondProcess says whether SQUALL_CHECK=1 has started this process.
+func inSecondProcess() bool { return os.Getenv("SQUALL_CHECK") == "0" }
+
+func TestVictimFailsInTheSecondProcess(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) { require.False(t, inSecondProcess()) })
+}
+
+func TestVictimSometimesElsewhere(t *testing.T) {
+	victim(t)
+	if inSecondProcess() {
+		fmt.Println("gone")
+		os.Exit(1)
+	}
+	sim.Test(t, func(t *testing.T, n *sim.Network) {})
+}
+
+// What a test leaves behind it leaves behind in both processes.
 func TestVictimOtherEachTime(t *testing.T) {
 	victim(t)
-	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		turns++
-		accept(listen(t, n.Host("b"), ":7"), echo)
-		dial(t, n.Host("a"), "b:7").Write(make([]byte, turns))
-		time.Sleep(time.Second)
-	})
+	turns := 0
+	for range 3 {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			turns++
+			sayFrom(t, n, make([]byte, turns))
+		})
+	}
 }
 
 func TestVictimLeak(t *testing.T) {
@@ -315,8 +361,9 @@ func TestSeedsFromTheEnvironment(t *testing.T) {
 	require.Contains(t, out, "SQUALL_SEED=2 go test")
 	require.Contains(t, out, "-run '^TestVictimSeeds$'", "the subtest exists only with SQUALL_SEEDS")
 
-	for _, env := range []string{"SQUALL_SEED=x", "SQUALL_SEEDS=0", "SQUALL_SEEDS=-1"} {
-		out, failed = outputOf(t, "TestVictimSeeds", env)
+	for _, env := range []string{"SQUALL_SEED=x", "SQUALL_SEEDS=0: that is none", "SQUALL_SEEDS=-1: \"-1\" is no seed", "SQUALL_CHECK=yes"} {
+		setting, _, _ := strings.Cut(env, ":")
+		out, failed = outputOf(t, "TestVictimSeeds", setting)
 		require.True(t, failed)
 		require.Contains(t, out, env+": want")
 	}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,8 +21,18 @@ import (
 //
 //	SQUALL_SEED=7       run with seed 7
 //	SQUALL_SEEDS=1000   run with seeds 1 to 1000, each as a subtest
+//	SQUALL_SEEDS=1-1000,4711
+//	                    run with these
 //	SQUALL_CHECK=1      run everything twice and compare the traces
 //	SQUALL_CHECK=0      do not even run a failed test a second time
+//
+// A test that is run with many seeds says every few seconds on stderr how far it is, and at
+// its end which seeds failed alike.
+//
+// The second run is that of a process of its own, at another GOMAXPROCS: with SQUALL_CHECK=1 one
+// process for each test binary, which runs the same tests in the same order. The check compares
+// every packet, event and payload, not what the program makes of it; and what does not differ
+// in two runs may do so in a third.
 //
 // When f and what it gave to t.Cleanup have returned, Test closes the network and lets
 // the clock run on for an hour, so that what was blocked can end; goroutines that live even then are named and fail
@@ -68,14 +76,16 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &runner{f: f, opts: opts, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir}
+	check, err := whatToCheck()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir}
 	if len(seeds) == 1 {
 		r.run(t, seeds[0])
 		return
 	}
-	for _, seed := range seeds {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { r.run(t, seed) })
-	}
+	r.sweep(t, seeds)
 }
 
 // Try runs f once, on a network in a bubble, as [Test] does, but fails nothing: it
@@ -121,34 +131,6 @@ func mustBeOutside(function string) {
 	}
 }
 
-// Seeds returns the seeds that the environment asks for (see [Test]), or those given if
-// it asks for none.
-func Seeds(byDefault ...uint64) ([]uint64, error) {
-	one, many := os.Getenv("SQUALL_SEED"), os.Getenv("SQUALL_SEEDS")
-	switch {
-	case one != "" && many != "":
-		return nil, fmt.Errorf("sim: SQUALL_SEED=%s and SQUALL_SEEDS=%s are set: only one of the two may be", one, many)
-	case one != "":
-		seed, err := strconv.ParseUint(one, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("sim: SQUALL_SEED=%s: want a number from 0 to 2^64-1", one)
-		}
-		return []uint64{seed}, nil
-	case many != "":
-		count, err := strconv.ParseUint(many, 10, 32)
-		if err != nil || count == 0 {
-			return nil, fmt.Errorf("sim: SQUALL_SEEDS=%s: want the number of seeds, from 1 to 2^32-1", many)
-		}
-		seeds := make([]uint64, count)
-		for i := range seeds {
-			seeds[i] = uint64(i) + 1
-		}
-		return seeds, nil
-	default:
-		return byDefault, nil
-	}
-}
-
 // A runner runs one call of Test.
 type runner struct {
 	f    func(t *testing.T, n *Network)
@@ -157,6 +139,9 @@ type runner struct {
 	nth  int    // call of Test by it, from 1
 	pkg  string
 	dir  string
+
+	check checkMode
+	found *causes // of a sweep
 }
 
 func (r *runner) run(t *testing.T, seed uint64) {
@@ -221,20 +206,17 @@ func (o *outcome) report(r *runner) func(*testing.T, *Network, []string) {
 	}
 }
 
-// compare runs the test a second time, if that is asked for.
+// compare compares the run with a second one, if that is asked for.
 func (r *runner) compare(t *testing.T, seed uint64, first *Trace, o *outcome) {
 	t.Helper()
-	check := os.Getenv("SQUALL_CHECK")
 	switch {
 	case reportTrace(r, o.failed, first):
-	case o.failed && check != "0":
+	case recordRun(r, seed, o.failed, first):
+	case o.failed && r.check != checkNone:
 		t.Log(r.again(seed, first))
-	case check == "1":
-		var second *Trace
-		o := &outcome{outer: t, before: t.Failed()}
-		r.once(t, seed, &second, o.watch(r.f), o.report(r))
-		if second.Hash() != first.Hash() {
-			t.Error("sim: two runs with the same seed differ. " + firstDifference(first, lines(second)))
+	case r.check == checkAll:
+		if wrong := r.checkRun(seed, first); wrong != "" {
+			t.Error(wrong)
 			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(seed))
 		}
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"hash/crc32"
 	"iter"
 	"math/bits"
 	"strings"
@@ -15,17 +16,18 @@ import (
 // order. Two runs that did the same have the same [Trace.Hash].
 //
 // It keeps the last million events (48 bytes each, taken as needed) and counts and
-// hashes all of them. What packets carry is not part of it, only how much.
+// hashes all of them. Of what packets carry it keeps a check sum, see [Event].Content.
 type Trace struct {
-	n      *Network
-	hash   uint64
-	total  int
-	first  int        // number of the oldest event kept
-	chunks [][]record // each of chunkSize, but for the last
-	nodes  []*node
-	gone   chartTail // of what is no longer kept
-	notes  []note
-	noted  map[string]int32 // number in notes
+	n       *Network
+	hash    uint64 // of all but what packets carry,
+	carried uint64 // and of that
+	total   int
+	first   int        // number of the oldest event kept
+	chunks  [][]record // each of chunkSize, but for the last
+	nodes   []*node
+	gone    chartTail // of what is no longer kept
+	notes   []note
+	noted   map[string]int32 // number in notes
 }
 
 type note struct {
@@ -70,6 +72,7 @@ type Event struct {
 	Length     int    // bytes of payload
 	Size       int    // bytes on the wire, IP header included
 	Resent     bool   // a retransmission or a probe
+	Content    uint32 // of a packet Sent with a payload: CRC-32C of it; of fragments, with the first one, of all
 }
 
 // record is an Event as it is kept: without pointers, so that the garbage collector
@@ -83,12 +86,12 @@ type record struct {
 	from, to     int32    // numbers of hosts, from 1
 	sport, dport uint16
 	length, size uint16
-	note         int32 // its number among Trace.notes; 0: none
+	note         int32 // its number among Trace.notes, 0: none; of a packet Sent, which has none, its Content
 	seq, ack     uint64
 }
 
 func newTrace(n *Network) *Trace {
-	return &Trace{n: n, hash: mix(n.seed), notes: make([]note, 1), noted: map[string]int32{"": 0}}
+	return &Trace{n: n, notes: make([]note, 1), noted: map[string]int32{"": 0}}
 }
 
 // mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
@@ -165,6 +168,21 @@ func (t *Trace) seal(r *record, hosts uint64, text string) {
 		fold(r.seq^0xff51afd7ed558ccd, r.ack^0xc4ceb9fe1a85ec53)
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// carry completes the last record, which is of a packet Sent, by what the packet carries.
+func (t *Trace) carry(r *record, payload []byte) {
+	if len(payload) == 0 {
+		return
+	}
+	sum := crc32.Checksum(payload, castagnoli)
+	r.note = int32(sum)
+	t.carried = fold(t.carried^uint64(sum), uint64(t.total)^0x2545f4914f6cdd1d)
+}
+
+// sum is Hash, with the lock held.
+func (t *Trace) sum() uint64 { return t.hash ^ mix(t.carried) }
+
 // fold multiplies to 128 bits and joins the halves, as wyhash does.
 func fold(a, b uint64) uint64 {
 	hi, lo := bits.Mul64(a, b)
@@ -178,11 +196,12 @@ func (t *Trace) hashOf(host int32) uint64 {
 	return t.nodes[host-1].hash
 }
 
-// Hash returns a number that stands for all events so far. It is the same for two
-// runs with equal traces and, but for a chance of 2^-64 or so, different for
-// others.
+// Hash returns a number that stands for all events so far, and for what packets carried.
+// It is the same for two runs with equal traces and, but for a chance of 2^-64 or so,
+// different for others; for packets that differ in their payload alone the chance is
+// that of CRC-32C, 2^-32. The seed is not part of it.
 func (t *Trace) Hash() uint64 {
-	return get(t.n, func() uint64 { return t.hash })
+	return get(t.n, t.sum)
 }
 
 // Len returns how many events there were, those no longer kept included.
@@ -219,9 +238,14 @@ func (t *Trace) event(i int) (Event, bool) {
 	}
 	r := t.record(i)
 	e := Event{
-		Number: i, At: time.Duration(r.at), Kind: r.kind, Note: t.notes[r.note].text,
+		Number: i, At: time.Duration(r.at), Kind: r.kind,
 		SourcePort: r.sport, TargetPort: r.dport,
 		Seq: r.seq, Ack: r.ack, Length: int(r.length), Size: int(r.size), Resent: r.segment != tcp.Original,
+	}
+	if r.kind == Sent {
+		e.Content = uint32(r.note)
+	} else {
+		e.Note = t.notes[r.note].text
 	}
 	if r.from != 0 {
 		e.From = t.nodes[r.from-1].name

@@ -2,6 +2,8 @@ package sim_test
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -61,6 +63,11 @@ func TestTryGoesOnAfterLeaksAndHangs(t *testing.T) {
 		"blocked: sim: the test hangs", "waitForNothing", "--- PASS: TestVictimTry")
 }
 
+func seedsWanted(value, problem string) string {
+	return fmt.Sprintf("sim: SQUALL_SEEDS=%s: %s: want a number of seeds, such as 1000 for 1 to 1000, "+
+		"or a list of seeds and ranges, such as 1-1000,4711; at most 10000000 seeds", value, problem)
+}
+
 func TestSeeds(t *testing.T) {
 	for _, row := range []struct {
 		one, many string
@@ -71,7 +78,15 @@ func TestSeeds(t *testing.T) {
 		{"7", "", []uint64{7}, ""},
 		{"", "3", []uint64{1, 2, 3}, ""},
 		{"x", "", nil, "sim: SQUALL_SEED=x: want a number from 0 to 2^64-1"},
-		{"", "0", nil, "sim: SQUALL_SEEDS=0: want the number of seeds, from 1 to 2^32-1"},
+		{"", "1-3,4711, 2,9-9", []uint64{1, 2, 3, 4711, 9}, ""},
+		{"", "7,", nil, seedsWanted("7,", `"" is no seed`)},
+		{"", "4711-4711", []uint64{4711}, ""},
+		{"", "18446744073709551614-18446744073709551615", []uint64{math.MaxUint64 - 1, math.MaxUint64}, ""},
+		{"", "0", nil, seedsWanted("0", "that is none")},
+		{"", "3-1", nil, seedsWanted("3-1", `"3-1" ends before it begins`)},
+		{"", "1-2-3", nil, seedsWanted("1-2-3", `"1-2-3" is no range of seeds`)},
+		{"", "1-10000001", nil, seedsWanted("1-10000001", "too many seeds")},
+		{"", "0-18446744073709551615", nil, seedsWanted("0-18446744073709551615", "too many seeds")},
 		{"1", "2", nil, "sim: SQUALL_SEED=1 and SQUALL_SEEDS=2 are set: only one of the two may be"},
 	} {
 		t.Setenv("SQUALL_SEED", row.one)

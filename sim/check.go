@@ -1,0 +1,186 @@
+package sim
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// With SQUALL_CHECK=1 a second process runs the tests of the first beside it, in the same
+// order and at another GOMAXPROCS, and tells the hash of each run's trace; the first process
+// compares them with its own. So what a test leaves behind, in variables of its closures or of
+// a package, both leave behind alike.
+//
+// The second process tells by its standard output, in lines that begin with a mark. The first
+// reads when it wants to know something, and needs no goroutine for it.
+type secondProcess struct {
+	mu     sync.Mutex
+	err    error // it could not be started, or its output has ended
+	out    *os.File
+	lines  *bufio.Reader
+	cmd    *exec.Cmd
+	runs   map[runKey]runRecord
+	others []string // the last lines of its output that are something else
+}
+
+type runKey struct {
+	name string
+	nth  int
+	seed uint64
+}
+
+type runRecord struct {
+	hash   uint64
+	failed bool
+}
+
+const (
+	recordVariable = "SQUALL_RECORD" // set in the second process
+	recordMark     = "\x00squall run "
+)
+
+// checkPatience is for how long the second process may say nothing at all.
+const checkPatience = 10 * time.Minute
+
+var (
+	second       secondProcess
+	recordsRuns  = takeVariable(recordVariable) != ""
+	recordOutput = os.Stdout // whatever tests make of os.Stdout
+)
+
+// takeVariable is os.Getenv for a variable that is for this process and not for those it starts.
+func takeVariable(name string) string {
+	value := os.Getenv(name)
+	os.Unsetenv(name)
+	return value
+}
+
+// recordRun tells the first process of a run, if this is the second one, and says whether
+// it is.
+func recordRun(r *runner, seed uint64, failed bool, tr *Trace) bool {
+	if !recordsRuns {
+		return false
+	}
+	fmt.Fprintf(recordOutput, "\n%s%d %d %x %t %q\n", recordMark, r.nth, seed, tr.Hash(), failed, r.name)
+	return true
+}
+
+// checkRun compares a run with that of the second process and says what is wrong, or "".
+func (r *runner) checkRun(seed uint64, first *Trace) string {
+	other, err := second.run(runKey{r.name, r.nth, seed})
+	switch {
+	case err != nil:
+		return fmt.Sprintf("sim: there was no second run of seed %d to compare with: %v", seed, err)
+	case other.hash == first.Hash() && other.failed:
+		return "sim: two runs with the same seed and the same trace differ: the second one failed, so it depends on something other than the network"
+	case other.hash == first.Hash():
+		return ""
+	}
+	// The second process has kept no trace.
+	const tries = 3
+	for range tries {
+		if again := r.rerun(seed, first); again.came && !again.same {
+			return "sim: two runs with the same seed differ. " + firstDifference(first, again.lines)
+		}
+	}
+	return fmt.Sprintf("sim: two runs with the same seed differ; %d further runs of this test alone were like the first, so that the difference cannot be shown", tries)
+}
+
+// run returns what the second process tells of a run, and waits for it.
+func (p *secondProcess) run(key runKey) (runRecord, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.runs == nil {
+		p.runs = map[runKey]runRecord{}
+		p.err = p.start()
+	}
+	for {
+		if record, ok := p.runs[key]; ok {
+			delete(p.runs, key)
+			return record, nil
+		}
+		if p.err != nil {
+			return runRecord{}, p.err
+		}
+		p.out.SetReadDeadline(time.Now().Add(checkPatience))
+		line, err := p.lines.ReadString('\n')
+		p.take(line)
+		if err != nil {
+			p.end(err)
+		}
+	}
+}
+
+// take notes a line of the process.
+func (p *secondProcess) take(line string) {
+	if _, told, ok := strings.Cut(line, recordMark); ok {
+		var key runKey
+		var record runRecord
+		if _, err := fmt.Sscanf(told, "%d %d %x %t %q", &key.nth, &key.seed, &record.hash, &record.failed, &key.name); err == nil {
+			p.runs[key] = record
+			return
+		}
+	}
+	const kept = 20
+	if line = strings.TrimRight(line, "\n"); line != "" {
+		p.others = append(p.others[max(0, len(p.others)-kept+1):], line)
+	}
+}
+
+// end is called when the process tells no more.
+func (p *secondProcess) end(err error) {
+	p.out.Close()
+	if os.IsTimeout(err) {
+		err = fmt.Errorf("the second process said nothing for %v", checkPatience)
+		p.cmd.Process.Kill()
+	} else {
+		err = fmt.Errorf("the second process has ended and did not come to it")
+	}
+	p.cmd.Wait()
+	p.err = fmt.Errorf("%w; its last words:\n%s", err, strings.Join(p.others, "\n"))
+}
+
+func (p *secondProcess) start() error {
+	out, in, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	p.cmd = exec.Command(os.Args[0], secondArgs(os.Args[1:])...)
+	p.cmd.Dir = thisDir
+	p.cmd.Env = append(os.Environ(), checkVariable+"=0", recordVariable+"="+strconv.Itoa(os.Getpid()), otherProcs())
+	p.cmd.Stdout, p.cmd.Stderr = in, in
+	if err := p.cmd.Start(); err != nil {
+		out.Close()
+		return err
+	}
+	p.out, p.lines = out, bufio.NewReader(out)
+	return nil
+}
+
+// notForSecond are the flags of a test binary that write files or change what is run.
+var notForSecond = []string{
+	"artifacts", "bench", "benchmem", "benchtime", "blockprofile", "blockprofilerate", "coverprofile", "cpu", "cpuprofile",
+	"failfast", "fuzz", "fuzzcachedir", "fuzztime", "gocoverdir", "memprofile", "memprofilerate", "mutexprofile",
+	"mutexprofilefraction", "outputdir", "testlogfile", "trace", "v",
+}
+
+// secondArgs are the arguments of the second process.
+func secondArgs(args []string) []string {
+	drop := map[string]bool{}
+	for _, name := range notForSecond {
+		drop["-test."+name] = true
+	}
+	var kept []string
+	for _, a := range args {
+		if name, _, _ := strings.Cut(a, "="); !drop[name] {
+			kept = append(kept, a)
+		}
+	}
+	return kept
+}
