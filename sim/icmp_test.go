@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"io"
 	"net"
 	"os"
 	"syscall"
@@ -192,5 +193,27 @@ func TestNewsOfARouterPassesAPartition(t *testing.T) {
 		require.False(t, hears())
 		link.RejectWith(sim.ICMPPortUnreachable)
 		require.True(t, hears())
+	})
+}
+
+// What a program wrote before it closed still arrives when the way is there again soon:
+// routers that say meanwhile that there is none do not shorten the attempts.
+func TestClosedConnectionOutlivesAReject(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server := n.Host("client"), n.Host("server")
+		link := n.Link(client, server, netem.Config{Delay: 10 * ms})
+		l := listen(t, server, ":7")
+		conn := dial(t, client, "server:7")
+		peer, err := l.Accept()
+		require.NoError(t, err)
+		time.Sleep(100 * ms)
+		link.Reject()
+		_, err = conn.Write(make([]byte, 1000))
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		n.After(3*time.Second, link.Up)
+		got, err := io.ReadAll(peer)
+		require.NoError(t, err)
+		require.Len(t, got, 1000)
 	})
 }

@@ -47,8 +47,10 @@ type Config struct {
 	// doublings of RTOMin would take, 924.6 s with the default 15 (Linux:
 	// net.ipv4.tcp_retries2). It also bounds the unanswered window probes.
 	Retries2 int
-	// OrphanRetries does the same for a connection that the program has closed.
-	// Default 8 (Linux: net.ipv4.tcp_orphan_retries = 0, which means 8).
+	// OrphanRetries does the same for a connection that the program has closed. Default
+	// 8, but none once the timeout has reached RTOMax (Linux:
+	// net.ipv4.tcp_orphan_retries = 0). A value set here counts then too, unless an
+	// ICMP message said that the peer cannot be reached.
 	OrphanRetries int
 
 	// FinTimeout is how long a connection that the program has closed waits
@@ -94,9 +96,10 @@ type Config struct {
 	// Default 3 (Linux: net.ipv4.tcp_reordering).
 	Reordering int
 
-	complete bool
-	ipHeader uint8
-	ctrl     control
+	complete     bool
+	orphansUnset bool // OrphanRetries is the default
+	ipHeader     uint8
+	ctrl         control
 }
 
 // Buffer bounds a buffer in bytes.
@@ -136,6 +139,7 @@ func (c Config) Complete() (*Config, error) {
 	default:
 		return nil, fmt.Errorf("tcp: CongestionControl is %q, want \"cubic\" or \"reno\"", c.CongestionControl)
 	}
+	c.orphansUnset = c.orphansUnset || c.OrphanRetries == 0
 	ints := [...]struct {
 		name     string
 		v        *int

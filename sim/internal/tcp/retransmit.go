@@ -82,17 +82,16 @@ func (c *Conn) split(i uint32, n int) uint32 {
 // room, the payload that segment i may have (tcp_retrans_try_collapse).
 func (c *Conn) collapse(i uint32, room int) {
 	s := c.tx.at(i)
-	if s.flag&txSYN != 0 || c.tx.tail-i < 2 {
+	if room -= len(s.data); room <= 0 || s.flag&txSYN != 0 || c.tx.tail-i < 2 {
 		return
 	}
-	room -= len(s.data)
 	var joined []byte
 	for j := i + 1; j != c.tx.tail; j++ {
 		t := c.tx.at(j)
 		if t.flag&txMerged != 0 {
 			continue
 		}
-		if t.flag&(txSacked|txSYN) != 0 || s.flag&txFIN != 0 || len(t.data) > room {
+		if t.flag&(txSacked|txSYN) != 0 || s.flag&txFIN != 0 || len(t.data) > room || t.end() > c.wndEnd() {
 			break
 		}
 		if joined == nil {

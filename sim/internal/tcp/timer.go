@@ -217,10 +217,11 @@ func (c *Conn) timedOut() bool {
 	return c.retries > 0 && stamp(c.now)-c.rec.retransStamp >= c.modelTimeout(limit)
 }
 
-// orphanRetries is the limit for a connection without a program. Once the timeout
-// has reached its maximum there is no more patience.
+// orphanRetries is the limit for a connection without a program (tcp_orphan_retries). A
+// peer is alive while the timeout has not reached its maximum; after that there is no more
+// patience, and with a parameter of one's own none if an ICMP message says why.
 func (c *Conn) orphanRetries(alive bool) int {
-	if !alive || c.softErr != OK {
+	if !alive && (c.softErr != OK || c.cfg.orphansUnset) {
 		return 0
 	}
 	return c.cfg.OrphanRetries
