@@ -102,7 +102,7 @@ func (c *TCPConn) RetireBlock(b []byte, end uint64) { c.n.blocks.retire(b, c, en
 
 // readByPeer is the sequence number up to which the peer's program has read.
 func (c *TCPConn) readByPeer() uint64 {
-	if p := c.flow.peer; p != nil && p.flow.peer == c {
+	if p := c.flow.peer; p != nil && p.flow.peer == c && p.tcp.Answers(c.tcp) {
 		return p.tcp.Copied()
 	}
 	return 0
@@ -235,7 +235,7 @@ const idleSlack = int64(time.Minute)
 // instant: it is on its way, and then there is what comes of it at the peer.
 func (c *TCPConn) ackSlack(at int64) int64 {
 	way, open := c.flow.path.way()
-	if p := c.flow.peer; open && way > 0 && p != nil && p.local == c.remote && p.remote == c.local {
+	if p := c.flow.peer; open && way > 0 && p != nil && p.tcp.Answers(c.tcp) && p.local == c.remote && p.remote == c.local {
 		return after(way, p.slackOf(after(at, way), &news{ack: c.tcp.Received(), flags: tcp.ACK}))
 	}
 	return way

@@ -14,8 +14,12 @@ func (h *Host) segment(now int64, pkt *packet) {
 	if c != nil && opens && c.tcp.State() == tcp.TimeWait {
 		// A new connection may take the place of one that waits for stray segments
 		// (RFC 9293 section 3.10.7.4, tcp_timewait_state_process).
-		c.forget()
-		c = nil
+		iss, ok := c.tcp.Reopens(pkt.seg)
+		if l := h.listener(pkt.dst); ok && l != nil {
+			c.forget()
+			l.syn(now, pkt, iss)
+			return
+		}
 	}
 	switch {
 	case c != nil && c.listener != nil && c.listener.full() && c.tcp.State() == tcp.SynReceived &&
@@ -33,7 +37,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 		return
 	case opens:
 		if l := h.listener(pkt.dst); l != nil {
-			l.syn(now, pkt)
+			l.syn(now, pkt, n.initialSequence(now, pkt.dst, pkt.src))
 			return
 		}
 	}

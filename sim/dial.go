@@ -130,7 +130,7 @@ func (d *dialing) start(now int64) {
 	d.conn = newConn(h, d.network, local, d.dest)
 	d.conn.dial = d
 	d.conn.dialled = true
-	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(now), tcp.Time(now))
+	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
 	d.conn.settle()
 }
 

@@ -52,3 +52,9 @@ func ReceiveMemory(pc net.PacketConn) int {
 
 // SetSweepTells has a sweep say more often how far it is.
 func SetSweepTells(every time.Duration) { sweepTells = every }
+
+// InitialSequence is the sequence number that a connection from 10.0.0.1 to 10.0.0.2:7
+// begins with.
+func (n *Network) InitialSequence(at time.Duration, port uint16) uint32 {
+	return n.initialSequence(int64(at), endpoint{10<<24 + 1, port}, endpoint{10<<24 + 2, 7})
+}

@@ -212,7 +212,7 @@ func (h *Host) icmp(now int64, m *packet) {
 	case m.icmp == icmpTooBig:
 		h.tooBig(now, m)
 	case m.about == protoTCP:
-		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil {
+		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil && c.tcp.Sent(m.seg) {
 			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.routing)
 			c.settle()
 		}

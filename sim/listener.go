@@ -126,8 +126,8 @@ func (h *Host) listener(at endpoint) *TCPListener {
 
 func (l *TCPListener) full() bool { return len(l.accept) > l.backlog }
 
-// syn handles a SYN, which it may drop.
-func (l *TCPListener) syn(now int64, pkt *packet) {
+// syn handles a SYN, which it may drop. iss is the sequence number to begin with.
+func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 	if l.full() {
 		l.n.drop(now, pkt, nil, "accept queue full")
 		return
@@ -135,7 +135,7 @@ func (l *TCPListener) syn(now int64, pkt *packet) {
 	c := newConn(l.host, l.network, pkt.dst, pkt.src)
 	c.listener = l
 	l.embryos[c] = struct{}{}
-	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(now), tcp.Time(now), pkt.seg)
+	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
 	l.n.free(pkt)
 	c.settle()
 }

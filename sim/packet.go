@@ -376,7 +376,7 @@ func (pkt *packet) slack(at int64) int64 {
 		}
 		return next.slack()
 	}
-	if c := pkt.peer(); c != nil {
+	if c := pkt.peer(); c != nil && c.tcp.Knows(pkt.seg) {
 		return c.slackOf(at, &pkt.train.news)
 	}
 	return 0

@@ -88,7 +88,7 @@ func (h *Host) tooBig(now int64, m *packet) {
 	switch m.about {
 	case protoTCP:
 		c := h.conns[connKey{local: m.dst, remote: m.src}]
-		if c == nil || !c.tcp.Outstanding(m.seg.Seq) {
+		if c == nil || !c.tcp.Sent(m.seg) || !c.tcp.Outstanding(m.seg.Seq) {
 			return
 		}
 		way.learn(now, mtu)

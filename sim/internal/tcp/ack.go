@@ -46,8 +46,8 @@ func (c *Conn) handleAck(s *Segment) bool {
 	k := sackScan{reorder: c.nxt, priorFacked: c.highestSacked()}
 	ack := s.Ack
 
-	if ack < priorUna {
-		if ack+uint64(c.maxWnd) < priorUna {
+	if int64(ack) < int64(priorUna) {
+		if int64(ack)+int64(c.maxWnd) < int64(priorUna) {
 			c.challengeAck()
 			return false
 		}

@@ -60,11 +60,11 @@ func newPair(t testing.TB, cfg Config) *pair {
 	full, err := cfg.Complete()
 	require.NoError(t, err)
 	p := &pair{}
-	p.conns[0] = Dial(full, p, 1500, 0)
+	p.conns[0] = Dial(full, p, 1500, 0, 0)
 	syn := p.queue[0].s
 	p.queue = p.queue[:0]
 	p.now += time.Millisecond
-	p.conns[1] = Accept(full, p, 1500, p.now, syn)
+	p.conns[1] = Accept(full, p, 1500, 0, p.now, syn)
 	p.deliver()
 	require.Equal(t, Established, p.conns[0].State())
 	require.Equal(t, Established, p.conns[1].State())
@@ -184,11 +184,11 @@ func TestIdleMemory(t *testing.T) {
 	before := heap()
 	conns := make([]*Conn, 0, 2*pairs)
 	for range all {
-		shared.conns[0] = Dial(full, shared, 1500, 0)
+		shared.conns[0] = Dial(full, shared, 1500, 0, 0)
 		syn := shared.queue[0].s
 		shared.queue = shared.queue[:0]
 		shared.now = time.Millisecond
-		shared.conns[1] = Accept(full, shared, 1500, shared.now, syn)
+		shared.conns[1] = Accept(full, shared, 1500, 0, shared.now, syn)
 		shared.deliver()
 		a, b := shared.conns[0], shared.conns[1]
 		for range 3 {

@@ -41,6 +41,7 @@ type Conn struct {
 	// And of what we receive: expected next, acknowledged last, read.
 	rcvNxt, rcvWup, copied uint64
 	rcvMax                 uint64        // right edge of the largest window offered
+	iss, irs               uint32        // that they count from, ours and the peer's
 	rcvq                   *receiveQueue // nil if nothing was received for a while
 	ooo                    *outOfOrder   // nil if nothing is out of order
 
@@ -124,10 +125,10 @@ const (
 )
 
 // Dial starts a connection: it sends the SYN. mtu is the largest packet in bytes,
-// IP header included, that is known to pass: see [Conn.SetMTU]. cfg comes from
-// [Config.Complete].
-func Dial(cfg *Config, out Output, mtu int, now Time) *Conn {
-	c := newConn(cfg, out, mtu, now)
+// IP header included, that is known to pass: see [Conn.SetMTU]. iss is the initial
+// sequence number. cfg comes from [Config.Complete].
+func Dial(cfg *Config, out Output, mtu int, iss uint32, now Time) *Conn {
+	c := newConn(cfg, out, mtu, iss, now)
 	c.state = SynSent
 	if !cfg.NoSACK {
 		c.has |= sackOK
@@ -147,8 +148,9 @@ func Dial(cfg *Config, out Output, mtu int, now Time) *Conn {
 // Accept answers the SYN syn of a new peer with a SYN-ACK. The connection is in
 // SynReceived until the peer's acknowledgement comes, which the caller may drop
 // to imitate a full accept queue.
-func Accept(cfg *Config, out Output, mtu int, now Time, syn *Segment) *Conn {
-	c := newConn(cfg, out, mtu, now)
+func Accept(cfg *Config, out Output, mtu int, iss uint32, now Time, syn *Segment) *Conn {
+	c := newConn(cfg, out, mtu, iss, now)
+	c.irs = syn.ISS
 	c.state = SynReceived
 	c.flag |= passive
 	c.segsIn++
@@ -164,11 +166,11 @@ func Accept(cfg *Config, out Output, mtu int, now Time, syn *Segment) *Conn {
 	return c
 }
 
-func newConn(cfg *Config, out Output, mtu int, now Time) *Conn {
+func newConn(cfg *Config, out Output, mtu int, iss uint32, now Time) *Conn {
 	if !cfg.complete {
 		panic("tcp: Config is not from Config.Complete")
 	}
-	c := &Conn{cfg: cfg, out: out, now: now}
+	c := &Conn{cfg: cfg, out: out, now: now, iss: iss}
 	c.mtu = uint16(min(mtu, math.MaxUint16))
 	c.advMSS = uint16(max(int(c.mtu)-int(cfg.ipHeader)-tcpHeader, minAdvMSS))
 	c.mssClamp = c.advMSS

@@ -286,7 +286,7 @@ func (p *path) arrive(e *end, s *Segment) {
 			panic(fmt.Sprintf("tcp: MayUnblock was wrong about acknowledgement %d", s.Ack))
 		}
 	case syn:
-		e.conn = Accept(e.cfg, e, e.mtu, p.now, s)
+		e.conn = Accept(e.cfg, e, e.mtu, 0, p.now, s)
 	default:
 		out := e.NewSegment()
 		if ResetFor(s, out) {
@@ -341,7 +341,7 @@ func (e *end) timeout() {
 }
 
 func (e *end) dial() {
-	e.conn = Dial(e.cfg, e, e.mtu, e.p.now)
+	e.conn = Dial(e.cfg, e, e.mtu, 0, e.p.now)
 	e.settle()
 }
 

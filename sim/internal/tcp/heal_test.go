@@ -150,6 +150,9 @@ func TestStreamsHeal(t *testing.T) {
 				return p.now >= darkAt && p.now < darkAt+Time(blocks)*time.Second
 			}
 		}
+		if m := min(p.ends[0].mtu, p.ends[1].mtu); m < minAdvMSS+ipv4Header+tcpHeader {
+			p.ends[0].mtu, p.ends[1].mtu = m, m // so small an MTU nobody announces
+		}
 		p.ends[1].listen = true
 		p.after(heal, func() {
 			for _, e := range p.ends {

@@ -4,6 +4,12 @@ package tcp
 func (c *Conn) Input(now Time, s *Segment) {
 	c.now = now
 	c.segsIn++
+	if c.state == SynSent {
+		c.irs = s.ISS // not known yet: it is that of whoever answers
+	}
+	if !c.Knows(s) {
+		s = c.translate(s)
+	}
 	switch c.state {
 	case StateClosed:
 		c.answerWithReset(s)
@@ -24,6 +30,9 @@ func (c *Conn) answerWithReset(s *Segment) {
 		return
 	}
 	out := c.out.NewSegment()
+	if !c.Knows(s) {
+		s = c.restore(s)
+	}
 	ResetFor(s, out)
 	out.ipHeader = c.cfg.ipHeader
 	c.segsOut++
@@ -32,7 +41,12 @@ func (c *Conn) answerWithReset(s *Segment) {
 
 // inputSynSent follows RFC 9293 section 3.10.7.3.
 func (c *Conn) inputSynSent(s *Segment) {
-	if s.Flags&ACK != 0 && (s.Ack <= 0 || s.Ack > c.nxt) {
+	if s.Flags&ACK != 0 && (s.Ack == 0 || s.Ack > c.nxt || c.echoesNoSYN(s)) {
+		// The peer knows an earlier connection of the same ports. The RST ends that, and
+		// the SYN is sent again soon.
+		if c.retries == 0 {
+			c.setTimer(timerRTO, twoJiffies)
+		}
 		c.answerWithReset(s)
 		return
 	}
@@ -146,7 +160,7 @@ func (c *Conn) inputSynReceived(s *Segment) {
 // and its acknowledgements come from there.
 func (c *Conn) inWindow(s *Segment) bool {
 	end := s.Seq + uint64(s.Len())
-	return end >= c.rcvWup && s.Seq <= max(c.rcvMax, c.rcvNxt)
+	return int64(end) >= int64(c.rcvWup) && int64(s.Seq) <= int64(max(c.rcvMax, c.rcvNxt))
 }
 
 // noteTimestamp remembers the timestamp to echo (RFC 7323 section 4.3).
@@ -307,7 +321,8 @@ func (c *Conn) inputTimeWait(s *Segment) {
 		return
 	}
 	if s.Seq == c.rcvNxt && s.Len() == 0 {
-		return // the last acknowledgement, once more
+		c.keepAt = c.now + c.cfg.TimeWait // the last acknowledgement, once more
+		return
 	}
 	c.againInTimeWait(s)
 }

@@ -166,6 +166,7 @@ func (c *Conn) transmit(i uint32, kind Kind) {
 func (c *Conn) newSegment(f Flags) *Segment {
 	s := c.out.NewSegment()
 	s.ipHeader = c.cfg.ipHeader
+	s.ISS, s.IRS = c.iss, c.irs
 	s.Flags = f
 	if f&ACK != 0 {
 		s.Ack = c.rcvNxt

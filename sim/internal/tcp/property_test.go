@@ -296,9 +296,9 @@ func TestArbitrarySegments(t *testing.T) {
 		}
 		var c *Conn
 		if rapid.Bool().Draw(t, "dial") {
-			c = Dial(cfg, out, 1500, now)
+			c = Dial(cfg, out, 1500, 0, now)
 		} else {
-			c = Accept(cfg, out, 1500, now, &Segment{Flags: SYN, MSS: 1460, Window: 65000, SACKPermitted: true, HasTimestamps: true, TSVal: 5})
+			c = Accept(cfg, out, 1500, 0, now, &Segment{Flags: SYN, MSS: 1460, Window: 65000, SACKPermitted: true, HasTimestamps: true, TSVal: 5})
 		}
 		segment := func() *Segment {
 			s := &Segment{

@@ -30,7 +30,8 @@ import (
 //	quiet              nothing was sent up to that time
 //
 // SEGMENT is FLAGS SEQ+LENGTH and fields: ack N, win N, sack A:B ..., mss N, scale N,
-// sackok, ts VAL ECR (milliseconds), and for what is sent also nosack and a kind: rtx,
+// sackok, ts VAL ECR (milliseconds), iss N and irs N of a connection that is not the one
+// at hand (whose initial sequence numbers are 0), and for what is sent also nosack and a kind: rtx,
 // tlp, probe, keepalive. A field that an expected segment does not name may have any value.
 //
 // "config NAME=VALUE ..." changes the parameters. "client OPTIONS" and "server
@@ -202,10 +203,10 @@ func (r *runner) open(server bool, words []string) {
 	}
 	if server {
 		peer.Flags = SYN
-		r.conn = Accept(r.complete(), r, 1500, 0, peer)
+		r.conn = Accept(r.complete(), r, 1500, 0, 0, peer)
 		*peer = Segment{Flags: ACK, Seq: 1, Ack: 1, Window: peer.Window, HasTimestamps: peer.HasTimestamps}
 	} else {
-		r.conn = Dial(r.complete(), r, 1500, 0)
+		r.conn = Dial(r.complete(), r, 1500, 0, 0)
 		peer.Flags, peer.Ack = SYN|ACK, 1
 	}
 	if len(r.sent) != 1 {
@@ -276,12 +277,12 @@ func (r *runner) act(at Time, verb string, words []string) {
 	case "<":
 		s := r.parse(words)
 		if c == nil {
-			r.conn = Accept(r.complete(), r, 1500, abs, s)
+			r.conn = Accept(r.complete(), r, 1500, 0, abs, s)
 			return
 		}
 		c.Input(abs, s)
 	case "dial":
-		r.conn = Dial(r.complete(), r, 1500, abs)
+		r.conn = Dial(r.complete(), r, 1500, 0, abs)
 	case "write":
 		n := r.number(words[0])
 		for n > 0 {
@@ -347,6 +348,10 @@ func (r *runner) parse(words []string) *Segment {
 			s.Ack = uint64(r.number(arg()))
 		case "win":
 			s.Window = uint32(r.number(arg()))
+		case "iss":
+			s.ISS = uint32(r.number(arg()))
+		case "irs":
+			s.IRS = uint32(r.number(arg()))
 		case "mss":
 			s.MSS = uint16(r.number(arg()))
 		case "scale":

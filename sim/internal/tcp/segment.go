@@ -11,13 +11,14 @@ type Time = time.Duration
 // Never is the deadline of a timer that is off.
 const Never Time = math.MaxInt64
 
-// A Segment is one TCP segment, before the sender's sequence numbers are made
-// 32 bits wide: they start at 0 with the SYN and never wrap.
+// A Segment is one TCP segment. Its sequence numbers count from the initial ones, so
+// that they are 0 at the SYN, and they never wrap.
 //
 // The payload is immutable once sent. It is shared by the sender's retransmission
 // queue, the network and the receive queue.
 type Segment struct {
 	Seq, Ack uint64
+	ISS, IRS uint32 // initial sequence numbers: of the sender, and of whom it answers
 	Payload  []byte
 
 	// SACK holds the first SACKLen selective acknowledgements (RFC 2018). The
@@ -145,6 +146,7 @@ func ResetFor(s *Segment, out *Segment) bool {
 		return false
 	}
 	out.ipHeader = s.ipHeader
+	out.ISS, out.IRS = s.IRS, s.ISS
 	if s.Flags&ACK != 0 {
 		out.Flags = RST
 		out.Seq = s.Ack

@@ -160,7 +160,7 @@ func TestCubeRoot(t *testing.T) {
 func TestReduction(t *testing.T) {
 	cfg, err := Config{CongestionControl: "reno"}.Complete()
 	require.NoError(t, err)
-	c := newConn(cfg, &sink{}, 1500, 0)
+	c := newConn(cfg, &sink{}, 1500, 0, 0)
 	c.mss = 1000
 	c.cc.cwnd = 20
 	for i := range 20 {
@@ -253,17 +253,17 @@ func TestConfig(t *testing.T) {
 	} {
 		require.EqualError(t, c.cfg.Validate(), c.want)
 	}
-	require.PanicsWithValue(t, "tcp: Config is not from Config.Complete", func() { Dial(&Config{}, &sink{}, 1500, 0) })
+	require.PanicsWithValue(t, "tcp: Config is not from Config.Complete", func() { Dial(&Config{}, &sink{}, 1500, 0, 0) })
 }
 
 func TestIPv6(t *testing.T) {
 	cfg, err := Config{}.Complete()
 	require.NoError(t, err)
 	out := &sink{}
-	Dial(cfg.ForIPv6(), out, 1500, 0)
+	Dial(cfg.ForIPv6(), out, 1500, 0, 0)
 	require.EqualValues(t, 1440, out.s.MSS)
 	require.Equal(t, 80, out.s.Size())
-	Dial(cfg, out, 1500, 0)
+	Dial(cfg, out, 1500, 0, 0)
 	require.EqualValues(t, 1460, out.s.MSS)
 }
 
