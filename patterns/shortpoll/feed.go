@@ -148,7 +148,7 @@ func (f *Feed) answer(w http.ResponseWriter, r *http.Request, page eventlog.Page
 	}
 	// What there is to say to a poll without news is where it ends.
 	w.Header().Set("ETag", tag(page.Next))
-	if status == http.StatusOK && len(page.Entries) == 0 && matches(r, page.Next) {
+	if status == http.StatusOK && (len(page.Entries) == 0 && matches(r, page.Next) || matchesAny(r)) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

@@ -127,7 +127,13 @@ func TestNoNewsHasNoBody(t *testing.T) {
 		require.Equal(t, http.StatusOK, rec.Code)
 		require.Contains(t, rec.Body.String(), `"offset":3`)
 
-		for header, status := range map[string]int{`"e9-3"`: 304, `W/"e9-3"`: 304, `"x", W/"e9-3"`: 304, `"e9-2"`: 200, "": 200} {
+		// But "*" is for anything at all (RFC 9110, section 13.1.2).
+		req.Header.Set("If-None-Match", "*")
+		rec = httptest.NewRecorder()
+		w.handler.ServeHTTP(rec, req)
+		require.Equal(t, http.StatusNotModified, rec.Code)
+
+		for header, status := range map[string]int{`"e9-3"`: 304, `W/"e9-3"`: 304, `"x", W/"e9-3"`: 304, `"e9-2"`: 200, "": 200, "*": 304, " * ": 304} {
 			req := httptest.NewRequest(http.MethodGet, "/?cursor=e9-3", nil)
 			req.Header.Set("If-None-Match", header)
 			rec := httptest.NewRecorder()
