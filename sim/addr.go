@@ -58,7 +58,7 @@ func validName(kind, name string) error {
 	if _, err := netip.ParseAddr(name); err == nil {
 		return fmt.Errorf("%s(%q): an address is no name", kind, name)
 	}
-	if name == "localhost" {
+	if strings.EqualFold(name, "localhost") {
 		return fmt.Errorf("%s(%q): the name stands for every host itself", kind, name)
 	}
 	for label := range strings.SplitSeq(name, ".") {

@@ -27,6 +27,9 @@ func (n *Network) IdleFaults() string { return n.idleFaults() }
 
 var RaceEnabled = raceEnabled
 
+// ErrNoNet is ENONET, or what stands for it where there is none.
+const ErrNoNet = errNoNet
+
 // SetSpinLimit has the watchdog suspect a loop after fewer steps.
 func SetSpinLimit(steps uint64) { spinLimit = steps }
 

@@ -176,7 +176,7 @@ func TestOneMessageForAllFragments(t *testing.T) {
 				}
 			}
 			require.Equal(t, 1, count)
-			_, err := c.Read(nil)
+			_, err := c.Read(make([]byte, 1))
 			require.ErrorContains(t, err, "connection refused")
 		})
 	}

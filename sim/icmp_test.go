@@ -26,9 +26,17 @@ var codes = []struct {
 	{sim.ICMPHostUnreachable, "host unreachable", syscall.EHOSTUNREACH, false},
 	{sim.ICMPProtocolUnreachable, "protocol unreachable", syscall.ENOPROTOOPT, true},
 	{sim.ICMPPortUnreachable, "port unreachable", syscall.ECONNREFUSED, true},
+	{sim.ICMPSourceRouteFailed, "source route failed", syscall.EOPNOTSUPP, false},
+	{sim.ICMPNetUnknown, "network unknown", syscall.ENETUNREACH, true},
+	{sim.ICMPHostUnknown, "host unknown", syscall.EHOSTDOWN, true},
+	{sim.ICMPHostIsolated, "source host isolated", sim.ErrNoNet, true},
 	{sim.ICMPNetProhibited, "network prohibited", syscall.ENETUNREACH, true},
 	{sim.ICMPHostProhibited, "host prohibited", syscall.EHOSTUNREACH, true},
+	{sim.ICMPNetUnreachableTOS, "network unreachable for type of service", syscall.ENETUNREACH, false},
+	{sim.ICMPHostUnreachableTOS, "host unreachable for type of service", syscall.EHOSTUNREACH, false},
 	{sim.ICMPAdminProhibited, "administratively prohibited", syscall.EHOSTUNREACH, true},
+	{sim.ICMPPrecedenceViolation, "precedence violation", syscall.EHOSTUNREACH, true},
+	{sim.ICMPPrecedenceCutoff, "precedence cutoff", syscall.EHOSTUNREACH, true},
 }
 
 // behindRouter has a client 30 ms from a router whose link to the server the test breaks.
@@ -159,8 +167,14 @@ func TestNoRouteAtTheSender(t *testing.T) {
 				require.Equal(t, 2, dropped(r.n, "no route to host"))
 			} else {
 				require.NoError(t, err)
-				_, err = r.atA.Read(nil)
-				require.ErrorIs(t, err, row.errno)
+				want := error(row.errno)
+				if !row.udp {
+					want = os.ErrDeadlineExceeded
+				}
+				r.atA.SetReadDeadline(in(time.Second))
+				_, err = r.atA.Read(make([]byte, 1))
+				require.ErrorIs(t, err, want)
+				r.atA.SetReadDeadline(time.Time{})
 			}
 			r.requireFired()
 			r.link.Up()
@@ -183,7 +197,7 @@ func TestNewsOfARouterPassesAPartition(t *testing.T) {
 		hears := func() bool {
 			c.Write([]byte{1})
 			c.SetReadDeadline(in(time.Second))
-			_, err := c.Read(nil)
+			_, err := c.Read(make([]byte, 1))
 			if err, ok := err.(net.Error); ok && err.Timeout() {
 				return false
 			}

@@ -69,11 +69,14 @@ func TestMisusePanics(t *testing.T) {
 		{func() { n.Host("a..b") }, `sim: Host("a..b"): a name consists of letters, digits, '-' and '_' in parts joined by '.'`},
 		{func() { n.Host("10.0.0.1") }, `sim: Host("10.0.0.1"): an address is no name`},
 		{func() { n.Host("::1") }, `sim: Host("::1"): an address is no name`},
+		{func() { n.Host("LocalHost") }, `sim: Host("LocalHost"): the name stands for every host itself`},
 		{func() { n.Host("localhost") }, `sim: Host("localhost"): the name stands for every host itself`},
 		{func() { n.Host("router") }, `sim: Host("router"): a router has that name`},
+		{func() { n.Host("ROUTER") }, `sim: Host("ROUTER"): a router has that name`},
 		{func() { n.Host(strings.Repeat("x", 254)) }, `sim: Host("xxxxxxxxxxxxxxxxxxxx"...): the name must not be longer than 253 bytes`},
 		{func() { n.Host("x." + strings.Repeat("y", 64)) }, `sim: Host("x.` + strings.Repeat("y", 64) + `"): a part of a name must not be longer than 63 bytes`},
 		{func() { n.Router("a") }, `sim: Router("a"): a host has that name`},
+		{func() { n.Router("A") }, `sim: Router("A"): a host has that name`},
 		{func() { n.Router("x:y") }, `sim: Router("x:y"): a name consists of letters, digits, '-' and '_' in parts joined by '.'`},
 
 		// Partitions.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"net"
+	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -12,7 +14,8 @@ var stubResolver = endpoint{addr: 127<<24 | 53, port: 53}
 
 // Resolver returns Go's own resolver on h. It asks, in real DNS packets over the
 // host's loopback, a stub that knows the names and IPv4 addresses of the network's
-// hosts; a name that no host has does not exist (NXDOMAIN). Which domains it appends
+// hosts, both ways (A, PTR), and has no data of other types; a name that no host has does
+// not exist (NXDOMAIN). Which domains it appends
 // to a short name follows the machine's /etc/resolv.conf, as in any Go program.
 func (h *Host) Resolver() *net.Resolver {
 	h.must("Resolver")
@@ -34,6 +37,7 @@ const (
 	dnsNoSuchName   = 3
 	dnsNotSupported = 4
 	dnsTypeA        = 1
+	dnsTypePTR      = 12
 	dnsClassIN      = 1
 	dnsTTL          = 0 // the address may be another one at any time
 )
@@ -57,22 +61,65 @@ func (h *Host) answerName(query []byte) []byte {
 	default:
 		answer = append(answer, query[dnsHeader:end]...)
 		answer[5] = 1 // one question
-		host := h.n.find(name)
 		kind := binary.BigEndian.Uint16(query[end-4:])
 		class := binary.BigEndian.Uint16(query[end-2:])
+		data, exists := h.n.resource(name, kind)
 		switch {
-		case host == nil:
+		case !exists:
 			code = dnsNoSuchName
-		case kind == dnsTypeA && class == dnsClassIN:
-			answer[7] = 1                                                        // one answer,
-			answer = append(answer, 0xc0, dnsHeader, 0, dnsTypeA, 0, dnsClassIN) // for the name of the question
+		case data != nil && class == dnsClassIN:
+			answer[7] = 1                                                                      // one answer,
+			answer = append(answer, 0xc0, dnsHeader, byte(kind>>8), byte(kind), 0, dnsClassIN) // for the name of the question
 			answer = binary.BigEndian.AppendUint32(answer, dnsTTL)
-			answer = binary.BigEndian.AppendUint16(answer, 4)
-			answer = binary.BigEndian.AppendUint32(answer, host.addr)
+			answer = binary.BigEndian.AppendUint16(answer, uint16(len(data)))
+			answer = append(answer, data...)
 		}
 	}
 	binary.BigEndian.PutUint16(answer[2:], dnsResponse|flags&dnsOpcode|dnsRecursion|code)
 	return answer
+}
+
+// resource returns what the network knows of that type for a name, nil for nothing, and
+// whether the name exists: that of a host, what stands below it for a service (RFC 8552,
+// "_http._tcp.server"), and that of an address for the reverse way.
+func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) {
+	if reverse, ok := strings.CutSuffix(strings.ToLower(name), ".in-addr.arpa"); ok {
+		host := n.reverse(reverse)
+		if host != "" && kind == dnsTypePTR {
+			for label := range strings.SplitSeq(host, ".") {
+				data = append(append(data, byte(len(label))), label...)
+			}
+			data = append(data, 0)
+		}
+		return data, host != ""
+	}
+	host := n.find(name)
+	if host != nil && kind == dnsTypeA {
+		data = binary.BigEndian.AppendUint32(nil, host.addr)
+	}
+	for service := name; host == nil && strings.HasPrefix(service, "_"); host = n.find(service) {
+		_, service, _ = strings.Cut(service, ".")
+	}
+	return data, host != nil
+}
+
+// reverse returns the name for an address whose numbers stand in reverse order (RFC 1035
+// section 3.5), or "".
+func (n *Network) reverse(numbers string) string {
+	parts := strings.Split(numbers, ".")
+	slices.Reverse(parts)
+	addr, err := netip.ParseAddr(strings.Join(parts, "."))
+	if err != nil || !addr.Is4() {
+		return ""
+	}
+	at := addrNumber(addr)
+	if at == loopback {
+		return "localhost"
+	}
+	if h := n.byAddr[at]; h != nil {
+		return h.name
+	}
+	return ""
 }
 
 // question returns the name that a query asks for, and where the question ends; 0 if

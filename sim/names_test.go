@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/squall-sim/squall/sim"
 )
@@ -53,5 +54,80 @@ func TestHostsFindEachOtherByName(t *testing.T) {
 			require.Equal(t, addr[:len(addr)-2], dns.Name)
 		}
 		require.Less(t, n.Elapsed(), time.Microsecond, "names take no time")
+	})
+}
+
+// One space of names, in any case, for hosts and routers (RFC 4343).
+func TestRoutersHaveNamesInAnyCase(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		gw := n.Router("GW")
+		require.Same(t, gw, n.Router("gw"))
+		require.Equal(t, "GW", n.Router("Gw").Name(), "as it was made")
+	})
+}
+
+// Of a host that exists there is an address and, the other way round, its name. Anything
+// else about it is no data, which is not the same as no such name.
+func TestResolverAnswersOtherTypes(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		phone := n.Host("phone")
+		n.Host("Server.example")
+		c, err := phone.Dial("udp", "127.0.0.53:53")
+		require.NoError(t, err)
+		ask := func(name string, kind dnsmessage.Type) (dnsmessage.RCode, []dnsmessage.Resource) {
+			q := dnsmessage.Message{
+				Header:    dnsmessage.Header{ID: 7, RecursionDesired: true},
+				Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name), Type: kind, Class: dnsmessage.ClassINET}},
+			}
+			b, err := q.Pack()
+			require.NoError(t, err)
+			c.Write(b)
+			p := make([]byte, 512)
+			k, err := c.Read(p)
+			require.NoError(t, err)
+			var m dnsmessage.Message
+			require.NoError(t, m.Unpack(p[:k]))
+			require.Equal(t, q.Questions, m.Questions)
+			return m.RCode, m.Answers
+		}
+		for _, row := range []struct {
+			name   string
+			kind   dnsmessage.Type
+			code   dnsmessage.RCode
+			answer string
+		}{
+			{"server.EXAMPLE.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, "10.0.0.2"},
+			{"2.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, dnsmessage.RCodeSuccess, "Server.example."},
+			{"1.0.0.127.IN-ADDR.arpa.", dnsmessage.TypePTR, dnsmessage.RCodeSuccess, "localhost."},
+			{"2.0.0.10.in-addr.arpa.", dnsmessage.TypeTXT, dnsmessage.RCodeSuccess, ""},
+			{"9.0.0.10.in-addr.arpa.", dnsmessage.TypePTR, dnsmessage.RCodeNameError, ""},
+			{"0.0.10.in-addr.arpa.", dnsmessage.TypePTR, dnsmessage.RCodeNameError, ""},
+			{"x.in-addr.arpa.", dnsmessage.TypePTR, dnsmessage.RCodeNameError, ""},
+			{"server.example.", dnsmessage.TypePTR, dnsmessage.RCodeSuccess, ""},
+			{"server.example.", dnsmessage.TypeAAAA, dnsmessage.RCodeSuccess, ""},
+			{"server.example.", dnsmessage.TypeTXT, dnsmessage.RCodeSuccess, ""},
+			{"server.example.", dnsmessage.TypeSRV, dnsmessage.RCodeSuccess, ""},
+			{"_http._tcp.server.example.", dnsmessage.TypeSRV, dnsmessage.RCodeSuccess, ""},
+			{"_http._tcp.server.example.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, ""},
+			{"_http._tcp.nobody.", dnsmessage.TypeSRV, dnsmessage.RCodeNameError, ""},
+			{"www.server.example.", dnsmessage.TypeA, dnsmessage.RCodeNameError, ""},
+			{"nobody.", dnsmessage.TypeTXT, dnsmessage.RCodeNameError, ""},
+		} {
+			code, answers := ask(row.name, row.kind)
+			require.Equal(t, row.code, code, "%s %v", row.name, row.kind)
+			got := ""
+			for _, a := range answers {
+				switch b := a.Body.(type) {
+				case *dnsmessage.AResource:
+					got += net.IP(b.A[:]).String()
+				case *dnsmessage.PTRResource:
+					got += b.PTR.String()
+				}
+			}
+			require.Equal(t, row.answer, got, "%s %v", row.name, row.kind)
+		}
+		names, err := phone.Resolver().LookupAddr(t.Context(), "10.0.0.2")
+		require.NoError(t, err)
+		require.Equal(t, []string{"Server.example."}, names)
 	})
 }

@@ -45,8 +45,8 @@ type Network struct {
 	late      bool // the alarm rings after the first event
 	decisive  any  // the event that the alarm is for, if any; it may be past
 
-	hosts    map[string]*Host // by name, in small letters
-	routers  map[string]*Router
+	hosts    map[string]*Host   // by name, in small letters
+	routers  map[string]*Router // the same
 	byAddr   map[uint32]*Host
 	ports    map[endpoint]net.Addr // with Loopback: where listeners are
 	inOrder  []*Host
@@ -251,7 +251,8 @@ func (n *Network) After(d time.Duration, f func()) {
 // Host returns the host of that name, which is made at first use with the next
 // free address: 10.0.0.1, 10.0.0.2 and so on. The case of letters does not matter
 // (RFC 4343). It panics if the name is empty or holds a
-// character that a host name cannot (RFC 952, RFC 1123), or is an IP address.
+// character that a host name cannot (RFC 952, RFC 1123), is an IP address, or that of a
+// router.
 func (n *Network) Host(name string) *Host {
 	if err := validName("Host", name); err != nil {
 		panic("sim: " + err.Error())
@@ -260,7 +261,7 @@ func (n *Network) Host(name string) *Host {
 		if h := n.find(name); h != nil {
 			return h
 		}
-		if n.routers[name] != nil {
+		if n.routers[strings.ToLower(name)] != nil {
 			panic(fmt.Sprintf("sim: Host(%q): a router has that name", name))
 		}
 		h := newHost(n, name, len(n.inOrder)+1)

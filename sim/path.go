@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/squall-sim/squall/netem"
 )
@@ -61,22 +62,23 @@ type nodes struct{ from, to *node }
 // links do.
 type Router struct{ node }
 
-// Router returns the router of that name, which is made at first use. It panics if
-// the name is not a valid one, or that of a host.
+// Router returns the router of that name, which is made at first use. As with hosts, the
+// case of letters does not matter. It panics if the name is not a valid one, or that of a
+// host.
 func (n *Network) Router(name string) *Router {
 	n.mustSimulate("Router")
 	if err := validName("Router", name); err != nil {
 		panic("sim: " + err.Error())
 	}
 	return get(n, func() *Router {
-		if r := n.routers[name]; r != nil {
+		if r := n.routers[strings.ToLower(name)]; r != nil {
 			return r
 		}
 		if n.find(name) != nil {
 			panic(fmt.Sprintf("sim: Router(%q): a host has that name", name))
 		}
 		r := newRouter(n, name)
-		n.routers[name] = r
+		n.routers[strings.ToLower(name)] = r
 		n.trace.addNode(&r.node)
 		return r
 	})

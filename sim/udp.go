@@ -234,6 +234,8 @@ func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool
 			return received{}, nil, &u.host.resumed
 		case u.closed:
 			return received{}, net.ErrClosed, nil
+		case len(p) == 0 && call == "read": // package poll makes no system call of it
+			return received{}, nil, nil
 		case u.read.expired():
 			return received{}, os.ErrDeadlineExceeded, nil
 		case u.err != 0:

@@ -238,3 +238,44 @@ func TestUDPPortsDoNotDependOnOrder(t *testing.T) {
 		})
 	}
 }
+
+// Package poll makes no system call of a Read into nothing: it returns at once, whatever
+// waits, and takes nothing. ReadFrom into nothing takes a datagram.
+func TestReadIntoNothing(t *testing.T) {
+	onRig(t, func(r *rig) {
+		a, b := r.atA.(*sim.UDPConn), r.atB.(*sim.UDPConn)
+		start := r.n.Elapsed()
+		nothing := func(c net.Conn) {
+			t.Helper()
+			k, err := c.Read(nil)
+			require.NoError(t, err)
+			require.Zero(t, k)
+			require.Equal(t, start, r.n.Elapsed())
+		}
+		nothing(a)
+		nothing(b)
+		a.SetReadDeadline(in(-time.Second))
+		nothing(a)
+		a.SetReadDeadline(time.Time{})
+
+		r.fill(2, 10)
+		start = r.n.Elapsed()
+		nothing(b)
+		_, from, err := b.ReadFrom(nil)
+		require.NoError(t, err)
+		require.Equal(t, a.LocalAddr().String(), from.String())
+		require.Equal(t, 1, r.drain(), "the second is left")
+
+		start = r.n.Elapsed()
+		b.Close()
+		a.Write([]byte{1})
+		settle()
+		start = r.n.Elapsed()
+		nothing(a)
+		_, err = a.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, "still to be told")
+		a.Close()
+		_, err = a.Read(nil)
+		require.ErrorIs(t, err, net.ErrClosed)
+	})
+}

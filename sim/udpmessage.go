@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Read implements [net.Conn].
+// Read implements [net.Conn]. As with any file, a read into nothing does nothing.
 func (u *UDPConn) Read(p []byte) (int, error) {
 	n, _, _, err := u.receive(p, "read")
 	return n, err
