@@ -79,8 +79,6 @@ func kernel(t *testing.T) map[string]outcome {
 
 // Of some situations only the outcome can be compared, not how long it took.
 var untimed = map[string]string{
-	"read_etimedout_user_timeout":             "there is no TCP_USER_TIMEOUT; TCPConfig.Retries2 gives up instead",
-	"read_icmp_host_unreachable_user_timeout": "there is no TCP_USER_TIMEOUT; TCPConfig.Retries2 gives up instead",
 	"dns_timeout": "the number of name servers in /etc/resolv.conf counts",
 }
 

@@ -338,10 +338,12 @@ func unaccepted(s *stage) {
 }
 
 func timeouts(s *stage) {
-	s.client.SetTCP(sim.TCPConfig{Retries2: 3})
+	s.client.SetTCP(sim.TCPConfig{UserTimeout: 3 * time.Second})
 	c, _ := s.pair()
-	probed, _ := s.pair()
+	rejectedFor3s, _ := s.pair()
+	s.client.SetTCP(sim.TCPConfig{})
 	rejected, _ := s.pair()
+	probed, _ := s.pair()
 	probed.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 3})
 	s.link.Down()
 	s.read("read_etimedout_keepalive", probed)
@@ -354,6 +356,6 @@ func timeouts(s *stage) {
 	rejected.Write([]byte("x"))
 	rejected.SetReadDeadline(time.Now().Add(2 * time.Second))
 	s.read("read_icmp_host_unreachable_established", rejected)
-	rejected.SetReadDeadline(time.Time{})
-	s.read("read_icmp_host_unreachable_user_timeout", rejected)
+	rejectedFor3s.Write([]byte("x"))
+	s.read("read_icmp_host_unreachable_user_timeout", rejectedFor3s)
 }

@@ -21,6 +21,10 @@ import "github.com/squall-sim/squall/sim/internal/tcp"
 //	Retries2 int                 doublings of the timeout after which a connection fails whose data is not
 //	                             acknowledged; 15, that is at the first timeout from 924.6 s on (tcp_retries2)
 //	OrphanRetries int            the same when the program has closed it; 8 (tcp_orphan_retries)
+//	UserTimeout time.Duration    the same in time, from the first retransmission on; it counts also for an attempt to
+//	                             connect, a window that stays closed though probes are answered (from the first
+//	                             probe on), and for silence to keep-alive instead of its count; 0: none
+//	                             (TCP_USER_TIMEOUT, which gRPC sets)
 //	FinTimeout time.Duration     how long a closed connection waits for the peer's FIN; 60 s (tcp_fin_timeout)
 //	TimeWait time.Duration       how long the side that closed first remembers it; 60 s (TCP_TIMEWAIT_LEN)
 //	KeepAlive TCPKeepAlive       keep-alive of a new connection; on, 15 s, 15 s, 9 probes (package net)

@@ -108,12 +108,12 @@ func (c *Conn) ackedWithNothingSent(ack uint64, k *sackScan) {
 	}
 	if c.nxt < c.end {
 		if c.headFits() {
-			c.backoff = 0
+			c.backoff, c.probedSince = 0, 0
 			if c.timer == timerWindow {
 				c.clearTimer()
 			}
 		} else {
-			c.setTimer(timerWindow, c.windowProbeDelay())
+			c.setTimer(timerWindow, c.clampProbe())
 		}
 	}
 	c.processProbeAck(ack, k.flag)

@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -53,6 +54,13 @@ type Config struct {
 	// ICMP message said that the peer cannot be reached.
 	OrphanRetries int
 
+	// UserTimeout is how long a peer may leave data unacknowledged, from the first
+	// retransmission on, or the window closed, from the first probe on, and how long it may
+	// be silent to keep-alive, before the connection fails; also an attempt to connect.
+	// It takes the place of SynRetries (if that would take longer), Retries2, OrphanRetries
+	// and KeepAlive.Count. Default 0: none (Linux: the socket option TCP_USER_TIMEOUT).
+	UserTimeout time.Duration
+
 	// FinTimeout is how long a connection that the program has closed waits
 	// for the peer's FIN. Default 60 s (Linux: net.ipv4.tcp_fin_timeout).
 	FinTimeout time.Duration
@@ -101,6 +109,9 @@ type Config struct {
 	ipHeader     uint8
 	ctrl         control
 }
+
+// maxUserTimeout is what the socket option takes, milliseconds in an int.
+const maxUserTimeout = math.MaxInt32 * time.Millisecond
 
 // Buffer bounds a buffer in bytes.
 type Buffer struct{ Min, Default, Max int }
@@ -212,6 +223,9 @@ func (c Config) Complete() (*Config, error) {
 		if f.bad {
 			return nil, fmt.Errorf("tcp: %s are %v, %v: the first must not exceed the second", f.name, f.lo, f.hi)
 		}
+	}
+	if c.UserTimeout < 0 || c.UserTimeout > maxUserTimeout {
+		return nil, fmt.Errorf("tcp: UserTimeout is %v, want 0s to %v", c.UserTimeout, maxUserTimeout)
 	}
 	if c.ipHeader == 0 {
 		c.ipHeader = ipv4Header

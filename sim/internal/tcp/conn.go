@@ -51,6 +51,7 @@ type Conn struct {
 	ato                         Time // delay of acknowledgements
 	tsRecent, rcvEcho           Time // timestamp to echo, and echoed last
 	lastOutOfWindow             Time // when an unacceptable segment was last answered, plus 1
+	probedSince                 Time // when a closed window was first probed; 0: it is open
 
 	rtt     rttEstimate
 	cc      congestion

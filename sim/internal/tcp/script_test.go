@@ -164,6 +164,8 @@ func (r *runner) configure(words []string) {
 			r.cfg.Retries2 = r.number(value)
 		case "keepalive":
 			r.cfg.KeepAlive = KeepAlive{}
+		case "usertimeout":
+			r.cfg.UserTimeout = r.ms(value)
 		case "notlp":
 			r.cfg.NoTailLossProbe = true
 		case "nofrto":

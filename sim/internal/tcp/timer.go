@@ -1,6 +1,9 @@
 package tcp
 
-import "math/bits"
+import (
+	"math/bits"
+	"time"
+)
 
 // A timerKind is the meaning of the retransmission timer.
 type timerKind uint8
@@ -87,7 +90,10 @@ func (c *Conn) Patience(at Time) Time {
 	if c.retries > 0 {
 		// What is left of a timeout may be set anew at any moment, and then it may be
 		// the last one.
-		wait = min(wait, max(c.rec.retransStamp+c.modelTimeout(c.cfg.Retries2)-stamp(at), 0))
+		wait = min(wait, max(c.rec.retransStamp+c.silenceLimit(c.cfg.Retries2)-stamp(at), 0))
+	}
+	if c.probedSince != 0 && c.cfg.UserTimeout > 0 {
+		wait = min(wait, max(c.probedSince+c.cfg.UserTimeout-at, 0))
 	}
 	return wait
 }
@@ -138,7 +144,7 @@ func (c *Conn) onRTO() {
 	case c.wnd == 0 && c.flag&orphan == 0:
 		// The peer closed the window over what is under way. The timeouts are
 		// probes then, and no reason to give up while it answers.
-		if limit := 2 * c.cfg.RTOMax; c.now-c.lastAck > limit && c.now-c.tx.front().sent > limit {
+		if c.rtxProbeTimedOut() {
 			c.failTimeout()
 			return
 		}
@@ -153,7 +159,24 @@ func (c *Conn) onRTO() {
 	}
 	c.retransmit(c.tx.head)
 	c.doubleRTO()
-	c.setTimer(timerRTO, c.rtt.rto)
+	c.setTimer(timerRTO, c.clampRTO())
+}
+
+// rtxProbeTimedOut is timedOut for timeouts that only probe a window that the peer has closed
+// over what is under way (tcp_rtx_probe0_timed_out).
+func (c *Conn) rtxProbeTimedOut() bool {
+	limit, user := 2*c.cfg.RTOMax, c.cfg.UserTimeout
+	if user > 0 {
+		since := stamp(c.tx.front().sent)
+		if c.rec.retransStamp != 0 {
+			since = c.rec.retransStamp
+		}
+		if stamp(c.now)-since > user {
+			return true
+		}
+		limit = min(limit, user)
+	}
+	return c.now-c.lastAck > limit && c.now-c.tx.front().sent > limit
 }
 
 func (c *Conn) doubleRTO() {
@@ -168,7 +191,7 @@ func (c *Conn) onSynTimeout() {
 	if c.state == SynSent {
 		limit += c.cfg.SynLinearTimeouts
 	}
-	if int(c.retries) >= limit {
+	if int(c.retries) >= limit || c.cfg.UserTimeout > 0 && c.timedOut() {
 		c.failTimeout()
 		return
 	}
@@ -179,7 +202,16 @@ func (c *Conn) onSynTimeout() {
 	if c.state != SynSent || int(c.rtoTotal) > c.cfg.SynLinearTimeouts {
 		c.doubleRTO()
 	}
-	c.setTimer(timerRTO, c.rtt.rto)
+	c.setTimer(timerRTO, c.clampRTO())
+}
+
+// clampRTO is the retransmission timeout, or less if the program's patience ends before
+// (tcp_clamp_rto_to_user_timeout).
+func (c *Conn) clampRTO() Time {
+	if c.cfg.UserTimeout <= 0 {
+		return c.rtt.rto
+	}
+	return min(c.rtt.rto, max(c.rec.retransStamp+c.cfg.UserTimeout-stamp(c.now), time.Millisecond))
 }
 
 // onSynAckTimeout repeats the SYN-ACK, or forgets the attempt in silence
@@ -214,7 +246,17 @@ func (c *Conn) timedOut() bool {
 	if c.flag&orphan != 0 {
 		limit = c.orphanRetries(c.rtt.rto < c.cfg.RTOMax)
 	}
-	return c.retries > 0 && stamp(c.now)-c.rec.retransStamp >= c.modelTimeout(limit)
+	return c.retries > 0 && stamp(c.now)-c.rec.retransStamp >= c.silenceLimit(limit)
+}
+
+// silenceLimit is how long after the first retransmission a peer that acknowledges nothing is
+// given up: what the program has asked for, or what so many doublings would take
+// (retransmits_timed_out).
+func (c *Conn) silenceLimit(doublings int) Time {
+	if c.cfg.UserTimeout > 0 {
+		return c.cfg.UserTimeout
+	}
+	return c.modelTimeout(doublings)
 }
 
 // orphanRetries is the limit for a connection without a program (tcp_orphan_retries). A
@@ -246,11 +288,27 @@ func (c *Conn) windowProbeDelay() Time {
 	return min(base<<min(int(c.backoff), limit), c.cfg.RTOMax)
 }
 
+// clampProbe is that time, or less if the program's patience ends before
+// (tcp_clamp_probe0_to_user_timeout).
+func (c *Conn) clampProbe() Time {
+	d := c.windowProbeDelay()
+	if c.cfg.UserTimeout > 0 && c.probedSince != 0 {
+		d = min(d, max(c.probedSince+c.cfg.UserTimeout-c.now, timerSlack))
+	}
+	return d
+}
+
 // onWindowTimer probes a closed window. As long as the peer answers it may stay
-// closed for ever (RFC 9293 section 3.8.6.1).
+// closed for ever (RFC 9293 section 3.8.6.1), unless the program has set a limit.
 func (c *Conn) onWindowTimer() {
 	if !c.tx.empty() || c.nxt == c.end {
-		c.probes = 0
+		c.probes, c.probedSince = 0, 0
+		return
+	}
+	if c.probedSince == 0 {
+		c.probedSince = c.now
+	} else if user := c.cfg.UserTimeout; user > 0 && c.now-c.probedSince >= user {
+		c.failTimeout()
 		return
 	}
 	limit := c.cfg.Retries2
@@ -268,7 +326,7 @@ func (c *Conn) onWindowTimer() {
 	}
 	c.wakeup(WindowProbe)
 	if !c.tx.empty() || c.nxt == c.end {
-		c.probes = 0
+		c.probes, c.probedSince = 0, 0
 		c.backoff = 0
 		return
 	}
@@ -276,7 +334,7 @@ func (c *Conn) onWindowTimer() {
 	if int(c.backoff) < c.cfg.Retries2 {
 		c.backoff++
 	}
-	c.setTimer(timerWindow, c.windowProbeDelay())
+	c.setTimer(timerWindow, c.clampProbe())
 }
 
 // onKeepTimer serves keep-alive, FIN_WAIT2 and TIME_WAIT.
@@ -294,11 +352,16 @@ func (c *Conn) onKeepTimer() {
 		c.keepAt = c.now + k.Idle
 		return
 	}
-	if silence := c.now - c.lastHeard(); silence < k.Idle {
+	silence := c.now - c.lastHeard()
+	if silence < k.Idle {
 		c.keepAt = c.now + k.Idle - silence
 		return
 	}
-	if int(c.probes) >= k.Count {
+	giveUp := int(c.probes) >= k.Count
+	if user := c.cfg.UserTimeout; user > 0 {
+		giveUp = c.probes > 0 && silence >= user
+	}
+	if giveUp {
 		c.sendReset()
 		c.failTimeout()
 		return
