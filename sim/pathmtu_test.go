@@ -361,3 +361,43 @@ func TestUDPReadLearnsTheMTU(t *testing.T) {
 		require.Equal(t, 10*ms, n.Elapsed())
 	})
 }
+
+// What was learned of a path counts beside the host's own link, whichever is narrower, and for
+// the way that begins with that link only.
+func TestLearnedMTUAndOwnLink(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := narrowsOf(t, n, 1000)
+		c, peer := w.connect()
+		carries := func() int {
+			settle()
+			mark := n.Trace().Len()
+			w.carry(c, peer, 20_000)
+			return largest(since(n, mark, dataSent))
+		}
+		require.Equal(t, 1500, carries())
+		require.Equal(t, 1000, carries())
+		w.first.Set(netem.Config{Delay: 5 * ms, MTU: 700})
+		require.Equal(t, 700, carries())
+		w.first.Set(netem.Config{Delay: 5 * ms})
+		require.Equal(t, 1000, carries())
+		n.Link(w.a, w.b, netem.Config{Delay: 5 * ms})
+		require.Equal(t, 1500, carries(), "another link, of which nothing is known")
+	})
+}
+
+// A link that shrinks in the middle of a transfer counts for the segments that an
+// acknowledgement sets free.
+func TestOwnLinkShrinksInATransfer(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := &narrows{t: t, n: n, a: n.Host("a"), b: n.Host("b")}
+		link := n.Link(w.a, w.b, netem.Config{Delay: 10 * ms})
+		c, peer := w.connect()
+		start := n.Elapsed()
+		n.After(50*ms, func() { link.Set(netem.Config{Delay: 10 * ms, MTU: 600}) })
+		w.carry(c, peer, 500_000)
+		sent := since(n, 0, func(e sim.Event) bool { return dataSent(e) && e.At >= start+50*ms })
+		require.NotEmpty(t, sent)
+		require.Equal(t, 600, largest(sent))
+		require.Empty(t, since(n, 0, func(e sim.Event) bool { return e.Kind == sim.Dropped }))
+	})
+}
