@@ -120,6 +120,3 @@ func buildSetting(key string) string {
 	}
 	return ""
 }
-
-// raceEnabled says whether the program was built with the race detector.
-var raceEnabled = buildSetting("-race") == "true"

@@ -19,6 +19,7 @@ import (
 type TCPConn struct {
 	n             *Network
 	host          *Host
+	log           history
 	id            uint64
 	local, remote endpoint
 	tcp           *tcp.Conn
@@ -74,7 +75,10 @@ func (c *TCPConn) network() string {
 	return "tcp"
 }
 
-func newConn(h *Host, network string, local, remote endpoint) *TCPConn {
+// newConn makes a connection; by is when its program asked for it.
+//
+//go:norace
+func newConn(h *Host, network string, local, remote endpoint, by moment) *TCPConn {
 	n := h.n
 	n.nextConn++
 	c := &TCPConn{
@@ -86,7 +90,7 @@ func newConn(h *Host, network string, local, remote endpoint) *TCPConn {
 	if !isLoopback(remote.addr) {
 		to = n.byAddr[remote.addr]
 	}
-	c.flow = flow{path: n.path(h, to), id: flowID(protoTCP, local.port, remote.port)}
+	c.flow = flow{path: n.path(h, to), id: flowID(protoTCP, local.port, remote.port), log: c.log.begin(by)}
 	h.conns[connKey{local, remote}] = c
 	return c
 }
@@ -312,6 +316,7 @@ func (c *TCPConn) forget() {
 
 // kill ends c when its process dies, by RST if reset is true.
 func (c *TCPConn) kill(reset bool) {
+	c.log.changed(c.n.moment())
 	c.closed, c.abort = true, true
 	c.r.notify(c.n, c.host)
 	c.w.notify(c.n, c.host)
@@ -348,49 +353,62 @@ func (c *TCPConn) sockError() syscall.Errno {
 
 // Read implements [net.Conn].
 func (c *TCPConn) Read(p []byte) (int, error) {
-	k, err := await(c.n, func() (int, error, *waitq) {
-		switch {
-		case c.host.holds(c.closed):
-			return 0, nil, &c.host.resumed
-		case c.closed || c.n.closed:
-			return 0, net.ErrClosed, nil
-		case len(p) == 0:
-			return 0, nil, nil
-		case c.read.expired():
-			return 0, os.ErrDeadlineExceeded, nil
-		}
-		if k := c.tcp.Take(p); k > 0 {
-			c.moved() // the window may open
-			return k, nil, nil
-		}
-		// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
-		if !c.fin {
-			if err := c.sockError(); err != 0 {
-				return 0, sysError("read", err), nil
-			}
-		}
-		if c.tcp.EOF() || c.shut {
-			return 0, io.EOF, nil
-		}
-		return 0, nil, &c.r
-	})
+	k, err := await(c.n, func() (int, error, *waitq) { return c.readNow(p) })
+	writesRange(p[:k])
 	return k, c.opError("read", err)
+}
+
+// readNow reads what there is.
+func (c *TCPConn) readNow(p []byte) (int, error, *waitq) {
+	switch {
+	case c.host.holds(c.closed):
+		return 0, nil, &c.host.resumed
+	case c.closed || c.n.closed:
+		c.log.own(c.n)
+		return 0, net.ErrClosed, nil
+	case len(p) == 0:
+		return 0, nil, nil
+	case c.read.expired():
+		c.log.own(c.n)
+		return 0, os.ErrDeadlineExceeded, nil
+	}
+	if k := c.tcp.Take(p); k > 0 {
+		c.log.received(c.n, k)
+		c.moved() // the window may open
+		return k, nil, nil
+	}
+	// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
+	if !c.fin {
+		if err := c.sockError(); err != 0 {
+			c.log.ended(c.n)
+			return 0, sysError("read", err), nil
+		}
+	}
+	if c.tcp.EOF() || c.shut {
+		c.log.ended(c.n)
+		return 0, io.EOF, nil
+	}
+	return 0, nil, &c.r
 }
 
 // Write implements [net.Conn].
 func (c *TCPConn) Write(p []byte) (int, error) {
+	readsRange(p)
 	done := 0
 	k, err := await(c.n, func() (int, error, *waitq) {
 		switch {
 		case c.closed || c.n.closed:
+			c.log.own(c.n)
 			return done, net.ErrClosed, nil
 		case c.write.expired():
+			c.log.own(c.n)
 			return done, os.ErrDeadlineExceeded, nil
 		case c.finished || c.err != 0 || !c.tcp.CanWrite():
 			err := c.sockError()
 			if err == 0 {
 				err = syscall.EPIPE
 			}
+			c.log.ended(c.n)
 			return done, sysError("write", err), nil
 		}
 		if done == len(p) {
@@ -399,6 +417,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 		k := c.tcp.Append(p[done:])
 		done += k
 		if k > 0 {
+			c.log.wrote(c.n.moment(), k)
 			c.moved()
 		}
 		if done == len(p) {
@@ -418,9 +437,11 @@ func (c *TCPConn) Close() error {
 	_, err := await(c.n, func() (none struct{}, _ error, _ *waitq) {
 		if !begun {
 			if c.closed || c.n.closed {
+				c.log.own(c.n)
 				return none, net.ErrClosed, nil
 			}
 			begun = true
+			c.log.changed(c.n.moment())
 			c.closed = true
 			c.abort = c.linger == 0
 			c.r.release()
@@ -480,6 +501,7 @@ func (c *TCPConn) shutdown(f func()) error {
 			return sysError("shutdown", syscall.ENOTCONN)
 		}
 		f()
+		c.log.changed(c.n.moment())
 		c.touch()
 		return nil
 	}))

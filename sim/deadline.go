@@ -65,6 +65,7 @@ func (c *TCPConn) setDeadline(f func()) error {
 			return net.ErrClosed
 		}
 		f()
+		c.log.deadline(c.n.moment())
 		c.n.schedule(c, classDeadline, c.id)
 		c.n.arm(c.next(classDeadline))
 		return nil

@@ -32,6 +32,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 		n.drop(now, pkt, nil, "accept queue full")
 		return
 	case c != nil:
+		c.log.hears(pkt.flow.log)
 		c.input(now, pkt.seg)
 		n.free(pkt)
 		return

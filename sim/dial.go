@@ -16,6 +16,7 @@ type dialing struct {
 	local   endpoint // what is 0 is for the host to choose
 	dest    endpoint
 	nth     uint64        // attempt of the host to reach dest
+	by      moment        // of the call
 	conn    *TCPConn      // once the SYN is sent
 	err     error         // the reason why it failed; set before done is closed
 	over    bool          // decided, though the caller may not know yet
@@ -66,9 +67,7 @@ func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPCon
 	if err := get(h.n, d.begin); err != nil {
 		return fail(err)
 	}
-	select {
-	case <-done:
-	case <-ctx.Done():
+	if waitFor(done, ctx) {
 		d.cancel(contextError(ctx.Err()))
 	}
 	c, err := await(h.n, func() (*TCPConn, error, *waitq) {
@@ -76,8 +75,10 @@ func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPCon
 		case h.holds(false):
 			return nil, nil, &h.resumed
 		case d.err != nil:
+			d.revealWhy()
 			return nil, d.err, nil
 		default:
+			d.conn.log.opened(h.n)
 			return d.conn, nil, nil
 		}
 	})
@@ -102,7 +103,7 @@ func (d *dialing) begin() error {
 	case isLoopback(d.local.addr) && !isLoopback(d.dest.addr) && d.dest.addr != h.addr:
 		return sysError("connect", syscall.EINVAL)
 	}
-	d.nth = h.dials[d.dest]
+	d.nth, d.by = h.dials[d.dest], h.n.moment()
 	h.dials[d.dest]++
 	h.dialing[d] = struct{}{}
 	h.n.op(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
@@ -127,7 +128,7 @@ func (d *dialing) start(now int64) {
 		d.finish(sysError("connect", syscall.EADDRNOTAVAIL))
 		return
 	}
-	d.conn = newConn(h, d.network, local, d.dest)
+	d.conn = newConn(h, d.network, local, d.dest, d.by)
 	d.conn.dial = d
 	d.conn.dialled = true
 	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
@@ -204,6 +205,15 @@ func (d *dialing) finish(err error) {
 	delete(d.host.dialing, d)
 	d.host.n.wake(wake{host: d.host, done: d.done})
 	d.host.n.request()
+}
+
+// revealWhy reveals what may have been the cause of a failure: nobody listened any more.
+func (d *dialing) revealWhy() {
+	n := d.host.n
+	n.reveal(n.by)
+	if h := n.byAddr[d.dest.addr]; h != nil {
+		n.reveal(h.by)
+	}
 }
 
 // cancel gives the attempt up, unless it was decided before.

@@ -25,6 +25,12 @@ type wake struct {
 	done chan struct{} // or a channel to close
 }
 
+// A change of the network is a function of the program's, called in its turn.
+type change struct {
+	by moment // when it was asked for
+	f  func()
+}
+
 // pendingOps is what the program asked for at one instant and the engine has not
 // taken yet.
 type pendingOps struct {
@@ -69,11 +75,9 @@ func compareOps(a, b operation) int {
 // such as keep-alive probes, before it counts as stalled.
 const stallAfter = int64(30 * 24 * 3600 * 1e9)
 
-// lock is how every call of the program begins: with the network as all earlier
+// begin is how every call of the program begins: with the network as all earlier
 // instants have left it.
-func (n *Network) lock() {
-	n.stopIfDead()
-	n.mu.Lock()
+func (n *Network) begin() {
 	if n.lazy && (n.late || !n.pending.empty()) && n.catchUp(n.now()) {
 		n.arm(n.next(n.clock))
 	}
@@ -184,31 +188,48 @@ func (n *Network) changed() {
 func (n *Network) ring(alarm int) (alive, due bool) {
 	n.stopIfDead()
 	n.steps.Add(1)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
+	switch turn(n, func() rung { return n.rang(alarm) }) {
+	case rungInVain:
+		return true, false
+	case rungForStep:
+		return true, true
+	default:
 		return false, false
+	}
+}
+
+// rung is what an alarm has led to.
+type rung uint8
+
+const (
+	rungAtEnd rung = iota
+	rungInVain
+	rungForStep // which the worker of the alarm does
+)
+
+func (n *Network) rang(alarm int) rung {
+	if n.closed {
+		return rungAtEnd
 	}
 	n.drv.rang(alarm)
 	now := max(n.now(), n.clock)
 	n.catchUp(now)
 	if n.drv.waits && !n.drv.kicked && n.next(now) <= now {
-		n.drv.kicked = true // this worker does it
-		return true, true
+		n.drv.kicked = true
+		return rungForStep
 	}
 	n.setAlarm(now)
-	return true, false
+	return rungInVain
 }
 
 // step runs when all goroutines are blocked. It returns false when the network has
 // ended.
 func (n *Network) step() bool {
 	n.stopIfDead()
-	n.mu.Lock()
-	n.drv.begin()
-	alive := n.stepNow()
-	n.mu.Unlock()
-	return alive
+	return turn(n, func() bool {
+		n.drv.begin()
+		return n.stepNow()
+	})
 }
 
 // stepNow is a step, done by a worker or by a blocked call, which need not be woken then.
@@ -224,7 +245,7 @@ func (n *Network) stepNow() bool {
 	change := n.runDue(now)
 	var room [8]release
 	out := room[:0]
-	if change == nil {
+	if change.f == nil {
 		out = n.takeWakes(now, out)
 		n.setAlarm(now)
 	} else {
@@ -234,18 +255,17 @@ func (n *Network) stepNow() bool {
 	if n.bubble && now-n.active > stallAfter {
 		n.end("for 30 days of virtual time the program did nothing on the network and nothing reached it", othersInBubble())
 	}
-	if change == nil && len(out) == 0 {
+	if change.f == nil && len(out) == 0 {
 		return true
 	}
-	// Woken goroutines want the lock at once.
-	n.mu.Unlock()
-	if change != nil {
-		go change()
+	n.unlockToWake()
+	if change.f != nil {
+		n.launch(change.by, change.f)
 	}
 	for _, r := range out {
 		r.do()
 	}
-	n.mu.Lock()
+	n.lockAgain()
 	return true
 }
 
@@ -287,11 +307,11 @@ func (n *Network) flush(now int64) {
 
 // runDue runs the events that are due, up to a change of the network, which it
 // returns: the caller runs it to its end before the events that follow.
-func (n *Network) runDue(now int64) (change func()) {
+func (n *Network) runDue(now int64) (next change) {
 	for {
 		n.front()
 		if len(n.events) == 0 || n.events[0].when > now {
-			return nil
+			return change{}
 		}
 		e := n.events.pop()
 		// On the wall clock an event may come late; time does not go back for it.
@@ -300,7 +320,7 @@ func (n *Network) runDue(now int64) (change func()) {
 		case classPacket:
 			n.arriveTrain(n.clock, e.what.(*packet))
 		case classChange:
-			return e.what.(func())
+			return e.what.(change)
 		default:
 			class := e.ord & classMask
 			sock := e.what.(timed)

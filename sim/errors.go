@@ -16,7 +16,11 @@ func opError(op, network string, source, addr net.Addr, err error) error {
 }
 
 // sysError is err as the system call of that name returns it.
-func sysError(call string, err syscall.Errno) error { return os.NewSyscallError(call, err) }
+//
+//go:norace
+func sysError(call string, err syscall.Errno) error {
+	return &os.SyscallError{Syscall: call, Err: err}
+}
 
 // errnoOf is the error number of a connection's failure.
 func errnoOf(c tcp.Code) syscall.Errno {

@@ -42,7 +42,7 @@ func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 }
 
 // Eager has the engine do everything at its instant, and leave nothing for later.
-func (n *Network) Eager() { n.lazy = false }
+func (n *Network) Eager() { n.do(func() { n.lazy = false }) }
 
 // TraceRecord is the size of an event that the trace keeps, in bytes.
 const TraceRecord = int(unsafe.Sizeof(record{}))

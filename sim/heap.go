@@ -6,7 +6,7 @@ package sim
 type event struct {
 	when int64
 	ord  uint64 // class in the top two bits, then a connection's id or a counter
-	what any    // the *packet, the func() of a change, or the socket, which is timed
+	what any    // the *packet, the change, or the socket, which is timed
 }
 
 // timed is a socket with something to do at an instant: a deadline or a timer. It has

@@ -16,6 +16,7 @@ import (
 type Host struct {
 	node
 	addr uint32
+	by   moment // when it crashed, or a listener was closed
 
 	conns     map[connKey]*TCPConn
 	listeners map[uint16][]*TCPListener
@@ -54,9 +55,10 @@ const (
 	ephemeralPorts = lastEphemeral - firstEphemeral + 1
 )
 
+//go:norace
 func newHost(n *Network, name string, number int) *Host {
 	h := &Host{
-		node:      node{n: n, name: name, hash: hashString(name)},
+		node:      node{n: n, made: n.moment(), name: name, hash: hashString(name)},
 		addr:      10<<24 | uint32(number),
 		conns:     map[connKey]*TCPConn{},
 		listeners: map[uint16][]*TCPListener{},
@@ -125,10 +127,11 @@ func (h *Host) PowerOff() {
 // stop ends the host's processes and sockets.
 func (h *Host) stop(f *fault, reset bool) {
 	h.dead = true
+	h.by = h.n.moment()
 	h.abandon()
 	h.unpause()
 	for _, p := range h.processes {
-		p.cancel()
+		p.call(p.stop)
 		f.hits++
 	}
 	f.hits += h.shutSockets()
@@ -177,7 +180,7 @@ func (h *Host) Restart() {
 		h.booted++
 		h.n.note(&h.node, nil, "restart")
 		for _, p := range h.processes {
-			p.start()
+			p.call(p.start)
 		}
 	})
 }
@@ -247,10 +250,11 @@ func (n *Network) shutdown(why string) {
 		return
 	}
 	n.closed, n.why = true, why
+	n.by = n.moment()
 	n.ended = time.Duration(n.now())
 	n.drv.stop()
-	if n.drv.sentinel != nil && n.run != nil {
-		n.drv.sentinel.Reset(overtime)
+	if n.drv.sentinel != nil && n.run.Load() != nil {
+		reset(n.drv.sentinel, overtime)
 	}
 	for _, e := range n.events {
 		if e.ord&classMask == classChange {
@@ -260,7 +264,7 @@ func (n *Network) shutdown(why string) {
 	slices.Sort(n.unripe)
 	for _, h := range n.inOrder {
 		for _, p := range h.processes {
-			p.cancel()
+			p.call(p.stop)
 		}
 		h.shutSockets()
 		h.abandon()

@@ -42,16 +42,21 @@ func Limit(d time.Duration) Option {
 // ended after overtime.
 func (n *Network) expire() {
 	n.stopIfDead()
-	n.mu.Lock()
+	if problem := own(turn(n, n.timeIsUp)); problem != "" {
+		n.run.Load().abandon(problem)
+		<-forever
+	}
+}
+
+// timeIsUp closes the network or, the second time, says for what the test is to be abandoned.
+func (n *Network) timeIsUp() (problem string) {
 	if n.closed {
-		problem := fmt.Sprintf("sim: the test hangs: %s\n"+
+		problem = fmt.Sprintf("sim: the test hangs: %s\n"+
 			"The test did not end within %v of virtual time after that either, so it was abandoned.", n.ending(), overtime)
 		if left := describe(othersInBubble()); !strings.Contains(problem, strings.TrimSuffix(left, "\n")) {
 			problem += " It left these goroutines:\n" + left
 		}
-		n.mu.Unlock()
-		n.run.abandon(problem)
-		<-forever
+		return problem
 	}
 	limit := n.conf.limit
 	left := othersInBubble()
@@ -61,7 +66,7 @@ func (n *Network) expire() {
 			"and the limit of virtual time (sim.Limit) is %v", time.Duration(n.active), limit)
 	}
 	n.end(why, left)
-	n.mu.Unlock()
+	return ""
 }
 
 // end closes the network of a test that does not end, for a reason, with the goroutines that

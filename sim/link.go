@@ -245,6 +245,10 @@ func (n *Network) Partition(groups ...[]*Host) {
 		}
 	}
 	n.mustSimulate("Partition")
+	groups = slices.Clone(groups) // which the caller may change later
+	for i := range groups {
+		groups[i] = slices.Clone(groups[i])
+	}
 	n.do(func() {
 		f := n.fault(nil, nil, "partition "+groupNames(groups...))
 		for i, g := range groups {
@@ -263,6 +267,7 @@ func (n *Network) PartitionOneWay(from, to []*Host) {
 		n.nodeOf("PartitionOneWay", h)
 	}
 	n.mustSimulate("Partition")
+	from, to = slices.Clone(from), slices.Clone(to)
 	n.do(func() { n.cut(n.fault(nil, nil, "partition one way "+groupNames(from, to)), from, to) })
 }
 

@@ -21,6 +21,7 @@ import (
 type TCPListener struct {
 	n            *Network
 	host         *Host
+	made, by     moment // when it was made, and when it was closed or given a deadline
 	network      string // as the program named it: "tcp" or "tcp4"
 	local        endpoint
 	backlog      int
@@ -88,9 +89,10 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	return l, nil
 }
 
+//go:norace
 func newListener(h *Host, network string, local endpoint) *TCPListener {
 	return &TCPListener{
-		n: h.n, host: h, network: network, local: local, backlog: h.conf.AcceptBacklog,
+		n: h.n, host: h, made: h.n.moment(), network: network, local: local, backlog: h.conf.AcceptBacklog,
 		embryos:  map[*TCPConn]struct{}{},
 		deadline: deadline(never), deadlinePlan: plan(never),
 	}
@@ -132,7 +134,8 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 		l.n.drop(now, pkt, nil, "accept queue full")
 		return
 	}
-	c := newConn(l.host, l.network, pkt.dst, pkt.src)
+	c := newConn(l.host, l.network, pkt.dst, pkt.src, l.made)
+	c.log.hears(pkt.flow.log)
 	c.listener = l
 	l.embryos[c] = struct{}{}
 	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
@@ -155,13 +158,16 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 		case l.host.holds(l.closed):
 			return nil, nil, &l.host.resumed
 		case l.closed:
+			l.n.reveal(l.by)
 			return nil, net.ErrClosed, nil
 		case l.deadline.expired():
+			l.n.reveal(l.by)
 			return nil, os.ErrDeadlineExceeded, nil
 		case len(l.accept) > 0:
 			c := l.accept[0]
 			l.accept = slices.Delete(l.accept, 0, 1)
 			c.listener = nil
+			c.log.opened(l.n)
 			return c, nil, nil
 		}
 		return nil, nil, &l.r
@@ -176,6 +182,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 func (l *TCPListener) Close() error {
 	return l.opError("close", get(l.n, func() error {
 		if l.closed {
+			l.n.reveal(l.by)
 			return net.ErrClosed
 		}
 		l.shut()
@@ -190,6 +197,8 @@ func (l *TCPListener) shut() {
 		return
 	}
 	l.closed = true
+	l.by = l.n.moment()
+	l.host.by = l.by
 	l.r.release()
 	l.host.resumed.release()
 	for _, c := range l.accept {
@@ -214,6 +223,7 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 		if l.closed {
 			return net.ErrClosed // bare, as package net has it
 		}
+		l.by = l.n.moment()
 		if l.deadline.set(l.n, t) {
 			l.r.release()
 		}

@@ -182,7 +182,7 @@ const firstBeat = time.Second + 137*time.Nanosecond
 func (n *Network) startPulse() {
 	p := &n.pulse
 	p.every = firstBeat
-	p.timer = time.AfterFunc(p.every, func() {
+	p.timer = time.AfterFunc(maxLimit, func() {
 		n.stopIfDead()
 		p.seen.Store(n.now())
 		switch passed := p.seconds.Load() - p.last; {
@@ -194,6 +194,7 @@ func (n *Network) startPulse() {
 		p.last = p.seconds.Load()
 		p.timer.Reset(p.every)
 	})
+	p.timer.Reset(p.every) // now that p.timer is set
 }
 
 // lastSeen is the latest virtual time that is known outside. The lock is held.

@@ -18,10 +18,12 @@ import (
 // [New], on the wall clock. Its methods, and those of all that belongs to it, may
 // be called by several goroutines at once.
 type Network struct {
-	mu   sync.Mutex // guards everything below and every object of the network
-	drv  driver
-	seed uint64
-	conf options
+	mu     sync.Mutex // guards everything below and every object of the network
+	engine engine
+	by     moment // when it was closed
+	drv    driver
+	seed   uint64
+	conf   options
 
 	start     time.Time
 	startNano int64 // the same, since 1970
@@ -55,19 +57,19 @@ type Network struct {
 	defaults map[pair]*pipe // between hosts that no link joins
 	linked   map[nodes]*pipe
 	topology uint64 // counts the changes that move packets to other ways
-	streams  map[string]*rand.Rand
+	streams  map[string]stream
 	nextConn uint64
 
 	trace    *Trace
 	faults   []*fault
-	failures []string        // of processes
-	unripe   []time.Duration // when an After would have come that the end of the network forestalled
-	reported atomic.Bool     // the end of the test was reported
-	steps    atomic.Uint64   // of the engine, for the watchdog
-	run      *bubbleRun      // that the network is made for; nil on the wall clock
-	bubbleID string          // number of the bubble
-	dead     atomic.Bool     // the bubble was abandoned
-	told     atomic.Bool     // the report was printed before the end
+	failures []string                  // of processes
+	unripe   []time.Duration           // when an After would have come that the end of the network forestalled
+	reported atomic.Bool               // the end of the test was reported
+	steps    atomic.Uint64             // of the engine, for the watchdog
+	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
+	bubbleID string                    // number of the bubble
+	dead     atomic.Bool               // the bubble was abandoned
+	told     atomic.Bool               // the report was printed before the end
 	pulse    pulse
 
 	freePackets  []*packet
@@ -150,7 +152,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		defaults: map[pair]*pipe{},
 		linked:   map[nodes]*pipe{},
 		topology: 1,
-		streams:  map[string]*rand.Rand{},
+		streams:  map[string]stream{},
 		pending:  pendingOps{until: never, sure: never},
 	}
 	n.startNano = n.start.UnixNano()
@@ -165,9 +167,11 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	n.seed = n.conf.seed
 	n.trace = newTrace(n)
-	n.mu.Lock() // its timers may be the next to take it
-	defer n.mu.Unlock()
-	n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, n.expire)
+	n.startEngine()
+	turn(n, func() struct{} { // its timers may be the next to want the lock
+		n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, n.expire)
+		return struct{}{}
+	})
 	return n
 }
 
@@ -213,13 +217,20 @@ func (n *Network) Seed() uint64 { return n.seed }
 func (n *Network) Rand(name string) *rand.Rand {
 	fresh := rand.New(rand.NewPCG(n.seed, hashString(name)))
 	return get(n, func() *rand.Rand {
-		r := n.streams[name]
-		if r == nil {
-			r = fresh
-			n.streams[name] = r
+		s, ok := n.streams[name]
+		if !ok {
+			s = stream{n.moment(), fresh}
+			n.streams[name] = s
 		}
-		return r
+		n.reveal(s.by)
+		return s.draws
 	})
+}
+
+// A stream is a random stream that has a name.
+type stream struct {
+	by    moment // when it was made
+	draws *rand.Rand
 }
 
 // After calls f at d from now, on the network's own schedule: after the
@@ -237,13 +248,14 @@ func (n *Network) After(d time.Duration, f func()) {
 		panic("sim: After: the function must not be nil")
 	}
 	who := func() string { return fmt.Sprintf("the function of After(%v)", d) }
+	guarded := func() { n.guard(who, func() bool { return false }, f) }
 	n.do(func() {
 		if n.closed {
 			return
 		}
 		n.ord++
 		at := n.now() + int64(d)
-		n.events.push(event{when: at, ord: classChange | n.ord, what: func() { n.guard(who, func() bool { return false }, f) }})
+		n.events.push(event{when: at, ord: classChange | n.ord, what: change{n.moment(), guarded}})
 		n.arm(at)
 	})
 }
@@ -259,6 +271,7 @@ func (n *Network) Host(name string) *Host {
 	}
 	return get(n, func() *Host {
 		if h := n.find(name); h != nil {
+			n.reveal(h.made)
 			return h
 		}
 		if n.routers[strings.ToLower(name)] != nil {

@@ -34,6 +34,7 @@ type packet struct {
 	src, dst endpoint
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
 	data     []byte       // of UDP
+	by       moment       // of UDP: when it was written
 	whole    *whole       // of a fragment
 	offset   uint16       // of a fragment: in the payload of IP
 	mtu      uint16       // for ICMP, what the link takes for which it was too big
@@ -326,6 +327,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 	pkt.pipes[pkt.hop].stats.Delivered++
 	n.record(now, Delivered, pkt, "")
 	c.tcp.SetMTU(c.flow.path.mtu(now))
+	c.log.hears(pkt.flow.log)
 	c.tcp.Input(tcp.Time(now), pkt.seg)
 	n.free(pkt)
 	if !c.tcp.OnlyReadable() {

@@ -16,6 +16,7 @@ type Node interface {
 // A node is what hosts and routers have in common.
 type node struct {
 	n      *Network
+	made   moment
 	name   string
 	number int32   // from 1, in the order in which they were made
 	hash   uint64  // of the name
@@ -72,6 +73,7 @@ func (n *Network) Router(name string) *Router {
 	}
 	return get(n, func() *Router {
 		if r := n.routers[strings.ToLower(name)]; r != nil {
+			n.reveal(r.made)
 			return r
 		}
 		if n.find(name) != nil {
@@ -84,8 +86,9 @@ func (n *Network) Router(name string) *Router {
 	})
 }
 
+//go:norace
 func newRouter(n *Network, name string) *Router {
-	return &Router{node{n: n, name: name, hash: hashString(name), router: true}}
+	return &Router{node{n: n, made: n.moment(), name: name, hash: hashString(name), router: true}}
 }
 
 // Access gives h an access link, which all that it sends to other hosts passes first
@@ -231,6 +234,7 @@ func (n *Network) shortest(from, to *node) []*pipe {
 // has a random stream of its own, so that other traffic never changes its draws.
 type flow struct {
 	path     *path
+	log      said         // of TCP
 	id       uint64       // see flowID; zero for packets that belong to no socket
 	topology uint64       // state of the network that the streams are for
 	first    *pipe        // of the way,

@@ -15,6 +15,10 @@ type process struct {
 	f      func(ctx context.Context, h *Host) error
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when the run has ended; nil before the first
+
+	// The engine has the program start and stop it, and looks at nothing but these.
+	by          moment // when one of them was called last
+	start, stop func()
 }
 
 // Run starts a process on h: f runs on a goroutine of its own until it returns.
@@ -33,20 +37,29 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 		panic(fmt.Sprintf("sim: host %s: Run(%q): the function must not be nil", h.name, name))
 	}
 	p := &process{host: h, name: name, f: f, cancel: func() {}}
+	p.start, p.stop = p.startNow, func() { p.cancel() }
 	h.n.do(func() {
+		p.by = h.n.moment()
 		h.processes = append(h.processes, p)
 		if !h.dead && !h.n.closed {
-			p.start()
+			p.call(p.start)
 		}
 	})
+}
+
+// call starts or stops the process. The lock is held.
+func (p *process) call(startOrStop func()) {
+	n := p.host.n
+	n.asProgram(p.by, startOrStop)
+	p.by = n.moment()
 }
 
 func (p *process) String() string {
 	return fmt.Sprintf("process %q on host %q", p.name, p.host.name)
 }
 
-// start runs the process, once its run before has ended.
-func (p *process) start() {
+// startNow runs the process, once its run before has ended.
+func (p *process) startNow() {
 	ctx, cancel := context.WithCancel(context.Background())
 	before, ended := p.ended, make(chan struct{})
 	p.cancel, p.ended = cancel, ended

@@ -161,10 +161,15 @@ func (p *program) journal(format string, args ...any) *journal {
 }
 
 func (p *program) log(j *journal, format string, args ...any) {
-	j.lines = append(j.lines, fmt.Sprintf("%v %s: ", p.n.Elapsed(), j.name)+fmt.Sprintf(format, args...))
+	line := fmt.Sprintf("%v %s: ", p.n.Elapsed(), j.name) + fmt.Sprintf(format, args...)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	j.lines = append(j.lines, line)
 }
 
 func (p *program) account() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var b strings.Builder
 	slices.SortStableFunc(p.logs, func(a, b *journal) int { return cmp.Compare(a.name, b.name) })
 	for _, j := range p.logs {
@@ -367,6 +372,19 @@ func (p *program) faults() {
 	at := func() time.Duration {
 		return time.Duration(r.IntN(int(faultsEnd/ms)/10))*10*ms + 2*ms + time.Duration(r.IntN(1000))*time.Microsecond
 	}
+	type later struct {
+		begin time.Duration
+		draw  func()
+	}
+	var ends []later // drawn behind everything else, in the order of their instants
+	defer func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		slices.SortStableFunc(ends, func(a, b later) int { return cmp.Compare(a.begin, b.begin) })
+		for _, e := range ends {
+			e.draw()
+		}
+	}()
 	for range r.IntN(8) {
 		host := p.hosts[r.IntN(len(p.hosts))]
 		link := p.links[r.IntN(len(p.links))]
@@ -385,7 +403,13 @@ func (p *program) faults() {
 		case 0:
 			between(link.Down, link.Up)
 		case 1:
-			between(func() { link.DownFrom(p.end(link, r.IntN(2))) }, link.Up)
+			var end sim.Node
+			between(func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				link.DownFrom(end)
+			}, link.Up)
+			ends = append(ends, later{begin, func() { end = p.end(link, r.IntN(2)) }})
 		case 2:
 			between(link.Hold, link.Release)
 		case 3:

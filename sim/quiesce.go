@@ -152,9 +152,17 @@ func (d *driver) requestBy(t *time.Timer) {
 // set has a timer for whose channel a goroutine waits fire once everything is quiet.
 func (d *driver) set(t *time.Timer) {
 	if d.bubble {
-		t.Reset(parkedAfter)
+		reset(t, parkedAfter)
 	}
-	t.Reset(0)
+	reset(t, 0)
+}
+
+// reset is t.Reset. The race detector need not know who set a timer of the network: all
+// timers of a bubble are one to it, those of the program among them.
+func reset(t *time.Timer, after time.Duration) {
+	hush()
+	t.Reset(after)
+	unhush()
 }
 
 // begin is called by a worker that begins a step.
@@ -190,18 +198,18 @@ func (d *driver) at(when, now int64) {
 		last.timer.Stop()
 		return
 	}
-	last.timer.Reset(time.Duration(max(when-now, 1)))
+	reset(last.timer, time.Duration(max(when-now, 1)))
 }
 
 // stop ends the timers and asks for a last step of each worker.
 func (d *driver) stop() {
 	for _, a := range d.alarms {
-		a.timer.Reset(1)
+		reset(a.timer, 1)
 	}
 	if d.waits {
 		close(d.work)
 	} else {
-		d.kick[0].Reset(1)
-		d.kick[1].Reset(1)
+		reset(d.kick[0], 1)
+		reset(d.kick[1], 1)
 	}
 }

@@ -55,7 +55,17 @@ func (s *LinkStats) count(r netem.DropReason) {
 
 // Stats returns the counters as they stand.
 func (n *Network) Stats() Stats {
-	return get(n, n.count)
+	s := get(n, n.count)
+	return Stats{
+		Links: ownAll(s.Links, func(l LinkStats) LinkStats {
+			l.From, l.To = own(l.From), own(l.To)
+			return l
+		}),
+		Hosts: ownAll(s.Hosts, func(h HostStats) HostStats {
+			h.Name = own(h.Name)
+			return h
+		}),
+	}
 }
 
 func (n *Network) count() Stats {

@@ -239,7 +239,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
 		n.startPulse()
 		_, n.bubbleID = thisGoroutine()
-		n.run = run
+		n.run.Store(run)
 		run.network.Store(n)
 		dog.watch(n)
 		*trace = n.trace
@@ -287,7 +287,7 @@ func (n *Network) finish() (problems []string) {
 		}
 		return "sim: " + n.ending()
 	})
-	n.drv.sentinel.Stop()
+	n.do(func() { n.drv.sentinel.Stop() })
 	left := n.awaitGoroutines()
 	if why != "" {
 		problems = append(problems, why)

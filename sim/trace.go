@@ -214,6 +214,7 @@ func (t *Trace) Events() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
 		for i := get(t.n, func() int { return t.first }); ; i++ {
 			e := get(t.n, func() numbered { return t.numbered(i) })
+			e.From, e.To, e.Note = own(e.From), own(e.To), own(e.Note)
 			if !e.kept || !yield(e.Event) {
 				return
 			}

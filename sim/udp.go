@@ -4,8 +4,9 @@ import (
 	"context"
 	"net"
 	"os"
-	"slices"
 	"syscall"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
 // A UDPConn is a UDP socket, with the methods and errors of [net.UDPConn]. It implements
@@ -37,6 +38,7 @@ import (
 type UDPConn struct {
 	n            *Network
 	host         *Host
+	by           moment // when it was closed or given a deadline
 	network      string // as the program named it: "udp" or "udp4"
 	local        endpoint
 	remote       endpoint // zero if not connected
@@ -160,6 +162,7 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 	return u, nil
 }
 
+//go:norace
 func newUDPConn(h *Host, network string, local, remote endpoint) *UDPConn {
 	return &UDPConn{
 		n: h.n, host: h, network: network, local: local, remote: remote, buffer: receiveBuffer{limit: defaultReceiveBuffer},
@@ -169,6 +172,8 @@ func newUDPConn(h *Host, network string, local, remote endpoint) *UDPConn {
 }
 
 // setSource completes the local address of a socket that is not known to the program yet.
+//
+//go:norace
 func (u *UDPConn) setSource(addr uint32) { u.local.addr = addr }
 
 // socket returns who receives datagrams for to that come from from.
@@ -201,7 +206,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 	if pkt.whole != nil {
 		size = pkt.whole.memory
 	}
-	if !u.buffer.put(datagram{pkt.src, pkt.data, size}) {
+	if !u.buffer.put(datagram{from: pkt.src, by: pkt.by, data: pkt.data, size: size}) {
 		h.n.drop(now, pkt, nil, "receive buffer full")
 		return
 	}
@@ -233,19 +238,23 @@ func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool
 		case u.host.holds(u.closed):
 			return received{}, nil, &u.host.resumed
 		case u.closed:
+			u.n.reveal(u.by)
 			return received{}, net.ErrClosed, nil
 		case len(p) == 0 && call == "read": // package poll makes no system call of it
 			return received{}, nil, nil
 		case u.read.expired():
+			u.n.reveal(u.by)
 			return received{}, os.ErrDeadlineExceeded, nil
 		case u.err != 0:
 			return received{}, sysError(call, u.takeError()), nil
 		case len(u.buffer.queue) > 0:
 			d := u.buffer.take()
-			return received{copy(p, d.data), d.from, len(d.data) > len(p)}, nil, nil
+			u.n.reveal(d.by)
+			return received{tcp.CopyBytes(p, d.data), d.from, len(d.data) > len(p)}, nil, nil
 		}
 		return received{}, nil, &u.r
 	})
+	writesRange(p[:got.n])
 	return got.n, got.from, got.cut, u.opError("read", err)
 }
 
@@ -263,6 +272,7 @@ func (u *UDPConn) send(p []byte, to endpoint, addr net.Addr, call string) (int, 
 			to.addr = loopback // as Linux does with 0.0.0.0
 		}
 	}
+	readsRange(p)
 	err := unicast(to.addr)
 	if err == nil {
 		err = get(u.n, func() error { return u.queue(p, to, call) })
@@ -297,14 +307,15 @@ func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
 		return sysError(call, u.takeError())
 	}
 	u.sent++
-	data := slices.Clone(p)
+	data, by := make([]byte, len(p)), u.n.moment()
+	tcp.CopyBytes(data, p)
 	key := uint64(u.local.port)<<48 | u.sent
 	if isLoopback(u.local.addr) {
 		key |= 1 << 47 // another socket of that port may have the host's own address
 	}
 	u.n.op(operation{
 		host: u.host, kind: opDatagram, n: key,
-		run: func(now int64) { u.transmit(now, data, endpoint{source, u.local.port}, to, way, refused != 0) },
+		run: func(now int64) { u.transmit(now, data, by, endpoint{source, u.local.port}, to, way, refused != 0) },
 	}, way.slack())
 	if refused != 0 {
 		return sysError(call, refused)
@@ -313,7 +324,7 @@ func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
 }
 
 // transmit sends a datagram; refused says that its sender knows that it gets nowhere.
-func (u *UDPConn) transmit(now int64, data []byte, from, to endpoint, way *path, refused bool) {
+func (u *UDPConn) transmit(now int64, data []byte, by moment, from, to endpoint, way *path, refused bool) {
 	if u.host.off != nil {
 		return // the power went before the datagram did
 	}
@@ -323,7 +334,7 @@ func (u *UDPConn) transmit(now int64, data []byte, from, to endpoint, way *path,
 		u.flows[to] = f
 	}
 	pkt := u.n.newPacket(f, protoUDP, from, to)
-	pkt.data, pkt.size = data, ipHeader+udpHeader+len(data)
+	pkt.data, pkt.by, pkt.size = data, by, ipHeader+udpHeader+len(data)
 	if refused {
 		pkt.pipes = way.pipes()
 		u.n.drop(now, pkt, pkt.pipes[0], "no route to host")
@@ -346,6 +357,7 @@ func (u *UDPConn) Close() error {
 
 func (u *UDPConn) shut() {
 	u.closed = true
+	u.by = u.n.moment()
 	u.buffer.queue = nil
 	u.r.release()
 	u.host.resumed.release()

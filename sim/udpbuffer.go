@@ -16,6 +16,7 @@ type receiveBuffer struct {
 
 type datagram struct {
 	from endpoint
+	by   moment // when it was written
 	data []byte
 	size int // of memory
 }

@@ -20,6 +20,7 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 		if u.closed {
 			return net.ErrClosed
 		}
+		u.by = u.n.moment()
 		for _, d := range ds {
 			if d.set(u.n, t) {
 				u.r.release()

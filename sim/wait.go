@@ -33,43 +33,62 @@ func (w *waiter) canStep(now int64) bool {
 	return w.timer != nil && w.since < now && !w.woken
 }
 
-// wait blocks until the next wake. The lock is given up meanwhile.
-func (q *waitq) wait(n *Network) {
+// enter is the beginning of a call's wait for the next wake, which consists of block and
+// resume, as often as that asks for, and ends with leave. first is whether it is the call that
+// waits for the timer.
+func (q *waitq) enter(n *Network) (w *waiter, first bool) {
 	if q.w == nil {
 		q.w = n.lendWaiter()
 	}
-	w := q.w
+	w = q.w
 	q.waiting++
 	if q.unseen { // it may be what this call waits for
 		q.unseen = false
 		n.arm(n.next(n.clock))
 	}
-	if w.timer == nil || w.first {
-		w.cond.Wait()
-	} else {
-		w.wait(n)
+	if first = w.timer != nil && !w.first; first {
+		w.first = true
+		w.since = n.now()
 	}
+	return w, first
+}
+
+// block waits. The lock is given up meanwhile.
+//
+//go:norace
+func (w *waiter) block(n *Network, first bool) {
+	if !first {
+		w.cond.Wait()
+		return
+	}
+	n.mu.Unlock()
+	<-w.timer.C
+	n.mu.Lock()
+}
+
+// resume says whether the call has to wait on.
+func (w *waiter) resume(n *Network, first bool) (more bool) {
+	if !first {
+		return false
+	}
+	w.since = never
+	if w.steps {
+		w.steps, n.drv.kicked = false, false
+		n.stepNow()
+	}
+	if !w.woken {
+		w.since = n.now()
+		return true
+	}
+	w.first, w.woken = false, false
+	return false
+}
+
+func (q *waitq) leave(n *Network, w *waiter) {
 	if q.waiting--; q.waiting == 0 {
 		n.waiters = append(n.waiters, w)
 		q.w = nil
 	}
-}
-
-// wait is how the first call waits.
-func (w *waiter) wait(n *Network) {
-	w.first = true
-	for !w.woken {
-		w.since = n.now()
-		n.mu.Unlock()
-		<-w.timer.C
-		n.mu.Lock()
-		w.since = never
-		if w.steps {
-			w.steps, n.drv.kicked = false, false
-			n.stepNow()
-		}
-	}
-	w.first, w.woken = false, false
 }
 
 func (n *Network) lendWaiter() *waiter {
@@ -81,7 +100,9 @@ func (n *Network) lendWaiter() *waiter {
 	w := &waiter{since: never}
 	w.cond.L = &n.mu
 	if n.bubble && !n.conf.manyTimers {
+		hush()
 		w.timer = time.NewTimer(parkedAfter)
+		unhush()
 		w.timer.Stop()
 	}
 	return w
@@ -116,7 +137,7 @@ type release struct {
 func (r release) do() {
 	switch {
 	case r.timer != nil:
-		r.timer.Reset(0) // it is not in the heap: it fires at once
+		reset(r.timer, 0) // it is not in the heap: it fires at once
 	case r.cond != nil:
 		r.cond.Broadcast()
 	default:

@@ -46,7 +46,7 @@ func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 	}
 	for n < len(p) && !q.empty() {
 		item := q.items[q.head]
-		k := copy(p[n:], item[q.off:])
+		k := CopyBytes(p[n:], item[q.off:])
 		n += k
 		if q.off += int32(k); int(q.off) == len(item) {
 			freed += trueSize(len(item))

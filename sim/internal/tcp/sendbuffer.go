@@ -33,7 +33,7 @@ func (b *sendBuffer) append(p []byte, mss int, end uint64, out Output) {
 			b.whole = out.NewBlock(size)
 			b.tail = b.whole[:0:size]
 		}
-		n := copy(b.tail[len(b.tail):cap(b.tail)], p)
+		n := CopyBytes(b.tail[len(b.tail):cap(b.tail)], p)
 		b.tail = b.tail[:len(b.tail)+n]
 		p = p[n:]
 		end += uint64(n)

@@ -1,0 +1,125 @@
+//go:build !race
+
+package sim
+
+import "context"
+
+const raceEnabled = false
+
+// do runs f with the network as all earlier instants have left it, and alone.
+func (n *Network) do(f func()) {
+	n.lock()
+	defer n.mu.Unlock()
+	f()
+}
+
+// get is do for a function with a result.
+func get[T any](n *Network, f func() T) T {
+	n.lock()
+	defer n.mu.Unlock()
+	return f()
+}
+
+// try is get for a function that can fail.
+func try[T any](n *Network, f func() (T, error)) (T, error) {
+	n.lock()
+	defer n.mu.Unlock()
+	return f()
+}
+
+// await is try for a call that may have to wait: as long as f returns a queue, the call
+// waits there and f runs again.
+func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
+	n.lock()
+	defer n.mu.Unlock()
+	for {
+		v, err, q := f()
+		if q == nil {
+			return v, err
+		}
+		w, first := q.enter(n)
+		for more := true; more; {
+			w.block(n, first)
+			more = w.resume(n, first)
+		}
+		q.leave(n, w)
+	}
+}
+
+// lock is how every call of the program begins.
+func (n *Network) lock() {
+	n.stopIfDead()
+	n.mu.Lock()
+	n.begin()
+}
+
+// turn is get for the engine itself: it begins with the network as it is.
+func turn[T any](n *Network, f func() T) T {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return f()
+}
+
+// unlockToWake lets go of the lock, which those who are woken want at once.
+func (n *Network) unlockToWake() { n.mu.Unlock() }
+
+func (n *Network) lockAgain() { n.mu.Lock() }
+
+// peek runs f from outside the bubble, alone: it may look at the network as the engine has
+// left it last, but neither ask the time nor have anything happen.
+func (n *Network) peek(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f()
+}
+
+// asProgram runs f, which is a function of the program's.
+func (n *Network) asProgram(_ moment, f func()) { f() }
+
+// launch runs f on a goroutine of the program's.
+func (n *Network) launch(_ moment, f func()) { go f() }
+
+// waitFor waits until done is closed, or until ctx ends, and says which.
+func waitFor(done <-chan struct{}, ctx context.Context) (ended bool) {
+	select {
+	case <-done:
+		return false
+	case <-ctx.Done():
+		return true
+	}
+}
+
+// What follows is for the race detector only.
+
+type engine struct{}
+
+func (n *Network) startEngine() {}
+
+type moment struct{}
+
+func (n *Network) moment() moment { return moment{} }
+func (n *Network) reveal(moment)  {}
+
+type history struct{}
+
+type said struct{}
+
+func (h *history) begin(moment) said      { return said{} }
+func (h *history) hears(said)             {}
+func (h *history) wrote(moment, int)      {}
+func (h *history) changed(moment)         {}
+func (h *history) deadline(moment)        {}
+func (h *history) opened(*Network)        {}
+func (h *history) received(*Network, int) {}
+func (h *history) ended(*Network)         {}
+func (h *history) own(*Network)           {}
+
+func hush()   {}
+func unhush() {}
+
+func readsRange([]byte)  {}
+func writesRange([]byte) {}
+
+func own(s string) string { return s }
+
+func ownAll[T any](s []T, _ func(T) T) []T { return s }

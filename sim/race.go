@@ -1,0 +1,453 @@
+//go:build race
+
+package sim
+
+import (
+	"context"
+	"runtime"
+	"unsafe"
+)
+
+// The race detector reports two accesses of which neither happened before the other. Were
+// calls of the program to take turns at a lock, each would have happened before the next, and
+// with it all that its goroutine had done: so the lock of a network would hide the races of
+// the program that uses it. What is to order the program is what orders it on a real network:
+// a write comes before the read that gets its bytes.
+//
+// So in a program built with the race detector one goroutine of the network, the engine, does
+// all the work. A call hands it a function, and waits, and the detector sees that the call
+// came before the work (that is how the arguments get there), but not that the work came before
+// what the caller does next. The caller waits with the detector's eyes closed
+// ([runtime.RaceDisable]) and takes the result by code that it does not watch (go:norace).
+// Whatever else could carry news from the engine to the program, timers, goroutines, is used
+// with closed eyes too. All that the caller learns is told by reveal: what had happened when
+// others made the calls of which it now sees the effect. The engine's own races are
+// found as anybody's.
+
+const raceEnabled = true
+
+// A moment stands for all that had happened when a goroutine of the program made a call; nil
+// for nothing. It is an address that the detector knows.
+type moment = *uint64
+
+// engine is what a network has for its engine. The fields are guarded by the lock.
+type engine struct {
+	work     chan task
+	answer   chan task
+	asked    moment   // of the call that the engine works for
+	revealed []moment // to that call
+	panicked any      // the engine's function did
+	over     bool     // the engine's goroutine has ended
+	done     uint64   // as a moment: all that the engine has done
+	changes  uint64   // as a moment: all that the functions of After have done
+}
+
+// A task is a function for the other side to run: a call of the program's for the engine, or
+// something of the program's that the engine has the caller do. Without one the other side
+// goes on.
+type task struct {
+	f      func()
+	moment moment
+	fresh  bool // what was left for later is done first
+}
+
+func (n *Network) startEngine() {
+	n.engine.work, n.engine.answer = make(chan task), make(chan task)
+	go func() {
+		for over := false; !over; {
+			over = n.perform(<-n.engine.work)
+		}
+	}()
+}
+
+// perform runs one call's function, and says whether the network has ended.
+func (n *Network) perform(t task) (over bool) {
+	learn(&n.engine.done)
+	learn(t.moment)
+	n.engine.asked = t.moment
+	n.engine.panicked = panicOf(func() {
+		if t.fresh {
+			n.begin()
+		}
+		t.f()
+	})
+	over = n.closed
+	n.engine.over = over
+	answer := n.engine.answer
+	mark(&n.engine.done)
+	answer <- task{}
+	return over
+}
+
+func panicOf(f func()) (p any) {
+	defer func() { p = recover() }()
+	f()
+	return nil
+}
+
+// enter begins a call: with the lock, and with closed eyes.
+//
+//go:norace
+func (n *Network) enter() moment {
+	n.stopIfDead()
+	m := new(uint64)
+	mark(m)
+	runtime.RaceDisable()
+	n.mu.Lock()
+	return m
+}
+
+// hand has the engine run f. Once the network has ended, and its goroutine with it, a new one
+// does, which is of the caller's bubble, or of none.
+//
+//go:norace
+func (n *Network) hand(m moment, fresh bool, f func()) {
+	t := task{f, m, fresh}
+	if n.engine.over {
+		n.engine.work, n.engine.answer = make(chan task), make(chan task)
+		go n.perform(t)
+	} else {
+		n.engine.work <- t
+	}
+	for {
+		ask := <-n.engine.answer
+		if ask.f == nil {
+			return
+		}
+		runtime.RaceEnable()
+		learn(ask.moment)
+		ask.f()
+		mark(m)
+		runtime.RaceDisable()
+		n.engine.work <- task{}
+	}
+}
+
+// leave ends a call.
+//
+//go:norace
+func (n *Network) leave() {
+	revealed, panicked := n.engine.revealed, n.engine.panicked
+	n.engine.revealed, n.engine.panicked = nil, nil
+	n.mu.Unlock()
+	runtime.RaceEnable()
+	for i := range revealed {
+		learn(revealed[i])
+	}
+	if s, ok := panicked.(string); ok {
+		panicked = own(s)
+	}
+	if panicked != nil {
+		panic(panicked)
+	}
+}
+
+// asProgram has the caller run f, which is a function of the program's, made at that moment.
+func (n *Network) asProgram(m moment, f func()) {
+	n.engine.answer <- task{f: f, moment: m}
+	<-n.engine.work
+	learn(n.engine.asked)
+}
+
+//go:norace
+func (n *Network) do(f func()) {
+	m := n.enter()
+	n.hand(m, true, f)
+	n.leave()
+}
+
+//go:norace
+func get[T any](n *Network, f func() T) T {
+	v := new(T)
+	m := n.enter()
+	n.hand(m, true, func() { *v = f() })
+	n.leave()
+	return *v
+}
+
+//go:norace
+func try[T any](n *Network, f func() (T, error)) (T, error) {
+	v, err := new(T), new(error)
+	m := n.enter()
+	n.hand(m, true, func() { *v, *err = f() })
+	n.leave()
+	return *v, *err
+}
+
+//go:norace
+func turn[T any](n *Network, f func() T) T {
+	v := new(T)
+	m := n.enter()
+	n.hand(m, false, func() { *v = f() })
+	n.leave()
+	return *v
+}
+
+//go:norace
+func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
+	v, err := new(T), new(error)
+	wait := new(waiting)
+	m := n.enter()
+	for fresh := true; ; fresh = false {
+		n.hand(m, fresh, func() {
+			if wait.goesOn(n) {
+				return
+			}
+			var q *waitq
+			*v, *err, q = f()
+			wait.begin(n, q)
+		})
+		if wait.w == nil {
+			break
+		}
+		wait.w.block(n, wait.first)
+	}
+	n.leave()
+	return *v, *err
+}
+
+// waiting is what a call waits for.
+type waiting struct {
+	q     *waitq
+	w     *waiter // nil if it does not wait
+	first bool
+}
+
+func (w *waiting) begin(n *Network, q *waitq) {
+	if q != nil {
+		w.q = q
+		w.w, w.first = q.enter(n)
+	}
+}
+
+// goesOn says whether a call that waits has to go on waiting.
+func (w *waiting) goesOn(n *Network) bool {
+	if w.w == nil {
+		return false
+	}
+	if w.w.resume(n, w.first) {
+		return true
+	}
+	w.q.leave(n, w.w)
+	w.w = nil
+	return false
+}
+
+// unlockToWake does nothing: those who are woken wait for the engine.
+func (n *Network) unlockToWake() {}
+
+func (n *Network) lockAgain() {}
+
+// launch runs f, made at that moment, on a goroutine of the program's. One such function runs
+// to its end before the next begins, unless it blocks.
+//
+//go:norace
+func (n *Network) launch(m moment, f func()) {
+	runtime.RaceDisable()
+	go startAt(n, m, f)
+	runtime.RaceEnable()
+}
+
+//go:norace
+func startAt(n *Network, m moment, f func()) {
+	learn(m)
+	learn(&n.engine.changes)
+	f()
+	mark(&n.engine.changes)
+}
+
+// waitFor waits until the engine closes done, or until ctx ends, and says which.
+func waitFor(done <-chan struct{}, ctx context.Context) (ended bool) {
+	end := ctx.Done()
+	runtime.RaceDisable()
+	select {
+	case <-done:
+	case <-end:
+		ended = true
+	}
+	runtime.RaceEnable()
+	if ended {
+		select {
+		case <-end: // with open eyes
+		default:
+		}
+	}
+	return ended
+}
+
+// peek runs f from outside the bubble, alone: it may look at the network as the engine has
+// left it last, but neither ask the time nor have anything happen. No goroutine of the
+// program may call it, as it would learn all that the others have done.
+func (n *Network) peek(f func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	learn(&n.engine.done)
+	defer mark(&n.engine.done)
+	f()
+}
+
+// moment is that of the call that the engine works for.
+func (n *Network) moment() moment { return n.engine.asked }
+
+// reveal tells the call that the engine works for what had happened at another moment.
+func (n *Network) reveal(m moment) {
+	if m != nil {
+		n.engine.revealed = append(n.engine.revealed, m)
+	}
+}
+
+// learn is the end of a happens-before edge, and mark its beginning.
+func learn(m moment) {
+	if m != nil {
+		runtime.RaceAcquire(unsafe.Pointer(m))
+	}
+}
+
+func mark(m moment) {
+	if m != nil {
+		runtime.RaceReleaseMerge(unsafe.Pointer(m))
+	}
+}
+
+func hush()   { runtime.RaceDisable() }
+func unhush() { runtime.RaceEnable() }
+
+// history is what the program did with one side of a connection, and what it knows of the
+// other.
+type history struct {
+	said  said
+	heard said     // what the other side did, once it is known
+	taken uint64   // bytes that were read of it
+	shut  []moment // when this side was closed or shut down
+	timed moment   // when the deadlines were last set
+}
+
+// said is what the program did with a side, in the order in which the other side learns it.
+type said = *sayings
+
+type sayings struct {
+	began  moment
+	writes []written
+	count  uint64   // bytes written
+	ends   []moment // when it was closed or shut down
+}
+
+// written is a write that has not been read to its end.
+type written struct {
+	end    uint64 // bytes written until then
+	moment moment
+}
+
+func (h *history) begin(m moment) said {
+	h.said = &sayings{began: m}
+	return h.said
+}
+
+// hears says whose segments arrive.
+func (h *history) hears(s said) {
+	if s != nil {
+		h.heard = s
+	}
+}
+
+// wrote is called when bytes were written.
+func (h *history) wrote(m moment, bytes int) {
+	s := h.said
+	s.count += uint64(bytes)
+	s.writes = append(s.writes, written{s.count, m})
+}
+
+// changed is called when this side was closed, or shut down.
+func (h *history) changed(m moment) {
+	h.shut = append(h.shut, m)
+	h.said.ends = append(h.said.ends, m)
+}
+
+// deadline is called when a deadline was set.
+func (h *history) deadline(m moment) { h.timed = m }
+
+// opened reveals that the other side began.
+func (h *history) opened(n *Network) {
+	if h.heard != nil {
+		n.reveal(h.heard.began)
+	}
+}
+
+// received reveals the writes that the bytes came from.
+func (h *history) received(n *Network, bytes int) {
+	s := h.heard
+	if s == nil {
+		return
+	}
+	h.taken += uint64(bytes)
+	for len(s.writes) > 0 {
+		w := s.writes[0]
+		n.reveal(w.moment)
+		if w.end > h.taken {
+			return
+		}
+		s.writes = s.writes[1:]
+		if w.end == h.taken {
+			return
+		}
+	}
+}
+
+// ended reveals all that either side did.
+func (h *history) ended(n *Network) {
+	h.own(n)
+	s := h.heard
+	if s == nil {
+		return
+	}
+	n.reveal(s.began)
+	for _, w := range s.writes {
+		n.reveal(w.moment)
+	}
+	for _, m := range s.ends {
+		n.reveal(m)
+	}
+}
+
+// own reveals what closed this side, or had its time run out.
+func (h *history) own(n *Network) {
+	n.reveal(n.by)
+	n.reveal(h.timed)
+	for _, m := range h.shut {
+		n.reveal(m)
+	}
+}
+
+func readsRange(p []byte) {
+	if len(p) > 0 {
+		runtime.RaceReadRange(unsafe.Pointer(&p[0]), len(p))
+	}
+}
+
+func writesRange(p []byte) {
+	if len(p) > 0 {
+		runtime.RaceWriteRange(unsafe.Pointer(&p[0]), len(p))
+	}
+}
+
+// own is a text of the engine's for the program.
+//
+//go:norace
+func own(s string) string {
+	b := make([]byte, len(s))
+	for i := range b {
+		b[i] = s[i]
+	}
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// ownAll is own for several things.
+//
+//go:norace
+func ownAll[T any](s []T, own func(T) T) []T {
+	var all []T
+	for i := range s {
+		all = append(all, own(s[i]))
+	}
+	return all
+}
