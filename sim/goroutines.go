@@ -38,7 +38,11 @@ func otherGoroutines() []goroutine {
 
 func goroutinesOf(dump, bubble string) []goroutine {
 	var all []goroutine
+	mark := "synctest bubble " + bubble
 	for entry := range strings.SplitSeq(dump, "\n\n") {
+		if !strings.Contains(entry, mark) {
+			continue // of another bubble: a quick look, as every test ends with one at all goroutines
+		}
 		m := headerPattern.FindStringSubmatch(entry)
 		if m == nil || m[3] != bubble || bubble == "" || strings.Contains(entry, "\ntesting/synctest.testingSynctestTest(") ||
 			strings.Contains(entry, "\ninternal/synctest.Run(") {
