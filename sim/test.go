@@ -34,6 +34,13 @@ import (
 // every packet, event and payload, not what the program makes of it; and what does not differ
 // in two runs may do so in a third.
 //
+// Cryptographic randomness is of the seed too while f runs: crypto/rand, and the keys, nonces and
+// signatures of TLS (see [testing/cryptotest.SetGlobalRandom]). So TLS and WebSocket replay, and
+// what tests draw with one seed is the same in each. There is one source, for the process: a test
+// that runs beside others (t.Parallel) keeps the real randomness, and goroutines that draw at
+// one instant do so in the runtime's order. What math/rand and math/rand/v2 draw without a source
+// of their own is not of the seed; [Network.Rand] is.
+//
 // When f and what it gave to t.Cleanup have returned, Test closes the network and lets
 // the clock run on for an hour, so that what was blocked can end; goroutines that live even then are named and fail
 // the test. A test that fails reports the last events of the hosts concerned, the
@@ -236,6 +243,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 	defer startMonitor(t, run, seed, command).stop()
 	var problems []string
 	given := run.run(t, func(t *testing.T) {
+		seedCrypto(t, seed)
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
 		n.startPulse()
 		_, n.bubbleID = thisGoroutine()

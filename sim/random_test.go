@@ -1,0 +1,76 @@
+package sim_test
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// https makes one request over TLS, with new keys, and returns the hash of the trace.
+func https(t *testing.T, seed uint64) (hash uint64) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server, phone := n.Host("server"), n.Host("phone")
+		n.Link(server, phone, netem.Config{Delay: 40 * ms})
+		cert, roots := certificate(t, "server")
+		l, err := server.Listen("tcp", ":443")
+		require.NoError(t, err)
+		srv := &http.Server{Handler: hello, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+		srv.Protocols = new(http.Protocols)
+		srv.Protocols.SetHTTP1(true) // its one goroutine a connection writes in one order
+		go srv.ServeTLS(l, "", "")
+		defer srv.Close()
+		c := phone.HTTPClient()
+		c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+		got, err := body(c.Get("https://server/"))
+		require.NoError(t, err)
+		require.Equal(t, "hello over HTTP/1.1", got)
+		hash = n.Trace().Hash()
+	}, sim.Seed(seed))
+	return hash
+}
+
+// Keys, nonces and signatures are of the seed, so TLS replays; its signatures of 70 to 72 bytes
+// would show in the lengths of packets already.
+func TestTLSIsOfTheSeed(t *testing.T) {
+	t.Setenv("SQUALL_SEED", "")
+	t.Setenv("SQUALL_SEEDS", "")
+	one := https(t, 1)
+	for range 5 {
+		require.Equal(t, one, https(t, 1))
+	}
+	require.NotEqual(t, one, https(t, 2))
+}
+
+// randomText draws from crypto/rand in a bubble.
+func randomText(t *testing.T, seed uint64) (drawn string) {
+	sim.Test(t, func(*testing.T, *sim.Network) { drawn = rand.Text() }, sim.Seed(seed))
+	return drawn
+}
+
+func TestCryptoIsRandomAgainAfterATest(t *testing.T) {
+	t.Setenv("SQUALL_SEED", "")
+	t.Setenv("SQUALL_SEEDS", "")
+	source := rand.Reader
+	one := randomText(t, 1)
+	require.Equal(t, source, rand.Reader)
+	after := rand.Text()
+	require.Equal(t, one, randomText(t, 1))
+	require.NotEqual(t, one, randomText(t, 2))
+	require.NotEqual(t, after, rand.Text())
+
+	again := ""
+	require.NoError(t, sim.Try(t, func(*sim.Network) error { again = rand.Text(); return nil }))
+	require.Equal(t, one, again)
+}
+
+// The source is one for the process, so a test that runs beside others leaves it alone.
+func TestCryptoStaysRandomInParallelTests(t *testing.T) {
+	t.Parallel()
+	require.NotEqual(t, randomText(t, 1), randomText(t, 1))
+}
