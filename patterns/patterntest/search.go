@@ -88,7 +88,11 @@ func shrink(t *testing.T, newSystem NewSystem, seed uint64, s storm, first found
 	least, last, tries := s, first, 0
 	quiet := &silence{name: t.Name()}
 	deadline := time.Now().Add(flag.Lookup("rapid.shrinktime").Value.(flag.Getter).Get().(time.Duration))
-	withFlags(map[string]string{"rapid.checks": "1", "rapid.seed": strconv.FormatUint(seed, 10), "rapid.nofailfile": "true"}, func() {
+	checks := "1"
+	if testing.Short() {
+		checks = "5" // of which rapid makes a fifth
+	}
+	withFlags(map[string]string{"rapid.checks": checks, "rapid.seed": strconv.FormatUint(seed, 10), "rapid.nofailfile": "true"}, func() {
 		rapid.Check(quiet, func(rt *rapid.T) {
 			s := storms.Draw(rt, "storm")
 			if time.Now().After(deadline) { // rapid looks at it now and then only
