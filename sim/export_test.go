@@ -23,7 +23,39 @@ func Bench(f func(n *Network), opts ...Option) {
 }
 
 // IdleFaults names the faults that met nothing so far.
-func (n *Network) IdleFaults() string { return n.idleFaults() }
+func (n *Network) IdleFaults() string {
+	return n.look(func(time.Duration) string { return n.idleFaultsLocked() })
+}
+
+// Remarks is what a test that passes logs.
+func (n *Network) Remarks() string { return n.remarks() }
+
+// SetOutsidePatience has a test fail sooner that waits for the machine's network.
+func SetOutsidePatience(d time.Duration) { outsidePatience = d }
+
+// Outside is how many goroutines in some states wait for the machine's network and stop the clock.
+func Outside(states ...string) int {
+	var gs []goroutine
+	for _, s := range states {
+		gs = append(gs, goroutine{state: s})
+	}
+	return len(outside(gs))
+}
+
+// Instead says what to write instead of what a goroutine does, by its stack.
+func Instead(stack string) string { return instead([]goroutine{{text: stack}}) }
+
+// KnownLibraries are the rows of the tables of libraries: those with hooks, and those that cannot
+// run in a bubble.
+func KnownLibraries() (withHooks, withTroubles []string) {
+	for _, h := range hooks {
+		withHooks = append(withHooks, "| `"+h.pkg+"` | "+h.hook+" |")
+	}
+	for _, l := range troubles {
+		withTroubles = append(withTroubles, "| `"+l.pkg+"` | "+l.why+" |")
+	}
+	return withHooks, withTroubles
+}
 
 var RaceEnabled = raceEnabled
 

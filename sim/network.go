@@ -63,6 +63,7 @@ type Network struct {
 	trace    *Trace
 	faults   []*fault
 	failures []string                  // of processes
+	strays   []string                  // what the program asked the machine's own network for
 	unripe   []time.Duration           // when an After would have come that the end of the network forestalled
 	reported atomic.Bool               // the end of the test was reported
 	steps    atomic.Uint64             // of the engine, for the watchdog

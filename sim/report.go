@@ -26,18 +26,29 @@ func (n *Network) reportAt(at time.Duration, command string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.sum())
 	b.WriteString(n.trace.chart(chartEvents))
-	if idle := n.idleFaultsLocked(); idle != "" {
-		b.WriteString("\n" + idle + "\n")
+	for _, remark := range n.remarksLocked() {
+		b.WriteString("\n" + remark + "\n")
 	}
 	fmt.Fprintf(&b, "\nTo repeat it: %s\n", command)
 	return b.String()
 }
 
-// idleFaults names what a test broke without anything noticing.
-func (n *Network) idleFaults() string {
-	return n.look(func(time.Duration) string { return n.idleFaultsLocked() })
+// remarks are what is noteworthy about a test that passes, too.
+func (n *Network) remarks() string {
+	return n.look(func(time.Duration) string { return strings.Join(n.remarksLocked(), "\n") })
 }
 
+func (n *Network) remarksLocked() (all []string) {
+	if idle := n.idleFaultsLocked(); idle != "" {
+		all = append(all, idle)
+	}
+	if len(n.strays) > 0 {
+		all = append(all, "The machine's own network was used, which is another one elsewhere:\n  "+strings.Join(n.strays, "\n  "))
+	}
+	return all
+}
+
+// idleFaultsLocked names what a test broke without anything noticing.
 func (n *Network) idleFaultsLocked() string {
 	var idle []string
 	for _, f := range n.faults {

@@ -57,6 +57,12 @@ import (
 // for the network, or as good as, because of a loop that asks the network again and again
 // without ever waiting, such as one that at once dials again what was refused.
 //
+// The machine's own network is not the program's: net.Dial, net.Listen, http.Get, httptest.NewServer
+// and a library that was given no dialer reach it all the same. A test that waits for it, so that virtual time
+// stands still, fails after 10 s of real time; what http.DefaultTransport and, where Go's own resolver is used,
+// net.DefaultResolver are asked for is noted in the report, with the line that asks, and fails the test if it is a host
+// of the network. The failure says what to write instead.
+//
 // A panic of f, of a process ([Host.Run]) or of a function of [Network.After] fails the
 // test in the same way, with its stack. One on a goroutine that the program starts itself
 // ends the process, as in any Go program: nothing can recover it.
@@ -201,14 +207,14 @@ func (o *outcome) report(r *runner) func(*testing.T, *Network, []string) {
 				"Inside sim.Test use its own t; in a suite of testify begin with: defer s.SetT(s.T()); s.SetT(t)")
 		}
 		o.failed = t.Failed() || outer
-		switch idle := n.idleFaults(); {
+		switch remarks := n.remarks(); {
 		case n.told.Load():
 		case outer:
 			o.outer.Log(n.report(r.command(n.seed))) // t passed, so what it logs may be left out
 		case o.failed:
 			t.Log(n.report(r.command(n.seed)))
-		case idle != "":
-			t.Log("sim: " + idle)
+		case remarks != "":
+			t.Log("sim: " + remarks)
 		}
 	}
 }
@@ -250,6 +256,8 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		n.run.Store(run)
 		run.network.Store(n)
 		dog.watch(n)
+		bubbles.Store(n.bubbleID, n)
+		defer bubbles.Delete(n.bubbleID)
 		*trace = n.trace
 		t.Cleanup(func() { // after those of f
 			problems = append(problems, n.finish()...)
@@ -307,7 +315,7 @@ func (n *Network) finish() (problems []string) {
 		return all
 	})...)
 	if len(left) > 0 {
-		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s", len(left), stacksOf(left)))
+		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s%s", len(left), advice(left), stacksOf(left)))
 	}
 	return problems
 }

@@ -75,7 +75,16 @@ func (d *watchdog) run() {
 		if quiet++; quiet < look {
 			continue
 		}
-		frozen := stuck(d.goroutines())
+		gs := d.goroutines()
+		if waiting := outside(gs); len(waiting) > 0 {
+			look = quiet + 1
+			if time.Duration(quiet)*watchEvery >= outsidePatience {
+				n.run.Load().abandon(outsideText(waiting, gs))
+				return
+			}
+			continue
+		}
+		frozen := stuck(gs)
 		if len(frozen) > 0 {
 			look = quiet + 1
 		} else { // the test is busy; to look stops all its goroutines, so wait longer next time
@@ -114,10 +123,10 @@ sim: virtual time stands still. All goroutines of the test are blocked, and %d o
 that stops the bubble's clock (%s): so what they wait for never comes.
 This is usually a mutex held across a call that waits for the network. Make the lock a channel,
 or do not hold it while blocked; see "Frozen time" in the README.
-%s
+%s%s
 To repeat it: %s
 
-`, len(frozen), states(frozen), stacksOf(frozen), d.command())
+`, len(frozen), states(frozen), advice(d.goroutines()), stacksOf(frozen), d.command())
 	panic("sim: virtual time stands still")
 }
 

@@ -1,0 +1,232 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A program under test is on the simulated network by what a host gives it: a dialer, a
+// listener, a client, a resolver. What it asks package net for itself is of the machine. It may
+// get an answer there, but another one on each machine; and while it waits for one the clock of
+// its bubble stands still. Two things tell of it: the goroutines of a bubble that does not move,
+// and the two variables of the standard library by which most programs get to the machine's
+// network without naming it, net.DefaultResolver and http.DefaultTransport. From outside of a
+// bubble of [Test] these work as ever.
+
+// outsidePatience is how long, in real time, a bubble may stand still for the machine's network
+// before its test fails: a server of the machine's may take its time to answer. A variable for
+// its test.
+var outsidePatience = 10 * time.Second
+
+// outside returns the goroutines of a bubble that wait for the machine's network, if none of the
+// others runs.
+func outside(gs []goroutine) []goroutine {
+	if slices.ContainsFunc(gs, func(g goroutine) bool {
+		return g.state == "running" || g.state == "runnable" || g.state == "syscall"
+	}) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(gs), func(g goroutine) bool { return g.state != "IO wait" })
+}
+
+// outsideText says of a bubble that stands still which of its goroutines wait for the machine's
+// network, and what to write instead.
+func outsideText(waiting, all []goroutine) string {
+	var b strings.Builder
+	b.WriteString("sim: virtual time stands still, for the test waits for the machine's own network, and not for the simulated one:\n")
+	b.WriteString(describe(waiting))
+	others := slices.DeleteFunc(slices.Clone(all), func(g goroutine) bool {
+		return slices.ContainsFunc(waiting, func(w goroutine) bool { return w.id == g.id })
+	})
+	if list := describe(others); list != "" {
+		b.WriteString("The other goroutines of the test:\n" + list)
+	}
+	b.WriteString(instead(all))
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// instead says what to write instead of what goroutines do on the machine's network, as far as
+// the libraries in their stacks are known.
+func instead(gs []goroutine) string {
+	var b strings.Builder
+	b.WriteString("On the simulated network a host dials and listens. Write instead:\n")
+	known := false
+	for _, h := range hooks {
+		// Libraries stand before the standard library: what they call in it is not the program's.
+		library := strings.Contains(h.pkg, ".")
+		if (library || !known) && mentions(gs, h.pkg) {
+			fmt.Fprintf(&b, "  %s: %s\n", h.pkg, h.hook)
+			known = true
+		}
+	}
+	b.WriteString(advice(gs))
+	return b.String()
+}
+
+// advice says what is known of the libraries that cannot run in a bubble as they are, and have
+// a function in the stacks of goroutines.
+func advice(gs []goroutine) string {
+	var b strings.Builder
+	for _, l := range troubles {
+		if mentions(gs, l.pkg) {
+			fmt.Fprintf(&b, "%s: %s\n", l.pkg, l.why)
+		}
+	}
+	return b.String()
+}
+
+// mentions says whether a function whose name begins so, or one of a package below, is in a
+// stack or has started one.
+func mentions(gs []goroutine, pkg string) bool {
+	is := func(f frame) bool {
+		after, ok := strings.CutPrefix(strings.ReplaceAll(f.function, "%2e", "."), pkg)
+		return ok && (after == "" || strings.ContainsAny(after[:1], "./"))
+	}
+	return slices.ContainsFunc(gs, func(g goroutine) bool {
+		calls, creator := g.frames()
+		return is(creator) || slices.ContainsFunc(calls, is)
+	})
+}
+
+// bubbles are the networks of tests that run, by the numbers of their bubbles.
+var bubbles sync.Map
+
+// networkOfBubble is the network of the test that the calling goroutine belongs to, or nil.
+func networkOfBubble() *Network {
+	if _, bubble := thisGoroutine(); bubble != "" {
+		if n, ok := bubbles.Load(bubble); ok {
+			return n.(*Network)
+		}
+	}
+	return nil
+}
+
+// A program may set these variables anew; then it is left alone.
+func init() {
+	if net.DefaultResolver != nil && net.DefaultResolver.Dial == nil {
+		net.DefaultResolver.Dial = dialNameServer
+	}
+	if t, ok := http.DefaultTransport.(*http.Transport); ok && t.DialContext != nil {
+		dial := t.DialContext
+		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if n := networkOfBubble(); n != nil {
+				host, _, _ := net.SplitHostPort(address)
+				if err := n.stray("http.DefaultTransport", host); err != nil {
+					return nil, opError("dial", network, nil, nil, err)
+				}
+			}
+			return dial(ctx, network, address)
+		}
+	}
+}
+
+// dialNameServer connects to a name server of the machine, as net.Resolver does without a Dial.
+func dialNameServer(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if n := networkOfBubble(); n != nil && err == nil {
+		if u, ok := c.(*net.UDPConn); ok {
+			return &nameServerConn{u, n}, nil
+		}
+	}
+	return c, err
+}
+
+// A nameServerConn asks a name server of the machine for a program that runs in a bubble.
+type nameServerConn struct {
+	*net.UDPConn
+	n *Network
+}
+
+// Write sends a query, unless it is for a host of the simulated network.
+func (c *nameServerConn) Write(query []byte) (int, error) {
+	if len(query) >= dnsHeader {
+		if name, end := question(query); end > 0 {
+			if err := c.n.stray("net.DefaultResolver", name); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return c.UDPConn.Write(query)
+}
+
+var errStray = errors.New("sim: this is a host of the simulated network, and the machine's own was asked for it")
+
+// stray notes that the program looks for a host, a name or an address, on the machine's network.
+// It is an error if that is a host of the simulated one: then the test fails as well, since one
+// that expects an error would pass for the wrong reason.
+func (n *Network) stray(by, host string) error {
+	var waiting []goroutine
+	self, _ := thisGoroutine()
+	all := bubbleGoroutines(n.bubbleID)
+	for id := self; id != ""; { // the caller may be a goroutine of net/http's; who asked waits for it
+		i := slices.IndexFunc(all, func(g goroutine) bool { return g.id == id })
+		if i < 0 {
+			break
+		}
+		waiting = append(waiting, all[i])
+		id = all[i].startedBy()
+	}
+	where := ""
+	for _, g := range waiting {
+		if call, at, ok := g.enters(); ok {
+			where = fmt.Sprintf(", by %s at %s", call, at.where)
+			break
+		}
+	}
+	text := fmt.Sprintf("%s was asked for %q%s", by, host, where)
+	ours := get(n, func() bool {
+		if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
+			return n.byAddr[addrNumber(addr)] != nil
+		}
+		return n.find(host) != nil
+	})
+	if !ours {
+		n.do(func() {
+			if !slices.Contains(n.strays, text) {
+				n.strays = append(n.strays, text)
+			}
+		})
+		return nil
+	}
+	text += ": that is a host of the simulated network, and this asks the machine's own.\n" + strings.TrimSuffix(instead(waiting), "\n")
+	n.do(func() {
+		if !slices.Contains(n.failures, text) {
+			n.failures = append(n.failures, text)
+		}
+	})
+	return errStray
+}
+
+var creatorPattern = regexp.MustCompile(`\ncreated by \S+ in goroutine (\d+)\n`)
+
+// startedBy is the number of the goroutine that started g, which may have ended, or "".
+func (g goroutine) startedBy() string {
+	if m := creatorPattern.FindStringSubmatch(g.text); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// enters returns the innermost call of the program on g's stack, and what it calls in the
+// standard library.
+func (g goroutine) enters() (call string, by frame, ok bool) {
+	calls, _ := g.frames()
+	i := slices.IndexFunc(calls, frame.program)
+	if i < 0 {
+		return "", frame{}, false
+	}
+	call = "the program"
+	if i > 0 {
+		call = calls[i-1].short()
+	}
+	return call, calls[i], true
+}

@@ -1,0 +1,150 @@
+package sim_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// Who asks the machine's network for a host of the simulated one is told, and the test fails
+// though it may expect an error.
+func TestDefaultTransportInATest(t *testing.T) {
+	for _, url := range []string{"http://SERVER/", "http://10.0.0.1/"} {
+		err := sim.Try(t, func(n *sim.Network) error {
+			n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
+			_, err := http.Get(url)
+			require.ErrorContains(t, err, "sim: this is a host of the simulated network, and the machine's own was asked for it")
+			return nil
+		})
+		require.Error(t, err)
+		requireInOrder(t, err.Error(), `sim: http.DefaultTransport was asked for "`, `", by http.Get at `, "outside_test.go:2",
+			": that is a host of the simulated network, and this asks the machine's own.\n", "Write instead:\n  net/http: host.HTTPClient()",
+			"sim: at 0s of virtual time", "To repeat it:")
+	}
+}
+
+// What is no host of the network is let through, and noted.
+func TestTheMachinesNetworkIsNoted(t *testing.T) {
+	var remarks string
+	answer := make(chan string, 1)
+	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+		n.Host("server")
+		s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { answer <- "asked" }))
+		r, err := http.Get(s.URL)
+		if err == nil {
+			r.Body.Close()
+		}
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		s.Close()
+		remarks = n.Remarks()
+		return err
+	}))
+	require.Equal(t, "asked", <-answer)
+	requireInOrder(t, remarks, "The machine's own network was used", `http.DefaultTransport was asked for "127.0.0.1", by http.Get at `, "outside_test.go:")
+}
+
+func TestVictimNames(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
+		_, err := net.LookupHost("server.") // the dot: no domain of the machine's is appended
+		t.Log("LookupHost returns:", err)
+		_, err = net.Dial("tcp", "server.:80")
+		t.Log("Dial returns:", err)
+	})
+}
+
+func TestTheMachinesResolverIsNotAskedForHosts(t *testing.T) {
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimNames", "SQUALL_CHECK=0", "GODEBUG=netdns=go")
+	require.True(t, failed)
+	requireInOrder(t, out, "LookupHost returns: lookup server.", "sim: this is a host of the simulated network",
+		"Dial returns: dial tcp: lookup server.", "sim: this is a host of the simulated network",
+		`sim: net.DefaultResolver was asked for "server", by net.LookupHost at `, "outside_test.go:", "host.Resolver() for names",
+		`sim: net.DefaultResolver was asked for "server", by net.Dial at `, "outside_test.go:", "To repeat it:")
+}
+
+// A test that waits for the machine's network fails, and the next one runs.
+func TestVictimOutside(t *testing.T) {
+	victim(t)
+	sim.SetOutsidePatience(3 * time.Second)
+	t.Run("listener", func(t *testing.T) {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			s := httptest.NewServer(http.NotFoundHandler())
+			defer s.Close()
+			_, err := n.Host("phone").HTTPClient().Get(s.URL)
+			t.Log(err)
+		})
+	})
+	t.Run("next", func(t *testing.T) {
+		sim.Test(t, func(t *testing.T, n *sim.Network) { time.Sleep(time.Hour) })
+	})
+}
+
+func TestWaitingForTheMachinesNetworkFailsTheTest(t *testing.T) {
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimOutside")
+	require.True(t, failed)
+	requireInOrder(t, out,
+		"sim: virtual time stands still, for the test waits for the machine's own network, and not for the simulated one:\n",
+		"IO wait", "httptest.(*Server).goServe",
+		"The other goroutines of the test:", "TestVictimOutside.func1.1", "outside_test.go:",
+		`net/http/httptest: host.ServeHTTP(":80", handler)`, "sim: at 0s of virtual time", "To repeat it:", "-run '^TestVictimOutside$/^listener$'",
+		"--- PASS: TestVictimOutside/next")
+	require.NotContains(t, out, "panic:")
+	require.NotContains(t, out, "mutex")
+}
+
+// As long as a goroutine runs, the test may yet do something.
+func TestWhoWaitsForTheMachinesNetwork(t *testing.T) {
+	require.Equal(t, 2, sim.Outside("select (durable)", "IO wait", "IO wait", "sync.Mutex.Lock"))
+	for _, state := range []string{"running", "runnable", "syscall"} {
+		require.Zero(t, sim.Outside("IO wait", state))
+	}
+	require.Zero(t, sim.Outside("select (durable)", "sync.Mutex.Lock"))
+}
+
+// Libraries are known by their functions in a stack, and the special ones hide the general.
+func TestKnownLibraries(t *testing.T) {
+	grpc := "goroutine 7 [select, synctest bubble 1]:\nnet.(*Resolver).LookupHost(0x1)\n\t/go/src/net/lookup.go:200 +0x1\n" +
+		"google.golang.org/grpc/internal/resolver/dns.(*dnsResolver).watcher(0x1)\n\t/mod/dns.go:10 +0x1\n" +
+		"created by google.golang.org/grpc/internal/resolver/dns.(*dnsBuilder).Build in goroutine 1\n\t/mod/dns.go:20 +0x1"
+	require.Contains(t, sim.Instead(grpc), `Write instead:`+"\n"+`  google.golang.org/grpc: grpc.NewClient("passthrough:///server:50051", `)
+	require.NotContains(t, sim.Instead(grpc), "  net: ")
+	nats := "goroutine 7 [IO wait, synctest bubble 1]:\nnet.(*conn).Read(0x1)\n\t/go/src/net/net.go:200 +0x1\n" +
+		"github.com/nats-io/nats%2ego.(*Conn).readLoop(0x1)\n\t/mod/nats.go:10 +0x1"
+	require.Contains(t, sim.Instead(nats), "\n  github.com/nats-io/nats.go: nats.SetCustomDialer(host), ")
+	other := "goroutine 7 [IO wait, synctest bubble 1]:\nnet.(*conn).Read(0x1)\n\t/go/src/net/net.go:200 +0x1\n" +
+		"github.com/nats-io/nats%2egolang.(*Conn).readLoop(0x1)\n\t/mod/nats.go:10 +0x1"
+	require.Contains(t, sim.Instead(other), "\n  net: host.Dial, ")
+	kcp := "goroutine 7 [select, synctest bubble 1]:\ngithub.com/xtaci/kcp-go/v5.(*UDPSession).Read(0x1)\n\t/mod/sess.go:200 +0x1"
+	require.Contains(t, sim.Instead(kcp), "\ngithub.com/xtaci/kcp-go: its timers")
+	drain := "goroutine 7 [sync.Mutex.Lock, synctest bubble 1]:\nnet/http.(*body).Read(0x1)\n\t/go/src/net/http/transfer.go:200 +0x1\n" +
+		"created by net/http.maybeDrainBody in goroutine 3\n\t/go/src/net/http/transport.go:2429 +0x1"
+	require.Contains(t, sim.Instead(drain), "Cancel the request's context before closing")
+}
+
+// The tables of interop's README are those that the texts are made of.
+func TestInteropReadmeHasTheHooks(t *testing.T) {
+	readme, err := os.ReadFile("../interop/README.md")
+	require.NoError(t, err)
+	table := func(heading string) []string {
+		_, rest, found := strings.Cut(string(readme), "\n## "+heading+"\n")
+		require.True(t, found)
+		_, rest, found = strings.Cut(rest, "\n|---|---|\n")
+		require.True(t, found)
+		rows, _, _ := strings.Cut(rest, "\n\n")
+		return strings.Split(rows, "\n")
+	}
+	hooks, troubles := sim.KnownLibraries()
+	require.Equal(t, hooks, table("Hooks"))
+	require.Equal(t, troubles, table("What cannot run in a bubble as it is"))
+}
