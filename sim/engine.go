@@ -276,6 +276,15 @@ func (n *Network) flush(now int64) {
 	}
 	now = max(now, n.clock)
 	n.clock = now
+	// What waited at a link goes before what was sent since. It is first in the order.
+	slices.SortFunc(n.pending.other, compareOps)
+	others := n.pending.other
+	for len(others) > 0 && others[0].kind == opRelease {
+		n.active = now
+		others[0].run(now)
+		others[0] = operation{}
+		others = others[1:]
+	}
 	if len(n.pending.conns) > 0 {
 		n.active = now
 		slices.SortFunc(n.pending.conns, byID)
@@ -289,19 +298,16 @@ func (n *Network) flush(now int64) {
 		}
 		n.pending.conns = n.pending.conns[:0]
 	}
-	if len(n.pending.other) > 0 {
+	for i, o := range others {
 		n.active = now
-		slices.SortFunc(n.pending.other, compareOps)
-		for i, o := range n.pending.other {
-			n.pending.other[i] = operation{}
-			if o.host != nil && o.host.paused != nil {
-				o.host.heldOps = append(o.host.heldOps, o)
-				continue
-			}
-			o.run(now)
+		others[i] = operation{}
+		if o.host.paused != nil {
+			o.host.heldOps = append(o.host.heldOps, o)
+			continue
 		}
-		n.pending.other = n.pending.other[:0]
+		o.run(now)
 	}
+	n.pending.other = n.pending.other[:0]
 	n.pending.until, n.pending.sure = never, never
 }
 

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -220,6 +221,78 @@ func TestHoldAndRelease(t *testing.T) {
 		require.InDelta(t, released+20*ms, r.n.Elapsed(), 10)
 		require.Equal(t, 20*ms, r.echoes(time.Second))
 		r.requireFired()
+	})
+}
+
+// What waits goes before what is sent at the instant of the release: on the first link and on
+// one behind a router, of TCP and UDP, of the host that wrote before and of another.
+func TestReleaseComesBeforeNewPackets(t *testing.T) {
+	for name, opts := range map[string][]sim.Option{"": nil, "many timers": {sim.ManyTimers()}} {
+		for _, eager := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " eager ", eager), func(t *testing.T) { releaseBeforeNew(t, eager, opts...) })
+		}
+	}
+}
+
+func releaseBeforeNew(t *testing.T, eager bool, opts ...sim.Option) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		if eager {
+			n.Eager()
+		}
+		a, b, other, r := n.Host("a"), n.Host("b"), n.Host("another"), n.Router("r")
+		first := n.Link(a, r, netem.Config{Delay: 3 * ms})
+		second := n.Link(r, b, netem.Config{Delay: 10 * ms})
+		n.Link(other, r, netem.Config{Delay: 3 * ms})
+		accept(listen(t, b, ":7"), readOnly)
+		_, err := b.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		tcp, tcp2 := dial(t, a, "b:7"), dial(t, other, "b:7")
+		udp, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		for _, link := range []*sim.Link{first, second} {
+			time.Sleep(time.Second)
+			before := n.Trace().Len()
+			link.Hold()
+			tcp.Write([]byte("held"))
+			udp.Write([]byte("held"))
+			tcp2.Write([]byte("held"))
+			time.Sleep(100 * ms)
+			link.Release()
+			tcp.Write([]byte("new"))
+			udp.Write([]byte("new"))
+			tcp2.Write([]byte("new"))
+			time.Sleep(100 * ms)
+			come := map[string][]int{}
+			for e := range n.Trace().Events() {
+				if e.Number >= before && e.Kind == sim.Delivered && e.To == "b" && e.Length > 0 {
+					come[e.From+" "+e.Protocol] = append(come[e.From+" "+e.Protocol], e.Length)
+				}
+			}
+			require.Equal(t, map[string][]int{"a tcp": {4, 3}, "a udp": {4, 3}, "another tcp": {4, 3}}, come, "%v", link)
+		}
+		for e := range n.Trace().Events() {
+			require.False(t, e.Resent, "%v", e)
+		}
+		require.Empty(t, n.IdleFaults())
+	}, opts...)
+}
+
+// A release and a dial: the SYN comes behind what waited of another connection.
+func TestReleaseComesBeforeADial(t *testing.T) {
+	onRig(t, func(r *rig) {
+		r.link.Hold()
+		r.atA.Write([]byte{1})
+		time.Sleep(time.Second)
+		before := r.n.Trace().Len()
+		r.link.Release()
+		require.NoError(t, r.connects(time.Second))
+		var come []string
+		for e := range r.n.Trace().Events() {
+			if e.Number >= before && e.Kind == sim.Delivered && e.To == "b" {
+				come = append(come, e.Protocol)
+			}
+		}
+		require.Equal(t, "udp", come[0])
 	})
 }
 
