@@ -170,9 +170,10 @@ func (p *Pipe) enqueue(size int, now time.Duration) (departure time.Duration) {
 func (p *Pipe) propagate(departure time.Duration, d draws, lane uint64) time.Duration {
 	delay := p.cfg.Delay
 	if p.jitter != nil {
-		delay = max(0, delay+p.jitter.Offset(d.lane(lane), p.cfg.Jitter))
+		// An offset may be anything.
+		delay += min(max(p.jitter.Offset(d.lane(lane), p.cfg.Jitter), -delay), endOfTime-delay)
 	}
-	at := departure + delay
+	at := departure + min(delay, endOfTime-departure)
 	if p.cfg.KeepOrder {
 		at = max(at, p.arrival)
 	}

@@ -46,8 +46,8 @@ type line struct {
 	frac uint64
 }
 
-// endOfTime keeps a line that is overloaded for more than a century from
-// overflowing.
+// endOfTime, after 146 years, keeps instants from overflowing: those of a line that is
+// overloaded for so long, and of delays.
 const endOfTime = time.Duration(1 << 62)
 
 // send returns when the last bit of a packet that is handed over now is sent,

@@ -71,10 +71,6 @@ func compareOps(a, b operation) int {
 	return cmp.Or(cmp.Compare(a.dest, b.dest), cmp.Compare(a.n, b.n))
 }
 
-// stallAfter is how long a bubble may go on with nothing but protocol timers,
-// such as keep-alive probes, before it counts as stalled.
-const stallAfter = int64(30 * 24 * 3600 * 1e9)
-
 // begin is how every call of the program begins: with the network as all earlier
 // instants have left it.
 func (n *Network) begin() {
@@ -241,6 +237,10 @@ func (n *Network) stepNow() bool {
 	}
 	now := max(n.now(), n.clock)
 	n.catchUp(now)
+	if n.goIdle(now) {
+		n.setAlarm(now)
+		return true
+	}
 	n.flush(now)
 	change := n.runDue(now)
 	var room [8]release
@@ -251,9 +251,6 @@ func (n *Network) stepNow() bool {
 	} else {
 		n.active = now
 		n.request() // the rest of this instant comes when the change is done
-	}
-	if n.bubble && now-n.active > stallAfter {
-		n.end("for 30 days of virtual time the program did nothing on the network and nothing reached it", othersInBubble())
 	}
 	if change.f == nil && len(out) == 0 {
 		return true
@@ -275,7 +272,7 @@ func (n *Network) flush(now int64) {
 		return
 	}
 	now = max(now, n.clock)
-	n.clock = now
+	n.clock, n.idleTill = now, 0
 	// What waited at a link goes before what was sent since. It is first in the order.
 	slices.SortFunc(n.pending.other, compareOps)
 	others := n.pending.other
@@ -371,7 +368,11 @@ func (n *Network) setAlarm(now int64) {
 func (n *Network) next(now int64) int64 {
 	next := never
 	n.late = false
-	if n.front(); len(n.events) > 0 {
+	switch n.front(); {
+	case len(n.events) == 0:
+	case n.idleTill > now:
+		next, n.late, n.decisive = n.idleTill, true, nil
+	default:
 		look := mostLooks
 		next = n.noticed(0, never, &look)
 		n.late = next > n.events[0].when

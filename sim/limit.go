@@ -13,6 +13,8 @@ const (
 	// overtime is how much virtual time a test has to end when its network was closed before
 	// it: to notice errors, and to wait as patiently for its goroutines as Test itself does.
 	overtime = 2 * time.Hour
+
+	month = 30 * 24 * time.Hour
 )
 
 // Limit sets how much virtual time a test may take: at that instant it fails, with the
@@ -61,7 +63,12 @@ func (n *Network) timeIsUp() (problem string) {
 	limit := n.conf.limit
 	left := othersInBubble()
 	why := fmt.Sprintf("virtual time came to its limit, %v (sim.Limit), and the test had not ended", limit)
-	if quiet := n.now() - n.active; quiet >= int64(time.Hour) && allWait(left) {
+	switch quiet := n.now() - n.active; {
+	case quiet < int64(time.Hour) || !allWait(left):
+	case n.idleTill > 0 && quiet >= int64(month):
+		why = fmt.Sprintf("for 30 days of virtual time the program did nothing on the network and nothing reached it but keep-alive, nor later:\n"+
+			"every goroutine was blocked, the network was last used at %v, and the limit of virtual time (sim.Limit) is %v", time.Duration(n.active), limit)
+	default:
 		why = fmt.Sprintf("every goroutine was blocked and nothing was scheduled to happen: the network was last used at %v,\n"+
 			"and the limit of virtual time (sim.Limit) is %v", time.Duration(n.active), limit)
 	}

@@ -41,6 +41,7 @@ type Network struct {
 	lastOrd   uint64
 	released  int64  // instant of the last wake-up
 	active    int64  // instant at which the program last did something
+	idleTill  int64  // instant until which there is nothing but keep-alive; see goIdle
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
 	pending   pendingOps
@@ -255,7 +256,7 @@ func (n *Network) After(d time.Duration, f func()) {
 			return
 		}
 		n.ord++
-		at := n.now() + int64(d)
+		at := after(n.now(), int64(d))
 		n.events.push(event{when: at, ord: classChange | n.ord, what: change{n.moment(), guarded}})
 		n.arm(at)
 	})

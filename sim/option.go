@@ -57,7 +57,7 @@ func (c *TCPConn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 
 func setSeconds(d *time.Duration, to time.Duration) {
 	if to >= 0 {
-		*d = (to + time.Second - 1).Truncate(time.Second)
+		*d = (min(to, maxKeepAlive+time.Second) + time.Second - 1).Truncate(time.Second)
 	}
 }
 

@@ -79,6 +79,27 @@ func (c *Conn) DecisiveTimer() Time {
 	return min(c.rtxAt, c.keepAt)
 }
 
+// KeepsAlive says whether c has nothing under way and nothing to do but keep-alive, or not even
+// that. fails is the instant at which c ends, at the earliest, if no probe is answered from
+// now on, or Never; every is the least time between two probes.
+func (c *Conn) KeepsAlive() (fails, every Time, ok bool) {
+	if c.state != Established && c.state != CloseWait && (c.state != FinWait2 || c.flag&orphan != 0) {
+		return 0, 0, false
+	}
+	if c.rtxAt != Never || c.AckTimer() != Never || !c.tx.empty() || c.nxt < c.end || c.appended() > 0 {
+		return 0, 0, false
+	}
+	k := c.cfg.KeepAlive
+	switch {
+	case c.keepAt == Never:
+		return Never, Never, true
+	case c.cfg.UserTimeout > 0:
+		return c.keepAt, min(k.Idle, k.Interval), true
+	default:
+		return c.keepAt + Time(k.Count-int(c.probes))*k.Interval, min(k.Idle, k.Interval), true
+	}
+}
+
 // Patience is how long after an instant, at least, c cannot end by a timer that is set
 // from then on, by Push, by an acknowledgement or data, or by a timer that only sends.
 func (c *Conn) Patience(at Time) Time {

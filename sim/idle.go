@@ -1,0 +1,85 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// A program that waits for months, for a certificate to expire or because it hangs, may keep
+// connections open meanwhile, whose keep-alive goes on. Nobody can notice that as long as the
+// probes are answered. So it is left for later like all that nobody can notice, and need not
+// be done at all if no later call asks for it: a test that hangs comes to the limit of virtual
+// time at once, and one that sleeps wakes as it should.
+
+// idleAfter is how long the program does nothing on the network before that is looked at.
+const idleAfter = int64(time.Hour)
+
+// goIdle says whether nothing but keep-alive is left, and notes until when for certain. It
+// leaves what is due now for later then.
+func (n *Network) goIdle(now int64) bool {
+	n.idleTill = 0
+	if !n.lazy || now-n.active < idleAfter || !n.pending.empty() || n.firstWake < len(n.wakes) {
+		return false
+	}
+	till := never
+	for i := range n.events {
+		e := &n.events[i]
+		at := e.when
+		switch class := e.ord & classMask; class {
+		case classPacket, classChange:
+		case classTimer:
+			if c, ok := e.what.(*TCPConn); ok {
+				at = c.aliveTill()
+				break
+			}
+			at = e.what.(timed).next(class)
+		default:
+			at = e.what.(timed).next(class)
+		}
+		if till = min(till, at); till <= now {
+			return false
+		}
+	}
+	n.idleTill = till
+	return true
+}
+
+// aliveTill is the instant before which nobody can notice what c's timers do.
+func (c *TCPConn) aliveTill() int64 {
+	at := c.next(classTimer)
+	fails, every, ok := c.tcp.KeepsAlive()
+	p := c.flow.peer
+	if at == never || !ok || p == nil || p.gone || p.host.off != nil || p.flow.peer != c || !p.tcp.Answers(c.tcp) {
+		return at
+	}
+	if _, _, ok := p.tcp.KeepsAlive(); !ok {
+		return at
+	}
+	there, sure := c.flow.path.surely()
+	back, sureBack := p.flow.path.surely()
+	if sure && sureBack && there+back < int64(every) {
+		return never
+	}
+	return int64(fails)
+}
+
+// surely says whether what a connection sends to keep alive arrives for certain, and in what
+// time.
+func (p *path) surely() (time int64, ok bool) {
+	const longest = 20 + 60 // IP header, and the longest of TCP
+	if len(p.cuts) > 0 {
+		return 0, false
+	}
+	for _, d := range p.pipes() {
+		cfg := d.em.Config()
+		if d.down != nil || d.reject != nil || d.hold != nil || d.mtu < longest || cfg.Loss != nil || cfg.Corrupt > 0 || cfg.Rate > 0 {
+			return 0, false
+		}
+		if _, known := cfg.Distribution.(netem.Shape); cfg.Distribution != nil && !known {
+			return 0, false
+		}
+		time += int64(cfg.Delay + 4*cfg.Jitter)
+	}
+	return time, true
+}
