@@ -197,7 +197,7 @@ func (e Event) row(column map[string]int, width int) string {
 	}
 	from, to := column[e.From]*width, column[e.To]*width
 	label := " " + e.packet() + " "
-	if e.Kind == Dropped {
+	if e.Note != "" {
 		label = " " + e.packet() + ": " + e.Note + " "
 	}
 	if from == to {

@@ -113,9 +113,12 @@ func (c *TCPConn) readByPeer() uint64 {
 }
 
 // Send implements [tcp.Output].
-func (c *TCPConn) Send(_ *tcp.Conn, s *tcp.Segment) {
+func (c *TCPConn) Send(from *tcp.Conn, s *tcp.Segment) {
 	pkt := c.n.newPacket(&c.flow, protoTCP, c.local, c.remote)
 	pkt.seg, pkt.size = s, s.Size()
+	if b := c.flow.path.pipes()[0].neighbour; b != nil && from.TakeProgress() {
+		b.confirm(c.n.clock)
+	}
 	c.n.dispatch(pkt, c.n.clock)
 }
 

@@ -35,7 +35,8 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 // "10.0.0.2:80"; an empty host, "localhost" and 127.0.0.1 are h itself.
 //
 // The errors are those of package net: ECONNREFUSED where nobody listens,
-// EHOSTUNREACH over a link that rejects, ENETUNREACH for an address that no host
+// EHOSTUNREACH over a link that rejects, or after 3 s where the destination does not
+// answer by ARP (see [Link.ARP]), ENETUNREACH for an address that no host
 // has, ETIMEDOUT when the SYN was given up (after 131 s by default), ENETDOWN when
 // h is down, EADDRNOTAVAIL when all 28232 ports to that destination are in use,
 // [*net.DNSError] for an unknown name, and for the context's end a timeout or an

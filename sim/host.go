@@ -111,7 +111,7 @@ func (h *Host) Crash() {
 }
 
 // PowerOff is [Host.Crash] without the operating system's last words: the host
-// falls silent, and its peers find out by their own timeouts.
+// falls silent, and its peers find out by their own timeouts, or by [Link.ARP].
 func (h *Host) PowerOff() {
 	h.must("PowerOff")
 	h.n.mustSimulate("PowerOff")
@@ -119,6 +119,7 @@ func (h *Host) PowerOff() {
 		if h.off == nil {
 			h.off = h.n.fault(&h.node, nil, "power off")
 			h.forgetPaths()
+			h.forgetNeighbours()
 			h.stop(h.off, false)
 		}
 	})

@@ -121,18 +121,23 @@ func (p *pipe) rejects() string {
 // refuse sends a packet back that finds a link rejecting.
 func (n *Network) refuse(now int64, pkt *packet, p *pipe) {
 	p.reject.hits++
+	n.sendBack(now, pkt, p, p.rejectCode, p.rejects())
+}
+
+// sendBack ends the way of a packet at a pipe, says why, and tells its sender.
+func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why string) {
 	blocked := p.from.icmpBlocked
 	if blocked != nil {
 		blocked.hits++
 	}
 	// No news about news, nor about a fragment but the first (RFC 1122 section 3.2.2).
 	if blocked != nil || pkt.proto == protoICMP || pkt.offset > 0 {
-		n.drop(now, pkt, p, p.rejects())
+		n.drop(now, pkt, p, why)
 		return
 	}
 	p.stats.Dropped++
-	n.record(now, Dropped, pkt, p.rejects())
-	n.unreachable(now, pkt, p.rejectCode, 0)
+	n.record(now, Dropped, pkt, why)
+	n.unreachable(now, pkt, code, 0)
 }
 
 // refusal is the error that the sender's own routing table has for a path, or 0.

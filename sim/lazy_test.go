@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -110,6 +111,34 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 					first.Set(netem.Config{Delay: ms, MTU: 1500 - 40*i})
 				}
 				time.Sleep(time.Duration(i%3) * time.Minute)
+			}
+		}},
+		{"neighbours that ask for each other", func(n *sim.Network) {
+			client, server, r := n.Host("client"), n.Host("server"), n.Router("r")
+			first := n.Link(client, r, netem.Config{Delay: 20 * ms})
+			first.ARP()
+			last := n.Link(r, server, netem.Config{Delay: 1500 * ms}) // longer than between two questions
+			last.ARP()
+			c := echoTo(n, client, server)
+			u, _ := client.Dial("udp", "server:9")
+			for i := range 30 {
+				send(c, 100)
+				u.Write([]byte("datagram"))
+				time.Sleep(time.Duration(i%4) * 995 * ms)
+				u.Write([]byte("datagram"))
+				switch i % 6 {
+				case 0:
+					first.Down()
+				case 1, 4:
+					first.Up()
+					last.Up()
+				case 2:
+					last.DownFrom(server)
+				case 3:
+					first.Unplug()
+				}
+				time.Sleep(time.Duration(i%5) * 7 * time.Second)
+				u.Write([]byte("datagram"))
 			}
 		}},
 		{"a new link at the instant of a write", func(n *sim.Network) {
@@ -406,7 +435,7 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 
 // requireLeftForLaterAlike compares the traces of engines that leave something for later,
 // or nothing.
-func requireLeftForLaterAlike(t *testing.T, seed uint64, work func(n *sim.Network)) {
+func requireLeftForLaterAlike(t *testing.T, seed uint64, work func(n *sim.Network), always ...sim.Option) {
 	trace := func(eager bool, opts ...sim.Option) (s string) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			if eager {
@@ -415,7 +444,7 @@ func requireLeftForLaterAlike(t *testing.T, seed uint64, work func(n *sim.Networ
 			work(n)
 			time.Sleep(time.Minute)
 			s = n.Trace().String()
-		}, append(opts, sim.Seed(seed))...)
+		}, slices.Concat(opts, always, []sim.Option{sim.Seed(seed)})...)
 		return s
 	}
 	want := trace(true)
@@ -429,6 +458,9 @@ func requireLeftForLaterAlike(t *testing.T, seed uint64, work func(n *sim.Networ
 func TestWhatIsLeftForLaterMakesNoDifferenceToRandomPrograms(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { requireLeftForLaterAlike(t, seed, randomSockets) })
+		if seed%7 == 0 {
+			t.Run(fmt.Sprint(seed, " with ARP"), func(t *testing.T) { requireLeftForLaterAlike(t, seed, randomSockets, sim.ARP()) })
+		}
 	}
 }
 

@@ -30,6 +30,8 @@ type pipe struct {
 	floor    int64  // no packet takes less time
 	reverse  *pipe
 
+	neighbour *neighbour // what is known of the other end; nil without ARP
+
 	down       *fault   // what is silenced
 	reject     *fault   // what is sent back,
 	rejectCode ICMPCode // and why
@@ -74,8 +76,11 @@ func newPipes(n *Network, a, b *node, aToB, bToA netem.Config) (ab, ba *pipe) {
 
 // slack is for how long nobody can notice that a packet enters.
 func (p *pipe) slack() int64 {
-	if p.reject != nil {
+	switch {
+	case p.reject != nil:
 		return 0
+	case p.neighbour != nil:
+		return min(p.floor, retransTime)
 	}
 	return p.floor
 }
@@ -109,6 +114,10 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 			panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
 		}
 		l.ab, l.ba = newPipes(n, x, y, aToB, bToA)
+		if n.conf.arp {
+			l.ab.resolve()
+			l.ba.resolve()
+		}
 		x.links = append(x.links, l.ab)
 		y.links = append(y.links, l.ba)
 		n.linked[nodes{x, y}], n.linked[nodes{y, x}] = l.ab, l.ba
@@ -149,11 +158,11 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 }
 
 // Down silences the link in both directions until [Link.Up]: packets vanish and
-// nobody is told, as with a cable that is cut. Connections live on and find out by
-// their own timeouts.
+// nobody is told, as with a cable that is cut far away. Connections live on and find out by
+// their own timeouts; where the link has [Link.ARP] its ends notice that nobody answers.
 func (l *Link) Down() {
 	l.must("Down")
-	l.down("link down", true, true)
+	l.n.do(func() { l.down("link down", true, true) })
 }
 
 // DownFrom is [Link.Down] for the direction that leads away from h, one of the two
@@ -163,28 +172,27 @@ func (l *Link) DownFrom(h Node) {
 	from := l.n.nodeOf("DownFrom", h)
 	switch from {
 	case l.a:
-		l.down("link down from "+from.name, true, false)
+		l.n.do(func() { l.down("link down from "+from.name, true, false) })
 	case l.b:
-		l.down("link down from "+from.name, false, true)
+		l.n.do(func() { l.down("link down from "+from.name, false, true) })
 	default:
 		panic(fmt.Sprintf("sim: link %v: DownFrom(%q): it must be one of the link's two ends", l, from.name))
 	}
 }
 
-// down silences the directions that lead away from the first end and from the second.
+// down silences the directions that lead away from the first end and from the second. The
+// lock is held.
 func (l *Link) down(what string, fromA, fromB bool) {
-	l.n.do(func() {
-		f := l.n.fault(l.a, l.b, what)
-		if fromA {
-			l.ab.down, l.ab.reject = f, nil
-		}
-		if fromB {
-			l.ba.down, l.ba.reject = f, nil
-		}
-	})
+	f := l.n.fault(l.a, l.b, what)
+	if fromA {
+		l.ab.down, l.ab.reject = f, nil
+	}
+	if fromB {
+		l.ba.down, l.ba.reject = f, nil
+	}
 }
 
-// Up undoes [Link.Down], [Link.DownFrom], [Link.Reject] and [Link.RejectWith].
+// Up undoes [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Reject] and [Link.RejectWith].
 func (l *Link) Up() {
 	l.must("Up")
 	l.n.do(func() {

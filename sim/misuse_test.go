@@ -104,6 +104,8 @@ func TestMisusePanics(t *testing.T) {
 		{func() { noHost.Crash() }, `sim: Host.Crash: the host is nil, or was not made by Network.Host`},
 		{func() { noHost.Addr() }, `sim: Host.Addr: the host is nil, or was not made by Network.Host`},
 		{func() { noLink.Down() }, `sim: Link.Down: the link is nil, or was not made by Network.Link`},
+		{func() { noLink.ARP() }, `sim: Link.ARP: the link is nil, or was not made by Network.Link`},
+		{func() { noLink.Unplug() }, `sim: Link.Unplug: the link is nil, or was not made by Network.Link`},
 		{func() { noLink.Set(netem.Config{}) }, `sim: Link.Set: the link is nil, or was not made by Network.Link`},
 		{func() { new(sim.Link).Reject() }, `sim: Link.Reject: the link is nil, or was not made by Network.Link`},
 

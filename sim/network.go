@@ -92,6 +92,7 @@ type options struct {
 	loopback    bool // see Loopback
 	tcp         *tcp.Config
 	manyTimers  bool
+	arp         bool          // on all links
 	limit       time.Duration // of virtual time
 }
 

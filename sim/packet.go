@@ -13,10 +13,11 @@ const (
 	protoTCP protocol = iota + 1
 	protoUDP
 	protoICMP
+	protoARP
 )
 
 func (p protocol) String() string {
-	return [...]string{"", "tcp", "udp", "icmp"}[p]
+	return [...]string{"", "tcp", "udp", "icmp", "arp"}[p]
 }
 
 // An endpoint is an IPv4 address and a port.
@@ -39,6 +40,7 @@ type packet struct {
 	offset   uint16       // of a fragment: in the payload of IP
 	mtu      uint16       // for ICMP, what the link takes for which it was too big
 	icmp     ICMPCode
+	arp      uint8    // of ARP: request or reply
 	about    protocol // for ICMP, the protocol of what could not be delivered
 	size     int      // bytes on the wire
 	df       bool     // don't fragment (DF)
@@ -107,7 +109,7 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.segment = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind
 	default:
-		r.flags, r.seq, r.ack, r.length, r.segment = 0, 0, 0, uint16(len(pkt.data)), tcp.Original
+		r.flags, r.seq, r.ack, r.length, r.segment = tcp.Flags(pkt.arp), 0, 0, uint16(len(pkt.data)), tcp.Original
 	}
 }
 
@@ -169,6 +171,9 @@ func (n *Network) cutOff(now int64, pkt *packet) bool {
 // transmit puts a packet on the next pipe of its way.
 func (n *Network) transmit(pkt *packet, now int64) {
 	p := pkt.pipes[pkt.hop]
+	if p.neighbour != nil && !p.neighbour.passes(now, pkt) {
+		return
+	}
 	switch {
 	case p.hold != nil:
 		p.hold.hits++
@@ -339,7 +344,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 // its packets there.
 func (n *Network) forward(now int64, head *packet) bool {
 	p, t := head.pipes[head.hop+1], &head.train
-	if p.down != nil || p.reject != nil || p.hold != nil || p.from.icmpBlocked != nil {
+	if p.down != nil || p.reject != nil || p.hold != nil || p.from.icmpBlocked != nil || !p.neighbour.connected() {
 		return false
 	}
 	at, ok := p.em.Pass(t.packets, t.largest, time.Duration(now), head.flow.stream(p, head.hop+1))
@@ -386,6 +391,10 @@ func (pkt *packet) slack(at int64) int64 {
 
 // arrive handles the end of a packet's way over a pipe.
 func (n *Network) arrive(now int64, pkt *packet) {
+	if pkt.proto == protoARP {
+		n.arpArrived(now, pkt)
+		return
+	}
 	h := pkt.flow.path.to
 	if pkt.hop < len(pkt.pipes) {
 		s := &pkt.pipes[pkt.hop].stats

@@ -115,7 +115,8 @@ func (h *Host) Access(up, down netem.Config) {
 
 // A path leads from one host to another.
 type path struct {
-	from, to *Host
+	n        *Network
+	from, to *Host // from is nil for a link between neighbours, and to if that ends at a router
 	route    []*pipe
 	topology uint64   // state of the network that the route is for
 	cuts     []*fault // partitions that cover it
@@ -129,7 +130,7 @@ type path struct {
 func (n *Network) path(from, to *Host) *path {
 	p := n.paths[pair{from, to}]
 	if p == nil {
-		p = &path{from: from, to: to, numbers: [2]int32{from.number, to.number}, hash: from.hash ^ to.hash<<1}
+		p = &path{n: n, from: from, to: to, numbers: [2]int32{from.number, to.number}, hash: from.hash ^ to.hash<<1}
 		p.misc = &flow{path: p}
 		n.paths[pair{from, to}] = p
 	}
@@ -138,10 +139,11 @@ func (n *Network) path(from, to *Host) *path {
 
 // pipes returns the way that packets take now.
 func (p *path) pipes() []*pipe {
-	n := p.from.n
-	if p.topology != n.topology {
+	if n := p.n; p.topology != n.topology {
 		p.topology = n.topology
-		p.route = n.route(p.from, p.to)
+		if p.from != nil {
+			p.route = n.route(p.from, p.to)
+		}
 	}
 	return p.route
 }
@@ -154,8 +156,11 @@ func (p *path) slack() int64 { return p.pipes()[0].slack() }
 func (p *path) way() (least int64, open bool) {
 	const longest = 20 + 60 // IP header, and the longest of TCP
 	for _, d := range p.pipes() {
-		if d.reject != nil || d.mtu < longest {
+		switch {
+		case d.reject != nil || d.mtu < longest:
 			return least, false
+		case d.neighbour != nil:
+			return after(least, d.slack()), false
 		}
 		least = after(least, d.floor)
 	}
@@ -191,6 +196,10 @@ func (n *Network) direct(from, to *Host, cfg netem.Config) *pipe {
 		p, back = newPipes(n, &from.node, &to.node, cfg, cfg)
 		n.defaults[pair{to, from}] = back
 		n.defaults[pair{from, to}] = p
+		if n.conf.arp && from != to {
+			p.resolve()
+			back.resolve()
+		}
 	}
 	return p
 }
@@ -270,7 +279,7 @@ func flowID(proto protocol, from, to uint16) uint64 {
 // may still be on a way that is no longer the flow's: then its draws are those of a fresh
 // stream.
 func (f *flow) stream(p *pipe, hop int) *netem.Stream {
-	if f.topology != f.path.from.n.topology {
+	if f.topology != f.path.n.topology {
 		f.reroute()
 	}
 	if f.first == p {

@@ -40,11 +40,6 @@ type raceWorld struct {
 	after  func(time.Duration, func())
 }
 
-func check1[T any](v T, err error) T {
-	check(err)
-	return v
-}
-
 func simWorld(t *testing.T, f func(w *raceWorld)) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")

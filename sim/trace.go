@@ -47,7 +47,7 @@ const (
 	Sent      EventKind = iota + 1 // a packet entered a link
 	Delivered                      // a packet arrived at its host
 	Dropped                        // a packet ended; Event.Note says where and why
-	Held                           // a packet waits at the entry of a link (Link.Hold)
+	Held                           // a packet waits at the entry of a link (Link.Hold, Link.ARP)
 	Noted                          // something happened to a host, link or connection: Event.Note
 )
 
@@ -64,10 +64,10 @@ type Event struct {
 	From, To string // names of hosts; To is empty when only one is concerned
 	Note     string // what happened; for a packet, why it was dropped
 
-	Protocol   string // "tcp", "udp" or "icmp"
+	Protocol   string // "tcp", "udp", "icmp" or "arp"
 	SourcePort uint16
 	TargetPort uint16
-	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"
+	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"; of ARP "request" or "reply"
 	Seq, Ack   uint64 // of TCP, counted from 0 at the SYN of each side
 	Length     int    // bytes of payload
 	Size       int    // bytes on the wire, IP header included
@@ -260,6 +260,9 @@ func (t *Trace) event(i int) (Event, bool) {
 	if r.proto == protoTCP && r.kind != Noted {
 		e.Flags = r.flags.String()
 	}
+	if r.proto == protoARP {
+		e.Flags = arpKinds[r.flags]
+	}
 	return e, true
 }
 
@@ -282,7 +285,11 @@ func (e Event) String() string {
 		}
 		return fmt.Sprintf("%-14v %s: %s", e.At, where, e.Note)
 	}
-	line := fmt.Sprintf("%-14v %s %s:%d > %s:%d %s", e.At, e.Kind, e.From, e.SourcePort, e.To, e.TargetPort, e.packet())
+	from, to := e.From, e.To
+	if e.Protocol != "arp" {
+		from, to = fmt.Sprintf("%s:%d", from, e.SourcePort), fmt.Sprintf("%s:%d", to, e.TargetPort)
+	}
+	line := fmt.Sprintf("%-14v %s %s > %s %s", e.At, e.Kind, from, to, e.packet())
 	if e.Note != "" {
 		line += " (" + e.Note + ")"
 	}
@@ -291,7 +298,11 @@ func (e Event) String() string {
 
 // packet describes the packet of the event.
 func (e Event) packet() string {
-	if e.Protocol != "tcp" {
+	switch e.Protocol {
+	case "tcp":
+	case "arp":
+		return "arp " + e.Flags
+	default:
 		return fmt.Sprintf("%s len %d", e.Protocol, e.Length)
 	}
 	s := fmt.Sprintf("[%s] seq %d", e.Flags, e.Seq)

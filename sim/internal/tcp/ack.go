@@ -86,6 +86,9 @@ func (c *Conn) handleAck(s *Segment) bool {
 	if k.hasPrior {
 		c.updateReorderingWindow(k.prior)
 	}
+	if k.flag&(acked|dataSacked) != 0 || k.flag&notDup == 0 {
+		c.flag |= progress
+	}
 	c.processProbeAck(ack, k.flag)
 	what := resendNone
 	if k.flag&notDup == 0 || k.flag&(dataSacked|dsacking) != 0 || c.cc.state != caOpen {

@@ -111,6 +111,7 @@ const (
 	rcvLocked                         // SetReadBuffer
 	blocked                           // a Write found the buffer full
 	passive                           // made by Accept
+	progress                          // something that was sent has arrived: see TakeProgress
 )
 
 type ackFlags uint8

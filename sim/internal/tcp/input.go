@@ -98,6 +98,7 @@ func (c *Conn) acceptOurSYN(s *Segment) {
 	ccRTT := rtt
 	c.updateRTT(rtt, -1, &ccRTT, synAcked)
 	c.retries, c.backoff = 0, 0
+	c.flag |= progress
 	c.clearTimer()
 }
 

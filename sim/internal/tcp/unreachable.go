@@ -23,3 +23,11 @@ func (c *Conn) Unreachable(now Time, seq uint64, code Code, routing bool) {
 		}
 	}
 }
+
+// TakeProgress says whether, since it was asked last, the peer has acknowledged something of
+// what was outstanding, so that the way to it is good (sk_dst_confirm).
+func (c *Conn) TakeProgress() bool {
+	took := c.flag&progress != 0
+	c.flag &^= progress
+	return took
+}

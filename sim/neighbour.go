@@ -1,0 +1,335 @@
+package sim
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Resolution of neighbours on an Ethernet: ARP (RFC 826), with the states that Linux gives a
+// neighbour (RFC 4861 section 7.3.2, net/core/neighbour.c) and its times.
+
+const (
+	retransTime     = int64(1e9)  // net.ipv4.neigh.*.retrans_time_ms
+	delayFirstProbe = int64(5e9)  // delay_first_probe_time
+	baseReachable   = int64(30e9) // base_reachable_time_ms
+	redrawReachable = int64(300e9)
+	unicastProbes   = 3      // ucast_solicit
+	multicastProbes = 3      // mcast_solicit
+	unresolvedBytes = 212992 // of memory, unres_qlen_bytes
+	arpSize         = 28     // bytes of such a packet
+)
+
+// reachability is what a node believes of a neighbour: NUD_... in Linux.
+type reachability uint8
+
+const (
+	unknown    reachability = iota // nobody has asked yet
+	incomplete                     // asked for; what is to be sent waits
+	reachable                      // it answered of late
+	stale                          // it may have gone
+	delayed                        // something is sent to it; is there a sign that it arrives?
+	probed                         // asked again, while what is sent goes on
+	failed                         // it did not answer
+)
+
+// The two kinds of an ARP packet, in the place of TCP's flags.
+const (
+	arpRequest = iota
+	arpReply
+)
+
+var arpKinds = [...]string{"request", "reply"}
+
+// A neighbour is what the node at the beginning of a pipe knows of that at its end (struct
+// neighbour).
+type neighbour struct {
+	pipe      *pipe
+	arp       flow // of what the node itself says
+	state     reachability
+	asked     int   // times that it was asked
+	confirmed int64 // instant of the last sign that it can be reached
+	at        int64 // instant of the next change, if nothing happens; or never
+	timer     plan  // for it
+	waiting   []*packet
+	memory    int // of those
+}
+
+// ARP makes the link an Ethernet, with a switch in its middle: before one end sends to the
+// other it asks, by ARP (RFC 826), whether that is there. Without it, a link is a line to one
+// other end: what is sent is gone, and if the other end is silent the sender finds out by its
+// own timeouts.
+//
+// The times are those of Linux. Who gets no answer asks three times, a second apart; what is
+// to be sent waits meanwhile, up to 212992 bytes of memory. Then it is given up, and whoever
+// sent it is told "host unreachable": so an attempt to connect to a host that is off fails
+// after 3 s with EHOSTUNREACH, and also behind a router whose last link is an Ethernet, unless
+// that has [Router.BlockICMP]. An established connection goes on resending and has that for
+// its error when it gives up, a UDP socket hears nothing (see [ICMPCode]).
+//
+// An answer holds for 15 to 45 s, drawn anew every five minutes. After that the next packet
+// still goes, and if TCP does not see it acknowledged within 5 s, the neighbour is asked again,
+// three times; so a host that loses power is missed a minute later or so.
+//
+// What stops packets on the link stops ARP too: Down, DownFrom, Hold, loss; Reject
+// does not, nor a partition between hosts, nor a host that crashed or is paused. With
+// [Link.Unplug] both ends forget each other at once.
+func (l *Link) ARP() {
+	l.must("ARP")
+	l.n.do(func() {
+		l.ab.resolve()
+		l.ba.resolve()
+		l.n.changed()
+	})
+}
+
+// ARP makes an Ethernet of all links, see [Link.ARP], and of the path between two hosts that
+// no link joins: they are on one local network. A link that is a part of the
+// Internet is better without.
+func ARP() Option {
+	return func(o *options) { o.arp = true }
+}
+
+// Unplug is [Link.Down] as the two ends see it whose cables are pulled out: they lose the
+// carrier. On a link with [Link.ARP] each forgets the other at once, so that it says "host
+// unreachable" 3 s after the next packet, and not only when it doubts an answer that it had;
+// packets that wait for an answer are gone. On a link without, it is the same as Down: Linux
+// keeps the routes of an interface that has lost its carrier (those of one that is set down
+// it removes: see [Link.RejectWith], net unreachable). [Link.Up] undoes it.
+func (l *Link) Unplug() {
+	l.must("Unplug")
+	const what = "cable unplugged"
+	l.n.do(func() {
+		l.down(what, true, true)
+		for _, p := range []*pipe{l.ab, l.ba} {
+			if p.neighbour != nil {
+				p.neighbour.forget(what)
+			}
+		}
+	})
+}
+
+// resolve makes the pipe one on which its beginning asks for its end.
+func (p *pipe) resolve() {
+	if p.neighbour != nil {
+		return
+	}
+	b := &neighbour{pipe: p, at: never, timer: plan(never)}
+	b.arp.path = &path{
+		n: p.n, to: p.n.hosts[strings.ToLower(p.to.name)], route: []*pipe{p},
+		numbers: [2]int32{p.from.number, p.to.number}, hash: p.from.hash ^ p.to.hash<<1,
+	}
+	p.neighbour = b
+}
+
+// passes says whether a packet may enter the pipe now. If not it waits, or is gone.
+func (b *neighbour) passes(now int64, pkt *packet) bool {
+	p := b.pipe
+	if b.state == reachable || pkt.proto == protoARP || p.reject != nil && p.hold == nil {
+		return true
+	}
+	switch b.state {
+	case stale:
+		b.become(delayed, now+delayFirstProbe)
+		return true
+	case delayed, probed:
+		return true
+	case unknown, failed:
+		b.become(incomplete, now+retransTime)
+		b.asked = unicastProbes
+		b.wait(now, pkt)
+		b.ask(now)
+	default:
+		b.wait(now, pkt)
+	}
+	return false
+}
+
+// connected says that packets may pass without a look at each.
+func (b *neighbour) connected() bool { return b == nil || b.state == reachable }
+
+// become enters a state that lasts until an instant, if nothing happens.
+func (b *neighbour) become(s reachability, until int64) {
+	b.state, b.at = s, until
+	b.pipe.n.schedule(b, classTimer, b.id())
+}
+
+// id tells the timers of neighbours from each other, and from those of sockets.
+func (b *neighbour) id() uint64 {
+	return 1<<61 | uint64(b.pipe.from.number)<<30 | uint64(b.pipe.to.number)
+}
+
+// wait has a packet wait for the answer (__neigh_event_send).
+func (b *neighbour) wait(now int64, pkt *packet) {
+	n := b.pipe.n
+	if pkt.hop == 0 && pkt.proto == protoTCP && pkt.seg != nil {
+		for _, w := range b.waiting {
+			// TCP sends nothing again that has not left its host (skb_still_in_host_queue).
+			if w.flow == pkt.flow && w.seg != nil && w.seg.Seq == pkt.seg.Seq {
+				n.drop(now, pkt, b.pipe, "waits for ARP already")
+				return
+			}
+		}
+	}
+	size := truesize(pkt.size)
+	for len(b.waiting) > 0 && b.memory+size > unresolvedBytes {
+		n.drop(now, b.take(), b.pipe, "too much waits for ARP")
+	}
+	n.record(now, Held, pkt, "waits for ARP")
+	b.waiting = append(b.waiting, pkt)
+	b.memory += size
+}
+
+// take takes the first packet that waits.
+func (b *neighbour) take() *packet {
+	pkt := b.waiting[0]
+	b.waiting[0] = nil
+	b.waiting = b.waiting[1:]
+	b.memory -= truesize(pkt.size)
+	return pkt
+}
+
+// ask sends a request.
+func (b *neighbour) ask(now int64) {
+	b.asked++
+	b.say(now, arpRequest)
+}
+
+// say sends an ARP packet.
+func (b *neighbour) say(now int64, kind uint8) {
+	n := b.pipe.n
+	pkt := n.newPacket(&b.arp, protoARP, endpoint{}, endpoint{})
+	pkt.pipes, pkt.arp, pkt.size, pkt.df = b.arp.path.route, kind, arpSize, true
+	n.record(now, Sent, pkt, "")
+	n.transmit(pkt, now)
+}
+
+// arpArrived handles the end of the way of an ARP packet (arp_process).
+func (n *Network) arpArrived(now int64, pkt *packet) {
+	p, host := pkt.pipes[0], pkt.flow.path.to
+	switch off := host != nil && host.off != nil; {
+	case pkt.corrupt && !off:
+		p.stats.Dropped++
+		p.stats.Corrupted++
+		n.drop(now, pkt, nil, "checksum error")
+		return
+	case off:
+		p.stats.Delivered++
+		host.off.hits++
+		n.drop(now, pkt, nil, "host is off")
+		return
+	}
+	p.stats.Delivered++
+	n.record(now, Delivered, pkt, "")
+	kind := pkt.arp
+	n.free(pkt)
+	b := p.reverse.neighbour
+	if kind == arpReply {
+		if b.state != unknown {
+			b.confirmed = now
+			b.update(now, reachable)
+		}
+		return
+	}
+	b.update(now, stale)
+	b.say(now, arpReply)
+}
+
+// update takes over that the neighbour has said something (neigh_update).
+func (b *neighbour) update(now int64, s reachability) {
+	valid := b.state != unknown && b.state != incomplete && b.state != failed
+	if valid && s == stale || b.state == s {
+		return
+	}
+	until := never
+	if s == reachable {
+		until = after(now, b.lasts(now))
+	}
+	b.become(s, until)
+	for !valid && len(b.waiting) > 0 {
+		b.pipe.n.transmit(b.take(), now)
+	}
+}
+
+// lasts is for how long an answer holds at an instant (neigh_rand_reach_time).
+func (b *neighbour) lasts(now int64) int64 {
+	draw := mix(b.pipe.key ^ mix(uint64(now/redrawReachable)+1))
+	return baseReachable/2 + int64(draw%uint64(baseReachable))
+}
+
+// confirm is called when TCP knows that what it sends arrives.
+func (b *neighbour) confirm(now int64) { b.confirmed = now }
+
+// forget has the node know nothing of its neighbour (neigh_flush_dev).
+func (b *neighbour) forget(why string) {
+	n := b.pipe.n
+	b.state, b.at = unknown, never
+	for len(b.waiting) > 0 {
+		n.drop(n.now(), b.take(), b.pipe, why)
+	}
+}
+
+// plan implements timed.
+func (b *neighbour) plan(uint64) *plan { return &b.timer }
+
+// next implements timed.
+func (b *neighbour) next(uint64) int64 { return b.at }
+
+// noticed implements timed.
+func (b *neighbour) noticed() int64 { return b.at }
+
+// due implements timed (neigh_timer_handler).
+func (b *neighbour) due(now int64, _ uint64) {
+	switch b.state {
+	case reachable:
+		if until := after(b.confirmed, b.lasts(now)); now < until {
+			b.become(reachable, until)
+		} else {
+			b.become(stale, never)
+		}
+		return
+	case delayed:
+		if now <= b.confirmed+delayFirstProbe {
+			b.become(reachable, after(b.confirmed, b.lasts(now)))
+			return
+		}
+		b.become(probed, now+retransTime)
+		b.asked = 0
+	case probed:
+		if b.asked >= unicastProbes {
+			b.become(failed, never)
+			return
+		}
+		b.become(probed, now+retransTime)
+	case incomplete:
+		if b.asked >= unicastProbes+multicastProbes {
+			b.giveUp(now)
+			return
+		}
+		b.become(incomplete, now+retransTime)
+	}
+	b.ask(now)
+}
+
+// giveUp sends what waits back (neigh_invalidate).
+func (b *neighbour) giveUp(now int64) {
+	b.become(failed, never)
+	for len(b.waiting) > 0 {
+		p := b.pipe
+		p.n.sendBack(now, b.take(), p, ICMPHostUnreachable, "no answer by ARP from "+p.to.name)
+	}
+}
+
+// forgetNeighbours has a host that loses its memory forget its neighbours.
+func (h *Host) forgetNeighbours() {
+	var own []*pipe
+	for _, p := range h.n.pipes {
+		if p.from == &h.node && p.neighbour != nil {
+			own = append(own, p)
+		}
+	}
+	slices.SortFunc(own, func(a, b *pipe) int { return cmp.Compare(a.to.name, b.to.name) })
+	for _, p := range own {
+		p.neighbour.forget("host is off")
+	}
+}

@@ -1,0 +1,439 @@
+package sim_test
+
+import (
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// The figures of a real kernel beside these tests are of Linux 6.18, between network
+// namespaces on a bridge; its timers run a little late.
+
+// asked is when a node asked by ARP for a neighbour.
+func asked(n *sim.Network, who string) (at []time.Duration) {
+	for e := range n.Trace().Events() {
+		if e.Kind == sim.Sent && e.Protocol == "arp" && e.Flags == "request" && e.From == who {
+			at = append(at, e.At)
+		}
+	}
+	return at
+}
+
+// onEthernet has hosts a and b 10 ms apart, on a link with ARP.
+func onEthernet(t *testing.T, f func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host), opts ...sim.Option) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		link := n.Link(a, b, netem.Config{Delay: 10 * ms})
+		link.ARP()
+		accept(listen(t, b, ":7"), echo)
+		f(t, n, link, a, b)
+	}, opts...)
+}
+
+// oneByte sends a byte to an echo and waits for it.
+func oneByte(c net.Conn) {
+	check1(c.Write([]byte{1}))
+	check1(io.ReadFull(c, make([]byte, 1)))
+}
+
+func check1[T any](v T, err error) T {
+	check(err)
+	return v
+}
+
+// The first to say something asks before; whoever was asked knows the way back.
+func TestNeighboursAskOnce(t *testing.T) {
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		c := dial(t, a, "b:7")
+		require.Equal(t, 40*ms, n.Elapsed(), "a round trip for ARP, and one for the handshake")
+		oneByte(c)
+		require.Equal(t, 60*ms, n.Elapsed())
+		accept(listen(t, a, ":7"), echo)
+		oneByte(dial(t, b, "a:7"))
+		require.Len(t, asked(n, "a"), 1)
+		require.Empty(t, asked(n, "b"))
+	})
+}
+
+// What fails when a host of the same network is off: measured 3.06 s, twice.
+func TestNobodyAnswersByARP(t *testing.T) {
+	off := func(t *testing.T, n *sim.Network, a, b *sim.Host) {
+		b.PowerOff()
+		for range 2 {
+			start := n.Elapsed()
+			_, err := a.Dial("tcp", "b:7")
+			require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+			require.ErrorContains(t, err, "connect: no route to host")
+			require.Equal(t, 3*time.Second, n.Elapsed()-start)
+		}
+		require.Equal(t, []time.Duration{0, time.Second, 2 * time.Second, 3 * time.Second, 4 * time.Second, 5 * time.Second}, asked(n, "a"))
+		require.Empty(t, n.IdleFaults())
+	}
+	onEthernet(t, func(t *testing.T, n *sim.Network, _ *sim.Link, a, b *sim.Host) { off(t, n, a, b) })
+	lan := func(t *testing.T, n *sim.Network) { off(t, n, n.Host("a"), n.Host("b")) }
+	sim.Test(t, lan, sim.ARP())
+	sim.Test(t, lan, sim.ARP(), sim.DefaultLink(netem.Config{Delay: 4 * time.Second}))
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Link(n.Host("a"), n.Host("b"), netem.Config{})
+		lan(t, n)
+	}, sim.ARP())
+	// A host itself is no neighbour.
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		accept(listen(t, n.Host("a"), ":7"), echo)
+		oneByte(dial(t, n.Host("a"), "a:7"))
+		require.Empty(t, asked(n, "a"))
+	}, sim.ARP())
+}
+
+// Without ARP a link is a line to one other end: there is silence.
+func TestWithoutARPThereIsSilence(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: 10 * ms})
+		n.Host("b").PowerOff()
+		_, err := n.Host("a").Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.ETIMEDOUT)
+		require.Equal(t, 131*time.Second, n.Elapsed())
+	})
+}
+
+// Whatever stops packets on the link stops ARP; what stops only programs, or IP, does not.
+func TestWhatStopsARP(t *testing.T) {
+	for name, stop := range map[string]func(n *sim.Network, link *sim.Link, a, b *sim.Host){
+		"down":         func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.Down() },
+		"one way":      func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.DownFrom(a) },
+		"the way back": func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.DownFrom(b) },
+		"unplugged":    func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.Unplug() },
+		"held":         func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.Hold() },
+		"held, where it would reject": func(n *sim.Network, link *sim.Link, a, b *sim.Host) {
+			link.Reject()
+			link.Hold()
+		},
+		"loss":       func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.Set(netem.Config{Loss: netem.Bernoulli(1)}) },
+		"corruption": func(n *sim.Network, link *sim.Link, a, b *sim.Host) { link.Set(netem.Config{Corrupt: 1}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+				stop(n, link, a, b)
+				_, err := a.Dial("tcp", "b:7")
+				require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+				require.Equal(t, 3*time.Second, n.Elapsed())
+				if name != "held, where it would reject" {
+					require.Empty(t, n.IdleFaults())
+				}
+				link.Up()
+				link.Release()
+				link.Set(netem.Config{Delay: 10 * ms})
+				oneByte(dial(t, a, "b:7"))
+			})
+		})
+	}
+	for name, stop := range map[string]func(n *sim.Network, b *sim.Host){
+		"partition": func(n *sim.Network, b *sim.Host) { n.Partition([]*sim.Host{n.Host("a")}, []*sim.Host{b}) },
+		"pause":     func(n *sim.Network, b *sim.Host) { b.Pause() },
+		"crash":     func(n *sim.Network, b *sim.Host) { b.Crash() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+				u, err := a.Dial("udp", "b:9")
+				require.NoError(t, err)
+				u.Write([]byte{1}) // a datagram on its own, before the partition
+				settle()
+				stop(n, b)
+				_, err = a.Dial("tcp", "b:7")
+				if name != "pause" {
+					require.Error(t, err)
+				}
+				require.NotErrorIs(t, err, syscall.EHOSTUNREACH)
+			})
+		})
+	}
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		link.Reject() // the routing table, or a filter: nobody comes to ask
+		_, err := a.Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		require.Zero(t, n.Elapsed())
+		require.Empty(t, asked(n, "a"))
+	})
+}
+
+// The last router of a path asks for the host, and says that it is not there: measured 3.06 s.
+func TestARPBehindARouter(t *testing.T) {
+	behindRouter(t, func(t *testing.T, n *sim.Network, link *sim.Link) {
+		link.ARP()
+		a, b, r := n.Host("a"), n.Host("b"), n.Router("r")
+		dial(t, a, "b:7")
+		require.Equal(t, 100*ms, n.Elapsed(), "60 to and from the router, 20 for ARP, 20 to and from b")
+		b.PowerOff()
+		link.Unplug()
+		start := n.Elapsed()
+		_, err := a.Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		require.Equal(t, 3060*ms, n.Elapsed()-start)
+		require.Equal(t, []time.Duration{30 * ms, start + 30*ms, start + 1030*ms, start + 2030*ms}, asked(n, "r"))
+		require.Empty(t, asked(n, "a"), "the link to the router has no ARP")
+		require.Empty(t, asked(n, "b"))
+
+		r.BlockICMP()
+		_, err = a.Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.ETIMEDOUT)
+		require.Empty(t, n.IdleFaults())
+	})
+}
+
+// No socket of UDP hears of it, on the same network or behind a router, connected or not: its
+// calls go well, as measured.
+func TestUDPAndARP(t *testing.T) {
+	quiet := func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		b.PowerOff()
+		c, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		pc, err := a.ListenPacket("udp", ":5000")
+		require.NoError(t, err)
+		for range 8 {
+			check1(c.Write([]byte{1}))
+			check1(pc.WriteTo([]byte{1}, udpAddr(b.Addr().String()+":9")))
+			for _, s := range []net.Conn{c, pc.(*sim.UDPConn)} {
+				s.SetReadDeadline(in(700 * ms))
+				_, err := s.Read(make([]byte, 1))
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			}
+		}
+	}
+	onEthernet(t, func(t *testing.T, n *sim.Network, _ *sim.Link, _, _ *sim.Host) {
+		quiet(t, n)
+		require.Equal(t, 12, dropped(n, "no answer by ARP from b"))
+	})
+	behindRouter(t, func(t *testing.T, n *sim.Network, link *sim.Link) {
+		link.ARP()
+		quiet(t, n)
+	})
+}
+
+// An established connection to a host that is gone: what was known of the neighbour holds for
+// 15 to 45 s, then the next packet goes and it is asked thrice, then what follows waits. Measured:
+// believed for 40 s, doubted at 54.3 s with the next retransmission, asked at 59.5 s, failed at
+// 62.5 s, asked again at 107.6 s, failed at 110.7 s.
+func TestAConnectionLosesItsNeighbour(t *testing.T) {
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		a.SetTCP(sim.TCPConfig{Retries2: 9})
+		c := dial(t, a, "b:7")
+		oneByte(c)
+		confirmed := n.Elapsed() - 20*ms // as the data left that carried news of the handshake
+		first := len(asked(n, "a"))
+		b.PowerOff()
+		c.Write([]byte{1})
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH, "instead of ETIMEDOUT")
+
+		var sent []time.Duration
+		for _, e := range since(n, 0, dataSent) {
+			sent = append(sent, e.At)
+		}
+		after := func(d time.Duration) time.Duration {
+			for _, at := range sent {
+				if at > d {
+					return at
+				}
+			}
+			t.Fatal("nothing was sent")
+			return 0
+		}
+		at := asked(n, "a")[first:]
+		doubted := at[0] - 5*time.Second
+		require.Contains(t, sent, doubted)
+		require.Greater(t, doubted, confirmed+15*time.Second)
+		require.Less(t, doubted, 2*(confirmed+45*time.Second))
+		again := after(at[2] + time.Second)
+		require.Equal(t, []time.Duration{
+			doubted + 5*time.Second, doubted + 6*time.Second, doubted + 7*time.Second,
+			again, again + time.Second, again + 2*time.Second,
+		}, at[:6])
+		require.NotZero(t, dropped(n, "no answer by ARP from b"))
+	})
+}
+
+// How long an answer holds is drawn from 15 to 45 s, from the seed, and anew every five minutes.
+func TestHowLongANeighbourIsBelieved(t *testing.T) {
+	holds := func(seed uint64, wait time.Duration) (d time.Duration) {
+		onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+			u, err := a.Dial("udp", "b:9999")
+			require.NoError(t, err)
+			time.Sleep(wait)
+			// The first packet in doubt is followed by a request 5 s later.
+			for len(asked(n, "a")) < 2 {
+				u.Write([]byte{1})
+				time.Sleep(100 * ms)
+			}
+			at := asked(n, "a")
+			d = at[1] - 5*time.Second - (at[0] + 20*ms)
+		}, sim.Seed(seed))
+		return d
+	}
+	least, most := time.Hour, time.Duration(0)
+	for seed := range uint64(12) {
+		d := holds(seed, 0)
+		require.Equal(t, d, holds(seed, 0), "it replays")
+		least, most = min(least, d), max(most, d)
+	}
+	require.GreaterOrEqual(t, least, 15*time.Second)
+	require.Less(t, least, 25*time.Second)
+	require.Less(t, most, 45*time.Second+100*ms)
+	require.Greater(t, most, 35*time.Second)
+	require.NotEqual(t, holds(1, 0), holds(1, 10*time.Minute))
+	require.Equal(t, holds(1, 0), holds(1, time.Minute), "drawn once for five minutes")
+}
+
+// As long as TCP sees its data acknowledged nobody asks; a program that only receives has its
+// host ask, and the answer hold.
+func TestTCPConfirmsANeighbour(t *testing.T) {
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		c := dial(t, a, "b:7")
+		for range 100 {
+			oneByte(c)
+			time.Sleep(2 * time.Second)
+		}
+		require.Len(t, asked(n, "a"), 1)
+		require.Empty(t, asked(n, "b"))
+		c.Close()
+		time.Sleep(time.Minute)
+		dial(t, a, "b:7")
+		time.Sleep(10 * time.Second)
+		require.Len(t, asked(n, "a"), 1, "the handshake confirms too, for the side that dials")
+		require.Len(t, asked(n, "b"), 1)
+	})
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		u, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		for range 100 {
+			u.Write([]byte{1})
+			time.Sleep(2 * time.Second)
+		}
+		at := asked(n, "a")
+		require.Greater(t, len(at), 3)
+		for i, d := range at[1:] {
+			gap := d - at[i]
+			require.GreaterOrEqual(t, gap, 20*time.Second)
+			require.Less(t, gap, 55*time.Second)
+		}
+	})
+}
+
+// What waits for an answer takes 212992 bytes of memory: of 1,000 datagrams the kernel kept the
+// last 256 of 10 bytes, the last 92 of 1,000.
+func TestWhatWaitsForARPIsBounded(t *testing.T) {
+	for size, kept := range map[int]int{10: 256, 1000: 92, 1400: 92} {
+		onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+			pc, err := b.ListenPacket("udp", ":9")
+			require.NoError(t, err)
+			require.NoError(t, pc.(*sim.UDPConn).SetReadBuffer(4<<20))
+			link.Down()
+			u, err := a.Dial("udp", "b:9")
+			require.NoError(t, err)
+			for i := range 1000 {
+				p := make([]byte, size)
+				copy(p, strconv.Itoa(i))
+				u.Write(p)
+			}
+			n.After(1300*ms, link.Up)
+			for i := range kept {
+				p := make([]byte, size)
+				pc.SetReadDeadline(in(10 * time.Second))
+				_, _, err := pc.ReadFrom(p)
+				require.NoError(t, err)
+				require.Contains(t, string(p), strconv.Itoa(1000-kept+i))
+			}
+			require.Equal(t, 2030*ms, n.Elapsed(), "the third request is answered")
+			require.Equal(t, 1000-kept, dropped(n, "too much waits for ARP"))
+		})
+	}
+}
+
+// TCP sends nothing again that waits in its own host: one SYN leaves (measured: none of its
+// retransmissions counts).
+func TestWhatWaitsForARPIsNotSentAgain(t *testing.T) {
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		link.Down()
+		n.After(1900*ms, link.Up)
+		c := dial(t, a, "b:7")
+		require.Equal(t, 2040*ms, n.Elapsed())
+		require.Equal(t, 2, dropped(n, "waits for ARP already"))
+		oneByte(c)
+		require.Equal(t, int64(2+1), n.Stats().Links[0].Sent-2, "ARP twice; SYN, ACK and data")
+	})
+}
+
+// A cable that is pulled out has both ends forget each other at once, and what waits is gone.
+func TestUnplug(t *testing.T) {
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		oneByte(dial(t, a, "b:7"))
+		link.Unplug()
+		for _, h := range []*sim.Host{a, b} {
+			start := n.Elapsed()
+			_, err := h.Dial("tcp", map[*sim.Host]string{a: "b:7", b: "a:7"}[h])
+			require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+			require.Equal(t, 3*time.Second, n.Elapsed()-start)
+		}
+		u, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		u.Write([]byte{1})
+		time.Sleep(ms)
+		link.Unplug()
+		require.Equal(t, 1, dropped(n, "cable unplugged"))
+		time.Sleep(10 * time.Second)
+		require.Equal(t, 1, dropped(n, "cable unplugged"))
+		link.Up()
+		oneByte(dial(t, a, "b:7"))
+	})
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		n.After(15*ms, link.Unplug) // the answer is under way
+		_, err := a.Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		require.Equal(t, 4*time.Second, n.Elapsed(), "the SYN that waited is gone, the next is asked for")
+	})
+	sim.Test(t, func(t *testing.T, n *sim.Network) { // without ARP it is Down
+		link := n.Link(n.Host("a"), n.Host("b"), netem.Config{})
+		link.Unplug()
+		_, err := n.Host("a").Dial("tcp", "b:7")
+		require.ErrorIs(t, err, syscall.ETIMEDOUT)
+	})
+}
+
+// Who loses power has nothing in memory: neither neighbours nor what waits for them. The others
+// know it still, and it does what it is asked.
+func TestPowerOffForgetsNeighbours(t *testing.T) {
+	onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
+		oneByte(dial(t, a, "b:7"))
+		settle()
+		a.PowerOff()
+		a.Restart()
+		accept(listen(t, a, ":7"), echo)
+		before := len(asked(n, "a"))
+		oneByte(dial(t, a, "b:7"))
+		require.Len(t, asked(n, "a"), before+1)
+		require.Empty(t, asked(n, "b"))
+		oneByte(dial(t, b, "a:7"))
+
+		b.PowerOff()
+		b.Restart()
+		link.Down()
+		u, err := b.Dial("udp", "a:9")
+		require.NoError(t, err)
+		u.Write([]byte{1})
+		time.Sleep(ms)
+		b.PowerOff()
+		require.Equal(t, 1, dropped(n, "host is off"))
+		link.Up()
+		time.Sleep(10 * time.Second)
+		require.Zero(t, dropped(n, "no answer by ARP from a"))
+	})
+}
