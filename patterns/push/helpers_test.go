@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
@@ -27,10 +28,17 @@ func (w *world) raw(t *testing.T, query string) *websocket.Conn {
 	return conn
 }
 
+// receive reads the next message, which must come within a minute. A context that ends the
+// read would hold a lock meanwhile.
+func receive(c *websocket.Conn) (websocket.MessageType, []byte, error) {
+	defer time.AfterFunc(time.Minute, func() { c.CloseNow() }).Stop()
+	return c.Read(context.Background())
+}
+
 // text reads the next control message.
 func text(t *testing.T, c *websocket.Conn) string {
 	t.Helper()
-	typ, b, err := c.Read(context.Background())
+	typ, b, err := receive(c)
 	require.NoError(t, err)
 	require.Equal(t, websocket.MessageText, typ)
 	return string(b)

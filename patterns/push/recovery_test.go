@@ -361,7 +361,7 @@ func TestPublishDuringResumeComesExactlyOnceInOrder(t *testing.T) {
 		next := make([]int, publishers)
 		for range publishers * each {
 			var k, i int
-			_, err := fmt.Sscanf(<-p.seen, "%d %d", &k, &i)
+			_, err := fmt.Sscanf(p.next(), "%d %d", &k, &i)
 			require.NoError(t, err)
 			require.Equal(t, next[k], i, "publisher %d", k)
 			next[k]++

@@ -230,7 +230,7 @@ func TestLateHandshakeOfTheSameRunFencesNobody(t *testing.T) {
 
 		other := w.raw(t, "client=phone&run=s&attempt=1") // another process may
 		text(t, other)
-		_, _, err = current.Read(t.Context())
+		_, _, err = receive(current)
 		require.Equal(t, push.StatusFenced, websocket.CloseStatus(err))
 	})
 }
@@ -347,7 +347,7 @@ func TestClientThatSendsTooMuchIsClosedWith1009(t *testing.T) {
 		c := w.raw(t, "client=phone")
 		text(t, c)
 		require.NoError(t, c.Write(t.Context(), websocket.MessageText, make([]byte, 8<<10)))
-		_, _, err := c.Read(t.Context())
+		_, _, err := receive(c)
 		require.Equal(t, websocket.StatusMessageTooBig, websocket.CloseStatus(err))
 		w.eventually("counted", func() bool { return w.srv.Stats().TooBig == 1 })
 	})
@@ -362,7 +362,7 @@ func TestImpossibleClientMessagesEndTheSession(t *testing.T) {
 				c := w.raw(t, "client=phone")
 				text(t, c)
 				require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(msg)))
-				_, _, err := c.Read(t.Context())
+				_, _, err := receive(c)
 				require.Equal(t, websocket.StatusPolicyViolation, websocket.CloseStatus(err))
 			})
 		})
@@ -388,7 +388,7 @@ func TestConcurrentWritersDoNotMixFrames(t *testing.T) {
 			})
 		}
 		for range 400 {
-			got := <-p.seen
+			got := p.next()
 			require.Equal(t, strings.Repeat(got[:1], 100*int(got[0]-'a'+1)), got)
 		}
 		all.Wait()

@@ -253,7 +253,7 @@ func TestWireProtocol(t *testing.T) {
 		w.publish("news", push.Forever, "hi")
 		w.publish(mailbox, push.Forever, "you")
 		for _, want := range []string{"\x01\x01\x00\x04newshi", "\x01\x02\x00\x00you"} {
-			typ, b, err := c.Read(t.Context())
+			typ, b, err := receive(c)
 			require.NoError(t, err)
 			require.Equal(t, websocket.MessageBinary, typ)
 			require.Equal(t, want, string(b))

@@ -225,6 +225,18 @@ func (p *phone) wants(want ...string) {
 	}
 }
 
+// next is what a handler is called with next.
+func (p *phone) next() string {
+	p.t.Helper()
+	select {
+	case got := <-p.seen:
+		return got
+	case <-time.After(time.Minute):
+		require.Fail(p.t, "the client waits")
+		return ""
+	}
+}
+
 // idle fails if a handler was called.
 func (p *phone) idle() {
 	p.t.Helper()
