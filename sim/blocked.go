@@ -162,7 +162,7 @@ func sitesOf(gs []goroutine) []site {
 
 // describe lists goroutines of the program by where they are in its code: at most 12 groups.
 func describe(gs []goroutine) string {
-	const mostSites, mostCalls = 12, 4
+	const mostSites = 12
 	var b strings.Builder
 	all := sitesOf(gs)
 	for i, s := range all {
@@ -175,16 +175,24 @@ func describe(gs []goroutine) string {
 			who += " and " + thousands(more) + " more"
 		}
 		fmt.Fprintf(&b, "  %s: %s\n", who, s.what)
-		for j, f := range s.calls {
-			if j == mostCalls {
-				b.WriteString("      ...\n")
-				break
-			}
-			fmt.Fprintf(&b, "      %s\n          %s\n", f.short(), f.where)
-		}
+		b.WriteString(listCalls(s.calls))
 		if s.made.function != "" && s.made.program() {
 			fmt.Fprintf(&b, "      started by %s\n          %s\n", s.made.short(), s.made.where)
 		}
+	}
+	return b.String()
+}
+
+// listCalls lists calls with their places, at most four.
+func listCalls(calls []frame) string {
+	const most = 4
+	var b strings.Builder
+	for i, f := range calls {
+		if i == most {
+			b.WriteString("      ...\n")
+			break
+		}
+		fmt.Fprintf(&b, "      %s\n          %s\n", f.short(), f.where)
 	}
 	return b.String()
 }

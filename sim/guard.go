@@ -59,7 +59,7 @@ func (n *Network) failed(what string) {
 }
 
 // panicStack is the stack of the panic that a deferred function recovers, without what the
-// panic itself put on it.
+// panic itself put on it, and without what the network did to call the program.
 func panicStack() string {
 	head, frames, _ := strings.Cut(string(debug.Stack()), "\n")
 	if _, after, ok := strings.Cut(frames, "\npanic("); ok {
@@ -67,7 +67,16 @@ func panicStack() string {
 			_, frames, _ = strings.Cut(after, "\n")
 		}
 	}
-	return head + "\n" + strings.TrimSpace(frames)
+	lines := strings.Split(strings.TrimSpace(frames), "\n")
+	for len(lines) > 2 {
+		last := lines[len(lines)-2]
+		ours := frame{last, lines[len(lines)-1]}.simulator()
+		if !ours && !strings.HasPrefix(last, "created by ") && !strings.HasPrefix(last, "testing.tRunner(") {
+			break
+		}
+		lines = lines[:len(lines)-2]
+	}
+	return head + "\n" + strings.Join(lines, "\n")
 }
 
 // endedOrNow is the time since the start, or until the end. The lock is held.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"runtime"
 	"strings"
 	"testing"
@@ -30,6 +31,11 @@ func TestPanicsFailTheTest(t *testing.T) {
 			boom("out of paper")
 			return nil
 		}, []string{"sim: the test panicked: out of paper\n", "sim_test.boom(", "guard_test.go:", "at 1m0s of virtual time, seed 7", "To repeat it: SQUALL_SEED=7 go test"}},
+		{"misuse", func(n *sim.Network) error {
+			n.Host("a").ServeHTTP(":80", http.NotFoundHandler())
+			n.Host("a").ServeHTTP(":80", http.NotFoundHandler())
+			return nil
+		}, []string{"sim: host a: ServeHTTP: listen tcp 0.0.0.0:80: bind: address already in use\n      sim_test.TestPanicsFailTheTest.func", "guard_test.go:", "\n\nsim: at 0s"}},
 		{"t.Run", func(n *sim.Network) error {
 			boom("testing: t.Run called inside synctest bubble")
 			return nil
@@ -85,6 +91,9 @@ func TestPanicsFailTheTest(t *testing.T) {
 			require.Error(t, err)
 			requireInOrder(t, err.Error(), row.wants...)
 			require.Equal(t, 1, strings.Count(err.Error(), "To repeat it:"))
+			for _, harness := range []string{"sim.(*runner)", "sim.(*Network).guard", "testing.tRunner", "created by"} {
+				require.NotContains(t, err.Error(), harness, "it is the same for each test")
+			}
 		})
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -281,6 +282,11 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 // testPanicked describes a panic of the test's own goroutine, the cause first.
 func testPanicked(p any) string {
 	cause := fmt.Sprint(p)
+	if strings.HasPrefix(cause, "sim: ") { // misuse: the stack within the network tells nobody anything
+		calls, _ := goroutine{text: panicStack()}.frames()
+		calls = slices.DeleteFunc(calls, func(f frame) bool { return !f.program() })
+		return cause + "\n" + strings.TrimSuffix(listCalls(calls), "\n")
+	}
 	text := "sim: the test panicked: " + cause
 	for _, hint := range [][2]string{
 		{"testing: t.Run called inside synctest bubble", "Call sim.Test inside of t.Run instead: a network for each subtest."},
