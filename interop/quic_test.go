@@ -3,13 +3,8 @@ package interop
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
@@ -31,25 +26,16 @@ import (
 // idleTimeout is what both sides of quic-go have by default.
 const idleTimeout = 30 * time.Second
 
-// certificates returns the TLS configurations of a server and its clients. Bubbles begin
-// in the year 2000.
+// certificates returns the TLS configurations of a server and its clients. They are those of a
+// network of their own, for many tests share them.
 func certificates(t *testing.T, protocols ...string) (server, client *tls.Config) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"server"},
-		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	parsed, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	roots := x509.NewCertPool()
-	roots.AddCert(parsed)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, NextProtos: protocols},
-		&tls.Config{RootCAs: roots, ServerName: "server", NextProtos: protocols}
+	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+		server = &tls.Config{Certificates: []tls.Certificate{n.Host("server").Certificate()}, NextProtos: protocols}
+		client = &tls.Config{RootCAs: n.Roots(), ServerName: "server", NextProtos: protocols}
+		return nil
+	}))
+	return server, client
 }
 
 // serveHTTP3 serves HTTP/3 on h.

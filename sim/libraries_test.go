@@ -2,12 +2,9 @@ package sim_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -16,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	crand "crypto/rand"
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
@@ -99,27 +94,7 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 	}, "hello over HTTP/2.0")
 }
 
-// Bubbles begin in the year 2000.
-func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), crand.Reader)
-	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{name},
-		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(crand.Reader, template, template, &key.PublicKey, key)
-	require.NoError(t, err)
-	parsed, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(parsed)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
-}
-
 func TestTLS(t *testing.T) {
-	cert, roots := certificate(t, "server")
 	for proto, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
 		t.Run(proto, func(t *testing.T) {
 			weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
@@ -128,13 +103,13 @@ func TestTLS(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					srv := &http.Server{Handler: hello, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+					srv := &http.Server{Handler: hello, TLSConfig: &tls.Config{Certificates: []tls.Certificate{server.Certificate()}}}
 					srv.ServeTLS(l, "", "")
 					return nil
 				})
 				c := phone.HTTPClient()
 				tr := c.Transport.(*http.Transport)
-				tr.TLSClientConfig = &tls.Config{RootCAs: roots}
+				tr.TLSClientConfig = &tls.Config{RootCAs: n.Roots()}
 				tr.ForceAttemptHTTP2 = h2
 				return func() (string, error) { return body(c.Get("https://server/")) }
 			}, "hello over "+proto)
@@ -143,8 +118,8 @@ func TestTLS(t *testing.T) {
 }
 
 func TestTLSRefusesAWrongName(t *testing.T) {
-	cert, roots := certificate(t, "somebody else")
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		cert, roots := n.Host("other").Certificate(), n.Roots()
 		accept(listen(t, n.Host("server"), ":443"), func(c net.Conn) {
 			tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}}).Handshake()
 		})

@@ -716,7 +716,7 @@ var soundPrograms = []struct {
 	}},
 	{"TLS", func(t *testing.T, n *sim.Network, server, client *sim.Host) {
 		x := 0
-		cert, roots := certificate(t, "server")
+		cert, roots := server.Certificate(), n.Roots()
 		accept(listen(t, server, ":443"), func(c net.Conn) {
 			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}, Time: time.Now})
 			echoing(func() { x++ })(s)

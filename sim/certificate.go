@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+)
+
+// Certificate returns a certificate for h with its key, for a server or a client: for the name
+// of h, its address, 127.0.0.1, and the other names and addresses that are given. Names are DNS
+// names, and may begin with "*.". It is signed by the authority of the network, which
+// [Network.Roots] trusts:
+//
+//	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{h.Certificate()}}
+//	transport.TLSClientConfig = &tls.Config{RootCAs: n.Roots()}
+//
+// It is a function of the network's seed, the name of h and the other names: an Ed25519 key, whose
+// signatures are not random; so networks of one seed trust each other. It is valid from a day before the network begins, which
+// in a bubble is midnight of 1 January 2000 UTC, for longer than any [Limit]; a test of what
+// happens at the end of a certificate makes its own. It panics if a name is not one that a certificate can hold.
+func (h *Host) Certificate(names ...string) tls.Certificate {
+	h.must("Certificate")
+	template := h.n.certificateTemplate("host "+h.name, names...)
+	template.Subject.CommonName = h.name
+	template.DNSNames = []string{h.name}
+	template.IPAddresses = []net.IP{h.Addr().AsSlice(), net.IPv4(127, 0, 0, 1)}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+		if name == "" {
+			panic(fmt.Sprintf("sim: host %s: Certificate(%q): a name must not be empty", h.name, names))
+		}
+	}
+	ca, signer := h.n.authority()
+	key := h.n.certificateKey("host "+h.name, names...)
+	leaf, err := sign(template, ca, key, signer)
+	if err != nil {
+		panic(fmt.Sprintf("sim: host %s: Certificate(%q): %v", h.name, names, err))
+	}
+	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
+}
+
+// Roots returns a new pool that holds the authority of the network, which has signed what
+// [Host.Certificate] returns: for RootCAs of clients, and ClientCAs of servers that ask for a
+// certificate.
+func (n *Network) Roots() *x509.CertPool {
+	ca, _ := n.authority()
+	pool := x509.NewCertPool()
+	pool.AddCert(ca)
+	return pool
+}
+
+// authority returns the certificate that all others are signed with, and its key.
+func (n *Network) authority() (*x509.Certificate, ed25519.PrivateKey) {
+	template := n.certificateTemplate("authority")
+	template.Subject.CommonName = "the simulated network"
+	template.IsCA, template.BasicConstraintsValid = true, true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	key := n.certificateKey("authority")
+	ca, err := sign(template, template, key, key)
+	if err != nil {
+		panic("sim: the network's certificate: " + err.Error())
+	}
+	return ca, key
+}
+
+// certificateTemplate is what certificates have in common. Who it is for decides the number.
+func (n *Network) certificateTemplate(who string, names ...string) *x509.Certificate {
+	number := sha256.Sum256(n.certificateKey(who, names...))
+	return &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes(number[:8]),
+		Subject:      pkix.Name{Organization: []string{"squall"}},
+		NotBefore:    n.start.UTC().Add(-24 * time.Hour),
+		NotAfter:     n.start.UTC().Add(maxLimit + overtime),
+	}
+}
+
+// certificateKey is a function of the seed and of who it is for.
+func (n *Network) certificateKey(who string, names ...string) ed25519.PrivateKey {
+	seed := sha256.Sum256(fmt.Appendf(binary.BigEndian.AppendUint64(nil, n.seed), "%q %q", who, names))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// sign makes a certificate. No random number goes into it.
+func sign(template, parent *x509.Certificate, key, signer ed25519.PrivateKey) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(nil, template, parent, key.Public(), signer)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
