@@ -35,7 +35,8 @@ func NewPipe(cfg Config) (*Pipe, error) {
 // Set changes the configuration for the packets to come. It returns the error
 // of [Config.Validate], and then changes nothing.
 //
-// Packets already accepted keep their times. The packets that wait stay first:
+// Packets already accepted keep their times, since their verdicts are given; [Pipe.Change]
+// takes back those of packets that wait. They stay first:
 // new ones follow them at the new Rate, count them in the new Queue's limit and,
 // if that is exceeded, are dropped until it no longer is. A burst goes on if the
 // loss model stays of the same kind ([Correlated], [GilbertElliott]). [EveryNth]
@@ -67,6 +68,59 @@ func (p *Pipe) Set(cfg Config) error {
 	p.perfect = cfg.Jitter == 0 && !cfg.KeepOrder && cfg.Loss == nil && cfg.Duplicate == 0 &&
 		cfg.Reorder == 0 && cfg.Corrupt == 0 && cfg.Rate == 0
 	return nil
+}
+
+// A Move is a change of the times of one packet, or of one copy.
+type Move struct {
+	Departure, At       time.Duration // as its verdict, or its last Move, said
+	NewDeparture, NewAt time.Duration
+}
+
+// Change is [Pipe.Set] at a time, now, that also moves the packets whose last bit is not sent
+// by then, as a real queue does: they leave it at the new Rate, one after another, from now on,
+// and then take the new Delay and Jitter. Of the one that is being sent what is left
+// goes at the new Rate. What else was decided about them stays: who is lost, reordered, corrupt
+// or copied; and so does the queue, if it is longer than the new Queue's limit. Change returns
+// a Move for each of them, in the order in which they leave. now must not lie before the
+// last Send.
+func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if now < p.now {
+		panic(fmt.Sprintf("netem: Change: time runs backwards, from %v to %v", p.now, now))
+	}
+	p.queue.drain(now)
+	var left uint64
+	if p.queue.len > 0 {
+		first := p.queue.nth(0)
+		end := first.departure
+		if first.frac > 0 {
+			end--
+		}
+		left = p.line.left(first.size, end, first.frac, now)
+	}
+	if err := p.Set(cfg); err != nil || p.queue.len == 0 {
+		return nil, err
+	}
+	p.line.free, p.line.frac = now, 0
+	p.arrival = p.queue.nth(0).before
+	moves := make([]Move, p.queue.len)
+	for i := range moves {
+		q := p.queue.nth(i)
+		m := &moves[i]
+		m.Departure, m.At = q.departure, q.at
+		q.before = p.arrival
+		q.departure = p.line.do(left)
+		q.frac = p.line.frac
+		q.at = p.propagate(q.departure, q.draws, q.kind)
+		m.NewDeparture, m.NewAt = q.departure, q.at
+		if i+1 < len(moves) {
+			left = workOf(p.queue.nth(i + 1).size)
+		}
+	}
+	p.queue.drain(now)
+	return moves, nil
 }
 
 // Config returns the configuration last set.
@@ -135,20 +189,28 @@ func (p *Pipe) Send(size int, now time.Duration, r *Stream) Verdict {
 	}
 
 	var v Verdict
-	v.Departure = p.enqueue(size, now)
+	kind := ordinary
 	if v.Reordered = d.happens(laneReorder, p.reorder); v.Reordered {
-		v.At = v.Departure
-	} else {
-		v.At = p.propagate(v.Departure, d, laneJitter)
+		kind = reordered
 	}
+	v.Departure, v.At = p.enqueue(size, now, d, kind)
 	v.Corrupt = d.happens(laneCorrupt, p.corrupt)
 
 	if d.happens(laneDuplicate, p.duplicate) && p.admits(size) {
 		v.Dup = true
-		v.DupAt = p.propagate(p.enqueue(size, now), d, laneCopyJitter)
+		_, v.DupAt = p.enqueue(size, now, d, copied)
 		v.DupCorrupt = d.happens(laneCopyCorrupt, p.corrupt)
 	}
 	return v
+}
+
+// Free returns when the last bit of all packets accepted so far, and of their copies, is sent:
+// the Departure of the last of them.
+func (p *Pipe) Free() time.Duration {
+	if p.line.frac > 0 {
+		return p.line.free + 1
+	}
+	return p.line.free
 }
 
 // Backlog returns the packets, and their bytes, whose last bit is not yet sent
@@ -159,15 +221,24 @@ func (p *Pipe) admits(size int) bool {
 	return p.cfg.Queue == nil || p.cfg.Queue.admits(size, p.queue.len, p.queue.bytes)
 }
 
-func (p *Pipe) enqueue(size int, now time.Duration) (departure time.Duration) {
+func (p *Pipe) enqueue(size int, now time.Duration, d draws, kind queuedKind) (departure, at time.Duration) {
 	departure = p.line.send(size, now)
+	before := p.arrival
+	at = p.propagate(departure, d, kind)
 	if departure > now {
-		p.queue.push(departure, size)
+		p.queue.push(queued{departure, at, before, p.line.frac, d, size, kind})
 	}
-	return departure
+	return departure, at
 }
 
-func (p *Pipe) propagate(departure time.Duration, d draws, lane uint64) time.Duration {
+func (p *Pipe) propagate(departure time.Duration, d draws, kind queuedKind) time.Duration {
+	if kind == reordered {
+		return departure
+	}
+	lane := uint64(laneJitter)
+	if kind == copied {
+		lane = laneCopyJitter
+	}
 	delay := p.cfg.Delay
 	if p.jitter != nil {
 		// An offset may be anything.

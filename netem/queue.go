@@ -50,21 +50,36 @@ type backlog struct {
 }
 
 type queued struct {
-	departure time.Duration
-	size      int
+	departure, at time.Duration
+	before        time.Duration // the latest arrival of the packets before it
+	frac          uint64        // the last bit is sent at departure or, if this is not 0, frac/rate ns after the nanosecond before
+	draws         draws
+	size          int
+	kind          queuedKind
 }
 
-func (b *backlog) push(departure time.Duration, size int) {
+type queuedKind uint8
+
+const (
+	ordinary queuedKind = iota
+	reordered
+	copied
+)
+
+func (b *backlog) push(p queued) {
 	if b.len == len(b.ring) {
 		ring := make([]queued, max(16, 2*len(b.ring)))
 		n := copy(ring, b.ring[b.head:])
 		copy(ring[n:], b.ring[:b.head])
 		b.ring, b.head = ring, 0
 	}
-	b.ring[(b.head+b.len)&(len(b.ring)-1)] = queued{departure, size}
+	b.ring[(b.head+b.len)&(len(b.ring)-1)] = p
 	b.len++
-	b.bytes += size
+	b.bytes += p.size
 }
+
+// nth returns the packet that waits behind i others.
+func (b *backlog) nth(i int) *queued { return &b.ring[(b.head+i)&(len(b.ring)-1)] }
 
 // drain removes the packets that are gone by now.
 func (b *backlog) drain(now time.Duration) {

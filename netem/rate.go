@@ -57,9 +57,17 @@ func (l *line) send(size int, now time.Duration) time.Duration {
 	if now > l.free || now == l.free && l.frac == 0 {
 		l.free, l.frac = now, 0
 	}
+	return l.do(workOf(size))
+}
+
+// workOf is what the bits of a packet take of a line, in ns times bit/s: below 2^49, since
+// maxMTU bounds the size.
+func workOf(size int) uint64 { return uint64(size) * 8 * uint64(time.Second) }
+
+// do returns when some more work is done, rounded up to a nanosecond.
+func (l *line) do(work uint64) time.Duration {
 	if l.rate > 0 {
 		rate := uint64(l.rate)
-		work := uint64(size) * 8 * uint64(time.Second) // below 2^49: maxMTU bounds size
 		l.free += time.Duration(work / rate)
 		l.frac += work % rate
 		if l.frac >= rate {
@@ -72,6 +80,16 @@ func (l *line) send(size int, now time.Duration) time.Duration {
 		return l.free + 1
 	}
 	return l.free
+}
+
+// left is how much of a packet's work is not done at an instant before that of its last bit,
+// which lies frac/rate ns behind end.
+func (l *line) left(size int, end time.Duration, frac uint64, now time.Duration) uint64 {
+	work, rate := workOf(size), uint64(l.rate)
+	if rate == 0 || uint64(end-now) > work/rate {
+		return work
+	}
+	return min(work, uint64(end-now)*rate+frac)
 }
 
 // setRate changes the rate of the packets to come. A fraction of the old rate

@@ -62,7 +62,10 @@ func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 		n: n, from: from, to: to, em: new(netem.Pipe),
 		key: mix(mix(n.seed^from.hash) + to.hash),
 	}
-	p.set(cfg)
+	if err := p.em.Set(cfg); err != nil {
+		panic("sim: unchecked configuration: " + err.Error())
+	}
+	p.configured(cfg)
 	return p
 }
 
@@ -127,19 +130,29 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 	return l
 }
 
-// set changes the configuration, which must be valid.
+// set changes the configuration, which must be valid, and the times of what waits.
 func (p *pipe) set(cfg netem.Config) {
-	if err := p.em.Set(cfg); err != nil {
+	now := max(p.n.now(), p.n.clock)
+	moves, err := p.em.Change(cfg, time.Duration(now))
+	if err != nil {
 		panic("sim: unchecked configuration: " + err.Error())
 	}
+	p.configured(cfg)
+	p.n.move(now, p, moves)
+}
+
+func (p *pipe) configured(cfg netem.Config) {
 	p.mtu = mtuOf(cfg)
 	p.floor = int64(p.em.Floor())
 }
 
 func (l *Link) String() string { return l.a.name + " - " + l.b.name }
 
-// Set gives both directions a new configuration. Packets on their way keep their
-// times, and a queue what is in it. It panics if cfg is not valid.
+// Set gives both directions a new configuration. Packets whose last bit is sent keep their
+// times. Those that wait in a queue for the Rate stay there, in their order, and leave it at
+// the new Rate, from now on, also what is left of the one that is being sent; the new Delay and
+// Jitter are theirs, while their losses, duplicates and the like were decided when they came,
+// and they stay if the new Queue is shorter. It panics if cfg is not valid.
 func (l *Link) Set(cfg netem.Config) {
 	l.must("Set")
 	l.SetAsym(cfg, cfg)

@@ -31,6 +31,7 @@ type packet struct {
 	flow     *flow
 	pipes    []*pipe // its way; links that are made later do not change it
 	hop      int     // where on it
+	departs  int64   // when its last bit is sent there; packets of a train may not know
 	proto    protocol
 	src, dst endpoint
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
@@ -206,6 +207,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		c := n.copyOf(pkt)
 		c.corrupt = pkt.corrupt || v.DupCorrupt
 		p.stats.Duplicated++
+		c.departs = int64(p.em.Free())
 		n.deliverAt(c, int64(v.DupAt))
 	}
 	if v.Reason != netem.Delivered {
@@ -221,15 +223,32 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		p.stats.Reordered++
 	}
 	pkt.corrupt = pkt.corrupt || v.Corrupt
+	pkt.departs = int64(v.Departure)
 	n.deliverAt(pkt, int64(v.At))
 }
 
 func (n *Network) deliverAt(pkt *packet, when int64) {
+	pkt.uncouple()
+	n.deliverTrain(pkt, when)
+}
+
+// uncouple makes pkt a train of its own.
+func (pkt *packet) uncouple() {
 	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
 	if pkt.proto == protoTCP && pkt.whole == nil {
 		pkt.train.news = newsOf(pkt.seg)
 	}
-	n.deliverTrain(pkt, when)
+}
+
+// couple puts a train at the end of another.
+func (pkt *packet) couple(head *packet) {
+	t := &pkt.train
+	t.last.train.next = head
+	t.last = head.train.last
+	t.packets += head.train.packets
+	t.bytes += head.train.bytes
+	t.largest = max(t.largest, head.train.largest)
+	t.news = t.news.and(head.train.news)
 }
 
 // A train is packets that are at one place of one route and arrive at one instant,
@@ -261,12 +280,7 @@ func (a news) and(b news) news {
 // joined: the events would follow each other.
 func (n *Network) deliverTrain(head *packet, when int64) {
 	if f := n.lastTrain; f != nil && n.lastAt == when && n.lastOrd == n.ord && f.sameWay(head) {
-		f.train.last.train.next = head
-		f.train.last = head.train.last
-		f.train.packets += head.train.packets
-		f.train.bytes += head.train.bytes
-		f.train.largest = max(f.train.largest, head.train.largest)
-		f.train.news = f.train.news.and(head.train.news)
+		f.couple(head)
 		return
 	}
 	n.ord++
