@@ -1,20 +1,71 @@
 package sim
 
 import (
+	"crypto/rand"
+	"encoding/binary"
+	"io"
+	mathrand "math/rand/v2"
+	"sync"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
 )
 
-// seedCrypto has the cryptographic randomness of the process come from the seed until t, which
-// is a bubble's, has ended. It does nothing in a test that runs beside others, or with the frozen
-// module of FIPS 140-3 (GOFIPS140=v1.0.0): cryptotest panics then, before it has changed anything.
+// seedCrypto has cryptographic randomness come from the seed until t, which is a bubble's, has
+// ended: all of it, by package cryptotest. That has one source for the process, and panics,
+// before it has changed anything, in a test that runs beside others, and with the frozen module of
+// FIPS 140-3 (GOFIPS140=v1.0.0). Then it is what goes by crypto/rand alone, for this bubble.
 func seedCrypto(t *testing.T, seed uint64) {
 	defer func() {
-		if recover() == nil && raceEnabled {
+		switch {
+		case recover() != nil:
+			_, bubble := thisGoroutine()
+			bubbles.Store(bubble, newCryptoStream(seed))
+			t.Cleanup(func() { bubbles.Delete(bubble) })
+		case raceEnabled:
 			// What sets the randomness back at the end sees that those who used it have ended.
 			t.Cleanup(synctest.Wait)
 		}
 	}()
 	cryptotest.SetGlobalRandom(t, seed)
+}
+
+// bubbles are the streams of those bubbles that have one, by their numbers.
+var bubbles sync.Map
+
+// A cryptoStream is what one bubble draws from crypto/rand.
+type cryptoStream struct {
+	mu sync.Mutex
+	r  *mathrand.ChaCha8
+}
+
+// newCryptoStream draws the same as cryptotest does with that seed.
+func newCryptoStream(seed uint64) *cryptoStream {
+	var key [32]byte
+	binary.LittleEndian.PutUint64(key[:], seed)
+	return &cryptoStream{r: mathrand.NewChaCha8(key)}
+}
+
+func (s *cryptoStream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.r.Read(p)
+}
+
+// The reader stands before that of crypto/rand from the beginning, since others may read the
+// variable at any time.
+func init() { rand.Reader = cryptoReader{rand.Reader} }
+
+// A cryptoReader gives goroutines of a bubble with a stream what is in it, and others what was there.
+type cryptoReader struct{ others io.Reader }
+
+func (r cryptoReader) Read(p []byte) (int, error) {
+	for range bubbles.Range { // else there is none
+		_, bubble := thisGoroutine()
+		if s, ok := bubbles.Load(bubble); ok {
+			return s.(*cryptoStream).Read(p)
+		}
+		break
+	}
+	return r.others.Read(p)
 }

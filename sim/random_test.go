@@ -93,8 +93,38 @@ func TestCryptoIsRandomAgainAfterATest(t *testing.T) {
 	require.Equal(t, one, again)
 }
 
-// The source is one for the process, so a test that runs beside others leaves it alone.
-func TestCryptoStaysRandomInParallelTests(t *testing.T) {
-	t.Parallel()
-	require.NotEqual(t, randomText(t, 1), randomText(t, 1))
+// Tests that run beside others have streams of their own, for what goes by crypto/rand.
+func TestCryptoInParallelTests(t *testing.T) {
+	t.Setenv("SQUALL_SEED", "")
+	t.Setenv("SQUALL_SEEDS", "")
+	for seed := range uint64(4) {
+		t.Run("", func(t *testing.T) {
+			t.Parallel()
+			one := ""
+			for range 3 {
+				sim.Test(t, func(t *testing.T, n *sim.Network) {
+					drawn := ""
+					for range 10 {
+						p := make([]byte, 16)
+						rand.Read(p)
+						drawn += string(p) + rand.Text()
+						time.Sleep(time.Second)
+					}
+					if one == "" {
+						one = drawn
+					}
+					require.Equal(t, one, drawn)
+				}, sim.Seed(seed))
+			}
+			require.NotEqual(t, rand.Text(), rand.Text(), "outside of a bubble nothing has changed")
+			require.NotEqual(t, one[:16], string(randomBytes(t, seed+1)))
+			require.Equal(t, one[:16], string(randomBytes(t, seed)))
+		})
+	}
+}
+
+func randomBytes(t *testing.T, seed uint64) []byte {
+	p := make([]byte, 16)
+	sim.Test(t, func(*testing.T, *sim.Network) { rand.Reader.Read(p) }, sim.Seed(seed))
+	return p
 }

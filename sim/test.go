@@ -37,8 +37,8 @@ import (
 //
 // Cryptographic randomness is of the seed too while f runs: crypto/rand, and the keys, nonces and
 // signatures of TLS (see [testing/cryptotest.SetGlobalRandom]). So TLS and WebSocket replay, and
-// what tests draw with one seed is the same in each. There is one source, for the process: a test
-// that runs beside others (t.Parallel) keeps the real randomness, and goroutines that draw at
+// what tests draw with one seed is the same in each. In a test that runs beside others (t.Parallel)
+// it is crypto/rand alone, such as the masks of WebSocket, and not TLS. Goroutines that draw at
 // one instant do so in the runtime's order. What math/rand and math/rand/v2 draw without a source
 // of their own is not of the seed; [Network.Rand] is.
 //
