@@ -27,9 +27,11 @@ type TCPConn struct {
 	listener      *TCPListener // until it is accepted
 	dial          *dialing     // until it is established
 
-	r, w  waitq
-	read  deadline
-	write deadline
+	r, w   waitq
+	reads  turns
+	writes turns
+	read   deadline
+	write  deadline
 
 	deadlinePlan, timerPlan plan
 
@@ -356,7 +358,16 @@ func (c *TCPConn) sockError() syscall.Errno {
 
 // Read implements [net.Conn].
 func (c *TCPConn) Read(p []byte) (int, error) {
-	k, err := await(c.n, func() (int, error, *waitq) { return c.readNow(p) })
+	var mine ticket
+	k, err := await(c.n, func() (k int, err error, wait *waitq) {
+		if !c.closed && !c.reads.come(&mine) {
+			return 0, nil, &c.r
+		}
+		if k, err, wait = c.readNow(p); wait == nil {
+			c.reads.end(&c.r)
+		}
+		return k, err, wait
+	})
 	writesRange(p[:k])
 	return k, c.opError("read", err)
 }
@@ -398,39 +409,51 @@ func (c *TCPConn) readNow(p []byte) (int, error, *waitq) {
 func (c *TCPConn) Write(p []byte) (int, error) {
 	readsRange(p)
 	done := 0
-	k, err := await(c.n, func() (int, error, *waitq) {
-		switch {
-		case c.closed || c.n.closed:
-			c.log.own(c.n)
-			return done, net.ErrClosed, nil
-		case c.write.expired():
-			c.log.own(c.n)
-			return done, os.ErrDeadlineExceeded, nil
-		case c.finished || c.err != 0 || !c.tcp.CanWrite():
-			err := c.sockError()
-			if err == 0 {
-				err = syscall.EPIPE
-			}
-			c.log.ended(c.n)
-			return done, sysError("write", err), nil
+	var mine ticket
+	k, err := await(c.n, func() (k int, err error, wait *waitq) {
+		if !c.closed && !c.writes.come(&mine) {
+			return 0, nil, &c.w
 		}
-		if done == len(p) {
-			return done, nil, nil
+		if k, err, wait = c.writeNow(p, &done); wait == nil {
+			c.writes.end(&c.w)
 		}
-		k := c.tcp.Append(p[done:])
-		done += k
-		if k > 0 {
-			c.log.wrote(c.n.moment(), k)
-			c.moved()
-		}
-		if done == len(p) {
-			return done, nil, nil
-		}
-		c.n.pending.until = c.n.pending.sure
-		c.n.arm(c.n.pending.until)
-		return done, nil, &c.w
+		return k, err, wait
 	})
 	return k, c.opError("write", err)
+}
+
+// writeNow writes what there is room for, of what is not done of p.
+func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
+	switch {
+	case c.closed || c.n.closed:
+		c.log.own(c.n)
+		return *done, net.ErrClosed, nil
+	case c.write.expired():
+		c.log.own(c.n)
+		return *done, os.ErrDeadlineExceeded, nil
+	case c.finished || c.err != 0 || !c.tcp.CanWrite():
+		err := c.sockError()
+		if err == 0 {
+			err = syscall.EPIPE
+		}
+		c.log.ended(c.n)
+		return *done, sysError("write", err), nil
+	}
+	if *done == len(p) {
+		return *done, nil, nil
+	}
+	k := c.tcp.Append(p[*done:])
+	*done += k
+	if k > 0 {
+		c.log.wrote(c.n.moment(), k)
+		c.moved()
+	}
+	if *done == len(p) {
+		return *done, nil, nil
+	}
+	c.n.pending.until = c.n.pending.sure
+	c.n.arm(c.n.pending.until)
+	return *done, nil, &c.w
 }
 
 // Close implements [net.Conn]. What was written is still sent in the background,

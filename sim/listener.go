@@ -28,6 +28,7 @@ type TCPListener struct {
 	accept       []*TCPConn            // established, in order
 	embryos      map[*TCPConn]struct{} // in the handshake
 	r            waitq
+	accepts      turns
 	deadline     deadline
 	deadlinePlan plan
 	closed       bool
@@ -153,29 +154,41 @@ func (l *TCPListener) established(c *TCPConn) {
 
 // Accept implements [net.Listener].
 func (l *TCPListener) Accept() (net.Conn, error) {
-	c, err := await(l.n, func() (*TCPConn, error, *waitq) {
-		switch {
-		case l.host.holds(l.closed):
-			return nil, nil, &l.host.resumed
-		case l.closed:
-			l.n.reveal(l.by)
-			return nil, net.ErrClosed, nil
-		case l.deadline.expired():
-			l.n.reveal(l.by)
-			return nil, os.ErrDeadlineExceeded, nil
-		case len(l.accept) > 0:
-			c := l.accept[0]
-			l.accept = slices.Delete(l.accept, 0, 1)
-			c.listener = nil
-			c.log.opened(l.n)
-			return c, nil, nil
+	var mine ticket
+	c, err := await(l.n, func() (c *TCPConn, err error, wait *waitq) {
+		if !l.closed && !l.accepts.come(&mine) {
+			return nil, nil, &l.r
 		}
-		return nil, nil, &l.r
+		if c, err, wait = l.acceptNow(); wait == nil {
+			l.accepts.end(&l.r)
+		}
+		return c, err, wait
 	})
 	if err != nil {
 		return nil, l.opError("accept", err)
 	}
 	return c, nil
+}
+
+// acceptNow takes a connection, if there is one.
+func (l *TCPListener) acceptNow() (*TCPConn, error, *waitq) {
+	switch {
+	case l.host.holds(l.closed):
+		return nil, nil, &l.host.resumed
+	case l.closed:
+		l.n.reveal(l.by)
+		return nil, net.ErrClosed, nil
+	case l.deadline.expired():
+		l.n.reveal(l.by)
+		return nil, os.ErrDeadlineExceeded, nil
+	case len(l.accept) > 0:
+		c := l.accept[0]
+		l.accept = slices.Delete(l.accept, 0, 1)
+		c.listener = nil
+		c.log.opened(l.n)
+		return c, nil, nil
+	}
+	return nil, nil, &l.r
 }
 
 // Close implements [net.Listener]. Connections that nobody accepted are reset.

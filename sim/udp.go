@@ -43,6 +43,7 @@ type UDPConn struct {
 	local        endpoint
 	remote       endpoint // zero if not connected
 	r            waitq
+	reads        turns
 	read         deadline
 	write        deadline
 	deadlinePlan plan
@@ -225,37 +226,51 @@ func (h *Host) refused(m *packet, errno syscall.Errno) {
 	}
 }
 
+// received is what a call reads.
+type received struct {
+	n    int
+	from endpoint
+	cut  bool // the datagram was longer
+}
+
 // receive reads a datagram by the system call of that name, and says whether p was too
 // short for it.
 func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool, err error) {
-	type received struct {
-		n    int
-		from endpoint
-		cut  bool
-	}
-	got, err := await(u.n, func() (received, error, *waitq) {
-		switch {
-		case u.host.holds(u.closed):
-			return received{}, nil, &u.host.resumed
-		case u.closed:
-			u.n.reveal(u.by)
-			return received{}, net.ErrClosed, nil
-		case len(p) == 0 && call == "read": // package poll makes no system call of it
-			return received{}, nil, nil
-		case u.read.expired():
-			u.n.reveal(u.by)
-			return received{}, os.ErrDeadlineExceeded, nil
-		case u.err != 0:
-			return received{}, sysError(call, u.takeError()), nil
-		case len(u.buffer.queue) > 0:
-			d := u.buffer.take()
-			u.n.reveal(d.by)
-			return received{tcp.CopyBytes(p, d.data), d.from, len(d.data) > len(p)}, nil, nil
+	var mine ticket
+	got, err := await(u.n, func() (got received, err error, wait *waitq) {
+		if !u.closed && !u.reads.come(&mine) {
+			return received{}, nil, &u.r
 		}
-		return received{}, nil, &u.r
+		if got, err, wait = u.receiveNow(p, call); wait == nil {
+			u.reads.end(&u.r)
+		}
+		return got, err, wait
 	})
 	writesRange(p[:got.n])
 	return got.n, got.from, got.cut, u.opError("read", err)
+}
+
+// receiveNow reads a datagram, if there is one.
+func (u *UDPConn) receiveNow(p []byte, call string) (received, error, *waitq) {
+	switch {
+	case u.host.holds(u.closed):
+		return received{}, nil, &u.host.resumed
+	case u.closed:
+		u.n.reveal(u.by)
+		return received{}, net.ErrClosed, nil
+	case len(p) == 0 && call == "read": // package poll makes no system call of it
+		return received{}, nil, nil
+	case u.read.expired():
+		u.n.reveal(u.by)
+		return received{}, os.ErrDeadlineExceeded, nil
+	case u.err != 0:
+		return received{}, sysError(call, u.takeError()), nil
+	case len(u.buffer.queue) > 0:
+		d := u.buffer.take()
+		u.n.reveal(d.by)
+		return received{tcp.CopyBytes(p, d.data), d.from, len(d.data) > len(p)}, nil, nil
+	}
+	return received{}, nil, &u.r
 }
 
 func (u *UDPConn) takeError() syscall.Errno {

@@ -178,3 +178,29 @@ func (q *waitq) releases(out []release) []release {
 	}
 	return out
 }
+
+// turns has calls of one kind on a socket come one after the other, in the order in which the
+// program made them, as package poll has them (its fdMutex). Only the first of them gets as far
+// as the kernel: a write is in the stream as a whole, and who has read for longest reads next.
+type turns struct {
+	given, over uint32 // tickets
+}
+
+// A ticket is a call's place, from 1; 0 if it has none yet.
+type ticket uint32
+
+// come says whether it is the call's turn.
+func (t *turns) come(mine *ticket) bool {
+	if *mine == 0 {
+		t.given++
+		*mine = ticket(t.given)
+	}
+	return uint32(*mine) == t.over+1
+}
+
+// end ends the turn of a call, and lets the next of those that wait in q have it.
+func (t *turns) end(q *waitq) {
+	if t.over++; t.over != t.given {
+		q.release()
+	}
+}
