@@ -51,7 +51,8 @@ var longPollScenarios = []scenario{
 			w.Server.Restart()
 		}},
 	{name: "LP-05 the event comes just before the wait ends", reason: "two answers want to be given", story: race(-1)},
-	{name: "LP-05 the event comes as the wait ends", reason: "exactly one is given; which, is the runtime's choice", story: race(0)},
+	{name: "LP-05 the event comes as the wait ends", reason: "exactly one is given",
+		races: "which one, is the runtime's choice", story: race(0)},
 	{name: "LP-05 the event comes just after the wait ends", reason: "and the event is not lost with the other", story: race(1)},
 	{name: "LP-06 a proxy gives up before the server does", reason: "a gateway's timeout is an empty answer, not a reason for a hot loop",
 		story: func(t *testing.T, n *sim.Network) {

@@ -269,6 +269,7 @@ func massReconnect(t *testing.T, n *sim.Network, spread time.Duration) int {
 	servePush(t, n, push.ServerOptions{Authenticate: trustEverybody, Spread: spread})
 	for i := range 200 {
 		pushTo(n, fmt.Sprintf("phone%d", i), &push.Client{Spread: spread, MinDelay: ms})
+		time.Sleep(1) // or they race each other for random numbers
 	}
 	time.Sleep(10 * s)
 	at := n.Elapsed()

@@ -22,6 +22,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
+// http2Races is why two runs over HTTP/2 may differ.
+const http2Races = "the goroutines of an HTTP/2 connection of net/http race each other to write to it"
+
 // The failures of streaming. What rows share stands in scenarios_stream_help_test.go,
 // and what they put in the way in scenarios_stream_path_test.go.
 var streamScenarios = []scenario{
@@ -280,6 +283,7 @@ var streamScenarios = []scenario{
 			require.Equal(t, s+time.Hour, n.Elapsed())
 		}},
 	{name: "ST-21 six streams over HTTP/2 and one more request", reason: "they share a connection, and it goes through in a round trip",
+		races: http2Races,
 		story: func(t *testing.T, n *sim.Network) {
 			require.NoError(t, seventh(n, 6, http2))
 			require.Equal(t, s+80*ms, n.Elapsed())
@@ -290,6 +294,7 @@ var streamScenarios = []scenario{
 			require.Equal(t, s+80*ms+80*ms, n.Elapsed(), "on a connection of its own")
 		}},
 	{name: "ST-22 the 101st stream of a connection that may have 100", reason: "it waits, and the one who waits must learn of it",
+		races: http2Races,
 		story: func(t *testing.T, n *sim.Network) {
 			srv, clients := manyStreams(n, 101, true)
 			time.Sleep(50 * s)
@@ -301,6 +306,7 @@ var streamScenarios = []scenario{
 			require.Equal(t, 1, silent)
 		}},
 	{name: "ST-22 the 101st stream of a client that may dial again", reason: "net/http's default: it gets another connection",
+		races: http2Races,
 		story: func(t *testing.T, n *sim.Network) {
 			srv, _ := manyStreams(n, 101, false)
 			time.Sleep(50 * s)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,7 +98,11 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 func TestTLS(t *testing.T) {
 	for proto, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
 		t.Run(proto, func(t *testing.T) {
+			if h2 && os.Getenv("SQUALL_CHECK") == "1" {
+				t.Skip("the goroutines of an HTTP/2 connection of net/http race each other to write to it")
+			}
 			weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
+				cert, roots := certificate(t, "server")
 				server.Run("https", func(ctx context.Context, h *sim.Host) error {
 					l, err := h.Listen("tcp", ":443")
 					if err != nil {

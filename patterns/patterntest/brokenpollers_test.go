@@ -30,6 +30,7 @@ func overTwoConnections(ctx context.Context, c *longpoll.Client, handle batchHan
 	for _, topic := range []string{"even", "odd"} {
 		one := longpoll.Client{URL: c.URL, HTTP: c.HTTP, FromNow: true, Jitter: c.Jitter, Topics: []string{topic}}
 		clients.Go(func() { one.Run(ctx, handle) })
+		time.Sleep(time.Nanosecond) // they would race each other for their ports
 	}
 	clients.Wait()
 	return ctx.Err()

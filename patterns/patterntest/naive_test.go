@@ -310,7 +310,7 @@ var naive = []struct {
 	{"lines", lines, "events of all kinds", []patterntest.Promise{patterntest.Genuine},
 		"\"two\\nlines\" reached phone at 440ms changed to two (and 10 more)"},
 	{"lines", lines, "one client of three cannot be reached", []patterntest.Promise{patterntest.Complete, patterntest.Prompt},
-		"e3…, accepted at 3.2s, had not reached dead 3m0s after all faults were over, and dead was told of no gap (and 117 more)"},
+		"e2…, accepted at 2.2s, had not reached dead 3m0s after all faults were over, and dead was told of no gap (and 118 more)"},
 	{"lines", lines, "one client of three does not read", []patterntest.Promise{patterntest.Prompt},
 		"* took * to reach *, over a good network; 120ms is promised (and * more)"},
 
@@ -321,7 +321,7 @@ var naive = []struct {
 	{"datagrams", datagrams, "out of reach for 30s", []patterntest.Promise{patterntest.Complete},
 		"e5, accepted at 6.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 19 more)"},
 	{"datagrams", datagrams, "a link that flaps", []patterntest.Promise{patterntest.Complete},
-		"e6, accepted at 2.9s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 78 more)"},
+		"e5, accepted at 2.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 79 more)"},
 	{"datagrams", datagrams, "a link with 2 percent loss", []patterntest.Promise{patterntest.Complete},
 		"*, accepted at *, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and * more)"},
 	{"datagrams", datagrams, "a link with 20 percent loss", []patterntest.Promise{patterntest.Complete},

@@ -30,8 +30,14 @@ func (w *World) Publish(data ...string) {
 	}
 }
 
-// PublishEvery publishes count events, one each interval, the first at once, under
-// the names e1, e2 and so on.
+// breath is how long a story waits after each Publish. What an event brings about at its
+// instant is over then: were the next one published meanwhile, or the server killed, it would be
+// the runtime's choice how far the server has got. And timers that began with one event
+// do not fire at the instant of a later one.
+const breath = time.Nanosecond
+
+// PublishEvery publishes count events, one each interval (and a nanosecond more, for the event before to take
+// effect), the first at once, under the names e1, e2 and so on.
 func (w *World) PublishEvery(interval time.Duration, count int) {
 	w.PublishLarge(interval, count, 0)
 }
@@ -101,6 +107,7 @@ func (w *World) publish(ttl time.Duration, text func(nth int) string) {
 	case <-patience.C:
 	}
 	w.measure()
+	w.Sleep(breath)
 }
 
 // measure notes what the server holds.

@@ -77,6 +77,11 @@ func (f *findings) add(p Promise, who, format string, args ...any) {
 			return
 		}
 	}
+	for i, arg := range args {
+		if d, ok := arg.(time.Duration); ok {
+			args[i] = d.Round(tie)
+		}
+	}
 	f.all = append(f.all, finding{promise: p, who: who, first: fmt.Sprintf(format, args...)})
 }
 

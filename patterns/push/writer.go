@@ -298,11 +298,11 @@ func (c *session) heartbeat() {
 			c.end(endUnauthorized, websocket.StatusPolicyViolation, "credentials have expired")
 			return
 		}
-		c.srv.announce(c)
 		if !c.ping() {
 			c.end(endSilent, 0, "")
 			return
 		}
+		c.srv.announce(c) // after the ping, which it would race to the connection
 	}
 }
 
