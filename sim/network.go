@@ -70,6 +70,7 @@ type Network struct {
 	steps    atomic.Uint64             // of the engine, for the watchdog
 	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
 	bubbleID string                    // number of the bubble
+	crypto   *cryptoStream             // nil if the process draws from the seed
 	dead     atomic.Bool               // the bubble was abandoned
 	told     atomic.Bool               // the report was printed before the end
 	pulse    pulse

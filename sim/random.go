@@ -6,6 +6,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -15,23 +16,23 @@ import (
 // ended: all of it, by package cryptotest. That has one source for the process, and panics,
 // before it has changed anything, in a test that runs beside others, and with the frozen module of
 // FIPS 140-3 (GOFIPS140=v1.0.0). Then it is what goes by crypto/rand alone, for this bubble.
-func seedCrypto(t *testing.T, seed uint64) {
+func (n *Network) seedCrypto(t *testing.T) {
 	defer func() {
 		switch {
 		case recover() != nil:
-			_, bubble := thisGoroutine()
-			bubbles.Store(bubble, newCryptoStream(seed))
-			t.Cleanup(func() { bubbles.Delete(bubble) })
+			n.crypto = newCryptoStream(n.seed)
+			cryptoStreams.Add(1)
+			t.Cleanup(func() { cryptoStreams.Add(-1) })
 		case raceEnabled:
 			// What sets the randomness back at the end sees that those who used it have ended.
 			t.Cleanup(synctest.Wait)
 		}
 	}()
-	cryptotest.SetGlobalRandom(t, seed)
+	cryptotest.SetGlobalRandom(t, n.seed)
 }
 
-// bubbles are the streams of those bubbles that have one, by their numbers.
-var bubbles sync.Map
+// cryptoStreams is how many networks have one.
+var cryptoStreams atomic.Int32
 
 // A cryptoStream is what one bubble draws from crypto/rand.
 type cryptoStream struct {
@@ -60,12 +61,10 @@ func init() { rand.Reader = cryptoReader{rand.Reader} }
 type cryptoReader struct{ others io.Reader }
 
 func (r cryptoReader) Read(p []byte) (int, error) {
-	for range bubbles.Range { // else there is none
-		_, bubble := thisGoroutine()
-		if s, ok := bubbles.Load(bubble); ok {
-			return s.(*cryptoStream).Read(p)
+	if cryptoStreams.Load() > 0 {
+		if n := networkOfBubble(); n != nil && n.crypto != nil {
+			return n.crypto.Read(p)
 		}
-		break
 	}
 	return r.others.Read(p)
 }

@@ -250,15 +250,15 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 	defer startMonitor(t, run, seed, command).stop()
 	var problems []string
 	given := run.run(t, func(t *testing.T) {
-		seedCrypto(t, seed)
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
+		n.seedCrypto(t)
 		n.startPulse()
 		_, n.bubbleID = thisGoroutine()
 		n.run.Store(run)
 		run.network.Store(n)
 		dog.watch(n)
 		bubbles.Store(n.bubbleID, n)
-		defer bubbles.Delete(n.bubbleID)
+		t.Cleanup(func() { bubbles.Delete(n.bubbleID) })
 		*trace = n.trace
 		t.Cleanup(func() { // after those of f
 			problems = append(problems, n.finish()...)
