@@ -102,7 +102,6 @@ func TestTLS(t *testing.T) {
 				t.Skip("the goroutines of an HTTP/2 connection of net/http race each other to write to it")
 			}
 			weather(t, func(t *testing.T, n *sim.Network, server, phone *sim.Host) func() (string, error) {
-				cert, roots := certificate(t, "server")
 				server.Run("https", func(ctx context.Context, h *sim.Host) error {
 					l, err := h.Listen("tcp", ":443")
 					if err != nil {
