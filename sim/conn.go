@@ -11,7 +11,9 @@ import (
 )
 
 // A TCPConn is a TCP connection, with the errors of [net.TCPConn] and those of its
-// methods that need no descriptor.
+// methods that need no descriptor: it has neither SyscallConn nor File. Libraries that look for
+// them, or for a *net.TCPConn, to set an option or to see whether an idle connection still stands,
+// do without (interop/README.md has a table); a UDPConn and a listener are the same in this.
 //
 // What the program does with it takes effect on the network when all goroutines of
 // the bubble are blocked, at the same instant: so the order in which the runtime
@@ -455,6 +457,24 @@ func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	c.n.arm(c.n.pending.until)
 	return *done, nil, &c.w
 }
+
+// ReadFrom implements [io.ReaderFrom], which [io.Copy] uses: it copies from r by 32 KB. As in package
+// net, which has the kernel copy between sockets (splice) and from files, the errors of both sides
+// have the operation "readfrom" around them.
+func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
+	k, err := io.Copy(struct{ io.Writer }{c}, r)
+	return k, c.opError("readfrom", err)
+}
+
+// WriteTo implements [io.WriterTo], which [io.Copy] uses, in the way of [TCPConn.ReadFrom]; the
+// operation is "writeto".
+func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
+	k, err := io.Copy(w, struct{ io.Reader }{c})
+	return k, c.opError("writeto", err)
+}
+
+// MultipathTCP says that the connection does not use MPTCP, which is not simulated.
+func (c *TCPConn) MultipathTCP() (bool, error) { return false, nil }
 
 // Close implements [net.Conn]. What was written is still sent in the background,
 // unless received data is unread or the linger time is 0: then the peer is reset.

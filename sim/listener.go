@@ -152,8 +152,17 @@ func (l *TCPListener) established(c *TCPConn) {
 	l.r.notify(l.n, l.host)
 }
 
-// Accept implements [net.Listener].
+// Accept implements [net.Listener]; the connection is a [*TCPConn].
 func (l *TCPListener) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// AcceptTCP is Accept with the type of the connection.
+func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 	var mine ticket
 	c, err := await(l.n, func() (c *TCPConn, err error, wait *waitq) {
 		if !l.closed && !l.accepts.come(&mine) {
