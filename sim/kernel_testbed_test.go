@@ -19,6 +19,7 @@ type testbed struct {
 	n              *sim.Network
 	link           *sim.Link
 	client, server *sim.Host
+	reads          time.Duration // what the client of a download takes from one Read to the next
 }
 
 // A testbedConfig describes a testbed.
@@ -85,7 +86,9 @@ func (b *testbed) download(size int) (took time.Duration, resent int) {
 	for got := 0; got < size; {
 		k, err := c.Read(scratch[:])
 		require.NoError(b.t, err)
-		got += k
+		if got += k; got < size {
+			time.Sleep(b.reads)
+		}
 	}
 	took = b.n.Elapsed() - start
 	for _, h := range b.n.Stats().Hosts {

@@ -47,7 +47,7 @@ func (c *Conn) handleAck(s *Segment) bool {
 	ack := s.Ack
 
 	if int64(ack) < int64(priorUna) {
-		if int64(ack)+int64(c.maxWnd) < int64(priorUna) {
+		if int64(ack)+int64(c.oldest()) < int64(priorUna) {
 			c.challengeAck()
 			return false
 		}
@@ -60,6 +60,7 @@ func (c *Conn) handleAck(s *Segment) bool {
 		return true
 	}
 	if ack > c.nxt {
+		c.challengeAck()
 		return false
 	}
 	if ack > priorUna {
@@ -103,6 +104,16 @@ func (c *Conn) handleAck(s *Segment) bool {
 	return true
 }
 
+// oldest is how far behind una an acknowledgement may be (RFC 5961 section 5.2): a window, and
+// not before the first byte.
+func (c *Conn) oldest() uint64 {
+	acked := c.una // bytes_acked counts our SYN if we dialled
+	if c.flag&passive != 0 {
+		acked--
+	}
+	return min(uint64(c.maxWnd), acked)
+}
+
 // ackedWithNothingSent handles an acknowledgement when nothing is outstanding: it
 // may open a window that was closed.
 func (c *Conn) ackedWithNothingSent(ack uint64, k *sackScan) {
@@ -110,7 +121,8 @@ func (c *Conn) ackedWithNothingSent(ack uint64, k *sackScan) {
 		c.fastRetransmitAlert(c.una, false, &k.flag)
 	}
 	if c.nxt < c.end {
-		if c.headFits() {
+		n, fin, _ := c.headSize()
+		if c.takes(n, fin, n) {
 			c.backoff, c.probedSince = 0, 0
 			if c.timer == timerWindow {
 				c.clearTimer()
@@ -157,7 +169,10 @@ func (c *Conn) cleanQueue(priorUna uint64, k *sackScan) {
 	for !c.tx.empty() {
 		s := c.tx.front()
 		if s.end() > c.una {
-			break
+			if s.seq >= c.una || !c.cutAtUna() {
+				break
+			}
+			continue
 		}
 		if s.flag&txMerged != 0 {
 			c.tx.pop()

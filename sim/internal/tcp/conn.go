@@ -48,6 +48,7 @@ type Conn struct {
 	// Timers. The retransmission timer has one of several meanings at a time.
 	rtxAt, ackAt, keepAt        Time
 	lastSent, lastData, lastAck Time // data sent, data received, acknowledgement received
+	lastSegment                 Time // any sent
 	ato                         Time // delay of acknowledgements
 	tsRecent, rcvEcho           Time // timestamp to echo, and echoed last
 	lastOutOfWindow             Time // when an unacceptable segment was last answered, plus 1
@@ -118,7 +119,7 @@ type ackFlags uint8
 
 const (
 	ackScheduled ackFlags = 1 << iota
-	ackPushed             // a segment below the MSS came
+	ackPushed             // a segment below the MSS, or with PSH, came
 	ackPushed2            // and a second one
 	ackNow
 	ackNoMem // the receive buffer overflowed: offer a window of 0

@@ -197,12 +197,7 @@ func (c *Conn) hystartSlack() Time {
 	if c.rtt.srtt8 == 0 {
 		return 0
 	}
-	percent := uint64(120)
-	if c.cc.cwnd < c.cc.ssthresh/2 {
-		percent = 200
-	}
-	out := max(c.cc.cwnd, uint32(c.tx.packets()))
-	rate := uint64(c.mss) * uint64(out) * percent / 100 * uint64(8*time.Second) / uint64(c.rtt.srtt8)
+	rate := c.pacingRate()
 	if rate == 0 {
 		return 0
 	}

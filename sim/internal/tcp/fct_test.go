@@ -45,13 +45,9 @@ func TestFlowCompletionWithoutLoss(t *testing.T) {
 		tolerance float64
 		reason    string
 	}{
-		"reno/100000/rtt=10/1000Mbit/q=0,0/loss=0%,both":      {"fct_ms_p10", 0.05, "two modes: in one a last odd segment waits for a delayed acknowledgement"},
-		"reno/10000000/rtt=100/1000Mbit/q=0,0/loss=0%,both":   {"fct_ms_p90", 0.05, "two modes: 4 MiB of send buffer just suffice for the tenth flight, or not"},
-		"cubic/10000000/rtt=10/1000Mbit/q=0,0/loss=0%,both":   {"fct_ms_p10", 0.05, "the measuring machine cannot carry 83,000 packets a second"},
-		"reno/10000000/rtt=10/1000Mbit/q=0,0/loss=0%,both":    {"fct_ms_p10", 0.07, "likewise; 12 ms slower in each run"},
-		"cubic/10000000/rtt=50/1000Mbit/q=0,0/loss=0%,both":   {"fct_ms_p10", 0.05, "likewise"},
-		"reno/10000000/rtt=50/1000Mbit/q=0,0/loss=0%,both":    {"fct_ms_p10", 0.05, "likewise"},
-		"reno/3000000/rtt=30/100Mbit/q=0,375000/loss=0%,both": {"fct_ms_p10", 0.06, "two modes: a clump that follows the recovery loses two packets, or not"},
+		"cubic/100000/rtt=10/1000Mbit/q=0,0/loss=0%,both":   {"fct_ms_p90", 0.06, "two modes: in one, the median of reno, a last odd segment waits for a delayed acknowledgement"},
+		"cubic/10000000/rtt=10/1000Mbit/q=0,0/loss=0%,both": {"fct_ms_p10", 0.05, "the measuring machine cannot carry 83,000 packets a second"},
+		"reno/10000000/rtt=10/1000Mbit/q=0,0/loss=0%,both":  {"fct_ms_p10", 0.07, "likewise; 12 ms slower in each run"},
 	}
 	for _, r := range table(t, "fct.csv") {
 		if r["loss_pct"] != "0" {
@@ -71,9 +67,9 @@ func TestFlowCompletionWithoutLoss(t *testing.T) {
 				tolerance := 0.05
 				switch r["rate_mbps"] {
 				case "100":
-					tolerance = 0.25 // the kernel sends clumps of 8 to 18 segments (tcp_tso_should_defer)
+					tolerance = 0.25 // how large the clumps are that the kernel sends depends on how soon programs read
 				case "2":
-					tolerance = 0.15 // its receiver takes its first round-trip time a flight later
+					tolerance = 0.25 // its receiver takes its first round-trip time a flight later
 				}
 				require.InEpsilon(t, kernel, p.server().conn.Info().Retransmits, tolerance, "retransmissions")
 			}

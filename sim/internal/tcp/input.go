@@ -66,11 +66,9 @@ func (c *Conn) inputSynSent(s *Segment) {
 	c.rcvMax = c.rcvWup + uint64(c.rcvWnd)
 	c.wnd, c.wl1 = s.Window, s.Seq
 	if s.Flags&ACK == 0 {
-		// Simultaneous open.
+		// Simultaneous open. The timer of the SYN goes on (tcp_send_synack).
 		c.state = SynReceived
-		c.retries = 0
-		c.transmitAgain(c.tx.head, Original)
-		c.setTimer(timerRTO, c.rtt.rto)
+		c.transmit(c.tx.head, Original, false)
 		return
 	}
 	c.acceptOurSYN(s)
@@ -91,6 +89,10 @@ func (c *Conn) acceptOurSYN(s *Segment) {
 	if c.has&timestampsOK != 0 && c.rcvEcho == c.rec.retransStamp {
 		c.rec.undoMarked = false // the first one had arrived: there was no loss
 	}
+	if c.has&sackOK == 0 && c.flag&passive == 0 && head.flag&txEverRetrans != 0 {
+		// The timeout of the SYN is like any other: see holdState.
+		c.cc.state, c.rec.highSeq = caLoss, 1
+	}
 	c.rec.retransStamp = 0
 	c.una = 1
 	c.tx.pop()
@@ -109,7 +111,7 @@ func (c *Conn) inputSynReceived(s *Segment) {
 		if c.flag&passive != 0 && !c.outOfWindowLimited() {
 			c.repeatSynAck()
 		} else if c.flag&passive == 0 {
-			c.transmitAgain(c.tx.head, Retransmission)
+			c.challengeAck()
 		}
 		return
 	}

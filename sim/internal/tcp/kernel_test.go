@@ -99,6 +99,11 @@ type lossCase struct {
 	reason         string
 }
 
+// slowReader is how long the measured programs take to read what has come: their last
+// acknowledgements are for several segments at once, which a program that reads each
+// segment when it comes would leave to the delay of acknowledgements.
+const slowReader = 100 * time.Microsecond
+
 // lossCases has a fresh set of named losses.
 func lossCases() map[string]lossCase {
 	syn := func(s *Segment) bool { return s.Flags&SYN != 0 }
@@ -117,13 +122,13 @@ func lossCases() map[string]lossCase {
 		"data30":               {server: nth(carriesData, 30), reason: "fast retransmit"},
 		"data5_9":              {server: nth(carriesData, 5, 9), reason: "two holes"},
 		"data31_60":            {server: nth(carriesData, upTo(31, 60)...), reason: "30 in a row"},
-		"last1":                {server: nth(tail, 1), timer: true, reason: "a tail loss probe"},
-		"last1_twice":          {server: nth(tail, 1, 2), timer: true, reason: "a tail loss probe, then the RTO"},
+		"last1":                {server: nth(tail, 1), timer: true, wake: slowReader, reason: "a tail loss probe"},
+		"last1_twice":          {server: nth(tail, 1, 2), timer: true, wake: slowReader, reason: "a tail loss probe, then the RTO"},
 		"single_segment_reply": {server: nth(carriesData, 1), timer: true, reason: "a tail loss probe, bounded by the RTO"},
 		"small10_first":        {server: nth(carriesData, 1), reason: "fast retransmit"},
-		"data5_twice": {server: nth(fifth, 1, 2), wake: 100 * time.Microsecond,
+		"data5_twice": {server: nth(fifth, 1, 2), wake: slowReader,
 			reason: "whether quick acknowledgements outlast the repair depends on how soon the program reads; measured ones take a while"},
-		"last5": {server: nth(carriesData, 66, 67, 68, 69, 70), timer: true, column: "fct_ms_p10",
+		"last5": {server: nth(carriesData, 66, 67, 68, 69, 70), timer: true, wake: slowReader, column: "fct_ms_p10",
 			reason: "two outcomes: RACK trusts the round trip of the probe only if it is not below the minimum, which noise decides"},
 	}
 }

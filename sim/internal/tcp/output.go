@@ -1,6 +1,9 @@
 package tcp
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // wndEnd is the first sequence number that the peer does not take yet.
 func (c *Conn) wndEnd() uint64 { return c.una + uint64(c.wnd) }
@@ -23,18 +26,26 @@ func (c *Conn) currentMSS() int {
 	return m
 }
 
-// headSize is the payload of the next new segment, and whether a FIN goes with it.
-func (c *Conn) headSize() (n int, fin bool) {
-	n = c.unsent()
-	if m := c.currentMSS(); n > m {
-		return m, false
+// headSize is the payload of the first buffer that was never sent, whether a FIN goes
+// with it, and whether it is the last one.
+func (c *Conn) headSize() (n int, fin, last bool) {
+	fin = c.flag&finQueued != 0
+	switch b := c.snd; b.enqueued() {
+	case 0:
+		return 0, fin, true
+	case 1:
+		return int(b.queue[b.front].end - c.nxt), fin, true
+	default:
+		return int(b.queue[b.front].end - c.nxt), false, false
 	}
-	return n, c.flag&finQueued != 0
 }
 
-// headFits reports that the peer's window takes the next new segment.
-func (c *Conn) headFits() bool {
-	n, fin := c.headSize()
+// takes says that the peer's window takes the first segment of a buffer of n bytes, and
+// of a FIN (tcp_snd_wnd_test).
+func (c *Conn) takes(n int, fin bool, mss int) bool {
+	if n > mss {
+		n, fin = mss, false
+	}
 	end := c.nxt + uint64(n)
 	if fin {
 		end++
@@ -43,12 +54,15 @@ func (c *Conn) headFits() bool {
 }
 
 // push sends new data as far as the windows allow, and starts probing a closed
-// window (__tcp_push_pending_frames).
-func (c *Conn) push() {
+// window.
+func (c *Conn) push() { c.pushPending(pushAll) }
+
+// pushPending is push with a mode (__tcp_push_pending_frames).
+func (c *Conn) pushPending(mode pushMode) {
 	if c.nxt == c.end || !c.canSend() {
 		return
 	}
-	c.writePending(false)
+	c.writePending(mode)
 	if c.tx.empty() && c.nxt < c.end && c.timer == timerOff {
 		c.setTimer(timerWindow, max(c.rtt.rto, c.cfg.RTOMin))
 	}
@@ -63,75 +77,229 @@ func (c *Conn) canSend() bool {
 	return false
 }
 
-// writePending sends new segments (tcp_write_xmit). force ignores Nagle's algorithm.
-func (c *Conn) writePending(force bool) {
+// A pushMode says what writePending may send.
+type pushMode uint8
+
+const (
+	pushAll   pushMode = iota // as Nagle's algorithm allows
+	pushFull                  // what it holds back too (TCP_NAGLE_PUSH)
+	pushOne                   // that, but only one buffer (tcp_push_one)
+	pushProbe                 // one buffer, also beyond the congestion window
+)
+
+// writePending sends buffers that were never sent (tcp_write_xmit), each as far as the
+// windows allow and the pace wants. It reports whether it sent any.
+func (c *Conn) writePending(mode pushMode) bool {
 	g := &c.cc
-	sent := uint32(0)
-	for c.nxt < c.end && c.inFlight() < int(g.cwnd) {
-		n, fin := c.headSize()
-		if !c.headFits() {
-			// Linux builds pairs of segments, and cuts the second one to fit.
-			room := int(c.wndEnd() - c.nxt)
-			if sent%2 == 0 || room <= 0 || c.flag&nagle != 0 {
+	sent, most := uint32(0), 0
+	limited := false
+	mss := c.currentMSS()
+	for c.nxt < c.end {
+		quota := c.cwndQuota()
+		if quota == 0 {
+			if mode != pushProbe {
 				break
 			}
-			n, fin = min(n, room), false
+			quota = 1
 		}
-		if !force && c.nagleHolds(n, fin) {
+		n, fin, last := c.headSize()
+		if quota > 1 && (n > mss || !last) {
+			if most == 0 {
+				most = c.burst(mss)
+			}
+			quota = min(quota, most)
+		}
+		if !last && n < quota*mss {
+			c.snd.grow(quota*mss - n)
+			n, fin, last = c.headSize()
+		}
+		if !c.takes(n, fin, mss) {
 			break
 		}
-		c.sendNew(n, fin, Original)
-		sent++
+		whole := true
+		if n <= mss {
+			if mode == pushAll && last && !fin && c.nagleHolds(n < mss) {
+				break
+			}
+		} else if mode < pushOne && c.defers(n, fin, last, most, &limited) {
+			break
+		} else if limit := c.splitPoint(n, last, mss, quota, mode); n > limit {
+			n, fin = limit, false
+			whole = false
+		}
+		kind := Original
+		if mode == pushProbe {
+			kind = TailLossProbe
+		}
+		sent += c.sendNew(n, fin, whole && n > 0 && c.snd.queue[c.snd.front].push, mss, kind)
+		if mode >= pushOne {
+			break
+		}
 	}
-	limited := c.inFlight() >= int(g.cwnd)
+	limited = limited || c.inFlight() >= int(g.cwnd)
 	if sent > 0 || limited {
 		c.validateCwnd(limited)
 	}
 	if sent == 0 {
-		return
+		return false
 	}
 	if g.reducing() {
 		c.episode().prrOut += sent
 	}
-	c.scheduleProbe(false)
+	if mode != pushProbe {
+		c.scheduleProbe(false)
+	}
+	return true
 }
 
-// nagleHolds says that a segment of n bytes waits for the acknowledgement of an
-// earlier small one (Minshall's form of Nagle's algorithm, tcp_nagle_check).
-func (c *Conn) nagleHolds(n int, fin bool) bool {
-	return c.flag&nagle != 0 && !fin && n < c.currentMSS() && !c.tx.empty() &&
+// cwndQuota is how many segments the congestion window takes now, at most half of it at a
+// time (tcp_cwnd_test).
+func (c *Conn) cwndQuota() int {
+	cwnd := int(c.cc.cwnd)
+	return max(0, min(max(cwnd/2, 1), cwnd-c.inFlight()))
+}
+
+// burst is how many segments Linux sends as one buffer: what the pacing rate lets go in
+// 1 ms, on short paths more (tcp_tso_autosize).
+func (c *Conn) burst(mss int) int {
+	n := maxBurst
+	if c.rtt.srtt8 != 0 {
+		n = int(min(c.pacingRate()>>pacingShift, maxBurst))
+	}
+	if r := c.rtt.min() / time.Microsecond >> burstRTTLog; r < 32 {
+		n += maxBurst >> r
+	}
+	return max(min(n, maxBurst)/mss, minBurst)
+}
+
+const (
+	maxBurst    = 1<<16 - 321 // bytes: sk_gso_max_size, which is GSO_LEGACY_MAX_SIZE without MAX_TCP_HEADER
+	minBurst    = 2           // segments: net.ipv4.tcp_min_tso_segs
+	pacingShift = 10          // sk_pacing_shift
+	burstRTTLog = 9           // net.ipv4.tcp_tso_rtt_log
+)
+
+// pacingRate is Linux's, in bytes per second: twice what the window gives in slow start,
+// and a fifth more later (tcp_update_pacing_rate). Nothing is paced by it.
+func (c *Conn) pacingRate() uint64 {
+	percent := uint64(120)
+	if c.cc.cwnd < c.cc.ssthresh/2 {
+		percent = 200
+	}
+	out := max(c.cc.cwnd, uint32(c.tx.packets()))
+	return uint64(c.mss) * uint64(out) * percent / 100 * uint64(8*time.Second) / uint64(c.rtt.srtt8)
+}
+
+// defers says that a buffer of n bytes, more than a segment, had better wait, since an
+// acknowledgement that is about to come lets more of it go at once (tcp_tso_should_defer).
+// It sets limited if that is because of the congestion window.
+func (c *Conn) defers(n int, fin, last bool, most int, limited *bool) bool {
+	g := &c.cc
+	if g.state >= caRecovery || c.now-c.lastSegment > deferTime || c.tx.empty() {
+		return false
+	}
+	mss := int(c.mss)
+	window := int(c.wndEnd() - c.nxt)
+	room := (int(g.cwnd) - c.inFlight()) * mss
+	limit := min(window, room)
+	switch {
+	case limit >= most*mss, !last && limit >= n, limit >= min(int(c.wnd), int(g.cwnd)*mss)/deferShare:
+		return false
+	}
+	srtt := c.rtt.srtt8 >> 3
+	if c.tx.front().sent+srtt-c.now > min(srtt/2, deferTime) {
+		return false
+	}
+	if room < window && room <= n {
+		*limited = true
+		return true
+	}
+	return room >= window && window <= n || !fin
+}
+
+const (
+	deferTime  = time.Millisecond
+	deferShare = 3 // net.ipv4.tcp_tso_win_divisor
+)
+
+// splitPoint is how much of the first buffer, of n bytes, goes at once
+// (tcp_mss_split_point): what does not fill a segment only at the buffer's end or at the
+// edge of the window.
+func (c *Conn) splitPoint(n int, last bool, mss, quota int, mode pushMode) int {
+	most := quota * mss
+	window := int(c.wndEnd() - c.nxt)
+	if most <= window && !last {
+		return most
+	}
+	n = min(n, window)
+	if most <= n {
+		return most
+	}
+	if part := n % mss; mode == pushAll && c.nagleHolds(part != 0) {
+		return n - part
+	}
+	return n
+}
+
+// nagleHolds says that a segment waits for the acknowledgement of an earlier small one if
+// it is small itself (Minshall's form of Nagle's algorithm, tcp_nagle_check).
+func (c *Conn) nagleHolds(small bool) bool {
+	return small && c.flag&nagle != 0 && !c.tx.empty() &&
 		c.snd.smallEnd > c.una && c.snd.smallEnd <= c.nxt
 }
 
-// sendNew sends the next n bytes, and the FIN behind them if fin.
-func (c *Conn) sendNew(n int, fin bool, kind Kind) {
-	wasEmpty := c.tx.empty()
-	i, s := c.tx.add()
-	s.seq = c.nxt
-	if n > 0 {
-		s.data = c.snd.cut(n, c.nxt, c.out)
-		if n < int(c.mss) {
-			c.snd.smallEnd = s.end()
+// sendNew sends the first n bytes of the first buffer, in segments of at most mss, with
+// PSH at their end if push, and the FIN behind them if fin. It returns the number of
+// segments.
+func (c *Conn) sendNew(n int, fin, push bool, mss int, kind Kind) (count uint32) {
+	end := c.nxt + uint64(n)
+	for {
+		k := min(int(end-c.nxt), mss)
+		wasEmpty := c.tx.empty()
+		i, s := c.tx.add()
+		s.seq = c.nxt
+		if k > 0 {
+			s.data = c.snd.cut(k, c.nxt, c.out)
+			if count > 0 {
+				s.flag |= txJoined
+			}
+		}
+		count++
+		last := s.end() == end
+		if last {
+			if push {
+				s.flag |= txPush
+			}
+			if fin {
+				s.flag |= txFIN
+			}
+		}
+		if c.inFlight() == 1 && c.cub != nil {
+			c.cub.shift(c.now, c.lastSent)
+		}
+		c.transmit(i, kind, last && count > 1)
+		c.nxt = s.end()
+		if wasEmpty || c.timer == timerProbe {
+			c.rearmRTO()
+		}
+		if last {
+			break
 		}
 	}
-	if fin {
-		s.flag |= txFIN
+	if n > 0 {
+		if n < int(count)*mss {
+			c.snd.smallEnd = end
+		}
+		if c.snd.queue[c.snd.front].end == end {
+			c.snd.dequeue()
+		}
 	}
-	if c.unsent() == n {
-		s.flag |= txPush
-	}
-	if c.inFlight() == 1 && c.cub != nil {
-		c.cub.shift(c.now, c.lastSent)
-	}
-	c.transmit(i, kind)
-	c.nxt = s.end()
-	if wasEmpty || c.timer == timerProbe {
-		c.rearmRTO()
-	}
+	return count
 }
 
-// transmit puts segment i of the queue on the wire.
-func (c *Conn) transmit(i uint32, kind Kind) {
+// transmit puts segment i of the queue on the wire. It carries PSH if it ends a buffer
+// that is to be pushed, or, with burst, one of several segments (__tcp_transmit_skb).
+func (c *Conn) transmit(i uint32, kind Kind, burst bool) {
 	s := c.tx.at(i)
 	s.sent, s.order = c.now, c.segsOut+1
 	s.delivered = c.rec.delivered
@@ -140,7 +308,7 @@ func (c *Conn) transmit(i uint32, kind Kind) {
 	out.Kind = kind
 	out.Seq = s.seq
 	out.Payload = s.data
-	if s.flag&txPush != 0 && len(s.data) > 0 {
+	if (burst || s.flag&txPush != 0) && len(s.data) > 0 {
 		out.Flags |= PSH
 	}
 	if s.flag&txFIN != 0 {
@@ -187,6 +355,7 @@ func (c *Conn) send(s *Segment) {
 		c.ackSent()
 	}
 	c.segsOut++
+	c.lastSegment = c.now
 	c.out.Send(c, s)
 }
 
@@ -196,7 +365,7 @@ func (c *Conn) sendSYN() {
 	s.flag = txSYN
 	c.nxt = 1
 	c.rec.retransStamp = stamp(c.now)
-	c.transmit(i, Original)
+	c.transmit(i, Original, false)
 	c.setTimer(timerRTO, c.rtt.rto)
 }
 
@@ -258,13 +427,20 @@ func (c *Conn) sendProbeSegment(kind Kind) {
 // (tcp_write_wakeup).
 func (c *Conn) wakeup(kind Kind) {
 	if c.nxt < c.end && c.nxt < c.wndEnd() {
-		n, fin := c.headSize()
-		if room := int(c.wndEnd() - c.nxt); n > room {
+		n, fin, _ := c.headSize()
+		if b := c.snd; n > 0 {
+			head := &b.queue[b.front]
+			head.push = true
+			b.pushed = max(b.pushed, head.end)
+		}
+		mss := c.currentMSS()
+		room := min(int(c.wndEnd()-c.nxt), mss)
+		if n > room {
 			n, fin = room, false
 		} else if n == room {
 			fin = false
 		}
-		c.sendNew(n, fin, kind)
+		c.sendNew(n, fin, true, mss, kind)
 		return
 	}
 	c.sendProbeSegment(kind)

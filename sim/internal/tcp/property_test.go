@@ -30,6 +30,10 @@ func requireConsistent(t require.TestingT, c *Conn) {
 	for i := q.head; i != q.tail; i++ {
 		s := q.at(i)
 		require.Equal(t, linked[i], s.flag&txLinked != 0)
+		if s.flag&txJoined != 0 && i != q.head {
+			require.NotZero(t, len(s.data), "part of a buffer")
+			require.Zero(t, q.at(i-1).flag&(txMerged|txSYN|txFIN), "part of the buffer of what is not there")
+		}
 		if i == q.head {
 			require.Greater(t, s.end(), c.una, "an acknowledged segment is in the queue")
 			require.LessOrEqual(t, s.seq, c.una)
@@ -61,6 +65,19 @@ func requireConsistent(t require.TestingT, c *Conn) {
 	require.Equal(t, retrans, c.rec.retrans, "retransmitted")
 	if c.has&sackOK != 0 {
 		require.Equal(t, sacked, c.rec.sacked, "acknowledged selectively")
+	}
+	if n := c.snd.enqueued(); n > 0 {
+		from := c.nxt
+		for _, b := range c.snd.queue[c.snd.front:] {
+			require.Greater(t, b.end, from, "an empty buffer is queued")
+			from = b.end
+		}
+		if c.flag&finQueued != 0 {
+			from++
+		}
+		require.Equal(t, from, c.end, "what is queued is what waits to be sent")
+	} else if c.state >= Established && c.state != TimeWait {
+		require.Zero(t, c.unsent(), "bytes wait in no buffer")
 	}
 	require.GreaterOrEqual(t, c.inFlight(), 0)
 	require.LessOrEqual(t, c.una, c.nxt)
@@ -156,8 +173,12 @@ func (k *talker) read(t require.TestingT) {
 	}
 }
 
+// fewLosses is a share of packets lost, of 1<<32, at which no connection may die: 5 %.
+const fewLosses = 5 * 42949672
+
 // TestStreamsArrive: over any path two streams arrive whole and in order, or the
-// connection fails with a timeout; no byte is sent beyond the peer's window; the
+// connection fails with a timeout, if the path is dark for long or loses more than a
+// few packets; no packet is larger than the path is known to take; no byte is sent beyond the peer's window; the
 // counts of the state machine are right at every step; and in the end nothing is
 // left to do.
 func TestStreamsArrive(t *testing.T) {
@@ -179,7 +200,9 @@ func TestStreamsArrive(t *testing.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		p := &path{}
 		talkers := make([]*talker, 2)
-		steps := 0
+		steps, worst := 0, uint32(0)
+		narrow := rapid.SampledFrom([]int{0, 0, 576, 1000}).Draw(t, "narrow") // MTU further on, from a time on
+		narrowFrom := Time(rapid.IntRange(0, 2000).Draw(t, "narrowfrom")) * time.Millisecond
 		for i := range p.ends {
 			e := &end{p: p, i: i, cfg: full, mtu: rapid.SampledFrom([]int{1500, 600, 9000}).Draw(t, "mtu"), timer: Never}
 			p.ends[i] = e
@@ -213,6 +236,22 @@ func TestStreamsArrive(t *testing.T) {
 					k.read(t)
 				}
 			}
+			worst = max(worst, e.dir.lossP)
+			told := false
+			tooBig := func(s *Segment) bool {
+				if narrow == 0 || p.now < narrowFrom || s.Size() <= narrow {
+					return false
+				}
+				require.False(t, told, "more than the path takes: %s", describe(s))
+				seq := s.Seq
+				p.after(e.dir.delay, func() {
+					told = e.conn.mtu <= uint16(narrow) || e.conn.Outstanding(seq) && e.conn.synchronized()
+					e.conn.TooBig(p.now, seq, narrow)
+					e.settle()
+				})
+				return true
+			}
+			e.dir.drop = func(_ int, s *Segment) bool { return tooBig(s) }
 			e.dir.watch = func(s *Segment) {
 				require.LessOrEqual(t, s.Size(), e.mtu, "more than a packet: %s", describe(s))
 				if len(s.Payload) > 0 && k.rightEdge > 0 {
@@ -228,11 +267,13 @@ func TestStreamsArrive(t *testing.T) {
 			}
 		}
 		p.ends[1].listen = true
-		if rapid.Bool().Draw(t, "blackout") {
+		dark := rapid.Bool().Draw(t, "blackout")
+		if dark {
 			from := Time(rapid.IntRange(0, 5000).Draw(t, "from")) * time.Millisecond
 			until := from + Time(rapid.SampledFrom([]int{1, 60, 600}).Draw(t, "dark"))*time.Second
 			for _, e := range p.ends {
-				e.dir.drop = func(int, *Segment) bool { return p.now >= from && p.now < until }
+				tooBig := e.dir.drop
+				e.dir.drop = func(n int, s *Segment) bool { return p.now >= from && p.now < until || tooBig(n, s) }
 			}
 		}
 		p.client().dial()
@@ -256,6 +297,7 @@ func TestStreamsArrive(t *testing.T) {
 			requireConsistent(t, k.e.conn)
 			require.LessOrEqual(t, k.got, other.written)
 			if k.failed {
+				require.True(t, dark || worst > fewLosses, "side %d gave up: %s", i, dump(k.e))
 				require.Contains(t, []Code{TimedOut, Reset, BrokenPipe}, k.e.conn.Err())
 				continue
 			}

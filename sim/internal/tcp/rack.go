@@ -164,17 +164,11 @@ func (c *Conn) sendProbe() {
 	if c.rec.tlpHigh == 0 {
 		c.rec.tlpRetrans = false
 		sent := false
-		if c.nxt < c.end && c.headFits() {
-			// One segment, even beyond the congestion window.
-			n, fin := c.headSize()
-			c.sendNew(n, fin, TailLossProbe)
-			c.validateCwnd(c.inFlight() >= int(c.cc.cwnd))
-			if c.cc.reducing() {
-				c.episode().prrOut++
-			}
-			sent = true
+		if n, fin, _ := c.headSize(); c.nxt < c.end && c.takes(n, fin, c.currentMSS()) {
+			sent = c.writePending(pushProbe)
 		} else if !c.tx.empty() {
-			_, sent = c.transmitAgain(c.tx.lastLive(), TailLossProbe)
+			_, n := c.transmitAgain(c.tx.lastLive(), 1, TailLossProbe)
+			sent = n > 0
 			c.rec.tlpRetrans = sent
 		}
 		if sent {

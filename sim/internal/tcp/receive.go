@@ -154,14 +154,14 @@ func (c *Conn) receiveData(s *Segment) {
 				return
 			}
 		}
-		c.receiveInOrder(data, fin)
+		c.receiveInOrder(s, data, fin)
 	default:
-		c.receiveOutOfOrder(oooSegment{seq, data, fin})
+		c.receiveOutOfOrder(s, oooSegment{seq, data, fin})
 	}
 }
 
-// receiveInOrder takes what comes next.
-func (c *Conn) receiveInOrder(data []byte, fin bool) {
+// receiveInOrder takes what comes next: data of s.
+func (c *Conn) receiveInOrder(s *Segment, data []byte, fin bool) {
 	if c.ooo != nil {
 		c.ooo.sent = 0
 	}
@@ -177,7 +177,7 @@ func (c *Conn) receiveInOrder(data []byte, fin bool) {
 		c.rmem += size
 		c.received().add(data)
 		c.rcvNxt += uint64(len(data))
-		c.dataReceived(len(data))
+		c.dataReceived(s, len(data))
 	}
 	if fin {
 		c.rcvNxt++
@@ -265,17 +265,17 @@ func (c *Conn) dropOutOfOrder() {
 	c.ooo = nil
 }
 
-// receiveOutOfOrder takes a segment beyond a gap (tcp_data_queue_ofo).
-func (c *Conn) receiveOutOfOrder(s oooSegment) {
+// receiveOutOfOrder takes the part o of s, which is beyond a gap (tcp_data_queue_ofo).
+func (c *Conn) receiveOutOfOrder(s *Segment, o oooSegment) {
 	c.ack |= ackScheduled
-	if !c.makeRoom(trueSize(len(s.data))) {
+	if !c.makeRoom(trueSize(len(o.data))) {
 		return
 	}
 	c.outOfOrder()
-	b := Block{s.seq, s.end()}
-	n := len(s.data)
-	c.measureMSS(n)
-	grown, dup := c.ooo.insert(s)
+	b := Block{o.seq, o.end()}
+	n := len(o.data)
+	c.measureMSS(s)
+	grown, dup := c.ooo.insert(o)
 	c.rmem += grown
 	if dup.Start < dup.End {
 		c.reportDuplicate(dup)
@@ -310,10 +310,10 @@ func (c *Conn) receiveFIN() {
 }
 
 // dataReceived runs the delay of acknowledgements and the growth of the window
-// for n new bytes in order (tcp_event_data_recv).
-func (c *Conn) dataReceived(n int) {
+// for n new bytes of s in order (tcp_event_data_recv).
+func (c *Conn) dataReceived(s *Segment, n int) {
 	c.ack |= ackScheduled
-	c.measureMSS(n)
+	c.measureMSS(s)
 	c.measureRTT(n)
 	if c.ato == 0 {
 		c.enterQuickAck(maxQuickAcks)
@@ -335,22 +335,33 @@ func (c *Conn) dataReceived(n int) {
 	}
 }
 
-// measureMSS learns the peer's segment size (tcp_measure_rcv_mss).
-func (c *Conn) measureMSS(n int) {
+// measureMSS learns the peer's segment size, and whether the peer waits behind s for its
+// acknowledgement: behind a segment that is small, or one with PSH (tcp_measure_rcv_mss).
+func (c *Conn) measureMSS(s *Segment) {
+	n := len(s.Payload)
+	last := c.lastLen
+	c.lastLen = 0
 	if n >= int(c.rcvMSS) {
 		if n > int(c.rcvMSS) || c.scalingRatio == defaultScalingRatio {
 			c.learnScalingRatio(n)
 		}
 		c.rcvMSS = uint16(min(n, int(c.advMSS)))
-		c.lastLen = 0
+		if s.Flags&PSH != 0 {
+			c.ack |= ackPushed
+		}
 		return
 	}
-	last := c.lastLen
-	c.lastLen = 0
-	if n >= defaultMSS {
-		c.lastLen = uint16(n)
-		if int(last) == n {
-			c.rcvMSS = uint16(n)
+	// Selective acknowledgements may have taken some room. And a segment without PSH is
+	// full, however small it is.
+	size := s.tcpSize()
+	if size >= tcpHeader+defaultMSS || size >= tcpHeader+minMSS && s.Flags&(PSH|SYN|FIN) == 0 {
+		if c.has&timestampsOK != 0 {
+			size -= timestampOption
+		}
+		size -= tcpHeader
+		c.lastLen = uint16(size)
+		if int(last) == size {
+			c.rcvMSS = uint16(size)
 			return
 		}
 	}

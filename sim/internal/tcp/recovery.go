@@ -9,6 +9,7 @@ type recovery struct {
 	sacked, lost, retrans uint32 // segments in the queue: the sets of txSacked, txLost, txRetrans
 	delivered             uint32 // segments, in all
 	lostTotal             uint32
+	duplicates            uint32 // that the peer reported, in all
 	hint                  uint32 // first segment that may have to be sent again; none: unknown
 	reordering            uint16 // segments by which packets were seen out of order
 
@@ -302,7 +303,7 @@ func (c *Conn) resendAfterAck(what resend) {
 		return
 	}
 	if what == resendNew {
-		c.writePending(true)
+		c.writePending(pushFull)
 		if c.nxt > c.rec.highSeq {
 			return
 		}

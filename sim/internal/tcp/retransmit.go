@@ -1,70 +1,154 @@
 package tcp
 
-// transmitAgain sends segment i once more (__tcp_retransmit_skb). What the peer
-// has of it already is cut off. What is too long now, because selective
-// acknowledgements take room that they did not take before or because the window
-// has shrunk, stays behind as a segment of its own; otherwise small segments behind
-// it are added. It returns the segment's index, and false if it lies beyond a
-// window that has shrunk: then nothing was sent.
-func (c *Conn) transmitAgain(i uint32, kind Kind) (uint32, bool) {
+// transmitAgain sends up to segs segments once more, from segment i on, as far as they lie
+// in one buffer (__tcp_retransmit_skb). What the peer has of it already is cut off. What is
+// too long now, because selective acknowledgements take room that they did not take before,
+// or because the path or the window has shrunk, is cut anew; a small one takes others behind
+// it along. It returns the index of the first segment and how many were sent: none if it
+// lies beyond a window that has shrunk.
+func (c *Conn) transmitAgain(i uint32, segs int, kind Kind) (first uint32, n int) {
 	s := c.tx.at(i)
 	if s.seq < c.una && len(s.data) > 0 {
 		skip := min(c.una-s.seq, uint64(len(s.data)))
 		s.data = s.data[skip:]
 		s.seq += skip
 	}
-	room := c.currentMSS()
+	mss := c.currentMSS()
+	most, room := segs*mss, mss
 	if s.seq < c.wndEnd() {
-		room = min(room, int(c.wndEnd()-s.seq))
+		if w := int(c.wndEnd() - s.seq); most > w {
+			if most = w / mss * mss; most == 0 {
+				most = w
+			}
+			room = min(room, w)
+		}
 	} else if s.seq != c.una {
-		return i, false
+		return i, 0
 	}
-	if len(s.data) > room {
-		i = c.split(i, room)
-	} else {
+	i, n = c.cutAgain(i, mss, most)
+	if s = c.tx.at(i); n == 1 && s.flag&txJoined == 0 && len(s.data) < room && !c.joinedBehind(i) {
 		c.collapse(i, room)
 	}
-	c.tx.at(i).flag |= txEverRetrans
-	c.retransTotal++
-	c.transmit(i, kind)
-	return i, true
+	for k := range uint32(n) {
+		c.tx.at(i + k).flag |= txEverRetrans
+		c.retransTotal++
+		c.transmit(i+k, kind, n > 1 && int(k) == n-1)
+	}
+	return i, n
 }
 
-// retransmit sends segment i again and counts it as under way (tcp_retransmit_skb). It
-// returns what transmitAgain does.
-func (c *Conn) retransmit(i uint32) (uint32, bool) {
-	r := &c.rec
-	i, ok := c.transmitAgain(i, Retransmission)
-	if !ok {
-		return i, false
-	}
+// joinedBehind says that the segment behind i lies in the same buffer.
+func (c *Conn) joinedBehind(i uint32) bool {
+	return i+1 != c.tx.tail && c.tx.at(i+1).flag&txJoined != 0
+}
+
+// sameFate are the flags that all segments of a buffer have in common.
+const sameFate = txSacked | txLost | txRetrans | txEverRetrans | txMerged | txSYN
+
+// buffer counts the segments from i on that lie in one buffer, and their bytes. It fits if
+// they are segments of mss.
+func (c *Conn) buffer(i uint32, mss int) (count uint32, size int, fits bool) {
 	s := c.tx.at(i)
-	if s.flag&txRetrans == 0 {
-		s.flag |= txRetrans
-		r.retrans++
+	count, size, fits = 1, len(s.data), len(s.data) <= mss
+	for c.joinedBehind(i + count - 1) {
+		t := c.tx.at(i + count)
+		if (t.flag^s.flag)&sameFate != 0 {
+			t.flag &^= txJoined
+			break
+		}
+		fits = fits && size == int(count)*mss && len(t.data) <= mss
+		size += len(t.data)
+		count++
 	}
-	if r.retransStamp == 0 {
-		r.retransStamp = stamp(s.sent)
-	}
-	ep := c.episode()
-	ep.undoRetrans = max(ep.undoRetrans, 0) + 1
-	return i, true
+	return count, size, fits
 }
 
-// split cuts segment i behind its first n bytes (tcp_fragment). Both parts were sent
-// when it was, and are lost or acknowledged as it is. It returns the index of the
-// first part; the second one follows.
-func (c *Conn) split(i uint32, n int) uint32 {
+// cutAtUna makes a segment of what is acknowledged of the first one, if the rest of its
+// buffer then takes fewer segments (tcp_tso_acked).
+func (c *Conn) cutAtUna() bool {
+	i := c.tx.head
+	s := c.tx.front()
+	mss := len(s.data)
+	count, size, _ := c.buffer(i, mss)
+	done := int(c.una - s.seq)
+	if count == 1 || (size-done+mss-1)/mss == int(count) {
+		return false
+	}
+	i, _ = c.cutBuffer(i, count, size, mss, done)
+	c.tx.at(i + 1).flag &^= txJoined
+	return true
+}
+
+// cutAgain makes a buffer of its own of the first most bytes of the buffer that segment i
+// begins, and of what is left (tcp_fragment), both in segments of mss. It returns the index
+// of the first segment, and the number of those below most.
+func (c *Conn) cutAgain(i uint32, mss, most int) (first uint32, n int) {
+	c.tx.at(i).flag &^= txJoined
+	count, size, fits := c.buffer(i, mss)
+	if size > most && most%mss != 0 {
+		fits = false
+	}
+	if !fits {
+		i, count = c.cutBuffer(i, count, size, mss, most)
+	}
+	for at := 0; n < int(count) && at < most; n++ {
+		at += len(c.tx.at(i + uint32(n)).data)
+	}
+	if n = max(n, 1); n < int(count) {
+		c.tx.at(i + uint32(n)).flag &^= txJoined
+	}
+	return i, n
+}
+
+// cutBuffer lays out anew the size bytes of count segments that begin with segment i, in
+// segments of mss, of which one ends at most. It returns the first index, and how many
+// segments there are.
+func (c *Conn) cutBuffer(i, count uint32, size, mss, most int) (uint32, uint32) {
+	model, lastFlags := *c.tx.at(i), c.tx.at(i+count-1).flag
+	data := model.data
+	if count > 1 {
+		data = make([]byte, 0, size)
+		for k := range count {
+			data = append(data, c.tx.at(i+k).data...)
+		}
+	}
+	for k, seq := uint32(0), model.seq; ; k++ {
+		n := min(len(data), mss)
+		if left := int(model.seq) + most - int(seq); left > 0 {
+			n = min(n, left)
+		}
+		if k == count {
+			i = c.addBehind(i, k-1)
+			count++
+		}
+		s := c.tx.at(i + k)
+		s.flag = s.flag&^(txFIN|txPush) | txJoined
+		if k == 0 {
+			s.flag &^= txJoined
+		}
+		s.seq, s.data = seq, data[:n]
+		seq += uint64(n)
+		if data = data[n:]; len(data) > 0 {
+			continue
+		}
+		s.flag |= lastFlags & (txFIN | txPush)
+		for j := k + 1; j < count; j++ {
+			c.absorb(s, i+j)
+			c.tx.at(i + j).seq = s.end()
+		}
+		return i, k + 1
+	}
+}
+
+// addBehind makes a copy of segment i+k behind it, with the same fate, and returns the new
+// index of segment i.
+func (c *Conn) addBehind(i, k uint32) uint32 {
 	r := &c.rec
-	i = c.tx.insert(i, &r.hint)
-	s, t := c.tx.at(i), c.tx.at(i+1)
+	j := c.tx.insert(i+k, &r.hint)
+	s, t := c.tx.at(j), c.tx.at(j+1)
 	*t = *s
-	s.data = s.data[:n]
-	s.flag &^= txFIN | txPush
-	t.data = t.data[n:]
-	t.seq += uint64(n)
 	if t.flag&txLinked != 0 {
-		c.tx.linkBehind(i, i+1)
+		c.tx.linkBehind(j, j+1)
 	}
 	if t.flag&txSacked != 0 {
 		r.sacked++
@@ -75,7 +159,29 @@ func (c *Conn) split(i uint32, n int) uint32 {
 	if t.flag&txRetrans != 0 {
 		r.retrans++
 	}
-	return i
+	return j - k
+}
+
+// retransmit sends up to segs segments again from segment i on and counts them as under way
+// (tcp_retransmit_skb). It returns what transmitAgain does.
+func (c *Conn) retransmit(i uint32, segs int) (first uint32, n int) {
+	r := &c.rec
+	i, n = c.transmitAgain(i, segs, Retransmission)
+	if n == 0 {
+		return i, 0
+	}
+	for k := range uint32(n) {
+		if s := c.tx.at(i + k); s.flag&txRetrans == 0 {
+			s.flag |= txRetrans
+			r.retrans++
+		}
+	}
+	if r.retransStamp == 0 {
+		r.retransStamp = stamp(c.now)
+	}
+	ep := c.episode()
+	ep.undoRetrans = max(ep.undoRetrans, 0) + int32(n)
+	return i, n
 }
 
 // collapse moves following small segments into segment i as long as they fit into
@@ -91,7 +197,7 @@ func (c *Conn) collapse(i uint32, room int) {
 		if t.flag&txMerged != 0 {
 			continue
 		}
-		if t.flag&(txSacked|txSYN) != 0 || s.flag&txFIN != 0 || len(t.data) > room || t.end() > c.wndEnd() {
+		if t.flag&(txSacked|txSYN) != 0 || c.joinedBehind(j) || s.flag&txFIN != 0 || len(t.data) > room || t.end() > c.wndEnd() {
 			break
 		}
 		if joined == nil {
@@ -141,6 +247,7 @@ func (c *Conn) retransmitLost() {
 	g, r := &c.cc, &c.rec
 	hole := false // a segment that is not lost lies below: start there next time
 	rearm := false
+	most := 0
 	i := r.hint
 	if i == none {
 		i = c.tx.head
@@ -163,16 +270,20 @@ func (c *Conn) retransmitLost() {
 		if s.flag&(txSacked|txRetrans) != 0 {
 			continue
 		}
-		var ok bool
-		if i, ok = c.retransmit(i); !ok {
+		if most == 0 {
+			most = c.burst(c.currentMSS())
+		}
+		var n int
+		if i, n = c.retransmit(i, min(int(g.cwnd)-c.inFlight(), most)); n == 0 {
 			return
 		}
 		if g.reducing() {
-			c.episode().prrOut++
+			c.episode().prrOut += uint32(n)
 		}
 		if i == c.tx.head && c.timer != timerReorder {
 			rearm = true
 		}
+		i += uint32(n) - 1
 	}
 	if rearm {
 		c.setTimer(timerRTO, c.rtt.rto)

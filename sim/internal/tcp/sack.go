@@ -39,7 +39,7 @@ func (c *Conn) tagSacks(s *Segment, priorUna uint64, k *sackScan) {
 	}
 	var sorted sackCache
 	for _, b := range blocks {
-		if b.Start >= b.End || b.End > c.nxt || b.Start < c.una {
+		if b.Start >= b.End || b.End > c.nxt || b.Start <= c.una {
 			continue
 		}
 		i := sorted.n
@@ -160,17 +160,41 @@ func (c *Conn) checkDSACK(b []Block, ack, priorUna uint64, k *sackScan) bool {
 	if !dup || b[0].Start >= b[0].End {
 		return false
 	}
-	k.flag |= dsacking
-	c.rack.dsackSeen = true
 	r := &c.rec
-	if r.tlpHigh != 0 && r.tlpRetrans && b[0].End == r.tlpHigh {
-		k.flag |= dsackOfProbe
+	n := c.duplicates(b[0], k)
+	if n == 0 {
+		return false
 	}
 	if ep := c.ep; r.undoMarked && ep.undoRetrans > 0 && b[0].End <= priorUna && b[0].End > ep.undoMarker {
-		n := max(int32((b[0].End-b[0].Start+uint64(c.mss)-1)/uint64(c.mss)), 1)
-		ep.undoRetrans = max(0, ep.undoRetrans-n)
+		ep.undoRetrans = max(0, ep.undoRetrans-int32(n))
 	}
 	return true
+}
+
+// duplicates is how many segments a report says came twice, or 0 if it is dubious: it is
+// about more than a window, or about more than were sent again in all (tcp_dsack_seen). RACK's
+// window grows by one only if reordering was seen, which may be why RACK sent something
+// again, and not by one of a tail loss probe.
+func (c *Conn) duplicates(b Block, k *sackScan) uint32 {
+	size := b.End - b.Start
+	if size > uint64(c.maxWnd) {
+		return 0
+	}
+	r := &c.rec
+	n := uint32(1)
+	if mss := uint64(c.mss); size > mss {
+		n = uint32((size + mss - 1) / mss)
+	} else if r.tlpHigh != 0 && b.End == r.tlpHigh {
+		k.flag |= dsackOfProbe
+	}
+	if r.duplicates += n; r.duplicates > c.retransTotal {
+		return 0
+	}
+	if r.reordSeen && k.flag&dsackOfProbe == 0 {
+		c.rack.dsackSeen = true
+	}
+	k.flag |= dsacking
+	return n
 }
 
 // tagDuplicate handles a duplicate that lies above una.

@@ -31,8 +31,8 @@ import (
 //
 // SEGMENT is FLAGS SEQ+LENGTH and fields: ack N, win N, sack A:B ..., mss N, scale N,
 // sackok, ts VAL ECR (milliseconds), iss N and irs N of a connection that is not the one
-// at hand (whose initial sequence numbers are 0), and for what is sent also nosack and a kind: rtx,
-// tlp, probe, keepalive. A field that an expected segment does not name may have any value.
+// at hand (whose initial sequence numbers are 0), and for what is sent also nosack, nopush and a
+// kind: rtx, tlp, probe, keepalive. A field that an expected segment does not name may have any value.
 //
 // "config NAME=VALUE ..." changes the parameters. "client OPTIONS" and "server
 // OPTIONS" open a connection at a round-trip time of rtt= (100) ms to a peer with the
@@ -369,7 +369,7 @@ func (r *runner) parse(words []string) *Segment {
 				s.SACKLen++
 			}
 		default:
-			if _, ok := kindNames[words[i]]; !ok && words[i] != "nosack" {
+			if _, ok := kindNames[words[i]]; !ok && words[i] != "nosack" && words[i] != "nopush" {
 				r.fail("no field %q", words[i])
 			}
 		}
@@ -408,6 +408,8 @@ func (r *runner) expect(at Time, words []string) {
 			ok = ok && got.s.SACKPermitted
 		case "nosack":
 			ok = ok && got.s.SACKLen == 0
+		case "nopush":
+			ok = ok && got.s.Flags&PSH == 0
 		case "ts":
 			ok = ok && got.s.HasTimestamps && got.s.TSVal == want.TSVal && got.s.TSEcr == want.TSEcr
 		case "sack":

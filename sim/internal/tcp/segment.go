@@ -101,10 +101,15 @@ const (
 // Size is the segment's length on the wire in bytes: IP and TCP header, options
 // and payload.
 func (s *Segment) Size() int {
-	n := int(s.ipHeader) + tcpHeader + len(s.Payload)
 	if s.ipHeader == 0 {
-		n += ipv4Header
+		return ipv4Header + s.tcpSize()
 	}
+	return int(s.ipHeader) + s.tcpSize()
+}
+
+// tcpSize is Size without the IP header.
+func (s *Segment) tcpSize() int {
+	n := tcpHeader + len(s.Payload)
 	if s.HasTimestamps {
 		n += timestampOption
 	}

@@ -10,9 +10,83 @@ type sendBuffer struct {
 	size  int32    // of the next block
 	joint []byte   // a block for segments that lie in two others
 
-	smallEnd uint64  // end of the last segment below the MSS, for Nagle's algorithm
+	queue  []skb  // what they hold, in buffers as Linux has them; the last one is still filled
+	front  int    // the first of them that is left
+	pushed uint64 // end of what was last to be pushed (pushed_seq)
+
+	smallEnd uint64  // end of the last buffer that did not fill its segments, for Nagle's algorithm
 	writes   []int32 // appended and not yet pushed, each by its length
 	appended int32   // their sum
+}
+
+// A skb is a buffer of the kernel's send queue (sk_buff). Its bounds matter: whether the
+// window takes it is asked of its first segment, its last one carries PSH, and when it is
+// sent again it is cut anew as a whole.
+type skb struct {
+	end  uint64
+	push bool // TCPHDR_PSH
+}
+
+// enqueued is the number of buffers that wait.
+func (b *sendBuffer) enqueued() int {
+	if b == nil {
+		return 0
+	}
+	return len(b.queue) - b.front
+}
+
+// lastSize is how much of what was never sent, which reaches from nxt to end, is in the last
+// buffer.
+func (b *sendBuffer) lastSize(nxt, end uint64) int {
+	switch k := b.enqueued(); k {
+	case 0:
+		return 0
+	case 1:
+		return int(end - nxt)
+	default:
+		return int(end - b.queue[len(b.queue)-2].end)
+	}
+}
+
+// enqueue adds bytes up to the sequence number end to the last buffer, or to a new one
+// behind it.
+func (b *sendBuffer) enqueue(end uint64, fresh bool) {
+	if !fresh {
+		b.queue[len(b.queue)-1].end = end
+		return
+	}
+	if b.front > 0 && len(b.queue) == cap(b.queue) {
+		b.queue = b.queue[:copy(b.queue, b.queue[b.front:])]
+		b.front = 0
+	}
+	b.queue = append(b.queue, skb{end: end})
+}
+
+// push marks the last buffer, which reaches to end (tcp_mark_push).
+func (b *sendBuffer) push(end uint64) {
+	b.queue[len(b.queue)-1].push = true
+	b.pushed = end
+}
+
+// dequeue forgets the first buffer.
+func (b *sendBuffer) dequeue() {
+	if b.front++; b.front == len(b.queue) {
+		b.queue, b.front = b.queue[:0], 0
+	}
+}
+
+// grow moves up to n bytes from the second buffer into the first (tcp_grow_skb).
+func (b *sendBuffer) grow(n int) {
+	if b.enqueued() < 2 {
+		return
+	}
+	first, next := &b.queue[b.front], &b.queue[b.front+1]
+	if end := first.end + uint64(n); end < next.end {
+		first.end = end
+		return
+	}
+	next.push = next.push || first.push
+	b.dequeue()
 }
 
 const (
@@ -147,8 +221,9 @@ const (
 	txRetrans     // sent again, and that transmission is thought under way
 	txEverRetrans // sent again, ever
 	txMerged      // empty: its bytes were moved into the segment before
-	txPush
-	txLinked // is in the order of time
+	txPush        // TCPHDR_PSH of the buffer that it ends
+	txJoined      // lies in the same buffer as the segment before
+	txLinked      // is in the order of time
 )
 
 const none = ^uint32(0)

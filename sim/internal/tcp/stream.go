@@ -24,15 +24,15 @@ func (c *Conn) Append(p []byte) int {
 		c.flag |= blocked
 		return 0
 	}
+	if c.snd == nil {
+		c.snd = &sendBuffer{pushed: c.end}
+	}
 	// The kernel looks at the limit when it allocates a buffer, and then fills
 	// it: the last one may exceed the limit.
 	goal := c.sizeGoal()
 	if free = (free + goal - 1) / goal * goal; free < len(p) {
 		p = p[:free]
 		c.flag |= blocked
-	}
-	if c.snd == nil {
-		c.snd = new(sendBuffer)
 	}
 	c.snd.append(p, max(int(c.mss), 1), c.end+uint64(c.snd.appended), c.out)
 	c.snd.appended += int32(len(p))
@@ -62,13 +62,47 @@ func (c *Conn) Push(now Time) {
 		if c.nxt == c.end && c.synchronized() {
 			c.restartAfterIdle()
 		}
-		c.end += uint64(n)
-		if c.synchronized() {
-			c.push()
-		}
+		c.enqueue(int(n))
 	}
 	if cap(writes) <= keepWrites {
 		b.writes = writes[:0]
+	}
+}
+
+// enqueue queues n bytes of one write and sends what it may, buffer by buffer
+// (tcp_sendmsg_locked): a buffer that is full goes at once if it is the first, or if half
+// of the largest window was written since the last push, and then all do.
+func (c *Conn) enqueue(n int) {
+	b := c.snd
+	goal := c.sizeGoal()
+	open := c.synchronized()
+	if !open {
+		goal = math.MaxInt // of what is written so early the kernel has no buffers yet
+	}
+	for {
+		size := b.lastSize(c.nxt, c.end)
+		fresh := size == 0 || size >= goal
+		if fresh {
+			size = 0
+		}
+		k := min(n, goal-size)
+		c.end += uint64(k)
+		b.enqueue(c.end, fresh)
+		if n -= k; n == 0 {
+			break
+		}
+		if c.end > b.pushed+uint64(c.maxWnd/2) {
+			b.push(c.end)
+			if open {
+				c.pushPending(pushFull)
+			}
+		} else if open && b.enqueued() == 1 {
+			c.writePending(pushOne)
+		}
+	}
+	b.push(c.end)
+	if open {
+		c.push()
 	}
 }
 
@@ -76,7 +110,7 @@ func (c *Conn) Push(now Time) {
 // full segments, or half the peer's window (tcp_xmit_size_goal).
 func (c *Conn) sizeGoal() int {
 	m := max(int(c.mss), 1)
-	goal := min(math.MaxUint16-packetOverhead, int(c.maxWnd)/2)
+	goal := min(maxBurst, int(c.maxWnd)/2)
 	return max(goal/m, 1) * m
 }
 

@@ -178,7 +178,7 @@ func (c *Conn) onRTO() {
 		c.retries = min(c.retries, 254) + 1
 		c.rtoTotal++
 	}
-	c.retransmit(c.tx.head)
+	c.retransmit(c.tx.head, 1)
 	c.doubleRTO()
 	c.setTimer(timerRTO, c.clampRTO())
 }
@@ -219,7 +219,7 @@ func (c *Conn) onSynTimeout() {
 	c.retries++
 	c.rtoTotal++
 	c.rec.undoMarked = true
-	c.transmitAgain(c.tx.head, Retransmission)
+	c.transmitAgain(c.tx.head, 1, Retransmission)
 	if c.state != SynSent || int(c.rtoTotal) > c.cfg.SynLinearTimeouts {
 		c.doubleRTO()
 	}
@@ -248,7 +248,7 @@ func (c *Conn) onSynAckTimeout() {
 }
 
 func (c *Conn) repeatSynAck() {
-	c.transmitAgain(c.tx.head, Retransmission)
+	c.transmitAgain(c.tx.head, 1, Retransmission)
 	c.setTimer(timerRTO, min(c.cfg.RTOInitial<<min(c.retries, 30), c.cfg.RTOMax))
 }
 
