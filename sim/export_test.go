@@ -93,3 +93,11 @@ func SetSweepTells(every time.Duration) { sweepTells = every }
 func (n *Network) InitialSequence(at time.Duration, port uint16) uint32 {
 	return n.initialSequence(int64(at), endpoint{10<<24 + 1, port}, endpoint{10<<24 + 2, 7})
 }
+
+// MachineFiles has Go's resolver, as far as the network knows, read other files than the machine's.
+// It returns a function that undoes that.
+func MachineFiles(resolv, hosts string) (undo func()) {
+	r, h := resolvConf, hostsFile
+	resolvConf, hostsFile = resolv, hosts
+	return func() { resolvConf, hostsFile = r, h }
+}

@@ -1,9 +1,30 @@
 package sim_test
 
 import (
+	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if checksAll() && flag.Lookup("test.skip").Value.String() == "" {
+		flag.Set("test.skip", "^TestOverTLS$") // an example, without clutter: see http2Races
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func checksAll() bool { return os.Getenv("SQUALL_CHECK") == "1" }
+
+// mayDiffer says that two runs of a test may differ, and why, so that they are not compared.
+func mayDiffer(t *testing.T, why string) {
+	t.Helper()
+	if checksAll() {
+		t.Log("not compared with a second run: " + why)
+		t.Setenv("SQUALL_CHECK", "")
+	}
+}
+
+const http2Races = "the goroutines of an HTTP/2 connection of net/http race each other to write to it"

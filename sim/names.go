@@ -15,15 +15,26 @@ var stubResolver = endpoint{addr: 127<<24 | 53, port: 53}
 // Resolver returns Go's own resolver on h. It asks, in real DNS packets over the
 // host's loopback, a stub that knows the names and IPv4 addresses of the network's
 // hosts, both ways (A, PTR), and has no data of other types; a name that no host has does
-// not exist (NXDOMAIN). Which domains it appends
-// to a short name follows the machine's /etc/resolv.conf, as in any Go program.
+// not exist (NXDOMAIN).
+//
+// Go's resolver reads the machine's files, whoever it asks. What it makes of a short name by a domain
+// of /etc/resolv.conf is not asked for, unless it is a host of the network. It looks into /etc/hosts first:
+// a test fails if that has a name or an address of the network's. The name server
+// that an error names is the machine's; [net.DNSError]'s Err, Name and IsNotFound are not.
 func (h *Host) Resolver() *net.Resolver {
 	h.must("Resolver")
+	taken := namesOfMachine()
+	h.n.do(func() {
+		if h.n.taken == nil {
+			h.n.taken = taken
+			for _, other := range h.n.inOrder {
+				other.tellTaken()
+			}
+		}
+	})
 	return &net.Resolver{
 		PreferGo: true,
-		Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return h.Dialer().dialUDP(ctx, "udp", stubResolver.String())
-		},
+		Dial:     func(ctx context.Context, _, _ string) (net.Conn, error) { return h.look(ctx) },
 	}
 }
 

@@ -64,6 +64,7 @@ type Network struct {
 	trace    *Trace
 	faults   []*fault
 	failures []string                  // of processes
+	taken    map[string]bool           // with a Resolver: what the machine's hosts file has
 	strays   []string                  // what the program asked the machine's own network for
 	unripe   []time.Duration           // when an After would have come that the end of the network forestalled
 	reported atomic.Bool               // the end of the test was reported
@@ -285,6 +286,7 @@ func (n *Network) Host(name string) *Host {
 		n.hosts[strings.ToLower(name)] = h
 		n.byAddr[h.addr] = h
 		n.inOrder = append(n.inOrder, h)
+		h.tellTaken()
 		return h
 	})
 }

@@ -186,7 +186,7 @@ func turn[T any](n *Network, f func() T) T {
 //go:norace
 func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 	v, err := new(T), new(error)
-	wait := new(waiting)
+	wait := new(waitingCall)
 	m := n.enter()
 	for fresh := true; ; fresh = false {
 		n.hand(m, fresh, func() {
@@ -206,14 +206,14 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 	return *v, *err
 }
 
-// waiting is what a call waits for.
-type waiting struct {
+// waitingCall is what a call waits for.
+type waitingCall struct {
 	q     *waitq
 	w     *waiter // nil if it does not wait
 	first bool
 }
 
-func (w *waiting) begin(n *Network, q *waitq) {
+func (w *waitingCall) begin(n *Network, q *waitq) {
 	if q != nil {
 		w.q = q
 		w.w, w.first = q.enter(n)
@@ -221,7 +221,7 @@ func (w *waiting) begin(n *Network, q *waitq) {
 }
 
 // goesOn says whether a call that waits has to go on waiting.
-func (w *waiting) goesOn(n *Network) bool {
+func (w *waitingCall) goesOn(n *Network) bool {
 	if w.w == nil {
 		return false
 	}

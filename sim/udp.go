@@ -109,16 +109,7 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 // connect makes a connected socket, whose port is to be found if the program left it open.
 func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPConn, error) {
 	if local.port == 0 && open && !h.dead && !h.n.closed {
-		// As in DialContext, the port does not depend on who else dials at this instant.
-		nth := h.udpDials[remote]
-		h.udpDials[remote]++
-		first := mix(uint64(remote.addr)<<16|uint64(remote.port)) % ephemeralPorts
-		for i := range uint64(ephemeralPorts) {
-			if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.udp[p]) == 0 {
-				local.port = p
-				break
-			}
-		}
+		local.port = h.udpPort(remote)
 		if local.port == 0 {
 			return nil, sysError("connect", syscall.EAGAIN)
 		}
@@ -136,6 +127,20 @@ func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPC
 		return nil, sysError("connect", errno)
 	}
 	return u, nil
+}
+
+// udpPort finds a port for a socket that is connected to remote, or returns 0. As in
+// DialContext, it does not depend on who else dials at this instant.
+func (h *Host) udpPort(remote endpoint) uint16 {
+	nth := h.udpDials[remote]
+	h.udpDials[remote]++
+	first := mix(uint64(remote.addr)<<16|uint64(remote.port)) % ephemeralPorts
+	for i := range uint64(ephemeralPorts) {
+		if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.udp[p]) == 0 {
+			return p
+		}
+	}
+	return 0
 }
 
 // bind makes a socket. The lock is held.

@@ -208,7 +208,8 @@ func TestEachFlawIsFound(t *testing.T) {
 	for _, row := range broken {
 		t.Run(row.flaw, func(t *testing.T) {
 			if why := races[row.flaw]; why != "" && os.Getenv("SQUALL_CHECK") == "1" {
-				t.Skip(why)
+				t.Log("not compared with a second run: " + why)
+				t.Setenv("SQUALL_CHECK", "")
 			}
 			breaches := judge(t, row.system, storyNamed(t, row.story))
 			require.NotEmpty(t, breaches, "the contract does not see it")
