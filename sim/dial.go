@@ -212,8 +212,17 @@ func (d *dialing) finish(err error) {
 func (d *dialing) revealWhy() {
 	n := d.host.n
 	n.reveal(n.by)
-	if h := n.byAddr[d.dest.addr]; h != nil {
-		n.reveal(h.by)
+	d.host.revealRefusal(protoTCP, d.dest)
+}
+
+// revealRefusal reveals why nobody is where h sent something.
+func (h *Host) revealRefusal(proto protocol, to endpoint) {
+	dest := h
+	if !isLoopback(to.addr) {
+		dest = h.n.byAddr[to.addr]
+	}
+	if dest != nil {
+		dest.closings.refused(h.n, proto, to.port)
 	}
 }
 

@@ -15,8 +15,8 @@ import (
 // processes on it. It listens and dials as package net does.
 type Host struct {
 	node
-	addr uint32
-	by   moment // when it crashed, or a listener was closed
+	addr     uint32
+	closings closings
 
 	conns     map[connKey]*TCPConn
 	listeners map[uint16][]*TCPListener
@@ -34,6 +34,7 @@ type Host struct {
 	dead      bool   // the processes are gone
 	booted    int    // times
 	paused    *fault
+	resumedBy moment
 	resumed   waitq      // calls that a pause holds
 	heldWakes []wake     // what the processes of a paused host have yet to notice,
 	heldConns []*TCPConn // and what they asked for
@@ -128,7 +129,7 @@ func (h *Host) PowerOff() {
 // stop ends the host's processes and sockets.
 func (h *Host) stop(f *fault, reset bool) {
 	h.dead = true
-	h.by = h.n.moment()
+	h.closings.ended(h.n.moment())
 	h.abandon()
 	h.unpause()
 	for _, p := range h.processes {
@@ -211,6 +212,7 @@ func (h *Host) Resume() {
 	h.n.do(func() {
 		if h.paused != nil {
 			h.n.note(&h.node, nil, "resume")
+			h.resumedBy = h.n.moment()
 			h.unpause()
 		}
 	})
@@ -238,7 +240,11 @@ func (h *Host) unpause() {
 // on. It need not if its socket is closed: what waits for the end of that call may hold a
 // lock.
 func (h *Host) holds(socketClosed bool) bool {
-	if h.paused == nil || socketClosed || h.n.closed {
+	switch {
+	case socketClosed || h.n.closed:
+		return false
+	case h.paused == nil:
+		h.n.reveal(h.resumedBy)
 		return false
 	}
 	h.paused.hits++

@@ -220,7 +220,7 @@ func (l *TCPListener) shut() {
 	}
 	l.closed = true
 	l.by = l.n.moment()
-	l.host.by = l.by
+	l.host.closings.closed(protoTCP, l.local.port, l.by)
 	l.r.release()
 	l.host.resumed.release()
 	for _, c := range l.accept {

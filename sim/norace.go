@@ -114,6 +114,12 @@ func (h *history) received(*Network, int) {}
 func (h *history) ended(*Network)         {}
 func (h *history) own(*Network)           {}
 
+type closings struct{}
+
+func (c *closings) closed(protocol, uint16, moment)    {}
+func (c *closings) ended(moment)                       {}
+func (c *closings) refused(*Network, protocol, uint16) {}
+
 func hush()   {}
 func unhush() {}
 

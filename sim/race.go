@@ -418,6 +418,35 @@ func (h *history) own(n *Network) {
 	}
 }
 
+// closings are the calls by which a host came to refuse: those that closed a port last, and
+// that which ended its processes.
+type closings struct {
+	ports map[closedPort]moment
+	all   moment
+}
+
+type closedPort struct {
+	proto protocol
+	port  uint16
+}
+
+// closed is called when a socket was closed that had a port for itself.
+func (c *closings) closed(proto protocol, port uint16, m moment) {
+	if c.ports == nil {
+		c.ports = map[closedPort]moment{}
+	}
+	c.ports[closedPort{proto, port}] = m
+}
+
+// ended is called when the processes were ended.
+func (c *closings) ended(m moment) { c.all = m }
+
+// refused reveals why nobody is at a port.
+func (c *closings) refused(n *Network, proto protocol, port uint16) {
+	n.reveal(c.all)
+	n.reveal(c.ports[closedPort{proto, port}])
+}
+
 func readsRange(p []byte) {
 	if len(p) > 0 {
 		runtime.RaceReadRange(unsafe.Pointer(&p[0]), len(p))

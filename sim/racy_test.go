@@ -602,6 +602,57 @@ var soundPrograms = []struct {
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 		x++
 	}},
+	{"the first of two listeners that are closed", func(t *testing.T, n *sim.Network, server, client *sim.Host) {
+		x := 0
+		first, second := listen(t, server, ":7"), listen(t, server, ":8")
+		go func() {
+			time.Sleep(time.Second)
+			x++
+			first.Close()
+		}()
+		go func() {
+			time.Sleep(1500 * ms)
+			second.Close()
+		}()
+		time.Sleep(2 * time.Second)
+		_, err := client.Dial("tcp", "server:7")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		x++
+	}},
+	{"a socket of UDP that is closed, and a datagram that is refused", func(t *testing.T, n *sim.Network, server, client *sim.Host) {
+		x := 0
+		u := check1(server.ListenPacket("udp", ":9"))
+		go func() {
+			time.Sleep(time.Second)
+			x++
+			u.Close()
+		}()
+		c := check1(client.Dial("udp", "server:9"))
+		time.Sleep(2 * time.Second)
+		c.Write(make([]byte, 1))
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		x++
+	}},
+	{"the end of a pause", func(t *testing.T, n *sim.Network, server, client *sim.Host) {
+		x := 0
+		done := make(chan struct{})
+		accept(listen(t, server, ":7"), func(c net.Conn) {
+			io.ReadFull(c, make([]byte, 1))
+			x++
+			close(done)
+		})
+		c := dial(t, client, "server:7")
+		time.Sleep(100 * ms)
+		server.Pause()
+		c.Write(make([]byte, 1))
+		n.After(time.Second, func() {
+			x++
+			server.Resume()
+		})
+		<-done
+		require.Equal(t, 2, x)
+	}},
 	{"the loop that hands connections over", func(t *testing.T, n *sim.Network, server, client *sim.Host) {
 		type session struct{ requests int }
 		conns := make(chan net.Conn)

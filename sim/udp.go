@@ -281,6 +281,7 @@ func (u *UDPConn) receiveNow(p []byte, call string) (received, error, *waitq) {
 func (u *UDPConn) takeError() syscall.Errno {
 	err := u.err
 	u.err = 0
+	u.host.revealRefusal(protoUDP, u.remote)
 	return err
 }
 
@@ -378,6 +379,7 @@ func (u *UDPConn) Close() error {
 func (u *UDPConn) shut() {
 	u.closed = true
 	u.by = u.n.moment()
+	u.host.closings.closed(protoUDP, u.local.port, u.by)
 	u.buffer.queue = nil
 	u.r.release()
 	u.host.resumed.release()
