@@ -464,6 +464,14 @@ func TestWhatIsLeftForLaterMakesNoDifferenceToRandomPrograms(t *testing.T) {
 	}
 }
 
+// Fragments travel in one train with packets that are whole. These are programs of hundreds that
+// tell.
+func TestFragmentsAreNotLeftForLater(t *testing.T) {
+	for _, seed := range []uint64{18, 134, 148} {
+		requireLeftForLaterAlike(t, seed, narrowSockets)
+	}
+}
+
 // A timer that has been put off a little counts by its new instant. This is one download of
 // thousands that tells.
 func TestWhatIsPutOffIsLeftForLater(t *testing.T) {
@@ -567,6 +575,68 @@ func randomSockets(n *sim.Network) {
 		}[r.IntN(5)]
 		n.After(at, fault.begin)
 		n.After(at+length, fault.end)
+	}
+	all.Wait()
+}
+
+// narrowSockets has goroutines read and write over a link that loses packets, and whose MTU
+// changes and is often so small that packets travel in fragments.
+func narrowSockets(n *sim.Network) {
+	r := n.Rand("program")
+	client, server, router := n.Host("client"), n.Host("server"), n.Router("r")
+	n.LinkAsym(client, router, netem.Config{Delay: time.Duration(r.IntN(4)) * 5 * ms}, netem.Config{Delay: time.Duration(r.IntN(4)) * 5 * ms})
+	cfg := func() (c netem.Config) {
+		c = netem.Config{Delay: time.Duration(1+r.IntN(12)) * 5 * ms}
+		c.Loss = netem.Bernoulli(0.05 * float64(r.IntN(6)))
+		if r.IntN(3) > 0 {
+			c.MTU = []int{68, 72, 76, 79, 100, 600}[r.IntN(6)]
+		}
+		return c
+	}
+	last := n.LinkAsym(router, server, cfg(), cfg())
+	l, err := server.Listen("tcp", ":7")
+	check(err)
+	var all sync.WaitGroup
+	for i := range 1 + r.IntN(2) {
+		c, err := client.Dial("tcp", "server:7")
+		if err != nil {
+			return
+		}
+		l.(*sim.TCPListener).SetDeadline(time.Now().Add(time.Minute))
+		s, err := l.Accept()
+		if err != nil {
+			c.Close()
+			break
+		}
+		for j, end := range []net.Conn{c, s} {
+			mine := rand.New(rand.NewPCG(r.Uint64(), 1))
+			theirs := rand.New(rand.NewPCG(r.Uint64(), 2))
+			read, err := client.Dial("udp", fmt.Sprintf("server:%d", 100+2*i+j))
+			check(err)
+			end.(*sim.TCPConn).SetReadBuffer(2000 + mine.IntN(6000))
+			all.Go(func() {
+				for range 8 {
+					end.SetWriteDeadline(time.Now().Add(time.Duration(1+mine.IntN(60)) * 5 * ms))
+					end.Write(make([]byte, 1+mine.IntN(4000)))
+					time.Sleep(time.Duration(mine.IntN(60)) * 5 * ms)
+				}
+				end.(*sim.TCPConn).CloseWrite()
+			})
+			all.Go(func() {
+				for range 25 {
+					if theirs.IntN(2) == 0 {
+						time.Sleep(time.Duration(theirs.IntN(100)) * 5 * ms)
+					}
+					end.SetReadDeadline(time.Now().Add(time.Duration(1+theirs.IntN(100)) * 5 * ms))
+					k, _ := end.Read(make([]byte, 1+theirs.IntN(2000)))
+					read.Write(make([]byte, k%30))
+				}
+			})
+		}
+	}
+	for i := range 8 {
+		a, b := cfg(), cfg()
+		n.After(time.Duration(i*60+r.IntN(60))*5*ms+2*ms, func() { last.SetAsym(a, b) })
 	}
 	all.Wait()
 }

@@ -288,9 +288,10 @@ func (n *Network) deliverTrain(head *packet, when int64) {
 	n.lastTrain, n.lastAt, n.lastOrd = head, when, n.ord
 }
 
-// sameWay says that two packets are of one flow and at one place of one route.
+// sameWay says that two packets are of one flow and at one place of one route. A fragment
+// is not one of those whose news are known.
 func (pkt *packet) sameWay(other *packet) bool {
-	return pkt.flow == other.flow && pkt.hop == other.hop &&
+	return pkt.flow == other.flow && pkt.hop == other.hop && (pkt.whole == nil) == (other.whole == nil) &&
 		len(pkt.pipes) == len(other.pipes) && len(pkt.pipes) > 0 && &pkt.pipes[0] == &other.pipes[0]
 }
 

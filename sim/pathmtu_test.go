@@ -401,3 +401,29 @@ func TestOwnLinkShrinksInATransfer(t *testing.T) {
 		require.Empty(t, since(n, 0, func(e sim.Event) bool { return e.Kind == sim.Dropped }))
 	})
 }
+
+// What is too small to believe is remembered for 10 minutes from the first news of it: news of
+// packets that were on their way already does not count (ip_mtu_locked).
+func TestALockedMTUIsLearnedOnce(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := narrowsOf(t, n, 300)
+		u, err := w.a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		u.Write(make([]byte, 500))
+		time.Sleep(8 * ms)
+		u.Write(make([]byte, 500)) // the first router says both times that this is too big
+		time.Sleep(15 * ms)
+		_, err = u.Write(nil)
+		require.ErrorIs(t, err, syscall.EMSGSIZE)
+		dropsOf := func(write func()) int {
+			before := dropped(n, "mtu, r1 > r2")
+			write()
+			time.Sleep(6 * ms)
+			return dropped(n, "mtu, r1 > r2") - before
+		}
+		time.Sleep(10*time.Minute + 9*ms - n.Elapsed()) // the news came after 10 ms and after 18
+		require.Zero(t, dropsOf(func() { u.Write(make([]byte, 500)) }), "it may be cut")
+		require.Equal(t, 10*time.Minute+15*ms, n.Elapsed())
+		require.Equal(t, 1, dropsOf(func() { u.Write(make([]byte, 500)) }), "that is forgotten")
+	})
+}
