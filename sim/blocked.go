@@ -196,3 +196,53 @@ func listCalls(calls []frame) string {
 	}
 	return b.String()
 }
+
+// owner is the type that a method belongs to, or the package of another function.
+func (f frame) owner() string {
+	if end := strings.LastIndex(f.function, ")."); end >= 0 {
+		return f.function[:end+1]
+	}
+	path, name := f.function[:strings.LastIndex(f.function, "/")+1], f.short()
+	name, _, _ = strings.Cut(name, ".")
+	return path + name
+}
+
+// locker is the call that wants a lock, of a goroutine that waits for one.
+func (g goroutine) locker() frame {
+	calls, _ := g.frames()
+	for _, f := range calls {
+		if o := f.owner(); !strings.HasPrefix(o, "sync") && !strings.HasPrefix(o, "internal/sync") {
+			return f
+		}
+	}
+	return frame{}
+}
+
+// locksAmong says which of some goroutines wait for a lock, and which may hold it: those that
+// wait for something else in a call of the same type or package.
+func locksAmong(gs []goroutine) string {
+	var b strings.Builder
+	seen := map[frame]bool{}
+	for _, g := range gs {
+		if !g.locked() || g.serves() {
+			continue
+		}
+		at := g.locker()
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		var holders []goroutine
+		for _, h := range gs {
+			calls, _ := h.frames()
+			if !h.locked() && !h.serves() && slices.ContainsFunc(calls, func(f frame) bool { return f.owner() == at.owner() }) {
+				holders = append(holders, h)
+			}
+		}
+		fmt.Fprintf(&b, "Goroutine %s waits for a lock, in %s (%s).\n", g.id, at.short(), at.where)
+		if list := describe(holders); list != "" {
+			b.WriteString("It is probably held by one of these, which wait as well:\n" + list)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

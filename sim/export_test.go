@@ -101,3 +101,6 @@ func MachineFiles(resolv, hosts string) (undo func()) {
 	resolvConf, hostsFile = resolv, hosts
 	return func() { resolvConf, hostsFile = r, h }
 }
+
+// Frozen is how often the watchdog has moved the clock.
+func (n *Network) Frozen() int { return int(n.frozen.Load()) }

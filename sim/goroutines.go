@@ -45,8 +45,9 @@ func goroutinesOf(dump, bubble string) []goroutine {
 		}
 		m := headerPattern.FindStringSubmatch(entry)
 		if m == nil || m[3] != bubble || bubble == "" || strings.Contains(entry, "\ntesting/synctest.testingSynctestTest(") ||
-			strings.Contains(entry, "\ninternal/synctest.Run(") {
-			continue // of another bubble, or waiting for the end of this one
+			strings.Contains(entry, "\ninternal/synctest.Run(") || strings.Contains(entry, ownPackage+".(*weight).") ||
+			strings.Contains(entry, ownPackage+".(*ballast).makeWeights(") {
+			continue // of another bubble, waiting for the end of this one, or of its ballast
 		}
 		all = append(all, goroutine{id: m[1], state: m[2], text: entry})
 	}

@@ -79,8 +79,15 @@ func (n *Network) timeIsUp() (problem string) {
 // end closes the network of a test that does not end, for a reason, with the goroutines that
 // were left at that moment. The lock is held.
 func (n *Network) end(why string, left []goroutine) {
-	if list := describe(left); list != "" {
-		why += ".\nThe goroutines of the test at that instant:\n" + strings.TrimSuffix(list, "\n")
+	held, list := locksAmong(left), describe(left)
+	if held != "" || list != "" {
+		why += "."
+	}
+	if held != "" {
+		why += "\n" + held
+	}
+	if list != "" {
+		why += "\nThe goroutines of the test at that instant:\n" + strings.TrimSuffix(list, "\n")
 	}
 	n.shutdown(why)
 }
@@ -96,7 +103,8 @@ func (n *Network) ending() string {
 // allWait says that no goroutine of the program runs or sleeps.
 func allWait(gs []goroutine) bool {
 	for _, g := range gs {
-		if !g.serves() && (!strings.Contains(g.state, "(durable)") || strings.HasPrefix(g.state, "sleep")) {
+		waits := strings.Contains(g.state, "(durable)") && !strings.HasPrefix(g.state, "sleep") || g.locked()
+		if !waits && !g.serves() {
 			return false
 		}
 	}

@@ -69,6 +69,7 @@ type Network struct {
 	unripe   []time.Duration           // when an After would have come that the end of the network forestalled
 	reported atomic.Bool               // the end of the test was reported
 	steps    atomic.Uint64             // of the engine, for the watchdog
+	frozen   atomic.Int64              // how often the watchdog moved the clock
 	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
 	bubbleID string                    // number of the bubble
 	crypto   *cryptoStream             // nil if the process draws from the seed

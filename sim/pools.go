@@ -142,7 +142,11 @@ func linkedPackages() map[string]string {
 		case std != "" && strings.HasPrefix(file, std):
 		case !strings.HasSuffix(file, ".go") || strings.HasPrefix(filepath.Base(file), "_"): // generated, as _testmain.go is
 		default:
-			found[filepath.Dir(file)] = packageOf(runtime.FuncForPC(entry).Name())
+			dir, name := filepath.Dir(file), runtime.FuncForPC(entry).Name()
+			// A closure that was inlined bears the name of the package that called.
+			if found[dir] == "" || !strings.Contains(name, ".func") {
+				found[dir] = packageOf(name)
+			}
 		}
 	}
 	// The functions of a program follow each other in memory. Where the next one begins is found

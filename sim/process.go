@@ -81,8 +81,9 @@ func (p *process) startNow() {
 }
 
 // HTTPClient returns a new client whose connections start at h. Its transport has
-// the defaults of [http.DefaultTransport], without a proxy, and speaks HTTP/1.1; set
-// Protocols on it for more.
+// the defaults of [http.DefaultTransport], without a proxy: it speaks HTTP/1.1, and over
+// TLS HTTP/2 with a server that offers it. HTTP/2 without TLS takes
+// SetUnencryptedHTTP2(true) in the Protocols of the transport, and of the server.
 func (h *Host) HTTPClient() *http.Client {
 	h.must("HTTPClient")
 	t := http.DefaultTransport.(*http.Transport).Clone()

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -233,39 +232,6 @@ func TestHangIsReported(t *testing.T) {
 	out, failed = outputOf(t, "TestVictimHangWithConnection")
 	require.True(t, failed)
 	requireInOrder(t, out, "for 30 days of virtual time the program did nothing", "waitForNothing")
-}
-
-func TestVictimFrozen(t *testing.T) {
-	victim(t)
-	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: ms})
-		accept(listen(t, n.Host("b"), ":7"), echo)
-		c := dial(t, n.Host("a"), "b:7")
-		var mu sync.Mutex
-		go func() {
-			mu.Lock()
-			defer mu.Unlock()
-			c.Write([]byte("x"))
-			c.Read(make([]byte, 1))
-		}()
-		time.Sleep(time.Nanosecond)
-		lockHeldAcrossIO(&mu)
-	})
-}
-
-func lockHeldAcrossIO(mu *sync.Mutex) {
-	mu.Lock()
-	defer mu.Unlock()
-}
-
-func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes some seconds of real time")
-	}
-	t.Parallel()
-	out, failed := outputOf(t, "TestVictimFrozen")
-	require.True(t, failed)
-	requireInOrder(t, out, "virtual time stands still", "sync.Mutex.Lock", "lockHeldAcrossIO", "To repeat it:")
 }
 
 // A loop that dials again at once what is refused takes a nanosecond a turn.

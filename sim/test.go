@@ -55,10 +55,18 @@ import (
 // that move; and one that still runs some seconds before go test's own deadline (-timeout)
 // fails then, with its report. What cannot end is abandoned, so that the tests that follow go on.
 //
-// A watchdog on the real clock ends the process, with the stacks of the goroutines to
-// blame, when virtual time stands still because of a lock held across a call that waits
-// for the network, or as good as, because of a loop that asks the network again and again
-// without ever waiting, such as one that at once dials again what was refused.
+// Time also passes while goroutines wait for a lock of package sync, and everybody else is blocked as
+// well, though a bubble's clock stands still then: whoever holds the lock waits for the
+// network, or sleeps. net/http does so when it uploads by HTTP/2. A watchdog on the
+// real clock notices and moves the bubble's clock to its next timer, so that everything happens when it
+// would on a real network. That takes about a millisecond of real time. A lock that is never
+// released brings the test to its limit of virtual time, with a report that names who waits for it and
+// who seems to hold it.
+//
+// What else stops virtual time, or as good as, fails the test after some seconds of real time, with the
+// goroutines to blame: to wait for a channel that was made outside of the test, and to
+// ask the network again and again without ever waiting, like a loop that at once
+// dials again what was refused. The test is abandoned, and those that follow go on.
 //
 // The machine's own network is not the program's: net.Dial, net.Listen, http.Get, httptest.NewServer
 // and a library that was given no dialer reach it all the same. A test that waits for it, so that virtual time
@@ -246,24 +254,25 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 	pools.beforeBubble()
 	defer pools.afterBubble()
 	command := func() string { return r.command(seed) }
-	dog := newWatchdog(command)
-	defer dog.stop()
-	run := newBubbleRun()
+	run := newBubbleRun(t)
+	defer func() { run.ballast.drop(run.over) }()
+	defer newWatchdog(run).stop()
 	defer startMonitor(t, run, seed, command).stop()
 	var problems []string
 	given := run.run(t, func(t *testing.T) {
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
+		run.ballast.prepare()
 		n.seedCrypto(t)
 		n.startPulse()
 		_, n.bubbleID = thisGoroutine()
 		n.run.Store(run)
 		run.network.Store(n)
-		dog.watch(n)
 		bubbles.Store(n.bubbleID, n)
 		t.Cleanup(func() { bubbles.Delete(n.bubbleID) })
 		*trace = n.trace
 		t.Cleanup(func() { // after those of f
 			problems = append(problems, n.finish()...)
+			run.ballast.end()
 			if n.reported.CompareAndSwap(false, true) {
 				over(t, n, problems)
 			}

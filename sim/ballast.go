@@ -1,0 +1,228 @@
+package sim
+
+import (
+	"iter"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+// The clock of a bubble moves when none of its goroutines counts as running. One that waits for
+// a sync.Mutex counts, because somebody outside might hold it. If nobody does, the bubble is
+// frozen: whoever holds the mutex waits for the clock, and the clock for him.
+//
+// A ballast moves the clock of such a bubble to its next timer, as if those who wait for a mutex
+// did not count. It is made of weights. A weight is a coroutine (see [iter.Pull]) that belongs to
+// the bubble and is entered from outside. Weights rely on two properties of the runtime, which
+// ballast_test.go checks:
+//
+//   - To leave a coroutine makes one goroutine less count as running. To enter it makes one more,
+//     if whoever enters is in a bubble of his own, and none more if he is in none
+//     (coroswitch_m). So the first entry of a weight, from outside all bubbles, makes up for one
+//     goroutine that waits for a mutex. From then on a helper in another bubble keeps
+//     it inside, where it waits in a way that counts, and the sum is right again.
+//   - When nobody counts any more, the runtime at once has the bubble's root move the clock, and
+//     that it does even if somebody counts again before it gets there.
+//
+// So for k who wait, k weights come out; with the last one the clock is on its way; and the
+// same thread puts it in again at once, with k-1 goroutines that stand in for the other weights.
+// Go runs on one processor meanwhile, so the root comes after that, and the goroutines
+// that it wakes find everybody counted as is right.
+//
+// A weight can never be taken back: were it to end, the count would be too low for good. The
+// root makes up for one, since it still counts when it leaves the bubble. Further ones
+// stay behind as two goroutines each, when a test ends in which several goroutines waited at once.
+//
+// The state machine of all this is used by one goroutine, outside the bubble.
+type ballast struct {
+	t       *testing.T
+	state   atomic.Int32
+	weights []*weight
+
+	// A coroutine of the bubble that makes weights.
+	enter func() (struct{}, bool)
+	stop  func()
+
+	wanted []*weight
+	made   chan struct{}
+	goOn   chan struct{}
+	jobs   chan func() // for the helpers' bubble; nil if there is none
+	noHelp chan struct{}
+}
+
+const (
+	ballastIdle int32 = iota
+	ballastUsed
+	ballastOver
+)
+
+// All channels of weights are made outside the bubble, so that to wait for them counts.
+type weight struct {
+	next   func() (struct{}, bool)
+	lift   chan struct{} // has it come out; it ends when this is closed
+	down   chan struct{} // it is out
+	raise  chan struct{} // has it go in again
+	up     chan struct{} // it is in
+	quick  bool          // it goes in again at once,
+	extras int           // with so many goroutines that wait
+	until  chan struct{} // for this
+	gate   chan chan struct{}
+}
+
+func newBallast(t *testing.T) *ballast { return &ballast{t: t} }
+
+// prepare is called in the bubble.
+func (b *ballast) prepare() {
+	b.enter, b.stop = iter.Pull(b.makeWeights)
+	b.enter()
+}
+
+// end is called in the bubble, before it ends.
+func (b *ballast) end() {
+	for !b.state.CompareAndSwap(ballastIdle, ballastOver) {
+		runtime.Gosched()
+	}
+	stopped := make(chan struct{})
+	go func() { // the test's own goroutine may be locked to a thread, which a coroutine does not bear
+		defer close(stopped)
+		b.stop()
+	}()
+	<-stopped
+}
+
+func (b *ballast) makeWeights(yield func(struct{}) bool) {
+	gate := make(chan chan struct{}) // of the bubble: to wait for it does not count
+	defer close(gate)
+	for yield(struct{}{}) {
+		for _, w := range b.wanted {
+			w.gate = gate
+			w.next, _ = iter.Pull(w.hang)
+			go w.standIn(gate)
+		}
+		b.made <- struct{}{}
+		<-b.goOn // it counts meanwhile
+	}
+}
+
+// hang is the coroutine of a weight.
+func (w *weight) hang(yield func(struct{}) bool) {
+	for yield(struct{}{}) {
+		for range w.extras {
+			w.gate <- w.until
+		}
+		w.extras = 0
+		w.up <- struct{}{}
+		if _, lifted := <-w.lift; !lifted {
+			return
+		}
+	}
+}
+
+// standIn is a goroutine that counts when another weight asks for it.
+func (*weight) standIn(gate chan chan struct{}) {
+	for until := range gate {
+		<-until
+	}
+}
+
+// swing is the helper of a weight.
+func (w *weight) swing() {
+	for {
+		if _, alive := w.next(); !alive {
+			return
+		}
+		if !w.quick {
+			w.down <- struct{}{}
+			<-w.raise
+		}
+		w.quick = false
+	}
+}
+
+// tick moves the clock of the frozen bubble, in which so many goroutines count, to the next
+// timer, unless it is about to end.
+func (b *ballast) tick(count int) (done bool) {
+	if !b.state.CompareAndSwap(ballastIdle, ballastUsed) {
+		return false
+	}
+	defer b.state.Store(ballastIdle)
+	// On one processor nobody gets in between: neither the root, nor the garbage collector, which,
+	// were it at the stack of a weight, would have the first entry count. It takes some ten
+	// microseconds, there and back.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	b.add(count - len(b.weights))
+	others, last := b.weights[:count-1], b.weights[count-1]
+	for _, w := range others {
+		w.lift <- struct{}{}
+		<-w.down
+	}
+	last.quick, last.extras, last.until = true, len(others), make(chan struct{})
+	runtime.Gosched() // begins a time slice, of ten milliseconds, in which nobody is preempted
+	last.lift <- struct{}{}
+	<-last.up
+	for _, w := range others {
+		w.raise <- struct{}{}
+		<-w.up
+	}
+	close(last.until)
+	return true
+}
+
+// add makes weights.
+func (b *ballast) add(count int) {
+	if count <= 0 {
+		return
+	}
+	if b.jobs == nil {
+		b.made, b.goOn = make(chan struct{}), make(chan struct{})
+		b.jobs, b.noHelp = make(chan func()), make(chan struct{})
+		go b.help()
+	}
+	b.wanted = nil
+	for range count {
+		b.wanted = append(b.wanted, &weight{
+			lift: make(chan struct{}), down: make(chan struct{}, 1), raise: make(chan struct{}), up: make(chan struct{}, 1),
+		})
+	}
+	left := make(chan struct{})
+	b.jobs <- func() {
+		b.enter()
+		close(left)
+	}
+	<-b.made // and counts, so that the first ones can come out
+	for _, w := range b.wanted {
+		w.next()
+		b.jobs <- w.swing
+		<-w.up
+	}
+	b.weights = append(b.weights, b.wanted...)
+	b.goOn <- struct{}{}
+	<-left
+}
+
+// help runs the helpers' bubble. It never comes to rest, as it waits for b.jobs.
+func (b *ballast) help() {
+	defer close(b.noHelp)
+	defer func() { recover() }() // those of weights that stay behind do so, too
+	synctest.Test(b.t, func(*testing.T) {
+		for f := range b.jobs {
+			go f()
+		}
+	})
+}
+
+// heavy says that weights are left in the bubble.
+func (b *ballast) heavy() bool { return len(b.weights) > 0 }
+
+// drop is called when the bubble is over, or was abandoned.
+func (b *ballast) drop(over bool) {
+	if b.jobs == nil {
+		return
+	}
+	if over && b.heavy() {
+		close(b.weights[0].lift)
+	}
+	close(b.jobs)
+	<-b.noHelp
+}

@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The ballast rests on how the runtime counts the goroutines of a bubble. If a Go release
+// changes that, this test fails.
+func TestBallastMovesTheClockOfAFrozenBubble(t *testing.T) {
+	const rounds = 5
+	for _, waiters := range []int{1, 2, 5} {
+		var took time.Duration
+		b, left := tickWhileFrozen(t, func() {
+			start := time.Now()
+			var mu sync.Mutex
+			var all sync.WaitGroup
+			for range waiters + 1 {
+				all.Go(func() {
+					for range rounds {
+						mu.Lock()
+						time.Sleep(time.Second)
+						mu.Unlock()
+					}
+				})
+			}
+			all.Wait()
+			took = time.Since(start)
+		})
+		require.Equal(t, time.Duration(rounds*(waiters+1))*time.Second, took)
+		require.Len(t, b.weights, waiters)
+		require.Equal(t, 2*(waiters-1), left, "a weight ends, the others stay behind")
+	}
+}
+
+// tickWhileFrozen runs f in a bubble whose clock it moves when that is frozen, and says how many
+// goroutines are left of it.
+func tickWhileFrozen(t *testing.T, f func()) (_ *ballast, left int) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	b := newBallast(t)
+	var bubble atomic.Pointer[string]
+	over := make(chan struct{})
+	var clock sync.WaitGroup
+	clock.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(100 * time.Microsecond):
+			}
+			id := bubble.Load()
+			if id == nil {
+				continue
+			}
+			if s := lookAt(stackDump(), *id); s.frozen() {
+				b.tick(len(s.locked))
+			}
+		}
+	})
+	ended := false
+	func() {
+		defer func() {
+			if p := recover(); !ended || p != nil && !isDeadlock(p) {
+				panic(p)
+			}
+		}()
+		synctest.Test(t, func(*testing.T) {
+			b.prepare()
+			_, id := thisGoroutine()
+			bubble.Store(&id)
+			f()
+			b.end()
+			ended = true
+		})
+	}()
+	close(over)
+	clock.Wait()
+	b.drop(true)
+	for tries := 0; tries < 1000; tries++ { // those that end may not be gone yet
+		if left = runtime.NumGoroutine() - before; left <= 2*max(len(b.weights)-1, 0) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return b, left
+}
+
+// The goroutine of a test may be locked to its thread, which a coroutine does not bear.
+func TestBallastAndThreads(t *testing.T) {
+	tickWhileFrozen(t, func() {
+		runtime.LockOSThread()
+		time.Sleep(time.Second)
+	})
+}
