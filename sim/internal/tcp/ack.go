@@ -134,11 +134,16 @@ func (c *Conn) ackedWithNothingSent(ack uint64, k *sackScan) {
 	c.processProbeAck(ack, k.flag)
 }
 
+// mayUpdateWindow says that s may tell of a new window (tcp_may_update_window).
+func (c *Conn) mayUpdateWindow(s *Segment) bool {
+	return s.Ack > c.una || s.Seq > c.wl1 || s.Seq == c.wl1 && (s.Window > c.wnd || s.Window == 0)
+}
+
 // updateWindow takes over the peer's window (RFC 9293 section 3.10.7.4, as
 // tcp_ack_update_window).
 func (c *Conn) updateWindow(s *Segment, k *sackScan) {
 	w := s.Window
-	if !(s.Ack > c.una || s.Seq > c.wl1 || s.Seq == c.wl1 && (w > c.wnd || w == 0)) {
+	if !c.mayUpdateWindow(s) {
 		return
 	}
 	k.flag |= windowUpdate

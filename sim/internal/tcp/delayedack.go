@@ -27,6 +27,9 @@ func (c *Conn) reportDuplicate(b Block) {
 	c.outOfOrder().dsack = b
 }
 
+// extendDuplicate is reportDuplicate for what is part of the same segment.
+func (c *Conn) extendDuplicate(b Block) { c.reportDuplicate(c.outOfOrder().dsack.extended(b)) }
+
 // sackBlocks is how many blocks the next segment reports: three fit beside
 // timestamps, four without.
 func (c *Conn) sackBlocks() int {

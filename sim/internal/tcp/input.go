@@ -160,10 +160,12 @@ func (c *Conn) inputSynReceived(s *Segment) {
 
 // inWindow is the acceptability test of RFC 9293 section 3.4, as tcp_sequence. A window
 // that was taken back counts (RFC 7323 section 2.4): the peer has sent up to its edge,
-// and its acknowledgements come from there.
+// and its acknowledgements come from there. Only to a program that has read everything a
+// segment may end beyond the window.
 func (c *Conn) inWindow(s *Segment) bool {
 	end := s.Seq + uint64(s.Len())
-	return int64(end) >= int64(c.rcvWup) && int64(s.Seq) <= int64(max(c.rcvMax, c.rcvNxt))
+	edge := int64(max(c.rcvMax, c.rcvNxt))
+	return int64(end) >= int64(c.rcvWup) && int64(s.Seq) <= edge && (int64(end) <= edge || c.rcvq.empty())
 }
 
 // noteTimestamp remembers the timestamp to echo (RFC 7323 section 4.3).
@@ -180,6 +182,16 @@ func (c *Conn) noteTimestamp(s *Segment) {
 
 // inputSynchronized follows RFC 9293 section 3.10.7.4.
 func (c *Conn) inputSynchronized(s *Segment) {
+	if c.state == FinWait2 && c.flag&orphan != 0 {
+		c.inputHalfDead(s)
+		return
+	}
+	if s.Flags&RST == 0 && c.stale(s) && !c.inDisorder(s) {
+		if s.Len() > 0 || s.Flags&ACK == 0 || s.Seq >= c.rcvNxt {
+			c.refuse(s)
+		}
+		return // a late acknowledgement says nothing new
+	}
 	if !c.inWindow(s) {
 		c.refuse(s)
 		return
@@ -212,7 +224,21 @@ func (c *Conn) inputSynchronized(s *Segment) {
 	c.processText(s)
 }
 
-// refuse answers a segment outside the window with an acknowledgement.
+// stale says that a later segment than s was taken before, by their timestamps (PAWS, RFC
+// 7323 section 5.3, tcp_paws_check).
+func (c *Conn) stale(s *Segment) bool {
+	return s.HasTimestamps && c.has&timestampsOK != 0 && c.tsRecent-s.TSVal > pawsWindow
+}
+
+// inDisorder says that s is but an acknowledgement that repeats the last one and was
+// overtaken a short while ago (tcp_disordered_ack_check).
+func (c *Conn) inDisorder(s *Segment) bool {
+	return s.Flags&ACK != 0 && s.Len() == 0 && s.Seq == c.rcvNxt && s.Ack == c.una && !c.mayUpdateWindow(s) &&
+		c.tsRecent-s.TSVal <= c.rtt.rto*12/10
+}
+
+// refuse answers a segment outside the window, or one that is too late, with an
+// acknowledgement.
 func (c *Conn) refuse(s *Segment) {
 	if s.Flags&RST != 0 {
 		// A RST one below, for a FIN that we count already.
@@ -233,6 +259,34 @@ func (c *Conn) refuse(s *Segment) {
 		c.reportDuplicate(Block{s.Seq, min(end, c.rcvNxt)})
 	}
 	c.sendAck()
+}
+
+// inputHalfDead handles a segment for a connection that the program has closed and that
+// only waits for the peer's FIN. Linux keeps next to nothing of it
+// (tcp_timewait_state_process).
+func (c *Conn) inputHalfDead(s *Segment) {
+	end := s.Seq + uint64(s.Len())
+	edge := c.rcvNxt + uint64(c.receiveWindow())
+	inside := s.Seq == c.rcvNxt || int64(end) > int64(c.rcvNxt) && int64(s.Seq) < int64(edge) || s.Seq == edge && end == s.Seq
+	switch {
+	case !inside, s.Flags&RST == 0 && c.stale(s):
+		if s.Len() > 0 && s.Flags&SYN == 0 || !c.outOfWindowLimited() {
+			c.sendAck()
+		}
+	case s.Flags&RST != 0:
+		c.die(OK)
+	case s.Flags&SYN != 0 && int64(s.Seq) >= int64(c.rcvNxt):
+		c.answerWithReset(s)
+		c.die(OK)
+	case s.Flags&ACK == 0 || int64(end) <= int64(c.rcvNxt) || end == s.Seq:
+	case s.Flags&FIN == 0 || end != c.rcvNxt+1: // nobody will read it
+		c.answerWithReset(s)
+		c.die(OK)
+	default:
+		c.noteTimestamp(s)
+		c.rcvNxt++
+		c.receiveFIN()
+	}
 }
 
 // onReset ends the connection (tcp_reset).
@@ -257,12 +311,12 @@ func (c *Conn) afterAck(s *Segment) bool {
 		if c.flag&orphan == 0 {
 			return true
 		}
-		if len(s.Payload) > 0 && s.Seq+uint64(len(s.Payload)) > c.rcvNxt {
+		if c.beyond(s) {
 			c.answerWithReset(s)
 			c.die(OK)
 			return false
 		}
-		c.keepAt = c.now + c.finTime()
+		c.waitForFIN()
 	case Closing:
 		c.timeWait()
 		return false
@@ -278,16 +332,10 @@ func (c *Conn) processText(s *Segment) {
 	switch c.state {
 	case CloseWait, Closing, LastAck:
 		if s.Len() > 0 && s.Seq < c.rcvNxt {
-			c.receiveData(s)
+			c.receiveLate(s)
 		}
 	case FinWait1, FinWait2:
-		// Nobody will read it (RFC 1122 section 4.2.2.13).
-		if c.flag&readShut != 0 && len(s.Payload) > 0 && s.Seq+uint64(len(s.Payload)) > c.rcvNxt {
-			c.answerWithReset(s)
-			c.die(Reset)
-			return
-		}
-		c.receiveData(s)
+		c.receiveLate(s)
 	case Established:
 		c.receiveData(s)
 	}
@@ -299,12 +347,35 @@ func (c *Conn) processText(s *Segment) {
 	c.checkAck()
 }
 
+// receiveLate takes s unless it has data that nobody will read (RFC 1122 section
+// 4.2.2.13): the program does not, or the peer's stream has ended before.
+func (c *Conn) receiveLate(s *Segment) {
+	if c.flag&readShut != 0 && c.beyond(s) {
+		c.answerWithReset(s)
+		c.onReset()
+		return
+	}
+	c.receiveData(s)
+}
+
+// waitForFIN limits how long a closed connection waits for the peer's FIN.
+func (c *Conn) waitForFIN() {
+	c.keepAt = c.now + c.finTime()
+	c.lastOutOfWindow = 0
+}
+
+// beyond says that s tells of data that we do not have.
+func (c *Conn) beyond(s *Segment) bool {
+	return s.Len() > 0 && int64(s.Seq)+int64(len(s.Payload)) > int64(c.rcvNxt)
+}
+
 // timeWait enters TIME_WAIT.
 func (c *Conn) timeWait() {
 	c.state = TimeWait
 	c.clearTimer()
 	c.ackAt = Never
 	c.keepAt = c.now + c.cfg.TimeWait
+	c.lastOutOfWindow = 0
 	c.dropSendState()
 	c.dropOutOfOrder()
 }
@@ -323,7 +394,7 @@ func (c *Conn) inputTimeWait(s *Segment) {
 		}
 		return
 	}
-	if s.Seq == c.rcvNxt && s.Len() == 0 {
+	if s.Seq == c.rcvNxt && s.Len() == 0 && !c.stale(s) {
 		c.keepAt = c.now + c.cfg.TimeWait // the last acknowledgement, once more
 		return
 	}
@@ -334,7 +405,7 @@ func (c *Conn) againInTimeWait(s *Segment) {
 	if s.Flags&ACK != 0 {
 		c.keepAt = c.now + c.cfg.TimeWait
 	}
-	if !c.outOfWindowLimited() {
+	if s.Len() > 0 && s.Flags&SYN == 0 || !c.outOfWindowLimited() {
 		c.sendAck()
 	}
 }

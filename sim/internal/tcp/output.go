@@ -410,6 +410,7 @@ func (c *Conn) acceptableSeq() uint64 {
 func (c *Conn) sendReset() {
 	s := c.newSegment(RST | ACK)
 	s.Seq = c.acceptableSeq()
+	c.addSacks(s)
 	s.Window = c.selectWindow()
 	c.send(s)
 }

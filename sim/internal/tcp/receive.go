@@ -15,6 +15,7 @@ const (
 	blocksExpected      = 2                      // TCP_SACK_BLOCKS_EXPECTED
 	delayedAckCap       = 500 * time.Millisecond // HZ/2
 	outOfWindowPause    = 500 * time.Millisecond // net.ipv4.tcp_invalid_ratelimit
+	pawsWindow          = 1 * time.Millisecond   // TCP_PAWS_WINDOW
 )
 
 // winFromSpace is the window that a buffer of n bytes can hold.
@@ -197,12 +198,12 @@ func (c *Conn) drainOutOfOrder() {
 		s := o.segs[n]
 		if s.end() <= c.rcvNxt {
 			c.rmem -= trueSize(len(s.data))
-			c.reportDuplicate(Block{s.seq, s.end()})
+			c.extendDuplicate(Block{s.seq, s.end()})
 			continue
 		}
 		if skip := c.rcvNxt - s.seq; skip > 0 {
 			c.rmem += trueSize(len(s.data)-int(skip)) - trueSize(len(s.data))
-			c.reportDuplicate(Block{s.seq, c.rcvNxt})
+			c.extendDuplicate(Block{s.seq, c.rcvNxt})
 			s.data = s.data[skip:]
 		}
 		if len(s.data) > 0 {

@@ -141,11 +141,11 @@ func (o *outOfOrder) insert(n oooSegment) (grown int32, dup Block) {
 	}
 	j := i
 	for ; j < len(o.segs) && o.segs[j].end() <= n.end(); j++ {
-		dup = Block{o.segs[j].seq, o.segs[j].end()}
+		dup = dup.extended(Block{o.segs[j].seq, o.segs[j].end()})
 		grown -= trueSize(len(o.segs[j].data))
 	}
 	if j < len(o.segs) && o.segs[j].seq < n.end() {
-		dup = Block{o.segs[j].seq, n.end()}
+		dup = dup.extended(Block{o.segs[j].seq, n.end()})
 		keep := o.segs[j].seq - n.seq
 		n.data, n.fin = n.data[:min(keep, uint64(len(n.data)))], false
 		if len(n.data) == 0 {
@@ -163,6 +163,18 @@ func (o *outOfOrder) insert(n oooSegment) (grown int32, dup Block) {
 	}
 	o.segs[i] = n
 	return grown, dup
+}
+
+// extended is b with what c adds to it, if they touch, or c if b is empty
+// (tcp_dsack_extend).
+func (b Block) extended(c Block) Block {
+	switch {
+	case b.Start == b.End:
+		return c
+	case c.Start > b.End || c.End < b.Start:
+		return b
+	}
+	return Block{min(b.Start, c.Start), max(b.End, c.End)}
 }
 
 // place is the place among the blocks of the first that b touches, or behind the last.

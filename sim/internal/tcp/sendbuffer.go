@@ -52,7 +52,7 @@ func (b *sendBuffer) lastSize(nxt, end uint64) int {
 // behind it.
 func (b *sendBuffer) enqueue(end uint64, fresh bool) {
 	if !fresh {
-		b.queue[len(b.queue)-1].end = end
+		b.queue[len(b.queue)-1] = skb{end: end} // no longer its end that was to be pushed
 		return
 	}
 	if b.front > 0 && len(b.queue) == cap(b.queue) {

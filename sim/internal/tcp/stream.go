@@ -109,7 +109,7 @@ func (c *Conn) enqueue(n int) {
 // sizeGoal is the size of the kernel's buffers in the send queue: up to 64 KiB of
 // full segments, or half the peer's window (tcp_xmit_size_goal).
 func (c *Conn) sizeGoal() int {
-	m := max(int(c.mss), 1)
+	m := max(c.currentMSS(), 1)
 	goal := min(maxBurst, int(c.maxWnd)/2)
 	return max(goal/m, 1) * m
 }
@@ -307,7 +307,7 @@ func (c *Conn) Close(now Time) {
 	c.flag |= readShut
 	c.CloseWrite(now)
 	if c.state == FinWait2 {
-		c.keepAt = c.now + c.finTime()
+		c.waitForFIN()
 	}
 }
 
