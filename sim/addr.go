@@ -151,12 +151,8 @@ func (n *Network) knownHosts() string {
 		return ""
 	}
 	var names []string
-	for _, h := range n.inOrder[:min(most, len(n.inOrder))] {
+	for _, h := range n.inOrder {
 		names = append(names, h.name)
 	}
-	list := " (the network has " + strings.Join(names, ", ")
-	if more := len(n.inOrder) - most; more > 0 {
-		list += fmt.Sprintf(" and %d more", more)
-	}
-	return list + ")"
+	return " (the network has " + shortList(names, most) + ")"
 }

@@ -38,6 +38,11 @@ type pipe struct {
 	hold       *fault   // what waits
 	held       []*packet
 
+	made        time.Duration
+	impairments []impairment // nil until it is configured anew
+	corrupted   int64        // packets that netem.Config.Corrupt gave a bit error
+	full        int64        // packets of the size of the MTU, and larger ones
+
 	stats LinkStats
 }
 
@@ -60,7 +65,8 @@ func mustBeValid(where string, there, back netem.Config) {
 func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 	p := &pipe{
 		n: n, from: from, to: to, em: new(netem.Pipe),
-		key: mix(mix(n.seed^from.hash) + to.hash),
+		key:  mix(mix(n.seed^from.hash) + to.hash),
+		made: time.Duration(n.now()),
 	}
 	if err := p.em.Set(cfg); err != nil {
 		panic("sim: unchecked configuration: " + err.Error())
@@ -132,12 +138,13 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 
 // set changes the configuration, which must be valid, and the times of what waits.
 func (p *pipe) set(cfg netem.Config) {
-	now := max(p.n.now(), p.n.clock)
+	now, before := max(p.n.now(), p.n.clock), p.aspects()
 	moves, err := p.em.Change(cfg, time.Duration(now))
 	if err != nil {
 		panic("sim: unchecked configuration: " + err.Error())
 	}
 	p.configured(cfg)
+	p.reconfigured(before, time.Duration(now))
 	p.n.move(now, p, moves)
 }
 

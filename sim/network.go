@@ -97,6 +97,7 @@ type options struct {
 	manyTimers  bool
 	arp         bool          // on all links
 	limit       time.Duration // of virtual time
+	strict      bool
 }
 
 // Seed sets the seed of every random draw of the network. The default is 1, so
@@ -114,6 +115,15 @@ func DefaultLink(cfg netem.Config) Option {
 		panic("sim: DefaultLink: " + err.Error())
 	}
 	return func(o *options) { o.defaultLink = cfg }
+}
+
+// Strict has a test fail for what it would otherwise only report: a fault or an impairment of a
+// link that met nothing, an [Network.After] whose time did not come, and what the program asked
+// the machine's own network for. So a scenario cannot lose its fault in silence when a name, a
+// time or a topology changes. A Loss of 0.01 may well meet nothing in ten packets: use
+// probabilities that will, or a list of packets to drop.
+func Strict() Option {
+	return func(o *options) { o.strict = true }
 }
 
 // ManyTimers suits tests whose program has thousands of timers at a time: goroutines that

@@ -194,6 +194,9 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		n.drop(now, pkt, p, "ICMP blocked")
 		return
 	}
+	if pkt.size >= p.mtu {
+		p.full++
+	}
 	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
 			n.transmit(f, now)
@@ -206,6 +209,9 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	if v.Dup {
 		c := n.copyOf(pkt)
 		c.corrupt = pkt.corrupt || v.DupCorrupt
+		if v.DupCorrupt {
+			p.corrupted++
+		}
 		p.stats.Duplicated++
 		c.departs = int64(p.em.Free())
 		n.deliverAt(c, int64(v.DupAt))
@@ -222,7 +228,10 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	if v.Reordered {
 		p.stats.Reordered++
 	}
-	pkt.corrupt = pkt.corrupt || v.Corrupt
+	if v.Corrupt {
+		pkt.corrupt = true
+		p.corrupted++
+	}
 	pkt.departs = int64(v.Departure)
 	n.deliverAt(pkt, int64(v.At))
 }
@@ -369,6 +378,9 @@ func (n *Network) forward(now int64, head *packet) bool {
 	head.pipes[head.hop].stats.Delivered += int64(t.packets)
 	p.stats.Sent += int64(t.packets)
 	p.stats.SentBytes += int64(t.bytes)
+	if t.largest >= p.mtu {
+		p.full++
+	}
 	head.hop++
 	n.deliverTrain(head, int64(at))
 	return true

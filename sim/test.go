@@ -47,7 +47,7 @@ import (
 // When f and what it gave to t.Cleanup have returned, Test closes the network and lets
 // the clock run on for an hour, so that what was blocked can end; goroutines that live even then are named and fail
 // the test. A test that fails reports the last events of the hosts concerned, the
-// faults that met nothing, its seed and a command that repeats it, and whether a
+// faults and impairments of links that met nothing ([Strict] fails a test for them), its seed and a command that repeats it, and whether a
 // second run did the same.
 //
 // No test ends without a word. One that takes more virtual time than [Limit] allows fails; one
@@ -333,6 +333,9 @@ func (n *Network) finish() (problems []string) {
 	})...)
 	if len(left) > 0 {
 		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s%s", len(left), advice(left), stacksOf(left)))
+	}
+	if remarks := n.remarks(); n.conf.strict && remarks != "" {
+		problems = append(problems, "sim: with sim.Strict a test fails for this:\n"+remarks)
 	}
 	return problems
 }

@@ -1,0 +1,147 @@
+package sim
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// An impairment is one value of a field of netem.Config on a pipe, for as long as it was set, or
+// several times. So one that met nothing can be told, whatever came before and after.
+type impairment struct {
+	field int // its place among the aspects
+	value any
+	first time.Duration // when it was set, the first time
+	since time.Duration // and the last time
+	took  time.Duration // how long it was set before that
+	sent  int64         // packets that the pipe took meanwhile, and those of them that it did
+	hits  int64         // something to; while it is set, less what the counters were when it was
+	over  bool          // it is no longer set
+}
+
+// An aspect is a field of netem.Config as it stands.
+type aspect struct {
+	name  string
+	value any    // nil if it is not set
+	hits  int64  // packets that the field did something to, whatever its value was
+	miss  string // what no packet did if there is none; empty for what each packet meets
+}
+
+// aspects are the fields of p's configuration that do something to packets.
+func (p *pipe) aspects() [9]aspect {
+	cfg, s := p.em.Config(), &p.stats
+	return [9]aspect{
+		{"Delay", unlessZero(cfg.Delay), s.Sent, ""},
+		{"Jitter", unlessZero(cfg.Jitter), s.Sent, ""},
+		{"Loss", cfg.Loss, s.Lost, "was affected"},
+		{"Duplicate", unlessZero(cfg.Duplicate), s.Duplicated, "was affected"},
+		{"Reorder", unlessZero(cfg.Reorder), s.Reordered, "was affected"},
+		{"Corrupt", unlessZero(cfg.Corrupt), p.corrupted, "was affected"},
+		{"Rate", unlessZero(cfg.Rate), s.Sent, ""},
+		{"Queue", cfg.Queue, s.QueueFull, "found it full"},
+		{"MTU", unlessZero(cfg.MTU), p.full, "was as large"},
+	}
+}
+
+func unlessZero[T comparable](v T) any {
+	if v == *new(T) {
+		return nil
+	}
+	return v
+}
+
+// initial are the impairments of a pipe that was never configured anew.
+func (p *pipe) initial(now [9]aspect) (all []impairment) {
+	for i, a := range now {
+		if a.value != nil {
+			all = append(all, impairment{field: i, value: a.value, first: p.made, since: p.made})
+		}
+	}
+	return all
+}
+
+// reconfigured notes what is set from now on, and what no longer; before is what it was.
+func (p *pipe) reconfigured(before [9]aspect, now time.Duration) {
+	if p.impairments == nil {
+		p.impairments = p.initial(before)
+	}
+	for i, a := range p.aspects() {
+		if reflect.DeepEqual(a.value, before[i].value) {
+			continue
+		}
+		for j := range p.impairments {
+			if m := &p.impairments[j]; m.field == i && !m.over {
+				m.over, m.took = true, m.took+now-m.since
+				m.sent += p.stats.Sent
+				m.hits += a.hits
+			}
+		}
+		if a.value == nil {
+			continue
+		}
+		same := func(m impairment) bool { return m.field == i && reflect.DeepEqual(m.value, a.value) }
+		j := slices.IndexFunc(p.impairments, same)
+		if j < 0 {
+			j = len(p.impairments)
+			p.impairments = append(p.impairments, impairment{field: i, value: a.value, first: now})
+		}
+		m := &p.impairments[j]
+		m.over, m.since = false, now
+		m.sent -= p.stats.Sent
+		m.hits -= a.hits
+	}
+}
+
+// history is every impairment that p has or had, with its counts up to now.
+func (p *pipe) history() []impairment {
+	now := p.aspects()
+	all := slices.Clone(p.impairments)
+	if all == nil {
+		all = p.initial(now)
+	}
+	for i := range all {
+		if m := &all[i]; !m.over {
+			m.sent += p.stats.Sent
+			m.hits += now[m.field].hits
+		}
+	}
+	return all
+}
+
+// idle describes the impairments of p that met nothing. If packets went the other way only, that
+// is no wonder for what both ways have; and what a link can carry (Queue, MTU) it needs to show
+// one way only.
+func (p *pipe) idle() (lines []string) {
+	fields, other := p.aspects(), p.reverse.history()
+	for _, m := range p.history() {
+		a := fields[m.field]
+		both := slices.IndexFunc(other, func(o impairment) bool { return o.field == m.field && reflect.DeepEqual(o.value, m.value) })
+		switch {
+		case m.hits > 0:
+			continue
+		case m.over && m.took == 0: // at the instant at which it was set there was another one
+			continue
+		case m.sent == 0 && a.miss == "" && m.first == p.made: // a link that took no packet at all is told as such
+			continue
+		case both >= 0 && m.sent == 0 && p.reverse.used():
+			continue
+		case both >= 0 && other[both].hits > 0 && (a.name == "Queue" || a.name == "MTU"):
+			continue
+		}
+		line := fmt.Sprintf("  %s on %v", a.name, p)
+		if m.first > p.made {
+			line += fmt.Sprintf(", set at %v", m.first)
+		}
+		if m.sent == 0 {
+			line += ": it met no packet"
+		} else {
+			line += fmt.Sprintf(": none of %s %s", countOf(int(m.sent), "packet", "packets"), a.miss)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// used says that packets came to p, be it to be dropped or held.
+func (p *pipe) used() bool { return p.stats.Sent+p.stats.Dropped > 0 || len(p.held) > 0 }

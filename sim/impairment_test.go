@@ -1,0 +1,208 @@
+package sim_test
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// datagrams sends packets of 100 bytes from a to b, a millisecond apart, and waits for them.
+func datagrams(t *testing.T, a, b *sim.Host, packets int) {
+	t.Helper()
+	pc, err := b.ListenPacket("udp", ":9")
+	require.NoError(t, err)
+	c, err := a.Dial("udp", b.Name()+":9")
+	require.NoError(t, err)
+	for range packets {
+		_, err := c.Write(make([]byte, 100-28))
+		require.NoError(t, err)
+		time.Sleep(ms)
+	}
+	time.Sleep(time.Second)
+	c.Close()
+	pc.Close()
+}
+
+// Each field of a configuration that did nothing is named, and none that did something.
+func TestImpairmentsThatMetNothing(t *testing.T) {
+	never, second, large := netem.DropList{1000}, netem.DropList{2}, netem.DropTail{Packets: 1000}
+	for _, row := range []struct {
+		name string
+		cfg  netem.Config
+		want []string
+	}{
+		{"nothing set", netem.Config{}, nil},
+		{"what each packet meets", netem.Config{Delay: 40 * ms, Jitter: ms, Rate: netem.Mbit}, nil},
+		{"what none met", netem.Config{Delay: ms, Loss: never, Duplicate: 1e-9, Reorder: 1e-9, Corrupt: 1e-9, Rate: netem.Mbit, Queue: large, MTU: 1000}, []string{
+			"Loss on a > b: none of 5 packets was affected",
+			"Duplicate on a > b: none of 5 packets was affected",
+			"Reorder on a > b: none of 5 packets was affected",
+			"Corrupt on a > b: none of 5 packets was affected",
+			"Queue on a > b: none of 5 packets found it full",
+			"MTU on a > b: none of 5 packets was as large",
+		}},
+		{"Loss", netem.Config{Loss: second}, nil},
+		{"Duplicate", netem.Config{Duplicate: 1}, nil},
+		{"Reorder", netem.Config{Delay: ms, Reorder: 1}, nil},
+		{"Corrupt", netem.Config{Corrupt: 1}, nil},
+		{"Queue", netem.Config{Rate: 800, Queue: netem.DropTail{Packets: 1}}, nil},
+		{"MTU", netem.Config{MTU: 100}, nil},
+		{"MTU that cuts", netem.Config{MTU: 68}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				a, b := n.Host("a"), n.Host("b")
+				n.LinkAsym(a, b, row.cfg, netem.Config{})
+				datagrams(t, a, b, 5)
+				want := ""
+				if row.want != nil {
+					want = "Faults that never fired:\n  " + strings.Join(row.want, "\n  ")
+				}
+				require.Equal(t, want, n.IdleFaults())
+			})
+		})
+	}
+}
+
+// A bit error of a copy is one, too.
+func TestCorruptThatMetACopy(t *testing.T) {
+	found := 0
+	for seed := range uint64(16) {
+		require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+			a, b := n.Host("a"), n.Host("b")
+			n.LinkAsym(a, b, netem.Config{Duplicate: 1, Corrupt: 0.5}, netem.Config{})
+			datagrams(t, a, b, 1)
+			corrupted := n.Stats().Links[0].Corrupted
+			require.Equal(t, corrupted == 0, n.IdleFaults() != "")
+			found += int(corrupted)
+			return nil
+		}, sim.Seed(seed)))
+	}
+	require.Greater(t, found, 0)
+	require.Less(t, found, 32)
+}
+
+// Packets that pass a link as a train count as well.
+func TestMTUThatATrainMet(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, r, b := n.Host("a"), n.Router("r"), n.Host("b")
+		n.Link(a, r, netem.Config{Delay: ms})
+		n.LinkAsym(r, b, netem.Config{Delay: ms, MTU: 1500}, netem.Config{})
+		l := listen(t, b, ":7")
+		c := dial(t, a, "b:7")
+		s, err := l.Accept()
+		require.NoError(t, err)
+		c.Write(make([]byte, 20_000))
+		c.Close()
+		k, err := io.Copy(io.Discard, s)
+		require.NoError(t, err)
+		require.EqualValues(t, 20_000, k)
+		require.Empty(t, n.IdleFaults())
+	})
+}
+
+// Each value counts by itself, however often a link is changed, and what was set several times
+// counts once.
+func TestImpairmentsOfALinkThatChanges(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		calm, lossy, storm := netem.Config{Delay: ms}, netem.Config{Delay: ms, Loss: netem.DropList{1}}, netem.Config{Delay: ms, Loss: netem.DropList{1000}}
+		link := n.LinkAsym(a, b, netem.Config{Corrupt: 1}, netem.Config{})
+		link.SetAsym(calm, netem.Config{}) // at once: nobody expects the first to meet anything
+		datagrams(t, a, b, 1)
+		link.SetAsym(storm, netem.Config{})
+		datagrams(t, a, b, 3)
+		link.SetAsym(lossy, netem.Config{})
+		datagrams(t, a, b, 1)
+		link.SetAsym(storm, netem.Config{})
+		datagrams(t, a, b, 4)
+		link.SetAsym(calm, netem.Config{})
+		require.Equal(t, "Faults that never fired:\n  Loss on a > b, set at 1.001s: none of 7 packets was affected", n.IdleFaults())
+		link.SetAsym(lossy, netem.Config{})
+		time.Sleep(time.Minute)
+		link.SetAsym(netem.Config{Delay: 3 * ms, Corrupt: 0.5}, netem.Config{}) // no packet comes any more
+		time.Sleep(time.Minute)
+		require.Equal(t, "Faults that never fired:\n"+
+			"  Loss on a > b, set at 1.001s: none of 7 packets was affected\n"+
+			"  Delay on a > b, set at 1m4.009s: it met no packet\n"+
+			"  Corrupt on a > b, set at 1m4.009s: it met no packet", n.IdleFaults())
+	})
+}
+
+// Links without traffic are told in one line, and the unused way of a link that is used only for
+// its faults.
+func TestLinksThatNobodyUsed(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		n.LinkAsym(a, b, netem.Config{Delay: ms, Corrupt: 1}, netem.Config{Delay: ms, Corrupt: 1, Loss: netem.DropList{1}})
+		for _, other := range []string{"c", "d"} {
+			n.Link(n.Host(other), b, netem.Config{Delay: ms})
+		}
+		n.Link(n.Host("e"), b, netem.Config{})                  // it has nothing that could meet packets
+		held := n.Link(n.Host("f"), b, netem.Config{Delay: ms}) // packets came
+		held.Hold()
+		c, err := n.Host("f").Dial("udp", "b:1")
+		require.NoError(t, err)
+		c.Write([]byte("x"))
+		datagrams(t, a, b, 2)
+		require.Equal(t, "Faults that never fired:\n"+
+			"  Loss on b > a: it met no packet\n"+
+			"  No packet came to the links b - c, b - d", n.IdleFaults())
+	})
+}
+
+// The two ways of a link count each by itself as soon as both are used.
+func TestImpairmentOfOneWay(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, netem.Config{Loss: netem.DropList{3}})
+		datagrams(t, a, b, 3)
+		require.Empty(t, n.IdleFaults())
+		datagrams(t, b, a, 1)
+		require.Equal(t, "Faults that never fired:\n  Loss on b > a: none of 1 packet was affected", n.IdleFaults())
+
+		c, d := n.Host("c"), n.Host("d")
+		n.Link(c, d, netem.Config{MTU: 100}) // large packets go one way, which is enough for it
+		datagrams(t, c, d, 3)
+		pc, err := c.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		back, err := d.Dial("udp", "c:9")
+		require.NoError(t, err)
+		back.Write(make([]byte, 10))
+		_, _, err = pc.ReadFrom(make([]byte, 10))
+		require.NoError(t, err)
+		require.NotContains(t, n.IdleFaults(), "MTU")
+	})
+}
+
+// With Strict a test fails for a fault that met nothing; what met something is nobody's concern.
+func TestStrict(t *testing.T) {
+	run := func(loss netem.LossModel, opts ...sim.Option) error {
+		return sim.Try(t, func(n *sim.Network) error {
+			a, b := n.Host("a"), n.Host("b")
+			n.LinkAsym(a, b, netem.Config{Loss: loss}, netem.Config{})
+			datagrams(t, a, b, 5)
+			return nil
+		}, opts...)
+	}
+	require.NoError(t, run(netem.DropList{1000}))
+	require.NoError(t, run(netem.DropList{5}, sim.Strict()))
+	err := run(netem.DropList{1000}, sim.Strict())
+	require.Error(t, err)
+	requireInOrder(t, err.Error(), "sim: with sim.Strict a test fails for this:\nFaults that never fired:\n  Loss on a > b: none of 5 packets was affected",
+		"sim: at 1.005s of virtual time", "To repeat it:")
+	require.Equal(t, 1, strings.Count(err.Error(), "none of 5 packets"))
+	err = sim.Try(t, func(n *sim.Network) error {
+		n.Host("a").PowerOff()
+		n.After(time.Hour, func() {})
+		return nil
+	}, sim.Strict())
+	require.ErrorContains(t, err, "a: power off at 0s: it met no packet")
+	require.ErrorContains(t, err, "After at 1h0m0s: the test ended before")
+}
