@@ -232,14 +232,16 @@ func (c *TCPConn) slackOf(at int64, s *news) int64 {
 		return 0
 	}
 	c.r.unseen, c.w.unseen = c.r.unseen || s.data, true
-	if !s.data && c.tcp.Finished(s.ack) {
+	// One that is no news for c may be a probe, whose answer is some for a peer that waits to
+	// send.
+	if p := c.flow.peer; !s.data && c.tcp.Finished(s.ack) && p != nil && p.tcp.Answers(c.tcp) && p.tcp.Idle() {
 		return idleSlack
 	}
 	return c.patience(at)
 }
 
-// idleSlack is for how long an acknowledgement is left alone after which a connection
-// has nothing to do.
+// idleSlack is for how long an acknowledgement is left alone after which neither end of a
+// connection has anything to do.
 const idleSlack = int64(time.Minute)
 
 // ackSlack is for how long nobody can notice an acknowledgement that c sends at an

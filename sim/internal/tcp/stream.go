@@ -157,6 +157,9 @@ func (c *Conn) Pending() bool { return c.appended() > 0 }
 // acknowledged.
 func (c *Conn) Finished(ack uint64) bool { return ack == c.end && c.appended() == 0 }
 
+// Idle says that all that was written has been sent and acknowledged.
+func (c *Conn) Idle() bool { return c.Finished(c.una) }
+
 // Received is the sequence number up to which data has come.
 func (c *Conn) Received() uint64 { return c.rcvNxt }
 
