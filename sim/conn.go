@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -39,6 +40,7 @@ type TCPConn struct {
 
 	opts     *connOptions // nil until the program sets one
 	linger   int32        // seconds; negative for none
+	resent   uint32       // segments sent again, as the host counts them
 	err      uint16       // errno
 	tcp4     bool         // the program named the network "tcp4"
 	reported bool         // err was returned by a call
@@ -82,11 +84,11 @@ func (c *TCPConn) network() string {
 // newConn makes a connection; by is when its program asked for it.
 //
 //go:norace
-func newConn(h *Host, network string, local, remote endpoint, by moment) *TCPConn {
+func newConn(h *Host, network string, local, remote endpoint, dialled bool, by moment) *TCPConn {
 	n := h.n
 	n.nextConn++
 	c := &TCPConn{
-		n: n, host: h, id: n.nextConn, tcp4: network == "tcp4", local: local, remote: remote,
+		n: n, host: h, id: n.nextConn, tcp4: network == "tcp4", local: local, remote: remote, dialled: dialled,
 		read: deadline(never), write: deadline(never),
 		deadlinePlan: plan(never), timerPlan: plan(never), linger: -1,
 	}
@@ -95,8 +97,23 @@ func newConn(h *Host, network string, local, remote endpoint, by moment) *TCPCon
 		to = n.byAddr[remote.addr]
 	}
 	c.flow = flow{path: n.path(h, to), id: flowID(protoTCP, local.port, remote.port), log: c.log.begin(by)}
-	h.conns[connKey{local, remote}] = c
+	c.enter()
 	return c
+}
+
+// enter puts c into its host's table.
+func (c *TCPConn) enter() {
+	h := c.host
+	h.conns[connKey{c.local, c.remote}] = c
+	use := h.ports[c.local]
+	use.all++
+	if c.dialled {
+		use.dialled++
+	}
+	h.ports[c.local] = use
+	if !slices.Contains(h.locals, c.local.addr) {
+		h.locals = append(h.locals, c.local.addr)
+	}
 }
 
 // NewSegment implements [tcp.Output].
@@ -279,6 +296,10 @@ func (c *TCPConn) due(now int64, class uint64) {
 
 // settle deals with what a call of the state machine brought about.
 func (c *TCPConn) settle() {
+	if r := c.tcp.Retransmits(); r != c.resent {
+		c.host.resent += int(r - c.resent)
+		c.resent = r
+	}
 	ev := c.tcp.Events()
 	if ev&tcp.Failed != 0 {
 		c.err = uint16(errnoOf(c.tcp.Err()))
@@ -315,8 +336,22 @@ func (c *TCPConn) settle() {
 
 // forget takes c out of its host's table.
 func (c *TCPConn) forget() {
+	h, key := c.host, connKey{c.local, c.remote}
+	if h.conns[key] == c {
+		delete(h.conns, key)
+		h.resent -= int(c.resent)
+		use := h.ports[c.local]
+		use.all--
+		if c.dialled {
+			use.dialled--
+		}
+		if use.all > 0 {
+			h.ports[c.local] = use
+		} else {
+			delete(h.ports, c.local)
+		}
+	}
 	c.gone = true
-	delete(c.host.conns, connKey{c.local, c.remote})
 	if c.listener != nil {
 		delete(c.listener.embryos, c)
 		c.listener = nil

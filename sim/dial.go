@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"net"
+	"slices"
 	"syscall"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -106,6 +107,7 @@ func (d *dialing) begin() error {
 	}
 	d.nth, d.by = h.dials[d.dest], h.n.moment()
 	h.dials[d.dest]++
+	h.dialCount++
 	h.dialing[d] = struct{}{}
 	h.n.op(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
 	return nil
@@ -129,9 +131,8 @@ func (d *dialing) start(now int64) {
 		d.finish(sysError("connect", syscall.EADDRNOTAVAIL))
 		return
 	}
-	d.conn = newConn(h, d.network, local, d.dest, d.by)
+	d.conn = newConn(h, d.network, local, d.dest, true, d.by)
 	d.conn.dial = d
-	d.conn.dialled = true
 	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
 	d.conn.settle()
 }
@@ -155,8 +156,7 @@ func (d *dialing) ephemeralPort(addr uint32) uint16 {
 // socket, or returns 0.
 func (d *dialing) bind() uint16 {
 	h := d.host
-	taken := h.portsTaken(d.local.addr, func(*TCPConn) bool { return true })
-	free := func(p uint16) bool { return !taken[p] }
+	free := func(p uint16) bool { return !h.listensOn(d.local.addr, p) && h.uses(d.local.addr, p).all == 0 }
 	switch {
 	case d.local.port == 0:
 		for i := range uint64(ephemeralPorts) {
@@ -172,23 +172,21 @@ func (d *dialing) bind() uint16 {
 	}
 }
 
-// portsTaken are the ports of sockets that listen, and of those connections that count, on
-// an address of h; 0 is all of them.
-func (h *Host) portsTaken(addr uint32, counts func(*TCPConn) bool) map[uint16]bool {
-	taken := map[uint16]bool{}
-	for port, ls := range h.listeners {
-		for _, l := range ls {
-			if overlaps(l.local.addr, addr) {
-				taken[port] = true
-			}
+// listensOn says whether a socket listens on a port of an address of h; 0 is all of them.
+func (h *Host) listensOn(addr uint32, port uint16) bool {
+	return slices.ContainsFunc(h.listeners[port], func(l *TCPListener) bool { return overlaps(l.local.addr, addr) })
+}
+
+// uses counts the connections whose local end is a port of an address of h; 0 is all of them.
+func (h *Host) uses(addr uint32, port uint16) (sum portUse) {
+	for _, a := range h.locals {
+		if overlaps(a, addr) {
+			use := h.ports[endpoint{a, port}]
+			sum.all += use.all
+			sum.dialled += use.dialled
 		}
 	}
-	for key, c := range h.conns {
-		if overlaps(key.local.addr, addr) && counts(c) {
-			taken[key.local.port] = true
-		}
-	}
-	return taken
+	return sum
 }
 
 // owns says whether a socket of h can have an address; 0 is all of them.

@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -104,3 +106,28 @@ func MachineFiles(resolv, hosts string) (undo func()) {
 
 // Frozen is how often the watchdog has moved the clock.
 func (n *Network) Frozen() int { return int(n.frozen.Load()) }
+
+// Paths is how many pairs of hosts the network keeps something about.
+func (n *Network) Paths() int { return get(n, func() int { return len(n.paths) }) }
+
+// Recount checks the counters of the hosts against their tables.
+func (n *Network) Recount() error {
+	return get(n, func() error {
+		for _, h := range n.inOrder {
+			ports, resent := map[endpoint]portUse{}, 0
+			for key, c := range h.conns {
+				use := ports[key.local]
+				use.all++
+				if c.dialled {
+					use.dialled++
+				}
+				ports[key.local] = use
+				resent += int(c.tcp.Retransmits())
+			}
+			if !maps.Equal(ports, h.ports) || resent != h.resent {
+				return fmt.Errorf("host %s counts %v, %d sent again; there are %v, %d", h.name, h.ports, h.resent, ports, resent)
+			}
+		}
+		return nil
+	})
+}

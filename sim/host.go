@@ -19,6 +19,10 @@ type Host struct {
 	closings closings
 
 	conns     map[connKey]*TCPConn
+	ports     map[endpoint]portUse // by the local ends of conns
+	locals    []uint32             // addresses of those, each once
+	dialCount int                  // by TCP
+	resent    int                  // segments of conns sent again
 	listeners map[uint16][]*TCPListener
 	udp       map[uint16][]*UDPConn
 	dials     map[endpoint]uint64 // by TCP to each destination, how many so far
@@ -49,6 +53,9 @@ type connKey struct {
 	local, remote endpoint
 }
 
+// portUse counts the connections of one local endpoint.
+type portUse struct{ all, dialled int32 }
+
 // Linux's net.ipv4.ip_local_port_range.
 const (
 	firstEphemeral = 32768
@@ -62,6 +69,7 @@ func newHost(n *Network, name string, number int) *Host {
 		node:      node{n: n, made: n.moment(), name: name, hash: hashString(name)},
 		addr:      10<<24 | uint32(number),
 		conns:     map[connKey]*TCPConn{},
+		ports:     map[endpoint]portUse{},
 		listeners: map[uint16][]*TCPListener{},
 		udp:       map[uint16][]*UDPConn{},
 		dials:     map[endpoint]uint64{},
@@ -148,6 +156,8 @@ func (h *Host) stop(f *fault, reset bool) {
 	clear(h.udp)
 	if !reset {
 		clear(h.conns)
+		clear(h.ports)
+		h.resent = 0
 	}
 }
 

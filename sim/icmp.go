@@ -143,7 +143,7 @@ func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why s
 // refusal is the error that the sender's own routing table has for a path, or 0.
 func (p *path) refusal() syscall.Errno {
 	first := p.pipes()[0]
-	if len(p.cuts) > 0 || first.hold != nil || first.reject == nil {
+	if len(p.cuts()) > 0 || first.hold != nil || first.reject == nil {
 		return 0
 	}
 	m := icmpMeanings[first.rejectCode]

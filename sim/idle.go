@@ -68,7 +68,7 @@ func (c *TCPConn) aliveTill() int64 {
 // time.
 func (p *path) surely() (time int64, ok bool) {
 	const longest = 20 + 60 // IP header, and the longest of TCP
-	if len(p.cuts) > 0 {
+	if len(p.cuts()) > 0 {
 		return 0, false
 	}
 	for _, d := range p.pipes() {

@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/squall-sim/squall/netem"
@@ -255,85 +254,6 @@ func (l *Link) Release() {
 			}}, 0)
 		}
 	})
-}
-
-// Partition silences all paths between hosts of different groups, both ways, for
-// new and established connections alike, until [Network.Heal]. Hosts in no group
-// reach everybody; so groups that share nothing with a host make a partial
-// partition. Several partitions add up. It panics if a host stands in two groups.
-func (n *Network) Partition(groups ...[]*Host) {
-	of := map[*Host]int{}
-	for i, g := range groups {
-		for _, h := range g {
-			n.nodeOf("Partition", h)
-			if j, ok := of[h]; ok && j != i {
-				panic(fmt.Sprintf("sim: Partition: host %q stands in groups %d and %d", h.name, j+1, i+1))
-			}
-			of[h] = i
-		}
-	}
-	n.mustSimulate("Partition")
-	groups = slices.Clone(groups) // which the caller may change later
-	for i := range groups {
-		groups[i] = slices.Clone(groups[i])
-	}
-	n.do(func() {
-		f := n.fault(nil, nil, "partition "+groupNames(groups...))
-		for i, g := range groups {
-			for _, other := range groups[i+1:] {
-				n.cut(f, g, other)
-				n.cut(f, other, g)
-			}
-		}
-	})
-}
-
-// PartitionOneWay silences all paths that lead from a host of from to a host of to,
-// until [Network.Heal]; the way back stays open.
-func (n *Network) PartitionOneWay(from, to []*Host) {
-	for _, h := range slices.Concat(from, to) {
-		n.nodeOf("PartitionOneWay", h)
-	}
-	n.mustSimulate("Partition")
-	from, to = slices.Clone(from), slices.Clone(to)
-	n.do(func() { n.cut(n.fault(nil, nil, "partition one way "+groupNames(from, to)), from, to) })
-}
-
-func (n *Network) cut(f *fault, from, to []*Host) {
-	for _, a := range from {
-		for _, b := range to {
-			if a != b {
-				p := n.path(a, b)
-				p.cuts = append(p.cuts, f)
-			}
-		}
-	}
-}
-
-// Heal ends all partitions.
-func (n *Network) Heal() {
-	n.do(func() {
-		for _, p := range n.paths {
-			p.cuts = nil
-		}
-		n.note(nil, nil, "partitions healed")
-	})
-}
-
-func groupNames(groups ...[]*Host) string {
-	s := ""
-	for i, g := range groups {
-		if i > 0 {
-			s += " | "
-		}
-		for j, h := range g {
-			if j > 0 {
-				s += " "
-			}
-			s += h.name
-		}
-	}
-	return s
 }
 
 // A fault is something that a test broke on purpose, with proof that it mattered.

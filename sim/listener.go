@@ -69,20 +69,13 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	case !h.owns(local.addr):
 		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
 	}
-	for _, other := range h.listeners[local.port] {
-		if overlaps(other.local.addr, local.addr) {
-			return nil, sysError("bind", syscall.EADDRINUSE)
-		}
-	}
 	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
 	// those that were dialled keep a port from being listened on.
-	taken := h.portsTaken(local.addr, func(c *TCPConn) bool { return c.dialled })
+	taken := func(p uint16) bool { return h.listensOn(local.addr, p) || h.uses(local.addr, p).dialled > 0 }
 	if local.port == 0 {
-		if local.port = h.freePort(func(p uint16) bool { return !taken[p] && len(h.listeners[p]) == 0 }); local.port == 0 {
-			return nil, sysError("bind", syscall.EADDRINUSE)
-		}
+		local.port = h.freePort(func(p uint16) bool { return !taken(p) && len(h.listeners[p]) == 0 })
 	}
-	if taken[local.port] {
+	if local.port == 0 || taken(local.port) {
 		return nil, sysError("bind", syscall.EADDRINUSE)
 	}
 	l := newListener(h, network, local)
@@ -135,7 +128,7 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 		l.n.drop(now, pkt, nil, "accept queue full")
 		return
 	}
-	c := newConn(l.host, l.network, pkt.dst, pkt.src, l.made)
+	c := newConn(l.host, l.network, pkt.dst, pkt.src, false, l.made)
 	c.log.hears(pkt.flow.log)
 	c.listener = l
 	l.embryos[c] = struct{}{}

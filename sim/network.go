@@ -61,6 +61,9 @@ type Network struct {
 	streams  map[string]stream
 	nextConn uint64
 
+	partitions []partition
+	cutting    uint64 // counts their changes
+
 	trace    *Trace
 	faults   []*fault
 	failures []string                  // of processes

@@ -158,7 +158,7 @@ func (n *Network) dispatch(pkt *packet, now int64) {
 
 // cutOff drops a packet if a partition covers its path.
 func (n *Network) cutOff(now int64, pkt *packet) bool {
-	cuts := pkt.flow.path.cuts
+	cuts := pkt.flow.path.cuts()
 	if len(cuts) == 0 {
 		return false
 	}

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -101,6 +102,35 @@ func TestPartitions(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A partition covers hosts that never met, and costs nothing for each pair of them.
+func TestPartitionIsLookedUp(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		var sides [2][]*sim.Host
+		for i := range 2000 {
+			sides[i%2] = append(sides[i%2], n.Host(fmt.Sprint("h", i)))
+		}
+		n.Partition(sides[:]...)
+		n.PartitionOneWay(sides[0], sides[1])
+		require.Zero(t, n.Paths())
+		pc, err := n.Host("h1").ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		hears := func(from string) bool {
+			c, err := n.Host(from).Dial("udp", "h1:9")
+			require.NoError(t, err)
+			c.Write([]byte{1})
+			pc.SetReadDeadline(in(time.Second))
+			_, _, err = pc.ReadFrom(make([]byte, 1))
+			return err == nil
+		}
+		require.False(t, hears("h0"))
+		require.True(t, hears("h3"))
+		require.True(t, hears("another")) // made since
+		require.LessOrEqual(t, n.Paths(), 4)
+		n.Heal()
+		require.True(t, hears("h0"))
+	})
 }
 
 // A partition covers whole paths, also those over a router, whoever else uses it.

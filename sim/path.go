@@ -119,7 +119,8 @@ type path struct {
 	from, to *Host // from is nil for a link between neighbours, and to if that ends at a router
 	route    []*pipe
 	topology uint64   // state of the network that the route is for
-	cuts     []*fault // partitions that cover it
+	cutBy    []*fault // partitions that silence it, see cuts,
+	cutting  uint64   // and how many changes of them that takes account of
 	learned  pathMTU
 	misc     *flow    // of packets that belong to no socket
 	numbers  [2]int32 // of the hosts, for the trace,

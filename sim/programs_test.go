@@ -490,6 +490,9 @@ func (p *program) run() error {
 	for p.n.Elapsed() < 4*time.Hour && !p.over() {
 		time.Sleep(10 * time.Second)
 	}
+	if err := p.n.Recount(); err != nil {
+		return err
+	}
 	if err := p.verdict(); err != nil {
 		return err
 	}
@@ -539,6 +542,7 @@ func (p *program) silence() error {
 			all = append(all, fmt.Errorf("host %s keeps %d connections:\n%s", h.Name, h.Connections, p.n.Host(h.Name).Netstat()))
 		}
 	}
+	all = append(all, p.n.Recount())
 	for _, l := range p.n.Stats().Links {
 		lost := l.Lost + l.QueueFull + l.TooLarge + l.Corrupted
 		if l.Sent+l.Duplicated != l.Delivered+lost || l.Dropped < lost {

@@ -71,14 +71,7 @@ func (n *Network) Stats() Stats {
 func (n *Network) count() Stats {
 	var s Stats
 	for _, h := range n.inOrder {
-		hs := HostStats{Name: h.name, Connections: len(h.conns)}
-		for _, count := range h.dials {
-			hs.Dials += int(count)
-		}
-		for _, c := range h.conns {
-			hs.Retransmits += c.tcp.Info().Retransmits
-		}
-		s.Hosts = append(s.Hosts, hs)
+		s.Hosts = append(s.Hosts, HostStats{Name: h.name, Connections: len(h.conns), Dials: h.dialCount, Retransmits: h.resent})
 	}
 	for _, p := range n.sortedPipes() {
 		if p.stats.Sent+p.stats.Dropped > 0 {

@@ -84,6 +84,9 @@ type Info struct {
 	SegmentsRecvd uint64
 }
 
+// Retransmits is how many segments were sent again.
+func (c *Conn) Retransmits() uint32 { return c.retransTotal }
+
 // Info describes the connection for a table or a trace.
 func (c *Conn) Info() Info {
 	i := Info{
