@@ -43,6 +43,8 @@ type Host struct {
 	heldWakes []wake     // what the processes of a paused host have yet to notice,
 	heldConns []*TCPConn // and what they asked for
 	heldOps   []operation
+	asleep    []waking // sockets that were made while it is paused: nobody reaches them yet
+	leaving   []leaver // those that were closed: nobody can tell yet
 	processes []*process
 
 	sockets, abandoned []machineSocket // with Loopback
@@ -228,11 +230,25 @@ func (h *Host) Resume() {
 	})
 }
 
+// A socket of a paused host exists for the program at once, and for the network once
+// the host goes on.
+type (
+	waking interface{ wakeUp() }
+	leaver interface{ leave() }
+)
+
 func (h *Host) unpause() {
 	if h.paused == nil {
 		return
 	}
 	h.paused = nil
+	for _, s := range h.leaving {
+		s.leave()
+	}
+	for _, s := range h.asleep {
+		s.wakeUp()
+	}
+	h.leaving, h.asleep = nil, nil
 	held := h.heldWakes
 	h.heldWakes = nil
 	for _, w := range held {

@@ -20,14 +20,15 @@ import (
 // A rig has what a fault is tried on: an established TCP connection with an echo at
 // its other end, and a pair of UDP sockets; a - b, 10 ms each way.
 type rig struct {
-	t      *testing.T
-	n      *sim.Network
-	a, b   *sim.Host
-	link   *sim.Link
-	conn   net.Conn // of a
-	atB    net.PacketConn
-	atA    net.Conn       // UDP, to atB
-	answer net.PacketConn // of a, for datagrams of b
+	t        *testing.T
+	n        *sim.Network
+	a, b     *sim.Host
+	link     *sim.Link
+	listener net.Listener // of b
+	conn     net.Conn     // of a
+	atB      net.PacketConn
+	atA      net.Conn       // UDP, to atB
+	answer   net.PacketConn // of a, for datagrams of b
 }
 
 func onRig(t *testing.T, f func(r *rig), opts ...sim.Option) {
@@ -42,7 +43,8 @@ func onRig(t *testing.T, f func(r *rig), opts ...sim.Option) {
 
 func (r *rig) connect() {
 	r.t.Helper()
-	accept(listen(r.t, r.b, ":7"), echo)
+	r.listener = listen(r.t, r.b, ":7")
+	accept(r.listener, echo)
 	r.conn = dial(r.t, r.a, "b:7")
 	var err error
 	r.atB, err = r.b.ListenPacket("udp", ":9")

@@ -32,6 +32,7 @@ type TCPListener struct {
 	deadline     deadline
 	deadlinePlan plan
 	closed       bool
+	asleep       bool // until its host goes on
 }
 
 // Listen announces on a local address, as [net.Listen] does. The network must be
@@ -80,6 +81,9 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	}
 	l := newListener(h, network, local)
 	h.listeners[local.port] = append(h.listeners[local.port], l)
+	if l.asleep = h.paused != nil; l.asleep {
+		h.asleep = append(h.asleep, l)
+	}
 	return l, nil
 }
 
@@ -113,12 +117,19 @@ func (h *Host) freePort(free func(uint16) bool) uint16 {
 // listener returns who listens at an endpoint.
 func (h *Host) listener(at endpoint) *TCPListener {
 	for _, l := range h.listeners[at.port] {
-		if l.local.addr == at.addr || l.local.addr == 0 {
+		if !l.asleep && (l.local.addr == at.addr || l.local.addr == 0) {
+			return l
+		}
+	}
+	for _, s := range h.leaving {
+		if l, ok := s.(*TCPListener); ok && l.local.port == at.port && (l.local.addr == at.addr || l.local.addr == 0) {
 			return l
 		}
 	}
 	return nil
 }
+
+func (l *TCPListener) wakeUp() { l.asleep = false }
 
 func (l *TCPListener) full() bool { return len(l.accept) > l.backlog }
 
@@ -216,6 +227,15 @@ func (l *TCPListener) shut() {
 	l.host.closings.closed(protoTCP, l.local.port, l.by)
 	l.r.release()
 	l.host.resumed.release()
+	if l.host.paused != nil && !l.asleep {
+		l.host.leaving = append(l.host.leaving, l)
+	} else {
+		l.leave()
+	}
+}
+
+// leave is the part of shut that others notice.
+func (l *TCPListener) leave() {
 	for _, c := range l.accept {
 		c.listener = nil
 		c.kill(true)

@@ -52,6 +52,7 @@ type UDPConn struct {
 	sent         uint64
 	flows        map[endpoint]*flow
 	closed       bool
+	asleep       bool // until its host goes on
 }
 
 const (
@@ -165,6 +166,9 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 	}
 	u := newUDPConn(h, network, local, remote)
 	h.udp[local.port] = append(h.udp[local.port], u)
+	if u.asleep = h.paused != nil; u.asleep {
+		h.asleep = append(h.asleep, u)
+	}
 	return u, nil
 }
 
@@ -185,12 +189,24 @@ func (u *UDPConn) setSource(addr uint32) { u.local.addr = addr }
 // socket returns who receives datagrams for to that come from from.
 func (h *Host) socket(to, from endpoint) *UDPConn {
 	for _, u := range h.udp[to.port] {
-		if (u.local.addr == to.addr || u.local.addr == 0) && (u.remote == endpoint{} || u.remote == from) {
+		if !u.asleep && u.takes(to, from) {
+			return u
+		}
+	}
+	for _, s := range h.leaving {
+		if u, ok := s.(*UDPConn); ok && u.local.port == to.port && u.takes(to, from) {
 			return u
 		}
 	}
 	return nil
 }
+
+// takes says whether u receives datagrams for its port of an address.
+func (u *UDPConn) takes(to, from endpoint) bool {
+	return (u.local.addr == to.addr || u.local.addr == 0) && (u.remote == endpoint{} || u.remote == from)
+}
+
+func (u *UDPConn) wakeUp() { u.asleep = false }
 
 // datagram hands a datagram to its socket.
 func (h *Host) datagram(now int64, pkt *packet) {
@@ -380,10 +396,17 @@ func (u *UDPConn) shut() {
 	u.closed = true
 	u.by = u.n.moment()
 	u.host.closings.closed(protoUDP, u.local.port, u.by)
-	u.buffer.queue = nil
 	u.r.release()
 	u.host.resumed.release()
+	if u.host.paused != nil && !u.asleep {
+		u.host.leaving = append(u.host.leaving, u)
+	} else {
+		u.leave()
+	}
 }
+
+// leave is the part of shut that others notice.
+func (u *UDPConn) leave() { u.buffer.queue = nil }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].
 func (u *UDPConn) LocalAddr() net.Addr { return u.local.udp() }
