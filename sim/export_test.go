@@ -35,13 +35,15 @@ func (n *Network) Remarks() string { return n.remarks() }
 // SetOutsidePatience has a test fail sooner that waits for the machine's network.
 func SetOutsidePatience(d time.Duration) { outsidePatience = d }
 
-// Outside is how many goroutines in some states wait for the machine's network and stop the clock.
-func Outside(states ...string) int {
-	var gs []goroutine
-	for _, s := range states {
-		gs = append(gs, goroutine{state: s})
+// WaitsForTheMachine says whether a bubble whose goroutines are in some states waits for nothing but
+// the machine's network.
+func WaitsForTheMachine(states ...string) bool {
+	dump := "goroutine 1 [running]:\n"
+	for i, state := range states {
+		dump += fmt.Sprintf("\n\ngoroutine %d [%s, synctest bubble 7]:\nmain.f()\n\t/f.go:1 +0x1", i+2, state)
 	}
-	return len(outside(gs))
+	s := lookAt(dump, "7")
+	return len(s.machine) > 0 && !s.busy
 }
 
 // Instead says what to write instead of what a goroutine does, by its stack.

@@ -27,17 +27,6 @@ import (
 // its test.
 var outsidePatience = 10 * time.Second
 
-// outside returns the goroutines of a bubble that wait for the machine's network, if none of the
-// others runs.
-func outside(gs []goroutine) []goroutine {
-	if slices.ContainsFunc(gs, func(g goroutine) bool {
-		return g.state == "running" || g.state == "runnable" || g.state == "syscall"
-	}) {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(gs), func(g goroutine) bool { return g.state != "IO wait" })
-}
-
 // outsideText says of a bubble that stands still which of its goroutines wait for the machine's
 // network, and what to write instead.
 func outsideText(waiting, all []goroutine) string {
