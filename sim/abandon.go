@@ -12,10 +12,11 @@ import (
 // goroutine of its own, so that the test can go on without it when it cannot end: abandon
 // fails the test and leaves the bubble as it is.
 type bubbleRun struct {
-	network atomic.Pointer[Network]
-	given   chan []string // to abandon: for what
-	ballast *ballast
-	over    bool // synctest.Test has ended
+	network   atomic.Pointer[Network]
+	abandoned atomic.Bool
+	given     chan []string // to abandon: for what
+	ballast   *ballast
+	over      bool // synctest.Test has ended
 }
 
 func newBubbleRun(t *testing.T) *bubbleRun {
@@ -27,13 +28,13 @@ func newBubbleRun(t *testing.T) *bubbleRun {
 // left of the bubble is stopped where it next calls the network, or when its clock next
 // moves; a goroutine that does nothing of the kind runs on beside the tests that follow.
 func (b *bubbleRun) abandon(problems ...string) {
-	select {
-	case b.given <- problems:
-		if n := b.network.Load(); n != nil {
-			n.dead.Store(true)
-		}
-	default:
+	if b.abandoned.Swap(true) {
+		return
 	}
+	if n := b.network.Load(); n != nil {
+		n.dead.Store(true) // first: who takes the problems looks at it
+	}
+	b.given <- problems
 }
 
 // run calls synctest.Test and returns when that has returned, or when the bubble was

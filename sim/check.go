@@ -2,9 +2,11 @@ package sim
 
 import (
 	"bufio"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -165,22 +167,58 @@ func (p *secondProcess) start() error {
 
 // notForSecond are the flags of a test binary that write files or change what is run.
 var notForSecond = []string{
-	"artifacts", "bench", "benchmem", "benchtime", "blockprofile", "blockprofilerate", "coverprofile", "cpu", "cpuprofile",
+	"artifacts", "bench", "benchmem", "benchtime", "blockprofile", "blockprofilerate", "coverprofile", "cpuprofile",
 	"failfast", "fuzz", "fuzzcachedir", "fuzztime", "gocoverdir", "memprofile", "memprofilerate", "mutexprofile",
 	"mutexprofilefraction", "outputdir", "testlogfile", "trace", "v",
 }
 
 // secondArgs are the arguments of the second process.
 func secondArgs(args []string) []string {
-	drop := map[string]bool{}
-	for _, name := range notForSecond {
-		drop["-test."+name] = true
-	}
+	flags, rest := splitArgs(args)
 	var kept []string
-	for _, a := range args {
-		if name, _, _ := strings.Cut(a, "="); !drop[name] {
-			kept = append(kept, a)
+	for _, f := range flags {
+		name, value, _ := strings.Cut(f[0], "=")
+		name, ofTesting := strings.CutPrefix(strings.TrimLeft(name, "-"), "test.")
+		switch {
+		case ofTesting && name == "cpu":
+			if len(f) > 1 {
+				value = f[1]
+			}
+			kept = append(kept, "-test.cpu="+otherCPUs(value))
+		case !ofTesting || !slices.Contains(notForSecond, name):
+			kept = append(kept, f...)
 		}
 	}
-	return kept
+	return append(kept, rest...)
+}
+
+// otherCPUs is a value of -test.cpu that runs as many times as another one, at other
+// GOMAXPROCS.
+func otherCPUs(list string) string {
+	values := strings.Split(list, ",")
+	for i, v := range values {
+		if values[i] = "1"; strings.TrimSpace(v) == "1" {
+			values[i] = "2"
+		}
+	}
+	return strings.Join(values, ",")
+}
+
+// splitArgs splits the arguments of this program into its flags, each with its value, and what
+// follows them, as package flag does.
+func splitArgs(args []string) (flags [][]string, rest []string) {
+	for len(args) > 0 {
+		a := args[0]
+		if len(a) < 2 || a[0] != '-' || a == "--" {
+			break
+		}
+		words := 1
+		if known := flag.Lookup(strings.TrimLeft(a, "-")); known != nil && len(args) > 1 {
+			if b, ok := known.Value.(interface{ IsBoolFlag() bool }); !ok || !b.IsBoolFlag() {
+				words = 2
+			}
+		}
+		flags, args = append(flags, args[:words]), args[words:]
+	}
+	return flags, args
 }

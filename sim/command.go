@@ -64,13 +64,14 @@ func shellQuote(s string) string {
 
 // ownArgs are the arguments of the test binary that are not those of package testing.
 func ownArgs() []string {
+	flags, rest := splitArgs(os.Args[1:])
 	var own []string
-	for _, a := range os.Args[1:] {
-		if !strings.HasPrefix(a, "-test.") {
-			own = append(own, a)
+	for _, f := range flags {
+		if !strings.HasPrefix(strings.TrimLeft(f[0], "-"), "test.") {
+			own = append(own, f...)
 		}
 	}
-	return own
+	return append(own, rest...)
 }
 
 // thisPackage is the import path of the package that is tested.
