@@ -87,7 +87,7 @@ func (r *runner) checkRun(seed uint64, first *Trace) string {
 	const tries = 3
 	for range tries {
 		if again := r.rerun(seed, first); again.came && !again.same {
-			return "sim: two runs with the same seed differ. " + firstDifference(first, again.lines)
+			return "sim: two runs with the same seed differ. " + r.difference(seed, first, again.lines)
 		}
 	}
 	return fmt.Sprintf("sim: two runs with the same seed differ; %d further runs of this test alone were like the first, so that the difference cannot be shown", tries)

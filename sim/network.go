@@ -76,6 +76,7 @@ type Network struct {
 	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
 	bubbleID string                    // number of the bubble
 	crypto   *cryptoStream             // nil if the process draws from the seed
+	witness  *witness                  // nil in ordinary runs
 	dead     atomic.Bool               // the bubble was abandoned
 	told     atomic.Bool               // the report was printed before the end
 	pulse    pulse

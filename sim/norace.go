@@ -50,6 +50,9 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 func (n *Network) lock() {
 	n.stopIfDead()
 	n.mu.Lock()
+	if n.witness != nil {
+		n.witness.see(n.now())
+	}
 	n.begin()
 }
 

@@ -94,6 +94,9 @@ func (n *Network) enter() moment {
 	mark(m)
 	runtime.RaceDisable()
 	n.mu.Lock()
+	if n.witness != nil {
+		n.witness.see(n.now())
+	}
 	return m
 }
 

@@ -30,6 +30,7 @@ type rerun struct {
 	same   bool     // trace
 	failed bool     //
 	lines  []string // of its trace, if that is another
+	calls  string   // what a witness tells
 	output string   // of the process
 	err    error    // why it came to no end
 }
@@ -52,11 +53,11 @@ func (r *runner) again(seed uint64, first *Trace) string {
 	if second.failed {
 		outcome = "failed"
 	}
-	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed, outcome, firstDifference(first, second.lines))
+	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed, outcome, r.difference(seed, first, second.lines))
 }
 
-// rerun runs a seed a second time, at another GOMAXPROCS.
-func (r *runner) rerun(seed uint64, first *Trace) (second rerun) {
+// rerun runs a seed a second time, at another GOMAXPROCS, with more in its environment.
+func (r *runner) rerun(seed uint64, first *Trace, env ...string) (second rerun) {
 	dir, err := os.MkdirTemp("", "squall-replay")
 	if err != nil {
 		return rerun{err: err}
@@ -70,13 +71,16 @@ func (r *runner) rerun(seed uint64, first *Trace) (second rerun) {
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", otherProcs(),
 		replayFile+"="+file, fmt.Sprintf("%s=%d %x %s", replayRun, r.nth, first.Hash(), r.name))
+	cmd.Env = append(cmd.Env, env...)
 	out, runErr := cmd.CombinedOutput()
 	second = rerun{output: string(out), err: runErr}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return second
 	}
-	report := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	told, calls, _ := strings.Cut(string(text), callsMark)
+	second.calls = calls
+	report := strings.Split(strings.TrimSuffix(told, "\n"), "\n")
 	second.came = true
 	second.same = strings.HasPrefix(report[0], "same ")
 	second.failed = strings.HasSuffix(report[0], " failed")
@@ -110,6 +114,9 @@ func reportTrace(r *runner, failed bool, tr *Trace) bool {
 	if fmt.Sprintf("%x", tr.Hash()) != want[1] {
 		text = "other " + outcome + "\n" + strings.Join(lines(tr), "\n") + "\n"
 	}
+	if w := tr.n.witness; w != nil {
+		text += callsMark + w.tell()
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		panic(fmt.Sprintf("sim: report of the second run: %v", err))
 	}
@@ -133,10 +140,34 @@ func (e Event) line() string {
 	return fmt.Sprintf("%v%s%08x", e, contentMark, e.Content)
 }
 
-const contentMark = " content "
+const (
+	contentMark = " content "
+	callsMark   = "\x00calls\n"
+)
 
-// firstDifference shows where a second trace leaves the first.
-func firstDifference(first *Trace, second []string) string {
+// difference shows where a second trace leaves the first, and who called the network then.
+func (r *runner) difference(seed uint64, first *Trace, second []string) string {
+	text, at := firstDifference(first, second)
+	if at >= 0 {
+		if calls := r.rerun(seed, first, fmt.Sprintf("%s=%d", replayAt, at)).calls; calls != "" {
+			text += "\n" + strings.TrimSuffix(calls, "\n")
+		}
+	}
+	return text
+}
+
+// instantOf is when the event of a line happened, never if it is none.
+func instantOf(line string) time.Duration {
+	when, _, _ := strings.Cut(line, " ")
+	if at, err := time.ParseDuration(when); err == nil {
+		return at
+	}
+	return time.Duration(never)
+}
+
+// firstDifference shows where a second trace leaves the first, and says at what instant; -1 if
+// it is not known.
+func firstDifference(first *Trace, second []string) (text string, at time.Duration) {
 	a := lines(first)
 	skipped := first.Len() - len(a)
 	for i := range max(len(a), len(second)) {
@@ -150,18 +181,19 @@ func firstDifference(first *Trace, second []string) string {
 		if x == y {
 			continue
 		}
+		at := min(instantOf(x), instantOf(y))
 		packet, _, _ := strings.Cut(x, contentMark)
 		if other, _, _ := strings.Cut(y, contentMark); packet == other {
 			return fmt.Sprintf("The same packets, other content. The first packet that carries other bytes is event number %d:\n  %s\n"+
 				"Goroutines that race each other for a connection, or to write to it, or a random source of the program decide something there.",
-				i+skipped, packet)
+				i+skipped, packet), at
 		} else {
 			return fmt.Sprintf("The first event that differs is number %d:\n  first:  %s\n  second: %s\n"+
 				"Goroutines that race each other, select, the order of a map or a random source of the program decide something there.",
-				i+skipped, packet, other)
+				i+skipped, packet, other), at
 		}
 	}
-	return "The events kept are equal; an earlier one differs."
+	return "The events kept are equal; an earlier one differs.", -1
 }
 
 // tail returns the last lines of a text.

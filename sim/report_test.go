@@ -112,7 +112,9 @@ func TestVictimUnrepeatable(t *testing.T) {
 func TestReportOfARunThatDoesNotReplay(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimUnrepeatable")
 	require.True(t, failed)
-	requireInOrder(t, out, "seed 1 does not replay", "The first event that differs is number", "first:", "a:32768 > b:7", "second:", "a:32768 > b:7")
+	requireInOrder(t, out, "seed 1 does not replay", "The first event that differs is number", "first:", "a:32768 > b:7", "second:", "a:32768 > b:7",
+		"Calls on the network at that instant, in a further run:", ": TCPConn.Write\n", "sim_test.TestVictimUnrepeatable.func1\n", "report_test.go:")
+	require.NotContains(t, out, "TCPListener.Accept")
 }
 
 func TestCheckRunsTwiceAndCompares(t *testing.T) {
@@ -121,7 +123,7 @@ func TestCheckRunsTwiceAndCompares(t *testing.T) {
 		want   []string // nothing: it passes
 	}{
 		{"TestVictimOtherInEachProcess", []string{"two runs with the same seed differ. The first event that differs is number", "first:", "second:", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
-		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The same packets, other content", "carries other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
+		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The same packets, other content", "carries other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", ": TCPConn.Write\n", "sim_test.sayFrom\n", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
 		{"TestVictimFailsInTheSecondProcess", []string{"the second one failed"}},
 		{"TestVictimOtherEachTime", nil},
 		{"TestVictimSometimesElsewhere", []string{"there was no second run of seed 1", "did not come to it", "its last words:", "gone"}},

@@ -263,6 +263,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
 		run.ballast.prepare()
 		n.seedCrypto(t)
+		n.witness = newWitness()
 		n.startPulse()
 		_, n.bubbleID = thisGoroutine()
 		n.run.Store(run)

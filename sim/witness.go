@@ -1,0 +1,78 @@
+package sim
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A witness notes which goroutines call the network at an instant, or at the last one before it
+// at which any does: they are who may have sent the first packet by which two runs differ. There
+// is one only in a run that is made for it, when the packet is known.
+type witness struct {
+	at    int64
+	last  int64 // instant of calls
+	calls []goroutine
+}
+
+// replayAt is set for a run with a witness, in nanoseconds.
+const replayAt = "SQUALL_REPLAY_AT"
+
+var witnessedAt, noWitness = strconv.ParseInt(takeVariable(replayAt), 10, 64)
+
+func newWitness() *witness {
+	if noWitness != nil {
+		return nil
+	}
+	return &witness{at: witnessedAt, last: -1}
+}
+
+// mostWitnessed is how many calls of an instant a witness keeps.
+const mostWitnessed = 1000
+
+// see notes a call, by the goroutine that makes it. The lock is held.
+//
+//go:norace
+func (w *witness) see(now int64) {
+	if now > w.at {
+		return
+	}
+	if now != w.last {
+		w.last, w.calls = now, w.calls[:0]
+	}
+	if len(w.calls) == mostWitnessed {
+		return
+	}
+	stack := make([]byte, 1<<14)
+	entry := string(stack[:runtime.Stack(stack, false)])
+	if m := headerPattern.FindStringSubmatch(entry); m != nil {
+		w.calls = append(w.calls, goroutine{id: m[1], state: m[2], text: entry})
+	}
+}
+
+// quiet are calls that send nothing and end nothing.
+var quiet = []string{
+	"Network.Host", "Network.Router", "Network.Link", "Network.LinkAsym", "Network.Elapsed", "Network.Rand", "Network.After", "Network.Trace",
+	"Host.Listen", "Host.ListenPacket", "TCPListener.Accept", "Host.Run",
+}
+
+// tell describes the calls, or returns "" if there were none.
+func (w *witness) tell() string {
+	var calls []goroutine
+	for _, g := range w.calls {
+		if !slices.Contains(calls, g) && !slices.Contains(quiet, g.waits()) {
+			calls = append(calls, g)
+		}
+	}
+	list := describe(calls)
+	switch {
+	case list == "":
+		return ""
+	case w.last == w.at:
+		return "Calls on the network at that instant, in a further run:\n" + list
+	default:
+		return fmt.Sprintf("There is no call on the network at that instant, in a further run; the last ones before, at %v:\n%s", time.Duration(w.last), list)
+	}
+}

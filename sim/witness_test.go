@@ -1,0 +1,25 @@
+package sim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A witness keeps the calls of its instant, or else of the last one before.
+func TestWitness(t *testing.T) {
+	w := &witness{at: int64(3 * time.Second), last: -1}
+	require.Empty(t, w.tell())
+	early := func() { w.see(int64(time.Second)) }
+	late := func() { w.see(int64(2 * time.Second)) }
+	early()
+	late()
+	late()
+	w.see(int64(4 * time.Second))
+	require.Regexp(t, `^There is no call .* before, at 2s:\n  goroutine \d+( and 1 more)?: running\n`, w.tell())
+	require.Contains(t, w.tell(), "sim.TestWitness.func2\n          ", "late")
+	require.NotContains(t, w.tell(), "TestWitness.func1", "early")
+	w.see(int64(3 * time.Second))
+	require.Regexp(t, `^Calls on the network at that instant, in a further run:\n  goroutine \d+: running\n      sim.TestWitness\n`, w.tell())
+}
