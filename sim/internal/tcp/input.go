@@ -382,6 +382,10 @@ func (c *Conn) timeWait() {
 
 // inputTimeWait follows tcp_timewait_state_process.
 func (c *Conn) inputTimeWait(s *Segment) {
+	if _, ok := c.Reopens(s); ok {
+		c.sendAck() // nobody listens
+		return
+	}
 	if !c.inWindow(s) {
 		if s.Flags&RST == 0 {
 			c.againInTimeWait(s)

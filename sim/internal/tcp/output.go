@@ -173,7 +173,7 @@ func (c *Conn) burst(mss int) int {
 }
 
 const (
-	maxBurst    = 1<<16 - 321 // bytes: sk_gso_max_size, which is GSO_LEGACY_MAX_SIZE without MAX_TCP_HEADER
+	maxBurst    = 1<<16 - 257 // bytes: sk_gso_max_size, which is GSO_LEGACY_MAX_SIZE without MAX_TCP_HEADER
 	minBurst    = 2           // segments: net.ipv4.tcp_min_tso_segs
 	pacingShift = 10          // sk_pacing_shift
 	burstRTTLog = 9           // net.ipv4.tcp_tso_rtt_log

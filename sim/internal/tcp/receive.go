@@ -343,7 +343,7 @@ func (c *Conn) measureMSS(s *Segment) {
 	last := c.lastLen
 	c.lastLen = 0
 	if n >= int(c.rcvMSS) {
-		if n > int(c.rcvMSS) || c.scalingRatio == defaultScalingRatio {
+		if n > int(c.rcvMSS) {
 			c.learnScalingRatio(n)
 		}
 		c.rcvMSS = uint16(min(n, int(c.advMSS)))

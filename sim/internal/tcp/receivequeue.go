@@ -66,12 +66,16 @@ func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 
 // trueSize is what a received segment with n bytes of payload costs of the
 // receive buffer: Linux counts the block of memory that holds the packet with
-// its headers and its skb_shared_info, a power of two, and the sk_buff.
+// its headers and its skb_shared_info, a power of two or one for small packets, and the
+// sk_buff.
 func trueSize(n int) int32 {
 	if n == 0 {
 		return 0 // a FIN
 	}
 	block := n + packetOverhead
+	if block <= smallHead {
+		return smallHead + skbSize
+	}
 	if block > 4096 {
 		return int32(block + skbSize)
 	}
@@ -81,6 +85,7 @@ func trueSize(n int) int32 {
 const (
 	packetOverhead = 52 + 64 + 320 // headers, headroom, skb_shared_info
 	skbSize        = 256
+	smallHead      = 576 // SKB_SMALL_HEAD_CACHE_SIZE
 )
 
 // outOfOrder holds payloads beyond a gap, by sequence number and without overlap,
