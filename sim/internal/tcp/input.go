@@ -115,28 +115,39 @@ func (c *Conn) inputSynReceived(s *Segment) {
 		}
 		return
 	}
-	if s.Flags&ACK != 0 && s.Ack != 1 {
+	dialled := c.flag&passive == 0
+	wrong := s.Flags&ACK != 0 && s.Ack != 1
+	if wrong && !dialled && s.Flags&RST == 0 {
 		c.answerWithReset(s)
 		return
 	}
-	simultaneous := c.flag&passive == 0 && s.Flags&(SYN|ACK) == SYN|ACK && s.Seq+1 == c.rcvNxt
-	if !simultaneous && !c.inWindow(s) {
-		if s.Flags&RST == 0 && !c.outOfWindowLimited() {
+	simultaneous := dialled && s.Flags&(SYN|ACK) == SYN|ACK && s.Seq+1 == c.rcvNxt
+	switch {
+	case !simultaneous && !c.inWindow(s):
+		if dialled {
+			c.refuse(s)
+		} else if s.Flags&RST == 0 && (s.Len() > 0 && s.Flags&SYN == 0 || !c.outOfWindowLimited()) {
 			c.sendAck()
 		}
 		return
-	}
-	if s.Flags&RST != 0 {
-		code := OK
-		if c.flag&passive == 0 {
-			code = Refused
-		}
-		c.die(code)
+	case s.Flags&RST != 0 && s.Seq != c.rcvNxt:
+		c.challengeAck() // RFC 5961 section 3.2
 		return
-	}
-	if s.Flags&SYN != 0 && !simultaneous {
+	case s.Flags&RST != 0 && dialled:
+		c.die(Reset)
+		return
+	case s.Flags&RST != 0:
+		c.die(OK)
+		return
+	case s.Flags&SYN != 0 && dialled && !simultaneous:
+		c.challengeAck()
+		return
+	case s.Flags&SYN != 0 && !simultaneous:
 		c.answerWithReset(s)
 		c.die(OK)
+		return
+	case wrong:
+		c.answerWithReset(s)
 		return
 	}
 	if s.Flags&ACK == 0 {
@@ -148,6 +159,9 @@ func (c *Conn) inputSynReceived(s *Segment) {
 	c.acceptOurSYN(s)
 	c.syncMSS()
 	closing := c.flag&finQueued != 0
+	if !dialled {
+		c.lastOutOfWindow = 0 // the kernel makes the socket only now
+	}
 	c.established()
 	if closing {
 		c.state = FinWait1
