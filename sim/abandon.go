@@ -80,6 +80,14 @@ func (b *bubbleRun) run(t *testing.T, f func(*testing.T)) (problems []string) {
 	}
 }
 
+// drop lets go of what moved the clock, when the watchdog has ended.
+func (b *bubbleRun) drop() {
+	b.ballast.drop(b.over)
+	if n := b.network.Load(); n != nil && b.over && b.ballast.heavy() {
+		n.self.Store(nil) // the bubble's timers stay behind with its last weights
+	}
+}
+
 // leftWeights says that the bubble ended well, but for the weights that moved its clock.
 func (b *bubbleRun) leftWeights(panicked any) bool {
 	return b.ballast.heavy() && isDeadlock(panicked) && len(bubbleGoroutines(b.network.Load().bubbleID)) == 0

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -146,6 +147,32 @@ func TestALockIsSharedByTests(t *testing.T) {
 	}
 }
 
+// What stays behind of a test in which several goroutines waited at once does not hold on to
+// its network.
+func TestTheNetworkOfAFrozenTestIsGarbage(t *testing.T) {
+	var network weak.Pointer[sim.Network]
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		network = weak.Make(n)
+		accept(listen(t, n.Host("b"), ":7"), echo)
+		dial(t, n.Host("a"), "b:7")
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				mu.Lock()
+				defer mu.Unlock()
+				time.Sleep(time.Second)
+			})
+		}
+		all.Wait()
+		require.NotZero(t, n.Frozen())
+	})
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		return network.Value() == nil
+	}, 10*time.Second, time.Millisecond)
+}
+
 // Whoever waits for the garbage collector goes on by himself.
 func TestCollectionsOfGarbageAreNoFreeze(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -255,4 +282,58 @@ func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 	requireInOrder(t, out, "virtual time stands still", "chan receive", "waitOutside", "of virtual time, seed 1", "[S]", "To repeat it:",
 		"--- FAIL: TestVictimFrozen/frozen", "--- PASS: TestVictimFrozen/Try", "--- PASS: TestVictimFrozen/next")
 	require.NotContains(t, out, "panic:")
+}
+
+// A test is over, too, when goroutines are left that wait for a lock for ever.
+func TestTryGoesOnAfterALockThatIsNeverReleased(t *testing.T) {
+	t.Parallel()
+	out, _ := outputOf(t, "TestVictimTryLock")
+	require.Contains(t, out, "--- PASS: TestVictimTryLock")
+}
+
+func TestVictimTryLock(t *testing.T) {
+	victim(t)
+	for range 2 {
+		err := sim.Try(t, func(n *sim.Network) error {
+			n.Host("a")
+			var s store
+			go s.hold(nil)
+			time.Sleep(1)
+			go s.want()
+			time.Sleep(1)
+			go s.want()
+			return nil
+		})
+		require.ErrorContains(t, err, "3 goroutine(s) of the test still run an hour after the network was closed")
+		require.ErrorContains(t, err, "(*store).want")
+		require.NotContains(t, err.Error(), "weight")
+	}
+	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+		time.Sleep(time.Hour)
+		return nil
+	}))
+}
+
+// A loop that never waits is a find of Try as well.
+func TestTryReturnsALoopWithoutAPause(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of real time")
+	}
+	t.Parallel()
+	out, _ := outputOf(t, "TestVictimTrySpin")
+	require.Contains(t, out, "--- PASS: TestVictimTrySpin")
+}
+
+func TestVictimTrySpin(t *testing.T) {
+	victim(t)
+	sim.SetSpinLimit(20_000)
+	err := sim.Try(t, func(n *sim.Network) error {
+		n.Link(n.Host("a"), n.Host("b"), netem.Config{Delay: ms}).Reject()
+		dialWithoutPause(n.Host("a"), time.Now().Add(time.Hour))
+		return nil
+	})
+	require.ErrorContains(t, err, "virtual time hardly moves")
+	require.ErrorContains(t, err, "dialWithoutPause")
+	require.ErrorContains(t, err, "To repeat it:")
+	sim.Test(t, func(t *testing.T, n *sim.Network) { time.Sleep(time.Hour) })
 }

@@ -49,7 +49,7 @@ func goroutinesOf(dump, bubble string) []goroutine {
 			strings.Contains(entry, ownPackage+".(*ballast).makeWeights(") {
 			continue // of another bubble, waiting for the end of this one, or of its ballast
 		}
-		all = append(all, goroutine{id: m[1], state: m[2], text: entry})
+		all = append(all, goroutine{id: m[1], state: m[2], text: strings.TrimSuffix(entry, "\n")})
 	}
 	return all
 }

@@ -187,10 +187,15 @@ type pulse struct {
 const firstBeat = time.Second + 137*time.Nanosecond
 
 func (n *Network) startPulse() {
-	p := &n.pulse
+	self, p := n.self, &n.pulse
 	p.every = firstBeat
 	p.timer = time.AfterFunc(maxLimit, func() {
+		n := self.Load()
+		if n == nil {
+			return
+		}
 		n.stopIfDead()
+		p := &n.pulse
 		p.seen.Store(n.now())
 		switch passed := p.seconds.Load() - p.last; {
 		case passed == 0:

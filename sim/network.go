@@ -73,6 +73,7 @@ type Network struct {
 	reported atomic.Bool               // the end of the test was reported
 	steps    atomic.Uint64             // of the engine, for the watchdog
 	frozen   atomic.Int64              // how often the watchdog moved the clock
+	self     *atomic.Pointer[Network]  // for timers of the bubble, which may stay behind with it; nil at the end
 	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
 	bubbleID string                    // number of the bubble
 	crypto   *cryptoStream             // nil if the process draws from the seed
@@ -187,9 +188,17 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	n.seed = n.conf.seed
 	n.trace = newTrace(n)
+	n.self = new(atomic.Pointer[Network])
+	n.self.Store(n)
+	self := n.self
+	expire := func() {
+		if n := self.Load(); n != nil {
+			n.expire()
+		}
+	}
 	n.startEngine()
 	turn(n, func() struct{} { // its timers may be the next to want the lock
-		n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, n.expire)
+		n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, expire)
 		return struct{}{}
 	})
 	return n

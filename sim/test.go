@@ -255,7 +255,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 	defer pools.afterBubble()
 	command := func() string { return r.command(seed) }
 	run := newBubbleRun(t)
-	defer func() { run.ballast.drop(run.over) }()
+	defer run.drop()
 	defer newWatchdog(run).stop()
 	defer startMonitor(t, run, seed, command).stop()
 	var problems []string
