@@ -2,6 +2,8 @@ package patterntest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,9 +36,16 @@ type Story struct {
 //
 // A storm that finds something is made smaller, for up to the 30 s of rapid's flag
 // -rapid.shrinktime, and printed as Go, to be kept as a story of one's own.
-func Delivery(t *testing.T, newSystem NewSystem) {
-	for _, s := range Stories() {
+//
+// A story that hangs or whose time stands still fails like any other, with a report, and the next one
+// follows.
+func Delivery(t *testing.T, newSystem NewSystem, opts ...Option) {
+	t.Helper()
+	stories := Stories()
+	skip := skipped(t, append(stories[:len(stories):len(stories)], Story{Name: stormsTest}), opts)
+	for _, s := range stories {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
+			skip.check(t, s.Name)
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
 				system := newSystem(n)
 				if s.Needs != nil && !s.Needs(system) {
@@ -50,7 +59,63 @@ func Delivery(t *testing.T, newSystem NewSystem) {
 			})
 		})
 	}
-	t.Run("storms", func(t *testing.T) { weather(t, newSystem) })
+	t.Run(stormsTest, func(t *testing.T) {
+		skip.check(t, stormsTest)
+		weather(t, newSystem)
+	})
+}
+
+const stormsTest = "storms"
+
+// An Option changes what [Delivery] and [Loopback] do.
+type Option func(skips)
+
+// Skip leaves out a story, for a reason, which the test says. The name is that of one of
+// [Stories], in which a subtest has _ for a space, or "storms". Delivery fails with a list of all
+// if there is none of that name.
+func Skip(story, reason string) Option {
+	return func(s skips) { s[story] = reason }
+}
+
+// skips are the reasons for leaving out stories, by their names.
+type skips map[string]string
+
+// skipped fails the test if a name is not that of a story.
+func skipped(t *testing.T, stories []Story, opts []Option) skips {
+	t.Helper()
+	s := skips{}
+	for _, o := range opts {
+		o(s)
+	}
+	if text := s.unknown(stories); text != "" {
+		t.Fatal(text)
+	}
+	return s
+}
+
+// unknown says which names are not those of stories, or nothing.
+func (s skips) unknown(stories []Story) string {
+	var known, unknown []string
+	for _, story := range stories {
+		known = append(known, story.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(s)) {
+		if !slices.Contains(known, name) {
+			unknown = append(unknown, fmt.Sprintf("%q", name))
+		}
+	}
+	if len(unknown) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("patterntest: Skip: there is no story %s. There are:\n  %s", strings.Join(unknown, ", nor "), strings.Join(known, "\n  "))
+}
+
+// check skips the test of a story that is left out.
+func (s skips) check(t *testing.T, story string) {
+	t.Helper()
+	if reason, left := s[story]; left {
+		t.Skip("left out: " + reason)
+	}
 }
 
 // Judge plays a story and returns what was broken. folder is for what the server keeps

@@ -8,3 +8,12 @@ var (
 	LoopbackStories = loopbackStories
 	JudgeOnLoopback = judgeOnLoopback
 )
+
+// UnknownStories is what Delivery says of names that no story has.
+func UnknownStories(stories []Story, opts ...Option) string {
+	s := skips{}
+	for _, o := range opts {
+		o(s)
+	}
+	return s.unknown(stories)
+}

@@ -16,13 +16,19 @@ import (
 // or so, and all run at once. So the same system is seen to do the same without the
 // simulator. What needs exact times or packets is not judged: that events are prompt, and
 // that clients are gentle.
-func Loopback(t *testing.T, newSystem NewSystem) {
+//
+// The stories are fewer than those of [Delivery]; [Skip] leaves one out.
+func Loopback(t *testing.T, newSystem NewSystem, opts ...Option) {
 	t.Helper()
 	stories := loopbackStories()
+	skip := skipped(t, stories, opts)
 	results := make([]chan []Breach, len(stories))
 	var running sync.WaitGroup
 	defer running.Wait() // also for those that -run leaves out
 	for i, s := range stories {
+		if _, left := skip[s.Name]; left {
+			continue
+		}
 		n := sim.New(sim.Loopback())
 		system, folder := newSystem(n), t.TempDir()
 		if s.Needs != nil && !s.Needs(system) {
@@ -37,6 +43,7 @@ func Loopback(t *testing.T, newSystem NewSystem) {
 	}
 	for i, s := range stories {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
+			skip.check(t, s.Name)
 			if results[i] == nil {
 				t.Skip("the system does not offer what the story is about")
 			}
