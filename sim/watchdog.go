@@ -17,21 +17,29 @@ import (
 // good as (see spinning), it fails the test and abandons the bubble. The runtime
 // notices nothing of either, and the test would hang until its timeout.
 type watchdog struct {
-	run  *bubbleRun
-	done chan struct{}
-	all  sync.WaitGroup
+	run   *bubbleRun
+	begin *time.Timer // most tests are over before
+	done  chan struct{}
+	all   sync.WaitGroup
 }
 
 func newWatchdog(run *bubbleRun) *watchdog {
 	d := &watchdog{run: run, done: make(chan struct{})}
-	d.all.Go(d.watchSteps)
-	d.all.Go(d.watchClock)
+	d.all.Add(1)
+	d.begin = time.AfterFunc(looksFirst, func() {
+		defer d.all.Done()
+		d.all.Go(d.watchSteps)
+		d.watchClock()
+	})
 	return d
 }
 
 // stop ends d, once all that is under way is over.
 func (d *watchdog) stop() {
 	close(d.done)
+	if d.begin.Stop() {
+		d.all.Done()
+	}
 	d.all.Wait()
 }
 
@@ -84,7 +92,7 @@ func (d *watchdog) watchSteps() {
 }
 
 func (d *watchdog) watchClock() {
-	timer := time.NewTimer(looksFirst)
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	w := clockWatch{d: d, patience: looksFirst}
 	for {
