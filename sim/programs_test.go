@@ -41,6 +41,11 @@ func TestRandomProgramsSurviveCrashes(t *testing.T) {
 }
 
 func tryPrograms(t *testing.T, from, count int, crashes bool) {
+	eachProgram(t, from, count, func(seed uint64) error { return tryProgram(t, seed, crashes) })
+}
+
+// eachProgram tries some programs, or those that the environment names.
+func eachProgram(t *testing.T, from, count int, try func(seed uint64) error) {
 	if s := os.Getenv("SQUALL_PROGRAMS"); s != "" {
 		first, last, isRange := strings.Cut(s, "-")
 		a, err := strconv.Atoi(first)
@@ -58,7 +63,7 @@ func tryPrograms(t *testing.T, from, count int, crashes bool) {
 		from, count = only, 1
 	}
 	for seed := from; seed < from+count; seed++ {
-		if err := tryProgram(t, uint64(seed), crashes); err != nil {
+		if err := try(uint64(seed)); err != nil {
 			t.Errorf("program %d: %v", seed, err)
 		}
 	}
@@ -215,7 +220,7 @@ func (p *program) tcp() sim.TCPConfig {
 	rarely(func() { c.Retries2 = 15 + r.IntN(5) })
 	c.OrphanRetries = 30 + r.IntN(90)
 	if p.crashes {
-		c.OrphanRetries = r.IntN(20)
+		c.OrphanRetries = 7 + r.IntN(13)
 	}
 	rarely(func() { c.UserTimeout = pick(r, time.Hour, 3*time.Hour) })
 	rarely(func() { c.FinTimeout = time.Duration(20+r.IntN(100)) * time.Second })
@@ -265,7 +270,7 @@ func (p *program) link() netem.Config {
 	case 3:
 		c.Loss = netem.GilbertElliott{P: 0.02, R: 0.4, LossBad: 0.6}
 	case 4:
-		c.Loss = netem.EveryNth(5 + r.IntN(50))
+		c.Loss = netem.EveryNth(10 + r.IntN(50))
 	case 5:
 		var list netem.DropList
 		for range r.IntN(6) {
