@@ -46,6 +46,7 @@ type exchanges struct {
 	mayFail  bool // an attempt; the next one is another connection's
 	mu       sync.Mutex
 	finished map[string]bool // clients
+	serving  int             // handlers that run
 	errors   []error
 	closers  []func()
 }
@@ -128,7 +129,14 @@ func (r *exchanges) over() bool {
 			return false
 		}
 	}
-	return true
+	return r.serving == 0
+}
+
+// serve counts a handler.
+func (r *exchanges) serve(count int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.serving += count
 }
 
 func (r *exchanges) fail(format string, args ...any) {
@@ -243,6 +251,8 @@ func queryOf(r *http.Request) (q request) {
 }
 
 func (r *exchanges) answer(w http.ResponseWriter, req *http.Request) {
+	r.serve(1)
+	defer r.serve(-1)
 	q := queryOf(req)
 	var checked sync.WaitGroup
 	var err error
@@ -294,6 +304,8 @@ func (r *exchanges) ask(ctx context.Context, c *http.Client, q request) error {
 }
 
 func (r *exchanges) answerSocket(w http.ResponseWriter, req *http.Request) {
+	r.serve(1)
+	defer r.serve(-1)
 	q := queryOf(req)
 	ws, err := websocket.Accept(w, req, nil)
 	if err == nil {
