@@ -46,6 +46,23 @@ func TestLimitEndsATest(t *testing.T) {
 		"sim: at 1m0s of virtual time", "59s", "[S] seq 0", "To repeat it:")
 }
 
+// A loop that comes to the limit with an attempt of its own is not taken for one that waits.
+func TestLimitInStepWithTheProgram(t *testing.T) {
+	for range 20 {
+		err := sim.Try(t, func(n *sim.Network) error {
+			for {
+				n.Host("b")
+				if _, err := n.Host("a").Dial("tcp", "b:7"); errors.Is(err, net.ErrClosed) {
+					return err
+				}
+				time.Sleep(time.Hour)
+			}
+		}, sim.Limit(10*time.Hour))
+		require.ErrorContains(t, err, "since virtual time came to its limit, 10h0m0s (sim.Limit), and the test had not ended")
+		require.NotContains(t, err.Error(), "waits for a lock")
+	}
+}
+
 // The default leaves room for what takes more than a year, and a limit for more.
 func TestLimitLetsLongTestsPass(t *testing.T) {
 	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
