@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -119,24 +120,22 @@ func (r herdRun) run(t *testing.T, n *sim.Network) (f herdFigures) {
 	st.publish()
 	time.Sleep(2 * min)
 
-	peak := map[time.Duration]int{}
-	data := map[time.Duration]int{}
+	var dials, data []time.Duration
 	for e := range n.Trace().Events() {
 		if e.Kind != sim.Sent || e.To != "server" || e.At < lost || e.Resent {
 			continue
 		}
-		slot := e.At / (100 * time.Millisecond)
 		if e.Flags == "S" {
-			f.attempts++
-			peak[slot]++
-			f.peak = max(f.peak, peak[slot])
+			dials = append(dials, e.At)
 			f.at = append(f.at, e.At-up)
 		}
 		if e.Length > 0 {
-			data[slot]++
-			f.peakRate = max(f.peakRate, data[slot])
+			data = append(data, e.At)
 		}
 	}
+	f.attempts = len(dials)
+	f.peak, _ = patterntest.Peak(dials, 100*time.Millisecond)
+	f.peakRate, _ = patterntest.Peak(data, 100*time.Millisecond)
 	var took []time.Duration
 	for _, o := range all {
 		f.lost += st.missing(o)

@@ -132,14 +132,12 @@ func lossy(w *world) {
 
 // herd is the most attempts to connect within 100 ms, from at on.
 func herd(n *sim.Network, at time.Duration) int {
-	count := map[time.Duration]int{}
-	most := 0
+	var dials []time.Duration
 	for e := range n.Trace().Events() {
 		if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent && e.At >= at {
-			slot := e.At / (100 * ms)
-			count[slot]++
-			most = max(most, count[slot])
+			dials = append(dials, e.At)
 		}
 	}
+	most, _ := patterntest.Peak(dials, 100*ms)
 	return most
 }

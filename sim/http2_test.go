@@ -64,6 +64,7 @@ func TestHTTP2Uploads(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%d bytes, %d at once, TLS %t", size, atOnce, withTLS), func(t *testing.T) {
+					mayDiffer(t, http2Races)
 					// took is how long they take on a new connection, and then on a used one.
 					took := func(buffer int) (took [2]time.Duration) {
 						sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -111,6 +112,7 @@ func TestHTTP2UploadsOnADeadConnection(t *testing.T) {
 			"link down": func(n *sim.Network) { n.Partition([]*sim.Host{n.Host("client")}, []*sim.Host{n.Host("server")}) },
 		} {
 			t.Run(fmt.Sprintf("%s, timeout %v", name, timeout), func(t *testing.T) {
+				mayDiffer(t, http2Races)
 				sim.Test(t, func(t *testing.T, n *sim.Network) {
 					upload, client := uploads(t, n, false)
 					client.Timeout = timeout

@@ -331,7 +331,8 @@ func TestTCPConfirmsANeighbour(t *testing.T) {
 // What waits for an answer takes 212992 bytes of memory: of 1,000 datagrams the kernel kept the
 // last 256 of 10 bytes, the last 92 of 1,000.
 func TestWhatWaitsForARPIsBounded(t *testing.T) {
-	for size, kept := range map[int]int{10: 256, 1000: 92, 1400: 92} {
+	for _, row := range []struct{ size, kept int }{{10, 256}, {1000, 92}, {1400, 92}} {
+		size, kept := row.size, row.kept
 		onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 			pc, err := b.ListenPacket("udp", ":9")
 			require.NoError(t, err)

@@ -75,7 +75,7 @@ func (w *World) Measures() Measures {
 		}
 	}
 	m.Dials = len(dials)
-	m.Herd, _ = peak(dials, herdWindow)
+	m.Herd, _ = Peak(dials, herdWindow)
 	return m
 }
 

@@ -49,3 +49,27 @@ func TestMeasures(t *testing.T) {
 		require.Contains(t, m.String(), "19 of 20 delivered, 0 repeated, 2 gaps; notified after 40ms (p50)")
 	})
 }
+
+// A herd counts as one wherever it begins: slots from round times on would cut this one in two.
+func TestPeak(t *testing.T) {
+	at := func(ms ...int) (times []time.Duration) {
+		for _, t := range ms {
+			times = append(times, time.Duration(t)*time.Millisecond)
+		}
+		return times
+	}
+	for _, row := range []struct {
+		times []time.Duration
+		most  int
+		begin time.Duration
+	}{
+		{nil, 0, 0},
+		{at(7), 1, 7 * time.Millisecond},
+		{at(10, 60, 80, 90, 110, 120, 130, 179, 180), 6, 60 * time.Millisecond},
+		{at(0, 100, 200), 1, 0},
+	} {
+		most, begin := patterntest.Peak(row.times, 100*time.Millisecond)
+		require.Equal(t, row.most, most, "%v", row.times)
+		require.Equal(t, row.begin, begin, "%v", row.times)
+	}
+}

@@ -20,7 +20,7 @@ func (w *World) judgeTraffic(f *findings) {
 	dials := w.dials()
 	var herd []time.Duration
 	for _, c := range w.clients {
-		if most, at := peak(dials[c.Name], time.Second); most > maxAttempts {
+		if most, at := Peak(dials[c.Name], time.Second); most > maxAttempts {
 			f.add(Gentle, c.Name, "%s tried to connect %d times within the second from %v on; %d are enough", c.Name, most, at, maxAttempts)
 		}
 		for _, at := range dials[c.Name] {
@@ -31,7 +31,7 @@ func (w *World) judgeTraffic(f *findings) {
 	}
 	slices.Sort(herd)
 	limit := max(1, len(w.clients)/herdFraction)
-	if most, at := peak(herd, herdWindow); most > limit {
+	if most, at := Peak(herd, herdWindow); most > limit {
 		f.add(Gentle, "", "%d of %d clients tried to connect within the %v from %v on, after all had lost the server; %d may", most, len(w.clients), herdWindow, at, limit)
 	}
 	for _, s := range w.idle {
@@ -69,9 +69,10 @@ func (w *World) dials() map[string][]time.Duration {
 	return all
 }
 
-// peak returns the most of the times that lie within a window, and where it begins.
-// They are in order.
-func peak(times []time.Duration, window time.Duration) (most int, at time.Duration) {
+// Peak returns the most of the times that lie within a window, wherever it begins, and where that
+// is. They are in order. It is what "within 100 ms" means in this package: slots that begin at round
+// times would cut a herd in two.
+func Peak(times []time.Duration, window time.Duration) (most int, at time.Duration) {
 	first := 0
 	for i, t := range times {
 		for t-times[first] >= window {

@@ -140,7 +140,7 @@ func (w *World) StartRejected(c *Client) {
 	c.Host.Restart()
 	// To dial over such a link takes no time: who repeats it at once would do so for ever.
 	w.After(10*time.Microsecond, func() {
-		if most, _ := peak(w.dials()[c.Name], time.Second); most > maxAttempts {
+		if most, _ := Peak(w.dials()[c.Name], time.Second); most > maxAttempts {
 			c.stopped.Store(true)
 			c.Host.Crash()
 		}
