@@ -138,6 +138,9 @@ func (c *Conn) receiveData(s *Segment) {
 	if end == seq {
 		return
 	}
+	if c.ooo != nil {
+		c.ooo.dsack = Block{} // a report that waits for an acknowledgement is only of the last segment
+	}
 	// A window that was taken back still counts: whether there is room decides.
 	full := c.rcvMax <= c.rcvNxt
 	switch {
