@@ -185,9 +185,8 @@ func TestSetUnderLoadLeftForLater(t *testing.T) {
 						time.Sleep(70 * ms)
 					}
 				}()
-				data := make([]byte, 60_000)
-				go c.Write(data)
-				_, err = io.ReadFull(c, data)
+				go c.Write(make([]byte, 60_000))
+				_, err = io.ReadFull(c, make([]byte, 60_000))
 				require.NoError(t, err)
 				c.Close()
 				time.Sleep(time.Minute)

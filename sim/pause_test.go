@@ -128,10 +128,10 @@ func TestResumeDeliversWhatWasAskedFor(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			onRig(t, func(r *rig) {
-				var onB net.Conn
 				l := listen(r.t, r.b, ":6")
-				go func() { onB, _ = l.Accept() }()
 				r.conn = dial(r.t, r.a, "b:6")
+				onB, err := l.Accept()
+				require.NoError(r.t, err)
 				r.conn.(*sim.TCPConn).SetKeepAlive(false)
 				time.Sleep(time.Second)
 				onB.(*sim.TCPConn).SetKeepAlive(false)

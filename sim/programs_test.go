@@ -279,6 +279,9 @@ func (p *program) link() netem.Config {
 		slices.Sort(list)
 		c.Loss = slices.Compact(list)
 	}
+	if p.mtu == 68 && c.Loss != nil { // a segment is two packets
+		c.Loss = netem.Bernoulli(0.01)
+	}
 	if p.one(6) {
 		c.Duplicate = 0.03
 	}
