@@ -73,7 +73,7 @@ func (p *path) surely() (time int64, ok bool) {
 	}
 	for _, d := range p.pipes() {
 		cfg := d.em.Config()
-		if d.down != nil || d.reject != nil || d.hold != nil || d.mtu < longest || cfg.Loss != nil || cfg.Corrupt > 0 || cfg.Rate > 0 {
+		if d.neighbour != nil || d.down != nil || d.reject != nil || d.hold != nil || d.mtu < longest || cfg.Loss != nil || cfg.Corrupt > 0 || cfg.Rate > 0 {
 			return 0, false
 		}
 		if _, known := cfg.Distribution.(netem.Shape); cfg.Distribution != nil && !known {

@@ -103,8 +103,14 @@ func TestIdleLeftForLater(t *testing.T) {
 		"partition": func(n *sim.Network, link *sim.Link) {
 			n.After(30*time.Hour+7, func() { n.Partition([]*sim.Host{n.Host("a")}, []*sim.Host{n.Host("b")}) })
 		},
-		"crash": func(n *sim.Network, link *sim.Link) { n.After(30*time.Hour+7, n.Host("b").Crash) },
-		"power": func(n *sim.Network, link *sim.Link) { n.After(30*time.Hour+7, n.Host("b").PowerOff) },
+		"crash":      func(n *sim.Network, link *sim.Link) { n.After(30*time.Hour+7, n.Host("b").Crash) },
+		"power":      func(n *sim.Network, link *sim.Link) { n.After(30*time.Hour+7, n.Host("b").PowerOff) },
+		"neighbours": func(_ *sim.Network, link *sim.Link) { link.ARP() },
+		"a neighbour without power": func(n *sim.Network, link *sim.Link) {
+			link.ARP()
+			n.After(30*time.Hour+7, n.Host("b").PowerOff)
+		},
+		"an unplugged cable": func(n *sim.Network, link *sim.Link) { n.After(30*time.Hour+7, func() { link.Unplug() }) },
 		"restart": func(n *sim.Network, link *sim.Link) {
 			n.After(1700*time.Minute, n.Host("b").PowerOff)
 			n.After(1701*time.Minute, n.Host("b").Restart)
@@ -162,7 +168,7 @@ func TestIdleLeftForLater(t *testing.T) {
 			want, got := run(true), run(false)
 			require.NoError(t, sameRun("an engine that leaves keep-alive for later", want, got))
 			mortal := map[string]error{"cut": syscall.ETIMEDOUT, "partition": syscall.ETIMEDOUT, "crash": syscall.ECONNRESET, "power": syscall.ETIMEDOUT, "restart": syscall.ECONNRESET,
-				"loss": syscall.ETIMEDOUT, "losses": syscall.ETIMEDOUT, "too late": syscall.ETIMEDOUT, "hold": syscall.ETIMEDOUT}
+				"loss": syscall.ETIMEDOUT, "losses": syscall.ETIMEDOUT, "too late": syscall.ETIMEDOUT, "an unplugged cable": syscall.ETIMEDOUT, "a neighbour without power": syscall.ETIMEDOUT, "hold": syscall.ETIMEDOUT}
 			why := mortal[name]
 			require.Equal(t, why != nil, strings.Contains(got, " after "), "%.200s", got)
 			if why != nil {
