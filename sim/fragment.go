@@ -114,6 +114,14 @@ func (r *reassembler) forget(a *reassembly) {
 	r.waiting = slices.Delete(r.waiting, i, i+1)
 }
 
+// lose forgets all, as a host does that loses its memory.
+func (r *reassembler) lose() {
+	for _, a := range r.waiting {
+		a.whole.waiting = nil
+	}
+	r.waiting = nil
+}
+
 // memory is what the fragments take together. Those behind the first that fit the room
 // left in its buffer are copied into it (skb_try_coalesce).
 func (a *reassembly) memory() int {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -199,5 +200,30 @@ func TestFragmentsMeetFaults(t *testing.T) {
 		r.fill(1, 5000)
 		r.n.Heal()
 		require.Zero(t, r.drain())
+	})
+}
+
+// What has come of a datagram is gone with the power of the host.
+func TestPowerOffLosesFragments(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, netem.Config{Delay: 10 * ms, Rate: 100 * netem.Kbit})
+		u, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		u.Write(make([]byte, 2000)) // the first fragment arrives after 130 ms, the second after 174
+		time.Sleep(150 * ms)
+		b.PowerOff()
+		b.Restart()
+		pc, err := b.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		pc.SetReadDeadline(in(time.Second))
+		_, _, err = pc.ReadFrom(make([]byte, 2000))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		u.Write(make([]byte, 2000))
+		pc.SetReadDeadline(in(time.Second))
+		_, _, err = pc.ReadFrom(make([]byte, 2000))
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		require.Equal(t, 1, dropped(n, "fragments missing"), "the second one was alone")
 	})
 }

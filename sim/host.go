@@ -131,6 +131,7 @@ func (h *Host) PowerOff() {
 			h.off = h.n.fault(&h.node, nil, "power off")
 			h.forgetPaths()
 			h.forgetNeighbours()
+			h.fragments.lose()
 			h.stop(h.off, false)
 		}
 	})

@@ -24,7 +24,7 @@ type LinkStats struct {
 	Sent      int64 // packets that entered the link; a cut or held link takes none
 	SentBytes int64 // headers included
 	Delivered int64 // packets that came to the other end; what a host does with them it does not say
-	Dropped   int64 // for the reasons below, or not taken by a link that is cut or rejects
+	Dropped   int64 // for the reasons below, or not taken by a link that is cut, rejects, or waits for ARP in vain
 
 	Lost       int64 // by netem.Config.Loss
 	QueueFull  int64 // by netem.Config.Queue
