@@ -112,7 +112,7 @@ func (m *monitor) giveUp(n *Network) {
 func (m *monitor) activity(n *Network) string {
 	var at time.Duration
 	n.peek(func() { at = n.lastSeen() })
-	moving, all := m.moving(n)
+	moving, all := moving(n)
 	steps := n.steps.Load()
 	var b strings.Builder
 	fmt.Fprintf(&b, "At least %v of virtual time have passed, in %s of the network.\n", at, countOf(int(steps), "step", "steps"))
@@ -126,13 +126,15 @@ func (m *monitor) activity(n *Network) string {
 
 // moving returns the goroutines of the program that were seen to move, the busiest first, and
 // all of them.
-func (m *monitor) moving(n *Network) (moving, all []goroutine) {
+func moving(n *Network) (moving, all []goroutine) {
+	const enough, patience = time.Second / 2, 2 * time.Second // of real time; on a busy machine nobody may move for long
 	type seen struct {
 		goroutine
 		moves int
 	}
 	known := map[string]*seen{}
-	for looks, began := 0, time.Now(); looks < 5 || looks < 40 && time.Since(began) < time.Second/2; looks++ {
+	began, moved := time.Now(), false
+	for looks := 0; looks < 5 || looks < 40 && time.Since(began) < enough || !moved && time.Since(began) < patience; looks++ {
 		start := time.Now()
 		all = bubbleGoroutines(n.bubbleID)
 		for _, g := range all {
@@ -151,6 +153,7 @@ func (m *monitor) moving(n *Network) (moving, all []goroutine) {
 				s.moves++
 				s.goroutine = g
 			}
+			moved = moved || s.moves > 0
 		}
 		// Of a crowd a look takes long, and stops everybody.
 		time.Sleep(max(2*time.Millisecond, 2*time.Since(start)))

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
@@ -40,30 +39,11 @@ func (s *spinning) since(n *Network, steps uint64) bool {
 	return s.last.steps >= spinLimit
 }
 
-// moving returns the goroutines whose stacks change while it looks.
-func moving(n *Network) []goroutine {
-	first := map[string]string{}
-	var found []goroutine
-	for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(time.Millisecond) {
-		for _, g := range bubbleGoroutines(n.bubbleID) {
-			known := slices.ContainsFunc(found, func(f goroutine) bool { return f.id == g.id })
-			if known || strings.Contains(g.text, "sim.newDriver") { // the engine itself
-				continue
-			}
-			if before, seen := first[g.id]; !seen {
-				first[g.id] = g.stack()
-			} else if g.stack() != before {
-				found = append(found, g)
-			}
-		}
-	}
-	return found
-}
-
 func (d *watchdog) barkAtSpin(n *Network, s spinning) {
+	busy, _ := moving(n)
 	d.run.abandon(fmt.Sprintf(`sim: virtual time hardly moves: %v of it passed in the last %d steps of the network, one
 nanosecond a turn. A goroutine goes on asking the network for something without ever waiting,
 like a loop that at once dials again what was refused. Have it wait between its attempts. The test was abandoned.
 The goroutines that move:
-%s`, s.last.time, s.last.steps, stacksOf(moving(n))))
+%s`, s.last.time, s.last.steps, strings.TrimSuffix(describe(busy), "\n")))
 }
