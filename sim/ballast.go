@@ -153,6 +153,14 @@ func (b *ballast) tick(count int) (done bool) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	b.add(count - len(b.weights))
 	others, last := b.weights[:count-1], b.weights[count-1]
+	b.hold(func() {
+		// Had the helper been about to be preempted when it entered the weight, it would be as it
+		// leaves it: the runtime forgets that only when the helper has waited for something else.
+		last.lift <- struct{}{}
+		<-last.down
+		last.raise <- struct{}{}
+		<-last.up
+	})
 	for _, w := range others {
 		w.lift <- struct{}{}
 		<-w.down
@@ -185,18 +193,26 @@ func (b *ballast) add(count int) {
 			lift: make(chan struct{}), down: make(chan struct{}, 1), raise: make(chan struct{}), up: make(chan struct{}, 1),
 		})
 	}
+	b.hold(func() {
+		for _, w := range b.wanted {
+			w.next()
+			b.jobs <- w.swing
+			<-w.up
+		}
+	})
+	b.weights = append(b.weights, b.wanted...)
+	b.wanted = nil
+}
+
+// hold calls f while the maker of weights counts in the bubble, so that its clock stands.
+func (b *ballast) hold(f func()) {
 	left := make(chan struct{})
 	b.jobs <- func() {
 		b.enter()
 		close(left)
 	}
-	<-b.made // and counts, so that the first ones can come out
-	for _, w := range b.wanted {
-		w.next()
-		b.jobs <- w.swing
-		<-w.up
-	}
-	b.weights = append(b.weights, b.wanted...)
+	<-b.made
+	f()
 	b.goOn <- struct{}{}
 	<-left
 }
