@@ -103,6 +103,7 @@ type options struct {
 	arp         bool          // on all links
 	limit       time.Duration // of virtual time
 	strict      bool
+	mayDiffer   bool
 }
 
 // Seed sets the seed of every random draw of the network. The default is 1, so
@@ -129,6 +130,17 @@ func DefaultLink(cfg netem.Config) Option {
 // probabilities that will, or a list of packets to drop.
 func Strict() Option {
 	return func(o *options) { o.strict = true }
+}
+
+// MayDiffer says that two runs of a test with one seed may differ, and why: goroutines of the
+// program race each other at one instant, and the test is about that. SQUALL_CHECK=1 does not
+// compare it then (see [Test]); one that fails is run a second time all the same. It panics
+// without a reason.
+func MayDiffer(why string) Option {
+	if why == "" {
+		panic("sim: MayDiffer: it needs a reason: why may two runs of the test differ?")
+	}
+	return func(o *options) { o.mayDiffer = true }
 }
 
 // ManyTimers suits tests whose program has thousands of timers at a time: goroutines that

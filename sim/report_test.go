@@ -126,6 +126,7 @@ func TestCheckRunsTwiceAndCompares(t *testing.T) {
 		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The same packets, other content", "carries other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", ": TCPConn.Write\n", "sim_test.sayFrom\n", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
 		{"TestVictimFailsInTheSecondProcess", []string{"the second one failed"}},
 		{"TestVictimOtherEachTime", nil},
+		{"TestVictimMayDiffer", nil},
 		{"TestVictimSometimesElsewhere", []string{"there was no second run of seed 1", "did not come to it", "its last words:", "gone"}},
 	} {
 		out, failed := outputOf(t, row.victim, "SQUALL_CHECK=1")
@@ -151,6 +152,12 @@ func TestVictimOtherInEachProcess(t *testing.T) {
 func TestVictimOtherContent(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) { sayFrom(t, n, fmt.Appendf(nil, "%010d", os.Getpid())) })
+}
+
+func TestVictimMayDiffer(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) { sayFrom(t, n, fmt.Appendf(nil, "%010d", os.Getpid())) }, sim.MayDiffer("the number of the process is sent"))
+	require.PanicsWithValue(t, "sim: MayDiffer: it needs a reason: why may two runs of the test differ?", func() { sim.MayDiffer("") })
 }
 
 // inSecondProcess says whether SQUALL_CHECK=1 has started this process.

@@ -101,7 +101,7 @@ func loopbackStories() []Story {
 	})
 	add("events at one instant", func(w *World) {
 		w.Client("phone")
-		w.PublishEvery(0, 200)
+		w.PublishAtOnce(200)
 	})
 	add("events of all kinds", ofAllKinds)
 	add("large events", func(w *World) {

@@ -27,6 +27,7 @@ func (p *publication) accepted() bool { return p.ended > 0 && p.err == nil }
 func (w *World) Publish(data ...string) {
 	for _, d := range data {
 		w.publish(0, func(int) string { return d })
+		w.Sleep(breath)
 	}
 }
 
@@ -46,18 +47,31 @@ func (w *World) PublishEvery(interval time.Duration, count int) {
 func (w *World) PublishLarge(interval time.Duration, count, size int) {
 	for range count {
 		w.publish(0, func(nth int) string {
-			name := fmt.Sprintf("e%d", nth)
+			name := numbered(nth)
 			return name + strings.Repeat(".", max(0, size-len(name)))
 		})
+		w.Sleep(breath)
 		w.Sleep(interval)
 	}
 }
+
+// PublishAtOnce is [World.PublishEvery] with all events at one instant, each as soon as the one
+// before was accepted. How many of them a server's goroutines find together is the runtime's choice.
+func (w *World) PublishAtOnce(count int) {
+	for range count {
+		w.publish(0, numbered)
+	}
+	w.Sleep(breath)
+}
+
+func numbered(nth int) string { return fmt.Sprintf("e%d", nth) }
 
 // PublishFor is [World.PublishEvery] with events that live for so long only. The system
 // must have a PublishFor.
 func (w *World) PublishFor(ttl, interval time.Duration, count int) {
 	for range count {
-		w.publish(ttl, func(nth int) string { return fmt.Sprintf("e%d", nth) })
+		w.publish(ttl, numbered)
+		w.Sleep(breath)
 		w.Sleep(interval)
 	}
 }
@@ -107,7 +121,6 @@ func (w *World) publish(ttl time.Duration, text func(nth int) string) {
 	case <-patience.C:
 	}
 	w.measure()
-	w.Sleep(breath)
 }
 
 // measure notes what the server holds.
