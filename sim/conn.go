@@ -399,11 +399,11 @@ func (c *TCPConn) sockError() syscall.Errno {
 func (c *TCPConn) Read(p []byte) (int, error) {
 	var mine ticket
 	k, err := await(c.n, func() (k int, err error, wait *waitq) {
-		if !c.closed && !c.reads.come(&mine) {
+		if !c.closed && !c.reads.come(&c.r, &mine) {
 			return 0, nil, &c.r
 		}
 		if k, err, wait = c.readNow(p); wait == nil {
-			c.reads.end(&c.r)
+			c.reads.end(c.n, c.host, &c.r)
 		}
 		return k, err, wait
 	})
@@ -450,11 +450,11 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	done := 0
 	var mine ticket
 	k, err := await(c.n, func() (k int, err error, wait *waitq) {
-		if !c.closed && !c.writes.come(&mine) {
+		if !c.closed && !c.writes.come(&c.w, &mine) {
 			return 0, nil, &c.w
 		}
 		if k, err, wait = c.writeNow(p, &done); wait == nil {
-			c.writes.end(&c.w)
+			c.writes.end(c.n, c.host, &c.w)
 		}
 		return k, err, wait
 	})

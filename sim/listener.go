@@ -169,11 +169,11 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 	var mine ticket
 	c, err := await(l.n, func() (c *TCPConn, err error, wait *waitq) {
-		if !l.closed && !l.accepts.come(&mine) {
+		if !l.closed && !l.accepts.come(&l.r, &mine) {
 			return nil, nil, &l.r
 		}
 		if c, err, wait = l.acceptNow(); wait == nil {
-			l.accepts.end(&l.r)
+			l.accepts.end(l.n, l.host, &l.r)
 		}
 		return c, err, wait
 	})

@@ -54,6 +54,39 @@ func TestWritesTakeTurns(t *testing.T) {
 	})
 }
 
+// Of those that wait for their turn when a connection dies, the first goes on first.
+func TestWritersOfADeadConnectionGoOnInTurn(t *testing.T) {
+	for range 10 {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			a, b, x := n.Host("a"), n.Host("b"), n.Host("x")
+			n.Link(a, b, netem.Config{Delay: 40 * ms})
+			n.Link(a, x, netem.Config{Delay: 40 * ms})
+			lx := listen(t, x, ":7")
+			go func() {
+				c, _ := lx.Accept()
+				time.Sleep(time.Minute)
+				c.(*sim.TCPConn).SetLinger(0)
+				c.Close()
+			}()
+			l := listen(t, b, ":7")
+			read := make(chan []byte)
+			go func() {
+				c, _ := l.Accept()
+				all, _ := io.ReadAll(c)
+				read <- all
+			}()
+			c, dead := dial(t, a, "b:7"), dial(t, a, "x:7")
+			inTurn(20, func(i int) {
+				_, err := dead.Write(make([]byte, 10_000_000))
+				require.Error(t, err)
+				c.Write([]byte{byte('a' + i)})
+			})
+			c.Close()
+			require.Equal(t, "abcdefghijklmnopqrst", string(<-read))
+		})
+	}
+}
+
 func TestReadsTakeTurns(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		s.n.After(time.Second, func() { peer.Write([]byte("abcdefgh")) })

@@ -259,11 +259,11 @@ type received struct {
 func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool, err error) {
 	var mine ticket
 	got, err := await(u.n, func() (got received, err error, wait *waitq) {
-		if !u.closed && !u.reads.come(&mine) {
+		if !u.closed && !u.reads.come(&u.r, &mine) {
 			return received{}, nil, &u.r
 		}
 		if got, err, wait = u.receiveNow(p, call); wait == nil {
-			u.reads.end(&u.r)
+			u.reads.end(u.n, u.host, &u.r)
 		}
 		return got, err, wait
 	})

@@ -13,6 +13,7 @@ type waitq struct {
 	waiting int32
 	pending bool // a wake is on its way
 	unseen  bool // something is left for later because nobody waits
+	between bool // between two turns
 }
 
 // A waiter is what it takes to wait in a queue. In a bubble the first call waits for a
@@ -150,7 +151,7 @@ func (w wake) release(out []release) []release {
 	if w.q == nil {
 		return append(out, release{done: w.done})
 	}
-	w.q.pending = false
+	w.q.pending, w.q.between = false, false
 	return w.q.releases(out)
 }
 
@@ -182,6 +183,9 @@ func (q *waitq) releases(out []release) []release {
 // turns has calls of one kind on a socket come one after the other, in the order in which the
 // program made them, as package poll has them (its fdMutex). Only the first of them gets as far
 // as the kernel: a write is in the stream as a whole, and who has read for longest reads next.
+//
+// Between two turns all goroutines come to rest: were several to go on at once, as when a
+// connection dies on which they write, the runtime would choose what they do next.
 type turns struct {
 	given, over uint32 // tickets
 }
@@ -189,18 +193,24 @@ type turns struct {
 // A ticket is a call's place, from 1; 0 if it has none yet.
 type ticket uint32
 
-// come says whether it is the call's turn.
-func (t *turns) come(mine *ticket) bool {
+// come says whether it is the turn of a call that waits in q otherwise.
+func (t *turns) come(q *waitq, mine *ticket) bool {
 	if *mine == 0 {
 		t.given++
 		*mine = ticket(t.given)
 	}
-	return uint32(*mine) == t.over+1
+	return uint32(*mine) == t.over+1 && !q.between
 }
 
-// end ends the turn of a call, and lets the next of those that wait in q have it.
-func (t *turns) end(q *waitq) {
-	if t.over++; t.over != t.given {
+// end ends the turn of a call. The next of those that wait in q has it with the engine's next step.
+func (t *turns) end(n *Network, h *Host, q *waitq) {
+	switch t.over++; {
+	case t.over == t.given:
+	case n.closed:
 		q.release()
+	default:
+		q.between = true
+		q.notify(n, h)
+		n.request()
 	}
 }
