@@ -219,7 +219,7 @@ func (g goroutine) locker() frame {
 }
 
 // locksAmong says which of some goroutines wait for a lock, and which may hold it: those that
-// wait for something else in a call of the same type or package.
+// wait for another lock, or for something else, in a call of the same type or package.
 func locksAmong(gs []goroutine) string {
 	var b strings.Builder
 	seen := map[frame]bool{}
@@ -235,13 +235,15 @@ func locksAmong(gs []goroutine) string {
 		var holders []goroutine
 		for _, h := range gs {
 			calls, _ := h.frames()
-			if !h.locked() && !h.serves() && slices.ContainsFunc(calls, func(f frame) bool { return f.owner() == at.owner() }) {
+			if h.id != g.id && !(h.locked() && h.locker() == at) && !h.serves() && slices.ContainsFunc(calls, func(f frame) bool { return f.owner() == at.owner() }) {
 				holders = append(holders, h)
 			}
 		}
 		fmt.Fprintf(&b, "Goroutine %s waits for a lock, in %s (%s).\n", g.id, at.short(), at.where)
 		if list := describe(holders); list != "" {
 			b.WriteString("It is probably held by one of these, which wait as well:\n" + list)
+		} else {
+			b.WriteString("No other goroutine is left that is likely to hold it: it may hold it itself, or one that has ended does.\n")
 		}
 	}
 	return strings.TrimSuffix(b.String(), "\n")

@@ -63,7 +63,7 @@ import (
 // released brings the test to its limit of virtual time, with a report that names who waits for it and
 // who seems to hold it.
 //
-// What else stops virtual time, or as good as, fails the test after some seconds of real time, with the
+// What else stops virtual time, or as good as, fails the test after some seconds of real time, or half a minute for a busy loop, with the
 // goroutines to blame: to wait for a channel that was made outside of the test, and to
 // ask the network again and again without ever waiting, like a loop that at once
 // dials again what was refused. The test is abandoned, and those that follow go on.
