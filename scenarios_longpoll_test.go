@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,11 +91,14 @@ var longPollScenarios = []scenario{
 		story: func(t *testing.T, n *sim.Network) {
 			before := longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
 			after := longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
-			site := n.Host("server").ServeHTTP(":80", before.Handler())
+			var site atomic.Pointer[http.Handler]
+			serve := func(h http.Handler) { site.Store(&h) }
+			serve(before.Handler())
+			n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*site.Load()).ServeHTTP(w, r) }))
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/"})
 			publish(&before, 10)
 			n.Host("server").Crash()
-			site.Handler = after.Handler()
+			serve(after.Handler())
 			publish(&after, 3)
 			n.Host("server").Restart()
 			time.Sleep(2 * min)

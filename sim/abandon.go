@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 // goroutine of its own, so that the test can go on without it when it cannot end: abandon
 // fails the test and leaves the bubble as it is.
 type bubbleRun struct {
+	end       sync.Mutex // while the end is reported
 	network   atomic.Pointer[Network]
 	abandoned atomic.Bool
 	given     chan []string // to abandon: for what

@@ -140,11 +140,21 @@ func (w *weight) swing() {
 	}
 }
 
+// ticked is what became of a tick.
+type ticked uint8
+
+const (
+	tickDone ticked = iota
+	tickNotNow
+	tickNever // the bubble is about to end
+)
+
 // tick moves the clock of the frozen bubble, in which so many goroutines count, to the next
-// timer, unless it is about to end.
-func (b *ballast) tick(count int) (done bool) {
+// timer, if it is still frozen at the last moment: were the count to fall below zero, the
+// runtime would end the process.
+func (b *ballast) tick(count int, still func() bool) ticked {
 	if !b.state.CompareAndSwap(ballastIdle, ballastUsed) {
-		return false
+		return tickNever
 	}
 	defer b.state.Store(ballastIdle)
 	// On one processor nobody gets in between: neither the root, nor the garbage collector, which,
@@ -165,16 +175,23 @@ func (b *ballast) tick(count int) (done bool) {
 		w.lift <- struct{}{}
 		<-w.down
 	}
-	last.quick, last.extras, last.until = true, len(others), make(chan struct{})
+	raise := func() {
+		for _, w := range others {
+			w.raise <- struct{}{}
+			<-w.up
+		}
+	}
 	runtime.Gosched() // begins a time slice, of ten milliseconds, in which nobody is preempted
+	if !still() {
+		raise()
+		return tickNotNow
+	}
+	last.quick, last.extras, last.until = true, len(others), make(chan struct{})
 	last.lift <- struct{}{}
 	<-last.up
-	for _, w := range others {
-		w.raise <- struct{}{}
-		<-w.up
-	}
+	raise()
 	close(last.until)
-	return true
+	return tickDone
 }
 
 // add makes weights.

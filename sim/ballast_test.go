@@ -60,7 +60,7 @@ func tickWhileFrozen(t *testing.T, f func()) (_ *ballast, left int) {
 				continue
 			}
 			if s := lookAt(stackDump(), *id); s.frozen() {
-				b.tick(len(s.locked))
+				b.tick(len(s.locked), func() bool { return true })
 			}
 		}
 	})

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -285,6 +286,59 @@ func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 }
 
 // A test is over, too, when goroutines are left that wait for a lock for ever.
+// A lock that tests share which run beside each other says nothing of whose clock is to move. While
+// its holder runs, or his clock moves, the others wait for him, and their clocks stand.
+func TestVictimSharedLock(t *testing.T) {
+	victim(t)
+	var shared sync.Mutex
+	sink := 0
+	inTwo := func(name string, f func(n *sim.Network)) {
+		t.Run(name, func(t *testing.T) {
+			for i := range 2 {
+				t.Run(fmt.Sprint(i), func(t *testing.T) {
+					t.Parallel()
+					sim.Test(t, func(t *testing.T, n *sim.Network) {
+						f(n)
+						require.Less(t, n.Elapsed(), time.Minute)
+					})
+				})
+			}
+		})
+	}
+	inTwo("busy", func(*sim.Network) {
+		shared.Lock()
+		defer shared.Unlock()
+		for range 300_000_000 { // some tenths of a second of real time
+			sink++
+		}
+	})
+	inTwo("sleeps", func(*sim.Network) {
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				shared.Lock()
+				time.Sleep(ms)
+				shared.Unlock()
+				time.Sleep(ms)
+			})
+		}
+		all.Wait()
+	})
+}
+
+func TestLocksThatParallelTestsShare(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of real time")
+	}
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimSharedLock")
+	requireInOrder(t, out, "--- PASS: TestVictimSharedLock/busy")
+	if failed { // else one has come and gone before the other
+		requireInOrder(t, out, "tests that run in parallel wait for one lock", "freeze_test.go:", "Do not share the lock between tests")
+		require.NotContains(t, out, "17520h")
+	}
+}
+
 func TestTryGoesOnAfterALockThatIsNeverReleased(t *testing.T) {
 	t.Parallel()
 	out, _ := outputOf(t, "TestVictimTryLock")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"strconv"
 	"syscall"
 )
@@ -56,10 +57,10 @@ func (h *Host) adopt(s machineSocket) error {
 			return sysError("socket", syscall.ENETDOWN)
 		}
 		if l, ok := s.(*machineListener); ok {
-			if h.n.ports[l.at] != nil {
+			if h.n.ports[l.at].IsValid() {
 				return sysError("bind", syscall.EADDRINUSE)
 			}
-			h.n.ports[l.at] = l.TCPListener.Addr()
+			h.n.ports[l.at] = l.machineAddr()
 		}
 		h.sockets = append(h.sockets, s)
 		return nil
@@ -69,7 +70,7 @@ func (h *Host) adopt(s machineSocket) error {
 // release undoes adopt. The lock is held.
 func (h *Host) release(s machineSocket) {
 	unlistSocket(&h.sockets, s)
-	if l, ok := s.(*machineListener); ok && h.n.ports[l.at] == l.TCPListener.Addr() {
+	if l, ok := s.(*machineListener); ok && h.n.ports[l.at] == l.machineAddr() {
 		delete(h.n.ports, l.at)
 	}
 }
@@ -97,6 +98,11 @@ func (h *Host) closeAbandoned() {
 		}
 		s.reset()
 	}
+}
+
+// machineAddr is where the machine listens.
+func (l *machineListener) machineAddr() netip.AddrPort {
+	return l.TCPListener.Addr().(*net.TCPAddr).AddrPort()
 }
 
 func unlistSocket(all *[]machineSocket, s machineSocket) {
@@ -139,18 +145,18 @@ func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
 	}
-	at, err := try(h.n, func() (net.Addr, error) {
+	at, err := try(h.n, func() (netip.AddrPort, error) {
 		if h.dead {
-			return nil, sysError("socket", syscall.ENETDOWN)
+			return netip.AddrPort{}, sysError("socket", syscall.ENETDOWN)
 		}
 		return h.n.ports[dest], nil
 	})
 	switch {
 	case err != nil:
 		return nil, opError("dial", network, nil, dest.tcp(), err)
-	case at == nil && isLoopback(dest.addr): // as a listener reports it
-		at = dest.tcp()
-	case at == nil:
+	case !at.IsValid() && isLoopback(dest.addr): // as a listener reports it
+		at = dest.addrPort()
+	case !at.IsValid():
 		return nil, opError("dial", network, nil, dest.tcp(), sysError("connect", syscall.ECONNREFUSED))
 	}
 	machine := net.Dialer{KeepAlive: d.KeepAlive, KeepAliveConfig: d.KeepAliveConfig}

@@ -3,7 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,7 +51,7 @@ type Network struct {
 	hosts    map[string]*Host   // by name, in small letters
 	routers  map[string]*Router // the same
 	byAddr   map[uint32]*Host
-	ports    map[endpoint]net.Addr // with Loopback: where listeners are
+	ports    map[endpoint]netip.AddrPort // with Loopback: where listeners are
 	inOrder  []*Host
 	pipes    []*pipe // in the order in which they were made
 	paths    map[pair]*path
@@ -179,7 +179,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		released: -1,
 		hosts:    map[string]*Host{},
 		byAddr:   map[uint32]*Host{},
-		ports:    map[endpoint]net.Addr{},
+		ports:    map[endpoint]netip.AddrPort{},
 		routers:  map[string]*Router{},
 		paths:    map[pair]*path{},
 		defaults: map[pair]*pipe{},

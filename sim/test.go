@@ -270,13 +270,15 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		n.startPulse()
 		_, n.bubbleID = thisGoroutine()
 		n.run.Store(run)
+		*trace = n.trace
 		run.network.Store(n)
 		bubbles.Store(n.bubbleID, n)
 		t.Cleanup(func() { bubbles.Delete(n.bubbleID) })
-		*trace = n.trace
 		t.Cleanup(func() { // after those of f
 			problems = append(problems, n.finish()...)
 			run.ballast.end()
+			run.end.Lock()
+			defer run.end.Unlock()
 			if n.reported.CompareAndSwap(false, true) {
 				over(t, n, problems)
 			}
@@ -288,8 +290,11 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		}()
 		f(t, n)
 	})
-	if n := run.network.Load(); len(given) > 0 && n.reported.CompareAndSwap(false, true) {
-		over(t, n, given)
+	run.end.Lock()
+	defer run.end.Unlock()
+	if n := run.network.Load(); len(given) > 0 {
+		n.reported.Store(true)
+		over(t, n, given) // though it has ended well but for this
 	}
 	return len(given) == 0
 }

@@ -56,9 +56,9 @@ const (
 	// and not before. So everybody who waits in a frozen bubble has waited for that long.
 	lockStarves = 1100 * time.Microsecond
 
-	// A lock may be held by somebody outside the bubble. While somebody runs there, the watchdog
-	// waits for so long before it takes the lock for one of the bubble's own.
-	lockPatience = 50 * time.Millisecond
+	// Who holds a lock outside of all tests, and does not run, cannot be seen. It is given so long to let
+	// go of it before the clock is moved for that lock the first time.
+	lockFirst = 20 * time.Millisecond
 
 	// What waits for a channel made outside may be answered from there: it is given up
 	// when nobody runs there, or after all.
@@ -117,13 +117,13 @@ func (d *watchdog) watchClock() {
 // clockWatch is what watchClock remembers.
 type clockWatch struct {
 	d        *watchdog
-	pause    time.Duration // until the next look
-	patience time.Duration // until the next dump, though somebody runs
-	steps    uint64        // of the network at the last look
-	still    time.Time     // since when there were no more
-	since    time.Time     // when those of last were first seen to wait
-	last     string        // who waits
-	own      map[string]bool
+	pause    time.Duration   // until the next look
+	patience time.Duration   // until the next dump, though somebody runs
+	steps    uint64          // of the network at the last look
+	still    time.Time       // since when there were no more
+	since    time.Time       // when those of last were first seen to wait
+	last     string          // who waits
+	own      map[string]bool // locks that only the clock's moving has freed
 }
 
 // oneAtATime keeps a watchdog from moving a clock while another one looks.
@@ -158,17 +158,36 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 	stood := min(waited, now.Sub(w.still))
 	switch {
 	case s.frozen():
-		if s.outside && waited < lockPatience && !w.allOwn(s.locked) {
+		switch {
+		case s.outside: // somebody who may hold the lock
+			w.pause = looksFirst
+			return false
+		case s.shared && waited >= foreignPatience:
+			w.d.run.abandon(sharedText(s.locked))
+			return false
+		case s.shared:
 			w.pause = looksFirst
 			return false
 		}
-		if waited < lockStarves {
-			w.pause = lockStarves - waited
+		least := time.Duration(lockStarves)
+		if w.unknown(s.locked) {
+			least = lockFirst
+		}
+		if waited < least {
+			w.pause = least - waited
 			return false
 		}
-		w.take(s.locked)
 		n.frozen.Add(1)
-		if !w.d.run.ballast.tick(len(s.locked)) {
+		switch w.d.run.ballast.tick(len(s.locked), func() bool {
+			again := lookAt(stackDump(), n.bubbleID)
+			return again.frozen() && !again.outside && !again.shared && again.waiting() == who
+		}) {
+		case tickNotNow:
+			w.pause = looksFirst
+			return false
+		case tickDone:
+			w.take(s.locked)
+		case tickNever:
 			w.d.run.abandon("sim: the test hangs: it has ended, and goroutines are left in its bubble that wait for a lock:\n" + describe(s.locked))
 		}
 		w.pause, w.patience, w.still = looksOften, looksFirst, time.Now()
@@ -189,29 +208,48 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 
 func (w *clockWatch) relax() { w.pause = min(max(2*w.pause, looksOften), looksRare) }
 
-// lockPattern finds the address of a lock in the stack of a goroutine that waits for it.
-var lockPattern = regexp.MustCompile(`sync\.runtime_Semacquire\w*\((0x[0-9a-f]+)`)
+// lockPattern finds the address of a lock in the stack of a goroutine that waits for it. What the
+// runtime is not sure of it marks by a question mark.
+var lockPattern = regexp.MustCompile(`sync\.\(\*\w+\)\.\w+\((0x[0-9a-f]+)[,)]|sync\.runtime_Semacquire\w*\((0x[0-9a-f]+)[,)]`)
 
-// allOwn says that all locks that goroutines wait for are known to be the bubble's own.
-func (w *clockWatch) allOwn(gs []goroutine) bool {
-	for _, g := range gs {
-		if m := lockPattern.FindStringSubmatch(g.text); m == nil || !w.own[m[1]] {
-			return false
-		}
+// lockOf is the address of the lock that a goroutine waits for, or "" if it is not known.
+func lockOf(g goroutine) string {
+	if m := lockPattern.FindStringSubmatch(g.text); m != nil {
+		return m[1] + m[2]
 	}
-	return true
+	return ""
 }
 
-// take notes that the locks that goroutines wait for are the bubble's own.
+// unknown says that a goroutine waits for a lock for which the clock was not moved before.
+func (w *clockWatch) unknown(gs []goroutine) bool {
+	return slices.ContainsFunc(gs, func(g goroutine) bool { return !w.own[lockOf(g)] })
+}
+
+// take notes for which locks the clock was moved.
 func (w *clockWatch) take(gs []goroutine) {
 	if w.own == nil {
 		w.own = map[string]bool{}
 	}
 	for _, g := range gs {
-		if m := lockPattern.FindStringSubmatch(g.text); m != nil {
-			w.own[m[1]] = true
+		w.own[lockOf(g)] = true
+	}
+}
+
+// shares says that goroutines of two bubbles wait for one lock, or, unless it is to be sure, may do so.
+func shares(a, b []goroutine, sure bool) bool {
+	for _, g := range a {
+		for _, h := range b {
+			if x, y := lockOf(g), lockOf(h); x == y && x != "" || !sure && (x == "" || y == "") {
+				return true
+			}
 		}
 	}
+	return false
+}
+
+func sharedText(locked []goroutine) string {
+	return "sim: virtual time stands still: tests that run in parallel wait for one lock, and whoever holds it waits for the clock of his own test:\n" +
+		describe(locked) + "Do not share the lock between tests, or do not run them in parallel. The test was abandoned."
 }
 
 // nobodyRuns says that the goroutine that calls is the only one in the process that runs, or could
@@ -232,7 +270,8 @@ type scene struct {
 	foreign []goroutine // for a channel made outside the bubble,
 	machine []goroutine // and for the machine's network
 	busy    bool        // somebody else in it counts as running
-	outside bool        // somebody outside the bubble runs
+	outside bool        // somebody outside the bubble runs, or another test's clock moves
+	shared  bool        // another frozen test waits for the same lock, or for one that is not known
 }
 
 // frozen says that the clock of the bubble stands still, because of locks alone.
@@ -254,6 +293,7 @@ func (s *scene) waiting() string {
 // lookAt makes a scene of a stack dump, which begins with the goroutine that took it.
 func lookAt(dump, bubble string) scene {
 	var s scene
+	others := map[*Network]*scene{} // of tests that run beside this one, or were abandoned
 	_, dump, _ = strings.Cut(dump, "\n\n")
 	for entry := range strings.SplitSeq(dump, "\n\n") {
 		m := headerPattern.FindStringSubmatch(entry)
@@ -261,28 +301,52 @@ func lookAt(dump, bubble string) scene {
 			continue
 		}
 		g := goroutine{id: m[1], state: m[2], text: entry}
-		runs := g.state == "running" || g.state == "runnable"
-		switch {
-		case m[3] != bubble:
-			if (runs || g.state == "syscall") && !g.serves() {
-				s.outside = true
+		if m[3] == bubble {
+			s.add(g)
+			continue
+		}
+		if n, ok := bubbles.Load(m[3]); ok {
+			o := others[n.(*Network)]
+			if o == nil {
+				o = &scene{}
+				others[n.(*Network)] = o
 			}
-		case strings.Contains(g.state, "(durable)"):
-		case strings.Contains(entry, ownPackage+".(*weight).hang("):
-			s.busy = s.busy || runs
-		case g.locked():
-			s.locked = append(s.locked, g)
-		case strings.Contains(entry, ownPackage+".(*weight)."): // its turn is not over
-			s.busy = true
-		case g.state == "chan receive", g.state == "chan send", g.state == "select":
-			s.foreign = append(s.foreign, g)
-		case g.state == "IO wait":
-			s.machine = append(s.machine, g)
-		default:
-			s.busy = true
+			o.add(g)
+			continue
+		}
+		runs := g.state == "running" || g.state == "runnable"
+		calls := g.state == "syscall" && !strings.Contains(m[0], " minutes") && !strings.Contains(entry, "os/signal.signal_recv(")
+		s.outside = s.outside || (runs || calls) && !g.serves()
+	}
+	for n, o := range others {
+		switch dead := n.dead.Load(); {
+		case !dead && !o.frozen():
+			s.outside = true
+		case shares(s.locked, o.locked, dead):
+			s.shared = true
 		}
 	}
 	return s
+}
+
+// add adds a goroutine of the bubble.
+func (s *scene) add(g goroutine) {
+	runs := g.state == "running" || g.state == "runnable"
+	switch {
+	case strings.Contains(g.state, "(durable)"):
+	case strings.Contains(g.text, ownPackage+".(*weight).hang("):
+		s.busy = s.busy || runs
+	case g.locked():
+		s.locked = append(s.locked, g)
+	case strings.Contains(g.text, ownPackage+".(*weight)."): // its turn is not over
+		s.busy = true
+	case g.state == "chan receive", g.state == "chan send", g.state == "select":
+		s.foreign = append(s.foreign, g)
+	case g.state == "IO wait":
+		s.machine = append(s.machine, g)
+	default:
+		s.busy = true
+	}
 }
 
 // locked says that a goroutine waits for a lock of package sync.
