@@ -34,7 +34,7 @@ import (
 // process for each test binary, which runs the same tests in the same order. The check compares
 // every packet, event and payload, not what the program makes of it; and what does not differ
 // in two runs may do so in a third. A test of which two runs may differ is left out by
-// t.Setenv("SQUALL_CHECK", "") before Test. What such differences come from, and what to do about
+// [MayDiffer], and several calls of Test by t.Setenv("SQUALL_CHECK", ""). What such differences come from, and what to do about
 // each, is in docs/replay.md.
 //
 // Cryptographic randomness is of the seed too while f runs: crypto/rand, and the keys, nonces and

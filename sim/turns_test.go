@@ -87,6 +87,29 @@ func TestWritersOfADeadConnectionGoOnInTurn(t *testing.T) {
 	}
 }
 
+// Nobody is left between two turns when the network ends there.
+func TestNetworkEndsBetweenTurns(t *testing.T) {
+	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, netem.Config{Delay: 40 * ms})
+		l := listen(t, b, ":7")
+		go func() {
+			c, _ := l.Accept()
+			time.Sleep(time.Minute)
+			c.(*sim.TCPConn).SetLinger(0)
+			c.Close()
+		}()
+		c := dial(t, a, "b:7")
+		inTurn(5, func(i int) {
+			c.Write(make([]byte, 10_000_000))
+			if i == 1 {
+				n.Close()
+			}
+		})
+		return nil
+	}))
+}
+
 func TestReadsTakeTurns(t *testing.T) {
 	onPair(t, func(s *stage, c, peer *sim.TCPConn) {
 		s.n.After(time.Second, func() { peer.Write([]byte("abcdefgh")) })
