@@ -58,6 +58,9 @@ func throughProxy(n *sim.Network, o proxyOptions, srv *stream.Server) (*stream.S
 		Transport:     proxy.HTTPClient().Transport,
 		FlushInterval: -1,
 		ModifyResponse: func(resp *http.Response) error {
+			// ReverseProxy flushes the headers of a stream from a goroutine of its own, which
+			// races the first bytes of the body.
+			resp.Body = &afterHeader{ReadCloser: resp.Body}
 			if o.polite && (resp.Header.Get("X-Accel-Buffering") == "no" || strings.Contains(resp.Header.Get("Cache-Control"), "no-transform")) {
 				return nil
 			}
@@ -74,6 +77,20 @@ func throughProxy(n *sim.Network, o proxyOptions, srv *stream.Server) (*stream.S
 	c := receive(n, "phone", &stream.Client{URL: "http://proxy/"})
 	time.Sleep(s)
 	return srv, c
+}
+
+// afterHeader has nothing to read until a nanosecond has passed.
+type afterHeader struct {
+	io.ReadCloser
+	waited bool
+}
+
+func (b *afterHeader) Read(p []byte) (int, error) {
+	if !b.waited {
+		b.waited = true
+		time.Sleep(1)
+	}
+	return b.ReadCloser.Read(p)
 }
 
 // collector hands over size bytes at once, or what there is at the end.

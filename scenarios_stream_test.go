@@ -135,6 +135,7 @@ var streamScenarios = []scenario{
 			c.link.Down()
 			for i := range 100 {
 				publishTo(srv, fmt.Sprint("e", i+1))
+				time.Sleep(1)
 			}
 			time.Sleep(20 * min)
 			c.link.Up()
