@@ -43,6 +43,7 @@ func (b *bubbleRun) abandon(problems ...string) {
 // abandoned or hangs, and then for what.
 func (b *bubbleRun) run(t *testing.T, f func(*testing.T)) (problems []string) {
 	t.Helper()
+	beforeBubbles()
 	type end struct {
 		returned bool
 		panicked any

@@ -96,6 +96,9 @@ func checkNetwork(network string, want protocol) error {
 	return nil
 }
 
+// services looks up the ports of services, without the system's own library.
+var services = net.Resolver{PreferGo: true}
+
 // resolve turns "host:port" into an endpoint, as h sees the names. An empty host
 // is wildcard.
 func (h *Host) resolve(ctx context.Context, network, address string, wildcard uint32) (endpoint, error) {
@@ -110,7 +113,7 @@ func (h *Host) resolve(ctx context.Context, network, address string, wildcard ui
 		}
 		e.port = uint16(n)
 	} else if port != "" {
-		n, err := net.DefaultResolver.LookupPort(ctx, network, port)
+		n, err := services.LookupPort(ctx, network, port)
 		if err != nil {
 			return e, err
 		}

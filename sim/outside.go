@@ -118,6 +118,11 @@ func init() {
 	}
 }
 
+// beforeBubbles has package net make, outside of all bubbles, the channel by which it limits
+// its calls of the system's library. Made by a look-up inside a bubble, it would end the
+// process at the first look-up inside another.
+var beforeBubbles = sync.OnceFunc(func() { net.LookupPort("tcp", "domain") })
+
 // dialNameServer connects to a name server of the machine, as net.Resolver does without a Dial.
 func dialNameServer(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)

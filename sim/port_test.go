@@ -258,3 +258,25 @@ func TestAcceptDeadline(t *testing.T) {
 		require.Equal(t, net.ErrClosed, l.SetDeadline(time.Time{}), "bare, as package net has it")
 	})
 }
+
+// Package net limits its calls of the system's library by a channel that the first of them
+// makes. Those of two bubbles in one process must not meet in a channel of the first.
+func TestServiceNamesInSeveralTests(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimServiceNames")
+	require.False(t, failed, out)
+	require.Contains(t, out, "--- PASS: TestVictimServiceNames/second")
+}
+
+func TestVictimServiceNames(t *testing.T) {
+	victim(t)
+	for _, name := range []string{"first", "second"} {
+		t.Run(name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				listen(t, n.Host("a"), "a:http-alt")
+				port, err := net.LookupPort("tcp", "http-alt")
+				require.NoError(t, err)
+				require.Equal(t, 8080, port)
+			})
+		})
+	}
+}
