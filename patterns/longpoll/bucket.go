@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // bucket is a token bucket that holds up to two tokens and gains one per
@@ -24,5 +24,5 @@ func (b *bucket) take(ctx context.Context) error {
 	}
 	wait := b.full.Sub(now) - (bucketBurst-1)*b.interval
 	b.full = b.full.Add(b.interval)
-	return polling.Sleep(ctx, wait)
+	return retry.Sleep(ctx, wait)
 }

@@ -22,7 +22,7 @@ func (c *Client) Check() error {
 	check.Duration("Margin", c.Margin)
 	check.Duration("ProxyTimeout", c.ProxyTimeout)
 	check.Duration("Interval", c.Interval)
-	polling.CheckBackoff(check, c.Backoff)
+	check.Backoff("Backoff", c.Backoff, Backoff{})
 	check.Int("MaxAnswer", c.MaxAnswer)
 
 	held, timeout := c.held(), c.timeout()

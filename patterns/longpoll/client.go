@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
-	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Client polls a [Feed]. Only URL must be set. Do not change or copy it while
@@ -103,14 +103,14 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			return ctx.Err()
 		}
 		var final *StatusError
-		if errors.As(err, &final) && !polling.Temporary(final.Status) || errors.Is(err, ErrAnswerTooLong) {
+		if errors.As(err, &final) && !retry.Temporary(final.Status) || errors.Is(err, ErrAnswerTooLong) {
 			return err
 		}
 		if err != nil {
 			if c.OnRetry != nil {
 				c.OnRetry(err, delay)
 			}
-			if err := polling.Sleep(ctx, delay); err != nil {
+			if err := retry.Sleep(ctx, delay); err != nil {
 				return err
 			}
 			continue

@@ -11,7 +11,6 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
-	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // Feed serves a log to clients that poll it. The zero value is ready to use, with
@@ -159,7 +158,7 @@ func (f *Feed) init() {
 		if f.Log == nil {
 			f.Log = eventlog.NewMemory(eventlog.Options{})
 		}
-		f.Jitter = polling.OrSeededByClock(f.Jitter)
+		f.Jitter = f.Jitter.OrSeeded("")
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // gatewayTimeout reports whether something on the path gave up on a request that
@@ -33,8 +34,8 @@ func newPoller(c *Client) *poller {
 	p := &poller{
 		Client:  c,
 		Reader:  polling.Reader{Cursor: c.Cursor, FromNow: c.FromNow, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
-		jitter:  polling.OrSeededByClock(c.Jitter),
-		backoff: polling.WithDefaults(c.Backoff),
+		jitter:  c.Jitter.OrSeeded(""),
+		backoff: c.Backoff.WithDefaults(Backoff{}),
 		limit:   bucket{interval: cmp.Or(c.Interval, 100*time.Millisecond)},
 		requests: polling.Requester{
 			HTTP:      c.HTTP,
@@ -78,11 +79,11 @@ func (p *poller) poll(ctx context.Context) (Batch, time.Duration, error) {
 		}
 	})
 	if resp != nil {
-		if after, ok := polling.RetryAfter(resp.Header); ok {
-			return Batch{}, polling.Honour(p.backoff, after, p.jitter), err
+		if after, ok := retry.After(resp.Header); ok {
+			return Batch{}, p.backoff.Hint(after, p.jitter), err
 		}
 	}
-	return Batch{}, polling.DelayAfter(p.backoff, p.failures, p.jitter), err
+	return Batch{}, p.backoff.Delay(p.failures, p.jitter), err
 }
 
 // exchange sends the request and reads the answer. The response is nil if there was
@@ -98,7 +99,7 @@ func (p *poller) exchange(ctx context.Context) (*http.Response, polling.Answer, 
 		return nil, polling.Answer{}, fmt.Errorf("longpoll: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusGone {
-		return resp, polling.Answer{}, fmt.Errorf("longpoll: %w", polling.NewStatusError(resp, body))
+		return resp, polling.Answer{}, fmt.Errorf("longpoll: %w", retry.NewStatusError(resp.StatusCode, body))
 	}
 	a, err := polling.ParseAnswer(body)
 	if err != nil {

@@ -121,7 +121,7 @@ func TestDelaysAfterFailures(t *testing.T) {
 		{"Base and Max", longpoll.Backoff{Base: 3 * time.Second, Max: 5 * time.Second}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 500, ""), nil
 		}, seconds(3, 5, 5)},
-		{"never below Floor", longpoll.Backoff{Floor: 2 * time.Second, Base: time.Second}, func(r *http.Request) (*http.Response, error) {
+		{"never below Min", longpoll.Backoff{Min: 2 * time.Second, Base: time.Second}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 500, ""), nil
 		}, seconds(2, 2, 4)},
 		{"Retry-After in seconds", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
@@ -133,7 +133,10 @@ func TestDelaysAfterFailures(t *testing.T) {
 		{"Retry-After is clamped to 5 min", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 503, "", "Retry-After", "86400"), nil
 		}, seconds(300, 300)},
-		{"and to Floor", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"also one of more than 31 bits", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+			return respond(r, 503, "", "Retry-After", "2147483648"), nil
+		}, seconds(300, 300)},
+		{"and to Min", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 503, "", "Retry-After", "0"), nil
 		}, seconds(0.1, 0.1)},
 		{"a Retry-After that cannot be read", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {

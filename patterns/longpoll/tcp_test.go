@@ -93,7 +93,7 @@ func TestOverTCPAcrossARestartWithALogOnDisk(t *testing.T) {
 	defer tr.CloseIdleConnections()
 	client := &longpoll.Client{
 		URL: "http://" + addr, HTTP: &http.Client{Transport: tr},
-		Backoff: longpoll.Backoff{Floor: time.Millisecond, Base: 20 * time.Millisecond, Max: 20 * time.Millisecond},
+		Backoff: longpoll.Backoff{Min: time.Millisecond, Base: 20 * time.Millisecond, Max: 20 * time.Millisecond},
 	}
 	var got []string
 	done := make(chan error)

@@ -261,7 +261,7 @@ func sameDelays(c *longpoll.Client) { c.Jitter = longpoll.NoJitter }
 
 func noDelays(c *longpoll.Client) {
 	c.Interval = time.Nanosecond
-	c.Backoff = longpoll.Backoff{Floor: time.Nanosecond, Base: time.Nanosecond, Max: time.Nanosecond}
+	c.Backoff = longpoll.Backoff{Min: time.Nanosecond, Base: time.Nanosecond, Max: time.Nanosecond}
 }
 
 // waitsForGood has no timeout and no keep-alive.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Client polls a server: [Client.Submit] and [Client.Wait] a [Jobs], [Client.Follow] a
@@ -99,7 +100,7 @@ func (c *Client) Check() error {
 	check.Duration("MaxInterval", c.MaxInterval)
 	check.Duration("Margin", c.Margin)
 	check.Duration("Timeout", c.Timeout)
-	polling.CheckBackoff(check, c.Backoff)
+	check.Backoff("Backoff", c.Backoff, Backoff{})
 	if c.MaxInterval > 0 && c.MaxInterval < c.interval() {
 		check.Bad("MaxInterval is %v: want 0 for a fixed interval, or at least Interval, %v", c.MaxInterval, c.interval())
 	}
@@ -198,7 +199,7 @@ func (c *Client) ask(ctx context.Context, q question, p *pacer) error {
 func isFinal(err error) bool {
 	var status *StatusError
 	return errors.As(err, new(stop)) || errors.Is(err, ErrAnswerTooLong) ||
-		errors.As(err, &status) && !polling.Temporary(status.Status)
+		errors.As(err, &status) && !retry.Temporary(status.Status)
 }
 
 func finalError(err error) error {

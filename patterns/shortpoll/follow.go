@@ -9,6 +9,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // From is where in a feed to begin, and what to read of it.
@@ -94,7 +95,7 @@ func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body [
 		return verdict{}, nil
 	case http.StatusOK, http.StatusGone:
 	default:
-		return verdict{}, polling.NewStatusError(resp, body)
+		return verdict{}, retry.NewStatusError(resp.StatusCode, body)
 	}
 	a, err := polling.ParseAnswer(body)
 	if err != nil {

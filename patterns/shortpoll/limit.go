@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/internal/fields"
-	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 // Limit protects a server from more requests than it can answer.
@@ -42,7 +41,7 @@ type gate struct {
 }
 
 func newGate(l Limit) *gate {
-	g := &gate{spread: cmp.Or(l.RetrySpread, 10*time.Second), jitter: polling.OrSeededByClock(l.Jitter)}
+	g := &gate{spread: cmp.Or(l.RetrySpread, 10*time.Second), jitter: l.Jitter.OrSeeded("")}
 	if l.Rate > 0 {
 		g.interval = time.Second / time.Duration(l.Rate)
 	}

@@ -58,6 +58,7 @@ func TestRetryAfter(t *testing.T) {
 		}, seconds(10.025, 20.025)},
 		{"with a refusal", s, func() http.Handler { return answers(503, "", "Retry-After", "7") }, seconds(7.075, 14.125)},
 		{"a day is clamped to 5 min", s, func() http.Handler { return answers(503, "", "Retry-After", "86400") }, seconds(300.075)},
+		{"and so is one of more than 31 bits", s, func() http.Handler { return answers(503, "", "Retry-After", "2147483648") }, seconds(300.075)},
 		{"also with a good answer", s, func() http.Handler {
 			return answers(200, `{"cursor":"e9-0"}`, "Retry-After", "86400")
 		}, seconds(301.025)},
@@ -178,7 +179,7 @@ func TestCheck(t *testing.T) {
 		{&shortpoll.Client{URL: where, Interval: -s}, "shortpoll: Client.Interval is -1s: want 0 for the default, or more"},
 		{&shortpoll.Client{URL: where, Interval: 10 * s, MaxInterval: 5 * s}, "shortpoll: Client.MaxInterval is 5s: want 0 for a fixed interval, or at least Interval, 10s"},
 		{&shortpoll.Client{URL: where, HTTP: &http.Client{Timeout: 5 * s}}, "shortpoll: Client.HTTP.Timeout is 5s: want 0, or more than Timeout, 10s"},
-		{&shortpoll.Client{URL: where, Backoff: shortpoll.Backoff{Floor: time.Minute}}, "shortpoll: Client.Backoff.Floor is 1m0s: want at most Backoff.Max, 30s"},
+		{&shortpoll.Client{URL: where, Backoff: shortpoll.Backoff{Min: time.Minute}}, "shortpoll: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},
 		{&shortpoll.Client{URL: where, MaxAnswer: -1}, "shortpoll: Client.MaxAnswer is -1: want 0 for the default, or more"},
 		{&shortpoll.Feed{MaxEvents: -1}, "shortpoll: Feed.MaxEvents is -1: want 0 for the default, or more"},
 		{&shortpoll.Feed{MaxBytes: -1}, "shortpoll: Feed.MaxBytes is -1: want 0 for the default, or more"},

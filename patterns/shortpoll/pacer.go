@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // pacer says when to poll next, for one call.
@@ -32,8 +32,8 @@ func (c *Client) newPacer() *pacer {
 		max:      c.MaxInterval,
 		slowDown: max(0, cmp.Or(c.SlowDown, 5*time.Second)),
 		margin:   cmp.Or(c.Margin, time.Second),
-		backoff:  polling.WithDefaults(c.Backoff),
-		jitter:   polling.OrSeededByClock(c.Jitter),
+		backoff:  c.Backoff.WithDefaults(Backoff{}),
+		jitter:   c.Jitter.OrSeeded(""),
 		next:     now, begun: now,
 	}
 	p.grid = now.Add(-p.jitter(p.interval - 1))
@@ -78,7 +78,7 @@ func (p *pacer) answered(v verdict, h http.Header) {
 		p.next = time.Now()
 		return
 	}
-	notFor, _ := polling.RetryAfter(h)
+	notFor, _ := retry.After(h)
 	p.schedule(notFor)
 }
 
@@ -86,10 +86,10 @@ func (p *pacer) answered(v verdict, h http.Header) {
 // nil.
 func (p *pacer) failed(resp *http.Response) time.Duration {
 	p.failures++
-	delay := polling.DelayAfter(p.backoff, p.failures, p.jitter)
+	delay := p.backoff.Delay(p.failures, p.jitter)
 	if resp != nil {
-		if after, ok := polling.RetryAfter(resp.Header); ok {
-			delay = polling.Honour(p.backoff, after, p.jitter)
+		if after, ok := retry.After(resp.Header); ok {
+			delay = p.backoff.Hint(after, p.jitter)
 		}
 		if resp.StatusCode == http.StatusTooManyRequests {
 			p.interval += p.slowDown
@@ -115,7 +115,7 @@ func (p *pacer) wait(ctx context.Context) error {
 			p.next, p.last = latest, true
 		}
 	}
-	if err := polling.Sleep(ctx, time.Until(p.next)); err != nil {
+	if err := retry.Sleep(ctx, time.Until(p.next)); err != nil {
 		return err
 	}
 	p.begun = time.Now()

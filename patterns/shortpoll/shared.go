@@ -1,6 +1,9 @@
 package shortpoll
 
-import "github.com/squall-sim/squall/patterns/internal/polling"
+import (
+	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
+)
 
 // What short polling shares with long polling.
 
@@ -34,26 +37,26 @@ const (
 
 // Jitter draws a duration from 0 to max, both included. It is called
 // concurrently.
-type Jitter = polling.Jitter
+type Jitter = retry.Jitter
 
 // NoJitter always draws 0: clients poll in phase and delays have their longest value.
 // For tests that compute times.
-var NoJitter Jitter = polling.NoJitter
+var NoJitter Jitter = retry.NoJitter
 
 // Seeded returns a Jitter whose draws are uniform and repeat for the same seed.
-func Seeded(seed uint64) Jitter { return polling.Seeded(seed) }
+func Seeded(seed uint64) Jitter { return retry.Seeded(seed) }
 
 // Backoff bounds the delays of a client after failed polls. The n-th failure in a
-// row is followed by a delay drawn from Floor (100 ms) to Base<<(n-1) (Base: 1 s), at
-// most Max (30 s): "full jitter", with a floor so that no draw makes a hot loop.
+// row is followed by a delay drawn from Min (100 ms) to Base<<(n-1) (Base: 1 s), at
+// most Max (30 s): "full jitter", with a least delay so that no draw makes a hot loop.
 //
 // A server's Retry-After replaces the draw, up to RetryAfterMax (5 min); up to Base is
 // added to it at random, since it is in whole seconds.
-type Backoff = polling.Backoff
+type Backoff = retry.Backoff
 
 // StatusError is an answer with a Status that a client has no use for, and the
 // beginning of its body as Text.
-type StatusError = polling.StatusError
+type StatusError = retry.StatusError
 
 // ErrAnswerTooLong is returned for an answer beyond Client.MaxAnswer. It would be as
 // long the next time.

@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Submit hands a job to a [Jobs] and returns it as the server has accepted it: from then
@@ -104,7 +104,7 @@ func (s *submission) answered(_ context.Context, resp *http.Response, body []byt
 	case http.StatusGone:
 		return verdict{}, stop{ErrExpired}
 	default:
-		return verdict{}, polling.NewStatusError(resp, body)
+		return verdict{}, retry.NewStatusError(resp.StatusCode, body)
 	}
 	job, err := parseJob(body, s.job.ID)
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *submission) answered(_ context.Context, resp *http.Response, body []byt
 	if at, err := resp.Location(); err == nil {
 		job.location = at.String()
 	}
-	job.notFor, _ = polling.RetryAfter(resp.Header)
+	job.notFor, _ = retry.After(resp.Header)
 	s.job = job
 	return verdict{done: true}, nil
 }
@@ -163,7 +163,7 @@ func (q *jobQuestion) answered(_ context.Context, resp *http.Response, body []by
 		return verdict{}, nil
 	case http.StatusOK:
 	default:
-		return verdict{}, polling.NewStatusError(resp, body)
+		return verdict{}, retry.NewStatusError(resp.StatusCode, body)
 	}
 	job, err := parseJob(body, q.job.ID)
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // A Check collects what is wrong with the fields of one type, such as "longpoll: Feed".
@@ -37,10 +39,29 @@ func (c *Check) Int(name string, n int) {
 	}
 }
 
+// Backoff refuses bounds that contradict each other. own are the pattern's defaults.
+func (c *Check) Backoff(name string, b, own retry.Backoff) {
+	c.Duration(name+".Min", b.Min)
+	c.Duration(name+".Base", b.Base)
+	c.Duration(name+".Max", b.Max)
+	c.Duration(name+".RetryAfterMax", b.RetryAfterMax)
+	if b = b.WithDefaults(own); b.Min > b.Max {
+		c.Bad("%s.Min is %v: want at most %s.Max, %v", name, b.Min, name, b.Max)
+	}
+}
+
 // HTTP refuses an address that no HTTP request can go to.
 func (c *Check) HTTP(name, address string) {
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		c.Bad("%s is %q: want http://host/path or https://host/path", name, address)
+	}
+}
+
+// Default sets a field that is zero.
+func Default[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
 	}
 }
 

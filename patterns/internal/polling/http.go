@@ -6,52 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 )
-
-// StatusError is an answer with a status that a client has no use for.
-type StatusError struct {
-	Status int    // HTTP status code
-	Text   string // the beginning of the body
-}
-
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("server answered %d %s: %s", e.Status, http.StatusText(e.Status), e.Text)
-}
-
-// NewStatusError makes one of an answer.
-func NewStatusError(resp *http.Response, body []byte) *StatusError {
-	return &StatusError{Status: resp.StatusCode, Text: strings.TrimSpace(string(body[:min(len(body), 200)]))}
-}
-
-// Temporary reports whether the same request may succeed later. Every 5xx and those of
-// 4xx that say so.
-func Temporary(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests, http.StatusMisdirectedRequest:
-		return true
-	}
-	return status >= 500
-}
-
-// RetryAfter reads the header in either of its forms (RFC 9110, section 10.2.3). A date
-// is one of the server's clock, so it is compared with the server's Date.
-func RetryAfter(h http.Header) (time.Duration, bool) {
-	text := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0, false
-	}
-	if now, err := http.ParseTime(h.Get("Date")); err == nil {
-		return at.Sub(now), true
-	}
-	return time.Until(at), true
-}
 
 var (
 	// ErrTooLong is an answer beyond Requester.MaxAnswer.

@@ -1,0 +1,47 @@
+package retry
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Jitter draws a duration from 0 to max, both included; 0 for a max of 0 or less. It is
+// called concurrently.
+type Jitter func(max time.Duration) time.Duration
+
+// NoJitter always draws 0: delays have their longest value. For tests that compute
+// times; clients that use it come back together.
+func NoJitter(time.Duration) time.Duration { return 0 }
+
+// Seeded returns a Jitter whose draws are uniform and repeat for the same seed.
+func Seeded(seed uint64) Jitter {
+	var mu sync.Mutex
+	r := rand.New(rand.NewPCG(seed, 0x6c6f6e67706f6c6c))
+	return func(max time.Duration) time.Duration {
+		if max <= 0 {
+			return 0
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(r.Uint64N(uint64(max) + 1))
+	}
+}
+
+// OrSeeded returns j or, if that is nil, one seeded by the clock and the name of the
+// client, which may be empty. Processes start at different nanoseconds. Clients of a
+// simulation start at the same one, in each run anew, and so repeat; those without a
+// name draw alike.
+func (j Jitter) OrSeeded(name string) Jitter {
+	if j != nil {
+		return j
+	}
+	seed := uint64(time.Now().UnixNano())
+	if name != "" {
+		h := fnv.New64a()
+		h.Write([]byte(name))
+		seed ^= h.Sum64()
+	}
+	return Seeded(seed)
+}

@@ -1,0 +1,93 @@
+// Package retry is how the clients of all patterns come back after a failure: how long
+// they wait, what they make of a Retry-After, and which answers are worth another
+// attempt. It has no loop, since every pattern has its own:
+//
+//	for failures := 1; ; failures++ {
+//		resp, err := attempt()
+//		...
+//		delay := backoff.Delay(failures, jitter)
+//		if after, ok := retry.After(resp.Header); ok {
+//			delay = backoff.Hint(after, jitter)
+//		}
+//		if err := retry.Sleep(ctx, delay); err != nil {
+//			return err
+//		}
+//	}
+//
+// What it is for is the moment after an outage, when all clients want to come back at
+// once. Delays are therefore drawn from the whole of their range ("full jitter",
+// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and so is
+// what is added to a Retry-After, which is the same for everybody.
+package retry
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"time"
+)
+
+// Backoff bounds the delays of a client. Zero fields have the defaults given.
+type Backoff struct {
+	// Min is the shortest delay, so that no draw makes a hot loop: 100 ms.
+	Min time.Duration
+	// Base is the longest delay after the first failure: 1 s. It doubles with every
+	// further failure in a row.
+	Base time.Duration
+	// Max is the longest delay however many failures there were: 30 s.
+	Max time.Duration
+	// RetryAfterMax is the longest Retry-After that is honored: 5 min. A longer one
+	// counts as this.
+	RetryAfterMax time.Duration
+}
+
+// WithDefaults returns b with the zero fields filled: from own, the defaults of one
+// pattern, and where those are zero too with the defaults of this package.
+func (b Backoff) WithDefaults(own Backoff) Backoff {
+	b.Min = cmp.Or(b.Min, own.Min, 100*time.Millisecond)
+	b.Base = cmp.Or(b.Base, own.Base, time.Second)
+	b.Max = cmp.Or(b.Max, own.Max, 30*time.Second)
+	b.RetryAfterMax = cmp.Or(b.RetryAfterMax, own.RetryAfterMax, 5*time.Minute)
+	return b
+}
+
+// Delay returns the delay after so many failures in a row, 1 or more. It is drawn from
+// Min to min(Max, Base<<(failures-1)); where that is less than Min, it is Min. With
+// [NoJitter] it is the longest of the range.
+func (b Backoff) Delay(failures int, j Jitter) time.Duration {
+	b = b.WithDefaults(Backoff{})
+	longest := b.Base
+	for range failures - 1 {
+		if longest > b.Max/2 {
+			longest = b.Max
+			break
+		}
+		longest *= 2
+	}
+	longest = max(min(longest, b.Max), b.Min)
+	return longest - j(longest-b.Min)
+}
+
+// Hint returns the delay after an answer that asked for one, see [After]: the answer's,
+// at least Min and at most RetryAfterMax, and up to Base more, drawn at random, since
+// others were told the same. It replaces Delay.
+func (b Backoff) Hint(after time.Duration, j Jitter) time.Duration {
+	b = b.WithDefaults(Backoff{})
+	after = max(min(after, b.RetryAfterMax), b.Min)
+	return after + j(min(b.Base, math.MaxInt64-after))
+}
+
+// Sleep waits for d, or until ctx is done, and returns ctx's error then.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
