@@ -29,7 +29,7 @@ func TestRandomMessagesOverWebSocket(t *testing.T) { tryRequests(t, "WebSocket")
 func tryRequests(t *testing.T, protocol string) {
 	eachProgram(t, 0, 6, func(seed uint64) error {
 		crashes := seed%3 == 2
-		p := &program{r: rand.New(rand.NewPCG(seed, 11)), crashes: crashes}
+		p := &program{seed: seed, r: rand.New(rand.NewPCG(seed, 11)), crashes: crashes}
 		return sim.Try(t, func(n *sim.Network) error {
 			p.n = n
 			// net/http's server of HTTP/2 gives a client that is slow to begin two seconds.
