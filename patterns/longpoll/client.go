@@ -88,10 +88,13 @@ type ClientStats struct {
 // handle is called from this goroutine, with one batch after the other. When it
 // returns nil the batch is done with, and the next poll says so to the server.
 // When it fails or panics the batch is not; a Run from the Cursor of the batch
-// before gets its events again.
+// before gets its events again. It panics if handle is nil.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) error) error {
 	if err := c.Check(); err != nil {
 		return err
+	}
+	if handle == nil {
+		panic("longpoll: Client.Run: handle is nil: want a function")
 	}
 	p := newPoller(c)
 	for {

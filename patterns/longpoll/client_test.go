@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -350,6 +351,7 @@ func TestClientCheckNamesWhatIsWrong(t *testing.T) {
 		{&longpoll.Client{URL: "ftp://server"}, `URL is "ftp://server": want http://host/path or https://host/path`},
 		{&longpoll.Client{URL: url, Topics: make([]string, 101)}, "Topics has 101 elements: want at most 100"},
 		{&longpoll.Client{URL: url, Wait: -1}, "Wait is -1ns: want 0 for the default, or more"},
+		{&longpoll.Client{URL: url, Wait: math.MaxInt64}, "Wait is 2562047h47m16.854775807s: want at most 100 years, 876000h0m0s"},
 		{&longpoll.Client{URL: url, Backoff: longpoll.Backoff{Min: time.Minute}}, "Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},
 		{&longpoll.Client{URL: url, MaxAnswer: -1}, "MaxAnswer is -1: want 0 for the default, or more"},
 		{&longpoll.Client{URL: url, HTTP: &http.Client{Timeout: 30 * time.Second}},

@@ -191,7 +191,8 @@ func (f *Feed) settings() settings {
 func (s *settings) longest(d time.Duration) time.Duration {
 	d = min(d, s.MaxWait)
 	if s.ProxyTimeout > 0 {
-		d = min(d, (s.ProxyTimeout-s.Margin)*16/17)
+		least := s.ProxyTimeout - s.Margin
+		d = min(d, least-(least+16)/17) // 16/17 of it, rounded down
 	}
 	return d
 }

@@ -3,6 +3,7 @@ package longpoll_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -156,7 +157,7 @@ func TestDelaysAfterFailures(t *testing.T) {
 						cancel()
 					}
 				}
-				require.ErrorIs(w, client.Run(ctx, nil), context.Canceled)
+				require.ErrorIs(w, client.Run(ctx, ignore), context.Canceled)
 
 				require.Equal(w, c.want, delays)
 				var sum time.Duration
@@ -182,7 +183,7 @@ func TestDelaysAreDrawnWithinTheirBounds(t *testing.T) {
 					cancel()
 				}
 			}
-			c.Run(ctx, nil)
+			c.Run(ctx, ignore)
 		})
 		return delays
 	}
@@ -205,6 +206,14 @@ func TestDelaysAreDrawnWithinTheirBounds(t *testing.T) {
 	require.InDelta(t, 334, high, 60)
 }
 
+func ignore(context.Context, longpoll.Batch) error { return nil }
+
+func TestAHandlerIsNeeded(t *testing.T) {
+	require.PanicsWithValue(t, "longpoll: Client.Run: handle is nil: want a function", func() {
+		(&longpoll.Client{URL: url}).Run(t.Context(), nil)
+	})
+}
+
 func TestARefusalForGoodEndsTheRun(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 404, 405, 413} {
 		inWorld(t, 0, func(w *world) {
@@ -212,7 +221,7 @@ func TestARefusalForGoodEndsTheRun(t *testing.T) {
 			c.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
 				return respond(r, status, " because\n"), nil
 			})
-			err := c.Run(w.Context(), nil)
+			err := c.Run(w.Context(), ignore)
 			var se *longpoll.StatusError
 			require.ErrorAs(w, err, &se)
 			require.Equal(w, longpoll.StatusError{Status: status, Text: "because"}, *se)
@@ -229,7 +238,7 @@ func TestARefusalForGoodEndsTheRun(t *testing.T) {
 				}
 				return respond(r, 401, ""), nil
 			})
-			require.Error(w, c.Run(w.Context(), nil))
+			require.Error(w, c.Run(w.Context(), ignore))
 			require.Equal(w, 2, n, "%d must be tried again", status)
 		})
 	}
@@ -240,8 +249,15 @@ func TestAnAnswerBeyondMaxAnswerEndsTheRun(t *testing.T) {
 		publish(w, feed, strings.Repeat("x", 1000))
 		c := w.testClient()
 		c.MaxAnswer = 1000
-		err := c.Run(w.Context(), nil)
+		err := c.Run(w.Context(), ignore)
 		require.ErrorIs(w, err, longpoll.ErrAnswerTooLong)
 		require.EqualError(w, err, "longpoll: answer is longer than MaxAnswer, 1000 bytes")
+
+		c = w.testClient()
+		c.MaxAnswer = math.MaxInt
+		r := w.receive(c)
+		synctest.Wait()
+		r.stop()
+		require.Len(w, r.data, 1)
 	})
 }

@@ -186,17 +186,31 @@ func TestTheDeadlineOfAnAnswerEndsWithIt(t *testing.T) {
 
 // A client that does not read its answer is given up after AnswerTimeout.
 func TestAClientThatDoesNotReadIsGivenUp(t *testing.T) {
-	feed := &longpoll.Feed{AnswerTimeout: 50 * time.Millisecond, MaxBytes: 60 << 20}
-	_, err := feed.Publish("t", make([]byte, 30<<20)) // more than the socket buffers hold
+	feed := &longpoll.Feed{AnswerTimeout: 50 * time.Millisecond}
+	_, err := feed.Publish("t", make([]byte, 512<<10)) // more than the buffers below hold
 	require.NoError(t, err)
-	server := httptest.NewServer(feed.Handler())
+	server := httptest.NewUnstartedServer(feed.Handler())
+	server.Listener = narrow{server.Listener}
+	server.Start()
 	defer server.Close()
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
 	defer conn.Close()
+	require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
 	_, err = fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: server\r\n\r\n")
 	require.NoError(t, err)
 
 	require.Eventually(t, func() bool { return feed.Stats().Gone == 1 }, time.Minute, 10*time.Millisecond)
 	require.Zero(t, feed.Stats().Answers)
+}
+
+// narrow accepts connections with small buffers.
+type narrow struct{ net.Listener }
+
+func (n narrow) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if err == nil {
+		err = c.(*net.TCPConn).SetWriteBuffer(4 << 10)
+	}
+	return c, err
 }

@@ -98,6 +98,7 @@ func (c *Client) Check() error {
 	check.HTTP("URL", c.URL)
 	check.Duration("Interval", c.Interval)
 	check.Duration("MaxInterval", c.MaxInterval)
+	check.Duration("SlowDown", max(0, c.SlowDown))
 	check.Duration("Margin", c.Margin)
 	check.Duration("Timeout", c.Timeout)
 	check.Backoff("Backoff", c.Backoff, Backoff{})

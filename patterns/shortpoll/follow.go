@@ -30,13 +30,16 @@ type From struct {
 //
 // handle is called from this goroutine, with one batch after the other. When it returns
 // nil the batch is done with. When it fails or panics the batch is not; a Follow from
-// the Cursor of the batch before gets its events again.
+// the Cursor of the batch before gets its events again. It panics if handle is nil.
 func (c *Client) Follow(ctx context.Context, from From, handle func(context.Context, Batch) error) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
 	if len(from.Topics) > polling.MaxTopics {
 		return fmt.Errorf("shortpoll: From.Topics has %d elements: want at most %d", len(from.Topics), polling.MaxTopics)
+	}
+	if handle == nil {
+		panic("shortpoll: Client.Follow: handle is nil: want a function")
 	}
 	p := c.newPacer()
 	f := &feedQuestion{

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -356,6 +359,13 @@ func TestAResultThatIsTooLarge(t *testing.T) {
 		require.Equal(t, shortpoll.Failed, job.State)
 		require.Contains(t, job.Error, "MaxBytes")
 	})
+	jobs = &shortpoll.Jobs{Log: eventlog.NewMemory(eventlog.Options{MaxBytes: 60}), Run: jobs.Run}
+	withJobs(t, jobs, func(t *testing.T, _ *wire, client *shortpoll.Client) {
+		job, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "a", ""))
+		require.NoError(t, err)
+		require.Equal(t, shortpoll.Failed, job.State)
+		require.Empty(t, job.Error, "nor is there room for the reason")
+	})
 }
 
 // To accept is to have stored: not before the log has the job is it answered with 202,
@@ -378,17 +388,150 @@ func TestAcceptedMeansStored(t *testing.T) {
 	})
 }
 
-// slowLog takes a while to store, or fails to.
+// Accepted means that it comes to an end, whatever the log does in between: the job is in
+// it, so a server that was begun anew would run it, and this one does as well.
+func TestAcceptedMeansThatItEnds(t *testing.T) {
+	for name, breaks := range map[string]func(l *slowLog, entry string) error{
+		"the log cannot be read when the job is in it": func(l *slowLog, entry string) error {
+			if strings.Contains(entry, "pending") {
+				l.unreadable(200 * ms) // the answer is 500, and the next submission comes after a second
+			}
+			return nil
+		},
+		"that the job runs cannot be stored": func(l *slowLog, entry string) error {
+			if strings.Contains(entry, "running") && time.Since(l.start) < 10*s {
+				return errFull
+			}
+			return nil
+		},
+		"the end cannot be stored": func(l *slowLog, entry string) error {
+			if strings.Contains(entry, "done") && time.Since(l.start) < 10*s {
+				return errFull
+			}
+			return nil
+		},
+		"the log cannot be read when the end is in it": func(l *slowLog, entry string) error {
+			if strings.Contains(entry, "done") {
+				l.unreadable(5 * s)
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var runs atomic.Int64
+			jobs := &shortpoll.Jobs{Run: func(context.Context, string, []byte) ([]byte, error) { runs.Add(1); return []byte("x"), nil }}
+			log := &slowLog{Log: memory(), breaks: breaks}
+			jobs.Log = log
+			withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
+				log.start = time.Now()
+				job, err := client.Wait(within(t, time.Minute), submit(t, client, "a", ""))
+				require.NoError(t, err)
+				require.Equal(t, "x", string(job.Result))
+				require.EqualValues(t, 1, runs.Load())
+				page, err := log.Log.After(at(0), eventlog.Query{})
+				require.NoError(t, err)
+				require.Len(t, page.Entries, 3, "pending, running, done: each once")
+			})
+		})
+	}
+}
+
+// A Run that panics, or ends its goroutine, has failed, and the server goes on.
+func TestARunThatDoesNotReturn(t *testing.T) {
+	for want, run := range map[string]func(){
+		"Run panicked: no such thing": func() { panic("no such thing") },
+		"Run ended its goroutine":     runtime.Goexit,
+	} {
+		jobs := &shortpoll.Jobs{Workers: 1, Run: func(context.Context, string, []byte) ([]byte, error) { run(); return nil, nil }}
+		withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
+			for _, id := range []string{"a", "b"} {
+				job, err := client.Wait(within(t, time.Minute), submit(t, client, id, ""))
+				require.NoError(t, err)
+				require.Equal(t, shortpoll.Failed, job.State)
+				require.Equal(t, want, job.Error)
+			}
+		})
+	}
+}
+
+// A server that cannot read its log says so, and may be started again.
+func TestStartAfterAnErrorOfTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &slowLog{Log: memory()}
+		first := &shortpoll.Jobs{Log: log, Run: takes(time.Hour)}
+		w := newWire(0, first.Handler())
+		client := &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: shortpoll.NoJitter}
+		job := submit(t, client, "a", "ab")
+		require.NoError(t, first.Close())
+
+		log.unreadable(time.Hour)
+		second := &shortpoll.Jobs{Log: log, Run: takes(s)}
+		defer second.Close()
+		require.EqualError(t, second.Start(), "shortpoll: Jobs.Log: cannot be read")
+		require.PanicsWithValue(t, "shortpoll: Jobs.Log: cannot be read", func() { second.Handler() })
+		require.Zero(t, second.Stats())
+		time.Sleep(time.Hour)
+		require.NoError(t, second.Start())
+		w.serve(second.Handler())
+		done, err := client.Wait(within(t, time.Minute), job)
+		require.NoError(t, err)
+		require.Equal(t, "ba", string(done.Result))
+	})
+}
+
+// The last element of the path is the job, as it was written.
+func TestTheJobOfAPath(t *testing.T) {
+	withJobs(t, &shortpoll.Jobs{Run: takes(0)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
+		for path, want := range map[string]int{
+			"/jobs/b": 202, "/jobs/%62": 202, "/b.-_~": 202,
+			"/jobs/a%2Fb": 400, "/jobs/a%2fb": 400, "/jobs/b/": 400, "/jobs/": 400, "/": 400, "/jobs/a%20b": 400, "/jobs/%2E%2E": 400,
+		} {
+			rec := httptest.NewRecorder()
+			w.handler.ServeHTTP(rec, httptest.NewRequest(http.MethodPut, "http://server"+path, nil))
+			require.Equal(t, want, rec.Code, "%s: %s", path, rec.Body)
+		}
+	})
+}
+
+var errFull = errors.New("disk is full")
+
+// slowLog takes a while to store, or fails to, or cannot be read for a while.
 type slowLog struct {
 	eventlog.Log
 	pause  time.Duration
 	broken atomic.Bool
+	start  time.Time
+	breaks func(l *slowLog, entry string) error // nil: nothing
+
+	mu   sync.Mutex
+	dark time.Time // it cannot be read until then
+}
+
+func (l *slowLog) unreadable(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dark = time.Now().Add(d)
 }
 
 func (l *slowLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
 	time.Sleep(l.pause)
 	if l.broken.Load() {
-		return eventlog.Cursor{}, errors.New("disk is full")
+		return eventlog.Cursor{}, errFull
+	}
+	if l.breaks != nil {
+		if err := l.breaks(l, string(entries[0].Data)); err != nil {
+			return eventlog.Cursor{}, err
+		}
 	}
 	return l.Log.Append(entries...)
+}
+
+func (l *slowLog) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, error) {
+	l.mu.Lock()
+	dark := time.Now().Before(l.dark)
+	l.mu.Unlock()
+	if dark {
+		return eventlog.Page{}, errors.New("cannot be read")
+	}
+	return l.Log.After(c, q)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Jobs is a server that does work which takes longer than a request should: a client
@@ -21,9 +23,10 @@ import (
 // the job's id. A Jobs whose log is a copy is a replica; one that is begun with the log
 // of an earlier life goes on with its jobs.
 type Jobs struct {
-	// Run does a job. It returns the result, or an error that becomes the job's. It is
-	// called again, with the same id, if the process ended meanwhile: at least once. ctx
-	// ends with Close. Nil: a replica, which reads Log and accepts no jobs.
+	// Run does a job. It returns the result, or an error that becomes the job's; a panic
+	// is such an error. It is called again, with the same id, if the process ended
+	// meanwhile: at least once. ctx ends with Close. Nil: a replica, which reads Log and
+	// accepts no jobs.
 	Run func(ctx context.Context, id string, payload []byte) ([]byte, error)
 
 	// Log holds the jobs and nothing else. Nil: an eventlog.Memory with default bounds.
@@ -55,13 +58,14 @@ type Jobs struct {
 	// Limit bounds the requests that are answered.
 	Limit Limit
 
-	once    sync.Once
-	gate    *gate
-	table   *table
-	life    context.Context
-	end     context.CancelFunc
-	workers chan struct{}
-	running sync.WaitGroup
+	starting sync.Mutex // held while the log is read
+	started  atomic.Bool
+	gate     *gate
+	table    *table
+	life     context.Context
+	end      context.CancelFunc
+	workers  chan struct{}
+	running  sync.WaitGroup
 
 	mu        sync.Mutex
 	closed    bool
@@ -100,32 +104,38 @@ func (j *Jobs) Check() error {
 }
 
 // Start reads the log and goes on with the jobs that have not ended in it. Handler
-// calls it.
+// calls it. After an error, of the log or of Check, it may be called again.
 func (j *Jobs) Start() error {
 	if err := j.Check(); err != nil {
 		return err
 	}
-	var err error
-	j.once.Do(func() {
-		if j.Log == nil {
-			j.Log = eventlog.NewMemory(eventlog.Options{})
-		}
-		j.gate = newGate(j.Limit)
-		j.life, j.end = context.WithCancel(context.Background())
-		j.workers = make(chan struct{}, cmp.Or(j.Workers, 16))
-		j.accepting = make(map[string]chan struct{})
-		j.table = &table{
-			retention: cmp.Or(j.Retention, time.Hour),
-			remember:  cmp.Or(j.Remember, 24*time.Hour),
-		}
-		if err = j.table.catchUp(j.Log); err != nil || j.Run == nil {
-			return
-		}
+	j.starting.Lock()
+	defer j.starting.Unlock()
+	if j.started.Load() {
+		return nil
+	}
+	if j.Log == nil {
+		j.Log = eventlog.NewMemory(eventlog.Options{})
+	}
+	table := &table{
+		retention: cmp.Or(j.Retention, time.Hour),
+		remember:  cmp.Or(j.Remember, 24*time.Hour),
+	}
+	if err := table.catchUp(j.Log); err != nil {
+		return fmt.Errorf("shortpoll: Jobs.Log: %w", err)
+	}
+	j.table = table
+	j.gate = newGate(j.Limit)
+	j.life, j.end = context.WithCancel(context.Background())
+	j.workers = make(chan struct{}, cmp.Or(j.Workers, 16))
+	j.accepting = make(map[string]chan struct{})
+	j.started.Store(true)
+	if j.Run != nil {
 		for _, id := range j.table.unfinished() {
 			j.spawn(id)
 		}
-	})
-	return err
+	}
+	return nil
 }
 
 // Handler returns the handler of the jobs' resources; mount it where the last element
@@ -160,7 +170,7 @@ func (j *Jobs) Stats() JobsStats {
 		Refused:   j.refused.Load(),
 		Slowed:    j.slowed.Load(),
 	}
-	if j.table != nil {
+	if j.started.Load() {
 		s.Kept = j.table.kept()
 	}
 	return s
@@ -192,9 +202,10 @@ func (j *Jobs) accept(ctx context.Context, id string, payload []byte) (record, e
 		case known.ID != "":
 			return known, nil
 		}
-		_, err = j.Log.Append(entry)
-		if err == nil {
+		if _, err = j.Log.Append(entry); err == nil {
 			err = j.table.catchUp(j.Log)
+			known, _ = j.table.get(id)
+			j.spawn(id) // it is accepted, also if this submission does not hear of it
 		}
 		j.mu.Lock()
 		close(j.accepting[id])
@@ -203,8 +214,6 @@ func (j *Jobs) accept(ctx context.Context, id string, payload []byte) (record, e
 		if err != nil {
 			return record{}, err
 		}
-		j.spawn(id)
-		known, _ = j.table.get(id)
 		return known, nil
 	}
 }
@@ -247,30 +256,66 @@ func (j *Jobs) spawn(id string) {
 	})
 }
 
-// work runs a job and stores its end. What cannot be stored has not happened: the
-// next life runs the job again.
+// work runs a job and stores its end.
 func (j *Jobs) work(id string) {
+	if j.insist(func() error { return j.table.catchUp(j.Log) }) != nil {
+		return
+	}
 	r, ok := j.table.get(id)
-	if !ok || r.State == Pending && j.move(id, entryData{State: Running}) != nil {
+	if !ok || r.State.Terminal() || r.State == Pending && j.move(id, entryData{State: Running}) != nil {
 		return
 	}
+	end := entryData{State: Failed, Error: "Run ended its goroutine"}
+	defer func() {
+		if p := recover(); p != nil {
+			end.Error = fmt.Sprintf("Run panicked: %v", p)
+		}
+		if j.life.Err() == nil {
+			j.finish(id, end)
+		}
+	}()
 	result, err := j.Run(j.life, id, r.payload)
-	if j.life.Err() != nil {
-		return
-	}
-	end := entryData{State: Done, Result: result}
 	if err != nil {
-		end = entryData{State: Failed, Error: err.Error()}
-	}
-	if err := j.move(id, end); errors.Is(err, eventlog.ErrTooLarge) {
-		_ = j.move(id, entryData{State: Failed, Error: err.Error()})
+		end.Error = err.Error()
+	} else {
+		end = entryData{State: Done, Result: result}
 	}
 }
 
-// move brings a job into a state.
+// finish stores how a job ended. An end that does not fit into the log is a failure, and
+// one whose reason does not fit either has none: that is shorter than the job's first
+// entry, which did fit.
+func (j *Jobs) finish(id string, end entryData) {
+	err := j.move(id, end)
+	if errors.Is(err, eventlog.ErrTooLarge) {
+		err = j.move(id, entryData{State: Failed, Error: err.Error()})
+	}
+	if errors.Is(err, eventlog.ErrTooLarge) {
+		_ = j.move(id, entryData{State: Failed})
+	}
+}
+
+// move brings a job into a state. It returns an error if that does not fit into the log,
+// or never comes to be in this life.
 func (j *Jobs) move(id string, to entryData) error {
-	if _, err := j.Log.Append(to.entry(id)); err != nil {
+	err := j.insist(func() error { _, err := j.Log.Append(to.entry(id)); return err })
+	if err != nil {
 		return err
 	}
-	return j.table.catchUp(j.Log)
+	return j.insist(func() error { return j.table.catchUp(j.Log) })
+}
+
+// insist does what needs the log, again and again while the log fails: a job that was
+// accepted is owed its end. It gives up with the Jobs or its log, and where another
+// attempt would fail for the same reason.
+func (j *Jobs) insist(do func() error) error {
+	for n := 1; ; n++ {
+		err := do()
+		if err == nil || errors.Is(err, eventlog.ErrClosed) || errors.Is(err, eventlog.ErrTooLarge) {
+			return err
+		}
+		if retry.Sleep(j.life, retry.Backoff{}.Delay(n, j.gate.jitter)) != nil {
+			return err
+		}
+	}
 }

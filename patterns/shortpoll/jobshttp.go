@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -20,8 +21,10 @@ func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("method is %s: want GET or PUT", r.Method), http.StatusMethodNotAllowed)
 		return
 	}
-	id := path.Base(r.URL.Path)
-	if !validID(id) {
+	// As it was written: a slash that is escaped belongs to the element, and so to no id.
+	path := r.URL.EscapedPath()
+	id, err := url.PathUnescape(path[strings.LastIndexByte(path, '/')+1:])
+	if err != nil || !validID(id) {
 		http.Error(w, fmt.Sprintf("job %q: want 1 to 128 letters, digits and any of -._~", id), http.StatusBadRequest)
 		return
 	}

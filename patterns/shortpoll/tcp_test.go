@@ -29,6 +29,7 @@ var httpVersions = []struct {
 func TestOverTCP(t *testing.T) {
 	for _, v := range httpVersions {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel() // a job's first poll is a real second after its submission
 			feed := &shortpoll.Feed{MaxEvents: 10}
 			jobs := &shortpoll.Jobs{Run: takes(5 * ms)}
 			mux := http.NewServeMux()
@@ -105,7 +106,7 @@ func TestLongAndShortPollingAreOneProtocol(t *testing.T) {
 			got = append(got, string(b.Events[0].Data))
 			return enough
 		}
-		sc := &shortpoll.Client{URL: server.URL + "?wait=0s", HTTP: server.Client()}
+		sc := &shortpoll.Client{URL: server.URL + "?wait=0s", HTTP: server.Client(), Interval: 10 * ms}
 		require.Equal(t, enough, sc.Follow(within(t, time.Minute), shortpoll.From{Cursor: at(0)}, take))
 		lc := &longpoll.Client{URL: server.URL, HTTP: server.Client(), Cursor: at(0)}
 		require.Equal(t, enough, lc.Run(within(t, time.Minute), take))

@@ -25,10 +25,17 @@ func (c *Check) Bad(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf(c.of+"."+format, args...))
 }
 
-// Duration refuses a negative duration.
+// longest is the longest duration: half of what the type holds, so that the sum of two, or
+// one with its jitter, is still one.
+const longest = 100 * 365 * 24 * time.Hour
+
+// Duration refuses a negative duration, and one of more than 100 years.
 func (c *Check) Duration(name string, d time.Duration) {
-	if d < 0 {
+	switch {
+	case d < 0:
 		c.Bad("%s is %v: want 0 for the default, or more", name, d)
+	case d > longest:
+		c.Bad("%s is %v: want at most 100 years, %v", name, d, longest)
 	}
 }
 

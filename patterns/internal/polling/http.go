@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 )
@@ -45,7 +46,7 @@ func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, 
 		return nil, nil, q.timedOut(ctx, reqCtx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(audible{resp.Body, silence, q.Timeout}, int64(q.MaxAnswer)+1))
+	body, err := io.ReadAll(io.LimitReader(audible{resp.Body, silence, q.Timeout}, int64(min(q.MaxAnswer, math.MaxInt-1))+1))
 	if len(body) > q.MaxAnswer {
 		return nil, nil, fmt.Errorf("%w, %d bytes", ErrTooLong, q.MaxAnswer)
 	}
