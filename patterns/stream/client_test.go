@@ -98,7 +98,7 @@ func TestRequest(t *testing.T) {
 		r := s.asked()[0]
 		require.Equal(w, "topic=a&topic=b+c&x=1", r.URL.RawQuery, "a position is more than a beginning")
 		require.Equal(w, "text/event-stream", r.Header.Get("Accept"))
-		require.Equal(w, "no-store", r.Header.Get("Cache-Control"))
+		require.Equal(w, "no-cache", r.Header.Get("Cache-Control"))
 		require.Equal(w, "Bearer x", r.Header.Get("Authorization"))
 		require.Equal(w, "0", r.Header.Get("Last-Event-ID"))
 	})
@@ -384,6 +384,30 @@ func TestRecordsThatAreNone(t *testing.T) {
 		require.Equal(w, []stream.Event{message("1", "a"), message("2", "b"), {Type: "x"}}, r.all())
 		require.Contains(w, r.failures()[0], "stream: record of 6 bytes: ")
 		require.Equal(w, []string{"", "1", ""}, s.ids(), "what was whole was handled")
+	})
+}
+
+// Of what a server says no number is too large.
+func TestARetryBeyondAllBounds(t *testing.T) {
+	inWorld(t, func(w *world) {
+		answer := func(contentType, text string) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", contentType)
+				io.WriteString(w, text)
+			}
+		}
+		for e, retry := range map[stream.Encoding]string{
+			stream.SSE:    "retry: 99999999999999999999999\ndata: a\n\n",
+			stream.NDJSON: `{"retry":99999999999999999999999}` + "\n" + `{"data":"a"}` + "\n",
+		} {
+			s := w.script(answer([]string{"text/event-stream", "application/x-ndjson"}[e], retry), status(404))
+			c := w.receive(&stream.Client{Encoding: e})
+			time.Sleep(150*time.Second - 1)
+			require.Len(w, s.asked(), 1)
+			time.Sleep(1)
+			require.Len(w, s.asked(), 2, "half of HintMax")
+			require.Equal(w, []string{stream.ErrEnded.Error()}, c.failures(), e)
+		}
 	})
 }
 

@@ -86,7 +86,7 @@ func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 			p = bytes.TrimPrefix(p, []byte{'\n'})
 		}
 		e, ok := d.take(line)
-		d.line = d.line[:0]
+		d.line = emptied(d.line)
 		if !ok {
 			continue
 		}
@@ -128,7 +128,8 @@ func (d *Decoder) Events(r io.Reader) iter.Seq2[Event, error] {
 }
 
 // Retry returns the reconnection time that the stream asked for last, in whole
-// milliseconds, and whether it did.
+// milliseconds, and whether it did. It is at most a day, however long the stream asks for,
+// so that what is computed from it does not overflow.
 func (d *Decoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry }
 
 func (d *Decoder) lastID() string { return d.LastID }
@@ -170,11 +171,17 @@ func (d *Decoder) dispatch() (Event, bool) {
 	if typ == "" {
 		e.Type = typeMessage
 	}
-	d.data = d.data[:0]
-	if cap(d.data) > 64<<10 {
-		d.data = nil // one large event must not hold its memory for the stream's life
-	}
+	d.data = emptied(d.data)
 	return e, true
+}
+
+// emptied returns b without its bytes, for use again: one large event or comment must not
+// hold its memory for the stream's life.
+func emptied(b []byte) []byte {
+	if cap(b) > 64<<10 {
+		return nil
+	}
+	return b[:0]
 }
 
 // setRetry reads milliseconds, of ASCII digits only.
@@ -187,10 +194,16 @@ func (d *Decoder) setRetry(value []byte) {
 	if len(value) == 0 {
 		return
 	}
-	const most = math.MaxInt64 / uint64(time.Millisecond)
 	ms, err := strconv.ParseUint(string(value), 10, 64)
-	if err != nil || ms > most { // too many digits
-		ms = most
+	if err != nil { // too many digits
+		ms = math.MaxUint64
 	}
-	d.retry, d.hasRetry = time.Duration(ms)*time.Millisecond, true
+	d.retry, d.hasRetry = reconnectionTime(ms), true
+}
+
+// maxRetry bounds the reconnection time that a stream asks for.
+const maxRetry = 24 * time.Hour
+
+func reconnectionTime(ms uint64) time.Duration {
+	return time.Duration(min(ms, uint64(maxRetry/time.Millisecond))) * time.Millisecond
 }

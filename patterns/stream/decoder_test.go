@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"math"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -77,7 +78,8 @@ var vectors = []struct {
 	{"format-field-retry", "it is no part of an event", "retry:0000000003000\ndata:test\n\n", []stream.Event{message("", "test")}, "", 3 * time.Second},
 	{"format-field-retry-bogus", "other than digits: ignored", "retry:3000\nretry:1000x\nretry:-1\nretry:+1\nretry:1.5\nretry: 1 \nretry:١\n", nil, "", 3 * time.Second},
 	{"format-field-retry-empty", "no digits: ignored", "retry\ndata:test\n\n", []stream.Event{message("", "test")}, "", -1},
-	{"retry of too many digits", "is as long as can be", "retry: 99999999999999999999\n", nil, "", math.MaxInt64 / time.Millisecond * time.Millisecond},
+	{"retry of more than a day", "is a day: sums of it must not overflow", "retry: 86400001\n", nil, "", 24 * time.Hour},
+	{"retry of too many digits", "is a day", "retry: 99999999999999999999\n", nil, "", 24 * time.Hour},
 
 	{"format-comments", "ignored", "data:1\r:\x00\n:\r\ndata:2\n:" + strings.Repeat("x", 3000) + "\rdata:3\n:data:fail\r:" + "\ndata:4\n\n",
 		[]stream.Event{message("", "1\n2\n3\n4")}, "", -1},
@@ -205,6 +207,20 @@ func TestMaxEvent(t *testing.T) {
 				require.ErrorIs(t, d.Feed([]byte("\n\ndata: a\n\n"), ignore), stream.ErrTooLong, "for ever")
 			}
 		})
+	}
+}
+
+// An event, or a comment, that was large does not hold its memory for the stream's life.
+func TestADecoderLetsGoOfWhatWasLarge(t *testing.T) {
+	large := strings.Repeat("x", 4<<20)
+	for _, in := range []string{"data: " + large + "\n\n", ":" + large + "\n", "event: " + large + "\ndata: a\n\n"} {
+		before := heap()
+		var d stream.Decoder
+		for piece := range slices.Chunk([]byte(in), 4<<10) {
+			require.NoError(t, d.Feed(piece, func(stream.Event) error { return nil }))
+		}
+		require.Less(t, heap()-before, int64(1<<20))
+		runtime.KeepAlive(&d)
 	}
 }
 

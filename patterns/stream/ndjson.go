@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,10 +15,17 @@ import (
 // record is an event, a position, a reconnection time or, empty, a heartbeat: one
 // line of newline-delimited JSON. A record with data is an event.
 type record struct {
-	ID    *string `json:"id,omitempty"`
-	Type  string  `json:"event,omitempty"`
-	Data  *string `json:"data,omitempty"`
-	Retry *int64  `json:"retry,omitempty"` // milliseconds
+	ID    *string     `json:"id,omitempty"`
+	Type  string      `json:"event,omitempty"`
+	Data  *string     `json:"data,omitempty"`
+	Retry json.Number `json:"retry,omitempty"` // milliseconds
+}
+
+// milliseconds returns Retry if it is what Server-Sent Events would take: digits, however
+// many.
+func (r *record) milliseconds() (ms uint64, ok bool) {
+	ms, err := strconv.ParseUint(string(r.Retry), 10, 64)
+	return ms, err == nil || errors.Is(err, strconv.ErrRange) // then ms is the largest
 }
 
 // jsonEncoder writes records. See Encoder for its methods.
@@ -43,8 +51,7 @@ func (e jsonEncoder) Encode(ev Event) error {
 func (e jsonEncoder) Position(id string) error { return e.write(record{ID: &id}) }
 
 func (e jsonEncoder) Retry(d time.Duration) error {
-	ms := d.Milliseconds()
-	return e.write(record{Retry: &ms})
+	return e.write(record{Retry: json.Number(strconv.FormatInt(d.Milliseconds(), 10))})
 }
 
 // Comment writes what a reader of records ignores: an empty one, after as many blanks
@@ -79,9 +86,7 @@ func (d *jsonDecoder) Feed(p []byte, yield func(Event) error) error {
 		}
 		p = rest
 		e, ok, err := d.take(bytes.TrimSpace(d.line))
-		if d.line = d.line[:0]; cap(d.line) > 64<<10 {
-			d.line = nil
-		}
+		d.line = emptied(d.line)
 		if err != nil {
 			return err
 		}
@@ -102,9 +107,8 @@ func (d *jsonDecoder) take(line []byte) (Event, bool, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return Event{}, false, fmt.Errorf("stream: record of %d bytes: %w", len(line), err)
 	}
-	if r.Retry != nil && *r.Retry >= 0 {
-		d.hasRetry = true
-		d.retry = time.Duration(min(*r.Retry, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+	if ms, ok := r.milliseconds(); ok {
+		d.retry, d.hasRetry = reconnectionTime(ms), true
 	}
 	if r.ID != nil {
 		d.id = *r.ID

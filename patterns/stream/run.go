@@ -190,7 +190,7 @@ func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
 	if r.id != "" {
 		header.Set("Last-Event-ID", r.id)
 	}
-	header.Set("Cache-Control", "no-store")
+	header.Set("Cache-Control", "no-cache") // as an EventSource does: caches on the way ask the server
 	if r.Encoding == WebSocket {
 		return r.openWebSocket(ctx, header)
 	}
