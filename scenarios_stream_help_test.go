@@ -2,6 +2,8 @@ package squall_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -156,6 +158,110 @@ func (r *streamee) ended() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.end
+}
+
+// A browser is an EventSource by WHATWG HTML, section 9.2.3: an answer with another status
+// than 200 ends it for good, and so does another content type. When a stream ends, and
+// when there is no connection, it asks again after its reconnection time.
+type browser struct {
+	host *sim.Host
+	mu   sync.Mutex
+	data []string
+	end  error
+}
+
+// browse opens an EventSource on a host of that name.
+func browse(n *sim.Network, name string) *browser {
+	b := &browser{host: n.Host(name)}
+	n.Link(b.host, n.Host("server"), good)
+	b.host.Run("browser", func(ctx context.Context, h *sim.Host) error {
+		id, retry := "", 3*s
+		for ctx.Err() == nil {
+			if err := b.open(ctx, h.HTTPClient(), &id, &retry); err != nil {
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				b.end = err
+				return nil
+			}
+			select {
+			case <-time.After(retry):
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	})
+	return b
+}
+
+// open receives one stream. It fails if the EventSource does.
+func (b *browser) open(ctx context.Context, c *http.Client, id *string, retry *time.Duration) error {
+	defer c.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://server/", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	if *id != "" {
+		req.Header.Set("Last-Event-ID", *id)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	if t := resp.Header.Get("Content-Type"); t != "text/event-stream" {
+		return errors.New(t)
+	}
+	d := stream.Decoder{LastID: *id}
+	for e, err := range d.Events(resp.Body) {
+		if err != nil {
+			break
+		}
+		b.mu.Lock()
+		b.data = append(b.data, e.Data)
+		b.mu.Unlock()
+	}
+	*id = d.LastID
+	if told, ok := d.Retry(); ok {
+		*retry = told
+	}
+	return nil
+}
+
+func (b *browser) got() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.data)
+}
+
+// over is why the EventSource has failed for good.
+func (b *browser) over() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.end
+}
+
+// deployed has a hundred browsers at a server, which is drained after a minute and refuses
+// them for ten seconds. Then another one takes its place, with what was published in between.
+func deployed(t *testing.T, n *sim.Network, first *stream.Server) (second *stream.Server, all []*browser) {
+	site := n.Host("server").ServeHTTP(":80", newStream(first).Handler())
+	for i := range 100 {
+		all = append(all, browse(n, fmt.Sprint("browser", i)))
+	}
+	publishTo(first, "e1")
+	time.Sleep(min)
+	first.Drain()
+	time.Sleep(5 * s)
+	publishTo(first, "e2")
+	time.Sleep(5 * s)
+	require.NoError(t, site.Shutdown(t.Context()))
+	second = &stream.Server{Log: first.Log}
+	serveStream(n, second)
+	time.Sleep(30 * s)
+	return second, all
 }
 
 func newStream(srv *stream.Server) *stream.Server {

@@ -339,6 +339,25 @@ var streamScenarios = []scenario{
 			require.EqualValues(t, 1, c.Stats().Ended)
 			require.Zero(t, first.Stats().Streams)
 		}},
+	{name: "ST-24 a hundred browsers, and a deployment that takes ten seconds", reason: "an EventSource that is refused with a status never comes back, and one that is told when to come does",
+		story: func(t *testing.T, n *sim.Network) {
+			second, browsers := deployed(t, n, &stream.Server{Rand: n.Rand("server")})
+			for _, b := range browsers {
+				require.NoError(t, b.over())
+				require.Equal(t, []string{"e1", "e2"}, b.got())
+			}
+			require.EqualValues(t, 100, second.Stats().Opened)
+			// They have come back together, after their reconnection time, and are sent away for
+			// 1 to 10 s: 1.1 within 100 ms on average.
+			require.LessOrEqual(t, herd(n, 64*s), 7)
+		}},
+	{name: "ST-24 the same with RefuseWithStatus", reason: "it is for clients that are no browsers",
+		story: func(t *testing.T, n *sim.Network) {
+			_, browsers := deployed(t, n, &stream.Server{RefuseWithStatus: true})
+			for _, b := range browsers {
+				require.EqualError(t, b.over(), "503 Service Unavailable")
+			}
+		}},
 	{name: "ST-25 a server that asks for a reconnection time of 0, and 300 clients", reason: "there is a floor and jitter all the same",
 		story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{Retry: 1}) // a nanosecond, in milliseconds
@@ -385,6 +404,21 @@ var streamScenarios = []scenario{
 			}
 			time.Sleep(12 * s)
 			require.Equal(t, 90, srv.Stats().Streams)
+		}},
+	{name: "X-01 more browsers than the server takes, for half a minute", reason: "none of them may be lost for having come at a bad moment",
+		story: func(t *testing.T, n *sim.Network) {
+			srv := serveStream(n, &stream.Server{MaxStreams: 20, Rand: n.Rand("server")})
+			var all []*browser
+			for i := range 30 {
+				all = append(all, browse(n, fmt.Sprint("browser", i)))
+			}
+			time.Sleep(30 * s)
+			require.Equal(t, 20, srv.Stats().Streams)
+			for _, b := range all[:15] {
+				b.host.Crash()
+			}
+			time.Sleep(12 * s)
+			require.Equal(t, 15, srv.Stats().Streams)
 		}},
 	{name: "X-03 the server hears the client, and not the other way round", reason: "the client finds out, and nothing is lost", system: streamed,
 		play: func(w *world) {

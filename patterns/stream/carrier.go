@@ -16,7 +16,7 @@ const piece = 16 << 10
 // open answers the request with a stream, or with an error.
 func (s *session) open(w http.ResponseWriter) (carrier, error) {
 	if s.encoding == WebSocket {
-		return openWebSocket(w, s.request, s.settings.WriteTimeout)
+		return openWebSocket(w, s.request, s.OriginPatterns, s.settings.WriteTimeout)
 	}
 	c := &httpCarrier{w: w, rc: http.NewResponseController(w), request: s.request, timeout: s.settings.WriteTimeout}
 	// The server's WriteTimeout runs from the request on. (Its ReadTimeout net/http lifts
@@ -79,8 +79,8 @@ type wsCarrier struct {
 	failed  bool
 }
 
-func openWebSocket(w http.ResponseWriter, r *http.Request, timeout time.Duration) (carrier, error) {
-	conn, err := websocket.Accept(w, r, nil)
+func openWebSocket(w http.ResponseWriter, r *http.Request, origins []string, timeout time.Duration) (carrier, error) {
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: origins})
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@
 //   - The timeouts of an http.Server do not end a stream.
 //   - A client waits before it connects again: around the reconnection time, doubled
 //     after each connection that was of no use, never less than half of Backoff.Min,
-//     with jitter; Retry-After is honoured. 204 and what [Client.Temporary] calls final
+//     with jitter; Retry-After is honoured, of a stream that ends without an event too. 204 and what [Client.Temporary] calls final
 //     end it, and so does an answer of another content type.
 //   - After Drain streams end in good order, and http.Server.Shutdown returns.
 //
@@ -88,7 +88,16 @@
 // ...}, where what is missing or empty means what it does in Server-Sent Events,
 // {"retry": milliseconds}, and {} as heartbeat.
 //
-// A request is refused with 400 if it makes no sense, 403 if it is the WebSocket
-// handshake of a page from another origin, 406 if it accepts neither media type, and
-// 503 with a Retry-After if the server is drained or has too many streams.
+// A request is answered with 400 if it makes no sense, 403 if it is the WebSocket
+// handshake of a page from another origin, and 406 if it accepts neither media type: no
+// repetition would help. If the server is drained or has too many streams, Server-Sent
+// Events are refused with a Retry-After and a stream of no event, which sets the
+// reconnection time and ends, since an EventSource comes back after that and after no other
+// status; the other encodings, and all of them with [Server.RefuseWithStatus], with 503 and
+// a Retry-After.
+//
+// A WebSocket on which the client sends a message is closed with 1008; with what breaks
+// the protocol, with 1002. A close frame is answered with its own status. That its reason
+// must be UTF-8 (RFC 6455, section 5.5.1) is not looked at, since the library for
+// WebSockets does not say what it was.
 package stream

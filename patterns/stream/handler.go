@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"strconv"
@@ -88,17 +89,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if h.drained() {
-		h.refuse(w, "server is drained")
+		s.refuse(w, "server is drained")
 		return
 	}
 	defer h.streams.Add(-1)
 	if h.streams.Add(1) > int64(h.settings.MaxStreams) {
-		h.refuse(w, "too many streams are open")
+		s.refuse(w, "too many streams are open")
 		return
 	}
-	// Before the headers leave, so that a closed log is a status and no empty stream.
+	// Before the headers leave, so that a closed log is a refusal and no empty stream.
 	if _, err := h.Log.After(h.Log.Head(), eventlog.Query{}); err != nil {
-		h.refuse(w, err.Error())
+		s.refuse(w, err.Error())
 		return
 	}
 	c, err := s.open(w)
@@ -107,10 +108,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.opened.Add(1)
 	s.carrier = c
-	if err := s.run(); errors.Is(err, errSlow) {
+	defer c.end()
+	s.log(slog.LevelDebug, "stream opened")
+	switch err := s.run(); {
+	case errors.Is(err, errSlow):
 		h.slow.Add(1)
+		s.log(slog.LevelWarn, "stream ended: the client does not read", "error", err)
+	case c.context().Err() != nil: // the client has left
+		s.log(slog.LevelDebug, "stream ended", "error", err)
+	case err != nil:
+		s.log(slog.LevelError, "stream ended", "error", err)
 	}
-	c.end()
 }
 
 func negotiate(r *http.Request) (Encoding, bool) {
@@ -149,10 +157,24 @@ func (h *handler) drained() bool {
 }
 
 // refuse sends a client away, each for a time of its own.
-func (h *handler) refuse(w http.ResponseWriter, why string) {
-	h.refused.Add(1)
-	after := h.retryAfter(h.settings.RetrySpread)
-	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+func (s *session) refuse(w http.ResponseWriter, why string) {
+	s.refused.Add(1)
+	s.log(slog.LevelWarn, "stream refused", "error", why)
+	after := s.retryAfter(s.settings.RetrySpread)
 	w.Header().Set("Connection", "close")
+	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
+	if s.encoding == SSE && !s.RefuseWithStatus {
+		// Any status but 200 would end an EventSource for good (WHATWG HTML, section 9.2.3).
+		// It takes its time from the stream, and a Client from the header.
+		w.Header().Set("Content-Type", SSE.mediaType())
+		e := NewEncoder(w)
+		_ = e.Comment(why) // the errors of which are those of w, and nobody is left to tell
+		_ = e.Retry(after)
+		return
+	}
 	http.Error(w, why, http.StatusServiceUnavailable)
+}
+
+func (s *session) log(level slog.Level, text string, attributes ...any) {
+	s.Logger.With("client", s.request.RemoteAddr).Log(s.request.Context(), level, text, attributes...)
 }

@@ -23,9 +23,10 @@ type run struct {
 	http     *http.Client
 	rand     *rand.Rand
 	backoff  Backoff
-	id       string // of what was handled last
-	failures int    // in a row
-	dead     bool   // the last connection fell silent
+	id       string      // of what was handled last
+	failures int         // in a row
+	dead     bool        // the last connection fell silent
+	after    http.Header // of the answer that opened the stream
 }
 
 // finalError ends Run with the error in it.
@@ -79,6 +80,9 @@ func (r *run) connect(ctx context.Context) (worked bool, err error) {
 		opened := time.Now()
 		var events int64
 		events, err = r.receive(ctx, body, &w)
+		if after, ok := retryAfter(r.after); ok && events == 0 && err == ErrEnded {
+			err = &retryAfterError{err, after} // a refusal, see Server.RefuseWithStatus
+		}
 		worked = events > 0 || time.Since(opened) >= r.backoff.Min
 	}
 	if ctx.Err() == nil && errors.Is(context.Cause(connCtx), ErrSilent) {
@@ -210,6 +214,7 @@ func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
 	if resp.StatusCode == http.StatusOK {
 		got := resp.Header.Get("Content-Type")
 		if t, _, _ := mime.ParseMediaType(got); t == r.Encoding.mediaType() {
+			r.after = resp.Header
 			return resp.Body, nil
 		}
 		resp.Body.Close()
@@ -266,15 +271,20 @@ func (r *run) refused(resp *http.Response) error {
 	case !temporary(resp.StatusCode):
 		return &finalError{err}
 	}
-	// In either of its forms (RFC 9110, section 10.2.3).
-	after := resp.Header.Get("Retry-After")
-	if seconds, e := strconv.ParseUint(after, 10, 31); e == nil {
-		return &retryAfterError{err, time.Duration(seconds) * time.Second}
-	}
-	if at, e := http.ParseTime(after); e == nil {
-		return &retryAfterError{err, time.Until(at)}
+	if after, ok := retryAfter(resp.Header); ok {
+		return &retryAfterError{err, after}
 	}
 	return err
+}
+
+// retryAfter reads a Retry-After in either of its forms (RFC 9110, section 10.2.3).
+func retryAfter(h http.Header) (time.Duration, bool) {
+	after := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(after, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second, true
+	}
+	at, err := http.ParseTime(after)
+	return time.Until(at), err == nil
 }
 
 func isTemporary(status int) bool {

@@ -3,8 +3,10 @@ package stream
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,10 +41,24 @@ type Server struct {
 	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
 	Padding int
 
-	// MaxStreams bounds the streams that are open at once: 10,000. Others are refused
-	// with 503 and a Retry-After.
+	// OriginPatterns are the origins, beside the server's own, whose pages may open a
+	// WebSocket: "https://*.example.com", or without a scheme any of them, in the syntax of
+	// path.Match and without regard to case. None: a page from elsewhere is refused with
+	// 403. (Over Server-Sent Events and lines of JSON a browser asks for CORS headers
+	// instead: wrap the handler.)
+	OriginPatterns []string
+
+	// MaxStreams bounds the streams that are open at once: 10,000. Others are refused.
 	MaxStreams int
-	// RetrySpread is the longest Retry-After of refusals, drawn from 1 s on: 10 s.
+	// RefuseWithStatus refuses Server-Sent Events with 503 and a Retry-After, as it is for
+	// the other encodings in any case: when the server is drained, when it has
+	// MaxStreams, and when its log is closed. Set it if no client is a browser and
+	// something on the path, such as a load balancer, is to see the status: any but 200
+	// ends an EventSource for good, by the standard and in browsers. False: the answer is a
+	// stream that ends at once, with a reconnection time, after which browsers come back.
+	RefuseWithStatus bool
+	// RetrySpread is the longest time for which a refusal sends a client away, drawn from
+	// 1 s on, for a Retry-After in whole seconds: 10 s.
 	RetrySpread time.Duration
 	// MaxEvents and MaxBytes bound what a stream reads from the log at once, and so
 	// what it holds in memory: 100 events, 64 KiB of topics and data. One event is
@@ -50,13 +66,19 @@ type Server struct {
 	MaxEvents, MaxBytes int
 	// Coalesce names what an event is about. Of the events that wait for a client
 	// because it is slow or was away, only the newest about each subject is sent, and
-	// all of those without a subject (""). Nil: each event is sent.
+	// all of those without a subject (""). If it panics the stream ends. Nil: each event
+	// is sent.
 	Coalesce func(topic string, data []byte) (subject string)
 	// Snapshot returns the state that a client begins with that cannot be continued
 	// from where it stood; r is its request. It is called after the position was taken
-	// from the log's head. When it fails the stream ends, and the client tries again.
-	// Nil: there is none, and such a client gets all that the log has.
+	// from the log's head. When it fails or panics the stream ends, and the client tries
+	// again. Nil: there is none, and such a client gets all that the log has.
 	Snapshot func(r *http.Request) ([]byte, error)
+	// Logger is told of streams that end for another reason than their client's leaving
+	// (warnings, and errors where the server is at fault), of clients that are refused
+	// or cannot be continued (warnings), and of streams that begin (debug). Nil: nothing
+	// is logged.
+	Logger *slog.Logger
 	// Rand draws the Retry-After of refusals. Nil: seeded by the clock at first use.
 	Rand *rand.Rand
 
@@ -78,7 +100,8 @@ type ServerStats struct {
 	// told that they cannot be continued.
 	Opened, Events, Heartbeats, Resets int64
 	// Coalesced counts events that were left out for newer ones, Slow the streams that
-	// were ended because of WriteTimeout, Refused the requests answered with 503.
+	// were ended because of WriteTimeout, Refused the requests that were sent away for
+	// want of room, after Drain or because the log is closed.
 	Coalesced, Slow, Refused int64
 }
 
@@ -95,6 +118,11 @@ func (s *Server) Check() error {
 	check.Int("MaxBytes", s.MaxBytes)
 	if s.Padding > maxPadding {
 		check.Bad("Padding is %d: want at most %d", s.Padding, maxPadding)
+	}
+	for _, p := range s.OriginPatterns {
+		if _, err := path.Match(p, ""); err != nil {
+			check.Bad("OriginPatterns has %q: want a pattern of path.Match", p)
+		}
 	}
 	if h := s.settings().Heartbeat; s.ProxyTimeout > 0 && h >= s.ProxyTimeout {
 		check.Bad("Heartbeat is %v: want less than ProxyTimeout, %v", h, s.ProxyTimeout)
@@ -162,14 +190,17 @@ func (s *Server) init() {
 		if s.Rand == nil {
 			s.Rand = seededByClock()
 		}
+		if s.Logger == nil {
+			s.Logger = slog.New(slog.DiscardHandler)
+		}
 	})
 }
 
-// retryAfter draws the whole seconds that a refused client is to stay away.
+// retryAfter draws how long a refused client is to stay away.
 func (s *Server) retryAfter(longest time.Duration) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return (time.Second + uniform(s.Rand, longest-time.Second)).Truncate(time.Second)
+	return time.Second + uniform(s.Rand, longest-time.Second)
 }
 
 // settings are the fields of a Server with their defaults.

@@ -3,6 +3,7 @@ package stream_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -226,9 +227,31 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// Any status but 200 would end an EventSource for good (WHATWG HTML, section 9.2.3).
+func TestARefusalThatBrowsersSurvive(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.stream(&stream.Server{RetrySpread: 8 * time.Second, Rand: rand.New(ones{})})
+		s.Drain()
+		resp := w.download("", nil)
+		require.Equal(w, 200, resp.StatusCode)
+		require.Equal(w, "text/event-stream", resp.Header.Get("Content-Type"))
+		require.Equal(w, "7", resp.Header.Get("Retry-After"))
+		require.Equal(w, ":server is drained\nretry: 7999\n", resp.readFor(time.Second))
+		require.Zero(w, w.elapsed(), "it ends by itself")
+		require.EqualValues(w, 1, settled(s).Refused)
+		require.Zero(w, s.Stats().Opened)
+
+		c := w.receive(&stream.Client{LastEventID: id(5)})
+		time.Sleep(20 * time.Second)
+		require.Equal(w, []string{stream.ErrEnded.Error(), stream.ErrEnded.Error(), stream.ErrEnded.Error()}, c.failures())
+		require.Equal(w, []time.Duration{7 * time.Second, 7 * time.Second, 7 * time.Second}, c.retries(), "as it was told, without growing")
+		require.Equal(w, id(5), c.position())
+	})
+}
+
 func TestADrainedServerRefuses(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
-		s := w.stream(&stream.Server{Rand: rand.New(half{})})
+		s := w.stream(&stream.Server{Rand: rand.New(half{}), RefuseWithStatus: e == stream.SSE})
 		s.Drain()
 		c := w.receive(&stream.Client{Encoding: e})
 		require.Equal(w, []string{"stream: server answered 503 Service Unavailable: server is drained"}, c.failures())
@@ -239,7 +262,7 @@ func TestADrainedServerRefuses(t *testing.T) {
 
 func TestTheNumberOfStreamsIsBounded(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
-		s := w.stream(&stream.Server{MaxStreams: 2, RetrySpread: 4 * time.Second, Rand: rand.New(ones{})})
+		s := w.stream(&stream.Server{MaxStreams: 2, RetrySpread: 4 * time.Second, Rand: rand.New(ones{}), RefuseWithStatus: true})
 		one := w.receive(&stream.Client{Encoding: e})
 		one.got()
 		w.receive(&stream.Client{Encoding: e}).got()
@@ -279,7 +302,12 @@ func TestAStreamEndsWithItsLog(t *testing.T) {
 		require.NoError(w, s.Log.Close())
 		require.Equal(w, []string{stream.ErrEnded.Error()}, c.failures())
 		time.Sleep(3 * time.Second)
-		require.Contains(w, c.failures()[1], "503")
+		if e == stream.SSE {
+			require.Equal(w, stream.ErrEnded.Error(), c.failures()[1], "refused, for a browser's sake")
+		} else {
+			require.Contains(w, c.failures()[1], "503")
+		}
+		require.NotZero(w, s.Stats().Refused)
 	})
 }
 
@@ -355,6 +383,67 @@ func TestAWebSocketOfAnotherOriginIsRefused(t *testing.T) {
 	})
 }
 
+func TestAWebSocketOfAnOriginThatIsAllowed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.stream(&stream.Server{OriginPatterns: []string{"https://*.example.com"}})
+		header := func(origin string) http.Header { return http.Header{"Origin": {origin}} }
+		w.receive(&stream.Client{Encoding: stream.WebSocket, Header: header("https://www.Example.com")})
+		require.Equal(w, 1, settled(s).Streams)
+		c := w.receive(&stream.Client{Encoding: stream.WebSocket, Header: header("http://www.example.com")})
+		err, _ := c.result()
+		require.ErrorContains(w, err, "403")
+	})
+}
+
+// What panics in a function of the user's ends one stream, over a WebSocket too, whose
+// connection net/http would leave open.
+func TestFunctionsThatPanic(t *testing.T) {
+	for field, s := range map[string]*stream.Server{
+		"Snapshot": {Snapshot: func(*http.Request) ([]byte, error) { panic("boom") }},
+		"Coalesce": {Coalesce: func(string, []byte) string { panic("boom") }},
+	} {
+		t.Run(field, func(t *testing.T) {
+			overEncodings(t, func(w *world, e stream.Encoding) {
+				var lines strings.Builder
+				s := w.stream(&stream.Server{Snapshot: s.Snapshot, Coalesce: s.Coalesce, Logger: slog.New(slog.NewTextHandler(&lines, nil))})
+				publish(w, s, "a")
+				c := w.receive(&stream.Client{Encoding: e, LastEventID: "ea-1"})
+				require.Equal(w, []string{stream.ErrEnded.Error()}, c.failures(), "in good order")
+				require.Zero(w, settled(s).Streams)
+				require.Zero(w, s.Log.Stats().Watches)
+				require.Contains(w, lines.String(), `level=ERROR msg="stream ended" client=pipe error="stream: `)
+				require.Contains(w, lines.String(), "Server."+field+" panicked: boom")
+			})
+		})
+	}
+}
+
+func TestLogger(t *testing.T) {
+	overEncodings(t, func(w *world, e stream.Encoding) {
+		var lines strings.Builder
+		s := w.stream(&stream.Server{Logger: slog.New(slog.NewTextHandler(&lines, &slog.HandlerOptions{
+			Level: slog.LevelDebug,
+			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+				if a.Key == "time" {
+					return slog.Attr{}
+				}
+				return a
+			},
+		}))})
+		logged := func() (l string) { l = lines.String(); lines.Reset(); return l }
+		c := w.receive(&stream.Client{Encoding: e, LastEventID: "ea-1"})
+		c.got()
+		c.stop()
+		require.Zero(w, settled(s).Streams)
+		require.Equal(w, "level=DEBUG msg=\"stream opened\" client=pipe\n"+
+			"level=WARN msg=\"client cannot be continued\" client=pipe reason=wrong-epoch\n"+
+			"level=DEBUG msg=\"stream ended\" client=pipe error=\"context canceled\"\n", logged())
+		s.Drain()
+		w.receive(&stream.Client{Encoding: e}).got()
+		require.Equal(w, "level=WARN msg=\"stream refused\" client=pipe error=\"server is drained\"\n", logged())
+	})
+}
+
 // A WebSocket's client has nothing to say.
 func TestAWebSocketThatTalksIsClosed(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -370,10 +459,11 @@ func TestAWebSocketThatTalksIsClosed(t *testing.T) {
 func TestServerCheck(t *testing.T) {
 	require.NoError(t, (&stream.Server{}).Check())
 	for want, s := range map[string]*stream.Server{
-		`stream: Server.Heartbeat is -1ns: want 0 for the default, or more`: {Heartbeat: -1},
-		`stream: Server.MaxStreams is -1: want 0 for the default, or more`:  {MaxStreams: -1},
-		`stream: Server.Padding is 65537: want at most 65536`:               {Padding: 1<<16 + 1},
-		`stream: Server.Heartbeat is 15s: want less than ProxyTimeout, 15s`: {ProxyTimeout: 15 * time.Second},
+		`stream: Server.Heartbeat is -1ns: want 0 for the default, or more`:   {Heartbeat: -1},
+		`stream: Server.MaxStreams is -1: want 0 for the default, or more`:    {MaxStreams: -1},
+		`stream: Server.OriginPatterns has "[": want a pattern of path.Match`: {OriginPatterns: []string{"["}},
+		`stream: Server.Padding is 65537: want at most 65536`:                 {Padding: 1<<16 + 1},
+		`stream: Server.Heartbeat is 15s: want less than ProxyTimeout, 15s`:   {ProxyTimeout: 15 * time.Second},
 	} {
 		require.EqualError(t, s.Check(), want)
 		require.PanicsWithValue(t, want, func() { s.Handler() })

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -161,8 +163,11 @@ func (s *session) reset(page eventlog.Page) error {
 	r := Reset{Reason: Reason(page.Status.String())}
 	if s.Snapshot != nil {
 		at = s.Log.Head()
-		var err error
-		if r.Snapshot, err = s.Snapshot(s.request); err != nil {
+		err := guarded("Snapshot", func() (err error) {
+			r.Snapshot, err = s.Snapshot(s.request)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("stream: snapshot: %w", err)
 		}
 	}
@@ -176,34 +181,52 @@ func (s *session) reset(page eventlog.Page) error {
 	}
 	s.cursor, s.known = at, at
 	s.resets.Add(1)
+	s.log(slog.LevelWarn, "client cannot be continued", "reason", r.Reason)
 	return nil
+}
+
+// guarded calls a function of the user's. net/http recovers from a panic too, but leaves a
+// WebSocket open then, and tells the Logger nothing.
+func guarded(field string, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("stream: Server.%s panicked: %v\n%s", field, p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // catchUp coalesces a page, and reads on while what is left of all that waits fits the
 // limits.
 func (s *session) catchUp(page eventlog.Page) (eventlog.Page, []eventlog.Entry, error) {
-	kept := s.newest(page.Entries)
-	for page.More && len(kept) < s.query.MaxEntries && size(kept) < s.query.MaxBytes {
-		next, err := s.Log.After(page.Next, s.query)
-		if err != nil {
-			return page, nil, err
+	kept, err := s.newest(page.Entries)
+	for err == nil && page.More && len(kept) < s.query.MaxEntries && size(kept) < s.query.MaxBytes {
+		next, readErr := s.Log.After(page.Next, s.query)
+		if readErr != nil {
+			return page, nil, readErr
 		}
 		if next.Status != eventlog.Complete {
 			break // what was read goes out first, and then the reset
 		}
 		page = next
-		kept = s.newest(append(kept, page.Entries...))
+		kept, err = s.newest(append(kept, page.Entries...))
 	}
-	return page, kept, nil
+	return page, kept, err
 }
 
 // newest returns the last of the entries about each subject.
-func (s *session) newest(entries []eventlog.Entry) []eventlog.Entry {
+func (s *session) newest(entries []eventlog.Entry) ([]eventlog.Entry, error) {
 	last := map[string]uint64{}
 	subjects := make([]string, len(entries))
-	for i, e := range entries {
-		subjects[i] = s.Coalesce(e.Topic, e.Data)
-		last[subjects[i]] = e.Offset
+	err := guarded("Coalesce", func() error {
+		for i, e := range entries {
+			subjects[i] = s.Coalesce(e.Topic, e.Data)
+			last[subjects[i]] = e.Offset
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	var kept []eventlog.Entry
 	for i, e := range entries {
@@ -212,7 +235,7 @@ func (s *session) newest(entries []eventlog.Entry) []eventlog.Entry {
 		}
 	}
 	s.coalesced.Add(int64(len(entries) - len(kept)))
-	return kept
+	return kept, nil
 }
 
 func size(entries []eventlog.Entry) (n int) {
