@@ -3,30 +3,15 @@ package pubsub
 import (
 	"fmt"
 	"strings"
+
+	"github.com/squall-sim/squall/patterns/access"
 )
 
 // maxTopicBytes bounds topics and filters.
 const maxTopicBytes = 255
 
-// Match reports whether a filter selects a topic. Both are tokens joined by dots, as in
-// NATS: in a filter the token * stands for any one token, and > , which must be the
-// last, for one or more. Case counts. Neither is checked: a malformed filter or topic
-// may match anything.
-func Match(filter, topic string) bool {
-	for {
-		f, moreFilter, fCut := strings.Cut(filter, ".")
-		t, moreTopic, tCut := strings.Cut(topic, ".")
-		switch {
-		case f == ">":
-			return true
-		case f != "*" && f != t:
-			return false
-		case !fCut || !tCut:
-			return fCut == tCut
-		}
-		filter, topic = moreFilter, moreTopic
-	}
-}
+// Match reports whether a filter selects a topic. See [access.Match].
+func Match(filter, topic string) bool { return access.Match(filter, topic) }
 
 // checkTopic refuses what no message may be published under.
 func checkTopic(topic string) error {

@@ -6,20 +6,16 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Identity is who a connection belongs to and what it may receive.
-type Identity struct {
-	// Client names the client; it is never empty. Its mailbox needs no mention
-	// among the topics.
-	Client string
-	// Topics are received besides the mailbox. Keep the list short.
-	Topics []string
-	// Expires is when the credentials do. The session ends at the next ping
-	// after it, and the client must present new ones. Zero: never.
-	Expires time.Time
-}
+// Identity is who a connection belongs to and what it may receive: its Topics, which
+// are names here, not filters, besides its mailbox. Its Client is never empty.
+type Identity = access.Identity
+
+// Tokens signs identities and verifies them again.
+type Tokens = access.Tokens
 
 // ServerOptions configure a Server. The zero value has the defaults below.
 type ServerOptions struct {

@@ -1,0 +1,175 @@
+// Package access says who may see and do what. Every server of the patterns has a field
+// Authenticate, which returns the [Identity] of who asks, or an error; [Tokens] is one
+// that needs no store. Without the field everybody may do everything, which is for
+// trusted networks only.
+//
+// Topics are granted by filters, see [Match]. Nothing is granted that is not named: an
+// Identity without filters sees nothing and publishes nothing.
+package access
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
+)
+
+var (
+	// ErrUnauthorized is the error of a request that does not say, or not credibly, who
+	// it comes from. It is answered with 401.
+	ErrUnauthorized = errors.New("access: unauthorized")
+	// ErrForbidden is the error of a request for what its Identity may not see or do. It
+	// is answered with 403.
+	ErrForbidden = errors.New("access: forbidden")
+)
+
+// Identity is who a request comes from, and what it may see and do.
+type Identity struct {
+	// Client names the client.
+	Client string
+	// Topics are filters of what it may see: ">" is everything.
+	Topics []string
+	// Publish are filters of what it may publish, on servers that clients publish to.
+	Publish []string
+	// Expires is when the credentials do. Connections and streams end then, and the
+	// client must present new ones. Zero: never.
+	Expires time.Time
+}
+
+// Everything is the Identity that a server without Authenticate gives to everybody.
+func Everything(client string) Identity {
+	return Identity{Client: client, Topics: []string{">"}, Publish: []string{">"}}
+}
+
+// MaySee reports whether the identity may see a topic or, given a filter, all topics
+// that the filter selects. Where only several of its filters together select them, it
+// reports false.
+func (id Identity) MaySee(topic string) bool { return selected(id.Topics, topic) }
+
+// MayPublish reports whether the identity may publish under a topic.
+func (id Identity) MayPublish(topic string) bool { return selected(id.Publish, topic) }
+
+func selected(filters []string, topic string) bool {
+	return slices.ContainsFunc(filters, func(filter string) bool { return Match(filter, topic) })
+}
+
+// Select returns what to read for a request for some topics, or for none, which means
+// all that the identity may see: entries of the topics in only, of all if it is empty,
+// for which match is true, if it is not nil. The error is [ErrForbidden] if the identity
+// may not see one of the topics.
+func (id Identity) Select(topics []string) (only []string, match func(topic string) bool, err error) {
+	for _, topic := range topics {
+		if !id.MaySee(topic) {
+			return nil, nil, fmt.Errorf("%w: topic %q", ErrForbidden, topic)
+		}
+	}
+	switch {
+	case len(topics) > 0:
+		return topics, nil, nil
+	case slices.Contains(id.Topics, ">"):
+		return nil, nil, nil
+	case len(id.Topics) > 0 && !slices.ContainsFunc(id.Topics, isWild):
+		return id.Topics, nil, nil // names, which a log can look up
+	}
+	return nil, id.MaySee, nil
+}
+
+// Expired reports whether the credentials have expired.
+func (id Identity) Expired() bool {
+	return !id.Expires.IsZero() && !time.Now().Before(id.Expires)
+}
+
+// Check returns what is wrong with the identity: filters that select nothing, or not
+// what they seem to.
+func (id Identity) Check() error {
+	check := fields.Of("access: Identity")
+	checkFilters(check, "Topics", id.Topics)
+	checkFilters(check, "Publish", id.Publish)
+	return check.Err()
+}
+
+func checkFilters(check *fields.Check, name string, filters []string) {
+	for i, filter := range filters {
+		if err := checkFilter(filter); err != nil {
+			check.Bad("%s[%d] is %q: %w", name, i, filter, err)
+		}
+	}
+}
+
+// Match reports whether a filter selects a topic. Both are tokens joined by dots, as in
+// NATS: in a filter the token * stands for any one token, and > , which must be the
+// last, for one or more. Case counts. Given another filter as topic, it reports whether
+// the first selects every topic that the other does. A filter in which > is not the last
+// selects nothing.
+func Match(filter, topic string) bool {
+	for {
+		f, moreFilter, fCut := strings.Cut(filter, ".")
+		t, moreTopic, tCut := strings.Cut(topic, ".")
+		switch {
+		case f == ">":
+			return !fCut
+		case f == "*" && t == ">", f != "*" && f != t:
+			return false
+		case !fCut || !tCut:
+			return fCut == tCut
+		}
+		filter, topic = moreFilter, moreTopic
+	}
+}
+
+func checkFilter(filter string) error {
+	for token := range strings.SplitSeq(filter, ".") {
+		if len(token) > 1 && isWild(token) {
+			return fmt.Errorf("* and > must stand alone between dots")
+		}
+	}
+	if before, _, found := strings.Cut(filter, ">"); found && len(before)+1 < len(filter) {
+		return fmt.Errorf("> must be the last token")
+	}
+	return nil
+}
+
+func isWild(filter string) bool { return strings.ContainsAny(filter, "*>") }
+
+// misconfigured is an error for which the client is not to blame.
+type misconfigured struct{ error }
+
+// Status is the status with which an HTTP server answers an error of Authenticate or of
+// [Identity.Select]: 403 for [ErrForbidden], that of a [*retry.StatusError], with which
+// an Authenticate says that it cannot tell at the moment, such as 503, 500 for
+// [Tokens] without usable keys, and 401 for all others.
+func Status(err error) int {
+	var status *retry.StatusError
+	switch {
+	case errors.Is(err, ErrForbidden):
+		return http.StatusForbidden
+	case errors.As(err, &status):
+		return status.Status
+	case errors.As(err, new(misconfigured)):
+		return http.StatusInternalServerError
+	}
+	return http.StatusUnauthorized
+}
+
+// Refuse answers a request with such an error. The client is told no more than this
+// package's errors and the Text of a [*retry.StatusError] say.
+func Refuse(w http.ResponseWriter, err error) {
+	code := Status(err)
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer") // which RFC 9110, section 15.5.2 demands
+	}
+	text := http.StatusText(code)
+	var status *retry.StatusError
+	switch {
+	case errors.Is(err, ErrForbidden), errors.Is(err, ErrUnauthorized):
+		text = err.Error()
+	case errors.As(err, &status) && status.Text != "":
+		text = status.Text
+	}
+	http.Error(w, text, code)
+}

@@ -1,0 +1,131 @@
+package access
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+)
+
+// minKey is the least that a key may have, in bytes. An empty one is what becomes of a
+// variable that was not set, and anybody can sign with it.
+const minKey = 16
+
+// Tokens signs identities and verifies them again, with HMAC-SHA-256 and no store: when
+// all clients come back at once, each costs a hash. A token is valid until its Identity
+// expires; it cannot be revoked before.
+type Tokens struct {
+	// Keys are secrets of 32 random bytes; with less than 16 nothing is signed or
+	// verified. The first signs, all verify: put a new key first, and drop the old one
+	// when its last token has expired.
+	Keys [][]byte
+}
+
+// Check returns what is wrong with the keys. Call it at the start of a server: without
+// usable keys every request is answered with 500.
+func (t Tokens) Check() error {
+	check := fields.Of("access: Tokens")
+	if len(t.Keys) == 0 {
+		check.Bad("Keys is empty: want one key or more")
+	}
+	for i, key := range t.Keys {
+		if len(key) < minKey {
+			check.Bad("Keys[%d] has %d bytes: want at least %d", i, len(key), minKey)
+		}
+	}
+	return check.Err()
+}
+
+// claims is what a token carries.
+type claims struct {
+	Client  string    `json:"client"`
+	Topics  []string  `json:"topics,omitempty"`
+	Publish []string  `json:"publish,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Sign returns the identity as a token, for the header "Authorization: Bearer <token>".
+// It fails if a key is too short, if the identity has no Client, or filters that select
+// nothing.
+func (t Tokens) Sign(id Identity) (string, error) {
+	if err := errors.Join(t.Check(), id.Check()); err != nil {
+		return "", err
+	}
+	if id.Client == "" {
+		return "", errors.New("access: Identity.Client is empty: want a name")
+	}
+	text, err := json.Marshal(claims(id))
+	if err != nil {
+		return "", fmt.Errorf("access: token: %w", err)
+	}
+	body := base64.RawURLEncoding.EncodeToString(text)
+	return body + "." + base64.RawURLEncoding.EncodeToString(seal(t.Keys[0], body)), nil
+}
+
+// Authenticate is meant for the field Authenticate of servers. It takes the token from
+// the header Authorization or, without one, from the query parameter "token": browsers
+// cannot set headers for a WebSocket or an EventSource. Mind that queries end up in the
+// logs of proxies.
+func (t Tokens) Authenticate(r *http.Request) (Identity, error) {
+	header := r.Header.Get("Authorization")
+	if header == "" {
+		return t.Verify(r.URL.Query().Get("token"))
+	}
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return Identity{}, fmt.Errorf("%w: Authorization is not a Bearer token", ErrUnauthorized)
+	}
+	return t.Verify(strings.TrimSpace(token))
+}
+
+// Verify returns the identity of a token. The error is [ErrUnauthorized] unless the keys
+// are at fault.
+func (t Tokens) Verify(token string) (Identity, error) {
+	if err := t.Check(); err != nil {
+		return Identity{}, misconfigured{err}
+	}
+	if token == "" {
+		return Identity{}, fmt.Errorf("%w: no token", ErrUnauthorized)
+	}
+	body, mac, _ := strings.Cut(token, ".")
+	sum, err := base64.RawURLEncoding.Strict().DecodeString(mac)
+	if err != nil || !t.sealed(body, sum) {
+		return Identity{}, fmt.Errorf("%w: the token's signature is not of one of the keys", ErrUnauthorized)
+	}
+	text, err := base64.RawURLEncoding.DecodeString(body)
+	if err != nil {
+		return Identity{}, fmt.Errorf("%w: token: %w", ErrUnauthorized, err)
+	}
+	var c claims
+	if err := json.Unmarshal(text, &c); err != nil {
+		return Identity{}, fmt.Errorf("%w: token: %w", ErrUnauthorized, err)
+	}
+	id := Identity(c)
+	if id.Expired() {
+		return Identity{}, fmt.Errorf("%w: the token has expired", ErrUnauthorized)
+	}
+	return id, nil
+}
+
+func (t Tokens) sealed(body string, sum []byte) bool {
+	for _, key := range t.Keys {
+		if hmac.Equal(sum, seal(key, body)) {
+			return true
+		}
+	}
+	return false
+}
+
+// seal binds the signature to its purpose, should the key serve others too.
+func seal(key []byte, body string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte("squall access token v1\x00" + body))
+	return h.Sum(nil)
+}
