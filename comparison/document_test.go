@@ -1,0 +1,246 @@
+package comparison
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// document is the text of docs/comparison.md.
+func document(r *results, memory map[string]memoryFigures) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n\n", args...) }
+
+	say("# The patterns that deliver, compared")
+	say("<!-- Written by `cd comparison && go test -run TestComparison -update .`; do not edit. -->")
+	say("How does an event get from a server to its clients, and what does that cost? Each pattern of this project was put on the same simulated networks and given the same events. All figures but those of memory are of virtual time and exact: the same code gives the same figures on every machine, and `go test` measures a part of them again to hold this document to the code. They were read off the network, packet by packet, and by an observer of what went in and what came out; no pattern was asked for its own counters.")
+
+	say("## In short")
+	say("%s", list(
+		"An event takes one transit by push, streaming, publish/subscribe and long polling (p50), half an interval by short polling.",
+		"Long polling is cheaper than short polling each second "+longAgainstShort(r, "poll 1 s")+" (time between events); than each 5 s "+longAgainstShort(r, "poll 5 s")+"; than each 30 s, which is as long as it waits itself, "+longAgainstShort(r, "poll 30 s")+".",
+		"A stream of Server-Sent Events is cheaper than long polling "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("long poll"))+", and than short polling each 30 s "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("poll 30 s"))+"; push over WebSocket, which acknowledges, than the stream "+cheaper("bytes", gaps, r.bytes("WebSocket"), r.bytes("SSE"))+".",
+		lightSummary(r),
+		lossSummary(r),
+	))
+	say("![What an hour costs](comparison-cost.svg)")
+	say("Over %s; on the left, none is drawn as one.", drawnLink)
+
+	say("## What is said, and what was found")
+	var rows []string
+	for _, c := range claims {
+		v, why := c.judge(r)
+		rows = append(rows, row(fmt.Sprint(c.number), c.text, "**"+string(v)+"** "+separator(v)+why))
+	}
+	say("%s", "| | claim | verdict |\n|---:|---|---|\n"+strings.Join(rows, "\n"))
+	say("The numbers are those of the list of claims that this project set out to check; it makes none of publish/subscribe, which stands in the tables all the same.")
+
+	say("## Who was compared")
+	rows = nil
+	for _, c := range contenders {
+		rows = append(rows, row(c.name, c.why))
+	}
+	say("%s", "| pattern | settings |\n|---|---|\n"+strings.Join(rows, "\n"))
+	say("All else is the default of the packages and of net/http. An event has %d bytes; HTTP carries it in JSON, with a topic, an offset and a time. Events come at random (Poisson), drawn from a seed.", eventSize)
+	rows = nil
+	for _, p := range append(netem.Presets(), reference) {
+		rows = append(rows, row(p.Name, linkText(p.Up), linkText(p.Down)))
+	}
+	say("%s", "| network | up | down |\n|---|---|---|\n"+strings.Join(rows, "\n"))
+	say("Their sources are in the documentation of package netem.")
+
+	costs(&b, r)
+	networks(&b, r)
+	breakages(&b, r)
+	clients(&b, r, memory)
+	return strings.TrimSpace(strings.ReplaceAll(b.String(), "\n\n\n", "\n\n")) + "\n"
+}
+
+// costs is what an event costs, and how that compares with a prototype's figures.
+func costs(b *strings.Builder, r *results) {
+	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
+	say("## What an event costs")
+	say("A link with 25 ms each way and no other limit. Sends are segments with data that the client sent: over HTTP/1.1 without pipelining, requests; over WebSocket, acknowledgements and answers to pings. Wasted are those that brought no event. Packets and bytes are those of IP, with all acknowledgements and TCP's keep-alive probes (each 15 s on an idle connection, by Go's default); payload is what TCP carried. Held is the number of connections, over time.")
+	var rows []string
+	for _, rate := range rates {
+		for _, c := range contenders {
+			rows = append(rows, costRow(r, steadyRun{c.name, reference.Name, rate.mean, rate.events}))
+		}
+	}
+	say("%s", table(costHeader, rows))
+
+	say("A prototype over the same link had these figures; requests per event, and bytes of payload of minimal requests:")
+	rows = nil
+	for _, p := range prototype {
+		f := r.at(p.who, p.mean)
+		rows = append(rows, row(span(p.mean), p.who, p.times, span(f.p50)+" / "+span(f.p99)+" / "+span(f.max), p.requests, number(f.perEvent(int64(f.sends)))))
+	}
+	say("%s", table([]string{"events each", "pattern", "prototype: p50 / p99 / max", "here", "prototype: requests", "here: sends"}, rows))
+	say("Where they differ: polls per event follow the draws of the events (here 400, 200 and 40 of them, there 400 each). Requests here carry net/http's headers, a cursor and a condition, and answers JSON with a topic, an offset and a time, so that payload is about twice as large. The prototype counted no sends of its WebSocket client; here its acknowledgements, one a second at most, and its answers to pings are counted. Its outliers of 57 and 49 ms over WebSocket came from a ping that blocked its writer for a round trip: package push writes pings without waiting for the answer, and its longest delay is one transit.")
+}
+
+// prototype has what was measured before there was this project.
+var prototype = []struct {
+	mean            time.Duration
+	who             string
+	times, requests string
+}{
+	{time.Second, "poll 1 s", "538 ms / 1.05 s / 1.07 s", "1.01"},
+	{time.Second, "poll 5 s", "2.63 s / 5.02 s / 5.07 s", "0.21"},
+	{time.Second, "long poll", "25 ms / 63 ms / 70 ms", "1.00"},
+	{time.Second, "SSE", "25 ms / 25 ms / 25 ms", "0"},
+	{time.Second, "WebSocket", "25 ms / 25 ms / 57 ms", "0"},
+	{30 * time.Second, "poll 1 s", "553 ms / 1.06 s / 1.07 s", "27.4"},
+	{30 * time.Second, "poll 30 s", "15 s / 29.8 s / 30.1 s", "0.96"},
+	{30 * time.Second, "long poll", "25 ms / 25 ms / 25 ms", "1.53"},
+	{30 * time.Second, "SSE", "25 ms / 25 ms / 25 ms", "0"},
+	{30 * time.Second, "WebSocket", "25 ms / 25 ms / 49 ms", "0"},
+	{10 * time.Minute, "poll 1 s", "494 ms / 1.05 s / 1.07 s", "546.9"},
+	{10 * time.Minute, "poll 30 s", "14.2 s / 29.8 s / 30 s", "19.1"},
+	{10 * time.Minute, "long poll", "25 ms / 25 ms / 37 ms", "19.6"},
+	{10 * time.Minute, "SSE", "25 ms / 25 ms / 25 ms", "0"},
+	{10 * time.Minute, "WebSocket", "25 ms / 25 ms / 25 ms", "0"},
+}
+
+// networks is the same over all presets.
+func networks(b *strings.Builder, r *results) {
+	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
+	say("## On which network")
+	say("An event each 30 s, %d of them. Short polling is as slow everywhere as its interval; push and long polling are as fast as the network lets them.", networkEvents)
+	var rows []string
+	for _, link := range netem.Presets() {
+		for _, c := range contenders {
+			rows = append(rows, networkRow(r, steadyRun{c.name, link.Name, networkMean, networkEvents}))
+		}
+	}
+	say("%s", table(networkHeader, rows))
+	say("![Time to notify](comparison-delay.svg)")
+}
+
+// breakages is what happens when something breaks.
+func breakages(b *strings.Builder, r *results) {
+	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
+	say("## When something breaks")
+	say("An event a second, over LTE, and a log on disk. Detected: the client gives its connection up, or learns of its end. Reconnected: a new connection is made. Caught up: all that was published until then has come. Each row is one run, so that where in its interval a poller was when it broke is chance; a second seed would move it. An outage that ends before the connection is given up is bridged by TCP, whose retransmissions are then up to twice as far apart as the outage was long. A client that happens to have no connection detects nothing until it wants one.")
+	var rows []string
+	for _, f := range faults {
+		for _, c := range contenders {
+			rows = append(rows, recoveryRow(r, recoveryRun{c.name, brokenLink, f.name}))
+		}
+	}
+	say("%s", table(recoveryHeader, rows))
+
+	say("### A herd")
+	say("%d clients lose their server, which is back after 5 s. How many connect at once, and when has each got an event that is published then?", herdSize)
+	rows = nil
+	for _, c := range contenders {
+		rows = append(rows, herdRow(r, herdRun{c.name, herdSize}))
+	}
+	say("%s", table(herdHeader, rows))
+	say("![Attempts to connect](comparison-herd.svg)")
+
+	say("### Behind a proxy")
+	say("A reverse proxy as it comes (httputil.ReverseProxy), which knows nothing of the pattern: 25 ms to the proxy, 25 ms more to the server, an event each 10 s.")
+	rows = nil
+	for _, run := range proxiedRuns {
+		rows = append(rows, proxyRow(r, run))
+	}
+	say("%s", table(proxyHeader, rows))
+
+	say("### A slow client")
+	say("For a minute a client's link carries a tenth of what is published: 10 events of 4 kB a second over 32 kbit/s.")
+	rows = nil
+	for _, c := range contenders {
+		rows = append(rows, slowRow(r, slowRun{c.name}))
+	}
+	say("%s", table(slowHeader, rows))
+
+	say("### A request that takes 10 minutes")
+	say("Behind a proxy that gives up on a silent server after 60 s, as nginx does by default.")
+	rows = nil
+	for _, run := range []jobRun{{heldRequest}, {submitAndPoll}} {
+		rows = append(rows, jobRow(r, run))
+	}
+	say("%s", table(jobHeader, rows))
+}
+
+// clients is what a client costs: one that wants little, and one that waits.
+func clients(b *strings.Builder, r *results, memory map[string]memoryFigures) {
+	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
+	say("## Light clients")
+	say("A client on LTE that wants to know the latest once each so often: it polls for it, with a connection for each poll, or holds a connection and is told of each event. Its radio stays on for %s after each packet (Huang et al., MobiSys 2012).", span(radioTail))
+	var rows []string
+	for _, mean := range lightMeans {
+		for _, every := range lightIntervals {
+			rows = append(rows, lightRow(r, lightRun{"", every, mean}))
+		}
+		for _, who := range lightHolders {
+			rows = append(rows, lightRow(r, lightRun{who, 0, mean}))
+		}
+	}
+	say("%s", table(lightHeader, rows))
+	say("From which interval on polling is the cheaper:")
+	rows = nil
+	for _, who := range lightHolders {
+		for _, mean := range lightMeans {
+			c := lightAgainstHeld(r, who, mean)
+			rows = append(rows, row(who, span(mean), spanOr(c.bytes, "never"), strconv.FormatFloat(100*c.dutyCycle, 'g', 2, 64)+" %", spanOr(c.radio, "never")))
+		}
+	}
+	say("%s", table([]string{"connection held", "events each", "by bytes", "connected then", "by radio time"}, rows))
+	say("![Light clients](comparison-light.svg)")
+
+	say("## Memory of the server for each client that waits")
+	say("Heap and stacks on the machine that wrote this document, with %d clients over TCP on the loopback; of the kernel's memory for each socket nothing is counted. `cd comparison && go test -run '^$' -bench MemoryPerWaitingClient .` measures it anew. Published figures for Go are 15.4 kB of resident memory for a long poll that waits, 19.4 kB for an idle connection of net/http and 23.5 kB for a WebSocket of coder/websocket.", waitingClients)
+	rows = nil
+	for _, c := range contenders {
+		rows = append(rows, memoryRow(c, memory[c.name]))
+	}
+	say("%s", table([]string{"pattern", "bytes", "goroutines"}, rows))
+}
+
+// lightSummary says when polling beats a held connection.
+func lightSummary(r *results) string {
+	var parts []string
+	for _, who := range lightHolders {
+		c := lightAgainstHeld(r, who, lightMeans[0])
+		parts = append(parts, fmt.Sprintf("%s by bytes and %s by radio time against %s", span(c.bytes), span(c.radio), who))
+	}
+	return fmt.Sprintf("A light client does better to poll, with a connection for each poll, than to hold one, if it wants to know less often than each %s (with an event each %s).", strings.Join(parts, ", "), span(lightMeans[0]))
+}
+
+// lossSummary counts what was lost and what came twice in all steady runs and all faults.
+func lossSummary(r *results) string {
+	events, lost, twice := 0, 0, 0
+	for _, f := range r.steady {
+		events, lost, twice = events+f.events, lost+f.lost, twice+f.twice
+	}
+	broken := 0
+	for _, f := range r.recovery {
+		broken, lost, twice = broken+1, lost+f.lost, twice+f.twice
+	}
+	return fmt.Sprintf("Of %d events on good and bad networks, and in %d runs in which something broke, %d were lost and %d came twice: each pattern reads on in a log from a position that its client holds.", events, broken, lost, twice)
+}
+
+func separator(v verdict) string {
+	if v == onlyWhen {
+		return ""
+	}
+	return "— "
+}
+
+func list(items ...string) string { return "- " + strings.Join(items, "\n- ") }
+
+func linkText(c netem.Config) string {
+	parts := []string{span(c.Delay)}
+	if c.Rate > 0 {
+		parts = append(parts, c.Rate.String())
+	}
+	if loss, ok := c.Loss.(netem.Bernoulli); ok {
+		parts = append(parts, percent(float64(loss))+" lost")
+	}
+	return strings.Join(parts, ", ")
+}

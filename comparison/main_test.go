@@ -1,0 +1,12 @@
+package comparison
+
+import (
+	"testing"
+
+	"github.com/squall-sim/squall/internal/ramdisk"
+)
+
+func TestMain(m *testing.M) {
+	ramdisk.Use()
+	m.Run()
+}

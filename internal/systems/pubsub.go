@@ -1,0 +1,98 @@
+package systems
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/pubsub"
+	"github.com/squall-sim/squall/sim"
+)
+
+// PubSub is a broker of publish/subscribe and its clients, each with a durable
+// subscription of its own. Memory or disk is for the broker's log; positions are kept on
+// disk with a log on disk, and else by the broker.
+func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	var s Service[*pubsub.Broker]
+	return patterntest.System{
+		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
+			l, err := log(folder)
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			var store *pubsub.Store
+			if _, disk := l.(*eventlog.Disk); disk {
+				if store, err = pubsub.OpenStore(filepath.Join(folder, "subscriptions")); err != nil {
+					return err
+				}
+				defer store.Close()
+			}
+			b, err := pubsub.NewBroker(l, store, pubsub.BrokerOptions{})
+			if err != nil {
+				return err
+			}
+			s.Set(b, true)
+			defer s.Set(b, false)
+			return ServeBroker(ctx, h, b)
+		},
+		Publish: func(data string) error {
+			return s.Publish(func(b *pubsub.Broker) error {
+				_, err := b.Publish(pubsub.Message{Topic: "news", Data: []byte(data)})
+				return err
+			})
+		},
+		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
+			c, err := pubsub.NewClient(pubsub.ClientOptions{ID: name, Addr: "server:4222", DialContext: h.DialContext, Rand: n.Rand(name)})
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			// The position says where to begin if the broker has forgotten: to begin with,
+			// where the subscription did.
+			at := s.cursor(name)
+			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: name, Start: pubsub.At(at)})
+			if err == nil && at.IsZero() {
+				s.store(name, sub.Start())
+			}
+			for err == nil {
+				var d *pubsub.Delivery
+				d, err = sub.Next(ctx)
+				if gap := (*pubsub.Gap)(nil); errors.As(err, &gap) {
+					r.Gap(string(gap.Reason))
+					s.store(name, gap.Cursor)
+					err = nil
+				} else if err == nil {
+					r.Event(string(d.Data))
+					s.store(name, d.Cursor)
+					d.Ack()
+				}
+			}
+			return err
+		},
+		Held: func() (bytes int) {
+			s.Publish(func(b *pubsub.Broker) error { bytes = b.Stats().HeldBytes; return nil })
+			return bytes
+		},
+		Repeats: true,
+		Bound:   3*40*time.Millisecond + 10*time.Millisecond,
+	}
+}
+
+// ServeBroker serves on port 4222 of h until ctx is done.
+func ServeBroker(ctx context.Context, h *sim.Host, b *pubsub.Broker) error {
+	l, err := h.Listen("tcp", ":4222")
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { b.Close() })
+	defer stop()
+	defer b.Close() // it waits also for the other to be done
+	if err := b.Serve(l); !errors.Is(err, pubsub.ErrClosed) && ctx.Err() == nil {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package systems
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/stream"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Stream is a server of Server-Sent Events and its clients.
+func Stream(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	return StreamAs(stream.SSE)(n, log)
+}
+
+// StreamAs is Stream in one of the encodings.
+func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlog.Log, error)) patterntest.System {
+	return func(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+		var s Service[*stream.Server]
+		return patterntest.System{
+			Serve: func(ctx context.Context, h *sim.Host, folder string) error {
+				return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
+					func(l eventlog.Log) (*stream.Server, http.Handler, error) {
+						srv := &stream.Server{Log: l, Rand: n.Rand("server")}
+						return srv, srv.Handler(), nil
+					})
+			},
+			Publish: func(data string) error {
+				return s.Publish(func(srv *stream.Server) error {
+					_, err := srv.Publish("news", []byte(data))
+					return err
+				})
+			},
+			Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
+				c := stream.Client{
+					URL: "http://server/events", HTTP: h.HTTPClient(), Encoding: encoding, Rand: n.Rand(name), FromNow: true,
+					OnReset: func(_ context.Context, reset stream.Reset) error {
+						r.Gap(string(reset.Reason))
+						return s.storeID(name, reset.ID)
+					},
+					OnPosition: func(id string) { s.storeID(name, id) },
+				}
+				if at := s.cursor(name); !at.IsZero() {
+					c.LastEventID = at.String()
+				}
+				return c.Run(ctx, func(_ context.Context, e stream.Event) error {
+					data, err := e.Bytes()
+					if err != nil {
+						return err
+					}
+					r.Event(string(data))
+					return s.storeID(name, e.ID)
+				})
+			},
+			Held: func() (bytes int) {
+				s.Publish(func(srv *stream.Server) error { bytes = srv.Stats().Held; return nil })
+				return bytes
+			},
+		}
+	}
+}
+
+// storeID is store with a cursor in text.
+func (s *Service[T]) storeID(client, id string) error {
+	c, err := eventlog.ParseCursor(id)
+	if err == nil {
+		s.store(client, c)
+	}
+	return err
+}

@@ -1,0 +1,31 @@
+// Package longpoll_test has the scenarios of long polling, and puts it to the contract.
+package longpoll_test
+
+import (
+	"testing"
+
+	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/scenarios/scenario"
+)
+
+func TestMain(m *testing.M) {
+	ramdisk.Use()
+	m.Run()
+}
+
+func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+func TestDelivery(t *testing.T) {
+	scenario.Delivery(t, "longpoll",
+		scenario.Variant{Name: "memory", System: polling},
+		scenario.Variant{Name: "store", System: pollingWithStore},
+	)
+}
+
+// The same over TCP of the machine, without the simulator.
+func TestLoopback(t *testing.T) {
+	scenario.Loopback(t, "longpoll",
+		scenario.Variant{Name: "memory", System: polling},
+		scenario.Variant{Name: "store", System: pollingWithStore},
+	)
+}

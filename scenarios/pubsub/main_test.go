@@ -1,0 +1,30 @@
+// Package pubsub_test has the scenarios of publish/subscribe, and puts it to the contract.
+package pubsub_test
+
+import (
+	"testing"
+
+	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/scenarios/scenario"
+)
+
+func TestMain(m *testing.M) {
+	ramdisk.Use()
+	m.Run()
+}
+
+func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+func TestDelivery(t *testing.T) {
+	scenario.Delivery(t, "pubsub",
+		scenario.Variant{Name: "memory", System: published},
+		scenario.Variant{Name: "store", System: publishedWithStore},
+	)
+}
+
+// The same over TCP of the machine, without the simulator.
+func TestLoopback(t *testing.T) {
+	scenario.Loopback(t, "pubsub",
+		scenario.Variant{Name: "memory", System: published},
+	)
+}

@@ -1,0 +1,31 @@
+// Package push_test has the scenarios of push over WebSocket, and puts it to the contract.
+package push_test
+
+import (
+	"testing"
+
+	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/scenarios/scenario"
+)
+
+func TestMain(m *testing.M) {
+	ramdisk.Use()
+	m.Run()
+}
+
+func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+func TestDelivery(t *testing.T) {
+	scenario.Delivery(t, "push",
+		scenario.Variant{Name: "memory", System: pushed},
+		scenario.Variant{Name: "store", System: pushedWithStore},
+	)
+}
+
+// The same over TCP of the machine, without the simulator.
+func TestLoopback(t *testing.T) {
+	scenario.Loopback(t, "push",
+		scenario.Variant{Name: "memory", System: pushed},
+		scenario.Variant{Name: "store", System: pushedWithStore},
+	)
+}

@@ -1,0 +1,400 @@
+package push_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/scenarios/scenario"
+	"github.com/squall-sim/squall/sim"
+)
+
+// The failures of push.
+var scenarios = []scenario.Row{
+	// Push: a client that is away, for less and for more than a message's life.
+	{Name: "PU-01 offline for less than the message lives", Reason: "the mailbox keeps it",
+		Story: scenario.Contract(pushed, scenario.Outage(30*time.Second))},
+	{Name: "PU-02 offline for longer than the message lives", Reason: "late is worse than never for what has expired",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			c.link.Down()
+			send(t, srv, 10*time.Second, "short-lived")
+			send(t, srv, time.Hour, "long-lived")
+			time.Sleep(time.Minute)
+			c.link.Up()
+			time.Sleep(3 * time.Minute)
+			require.Equal(t, []string{"long-lived"}, c.got())
+		}},
+	{Name: "PU-02 online before, offline after the message died", Reason: "no phase of the outage may resurrect it",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			send(t, srv, 10*time.Second, "before")
+			time.Sleep(time.Second)
+			c.link.Down()
+			send(t, srv, 10*time.Second, "during")
+			time.Sleep(5 * time.Minute)
+			send(t, srv, 10*time.Minute, "after")
+			c.link.Up()
+			time.Sleep(3 * time.Minute)
+			require.Equal(t, []string{"before", "after"}, c.got())
+		}},
+	{Name: "PU-03 now or never, to a client that is offline", Reason: "the publisher is told that it was never",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			_, err := srv.Publish(t.Context(), push.Message{Topic: "news", Data: []byte("x")})
+			require.ErrorIs(t, err, push.ErrNotDelivered)
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			r, err := srv.Publish(t.Context(), push.Message{Topic: "news", Data: []byte("now")})
+			require.NoError(t, err)
+			require.Equal(t, 1, r.Delivered)
+			require.Equal(t, []string{"now"}, c.got())
+		}},
+	{Name: "PU-04 offline while the server restarts with its store", Reason: "a mailbox that forgets on restart is none",
+		Story: scenario.Contract(pushedWithStore, scenario.RestartAway)},
+	{Name: "PU-05 offline while the server restarts without a store", Reason: "then the client is told, never left with a gap",
+		Story: scenario.Contract(pushed, scenario.RestartAway)},
+	{Name: "PU-06 offline for longer than the history", Reason: "the client takes the snapshot instead",
+		Story: func(t *testing.T, n *sim.Network) {
+			log := eventlog.NewMemory(eventlog.Options{MaxEntries: 10})
+			srv := servePushLog(t, n, log, push.ServerOptions{Authenticate: systems.TrustEverybody, Snapshot: snapshot("the whole state")})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			c.link.Down()
+			for i := range 50 {
+				send(t, srv, push.Forever, fmt.Sprint(i))
+			}
+			time.Sleep(time.Minute) // or TCP would bridge it
+			c.link.Up()
+			time.Sleep(3 * time.Minute)
+			require.Equal(t, []push.Reason{push.ReasonNew, push.ReasonCompacted}, c.reasons())
+			require.Equal(t, "the whole state", string(c.resets()[1].Snapshot))
+		}},
+	{Name: "PU-07 a position from the future", Reason: "the server lost what the client saw",
+		Story: func(t *testing.T, n *sim.Network) {
+			log := eventlog.NewMemory(eventlog.Options{Epoch: 7})
+			servePushLog(t, n, log, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			c := pushTo(n, "phone", &push.Client{From: eventlog.Cursor{Epoch: 7, Offset: 1000}})
+			time.Sleep(time.Second)
+			require.Equal(t, []push.Reason{push.ReasonFuture}, c.reasons())
+		}},
+	{Name: "PU-08 cut off between sent and received", Reason: "the position decides what comes again, so nothing comes twice",
+		Story: scenario.Contract(pushed, func(w *patterntest.World) { scenario.Cut(w, w.Client("phone"), w.Server) })},
+	{Name: "PU-09 events while a client resumes", Reason: "the boundary between the log and what is live must neither lose nor repeat",
+		Story: scenario.Contract(pushed, func(w *patterntest.World) {
+			c := w.Client("phone")
+			for i := range 20 {
+				w.After(time.Duration(i)*7*time.Second, c.Link.Reject)
+				w.After(time.Duration(i)*7*time.Second+3*time.Second, c.Link.Up)
+			}
+			w.PublishEvery(20*time.Millisecond+1, 7000) // never at the instant of a ping
+		})},
+	{Name: "PU-10 an event between the snapshot and the subscription", Reason: "the position is read before the snapshot",
+		Story: func(t *testing.T, n *sim.Network) {
+			var srv *push.Server
+			srv = servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Snapshot: func(context.Context, push.Identity) ([]byte, error) {
+				time.Sleep(time.Second) // the state is read, and then
+				srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte("meanwhile")})
+				return []byte("state"), nil
+			}})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(10 * time.Second)
+			require.Equal(t, []string{"meanwhile"}, c.got())
+		}},
+
+	// Push: clients that are slow, dead or many.
+	{Name: "PU-11 a client that never reads", Reason: "it must not hold up the others (nats-io/nats-server#2631)",
+		Story: scenario.Contract(pushed, func(w *patterntest.World) {
+			deaf := w.Client("deaf")
+			w.PromptFor(w.Client("one"), w.Client("two"))
+			deaf.Host.Pause()
+			w.PublishEvery(100*time.Millisecond, 3000)
+			deaf.Host.Resume()
+		})},
+	{Name: "PU-12 a client that is too slow, and drops are allowed", Reason: "each drop is counted and told",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Slow: push.DropOldest, MaxQueue: 10, Window: 4})
+			c := pushTo(n, "phone", &push.Client{})
+			c.take(200 * time.Millisecond) // to handle one
+			time.Sleep(time.Second)
+			for i := range 200 {
+				send(t, srv, push.Forever, fmt.Sprint(i))
+				time.Sleep(100 * time.Millisecond)
+			}
+			time.Sleep(10 * time.Second)
+			require.Equal(t, "199", c.got()[len(c.got())-1], "the newest survives")
+			require.EqualValues(t, 200, len(c.got())+int(c.skipped()), "handled and told to be skipped")
+			require.EqualValues(t, c.skipped(), srv.Stats().DroppedOldest)
+		}},
+	{Name: "PU-13 the server restarts under 200 clients", Reason: "they come back spread over what it said, not all at once (gravitational/teleport#6889)",
+		Story: func(t *testing.T, n *sim.Network) { require.LessOrEqual(t, massReconnect(t, n, 20*time.Second), 20) }},
+	{Name: "PU-14 the same without a spread", Reason: "the herd that the spread is for (the opposite shown)",
+		Story: func(t *testing.T, n *sim.Network) { require.GreaterOrEqual(t, massReconnect(t, n, -1), 150) }},
+	{Name: "PU-17 the client loses power", Reason: "its presence ends with the heartbeat, at 25 s + 10 s",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			require.True(t, srv.Online("phone"))
+			c.host.PowerOff()
+			time.Sleep(35 * time.Second)
+			require.False(t, srv.Online("phone"))
+		}},
+	{Name: "PU-18 the server is frozen", Reason: "its TCP still acknowledges; only silence tells (kubernetes/kubernetes#65012)",
+		Story: func(t *testing.T, n *sim.Network) {
+			servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			n.Host("server").Pause()
+			time.Sleep(time.Minute)
+			require.EqualValues(t, 1, c.Stats().Silent)
+			n.Host("server").Resume()
+			time.Sleep(time.Minute)
+			require.EqualValues(t, 2, c.Stats().Connects)
+		}},
+	{Name: "PU-19 the client dies with the server's buffers full", Reason: "a ping behind a write that hangs is no heartbeat (golang/go#48810)",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Window: 10_000, WindowBytes: 100 << 20, MaxQueue: 10_000, MaxQueueBytes: 100 << 20})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			c.link.Down()
+			for range 100 {
+				send(t, srv, push.Forever, strings.Repeat("x", 60_000))
+			}
+			time.Sleep(35 * time.Second)
+			require.False(t, srv.Online("phone"))
+		}},
+	{Name: "PU-20 events and pings at the same time", Reason: "a ping that waits for its pong must not hold up an event",
+		Story: scenario.Contract(pushed, func(w *patterntest.World) {
+			w.PromptFor(w.Client("phone"))
+			w.PublishEvery(10*time.Millisecond+1, 6000) // a minute, with pings each 25 s, never at the same instant
+		})},
+	{Name: "PU-21 two connections of one client", Reason: "the older one is fenced, so that no event is split between them",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			first := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			second := pushTo(n, "tablet", &push.Client{ID: "phone"})
+			time.Sleep(time.Second)
+			send(t, srv, push.Forever, "hello")
+			time.Sleep(time.Second)
+			require.ErrorIs(t, first.ended(), push.ErrFenced)
+			require.Equal(t, []string{"hello"}, second.got())
+		}},
+	{Name: "PU-22 many publishers at once", Reason: "frames must not interleave (gorilla/websocket#651)",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			for i := range 50 {
+				go send(t, srv, push.Forever, strings.Repeat(fmt.Sprint(i%10), 1000))
+			}
+			time.Sleep(5 * time.Second)
+			require.Len(t, c.got(), 50)
+			for _, m := range c.got() {
+				require.Equal(t, strings.Repeat(m[:1], 1000), m)
+			}
+		}},
+	{Name: "PU-23 a rolling restart", Reason: "the clients are told when to come back, and nothing is lost at the drain point",
+		Story: func(t *testing.T, n *sim.Network) {
+			log := eventlog.NewMemory(eventlog.Options{})
+			srv, next := newPush(t, log, push.ServerOptions{Authenticate: systems.TrustEverybody, Spread: 5 * time.Second}), newPush(t, log, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			site := n.Host("server").ServeHTTP(":80", srv)
+			c := pushTo(n, "phone", &push.Client{})
+			time.Sleep(time.Second)
+			for i := range 100 {
+				if i == 50 {
+					require.NoError(t, srv.Drain(t.Context()))
+					n.Host("server").Crash()
+					srv, site.Handler = next, next
+					n.Host("server").Restart()
+				}
+				send(t, srv, push.Forever, fmt.Sprint(i))
+			}
+			time.Sleep(time.Minute)
+			require.Len(t, c.got(), 100)
+			require.Len(t, c.resets(), 1, "the one at the start")
+		}},
+	{Name: "PU-24 tokens in a herd", Reason: "after an outage all come at once: a token costs a hash, not a look-up",
+		Story: func(t *testing.T, n *sim.Network) {
+			tokens := push.Tokens{Keys: [][]byte{[]byte(strings.Repeat("k", 32))}}
+			srv := servePush(t, n, push.ServerOptions{Authenticate: tokens.Authenticate})
+			good := pushTo(n, "phone", &push.Client{Header: bearer(tokens, "phone", time.Hour)})
+			expired := pushTo(n, "old", &push.Client{Header: bearer(tokens, "old", -time.Hour)})
+			time.Sleep(time.Second)
+			require.True(t, srv.Online("phone"), good.ended())
+			require.False(t, srv.Online("old"))
+			var refused *push.HandshakeError
+			require.ErrorAs(t, expired.ended(), &refused)
+			require.Equal(t, 401, refused.StatusCode)
+		}},
+	{Name: "PU-25 a message that is too large for the client", Reason: "it is skipped with a word; the others come (RFC 6455 section 7.4.1, 1009)",
+		Story: func(t *testing.T, n *sim.Network) {
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			c := pushTo(n, "phone", &push.Client{MaxMessageBytes: 1000})
+			time.Sleep(time.Second)
+			send(t, srv, push.Forever, "small")
+			send(t, srv, push.Forever, strings.Repeat("x", 5000))
+			send(t, srv, push.Forever, "small again")
+			time.Sleep(time.Minute)
+			require.Equal(t, []string{"small", "small again"}, c.got())
+			require.EqualValues(t, 1, c.skipped())
+		}},
+	{Name: "an outage of an hour, pushed", Reason: "longer than TCP holds out", Story: scenario.Contract(pushed, scenario.Outage(time.Hour))},
+	{Name: "a lossy link, pushed", Reason: "loss is delay", Story: scenario.Contract(pushed, scenario.Lossy)},
+	{Name: "the server restarts with its store, pushed", Reason: "what it accepted is still there", Story: scenario.Contract(pushedWithStore, scenario.Restart)},
+}
+
+func pushed(n *sim.Network) patterntest.System { return systems.Push(n, systems.InMemory) }
+func pushedWithStore(n *sim.Network) patterntest.System {
+	return systems.Durable(systems.Push(n, systems.OnDisk))
+}
+
+// massReconnect restarts a server under 200 clients, and returns the peak of those who
+// come back within 100 ms.
+func massReconnect(t *testing.T, n *sim.Network, spread time.Duration) int {
+	servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Spread: spread})
+	for i := range 200 {
+		pushTo(n, fmt.Sprintf("phone%d", i), &push.Client{Spread: spread, MinDelay: time.Millisecond})
+		time.Sleep(1) // or they race each other for random numbers
+	}
+	time.Sleep(10 * time.Second)
+	at := n.Elapsed()
+	n.Host("server").Restart()
+	time.Sleep(2 * time.Minute)
+	return scenario.Herd(n, at)
+}
+
+// A pushee is a client of push and what it got.
+type pushee struct {
+	*push.Client
+	host *sim.Host
+	link *sim.Link
+	mu   sync.Mutex
+	each time.Duration // that it takes to handle an event
+	data []string
+	news []push.Reset
+	lost uint64
+	end  error
+}
+
+// take sets how long the client takes to handle an event.
+func (p *pushee) take(each time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.each = each
+}
+
+func (p *pushee) got() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.data)
+}
+
+func (p *pushee) resets() []push.Reset {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.news)
+}
+
+func (p *pushee) reasons() (all []push.Reason) {
+	for _, r := range p.resets() {
+		all = append(all, r.Reason)
+	}
+	return all
+}
+
+// skipped is how many events the client was told that it lost.
+func (p *pushee) skipped() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
+// ended is what its Run returned.
+func (p *pushee) ended() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.end
+}
+
+func servePush(t *testing.T, n *sim.Network, opts push.ServerOptions) *push.Server {
+	return servePushLog(t, n, eventlog.NewMemory(eventlog.Options{}), opts)
+}
+
+func servePushLog(t *testing.T, n *sim.Network, log eventlog.Log, opts push.ServerOptions) *push.Server {
+	srv := newPush(t, log, opts)
+	n.Host("server").ServeHTTP(":80", srv)
+	return srv
+}
+
+func newPush(t *testing.T, log eventlog.Log, opts push.ServerOptions) *push.Server {
+	srv, err := push.NewServer(log, opts)
+	require.NoError(t, err)
+	t.Cleanup(func() { srv.Close() })
+	return srv
+}
+
+func pushTo(n *sim.Network, name string, c *push.Client) *pushee {
+	h := n.Host(name)
+	p := &pushee{Client: c, host: h, link: n.Link(h, n.Host("server"), scenario.Good)}
+	c.URL, c.HTTP = "ws://server/", h.HTTPClient()
+	if c.ID == "" {
+		c.ID = name
+	}
+	locked := func(f func()) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		f()
+		return nil
+	}
+	c.OnEvent = func(_ context.Context, e push.Event) error {
+		p.mu.Lock()
+		each := p.each
+		p.mu.Unlock()
+		time.Sleep(each)
+		return locked(func() { p.data = append(p.data, string(e.Data)) })
+	}
+	c.OnReset = func(_ context.Context, r push.Reset) error { return locked(func() { p.news = append(p.news, r) }) }
+	c.OnGap = func(_ context.Context, g push.Gap) error { return locked(func() { p.lost += g.Skipped }) }
+	h.Run("client", func(ctx context.Context, _ *sim.Host) error {
+		err := p.Run(ctx)
+		return locked(func() { p.end = err })
+	})
+	return p
+}
+
+func send(t *testing.T, srv *push.Server, ttl time.Duration, data string) {
+	_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: ttl, Data: []byte(data)})
+	if err != nil && !errors.Is(err, push.ErrNotDelivered) {
+		t.Errorf("publish: %v", err)
+	}
+}
+
+func snapshot(state string) func(context.Context, push.Identity) ([]byte, error) {
+	return func(context.Context, push.Identity) ([]byte, error) { return []byte(state), nil }
+}
+
+// bearer returns a token that expires after so long as the header of a handshake.
+func bearer(tokens push.Tokens, client string, life time.Duration) func(context.Context) (http.Header, error) {
+	return func(context.Context) (http.Header, error) {
+		token, err := tokens.Sign(push.Identity{Client: client, Expires: time.Now().Add(life)})
+		return http.Header{"Authorization": {"Bearer " + token}}, err
+	}
+}

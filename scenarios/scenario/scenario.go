@@ -1,0 +1,201 @@
+// Package scenario is the form of the tables of failures: a row is one scenario, with a
+// name, the reason why it is here, and a story in plain Go. All times are virtual; every
+// link takes 40 ms each way unless the story says otherwise.
+//
+// A story gets the network itself and asserts what it likes. One that is made by
+// [Contract] publishes, breaks things, and leaves it to the contract of delivery to find
+// what was broken: events that are missing without a word, come twice, out of order or
+// late.
+package scenario
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Row is one failure.
+type Row struct {
+	Name   string
+	Reason string // why it is here
+	Races  string // why two runs of it may differ, if they may
+	Story  func(t *testing.T, n *sim.Network)
+}
+
+// Run runs each row as a subtest.
+func Run(t *testing.T, rows []Row) {
+	t.Parallel()
+	for _, row := range rows {
+		require.NotEmpty(t, row.Reason, "the row %q must say why it is there", row.Name)
+		t.Run(row.Name, func(t *testing.T) {
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("The scenario is here because: %s", row.Reason)
+				}
+			})
+			var opts []sim.Option
+			if row.Races != "" {
+				opts = append(opts, sim.MayDiffer(row.Races))
+			}
+			sim.Test(t, row.Story, opts...)
+		})
+	}
+}
+
+// Contract is the story that plays with a system, and fails for each breach of the
+// contract of delivery.
+func Contract(system patterntest.NewSystem, play func(w *patterntest.World)) func(*testing.T, *sim.Network) {
+	return func(t *testing.T, n *sim.Network) {
+		story := patterntest.Story{Name: t.Name(), Reason: "a row of the table", Play: play}
+		for _, breach := range patterntest.Judge(n, system(n), t.TempDir(), story) {
+			t.Errorf("%v", breach)
+		}
+	}
+}
+
+// Variant is a system of a pattern: in memory or with a store, in one encoding or another.
+type Variant struct {
+	Name   string
+	System patterntest.NewSystem
+}
+
+// Delivery puts the variants of a pattern to the contract of delivery, as subtests
+// pattern/variant.
+func Delivery(t *testing.T, pattern string, all ...Variant) {
+	t.Parallel()
+	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Delivery(t, v.System) })
+}
+
+// Loopback does it over TCP of the machine, without the simulator: in real time, and so
+// while nothing else of the package runs.
+func Loopback(t *testing.T, pattern string, all ...Variant) {
+	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Loopback(t, v.System) })
+}
+
+func each(t *testing.T, pattern string, all []Variant, f func(*testing.T, Variant)) {
+	t.Run(pattern, func(t *testing.T) {
+		for _, v := range all {
+			t.Run(v.Name, func(t *testing.T) {
+				t.Parallel()
+				f(t, v)
+			})
+		}
+	})
+}
+
+// What rows of several tables share.
+
+// Good is the link of a scenario that does not say otherwise.
+var Good = netem.Config{Delay: 40 * time.Millisecond}
+
+// Transit is until just after a packet has arrived: what the program does at the instant
+// itself comes first.
+const Transit = 40*time.Millisecond + 1
+
+// Outage cuts a client off for so long, with events before, during and after.
+func Outage(d time.Duration) func(w *patterntest.World) {
+	return func(w *patterntest.World) {
+		c := w.Client("phone")
+		w.After(10*time.Second, c.Link.Down)
+		w.After(10*time.Second+d, c.Link.Up)
+		w.PublishEvery(d/20+time.Second, 30)
+	}
+}
+
+// Cut has the client's link fail in one direction around each of ten events.
+func Cut(w *patterntest.World, c *patterntest.Client, from *sim.Host) {
+	for range 10 {
+		c.Link.DownFrom(from)
+		w.PublishEvery(100*time.Millisecond, 1)
+		w.After(3*time.Second, c.Link.Up)
+		w.Sleep(20 * time.Second)
+	}
+}
+
+// Restart has the server crash and come back between events.
+func Restart(w *patterntest.World) {
+	w.Client("phone")
+	for range 3 {
+		w.PublishEvery(time.Second, 10)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+	}
+	w.PublishEvery(time.Second, 10)
+}
+
+// RestartAway is Restart while the client cannot see it.
+func RestartAway(w *patterntest.World) {
+	c := w.Client("phone")
+	w.PublishEvery(time.Second, 10)
+	c.Link.Down()
+	w.PublishEvery(time.Second, 10)
+	w.Server.Restart()
+	w.Sleep(time.Second)
+	w.PublishEvery(time.Second, 30)
+	c.Link.Up()
+}
+
+// Lossy has a link that loses a tenth of its packets.
+func Lossy(w *patterntest.World) {
+	w.Link(netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.1)})
+	w.Client("phone")
+	w.PublishEvery(700*time.Millisecond, 200)
+}
+
+// Herd is the most attempts to connect within 100 ms, from at on.
+func Herd(n *sim.Network, at time.Duration) int {
+	var dials []time.Duration
+	for e := range n.Trace().Events() {
+		if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent && e.At >= at {
+			dials = append(dials, e.At)
+		}
+	}
+	most, _ := patterntest.Peak(dials, 100*time.Millisecond)
+	return most
+}
+
+// Gateway is a proxy that gives up on a silent server.
+func Gateway(h *sim.Host, to string, timeout time.Duration) http.Handler {
+	target, _ := url.Parse(to)
+	t := h.HTTPClient().Transport.(*http.Transport)
+	t.ResponseHeaderTimeout = timeout
+	return &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: t,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+			w.WriteHeader(http.StatusGatewayTimeout)
+		},
+	}
+}
+
+// ReadAll reads an answer, if there is one, so that its connection can be used again.
+func ReadAll(resp *http.Response, err error) {
+	if err == nil {
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+}
+
+// Lasts is a job that takes so long.
+func Lasts(d time.Duration) func(context.Context, string, []byte) ([]byte, error) {
+	return func(ctx context.Context, _ string, payload []byte) ([]byte, error) {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return append([]byte("done: "), payload...), nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}

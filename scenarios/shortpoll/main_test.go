@@ -1,0 +1,32 @@
+// Package shortpoll_test has the scenarios of short polling, and puts it to the contract.
+package shortpoll_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/scenarios/scenario"
+)
+
+func TestMain(m *testing.M) {
+	ramdisk.Use()
+	m.Run()
+}
+
+func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+func TestDelivery(t *testing.T) {
+	scenario.Delivery(t, "shortpoll",
+		scenario.Variant{Name: "memory", System: polledEach(time.Second)},
+		scenario.Variant{Name: "store", System: polledWithStore(time.Second)},
+	)
+}
+
+// The same over TCP of the machine, without the simulator.
+func TestLoopback(t *testing.T) {
+	scenario.Loopback(t, "shortpoll",
+		scenario.Variant{Name: "memory", System: polledEach(100 * time.Millisecond)},
+		scenario.Variant{Name: "store", System: polledWithStore(100 * time.Millisecond)},
+	)
+}

@@ -1,0 +1,33 @@
+// Package stream_test has the scenarios of streaming, and puts it to the contract.
+package stream_test
+
+import (
+	"testing"
+
+	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/patterns/stream"
+	"github.com/squall-sim/squall/scenarios/scenario"
+)
+
+func TestMain(m *testing.M) {
+	ramdisk.Use()
+	m.Run()
+}
+
+func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+func TestDelivery(t *testing.T) {
+	scenario.Delivery(t, "stream",
+		scenario.Variant{Name: "memory", System: streamed},
+		scenario.Variant{Name: "NDJSON", System: streamedAs(stream.NDJSON)},
+		scenario.Variant{Name: "WebSocket", System: streamedAs(stream.WebSocket)},
+		scenario.Variant{Name: "store", System: streamedWithStore},
+	)
+}
+
+// The same over TCP of the machine, without the simulator.
+func TestLoopback(t *testing.T) {
+	scenario.Loopback(t, "stream",
+		scenario.Variant{Name: "memory", System: streamed},
+	)
+}
