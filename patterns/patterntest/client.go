@@ -6,29 +6,22 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim"
 )
 
 // A Client is one of a World's clients.
 type Client struct {
-	Name string
-	Host *sim.Host
-	Link *sim.Link // between it and the server; nil in [Loopback]
+	Peer
 
-	world   *World
-	since   int         // events published before it was there
-	starts  int         // of the server before it was there
-	inTime  bool        // it was never out of reach, so that delays are checked
-	stopped atomic.Bool // by the contract, since it ran wild
+	world  *World
+	since  int  // events published before it was there
+	starts int  // of the server before it was there
+	inTime bool // it was never out of reach, so that delays are checked
 
-	life   life
-	mu     sync.Mutex
-	got    []arrival
-	leftAt time.Duration // it has stopped, as it was asked to; 0: it runs
+	mu  sync.Mutex
+	got []arrival
 }
 
 type arrival struct {
@@ -41,22 +34,18 @@ type arrival struct {
 // Client makes a client on a host of its own and lets it connect, over a good link that
 // then becomes what [World.Link] wants. It is to get all that is published from then on.
 func (w *World) Client(name string) *Client {
-	c := &Client{Name: name, Host: w.Net.Host(name), world: w}
-	if !w.onLoopback {
-		c.Link = w.Net.Link(c.Host, w.Server, netem.Config{Delay: Transit})
-	}
+	c := &Client{world: w}
+	c.run(&w.Stage, name, func(ctx context.Context, h *sim.Host) error { return w.system.Receive(ctx, h, name, c) })
 	w.clients = append(w.clients, c)
-	c.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
-		return c.life.run(ctx, func(ctx context.Context) error { return w.system.Receive(ctx, h, name, c) })
-	})
 	if w.onLoopback {
 		w.greet(c)
 	} else {
 		w.Sleep(10 * Transit)
 		c.Link.Set(w.link)
 	}
+	c.starts = w.startsUntil(w.Net.Elapsed())
 	w.mu.Lock()
-	c.since, c.starts = len(w.published), len(w.starts)
+	c.since = len(w.published)
 	w.mu.Unlock()
 	return c
 }
@@ -70,28 +59,6 @@ func (w *World) Clients(count int) []*Client {
 	return all
 }
 
-// Leave has the client stop of its own accord, while its network works: the context of
-// Receive is done. It comes back with [Client.Return].
-func (c *Client) Leave() {
-	if !c.life.ask(stopTime) {
-		at := c.world.Net.Elapsed() - stopTime
-		c.world.overstayed(c.Name, "%s had not stopped %v after it was asked to at %v", c.Name, stopTime, at)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.life.resting() != nil { // else it has returned already
-		c.leftAt = c.world.Net.Elapsed()
-	}
-}
-
-// Return undoes [Client.Leave].
-func (c *Client) Return() {
-	c.mu.Lock()
-	c.leftAt = 0
-	c.mu.Unlock()
-	c.life.again()
-}
-
 // Event implements [Receiver].
 func (c *Client) Event(data string) { c.note(arrival{data: data}) }
 
@@ -99,10 +66,9 @@ func (c *Client) Event(data string) { c.note(arrival{data: data}) }
 func (c *Client) Gap(why string) { c.note(arrival{gap: cmp.Or(why, "no reason")}) }
 
 func (c *Client) note(a arrival) {
-	a.at = c.world.Net.Elapsed()
+	a.at, a.left = c.world.Net.Elapsed(), c.left()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a.left = c.leftAt
 	c.got = append(c.got, a)
 }
 

@@ -1,7 +1,7 @@
 package patterntest
 
 // Search is what Delivery does with storms, but returns what it finds.
-var Search = search
+var Search = searchDelivery
 
 // What Loopback does with a story.
 var (

@@ -66,9 +66,9 @@ func judgeOnLoopback(n *sim.Network, s System, folder string, story Story) []Bre
 }
 
 // await waits until the server listens: on a machine that is busy this may take a while.
-func (w *World) await() {
-	for patience := w.Net.Elapsed() + busyTime; w.Net.Elapsed() < patience && !strings.Contains(w.Server.Netstat(), "LISTEN"); {
-		w.Sleep(time.Millisecond)
+func (s *Stage) await() {
+	for patience := s.Net.Elapsed() + busyTime; s.Net.Elapsed() < patience && !strings.Contains(s.Server.Netstat(), "LISTEN"); {
+		s.Sleep(time.Millisecond)
 	}
 }
 
@@ -84,9 +84,9 @@ func (w *World) greet(c *Client) {
 const busyTime = 10 * time.Second
 
 // restart restarts the server and waits until it is there.
-func (w *World) restart() {
-	w.Server.Restart()
-	w.await()
+func (s *Stage) restart() {
+	s.Server.Restart()
+	s.await()
 }
 
 func loopbackStories() []Story {
@@ -169,7 +169,7 @@ func loopbackStories() []Story {
 	})
 	all = append(all, Story{
 		Name: "events expire while the client is away", Reason: "a clock that runs is not one that jumps",
-		Needs: func(s System) bool { return s.PublishFor != nil },
+		Needs: expires,
 		Play: func(w *World) {
 			c := w.Client("phone")
 			c.Leave()

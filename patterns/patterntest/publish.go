@@ -105,12 +105,10 @@ func (w *World) publish(ttl time.Duration, text func(nth int) string) {
 		} else {
 			err = w.system.Publish(p.data)
 		}
+		since := w.runsSince()
 		w.mu.Lock()
 		w.stamp++
-		p.ended, p.err, p.took, p.upSince = w.stamp, err, w.Net.Elapsed()-p.at, w.upSince
-		if !w.up {
-			p.upSince = -1
-		}
+		p.ended, p.err, p.took, p.upSince = w.stamp, err, w.Net.Elapsed()-p.at, since
 		w.mu.Unlock()
 		close(done)
 	}()

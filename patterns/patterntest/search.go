@@ -21,27 +21,24 @@ import (
 // otherwise.
 var stormSeeds = []uint64{1, 2, 3, 4}
 
-// weather puts a system through storms.
-func weather(t *testing.T, newSystem NewSystem) {
-	t.Helper()
-	seeds, err := sim.Seeds(stormSeeds...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text := search(t, newSystem, seeds); text != "" {
-		t.Error(text)
-	}
+// A drawn storm can be played by the contract that draws it, and told to people.
+type drawnStorm interface {
+	size() string // what happens in it, counted
+	code() string // of its story, as Go
 }
+
+// A judge plays a storm on a network. folder is for what the server keeps on disk.
+type judge[S drawnStorm] func(n *sim.Network, folder string, s S) []Breach
 
 // search draws a storm from each seed. The first that finds something is made smaller
 // and ends the search; the text says what it was.
-func search(t *testing.T, newSystem NewSystem, seeds []uint64) string {
+func search[S drawnStorm](t *testing.T, storms *rapid.Generator[S], play judge[S], seeds []uint64) string {
 	t.Helper()
 	for nth, seed := range seeds {
-		s := drawn(seed)
-		if found := try(t, newSystem, seed, s); found.err != nil {
+		s := storms.Example(int(seed))
+		if found := play.try(t, seed, s); found.err != nil {
 			return fmt.Sprintf("storm %d finds something; %d others found nothing, and %d were not tried.\n%s",
-				seed, nth, len(seeds)-nth-1, shrink(t, newSystem, seed, s, found))
+				seed, nth, len(seeds)-nth-1, play.shrink(t, storms, seed, s, found))
 		}
 	}
 	return ""
@@ -63,7 +60,7 @@ func (f found) same(other found) bool {
 }
 
 // try plays a storm in a bubble of its own.
-func try(t *testing.T, newSystem NewSystem, seed uint64, s storm) (f found) {
+func (play judge[S]) try(t *testing.T, seed uint64, s S) (f found) {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "squall-storm")
 	if err != nil {
@@ -71,7 +68,7 @@ func try(t *testing.T, newSystem NewSystem, seed uint64, s storm) (f found) {
 	}
 	defer os.RemoveAll(folder)
 	f.err = sim.Try(t, func(n *sim.Network) error {
-		f.breaches = Judge(n, newSystem(n), folder, s.story("a storm"))
+		f.breaches = play(n, folder, s)
 		f.trace = n.Trace().Hash()
 		var all []error
 		for _, b := range f.breaches {
@@ -83,7 +80,7 @@ func try(t *testing.T, newSystem NewSystem, seed uint64, s storm) (f found) {
 }
 
 // shrink looks for the smallest storm that finds the same, and says what it found.
-func shrink(t *testing.T, newSystem NewSystem, seed uint64, s storm, first found) string {
+func (play judge[S]) shrink(t *testing.T, storms *rapid.Generator[S], seed uint64, s S, first found) string {
 	t.Helper()
 	least, last, tries := s, first, 0
 	quiet := &silence{name: t.Name()}
@@ -99,7 +96,7 @@ func shrink(t *testing.T, newSystem NewSystem, seed uint64, s storm, first found
 				return
 			}
 			tries++
-			if f := try(t, newSystem, seed, s); first.same(f) {
+			if f := play.try(t, seed, s); first.same(f) {
 				least, last = s, f // rapid goes on from what is smaller and fails
 				rt.Fatal("broken")
 			}
@@ -110,7 +107,7 @@ func shrink(t *testing.T, newSystem NewSystem, seed uint64, s storm, first found
 	b.WriteString(last.err.Error())
 	fmt.Fprintf(&b, "\nThe story, made as small as it goes: %s instead of %s, after %d tries. With sim.Seed(%d) it does the same anywhere:\n\n%s\n\n",
 		least.size(), s.size(), tries, seed, indent(least.code()))
-	switch second := try(t, newSystem, seed, least); {
+	switch second := play.try(t, seed, least); {
 	case second.trace == last.trace:
 		b.WriteString("A second run had the same trace.")
 	case first.same(second):
@@ -119,14 +116,6 @@ func shrink(t *testing.T, newSystem NewSystem, seed uint64, s storm, first found
 		b.WriteString("A second run had another trace and did not find the same: goroutines that race each other decide something.")
 	}
 	return b.String()
-}
-
-func (s storm) size() string {
-	events := 0
-	for _, b := range s.bursts {
-		events += b.count
-	}
-	return counted(s.clients, "client") + ", " + counted(len(s.strikes), "fault") + " and " + counted(events, "event")
 }
 
 func counted(n int, thing string) string {

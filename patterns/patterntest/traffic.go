@@ -16,52 +16,52 @@ const (
 )
 
 // judgeTraffic looks at the clients' packets.
-func (w *World) judgeTraffic(f *findings) {
-	dials := w.dials()
+func (s *Stage) judgeTraffic(f *findings) {
+	dials := s.dials()
 	var herd []time.Duration
-	for _, c := range w.clients {
-		if most, at := Peak(dials[c.Name], time.Second); most > maxAttempts {
-			f.add(Gentle, c.Name, "%s tried to connect %d times within the second from %v on; %d are enough", c.Name, most, at, maxAttempts)
+	for _, p := range s.peers {
+		if most, at := Peak(dials[p.Name], time.Second); most > maxAttempts {
+			f.add(Gentle, p.Name, "%s tried to connect %d times within the second from %v on; %d are enough", p.Name, most, at, maxAttempts)
 		}
-		for _, at := range dials[c.Name] {
-			if w.spread > 0 && at >= w.spread {
+		for _, at := range dials[p.Name] {
+			if s.spread > 0 && at >= s.spread {
 				herd = append(herd, at)
 			}
 		}
 	}
 	slices.Sort(herd)
-	limit := max(1, len(w.clients)/herdFraction)
+	limit := max(1, len(s.peers)/herdFraction)
 	if most, at := Peak(herd, herdWindow); most > limit {
-		f.add(Gentle, "", "%d of %d clients tried to connect within the %v from %v on, after all had lost the server; %d may", most, len(w.clients), herdWindow, at, limit)
+		f.add(Gentle, "", "%d of %d clients tried to connect within the %v from %v on, after all had lost the server; %d may", most, len(s.peers), herdWindow, at, limit)
 	}
-	for _, s := range w.idle {
-		rates := w.rates(s)
-		for _, c := range w.clients {
-			if rate := rates[c.Name]; rate > maxIdleRate {
-				f.add(Gentle, c.Name, "%s sent %d packets a second for %v in which nothing happened; %d are enough", c.Name, rate, s.to-s.from, maxIdleRate)
+	for _, idle := range s.idle {
+		rates := s.rates(idle)
+		for _, p := range s.peers {
+			if rate := rates[p.Name]; rate > maxIdleRate {
+				f.add(Gentle, p.Name, "%s sent %d packets a second for %v in which nothing happened; %d are enough", p.Name, rate, idle.to-idle.from, maxIdleRate)
 			}
 		}
 	}
 }
 
 // rates returns how many packets a second each host sent, by name.
-func (w *World) rates(s span) map[string]int {
+func (s *Stage) rates(in span) map[string]int {
 	sent := map[string]int{}
-	for e := range w.Net.Trace().Events() {
-		if e.Kind == sim.Sent && e.At >= s.from && e.At < s.to {
+	for e := range s.Net.Trace().Events() {
+		if e.Kind == sim.Sent && e.At >= in.from && e.At < in.to {
 			sent[e.From]++
 		}
 	}
 	for host, packets := range sent {
-		sent[host] = int(time.Duration(packets) * time.Second / (s.to - s.from))
+		sent[host] = int(time.Duration(packets) * time.Second / (in.to - in.from))
 	}
 	return sent
 }
 
 // dials returns when each client, by name, tried to open connections.
-func (w *World) dials() map[string][]time.Duration {
+func (s *Stage) dials() map[string][]time.Duration {
 	all := map[string][]time.Duration{}
-	for e := range w.Net.Trace().Events() {
+	for e := range s.Net.Trace().Events() {
 		if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent {
 			all[e.From] = append(all[e.From], e.At)
 		}

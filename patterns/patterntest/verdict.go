@@ -1,30 +1,10 @@
 package patterntest
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-)
-
-// A Promise is one of those that a [System] must keep.
-type Promise string
-
-const (
-	Complete Promise = "complete" // every accepted event arrives, or the client is told of a gap
-	Once     Promise = "once"     // no event arrives twice, unless the system says that it repeats
-	Ordered  Promise = "ordered"  // events arrive in the order of their publication
-	Durable  Promise = "durable"  // a system that says so has no gap, whatever restarts
-	Genuine  Promise = "genuine"  // what arrives is what was published, to the byte
-	Prompt   Promise = "prompt"   // over a good network events arrive within the bound, whatever others suffer; so does Publish return
-	Calm     Promise = "calm"     // nobody is told of a gap without a cause
-	Bounded  Promise = "bounded"  // what the server holds for slow clients has a limit
-	Open     Promise = "open"     // a server that has run for a second accepts events
-	Fresh    Promise = "fresh"    // no event arrives after its time is over
-	Counted  Promise = "counted"  // what was accepted and did not arrive is in the server's account
-	Obedient Promise = "obedient" // who is asked to stop does so within 10 s, and a client then gets nothing more
-	Gentle   Promise = "gentle"   // clients neither try in a hot loop nor come back all at once, and idle ones send little
 )
 
 // tie is how far the network may move what is due at one instant apart, by 1 ns each.
@@ -33,20 +13,11 @@ const tie = time.Microsecond
 // startTime is what a server may take to start.
 const startTime = time.Second
 
-// A Breach is a promise that was broken, in a sentence.
-type Breach struct {
-	Promise Promise
-	Text    string
-}
-
-func (b Breach) String() string { return string(b.Promise) + ": " + b.Text }
-
 // Verdict returns the promises that were broken so far, each once for each client: how
 // first, and how often again. Call it after [World.Settle].
 func (w *World) Verdict() []Breach {
-	w.mu.Lock()
-	f := findings{all: slices.Clone(w.stuck.all)}
-	w.mu.Unlock()
+	var f findings
+	w.judgeStops(&f)
 	for _, c := range w.clients {
 		if !c.stopped.Load() {
 			w.judge(c, &f)
@@ -59,42 +30,6 @@ func (w *World) Verdict() []Breach {
 		f.add(Bounded, "", "the server held %d bytes for its clients at %v; %d are its limit", w.held, w.heldAt, most)
 	}
 	return f.breaches()
-}
-
-// findings collects breaches.
-type findings struct{ all []finding }
-
-type finding struct {
-	promise    Promise
-	who, first string
-	more       int
-}
-
-func (f *findings) add(p Promise, who, format string, args ...any) {
-	for i := range f.all {
-		if f.all[i].promise == p && f.all[i].who == who {
-			f.all[i].more++
-			return
-		}
-	}
-	for i, arg := range args {
-		if d, ok := arg.(time.Duration); ok {
-			args[i] = d.Round(tie)
-		}
-	}
-	f.all = append(f.all, finding{promise: p, who: who, first: fmt.Sprintf(format, args...)})
-}
-
-func (f *findings) breaches() []Breach {
-	var all []Breach
-	for _, x := range f.all {
-		b := Breach{x.promise, x.first}
-		if x.more > 0 {
-			b.Text += fmt.Sprintf(" (and %d more)", x.more)
-		}
-		all = append(all, b)
-	}
-	return all
 }
 
 // judge compares what a client got with what was published.
@@ -202,19 +137,6 @@ func (w *World) judgeAccount(f *findings) {
 		f.add(Counted, "", "%d events were accepted and %d delivered; the server says that %d expired, %d were dropped and %d are pending, which is %d in all",
 			accepted, delivered, a.Expired, a.Dropped, a.Pending, delivered+a.Expired+a.Dropped+a.Pending)
 	}
-}
-
-// startsUntil returns how often the server has started until then.
-func (w *World) startsUntil(at time.Duration) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	count := 0
-	for _, start := range w.starts {
-		if start <= at {
-			count++
-		}
-	}
-	return count
 }
 
 // judgePublish looks at what the publishers saw.

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// stopTime is how long a client or server may take to stop when it is asked to. Docker
+// stopTime is how long a process may take to stop when it is asked to. Docker
 // grants a container as much by default (docker stop).
 const stopTime = 10 * time.Second
 
-// A life is a process that can be asked to stop, while its host works, and started again.
-type life struct {
+// A process can be asked to stop, while its host works, and started again.
+type process struct {
 	mu    sync.Mutex
 	stop  context.CancelFunc // of the run of now
 	ended chan struct{}      // closed when that has returned
@@ -19,51 +19,51 @@ type life struct {
 }
 
 // run runs f until ctx is done, again after each stop.
-func (l *life) run(ctx context.Context, f func(ctx context.Context) error) error {
+func (p *process) run(ctx context.Context, f func(ctx context.Context) error) error {
 	for {
-		if rest := l.resting(); rest != nil {
+		if rest := p.resting(); rest != nil {
 			select {
 			case <-rest:
 			case <-ctx.Done():
 				return nil
 			}
 		}
-		asked, err := l.once(ctx, f)
+		asked, err := p.once(ctx, f)
 		if !asked || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-func (l *life) once(ctx context.Context, f func(ctx context.Context) error) (asked bool, err error) {
+func (p *process) once(ctx context.Context, f func(ctx context.Context) error) (asked bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan struct{})
 	defer close(ended)
-	l.mu.Lock()
-	l.stop, l.ended = stop, ended
-	l.mu.Unlock()
+	p.mu.Lock()
+	p.stop, p.ended = stop, ended
+	p.mu.Unlock()
 	err = f(ctx)
 	return ctx.Err() != nil, err
 }
 
-func (l *life) resting() chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.rest
+func (p *process) resting() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.rest
 }
 
 // ask asks the process to stop and says whether it did within d.
-func (l *life) ask(d time.Duration) bool {
-	l.mu.Lock()
-	if l.rest != nil || l.stop == nil {
-		l.mu.Unlock()
+func (p *process) ask(d time.Duration) bool {
+	p.mu.Lock()
+	if p.rest != nil || p.stop == nil {
+		p.mu.Unlock()
 		return true
 	}
-	l.rest = make(chan struct{})
-	ended := l.ended
-	l.stop()
-	l.mu.Unlock()
+	p.rest = make(chan struct{})
+	ended := p.ended
+	p.stop()
+	p.mu.Unlock()
 	patience := time.NewTimer(d)
 	defer patience.Stop()
 	select {
@@ -75,11 +75,11 @@ func (l *life) ask(d time.Duration) bool {
 }
 
 // again lets the process run again.
-func (l *life) again() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.rest != nil {
-		close(l.rest)
-		l.rest = nil
+func (p *process) again() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rest != nil {
+		close(p.rest)
+		p.rest = nil
 	}
 }

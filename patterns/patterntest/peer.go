@@ -1,0 +1,86 @@
+package patterntest
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A Peer is a client on a [Stage]: a host, and the process on it.
+type Peer struct {
+	Name string
+	Host *sim.Host
+	Link *sim.Link // between it and the server; nil in [Loopback]
+
+	stage   *Stage
+	stopped atomic.Bool // by the contract, since it ran wild
+	process process
+
+	mu     sync.Mutex
+	leftAt time.Duration // it has stopped, as it was asked to; 0: it runs
+}
+
+// run makes the peer's host, over a good link, and runs the client there. Once it is there its
+// link is to become what [Stage.Link] wants.
+func (p *Peer) run(s *Stage, name string, receive func(ctx context.Context, h *sim.Host) error) {
+	p.Name, p.Host, p.stage = name, s.Net.Host(name), s
+	if !s.onLoopback {
+		p.Link = s.Net.Link(p.Host, s.Server, netem.Config{Delay: Transit})
+	}
+	s.peers = append(s.peers, p)
+	p.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
+		return p.process.run(ctx, func(ctx context.Context) error { return receive(ctx, h) })
+	})
+}
+
+// Leave has the client stop of its own accord, while its network works: the context of
+// Receive is done. It comes back with [Peer.Return].
+func (p *Peer) Leave() {
+	if !p.process.ask(stopTime) {
+		at := p.stage.Net.Elapsed() - stopTime
+		p.stage.overstayed(p.Name, "%s had not stopped %v after it was asked to at %v", p.Name, stopTime, at)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process.resting() != nil { // else it has returned already
+		p.leftAt = p.stage.Net.Elapsed()
+	}
+}
+
+// Return undoes [Peer.Leave].
+func (p *Peer) Return() {
+	p.mu.Lock()
+	p.leftAt = 0
+	p.mu.Unlock()
+	p.process.again()
+}
+
+// left returns when the client stopped, as it was asked to; 0: it runs.
+func (p *Peer) left() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leftAt
+}
+
+// putDown stops a client that runs wild, so that the story comes to an end.
+func (p *Peer) putDown() {
+	p.stopped.Store(true)
+	p.Host.Crash()
+}
+
+// StartRejected restarts the client over a link that sends back what it is given, until
+// Up. A client that then does nothing but dial is stopped.
+func (s *Stage) StartRejected(p *Peer) {
+	p.Link.Reject()
+	p.Host.Restart()
+	// To dial over such a link takes no time: who repeats it at once would do so for ever.
+	s.After(10*time.Microsecond, func() {
+		if most, _ := Peak(s.dials()[p.Name], time.Second); most > maxAttempts {
+			p.putDown()
+		}
+	})
+}

@@ -1,0 +1,69 @@
+package patterntest
+
+import (
+	"fmt"
+	"time"
+)
+
+// A Promise is one of those that a [System] must keep.
+type Promise string
+
+const (
+	Complete Promise = "complete" // every accepted event arrives, or the client is told of a gap
+	Once     Promise = "once"     // no event arrives twice, unless the system says that it repeats
+	Ordered  Promise = "ordered"  // events arrive in the order of their publication
+	Durable  Promise = "durable"  // a system that says so has no gap, whatever restarts
+	Genuine  Promise = "genuine"  // what arrives is what was published, to the byte
+	Prompt   Promise = "prompt"   // over a good network events arrive within the bound, whatever others suffer; so does Publish return
+	Calm     Promise = "calm"     // nobody is told of a gap without a cause
+	Bounded  Promise = "bounded"  // what the server holds for slow clients has a limit
+	Open     Promise = "open"     // a server that has run for a second accepts events
+	Fresh    Promise = "fresh"    // no event arrives after its time is over
+	Counted  Promise = "counted"  // what was accepted and did not arrive is in the server's account
+	Obedient Promise = "obedient" // who is asked to stop does so within 10 s, and a client then gets nothing more
+	Gentle   Promise = "gentle"   // clients neither try in a hot loop nor come back all at once, and idle ones send little
+)
+
+// A Breach is a promise that was broken, in a sentence.
+type Breach struct {
+	Promise Promise
+	Text    string
+}
+
+func (b Breach) String() string { return string(b.Promise) + ": " + b.Text }
+
+// findings collects breaches.
+type findings struct{ all []finding }
+
+type finding struct {
+	promise    Promise
+	who, first string
+	more       int
+}
+
+func (f *findings) add(p Promise, who, format string, args ...any) {
+	for i := range f.all {
+		if f.all[i].promise == p && f.all[i].who == who {
+			f.all[i].more++
+			return
+		}
+	}
+	for i, arg := range args {
+		if d, ok := arg.(time.Duration); ok {
+			args[i] = d.Round(tie)
+		}
+	}
+	f.all = append(f.all, finding{promise: p, who: who, first: fmt.Sprintf(format, args...)})
+}
+
+func (f *findings) breaches() []Breach {
+	var all []Breach
+	for _, x := range f.all {
+		b := Breach{x.promise, x.first}
+		if x.more > 0 {
+			b.Text += fmt.Sprintf(" (and %d more)", x.more)
+		}
+		all = append(all, b)
+	}
+	return all
+}

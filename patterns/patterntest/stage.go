@@ -1,0 +1,158 @@
+package patterntest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Transit is the one-way delay between the server and each client.
+const Transit = 40 * time.Millisecond
+
+// A Stage is what a contract is played on: a server and clients on a network, each a process on
+// a host of its own, and what can happen to them. It knows nothing of what they say to each
+// other, and so is the same for every contract: [World] is the stage of [Delivery] with a record
+// of events. What it judges itself is how they behave: that they stop when they are asked to, and
+// are gentle with the network.
+//
+// Its methods are for the goroutine of the story.
+type Stage struct {
+	// Net is the network; Server the host that the system's server runs on.
+	Net    *sim.Network
+	Server *sim.Host
+
+	onLoopback bool
+	link       netem.Config // of clients that are made from now on
+	peers      []*Peer
+	idle       []span        // the time in which idle clients are to send little
+	spread     time.Duration // since when clients are to come back apart; 0: they need not
+	server     process
+
+	mu      sync.Mutex
+	up      bool // the server runs
+	upSince time.Duration
+	starts  []time.Duration // of the server
+	stuck   findings        // who did not stop when asked to
+}
+
+type span struct{ from, to time.Duration }
+
+// start makes the host of the server and runs it there. serve is called again after each stop.
+func (s *Stage) start(n *sim.Network, onLoopback bool, serve func(ctx context.Context, h *sim.Host) error) {
+	s.Net, s.Server, s.onLoopback, s.link = n, n.Host("server"), onLoopback, netem.Config{Delay: Transit}
+	s.Server.Run("server", func(ctx context.Context, h *sim.Host) error {
+		return s.server.run(ctx, func(ctx context.Context) error {
+			s.serverStarts(ctx)
+			return serve(ctx, h)
+		})
+	})
+}
+
+// serverStarts notes a run of the server, until ctx is done.
+func (s *Stage) serverStarts(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.up, s.upSince = true, s.Net.Elapsed()
+	s.starts = append(s.starts, s.upSince)
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.up = false
+	})
+}
+
+// runsSince returns since when the server runs, or -1 if it does not.
+func (s *Stage) runsSince() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.up {
+		return -1
+	}
+	return s.upSince
+}
+
+// startsUntil returns how often the server has started until then.
+func (s *Stage) startsUntil(at time.Duration) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count := 0
+	for _, start := range s.starts {
+		if start <= at {
+			count++
+		}
+	}
+	return count
+}
+
+// Redeploy asks the server to stop, while its network works, and starts the next when it
+// has, as a deployment does. It is killed if it takes longer than 10 s.
+func (s *Stage) Redeploy() {
+	if !s.server.ask(stopTime) {
+		s.overstayed("", "the server had not stopped %v after it was asked to at %v", stopTime, s.Net.Elapsed()-stopTime)
+		s.server.again()
+		s.Server.Restart()
+		return
+	}
+	s.server.again()
+}
+
+// overstayed notes that somebody did not stop.
+func (s *Stage) overstayed(who, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stuck.add(Obedient, who, format, args...)
+}
+
+// Link sets how clients that are made from now on are linked to the server, instead of
+// by 40 ms each way and nothing else.
+func (s *Stage) Link(cfg netem.Config) { s.link = cfg }
+
+// Sleep lets time pass.
+func (s *Stage) Sleep(d time.Duration) { time.Sleep(d) }
+
+// After lets a fault happen at d from now.
+func (s *Stage) After(d time.Duration, f func()) { s.Net.After(d, f) }
+
+// Idle lets time pass in which nothing is published, and expects the clients to send
+// little meanwhile. A client that sends much in the first minute is stopped.
+func (s *Stage) Idle(d time.Duration) {
+	first := span{s.Net.Elapsed(), s.Net.Elapsed() + min(d, time.Minute)}
+	s.Sleep(first.to - first.from)
+	rates := s.rates(first)
+	for _, p := range s.peers {
+		if rates[p.Name] > maxIdleRate {
+			p.putDown()
+		}
+	}
+	s.Sleep(d - (first.to - first.from))
+	s.idle = append(s.idle, first)
+}
+
+// SpreadOut says that all clients lose the server now, and expects that they come back
+// spread out over time.
+func (s *Stage) SpreadOut() { s.spread = max(s.Net.Elapsed(), 1) }
+
+// settle waits until the clients have all that they wait for, but not longer than patience.
+// meanwhile is called every second.
+func (s *Stage) settle(patience time.Duration, complete func() bool, meanwhile func()) {
+	deadline := s.Net.Elapsed() + patience
+	tick, soon := time.Second, time.Second
+	if s.onLoopback {
+		tick, soon = 10*time.Millisecond, 100*time.Millisecond
+	}
+	for s.Net.Elapsed() < deadline && !complete() {
+		s.Sleep(tick)
+		meanwhile()
+	}
+	s.Sleep(soon) // what arrives twice arrives soon
+}
+
+// judgeStops looks at who was asked to stop.
+func (s *Stage) judgeStops(f *findings) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.all = append(f.all, s.stuck.all...)
+}

@@ -1,0 +1,32 @@
+package patterntest
+
+import "slices"
+
+// A Story is one way in which things go wrong.
+type Story struct {
+	Name   string // what happens, in a few words
+	Reason string // why it is worth a test
+	Play   func(w *World)
+	Code   string // Play as Go, of a story that was drawn at random
+	Races  string // why two runs of it may differ (see [sim.MayDiffer]), or ""
+
+	// Needs says whether a system offers what the story is about. Nil: each does.
+	Needs func(s System) bool
+}
+
+// Stories returns the contract of delivery. All times are virtual.
+//
+// A capability that not every system has brings a function of its own here: stories whose Needs
+// asks a field of [System] by which the system declares it. What they find belongs into a
+// judge function of its own, beside those that [World.Verdict] calls, which looks at nothing
+// unless the system declares the capability.
+func Stories() []Story {
+	return slices.Concat(steadyStories(), reachStories(), linkStories(), serverStories(), clientStories(), expiryStories(), manyStories())
+}
+
+// stories are made one after the other.
+type stories []Story
+
+func (all *stories) add(name, reason string, play func(w *World)) {
+	*all = append(*all, Story{Name: name, Reason: reason, Play: play})
+}

@@ -1,0 +1,67 @@
+package patterntest
+
+import (
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// manyStories are about several clients.
+func manyStories() (all stories) {
+	all.add("one client of three cannot be reached", "a dead client must not delay the others", func(w *World) {
+		dead := w.Client("dead")
+		w.PromptFor(w.Client("one"), w.Client("two"))
+		w.After(time.Second, dead.Link.Down)
+		w.PublishLarge(time.Second, 120, 8_000) // 1 MB: more than a dead connection takes
+		dead.Link.Up()
+	})
+	all.add("one client of three does not read", "a slow client must not delay the others, nor take the server's memory", func(w *World) {
+		slow := w.Client("slow")
+		w.PromptFor(w.Client("one"), w.Client("two"))
+		w.After(time.Second, slow.Host.Pause)
+		w.PublishLarge(50*time.Millisecond, 350, 12_000) // 4 MB: more than sockets hold
+		slow.Host.Resume()
+		w.Sleep(30 * time.Second)
+		slow.Host.Pause() // for longer than anybody's patience
+		w.PublishEvery(10*time.Second, 30)
+		slow.Host.Resume()
+	})
+	all.add("a hundred clients lose the server at once", "those that come back together throw it down again", func(w *World) {
+		w.Clients(100)
+		w.PublishEvery(time.Second, 3)
+		w.SpreadOut()
+		w.Server.Crash()
+		w.Sleep(5 * time.Second)
+		w.Server.Restart()
+		w.Sleep(time.Minute)
+		w.PublishEvery(time.Second, 3)
+	})
+	all.add("a hundred clients are sent away", "a deployment must not look like an attack", func(w *World) {
+		w.Clients(100)
+		w.PublishEvery(time.Second, 3)
+		w.SpreadOut()
+		w.Redeploy()
+		w.Sleep(time.Minute)
+		w.PublishEvery(time.Second, 3)
+	})
+	all.add("fifty clients hear of one event", "one event wakes everybody once", func(w *World) {
+		w.PromptFor(w.Clients(50)...)
+		for range 5 {
+			w.PublishEvery(20*time.Second, 1)
+		}
+	})
+	all.add("a partition between the server and half of the clients", "the halves must agree again afterwards", func(w *World) {
+		var far []*sim.Host
+		for i, c := range w.Clients(6) {
+			if i%2 == 0 {
+				far = append(far, c.Host)
+			} else {
+				w.PromptFor(c)
+			}
+		}
+		w.After(5*time.Second, func() { w.Net.Partition([]*sim.Host{w.Server}, far) })
+		w.After(65*time.Second, w.Net.Heal)
+		w.PublishEvery(time.Second, 90)
+	})
+	return all
+}

@@ -1,0 +1,103 @@
+package patterntest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// reachStories are about a client that is out of reach for a while.
+func reachStories() (all stories) {
+	// The client is out of reach for a while: during, before and after events, for
+	// shorter and longer than anybody's timeout.
+	for _, out := range []time.Duration{100 * time.Millisecond, 2 * time.Second, 30 * time.Second, 65 * time.Second, 20 * time.Minute} {
+		all.add(fmt.Sprintf("out of reach for %v", out), "recovery must be complete, or the client told", func(w *World) {
+			c := w.Client("phone")
+			w.After(5*time.Second-10*time.Millisecond, c.Link.Down)
+			w.After(5*time.Second-10*time.Millisecond+out, c.Link.Up)
+			w.PublishEvery(max(out/20, time.Second), 30)
+		})
+	}
+	// Longer than anybody's timeout: TCP brings what is lost for a moment.
+	all.add("the answer is lost", "what was sent is not received: only the client's next position says so", func(w *World) {
+		c := w.Client("phone")
+		for range 10 {
+			c.Link.DownFrom(w.Server)
+			w.PublishEvery(100*time.Millisecond, 1)
+			w.After(50*time.Second, c.Link.Up)
+			w.Sleep(2 * time.Minute)
+		}
+	})
+	all.add("the request is lost", "the server must not count on hearing from its client", func(w *World) {
+		c := w.Client("phone")
+		for range 10 {
+			c.Link.DownFrom(c.Host)
+			w.PublishEvery(100*time.Millisecond, 1)
+			w.After(50*time.Second, c.Link.Up)
+			w.Sleep(2 * time.Minute)
+		}
+	})
+	all.add("a link that flaps", "each reconnection is a chance to skip or to repeat", func(w *World) {
+		c := w.Client("phone")
+		for i := range 20 {
+			w.After(time.Duration(i)*4*time.Second+2*time.Second, c.Link.Down)
+			w.After(time.Duration(i)*4*time.Second+4*time.Second, c.Link.Up)
+		}
+		w.PublishEvery(500*time.Millisecond, 160)
+	})
+	all.add("packets held and released", "what arrives late must not be taken for new", func(w *World) {
+		c := w.Client("phone")
+		w.After(5*time.Second, c.Link.Hold)
+		w.After(50*time.Second, c.Link.Release)
+		w.PublishEvery(time.Second, 60)
+	})
+	all.add("the client starts while its link rejects", "a dial that fails at once must not be repeated at once", func(w *World) {
+		c := w.Client("phone")
+		w.After(5*time.Second, func() { w.StartRejected(c) })
+		w.After(100*time.Second, c.Link.Up)
+		w.PublishEvery(2*time.Second, 60)
+	})
+	return all
+}
+
+// linkStories are about links that are bad all the time.
+func linkStories() (all stories) {
+	for _, impairment := range []struct {
+		name, reason string
+		cfg          netem.Config
+	}{
+		{"2 percent loss", "loss is delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.02)}},
+		{"20 percent loss", "and much loss is much delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.2)}},
+		{"bursts of loss", "a radio link loses many packets in a row", netem.Config{Delay: Transit, Loss: netem.GilbertElliott{P: 0.02, R: 0.2}}},
+		{"jitter that reorders", "reordering must be TCP's business only", netem.Config{Delay: Transit, Jitter: Transit}},
+		{"packets that come twice", "so must duplicates", netem.Config{Delay: Transit, Duplicate: 0.2}},
+		{"packets that come broken", "and corruption", netem.Config{Delay: Transit, Corrupt: 0.05}},
+	} {
+		all.add("a link with "+impairment.name, impairment.reason, func(w *World) {
+			w.Link(impairment.cfg)
+			w.Client("phone")
+			w.PublishEvery(50*time.Millisecond, 100)
+		})
+	}
+	thin := netem.Config{Delay: Transit, Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}}
+	all.add("a link with 64 kbit per second", "more than its queue holds comes at once, and takes long", func(w *World) {
+		w.Link(thin)
+		w.Client("phone")
+		for range 5 {
+			w.PublishLarge(0, 10, 4_000)
+			w.Sleep(20 * time.Second)
+		}
+	})
+	all.add("the way is cut while much is on it", "half an answer must not count as none, nor as a whole one", func(w *World) {
+		w.Link(thin)
+		c := w.Client("phone")
+		w.PublishLarge(0, 10, 10_000) // 18 s, in base64
+		w.Sleep(5 * time.Second)
+		c.Link.Down()
+		w.Sleep(2 * time.Minute)
+		c.Link.Up()
+		w.PublishEvery(time.Second, 10)
+	})
+	return all
+}

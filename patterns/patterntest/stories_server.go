@@ -1,0 +1,76 @@
+package patterntest
+
+import (
+	"time"
+)
+
+// serverStories are about a server that ends and comes back.
+func serverStories() (all stories) {
+	all.add("the server crashes and comes back", "what was accepted is kept, or its loss is told", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		w.Server.Crash()
+		w.Sleep(10 * time.Second)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 10)
+	})
+	all.add("the server crashes right after it accepted", "to accept means to have stored", func(w *World) {
+		w.Client("phone")
+		for range 5 {
+			w.PublishEvery(0, 3)
+			w.Server.Restart()
+			w.Sleep(5 * time.Second)
+		}
+	})
+	all.add("the server loses power and comes back", "its clients are not told, and must find out by themselves", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		w.Sleep(10 * time.Second) // nothing is under way that would find out
+		w.Server.PowerOff()
+		w.Sleep(10 * time.Second)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 10)
+		w.Sleep(time.Minute)
+	})
+	all.add("the server restarts while the client is away", "the client holds a position of the server's earlier life", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		c.Link.Down()
+		w.PublishEvery(time.Second, 10)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 25)
+		c.Link.Up()
+	})
+	all.add("the server restarts ten times", "each life begins where the last one ended, or says so", func(w *World) {
+		w.Client("phone")
+		for range 10 {
+			w.PublishEvery(500*time.Millisecond, 10)
+			w.Server.Restart()
+			w.Sleep(500 * time.Millisecond)
+		}
+	})
+	all.add("the server is frozen for a minute", "a process that is stopped still acknowledges on TCP", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(time.Second, 10)
+		w.Server.Pause()
+		w.Sleep(time.Minute)
+		w.Server.Resume()
+		w.PublishEvery(time.Second, 10)
+	})
+	all.add("the server is redeployed ten times", "the everyday case: it is asked to go, and the next begins where it ended", func(w *World) {
+		w.Client("phone")
+		for i := range 10 {
+			w.PublishEvery(500*time.Millisecond, 7)
+			w.PublishEvery(0, 3)
+			if i%2 == 1 {
+				w.Sleep(time.Second) // what it was asked is under way, or all is quiet
+			}
+			w.Redeploy()
+			w.Sleep(500 * time.Millisecond)
+		}
+	})
+	return all
+}
