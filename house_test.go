@@ -1,6 +1,7 @@
 package squall_test
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -85,6 +86,38 @@ func TestModulesOfTheirOwn(t *testing.T) {
 		require.NoError(t, err, "go list in %s", folder)
 		require.Equal(t, own+" \n"+module+" ../\n", string(out), "the module in %s, and where it takes squall from", folder)
 	}
+}
+
+// The failures of a pattern are a package of their own, so that go test runs them side by
+// side, and each has names of its own. What is for all patterns has none.
+func TestEachPatternHasItsScenarios(t *testing.T) {
+	shared := []string{"access", "eventlog", "internal", "patterntest", "retry"}
+	var want []string
+	for _, pattern := range folders(t, "patterns") {
+		if !slices.Contains(shared, pattern) {
+			want = append(want, pattern)
+		}
+	}
+	got := folders(t, "scenarios")
+	require.Equal(t, want, slices.DeleteFunc(got, func(name string) bool { return name == "scenario" }))
+	for _, pattern := range want {
+		main, err := os.ReadFile("scenarios/" + pattern + "/main_test.go")
+		require.NoError(t, err)
+		for _, call := range []string{"scenario.Run(t, ", "scenario.Delivery(t, ", "scenario.Loopback(t, "} {
+			require.Contains(t, string(main), call, "scenarios/%s", pattern)
+		}
+	}
+}
+
+func folders(t *testing.T, in string) (names []string) {
+	all, err := os.ReadDir(in)
+	require.NoError(t, err)
+	for _, e := range all {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 func within(pkg, room string) bool {

@@ -1,7 +1,14 @@
 package squall_test
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -14,8 +21,8 @@ import (
 )
 
 // The table of failures that every program on a network meets, whatever it speaks. A row
-// is one scenario: a name, the reason why it is here, and a story in plain Go. To add one,
-// add a row here, or to the table of its pattern:
+// is one scenario: a name, the reason why it is here, and a story in plain Go of up to 20
+// lines. To add one, add a row here, or to the table of its pattern in one of
 //
 //	scenarios/longpoll, scenarios/shortpoll, scenarios/push, scenarios/stream, scenarios/pubsub
 //
@@ -29,20 +36,149 @@ var scenarios = []scenario.Row{
 			require.ErrorIs(t, err, syscall.ECONNREFUSED)
 			require.Equal(t, 80*time.Millisecond, n.Elapsed())
 		}},
+	{Name: "there is no server of that name", Reason: "a typing error in a configuration is no outage, and net/http says which it is",
+		Story: func(t *testing.T, n *sim.Network) {
+			_, err := n.Host("phone").HTTPClient().Get("http://sever/")
+			var dns *net.DNSError
+			require.ErrorAs(t, err, &dns)
+			require.True(t, dns.IsNotFound)
+		}},
+	{Name: "a firewall swallows what comes", Reason: "nobody answers, so the client's own timeout decides; without one it is two minutes",
+		Story: func(t *testing.T, n *sim.Network) {
+			phone := n.Host("phone")
+			link := n.Link(phone, n.Host("server"), netem.Config{Delay: 40 * time.Millisecond})
+			link.DownFrom(phone)
+			client := phone.HTTPClient()
+			client.Timeout = 5 * time.Second
+			_, err := client.Get("http://server/")
+			require.True(t, os.IsTimeout(err), "%v", err)
+			require.Equal(t, 5*time.Second, n.Elapsed())
+			_, err = phone.Dial("tcp", "server:80")
+			require.ErrorIs(t, err, syscall.ETIMEDOUT)
+			require.Equal(t, 5*time.Second+131*time.Second, n.Elapsed(), "1 s after each of five SYNs, and 2, 4, ... 64 s after six more")
+		}},
 	{Name: "the server crashes", Reason: "its kernel resets the connection, so the client learns of it at once",
 		Story: func(t *testing.T, n *sim.Network) {
-			server, phone := n.Host("server"), n.Host("phone")
-			n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
-			l, err := server.Listen("tcp", ":80")
-			require.NoError(t, err)
-			go func() { l.Accept() }()
-			conn, err := phone.Dial("tcp", "server:80")
-			require.NoError(t, err)
-			n.After(10*time.Second, server.Crash)
-			_, err = io.ReadAll(conn)
+			conn := connected(t, n)
+			n.After(10*time.Second, n.Host("server").Crash)
+			_, err := conn.Read(make([]byte, 1))
 			require.ErrorIs(t, err, syscall.ECONNRESET)
-			require.Equal(t, 10*time.Second+120*time.Millisecond, n.Elapsed(), "80 ms to connect, and 40 ms for the reset")
+			require.Equal(t, 80*time.Millisecond+10*time.Second+40*time.Millisecond, n.Elapsed())
+		}},
+	{Name: "the server loses power", Reason: "that is silence: a client that only reads learns of it by keep-alive, and without by nothing",
+		Story: func(t *testing.T, n *sim.Network) {
+			conn := connected(t, n)
+			n.After(10*time.Second, n.Host("server").PowerOff)
+			_, err := conn.Read(make([]byte, 1))
+			require.ErrorIs(t, err, syscall.ETIMEDOUT)
+			// It was connected at 80 ms. Go asks for a probe after 15 s of silence and every 15 s
+			// from then on; when nine have no answer it is over.
+			require.Equal(t, 80*time.Millisecond+10*15*time.Second, n.Elapsed())
+		}},
+	{Name: "a tunnel of 30 s in the middle of a download", Reason: "TCP bridges it, and goes on when its next attempt is due",
+		Story: func(t *testing.T, n *sim.Network) {
+			server, train := n.Host("server"), n.Host("train")
+			link := n.Link(train, server, netem.Config{Delay: 40 * time.Millisecond, Rate: 8 * netem.Mbit})
+			server.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 10<<20)) }))
+			n.After(5*time.Second, link.Down)
+			n.After(35*time.Second, link.Up)
+			resp, err := train.HTTPClient().Get("http://server/")
+			require.NoError(t, err)
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Len(t, body, 10<<20)
+			require.Greater(t, n.Elapsed(), 41*time.Second, "10 MiB take 11 s")
+			require.Less(t, n.Elapsed(), 71*time.Second, "attempts are up to twice as far apart as the outage was long")
+		}},
+	{Name: "the answer is lost, and the client asks again", Reason: "it cannot tell a lost order from a lost answer: the order is carried out twice",
+		Story: func(t *testing.T, n *sim.Network) {
+			server, phone := n.Host("server"), n.Host("phone")
+			link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
+			var orders atomic.Int64
+			server.ServeHTTP(":80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { orders.Add(1) }))
+			client := phone.HTTPClient()
+			client.Timeout = 10 * time.Second
+			n.After(100*time.Millisecond, func() { link.DownFrom(server) }) // the order is on its way
+			n.After(15*time.Second, link.Up)
+			_, err := client.Post("http://server/orders", "text/plain", strings.NewReader("one pizza"))
+			require.True(t, os.IsTimeout(err), "%v", err)
+			time.Sleep(5 * time.Second)
+			_, err = client.Post("http://server/orders", "text/plain", strings.NewReader("one pizza"))
+			require.NoError(t, err)
+			require.EqualValues(t, 2, orders.Load())
+		}},
+	{Name: "a question by UDP is lost", Reason: "nobody sends it again unless the program does",
+		Story: func(t *testing.T, n *sim.Network) {
+			server, phone := n.Host("server"), n.Host("phone")
+			n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.DropList{1}})
+			echo, err := server.ListenPacket("udp", ":7")
+			require.NoError(t, err)
+			server.Run("echo", func(context.Context, *sim.Host) error {
+				for b := make([]byte, 100); ; {
+					k, from, err := echo.ReadFrom(b)
+					if err != nil {
+						return err
+					}
+					echo.WriteTo(b[:k], from)
+				}
+			})
+			conn, err := phone.Dial("udp", "server:7")
+			require.NoError(t, err)
+			answer := make([]byte, 100)
+			for range 2 { // the answer to the second is the first packet from the server, and lost too
+				conn.SetReadDeadline(time.Now().Add(time.Second))
+				conn.Write([]byte("anybody?"))
+				_, err = conn.Read(answer)
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			}
+			conn.SetReadDeadline(time.Now().Add(time.Second))
+			conn.Write([]byte("anybody?"))
+			_, err = conn.Read(answer)
+			require.NoError(t, err)
+			require.Equal(t, 2*time.Second+80*time.Millisecond, n.Elapsed())
+		}},
+	{Name: "a process that hangs", Reason: "its kernel accepts and acknowledges: a connection that is made says nothing about the program",
+		Story: func(t *testing.T, n *sim.Network) {
+			conn := connected(t, n)
+			n.Host("server").Pause()
+			_, err := conn.Write([]byte("hello"))
+			require.NoError(t, err)
+			conn.SetReadDeadline(time.Now().Add(time.Minute))
+			_, err = conn.Read(make([]byte, 1))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		}},
+	{Name: "a data centre is cut in two", Reason: "each half works, and neither can tell whether the other lives",
+		Story: func(t *testing.T, n *sim.Network) {
+			var halves [2][]*sim.Host
+			for i := range 4 {
+				h := n.Host(fmt.Sprint("node", i))
+				h.ServeHTTP(":80", http.NotFoundHandler())
+				halves[i/2] = append(halves[i/2], h)
+			}
+			n.Partition(halves[0], halves[1])
+			n.After(time.Minute, n.Heal)
+			client := halves[0][0].HTTPClient()
+			client.Timeout = 10 * time.Second
+			_, err := client.Get("http://node1/")
+			require.NoError(t, err, "in the same half")
+			_, err = client.Get("http://node2/")
+			require.True(t, os.IsTimeout(err), "%v", err)
+			time.Sleep(time.Minute)
+			_, err = client.Get("http://node3/")
+			require.NoError(t, err, "it is healed")
 		}},
 }
 
 func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+// connected returns the phone's end of a connection that the server has accepted, 80 ms
+// after the beginning.
+func connected(t *testing.T, n *sim.Network) net.Conn {
+	n.Link(n.Host("phone"), n.Host("server"), netem.Config{Delay: 40 * time.Millisecond})
+	l, err := n.Host("server").Listen("tcp", ":80")
+	require.NoError(t, err)
+	go l.Accept()
+	conn, err := n.Host("phone").Dial("tcp", "server:80")
+	require.NoError(t, err)
+	return conn
+}
