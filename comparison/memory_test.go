@@ -66,8 +66,8 @@ func brokerSession(l net.Listener) (func(int) string, func()) {
 		return string(binary.BigEndian.AppendUint32(nil, uint32(1+len(text)))) + "c" + text
 	}
 	return func(i int) string {
-		return frame(fmt.Sprintf(`{"type":"hello","client":"c%d","run":"1","attempt":1}`, i)) +
-			frame(fmt.Sprintf(`{"type":"subscribe","sub":1,"options":{"Filter":"news","Name":"c%d"}}`, i))
+		return frame(fmt.Sprintf(`{"type":"hello","version":2,"client":"c%d","run":"1","attempt":1}`, i)) +
+			frame(fmt.Sprintf(`{"type":"subscribe","sub":1,"options":{"filter":"news","name":"c%d"}}`, i))
 	}, func() { b.Close() }
 }
 

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"cmp"
+	"container/list"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,13 +23,14 @@ type Broker struct {
 	publish sync.Mutex // from looking for a duplicate until the message is stored; held over the log's disk, never over the network
 	seen    dedupe
 
-	mu        sync.Mutex // held over the store's disk for a new subscription, never over the network
-	closed    bool
-	listeners map[net.Listener]bool
-	conns     map[*connection]bool
-	sessions  map[string]*session // by client
-	pumps     map[string]*pump    // by name; unnamed ones by client, run and number
-	stats     BrokerStats
+	mu         sync.Mutex // held over the store's disk for a new subscription, never over the network
+	closed     bool
+	listeners  map[net.Listener]bool
+	conns      map[*connection]bool
+	handshakes list.List           // of connections that have no session yet, oldest first
+	sessions   map[string]*session // by client
+	pumps      map[string]*pump    // by name; unnamed ones by client, run and number
+	stats      BrokerStats
 
 	running sync.WaitGroup
 }
@@ -102,6 +104,11 @@ func (b *Broker) Publish(m Message) (Receipt, error) {
 	if err := m.check(b.opts.MaxMessageBytes); err != nil {
 		return Receipt{}, err
 	}
+	return b.put(m)
+}
+
+// put stores a message that was checked.
+func (b *Broker) put(m Message) (Receipt, error) {
 	b.publish.Lock()
 	defer b.publish.Unlock()
 	now := time.Now()
@@ -126,18 +133,23 @@ func (b *Broker) Publish(m Message) (Receipt, error) {
 	return Receipt{Cursor: c}, nil
 }
 
-// bury stores a dead letter.
-func (b *Broker) bury(p *pump, f *flight, e *eventlog.Entry) error {
+// bury stores a dead letter. Its message was accepted once, so that no limit of today is in
+// its way; what the log cannot take is cut to the letter's own headers. It reports whether
+// there is a letter. The error is one that may pass.
+func (b *Broker) bury(p *pump, f *flight, e *eventlog.Entry) (stored bool, err error) {
 	m, err := p.deadLetter(f, e)
 	if err != nil {
-		return err
+		return false, nil // no message, though it was delivered as one
 	}
-	_, err = b.Publish(m)
-	if errors.Is(err, ErrTooLarge) { // because of the headers that say so
-		m.Headers = nil
-		_, err = b.Publish(m)
+	_, err = b.put(m)
+	if errors.Is(err, eventlog.ErrTooLarge) {
+		maps.DeleteFunc(m.Headers, func(name, _ string) bool { return !slices.Contains(deadHeaders, name) })
+		_, err = b.put(m)
 	}
-	return err
+	if errors.Is(err, eventlog.ErrTooLarge) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Serve accepts clients on l until the broker is closed, when it returns [ErrClosed], or
@@ -174,15 +186,34 @@ func (b *Broker) serve(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	defer b.mu.Unlock()
 	b.conns[c] = true
+	c.waiting = b.handshakes.PushBack(c)
+	c.limit = time.AfterFunc(b.opts.HandshakeTimeout, c.close)
+	var oldest *connection
+	if b.handshakes.Len() > b.opts.MaxHandshakes {
+		oldest = b.handshakes.Remove(b.handshakes.Front()).(*connection)
+		b.stats.Crowded++
+	}
 	b.running.Go(func() { c.write(0) })
 	b.running.Go(func() {
 		c.run()
+		b.greeted(c)
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		delete(b.conns, c)
 	})
+	b.mu.Unlock()
+	if oldest != nil {
+		b.running.Go(oldest.close) // that of TLS waits for the network
+	}
+}
+
+// greeted says that a connection's handshake is over.
+func (b *Broker) greeted(c *connection) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.handshakes.Remove(c.waiting) // nothing, if it was removed before
+	c.limit.Stop()
 }
 
 // Delete removes a durable subscription and its position. Its subscribers get nothing
@@ -200,15 +231,43 @@ func (b *Broker) Delete(name string) error {
 	return b.store.remove(name)
 }
 
-// Subscription returns the counters of a durable subscription, if it exists.
-func (b *Broker) Subscription(name string) (GroupStats, bool) {
+// Subscription returns what is known of a durable subscription, if it exists.
+func (b *Broker) Subscription(name string) (SubscriptionInfo, bool) {
 	b.mu.Lock()
 	p := b.pumps[name]
 	b.mu.Unlock()
 	if p == nil || p.options.Name == "" {
-		return GroupStats{}, false
+		return SubscriptionInfo{}, false
 	}
-	return p.stats(), true
+	return p.info(), true
+}
+
+// Subscriptions returns what is known of all durable subscriptions, in the order of their
+// names.
+func (b *Broker) Subscriptions() []SubscriptionInfo {
+	b.mu.Lock()
+	pumps := slices.Collect(maps.Values(b.pumps))
+	b.mu.Unlock()
+	var all []SubscriptionInfo
+	for _, p := range pumps {
+		if p.options.Name != "" {
+			all = append(all, p.info())
+		}
+	}
+	slices.SortFunc(all, func(a, b SubscriptionInfo) int { return cmp.Compare(a.Options.Name, b.Options.Name) })
+	return all
+}
+
+// expire deletes a durable subscription that nobody has used for its ExpireAfter.
+func (b *Broker) expire(p *pump) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pumps[p.key] != p || !p.endIdle(time.Now()) {
+		return nil
+	}
+	delete(b.pumps, p.key)
+	b.stats.ExpiredSubscriptions++
+	return b.store.remove(p.key) // what cannot be removed expires again after a restart
 }
 
 // Stats returns the broker's counters.
@@ -216,6 +275,7 @@ func (b *Broker) Stats() BrokerStats {
 	b.mu.Lock()
 	s := b.stats
 	s.Sessions, s.Subscriptions = len(b.sessions), len(b.pumps)
+	s.Connections, s.Handshakes = len(b.conns), b.handshakes.Len()
 	conns := slices.Collect(maps.Keys(b.conns))
 	b.mu.Unlock()
 	for _, c := range conns {

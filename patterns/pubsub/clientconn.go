@@ -48,13 +48,14 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	l := newLink(conn, c.opts.DialTimeout, 64<<10)
+	// What the broker sends may be larger than what it takes now.
+	l := newLink(conn, c.opts.DialTimeout, maxMessageBytes+frameOverhead)
 	defer l.close()
 	stop := context.AfterFunc(c.ctx, l.close)
 	defer stop()
 
 	c.mu.Lock()
-	hello := control{Type: typeHello, Client: c.opts.ID, Run: c.run, Attempt: attempt}
+	hello := control{Type: typeHello, Version: protocolVersion, Client: c.opts.ID, Run: c.run, Attempt: attempt}
 	for _, s := range c.order() {
 		if s.hasBegun() {
 			hello.Keep = append(hello.Keep, s.id)
@@ -68,12 +69,19 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if welcome.Type != typeWelcome || welcome.SessionTimeout <= 0 {
+	switch {
+	case welcome.Type != typeWelcome:
 		return false, refusal(welcome)
+	case welcome.Version != protocolVersion:
+		return false, fmt.Errorf("pubsub: the broker speaks version %d of the protocol, and the client version %d",
+			max(welcome.Version, 1), protocolVersion)
+	case welcome.SessionTimeout <= 0 || welcome.SessionTimeout > maxSessionTimeout,
+		welcome.MaxMessageBytes <= 0 || welcome.MaxMessageBytes > maxMessageBytes:
+		return false, fmt.Errorf("pubsub: the broker's welcome: SessionTimeout %v, want up to %v; MaxMessageBytes %d, want up to %d",
+			welcome.SessionTimeout, maxSessionTimeout, welcome.MaxMessageBytes, maxMessageBytes)
 	}
 	l.timeout.Store(int64(welcome.SessionTimeout))
 	conn.SetReadDeadline(time.Now().Add(welcome.SessionTimeout))
-	l.max = welcome.MaxMessageBytes + frameOverhead
 	if !c.begin(l, welcome) {
 		return true, ErrClosed
 	}

@@ -1,10 +1,14 @@
 package pubsub
 
 import (
+	"container/list"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"slices"
 	"sync/atomic"
+	"time"
 )
 
 // maxFenced bounds how many earlier runs of a client a session remembers.
@@ -16,6 +20,10 @@ type connection struct {
 	b        *Broker
 	session  *session
 	welcomed atomic.Bool
+
+	// While it is in its handshake, guarded by b.mu.
+	waiting *list.Element // among b.handshakes
+	limit   *time.Timer   // closes it
 }
 
 // run reads until the connection ends.
@@ -25,24 +33,35 @@ func (c *connection) run() {
 	if err != nil {
 		return
 	}
-	if refusal := c.b.admit(c, hello); refusal != "" {
+	refusal := ""
+	if hello.Version != protocolVersion {
+		refusal = fmt.Sprintf("the client speaks version %d of the protocol, and the broker version %d", max(hello.Version, 1), protocolVersion)
+	} else {
+		refusal = c.b.admit(c, hello)
+	}
+	if refusal != "" { // and the limit of the handshake goes on
 		c.finish(control{Type: typeGoodbye, Error: refusal}.frame())
 		c.drain()
 		return
 	}
+	c.b.greeted(c)
 	defer c.session.lost(c)
 	for {
 		kind, body, err := c.next()
-		if err != nil {
+		switch {
+		case err == nil:
+			err = c.session.work(c, kind, body)
+		case !errors.Is(err, errProtocol):
 			return
 		}
-		err = c.session.work(c, kind, body)
 		if errors.Is(err, errGoodbye) {
 			c.session.end(nil)
 			return
 		}
 		if err != nil {
 			c.finish(control{Type: typeGoodbye, Error: err.Error()}.frame())
+			limit := time.AfterFunc(c.b.opts.HandshakeTimeout, c.close)
+			defer limit.Stop()
 			c.drain()
 			return
 		}
@@ -51,13 +70,7 @@ func (c *connection) run() {
 
 // drain reads on until the other side or the writer has closed: to close with unread
 // data would reset the connection, and the last frame be lost.
-func (c *connection) drain() {
-	for {
-		if _, _, err := c.next(); err != nil {
-			return
-		}
-	}
-}
+func (c *connection) drain() { io.Copy(io.Discard, c.reader) }
 
 func (c *connection) hello() (control, error) {
 	var m control
@@ -65,7 +78,8 @@ func (c *connection) hello() (control, error) {
 	if err != nil {
 		return m, err
 	}
-	if kind != kindControl || json.Unmarshal(body, &m) != nil || m.Type != typeHello || m.Client == "" || m.Run == "" {
+	if kind != kindControl || json.Unmarshal(body, &m) != nil || m.Type != typeHello || m.Client == "" || m.Run == "" ||
+		len(m.Client) > maxTopicBytes || len(m.Run) > maxTopicBytes {
 		return m, errProtocol
 	}
 	return m, nil

@@ -28,7 +28,7 @@
 //
 // Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): a message
 // arrives after 25 ms. One a second takes 280 bytes, its acknowledgement included; one in 10
-// minutes 10 kB, of which most are the pings each third of SessionTimeout. A stream of
+// minutes 10 kB, of which most are the pings every third of SessionTimeout. A stream of
 // Server-Sent Events, which acknowledges nothing, takes 190 bytes and 4.5 kB.
 //
 // # Topics
@@ -55,11 +55,14 @@
 // the part, and it alone, waits. A client that comes back within its session finds all as
 // it was, so that a short outage rebalances nothing.
 //
+// A durable subscription to which nobody has been subscribed for its ExpireAfter is
+// deleted. [Broker.Subscriptions] lists those that there are, with their lag.
+//
 // # What it promises
 //
 //   - A message that Publish has confirmed is in the log, and is delivered to every
-//     subscription that existed by then and matches, at least once; or it has expired,
-//     or the subscriber is told of a [Gap], or the slow policy dropped it, which is a Gap
+//     subscription that existed by then and matches, at least once; or it or the subscription
+//     has expired, or the subscriber is told of a [Gap], or the slow policy dropped it, which is a Gap
 //     too. Drops are counted ([GroupStats]).
 //   - Publish may be repeated, by the client after a broken connection or by its caller
 //     with the same ID: within the dedupe window, which the log carries over restarts,
@@ -109,9 +112,9 @@
 // frames (kind c) are JSON; publish (p), confirm (k), deliver (d), settle (a), settled (r),
 // gap (g), told (t), ping (i) and pong (o) are unsigned varints as in encoding/binary,
 // and texts with their length before them. wire.go lists them. A client says hello, with
-// its ID, the run of its process and the number of the connection, and is welcomed; then
-// it subscribes, with what is left of the last connection: what it holds, what it has
-// acknowledged, which gap it was told of. A connection that was overtaken by a later one
+// the version of the protocol, which must be the broker's, its ID, the run of its process
+// and the number of the connection, and is welcomed; then it subscribes, with what is left
+// of the last connection: what it holds, what it has acknowledged, which gap it was told of. A connection that was overtaken by a later one
 // of its run, and a run that was overtaken by another of its ID, is sent away. A run takes
 // over when it has answered a ping: what a process sent before it died fences nobody.
 package pubsub

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -23,7 +24,7 @@ type Message struct {
 	// for each call of Publish, and uses it for all attempts of that call. At most 255
 	// bytes.
 	ID string
-	// Headers travel with the data. At most 255.
+	// Headers travel with the data. At most 255, those of a dead letter not counted.
 	Headers map[string]string
 	// TTL is how long the message is delivered. It then disappears without a gap, as
 	// its publisher wished. Zero: as long as the log keeps it.
@@ -50,6 +51,12 @@ const (
 	HeaderDeadAttempts     = "dead-letter-attempts"     // after so many deliveries
 )
 
+var deadHeaders = []string{HeaderDeadTopic, HeaderDeadCursor, HeaderDeadSubscription, HeaderDeadAttempts}
+
+// maxHeaders bounds the headers of a message, of which a dead letter may have as many more
+// as it has of its own.
+const maxHeaders = 255
+
 // check refuses a message that can not be stored.
 func (m *Message) check(maxBytes int) error {
 	if err := checkTopic(m.Topic); err != nil {
@@ -58,8 +65,14 @@ func (m *Message) check(maxBytes int) error {
 	if len(m.Key) > maxTopicBytes || len(m.ID) > maxTopicBytes {
 		return fmt.Errorf("pubsub: publish: Message.Key and ID: %d and %d bytes, want at most %d", len(m.Key), len(m.ID), maxTopicBytes)
 	}
-	if len(m.Headers) > 255 {
-		return fmt.Errorf("pubsub: publish: Message.Headers: %d, want at most 255", len(m.Headers))
+	headers := len(m.Headers)
+	for _, name := range deadHeaders {
+		if _, has := m.Headers[name]; has {
+			headers--
+		}
+	}
+	if headers > maxHeaders {
+		return fmt.Errorf("pubsub: publish: Message.Headers: %d, want at most %d", headers, maxHeaders)
 	}
 	if m.TTL < 0 {
 		return fmt.Errorf("pubsub: publish: Message.TTL: %v, want 0 (no limit) or more", m.TTL)
@@ -91,11 +104,9 @@ func (m *Message) encode() []byte {
 func (m *Message) decode(b []byte) error {
 	d := decoder{b: b}
 	m.Key, m.ID = d.text(), d.text()
-	if n := d.uvarint(); n > 255 {
-		return fmt.Errorf("pubsub: a message with %d headers", n)
-	} else if n > 0 {
+	if n := d.number(uint64(maxHeaders + len(deadHeaders))); n > 0 {
 		m.Headers = make(map[string]string, n)
-		for range n {
+		for ; n > 0 && d.err == nil; n-- {
 			name := d.text()
 			m.Headers[name] = d.text()
 		}
@@ -125,6 +136,21 @@ func (d *decoder) uvarint() uint64 {
 	d.b = d.b[size:]
 	return n
 }
+
+var errRange = errors.New("pubsub: a number in a frame is out of range")
+
+// number returns an integer that must not be above most.
+func (d *decoder) number(most uint64) uint64 {
+	n := d.uvarint()
+	if n > most {
+		d.b, d.err = nil, errRange
+		return 0
+	}
+	return n
+}
+
+// attempt returns how often a message was delivered.
+func (d *decoder) attempt() int { return int(d.number(math.MaxInt32)) }
 
 func (d *decoder) text() string {
 	n := d.uvarint()

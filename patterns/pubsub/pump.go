@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,8 @@ type pump struct {
 	ended   bool
 	// What members were told: up to this number, and how many were missing by then.
 	toldMissed uint64
+	idleSince  time.Time // nobody is subscribed; zero: somebody is
+	letters    time.Time // no dead letters before, since the log failed
 }
 
 // reply is an answer that waits until what it says is kept.
@@ -60,8 +63,9 @@ func newPump(b *Broker, key string, o SubscribeOptions, c eventlog.Cursor) *pump
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		epoch: c.Epoch,
 		// Generations of different lives must not be taken for each other.
-		g:     group{limits: o.limits(), next: c.Offset, generation: uint64(time.Now().UnixMicro())},
-		dirty: true,
+		g:         group{limits: o.limits(), next: c.Offset, generation: uint64(time.Now().UnixMicro())},
+		dirty:     true,
+		idleSince: time.Now(),
 	}
 }
 
@@ -70,7 +74,41 @@ func (p *pump) restore(s *state) {
 	p.epoch, p.g.next, p.g.high, p.reload = s.epoch, s.next, s.next, s.pending
 	p.g.gaps, p.g.missed, p.g.reason = s.gaps, s.missed, s.reason
 	p.g.told, p.toldMissed = s.told, s.toldMissed
-	p.dirty = false
+	if !s.idleSince.IsZero() {
+		p.idleSince = s.idleSince
+	}
+	p.dirty = s.idleSince.IsZero() // the time of the restart is
+}
+
+// idles notes whether nobody is subscribed. The caller has p.mu.
+func (p *pump) idles(now bool) {
+	if now == p.idleSince.IsZero() {
+		p.idleSince, p.dirty = time.Time{}, true
+		if now {
+			p.idleSince = time.Now()
+		}
+	}
+}
+
+// expires is when a subscription is deleted because nobody is subscribed. Zero: not by now.
+// The caller has p.mu.
+func (p *pump) expires() time.Time {
+	if p.options.Name == "" || p.options.ExpireAfter < 0 || p.idleSince.IsZero() {
+		return time.Time{}
+	}
+	return p.idleSince.Add(p.options.ExpireAfter)
+}
+
+// endIdle ends the pump if nobody has been subscribed for too long.
+func (p *pump) endIdle(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.expires(); p.ended || at.IsZero() || now.Before(at) {
+		return false
+	}
+	p.ended = true
+	close(p.stop)
+	return true
 }
 
 func (p *pump) kick() {
@@ -169,8 +207,12 @@ func (p *pump) round() (due time.Time, err error) {
 		p.mu.Lock()
 		p.g.expire(now)
 		p.g.discard(now)
+		expires := p.expires()
 		p.mu.Unlock()
-		if err := p.bury(); err != nil {
+		if !expires.IsZero() && !now.Before(expires) {
+			return due, p.b.expire(p)
+		}
+		if err := p.bury(now); err != nil {
 			return due, err
 		}
 		read, err := p.read()
@@ -188,18 +230,35 @@ func (p *pump) round() (due time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	due = p.g.due()
-	for _, m := range p.g.members {
-		if retry := now.Add(clogRetry); m.clogged && (due.IsZero() || retry.Before(due)) {
-			due = retry
+	sooner := func(at time.Time) {
+		if due.IsZero() || at.Before(due) {
+			due = at
 		}
+	}
+	if slices.ContainsFunc(p.g.members, func(m *member) bool { return m.clogged }) {
+		sooner(now.Add(clogRetry))
+	}
+	if now.Before(p.letters) {
+		sooner(p.letters)
+	}
+	if expires := p.expires(); !expires.IsZero() {
+		sooner(expires)
 	}
 	return due, nil
 }
 
-func (p *pump) stats() GroupStats {
+func (p *pump) info() SubscriptionInfo {
+	head := p.b.log.Head()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.g.stats
-	s.Members, s.Pending, s.Generation = len(p.g.members), len(p.g.flights), p.g.generation
-	return s
+	s.Members, s.Pending, s.Generation = len(p.g.members), len(p.g.flights)+len(p.reload), p.g.generation
+	i := SubscriptionInfo{
+		Options: p.options, IdleSince: p.idleSince, GroupStats: s,
+		Cursor: eventlog.Cursor{Epoch: p.epoch, Offset: p.floor()},
+	}
+	if i.Cursor.Epoch == head.Epoch && i.Cursor.Offset < head.Offset {
+		i.Lag = head.Offset - i.Cursor.Offset
+	}
+	return i
 }

@@ -122,7 +122,7 @@ func (p *pump) keep(out *batch) error {
 func (p *pump) state() state {
 	s := state{
 		epoch: p.epoch, next: p.g.next, gaps: p.g.gaps, missed: p.g.missed,
-		told: p.g.told, toldMissed: p.toldMissed, reason: p.g.reason,
+		told: p.g.told, toldMissed: p.toldMissed, reason: p.g.reason, idleSince: p.idleSince,
 	}
 	n := len(p.g.flights)
 	for n > 0 && p.g.flights[n-1].offset > p.g.high {
@@ -156,14 +156,19 @@ func (p *pump) tell(out *batch) {
 // subscribed is what a member is told when it begins. It hears of the gaps that no
 // member has heard of.
 func (p *pump) subscribed(m *member) control {
+	return control{
+		Type: typeSubscribed, Sub: m.sub, Generation: m.generation,
+		Cursor: eventlog.Cursor{Epoch: p.epoch, Offset: p.floor()}, Told: p.g.told, Missed: p.toldMissed,
+	}
+}
+
+// floor is the offset up to which everything is done. The caller has p.mu.
+func (p *pump) floor() uint64 {
 	floor := p.g.floor()
 	if len(p.reload) > 0 {
 		floor = min(floor, p.reload[0].Offset-1)
 	}
-	return control{
-		Type: typeSubscribed, Sub: m.sub, Generation: m.generation,
-		Cursor: eventlog.Cursor{Epoch: p.epoch, Offset: floor}, Told: p.g.told, Missed: p.toldMissed,
-	}
+	return floor
 }
 
 // wasTold notes that a subscriber knows of a gap.

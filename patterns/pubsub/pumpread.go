@@ -1,7 +1,11 @@
 package pubsub
 
 import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
@@ -68,8 +72,12 @@ func (p *pump) flight(e *eventlog.Entry) (*flight, bool) {
 	return &flight{offset: e.Offset, part: partOf(key, e.Offset), bytes: len(e.Topic) + len(e.Data), expires: e.Expires}, true
 }
 
-// bury makes dead letters of messages that have had all their attempts.
-func (p *pump) bury() error {
+// bury makes dead letters of messages that have had all their attempts. A log that takes
+// none is asked again later, and deliveries go on.
+func (p *pump) bury(now time.Time) error {
+	if now.Before(p.letters) {
+		return nil
+	}
 	for {
 		p.mu.Lock()
 		f := p.g.dead()
@@ -78,20 +86,26 @@ func (p *pump) bury() error {
 			return nil
 		}
 		e, status, err := p.fetch(f.offset)
-		if err != nil {
+		stored := false
+		if e != nil {
+			stored, err = p.b.bury(p, f, e)
+		}
+		if errors.Is(err, eventlog.ErrClosed) {
 			return err
 		}
-		if e != nil {
-			if err := p.b.bury(p, f, e); err != nil {
-				return err
-			}
+		if err != nil {
+			p.letters = now.Add(diskRetry)
+			return nil
 		}
 		p.mu.Lock()
 		p.g.remove(f)
-		if e == nil {
+		switch {
+		case e == nil:
 			p.gone(status)
-		} else {
+		case stored:
 			p.g.stats.DeadLetters++
+		default:
+			p.g.stats.LettersLost++
 		}
 		p.dirty = true
 		p.mu.Unlock()
@@ -184,5 +198,9 @@ func (p *pump) deadLetter(f *flight, e *eventlog.Entry) (Message, error) {
 	headers[HeaderDeadSubscription], headers[HeaderDeadAttempts] = p.options.Name, strconv.Itoa(f.attempts)
 	// If the broker dies before it has noted this, it buries the message again: the ID
 	// makes that one letter.
-	return Message{Topic: p.options.DeadLetter, Key: m.Key, ID: "dead/" + p.options.Name + "/" + at, Headers: headers, Data: m.Data}, nil
+	id := "dead/" + p.options.Name + "/" + at
+	if len(id) > maxTopicBytes {
+		id = fmt.Sprintf("dead/%x", sha256.Sum256([]byte(id)))
+	}
+	return Message{Topic: p.options.DeadLetter, Key: m.Key, ID: id, Headers: headers, Data: m.Data}, nil
 }

@@ -33,7 +33,7 @@ type seat struct {
 }
 
 var (
-	errProtocol = errors.New("pubsub: the client does not keep to the protocol")
+	errProtocol = errors.New("pubsub: the other side does not keep to the protocol")
 	errGoodbye  = errors.New("pubsub: the client said goodbye")
 )
 
@@ -66,7 +66,7 @@ func (s *session) attach(c *connection, hello control) (attached, stale bool) {
 		}
 	}
 	c.welcomed.Store(true)
-	c.send(control{Type: typeWelcome, SessionTimeout: s.b.opts.SessionTimeout, MaxMessageBytes: s.b.opts.MaxMessageBytes}.frame())
+	c.send(control{Type: typeWelcome, Version: protocolVersion, SessionTimeout: s.b.opts.SessionTimeout, MaxMessageBytes: s.b.opts.MaxMessageBytes}.frame())
 	return true, false
 }
 
@@ -138,7 +138,10 @@ func (s *session) order() []uint64 {
 func (s *session) leave(sub uint64) {
 	seat := s.seats[sub]
 	delete(s.seats, sub)
-	seat.pump.locked(func(g *group) { g.leave(seat.member) })
+	seat.pump.locked(func(g *group) {
+		g.leave(seat.member)
+		seat.pump.idles(len(g.members) == 0)
+	})
 	if seat.pump.options.Name == "" {
 		seat.pump.end()
 		s.b.mu.Lock()
@@ -170,10 +173,10 @@ func (s *session) work(c *connection, kind byte, body []byte) error {
 		}
 	case kindSettle:
 		sub, request, generation := d.uvarint(), d.uvarint(), d.uvarint()
-		what := delivery{d.uvarint(), int(d.uvarint())}
-		v, pause := verb(d.uvarint()), time.Duration(d.uvarint())
-		if d.err != nil || v > verbExtend || pause < 0 {
-			return errProtocol
+		what := delivery{d.uvarint(), d.attempt()}
+		v, pause := verb(d.number(uint64(verbExtend))), time.Duration(d.number(uint64(maxWait)))
+		if d.err != nil {
+			return fmt.Errorf("%w: %w", errProtocol, d.err)
 		}
 		if seat := s.seats[sub]; seat != nil {
 			seat.pump.settle(seat.member, generation, what, v, pause, request, c)
@@ -240,6 +243,10 @@ func (s *session) control(c *connection, m control) error {
 
 // subscribe gives the client a seat, or its old one back.
 func (s *session) subscribe(c *connection, m control) error {
+	o, err := m.Options.options()
+	if err != nil {
+		return err
+	}
 	a := attachment{conn: c, sub: m.Sub}
 	if old := s.seats[m.Sub]; old != nil {
 		if m.Resume == nil {
@@ -264,33 +271,38 @@ func (s *session) subscribe(c *connection, m control) error {
 	}
 	head := s.b.log.Head()
 	ahead := m.Resume != nil && m.Resume.Seen.Epoch == head.Epoch && m.Resume.Seen.Offset > head.Offset
-	p, err := s.b.pump(s, m.Sub, *m.Options, ahead)
-	if err != nil {
-		return err
+	if len(s.seats) >= s.b.opts.MaxSubscriptions {
+		return fmt.Errorf("this client has %d subscriptions, the most that a client may have", len(s.seats))
 	}
-	for _, seat := range s.seats {
-		if seat.pump == p {
-			return fmt.Errorf("this client has subscribed to %q already", m.Options.Name)
+	for joined := false; !joined; { // unless it is deleted meanwhile
+		p, err := s.b.pump(s, m.Sub, o, ahead)
+		if err != nil {
+			return err
 		}
+		for _, seat := range s.seats {
+			if seat.pump == p {
+				return fmt.Errorf("this client has subscribed to %q already", o.Name)
+			}
+		}
+		p.locked(func(g *group) {
+			if joined = !p.ended; !joined {
+				return
+			}
+			a.sentGap, a.toldGap = g.told, g.told
+			member := g.join(s.client, a)
+			p.idles(false)
+			s.seats[m.Sub] = &seat{p, member}
+			begin := p.subscribed(member)
+			begin.Fresh = ahead
+			p.replies = append(p.replies, reply{c, begin.frame()})
+		})
 	}
-	p.locked(func(g *group) {
-		a.sentGap, a.toldGap = g.told, g.told
-		member := g.join(s.client, a)
-		s.seats[m.Sub] = &seat{p, member}
-		begin := p.subscribed(member)
-		begin.Fresh = ahead
-		p.replies = append(p.replies, reply{c, begin.frame()})
-	})
 	return nil
 }
 
 // pump returns the pump of a subscription, and makes it if need be. If the subscriber is
 // ahead of the log, where it wants to start means nothing.
 func (b *Broker) pump(s *session, sub uint64, o SubscribeOptions, ahead bool) (*pump, error) {
-	o, err := o.withDefaults()
-	if err != nil {
-		return nil, err
-	}
 	key := o.Name
 	if key == "" {
 		key = fmt.Sprintf("%s/%s/%d", s.client, s.run, sub)

@@ -1,12 +1,15 @@
 package pubsub
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
 // Store keeps the positions of durable subscriptions in one bbolt file. It has no
@@ -22,17 +25,85 @@ var (
 	stateBucket   = []byte("state")
 )
 
-// stateFormat is the first byte of a state.
-const stateFormat = 1
+// optionsFormat is the version of the options in a store, stateFormat the first byte of a
+// state. Those of format 1 are read: its options had no version and the names of the Go
+// fields, its states no idleSince.
+const (
+	optionsFormat = 2
+	stateFormat   = 2
+)
+
+// storedOptions are the options of a subscription in the file.
+type storedOptions struct {
+	Version int `json:"v"`
+	subscriptionForm
+}
+
+// options1 are those of format 1.
+type options1 struct {
+	Filter, Name                  string
+	Reset, Slow                   int
+	AtMostOnce                    bool
+	AckWait                       time.Duration
+	MaxAttempts                   int
+	DeadLetter                    string
+	MaxInFlight, MaxInFlightBytes int
+	MaxPending                    int
+}
+
+func encodeOptions(o *SubscribeOptions) ([]byte, error) {
+	stored := storedOptions{optionsFormat, *o.form()}
+	stored.From, stored.FromNow = eventlog.Cursor{}, false
+	return json.Marshal(stored)
+}
+
+func decodeOptions(b []byte) (SubscribeOptions, error) {
+	var stored storedOptions
+	var version struct {
+		V *int `json:"v"`
+	}
+	if err := json.Unmarshal(b, &version); err != nil {
+		return SubscribeOptions{}, err
+	}
+	switch {
+	case version.V == nil:
+		var old options1
+		if err := json.Unmarshal(b, &old); err != nil {
+			return SubscribeOptions{}, err
+		}
+		return SubscribeOptions{
+			Filter: old.Filter, Name: old.Name, Reset: Reset(old.Reset), AtMostOnce: old.AtMostOnce,
+			AckWait: old.AckWait, MaxAttempts: old.MaxAttempts, DeadLetter: old.DeadLetter,
+			MaxInFlight: old.MaxInFlight, MaxInFlightBytes: old.MaxInFlightBytes,
+			Slow: SlowPolicy(old.Slow), MaxPending: old.MaxPending,
+		}.withDefaults()
+	case *version.V != optionsFormat:
+		return SubscribeOptions{}, fmt.Errorf("its options are of format %d, want 1 or %d", *version.V, optionsFormat)
+	}
+	if err := json.Unmarshal(b, &stored); err != nil {
+		return SubscribeOptions{}, err
+	}
+	return stored.options()
+}
 
 // OpenStore opens the store in the file at path, and creates it if need be. A file that
-// another process has open is an error after one second.
+// another process has open is an error after one second, and so is one that is something
+// else, such as an [eventlog.Disk].
 func OpenStore(path string) (*Store, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
 	if err != nil {
 		return nil, fmt.Errorf("pubsub: open %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
+		foreign := tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+			if !bytes.Equal(name, optionsBucket) && !bytes.Equal(name, stateBucket) {
+				return fmt.Errorf("it has a bucket %q, and is not a store of subscriptions", name)
+			}
+			return nil
+		})
+		if foreign != nil {
+			return foreign
+		}
 		if _, err := tx.CreateBucketIfNotExists(optionsBucket); err != nil {
 			return err
 		}
@@ -64,6 +135,7 @@ type state struct {
 	told, toldMissed uint64
 	reason           Reason
 	pending          []delivery // offsets, and attempts so far
+	idleSince        time.Time  // to the second: nobody is subscribed; zero: somebody is, or was when the broker ended
 }
 
 func (s *state) encode() []byte {
@@ -79,12 +151,16 @@ func (s *state) encode() []byte {
 		b = binary.AppendUvarint(b, uint64(d.Attempt))
 		last = d.Offset
 	}
-	return b
+	idle := int64(0)
+	if !s.idleSince.IsZero() {
+		idle = s.idleSince.Unix()
+	}
+	return binary.AppendVarint(b, idle)
 }
 
 func (s *state) decode(b []byte) error {
-	if len(b) == 0 || b[0] != stateFormat {
-		return fmt.Errorf("the state % x is not of format %d", b, stateFormat)
+	if len(b) == 0 || b[0] < 1 || b[0] > stateFormat {
+		return fmt.Errorf("its state % x is of no format from 1 to %d", b, stateFormat)
 	}
 	d := decoder{b: b[1:]}
 	for _, n := range []*uint64{&s.epoch, &s.next, &s.gaps, &s.missed, &s.told, &s.toldMissed} {
@@ -94,7 +170,16 @@ func (s *state) decode(b []byte) error {
 	last := uint64(0)
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		last += d.uvarint()
-		s.pending = append(s.pending, delivery{last, int(d.uvarint())})
+		s.pending = append(s.pending, delivery{last, d.attempt()})
+	}
+	if b[0] > 1 && d.err == nil {
+		idle, size := binary.Varint(d.b)
+		if size <= 0 {
+			return errShort
+		}
+		if idle != 0 {
+			s.idleSince = time.Unix(idle, 0)
+		}
 	}
 	return d.err
 }
@@ -106,7 +191,7 @@ func (s *Store) save(name string, options *SubscribeOptions, state []byte) error
 	}
 	return s.update(func(tx *bbolt.Tx) error {
 		if options != nil {
-			b, err := json.Marshal(options)
+			b, err := encodeOptions(options)
 			if err != nil {
 				return err
 			}
@@ -145,7 +230,8 @@ func (s *Store) load() (all []record, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(optionsBucket).ForEach(func(k, v []byte) error {
 			r := record{name: string(k)}
-			if err := json.Unmarshal(v, &r.options); err != nil {
+			var err error
+			if r.options, err = decodeOptions(v); err != nil {
 				return fmt.Errorf("pubsub: store: subscription %q: %w", k, err)
 			}
 			if err := r.state.decode(tx.Bucket(stateBucket).Get(k)); err != nil {

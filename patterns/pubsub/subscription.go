@@ -255,26 +255,24 @@ func (s *Subscription) settle(ctx context.Context, d *Delivery, v verb, pause ti
 // subscribe is the frame that asks for the subscription, and says what is left of an
 // earlier connection.
 func (s *Subscription) subscribe() []byte {
-	m := control{Type: typeSubscribe, Sub: s.id, Options: &s.options}
+	m := control{Type: typeSubscribe, Sub: s.id, Options: s.options.form()}
 	if s.hasBegun() {
-		o := s.options
-		o.Start = At(eventlog.Cursor{Epoch: s.epoch, Offset: s.floor})
-		m.Options = &o
-		m.Resume = &resume{Generation: s.generation, Held: list(s.held, 0), Acked: list(s.acked, s.floor), Gap: s.gaps, Told: s.told,
+		m.Options.From, m.Options.FromNow = eventlog.Cursor{Epoch: s.epoch, Offset: s.floor}, false
+		m.Resume = &resume{Generation: s.generation, Held: newest(s.held, 0), Acked: newest(s.acked, s.floor), Gap: s.gaps, Told: s.told,
 			Seen: eventlog.Cursor{Epoch: s.epoch, Offset: max(s.seen, s.floor)}}
 	}
 	return m.frame()
 }
 
-// list returns the deliveries after floor, in order.
-func list(attempts map[uint64]int, floor uint64) (all []delivery) {
+// newest returns the deliveries after floor, in order, of too many the newest.
+func newest(attempts map[uint64]int, floor uint64) (all []delivery) {
 	for offset, attempt := range attempts {
 		if offset > floor {
 			all = append(all, delivery{offset, attempt})
 		}
 	}
 	slices.SortFunc(all, func(a, b delivery) int { return cmp.Compare(a.Offset, b.Offset) })
-	return all
+	return all[max(0, len(all)-maxResume):]
 }
 
 // subscribed notes that the broker has the subscription. If it is not as it was, what
@@ -306,7 +304,7 @@ func (s *Subscription) subscribed(m control) {
 // delivered takes in a message.
 func (s *Subscription) delivered(b *decoder) error {
 	generation, offset, floor := b.uvarint(), b.uvarint(), b.uvarint()
-	d := &Delivery{Attempt: int(b.uvarint()), Time: time.Unix(0, int64(b.uvarint())).UTC(), s: s, generation: generation, received: time.Now()}
+	d := &Delivery{Attempt: b.attempt(), Time: time.Unix(0, int64(b.uvarint())).UTC(), s: s, generation: generation, received: time.Now()}
 	d.Topic = b.text()
 	if b.err == nil {
 		b.err = d.decode(b.b)
@@ -334,6 +332,9 @@ func (s *Subscription) delivered(b *decoder) error {
 func (s *Subscription) gap(b *decoder) error {
 	number, missed, reason := b.uvarint(), b.uvarint(), Reason(b.text())
 	at := eventlog.Cursor{Epoch: b.uvarint(), Offset: b.uvarint()}
+	if b.err == nil && missed < s.missed && number > s.gaps {
+		b.err = errRange
+	}
 	if b.err != nil || number <= s.gaps {
 		return b.err
 	}

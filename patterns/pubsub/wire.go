@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,10 +32,14 @@ const (
 	kindTold    = 't' // subscription | number of the last gap that the subscriber was told
 )
 
+// protocolVersion is what hello and welcome say. Version 1 said none, and had the options of
+// a subscription by the names of their Go fields.
+const protocolVersion = 2
+
 // Control frames, by type.
 const (
-	typeHello       = "hello"       // client: Client, Run, Attempt, Keep
-	typeWelcome     = "welcome"     // broker: SessionTimeout, MaxMessageBytes
+	typeHello       = "hello"       // client: Version, Client, Run, Attempt, Keep
+	typeWelcome     = "welcome"     // broker: Version, SessionTimeout, MaxMessageBytes
 	typeSubscribe   = "subscribe"   // client: Sub, Options, Resume
 	typeSubscribed  = "subscribed"  // broker: Sub, Generation, Resumed or Fresh, Cursor, Told, Missed
 	typeUnsubscribe = "unsubscribe" // client: Sub; the broker repeats it when it is done
@@ -45,6 +50,7 @@ const (
 
 type control struct {
 	Type            string            `json:"type"`
+	Version         int               `json:"version,omitempty"`
 	Client          string            `json:"client,omitempty"`
 	Run             string            `json:"run,omitempty"`
 	Attempt         uint64            `json:"attempt,omitempty"`
@@ -52,7 +58,7 @@ type control struct {
 	SessionTimeout  time.Duration     `json:"session_timeout_ns,omitempty"`
 	MaxMessageBytes int               `json:"max_message_bytes,omitempty"`
 	Sub             uint64            `json:"sub,omitempty"`
-	Options         *SubscribeOptions `json:"options,omitempty"`
+	Options         *subscriptionForm `json:"options,omitempty"`
 	Resume          *resume           `json:"resume,omitempty"`
 	Generation      uint64            `json:"generation,omitempty"`
 	Resumed         bool              `json:"resumed,omitempty"` // all is as it was
@@ -116,6 +122,14 @@ func frame(kind byte, body ...any) []byte {
 // key, ID, the lengths of 255 headers, numbers.
 const frameOverhead = 4 << 10
 
+// maxControl bounds a control frame: that which resumes a subscription has maxResume
+// deliveries of each kind, and hello the numbers of so many subscriptions.
+const maxControl = 2 << 20
+
+// maxResume is how many deliveries of each kind a subscriber that comes back tells of, the
+// newest. What it does not tell of is delivered again, and acknowledged again.
+const maxResume = 2 * maxInFlight
+
 // A link is one end of a connection: frames are read from it one by one, and written
 // by a goroutine of its own, so that nobody waits for the network who has something to
 // send.
@@ -175,12 +189,20 @@ func (l *link) next() (kind byte, body []byte, err error) {
 	if _, err := io.ReadFull(l.reader, head[:]); err != nil {
 		return 0, nil, err
 	}
-	n := int(binary.BigEndian.Uint32(head[:]))
-	if n < 1 || n > l.max {
-		return 0, nil, fmt.Errorf("pubsub: a frame of %d bytes, want 1 to %d", n, l.max)
+	n, most := int64(binary.BigEndian.Uint32(head[:])), int64(l.max)
+	if head[4] == kindControl {
+		most = max(most, maxControl)
 	}
-	body = make([]byte, n-1)
-	_, err = io.ReadFull(l.reader, body)
+	if n < 1 || n > most {
+		return 0, nil, fmt.Errorf("%w: a frame of %d bytes, want 1 to %d", errProtocol, n, most)
+	}
+	// No more memory than has come: the length is only what the other side says.
+	for n--; err == nil && int64(len(body)) < n; {
+		from := len(body)
+		body = slices.Grow(body, int(min(n-int64(from), max(64<<10, int64(from)))))
+		body = body[:min(n, int64(cap(body)))]
+		_, err = io.ReadFull(l.reader, body[from:])
+	}
 	return head[4], body, err
 }
 
