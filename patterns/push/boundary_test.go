@@ -253,6 +253,36 @@ func TestExpiryIsCountedOnce(t *testing.T) {
 	})
 }
 
+// The client has it and does not say so. When it goes, nobody knows whether it had it.
+func TestExpiryOfWhatWasNotAcknowledgedCountsWhenTheClientGoes(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.start()
+		c := w.raw(t, "client=phone")
+		text(t, c)
+		w.online("phone")
+		w.publish(mailbox, 5*time.Second, "short")
+		_, _, err := receive(c)
+		require.NoError(t, err)
+		time.Sleep(6 * time.Second)
+		require.Zero(t, w.srv.Stats().Expired)
+		c.CloseNow()
+		synctest.Wait()
+		require.EqualValues(t, 1, w.srv.Stats().Expired)
+	})
+}
+
+// What the log has dropped is lost for that, and its expiry counts no more.
+func TestExpiryIsNotCountedForWhatTheLogHasDropped(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.start()
+		w.publish(mailbox, 5*time.Second, "short")
+		require.NoError(t, w.log.Compact(w.log.Head()))
+		w.publish("news", push.Forever, "the server looks at the log")
+		time.Sleep(6 * time.Second)
+		require.Zero(t, w.srv.Stats().Expired)
+	})
+}
+
 // The client had it, and was cut off before it could say so. Its cursor says so
 // when it is back.
 func TestExpiryIsNotCountedForWhatTheCursorCovers(t *testing.T) {
@@ -318,20 +348,12 @@ func TestClientHandlesNothingTwice(t *testing.T) {
 // script is a server that says hello with the given fields, sends the frames, and
 // then nothing.
 func script(hello string, frames ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
-		}
-		defer conn.CloseNow()
+	return speak(func(conn *websocket.Conn) {
 		conn.Write(context.Background(), websocket.MessageText, []byte(`{"type":"hello","hello":{`+hello+`}}`))
 		for _, f := range frames {
 			conn.Write(context.Background(), websocket.MessageBinary, []byte(f))
 		}
-		for err == nil {
-			_, _, err = conn.Read(context.Background())
-		}
-	}
+	})
 }
 
 const timing = `"ping_interval_us":1000000,"ping_timeout_us":1000000,"window":1,"window_bytes":1000`
@@ -355,7 +377,7 @@ func TestClientRefusesASilentJump(t *testing.T) {
 
 func TestClientRefusesWhatIsNotTheProtocol(t *testing.T) {
 	for _, row := range []struct{ hello, frame, want string }{
-		{`"cursor":"e1-0","reset":"new"`, "", "hello with window 0"},
+		{`"cursor":"e1-0","reset":"new"`, "", "ping_interval_us is 0: want 1 to 3600000000000"},
 		{`"cursor":"what"`, "", "control message"},
 		{`"cursor":"e1-0","reset":"new",` + timing, "\x09", "binary frame of kind 9"},
 		{`"cursor":"e1-0","reset":"new",` + timing, "\x03\x00\x00\x00state", "not announced"},

@@ -5,8 +5,9 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // Client receives what a Server pushes, over as many connections as it takes.
@@ -58,7 +60,7 @@ type Client struct {
 	// WriteTimeout bounds each single write. Zero: 10 s.
 	WriteTimeout time.Duration
 	// MaxMessageBytes bounds a message or snapshot. A larger message is skipped:
-	// it becomes a [Gap]. A larger snapshot ends Run. Zero: 1 MiB.
+	// it becomes a [Gap]. A larger snapshot ends Run. Zero: 1 MiB. At most 1 GiB.
 	MaxMessageBytes int
 
 	// Spread is the time over which reconnects are spread: the first delay after
@@ -116,7 +118,9 @@ type ClientStats struct {
 	// Dials are attempts to connect; Connects those answered by a hello.
 	Dials, Connects uint64
 	// Events were handled; Duplicates, Expired and Oversized ones were not. Expired
-	// includes those that died in the mailbox while the client was away.
+	// includes those that died in the mailbox while the client was away, as far as the
+	// server knows: it forgets them when it restarts, and those of the client that has
+	// been away the longest of more than 65,536.
 	Events, Duplicates, Expired, Oversized uint64
 	// Resets and Gaps are calls of the functions; Skipped is the sum of all gaps.
 	Resets, Gaps, Skipped uint64
@@ -178,26 +182,42 @@ type finalError struct{ err error }
 
 func (e *finalError) Error() string { return e.err.Error() }
 
+// check returns what is wrong with the fields.
+func (c *Client) check() error {
+	f := fields.Of("push: Client")
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
+		f.Bad("URL is %q: want the server's endpoint, ws://host/path or wss://host/path", c.URL)
+	}
+	switch {
+	case c.ID == "":
+		f.Bad("ID is empty: want a name")
+	case len(c.ID) > maxClientBytes:
+		f.Bad("ID has %d bytes: want at most %d", len(c.ID), maxClientBytes)
+	}
+	if c.OnEvent == nil {
+		f.Bad("OnEvent is nil: want a function")
+	}
+	if c.OnReset == nil {
+		f.Bad("OnReset is nil: want a function, since every client has to start from nothing once")
+	}
+	f.Duration("DialTimeout", c.DialTimeout)
+	f.Duration("AckInterval", c.AckInterval)
+	f.Duration("WriteTimeout", c.WriteTimeout)
+	atMost(f, "MaxMessageBytes", c.MaxMessageBytes, maxMessageBytes)
+	f.Duration("MinDelay", c.MinDelay)
+	f.Duration("MaxDelay", c.MaxDelay)
+	if least := cmp.Or(c.MinDelay, defaultMinDelay); c.MaxDelay > 0 && c.MaxDelay < least {
+		f.Bad("MaxDelay is %v: want at least MinDelay, %v", c.MaxDelay, least)
+	}
+	return f.Err()
+}
+
+const defaultMinDelay = 500 * time.Millisecond
+
 func (c *Client) newRun() (*clientRun, error) {
-	for _, f := range []struct {
-		name string
-		bad  bool
-		want string
-	}{
-		{"URL", c.URL == "", "the server's endpoint"},
-		{"ID", c.ID == "", "a name"},
-		{"OnEvent", c.OnEvent == nil, "a function"},
-		{"OnReset", c.OnReset == nil, "a function: every client has to start from nothing once"},
-		{"DialTimeout", c.DialTimeout < 0, "0 (the default) or more"},
-		{"AckInterval", c.AckInterval < 0, "0 (the default) or more"},
-		{"WriteTimeout", c.WriteTimeout < 0, "0 (the default) or more"},
-		{"MaxMessageBytes", c.MaxMessageBytes < 0, "0 (the default) or more"},
-		{"MinDelay", c.MinDelay < 0, "0 (the default) or more"},
-		{"MaxDelay", c.MaxDelay < 0, "0 (the default) or more"},
-	} {
-		if f.bad {
-			return nil, fmt.Errorf("push: Client.%s: want %s", f.name, f.want)
-		}
+	if err := c.check(); err != nil {
+		return nil, err
 	}
 	r := &clientRun{
 		Client:       c,
@@ -205,16 +225,10 @@ func (c *Client) newRun() (*clientRun, error) {
 		dialTimeout:  cmp.Or(c.DialTimeout, 10*time.Second),
 		ackInterval:  cmp.Or(c.AckInterval, time.Second),
 		writeTimeout: cmp.Or(c.WriteTimeout, 10*time.Second),
-		maxBytes:     c.MaxMessageBytes,
+		maxBytes:     cmp.Or(c.MaxMessageBytes, 1<<20),
 	}
-	if r.maxBytes == 0 {
-		r.maxBytes = 1 << 20
-	}
-	minDelay := cmp.Or(c.MinDelay, 500*time.Millisecond)
+	minDelay := cmp.Or(c.MinDelay, defaultMinDelay)
 	maxDelay := cmp.Or(c.MaxDelay, max(30*time.Second, minDelay))
-	if maxDelay < minDelay {
-		return nil, fmt.Errorf("push: Client.MaxDelay: %v, want at least MinDelay, %v", maxDelay, minDelay)
-	}
 	r.backoff = newBackoff(max(cmp.Or(c.Spread, 5*time.Second), 0), minDelay, maxDelay, c.Rand, c.ID)
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -54,9 +54,8 @@ func (r *clientRun) connect(ctx context.Context) (time.Duration, error) {
 		return 0, fmt.Errorf("push: the server's first message is not a hello")
 	}
 	n.hello, n.since = *m.control.Hello, time.Now()
-	if n.hello.Window < 1 || n.hello.PingInterval < 1 || n.hello.PingTimeout < 1 {
-		return 0, fmt.Errorf("push: hello with window %d, ping interval %d us, timeout %d us",
-			n.hello.Window, n.hello.PingInterval, n.hello.PingTimeout)
+	if err := n.hello.check(); err != nil {
+		return 0, err
 	}
 	if at := n.Cursor(); n.hello.Reset == "" && n.hello.Cursor != at {
 		return 0, fmt.Errorf("push: asked to continue from %s, the server does from %s", at, n.hello.Cursor)
@@ -64,7 +63,7 @@ func (r *clientRun) connect(ctx context.Context) (time.Duration, error) {
 	n.heardFor = fromWire(n.hello.PingInterval) + fromWire(n.hello.PingTimeout)
 	n.touch()
 	if n.hello.Spread != nil {
-		r.backoff.spread = max(fromWire(*n.hello.Spread), 0)
+		r.backoff.spread = fromWire(*n.hello.Spread)
 	}
 	r.count(func(st *ClientStats) {
 		st.Connects++
@@ -94,6 +93,8 @@ type clientConn struct {
 
 	piece [4 << 10]byte // what is read at once
 	inbox chan *inbound // pointers, since an idle client has it all empty
+	held  atomic.Int64  // bytes in the inbox and at the handler
+	room  chan struct{} // a token for the reader: held has shrunk
 	stop  chan struct{}
 
 	unacked      int // events handled since the last ack
@@ -115,7 +116,7 @@ func (n *clientConn) dial(ctx context.Context) error {
 	n.count(func(st *ClientStats) { st.Dials++ })
 	u, err := url.Parse(n.URL)
 	if err != nil {
-		return &finalError{fmt.Errorf("push: Client.URL: %w", err)}
+		return &finalError{err} // check has parsed it before
 	}
 	query := u.Query()
 	query.Set("client", n.ID)
@@ -208,16 +209,8 @@ func (n *clientConn) read() {
 		if err != nil {
 			m = &inbound{err: err}
 		}
-		select {
-		case n.inbox <- m:
-		default:
-			n.watchdog.Stop()
-			select {
-			case n.inbox <- m:
-				n.touch()
-			case <-n.stop:
-				return
-			}
+		if !n.put(m) {
+			return
 		}
 		if m.oversized {
 			n.conn.Close(websocket.StatusMessageTooBig, "message too big")
@@ -229,10 +222,42 @@ func (n *clientConn) read() {
 	}
 }
 
+// put waits for room for the message. Who waits for the own handler does not count the
+// server's silence. It reports false when the connection is over.
+func (n *clientConn) put(m *inbound) bool {
+	// A server that keeps to its window never gets there: beside it there may be a snapshot,
+	// and one message that is larger than the window.
+	limit := int64(n.hello.WindowBytes) + 2*int64(n.maxBytes+maxHeaderBytes)
+	size := int64(m.size)
+	for held := n.held.Add(size); held > max(limit, size); held = n.held.Load() {
+		n.watchdog.Stop()
+		select {
+		case <-n.room:
+			n.touch()
+		case <-n.stop:
+			return false
+		}
+	}
+	select {
+	case n.inbox <- m:
+		return true
+	default:
+	}
+	n.watchdog.Stop()
+	select {
+	case n.inbox <- m:
+		n.touch()
+		return true
+	case <-n.stop:
+		return false
+	}
+}
+
 // serve handles messages until the connection ends.
 func (n *clientConn) serve(ctx context.Context) error {
 	// Beside the window: the snapshot, a position per ping, gaps, the error.
 	n.inbox = make(chan *inbound, n.hello.Window+64)
+	n.room = make(chan struct{}, 1)
 	n.stop = make(chan struct{})
 	n.ackTimer = time.NewTimer(time.Hour)
 	n.ackTimer.Stop()
@@ -262,6 +287,11 @@ func (n *clientConn) serve(ctx context.Context) error {
 			}
 			if err := n.handle(ctx, m); err != nil {
 				return err
+			}
+			n.held.Add(-int64(m.size))
+			select {
+			case n.room <- struct{}{}:
+			default:
 			}
 		}
 		if ctx.Err() != nil {

@@ -26,8 +26,14 @@ type Message struct {
 // Forever is the TTL of a message that does not expire.
 const Forever time.Duration = -1
 
+// maxMessageBytes is the most that a bound on messages can be set to.
+const maxMessageBytes = 1 << 30
+
 // maxTopicBytes keeps a frame's header within what clients expect.
 const maxTopicBytes = 1 << 10
+
+// maxClientBytes bounds a client's name, so that its mailbox is a topic.
+const maxClientBytes = maxTopicBytes - len(mailboxPrefix)
 
 // mailboxPrefix begins topics that belong to one client.
 const mailboxPrefix = "client/"

@@ -1,13 +1,16 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // Identity is who a connection belongs to and what it may receive: its Topics, which
@@ -18,6 +21,7 @@ type Identity = access.Identity
 type Tokens = access.Tokens
 
 // ServerOptions configure a Server. The zero value has the defaults below.
+// No duration may exceed 1,000 h.
 type ServerOptions struct {
 	// Authenticate decides who a request comes from; an error is answered with
 	// 401. It must be cheap, best without any I/O, since after an outage all
@@ -55,11 +59,12 @@ type ServerOptions struct {
 	// Window bounds the messages, WindowBytes the bytes that are sent to a
 	// client ahead of its acknowledgements. Because of it a slow handler fills
 	// the queue here, where the policy sees it, and not the kernel's buffers,
-	// where pings would be stuck behind events. Zero: 256 and 256 KiB.
+	// where pings would be stuck behind events. Zero: 256 and 256 KiB. At most
+	// 65,536 and 64 MiB.
 	Window      int
 	WindowBytes int
 
-	// MaxMessageBytes bounds a message's data. Zero: 64 KiB.
+	// MaxMessageBytes bounds a message's data. Zero: 64 KiB. At most 1 GiB.
 	MaxMessageBytes int
 	// MaxSessions bounds the connected clients; more are answered with 503 and
 	// Retry-After. Zero: no bound.
@@ -83,6 +88,10 @@ type ServerOptions struct {
 	// at the start of each session, so that they know it after a crash too.
 	// Zero: no hint; negative: none is needed, they may come at once.
 	Spread time.Duration
+
+	// Logger is told when a function of the options fails or panics, with the attributes
+	// client, topic and error. Nil: nothing is logged.
+	Logger *slog.Logger
 }
 
 // SlowPolicy is what happens to a client whose queue is full.
@@ -116,60 +125,61 @@ func (p SlowPolicy) String() string {
 	return names[p]
 }
 
-// withDefaults returns the options with the zero values replaced, or an error
-// that names the field.
-func (o ServerOptions) withDefaults() (ServerOptions, error) {
-	orInt := func(v *int, def int) {
-		if *v == 0 {
-			*v = def
-		}
+// check returns what is wrong with the options.
+func (o *ServerOptions) check() error {
+	c := fields.Of("push: ServerOptions")
+	if o.Slow < Disconnect || o.Slow > Coalesce {
+		c.Bad("Slow is %v: want Disconnect to Coalesce", o.Slow)
 	}
-	orDur := func(v *time.Duration, def time.Duration) {
-		if *v == 0 {
-			*v = def
-		}
+	c.Int("MaxQueue", o.MaxQueue)
+	c.Int("MaxQueueBytes", o.MaxQueueBytes)
+	atMost(c, "Window", o.Window, maxWindow)
+	atMost(c, "WindowBytes", o.WindowBytes, maxWindowBytes)
+	atMost(c, "MaxMessageBytes", o.MaxMessageBytes, maxMessageBytes)
+	c.Int("MaxSessions", o.MaxSessions)
+	interval := cmp.Or(o.PingInterval, defaultPingInterval)
+	atMost(c, "MaxBlock", o.MaxBlock, maxTime)
+	atMost(c, "PingInterval", o.PingInterval, maxTime)
+	atMost(c, "PingTimeout", o.PingTimeout, interval)
+	atMost(c, "WriteTimeout", o.WriteTimeout, maxTime)
+	atMost(c, "NowTimeout", o.NowTimeout, maxTime)
+	if o.Spread > maxTime {
+		c.Bad("Spread is %v: want at most %v", o.Spread, maxTime)
 	}
+	return c.Err()
+}
+
+// atMost refuses a value that is negative or too large.
+func atMost[T int | time.Duration](c *fields.Check, name string, v, most T) {
+	if v < 0 || v > most {
+		c.Bad("%s is %v: want 0 for the default, or up to %v", name, v, most)
+	}
+}
+
+const defaultPingInterval = 25 * time.Second
+
+// withDefaults returns the options with the zero values replaced.
+func (o ServerOptions) withDefaults() ServerOptions {
 	if o.Authenticate == nil {
 		o.Authenticate = clientParameter
 	}
 	if o.CoalesceKey == nil {
 		o.CoalesceKey = func(topic string, _ []byte) string { return topic }
 	}
-	orInt(&o.MaxQueue, 1024)
-	orInt(&o.MaxQueueBytes, 1<<20)
-	orInt(&o.Window, 256)
-	orInt(&o.WindowBytes, 256<<10)
-	orInt(&o.MaxMessageBytes, 64<<10)
-	orDur(&o.MaxBlock, time.Second)
-	orDur(&o.PingInterval, 25*time.Second)
-	orDur(&o.PingTimeout, min(10*time.Second, o.PingInterval))
-	orDur(&o.WriteTimeout, 10*time.Second)
-	orDur(&o.NowTimeout, o.PingTimeout)
-
-	if o.Slow < Disconnect || o.Slow > Coalesce {
-		return o, fmt.Errorf("push: ServerOptions.Slow: %v, want Disconnect to Coalesce", o.Slow)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.MaxSessions < 0 {
-		return o, fmt.Errorf("push: ServerOptions.MaxSessions: %d, want 0 or more", o.MaxSessions)
-	}
-	for _, f := range []struct {
-		name  string
-		value int64
-	}{
-		{"MaxQueue", int64(o.MaxQueue)}, {"MaxQueueBytes", int64(o.MaxQueueBytes)},
-		{"Window", int64(o.Window)}, {"WindowBytes", int64(o.WindowBytes)},
-		{"MaxMessageBytes", int64(o.MaxMessageBytes)}, {"MaxBlock", int64(o.MaxBlock)},
-		{"PingInterval", int64(o.PingInterval)}, {"PingTimeout", int64(o.PingTimeout)},
-		{"WriteTimeout", int64(o.WriteTimeout)}, {"NowTimeout", int64(o.NowTimeout)},
-	} {
-		if f.value < 0 {
-			return o, fmt.Errorf("push: ServerOptions.%s: %d, want 0 (the default) or more", f.name, f.value)
-		}
-	}
-	if o.PingTimeout > o.PingInterval {
-		return o, fmt.Errorf("push: ServerOptions.PingTimeout: %v, want at most PingInterval, %v", o.PingTimeout, o.PingInterval)
-	}
-	return o, nil
+	o.MaxQueue = cmp.Or(o.MaxQueue, 1024)
+	o.MaxQueueBytes = cmp.Or(o.MaxQueueBytes, 1<<20)
+	o.Window = cmp.Or(o.Window, 256)
+	o.WindowBytes = cmp.Or(o.WindowBytes, 256<<10)
+	o.MaxMessageBytes = cmp.Or(o.MaxMessageBytes, 64<<10)
+	o.MaxBlock = cmp.Or(o.MaxBlock, time.Second)
+	o.PingInterval = cmp.Or(o.PingInterval, defaultPingInterval)
+	o.PingTimeout = cmp.Or(o.PingTimeout, min(10*time.Second, o.PingInterval))
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 10*time.Second)
+	o.NowTimeout = cmp.Or(o.NowTimeout, o.PingTimeout)
+	return o
 }
 
 func clientParameter(r *http.Request) (Identity, error) {

@@ -9,6 +9,7 @@ type item struct {
 	expires time.Time // zero: never
 	skipped uint64    // of a gap
 	key     string    // under Coalesce
+	alone   bool      // it has no key: CoalesceKey panicked
 	frame   []byte    // shared between clients; nil for gaps and positions
 	done    chan<- bool
 }
@@ -53,7 +54,7 @@ func (q *queue) push(it item, now time.Time) bool {
 		q.items = append(q.items, it)
 		return true
 	}
-	if q.policy == Coalesce && it.kind == itemEvent {
+	if q.policy == Coalesce && it.kind == itemEvent && !it.alone {
 		q.coalesce(it.key)
 	}
 	if !q.fits(it) {
@@ -135,7 +136,7 @@ func (q *queue) lapse(it *item) {
 
 func (q *queue) coalesce(key string) {
 	q.remove(func(it *item) bool {
-		same := it.kind == itemEvent && it.key == key
+		same := it.kind == itemEvent && !it.alone && it.key == key
 		if same {
 			q.dropped.coalesced++
 		}

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -70,16 +71,17 @@ const overtaken = "the log has dropped what was still to be sent"
 // distribute queues the page's entries and returns the sessions that did not
 // keep up.
 func (s *Server) distribute(page eventlog.Page) (slow []*session) {
-	now := time.Now()
 	tail := s.log.Tail()
+	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.expire(now) // what the log drops for its age has expired before
+	s.mailboxes.dropped(tail.Offset)
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		client, isMailbox := strings.CutPrefix(e.Topic, mailboxPrefix)
 		if isMailbox && !e.Expires.IsZero() {
-			s.expireMailbox(client, now)
-			s.mailboxes.add(client, e.Offset, e.Expires, tail.Offset)
+			s.mailboxes.add(client, e.Offset, e.Expires)
 		}
 		var it item
 		for c := range s.topics.of(e.Topic) {
@@ -104,17 +106,27 @@ func (s *Server) event(e *eventlog.Entry) item {
 	}
 	it.frame = f.encode()
 	if s.opts.Slow == Coalesce {
-		it.key = s.opts.CoalesceKey(e.Topic, e.Data)
+		it.alone = s.guard("CoalesceKey", func() { it.key = s.opts.CoalesceKey(e.Topic, e.Data) }, "topic", e.Topic) != nil
 	}
 	return it
 }
 
-// expireMailbox counts what a client misses because it is not connected. For a
-// connected one the session counts.
-func (s *Server) expireMailbox(client string, now time.Time) {
-	if s.sessions[client] == nil {
-		s.stats.Expired += s.mailboxes.expire(client, now)
-	}
+// guard calls a function of the options. One that panics ends what it was called for, and
+// not the process: the goroutine is the server's, and nobody else could recover it.
+func (s *Server) guard(name string, f func(), attributes ...any) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("push: ServerOptions.%s panicked: %v", name, cause)
+			s.opts.Logger.Error(err.Error(), append(attributes, "error", err, "stack", string(debug.Stack()))...)
+		}
+	}()
+	f()
+	return nil
+}
+
+// expire counts what clients have missed that are not connected.
+func (s *Server) expire(now time.Time) {
+	s.stats.Expired += uint64(s.mailboxes.expire(now, func(client string) bool { return s.sessions[client] != nil }))
 }
 
 // publishNow sends a message past the log.
@@ -277,6 +289,7 @@ func (s *Server) unlist(c *session) {
 	c.addTo(&s.stats)
 	c.mu.Unlock()
 	delete(s.sessions, c.id.Client)
+	s.mailboxes.left(c.id.Client)
 	s.topics.leave(c)
 }
 
@@ -309,7 +322,7 @@ func (s *Server) announce(c *session) {
 
 // resumed settles the client's mailbox at the start of a session that begins
 // after offset, and returns how many messages expired while it was away.
-func (s *Server) resumed(c *session, offset uint64, reason Reason) uint64 {
+func (s *Server) resumed(c *session, offset uint64, reason Reason) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if reason == "" {
@@ -319,8 +332,9 @@ func (s *Server) resumed(c *session, offset uint64, reason Reason) uint64 {
 	}
 	client := c.id.Client
 	s.mailboxes.acked(client, offset)
-	s.stats.Expired += s.mailboxes.expire(client, time.Now())
-	return s.mailboxes.connected(client)
+	expired, now := s.mailboxes.connected(client, time.Now())
+	s.stats.Expired += uint64(now)
+	return expired
 }
 
 // settle takes messages out of the client's mailbox: acknowledged up to offset,

@@ -52,10 +52,10 @@ type Server struct {
 // NewServer returns a server that keeps its messages in log. Others may append
 // to the log too. The caller closes the log, after the server.
 func NewServer(log eventlog.Log, opts ServerOptions) (*Server, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
+	if err := opts.check(); err != nil {
 		return nil, err
 	}
+	opts = opts.withDefaults()
 	s := &Server{
 		log:       log,
 		opts:      opts,
@@ -64,7 +64,7 @@ func NewServer(log eventlog.Log, opts ServerOptions) (*Server, error) {
 		sessions:  make(map[string]*session),
 		open:      make(map[*session]struct{}),
 		topics:    make(topics),
-		mailboxes: make(mailboxes),
+		mailboxes: newMailboxes(),
 		published: make(chan struct{}),
 		routed:    log.Head(),
 		stats:     ServerStats{Resets: make(map[Reason]uint64)},
@@ -87,6 +87,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hs, err := parseHandshake(r)
+	if err == nil && len(id.Client) > maxClientBytes {
+		err = fmt.Errorf("push: the client's name has %d bytes, want at most %d", len(id.Client), maxClientBytes)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
@@ -256,6 +259,9 @@ type handshake struct {
 	attempt uint64 // counts the connections of that run
 }
 
+// maxRunBytes bounds the name of a run, which is kept as long as its session.
+const maxRunBytes = 128
+
 func parseHandshake(r *http.Request) (hs handshake, err error) {
 	query := r.URL.Query()
 	if text := query.Get("cursor"); text != "" {
@@ -263,7 +269,9 @@ func parseHandshake(r *http.Request) (hs handshake, err error) {
 			return hs, err
 		}
 	}
-	hs.run = query.Get("run")
+	if hs.run = query.Get("run"); len(hs.run) > maxRunBytes {
+		return hs, fmt.Errorf("push: run has %d bytes, want at most %d", len(hs.run), maxRunBytes)
+	}
 	if text := query.Get("attempt"); text != "" {
 		if hs.attempt, err = strconv.ParseUint(text, 10, 64); err != nil {
 			return hs, fmt.Errorf("push: attempt %q is not a number", text)

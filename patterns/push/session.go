@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,7 +73,7 @@ type waiter struct {
 func newSession(s *Server, id Identity, hs handshake) *session {
 	topics := []string{Mailbox(id.Client)}
 	for _, topic := range id.Topics {
-		if topic != topics[0] {
+		if !slices.Contains(topics, topic) { // it gets a message of each once
 			topics = append(topics, topic)
 		}
 	}
@@ -297,7 +298,10 @@ func (c *session) ack(offset uint64) error {
 	c.srv.count(func(st *ServerStats) { st.Acked += n })
 	c.srv.settle(c.id.Client, offset, nil)
 	if f := c.srv.opts.OnAck; f != nil {
-		f(c.id.Client, acked)
+		err := c.srv.guard("OnAck", func() { f(c.id.Client, acked) }, "client", c.id.Client)
+		if err != nil {
+			c.end(endFailed, websocket.StatusInternalError, "the acknowledgement failed")
+		}
 	}
 	return nil
 }

@@ -208,7 +208,7 @@ func TestNewConnectionFencesTheOld(t *testing.T) {
 		w.online("phone")
 		w.publish(mailbox, push.Forever, "two")
 		second.wants("two")
-		require.ErrorIs(t, <-first.result, push.ErrFenced)
+		require.ErrorIs(t, first.ended(), push.ErrFenced)
 		first.idle()
 		require.EqualValues(t, 1, w.srv.Stats().Fenced)
 		require.Len(t, w.srv.Presence(), 1)
@@ -425,7 +425,7 @@ func TestTokensAreVerifiedLocallyAndExpire(t *testing.T) {
 		p.Header = nil
 		p.on()
 		var refused *push.HandshakeError
-		require.ErrorAs(t, <-p.result, &refused)
+		require.ErrorAs(t, p.ended(), &refused)
 		require.Equal(t, http.StatusUnauthorized, refused.StatusCode)
 		require.EqualValues(t, 1, w.srv.Stats().Refused)
 	})
@@ -486,5 +486,28 @@ func TestTooManyClientsAreToldWhenToComeBack(t *testing.T) {
 		second.wants("reset new")
 		require.Equal(t, 8*time.Second, time.Since(start))
 		second.off()
+	})
+}
+
+// An identity that lists a topic twice, or its own mailbox, gets each message once, and a
+// publisher who waits for it waits for one confirmation.
+func TestTopicNamedTwiceIsOneTopic(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.Authenticate = withTopics("news", mailbox, "news")
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		for _, topic := range []string{"news", mailbox} {
+			start := time.Now()
+			r, err := w.srv.Publish(t.Context(), push.Message{Topic: topic, Data: []byte("now")})
+			require.NoError(t, err)
+			require.Equal(t, push.Receipt{Online: 1, Delivered: 1}, r)
+			require.Zero(t, time.Since(start))
+		}
+		p.wants("news:now", "now")
+		p.off()
+		p.idle()
 	})
 }

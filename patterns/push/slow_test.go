@@ -206,7 +206,7 @@ func TestGapWithoutAHandlerEndsRun(t *testing.T) {
 			synctest.Wait()
 		}
 		gate <- struct{}{}
-		require.ErrorIs(t, <-p.result, push.ErrGap)
+		require.ErrorIs(t, p.ended(), push.ErrGap)
 		require.EqualValues(t, 1, p.Cursor().Offset, "the gap is not passed over")
 	})
 }

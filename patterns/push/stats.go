@@ -1,6 +1,7 @@
 package push
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,20 +51,16 @@ type ServerStats struct {
 
 // Stats returns a snapshot of the counters.
 func (s *Server) Stats() ServerStats {
-	now := time.Now()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for client := range s.mailboxes {
-		s.expireMailbox(client, now)
-	}
+	s.expire(time.Now())
 	stats := s.stats
 	stats.Sent = s.sent.Load()
-	stats.Resets = make(map[Reason]uint64, len(s.stats.Resets))
-	for reason, n := range s.stats.Resets {
-		stats.Resets[reason] = n
-	}
-	stats.Sessions = len(s.sessions)
-	for _, c := range s.sessions {
+	stats.Resets = maps.Clone(s.stats.Resets)
+	sessions := slices.Collect(maps.Values(s.sessions))
+	s.mu.Unlock()
+	// One that ends meanwhile adds to the server's own counters, of which this is a copy.
+	stats.Sessions = len(sessions)
+	for _, c := range sessions {
 		c.mu.Lock()
 		c.addTo(&stats)
 		stats.Queued += c.queue.count
@@ -92,9 +89,10 @@ type Presence struct {
 // silently is among them until the heartbeat finds out.
 func (s *Server) Presence() []Presence {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	list := make([]Presence, 0, len(s.sessions))
-	for _, c := range s.sessions {
+	sessions := slices.Collect(maps.Values(s.sessions))
+	s.mu.Unlock()
+	list := make([]Presence, 0, len(sessions))
+	for _, c := range sessions {
 		c.mu.Lock()
 		list = append(list, Presence{
 			Client: c.id.Client, Since: c.since, Sent: c.sent, Acked: c.acked,

@@ -3,7 +3,9 @@ package push
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -67,17 +69,27 @@ func decodeFrame(b []byte) (frame, error) {
 	if topic > uint64(len(rest)) {
 		return f, fmt.Errorf("push: binary frame of %d bytes: topic of %d bytes", len(b), topic)
 	}
+	if topic > maxTopicBytes {
+		return f, fmt.Errorf("push: binary frame: topic of %d bytes, want at most %d", topic, maxTopicBytes)
+	}
+	if expires > maxMicros {
+		return f, fmt.Errorf("push: binary frame: expires at %d us, want at most %d", expires, uint64(maxMicros))
+	}
 	f.expires = fromMicros(expires)
 	f.topic, f.data = string(rest[:topic]), rest[topic:]
 	return f, nil
 }
 
-// toMicros rounds down: a message may die a microsecond early, never late.
+// maxMicros is the end of the year 9999.
+const maxMicros = 253_402_300_799_999_999
+
+// toMicros rounds down: a message may die a microsecond early, never late. What lies beyond
+// maxMicros is never, and what lies before 1970 is long past.
 func toMicros(t time.Time) uint64 {
-	if t.IsZero() {
+	if t.IsZero() || t.Unix() > maxMicros/1_000_000 {
 		return 0
 	}
-	return uint64(t.UnixMicro())
+	return uint64(max(t.UnixMicro(), 1))
 }
 
 func fromMicros(us uint64) time.Time {
@@ -144,5 +156,50 @@ func decodeControl(b []byte) (control, error) {
 	if (c.Type == typeHello) != (c.Hello != nil) {
 		return control{}, fmt.Errorf("push: control message %q does not have the fields of its type", b)
 	}
+	if c.Type == typeGap && (c.Skipped < 1 || c.Skipped > maxCount) {
+		return control{}, fmt.Errorf("push: gap: skipped is %d: want 1 to %d", c.Skipped, uint64(maxCount))
+	}
 	return c, nil
+}
+
+// The bounds of the numbers in a hello. A server can not be set up beyond them.
+const (
+	maxWindow      = 1 << 16
+	maxWindowBytes = 64 << 20
+	maxTime        = 1000 * time.Hour
+	maxCount       = 1 << 53 // of messages: the largest number that every reader of JSON takes
+)
+
+// check refuses a hello with a number that its reader could not keep to.
+func (h *hello) check() error {
+	var spread int64
+	if h.Spread != nil {
+		spread = *h.Spread
+	}
+	for _, f := range []struct {
+		name            string
+		value, min, max int64
+	}{
+		{"ping_interval_us", h.PingInterval, 1, maxTime.Microseconds()},
+		{"ping_timeout_us", h.PingTimeout, 1, maxTime.Microseconds()},
+		{"window", int64(h.Window), 1, maxWindow},
+		{"window_bytes", int64(h.WindowBytes), 1, maxWindowBytes},
+		{"spread_us", spread, 0, maxTime.Microseconds()},
+		{"now_us", int64(min(h.Now, math.MaxInt64)), 0, maxMicros},
+		{"expired", int64(min(h.Expired, math.MaxInt64)), 0, maxCount},
+	} {
+		if f.value < f.min || f.value > f.max {
+			return fmt.Errorf("push: hello: %s is %d: want %d to %d", f.name, f.value, f.min, f.max)
+		}
+	}
+	switch h.Reset {
+	case "", ReasonNew, ReasonWrongEpoch, ReasonCompacted, ReasonFuture:
+	default:
+		return fmt.Errorf("push: hello: reset is %q: want no reset, %q, %q, %q or %q",
+			h.Reset, ReasonNew, ReasonWrongEpoch, ReasonCompacted, ReasonFuture)
+	}
+	if h.Snapshot && h.Reset == "" {
+		return errors.New("push: hello: a snapshot without a reset")
+	}
+	return nil
 }

@@ -212,6 +212,18 @@ func (p *phone) off() error {
 	return <-p.result
 }
 
+// ended waits for Run to end by itself, and returns its error.
+func (p *phone) ended() error {
+	p.t.Helper()
+	select {
+	case err := <-p.result:
+		return err
+	case <-time.After(time.Minute):
+		require.Fail(p.t, "Run goes on")
+		return nil
+	}
+}
+
 // wants waits for exactly these calls of the handlers.
 func (p *phone) wants(want ...string) {
 	p.t.Helper()

@@ -103,7 +103,12 @@ func (c *session) resume() (*hello, []byte, error) {
 		ctx, cancel := c.context()
 		defer cancel()
 		var err error
-		if snapshot, err = o.Snapshot(ctx, c.id); err != nil {
+		panicked := c.srv.guard("Snapshot", func() { snapshot, err = o.Snapshot(ctx, c.id) }, "client", c.id.Client)
+		if panicked != nil {
+			return nil, nil, panicked
+		}
+		if err != nil {
+			o.Logger.Error("push: Snapshot failed", "client", c.id.Client, "error", err)
 			return nil, nil, err
 		}
 	}
@@ -111,7 +116,7 @@ func (c *session) resume() (*hello, []byte, error) {
 	c.mu.Lock()
 	c.sent = h.Cursor
 	c.mu.Unlock()
-	h.Expired = c.srv.resumed(c, h.Cursor.Offset, h.Reset)
+	h.Expired = uint64(c.srv.resumed(c, h.Cursor.Offset, h.Reset))
 	h.Now = toMicros(time.Now())
 	return h, snapshot, nil
 }

@@ -170,7 +170,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "PU-19 the client dies with the server's buffers full", Reason: "a ping behind a write that hangs is no heartbeat (golang/go#48810)",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Window: 10_000, WindowBytes: 100 << 20, MaxQueue: 10_000, MaxQueueBytes: 100 << 20})
+			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Window: 10_000, WindowBytes: 64 << 20, MaxQueue: 10_000, MaxQueueBytes: 100 << 20})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			c.link.Down()

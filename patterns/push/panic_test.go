@@ -1,0 +1,122 @@
+package push_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/push"
+)
+
+// logged collects what the server logs.
+func (w *world) logged() *bytes.Buffer {
+	var b bytes.Buffer
+	w.opts.Logger = slog.New(slog.NewTextHandler(&b, nil))
+	return &b
+}
+
+// The state of one client can not be had. The client is told to come again, and the others
+// have what they are to have.
+func TestPanicInSnapshotEndsTheSession(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		log := w.logged()
+		w.opts.Authenticate = withTopics("news")
+		broken := true
+		w.opts.Snapshot = func(_ context.Context, id push.Identity) ([]byte, error) {
+			if id.Client == "phone" && broken {
+				panic("no such table")
+			}
+			return []byte("state"), nil
+		}
+		w.start()
+		other, p := w.phone("other"), w.phone("phone")
+		other.on()
+		other.wants("reset new state")
+		retry := make(chan error, 1000)
+		p.OnRetry = func(err error, _ time.Duration) { retry <- err }
+		p.on()
+		synctest.Wait()
+		require.Equal(t, websocket.StatusInternalError, websocket.CloseStatus(<-retry))
+		require.EqualValues(t, 1, w.srv.Stats().Failed)
+		require.Contains(t, log.String(), `level=ERROR msg="push: ServerOptions.Snapshot panicked: no such table" client=phone`)
+		require.Contains(t, log.String(), "panic_test.go", "where it panicked")
+		w.publish("news", push.Forever, "one")
+		other.wants("news:one")
+
+		broken = false
+		p.wants("reset new state")
+		p.off()
+		other.off()
+	})
+}
+
+func TestErrorOfSnapshotIsLogged(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		log := w.logged()
+		w.opts.Snapshot = func(context.Context, push.Identity) ([]byte, error) { return nil, context.DeadlineExceeded }
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		synctest.Wait()
+		p.off()
+		require.Contains(t, log.String(), `level=ERROR msg="push: Snapshot failed" client=phone error="context deadline exceeded"`)
+	})
+}
+
+// Entries of which nobody knows what they are about replace none and are replaced by none.
+func TestPanicInCoalesceKeyLosesNothing(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		log := w.logged()
+		w.opts.Slow, w.opts.Window = push.Coalesce, 1
+		w.opts.CoalesceKey = func(_ string, data []byte) string {
+			if strings.Contains("ab", string(data)) {
+				panic("no key")
+			}
+			return string(data[1:])
+		}
+		w.start()
+		p, gate := w.gated("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+		w.publish(mailbox, push.Forever, "0-")
+		synctest.Wait()                                                           // in the window
+		_, err := w.log.Append(eventlog.Entry{Topic: mailbox, Data: []byte("a")}) // read by the server's own goroutine
+		require.NoError(t, err)
+		synctest.Wait()
+		w.publish(mailbox, push.Forever, "1")
+		w.publish(mailbox, push.Forever, "b")
+		require.Zero(t, w.srv.Stats().Coalesced)
+		w.publish(mailbox, push.Forever, "2")
+		for range 4 {
+			gate <- struct{}{}
+		}
+		p.wants("0-", "a", "b", "2")
+		p.off()
+		require.Contains(t, log.String(), `level=ERROR msg="push: ServerOptions.CoalesceKey panicked: no key"`)
+		require.Contains(t, log.String(), "topic=client/phone")
+		require.EqualValues(t, 1, w.srv.Stats().Coalesced)
+	})
+}
+
+func TestPanicInOnAckEndsTheSession(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		log := w.logged()
+		w.opts.OnAck = func(string, eventlog.Cursor) { panic("disk full") }
+		w.start()
+		c := w.raw(t, "client=phone")
+		text(t, c)
+		require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ack","offset":0}`)))
+		_, _, err := receive(c)
+		require.Equal(t, websocket.StatusInternalError, websocket.CloseStatus(err))
+		require.Contains(t, log.String(), `msg="push: ServerOptions.OnAck panicked: disk full" client=phone`)
+	})
+}
