@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
@@ -86,7 +87,7 @@ func (r jobRun) run(t *testing.T, n *sim.Network) (f jobFigures) {
 	}
 	n.Host("server").Run("server", func(ctx context.Context, h *sim.Host) error {
 		defer jobs.Close()
-		return systems.ServeHTTP(ctx, h, handler)
+		return patterntest.ServeHTTP(ctx, h, handler)
 	})
 	proxy, phone := n.Host("proxy"), n.Host("client")
 	n.Link(proxy, n.Host("server"), scenario.Good)

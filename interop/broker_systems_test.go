@@ -38,8 +38,8 @@ type mqtt struct {
 }
 
 func (m mqtt) on(n *sim.Network) patterntest.System {
-	var broker current[*mochi.Server]
-	var known shelf[bool]
+	var broker patterntest.Current[*mochi.Server]
+	var known patterntest.Disk[bool]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			s := mochi.New(&mochi.Options{InlineClient: true, Logger: slog.New(slog.DiscardHandler)})
@@ -63,14 +63,14 @@ func (m mqtt) on(n *sim.Network) patterntest.System {
 				return err
 			}
 			defer s.Close()
-			defer broker.run(s)()
+			defer broker.Set(s)()
 			<-ctx.Done()
 			return nil
 		},
 		Publish: func(data string) error {
-			s, err := broker.get()
-			if err != nil {
-				return err
+			s, up := broker.Get()
+			if !up {
+				return patterntest.ErrDown
 			}
 			return s.Publish("news", []byte(data), false, m.qos)
 		},
@@ -88,7 +88,7 @@ func (m mqtt) on(n *sim.Network) patterntest.System {
 }
 
 // receive connects once.
-func (m mqtt) receive(ctx context.Context, h *sim.Host, name string, known *shelf[bool], r patterntest.Receiver) {
+func (m mqtt) receive(ctx context.Context, h *sim.Host, name string, known *patterntest.Disk[bool], r patterntest.Receiver) {
 	lost := make(chan struct{})
 	c := paho.NewClient(paho.NewClientOptions().
 		AddBroker("tcp://server:1883").
@@ -115,10 +115,10 @@ func (m mqtt) receive(ctx context.Context, h *sim.Host, name string, known *shel
 		if subscribed.Error() != nil {
 			return
 		}
-		if m.qos == 1 && known.get(name) {
+		if m.qos == 1 && known.Load(name) {
 			r.Gap("the broker has no session any more")
 		}
-		known.put(name, true)
+		known.Store(name, true)
 	}
 	select {
 	case <-lost:
@@ -130,8 +130,8 @@ func (m mqtt) receive(ctx context.Context, h *sim.Host, name string, known *shel
 // is all that a client can know.
 func natsCore(tells bool) patterntest.NewSystem {
 	return func(n *sim.Network) patterntest.System {
-		var publisher current[*nats.Conn]
-		var known shelf[bool]
+		var publisher patterntest.Current[*nats.Conn]
+		var known patterntest.Disk[bool]
 		return patterntest.System{
 			Forgets: tells,
 			Serve: func(ctx context.Context, h *sim.Host, folder string) error {
@@ -152,14 +152,14 @@ func natsCore(tells bool) patterntest.NewSystem {
 					return err
 				}
 				defer p.Close()
-				defer publisher.run(p)()
+				defer publisher.Set(p)()
 				<-ctx.Done()
 				return nil
 			},
 			Publish: func(data string) error {
-				p, err := publisher.get()
-				if err != nil {
-					return err
+				p, up := publisher.Get()
+				if !up {
+					return patterntest.ErrDown
 				}
 				if err := p.Publish("news", []byte(data)); err != nil {
 					return err
@@ -168,10 +168,10 @@ func natsCore(tells bool) patterntest.NewSystem {
 			},
 			Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 				back := func(c *nats.Conn) {
-					if c.Flush(); tells && known.get(name) { // it is subscribed again when Flush returns
+					if c.Flush(); tells && known.Load(name) { // it is subscribed again when Flush returns
 						r.Gap("nobody knows what was published before the subscription")
 					}
-					known.put(name, true)
+					known.Store(name, true)
 				}
 				random := n.Rand(name)
 				var c *nats.Conn
@@ -240,7 +240,7 @@ func bridge(l net.Listener, server func() (net.Conn, error)) {
 
 // redisPubSub is miniredis and the Pub/Sub of go-redis.
 func redisPubSub(n *sim.Network) patterntest.System {
-	var server current[*miniredis.Miniredis]
+	var server patterntest.Current[*miniredis.Miniredis]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			m := miniredis.NewMiniRedis()
@@ -254,7 +254,7 @@ func redisPubSub(n *sim.Network) patterntest.System {
 			if err != nil {
 				return err
 			}
-			defer server.run(m)()
+			defer server.Set(m)()
 			defer context.AfterFunc(ctx, func() { l.Close() })()
 			for {
 				c, err := l.Accept()
@@ -265,11 +265,10 @@ func redisPubSub(n *sim.Network) patterntest.System {
 			}
 		},
 		Publish: func(data string) error {
-			m, err := server.get()
-			if err == nil {
+			return server.Do(func(m *miniredis.Miniredis) error {
 				m.Publish("news", data)
-			}
-			return err
+				return nil
+			})
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := redis.NewClient(&redis.Options{Addr: "server:6379", Dialer: h.DialContext,

@@ -26,8 +26,8 @@ import (
 
 // r3labsSSE is both halves of r3labs/sse, with its replay of old events.
 func r3labsSSE(n *sim.Network) patterntest.System {
-	var server current[*r3labs.Server]
-	var ids shelf[[]byte]
+	var server patterntest.Current[*r3labs.Server]
+	var ids patterntest.Disk[[]byte]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			s := r3labs.New()
@@ -35,20 +35,19 @@ func r3labsSSE(n *sim.Network) patterntest.System {
 			s.CreateStream("news")
 			// A request that outlives its stream leaves a goroutine behind for ever.
 			defer func() { time.AfterFunc(time.Minute, s.Close) }()
-			defer server.run(s)()
-			return serveHTTP(ctx, h, s)
+			defer server.Set(s)()
+			return patterntest.ServeHTTP(ctx, h, s)
 		},
 		Publish: func(data string) error {
-			s, err := server.get()
-			if err == nil {
+			return server.Do(func(s *r3labs.Server) error {
 				s.Publish("news", &r3labs.Event{Data: []byte(data)})
-			}
-			return err
+				return nil
+			})
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := r3labs.NewClient("http://server/", r3labs.ClientMaxBufferSize(1<<20))
 			c.Connection = h.HTTPClient()
-			if id := ids.get(name); id != nil {
+			if id := ids.Load(name); id != nil {
 				c.LastEventID.Store(id)
 			}
 			for {
@@ -56,7 +55,7 @@ func r3labsSSE(n *sim.Network) patterntest.System {
 				c.ReconnectStrategy = backoff.WithContext(backoff.NewExponentialBackOff(), ctx)
 				c.SubscribeWithContext(ctx, "news", func(e *r3labs.Event) {
 					r.Event(string(e.Data))
-					ids.put(name, e.ID)
+					ids.Store(name, e.ID)
 				})
 				if !sleep(ctx, time.Second) {
 					return nil
@@ -72,19 +71,19 @@ func r3labsSSE(n *sim.Network) patterntest.System {
 // goSSE is both halves of tmaxmax/go-sse, with a replayer.
 func goSSE(replayer func(n *sim.Network) gosse.Replayer) patterntest.NewSystem {
 	return func(n *sim.Network) patterntest.System {
-		var server current[*gosse.Server]
-		var ids shelf[string]
+		var server patterntest.Current[*gosse.Server]
+		var ids patterntest.Disk[string]
 		return patterntest.System{
 			Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 				s := &gosse.Server{Provider: &gosse.Joe{Replayer: replayer(n)}}
 				defer s.Shutdown(context.Background())
-				defer server.run(s)()
-				return serveHTTP(ctx, h, s)
+				defer server.Set(s)()
+				return patterntest.ServeHTTP(ctx, h, s)
 			},
 			Publish: func(data string) error {
-				s, err := server.get()
-				if err != nil {
-					return err
+				s, up := server.Get()
+				if !up {
+					return patterntest.ErrDown
 				}
 				m := &gosse.Message{}
 				m.AppendData(data)
@@ -95,14 +94,14 @@ func goSSE(replayer func(n *sim.Network) gosse.Replayer) patterntest.NewSystem {
 				if err != nil {
 					return err
 				}
-				if id := ids.get(name); id != "" {
+				if id := ids.Load(name); id != "" {
 					req.Header.Set("Last-Event-ID", id)
 				}
 				c := gosse.Client{HTTPClient: h.HTTPClient(), Backoff: gosse.Backoff{MaxInterval: 30 * time.Second}}
 				conn := c.NewConnection(req)
 				conn.Buffer(nil, 1<<20)
 				conn.SubscribeToAll(func(e gosse.Event) {
-					ids.put(name, e.LastEventID)
+					ids.Store(name, e.LastEventID)
 					switch e.Type {
 					case typeGap:
 						r.Gap(e.Data)
@@ -130,21 +129,21 @@ func launchDarklySSE(n *sim.Network) patterntest.System {
 		*eventsource.SliceRepository
 		next int
 	}
-	var server current[*running]
-	var ids shelf[string]
+	var server patterntest.Current[*running]
+	var ids patterntest.Disk[string]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			s := &running{eventsource.NewServer(), eventsource.NewSliceRepository(), 0}
 			s.Register("news", s.SliceRepository)
 			defer s.Server.Close()
 			defer time.Sleep(ms) // its handlers talk to it when they end
-			defer server.run(s)()
-			return serveHTTP(ctx, h, s.Handler("news"))
+			defer server.Set(s)()
+			return patterntest.ServeHTTP(ctx, h, s.Handler("news"))
 		},
 		Publish: func(data string) error {
-			s, err := server.get()
-			if err != nil {
-				return err
+			s, up := server.Get()
+			if !up {
+				return patterntest.ErrDown
 			}
 			s.next++
 			e := numbered{fmt.Sprintf("%09d", s.next), data} // its repository compares IDs as text
@@ -163,13 +162,13 @@ func launchDarklySSE(n *sim.Network) patterntest.System {
 	}
 }
 
-func receiveLaunchDarkly(ctx context.Context, h *sim.Host, ids *shelf[string], name string, r patterntest.Receiver) error {
+func receiveLaunchDarkly(ctx context.Context, h *sim.Host, ids *patterntest.Disk[string], name string, r patterntest.Receiver) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://server/", nil)
 	if err != nil {
 		return err
 	}
 	s, err := eventsource.SubscribeWithRequestAndOptions(req, eventsource.StreamOptionHTTPClient(h.HTTPClient()),
-		eventsource.StreamOptionLastEventID(ids.get(name)),
+		eventsource.StreamOptionLastEventID(ids.Load(name)),
 		eventsource.StreamOptionUseBackoff(30*time.Second), eventsource.StreamOptionUseJitter(0.5),
 		eventsource.StreamOptionErrorHandler(func(error) eventsource.StreamErrorHandlerResult {
 			return eventsource.StreamErrorHandlerResult{CloseNow: ctx.Err() != nil}
@@ -180,7 +179,7 @@ func receiveLaunchDarkly(ctx context.Context, h *sim.Host, ids *shelf[string], n
 	defer context.AfterFunc(ctx, s.Close)()
 	for e := range s.Events {
 		r.Event(e.Data())
-		ids.put(name, e.Id())
+		ids.Store(name, e.Id())
 	}
 	return nil
 }

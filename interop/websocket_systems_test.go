@@ -121,25 +121,25 @@ func (g gorillaHub) write(c *websocket.Conn, queue chan []byte) {
 }
 
 func (g gorillaHub) on(n *sim.Network) patterntest.System {
-	var server current[*hub]
+	var server patterntest.Current[*hub]
 	return patterntest.System{
 		Serve: func(ctx context.Context, host *sim.Host, folder string) error {
 			h := &hub{make(chan []byte), make(chan chan []byte), make(chan chan []byte), make(chan struct{})}
 			go h.run()
 			defer close(h.done)
-			defer server.run(h)()
-			return serveHTTP(ctx, host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(h, w, r) }))
+			defer server.Set(h)()
+			return patterntest.ServeHTTP(ctx, host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(h, w, r) }))
 		},
 		Publish: func(data string) error {
-			h, err := server.get()
-			if err != nil {
-				return err
+			h, up := server.Get()
+			if !up {
+				return patterntest.ErrDown
 			}
 			select {
 			case h.publish <- []byte(data):
 				return nil
 			case <-h.done:
-				return errDown
+				return patterntest.ErrDown
 			}
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {

@@ -16,7 +16,7 @@ import (
 // subscription of its own. Memory or disk is for the broker's log; positions are kept on
 // disk with a log on disk, and else by the broker.
 func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
-	var s Service[*pubsub.Broker]
+	var s service[*pubsub.Broker]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			l, err := log(folder)
@@ -35,12 +35,11 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 			if err != nil {
 				return err
 			}
-			s.Set(b, true)
-			defer s.Set(b, false)
+			defer s.Set(b)()
 			return ServeBroker(ctx, h, b)
 		},
 		Publish: func(data string) error {
-			return s.Publish(func(b *pubsub.Broker) error {
+			return s.Do(func(b *pubsub.Broker) error {
 				_, err := b.Publish(pubsub.Message{Topic: "news", Data: []byte(data)})
 				return err
 			})
@@ -53,28 +52,28 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 			defer c.Close()
 			// The position says where to begin if the broker has forgotten: to begin with,
 			// where the subscription did.
-			at := s.cursor(name)
+			at := s.Load(name)
 			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: name, Start: pubsub.At(at)})
 			if err == nil && at.IsZero() {
-				s.store(name, sub.Start())
+				s.Store(name, sub.Start())
 			}
 			for err == nil {
 				var d *pubsub.Delivery
 				d, err = sub.Next(ctx)
 				if gap := (*pubsub.Gap)(nil); errors.As(err, &gap) {
 					r.Gap(string(gap.Reason))
-					s.store(name, gap.Cursor)
+					s.Store(name, gap.Cursor)
 					err = nil
 				} else if err == nil {
 					r.Event(string(d.Data))
-					s.store(name, d.Cursor)
+					s.Store(name, d.Cursor)
 					d.Ack()
 				}
 			}
 			return err
 		},
 		Held: func() (bytes int) {
-			s.Publish(func(b *pubsub.Broker) error { bytes = b.Stats().HeldBytes; return nil })
+			s.Do(func(b *pubsub.Broker) error { bytes = b.Stats().HeldBytes; return nil })
 			return bytes
 		},
 		Repeats: true,

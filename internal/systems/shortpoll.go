@@ -13,7 +13,7 @@ import (
 
 // ShortPoll is a feed and clients that ask it at each interval. Options change a client.
 func ShortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration, options ...func(*shortpoll.Client)) patterntest.System {
-	var s Service[*shortpoll.Feed]
+	var s service[*shortpoll.Feed]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
@@ -23,7 +23,7 @@ func ShortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), in
 				})
 		},
 		Publish: func(data string) error {
-			return s.Publish(func(f *shortpoll.Feed) error {
+			return s.Do(func(f *shortpoll.Feed) error {
 				_, err := f.Publish("news", []byte(data))
 				return err
 			})
@@ -36,14 +36,14 @@ func ShortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), in
 			for _, option := range options {
 				option(&c)
 			}
-			return c.Follow(ctx, shortpoll.From{Cursor: s.cursor(name), Now: true}, func(_ context.Context, b shortpoll.Batch) error {
+			return c.Follow(ctx, shortpoll.From{Cursor: s.Load(name), Now: true}, func(_ context.Context, b shortpoll.Batch) error {
 				if b.Reset != "" {
 					r.Gap(string(b.Reset))
 				}
 				for _, e := range b.Events {
 					r.Event(string(e.Data))
 				}
-				s.store(name, b.Cursor)
+				s.Store(name, b.Cursor)
 				return nil
 			})
 		},

@@ -18,7 +18,7 @@ func Stream(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 // StreamAs is Stream in one of the encodings.
 func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlog.Log, error)) patterntest.System {
 	return func(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
-		var s Service[*stream.Server]
+		var s service[*stream.Server]
 		return patterntest.System{
 			Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 				return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
@@ -28,7 +28,7 @@ func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlo
 					})
 			},
 			Publish: func(data string) error {
-				return s.Publish(func(srv *stream.Server) error {
+				return s.Do(func(srv *stream.Server) error {
 					_, err := srv.Publish("news", []byte(data))
 					return err
 				})
@@ -42,7 +42,7 @@ func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlo
 					},
 					OnPosition: func(id string) { s.storeID(name, id) },
 				}
-				if at := s.cursor(name); !at.IsZero() {
+				if at := s.Load(name); !at.IsZero() {
 					c.LastEventID = at.String()
 				}
 				return c.Run(ctx, func(_ context.Context, e stream.Event) error {
@@ -55,7 +55,7 @@ func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlo
 				})
 			},
 			Held: func() (bytes int) {
-				s.Publish(func(srv *stream.Server) error { bytes = srv.Stats().Held; return nil })
+				s.Do(func(srv *stream.Server) error { bytes = srv.Stats().Held; return nil })
 				return bytes
 			},
 		}
@@ -63,10 +63,10 @@ func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlo
 }
 
 // storeID is store with a cursor in text.
-func (s *Service[T]) storeID(client, id string) error {
+func (s *service[T]) storeID(client, id string) error {
 	c, err := eventlog.ParseCursor(id)
 	if err == nil {
-		s.store(client, c)
+		s.Store(client, c)
 	}
 	return err
 }

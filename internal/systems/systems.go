@@ -5,11 +5,9 @@ package systems
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -19,20 +17,15 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// ErrDown is what a service returns that is down.
-var ErrDown = errors.New("the server is down")
-
 // A service is a server that may be down, and the positions that its clients have on
 // their disks.
-type Service[T any] struct {
-	mu      sync.Mutex
-	server  T
-	up      bool
-	cursors map[string]eventlog.Cursor
+type service[T any] struct {
+	patterntest.Current[T]
+	patterntest.Disk[eventlog.Cursor]
 }
 
 // run makes a server of a log and serves it until ctx is done.
-func (s *Service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.Log, error), start func(eventlog.Log) (T, http.Handler, error)) error {
+func (s *service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.Log, error), start func(eventlog.Log) (T, http.Handler, error)) error {
 	l, err := log()
 	if err != nil {
 		return err
@@ -45,55 +38,14 @@ func (s *Service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.
 	if c, ok := any(server).(io.Closer); ok {
 		defer c.Close()
 	}
-	s.Set(server, true)
-	defer s.Set(server, false)
-	return ServeHTTP(ctx, h, handler)
-}
-
-// Set says whether the server is up, and which it is.
-func (s *Service[T]) Set(server T, up bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.server, s.up = server, up
-}
-
-// Publish calls f with the server, if it is up.
-func (s *Service[T]) Publish(f func(T) error) error {
-	s.mu.Lock()
-	server, up := s.server, s.up
-	s.mu.Unlock()
-	if !up {
-		return ErrDown
-	}
-	return f(server)
-}
-
-// Last returns the server that runs, or ran last.
-func (s *Service[T]) Last() T {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.server
-}
-
-func (s *Service[T]) cursor(client string) eventlog.Cursor {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cursors[client]
-}
-
-func (s *Service[T]) store(client string, c eventlog.Cursor) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cursors == nil {
-		s.cursors = map[string]eventlog.Cursor{}
-	}
-	s.cursors[client] = c
+	defer s.Set(server)()
+	return patterntest.ServeHTTP(ctx, h, handler)
 }
 
 // LongPoll is a feed and its clients. Memory or disk is for the server's log. Options
 // change the feed.
 func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), options ...func(*longpoll.Feed)) patterntest.System {
-	var s Service[*longpoll.Feed]
+	var s service[*longpoll.Feed]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
@@ -106,14 +58,14 @@ func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), opt
 				})
 		},
 		Publish: func(data string) error {
-			return s.Publish(func(f *longpoll.Feed) error {
+			return s.Do(func(f *longpoll.Feed) error {
 				_, err := f.Publish("news", []byte(data))
 				return err
 			})
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := longpoll.Client{
-				URL: "http://server/events", HTTP: h.HTTPClient(), Cursor: s.cursor(name), FromNow: true,
+				URL: "http://server/events", HTTP: h.HTTPClient(), Cursor: s.Load(name), FromNow: true,
 				Jitter: longpoll.Seeded(n.Rand(name).Uint64()),
 			}
 			return c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
@@ -123,7 +75,7 @@ func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), opt
 				for _, e := range b.Events {
 					r.Event(string(e.Data))
 				}
-				s.store(name, b.Cursor)
+				s.Store(name, b.Cursor)
 				return nil
 			})
 		},
@@ -133,9 +85,9 @@ func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), opt
 
 // Push is a WebSocket server and its clients.
 func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
-	var s Service[*push.Server]
+	var s service[*push.Server]
 	publish := func(data string, ttl time.Duration) error {
-		return s.Publish(func(srv *push.Server) error {
+		return s.Do(func(srv *push.Server) error {
 			_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: ttl, Data: []byte(data)})
 			return err
 		})
@@ -152,29 +104,29 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 		PublishFor: publish,
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := push.Client{
-				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.cursor(name), Rand: n.Rand(name),
+				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.Load(name), Rand: n.Rand(name),
 				OnEvent: func(_ context.Context, e push.Event) error {
 					r.Event(string(e.Data))
-					s.store(name, e.Cursor)
+					s.Store(name, e.Cursor)
 					return nil
 				},
 				OnReset: func(_ context.Context, reset push.Reset) error {
 					if reset.Reason != push.ReasonNew {
 						r.Gap(string(reset.Reason))
 					}
-					s.store(name, reset.Cursor)
+					s.Store(name, reset.Cursor)
 					return nil
 				},
 				OnGap: func(_ context.Context, g push.Gap) error {
 					r.Gap("slow")
-					s.store(name, g.Cursor)
+					s.Store(name, g.Cursor)
 					return nil
 				},
 			}
 			return c.Run(ctx)
 		},
 		Held: func() (bytes int) {
-			s.Publish(func(srv *push.Server) error { bytes = srv.Stats().QueuedBytes; return nil })
+			s.Do(func(srv *push.Server) error { bytes = srv.Stats().QueuedBytes; return nil })
 			return bytes
 		},
 	}
@@ -197,19 +149,4 @@ func OnDisk(folder string) (eventlog.Log, error) {
 func Durable(s patterntest.System) patterntest.System {
 	s.Durable = true
 	return s
-}
-
-// ServeHTTP serves on port 80 of h until ctx is done.
-func ServeHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
-	l, err := h.Listen("tcp", ":80")
-	if err != nil {
-		return err
-	}
-	srv := &http.Server{Handler: handler}
-	stop := context.AfterFunc(ctx, func() { srv.Close() })
-	defer stop()
-	if err := srv.Serve(l); err != nil && ctx.Err() == nil {
-		return err
-	}
-	return nil
 }

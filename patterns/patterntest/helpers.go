@@ -1,8 +1,14 @@
 package patterntest
 
 import (
+	"context"
 	"errors"
+	"io"
+	"log"
+	"net/http"
 	"sync"
+
+	"github.com/squall-sim/squall/sim"
 )
 
 // ErrDown is what [Current.Do] returns while no server runs.
@@ -73,4 +79,24 @@ func (d *Disk[T]) Store(name string, v T) {
 		d.kept = map[string]T{}
 	}
 	d.kept[name] = v
+}
+
+// ServeHTTP serves on port 80 of h until ctx is done, as the function Serve of a [System]
+// must, and then closes all connections. What net/http would log is dropped.
+func ServeHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
+	l, err := h.Listen("tcp", ":80")
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
+	closed := make(chan struct{})
+	defer context.AfterFunc(ctx, func() {
+		defer close(closed)
+		srv.Close()
+	})()
+	if err := srv.Serve(l); ctx.Err() == nil {
+		return err
+	}
+	<-closed
+	return nil
 }

@@ -31,7 +31,7 @@ func channelPolling(*sim.Network) patterntest.System {
 			events := make(chan string, 10_000)
 			life.set(&events)
 			defer life.set(nil)
-			return serveHTTP(ctx, h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			return patterntest.ServeHTTP(ctx, h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				select {
 				case data := <-events:
 					io.WriteString(w, data)
@@ -105,7 +105,7 @@ func hub(*sim.Network) patterntest.System {
 			members := &subscribers[*member]{}
 			life.set(members)
 			defer life.set(nil)
-			return serveHTTP(ctx, h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			return patterntest.ServeHTTP(ctx, h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				conn, err := websocket.Accept(w, r, nil)
 				if err != nil {
 					return

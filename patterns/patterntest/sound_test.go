@@ -170,12 +170,7 @@ func onDisk(folder string) (eventlog.Log, error) {
 	return eventlog.OpenDisk(filepath.Join(folder, "log"), eventlog.Options{})
 }
 
-// serveHTTP serves on port 80 of h until ctx is done.
-func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
-	return serveUntil(ctx, h, handler, func(srv *http.Server) { srv.Close() })
-}
-
-// serveUntil is serveHTTP with another way to stop.
+// serveUntil is patterntest.ServeHTTP with another way to stop.
 func serveUntil(ctx context.Context, h *sim.Host, handler http.Handler, stop func(*http.Server)) error {
 	l, err := h.Listen("tcp", ":80")
 	if err != nil {

@@ -51,7 +51,7 @@ func (p pushing) on(n *sim.Network) patterntest.System {
 		defer server.Close()
 		life.set(server)
 		defer life.set(nil)
-		return serveHTTP(ctx, h, server)
+		return patterntest.ServeHTTP(ctx, h, server)
 	}
 	s.PublishFor = func(data string, ttl time.Duration) error {
 		server := life.get()

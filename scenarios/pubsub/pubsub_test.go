@@ -634,9 +634,10 @@ func retention(reset pubsub.Reset, first string) func(t *testing.T, n *sim.Netwo
 // brokerHost is a broker on the host "server", which may crash and come back. With a
 // folder its log and store are on disk there.
 type brokerHost struct {
-	service   systems.Service[*pubsub.Broker]
+	current   patterntest.Current[*pubsub.Broker]
 	host      *sim.Host
 	mu        sync.Mutex
+	last      *pubsub.Broker
 	log       eventlog.Log
 	published []string
 }
@@ -661,10 +662,9 @@ func serveMessages(t *testing.T, n *sim.Network, folder string, o pubsub.BrokerO
 			return err
 		}
 		b.mu.Lock()
-		b.log = log
+		b.last, b.log = broker, log
 		b.mu.Unlock()
-		b.service.Set(broker, true)
-		defer b.service.Set(broker, false)
+		defer b.current.Set(broker)()
 		return systems.ServeBroker(ctx, h, broker)
 	})
 	time.Sleep(1)
@@ -672,7 +672,11 @@ func serveMessages(t *testing.T, n *sim.Network, folder string, o pubsub.BrokerO
 }
 
 // broker returns the broker that runs, or ran last.
-func (b *brokerHost) broker() *pubsub.Broker { return b.service.Last() }
+func (b *brokerHost) broker() *pubsub.Broker {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.last
+}
 
 // head is where its log ends.
 func (b *brokerHost) head() eventlog.Cursor {
@@ -693,7 +697,7 @@ func (b *brokerHost) publish(t *testing.T, data ...string) {
 
 // publishIf publishes if the broker is up, and notes what it accepted.
 func (b *brokerHost) publishIf(data string) error {
-	err := b.service.Publish(func(broker *pubsub.Broker) error {
+	err := b.current.Do(func(broker *pubsub.Broker) error {
 		_, err := broker.Publish(pubsub.Message{Topic: "news", Data: []byte(data)})
 		return err
 	})

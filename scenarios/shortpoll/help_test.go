@@ -98,7 +98,7 @@ func overloadOf5s(t *testing.T, n *sim.Network) {
 func serveJobs(n *sim.Network, j *shortpoll.Jobs) *shortpoll.Jobs {
 	n.Host("server").Run("jobs", func(ctx context.Context, h *sim.Host) error {
 		defer j.Close()
-		return systems.ServeHTTP(ctx, h, j.Handler())
+		return patterntest.ServeHTTP(ctx, h, j.Handler())
 	})
 	return j
 }
