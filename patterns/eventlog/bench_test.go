@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -34,7 +35,7 @@ func BenchmarkAppend(b *testing.B) {
 					entries[i] = eventlog.Entry{Topic: "t", Data: payload}
 				}
 				for b.Loop() {
-					_, err := l.Append(entries...)
+					_, err := l.Append(context.Background(), entries...)
 					require.NoError(b, err)
 				}
 				b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "entries/s")
@@ -52,7 +53,7 @@ func BenchmarkRead(b *testing.B) {
 		for i := range entries {
 			entries[i] = eventlog.Entry{Topic: fmt.Sprint("t", i%100), Data: payload}
 		}
-		_, err := l.Append(entries...)
+		_, err := l.Append(context.Background(), entries...)
 		require.NoError(b, err)
 		for _, c := range []struct {
 			name string
@@ -88,7 +89,7 @@ func BenchmarkWakeByBatch(b *testing.B) {
 				l.Watch(fmt.Sprint("t", i%2))
 			}
 			for b.Loop() {
-				_, _ = l.Append(entries...)
+				_, _ = l.Append(context.Background(), entries...)
 			}
 		})
 	}
@@ -124,7 +125,7 @@ func BenchmarkWake(b *testing.B) {
 					watches[i] = l.Watch("t")
 				}
 				for b.Loop() {
-					_, _ = l.Append(eventlog.Entry{Topic: "t", Data: payload})
+					_, _ = l.Append(context.Background(), eventlog.Entry{Topic: "t", Data: payload})
 					for _, w := range watches {
 						<-w.C
 					}
@@ -137,7 +138,7 @@ func BenchmarkWake(b *testing.B) {
 func BenchmarkOpenDisk(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "log")
 	l := openDisk(b, path, eventlog.Options{})
-	_, err := l.Append(make([]eventlog.Entry, 10_000)...)
+	_, err := l.Append(context.Background(), make([]eventlog.Entry, 10_000)...)
 	require.NoError(b, err)
 	require.NoError(b, l.Close())
 	for b.Loop() {

@@ -54,7 +54,7 @@ func (r *reopened) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, er
 	require.NoError(r.t, r.Disk.Close())
 	r.Disk = openDisk(r.t, r.path, r.opts)
 	after := r.Disk.Stats()
-	require.Equal(r.t, [2]int{before.Entries, before.Bytes}, [2]int{after.Entries, after.Bytes},
+	require.Equal(r.t, [2]int64{before.Entries, before.Bytes}, [2]int64{after.Entries, after.Bytes},
 		"opening the file again changed what the log says it holds")
 	return r.Disk.After(c, q)
 }
@@ -69,7 +69,7 @@ func put(t testing.TB, l eventlog.Log, words ...string) eventlog.Cursor {
 		topic, data, _ := strings.Cut(w, ":")
 		entries = append(entries, eventlog.Entry{Topic: topic, Data: []byte(data)})
 	}
-	c, err := l.Append(entries...)
+	c, err := l.Append(context.Background(), entries...)
 	require.NoError(t, err)
 	return c
 }
@@ -106,7 +106,7 @@ var conformance = []struct {
 
 			page := read(t, l, at(0), eventlog.Query{})
 
-			require.Equal(t, eventlog.Complete, page.Status)
+			require.Empty(t, page.Reset)
 			require.Equal(t, []string{"a:1", "b:2", "a:3"}, words(page))
 			require.Equal(t, []uint64{1, 2, 3}, []uint64{page.Entries[0].Offset, page.Entries[1].Offset, page.Entries[2].Offset})
 			require.Equal(t, at(3), page.Next)
@@ -124,7 +124,7 @@ var conformance = []struct {
 				Expires: time.Date(9999, 1, 2, 3, 4, 5, 999999999, time.UTC),
 				Data:    []byte{0, 1, 255},
 			}
-			_, err := l.Append(in, eventlog.Entry{})
+			_, err := l.Append(context.Background(), in, eventlog.Entry{})
 			require.NoError(t, err)
 
 			want := in
@@ -138,7 +138,7 @@ var conformance = []struct {
 		why:  "a caller may reuse its buffer, and its slice of entries, after Append",
 		run: func(t *testing.T, l eventlog.Log) {
 			in := []eventlog.Entry{{Topic: "a", Data: []byte("one")}}
-			_, err := l.Append(in...)
+			_, err := l.Append(context.Background(), in...)
 			require.NoError(t, err)
 			copy(in[0].Data, "two")
 
@@ -188,12 +188,12 @@ var conformance = []struct {
 		name: "default limits of a page",
 		why:  "1,000 entries and 1 MiB, as documented",
 		run: func(t *testing.T, l eventlog.Log) {
-			_, err := l.Append(make([]eventlog.Entry, 1001)...)
+			_, err := l.Append(context.Background(), make([]eventlog.Entry, 1001)...)
 			require.NoError(t, err)
 			require.Len(t, read(t, l, at(0), eventlog.Query{}).Entries, 1000)
 
 			half := eventlog.Entry{Data: make([]byte, 1<<19)}
-			_, err = l.Append(half, half, half)
+			_, err = l.Append(context.Background(), half, half, half)
 			require.NoError(t, err)
 			require.Len(t, read(t, l, at(1001), eventlog.Query{}).Entries, 2)
 		},
@@ -207,7 +207,7 @@ var conformance = []struct {
 			for range 5 {
 				put(t, l, "busy:x")
 				page := read(t, l, c, eventlog.Query{Topics: []string{"quiet"}})
-				require.Equal(t, eventlog.Complete, page.Status)
+				require.Empty(t, page.Reset)
 				c = page.Next
 			}
 			put(t, l, "quiet:at last")
@@ -223,7 +223,7 @@ var conformance = []struct {
 
 			require.Equal(t, at(1), l.Tail())
 			page := read(t, l, at(0), eventlog.Query{})
-			require.Equal(t, eventlog.Page{Status: eventlog.Compacted, Next: at(1)}, page)
+			require.Equal(t, eventlog.Page{Reset: eventlog.ReasonCompacted, Next: at(1)}, page)
 			require.Equal(t, []string{"a:2", "a:3"}, words(read(t, l, at(1), eventlog.Query{})))
 		},
 	},
@@ -236,12 +236,12 @@ var conformance = []struct {
 			require.Equal(t, at(0), l.Tail())
 			put(t, l, "a:")
 			require.Equal(t, at(1), l.Tail())
-			require.Equal(t, 6, l.Stats().Bytes)
+			require.EqualValues(t, 6, l.Stats().Bytes)
 
-			_, err := l.Append(eventlog.Entry{Topic: "a", Data: make([]byte, 10)})
+			_, err := l.Append(context.Background(), eventlog.Entry{Topic: "a", Data: make([]byte, 10)})
 			require.ErrorIs(t, err, eventlog.ErrTooLarge)
 			require.EqualError(t, err,
-				`eventlog: append: entry is too large: topic "a": 11 bytes, and the log's MaxBytes is 10`)
+				`eventlog: entry is too large: topic "a": 11 bytes, and the log's MaxBytes is 10`)
 			require.Equal(t, at(3), l.Head(), "a refused entry takes no offset")
 		},
 	},
@@ -255,9 +255,9 @@ var conformance = []struct {
 			put(t, l, "a:2")
 
 			time.Sleep(59 * time.Minute)
-			require.Equal(t, eventlog.Complete, read(t, l, at(0), eventlog.Query{}).Status)
+			require.Empty(t, read(t, l, at(0), eventlog.Query{}).Reset)
 			time.Sleep(1)
-			require.Equal(t, eventlog.Compacted, read(t, l, at(0), eventlog.Query{}).Status)
+			require.Equal(t, eventlog.ReasonCompacted, read(t, l, at(0), eventlog.Query{}).Reset)
 			require.Equal(t, at(1), l.Tail())
 			time.Sleep(time.Minute)
 			require.Equal(t, at(2), l.Tail())
@@ -268,7 +268,7 @@ var conformance = []struct {
 		name: "an expired entry is passed over, not missed",
 		why:  "it is not delivered at or after its Expires, and its end is no gap",
 		run: func(t *testing.T, l eventlog.Log) {
-			_, err := l.Append(
+			_, err := l.Append(context.Background(),
 				eventlog.Entry{Topic: "a", Data: []byte("short"), Expires: time.Now().Add(time.Second)},
 				eventlog.Entry{Topic: "a", Data: []byte("long")},
 				eventlog.Entry{Topic: "a", Data: []byte("short"), Expires: time.Now().Add(time.Second)},
@@ -280,11 +280,11 @@ var conformance = []struct {
 
 			page := read(t, l, at(0), eventlog.Query{})
 
-			require.Equal(t, eventlog.Complete, page.Status)
+			require.Empty(t, page.Reset)
 			require.Equal(t, []string{"a:long"}, words(page))
 			require.Equal(t, at(3), page.Next)
 			require.Equal(t, 1, page.Expired, "the first has left the tail, the third is passed over")
-			require.Equal(t, 2, l.Stats().Entries)
+			require.EqualValues(t, 2, l.Stats().Entries)
 		},
 	},
 	{
@@ -296,7 +296,7 @@ var conformance = []struct {
 			require.NoError(t, l.Compact(at(1)), "already done")
 
 			require.Equal(t, at(2), l.Tail())
-			require.Equal(t, eventlog.Compacted, read(t, l, at(1), eventlog.Query{}).Status)
+			require.Equal(t, eventlog.ReasonCompacted, read(t, l, at(1), eventlog.Query{}).Reset)
 			require.Equal(t, []string{"a:3"}, words(read(t, l, at(2), eventlog.Query{})))
 			require.EqualError(t, l.Compact(at(4)), "eventlog: compact to e9-4: the log ends at e9-3")
 			require.Error(t, l.Compact(eventlog.Cursor{Epoch: 1}))
@@ -311,7 +311,7 @@ var conformance = []struct {
 		why:  "its offset may exist here and mean something else (hashicorp/consul#2621)",
 		run: func(t *testing.T, l eventlog.Log) {
 			put(t, l, "a:1", "a:2")
-			want := eventlog.Page{Status: eventlog.WrongEpoch, Next: at(0)}
+			want := eventlog.Page{Reset: eventlog.ReasonWrongEpoch, Next: at(0)}
 			require.Equal(t, want, read(t, l, eventlog.Cursor{Epoch: 1, Offset: 1}, eventlog.Query{}))
 			require.Equal(t, want, read(t, l, eventlog.Cursor{}, eventlog.Query{}))
 		},
@@ -321,8 +321,37 @@ var conformance = []struct {
 		why:  "an older copy answers (hashicorp/consul#7939); an empty page would hide it",
 		run: func(t *testing.T, l eventlog.Log) {
 			put(t, l, "a:1", "a:2")
-			want := eventlog.Page{Status: eventlog.Future, Next: at(0)}
+			want := eventlog.Page{Reset: eventlog.ReasonFuture, Next: at(0)}
 			require.Equal(t, want, read(t, l, at(3), eventlog.Query{}))
+		},
+	},
+	{
+		name: "a page of the topics that match",
+		why:  "who may not see a topic must not learn of it, and its cursor passes the entry",
+		run: func(t *testing.T, l eventlog.Log) {
+			put(t, l, "a:1", "b:2", "c:3", "a:4", "c:5")
+			notC := func(topic string) bool { return topic != "c" }
+
+			page := read(t, l, at(0), eventlog.Query{Match: notC})
+			require.Equal(t, []string{"a:1", "b:2", "a:4"}, words(page))
+			require.Equal(t, at(5), page.Next)
+			page = read(t, l, at(0), eventlog.Query{Match: notC, Topics: []string{"a", "c"}})
+			require.Equal(t, []string{"a:1", "a:4"}, words(page), "both must hold")
+			page = read(t, l, at(0), eventlog.Query{Match: notC, MaxEntries: 2})
+			require.Equal(t, []string{"a:1", "b:2"}, words(page))
+			require.True(t, page.More)
+		},
+	},
+	{
+		name: "an append whose context is done",
+		why:  "an error means that nothing was stored, so that the caller can try again",
+		run: func(t *testing.T, l eventlog.Log) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_, err := l.Append(ctx, eventlog.Entry{Topic: "a"})
+			require.ErrorIs(t, err, context.Canceled)
+			require.Equal(t, at(0), l.Head())
+			require.Equal(t, at(1), put(t, l, "a:1"))
 		},
 	},
 	{
@@ -338,7 +367,7 @@ var conformance = []struct {
 			w.Stop()
 			_, open = <-l.Watch().C
 			require.False(t, open)
-			_, err := l.Append(eventlog.Entry{})
+			_, err := l.Append(context.Background(), eventlog.Entry{})
 			require.ErrorIs(t, err, eventlog.ErrClosed)
 			_, err = l.After(c, eventlog.Query{})
 			require.ErrorIs(t, err, eventlog.ErrClosed)
@@ -371,7 +400,7 @@ func TestCounters(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := s.open(t, eventlog.Options{MaxEntries: 2})
 				defer l.Close()
-				_, err := l.Append(eventlog.Entry{Expires: time.Now().Add(time.Second)})
+				_, err := l.Append(context.Background(), eventlog.Entry{Expires: time.Now().Add(time.Second)})
 				require.NoError(t, err)
 				time.Sleep(time.Second)
 				put(t, l, "a:1", "a:22", "a:333")

@@ -8,7 +8,7 @@ import (
 
 // Cursor is a position between two entries of a log: after the entry with that
 // offset, or before the first if Offset is 0. The zero Cursor is no position of
-// any log; asking with it is answered with [WrongEpoch].
+// any log; asking with it is answered with [ReasonWrongEpoch].
 type Cursor struct {
 	Epoch  uint64
 	Offset uint64

@@ -51,12 +51,6 @@ func TestParseCursorSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestStatusText(t *testing.T) {
-	require.Equal(t, "complete compacted wrong-epoch future Status(0)",
-		eventlog.Complete.String()+" "+eventlog.Compacted.String()+" "+eventlog.WrongEpoch.String()+" "+
-			eventlog.Future.String()+" "+eventlog.Status(0).String())
-}
-
 func FuzzParseCursor(f *testing.F) {
 	f.Add("e9-42")
 	f.Fuzz(func(t *testing.T, text string) {

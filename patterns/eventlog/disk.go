@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -64,7 +65,10 @@ func OpenDisk(path string, opts Options) (*Disk, error) {
 	return d, nil
 }
 
-func (d *Disk) Append(entries ...Entry) (Cursor, error) {
+func (d *Disk) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
+	if err := ctx.Err(); err != nil {
+		return Cursor{}, err
+	}
 	now := time.Now()
 	entries, err := d.opts.prepare(entries, now)
 	if err != nil {
@@ -100,7 +104,7 @@ func (d *Disk) After(c Cursor, q Query) (Page, error) {
 			return err
 		}
 		b = newPage(c, q, s.at(s.floor), s.at(s.head), now)
-		if b.page.Status != Complete {
+		if b.page.Reset != "" {
 			return nil
 		}
 		cursor := tx.Bucket(entriesBucket).Cursor()
@@ -132,7 +136,7 @@ func (d *Disk) Head() Cursor {
 	return d.state.at(d.state.head)
 }
 
-// Tail is as for every Log. If the entries that are due to go can not be removed
+// Tail is as for every Log. If the entries that are due to go cannot be removed
 // it returns the position before them, and After the error.
 func (d *Disk) Tail() Cursor {
 	_ = d.trimIfDue(time.Now())
@@ -157,8 +161,8 @@ func (d *Disk) Compact(c Cursor) error {
 	return err
 }
 
-// NewEpoch begins a new life of the log, with the same entries. Readers of the
-// old one are answered with WrongEpoch from now on. Zero means what it means in
+// NewEpoch begins a new incarnation of the log, with the same entries. Readers of the
+// old one are answered with [ReasonWrongEpoch] from now on. Zero means what it means in
 // [Options].
 func (d *Disk) NewEpoch(epoch uint64) error {
 	epoch = Options{Epoch: epoch}.withDefaults().Epoch
@@ -175,7 +179,7 @@ func (d *Disk) NewEpoch(epoch uint64) error {
 func (d *Disk) Stats() Stats {
 	d.mu.Lock()
 	s := d.stats
-	s.Entries, s.Bytes = int(d.state.entries), int(d.state.bytes)
+	s.Entries, s.Bytes = int64(d.state.entries), int64(d.state.bytes)
 	d.mu.Unlock()
 	s.Watches, s.Wakes = d.hub.counts()
 	return s

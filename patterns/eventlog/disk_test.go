@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"testing"
@@ -98,14 +99,14 @@ func TestARestoredBackupGetsANewEpoch(t *testing.T) {
 
 	restored := openDisk(t, backup, eventlog.Options{})
 	defer restored.Close()
-	require.Equal(t, eventlog.Future, read(t, restored, seen, eventlog.Query{}).Status)
+	require.Equal(t, eventlog.ReasonFuture, read(t, restored, seen, eventlog.Query{}).Reset)
 	w := restored.Watch("some topic")
 	require.NoError(t, restored.NewEpoch(epoch+1))
 	put(t, restored, "a:other")
 
 	require.Len(t, w.C, 1, "waiting readers must look, whatever they wait for")
 	page := read(t, restored, seen, eventlog.Query{})
-	require.Equal(t, eventlog.WrongEpoch, page.Status)
+	require.Equal(t, eventlog.ReasonWrongEpoch, page.Reset)
 	require.Equal(t, []string{"a:1", "a:other"}, words(read(t, restored, page.Next, eventlog.Query{})))
 }
 
@@ -167,7 +168,7 @@ func TestReadersDoNotWaitForWriters(t *testing.T) {
 	go func() {
 		defer close(done)
 		for range 20 {
-			if _, err := l.Append(make([]eventlog.Entry, 100)...); err != nil {
+			if _, err := l.Append(context.Background(), make([]eventlog.Entry, 100)...); err != nil {
 				t.Error(err)
 			}
 		}

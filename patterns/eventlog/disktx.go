@@ -72,7 +72,7 @@ func (t *diskTx) trim(o Options, now time.Time) error {
 		switch {
 		case e.expired(now):
 			t.stats.Expired++
-		case o.exceeded(int(t.state.entries), int(t.state.bytes), e.Time, now):
+		case o.exceeded(int64(t.state.entries), int64(t.state.bytes), e.Time, now):
 			t.stats.Compacted++
 			t.state.floor = e.Offset
 		default:

@@ -2,16 +2,16 @@
 // come back to: the recovery log behind the patterns that deliver events.
 //
 // A reader holds a [Cursor], the position after the last entry it has seen, and
-// asks for what came [Log.After] it. The answer is complete, or it says that it
-// is not ([Status]); it is never silently partial. A cursor is an offset within
-// an epoch. The epoch names one life of a log: offsets of different epochs must
-// not be compared, so a cursor from another life is answered with [WrongEpoch]
-// even when its offset exists.
+// asks for what came [Log.After] it. The answer is complete, or it says why it is
+// not ([Reason]); it is never silently partial. A cursor is an offset within
+// an epoch. The epoch names one incarnation of a log: offsets of different epochs must
+// not be compared, so a cursor from another one is answered with
+// [ReasonWrongEpoch] even when its offset exists.
 //
 // Two logs implement [Log]: [Memory], gone with its process, and [Disk], which
 // keeps epoch and entries in one bbolt file. Both are bounded ([Options]): the
 // oldest entries make room for new ones, and a reader who still needed them is
-// told [Compacted].
+// told [ReasonCompacted].
 //
 // # Reading
 //

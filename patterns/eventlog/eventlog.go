@@ -14,8 +14,9 @@ type Log interface {
 	// Append adds entries in the order given, all or none, and returns the
 	// position after the last of them. When it returns, the entries are as
 	// durable as the log is and those who watch their topics have been woken.
-	// The log keeps a copy of Data.
-	Append(entries ...Entry) (Cursor, error)
+	// The log keeps a copy of Data. ctx ends the wait for the log to take the
+	// entries; an error means that nothing was stored.
+	Append(ctx context.Context, entries ...Entry) (Cursor, error)
 
 	// After returns the page of entries after c that q asks for.
 	After(c Cursor, q Query) (Page, error)
@@ -72,6 +73,10 @@ func (e *Entry) expired(now time.Time) bool {
 type Query struct {
 	// Topics limits the page to entries of these topics. None: all topics.
 	Topics []string
+	// Match limits the page to entries of the topics for which it is true, besides
+	// Topics. It is called while the log is locked: it must be quick, depend on
+	// nothing but the topic, and not call the log. Nil: all topics.
+	Match func(topic string) bool
 	// MaxEntries limits the page's entries. Zero: 1,000; negative: no limit.
 	MaxEntries int
 	// MaxBytes limits the sum of topics and data in bytes; a page with entries
@@ -88,19 +93,19 @@ func (q Query) withDefaults() Query {
 // wants reports whether topic is asked for. The lists are short: a reader of
 // thousands of topics is better served by filtering on its own.
 func (q *Query) wants(topic string) bool {
-	return len(q.Topics) == 0 || slices.Contains(q.Topics, topic)
+	return (len(q.Topics) == 0 || slices.Contains(q.Topics, topic)) && (q.Match == nil || q.Match(topic))
 }
 
 // Page is the answer to a Query.
 type Page struct {
-	// Status says whether the page continues where the cursor stood. If it is
-	// not Complete there are no entries, and the reader decides what to do.
-	Status Status
+	// Reset, if not empty, says why the page does not continue where the cursor
+	// stood. There are no entries then, and the reader decides what to do.
+	Reset Reason
 	// Entries are in the order of their offsets.
 	Entries []Entry
 	// Next is the cursor to ask with next. It moves past entries of other topics,
 	// so that a reader of a quiet topic is not overtaken by compaction while it
-	// keeps reading. If Status is not Complete it is the log's Tail.
+	// keeps reading. With a Reset it is the log's Tail.
 	Next Cursor
 	// More reports that a limit ended the page and another can be read at once.
 	More bool
@@ -108,40 +113,24 @@ type Page struct {
 	Expired int
 }
 
-// Status says how a page relates to the cursor it was asked with. The zero value
-// is none of the four, so that a forgotten Status is not taken for Complete.
-type Status int
+// Reason says why a reader cannot continue from its cursor. Empty: it can, nothing
+// between the cursor and the page's Next is missing.
+type Reason string
 
 const (
-	// Complete: nothing between the cursor and the page's Next is missing.
-	Complete Status = iota + 1
-	// Compacted: entries after the cursor have been dropped.
-	Compacted
-	// WrongEpoch: the cursor belongs to another life of the log, or to none.
-	WrongEpoch
-	// Future: the cursor is beyond the head; the log has lost what the reader
+	// ReasonCompacted: entries after the cursor have been dropped.
+	ReasonCompacted Reason = "compacted"
+	// ReasonWrongEpoch: the cursor belongs to another incarnation of the log, or to
+	// none.
+	ReasonWrongEpoch Reason = "wrong-epoch"
+	// ReasonFuture: the cursor is beyond the head; the log has lost what the reader
 	// has seen, or the reader asks a copy that lags behind.
-	Future
+	ReasonFuture Reason = "future"
 )
-
-var statusText = map[Status]string{
-	Complete:   "complete",
-	Compacted:  "compacted",
-	WrongEpoch: "wrong-epoch",
-	Future:     "future",
-}
-
-// String returns "complete", "compacted", "wrong-epoch" or "future".
-func (s Status) String() string {
-	if text, ok := statusText[s]; ok {
-		return text
-	}
-	return fmt.Sprintf("Status(%d)", int(s))
-}
 
 // Options bound a log. The zero value is a log with the default bounds.
 type Options struct {
-	// Epoch names this life of the log. It must differ from every epoch that
+	// Epoch names this incarnation of the log. It must differ from every epoch that
 	// readers may hold cursors of. Zero: the time of creation in nanoseconds,
 	// which is unique as long as the clock does not go back, and repeats in a
 	// simulation. A Disk that exists already keeps its own.
@@ -172,7 +161,7 @@ func (o Options) prepare(entries []Entry, now time.Time) ([]Entry, error) {
 	for i := range kept {
 		e := &kept[i]
 		if o.MaxBytes > 0 && e.size() > o.MaxBytes {
-			return nil, fmt.Errorf("eventlog: append: %w: topic %q: %d bytes, and the log's MaxBytes is %d",
+			return nil, fmt.Errorf("%w: topic %q: %d bytes, and the log's MaxBytes is %d",
 				ErrTooLarge, e.Topic, e.size(), o.MaxBytes)
 		}
 		if e.Time.IsZero() {
@@ -186,9 +175,9 @@ func (o Options) prepare(entries []Entry, now time.Time) ([]Entry, error) {
 
 // exceeded reports whether the bounds demand that the oldest entry, made at the
 // given time, goes.
-func (o Options) exceeded(entries, bytes int, made, now time.Time) bool {
-	return o.MaxEntries > 0 && entries > o.MaxEntries ||
-		o.MaxBytes > 0 && bytes > o.MaxBytes ||
+func (o Options) exceeded(entries, bytes int64, made, now time.Time) bool {
+	return o.MaxEntries > 0 && entries > int64(o.MaxEntries) ||
+		o.MaxBytes > 0 && bytes > int64(o.MaxBytes) ||
 		o.MaxAge > 0 && now.Sub(made) > o.MaxAge
 }
 
@@ -196,31 +185,31 @@ func (o Options) exceeded(entries, bytes int, made, now time.Time) bool {
 type Stats struct {
 	// Entries and Bytes are what the log keeps now, expired entries included
 	// until they reach its tail.
-	Entries, Bytes int
+	Entries, Bytes int64
 	// Appended, Compacted and Expired count entries since the log was opened:
 	// added, dropped to keep the bounds or by Compact, dropped after expiry.
-	Appended, Compacted, Expired uint64
+	Appended, Compacted, Expired int64
 	// Watches are the registered watches, Wakes the times one was woken.
-	Watches int
-	Wakes   uint64
+	Watches, Wakes int64
 }
 
 var (
 	// ErrClosed is returned by the methods of a closed log.
 	ErrClosed = errors.New("eventlog: log is closed")
-	// ErrTooLarge is returned for an entry that can not fit into the log.
-	ErrTooLarge = errors.New("entry is too large")
+	// ErrTooLarge is the error of an entry that cannot fit into the log. The patterns
+	// wrap it for messages and answers beyond their bounds.
+	ErrTooLarge = errors.New("eventlog: entry is too large")
 )
 
-// Next returns the first page after c that has entries or whose Status is not
-// Complete, and waits for one if need be. When ctx ends first it returns an
+// Next returns the first page after c that has entries or a Reset, and waits for one if
+// need be. When ctx ends first it returns an
 // empty page, whose Next a reader may continue from, with ctx's error.
 func Next(ctx context.Context, l Log, c Cursor, q Query) (Page, error) {
 	w := l.Watch(q.Topics...)
 	defer w.Stop()
 	for {
 		page, err := l.After(c, q)
-		if err != nil || page.Status != Complete || len(page.Entries) > 0 {
+		if err != nil || page.Reset != "" || len(page.Entries) > 0 {
 			return page, err
 		}
 		c = page.Next

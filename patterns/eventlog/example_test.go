@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -12,21 +13,21 @@ func Example() {
 	defer log.Close()
 	entry := func(text string) eventlog.Entry { return eventlog.Entry{Topic: "orders", Data: []byte(text)} }
 
-	cursor, _ := log.Append(entry("one"))
-	log.Append(entry("two"), entry("three"))
+	cursor, _ := log.Append(context.Background(), entry("one"))
+	log.Append(context.Background(), entry("two"), entry("three"))
 	page, _ := log.After(cursor, eventlog.Query{})
 	for _, e := range page.Entries {
 		fmt.Printf("%d %s\n", e.Offset, e.Data)
 	}
-	fmt.Println(page.Status, page.Next)
+	fmt.Println(page.Next)
 
-	log.Append(entry("four"), entry("five"))
+	log.Append(context.Background(), entry("four"), entry("five"))
 	page, _ = log.After(cursor, eventlog.Query{})
-	fmt.Println(page.Status, "- start again from", page.Next)
+	fmt.Println(page.Reset, "- start again from", page.Next)
 
 	// Output:
 	// 2 two
 	// 3 three
-	// complete ca5e-3
+	// ca5e-3
 	// compacted - start again from ca5e-2
 }

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -26,7 +27,10 @@ func NewMemory(opts Options) *Memory {
 	return &Memory{opts: opts.withDefaults()}
 }
 
-func (m *Memory) Append(entries ...Entry) (Cursor, error) {
+func (m *Memory) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
+	if err := ctx.Err(); err != nil {
+		return Cursor{}, err
+	}
 	now := time.Now()
 	entries, err := m.opts.prepare(entries, now)
 	if err != nil {
@@ -40,10 +44,10 @@ func (m *Memory) Append(entries ...Entry) (Cursor, error) {
 	for i := range entries {
 		m.head++
 		entries[i].Offset = m.head
-		m.stats.Bytes += entries[i].size()
+		m.stats.Bytes += int64(entries[i].size())
 	}
 	m.entries = append(m.entries, entries...)
-	m.stats.Appended += uint64(len(entries))
+	m.stats.Appended += int64(len(entries))
 	m.trim(now)
 	m.hub.notify(entries)
 	return m.at(m.head), nil
@@ -59,7 +63,7 @@ func (m *Memory) After(c Cursor, q Query) (Page, error) {
 	}
 	m.trim(now)
 	b := newPage(c, q, m.at(m.floor), m.at(m.head), now)
-	if b.page.Status != Complete || len(m.entries) == 0 {
+	if b.page.Reset != "" || len(m.entries) == 0 {
 		return b.page, nil
 	}
 	first := m.entries[0].Offset
@@ -97,11 +101,11 @@ func (m *Memory) Compact(c Cursor) error {
 	}
 	n := 0
 	for n < len(m.entries) && m.entries[n].Offset <= c.Offset {
-		m.stats.Bytes -= m.entries[n].size()
+		m.stats.Bytes -= int64(m.entries[n].size())
 		n++
 	}
 	m.drop(n)
-	m.stats.Compacted += uint64(n)
+	m.stats.Compacted += int64(n)
 	m.floor = max(m.floor, c.Offset)
 	return nil
 }
@@ -109,7 +113,7 @@ func (m *Memory) Compact(c Cursor) error {
 func (m *Memory) Stats() Stats {
 	m.mu.Lock()
 	s := m.stats
-	s.Entries = len(m.entries)
+	s.Entries = int64(len(m.entries))
 	m.mu.Unlock()
 	s.Watches, s.Wakes = m.hub.counts()
 	return s
@@ -134,14 +138,14 @@ func (m *Memory) trim(now time.Time) {
 		switch {
 		case e.expired(now):
 			m.stats.Expired++
-		case m.opts.exceeded(len(m.entries)-n, m.stats.Bytes, e.Time, now):
+		case m.opts.exceeded(int64(len(m.entries)-n), m.stats.Bytes, e.Time, now):
 			m.stats.Compacted++
 			m.floor = e.Offset
 		default:
 			m.drop(n)
 			return
 		}
-		m.stats.Bytes -= e.size()
+		m.stats.Bytes -= int64(e.size())
 	}
 	m.drop(n)
 }

@@ -1,6 +1,7 @@
 package eventlog_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -38,16 +39,16 @@ func (m *model) trim(now time.Time) {
 	}
 }
 
-func (m *model) status(c eventlog.Cursor) eventlog.Status {
+func (m *model) reset(c eventlog.Cursor) eventlog.Reason {
 	switch {
 	case c.Epoch != m.opts.Epoch:
-		return eventlog.WrongEpoch
+		return eventlog.ReasonWrongEpoch
 	case c.Offset > uint64(len(m.entries)):
-		return eventlog.Future
+		return eventlog.ReasonFuture
 	case c.Offset < m.floor:
-		return eventlog.Compacted
+		return eventlog.ReasonCompacted
 	}
-	return eventlog.Complete
+	return ""
 }
 
 // matching is what lies between two positions for a reader of the topics.
@@ -65,9 +66,9 @@ func (m *model) matching(from, to uint64, topics []string, now time.Time) (out [
 // the tail, a complete one lacks nothing up to its Next, keeps the limits, and is
 // cut only for their sake.
 func (m *model) check(t require.TestingT, c eventlog.Cursor, q eventlog.Query, page eventlog.Page, now time.Time) {
-	require.Equal(t, m.status(c), page.Status)
-	if page.Status != eventlog.Complete {
-		require.Equal(t, eventlog.Page{Status: page.Status, Next: at(m.floor)}, page)
+	require.Equal(t, m.reset(c), page.Reset)
+	if page.Reset != "" {
+		require.Equal(t, eventlog.Page{Reset: page.Reset, Next: at(m.floor)}, page)
 		return
 	}
 	require.GreaterOrEqual(t, page.Next.Offset, c.Offset)
@@ -126,7 +127,7 @@ func runModel(t *rapid.T, tb testing.TB, s subject) {
 				}
 				batch = append(batch, e)
 			}
-			c, err := l.Append(batch...)
+			c, err := l.Append(context.Background(), batch...)
 			require.NoError(t, err)
 			for _, e := range batch {
 				e.Offset, e.Time = uint64(len(m.entries)+1), now
@@ -163,7 +164,7 @@ func runModel(t *rapid.T, tb testing.TB, s subject) {
 			m.trim(time.Now())
 			require.Equal(t, at(uint64(len(m.entries))), l.Head())
 			require.Equal(t, at(m.floor), l.Tail())
-			require.Equal(t, len(m.entries)-m.gone, l.Stats().Entries)
+			require.EqualValues(t, len(m.entries)-m.gone, l.Stats().Entries)
 		},
 	})
 }

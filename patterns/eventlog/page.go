@@ -10,19 +10,18 @@ type pageBuilder struct {
 	bytes int
 }
 
-// newPage decides the status of a page that starts at c, in a log that is
-// complete from tail to head, and returns the page while it has no entries.
+// newPage decides whether a page that starts at c can, in a log that is complete from
+// tail to head, and returns the page while it has no entries.
 func newPage(c Cursor, q Query, tail, head Cursor, now time.Time) pageBuilder {
 	b := pageBuilder{query: q, now: now, page: Page{Next: tail}}
 	switch {
 	case c.Epoch != head.Epoch:
-		b.page.Status = WrongEpoch
+		b.page.Reset = ReasonWrongEpoch
 	case c.Offset > head.Offset:
-		b.page.Status = Future
+		b.page.Reset = ReasonFuture
 	case c.Offset < tail.Offset:
-		b.page.Status = Compacted
+		b.page.Reset = ReasonCompacted
 	default:
-		b.page.Status = Complete
 		b.page.Next = head
 	}
 	return b

@@ -33,7 +33,7 @@ type hub struct {
 	all      watchers
 	byTopic  map[string]*watchers
 	watches  map[*Watch]struct{}
-	wakes    uint64
+	wakes    int64
 	notified uint64 // calls of notify
 }
 
@@ -139,8 +139,8 @@ func (h *hub) close() {
 	h.watches, h.byTopic, h.all = nil, nil, watchers{}
 }
 
-func (h *hub) counts() (watches int, wakes uint64) {
+func (h *hub) counts() (watches, wakes int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.watches), h.wakes
+	return int64(len(h.watches)), h.wakes
 }

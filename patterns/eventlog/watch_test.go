@@ -87,7 +87,7 @@ func TestNextReturnsAtOnceWhatIsThere(t *testing.T) {
 
 		page, err = eventlog.Next(ctx, l, at(9), eventlog.Query{})
 		require.NoError(t, err)
-		require.Equal(t, eventlog.Future, page.Status)
+		require.Equal(t, eventlog.ReasonFuture, page.Reset)
 
 		page, err = eventlog.Next(ctx, l, at(1), eventlog.Query{})
 		require.ErrorIs(t, err, context.Canceled)
@@ -106,7 +106,7 @@ func TestNextGivesUpWithTheContextAndKeepsItsPlace(t *testing.T) {
 
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 3*time.Second, time.Since(start))
-		require.Equal(t, eventlog.Page{Status: eventlog.Complete, Next: at(0)}, page)
+		require.Equal(t, eventlog.Page{Next: at(0)}, page)
 		require.Zero(t, l.Stats().Watches)
 	})
 }
@@ -129,7 +129,7 @@ type between struct {
 
 func (l *between) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, error) {
 	page, err := l.Log.After(c, q)
-	l.once.Do(func() { l.Append(eventlog.Entry{Topic: "a", Data: []byte("just after")}) })
+	l.once.Do(func() { l.Append(context.Background(), eventlog.Entry{Topic: "a", Data: []byte("just after")}) })
 	return page, err
 }
 
@@ -155,7 +155,7 @@ func TestReadersMissNothingBetweenVisits(t *testing.T) {
 				n, c := 0, at(0)
 				for n < writers*each {
 					page, err := eventlog.Next(t.Context(), l, c, eventlog.Query{MaxEntries: 7})
-					if err != nil || page.Status != eventlog.Complete {
+					if err != nil || page.Reset != "" {
 						break
 					}
 					for _, e := range page.Entries {
@@ -172,7 +172,7 @@ func TestReadersMissNothingBetweenVisits(t *testing.T) {
 		for range writers {
 			go func() {
 				for range each {
-					l.Append(eventlog.Entry{Topic: "a"})
+					l.Append(context.Background(), eventlog.Entry{Topic: "a"})
 				}
 			}()
 		}

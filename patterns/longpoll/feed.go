@@ -2,6 +2,7 @@ package longpoll
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -128,7 +129,7 @@ func (f *Feed) Publish(topic string, data []byte) (eventlog.Cursor, error) {
 		return eventlog.Cursor{}, fmt.Errorf("longpoll: publish: topic %q is not UTF-8", topic)
 	}
 	f.init()
-	return f.Log.Append(eventlog.Entry{Topic: topic, Data: data})
+	return f.Log.Append(context.Background(), eventlog.Entry{Topic: topic, Data: data})
 }
 
 // Drain answers all polls that are held and refuses new ones, for the rest of the

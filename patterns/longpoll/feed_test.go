@@ -213,7 +213,7 @@ func TestMaxEventsLimitsWhatIsCollected(t *testing.T) {
 			for i := range 5 {
 				batch = append(batch, eventlog.Entry{Topic: "t", Data: fmt.Append(nil, i+2)})
 			}
-			feed.Log.Append(batch...)
+			feed.Log.Append(w.Context(), batch...)
 		})
 		r := w.poll("cursor=%s", at(0))
 		require.Equal(w, sequence(3), r.data())

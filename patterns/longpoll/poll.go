@@ -98,7 +98,7 @@ func (h *handler) parse(q url.Values) (poll, error) {
 
 // enough reports whether a page need not be held back for more.
 func (h *handler) enough(page eventlog.Page) bool {
-	return page.Status != eventlog.Complete || page.More ||
+	return page.Reset != "" || page.More ||
 		len(page.Entries) >= h.settings.MinEvents || size(page) >= h.settings.MaxBytes
 }
 
@@ -117,7 +117,7 @@ func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (even
 	defer end.Stop()
 	var linger <-chan time.Time
 
-	held := eventlog.Page{Status: eventlog.Complete, Next: p.cursor}
+	held := eventlog.Page{Next: p.cursor}
 	timeUp, drained := false, false
 	for {
 		// Also when the time is up: an event that came with it is in this answer.
@@ -161,7 +161,7 @@ func (h *handler) more(held eventlog.Page, q eventlog.Query) (eventlog.Page, err
 	}
 	// What is held is complete as far as it goes. If there is a gap behind it the
 	// next poll will hear of it, and a page exceeds its limit only for one entry.
-	if page.Status != eventlog.Complete || size(page) > q.MaxBytes {
+	if page.Reset != "" || size(page) > q.MaxBytes {
 		held.More = true
 		return held, nil
 	}
@@ -183,7 +183,7 @@ func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
 		return
 	}
 	status := http.StatusOK
-	if page.Status != eventlog.Complete {
+	if page.Reset != "" {
 		status = http.StatusGone
 	}
 	select {

@@ -148,7 +148,7 @@ type numbersFirst struct {
 	stored []eventlog.Entry // by offset
 }
 
-func (l *numbersFirst) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
+func (l *numbersFirst) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
 	e := entries[0]
 	l.mu.Lock()
 	l.last++
@@ -162,7 +162,7 @@ func (l *numbersFirst) Append(entries ...eventlog.Entry) (eventlog.Cursor, error
 	l.stored = append(l.stored, e)
 	slices.SortFunc(l.stored, func(a, b eventlog.Entry) int { return int(a.Offset) - int(b.Offset) })
 	l.mu.Unlock()
-	return l.Log.Append(eventlog.Entry{Topic: e.Topic})
+	return l.Log.Append(context.Background(), eventlog.Entry{Topic: e.Topic})
 }
 
 func (l *numbersFirst) After(c eventlog.Cursor, _ eventlog.Query) (eventlog.Page, error) {
@@ -171,7 +171,7 @@ func (l *numbersFirst) After(c eventlog.Cursor, _ eventlog.Query) (eventlog.Page
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	page := eventlog.Page{Status: eventlog.Complete, Next: c}
+	page := eventlog.Page{Next: c}
 	for _, e := range l.stored {
 		if e.Offset > c.Offset {
 			page.Entries = append(page.Entries, e)

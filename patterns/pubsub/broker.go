@@ -3,6 +3,7 @@ package pubsub
 import (
 	"cmp"
 	"container/list"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -74,8 +75,8 @@ func (b *Broker) remember() error {
 		if err != nil {
 			return fmt.Errorf("pubsub: read the log: %w", err)
 		}
-		if page.Status != eventlog.Complete {
-			return fmt.Errorf("pubsub: read the log: %v at its own tail", page.Status)
+		if page.Reset != "" {
+			return fmt.Errorf("pubsub: read the log: %s at its own tail", page.Reset)
 		}
 		for _, e := range page.Entries {
 			var m Message
@@ -122,7 +123,7 @@ func (b *Broker) put(m Message) (Receipt, error) {
 	if m.TTL > 0 {
 		e.Expires = now.Add(m.TTL)
 	}
-	c, err := b.log.Append(e)
+	c, err := b.log.Append(context.Background(), e)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("pubsub: publish: %w", err)
 	}

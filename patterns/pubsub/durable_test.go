@@ -128,7 +128,7 @@ func TestPositionsWithoutStore(t *testing.T) {
 		w.publish("t", "1", "2", "3")
 		s.acks("1", "2", "3")
 		w.stop()
-		w.log.Append(eventlog.Entry{Topic: "t", Data: []byte("\x00\x00\x004")}) // while no broker is there
+		w.log.Append(t.Context(), eventlog.Entry{Topic: "t", Data: []byte("\x00\x00\x004")}) // while no broker is there
 		w.start()
 		s.next("4", 1).Ack()
 		s.idle(time.Minute)

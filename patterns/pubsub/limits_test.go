@@ -2,6 +2,7 @@ package pubsub_test
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -94,13 +95,13 @@ type smallLog struct {
 	max int
 }
 
-func (l *smallLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
+func (l *smallLog) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
 	for _, e := range entries {
 		if l.max > 0 && len(e.Topic)+len(e.Data) > l.max {
 			return eventlog.Cursor{}, fmt.Errorf("append: %w", eventlog.ErrTooLarge)
 		}
 	}
-	return l.Log.Append(entries...)
+	return l.Log.Append(ctx, entries...)
 }
 
 // A log that takes no dead letters for a while stops no delivery.
@@ -131,11 +132,11 @@ type failingLog struct {
 	fails bool
 }
 
-func (l *failingLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
+func (l *failingLog) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
 	if l.fails {
 		return eventlog.Cursor{}, io.ErrShortWrite
 	}
-	return l.Log.Append(entries...)
+	return l.Log.Append(ctx, entries...)
 }
 
 // A connection that does not come to the point is closed after HandshakeTimeout, however

@@ -20,16 +20,16 @@ func (p *pump) load() error {
 		}
 		d := p.reload[0]
 		p.mu.Unlock()
-		e, status, err := p.fetch(d.Offset)
+		e, reason, err := p.fetch(d.Offset)
 		if err != nil {
 			return err
 		}
 		p.mu.Lock()
 		p.reload = p.reload[1:]
-		if status == eventlog.WrongEpoch || status == eventlog.Future {
+		if reason == eventlog.ReasonWrongEpoch || reason == eventlog.ReasonFuture {
 			p.reload = nil // read tells
 		} else if e == nil {
-			p.gone(status)
+			p.gone(reason)
 		} else if f, ok := p.flight(e); ok {
 			f.attempts = d.Attempt
 			p.g.flights = append(p.g.flights, f)
@@ -40,8 +40,8 @@ func (p *pump) load() error {
 }
 
 // gone notes that a message can not be fetched any more.
-func (p *pump) gone(s eventlog.Status) {
-	if s == eventlog.Complete {
+func (p *pump) gone(reason eventlog.Reason) {
+	if reason == "" {
 		p.g.stats.Expired++
 	} else {
 		p.g.lose(1, ReasonCompacted)
@@ -49,17 +49,17 @@ func (p *pump) gone(s eventlog.Status) {
 	p.dirty = true
 }
 
-// fetch returns one entry of the log, or nil and why it is not there: Complete means
+// fetch returns one entry of the log, or nil and why it is not there: no reason means
 // that it has expired.
-func (p *pump) fetch(offset uint64) (*eventlog.Entry, eventlog.Status, error) {
+func (p *pump) fetch(offset uint64) (*eventlog.Entry, eventlog.Reason, error) {
 	page, err := p.b.log.After(eventlog.Cursor{Epoch: p.epoch, Offset: offset - 1}, eventlog.Query{MaxEntries: 1, MaxBytes: -1})
 	if err != nil {
-		return nil, 0, err
+		return nil, "", err
 	}
 	if len(page.Entries) == 0 || page.Entries[0].Offset != offset {
-		return nil, page.Status, nil
+		return nil, page.Reset, nil
 	}
-	return &page.Entries[0], page.Status, nil
+	return &page.Entries[0], page.Reset, nil
 }
 
 // flight makes a flight of an entry, if the subscription wants it.
@@ -85,7 +85,7 @@ func (p *pump) bury(now time.Time) error {
 		if f == nil {
 			return nil
 		}
-		e, status, err := p.fetch(f.offset)
+		e, reason, err := p.fetch(f.offset)
 		stored := false
 		if e != nil {
 			stored, err = p.b.bury(p, f, e)
@@ -101,7 +101,7 @@ func (p *pump) bury(now time.Time) error {
 		p.g.remove(f)
 		switch {
 		case e == nil:
-			p.gone(status)
+			p.gone(reason)
 		case stored:
 			p.g.stats.DeadLetters++
 		default:
@@ -131,7 +131,7 @@ func (p *pump) read() (more bool, err error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if page.Status != eventlog.Complete {
+	if page.Reset != "" {
 		p.restart(page)
 		return true, nil
 	}
@@ -164,7 +164,7 @@ func (p *pump) restart(page eventlog.Page) {
 	}
 	p.epoch, p.g.next, p.g.high = to.Epoch, to.Offset, to.Offset
 	p.dirty = true
-	if page.Status == eventlog.Compacted {
+	if page.Reset == eventlog.ReasonCompacted {
 		p.g.lose(0, ReasonCompacted)
 		return
 	}
@@ -176,7 +176,7 @@ func (p *pump) restart(page eventlog.Page) {
 			p.replies = append(p.replies, reply{m.conn, again.frame()})
 		}
 	}
-	if page.Status == eventlog.WrongEpoch {
+	if page.Reset == eventlog.ReasonWrongEpoch {
 		p.g.lose(0, ReasonWrongEpoch)
 	} else {
 		p.g.lose(0, ReasonFuture)

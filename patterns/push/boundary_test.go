@@ -63,7 +63,7 @@ func TestEntryThatWasReadBeforeItWasRoutedIsNotSentTwice(t *testing.T) {
 			}
 		}}
 		w.start()
-		_, err := inner.Append(eventlog.Entry{Topic: mailbox, Data: []byte("once")})
+		_, err := inner.Append(t.Context(), eventlog.Entry{Topic: mailbox, Data: []byte("once")})
 		require.NoError(t, err)
 		p := w.phone("phone")
 		p.on()
@@ -113,7 +113,7 @@ func TestRouterThatIsOvertakenByTheLogResetsItsClients(t *testing.T) {
 		for i := range 5 {
 			batch = append(batch, eventlog.Entry{Topic: mailbox, Data: []byte(fmt.Sprint(i))})
 		}
-		_, err := w.log.Append(batch...)
+		_, err := w.log.Append(t.Context(), batch...)
 		require.NoError(t, err)
 		p.wants("reset compacted", "3", "4")
 		w.online("phone")
@@ -199,7 +199,7 @@ func TestDrainIncludesWhatOthersHaveAppended(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		_, err := w.log.Append(eventlog.Entry{Topic: mailbox, Data: []byte("just before")})
+		_, err := w.log.Append(t.Context(), eventlog.Entry{Topic: mailbox, Data: []byte("just before")})
 		require.NoError(t, err)
 		require.NoError(t, w.srv.Drain(t.Context()))
 		p.wants("just before")

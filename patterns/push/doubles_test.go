@@ -370,7 +370,7 @@ func TestPromisesAndBrokenVariants(t *testing.T) {
 // lateLog acknowledges at once and stores a second later, if it lives that long.
 type lateLog struct{ eventlog.Log }
 
-func (l *lateLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
+func (l *lateLog) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
 	c := l.Head()
 	c.Offset += uint64(len(entries))
 	return c, nil
@@ -381,7 +381,7 @@ type silentLog struct{ eventlog.Log }
 
 func (l silentLog) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, error) {
 	page, err := l.Log.After(c, q)
-	if err == nil && page.Status != eventlog.Complete {
+	if err == nil && page.Reset != "" {
 		return l.Log.After(l.Tail(), q)
 	}
 	return page, err
@@ -398,11 +398,11 @@ func (l stutterLog) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, e
 // immortalLog loses the expiry.
 type immortalLog struct{ eventlog.Log }
 
-func (l immortalLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
+func (l immortalLog) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
 	for i := range entries {
 		entries[i].Expires = time.Time{}
 	}
-	return l.Log.Append(entries...)
+	return l.Log.Append(ctx, entries...)
 }
 
 // naive is a push server as one writes it first. It has no log, and two defects

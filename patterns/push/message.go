@@ -59,18 +59,12 @@ const (
 	// ReasonNew: the client came without a cursor.
 	ReasonNew Reason = "new"
 	// ReasonWrongEpoch: the cursor belongs to a log that is gone.
-	ReasonWrongEpoch Reason = "wrong-epoch"
+	ReasonWrongEpoch = Reason(eventlog.ReasonWrongEpoch)
 	// ReasonCompacted: the log has dropped entries after the cursor.
-	ReasonCompacted Reason = "compacted"
+	ReasonCompacted = Reason(eventlog.ReasonCompacted)
 	// ReasonFuture: the log ends before the cursor; it lost what the client saw.
-	ReasonFuture Reason = "future"
+	ReasonFuture = Reason(eventlog.ReasonFuture)
 )
-
-var reasons = map[eventlog.Status]Reason{
-	eventlog.WrongEpoch: ReasonWrongEpoch,
-	eventlog.Compacted:  ReasonCompacted,
-	eventlog.Future:     ReasonFuture,
-}
 
 // Close codes of a server's own, from the range that RFC 6455 section 7.4.2
 // leaves to applications. It also uses 1001 for Close, 1008 for expired

@@ -88,8 +88,8 @@ func TestPanicInCoalesceKeyLosesNothing(t *testing.T) {
 		p.wants("reset new")
 		w.online("phone")
 		w.publish(mailbox, push.Forever, "0-")
-		synctest.Wait()                                                           // in the window
-		_, err := w.log.Append(eventlog.Entry{Topic: mailbox, Data: []byte("a")}) // read by the server's own goroutine
+		synctest.Wait()                                                                        // in the window
+		_, err := w.log.Append(t.Context(), eventlog.Entry{Topic: mailbox, Data: []byte("a")}) // read by the server's own goroutine
 		require.NoError(t, err)
 		synctest.Wait()
 		w.publish(mailbox, push.Forever, "1")

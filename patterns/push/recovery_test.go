@@ -405,7 +405,7 @@ func TestForeignEntriesAreRouted(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		_, err := w.log.Append(eventlog.Entry{Topic: "news", Data: []byte("a")}, eventlog.Entry{Topic: mailbox, Data: []byte("b")})
+		_, err := w.log.Append(t.Context(), eventlog.Entry{Topic: "news", Data: []byte("a")}, eventlog.Entry{Topic: mailbox, Data: []byte("b")})
 		require.NoError(t, err)
 		p.wants("news:a", "b")
 		p.off()

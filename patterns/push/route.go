@@ -48,7 +48,7 @@ func (s *Server) route() {
 				c.end(endFailed, 1011, "the log failed")
 			}
 			return
-		case page.Status != eventlog.Complete:
+		case page.Reset != "":
 			for _, c := range s.connected() {
 				c.end(endSlow, StatusSlow, overtaken)
 			}

@@ -160,7 +160,7 @@ func (s *Server) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if m.TTL > 0 {
 		entry.Expires = entry.Time.Add(m.TTL)
 	}
-	cursor, err := s.log.Append(entry)
+	cursor, err := s.log.Append(ctx, entry)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("push: publish to %q: %w", m.Topic, err)
 	}

@@ -87,7 +87,7 @@ func (c *session) resume() (*hello, []byte, error) {
 		if page, err = c.readLog(next); err != nil {
 			return nil, nil, err
 		}
-		h.Reset = reasons[page.Status] // empty if Complete
+		h.Reset = Reason(page.Reset)
 		next = page.Next
 	}
 	switch {
@@ -162,7 +162,7 @@ func (c *session) fill() {
 	switch {
 	case err != nil:
 		c.end(endFailed, websocket.StatusInternalError, "the log failed")
-	case page.Status != eventlog.Complete:
+	case page.Reset != "":
 		c.end(endSlow, StatusSlow, overtaken)
 	default:
 		c.load(page, page.Next)

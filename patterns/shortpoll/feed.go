@@ -2,6 +2,7 @@ package shortpoll
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (f *Feed) Publish(topic string, data []byte) (eventlog.Cursor, error) {
 		return eventlog.Cursor{}, fmt.Errorf("shortpoll: publish: topic %q is not UTF-8", topic)
 	}
 	f.init()
-	return f.Log.Append(eventlog.Entry{Topic: topic, Data: data})
+	return f.Log.Append(context.Background(), eventlog.Entry{Topic: topic, Data: data})
 }
 
 // Stats returns the counters.
@@ -134,7 +135,7 @@ func (f *Feed) serve(w http.ResponseWriter, r *http.Request) {
 func (f *Feed) answer(w http.ResponseWriter, r *http.Request, page eventlog.Page) {
 	status := http.StatusOK
 	switch {
-	case page.Status != eventlog.Complete:
+	case page.Reset != "":
 		status = http.StatusGone
 		f.resets.Add(1)
 	case len(page.Entries) == 0:

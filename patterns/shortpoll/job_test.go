@@ -182,7 +182,7 @@ func TestStatesNeverGoBackOverReplicas(t *testing.T) {
 		catchUp := func() {
 			page, err := log.After(copied.Head(), eventlog.Query{})
 			require.NoError(t, err)
-			_, err = copied.Append(page.Entries...)
+			_, err = copied.Append(t.Context(), page.Entries...)
 			require.NoError(t, err)
 		}
 		// Polls go to both in turn; submissions to the leader.
@@ -513,7 +513,7 @@ func (l *slowLog) unreadable(d time.Duration) {
 	l.dark = time.Now().Add(d)
 }
 
-func (l *slowLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
+func (l *slowLog) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
 	time.Sleep(l.pause)
 	if l.broken.Load() {
 		return eventlog.Cursor{}, errFull
@@ -523,7 +523,7 @@ func (l *slowLog) Append(entries ...eventlog.Entry) (eventlog.Cursor, error) {
 			return eventlog.Cursor{}, err
 		}
 	}
-	return l.Log.Append(entries...)
+	return l.Log.Append(ctx, entries...)
 }
 
 func (l *slowLog) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, error) {

@@ -202,7 +202,7 @@ func (j *Jobs) accept(ctx context.Context, id string, payload []byte) (record, e
 		case known.ID != "":
 			return known, nil
 		}
-		if _, err = j.Log.Append(entry); err == nil {
+		if _, err = j.Log.Append(context.Background(), entry); err == nil {
 			err = j.table.catchUp(j.Log)
 			known, _ = j.table.get(id)
 			j.spawn(id) // it is accepted, also if this submission does not hear of it
@@ -298,7 +298,7 @@ func (j *Jobs) finish(id string, end entryData) {
 // move brings a job into a state. It returns an error if that does not fit into the log,
 // or never comes to be in this life.
 func (j *Jobs) move(id string, to entryData) error {
-	err := j.insist(func() error { _, err := j.Log.Append(to.entry(id)); return err })
+	err := j.insist(func() error { _, err := j.Log.Append(context.Background(), to.entry(id)); return err })
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (t *table) catchUp(log eventlog.Log) error {
 		if t.at == at {
 			t.apply(page)
 		}
-		done := t.at == page.Next && page.Status == eventlog.Complete && !page.More
+		done := t.at == page.Next && page.Reset == "" && !page.More
 		t.mu.Unlock()
 		if done {
 			return nil

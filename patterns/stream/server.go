@@ -2,6 +2,7 @@ package stream
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -154,7 +155,7 @@ func (s *Server) Publish(topic string, data []byte) (eventlog.Cursor, error) {
 		return eventlog.Cursor{}, fmt.Errorf("stream: publish: topic %q is not UTF-8", topic)
 	}
 	s.init()
-	return s.Log.Append(eventlog.Entry{Topic: topic, Data: data})
+	return s.Log.Append(context.Background(), eventlog.Entry{Topic: topic, Data: data})
 }
 
 // Drain ends all streams, each after the event that it is writing, and refuses new

@@ -286,7 +286,7 @@ func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
 			c := w.receive(&stream.Client{Encoding: e})
 			c.got()
 			require.Equal(w, 1, settled(s).Streams)
-			require.Equal(w, 1, s.Log.Stats().Watches)
+			require.EqualValues(w, 1, s.Log.Stats().Watches)
 			c.stop()
 			require.Zero(w, settled(s).Streams)
 			require.Zero(w, s.Log.Stats().Watches)
@@ -335,7 +335,7 @@ func TestCoalesce(t *testing.T) {
 		require.Len(w, c.got(), 5)
 		publish(w, s, "a=2")
 		require.Equal(w, []string{"a=1", "a=2"}, c.got()[4:], "a client that keeps up gets all")
-		_, err := s.Log.Append(eventlog.Entry{Data: []byte("a=3")}, eventlog.Entry{Data: []byte("a=4")})
+		_, err := s.Log.Append(w.Context(), eventlog.Entry{Data: []byte("a=3")}, eventlog.Entry{Data: []byte("a=4")})
 		require.NoError(w, err)
 		require.Equal(w, []string{"a=4"}, c.got()[6:], "nobody can keep up with one instant")
 	})
@@ -477,7 +477,7 @@ func TestServerCheck(t *testing.T) {
 func TestExpiredEntriesArePassedOver(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.stream(&stream.Server{})
-		_, err := s.Log.Append(eventlog.Entry{Data: []byte("short"), Expires: time.Now().Add(time.Second)}, eventlog.Entry{Topic: "\xff", Data: []byte("long")})
+		_, err := s.Log.Append(w.Context(), eventlog.Entry{Data: []byte("short"), Expires: time.Now().Add(time.Second)}, eventlog.Entry{Topic: "\xff", Data: []byte("long")})
 		require.NoError(w, err)
 		time.Sleep(time.Second)
 		c := w.receive(&stream.Client{})

@@ -136,7 +136,7 @@ func (s *session) read() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if page.Status != eventlog.Complete {
+	if page.Reset != "" {
 		return true, s.reset(page)
 	}
 	entries := page.Entries
@@ -160,7 +160,7 @@ func (s *session) read() (more bool, err error) {
 // reset tells the client that it cannot be continued, and where it goes on.
 func (s *session) reset(page eventlog.Page) error {
 	at := page.Next
-	r := Reset{Reason: Reason(page.Status.String())}
+	r := Reset{Reason: Reason(page.Reset)}
 	if s.Snapshot != nil {
 		at = s.Log.Head()
 		err := guarded("Snapshot", func() (err error) {
@@ -205,7 +205,7 @@ func (s *session) catchUp(page eventlog.Page) (eventlog.Page, []eventlog.Entry, 
 		if readErr != nil {
 			return page, nil, readErr
 		}
-		if next.Status != eventlog.Complete {
+		if next.Reset != "" {
 			break // what was read goes out first, and then the reset
 		}
 		page = next

@@ -131,7 +131,7 @@ func submitted(t *testing.T, c *jobPoller, id string) shortpoll.Job {
 // replicate copies what is new in a log.
 func replicate(from, to *eventlog.Memory) {
 	page, _ := from.After(to.Head(), eventlog.Query{})
-	to.Append(page.Entries...)
+	to.Append(context.Background(), page.Entries...)
 }
 
 // A shortPoller follows a feed.

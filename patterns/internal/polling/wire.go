@@ -59,8 +59,8 @@ type Answer struct {
 // NewAnswer makes an answer of a page.
 func NewAnswer(page eventlog.Page) Answer {
 	a := Answer{Cursor: page.Next, More: page.More}
-	if page.Status != eventlog.Complete {
-		a.Reset = Reset(page.Status.String())
+	if page.Reset != "" {
+		a.Reset = Reset(page.Reset)
 	}
 	for _, e := range page.Entries {
 		a.Events = append(a.Events, Event{Offset: e.Offset, Topic: e.Topic, Time: e.Time, Data: e.Data})
