@@ -11,6 +11,7 @@ import (
 
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -20,15 +21,15 @@ func TestLongPollHearsThroughAnOutage(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, phone := n.Host("server"), n.Host("phone")
 		link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
-		feed := &longpoll.Feed{}
+		feed := &longpoll.Server{}
 		server.ServeHTTP(":80", feed.Handler())
 
 		n.After(5*time.Second, link.Down)
-		n.After(10*time.Second, func() { feed.Publish("news", []byte("you missed this")) })
+		n.After(10*time.Second, func() { feed.Publish(t.Context(), "news", []byte("you missed this")) })
 		n.After(65*time.Second, link.Up)
 
 		ctx, stop := context.WithCancel(t.Context())
-		c := longpoll.Client{URL: "http://server/", HTTP: phone.HTTPClient(), Jitter: longpoll.NoJitter}
+		c := longpoll.Client{URL: "http://server/", HTTP: phone.HTTPClient(), Jitter: retry.NoJitter}
 		c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
 			stop()
 			require.Equal(t, "you missed this", string(b.Events[0].Data))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 	"github.com/squall-sim/squall/sim"
 )
@@ -66,7 +67,7 @@ func TestEventsComeAtRandom(t *testing.T) {
 // a connection of its own, for a minute, from the third second after a poll on.
 func TestTrafficIsWhatThePacketsSay(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		system := systems.ShortPoll(n, systems.InMemory, 10*time.Second, closing, func(c *shortpoll.Client) { c.Jitter = shortpoll.NoJitter })
+		system := systems.ShortPoll(n, systems.InMemory, 10*time.Second, closing, func(c *shortpoll.Client) { c.Jitter = retry.NoJitter })
 		st := newStage(t, n, system, "server")
 		o, _ := st.client("client", reference)
 		time.Sleep(3 * time.Second)

@@ -50,7 +50,7 @@ var contenders = []contender{
 	{"poll 30 s, closing", "each 30 s, with a connection for each poll", shortPollingEach(30*time.Second, closing), nil},
 	{"long poll", "long polling, held for 30 s", longPollingWith(), parkedPoll},
 	{"long poll, linger 1 s", "the same, and an answer waits up to 1 s for 100 events",
-		longPollingWith(func(f *longpoll.Feed) { f.MinEvents, f.Linger = 100, time.Second }), parkedPoll},
+		longPollingWith(func(f *longpoll.Server) { f.MinEvents, f.Linger = 100, time.Second }), parkedPoll},
 	{"WebSocket", "push over WebSocket, a ping each 25 s, acknowledgements each second at most", systems.Push, pushSession},
 	{"SSE", "a stream of Server-Sent Events, a comment after 15 s of silence", systems.Stream, openStream},
 	{"pub/sub", "a subscription with a broker over TCP, an acknowledgement for each message, at least once", systems.PubSub, brokerSession},
@@ -83,7 +83,7 @@ func shortPollingEach(interval time.Duration, options ...func(*shortpoll.Client)
 	}
 }
 
-func longPollingWith(options ...func(*longpoll.Feed)) func(*sim.Network, func(string) (eventlog.Log, error)) patterntest.System {
+func longPollingWith(options ...func(*longpoll.Server)) func(*sim.Network, func(string) (eventlog.Log, error)) patterntest.System {
 	return func(n *sim.Network, log func(string) (eventlog.Log, error)) patterntest.System {
 		return systems.LongPoll(n, log, options...)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/sim"
 )
@@ -239,14 +240,14 @@ func blockingHandler(int) (*crowd, error) {
 
 func longPollers(clients int) (*crowd, error) {
 	log := eventlog.NewMemory(eventlog.Options{})
-	feed := &longpoll.Feed{Log: log, MaxParked: clients}
+	feed := &longpoll.Server{Log: log, MaxClients: clients}
 	begin := log.Head().String()
 	return &crowd{
 		handler: feed.Handler(),
-		waiting: func() int { return feed.Stats().Parked },
-		publish: func(data []byte) error { _, err := feed.Publish("news", data); return err },
+		waiting: func() int { return int(feed.Stats().Parked) },
+		publish: func(data []byte) error { _, err := feed.Publish(context.Background(), "news", data); return err },
 		receive: func(ctx context.Context, c *http.Client, name string, got func([]byte) error) error {
-			client := longpoll.Client{URL: "http://server/", HTTP: c, FromNow: true, Jitter: longpoll.NoJitter}
+			client := longpoll.Client{URL: "http://server/", HTTP: c, FromNow: true, Jitter: retry.NoJitter}
 			return client.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
 				if len(b.Events) == 0 {
 					return nil // where it begins

@@ -11,6 +11,7 @@ import (
 
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
@@ -75,12 +76,12 @@ type jobFigures struct {
 }
 
 func (r jobRun) run(t *testing.T, n *sim.Network) (f jobFigures) {
-	work := scenario.Lasts(10 * time.Minute)
+	work := systems.Lasts(10 * time.Minute)
 	jobs := &shortpoll.Jobs{Run: work}
 	handler := jobs.Handler()
 	if r.how == heldRequest {
 		handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if result, err := work(r.Context(), "", nil); err == nil {
+			if result, err := work(r.Context(), shortpoll.Task{}); err == nil {
 				w.Write(result)
 			}
 		})
@@ -101,7 +102,7 @@ func (r jobRun) run(t *testing.T, n *sim.Network) (f jobFigures) {
 		resp.Body.Close()
 		f.status, f.done = resp.StatusCode, resp.StatusCode == http.StatusOK
 	} else {
-		c := shortpoll.Client{URL: "http://proxy/jobs", HTTP: phone.HTTPClient(), Interval: 5 * time.Second, Jitter: shortpoll.NoJitter}
+		c := shortpoll.Client{URL: "http://proxy/jobs", HTTP: phone.HTTPClient(), Interval: 5 * time.Second, Jitter: retry.NoJitter}
 		closing(&c)
 		job, err := c.Submit(t.Context(), "a", nil)
 		require.NoError(t, err)

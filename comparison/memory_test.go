@@ -30,13 +30,13 @@ type waiting func(l net.Listener) (request func(i int) string, end func())
 
 // keptConnection is short polling between two polls.
 func keptConnection(l net.Listener) (func(int) string, func()) {
-	feed := &shortpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{})}
+	feed := &shortpoll.Server{Log: eventlog.NewMemory(eventlog.Options{})}
 	return func(int) string { return get("/?cursor=" + feed.Log.Head().String()) }, serveOver(l, feed.Handler(), func() {})
 }
 
 func parkedPoll(l net.Listener) (func(int) string, func()) {
-	feed := &longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{})}
-	return func(int) string { return get("/?wait=10m&cursor=" + feed.Log.Head().String()) }, serveOver(l, feed.Handler(), feed.Drain)
+	feed := &longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{})}
+	return func(int) string { return get("/?wait=10m&cursor=" + feed.Log.Head().String()) }, serveOver(l, feed.Handler(), func() { feed.Close() })
 }
 
 func pushSession(l net.Listener) (func(int) string, func()) {

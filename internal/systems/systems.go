@@ -14,6 +14,7 @@ import (
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -44,13 +45,13 @@ func (s *service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.
 
 // LongPoll is a feed and its clients. Memory or disk is for the server's log. Options
 // change the feed.
-func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), options ...func(*longpoll.Feed)) patterntest.System {
-	var s service[*longpoll.Feed]
+func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), options ...func(*longpoll.Server)) patterntest.System {
+	var s service[*longpoll.Server]
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
-				func(l eventlog.Log) (*longpoll.Feed, http.Handler, error) {
-					f := &longpoll.Feed{Log: l, Jitter: longpoll.Seeded(n.Seed())}
+				func(l eventlog.Log) (*longpoll.Server, http.Handler, error) {
+					f := &longpoll.Server{Log: l, Jitter: retry.Seeded(n.Seed())}
 					for _, option := range options {
 						option(f)
 					}
@@ -58,15 +59,15 @@ func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), opt
 				})
 		},
 		Publish: func(data string) error {
-			return s.Do(func(f *longpoll.Feed) error {
-				_, err := f.Publish("news", []byte(data))
+			return s.Do(func(f *longpoll.Server) error {
+				_, err := f.Publish(context.Background(), "news", []byte(data))
 				return err
 			})
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := longpoll.Client{
-				URL: "http://server/events", HTTP: h.HTTPClient(), Cursor: s.Load(name), FromNow: true,
-				Jitter: longpoll.Seeded(n.Rand(name).Uint64()),
+				URL: "http://server/events", HTTP: h.HTTPClient(), From: s.Load(name), FromNow: true,
+				Jitter: retry.Seeded(n.Rand(name).Uint64()),
 			}
 			return c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
 				if b.Reset != "" {

@@ -16,7 +16,7 @@ import (
 // One poll that finds an event, over TCP on the loopback. The reference is a
 // handler that only writes the same bytes.
 func BenchmarkPoll(b *testing.B) {
-	feed := &longpoll.Feed{Log: memory()}
+	feed := &longpoll.Server{Log: memory()}
 	publish(b, feed, "x")
 	body := []byte(`{"cursor":"e9-1","events":[{"offset":1,"topic":"t","time":"2026-01-01T00:00:00.000000000Z","data":"eA=="}]}`)
 	for _, c := range []struct {
@@ -67,7 +67,7 @@ func BenchmarkWakeParked(b *testing.B) {
 		report(b)
 	})
 	b.Run("feed", func(b *testing.B) {
-		feed := &longpoll.Feed{Log: memory(), MaxParked: n}
+		feed := &longpoll.Server{Log: memory(), MaxClients: n}
 		handler := feed.Handler()
 		for b.Loop() {
 			b.StopTimer()

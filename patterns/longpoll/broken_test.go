@@ -15,13 +15,13 @@ import (
 
 // The broken systems that TestPromises must convict.
 
-// middle is a feed with something wrong in front of it.
+// middle is a server with something wrong in front of it.
 type middle struct {
-	*longpoll.Feed
+	*longpoll.Server
 	wrap func(inner http.Handler) http.HandlerFunc
 }
 
-func (m middle) Handler() http.Handler { return m.wrap(m.Feed.Handler()) }
+func (m middle) Handler() http.Handler { return m.wrap(m.Server.Handler()) }
 
 // with returns r with another value of a parameter.
 func with(r *http.Request, name, value string) *http.Request {
@@ -35,7 +35,7 @@ func with(r *http.Request, name, value string) *http.Request {
 // edgeTriggered waits for what comes after the poll, not for what comes after the
 // cursor.
 func edgeTriggered(log *eventlog.Memory) server {
-	return middle{&longpoll.Feed{Log: log}, func(inner http.Handler) http.HandlerFunc {
+	return middle{&longpoll.Server{Log: log}, func(inner http.Handler) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			inner.ServeHTTP(w, with(r, "cursor", log.Head().String()))
 		}
@@ -44,7 +44,7 @@ func edgeTriggered(log *eventlog.Memory) server {
 
 // consumesOnRead believes that what it sent has arrived.
 func consumesOnRead(log *eventlog.Memory) server {
-	return middle{&longpoll.Feed{Log: log}, func(inner http.Handler) http.HandlerFunc {
+	return middle{&longpoll.Server{Log: log}, func(inner http.Handler) http.HandlerFunc {
 		next := log.Tail()
 		return func(w http.ResponseWriter, r *http.Request) {
 			rec := httptest.NewRecorder()
@@ -68,14 +68,14 @@ func copyAnswer(w http.ResponseWriter, rec *httptest.ResponseRecorder) {
 
 // holdsForGood does not know of a wait.
 func holdsForGood(log *eventlog.Memory) server {
-	return middle{&longpoll.Feed{Log: log, MaxWait: 1000 * time.Hour}, func(inner http.Handler) http.HandlerFunc {
+	return middle{&longpoll.Server{Log: log, MaxWait: 1000 * time.Hour}, func(inner http.Handler) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) { inner.ServeHTTP(w, with(r, "wait", "1000h")) }
 	}}
 }
 
 // deafToDisconnect holds polls whose client is gone.
 func deafToDisconnect(log *eventlog.Memory) server {
-	return middle{&longpoll.Feed{Log: log}, func(inner http.Handler) http.HandlerFunc {
+	return middle{&longpoll.Server{Log: log}, func(inner http.Handler) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			inner.ServeHTTP(w, r.WithContext(context.WithoutCancel(r.Context())))
 		}
@@ -84,7 +84,7 @@ func deafToDisconnect(log *eventlog.Memory) server {
 
 // looksEverySecond is short polling behind the face of long polling.
 func looksEverySecond(log *eventlog.Memory) server {
-	return middle{&longpoll.Feed{Log: log}, func(inner http.Handler) http.HandlerFunc {
+	return middle{&longpoll.Server{Log: log}, func(inner http.Handler) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			for {
 				rec := httptest.NewRecorder()

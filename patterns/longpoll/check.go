@@ -7,6 +7,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Check returns what is wrong with the settings: values out of range, and
@@ -22,8 +23,8 @@ func (c *Client) Check() error {
 	check.Duration("Margin", c.Margin)
 	check.Duration("ProxyTimeout", c.ProxyTimeout)
 	check.Duration("Interval", c.Interval)
-	check.Backoff("Backoff", c.Backoff, Backoff{})
-	check.Int("MaxAnswer", c.MaxAnswer)
+	check.Backoff("Backoff", c.Backoff, retry.Backoff{})
+	check.Int("MaxAnswerBytes", c.MaxAnswerBytes)
 
 	held, timeout := c.held(), c.timeout()
 	if c.ProxyTimeout > 0 && held >= c.ProxyTimeout {

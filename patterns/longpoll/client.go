@@ -3,6 +3,7 @@ package longpoll
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -11,23 +12,28 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client polls a [Feed]. Only URL must be set. Do not change or copy it while
+// Client polls a [Server]. Only URL must be set. Do not change or copy it while
 // Run is running; one Client may be in several Runs.
 type Client struct {
-	// URL is where the feed's handler is mounted.
+	// URL is where the server's handler is mounted.
 	URL string
 	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0 or
 	// exceed that of a poll.
 	// Where a process has thousands of clients, its transport's ReadBufferSize and
 	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
-	// Topics limits the events to these topics. None: all.
+	// Header returns headers of each request, such as Authorization. What it takes
+	// counts as silence of the server. An error is a failed poll, after which it is
+	// asked again, unless it is a [*retry.StatusError] that is final. Nil: there are
+	// none.
+	Header func(context.Context) (http.Header, error)
+	// Topics limits the events to these topics, at most 100. None: all.
 	Topics []string
 
-	// Cursor is where to begin: the Cursor of the last Batch that was handled in
-	// an earlier Run. Zero: the oldest event that the feed has.
-	Cursor eventlog.Cursor
-	// FromNow begins, if Cursor is zero, with what is published from now on.
+	// From is where to begin: the Cursor of the last Batch that was handled in an
+	// earlier Run. Zero: the oldest event that the server has.
+	From eventlog.Cursor
+	// FromNow begins, if From is zero, with what is published from now on.
 	FromNow bool
 
 	// Wait is how long the server may hold a poll: 30 s. The server may lower it,
@@ -37,7 +43,7 @@ type Client struct {
 	// timeout is Wait + Wait/16 + Margin of silence; a connection that died is
 	// noticed then.
 	Margin time.Duration
-	// ProxyTimeout is as for [Feed]. If it is known, Check compares it with Wait.
+	// ProxyTimeout is as for [Server]. If it is known, Check compares it with Wait.
 	ProxyTimeout time.Duration
 
 	// Interval is the least mean time between polls: 100 ms. Two may follow each
@@ -45,22 +51,25 @@ type Client struct {
 	// while events are rarer than that.
 	Interval time.Duration
 	// Backoff bounds the delays after failures.
-	Backoff Backoff
+	Backoff retry.Backoff
 	// Jitter draws within Backoff's bounds. Nil: seeded by the clock when Run is
 	// called. Clients that start at the same instant of a simulation then draw
-	// alike; give each a Seeded of its own.
-	Jitter Jitter
+	// alike; give each a retry.Seeded of its own.
+	Jitter retry.Jitter
 	// StaleAnswers is how many answers in a row, from a server that is behind
 	// this client, are taken for a replica that lags and asked again, with
 	// Backoff, before they are taken for a Reset: 3. Negative: none.
 	StaleAnswers int
-	// MaxAnswer is the longest answer in bytes: 16 MiB. JSON encodes data in
-	// base64, so that 1 MiB becomes 1.4.
-	MaxAnswer int
+	// MaxAnswerBytes is the longest answer: 16 MiB. JSON encodes data in base64, so
+	// that 1 MiB becomes 1.4.
+	MaxAnswerBytes int
 
 	// OnRetry, if not nil, is told of each failed poll and the delay before the
 	// next.
 	OnRetry func(err error, delay time.Duration)
+	// Logger is told of gaps and of what ends a Run as warnings, of failed polls at
+	// level Debug. Nil: nothing is logged.
+	Logger *slog.Logger
 
 	mu    sync.Mutex
 	stats ClientStats
@@ -82,8 +91,9 @@ type ClientStats struct {
 }
 
 // Run polls until ctx ends, handle fails or the server refuses for good, and
-// returns that error: ctx.Err, what handle returned, or a [*StatusError]. Other
-// failures are retried.
+// returns that error: ctx.Err, what handle returned, or a [*retry.StatusError]. An
+// answer beyond MaxAnswerBytes ends it too, with an eventlog.ErrTooLarge, since it
+// would be as long the next time. Other failures are retried.
 //
 // handle is called from this goroutine, with one batch after the other. When it
 // returns nil the batch is done with, and the next poll says so to the server.
@@ -102,14 +112,15 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			return err
 		}
 		batch, delay, err := p.poll(ctx)
-		if err != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		var final *StatusError
-		if errors.As(err, &final) && !retry.Temporary(final.Status) || errors.Is(err, ErrAnswerTooLong) {
-			return err
-		}
 		if err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if final(err) {
+				p.log.Warn("polling ended", "error", err)
+				return err
+			}
+			p.log.Debug("poll failed", "error", err, "delay", delay)
 			if c.OnRetry != nil {
 				c.OnRetry(err, delay)
 			}
@@ -117,6 +128,9 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 				return err
 			}
 			continue
+		}
+		if batch.Reset != "" {
+			p.log.Warn("events may be missing", "reason", batch.Reset, "cursor", p.Reader.Cursor)
 		}
 		if len(batch.Events) > 0 || batch.Reset != "" || p.Begins(batch) {
 			if err := handle(ctx, batch); err != nil {
@@ -131,6 +145,12 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			}
 		})
 	}
+}
+
+// final reports whether to ask again is of no use.
+func final(err error) bool {
+	var status *retry.StatusError
+	return errors.As(err, &status) && !retry.Temporary(status.Status) || errors.Is(err, eventlog.ErrTooLarge)
 }
 
 // Stats returns the counters.

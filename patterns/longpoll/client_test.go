@@ -17,6 +17,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // receiver runs a client in the background and keeps what its handler was given.
@@ -61,7 +62,7 @@ func (r *receiver) stop() { r.cancel(); <-r.done }
 
 // testClient is a client whose times can be computed.
 func (w *world) testClient() *longpoll.Client {
-	return &longpoll.Client{URL: url, HTTP: w.http, Jitter: longpoll.NoJitter}
+	return &longpoll.Client{URL: url, HTTP: w.http, Jitter: retry.NoJitter}
 }
 
 // tripper is a RoundTripper from a function.
@@ -97,7 +98,7 @@ func sequence(n int) (out []string) {
 }
 
 func TestTheZeroClientReceivesEverythingInOrder(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, sequence(5)...)
 		r := w.receive(&longpoll.Client{URL: url, HTTP: w.http})
 		time.Sleep(time.Minute)
@@ -160,7 +161,7 @@ func TestAnEventTakesAtMostThreeTransits(t *testing.T) {
 }
 
 // testFeed is a feed whose times can be computed: no jitter.
-func testFeed() *longpoll.Feed { return &longpoll.Feed{Log: memory(), Jitter: longpoll.NoJitter} }
+func testFeed() *longpoll.Server { return &longpoll.Server{Log: memory(), Jitter: retry.NoJitter} }
 
 // LP-01: 1,000 waits without an event, then with events at all phases.
 func TestNothingIsLostOverAThousandTimeouts(t *testing.T) {
@@ -185,7 +186,7 @@ func TestNothingIsLostOverAThousandTimeouts(t *testing.T) {
 
 // LP-03: the server has answered and believes the client knows.
 func TestALostAnswerIsAskedForAgain(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		c := w.testClient()
 		n := 0
 		c.HTTP = w.via(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
@@ -223,7 +224,7 @@ func TestAnAnswerThatWasCutIsNotAppliedInPart(t *testing.T) {
 				for cut := range len(body) {
 					cutOnce, asked := false, []string{}
 					c := w.testClient()
-					c.Cursor = at(0)
+					c.From = at(0)
 					c.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
 						asked = append(asked, r.URL.Query().Get("cursor"))
 						switch {
@@ -257,7 +258,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // The cursor moves when the handler has returned nil.
 func TestAFailedHandlerHasNotHandled(t *testing.T) {
-	withFeed(t, &longpoll.Feed{MaxEvents: 2}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{MaxEvents: 2}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, sequence(5)...)
 		c := w.testClient()
 		full := errors.New("disk is full")
@@ -270,13 +271,13 @@ func TestAFailedHandlerHasNotHandled(t *testing.T) {
 				for _, e := range b.Events {
 					got = append(got, string(e.Data))
 				}
-				c.Cursor = b.Cursor
+				c.From = b.Cursor
 				return nil
 			}
 		}
 		require.Equal(w, full, c.Run(w.Context(), handle(true)))
 		require.Equal(w, sequence(2), got)
-		require.Equal(w, at(2), c.Cursor)
+		require.Equal(w, at(2), c.From)
 
 		ctx, cancel := context.WithTimeout(w.Context(), time.Second)
 		defer cancel()
@@ -286,7 +287,7 @@ func TestAFailedHandlerHasNotHandled(t *testing.T) {
 }
 
 func TestFromNow(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "old")
 		c := w.testClient()
 		c.FromNow = true
@@ -301,14 +302,14 @@ func TestFromNow(t *testing.T) {
 
 // A client that ends before its first event knows where it began.
 func TestFromNowIsAPosition(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "old")
 		c := w.testClient()
 		c.FromNow = true
 		ctx, stop := context.WithCancel(w.Context())
 		c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
 			require.Empty(w, b.Events)
-			c.Cursor = b.Cursor
+			c.From = b.Cursor
 			stop()
 			return nil
 		})
@@ -321,9 +322,9 @@ func TestFromNowIsAPosition(t *testing.T) {
 }
 
 func TestClientTopicsAndURL(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		for _, topic := range []string{"a", "b", "c", ""} {
-			feed.Publish(topic, []byte("in "+topic))
+			feed.Publish(t.Context(), topic, []byte("in "+topic))
 		}
 		c := w.testClient()
 		c.URL = url + "?tenant=7&topic=ignored"
@@ -352,8 +353,8 @@ func TestClientCheckNamesWhatIsWrong(t *testing.T) {
 		{&longpoll.Client{URL: url, Topics: make([]string, 101)}, "Topics has 101 elements: want at most 100"},
 		{&longpoll.Client{URL: url, Wait: -1}, "Wait is -1ns: want 0 for the default, or more"},
 		{&longpoll.Client{URL: url, Wait: math.MaxInt64}, "Wait is 2562047h47m16.854775807s: want at most 100 years, 876000h0m0s"},
-		{&longpoll.Client{URL: url, Backoff: longpoll.Backoff{Min: time.Minute}}, "Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},
-		{&longpoll.Client{URL: url, MaxAnswer: -1}, "MaxAnswer is -1: want 0 for the default, or more"},
+		{&longpoll.Client{URL: url, Backoff: retry.Backoff{Min: time.Minute}}, "Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},
+		{&longpoll.Client{URL: url, MaxAnswerBytes: -1}, "MaxAnswerBytes is -1: want 0 for the default, or more"},
 		{&longpoll.Client{URL: url, HTTP: &http.Client{Timeout: 30 * time.Second}},
 			"HTTP.Timeout is 30s: want 0, or more than Wait + Wait/16 + Margin, 41.875s"},
 		{&longpoll.Client{URL: url, HTTP: &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: 30 * time.Second}}},

@@ -3,7 +3,7 @@
 // answers at once if there is something, or holds the request until there is, or
 // until the wait ends.
 //
-// [Feed] is the server, an http.Handler over an [eventlog.Log]. [Client] is the
+// [Server] is an http.Handler over an [eventlog.Log]. [Client] is the
 // loop that polls it. They know nothing of each other but the protocol below, and
 // run over any net.Listener and any http.RoundTripper.
 //
@@ -15,7 +15,7 @@
 // one goroutine of the server.
 //
 // Not when events come faster than polls return: each answer then costs a
-// request, and a stream (Server-Sent Events, WebSocket) is cheaper. [Feed.Linger]
+// request, and a stream (Server-Sent Events, WebSocket) is cheaper. [Server.Linger]
 // trades delay for fewer, larger answers. Not for more than a few feeds in one
 // browser page: HTTP/1.1 gives it six connections to a host, and a parked poll
 // occupies one.
@@ -35,7 +35,7 @@
 //     returned nil, and the next poll carries it. Within one Run no event is
 //     handed over twice, unless the handler is told of a [Reset] in between.
 //   - Recovery is complete or the handler is told: when the log no longer has
-//     what the client has not seen, when it began a new life, and when it ends
+//     what the client has not seen, when it began a new epoch, and when it ends
 //     before what the client has seen.
 //   - An answer is applied as a whole or not at all.
 //   - Every poll ends: in an answer, empty if need be, or at the client's timeout,

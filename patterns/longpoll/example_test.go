@@ -10,13 +10,13 @@ import (
 
 // A service publishes, a client listens. The handler stops at the event "bye".
 func Example() {
-	feed := &longpoll.Feed{}
+	feed := &longpoll.Server{}
 	server := httptest.NewServer(feed.Handler())
 	defer server.Close()
 
-	feed.Publish("greetings", []byte("hello"))
-	feed.Publish("other", []byte("not for us"))
-	feed.Publish("greetings", []byte("bye"))
+	feed.Publish(context.Background(), "greetings", []byte("hello"))
+	feed.Publish(context.Background(), "other", []byte("not for us"))
+	feed.Publish(context.Background(), "greetings", []byte("bye"))
 
 	client := longpoll.Client{URL: server.URL, HTTP: server.Client(), Topics: []string{"greetings"}}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // LP-10: a server that answers every poll at once, with nothing, gets two polls
@@ -33,7 +34,7 @@ func TestAServerThatNeverWaitsIsNotPolledInAHotLoop(t *testing.T) {
 // LP-12, LP-P9: under 1,000 events a second the polls stay at ten a second, and
 // the answers grow instead.
 func TestAStormOfEventsMakesLargerAnswersNotMorePolls(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		c := w.testClient()
 		r := w.receive(c)
 		for i := range 10_000 {
@@ -50,7 +51,7 @@ func TestAStormOfEventsMakesLargerAnswersNotMorePolls(t *testing.T) {
 
 // Linger does the same from the server's side: 20 answers a second at most.
 func TestLingerBoundsTheAnswers(t *testing.T) {
-	withFeed(t, &longpoll.Feed{MinEvents: 1000, Linger: 50 * time.Millisecond}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{MinEvents: 1000, Linger: 50 * time.Millisecond}, func(w *world, feed *longpoll.Server) {
 		c := w.testClient()
 		c.Interval = time.Nanosecond
 		r := w.receive(c)
@@ -74,16 +75,16 @@ func TestARestartWithAThousandClientsIsNoHerd(t *testing.T) {
 	inWorld(t, 0, func(w *world) {
 		log := memory()
 		arrived := arrivals{}
-		feed := func() *longpoll.Feed { return &longpoll.Feed{Log: log, Jitter: longpoll.Seeded(1)} }
+		feed := func() *longpoll.Server { return &longpoll.Server{Log: log, Jitter: retry.Seeded(1)} }
 		first := feed()
 		w.serve(first.Handler())
 		for i := range clients {
-			w.receive(&longpoll.Client{URL: url, HTTP: w.client(), Jitter: longpoll.Seeded(uint64(i)), Wait: time.Hour, FromNow: true})
+			w.receive(&longpoll.Client{URL: url, HTTP: w.client(), Jitter: retry.Seeded(uint64(i)), Wait: time.Hour, FromNow: true})
 		}
 		time.Sleep(time.Second)
-		require.Equal(w, clients, settled(first).Parked)
+		require.EqualValues(w, clients, settled(first).Parked)
 
-		w.server.RegisterOnShutdown(first.Drain)
+		w.server.RegisterOnShutdown(func() { first.Close() })
 		require.NoError(w, w.server.Shutdown(w.Context()))
 		down := time.Now()
 		second := feed()
@@ -94,7 +95,7 @@ func TestARestartWithAThousandClientsIsNoHerd(t *testing.T) {
 		}))
 		time.Sleep(12 * time.Second)
 
-		require.Equal(w, clients, settled(second).Parked, "all are back")
+		require.EqualValues(w, clients, settled(second).Parked, "all are back")
 		require.Equal(w, clients, arrived.total())
 		// 1,000 over ten seconds are ten in each 100 ms; five standard deviations.
 		require.Less(w, arrived.peak(100*time.Millisecond), 26+10)
@@ -133,12 +134,12 @@ func (a *arrivals) peak(width time.Duration) (most int) {
 // LP-22: a browser keeps six connections to a host (HTTP/1.1). Six parked polls
 // take them all, and an ordinary request waits for a poll to end.
 func TestSixParkedPollsStarveTheSeventhRequest(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		w.http.Transport.(*http.Transport).MaxConnsPerHost = 6
 		for range 6 {
 			w.parked("cursor=%s&wait=30s", at(0))
 		}
-		require.Equal(w, 6, settled(feed).Parked)
+		require.EqualValues(w, 6, settled(feed).Parked)
 		r := w.poll("wait=0s")
 		require.Equal(w, 30*time.Second, r.After)
 	})
@@ -147,7 +148,7 @@ func TestSixParkedPollsStarveTheSeventhRequest(t *testing.T) {
 // LP-16, a negative control: one goroutine that polls two feeds in turn hears of
 // the second only when the first has nothing to say any more.
 func TestOneGoroutineForTwoFeedsStarvesTheSecond(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "for b, at once")
 		w.poll("cursor=%s&topic=a&wait=20s", at(0))
 		require.Len(w, w.poll("cursor=%s&wait=20s", at(0)).Events, 1)
@@ -158,7 +159,7 @@ func TestOneGoroutineForTwoFeedsStarvesTheSecond(t *testing.T) {
 // Every event reaches every client, however publishers, polls and timeouts meet.
 func TestManyPublishersAndClients(t *testing.T) {
 	const clients, publishers, each = 20, 5, 40
-	withFeed(t, &longpoll.Feed{MaxEvents: 7}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{MaxEvents: 7}, func(w *world, feed *longpoll.Server) {
 		var receivers []*receiver
 		for range clients {
 			c := w.testClient()
@@ -198,7 +199,7 @@ func TestManyPublishersAndClients(t *testing.T) {
 // a delay; the client's polls must not be repeated so.
 func TestADeadServersClientsComeBackAfterTheirBackoff(t *testing.T) {
 	const clients = 100
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		for range clients {
 			c := w.testClient() // no jitter: all after 1 s
 			c.HTTP = w.client()

@@ -1,10 +1,10 @@
 package longpoll
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -14,77 +14,77 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
-// handler answers the polls of a Feed.
+// handler answers the polls of a Server.
 type handler struct {
-	feed     *Feed
+	server   *Server
 	settings settings
+	stopped  <-chan struct{}
 }
 
 // poll is one request.
 type poll struct {
+	w      http.ResponseWriter
+	r      *http.Request
 	cursor eventlog.Cursor
 	query  eventlog.Query
 	wait   time.Duration // zero: answer at once
 }
 
-var errDrained = errors.New("longpoll: feed is drained")
-
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p := poll{w: w, r: r}
 	if !polling.IsPoll(w, r) {
 		return
 	}
-	p, err := h.parse(r.URL.Query())
-	if err != nil {
+	if !h.server.life.Begin() {
+		h.refuse(p, h.server.life.Err(ErrDraining, ErrClosed))
+		return
+	}
+	defer h.server.life.End()
+	if err := h.parse(&p, r.URL.Query()); err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	select {
-	case <-h.feed.drain:
-		h.refuse(w, "feed is drained")
-		return
-	default:
-	}
 
-	page, err := h.feed.Log.After(p.cursor, p.query)
+	page, err := h.server.Log.After(p.cursor, p.query)
 	if err == nil && p.wait > 0 && !h.enough(page) {
-		if h.feed.parked.Add(1) > int64(h.settings.MaxParked) {
-			h.feed.parked.Add(-1)
-			h.refuse(w, "too many polls are held")
+		if h.server.parked.Add(1) > int64(h.settings.MaxClients) {
+			h.server.parked.Add(-1)
+			h.refuse(p, errTooMany)
 			return
 		}
-		page, err = h.park(w, r.Context(), p)
-		h.feed.parked.Add(-1)
+		page, err = h.park(p)
+		h.server.parked.Add(-1)
 	}
 	switch {
 	case r.Context().Err() != nil:
-		h.feed.gone.Add(1)
-	case errors.Is(err, errDrained), errors.Is(err, eventlog.ErrClosed):
-		h.refuse(w, err.Error())
+		h.server.gone.Add(1)
+		h.log(p, slog.LevelDebug, "client went away")
+	case errors.Is(err, ErrDraining), errors.Is(err, ErrClosed), errors.Is(err, eventlog.ErrClosed):
+		h.refuse(p, err)
 	case err != nil:
+		h.log(p, slog.LevelError, "poll failed", "error", err)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	default:
-		h.answer(w, page)
+		h.answer(p, page)
 	}
 }
 
-func (h *handler) parse(q url.Values) (poll, error) {
-	at, err := polling.ParsePosition(q, h.feed.Log)
+func (h *handler) parse(p *poll, q url.Values) error {
+	at, err := polling.ParsePosition(q, h.server.Log)
 	if err != nil {
-		return poll{}, err
+		return err
 	}
-	p := poll{
-		cursor: at.Cursor,
-		wait:   h.settings.longest(h.settings.Wait),
-		query: eventlog.Query{
-			Topics:     at.Topics,
-			MaxEntries: h.settings.MaxEvents,
-			MaxBytes:   h.settings.MaxBytes,
-		},
+	p.cursor = at.Cursor
+	p.query = eventlog.Query{
+		Topics:     at.Topics,
+		MaxEntries: h.settings.MaxEvents,
+		MaxBytes:   h.settings.MaxAnswerBytes,
 	}
+	p.wait = h.settings.longest(h.settings.Wait)
 	if text := q.Get("wait"); text != "" {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
-			return poll{}, fmt.Errorf("wait is %q: want a duration such as 30s", text)
+			return fmt.Errorf("wait is %q: want a duration such as 30s", text)
 		}
 		p.wait = h.settings.longest(d)
 	}
@@ -93,32 +93,32 @@ func (h *handler) parse(q url.Values) (poll, error) {
 		// answer.
 		p.wait = 0
 	}
-	return p, nil
+	return nil
 }
 
 // enough reports whether a page need not be held back for more.
 func (h *handler) enough(page eventlog.Page) bool {
 	return page.Reset != "" || page.More ||
-		len(page.Entries) >= h.settings.MinEvents || size(page) >= h.settings.MaxBytes
+		len(page.Entries) >= h.settings.MinEvents || size(page) >= h.settings.MaxAnswerBytes
 }
 
 // park holds a poll until there is enough to answer it with, or its time is up.
 // It consumes nothing: whichever of event, timeout and disconnect comes first,
 // the same poll can be asked again.
-func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (eventlog.Page, error) {
+func (h *handler) park(p poll) (eventlog.Page, error) {
 	// A server's WriteTimeout runs from the request on. Over HTTP/2 it would end
 	// the poll when it is over, over HTTP/1.1 break off the answer. An error means
 	// that there is no such deadline.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	_ = http.NewResponseController(p.w).SetWriteDeadline(time.Time{})
 
-	watch := h.feed.Log.Watch(p.query.Topics...)
+	watch := h.server.Log.Watch(p.query.Topics...)
 	defer watch.Stop()
-	end := time.NewTimer(p.wait + h.feed.Jitter(p.wait/16))
+	end := time.NewTimer(p.wait + h.server.Jitter(p.wait/16))
 	defer end.Stop()
 	var linger <-chan time.Time
 
 	held := eventlog.Page{Next: p.cursor}
-	timeUp, drained := false, false
+	timeUp, stopped := false, false
 	for {
 		// Also when the time is up: an event that came with it is in this answer.
 		var err error
@@ -126,10 +126,10 @@ func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (even
 			return held, err
 		}
 		switch {
-		case h.enough(held), timeUp, drained && len(held.Entries) > 0:
+		case h.enough(held), timeUp, stopped && len(held.Entries) > 0:
 			return held, nil
-		case drained:
-			return held, errDrained
+		case stopped:
+			return held, h.server.life.Err(ErrDraining, ErrClosed)
 		case linger == nil && len(held.Entries) > 0 && h.settings.Linger > 0:
 			timer := time.NewTimer(h.settings.Linger)
 			defer timer.Stop()
@@ -137,15 +137,15 @@ func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (even
 		}
 		select {
 		case <-watch.C:
-			h.feed.wakes.Add(1)
+			h.server.wakes.Add(1)
 		case <-linger:
 			timeUp = true
 		case <-end.C:
 			timeUp = true
-		case <-h.feed.drain:
-			drained = true
-		case <-ctx.Done():
-			return held, ctx.Err()
+		case <-h.stopped:
+			stopped = true
+		case <-p.r.Context().Done():
+			return held, p.r.Context().Err()
 		}
 	}
 }
@@ -155,7 +155,7 @@ func (h *handler) park(w http.ResponseWriter, ctx context.Context, p poll) (even
 func (h *handler) more(held eventlog.Page, q eventlog.Query) (eventlog.Page, error) {
 	q.MaxEntries -= len(held.Entries)
 	q.MaxBytes -= size(held)
-	page, err := h.feed.Log.After(held.Next, q)
+	page, err := h.server.Log.After(held.Next, q)
 	if err != nil || len(held.Entries) == 0 {
 		return page, err
 	}
@@ -176,9 +176,11 @@ func size(page eventlog.Page) (n int) {
 	return n
 }
 
-func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
+func (h *handler) answer(p poll, page eventlog.Page) {
+	w, s := p.w, h.server
 	body, err := json.Marshal(polling.NewAnswer(page))
 	if err != nil {
+		h.log(p, slog.LevelError, "poll failed", "error", err)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
@@ -186,10 +188,8 @@ func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
 	if page.Reset != "" {
 		status = http.StatusGone
 	}
-	select {
-	case <-h.feed.drain:
+	if s.life.Err(ErrDraining, ErrClosed) != nil {
 		w.Header().Set("Connection", "close")
-	default:
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -203,25 +203,31 @@ func (h *handler) answer(w http.ResponseWriter, page eventlog.Page) {
 		err = rc.Flush()
 	}
 
-	f := h.feed
 	switch {
 	case err != nil && !errors.Is(err, http.ErrNotSupported):
-		f.gone.Add(1)
+		s.gone.Add(1)
+		h.log(p, slog.LevelWarn, "client did not accept its answer", "error", err)
 	case status == http.StatusGone:
-		f.resets.Add(1)
+		s.resets.Add(1)
+		h.log(p, slog.LevelWarn, "client cannot be continued", "reason", page.Reset)
 	case len(page.Entries) == 0:
-		f.empty.Add(1)
+		s.empty.Add(1)
 	default:
-		f.answers.Add(1)
-		f.events.Add(int64(len(page.Entries)))
+		s.answers.Add(1)
+		s.events.Add(int64(len(page.Entries)))
 	}
 }
 
+var errTooMany = errors.New("longpoll: too many polls are held")
+
 // refuse sends a client away, each for a time of its own.
-func (h *handler) refuse(w http.ResponseWriter, why string) {
-	h.feed.refused.Add(1)
-	after := time.Second + h.feed.Jitter(max(0, h.settings.RetrySpread-time.Second))
-	w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
-	w.Header().Set("Connection", "close")
-	http.Error(w, why, http.StatusServiceUnavailable)
+func (h *handler) refuse(p poll, why error) {
+	h.server.refused.Add(1)
+	h.log(p, slog.LevelWarn, "poll refused", "error", why)
+	p.w.Header().Set("Connection", "close")
+	polling.Refuse(p.w, why.Error(), h.server.Jitter, h.settings.RetrySpread)
+}
+
+func (h *handler) log(p poll, level slog.Level, text string, attributes ...any) {
+	h.server.Logger.With("client", p.r.RemoteAddr).Log(p.r.Context(), level, text, attributes...)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
@@ -24,8 +25,9 @@ type poller struct {
 	*Client
 	polling.Reader
 	requests polling.Requester
-	jitter   Jitter
-	backoff  Backoff
+	log      *slog.Logger
+	jitter   retry.Jitter
+	backoff  retry.Backoff
 	limit    bucket
 	failures int // in a row
 }
@@ -33,14 +35,16 @@ type poller struct {
 func newPoller(c *Client) *poller {
 	p := &poller{
 		Client:  c,
-		Reader:  polling.Reader{Cursor: c.Cursor, FromNow: c.FromNow, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
+		log:     polling.Logger(c.Logger),
+		Reader:  polling.Reader{Cursor: c.From, FromNow: c.FromNow, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
 		jitter:  c.Jitter.OrSeeded(""),
-		backoff: c.Backoff.WithDefaults(Backoff{}),
+		backoff: c.Backoff.WithDefaults(retry.Backoff{}),
 		limit:   bucket{interval: cmp.Or(c.Interval, 100*time.Millisecond)},
 		requests: polling.Requester{
-			HTTP:      c.HTTP,
-			Timeout:   c.timeout(),
-			MaxAnswer: cmp.Or(c.MaxAnswer, 16<<20),
+			HTTP:           c.HTTP,
+			Header:         c.Header,
+			Timeout:        c.timeout(),
+			MaxAnswerBytes: cmp.Or(c.MaxAnswerBytes, 16<<20),
 		},
 	}
 	if c.HTTP == nil {
@@ -65,7 +69,7 @@ func (p *poller) poll(ctx context.Context) (Batch, time.Duration, error) {
 	if ctx.Err() != nil {
 		return Batch{}, 0, ctx.Err()
 	}
-	var status *StatusError
+	var status *retry.StatusError
 	if errors.As(err, &status) && gatewayTimeout(status.Status) && time.Since(start) >= p.backoff.Base {
 		p.failures = 0
 		p.count(func(s *ClientStats) { s.Empty++ })

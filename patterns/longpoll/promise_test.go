@@ -20,7 +20,7 @@ import (
 // server and client are all that a promise needs to know of a system.
 type server interface {
 	Handler() http.Handler
-	Publish(topic string, data []byte) (eventlog.Cursor, error)
+	Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error)
 }
 
 type client interface {
@@ -33,7 +33,7 @@ type system struct {
 	client func(*http.Client) client
 }
 
-func soundServer(log *eventlog.Memory) server { return &longpoll.Feed{Log: log} }
+func soundServer(log *eventlog.Memory) server { return &longpoll.Server{Log: log} }
 func soundClient(h *http.Client) client       { return &longpoll.Client{URL: url, HTTP: h} }
 
 // A promise is kept or broken in a sentence. Each is checked against the package,

@@ -12,15 +12,16 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // LP-13: the client was away for longer than the log keeps events.
 func TestTheHandlerIsToldOfCompaction(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, sequence(6)...)
 		require.NoError(w, feed.Log.Compact(at(4)))
 		c := w.testClient()
-		c.Cursor = at(2)
+		c.From = at(2)
 		r := w.receive(c)
 		synctest.Wait()
 		r.stop()
@@ -36,10 +37,10 @@ func TestTheHandlerIsToldOfCompaction(t *testing.T) {
 func TestAQuietTopicIsNotReset(t *testing.T) {
 	inWorld(t, 0, func(w *world) {
 		path := filepath.Join(w.TempDir(), "log")
-		open := func() (*longpoll.Feed, *eventlog.Disk) {
+		open := func() (*longpoll.Server, *eventlog.Disk) {
 			log, err := eventlog.OpenDisk(path, eventlog.Options{Epoch: epoch, MaxEntries: 10})
 			require.NoError(w, err)
-			return &longpoll.Feed{Log: log, Jitter: longpoll.NoJitter}, log
+			return &longpoll.Server{Log: log, Jitter: retry.NoJitter}, log
 		}
 		feed, log := open()
 		w.serve(feed.Handler())
@@ -48,7 +49,7 @@ func TestAQuietTopicIsNotReset(t *testing.T) {
 		r := w.receive(c)
 		for range 5 {
 			for range 9 { // fewer than the log keeps, per wait
-				feed.Publish("busy", nil)
+				feed.Publish(t.Context(), "busy", nil)
 			}
 			time.Sleep(31 * time.Second) // not at the instant at which a wait ends
 		}
@@ -57,7 +58,7 @@ func TestAQuietTopicIsNotReset(t *testing.T) {
 		feed, log = open()
 		defer log.Close()
 		w.serve(feed.Handler())
-		feed.Publish("quiet", []byte("0"))
+		feed.Publish(t.Context(), "quiet", []byte("0"))
 		time.Sleep(time.Minute)
 		r.stop()
 
@@ -68,7 +69,7 @@ func TestAQuietTopicIsNotReset(t *testing.T) {
 
 // LP-P3: the server lost its memory, and its offsets begin anew.
 func TestTheHandlerIsToldOfANewEpoch(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "a", "b")
 		c := w.testClient()
 		c.FromNow = true // must not matter after the first poll
@@ -78,7 +79,7 @@ func TestTheHandlerIsToldOfANewEpoch(t *testing.T) {
 		time.Sleep(time.Second)
 
 		w.server.Close()
-		again := &longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: epoch + 1}), Jitter: longpoll.NoJitter}
+		again := &longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: epoch + 1}), Jitter: retry.NoJitter}
 		publish(w, again, "d", "e", "f", "g")
 		w.serve(again.Handler())
 		time.Sleep(time.Minute)
@@ -109,7 +110,7 @@ func TestTheClientComparesCursorsItself(t *testing.T) {
 			inWorld(t, 0, func(w *world) {
 				var polls []string
 				client := w.testClient()
-				client.Cursor = at(5)
+				client.From = at(5)
 				client.FromNow = true // must not skip what is there after a reset
 				client.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
 					require.Empty(w, r.URL.Query().Get("from"))
@@ -175,10 +176,10 @@ func TestAServerThatStaysBehindIsAReset(t *testing.T) {
 		{1, 1 * time.Second},
 		{-1, 0},
 	} {
-		withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+		withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 			publish(w, feed, sequence(2)...)
 			client := w.testClient()
-			client.Cursor = at(7)
+			client.From = at(7)
 			client.StaleAnswers = c.stale
 			r := w.receive(client)
 			time.Sleep(time.Minute)
@@ -195,7 +196,7 @@ func TestAServerThatStaysBehindIsAReset(t *testing.T) {
 func TestEventsThatWereHandedOverAreDropped(t *testing.T) {
 	inWorld(t, 0, func(w *world) {
 		c := w.testClient()
-		c.Cursor = at(1)
+		c.From = at(1)
 		n := 0
 		c.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {
 			if n++; n == 3 {

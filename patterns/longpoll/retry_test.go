@@ -12,13 +12,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // LP-08: the path has died and nobody says so. The poll's timeout is
 // 30 s + 30 s/16 + 10 s = 41.875 s.
 func TestADeadConnectionIsNoticed(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		c := w.testClient()
 		var retries []string
 		c.OnRetry = func(err error, delay time.Duration) {
@@ -46,7 +48,7 @@ func TestADeadConnectionIsNoticed(t *testing.T) {
 // HTTP/2 sends the next poll over the connection that the last one died on, unless
 // it is told not to.
 func TestADeadHTTP2ConnectionIsNotUsedAgain(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		var h2 http.Protocols
 		h2.SetUnencryptedHTTP2(true)
 		w.server.Close()
@@ -68,7 +70,7 @@ func TestADeadHTTP2ConnectionIsNotUsedAgain(t *testing.T) {
 // LP-06: nginx gives up after 60 s on a poll of 90 s. Each 504 counts as an empty
 // answer, and the next poll leaves at once: no loss, no backoff, no hot loop.
 func TestAProxyThatGivesUpEarlyIsAnEmptyAnswer(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		c := w.testClient()
 		c.Wait = 90 * time.Second
 		c.HTTP = w.via(func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
@@ -103,44 +105,44 @@ func TestDelaysAfterFailures(t *testing.T) {
 	}
 	for _, c := range []struct {
 		why     string
-		backoff longpoll.Backoff
+		backoff retry.Backoff
 		answer  func(r *http.Request) (*http.Response, error)
 		want    []time.Duration
 	}{
-		{"doubled from 1 s to 30 s", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"doubled from 1 s to 30 s", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 500, "broken"), nil
 		}, seconds(1, 2, 4, 8, 16, 30, 30)},
-		{"no connection is a failure like another", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"no connection is a failure like another", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return nil, errRefused
 		}, seconds(1, 2, 4)},
-		{"a 504 that came at once is no timeout", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"a 504 that came at once is no timeout", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 504, "no upstream"), nil
 		}, seconds(1, 2, 4)},
-		{"a page of a captive portal is no answer", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"a page of a captive portal is no answer", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 200, "<html>log in</html>"), nil
 		}, seconds(1, 2, 4)},
-		{"Base and Max", longpoll.Backoff{Base: 3 * time.Second, Max: 5 * time.Second}, func(r *http.Request) (*http.Response, error) {
+		{"Base and Max", retry.Backoff{Base: 3 * time.Second, Max: 5 * time.Second}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 500, ""), nil
 		}, seconds(3, 5, 5)},
-		{"never below Min", longpoll.Backoff{Min: 2 * time.Second, Base: time.Second}, func(r *http.Request) (*http.Response, error) {
+		{"never below Min", retry.Backoff{Min: 2 * time.Second, Base: time.Second}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 500, ""), nil
 		}, seconds(2, 2, 4)},
-		{"Retry-After in seconds", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"Retry-After in seconds", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 503, "", "Retry-After", "7"), nil
 		}, seconds(7, 7, 7)},
-		{"Retry-After as a date", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"Retry-After as a date", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 429, "", "Retry-After", time.Now().Add(9*time.Second).UTC().Format(http.TimeFormat)), nil
 		}, seconds(9, 9, 9)},
-		{"Retry-After is clamped to 5 min", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"Retry-After is clamped to 5 min", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 503, "", "Retry-After", "86400"), nil
 		}, seconds(300, 300)},
-		{"also one of more than 31 bits", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"also one of more than 31 bits", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 503, "", "Retry-After", "2147483648"), nil
 		}, seconds(300, 300)},
-		{"and to Min", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"and to Min", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 503, "", "Retry-After", "0"), nil
 		}, seconds(0.1, 0.1)},
-		{"a Retry-After that cannot be read", longpoll.Backoff{}, func(r *http.Request) (*http.Response, error) {
+		{"a Retry-After that cannot be read", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 503, "", "Retry-After", "soon"), nil
 		}, seconds(1, 2)},
 	} {
@@ -175,7 +177,7 @@ func TestDelaysAreDrawnWithinTheirBounds(t *testing.T) {
 	draw := func(t *testing.T, seed uint64) (delays []time.Duration) {
 		inWorld(t, 0, func(w *world) {
 			c := w.testClient()
-			c.Jitter = longpoll.Seeded(seed)
+			c.Jitter = retry.Seeded(seed)
 			c.HTTP = &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) { return respond(r, 500, ""), nil })}
 			ctx, cancel := context.WithCancel(w.Context())
 			c.OnRetry = func(_ error, d time.Duration) {
@@ -222,9 +224,9 @@ func TestARefusalForGoodEndsTheRun(t *testing.T) {
 				return respond(r, status, " because\n"), nil
 			})
 			err := c.Run(w.Context(), ignore)
-			var se *longpoll.StatusError
+			var se *retry.StatusError
 			require.ErrorAs(w, err, &se)
-			require.Equal(w, longpoll.StatusError{Status: status, Text: "because"}, *se)
+			require.Equal(w, retry.StatusError{Status: status, Text: "because"}, *se)
 			require.EqualError(w, err, fmt.Sprintf("longpoll: server answered %d %s: because", status, http.StatusText(status)))
 		})
 	}
@@ -245,16 +247,16 @@ func TestARefusalForGoodEndsTheRun(t *testing.T) {
 }
 
 func TestAnAnswerBeyondMaxAnswerEndsTheRun(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, strings.Repeat("x", 1000))
 		c := w.testClient()
-		c.MaxAnswer = 1000
+		c.MaxAnswerBytes = 1000
 		err := c.Run(w.Context(), ignore)
-		require.ErrorIs(w, err, longpoll.ErrAnswerTooLong)
-		require.EqualError(w, err, "longpoll: answer is longer than MaxAnswer, 1000 bytes")
+		require.ErrorIs(w, err, eventlog.ErrTooLarge)
+		require.EqualError(w, err, "longpoll: answer is longer than MaxAnswerBytes, 1000 bytes")
 
 		c = w.testClient()
-		c.MaxAnswer = math.MaxInt
+		c.MaxAnswerBytes = math.MaxInt
 		r := w.receive(c)
 		synctest.Wait()
 		r.stop()

@@ -2,7 +2,6 @@ package longpoll
 
 import (
 	"github.com/squall-sim/squall/patterns/internal/polling"
-	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // What long polling shares with short polling.
@@ -34,30 +33,3 @@ const (
 	// an earlier state, and what the client has seen may not be in it.
 	ResetFuture = polling.ResetFuture
 )
-
-// Jitter draws a duration from 0 to max, both included. It is called
-// concurrently.
-type Jitter = retry.Jitter
-
-// NoJitter always draws 0: waits have their nominal length and delays their
-// longest. For tests that compute times.
-var NoJitter Jitter = retry.NoJitter
-
-// Seeded returns a Jitter whose draws are uniform and repeat for the same seed.
-func Seeded(seed uint64) Jitter { return retry.Seeded(seed) }
-
-// Backoff bounds the delays of a client after failed polls. The n-th failure in a
-// row is followed by a delay drawn from Min (100 ms) to Base<<(n-1) (Base: 1 s), at
-// most Max (30 s): "full jitter", with a least delay so that no draw makes a hot loop.
-//
-// A server's Retry-After replaces the draw, up to RetryAfterMax (5 min); up to Base is
-// added to it at random, since it is in whole seconds.
-type Backoff = retry.Backoff
-
-// StatusError is an answer with a Status that is neither 200 nor 410, and the
-// beginning of its body as Text.
-type StatusError = retry.StatusError
-
-// ErrAnswerTooLong is returned by Run for an answer beyond Client.MaxAnswer. It
-// would be as long the next time.
-var ErrAnswerTooLong = polling.ErrTooLong

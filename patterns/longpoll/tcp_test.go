@@ -18,6 +18,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Over real connections: TCP on the loopback, in real time.
@@ -43,7 +44,7 @@ func until(n int, got *[]string) func(context.Context, longpoll.Batch) error {
 func TestOverTCP(t *testing.T) {
 	for _, v := range httpVersions {
 		t.Run(v.name, func(t *testing.T) {
-			feed := &longpoll.Feed{MaxEvents: 10}
+			feed := &longpoll.Server{MaxEvents: 10}
 			server := httptest.NewUnstartedServer(feed.Handler())
 			v.start(server)
 			defer server.Close()
@@ -78,10 +79,10 @@ func TestOverTCPAcrossARestartWithALogOnDisk(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	addr := listener.Addr().String()
-	run := func(l net.Listener) (feed *longpoll.Feed, kill func()) {
+	run := func(l net.Listener) (feed *longpoll.Server, kill func()) {
 		log, err := eventlog.OpenDisk(path, eventlog.Options{})
 		require.NoError(t, err)
-		feed = &longpoll.Feed{Log: log}
+		feed = &longpoll.Server{Log: log}
 		server := &http.Server{Handler: feed.Handler()}
 		done := make(chan struct{})
 		go func() { defer close(done); server.Serve(l) }()
@@ -93,7 +94,7 @@ func TestOverTCPAcrossARestartWithALogOnDisk(t *testing.T) {
 	defer tr.CloseIdleConnections()
 	client := &longpoll.Client{
 		URL: "http://" + addr, HTTP: &http.Client{Transport: tr},
-		Backoff: longpoll.Backoff{Min: time.Millisecond, Base: 20 * time.Millisecond, Max: 20 * time.Millisecond},
+		Backoff: retry.Backoff{Min: time.Millisecond, Base: 20 * time.Millisecond, Max: 20 * time.Millisecond},
 	}
 	var got []string
 	done := make(chan error)
@@ -129,7 +130,7 @@ var httpVersions = []struct {
 func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
 	for _, v := range httpVersions {
 		t.Run(v.name, func(t *testing.T) {
-			feed := &longpoll.Feed{Log: memory(), Jitter: longpoll.NoJitter}
+			feed := &longpoll.Server{Log: memory(), Jitter: retry.NoJitter}
 			server := httptest.NewUnstartedServer(feed.Handler())
 			server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
 			v.start(server)
@@ -143,9 +144,9 @@ func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
 				return resp.StatusCode
 			}
 
-			time.AfterFunc(150*time.Millisecond, func() { feed.Publish("t", []byte("0")) })
+			time.AfterFunc(150*time.Millisecond, func() { feed.Publish(t.Context(), "t", []byte("0")) })
 			require.Equal(t, http.StatusOK, poll(at(0)))
-			time.AfterFunc(150*time.Millisecond, feed.Drain)
+			time.AfterFunc(150*time.Millisecond, func() { feed.Close() })
 			require.Equal(t, http.StatusServiceUnavailable, poll(at(1)))
 		})
 	}
@@ -154,7 +155,7 @@ func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
 // The deadline of an answer must not break off the next request of the
 // connection, which may be anything.
 func TestTheDeadlineOfAnAnswerEndsWithIt(t *testing.T) {
-	feed := &longpoll.Feed{AnswerTimeout: 20 * time.Millisecond}
+	feed := &longpoll.Server{AnswerTimeout: 20 * time.Millisecond}
 	mux := http.NewServeMux()
 	mux.Handle("/events", feed.Handler())
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
@@ -186,8 +187,8 @@ func TestTheDeadlineOfAnAnswerEndsWithIt(t *testing.T) {
 
 // A client that does not read its answer is given up after AnswerTimeout.
 func TestAClientThatDoesNotReadIsGivenUp(t *testing.T) {
-	feed := &longpoll.Feed{AnswerTimeout: 50 * time.Millisecond}
-	_, err := feed.Publish("t", make([]byte, 512<<10)) // more than the buffers below hold
+	feed := &longpoll.Server{AnswerTimeout: 50 * time.Millisecond}
+	_, err := feed.Publish(t.Context(), "t", make([]byte, 512<<10)) // more than the buffers below hold
 	require.NoError(t, err)
 	server := httptest.NewUnstartedServer(feed.Handler())
 	server.Listener = narrow{server.Listener}

@@ -134,10 +134,10 @@ func settled[S any](of interface{ Stats() S }) S {
 
 // publish makes one event per word, of topic "t".
 func publish(t require.TestingT, f interface {
-	Publish(string, []byte) (eventlog.Cursor, error)
+	Publish(context.Context, string, []byte) (eventlog.Cursor, error)
 }, data ...string) {
 	for _, d := range data {
-		_, err := f.Publish("t", []byte(d))
+		_, err := f.Publish(context.Background(), "t", []byte(d))
 		require.NoError(t, err)
 	}
 }

@@ -182,29 +182,29 @@ func (l *numbersFirst) After(c eventlog.Cursor, _ eventlog.Query) (eventlog.Page
 }
 
 // swallowsWhenAlone drops what is published while nobody waits for it.
-func swallowsWhenAlone(_ context.Context, f *longpoll.Feed) func(string) error {
+func swallowsWhenAlone(_ context.Context, f *longpoll.Server) func(string) error {
 	return func(data string) error {
 		if f.Stats().Parked == 0 {
 			return nil
 		}
-		_, err := f.Publish("news", []byte(data))
+		_, err := f.Publish(context.Background(), "news", []byte(data))
 		return err
 	}
 }
 
 // refusesWhenAlone wants somebody to be there.
-func refusesWhenAlone(_ context.Context, f *longpoll.Feed) func(string) error {
+func refusesWhenAlone(_ context.Context, f *longpoll.Server) func(string) error {
 	return func(data string) error {
 		if f.Stats().Parked == 0 {
 			return errors.New("no subscribers")
 		}
-		_, err := f.Publish("news", []byte(data))
+		_, err := f.Publish(context.Background(), "news", []byte(data))
 		return err
 	}
 }
 
 // neverReturns waits for a word from nobody.
-func neverReturns(ctx context.Context, _ *longpoll.Feed) func(string) error {
+func neverReturns(ctx context.Context, _ *longpoll.Server) func(string) error {
 	return func(string) error {
 		<-ctx.Done()
 		return ctx.Err()
@@ -212,7 +212,7 @@ func neverReturns(ctx context.Context, _ *longpoll.Feed) func(string) error {
 }
 
 // writesBehind accepts an event 20 ms before it is in the log.
-func writesBehind(ctx context.Context, f *longpoll.Feed) func(string) error {
+func writesBehind(ctx context.Context, f *longpoll.Server) func(string) error {
 	queue := make(chan string, 1000)
 	go func() {
 		for {
@@ -220,7 +220,7 @@ func writesBehind(ctx context.Context, f *longpoll.Feed) func(string) error {
 			case data := <-queue:
 				time.Sleep(20 * time.Millisecond)
 				if ctx.Err() == nil {
-					f.Publish("news", []byte(data))
+					f.Publish(context.Background(), "news", []byte(data))
 				}
 			case <-ctx.Done():
 				return
@@ -234,11 +234,11 @@ func writesBehind(ctx context.Context, f *longpoll.Feed) func(string) error {
 }
 
 // inTwoTopics publishes events by turns in two topics.
-func inTwoTopics(_ context.Context, f *longpoll.Feed) func(string) error {
+func inTwoTopics(_ context.Context, f *longpoll.Server) func(string) error {
 	turn := 0
 	return func(data string) error {
 		turn++
-		_, err := f.Publish([]string{"even", "odd"}[turn%2], []byte(data))
+		_, err := f.Publish(context.Background(), []string{"even", "odd"}[turn%2], []byte(data))
 		return err
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -255,13 +256,13 @@ func trims(_ context.Context, s *store, name string, b longpoll.Batch, r pattern
 }
 
 // fromNow does not look at what it has noted.
-func fromNow(c *longpoll.Client) { c.Cursor = eventlog.Cursor{} }
+func fromNow(c *longpoll.Client) { c.From = eventlog.Cursor{} }
 
-func sameDelays(c *longpoll.Client) { c.Jitter = longpoll.NoJitter }
+func sameDelays(c *longpoll.Client) { c.Jitter = retry.NoJitter }
 
 func noDelays(c *longpoll.Client) {
 	c.Interval = time.Nanosecond
-	c.Backoff = longpoll.Backoff{Min: time.Nanosecond, Base: time.Nanosecond, Max: time.Nanosecond}
+	c.Backoff = retry.Backoff{Min: time.Nanosecond, Base: time.Nanosecond, Max: time.Nanosecond}
 }
 
 // waitsForGood has no timeout and no keep-alive.

@@ -11,6 +11,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -65,7 +66,7 @@ type polling struct {
 	stop      func(srv *http.Server)
 	log       func(folder string) (eventlog.Log, error)
 	handler   func(log eventlog.Log, feed http.Handler) http.Handler
-	publisher func(ctx context.Context, f *longpoll.Feed) func(data string) error
+	publisher func(ctx context.Context, f *longpoll.Server) func(data string) error
 	client    func(c *longpoll.Client)
 	batch     func(ctx context.Context, s *store, name string, b longpoll.Batch, r patterntest.Receiver) error
 	receive   func(ctx context.Context, c *longpoll.Client, handle batchHandler, r patterntest.Receiver) error
@@ -90,7 +91,7 @@ func (p polling) on(n *sim.Network) patterntest.System {
 			return err
 		}
 		defer l.Close()
-		f := &longpoll.Feed{Log: l, Jitter: longpoll.Seeded(n.Seed())}
+		f := &longpoll.Server{Log: l, Jitter: retry.Seeded(n.Seed())}
 		handler := p.handler(l, f.Handler())
 		life.set(&feedLife{p.publisher(ctx, f)})
 		defer life.set(nil)
@@ -104,8 +105,8 @@ func (p polling) on(n *sim.Network) patterntest.System {
 	}
 	s.Receive = func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 		c := &longpoll.Client{
-			URL: "http://server/events", HTTP: h.HTTPClient(), Cursor: positions.get(name), FromNow: true,
-			Jitter: longpoll.Seeded(n.Rand(name).Uint64()),
+			URL: "http://server/events", HTTP: h.HTTPClient(), From: positions.get(name), FromNow: true,
+			Jitter: retry.Seeded(n.Rand(name).Uint64()),
 		}
 		p.client(c)
 		return p.receive(ctx, c, func(ctx context.Context, b longpoll.Batch) error {
@@ -130,9 +131,9 @@ func (p polling) whole() polling {
 		p.handler = func(_ eventlog.Log, feed http.Handler) http.Handler { return feed }
 	}
 	if p.publisher == nil {
-		p.publisher = func(_ context.Context, f *longpoll.Feed) func(string) error {
+		p.publisher = func(_ context.Context, f *longpoll.Server) func(string) error {
 			return func(data string) error {
-				_, err := f.Publish("news", []byte(data))
+				_, err := f.Publish(context.Background(), "news", []byte(data))
 				return err
 			}
 		}

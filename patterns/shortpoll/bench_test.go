@@ -14,7 +14,7 @@ import (
 // One poll without news, and one for the state of a job among thousands, over TCP on the
 // loopback. The reference is a handler that only writes the status.
 func BenchmarkPollWithoutNews(b *testing.B) {
-	feed := &shortpoll.Feed{Log: memory()}
+	feed := &shortpoll.Server{Log: memory()}
 	jobs := &shortpoll.Jobs{Run: takes(0), Log: memory()}
 	handler := jobs.Handler()
 	defer jobs.Close()

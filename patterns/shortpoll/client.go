@@ -5,17 +5,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client polls a server: [Client.Submit] and [Client.Wait] a [Jobs], [Client.Follow] a
-// [Feed]. Only URL must be set. Do not change or copy it after first use; its methods
+// Client polls a server: [Client.Run] a [Server], [Client.Submit] and [Client.Wait] a
+// [Jobs]. Only URL must be set. Do not change or copy it after first use; its methods
 // may be called concurrently.
 //
 // Without MaxInterval polls begin at multiples of Interval after the first, whatever
@@ -27,11 +29,26 @@ import (
 // A context's deadline has the last poll begin Margin before it; when that has brought
 // no end the method returns at once, with context.DeadlineExceeded.
 type Client struct {
-	// URL is where the handler of a Feed or a Jobs is mounted.
+	// URL is where the handler of a Server or a Jobs is mounted.
 	URL string
 	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0 or
 	// exceed Timeout.
 	HTTP *http.Client
+
+	// Header returns headers of each request, such as Authorization. What it takes
+	// counts as silence of the server. An error is a failed request, after which it is
+	// asked again, unless it is a [*retry.StatusError] that is final. Nil: there are
+	// none.
+	Header func(context.Context) (http.Header, error)
+
+	// From is where Run begins: the Cursor of the last Batch that was handled in an
+	// earlier one. Zero: the oldest event that the server has. A client without a cursor
+	// asks for one at once, before its first interval.
+	From eventlog.Cursor
+	// FromNow begins, if From is zero, with what is published from now on.
+	FromNow bool
+	// Topics limits the events to these topics, at most 100. None: all.
+	Topics []string
 
 	// Interval is the time between polls: 1 s. A server's Retry-After beyond it is
 	// honoured, up to Backoff.RetryAfterMax.
@@ -49,21 +66,21 @@ type Client struct {
 	Timeout time.Duration
 
 	// Backoff bounds the delays after failures.
-	Backoff Backoff
+	Backoff retry.Backoff
 	// Jitter draws phases and delays. Nil: seeded by the clock at each call. Clients
 	// that start at the same instant of a simulation then draw alike; give each a
-	// Seeded of its own.
-	Jitter Jitter
-	// StaleAnswers is how many answers in a row, from a feed that is behind this
+	// retry.Seeded of its own.
+	Jitter retry.Jitter
+	// StaleAnswers is how many answers in a row, from a server that is behind this
 	// client, are taken for a replica that lags and asked again, with Backoff, before
 	// they are taken for a Reset: 3. Negative: none.
 	StaleAnswers int
 	// Patience is how long a 404 is taken for a replica that has not heard of the job:
 	// 10 s. Negative: not at all.
 	Patience time.Duration
-	// MaxAnswer is the longest answer in bytes: 16 MiB. JSON encodes data in base64, so
-	// that 1 MiB becomes 1.4.
-	MaxAnswer int
+	// MaxAnswerBytes is the longest answer: 16 MiB. JSON encodes data in base64, so that
+	// 1 MiB becomes 1.4.
+	MaxAnswerBytes int
 
 	// OnState, if not nil, is told by Wait of each state of the job that it sees, in
 	// order, each once.
@@ -71,6 +88,9 @@ type Client struct {
 	// OnRetry, if not nil, is told of each failed request and the delay before the
 	// next.
 	OnRetry func(err error, delay time.Duration)
+	// Logger is told of gaps and of what ends a call as warnings, of failed requests at
+	// level Debug. Nil: nothing is logged.
+	Logger *slog.Logger
 
 	mu    sync.Mutex
 	stats ClientStats
@@ -96,16 +116,19 @@ type ClientStats struct {
 func (c *Client) Check() error {
 	check := fields.Of("shortpoll: Client")
 	check.HTTP("URL", c.URL)
+	if len(c.Topics) > polling.MaxTopics {
+		check.Bad("Topics has %d elements: want at most %d", len(c.Topics), polling.MaxTopics)
+	}
 	check.Duration("Interval", c.Interval)
 	check.Duration("MaxInterval", c.MaxInterval)
 	check.Duration("SlowDown", max(0, c.SlowDown))
 	check.Duration("Margin", c.Margin)
 	check.Duration("Timeout", c.Timeout)
-	check.Backoff("Backoff", c.Backoff, Backoff{})
+	check.Backoff("Backoff", c.Backoff, retry.Backoff{})
 	if c.MaxInterval > 0 && c.MaxInterval < c.interval() {
 		check.Bad("MaxInterval is %v: want 0 for a fixed interval, or at least Interval, %v", c.MaxInterval, c.interval())
 	}
-	check.Int("MaxAnswer", c.MaxAnswer)
+	check.Int("MaxAnswerBytes", c.MaxAnswerBytes)
 	if c.HTTP != nil && c.HTTP.Timeout > 0 && c.HTTP.Timeout <= c.timeout() {
 		check.Bad("HTTP.Timeout is %v: want 0, or more than Timeout, %v", c.HTTP.Timeout, c.timeout())
 	}
@@ -124,6 +147,8 @@ func (c *Client) count(f func(*ClientStats)) {
 	defer c.mu.Unlock()
 	f(&c.stats)
 }
+
+func (c *Client) log() *slog.Logger { return polling.Logger(c.Logger) }
 
 func (c *Client) interval() time.Duration { return cmp.Or(c.Interval, time.Second) }
 func (c *Client) timeout() time.Duration  { return cmp.Or(c.Timeout, 10*time.Second) }
@@ -151,7 +176,12 @@ func (s stop) Unwrap() error { return s.error }
 
 // ask polls until the question is answered.
 func (c *Client) ask(ctx context.Context, q question, p *pacer) error {
-	requests := polling.Requester{HTTP: c.HTTP, Timeout: c.timeout(), MaxAnswer: cmp.Or(c.MaxAnswer, 16<<20)}
+	requests := polling.Requester{
+		HTTP:           c.HTTP,
+		Header:         c.Header,
+		Timeout:        c.timeout(),
+		MaxAnswerBytes: cmp.Or(c.MaxAnswerBytes, 16<<20),
+	}
 	if c.HTTP == nil {
 		requests.HTTP = http.DefaultClient
 	}
@@ -178,7 +208,7 @@ func (c *Client) ask(ctx context.Context, q question, p *pacer) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case isFinal(err):
-			return finalError(err)
+			return c.finalError(err)
 		}
 		delay := p.failed(resp)
 		c.count(func(s *ClientStats) {
@@ -190,23 +220,26 @@ func (c *Client) ask(ctx context.Context, q question, p *pacer) error {
 				s.SlowedDown++
 			}
 		})
+		err = fmt.Errorf("shortpoll: %w", err)
+		c.log().Debug("request failed", "error", err, "delay", delay)
 		if c.OnRetry != nil {
-			c.OnRetry(fmt.Errorf("shortpoll: %w", err), delay)
+			c.OnRetry(err, delay)
 		}
 	}
 }
 
 // isFinal reports whether to ask again is of no use.
 func isFinal(err error) bool {
-	var status *StatusError
-	return errors.As(err, new(stop)) || errors.Is(err, ErrAnswerTooLong) ||
+	var status *retry.StatusError
+	return errors.As(err, new(stop)) || errors.Is(err, eventlog.ErrTooLarge) ||
 		errors.As(err, &status) && !retry.Temporary(status.Status)
 }
 
-func finalError(err error) error {
+func (c *Client) finalError(err error) error {
 	var s stop
 	if errors.As(err, &s) {
-		return s.error
+		return s.error // its receiver knows what it means
 	}
+	c.log().Warn("polling ended", "error", err)
 	return fmt.Errorf("shortpoll: %w", err)
 }

@@ -1,7 +1,7 @@
 // Package shortpoll delivers by short polling: a client asks at intervals, and is
 // answered at once.
 //
-// What is polled is a log (package eventlog), in one of two views. A [Feed] is the log
+// What is polled is a log (package eventlog), in one of two views. A [Server] is the log
 // itself: what came after this position? A [Jobs] is the last word of a log on one of
 // its topics: has this job ended? In both the client's position in the log is all there
 // is between two polls, so that any replica can answer any poll and the client may go
@@ -40,7 +40,7 @@
 //   - A client sees only states that the job had, and never an earlier one after a
 //     later, whatever replicas it meets: it carries the version that it has seen, and a
 //     replica that is behind says so.
-//   - A feed's events come at least once, in order, and once within one Follow. Recovery
+//   - A feed's events come at least once, in order, and once within one Run. Recovery
 //     is complete or the handler is told of a [Reset].
 //   - Clients that start together are spread over the interval, and so are those that
 //     failed together. Retry-After is honoured, clamped to Backoff.RetryAfterMax and to

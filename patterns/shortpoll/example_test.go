@@ -14,8 +14,8 @@ import (
 // A client hands in work that takes longer than a request should, and comes back for the
 // result.
 func ExampleJobs() {
-	jobs := &shortpoll.Jobs{Run: func(_ context.Context, _ string, payload []byte) ([]byte, error) {
-		return []byte(strings.ToUpper(string(payload))), nil
+	jobs := &shortpoll.Jobs{Run: func(_ context.Context, task shortpoll.Task) ([]byte, error) {
+		return []byte(strings.ToUpper(string(task.Payload))), nil
 	}}
 	server := httptest.NewServer(jobs.Handler())
 	defer server.Close()
@@ -37,18 +37,19 @@ func ExampleJobs() {
 }
 
 // A service publishes, a client asks now and then.
-func ExampleFeed() {
-	feed := &shortpoll.Feed{}
+func ExampleServer() {
+	feed := &shortpoll.Server{}
 	server := httptest.NewServer(feed.Handler())
 	defer server.Close()
 
-	feed.Publish("greetings", []byte("hello"))
-	feed.Publish("other", []byte("not for us"))
-	feed.Publish("greetings", []byte("bye"))
+	feed.Publish(context.Background(), "greetings", []byte("hello"))
+	feed.Publish(context.Background(), "other", []byte("not for us"))
+	feed.Publish(context.Background(), "greetings", []byte("bye"))
 
 	client := &shortpoll.Client{URL: server.URL, HTTP: server.Client(), Interval: 10 * time.Millisecond}
 	bye := errors.New("bye")
-	err := client.Follow(context.Background(), shortpoll.From{Topics: []string{"greetings"}}, func(_ context.Context, b shortpoll.Batch) error {
+	client.Topics = []string{"greetings"}
+	err := client.Run(context.Background(), func(_ context.Context, b shortpoll.Batch) error {
 		if b.Reset != "" {
 			fmt.Println("events may be missing:", b.Reset)
 		}

@@ -10,22 +10,48 @@ import (
 // A Job is the state of a job as its server told it.
 type Job struct {
 	// ID is what the client chose: 1 to 128 letters, digits and any of "-._~".
-	ID string `json:"id"`
+	ID string
 	// State moves from Pending over Running to Done or Failed, and never back.
-	State State `json:"state"`
+	State State
 	// Version is the position in the server's log of the entry that brought the job
 	// into its state. A client that hands it to another replica is not shown an earlier
 	// one.
-	Version eventlog.Cursor `json:"version"`
+	Version eventlog.Cursor
 	// Result is what Jobs.Run returned; Error the text of its error.
-	Result []byte `json:"result,omitempty"`
-	Error  string `json:"error,omitempty"`
+	Result []byte
+	Error  string
 	// Expires is when the result will be gone, by the server's clock. Zero until the
 	// job has ended.
-	Expires time.Time `json:"expires,omitzero"`
+	Expires time.Time
 
 	location string        // where to poll; empty: below Client.URL
 	notFor   time.Duration // the server's Retry-After
+}
+
+// jobAnswer is a job as it travels: fields may be added, and none change their names or
+// meanings.
+type jobAnswer struct {
+	ID      string          `json:"id"`
+	State   State           `json:"state"`
+	Version eventlog.Cursor `json:"version"`
+	Result  []byte          `json:"result,omitempty"`
+	Error   string          `json:"error,omitempty"`
+	Expires time.Time       `json:"expires,omitzero"`
+}
+
+func (j Job) answer() jobAnswer {
+	return jobAnswer{ID: j.ID, State: j.State, Version: j.Version, Result: j.Result, Error: j.Error, Expires: j.Expires}
+}
+
+// A Task is what [Jobs.Run] is to do.
+type Task struct {
+	// Client is who submitted the job: Identity.Client, empty without
+	// Jobs.Authenticate.
+	Client string
+	// ID is what the client called it. Other clients may use the same.
+	ID string
+	// Payload is what it submitted.
+	Payload []byte
 }
 
 // State is where a job stands.

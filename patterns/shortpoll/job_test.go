@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
 
@@ -119,7 +120,7 @@ func TestAResultIsReadableUntilItExpires(t *testing.T) {
 // SP-P4: to submit again makes no second job, whatever was lost on the way.
 func TestAJobIsBegunOnce(t *testing.T) {
 	var runs atomic.Int64
-	jobs := &shortpoll.Jobs{Run: func(context.Context, string, []byte) ([]byte, error) { runs.Add(1); return nil, nil }}
+	jobs := &shortpoll.Jobs{Run: func(context.Context, shortpoll.Task) ([]byte, error) { runs.Add(1); return nil, nil }}
 	withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
 		w.fail = func(nth int, _ *http.Request) (bool, bool) { return nth == 1, nth < 5 }
 		first := submit(t, client, "a", "x")
@@ -152,7 +153,7 @@ func TestJobsGoOnAfterARestart(t *testing.T) {
 		first := &shortpoll.Jobs{Log: log, Run: takes(10 * s), Workers: 1}
 		w := newWire(25*ms, first.Handler())
 		var states []shortpoll.State
-		client := &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: shortpoll.NoJitter, OnState: func(j shortpoll.Job) { states = append(states, j.State) }}
+		client := &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: retry.NoJitter, OnState: func(j shortpoll.Job) { states = append(states, j.State) }}
 		short := submit(t, client, "short", "ab")
 		long := submit(t, client, "long", "cd") // waits for its worker
 		time.Sleep(5 * s)
@@ -199,8 +200,8 @@ func TestStatesNeverGoBackOverReplicas(t *testing.T) {
 		var seen []shortpoll.State
 		var failures []string
 		client := &shortpoll.Client{
-			URL: where, HTTP: w.http(), Jitter: shortpoll.NoJitter,
-			Backoff: shortpoll.Backoff{Base: 100 * ms, Max: 100 * ms},
+			URL: where, HTTP: w.http(), Jitter: retry.NoJitter,
+			Backoff: retry.Backoff{Base: 100 * ms, Max: 100 * ms},
 			OnState: func(j shortpoll.Job) { seen = append(seen, j.State) },
 			OnRetry: func(err error, _ time.Duration) { failures = append(failures, err.Error()) },
 		}
@@ -253,7 +254,7 @@ func TestANewLifeOfTheServerIsTold(t *testing.T) {
 		w.serve(answers(200, `{"id":"a","state":"pending","version":"ea-1"}`))
 		_, err := client.Wait(within(t, 5*time.Hour), job)
 		require.ErrorIs(t, err, shortpoll.ErrNotFound)
-		require.ErrorContains(t, err, "a new life after version e9-")
+		require.ErrorContains(t, err, "a new incarnation after version e9-")
 	})
 }
 
@@ -261,7 +262,7 @@ func TestANewLifeOfTheServerIsTold(t *testing.T) {
 func TestPollingStops(t *testing.T) {
 	long := func() *shortpoll.Jobs { return &shortpoll.Jobs{Run: takes(time.Hour)} }
 	t.Run("when the job fails", func(t *testing.T) {
-		withJobs(t, &shortpoll.Jobs{Run: func(context.Context, string, []byte) ([]byte, error) {
+		withJobs(t, &shortpoll.Jobs{Run: func(context.Context, shortpoll.Task) ([]byte, error) {
 			return nil, errors.New("no such file")
 		}}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 			job, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "a", ""))
@@ -314,9 +315,9 @@ func TestPollingStops(t *testing.T) {
 				job := submit(t, client, "a", "")
 				w.serve(answers(status, "because"))
 				_, err := client.Wait(within(t, time.Hour), job)
-				var se *shortpoll.StatusError
+				var se *retry.StatusError
 				require.ErrorAs(t, err, &se)
-				require.Equal(t, shortpoll.StatusError{Status: status, Text: "because"}, *se)
+				require.Equal(t, retry.StatusError{Status: status, Text: "because"}, *se)
 				require.Len(t, w.arrivals(), 2)
 			})
 		})
@@ -325,9 +326,9 @@ func TestPollingStops(t *testing.T) {
 
 // What a server refuses.
 func TestSubmissionsThatAreRefused(t *testing.T) {
-	jobs := &shortpoll.Jobs{Run: takes(time.Hour), MaxJobs: 2, MaxPayload: 10}
+	jobs := &shortpoll.Jobs{Run: takes(time.Hour), MaxJobs: 2, MaxPayloadBytes: 10}
 	withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
-		var se *shortpoll.StatusError
+		var se *retry.StatusError
 		_, err := client.Submit(within(t, 5*time.Hour), "a", []byte("eleven byte"))
 		require.ErrorAs(t, err, &se)
 		require.Equal(t, http.StatusRequestEntityTooLarge, se.Status)
@@ -342,7 +343,7 @@ func TestSubmissionsThatAreRefused(t *testing.T) {
 		_, err = client.Submit(ctx, "c", nil)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.NotZero(t, jobs.Stats().Refused)
-		require.Equal(t, 2, jobs.Stats().Kept)
+		require.EqualValues(t, 2, jobs.Stats().Kept)
 		submit(t, client, "b", "") // is known
 	})
 }
@@ -351,7 +352,7 @@ func TestSubmissionsThatAreRefused(t *testing.T) {
 func TestAResultThatIsTooLarge(t *testing.T) {
 	jobs := &shortpoll.Jobs{
 		Log: eventlog.NewMemory(eventlog.Options{MaxBytes: 1000}),
-		Run: func(context.Context, string, []byte) ([]byte, error) { return []byte(strings.Repeat("x", 1000)), nil },
+		Run: func(context.Context, shortpoll.Task) ([]byte, error) { return []byte(strings.Repeat("x", 1000)), nil },
 	}
 	withJobs(t, jobs, func(t *testing.T, _ *wire, client *shortpoll.Client) {
 		job, err := client.Wait(within(t, 5*time.Hour), submit(t, client, "a", ""))
@@ -419,7 +420,7 @@ func TestAcceptedMeansThatItEnds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var runs atomic.Int64
-			jobs := &shortpoll.Jobs{Run: func(context.Context, string, []byte) ([]byte, error) { runs.Add(1); return []byte("x"), nil }}
+			jobs := &shortpoll.Jobs{Run: func(context.Context, shortpoll.Task) ([]byte, error) { runs.Add(1); return []byte("x"), nil }}
 			log := &slowLog{Log: memory(), breaks: breaks}
 			jobs.Log = log
 			withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
@@ -442,7 +443,7 @@ func TestARunThatDoesNotReturn(t *testing.T) {
 		"Run panicked: no such thing": func() { panic("no such thing") },
 		"Run ended its goroutine":     runtime.Goexit,
 	} {
-		jobs := &shortpoll.Jobs{Workers: 1, Run: func(context.Context, string, []byte) ([]byte, error) { run(); return nil, nil }}
+		jobs := &shortpoll.Jobs{Workers: 1, Run: func(context.Context, shortpoll.Task) ([]byte, error) { run(); return nil, nil }}
 		withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
 			for _, id := range []string{"a", "b"} {
 				job, err := client.Wait(within(t, time.Minute), submit(t, client, id, ""))
@@ -460,7 +461,7 @@ func TestStartAfterAnErrorOfTheLog(t *testing.T) {
 		log := &slowLog{Log: memory()}
 		first := &shortpoll.Jobs{Log: log, Run: takes(time.Hour)}
 		w := newWire(0, first.Handler())
-		client := &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: shortpoll.NoJitter}
+		client := &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: retry.NoJitter}
 		job := submit(t, client, "a", "ab")
 		require.NoError(t, first.Close())
 

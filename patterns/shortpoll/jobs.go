@@ -5,13 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/polling"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
@@ -20,14 +24,15 @@ import (
 // not change or copy it after first use.
 //
 // All it knows is in its log: the states of each job, as entries of which the topic is
-// the job's id. A Jobs whose log is a copy is a replica; one that is begun with the log
-// of an earlier life goes on with its jobs.
+// the job's id or, with Authenticate, its client, a slash and its id. A Jobs whose log is
+// a copy is a replica; one that is begun with the log of an earlier incarnation goes on
+// with its jobs.
 type Jobs struct {
 	// Run does a job. It returns the result, or an error that becomes the job's; a panic
-	// is such an error. It is called again, with the same id, if the process ended
+	// is such an error. It is called again, with the same task, if the process ended
 	// meanwhile: at least once. ctx ends with Close. Nil: a replica, which reads Log and
 	// accepts no jobs.
-	Run func(ctx context.Context, id string, payload []byte) ([]byte, error)
+	Run func(ctx context.Context, task Task) ([]byte, error)
 
 	// Log holds the jobs and nothing else. Nil: an eventlog.Memory with default bounds.
 	// A log that must make room before Retention has passed forgets jobs over a
@@ -53,22 +58,32 @@ type Jobs struct {
 	// MaxJobs bounds the jobs that are kept, those with a result included: 10,000.
 	// Others are refused with 503.
 	MaxJobs int
-	// MaxPayload bounds what is submitted, in bytes: 1 MiB.
-	MaxPayload int
+	// MaxPayloadBytes bounds what is submitted: 1 MiB.
+	MaxPayloadBytes int
 	// Limit bounds the requests that are answered.
 	Limit Limit
+
+	// Authenticate says who sends a request. A job belongs to the client that submitted
+	// it: nobody else sees it, and another client's job may have the same id. Submit
+	// takes jobs whose ids the identity may publish. An error is answered as
+	// access.Refuse does. Nil: everybody is one client, who may do everything.
+	Authenticate func(*http.Request) (access.Identity, error)
+	// Logger is told of requests that are refused and of jobs that fail as warnings, and
+	// of errors of the log as errors. Nil: nothing is logged.
+	Logger *slog.Logger
 
 	starting sync.Mutex // held while the log is read
 	started  atomic.Bool
 	gate     *gate
 	table    *table
-	life     context.Context
-	end      context.CancelFunc
+	log      *slog.Logger
 	workers  chan struct{}
-	running  sync.WaitGroup
+	working  context.Context // of Run
+	abort    context.CancelFunc
 
+	life      polling.Lifecycle // Drain waits for submissions and for jobs that run
 	mu        sync.Mutex
-	closed    bool
+	running   sync.WaitGroup           // jobs that run or wait for a worker
 	accepting map[string]chan struct{} // submissions that are on their way to the log
 
 	polls, unchanged, behind, refused, slowed atomic.Int64
@@ -77,7 +92,7 @@ type Jobs struct {
 // JobsStats are the counters of a Jobs.
 type JobsStats struct {
 	// Kept is the number of jobs that are kept now.
-	Kept int
+	Kept int64
 	// Polls counts questions for a job's state, Unchanged those of them that were
 	// answered with 304, Behind those that this replica could not answer yet.
 	Polls, Unchanged, Behind int64
@@ -95,7 +110,7 @@ func (j *Jobs) Check() error {
 	check.Duration("MinInterval", j.MinInterval)
 	check.Int("Workers", j.Workers)
 	check.Int("MaxJobs", j.MaxJobs)
-	check.Int("MaxPayload", j.MaxPayload)
+	check.Int("MaxPayloadBytes", j.MaxPayloadBytes)
 	if j.Run == nil && j.Log == nil {
 		check.Bad("Run and Log are nil: want a Run, or for a replica the Log that it reads")
 	}
@@ -114,6 +129,9 @@ func (j *Jobs) Start() error {
 	if j.started.Load() {
 		return nil
 	}
+	if err := j.life.Err(ErrDraining, ErrClosed); err != nil {
+		return err
+	}
 	if j.Log == nil {
 		j.Log = eventlog.NewMemory(eventlog.Options{})
 	}
@@ -126,13 +144,14 @@ func (j *Jobs) Start() error {
 	}
 	j.table = table
 	j.gate = newGate(j.Limit)
-	j.life, j.end = context.WithCancel(context.Background())
+	j.log = polling.Logger(j.Logger)
 	j.workers = make(chan struct{}, cmp.Or(j.Workers, 16))
+	j.working, j.abort = context.WithCancel(context.Background())
 	j.accepting = make(map[string]chan struct{})
 	j.started.Store(true)
 	if j.Run != nil {
-		for _, id := range j.table.unfinished() {
-			j.spawn(id)
+		for _, topic := range j.table.unfinished() {
+			j.spawn(topic)
 		}
 	}
 	return nil
@@ -147,17 +166,24 @@ func (j *Jobs) Handler() http.Handler {
 	return http.HandlerFunc(j.serve)
 }
 
-// Close ends the contexts of the jobs that run and waits for them. They have not ended:
-// a Jobs with the same log runs them again.
+// Drain accepts no more jobs and begins none of those that wait: a Jobs with the same log
+// runs them. It returns when those that run have ended, or ctx's error when that is done.
+// Polls are answered until Close.
+func (j *Jobs) Drain(ctx context.Context) error { return j.life.Drain(ctx) }
+
+// Close refuses all requests from now on, ends the contexts of the jobs that run, and
+// returns nil when Run has returned. They have not ended: a Jobs with the same log runs
+// them again.
 func (j *Jobs) Close() error {
-	if err := j.Start(); err != nil {
-		return err
-	}
-	j.mu.Lock()
-	j.closed = true
+	j.starting.Lock()
+	defer j.starting.Unlock()
+	j.mu.Lock() // whatever is spawned has been spawned before
+	j.life.Close()
 	j.mu.Unlock()
-	j.end()
-	j.running.Wait()
+	if j.started.Load() {
+		j.abort()
+		j.running.Wait()
+	}
 	return nil
 }
 
@@ -171,22 +197,26 @@ func (j *Jobs) Stats() JobsStats {
 		Slowed:    j.slowed.Load(),
 	}
 	if j.started.Load() {
-		s.Kept = j.table.kept()
+		s.Kept = int64(j.table.kept())
 	}
 	return s
 }
 
-var errFull = errors.New("too many jobs are kept")
+var errFull = errors.New("shortpoll: too many jobs are kept")
 
 // accept makes a job of a submission, unless there is one, and returns it. It has been
 // stored when accept returns.
-func (j *Jobs) accept(ctx context.Context, id string, payload []byte) (record, error) {
-	entry, digest := newEntry(id, payload)
+func (j *Jobs) accept(ctx context.Context, topic string, payload []byte) (record, error) {
+	if !j.life.Begin() {
+		return record{}, j.life.Err(ErrDraining, ErrClosed)
+	}
+	defer j.life.End()
+	entry, digest := newEntry(topic, payload)
 	for {
 		if err := j.table.catchUp(j.Log); err != nil {
 			return record{}, err
 		}
-		known, wait, err := j.reserve(id)
+		known, wait, err := j.reserve(topic)
 		switch {
 		case err != nil:
 			return record{}, err
@@ -202,14 +232,14 @@ func (j *Jobs) accept(ctx context.Context, id string, payload []byte) (record, e
 		case known.ID != "":
 			return known, nil
 		}
-		if _, err = j.Log.Append(context.Background(), entry); err == nil {
+		if _, err = j.Log.Append(ctx, entry); err == nil {
 			err = j.table.catchUp(j.Log)
-			known, _ = j.table.get(id)
-			j.spawn(id) // it is accepted, also if this submission does not hear of it
+			known, _ = j.table.get(topic)
+			j.spawn(topic) // it is accepted, also if this submission does not hear of it
 		}
 		j.mu.Lock()
-		close(j.accepting[id])
-		delete(j.accepting, id)
+		close(j.accepting[topic])
+		delete(j.accepting, topic)
 		j.mu.Unlock()
 		if err != nil {
 			return record{}, err
@@ -218,63 +248,65 @@ func (j *Jobs) accept(ctx context.Context, id string, payload []byte) (record, e
 	}
 }
 
-// reserve returns the job of that id, or what to wait for until there may be one, or
-// reserves the id for a new one.
-func (j *Jobs) reserve(id string) (known record, wait chan struct{}, err error) {
+// reserve returns the job of that topic, or what to wait for until there may be one, or
+// reserves the topic for a new one.
+func (j *Jobs) reserve(topic string) (known record, wait chan struct{}, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.closed {
-		return record{}, nil, eventlog.ErrClosed
-	}
-	if known, ok := j.table.get(id); ok {
+	if known, ok := j.table.get(topic); ok {
 		return known, nil, nil
 	}
-	if wait := j.accepting[id]; wait != nil {
+	if wait := j.accepting[topic]; wait != nil {
 		return record{}, wait, nil
 	}
 	if j.table.kept()+len(j.accepting) >= cmp.Or(j.MaxJobs, 10_000) {
 		return record{}, nil, errFull
 	}
-	j.accepting[id] = make(chan struct{})
+	j.accepting[topic] = make(chan struct{})
 	return record{}, nil, nil
 }
 
 // spawn runs a job when a worker is free.
-func (j *Jobs) spawn(id string) {
+func (j *Jobs) spawn(topic string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.closed {
+	if j.life.Err(ErrDraining, ErrClosed) != nil {
 		return
 	}
 	j.running.Go(func() {
 		select {
 		case j.workers <- struct{}{}:
 			defer func() { <-j.workers }()
-			j.work(id)
-		case <-j.life.Done():
+		case <-j.life.Stopped():
+			return
+		}
+		if j.life.Begin() {
+			defer j.life.End()
+			j.work(topic)
 		}
 	})
 }
 
 // work runs a job and stores its end.
-func (j *Jobs) work(id string) {
-	if j.insist(func() error { return j.table.catchUp(j.Log) }) != nil {
+func (j *Jobs) work(topic string) {
+	if j.insist(topic, func() error { return j.table.catchUp(j.Log) }) != nil {
 		return
 	}
-	r, ok := j.table.get(id)
-	if !ok || r.State.Terminal() || r.State == Pending && j.move(id, entryData{State: Running}) != nil {
+	r, ok := j.table.get(topic)
+	if !ok || r.State.Terminal() || r.State == Pending && j.move(topic, entryData{State: Running}) != nil {
 		return
 	}
 	end := entryData{State: Failed, Error: "Run ended its goroutine"}
 	defer func() {
 		if p := recover(); p != nil {
 			end.Error = fmt.Sprintf("Run panicked: %v", p)
+			j.log.Error("Run panicked", "client", r.client, "job", r.ID, "error", p, "stack", string(debug.Stack()))
 		}
-		if j.life.Err() == nil {
-			j.finish(id, end)
+		if j.working.Err() == nil {
+			j.finish(topic, end)
 		}
 	}()
-	result, err := j.Run(j.life, id, r.payload)
+	result, err := j.Run(j.working, Task{Client: r.client, ID: r.ID, Payload: r.payload})
 	if err != nil {
 		end.Error = err.Error()
 	} else {
@@ -285,36 +317,42 @@ func (j *Jobs) work(id string) {
 // finish stores how a job ended. An end that does not fit into the log is a failure, and
 // one whose reason does not fit either has none: that is shorter than the job's first
 // entry, which did fit.
-func (j *Jobs) finish(id string, end entryData) {
-	err := j.move(id, end)
+func (j *Jobs) finish(topic string, end entryData) {
+	err := j.move(topic, end)
 	if errors.Is(err, eventlog.ErrTooLarge) {
-		err = j.move(id, entryData{State: Failed, Error: err.Error()})
+		end = entryData{State: Failed, Error: err.Error()}
+		err = j.move(topic, end)
 	}
 	if errors.Is(err, eventlog.ErrTooLarge) {
-		_ = j.move(id, entryData{State: Failed})
+		err = j.move(topic, entryData{State: Failed})
+	}
+	if end.State == Failed || err != nil {
+		j.log.Warn("job failed", "topic", topic, "error", cmp.Or(end.Error, fmt.Sprint(err)))
 	}
 }
 
 // move brings a job into a state. It returns an error if that does not fit into the log,
-// or never comes to be in this life.
-func (j *Jobs) move(id string, to entryData) error {
-	err := j.insist(func() error { _, err := j.Log.Append(context.Background(), to.entry(id)); return err })
+// or never comes to be in this incarnation.
+func (j *Jobs) move(topic string, to entryData) error {
+	err := j.insist(topic, func() error { _, err := j.Log.Append(j.working, to.entry(topic)); return err })
 	if err != nil {
 		return err
 	}
-	return j.insist(func() error { return j.table.catchUp(j.Log) })
+	return j.insist(topic, func() error { return j.table.catchUp(j.Log) })
 }
 
 // insist does what needs the log, again and again while the log fails: a job that was
 // accepted is owed its end. It gives up with the Jobs or its log, and where another
 // attempt would fail for the same reason.
-func (j *Jobs) insist(do func() error) error {
+func (j *Jobs) insist(topic string, do func() error) error {
 	for n := 1; ; n++ {
 		err := do()
 		if err == nil || errors.Is(err, eventlog.ErrClosed) || errors.Is(err, eventlog.ErrTooLarge) {
 			return err
 		}
-		if retry.Sleep(j.life, retry.Backoff{}.Delay(n, j.gate.jitter)) != nil {
+		delay := retry.Backoff{}.Delay(n, j.gate.jitter)
+		j.log.Error("a job waits for its log", "topic", topic, "error", err, "delay", delay)
+		if retry.Sleep(j.working, delay) != nil {
 			return err
 		}
 	}

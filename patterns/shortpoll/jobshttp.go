@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
 func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
@@ -28,24 +30,36 @@ func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("job %q: want 1 to 128 letters, digits and any of -._~", id), http.StatusBadRequest)
 		return
 	}
-	if !j.gate.admit() {
-		j.refuse(w, "too many requests")
+	if err := j.life.Err(nil, ErrClosed); err != nil {
+		j.refuse(w, r, err)
 		return
 	}
-	if r.Method == http.MethodPut {
-		j.submit(w, r, id)
-	} else {
-		j.status(w, r, id)
+	if !j.gate.admit() {
+		j.refuse(w, r, errTooMany)
+		return
+	}
+	who, ok := polling.Identify(w, r, j.Authenticate, j.log)
+	if !ok {
+		return
+	}
+	topic := topicOf(who.Client, id)
+	switch {
+	case r.Method == http.MethodGet:
+		j.status(w, r, topic)
+	case who.MayPublish(id):
+		j.submit(w, r, topic)
+	default:
+		polling.Forbid(w, r, j.log, fmt.Errorf("%w: job %q", access.ErrForbidden, id))
 	}
 }
 
 // submit answers a PUT.
-func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, id string) {
+func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, topic string) {
 	if j.Run == nil {
 		http.Error(w, "this replica accepts no jobs", http.StatusMisdirectedRequest)
 		return
 	}
-	limit := int64(cmp.Or(j.MaxPayload, 1<<20))
+	limit := int64(cmp.Or(j.MaxPayloadBytes, 1<<20))
 	var payload bytes.Buffer
 	if _, err := io.Copy(&payload, http.MaxBytesReader(w, r.Body, limit)); err != nil {
 		status := http.StatusBadRequest
@@ -55,15 +69,16 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, id string) {
 		http.Error(w, err.Error(), status)
 		return
 	}
-	job, err := j.accept(r.Context(), id, payload.Bytes())
+	job, err := j.accept(r.Context(), topic, payload.Bytes())
 	switch {
 	case errors.Is(err, ErrConflict):
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
-	case errors.Is(err, errFull), errors.Is(err, eventlog.ErrClosed):
-		j.refuse(w, err.Error())
+	case errors.Is(err, errFull), errors.Is(err, ErrDraining), errors.Is(err, ErrClosed), errors.Is(err, eventlog.ErrClosed):
+		j.refuse(w, r, err)
 	case errors.Is(err, eventlog.ErrTooLarge):
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 	case err != nil:
+		j.log.Error("submission failed", "client", r.RemoteAddr, "topic", topic, "error", err)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	case job.expired:
 		http.Error(w, ErrExpired.Error(), http.StatusGone)
@@ -72,15 +87,15 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, id string) {
 		if job.State.Terminal() {
 			status = http.StatusOK
 		}
-		w.Header().Set("Location", id) // relative to the request's, wherever that is mounted
-		setRetryAfter(w.Header(), cmp.Or(j.RetryAfter, time.Second))
+		w.Header().Set("Location", job.ID) // relative to the request's, wherever that is mounted
+		polling.SetRetryAfter(w.Header(), cmp.Or(j.RetryAfter, time.Second))
 		w.Header().Set("ETag", tag(job.Version))
-		writeJSON(w, status, job.Job)
+		writeJSON(w, status, job.answer())
 	}
 }
 
 // status answers a GET.
-func (j *Jobs) status(w http.ResponseWriter, r *http.Request, id string) {
+func (j *Jobs) status(w http.ResponseWriter, r *http.Request, topic string) {
 	j.polls.Add(1)
 	var seen eventlog.Cursor
 	if text := r.URL.Query().Get("version"); text != "" {
@@ -91,7 +106,8 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, id string) {
 		}
 	}
 	if err := j.table.catchUp(j.Log); err != nil {
-		j.refuse(w, err.Error())
+		j.log.Error("poll failed", "client", r.RemoteAddr, "topic", topic, "error", err)
+		j.refuse(w, r, err)
 		return
 	}
 	if j.table.behind(seen) {
@@ -99,11 +115,11 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, id string) {
 		http.Error(w, "this replica is behind "+seen.String(), http.StatusServiceUnavailable)
 		return
 	}
-	job, known, patient := j.table.poll(id, j.MinInterval)
+	job, known, patient := j.table.poll(topic, j.MinInterval)
 	switch {
 	case !patient:
 		j.slowed.Add(1)
-		setRetryAfter(w.Header(), j.MinInterval)
+		polling.SetRetryAfter(w.Header(), j.MinInterval)
 		http.Error(w, slowDown, http.StatusTooManyRequests)
 	case !known:
 		http.Error(w, ErrNotFound.Error(), http.StatusNotFound)
@@ -111,7 +127,7 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, id string) {
 		http.Error(w, ErrExpired.Error(), http.StatusGone)
 	default:
 		if !job.State.Terminal() {
-			setRetryAfter(w.Header(), j.RetryAfter)
+			polling.SetRetryAfter(w.Header(), j.RetryAfter)
 		}
 		w.Header().Set("ETag", tag(job.Version))
 		if matches(r, job.Version) {
@@ -119,7 +135,7 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, id string) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		writeJSON(w, http.StatusOK, job.Job)
+		writeJSON(w, http.StatusOK, job.answer())
 	}
 }
 
@@ -127,7 +143,8 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, id string) {
 // RFC 8628, section 3.5.
 const slowDown = "slow_down"
 
-func (j *Jobs) refuse(w http.ResponseWriter, why string) {
+func (j *Jobs) refuse(w http.ResponseWriter, r *http.Request, why error) {
 	j.refused.Add(1)
-	j.gate.refuse(w, why)
+	j.log.Warn("request refused", "client", r.RemoteAddr, "error", why)
+	j.gate.refuse(w, why.Error())
 }

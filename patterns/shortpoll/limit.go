@@ -3,11 +3,12 @@ package shortpoll
 import (
 	"cmp"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Limit protects a server from more requests than it can answer.
@@ -19,7 +20,7 @@ type Limit struct {
 	// to this, so that those who were refused together do not come back together.
 	RetrySpread time.Duration
 	// Jitter draws it. Nil: seeded by the clock at first use.
-	Jitter Jitter
+	Jitter retry.Jitter
 }
 
 func (l *Limit) check(c *fields.Check) {
@@ -34,7 +35,7 @@ func (l *Limit) check(c *fields.Check) {
 type gate struct {
 	interval time.Duration // per token; 0: no limit
 	spread   time.Duration
-	jitter   Jitter
+	jitter   retry.Jitter
 
 	mu   sync.Mutex
 	full time.Time
@@ -68,14 +69,5 @@ func (g *gate) admit() bool {
 
 // refuse sends a client away, each for a time of its own.
 func (g *gate) refuse(w http.ResponseWriter, why string) {
-	after := time.Second + g.jitter(max(0, g.spread-time.Second))
-	setRetryAfter(w.Header(), after)
-	http.Error(w, why, http.StatusServiceUnavailable)
-}
-
-// setRetryAfter writes a delay in whole seconds, rounded up.
-func setRetryAfter(h http.Header, d time.Duration) {
-	if d > 0 {
-		h.Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10))
-	}
+	polling.Refuse(w, why, g.jitter, g.spread)
 }

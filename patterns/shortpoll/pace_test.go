@@ -2,7 +2,6 @@ package shortpoll_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
 
@@ -25,8 +25,9 @@ func TestClientsAreSpread(t *testing.T) {
 		w := newWire(25*ms, answers(200, `{"cursor":"e9-0"}`, "ETag", `"e9-0"`))
 		ctx, cancel := context.WithCancel(t.Context())
 		for i := range clients {
-			c := &shortpoll.Client{URL: where, HTTP: w.http(), Interval: interval, Jitter: shortpoll.Seeded(uint64(i))}
-			follow(ctx, w, c, shortpoll.From{Cursor: at(0)})
+			c := &shortpoll.Client{URL: where, HTTP: w.http(), Interval: interval, Jitter: retry.Seeded(uint64(i))}
+			c.From = at(0)
+			follow(ctx, w, c)
 		}
 		time.Sleep(3*interval + 20*ms)
 		cancel()
@@ -77,10 +78,10 @@ func TestRetryAfter(t *testing.T) {
 		}, seconds(0.175, 0.325)},
 	} {
 		t.Run(c.why, func(t *testing.T) {
-			withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, client *shortpoll.Client) {
+			withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, client *shortpoll.Client) {
 				w.serve(c.answer())
 				client.Interval = c.interval
-				follow(ctx, w, client, shortpoll.From{})
+				follow(ctx, w, client)
 				time.Sleep(1000 * s)
 				got := w.times()[1:]
 				require.Equal(t, c.want, got[:min(len(got), len(c.want))])
@@ -88,11 +89,11 @@ func TestRetryAfter(t *testing.T) {
 		})
 	}
 	t.Run("is clamped to the deadline", func(t *testing.T) {
-		withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, client *shortpoll.Client) {
+		withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, client *shortpoll.Client) {
 			w.serve(answers(503, "", "Retry-After", "60"))
 			ctx, cancel := context.WithTimeout(ctx, 20*s)
 			defer cancel()
-			_, ended := follow(ctx, w, client, shortpoll.From{})
+			_, ended := follow(ctx, w, client)
 			require.ErrorIs(t, <-ended, context.DeadlineExceeded)
 			require.Equal(t, seconds(0.025, 19.025), w.times())
 		})
@@ -120,12 +121,12 @@ func TestSlowDown(t *testing.T) {
 
 // The server's limit: those who are refused are told to come back, each at another time.
 func TestTheServersLimit(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, _ *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory(), Limit: shortpoll.Limit{Rate: 10, Jitter: shortpoll.Seeded(1)}}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, _ *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory(), Limit: shortpoll.Limit{Rate: 10, Jitter: retry.Seeded(1)}}
 		w.serve(feed.Handler())
 		for i := range 50 {
-			c := &shortpoll.Client{URL: where, HTTP: w.http(), Interval: 10 * s, Jitter: shortpoll.Seeded(uint64(i))}
-			follow(ctx, w, c, shortpoll.From{})
+			c := &shortpoll.Client{URL: where, HTTP: w.http(), Interval: 10 * s, Jitter: retry.Seeded(uint64(i))}
+			follow(ctx, w, c)
 		}
 		time.Sleep(100 * ms)
 		require.EqualValues(t, 40, feed.Stats().Refused, "ten of those that came at once had a place")
@@ -149,8 +150,8 @@ func TestTheServersLimit(t *testing.T) {
 
 // The poller of a dead connection notices it, and goes on where it stood.
 func TestASilentServerIsGivenUp(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory()}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
 		var heard atomic.Bool
 		w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if !heard.Load() {
@@ -159,7 +160,7 @@ func TestASilentServerIsGivenUp(t *testing.T) {
 			}
 			feed.Handler().ServeHTTP(rw, r)
 		}))
-		r, _ := follow(ctx, w, c, shortpoll.From{})
+		r, _ := follow(ctx, w, c)
 		time.Sleep(12 * s)
 		heard.Store(true)
 		publish(t, feed, "0")
@@ -182,12 +183,12 @@ func TestCheck(t *testing.T) {
 		{&shortpoll.Client{URL: where, SlowDown: math.MaxInt64}, "shortpoll: Client.SlowDown is 2562047h47m16.854775807s: want at most 100 years, 876000h0m0s"},
 		{&shortpoll.Client{URL: where, Interval: 10 * s, MaxInterval: 5 * s}, "shortpoll: Client.MaxInterval is 5s: want 0 for a fixed interval, or at least Interval, 10s"},
 		{&shortpoll.Client{URL: where, HTTP: &http.Client{Timeout: 5 * s}}, "shortpoll: Client.HTTP.Timeout is 5s: want 0, or more than Timeout, 10s"},
-		{&shortpoll.Client{URL: where, Backoff: shortpoll.Backoff{Min: time.Minute}}, "shortpoll: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},
-		{&shortpoll.Client{URL: where, MaxAnswer: -1}, "shortpoll: Client.MaxAnswer is -1: want 0 for the default, or more"},
-		{&shortpoll.Feed{MaxEvents: -1}, "shortpoll: Feed.MaxEvents is -1: want 0 for the default, or more"},
-		{&shortpoll.Feed{MaxBytes: -1}, "shortpoll: Feed.MaxBytes is -1: want 0 for the default, or more"},
-		{&shortpoll.Feed{RetryAfter: -1}, "shortpoll: Feed.RetryAfter is -1ns: want 0 for none, or more"},
-		{&shortpoll.Feed{Limit: shortpoll.Limit{Rate: -1}}, "shortpoll: Feed.Limit.Rate is -1: want 0 for no limit, up to 1e9"},
+		{&shortpoll.Client{URL: where, Backoff: retry.Backoff{Min: time.Minute}}, "shortpoll: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},
+		{&shortpoll.Client{URL: where, MaxAnswerBytes: -1}, "shortpoll: Client.MaxAnswerBytes is -1: want 0 for the default, or more"},
+		{&shortpoll.Server{MaxEvents: -1}, "shortpoll: Server.MaxEvents is -1: want 0 for the default, or more"},
+		{&shortpoll.Server{MaxAnswerBytes: -1}, "shortpoll: Server.MaxAnswerBytes is -1: want 0 for the default, or more"},
+		{&shortpoll.Server{RetryAfter: -1}, "shortpoll: Server.RetryAfter is -1ns: want 0 for none, or more"},
+		{&shortpoll.Server{Limit: shortpoll.Limit{Rate: -1}}, "shortpoll: Server.Limit.Rate is -1: want 0 for no limit, up to 1e9"},
 		{&shortpoll.Jobs{}, "shortpoll: Jobs.Run and Log are nil: want a Run, or for a replica the Log that it reads"},
 		{&shortpoll.Jobs{Log: memory(), Retention: -1}, "shortpoll: Jobs.Retention is -1ns: want 0 for the default, or more"},
 		{&shortpoll.Jobs{Log: memory(), MaxJobs: -1}, "shortpoll: Jobs.MaxJobs is -1: want 0 for the default, or more"},
@@ -196,29 +197,28 @@ func TestCheck(t *testing.T) {
 		require.EqualError(t, c.thing.Check(), c.want)
 	}
 	require.NoError(t, (&shortpoll.Client{URL: where}).Check())
-	require.NoError(t, (&shortpoll.Feed{}).Check())
-	require.Panics(t, func() { (&shortpoll.Feed{MaxEvents: -1}).Handler() })
+	require.NoError(t, (&shortpoll.Server{}).Check())
+	require.Panics(t, func() { (&shortpoll.Server{MaxEvents: -1}).Handler() })
 	require.Panics(t, func() { (&shortpoll.Jobs{}).Handler() })
 	_, err := (&shortpoll.Client{}).Submit(t.Context(), "a", nil)
 	require.ErrorContains(t, err, "Client.URL")
-	require.ErrorContains(t, (&shortpoll.Client{URL: where}).Follow(t.Context(), shortpoll.From{Topics: make([]string, 101)}, nil),
-		fmt.Sprintf("From.Topics has %d elements: want at most 100", 101))
-	require.PanicsWithValue(t, "shortpoll: Client.Follow: handle is nil: want a function", func() {
-		(&shortpoll.Client{URL: where}).Follow(t.Context(), shortpoll.From{}, nil)
+	require.ErrorContains(t, (&shortpoll.Client{URL: where, Topics: make([]string, 101)}).Check(), "Client.Topics has 101 elements: want at most 100")
+	require.PanicsWithValue(t, "shortpoll: Client.Run: handle is nil: want a function", func() {
+		(&shortpoll.Client{URL: where}).Run(t.Context(), nil)
 	})
 }
 
 // A long answer over a slow link is no silence: it is read to its end, however long that
 // takes.
 func TestALongAnswerIsNotSilence(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		slow := http.RoundTripper(tripper(func(r *http.Request) (*http.Response, error) {
 			body := &drip{ctx: r.Context(), text: `{"cursor":"e9-1","events":[{"offset":1,"data":"eA=="}]}`, pause: 5 * s}
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: body, Request: r}, nil
 		}))
 		c.HTTP = &http.Client{Transport: slow}
 		c.Interval = time.Hour
-		r, _ := follow(ctx, w, c, shortpoll.From{})
+		r, _ := follow(ctx, w, c)
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, []string{"x"}, r.seen().data)
 		require.Zero(t, c.Stats().TimedOut)

@@ -13,8 +13,8 @@ import (
 // pacer says when to poll next, for one call.
 type pacer struct {
 	interval, max, slowDown, margin time.Duration
-	backoff                         Backoff
-	jitter                          Jitter
+	backoff                         retry.Backoff
+	jitter                          retry.Jitter
 
 	grid     time.Time // a fixed interval: polls are due at this and its multiples
 	next     time.Time // when the next poll is due
@@ -32,7 +32,7 @@ func (c *Client) newPacer() *pacer {
 		max:      c.MaxInterval,
 		slowDown: max(0, cmp.Or(c.SlowDown, 5*time.Second)),
 		margin:   cmp.Or(c.Margin, time.Second),
-		backoff:  c.Backoff.WithDefaults(Backoff{}),
+		backoff:  c.Backoff.WithDefaults(retry.Backoff{}),
 		jitter:   c.Jitter.OrSeeded(""),
 		next:     now, begun: now,
 	}

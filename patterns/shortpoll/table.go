@@ -1,6 +1,7 @@
 package shortpoll
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"slices"
@@ -17,9 +18,9 @@ type table struct {
 	retention, remember time.Duration
 
 	mu   sync.Mutex
-	at   eventlog.Cursor // the entries up to here are in it
-	jobs map[string]*record
-	// Jobs that have ended and those whose results have expired, in this order.
+	at   eventlog.Cursor    // the entries up to here are in it
+	jobs map[string]*record // by topic
+	// Topics of jobs that have ended and those whose results have expired, in this order.
 	ended, expired []string
 	unexpired      int // jobs whose results have not
 }
@@ -27,6 +28,7 @@ type table struct {
 // record is a job as a server knows it.
 type record struct {
 	Job
+	client  string
 	payload []byte // until the job has ended
 	digest  [sha256.Size]byte
 	ended   time.Time // zero: it has not
@@ -34,7 +36,25 @@ type record struct {
 	polled  time.Time // last
 }
 
-// entryData is the data of an entry. Payload belongs to a state of Pending.
+// topicOf is the topic of a job: its id, after a slash that follows the client to which it
+// belongs, if there is one. An id has no slash in it.
+func topicOf(client, id string) string {
+	if client == "" {
+		return id
+	}
+	return client + "/" + id
+}
+
+// ofTopic is the inverse of topicOf.
+func ofTopic(topic string) (client, id string) {
+	if i := strings.LastIndexByte(topic, '/'); i > 0 {
+		return topic[:i], topic[i+1:]
+	}
+	return "", topic
+}
+
+// entryData is the data of an entry. Payload belongs to a state of Pending. A log may be
+// older than this version: fields may be added, and none change their names or meanings.
 type entryData struct {
 	State   State  `json:"state"`
 	Payload []byte `json:"payload,omitempty"`
@@ -42,15 +62,15 @@ type entryData struct {
 	Error   string `json:"error,omitempty"`
 }
 
-func (d entryData) entry(id string) eventlog.Entry {
+func (d entryData) entry(topic string) eventlog.Entry {
 	data, _ := json.Marshal(d) // strings and bytes
-	return eventlog.Entry{Topic: id, Data: data}
+	return eventlog.Entry{Topic: topic, Data: data}
 }
 
 // newEntry is the entry that makes a job, and the digest that tells its payload from
 // others.
-func newEntry(id string, payload []byte) (eventlog.Entry, [sha256.Size]byte) {
-	return entryData{State: Pending, Payload: payload}.entry(id), sha256.Sum256(payload)
+func newEntry(topic string, payload []byte) (eventlog.Entry, [sha256.Size]byte) {
+	return entryData{State: Pending, Payload: payload}.entry(topic), sha256.Sum256(payload)
 }
 
 // catchUp applies what has been appended to the log. The log is not read under the
@@ -96,7 +116,8 @@ func (t *table) applyEntry(e *eventlog.Entry, epoch uint64) {
 	r := t.jobs[e.Topic]
 	switch {
 	case r == nil && d.State == Pending:
-		r = &record{Job: Job{ID: e.Topic}, payload: d.Payload, digest: sha256.Sum256(d.Payload)}
+		r = &record{payload: d.Payload, digest: sha256.Sum256(d.Payload)}
+		r.client, r.ID = ofTopic(e.Topic)
 		t.jobs[e.Topic] = r
 		t.unexpired++
 	case r == nil, d.State.rank() <= r.State.rank():
@@ -106,19 +127,20 @@ func (t *table) applyEntry(e *eventlog.Entry, epoch uint64) {
 	r.Version = eventlog.Cursor{Epoch: epoch, Offset: e.Offset}
 	if r.State.Terminal() {
 		r.payload, r.ended, r.Expires = nil, e.Time, e.Time.Add(t.retention)
-		t.ended = append(t.ended, r.ID)
+		t.ended = append(t.ended, e.Topic)
 	}
 }
 
 // expire drops results, and then jobs, whose time is up. It is called with the lock.
 func (t *table) expire(now time.Time) {
 	for len(t.ended) > 0 {
-		r := t.jobs[t.ended[0]]
+		topic := t.ended[0]
+		r := t.jobs[topic]
 		if now.Before(r.Expires) {
 			break
 		}
 		r.Result, r.Error, r.expired = nil, "", true
-		t.expired, t.ended = append(t.expired, r.ID), t.ended[1:]
+		t.expired, t.ended = append(t.expired, topic), t.ended[1:]
 		t.unexpired--
 	}
 	for len(t.expired) > 0 {
@@ -126,29 +148,29 @@ func (t *table) expire(now time.Time) {
 		if now.Before(r.Expires.Add(t.remember)) {
 			break
 		}
-		delete(t.jobs, r.ID)
+		delete(t.jobs, t.expired[0])
 		t.expired = t.expired[1:]
 	}
 }
 
-// get returns the job of that id.
-func (t *table) get(id string) (record, bool) {
+// get returns the job of that topic.
+func (t *table) get(topic string) (record, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.expire(time.Now())
-	if r := t.jobs[id]; r != nil {
+	if r := t.jobs[topic]; r != nil {
 		return *r, true
 	}
 	return record{}, false
 }
 
 // poll is get for a client that asks: it returns false if the client is too eager.
-func (t *table) poll(id string, least time.Duration) (r record, known, patient bool) {
+func (t *table) poll(topic string, least time.Duration) (r record, known, patient bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
 	t.expire(now)
-	kept := t.jobs[id]
+	kept := t.jobs[topic]
 	if kept == nil {
 		return record{}, false, true
 	}
@@ -167,28 +189,20 @@ func (t *table) kept() int {
 	return t.unexpired
 }
 
-// unfinished returns the ids of the jobs that have not ended, in the order of their
+// unfinished returns the topics of the jobs that have not ended, in the order of their
 // last states.
-func (t *table) unfinished() []string {
+func (t *table) unfinished() (topics []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	var all []*record
-	for _, r := range t.jobs {
+	for topic, r := range t.jobs {
 		if !r.State.Terminal() {
-			all = append(all, r)
+			topics = append(topics, topic)
 		}
 	}
-	slices.SortFunc(all, func(a, b *record) int {
-		if a.Version.Offset != b.Version.Offset {
-			return int(a.Version.Offset) - int(b.Version.Offset)
-		}
-		return strings.Compare(a.ID, b.ID)
+	slices.SortFunc(topics, func(a, b string) int {
+		return cmp.Or(cmp.Compare(t.jobs[a].Version.Offset, t.jobs[b].Version.Offset), strings.Compare(a, b))
 	})
-	var ids []string
-	for _, r := range all {
-		ids = append(ids, r.ID)
-	}
-	return ids
+	return topics
 }
 
 // behind reports whether the table has not come to a position yet.

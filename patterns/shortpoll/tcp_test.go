@@ -30,7 +30,7 @@ func TestOverTCP(t *testing.T) {
 	for _, v := range httpVersions {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel() // a job's first poll is a real second after its submission
-			feed := &shortpoll.Feed{MaxEvents: 10}
+			feed := &shortpoll.Server{MaxEvents: 10}
 			jobs := &shortpoll.Jobs{Run: takes(5 * ms)}
 			mux := http.NewServeMux()
 			mux.Handle("/events", feed.Handler())
@@ -47,7 +47,7 @@ func TestOverTCP(t *testing.T) {
 			for i := range clients {
 				wg.Go(func() {
 					c := &shortpoll.Client{URL: server.URL + "/events", HTTP: server.Client(), Interval: 5 * ms}
-					err := c.Follow(within(t, time.Minute), shortpoll.From{}, func(_ context.Context, b shortpoll.Batch) error {
+					err := c.Run(within(t, time.Minute), func(_ context.Context, b shortpoll.Batch) error {
 						for _, e := range b.Events {
 							got[i] = append(got[i], string(e.Data))
 						}
@@ -84,7 +84,7 @@ func TestOverTCP(t *testing.T) {
 			for i := range clients {
 				require.Equal(t, all, got[i])
 			}
-			require.Equal(t, 2, jobs.Stats().Kept)
+			require.EqualValues(t, 2, jobs.Stats().Kept)
 		})
 	}
 }
@@ -93,8 +93,8 @@ func TestOverTCP(t *testing.T) {
 // one protocol.
 func TestLongAndShortPollingAreOneProtocol(t *testing.T) {
 	log := memory()
-	long, short := &longpoll.Feed{Log: log}, &shortpoll.Feed{Log: log}
-	_, err := short.Publish("t", []byte("x"))
+	long, short := &longpoll.Server{Log: log}, &shortpoll.Server{Log: log}
+	_, err := short.Publish(t.Context(), "t", []byte("x"))
 	require.NoError(t, err)
 	enough := errors.New("enough")
 
@@ -107,8 +107,9 @@ func TestLongAndShortPollingAreOneProtocol(t *testing.T) {
 			return enough
 		}
 		sc := &shortpoll.Client{URL: server.URL + "?wait=0s", HTTP: server.Client(), Interval: 10 * ms}
-		require.Equal(t, enough, sc.Follow(within(t, time.Minute), shortpoll.From{Cursor: at(0)}, take))
-		lc := &longpoll.Client{URL: server.URL, HTTP: server.Client(), Cursor: at(0)}
+		sc.From = at(0)
+		require.Equal(t, enough, sc.Run(within(t, time.Minute), take))
+		lc := &longpoll.Client{URL: server.URL, HTTP: server.Client(), From: at(0)}
 		require.Equal(t, enough, lc.Run(within(t, time.Minute), take))
 		require.Equal(t, []string{"x", "x"}, got)
 	}

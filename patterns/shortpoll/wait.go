@@ -20,7 +20,7 @@ import (
 // no second job. Failures are retried until ctx ends.
 //
 // It returns [ErrConflict] if there is a job of that id with another payload, [ErrExpired]
-// if there was one, or a [*StatusError] if the server refuses for good.
+// if there was one, or a [*retry.StatusError] if the server refuses for good.
 func (c *Client) Submit(ctx context.Context, id string, payload []byte) (Job, error) {
 	if err := c.checkID(id); err != nil {
 		return Job{}, err
@@ -35,7 +35,7 @@ func (c *Client) Submit(ctx context.Context, id string, payload []byte) (Job, er
 // no more.
 //
 // It returns early, with the job as it was seen last and an error: ctx's; that no poll
-// fits before the deadline; [ErrExpired]; [ErrNotFound]; or a [*StatusError] that says
+// fits before the deadline; [ErrExpired]; [ErrNotFound]; or a [*retry.StatusError] that says
 // that to ask again is of no use.
 func (c *Client) Wait(ctx context.Context, job Job) (Job, error) {
 	if err := c.checkID(job.ID); err != nil {
@@ -119,10 +119,11 @@ func (s *submission) answered(_ context.Context, resp *http.Response, body []byt
 }
 
 func parseJob(body []byte, id string) (Job, error) {
-	var job Job
-	if err := json.Unmarshal(body, &job); err != nil {
+	var a jobAnswer
+	if err := json.Unmarshal(body, &a); err != nil {
 		return Job{}, fmt.Errorf("job of %d bytes is not whole: %w", len(body), err)
 	}
+	job := Job{ID: a.ID, State: a.State, Version: a.Version, Result: a.Result, Error: a.Error, Expires: a.Expires}
 	if job.ID != id || job.State.rank() == 0 || job.Version.IsZero() {
 		return Job{}, fmt.Errorf("job %q in state %q with version %s: want job %q, a known state and a version", job.ID, job.State, job.Version, id)
 	}
@@ -190,7 +191,7 @@ func (q *jobQuestion) notFound() (verdict, error) {
 func (q *jobQuestion) judge(job Job, tag string) (verdict, error) {
 	switch seen := q.job.Version; {
 	case !seen.IsZero() && job.Version.Epoch != seen.Epoch:
-		return verdict{}, stop{fmt.Errorf("%w: its server began a new life after version %s", ErrNotFound, seen)}
+		return verdict{}, stop{fmt.Errorf("%w: its server began a new incarnation after version %s", ErrNotFound, seen)}
 	case job.Version.Offset < seen.Offset:
 		q.count(func(s *ClientStats) { s.Stale++ })
 		return verdict{}, nil

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
 
@@ -117,12 +118,12 @@ func rest(ctx context.Context, d time.Duration) error {
 }
 
 // takes is a job that takes d and whose result is its payload, turned round.
-func takes(d time.Duration) func(context.Context, string, []byte) ([]byte, error) {
-	return func(ctx context.Context, _ string, payload []byte) ([]byte, error) {
+func takes(d time.Duration) func(context.Context, shortpoll.Task) ([]byte, error) {
+	return func(ctx context.Context, task shortpoll.Task) ([]byte, error) {
 		if err := rest(ctx, d); err != nil {
 			return nil, err
 		}
-		return turned(payload), nil
+		return turned(task.Payload), nil
 	}
 }
 
@@ -142,7 +143,7 @@ func withJobs(t *testing.T, j *shortpoll.Jobs, f func(t *testing.T, w *wire, c *
 		}
 		w := newWire(25*ms, j.Handler())
 		defer j.Close()
-		f(t, w, &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: shortpoll.NoJitter})
+		f(t, w, &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: retry.NoJitter})
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
 )
@@ -28,13 +29,13 @@ var scenarios = []scenario.Row{
 	// Long polling: the wait and its end.
 	{Name: "LP-01 nothing happens for the whole wait", Reason: "every answer at the end of a wait keeps the position, and the next poll follows at once",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed, c := startFeed(n, &longpoll.Feed{Wait: 30 * time.Second, Jitter: longpoll.NoJitter})
+			feed, c := startFeed(n, &longpoll.Server{Wait: 30 * time.Second, Jitter: retry.NoJitter})
 			time.Sleep(10 * time.Minute)
 			// Connecting takes 80 ms and the first poll, for a position, 80 ms more. From
 			// then on a poll takes 30 s and 80 ms, so that 19 end in 10 minutes.
 			require.EqualValues(t, 1+19, c.Stats().Empty)
 			require.EqualValues(t, 1+19, feed.Stats().Empty)
-			feed.Publish("news", []byte("at last"))
+			feed.Publish(t.Context(), "news", []byte("at last"))
 			time.Sleep(scenario.Transit)
 			require.Equal(t, []string{"at last"}, c.got())
 		}},
@@ -59,20 +60,20 @@ var scenarios = []scenario.Row{
 	{Name: "LP-06 a proxy gives up before the server does", Reason: "a gateway's timeout is an empty answer, not a reason for a hot loop",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.ErrorContains(t, (&longpoll.Client{URL: "http://server/", Wait: 90 * time.Second, ProxyTimeout: 60 * time.Second}).Check(), "ProxyTimeout")
-			feed := serveFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
+			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			proxy := n.Host("proxy")
 			n.Link(proxy, n.Host("server"), scenario.Good)
 			proxy.ServeHTTP(":80", scenario.Gateway(proxy, "http://server/", 60*time.Second))
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://proxy/", Wait: 90 * time.Second})
 			time.Sleep(10 * time.Minute)
-			feed.Publish("news", []byte("through the proxy"))
+			feed.Publish(t.Context(), "news", []byte("through the proxy"))
 			time.Sleep(10 * time.Second)
 			require.Equal(t, []string{"through the proxy"}, c.got())
 			require.LessOrEqual(t, c.Stats().Polls, int64(15), "polls in ten minutes")
 		}},
 	{Name: "LP-07 the client gives up before the server does", Reason: "its place on the server must be free again",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
+			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			phone := n.Host("phone")
 			n.Link(phone, n.Host("server"), scenario.Good)
 			for range 5 {
@@ -90,8 +91,8 @@ var scenarios = []scenario.Row{
 	// Long polling: positions.
 	{Name: "LP-09 the server is put back to an earlier state", Reason: "positions that go backwards deafen a client that does not look (hashicorp/consul#2621)",
 		Story: func(t *testing.T, n *sim.Network) {
-			before := longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
-			after := longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
+			before := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
+			after := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
 			var site atomic.Pointer[http.Handler]
 			serve := func(h http.Handler) { site.Store(&h) }
 			serve(before.Handler())
@@ -108,28 +109,28 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "LP-10 a client without a position", Reason: "position 0 must not make a hot loop (Consul: use 1)",
 		Story: func(t *testing.T, n *sim.Network) {
-			_, c := startFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
+			_, c := startFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			time.Sleep(50 * time.Second)
 			require.EqualValues(t, 3, c.Stats().Polls, "one for a position, and one each 30 s")
 		}},
 	{Name: "LP-11 events that do not concern the client", Reason: "they must not wake it a thousand times (hashicorp/consul#3890)",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
+			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", Topics: []string{"mine"}})
 			for range 1000 {
-				feed.Publish("other", nil)
+				feed.Publish(t.Context(), "other", nil)
 				time.Sleep(10 * time.Millisecond)
 			}
-			feed.Publish("mine", []byte("hello"))
+			feed.Publish(t.Context(), "mine", []byte("hello"))
 			time.Sleep(scenario.Transit)
 			require.Equal(t, []string{"hello"}, c.got())
 			require.LessOrEqual(t, c.Stats().Polls, int64(3))
 		}},
 	{Name: "LP-12 a thousand events a second", Reason: "requests stay bounded and answers grow",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed, c := startFeed(n, &longpoll.Feed{})
+			feed, c := startFeed(n, &longpoll.Server{})
 			for i := range 10_000 {
-				feed.Publish("news", fmt.Appendf(nil, "e%d", i+1))
+				feed.Publish(t.Context(), "news", fmt.Appendf(nil, "e%d", i+1))
 				time.Sleep(time.Millisecond)
 			}
 			time.Sleep(time.Second)
@@ -139,7 +140,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "LP-13 the log forgets what the client has not seen", Reason: "a gap is told, not skipped (etcd-io/etcd#17529)",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed, c := startFeed(n, &longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{MaxEntries: 10})})
+			feed, c := startFeed(n, &longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{MaxEntries: 10})})
 			c.link.Down()
 			time.Sleep(time.Minute) // until no poll is parked
 			publish(feed, 100)
@@ -151,20 +152,20 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "LP-14 silence, then a restart after the log has moved on", Reason: "a client that heard nothing must not be behind (etcd-io/etcd#20262)",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveFeed(n, &longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{MaxEntries: 10}), Jitter: longpoll.NoJitter})
+			feed := serveFeed(n, &longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{MaxEntries: 10}), Jitter: retry.NoJitter})
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", Topics: []string{"mine"}})
 			for range 100 { // of another topic, each between two polls
-				feed.Publish("other", nil)
+				feed.Publish(t.Context(), "other", nil)
 				time.Sleep(30 * time.Second)
 			}
-			feed.Publish("mine", []byte("hello"))
+			feed.Publish(t.Context(), "mine", []byte("hello"))
 			time.Sleep(scenario.Transit)
 			require.Empty(t, c.resets(), "empty answers carry the position on")
 			require.Equal(t, []string{"hello"}, c.got())
 		}},
 	{Name: "LP-15 fewer events than the answer should have", Reason: "they are held back for so long and no longer",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed, c := startFeed(n, &longpoll.Feed{MinEvents: 10, Linger: 5 * time.Second})
+			feed, c := startFeed(n, &longpoll.Server{MinEvents: 10, Linger: 5 * time.Second})
 			publish(feed, 3) // and a second passes
 			time.Sleep(4*time.Second + 39*time.Millisecond)
 			require.Empty(t, c.got())
@@ -173,11 +174,11 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "LP-16 one loop polls two feeds in turn", Reason: "the second starves: that is why there is one Run for each (the opposite shown)",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
+			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			phone := n.Host("phone")
 			n.Link(phone, n.Host("server"), scenario.Good)
 			h, head := phone.HTTPClient(), feed.Log.Head().String()
-			n.After(time.Second, func() { feed.Publish("second", nil) })
+			n.After(time.Second, func() { feed.Publish(t.Context(), "second", nil) })
 			for _, topic := range []string{"first", "second"} {
 				scenario.ReadAll(h.Get("http://server/?wait=30s&topic=" + topic + "&cursor=" + head))
 			}
@@ -185,14 +186,14 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "LP-21 an answer from a replica that lags", Reason: "time must not go backwards for a client (hashicorp/consul#7939)",
 		Story: func(t *testing.T, n *sim.Network) {
-			leader := longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
-			follower := longpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
+			leader := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
+			follower := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
 			publish(&leader, 10)
 			publish(&follower, 5)
 			turn := 0
 			n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				turn++
-				[]*longpoll.Feed{&leader, &follower}[turn%2].Handler().ServeHTTP(w, r)
+				[]*longpoll.Server{&leader, &follower}[turn%2].Handler().ServeHTTP(w, r)
 			}))
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", Wait: time.Second})
 			time.Sleep(time.Minute)
@@ -204,14 +205,14 @@ var scenarios = []scenario.Row{
 	// Long polling: many clients, and clients that go away.
 	{Name: "LP-17 a thousand parked polls and one event", Reason: "each is woken once (Roblox 2021)",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
+			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			var all []*poller
 			for i := range 1000 {
 				all = append(all, poll(n, n.Host(fmt.Sprintf("phone%d", i)), &longpoll.Client{URL: "http://server/"}))
 			}
 			time.Sleep(time.Second)
-			require.Equal(t, 1000, feed.Stats().Parked)
-			feed.Publish("news", []byte("hear"))
+			require.EqualValues(t, 1000, feed.Stats().Parked)
+			feed.Publish(t.Context(), "news", []byte("hear"))
 			time.Sleep(time.Second)
 			for _, c := range all {
 				require.Equal(t, []string{"hear"}, c.got())
@@ -220,9 +221,9 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "LP-18 the server restarts under 200 parked polls", Reason: "they come back spread out, not all at once",
 		Story: func(t *testing.T, n *sim.Network) {
-			serveFeed(n, &longpoll.Feed{})
+			serveFeed(n, &longpoll.Server{})
 			for i := range 200 {
-				poll(n, n.Host(fmt.Sprintf("phone%d", i)), &longpoll.Client{URL: "http://server/", Jitter: longpoll.Seeded(uint64(i))})
+				poll(n, n.Host(fmt.Sprintf("phone%d", i)), &longpoll.Client{URL: "http://server/", Jitter: retry.Seeded(uint64(i))})
 			}
 			time.Sleep(5 * time.Second)
 			at := n.Elapsed()
@@ -232,8 +233,8 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "LP-19 the client loses power", Reason: "its poll ends with the wait, not with the day",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed, c := startFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
-			require.Equal(t, 1, feed.Stats().Parked)
+			feed, c := startFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
+			require.EqualValues(t, 1, feed.Stats().Parked)
 			c.host.PowerOff()
 			time.Sleep(30 * time.Second)
 			require.Zero(t, feed.Stats().Parked)
@@ -249,7 +250,7 @@ var scenarios = []scenario.Row{
 		})},
 	{Name: "LP-22 six parked polls and one more request", Reason: "browsers give a host six connections over HTTP/1.1: the seventh waits for a poll to end",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveFeed(n, &longpoll.Feed{Jitter: longpoll.NoJitter})
+			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			phone := n.Host("phone")
 			n.Link(phone, n.Host("server"), scenario.Good)
 			h := phone.HTTPClient()
@@ -281,10 +282,10 @@ func pollingWithStore(n *sim.Network) patterntest.System {
 // race publishes an event so many nanoseconds after a poll's wait has ended.
 func race(offset time.Duration) func(t *testing.T, n *sim.Network) {
 	return func(t *testing.T, n *sim.Network) {
-		feed, c := startFeed(n, &longpoll.Feed{Wait: 30 * time.Second, Jitter: longpoll.NoJitter})
+		feed, c := startFeed(n, &longpoll.Server{Wait: 30 * time.Second, Jitter: retry.NoJitter})
 		// The poll that is parked reached the server at 80 + 80 + 40 ms.
 		time.Sleep(200*time.Millisecond + 30*time.Second + offset - n.Elapsed())
-		feed.Publish("news", []byte("just in time"))
+		feed.Publish(t.Context(), "news", []byte("just in time"))
 		time.Sleep(time.Second)
 		require.Equal(t, []string{"just in time"}, c.got())
 	}
@@ -313,14 +314,14 @@ func (p *poller) resets() []longpoll.Reset {
 }
 
 // startFeed serves a feed and has one client poll it.
-func startFeed(n *sim.Network, f *longpoll.Feed) (*longpoll.Feed, *poller) {
+func startFeed(n *sim.Network, f *longpoll.Server) (*longpoll.Server, *poller) {
 	feed := serveFeed(n, f)
 	c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", FromNow: true})
 	time.Sleep(time.Second)
 	return feed, c
 }
 
-func serveFeed(n *sim.Network, f *longpoll.Feed) *longpoll.Feed {
+func serveFeed(n *sim.Network, f *longpoll.Server) *longpoll.Server {
 	if f.Log == nil {
 		f.Log = eventlog.NewMemory(eventlog.Options{})
 	}
@@ -332,7 +333,7 @@ func poll(n *sim.Network, h *sim.Host, c *longpoll.Client) *poller {
 	p := &poller{Client: c, host: h}
 	c.HTTP = h.HTTPClient()
 	if c.Jitter == nil {
-		c.Jitter = longpoll.NoJitter
+		c.Jitter = retry.NoJitter
 	}
 	target, _ := url.Parse(c.URL)
 	p.link = n.Link(h, n.Host(target.Hostname()), scenario.Good)
@@ -352,9 +353,9 @@ func poll(n *sim.Network, h *sim.Host, c *longpoll.Client) *poller {
 	return p
 }
 
-func publish(f *longpoll.Feed, count int) {
+func publish(f *longpoll.Server, count int) {
 	for i := range count {
-		f.Publish("news", fmt.Appendf(nil, "e%d", i+1))
+		f.Publish(context.Background(), "news", fmt.Appendf(nil, "e%d", i+1))
 	}
 	time.Sleep(time.Second)
 }

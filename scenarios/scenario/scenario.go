@@ -9,7 +9,6 @@
 package scenario
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -183,19 +182,5 @@ func ReadAll(resp *http.Response, err error) {
 	if err == nil {
 		io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
-	}
-}
-
-// Lasts is a job that takes so long.
-func Lasts(d time.Duration) func(context.Context, string, []byte) ([]byte, error) {
-	return func(ctx context.Context, _ string, payload []byte) ([]byte, error) {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-			return append([]byte("done: "), payload...), nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
 	}
 }

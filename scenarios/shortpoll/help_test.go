@@ -15,6 +15,7 @@ import (
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
@@ -36,7 +37,7 @@ func polledWithStore(interval time.Duration) patterntest.NewSystem {
 
 func jobOf95s(interval time.Duration, polls int) func(t *testing.T, n *sim.Network) {
 	return func(t *testing.T, n *sim.Network) {
-		serveJobs(n, &shortpoll.Jobs{Run: scenario.Lasts(95 * time.Second)})
+		serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(95 * time.Second)})
 		c := jobClient(n, "phone", &shortpoll.Client{Interval: interval})
 		_, err := c.Wait(t.Context(), submitted(t, c, "a"))
 		require.NoError(t, err)
@@ -53,9 +54,9 @@ func jobOf95s(interval time.Duration, polls int) func(t *testing.T, n *sim.Netwo
 func oneJob(broken func(n *sim.Network, c *jobPoller)) func(t *testing.T, n *sim.Network) {
 	return func(t *testing.T, n *sim.Network) {
 		var begun atomic.Int64
-		serveJobs(n, &shortpoll.Jobs{Run: func(ctx context.Context, id string, payload []byte) ([]byte, error) {
+		serveJobs(n, &shortpoll.Jobs{Run: func(ctx context.Context, task shortpoll.Task) ([]byte, error) {
 			begun.Add(1)
-			return scenario.Lasts(30*time.Second)(ctx, id, payload)
+			return systems.Lasts(30*time.Second)(ctx, task)
 		}})
 		c := jobClient(n, "phone", &shortpoll.Client{})
 		broken(n, c)
@@ -68,7 +69,7 @@ func oneJob(broken func(n *sim.Network, c *jobPoller)) func(t *testing.T, n *sim
 
 // overloadOf5s has a server that serves a request at a time take 5 s for one of them.
 func overloadOf5s(t *testing.T, n *sim.Network) {
-	feed := &shortpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
+	feed := &shortpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
 	turn := make(chan struct{}, 1)
 	handler, slow := feed.Handler(), true
 	n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +88,7 @@ func overloadOf5s(t *testing.T, n *sim.Network) {
 	}))
 	// Forty polls a second of 12 ms each are half of what it can do.
 	for i := range 40 {
-		follower(n, fmt.Sprintf("phone%d", i), shortpoll.From{Cursor: eventlog.Cursor{Epoch: 7}}, &shortpoll.Client{Jitter: shortpoll.Seeded(uint64(i))})
+		follower(n, fmt.Sprintf("phone%d", i), &shortpoll.Client{From: eventlog.Cursor{Epoch: 7}, Jitter: retry.Seeded(uint64(i))})
 	}
 	time.Sleep(40 * time.Second)
 	sent := requests(n)
@@ -103,7 +104,7 @@ func serveJobs(n *sim.Network, j *shortpoll.Jobs) *shortpoll.Jobs {
 	return j
 }
 
-func serveShort(n *sim.Network, f *shortpoll.Feed) *shortpoll.Feed {
+func serveShort(n *sim.Network, f *shortpoll.Server) *shortpoll.Server {
 	n.Host("server").ServeHTTP(":80", f.Handler())
 	return f
 }
@@ -116,7 +117,7 @@ type jobPoller struct {
 
 func jobClient(n *sim.Network, name string, c *shortpoll.Client) *jobPoller {
 	if c.Jitter == nil {
-		c.Jitter = shortpoll.NoJitter
+		c.Jitter = retry.NoJitter
 	}
 	c.URL, c.HTTP = "http://server/jobs", n.Host(name).HTTPClient()
 	return &jobPoller{c, n.Link(n.Host(name), n.Host("server"), scenario.Good)}
@@ -155,7 +156,7 @@ func (p *shortPoller) at() eventlog.Cursor {
 	return p.cursor
 }
 
-func follower(n *sim.Network, name string, from shortpoll.From, c *shortpoll.Client) *shortPoller {
+func follower(n *sim.Network, name string, c *shortpoll.Client) *shortPoller {
 	h := n.Host(name)
 	p := &shortPoller{Client: c, link: n.Link(h, n.Host("server"), scenario.Good)}
 	if c.URL == "" {
@@ -165,10 +166,10 @@ func follower(n *sim.Network, name string, from shortpoll.From, c *shortpoll.Cli
 		c.HTTP = h.HTTPClient()
 	}
 	if c.Jitter == nil {
-		c.Jitter = shortpoll.NoJitter
+		c.Jitter = retry.NoJitter
 	}
 	h.Run("follow", func(ctx context.Context, _ *sim.Host) error {
-		return p.Follow(ctx, from, func(_ context.Context, b shortpoll.Batch) error {
+		return p.Run(ctx, func(_ context.Context, b shortpoll.Batch) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			for _, e := range b.Events {

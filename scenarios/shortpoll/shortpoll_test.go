@@ -14,9 +14,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
@@ -30,7 +32,7 @@ var scenarios = []scenario.Row{
 	{Name: "SP-01 a job of 95 s, polled each 30 s", Reason: "of which the last comes 25 s late", Story: jobOf95s(30*time.Second, 4)},
 	{Name: "SP-02 a job of an hour, polled at growing intervals", Reason: "the number of polls is logarithmic until the interval's maximum",
 		Story: func(t *testing.T, n *sim.Network) {
-			serveJobs(n, &shortpoll.Jobs{Run: scenario.Lasts(time.Hour)})
+			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(time.Hour)})
 			c := jobClient(n, "phone", &shortpoll.Client{MaxInterval: 10 * time.Minute})
 			_, err := c.Wait(t.Context(), submitted(t, c, "a"))
 			require.NoError(t, err)
@@ -41,7 +43,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "SP-03 the client goes away for an hour", Reason: "the job's id is all that it needs, also at another address",
 		Story: func(t *testing.T, n *sim.Network) {
-			serveJobs(n, &shortpoll.Jobs{Run: scenario.Lasts(95 * time.Second), Retention: 2 * time.Hour})
+			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(95 * time.Second), Retention: 2 * time.Hour})
 			phone := jobClient(n, "phone", &shortpoll.Client{})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
@@ -62,7 +64,7 @@ var scenarios = []scenario.Row{
 		func(n *sim.Network, c *jobPoller) {
 			phone := n.Host("phone")
 			phone.Run("submit", func(ctx context.Context, h *sim.Host) error {
-				again := shortpoll.Client{URL: "http://server/jobs", HTTP: h.HTTPClient(), Jitter: shortpoll.NoJitter}
+				again := shortpoll.Client{URL: "http://server/jobs", HTTP: h.HTTPClient(), Jitter: retry.NoJitter}
 				_, err := again.Submit(ctx, "a", []byte("a"))
 				return err
 			})
@@ -81,7 +83,7 @@ var scenarios = []scenario.Row{
 	{Name: "SP-07 replicas that lag answer in turn", Reason: "not known, done, not known: a client must not see a job go backwards",
 		Story: func(t *testing.T, n *sim.Network) {
 			log, copied := eventlog.NewMemory(eventlog.Options{Epoch: 7}), eventlog.NewMemory(eventlog.Options{Epoch: 7})
-			leader := &shortpoll.Jobs{Log: log, Run: scenario.Lasts(5 * time.Second)}
+			leader := &shortpoll.Jobs{Log: log, Run: systems.Lasts(5 * time.Second)}
 			t.Cleanup(func() { leader.Close() })
 			replica := &shortpoll.Jobs{Log: copied}
 			n.After(4*time.Second, func() { replicate(log, copied) })
@@ -116,7 +118,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "SP-08 the result has expired", Reason: "that it was there and is gone is another answer than that it never was",
 		Story: func(t *testing.T, n *sim.Network) {
-			serveJobs(n, &shortpoll.Jobs{Run: scenario.Lasts(time.Second), Retention: time.Hour})
+			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(time.Second), Retention: time.Hour})
 			c := jobClient(n, "phone", &shortpoll.Client{Patience: 5 * time.Second})
 			submitted(t, c, "a")
 			time.Sleep(time.Hour + 2*time.Second)
@@ -129,10 +131,10 @@ var scenarios = []scenario.Row{
 	// Short polling: many clients, and servers that suffer from them.
 	{Name: "SP-09 four hundred clients started by the same clock", Reason: "each has a phase of its own, or the server idles for 59 s and drowns in the 60th",
 		Story: func(t *testing.T, n *sim.Network) {
-			serveShort(n, &shortpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})})
+			serveShort(n, &shortpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})})
 			for i := range 400 {
-				follower(n, fmt.Sprintf("phone%d", i), shortpoll.From{Cursor: eventlog.Cursor{Epoch: 7}},
-					&shortpoll.Client{Interval: time.Minute, Jitter: shortpoll.Seeded(uint64(i))})
+				follower(n, fmt.Sprintf("phone%d", i),
+					&shortpoll.Client{From: eventlog.Cursor{Epoch: 7}, Interval: time.Minute, Jitter: retry.Seeded(uint64(i))})
 			}
 			time.Sleep(2*time.Minute + time.Second)
 			sent := requests(n)
@@ -144,15 +146,15 @@ var scenarios = []scenario.Row{
 	{Name: "SP-10 the server answers a tenth of its polls for a while", Reason: "those who are refused come back later, each at a time of its own: no storm when it is over",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{Epoch: 7})
-			tight := shortpoll.Limit{Rate: 4, RetrySpread: 30 * time.Second, Jitter: shortpoll.Seeded(1)}
-			handlers := map[bool]http.Handler{true: (&shortpoll.Feed{Log: log, Limit: tight}).Handler(), false: (&shortpoll.Feed{Log: log}).Handler()}
+			tight := shortpoll.Limit{Rate: 4, RetrySpread: 30 * time.Second, Jitter: retry.Seeded(1)}
+			handlers := map[bool]http.Handler{true: (&shortpoll.Server{Log: log, Limit: tight}).Handler(), false: (&shortpoll.Server{Log: log}).Handler()}
 			var overloaded atomic.Bool
 			n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				handlers[overloaded.Load()].ServeHTTP(w, r)
 			}))
 			for i := range 40 {
-				follower(n, fmt.Sprintf("phone%d", i), shortpoll.From{Cursor: eventlog.Cursor{Epoch: 7}},
-					&shortpoll.Client{Jitter: shortpoll.Seeded(uint64(i))})
+				follower(n, fmt.Sprintf("phone%d", i),
+					&shortpoll.Client{From: eventlog.Cursor{Epoch: 7}, Jitter: retry.Seeded(uint64(i))})
 			}
 			n.After(30*time.Second, func() { overloaded.Store(true) })
 			n.After(90*time.Second, func() { overloaded.Store(false) })
@@ -169,10 +171,10 @@ var scenarios = []scenario.Row{
 	// Short polling: what it costs.
 	{Name: "SP-11 an event in 10 minutes, polled each second", Reason: "599 of 600 polls are for nothing",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveShort(n, &shortpoll.Feed{})
-			c := follower(n, "phone", shortpoll.From{Now: true}, &shortpoll.Client{})
+			feed := serveShort(n, &shortpoll.Server{})
+			c := follower(n, "phone", &shortpoll.Client{FromNow: true})
 			time.Sleep(10*time.Minute + time.Second/2)
-			feed.Publish("news", []byte("at last"))
+			feed.Publish(t.Context(), "news", []byte("at last"))
 			time.Sleep(time.Second)
 			require.Equal(t, []string{"at last"}, c.got())
 			require.EqualValues(t, 602, c.Stats().Polls)
@@ -180,14 +182,14 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "SP-12 polls without news, with and without conditions", Reason: "304 saves bytes and no requests",
 		Story: func(t *testing.T, n *sim.Network) {
-			serveShort(n, &shortpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})})
+			serveShort(n, &shortpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})})
 			sent := map[string]sim.LinkStats{}
 			for _, name := range []string{"conditional", "naive"} {
-				c := &shortpoll.Client{HTTP: n.Host(name).HTTPClient()}
+				c := &shortpoll.Client{HTTP: n.Host(name).HTTPClient(), FromNow: true}
 				if name == "naive" {
 					c.HTTP.Transport = withoutConditions{c.HTTP.Transport}
 				}
-				follower(n, name, shortpoll.From{Now: true}, c)
+				follower(n, name, c)
 			}
 			time.Sleep(100*time.Second + time.Second/2)
 			for _, l := range n.Stats().Links {
@@ -224,7 +226,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "SP-14 the server's clock is an hour wrong", Reason: "Retry-After may be a date, and then it is one of the server's clock",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := (&shortpoll.Feed{}).Handler()
+			feed := (&shortpoll.Server{}).Handler()
 			wrong := map[string]time.Duration{"/fast": time.Hour, "/slow": -time.Hour}
 			n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if at := n.Elapsed(); at > 10*time.Second && at < 60*time.Second {
@@ -236,8 +238,8 @@ var scenarios = []scenario.Row{
 				}
 				feed.ServeHTTP(w, r)
 			}))
-			fast := follower(n, "a", shortpoll.From{Now: true}, &shortpoll.Client{URL: "http://server/fast"})
-			slow := follower(n, "b", shortpoll.From{Now: true}, &shortpoll.Client{URL: "http://server/slow"})
+			fast := follower(n, "a", &shortpoll.Client{FromNow: true, URL: "http://server/fast"})
+			slow := follower(n, "b", &shortpoll.Client{FromNow: true, URL: "http://server/slow"})
 			time.Sleep(2 * time.Minute)
 			// They are refused at 11, 31 and 51 s or so.
 			require.EqualValues(t, 3, fast.Stats().Failures)
@@ -245,12 +247,12 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "SP-15 a hundred pollers are cancelled", Reason: "each leaves nothing behind: no goroutine, no connection, no timer",
 		Story: func(t *testing.T, n *sim.Network) {
-			serveJobs(n, &shortpoll.Jobs{Run: scenario.Lasts(time.Hour), MaxJobs: 100})
+			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(time.Hour), MaxJobs: 100})
 			ctx, cancel := context.WithCancel(t.Context())
 			var waits sync.WaitGroup
 			for i := range 100 {
 				name := fmt.Sprintf("phone%d", i)
-				c := jobClient(n, name, &shortpoll.Client{Jitter: shortpoll.Seeded(uint64(i))})
+				c := jobClient(n, name, &shortpoll.Client{Jitter: retry.Seeded(uint64(i))})
 				job := submitted(t, c, name)
 				waits.Go(func() {
 					_, err := c.Wait(ctx, job)
@@ -284,11 +286,11 @@ var scenarios = []scenario.Row{
 		})},
 	{Name: "X-04 the polling client is frozen for a minute", Reason: "the polls that it missed must not be made up for when it wakes",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveShort(n, &shortpoll.Feed{})
-			c := follower(n, "phone", shortpoll.From{Now: true}, &shortpoll.Client{})
+			feed := serveShort(n, &shortpoll.Server{})
+			c := follower(n, "phone", &shortpoll.Client{FromNow: true})
 			time.Sleep(10*time.Second + time.Second/2)
 			n.Host("phone").Pause()
-			feed.Publish("news", []byte("meanwhile"))
+			feed.Publish(t.Context(), "news", []byte("meanwhile"))
 			time.Sleep(time.Minute)
 			before := c.Stats().Polls
 			n.Host("phone").Resume()
@@ -298,12 +300,12 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "X-09 a light client polls each 10 minutes over 64 kbit/s", Reason: "between two polls it costs nothing, and no connection need be kept",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveShort(n, &shortpoll.Feed{})
-			c := follower(n, "phone", shortpoll.From{Now: true}, &shortpoll.Client{Interval: 10 * time.Minute})
+			feed := serveShort(n, &shortpoll.Server{})
+			c := follower(n, "phone", &shortpoll.Client{FromNow: true, Interval: 10 * time.Minute})
 			c.link.Set(netem.Config{Delay: 300 * time.Millisecond, Rate: 64 * netem.Kbit})
 			time.Sleep(time.Second)
 			for range 6 {
-				feed.Publish("news", []byte("an update"))
+				feed.Publish(t.Context(), "news", []byte("an update"))
 				time.Sleep(10 * time.Minute)
 			}
 			time.Sleep(5 * time.Minute)
@@ -319,14 +321,14 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "X-10 the client comes back at another address", Reason: "its position is in the poll, not in the connection",
 		Story: func(t *testing.T, n *sim.Network) {
-			feed := serveShort(n, &shortpoll.Feed{})
-			a := follower(n, "here", shortpoll.From{Now: true}, &shortpoll.Client{})
+			feed := serveShort(n, &shortpoll.Server{})
+			a := follower(n, "here", &shortpoll.Client{FromNow: true})
 			time.Sleep(time.Second)
-			feed.Publish("news", []byte("1"))
+			feed.Publish(t.Context(), "news", []byte("1"))
 			time.Sleep(2 * time.Second)
 			n.Host("here").PowerOff()
-			feed.Publish("news", []byte("2"))
-			b := follower(n, "there", shortpoll.From{Cursor: a.at()}, &shortpoll.Client{})
+			feed.Publish(t.Context(), "news", []byte("2"))
+			b := follower(n, "there", &shortpoll.Client{From: a.at()})
 			time.Sleep(2 * time.Second)
 			require.Equal(t, []string{"1"}, a.got())
 			require.Equal(t, []string{"2"}, b.got())
@@ -335,7 +337,7 @@ var scenarios = []scenario.Row{
 		Story: func(t *testing.T, n *sim.Network) {
 			var failures []error
 			c := jobClient(n, "phone", &shortpoll.Client{OnRetry: func(err error, _ time.Duration) { failures = append(failures, err) }})
-			n.After(time.Second/2, func() { serveJobs(n, &shortpoll.Jobs{Run: scenario.Lasts(30 * time.Second)}) })
+			n.After(time.Second/2, func() { serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(30 * time.Second)}) })
 			job := submitted(t, c, "a") // the first attempt finds nobody
 			require.ErrorIs(t, failures[0], syscall.ECONNREFUSED)
 			n.After(10*time.Second, c.link.Down)

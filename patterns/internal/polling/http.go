@@ -8,27 +8,37 @@ import (
 	"math"
 	"net/http"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-var (
-	// ErrTooLong is an answer beyond Requester.MaxAnswer.
-	ErrTooLong = errors.New("answer is longer than MaxAnswer")
-	// ErrTimeout is a server that was silent for longer than Requester.Timeout.
-	ErrTimeout = errors.New("no answer")
-)
+// ErrTimeout is a server that was silent for longer than Requester.Timeout.
+var ErrTimeout = errors.New("no answer")
+
+// tooLarge is an answer beyond Requester.MaxAnswerBytes, which it is.
+type tooLarge int
+
+func (e tooLarge) Error() string {
+	return fmt.Sprintf("answer is longer than MaxAnswerBytes, %d bytes", int(e))
+}
+
+func (tooLarge) Unwrap() error { return eventlog.ErrTooLarge }
 
 // Requester sends requests one after the other and reads their answers whole.
 type Requester struct {
 	HTTP *http.Client
-	// Timeout is the longest silence: before the first byte of an answer, and between
-	// two. A long answer over a slow link may take longer.
-	Timeout   time.Duration
-	MaxAnswer int // bytes
+	// Header returns headers for each request. Nil: there are none.
+	Header func(context.Context) (http.Header, error)
+	// Timeout is the longest silence: before the first byte of an answer, what Header
+	// takes included, and between two. A long answer over a slow link may take longer.
+	Timeout        time.Duration
+	MaxAnswerBytes int
 
 	dead bool // the last request timed out
 }
 
-// Do sends a request. Its body is sent once: see [NoReplay].
+// Do sends a request. Its body is sent once: see [NoReplay]. The error wraps
+// eventlog.ErrTooLarge if the answer is beyond MaxAnswerBytes; it would be the next time.
 func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, []byte, error) {
 	if q.dead {
 		// HTTP/2 would send this request over the connection that the last one died on.
@@ -41,19 +51,39 @@ func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, 
 	defer cancel()
 	silence := time.AfterFunc(q.Timeout, cancel)
 	defer silence.Stop()
+	if err := q.addHeader(reqCtx, req); err != nil {
+		return nil, nil, q.timedOut(ctx, reqCtx, err)
+	}
 	resp, err := q.HTTP.Do(req.WithContext(reqCtx))
 	if err != nil {
 		return nil, nil, q.timedOut(ctx, reqCtx, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(audible{resp.Body, silence, q.Timeout}, int64(min(q.MaxAnswer, math.MaxInt-1))+1))
-	if len(body) > q.MaxAnswer {
-		return nil, nil, fmt.Errorf("%w, %d bytes", ErrTooLong, q.MaxAnswer)
+	body, err := io.ReadAll(io.LimitReader(audible{resp.Body, silence, q.Timeout}, int64(min(q.MaxAnswerBytes, math.MaxInt-1))+1))
+	if len(body) > q.MaxAnswerBytes {
+		return nil, nil, tooLarge(q.MaxAnswerBytes)
 	}
 	if err != nil {
 		return nil, nil, q.timedOut(ctx, reqCtx, err)
 	}
 	return resp, body, nil
+}
+
+// addHeader adds what the user wants to what the protocol needs.
+func (q *Requester) addHeader(ctx context.Context, req *http.Request) error {
+	if q.Header == nil {
+		return nil
+	}
+	h, err := q.Header(ctx)
+	if err != nil {
+		return fmt.Errorf("Client.Header: %w", err)
+	}
+	for name, values := range h {
+		if name = http.CanonicalHeaderKey(name); req.Header[name] == nil {
+			req.Header[name] = values
+		}
+	}
+	return nil
 }
 
 // audible is a body that ends the silence with each byte.

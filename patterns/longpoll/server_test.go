@@ -13,16 +13,17 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // withFeed serves a feed in a bubble. Its times can be computed: no jitter, and
 // no delay.
-func withFeed(t *testing.T, feed *longpoll.Feed, f func(w *world, feed *longpoll.Feed)) {
+func withFeed(t *testing.T, feed *longpoll.Server, f func(w *world, feed *longpoll.Server)) {
 	t.Helper()
 	inWorld(t, 0, func(w *world) {
 		feed.Log = memory()
 		if feed.Jitter == nil {
-			feed.Jitter = longpoll.NoJitter
+			feed.Jitter = retry.NoJitter
 		}
 		w.serve(feed.Handler())
 		f(w, feed)
@@ -30,7 +31,7 @@ func withFeed(t *testing.T, feed *longpoll.Feed, f func(w *world, feed *longpoll
 }
 
 func TestAPollWithoutNewsEndsEmptyAfterItsWait(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "old")
 
 		r := w.poll("cursor=%s&wait=90s", at(1))
@@ -40,7 +41,7 @@ func TestAPollWithoutNewsEndsEmptyAfterItsWait(t *testing.T) {
 		require.Equal(w, at(1), r.Cursor)
 		require.JSONEq(w, `{"cursor":"e9-1"}`, r.Body)
 		require.Equal(w, "no-store", r.Header.Get("Cache-Control"))
-		require.Equal(w, longpoll.FeedStats{Empty: 1}, settled(feed))
+		require.Equal(w, longpoll.ServerStats{Empty: 1}, settled(feed))
 	})
 }
 
@@ -48,22 +49,22 @@ func TestWaits(t *testing.T) {
 	longest := func(max time.Duration) time.Duration { return max }
 	for _, c := range []struct {
 		why   string
-		feed  *longpoll.Feed
+		feed  *longpoll.Server
 		query string
 		want  time.Duration
 	}{
-		{"the default is 30 s", &longpoll.Feed{}, "", 30 * time.Second},
-		{"the server may have another", &longpoll.Feed{Wait: time.Minute}, "", time.Minute},
-		{"ten minutes at most", &longpoll.Feed{}, "&wait=1h", 10 * time.Minute},
-		{"a lower limit lowers the default too", &longpoll.Feed{MaxWait: 5 * time.Second}, "", 5 * time.Second},
-		{"no wait is a short poll", &longpoll.Feed{}, "&wait=0s", 0},
-		{"jitter adds up to a sixteenth", &longpoll.Feed{Jitter: longest}, "&wait=64s", 68 * time.Second},
-		{"a known proxy: (60 s - 9 s) x 16/17", &longpoll.Feed{ProxyTimeout: time.Minute, Margin: 9 * time.Second}, "&wait=90s", 48 * time.Second},
-		{"and with jitter still within 60 s - 9 s", &longpoll.Feed{ProxyTimeout: time.Minute, Margin: 9 * time.Second, Jitter: longest}, "&wait=90s", 51 * time.Second},
-		{"a shorter wait is left alone", &longpoll.Feed{ProxyTimeout: time.Minute}, "&wait=10s", 10 * time.Second},
+		{"the default is 30 s", &longpoll.Server{}, "", 30 * time.Second},
+		{"the server may have another", &longpoll.Server{Wait: time.Minute}, "", time.Minute},
+		{"ten minutes at most", &longpoll.Server{}, "&wait=1h", 10 * time.Minute},
+		{"a lower limit lowers the default too", &longpoll.Server{MaxWait: 5 * time.Second}, "", 5 * time.Second},
+		{"no wait is a short poll", &longpoll.Server{}, "&wait=0s", 0},
+		{"jitter adds up to a sixteenth", &longpoll.Server{Jitter: longest}, "&wait=64s", 68 * time.Second},
+		{"a known proxy: (60 s - 9 s) x 16/17", &longpoll.Server{ProxyTimeout: time.Minute, Margin: 9 * time.Second}, "&wait=90s", 48 * time.Second},
+		{"and with jitter still within 60 s - 9 s", &longpoll.Server{ProxyTimeout: time.Minute, Margin: 9 * time.Second, Jitter: longest}, "&wait=90s", 51 * time.Second},
+		{"a shorter wait is left alone", &longpoll.Server{ProxyTimeout: time.Minute}, "&wait=10s", 10 * time.Second},
 	} {
 		t.Run(c.why, func(t *testing.T) {
-			withFeed(t, c.feed, func(w *world, _ *longpoll.Feed) {
+			withFeed(t, c.feed, func(w *world, _ *longpoll.Server) {
 				require.Equal(w, c.want, w.poll("cursor=%s%s", at(0), c.query).After)
 			})
 		})
@@ -71,7 +72,7 @@ func TestWaits(t *testing.T) {
 }
 
 func TestAnEventEndsThePollAtOnce(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		time.AfterFunc(7*time.Second, func() { publish(w, feed, "news") })
 
 		r := w.poll("cursor=%s", at(0))
@@ -79,13 +80,13 @@ func TestAnEventEndsThePollAtOnce(t *testing.T) {
 		require.Equal(w, 7*time.Second, r.After)
 		require.Equal(w, []longpoll.Event{{Offset: 1, Topic: "t", Time: w.start.Add(7 * time.Second).UTC(), Data: []byte("news")}}, r.Events)
 		require.Equal(w, at(1), r.Cursor)
-		require.Equal(w, longpoll.FeedStats{Wakes: 1, Answers: 1, Events: 1}, settled(feed))
+		require.Equal(w, longpoll.ServerStats{Wakes: 1, Answers: 1, Events: 1}, settled(feed))
 	})
 }
 
 // LP-P1: the poll names a position, not a moment.
 func TestAnEventBetweenTwoPollsIsInTheNextAnswer(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		first := w.poll("cursor=%s&wait=1s", at(0))
 		publish(w, feed, "in between")
 		second := w.poll("cursor=%s", first.Cursor)
@@ -97,7 +98,7 @@ func TestAnEventBetweenTwoPollsIsInTheNextAnswer(t *testing.T) {
 
 // A poll without a cursor that waited could not be repeated after a lost answer.
 func TestAPollWithoutACursorGetsOneAtOnce(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		r := w.poll("")
 		require.Zero(w, r.After)
 		require.Equal(w, at(0), r.Cursor)
@@ -115,7 +116,7 @@ func TestAPollWithoutACursorGetsOneAtOnce(t *testing.T) {
 func TestAnEventRacesTheTimeout(t *testing.T) {
 	for _, offset := range []time.Duration{-1, 0, 1} {
 		t.Run(fmt.Sprintf("%+dns", offset), func(t *testing.T) {
-			withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+			withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 				time.AfterFunc(time.Second+offset, func() { publish(w, feed, "event") })
 
 				first := w.poll("cursor=%s&wait=1s", at(0))
@@ -131,12 +132,12 @@ func TestAnEventRacesTheTimeout(t *testing.T) {
 
 // LP-P4, LP-P7: an answer that nobody read has consumed nothing.
 func TestAbandonedPollsSwallowNothing(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		ctx, abandon := context.WithCancel(w.Context())
 		go w.get(ctx, "cursor="+at(0).String())
 		synctest.Wait()
 		again := w.parked("cursor=%s", at(0))
-		require.Equal(w, 2, settled(feed).Parked)
+		require.EqualValues(w, 2, settled(feed).Parked)
 		time.AfterFunc(time.Second, func() { abandon(); publish(w, feed, "one") })
 
 		require.Equal(w, []string{"one"}, (<-again).data())
@@ -145,13 +146,13 @@ func TestAbandonedPollsSwallowNothing(t *testing.T) {
 }
 
 func TestTopics(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		go func() {
 			for i := range 100 {
 				time.Sleep(time.Second)
-				feed.Publish("noise", nil)
+				feed.Publish(t.Context(), "noise", nil)
 				if i == 49 {
-					feed.Publish("b", []byte("signal"))
+					feed.Publish(t.Context(), "b", []byte("signal"))
 				}
 			}
 		}()
@@ -173,21 +174,21 @@ func TestTopics(t *testing.T) {
 func TestHoldingBack(t *testing.T) {
 	for _, c := range []struct {
 		why   string
-		feed  *longpoll.Feed
+		feed  *longpoll.Server
 		after time.Duration
 		want  []string
 	}{
-		{"one event is enough", &longpoll.Feed{}, time.Second, []string{"1"}},
-		{"enough events", &longpoll.Feed{MinEvents: 3}, 3 * time.Second, []string{"1", "2", "3"}},
-		{"not enough until the wait ends: what there is", &longpoll.Feed{MinEvents: 9}, 5500 * time.Millisecond, []string{"1", "2", "3", "4", "5"}},
-		{"linger runs from the first event", &longpoll.Feed{MinEvents: 9, Linger: 2500 * time.Millisecond}, 3500 * time.Millisecond, []string{"1", "2", "3"}},
-		{"a linger beyond the wait does not prolong it", &longpoll.Feed{MinEvents: 9, Linger: time.Minute}, 5500 * time.Millisecond, []string{"1", "2", "3", "4", "5"}},
-		{"full by count", &longpoll.Feed{MinEvents: 2, MaxEvents: 2, Linger: time.Minute}, 2 * time.Second, []string{"1", "2"}},
-		{"full by bytes: topic and data of two events", &longpoll.Feed{MinEvents: 9, MaxBytes: 4}, 2 * time.Second, []string{"1", "2"}},
-		{"a third would not fit", &longpoll.Feed{MinEvents: 9, MaxBytes: 5}, 3 * time.Second, []string{"1", "2"}},
+		{"one event is enough", &longpoll.Server{}, time.Second, []string{"1"}},
+		{"enough events", &longpoll.Server{MinEvents: 3}, 3 * time.Second, []string{"1", "2", "3"}},
+		{"not enough until the wait ends: what there is", &longpoll.Server{MinEvents: 9}, 5500 * time.Millisecond, []string{"1", "2", "3", "4", "5"}},
+		{"linger runs from the first event", &longpoll.Server{MinEvents: 9, Linger: 2500 * time.Millisecond}, 3500 * time.Millisecond, []string{"1", "2", "3"}},
+		{"a linger beyond the wait does not prolong it", &longpoll.Server{MinEvents: 9, Linger: time.Minute}, 5500 * time.Millisecond, []string{"1", "2", "3", "4", "5"}},
+		{"full by count", &longpoll.Server{MinEvents: 2, MaxEvents: 2, Linger: time.Minute}, 2 * time.Second, []string{"1", "2"}},
+		{"full by bytes: topic and data of two events", &longpoll.Server{MinEvents: 9, MaxAnswerBytes: 4}, 2 * time.Second, []string{"1", "2"}},
+		{"a third would not fit", &longpoll.Server{MinEvents: 9, MaxAnswerBytes: 5}, 3 * time.Second, []string{"1", "2"}},
 	} {
 		t.Run(c.why, func(t *testing.T) {
-			withFeed(t, c.feed, func(w *world, feed *longpoll.Feed) {
+			withFeed(t, c.feed, func(w *world, feed *longpoll.Server) {
 				go func() {
 					for i := range 6 {
 						time.Sleep(time.Second)
@@ -206,7 +207,7 @@ func TestHoldingBack(t *testing.T) {
 
 // What comes in one piece does not make an answer larger than its limit.
 func TestMaxEventsLimitsWhatIsCollected(t *testing.T) {
-	withFeed(t, &longpoll.Feed{MinEvents: 3, MaxEvents: 3}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{MinEvents: 3, MaxEvents: 3}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "0", "1")
 		time.AfterFunc(time.Second, func() {
 			var batch []eventlog.Entry
@@ -222,7 +223,7 @@ func TestMaxEventsLimitsWhatIsCollected(t *testing.T) {
 }
 
 func TestOneEventIsSentHoweverLarge(t *testing.T) {
-	withFeed(t, &longpoll.Feed{MaxBytes: 10}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{MaxAnswerBytes: 10}, func(w *world, feed *longpoll.Server) {
 		large := strings.Repeat("x", 100)
 		publish(w, feed, large, "small")
 
@@ -233,7 +234,7 @@ func TestOneEventIsSentHoweverLarge(t *testing.T) {
 }
 
 func TestGapsAreReported(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "a", "b", "c")
 		require.NoError(w, feed.Log.Compact(at(2)))
 
@@ -252,7 +253,7 @@ func TestGapsAreReported(t *testing.T) {
 			require.Empty(w, r.Events)
 			require.Zero(w, r.After)
 		}
-		require.Equal(w, longpoll.FeedStats{Resets: 3}, settled(feed))
+		require.Equal(w, longpoll.ServerStats{Resets: 3}, settled(feed))
 	})
 }
 
@@ -274,7 +275,7 @@ func (l *compacting) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, 
 func TestAGapBehindHeldEvents(t *testing.T) {
 	inWorld(t, 0, func(w *world) {
 		// Reads: on arrival, after registering, after the second event.
-		feed := &longpoll.Feed{Log: &compacting{Log: memory(), n: 3}, MinEvents: 9, Jitter: longpoll.NoJitter}
+		feed := &longpoll.Server{Log: &compacting{Log: memory(), n: 3}, MinEvents: 9, Jitter: retry.NoJitter}
 		w.serve(feed.Handler())
 		publish(w, feed, "held")
 		time.AfterFunc(time.Second, func() { publish(w, feed, "missed") })
@@ -290,7 +291,7 @@ func TestAGapBehindHeldEvents(t *testing.T) {
 }
 
 func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		for _, c := range []struct{ query, want string }{
 			{"cursor=7", `eventlog: cursor "7": want <epoch>-<offset>`},
 			{"wait=soon", `wait is "soon": want a duration such as 30s`},
@@ -315,12 +316,12 @@ func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
 		require.NoError(w, err)
 		resp.Body.Close()
 		require.Equal(w, http.StatusRequestEntityTooLarge, resp.StatusCode)
-		require.Equal(w, longpoll.FeedStats{}, settled(feed))
+		require.Equal(w, longpoll.ServerStats{}, settled(feed))
 	})
 }
 
 func TestAClosedLogSendsPollsAway(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		done := w.parked("cursor=%s", at(0))
 		require.NoError(w, feed.Log.Close())
 		require.Equal(w, http.StatusServiceUnavailable, (<-done).Status)
@@ -328,29 +329,29 @@ func TestAClosedLogSendsPollsAway(t *testing.T) {
 	})
 }
 
-func TestFeedCheckNamesWhatIsWrong(t *testing.T) {
+func TestServerCheckNamesWhatIsWrong(t *testing.T) {
 	for _, c := range []struct {
-		feed *longpoll.Feed
+		feed *longpoll.Server
 		want string
 	}{
-		{&longpoll.Feed{Wait: -1}, "longpoll: Feed.Wait is -1ns: want 0 for the default, or more"},
-		{&longpoll.Feed{MaxParked: -1}, "longpoll: Feed.MaxParked is -1: want 0 for the default, or more"},
-		{&longpoll.Feed{Wait: time.Hour}, "longpoll: Feed.Wait is 1h0m0s: want at most MaxWait, 10m0s"},
-		{&longpoll.Feed{MinEvents: 2000}, "longpoll: Feed.MinEvents is 2000: want at most MaxEvents, 1000"},
-		{&longpoll.Feed{ProxyTimeout: time.Second}, "longpoll: Feed.ProxyTimeout is 1s: want more than Margin, 1s"},
+		{&longpoll.Server{Wait: -1}, "longpoll: Server.Wait is -1ns: want 0 for the default, or more"},
+		{&longpoll.Server{MaxClients: -1}, "longpoll: Server.MaxClients is -1: want 0 for the default, or more"},
+		{&longpoll.Server{Wait: time.Hour}, "longpoll: Server.Wait is 1h0m0s: want at most MaxWait, 10m0s"},
+		{&longpoll.Server{MinEvents: 2000}, "longpoll: Server.MinEvents is 2000: want at most MaxEvents, 1000"},
+		{&longpoll.Server{ProxyTimeout: time.Second}, "longpoll: Server.ProxyTimeout is 1s: want more than Margin, 1s"},
 	} {
 		require.EqualError(t, c.feed.Check(), c.want)
 		require.PanicsWithValue(t, c.want, func() { c.feed.Handler() })
 	}
-	require.NoError(t, (&longpoll.Feed{}).Check())
-	_, err := (&longpoll.Feed{}).Publish("\xff", nil)
+	require.NoError(t, (&longpoll.Server{}).Check())
+	_, err := (&longpoll.Server{}).Publish(t.Context(), "\xff", nil)
 	require.EqualError(t, err, `longpoll: publish: topic "\xff" is not UTF-8`)
 }
 
 // LP-17: one write, and everyone is told at the same instant, each by one wake-up.
 func TestOneWriteWakesAThousand(t *testing.T) {
 	const polls = 1000
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		answers := make(chan response, polls)
 		for range polls {
 			go func() {
@@ -361,7 +362,7 @@ func TestOneWriteWakesAThousand(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.Equal(w, polls, settled(feed).Parked)
+		require.EqualValues(w, polls, settled(feed).Parked)
 		time.Sleep(time.Second)
 		publish(w, feed, "x")
 		for range polls {
@@ -369,6 +370,6 @@ func TestOneWriteWakesAThousand(t *testing.T) {
 			require.Equal(w, time.Second, r.After)
 			require.Equal(w, []string{"x"}, r.data())
 		}
-		require.Equal(w, longpoll.FeedStats{Wakes: polls, Answers: polls, Events: polls}, settled(feed))
+		require.Equal(w, longpoll.ServerStats{Wakes: polls, Answers: polls, Events: polls}, settled(feed))
 	})
 }

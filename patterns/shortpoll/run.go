@@ -7,48 +7,32 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// From is where in a feed to begin, and what to read of it.
-type From struct {
-	// Cursor is the Cursor of the last Batch that was handled in an earlier call. Zero:
-	// the oldest event that the feed has. A client without a cursor asks for one at
-	// once, before its first interval.
-	Cursor eventlog.Cursor
-	// Now begins, if Cursor is zero, with what is published from now on.
-	Now bool
-	// Topics limits the events to these topics. None: all.
-	Topics []string
-}
-
-// Follow polls a [Feed] until ctx ends, handle fails or the server refuses for good,
-// and returns that error: ctx's, what handle returned, or a [*StatusError]. Other
-// failures are retried.
+// Run polls a [Server] until ctx ends, handle fails or the server refuses for good, and
+// returns that error: ctx's, what handle returned, or a [*retry.StatusError]. An answer
+// beyond MaxAnswerBytes ends it too, with an eventlog.ErrTooLarge, since it would be as
+// long the next time. Other failures are retried.
 //
 // handle is called from this goroutine, with one batch after the other. When it returns
-// nil the batch is done with. When it fails or panics the batch is not; a Follow from
-// the Cursor of the batch before gets its events again. It panics if handle is nil.
-func (c *Client) Follow(ctx context.Context, from From, handle func(context.Context, Batch) error) error {
+// nil the batch is done with. When it fails or panics the batch is not; a Run from the
+// Cursor of the batch before gets its events again. It panics if handle is nil.
+func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) error) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	if len(from.Topics) > polling.MaxTopics {
-		return fmt.Errorf("shortpoll: From.Topics has %d elements: want at most %d", len(from.Topics), polling.MaxTopics)
-	}
 	if handle == nil {
-		panic("shortpoll: Client.Follow: handle is nil: want a function")
+		panic("shortpoll: Client.Run: handle is nil: want a function")
 	}
 	p := c.newPacer()
 	f := &feedQuestion{
 		Client: c,
-		reader: polling.Reader{Cursor: from.Cursor, FromNow: from.Now, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
-		topics: from.Topics,
+		reader: polling.Reader{Cursor: c.From, FromNow: c.FromNow, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
 		handle: handle,
 	}
-	if !from.Cursor.IsZero() {
+	if !c.From.IsZero() {
 		p.schedule(0)
 	}
 	return c.ask(ctx, f, p)
@@ -58,7 +42,6 @@ func (c *Client) Follow(ctx context.Context, from From, handle func(context.Cont
 type feedQuestion struct {
 	*Client
 	reader polling.Reader
-	topics []string
 	handle func(context.Context, Batch) error
 	tag    string // of the last answer
 	reset  bool   // the last answer was one
@@ -67,7 +50,7 @@ type feedQuestion struct {
 func (f *feedQuestion) request() (*http.Request, error) {
 	u, _ := url.Parse(f.URL) // Check has parsed it
 	q := u.Query()
-	polling.SetPosition(q, f.reader.Cursor, f.reader.FromNow, f.topics)
+	polling.SetPosition(q, f.reader.Cursor, f.reader.FromNow, f.Topics)
 	u.RawQuery = q.Encode()
 	return conditional(u.String(), f.tag)
 }
@@ -113,6 +96,9 @@ func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body [
 	}
 	if err != nil {
 		return verdict{}, err
+	}
+	if batch.Reset != "" {
+		f.log().Warn("events may be missing", "reason", batch.Reset, "cursor", f.reader.Cursor)
 	}
 	news := len(batch.Events) > 0 || batch.Reset != ""
 	if news || f.reader.Begins(batch) {

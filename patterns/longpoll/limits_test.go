@@ -3,6 +3,7 @@ package longpoll_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 func TestParkedPollsAreBounded(t *testing.T) {
@@ -18,9 +20,9 @@ func TestParkedPollsAreBounded(t *testing.T) {
 		n++
 		return max * time.Duration(1-n%2)
 	}
-	withFeed(t, &longpoll.Feed{MaxParked: 2}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{MaxClients: 2}, func(w *world, feed *longpoll.Server) {
 		a, b := w.parked("cursor=%s", at(0)), w.parked("cursor=%s", at(0))
-		require.Equal(w, 2, settled(feed).Parked)
+		require.EqualValues(w, 2, settled(feed).Parked)
 		feed.Jitter = spread
 
 		first, second := w.poll("cursor=%s", at(0)), w.poll("cursor=%s", at(0))
@@ -30,7 +32,7 @@ func TestParkedPollsAreBounded(t *testing.T) {
 		require.EqualValues(w, 2, settled(feed).Refused)
 		require.Equal(w, http.StatusOK, w.poll("").Status, "a poll that need not wait needs no place")
 
-		feed.Jitter = longpoll.NoJitter
+		feed.Jitter = retry.NoJitter
 		publish(w, feed, "x")
 		<-a
 		<-b
@@ -41,7 +43,7 @@ func TestParkedPollsAreBounded(t *testing.T) {
 
 // LP-P6.
 func TestADisconnectFreesThePlace(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		ctx, cancel := context.WithTimeout(w.Context(), 3*time.Second)
 		defer cancel()
 		_, err := w.get(ctx, "wait=60s&cursor="+at(0).String())
@@ -49,33 +51,33 @@ func TestADisconnectFreesThePlace(t *testing.T) {
 
 		synctest.Wait()
 		require.Equal(w, 3*time.Second, w.elapsed())
-		require.Equal(w, longpoll.FeedStats{Gone: 1}, settled(feed))
+		require.Equal(w, longpoll.ServerStats{Gone: 1}, settled(feed))
 		require.Zero(w, settled(feed.Log).Watches)
 	})
 }
 
 // LP-19: nothing tells the server; the wait bounds how long the place is taken.
 func TestASilentDisconnectFreesThePlaceWhenTheWaitEnds(t *testing.T) {
-	withFeed(t, &longpoll.Feed{}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		w.parked("cursor=%s&wait=60s", at(0))
 		w.net.blackhole(true)
 
 		time.Sleep(time.Minute - 1)
-		require.Equal(w, 1, settled(feed).Parked)
+		require.EqualValues(w, 1, settled(feed).Parked)
 		time.Sleep(2)
 		require.Zero(w, settled(feed).Parked)
 		require.Zero(w, settled(feed.Log).Watches)
 	})
 }
 
-func TestDrain(t *testing.T) {
-	withFeed(t, &longpoll.Feed{MinEvents: 2}, func(w *world, feed *longpoll.Feed) {
-		w.server.RegisterOnShutdown(feed.Drain)
+func TestClose(t *testing.T) {
+	withFeed(t, &longpoll.Server{MinEvents: 2}, func(w *world, feed *longpoll.Server) {
+		w.server.RegisterOnShutdown(func() { feed.Close() })
 		publish(w, feed, "held back")
 		idle := w.parked("cursor=%s", at(1))
 		holding := w.parked("cursor=%s", at(0))
 		time.Sleep(5 * time.Second)
-		require.Equal(w, 2, settled(feed).Parked)
+		require.EqualValues(w, 2, settled(feed).Parked)
 
 		require.NoError(w, w.server.Shutdown(w.Context()))
 
@@ -87,18 +89,54 @@ func TestDrain(t *testing.T) {
 		require.Equal(w, []string{"held back"}, answered.data(), "what was held back is sent")
 
 		w.serve(feed.Handler())
-		require.Equal(w, http.StatusServiceUnavailable, w.poll("cursor=%s", at(0)).Status, "drained is drained")
-		feed.Drain()
+		require.Equal(w, http.StatusServiceUnavailable, w.poll("cursor=%s", at(0)).Status, "closed is closed")
+		_, err := feed.Publish(w.Context(), "t", nil)
+		require.Equal(w, longpoll.ErrClosed, err)
+		require.NoError(w, feed.Close())
+		require.NoError(w, feed.Drain(w.Context()), "there is nothing to wait for")
+		_, err = feed.Publish(w.Context(), "t", nil)
+		require.Equal(w, longpoll.ErrClosed, err, "closed stays closed")
 	})
+}
+
+// Drain returns when the answers have been written, here to a client that takes 6 s.
+func TestDrainWaitsForAnswers(t *testing.T) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
+		publish(w, feed, "x")
+		slow := slowly{httptest.NewRecorder(), 6 * time.Second}
+		go feed.Handler().ServeHTTP(slow, httptest.NewRequest(http.MethodGet, "/", nil))
+		synctest.Wait()
+
+		ctx, cancel := context.WithTimeout(w.Context(), 4*time.Second)
+		defer cancel()
+		require.ErrorIs(w, feed.Drain(ctx), context.DeadlineExceeded)
+		require.Equal(w, 4*time.Second, w.elapsed())
+		_, err := feed.Publish(w.Context(), "t", nil)
+		require.Equal(w, longpoll.ErrDraining, err)
+		require.NoError(w, feed.Drain(w.Context()))
+		require.Equal(w, 6*time.Second, w.elapsed())
+		require.Equal(w, longpoll.ServerStats{Answers: 1, Events: 1}, feed.Stats())
+	})
+}
+
+// slowly is a client that takes its time for each write.
+type slowly struct {
+	*httptest.ResponseRecorder
+	pause time.Duration
+}
+
+func (s slowly) Write(b []byte) (int, error) {
+	time.Sleep(s.pause)
+	return s.ResponseRecorder.Write(b)
 }
 
 // So that a balancer can send the next poll to another server.
 func TestDrainEndsConnections(t *testing.T) {
-	withFeed(t, &longpoll.Feed{MinEvents: 2}, func(w *world, feed *longpoll.Feed) {
+	withFeed(t, &longpoll.Server{MinEvents: 2}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, "held back")
 		holding, idle := w.parked("cursor=%s", at(0)), w.parked("cursor=%s", at(1))
 		require.Equal(w, 2, w.net.dialed())
-		feed.Drain()
+		require.NoError(w, feed.Drain(w.Context()))
 		require.Equal(w, http.StatusOK, (<-holding).Status)
 		require.Equal(w, http.StatusServiceUnavailable, (<-idle).Status)
 

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
 
@@ -40,11 +41,11 @@ func (r *received) seen() (c struct {
 }
 
 // follow follows a feed until the test's context ends.
-func follow(ctx context.Context, w *wire, c *shortpoll.Client, from shortpoll.From) (r *received, ended <-chan error) {
+func follow(ctx context.Context, w *wire, c *shortpoll.Client) (r *received, ended <-chan error) {
 	r = &received{}
 	done := make(chan error, 1)
 	go func() {
-		done <- c.Follow(ctx, from, func(_ context.Context, b shortpoll.Batch) error {
+		done <- c.Run(ctx, func(_ context.Context, b shortpoll.Batch) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if b.Reset != "" {
@@ -61,7 +62,7 @@ func follow(ctx context.Context, w *wire, c *shortpoll.Client, from shortpoll.Fr
 }
 
 // withFeed runs f in a bubble with a feed and a client in phase with it.
-func withFeed(t *testing.T, feed *shortpoll.Feed, f func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client)) {
+func withFeed(t *testing.T, feed *shortpoll.Server, f func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client)) {
 	synctest.Test(t, func(t *testing.T) {
 		if feed.Log == nil {
 			feed.Log = memory()
@@ -70,13 +71,13 @@ func withFeed(t *testing.T, feed *shortpoll.Feed, f func(ctx context.Context, t 
 		ctx, cancel := context.WithCancel(t.Context())
 		defer synctest.Wait()
 		defer cancel()
-		f(ctx, t, w, &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: shortpoll.NoJitter})
+		f(ctx, t, w, &shortpoll.Client{URL: where, HTTP: w.http(), Jitter: retry.NoJitter})
 	})
 }
 
-func publish(t *testing.T, f *shortpoll.Feed, data ...string) {
+func publish(t *testing.T, f *shortpoll.Server, data ...string) {
 	for _, d := range data {
-		_, err := f.Publish("t", []byte(d))
+		_, err := f.Publish(t.Context(), "t", []byte(d))
 		require.NoError(t, err)
 	}
 }
@@ -84,10 +85,11 @@ func publish(t *testing.T, f *shortpoll.Feed, data ...string) {
 // SP-P1: the delay of an event is what is left of the interval, and a transit. Polls are
 // at the server at 25 ms and each second after that.
 func TestDelayOfAnEvent(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory()}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
 		w.serve(feed.Handler())
-		r, _ := follow(ctx, w, c, shortpoll.From{Now: true})
+		c.FromNow = true
+		r, _ := follow(ctx, w, c)
 		for _, at := range []time.Duration{10*s + 24*ms, 20*s + 26*ms, 30*s + 525*ms} {
 			time.Sleep(at - time.Since(w.start))
 			publish(t, feed, at.String())
@@ -101,11 +103,11 @@ func TestDelayOfAnEvent(t *testing.T) {
 
 // An answer without news has no body, and what is published meanwhile is in the next.
 func TestNoNewsHasNoBody(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory()}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
 		w.serve(feed.Handler())
 		publish(t, feed, "0", "1")
-		r, _ := follow(ctx, w, c, shortpoll.From{})
+		r, _ := follow(ctx, w, c)
 		time.Sleep(4500 * ms)
 		publish(t, feed, "2")
 		time.Sleep(3 * s)
@@ -116,7 +118,7 @@ func TestNoNewsHasNoBody(t *testing.T) {
 		}
 		require.Equal(t, []string{"", `"e9-2"`, `"e9-2"`, `"e9-2"`, `"e9-2"`, `"e9-2"`, `"e9-3"`, `"e9-3"`}, tags)
 		synctest.Wait()
-		require.Equal(t, shortpoll.FeedStats{Answers: 2, Events: 3, Unchanged: 6}, feed.Stats())
+		require.Equal(t, shortpoll.ServerStats{Answers: 2, Events: 3, Unchanged: 6}, feed.Stats())
 		require.EqualValues(t, 6, c.Stats().Unchanged)
 
 		// A tag of what is to come does not hide it: the client stands at its cursor.
@@ -147,9 +149,9 @@ func TestNoNewsHasNoBody(t *testing.T) {
 
 // An answer that says 304 to what was not asked is no answer.
 func TestAnUnasked304IsAFailure(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		w.serve(answers(304, ""))
-		follow(ctx, w, c, shortpoll.From{})
+		follow(ctx, w, c)
 		time.Sleep(10 * s)
 		require.NotZero(t, c.Stats().Failures)
 		require.Zero(t, c.Stats().Unchanged)
@@ -158,14 +160,14 @@ func TestAnUnasked304IsAFailure(t *testing.T) {
 
 // A backlog is fetched at once, not one answer each interval.
 func TestABacklogIsFetchedAtOnce(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{MaxEvents: 10}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory(), MaxEvents: 10}
+	withFeed(t, &shortpoll.Server{MaxEvents: 10}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory(), MaxEvents: 10}
 		w.serve(feed.Handler())
 		for i := range 35 {
 			publish(t, feed, fmt.Sprint(i))
 		}
 		c.Interval = time.Minute
-		r, _ := follow(ctx, w, c, shortpoll.From{})
+		r, _ := follow(ctx, w, c)
 		time.Sleep(200*ms + 1)
 		require.Len(t, r.seen().data, 35)
 		require.Equal(t, seconds(0.025, 0.075, 0.125, 0.175), w.times())
@@ -176,12 +178,13 @@ func TestABacklogIsFetchedAtOnce(t *testing.T) {
 
 // What was lost on the way comes again, whole, once and in order.
 func TestLostPollsLoseNothing(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory()}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
 		w.serve(feed.Handler())
 		w.fail = func(nth int, _ *http.Request) (bool, bool) { return nth%5 == 2, nth%5 == 4 }
 		c.Backoff.Max = 500 * ms
-		r, _ := follow(ctx, w, c, shortpoll.From{Now: true})
+		c.FromNow = true
+		r, _ := follow(ctx, w, c)
 		time.Sleep(100 * ms)
 		var all []string
 		for i := range 100 {
@@ -198,12 +201,13 @@ func TestLostPollsLoseNothing(t *testing.T) {
 
 // A gap is told, and what there is comes at once.
 func TestAGapIsTold(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		log := eventlog.NewMemory(eventlog.Options{Epoch: epoch, MaxEntries: 3})
-		feed := &shortpoll.Feed{Log: log}
+		feed := &shortpoll.Server{Log: log}
 		w.serve(feed.Handler())
 		publish(t, feed, "0", "1", "2", "3", "4", "5")
-		r, _ := follow(ctx, w, c, shortpoll.From{Cursor: at(1)})
+		c.From = at(1)
+		r, _ := follow(ctx, w, c)
 		time.Sleep(2 * s)
 		require.Equal(t, []shortpoll.Reset{shortpoll.ResetCompacted}, r.seen().resets)
 		require.Equal(t, []string{"3", "4", "5"}, r.seen().data)
@@ -218,16 +222,16 @@ func TestAGapIsTold(t *testing.T) {
 
 // A replica that lags is asked again; one that stays behind is a reset.
 func TestAReplicaThatLags(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		leader, follower := &shortpoll.Feed{Log: memory()}, &shortpoll.Feed{Log: memory()}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		leader, follower := &shortpoll.Server{Log: memory()}, &shortpoll.Server{Log: memory()}
 		publish(t, leader, "0", "1", "2")
 		publish(t, follower, "0")
 		turn := 0
 		w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			turn++
-			[]*shortpoll.Feed{follower, leader}[turn%2].Handler().ServeHTTP(rw, r)
+			[]*shortpoll.Server{follower, leader}[turn%2].Handler().ServeHTTP(rw, r)
 		}))
-		r, _ := follow(ctx, w, c, shortpoll.From{})
+		r, _ := follow(ctx, w, c)
 		time.Sleep(20 * s)
 		require.Equal(t, []string{"0", "1", "2"}, r.seen().data)
 		require.Empty(t, r.seen().resets)
@@ -241,15 +245,17 @@ func TestAReplicaThatLags(t *testing.T) {
 
 // A client of some topics is not overtaken by the log while others are busy.
 func TestTopics(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: eventlog.NewMemory(eventlog.Options{Epoch: epoch, MaxEntries: 10})}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: epoch, MaxEntries: 10})}
 		w.serve(feed.Handler())
-		r, _ := follow(ctx, w, c, shortpoll.From{Now: true, Topics: []string{"mine"}})
+		c.FromNow = true
+		c.Topics = []string{"mine"}
+		r, _ := follow(ctx, w, c)
 		for range 100 {
-			feed.Publish("other", nil)
+			feed.Publish(t.Context(), "other", nil)
 			time.Sleep(500 * ms)
 		}
-		feed.Publish("mine", []byte("hello"))
+		feed.Publish(t.Context(), "mine", []byte("hello"))
 		time.Sleep(2 * s)
 		require.Equal(t, []string{"hello"}, r.seen().data)
 		require.Empty(t, r.seen().resets)
@@ -258,33 +264,35 @@ func TestTopics(t *testing.T) {
 
 // A client that ends before its first event knows where it began.
 func TestNowIsAPosition(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory()}
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
 		w.serve(feed.Handler())
 		publish(t, feed, "old")
 		var began eventlog.Cursor
 		stop := errors.New("crash")
-		err := c.Follow(ctx, shortpoll.From{Now: true}, func(_ context.Context, b shortpoll.Batch) error {
+		c.FromNow = true
+		err := c.Run(ctx, func(_ context.Context, b shortpoll.Batch) error {
 			require.Empty(t, b.Events)
 			began = b.Cursor
 			return stop
 		})
 		require.Equal(t, stop, err)
 		publish(t, feed, "missed")
-		r, _ := follow(ctx, w, c, shortpoll.From{Cursor: began})
+		c.From = began
+		r, _ := follow(ctx, w, c)
 		time.Sleep(2 * s)
 		require.Equal(t, []string{"missed"}, r.seen().data)
 	})
 }
 
-// The handler's error ends Follow, and its batch is not done with.
-func TestTheHandlersErrorEndsFollow(t *testing.T) {
-	withFeed(t, &shortpoll.Feed{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
-		feed := &shortpoll.Feed{Log: memory()}
+// The handler's error ends Run, and its batch is not done with.
+func TestTheHandlersErrorEndsRun(t *testing.T) {
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
 		w.serve(feed.Handler())
 		publish(t, feed, "0")
 		full := errors.New("disk is full")
-		err := c.Follow(ctx, shortpoll.From{}, func(context.Context, shortpoll.Batch) error { return full })
+		err := c.Run(ctx, func(context.Context, shortpoll.Batch) error { return full })
 		require.Equal(t, full, err)
 		require.Zero(t, c.Stats().Events)
 	})
@@ -292,7 +300,7 @@ func TestTheHandlersErrorEndsFollow(t *testing.T) {
 
 // What a feed refuses.
 func TestPollsThatAreRefused(t *testing.T) {
-	h := (&shortpoll.Feed{Log: memory()}).Handler()
+	h := (&shortpoll.Server{Log: memory()}).Handler()
 	for _, c := range []struct {
 		why, method, target string
 		status              int
@@ -307,6 +315,6 @@ func TestPollsThatAreRefused(t *testing.T) {
 		h.ServeHTTP(rec, httptest.NewRequest(c.method, c.target, nil))
 		require.Equal(t, c.status, rec.Code, c.why)
 	}
-	_, err := (&shortpoll.Feed{}).Publish("\xff", nil)
+	_, err := (&shortpoll.Server{}).Publish(t.Context(), "\xff", nil)
 	require.EqualError(t, err, `shortpoll: publish: topic "\xff" is not UTF-8`)
 }

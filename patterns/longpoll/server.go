@@ -1,0 +1,228 @@
+package longpoll
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
+)
+
+// Server serves a log to clients that poll it. The zero value is ready to use, with
+// a log in memory. Do not change or copy it after first use.
+type Server struct {
+	// Log is what is served. Nil: an eventlog.Memory with default bounds. The
+	// owner of the log closes it, after the HTTP server.
+	Log eventlog.Log
+
+	// Wait is how long a poll that does not say so is held: 30 s (RFC 6202,
+	// section 5.5, which knows of 120 s working too).
+	Wait time.Duration
+	// MaxWait bounds what a poll may ask for: 10 min.
+	MaxWait time.Duration
+	// ProxyTimeout is the shortest time after which anything on the path gives up
+	// on a silent request: 60 s for nginx and many load balancers. Zero: not
+	// known. If it is known, polls are held so that they end before it, jitter
+	// and Margin included, whatever they ask for.
+	ProxyTimeout time.Duration
+	// Margin is what an answer may take on its way, for ProxyTimeout: 1 s.
+	Margin time.Duration
+	// Jitter draws what is added to each wait, up to a sixteenth of it, so that
+	// clients that came together do not come together again; and the spread of
+	// Retry-After. Nil: seeded by the clock at first use.
+	Jitter retry.Jitter
+
+	// MinEvents holds an answer back until it has as many events: 1. An answer
+	// that is full by MaxEvents or MaxAnswerBytes is never held back.
+	MinEvents int
+	// Linger bounds how long the first event of an answer is held back for want of
+	// MinEvents. Zero: until the end of the wait.
+	Linger time.Duration
+	// MaxEvents and MaxAnswerBytes limit one answer: 1,000 events, 1 MiB of topics
+	// and data. One event is sent however large it is.
+	MaxEvents, MaxAnswerBytes int
+
+	// MaxClients bounds the polls that are held at once: 10,000. Others are refused
+	// with 503 and a Retry-After.
+	MaxClients int
+	// RetrySpread is the longest Retry-After of refusals; each is drawn from 1 s
+	// to this. Zero: 10 s. A restart that sends all clients away has them come
+	// back over this time.
+	RetrySpread time.Duration
+	// AnswerTimeout is how long a client may take to accept its answer: 10 s.
+	AnswerTimeout time.Duration
+
+	// Logger is told of polls that are refused, of clients that do not accept their
+	// answers and of gaps as warnings, of errors of the log as errors, and of polls
+	// whose clients went away at level Debug. Nil: nothing is logged.
+	Logger *slog.Logger
+
+	once sync.Once
+	life polling.Lifecycle
+	parked, wakes, answers, events, empty,
+	resets, refused, gone atomic.Int64
+}
+
+var (
+	// ErrDraining is returned by Publish after [Server.Drain].
+	ErrDraining = errors.New("longpoll: server is draining")
+	// ErrClosed is returned by Publish after [Server.Close].
+	ErrClosed = errors.New("longpoll: server is closed")
+)
+
+// ServerStats are the counters of a Server.
+type ServerStats struct {
+	// Parked is the number of polls that are held now.
+	Parked int64
+	// Wakes counts how often a held poll looked at the log because it had news.
+	Wakes int64
+	// Answers counts answers with events, Events the events in them, Empty the
+	// answers without, Resets the answers that report a gap.
+	Answers, Events, Empty, Resets int64
+	// Refused counts polls that were sent away with 503, Gone polls whose client
+	// went away while they were held or did not accept its answer.
+	Refused, Gone int64
+}
+
+// Check returns what is wrong with the settings.
+func (s *Server) Check() error {
+	check := fields.Of("longpoll: Server")
+	check.Duration("Wait", s.Wait)
+	check.Duration("MaxWait", s.MaxWait)
+	check.Duration("ProxyTimeout", s.ProxyTimeout)
+	check.Duration("Margin", s.Margin)
+	check.Duration("Linger", s.Linger)
+	check.Duration("RetrySpread", s.RetrySpread)
+	check.Duration("AnswerTimeout", s.AnswerTimeout)
+	check.Int("MinEvents", s.MinEvents)
+	check.Int("MaxEvents", s.MaxEvents)
+	check.Int("MaxAnswerBytes", s.MaxAnswerBytes)
+	check.Int("MaxClients", s.MaxClients)
+	set := s.settings()
+	if set.Wait > set.MaxWait {
+		check.Bad("Wait is %v: want at most MaxWait, %v", set.Wait, set.MaxWait)
+	}
+	if set.MinEvents > set.MaxEvents {
+		check.Bad("MinEvents is %d: want at most MaxEvents, %d", set.MinEvents, set.MaxEvents)
+	}
+	if s.ProxyTimeout > 0 && set.ProxyTimeout <= set.Margin {
+		check.Bad("ProxyTimeout is %v: want more than Margin, %v", set.ProxyTimeout, set.Margin)
+	}
+	return check.Err()
+}
+
+// Handler returns the handler that answers polls; mount it at one path. It
+// panics if Check finds fault. It lifts the WriteTimeout of its http.Server for
+// the polls it holds, since that would break off their answers.
+//
+// A poll that is held keeps http.Server.Shutdown waiting, so drain first, or when it
+// begins:
+//
+//	server.RegisterOnShutdown(func() { s.Close() })
+func (s *Server) Handler() http.Handler {
+	if err := s.Check(); err != nil {
+		panic(err.Error())
+	}
+	s.init()
+	return &handler{server: s, settings: s.settings(), stopped: s.life.Stopped()}
+}
+
+// Publish appends an event to the log. It returns when the event is as durable as
+// the log is and those who wait for it have been woken. The topic must be UTF-8.
+//
+// The error wraps eventlog.ErrTooLarge if the event does not fit into the log; it is
+// [ErrDraining] or [ErrClosed] if the server has been told to end.
+func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
+	s.init()
+	if err := s.life.Err(ErrDraining, ErrClosed); err != nil {
+		return eventlog.Cursor{}, err
+	}
+	cursor, err := polling.Publish(ctx, s.Log, topic, data)
+	if err != nil {
+		return eventlog.Cursor{}, fmt.Errorf("longpoll: publish: %w", err)
+	}
+	return cursor, nil
+}
+
+// Drain answers all polls that are held and refuses new ones, for the rest of the
+// Server's life. Clients keep their cursors and come back after a Retry-After. It
+// returns when the answers have been written, or ctx's error when that is done.
+func (s *Server) Drain(ctx context.Context) error {
+	s.init()
+	return s.life.Drain(ctx)
+}
+
+// Close is Drain without the waiting. It returns nil.
+func (s *Server) Close() error {
+	s.init()
+	s.life.Close()
+	return nil
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() ServerStats {
+	return ServerStats{
+		Parked:  s.parked.Load(),
+		Wakes:   s.wakes.Load(),
+		Answers: s.answers.Load(),
+		Events:  s.events.Load(),
+		Empty:   s.empty.Load(),
+		Resets:  s.resets.Load(),
+		Refused: s.refused.Load(),
+		Gone:    s.gone.Load(),
+	}
+}
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		if s.Log == nil {
+			s.Log = eventlog.NewMemory(eventlog.Options{})
+		}
+		s.Jitter = s.Jitter.OrSeeded("")
+		s.Logger = polling.Logger(s.Logger)
+	})
+}
+
+// settings are the fields of a Server with their defaults.
+type settings struct {
+	Wait, MaxWait, ProxyTimeout, Margin              time.Duration
+	MinEvents, MaxEvents, MaxAnswerBytes, MaxClients int
+	Linger, RetrySpread, AnswerTimeout               time.Duration
+}
+
+func (s *Server) settings() settings {
+	set := settings{
+		MaxWait:        cmp.Or(s.MaxWait, 10*time.Minute),
+		ProxyTimeout:   s.ProxyTimeout,
+		Margin:         cmp.Or(s.Margin, time.Second),
+		MinEvents:      cmp.Or(s.MinEvents, 1),
+		MaxEvents:      cmp.Or(s.MaxEvents, 1000),
+		MaxAnswerBytes: cmp.Or(s.MaxAnswerBytes, 1<<20),
+		MaxClients:     cmp.Or(s.MaxClients, 10_000),
+		Linger:         s.Linger,
+		RetrySpread:    cmp.Or(s.RetrySpread, 10*time.Second),
+		AnswerTimeout:  cmp.Or(s.AnswerTimeout, 10*time.Second),
+	}
+	set.Wait = cmp.Or(s.Wait, min(30*time.Second, set.MaxWait))
+	return set
+}
+
+// longest returns the wait that a poll gets when it asks for d, before jitter of
+// up to a sixteenth.
+func (s *settings) longest(d time.Duration) time.Duration {
+	d = min(d, s.MaxWait)
+	if s.ProxyTimeout > 0 {
+		least := s.ProxyTimeout - s.Margin
+		d = min(d, least-(least+16)/17) // 16/17 of it, rounded down
+	}
+	return d
+}

@@ -1,0 +1,213 @@
+package shortpoll
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+)
+
+// Server serves a log to clients that come and ask: what came after this cursor? It
+// answers at once. The zero value is ready to use, with a log in memory. Do not change
+// or copy it after first use.
+type Server struct {
+	// Log is what is served. Nil: an eventlog.Memory with default bounds. The owner of
+	// the log closes it, after the HTTP server.
+	Log eventlog.Log
+	// RetryAfter is how long clients are asked to wait, with each answer that leaves
+	// nothing to fetch, before they poll again; it is sent in whole seconds, rounded up.
+	// Zero: they are left to their schedules.
+	RetryAfter time.Duration
+	// MaxEvents and MaxAnswerBytes limit one answer: 1,000 events, 1 MiB of topics and
+	// data. One event is sent however large it is.
+	MaxEvents, MaxAnswerBytes int
+	// Limit bounds the polls that are answered.
+	Limit Limit
+	// Logger is told of polls that are refused and of gaps as warnings, of errors of the
+	// log as errors. Nil: nothing is logged.
+	Logger *slog.Logger
+
+	once sync.Once
+	life polling.Lifecycle
+	gate *gate
+	answers, events, unchanged,
+	resets, refused atomic.Int64
+}
+
+var (
+	// ErrDraining is returned by Publish after [Server.Drain].
+	ErrDraining = errors.New("shortpoll: server is draining")
+	// ErrClosed is returned by Publish after [Server.Close].
+	ErrClosed = errors.New("shortpoll: server is closed")
+)
+
+// ServerStats are the counters of a Server.
+type ServerStats struct {
+	// Answers counts answers with events, Events the events in them, Unchanged the
+	// answers without, Resets the answers that report a gap.
+	Answers, Events, Unchanged, Resets int64
+	// Refused counts polls that were sent away with 503.
+	Refused int64
+}
+
+// Check returns what is wrong with the settings.
+func (s *Server) Check() error {
+	check := fields.Of("shortpoll: Server")
+	if s.RetryAfter < 0 {
+		check.Bad("RetryAfter is %v: want 0 for none, or more", s.RetryAfter)
+	}
+	check.Int("MaxEvents", s.MaxEvents)
+	check.Int("MaxAnswerBytes", s.MaxAnswerBytes)
+	s.Limit.check(check)
+	return check.Err()
+}
+
+// Handler returns the handler that answers polls; mount it at one path. It panics if
+// Check finds fault.
+func (s *Server) Handler() http.Handler {
+	if err := s.Check(); err != nil {
+		panic(err.Error())
+	}
+	s.init()
+	return http.HandlerFunc(s.serve)
+}
+
+// Publish appends an event to the log. It returns when the event is as durable as the
+// log is. The topic must be UTF-8.
+//
+// The error wraps eventlog.ErrTooLarge if the event does not fit into the log; it is
+// [ErrDraining] or [ErrClosed] if the server has been told to end.
+func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
+	s.init()
+	if err := s.life.Err(ErrDraining, ErrClosed); err != nil {
+		return eventlog.Cursor{}, err
+	}
+	cursor, err := polling.Publish(ctx, s.Log, topic, data)
+	if err != nil {
+		return eventlog.Cursor{}, fmt.Errorf("shortpoll: publish: %w", err)
+	}
+	return cursor, nil
+}
+
+// Drain refuses polls for the rest of the Server's life; clients keep their cursors and
+// come back after a Retry-After. It returns when the polls that had come are answered, or
+// ctx's error when that is done.
+func (s *Server) Drain(ctx context.Context) error { return s.life.Drain(ctx) }
+
+// Close is Drain without the waiting. It returns nil.
+func (s *Server) Close() error {
+	s.life.Close()
+	return nil
+}
+
+// Stats returns the counters.
+func (s *Server) Stats() ServerStats {
+	return ServerStats{
+		Answers:   s.answers.Load(),
+		Events:    s.events.Load(),
+		Unchanged: s.unchanged.Load(),
+		Resets:    s.resets.Load(),
+		Refused:   s.refused.Load(),
+	}
+}
+
+func (s *Server) init() {
+	s.once.Do(func() {
+		s.gate = newGate(s.Limit)
+		if s.Log == nil {
+			s.Log = eventlog.NewMemory(eventlog.Options{})
+		}
+		s.Logger = polling.Logger(s.Logger)
+	})
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if !polling.IsPoll(w, r) {
+		return
+	}
+	if !s.life.Begin() {
+		w.Header().Set("Connection", "close")
+		s.refuse(w, r, s.life.Err(ErrDraining, ErrClosed))
+		return
+	}
+	defer s.life.End()
+	if !s.gate.admit() {
+		s.refuse(w, r, errTooMany)
+		return
+	}
+	at, err := polling.ParsePosition(r.URL.Query(), s.Log)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	page, err := s.Log.After(at.Cursor, eventlog.Query{
+		Topics:     at.Topics,
+		MaxEntries: cmp.Or(s.MaxEvents, 1000),
+		MaxBytes:   cmp.Or(s.MaxAnswerBytes, 1<<20),
+	})
+	switch {
+	case errors.Is(err, eventlog.ErrClosed):
+		s.refuse(w, r, err)
+	case err != nil:
+		s.Logger.Error("poll failed", "client", r.RemoteAddr, "error", err)
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	default:
+		s.answer(w, r, page)
+	}
+}
+
+var errTooMany = errors.New("shortpoll: too many requests")
+
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why error) {
+	s.refused.Add(1)
+	s.Logger.Warn("poll refused", "client", r.RemoteAddr, "error", why)
+	s.gate.refuse(w, why.Error())
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, page eventlog.Page) {
+	status := http.StatusOK
+	switch {
+	case page.Reset != "":
+		status = http.StatusGone
+		s.resets.Add(1)
+		s.Logger.Warn("client cannot be continued", "client", r.RemoteAddr, "reason", page.Reset)
+	case len(page.Entries) == 0:
+		s.unchanged.Add(1)
+	default:
+		s.answers.Add(1)
+		s.events.Add(int64(len(page.Entries)))
+	}
+	if !page.More && status == http.StatusOK {
+		polling.SetRetryAfter(w.Header(), s.RetryAfter)
+	}
+	// What there is to say to a poll without news is where it ends.
+	w.Header().Set("ETag", tag(page.Next))
+	if status == http.StatusOK && (len(page.Entries) == 0 && matches(r, page.Next) || matchesAny(r)) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	writeJSON(w, status, polling.NewAnswer(page))
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
