@@ -116,14 +116,31 @@ func (c *TCPConn) enter() {
 	}
 }
 
+// connOutput is a TCPConn as its state machine sees it: where segments go, and where blocks of
+// memory come from.
+type connOutput TCPConn
+
+// output is c for its state machine. Its methods are no methods of TCPConn, which programs see.
+func (c *TCPConn) output() tcp.Output { return (*connOutput)(c) }
+
 // NewSegment implements [tcp.Output].
-func (c *TCPConn) NewSegment() *tcp.Segment { return c.n.freeSegments.get() }
+func (o *connOutput) NewSegment() *tcp.Segment { return o.n.freeSegments.get() }
 
 // NewBlock implements [tcp.Output].
-func (c *TCPConn) NewBlock(n int) []byte { return c.n.blocks.get(n) }
+func (o *connOutput) NewBlock(n int) []byte { return o.n.blocks.get(n) }
 
 // RetireBlock implements [tcp.Output].
-func (c *TCPConn) RetireBlock(b []byte, end uint64) { c.n.blocks.retire(b, c, end) }
+func (o *connOutput) RetireBlock(b []byte, end uint64) { o.n.blocks.retire(b, (*TCPConn)(o), end) }
+
+// Send implements [tcp.Output].
+func (o *connOutput) Send(from *tcp.Conn, s *tcp.Segment) {
+	pkt := o.n.newPacket(&o.flow, protoTCP, o.local, o.remote)
+	pkt.seg, pkt.size = s, s.Size()
+	if b := o.flow.path.pipes()[0].neighbour; b != nil && from.TakeProgress() {
+		b.confirm(o.n.clock)
+	}
+	o.n.dispatch(pkt, o.n.clock)
+}
 
 // readByPeer is the sequence number up to which the peer's program has read.
 func (c *TCPConn) readByPeer() uint64 {
@@ -131,16 +148,6 @@ func (c *TCPConn) readByPeer() uint64 {
 		return p.tcp.Copied()
 	}
 	return 0
-}
-
-// Send implements [tcp.Output].
-func (c *TCPConn) Send(from *tcp.Conn, s *tcp.Segment) {
-	pkt := c.n.newPacket(&c.flow, protoTCP, c.local, c.remote)
-	pkt.seg, pkt.size = s, s.Size()
-	if b := c.flow.path.pipes()[0].neighbour; b != nil && from.TakeProgress() {
-		b.confirm(c.n.clock)
-	}
-	c.n.dispatch(pkt, c.n.clock)
 }
 
 // touch has the engine look at c once everything is quiet.

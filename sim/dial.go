@@ -133,7 +133,7 @@ func (d *dialing) start(now int64) {
 	}
 	d.conn = newConn(h, d.network, local, d.dest, true, d.by)
 	d.conn.dial = d
-	d.conn.tcp = tcp.Dial(h.conf, d.conn, d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
+	d.conn.tcp = tcp.Dial(h.conf, d.conn.output(), d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
 	d.conn.settle()
 }
 

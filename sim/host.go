@@ -96,7 +96,7 @@ func (h *Host) must(method string) {
 // It panics if cfg is not valid.
 func (h *Host) SetTCP(cfg TCPConfig) {
 	h.must("SetTCP")
-	c, err := cfg.Complete()
+	c, err := cfg.complete()
 	if err != nil {
 		panic(fmt.Sprintf("sim: host %s: SetTCP: %v", h.name, err))
 	}

@@ -143,7 +143,7 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 	c.log.hears(pkt.flow.log)
 	c.listener = l
 	l.embryos[c] = struct{}{}
-	c.tcp = tcp.Accept(l.host.conf, c, c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
+	c.tcp = tcp.Accept(l.host.conf, c.output(), c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
 	l.n.free(pkt)
 	c.settle()
 }

@@ -157,7 +157,7 @@ func ManyTimers() Option {
 // WithTCP sets the TCP settings of every host; [Host.SetTCP] overrides them for
 // one. It panics if cfg is not valid.
 func WithTCP(cfg TCPConfig) Option {
-	c, err := cfg.Complete()
+	c, err := cfg.complete()
 	if err != nil {
 		panic("sim: WithTCP: " + err.Error())
 	}
@@ -191,7 +191,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	n.startNano = n.start.UnixNano()
 	n.conf.seed = 1
 	n.conf.limit = defaultLimit
-	n.conf.tcp, _ = TCPConfig{}.Complete()
+	n.conf.tcp, _ = TCPConfig{}.complete()
 	for _, o := range opts {
 		o(&n.conf)
 	}

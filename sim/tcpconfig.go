@@ -1,57 +1,166 @@
 package sim
 
-import "github.com/squall-sim/squall/sim/internal/tcp"
+import (
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
 
 // TCPConfig holds the TCP settings of a host, as sysctls do. The zero value of each
 // field is the default of Linux, or of Go's package net where that sets its own; so the
 // zero TCPConfig is a Linux host out of the box with a Go program on it. Where zero would
-// be a wish of its own, a negative value expresses it. A value out of range is refused
+// be a setting of its own, a negative value stands for it. A value out of range is refused
 // with the field, the value and the range.
-//
-//	CongestionControl string     "cubic" (RFC 9438 with HyStart; default) or "reno" (RFC 5681)
-//	InitialCwnd int              congestion window at the start, in segments; 10 (RFC 6928)
-//	RTOInitial time.Duration     retransmission timeout before a round trip was measured; 1 s (RFC 6298)
-//	RTOMin time.Duration         least of the timeout's variance part; 200 ms (tcp_rto_min_us)
-//	RTOMax time.Duration         most of the timeout, doubled or not; 120 s (tcp_rto_max_ms)
-//	SynRetries int               repetitions of a SYN; 6, negative for none (tcp_syn_retries). With the defaults
-//	                             at 1, 2, 3, 4, 5, 7, 11, 19, 35, 67 s, and ETIMEDOUT at 131 s
-//	SynLinearTimeouts int        repetitions that come before those, RTOInitial apart; 4, negative for none, which
-//	                             is Linux before 6.5: 1, 3, 7, 15, 31, 63 s and 127 s (tcp_syn_linear_timeouts)
-//	SynAckRetries int            repetitions of a SYN-ACK; 5, negative for none (tcp_synack_retries)
-//	Retries2 int                 doublings of the timeout after which a connection fails whose data is not
-//	                             acknowledged; 15, that is at the first timeout from 924.6 s on (tcp_retries2)
-//	OrphanRetries int            the same when the program has closed it; 8 (tcp_orphan_retries)
-//	UserTimeout time.Duration    the same in time, from the first retransmission on; it counts also for an attempt to
-//	                             connect, a window that stays closed though probes are answered (from the first
-//	                             probe on), and for silence to keep-alive instead of its count; 0: none
-//	                             (TCP_USER_TIMEOUT, which gRPC sets)
-//	FinTimeout time.Duration     how long a closed connection waits for the peer's FIN; 60 s (tcp_fin_timeout)
-//	TimeWait time.Duration       how long the side that closed first remembers it; 60 s (TCP_TIMEWAIT_LEN)
-//	KeepAlive TCPKeepAlive       keep-alive of a new connection; on, 15 s, 15 s, 9 probes (package net)
-//	DelayedAckMin time.Duration  bounds of the delay of an acknowledgement; 40 ms
-//	DelayedAckMax time.Duration  and 200 ms (TCP_DELACK_MIN, TCP_DELACK_MAX)
-//	SendBuffer TCPBuffer         bytes, bookkeeping included; 4096, 16384, 4 MiB (tcp_wmem)
-//	ReceiveBuffer TCPBuffer      bytes, bookkeeping included; 4096, 131072, 6 MiB (tcp_rmem)
-//	Reordering int               duplicate acknowledgements that mean a loss, without SACK; 3 (tcp_reordering)
-//	AcceptBacklog int            connections that wait to be accepted, less one; 4096, negative for 0
-//	                             (net.core.somaxconn, which package net asks for at Listen)
-//	AbortOnOverflow bool         the handshake that ends when no more may wait is reset, not ignored; a SYN
-//	                             that comes then is ignored all the same (tcp_abort_on_overflow = 1)
-//	NoSACK bool                  no selective acknowledgement, RACK or tail loss probe (tcp_sack = 0)
-//	NoDSACK bool                 duplicates are not reported (tcp_dsack = 0)
-//	NoTimestamps bool            12 bytes more payload a segment (tcp_timestamps = 0)
-//	NoWindowScaling bool         windows of at most 65535 bytes (tcp_window_scaling = 0)
-//	NoTailLossProbe bool         (tcp_early_retrans = 0)
-//	NoFRTO bool                  only timestamps tell that a timeout was spurious (tcp_frto = 0)
-//	NoSlowStartAfterIdle bool    an idle connection keeps its window (tcp_slow_start_after_idle = 0)
-//	NoHyStart bool               (tcp_cubic.hystart = 0)
-//	NoBufferTuning bool          the receive buffer stays at its default (tcp_moderate_rcvbuf = 0)
-type TCPConfig = tcp.Config
+type TCPConfig struct {
+	// CongestionControl is "cubic" (RFC 9438 with HyStart, the default) or
+	// "reno" (RFC 5681). Linux: net.ipv4.tcp_congestion_control.
+	CongestionControl string
 
-// TCPBuffer bounds a buffer in bytes: Min, Default and Max.
-type TCPBuffer = tcp.Buffer
+	// InitialCwnd is the congestion window of a new connection in segments.
+	// Default 10 (RFC 6928; Linux: TCP_INIT_CWND), at least 1.
+	InitialCwnd int
 
-// TCPKeepAlive says when an idle connection is probed: Off; Idle, the silence before
-// the first probe (15 s); Interval between probes (15 s); Count of unanswered probes
-// before the connection fails (9).
-type TCPKeepAlive = tcp.KeepAlive
+	// RTOInitial is the retransmission timeout before any round trip was
+	// measured. Default 1 s (RFC 6298; Linux: TCP_TIMEOUT_INIT).
+	RTOInitial time.Duration
+	// RTOMin is the lower bound of the variance term of the retransmission
+	// timeout. Default 200 ms (Linux: net.ipv4.tcp_rto_min_us).
+	RTOMin time.Duration
+	// RTOMax caps the retransmission timeout, doubled or not.
+	// Default 120 s (Linux: net.ipv4.tcp_rto_max_ms).
+	RTOMax time.Duration
+
+	// SynRetries is how often a SYN is repeated. The first SynLinearTimeouts
+	// repetitions follow at RTOInitial, later ones at doubled distances: with
+	// the defaults at 1, 2, 3, 4, 5, 7, 11, 19, 35 and 67 s, and failure at
+	// 131 s. Default 6, negative for none (Linux: net.ipv4.tcp_syn_retries).
+	SynRetries int
+	// SynLinearTimeouts: see SynRetries. Default 4, negative for none, which
+	// is Linux before 6.5: 1, 3, 7, 15, 31, 63 and failure at 127 s (Linux:
+	// net.ipv4.tcp_syn_linear_timeouts).
+	SynLinearTimeouts int
+	// SynAckRetries is how often a SYN-ACK is repeated: at 1, 3, 7, 15, 31 s,
+	// and given up in silence at 63 s. Default 5, negative for none (Linux:
+	// net.ipv4.tcp_synack_retries).
+	SynAckRetries int
+
+	// Retries2 bounds the life of a connection whose data is not acknowledged:
+	// it fails at the first timeout that is not earlier than this many
+	// doublings of RTOMin would take, 924.6 s with the default 15 (Linux:
+	// net.ipv4.tcp_retries2). It also bounds the unanswered window probes.
+	Retries2 int
+	// OrphanRetries does the same for a connection that the program has closed. Default
+	// 8, but none once the timeout has reached RTOMax (Linux:
+	// net.ipv4.tcp_orphan_retries = 0). A value set here counts then too, unless an
+	// ICMP message said that the peer cannot be reached.
+	OrphanRetries int
+
+	// UserTimeout, which gRPC sets, is how long a peer may leave data unacknowledged, from the first
+	// retransmission on, or the window closed, from the first probe on, and how long it may
+	// be silent to keep-alive, before the connection fails; also an attempt to connect.
+	// It takes the place of SynRetries (if that would take longer), Retries2, OrphanRetries
+	// and KeepAlive.Count. Default 0: none (Linux: the socket option TCP_USER_TIMEOUT).
+	UserTimeout time.Duration
+
+	// FinTimeout is how long a connection that the program has closed waits
+	// for the peer's FIN. Default 60 s (Linux: net.ipv4.tcp_fin_timeout).
+	FinTimeout time.Duration
+	// TimeWait is how long the side that closed first remembers the
+	// connection. Default 60 s (Linux: TCP_TIMEWAIT_LEN).
+	TimeWait time.Duration
+
+	// KeepAlive is the keep-alive of a new connection. The default is that of
+	// Go's package net, not Linux's: on, 15 s, 15 s, 9 probes.
+	KeepAlive TCPKeepAlive
+
+	// DelayedAckMin and DelayedAckMax bound the delay of an acknowledgement.
+	// Defaults 40 ms and 200 ms (Linux: TCP_DELACK_MIN, TCP_DELACK_MAX).
+	DelayedAckMin, DelayedAckMax time.Duration
+
+	// SendBuffer and ReceiveBuffer bound the two buffers of a connection, as
+	// net.ipv4.tcp_wmem and net.ipv4.tcp_rmem do; the kernel's bookkeeping
+	// counts against them. Defaults {4096, 16384, 4 MiB} and {4096, 131072, 6 MiB}.
+	SendBuffer, ReceiveBuffer TCPBuffer
+
+	// AcceptBacklog bounds the connections that wait to be accepted: one more than
+	// this. Default 4096, negative for 0 (Linux: net.core.somaxconn, which package
+	// net asks for).
+	AcceptBacklog int
+	// AbortOnOverflow answers a handshake that completes while the accept queue is full
+	// by a reset instead of silence (Linux: net.ipv4.tcp_abort_on_overflow = 1). A SYN that
+	// arrives then is dropped in either case.
+	AbortOnOverflow bool
+
+	NoSACK               bool // net.ipv4.tcp_sack = 0: no selective acknowledgement, so neither RACK nor tail loss probes
+	NoDSACK              bool // net.ipv4.tcp_dsack = 0: duplicates are not reported
+	NoTimestamps         bool // net.ipv4.tcp_timestamps = 0: segments carry 12 bytes more
+	NoWindowScaling      bool // net.ipv4.tcp_window_scaling = 0: windows of at most 65535 bytes
+	NoTailLossProbe      bool // net.ipv4.tcp_early_retrans = 0
+	NoFRTO               bool // net.ipv4.tcp_frto = 0: spurious timeouts are found by timestamps alone
+	NoSlowStartAfterIdle bool // net.ipv4.tcp_slow_start_after_idle = 0: an idle connection keeps its window
+	NoHyStart            bool // tcp_cubic.hystart = 0
+	NoBufferTuning       bool // net.ipv4.tcp_moderate_rcvbuf = 0: the receive buffer stays at its default
+
+	// Reordering is how many duplicate acknowledgements mean a loss when there
+	// is no SACK, and where the measure of reordering starts when there is.
+	// Default 3 (Linux: net.ipv4.tcp_reordering).
+	Reordering int
+}
+
+// TCPBuffer bounds a buffer in bytes, the kernel's bookkeeping included. Zero fields have the
+// defaults that [TCPConfig] names.
+type TCPBuffer struct{ Min, Default, Max int }
+
+// TCPKeepAlive says when an idle connection is probed. The zero value stands for the defaults of
+// [net.KeepAliveConfig]: on, 15 s, 15 s and 9 probes.
+type TCPKeepAlive struct {
+	Off      bool
+	Idle     time.Duration // of silence before the first probe; default 15 s, at most 32767 s
+	Interval time.Duration // between probes; default 15 s, at most 32767 s
+	Count    int           // unanswered probes before the connection fails; default 9, at most 127
+}
+
+// Validate names the first field whose value is not allowed.
+func (c TCPConfig) Validate() error {
+	_, err := c.complete()
+	return err
+}
+
+// complete checks c and fills in the defaults.
+func (c TCPConfig) complete() (*tcp.Config, error) { return c.tcp().Complete() }
+
+// tcp is c as the state machine has it.
+func (c TCPConfig) tcp() tcp.Config {
+	return tcp.Config{
+		CongestionControl:    c.CongestionControl,
+		InitialCwnd:          c.InitialCwnd,
+		RTOInitial:           c.RTOInitial,
+		RTOMin:               c.RTOMin,
+		RTOMax:               c.RTOMax,
+		SynRetries:           c.SynRetries,
+		SynLinearTimeouts:    c.SynLinearTimeouts,
+		SynAckRetries:        c.SynAckRetries,
+		Retries2:             c.Retries2,
+		OrphanRetries:        c.OrphanRetries,
+		UserTimeout:          c.UserTimeout,
+		FinTimeout:           c.FinTimeout,
+		TimeWait:             c.TimeWait,
+		KeepAlive:            tcp.KeepAlive(c.KeepAlive),
+		DelayedAckMin:        c.DelayedAckMin,
+		DelayedAckMax:        c.DelayedAckMax,
+		SendBuffer:           tcp.Buffer(c.SendBuffer),
+		ReceiveBuffer:        tcp.Buffer(c.ReceiveBuffer),
+		AcceptBacklog:        c.AcceptBacklog,
+		AbortOnOverflow:      c.AbortOnOverflow,
+		NoSACK:               c.NoSACK,
+		NoDSACK:              c.NoDSACK,
+		NoTimestamps:         c.NoTimestamps,
+		NoWindowScaling:      c.NoWindowScaling,
+		NoTailLossProbe:      c.NoTailLossProbe,
+		NoFRTO:               c.NoFRTO,
+		NoSlowStartAfterIdle: c.NoSlowStartAfterIdle,
+		NoHyStart:            c.NoHyStart,
+		NoBufferTuning:       c.NoBufferTuning,
+		Reordering:           c.Reordering,
+	}
+}

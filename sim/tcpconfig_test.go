@@ -1,26 +1,47 @@
-package sim_test
+package sim
 
 import (
-	"os"
+	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/squall-sim/squall/sim"
+	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// The type is an alias of one that documentation tools do not show, so its comment
-// must name every field.
-func TestTCPConfigIsDocumented(t *testing.T) {
-	source, err := os.ReadFile("tcpconfig.go")
-	require.NoError(t, err)
-	for _, f := range reflect.VisibleFields(reflect.TypeFor[sim.TCPConfig]()) {
-		if !f.IsExported() {
-			continue
+// The state machine has a struct of settings of its own. Each field gets there, under its name.
+func TestTCPConfigIsHandedToTCP(t *testing.T) {
+	theirs := 0
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[tcp.Config]()) {
+		if f.IsExported() {
+			theirs++
 		}
-		kind := strings.NewReplacer("tcp.", "TCP").Replace(f.Type.String())
-		require.Contains(t, string(source), "//\t"+f.Name+" "+kind+" ", "the comment of TCPConfig")
+	}
+	fields := reflect.VisibleFields(reflect.TypeFor[TCPConfig]())
+	require.Len(t, fields, theirs)
+	for _, f := range fields {
+		var cfg TCPConfig
+		set := reflect.ValueOf(&cfg).Elem().FieldByIndex(f.Index)
+		fill(set, new(int64))
+		require.False(t, set.IsZero(), f.Name)
+		require.Equal(t, fmt.Sprint(set), fmt.Sprint(reflect.ValueOf(cfg.tcp()).FieldByName(f.Name)), f.Name)
+	}
+}
+
+// fill gives each part of v a value, different ones as far as there are.
+func fill(v reflect.Value, next *int64) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), next)
+		}
+	case reflect.String:
+		v.SetString("reno")
+	case reflect.Bool:
+		v.SetBool(true)
+	default:
+		*next++
+		v.SetInt(*next)
 	}
 }

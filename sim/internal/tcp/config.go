@@ -6,103 +6,28 @@ import (
 	"time"
 )
 
-// Config holds the parameters of TCP. The zero value of each field stands for
-// Linux's default, so that the zero Config behaves like a Linux host out of the
-// box with a Go program on it. Where zero would be a sensible wish of its own a
-// negative value expresses it.
+// Config holds the parameters of TCP; package sim's TCPConfig, which has the same fields, says what
+// each of them does and what Linux calls it. The zero value of each stands for the default named here.
 type Config struct {
-	// CongestionControl is "cubic" (RFC 9438 with HyStart, the default) or
-	// "reno" (RFC 5681). Linux: net.ipv4.tcp_congestion_control.
-	CongestionControl string
-
-	// InitialCwnd is the congestion window of a new connection in segments.
-	// Default 10 (RFC 6928; Linux: TCP_INIT_CWND), at least 1.
-	InitialCwnd int
-
-	// RTOInitial is the retransmission timeout before any round trip was
-	// measured. Default 1 s (RFC 6298; Linux: TCP_TIMEOUT_INIT).
-	RTOInitial time.Duration
-	// RTOMin is what the variance counts for at least in the retransmission
-	// timeout. Default 200 ms (Linux: net.ipv4.tcp_rto_min_us).
-	RTOMin time.Duration
-	// RTOMax caps the retransmission timeout and its doubling.
-	// Default 120 s (Linux: net.ipv4.tcp_rto_max_ms).
-	RTOMax time.Duration
-
-	// SynRetries is how often a SYN is repeated. The first SynLinearTimeouts
-	// repetitions follow at RTOInitial, later ones at doubled distances: with
-	// the defaults at 1, 2, 3, 4, 5, 7, 11, 19, 35 and 67 s, and failure at
-	// 131 s. Default 6, negative for none (Linux: net.ipv4.tcp_syn_retries).
-	SynRetries int
-	// SynLinearTimeouts: see SynRetries. Default 4, negative for none, which
-	// is Linux before 6.5: 1, 3, 7, 15, 31, 63 and failure at 127 s (Linux:
-	// net.ipv4.tcp_syn_linear_timeouts).
-	SynLinearTimeouts int
-	// SynAckRetries is how often a SYN-ACK is repeated: at 1, 3, 7, 15, 31 s,
-	// and given up in silence at 63 s. Default 5, negative for none (Linux:
-	// net.ipv4.tcp_synack_retries).
-	SynAckRetries int
-
-	// Retries2 bounds the life of a connection whose data is not acknowledged:
-	// it fails at the first timeout that is not earlier than this many
-	// doublings of RTOMin would take, 924.6 s with the default 15 (Linux:
-	// net.ipv4.tcp_retries2). It also bounds the unanswered window probes.
-	Retries2 int
-	// OrphanRetries does the same for a connection that the program has closed. Default
-	// 8, but none once the timeout has reached RTOMax (Linux:
-	// net.ipv4.tcp_orphan_retries = 0). A value set here counts then too, unless an
-	// ICMP message said that the peer cannot be reached.
-	OrphanRetries int
-
-	// UserTimeout is how long a peer may leave data unacknowledged, from the first
-	// retransmission on, or the window closed, from the first probe on, and how long it may
-	// be silent to keep-alive, before the connection fails; also an attempt to connect.
-	// It takes the place of SynRetries (if that would take longer), Retries2, OrphanRetries
-	// and KeepAlive.Count. Default 0: none (Linux: the socket option TCP_USER_TIMEOUT).
-	UserTimeout time.Duration
-
-	// FinTimeout is how long a connection that the program has closed waits
-	// for the peer's FIN. Default 60 s (Linux: net.ipv4.tcp_fin_timeout).
-	FinTimeout time.Duration
-	// TimeWait is how long the side that closed first remembers the
-	// connection. Default 60 s (Linux: TCP_TIMEWAIT_LEN).
-	TimeWait time.Duration
-
-	// KeepAlive is the keep-alive of a new connection. The default is that of
-	// Go's package net, not Linux's: on, 15 s, 15 s, 9 probes.
-	KeepAlive KeepAlive
-
-	// DelayedAckMin and DelayedAckMax bound the delay of an acknowledgement.
-	// Defaults 40 ms and 200 ms (Linux: TCP_DELACK_MIN, TCP_DELACK_MAX).
-	DelayedAckMin, DelayedAckMax time.Duration
-
-	// SendBuffer and ReceiveBuffer bound the two buffers of a connection, as
-	// net.ipv4.tcp_wmem and net.ipv4.tcp_rmem do; the kernel's bookkeeping
-	// counts against them. Defaults {4096, 16384, 4 MiB} and {4096, 131072, 6 MiB}.
-	SendBuffer, ReceiveBuffer Buffer
-
-	// AcceptBacklog bounds the connections that wait to be accepted: one more than
-	// this. Default 4096, negative for 0 (Linux: net.core.somaxconn, which package
-	// net asks for).
-	AcceptBacklog int
-	// AbortOnOverflow resets a connection whose handshake ends when no more may wait,
-	// instead of keeping silent (Linux: net.ipv4.tcp_abort_on_overflow = 1).
-	AbortOnOverflow bool
-
-	NoSACK               bool // net.ipv4.tcp_sack = 0: no selective acknowledgement, so neither RACK nor tail loss probes
-	NoDSACK              bool // net.ipv4.tcp_dsack = 0: duplicates are not reported
-	NoTimestamps         bool // net.ipv4.tcp_timestamps = 0: segments carry 12 bytes more
-	NoWindowScaling      bool // net.ipv4.tcp_window_scaling = 0: windows of at most 65535 bytes
-	NoTailLossProbe      bool // net.ipv4.tcp_early_retrans = 0
-	NoFRTO               bool // net.ipv4.tcp_frto = 0: spurious timeouts are found by timestamps alone
-	NoSlowStartAfterIdle bool // net.ipv4.tcp_slow_start_after_idle = 0: an idle connection keeps its window
-	NoHyStart            bool // tcp_cubic.hystart = 0
-	NoBufferTuning       bool // net.ipv4.tcp_moderate_rcvbuf = 0: the receive buffer stays at its default
-
-	// Reordering is how many duplicate acknowledgements mean a loss when there
-	// is no SACK, and where the measure of reordering starts when there is.
-	// Default 3 (Linux: net.ipv4.tcp_reordering).
-	Reordering int
+	CongestionControl               string        // "cubic" (default) or "reno"
+	InitialCwnd                     int           // segments; 10
+	RTOInitial, RTOMin, RTOMax      time.Duration // 1 s, 200 ms, 120 s
+	SynRetries, SynLinearTimeouts   int           // 6, 4
+	SynAckRetries                   int           // 5
+	Retries2, OrphanRetries         int           // 15, 8
+	UserTimeout                     time.Duration // 0: none
+	FinTimeout, TimeWait            time.Duration // 60 s, 60 s
+	KeepAlive                       KeepAlive
+	DelayedAckMin, DelayedAckMax    time.Duration // 40 ms, 200 ms
+	SendBuffer, ReceiveBuffer       Buffer        // {4096, 16384, 4 MiB}, {4096, 131072, 6 MiB}
+	AcceptBacklog                   int           // 4096
+	AbortOnOverflow                 bool
+	NoSACK, NoDSACK                 bool
+	NoTimestamps, NoWindowScaling   bool
+	NoTailLossProbe, NoFRTO         bool
+	NoSlowStartAfterIdle, NoHyStart bool
+	NoBufferTuning                  bool
+	Reordering                      int // 3
 
 	complete     bool
 	orphansUnset bool // OrphanRetries is the default
@@ -132,15 +57,9 @@ const (
 	reno
 )
 
-// Validate names the first field whose value is not allowed.
-func (c Config) Validate() error {
-	_, err := c.Complete()
-	return err
-}
-
-// Complete checks c and returns a copy in which each zero is replaced by the
-// default, ready for [Dial] and [Accept]. Any number of connections may share it;
-// it must not be changed afterwards.
+// Complete returns a copy of c in which each zero is replaced by the default, ready for
+// [Dial] and [Accept], or an error that names the first field whose value is not allowed.
+// Any number of connections may share the copy; it must not be changed afterwards.
 func (c Config) Complete() (*Config, error) {
 	switch c.CongestionControl {
 	case "", "cubic":

@@ -251,7 +251,8 @@ func TestConfig(t *testing.T) {
 		{Config{SendBuffer: Buffer{Default: 10, Max: 5}}, "tcp: SendBuffer.Default, SendBuffer.Max are 10, 5: the first must not exceed the second"},
 		{Config{KeepAlive: KeepAlive{Count: 200}}, "tcp: KeepAlive.Count is 200, want 1 to 127"},
 	} {
-		require.EqualError(t, c.cfg.Validate(), c.want)
+		_, err := c.cfg.Complete()
+		require.EqualError(t, err, c.want)
 	}
 	require.PanicsWithValue(t, "tcp: Config is not from Config.Complete", func() { Dial(&Config{}, &sink{}, 1500, 0, 0) })
 }
