@@ -34,7 +34,7 @@ func (b *bubbleRun) abandon(problems ...string) {
 		return
 	}
 	if n := b.network.Load(); n != nil {
-		n.dead.Store(true) // first: who takes the problems looks at it
+		n.harness.dead.Store(true) // first: who takes the problems looks at it
 	}
 	b.given <- problems
 }
@@ -87,13 +87,13 @@ func (b *bubbleRun) run(t *testing.T, f func(*testing.T)) (problems []string) {
 func (b *bubbleRun) drop() {
 	b.ballast.drop(b.over)
 	if n := b.network.Load(); n != nil && b.over && b.ballast.heavy() {
-		n.self.Store(nil) // the bubble's timers stay behind with its last weights
+		n.harness.self.Store(nil) // the bubble's timers stay behind with its last weights
 	}
 }
 
 // leftWeights says that the bubble ended well, but for the weights that moved its clock.
 func (b *bubbleRun) leftWeights(panicked any) bool {
-	return b.ballast.heavy() && isDeadlock(panicked) && len(bubbleGoroutines(b.network.Load().bubbleID)) == 0
+	return b.ballast.heavy() && isDeadlock(panicked) && len(bubbleGoroutines(b.network.Load().harness.bubbleID)) == 0
 }
 
 // isDeadlock says that a panic of synctest.Test is about goroutines that are left, and blocked.
@@ -102,7 +102,7 @@ func isDeadlock(panicked any) bool { return strings.HasPrefix(fmt.Sprint(panicke
 // stopIfDead stops the calling goroutine for good if its bubble was abandoned. What it waits
 // for is from outside, so the bubble's clock stops as well.
 func (n *Network) stopIfDead() {
-	if n.dead.Load() {
+	if n.harness.dead.Load() {
 		<-forever
 	}
 }

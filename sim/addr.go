@@ -141,7 +141,7 @@ func (h *Host) lookup(name string) (uint32, error) {
 	if strings.EqualFold(plain, "localhost") {
 		return loopback, nil
 	}
-	if other := get(h.n, func() *Host { return h.n.find(plain) }); other != nil {
+	if other := get(h.n, func() *Host { return h.n.names.find(plain) }); other != nil {
 		return other.addr, nil
 	}
 	return 0, &net.DNSError{Err: "no such host" + text(h.n, h.n.knownHosts), Name: name, IsNotFound: true}
@@ -150,11 +150,11 @@ func (h *Host) lookup(name string) (uint32, error) {
 // knownHosts lists the hosts that there are, for an error. The lock is held.
 func (n *Network) knownHosts() string {
 	const most = 10
-	if len(n.inOrder) == 0 {
+	if len(n.names.inOrder) == 0 {
 		return ""
 	}
 	var names []string
-	for _, h := range n.inOrder {
+	for _, h := range n.names.inOrder {
 		names = append(names, h.name)
 	}
 	return " (the network has " + shortList(names, most) + ")"

@@ -82,8 +82,8 @@ func (n *Network) certificateTemplate(who string, names ...string) *x509.Certifi
 	return &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(number[:8]),
 		Subject:      pkix.Name{Organization: []string{"squall"}},
-		NotBefore:    n.start.UTC().Add(-24 * time.Hour),
-		NotAfter:     n.start.UTC().Add(maxLimit + overtime),
+		NotBefore:    n.clock.start.UTC().Add(-24 * time.Hour),
+		NotAfter:     n.clock.start.UTC().Add(maxLimit + overtime),
 	}
 }
 

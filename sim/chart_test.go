@@ -30,10 +30,10 @@ func drawn(data []byte) string {
 		if r.kind != Noted { // packets have two ends
 			r.from, r.to = max(r.from, 1), max(r.to, 1)
 		}
-		n.do(func() { n.trace.add(r, notes[c/7%4]) })
+		n.do(func() { n.log.trace.add(r, notes[c/7%4]) })
 		at += int64(a%3) * int64(b) * 1e6
 	}
-	return text(n, func() string { return n.trace.chart(chartEvents) })
+	return text(n, func() string { return n.log.trace.chart(chartEvents) })
 }
 
 // checkChart looks at what holds for all charts.

@@ -16,7 +16,7 @@ func (d *deadline) set(n *Network, t time.Time) bool {
 	case t.IsZero():
 		*d = deadline(never)
 	case t.After(time.Now()):
-		*d = deadline(t.Sub(n.start))
+		*d = deadline(t.Sub(n.clock.start))
 	default:
 		*d = expired
 	}
@@ -66,20 +66,20 @@ func (c *TCPConn) setDeadline(f func()) error {
 		}
 		f()
 		c.log.deadline(c.n.moment())
-		c.n.schedule(c, classDeadline, c.id)
+		c.n.queue.schedule(c, classDeadline, c.id)
 		c.n.arm(c.next(classDeadline))
 		return nil
 	}))
 }
 
 func (c *TCPConn) setRead(t time.Time) {
-	if c.read.set(c.n, t) {
-		c.r.release()
+	if c.in.deadline.set(c.n, t) {
+		c.in.q.release()
 	}
 }
 
 func (c *TCPConn) setWrite(t time.Time) {
-	if c.write.set(c.n, t) {
-		c.w.release()
+	if c.out.deadline.set(c.n, t) {
+		c.out.q.release()
 	}
 }

@@ -8,7 +8,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 	opens := pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.SYN
 	c := pkt.peer()
 	if c == nil {
-		c = h.conns[connKey{local: pkt.dst, remote: pkt.src}]
+		c = h.table.conns[ends{local: pkt.dst, remote: pkt.src}]
 		pkt.flow.peer = c
 	}
 	if c != nil && opens && c.tcp.State() == tcp.TimeWait {
@@ -22,7 +22,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 		}
 	}
 	switch {
-	case c != nil && c.listener != nil && c.listener.full() && c.tcp.State() == tcp.SynReceived &&
+	case c != nil && c.opening.listener != nil && c.opening.listener.full() && c.tcp.State() == tcp.SynReceived &&
 		pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.ACK:
 		if h.conf.AbortOnOverflow {
 			c.forget()
@@ -34,7 +34,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 	case c != nil:
 		c.log.hears(pkt.flow.log)
 		c.input(now, pkt.seg)
-		n.free(pkt)
+		n.pool.free(pkt)
 		return
 	case opens:
 		if l := h.listener(pkt.dst); l != nil {
@@ -48,14 +48,14 @@ func (h *Host) segment(now int64, pkt *packet) {
 // reset answers a segment for which there is no socket.
 func (h *Host) reset(now int64, pkt *packet) {
 	n := h.n
-	s := n.freeSegments.get()
+	s := n.pool.segments.get()
 	if !tcp.ResetFor(pkt.seg, s) {
-		n.freeSegments.put(s)
-		n.free(pkt)
+		n.pool.segments.put(s)
+		n.pool.free(pkt)
 		return
 	}
-	r := n.newPacket(n.path(h, pkt.flow.path.from).misc, protoTCP, pkt.dst, pkt.src)
+	r := n.pool.packet(n.path(h, pkt.flow.path.from).misc, protoTCP, pkt.dst, pkt.src)
 	r.seg, r.size = s, s.Size()
-	n.free(pkt)
+	n.pool.free(pkt)
 	n.dispatch(r, now)
 }

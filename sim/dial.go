@@ -75,7 +75,7 @@ func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPCon
 	c, err := await(h.n, func() (*TCPConn, error, *waitq) {
 		switch {
 		case h.holds(false):
-			return nil, nil, &h.resumed
+			return nil, nil, &h.pause.resumed
 		case d.err != nil:
 			d.revealWhy()
 			return nil, d.err, nil
@@ -100,15 +100,15 @@ func (d *dialing) begin() error {
 		return sysError("socket", syscall.ENETDOWN)
 	case !h.owns(d.local.addr):
 		return sysError("bind", syscall.EADDRNOTAVAIL)
-	case !isLoopback(d.dest.addr) && h.n.byAddr[d.dest.addr] == nil:
+	case !isLoopback(d.dest.addr) && h.n.names.byAddr[d.dest.addr] == nil:
 		return sysError("connect", syscall.ENETUNREACH)
 	case isLoopback(d.local.addr) && !isLoopback(d.dest.addr) && d.dest.addr != h.addr:
 		return sysError("connect", syscall.EINVAL)
 	}
-	d.nth, d.by = h.dials[d.dest], h.n.moment()
-	h.dials[d.dest]++
-	h.dialCount++
-	h.dialing[d] = struct{}{}
+	d.nth, d.by = h.dials.tcp[d.dest], h.n.moment()
+	h.dials.tcp[d.dest]++
+	h.dials.count++
+	h.dials.open[d] = struct{}{}
 	h.n.op(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
 	return nil
 }
@@ -132,7 +132,7 @@ func (d *dialing) start(now int64) {
 		return
 	}
 	d.conn = newConn(h, d.network, local, d.dest, true, d.by)
-	d.conn.dial = d
+	d.conn.opening.dial = d
 	d.conn.tcp = tcp.Dial(h.conf, d.conn.output(), d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
 	d.conn.settle()
 }
@@ -145,7 +145,7 @@ func (d *dialing) ephemeralPort(addr uint32) uint16 {
 	h := d.host
 	for i := range uint64(ephemeralPorts) {
 		p := uint16(firstEphemeral + (d.nth+i)%ephemeralPorts)
-		if h.conns[connKey{endpoint{addr, p}, d.dest}] == nil && len(h.listeners[p]) == 0 {
+		if h.table.conns[ends{endpoint{addr, p}, d.dest}] == nil && len(h.table.listeners[p]) == 0 {
 			return p
 		}
 	}
@@ -174,14 +174,14 @@ func (d *dialing) bind() uint16 {
 
 // listensOn says whether a socket listens on a port of an address of h; 0 is all of them.
 func (h *Host) listensOn(addr uint32, port uint16) bool {
-	return slices.ContainsFunc(h.listeners[port], func(l *TCPListener) bool { return overlaps(l.local.addr, addr) })
+	return slices.ContainsFunc(h.table.listeners[port], func(l *TCPListener) bool { return overlaps(l.local.addr, addr) })
 }
 
 // uses counts the connections whose local end is a port of an address of h; 0 is all of them.
 func (h *Host) uses(addr uint32, port uint16) (sum portUse) {
-	for _, a := range h.locals {
+	for _, a := range h.table.locals {
 		if overlaps(a, addr) {
-			use := h.ports[endpoint{a, port}]
+			use := h.table.ports[endpoint{a, port}]
 			sum.all += use.all
 			sum.dialled += use.dialled
 		}
@@ -201,7 +201,7 @@ func (d *dialing) finish(err error) {
 		return
 	}
 	d.over, d.err = true, err
-	delete(d.host.dialing, d)
+	delete(d.host.dials.open, d)
 	d.host.n.wake(wake{host: d.host, done: d.done})
 	d.host.n.request()
 }
@@ -209,7 +209,7 @@ func (d *dialing) finish(err error) {
 // revealWhy reveals what may have been the cause of a failure: nobody listened any more.
 func (d *dialing) revealWhy() {
 	n := d.host.n
-	n.reveal(n.by)
+	n.reveal(n.over.by)
 	d.host.revealRefusal(protoTCP, d.dest)
 }
 
@@ -217,7 +217,7 @@ func (d *dialing) revealWhy() {
 func (h *Host) revealRefusal(proto protocol, to endpoint) {
 	dest := h
 	if !isLoopback(to.addr) {
-		dest = h.n.byAddr[to.addr]
+		dest = h.n.names.byAddr[to.addr]
 	}
 	if dest != nil {
 		dest.closings.refused(h.n, proto, to.port)
@@ -234,9 +234,9 @@ func (d *dialing) cancel(err error) {
 		// An attempt that succeeded at this very instant is given up too: the caller
 		// saw the end of its context first.
 		d.over, d.err = true, err
-		delete(d.host.dialing, d)
+		delete(d.host.dials.open, d)
 		if c := d.conn; c != nil {
-			c.dial = nil
+			c.opening.dial = nil
 			c.closed = true
 			c.touch()
 		}

@@ -78,7 +78,7 @@ func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 }
 
 // Eager has the engine do everything at its instant, and leave nothing for later.
-func (n *Network) Eager() { n.do(func() { n.lazy = false }) }
+func (n *Network) Eager() { n.do(func() { n.lookahead.on = false }) }
 
 // TraceRecord is the size of an event that the trace keeps, in bytes.
 const TraceRecord = int(unsafe.Sizeof(record{}))
@@ -107,27 +107,27 @@ func MachineFiles(resolv, hosts string) (undo func()) {
 }
 
 // Frozen is how often the watchdog has moved the clock.
-func (n *Network) Frozen() int { return int(n.frozen.Load()) }
+func (n *Network) Frozen() int { return int(n.harness.frozen.Load()) }
 
 // Paths is how many pairs of hosts the network keeps something about.
-func (n *Network) Paths() int { return get(n, func() int { return len(n.paths) }) }
+func (n *Network) Paths() int { return get(n, func() int { return len(n.wires.paths) }) }
 
 // Recount checks the counters of the hosts against their tables.
 func (n *Network) Recount() error {
 	return get(n, func() error {
-		for _, h := range n.inOrder {
+		for _, h := range n.names.inOrder {
 			ports, resent := map[endpoint]portUse{}, 0
-			for key, c := range h.conns {
+			for key, c := range h.table.conns {
 				use := ports[key.local]
 				use.all++
-				if c.dialled {
+				if c.opening.dialled {
 					use.dialled++
 				}
 				ports[key.local] = use
 				resent += int(c.tcp.Retransmits())
 			}
-			if !maps.Equal(ports, h.ports) || resent != h.resent {
-				return fmt.Errorf("host %s counts %v, %d sent again; there are %v, %d", h.name, h.ports, h.resent, ports, resent)
+			if !maps.Equal(ports, h.table.ports) || resent != h.resent {
+				return fmt.Errorf("host %s counts %v, %d sent again; there are %v, %d", h.name, h.table.ports, h.resent, ports, resent)
 			}
 		}
 		return nil

@@ -7,6 +7,12 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
+// fragment is which part of a packet a fragment is; zero for a packet that is whole.
+type fragment struct {
+	whole  *whole
+	offset uint16 // in the payload of IP
+}
+
 // A whole is a packet that travels in fragments (RFC 791 section 3.2). Each fragment is
 // a packet of its own: it is lost, delayed and counted by itself.
 type whole struct {
@@ -36,21 +42,21 @@ const ipfragTime = int64(30e9)
 // fragments cuts a packet, which may be a fragment itself, for a link that takes no
 // more than mtu bytes. All but the last carry a multiple of eight bytes.
 func (n *Network) fragments(pkt *packet, mtu int) []*packet {
-	w := pkt.whole
+	w := pkt.frag.whole
 	if w == nil {
 		w = &whole{data: pkt.data, seg: pkt.seg, size: pkt.size - ipHeader}
 		pkt.data, pkt.seg = nil, nil
 	}
 	var all []*packet
 	room := (mtu - ipHeader) &^ 7
-	end := int(pkt.offset) + pkt.size - ipHeader
-	for at := int(pkt.offset); at < end; at += room {
-		f := n.newPacket(pkt.flow, pkt.proto, pkt.src, pkt.dst)
+	end := int(pkt.frag.offset) + pkt.size - ipHeader
+	for at := int(pkt.frag.offset); at < end; at += room {
+		f := n.pool.packet(pkt.flow, pkt.proto, pkt.src, pkt.dst)
 		*f = *pkt
-		f.whole, f.offset, f.size = w, uint16(at), ipHeader+min(room, end-at)
+		f.frag.whole, f.frag.offset, f.size = w, uint16(at), ipHeader+min(room, end-at)
 		all = append(all, f)
 	}
-	n.free(pkt)
+	n.pool.free(pkt)
 	return all
 }
 
@@ -76,15 +82,15 @@ type reassembler struct {
 // take handles a fragment. With the last one missing it makes pkt the whole packet and
 // returns true; else it ends pkt.
 func (r *reassembler) take(now int64, pkt *packet) bool {
-	n, w := r.host.n, pkt.whole
+	n, w := r.host.n, pkt.frag.whole
 	a := w.waiting
 	if a == nil {
 		a = &reassembly{whole: w, expires: now + ipfragTime}
 		w.waiting = a
 		r.waiting = append(r.waiting, a)
-		n.schedule(r, classTimer, socketID(r.host, endpoint{}, protoUDP))
+		n.queue.schedule(r, classTimer, socketID(r.host, endpoint{}, protoUDP))
 	}
-	s := span{int(pkt.offset), int(pkt.offset) + pkt.size - ipHeader}
+	s := span{int(pkt.frag.offset), int(pkt.frag.offset) + pkt.size - ipHeader}
 	i, _ := slices.BinarySearchFunc(a.got, s, func(x, y span) int { return cmp.Compare(x.from, y.from) })
 	switch {
 	case i > 0 && a.got[i-1].to > s.from, i < len(a.got) && a.got[i].from < s.to:
@@ -96,15 +102,15 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 	if a.bytes == w.size {
 		r.forget(a)
 		w.memory = a.memory()
-		pkt.data, pkt.offset, pkt.size = w.data, 0, ipHeader+w.size
+		pkt.data, pkt.frag.offset, pkt.size = w.data, 0, ipHeader+w.size
 		if w.seg != nil {
-			pkt.seg = n.freeSegments.get()
+			pkt.seg = n.pool.segments.get()
 			*pkt.seg = *w.seg
 		}
 		return true
 	}
 	pkt.describe(&a.last, now, Dropped)
-	n.free(pkt)
+	n.pool.free(pkt)
 	return false
 }
 
@@ -159,7 +165,7 @@ func (r *reassembler) due(now int64, class uint64) {
 		a := r.waiting[0]
 		r.forget(a)
 		a.last.at = now
-		r.host.n.trace.add(a.last, "fragments missing")
+		r.host.n.log.trace.add(a.last, "fragments missing")
 	}
-	r.host.n.schedule(r, class, socketID(r.host, endpoint{}, protoUDP))
+	r.host.n.queue.schedule(r, class, socketID(r.host, endpoint{}, protoUDP))
 }

@@ -18,12 +18,12 @@ func (n *Network) guard(who func() string, over func() bool, f func()) {
 	defer func() {
 		p := recover()
 		switch {
-		case p != nil && !n.bubble:
+		case p != nil && !n.clock.virtual:
 			fmt.Fprintf(os.Stderr, "sim: %s panics at %v\n", who(), n.Elapsed())
 			panic(p)
 		case p != nil:
 			n.panicked(who(), p, panicStack())
-		case !returned && n.bubble && !over():
+		case !returned && n.clock.virtual && !over():
 			n.failed(who() + " ended by runtime.Goexit, as t.FailNow, t.Fatal and the functions of require do; " +
 				"only the goroutine of the test may call them: return, or have it return, an error instead")
 		}
@@ -45,7 +45,7 @@ func (n *Network) panicked(who string, what any, stack string) {
 			n.note(nil, nil, note)
 			n.shutdown("")
 		}
-		n.failures = append(n.failures, head+"\n\n"+then+"\n\n"+stack)
+		n.log.failures = append(n.log.failures, head+"\n\n"+then+"\n\n"+stack)
 	})
 }
 
@@ -53,7 +53,7 @@ func (n *Network) panicked(who string, what any, stack string) {
 func (n *Network) failed(what string) {
 	n.do(func() {
 		if !n.closed {
-			n.failures = append(n.failures, fmt.Sprintf("%s (at %v of virtual time)", what, n.endedOrNow()))
+			n.log.failures = append(n.log.failures, fmt.Sprintf("%s (at %v of virtual time)", what, n.endedOrNow()))
 		}
 	})
 }
@@ -82,7 +82,7 @@ func panicStack() string {
 // endedOrNow is the time since the start, or until the end. The lock is held.
 func (n *Network) endedOrNow() time.Duration {
 	if n.closed {
-		return n.ended
+		return n.over.at
 	}
 	return time.Duration(n.now())
 }

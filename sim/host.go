@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
@@ -15,45 +14,58 @@ import (
 // processes on it. It listens and dials as package net does.
 type Host struct {
 	node
-	addr     uint32
-	closings closings
-
-	conns     map[connKey]*TCPConn
-	ports     map[endpoint]portUse // by the local ends of conns
-	locals    []uint32             // addresses of those, each once
-	dialCount int                  // by TCP
-	resent    int                  // segments of conns sent again
-	listeners map[uint16][]*TCPListener
-	udp       map[uint16][]*UDPConn
-	dials     map[endpoint]uint64 // by TCP to each destination, how many so far
-	udpDials  map[endpoint]uint64
-	dialing   map[*dialing]struct{}
-	fragments reassembler
-	nextPort  uint16
+	addr      uint32
 	conf      *tcp.Config
-
-	accessUp, accessDown *pipe // nil without an access link
+	table     socketTable
+	dials     dials
+	resent    int // segments of its connections sent again
+	fragments reassembler
+	access    access
+	closings  closings
 
 	off       *fault // no power: nothing is sent or answered
 	dead      bool   // the processes are gone
 	booted    int    // times
-	paused    *fault
-	resumedBy moment
-	resumed   waitq      // calls that a pause holds
-	heldWakes []wake     // what the processes of a paused host have yet to notice,
-	heldConns []*TCPConn // and what they asked for
-	heldOps   []operation
-	asleep    []waking // sockets that were made while it is paused: nobody reaches them yet
-	leaving   []leaver // those that were closed: nobody can tell yet
+	pause     pause
 	processes []*process
 
-	sockets, abandoned []machineSocket // with Loopback
+	machine machineSockets // with Loopback
 }
 
-// connKey names a connection of one host.
-type connKey struct {
-	local, remote endpoint
+// A socketTable is the sockets of a host.
+type socketTable struct {
+	conns     map[ends]*TCPConn
+	ports     map[endpoint]portUse // by the local ends of conns
+	locals    []uint32             // addresses of those, each once
+	listeners map[uint16][]*TCPListener
+	udp       map[uint16][]*UDPConn
+	nextPort  uint16
 }
+
+// dials are the attempts of a host to connect.
+type dials struct {
+	count    int                 // by TCP, to anywhere
+	tcp, udp map[endpoint]uint64 // by TCP and by UDP to each destination, how many so far
+	open     map[*dialing]struct{}
+}
+
+// An access is the access link of a host; nil without.
+type access struct{ up, down *pipe }
+
+// A pause is what waits for the processes of a paused host to go on.
+type pause struct {
+	fault     *fault // nil if the host is not paused
+	resumedBy moment
+	resumed   waitq      // calls that the pause holds
+	wakes     []wake     // what the processes have yet to notice,
+	conns     []*TCPConn // and what they asked for
+	ops       []operation
+	asleep    []waking // sockets that were made meanwhile: nobody reaches them yet
+	leaving   []leaver // those that were closed: nobody can tell yet
+}
+
+// ends are those of a connection.
+type ends struct{ local, remote endpoint }
 
 // portUse counts the connections of one local endpoint.
 type portUse struct{ all, dialled int32 }
@@ -68,20 +80,24 @@ const (
 //go:norace
 func newHost(n *Network, name string, number int) *Host {
 	h := &Host{
-		node:      node{n: n, made: n.moment(), name: name, hash: hashString(name)},
-		addr:      10<<24 | uint32(number),
-		conns:     map[connKey]*TCPConn{},
-		ports:     map[endpoint]portUse{},
-		listeners: map[uint16][]*TCPListener{},
-		udp:       map[uint16][]*UDPConn{},
-		dials:     map[endpoint]uint64{},
-		udpDials:  map[endpoint]uint64{},
-		dialing:   map[*dialing]struct{}{},
-		nextPort:  firstEphemeral,
-		conf:      n.conf.tcp,
+		node: node{n: n, made: n.moment(), name: name, hash: hashString(name)},
+		addr: 10<<24 | uint32(number),
+		conf: n.conf.tcp,
+		table: socketTable{
+			conns:     map[ends]*TCPConn{},
+			ports:     map[endpoint]portUse{},
+			listeners: map[uint16][]*TCPListener{},
+			udp:       map[uint16][]*UDPConn{},
+			nextPort:  firstEphemeral,
+		},
+		dials: dials{
+			tcp:  map[endpoint]uint64{},
+			udp:  map[endpoint]uint64{},
+			open: map[*dialing]struct{}{},
+		},
 	}
 	h.fragments = reassembler{host: h, timer: plan(never)}
-	n.trace.addNode(&h.node)
+	n.log.trace.addNode(&h.node)
 	return h
 }
 
@@ -155,25 +171,25 @@ func (h *Host) stop(f *fault, reset bool) {
 	for _, d := range h.attempts() {
 		d.finish(net.ErrClosed)
 	}
-	clear(h.listeners)
-	clear(h.udp)
+	clear(h.table.listeners)
+	clear(h.table.udp)
 	if !reset {
-		clear(h.conns)
-		clear(h.ports)
+		clear(h.table.conns)
+		clear(h.table.ports)
 		h.resent = 0
 	}
 }
 
 // attempts returns the attempts to connect that are not decided, in a fixed order.
 func (h *Host) attempts() []*dialing {
-	return slices.SortedFunc(maps.Keys(h.dialing), func(a, b *dialing) int {
+	return slices.SortedFunc(maps.Keys(h.dials.open), func(a, b *dialing) int {
 		return cmp.Or(cmp.Compare(a.dest.addr, b.dest.addr), cmp.Compare(a.dest.port, b.dest.port), cmp.Compare(a.nth, b.nth))
 	})
 }
 
 // connections returns the connections of h in the order in which they were made.
 func (h *Host) connections() []*TCPConn {
-	return slices.SortedFunc(maps.Values(h.conns), byID)
+	return slices.SortedFunc(maps.Values(h.table.conns), byID)
 }
 
 func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
@@ -213,8 +229,8 @@ func (h *Host) Pause() {
 	h.must("Pause")
 	h.n.mustSimulate("Pause")
 	h.n.do(func() {
-		if h.paused == nil && !h.dead {
-			h.paused = h.n.fault(&h.node, nil, "pause")
+		if h.pause.fault == nil && !h.dead {
+			h.pause.fault = h.n.fault(&h.node, nil, "pause")
 		}
 	})
 }
@@ -223,9 +239,9 @@ func (h *Host) Pause() {
 func (h *Host) Resume() {
 	h.must("Resume")
 	h.n.do(func() {
-		if h.paused != nil {
+		if h.pause.fault != nil {
 			h.n.note(&h.node, nil, "resume")
-			h.resumedBy = h.n.moment()
+			h.pause.resumedBy = h.n.moment()
 			h.unpause()
 		}
 	})
@@ -239,28 +255,28 @@ type (
 )
 
 func (h *Host) unpause() {
-	if h.paused == nil {
+	if h.pause.fault == nil {
 		return
 	}
-	h.paused = nil
-	for _, s := range h.leaving {
+	h.pause.fault = nil
+	for _, s := range h.pause.leaving {
 		s.leave()
 	}
-	for _, s := range h.asleep {
+	for _, s := range h.pause.asleep {
 		s.wakeUp()
 	}
-	h.leaving, h.asleep = nil, nil
-	held := h.heldWakes
-	h.heldWakes = nil
+	h.pause.leaving, h.pause.asleep = nil, nil
+	held := h.pause.wakes
+	h.pause.wakes = nil
 	for _, w := range held {
 		h.n.wake(w)
 	}
-	h.n.pending.conns = append(h.n.pending.conns, h.heldConns...)
-	h.n.pending.other = append(h.n.pending.other, h.heldOps...)
-	h.heldConns, h.heldOps = nil, nil
-	h.n.pending.at = h.n.now()
+	h.n.calls.pending.conns = append(h.n.calls.pending.conns, h.pause.conns...)
+	h.n.calls.pending.other = append(h.n.calls.pending.other, h.pause.ops...)
+	h.pause.conns, h.pause.ops = nil, nil
+	h.n.calls.pending.at = h.n.now()
 	h.n.request()
-	h.resumed.release()
+	h.pause.resumed.release()
 }
 
 // holds says that a call which waits for the network must wait until the processes of h go
@@ -270,69 +286,17 @@ func (h *Host) holds(socketClosed bool) bool {
 	switch {
 	case socketClosed || h.n.closed:
 		return false
-	case h.paused == nil:
-		h.n.reveal(h.resumedBy)
+	case h.pause.fault == nil:
+		h.n.reveal(h.pause.resumedBy)
 		return false
 	}
-	h.paused.hits++
+	h.pause.fault.hits++
 	return true
-}
-
-// shutdown ends the network. why is empty for a plain Close.
-func (n *Network) shutdown(why string) {
-	if n.closed {
-		return
-	}
-	n.closed, n.why = true, why
-	n.by = n.moment()
-	n.ended = time.Duration(n.now())
-	n.drv.stop()
-	if n.drv.sentinel != nil && n.run.Load() != nil {
-		reset(n.drv.sentinel, overtime)
-	}
-	for _, e := range n.events {
-		if e.ord&classMask == classChange {
-			n.unripe = append(n.unripe, time.Duration(e.when))
-		}
-	}
-	slices.Sort(n.unripe)
-	for _, h := range n.inOrder {
-		for _, p := range h.processes {
-			p.call(p.stop)
-		}
-		h.shutSockets()
-		h.abandon()
-		for _, c := range h.conns {
-			c.end()
-		}
-		for d := range h.dialing {
-			d.over, d.err = true, net.ErrClosed
-			close(d.done)
-		}
-		clear(h.dialing)
-		// Attempts that are decided, though their callers do not know yet.
-		for _, w := range h.heldWakes {
-			w.releaseNow()
-		}
-		h.heldWakes = nil
-		h.resumed.release()
-	}
-	for _, w := range n.wakes[n.firstWake:] {
-		w.releaseNow()
-	}
-	n.events, n.wakes, n.pending = nil, nil, pendingOps{until: never, sure: never}
-}
-
-// sortedPipes returns the pipes by the names of their ends.
-func (n *Network) sortedPipes() []*pipe {
-	return slices.SortedStableFunc(slices.Values(n.pipes), func(a, b *pipe) int {
-		return cmp.Or(cmp.Compare(a.from.name, b.from.name), cmp.Compare(a.to.name, b.to.name))
-	})
 }
 
 // shutSockets closes the sockets that belong to no connection, and counts them.
 func (h *Host) shutSockets() int {
-	listeners, udp := byPort(h.listeners), byPort(h.udp)
+	listeners, udp := byPort(h.table.listeners), byPort(h.table.udp)
 	for _, l := range listeners {
 		l.shut()
 	}

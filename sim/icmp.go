@@ -74,6 +74,13 @@ func (c ICMPCode) String() string {
 	return fmt.Sprintf("ICMPCode(%d)", uint8(c))
 }
 
+// An icmpMessage is what is particular to a packet of ICMP.
+type icmpMessage struct {
+	code  ICMPCode
+	about protocol // of what could not be delivered
+	mtu   uint16   // that the link takes for which it was too big
+}
+
 // icmpSize is the size of such a message: IP header, ICMP header, and the IP
 // header and first 8 bytes of the packet it is about.
 const icmpSize = 20 + 8 + 20 + 8
@@ -131,7 +138,7 @@ func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why s
 		blocked.hits++
 	}
 	// No news about news, nor about a fragment but the first (RFC 1122 section 3.2.2).
-	if blocked != nil || pkt.proto == protoICMP || pkt.offset > 0 {
+	if blocked != nil || pkt.proto == protoICMP || pkt.frag.offset > 0 {
 		n.drop(now, pkt, p, why)
 		return
 	}
@@ -159,7 +166,7 @@ func (p *path) refusal() syscall.Errno {
 func (h *Host) routeTo(from, to uint32) (*path, syscall.Errno) {
 	dest := h
 	if !isLoopback(to) {
-		dest = h.n.byAddr[to]
+		dest = h.n.names.byAddr[to]
 	}
 	switch {
 	case dest == nil:
@@ -187,24 +194,24 @@ func (h *Host) sourceFor(to uint32) uint32 {
 func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	done := pkt.flow.path
 	arrived := pkt.hop == len(pkt.pipes)
-	m := n.newPacket(n.path(done.to, done.from).misc, protoICMP, pkt.dst, pkt.src)
-	m.icmp, m.about, m.size = code, pkt.proto, icmpSize
-	m.mtu = uint16(mtu)
+	m := n.pool.packet(n.path(done.to, done.from).misc, protoICMP, pkt.dst, pkt.src)
+	m.icmp.code, m.icmp.about, m.size = code, pkt.proto, icmpSize
+	m.icmp.mtu = uint16(mtu)
 	for i := pkt.hop - 1; i >= 0; i-- {
 		m.pipes = append(m.pipes, pkt.pipes[i].reverse)
 	}
 	m.seg, pkt.seg = pkt.seg, nil
-	if w := pkt.whole; w != nil && w.seg != nil {
-		m.seg = n.freeSegments.get()
+	if w := pkt.frag.whole; w != nil && w.seg != nil {
+		m.seg = n.pool.segments.get()
 		*m.seg = *w.seg
 	}
-	n.free(pkt)
+	n.pool.free(pkt)
 	if arrived && n.cutOff(now, m) { // this news the host itself sends
 		return
 	}
 	n.record(now, Sent, m, "")
 	if len(m.pipes) == 0 { // the packet was still with its sender
-		n.deliverAt(m, now)
+		n.queue.addPacket(m, now)
 		return
 	}
 	n.transmit(m, now)
@@ -212,19 +219,19 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 
 // icmp handles the news that a packet could not be delivered.
 func (h *Host) icmp(now int64, m *packet) {
-	meaning := icmpMeanings[m.icmp]
+	meaning := icmpMeanings[m.icmp.code]
 	switch {
-	case m.icmp == icmpTooBig:
+	case m.icmp.code == icmpTooBig:
 		h.tooBig(now, m)
-	case m.about == protoTCP:
-		if c := h.conns[connKey{local: m.dst, remote: m.src}]; c != nil && c.tcp.Sent(m.seg) {
+	case m.icmp.about == protoTCP:
+		if c := h.table.conns[ends{local: m.dst, remote: m.src}]; c != nil && c.tcp.Sent(m.seg) {
 			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.routing)
 			c.settle()
 		}
-	case m.about == protoUDP:
+	case m.icmp.about == protoUDP:
 		if meaning.hard {
 			h.refused(m, meaning.errno)
 		}
 	}
-	h.n.free(m)
+	h.n.pool.free(m)
 }

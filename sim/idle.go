@@ -18,13 +18,13 @@ const idleAfter = int64(time.Hour)
 // goIdle says whether nothing but keep-alive is left, and notes until when for certain. It
 // leaves what is due now for later then.
 func (n *Network) goIdle(now int64) bool {
-	n.idleTill = 0
-	if !n.lazy || now-n.active < idleAfter || !n.pending.empty() || n.firstWake < len(n.wakes) {
+	n.lookahead.idleTill = 0
+	if !n.lookahead.on || now-n.clock.active < idleAfter || !n.calls.pending.empty() || n.calls.firstWake < len(n.calls.wakes) {
 		return false
 	}
 	till := never
-	for i := range n.events {
-		e := &n.events[i]
+	for i := range n.queue.events {
+		e := &n.queue.events[i]
 		at := e.when
 		switch class := e.ord & classMask; class {
 		case classPacket, classChange:
@@ -41,7 +41,7 @@ func (n *Network) goIdle(now int64) bool {
 			return false
 		}
 	}
-	n.idleTill = till
+	n.lookahead.idleTill = till
 	return true
 }
 

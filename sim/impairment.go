@@ -20,6 +20,14 @@ type impairment struct {
 	over  bool          // it is no longer set
 }
 
+// proof is what shows that the impairments of a pipe met something.
+type proof struct {
+	since       time.Duration // when the pipe was made
+	impairments []impairment  // nil until it is configured anew
+	corrupted   int64         // packets that netem.Config.Corrupt gave a bit error
+	full        int64         // packets of the size of the MTU, and larger ones
+}
+
 // An aspect is a field of netem.Config as it stands.
 type aspect struct {
 	name  string
@@ -37,10 +45,10 @@ func (p *pipe) aspects() [9]aspect {
 		{"Loss", cfg.Loss, s.Lost, "was affected"},
 		{"Duplicate", unlessZero(cfg.Duplicate), s.Duplicated, "was affected"},
 		{"Reorder", unlessZero(cfg.Reorder), s.Reordered, "was affected"},
-		{"Corrupt", unlessZero(cfg.Corrupt), p.corrupted, "was affected"},
+		{"Corrupt", unlessZero(cfg.Corrupt), p.proof.corrupted, "was affected"},
 		{"Rate", unlessZero(cfg.Rate), s.Sent, ""},
 		{"Queue", cfg.Queue, s.QueueFull, "found it full"},
-		{"MTU", unlessZero(cfg.MTU), p.full, "was as large"},
+		{"MTU", unlessZero(cfg.MTU), p.proof.full, "was as large"},
 	}
 }
 
@@ -55,7 +63,7 @@ func unlessZero[T comparable](v T) any {
 func (p *pipe) initial(now [9]aspect) (all []impairment) {
 	for i, a := range now {
 		if a.value != nil {
-			all = append(all, impairment{field: i, value: a.value, first: p.made, since: p.made})
+			all = append(all, impairment{field: i, value: a.value, first: p.proof.since, since: p.proof.since})
 		}
 	}
 	return all
@@ -63,15 +71,15 @@ func (p *pipe) initial(now [9]aspect) (all []impairment) {
 
 // reconfigured notes what is set from now on, and what no longer; before is what it was.
 func (p *pipe) reconfigured(before [9]aspect, now time.Duration) {
-	if p.impairments == nil {
-		p.impairments = p.initial(before)
+	if p.proof.impairments == nil {
+		p.proof.impairments = p.initial(before)
 	}
 	for i, a := range p.aspects() {
 		if reflect.DeepEqual(a.value, before[i].value) {
 			continue
 		}
-		for j := range p.impairments {
-			if m := &p.impairments[j]; m.field == i && !m.over {
+		for j := range p.proof.impairments {
+			if m := &p.proof.impairments[j]; m.field == i && !m.over {
 				m.over, m.took = true, m.took+now-m.since
 				m.sent += p.stats.Sent
 				m.hits += a.hits
@@ -81,12 +89,12 @@ func (p *pipe) reconfigured(before [9]aspect, now time.Duration) {
 			continue
 		}
 		same := func(m impairment) bool { return m.field == i && reflect.DeepEqual(m.value, a.value) }
-		j := slices.IndexFunc(p.impairments, same)
+		j := slices.IndexFunc(p.proof.impairments, same)
 		if j < 0 {
-			j = len(p.impairments)
-			p.impairments = append(p.impairments, impairment{field: i, value: a.value, first: now})
+			j = len(p.proof.impairments)
+			p.proof.impairments = append(p.proof.impairments, impairment{field: i, value: a.value, first: now})
 		}
-		m := &p.impairments[j]
+		m := &p.proof.impairments[j]
 		m.over, m.since = false, now
 		m.sent -= p.stats.Sent
 		m.hits -= a.hits
@@ -96,7 +104,7 @@ func (p *pipe) reconfigured(before [9]aspect, now time.Duration) {
 // history is every impairment that p has or had, with its counts up to now.
 func (p *pipe) history() []impairment {
 	now := p.aspects()
-	all := slices.Clone(p.impairments)
+	all := slices.Clone(p.proof.impairments)
 	if all == nil {
 		all = p.initial(now)
 	}
@@ -122,7 +130,7 @@ func (p *pipe) idle() (lines []string) {
 			continue
 		case m.over && m.took == 0: // at the instant at which it was set there was another one
 			continue
-		case m.sent == 0 && a.miss == "" && m.first == p.made: // a link that took no packet at all is told as such
+		case m.sent == 0 && a.miss == "" && m.first == p.proof.since: // a link that took no packet at all is told as such
 			continue
 		case both >= 0 && m.sent == 0 && p.reverse.used():
 			continue
@@ -130,7 +138,7 @@ func (p *pipe) idle() (lines []string) {
 			continue
 		}
 		line := fmt.Sprintf("  %s on %v", a.name, p)
-		if m.first > p.made {
+		if m.first > p.proof.since {
 			line += fmt.Sprintf(", set at %v", m.first)
 		}
 		if m.sent == 0 {

@@ -45,7 +45,7 @@ func Limit(d time.Duration) Option {
 func (n *Network) expire() {
 	n.stopIfDead()
 	if problem := own(turn(n, n.timeIsUp)); problem != "" {
-		n.run.Load().abandon(problem)
+		n.harness.run.Load().abandon(problem)
 		<-forever
 	}
 }
@@ -63,15 +63,15 @@ func (n *Network) timeIsUp() (problem string) {
 	limit := n.conf.limit
 	left := othersInBubble()
 	why := fmt.Sprintf("virtual time came to its limit, %v (sim.Limit), and the test had not ended", limit)
-	switch quiet := n.now() - n.active; {
-	case quiet < int64(time.Hour) || !n.pending.empty() || !allWait(left):
+	switch quiet := n.now() - n.clock.active; {
+	case quiet < int64(time.Hour) || !n.calls.pending.empty() || !allWait(left):
 		// The program does something, perhaps at this very instant.
-	case n.idleTill > 0 && quiet >= int64(month):
+	case n.lookahead.idleTill > 0 && quiet >= int64(month):
 		why = fmt.Sprintf("for 30 days of virtual time the program did nothing on the network and nothing reached it but keep-alive, nor later:\n"+
-			"every goroutine was blocked, the network was last used at %v, and the limit of virtual time (sim.Limit) is %v", time.Duration(n.active), limit)
+			"every goroutine was blocked, the network was last used at %v, and the limit of virtual time (sim.Limit) is %v", time.Duration(n.clock.active), limit)
 	default:
 		why = fmt.Sprintf("every goroutine was blocked and nothing was scheduled to happen: the network was last used at %v,\n"+
-			"and the limit of virtual time (sim.Limit) is %v", time.Duration(n.active), limit)
+			"and the limit of virtual time (sim.Limit) is %v", time.Duration(n.clock.active), limit)
 	}
 	n.end(why, left)
 	return ""
@@ -95,10 +95,10 @@ func (n *Network) end(why string, left []goroutine) {
 
 // ending says why the network was closed. The lock is held.
 func (n *Network) ending() string {
-	if n.why == "" {
-		return fmt.Sprintf("the network was closed at %v", n.ended)
+	if n.over.why == "" {
+		return fmt.Sprintf("the network was closed at %v", n.over.at)
 	}
-	return fmt.Sprintf("the network was closed at %v, since %s", n.ended, n.why)
+	return fmt.Sprintf("the network was closed at %v, since %s", n.over.at, n.over.why)
 }
 
 // allWait says that no goroutine of the program runs or sleeps.

@@ -37,12 +37,8 @@ type pipe struct {
 	hold       *fault   // what waits
 	held       []*packet
 
-	made        time.Duration
-	impairments []impairment // nil until it is configured anew
-	corrupted   int64        // packets that netem.Config.Corrupt gave a bit error
-	full        int64        // packets of the size of the MTU, and larger ones
-
 	stats LinkStats
+	proof proof
 }
 
 // must panics if l is no link, in the name of a method.
@@ -64,8 +60,8 @@ func mustBeValid(where string, there, back netem.Config) {
 func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 	p := &pipe{
 		n: n, from: from, to: to, em: new(netem.Pipe),
-		key:  mix(mix(n.seed^from.hash) + to.hash),
-		made: time.Duration(n.now()),
+		key:   mix(mix(n.seed^from.hash) + to.hash),
+		proof: proof{since: time.Duration(n.now())},
 	}
 	if err := p.em.Set(cfg); err != nil {
 		panic("sim: unchecked configuration: " + err.Error())
@@ -78,7 +74,7 @@ func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 func newPipes(n *Network, a, b *node, aToB, bToA netem.Config) (ab, ba *pipe) {
 	ab, ba = newPipe(n, a, b, aToB), newPipe(n, b, a, bToA)
 	ab.reverse, ba.reverse = ba, ab
-	n.pipes = append(n.pipes, ab, ba)
+	n.wires.pipes = append(n.wires.pipes, ab, ba)
 	return ab, ba
 }
 
@@ -118,7 +114,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 	mustBeValid("link "+x.name+" - "+y.name, aToB, bToA)
 	l := &Link{n: n, a: x, b: y}
 	n.do(func() {
-		if n.linked[nodes{x, y}] != nil {
+		if n.wires.linked[nodes{x, y}] != nil {
 			panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
 		}
 		l.ab, l.ba = newPipes(n, x, y, aToB, bToA)
@@ -128,8 +124,8 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 		}
 		x.links = append(x.links, l.ab)
 		y.links = append(y.links, l.ba)
-		n.linked[nodes{x, y}], n.linked[nodes{y, x}] = l.ab, l.ba
-		n.topology++
+		n.wires.linked[nodes{x, y}], n.wires.linked[nodes{y, x}] = l.ab, l.ba
+		n.wires.version++
 		n.changed()
 	})
 	return l
@@ -137,7 +133,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 
 // set changes the configuration, which must be valid, and the times of what waits.
 func (p *pipe) set(cfg netem.Config) {
-	now, before := max(p.n.now(), p.n.clock), p.aspects()
+	now, before := max(p.n.now(), p.n.clock.at), p.aspects()
 	moves, err := p.em.Change(cfg, time.Duration(now))
 	if err != nil {
 		panic("sim: unchecked configuration: " + err.Error())
@@ -256,6 +252,28 @@ func (l *Link) Release() {
 	})
 }
 
+// Access gives h an access link, which all that it sends to other hosts passes first
+// (up), and all that it receives last (down), before and after the links between the
+// hosts: a phone's radio, a server's network card. A second call changes it, as
+// [Link.Set] does. It panics if a configuration is not valid.
+func (h *Host) Access(up, down netem.Config) {
+	h.must("Access")
+	h.n.mustSimulate("Access")
+	mustBeValid(fmt.Sprintf("host %s: Access", h.name), up, down)
+	n := h.n
+	n.do(func() {
+		if h.access.up != nil {
+			h.access.up.set(up)
+			h.access.down.set(down)
+			n.changed()
+			return
+		}
+		h.access.up, h.access.down = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
+		n.wires.version++
+		n.changed()
+	})
+}
+
 // A fault is something that a test broke on purpose, with proof that it mattered.
 type fault struct {
 	at   time.Duration
@@ -272,7 +290,7 @@ func (n *Network) fault(a, b *node, what string) *fault {
 	if b != nil {
 		f.what = a.name + " - " + b.name + ": " + what
 	}
-	n.faults = append(n.faults, f)
+	n.log.faults = append(n.log.faults, f)
 	n.note(a, b, what)
 	return f
 }
@@ -286,6 +304,6 @@ func (n *Network) note(a, b *node, what string) {
 	if b != nil {
 		r.to = b.number
 	}
-	n.trace.add(r, what)
+	n.log.trace.add(r, what)
 	n.changed()
 }

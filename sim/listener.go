@@ -27,9 +27,7 @@ type TCPListener struct {
 	backlog      int
 	accept       []*TCPConn            // established, in order
 	embryos      map[*TCPConn]struct{} // in the handshake
-	r            waitq
-	accepts      turns
-	deadline     deadline
+	in           half                  // that accepts
 	deadlinePlan plan
 	closed       bool
 	asleep       bool // until its host goes on
@@ -74,15 +72,15 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 	// those that were dialled keep a port from being listened on.
 	taken := func(p uint16) bool { return h.listensOn(local.addr, p) || h.uses(local.addr, p).dialled > 0 }
 	if local.port == 0 {
-		local.port = h.freePort(func(p uint16) bool { return !taken(p) && len(h.listeners[p]) == 0 })
+		local.port = h.freePort(func(p uint16) bool { return !taken(p) && len(h.table.listeners[p]) == 0 })
 	}
 	if local.port == 0 || taken(local.port) {
 		return nil, sysError("bind", syscall.EADDRINUSE)
 	}
 	l := newListener(h, network, local)
-	h.listeners[local.port] = append(h.listeners[local.port], l)
-	if l.asleep = h.paused != nil; l.asleep {
-		h.asleep = append(h.asleep, l)
+	h.table.listeners[local.port] = append(h.table.listeners[local.port], l)
+	if l.asleep = h.pause.fault != nil; l.asleep {
+		h.pause.asleep = append(h.pause.asleep, l)
 	}
 	return l, nil
 }
@@ -91,8 +89,8 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 func newListener(h *Host, network string, local endpoint) *TCPListener {
 	return &TCPListener{
 		n: h.n, host: h, made: h.n.moment(), network: network, local: local, backlog: h.conf.AcceptBacklog,
-		embryos:  map[*TCPConn]struct{}{},
-		deadline: deadline(never), deadlinePlan: plan(never),
+		embryos: map[*TCPConn]struct{}{},
+		in:      half{deadline: deadline(never)}, deadlinePlan: plan(never),
 	}
 }
 
@@ -102,10 +100,10 @@ func overlaps(a, b uint32) bool { return a == b || a == 0 || b == 0 }
 // freePort returns the next ephemeral port that is free, or 0.
 func (h *Host) freePort(free func(uint16) bool) uint16 {
 	for range ephemeralPorts {
-		p := h.nextPort
-		h.nextPort++
-		if h.nextPort > lastEphemeral {
-			h.nextPort = firstEphemeral
+		p := h.table.nextPort
+		h.table.nextPort++
+		if h.table.nextPort > lastEphemeral {
+			h.table.nextPort = firstEphemeral
 		}
 		if free(p) {
 			return p
@@ -116,12 +114,12 @@ func (h *Host) freePort(free func(uint16) bool) uint16 {
 
 // listener returns who listens at an endpoint.
 func (h *Host) listener(at endpoint) *TCPListener {
-	for _, l := range h.listeners[at.port] {
+	for _, l := range h.table.listeners[at.port] {
 		if !l.asleep && (l.local.addr == at.addr || l.local.addr == 0) {
 			return l
 		}
 	}
-	for _, s := range h.leaving {
+	for _, s := range h.pause.leaving {
 		if l, ok := s.(*TCPListener); ok && l.local.port == at.port && (l.local.addr == at.addr || l.local.addr == 0) {
 			return l
 		}
@@ -141,10 +139,10 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 	}
 	c := newConn(l.host, l.network, pkt.dst, pkt.src, false, l.made)
 	c.log.hears(pkt.flow.log)
-	c.listener = l
+	c.opening.listener = l
 	l.embryos[c] = struct{}{}
 	c.tcp = tcp.Accept(l.host.conf, c.output(), c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
-	l.n.free(pkt)
+	l.n.pool.free(pkt)
 	c.settle()
 }
 
@@ -153,7 +151,7 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 func (l *TCPListener) established(c *TCPConn) {
 	delete(l.embryos, c)
 	l.accept = append(l.accept, c)
-	l.r.notify(l.n, l.host)
+	l.in.q.notify(l.n, l.host)
 }
 
 // Accept implements [net.Listener]; the connection is a [*TCPConn].
@@ -169,11 +167,11 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 	var mine ticket
 	c, err := await(l.n, func() (c *TCPConn, err error, wait *waitq) {
-		if !l.closed && !l.accepts.come(&l.r, &mine) {
-			return nil, nil, &l.r
+		if !l.closed && !l.in.turns.come(&l.in.q, &mine) {
+			return nil, nil, &l.in.q
 		}
 		if c, err, wait = l.acceptNow(); wait == nil {
-			l.accepts.end(l.n, l.host, &l.r)
+			l.in.turns.end(l.n, l.host, &l.in.q)
 		}
 		return c, err, wait
 	})
@@ -187,21 +185,21 @@ func (l *TCPListener) AcceptTCP() (*TCPConn, error) {
 func (l *TCPListener) acceptNow() (*TCPConn, error, *waitq) {
 	switch {
 	case l.host.holds(l.closed):
-		return nil, nil, &l.host.resumed
+		return nil, nil, &l.host.pause.resumed
 	case l.closed:
 		l.n.reveal(l.by)
 		return nil, net.ErrClosed, nil
-	case l.deadline.expired():
+	case l.in.deadline.expired():
 		l.n.reveal(l.by)
 		return nil, os.ErrDeadlineExceeded, nil
 	case len(l.accept) > 0:
 		c := l.accept[0]
 		l.accept = slices.Delete(l.accept, 0, 1)
-		c.listener = nil
+		c.opening.listener = nil
 		c.log.opened(l.n)
 		return c, nil, nil
 	}
-	return nil, nil, &l.r
+	return nil, nil, &l.in.q
 }
 
 // Close implements [net.Listener]. Connections that nobody accepted are reset.
@@ -212,7 +210,7 @@ func (l *TCPListener) Close() error {
 			return net.ErrClosed
 		}
 		l.shut()
-		unlist(l.host.listeners, l.local.port, l)
+		unlist(l.host.table.listeners, l.local.port, l)
 		return nil
 	}))
 }
@@ -225,10 +223,10 @@ func (l *TCPListener) shut() {
 	l.closed = true
 	l.by = l.n.moment()
 	l.host.closings.closed(protoTCP, l.local.port, l.by)
-	l.r.release()
-	l.host.resumed.release()
-	if l.host.paused != nil && !l.asleep {
-		l.host.leaving = append(l.host.leaving, l)
+	l.in.q.release()
+	l.host.pause.resumed.release()
+	if l.host.pause.fault != nil && !l.asleep {
+		l.host.pause.leaving = append(l.host.pause.leaving, l)
 	} else {
 		l.leave()
 	}
@@ -237,13 +235,13 @@ func (l *TCPListener) shut() {
 // leave is the part of shut that others notice.
 func (l *TCPListener) leave() {
 	for _, c := range l.accept {
-		c.listener = nil
+		c.opening.listener = nil
 		c.kill(true)
 	}
 	// A handshake that is not complete is forgotten; its last acknowledgement will be
 	// answered by a RST.
 	for c := range l.embryos {
-		c.listener = nil
+		c.opening.listener = nil
 		c.forget()
 	}
 	l.accept, l.embryos = nil, nil
@@ -259,10 +257,10 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 			return net.ErrClosed // bare, as package net has it
 		}
 		l.by = l.n.moment()
-		if l.deadline.set(l.n, t) {
-			l.r.release()
+		if l.in.deadline.set(l.n, t) {
+			l.in.q.release()
 		}
-		l.n.schedule(l, classDeadline, socketID(l.host, l.local, protoTCP))
+		l.n.queue.schedule(l, classDeadline, socketID(l.host, l.local, protoTCP))
 		l.n.arm(l.next(classDeadline))
 		return nil
 	})
@@ -276,7 +274,7 @@ func (l *TCPListener) next(uint64) int64 {
 	if l.closed {
 		return never
 	}
-	return l.deadline.next()
+	return l.in.deadline.next()
 }
 
 // noticed implements timed.
@@ -284,8 +282,8 @@ func (l *TCPListener) noticed() int64 { return l.next(classDeadline) }
 
 // due implements timed.
 func (l *TCPListener) due(now int64, _ uint64) {
-	if l.deadline.expire(now) {
-		l.r.notify(l.n, l.host)
+	if l.in.deadline.expire(now) {
+		l.in.q.notify(l.n, l.host)
 	}
 }
 

@@ -37,7 +37,7 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 			return nil, sysError("socket", syscall.ENETDOWN)
 		}
 		u := newUDPConn(h, "udp", endpoint{addr: loopback}, stubResolver)
-		h.udp[0] = append(h.udp[0], u)
+		h.table.udp[0] = append(h.table.udp[0], u)
 		return u, nil
 	})
 	if err == nil && ctx.Err() != nil {
@@ -60,7 +60,7 @@ func (l *lookup) Write(p []byte) (int, error) {
 	name, _ := question(query)
 	asked := string(bytes.ToLower(query[dnsHeader:]))
 	binary.BigEndian.PutUint16(query, uint16(hashString(asked)))
-	if ofMachine(name) && !get(l.n, func() bool { return l.n.find(name) != nil }) {
+	if ofMachine(name) && !get(l.n, func() bool { return l.n.names.find(name) != nil }) {
 		query[2] |= dnsResponse >> 8
 		query[3] = dnsRecursion&0x80 | dnsNoSuchName
 		l.answer = query
@@ -89,12 +89,12 @@ func (l *lookup) ask(query []byte, asked string) error {
 		port := h.udpPort(stubResolver)
 		if port == 0 {
 			l.err = syscall.EAGAIN
-			l.r.notify(l.n, h)
+			l.in.q.notify(l.n, h)
 			return
 		}
-		unlist(h.udp, 0, l.UDPConn)
+		unlist(h.table.udp, 0, l.UDPConn)
 		l.setPort(port)
-		h.udp[port] = append(h.udp[port], l.UDPConn)
+		h.table.udp[port] = append(h.table.udp[port], l.UDPConn)
 		l.transmit(now, query, by, l.local, stubResolver, way, false)
 	}}, way.slack())
 	return nil
@@ -178,8 +178,8 @@ func fieldsOf(file string) func(yield func([]string) bool) {
 // something else.
 func (h *Host) tellTaken() {
 	for _, name := range []string{h.name, addrOf(h.addr).String()} {
-		if h.n.taken[strings.ToLower(name)] {
-			h.n.failures = append(h.n.failures, fmt.Sprintf("Host.Resolver: %s of this machine has an entry for %q, a host of the network, "+
+		if h.n.names.taken[strings.ToLower(name)] {
+			h.n.log.failures = append(h.n.log.failures, fmt.Sprintf("Host.Resolver: %s of this machine has an entry for %q, a host of the network, "+
 				"and Go's resolver looks there first. Give the host a name of its own, or have the program dial by Host.DialContext", hostsFile, name))
 		}
 	}

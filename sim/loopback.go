@@ -36,6 +36,9 @@ type machineSocket interface {
 	state() string
 }
 
+// machineSockets are those of one host: open ones, and ones that its crash has yet to reset.
+type machineSockets struct{ sockets, abandoned []machineSocket }
+
 type machineListener struct {
 	*net.TCPListener
 	host *Host
@@ -57,30 +60,30 @@ func (h *Host) adopt(s machineSocket) error {
 			return sysError("socket", syscall.ENETDOWN)
 		}
 		if l, ok := s.(*machineListener); ok {
-			if h.n.ports[l.at].IsValid() {
+			if h.n.names.machine[l.at].IsValid() {
 				return sysError("bind", syscall.EADDRINUSE)
 			}
-			h.n.ports[l.at] = l.machineAddr()
+			h.n.names.machine[l.at] = l.machineAddr()
 		}
-		h.sockets = append(h.sockets, s)
+		h.machine.sockets = append(h.machine.sockets, s)
 		return nil
 	})
 }
 
 // release undoes adopt. The lock is held.
 func (h *Host) release(s machineSocket) {
-	unlistSocket(&h.sockets, s)
-	if l, ok := s.(*machineListener); ok && h.n.ports[l.at] == l.machineAddr() {
-		delete(h.n.ports, l.at)
+	unlistSocket(&h.machine.sockets, s)
+	if l, ok := s.(*machineListener); ok && h.n.names.machine[l.at] == l.machineAddr() {
+		delete(h.n.names.machine, l.at)
 	}
 }
 
 // abandon takes all sockets from a host, for closeAbandoned to reset. The lock is held.
 func (h *Host) abandon() {
-	for len(h.sockets) > 0 {
-		s := h.sockets[0]
+	for len(h.machine.sockets) > 0 {
+		s := h.machine.sockets[0]
 		h.release(s)
-		h.abandoned = append(h.abandoned, s)
+		h.machine.abandoned = append(h.machine.abandoned, s)
 	}
 }
 
@@ -88,8 +91,8 @@ func (h *Host) abandon() {
 func (h *Host) closeAbandoned() {
 	for h.n.conf.loopback {
 		s := get(h.n, func() (s machineSocket) {
-			if len(h.abandoned) > 0 {
-				s, h.abandoned = h.abandoned[0], h.abandoned[1:]
+			if len(h.machine.abandoned) > 0 {
+				s, h.machine.abandoned = h.machine.abandoned[0], h.machine.abandoned[1:]
 			}
 			return s
 		})
@@ -149,7 +152,7 @@ func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.
 		if h.dead {
 			return netip.AddrPort{}, sysError("socket", syscall.ENETDOWN)
 		}
-		return h.n.ports[dest], nil
+		return h.n.names.machine[dest], nil
 	})
 	switch {
 	case err != nil:

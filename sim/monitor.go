@@ -82,7 +82,7 @@ func (m *monitor) look() {
 	if n == nil {
 		return
 	}
-	n.pulse.seconds.Add(1)
+	n.harness.pulse.seconds.Add(1)
 	switch took := time.Since(m.began); {
 	case !m.deadline.IsZero() && time.Now().After(m.deadline):
 		m.over = true
@@ -104,7 +104,7 @@ func (m *monitor) giveUp(n *Network) {
 	report := ""
 	n.peek(func() { report = n.reportAt(n.lastSeen(), m.command()) })
 	fmt.Fprintf(monitoring.out, "\n%s\n%s\n", what, report)
-	n.told.Store(true)
+	n.harness.told.Store(true)
 	m.run.abandon("sim: the test still runs, and go test's deadline (-timeout) is near: it was abandoned. The report stands above, on standard error")
 }
 
@@ -113,7 +113,7 @@ func (m *monitor) activity(n *Network) string {
 	var at time.Duration
 	n.peek(func() { at = n.lastSeen() })
 	moving, all := moving(n)
-	steps := n.steps.Load()
+	steps := n.harness.steps.Load()
 	var b strings.Builder
 	fmt.Fprintf(&b, "At least %v of virtual time have passed, in %s of the network.\n", at, countOf(int(steps), "step", "steps"))
 	if list := describe(moving); list != "" {
@@ -136,7 +136,7 @@ func moving(n *Network) (moving, all []goroutine) {
 	began, moved := time.Now(), false
 	for looks := 0; looks < 5 || looks < 40 && time.Since(began) < enough || !moved && time.Since(began) < patience; looks++ {
 		start := time.Now()
-		all = bubbleGoroutines(n.bubbleID)
+		all = bubbleGoroutines(n.harness.bubbleID)
 		for _, g := range all {
 			if g.serves() {
 				continue
@@ -190,7 +190,7 @@ type pulse struct {
 const firstBeat = time.Second + 137*time.Nanosecond
 
 func (n *Network) startPulse() {
-	self, p := n.self, &n.pulse
+	self, p := n.harness.self, &n.harness.pulse
 	p.every = firstBeat
 	p.timer = time.AfterFunc(maxLimit, func() {
 		n := self.Load()
@@ -198,7 +198,7 @@ func (n *Network) startPulse() {
 			return
 		}
 		n.stopIfDead()
-		p := &n.pulse
+		p := &n.harness.pulse
 		p.seen.Store(n.now())
 		switch passed := p.seconds.Load() - p.last; {
 		case passed == 0:
@@ -215,9 +215,9 @@ func (n *Network) startPulse() {
 // lastSeen is the latest virtual time that is known outside. The lock is held.
 func (n *Network) lastSeen() time.Duration {
 	if n.closed {
-		return n.ended
+		return n.over.at
 	}
-	return time.Duration(max(n.clock, n.pulse.seen.Load()))
+	return time.Duration(max(n.clock.at, n.harness.pulse.seen.Load()))
 }
 
 // stack is the goroutine's stack without its state.

@@ -25,9 +25,9 @@ func (h *Host) Resolver() *net.Resolver {
 	h.must("Resolver")
 	taken := namesOfMachine()
 	h.n.do(func() {
-		if h.n.taken == nil {
-			h.n.taken = taken
-			for _, other := range h.n.inOrder {
+		if h.n.names.taken == nil {
+			h.n.names.taken = taken
+			for _, other := range h.n.names.inOrder {
 				other.tellTaken()
 			}
 		}
@@ -95,7 +95,7 @@ func (h *Host) answerName(query []byte) []byte {
 // "_http._tcp.server"), and that of an address for the reverse way.
 func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) {
 	if reverse, ok := strings.CutSuffix(strings.ToLower(name), ".in-addr.arpa"); ok {
-		host := n.reverse(reverse)
+		host := n.names.reverse(reverse)
 		if host != "" && kind == dnsTypePTR {
 			for label := range strings.SplitSeq(host, ".") {
 				data = append(append(data, byte(len(label))), label...)
@@ -104,11 +104,11 @@ func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) 
 		}
 		return data, host != ""
 	}
-	host := n.find(name)
+	host := n.names.find(name)
 	if host != nil && kind == dnsTypeA {
 		data = binary.BigEndian.AppendUint32(nil, host.addr)
 	}
-	for service := name; host == nil && strings.HasPrefix(service, "_"); host = n.find(service) {
+	for service := name; host == nil && strings.HasPrefix(service, "_"); host = n.names.find(service) {
 		_, service, _ = strings.Cut(service, ".")
 	}
 	return data, host != nil
@@ -116,7 +116,7 @@ func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) 
 
 // reverse returns the name for an address whose numbers stand in reverse order (RFC 1035
 // section 3.5), or "".
-func (n *Network) reverse(numbers string) string {
+func (r *registry) reverse(numbers string) string {
 	parts := strings.Split(numbers, ".")
 	slices.Reverse(parts)
 	addr, err := netip.ParseAddr(strings.Join(parts, "."))
@@ -127,7 +127,7 @@ func (n *Network) reverse(numbers string) string {
 	if at == loopback {
 		return "localhost"
 	}
-	if h := n.byAddr[at]; h != nil {
+	if h := r.byAddr[at]; h != nil {
 		return h.name
 	}
 	return ""
@@ -156,7 +156,3 @@ func question(q []byte) (name string, end int) {
 	}
 	return "", 0
 }
-
-// find returns the host of a name, without regard to case (RFC 4343), or nil. The
-// lock is held.
-func (n *Network) find(name string) *Host { return n.hosts[strings.ToLower(name)] }

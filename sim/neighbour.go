@@ -116,7 +116,7 @@ func (p *pipe) resolve() {
 	}
 	b := &neighbour{pipe: p, at: never, timer: plan(never)}
 	b.arp.path = &path{
-		n: p.n, to: p.n.hosts[strings.ToLower(p.to.name)], route: []*pipe{p},
+		n: p.n, to: p.n.names.hosts[strings.ToLower(p.to.name)], route: []*pipe{p},
 		numbers: [2]int32{p.from.number, p.to.number}, hash: p.from.hash ^ p.to.hash<<1,
 	}
 	p.neighbour = b
@@ -151,7 +151,7 @@ func (b *neighbour) connected() bool { return b == nil || b.state == reachable }
 // become enters a state that lasts until an instant, if nothing happens.
 func (b *neighbour) become(s reachability, until int64) {
 	b.state, b.at = s, until
-	b.pipe.n.schedule(b, classTimer, b.id())
+	b.pipe.n.queue.schedule(b, classTimer, b.id())
 }
 
 // id tells the timers of neighbours from each other, and from those of sockets.
@@ -198,7 +198,7 @@ func (b *neighbour) ask(now int64) {
 // say sends an ARP packet.
 func (b *neighbour) say(now int64, kind uint8) {
 	n := b.pipe.n
-	pkt := n.newPacket(&b.arp, protoARP, endpoint{}, endpoint{})
+	pkt := n.pool.packet(&b.arp, protoARP, endpoint{}, endpoint{})
 	pkt.pipes, pkt.arp, pkt.size, pkt.df = b.arp.path.route, kind, arpSize, true
 	n.record(now, Sent, pkt, "")
 	n.transmit(pkt, now)
@@ -222,7 +222,7 @@ func (n *Network) arpArrived(now int64, pkt *packet) {
 	p.stats.Delivered++
 	n.record(now, Delivered, pkt, "")
 	kind := pkt.arp
-	n.free(pkt)
+	n.pool.free(pkt)
 	b := p.reverse.neighbour
 	if kind == arpReply {
 		if b.state != unknown {
@@ -323,7 +323,7 @@ func (b *neighbour) giveUp(now int64) {
 // forgetNeighbours has a host that loses its memory forget its neighbours.
 func (h *Host) forgetNeighbours() {
 	var own []*pipe
-	for _, p := range h.n.pipes {
+	for _, p := range h.n.wires.pipes {
 		if p.from == &h.node && p.neighbour != nil {
 			own = append(own, p)
 		}

@@ -3,14 +3,13 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/squall-sim/squall/netem"
-	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
 // A Network is a set of hosts, the links between them, and the clock by which
@@ -19,149 +18,41 @@ import (
 // be called by several goroutines at once.
 type Network struct {
 	mu     sync.Mutex // guards everything below and every object of the network
-	engine engine
-	by     moment // when it was closed
-	drv    driver
-	seed   uint64
+	engine engine     // under the race detector
 	conf   options
+	seed   uint64
 
+	clock     clock
+	quiet     driver
+	queue     eventQueue
+	calls     callQueue
+	lookahead lookahead
+
+	names   registry
+	wires   topology
+	log     journal
+	pool    pool
+	harness harness
+
+	closed bool
+	over   ending
+}
+
+// An ending says how a network was closed.
+type ending struct {
+	at  time.Duration
+	by  moment
+	why string // empty for a plain Close
+}
+
+// A clock is what the network knows of time. Instants are nanoseconds since its start.
+type clock struct {
 	start     time.Time
 	startNano int64 // the same, since 1970
-	bubble    bool
-	lazy      bool // leaves for later what nobody can notice yet
-	closed    bool
-	why       string        // what ended the network, when it was not Close
-	ended     time.Duration // when it ended
-	clock     int64         // of the engine: the instant it has come to
-
-	events    heap
-	ord       uint64  // counter of packets and changes, for the order of ties
-	lastTrain *packet // of the last event of packets; nil once it has come
-	lastAt    int64   // its instant
-	lastOrd   uint64
-	released  int64  // instant of the last wake-up
-	active    int64  // instant at which the program last did something
-	idleTill  int64  // instant until which there is nothing but keep-alive; see goIdle
-	wakes     []wake // in order; those before firstWake have been taken
-	firstWake int
-	pending   pendingOps
-	late      bool // the alarm rings after the first event
-	decisive  any  // the event that the alarm is for, if any; it may be past
-
-	hosts    map[string]*Host   // by name, in small letters
-	routers  map[string]*Router // the same
-	byAddr   map[uint32]*Host
-	ports    map[endpoint]netip.AddrPort // with Loopback: where listeners are
-	inOrder  []*Host
-	pipes    []*pipe // in the order in which they were made
-	paths    map[pair]*path
-	defaults map[pair]*pipe // between hosts that no link joins
-	linked   map[nodes]*pipe
-	topology uint64 // counts the changes that move packets to other ways
-	streams  map[string]stream
-	nextConn uint64
-
-	partitions []partition
-	cutting    uint64 // counts their changes
-
-	trace    *Trace
-	faults   []*fault
-	failures []string                  // of processes
-	taken    map[string]bool           // with a Resolver: what the machine's hosts file has
-	strays   []string                  // what the program asked the machine's own network for
-	unripe   []time.Duration           // when an After would have come that the end of the network forestalled
-	reported atomic.Bool               // the end of the test was reported
-	steps    atomic.Uint64             // of the engine, for the watchdog
-	frozen   atomic.Int64              // how often the watchdog moved the clock
-	self     *atomic.Pointer[Network]  // for timers of the bubble, which may stay behind with it; nil at the end
-	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
-	bubbleID string                    // number of the bubble
-	crypto   *cryptoStream             // nil if the process draws from the seed
-	witness  *witness                  // nil in ordinary runs
-	dead     atomic.Bool               // the bubble was abandoned
-	told     atomic.Bool               // the report was printed before the end
-	pulse    pulse
-
-	freePackets  []*packet
-	freeSegments segmentPool
-	blocks       blockPool
-	waiters      []*waiter // lent to those who wait
-}
-
-type pair struct{ from, to *Host }
-
-// An Option changes how a network is made.
-type Option func(*options)
-
-type options struct {
-	seed        uint64
-	seedSet     bool
-	defaultLink netem.Config
-	loopback    bool // see Loopback
-	tcp         *tcp.Config
-	manyTimers  bool
-	arp         bool          // on all links
-	limit       time.Duration // of virtual time
-	strict      bool
-	mayDiffer   bool
-}
-
-// Seed sets the seed of every random draw of the network. The default is 1, so
-// that a test does the same each time it is run; the environment variables
-// SQUALL_SEED and SQUALL_SEEDS win over it (see [Test]).
-func Seed(seed uint64) Option {
-	return func(o *options) { o.seed, o.seedSet = seed, true }
-}
-
-// DefaultLink sets what happens to packets between two hosts that no [Link]
-// joins, in both directions. The zero value, which is the default, is a perfect
-// path: no delay, no loss. It panics if cfg is not valid.
-func DefaultLink(cfg netem.Config) Option {
-	if err := cfg.Validate(); err != nil {
-		panic("sim: DefaultLink: " + err.Error())
-	}
-	return func(o *options) { o.defaultLink = cfg }
-}
-
-// Strict has a test fail for what it would otherwise only report: a fault or an impairment of a
-// link that met nothing, an [Network.After] whose time did not come, and what the program asked
-// the machine's own network for. So a scenario cannot lose its fault in silence when a name, a
-// time or a topology changes. A Loss of 0.01 may well meet nothing in ten packets: use
-// probabilities that will, or a list of packets to drop.
-func Strict() Option {
-	return func(o *options) { o.strict = true }
-}
-
-// MayDiffer says that two runs of a test with one seed may differ, and why: goroutines of the
-// program race each other at one instant, and the test is about that. SQUALL_CHECK=1 does not
-// compare it then (see [Test]); one that fails is run a second time all the same. It panics
-// without a reason.
-func MayDiffer(why string) Option {
-	if why == "" {
-		panic("sim: MayDiffer: it needs a reason: why may two runs of the test differ?")
-	}
-	return func(o *options) { o.mayDiffer = true }
-}
-
-// ManyTimers suits tests whose program has thousands of timers at a time: goroutines that
-// sleep, timeouts. What an event of the network costs then does not depend on how many
-// there are; by default Go's runtime looks at all of them each time.
-//
-// The network then calls [synctest.Wait], which two goroutines of a bubble must not do at
-// once: so nothing in the test may call it, or it panics. The trace is the same with and
-// without. It has no effect on the wall clock.
-func ManyTimers() Option {
-	return func(o *options) { o.manyTimers = true }
-}
-
-// WithTCP sets the TCP settings of every host; [Host.SetTCP] overrides them for
-// one. It panics if cfg is not valid.
-func WithTCP(cfg TCPConfig) Option {
-	c, err := cfg.complete()
-	if err != nil {
-		panic("sim: WithTCP: " + err.Error())
-	}
-	return func(o *options) { o.tcp = c }
+	virtual   bool  // in a bubble
+	at        int64 // the instant up to which the engine has come
+	released  int64 // instant of the last wake-up of the program
+	active    int64 // instant at which the program last did something
 }
 
 // New makes a network that runs on the wall clock, outside a bubble: for suites
@@ -173,22 +64,24 @@ func New(opts ...Option) *Network {
 
 func newNetwork(bubble bool, opts []Option) *Network {
 	n := &Network{
-		start:    time.Now(),
-		bubble:   bubble,
-		lazy:     bubble,
-		released: -1,
-		hosts:    map[string]*Host{},
-		byAddr:   map[uint32]*Host{},
-		ports:    map[endpoint]netip.AddrPort{},
-		routers:  map[string]*Router{},
-		paths:    map[pair]*path{},
-		defaults: map[pair]*pipe{},
-		linked:   map[nodes]*pipe{},
-		topology: 1,
-		streams:  map[string]stream{},
-		pending:  pendingOps{until: never, sure: never},
+		clock:     clock{start: time.Now(), virtual: bubble, released: -1},
+		calls:     callQueue{pending: pendingOps{until: never, sure: never}},
+		lookahead: lookahead{on: bubble},
+		names: registry{
+			hosts:   map[string]*Host{},
+			routers: map[string]*Router{},
+			byAddr:  map[uint32]*Host{},
+			machine: map[endpoint]netip.AddrPort{},
+			streams: map[string]stream{},
+		},
+		wires: topology{
+			paths:    map[pair]*path{},
+			defaults: map[pair]*pipe{},
+			linked:   map[nodes]*pipe{},
+			version:  1,
+		},
 	}
-	n.startNano = n.start.UnixNano()
+	n.clock.startNano = n.clock.start.UnixNano()
 	n.conf.seed = 1
 	n.conf.limit = defaultLimit
 	n.conf.tcp, _ = TCPConfig{}.complete()
@@ -199,10 +92,10 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		panic("sim: Test: a bubble has no real sockets; make a network on the loopback interface with New")
 	}
 	n.seed = n.conf.seed
-	n.trace = newTrace(n)
-	n.self = new(atomic.Pointer[Network])
-	n.self.Store(n)
-	self := n.self
+	n.log.trace = newTrace(n)
+	n.harness.self = new(atomic.Pointer[Network])
+	n.harness.self.Store(n)
+	self := n.harness.self
 	expire := func() {
 		if n := self.Load(); n != nil {
 			n.expire()
@@ -210,7 +103,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	n.startEngine()
 	turn(n, func() struct{} { // its timers may be the next to want the lock
-		n.drv = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, expire)
+		n.quiet = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, expire)
 		return struct{}{}
 	})
 	return n
@@ -223,10 +116,10 @@ func (n *Network) Close() {
 	n.do(func() { n.shutdown("") })
 	for i := 0; n.conf.loopback; i++ {
 		h := get(n, func() *Host {
-			if i == len(n.inOrder) {
+			if i == len(n.names.inOrder) {
 				return nil
 			}
-			return n.inOrder[i]
+			return n.names.inOrder[i]
 		})
 		if h == nil {
 			return
@@ -235,17 +128,64 @@ func (n *Network) Close() {
 	}
 }
 
+// shutdown ends the network. why is empty for a plain Close.
+func (n *Network) shutdown(why string) {
+	if n.closed {
+		return
+	}
+	n.closed, n.over.why = true, why
+	n.over.by = n.moment()
+	n.over.at = time.Duration(n.now())
+	n.quiet.stop()
+	if n.quiet.sentinel != nil && n.harness.run.Load() != nil {
+		reset(n.quiet.sentinel, overtime)
+	}
+	for _, e := range n.queue.events {
+		if e.ord&classMask == classChange {
+			n.log.unripe = append(n.log.unripe, time.Duration(e.when))
+		}
+	}
+	slices.Sort(n.log.unripe)
+	for _, h := range n.names.inOrder {
+		for _, p := range h.processes {
+			p.call(p.stop)
+		}
+		h.shutSockets()
+		h.abandon()
+		for _, c := range h.table.conns {
+			c.end()
+		}
+		for d := range h.dials.open {
+			d.over, d.err = true, net.ErrClosed
+			close(d.done)
+		}
+		clear(h.dials.open)
+		// Attempts that are decided, though their callers do not know yet.
+		for _, w := range h.pause.wakes {
+			w.releaseNow()
+		}
+		h.pause.wakes = nil
+		h.pause.resumed.release()
+	}
+	for _, w := range n.calls.wakes[n.calls.firstWake:] {
+		w.releaseNow()
+	}
+	n.queue.events, n.calls.wakes, n.calls.pending = nil, nil, pendingOps{until: never, sure: never}
+}
+
 // Elapsed returns the time since the network was made.
 func (n *Network) Elapsed() time.Duration {
 	return time.Duration(n.now())
 }
 
-// now is the time since the start in nanoseconds.
-func (n *Network) now() int64 {
-	if n.bubble { // no monotonic clock there: less to do than time.Since has
-		return time.Now().UnixNano() - n.startNano
+// now is the instant at which it is.
+func (n *Network) now() int64 { return n.clock.now() }
+
+func (c *clock) now() int64 {
+	if c.virtual { // no monotonic clock there: less to do than time.Since has
+		return time.Now().UnixNano() - c.startNano
 	}
-	return int64(time.Since(n.start))
+	return int64(time.Since(c.start))
 }
 
 // Seed returns the seed of the network's random draws.
@@ -258,20 +198,14 @@ func (n *Network) Seed() uint64 { return n.seed }
 func (n *Network) Rand(name string) *rand.Rand {
 	fresh := rand.New(rand.NewPCG(n.seed, hashString(name)))
 	return get(n, func() *rand.Rand {
-		s, ok := n.streams[name]
+		s, ok := n.names.streams[name]
 		if !ok {
 			s = stream{n.moment(), fresh}
-			n.streams[name] = s
+			n.names.streams[name] = s
 		}
 		n.reveal(s.by)
 		return s.draws
 	})
-}
-
-// A stream is a random stream that has a name.
-type stream struct {
-	by    moment // when it was made
-	draws *rand.Rand
 }
 
 // After calls f at d from now, on the network's own schedule: after the
@@ -294,9 +228,8 @@ func (n *Network) After(d time.Duration, f func()) {
 		if n.closed {
 			return
 		}
-		n.ord++
 		at := after(n.now(), int64(d))
-		n.events.push(event{when: at, ord: classChange | n.ord, what: change{n.moment(), guarded}})
+		n.queue.addChange(at, change{n.moment(), guarded})
 		n.arm(at)
 	})
 }
@@ -311,21 +244,21 @@ func (n *Network) Host(name string) *Host {
 		panic("sim: " + err.Error())
 	}
 	return get(n, func() *Host {
-		if h := n.find(name); h != nil {
+		if h := n.names.find(name); h != nil {
 			n.reveal(h.made)
 			return h
 		}
-		if n.routers[strings.ToLower(name)] != nil {
+		if n.names.routers[strings.ToLower(name)] != nil {
 			panic(fmt.Sprintf("sim: Host(%q): a router has that name", name))
 		}
-		h := newHost(n, name, len(n.inOrder)+1)
-		n.hosts[strings.ToLower(name)] = h
-		n.byAddr[h.addr] = h
-		n.inOrder = append(n.inOrder, h)
+		h := newHost(n, name, len(n.names.inOrder)+1)
+		n.names.hosts[strings.ToLower(name)] = h
+		n.names.byAddr[h.addr] = h
+		n.names.inOrder = append(n.names.inOrder, h)
 		h.tellTaken()
 		return h
 	})
 }
 
 // Trace returns the record of every packet and event so far.
-func (n *Network) Trace() *Trace { return n.trace }
+func (n *Network) Trace() *Trace { return n.log.trace }

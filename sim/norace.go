@@ -50,8 +50,8 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 func (n *Network) lock() {
 	n.stopIfDead()
 	n.mu.Lock()
-	if n.witness != nil {
-		n.witness.see(n.now())
+	if n.harness.witness != nil {
+		n.harness.witness.see(n.now())
 	}
 	n.begin()
 }

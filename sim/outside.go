@@ -160,7 +160,7 @@ var errStray = errors.New("sim: this is a host of the simulated network, and the
 func (n *Network) stray(by, host string) error {
 	var waiting []goroutine
 	self, _ := thisGoroutine()
-	all := bubbleGoroutines(n.bubbleID)
+	all := bubbleGoroutines(n.harness.bubbleID)
 	for id := self; id != ""; { // the caller may be a goroutine of net/http's; who asked waits for it
 		i := slices.IndexFunc(all, func(g goroutine) bool { return g.id == id })
 		if i < 0 {
@@ -179,22 +179,22 @@ func (n *Network) stray(by, host string) error {
 	text := fmt.Sprintf("%s was asked for %q%s", by, host, where)
 	ours := get(n, func() bool {
 		if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
-			return n.byAddr[addrNumber(addr)] != nil
+			return n.names.byAddr[addrNumber(addr)] != nil
 		}
-		return n.find(host) != nil
+		return n.names.find(host) != nil
 	})
 	if !ours {
 		n.do(func() {
-			if !slices.Contains(n.strays, text) {
-				n.strays = append(n.strays, text)
+			if !slices.Contains(n.log.strays, text) {
+				n.log.strays = append(n.log.strays, text)
 			}
 		})
 		return nil
 	}
 	text += ": that is a host of the simulated network, and this asks the machine's own.\n" + strings.TrimSuffix(instead(waiting), "\n")
 	n.do(func() {
-		if !slices.Contains(n.failures, text) {
-			n.failures = append(n.failures, text)
+		if !slices.Contains(n.log.failures, text) {
+			n.log.failures = append(n.log.failures, text)
 		}
 	})
 	return errStray

@@ -37,55 +37,31 @@ type packet struct {
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
 	data     []byte       // of UDP
 	by       moment       // of UDP: when it was written
-	whole    *whole       // of a fragment
-	offset   uint16       // of a fragment: in the payload of IP
-	mtu      uint16       // for ICMP, what the link takes for which it was too big
-	icmp     ICMPCode
-	arp      uint8    // of ARP: request or reply
-	about    protocol // for ICMP, the protocol of what could not be delivered
-	size     int      // bytes on the wire
-	df       bool     // don't fragment (DF)
+	frag     fragment
+	icmp     icmpMessage
+	arp      uint8 // request or reply
+	size     int   // bytes on the wire
+	df       bool  // don't fragment (DF)
 	corrupt  bool
 	copied   bool // this is the copy of a duplicated packet
 	train    train
 }
 
-func (n *Network) newPacket(f *flow, proto protocol, src, dst endpoint) *packet {
-	var pkt *packet
-	if last := len(n.freePackets) - 1; last >= 0 {
-		pkt = n.freePackets[last]
-		n.freePackets = n.freePackets[:last]
-	} else {
-		pkt = new(packet)
-	}
-	pkt.flow, pkt.proto, pkt.src, pkt.dst = f, proto, src, dst
-	return pkt
-}
-
-// free ends the way of a packet.
-func (n *Network) free(pkt *packet) {
-	if pkt.seg != nil {
-		n.freeSegments.put(pkt.seg)
-	}
-	*pkt = packet{}
-	n.freePackets = append(n.freePackets, pkt)
-}
-
 // record notes the packet in the trace.
 func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
-	r := n.trace.slot()
+	r := n.log.trace.slot()
 	pkt.describe(r, now, kind)
-	n.trace.seal(r, pkt.flow.path.hash, why)
+	n.log.trace.seal(r, pkt.flow.path.hash, why)
 	if kind == Sent {
-		n.trace.carry(r, pkt.payload())
+		n.log.trace.carry(r, pkt.payload())
 	}
 }
 
 // payload is what a packet carries. Of a packet that was cut it counts with the first fragment.
 func (pkt *packet) payload() []byte {
 	data, seg := pkt.data, pkt.seg
-	if w := pkt.whole; w != nil {
-		if pkt.offset > 0 {
+	if w := pkt.frag.whole; w != nil {
+		if pkt.frag.offset > 0 {
 			return nil
 		}
 		data, seg = w.data, w.seg
@@ -104,8 +80,8 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	r.sport, r.dport = pkt.src.port, pkt.dst.port
 	r.size = uint16(pkt.size)
 	switch {
-	case pkt.whole != nil:
-		pkt.whole.describe(r, int(pkt.offset), pkt.size-ipHeader)
+	case pkt.frag.whole != nil:
+		pkt.frag.whole.describe(r, int(pkt.frag.offset), pkt.size-ipHeader)
 	case pkt.proto == protoTCP:
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.segment = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind
@@ -117,7 +93,7 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 // drop ends the way of a packet at a pipe, or at its host if p is nil, and says why.
 func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
 	n.recordDrop(now, pkt, p, why)
-	n.free(pkt)
+	n.pool.free(pkt)
 }
 
 // recordDrop is the part of drop before the packet's end.
@@ -195,7 +171,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		return
 	}
 	if pkt.size >= p.mtu {
-		p.full++
+		p.proof.full++
 	}
 	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
@@ -207,14 +183,14 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	p.stats.SentBytes += int64(pkt.size)
 	v := p.em.Send(pkt.size, time.Duration(now), pkt.flow.stream(p, pkt.hop))
 	if v.Dup {
-		c := n.copyOf(pkt)
+		c := n.pool.copyOf(pkt)
 		c.corrupt = pkt.corrupt || v.DupCorrupt
 		if v.DupCorrupt {
-			p.corrupted++
+			p.proof.corrupted++
 		}
 		p.stats.Duplicated++
 		c.departs = int64(p.em.Free())
-		n.deliverAt(c, int64(v.DupAt))
+		n.queue.addPacket(c, int64(v.DupAt))
 	}
 	if v.Reason != netem.Delivered {
 		p.stats.count(v.Reason)
@@ -230,21 +206,16 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	if v.Corrupt {
 		pkt.corrupt = true
-		p.corrupted++
+		p.proof.corrupted++
 	}
 	pkt.departs = int64(v.Departure)
-	n.deliverAt(pkt, int64(v.At))
-}
-
-func (n *Network) deliverAt(pkt *packet, when int64) {
-	pkt.uncouple()
-	n.deliverTrain(pkt, when)
+	n.queue.addPacket(pkt, int64(v.At))
 }
 
 // uncouple makes pkt a train of its own.
 func (pkt *packet) uncouple() {
 	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
-	if pkt.proto == protoTCP && pkt.whole == nil {
+	if pkt.proto == protoTCP && pkt.frag.whole == nil {
 		pkt.train.news = newsOf(pkt.seg)
 	}
 }
@@ -285,29 +256,17 @@ func (a news) and(b news) news {
 	return news{max(a.ack, b.ack), a.flags | b.flags, a.data || b.data}
 }
 
-// deliverTrain lets a train arrive. If the event made last is such a train too it is
-// joined: the events would follow each other.
-func (n *Network) deliverTrain(head *packet, when int64) {
-	if f := n.lastTrain; f != nil && n.lastAt == when && n.lastOrd == n.ord && f.sameWay(head) {
-		f.couple(head)
-		return
-	}
-	n.ord++
-	n.events.push(event{when: when, ord: classPacket | n.ord, what: head})
-	n.lastTrain, n.lastAt, n.lastOrd = head, when, n.ord
-}
-
 // sameWay says that two packets are of one flow and at one place of one route. A fragment
 // is not one of those whose news are known.
 func (pkt *packet) sameWay(other *packet) bool {
-	return pkt.flow == other.flow && pkt.hop == other.hop && (pkt.whole == nil) == (other.whole == nil) &&
+	return pkt.flow == other.flow && pkt.hop == other.hop && (pkt.frag.whole == nil) == (other.frag.whole == nil) &&
 		len(pkt.pipes) == len(other.pipes) && len(pkt.pipes) > 0 && &pkt.pipes[0] == &other.pipes[0]
 }
 
 // arriveTrain handles the arrival of a train.
 func (n *Network) arriveTrain(now int64, head *packet) {
-	if n.lastTrain == head {
-		n.lastTrain = nil
+	if n.queue.lastTrain == head {
+		n.queue.lastTrain = nil
 	}
 	if head.hop+1 < len(head.pipes) && n.forward(now, head) {
 		return
@@ -344,7 +303,7 @@ func (n *Network) receiver(pkt *packet) *TCPConn {
 // too, or nil.
 func (pkt *packet) peer() *TCPConn {
 	c := pkt.flow.peer
-	if c == nil || pkt.proto != protoTCP || pkt.whole != nil || c.gone || c.local != pkt.dst || c.remote != pkt.src {
+	if c == nil || pkt.proto != protoTCP || pkt.frag.whole != nil || c.gone || c.ends.local != pkt.dst || c.ends.remote != pkt.src {
 		return nil
 	}
 	return c
@@ -358,7 +317,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 	c.tcp.SetMTU(c.flow.path.mtu(now))
 	c.log.hears(pkt.flow.log)
 	c.tcp.Input(tcp.Time(now), pkt.seg)
-	n.free(pkt)
+	n.pool.free(pkt)
 	if !c.tcp.OnlyReadable() {
 		c.settle()
 	}
@@ -379,26 +338,11 @@ func (n *Network) forward(now int64, head *packet) bool {
 	p.stats.Sent += int64(t.packets)
 	p.stats.SentBytes += int64(t.bytes)
 	if t.largest >= p.mtu {
-		p.full++
+		p.proof.full++
 	}
 	head.hop++
-	n.deliverTrain(head, int64(at))
+	n.queue.addTrain(head, int64(at))
 	return true
-}
-
-func (n *Network) copyOf(pkt *packet) *packet {
-	c := n.newPacket(pkt.flow, pkt.proto, pkt.src, pkt.dst)
-	seg := c.seg
-	*c = *pkt
-	if pkt.seg != nil {
-		if seg == nil {
-			seg = n.freeSegments.get()
-		}
-		*seg = *pkt.seg
-		c.seg = seg
-	}
-	c.copied = true
-	return c
 }
 
 // slack is for how long nobody can notice that a train has passed its pipe at an instant.
@@ -444,7 +388,7 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		return
 	}
 	n.record(now, Delivered, pkt, "")
-	if pkt.whole != nil && !h.fragments.take(now, pkt) {
+	if pkt.frag.whole != nil && !h.fragments.take(now, pkt) {
 		return
 	}
 	switch pkt.proto {
@@ -455,23 +399,4 @@ func (n *Network) arrive(now int64, pkt *packet) {
 	case protoICMP:
 		h.icmp(now, pkt)
 	}
-}
-
-// A segmentPool keeps segments for reuse.
-type segmentPool []*tcp.Segment
-
-func (p *segmentPool) get() *tcp.Segment {
-	last := len(*p) - 1
-	if last < 0 {
-		return new(tcp.Segment)
-	}
-	s := (*p)[last]
-	*p = (*p)[:last]
-	*s = tcp.Segment{}
-	return s
-}
-
-func (p *segmentPool) put(s *tcp.Segment) {
-	s.Payload = nil
-	*p = append(*p, s)
 }

@@ -48,25 +48,25 @@ func (n *Network) PartitionOneWay(from, to []*Host) {
 func (n *Network) partition(what string, from, to map[*Host]int) {
 	n.mustSimulate("Partition")
 	n.do(func() {
-		n.partitions = append(n.partitions, partition{n.fault(nil, nil, what), from, to})
-		n.cutting++
+		n.wires.partitions = append(n.wires.partitions, partition{n.fault(nil, nil, what), from, to})
+		n.wires.partitionings++
 	})
 }
 
 // Heal ends all partitions.
 func (n *Network) Heal() {
 	n.do(func() {
-		n.partitions = nil
-		n.cutting++
+		n.wires.partitions = nil
+		n.wires.partitionings++
 		n.note(nil, nil, "partitions healed")
 	})
 }
 
 // cuts are the partitions that silence p now.
 func (p *path) cuts() []*fault {
-	if n := p.from.n; p.cutting != n.cutting {
-		p.cutting, p.cutBy = n.cutting, nil
-		for _, c := range n.partitions {
+	if n := p.from.n; p.cutting != n.wires.partitionings {
+		p.cutting, p.cutBy = n.wires.partitionings, nil
+		for _, c := range n.wires.partitions {
 			i, leaves := c.from[p.from]
 			j, enters := c.to[p.to]
 			if leaves && enters && i != j && p.from != p.to {

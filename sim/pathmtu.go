@@ -62,7 +62,7 @@ func (p *path) learn(now int64, mtu int) {
 
 // forgetPaths has a host that loses its memory forget what it has learned.
 func (h *Host) forgetPaths() {
-	for hosts, p := range h.n.paths {
+	for hosts, p := range h.n.wires.paths {
 		if hosts.from == h {
 			p.learned = pathMTU{}
 		}
@@ -84,10 +84,10 @@ func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 
 // tooBig handles the news that a packet of h was too big for a link that takes mtu bytes.
 func (h *Host) tooBig(now int64, m *packet) {
-	way, mtu := h.n.path(h, m.flow.path.from), int(m.mtu)
-	switch m.about {
+	way, mtu := h.n.path(h, m.flow.path.from), int(m.icmp.mtu)
+	switch m.icmp.about {
 	case protoTCP:
-		c := h.conns[connKey{local: m.dst, remote: m.src}]
+		c := h.table.conns[ends{local: m.dst, remote: m.src}]
 		if c == nil || !c.tcp.Sent(m.seg) || !c.tcp.Outstanding(m.seg.Seq) {
 			return
 		}
@@ -99,7 +99,7 @@ func (h *Host) tooBig(now int64, m *packet) {
 			way.learn(now, mtu)
 			if u.remote == m.src {
 				u.err = syscall.EMSGSIZE
-				u.r.notify(h.n, h)
+				u.in.q.notify(h.n, h)
 			}
 		}
 	}

@@ -94,8 +94,8 @@ func (n *Network) enter() moment {
 	mark(m)
 	runtime.RaceDisable()
 	n.mu.Lock()
-	if n.witness != nil {
-		n.witness.see(n.now())
+	if n.harness.witness != nil {
+		n.harness.witness.see(n.now())
 	}
 	return m
 }
@@ -414,7 +414,7 @@ func (h *history) ended(n *Network) {
 
 // own reveals what closed this side, or had its time run out.
 func (h *history) own(n *Network) {
-	n.reveal(n.by)
+	n.reveal(n.over.by)
 	n.reveal(h.timed)
 	for _, m := range h.shut {
 		n.reveal(m)

@@ -20,7 +20,7 @@ func (n *Network) seedCrypto(t *testing.T) {
 	defer func() {
 		switch {
 		case recover() != nil:
-			n.crypto = newCryptoStream(n.seed)
+			n.harness.crypto = newCryptoStream(n.seed)
 			cryptoStreams.Add(1)
 			t.Cleanup(func() { cryptoStreams.Add(-1) })
 		case raceEnabled:
@@ -62,8 +62,8 @@ type cryptoReader struct{ others io.Reader }
 
 func (r cryptoReader) Read(p []byte) (int, error) {
 	if cryptoStreams.Load() > 0 {
-		if n := networkOfBubble(); n != nil && n.crypto != nil {
-			return n.crypto.Read(p)
+		if n := networkOfBubble(); n != nil && n.harness.crypto != nil {
+			return n.harness.crypto.Read(p)
 		}
 	}
 	return r.others.Read(p)

@@ -114,7 +114,7 @@ func reportTrace(r *runner, failed bool, tr *Trace) bool {
 	if fmt.Sprintf("%x", tr.Hash()) != want[1] {
 		text = "other " + outcome + "\n" + strings.Join(lines(tr), "\n") + "\n"
 	}
-	if w := tr.n.witness; w != nil {
+	if w := tr.n.harness.witness; w != nil {
 		text += callsMark + w.tell()
 	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

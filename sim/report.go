@@ -14,7 +14,7 @@ func (n *Network) report(command string) string {
 // look is text for a look at what was, with the instant at which the network has ended or is: it
 // serves for a bubble that was abandoned, too.
 func (n *Network) look(f func(at time.Duration) string) (found string) {
-	if n.dead.Load() {
+	if n.harness.dead.Load() {
 		n.peek(func() { found = f(n.lastSeen()) })
 		return found
 	}
@@ -24,8 +24,8 @@ func (n *Network) look(f func(at time.Duration) string) (found string) {
 // reportAt is report as of an instant. The lock is held.
 func (n *Network) reportAt(at time.Duration, command string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.trace.total, n.trace.sum())
-	b.WriteString(n.trace.chart(chartEvents))
+	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.log.trace.total, n.log.trace.sum())
+	b.WriteString(n.log.trace.chart(chartEvents))
 	if !n.conf.strict { // else the test has failed for them
 		for _, remark := range n.remarksLocked() {
 			b.WriteString("\n" + remark + "\n")
@@ -44,8 +44,8 @@ func (n *Network) remarksLocked() (all []string) {
 	if idle := n.idleFaultsLocked(); idle != "" {
 		all = append(all, idle)
 	}
-	if len(n.strays) > 0 {
-		all = append(all, "The machine's own network was used, which is another one elsewhere:\n  "+strings.Join(n.strays, "\n  "))
+	if len(n.log.strays) > 0 {
+		all = append(all, "The machine's own network was used, which is another one elsewhere:\n  "+strings.Join(n.log.strays, "\n  "))
 	}
 	return all
 }
@@ -56,14 +56,14 @@ const mostIdle = 30
 // idleFaultsLocked names what a test broke without anything noticing.
 func (n *Network) idleFaultsLocked() string {
 	var idle []string
-	for _, f := range n.faults {
+	for _, f := range n.log.faults {
 		if f.hits == 0 {
 			idle = append(idle, fmt.Sprintf("  %v at %v: it met no packet, connection or process", f.what, f.at))
 		}
 	}
 	var unused []string
 	seen := map[*pipe]bool{}
-	for _, p := range n.sortedPipes() {
+	for _, p := range n.wires.sorted() {
 		switch {
 		case p.used() || p.reverse.used():
 			idle = append(idle, p.idle()...)
@@ -75,7 +75,7 @@ func (n *Network) idleFaultsLocked() string {
 	if len(unused) > 0 {
 		idle = append(idle, "  No packet came to the links "+shortList(unused, 8))
 	}
-	for _, at := range n.unripe {
+	for _, at := range n.log.unripe {
 		idle = append(idle, fmt.Sprintf("  After at %v: the test ended before", at))
 	}
 	if len(idle) == 0 {

@@ -30,7 +30,7 @@ var spinLimit uint64 = 20_000_000
 // since looks at the network after so many steps, and says whether it spins.
 func (s *spinning) since(n *Network, steps uint64) bool {
 	var now time.Duration
-	n.peek(func() { now = time.Duration(n.clock) })
+	n.peek(func() { now = time.Duration(n.clock.at) })
 	s.last = spun{steps: steps - s.steps, time: now - s.at}
 	if s.last.time > time.Duration(s.last.steps) {
 		s.steps, s.at = steps, now

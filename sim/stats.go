@@ -70,10 +70,10 @@ func (n *Network) Stats() Stats {
 
 func (n *Network) count() Stats {
 	var s Stats
-	for _, h := range n.inOrder {
-		s.Hosts = append(s.Hosts, HostStats{Name: h.name, Connections: len(h.conns), Dials: h.dialCount, Retransmits: h.resent})
+	for _, h := range n.names.inOrder {
+		s.Hosts = append(s.Hosts, HostStats{Name: h.name, Connections: len(h.table.conns), Dials: h.dials.count, Retransmits: h.resent})
 	}
-	for _, p := range n.sortedPipes() {
+	for _, p := range n.wires.sorted() {
 		if p.stats.Sent+p.stats.Dropped > 0 {
 			ls := p.stats
 			ls.From, ls.To = p.from.name, p.to.name
@@ -115,18 +115,18 @@ func (h *Host) netstat() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "Proto\tRecv-Q\tSend-Q\tLocal\tPeer\tState\tSRTT\tRTO\tCwnd\tResent")
-	for _, s := range h.sockets {
+	for _, s := range h.machine.sockets {
 		fmt.Fprintf(w, "tcp\t\t\t%s\t\t\t\t\n", s.state())
 	}
-	for _, l := range byPort(h.listeners) {
+	for _, l := range byPort(h.table.listeners) {
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t*\tLISTEN\t\t\t\t\n", len(l.accept), l.backlog, l.local)
 	}
 	for _, c := range h.connections() {
 		i := c.tcp.Info()
-		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t%v\t%v\t%v\t%v\t%d\t%d\n", i.ReceiveQueue, i.SendQueue, c.local, c.remote,
+		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t%v\t%v\t%v\t%v\t%d\t%d\n", i.ReceiveQueue, i.SendQueue, c.ends.local, c.ends.remote,
 			i.State, i.SRTT.Round(time.Microsecond), i.RTO.Round(time.Microsecond), i.Cwnd, i.Retransmits)
 	}
-	for _, u := range byPort(h.udp) {
+	for _, u := range byPort(h.table.udp) {
 		peer := "*"
 		if u.remote != (endpoint{}) {
 			peer = u.remote.String()

@@ -185,7 +185,7 @@ func (r *runner) run(t *testing.T, seed uint64) {
 		}
 	}()
 	if !r.once(t, seed, &first, o.watch(r.f), o.report(r)) {
-		if first.n.dead.Load() {
+		if first.n.harness.dead.Load() {
 			first = nil // a second run would take as long
 		}
 		t.FailNow()
@@ -222,7 +222,7 @@ func (o *outcome) report(r *runner) func(*testing.T, *Network, []string) {
 		}
 		o.failed = t.Failed() || outer
 		switch remarks := n.remarks(); {
-		case n.told.Load():
+		case n.harness.told.Load():
 		case outer:
 			o.outer.Log(n.report(r.command(n.seed))) // t passed, so what it logs may be left out
 		case o.failed:
@@ -266,20 +266,20 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
 		run.ballast.prepare()
 		n.seedCrypto(t)
-		n.witness = newWitness()
+		n.harness.witness = newWitness()
 		n.startPulse()
-		_, n.bubbleID = thisGoroutine()
-		n.run.Store(run)
-		*trace = n.trace
+		_, n.harness.bubbleID = thisGoroutine()
+		n.harness.run.Store(run)
+		*trace = n.log.trace
 		run.network.Store(n)
-		bubbles.Store(n.bubbleID, n)
-		t.Cleanup(func() { bubbles.Delete(n.bubbleID) })
+		bubbles.Store(n.harness.bubbleID, n)
+		t.Cleanup(func() { bubbles.Delete(n.harness.bubbleID) })
 		t.Cleanup(func() { // after those of f
 			problems = append(problems, n.finish()...)
 			run.ballast.end()
 			run.end.Lock()
 			defer run.end.Unlock()
-			if n.reported.CompareAndSwap(false, true) {
+			if n.harness.reported.CompareAndSwap(false, true) {
 				over(t, n, problems)
 			}
 		})
@@ -293,7 +293,7 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 	run.end.Lock()
 	defer run.end.Unlock()
 	if n := run.network.Load(); len(given) > 0 {
-		n.reported.Store(true)
+		n.harness.reported.Store(true)
 		over(t, n, given) // though it has ended well but for this
 	}
 	return len(given) == 0
@@ -324,18 +324,18 @@ func testPanicked(p any) string {
 func (n *Network) finish() (problems []string) {
 	why := text(n, func() string {
 		defer n.shutdown("")
-		if n.why == "" {
+		if n.over.why == "" {
 			return ""
 		}
 		return "sim: " + n.ending()
 	})
-	n.do(func() { n.drv.sentinel.Stop() })
+	n.do(func() { n.quiet.sentinel.Stop() })
 	left := n.awaitGoroutines()
 	if why != "" {
 		problems = append(problems, why)
 	}
 	problems = append(problems, texts(n, func() (all []string) {
-		for _, f := range n.failures {
+		for _, f := range n.log.failures {
 			all = append(all, "sim: "+f)
 		}
 		return all

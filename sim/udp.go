@@ -42,9 +42,7 @@ type UDPConn struct {
 	network      string // as the program named it: "udp" or "udp4"
 	local        endpoint
 	remote       endpoint // zero if not connected
-	r            waitq
-	reads        turns
-	read         deadline
+	in           half
 	write        deadline
 	deadlinePlan plan
 	buffer       receiveBuffer
@@ -124,7 +122,7 @@ func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPC
 	}
 	if _, errno := h.routeTo(u.local.addr, remote.addr); errno != 0 {
 		u.shut()
-		unlist(h.udp, u.local.port, u)
+		unlist(h.table.udp, u.local.port, u)
 		return nil, sysError("connect", errno)
 	}
 	return u, nil
@@ -133,11 +131,11 @@ func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPC
 // udpPort finds a port for a socket that is connected to remote, or returns 0. As in
 // DialContext, it does not depend on who else dials at this instant.
 func (h *Host) udpPort(remote endpoint) uint16 {
-	nth := h.udpDials[remote]
-	h.udpDials[remote]++
+	nth := h.dials.udp[remote]
+	h.dials.udp[remote]++
 	first := mix(uint64(remote.addr)<<16|uint64(remote.port)) % ephemeralPorts
 	for i := range uint64(ephemeralPorts) {
-		if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.udp[p]) == 0 {
+		if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.table.udp[p]) == 0 {
 			return p
 		}
 	}
@@ -155,19 +153,19 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
 	}
 	if local.port == 0 {
-		if local.port = h.freePort(func(p uint16) bool { return len(h.udp[p]) == 0 }); local.port == 0 {
+		if local.port = h.freePort(func(p uint16) bool { return len(h.table.udp[p]) == 0 }); local.port == 0 {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
-	for _, other := range h.udp[local.port] {
+	for _, other := range h.table.udp[local.port] {
 		if overlaps(other.local.addr, local.addr) {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
 	u := newUDPConn(h, network, local, remote)
-	h.udp[local.port] = append(h.udp[local.port], u)
-	if u.asleep = h.paused != nil; u.asleep {
-		h.asleep = append(h.asleep, u)
+	h.table.udp[local.port] = append(h.table.udp[local.port], u)
+	if u.asleep = h.pause.fault != nil; u.asleep {
+		h.pause.asleep = append(h.pause.asleep, u)
 	}
 	return u, nil
 }
@@ -176,7 +174,7 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 func newUDPConn(h *Host, network string, local, remote endpoint) *UDPConn {
 	return &UDPConn{
 		n: h.n, host: h, network: network, local: local, remote: remote, buffer: receiveBuffer{limit: defaultReceiveBuffer},
-		read: deadline(never), write: deadline(never), deadlinePlan: plan(never),
+		in: half{deadline: deadline(never)}, write: deadline(never), deadlinePlan: plan(never),
 		flows: map[endpoint]*flow{},
 	}
 }
@@ -188,12 +186,12 @@ func (u *UDPConn) setSource(addr uint32) { u.local.addr = addr }
 
 // socket returns who receives datagrams for to that come from from.
 func (h *Host) socket(to, from endpoint) *UDPConn {
-	for _, u := range h.udp[to.port] {
+	for _, u := range h.table.udp[to.port] {
 		if !u.asleep && u.takes(to, from) {
 			return u
 		}
 	}
-	for _, s := range h.leaving {
+	for _, s := range h.pause.leaving {
 		if u, ok := s.(*UDPConn); ok && u.local.port == to.port && u.takes(to, from) {
 			return u
 		}
@@ -213,11 +211,11 @@ func (h *Host) datagram(now int64, pkt *packet) {
 	u := h.socket(pkt.dst, pkt.src)
 	if u == nil && pkt.dst == stubResolver {
 		if answer := h.answerName(pkt.data); answer != nil {
-			r := h.n.newPacket(h.n.path(h, h).misc, protoUDP, pkt.dst, pkt.src)
+			r := h.n.pool.packet(h.n.path(h, h).misc, protoUDP, pkt.dst, pkt.src)
 			r.data, r.size = answer, ipHeader+udpHeader+len(answer)
 			h.n.dispatch(r, now)
 		}
-		h.n.free(pkt)
+		h.n.pool.free(pkt)
 		return
 	}
 	if u == nil {
@@ -225,24 +223,24 @@ func (h *Host) datagram(now int64, pkt *packet) {
 		return
 	}
 	size := truesize(pkt.size)
-	if pkt.whole != nil {
-		size = pkt.whole.memory
+	if pkt.frag.whole != nil {
+		size = pkt.frag.whole.memory
 	}
 	if !u.buffer.put(datagram{from: pkt.src, by: pkt.by, data: pkt.data, size: size}) {
 		h.n.drop(now, pkt, nil, "receive buffer full")
 		return
 	}
-	h.n.free(pkt)
-	u.r.notify(u.n, h)
+	h.n.pool.free(pkt)
+	u.in.q.notify(u.n, h)
 }
 
 // refused handles the news that a datagram was not wanted. Only a connected socket
 // learns of it (udp_err in Linux, RFC 1122 section 4.1.3.3).
 func (h *Host) refused(m *packet, errno syscall.Errno) {
-	for _, u := range h.udp[m.dst.port] {
+	for _, u := range h.table.udp[m.dst.port] {
 		if u.remote == m.src {
 			u.err = errno
-			u.r.notify(u.n, h)
+			u.in.q.notify(u.n, h)
 		}
 	}
 }
@@ -259,11 +257,11 @@ type received struct {
 func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool, err error) {
 	var mine ticket
 	got, err := await(u.n, func() (got received, err error, wait *waitq) {
-		if !u.closed && !u.reads.come(&u.r, &mine) {
-			return received{}, nil, &u.r
+		if !u.closed && !u.in.turns.come(&u.in.q, &mine) {
+			return received{}, nil, &u.in.q
 		}
 		if got, err, wait = u.receiveNow(p, call); wait == nil {
-			u.reads.end(u.n, u.host, &u.r)
+			u.in.turns.end(u.n, u.host, &u.in.q)
 		}
 		return got, err, wait
 	})
@@ -275,13 +273,13 @@ func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool
 func (u *UDPConn) receiveNow(p []byte, call string) (received, error, *waitq) {
 	switch {
 	case u.host.holds(u.closed):
-		return received{}, nil, &u.host.resumed
+		return received{}, nil, &u.host.pause.resumed
 	case u.closed:
 		u.n.reveal(u.by)
 		return received{}, net.ErrClosed, nil
 	case len(p) == 0 && call == "read": // package poll makes no system call of it
 		return received{}, nil, nil
-	case u.read.expired():
+	case u.in.deadline.expired():
 		u.n.reveal(u.by)
 		return received{}, os.ErrDeadlineExceeded, nil
 	case u.err != 0:
@@ -291,7 +289,7 @@ func (u *UDPConn) receiveNow(p []byte, call string) (received, error, *waitq) {
 		u.n.reveal(d.by)
 		return received{tcp.CopyBytes(p, d.data), d.from, len(d.data) > len(p)}, nil, nil
 	}
-	return received{}, nil, &u.r
+	return received{}, nil, &u.in.q
 }
 
 func (u *UDPConn) takeError() syscall.Errno {
@@ -370,7 +368,7 @@ func (u *UDPConn) transmit(now int64, data []byte, by moment, from, to endpoint,
 		f = &flow{path: way, id: flowID(protoUDP, from.port, to.port)}
 		u.flows[to] = f
 	}
-	pkt := u.n.newPacket(f, protoUDP, from, to)
+	pkt := u.n.pool.packet(f, protoUDP, from, to)
 	pkt.data, pkt.by, pkt.size = data, by, ipHeader+udpHeader+len(data)
 	if refused {
 		pkt.pipes = way.pipes()
@@ -387,7 +385,7 @@ func (u *UDPConn) Close() error {
 			return net.ErrClosed
 		}
 		u.shut()
-		unlist(u.host.udp, u.local.port, u)
+		unlist(u.host.table.udp, u.local.port, u)
 		return nil
 	}))
 }
@@ -396,10 +394,10 @@ func (u *UDPConn) shut() {
 	u.closed = true
 	u.by = u.n.moment()
 	u.host.closings.closed(protoUDP, u.local.port, u.by)
-	u.r.release()
-	u.host.resumed.release()
-	if u.host.paused != nil && !u.asleep {
-		u.host.leaving = append(u.host.leaving, u)
+	u.in.q.release()
+	u.host.pause.resumed.release()
+	if u.host.pause.fault != nil && !u.asleep {
+		u.host.pause.leaving = append(u.host.pause.leaving, u)
 	} else {
 		u.leave()
 	}

@@ -7,10 +7,10 @@ import (
 )
 
 // SetDeadline implements [net.Conn].
-func (u *UDPConn) SetDeadline(t time.Time) error { return u.setDeadlines(t, &u.read, &u.write) }
+func (u *UDPConn) SetDeadline(t time.Time) error { return u.setDeadlines(t, &u.in.deadline, &u.write) }
 
 // SetReadDeadline implements [net.Conn].
-func (u *UDPConn) SetReadDeadline(t time.Time) error { return u.setDeadlines(t, &u.read) }
+func (u *UDPConn) SetReadDeadline(t time.Time) error { return u.setDeadlines(t, &u.in.deadline) }
 
 // SetWriteDeadline implements [net.Conn].
 func (u *UDPConn) SetWriteDeadline(t time.Time) error { return u.setDeadlines(t, &u.write) }
@@ -23,10 +23,10 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 		u.by = u.n.moment()
 		for _, d := range ds {
 			if d.set(u.n, t) {
-				u.r.release()
+				u.in.q.release()
 			}
 		}
-		u.n.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP))
+		u.n.queue.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP))
 		u.n.arm(u.next(classDeadline))
 		return nil
 	}))
@@ -74,7 +74,7 @@ func (u *UDPConn) next(uint64) int64 {
 	if u.closed {
 		return never
 	}
-	return min(u.read.next(), u.write.next())
+	return min(u.in.deadline.next(), u.write.next())
 }
 
 // noticed implements timed.
@@ -82,9 +82,9 @@ func (u *UDPConn) noticed() int64 { return u.next(classDeadline) }
 
 // due implements timed.
 func (u *UDPConn) due(now int64, class uint64) {
-	if u.read.expire(now) {
-		u.r.notify(u.n, u.host)
+	if u.in.deadline.expire(now) {
+		u.in.q.notify(u.n, u.host)
 	}
 	u.write.expire(now)
-	u.n.schedule(u, class, uint64(u.local.port)<<40)
+	u.n.queue.schedule(u, class, uint64(u.local.port)<<40)
 }

@@ -45,7 +45,7 @@ func (q *waitq) enter(n *Network) (w *waiter, first bool) {
 	q.waiting++
 	if q.unseen { // it may be what this call waits for
 		q.unseen = false
-		n.arm(n.next(n.clock))
+		n.arm(n.next(n.clock.at))
 	}
 	if first = w.timer != nil && !w.first; first {
 		w.first = true
@@ -74,7 +74,7 @@ func (w *waiter) resume(n *Network, first bool) (more bool) {
 	}
 	w.since = never
 	if w.steps {
-		w.steps, n.drv.kicked = false, false
+		w.steps, n.quiet.kicked = false, false
 		n.stepNow()
 	}
 	if !w.woken {
@@ -87,20 +87,20 @@ func (w *waiter) resume(n *Network, first bool) (more bool) {
 
 func (q *waitq) leave(n *Network, w *waiter) {
 	if q.waiting--; q.waiting == 0 {
-		n.waiters = append(n.waiters, w)
+		n.calls.waiters = append(n.calls.waiters, w)
 		q.w = nil
 	}
 }
 
 func (n *Network) lendWaiter() *waiter {
-	if last := len(n.waiters) - 1; last >= 0 {
-		w := n.waiters[last]
-		n.waiters = n.waiters[:last]
+	if last := len(n.calls.waiters) - 1; last >= 0 {
+		w := n.calls.waiters[last]
+		n.calls.waiters = n.calls.waiters[:last]
 		return w
 	}
 	w := &waiter{since: never}
 	w.cond.L = &n.mu
-	if n.bubble && !n.conf.manyTimers {
+	if n.clock.virtual && !n.conf.manyTimers {
 		hush()
 		w.timer = time.NewTimer(parkedAfter)
 		unhush()

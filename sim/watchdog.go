@@ -81,7 +81,7 @@ func (d *watchdog) watchSteps() {
 		if n == nil {
 			continue
 		}
-		if now := n.steps.Load(); now != last {
+		if now := n.harness.steps.Load(); now != last {
 			last = now
 			if spin.since(n, now) {
 				d.barkAtSpin(n, spin)
@@ -102,10 +102,10 @@ func (d *watchdog) watchClock() {
 		case <-timer.C:
 		}
 		n := d.run.network.Load()
-		if n != nil && n.dead.Load() {
+		if n != nil && n.harness.dead.Load() {
 			return
 		}
-		for n != nil && w.look(n) && !n.dead.Load() {
+		for n != nil && w.look(n) && !n.harness.dead.Load() {
 			for began := time.Now(); !nobodyRuns() && time.Since(began) < looksOften; {
 				runtime.Gosched()
 			}
@@ -135,7 +135,7 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 	// The race detector must not learn here what the program has done: the ballast would tell
 	// it to whoever calls synctest.Wait.
 	hush()
-	steps := n.steps.Load()
+	steps := n.harness.steps.Load()
 	unhush()
 	if steps != w.steps {
 		w.steps, w.still = steps, now
@@ -149,7 +149,7 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 	defer oneAtATime.Unlock()
 	dump := stackDump()
 	took := time.Since(now)
-	s := lookAt(dump, n.bubbleID)
+	s := lookAt(dump, n.harness.bubbleID)
 	who := s.waiting()
 	if who != w.last || who == "" {
 		w.last, w.since = who, now
@@ -177,9 +177,9 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 			w.pause = least - waited
 			return false
 		}
-		n.frozen.Add(1)
+		n.harness.frozen.Add(1)
 		switch w.d.run.ballast.tick(len(s.locked), func() bool {
-			again := lookAt(stackDump(), n.bubbleID)
+			again := lookAt(stackDump(), n.harness.bubbleID)
 			return again.frozen() && !again.outside && !again.shared && again.waiting() == who
 		}) {
 		case tickNotNow:
@@ -193,7 +193,7 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 		w.pause, w.patience, w.still = looksOften, looksFirst, time.Now()
 		return true
 	case len(s.machine) > 0 && !s.busy && stood >= outsidePatience:
-		w.d.run.abandon(outsideText(s.machine, bubbleGoroutines(n.bubbleID)))
+		w.d.run.abandon(outsideText(s.machine, bubbleGoroutines(n.harness.bubbleID)))
 	case len(s.foreign) > 0 && !s.busy && (stood >= busyPatience || stood >= foreignPatience && !s.outside):
 		w.d.bark(n, s)
 	default:
@@ -319,7 +319,7 @@ func lookAt(dump, bubble string) scene {
 		s.outside = s.outside || (runs || calls) && !g.serves()
 	}
 	for n, o := range others {
-		switch dead := n.dead.Load(); {
+		switch dead := n.harness.dead.Load(); {
 		case !dead && !o.frozen():
 			s.outside = true
 		case shares(s.locked, o.locked, dead):
@@ -366,5 +366,5 @@ func (d *watchdog) bark(n *Network, s scene) {
 	d.run.abandon(fmt.Sprintf(`sim: virtual time stands still. All goroutines of the test are blocked, and %s in a way
 that stops the bubble's clock (%s): for something made outside of the test, so what they wait for never comes.
 Make the channel inside the test, or do not wait for what is outside of it; see "Frozen time" in the README. The test was abandoned.
-%s%s`, countOf(len(s.foreign), "of them waits", "of them wait"), strings.Join(slices.Sorted(maps.Keys(states)), ", "), advice(bubbleGoroutines(n.bubbleID)), stacksOf(s.foreign)))
+%s%s`, countOf(len(s.foreign), "of them waits", "of them wait"), strings.Join(slices.Sorted(maps.Keys(states)), ", "), advice(bubbleGoroutines(n.harness.bubbleID)), stacksOf(s.foreign)))
 }

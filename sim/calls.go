@@ -1,0 +1,65 @@
+package sim
+
+import "cmp"
+
+// A callQueue is what the program asked of the network and the engine has not taken yet, and what
+// it is about to notice.
+type callQueue struct {
+	pending   pendingOps
+	wakes     []wake // in order; those before firstWake have been taken
+	firstWake int
+	waiters   []*waiter // lent to those who wait
+}
+
+// A wake is one thing that the program is about to notice.
+type wake struct {
+	host *Host
+	q    *waitq        // a blocked call,
+	done chan struct{} // or a channel to close
+}
+
+// A change of the network is a function of the program's, called in its turn.
+type change struct {
+	by moment // when it was asked for
+	f  func()
+}
+
+// pendingOps is what the program asked for at one instant and the engine has not
+// taken yet.
+type pendingOps struct {
+	conns []*TCPConn // connections with something to do, each once
+	other []operation
+	at    int64 // the instant
+	until int64 // when the first effect of it could be noticed; never if it is empty
+	sure  int64 // the same, even if a writer begins to wait
+}
+
+func (p *pendingOps) empty() bool { return len(p.conns) == 0 && len(p.other) == 0 }
+
+// An operation is something a program asked of the network that is not yet tied
+// to a connection. Its key orders the operations of one instant.
+type operation struct {
+	host *Host
+	kind opKind
+	dest string // for a dial: where to
+	n    uint64 // among those alike, which one
+	run  func(now int64)
+}
+
+type opKind uint8
+
+const (
+	opRelease opKind = iota // has no host
+	opDial
+	opDatagram
+)
+
+func compareOps(a, b operation) int {
+	if a.kind != b.kind {
+		return cmp.Compare(a.kind, b.kind)
+	}
+	if a.host != b.host {
+		return cmp.Compare(a.host.name, b.host.name)
+	}
+	return cmp.Or(cmp.Compare(a.dest, b.dest), cmp.Compare(a.n, b.n))
+}

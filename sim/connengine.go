@@ -1,0 +1,276 @@
+package sim
+
+import "syscall"
+
+import "time"
+
+import "github.com/squall-sim/squall/sim/internal/tcp"
+
+// connOutput is a TCPConn as its state machine sees it: where segments go, and where blocks of
+// memory come from.
+type connOutput TCPConn
+
+// output is c for its state machine. Its methods are no methods of TCPConn, which programs see.
+func (c *TCPConn) output() tcp.Output { return (*connOutput)(c) }
+
+// NewSegment implements [tcp.Output].
+func (o *connOutput) NewSegment() *tcp.Segment { return o.n.pool.segments.get() }
+
+// NewBlock implements [tcp.Output].
+func (o *connOutput) NewBlock(n int) []byte { return o.n.pool.blocks.get(n) }
+
+// RetireBlock implements [tcp.Output].
+func (o *connOutput) RetireBlock(b []byte, end uint64) { o.n.pool.blocks.retire(b, (*TCPConn)(o), end) }
+
+// Send implements [tcp.Output].
+func (o *connOutput) Send(from *tcp.Conn, s *tcp.Segment) {
+	pkt := o.n.pool.packet(&o.flow, protoTCP, o.ends.local, o.ends.remote)
+	pkt.seg, pkt.size = s, s.Size()
+	if b := o.flow.path.pipes()[0].neighbour; b != nil && from.TakeProgress() {
+		b.confirm(o.n.clock.at)
+	}
+	o.n.dispatch(pkt, o.n.clock.at)
+}
+
+// readByPeer is the sequence number up to which the peer's program has read.
+func (c *TCPConn) readByPeer() uint64 {
+	if p := c.flow.peer; p != nil && p.flow.peer == c && p.tcp.Answers(c.tcp) {
+		return p.tcp.Copied()
+	}
+	return 0
+}
+
+// touch has the engine look at c once everything is quiet.
+func (c *TCPConn) touch() { c.touchWithin(0, 0) }
+
+// moved has the engine look at c after data was read or written. All that comes of it
+// are segments and timers, which take their time.
+func (c *TCPConn) moved() {
+	now := c.n.now()
+	sure := c.patience(now)
+	slack := sure
+	if !c.tcp.Pending() {
+		slack = c.ackSlack(now)
+	}
+	c.touchWithin(slack, sure)
+}
+
+func (c *TCPConn) touchWithin(slack, sure int64) {
+	switch {
+	case c.gone || c.n.closed:
+	case !c.queued:
+		c.queued = true
+		c.n.calls.pending.conns = append(c.n.calls.pending.conns, c)
+		c.n.ask(slack, sure)
+	case c.host.pause.fault == nil: // or it waits until the host goes on
+		c.n.sooner(slack, sure)
+	}
+}
+
+// flush lets the program's calls take effect.
+func (c *TCPConn) flush(now int64) {
+	c.queued = false
+	if c.gone {
+		return
+	}
+	at := tcp.Time(now)
+	c.tcp.SetMTU(c.flow.path.mtu(now))
+	c.tcp.Push(at)
+	if o := c.opts; o != nil {
+		for _, f := range o.todo {
+			f(now)
+		}
+		o.todo = nil
+	}
+	if c.asked.closeWrite {
+		c.tcp.CloseWrite(at)
+	}
+	switch {
+	case c.asked.abort:
+		c.tcp.Abort(at)
+	case c.closed:
+		c.tcp.Close(at)
+	}
+	c.n.queue.schedule(c, classDeadline, c.id)
+	c.settle()
+}
+
+// input handles a segment that arrived.
+func (c *TCPConn) input(now int64, s *tcp.Segment) {
+	c.tcp.SetMTU(c.flow.path.mtu(now))
+	c.tcp.Input(tcp.Time(now), s)
+	c.settle()
+}
+
+// plan implements timed.
+func (c *TCPConn) plan(class uint64) *plan {
+	if class == classDeadline {
+		return &c.plans.deadline
+	}
+	return &c.plans.timer
+}
+
+// next implements timed.
+func (c *TCPConn) next(class uint64) int64 {
+	switch {
+	case c.gone:
+		return never
+	case class == classDeadline:
+		return min(c.in.deadline.next(), c.out.deadline.next())
+	default:
+		return int64(c.tcp.NextTimer())
+	}
+}
+
+// noticed implements timed. Each timer that is set counts, not only the first: that of a
+// retransmission may lie close behind that of an acknowledgement.
+func (c *TCPConn) noticed() int64 {
+	if c.gone {
+		return never
+	}
+	at := int64(c.tcp.DecisiveTimer())
+	if t := int64(c.tcp.SendTimer()); t < at {
+		at = min(at, after(t, c.patience(t)))
+	}
+	if t := int64(c.tcp.AckTimer()); t < at {
+		at = min(at, after(t, c.ackSlack(t)))
+	}
+	return at
+}
+
+// slackOf is for how long nobody can notice that segments arrive at an instant: if no call
+// waits for what they bring, all that comes of it are segments and timers.
+func (c *TCPConn) slackOf(at int64, s *news) int64 {
+	if c.gone || c.tcp.State() != tcp.Established || s.flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 ||
+		s.data && c.in.q.waiting > 0 || c.out.q.waiting > 0 && c.tcp.MayUnblock(s.ack) {
+		return 0
+	}
+	c.in.q.unseen, c.out.q.unseen = c.in.q.unseen || s.data, true
+	// One that is no news for c may be a probe, whose answer is some for a peer that waits to
+	// send.
+	if p := c.flow.peer; !s.data && c.tcp.Finished(s.ack) && p != nil && p.tcp.Answers(c.tcp) && p.tcp.Idle() {
+		return idleSlack
+	}
+	return c.patience(at)
+}
+
+// idleSlack is for how long an acknowledgement is left alone after which neither end of a
+// connection has anything to do.
+const idleSlack = int64(time.Minute)
+
+// ackSlack is for how long nobody can notice an acknowledgement that c sends at an
+// instant: it is on its way, and then there is what comes of it at the peer.
+func (c *TCPConn) ackSlack(at int64) int64 {
+	way, open := c.flow.path.way()
+	if p := c.flow.peer; open && way > 0 && p != nil && p.tcp.Answers(c.tcp) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
+		return after(way, p.slackOf(after(at, way), &news{ack: c.tcp.Received(), flags: tcp.ACK}))
+	}
+	return way
+}
+
+// patience is for how long nobody can notice what the protocol does at an instant, if it
+// sends segments and sets timers.
+func (c *TCPConn) patience(at int64) int64 {
+	return min(c.flow.path.slack(), int64(c.tcp.Patience(tcp.Time(at))))
+}
+
+// due implements timed.
+func (c *TCPConn) due(now int64, class uint64) {
+	if class == classDeadline {
+		if c.in.deadline.expire(now) {
+			c.in.q.notify(c.n, c.host)
+		}
+		if c.out.deadline.expire(now) {
+			c.out.q.notify(c.n, c.host)
+		}
+		c.n.queue.schedule(c, classDeadline, c.id)
+		return
+	}
+	c.tcp.SetMTU(c.flow.path.mtu(now))
+	c.tcp.Timeout(tcp.Time(now))
+	c.settle()
+}
+
+// settle deals with what a call of the state machine brought about.
+func (c *TCPConn) settle() {
+	if r := c.tcp.Retransmits(); r != c.resent {
+		c.host.resent += int(r - c.resent)
+		c.resent = r
+	}
+	ev := c.tcp.Events()
+	if ev&tcp.Failed != 0 {
+		c.sockErr.errno = uint16(errnoOf(c.tcp.Err()))
+	}
+	if ev&tcp.Connected != 0 {
+		switch {
+		case c.opening.dial != nil:
+			c.opening.dial.finish(nil)
+			c.opening.dial = nil
+		case c.opening.listener != nil:
+			c.opening.listener.established(c)
+		}
+	}
+	if ev&tcp.Failed != 0 && c.opening.dial != nil {
+		c.opening.dial.finish(sysError("connect", syscall.Errno(c.sockErr.errno)))
+		c.opening.dial = nil
+	}
+	switch c.tcp.State() {
+	case tcp.CloseWait, tcp.Closing, tcp.LastAck, tcp.TimeWait:
+		c.fin = true
+	}
+	if ev&(tcp.Readable|tcp.Failed|tcp.Closed) != 0 {
+		c.in.q.notify(c.n, c.host)
+	}
+	if ev&(tcp.Writable|tcp.Failed|tcp.Closed) != 0 || c.asked.awaitFIN && !c.closing() {
+		c.out.q.notify(c.n, c.host)
+	}
+	if ev&tcp.Closed != 0 {
+		c.forget()
+		return
+	}
+	c.n.queue.schedule(c, classTimer, c.id)
+}
+
+// forget takes c out of its host's table.
+func (c *TCPConn) forget() {
+	h, key := c.host, ends{c.ends.local, c.ends.remote}
+	if h.table.conns[key] == c {
+		delete(h.table.conns, key)
+		h.resent -= int(c.resent)
+		use := h.table.ports[c.ends.local]
+		use.all--
+		if c.opening.dialled {
+			use.dialled--
+		}
+		if use.all > 0 {
+			h.table.ports[c.ends.local] = use
+		} else {
+			delete(h.table.ports, c.ends.local)
+		}
+	}
+	c.gone = true
+	if c.opening.listener != nil {
+		delete(c.opening.listener.embryos, c)
+		c.opening.listener = nil
+	}
+}
+
+// kill ends c when its process dies, by RST if reset is true.
+func (c *TCPConn) kill(reset bool) {
+	c.log.changed(c.n.moment())
+	c.closed, c.asked.abort = true, true
+	c.in.q.notify(c.n, c.host)
+	c.out.q.notify(c.n, c.host)
+	if reset {
+		c.touch()
+	} else {
+		c.gone = true
+	}
+}
+
+// end ends c with the network.
+func (c *TCPConn) end() {
+	c.closed = true
+	c.in.q.release()
+	c.out.q.release()
+}

@@ -1,0 +1,89 @@
+package sim
+
+import (
+	"fmt"
+	"strings"
+)
+
+// A Node is a [Host] or a [Router]: what a [Link] can end at.
+type Node interface {
+	base() *node
+}
+
+// A node is what hosts and routers have in common.
+type node struct {
+	n      *Network
+	made   moment
+	name   string
+	number int32   // from 1, in the order in which they were made
+	hash   uint64  // of the name
+	links  []*pipe // that lead away from it
+	router bool
+
+	icmpBlocked *fault // it passes and sends no ICMP messages
+}
+
+func (d *node) base() *node { return d }
+
+// Name returns the name, which is unique on the network.
+func (d *node) Name() string { return d.name }
+
+// String returns the name.
+func (d *node) String() string { return d.name }
+
+// nodeOf panics unless d belongs to n.
+func (n *Network) nodeOf(method string, d Node) *node {
+	switch h := d.(type) {
+	case nil:
+		panic("sim: " + method + ": a host is nil")
+	case *Host:
+		if h == nil {
+			panic("sim: " + method + ": a host is nil")
+		}
+	case *Router:
+		if h == nil {
+			panic("sim: " + method + ": a router is nil")
+		}
+	}
+	b := d.base()
+	if b.n != n {
+		panic(fmt.Sprintf("sim: %s: %q belongs to another network", method, b.name))
+	}
+	return b
+}
+
+// nodes are the two ends of a pipe.
+type nodes struct{ from, to *node }
+
+// A Router joins links: packets between hosts pass it on their shortest way. So a
+// bottleneck can be shared by many. A router takes no time and loses nothing; its
+// links do.
+type Router struct{ node }
+
+// Router returns the router of that name, which is made at first use. As with hosts, the
+// case of letters does not matter. It panics if the name is not a valid one, or that of a
+// host.
+func (n *Network) Router(name string) *Router {
+	n.mustSimulate("Router")
+	if err := validName("Router", name); err != nil {
+		panic("sim: " + err.Error())
+	}
+	return get(n, func() *Router {
+		if r := n.names.routers[strings.ToLower(name)]; r != nil {
+			n.reveal(r.made)
+			return r
+		}
+		if n.names.find(name) != nil {
+			panic(fmt.Sprintf("sim: Router(%q): a host has that name", name))
+		}
+		r := newRouter(n, name)
+		n.names.routers[strings.ToLower(name)] = r
+		n.log.trace.addNode(&r.node)
+		return r
+	})
+}
+
+//go:norace
+func newRouter(n *Network, name string) *Router {
+	return &Router{node{n: n, made: n.moment(), name: name, hash: hashString(name), router: true}}
+}

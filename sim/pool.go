@@ -1,0 +1,67 @@
+package sim
+
+import "github.com/squall-sim/squall/sim/internal/tcp"
+
+// A pool keeps what the network makes much of, for reuse.
+type pool struct {
+	packets  []*packet
+	segments segmentPool
+	blocks   blockPool
+}
+
+// packet returns a packet that is to go from one endpoint to another.
+func (p *pool) packet(f *flow, proto protocol, src, dst endpoint) *packet {
+	var pkt *packet
+	if last := len(p.packets) - 1; last >= 0 {
+		pkt = p.packets[last]
+		p.packets = p.packets[:last]
+	} else {
+		pkt = new(packet)
+	}
+	pkt.flow, pkt.proto, pkt.src, pkt.dst = f, proto, src, dst
+	return pkt
+}
+
+// free ends the way of a packet.
+func (p *pool) free(pkt *packet) {
+	if pkt.seg != nil {
+		p.segments.put(pkt.seg)
+	}
+	*pkt = packet{}
+	p.packets = append(p.packets, pkt)
+}
+
+// copyOf returns a copy that has a segment of its own.
+func (p *pool) copyOf(pkt *packet) *packet {
+	c := p.packet(pkt.flow, pkt.proto, pkt.src, pkt.dst)
+	seg := c.seg
+	*c = *pkt
+	if pkt.seg != nil {
+		if seg == nil {
+			seg = p.segments.get()
+		}
+		*seg = *pkt.seg
+		c.seg = seg
+	}
+	c.copied = true
+	return c
+}
+
+// A segmentPool keeps segments for reuse.
+type segmentPool []*tcp.Segment
+
+func (p *segmentPool) get() *tcp.Segment {
+	last := len(*p) - 1
+	if last < 0 {
+		return new(tcp.Segment)
+	}
+	s := (*p)[last]
+	*p = (*p)[:last]
+	*s = tcp.Segment{}
+	return s
+}
+
+func (p *segmentPool) put(s *tcp.Segment) {
+	s.Payload = nil
+	*p = append(*p, s)
+}

@@ -1,0 +1,153 @@
+package sim
+
+// An eventQueue is what happens when: the events to come, in order.
+type eventQueue struct {
+	events    heap
+	ord       uint64  // counter of packets and changes, for the order of ties
+	lastTrain *packet // of the last event of packets; nil once it has come
+	lastAt    int64   // its instant
+	lastOrd   uint64
+}
+
+// An event is something that the network does at a given instant. Events of one
+// instant run in the order of their class, then of ord, so that their order never
+// depends on which goroutine came first.
+type event struct {
+	when int64
+	ord  uint64 // class in the top two bits, then a connection's id or a counter
+	what any    // the *packet, the change, or the socket, which is timed
+}
+
+// timed is a socket with something to do at an instant: a deadline or a timer. It has
+// at most one event of each class in the heap that counts, at the instant of its plan.
+// Plans are put off far more often than they are carried out, so that is not entered
+// in the heap until the event comes to its front.
+type timed interface {
+	plan(class uint64) *plan
+	next(class uint64) int64 // the instant that there is something to do, or never
+	due(now int64, class uint64)
+	noticed() int64 // the instant at which what its timers do can be noticed, at the earliest
+}
+
+// A plan is the instant for which a socket has an event in the heap, or never.
+type plan int64
+
+// schedule makes sure that s has an event at the instant of its next deadline or
+// timer, or earlier. id breaks ties.
+func (q *eventQueue) schedule(s timed, class, id uint64) {
+	if at, p := s.next(class), s.plan(class); at < int64(*p) {
+		*p = plan(at)
+		q.events.push(event{when: at, ord: class | id, what: s})
+	}
+}
+
+// socketID tells the events of sockets that are no connections from each other, and
+// from those of connections.
+func socketID(h *Host, local endpoint, proto protocol) uint64 {
+	id := 1<<60 | uint64(proto)<<56 | uint64(h.number)<<17 | uint64(local.port)
+	if isLoopback(local.addr) {
+		id |= 1 << 16 // another socket of that port may have the host's own address
+	}
+	return id
+}
+
+// front removes the events at the front of the heap whose time was put off.
+func (q *eventQueue) front() {
+	for len(q.events) > 0 {
+		e := &q.events[0]
+		class := e.ord & classMask
+		if class == classPacket || class == classChange {
+			return
+		}
+		sock := e.what.(timed)
+		p, at := sock.plan(class), sock.next(class)
+		if int64(*p) == e.when && at <= e.when {
+			return
+		}
+		old := q.events.pop()
+		if int64(*p) != old.when {
+			continue // an earlier event took its place
+		}
+		*p = plan(at)
+		if at != never {
+			old.when = at
+			q.events.push(old)
+		}
+	}
+}
+
+// addChange has a change of the network happen at an instant.
+func (q *eventQueue) addChange(at int64, c change) {
+	q.ord++
+	q.events.push(event{when: at, ord: classChange | q.ord, what: c})
+}
+
+// addPacket lets a packet arrive at an instant.
+func (q *eventQueue) addPacket(pkt *packet, when int64) {
+	pkt.uncouple()
+	q.addTrain(pkt, when)
+}
+
+// addTrain lets a train arrive at an instant. If the event made last is such a train too it is
+// joined: the events would follow each other.
+func (q *eventQueue) addTrain(head *packet, when int64) {
+	if f := q.lastTrain; f != nil && q.lastAt == when && q.lastOrd == q.ord && f.sameWay(head) {
+		f.couple(head)
+		return
+	}
+	q.ord++
+	q.events.push(event{when: when, ord: classPacket | q.ord, what: head})
+	q.lastTrain, q.lastAt, q.lastOrd = head, when, q.ord
+}
+
+// A waiting packet is one whose last bit is not sent yet by the pipe that it is on.
+type waiting struct {
+	pkt  *packet
+	when int64 // it arrives
+	ord  uint64
+}
+
+// takeWaiting takes the packets that wait at a pipe out of the events.
+func (q *eventQueue) takeWaiting(now int64, p *pipe) (all []waiting) {
+	q.lastTrain = nil
+	before := q.events
+	q.events = before[:0]
+	for _, e := range before {
+		if head, ok := e.what.(*packet); ok && head.pipes[head.hop] == p {
+			var stays *packet
+			for pkt := head; pkt != nil; {
+				next := pkt.train.next
+				pkt.uncouple()
+				switch {
+				case pkt.departs > now:
+					all = append(all, waiting{pkt, e.when, e.ord})
+				case stays == nil:
+					stays = pkt
+				default:
+					stays.couple(pkt)
+				}
+				pkt = next
+			}
+			if stays == nil {
+				continue
+			}
+			e.what = stays
+		}
+		q.events.push(e)
+	}
+	clear(before[len(q.events):])
+	return all
+}
+
+// At one instant deadlines come first, as the program's own timers do; then
+// changes of the network, so that a fault at t meets the packets of t; then
+// packets; then the timers of protocols, so that an acknowledgement that arrives
+// in time stops the retransmission.
+const (
+	classDeadline uint64 = iota << 62
+	classChange
+	classPacket
+	classTimer
+
+	classMask = classTimer
+)

@@ -1,0 +1,30 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+)
+
+// A registry is what has a name or a number on a network.
+type registry struct {
+	hosts   map[string]*Host   // by name, in small letters
+	routers map[string]*Router // the same
+	byAddr  map[uint32]*Host
+	inOrder []*Host // in which they were made
+	streams map[string]stream
+	conns   uint64 // how many connections there were: the last one's id
+
+	machine map[endpoint]netip.AddrPort // with Loopback: where listeners are
+	taken   map[string]bool             // with a Resolver: what the machine's hosts file has
+}
+
+// A stream is a random stream that has a name.
+type stream struct {
+	by    moment // when it was made
+	draws *rand.Rand
+}
+
+// find returns the host of a name, without regard to case (RFC 4343), or nil. The
+// lock is held.
+func (r *registry) find(name string) *Host { return r.hosts[strings.ToLower(name)] }

@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// A topology is what joins the hosts of a network.
+type topology struct {
+	pipes    []*pipe // in the order in which they were made
+	linked   map[nodes]*pipe
+	defaults map[pair]*pipe // between hosts that no link joins
+	paths    map[pair]*path
+	version  uint64 // counts the changes that move packets to other routes
+
+	partitions    []partition
+	partitionings uint64 // counts their changes
+}
+
+type pair struct{ from, to *Host }
+
+// sorted returns the pipes by the names of their ends.
+func (w *topology) sorted() []*pipe {
+	return slices.SortedStableFunc(slices.Values(w.pipes), func(a, b *pipe) int {
+		return cmp.Or(cmp.Compare(a.from.name, b.from.name), cmp.Compare(a.to.name, b.to.name))
+	})
+}
+
+// route finds the way between two hosts.
+func (n *Network) route(from, to *Host) []*pipe {
+	if from == to {
+		return []*pipe{n.direct(from, to, netem.Config{MTU: loopbackMTU})}
+	}
+	way := n.shortest(&from.node, &to.node)
+	if way == nil {
+		way = []*pipe{n.direct(from, to, n.conf.defaultLink)}
+	}
+	if from.access.up != nil {
+		way = slices.Insert(way, 0, from.access.up)
+	}
+	if to.access.down != nil {
+		way = append(way, to.access.down)
+	}
+	return way
+}
+
+// loopbackMTU is the largest IPv4 packet; Linux's lo device takes as much.
+const loopbackMTU = 65535
+
+// direct returns the pipe between two hosts that is no link.
+func (n *Network) direct(from, to *Host, cfg netem.Config) *pipe {
+	p := n.wires.defaults[pair{from, to}]
+	if p == nil {
+		var back *pipe
+		p, back = newPipes(n, &from.node, &to.node, cfg, cfg)
+		n.wires.defaults[pair{to, from}] = back
+		n.wires.defaults[pair{from, to}] = p
+		if n.conf.arp && from != to {
+			p.resolve()
+			back.resolve()
+		}
+	}
+	return p
+}
+
+// shortest finds the way with the fewest links through routers, and of several the one
+// whose links were made first; nil if there is none.
+func (n *Network) shortest(from, to *node) []*pipe {
+	if p := n.wires.linked[nodes{from, to}]; p != nil {
+		return []*pipe{p}
+	}
+	if len(n.names.routers) == 0 {
+		return nil
+	}
+	came := map[*node]*pipe{from: nil}
+	queue := []*node{from}
+	for len(queue) > 0 {
+		at := queue[0]
+		queue = queue[1:]
+		if at == to {
+			var way []*pipe
+			for p := came[at]; p != nil; p = came[p.from] {
+				way = append(way, p)
+			}
+			slices.Reverse(way)
+			return way
+		}
+		if at != from && !at.router {
+			continue
+		}
+		for _, p := range at.links {
+			if _, seen := came[p.to]; !seen {
+				came[p.to] = p
+				queue = append(queue, p.to)
+			}
+		}
+	}
+	return nil
+}
