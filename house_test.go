@@ -1,8 +1,13 @@
 package squall_test
 
 import (
+	"bytes"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -122,4 +127,46 @@ func folders(t *testing.T, in string) (names []string) {
 
 func within(pkg, room string) bool {
 	return pkg == room || strings.HasPrefix(pkg, room+"/")
+}
+
+// A struct of the simulator has at most 20 fields: what belongs together has a name. Those that have
+// more, and why.
+var largeStructs = map[string]string{
+	"sim.TCPConfig": "a field for each setting of Linux",
+	"tcp.Config":    "the same",
+	"tcp.Info":      "a field for each figure of Linux's tcp_info",
+	"tcp.Conn":      "as tcp_sock in Linux; named parts would cost padding, of which 100,000 connections have much",
+}
+
+// A file of the simulator, tests included, has at most 500 lines.
+func TestStructsAndFilesOfTheSimulatorAreSmall(t *testing.T) {
+	large := map[string]bool{}
+	for _, dir := range []string{"sim", "sim/internal/*"} {
+		files, err := filepath.Glob(dir + "/*.go")
+		require.NoError(t, err)
+		require.NotEmpty(t, files, dir)
+		for _, name := range files {
+			source, err := os.ReadFile(name)
+			require.NoError(t, err)
+			lines := bytes.Count(source, []byte("\n"))
+			require.LessOrEqual(t, lines, 500, "lines of %s: split it by what belongs together", name)
+
+			file, err := parser.ParseFile(token.NewFileSet(), name, source, 0)
+			require.NoError(t, err)
+			ast.Inspect(file, func(n ast.Node) bool {
+				spec, ok := n.(*ast.TypeSpec)
+				if !ok {
+					return true
+				}
+				if s, ok := spec.Type.(*ast.StructType); ok && s.Fields.NumFields() > 20 {
+					large[file.Name.Name+"."+spec.Name.Name] = true
+				}
+				return true
+			})
+		}
+	}
+	for name := range large {
+		require.Contains(t, largeStructs, name, "a struct of more than 20 fields: group them")
+	}
+	require.Len(t, large, len(largeStructs), "an exception that is none any more, or a struct that is not found: %v", large)
 }
