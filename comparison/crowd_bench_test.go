@@ -262,11 +262,11 @@ func longPollers(clients int) (*crowd, error) {
 
 func streamReaders(clients int) (*crowd, error) {
 	log := eventlog.NewMemory(eventlog.Options{})
-	srv := &stream.Server{Log: log, MaxStreams: clients}
+	srv := &stream.Server{Log: log, MaxClients: clients}
 	return &crowd{
 		handler: srv.Handler(),
-		waiting: func() int { return srv.Stats().Streams },
-		publish: func(data []byte) error { _, err := srv.Publish("news", data); return err },
+		waiting: func() int { return int(srv.Stats().Streams) },
+		publish: func(data []byte) error { _, err := srv.Publish(context.Background(), "news", data); return err },
 		receive: func(ctx context.Context, c *http.Client, name string, got func([]byte) error) error {
 			client := stream.Client{URL: "http://server/", HTTP: c, FromNow: true}
 			return client.Run(ctx, func(_ context.Context, e stream.Event) error { return got([]byte(e.Data)) })

@@ -1,6 +1,7 @@
 package comparison
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -52,7 +53,7 @@ func pushSession(l net.Listener) (func(int) string, func()) {
 
 func openStream(l net.Listener) (func(int) string, func()) {
 	server := &stream.Server{Log: eventlog.NewMemory(eventlog.Options{})}
-	return func(int) string { return get("/", "Accept: text/event-stream") }, serveOver(l, server.Handler(), server.Drain)
+	return func(int) string { return get("/", "Accept: text/event-stream") }, serveOver(l, server.Handler(), func() { server.Drain(context.Background()) })
 }
 
 // brokerSession is a client with one subscription, in the frames of package pubsub.

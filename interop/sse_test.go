@@ -15,6 +15,7 @@ import (
 
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/sim"
 )
@@ -105,7 +106,7 @@ func TestOthersReadFromStream(t *testing.T) {
 				n.After(30*time.Second, server.Restart) // the connection ends, and the client is not told
 				n.After(50*time.Second, link.Up)
 				for _, data := range published() {
-					_, err := s.Publish("news", []byte(data))
+					_, err := s.Publish(context.Background(), "news", []byte(data))
 					require.NoError(t, err)
 					time.Sleep(time.Second)
 				}
@@ -174,7 +175,7 @@ func TestStreamReadsFromOthers(t *testing.T) {
 
 				var got []string
 				var ids []string
-				c := &stream.Client{URL: "http://server/", HTTP: phone.HTTPClient(), Rand: n.Rand("phone"),
+				c := &stream.Client{URL: "http://server/", HTTP: phone.HTTPClient(), Jitter: retry.Seeded(n.Rand("phone").Uint64()),
 					Heartbeat: -1} // they send none unless told to
 				ctx, cancel := context.WithCancel(t.Context())
 				ended := make(chan error)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/sim"
 )
@@ -23,19 +24,19 @@ func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlo
 			Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 				return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
 					func(l eventlog.Log) (*stream.Server, http.Handler, error) {
-						srv := &stream.Server{Log: l, Rand: n.Rand("server")}
+						srv := &stream.Server{Log: l, Jitter: retry.Seeded(n.Seed())}
 						return srv, srv.Handler(), nil
 					})
 			},
 			Publish: func(data string) error {
 				return s.Do(func(srv *stream.Server) error {
-					_, err := srv.Publish("news", []byte(data))
+					_, err := srv.Publish(context.Background(), "news", []byte(data))
 					return err
 				})
 			},
 			Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 				c := stream.Client{
-					URL: "http://server/events", HTTP: h.HTTPClient(), Encoding: encoding, Rand: n.Rand(name), FromNow: true,
+					URL: "http://server/events", HTTP: h.HTTPClient(), Encoding: encoding, Jitter: retry.Seeded(n.Rand(name).Uint64()), FromNow: true,
 					OnReset: func(_ context.Context, reset stream.Reset) error {
 						r.Gap(string(reset.Reason))
 						return s.storeID(name, reset.ID)
@@ -55,7 +56,7 @@ func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlo
 				})
 			},
 			Held: func() (bytes int) {
-				s.Do(func(srv *stream.Server) error { bytes = srv.Stats().Held; return nil })
+				s.Do(func(srv *stream.Server) error { bytes = int(srv.Stats().Held); return nil })
 				return bytes
 			},
 		}

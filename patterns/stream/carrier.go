@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -37,6 +38,7 @@ type httpCarrier struct {
 	rc      *http.ResponseController
 	request *http.Request
 	timeout time.Duration
+	aborted atomic.Bool
 }
 
 func (c *httpCarrier) write(p []byte) error {
@@ -47,7 +49,10 @@ func (c *httpCarrier) write(p []byte) error {
 		}
 		p = p[n:]
 	}
-	// Over HTTP/2 a deadline that passes ends the stream, idle or not.
+	if c.request.ProtoMajor < 2 {
+		return nil
+	}
+	// A deadline that passes ends the stream, idle or not.
 	return c.rc.SetWriteDeadline(time.Time{})
 }
 
@@ -56,12 +61,19 @@ func (c *httpCarrier) writePiece(p []byte, last bool) error {
 	if err := c.rc.SetWriteDeadline(deadline); err != nil {
 		return err
 	}
+	if c.aborted.Load() {
+		c.abort() // the deadline has just been lifted
+		return ErrClosed
+	}
 	_, err := c.w.Write(p)
 	if err == nil && last {
 		err = c.rc.Flush()
 	}
 	// Not by the error: what a deadline does to a stream of HTTP/2 is a reset.
-	if err != nil && !time.Now().Before(deadline) {
+	switch {
+	case err != nil && c.aborted.Load():
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	case err != nil && !time.Now().Before(deadline):
 		return fmt.Errorf("%w: %w", errSlow, err)
 	}
 	return err
@@ -69,7 +81,17 @@ func (c *httpCarrier) writePiece(p []byte, last bool) error {
 
 func (c *httpCarrier) context() context.Context { return c.request.Context() }
 
-func (c *httpCarrier) end() {} // with the handler
+// end leaves a write deadline for what net/http writes when the handler has returned.
+func (c *httpCarrier) end() {
+	if !c.aborted.Load() {
+		_ = c.rc.SetWriteDeadline(time.Now().Add(c.timeout))
+	}
+}
+
+func (c *httpCarrier) abort() {
+	c.aborted.Store(true)
+	_ = c.rc.SetWriteDeadline(time.Unix(1, 0))
+}
 
 // wsCarrier is a WebSocket of which nothing is expected but its end.
 type wsCarrier struct {
@@ -77,6 +99,7 @@ type wsCarrier struct {
 	ctx     context.Context
 	timeout time.Duration
 	failed  bool
+	aborted atomic.Bool
 }
 
 func openWebSocket(w http.ResponseWriter, r *http.Request, origins []string, timeout time.Duration) (carrier, error) {
@@ -95,6 +118,9 @@ func (c *wsCarrier) write(p []byte) error {
 	defer late.Stop()
 	err := c.send(ctx, p, func() { late.Reset(c.timeout) })
 	c.failed = err != nil
+	if err != nil && c.aborted.Load() {
+		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
 	if err != nil && context.Cause(ctx) == errSlow {
 		return fmt.Errorf("%w: %w", errSlow, err)
 	}
@@ -128,4 +154,9 @@ func (c *wsCarrier) end() {
 		_ = c.conn.Close(websocket.StatusServiceRestart, "resume elsewhere")
 	}
 	_ = c.conn.CloseNow()
+}
+
+func (c *wsCarrier) abort() {
+	c.aborted.Store(true)
+	go c.conn.CloseNow() // it waits until the reader has ended
 }

@@ -4,15 +4,18 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
 )
+
+// defaultBackoff is what browsers do, more or less.
+var defaultBackoff = retry.Backoff{Min: time.Second, Base: 3 * time.Second}
 
 // Client receives a stream, over as many connections as it takes: from a [Server], or
 // from any server of Server-Sent Events. Only URL must be set. Do not change or copy
@@ -24,8 +27,9 @@ type Client struct {
 	// Where a process has thousands of clients, its transport's ReadBufferSize and
 	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
-	// Header is added to each request, for instance Authorization.
-	Header http.Header
+	// Header returns the headers of each request, for instance its Authorization, which it
+	// may renew; an error is a failed attempt. Nil: none.
+	Header func(context.Context) (http.Header, error)
 	// Encoding is asked for and must be answered with. Zero: SSE.
 	Encoding Encoding
 
@@ -56,18 +60,22 @@ type Client struct {
 	// Misses is how many Heartbeats of silence declare a connection dead: 3. So long,
 	// too, may a server take to answer the request.
 	Misses int
-	// Backoff bounds the delays between connections.
-	Backoff Backoff
-	// Rand draws within Backoff's bounds; Run uses it alone. Nil: seeded by the clock
-	// when Run is called. Clients that start at the same instant of a simulation then
-	// draw alike; give each one of its own.
-	Rand *rand.Rand
+	// Backoff bounds the delays between connections. Its Min is 1 s and its Base 3 s if
+	// they are zero. A reconnection time that the stream tells is waited for in full,
+	// doubled as Base is and at most RetryAfterMax, and up to Base more.
+	Backoff retry.Backoff
+	// Jitter draws the delays. Nil: seeded by the clock when Run is called. Clients that
+	// start at the same instant of a simulation then draw alike; give each one of its own.
+	Jitter retry.Jitter
 	// Temporary reports whether the same request may succeed later. Other statuses than
-	// 200 and 204 end Run if not. Nil: every 5xx, and 408, 421, 425 and 429.
+	// 200 and 204 end Run if not. Nil: [retry.Temporary].
 	Temporary func(status int) bool
-	// MaxEvent bounds an event in bytes: 16 MiB. A longer one ends Run with
-	// [ErrTooLong]; it would be as long the next time.
-	MaxEvent int
+	// MaxMessageBytes bounds an event in bytes, as it travels: 16 MiB. A longer one ends
+	// Run with [eventlog.ErrTooLarge]; it would be as long the next time.
+	MaxMessageBytes int
+	// Logger is told of connections that end or are not made, and of resets (warnings),
+	// and of streams that open (debug). Nil: nothing is logged.
+	Logger *slog.Logger
 
 	mu    sync.Mutex
 	stats ClientStats
@@ -81,16 +89,6 @@ type ClientStats struct {
 	// Ended counts the streams that the server ended in good order, Failures all other
 	// ends and attempts, Silent those of them that were declared dead.
 	Ended, Failures, Silent int64
-}
-
-// StatusError is an answer with a status that opens no stream.
-type StatusError struct {
-	Status int    // HTTP status code
-	Text   string // the beginning of the body
-}
-
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("stream: server answered %d %s: %s", e.Status, http.StatusText(e.Status), e.Text)
 }
 
 var (
@@ -120,15 +118,9 @@ func (c *Client) Check() error {
 	if !fitsHeader(c.LastEventID) {
 		check.Bad("LastEventID is %q: want no control characters", c.LastEventID)
 	}
-	check.Duration("Backoff.Retry", c.Backoff.Retry)
-	check.Duration("Backoff.Min", c.Backoff.Min)
-	check.Duration("Backoff.Max", c.Backoff.Max)
-	check.Duration("Backoff.HintMax", c.Backoff.HintMax)
-	if b := c.Backoff.withDefaults(); b.Min > b.Max {
-		check.Bad("Backoff.Min is %v: want at most Backoff.Max, %v", b.Min, b.Max)
-	}
+	check.Backoff("Backoff", c.Backoff, defaultBackoff)
 	check.Int("Misses", c.Misses)
-	check.Int("MaxEvent", c.MaxEvent)
+	check.Int("MaxMessageBytes", c.MaxMessageBytes)
 	if c.HTTP != nil && c.HTTP.Timeout != 0 {
 		check.Bad("HTTP.Timeout is %v: want 0, since it would end every stream", c.HTTP.Timeout)
 	}
@@ -145,8 +137,8 @@ func (c *Client) patience() time.Duration {
 
 // Run receives until ctx ends, handle or OnReset fails, or the server refuses for
 // good, and returns that error: ctx.Err, what handle returned, [ErrReset],
-// [ErrContentType], [ErrTooLong] or a [*StatusError]. It returns nil when the server
-// says with 204 that there is no more. Other failures are retried.
+// [ErrContentType], [eventlog.ErrTooLarge] or a [*retry.StatusError]. It returns nil when
+// the server says with 204 that there is no more. Other failures are retried.
 //
 // handle is called from this goroutine, for one event after the other. When it returns
 // nil the event is done with, and the next connection begins after it. When it fails
@@ -166,10 +158,11 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) er
 			return final.error
 		}
 		delay := r.next(worked, err)
+		r.logger.WarnContext(ctx, "connection ended", "url", c.URL, "error", err, "delay", delay)
 		if c.OnRetry != nil {
 			c.OnRetry(err, delay)
 		}
-		if err := sleep(ctx, delay); err != nil {
+		if err := retry.Sleep(ctx, delay); err != nil {
 			return err
 		}
 	}
@@ -186,15 +179,4 @@ func (c *Client) count(f func(*ClientStats)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f(&c.stats)
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

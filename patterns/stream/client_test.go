@@ -14,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 )
 
@@ -90,11 +92,16 @@ func hangs(text string) http.HandlerFunc {
 	}
 }
 
+// always is a Client.Header that never changes.
+func always(h http.Header) func(context.Context) (http.Header, error) {
+	return func(context.Context) (http.Header, error) { return h, nil }
+}
+
 func TestRequest(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.script(hangs("id: 1\ndata: a\n\n"))
 		w.receive(&stream.Client{LastEventID: "0", Topics: []string{"a", "b c"}, FromNow: true,
-			URL: url + "?x=1", Header: http.Header{"Authorization": {"Bearer x"}}}).got()
+			URL: url + "?x=1", Header: always(http.Header{"Authorization": {"Bearer x"}})}).got()
 		r := s.asked()[0]
 		require.Equal(w, "topic=a&topic=b+c&x=1", r.URL.RawQuery, "a position is more than a beginning")
 		require.Equal(w, "text/event-stream", r.Header.Get("Accept"))
@@ -118,8 +125,8 @@ func TestAfterTheEndOfAStreamTheClientComesBackWithItsPosition(t *testing.T) {
 		require.Equal(w, []string{"a", "b", "c", "d"}, c.got())
 		require.Equal(w, []string{"", "1", "1", "7", ""}, s.ids())
 		require.Equal(w, "1", c.all()[1].ID)
-		// Half of 3 s; then of 8 s; of twice as much after a stream without an event.
-		require.Equal(w, []time.Duration{1500 * time.Millisecond, 4 * time.Second, 8 * time.Second, 4 * time.Second}, c.retries())
+		// 3 s; then 8 s; twice as much after a stream without an event.
+		require.Equal(w, []time.Duration{3 * time.Second, 8 * time.Second, 16 * time.Second, 8 * time.Second}, c.retries())
 		require.Equal(w, stream.ErrEnded.Error(), c.failures()[0])
 		require.EqualValues(w, 4, c.Stats().Ended)
 		require.Zero(w, c.Stats().Failures)
@@ -135,16 +142,16 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 		want   string // the error, empty for nil
 	}{
 		{"204", status(204), false, ""},
-		{"400", status(400), false, "stream: server answered 400 Bad Request: "},
-		{"401", status(401), false, "stream: server answered 401 Unauthorized: "},
+		{"400", status(400), false, "stream: server answered 400 Bad Request"},
+		{"401", status(401), false, "stream: server answered 401 Unauthorized"},
 		{"404 with a body", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "not here", 404) }, false,
 			"stream: server answered 404 Not Found: not here"},
-		{"201", status(201), false, "stream: server answered 201 Created: "},
-		{"408", status(408), true, "stream: server answered 408 Request Timeout: "},
-		{"425", status(425), true, "stream: server answered 425 Too Early: "},
-		{"429", status(429), true, "stream: server answered 429 Too Many Requests: "},
-		{"500", status(500), true, "stream: server answered 500 Internal Server Error: "},
-		{"503", status(503), true, "stream: server answered 503 Service Unavailable: "},
+		{"201", status(201), false, "stream: server answered 201 Created"},
+		{"408", status(408), true, "stream: server answered 408 Request Timeout"},
+		{"425", status(425), true, "stream: server answered 425 Too Early"},
+		{"429", status(429), true, "stream: server answered 429 Too Many Requests"},
+		{"500", status(500), true, "stream: server answered 500 Internal Server Error"},
+		{"503", status(503), true, "stream: server answered 503 Service Unavailable"},
 		{"another content type", status(200, "Content-Type", "text/html"), false,
 			`stream: answer has another content type: "text/html", want text/event-stream`},
 		{"another content type that begins alike", status(200, "Content-Type", "text/event-streams"), false,
@@ -154,7 +161,7 @@ func TestAnswersThatAreNoStream(t *testing.T) {
 		{"the same in capitals", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "TEXT/Event-Stream;Charset=UTF-8")
 		}, true, "stream: the server ended the stream"},
-		{"301 to nowhere", status(301), false, "stream: server answered 301 Moved Permanently: "},
+		{"301 to nowhere", status(301), false, "stream: server answered 301 Moved Permanently"},
 		{"a redirect to itself", status(307, "Location", "/events"), false,
 			`stream: Get "/events": stopped after 10 redirects`},
 	} {
@@ -191,7 +198,7 @@ func TestAnswersThatAreNoWebSocket(t *testing.T) {
 	for code, want := range map[int]string{
 		204: "",
 		200: "stream: answer has another content type: 200 instead of a WebSocket",
-		403: "stream: server answered 403 Forbidden: ",
+		403: "stream: server answered 403 Forbidden",
 	} {
 		inWorld(t, func(w *world) {
 			w.script(status(code))
@@ -220,7 +227,9 @@ func TestTheUserSaysWhichStatusesAreTemporary(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Len(w, r.failures(), 1)
 		err, _ := r.result()
-		require.Equal(w, &stream.StatusError{Status: 500}, err)
+		var refused *retry.StatusError
+		require.ErrorAs(w, err, &refused)
+		require.Equal(w, 500, refused.Status)
 	})
 }
 
@@ -243,11 +252,11 @@ func TestSilence(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
-		at     time.Duration // of the second request, with a delay of 1.5 s
+		at     time.Duration // of the second request, with a delay of 3 s
 	}{
-		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 45*time.Second + 1500*time.Millisecond},
-		{"an answer and then nothing", hangs(""), 45*time.Second + 1500*time.Millisecond},
-		{"half an event and then nothing", hangs("data: a\n"), 45*time.Second + 1500*time.Millisecond},
+		{"no answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 48 * time.Second},
+		{"an answer and then nothing", hangs(""), 48 * time.Second},
+		{"half an event and then nothing", hangs("data: a\n"), 48 * time.Second},
 		{"any byte counts", func(w http.ResponseWriter, r *http.Request) {
 			sends("")(w, r)
 			for range 10 {
@@ -256,7 +265,7 @@ func TestSilence(t *testing.T) {
 				time.Sleep(44 * time.Second)
 			}
 			<-r.Context().Done()
-		}, 9*44*time.Second + 45*time.Second + 1500*time.Millisecond},
+		}, 9*44*time.Second + 48*time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -273,11 +282,11 @@ func TestSilence(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.script(hangs(""))
 		r := w.receive(&stream.Client{Heartbeat: time.Second, Misses: 7})
-		time.Sleep(8*time.Second + 500*time.Millisecond - 1)
+		time.Sleep(10*time.Second - 1)
 		require.Len(w, s.asked(), 1)
 		time.Sleep(1)
 		require.Empty(w, r.got())
-		require.Len(w, s.asked(), 2, "7 s and half of 3 s")
+		require.Len(w, s.asked(), 2, "7 s and 3 s")
 	})
 	inWorld(t, func(w *world) {
 		s := w.script(hangs(""))
@@ -311,7 +320,7 @@ func TestOnPositionIsForPositionsWithoutAnEvent(t *testing.T) {
 		go func() {
 			time.Sleep(time.Second)
 			publish(w, s, "a", "b")
-			s.Publish("other", nil)
+			s.Publish(context.Background(), "other", nil)
 		}()
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
@@ -360,11 +369,11 @@ func TestLargeEvents(t *testing.T) {
 		require.Equal(w, []string{large}, r.got())
 		require.Zero(w, w.elapsed())
 
-		r = w.receive(&stream.Client{Encoding: e, MaxEvent: 5 << 20})
+		r = w.receive(&stream.Client{Encoding: e, MaxMessageBytes: 5 << 20})
 		err, ended := r.result()
 		require.True(w, ended)
-		require.ErrorIs(w, err, stream.ErrTooLong)
-		require.EqualError(w, err, "stream: event is longer than MaxEvent, 5242880 bytes")
+		require.ErrorIs(w, err, eventlog.ErrTooLarge)
+		require.EqualError(w, err, "stream: eventlog: entry is too large: more than 5242880 bytes, the MaxMessageBytes")
 	})
 }
 
@@ -402,10 +411,10 @@ func TestARetryBeyondAllBounds(t *testing.T) {
 		} {
 			s := w.script(answer([]string{"text/event-stream", "application/x-ndjson"}[e], retry), status(404))
 			c := w.receive(&stream.Client{Encoding: e})
-			time.Sleep(150*time.Second - 1)
+			time.Sleep(300*time.Second - 1)
 			require.Len(w, s.asked(), 1)
 			time.Sleep(1)
-			require.Len(w, s.asked(), 2, "half of HintMax")
+			require.Len(w, s.asked(), 2, "RetryAfterMax")
 			require.Equal(w, []string{stream.ErrEnded.Error()}, c.failures(), e)
 		}
 	})
@@ -420,10 +429,10 @@ func TestClientCheck(t *testing.T) {
 		`stream: Client.Encoding is Encoding(3): want SSE, NDJSON or WebSocket`:       {URL: url, Encoding: 3},
 		`stream: Client.LastEventID is "a\nb": want no control characters`:            {URL: url, LastEventID: "a\nb"},
 		`stream: Client.Topics has 101 elements: want at most 100`:                    {URL: url, Topics: make([]string, 101)},
-		`stream: Client.Backoff.Max is -1ns: want 0 for the default, or more`:         {URL: url, Backoff: stream.Backoff{Max: -1, Min: -2}},
-		`stream: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s`:           {URL: url, Backoff: stream.Backoff{Min: time.Minute}},
+		`stream: Client.Backoff.Max is -1ns: want 0 for the default, or more`:         {URL: url, Backoff: retry.Backoff{Max: -1, Min: -2}},
+		`stream: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s`:           {URL: url, Backoff: retry.Backoff{Min: time.Minute}},
 		`stream: Client.Misses is -1: want 0 for the default, or more`:                {URL: url, Misses: -1},
-		`stream: Client.MaxEvent is -1: want 0 for the default, or more`:              {URL: url, MaxEvent: -1},
+		`stream: Client.MaxMessageBytes is -1: want 0 for the default, or more`:       {URL: url, MaxMessageBytes: -1},
 		`stream: Client.HTTP.Timeout is 30s: want 0, since it would end every stream`: {URL: url, HTTP: &http.Client{Timeout: 30 * time.Second}},
 	} {
 		err := c.Check()

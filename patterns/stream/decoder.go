@@ -10,6 +10,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
 // Decoder interprets a stream of Server-Sent Events (WHATWG HTML, section 9.2.6). It
@@ -24,8 +26,8 @@ type Decoder struct {
 	// as browsers do; else an event without an ID would take the client's position
 	// away.
 	LastID string
-	// MaxEvent bounds what an event may take in memory, in bytes: 16 MiB.
-	MaxEvent int
+	// MaxMessageBytes bounds what an event may take in memory, in bytes: 16 MiB.
+	MaxMessageBytes int
 
 	started  bool
 	cr       bool   // the last byte was a CR: a LF next belongs to it
@@ -38,16 +40,18 @@ type Decoder struct {
 	err      error
 }
 
-// ErrTooLong is returned for an event that exceeds MaxEvent.
-var ErrTooLong = errors.New("stream: event is longer than MaxEvent")
+const defaultMaxMessageBytes = 16 << 20
 
-const defaultMaxEvent = 16 << 20
+// tooLarge is the error of an event beyond MaxMessageBytes.
+func tooLarge(limit int) error {
+	return fmt.Errorf("stream: %w: more than %d bytes, the MaxMessageBytes", eventlog.ErrTooLarge, limit)
+}
 
 // bom is U+FEFF in UTF-8. One is dropped at the beginning of a stream.
 var bom = []byte("\xef\xbb\xbf")
 
 // Feed interprets the next bytes of the stream and calls yield with each event that
-// they complete. It returns yield's first error, or [ErrTooLong]; the Decoder then
+// they complete. It returns yield's first error, or [eventlog.ErrTooLarge]; the Decoder then
 // returns it for ever, since the bytes after it are lost. It keeps nothing of p.
 func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 	if d.err != nil {
@@ -66,8 +70,8 @@ func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 		if end >= 0 {
 			part = p[:end]
 		}
-		if limit := cmp.Or(d.MaxEvent, defaultMaxEvent); len(d.data)+len(d.line)+len(part) > limit {
-			d.err = fmt.Errorf("%w, %d bytes", ErrTooLong, limit)
+		if limit := cmp.Or(d.MaxMessageBytes, defaultMaxMessageBytes); len(d.data)+len(d.line)+len(part) > limit {
+			d.err = tooLarge(limit)
 			return d.err
 		}
 		if end < 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/stream"
 )
 
@@ -189,9 +190,9 @@ func TestMaxEvent(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, pieces := range [][][]byte{{[]byte(c.in)}, singles([]byte(c.in))} {
-				d := stream.Decoder{MaxEvent: 17}
+				d := stream.Decoder{MaxMessageBytes: 17}
 				if strings.HasPrefix(c.name, "lines") {
-					d.MaxEvent = 16
+					d.MaxMessageBytes = 16
 				}
 				var err error
 				for _, p := range pieces {
@@ -203,8 +204,8 @@ func TestMaxEvent(t *testing.T) {
 					require.NoError(t, err)
 					continue
 				}
-				require.ErrorIs(t, err, stream.ErrTooLong)
-				require.ErrorIs(t, d.Feed([]byte("\n\ndata: a\n\n"), ignore), stream.ErrTooLong, "for ever")
+				require.ErrorIs(t, err, eventlog.ErrTooLarge)
+				require.ErrorIs(t, d.Feed([]byte("\n\ndata: a\n\n"), ignore), eventlog.ErrTooLarge, "for ever")
 			}
 		})
 	}
@@ -260,8 +261,8 @@ func TestEventsOfAReader(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, errs)
-	for _, err := range (&stream.Decoder{MaxEvent: 3}).Events(strings.NewReader(in)) {
-		require.ErrorIs(t, err, stream.ErrTooLong)
+	for _, err := range (&stream.Decoder{MaxMessageBytes: 3}).Events(strings.NewReader(in)) {
+		require.ErrorIs(t, err, eventlog.ErrTooLarge)
 	}
 }
 

@@ -35,7 +35,7 @@
 //     at whatever byte its connections break.
 //   - An event arrives whole or not at all.
 //   - Recovery is complete or the client is told: when the log has dropped what the
-//     client has not seen, began a new life, or ends before the client's position, the
+//     client has not seen, began a new incarnation (epoch), or ends before the client's position, the
 //     stream begins with a [Reset], with the state at that point if the server has a
 //     Snapshot. The same when a log overtakes a stream that is open.
 //   - A client has a position from the beginning of its first stream, and its position
@@ -46,19 +46,21 @@
 //     one event, and its connection after WriteTimeout. Others do not notice. It resumes
 //     where it was. With Coalesce it gets the newest of each subject instead of all.
 //   - The timeouts of an http.Server do not end a stream.
-//   - A client waits before it connects again: around the reconnection time, doubled
-//     after each connection that was of no use, never less than half of Backoff.Min,
-//     with jitter; Retry-After is honoured, of a stream that ends without an event too. 204 and what [Client.Temporary] calls final
-//     end it, and so does an answer of another content type.
+//   - A client waits before it connects again: the reconnection time, doubled after each
+//     connection that was of no use, never less than Backoff.Min, and with jitter;
+//     Retry-After is honoured, of a stream that ends without an event too. 204 and what
+//     [Client.Temporary] calls final end it, and so does an answer of another content type.
 //   - After Drain streams end in good order, and http.Server.Shutdown returns.
+//   - With Authenticate a client gets the topics that it may see and no others, until its
+//     credentials expire.
 //
 // # What it does not promise
 //
 // Exactly once: a client that crashed gets events since the ID that it stored last
 // again. That a client is there: the server learns of one that went away in silence
 // when TCP gives up on what is under way, up to a quarter of an hour later, or when
-// its buffers are full; it holds the connection until then. Order across servers, or
-// authentication: wrap the handler.
+// its buffers are full; it holds the connection until then. Order across servers. Without
+// Authenticate everybody gets everything.
 //
 // Through a proxy that buffers, latency is what the proxy makes it. Server asks for no
 // buffering and no compression in the two ways there are (X-Accel-Buffering,
@@ -88,9 +90,10 @@
 // ...}, where what is missing or empty means what it does in Server-Sent Events,
 // {"retry": milliseconds}, and {} as heartbeat.
 //
-// A request is answered with 400 if it makes no sense, 403 if it is the WebSocket
-// handshake of a page from another origin, and 406 if it accepts neither media type: no
-// repetition would help. If the server is drained or has too many streams, Server-Sent
+// A request is answered with 400 if it makes no sense, 401 if Authenticate does not know
+// whose it is, 403 if it asks for a topic that it may not see or is the WebSocket handshake
+// of a page from another origin, and 406 if it accepts neither media type: no repetition
+// would help. If the server is drained or has too many streams, Server-Sent
 // Events are refused with a Retry-After and a stream of no event, which sets the
 // reconnection time and ends, since an EventSource comes back after that and after no other
 // status; the other encodings, and all of them with [Server.RefuseWithStatus], with 503 and

@@ -116,7 +116,7 @@ func escape(topic string) string {
 // built anew.
 type Reset struct {
 	// Reason is why.
-	Reason Reason
+	Reason eventlog.Reason
 	// ID is the position that reading continues from.
 	ID string
 	// Snapshot is the state at ID, from [Server.Snapshot]. An event may be in it and
@@ -125,27 +125,13 @@ type Reset struct {
 	Snapshot []byte
 }
 
-// Reason says why a client cannot continue where it stood.
-type Reason string
-
-const (
-	// ReasonCompacted: the log has dropped events that the client has not seen.
-	ReasonCompacted Reason = "compacted"
-	// ReasonEpoch: the log began a new life, in which the client's position means
-	// nothing; or the position is none of a log.
-	ReasonEpoch Reason = "wrong-epoch"
-	// ReasonFuture: the log ends before the client's position. It was put back to an
-	// earlier state, or it is a copy that lags.
-	ReasonFuture Reason = "future"
-)
-
 // ErrReset is returned by Run for a reset when there is no OnReset.
 var ErrReset = errors.New("stream: events may be missing, and there is no OnReset")
 
 // resetData is a Reset as the data of an event.
 type resetData struct {
-	Reason   Reason `json:"reason"`
-	Snapshot []byte `json:"snapshot,omitempty"`
+	Reason   eventlog.Reason `json:"reason"`
+	Snapshot []byte          `json:"snapshot,omitempty"`
 }
 
 func (r Reset) event() (Event, error) {

@@ -12,13 +12,13 @@ import (
 
 // A service publishes, a client listens until it has heard "bye".
 func Example() {
+	ctx := context.Background()
 	server := &stream.Server{}
 	site := httptest.NewServer(server.Handler())
-	site.Config.RegisterOnShutdown(server.Drain)
 
-	server.Publish("greetings", []byte("hello"))
-	server.Publish("other", []byte("not for us"))
-	server.Publish("greetings", []byte("bye"))
+	server.Publish(ctx, "greetings", []byte("hello"))
+	server.Publish(ctx, "other", []byte("not for us"))
+	server.Publish(ctx, "greetings", []byte("bye"))
 
 	done := errors.New("done")
 	client := stream.Client{
@@ -30,7 +30,7 @@ func Example() {
 			return nil
 		},
 	}
-	err := client.Run(context.Background(), func(_ context.Context, e stream.Event) error {
+	err := client.Run(ctx, func(_ context.Context, e stream.Event) error {
 		fmt.Println(e.Type, e.Data)
 		if e.Data == "bye" {
 			return done
@@ -38,7 +38,7 @@ func Example() {
 		return nil // handled: the next connection begins after it
 	})
 	fmt.Println(err)
-	server.Drain()
+	server.Drain(ctx) // which would keep site.Close waiting
 	site.Close()
 
 	// Output:

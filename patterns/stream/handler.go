@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
@@ -88,29 +90,32 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if h.drained() {
-		s.refuse(w, "server is drained")
-		return
-	}
-	defer h.streams.Add(-1)
-	if h.streams.Add(1) > int64(h.settings.MaxStreams) {
-		s.refuse(w, "too many streams are open")
+	if err := s.authenticate(); err != nil {
+		s.log(slog.LevelWarn, "stream refused", "error", err)
+		access.Refuse(w, err)
 		return
 	}
 	// Before the headers leave, so that a closed log is a refusal and no empty stream.
 	if _, err := h.Log.After(h.Log.Head(), eventlog.Query{}); err != nil {
-		s.refuse(w, err.Error())
+		s.refuse(w, err)
 		return
 	}
+	if err := h.enter(s); err != nil {
+		s.refuse(w, err)
+		return
+	}
+	defer h.leave(s)
 	c, err := s.open(w)
 	if err != nil {
 		return // the client was told, as far as one could
 	}
 	h.opened.Add(1)
-	s.carrier = c
+	h.attach(s, c)
 	defer c.end()
 	s.log(slog.LevelDebug, "stream opened")
 	switch err := s.run(); {
+	case errors.Is(err, ErrClosed):
+		s.log(slog.LevelWarn, "stream ended", "error", err)
 	case errors.Is(err, errSlow):
 		h.slow.Add(1)
 		s.log(slog.LevelWarn, "stream ended: the client does not read", "error", err)
@@ -147,17 +152,8 @@ func negotiate(r *http.Request) (Encoding, bool) {
 	return SSE, any
 }
 
-func (h *handler) drained() bool {
-	select {
-	case <-h.drain:
-		return true
-	default:
-		return false
-	}
-}
-
 // refuse sends a client away, each for a time of its own.
-func (s *session) refuse(w http.ResponseWriter, why string) {
+func (s *session) refuse(w http.ResponseWriter, why error) {
 	s.refused.Add(1)
 	s.log(slog.LevelWarn, "stream refused", "error", why)
 	after := s.retryAfter(s.settings.RetrySpread)
@@ -168,13 +164,13 @@ func (s *session) refuse(w http.ResponseWriter, why string) {
 		// It takes its time from the stream, and a Client from the header.
 		w.Header().Set("Content-Type", SSE.mediaType())
 		e := NewEncoder(w)
-		_ = e.Comment(why) // the errors of which are those of w, and nobody is left to tell
+		_ = e.Comment(why.Error()) // the errors of which are those of w, and nobody is left to tell
 		_ = e.Retry(after)
 		return
 	}
-	http.Error(w, why, http.StatusServiceUnavailable)
+	http.Error(w, why.Error(), http.StatusServiceUnavailable)
 }
 
 func (s *session) log(level slog.Level, text string, attributes ...any) {
-	s.Logger.With("client", s.request.RemoteAddr).Log(s.request.Context(), level, text, attributes...)
+	s.Logger.With("client", cmp.Or(s.identity.Client, s.request.RemoteAddr)).Log(s.request.Context(), level, text, attributes...)
 }

@@ -41,7 +41,7 @@ func TestHTTP2(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		require.EqualValues(w, 1, s.Stats().Slow)
-		require.Equal(w, 1, s.Stats().Streams)
+		require.EqualValues(w, 1, s.Stats().Streams)
 		require.Empty(w, c.failures())
 		require.Equal(w, 1, w.net.dialed())
 	})

@@ -77,8 +77,8 @@ func (d *jsonDecoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry
 func (d *jsonDecoder) Feed(p []byte, yield func(Event) error) error {
 	for len(p) > 0 {
 		part, rest, ended := bytes.Cut(p, []byte{'\n'})
-		if limit := cmp.Or(d.max, defaultMaxEvent); len(d.line)+len(part) > limit {
-			return fmt.Errorf("%w, %d bytes", ErrTooLong, limit)
+		if limit := cmp.Or(d.max, defaultMaxMessageBytes); len(d.line)+len(part) > limit {
+			return tooLarge(limit)
 		}
 		d.line = append(d.line, part...)
 		if !ended {

@@ -68,13 +68,13 @@ func TestConnectionsThatAllBreak(t *testing.T) {
 func TestAPositionThatTheLogDoesNotHold(t *testing.T) {
 	for _, c := range []struct {
 		name, id string
-		want     stream.Reason
+		want     eventlog.Reason
 		next     []string
 	}{
-		{"dropped", id(1), stream.ReasonCompacted, numbered(4, 5)},
-		{"of another life", "ea-4", stream.ReasonEpoch, numbered(4, 5)},
-		{"ahead", id(9), stream.ReasonFuture, numbered(4, 5)},
-		{"of another server", "4711", stream.ReasonEpoch, numbered(4, 5)},
+		{"dropped", id(1), eventlog.ReasonCompacted, numbered(4, 5)},
+		{"of another life", "ea-4", eventlog.ReasonWrongEpoch, numbered(4, 5)},
+		{"ahead", id(9), eventlog.ReasonFuture, numbered(4, 5)},
+		{"of another server", "4711", eventlog.ReasonWrongEpoch, numbered(4, 5)},
 		{"the oldest that is held", id(3), "", numbered(4, 5)},
 		{"the newest", id(5), "", nil},
 	} {
@@ -170,7 +170,7 @@ func TestAResetBringsASnapshot(t *testing.T) {
 		ready.Store(true)
 		time.Sleep(5 * time.Second)
 		require.Len(w, c.resets(), 1)
-		require.Equal(w, stream.Reset{Reason: stream.ReasonEpoch, ID: id(6), Snapshot: []byte("state of t")}, c.resets()[0])
+		require.Equal(w, stream.Reset{Reason: eventlog.ReasonWrongEpoch, ID: id(6), Snapshot: []byte("state of t")}, c.resets()[0])
 		require.Equal(w, []string{"during"}, c.got())
 	})
 }

@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // run is the state of one Run.
@@ -21,12 +24,14 @@ type run struct {
 	*Client
 	handle   func(context.Context, Event) error
 	http     *http.Client
-	rand     *rand.Rand
-	backoff  Backoff
-	id       string      // of what was handled last
-	failures int         // in a row
-	dead     bool        // the last connection fell silent
-	after    http.Header // of the answer that opened the stream
+	logger   *slog.Logger
+	jitter   retry.Jitter
+	backoff  retry.Backoff
+	told     time.Duration // the reconnection time that a stream has told; negative: none
+	id       string        // of what was handled last
+	failures int           // in a row
+	dead     bool          // the last connection fell silent
+	answer   http.Header   // of the answer that opened the stream
 }
 
 // finalError ends Run with the error in it.
@@ -40,21 +45,20 @@ type decoder interface {
 }
 
 func newRun(c *Client, handle func(context.Context, Event) error) *run {
-	r := &run{Client: c, handle: handle, http: c.HTTP, rand: c.Rand, backoff: c.Backoff.withDefaults(), id: c.LastEventID}
-	if r.http == nil {
-		r.http = http.DefaultClient
+	r := &run{
+		Client: c, handle: handle, http: c.HTTP, logger: c.Logger, jitter: c.Jitter.OrSeeded(""),
+		backoff: c.Backoff.WithDefaults(defaultBackoff), told: -1, id: c.LastEventID,
 	}
-	if r.rand == nil {
-		r.rand = seededByClock()
-	}
+	fields.Default(&r.http, http.DefaultClient)
+	fields.Default(&r.logger, slog.New(slog.DiscardHandler))
 	return r
 }
 
 func (r *run) decoder() decoder {
 	if r.Encoding == SSE {
-		return &Decoder{LastID: r.id, MaxEvent: r.MaxEvent}
+		return &Decoder{LastID: r.id, MaxMessageBytes: r.MaxMessageBytes}
 	}
-	return &jsonDecoder{id: r.id, max: r.MaxEvent}
+	return &jsonDecoder{id: r.id, max: r.MaxMessageBytes}
 }
 
 // connect makes one connection and receives from it. It returns whether that worked,
@@ -76,11 +80,12 @@ func (r *run) connect(ctx context.Context) (worked bool, err error) {
 	w.rest()
 	if err == nil {
 		r.count(func(s *ClientStats) { s.Opened++ })
+		r.logger.DebugContext(ctx, "stream opened", "url", r.URL, "id", r.id)
 		defer body.Close()
 		opened := time.Now()
 		var events int64
 		events, err = r.receive(ctx, body, &w)
-		if after, ok := retryAfter(r.after); ok && events == 0 && err == ErrEnded {
+		if after, ok := retry.After(r.answer); ok && events == 0 && err == ErrEnded {
 			err = &retryAfterError{err, after} // a refusal, see Server.RefuseWithStatus
 		}
 		worked = events > 0 || time.Since(opened) >= r.backoff.Min
@@ -109,10 +114,10 @@ func (r *run) receive(ctx context.Context, body io.Reader, w *watchdog) (events 
 		w.rest()
 		feedErr := dec.Feed(buf[:n], yield)
 		if d, ok := dec.Retry(); ok {
-			r.backoff.Retry = d
+			r.told = d
 		}
 		switch {
-		case errors.Is(feedErr, ErrTooLong):
+		case errors.Is(feedErr, eventlog.ErrTooLarge):
 			return events, &finalError{feedErr}
 		case feedErr != nil:
 			return events, feedErr
@@ -142,6 +147,7 @@ func (r *run) take(ctx context.Context, e Event) error {
 		if err != nil {
 			return err
 		}
+		r.logger.WarnContext(ctx, "events may be missing", "url", r.URL, "reason", reset.Reason)
 		if r.OnReset == nil {
 			return fmt.Errorf("%w: %s", ErrReset, reset.Reason)
 		}
@@ -177,16 +183,23 @@ func (r *run) next(worked bool, err error) time.Duration {
 	r.failures++
 	var wait *retryAfterError
 	if errors.As(err, &wait) {
-		return r.backoff.after(wait.after, r.rand)
+		return r.backoff.Hint(wait.after, r.jitter)
 	}
-	return r.backoff.delay(r.failures, r.rand)
+	if r.told < 0 {
+		return r.backoff.Delay(r.failures, r.jitter)
+	}
+	// "Wait a delay equal to the reconnection time", and some more if the last attempt failed
+	// (WHATWG HTML, section 9.2.3).
+	least := max(min(r.told, r.backoff.RetryAfterMax), r.backoff.Min)
+	doubled := retry.Backoff{Base: least, Max: max(least, r.backoff.Max)}
+	return r.backoff.Hint(doubled.Delay(r.failures, retry.NoJitter), r.jitter)
 }
 
 // open sends the request and returns the body of the stream.
 func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
-	header := r.Header.Clone()
-	if header == nil {
-		header = http.Header{}
+	header, err := r.header(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if !fitsHeader(r.id) {
 		return nil, &finalError{fmt.Errorf("stream: last event ID is %q: no header can carry it", r.id)}
@@ -214,7 +227,7 @@ func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
 	if resp.StatusCode == http.StatusOK {
 		got := resp.Header.Get("Content-Type")
 		if t, _, _ := mime.ParseMediaType(got); t == r.Encoding.mediaType() {
-			r.after = resp.Header
+			r.answer = resp.Header
 			return resp.Body, nil
 		}
 		resp.Body.Close()
@@ -222,6 +235,20 @@ func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
 	}
 	defer resp.Body.Close()
 	return nil, r.refused(resp)
+}
+
+func (r *run) header(ctx context.Context) (http.Header, error) {
+	if r.Header == nil {
+		return http.Header{}, nil
+	}
+	h, err := r.Header(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream: Client.Header: %w", err)
+	}
+	if h = h.Clone(); h == nil {
+		h = http.Header{}
+	}
+	return h, nil
 }
 
 // fitsHeader reports whether an ID can be sent back (RFC 9110, section 5.5). The
@@ -260,10 +287,10 @@ func (r *run) url() string {
 // refused returns what an answer that is no stream means.
 func (r *run) refused(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
-	err := &StatusError{Status: resp.StatusCode, Text: strings.TrimSpace(string(text))}
+	err := fmt.Errorf("stream: %w", retry.NewStatusError(resp.StatusCode, text))
 	temporary := r.Temporary
 	if temporary == nil {
-		temporary = isTemporary
+		temporary = retry.Temporary
 	}
 	switch {
 	case resp.StatusCode == http.StatusNoContent:
@@ -271,28 +298,10 @@ func (r *run) refused(resp *http.Response) error {
 	case !temporary(resp.StatusCode):
 		return &finalError{err}
 	}
-	if after, ok := retryAfter(resp.Header); ok {
+	if after, ok := retry.After(resp.Header); ok {
 		return &retryAfterError{err, after}
 	}
 	return err
-}
-
-// retryAfter reads a Retry-After in either of its forms (RFC 9110, section 10.2.3).
-func retryAfter(h http.Header) (time.Duration, bool) {
-	after := h.Get("Retry-After")
-	if seconds, err := strconv.ParseUint(after, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second, true
-	}
-	at, err := http.ParseTime(after)
-	return time.Until(at), err == nil
-}
-
-func isTemporary(status int) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return status >= 500
 }
 
 // retryAfterError carries the Retry-After of a refusal.

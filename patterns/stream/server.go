@@ -3,9 +3,9 @@ package stream
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"path"
 	"sync"
@@ -13,8 +13,10 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Server streams a log to clients. The zero value is ready to use, with a log in
@@ -36,7 +38,7 @@ type Server struct {
 	// longer is disconnected, and resumes when it can. It replaces the WriteTimeout of
 	// the http.Server, which would end every stream.
 	WriteTimeout time.Duration
-	// Retry is the reconnection time that clients are told: 3 s. Negative: none.
+	// Retry is the reconnection time that clients are told: 2 s. Negative: none.
 	Retry time.Duration
 	// Padding adds comments to each write until it has this many bytes, to get it
 	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
@@ -49,11 +51,19 @@ type Server struct {
 	// instead: wrap the handler.)
 	OriginPatterns []string
 
-	// MaxStreams bounds the streams that are open at once: 10,000. Others are refused.
-	MaxStreams int
+	// Authenticate says who a request comes from and which topics it may see. A request
+	// for no topics gets all of these, one for a topic that is not among them is answered
+	// with 403, and an error of Authenticate as [access.Refuse] does, with 401 or 403. When
+	// the Identity expires its stream ends. Nil: everybody may see everything.
+	Authenticate func(*http.Request) (access.Identity, error)
+	// MaxMessageBytes bounds the topic and data of an event that is published: 8 MiB. In
+	// base64 that is less than the 16 MiB that a Client takes by default.
+	MaxMessageBytes int
+	// MaxClients bounds the streams that are open at once: 10,000. Others are refused.
+	MaxClients int
 	// RefuseWithStatus refuses Server-Sent Events with 503 and a Retry-After, as it is for
 	// the other encodings in any case: when the server is drained, when it has
-	// MaxStreams, and when its log is closed. Set it if no client is a browser and
+	// MaxClients, and when its log is closed. Set it if no client is a browser and
 	// something on the path, such as a load balancer, is to see the status: any but 200
 	// ends an EventSource for good, by the standard and in browsers. False: the answer is a
 	// stream that ends at once, with a reconnection time, after which browsers come back.
@@ -80,22 +90,34 @@ type Server struct {
 	// or cannot be continued (warnings), and of streams that begin (debug). Nil: nothing
 	// is logged.
 	Logger *slog.Logger
-	// Rand draws the Retry-After of refusals. Nil: seeded by the clock at first use.
-	Rand *rand.Rand
+	// Jitter draws the delays of refusals. Nil: seeded by the clock at first use.
+	Jitter retry.Jitter
 
-	once  sync.Once
-	drain chan struct{}
-	stop  sync.Once
-	mu    sync.Mutex // of Rand
-	streams, held, opened, events, heartbeats,
+	once   sync.Once
+	drain  chan struct{} // closed by Drain and Close
+	ownLog bool
+
+	mu       sync.Mutex
+	stopped  error                // why nothing is accepted any more
+	sessions map[*session]carrier // which it has once it is open
+	idle     chan struct{}        // closed when drained, and no session is left
+
+	held, opened, events, heartbeats,
 	resets, coalesced, slow, refused atomic.Int64
 }
+
+var (
+	// ErrDraining is returned by Publish after Drain.
+	ErrDraining = errors.New("stream: server is draining")
+	// ErrClosed is returned by Publish after Close.
+	ErrClosed = errors.New("stream: server is closed")
+)
 
 // ServerStats are the counters of a Server.
 type ServerStats struct {
 	// Streams is the number of streams that are open now, Held the bytes that they
 	// have encoded and not yet handed over to the connection.
-	Streams, Held int
+	Streams, Held int64
 	// Opened counts streams, Events the events written to them, Heartbeats the
 	// comments and positions written for want of events, Resets the clients that were
 	// told that they cannot be continued.
@@ -114,7 +136,8 @@ func (s *Server) Check() error {
 	check.Duration("WriteTimeout", s.WriteTimeout)
 	check.Duration("RetrySpread", s.RetrySpread)
 	check.Int("Padding", s.Padding)
-	check.Int("MaxStreams", s.MaxStreams)
+	check.Int("MaxMessageBytes", s.MaxMessageBytes)
+	check.Int("MaxClients", s.MaxClients)
 	check.Int("MaxEvents", s.MaxEvents)
 	check.Int("MaxBytes", s.MaxBytes)
 	if s.Padding > maxPadding {
@@ -139,7 +162,7 @@ const maxPadding = 64 << 10
 //
 // Open streams keep http.Server.Shutdown waiting, so register [Server.Drain]:
 //
-//	server.RegisterOnShutdown(s.Drain)
+//	server.RegisterOnShutdown(func() { s.Drain(context.Background()) })
 func (s *Server) Handler() http.Handler {
 	if err := s.Check(); err != nil {
 		panic(err.Error())
@@ -149,29 +172,116 @@ func (s *Server) Handler() http.Handler {
 }
 
 // Publish appends an event to the log. It returns when the event is as durable as the
-// log is and the streams have been woken. The topic must be UTF-8.
-func (s *Server) Publish(topic string, data []byte) (eventlog.Cursor, error) {
+// log is and the streams have been woken. The topic must be UTF-8. After an error, which
+// is [ErrDraining], [ErrClosed], [eventlog.ErrTooLarge], ctx's or the log's, nothing is
+// published.
+func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	if !utf8.ValidString(topic) {
 		return eventlog.Cursor{}, fmt.Errorf("stream: publish: topic %q is not UTF-8", topic)
 	}
+	if n, most := len(topic)+len(data), s.settings().MaxMessageBytes; n > most {
+		return eventlog.Cursor{}, fmt.Errorf("stream: publish: %w: %d bytes, and MaxMessageBytes is %d", eventlog.ErrTooLarge, n, most)
+	}
 	s.init()
-	return s.Log.Append(context.Background(), eventlog.Entry{Topic: topic, Data: data})
+	s.mu.Lock()
+	stopped := s.stopped
+	s.mu.Unlock()
+	if stopped != nil {
+		return eventlog.Cursor{}, stopped
+	}
+	return s.Log.Append(ctx, eventlog.Entry{Topic: topic, Data: data})
 }
 
-// Drain ends all streams, each after the event that it is writing, and refuses new
-// ones, for the rest of the Server's life. Clients resume after their reconnection
-// time, elsewhere if there is an elsewhere. A write to a slow client may take
-// WriteTimeout more.
-func (s *Server) Drain() {
+// Drain ends all streams, each after the event that it is writing, and refuses new ones
+// from then on. Clients resume after their reconnection time, elsewhere if there is an
+// elsewhere. It returns when all streams have ended, for which a slow client may take
+// WriteTimeout, or with ctx's error.
+func (s *Server) Drain(ctx context.Context) error {
 	s.init()
-	s.stop.Do(func() { close(s.drain) })
+	s.stop(ErrDraining)
+	select {
+	case <-s.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends all streams at once, in the middle of an event if need be, and refuses new
+// ones from then on. It closes the log if it is the Server's own. It does not wait for
+// the streams' handlers.
+func (s *Server) Close() error {
+	s.init()
+	s.stop(ErrClosed)
+	if s.ownLog {
+		return s.Log.Close()
+	}
+	return nil
+}
+
+// stop refuses everything from now on, and aborts what is open if why is ErrClosed.
+func (s *Server) stop(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped == nil {
+		close(s.drain)
+		if len(s.sessions) == 0 {
+			close(s.idle)
+		}
+	}
+	if s.stopped != ErrClosed {
+		s.stopped = why
+	}
+	for _, c := range s.sessions {
+		// Under the lock, for which a session that ends waits: after its end the
+		// connection may be another request's.
+		if c != nil && why == ErrClosed {
+			c.abort()
+		}
+	}
+}
+
+// enter counts a session in, or says why it cannot be.
+func (s *Server) enter(one *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped != nil {
+		return s.stopped
+	}
+	if len(s.sessions) >= one.settings.MaxClients {
+		return errors.New("stream: too many streams are open")
+	}
+	s.sessions[one] = nil
+	return nil
+}
+
+// attach gives a session its carrier, so that Close can abort it.
+func (s *Server) attach(one *session, c carrier) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one.carrier, s.sessions[one] = c, c
+	if s.stopped == ErrClosed {
+		c.abort()
+	}
+}
+
+func (s *Server) leave(one *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, one)
+	if s.stopped != nil && len(s.sessions) == 0 {
+		close(s.idle)
+	}
 }
 
 // Stats returns the counters.
 func (s *Server) Stats() ServerStats {
+	s.mu.Lock()
+	streams := len(s.sessions)
+	s.mu.Unlock()
 	return ServerStats{
-		Streams:    int(s.streams.Load()),
-		Held:       int(s.held.Load()),
+		Streams:    int64(streams),
+		Held:       s.held.Load(),
 		Opened:     s.opened.Load(),
 		Events:     s.events.Load(),
 		Heartbeats: s.heartbeats.Load(),
@@ -184,40 +294,36 @@ func (s *Server) Stats() ServerStats {
 
 func (s *Server) init() {
 	s.once.Do(func() {
-		s.drain = make(chan struct{})
+		s.drain, s.idle, s.sessions = make(chan struct{}), make(chan struct{}), map[*session]carrier{}
 		if s.Log == nil {
-			s.Log = eventlog.NewMemory(eventlog.Options{})
+			s.Log, s.ownLog = eventlog.NewMemory(eventlog.Options{}), true
 		}
-		if s.Rand == nil {
-			s.Rand = seededByClock()
-		}
-		if s.Logger == nil {
-			s.Logger = slog.New(slog.DiscardHandler)
-		}
+		s.Jitter = s.Jitter.OrSeeded("")
+		fields.Default(&s.Logger, slog.New(slog.DiscardHandler))
 	})
 }
 
 // retryAfter draws how long a refused client is to stay away.
 func (s *Server) retryAfter(longest time.Duration) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return time.Second + uniform(s.Rand, longest-time.Second)
+	return time.Second + s.Jitter(longest-time.Second)
 }
 
 // settings are the fields of a Server with their defaults.
 type settings struct {
 	Heartbeat, WriteTimeout, Retry, RetrySpread time.Duration
-	MaxStreams, MaxEvents, MaxBytes             int
+	MaxMessageBytes, MaxClients                 int
+	MaxEvents, MaxBytes                         int
 }
 
 func (s *Server) settings() settings {
 	return settings{
-		Heartbeat:    cmp.Or(s.Heartbeat, 15*time.Second),
-		WriteTimeout: cmp.Or(s.WriteTimeout, 10*time.Second),
-		Retry:        cmp.Or(s.Retry, 3*time.Second),
-		RetrySpread:  cmp.Or(s.RetrySpread, 10*time.Second),
-		MaxStreams:   cmp.Or(s.MaxStreams, 10_000),
-		MaxEvents:    cmp.Or(s.MaxEvents, 100),
-		MaxBytes:     cmp.Or(s.MaxBytes, 64<<10),
+		Heartbeat:       cmp.Or(s.Heartbeat, 15*time.Second),
+		WriteTimeout:    cmp.Or(s.WriteTimeout, 10*time.Second),
+		Retry:           cmp.Or(s.Retry, 2*time.Second),
+		RetrySpread:     cmp.Or(s.RetrySpread, 10*time.Second),
+		MaxMessageBytes: cmp.Or(s.MaxMessageBytes, 8<<20),
+		MaxClients:      cmp.Or(s.MaxClients, 10_000),
+		MaxEvents:       cmp.Or(s.MaxEvents, 100),
+		MaxBytes:        cmp.Or(s.MaxBytes, 64<<10),
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 )
 
@@ -95,22 +95,22 @@ func TestASlowClient(t *testing.T) {
 		s := w.stream(&stream.Server{MaxBytes: 20_000})
 		w.slow(e)
 		fast := w.receive(&stream.Client{Encoding: e})
-		require.Equal(w, 2, settled(s).Streams)
+		require.EqualValues(w, 2, settled(s).Streams)
 
 		event := strings.Repeat("x", 5000)
 		for i := range 1000 { // 5 MB
 			publish(w, s, event)
 			require.Len(w, fast.got(), i+1, "at once")
-			require.LessOrEqual(w, s.Stats().Held, 30_000, "what is read at once, encoded")
+			require.LessOrEqual(w, s.Stats().Held, int64(30_000), "what is read at once, encoded")
 		}
 		require.Zero(w, w.elapsed())
-		require.Equal(w, 2, settled(s).Streams)
+		require.EqualValues(w, 2, settled(s).Streams)
 
 		time.Sleep(10*time.Second - 1)
-		require.Equal(w, 2, settled(s).Streams)
+		require.EqualValues(w, 2, settled(s).Streams)
 		time.Sleep(1 + 5*time.Second) // a WebSocket takes so long to be closed by the library
 		st := settled(s)
-		require.Equal(w, 1, st.Streams)
+		require.EqualValues(w, 1, st.Streams)
 		require.EqualValues(w, 1, st.Slow)
 		require.Zero(w, st.Held)
 		require.Empty(w, fast.failures())
@@ -121,8 +121,8 @@ func TestASlowClient(t *testing.T) {
 			require.NoError(w, err)
 		}
 		st = settled(s)
-		require.Greater(w, st.Held, 10_000)
-		require.LessOrEqual(w, st.Held, 30_000)
+		require.Greater(w, st.Held, int64(10_000))
+		require.LessOrEqual(w, st.Held, int64(30_000))
 	})
 }
 
@@ -208,7 +208,7 @@ func TestShutdown(t *testing.T) {
 		defer log.Close()
 		first, second := &stream.Server{Log: log}, &stream.Server{Log: log}
 		server := w.serve(first.Handler())
-		server.RegisterOnShutdown(first.Drain)
+		server.RegisterOnShutdown(func() { first.Drain(context.Background()) })
 		c := w.receive(&stream.Client{Encoding: e})
 		publish(w, first, "e1")
 		require.Equal(w, numbered(1, 1), c.got())
@@ -230,31 +230,31 @@ func TestShutdown(t *testing.T) {
 // Any status but 200 would end an EventSource for good (WHATWG HTML, section 9.2.3).
 func TestARefusalThatBrowsersSurvive(t *testing.T) {
 	inWorld(t, func(w *world) {
-		s := w.stream(&stream.Server{RetrySpread: 8 * time.Second, Rand: rand.New(ones{})})
-		s.Drain()
+		s := w.stream(&stream.Server{RetrySpread: 8 * time.Second, Jitter: most})
+		s.Drain(context.Background())
 		resp := w.download("", nil)
 		require.Equal(w, 200, resp.StatusCode)
 		require.Equal(w, "text/event-stream", resp.Header.Get("Content-Type"))
-		require.Equal(w, "7", resp.Header.Get("Retry-After"))
-		require.Equal(w, ":server is drained\nretry: 7999\n", resp.readFor(time.Second))
+		require.Equal(w, "8", resp.Header.Get("Retry-After"))
+		require.Equal(w, ":stream: server is draining\nretry: 8000\n", resp.readFor(time.Second))
 		require.Zero(w, w.elapsed(), "it ends by itself")
 		require.EqualValues(w, 1, settled(s).Refused)
 		require.Zero(w, s.Stats().Opened)
 
 		c := w.receive(&stream.Client{LastEventID: id(5)})
-		time.Sleep(20 * time.Second)
-		require.Equal(w, []string{stream.ErrEnded.Error(), stream.ErrEnded.Error(), stream.ErrEnded.Error()}, c.failures())
-		require.Equal(w, []time.Duration{7 * time.Second, 7 * time.Second, 7 * time.Second}, c.retries(), "as it was told, without growing")
+		time.Sleep(10 * time.Second)
+		require.Equal(w, []string{stream.ErrEnded.Error(), stream.ErrEnded.Error()}, c.failures())
+		require.Equal(w, []time.Duration{8 * time.Second, 8 * time.Second}, c.retries(), "as it was told, without growing")
 		require.Equal(w, id(5), c.position())
 	})
 }
 
 func TestADrainedServerRefuses(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
-		s := w.stream(&stream.Server{Rand: rand.New(half{}), RefuseWithStatus: e == stream.SSE})
-		s.Drain()
+		s := w.stream(&stream.Server{Jitter: retry.NoJitter, RefuseWithStatus: e == stream.SSE})
+		s.Drain(context.Background())
 		c := w.receive(&stream.Client{Encoding: e})
-		require.Equal(w, []string{"stream: server answered 503 Service Unavailable: server is drained"}, c.failures())
+		require.Equal(w, []string{"stream: server answered 503 Service Unavailable: stream: server is draining"}, c.failures())
 		require.Equal(w, []time.Duration{time.Second}, c.retries(), "Retry-After")
 		require.EqualValues(w, 1, settled(s).Refused)
 	})
@@ -262,17 +262,17 @@ func TestADrainedServerRefuses(t *testing.T) {
 
 func TestTheNumberOfStreamsIsBounded(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
-		s := w.stream(&stream.Server{MaxStreams: 2, RetrySpread: 4 * time.Second, Rand: rand.New(ones{}), RefuseWithStatus: true})
+		s := w.stream(&stream.Server{MaxClients: 2, RetrySpread: 4 * time.Second, Jitter: most, RefuseWithStatus: true})
 		one := w.receive(&stream.Client{Encoding: e})
 		one.got()
 		w.receive(&stream.Client{Encoding: e}).got()
 		three := w.receive(&stream.Client{Encoding: e})
-		require.Equal(w, []string{"stream: server answered 503 Service Unavailable: too many streams are open"}, three.failures())
-		require.Equal(w, []time.Duration{3 * time.Second}, three.retries(), "the Retry-After is in whole seconds, and below the fourth")
-		require.Equal(w, 2, settled(s).Streams)
+		require.Equal(w, []string{"stream: server answered 503 Service Unavailable: stream: too many streams are open"}, three.failures())
+		require.Equal(w, []time.Duration{4 * time.Second}, three.retries(), "Retry-After")
+		require.EqualValues(w, 2, settled(s).Streams)
 
 		one.stop()
-		time.Sleep(3 * time.Second)
+		time.Sleep(4 * time.Second)
 		publish(w, s, "x")
 		require.Equal(w, []string{"x"}, three.got())
 	})
@@ -285,7 +285,7 @@ func TestAClientThatGoesAwayFreesItsPlace(t *testing.T) {
 		for range 10 {
 			c := w.receive(&stream.Client{Encoding: e})
 			c.got()
-			require.Equal(w, 1, settled(s).Streams)
+			require.EqualValues(w, 1, settled(s).Streams)
 			require.EqualValues(w, 1, s.Log.Stats().Watches)
 			c.stop()
 			require.Zero(w, settled(s).Streams)
@@ -374,9 +374,9 @@ func TestAResponseWithoutDeadlinesIsRefused(t *testing.T) {
 func TestAWebSocketOfAnotherOriginIsRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.stream(&stream.Server{})
-		c := w.receive(&stream.Client{Encoding: stream.WebSocket, Header: http.Header{"Origin": {"http://evil"}}})
+		c := w.receive(&stream.Client{Encoding: stream.WebSocket, Header: always(http.Header{"Origin": {"http://evil"}})})
 		err, _ := c.result()
-		var status *stream.StatusError
+		var status *retry.StatusError
 		require.ErrorAs(w, err, &status)
 		require.Equal(w, 403, status.Status)
 		require.Zero(w, settled(s).Streams)
@@ -386,10 +386,12 @@ func TestAWebSocketOfAnotherOriginIsRefused(t *testing.T) {
 func TestAWebSocketOfAnOriginThatIsAllowed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.stream(&stream.Server{OriginPatterns: []string{"https://*.example.com"}})
-		header := func(origin string) http.Header { return http.Header{"Origin": {origin}} }
-		w.receive(&stream.Client{Encoding: stream.WebSocket, Header: header("https://www.Example.com")})
-		require.Equal(w, 1, settled(s).Streams)
-		c := w.receive(&stream.Client{Encoding: stream.WebSocket, Header: header("http://www.example.com")})
+		from := func(origin string) *stream.Client {
+			return &stream.Client{Encoding: stream.WebSocket, Header: always(http.Header{"Origin": {origin}})}
+		}
+		w.receive(from("https://www.Example.com"))
+		require.EqualValues(w, 1, settled(s).Streams)
+		c := w.receive(from("http://www.example.com"))
 		err, _ := c.result()
 		require.ErrorContains(w, err, "403")
 	})
@@ -438,9 +440,9 @@ func TestLogger(t *testing.T) {
 		require.Equal(w, "level=DEBUG msg=\"stream opened\" client=pipe\n"+
 			"level=WARN msg=\"client cannot be continued\" client=pipe reason=wrong-epoch\n"+
 			"level=DEBUG msg=\"stream ended\" client=pipe error=\"context canceled\"\n", logged())
-		s.Drain()
+		s.Drain(context.Background())
 		w.receive(&stream.Client{Encoding: e}).got()
-		require.Equal(w, "level=WARN msg=\"stream refused\" client=pipe error=\"server is drained\"\n", logged())
+		require.Equal(w, "level=WARN msg=\"stream refused\" client=pipe error=\"stream: server is draining\"\n", logged())
 	})
 }
 
@@ -460,7 +462,7 @@ func TestServerCheck(t *testing.T) {
 	require.NoError(t, (&stream.Server{}).Check())
 	for want, s := range map[string]*stream.Server{
 		`stream: Server.Heartbeat is -1ns: want 0 for the default, or more`:   {Heartbeat: -1},
-		`stream: Server.MaxStreams is -1: want 0 for the default, or more`:    {MaxStreams: -1},
+		`stream: Server.MaxClients is -1: want 0 for the default, or more`:    {MaxClients: -1},
 		`stream: Server.OriginPatterns has "[": want a pattern of path.Match`: {OriginPatterns: []string{"["}},
 		`stream: Server.Padding is 65537: want at most 65536`:                 {Padding: 1<<16 + 1},
 		`stream: Server.Heartbeat is 15s: want less than ProxyTimeout, 15s`:   {ProxyTimeout: 15 * time.Second},
@@ -469,7 +471,7 @@ func TestServerCheck(t *testing.T) {
 		require.PanicsWithValue(t, want, func() { s.Handler() })
 	}
 	s := stream.Server{}
-	_, err := s.Publish("\xff", nil)
+	_, err := s.Publish(context.Background(), "\xff", nil)
 	require.EqualError(t, err, `stream: publish: topic "\xff" is not UTF-8`)
 }
 

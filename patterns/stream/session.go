@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // session is one open stream, on the goroutine of its request.
@@ -21,13 +23,14 @@ type session struct {
 	encoding Encoding
 	carrier  carrier
 
-	query   eventlog.Query
-	cursor  eventlog.Cursor // what was read from the log
-	known   eventlog.Cursor // the position that the client was told
-	resumes bool            // the client named a position
-	buf     bytes.Buffer
-	enc     encoder // writes to buf
-	events  int64   // in buf
+	identity access.Identity
+	query    eventlog.Query
+	cursor   eventlog.Cursor // what was read from the log
+	known    eventlog.Cursor // the position that the client was told
+	resumes  bool            // the client named a position
+	buf      bytes.Buffer
+	enc      encoder // writes to buf
+	events   int64   // in buf
 }
 
 // carrier brings bytes to the client.
@@ -39,6 +42,9 @@ type carrier interface {
 	context() context.Context
 	// end ends the stream in good order, if it can still be.
 	end()
+	// abort has write fail, also one that is under way, and ends the connection. It may be
+	// called at any time.
+	abort()
 }
 
 var errSlow = errors.New("stream: client does not read")
@@ -70,6 +76,29 @@ func (s *session) parse() error {
 	return nil
 }
 
+// authenticate finds out whose request it is, and limits the query to what may be seen.
+func (s *session) authenticate() error {
+	s.identity = access.Everything("")
+	if s.Authenticate == nil {
+		return nil
+	}
+	err := guarded("Authenticate", func() (err error) {
+		s.identity, err = s.Authenticate(s.request)
+		return err
+	})
+	switch {
+	case errors.Is(err, errPanicked): // which is no fault of the client's
+		return fmt.Errorf("%w: %w", &retry.StatusError{Status: http.StatusInternalServerError}, err)
+	case err != nil:
+		return err
+	}
+	if s.identity.Expired() {
+		return fmt.Errorf("%w: credentials of %q have expired", access.ErrUnauthorized, s.identity.Client)
+	}
+	s.query.Topics, s.query.Match, err = s.identity.Select(s.query.Topics)
+	return err
+}
+
 // run streams until the client, the log or the server goes away.
 func (s *session) run() error {
 	s.enc = s.encoding.encoder(&s.buf)
@@ -91,10 +120,20 @@ func (s *session) run() error {
 	}
 	heartbeat := time.NewTimer(s.settings.Heartbeat)
 	defer heartbeat.Stop()
+	var expired <-chan time.Time
+	if at := s.identity.Expires; !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		expired = timer.C
+	}
 	due := false
 	for {
-		if s.drained() {
+		select {
+		case <-s.drain:
 			return nil
+		case <-expired:
+			return nil
+		default:
 		}
 		more, err := s.read()
 		if err != nil {
@@ -123,6 +162,9 @@ func (s *session) run() error {
 		case <-heartbeat.C:
 			due = true
 		case <-s.drain:
+			return nil
+		case <-expired:
+			return nil
 		case <-s.carrier.context().Done():
 			return s.carrier.context().Err()
 		}
@@ -160,7 +202,7 @@ func (s *session) read() (more bool, err error) {
 // reset tells the client that it cannot be continued, and where it goes on.
 func (s *session) reset(page eventlog.Page) error {
 	at := page.Next
-	r := Reset{Reason: Reason(page.Reset)}
+	r := Reset{Reason: page.Reset}
 	if s.Snapshot != nil {
 		at = s.Log.Head()
 		err := guarded("Snapshot", func() (err error) {
@@ -185,12 +227,14 @@ func (s *session) reset(page eventlog.Page) error {
 	return nil
 }
 
+var errPanicked = errors.New("panicked")
+
 // guarded calls a function of the user's. net/http recovers from a panic too, but leaves a
 // WebSocket open then, and tells the Logger nothing.
 func guarded(field string, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("stream: Server.%s panicked: %v\n%s", field, p, debug.Stack())
+			err = fmt.Errorf("stream: Server.%s %w: %v\n%s", field, errPanicked, p, debug.Stack())
 		}
 	}()
 	return f()

@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,7 @@ func TestDataAndTopicsOfAllKinds(t *testing.T) {
 		var c *receiver
 		for i, topic := range topics {
 			for _, d := range data {
-				_, err := s.Publish(topic, []byte(d))
+				_, err := s.Publish(context.Background(), topic, []byte(d))
 				require.NoError(w, err)
 			}
 			if i == len(topics)/2 {
@@ -74,7 +75,7 @@ func TestTopicsAndBeginnings(t *testing.T) {
 		require.Equal(w, id(3), now.position(), "before any event")
 		require.Equal(w, id(0), other.position())
 		publish(w, s, "e4")
-		_, err := s.Publish("other", []byte("o"))
+		_, err := s.Publish(context.Background(), "other", []byte("o"))
 		require.NoError(w, err)
 		publish(w, s, "e6")
 

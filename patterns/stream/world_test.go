@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 )
 
@@ -193,10 +193,8 @@ type receiver struct {
 	ended  bool
 }
 
-// half draws the smallest values: a delay is half of the reconnection time.
-type half struct{}
-
-func (half) Uint64() uint64 { return 0 }
+// most draws the most there is: delays are the shortest, and hints the longest.
+func most(max time.Duration) time.Duration { return max }
 
 // receive runs a client in the background.
 func (w *world) receive(c *stream.Client) *receiver {
@@ -207,8 +205,8 @@ func (w *world) receive(c *stream.Client) *receiver {
 	if c.HTTP == nil {
 		c.HTTP = w.client()
 	}
-	if c.Rand == nil {
-		c.Rand = rand.New(half{})
+	if c.Jitter == nil {
+		c.Jitter = retry.NoJitter
 	}
 	locked := func(f func()) {
 		r.mu.Lock()
@@ -298,7 +296,7 @@ func settled[S any](of interface{ Stats() S }) S {
 // publish makes one event per word, of topic "t".
 func publish(t require.TestingT, s *stream.Server, data ...string) {
 	for _, d := range data {
-		_, err := s.Publish("t", []byte(d))
+		_, err := s.Publish(context.Background(), "t", []byte(d))
 		require.NoError(t, err)
 	}
 }

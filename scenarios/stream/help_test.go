@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
@@ -39,11 +39,6 @@ type streamee struct {
 	end    error
 }
 
-// lowest draws the smallest values: a delay is half of the reconnection time.
-type lowest struct{}
-
-func (lowest) Uint64() uint64 { return 0 }
-
 // receive runs a client on a host of that name.
 func receive(n *sim.Network, name string, c *stream.Client) *streamee {
 	h := n.Host(name)
@@ -54,8 +49,8 @@ func receive(n *sim.Network, name string, c *stream.Client) *streamee {
 	if c.HTTP == nil {
 		c.HTTP = h.HTTPClient()
 	}
-	if c.Rand == nil {
-		c.Rand = rand.New(lowest{})
+	if c.Jitter == nil {
+		c.Jitter = retry.NoJitter
 	}
 	target, _ := url.Parse(c.URL)
 	r.link = n.Link(h, n.Host(target.Hostname()), scenario.Good)
@@ -254,9 +249,10 @@ func deployed(t *testing.T, n *sim.Network, first *stream.Server) (second *strea
 	}
 	publishTo(first, "e1")
 	time.Sleep(time.Minute)
-	first.Drain()
+	require.NoError(t, first.Drain(t.Context()))
 	time.Sleep(5 * time.Second)
-	publishTo(first, "e2")
+	_, err := first.Log.Append(t.Context(), eventlog.Entry{Topic: "news", Data: []byte("e2")}) // by another server of the log
+	require.NoError(t, err)
 	time.Sleep(5 * time.Second)
 	require.NoError(t, site.Shutdown(t.Context()))
 	second = &stream.Server{Log: first.Log}
@@ -294,7 +290,7 @@ func serveBy(n *sim.Network, srv *http.Server) {
 
 func publishTo(srv *stream.Server, data ...string) {
 	for _, d := range data {
-		srv.Publish("news", []byte(d))
+		srv.Publish(context.Background(), "news", []byte(d))
 	}
 }
 
@@ -367,14 +363,18 @@ func bytesOf(packets ...string) func(want ...string) func(*testing.T, *sim.Netwo
 }
 
 // answered makes a story of one answer, after which the client asks as often as given
-// and Run ends with err; the answer after it is a stream.
-func answered(status, asks int, err error) func(*testing.T, *sim.Network) {
+// and Run ends with an error of that text, if any; the answer after it is a stream.
+func answered(status, asks int, text string) func(*testing.T, *sim.Network) {
 	return func(t *testing.T, n *sim.Network) {
 		site := scripted(n, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }, hangs("data: a\n\n"))
 		c := receive(n, "phone", &stream.Client{})
 		time.Sleep(40 * time.Second)
 		require.Len(t, site.ids(), asks)
-		require.Equal(t, err, c.ended())
+		if text == "" {
+			require.NoError(t, c.ended())
+		} else {
+			require.EqualError(t, c.ended(), text)
+		}
 		require.Len(t, c.got(), asks-1)
 	}
 }

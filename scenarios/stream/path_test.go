@@ -3,7 +3,6 @@ package stream_test
 import (
 	"compress/gzip"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
@@ -148,7 +148,7 @@ func manyStreams(n *sim.Network, count int, strict bool) (*stream.Server, []*str
 	n.Link(phone, n.Host("server"), scenario.Good)
 	var all []*streamee
 	for range count {
-		c := &streamee{Client: &stream.Client{URL: "http://server/", HTTP: h, Rand: rand.New(lowest{})}, host: phone, net: n}
+		c := &streamee{Client: &stream.Client{URL: "http://server/", HTTP: h, Jitter: retry.NoJitter}, host: phone, net: n}
 		c.run()
 		all = append(all, c)
 		time.Sleep(time.Millisecond)
