@@ -18,7 +18,7 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "longpoll",
 		scenario.Variant{Name: "memory", System: polling},
-		scenario.Variant{Name: "store", System: pollingWithStore},
+		scenario.Variant{Name: "store", System: pollingWithStore, Options: scenario.OtherStore()},
 	)
 }
 

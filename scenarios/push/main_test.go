@@ -18,7 +18,7 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "push",
 		scenario.Variant{Name: "memory", System: pushed},
-		scenario.Variant{Name: "store", System: pushedWithStore},
+		scenario.Variant{Name: "store", System: pushedWithStore, Options: scenario.OtherStore()},
 	)
 }
 

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,9 +33,9 @@ type Row struct {
 	Story  func(t *testing.T, n *sim.Network)
 }
 
-// Run runs each row as a subtest.
+// Run runs each row as a subtest, one after the other: each test takes a dump of all stacks
+// at its end, which is dear beside a row with a thousand clients.
 func Run(t *testing.T, rows []Row) {
-	t.Parallel()
 	for _, row := range rows {
 		require.NotEmpty(t, row.Reason, "the row %q must say why it is there", row.Name)
 		t.Run(row.Name, func(t *testing.T) {
@@ -63,16 +65,69 @@ func Contract(system patterntest.NewSystem, play func(w *patterntest.World)) fun
 }
 
 // Variant is a system of a pattern: in memory or with a store, in one encoding or another.
+// The first goes through the whole contract. Another one that shares all but a part with it
+// goes through the stories in which that part matters; all go through all of it when seeds
+// are asked for by SQUALL_SEEDS.
 type Variant struct {
-	Name   string
-	System patterntest.NewSystem
+	Name    string
+	System  patterntest.NewSystem
+	Options []patterntest.Option
 }
 
 // Delivery puts the variants of a pattern to the contract of delivery, as subtests
 // pattern/variant.
 func Delivery(t *testing.T, pattern string, all ...Variant) {
 	t.Parallel()
-	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Delivery(t, v.System) })
+	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Delivery(t, v.System, v.Options...) })
+}
+
+// OtherStore is for a variant that has its log on disk. Both logs pass one conformance suite
+// of package eventlog, and how many clients a server has is no concern of its log, so that
+// the stories with many clients are left to the variant in memory.
+func OtherStore() []patterntest.Option {
+	return leave("a log on disk does not know how many clients there are", func(name string) bool {
+		return !slices.Contains(manyClients, name)
+	})
+}
+
+// OtherEncoding is for a variant of which only the bytes on a connection are others. It goes
+// through what tears bytes apart and what brings a client back, and through storms.
+func OtherEncoding() []patterntest.Option {
+	return leave("the same core in another encoding", func(name string) bool { return slices.Contains(otherBytes, name) })
+}
+
+var manyClients = []string{
+	"one client of three does not read",
+	"a hundred clients lose the server at once",
+	"a hundred clients are sent away",
+	"fifty clients hear of one event",
+}
+
+var otherBytes = []string{
+	"a quiet day",
+	"events of all kinds",
+	"events at one instant",
+	"an hour without events",
+	"out of reach for 20m0s",
+	"the way is cut while much is on it",
+	"one client of three does not read",
+	"the client leaves and comes back",
+	"the client leaves before its first event",
+	"the server restarts while the client is away",
+	"the server is redeployed ten times",
+}
+
+// leave leaves out the stories that are not to be kept.
+func leave(reason string, keep func(name string) bool) (all []patterntest.Option) {
+	if os.Getenv("SQUALL_SEEDS") != "" {
+		return nil
+	}
+	for _, story := range patterntest.Stories() {
+		if !keep(story.Name) {
+			all = append(all, patterntest.Skip(story.Name, reason))
+		}
+	}
+	return all
 }
 
 // Loopback does it over TCP of the machine, without the simulator: in real time, and so

@@ -19,7 +19,7 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "shortpoll",
 		scenario.Variant{Name: "memory", System: polledEach(time.Second)},
-		scenario.Variant{Name: "store", System: polledWithStore(time.Second)},
+		scenario.Variant{Name: "store", System: polledWithStore(time.Second), Options: scenario.OtherStore()},
 	)
 }
 

@@ -19,9 +19,9 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "stream",
 		scenario.Variant{Name: "memory", System: streamed},
-		scenario.Variant{Name: "NDJSON", System: streamedAs(stream.NDJSON)},
-		scenario.Variant{Name: "WebSocket", System: streamedAs(stream.WebSocket)},
-		scenario.Variant{Name: "store", System: streamedWithStore},
+		scenario.Variant{Name: "NDJSON", System: streamedAs(stream.NDJSON), Options: scenario.OtherEncoding()},
+		scenario.Variant{Name: "WebSocket", System: streamedAs(stream.WebSocket), Options: scenario.OtherEncoding()},
+		scenario.Variant{Name: "store", System: streamedWithStore, Options: scenario.OtherStore()},
 	)
 }
 

@@ -1,0 +1,27 @@
+package scenario
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+)
+
+// A story that is renamed must not drop out of what a variant goes through, or be left out
+// no longer.
+func TestTheStoriesOfVariantsAreStories(t *testing.T) {
+	var names []string
+	for _, story := range patterntest.Stories() {
+		names = append(names, story.Name)
+	}
+	for _, name := range slices.Concat(manyClients, otherBytes) {
+		require.Contains(t, names, name)
+	}
+	t.Setenv("SQUALL_SEEDS", "2")
+	require.Empty(t, OtherStore())
+	t.Setenv("SQUALL_SEEDS", "")
+	require.Len(t, OtherStore(), len(manyClients))
+	require.Len(t, OtherEncoding(), len(names)-len(otherBytes))
+}
