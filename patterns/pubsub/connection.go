@@ -60,8 +60,6 @@ func (c *connection) run() {
 		}
 		if err != nil {
 			c.finish(control{Type: typeGoodbye, Error: err.Error()}.frame())
-			limit := time.AfterFunc(c.b.opts.HandshakeTimeout, c.close)
-			defer limit.Stop()
 			c.drain()
 			return
 		}

@@ -112,7 +112,7 @@ func TestLettersWaitForTheLog(t *testing.T) {
 		w.log = log
 		w.start()
 		c := w.client("c")
-		s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n", MaxAttempts: 1})
+		s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n", MaxAttempts: 1, MaxInFlight: 1})
 		dead := w.subscribe(c, pubsub.SubscribeOptions{Filter: "dead-letters.n"})
 		w.publish("t", "poison", "good")
 		log.fails = true
@@ -144,14 +144,15 @@ func (l *failingLog) Append(ctx context.Context, entries ...eventlog.Entry) (eve
 func TestHandshakeHasOneDeadline(t *testing.T) {
 	hello := rawControl(`{"type":"hello","version":2,"client":"a","run":"r","attempt":1}`)
 	for name, opening := range map[string]string{
-		"nothing":  "",
-		"refused":  string(rawControl(`{"type":"hello","version":2,"client":"b","run":"r","attempt":1}`)),
-		"no hello": string(rawControl(`{"type":"subscribe"}`)),
+		"a long hello": "\x00\x00\x10\x00c",
+		"no hello":     string(rawControl(`{"type":"subscribe"}`)),
+		"refused":      string(rawControl(`{"type":"hello","client":"a","run":"r","attempt":1}`)),
+		"sent away":    string(hello) + "\x00\x00\x00\x01?",
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, w *world) {
 				w.stop()
-				w.opts = pubsub.BrokerOptions{HandshakeTimeout: 7 * sec, MaxClients: 1}
+				w.opts = pubsub.BrokerOptions{HandshakeTimeout: 7 * sec}
 				w.start()
 				w.subscribe(w.client("first"), pubsub.SubscribeOptions{Filter: "t"})
 				conn, err := w.dial("a")(t.Context(), "tcp", w.addr)
@@ -265,6 +266,7 @@ func TestIdleSubscriptionsExpire(t *testing.T) {
 		w.start()
 		time.Sleep(26 * day)
 		require.Equal(t, []string{"n2", "n3"}, names(), "that of a client that is there stays")
+		require.EqualValues(t, 1, w.b.Stats().ExpiredSubscriptions, "n0, and not n1 again")
 
 		// Who comes after that begins anew.
 		s := w.subscribe(w.client("c1"), pubsub.SubscribeOptions{Filter: "t", Name: "n1"})
