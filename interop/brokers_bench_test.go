@@ -86,8 +86,7 @@ func newSquallBroker(b *testing.B, disk bool) benchBroker {
 		require.NoError(b, err)
 	}
 	b.Cleanup(func() { log.Close() })
-	broker, err := pubsub.NewBroker(log, nil, pubsub.BrokerOptions{})
-	require.NoError(b, err)
+	broker := &pubsub.Broker{Log: log}
 	b.Cleanup(func() { broker.Close() })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
@@ -96,8 +95,7 @@ func newSquallBroker(b *testing.B, disk bool) benchBroker {
 }
 
 func (s *squallBroker) client(b *testing.B, id string) *pubsub.Client {
-	c, err := pubsub.NewClient(pubsub.ClientOptions{ID: id, Addr: s.addr})
-	require.NoError(b, err)
+	c := &pubsub.Client{ID: id, Addr: s.addr}
 	b.Cleanup(func() { c.Close() })
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/pubsub"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -31,31 +32,25 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 				}
 				defer store.Close()
 			}
-			b, err := pubsub.NewBroker(l, store, pubsub.BrokerOptions{})
-			if err != nil {
-				return err
-			}
+			b := &pubsub.Broker{Log: l, Store: store}
 			defer s.Set(b)()
 			return ServeBroker(ctx, h, b)
 		},
 		Publish: func(data string) error {
 			return s.Do(func(b *pubsub.Broker) error {
-				_, err := b.Publish(pubsub.Message{Topic: "news", Data: []byte(data)})
+				_, err := b.Publish(context.Background(), pubsub.Message{Topic: "news", Data: []byte(data)})
 				return err
 			})
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-			c, err := pubsub.NewClient(pubsub.ClientOptions{ID: name, Addr: "server:4222", DialContext: h.DialContext, Rand: n.Rand(name)})
-			if err != nil {
-				return err
-			}
+			c := &pubsub.Client{ID: name, Addr: "server:4222", DialContext: h.DialContext, Jitter: retry.Seeded(n.Rand(name).Uint64())}
 			defer c.Close()
 			// The position says where to begin if the broker has forgotten: to begin with,
 			// where the subscription did.
 			at := s.Load(name)
-			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: name, Start: pubsub.At(at)})
+			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: name, From: at})
 			if err == nil && at.IsZero() {
-				s.Store(name, sub.Start())
+				s.Store(name, sub.From())
 			}
 			for err == nil {
 				var d *pubsub.Delivery
@@ -73,7 +68,7 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 			return err
 		},
 		Held: func() (bytes int) {
-			s.Do(func(b *pubsub.Broker) error { bytes = b.Stats().HeldBytes; return nil })
+			s.Do(func(b *pubsub.Broker) error { bytes = int(b.Stats().HeldBytes); return nil })
 			return bytes
 		},
 		Repeats: true,

@@ -60,7 +60,7 @@ func TestLateAckDoesNotTakeTheNewDelivery(t *testing.T) {
 
 		require.ErrorIs(t, d1.AckSync(t.Context()), pubsub.ErrLate)
 		stats, _ := w.b.Subscription("n")
-		require.Equal(t, 1, stats.Pending, "two still has it")
+		require.EqualValues(t, 1, stats.Pending, "two still has it")
 		require.NoError(t, d2.AckSync(t.Context()))
 		stats, _ = w.b.Subscription("n")
 		require.Zero(t, stats.Pending)
@@ -173,7 +173,7 @@ func TestPoisonBecomesADeadLetter(t *testing.T) {
 		c := w.client("c")
 		s := w.subscribe(c, pubsub.SubscribeOptions{Filter: ">", Name: "n", MaxAttempts: 3, AckWait: 5 * sec})
 		dead := w.subscribe(c, pubsub.SubscribeOptions{Filter: "dead-letters.n"})
-		r, err := w.b.Publish(pubsub.Message{Topic: "t", Key: "k", Headers: map[string]string{"trace": "7"}, Data: []byte("poison")})
+		r, err := w.b.Publish(context.Background(), pubsub.Message{Topic: "t", Key: "k", Headers: map[string]string{"trace": "7"}, Data: []byte("poison")})
 		require.NoError(t, err)
 		w.publish("t", "good 1", "good 2")
 		began := time.Now()

@@ -6,72 +6,186 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Broker takes in messages, keeps them in a log, and delivers them to subscribers.
+// Broker takes in messages, keeps them in a log, and delivers them to subscribers. The zero
+// value is ready to use, with a log in memory. Do not change or copy it after first use. At
+// first use it reads as much of the log as DedupeWindow covers, and the Store.
 type Broker struct {
-	log   eventlog.Log
-	store *Store
-	opts  BrokerOptions
+	// Log keeps the messages. Nil: an eventlog.Memory with default bounds. Its owner closes
+	// it, after the Broker.
+	Log eventlog.Log
+	// Store keeps the positions of durable subscriptions. Nil: they last as long as the
+	// Broker. Its owner closes it, after the Broker.
+	Store *Store
+
+	// SessionTimeout is how long a client may be silent, or without a connection, before
+	// its subscriptions are taken from it. Clients send a ping every third of it, and take
+	// the broker for dead when they hear nothing for as long. Zero: 30 s. 1 s to 24 h.
+	SessionTimeout time.Duration
+	// HandshakeTimeout bounds the time from when a connection is accepted until its client
+	// has said who it is, and, if it takes over from another process, has answered a ping.
+	// However it trickles in, the connection is then closed. Zero: 10 s.
+	HandshakeTimeout time.Duration
+	// MaxHandshakes bounds the connections that are in their handshake. When there are
+	// more the oldest of them is closed. Each takes some 12 KB. Zero: 4,096.
+	MaxHandshakes int
+	// DedupeWindow is for how long the ID of a message is remembered. A message that is
+	// published again later is stored again. Zero: 2 min; negative: not at all.
+	DedupeWindow time.Duration
+	// DedupeMax bounds how many IDs are remembered; the oldest make room. Zero: 100,000.
+	DedupeMax int
+	// MaxMessageBytes bounds a message's data with its headers. Zero: 64 KiB. At most
+	// 64 MiB.
+	MaxMessageBytes int
+	// MaxClients bounds the clients that are connected or may come back; more are refused.
+	// Zero: no bound.
+	MaxClients int
+	// MaxSubscriptions bounds the subscriptions of one client; more are refused.
+	// Zero: 1,024.
+	MaxSubscriptions int
+
+	// Authenticate says who a client is, and what it may subscribe to and publish. The
+	// Client of the Identity, if there is one, must be that of Hello. ctx ends with
+	// HandshakeTimeout. An error refuses the client, for good unless it is a
+	// [*retry.StatusError] whose status is temporary. When the Identity expires the
+	// connection ends, and the client comes back with a new token. Nil: everybody may
+	// everything, and use any name.
+	Authenticate func(ctx context.Context, h Hello) (access.Identity, error)
+
+	// Logger is told of clients that are refused, fenced, slow, or silent for too long, and
+	// of subscriptions that expire, as warnings; of errors of the log and the store, and of
+	// messages that are given up without a dead letter, as errors; of connections that
+	// begin and end at level Debug. Nil: nothing is logged.
+	Logger *slog.Logger
+
+	once     sync.Once
+	beginErr error
+	set      settings
 
 	publish sync.Mutex // from looking for a duplicate until the message is stored; held over the log's disk, never over the network
 	seen    dedupe
 
-	mu         sync.Mutex // held over the store's disk for a new subscription, never over the network
-	closed     bool
-	listeners  map[net.Listener]bool
-	conns      map[*connection]bool
-	handshakes list.List           // of connections that have no session yet, oldest first
-	sessions   map[string]*session // by client
-	pumps      map[string]*pump    // by name; unnamed ones by client, run and number
-	stats      BrokerStats
+	draining atomic.Bool
+	ctx      context.Context // ended by Close
+	stop     context.CancelFunc
+
+	mu          sync.Mutex // held over the store's disk for a new subscription, never over the network
+	closed      bool
+	listeners   map[net.Listener]bool
+	conns       map[*connection]bool
+	handshakes  list.List              // of connections that have no session yet, oldest first
+	sessions    map[string]*session    // by client
+	dispatchers map[string]*dispatcher // by name; unnamed ones by client, run and number
+	stats       BrokerStats
 
 	running sync.WaitGroup
 }
 
-// NewBroker returns a broker that keeps messages in log, and the positions of durable
-// subscriptions in store. With a nil store they last as long as the broker. It reads as
-// much of the log as DedupeWindow covers. Close it before the log and the store.
-func NewBroker(log eventlog.Log, store *Store, opts BrokerOptions) (*Broker, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
-		return nil, err
+// Hello is what a client says of itself when it connects.
+type Hello struct {
+	Client string   // its ID
+	Token  string   // of its Token function
+	Remote net.Addr // where the connection comes from
+}
+
+// settings are the fields of a Broker with their defaults.
+type settings struct {
+	SessionTimeout, HandshakeTimeout, DedupeWindow                          time.Duration
+	MaxHandshakes, DedupeMax, MaxMessageBytes, MaxClients, MaxSubscriptions int
+}
+
+func (b *Broker) settings() settings {
+	return settings{
+		SessionTimeout:   cmp.Or(b.SessionTimeout, 30*time.Second),
+		HandshakeTimeout: cmp.Or(b.HandshakeTimeout, 10*time.Second),
+		DedupeWindow:     cmp.Or(b.DedupeWindow, 2*time.Minute),
+		MaxHandshakes:    cmp.Or(b.MaxHandshakes, 4096),
+		DedupeMax:        cmp.Or(b.DedupeMax, 100_000),
+		MaxMessageBytes:  cmp.Or(b.MaxMessageBytes, 64<<10),
+		MaxClients:       b.MaxClients,
+		MaxSubscriptions: cmp.Or(b.MaxSubscriptions, 1024),
 	}
-	b := &Broker{
-		log: log, store: store, opts: opts,
-		seen:      dedupe{window: opts.DedupeWindow, max: opts.DedupeMax},
-		listeners: map[net.Listener]bool{},
-		conns:     map[*connection]bool{},
-		sessions:  map[string]*session{},
-		pumps:     map[string]*pump{},
+}
+
+const (
+	maxMessageBytes   = 64 << 20       // what Broker.MaxMessageBytes can be at most
+	maxSessionTimeout = 24 * time.Hour // likewise SessionTimeout
+)
+
+// Check returns what is wrong with the settings.
+func (b *Broker) Check() error {
+	check := fields.Of("pubsub: Broker")
+	check.Duration("HandshakeTimeout", b.HandshakeTimeout)
+	check.Int("MaxHandshakes", b.MaxHandshakes)
+	check.Int("DedupeMax", b.DedupeMax)
+	check.Int("MaxMessageBytes", b.MaxMessageBytes)
+	check.Int("MaxClients", b.MaxClients)
+	check.Int("MaxSubscriptions", b.MaxSubscriptions)
+	set := b.settings()
+	if set.SessionTimeout < time.Second || set.SessionTimeout > maxSessionTimeout {
+		check.Bad("SessionTimeout is %v: want 0 for the default, or 1s to %v", b.SessionTimeout, maxSessionTimeout)
 	}
+	if set.MaxMessageBytes > maxMessageBytes {
+		check.Bad("MaxMessageBytes is %d: want at most 64 MiB, %d", b.MaxMessageBytes, maxMessageBytes)
+	}
+	return check.Err()
+}
+
+// begin makes the broker ready, at first use.
+func (b *Broker) begin() error {
+	b.once.Do(func() { b.beginErr = b.open() })
+	return b.beginErr
+}
+
+func (b *Broker) open() error {
+	if err := b.Check(); err != nil {
+		return err
+	}
+	if b.Log == nil {
+		b.Log = eventlog.NewMemory(eventlog.Options{})
+	}
+	if b.Logger == nil {
+		b.Logger = slog.New(slog.DiscardHandler)
+	}
+	b.set = b.settings()
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	b.seen = dedupe{window: b.set.DedupeWindow, max: b.set.DedupeMax}
+	b.listeners, b.conns = map[net.Listener]bool{}, map[*connection]bool{}
+	b.sessions, b.dispatchers = map[string]*session{}, map[string]*dispatcher{}
 	if err := b.remember(); err != nil {
-		return nil, err
+		return err
 	}
-	records, err := store.load()
+	records, err := b.Store.load()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for _, r := range records {
-		p := newPump(b, r.name, r.options, eventlog.Cursor{})
-		p.restore(&r.state)
-		b.start(p)
+		d := newDispatcher(b, r.name, r.options, eventlog.Cursor{})
+		d.restore(&r.state)
+		b.start(d)
 	}
-	return b, nil
+	return nil
 }
 
 // remember fills the window of IDs from the log.
 func (b *Broker) remember() error {
 	now := time.Now()
-	for at := b.log.Tail(); ; {
-		page, err := b.log.After(at, eventlog.Query{})
+	for at := b.Log.Tail(); ; {
+		page, err := b.Log.After(at, eventlog.Query{})
 		if err != nil {
 			return fmt.Errorf("pubsub: read the log: %w", err)
 		}
@@ -93,37 +207,59 @@ func (b *Broker) remember() error {
 	}
 }
 
-// start runs a pump. The caller has b.mu, or the broker to itself.
-func (b *Broker) start(p *pump) {
-	b.pumps[p.key] = p
-	b.running.Go(p.run)
+// start runs a dispatcher. The caller has b.mu.
+func (b *Broker) start(d *dispatcher) {
+	b.dispatchers[d.key] = d
+	b.running.Go(d.run)
 }
 
 // Publish stores a message. When it returns, every subscription that exists and whose
 // filter matches will deliver it.
-func (b *Broker) Publish(m Message) (Receipt, error) {
-	if err := m.check(b.opts.MaxMessageBytes); err != nil {
+//
+// The error wraps eventlog.ErrTooLarge if the message is over MaxMessageBytes or does not
+// fit into the log; it is [ErrDraining] or [ErrClosed] if the broker has been told to end.
+func (b *Broker) Publish(ctx context.Context, m Message) (Receipt, error) {
+	if err := b.begin(); err != nil {
 		return Receipt{}, err
 	}
-	return b.put(m)
+	if err := b.ended(); err != nil {
+		return Receipt{}, err
+	}
+	if err := m.check(b.set.MaxMessageBytes); err != nil {
+		return Receipt{}, err
+	}
+	return b.put(ctx, m)
+}
+
+// ended returns why nothing new is taken.
+func (b *Broker) ended() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.closed:
+		return ErrClosed
+	case b.draining.Load():
+		return ErrDraining
+	}
+	return nil
 }
 
 // put stores a message that was checked.
-func (b *Broker) put(m Message) (Receipt, error) {
+func (b *Broker) put(ctx context.Context, m Message) (Receipt, error) {
 	b.publish.Lock()
 	defer b.publish.Unlock()
 	now := time.Now()
 	if m.ID != "" {
 		if offset, known := b.seen.find(m.ID, now); known {
 			b.count(func(s *BrokerStats) { s.Duplicates++ })
-			return Receipt{Cursor: eventlog.Cursor{Epoch: b.log.Head().Epoch, Offset: offset}, Duplicate: true}, nil
+			return Receipt{Cursor: eventlog.Cursor{Epoch: b.Log.Head().Epoch, Offset: offset}, Duplicate: true}, nil
 		}
 	}
 	e := eventlog.Entry{Topic: m.Topic, Time: now, Data: m.encode()}
 	if m.TTL > 0 {
 		e.Expires = now.Add(m.TTL)
 	}
-	c, err := b.log.Append(context.Background(), e)
+	c, err := b.Log.Append(ctx, e)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("pubsub: publish: %w", err)
 	}
@@ -134,33 +270,38 @@ func (b *Broker) put(m Message) (Receipt, error) {
 	return Receipt{Cursor: c}, nil
 }
 
-// bury stores a dead letter. Its message was accepted once, so that no limit of today is in
-// its way; what the log cannot take is cut to the letter's own headers. It reports whether
-// there is a letter. The error is one that may pass.
-func (b *Broker) bury(p *pump, f *flight, e *eventlog.Entry) (stored bool, err error) {
-	m, err := p.deadLetter(f, e)
-	if err != nil {
-		return false, nil // no message, though it was delivered as one
-	}
-	_, err = b.put(m)
-	if errors.Is(err, eventlog.ErrTooLarge) {
-		maps.DeleteFunc(m.Headers, func(name, _ string) bool { return !slices.Contains(deadHeaders, name) })
-		_, err = b.put(m)
-	}
-	if errors.Is(err, eventlog.ErrTooLarge) {
-		return false, nil
-	}
-	return err == nil, err
+// deadLetter stores a dead letter. Its message was accepted once, so that no limit of today
+// is in its way; what the log cannot take is cut to the letter's own headers. It reports
+// whether there is a letter. The error is one that may pass.
+func (b *Broker) deadLetter(d *dispatcher, f *flight, e *eventlog.Entry) (stored bool, err error) {
+	m, err := d.letter(f, e)
+	if err == nil {
+		_, err = b.put(context.Background(), m)
+		if errors.Is(err, eventlog.ErrTooLarge) {
+			maps.DeleteFunc(m.Headers, func(name, _ string) bool { return !slices.Contains(deadHeaders, name) })
+			_, err = b.put(context.Background(), m)
+		}
+		if err == nil || !errors.Is(err, eventlog.ErrTooLarge) {
+			return err == nil, err
+		}
+	} // else it is no message, though it was delivered as one
+	b.Logger.Error("a message is given up without a dead letter", "subscription", d.key, "topic", e.Topic, "offset", e.Offset, "error", err)
+	return false, nil
 }
 
-// Serve accepts clients on l until the broker is closed, when it returns [ErrClosed], or
-// l fails.
+// Serve accepts clients on l until the broker is drained or closed, when it returns
+// [ErrDraining] or [ErrClosed], or l fails. It closes l. If [Broker.Check] finds fault, or
+// the log or the store cannot be read, it returns that error at once.
 func (b *Broker) Serve(l net.Listener) error {
+	if err := b.begin(); err != nil {
+		l.Close()
+		return err
+	}
 	b.mu.Lock()
-	closed := b.closed
+	ended := b.closed || b.draining.Load()
 	b.listeners[l] = true
 	b.mu.Unlock()
-	if closed {
+	if ended {
 		l.Close()
 	}
 	for {
@@ -168,30 +309,27 @@ func (b *Broker) Serve(l net.Listener) error {
 		if err != nil {
 			l.Close()
 			b.mu.Lock()
-			defer b.mu.Unlock()
 			delete(b.listeners, l)
-			if b.closed {
-				return ErrClosed
-			}
-			return err
+			b.mu.Unlock()
+			return cmp.Or(b.ended(), err)
 		}
 		b.serve(conn)
 	}
 }
 
 func (b *Broker) serve(conn net.Conn) {
-	c := &connection{link: newLink(conn, b.opts.SessionTimeout, b.opts.MaxMessageBytes+frameOverhead), b: b}
+	c := &connection{link: newLink(conn, b.set.SessionTimeout, b.set.MaxMessageBytes+frameOverhead), b: b}
 	b.mu.Lock()
-	if b.closed {
+	if b.closed || b.draining.Load() {
 		b.mu.Unlock()
 		conn.Close()
 		return
 	}
 	b.conns[c] = true
 	c.waiting = b.handshakes.PushBack(c)
-	c.limit = time.AfterFunc(b.opts.HandshakeTimeout, c.close)
+	c.limit = time.AfterFunc(b.set.HandshakeTimeout, c.close)
 	var oldest *connection
-	if b.handshakes.Len() > b.opts.MaxHandshakes {
+	if b.handshakes.Len() > b.set.MaxHandshakes {
 		oldest = b.handshakes.Remove(b.handshakes.Front()).(*connection)
 		b.stats.Crowded++
 	}
@@ -205,6 +343,7 @@ func (b *Broker) serve(conn net.Conn) {
 	})
 	b.mu.Unlock()
 	if oldest != nil {
+		b.Logger.Warn("too many handshakes", "remote", oldest.conn.RemoteAddr())
 		b.running.Go(oldest.close) // that of TLS waits for the network
 	}
 }
@@ -220,39 +359,48 @@ func (b *Broker) greeted(c *connection) {
 // Delete removes a durable subscription and its position. Its subscribers get nothing
 // more. To delete what does not exist is no error.
 func (b *Broker) Delete(name string) error {
+	if err := b.begin(); err != nil {
+		return err
+	}
 	b.mu.Lock()
-	p := b.pumps[name]
-	if p == nil || p.options.Name == "" {
+	d := b.dispatchers[name]
+	if d == nil || d.options.Name == "" {
 		b.mu.Unlock()
 		return nil
 	}
-	delete(b.pumps, name)
+	delete(b.dispatchers, name)
 	b.mu.Unlock()
-	p.delete()
-	return b.store.remove(name)
+	d.delete()
+	return b.Store.remove(name)
 }
 
 // Subscription returns what is known of a durable subscription, if it exists.
 func (b *Broker) Subscription(name string) (SubscriptionInfo, bool) {
-	b.mu.Lock()
-	p := b.pumps[name]
-	b.mu.Unlock()
-	if p == nil || p.options.Name == "" {
+	if b.begin() != nil {
 		return SubscriptionInfo{}, false
 	}
-	return p.info(), true
+	b.mu.Lock()
+	d := b.dispatchers[name]
+	b.mu.Unlock()
+	if d == nil || d.options.Name == "" {
+		return SubscriptionInfo{}, false
+	}
+	return d.info(), true
 }
 
 // Subscriptions returns what is known of all durable subscriptions, in the order of their
 // names.
 func (b *Broker) Subscriptions() []SubscriptionInfo {
+	if b.begin() != nil {
+		return nil
+	}
 	b.mu.Lock()
-	pumps := slices.Collect(maps.Values(b.pumps))
+	dispatchers := slices.Collect(maps.Values(b.dispatchers))
 	b.mu.Unlock()
 	var all []SubscriptionInfo
-	for _, p := range pumps {
-		if p.options.Name != "" {
-			all = append(all, p.info())
+	for _, d := range dispatchers {
+		if d.options.Name != "" {
+			all = append(all, d.info())
 		}
 	}
 	slices.SortFunc(all, func(a, b SubscriptionInfo) int { return cmp.Compare(a.Options.Name, b.Options.Name) })
@@ -260,27 +408,28 @@ func (b *Broker) Subscriptions() []SubscriptionInfo {
 }
 
 // expire deletes a durable subscription that nobody has used for its ExpireAfter.
-func (b *Broker) expire(p *pump) error {
+func (b *Broker) expire(d *dispatcher) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.pumps[p.key] != p || !p.endIdle(time.Now()) {
+	if b.dispatchers[d.key] != d || !d.endIdle(time.Now()) {
 		return nil
 	}
-	delete(b.pumps, p.key)
+	b.Logger.Warn("a subscription expires", "subscription", d.key, "topic", d.options.Filter)
+	delete(b.dispatchers, d.key)
 	b.stats.ExpiredSubscriptions++
-	return b.store.remove(p.key) // what cannot be removed expires again after a restart
+	return b.Store.remove(d.key) // what cannot be removed expires again after a restart
 }
 
 // Stats returns the broker's counters.
 func (b *Broker) Stats() BrokerStats {
 	b.mu.Lock()
 	s := b.stats
-	s.Sessions, s.Subscriptions = len(b.sessions), len(b.pumps)
-	s.Connections, s.Handshakes = len(b.conns), b.handshakes.Len()
+	s.Sessions, s.Subscriptions = int64(len(b.sessions)), int64(len(b.dispatchers))
+	s.Connections, s.Handshakes = int64(len(b.conns)), int64(b.handshakes.Len())
 	conns := slices.Collect(maps.Keys(b.conns))
 	b.mu.Unlock()
 	for _, c := range conns {
-		s.HeldBytes += c.held()
+		s.HeldBytes += int64(c.held())
 		if c.welcomed.Load() {
 			s.Clients++
 		}
@@ -294,24 +443,64 @@ func (b *Broker) count(f func(*BrokerStats)) {
 	f(&b.stats)
 }
 
+// Drain ends the broker in good order. It accepts no more clients and messages, writes
+// what it has for each client, confirmations first of all, and ends the connections:
+// clients come back after a delay. Messages that were not confirmed are sent again then,
+// and stored once. When all are gone, or ctx is done, whose error it returns then, it
+// closes the broker.
+func (b *Broker) Drain(ctx context.Context) error {
+	b.once.Do(func() { b.beginErr = ErrClosed }) // if there was no first use
+	b.draining.Store(true)
+	b.mu.Lock()
+	listeners := slices.Collect(maps.Keys(b.listeners))
+	conns := slices.Collect(maps.Keys(b.conns))
+	b.mu.Unlock()
+	for _, l := range listeners {
+		l.Close()
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		for _, c := range conns {
+			c.finish(control{Type: typeGoodbye, Error: "the broker is draining"}.frame())
+		}
+		for _, c := range conns {
+			<-c.closed
+		}
+	}()
+	err := error(nil)
+	select {
+	case <-gone:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	b.Close()
+	<-gone
+	return err
+}
+
 // Close ends all connections and subscriptions, as a crash would: what was confirmed is
 // kept, clients come back when there is a broker again. It waits until nothing runs any
-// more. It may be called again.
+// more, and returns nil. It may be called again.
 func (b *Broker) Close() error {
+	b.once.Do(func() { b.beginErr = ErrClosed }) // if there was no first use
 	b.mu.Lock()
 	b.closed = true
 	listeners := slices.Collect(maps.Keys(b.listeners))
 	conns := slices.Collect(maps.Keys(b.conns))
-	pumps := slices.Collect(maps.Values(b.pumps))
+	dispatchers := slices.Collect(maps.Values(b.dispatchers))
 	b.mu.Unlock()
+	if b.stop != nil {
+		b.stop()
+	}
 	for _, l := range listeners {
 		l.Close()
 	}
 	for _, c := range conns {
 		c.close() // without the lock: that of TLS waits for the network
 	}
-	for _, p := range pumps {
-		p.end()
+	for _, d := range dispatchers {
+		d.end()
 	}
 	b.running.Wait()
 

@@ -4,17 +4,22 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math/bits"
-	"math/rand/v2"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// ClientOptions configure a Client.
-type ClientOptions struct {
+// Client publishes and subscribes. It connects at first use, keeps one connection to its
+// broker, and opens another when that breaks: what was not confirmed is sent again, and
+// subscriptions go on. ID and Addr must be set. Do not change or copy it after first use.
+// Its methods may be called concurrently.
+type Client struct {
 	// ID names the client. One client is connected under an ID: a new one takes over,
 	// and the old one ends with [ErrFenced]. At most 255 bytes.
 	ID string
@@ -25,61 +30,38 @@ type ClientOptions struct {
 	// DialTimeout bounds opening a connection, and then the broker's first answer.
 	// Zero: 10 s.
 	DialTimeout time.Duration
-	// MinDelay and MaxDelay bound the time from the end of a connection to the next
-	// attempt. It is drawn from MinDelay to MinDelay + 1 s, so that the clients of a
-	// broker do not come back together; after each failure in a row the second doubles.
-	// Zero: 100 ms and 15 s.
-	MinDelay, MaxDelay time.Duration
-	// Rand draws the delays. Nil: a source seeded by the ID and the time.
-	Rand *rand.Rand
+	// Token returns what the broker's Authenticate is to know. It is asked for each
+	// connection, within DialTimeout. An error is a failed attempt, unless it is a
+	// [*retry.StatusError] that is final. Nil: there is none.
+	Token func(context.Context) (string, error)
+	// Backoff bounds the delays between the end of a connection and the next attempt.
+	// Max is 15 s by default.
+	Backoff retry.Backoff
+	// Jitter draws within Backoff's bounds. Nil: seeded by the clock at first use, and ID.
+	Jitter retry.Jitter
 	// AckDelay is how long acknowledgements wait for others that can be sent with them.
 	// Zero: 10 ms; negative: not at all.
 	AckDelay time.Duration
 	// MaxUnconfirmed bounds the messages that are sent and not yet confirmed; Publish
 	// waits meanwhile. Zero: 1,024.
 	MaxUnconfirmed int
-}
 
-func (o ClientOptions) withDefaults() (ClientOptions, error) {
-	fail := func(field string, value any, want string) (ClientOptions, error) {
-		return o, fmt.Errorf("pubsub: ClientOptions.%s: %v, want %s", field, value, want)
-	}
-	if o.DialContext == nil {
-		o.DialContext = (&net.Dialer{}).DialContext
-	}
-	o.DialTimeout = cmp.Or(o.DialTimeout, 10*time.Second)
-	o.MinDelay = cmp.Or(o.MinDelay, 100*time.Millisecond)
-	o.MaxDelay = cmp.Or(o.MaxDelay, 15*time.Second)
-	o.AckDelay = cmp.Or(o.AckDelay, 10*time.Millisecond)
-	o.MaxUnconfirmed = cmp.Or(o.MaxUnconfirmed, 1024)
-	switch {
-	case o.ID == "" || len(o.ID) > maxTopicBytes:
-		return fail("ID", strconv.Quote(o.ID), "1 to 255 bytes")
-	case o.Addr == "":
-		return fail("Addr", `""`, "host:port")
-	case o.DialTimeout < 0:
-		return fail("DialTimeout", o.DialTimeout, "0 (the default) or more")
-	case o.MinDelay < 0:
-		return fail("MinDelay", o.MinDelay, "0 (the default) or more")
-	case o.MaxDelay < o.MinDelay:
-		return fail("MaxDelay", o.MaxDelay, fmt.Sprintf("at least MinDelay, %v", o.MinDelay))
-	case o.MaxUnconfirmed < 0:
-		return fail("MaxUnconfirmed", o.MaxUnconfirmed, "0 (the default) or more")
-	}
-	return o, nil
-}
+	// OnRetry is told why a connection ended or was not made, and the delay before the
+	// next attempt. It must not wait for the Client. Nil: nobody is told.
+	OnRetry func(err error, delay time.Duration)
+	// Logger is told of what ends the Client and of gaps as warnings, of connections that
+	// begin and end at level Debug. Nil: nothing is logged.
+	Logger *slog.Logger
 
-// Client publishes and subscribes. It keeps one connection to its broker, and opens
-// another when that breaks: what was not confirmed is sent again, and subscriptions go
-// on. Its methods may be called concurrently.
-type Client struct {
-	opts  ClientOptions
-	run   string // names this life of the process
-	slots chan struct{}
-	ctx   context.Context // ended by Close
-	stop  context.CancelFunc
-	done  chan struct{} // closed when nothing runs any more
-	gone  chan struct{} // closed when err is set
+	once     sync.Once
+	beginErr error
+	backoff  retry.Backoff
+	run      string // names this incarnation of the process
+	slots    chan struct{}
+	ctx      context.Context // ended by Close
+	stop     context.CancelFunc
+	done     chan struct{} // closed when nothing runs any more
+	gone     chan struct{} // closed when err is set
 
 	mu         sync.Mutex // never held while anything blocks
 	err        error      // final
@@ -98,10 +80,10 @@ type ClientStats struct {
 	// Connected says that there is a connection now; Connects counts those that the
 	// broker has accepted.
 	Connected bool
-	Connects  uint64
+	Connects  int64
 	// Repeated counts messages that came again although they were acknowledged; the
 	// client acknowledged them again and Next did not return them.
-	Repeated uint64
+	Repeated int64
 }
 
 // call is a request that is sent, on one connection after the other, until it is answered.
@@ -118,30 +100,50 @@ type answer struct {
 	err     error
 }
 
-// NewClient returns a client that has begun to connect.
-func NewClient(opts ClientOptions) (*Client, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
-		return nil, err
+// Check returns what is wrong with the settings. Publish, Subscribe and Delete call it.
+func (c *Client) Check() error {
+	check := fields.Of("pubsub: Client")
+	if c.ID == "" || len(c.ID) > maxTopicBytes {
+		check.Bad("ID is %q: want 1 to %d bytes", c.ID, maxTopicBytes)
 	}
+	if c.Addr == "" {
+		check.Bad(`Addr is "": want host:port`)
+	}
+	check.Duration("DialTimeout", c.DialTimeout)
+	check.Backoff("Backoff", c.Backoff, ownBackoff)
+	check.Int("MaxUnconfirmed", c.MaxUnconfirmed)
+	return check.Err()
+}
+
+var ownBackoff = retry.Backoff{Max: 15 * time.Second}
+
+// begin begins to connect, at first use.
+func (c *Client) begin() error {
+	c.once.Do(func() { c.beginErr = c.open() })
+	return c.beginErr
+}
+
+func (c *Client) open() error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	if c.DialContext == nil {
+		c.DialContext = (&net.Dialer{}).DialContext
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	fields.Default(&c.DialTimeout, 10*time.Second)
+	fields.Default(&c.AckDelay, 10*time.Millisecond)
+	c.backoff, c.Jitter = c.Backoff.WithDefaults(ownBackoff), c.Jitter.OrSeeded(c.ID)
+	c.slots = make(chan struct{}, cmp.Or(c.MaxUnconfirmed, 1024))
 	// A process that takes over from one of the same ID starts later.
-	started := time.Now().UnixNano()
-	if opts.Rand == nil {
-		seed := uint64(14695981039346656037) // FNV-1a
-		for _, b := range []byte(opts.ID) {
-			seed = (seed ^ uint64(b)) * 1099511628211
-		}
-		opts.Rand = rand.New(rand.NewPCG(seed, uint64(started)))
-	}
-	c := &Client{
-		opts: opts, run: strconv.FormatInt(started, 36),
-		slots: make(chan struct{}, opts.MaxUnconfirmed),
-		done:  make(chan struct{}), gone: make(chan struct{}),
-		calls: map[uint64]*call{}, subs: map[uint64]*Subscription{},
-	}
+	c.run = strconv.FormatInt(time.Now().UnixNano(), 36)
+	c.done, c.gone = make(chan struct{}), make(chan struct{})
+	c.calls, c.subs = map[uint64]*call{}, map[uint64]*Subscription{}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	go c.loop()
-	return c, nil
+	return nil
 }
 
 // Publish sends a message until the broker has confirmed that it is stored. Messages of
@@ -149,8 +151,12 @@ func NewClient(opts ClientOptions) (*Client, error) {
 // it from several goroutines.
 //
 // When ctx ends first, the error wraps its error, and [ErrUnknown] if the message may be
-// stored all the same.
+// stored all the same. A message over the broker's MaxMessageBytes is an
+// eventlog.ErrTooLarge, one that the client may not publish a [*retry.StatusError] of 403.
 func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
+	if err := c.begin(); err != nil {
+		return Receipt{}, err
+	}
 	select {
 	case c.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -162,10 +168,10 @@ func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
 
 	c.mu.Lock()
 	c.last++
-	request, limit := c.last, cmp.Or(c.maxMessage, 64<<20)
+	request, limit := c.last, cmp.Or(c.maxMessage, maxMessageBytes)
 	c.mu.Unlock()
 	if m.ID == "" {
-		m.ID = fmt.Sprintf("%s/%s/%d", c.opts.ID, c.run, request)
+		m.ID = fmt.Sprintf("%s/%s/%d", c.ID, c.run, request)
 		m.ID = m.ID[max(0, len(m.ID)-maxTopicBytes):] // the end is what differs
 	}
 	if err := m.check(limit); err != nil {
@@ -184,6 +190,9 @@ func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
 
 // Delete removes a durable subscription, with its position, from the broker.
 func (c *Client) Delete(ctx context.Context, name string) error {
+	if err := c.begin(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	c.last++
 	request := c.last
@@ -198,14 +207,17 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 }
 
 // Subscribe returns when the broker has the subscription: all messages that match and
-// are published from then on will be delivered, and those from its start on.
+// are published from then on will be delivered, and those from its start on. One that the
+// client may not have is a [*retry.StatusError] of 403.
 func (c *Client) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscription, error) {
-	o, err := o.withDefaults()
-	if err != nil {
+	if err := c.begin(); err != nil {
+		return nil, err
+	}
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	s := &Subscription{
-		c: c, options: o,
+		c: c, options: o.withDefaults(),
 		news: make(chan struct{}, 1), begun: make(chan struct{}), over: make(chan struct{}), left: make(chan struct{}),
 		held: map[uint64]int{}, acked: map[uint64]int{},
 	}
@@ -251,8 +263,12 @@ const closeTimeout = 2 * time.Second
 
 // Close ends the client: what was acknowledged is sent, the broker is told, and gives
 // what was not acknowledged to other members of the groups. Calls in progress return
-// [ErrClosed].
+// [ErrClosed]. It returns nil.
 func (c *Client) Close() error {
+	c.once.Do(func() { c.beginErr = ErrClosed }) // if there was no first use
+	if c.beginErr != nil {
+		return nil
+	}
 	c.mu.Lock()
 	c.fail(ErrClosed)
 	l := c.link
@@ -349,14 +365,4 @@ func (c *Client) order() []*Subscription {
 	}
 	slices.SortFunc(all, func(a, b *Subscription) int { return cmp.Compare(a.id, b.id) })
 	return all
-}
-
-// backoff draws the delay before the next connection, after so many failures in a row.
-func (c *Client) backoff(failures int) time.Duration {
-	window := c.opts.MaxDelay - c.opts.MinDelay
-	if failures < 30 {
-		window = min(window, time.Second<<failures)
-	}
-	hi, _ := bits.Mul64(c.opts.Rand.Uint64(), uint64(window))
-	return c.opts.MinDelay + time.Duration(hi)
 }

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// loop keeps a connection until the client is closed or fenced.
+// loop keeps a connection until the client is closed, fenced, or refused for good.
 func (c *Client) loop() {
 	defer close(c.done)
 	failures := 0
@@ -22,14 +25,21 @@ func (c *Client) loop() {
 		if c.ctx.Err() != nil || c.final() != nil {
 			return
 		}
-		if errors.Is(err, ErrFenced) {
+		status := (*retry.StatusError)(nil)
+		if errors.Is(err, ErrFenced) || errors.As(err, &status) && !retry.Temporary(status.Status) {
+			c.Logger.Warn("the client ends", "client", c.ID, "error", err)
 			c.mu.Lock()
-			c.fail(ErrFenced)
+			c.fail(err)
 			c.mu.Unlock()
 			return
 		}
-		pause := time.NewTimer(c.backoff(failures))
 		failures++
+		delay := c.backoff.Delay(failures, c.Jitter)
+		c.Logger.Debug("no connection", "client", c.ID, "error", err, "delay", delay)
+		if c.OnRetry != nil {
+			c.OnRetry(err, delay)
+		}
+		pause := time.NewTimer(delay)
 		select {
 		case <-pause.C:
 		case <-c.gone:
@@ -42,20 +52,27 @@ func (c *Client) loop() {
 // connect opens one connection and reads from it until it ends. It reports whether the
 // broker had welcomed it.
 func (c *Client) connect(attempt uint64) (worked bool, err error) {
-	ctx, cancel := context.WithTimeout(c.ctx, c.opts.DialTimeout)
-	conn, err := c.opts.DialContext(ctx, "tcp", c.opts.Addr)
+	ctx, cancel := context.WithTimeout(c.ctx, c.DialTimeout)
+	token := ""
+	if c.Token != nil {
+		if token, err = c.Token(ctx); err != nil {
+			cancel()
+			return false, fmt.Errorf("pubsub: Client.Token: %w", err)
+		}
+	}
+	conn, err := c.DialContext(ctx, "tcp", c.Addr)
 	cancel()
 	if err != nil {
 		return false, err
 	}
 	// What the broker sends may be larger than what it takes now.
-	l := newLink(conn, c.opts.DialTimeout, maxMessageBytes+frameOverhead)
+	l := newLink(conn, c.DialTimeout, maxMessageBytes+frameOverhead)
 	defer l.close()
 	stop := context.AfterFunc(c.ctx, l.close)
 	defer stop()
 
 	c.mu.Lock()
-	hello := control{Type: typeHello, Version: protocolVersion, Client: c.opts.ID, Run: c.run, Attempt: attempt}
+	hello := control{Type: typeHello, Version: protocolVersion, Client: c.ID, Token: token, Run: c.run, Attempt: attempt}
 	for _, s := range c.order() {
 		if s.hasBegun() {
 			hello.Keep = append(hello.Keep, s.id)
@@ -82,9 +99,10 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	}
 	l.timeout.Store(int64(welcome.SessionTimeout))
 	conn.SetReadDeadline(time.Now().Add(welcome.SessionTimeout))
-	if !c.begin(l, welcome) {
+	if !c.use(l, welcome) {
 		return true, ErrClosed
 	}
+	c.Logger.Debug("connected", "client", c.ID, "remote", conn.RemoteAddr())
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -126,14 +144,17 @@ func (l *link) welcome() (m control, err error) {
 
 // refusal is the error that a broker's goodbye means.
 func refusal(m control) error {
-	if m.Type == typeGoodbye && m.Error == errFencedText {
+	switch {
+	case m.Type == typeGoodbye && m.Error == errFencedText:
 		return ErrFenced
+	case m.Status != 0:
+		return fmt.Errorf("pubsub: %w", &retry.StatusError{Status: m.Status, Text: m.Error})
 	}
 	return fmt.Errorf("pubsub: the broker: %s %s", m.Type, m.Error)
 }
 
-// begin takes a connection into use: subscriptions first, then what was not answered.
-func (c *Client) begin(l *link, welcome control) bool {
+// use takes a connection into use: subscriptions first, then what was not answered.
+func (c *Client) use(l *link, welcome control) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -218,8 +239,13 @@ func (c *Client) handle(kind byte, body []byte) error {
 func (c *Client) control(m control) error {
 	s := c.subs[m.Sub]
 	var err error
-	if m.Error != "" {
-		err = errors.New("pubsub: " + m.Error)
+	switch {
+	case m.Status == http.StatusRequestEntityTooLarge:
+		err = fmt.Errorf("pubsub: the broker: %w", eventlog.ErrTooLarge)
+	case m.Status != 0:
+		err = fmt.Errorf("pubsub: %w", &retry.StatusError{Status: m.Status, Text: m.Error})
+	case m.Error != "":
+		err = errors.New("pubsub: " + strings.TrimPrefix(m.Error, "pubsub: "))
 	}
 	switch {
 	case m.Type == typeDelete, m.Type == typeRefused && m.Request != 0:
@@ -247,10 +273,10 @@ func (c *Client) ack(f []byte, soon bool) {
 	}
 	c.acks = append(c.acks, f)
 	switch {
-	case soon || c.opts.AckDelay < 0:
+	case soon || c.AckDelay < 0:
 		c.flush()
 	case len(c.acks) == 1:
-		c.ackTimer = time.AfterFunc(c.opts.AckDelay, func() {
+		c.ackTimer = time.AfterFunc(c.AckDelay, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.flush()

@@ -2,13 +2,18 @@ package pubsub
 
 import (
 	"container/list"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/access"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // maxFenced bounds how many earlier runs of a client a session remembers.
@@ -19,6 +24,8 @@ type connection struct {
 	*link
 	b        *Broker
 	session  *session
+	identity access.Identity // of its client
+	expiry   *time.Timer     // of the identity; nil: never
 	welcomed atomic.Bool
 
 	// While it is in its handshake, guarded by b.mu.
@@ -33,25 +40,29 @@ func (c *connection) run() {
 	if err != nil {
 		return
 	}
-	refusal := ""
-	if hello.Version != protocolVersion {
-		refusal = fmt.Sprintf("the client speaks version %d of the protocol, and the broker version %d", max(hello.Version, 1), protocolVersion)
-	} else {
-		refusal = c.b.admit(c, hello)
-	}
-	if refusal != "" { // and the limit of the handshake goes on
-		c.finish(control{Type: typeGoodbye, Error: refusal}.frame())
+	if err := c.b.accept(c, hello); err != nil { // and the limit of the handshake goes on
+		goodbye := control{Type: typeGoodbye, Error: err.Error()}
+		if status := (*retry.StatusError)(nil); errors.As(err, &status) {
+			goodbye.Error, goodbye.Status = status.Text, status.Status
+		}
+		c.b.Logger.Warn("a client is refused", "client", hello.Client, "remote", c.conn.RemoteAddr(), "error", err)
+		c.finish(goodbye.frame())
 		c.drain()
 		return
 	}
 	c.b.greeted(c)
+	c.b.Logger.Debug("a client connects", "client", hello.Client, "remote", c.conn.RemoteAddr())
 	defer c.session.lost(c)
+	if c.expiry != nil {
+		defer c.expiry.Stop()
+	}
 	for {
 		kind, body, err := c.next()
 		switch {
 		case err == nil:
 			err = c.session.work(c, kind, body)
 		case !errors.Is(err, errProtocol):
+			c.b.Logger.Debug("a connection ends", "client", hello.Client, "remote", c.conn.RemoteAddr(), "error", err)
 			return
 		}
 		if errors.Is(err, errGoodbye) {
@@ -59,6 +70,7 @@ func (c *connection) run() {
 			return
 		}
 		if err != nil {
+			c.b.Logger.Warn("a client is sent away", "client", hello.Client, "remote", c.conn.RemoteAddr(), "error", err)
 			c.finish(control{Type: typeGoodbye, Error: err.Error()}.frame())
 			c.drain()
 			return
@@ -97,6 +109,59 @@ func (c *connection) alive() bool {
 	return err == nil && kind == kindPong
 }
 
+// accept finds out who a client is, and gives its connection a session. It returns why
+// not.
+func (b *Broker) accept(c *connection, hello control) error {
+	if hello.Version != protocolVersion {
+		return fmt.Errorf("the client speaks version %d of the protocol, and the broker version %d", max(hello.Version, 1), protocolVersion)
+	}
+	c.identity = access.Everything(hello.Client)
+	if b.Authenticate != nil {
+		if err := b.authenticate(c, hello); err != nil {
+			return err
+		}
+	}
+	if refusal := b.admit(c, hello); refusal != "" {
+		return errors.New(refusal)
+	}
+	return nil
+}
+
+// authenticate asks who a client is. The error is a [*retry.StatusError].
+func (b *Broker) authenticate(c *connection, hello control) error {
+	ctx, cancel := context.WithTimeout(b.ctx, b.set.HandshakeTimeout)
+	defer cancel()
+	id, err := b.Authenticate(ctx, Hello{Client: hello.Client, Token: hello.Token, Remote: c.conn.RemoteAddr()})
+	if err == nil {
+		err = id.Check()
+	}
+	switch {
+	case err != nil:
+	case id.Expired():
+		err = fmt.Errorf("%w: the credentials have expired", access.ErrUnauthorized)
+	case id.Client != "" && id.Client != hello.Client:
+		err = fmt.Errorf("%w: the credentials are of another client", access.ErrForbidden)
+	default:
+		c.identity = id
+		if !id.Expires.IsZero() {
+			c.expiry = time.AfterFunc(time.Until(id.Expires), func() {
+				c.finish(control{Type: typeGoodbye, Error: "the credentials have expired"}.frame())
+			})
+		}
+		return nil
+	}
+	refusal := &retry.StatusError{Status: access.Status(err)}
+	switch {
+	case errors.Is(err, access.ErrForbidden), errors.Is(err, access.ErrUnauthorized):
+		refusal.Text = err.Error()
+	case errors.As(err, &refusal):
+	default: // the client is told no more than that
+		refusal.Text = http.StatusText(refusal.Status)
+	}
+	b.Logger.Debug("authentication", "client", hello.Client, "error", err)
+	return refusal
+}
+
 // admit gives a connection its session. It returns why not.
 func (b *Broker) admit(c *connection, hello control) (refusal string) {
 	var asked *session // the one that the client is known to have outlived
@@ -122,11 +187,11 @@ func (b *Broker) admit(c *connection, hello control) (refusal string) {
 			asked = old
 			continue
 		case old == nil || old.run != hello.Run:
-			if old == nil && b.opts.MaxClients > 0 && len(b.sessions) >= b.opts.MaxClients {
+			if old == nil && b.set.MaxClients > 0 && len(b.sessions) >= b.set.MaxClients {
 				b.mu.Unlock()
 				return "too many clients"
 			}
-			s = &session{b: b, client: hello.Client, run: hello.Run, seats: map[uint64]*seat{}}
+			s = &session{b: b, client: hello.Client, run: hello.Run, memberships: map[uint64]*membership{}}
 			if old != nil {
 				s.fenced = append(slices.Clone(old.fenced), old.run)
 				s.fenced = s.fenced[max(0, len(s.fenced)-maxFenced):]
@@ -136,6 +201,7 @@ func (b *Broker) admit(c *connection, hello control) (refusal string) {
 		}
 		b.mu.Unlock()
 		if old != nil && old != s {
+			b.Logger.Warn("a client is fenced by another of its ID", "client", hello.Client)
 			old.end(control{Type: typeGoodbye, Error: errFencedText}.frame())
 		}
 		switch attached, stale := s.attach(c, hello); {

@@ -47,7 +47,7 @@
 // # Subscriptions
 //
 // A subscription without a name belongs to a client and ends with its session, which lasts
-// until the client was silent for [BrokerOptions].SessionTimeout. One with a name is
+// until the client was silent for [Broker].SessionTimeout. One with a name is
 // durable, and all who subscribe under the name are a group: each message goes to one
 // member. The keys of messages are split into 64 parts, and each part has one owner; a new
 // member takes its share from those who have too much, and nothing else moves. A part
@@ -80,7 +80,7 @@
 //     in flight to a member that died and nothing else.
 //   - Acknowledged messages do not come again when the broker restarts with its store,
 //     in whatever order they were acknowledged. After [Delivery.AckSync] they are on disk.
-//   - A subscription begins exactly where it says: after [Subscription.Start].
+//   - A subscription begins exactly where it says: after [Subscription.From].
 //   - After [Subscription.Unsubscribe] nothing is delivered.
 //   - Nobody waits for a slow subscriber: neither publishers nor other subscriptions, also
 //     of the same connection. What the broker holds for a subscriber is bounded by its
@@ -96,10 +96,10 @@
 //
 // # What it does not do
 //
-// It does not replicate: a broker is one process with one disk. It does not authenticate,
-// and any client may use any ID, topic and name; put TLS with client certificates under
-// the listener, or keep the network closed. There are no transactions over several
-// messages. Retention is the log's, not a subscription's: a message stays until the log
+// It does not replicate: a broker is one process with one disk. It does not encrypt: put TLS
+// under the listener and the client's DialContext. Without [Broker].Authenticate any client
+// may use any ID, topic and name; with it a group is shared by all who may see its topics.
+// There are no transactions over several messages. Retention is the log's, not a subscription's: a message stays until the log
 // drops it, whoever has acknowledged it, and a subscription that lags further behind is told of
 // a gap. Deduplication by ID is bounded in time, in number, and by what the log still has
 // after a restart. AckWait runs on the broker's clock alone. A message's data is

@@ -21,13 +21,13 @@ func TestStarts(t *testing.T) {
 		at := w.log.Head()
 		w.publish("t", "4", "5")
 		c := w.client("c")
-		latest := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t"})
-		beginning := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Start: pubsub.Beginning})
-		cursor := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Start: pubsub.At(at)})
+		latest := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", FromNow: true})
+		beginning := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t"})
+		cursor := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", From: at})
 		w.publish("t", "6")
-		require.Equal(t, eventlog.Cursor{Epoch: 0xe1, Offset: 5}, latest.Start())
-		require.Equal(t, eventlog.Cursor{Epoch: 0xe1}, beginning.Start())
-		require.Equal(t, at, cursor.Start())
+		require.Equal(t, eventlog.Cursor{Epoch: 0xe1, Offset: 5}, latest.From())
+		require.Equal(t, eventlog.Cursor{Epoch: 0xe1}, beginning.From())
+		require.Equal(t, at, cursor.From())
 		latest.acks("6")
 		beginning.acks("1", "2", "3", "4", "5", "6")
 		cursor.acks("4", "5", "6")
@@ -47,8 +47,8 @@ func TestSubscribeRacesPublish(t *testing.T) {
 			}
 		}()
 		for range 10 {
-			s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t"})
-			first := s.Start().Offset + 1
+			s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", FromNow: true})
+			first := s.From().Offset + 1
 			for i := range uint64(5) {
 				s.acks(fmt.Sprint(first + i))
 			}
@@ -138,12 +138,12 @@ func TestPositionsWithoutStore(t *testing.T) {
 // PS-P9, PS-19: what retention dropped is a gap, and the policy says where it goes on.
 func TestRetentionPassesThePosition(t *testing.T) {
 	for _, row := range []struct {
-		reset pubsub.Reset
+		reset pubsub.ResetPolicy
 		first string
 		why   string
 	}{
-		{pubsub.Earliest, "8", "the oldest of three kept"},
-		{pubsub.Latest, "11", "what comes next"},
+		{pubsub.ResetEarliest, "8", "the oldest of three kept"},
+		{pubsub.ResetLatest, "11", "what comes next"},
 	} {
 		inBubble(t, func(t *testing.T, w *world) {
 			w.stop()
@@ -160,9 +160,9 @@ func TestRetentionPassesThePosition(t *testing.T) {
 			}
 			s = w.subscribe(w.client("c"), o)
 			gap := s.gap()
-			require.Equal(t, pubsub.ReasonCompacted, gap.Reason)
+			require.Equal(t, eventlog.ReasonCompacted, gap.Reason)
 			time.Sleep(sec)
-			if row.reset == pubsub.Latest {
+			if row.reset == pubsub.ResetLatest {
 				w.publish("t", "11")
 			}
 			s.next(row.first, 1).Ack()
@@ -184,7 +184,7 @@ func TestRetentionPassesThePosition(t *testing.T) {
 // A gap is told until somebody has heard of it.
 func TestGapsAreToldThoughTheWordWasLost(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		o := pubsub.SubscribeOptions{Filter: "t", Name: "n", Start: pubsub.At(eventlog.Cursor{Epoch: 0xbad, Offset: 7})}
+		o := pubsub.SubscribeOptions{Filter: "t", Name: "n", From: eventlog.Cursor{Epoch: 0xbad, Offset: 7}}
 		first := w.clientOnly("c")
 		s := w.subscribe(first, o)
 		w.net.cut("c") // the news is on its way
@@ -192,7 +192,7 @@ func TestGapsAreToldThoughTheWordWasLost(t *testing.T) {
 		w.stop()
 		w.start() // and the broker forgets what is not on disk
 		s = w.subscribe(w.client("c"), o)
-		require.Equal(t, pubsub.ReasonWrongEpoch, s.gap().Reason)
+		require.Equal(t, eventlog.ReasonWrongEpoch, s.gap().Reason)
 		time.Sleep(sec)
 		s = w.subscribe(w.client("d"), o)
 		s.idle(time.Minute)
@@ -210,7 +210,7 @@ func TestLogThatWentBack(t *testing.T) {
 		w.log = eventlog.NewMemory(eventlog.Options{Epoch: 0xe1})
 		w.start()
 		w.publish("t", "one")
-		require.Equal(t, pubsub.ReasonFuture, s.gap().Reason)
+		require.Equal(t, eventlog.ReasonFuture, s.gap().Reason)
 		s.next("one", 1).Ack()
 	})
 }
@@ -229,7 +229,7 @@ func TestExpiredMessagesAreNotDelivered(t *testing.T) {
 		s.idle(time.Minute)
 		c.Close()
 		time.Sleep(sec)
-		_, err = w.b.Publish(short)
+		_, err = w.b.Publish(t.Context(), short)
 		require.NoError(t, err)
 		w.publish("t", "long")
 		time.Sleep(8 * sec)

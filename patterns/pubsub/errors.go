@@ -8,16 +8,16 @@ import (
 )
 
 var (
-	// ErrClosed is returned after Close.
+	// ErrClosed is returned after Close, of a [Client] or a [Broker].
 	ErrClosed = errors.New("pubsub: closed")
+	// ErrDraining is returned by Publish and Serve after [Broker.Drain].
+	ErrDraining = errors.New("pubsub: the broker is draining")
 	// ErrUnsubscribed is returned by Next after Unsubscribe.
 	ErrUnsubscribed = errors.New("pubsub: unsubscribed")
 	// ErrUnknown is returned by Publish when its context ends after the message was sent
 	// and before it was confirmed: it may be stored or not. Publish it again with the
 	// same ID to find out.
 	ErrUnknown = errors.New("pubsub: it is not known whether the message is stored")
-	// ErrTooLarge is returned for a message over MaxMessageBytes.
-	ErrTooLarge = errors.New("message is too large")
 	// ErrLate is returned when a delivery is settled after its AckWait, and the message is
 	// another member's by then, whose delivery decides. Only an acknowledgement may come
 	// late as long as the message stays with the member.
@@ -30,22 +30,16 @@ var (
 	ErrMoving = errors.New("pubsub: moving to another member, no extension")
 )
 
-// Reason says why messages are missing.
-type Reason string
-
-const (
-	ReasonSlow       Reason = "slow"        // the subscription's slow policy dropped them
-	ReasonCompacted  Reason = "compacted"   // the log's retention did
-	ReasonWrongEpoch Reason = "wrong-epoch" // the log is another one
-	ReasonFuture     Reason = "future"      // the log ends before the subscription's position
-)
+// ReasonSlow is the [Gap.Reason] of messages that the subscription's slow policy dropped.
+// The others are those of a log, see eventlog.Reason.
+const ReasonSlow eventlog.Reason = "slow"
 
 // Gap is an error of Next that is not an end: messages are missing before the next one.
 type Gap struct {
-	Reason Reason
+	Reason eventlog.Reason
 	// Missed is how many messages that matched are missing. Zero: unknown.
-	Missed uint64
-	// Cursor is where the subscription goes on.
+	Missed int64
+	// Cursor is a position from which nothing else is missed: everything up to it is done.
 	Cursor eventlog.Cursor
 }
 

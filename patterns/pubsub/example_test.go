@@ -5,19 +5,13 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/pubsub"
 )
 
 // A broker, a publisher, and a durable subscription that two workers could share.
 func Example() {
 	ctx := context.Background()
-	log := eventlog.NewMemory(eventlog.Options{}) // OpenDisk, and OpenStore, to survive a restart
-	defer log.Close()
-	broker, err := pubsub.NewBroker(log, nil, pubsub.BrokerOptions{})
-	if err != nil {
-		panic(err)
-	}
+	broker := &pubsub.Broker{} // with eventlog.OpenDisk and OpenStore it survives a restart
 	defer broker.Close()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -25,20 +19,14 @@ func Example() {
 	}
 	go broker.Serve(l)
 
-	worker, err := pubsub.NewClient(pubsub.ClientOptions{ID: "worker-1", Addr: l.Addr().String()})
-	if err != nil {
-		panic(err)
-	}
+	worker := &pubsub.Client{ID: "worker-1", Addr: l.Addr().String()}
 	defer worker.Close()
 	sub, err := worker.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "orders.*", Name: "billing", MaxAttempts: 5})
 	if err != nil {
 		panic(err)
 	}
 
-	shop, err := pubsub.NewClient(pubsub.ClientOptions{ID: "shop", Addr: l.Addr().String()})
-	if err != nil {
-		panic(err)
-	}
+	shop := &pubsub.Client{ID: "shop", Addr: l.Addr().String()}
 	defer shop.Close()
 	for _, order := range []string{"a book", "a lamp"} {
 		if _, err := shop.Publish(ctx, pubsub.Message{Topic: "orders.eu", Key: "customer 7", Data: []byte(order)}); err != nil {

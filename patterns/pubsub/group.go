@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
 // partitions is into how many parts the keys of a group are split. A part has one owner.
@@ -13,7 +15,7 @@ const partitions = 64
 
 // group is what a broker knows of one subscription: how far it has read the log, which
 // messages are under way to whom, and who its members are. It does no I/O, knows no
-// time but what it is told, and belongs to whoever holds its pump's mutex.
+// time but what it is told, and belongs to whoever holds its dispatcher's mutex.
 type group struct {
 	limits
 
@@ -31,7 +33,7 @@ type group struct {
 	// Losses that members must be told of, numbered; missed counts messages over all.
 	gaps, told uint64
 	missed     uint64
-	reason     Reason
+	reason     eventlog.Reason
 
 	stats GroupStats
 }
@@ -135,11 +137,11 @@ func (g *group) caughtUp() {
 }
 
 // lose notes that messages are lost. Zero: nobody knows how many.
-func (g *group) lose(messages uint64, why Reason) {
+func (g *group) lose(messages uint64, why eventlog.Reason) {
 	g.gaps++
 	g.missed += messages
 	g.reason = why
-	g.stats.Dropped += messages
+	g.stats.Dropped += int64(messages)
 }
 
 // floor is the offset up to which everything is done.
@@ -308,7 +310,7 @@ func (g *group) giveUp(m *member, keep func(*flight) bool) {
 	if lost > 0 {
 		g.flights = slices.DeleteFunc(g.flights, func(f *flight) bool { return f.attempts < 0 })
 		g.waiting -= lost
-		g.stats.Lost += uint64(lost)
+		g.stats.Lost += int64(lost)
 	}
 }
 
@@ -320,5 +322,5 @@ func (g *group) discard(now time.Time) {
 	})
 	gone := before - len(g.flights)
 	g.waiting -= gone
-	g.stats.Expired += uint64(gone)
+	g.stats.Expired += int64(gone)
 }

@@ -139,7 +139,7 @@ func (m *groupModel) settle(t *rapid.T) {
 	v := rapid.SampledFrom([]verb{verbAck, verbAck, verbNack, verbExtend}).Draw(t, "verb")
 	member := m.members[d.to]
 	if member == nil || member.generation != d.generation || !member.connected() {
-		return // the pump rejects it: see TestFencedMembersSettleNothing
+		return // the dispatcher rejects it: see TestFencedMembersSettleNothing
 	}
 	msg := m.messages[d.Offset-1]
 	want, moving := outcomeLate, m.g.parts[msg.part].next != nil
@@ -164,7 +164,7 @@ func (m *groupModel) settle(t *rapid.T) {
 		want = outcomeOK
 	}
 	require.Equal(m.t, want, m.g.settle(member, d.delivery, v, 3*time.Second, m.now))
-	m.bury()
+	m.deadLetters()
 }
 
 func (m *groupModel) pass(d time.Duration) {
@@ -179,12 +179,12 @@ func (m *groupModel) pass(d time.Duration) {
 		}
 	}
 	m.g.expire(m.now)
-	m.bury()
+	m.deadLetters()
 	require.Equal(m.t, next, m.g.due())
 }
 
-// bury is what the pump does with dead messages.
-func (m *groupModel) bury() {
+// deadLetters is what the dispatcher does with dead messages.
+func (m *groupModel) deadLetters() {
 	for f := m.g.dead(); f != nil; f = m.g.dead() {
 		msg := m.messages[f.offset-1]
 		require.Equal(m.t, "waiting", msg.state)
@@ -211,7 +211,7 @@ func (m *groupModel) leave(name string) {
 	m.g.leave(m.members[name])
 	delete(m.members, name)
 	m.release(name, nil)
-	m.bury()
+	m.deadLetters()
 }
 
 // release puts back what a member has and does not hold.
@@ -248,12 +248,12 @@ func (m *groupModel) resume(t *rapid.T, name string) {
 	}
 	m.g.resume(member, attachment{conn: &connection{}}, &resume{Held: held, Acked: acked}, m.now)
 	m.release(name, held)
-	m.bury()
+	m.deadLetters()
 }
 
 // restart keeps what a store would, in a new group without members.
 func (m *groupModel) restart() {
-	stored := (&pump{g: *m.g}).state()
+	stored := (&dispatcher{g: *m.g}).state()
 	var s state
 	require.NoError(m.t, s.decode(stored.encode()))
 	require.Equal(m.t, stored, s)
@@ -283,7 +283,7 @@ func (m *groupModel) restart() {
 		msg.state, msg.due = "waiting", time.Time{}
 	}
 	clear(m.members)
-	m.bury()
+	m.deadLetters()
 }
 
 // check compares the group with the model.
@@ -345,7 +345,7 @@ func TestPositionKeepsWhatIsDone(t *testing.T) {
 	require.Equal(t, outcomeOK, g.settle(a, delivery{1, 1}, verbAck, 0, now))
 	require.Equal(t, outcomeOK, g.settle(b, delivery{3, 1}, verbAck, 0, now))
 
-	s := (&pump{g: *g}).state()
+	s := (&dispatcher{g: *g}).state()
 	require.Equal(t, []delivery{{2, 0}}, s.pending)
 	require.EqualValues(t, 3, s.next, "4 was never delivered, nor anything after it: it is read again")
 }

@@ -64,7 +64,7 @@ func (g *team) members() (names []string) {
 func (w *world) publishKeys(keys, count int, interval time.Duration) {
 	w.t.Helper()
 	for i := range count {
-		_, err := w.b.Publish(pubsub.Message{Topic: "t", Key: fmt.Sprint("k", i%keys), Data: fmt.Appendf(nil, "m%04d", i)})
+		_, err := w.b.Publish(context.Background(), pubsub.Message{Topic: "t", Key: fmt.Sprint("k", i%keys), Data: fmt.Appendf(nil, "m%04d", i)})
 		require.NoError(w.t, err)
 		time.Sleep(interval)
 	}
@@ -139,7 +139,7 @@ func TestRebalanceMovesOnlyWhatItMust(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		o := pubsub.SubscribeOptions{Filter: "t", Name: "n", AckWait: 5 * sec}
 		a := w.subscribe(w.client("a"), o)
-		moved := func() uint64 {
+		moved := func() int64 {
 			s, _ := w.b.Subscription("n")
 			return s.Moved
 		}
@@ -219,7 +219,7 @@ func TestFencedMembersSettleNothing(t *testing.T) {
 		}
 		synctest.Wait()
 		stats, _ := w.b.Subscription("n")
-		require.Equal(t, 32, stats.Pending, "they are b's")
+		require.EqualValues(t, 32, stats.Pending, "they are b's")
 		require.EqualValues(t, 32, stats.Acked)
 		require.EqualValues(t, 1, w.b.Stats().Expired)
 	})
@@ -339,7 +339,7 @@ func TestMembersMustAgree(t *testing.T) {
 		a, b := w.client("a"), w.client("b")
 		w.subscribe(a, pubsub.SubscribeOptions{Filter: "t", Name: "n"})
 		_, err := b.Subscribe(t.Context(), pubsub.SubscribeOptions{Filter: "other", Name: "n"})
-		require.ErrorContains(t, err, `SubscribeOptions.Filter: other, but the subscription "n" has t`)
+		require.ErrorContains(t, err, `SubscribeOptions.Filter is other: want t, as the subscription "n" has`)
 		_, err = a.Subscribe(t.Context(), pubsub.SubscribeOptions{Filter: "t", Name: "n"})
 		require.ErrorContains(t, err, "already")
 		// Once it is deleted others may have the name.
@@ -360,7 +360,7 @@ func TestDeleteEndsSubscribers(t *testing.T) {
 		require.Error(t, d.AckSync(t.Context()))
 		_, exists := w.b.Subscription("n")
 		require.False(t, exists)
-		s = w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n"})
+		s = w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n", FromNow: true})
 		s.idle(sec)
 	})
 }

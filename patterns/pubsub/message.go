@@ -60,7 +60,7 @@ const maxHeaders = 255
 // check refuses a message that can not be stored.
 func (m *Message) check(maxBytes int) error {
 	if err := checkTopic(m.Topic); err != nil {
-		return fmt.Errorf("pubsub: publish: Message.Topic: %w", err)
+		return fmt.Errorf("pubsub: publish: Message.Topic is %q: %w", m.Topic, err)
 	}
 	if len(m.Key) > maxTopicBytes || len(m.ID) > maxTopicBytes {
 		return fmt.Errorf("pubsub: publish: Message.Key and ID: %d and %d bytes, want at most %d", len(m.Key), len(m.ID), maxTopicBytes)
@@ -82,7 +82,7 @@ func (m *Message) check(maxBytes int) error {
 		size += len(name) + len(value)
 	}
 	if size > maxBytes {
-		return fmt.Errorf("pubsub: publish: %w: Message.Data and Headers: %d bytes, want at most %d", ErrTooLarge, size, maxBytes)
+		return fmt.Errorf("pubsub: publish: %w: Message.Data and Headers: %d bytes, want at most %d", eventlog.ErrTooLarge, size, maxBytes)
 	}
 	return nil
 }

@@ -59,7 +59,8 @@ func TestBrokerModel(t *testing.T) {
 
 func runBrokerModel(t *rapid.T, folder string) {
 	w := onMemory(t)
-	w.folder, w.opts.SessionTimeout = folder, 10*sec
+	w.folder = folder
+	w.broker = func() *pubsub.Broker { return &pubsub.Broker{SessionTimeout: 10 * sec} }
 	if folder != "" {
 		require.NoError(t, os.MkdirAll(folder, 0o700))
 	}

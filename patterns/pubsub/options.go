@@ -7,87 +7,27 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
-
-// BrokerOptions configure a Broker. The zero value has the defaults below.
-type BrokerOptions struct {
-	// SessionTimeout is how long a client may be silent, or without a connection, before
-	// its subscriptions are taken from it. Clients send a ping every third of it, and take
-	// the broker for dead when they hear nothing for as long. Zero: 30 s. 1 s to 24 h.
-	SessionTimeout time.Duration
-	// HandshakeTimeout bounds the time from when a connection is accepted until its client
-	// has said who it is, and, if it takes over from another process, has answered a ping.
-	// However it trickles in, the connection is then closed. Zero: 10 s.
-	HandshakeTimeout time.Duration
-	// MaxHandshakes bounds the connections that are in their handshake. When there are
-	// more the oldest of them is closed. Each takes some 12 KB. Zero: 4,096.
-	MaxHandshakes int
-	// DedupeWindow is for how long the ID of a message is remembered. A message that is
-	// published again later is stored again. Zero: 2 min; negative: not at all.
-	DedupeWindow time.Duration
-	// DedupeMax bounds how many IDs are remembered; the oldest make room. Zero: 100,000.
-	DedupeMax int
-	// MaxMessageBytes bounds a message's data with its headers. Zero: 64 KiB.
-	MaxMessageBytes int
-	// MaxClients bounds the clients that are connected or may come back; more are refused.
-	// Zero: no bound.
-	MaxClients int
-	// MaxSubscriptions bounds the subscriptions of one client; more are refused.
-	// Zero: 1,024.
-	MaxSubscriptions int
-}
-
-// maxMessageBytes is what BrokerOptions.MaxMessageBytes can be at most.
-const maxMessageBytes = 64 << 20
-
-func (o BrokerOptions) withDefaults() (BrokerOptions, error) {
-	o.SessionTimeout = cmp.Or(o.SessionTimeout, 30*time.Second)
-	o.HandshakeTimeout = cmp.Or(o.HandshakeTimeout, 10*time.Second)
-	o.MaxHandshakes = cmp.Or(o.MaxHandshakes, 4096)
-	o.DedupeWindow = cmp.Or(o.DedupeWindow, 2*time.Minute)
-	o.DedupeMax = cmp.Or(o.DedupeMax, 100_000)
-	o.MaxMessageBytes = cmp.Or(o.MaxMessageBytes, 64<<10)
-	o.MaxSubscriptions = cmp.Or(o.MaxSubscriptions, 1024)
-	fail := func(field string, value any, want string) (BrokerOptions, error) {
-		return o, fmt.Errorf("pubsub: BrokerOptions.%s: %v, want %s", field, value, want)
-	}
-	switch {
-	case o.SessionTimeout < time.Second || o.SessionTimeout > maxSessionTimeout:
-		return fail("SessionTimeout", o.SessionTimeout, "1s to 24h")
-	case o.HandshakeTimeout < 0:
-		return fail("HandshakeTimeout", o.HandshakeTimeout, "0 (the default) or more")
-	case o.MaxHandshakes < 0:
-		return fail("MaxHandshakes", o.MaxHandshakes, "0 (the default) or more")
-	case o.DedupeMax < 0:
-		return fail("DedupeMax", o.DedupeMax, "0 (the default) or more")
-	case o.MaxMessageBytes < 0 || o.MaxMessageBytes > maxMessageBytes:
-		return fail("MaxMessageBytes", o.MaxMessageBytes, "0 (the default) to 64 MiB")
-	case o.MaxClients < 0:
-		return fail("MaxClients", o.MaxClients, "0 (no bound) or more")
-	case o.MaxSubscriptions < 0:
-		return fail("MaxSubscriptions", o.MaxSubscriptions, "0 (the default) or more")
-	}
-	return o, nil
-}
-
-// maxSessionTimeout is what BrokerOptions.SessionTimeout can be at most.
-const maxSessionTimeout = 24 * time.Hour
 
 // SubscribeOptions say what a subscriber gets, and how.
 type SubscribeOptions struct {
-	// Filter selects topics: see [Match].
+	// Filter selects topics: see [access.Match].
 	Filter string
 	// Name makes the subscription durable and shared. The broker keeps its position, on
 	// disk if it has a [Store], while nobody is subscribed; all clients that subscribe
 	// under the name are a group, of which each message goes to one. One token, at most
 	// 255 bytes. Empty: the subscription is this client's alone, and ends with its session.
 	Name string
-	// Start is where a subscription begins that does not exist yet. Zero: with what is
-	// published from now on. See [Beginning] and [At].
-	Start Start
+	// From is where a subscription begins that does not exist yet: after this position. If
+	// the log cannot continue from it there is a [Gap] first. Zero: with the oldest
+	// message that the log keeps.
+	From eventlog.Cursor
+	// FromNow begins, if From is zero, with what is published from now on.
+	FromNow bool
 	// Reset is where it goes on when the log no longer has what comes next. Either way
 	// [Subscription.Next] returns a [Gap].
-	Reset Reset
+	Reset ResetPolicy
 
 	// AtMostOnce delivers each message once or, when a connection or a process dies at
 	// the wrong moment, not at all; there is nothing to acknowledge. Otherwise a message
@@ -141,55 +81,38 @@ const (
 	Disconnect
 )
 
-// Start is where a subscription begins. The zero value is with what comes next.
-type Start struct {
-	beginning bool
-	at        eventlog.Cursor
-}
-
-// Beginning is before the oldest message that the log keeps.
-var Beginning = Start{beginning: true}
-
-// At is after a position. If the log can not continue from it there is a [Gap] first.
-// The zero Cursor is no position: the subscription begins with what comes next.
-func At(c eventlog.Cursor) Start { return Start{at: c} }
-
-// Reset is where a subscription goes on that can not continue.
-type Reset int
+// ResetPolicy is where a subscription goes on that cannot continue.
+type ResetPolicy int
 
 const (
-	Earliest Reset = iota // with the oldest message that the log keeps
-	Latest                // with what is published from then on
+	ResetEarliest ResetPolicy = iota // with the oldest message that the log keeps
+	ResetLatest                      // with what is published from then on
 )
 
-// withDefaults returns the options with the zero values replaced, or an error that names
-// the field.
-func (o SubscribeOptions) withDefaults() (SubscribeOptions, error) {
-	fail := func(field, format string, args ...any) (SubscribeOptions, error) {
-		return o, fmt.Errorf("pubsub: SubscribeOptions.%s: "+format, append([]any{field}, args...)...)
-	}
+// Check returns what is wrong with the options. Subscribe calls it.
+func (o SubscribeOptions) Check() error {
+	check := fields.Of("pubsub: SubscribeOptions")
 	if err := checkFilter(o.Filter); err != nil {
-		return fail("Filter", "%w", err)
+		check.Bad("Filter is %q: %w", o.Filter, err)
 	}
 	if o.Name != "" {
-		if err := checkName(o.Name); err != nil {
-			return fail("Name", "%w", err)
+		err := checkTopic(o.Name)
+		if err == nil && strings.Contains(o.Name, ".") {
+			err = fmt.Errorf("it has a dot, want one token")
+		}
+		if err != nil {
+			check.Bad("Name is %q: %w", o.Name, err)
 		}
 	}
-	if o.MaxAttempts > 0 && o.DeadLetter == "" {
-		o.DeadLetter = "dead-letters." + cmp.Or(o.Name, "unnamed")
-	}
-	if o.DeadLetter != "" {
+	if o.DeadLetter = o.withDefaults().DeadLetter; o.DeadLetter != "" {
 		if err := checkTopic(o.DeadLetter); err != nil {
-			return fail("DeadLetter", "%w", err)
+			check.Bad("DeadLetter is %q: %w", o.DeadLetter, err)
 		}
 	}
-	o.AckWait = cmp.Or(o.AckWait, 30*time.Second)
-	o.MaxInFlight = cmp.Or(o.MaxInFlight, 256)
-	o.MaxInFlightBytes = cmp.Or(o.MaxInFlightBytes, 128<<10)
-	o.MaxPending = cmp.Or(o.MaxPending, 1024)
-	o.ExpireAfter = cmp.Or(o.ExpireAfter, 30*24*time.Hour)
-	// A broker does what any client asks it for, so that each number has a bound.
+	if !o.From.IsZero() && o.FromNow {
+		check.Bad("FromNow is true: want it without From, which is %s", o.From)
+	}
+	// A broker does what any client asks it for, so that every number has a bound.
 	for _, f := range []struct {
 		name  string
 		value int
@@ -199,24 +122,43 @@ func (o SubscribeOptions) withDefaults() (SubscribeOptions, error) {
 		{"MaxInFlightBytes", o.MaxInFlightBytes, 1 << 30}, {"MaxPending", o.MaxPending, 1_000_000},
 	} {
 		if f.value < 0 || f.value > f.most {
-			return fail(f.name, "%d, want 0 (the default) to %d", f.value, f.most)
+			check.Bad("%s is %d: want 0 for the default, up to %d", f.name, f.value, f.most)
 		}
 	}
 	if o.AckWait < 0 || o.AckWait > maxWait {
-		return fail("AckWait", "%v, want 0 (the default) to %v", o.AckWait, maxWait)
+		check.Bad("AckWait is %v: want 0 for the default, up to %v", o.AckWait, maxWait)
 	}
 	if o.ExpireAfter > maxExpireAfter {
-		return fail("ExpireAfter", "%v, want 0 (the default) to %v, or less for no end", o.ExpireAfter, maxExpireAfter)
+		check.Bad("ExpireAfter is %v: want 0 for the default, up to %v, or less for no end", o.ExpireAfter, maxExpireAfter)
 	}
-	switch {
-	case o.AtMostOnce && o.MaxAttempts > 0:
-		return fail("MaxAttempts", "%d, but AtMostOnce has no second attempt", o.MaxAttempts)
-	case o.Slow < Backpressure || o.Slow > Disconnect:
-		return fail("Slow", "%d, want Backpressure to Disconnect", o.Slow)
-	case o.Reset < Earliest || o.Reset > Latest:
-		return fail("Reset", "%d, want Earliest or Latest", o.Reset)
+	if o.AtMostOnce && o.MaxAttempts > 0 {
+		check.Bad("MaxAttempts is %d: want 0, since AtMostOnce has no second attempt", o.MaxAttempts)
 	}
-	return o, nil
+	if o.Slow < Backpressure || o.Slow > Disconnect {
+		check.Bad("Slow is %d: want Backpressure to Disconnect", o.Slow)
+	}
+	if o.Reset < ResetEarliest || o.Reset > ResetLatest {
+		check.Bad("Reset is %d: want ResetEarliest or ResetLatest", o.Reset)
+	}
+	return check.Err()
+}
+
+// withDefaults returns the options with the zero values replaced.
+func (o SubscribeOptions) withDefaults() SubscribeOptions {
+	if o.MaxAttempts > 0 {
+		fields.Default(&o.DeadLetter, o.ownDeadLetter())
+	}
+	fields.Default(&o.AckWait, 30*time.Second)
+	fields.Default(&o.MaxInFlight, 256)
+	fields.Default(&o.MaxInFlightBytes, 128<<10)
+	fields.Default(&o.MaxPending, 1024)
+	fields.Default(&o.ExpireAfter, 30*24*time.Hour)
+	return o
+}
+
+// ownDeadLetter is the topic of dead letters that a subscription has by default.
+func (o *SubscribeOptions) ownDeadLetter() string {
+	return "dead-letters." + cmp.Or(o.Name, "unnamed")
 }
 
 const (
@@ -224,16 +166,6 @@ const (
 	maxWait        = 365 * 24 * time.Hour // likewise AckWait, and the pauses of Nack and Extend
 	maxExpireAfter = 10 * maxWait         // likewise ExpireAfter
 )
-
-func checkName(name string) error {
-	if err := checkTopic(name); err != nil {
-		return err
-	}
-	if strings.Contains(name, ".") {
-		return fmt.Errorf("%q has a dot, want one token", name)
-	}
-	return nil
-}
 
 func (o *SubscribeOptions) limits() limits {
 	return limits{
@@ -262,7 +194,7 @@ func (o SubscribeOptions) differs(other SubscribeOptions) string {
 		{"ExpireAfter", o.ExpireAfter, other.ExpireAfter},
 	} {
 		if f.a != f.b {
-			return fmt.Sprintf("SubscribeOptions.%s: %v, but the subscription %q has %v", f.name, f.a, o.Name, f.b)
+			return fmt.Sprintf("SubscribeOptions.%s is %v: want %v, as the subscription %q has", f.name, f.a, f.b, o.Name)
 		}
 	}
 	return ""

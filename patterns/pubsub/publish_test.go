@@ -38,10 +38,10 @@ func TestLostConfirmStoresOnce(t *testing.T) {
 func TestDedupeWindow(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.stop()
-		w.opts = pubsub.BrokerOptions{DedupeWindow: 10 * sec, DedupeMax: 3}
+		w.broker = func() *pubsub.Broker { return &pubsub.Broker{DedupeWindow: 10 * sec, DedupeMax: 3} }
 		w.start()
 		publish := func(id string) pubsub.Receipt {
-			r, err := w.b.Publish(pubsub.Message{Topic: "t", ID: id})
+			r, err := w.b.Publish(context.Background(), pubsub.Message{Topic: "t", ID: id})
 			require.NoError(t, err)
 			return r
 		}
@@ -117,11 +117,11 @@ func TestTooLargeMessagesAreRefused(t *testing.T) {
 		c := w.client("p")
 		large := pubsub.Message{Topic: "t", Data: make([]byte, 64<<10+1)}
 		_, err := c.Publish(t.Context(), large) // before the client knows the limit
-		require.ErrorIs(t, err, pubsub.ErrTooLarge)
+		require.ErrorIs(t, err, eventlog.ErrTooLarge)
 		_, err = c.Publish(t.Context(), large)
-		require.ErrorIs(t, err, pubsub.ErrTooLarge)
-		_, err = w.b.Publish(large)
-		require.ErrorIs(t, err, pubsub.ErrTooLarge)
+		require.ErrorIs(t, err, eventlog.ErrTooLarge)
+		_, err = w.b.Publish(t.Context(), large)
+		require.ErrorIs(t, err, eventlog.ErrTooLarge)
 		require.EqualValues(t, 1, c.Stats().Connects)
 		_, err = c.Publish(t.Context(), pubsub.Message{Topic: "t", Data: make([]byte, 64<<10-100)})
 		require.NoError(t, err)

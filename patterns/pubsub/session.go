@@ -1,13 +1,16 @@
 package pubsub
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
@@ -15,20 +18,20 @@ import (
 // SessionTimeout.
 type session struct {
 	b           *Broker
-	client, run string   // the run names one life of the client's process
+	client, run string   // the run names one incarnation of the client's process
 	fenced      []string // runs that must not come back
 
-	mu      sync.Mutex // held while a frame is worked on: after a takeover no frame of the old connection has any effect. Not held across network I/O
-	ended   bool
-	attempt uint64
-	conn    *connection // nil: it may come back
-	seats   map[uint64]*seat
-	timer   *time.Timer // to the end of the session
+	mu          sync.Mutex // held while a frame is worked on: after a takeover no frame of the old connection has any effect. Not held across network I/O
+	ended       bool
+	attempt     uint64
+	conn        *connection // nil: it may come back
+	memberships map[uint64]*membership
+	timer       *time.Timer // to the end of the session
 }
 
-// seat is a place in a group that a client has, under the client's number.
-type seat struct {
-	pump   *pump
+// membership is a client's part in a group, under the client's number.
+type membership struct {
+	*dispatcher
 	member *member
 }
 
@@ -59,14 +62,14 @@ func (s *session) attach(c *connection, hello control) (attached, stale bool) {
 	}
 	old, s.conn, c.session = s.conn, c, s
 	for _, sub := range s.order() {
-		if seat := s.seats[sub]; slices.Contains(hello.Keep, sub) {
-			seat.pump.locked(func(g *group) { g.disconnect(seat.member) }) // until it says what it has
+		if m := s.memberships[sub]; slices.Contains(hello.Keep, sub) {
+			m.locked(func(g *group) { g.disconnect(m.member) }) // until it says what it has
 		} else {
 			s.leave(sub)
 		}
 	}
 	c.welcomed.Store(true)
-	c.send(control{Type: typeWelcome, Version: protocolVersion, SessionTimeout: s.b.opts.SessionTimeout, MaxMessageBytes: s.b.opts.MaxMessageBytes}.frame())
+	c.send(control{Type: typeWelcome, Version: protocolVersion, SessionTimeout: s.b.set.SessionTimeout, MaxMessageBytes: s.b.set.MaxMessageBytes}.frame())
 	return true, false
 }
 
@@ -81,10 +84,10 @@ func (s *session) lost(c *connection) {
 	}
 	s.conn = nil
 	for _, sub := range s.order() {
-		seat := s.seats[sub]
-		seat.pump.locked(func(g *group) { g.disconnect(seat.member) })
+		m := s.memberships[sub]
+		m.locked(func(g *group) { g.disconnect(m.member) })
 	}
-	left := s.b.opts.SessionTimeout - time.Duration(time.Now().UnixNano()-c.heard.Load())
+	left := s.b.set.SessionTimeout - time.Duration(time.Now().UnixNano()-c.heard.Load())
 	s.timer = time.AfterFunc(max(left, 1), s.expire)
 }
 
@@ -93,6 +96,7 @@ func (s *session) expire() {
 	over := s.conn == nil && !s.ended
 	s.mu.Unlock()
 	if over && s.end(nil) {
+		s.b.Logger.Warn("a client is silent for too long", "client", s.client)
 		s.b.count(func(st *BrokerStats) { st.Expired++ })
 	}
 }
@@ -124,29 +128,29 @@ func (s *session) end(goodbye []byte) bool {
 	return true
 }
 
-// order returns the numbers of the seats in order.
+// order returns the numbers of the memberships in order.
 func (s *session) order() []uint64 {
 	var subs []uint64
-	for sub := range s.seats {
+	for sub := range s.memberships {
 		subs = append(subs, sub)
 	}
 	slices.Sort(subs)
 	return subs
 }
 
-// leave gives up a seat.
+// leave gives up a membership.
 func (s *session) leave(sub uint64) {
-	seat := s.seats[sub]
-	delete(s.seats, sub)
-	seat.pump.locked(func(g *group) {
-		g.leave(seat.member)
-		seat.pump.idles(len(g.members) == 0)
+	m := s.memberships[sub]
+	delete(s.memberships, sub)
+	m.locked(func(g *group) {
+		g.leave(m.member)
+		m.idles(len(g.members) == 0)
 	})
-	if seat.pump.options.Name == "" {
-		seat.pump.end()
+	if m.options.Name == "" {
+		m.end()
 		s.b.mu.Lock()
 		defer s.b.mu.Unlock()
-		delete(s.b.pumps, seat.pump.key)
+		delete(s.b.dispatchers, m.key)
 	}
 }
 
@@ -178,15 +182,15 @@ func (s *session) work(c *connection, kind byte, body []byte) error {
 		if d.err != nil {
 			return fmt.Errorf("%w: %w", errProtocol, d.err)
 		}
-		if seat := s.seats[sub]; seat != nil {
-			seat.pump.settle(seat.member, generation, what, v, pause, request, c)
+		if m := s.memberships[sub]; m != nil {
+			m.settle(m.member, generation, what, v, pause, request, c)
 		} else if request != 0 {
 			c.send(settled(request, outcomeFenced))
 		}
 	case kindTold:
 		sub, number := d.uvarint(), d.uvarint()
-		if seat := s.seats[sub]; seat != nil && d.err == nil {
-			seat.pump.wasTold(seat.member, number)
+		if m := s.memberships[sub]; m != nil && d.err == nil {
+			m.wasTold(m.member, number)
 		}
 	case kindControl:
 		var m control
@@ -201,9 +205,17 @@ func (s *session) work(c *connection, kind byte, body []byte) error {
 }
 
 func (s *session) published(c *connection, request uint64, m Message) {
-	r, err := s.b.Publish(m)
-	if err != nil {
-		c.send(control{Type: typeRefused, Request: request, Error: err.Error()}.frame())
+	r, err := Receipt{}, error(nil)
+	if !c.identity.MayPublish(m.Topic) {
+		err = fmt.Errorf("%w: publish under topic %q", access.ErrForbidden, m.Topic)
+	} else {
+		r, err = s.b.Publish(context.Background(), m)
+	}
+	switch {
+	case errors.Is(err, ErrDraining), errors.Is(err, ErrClosed):
+		return // the client asks again, on its next connection
+	case err != nil:
+		c.send(refused(err, control{Request: request}))
 		return
 	}
 	duplicate := 0
@@ -213,6 +225,18 @@ func (s *session) published(c *connection, request uint64, m Message) {
 	c.send(frame(kindConfirm, request, r.Cursor.Epoch, r.Cursor.Offset, duplicate))
 }
 
+// refused says that what m names is not done, and why.
+func refused(err error, m control) []byte {
+	m.Type, m.Error = typeRefused, err.Error()
+	switch {
+	case errors.Is(err, access.ErrForbidden):
+		m.Status = http.StatusForbidden
+	case errors.Is(err, eventlog.ErrTooLarge):
+		m.Status = http.StatusRequestEntityTooLarge
+	}
+	return m.frame()
+}
+
 func (s *session) control(c *connection, m control) error {
 	switch m.Type {
 	case typeSubscribe:
@@ -220,19 +244,25 @@ func (s *session) control(c *connection, m control) error {
 			return errProtocol
 		}
 		if err := s.subscribe(c, m); err != nil {
-			c.send(control{Type: typeRefused, Sub: m.Sub, Error: err.Error()}.frame())
+			c.send(refused(err, control{Sub: m.Sub}))
 		}
 	case typeUnsubscribe:
-		if s.seats[m.Sub] != nil {
+		if s.memberships[m.Sub] != nil {
 			s.leave(m.Sub)
 		}
 		c.send(m.frame())
 	case typeDelete:
-		m.Error = ""
-		if err := s.b.Delete(m.Name); err != nil {
-			m.Error = err.Error()
+		err := error(nil)
+		if info, exists := s.b.Subscription(m.Name); exists && !c.identity.MaySee(info.Options.Filter) {
+			err = fmt.Errorf("%w: delete the subscription %q of %q", access.ErrForbidden, m.Name, info.Options.Filter)
+		} else {
+			err = s.b.Delete(m.Name)
 		}
-		c.send(m.frame())
+		if err != nil {
+			c.send(refused(err, control{Request: m.Request}))
+			return nil
+		}
+		c.send(control{Type: typeDelete, Request: m.Request}.frame())
 	case typeGoodbye:
 		return errGoodbye
 	default:
@@ -241,27 +271,40 @@ func (s *session) control(c *connection, m control) error {
 	return nil
 }
 
-// subscribe gives the client a seat, or its old one back.
+// subscribe makes the client a member of a group, or the one that it was.
 func (s *session) subscribe(c *connection, m control) error {
 	o, err := m.Options.options()
 	if err != nil {
 		return err
 	}
+	old := s.memberships[m.Sub]
+	switch {
+	case !c.identity.MaySee(o.Filter):
+		err = fmt.Errorf("%w: subscribe to %q", access.ErrForbidden, o.Filter)
+	case o.DeadLetter != "" && o.DeadLetter != o.ownDeadLetter() && !c.identity.MayPublish(o.DeadLetter):
+		err = fmt.Errorf("%w: dead letters under topic %q", access.ErrForbidden, o.DeadLetter)
+	}
+	if err != nil {
+		if old != nil {
+			s.leave(m.Sub) // it might before
+		}
+		return err
+	}
 	a := attachment{conn: c, sub: m.Sub}
-	if old := s.seats[m.Sub]; old != nil {
+	if old != nil {
 		if m.Resume == nil {
 			return errProtocol
 		}
 		resumed := false
-		old.pump.locked(func(g *group) {
-			if resumed = !old.pump.ended && old.member.generation == m.Resume.Generation; resumed {
+		old.locked(func(g *group) {
+			if resumed = !old.ended && old.member.generation == m.Resume.Generation; resumed {
 				a.sentGap, a.toldGap = m.Resume.Gap, m.Resume.Told
 				g.resume(old.member, a, m.Resume, time.Now())
-				old.pump.noteTold(m.Resume.Told)
-				old.pump.dirty = old.pump.dirty || len(m.Resume.Acked) > 0
-				back := old.pump.subscribed(old.member)
+				old.noteTold(m.Resume.Told)
+				old.dirty = old.dirty || len(m.Resume.Acked) > 0
+				back := old.subscribed(old.member)
 				back.Resumed = true
-				old.pump.replies = append(old.pump.replies, reply{c, back.frame()})
+				old.replies = append(old.replies, reply{c, back.frame()})
 			}
 		})
 		if resumed {
@@ -269,76 +312,72 @@ func (s *session) subscribe(c *connection, m control) error {
 		}
 		s.leave(m.Sub)
 	}
-	head := s.b.log.Head()
+	head := s.b.Log.Head()
 	ahead := m.Resume != nil && m.Resume.Seen.Epoch == head.Epoch && m.Resume.Seen.Offset > head.Offset
-	if len(s.seats) >= s.b.opts.MaxSubscriptions {
-		return fmt.Errorf("this client has %d subscriptions, the most that a client may have", len(s.seats))
+	if len(s.memberships) >= s.b.set.MaxSubscriptions {
+		return fmt.Errorf("this client has %d subscriptions, the most that a client may have", len(s.memberships))
 	}
 	for joined := false; !joined; { // unless it is deleted meanwhile
-		p, err := s.b.pump(s, m.Sub, o, ahead)
+		d, err := s.b.dispatcher(s, m.Sub, o, ahead)
 		if err != nil {
 			return err
 		}
-		for _, seat := range s.seats {
-			if seat.pump == p {
+		for _, other := range s.memberships {
+			if other.dispatcher == d {
 				return fmt.Errorf("this client has subscribed to %q already", o.Name)
 			}
 		}
-		p.locked(func(g *group) {
-			if joined = !p.ended; !joined {
+		d.locked(func(g *group) {
+			if joined = !d.ended; !joined {
 				return
 			}
 			a.sentGap, a.toldGap = g.told, g.told
 			member := g.join(s.client, a)
-			p.idles(false)
-			s.seats[m.Sub] = &seat{p, member}
-			begin := p.subscribed(member)
+			d.idles(false)
+			s.memberships[m.Sub] = &membership{d, member}
+			begin := d.subscribed(member)
 			begin.Fresh = ahead
-			p.replies = append(p.replies, reply{c, begin.frame()})
+			d.replies = append(d.replies, reply{c, begin.frame()})
 		})
 	}
 	return nil
 }
 
-// pump returns the pump of a subscription, and makes it if need be. If the subscriber is
-// ahead of the log, where it wants to start means nothing.
-func (b *Broker) pump(s *session, sub uint64, o SubscribeOptions, ahead bool) (*pump, error) {
+// dispatcher returns that of a subscription, and makes it if need be. If the subscriber is
+// ahead of the log, where it wants to begin means nothing.
+func (b *Broker) dispatcher(s *session, sub uint64, o SubscribeOptions, ahead bool) (*dispatcher, error) {
 	key := o.Name
 	if key == "" {
-		key = fmt.Sprintf("%s/%s/%d", s.client, s.run, sub)
+		key = fmt.Sprintf(".%q/%q/%d", s.client, s.run, sub) // no name has a dot
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return nil, ErrClosed
 	}
-	if p := b.pumps[key]; p != nil {
-		if differs := o.differs(p.options); differs != "" {
+	if d := b.dispatchers[key]; d != nil {
+		if differs := o.differs(d.options); differs != "" {
 			return nil, errors.New(differs)
 		}
-		return p, nil
+		return d, nil
 	}
-	var from eventlog.Cursor
+	from := o.From
 	switch {
-	case ahead && o.Reset == Latest:
-		from = b.log.Head()
-	case o.Start.beginning, ahead:
-		from = b.log.Tail()
-	case o.Start.at.IsZero():
-		from = b.log.Head()
-	default:
-		from = o.Start.at
+	case ahead && o.Reset == ResetLatest, from.IsZero() && o.FromNow:
+		from = b.Log.Head()
+	case ahead, from.IsZero():
+		from = b.Log.Tail()
 	}
-	p := newPump(b, key, o, from)
+	d := newDispatcher(b, key, o, from)
 	if ahead {
-		p.g.lose(0, ReasonFuture)
+		d.g.lose(0, eventlog.ReasonFuture)
 	}
 	if o.Name != "" {
-		st := p.state()
-		if err := b.store.save(key, &o, st.encode()); err != nil {
+		st := d.state()
+		if err := b.Store.save(key, &o, st.encode()); err != nil {
 			return nil, err
 		}
 	}
-	b.start(p)
-	return p, nil
+	b.start(d)
+	return d, nil
 }

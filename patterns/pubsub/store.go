@@ -71,12 +71,13 @@ func decodeOptions(b []byte) (SubscribeOptions, error) {
 		if err := json.Unmarshal(b, &old); err != nil {
 			return SubscribeOptions{}, err
 		}
-		return SubscribeOptions{
-			Filter: old.Filter, Name: old.Name, Reset: Reset(old.Reset), AtMostOnce: old.AtMostOnce,
+		o := SubscribeOptions{
+			Filter: old.Filter, Name: old.Name, Reset: ResetPolicy(old.Reset), AtMostOnce: old.AtMostOnce,
 			AckWait: old.AckWait, MaxAttempts: old.MaxAttempts, DeadLetter: old.DeadLetter,
 			MaxInFlight: old.MaxInFlight, MaxInFlightBytes: old.MaxInFlightBytes,
 			Slow: SlowPolicy(old.Slow), MaxPending: old.MaxPending,
-		}.withDefaults()
+		}
+		return o.withDefaults(), o.Check()
 	case *version.V != optionsFormat:
 		return SubscribeOptions{}, fmt.Errorf("its options are of format %d, want 1 or %d", *version.V, optionsFormat)
 	}
@@ -133,7 +134,7 @@ type state struct {
 	epoch, next      uint64
 	gaps, missed     uint64
 	told, toldMissed uint64
-	reason           Reason
+	reason           eventlog.Reason
 	pending          []delivery // offsets, and attempts so far
 	idleSince        time.Time  // to the second: nobody is subscribed; zero: somebody is, or was when the broker ended
 }
@@ -166,7 +167,7 @@ func (s *state) decode(b []byte) error {
 	for _, n := range []*uint64{&s.epoch, &s.next, &s.gaps, &s.missed, &s.told, &s.toldMissed} {
 		*n = d.uvarint()
 	}
-	s.reason = Reason(d.text())
+	s.reason = eventlog.Reason(d.text())
 	last := uint64(0)
 	for n := d.uvarint(); n > 0 && d.err == nil; n-- {
 		last += d.uvarint()

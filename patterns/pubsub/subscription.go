@@ -3,7 +3,9 @@ package pubsub
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -59,11 +61,11 @@ type Delivery struct {
 	received   time.Time
 }
 
-// Start returns where the subscription began, or went on, when it was made: what comes
+// From returns where the subscription began, or went on, when it was made: what comes
 // first is the first matching message after it that is not done. A process that keeps this,
-// and later each [Delivery.Cursor] and [Gap.Cursor], and begins with [At], is told of a [Gap]
-// if a broker without a [Store] has forgotten the subscription meanwhile.
-func (s *Subscription) Start() eventlog.Cursor {
+// and later each [Delivery.Cursor] and [Gap.Cursor], as its [SubscribeOptions.From], is told
+// of a [Gap] if a broker without a [Store] has forgotten the subscription meanwhile.
+func (s *Subscription) From() eventlog.Cursor {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	return s.start
@@ -79,6 +81,9 @@ func (s *Subscription) Next(ctx context.Context) (*Delivery, error) {
 			return nil, err
 		}
 		d, err := s.take()
+		if gap := (*Gap)(nil); errors.As(err, &gap) {
+			s.c.Logger.Warn("messages may be missing", "client", s.c.ID, "topic", s.options.Filter, "reason", gap.Reason, "cursor", gap.Cursor)
+		}
 		if d != nil || err != nil {
 			return d, err
 		}
@@ -330,7 +335,7 @@ func (s *Subscription) delivered(b *decoder) error {
 
 // gap takes in the news that messages are missing.
 func (s *Subscription) gap(b *decoder) error {
-	number, missed, reason := b.uvarint(), b.uvarint(), Reason(b.text())
+	number, missed, reason := b.uvarint(), b.number(math.MaxInt64), eventlog.Reason(b.text())
 	at := eventlog.Cursor{Epoch: b.uvarint(), Offset: b.uvarint()}
 	if b.err == nil && missed < s.missed && number > s.gaps {
 		b.err = errRange
@@ -338,7 +343,7 @@ func (s *Subscription) gap(b *decoder) error {
 	if b.err != nil || number <= s.gaps {
 		return b.err
 	}
-	gap := &Gap{Reason: reason, Missed: missed - s.missed, Cursor: at}
+	gap := &Gap{Reason: reason, Missed: int64(missed - s.missed), Cursor: at}
 	s.gaps, s.missed = number, missed
 	s.items = append(s.items, item{gap: gap, number: number, generation: s.generation})
 	s.more()

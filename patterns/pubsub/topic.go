@@ -1,25 +1,21 @@
 package pubsub
 
 import (
+	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/squall-sim/squall/patterns/access"
 )
 
 // maxTopicBytes bounds topics and filters.
 const maxTopicBytes = 255
 
-// Match reports whether a filter selects a topic. See [access.Match].
-func Match(filter, topic string) bool { return access.Match(filter, topic) }
-
 // checkTopic refuses what no message may be published under.
 func checkTopic(topic string) error {
 	if err := checkTokens(topic); err != nil {
-		return fmt.Errorf("topic %q: %w", topic, err)
+		return err
 	}
 	if isWild(topic) {
-		return fmt.Errorf("topic %q: * and > are for filters", topic)
+		return errors.New("* and > are for filters")
 	}
 	return nil
 }
@@ -27,10 +23,10 @@ func checkTopic(topic string) error {
 // checkFilter refuses what is not a filter.
 func checkFilter(filter string) error {
 	if err := checkTokens(filter); err != nil {
-		return fmt.Errorf("filter %q: %w", filter, err)
+		return err
 	}
 	if before, _, found := strings.Cut(filter, ">"); found && len(before)+1 < len(filter) {
-		return fmt.Errorf("filter %q: > must be the last token", filter)
+		return errors.New("> must be the last token")
 	}
 	return nil
 }

@@ -9,41 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/pubsub"
+	"github.com/squall-sim/squall/patterns/retry"
 )
-
-// PS-P11: the table of the package's documentation.
-func TestMatch(t *testing.T) {
-	for _, row := range []struct {
-		filter, topic string
-		match         bool
-		reason        string
-	}{
-		{"orders", "orders", true, "equal"},
-		{"orders", "order", false, "not equal"},
-		{"orders", "Orders", false, "case counts"},
-		{"orders", "orders.eu", false, "a topic is not the root of its children"},
-		{"orders.eu", "orders", false, "nor a child its root"},
-		{"orders.*", "orders.eu", true, "* is one token"},
-		{"orders.*", "orders", false, "* is not none"},
-		{"orders.*", "orders.eu.new", false, "* is not two"},
-		{"*.eu", "orders.eu", true, "* may come first"},
-		{"*.*", "orders.eu", true, "and often"},
-		{"orders.*.new", "orders.eu.new", true, "and in the middle"},
-		{"orders.*.new", "orders.eu.old", false, "what follows counts"},
-		{"*", "orders", true, "alone"},
-		{"*", "orders.eu", false, "for one token"},
-		{"orders.>", "orders.eu", true, "> is one token"},
-		{"orders.>", "orders.eu.new", true, "or more"},
-		{"orders.>", "orders", false, "but not none"},
-		{"orders.>", "ordersx.eu", false, "tokens are whole"},
-		{">", "orders", true, "everything"},
-		{">", "orders.eu.new", true, "everything"},
-		{"*.>", "orders.eu", true, "both"},
-		{"*.>", "orders", false, "both want a token"},
-	} {
-		require.Equal(t, row.match, pubsub.Match(row.filter, row.topic), "%s and %s: %s", row.filter, row.topic, row.reason)
-	}
-}
 
 // What matches is what arrives.
 func TestFiltersSelect(t *testing.T) {
@@ -90,21 +57,30 @@ func TestBadTopicsAndOptionsAreRefused(t *testing.T) {
 			_, err := c.Subscribe(t.Context(), o)
 			require.ErrorContains(t, err, want)
 		}
-		for want, o := range map[string]pubsub.ClientOptions{
-			"ID": {Addr: "x"}, "Addr": {ID: "x"}, "MaxDelay": {ID: "x", Addr: "x", MaxDelay: 1},
-			"MinDelay": {ID: "x", Addr: "x", MinDelay: -1}, "DialTimeout": {ID: "x", Addr: "x", DialTimeout: -1},
-			"MaxUnconfirmed": {ID: "x", Addr: "x", MaxUnconfirmed: -1},
+		require.ErrorContains(t, pubsub.SubscribeOptions{Filter: "a.>.b", AckWait: -1}.Check(), "\npubsub: SubscribeOptions.AckWait is -1ns: want 0 for the default, up to")
+		for want, c := range map[string]*pubsub.Client{
+			"ID": {Addr: "x"}, "Addr": {ID: "x"}, "Backoff.Min": {ID: "x", Addr: "x", Backoff: retry.Backoff{Min: time.Hour}},
+			"DialTimeout": {ID: "x", Addr: "x", DialTimeout: -1}, "MaxUnconfirmed": {ID: "x", Addr: "x", MaxUnconfirmed: -1},
 		} {
-			_, err := pubsub.NewClient(o)
-			require.ErrorContains(t, err, "pubsub: ClientOptions."+want)
+			require.ErrorContains(t, c.Check(), "pubsub: Client."+want+" is ")
+			_, err := c.Publish(t.Context(), pubsub.Message{Topic: "t"})
+			require.Equal(t, c.Check(), err)
+			_, err = c.Subscribe(t.Context(), pubsub.SubscribeOptions{Filter: "t"})
+			require.Equal(t, c.Check(), err)
+			require.NoError(t, c.Close())
 		}
-		for want, o := range map[string]pubsub.BrokerOptions{
-			"SessionTimeout": {SessionTimeout: ms}, "DedupeMax": {DedupeMax: -1},
-			"MaxMessageBytes": {MaxMessageBytes: -1}, "MaxClients": {MaxClients: -1},
+		for want, b := range map[string]*pubsub.Broker{
+			"SessionTimeout": {SessionTimeout: ms}, "HandshakeTimeout": {HandshakeTimeout: -1}, "MaxHandshakes": {MaxHandshakes: -1},
+			"DedupeMax": {DedupeMax: -1}, "MaxMessageBytes": {MaxMessageBytes: 64<<20 + 1}, "MaxClients": {MaxClients: -1},
+			"MaxSubscriptions": {MaxSubscriptions: -1},
 		} {
-			_, err := pubsub.NewBroker(w.log, nil, o)
-			require.ErrorContains(t, err, "pubsub: BrokerOptions."+want)
+			require.ErrorContains(t, b.Check(), "pubsub: Broker."+want+" is ")
+			_, err := b.Publish(t.Context(), pubsub.Message{Topic: "t"})
+			require.Equal(t, b.Check(), err)
+			require.Equal(t, b.Check(), b.Serve(w.listen()))
+			require.NoError(t, b.Close())
 		}
+		require.ErrorContains(t, (&pubsub.Broker{MaxClients: -1, DedupeMax: -2}).Check(), "pubsub: Broker.DedupeMax is -2: want 0 for the default, or more\npubsub: Broker.MaxClients is -1")
 	})
 }
 

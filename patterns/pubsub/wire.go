@@ -38,20 +38,21 @@ const protocolVersion = 2
 
 // Control frames, by type.
 const (
-	typeHello       = "hello"       // client: Version, Client, Run, Attempt, Keep
+	typeHello       = "hello"       // client: Version, Client, Token, Run, Attempt, Keep
 	typeWelcome     = "welcome"     // broker: Version, SessionTimeout, MaxMessageBytes
 	typeSubscribe   = "subscribe"   // client: Sub, Options, Resume
 	typeSubscribed  = "subscribed"  // broker: Sub, Generation, Resumed or Fresh, Cursor, Told, Missed
 	typeUnsubscribe = "unsubscribe" // client: Sub; the broker repeats it when it is done
 	typeDelete      = "delete"      // client: Request, Name; likewise
-	typeRefused     = "refused"     // broker: Sub or Request, Error
-	typeGoodbye     = "goodbye"     // client: the end; broker: Error, and the connection ends
+	typeRefused     = "refused"     // broker: Sub or Request, Error, Status
+	typeGoodbye     = "goodbye"     // client: the end; broker: Error, Status, and the connection ends
 )
 
 type control struct {
 	Type            string            `json:"type"`
 	Version         int               `json:"version,omitempty"`
 	Client          string            `json:"client,omitempty"`
+	Token           string            `json:"token,omitempty"`
 	Run             string            `json:"run,omitempty"`
 	Attempt         uint64            `json:"attempt,omitempty"`
 	Keep            []uint64          `json:"keep,omitempty"`
@@ -69,6 +70,7 @@ type control struct {
 	Request         uint64            `json:"request,omitempty"`
 	Name            string            `json:"name,omitempty"`
 	Error           string            `json:"error,omitempty"`
+	Status          int               `json:"status,omitempty"` // HTTP's, if the client may not: see retry.StatusError
 }
 
 // resume says what a subscriber that comes back has.

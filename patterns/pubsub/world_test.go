@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"testing"
@@ -34,8 +33,8 @@ type world struct {
 	t      tb
 	net    *memNet
 	log    eventlog.Log
-	folder string // of the store; empty: none
-	opts   pubsub.BrokerOptions
+	folder string                // of the store; empty: none
+	broker func() *pubsub.Broker // without log and store
 
 	b       *pubsub.Broker
 	store   *pubsub.Store
@@ -92,8 +91,12 @@ func (w *world) start() {
 		w.store, err = pubsub.OpenStore(filepath.Join(w.folder, "subscriptions"))
 		require.NoError(w.t, err)
 	}
-	w.b, err = pubsub.NewBroker(w.log, w.store, w.opts)
-	require.NoError(w.t, err)
+	w.b = new(pubsub.Broker)
+	if w.broker != nil {
+		w.b = w.broker()
+	}
+	w.b.Log, w.b.Store = w.log, w.store
+	w.b.Subscriptions() // its first use: it begins with what it has kept
 	l, b, serving := w.listen(), w.b, make(chan struct{})
 	w.serving = serving
 	go func() {
@@ -122,10 +125,8 @@ func (w *world) close() {
 	w.stop()
 }
 
-// zero is a source of randomness that makes every delay the shortest.
-type zero struct{}
-
-func (zero) Uint64() uint64 { return 0 }
+// shortest makes every delay the shortest, 100 ms.
+func shortest(max time.Duration) time.Duration { return max }
 
 // client returns a client whose delays are the shortest, and which ends with the world.
 func (w *world) client(id string) *pubsub.Client {
@@ -138,15 +139,13 @@ func (w *world) client(id string) *pubsub.Client {
 // clientOnly returns one that the caller closes.
 func (w *world) clientOnly(id string) *pubsub.Client {
 	w.t.Helper()
-	c, err := pubsub.NewClient(pubsub.ClientOptions{ID: id, Addr: w.addr, DialContext: w.dial(id), Rand: rand.New(zero{})})
-	require.NoError(w.t, err)
-	return c
+	return &pubsub.Client{ID: id, Addr: w.addr, DialContext: w.dial(id), Jitter: shortest}
 }
 
 func (w *world) publish(topic string, data ...string) {
 	w.t.Helper()
 	for _, d := range data {
-		_, err := w.b.Publish(pubsub.Message{Topic: topic, Data: []byte(d)})
+		_, err := w.b.Publish(context.Background(), pubsub.Message{Topic: topic, Data: []byte(d)})
 		require.NoError(w.t, err)
 	}
 }

@@ -18,11 +18,11 @@ const (
 	clogRetry   = time.Second
 )
 
-// pump is a subscription at work: one goroutine that reads the log, keeps what has
+// dispatcher is a subscription at work: one goroutine that reads the log, keeps what has
 // changed, and hands messages to connections. It never waits for the network.
-type pump struct {
+type dispatcher struct {
 	b       *Broker
-	key     string // among the broker's pumps
+	key     string // among the broker's dispatchers
 	options SubscribeOptions
 	wake    chan struct{} // a token: something has changed
 	stop    chan struct{} // closed by end
@@ -56,107 +56,107 @@ type attachment struct {
 
 func (a *attachment) connected() bool { return a.conn != nil }
 
-// newPump returns a pump that starts after c.
-func newPump(b *Broker, key string, o SubscribeOptions, c eventlog.Cursor) *pump {
-	return &pump{
+// newDispatcher returns a dispatcher that starts after c.
+func newDispatcher(b *Broker, key string, o SubscribeOptions, c eventlog.Cursor) *dispatcher {
+	return &dispatcher{
 		b: b, key: key, options: o,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		epoch: c.Epoch,
-		// Generations of different lives must not be taken for each other.
+		// Generations of different incarnations must not be taken for each other.
 		g:         group{limits: o.limits(), next: c.Offset, generation: uint64(time.Now().UnixMicro())},
 		dirty:     true,
 		idleSince: time.Now(),
 	}
 }
 
-// restore puts a pump where a stored state says.
-func (p *pump) restore(s *state) {
-	p.epoch, p.g.next, p.g.high, p.reload = s.epoch, s.next, s.next, s.pending
-	p.g.gaps, p.g.missed, p.g.reason = s.gaps, s.missed, s.reason
-	p.g.told, p.toldMissed = s.told, s.toldMissed
+// restore puts a dispatcher where a stored state says.
+func (d *dispatcher) restore(s *state) {
+	d.epoch, d.g.next, d.g.high, d.reload = s.epoch, s.next, s.next, s.pending
+	d.g.gaps, d.g.missed, d.g.reason = s.gaps, s.missed, s.reason
+	d.g.told, d.toldMissed = s.told, s.toldMissed
 	if !s.idleSince.IsZero() {
-		p.idleSince = s.idleSince
+		d.idleSince = s.idleSince
 	}
-	p.dirty = s.idleSince.IsZero() // the time of the restart is
+	d.dirty = s.idleSince.IsZero() // the time of the restart is
 }
 
-// idles notes whether nobody is subscribed. The caller has p.mu.
-func (p *pump) idles(now bool) {
-	if now == p.idleSince.IsZero() {
-		p.idleSince, p.dirty = time.Time{}, true
+// idles notes whether nobody is subscribed. The caller has d.mu.
+func (d *dispatcher) idles(now bool) {
+	if now == d.idleSince.IsZero() {
+		d.idleSince, d.dirty = time.Time{}, true
 		if now {
-			p.idleSince = time.Now()
+			d.idleSince = time.Now()
 		}
 	}
 }
 
 // expires is when a subscription is deleted because nobody is subscribed. Zero: not by now.
-// The caller has p.mu.
-func (p *pump) expires() time.Time {
-	if p.options.Name == "" || p.options.ExpireAfter < 0 || p.idleSince.IsZero() {
+// The caller has d.mu.
+func (d *dispatcher) expires() time.Time {
+	if d.options.Name == "" || d.options.ExpireAfter < 0 || d.idleSince.IsZero() {
 		return time.Time{}
 	}
-	return p.idleSince.Add(p.options.ExpireAfter)
+	return d.idleSince.Add(d.options.ExpireAfter)
 }
 
-// endIdle ends the pump if nobody has been subscribed for too long.
-func (p *pump) endIdle(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if at := p.expires(); p.ended || at.IsZero() || now.Before(at) {
+// endIdle ends the dispatcher if nobody has been subscribed for too long.
+func (d *dispatcher) endIdle(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at := d.expires(); d.ended || at.IsZero() || now.Before(at) {
 		return false
 	}
-	p.ended = true
-	close(p.stop)
+	d.ended = true
+	close(d.stop)
 	return true
 }
 
-func (p *pump) kick() {
+func (d *dispatcher) kick() {
 	select {
-	case p.wake <- struct{}{}:
+	case d.wake <- struct{}{}:
 	default:
 	}
 }
 
-func (p *pump) end() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.ended {
-		p.ended = true
-		close(p.stop)
+func (d *dispatcher) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.ended {
+		d.ended = true
+		close(d.stop)
 	}
 }
 
-// delete ends the pump for ever, and tells its members.
-func (p *pump) delete() {
-	p.end()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, m := range p.g.members {
+// delete ends the dispatcher for ever, and tells its members.
+func (d *dispatcher) delete() {
+	d.end()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.g.members {
 		if m.connected() {
 			m.conn.send(control{Type: typeRefused, Sub: m.sub, Error: "the subscription was deleted"}.frame())
 		}
 	}
-	for _, r := range p.replies {
+	for _, r := range d.replies {
 		r.to.send(r.frame)
 	}
-	p.replies = nil
+	d.replies = nil
 }
 
-// locked calls f with the group and makes the pump look again.
-func (p *pump) locked(f func(g *group)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f(&p.g)
-	p.kick()
+// locked calls f with the group and makes the dispatcher look again.
+func (d *dispatcher) locked(f func(g *group)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f(&d.g)
+	d.kick()
 }
 
-func (p *pump) run() {
+func (d *dispatcher) run() {
 	var watch *eventlog.Watch
-	if isWild(p.options.Filter) {
-		watch = p.b.log.Watch()
+	if isWild(d.options.Filter) {
+		watch = d.b.Log.Watch()
 	} else {
-		watch = p.b.log.Watch(p.options.Filter)
+		watch = d.b.Log.Watch(d.options.Filter)
 	}
 	defer watch.Stop()
 	timer := time.NewTimer(time.Hour)
@@ -164,11 +164,12 @@ func (p *pump) run() {
 	timer.Stop()
 	var armed time.Time // when the timer fires; zero: not
 	for {
-		due, err := p.round()
+		due, err := d.round()
 		if errors.Is(err, eventlog.ErrClosed) {
 			return
 		}
 		if err != nil {
+			d.b.Logger.Error("a subscription waits for the disk", "subscription", d.key, "topic", d.options.Filter, "error", err)
 			due = time.Now().Add(diskRetry)
 		}
 		// A timer that fires too early costs one round; to move it for each message, more.
@@ -177,19 +178,19 @@ func (p *pump) run() {
 			timer.Reset(max(time.Until(due), 1))
 		}
 		news := watch.C
-		p.mu.Lock()
-		if len(p.g.members) == 0 {
+		d.mu.Lock()
+		if len(d.g.members) == 0 {
 			news = nil // nobody to deliver to
 		}
-		p.mu.Unlock()
+		d.mu.Unlock()
 		select {
-		case <-p.stop:
+		case <-d.stop:
 			return
 		case _, open := <-news:
 			if !open {
 				return
 			}
-		case <-p.wake:
+		case <-d.wake:
 		case <-timer.C:
 			armed = time.Time{}
 		}
@@ -197,29 +198,29 @@ func (p *pump) run() {
 }
 
 // round does what there is to do, and returns when the next thing is due by itself.
-func (p *pump) round() (due time.Time, err error) {
-	if err := p.load(); err != nil {
+func (d *dispatcher) round() (due time.Time, err error) {
+	if err := d.load(); err != nil {
 		return due, err
 	}
 	var now time.Time
 	for {
 		now = time.Now()
-		p.mu.Lock()
-		p.g.expire(now)
-		p.g.discard(now)
-		expires := p.expires()
-		p.mu.Unlock()
+		d.mu.Lock()
+		d.g.expire(now)
+		d.g.discard(now)
+		expires := d.expires()
+		d.mu.Unlock()
 		if !expires.IsZero() && !now.Before(expires) {
-			return due, p.b.expire(p)
+			return due, d.b.expire(d)
 		}
-		if err := p.bury(now); err != nil {
+		if err := d.deadLetters(now); err != nil {
 			return due, err
 		}
-		read, err := p.read()
+		read, err := d.read()
 		if err != nil {
 			return due, err
 		}
-		sent, err := p.deliver(now)
+		sent, err := d.deliver(now)
 		if err != nil {
 			return due, err
 		}
@@ -227,38 +228,38 @@ func (p *pump) round() (due time.Time, err error) {
 			break
 		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	due = p.g.due()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	due = d.g.due()
 	sooner := func(at time.Time) {
 		if due.IsZero() || at.Before(due) {
 			due = at
 		}
 	}
-	if slices.ContainsFunc(p.g.members, func(m *member) bool { return m.clogged }) {
+	if slices.ContainsFunc(d.g.members, func(m *member) bool { return m.clogged }) {
 		sooner(now.Add(clogRetry))
 	}
-	if now.Before(p.letters) {
-		sooner(p.letters)
+	if now.Before(d.letters) {
+		sooner(d.letters)
 	}
-	if expires := p.expires(); !expires.IsZero() {
+	if expires := d.expires(); !expires.IsZero() {
 		sooner(expires)
 	}
 	return due, nil
 }
 
-func (p *pump) info() SubscriptionInfo {
-	head := p.b.log.Head()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.g.stats
-	s.Members, s.Pending, s.Generation = len(p.g.members), len(p.g.flights)+len(p.reload), p.g.generation
+func (d *dispatcher) info() SubscriptionInfo {
+	head := d.b.Log.Head()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.g.stats
+	s.Members, s.Pending, s.Generation = int64(len(d.g.members)), int64(len(d.g.flights)+len(d.reload)), int64(d.g.generation)
 	i := SubscriptionInfo{
-		Options: p.options, IdleSince: p.idleSince, GroupStats: s,
-		Cursor: eventlog.Cursor{Epoch: p.epoch, Offset: p.floor()},
+		Options: d.options, IdleSince: d.idleSince, GroupStats: s,
+		Cursor: eventlog.Cursor{Epoch: d.epoch, Offset: d.floor()},
 	}
 	if i.Cursor.Epoch == head.Epoch && i.Cursor.Offset < head.Offset {
-		i.Lag = head.Offset - i.Cursor.Offset
+		i.Lag = int64(head.Offset - i.Cursor.Offset)
 	}
 	return i
 }

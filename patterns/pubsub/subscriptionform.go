@@ -30,7 +30,7 @@ type subscriptionForm struct {
 }
 
 var (
-	resetNames = []string{Earliest: "earliest", Latest: "latest"}
+	resetNames = []string{ResetEarliest: "earliest", ResetLatest: "latest"}
 	slowNames  = []string{Backpressure: "backpressure", DropOldest: "drop-oldest", DropNewest: "drop-newest", Disconnect: "disconnect"}
 )
 
@@ -38,7 +38,7 @@ var (
 func (o *SubscribeOptions) form() *subscriptionForm {
 	return &subscriptionForm{
 		Filter: o.Filter, Name: o.Name,
-		From: o.Start.at, FromNow: !o.Start.beginning && o.Start.at.IsZero(),
+		From: o.From, FromNow: o.FromNow,
 		Reset: resetNames[o.Reset], AtMostOnce: o.AtMostOnce,
 		AckWait: o.AckWait, MaxAttempts: o.MaxAttempts, DeadLetter: o.DeadLetter,
 		MaxInFlight: o.MaxInFlight, MaxInFlightBytes: o.MaxInFlightBytes,
@@ -50,29 +50,22 @@ func (o *SubscribeOptions) form() *subscriptionForm {
 // the field.
 func (f *subscriptionForm) options() (SubscribeOptions, error) {
 	o := SubscribeOptions{
-		Filter: f.Filter, Name: f.Name, AtMostOnce: f.AtMostOnce,
+		Filter: f.Filter, Name: f.Name, From: f.From, FromNow: f.FromNow, AtMostOnce: f.AtMostOnce,
 		AckWait: f.AckWait, MaxAttempts: f.MaxAttempts, DeadLetter: f.DeadLetter,
 		MaxInFlight: f.MaxInFlight, MaxInFlightBytes: f.MaxInFlightBytes,
 		MaxPending: f.MaxPending, ExpireAfter: f.ExpireAfter,
 	}
-	switch {
-	case f.FromNow:
-	case f.From.IsZero():
-		o.Start = Beginning
-	default:
-		o.Start = At(f.From)
-	}
 	if f.Reset != "" {
-		o.Reset = Reset(slices.Index(resetNames, f.Reset))
+		o.Reset = ResetPolicy(slices.Index(resetNames, f.Reset))
 	}
 	if f.Slow != "" {
 		o.Slow = SlowPolicy(slices.Index(slowNames, f.Slow))
 	}
 	switch {
 	case o.Reset < 0:
-		return o, fmt.Errorf("pubsub: SubscribeOptions.Reset: %q, want one of %q", f.Reset, resetNames)
+		return o, fmt.Errorf("pubsub: SubscribeOptions.Reset is %q: want one of %q", f.Reset, resetNames)
 	case o.Slow < 0:
-		return o, fmt.Errorf("pubsub: SubscribeOptions.Slow: %q, want one of %q", f.Slow, slowNames)
+		return o, fmt.Errorf("pubsub: SubscribeOptions.Slow is %q: want one of %q", f.Slow, slowNames)
 	}
-	return o.withDefaults()
+	return o.withDefaults(), o.Check()
 }

@@ -1,0 +1,215 @@
+package pubsub
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// deliver picks what can be delivered, keeps what has changed, and sends. It reports
+// whether there may be more.
+func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
+	type item struct {
+		*flight
+		m  *member
+		to attachment // as of now: what the member gets on another connection is not this
+		as delivery
+	}
+	out := batch{frames: map[*connection][][]byte{}}
+	defer out.send()
+	d.mu.Lock()
+	for _, m := range d.g.members {
+		m.clogged = m.connected() && m.conn.held() >= d.options.MaxInFlightBytes
+	}
+	var picked []item
+	for len(picked) < pageEntries {
+		f := d.g.pick(now)
+		if f == nil {
+			break
+		}
+		picked = append(picked, item{f, f.to, f.to.attachment, delivery{f.offset, f.attempts}})
+	}
+	if d.g.atMostOnce && len(picked) > 0 {
+		d.dirty = true
+	}
+	d.mu.Unlock()
+
+	if err := d.keep(&out); err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, it := range picked {
+			if it.flight.to == it.m && it.attempts == it.as.Attempt {
+				d.g.land(it.flight)
+				it.attempts--
+				it.due = time.Time{}
+			}
+		}
+		return false, err
+	}
+
+	d.tell(&out)
+	for _, it := range picked {
+		e, status, err := d.fetch(it.as.Offset)
+		if err != nil {
+			return false, err // its AckWait brings it back
+		}
+		d.mu.Lock()
+		if e == nil {
+			if it.flight.to != nil {
+				d.g.land(it.flight)
+			}
+			d.g.remove(it.flight)
+			d.gone(status)
+			d.mu.Unlock()
+			d.tell(&out)
+			continue
+		}
+		floor := d.g.floor()
+		d.mu.Unlock()
+		out.add(it.to.conn, frame(kindDeliver, it.to.sub, it.m.generation, it.as.Offset, floor, it.as.Attempt,
+			uint64(e.Time.UnixNano()), e.Topic, e.Data))
+	}
+	return len(picked) == pageEntries, nil
+}
+
+// batch is what a round sends, by connection, so that it goes out together.
+type batch struct {
+	order  []*connection
+	frames map[*connection][][]byte
+}
+
+func (b *batch) add(c *connection, f []byte) {
+	if b.frames[c] == nil {
+		b.order = append(b.order, c)
+	}
+	b.frames[c] = append(b.frames[c], f)
+}
+
+func (b *batch) send() {
+	for _, c := range b.order {
+		c.send(b.frames[c]...)
+	}
+}
+
+// keep stores what has changed, and lets go the answers that waited for it.
+func (d *dispatcher) keep(out *batch) error {
+	d.mu.Lock()
+	replies, dirty := d.replies, d.dirty
+	var s state
+	if dirty {
+		s = d.state()
+	}
+	d.replies, d.dirty = nil, false
+	d.mu.Unlock()
+	if dirty && d.options.Name != "" {
+		if err := d.b.Store.save(d.key, nil, s.encode()); err != nil {
+			d.mu.Lock()
+			d.replies, d.dirty = append(replies, d.replies...), true
+			d.mu.Unlock()
+			return err
+		}
+	}
+	for _, r := range replies {
+		out.add(r.to, r.frame)
+	}
+	return nil
+}
+
+// state is what is to be kept. What was read, and neither it nor anything after it was
+// ever delivered, is left to be read again.
+func (d *dispatcher) state() state {
+	s := state{
+		epoch: d.epoch, next: d.g.next, gaps: d.g.gaps, missed: d.g.missed,
+		told: d.g.told, toldMissed: d.toldMissed, reason: d.g.reason, idleSince: d.idleSince,
+	}
+	n := len(d.g.flights)
+	for n > 0 && d.g.flights[n-1].offset > d.g.high {
+		n--
+		s.next = d.g.flights[n].offset - 1
+	}
+	for _, f := range d.g.flights[:n] {
+		if d.g.atMostOnce && f.to != nil {
+			continue // sent is done
+		}
+		s.pending = append(s.pending, delivery{f.offset, f.attempts})
+	}
+	s.pending = append(s.pending, d.reload...)
+	slices.SortFunc(s.pending, func(a, b delivery) int { return cmp.Compare(a.Offset, b.Offset) })
+	return s
+}
+
+// tell sends the gaps that members have not been told of. What is lost until a subscriber
+// has taken notice of one gap is the next.
+func (d *dispatcher) tell(out *batch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, m := range d.g.members {
+		if m.connected() && m.sentGap < d.g.gaps && m.sentGap == m.toldGap {
+			m.sentGap = d.g.gaps
+			out.add(m.conn, frame(kindGap, m.sub, d.g.gaps, d.g.missed, string(d.g.reason), d.epoch, d.floor()))
+		}
+	}
+}
+
+// subscribed is what a member is told when it begins. It hears of the gaps that no
+// member has heard of.
+func (d *dispatcher) subscribed(m *member) control {
+	return control{
+		Type: typeSubscribed, Sub: m.sub, Generation: m.generation,
+		Cursor: eventlog.Cursor{Epoch: d.epoch, Offset: d.floor()}, Told: d.g.told, Missed: d.toldMissed,
+	}
+}
+
+// floor is the offset up to which everything is done. The caller has d.mu.
+func (d *dispatcher) floor() uint64 {
+	floor := d.g.floor()
+	if len(d.reload) > 0 {
+		floor = min(floor, d.reload[0].Offset-1)
+	}
+	return floor
+}
+
+// wasTold notes that a subscriber knows of a gap.
+func (d *dispatcher) wasTold(m *member, number uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if number == m.sentGap {
+		m.toldGap = number
+	}
+	d.noteTold(number)
+	d.kick()
+}
+
+// noteTold notes that somebody knows of all gaps up to a number.
+func (d *dispatcher) noteTold(number uint64) {
+	if number == d.g.gaps && number > d.g.told {
+		d.g.told, d.toldMissed, d.dirty = number, d.g.missed, true
+	}
+}
+
+// settle passes on what a subscriber says about a delivery.
+func (d *dispatcher) settle(m *member, generation uint64, which delivery, v verb, pause time.Duration, request uint64, from *connection) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	result := outcomeFenced
+	if !d.ended && m.generation == generation && m.connected() {
+		result = d.g.settle(m, which, v, pause, time.Now())
+	} else {
+		d.g.stats.Rejected++
+	}
+	if result == outcomeOK && v != verbExtend {
+		d.dirty = true
+	}
+	switch {
+	case request == 0:
+	case d.ended:
+		from.send(settled(request, result))
+	default:
+		d.replies = append(d.replies, reply{from, settled(request, result)})
+	}
+	d.kick()
+}
+
+func settled(request uint64, o outcome) []byte { return frame(kindSettled, request, uint64(o)) }
