@@ -6,6 +6,7 @@ import "cmp"
 // it is about to notice.
 type callQueue struct {
 	pending   pendingOps
+	stepping  bool   // a step is requested
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
 	waiters   []*waiter // lent to those who wait
@@ -30,11 +31,27 @@ type pendingOps struct {
 	conns []*TCPConn // connections with something to do, each once
 	other []operation
 	at    int64 // the instant
-	until int64 // when the first effect of it could be noticed; never if it is empty
-	sure  int64 // the same, even if a writer begins to wait
+
+	// The earliest instant at which the program can observe an effect; and the same should a
+	// writer block meanwhile, which is no later. Both are never if nothing is pending.
+	until, untilBlocked int64
 }
 
+// nothingPending is pendingOps without any.
+var nothingPending = pendingOps{until: never, untilBlocked: never}
+
 func (p *pendingOps) empty() bool { return len(p.conns) == 0 && len(p.other) == 0 }
+
+// begin comes before something is added.
+func (p *pendingOps) begin(n *Network) {
+	if p.empty() {
+		p.at, p.until, p.untilBlocked = n.now(), never, never
+	}
+}
+
+// A horizon is for how long from now, in nanoseconds, the program cannot observe an effect of something:
+// as things are, and should a writer block meanwhile, which is no longer.
+type horizon struct{ free, blocked int64 }
 
 // An operation is something a program asked of the network that is not yet tied
 // to a connection. Its key orders the operations of one instant.

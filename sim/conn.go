@@ -183,7 +183,7 @@ func (c *TCPConn) readNow(p []byte) (int, error, *waitq) {
 	}
 	if k := c.tcp.Take(p); k > 0 {
 		c.log.received(c.n, k)
-		c.moved() // the window may open
+		c.submit(c.dataHorizon()) // the window may open
 		return k, nil, nil
 	}
 	// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
@@ -241,13 +241,13 @@ func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	*done += k
 	if k > 0 {
 		c.log.wrote(c.n.moment(), k)
-		c.moved()
+		c.submit(c.dataHorizon())
 	}
 	if *done == len(p) {
 		return *done, nil, nil
 	}
-	c.n.calls.pending.until = c.n.calls.pending.sure
-	c.n.arm(c.n.calls.pending.until)
+	c.n.calls.pending.until = c.n.calls.pending.untilBlocked
+	c.n.wakeAt(c.n.calls.pending.until)
 	return *done, nil, &c.out.q
 }
 
@@ -286,7 +286,7 @@ func (c *TCPConn) Close() error {
 			c.in.q.release()
 			c.out.q.release()
 			c.host.pause.resumed.release() // wakes the calls that a pause holds
-			c.touch()
+			c.submit(horizon{})
 			if c.asked.linger <= 0 {
 				return none, nil, nil
 			}
@@ -341,7 +341,7 @@ func (c *TCPConn) shutdown(f func()) error {
 		}
 		f()
 		c.log.changed(c.n.moment())
-		c.touch()
+		c.submit(horizon{})
 		return nil
 	}))
 }

@@ -40,31 +40,30 @@ func (c *TCPConn) readByPeer() uint64 {
 	return 0
 }
 
-// touch has the engine look at c once everything is quiet.
-func (c *TCPConn) touch() { c.touchWithin(0, 0) }
-
-// moved has the engine look at c after data was read or written. All that comes of it
-// are segments and timers, which take their time.
-func (c *TCPConn) moved() {
-	now := c.n.now()
-	sure := c.patience(now)
-	slack := sure
-	if !c.tcp.Pending() {
-		slack = c.ackSlack(now)
+// submit leaves c for the next step, with what the program asked of it. h says for how long the program
+// cannot observe what comes of it.
+func (c *TCPConn) submit(h horizon) {
+	n := c.n
+	switch p := &n.calls.pending; {
+	case c.gone || n.closed:
+	case !c.queued:
+		p.begin(n)
+		c.queued = true
+		p.conns = append(p.conns, c)
+		n.stepWithin(h)
+	case c.host.pause.fault == nil: // or it waits until the host goes on
+		n.stepWithin(h)
 	}
-	c.touchWithin(slack, sure)
 }
 
-func (c *TCPConn) touchWithin(slack, sure int64) {
-	switch {
-	case c.gone || c.n.closed:
-	case !c.queued:
-		c.queued = true
-		c.n.calls.pending.conns = append(c.n.calls.pending.conns, c)
-		c.n.ask(slack, sure)
-	case c.host.pause.fault == nil: // or it waits until the host goes on
-		c.n.sooner(slack, sure)
+// dataHorizon is for data that was read or written. All that comes of it are segments and timers.
+func (c *TCPConn) dataHorizon() horizon {
+	now := c.n.now()
+	h := c.sendLookahead(now)
+	if c.tcp.Pending() {
+		return horizon{h, h}
 	}
+	return horizon{c.ackLookahead(now), h}
 }
 
 // flush lets the program's calls take effect.
@@ -122,56 +121,56 @@ func (c *TCPConn) next(class uint64) int64 {
 	}
 }
 
-// noticed implements timed. Each timer that is set counts, not only the first: that of a
+// observable implements timed. Each timer that is set counts, not only the first: that of a
 // retransmission may lie close behind that of an acknowledgement.
-func (c *TCPConn) noticed() int64 {
+func (c *TCPConn) observable() int64 {
 	if c.gone {
 		return never
 	}
-	at := int64(c.tcp.DecisiveTimer())
+	at := int64(c.tcp.EndTimer())
 	if t := int64(c.tcp.SendTimer()); t < at {
-		at = min(at, after(t, c.patience(t)))
+		at = min(at, after(t, c.sendLookahead(t)))
 	}
 	if t := int64(c.tcp.AckTimer()); t < at {
-		at = min(at, after(t, c.ackSlack(t)))
+		at = min(at, after(t, c.ackLookahead(t)))
 	}
 	return at
 }
 
-// slackOf is for how long nobody can notice that segments arrive at an instant: if no call
-// waits for what they bring, all that comes of it are segments and timers.
-func (c *TCPConn) slackOf(at int64, s *news) int64 {
+// arrivalLookahead is for how long the program cannot observe that segments arrive at an instant: if no
+// call waits for what they bring, all that comes of it are segments and timers.
+func (c *TCPConn) arrivalLookahead(at int64, s *news) int64 {
 	if c.gone || c.tcp.State() != tcp.Established || s.flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 ||
 		s.data && c.in.q.waiting > 0 || c.out.q.waiting > 0 && c.tcp.MayUnblock(s.ack) {
 		return 0
 	}
-	c.in.q.unseen, c.out.q.unseen = c.in.q.unseen || s.data, true
+	c.in.q.deferred, c.out.q.deferred = c.in.q.deferred || s.data, true
 	// One that is no news for c may be a probe, whose answer is some for a peer that waits to
 	// send.
 	if p := c.flow.peer; !s.data && c.tcp.Finished(s.ack) && p != nil && p.tcp.Answers(c.tcp) && p.tcp.Idle() {
-		return idleSlack
+		return idleLookahead
 	}
-	return c.patience(at)
+	return c.sendLookahead(at)
 }
 
-// idleSlack is for how long an acknowledgement is left alone after which neither end of a
+// idleLookahead is for how long an acknowledgement is deferred after which neither end of a
 // connection has anything to do.
-const idleSlack = int64(time.Minute)
+const idleLookahead = int64(time.Minute)
 
-// ackSlack is for how long nobody can notice an acknowledgement that c sends at an
-// instant: it is on its way, and then there is what comes of it at the peer.
-func (c *TCPConn) ackSlack(at int64) int64 {
-	way, open := c.flow.path.way()
-	if p := c.flow.peer; open && way > 0 && p != nil && p.tcp.Answers(c.tcp) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
-		return after(way, p.slackOf(after(at, way), &news{ack: c.tcp.Received(), flags: tcp.ACK}))
+// ackLookahead is for how long the program cannot observe an acknowledgement that c sends at an
+// instant: it is in flight, and then there is what comes of it at the peer.
+func (c *TCPConn) ackLookahead(at int64) int64 {
+	delay, open := c.flow.path.leastDelay()
+	if p := c.flow.peer; open && delay > 0 && p != nil && p.tcp.Answers(c.tcp) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
+		return after(delay, p.arrivalLookahead(after(at, delay), &news{ack: c.tcp.Received(), flags: tcp.ACK}))
 	}
-	return way
+	return delay
 }
 
-// patience is for how long nobody can notice what the protocol does at an instant, if it
+// sendLookahead is for how long the program cannot observe what the protocol does at an instant, if it
 // sends segments and sets timers.
-func (c *TCPConn) patience(at int64) int64 {
-	return min(c.flow.path.slack(), int64(c.tcp.Patience(tcp.Time(at))))
+func (c *TCPConn) sendLookahead(at int64) int64 {
+	return min(c.flow.path.lookahead(), int64(c.tcp.Lookahead(tcp.Time(at))))
 }
 
 // due implements timed.
@@ -262,7 +261,7 @@ func (c *TCPConn) kill(reset bool) {
 	c.in.q.notify(c.n, c.host)
 	c.out.q.notify(c.n, c.host)
 	if reset {
-		c.touch()
+		c.submit(horizon{})
 	} else {
 		c.gone = true
 	}

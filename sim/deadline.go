@@ -67,7 +67,7 @@ func (c *TCPConn) setDeadline(f func()) error {
 		f()
 		c.log.deadline(c.n.moment())
 		c.n.queue.schedule(c, classDeadline, c.id)
-		c.n.arm(c.next(classDeadline))
+		c.n.wakeAt(c.next(classDeadline))
 		return nil
 	}))
 }

@@ -109,7 +109,7 @@ func (d *dialing) begin() error {
 	h.dials.tcp[d.dest]++
 	h.dials.count++
 	h.dials.open[d] = struct{}{}
-	h.n.op(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
+	h.n.submit(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
 	return nil
 }
 
@@ -203,7 +203,7 @@ func (d *dialing) finish(err error) {
 	d.over, d.err = true, err
 	delete(d.host.dials.open, d)
 	d.host.n.wake(wake{host: d.host, done: d.done})
-	d.host.n.request()
+	d.host.n.wakeAt(atOnce)
 }
 
 // revealWhy reveals what may have been the cause of a failure: nobody listened any more.
@@ -238,7 +238,7 @@ func (d *dialing) cancel(err error) {
 		if c := d.conn; c != nil {
 			c.opening.dial = nil
 			c.closed = true
-			c.touch()
+			c.submit(horizon{})
 		}
 	})
 }

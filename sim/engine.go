@@ -2,31 +2,31 @@ package sim
 
 import (
 	"slices"
+	"time"
 )
 
 // The engine. Calls of the program only leave operations behind; once every
-// goroutine is blocked, step takes them in an order that does not depend on who
+// goroutine is blocked, step takes them in an order that does not depend on which goroutine
 // came first, lets the protocols work without waiting, and then wakes the program
 // at one place, to see what it does next. So what the network does is a function
 // of the seed, the configuration and what each connection sends, though the
 // runtime runs goroutines, and fires the timers of one instant, in any order.
 //
-// What nobody can notice for a while has time until then, which saves wake-ups of the
-// engine: a write on a link with a delay, a packet that passes a router, an
-// acknowledgement that was put off. It is done as of the instant at which it was due.
-// Whatever could tell the difference, which is every call on the network at a later
-// instant, has it done first.
+// Four verbs make it work. submit leaves an operation behind (for a connection,
+// [TCPConn].submit); wakeAt asks for a step at an instant; invalidate says that something has changed on
+// which lookahead relied; step is what the engine then does. What may be deferred, and until when, is
+// in lookahead.go, and how the engine learns that every goroutine is blocked in quiescence.go.
 
 // begin is how every call of the program begins: with the network as all earlier
 // instants have left it.
 func (n *Network) begin() {
 	if n.lookahead.on && (n.lookahead.deferred || !n.calls.pending.empty()) && n.catchUp(n.now()) {
-		n.arm(n.next(n.clock.at))
+		n.wakeAt(n.next(n.clock.at))
 	}
 }
 
-// catchUp does all that was due before now and was left for later, and says whether there
-// was anything.
+// catchUp does all that was due before now and was deferred, as of the instant at which it was
+// due, and says whether there was anything.
 func (n *Network) catchUp(now int64) bool {
 	if !n.lookahead.on {
 		return false
@@ -43,62 +43,67 @@ func (n *Network) catchUp(now int64) bool {
 	return due
 }
 
-// request asks for a step at this instant. The lock is held.
-func (n *Network) request() {
-	if n.closed || n.quiet.kicked {
-		return
-	}
-	if w := n.likely(); w != nil && w.canStep(n.now()) {
-		w.steps = true
-		n.quiet.requestBy(w.timer)
-		return
-	}
-	n.quiet.request()
-}
-
-// arm makes sure that the engine runs at an instant, or earlier.
-func (n *Network) arm(at int64) {
-	switch {
-	case n.closed || n.quiet.kicked || at >= n.quiet.alarmAt:
-	case at <= n.now():
-		n.request()
-	default:
-		n.quiet.at(at, n.now())
-	}
-}
-
-// ask has the engine look at what was added to pending, and whose first effect nobody
-// can notice before slack has passed, or sure if a writer begins to wait meanwhile.
-func (n *Network) ask(slack, sure int64) {
-	if p := &n.calls.pending; len(p.conns)+len(p.other) == 1 {
-		p.at, p.until, p.sure = n.now(), never, never
-	}
-	n.sooner(slack, sure)
-}
-
-// sooner is for something that was added to what is pending already.
-func (n *Network) sooner(slack, sure int64) {
-	p := &n.calls.pending
-	p.until = min(p.until, after(p.at, slack))
-	p.sure = min(p.sure, after(p.at, sure))
-	if slack == 0 || !n.lookahead.on {
-		n.request()
-	} else {
-		n.arm(p.until)
-	}
-}
-
-// op leaves an operation for the next step. The lock is held.
-func (n *Network) op(o operation, slack int64) {
+// submit leaves an operation for the next step. For h nanoseconds the program cannot observe what comes
+// of it. The lock is held.
+func (n *Network) submit(o operation, h int64) {
+	n.calls.pending.begin(n)
 	n.calls.pending.other = append(n.calls.pending.other, o)
-	n.ask(slack, slack)
+	n.stepWithin(horizon{h, h})
 }
 
-// changed is called when something of the network has changed that slack may have
-// relied on.
-func (n *Network) changed() {
+// stepWithin has the engine step before the horizon of what was added to pending.
+func (n *Network) stepWithin(h horizon) {
+	p := &n.calls.pending
+	p.until = min(p.until, after(p.at, h.free))
+	p.untilBlocked = min(p.untilBlocked, after(p.at, h.blocked))
+	if h.free == 0 || !n.lookahead.on {
+		n.wakeAt(atOnce)
+	} else {
+		n.wakeAt(p.until)
+	}
+}
+
+// atOnce is the present instant, whichever that is.
+const atOnce = int64(-1)
+
+// wakeAt has the engine step at an instant, or earlier; at the present one, once everything is quiet.
+// The lock is held.
+func (n *Network) wakeAt(at int64) {
+	switch {
+	case n.closed || n.calls.stepping || at >= n.clock.alarm:
+	case at > atOnce && at > n.now():
+		n.setAlarm(at, n.now())
+	default:
+		n.requestStep()
+	}
+}
+
+// invalidate is called when something has changed on which lookahead may have relied: what was deferred
+// is looked at again.
+func (n *Network) invalidate() {
 	if n.lookahead.deferred || !n.calls.pending.empty() {
-		n.request()
+		n.wakeAt(atOnce)
+	}
+}
+
+// requestStep has the engine step at this instant, once everything is quiet.
+func (n *Network) requestStep() {
+	if n.closed || n.calls.stepping {
+		return
+	}
+	n.calls.stepping = true
+	var caller *time.Timer
+	if w := n.nextWaiter(); w != nil && w.canStep(n.now()) {
+		w.steps = true
+		caller = w.timer
+	}
+	n.quiet.request(caller)
+}
+
+// setAlarm has the alarm ring at an instant, or earlier.
+func (n *Network) setAlarm(at, now int64) {
+	if at != n.clock.alarm {
+		n.clock.alarm = n.quiet.alarm(at, now)
 	}
 }
 
@@ -130,23 +135,23 @@ func (n *Network) rang(alarm int) rung {
 	if n.closed {
 		return rungAtEnd
 	}
-	n.quiet.rang(alarm)
+	n.clock.alarm = n.quiet.rang(alarm)
 	now := max(n.now(), n.clock.at)
 	n.catchUp(now)
-	if n.quiet.waits && !n.quiet.kicked && n.next(now) <= now {
-		n.quiet.kicked = true
+	if n.quiet.ringerSteps() && !n.calls.stepping && n.next(now) <= now {
+		n.calls.stepping = true
 		return rungForStep
 	}
-	n.setAlarm(now)
+	n.prepareNext(now)
 	return rungInVain
 }
 
 // step runs when all goroutines are blocked. It returns false when the network has
 // ended.
-func (n *Network) step() bool {
+func (n *Network) step() (alive bool) {
 	n.stopIfDead()
 	return turn(n, func() bool {
-		n.quiet.begin()
+		n.calls.stepping = false
 		return n.stepNow()
 	})
 }
@@ -161,7 +166,7 @@ func (n *Network) stepNow() bool {
 	now := max(n.now(), n.clock.at)
 	n.catchUp(now)
 	if n.goIdle(now) {
-		n.setAlarm(now)
+		n.prepareNext(now)
 		return true
 	}
 	n.flush(now)
@@ -170,10 +175,10 @@ func (n *Network) stepNow() bool {
 	out := room[:0]
 	if change.f == nil {
 		out = n.takeWakes(now, out)
-		n.setAlarm(now)
+		n.prepareNext(now)
 	} else {
 		n.clock.active = now
-		n.request() // the rest of this instant comes when the change is done
+		n.wakeAt(atOnce) // the rest of this instant comes when the change is done
 	}
 	if change.f == nil && len(out) == 0 {
 		return true
@@ -228,7 +233,7 @@ func (n *Network) flush(now int64) {
 		o.run(now)
 	}
 	n.calls.pending.other = n.calls.pending.other[:0]
-	n.calls.pending.until, n.calls.pending.sure = never, never
+	n.calls.pending.until, n.calls.pending.untilBlocked = never, never
 }
 
 // runDue runs the events that are due, up to a change of the network, which it
@@ -275,15 +280,15 @@ func (n *Network) takeWakes(now int64, out []release) []release {
 	return out
 }
 
-// setAlarm has the engine run when it has something to do, and not before.
-func (n *Network) setAlarm(now int64) {
+// prepareNext has the engine step when it has something to do, and not before.
+func (n *Network) prepareNext(now int64) {
 	next := n.next(now)
 	if next <= now {
-		n.request()
+		n.requestStep()
 		next = never
 	}
-	if !n.quiet.kicked {
-		n.quiet.at(next, now)
+	if !n.calls.stepping {
+		n.setAlarm(next, now)
 	}
 }
 
@@ -294,10 +299,10 @@ func (n *Network) next(now int64) int64 {
 	switch n.queue.front(); {
 	case len(n.queue.events) == 0:
 	case n.lookahead.idleTill > now:
-		next, n.lookahead.deferred, n.lookahead.decisive = n.lookahead.idleTill, true, nil
+		next, n.lookahead.deferred, n.lookahead.alarmFor = n.lookahead.idleTill, true, nil
 	default:
 		look := mostLooks
-		next = n.noticed(0, never, &look)
+		next = n.observable(0, never, &look)
 		n.lookahead.deferred = next > n.queue.events[0].when
 	}
 	if n.calls.firstWake < len(n.calls.wakes) {

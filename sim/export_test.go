@@ -77,7 +77,7 @@ func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 	return func() { monitoring = before }
 }
 
-// Eager has the engine do everything at its instant, and leave nothing for later.
+// Eager turns lookahead off: the engine does everything at its instant.
 func (n *Network) Eager() { n.do(func() { n.lookahead.on = false }) }
 
 // TraceRecord is the size of an event that the trace keeps, in bytes.

@@ -15,9 +15,8 @@ type flow struct {
 	peer     *TCPConn     // that received the last segment
 }
 
-// likely is the call that will probably notice the packet under way: whoever waits at the
-// peer.
-func (f *flow) likely() *waiter {
+// nextWaiter is the call that the packet in flight will probably wake: one blocked at the peer.
+func (f *flow) nextWaiter() *waiter {
 	switch c := f.peer; {
 	case c == nil:
 		return nil

@@ -157,7 +157,7 @@ func (r *reassembler) next(uint64) int64 {
 }
 
 // noticed implements timed.
-func (r *reassembler) noticed() int64 { return r.next(classTimer) }
+func (r *reassembler) observable() int64 { return r.next(classTimer) }
 
 // due implements timed: those that have waited for too long are given up.
 func (r *reassembler) due(now int64, class uint64) {

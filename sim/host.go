@@ -275,7 +275,7 @@ func (h *Host) unpause() {
 	h.n.calls.pending.other = append(h.n.calls.pending.other, h.pause.ops...)
 	h.pause.conns, h.pause.ops = nil, nil
 	h.n.calls.pending.at = h.n.now()
-	h.n.request()
+	h.n.wakeAt(atOnce)
 	h.pause.resumed.release()
 }
 

@@ -7,16 +7,16 @@ import (
 )
 
 // A program that waits for months, for a certificate to expire or because it hangs, may keep
-// connections open meanwhile, whose keep-alive goes on. Nobody can notice that as long as the
-// probes are answered. So it is left for later like all that nobody can notice, and need not
-// be done at all if no later call asks for it: a test that hangs comes to the limit of virtual
-// time at once, and one that sleeps wakes as it should.
+// connections open meanwhile, whose keep-alive goes on. The program cannot observe that as long as the
+// probes are answered. So it is deferred (see lookahead), and never carried out if no later call asks
+// for it: a test that hangs comes to the limit of virtual time at once, and one that sleeps wakes as
+// it should.
 
 // idleAfter is how long the program does nothing on the network before that is looked at.
 const idleAfter = int64(time.Hour)
 
-// goIdle says whether nothing but keep-alive is left, and notes until when for certain. It
-// leaves what is due now for later then.
+// goIdle says whether nothing but keep-alive is left, and notes until when for certain. What is due
+// now is deferred then.
 func (n *Network) goIdle(now int64) bool {
 	n.lookahead.idleTill = 0
 	if !n.lookahead.on || now-n.clock.active < idleAfter || !n.calls.pending.empty() || n.calls.firstWake < len(n.calls.wakes) {
@@ -45,7 +45,7 @@ func (n *Network) goIdle(now int64) bool {
 	return true
 }
 
-// aliveTill is the instant before which nobody can notice what c's timers do.
+// aliveTill is the instant before which the program cannot observe what c's timers do.
 func (c *TCPConn) aliveTill() int64 {
 	at := c.next(classTimer)
 	fails, every, ok := c.tcp.KeepsAlive()

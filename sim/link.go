@@ -78,8 +78,8 @@ func newPipes(n *Network, a, b *node, aToB, bToA netem.Config) (ab, ba *pipe) {
 	return ab, ba
 }
 
-// slack is for how long nobody can notice that a packet enters.
-func (p *pipe) slack() int64 {
+// lookahead is for how long the program cannot observe that a packet enters.
+func (p *pipe) lookahead() int64 {
 	switch {
 	case p.reject != nil:
 		return 0
@@ -126,7 +126,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 		y.links = append(y.links, l.ba)
 		n.wires.linked[nodes{x, y}], n.wires.linked[nodes{y, x}] = l.ab, l.ba
 		n.wires.version++
-		n.changed()
+		n.invalidate()
 	})
 	return l
 }
@@ -243,7 +243,7 @@ func (l *Link) Release() {
 			if len(held) == 0 {
 				continue
 			}
-			n.op(operation{kind: opRelease, dest: p.String(), run: func(now int64) {
+			n.submit(operation{kind: opRelease, dest: p.String(), run: func(now int64) {
 				for _, pkt := range held {
 					n.transmit(pkt, now)
 				}
@@ -265,12 +265,12 @@ func (h *Host) Access(up, down netem.Config) {
 		if h.access.up != nil {
 			h.access.up.set(up)
 			h.access.down.set(down)
-			n.changed()
+			n.invalidate()
 			return
 		}
 		h.access.up, h.access.down = newPipes(n, &h.node, &node{n: n, name: "(access of " + h.name + ")", hash: mix(h.hash)}, up, down)
 		n.wires.version++
-		n.changed()
+		n.invalidate()
 	})
 }
 
@@ -305,5 +305,5 @@ func (n *Network) note(a, b *node, what string) {
 		r.to = b.number
 	}
 	n.log.trace.add(r, what)
-	n.changed()
+	n.invalidate()
 }

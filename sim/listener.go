@@ -261,7 +261,7 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 			l.in.q.release()
 		}
 		l.n.queue.schedule(l, classDeadline, socketID(l.host, l.local, protoTCP))
-		l.n.arm(l.next(classDeadline))
+		l.n.wakeAt(l.next(classDeadline))
 		return nil
 	})
 }
@@ -278,7 +278,7 @@ func (l *TCPListener) next(uint64) int64 {
 }
 
 // noticed implements timed.
-func (l *TCPListener) noticed() int64 { return l.next(classDeadline) }
+func (l *TCPListener) observable() int64 { return l.next(classDeadline) }
 
 // due implements timed.
 func (l *TCPListener) due(now int64, _ uint64) {

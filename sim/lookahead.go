@@ -1,28 +1,38 @@
 package sim
 
-// lookahead is what the engine may put off.
+// Lookahead, as conservative discrete-event simulation calls it (Chandy and Misra, 1979). Work whose effect
+// the program cannot observe before an instant (a write on a link with delay, a packet that passes a
+// router, a delayed acknowledgement) is deferred until then, which saves wake-ups of the engine. It is
+// carried out with its original timestamp, so the trace is that of an engine that defers nothing. Every call
+// on the network first carries out what was due before the present instant; so what could tell the
+// difference never does.
+//
+// The methods called lookahead, and those whose names end in it, say for how long the program cannot
+// observe something, in nanoseconds; 0 is always right. They must take account of every way in which a
+// program can wait for a socket, and of every effect that a segment or timer can have on it; what else they
+// rely on calls invalidate when it changes.
 type lookahead struct {
 	on       bool
-	deferred bool  // the alarm rings after the first event
-	decisive any   // the event that the alarm is for, if any; it may be past
+	deferred bool  // the alarm comes after the first event
+	alarmFor any   // the event that the alarm is for, if any; it may be past
 	idleTill int64 // instant until which there is nothing but keep-alive; see goIdle
 }
 
-// likely is the blocked call that the next step will probably wake, or nil. If it does the
+// nextWaiter is the blocked call that the next step will probably wake, or nil. If it does the
 // step itself, the engine needs no goroutine to do it.
-func (n *Network) likely() *waiter {
+func (n *Network) nextWaiter() *waiter {
 	switch {
 	case n.calls.firstWake < len(n.calls.wakes):
 		if q := n.calls.wakes[n.calls.firstWake].q; q != nil {
 			return q.w
 		}
 	case len(n.calls.pending.conns) > 0:
-		return n.calls.pending.conns[0].flow.likely()
+		return n.calls.pending.conns[0].flow.nextWaiter()
 	default:
-		switch what := n.lookahead.decisive.(type) {
+		switch what := n.lookahead.alarmFor.(type) {
 		case *packet:
 			if what.flow != nil {
-				return what.flow.likely()
+				return what.flow.nextWaiter()
 			}
 		case *TCPConn:
 			return what.in.q.w
@@ -35,43 +45,43 @@ func (n *Network) likely() *waiter {
 // not too much for a network of thousands of connections.
 const mostLooks = 16
 
-// noticed is the instant at which an event of the part of the heap below i, or one to come
-// of it, can be noticed, but at most at. Events beyond the first few looks count as
-// noticed at once.
-func (n *Network) noticed(i int, at int64, looks *int) int64 {
+// observable is the earliest instant at which the program can observe an event of the part of the heap
+// below i, or one that follows from it, but at most at. Events beyond the first few looks count as
+// observable at once.
+func (n *Network) observable(i int, at int64, looks *int) int64 {
 	e := &n.queue.events[i]
 	if e.when >= at {
 		return at
 	}
 	if *looks == 0 {
-		n.lookahead.decisive = nil
+		n.lookahead.alarmFor = nil
 		return e.when
 	}
 	*looks--
-	if when, seen := n.seen(e); seen < at {
-		at = seen
-		n.lookahead.decisive = nil
-		if seen == when {
-			n.lookahead.decisive = e.what
+	if when, observed := n.observableOf(e); observed < at {
+		at = observed
+		n.lookahead.alarmFor = nil
+		if observed == when {
+			n.lookahead.alarmFor = e.what
 		}
 	}
 	for c := 4*i + 1; c < min(4*i+5, len(n.queue.events)); c++ {
-		at = n.noticed(c, at, looks)
+		at = n.observable(c, at, looks)
 	}
 	return at
 }
 
-// seen is the instant of an event, which may have been put off, and that at which it, or
-// another timer of the same socket, can be noticed at the earliest.
-func (n *Network) seen(e *event) (when, seen int64) {
+// observableOf is the instant of an event, which may have been put off, and the earliest at which the
+// program can observe it, or another timer of the same socket.
+func (n *Network) observableOf(e *event) (when, observed int64) {
 	switch class := e.ord & classMask; {
 	case class == classPacket && n.lookahead.on:
-		return e.when, after(e.when, e.what.(*packet).slack(e.when))
+		return e.when, after(e.when, e.what.(*packet).lookahead(e.when))
 	case class == classPacket, class == classChange:
 		return e.when, e.when
 	case class == classTimer && n.lookahead.on:
 		sock := e.what.(timed)
-		return sock.next(class), sock.noticed()
+		return sock.next(class), sock.observable()
 	default:
 		at := e.what.(timed).next(class)
 		return at, at

@@ -82,7 +82,7 @@ func (l *lookup) ask(query []byte, asked string) error {
 	}
 	h, by := l.host, l.n.moment()
 	way, _ := h.routeTo(loopback, stubResolver.addr)
-	l.n.op(operation{host: h, kind: opDatagram, dest: asked, run: func(now int64) {
+	l.n.submit(operation{host: h, kind: opDatagram, dest: asked, run: func(now int64) {
 		if l.closed {
 			return
 		}
@@ -96,7 +96,7 @@ func (l *lookup) ask(query []byte, asked string) error {
 		l.setPort(port)
 		h.table.udp[port] = append(h.table.udp[port], l.UDPConn)
 		l.transmit(now, query, by, l.local, stubResolver, way, false)
-	}}, way.slack())
+	}}, way.lookahead())
 	return nil
 }
 

@@ -34,5 +34,5 @@ func (n *Network) move(now int64, p *pipe, moves []netem.Move) {
 		pkts[i].departs = int64(m.NewDeparture)
 		n.queue.addPacket(pkts[i], int64(m.NewAt))
 	}
-	n.request()
+	n.wakeAt(atOnce)
 }

@@ -147,7 +147,7 @@ func TestRateLiftedUnderAConnection(t *testing.T) {
 // Links with all impairments change again and again under flows in both directions; every
 // packet arrives once, or is accounted for, and an engine that leaves nothing for later does
 // the same.
-func TestSetUnderLoadLeftForLater(t *testing.T) {
+func TestLookaheadAndSetUnderLoad(t *testing.T) {
 	for seed := range uint64(6) {
 		run := func(eager bool, opts ...sim.Option) (account string) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {

@@ -79,7 +79,7 @@ func (l *Link) ARP() {
 	l.n.do(func() {
 		l.ab.resolve()
 		l.ba.resolve()
-		l.n.changed()
+		l.n.invalidate()
 	})
 }
 
@@ -276,7 +276,7 @@ func (b *neighbour) plan(uint64) *plan { return &b.timer }
 func (b *neighbour) next(uint64) int64 { return b.at }
 
 // noticed implements timed.
-func (b *neighbour) noticed() int64 { return b.at }
+func (b *neighbour) observable() int64 { return b.at }
 
 // due implements timed (neigh_timer_handler).
 func (b *neighbour) due(now int64, _ uint64) {

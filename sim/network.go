@@ -23,7 +23,7 @@ type Network struct {
 	seed   uint64
 
 	clock     clock
-	quiet     driver
+	quiet     quiescence
 	queue     eventQueue
 	calls     callQueue
 	lookahead lookahead
@@ -48,11 +48,13 @@ type ending struct {
 // A clock is what the network knows of time. Instants are nanoseconds since its start.
 type clock struct {
 	start     time.Time
-	startNano int64 // the same, since 1970
-	virtual   bool  // in a bubble
-	at        int64 // the instant up to which the engine has come
-	released  int64 // instant of the last wake-up of the program
-	active    int64 // instant at which the program last did something
+	startNano int64       // the same, since 1970
+	virtual   bool        // in a bubble
+	at        int64       // the instant up to which the engine has come
+	released  int64       // instant of the last wake-up of the program
+	active    int64       // instant at which the program last did something
+	alarm     int64       // instant at which the engine is woken; never if it is not
+	limit     *time.Timer // of virtual time; nil on the wall clock
 }
 
 // New makes a network that runs on the wall clock, outside a bubble: for suites
@@ -64,8 +66,8 @@ func New(opts ...Option) *Network {
 
 func newNetwork(bubble bool, opts []Option) *Network {
 	n := &Network{
-		clock:     clock{start: time.Now(), virtual: bubble, released: -1},
-		calls:     callQueue{pending: pendingOps{until: never, sure: never}},
+		clock:     clock{start: time.Now(), virtual: bubble, released: -1, alarm: never},
+		calls:     callQueue{pending: nothingPending},
 		lookahead: lookahead{on: bubble},
 		names: registry{
 			hosts:   map[string]*Host{},
@@ -103,7 +105,10 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	n.startEngine()
 	turn(n, func() struct{} { // its timers may be the next to want the lock
-		n.quiet = newDriver(bubble, bubble && n.conf.manyTimers, n.conf.limit, n.step, n.ring, expire)
+		if bubble {
+			n.clock.limit = time.AfterFunc(n.conf.limit, expire)
+		}
+		n.quiet = newQuiescence(bubble, n.conf.manyTimers, stepper{n.step, n.ring})
 		return struct{}{}
 	})
 	return n
@@ -137,8 +142,8 @@ func (n *Network) shutdown(why string) {
 	n.over.by = n.moment()
 	n.over.at = time.Duration(n.now())
 	n.quiet.stop()
-	if n.quiet.sentinel != nil && n.harness.run.Load() != nil {
-		reset(n.quiet.sentinel, overtime)
+	if n.clock.limit != nil && n.harness.run.Load() != nil {
+		reset(n.clock.limit, overtime)
 	}
 	for _, e := range n.queue.events {
 		if e.ord&classMask == classChange {
@@ -170,7 +175,7 @@ func (n *Network) shutdown(why string) {
 	for _, w := range n.calls.wakes[n.calls.firstWake:] {
 		w.releaseNow()
 	}
-	n.queue.events, n.calls.wakes, n.calls.pending = nil, nil, pendingOps{until: never, sure: never}
+	n.queue.events, n.calls.wakes, n.calls.pending = nil, nil, nothingPending
 }
 
 // Elapsed returns the time since the network was made.
@@ -230,7 +235,7 @@ func (n *Network) After(d time.Duration, f func()) {
 		}
 		at := after(n.now(), int64(d))
 		n.queue.addChange(at, change{n.moment(), guarded})
-		n.arm(at)
+		n.wakeAt(at)
 	})
 }
 

@@ -345,17 +345,17 @@ func (n *Network) forward(now int64, head *packet) bool {
 	return true
 }
 
-// slack is for how long nobody can notice that a train has passed its pipe at an instant.
-func (pkt *packet) slack(at int64) int64 {
+// lookahead is for how long the program cannot observe that a train has passed its pipe at an instant.
+func (pkt *packet) lookahead(at int64) int64 {
 	if pkt.hop+1 < len(pkt.pipes) {
 		next := pkt.pipes[pkt.hop+1]
 		if pkt.train.largest > next.mtu {
-			return 0 // the news of it may come at once
+			return 0 // the ICMP message may come at once
 		}
-		return next.slack()
+		return next.lookahead()
 	}
 	if c := pkt.peer(); c != nil && c.tcp.Knows(pkt.seg) {
-		return c.slackOf(at, &pkt.train.news)
+		return c.arrivalLookahead(at, &pkt.train.news)
 	}
 	return 0
 }

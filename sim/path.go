@@ -38,19 +38,19 @@ func (p *path) pipes() []*pipe {
 	return p.route
 }
 
-// slack is for how long nobody can notice a packet that is sent now.
-func (p *path) slack() int64 { return p.pipes()[0].slack() }
+// lookahead is for how long the program cannot observe that a packet is sent now.
+func (p *path) lookahead() int64 { return p.pipes()[0].lookahead() }
 
-// way is how long an acknowledgement that is sent now takes at least to the other end, if all
+// leastDelay is how long an acknowledgement that is sent now takes at least to the other end, if all
 // of the path is open, or else to the first pipe that may send it back.
-func (p *path) way() (least int64, open bool) {
+func (p *path) leastDelay() (least int64, open bool) {
 	const longest = 20 + 60 // IP header, and the longest of TCP
 	for _, d := range p.pipes() {
 		switch {
 		case d.reject != nil || d.mtu < longest:
 			return least, false
 		case d.neighbour != nil:
-			return after(least, d.slack()), false
+			return after(least, d.lookahead()), false
 		}
 		least = after(least, d.floor)
 	}

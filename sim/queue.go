@@ -18,15 +18,15 @@ type event struct {
 	what any    // the *packet, the change, or the socket, which is timed
 }
 
-// timed is a socket with something to do at an instant: a deadline or a timer. It has
-// at most one event of each class in the heap that counts, at the instant of its plan.
-// Plans are put off far more often than they are carried out, so that is not entered
-// in the heap until the event comes to its front.
+// timed is a socket with something to do at an instant: a deadline or a timer. It has at most one live
+// heap entry of each class, at the instant recorded in its plan. Timers are rescheduled far more often than
+// they fire, so moving one later changes the timer alone; the stale entry is corrected when it comes to
+// the front of the heap.
 type timed interface {
 	plan(class uint64) *plan
 	next(class uint64) int64 // the instant that there is something to do, or never
 	due(now int64, class uint64)
-	noticed() int64 // the instant at which what its timers do can be noticed, at the earliest
+	observable() int64 // the earliest instant at which the program can observe what its timers do
 }
 
 // A plan is the instant for which a socket has an event in the heap, or never.

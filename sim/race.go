@@ -48,7 +48,7 @@ type engine struct {
 type task struct {
 	f      func()
 	moment moment
-	fresh  bool // what was left for later is done first
+	fresh  bool // deferred work that is due is done first
 }
 
 func (n *Network) startEngine() {

@@ -15,9 +15,8 @@ type Stats struct {
 	Hosts []HostStats // in the order in which hosts were made
 }
 
-// LinkStats counts the packets of one direction between two neighbours. Sent and Duplicated
-// are together what was Delivered, Lost, QueueFull, TooLarge or Corrupted, and what is on its
-// way.
+// LinkStats counts the packets of one direction between two neighbours. Sent + Duplicated = Delivered +
+// Lost + QueueFull + TooLarge + Corrupted + the packets in flight.
 type LinkStats struct {
 	From, To string
 

@@ -128,7 +128,7 @@ func (c *TCPConn) control(wrap func(error) error, f func() error) error {
 			return net.ErrClosed
 		}
 		err := f()
-		c.touch()
+		c.submit(horizon{})
 		return err
 	}))
 }

@@ -329,7 +329,7 @@ func (n *Network) finish() (problems []string) {
 		}
 		return "sim: " + n.ending()
 	})
-	n.do(func() { n.quiet.sentinel.Stop() })
+	n.do(func() { n.clock.limit.Stop() })
 	left := n.awaitGoroutines()
 	if why != "" {
 		problems = append(problems, why)

@@ -348,10 +348,10 @@ func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
 	if isLoopback(u.local.addr) {
 		key |= 1 << 47 // another socket of that port may have the host's own address
 	}
-	u.n.op(operation{
+	u.n.submit(operation{
 		host: u.host, kind: opDatagram, n: key,
 		run: func(now int64) { u.transmit(now, data, by, endpoint{source, u.local.port}, to, way, refused != 0) },
-	}, way.slack())
+	}, way.lookahead())
 	if refused != 0 {
 		return sysError(call, refused)
 	}

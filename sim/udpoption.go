@@ -27,7 +27,7 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 			}
 		}
 		u.n.queue.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP))
-		u.n.arm(u.next(classDeadline))
+		u.n.wakeAt(u.next(classDeadline))
 		return nil
 	}))
 }
@@ -78,7 +78,7 @@ func (u *UDPConn) next(uint64) int64 {
 }
 
 // noticed implements timed.
-func (u *UDPConn) noticed() int64 { return u.next(classDeadline) }
+func (u *UDPConn) observable() int64 { return u.next(classDeadline) }
 
 // due implements timed.
 func (u *UDPConn) due(now int64, class uint64) {

@@ -6,22 +6,22 @@ import (
 )
 
 // A waitq is where calls wait for something of a socket: data, room, a
-// connection. The lock is held in all its methods. Most sockets have nobody waiting, so
-// what it takes to wait is lent.
+// connection. The lock is held in all its methods. Waiters are pooled: at any time few sockets have
+// a blocked caller.
 type waitq struct {
-	w       *waiter // nil if nobody waits
-	waiting int32
-	pending bool // a wake is on its way
-	unseen  bool // something is left for later because nobody waits
-	between bool // between two turns
+	w        *waiter // nil if nobody waits
+	waiting  int32
+	pending  bool // a wake is on its way
+	deferred bool // something is deferred because no call waits
+	between  bool // between two turns
 }
 
 // A waiter is what it takes to wait in a queue. In a bubble the first call waits for a
-// timer, like the workers of the driver (see there), so that it can do the engine's next
+// timer, if the network's quiescence has such, so that it can do the engine's next
 // step when everything is quiet. The others wait for cond.
 type waiter struct {
 	cond  sync.Cond
-	timer *time.Timer // nil on the wall clock and with ManyTimers
+	timer *time.Timer // of quiescence.callTimer; may be nil
 	since int64       // instant at which the first call was blocked; never if it is not
 	first bool        // there is one
 	woken bool        // and it may go on
@@ -43,9 +43,9 @@ func (q *waitq) enter(n *Network) (w *waiter, first bool) {
 	}
 	w = q.w
 	q.waiting++
-	if q.unseen { // it may be what this call waits for
-		q.unseen = false
-		n.arm(n.next(n.clock.at))
+	if q.deferred { // it may be what this call waits for
+		q.deferred = false
+		n.wakeAt(n.next(n.clock.at))
 	}
 	if first = w.timer != nil && !w.first; first {
 		w.first = true
@@ -74,7 +74,7 @@ func (w *waiter) resume(n *Network, first bool) (more bool) {
 	}
 	w.since = never
 	if w.steps {
-		w.steps, n.quiet.kicked = false, false
+		w.steps, n.calls.stepping = false, false
 		n.stepNow()
 	}
 	if !w.woken {
@@ -100,12 +100,7 @@ func (n *Network) lendWaiter() *waiter {
 	}
 	w := &waiter{since: never}
 	w.cond.L = &n.mu
-	if n.clock.virtual && !n.conf.manyTimers {
-		hush()
-		w.timer = time.NewTimer(parkedAfter)
-		unhush()
-		w.timer.Stop()
-	}
+	w.timer = n.quiet.callTimer()
 	return w
 }
 
@@ -211,6 +206,6 @@ func (t *turns) end(n *Network, h *Host, q *waitq) {
 	default:
 		q.between = true
 		q.notify(n, h)
-		n.request()
+		n.wakeAt(atOnce)
 	}
 }

@@ -70,9 +70,9 @@ func (c *Conn) SendTimer() Time {
 	return Never
 }
 
-// DecisiveTimer is the instant of the earliest of the other timers, which may end c, or
+// EndTimer is the instant of the earliest of the other timers, which may end c, or
 // Never.
-func (c *Conn) DecisiveTimer() Time {
+func (c *Conn) EndTimer() Time {
 	if c.SendTimer() != Never {
 		return c.keepAt
 	}
@@ -100,9 +100,9 @@ func (c *Conn) KeepsAlive() (fails, every Time, ok bool) {
 	}
 }
 
-// Patience is how long after an instant, at least, c cannot end by a timer that is set
+// Lookahead is how long after an instant, at least, c cannot end by a timer that is set
 // from then on, by Push, by an acknowledgement or data, or by a timer that only sends.
-func (c *Conn) Patience(at Time) Time {
+func (c *Conn) Lookahead(at Time) Time {
 	wait := c.cfg.RTOInitial
 	if c.rtt.srtt8 != 0 {
 		wait = c.rtt.srtt8 >> 2 // of a tail loss probe

@@ -15,10 +15,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What the engine leaves for later must be as if it had been done at its instant: in
-// whatever way the program and the network's schedule meddle meanwhile, the trace is the
-// one of an engine that leaves nothing.
-func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
+// Deferred work must be as if it had been done at its instant: however the program and the network's
+// schedule interfere meanwhile, the trace is that of an engine that defers nothing.
+func TestLookaheadLeavesTraces(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		work func(n *sim.Network)
@@ -427,13 +426,12 @@ func TestWhatIsLeftForLaterMakesNoDifference(t *testing.T) {
 			all.Wait()
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) { requireLeftForLaterAlike(t, 1, c.work) })
+		t.Run(c.name, func(t *testing.T) { requireSameWithoutLookahead(t, 1, c.work) })
 	}
 }
 
-// requireLeftForLaterAlike compares the traces of engines that leave something for later,
-// or nothing.
-func requireLeftForLaterAlike(t *testing.T, seed uint64, work func(n *sim.Network), always ...sim.Option) {
+// requireSameWithoutLookahead compares the traces of engines with and without lookahead.
+func requireSameWithoutLookahead(t *testing.T, seed uint64, work func(n *sim.Network), always ...sim.Option) {
 	trace := func(eager bool, opts ...sim.Option) (s string) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			if eager {

@@ -15,26 +15,26 @@ import (
 )
 
 // The same for programs drawn at random.
-func TestWhatIsLeftForLaterMakesNoDifferenceToRandomPrograms(t *testing.T) {
+func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 	for seed := range uint64(20) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { requireLeftForLaterAlike(t, seed, randomSockets) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { requireSameWithoutLookahead(t, seed, randomSockets) })
 		if seed%7 == 0 {
-			t.Run(fmt.Sprint(seed, " with ARP"), func(t *testing.T) { requireLeftForLaterAlike(t, seed, randomSockets, sim.ARP()) })
+			t.Run(fmt.Sprint(seed, " with ARP"), func(t *testing.T) { requireSameWithoutLookahead(t, seed, randomSockets, sim.ARP()) })
 		}
 	}
 }
 
 // Fragments travel in one train with packets that are whole. These are programs of hundreds that
 // tell.
-func TestFragmentsAreNotLeftForLater(t *testing.T) {
+func TestLookaheadAndFragments(t *testing.T) {
 	for _, seed := range []uint64{18, 134, 148} {
-		requireLeftForLaterAlike(t, seed, narrowSockets)
+		requireSameWithoutLookahead(t, seed, narrowSockets)
 	}
 }
 
 // A timer that has been put off a little counts by its new instant. This is one download of
 // thousands that tells.
-func TestWhatIsPutOffIsLeftForLater(t *testing.T) {
+func TestLookaheadAndTimersThatMove(t *testing.T) {
 	path := netem.Config{Delay: 50 * ms, Rate: 10 * netem.Mbit, Queue: netem.DropTail{Bytes: 125_000}, Loss: netem.Bernoulli(0.03)}
 	cfg := both(measuredHost("cubic"), path)
 	cfg.seed = 601295421456

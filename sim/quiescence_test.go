@@ -10,16 +10,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The driver rests on how the runtime keeps the timers of a bubble. If a Go release
+// Quiescence in a bubble rests on how the runtime keeps the timers of a bubble. If a Go release
 // changes that, these tests fail.
+
+// newTestQuiescence has a limit of virtual time before it, as a network has: see kickTimers.
+func newTestQuiescence(manyTimers bool, s stepper) quiescence {
+	time.AfterFunc(maxLimit, func() {})
+	return newQuiescence(true, manyTimers, s)
+}
 
 func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 	for range 300 {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			var busy, early, steps atomic.Int32
-			var d driver
-			open := true
+			var q quiescence
+			open, requested := true, false
 			step := func() bool {
 				if busy.Load() != 0 {
 					early.Add(1)
@@ -27,14 +33,14 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 				steps.Add(1)
 				mu.Lock()
 				defer mu.Unlock()
-				d.begin()
+				requested = false
 				return open
 			}
-			d = newDriver(true, false, maxLimit, step, noAlarm, func() {})
+			q = newTestQuiescence(false, stepper{step, noAlarm})
 			defer func() {
 				mu.Lock()
 				open = false
-				d.stop()
+				q.stop()
 				mu.Unlock()
 				time.Sleep(2) // for the workers to end
 			}()
@@ -49,7 +55,10 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 						time.Sleep(10 * time.Millisecond)
 						busy.Add(1)
 						mu.Lock()
-						d.request()
+						if !requested {
+							requested = true
+							q.request(nil)
+						}
 						mu.Unlock()
 						for range 2000 {
 							mu.Lock()
@@ -73,28 +82,26 @@ func TestStepTakesNoTime(t *testing.T) {
 		start := time.Now()
 		done := make(chan time.Duration, 1)
 		var mu sync.Mutex
-		var d driver
 		closed := false
-		d = newDriver(true, false, maxLimit, func() bool {
+		q := newTestQuiescence(false, stepper{func() bool {
 			mu.Lock()
 			defer mu.Unlock()
-			d.begin()
 			if closed {
 				return false
 			}
 			done <- time.Since(start)
 			return true
-		}, noAlarm, func() {})
+		}, noAlarm})
 		defer func() {
 			mu.Lock()
 			closed = true
-			d.stop()
+			q.stop()
 			mu.Unlock()
 			time.Sleep(2)
 		}()
 		for range 100 {
 			mu.Lock()
-			d.request()
+			q.request(nil)
 			mu.Unlock()
 			require.Zero(t, <-done)
 		}
@@ -104,32 +111,32 @@ func TestStepTakesNoTime(t *testing.T) {
 func noAlarm(int) (alive, due bool) { return false, false }
 
 func TestAlarmRingsAtItsInstant(t *testing.T) {
-	const stopped = -1
 	for _, waits := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
 			rang := make(chan time.Duration, 10)
 			var mu sync.Mutex
-			var d driver
-			d = newDriver(true, waits, maxLimit, func() bool { return false }, func(i int) (alive, due bool) {
+			var q quiescence
+			stopped := false
+			q = newTestQuiescence(waits, stepper{func() bool { return false }, func(i int) (alive, due bool) {
 				mu.Lock()
 				defer mu.Unlock()
-				if d.alarmAt == stopped {
+				if stopped {
 					return false, false
 				}
-				d.rang(i)
+				q.rang(i)
 				rang <- time.Since(start)
 				return true, false
-			}, func() {})
+			}})
 			at := func(when, now time.Duration) {
 				mu.Lock()
 				defer mu.Unlock()
-				d.at(int64(when), int64(now))
+				q.alarm(int64(when), int64(now))
 			}
 			defer func() {
 				mu.Lock()
-				d.alarmAt = stopped
-				d.stop()
+				stopped = true
+				q.stop()
 				mu.Unlock()
 				time.Sleep(2)
 			}()
