@@ -278,12 +278,9 @@ func streamReaders(clients int) (*crowd, error) {
 
 func pushClients(int) (*crowd, error) {
 	log := eventlog.NewMemory(eventlog.Options{})
-	srv, err := push.NewServer(log, push.ServerOptions{Authenticate: systems.TrustEverybody})
-	if err != nil {
-		return nil, err
-	}
+	srv := &push.Server{Log: log, Authenticate: systems.TrustEverybody}
 	return &crowd{
-		handler: srv,
+		handler: srv.Handler(),
 		waiting: func() int { return srv.Stats().Live },
 		publish: func(data []byte) error {
 			_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: data})
@@ -292,10 +289,8 @@ func pushClients(int) (*crowd, error) {
 		receive: func(ctx context.Context, c *http.Client, name string, got func([]byte) error) error {
 			client := push.Client{
 				URL: "ws://server/", ID: name, HTTP: c,
-				OnEvent: func(_ context.Context, e push.Event) error { return got(e.Data) },
-				OnReset: func(context.Context, push.Reset) error { return nil }, // where it begins
 			}
-			return client.Run(ctx)
+			return client.Run(ctx, func(_ context.Context, e push.Event) error { return got(e.Data) })
 		},
 		request: func(i int) string {
 			return requestFor(fmt.Sprintf("/?client=%d&run=r&attempt=1", i), "Connection: Upgrade\r\nUpgrade: websocket\r\n"+

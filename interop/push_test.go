@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"net/http"
 	"testing"
 	"time"
 
@@ -71,12 +70,9 @@ func TestGorillaReadsFromPush(t *testing.T) {
 		link := n.Link(server, phone, netem.Config{Delay: transit})
 		log := eventlog.NewMemory(eventlog.Options{})
 		defer log.Close()
-		s, err := push.NewServer(log, push.ServerOptions{Authenticate: func(r *http.Request) (push.Identity, error) {
-			return push.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
-		}})
-		require.NoError(t, err)
+		s := &push.Server{Log: log}
 		defer s.Close()
-		server.ServeHTTP(":80", s)
+		server.ServeHTTP(":80", s.Handler())
 		publish := func(data string) eventlog.Cursor {
 			receipt, err := s.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte(data)})
 			require.NoError(t, err)
@@ -120,7 +116,7 @@ func TestGorillaReadsFromPush(t *testing.T) {
 		// The newest connection has the session; the older is told.
 		newest, _ := dialPush(t, phone, "run=b&attempt=1")
 		defer newest.Close()
-		_, _, err = c.ReadMessage()
+		_, _, err := c.ReadMessage()
 		require.True(t, websocket.IsCloseError(err, int(push.StatusFenced)), "%v", err)
 		c.Close()
 	})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -97,20 +98,15 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
 				func(l eventlog.Log) (*push.Server, http.Handler, error) {
-					srv, err := push.NewServer(l, push.ServerOptions{Authenticate: TrustEverybody})
-					return srv, srv, err
+					srv := &push.Server{Log: l, Authenticate: TrustEverybody}
+					return srv, srv.Handler(), nil
 				})
 		},
 		Publish:    func(data string) error { return publish(data, push.Forever) },
 		PublishFor: publish,
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := push.Client{
-				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.Load(name), Rand: n.Rand(name),
-				OnEvent: func(_ context.Context, e push.Event) error {
-					r.Event(string(e.Data))
-					s.Store(name, e.Cursor)
-					return nil
-				},
+				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.Load(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
 				OnReset: func(_ context.Context, reset push.Reset) error {
 					if reset.Reason != push.ReasonNew {
 						r.Gap(string(reset.Reason))
@@ -124,7 +120,11 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 					return nil
 				},
 			}
-			return c.Run(ctx)
+			return c.Run(ctx, func(_ context.Context, e push.Event) error {
+				r.Event(string(e.Data))
+				s.Store(name, e.Cursor)
+				return nil
+			})
 		},
 		Held: func() (bytes int) {
 			s.Do(func(srv *push.Server) error { bytes = srv.Stats().QueuedBytes; return nil })
@@ -134,8 +134,8 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 }
 
 // TrustEverybody lets a client be who it says, and receive the news.
-func TrustEverybody(r *http.Request) (push.Identity, error) {
-	return push.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
+func TrustEverybody(r *http.Request) (access.Identity, error) {
+	return access.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
 }
 
 // InMemory is a log that a restart forgets.

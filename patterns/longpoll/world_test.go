@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/longpoll"
 )
 
 const (
@@ -73,8 +74,8 @@ type response struct {
 	Header http.Header
 	Body   string
 	Cursor eventlog.Cursor  `json:"cursor"`
-	Events []eventlog.Entry `json:"events"`
-	Reset  eventlog.Reason  `json:"reset"`
+	Events []longpoll.Event `json:"events"`
+	Reset  longpoll.Reset   `json:"reset"`
 	After  time.Duration    // since the request
 }
 

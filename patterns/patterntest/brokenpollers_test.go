@@ -95,7 +95,7 @@ func pollAsItComes(ctx context.Context, h *http.Client, url string, r patterntes
 			cursor = token.(string)
 		case token == json.Delim('['):
 			for d.More() {
-				var e eventlog.Entry
+				var e longpoll.Event
 				if err := d.Decode(&e); err != nil {
 					return "", err
 				}

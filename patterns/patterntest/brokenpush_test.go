@@ -15,13 +15,13 @@ import (
 // The flaws that are built into push.
 
 // keepsNoPosition begins anew whenever its connection ends.
-func keepsNoPosition(ctx context.Context, newClient func() *push.Client) error {
+func keepsNoPosition(ctx context.Context, newClient func() *pushClient) error {
 	for ctx.Err() == nil {
 		life, end := context.WithCancel(ctx)
 		c := newClient()
 		c.From = eventlog.Cursor{}
 		c.OnRetry = func(error, time.Duration) { end() }
-		c.Run(life)
+		c.run(life)
 		end()
 		sleep(ctx, time.Second)
 	}
@@ -30,19 +30,19 @@ func keepsNoPosition(ctx context.Context, newClient func() *push.Client) error {
 
 // twoSessions opens a second connection, under a name of its own, when nothing was
 // heard for 10 s, and closes neither.
-func twoSessions(ctx context.Context, newClient func() *push.Client) error {
+func twoSessions(ctx context.Context, newClient func() *pushClient) error {
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	heard := make(chan struct{}, 1000)
 	run := func(id string) {
 		c := newClient()
 		c.ID += id
-		inner := c.OnEvent
-		c.OnEvent = func(ctx context.Context, e push.Event) error {
+		inner := c.handle
+		c.handle = func(ctx context.Context, e push.Event) error {
 			heard <- struct{}{}
 			return inner(ctx, e)
 		}
-		clients.Go(func() { c.Run(ctx) })
+		clients.Go(func() { c.run(ctx) })
 	}
 	run("-1")
 	for {
@@ -115,7 +115,7 @@ func deafToReset(push.Reset, patterntest.Receiver) {}
 
 func deafToGap(push.Gap, patterntest.Receiver) {}
 
-func noSpread(c *push.Client) { c.Spread = -1 }
+func noSpread(c *push.Client) { c.Backoff.Base = 1 }
 
 func noKeepAlive(c *push.Client) { withoutKeepAlive(c.HTTP) }
 

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -16,15 +18,23 @@ type pushing struct {
 	mailboxes bool // events go to the mailbox of each client, where the server counts them
 	claims    patterntest.System
 
-	server  push.ServerOptions
+	server  func(*push.Server) // its settings
 	publish func(s *push.Server, topic string, ttl time.Duration, data string) error
 	account func(s push.ServerStats) patterntest.Account
 	client  func(c *push.Client)
 	event   func(ctx context.Context, e push.Event, r patterntest.Receiver)
 	reset   func(reset push.Reset, r patterntest.Receiver)
 	gap     func(g push.Gap, r patterntest.Receiver)
-	receive func(ctx context.Context, newClient func() *push.Client) error
+	receive func(ctx context.Context, newClient func() *pushClient) error
 }
+
+// pushClient is a client with its handler.
+type pushClient struct {
+	push.Client
+	handle func(context.Context, push.Event) error
+}
+
+func (c *pushClient) run(ctx context.Context) error { return c.Run(ctx, c.handle) }
 
 func (p pushing) on(n *sim.Network) patterntest.System {
 	p = p.whole()
@@ -44,14 +54,12 @@ func (p pushing) on(n *sim.Network) patterntest.System {
 			return err
 		}
 		defer l.Close()
-		server, err := push.NewServer(l, p.server)
-		if err != nil {
-			return err
-		}
+		server := &push.Server{Log: l, Authenticate: trustEverybody}
+		p.server(server)
 		defer server.Close()
 		life.set(server)
 		defer life.set(nil)
-		return patterntest.ServeHTTP(ctx, h, server)
+		return patterntest.ServeHTTP(ctx, h, server.Handler())
 	}
 	s.PublishFor = func(data string, ttl time.Duration) error {
 		server := life.get()
@@ -85,14 +93,14 @@ func (p pushing) on(n *sim.Network) patterntest.System {
 	}
 	s.Receive = func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 		members.add(name)
-		newClient := func() *push.Client {
-			c := &push.Client{
-				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: positions.get(name), Rand: n.Rand(name),
-				OnEvent: func(ctx context.Context, e push.Event) error {
-					p.event(ctx, e, r)
-					positions.set(name, e.Cursor)
-					return nil
-				},
+		newClient := func() *pushClient {
+			c := &pushClient{handle: func(ctx context.Context, e push.Event) error {
+				p.event(ctx, e, r)
+				positions.set(name, e.Cursor)
+				return nil
+			}}
+			c.Client = push.Client{
+				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: positions.get(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
 				OnReset: func(_ context.Context, reset push.Reset) error {
 					p.reset(reset, r)
 					positions.set(name, reset.Cursor)
@@ -104,7 +112,7 @@ func (p pushing) on(n *sim.Network) patterntest.System {
 					return nil
 				},
 			}
-			p.client(c)
+			p.client(&c.Client)
 			return c
 		}
 		return p.receive(ctx, newClient)
@@ -113,8 +121,8 @@ func (p pushing) on(n *sim.Network) patterntest.System {
 }
 
 func (p pushing) whole() pushing {
-	p.server.Authenticate = func(r *http.Request) (push.Identity, error) {
-		return push.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
+	if p.server == nil {
+		p.server = func(*push.Server) {}
 	}
 	if p.publish == nil {
 		p.publish = send
@@ -139,9 +147,13 @@ func (p pushing) whole() pushing {
 		p.gap = func(_ push.Gap, r patterntest.Receiver) { r.Gap("slow") }
 	}
 	if p.receive == nil {
-		p.receive = func(ctx context.Context, newClient func() *push.Client) error { return newClient().Run(ctx) }
+		p.receive = func(ctx context.Context, newClient func() *pushClient) error { return newClient().run(ctx) }
 	}
 	return p
+}
+
+func trustEverybody(r *http.Request) (access.Identity, error) {
+	return access.Identity{Client: r.URL.Query().Get("client"), Topics: []string{"news"}}, nil
 }
 
 func account(s push.ServerStats) patterntest.Account {

@@ -150,16 +150,19 @@ var broken = []struct {
 	{"the client has two sessions at once", pushing{receive: twoSessions}.on,
 		"packets held and released", patterntest.Once,
 		"e6 reached phone twice, at * and at * (and * more)"},
-	{"Publish waits for the slowest client", pushing{server: push.ServerOptions{
-		Slow: push.Block, MaxBlock: time.Hour, MaxQueueBytes: 10_000, WriteTimeout: time.Hour, PingInterval: time.Hour, PingTimeout: time.Hour}}.on,
+	{"Publish waits for the slowest client", pushing{server: func(s *push.Server) {
+		s.Slow, s.MaxBlock, s.MaxQueueBytes = push.Block, time.Hour, 10_000
+		s.WriteTimeout, s.PingInterval, s.PingTimeout = time.Hour, time.Hour, time.Hour
+	}}.on,
 		"one client of three does not read", patterntest.Prompt,
 		"Publish of e34… at 2.85s took *; 5s is promised (and * more)"},
-	{"the queue of a slow client has no bound", pushing{server: push.ServerOptions{
-		MaxQueue: 1 << 30, MaxQueueBytes: 1 << 40, WriteTimeout: time.Hour, PingInterval: time.Hour}}.on,
+	{"the queue of a slow client has no bound", pushing{server: func(s *push.Server) {
+		s.MaxQueue, s.MaxQueueBytes, s.WriteTimeout, s.PingInterval = 1<<30, 1<<40, time.Hour, time.Hour
+	}}.on,
 		"one client of three does not read", patterntest.Bounded,
 		"the server held * bytes for its clients at *; 3145728 are its limit"},
 	{"the server drops for a slow client, which tells nobody", pushing{
-		server: push.ServerOptions{Slow: push.DropOldest, MaxQueue: 50}, gap: deafToGap}.on,
+		server: func(s *push.Server) { s.Slow, s.MaxQueue = push.DropOldest, 50 }, gap: deafToGap}.on,
 		"one client of three does not read", patterntest.Complete,
 		"e33…, accepted at 2.8s, had not reached slow 3m0s after all faults were over, and slow was told of no gap (and 267 more)"},
 	{"the client takes a new log for the old one", pushing{reset: deafToReset}.on,
@@ -168,7 +171,7 @@ var broken = []struct {
 	{"the server's mailbox expires earlier than it says", pushing{publish: livesFor(time.Minute)}.on,
 		"out of reach for 20m0s", patterntest.Complete,
 		"e2, accepted at 1m0.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 18 more)"},
-	{"the server accepts what nobody confirmed", pushing{publish: acceptsUndelivered, server: push.ServerOptions{NowTimeout: time.Second}}.on,
+	{"the server accepts what nobody confirmed", pushing{publish: acceptsUndelivered, server: func(s *push.Server) { s.NowTimeout = time.Second }}.on,
 		"a partition between the server and half of the clients", patterntest.Complete,
 		"e6, accepted at *, had not reached phone1 3m0s after all faults were over, and phone1 was told of no gap (and * more)"},
 	{"the client hands events to two workers", pushing{event: slowForOdd()}.on,
@@ -192,7 +195,7 @@ var broken = []struct {
 	{"the server counts what has expired as pending too", pushing{mailboxes: true, account: countsTwice}.on,
 		"events expire while the client is away", patterntest.Counted,
 		"50 events were accepted and 45 delivered; the server says that 5 expired, 0 were dropped and * are pending, which is * in all"},
-	{"nobody sends heartbeats", pushing{client: noKeepAlive, server: push.ServerOptions{PingInterval: 1000 * time.Hour}}.on,
+	{"nobody sends heartbeats", pushing{client: noKeepAlive, server: func(s *push.Server) { s.PingInterval = 1000 * time.Hour }}.on,
 		"the server loses power and comes back", patterntest.Complete,
 		"e11, accepted at 31.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 9 more)"},
 }

@@ -3,42 +3,44 @@ package push
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"io"
+	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// constant is a source whose draws are all the same fraction of the whole.
-type constant uint64
+func half(max time.Duration) time.Duration  { return max / 2 }
+func whole(max time.Duration) time.Duration { return max }
 
-func (c constant) Uint64() uint64 { return uint64(c) }
-
-func TestBackoffDelays(t *testing.T) {
+func TestDelaysBetweenConnections(t *testing.T) {
 	const s = time.Second
-	none, half := constant(0), constant(1<<63)
 	fail := func(n int) []time.Duration { return make([]time.Duration, n) }
+	bounds := retry.Backoff{Min: s, Base: 2 * s}
 	for _, row := range []struct {
-		reason           string
-		spread, min, max time.Duration
-		draws            constant
-		lasted           []time.Duration
-		want             []time.Duration
+		reason string
+		spread time.Duration
+		draw   retry.Jitter
+		lasted []time.Duration
+		want   []time.Duration
 	}{
-		{"no draw is below the floor", 0, s, 30 * s, none, fail(3), []time.Duration{s, s, s}},
-		{"windows double up to the cap: half of 2, 4, 8, 16, 30, 30, above the floor", 0, s, 30 * s, half, fail(6),
-			[]time.Duration{1500 * time.Millisecond, 2500 * time.Millisecond, 4500 * time.Millisecond, 8500 * time.Millisecond, 15500 * time.Millisecond, 15500 * time.Millisecond}},
-		{"a window is not narrower than the spread", 20 * s, s, 30 * s, half, fail(2), []time.Duration{10500 * time.Millisecond, 10500 * time.Millisecond}},
-		{"after a connection that worked: uniform from zero", 20 * s, s, 30 * s, half, []time.Duration{time.Hour, s}, []time.Duration{10 * s, 10 * s}},
-		{"no spread, no delay", 0, s, 30 * s, half, []time.Duration{time.Hour}, []time.Duration{0}},
-		{"a connection cut at once counts as failed", 0, s, 30 * s, none, []time.Duration{s - 1, s - 1}, []time.Duration{s, s}},
-		{"success forgets the failures", 0, s, 30 * s, half, []time.Duration{0, 0, s, 0},
-			[]time.Duration{1500 * time.Millisecond, 2500 * time.Millisecond, 0, 1500 * time.Millisecond}},
+		{"no delay is below Min", 2 * s, whole, fail(3), []time.Duration{s, s, s}},
+		{"windows double from Base to Max", 2 * s, retry.NoJitter, fail(6), []time.Duration{2 * s, 4 * s, 8 * s, 16 * s, 30 * s, 30 * s}},
+		{"a window is not narrower than the spread", 20 * s, half, fail(2), []time.Duration{10500 * time.Millisecond, 15500 * time.Millisecond}},
+		{"nor narrower than Base", 0, retry.NoJitter, fail(2), []time.Duration{2 * s, 4 * s}},
+		{"after a connection that worked: from zero to the spread", 20 * s, half, []time.Duration{time.Hour, s}, []time.Duration{10 * s, 10 * s}},
+		{"no spread, no delay", 0, half, []time.Duration{time.Hour}, []time.Duration{0}},
+		{"a connection that did not last for Min has failed", 2 * s, whole, []time.Duration{s - 1, s - 1}, []time.Duration{s, s}},
+		{"success forgets the failures", 0, retry.NoJitter, []time.Duration{0, 0, s, 0}, []time.Duration{2 * s, 4 * s, 0, 2 * s}},
 	} {
 		t.Run(row.reason, func(t *testing.T) {
-			b := newBackoff(row.spread, row.min, row.max, rand.New(row.draws), "")
+			b := newComeback(bounds.WithDefaults(ownBackoff), row.draw)
+			b.spread = row.spread
 			var got []time.Duration
 			for _, lasted := range row.lasted {
 				got = append(got, b.next(lasted, errors.New("broken")))
@@ -46,26 +48,8 @@ func TestBackoffDelays(t *testing.T) {
 			require.Equal(t, row.want, got)
 		})
 	}
-}
-
-func TestBackoffIsRepeatableAndDiffersByClient(t *testing.T) {
-	delays := func(id string) (list []time.Duration) {
-		b := newBackoff(20*time.Second, time.Second, 30*time.Second, nil, id)
-		for range 5 {
-			list = append(list, b.next(time.Hour, nil))
-		}
-		return list
-	}
-	require.Equal(t, delays("a"), delays("a"))
-	require.NotEqual(t, delays("a"), delays("b"))
-}
-
-func TestBackoffNeverEndsDoubling(t *testing.T) {
-	b := newBackoff(0, time.Nanosecond, 30*time.Second, rand.New(constant(1<<63)), "")
-	for range 200 {
-		require.LessOrEqual(t, b.next(0, nil), 30*time.Second)
-	}
-	require.Equal(t, 15*time.Second, b.next(0, nil).Round(time.Millisecond))
+	own := newComeback(retry.Backoff{}.WithDefaults(ownBackoff), retry.NoJitter)
+	require.Equal(t, 5*s, own.next(time.Hour, nil), "without a word of the server")
 }
 
 func TestRefusedHandshakes(t *testing.T) {
@@ -76,23 +60,58 @@ func TestRefusedHandshakes(t *testing.T) {
 		delay  time.Duration
 	}{
 		{503, "7", false, 7 * time.Second},
-		{503, "86400", false, 30 * time.Second}, // clamped to MaxDelay
-		{503, "", false, time.Second},
-		{503, "soon", false, time.Second},
-		{503, "-5", false, time.Second},
+		{503, "86400", false, 5 * time.Minute}, // RetryAfterMax
+		{503, "9223372037", false, 5 * time.Minute},
+		{503, "99999999999999999999", false, 5 * time.Minute},
+		{503, "0", false, 500 * time.Millisecond},
+		{503, "", false, 5 * time.Second},
+		{503, "soon", false, 5 * time.Second},
+		{503, "-5", false, 5 * time.Second},
 		{429, "3", false, 3 * time.Second},
-		{409, "", false, time.Second},
-		{502, "", false, time.Second},
-		{400, "", true, 0}, {401, "9", true, 0}, {403, "", true, 0}, {404, "", true, 0},
+		{409, "", false, 5 * time.Second}, // of an earlier connection of the same Run
+		{408, "", false, 5 * time.Second}, {421, "", false, 5 * time.Second}, {425, "", false, 5 * time.Second},
+		{502, "", false, 5 * time.Second},
+		{200, "", false, 5 * time.Second}, // something else answers
+		{400, "", true, 0}, {401, "9", true, 0}, {403, "", true, 0}, {404, "", true, 0}, {410, "", true, 0},
 	} {
 		t.Run(fmt.Sprint(row.status, " ", row.header), func(t *testing.T) {
-			err := refused(&http.Response{StatusCode: row.status, Header: http.Header{"Retry-After": {row.header}}}, errors.New("refused"))
+			err := refused(&http.Response{
+				StatusCode: row.status, Header: http.Header{"Retry-After": {row.header}}, Body: io.NopCloser(strings.NewReader("no\n")),
+			}, errors.New("refused"))
 			var final *finalError
 			require.Equal(t, row.final, errors.As(err, &final))
+			var status *retry.StatusError
+			if row.status >= 400 {
+				require.ErrorAs(t, unwrapFinal(err), &status)
+				require.Equal(t, &retry.StatusError{Status: row.status, Text: "no"}, status)
+			}
 			if !row.final {
-				b := newBackoff(0, time.Second, 30*time.Second, rand.New(constant(0)), "")
+				b := newComeback(retry.Backoff{}.WithDefaults(ownBackoff), retry.NoJitter)
 				require.Equal(t, row.delay, b.next(0, err))
 			}
 		})
+	}
+}
+
+func unwrapFinal(err error) error {
+	if final := new(finalError); errors.As(err, &final) {
+		return final.err
+	}
+	return err
+}
+
+// A Retry-After is a date of the server's clock, which may differ from ours.
+func TestRetryAfterIsADateOfTheServersClock(t *testing.T) {
+	err := refused(&http.Response{StatusCode: 503, Body: http.NoBody, Header: http.Header{
+		"Date": {"Fri, 31 Dec 1999 23:59:00 GMT"}, "Retry-After": {"Fri, 31 Dec 1999 23:59:20 GMT"},
+	}}, errors.New("refused"))
+	b := newComeback(retry.Backoff{}.WithDefaults(ownBackoff), retry.NoJitter)
+	require.Equal(t, 20*time.Second, b.next(0, err))
+}
+
+func TestDelaysNeverOverflow(t *testing.T) {
+	b := newComeback(retry.Backoff{Max: math.MaxInt64 / 3}.WithDefaults(ownBackoff), whole)
+	for range 200 {
+		require.Positive(t, b.next(0, nil))
 	}
 }

@@ -23,10 +23,9 @@ func BenchmarkFanOut(b *testing.B) {
 	for _, n := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprintf("server/clients=%d", n), func(b *testing.B) {
 			log := eventlog.NewMemory(eventlog.Options{MaxEntries: 1000})
-			srv, err := push.NewServer(log, push.ServerOptions{Authenticate: withTopics("t")})
-			require.NoError(b, err)
+			srv := &push.Server{Log: log, Authenticate: withTopics("t")}
 			defer srv.Close()
-			fanOut(b, n, srv, func(data []byte) {
+			fanOut(b, n, srv.Handler(), func(data []byte) {
 				_, err := srv.Publish(context.Background(), push.Message{Topic: "t", TTL: time.Minute, Data: data})
 				require.NoError(b, err)
 			}, func() int { return srv.Stats().Live })

@@ -5,27 +5,27 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
 	"sync"
 	"time"
 
-	mathrand "math/rand/v2"
-
 	"github.com/coder/websocket"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client receives what a Server pushes, over as many connections as it takes.
-// The fields are not to be changed once Run was called.
+// Client receives what a Server pushes, over as many connections as it takes. URL and ID
+// must be set. Do not change or copy it while Run is running.
 type Client struct {
 	// URL is the server's endpoint: ws, wss, http or https.
 	URL string
 	// ID names the client. The server takes it from the query parameter
-	// "client" unless it authenticates otherwise; it also seeds Rand.
+	// "client" unless it authenticates otherwise. At most 1,017 bytes.
 	ID string
 	// HTTP makes the connections. Nil: http.DefaultClient.
 	// Where a process has thousands of clients, its transport's ReadBufferSize and
@@ -34,18 +34,24 @@ type Client struct {
 	// Header returns the headers of the next handshake, such as fresh
 	// credentials. An error ends Run. Nil: none.
 	Header func(context.Context) (http.Header, error)
-	// From is the cursor to continue from. Zero: the client is new, and OnReset
-	// is called.
-	From eventlog.Cursor
 
-	// OnEvent handles a message. It is called for one at a time, in order. An
-	// error ends Run, and the message counts as not handled.
-	OnEvent func(context.Context, Event) error
-	// OnReset starts again from the given state, because the server can not
-	// continue from the client's cursor. An error ends Run.
+	// Topics limits the messages to these topics, beside the mailbox: names or filters,
+	// see [access.Match]. One that the client may not see ends Run with 403. At most
+	// 1,000. None: all that it may see.
+	Topics []string
+	// From is the cursor to continue from. Zero: the client is new, and OnReset
+	// is called; without a snapshot it begins with the oldest message that there is.
+	From eventlog.Cursor
+	// FromNow begins, if From is zero, with what is published from now on. OnReset is not
+	// called for it.
+	FromNow bool
+
+	// OnReset starts again from the given state, because the server cannot
+	// continue from the client's cursor. An error ends Run. Nil: a reset ends Run with
+	// [ErrReset], but not that of a new client without a snapshot.
 	OnReset func(context.Context, Reset) error
-	// OnGap takes note that messages were dropped. Nil: a gap ends Run with
-	// [ErrGap]. An error ends Run.
+	// OnGap takes note that messages were dropped. An error ends Run. Nil: a gap ends
+	// Run with [ErrGap].
 	OnGap func(context.Context, Gap) error
 	// OnRetry is told why a connection ended or was not made, and how long Run
 	// waits before the next. Nil: nobody is.
@@ -60,21 +66,23 @@ type Client struct {
 	// WriteTimeout bounds each single write. Zero: 10 s.
 	WriteTimeout time.Duration
 	// MaxMessageBytes bounds a message or snapshot. A larger message is skipped:
-	// it becomes a [Gap]. A larger snapshot ends Run. Zero: 1 MiB. At most 1 GiB.
+	// it becomes a [Gap]. A larger snapshot ends Run with [eventlog.ErrTooLarge].
+	// Zero: 1 MiB. At most 1 GiB.
 	MaxMessageBytes int
 
-	// Spread is the time over which reconnects are spread: the first delay after
-	// a connection ended is uniform in [0, Spread). The server's hint replaces
-	// it. Zero: 5 s; negative: none.
-	Spread time.Duration
-	// MinDelay and MaxDelay bound the delays after a failed attempt. The n-th in
-	// a row is uniform in [MinDelay, w), where w is the larger of Spread and
-	// MinDelay·2^n, but at most MaxDelay. A connection that did not last for
-	// MinDelay counts as failed. Zero: 500 ms and 30 s.
-	MinDelay, MaxDelay time.Duration
-	// Rand draws the delays; only Run uses it. Nil: a generator seeded with ID,
-	// so that clients differ from each other and a run can be repeated.
-	Rand *mathrand.Rand
+	// Backoff bounds the delays between connections. Zero fields: Min 500 ms, Base 5 s,
+	// Max 30 s, RetryAfterMax 5 min. After a connection that worked, for Min at least, the
+	// delay is drawn from 0 to Base, so that clients which lost their server together come
+	// back evenly. A server that says over which time to spread replaces Base: by less,
+	// even none, after a connection that worked, by more also after failures.
+	Backoff retry.Backoff
+	// Jitter draws the delays. Nil: seeded by the clock and ID, so that clients differ.
+	Jitter retry.Jitter
+
+	// Logger receives why connections ended or were not made, gaps and resets (warnings)
+	// and connections made (debug), with the attributes client and error. Nil: nothing is
+	// logged.
+	Logger *slog.Logger
 
 	mu     sync.Mutex
 	cursor eventlog.Cursor
@@ -95,7 +103,7 @@ type Event struct {
 // Reset says that the client must start again. Events that it has seen may come
 // again afterwards.
 type Reset struct {
-	Reason Reason
+	Reason eventlog.Reason
 	// Cursor is the position that events will follow.
 	Cursor eventlog.Cursor
 	// Snapshot is the server's state at Cursor or later. Nil if the server has
@@ -106,7 +114,7 @@ type Reset struct {
 
 // Gap says that messages were dropped before Cursor.
 type Gap struct {
-	Skipped uint64
+	Skipped int64
 	Cursor  eventlog.Cursor
 	// Oversized: one message was over MaxMessageBytes. Otherwise the client was
 	// too slow for the server's policy.
@@ -116,18 +124,18 @@ type Gap struct {
 // ClientStats are the counters of a client.
 type ClientStats struct {
 	// Dials are attempts to connect; Connects those answered by a hello.
-	Dials, Connects uint64
+	Dials, Connects int64
 	// Events were handled; Duplicates, Expired and Oversized ones were not. Expired
 	// includes those that died in the mailbox while the client was away, as far as the
 	// server knows: it forgets them when it restarts, and those of the client that has
 	// been away the longest of more than 65,536.
-	Events, Duplicates, Expired, Oversized uint64
+	Events, Duplicates, Expired, Oversized int64
 	// Resets and Gaps are calls of the functions; Skipped is the sum of all gaps.
-	Resets, Gaps, Skipped uint64
+	Resets, Gaps, Skipped int64
 	// Acks were sent; Pings came from the server.
-	Acks, Pings uint64
+	Acks, Pings int64
 	// Silent counts connections given up because nothing was heard.
-	Silent uint64
+	Silent int64
 }
 
 // Stats returns a snapshot of the counters.
@@ -144,15 +152,17 @@ func (c *Client) Cursor() eventlog.Cursor {
 	return c.cursor
 }
 
-// Run receives until ctx ends, and returns ctx's error; until a function returns
-// an error, and returns that; or until there is no use in going on, and returns
-// [ErrFenced], [ErrGap], [ErrTooLarge] or a [HandshakeError]. It is to be called
-// once at a time; a second call continues from Cursor.
-func (c *Client) Run(ctx context.Context) error {
-	run, err := c.newRun()
-	if err != nil {
+// Run receives, and calls handle for one message at a time, in order. It returns ctx's
+// error when ctx ends; that of handle or another function when one returns one, and a
+// message for which handle did counts as not handled; or when there is no use in going on
+// [ErrFenced], [ErrGap], [ErrReset], [eventlog.ErrTooLarge], or a [*retry.StatusError] for
+// a refusal that a repetition will not change. It is to be called once at a time; a second
+// call continues from Cursor.
+func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) error) error {
+	if err := c.Check(); err != nil {
 		return err
 	}
+	run := c.newRun(handle)
 	for {
 		lasted, err := run.connect(ctx)
 		switch final := new(finalError); {
@@ -163,16 +173,13 @@ func (c *Client) Run(ctx context.Context) error {
 		case websocket.CloseStatus(err) == StatusFenced:
 			return ErrFenced
 		}
-		delay := run.backoff.next(lasted, err)
+		delay := run.comeback.next(lasted, err)
+		run.log.Warn("push: connection ended", "client", c.ID, "error", err, "delay", delay)
 		if c.OnRetry != nil {
 			c.OnRetry(err, delay)
 		}
-		timer := time.NewTimer(delay)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
+		if err := retry.Sleep(ctx, delay); err != nil {
+			return err
 		}
 	}
 }
@@ -182,8 +189,8 @@ type finalError struct{ err error }
 
 func (e *finalError) Error() string { return e.err.Error() }
 
-// check returns what is wrong with the fields.
-func (c *Client) check() error {
+// Check returns what is wrong with the settings. Run calls it.
+func (c *Client) Check() error {
 	f := fields.Of("push: Client")
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) {
@@ -195,45 +202,39 @@ func (c *Client) check() error {
 	case len(c.ID) > maxClientBytes:
 		f.Bad("ID has %d bytes: want at most %d", len(c.ID), maxClientBytes)
 	}
-	if c.OnEvent == nil {
-		f.Bad("OnEvent is nil: want a function")
-	}
-	if c.OnReset == nil {
-		f.Bad("OnReset is nil: want a function, since every client has to start from nothing once")
+	if len(c.Topics) > maxTopics {
+		f.Bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
 	}
 	f.Duration("DialTimeout", c.DialTimeout)
 	f.Duration("AckInterval", c.AckInterval)
 	f.Duration("WriteTimeout", c.WriteTimeout)
 	atMost(f, "MaxMessageBytes", c.MaxMessageBytes, maxMessageBytes)
-	f.Duration("MinDelay", c.MinDelay)
-	f.Duration("MaxDelay", c.MaxDelay)
-	if least := cmp.Or(c.MinDelay, defaultMinDelay); c.MaxDelay > 0 && c.MaxDelay < least {
-		f.Bad("MaxDelay is %v: want at least MinDelay, %v", c.MaxDelay, least)
-	}
+	f.Backoff("Backoff", c.Backoff, ownBackoff)
 	return f.Err()
 }
 
-const defaultMinDelay = 500 * time.Millisecond
+// ownBackoff spreads clients that lost their server over 5 s.
+var ownBackoff = retry.Backoff{Min: 500 * time.Millisecond, Base: 5 * time.Second}
 
-func (c *Client) newRun() (*clientRun, error) {
-	if err := c.check(); err != nil {
-		return nil, err
-	}
+func (c *Client) newRun(handle func(context.Context, Event) error) *clientRun {
 	r := &clientRun{
 		Client:       c,
+		handler:      handle,
 		name:         rand.Text(),
+		comeback:     newComeback(c.Backoff.WithDefaults(ownBackoff), c.Jitter.OrSeeded(c.ID)),
+		log:          c.Logger,
 		dialTimeout:  cmp.Or(c.DialTimeout, 10*time.Second),
 		ackInterval:  cmp.Or(c.AckInterval, time.Second),
 		writeTimeout: cmp.Or(c.WriteTimeout, 10*time.Second),
 		maxBytes:     cmp.Or(c.MaxMessageBytes, 1<<20),
 	}
-	minDelay := cmp.Or(c.MinDelay, defaultMinDelay)
-	maxDelay := cmp.Or(c.MaxDelay, max(30*time.Second, minDelay))
-	r.backoff = newBackoff(max(cmp.Or(c.Spread, 5*time.Second), 0), minDelay, maxDelay, c.Rand, c.ID)
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cursor.IsZero() {
 		c.cursor = c.From
 	}
-	return r, nil
+	return r
 }

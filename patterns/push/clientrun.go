@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,9 +20,11 @@ import (
 // clientRun is one call of Run.
 type clientRun struct {
 	*Client
+	handler      func(context.Context, Event) error
 	name         string // tells the server which connections are of one run
 	attempt      uint64
-	backoff      backoff
+	comeback     comeback
+	log          *slog.Logger
 	dialTimeout  time.Duration
 	ackInterval  time.Duration
 	writeTimeout time.Duration
@@ -57,14 +60,19 @@ func (r *clientRun) connect(ctx context.Context) (time.Duration, error) {
 	if err := n.hello.check(); err != nil {
 		return 0, err
 	}
-	if at := n.Cursor(); n.hello.Reset == "" && n.hello.Cursor != at {
+	switch at := n.Cursor(); {
+	case n.hello.Reset != "":
+	case at.IsZero() && n.FromNow:
+		n.begin()
+	case n.hello.Cursor != at:
 		return 0, fmt.Errorf("push: asked to continue from %s, the server does from %s", at, n.hello.Cursor)
 	}
 	n.heardFor = fromWire(n.hello.PingInterval) + fromWire(n.hello.PingTimeout)
 	n.touch()
 	if n.hello.Spread != nil {
-		r.backoff.spread = fromWire(*n.hello.Spread)
+		r.comeback.spread = fromWire(*n.hello.Spread)
 	}
+	r.log.Debug("push: connected", "client", r.ID, "cursor", n.hello.Cursor)
 	r.count(func(st *ClientStats) {
 		st.Connects++
 		st.Expired += n.hello.Expired
@@ -122,8 +130,15 @@ func (n *clientConn) dial(ctx context.Context) error {
 	query.Set("client", n.ID)
 	query.Set("run", n.name)
 	query.Set("attempt", strconv.FormatUint(n.attempt, 10))
-	if c := n.Cursor(); !c.IsZero() {
+	query.Set("version", strconv.Itoa(protocolVersion))
+	for _, topic := range n.Topics {
+		query.Add("topic", topic)
+	}
+	switch c := n.Cursor(); {
+	case !c.IsZero():
 		query.Set("cursor", c.String())
+	case n.FromNow:
+		query.Set("from", "now")
 	}
 	u.RawQuery = query.Encode()
 	var header http.Header
@@ -340,7 +355,7 @@ func (n *clientConn) event(ctx context.Context, m *inbound) error {
 	if n.expired(f.expires) {
 		n.count(func(st *ClientStats) { st.Expired++ })
 	} else {
-		if err := n.OnEvent(ctx, ev); err != nil {
+		if err := n.handler(ctx, ev); err != nil {
 			return &finalError{fmt.Errorf("push: handler: %w", err)}
 		}
 		n.count(func(st *ClientStats) { st.Events++ })
@@ -367,17 +382,31 @@ func (n *clientConn) expired(at time.Time) bool {
 
 func (n *clientConn) reset(ctx context.Context, snapshot []byte) error {
 	r := Reset{Reason: n.hello.Reset, Cursor: n.hello.Cursor, Snapshot: snapshot}
-	if err := n.OnReset(ctx, r); err != nil {
-		return &finalError{fmt.Errorf("push: reset: %w", err)}
+	if r.Reason != ReasonNew {
+		n.log.Warn("push: reset", "client", n.ID, "reason", r.Reason, "cursor", r.Cursor)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.cursor = n.hello.Cursor
-	n.stats.Resets++
+	switch {
+	case n.OnReset != nil:
+		if err := n.OnReset(ctx, r); err != nil {
+			return &finalError{fmt.Errorf("push: reset: %w", err)}
+		}
+	case r.Reason != ReasonNew || snapshot != nil:
+		return &finalError{ErrReset}
+	}
+	n.begin()
+	n.count(func(st *ClientStats) { st.Resets++ })
 	return nil
 }
 
+// begin makes the hello's cursor the client's own.
+func (n *clientConn) begin() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cursor = n.hello.Cursor
+}
+
 func (n *clientConn) gap(ctx context.Context, g Gap) error {
+	n.log.Warn("push: messages dropped", "client", n.ID, "skipped", g.Skipped, "oversized", g.Oversized, "cursor", g.Cursor)
 	if n.OnGap == nil {
 		return &finalError{ErrGap}
 	}
@@ -401,7 +430,7 @@ func (n *clientConn) oversized(ctx context.Context, m *inbound) error {
 	case kindNow:
 		return nil // not confirmed, so its publisher will know
 	}
-	return &finalError{fmt.Errorf("push: snapshot: %w: over %d bytes (Client.MaxMessageBytes)", ErrTooLarge, n.maxBytes)}
+	return &finalError{fmt.Errorf("push: snapshot: %w: over %d bytes (Client.MaxMessageBytes)", eventlog.ErrTooLarge, n.maxBytes)}
 }
 
 func (n *clientConn) at(offset uint64) eventlog.Cursor {
@@ -432,7 +461,7 @@ func (n *clientConn) ack() {
 	n.send(control{Type: typeAck, Offset: n.Cursor().Offset})
 }
 
-// send writes a control message. If it can not, the connection is closed, and
+// send writes a control message. If it cannot, the connection is closed, and
 // the reader says why: what it has read before, perhaps a close frame, comes
 // first.
 func (n *clientConn) send(msg control) {

@@ -2,11 +2,11 @@
 // a WebSocket that the client keeps open, and keeps them for clients that are
 // away.
 //
-// A [Server] is an http.Handler and has [Server.Publish]. Messages with a TTL go
-// into an [eventlog.Log] before anything else happens to them, and a client is a
-// reader of that log that is told when to read: what it missed while offline, it
-// gets when it comes back. A [Client] runs until told otherwise, over as many
-// connections as it takes.
+// A [Server] has a handler and [Server.Publish]. Messages with a TTL go into an
+// [eventlog.Log] before anything else happens to them, and a client is a reader of
+// that log that is woken when to read: what it missed while offline, it gets when it
+// comes back. A [Client] runs until its context ends, over as many connections as it
+// takes. Who may see which topics is for [Server.Authenticate] to say.
 //
 // # When to use it
 //
@@ -19,10 +19,10 @@
 // pass, use long polling.
 //
 // Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event
-// arrives after 25 ms. One a second takes 230 bytes, with an acknowledgement each second at
-// most; one in 10 minutes 9.3 kB, of which most are pings each 25 s and TCP's keep-alives. A
+// arrives after 25 ms. One a second takes 230 bytes, with an acknowledgement every second at
+// most; one in 10 minutes 9.3 kB, of which most are pings every 25 s and TCP's keep-alives. A
 // stream of Server-Sent Events takes 190 bytes and 4.5 kB, long polling 620 bytes and 17 kB. A
-// client that wants to know less often than each minute does better to poll.
+// client that wants to know less often than every minute does better to poll.
 //
 // # What it promises
 //
@@ -56,17 +56,24 @@
 // process can die after the effect and before its cursor is stored; who stores
 // both together ([Event.Cursor]) has it exactly once. Acknowledged positions are
 // not stored by the server (OnAck may): a client that forgets its cursor starts
-// again. A heartbeat can not tell a dead peer from one whose link is so slow that
+// again. A heartbeat cannot tell a dead peer from one whose link is so slow that
 // the ping waits behind data for longer than PingTimeout: keep messages and
 // window small for such links.
 //
 // # The protocol
 //
-// The client opens a WebSocket with the query parameters client (its id), cursor
-// (<epoch>-<offset>, in the form of [eventlog.Cursor]; absent if it has none),
-// run (a random name) and attempt (a number that grows with each connection of
-// the run; a connection that arrives after a later one of its run is refused
-// with 409).
+// The client opens a WebSocket with these query parameters, of which client alone is
+// required, and not even that if the credentials name it:
+//
+//	client   its id; at most 1,017 bytes
+//	cursor   the position to continue from, <epoch>-<offset>, as of [eventlog.Cursor]
+//	from     now: without a cursor, begin with what is published from now on
+//	topic    a topic or filter to receive beside the mailbox; may be repeated, 1,000
+//	         times at most; none: all that the client may see
+//	run      a random name; at most 128 bytes
+//	attempt  a number that grows with each connection of the run; a connection that
+//	         arrives after a later one of its run is refused with 409
+//	version  the latest version of this protocol that it knows: 1; none is the same
 //
 // Control messages are text frames with one JSON object, so that they can be read
 // in any browser's tools and can grow fields; events are binary frames with a
@@ -74,7 +81,7 @@
 // encoded, a third larger, and is most of the traffic. Offsets belong to the
 // epoch of the hello.
 //
-//	server: {"type":"hello","hello":{...}}       first: cursor, reset, ping_interval_us, window, ...
+//	server: {"type":"hello","hello":{...}}       first: version, cursor, reset, ping_interval_us, ping_timeout_us, window, ...
 //	server: {"type":"gap","offset":9,"skipped":4} 4 messages up to offset 9 were dropped
 //	server: {"type":"position","offset":9}        there is nothing for the client up to offset 9
 //	client: {"type":"ack","offset":9}             everything up to offset 9 is handled
@@ -89,6 +96,10 @@
 // its id; 3 for the snapshot that hello announced. Expires is in microseconds
 // since 1970 on the server's clock, which hello tells as now_us; zero is never. An
 // empty topic is the client's mailbox.
+//
+// Every number has a bound: window 65,536 and window_bytes 64 MiB, at least 1; times
+// 1,000 h; dates the year 9999; counts 2^53. A client ends a connection on which it reads
+// another, and says so to OnRetry.
 //
 // The server sends at most window messages, and window_bytes bytes of frames,
 // ahead of the acknowledgements. It pings with the WebSocket's own frames. It

@@ -14,13 +14,14 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/push"
 )
 
 // server is what a promise can be asked of: it serves and publishes.
 type server interface {
-	http.Handler
+	Handler() http.Handler
 	Publish(context.Context, push.Message) (push.Receipt, error)
 	Close() error
 }
@@ -30,11 +31,11 @@ type subject struct {
 	// log returns the log after the n-th start; before is that of the start before.
 	log func(n int, before eventlog.Log) eventlog.Log
 	// server returns a server on the log.
-	server func(log eventlog.Log, o push.ServerOptions) server
+	server func(log eventlog.Log, o options) server
 	// snapshot turns the state at the time of asking into what is sent.
 	snapshot func(state func() string) string
 	// options and client change what is configured.
-	options func(*push.ServerOptions)
+	options func(*options)
 	client  func(*push.Client)
 	// shutdown ends the server in good order.
 	shutdown func(server)
@@ -48,15 +49,9 @@ func healthy() subject {
 			}
 			return eventlog.NewMemory(eventlog.Options{Epoch: 0xe1, MaxEntries: 4})
 		},
-		server: func(log eventlog.Log, o push.ServerOptions) server {
-			s, err := push.NewServer(log, o)
-			if err != nil {
-				panic(err)
-			}
-			return s
-		},
+		server:   func(log eventlog.Log, o options) server { return o.server(log) },
 		snapshot: func(state func() string) string { return state() },
-		options:  func(*push.ServerOptions) {},
+		options:  func(*options) {},
 		client:   func(*push.Client) {},
 		shutdown: func(s server) { s.(*push.Server).Drain(context.Background()) },
 	}
@@ -78,7 +73,7 @@ func (b *bench) start() {
 	b.log = b.parts.log(b.starts, b.log)
 	b.parts.options(&b.opts)
 	b.server = b.parts.server(b.log, b.opts)
-	b.serve(b.server)
+	b.serve(b.server.Handler())
 }
 
 func (b *bench) stop() {
@@ -155,7 +150,7 @@ var promises = []struct {
 			return &lateLog{log(n, nil)}
 		}
 	}},
-	{"what can not be recovered is said", func(b *bench) string {
+	{"what cannot be recovered is said", func(b *bench) string {
 		b.start()
 		p := b.phone("phone")
 		p.off()
@@ -201,7 +196,7 @@ var promises = []struct {
 	{"a snapshot and what follows it have no hole between them", func(b *bench) string {
 		sum := 0
 		state := func() string { return fmt.Sprint("sum ", sum) }
-		b.opts.Snapshot = func(context.Context, push.Identity) ([]byte, error) { return []byte(b.parts.snapshot(state)), nil }
+		b.opts.Snapshot = func(context.Context, access.Identity) ([]byte, error) { return []byte(b.parts.snapshot(state)), nil }
 		b.start()
 		warm := b.world.phone("warm")
 		warm.on()
@@ -243,7 +238,7 @@ var promises = []struct {
 		}
 		return ""
 	}, "the publisher writes to one client after the other", func(s *subject) {
-		s.server = func(eventlog.Log, push.ServerOptions) server { return &naive{publisherWrites: true} }
+		s.server = func(eventlog.Log, options) server { return &naive{publisherWrites: true} }
 	}},
 	{"a ping delays no event", func(b *bench) string {
 		b.opts.PingInterval = 10 * time.Second
@@ -263,7 +258,7 @@ var promises = []struct {
 		}
 		return ""
 	}, "the writer waits for the pong", func(s *subject) {
-		s.server = func(_ eventlog.Log, o push.ServerOptions) server { return &naive{ping: o.PingInterval} }
+		s.server = func(_ eventlog.Log, o options) server { return &naive{ping: o.PingInterval} }
 	}},
 	{"a dead client is found out within interval and timeout", func(b *bench) string {
 		b.opts.PingInterval, b.opts.PingTimeout = 30*time.Second, 10*time.Second
@@ -278,7 +273,7 @@ var promises = []struct {
 		}
 		return ""
 	}, "nobody pings", func(s *subject) {
-		s.options = func(o *push.ServerOptions) { o.PingInterval, o.PingTimeout = 1000*time.Hour, time.Hour }
+		s.options = func(o *options) { o.PingInterval, o.PingTimeout = 1000*time.Hour, time.Hour }
 	}},
 	{"a client id has one session", func(b *bench) string {
 		b.start()
@@ -286,15 +281,15 @@ var promises = []struct {
 		defer first.off()
 		defer second.off()
 		first.got()
-		b.send("secret")
+		b.server.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte("secret")})
 		time.Sleep(time.Second)
 		return differs("another connection has the client's id; the old one gets", first.got(), "")
 	}, "the old connection is not fenced", func(s *subject) {
-		s.options = func(o *push.ServerOptions) {
+		s.options = func(o *options) {
 			n := 0
-			o.Authenticate = func(r *http.Request) (push.Identity, error) {
+			o.Authenticate = func(r *http.Request) (access.Identity, error) {
 				n++
-				return push.Identity{Client: fmt.Sprint("session ", n), Topics: []string{mailbox}}, nil
+				return access.Identity{Client: fmt.Sprint("session ", n), Topics: []string{"news"}}, nil
 			}
 		}
 	}},
@@ -303,7 +298,7 @@ var promises = []struct {
 		var phones []*phone
 		for i := range 50 {
 			p := b.world.phone(fmt.Sprint(i))
-			p.Rand = nil
+			p.Jitter = nil
 			b.parts.client(p.Client)
 			p.on()
 			phones = append(phones, p)
@@ -320,7 +315,7 @@ var promises = []struct {
 		}
 		return ""
 	}, "all use the same delay", func(s *subject) {
-		s.client = func(c *push.Client) { c.Spread = -1 }
+		s.client = func(c *push.Client) { c.Backoff.Base = 1 }
 	}},
 	{"a shutdown says goodbye", func(b *bench) string {
 		b.start()
@@ -423,7 +418,9 @@ func (n *naive) init() {
 	n.once.Do(func() { n.lock, n.stop = make(chan struct{}, 1), make(chan struct{}) })
 }
 
-func (n *naive) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (n *naive) Handler() http.Handler { return http.HandlerFunc(n.serve) }
+
+func (n *naive) serve(w http.ResponseWriter, r *http.Request) {
 	n.init()
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 func Example() {
 	log := eventlog.NewMemory(eventlog.Options{})
 	defer log.Close()
-	server, _ := push.NewServer(log, push.ServerOptions{})
+	server := &push.Server{Log: log}
 	defer server.Close()
-	web := httptest.NewServer(server)
+	web := httptest.NewServer(server.Handler())
 	defer web.Close()
 
 	events := make(chan string)
@@ -28,10 +28,10 @@ func Example() {
 			events <- "start: " + string(r.Reason)
 			return nil
 		},
-		OnEvent: func(_ context.Context, e push.Event) error {
-			events <- "event: " + string(e.Data)
-			return nil
-		},
+	}
+	handle := func(_ context.Context, e push.Event) error {
+		events <- "event: " + string(e.Data)
+		return nil
 	}
 	send := func(text string) {
 		server.Publish(context.Background(), push.Message{
@@ -40,7 +40,7 @@ func Example() {
 	}
 	ctx, off := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- phone.Run(ctx) }()
+	go func() { done <- phone.Run(ctx, handle) }()
 	fmt.Println(<-events)
 	send("one")
 	fmt.Println(<-events)
@@ -50,7 +50,7 @@ func Example() {
 	send("two")
 	send("three")
 	ctx, off = context.WithCancel(context.Background())
-	go func() { done <- phone.Run(ctx) }()
+	go func() { done <- phone.Run(ctx, handle) }()
 	fmt.Println(<-events)
 	fmt.Println(<-events)
 	off()

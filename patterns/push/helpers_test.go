@@ -9,13 +9,13 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
-	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/access"
 )
 
 // withTopics lets every client receive the topics.
-func withTopics(topics ...string) func(*http.Request) (push.Identity, error) {
-	return func(r *http.Request) (push.Identity, error) {
-		return push.Identity{Client: r.URL.Query().Get("client"), Topics: topics}, nil
+func withTopics(topics ...string) func(*http.Request) (access.Identity, error) {
+	return func(r *http.Request) (access.Identity, error) {
+		return access.Identity{Client: r.URL.Query().Get("client"), Topics: topics}, nil
 	}
 }
 

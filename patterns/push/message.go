@@ -2,7 +2,6 @@ package push
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/coder/websocket"
@@ -12,8 +11,9 @@ import (
 
 // Message is what a publisher hands to [Server.Publish].
 type Message struct {
-	// Topic says who gets it: those whose Identity lists the topic or, if it is
-	// the [Mailbox] of a client, that client. At most 1,024 bytes.
+	// Topic says who gets it: those whose Identity may see the topic and that asked
+	// for it, or for none; or, if it is the [Mailbox] of a client, that client alone.
+	// At most 1,024 bytes.
 	Topic string
 	// TTL is how long the message waits for a client that is offline or slow.
 	// Zero: it is delivered now or not at all, and Publish says which; it is not
@@ -52,19 +52,9 @@ type Receipt struct {
 	Online, Delivered int
 }
 
-// Reason says why a client can not continue from its cursor.
-type Reason string
-
-const (
-	// ReasonNew: the client came without a cursor.
-	ReasonNew Reason = "new"
-	// ReasonWrongEpoch: the cursor belongs to a log that is gone.
-	ReasonWrongEpoch = Reason(eventlog.ReasonWrongEpoch)
-	// ReasonCompacted: the log has dropped entries after the cursor.
-	ReasonCompacted = Reason(eventlog.ReasonCompacted)
-	// ReasonFuture: the log ends before the cursor; it lost what the client saw.
-	ReasonFuture = Reason(eventlog.ReasonFuture)
-)
+// ReasonNew is that of a [Reset] because the client came without a cursor. The others are
+// those of package eventlog.
+const ReasonNew eventlog.Reason = "new"
 
 // Close codes of a server's own, from the range that RFC 6455 section 7.4.2
 // leaves to applications. It also uses 1001 for Close, 1008 for expired
@@ -82,22 +72,16 @@ var (
 	// client has confirmed. One may have received it all the same, if its
 	// confirmation was lost.
 	ErrNotDelivered = errors.New("push: not delivered")
-	// ErrDraining is returned by Publish once Drain or Close was called. The
-	// message is not in the log.
+	// ErrDraining is returned by Publish once Drain was called, ErrClosed once Close
+	// was. The message is not in the log.
 	ErrDraining = errors.New("push: server is draining")
-	// ErrTooLarge is wrapped by the error for a message over MaxMessageBytes.
-	ErrTooLarge = errors.New("message is too large")
+	ErrClosed   = errors.New("push: server is closed")
 
 	// ErrFenced ends Run when another connection took over the client id.
 	ErrFenced = errors.New("push: another connection has taken over this client id")
 	// ErrGap ends Run when messages were dropped and there is no OnGap.
 	ErrGap = errors.New("push: messages were dropped and Client.OnGap is nil")
+	// ErrReset ends Run when the server cannot continue from the client's cursor, or a
+	// new client is to begin with a snapshot, and there is no OnReset.
+	ErrReset = errors.New("push: the client has to start again and Client.OnReset is nil")
 )
-
-// HandshakeError ends Run when the server refused the connection with a status
-// that a repetition will not change: 4xx except 408, 409, 425 and 429.
-type HandshakeError struct{ StatusCode int }
-
-func (e *HandshakeError) Error() string {
-	return fmt.Sprintf("push: the server refused the connection with status %d", e.StatusCode)
-}

@@ -36,6 +36,7 @@ type handled struct {
 
 func recoveryModel(t *rapid.T) {
 	w := onPipes(t, time.Duration(rapid.IntRange(0, 1).Draw(t, "delay"))*10*time.Millisecond)
+	w.opts.Authenticate = withTopics()
 	w.opts.Window = rapid.IntRange(1, 4).Draw(t, "window")
 	w.opts.MaxQueue = rapid.IntRange(1, 8).Draw(t, "queue")
 	w.opts.Slow = rapid.SampledFrom([]push.SlowPolicy{push.Disconnect, push.Block}).Draw(t, "policy")
@@ -48,7 +49,7 @@ func recoveryModel(t *rapid.T) {
 	var published []sent
 	var history []handled
 	p := w.phone("phone")
-	p.Rand = nil
+	p.Jitter = nil
 	p.OnEvent = func(_ context.Context, e push.Event) error {
 		history = append(history, handled{at: e.Cursor, when: time.Now()})
 		return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/push"
 )
@@ -23,14 +24,14 @@ func (w *world) logged() *bytes.Buffer {
 	return &b
 }
 
-// The state of one client can not be had. The client is told to come again, and the others
+// The state of one client cannot be had. The client is told to come again, and the others
 // have what they are to have.
 func TestPanicInSnapshotEndsTheSession(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		log := w.logged()
 		w.opts.Authenticate = withTopics("news")
 		broken := true
-		w.opts.Snapshot = func(_ context.Context, id push.Identity) ([]byte, error) {
+		w.opts.Snapshot = func(_ context.Context, id access.Identity) ([]byte, error) {
 			if id.Client == "phone" && broken {
 				panic("no such table")
 			}
@@ -46,7 +47,7 @@ func TestPanicInSnapshotEndsTheSession(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, websocket.StatusInternalError, websocket.CloseStatus(<-retry))
 		require.EqualValues(t, 1, w.srv.Stats().Failed)
-		require.Contains(t, log.String(), `level=ERROR msg="push: ServerOptions.Snapshot panicked: no such table" client=phone`)
+		require.Contains(t, log.String(), `level=ERROR msg="push: Server.Snapshot panicked: no such table" client=phone`)
 		require.Contains(t, log.String(), "panic_test.go", "where it panicked")
 		w.publish("news", push.Forever, "one")
 		other.wants("news:one")
@@ -61,7 +62,7 @@ func TestPanicInSnapshotEndsTheSession(t *testing.T) {
 func TestErrorOfSnapshotIsLogged(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		log := w.logged()
-		w.opts.Snapshot = func(context.Context, push.Identity) ([]byte, error) { return nil, context.DeadlineExceeded }
+		w.opts.Snapshot = func(context.Context, access.Identity) ([]byte, error) { return nil, context.DeadlineExceeded }
 		w.start()
 		p := w.phone("phone")
 		p.on()
@@ -101,7 +102,7 @@ func TestPanicInCoalesceKeyLosesNothing(t *testing.T) {
 		}
 		p.wants("0-", "a", "b", "2")
 		p.off()
-		require.Contains(t, log.String(), `level=ERROR msg="push: ServerOptions.CoalesceKey panicked: no key"`)
+		require.Contains(t, log.String(), `level=ERROR msg="push: Server.CoalesceKey panicked: no key"`)
 		require.Contains(t, log.String(), "topic=client/phone")
 		require.EqualValues(t, 1, w.srv.Stats().Coalesced)
 	})
@@ -117,6 +118,6 @@ func TestPanicInOnAckEndsTheSession(t *testing.T) {
 		require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ack","offset":0}`)))
 		_, _, err := receive(c)
 		require.Equal(t, websocket.StatusInternalError, websocket.CloseStatus(err))
-		require.Contains(t, log.String(), `msg="push: ServerOptions.OnAck panicked: disk full" client=phone`)
+		require.Contains(t, log.String(), `msg="push: Server.OnAck panicked: disk full" client=phone`)
 	})
 }

@@ -7,7 +7,7 @@ type item struct {
 	kind    itemKind
 	number  uint64    // offset, or delivery id of a now message
 	expires time.Time // zero: never
-	skipped uint64    // of a gap
+	skipped int64     // of a gap
 	key     string    // under Coalesce
 	alone   bool      // it has no key: CoalesceKey panicked
 	frame   []byte    // shared between clients; nil for gaps and positions
@@ -45,7 +45,7 @@ type queue struct {
 }
 
 // drops counts the messages that left a queue other than by pop.
-type drops struct{ oldest, newest, coalesced, expired uint64 }
+type drops struct{ oldest, newest, coalesced, expired int64 }
 
 // push adds the item and makes room for it as the policy says. It reports false
 // if there is none: what happens to the client is for the caller to decide.

@@ -23,7 +23,8 @@ func queueModel(t *rapid.T, policy SlowPolicy) {
 	q := queue{policy: policy, maxCount: rapid.IntRange(1, 5).Draw(t, "maxCount"), maxBytes: rapid.IntRange(1, 40).Draw(t, "maxBytes")}
 	start := time.Unix(1000, 0)
 	now := start
-	var offset, pushed, popped, refused, skipped uint64
+	var offset uint64
+	var pushed, popped, refused, skipped int64
 	last := uint64(0) // highest offset that came out, as message or within a gap
 	pop := func(t *rapid.T) {
 		for len(q.items) > 0 {
@@ -70,8 +71,8 @@ func queueModel(t *rapid.T, policy SlowPolicy) {
 				require.LessOrEqual(t, q.bytes, q.maxBytes)
 			}
 			d := q.dropped
-			require.Equal(t, pushed, popped+uint64(q.count)+refused+d.oldest+d.newest+d.coalesced+d.expired, "all accounted for")
-			waiting := uint64(0)
+			require.Equal(t, pushed, popped+int64(q.count)+refused+d.oldest+d.newest+d.coalesced+d.expired, "all accounted for")
+			waiting := int64(0)
 			for _, it := range q.items {
 				waiting += it.skipped
 			}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/push"
 )
@@ -80,7 +81,7 @@ func TestTTLEndsToTheNanosecond(t *testing.T) {
 				p.idle()
 				p.off()
 
-				missed := uint64(3 - len(row.want))
+				missed := int64(3 - len(row.want))
 				require.Equal(t, missed, w.srv.Stats().Expired)
 				require.Equal(t, missed, p.Stats().Expired, "the client is told what it missed")
 			})
@@ -232,7 +233,7 @@ func TestRestartWithoutTheLogIsSaid(t *testing.T) {
 		p.on()
 		p.wants("reset wrong-epoch", "since then")
 		p.off()
-		require.EqualValues(t, 1, w.srv.Stats().Resets[push.ReasonWrongEpoch])
+		require.EqualValues(t, 1, w.srv.Stats().Resets[eventlog.ReasonWrongEpoch])
 		require.Zero(t, w.srv.Stats().Recovered)
 	})
 }
@@ -271,7 +272,7 @@ func TestPositionTheServerCanNotServe(t *testing.T) {
 func TestSnapshotHasNoHole(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		total := 0
-		w.opts.Snapshot = func(ctx context.Context, id push.Identity) ([]byte, error) {
+		w.opts.Snapshot = func(ctx context.Context, id access.Identity) ([]byte, error) {
 			require.Equal(t, "phone", id.Client)
 			state := fmt.Sprint("total ", total)
 			w.publish(mailbox, time.Hour, "between")
@@ -291,7 +292,7 @@ func TestSnapshotHasNoHole(t *testing.T) {
 func TestFailingSnapshotIsTriedAgain(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		calls := 0
-		w.opts.Snapshot = func(context.Context, push.Identity) ([]byte, error) {
+		w.opts.Snapshot = func(context.Context, access.Identity) ([]byte, error) {
 			if calls++; calls < 3 {
 				return nil, errors.New("store is down")
 			}
@@ -334,7 +335,7 @@ func TestCutInTransitNeitherLosesNorRepeats(t *testing.T) {
 // Publishers never stop while the client is cut off again and again.
 func TestPublishDuringResumeComesExactlyOnceInOrder(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
-		w.opts.Spread = -1
+		w.opts.RetrySpread = -1
 		w.start()
 		p := w.phone("phone")
 		p.on()
@@ -378,6 +379,7 @@ func TestPublishDuringResumeComesExactlyOnceInOrder(t *testing.T) {
 func TestQuietClientIsNotOvertakenByTheLog(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.log = eventlog.NewMemory(eventlog.Options{Epoch: 0xe1, MaxEntries: 5})
+		w.opts.Authenticate = withTopics()
 		w.start()
 		p := w.phone("phone")
 		p.on()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
@@ -39,13 +41,14 @@ func (s *Server) route() {
 	s.routing <- struct{}{}
 	defer func() { <-s.routing }()
 	for {
-		page, err := s.log.After(s.routed, eventlog.Query{})
+		page, err := s.opts.Log.After(s.routed, eventlog.Query{})
 		switch {
 		case err != nil:
-			// Nobody is told anything but the truth: who reads from its queue
-			// would wait for ever for what can not be read.
+			// A session that reads from its queue would wait for ever for what
+			// cannot be read.
+			s.opts.Logger.Error("push: the log failed", "error", err)
 			for _, c := range s.connected() {
-				c.end(endFailed, 1011, "the log failed")
+				c.end(endFailed, websocket.StatusInternalError, "the log failed")
 			}
 			return
 		case page.Reset != "":
@@ -71,7 +74,7 @@ const overtaken = "the log has dropped what was still to be sent"
 // distribute queues the page's entries and returns the sessions that did not
 // keep up.
 func (s *Server) distribute(page eventlog.Page) (slow []*session) {
-	tail := s.log.Tail()
+	tail := s.opts.Log.Tail()
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,18 +108,18 @@ func (s *Server) event(e *eventlog.Entry) item {
 		f.topic = ""
 	}
 	it.frame = f.encode()
-	if s.opts.Slow == Coalesce {
+	if s.Slow == Coalesce {
 		it.alone = s.guard("CoalesceKey", func() { it.key = s.opts.CoalesceKey(e.Topic, e.Data) }, "topic", e.Topic) != nil
 	}
 	return it
 }
 
-// guard calls a function of the options. One that panics ends what it was called for, and
+// guard calls one of the functions that the server was given. One that panics ends what it was called for, and
 // not the process: the goroutine is the server's, and nobody else could recover it.
 func (s *Server) guard(name string, f func(), attributes ...any) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			err = fmt.Errorf("push: ServerOptions.%s panicked: %v", name, cause)
+			err = fmt.Errorf("push: Server.%s panicked: %v", name, cause)
 			s.opts.Logger.Error(err.Error(), append(attributes, "error", err, "stack", string(debug.Stack()))...)
 		}
 	}()
@@ -126,7 +129,7 @@ func (s *Server) guard(name string, f func(), attributes ...any) (err error) {
 
 // expire counts what clients have missed that are not connected.
 func (s *Server) expire(now time.Time) {
-	s.stats.Expired += uint64(s.mailboxes.expire(now, func(client string) bool { return s.sessions[client] != nil }))
+	s.stats.Expired += s.mailboxes.expire(now, func(client string) bool { return s.sessions[client] != nil })
 }
 
 // publishNow sends a message past the log.
@@ -144,10 +147,11 @@ func (s *Server) publishNow(ctx context.Context, m Message) (Receipt, error) {
 	if strings.HasPrefix(m.Topic, mailboxPrefix) {
 		f.topic = ""
 	}
-	results := make(chan bool, s.topics.count(m.Topic))
+	readers := slices.Collect(s.topics.of(m.Topic))
+	results := make(chan bool, len(readers))
 	it := item{kind: itemNow, number: s.nows, expires: deadline, frame: f.encode(), done: results}
 	var receipt Receipt
-	for c := range s.topics.of(m.Topic) {
+	for _, c := range readers {
 		if c.offerNow(it, now) {
 			receipt.Online++
 		}
@@ -223,7 +227,7 @@ func (s *Server) admit(client string, hs handshake) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	current := s.sessions[client]
-	full := s.opts.MaxSessions > 0 && current == nil && len(s.sessions)+s.opening >= s.opts.MaxSessions
+	full := s.MaxClients > 0 && current == nil && len(s.sessions)+s.opening >= s.MaxClients
 	switch {
 	case s.draining || full:
 		s.stats.Overload++
@@ -262,6 +266,7 @@ func (s *Server) register(c *session, answered bool) bool {
 	s.stats.Accepted++
 	draining, closed := s.draining, s.closed
 	s.mu.Unlock()
+	s.opts.Logger.Debug("push: session began", "client", c.id.Client, "cursor", c.handshake.cursor)
 	if old != nil {
 		old.end(endFenced, StatusFenced, "another connection has taken over")
 	}
@@ -275,13 +280,15 @@ func (s *Server) register(c *session, answered bool) bool {
 }
 
 // remove takes a session that ended out of the registry.
-func (s *Server) remove(c *session, cause endCause) {
+func (s *Server) remove(c *session, cause endCause, reason string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	*cause.counter(&s.stats)++
 	if s.sessions[c.id.Client] == c {
 		s.unlist(c)
 	}
+	s.mu.Unlock()
+	s.opts.Logger.Log(context.Background(), cause.level(), "push: session ended", "client", c.id.Client,
+		"cause", cause.String(), "reason", reason)
 }
 
 func (s *Server) unlist(c *session) {
@@ -322,7 +329,7 @@ func (s *Server) announce(c *session) {
 
 // resumed settles the client's mailbox at the start of a session that begins
 // after offset, and returns how many messages expired while it was away.
-func (s *Server) resumed(c *session, offset uint64, reason Reason) int64 {
+func (s *Server) resumed(c *session, offset uint64, reason eventlog.Reason) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if reason == "" {
@@ -333,7 +340,7 @@ func (s *Server) resumed(c *session, offset uint64, reason Reason) int64 {
 	client := c.id.Client
 	s.mailboxes.acked(client, offset)
 	expired, now := s.mailboxes.connected(client, time.Now())
-	s.stats.Expired += uint64(now)
+	s.stats.Expired += now
 	return expired
 }
 

@@ -1,27 +1,105 @@
 package push
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"fmt"
-	"maps"
-	"net"
+	"log/slog"
 	"net/http"
-	"strconv"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/coder/websocket"
-
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Server pushes messages to connected clients and keeps them for absent ones.
-// It is the http.Handler that clients connect to.
+// Server pushes messages to connected clients and keeps them for absent ones. The zero
+// value is ready to use, with a log in memory. Do not change or copy it after first use.
+// No duration may exceed 1,000 h.
 type Server struct {
-	log  eventlog.Log
-	opts ServerOptions
+	// Log keeps the messages. Others may append to it too. Its owner closes it, after the
+	// Server. Nil: an eventlog.Memory with default bounds.
+	Log eventlog.Log
+
+	// Authenticate decides who a request comes from and what it may see; an error is
+	// answered as [access.Status] says. The Identity names the client. It must be cheap,
+	// best without any I/O, since after an outage all clients ask at once: see
+	// [access.Tokens]. Nil: the client is whoever the query parameter "client" says, and
+	// may see everything, which is for trusted networks only.
+	Authenticate func(*http.Request) (access.Identity, error)
+	// OriginPatterns lists the hosts other than the server's own whose web pages
+	// may connect, as in package path's Match. Empty: none.
+	OriginPatterns []string
+
+	// Snapshot returns the state that makes up for the events a client missed.
+	// It is called when a client cannot continue from its cursor, after the
+	// position was read from which events will follow: what happens meanwhile
+	// is sent as an event too, and nothing is missed. If it fails or panics the
+	// session ends. Nil: such a client gets all that the log still keeps for it.
+	Snapshot func(context.Context, access.Identity) ([]byte, error)
+	// OnAck is called with every acknowledged position. It holds up the reading from
+	// that client, so it must return soon. If it panics the session ends. Nil: nothing
+	// is called.
+	OnAck func(client string, c eventlog.Cursor)
+
+	// Slow is the policy for a client whose queue is full.
+	Slow SlowPolicy
+	// MaxQueue bounds the messages, MaxQueueBytes the bytes that wait for one
+	// client. Zero: 1,024 and 1 MiB. At least 1.
+	MaxQueue      int
+	MaxQueueBytes int
+	// MaxBlock is how long Publish waits for slow clients under [Block].
+	// Zero: 1 s.
+	MaxBlock time.Duration
+	// CoalesceKey names what a message is about, for [Coalesce]. A message for which it
+	// panics neither replaces another nor is replaced. Nil: its topic.
+	CoalesceKey func(topic string, data []byte) string
+
+	// Window bounds the messages, WindowBytes the bytes that are sent to a
+	// client ahead of its acknowledgements. Because of it a slow handler fills
+	// the queue here, where the policy sees it, and not the kernel's buffers,
+	// where pings would be stuck behind events. Zero: 256 and 256 KiB. At most
+	// 65,536 and 64 MiB.
+	Window      int
+	WindowBytes int
+
+	// MaxMessageBytes bounds a message's data. Zero: 64 KiB. At most 1 GiB.
+	MaxMessageBytes int
+	// MaxClients bounds the connected clients; more are answered with 503 and
+	// Retry-After. Zero: no bound.
+	MaxClients int
+
+	// PingInterval is the time from one ping to the next. A client from which
+	// nothing is heard within PingTimeout after a ping is gone. So is one that
+	// died, no later than PingInterval + PingTimeout after it did. Choose an
+	// interval below the idle timeout of every proxy and NAT on the path.
+	// Zero: 25 s and 10 s. The timeout is at most the interval.
+	PingInterval time.Duration
+	PingTimeout  time.Duration
+	// WriteTimeout bounds each single write. Zero: 10 s.
+	WriteTimeout time.Duration
+	// NowTimeout is how long Publish waits for the confirmation of a message
+	// with TTL 0. Zero: PingTimeout.
+	NowTimeout time.Duration
+
+	// RetrySpread is the time over which clients should spread their reconnects:
+	// their number divided by the rate that the server can take. They are told
+	// at the start of each session, so that they know it after a crash too.
+	// Zero: no hint; negative: none is needed, they may come at once.
+	RetrySpread time.Duration
+
+	// Logger receives clients that are refused or whose session the server ends, and
+	// messages that are dropped (warnings), failures of the log and of the functions
+	// above (errors), and ordinary beginnings and ends (debug), with the attributes
+	// client, topic and error. Nil: nothing is logged.
+	Logger *slog.Logger
+
+	once  sync.Once
+	fault error    // of Check
+	opts  settings // the fields with their defaults
 
 	// routing is a lock made of a channel: reading the log may block, and in a
 	// synctest bubble one who waits for a mutex stops the clock.
@@ -31,7 +109,7 @@ type Server struct {
 	running  sync.WaitGroup // sessions and the router
 
 	// sent is apart from the other counters, since all writers count at once.
-	sent atomic.Uint64
+	sent atomic.Int64
 
 	// mu is never held while anything blocks, and is taken before a session's.
 	mu         sync.Mutex
@@ -49,246 +127,130 @@ type Server struct {
 	stats      ServerStats
 }
 
-// NewServer returns a server that keeps its messages in log. Others may append
-// to the log too. The caller closes the log, after the server.
-func NewServer(log eventlog.Log, opts ServerOptions) (*Server, error) {
-	if err := opts.check(); err != nil {
-		return nil, err
-	}
-	opts = opts.withDefaults()
-	s := &Server{
-		log:       log,
-		opts:      opts,
-		routing:   make(chan struct{}, 1),
-		stop:      make(chan struct{}),
-		sessions:  make(map[string]*session),
-		open:      make(map[*session]struct{}),
-		topics:    make(topics),
-		mailboxes: newMailboxes(),
-		published: make(chan struct{}),
-		routed:    log.Head(),
-		stats:     ServerStats{Resets: make(map[Reason]uint64)},
-	}
-	watch := log.Watch()
-	s.running.Add(1)
-	go s.follow(watch)
-	return s, nil
+// settings are the fields of a Server with their defaults.
+type settings struct {
+	Log                                eventlog.Log
+	Authenticate                       func(*http.Request) (access.Identity, error)
+	CoalesceKey                        func(topic string, data []byte) string
+	Logger                             *slog.Logger
+	MaxQueue, MaxQueueBytes            int
+	Window, WindowBytes                int
+	MaxMessageBytes                    int
+	PingInterval, PingTimeout          time.Duration
+	MaxBlock, WriteTimeout, NowTimeout time.Duration
 }
 
-// ServeHTTP upgrades the request to a WebSocket and serves it until it ends.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	id, err := s.opts.Authenticate(r)
-	if err == nil && id.Client == "" {
-		err = fmt.Errorf("push: Authenticate returned no client")
+func (s *Server) settings() settings {
+	o := settings{
+		Log: s.Log, Authenticate: s.Authenticate, CoalesceKey: s.CoalesceKey, Logger: s.Logger,
+		MaxQueue: s.MaxQueue, MaxQueueBytes: s.MaxQueueBytes,
+		Window: s.Window, WindowBytes: s.WindowBytes,
+		MaxMessageBytes: s.MaxMessageBytes,
+		PingInterval:    s.PingInterval, PingTimeout: s.PingTimeout,
+		MaxBlock: s.MaxBlock, WriteTimeout: s.WriteTimeout, NowTimeout: s.NowTimeout,
 	}
-	if err != nil {
-		s.count(func(st *ServerStats) { st.Refused++ })
-		http.Error(w, "unauthorized", http.StatusUnauthorized)
-		return
+	if o.Log == nil {
+		o.Log = eventlog.NewMemory(eventlog.Options{})
 	}
-	hs, err := parseHandshake(r)
-	if err == nil && len(id.Client) > maxClientBytes {
-		err = fmt.Errorf("push: the client's name has %d bytes, want at most %d", len(id.Client), maxClientBytes)
+	if o.Authenticate == nil {
+		o.Authenticate = clientParameter
 	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+	if o.CoalesceKey == nil {
+		o.CoalesceKey = func(topic string, _ []byte) string { return topic }
 	}
-	if status := s.admit(id.Client, hs); status != 0 {
-		if status == http.StatusServiceUnavailable {
-			after := max(s.opts.Spread, time.Second)
-			w.Header().Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
-		}
-		http.Error(w, http.StatusText(status), status)
-		return
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	defer s.running.Done()
+	fields.Default(&o.MaxQueue, 1024)
+	fields.Default(&o.MaxQueueBytes, 1<<20)
+	fields.Default(&o.Window, 256)
+	fields.Default(&o.WindowBytes, 256<<10)
+	fields.Default(&o.MaxMessageBytes, 64<<10)
+	fields.Default(&o.MaxBlock, time.Second)
+	fields.Default(&o.PingInterval, defaultPingInterval)
+	fields.Default(&o.PingTimeout, min(10*time.Second, o.PingInterval))
+	fields.Default(&o.WriteTimeout, 10*time.Second)
+	fields.Default(&o.NowTimeout, o.PingTimeout)
+	return o
+}
 
-	c := newSession(s, id, hs)
-	hijack := &hijackRecorder{ResponseWriter: w}
-	c.conn, err = websocket.Accept(hijack, r, &websocket.AcceptOptions{
-		OriginPatterns: s.opts.OriginPatterns,
-		OnPongReceived: func(context.Context, []byte) { c.heard.Add(1) },
+// Check returns what is wrong with the settings.
+func (s *Server) Check() error {
+	c := fields.Of("push: Server")
+	for _, p := range s.OriginPatterns {
+		if _, err := path.Match(p, ""); err != nil {
+			c.Bad("OriginPatterns has %q: want a pattern of path.Match", p)
+		}
+	}
+	if s.Slow < Disconnect || s.Slow > Coalesce {
+		c.Bad("Slow is %v: want Disconnect to Coalesce", s.Slow)
+	}
+	c.Int("MaxQueue", s.MaxQueue)
+	c.Int("MaxQueueBytes", s.MaxQueueBytes)
+	atMost(c, "Window", s.Window, maxWindow)
+	atMost(c, "WindowBytes", s.WindowBytes, maxWindowBytes)
+	atMost(c, "MaxMessageBytes", s.MaxMessageBytes, maxMessageBytes)
+	c.Int("MaxClients", s.MaxClients)
+	atMost(c, "MaxBlock", s.MaxBlock, maxTime)
+	atMost(c, "PingInterval", s.PingInterval, maxTime)
+	atMost(c, "PingTimeout", s.PingTimeout, cmp.Or(s.PingInterval, defaultPingInterval))
+	atMost(c, "WriteTimeout", s.WriteTimeout, maxTime)
+	atMost(c, "NowTimeout", s.NowTimeout, maxTime)
+	if s.RetrySpread > maxTime {
+		c.Bad("RetrySpread is %v: want at most %v", s.RetrySpread, maxTime)
+	}
+	return c.Err()
+}
+
+// atMost refuses a value that is negative or too large.
+func atMost[T int | time.Duration](c *fields.Check, name string, v, most T) {
+	if v < 0 || v > most {
+		c.Bad("%s is %v: want 0 for the default, or up to %v", name, v, most)
+	}
+}
+
+const defaultPingInterval = 25 * time.Second
+
+func clientParameter(r *http.Request) (access.Identity, error) {
+	client := r.URL.Query().Get("client")
+	if client == "" {
+		return access.Identity{}, fmt.Errorf("%w: no client parameter in the query", access.ErrUnauthorized)
+	}
+	return access.Everything(client), nil
+}
+
+// ready checks the settings and starts the router, once.
+func (s *Server) ready() error {
+	s.once.Do(func() {
+		if s.fault = s.Check(); s.fault != nil {
+			return
+		}
+		s.opts = s.settings()
+		s.routing = make(chan struct{}, 1)
+		s.stop = make(chan struct{})
+		s.sessions = make(map[string]*session)
+		s.open = make(map[*session]struct{})
+		s.topics = newTopics()
+		s.mailboxes = newMailboxes()
+		s.published = make(chan struct{})
+		s.routed = s.opts.Log.Head()
+		s.stats.Resets = make(map[eventlog.Reason]int64)
+		watch := s.opts.Log.Watch()
+		s.running.Add(1)
+		go s.follow(watch)
 	})
-	if err != nil { // Accept has answered
-		s.count(func(*ServerStats) { s.opening-- })
-		return
-	}
-	c.raw = hijack.conn
-	c.conn.SetReadLimit(maxControlBytes)
-	s.count(func(*ServerStats) {
-		s.opening--
-		s.open[c] = struct{}{}
-	})
-	c.run()
-	s.count(func(*ServerStats) { delete(s.open, c) })
+	return s.fault
 }
 
-// Publish sends the message to the clients of its topic.
+// Handler returns the handler that clients connect to; mount it at one path. It upgrades a
+// request to a WebSocket and serves it until it ends. It panics if Check finds fault. A
+// ResponseWriter that another handler has wrapped must have an Unwrap method, see
+// http.ResponseController.
 //
-// With a TTL it returns nil when the log has the message, as durable as the log
-// is: from then on, clients get it when they come, as long as it has not expired
-// and the log keeps it. Each that is connected and keeps up has it in its queue
-// already. An error means that the message was not accepted, or if ctx ended or
-// the log failed that it may not have been.
-//
-// With TTL 0 it waits until the connected clients have confirmed that they have
-// handled the message, for NowTimeout at most. It returns [ErrNotDelivered] if
-// none has.
-func (s *Server) Publish(ctx context.Context, m Message) (Receipt, error) {
-	if len(m.Data) > s.opts.MaxMessageBytes {
-		return Receipt{}, fmt.Errorf("push: publish to %q: %w: %d bytes, and MaxMessageBytes is %d",
-			m.Topic, ErrTooLarge, len(m.Data), s.opts.MaxMessageBytes)
+// http.Server.Shutdown knows nothing of connections that were upgraded: see [Server.Drain].
+func (s *Server) Handler() http.Handler {
+	if err := s.ready(); err != nil {
+		panic(err.Error())
 	}
-	if len(m.Topic) > maxTopicBytes {
-		return Receipt{}, fmt.Errorf("push: Message.Topic: %d bytes, want at most %d", len(m.Topic), maxTopicBytes)
-	}
-	if m.TTL < 0 && m.TTL != Forever {
-		return Receipt{}, fmt.Errorf("push: Message.TTL: %v, want 0 or more, or Forever", m.TTL)
-	}
-	if err := ctx.Err(); err != nil {
-		return Receipt{}, fmt.Errorf("push: publish to %q: %w", m.Topic, err)
-	}
-	if !s.beginPublish() {
-		return Receipt{}, ErrDraining
-	}
-	defer s.endPublish()
-	if m.TTL == 0 {
-		return s.publishNow(ctx, m)
-	}
-	entry := eventlog.Entry{Topic: m.Topic, Data: m.Data, Time: time.Now()}
-	if m.TTL > 0 {
-		entry.Expires = entry.Time.Add(m.TTL)
-	}
-	cursor, err := s.log.Append(ctx, entry)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("push: publish to %q: %w", m.Topic, err)
-	}
-	s.count(func(st *ServerStats) { st.Published++ })
-	s.route()
-	if s.opts.Slow == Block {
-		s.waitForSlow(ctx, m.Topic, cursor.Offset)
-	}
-	return Receipt{Cursor: cursor}, nil
-}
-
-// Drain ends the server's work: new connections get 503 and Publish ErrDraining,
-// connected clients get everything that was published before and then close code
-// 1012 (service restart). It returns when all are gone; when ctx ends first it
-// cuts the rest off and returns ctx's error. What they missed is in the log.
-func (s *Server) Drain(ctx context.Context) error {
-	s.beginDrain()
-	select {
-	case <-s.published:
-	case <-ctx.Done():
-	}
-	s.route()
-	for _, c := range s.connected() {
-		c.drain()
-	}
-	gone := make(chan struct{})
-	go func() {
-		s.stopOnce.Do(func() { close(s.stop) })
-		s.running.Wait()
-		close(gone)
-	}()
-	select {
-	case <-gone:
-		return nil
-	case <-ctx.Done():
-	}
-	s.Close()
-	<-gone
-	return fmt.Errorf("push: drain: %w", ctx.Err())
-}
-
-// Close cuts all connections off, without a close frame, and waits until their
-// goroutines are gone. Use Drain to part in good order. It returns nil.
-func (s *Server) Close() error {
-	s.beginDrain()
-	s.stopOnce.Do(func() { close(s.stop) })
-	s.mu.Lock()
-	s.closed = true
-	open := inOrder(maps.Keys(s.open))
-	s.mu.Unlock()
-	for _, c := range open {
-		c.end(endDrained, 0, "") // also one that is saying goodbye
-	}
-	s.running.Wait()
-	return nil
-}
-
-func (s *Server) beginPublish() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining {
-		return false
-	}
-	s.publishing++
-	return true
-}
-
-func (s *Server) endPublish() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.publishing--
-	if s.draining && s.publishing == 0 {
-		close(s.published)
-	}
-}
-
-func (s *Server) beginDrain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.draining && s.publishing == 0 {
-		close(s.published)
-	}
-	s.draining = true
-}
-
-func (s *Server) count(f func(*ServerStats)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f(&s.stats)
-}
-
-// handshake is what the client says in the query of its request.
-type handshake struct {
-	cursor  eventlog.Cursor
-	run     string // names one Run of a client
-	attempt uint64 // counts the connections of that run
-}
-
-// maxRunBytes bounds the name of a run, which is kept as long as its session.
-const maxRunBytes = 128
-
-func parseHandshake(r *http.Request) (hs handshake, err error) {
-	query := r.URL.Query()
-	if text := query.Get("cursor"); text != "" {
-		if hs.cursor, err = eventlog.ParseCursor(text); err != nil {
-			return hs, err
-		}
-	}
-	if hs.run = query.Get("run"); len(hs.run) > maxRunBytes {
-		return hs, fmt.Errorf("push: run has %d bytes, want at most %d", len(hs.run), maxRunBytes)
-	}
-	if text := query.Get("attempt"); text != "" {
-		if hs.attempt, err = strconv.ParseUint(text, 10, 64); err != nil {
-			return hs, fmt.Errorf("push: attempt %q is not a number", text)
-		}
-	}
-	return hs, nil
-}
-
-// hijackRecorder keeps the connection under the WebSocket, since a close
-// handshake that has begun can be cut short in no other way.
-type hijackRecorder struct {
-	http.ResponseWriter
-	conn net.Conn
-}
-
-func (h *hijackRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	h.conn = conn
-	return conn, rw, err
+	return http.HandlerFunc(s.serve)
 }

@@ -5,14 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
@@ -23,13 +26,14 @@ const maxControlBytes = 4 << 10
 // writer takes from the log until it has caught up, and from the queue then.
 type session struct {
 	handshake
-	srv    *Server
-	id     Identity
-	topics []string
-	spots  []*list.Element // under each of the topics, while registered; the server's mutex guards it
-	since  time.Time
-	conn   *websocket.Conn
-	raw    net.Conn // under conn
+	srv     *Server
+	id      access.Identity
+	topics  []string        // by name; the mailbox is the first
+	filters []string        // with wildcards
+	spots   []*list.Element // under each of the topics, and among those with filters, while registered; the server's mutex guards it
+	since   time.Time
+	conn    *websocket.Conn
+	raw     net.Conn // under conn
 
 	heard  atomic.Uint64 // signs of life: pongs and messages
 	pinged atomic.Int64  // when the outstanding ping was sent, in ns since 1970; 0: none
@@ -70,10 +74,19 @@ type waiter struct {
 	reached chan struct{}
 }
 
-func newSession(s *Server, id Identity, hs handshake) *session {
+func newSession(s *Server, id access.Identity, hs handshake) *session {
+	wanted := hs.topics
+	if len(wanted) == 0 {
+		wanted = id.Topics
+	}
 	topics := []string{Mailbox(id.Client)}
-	for _, topic := range id.Topics {
-		if !slices.Contains(topics, topic) { // it gets a message of each once
+	var filters []string
+	for _, topic := range wanted {
+		switch {
+		case strings.HasPrefix(topic, mailboxPrefix): // it has its own, and nobody another's
+		case strings.ContainsAny(topic, "*>"):
+			filters = append(filters, topic)
+		case !slices.Contains(topics, topic): // it gets a message of each once
 			topics = append(topics, topic)
 		}
 	}
@@ -82,12 +95,23 @@ func newSession(s *Server, id Identity, hs handshake) *session {
 		srv:       s,
 		id:        id,
 		topics:    topics,
+		filters:   filters,
 		since:     time.Now(),
 		wake:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
 		nows:      make(map[uint64]chan<- bool),
-		queue:     queue{policy: s.opts.Slow, maxCount: s.opts.MaxQueue, maxBytes: s.opts.MaxQueueBytes},
+		queue:     queue{policy: s.Slow, maxCount: s.opts.MaxQueue, maxBytes: s.opts.MaxQueueBytes},
 	}
+}
+
+// wants reports whether the session receives the topic. Filters select no mailboxes.
+func (c *session) wants(topic string) bool {
+	return slices.Contains(c.topics, topic) || c.selects(topic)
+}
+
+func (c *session) selects(topic string) bool {
+	return !strings.HasPrefix(topic, mailboxPrefix) &&
+		slices.ContainsFunc(c.filters, func(filter string) bool { return access.Match(filter, topic) })
 }
 
 // run serves the connection until it has ended in every respect.
@@ -115,7 +139,7 @@ func (c *session) offer(it item, now time.Time) bool {
 		return true
 	}
 	if !c.queue.push(it, now) {
-		if c.srv.opts.Slow != Block {
+		if c.srv.Slow != Block {
 			return false
 		}
 		c.live, c.lagging = false, true
@@ -207,7 +231,7 @@ func (c *session) end(cause endCause, status websocket.StatusCode, reason string
 	}
 	c.mu.Unlock()
 	if first {
-		c.srv.remove(c, cause)
+		c.srv.remove(c, cause, reason)
 	}
 	if status == 0 && c.raw != nil {
 		c.raw.Close()
@@ -297,7 +321,7 @@ func (c *session) ack(offset uint64) error {
 
 	c.srv.count(func(st *ServerStats) { st.Acked += n })
 	c.srv.settle(c.id.Client, offset, nil)
-	if f := c.srv.opts.OnAck; f != nil {
+	if f := c.srv.OnAck; f != nil {
 		err := c.srv.guard("OnAck", func() { f(c.id.Client, acked) }, "client", c.id.Client)
 		if err != nil {
 			c.end(endFailed, websocket.StatusInternalError, "the acknowledgement failed")
@@ -318,7 +342,7 @@ func (c *session) got(id uint64) {
 }
 
 // land takes messages out of the window.
-func (c *session) land(landed func(flight) bool) (n uint64) {
+func (c *session) land(landed func(flight) bool) (n int64) {
 	kept := c.inflight[:0]
 	for _, f := range c.inflight {
 		if landed(f) {
@@ -359,7 +383,23 @@ const (
 	endFailed
 )
 
-func (e endCause) counter(st *ServerStats) *uint64 {
-	return []*uint64{&st.Gone, &st.Fenced, &st.Slow, &st.Silent, &st.WriteTimeouts,
+func (e endCause) counter(st *ServerStats) *int64 {
+	return []*int64{&st.Gone, &st.Fenced, &st.Slow, &st.Silent, &st.WriteTimeouts,
 		&st.TooBig, &st.Unauthorized, &st.Drained, &st.Failed}[e]
+}
+
+func (e endCause) String() string {
+	return [...]string{"gone", "fenced", "slow", "silent", "write timeout",
+		"message too big", "credentials expired", "drained", "failed"}[e]
+}
+
+// level is that of the end in the log.
+func (e endCause) level() slog.Level {
+	switch e {
+	case endGone, endDrained:
+		return slog.LevelDebug
+	case endFailed:
+		return slog.LevelError
+	}
+	return slog.LevelWarn
 }

@@ -14,7 +14,10 @@ import (
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/access"
+	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // The client's host loses power right after a pong. The next ping is due an
@@ -264,7 +267,7 @@ func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 		p := w.phone("phone")
 		retry := make(chan error, 100)
 		p.OnRetry = func(err error, _ time.Duration) { retry <- err }
-		p.MinDelay = 20 * time.Millisecond
+		p.Backoff.Min = 20 * time.Millisecond
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
@@ -299,7 +302,7 @@ func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 	})
 }
 
-// A client that neither reads nor answers can not hold up a drain beyond its
+// A client that neither reads nor answers cannot hold up a drain beyond its
 // context.
 func TestDrainCutsOffWhoDoesNotListen(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
@@ -337,7 +340,7 @@ func TestOversizedMessageIsSkippedAndSaid(t *testing.T) {
 		require.EqualValues(t, 1, p.Stats().Resets)
 
 		_, err := w.srv.Publish(t.Context(), push.Message{Topic: mailbox, TTL: time.Hour, Data: make([]byte, 64<<10+1)})
-		require.ErrorIs(t, err, push.ErrTooLarge)
+		require.ErrorIs(t, err, eventlog.ErrTooLarge)
 	})
 }
 
@@ -400,7 +403,7 @@ func TestConcurrentWritersDoNotMixFrames(t *testing.T) {
 // itself. It ends with its session.
 func TestTokensAreVerifiedLocallyAndExpire(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
-		tokens := push.Tokens{Keys: [][]byte{[]byte("a key of 32 bytes, more or less.")}}
+		tokens := access.Tokens{Keys: [][]byte{[]byte("a key of 32 bytes, more or less.")}}
 		w.opts.Authenticate = tokens.Authenticate
 		w.opts.PingInterval = 10 * time.Second
 		w.start()
@@ -408,7 +411,7 @@ func TestTokensAreVerifiedLocallyAndExpire(t *testing.T) {
 		signed := 0
 		p.Header = func(context.Context) (http.Header, error) {
 			signed++
-			token, err := tokens.Sign(push.Identity{Client: "phone", Topics: []string{"news"}, Expires: time.Now().Add(15 * time.Second)})
+			token, err := tokens.Sign(access.Identity{Client: "phone", Topics: []string{"news"}, Expires: time.Now().Add(15 * time.Second)})
 			return http.Header{"Authorization": {"Bearer " + token}}, err
 		}
 		p.on()
@@ -424,9 +427,9 @@ func TestTokensAreVerifiedLocallyAndExpire(t *testing.T) {
 
 		p.Header = nil
 		p.on()
-		var refused *push.HandshakeError
+		var refused *retry.StatusError
 		require.ErrorAs(t, p.ended(), &refused)
-		require.Equal(t, http.StatusUnauthorized, refused.StatusCode)
+		require.Equal(t, http.StatusUnauthorized, refused.Status)
 		require.EqualValues(t, 1, w.srv.Stats().Refused)
 	})
 }
@@ -436,12 +439,12 @@ func TestTokensAreVerifiedLocallyAndExpire(t *testing.T) {
 func TestHerdReturnsSpreadOut(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		const n, spread = 300, 20 * time.Second
-		w.opts.Spread = spread
+		w.opts.RetrySpread = spread
 		w.start()
 		phones := make([]*phone, n)
 		for i := range phones {
 			phones[i] = w.phone(fmt.Sprint("phone ", i))
-			phones[i].Rand = nil
+			phones[i].Jitter = nil
 			phones[i].on()
 		}
 		time.Sleep(time.Second)
@@ -471,17 +474,18 @@ func TestHerdReturnsSpreadOut(t *testing.T) {
 
 func TestTooManyClientsAreToldWhenToComeBack(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
-		w.opts.MaxSessions, w.opts.Spread = 1, 8*time.Second
+		w.opts.MaxClients, w.opts.RetrySpread = 1, 8*time.Second
 		w.start()
 		first, second := w.phone("first"), w.phone("second")
 		first.on()
 		first.wants("reset new")
+		second.Jitter = retry.NoJitter
 		var delay time.Duration
 		second.OnRetry = func(_ error, d time.Duration) { delay = d }
 		start := time.Now()
 		second.on()
 		synctest.Wait()
-		require.Equal(t, 8*time.Second, delay, "Retry-After, and no jitter from a source of zeros")
+		require.Equal(t, 8*time.Second, delay, "Retry-After, and no jitter")
 		first.off()
 		second.wants("reset new")
 		require.Equal(t, 8*time.Second, time.Since(start))

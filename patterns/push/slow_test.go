@@ -239,7 +239,7 @@ func TestAcknowledgementsAreFew(t *testing.T) {
 // The bytes on the wire, so that a change of the protocol is a decision.
 func TestWireProtocol(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
-		w.opts.Authenticate, w.opts.Spread = withTopics("news"), 3*time.Second
+		w.opts.Authenticate, w.opts.RetrySpread = withTopics("news"), 3*time.Second
 		w.start()
 		now := time.Now()
 		c := w.raw(t, "client=phone")
@@ -248,7 +248,7 @@ func TestWireProtocol(t *testing.T) {
 		require.Equal(t, map[string]any{"type": "hello", "hello": map[string]any{
 			"cursor": "e1-0", "reset": "new", "now_us": float64(now.UnixMicro()),
 			"ping_interval_us": 25e6, "ping_timeout_us": 10e6,
-			"window": 256.0, "window_bytes": 256.0 * 1024, "spread_us": 3e6,
+			"version": 1.0, "window": 256.0, "window_bytes": 256.0 * 1024, "spread_us": 3e6,
 		}}, hello)
 		w.publish("news", push.Forever, "hi")
 		w.publish(mailbox, push.Forever, "you")

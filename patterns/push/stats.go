@@ -20,37 +20,40 @@ type ServerStats struct {
 	PeakQueue, PeakQueueBytes int
 
 	// Accepted connections; Refused by Authenticate; Overload: refused because
-	// of MaxSessions or Drain; Stale: refused because a newer connection of the
+	// of MaxClients or Drain; Stale: refused because a newer connection of the
 	// same Run was there first.
-	Accepted, Refused, Overload, Stale uint64
+	Accepted, Refused, Overload, Stale int64
 	// Recovered sessions continued from their cursor. The others did not, by reason.
-	Recovered uint64
-	Resets    map[Reason]uint64
+	Recovered int64
+	Resets    map[eventlog.Reason]int64
 
 	// Published messages are in the log. Now counts those with TTL 0, of which
 	// NotDelivered were confirmed by nobody.
-	Published, Now, NotDelivered uint64
+	Published, Now, NotDelivered int64
 	// Sent counts messages written to a connection, Acked those acknowledged.
-	Sent, Acked uint64
+	Sent, Acked int64
 	// Expired counts messages that died in a mailbox or in the queue of a
 	// connected client. A message for several clients counts for each.
-	Expired uint64
+	Expired int64
 	// DroppedOldest, DroppedNewest and Coalesced count what the policies of the
 	// same name did.
-	DroppedOldest, DroppedNewest, Coalesced uint64
+	DroppedOldest, DroppedNewest, Coalesced int64
 	// Blocked is how often Publish waited for a client, BlockedTime how long.
-	Blocked     uint64
+	Blocked     int64
 	BlockedTime time.Duration
 
 	// Why sessions ended. Gone: the client closed, or its connection broke.
 	// Slow: [StatusSlow]. Silent: no sign of life after a ping. WriteTimeouts: one
 	// write took too long. TooBig: the client or the server closed with 1009.
 	// Unauthorized: credentials expired.
-	Gone, Fenced, Slow, Silent, WriteTimeouts, TooBig, Unauthorized, Drained, Failed uint64
+	Gone, Fenced, Slow, Silent, WriteTimeouts, TooBig, Unauthorized, Drained, Failed int64
 }
 
 // Stats returns a snapshot of the counters.
 func (s *Server) Stats() ServerStats {
+	if s.ready() != nil {
+		return ServerStats{}
+	}
 	s.mu.Lock()
 	s.expire(time.Now())
 	stats := s.stats

@@ -108,25 +108,34 @@ const (
 	typeGot      = "got"      // client: the TTL 0 message ID is handled
 )
 
-// control is a text frame, in either direction.
+// protocolVersion is the version of the protocol: a client says in the query of its
+// request up to which it knows it, and a server in its hello which it speaks. Both may be
+// absent, as they were before there was a number, which is the same as 1.
+const protocolVersion = 1
+
+// control is a text frame, in either direction. Its fields, those of hello and the layout
+// of frame are the protocol: what is added must be of no matter to those who ignore it, or
+// raise protocolVersion.
 type control struct {
 	Type    string `json:"type"`
 	Offset  uint64 `json:"offset,omitempty"`
 	ID      uint64 `json:"id,omitempty"`
-	Skipped uint64 `json:"skipped,omitempty"`
+	Skipped int64  `json:"skipped,omitempty"`
 	Hello   *hello `json:"hello,omitempty"`
 }
 
 // hello opens a session.
 type hello struct {
+	// Version is that of the protocol.
+	Version int `json:"version,omitempty"`
 	// Cursor is where the events that follow begin.
 	Cursor eventlog.Cursor `json:"cursor"`
 	// Reset is empty if Cursor is the one the client asked with, else why not.
-	Reset Reason `json:"reset,omitempty"`
+	Reset eventlog.Reason `json:"reset,omitempty"`
 	// Snapshot says that a snapshot frame follows.
 	Snapshot bool `json:"snapshot,omitempty"`
 	// Expired counts mailbox messages that expired since the client was last here.
-	Expired uint64 `json:"expired,omitempty"`
+	Expired int64 `json:"expired,omitempty"`
 	// Now is the server's clock. It and all durations are in microseconds.
 	Now uint64 `json:"now_us"`
 	// Silence for longer than the sum of these two means the server is gone.
@@ -157,12 +166,12 @@ func decodeControl(b []byte) (control, error) {
 		return control{}, fmt.Errorf("push: control message %q does not have the fields of its type", b)
 	}
 	if c.Type == typeGap && (c.Skipped < 1 || c.Skipped > maxCount) {
-		return control{}, fmt.Errorf("push: gap: skipped is %d: want 1 to %d", c.Skipped, uint64(maxCount))
+		return control{}, fmt.Errorf("push: gap: skipped is %d: want 1 to %d", c.Skipped, int64(maxCount))
 	}
 	return c, nil
 }
 
-// The bounds of the numbers in a hello. A server can not be set up beyond them.
+// The bounds of the numbers in a hello. A server cannot be set up beyond them.
 const (
 	maxWindow      = 1 << 16
 	maxWindowBytes = 64 << 20
@@ -172,6 +181,9 @@ const (
 
 // check refuses a hello with a number that its reader could not keep to.
 func (h *hello) check() error {
+	if h.Version < 0 || h.Version > protocolVersion {
+		return fmt.Errorf("push: hello: the server speaks version %d of the protocol: want at most %d", h.Version, protocolVersion)
+	}
 	var spread int64
 	if h.Spread != nil {
 		spread = *h.Spread
@@ -186,17 +198,17 @@ func (h *hello) check() error {
 		{"window_bytes", int64(h.WindowBytes), 1, maxWindowBytes},
 		{"spread_us", spread, 0, maxTime.Microseconds()},
 		{"now_us", int64(min(h.Now, math.MaxInt64)), 0, maxMicros},
-		{"expired", int64(min(h.Expired, math.MaxInt64)), 0, maxCount},
+		{"expired", h.Expired, 0, maxCount},
 	} {
 		if f.value < f.min || f.value > f.max {
 			return fmt.Errorf("push: hello: %s is %d: want %d to %d", f.name, f.value, f.min, f.max)
 		}
 	}
 	switch h.Reset {
-	case "", ReasonNew, ReasonWrongEpoch, ReasonCompacted, ReasonFuture:
+	case "", ReasonNew, eventlog.ReasonWrongEpoch, eventlog.ReasonCompacted, eventlog.ReasonFuture:
 	default:
 		return fmt.Errorf("push: hello: reset is %q: want no reset, %q, %q, %q or %q",
-			h.Reset, ReasonNew, ReasonWrongEpoch, ReasonCompacted, ReasonFuture)
+			h.Reset, ReasonNew, eventlog.ReasonWrongEpoch, eventlog.ReasonCompacted, eventlog.ReasonFuture)
 	}
 	if h.Snapshot && h.Reset == "" {
 		return errors.New("push: hello: a snapshot without a reset")

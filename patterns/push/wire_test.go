@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -21,7 +23,7 @@ import (
 func TestNumbersOfAHelloAreBounded(t *testing.T) {
 	good := map[string]string{
 		"cursor": `"e1-0"`, "reset": `"new"`, "now_us": "1000000", "ping_interval_us": "1000000",
-		"ping_timeout_us": "1000000", "window": "1", "window_bytes": "1000", "spread_us": "0", "expired": "0",
+		"ping_timeout_us": "1000000", "window": "1", "window_bytes": "1000", "spread_us": "0", "expired": "0", "version": "1",
 	}
 	for _, row := range []struct{ field, value, want string }{
 		{"window", "0", "window is 0: want 1 to 65536"},
@@ -38,7 +40,10 @@ func TestNumbersOfAHelloAreBounded(t *testing.T) {
 		{"spread_us", "-1", "spread_us is -1: want 0 to 3600000000000"},
 		{"spread_us", "9223372036854775807", "spread_us is 9223372036854775807: want 0 to"},
 		{"now_us", "18446744073709551615", "now_us is 9223372036854775807: want 0 to 253402300799999999"},
-		{"expired", "18446744073709551615", "expired is 9223372036854775807: want 0 to 9007199254740992"},
+		{"expired", "9223372036854775807", "expired is 9223372036854775807: want 0 to 9007199254740992"},
+		{"expired", "-1", "expired is -1: want 0 to"},
+		{"version", "2", "the server speaks version 2 of the protocol: want at most 1"},
+		{"version", "-1", "the server speaks version -1 of the protocol"},
 		{"reset", `"because"`, `reset is "because": want no reset, "new", "wrong-epoch", "compacted" or "future"`},
 		{"cursor", `"e1-18446744073709551616"`, "cursor"},
 	} {
@@ -69,7 +74,7 @@ func TestNumbersOfAHelloAreBounded(t *testing.T) {
 func TestLargestHelloIsUnderstood(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.opts.Window, w.opts.WindowBytes = 1<<16, 64<<20
-		w.opts.PingInterval, w.opts.PingTimeout, w.opts.Spread = 1000*time.Hour, 1000*time.Hour, 1000*time.Hour
+		w.opts.PingInterval, w.opts.PingTimeout, w.opts.RetrySpread = 1000*time.Hour, 1000*time.Hour, 1000*time.Hour
 		w.start()
 		p := w.phone("phone")
 		p.on()
@@ -176,5 +181,57 @@ func TestServerThatIgnoresItsWindowFillsNoMemory(t *testing.T) {
 		}
 		require.EqualValues(t, 1, p.Stats().Connects, "it is the client that does not listen")
 		p.off()
+	})
+}
+
+// A server and a client from before there was a version, as they were: what they say is
+// understood. What says that it is from after this version is refused by its number.
+func TestVersionsOfTheProtocol(t *testing.T) {
+	t.Run("a server from before", func(t *testing.T) {
+		inBubble(t, 0, func(t *testing.T, w *world) {
+			w.serve(speak(func(c *websocket.Conn) {
+				c.Write(context.Background(), websocket.MessageText, []byte(`{"type":"hello","hello":{"cursor":"e1-0","reset":"new",`+
+					`"now_us":946684800000000,"ping_interval_us":25000000,"ping_timeout_us":10000000,"window":256,"window_bytes":262144}}`))
+				c.Write(context.Background(), websocket.MessageBinary, []byte("\x01\x01\x00\x04newsdata"))
+				c.Write(context.Background(), websocket.MessageText, []byte(`{"type":"gap","offset":3,"skipped":2}`))
+				c.Write(context.Background(), websocket.MessageText, []byte(`{"type":"position","offset":9}`))
+			}))
+			p := w.phone("phone")
+			p.on()
+			p.wants("reset new", "news:data", "gap 2 oversized=false")
+			synctest.Wait()
+			require.EqualValues(t, 9, p.Cursor().Offset)
+			p.off()
+		})
+	})
+	t.Run("a client from before", func(t *testing.T) {
+		inBubble(t, 0, func(t *testing.T, w *world) {
+			w.start()
+			w.publish(mailbox, push.Forever, "one")
+			c := w.raw(t, "client=phone&cursor=e1-0&run=r&attempt=1")
+			require.NotContains(t, text(t, c), "reset")
+			_, b, err := receive(c)
+			require.NoError(t, err)
+			require.Equal(t, "\x01\x01\x00\x00one", string(b))
+			require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ack","offset":1}`)))
+			synctest.Wait()
+			require.EqualValues(t, 1, w.srv.Stats().Acked)
+		})
+	})
+	t.Run("a client from after", func(t *testing.T) {
+		inBubble(t, 0, func(t *testing.T, w *world) {
+			w.start()
+			for version, status := range map[string]int{"2": 400, "-1": 400, "x": 400, "1": 101, "0": 101} {
+				conn, resp, _ := websocket.Dial(t.Context(), w.url+"?client=phone&version="+version, &websocket.DialOptions{HTTPClient: w.http})
+				require.Equal(t, status, resp.StatusCode, version)
+				if conn != nil {
+					conn.CloseNow()
+					continue
+				}
+				text, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				require.Equal(t, fmt.Sprintf("push: version is %q: want at most 1\n", version), string(text))
+			}
+		})
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"math/rand/v2"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -16,8 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,11 +31,35 @@ type tb interface {
 	Context() context.Context
 }
 
+// options are the settings of a server, for each of its incarnations.
+type options struct {
+	Authenticate                        func(*http.Request) (access.Identity, error)
+	Snapshot                            func(context.Context, access.Identity) ([]byte, error)
+	OnAck                               func(client string, c eventlog.Cursor)
+	CoalesceKey                         func(topic string, data []byte) string
+	Slow                                push.SlowPolicy
+	MaxQueue, MaxQueueBytes             int
+	Window, WindowBytes                 int
+	MaxClients                          int
+	PingInterval, PingTimeout           time.Duration
+	WriteTimeout, MaxBlock, RetrySpread time.Duration
+	Logger                              *slog.Logger
+}
+
+func (o options) server(log eventlog.Log) *push.Server {
+	return &push.Server{
+		Log: log, Authenticate: o.Authenticate, Snapshot: o.Snapshot, OnAck: o.OnAck, CoalesceKey: o.CoalesceKey,
+		Slow: o.Slow, MaxQueue: o.MaxQueue, MaxQueueBytes: o.MaxQueueBytes, Window: o.Window, WindowBytes: o.WindowBytes,
+		MaxClients: o.MaxClients, PingInterval: o.PingInterval, PingTimeout: o.PingTimeout,
+		WriteTimeout: o.WriteTimeout, MaxBlock: o.MaxBlock, RetrySpread: o.RetrySpread, Logger: o.Logger,
+	}
+}
+
 // world is a server and the network that leads to it.
 type world struct {
 	t      tb
 	log    eventlog.Log
-	opts   push.ServerOptions
+	opts   options
 	net    *pipes // nil over TCP
 	url    string
 	http   *http.Client
@@ -122,9 +148,8 @@ func (l *tracked) cut() {
 // start starts a server on the world's log.
 func (w *world) start() *push.Server {
 	w.t.Helper()
-	srv, err := push.NewServer(w.log, w.opts)
-	require.NoError(w.t, err)
-	w.serve(srv)
+	srv := w.opts.server(w.log)
+	w.serve(srv.Handler())
 	w.srv = srv
 	return srv
 }
@@ -167,27 +192,26 @@ func (w *world) publish(topic string, ttl time.Duration, data string) push.Recei
 // phone is a client and what it has seen.
 type phone struct {
 	*push.Client
-	t      tb
-	seen   chan string // every call of a handler, as text
-	cancel context.CancelFunc
-	result chan error
+	OnEvent func(context.Context, push.Event) error
+	t       tb
+	seen    chan string // every call of a handler, as text
+	cancel  context.CancelFunc
+	result  chan error
 }
 
-// zero is a source of randomness that makes every delay the shortest.
-type zero struct{}
-
-func (zero) Uint64() uint64 { return 0 }
+// shortest draws the most that there is, by which a delay is shortened.
+func shortest(max time.Duration) time.Duration { return max }
 
 // phone returns a client that is not running yet. Its delays are the shortest.
 func (w *world) phone(id string) *phone {
 	p := &phone{t: w.t, seen: make(chan string, 100_000)}
+	p.OnEvent = func(_ context.Context, e push.Event) error {
+		p.seen <- strings.TrimPrefix(e.Topic+":"+string(e.Data), ":")
+		return nil
+	}
 	p.Client = &push.Client{
 		URL: w.url, ID: id, HTTP: w.http,
-		Rand: rand.New(zero{}), MinDelay: 10 * time.Millisecond,
-		OnEvent: func(_ context.Context, e push.Event) error {
-			p.seen <- strings.TrimPrefix(e.Topic+":"+string(e.Data), ":")
-			return nil
-		},
+		Jitter: shortest, Backoff: retry.Backoff{Min: 10 * time.Millisecond},
 		OnReset: func(_ context.Context, r push.Reset) error {
 			p.seen <- strings.TrimSuffix(fmt.Sprintf("reset %s %s", r.Reason, r.Snapshot), " ")
 			return nil
@@ -203,7 +227,7 @@ func (w *world) phone(id string) *phone {
 func (p *phone) on() {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	p.cancel, p.result = cancel, make(chan error, 1)
-	go func() { p.result <- p.Run(ctx) }()
+	go func() { p.result <- p.Run(ctx, p.OnEvent) }()
 }
 
 // off ends Run and returns its error.

@@ -69,41 +69,47 @@ func (c *session) open() bool {
 func (c *session) resume() (*hello, []byte, error) {
 	o := &c.srv.opts
 	h := &hello{
+		Version:      protocolVersion,
 		PingInterval: o.PingInterval.Microseconds(),
 		PingTimeout:  o.PingTimeout.Microseconds(),
 		Window:       o.Window,
 		WindowBytes:  o.WindowBytes,
 	}
-	if o.Spread != 0 {
-		spread := max(o.Spread, 0).Microseconds()
+	if s := c.srv.RetrySpread; s != 0 {
+		spread := max(s, 0).Microseconds()
 		h.Spread = &spread
 	}
 	var snapshot []byte
 	next := c.handshake.cursor
 	h.Cursor, h.Reset = next, ReasonNew
 	var page eventlog.Page
-	if !next.IsZero() {
+	switch {
+	case c.handshake.fromNow:
+		next = c.srv.opts.Log.Head()
+		h.Cursor, h.Reset = next, ""
+	case !next.IsZero():
 		var err error
 		if page, err = c.readLog(next); err != nil {
+			c.srv.opts.Logger.Error("push: the log failed", "client", c.id.Client, "error", err)
 			return nil, nil, err
 		}
-		h.Reset = Reason(page.Reset)
+		h.Reset = page.Reset
 		next = page.Next
 	}
 	switch {
 	case h.Reset == "":
-	case o.Snapshot == nil:
-		next = c.srv.log.Tail()
+	case c.srv.Snapshot == nil:
+		next = c.srv.opts.Log.Tail()
 		h.Cursor = next
 	default:
 		// The position first: what happens while the snapshot is made comes
 		// after it as an event, and may be in both, but never in neither.
-		next = c.srv.log.Head()
+		next = c.srv.opts.Log.Head()
 		h.Cursor, h.Snapshot = next, true
 		ctx, cancel := c.context()
 		defer cancel()
 		var err error
-		panicked := c.srv.guard("Snapshot", func() { snapshot, err = o.Snapshot(ctx, c.id) }, "client", c.id.Client)
+		panicked := c.srv.guard("Snapshot", func() { snapshot, err = c.srv.Snapshot(ctx, c.id) }, "client", c.id.Client)
 		if panicked != nil {
 			return nil, nil, panicked
 		}
@@ -116,7 +122,7 @@ func (c *session) resume() (*hello, []byte, error) {
 	c.mu.Lock()
 	c.sent = h.Cursor
 	c.mu.Unlock()
-	h.Expired = uint64(c.srv.resumed(c, h.Cursor.Offset, h.Reset))
+	h.Expired = c.srv.resumed(c, h.Cursor.Offset, h.Reset)
 	h.Now = toMicros(time.Now())
 	return h, snapshot, nil
 }
@@ -135,11 +141,13 @@ func (c *session) context() (context.Context, context.CancelFunc) {
 }
 
 func (c *session) readLog(from eventlog.Cursor) (eventlog.Page, error) {
-	return c.srv.log.After(from, eventlog.Query{
-		Topics:     c.topics,
-		MaxEntries: c.srv.opts.MaxQueue,
-		MaxBytes:   c.srv.opts.MaxQueueBytes,
-	})
+	q := eventlog.Query{MaxEntries: c.srv.opts.MaxQueue, MaxBytes: c.srv.opts.MaxQueueBytes}
+	if len(c.filters) == 0 {
+		q.Topics = c.topics
+	} else {
+		q.Match = c.wants
+	}
+	return c.srv.opts.Log.After(from, q)
 }
 
 // load makes a page the backlog and moves on to next.
@@ -161,6 +169,7 @@ func (c *session) fill() {
 	page, err := c.readLog(from)
 	switch {
 	case err != nil:
+		c.srv.opts.Logger.Error("push: the log failed", "client", c.id.Client, "error", err)
 		c.end(endFailed, websocket.StatusInternalError, "the log failed")
 	case page.Reset != "":
 		c.end(endSlow, StatusSlow, overtaken)
@@ -256,6 +265,7 @@ func (c *session) room(it item) bool {
 func (c *session) send(it item) bool {
 	switch it.kind {
 	case itemGap:
+		c.srv.opts.Logger.Warn("push: messages dropped", "client", c.id.Client, "skipped", it.skipped)
 		msg := control{Type: typeGap, Offset: it.number, Skipped: it.skipped}
 		return c.writeFrame(websocket.MessageText, msg.encode())
 	case itemPosition:
@@ -269,7 +279,7 @@ func (c *session) send(it item) bool {
 	return true
 }
 
-// writeFrame writes one message within WriteTimeout. If it can not, it reports
+// writeFrame writes one message within WriteTimeout. If it cannot, it reports
 // false after the session has ended.
 func (c *session) writeFrame(typ websocket.MessageType, b []byte) bool {
 	deadline := time.Now().Add(c.srv.opts.WriteTimeout)

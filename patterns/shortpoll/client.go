@@ -240,7 +240,6 @@ func (c *Client) finalError(err error) error {
 	if errors.As(err, &s) {
 		return s.error // its receiver knows what it means
 	}
-	err = fmt.Errorf("shortpoll: %w", err)
 	c.log().Warn("polling ended", "error", err)
-	return err
+	return fmt.Errorf("shortpoll: %w", err)
 }

@@ -14,9 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
 )
@@ -28,7 +30,7 @@ var scenarios = []scenario.Row{
 		Story: scenario.Contract(pushed, scenario.Outage(30*time.Second))},
 	{Name: "PU-02 offline for longer than the message lives", Reason: "late is worse than never for what has expired",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			c.link.Down()
@@ -41,7 +43,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "PU-02 online before, offline after the message died", Reason: "no phase of the outage may resurrect it",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			send(t, srv, 10*time.Second, "before")
@@ -56,7 +58,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "PU-03 now or never, to a client that is offline", Reason: "the publisher is told that it was never",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			_, err := srv.Publish(t.Context(), push.Message{Topic: "news", Data: []byte("x")})
 			require.ErrorIs(t, err, push.ErrNotDelivered)
 			c := pushTo(n, "phone", &push.Client{})
@@ -73,7 +75,7 @@ var scenarios = []scenario.Row{
 	{Name: "PU-06 offline for longer than the history", Reason: "the client takes the snapshot instead",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{MaxEntries: 10})
-			srv := servePushLog(t, n, log, push.ServerOptions{Authenticate: systems.TrustEverybody, Snapshot: snapshot("the whole state")})
+			srv := servePush(t, n, &push.Server{Log: log, Authenticate: systems.TrustEverybody, Snapshot: snapshot("the whole state")})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			c.link.Down()
@@ -83,16 +85,16 @@ var scenarios = []scenario.Row{
 			time.Sleep(time.Minute) // or TCP would bridge it
 			c.link.Up()
 			time.Sleep(3 * time.Minute)
-			require.Equal(t, []push.Reason{push.ReasonNew, push.ReasonCompacted}, c.reasons())
+			require.Equal(t, []eventlog.Reason{push.ReasonNew, eventlog.ReasonCompacted}, c.reasons())
 			require.Equal(t, "the whole state", string(c.resets()[1].Snapshot))
 		}},
 	{Name: "PU-07 a position from the future", Reason: "the server lost what the client saw",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{Epoch: 7})
-			servePushLog(t, n, log, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			servePush(t, n, &push.Server{Log: log, Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{From: eventlog.Cursor{Epoch: 7, Offset: 1000}})
 			time.Sleep(time.Second)
-			require.Equal(t, []push.Reason{push.ReasonFuture}, c.reasons())
+			require.Equal(t, []eventlog.Reason{eventlog.ReasonFuture}, c.reasons())
 		}},
 	{Name: "PU-08 cut off between sent and received", Reason: "the position decides what comes again, so nothing comes twice",
 		Story: scenario.Contract(pushed, func(w *patterntest.World) { scenario.Cut(w, w.Client("phone"), w.Server) })},
@@ -108,7 +110,7 @@ var scenarios = []scenario.Row{
 	{Name: "PU-10 an event between the snapshot and the subscription", Reason: "the position is read before the snapshot",
 		Story: func(t *testing.T, n *sim.Network) {
 			var srv *push.Server
-			srv = servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Snapshot: func(context.Context, push.Identity) ([]byte, error) {
+			srv = servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, Snapshot: func(context.Context, access.Identity) ([]byte, error) {
 				time.Sleep(time.Second) // the state is read, and then
 				srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte("meanwhile")})
 				return []byte("state"), nil
@@ -129,7 +131,7 @@ var scenarios = []scenario.Row{
 		})},
 	{Name: "PU-12 a client that is too slow, and drops are allowed", Reason: "each drop is counted and told",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Slow: push.DropOldest, MaxQueue: 10, Window: 4})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, Slow: push.DropOldest, MaxQueue: 10, Window: 4})
 			c := pushTo(n, "phone", &push.Client{})
 			c.take(200 * time.Millisecond) // to handle one
 			time.Sleep(time.Second)
@@ -148,7 +150,7 @@ var scenarios = []scenario.Row{
 		Story: func(t *testing.T, n *sim.Network) { require.GreaterOrEqual(t, massReconnect(t, n, -1), 150) }},
 	{Name: "PU-17 the client loses power", Reason: "its presence ends with the heartbeat, at 25 s + 10 s",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			require.True(t, srv.Online("phone"))
@@ -158,7 +160,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "PU-18 the server is frozen", Reason: "its TCP still acknowledges; only silence tells (kubernetes/kubernetes#65012)",
 		Story: func(t *testing.T, n *sim.Network) {
-			servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			n.Host("server").Pause()
@@ -170,7 +172,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "PU-19 the client dies with the server's buffers full", Reason: "a ping behind a write that hangs is no heartbeat (golang/go#48810)",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Window: 10_000, WindowBytes: 64 << 20, MaxQueue: 10_000, MaxQueueBytes: 100 << 20})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, Window: 10_000, WindowBytes: 64 << 20, MaxQueue: 10_000, MaxQueueBytes: 100 << 20})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			c.link.Down()
@@ -187,7 +189,7 @@ var scenarios = []scenario.Row{
 		})},
 	{Name: "PU-21 two connections of one client", Reason: "the older one is fenced, so that no event is split between them",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			first := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			second := pushTo(n, "tablet", &push.Client{ID: "phone"})
@@ -199,7 +201,7 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "PU-22 many publishers at once", Reason: "frames must not interleave (gorilla/websocket#651)",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			for i := range 50 {
@@ -214,15 +216,17 @@ var scenarios = []scenario.Row{
 	{Name: "PU-23 a rolling restart", Reason: "the clients are told when to come back, and nothing is lost at the drain point",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{})
-			srv, next := newPush(t, log, push.ServerOptions{Authenticate: systems.TrustEverybody, Spread: 5 * time.Second}), newPush(t, log, push.ServerOptions{Authenticate: systems.TrustEverybody})
-			site := n.Host("server").ServeHTTP(":80", srv)
+			srv := &push.Server{Log: log, Authenticate: systems.TrustEverybody, RetrySpread: 5 * time.Second}
+			next := &push.Server{Log: log, Authenticate: systems.TrustEverybody}
+			t.Cleanup(func() { srv.Close(); next.Close() })
+			site := n.Host("server").ServeHTTP(":80", srv.Handler())
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			for i := range 100 {
 				if i == 50 {
 					require.NoError(t, srv.Drain(t.Context()))
 					n.Host("server").Crash()
-					srv, site.Handler = next, next
+					srv, site.Handler = next, next.Handler()
 					n.Host("server").Restart()
 				}
 				send(t, srv, push.Forever, fmt.Sprint(i))
@@ -233,20 +237,20 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "PU-24 tokens in a herd", Reason: "after an outage all come at once: a token costs a hash, not a look-up",
 		Story: func(t *testing.T, n *sim.Network) {
-			tokens := push.Tokens{Keys: [][]byte{[]byte(strings.Repeat("k", 32))}}
-			srv := servePush(t, n, push.ServerOptions{Authenticate: tokens.Authenticate})
+			tokens := access.Tokens{Keys: [][]byte{[]byte(strings.Repeat("k", 32))}}
+			srv := servePush(t, n, &push.Server{Authenticate: tokens.Authenticate})
 			good := pushTo(n, "phone", &push.Client{Header: bearer(tokens, "phone", time.Hour)})
 			expired := pushTo(n, "old", &push.Client{Header: bearer(tokens, "old", -time.Hour)})
 			time.Sleep(time.Second)
 			require.True(t, srv.Online("phone"), good.ended())
 			require.False(t, srv.Online("old"))
-			var refused *push.HandshakeError
+			var refused *retry.StatusError
 			require.ErrorAs(t, expired.ended(), &refused)
-			require.Equal(t, 401, refused.StatusCode)
+			require.Equal(t, 401, refused.Status)
 		}},
 	{Name: "PU-25 a message that is too large for the client", Reason: "it is skipped with a word; the others come (RFC 6455 section 7.4.1, 1009)",
 		Story: func(t *testing.T, n *sim.Network) {
-			srv := servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{MaxMessageBytes: 1000})
 			time.Sleep(time.Second)
 			send(t, srv, push.Forever, "small")
@@ -269,9 +273,9 @@ func pushedWithStore(n *sim.Network) patterntest.System {
 // massReconnect restarts a server under 200 clients, and returns the peak of those who
 // come back within 100 ms.
 func massReconnect(t *testing.T, n *sim.Network, spread time.Duration) int {
-	servePush(t, n, push.ServerOptions{Authenticate: systems.TrustEverybody, Spread: spread})
+	servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, RetrySpread: spread})
 	for i := range 200 {
-		pushTo(n, fmt.Sprintf("phone%d", i), &push.Client{Spread: spread, MinDelay: time.Millisecond})
+		pushTo(n, fmt.Sprintf("phone%d", i), &push.Client{Backoff: retry.Backoff{Min: time.Millisecond}})
 		time.Sleep(1) // or they race each other for random numbers
 	}
 	time.Sleep(10 * time.Second)
@@ -290,7 +294,7 @@ type pushee struct {
 	each time.Duration // that it takes to handle an event
 	data []string
 	news []push.Reset
-	lost uint64
+	lost int64
 	end  error
 }
 
@@ -313,7 +317,7 @@ func (p *pushee) resets() []push.Reset {
 	return slices.Clone(p.news)
 }
 
-func (p *pushee) reasons() (all []push.Reason) {
+func (p *pushee) reasons() (all []eventlog.Reason) {
 	for _, r := range p.resets() {
 		all = append(all, r.Reason)
 	}
@@ -321,7 +325,7 @@ func (p *pushee) reasons() (all []push.Reason) {
 }
 
 // skipped is how many events the client was told that it lost.
-func (p *pushee) skipped() uint64 {
+func (p *pushee) skipped() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lost
@@ -334,20 +338,9 @@ func (p *pushee) ended() error {
 	return p.end
 }
 
-func servePush(t *testing.T, n *sim.Network, opts push.ServerOptions) *push.Server {
-	return servePushLog(t, n, eventlog.NewMemory(eventlog.Options{}), opts)
-}
-
-func servePushLog(t *testing.T, n *sim.Network, log eventlog.Log, opts push.ServerOptions) *push.Server {
-	srv := newPush(t, log, opts)
-	n.Host("server").ServeHTTP(":80", srv)
-	return srv
-}
-
-func newPush(t *testing.T, log eventlog.Log, opts push.ServerOptions) *push.Server {
-	srv, err := push.NewServer(log, opts)
-	require.NoError(t, err)
+func servePush(t *testing.T, n *sim.Network, srv *push.Server) *push.Server {
 	t.Cleanup(func() { srv.Close() })
+	n.Host("server").ServeHTTP(":80", srv.Handler())
 	return srv
 }
 
@@ -364,7 +357,7 @@ func pushTo(n *sim.Network, name string, c *push.Client) *pushee {
 		f()
 		return nil
 	}
-	c.OnEvent = func(_ context.Context, e push.Event) error {
+	handle := func(_ context.Context, e push.Event) error {
 		p.mu.Lock()
 		each := p.each
 		p.mu.Unlock()
@@ -374,7 +367,7 @@ func pushTo(n *sim.Network, name string, c *push.Client) *pushee {
 	c.OnReset = func(_ context.Context, r push.Reset) error { return locked(func() { p.news = append(p.news, r) }) }
 	c.OnGap = func(_ context.Context, g push.Gap) error { return locked(func() { p.lost += g.Skipped }) }
 	h.Run("client", func(ctx context.Context, _ *sim.Host) error {
-		err := p.Run(ctx)
+		err := p.Run(ctx, handle)
 		return locked(func() { p.end = err })
 	})
 	return p
@@ -387,14 +380,14 @@ func send(t *testing.T, srv *push.Server, ttl time.Duration, data string) {
 	}
 }
 
-func snapshot(state string) func(context.Context, push.Identity) ([]byte, error) {
-	return func(context.Context, push.Identity) ([]byte, error) { return []byte(state), nil }
+func snapshot(state string) func(context.Context, access.Identity) ([]byte, error) {
+	return func(context.Context, access.Identity) ([]byte, error) { return []byte(state), nil }
 }
 
 // bearer returns a token that expires after so long as the header of a handshake.
-func bearer(tokens push.Tokens, client string, life time.Duration) func(context.Context) (http.Header, error) {
+func bearer(tokens access.Tokens, client string, life time.Duration) func(context.Context) (http.Header, error) {
 	return func(context.Context) (http.Header, error) {
-		token, err := tokens.Sign(push.Identity{Client: client, Expires: time.Now().Add(life)})
+		token, err := tokens.Sign(access.Identity{Client: client, Expires: time.Now().Add(life)})
 		return http.Header{"Authorization": {"Bearer " + token}}, err
 	}
 }
