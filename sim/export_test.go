@@ -66,8 +66,14 @@ var RaceEnabled = raceEnabled
 // ErrNoNet is ENONET, or what stands for it where there is none.
 const ErrNoNet = errNoNet
 
-// SetSpinLimit has the watchdog suspect a loop after fewer steps.
-func SetSpinLimit(steps uint64) { spinLimit = steps }
+// SetSpinLimit has the watchdog suspect a loop after fewer steps, which it counts more often.
+func SetSpinLimit(steps uint64) { spinLimit, stepsEvery = steps, 100*time.Millisecond }
+
+// SetForeignPatience has a test fail sooner that waits for what is outside of it.
+func SetForeignPatience(d time.Duration) { foreignPatience = d }
+
+// SetAhead has a test given up so long before go test's deadline, however near that is.
+func SetAhead(d time.Duration) { monitoring.ahead, monitoring.part = d, 1 }
 
 // Monitor has monitors look often, tell of a test after some real time to out, and give it up after
 // limit, if it is not 0. It returns a function that undoes that.

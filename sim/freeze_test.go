@@ -248,6 +248,7 @@ var outside = make(chan int)
 
 func TestVictimFrozen(t *testing.T) {
 	victim(t)
+	sim.SetForeignPatience(time.Second / 2)
 	t.Run("frozen", func(t *testing.T) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			accept(listen(t, n.Host("b"), ":7"), echo)
@@ -290,6 +291,7 @@ func TestWatchdogNamesTheFrozenGoroutine(t *testing.T) {
 // its holder runs, or his clock moves, the others wait for him, and their clocks stand.
 func TestVictimSharedLock(t *testing.T) {
 	victim(t)
+	sim.SetForeignPatience(time.Second)
 	var shared sync.Mutex
 	sink := 0
 	inTwo := func(name string, f func(n *sim.Network)) {

@@ -284,6 +284,7 @@ func TestDeadlineGivesTheReport(t *testing.T) {
 
 func TestVictimTimeout(t *testing.T) {
 	victim(t)
+	sim.SetAhead(29 * time.Second)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		n.Host("b")
 		var never atomic.Bool
@@ -297,7 +298,7 @@ func TestTimeoutGivesTheReport(t *testing.T) {
 		t.Skip("takes some seconds of real time")
 	}
 	t.Parallel()
-	out, failed := outputOf(t, "TestVictimTimeout", "SQUALL_VICTIM_TIMEOUT=10s")
+	out, failed := outputOf(t, "TestVictimTimeout", "SQUALL_VICTIM_TIMEOUT=30s")
 	require.True(t, failed)
 	requireInOrder(t, out, "seed 1, still runs after", "retry", "Last events", "To repeat it:", "--- FAIL: TestVictimTimeout")
 	require.NotContains(t, out, "test timed out")

@@ -34,20 +34,22 @@ type monitor struct {
 var monitoring = struct {
 	every   time.Duration   // of real time: how often they look
 	notices []time.Duration // real times at which to tell of a test that runs; one that is just long is not told of often
-	ahead   time.Duration   // how long before go test's deadline a test is given up, or a quarter of what is left at its beginning
+	ahead   time.Duration   // how long before go test's deadline a test is given up,
+	part    time.Duration   // or this part of what is left at its beginning
 	limit   time.Duration   // of real time, instead of go test's; 0: none
 	out     io.Writer
 }{
 	every:   time.Second,
 	notices: []time.Duration{25 * time.Second, 5 * time.Minute, 30 * time.Minute, 3 * time.Hour},
 	ahead:   5 * time.Second,
+	part:    4,
 	out:     os.Stderr,
 }
 
 func startMonitor(t *testing.T, run *bubbleRun, seed uint64, command func() string) *monitor {
 	m := &monitor{run: run, name: t.Name(), seed: seed, command: command, began: time.Now(), notices: monitoring.notices}
 	if at, ok := deadlineOf(t); ok {
-		m.deadline = at.Add(-min(monitoring.ahead, time.Until(at)/4))
+		m.deadline = at.Add(-min(monitoring.ahead, time.Until(at)/monitoring.part))
 	}
 	if monitoring.limit > 0 {
 		m.deadline = m.began.Add(monitoring.limit)

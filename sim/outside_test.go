@@ -75,7 +75,7 @@ func TestTheMachinesResolverIsNotAskedForHosts(t *testing.T) {
 // A test that waits for the machine's network fails, and the next one runs.
 func TestVictimOutside(t *testing.T) {
 	victim(t)
-	sim.SetOutsidePatience(3 * time.Second)
+	sim.SetOutsidePatience(time.Second)
 	t.Run("listener", func(t *testing.T) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			s := httptest.NewServer(http.NotFoundHandler())

@@ -45,8 +45,6 @@ func (d *watchdog) stop() {
 
 // Real times.
 const (
-	stepsEvery = time.Second
-
 	looksOften = 200 * time.Microsecond // at a test that was frozen; until then it is waited for without sleep,
 	looksFirst = time.Millisecond       // at others at first,
 	looksRare  = 16 * time.Millisecond  // and later
@@ -61,9 +59,14 @@ const (
 	lockFirst = 20 * time.Millisecond
 
 	// What waits for a channel made outside may be answered from there: it is given up
-	// when nobody runs there, or after all.
+	// when nobody runs there (see foreignPatience), or after all.
+	busyPatience = 30 * time.Second
+)
+
+// Real times that are variables for their tests.
+var (
+	stepsEvery      = time.Second
 	foreignPatience = 4 * time.Second
-	busyPatience    = 30 * time.Second
 )
 
 func (d *watchdog) watchSteps() {
