@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -48,7 +49,8 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 			// The position says where to begin if the broker has forgotten: to begin with,
 			// where the subscription did.
 			at := s.Load(name)
-			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: name, From: at})
+			token := strings.ReplaceAll(name, ".", "_") // a subscription's name has no dots
+			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: token, From: at})
 			if err == nil && at.IsZero() {
 				s.Store(name, sub.From())
 			}

@@ -3,7 +3,6 @@ package patterntest
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -16,12 +15,23 @@ type Client struct {
 	Peer
 
 	world  *World
-	since  int  // events published before it was there
-	starts int  // of the server before it was there
-	inTime bool // it was never out of reach, so that delays are checked
+	since  int   // events published before it was there
+	starts int   // of the server before it was there
+	inTime bool  // it was never out of reach, so that delays are checked
+	lost   []int // places of what was missing at a Check
+	inTurn bool  // of events that come close together each may wait for those before it
 
-	mu  sync.Mutex
-	got []arrival
+	mu    sync.Mutex
+	got   []arrival
+	gapAt time.Duration  // when it was told of a gap last; -1: never
+	have  map[string]int // how often each text came since
+	knows []mark         // when all it had got must have been acknowledged
+}
+
+// A mark is a time, and how many arrivals there were.
+type mark struct {
+	at   time.Duration
+	seen int
 }
 
 type arrival struct {
@@ -32,30 +42,58 @@ type arrival struct {
 }
 
 // Client makes a client on a host of its own and lets it connect, over a good link that
-// then becomes what [World.Link] wants. It is to get all that is published from then on.
+// then becomes what [Stage.Link] wants. It is to get all that is published from then on.
 func (w *World) Client(name string) *Client {
-	c := &Client{world: w}
+	c := w.newClient(name)
+	w.meet(c)
+	return c
+}
+
+func (w *World) newClient(name string) *Client {
+	c := &Client{world: w, gapAt: -1, have: map[string]int{}}
 	c.run(&w.Stage, name, func(ctx context.Context, h *sim.Host) error { return w.system.Receive(ctx, h, name, c) })
 	w.clients = append(w.clients, c)
+	return c
+}
+
+// meet waits until clients that are new are there.
+func (w *World) meet(all ...*Client) {
 	if w.onLoopback {
-		w.greet(c)
+		for _, c := range all {
+			w.greet(c)
+		}
 	} else {
 		w.Sleep(10 * Transit)
-		c.Link.Set(w.link)
 	}
-	c.starts = w.startsUntil(w.Net.Elapsed())
 	w.mu.Lock()
-	c.since = len(w.published)
+	since := len(w.published)
 	w.mu.Unlock()
-	return c
+	for _, c := range all {
+		if c.Link != nil {
+			c.Link.Set(w.link)
+		}
+		c.starts, c.since = w.startsUntil(w.Net.Elapsed()), since
+	}
 }
 
 // Clients makes count clients, under the names phone1, phone2 and so on.
 func (w *World) Clients(count int) []*Client {
 	var all []*Client
 	for i := range count {
-		all = append(all, w.Client(fmt.Sprintf("phone%d", i+1)))
+		all = append(all, w.Client(phone(i)))
 	}
+	return all
+}
+
+// Crowd is [World.Clients], but they begin to connect 70 ms apart, so that what each does at intervals of
+// its own is spread.
+func (w *World) Crowd(count int) []*Client {
+	var all []*Client
+	for i := range count {
+		all = append(all, w.newClient(phone(i)))
+		w.Sleep(70 * time.Millisecond)
+	}
+	w.meet(all...)
 	return all
 }
 
@@ -70,12 +108,37 @@ func (c *Client) note(a arrival) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.got = append(c.got, a)
+	if a.gap != "" {
+		c.gapAt = a.at
+		clear(c.have)
+	} else {
+		c.have[a.data]++
+	}
 }
 
 func (c *Client) arrivals() []arrival {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.got)
+}
+
+// turn returns how many events were published within the second before one, if it may wait for
+// them.
+func (c *Client) turn(expected []publication, place int) (before int) {
+	if !c.inTurn {
+		return 0
+	}
+	for before < place && expected[place-before-1].at > expected[place].at-time.Second {
+		before++
+	}
+	return before
+}
+
+// marks returns when all that the client had got must have been acknowledged.
+func (c *Client) marks() []mark {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.knows)
 }
 
 // Got returns the events that the client got, in order.

@@ -47,7 +47,7 @@ func journalAndReaders(n *sim.Network) patterntest.System {
 type journal struct {
 	mu     sync.Mutex
 	life   string // positions mean nothing in another; empty: it is down
-	events []string
+	events [][]byte
 	more   chan struct{} // closed by the next event
 }
 
@@ -57,7 +57,7 @@ type position struct {
 }
 
 type message struct {
-	Events []string
+	Events [][]byte // in JSON as base64, since a string would have to be UTF-8
 	Next   position
 }
 
@@ -67,7 +67,7 @@ func (j *journal) publish(data string) error {
 	if j.life == "" {
 		return errors.New("the journal is down")
 	}
-	j.events = append(j.events, data)
+	j.events = append(j.events, []byte(data))
 	close(j.more)
 	j.more = make(chan struct{})
 	return nil
@@ -140,7 +140,7 @@ func read(ctx context.Context, h *sim.Host, at *position, r patterntest.Receiver
 			r.Gap("the journal began anew")
 		}
 		for _, data := range m.Events {
-			r.Event(data)
+			r.Event(string(data))
 		}
 		*at = m.Next
 	}

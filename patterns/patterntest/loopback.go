@@ -104,6 +104,11 @@ func loopbackStories() []Story {
 		w.PublishAtOnce(200)
 	})
 	add("events of all kinds", ofAllKinds)
+	add("events of any bytes", ofAnyBytes)
+	add("the same text again", func(w *World) {
+		w.Client("phone")
+		w.Publish("on", "on", "off", "on", "off", "on", "on")
+	})
 	add("large events", func(w *World) {
 		w.Client("phone")
 		w.PublishLarge(0, 50, 50_000)

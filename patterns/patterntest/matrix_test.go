@@ -15,7 +15,7 @@ import (
 func TestEachStoryIsNeeded(t *testing.T) {
 	for _, s := range patterntest.Stories() {
 		var finds []string
-		for _, row := range broken {
+		for _, row := range flaws() {
 			if row.story == s.Name {
 				finds = append(finds, row.flaw)
 			}
@@ -44,7 +44,7 @@ func TestMatrix(t *testing.T) {
 		}
 		systems[name] = s
 	}
-	for _, row := range broken {
+	for _, row := range flaws() {
 		add(row.flaw, row.system)
 	}
 	for _, row := range naive {

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"github.com/squall-sim/squall/sim"
 )
 
 // Measures are what a story cost, over all its clients, as the network and the clients see
@@ -13,7 +11,7 @@ import (
 type Measures struct {
 	Accepted  int // events, each once for each client that was to get it
 	Delivered int // of these
-	Repeated  int // arrivals beyond the first
+	Repeated  int // arrivals beyond these
 	Gaps      int // that clients were told of
 
 	// The time from Publish to arrival of what was delivered: half of it took
@@ -31,16 +29,15 @@ func (w *World) Measures() Measures {
 	var m Measures
 	var took []time.Duration
 	for _, c := range w.clients {
-		first := map[string]time.Duration{}
+		came := map[string][]time.Duration{} // those that are no repetition
 		for _, a := range c.arrivals() {
-			_, again := first[a.data]
 			switch {
 			case a.gap != "":
 				m.Gaps++
-			case again:
+			case len(came[a.data]) >= max(1, w.copies(a.data)):
 				m.Repeated++
 			default:
-				first[a.data] = a.at
+				came[a.data] = append(came[a.data], a.at)
 			}
 		}
 		for _, p := range w.expected(c) {
@@ -48,8 +45,9 @@ func (w *World) Measures() Measures {
 				continue
 			}
 			m.Accepted++
-			if at, ok := first[p.data]; ok {
-				took = append(took, at-p.at)
+			if all := came[p.data]; len(all) > 0 {
+				took = append(took, all[0]-p.at)
+				came[p.data] = all[1:]
 			}
 		}
 	}
@@ -69,11 +67,10 @@ func (w *World) Measures() Measures {
 		}
 	}
 	var dials []time.Duration
-	for e := range w.Net.Trace().Events() {
-		if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent {
-			dials = append(dials, e.At)
-		}
+	for _, all := range w.dials() {
+		dials = append(dials, all...)
 	}
+	slices.Sort(dials)
 	m.Dials = len(dials)
 	m.Herd, _ = Peak(dials, herdWindow)
 	return m

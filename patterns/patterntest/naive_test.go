@@ -294,7 +294,7 @@ var naive = []struct {
 	{"channel", channelPolling, "the server crashes right after it accepted", []patterntest.Promise{patterntest.Complete},
 		"*, accepted at *, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and * more)"},
 	{"channel", channelPolling, "a hundred clients lose the server at once", []patterntest.Promise{patterntest.Complete, patterntest.Gentle},
-		"e1, accepted at 40s, had not reached phone1 3m0s after all faults were over, and phone1 was told of no gap (and 5 more)"},
+		"e*, had not reached phone1 3m0s after all faults were over, and phone1 was told of no gap*"},
 
 	{"hub", hub, "events of all kinds", []patterntest.Promise{patterntest.Complete},
 		"largelargelargelargelarg…, accepted at 400ms, had not reached phone 3m0s after all faults were over, and phone was told of no gap"},
@@ -305,12 +305,12 @@ var naive = []struct {
 	{"hub", hub, "the server loses power and comes back", []patterntest.Promise{patterntest.Complete},
 		"e11, accepted at 31.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 8 more)"},
 	{"hub", hub, "a hundred clients lose the server at once", []patterntest.Promise{patterntest.Gentle},
-		"100 of 100 clients tried to connect within the 100ms from 43.04s on, after all had lost the server; 33 may"},
+		"100 of 100 clients tried to connect within the 100ms from * on, after all had lost the server; 33 may"},
 
 	{"lines", lines, "events of all kinds", []patterntest.Promise{patterntest.Genuine},
 		"\"two\\nlines\" reached phone at 440ms changed to two (and 10 more)"},
 	{"lines", lines, "one client of three cannot be reached", []patterntest.Promise{patterntest.Complete, patterntest.Prompt},
-		"e2…, accepted at 2.2s, had not reached dead 3m0s after all faults were over, and dead was told of no gap (and 118 more)"},
+		"e2…, accepted at 1.8s, had not reached dead 3m0s after all faults were over, and dead was told of no gap (and 118 more)"},
 	{"lines", lines, "one client of three does not read", []patterntest.Promise{patterntest.Prompt},
 		"* took * to reach *, over a good network; 120ms is promised (and * more)"},
 

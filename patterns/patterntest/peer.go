@@ -17,6 +17,7 @@ type Peer struct {
 	Link *sim.Link // between it and the server; nil in [Loopback]
 
 	stage   *Stage
+	owner   owner       // of its goroutines
 	stopped atomic.Bool // by the contract, since it ran wild
 	process process
 
@@ -27,12 +28,13 @@ type Peer struct {
 // run makes the peer's host, over a good link, and runs the client there. Once it is there its
 // link is to become what [Stage.Link] wants.
 func (p *Peer) run(s *Stage, name string, receive func(ctx context.Context, h *sim.Host) error) {
-	p.Name, p.Host, p.stage = name, s.Net.Host(name), s
+	p.Name, p.Host, p.stage, p.owner = name, s.Net.Host(name), s, newOwner()
 	if !s.onLoopback {
 		p.Link = s.Net.Link(p.Host, s.Server, netem.Config{Delay: Transit})
 	}
 	s.peers = append(s.peers, p)
 	p.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
+		p.owner.take()
 		return p.process.run(ctx, func(ctx context.Context) error { return receive(ctx, h) })
 	})
 }

@@ -2,14 +2,18 @@ package patterntest
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // publication is one call of Publish.
 type publication struct {
 	data         string
+	place        int // among all
+	next         int // the place of the next one with the same data; 0: there is none
 	at           time.Duration
 	ttl          time.Duration // 0: for ever
 	began, ended int           // stamps; ended is 0 until Publish returned
@@ -23,7 +27,8 @@ func (p *publication) expired(t time.Duration) bool { return p.ttl > 0 && t > p.
 
 func (p *publication) accepted() bool { return p.ended > 0 && p.err == nil }
 
-// Publish publishes events one after the other. Each needs a text of its own.
+// Publish publishes events one after the other. Those of one text are events of their own: they
+// are to arrive as often as they were published.
 func (w *World) Publish(data ...string) {
 	for _, d := range data {
 		w.publish(0, func(int) string { return d })
@@ -66,14 +71,84 @@ func (w *World) PublishAtOnce(count int) {
 
 func numbered(nth int) string { return fmt.Sprintf("e%d", nth) }
 
-// PublishFor is [World.PublishEvery] with events that live for so long only. The system
-// must have a PublishFor.
+// PublishFor is [World.PublishEvery] with events that live for so long only; 0 is for ever. To a
+// system without a PublishFor they are events like others.
 func (w *World) PublishFor(ttl, interval time.Duration, count int) {
+	if w.system.PublishFor == nil {
+		ttl = 0
+	}
 	for range count {
 		w.publish(ttl, numbered)
 		w.Sleep(breath)
 		w.Sleep(interval)
 	}
+}
+
+// PublishMany is [World.PublishAtOnce] with so many events that a client may take long to get
+// them: it may take a round trip and the system's bound for each before it has to be done. It is for clients that are away
+// meanwhile.
+func (w *World) PublishMany(count int) {
+	w.backlog += count
+	done, returned := make(chan struct{}), 0
+	go func() {
+		w.owner.take()
+		defer close(done)
+		for range count {
+			w.call(w.begin(0, numbered))
+			w.mu.Lock()
+			returned++
+			w.mu.Unlock()
+		}
+	}()
+	for before := -1; !w.within(done); {
+		w.mu.Lock()
+		now := returned
+		w.mu.Unlock()
+		if now == before {
+			break // one of them does not return
+		}
+		before = now
+	}
+	w.Sleep(breath)
+	w.measure()
+}
+
+// backlogOf returns how many events a story may publish at once: less of a system that writes each
+// to a disk.
+func (w *World) backlogOf(most, durable int) int {
+	if w.system.Durable {
+		return durable
+	}
+	return most
+}
+
+// PublishBefore publishes events that no client is to get, since it is called before there are any. That
+// costs little, so they may be many.
+func (w *World) PublishBefore(count int) {
+	if len(w.clients) > 0 {
+		panic("patterntest: World.PublishBefore: there are clients already")
+	}
+	w.await() // until then a server accepts nothing
+	w.before = count
+	done := make(chan struct{})
+	go func() {
+		w.owner.take()
+		defer close(done)
+		for nth := range count {
+			w.system.Publish(beforeName + strconv.Itoa(nth))
+		}
+	}()
+	<-done
+	w.Sleep(breath)
+}
+
+const beforeName = "before "
+
+// wasBefore says whether an event is one of [World.PublishBefore].
+func (w *World) wasBefore(data string) bool {
+	name, ok := strings.CutPrefix(data, beforeName)
+	nth, err := strconv.Atoi(name)
+	return ok && err == nil && nth < w.before
 }
 
 // PublishTogether has several publishers call Publish at once, 3 ms apart, each for
@@ -91,34 +166,92 @@ func (w *World) PublishTogether(publishers int, interval time.Duration, count in
 // publish publishes one event, the nth of the world. A Publish that does not return in
 // time is left alone, so that the story goes on.
 func (w *World) publish(ttl time.Duration, text func(nth int) string) {
-	w.mu.Lock()
-	w.stamp++
-	p := &publication{data: text(len(w.published) + 1), at: w.Net.Elapsed(), ttl: ttl, began: w.stamp}
-	w.published = append(w.published, p)
-	w.mu.Unlock()
-
+	p := w.begin(ttl, text)
 	done := make(chan struct{})
 	go func() {
-		var err error
-		if ttl > 0 {
-			err = w.system.PublishFor(p.data, ttl)
-		} else {
-			err = w.system.Publish(p.data)
-		}
-		since := w.runsSince()
-		w.mu.Lock()
-		w.stamp++
-		p.ended, p.err, p.took, p.upSince = w.stamp, err, w.Net.Elapsed()-p.at, since
-		w.mu.Unlock()
+		w.owner.take()
+		w.call(p)
 		close(done)
 	}()
+	w.within(done)
+	w.measure()
+}
+
+// begin notes that an event is about to be published.
+func (w *World) begin(ttl time.Duration, text func(nth int) string) *publication {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stamp++
+	place := len(w.published)
+	p := &publication{place: place, data: text(place + 1), at: w.Net.Elapsed(), ttl: ttl, began: w.stamp}
+	w.published = append(w.published, p)
+	if last, again := w.places[p.data]; again {
+		w.published[last.last].next = place
+		w.places[p.data] = places{last.first, place}
+	} else {
+		w.places[p.data] = places{place, place}
+	}
+	return p
+}
+
+// firstSince returns the first place of a text among those that a client is to get, counted from there.
+func (w *World) firstSince(place, since int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for place < since {
+		place = w.published[place].next
+	}
+	return place - since
+}
+
+// copies returns how many events of one text were published.
+func (w *World) copies(data string) (count int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all, published := w.places[data]
+	if !published {
+		return 0
+	}
+	for count = 1; all.first != all.last; count++ {
+		all.first = w.published[all.first].next
+	}
+	return count
+}
+
+// places are where, in the order of publication, a text came first and last.
+type places struct{ first, last int }
+
+// call publishes an event and notes what became of that.
+func (w *World) call(p *publication) {
+	var err error
+	if p.ttl > 0 {
+		err = w.system.PublishFor(p.data, p.ttl)
+	} else {
+		err = w.system.Publish(p.data)
+	}
+	since := w.runsSince()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stamp++
+	p.ended, p.err, p.took, p.upSince = w.stamp, err, w.Net.Elapsed()-p.at, since
+}
+
+// mayRefuse says whether a system may have reasons of its own not to take an event.
+func (w *World) mayRefuse(data string) bool {
+	control := func(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
+	return data == "" || len(data) > w.system.MaxEvent || !utf8.ValidString(data) || strings.ContainsFunc(data, control)
+}
+
+// within waits until Publish has returned, for as long as that may take.
+func (w *World) within(done <-chan struct{}) bool {
 	patience := time.NewTimer(w.system.PublishTimeout + time.Nanosecond)
 	defer patience.Stop()
 	select {
 	case <-done:
+		return true
 	case <-patience.C:
+		return false
 	}
-	w.measure()
 }
 
 // measure notes what the server holds.
@@ -145,25 +278,30 @@ func (w *World) expected(c *Client) []publication {
 	return all
 }
 
-// missing returns the accepted events that the client did not get, other than those
-// before a gap that it was told of.
-func (w *World) missing(c *Client) []publication {
-	have := map[string]bool{}
-	gapAt := time.Duration(-1)
-	for _, a := range c.arrivals() {
-		if a.gap != "" {
-			gapAt = a.at
-		} else {
-			have[a.data] = true
-		}
-	}
+// missing calls f for the accepted events that the client did not get, other than those
+// before a gap that it was told of, until f returns false. If fewer came than were published with
+// one text, the last of these are missing.
+func (w *World) missing(c *Client, f func(p *publication) bool) {
 	now := w.Net.Elapsed()
-	var missing []publication
-	for _, p := range w.expected(c) {
-		expired := p.expired(now) && !c.inTime
-		if p.accepted() && !have[p.data] && p.at > gapAt && !expired {
-			missing = append(missing, p)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var copies map[string]int // of texts that were published several times
+	for _, p := range w.published[c.since:] {
+		if p.at <= c.gapAt || !p.accepted() || p.expired(now) && !c.inTime {
+			continue
+		}
+		nth := 1
+		if at := w.places[p.data]; at.first != at.last {
+			if copies == nil {
+				copies = map[string]int{}
+			}
+			copies[p.data]++
+			nth = copies[p.data]
+		}
+		if c.have[p.data] < nth && !f(p) {
+			return
 		}
 	}
-	return missing
 }

@@ -30,12 +30,19 @@ type Stage struct {
 	idle       []span        // the time in which idle clients are to send little
 	spread     time.Duration // since when clients are to come back apart; 0: they need not
 	server     process
+	owner      owner    // of the server's goroutines
+	counts     []census // of them, and of connections
+	outages    []span   // in which nobody can reach the server
 
 	mu      sync.Mutex
 	up      bool // the server runs
 	upSince time.Duration
 	starts  []time.Duration // of the server
 	stuck   findings        // who did not stop when asked to
+
+	dialling  sync.Mutex
+	dialled   map[string][]time.Duration // see dials
+	dialledBy int                        // as of so many events of the trace
 }
 
 type span struct{ from, to time.Duration }
@@ -43,7 +50,9 @@ type span struct{ from, to time.Duration }
 // start makes the host of the server and runs it there. serve is called again after each stop.
 func (s *Stage) start(n *sim.Network, onLoopback bool, serve func(ctx context.Context, h *sim.Host) error) {
 	s.Net, s.Server, s.onLoopback, s.link = n, n.Host("server"), onLoopback, netem.Config{Delay: Transit}
+	s.owner = newOwner()
 	s.Server.Run("server", func(ctx context.Context, h *sim.Host) error {
+		s.owner.take()
 		return s.server.run(ctx, func(ctx context.Context) error {
 			s.serverStarts(ctx)
 			return serve(ctx, h)
@@ -129,6 +138,13 @@ func (s *Stage) Idle(d time.Duration) {
 	}
 	s.Sleep(d - (first.to - first.from))
 	s.idle = append(s.idle, first)
+}
+
+// Unreachable lets time pass in which nobody can reach the server, and expects that the clients
+// try less often as it goes on.
+func (s *Stage) Unreachable(d time.Duration) {
+	s.outages = append(s.outages, span{s.Net.Elapsed(), s.Net.Elapsed() + d})
+	s.Sleep(d)
 }
 
 // SpreadOut says that all clients lose the server now, and expects that they come back

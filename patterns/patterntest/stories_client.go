@@ -64,5 +64,30 @@ func clientStories() (all stories) {
 		}
 		w.PublishEvery(80*time.Millisecond, 250)
 	})
+	all.add("the client comes and goes many times", "what each connection leaves behind adds up", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(time.Second, 3)
+		w.Census()
+		for i := range 187 {
+			if i%4 > 0 { // it vanishes, 140 times: many a table has room for 128
+				c.Host.PowerOff()
+				w.Sleep(time.Second)
+				c.Host.Restart()
+			} else { // it goes in peace, and its process ends
+				c.Leave()
+				c.Host.Crash()
+				w.Sleep(time.Second)
+				c.Return()
+				c.Host.Restart()
+			}
+			w.Sleep(10 * time.Second)
+			if i%30 == 0 {
+				w.PublishEvery(time.Second, 1)
+			}
+		}
+		w.Sleep(3 * time.Minute)
+		w.PublishEvery(time.Second, 3)
+		w.Census()
+	})
 	return all
 }

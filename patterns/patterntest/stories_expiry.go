@@ -21,6 +21,36 @@ func expiryStories() (all stories) {
 			w.PublishFor(time.Minute, time.Second, 5)
 		},
 	})
+	all = append(all, Story{
+		Name: "events expire in any order", Reason: "one that expires takes none along that was published before it, nor a restart its time",
+		Needs: expires,
+		Play: func(w *World) {
+			c := w.Client("phone")
+			w.Client("present")
+			mixed := func() {
+				for _, ttl := range []time.Duration{10 * time.Second, time.Hour, 0, time.Minute, 2 * time.Hour, 30 * time.Second, 0, 5 * time.Second, time.Hour, 20 * time.Second} {
+					w.PublishFor(ttl, 100*time.Millisecond, 1)
+				}
+			}
+			mixed()
+			c.Leave()
+			mixed()
+			w.Sleep(2 * time.Minute)
+			mixed()
+			c.Return()
+			w.Sleep(5 * time.Second)
+			mixed()
+			w.Check()
+			c.Leave()
+			mixed()
+			w.Sleep(25 * time.Second)
+			w.Redeploy()
+			w.Sleep(time.Second)
+			mixed()
+			w.Sleep(10 * time.Second)
+			c.Return()
+		},
+	})
 	return all
 }
 

@@ -1,6 +1,7 @@
 package patterntest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/sim"
@@ -10,16 +11,20 @@ import (
 func manyStories() (all stories) {
 	all.add("one client of three cannot be reached", "a dead client must not delay the others", func(w *World) {
 		dead := w.Client("dead")
-		w.PromptFor(w.Client("one"), w.Client("two"))
+		w.PromptFor(w.Client("one"))
 		w.After(time.Second, dead.Link.Down)
-		w.PublishLarge(time.Second, 120, 8_000) // 1 MB: more than a dead connection takes
+		w.PublishLarge(time.Second, 110, 8_000) // 1 MB: more than a dead connection takes
+		w.PromptFor(w.Client("two"))
+		w.Sleep(30 * time.Second) // it may have asked for what was before it
+		w.PublishLarge(time.Second, 10, 8_000)
 		dead.Link.Up()
 	})
 	all.add("one client of three does not read", "a slow client must not delay the others, nor take the server's memory", func(w *World) {
 		slow := w.Client("slow")
-		w.PromptFor(w.Client("one"), w.Client("two"))
+		w.PromptFor(w.Client("one"))
 		w.After(time.Second, slow.Host.Pause)
-		w.PublishLarge(50*time.Millisecond, 350, 12_000) // 4 MB: more than sockets hold
+		w.PublishLarge(50*time.Millisecond, 300, 12_000) // 4 MB: more than sockets hold
+		w.PromptFor(w.Client("two"))
 		slow.Host.Resume()
 		w.Sleep(30 * time.Second)
 		slow.Host.Pause() // for longer than anybody's patience
@@ -27,25 +32,54 @@ func manyStories() (all stories) {
 		slow.Host.Resume()
 	})
 	all.add("a hundred clients lose the server at once", "those that come back together throw it down again", func(w *World) {
-		w.Clients(100)
-		w.PublishEvery(time.Second, 3)
+		w.Crowd(100)
+		w.PublishEvery(time.Second, 1)
 		w.SpreadOut()
 		w.Server.Crash()
 		w.Sleep(5 * time.Second)
 		w.Server.Restart()
-		w.Sleep(time.Minute)
-		w.PublishEvery(time.Second, 3)
+		w.Sleep(20 * time.Second)
+		w.PublishEvery(time.Second, 1)
 	})
 	all.add("a hundred clients are sent away", "a deployment must not look like an attack", func(w *World) {
-		w.Clients(100)
-		w.PublishEvery(time.Second, 3)
+		w.Crowd(130) // more than many a table has room for
+		w.PublishEvery(time.Second, 1)
 		w.SpreadOut()
 		w.Redeploy()
+		w.Sleep(20 * time.Second)
+		w.PublishEvery(time.Second, 1)
+	})
+	all.add("thirty clients notice a silence", "those that have heard the last together find out together", func(w *World) {
+		w.Crowd(30)
+		w.PublishEvery(time.Second, 1)
+		w.SpreadOut()
+		w.Server.PowerOff()
+		w.Sleep(2 * time.Minute)
+		w.Server.Restart()
 		w.Sleep(time.Minute)
-		w.PublishEvery(time.Second, 3)
+		w.PublishEvery(time.Second, 1)
+	})
+	all.add("three clients of six come and go", "what one client does, or suffers, is none of the others' business, however alike their names are", func(w *World) {
+		long := strings.Repeat("station-", 7)
+		pod, podA, podB, podDash := w.Client("pod"), w.Client("pod.a"), w.Client("pod.b"), w.Client("pod-a")
+		long1, long2 := w.Client(long+"1"), w.Client(long+"2")
+		w.PromptFor(pod, podB, long2)
+		for i, how := range []struct{ goes, comes func(c *Client) }{
+			{func(c *Client) { c.Leave() }, func(c *Client) { c.Return() }},
+			{func(c *Client) { c.Host.Crash() }, func(c *Client) { c.Host.Restart() }},
+			{func(c *Client) { c.Host.PowerOff() }, func(c *Client) { c.Host.Restart() }},
+			{func(c *Client) { c.Link.Down() }, func(c *Client) { c.Link.Up() }},
+		} {
+			for k, c := range []*Client{podA, podDash, long1} {
+				at := time.Duration(1+3*i+k) * 25 * time.Second
+				w.After(at, func() { how.goes(c) })
+				w.After(at+65*time.Second, func() { how.comes(c) })
+			}
+		}
+		w.PublishEvery(3*time.Second, 120)
 	})
 	all.add("fifty clients hear of one event", "one event wakes everybody once", func(w *World) {
-		w.PromptFor(w.Clients(50)...)
+		w.PromptFor(w.Crowd(50)...)
 		for range 5 {
 			w.PublishEvery(20*time.Second, 1)
 		}

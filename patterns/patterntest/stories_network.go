@@ -19,15 +19,45 @@ func reachStories() (all stories) {
 			w.PublishEvery(max(out/20, time.Second), 30)
 		})
 	}
+	all.add("away for a week", "who keeps events for so long only has to tell those who come later", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(time.Second, 3)
+		c.Host.PowerOff()
+		w.PublishEvery(8*time.Hour, 3)
+		if w.system.Durable {
+			w.Redeploy()
+			w.Sleep(time.Second)
+		}
+		w.PublishEvery(12*time.Hour, 12)
+		c.Host.Restart()
+		w.Sleep(time.Minute)
+		w.PublishEvery(time.Second, 3)
+	})
+	all.add("events come while the client comes back", "between what it missed and what is new there must be no crack", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(time.Second, 1)
+		for _, comeBack := range []struct{ away, back func() }{
+			{c.Leave, c.Return}, {c.Host.Crash, c.Host.Restart}, {c.Host.PowerOff, c.Host.Restart}, {func() {}, c.Host.Restart}, {c.Leave, c.Return},
+		} {
+			comeBack.away()
+			w.PublishEvery(10*time.Millisecond, 20)
+			comeBack.back()
+			w.PublishEvery(7*time.Millisecond, 60)
+			w.Sleep(5 * time.Second)
+		}
+	})
 	// Longer than anybody's timeout: TCP brings what is lost for a moment.
 	all.add("the answer is lost", "what was sent is not received: only the client's next position says so", func(w *World) {
 		c := w.Client("phone")
+		w.Census()
 		for range 10 {
 			c.Link.DownFrom(w.Server)
 			w.PublishEvery(100*time.Millisecond, 1)
 			w.After(50*time.Second, c.Link.Up)
 			w.Sleep(2 * time.Minute)
 		}
+		w.Sleep(time.Minute)
+		w.Census()
 	})
 	all.add("the request is lost", "the server must not count on hearing from its client", func(w *World) {
 		c := w.Client("phone")

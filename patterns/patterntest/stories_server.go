@@ -72,5 +72,36 @@ func serverStories() (all stories) {
 			w.Sleep(500 * time.Millisecond)
 		}
 	})
+	all.add("events come while the server is redeployed", "who is about to go accepts nothing that it cannot keep", func(w *World) {
+		w.Client("phone")
+		for i := range 8 {
+			again := w.Redeploy
+			if i%4 == 3 {
+				again = w.Server.Restart
+			}
+			w.After(time.Duration(i+1)*1510*time.Millisecond, again)
+		}
+		w.PublishEvery(20*time.Millisecond, 700)
+	})
+	all.add("the server is redeployed while a client does not read", "who goes must not wait for ever for who does not listen", func(w *World) {
+		slow := w.Client("slow")
+		w.Client("other")
+		slow.Host.Pause()
+		w.PublishLarge(10*time.Millisecond, 30, 12_000)
+		w.Sleep(time.Second)
+		w.Redeploy()
+		w.Sleep(10 * time.Second)
+		w.PublishEvery(time.Second, 3)
+		slow.Host.Resume()
+	})
+	all.add("the server is gone for ten minutes", "who tries in vain tries less often", func(w *World) {
+		w.Client("phone")
+		w.PublishEvery(time.Second, 3)
+		w.Server.Crash()
+		w.Unreachable(10 * time.Minute)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 3)
+	})
 	return all
 }

@@ -1,6 +1,7 @@
 package patterntest
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -26,6 +27,61 @@ func steadyStories() (all stories) {
 		w.PublishEvery(0, 1)
 	})
 	all.add("events of all kinds", "what has a meaning in the protocol must not have it in the data", ofAllKinds)
+	all.add("events of any bytes", "what can be published arrives as it is, or is refused", ofAnyBytes)
+	all.add("events of any size", "what is larger than a buffer, a frame or a limit is not cut, nor dropped in silence", func(w *World) {
+		w.Client("phone")
+		for _, size := range []int{32_768, 65_536, 100_000, 1 << 20} {
+			w.Publish(text(size))
+			w.Sleep(5 * time.Second)
+		}
+	})
+	all.add("the same text again", "an event is no duplicate because another one had its text", func(w *World) {
+		w.Client("phone")
+		w.Publish("on", "on", "off", "on")
+		for range 3 {
+			w.Sleep(20 * time.Second)
+			w.Publish("off", "on", "on")
+		}
+	})
+	all.add("bursts", "the last of a burst must not wait for one more, nor the first for the last", func(w *World) {
+		w.PromptInTurn(w.Client("phone"))
+		for _, count := range []int{1, 2, 3, 5, 10, 1} {
+			w.Sleep(10 * time.Second)
+			w.PublishEvery(0, count)
+			w.Sleep(10 * time.Second)
+			w.PublishEvery(10*time.Millisecond, count)
+		}
+	})
+	all.add("a long run", "what counts events overflows, what limits them drops, and what holds them is full", func(w *World) {
+		c := w.Client("phone")
+		w.PublishEvery(5*time.Millisecond, 1_100)
+		w.Sleep(time.Minute)
+		w.Acknowledged()
+		c.Leave()
+		w.PublishMany(w.backlogOf(12_000, 1_100))
+		c.Return()
+		w.Check()
+		if w.system.Durable {
+			w.Redeploy()
+			w.Sleep(5 * time.Second)
+		}
+		w.PublishEvery(time.Second, 3)
+		c.Host.Restart()
+		w.PublishEvery(time.Second, 3)
+	})
+	all = append(all, Story{
+		Name: "an event after many others", Reason: "sixteen bits are not enough for a position",
+		Needs: func(s System) bool { return !s.Durable }, // which would write as often to its disk
+		Play: func(w *World) {
+			w.PublishBefore(66_000)
+			c := w.Client("phone")
+			w.PublishEvery(time.Second, 5)
+			c.Leave()
+			w.PublishEvery(time.Second, 5)
+			c.Return()
+			w.PublishEvery(time.Second, 2)
+		},
+	})
 	all.add("ten publishers at once", "what is numbered first may be stored last, and a reader that has passed it never sees it", func(w *World) {
 		w.Client("phone")
 		w.PublishTogether(10, 100*time.Millisecond, 10)
@@ -37,4 +93,22 @@ func ofAllKinds(w *World) {
 	w.Client("phone")
 	w.Publish("two\nlines", "two\n\nparagraphs", "carriage\r\nreturns", "\n", "data: one\nid: 7", `a "quote"`, `{"json":[1]}`,
 		"<b>&amp;", "100%41", "back\\slash", " spaces ", "\ttab", "높은 파도 🌊", strings.Repeat("large", 10_000))
+}
+
+func ofAnyBytes(w *World) {
+	w.Client("phone")
+	w.Publish("", "a\x00b", "nul\x00", "\xff\xfe", "caf\xe9", "\xed\xa0\x80", "\u2028", "two\u2028lines\u2029three", "next\u0085line", "\r", "\n\n", "a\r", "a\n",
+		"\x01\x1b[31m\x7f", "tab\vfeed\f", "\ufeffmark", "\ufffd?", "\u200b", "null", "0", "[]", "\xf0\x9f\x8c", "\U0010ffff", "e\u0301", ".", "\\u0041", "%00", "+OK\r\n", "--", text(30_000))
+}
+
+// text returns size bytes of text of which no part is like another, and most characters have
+// several bytes, so that a cut at any place shows.
+func text(size int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < size; i++ {
+		b.WriteString(strconv.Itoa(i))
+		b.WriteString(" 파도🌊")
+	}
+	whole := strings.ToValidUTF8(b.String()[:size], "")
+	return whole + strings.Repeat(".", size-len(whole))
 }

@@ -44,10 +44,10 @@
 //
 // The contract sees what goes in and what comes out, and packets, but no intent. After a
 // restart of the server it takes each client's word for one gap ([System].Durable rules that
-// out), and it cannot tell an event that came again because an acknowledgement was lost
-// from one that came again for no reason, unless the network was good all the time. It
-// does not look at topics, snapshots or who may receive what, nor at the server's
-// goroutines and connections. What the server holds for slow clients it knows only
+// out, and [World.Check] what was lost before), and it cannot tell an event that came again because
+// an acknowledgement was lost from one that came again for no reason, unless the network was good all
+// the time, or for long ([World.Acknowledged]). Events with one text it can only count. It
+// does not look at topics, snapshots or who may receive what. What the server holds for slow clients it knows only
 // from [System].Held: in the memory of the process a queue cannot be told from a log that
 // shares its bytes, nor from the buffers of the simulated sockets.
 package patterntest
@@ -75,7 +75,8 @@ type System struct {
 
 	// Receive runs the client of that name on h until ctx is done, and reports to r what
 	// it gets. It runs as a process of the host, but what it needs to resume it may keep
-	// outside, by its name, as a client does that stores its position on disk.
+	// outside, by its name, as a client does that stores its position on disk. The name is that of
+	// a host: up to 63 letters, digits and hyphens, in parts with dots between them.
 	Receive func(ctx context.Context, h *sim.Host, name string, r Receiver) error
 
 	// PublishFor is Publish of an event that nobody may get later than ttl from now. Nil:
@@ -88,7 +89,8 @@ type System struct {
 
 	// Repeats says that an event may come again when the client could not tell the
 	// server in time that it had it: at least once. If it is false each comes once, as it
-	// does in any case while the network is good.
+	// does in any case while the network is good. What may not come again are the events that
+	// came before the last hundred, and more than 30 s before the end of a minute in which all was well.
 	Repeats bool
 
 	// Forgets says that the server keeps only so much for clients that are away or slow,
@@ -107,6 +109,11 @@ type System struct {
 
 	// PublishTimeout is the longest time that Publish may take. Zero: 5 s.
 	PublishTimeout time.Duration
+
+	// MaxEvent is how many bytes of data an event may have. What is larger Publish may refuse, as
+	// it may what is empty, not UTF-8 or has control characters other than white space; but what it
+	// accepts must arrive. Zero: 50,000.
+	MaxEvent int
 
 	// Held returns how many bytes the server that runs holds now for clients that are
 	// slow to take them, beyond its log. Nil: nobody knows, and it is not checked.

@@ -10,9 +10,10 @@ import (
 // What clients may send, for [Gentle].
 const (
 	maxAttempts  = 20 // connections that one client may try to open within a second
+	maxPatient   = 90 // connections that one client may try to open within a minute, when the first minute brought none
 	maxIdleRate  = 5  // packets a second that an idle client may send: one that polls each second sends 2, one that polls each round trip 12
 	herdWindow   = 100 * time.Millisecond
-	herdFraction = 3 // at most a third of the clients may come back within herdWindow
+	herdFraction = 3 // at most a third of the clients may come back within herdWindow; of less than a hundred a half, as chance makes more of few
 )
 
 // judgeTraffic looks at the clients' packets.
@@ -31,8 +32,20 @@ func (s *Stage) judgeTraffic(f *findings) {
 	}
 	slices.Sort(herd)
 	limit := max(1, len(s.peers)/herdFraction)
+	if len(s.peers) < 100 {
+		limit = max(1, len(s.peers)/2)
+	}
 	if most, at := Peak(herd, herdWindow); most > limit {
 		f.add(Gentle, "", "%d of %d clients tried to connect within the %v from %v on, after all had lost the server; %d may", most, len(s.peers), herdWindow, at, limit)
+	}
+	for _, out := range s.outages {
+		for _, p := range s.peers {
+			late := slices.DeleteFunc(slices.Clone(dials[p.Name]), func(at time.Duration) bool { return at < out.from+time.Minute || at >= out.to })
+			if most, at := Peak(late, time.Minute); most > maxPatient {
+				f.add(Gentle, p.Name, "%s tried to connect %d times within the minute from %v on, although the server had been out of reach since %v; %d are enough",
+					p.Name, most, at, out.from, maxPatient)
+			}
+		}
 	}
 	for _, idle := range s.idle {
 		rates := s.rates(idle)
@@ -60,13 +73,18 @@ func (s *Stage) rates(in span) map[string]int {
 
 // dials returns when each client, by name, tried to open connections.
 func (s *Stage) dials() map[string][]time.Duration {
-	all := map[string][]time.Duration{}
-	for e := range s.Net.Trace().Events() {
-		if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent {
-			all[e.From] = append(all[e.From], e.At)
+	s.dialling.Lock()
+	defer s.dialling.Unlock()
+	trace := s.Net.Trace()
+	if s.dialled == nil || s.dialledBy != trace.Len() {
+		s.dialled, s.dialledBy = map[string][]time.Duration{}, trace.Len()
+		for e := range trace.Events() {
+			if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent {
+				s.dialled[e.From] = append(s.dialled[e.From], e.At)
+			}
 		}
 	}
-	return all
+	return s.dialled
 }
 
 // Peak returns the most of the times that lie within a window, wherever it begins, and where that

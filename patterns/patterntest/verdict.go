@@ -25,6 +25,7 @@ func (w *World) Verdict() []Breach {
 	}
 	w.judgePublish(&f)
 	w.judgeTraffic(&f)
+	w.judgeCounts(&f)
 	w.judgeAccount(&f)
 	if most := w.system.MaxHeld * len(w.clients); w.held > most {
 		f.add(Bounded, "", "the server held %d bytes for its clients at %v; %d are its limit", w.held, w.heldAt, most)
@@ -35,62 +36,56 @@ func (w *World) Verdict() []Breach {
 // judge compares what a client got with what was published.
 func (w *World) judge(c *Client, f *findings) {
 	expected := w.expected(c)
-	place := map[string]int{}
-	for i, p := range expected {
-		place[p.data] = i
-	}
-	lost := map[string]bool{}
-	missing := w.missing(c)
-	for _, p := range missing {
-		lost[p.data] = true
+	lost := map[int]bool{} // by their places
+	missing := slices.Clone(c.lost)
+	w.missing(c, func(p *publication) bool {
+		missing = append(missing, p.place-c.since)
+		return true
+	})
+	slices.Sort(missing)
+	missing = slices.Compact(missing)
+	for _, place := range missing {
+		lost[place] = true
 	}
 
-	first := map[string]time.Duration{}
-	var newest *publication // of those that arrived
-	next := 0               // place after the last arrival
+	arrivals := c.arrivals()
+	came := make([]int, len(expected)) // 1 + the number of its first arrival since the last gap; 0: none
+	var newest *publication            // of those that arrived
+	next := 0                          // place after the last arrival
 	gaps := 0
-	for _, a := range c.arrivals() {
+	for nth, a := range arrivals {
 		if a.left > 0 {
 			f.add(Obedient, c.Name, "%s was handed %s at %v, after it had stopped at %v", c.Name, short(a.data+a.gap), a.at, a.left)
 		}
 		if a.gap != "" {
 			gaps++
-			switch {
-			case w.system.Durable && !w.system.Forgets:
-				f.add(Durable, c.Name, "%s was told at %v that events are missing (%s), but the system keeps what it accepted", c.Name, a.at, a.gap)
-			case c.inTime:
-				f.add(Calm, c.Name, "%s was told at %v that events are missing (%s), but its network was good and the server up", c.Name, a.at, a.gap)
-			case !w.system.Forgets && gaps > w.startsUntil(a.at)-c.starts:
-				f.add(Calm, c.Name, "%s was told at %v that events are missing (%s), but the server, which forgets nothing, had not begun anew", c.Name, a.at, a.gap)
-			}
+			w.judgeGap(c, a, gaps, f)
 			newest = nil // what follows a gap begins anew
-			clear(first)
+			clear(came)
 			continue
 		}
-		i, known := place[a.data]
+		place, published := w.placeOf(a.data, c.since, expected, came, newest)
 		switch {
-		case known:
-		case w.wasPublished(a.data): // before this client was there
+		case published && place < 0: // before this client was there
 			continue
-		case next < len(expected) && lost[expected[next].data]:
+		case published:
+		case next < len(expected) && lost[next]:
 			p := expected[next]
 			f.add(Genuine, c.Name, "%s reached %s at %v changed to %s", short(p.data), c.Name, a.at, short(a.data))
-			delete(lost, p.data)
+			delete(lost, next)
 			next++
 			continue
 		default:
 			f.add(Genuine, c.Name, "%s reached %s at %v, but nobody published it", short(a.data), c.Name, a.at)
 			continue
 		}
-		p := &expected[i]
-		next = i + 1
-		if at, again := first[a.data]; again {
-			if !w.system.Repeats || c.inTime {
-				f.add(Once, c.Name, "%s reached %s twice, at %v and at %v", short(a.data), c.Name, at, a.at)
-			}
+		p := &expected[place]
+		next = place + 1
+		if first := came[place] - 1; first >= 0 {
+			w.judgeAgain(c, arrivals, first, nth, f)
 			continue
 		}
-		first[a.data] = a.at
+		came[place] = nth + 1
 		if newest != nil && p.ended > 0 && newest.began > p.ended {
 			f.add(Ordered, c.Name, "%s reached %s at %v, after %s, which was published later", short(p.data), c.Name, a.at, short(newest.data))
 		}
@@ -100,14 +95,83 @@ func (w *World) judge(c *Client, f *findings) {
 		if over := p.at + p.ttl; p.ttl > 0 && a.at > over+w.system.Bound {
 			f.add(Fresh, c.Name, "%s reached %s at %v, but its time was over at %v", short(p.data), c.Name, a.at, over)
 		}
-		if late := a.at - p.at; c.inTime && late > w.system.Bound+tie {
-			f.add(Prompt, c.Name, "%s took %v to reach %s, over a good network; %v is promised", short(p.data), late, c.Name, w.system.Bound)
+		bound := w.system.Bound + time.Duration(c.turn(expected, place))*2*Transit
+		if late := a.at - p.at; c.inTime && late > bound+tie {
+			f.add(Prompt, c.Name, "%s took %v to reach %s, over a good network; %v is promised", short(p.data), late, c.Name, bound)
 		}
 	}
-	for _, p := range missing {
-		if lost[p.data] {
+	for _, place := range missing {
+		if p := expected[place]; lost[place] {
 			f.add(Complete, c.Name, "%s, accepted at %v, had not reached %s %v after all faults were over, and %s was told of no gap",
 				short(p.data), p.at+p.took, c.Name, w.system.Recovery, c.Name)
+		}
+	}
+}
+
+// placeOf returns the place, among those that the client is to get, of an event that arrived, or -1
+// if that was published before the client was there; and whether it was published at all. Of
+// events with one text it is the first that has not come and keeps the order, or the first that
+// has not come; if all have, the last of them came again.
+func (w *World) placeOf(data string, since int, expected []publication, came []int, newest *publication) (place int, published bool) {
+	w.mu.Lock()
+	all, published := w.places[data]
+	w.mu.Unlock()
+	if !published {
+		return -1, w.wasBefore(data)
+	}
+	if all.last < since {
+		return -1, true
+	}
+	waits := -1
+	for at := w.firstSince(all.first, since); ; at += expected[at].next - (at + since) {
+		if came[at] == 0 {
+			if newest == nil || expected[at].began > newest.began {
+				return at, true
+			}
+			if waits < 0 {
+				waits = at
+			}
+		}
+		if at+since == all.last {
+			break
+		}
+	}
+	if waits < 0 && all.first >= since {
+		waits = all.last - since
+	}
+	return waits, true
+}
+
+// judgeGap looks at a client's word that events may be missing, the nth.
+func (w *World) judgeGap(c *Client, a arrival, nth int, f *findings) {
+	switch {
+	case w.system.Durable && !w.system.Forgets:
+		f.add(Durable, c.Name, "%s was told at %v that events are missing (%s), but the system keeps what it accepted", c.Name, a.at, a.gap)
+	case c.inTime:
+		f.add(Calm, c.Name, "%s was told at %v that events are missing (%s), but its network was good and the server up", c.Name, a.at, a.gap)
+	case !w.system.Forgets && nth > w.startsUntil(a.at)-c.starts:
+		f.add(Calm, c.Name, "%s was told at %v that events are missing (%s), but the server, which forgets nothing, had not begun anew", c.Name, a.at, a.gap)
+	}
+}
+
+// What a system that repeats may not have acknowledged yet, when the network has been good for long.
+const (
+	unackedEvents = 100
+	unackedTime   = 30 * time.Second
+)
+
+// judgeAgain looks at an event that came again: at the numbers of its first arrival and of this one.
+func (w *World) judgeAgain(c *Client, arrivals []arrival, first, again int, f *findings) {
+	before, now := arrivals[first], arrivals[again]
+	if !w.system.Repeats || c.inTime {
+		f.add(Once, c.Name, "%s reached %s twice, at %v and at %v", short(now.data), c.Name, before.at, now.at)
+		return
+	}
+	for _, m := range c.marks() {
+		if again >= m.seen && first < m.seen-unackedEvents && before.at < m.at-unackedTime {
+			f.add(Once, c.Name, "%s reached %s at %v and again at %v; but by %v, after %d others and a good network, the server knew that it had",
+				short(now.data), c.Name, before.at, now.at, m.at, m.seen-first-1)
+			return
 		}
 	}
 }
@@ -120,16 +184,18 @@ func (w *World) judgeAccount(f *findings) {
 	}
 	accepted, delivered := 0, 0
 	for _, c := range w.clients {
-		have := map[string]bool{}
+		have := map[string]int{}
 		for _, data := range c.Got() {
-			have[data] = true
+			have[data]++
 		}
 		for _, p := range w.expected(c) {
-			if p.accepted() {
-				accepted++
-				if have[p.data] {
-					delivered++
-				}
+			if !p.accepted() {
+				continue
+			}
+			accepted++
+			if have[p.data] > 0 {
+				have[p.data]--
+				delivered++
 			}
 		}
 	}
@@ -151,16 +217,10 @@ func (w *World) judgePublish(f *findings) {
 			f.add(Prompt, "", "Publish of %s at %v took %v; %v is promised", short(p.data), p.at, p.took, w.system.PublishTimeout)
 		}
 		// A system that accepts nothing would keep all other promises.
-		if p.err != nil && p.upSince >= 0 && p.at >= p.upSince+startTime {
+		if p.err != nil && !w.mayRefuse(p.data) && p.upSince >= 0 && p.at >= p.upSince+startTime {
 			f.add(Open, "", "%s was refused at %v (%v), but the server had been running since %v", short(p.data), p.at, p.err, p.upSince)
 		}
 	}
-}
-
-func (w *World) wasPublished(data string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.published, func(p *publication) bool { return p.data == data })
 }
 
 // short returns an event's data as it is shown to a reader.

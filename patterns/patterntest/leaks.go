@@ -1,0 +1,103 @@
+package patterntest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"regexp"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// What somebody may have more at a census than at the one before, for [Bounded].
+const (
+	serverGrowth = 30
+	peerGrowth   = 8 // a client has few connections
+)
+
+// labelKey is under which profiles of goroutines say whose they are.
+const labelKey = "squall"
+
+var owners atomic.Int64 // so far, so that each has a label of its own
+
+// An owner is whose goroutines some are, by a label that goroutines hand on to those that they start.
+type owner struct {
+	label  string
+	labels context.Context
+}
+
+func newOwner() owner {
+	label := fmt.Sprintf("host %d", owners.Add(1))
+	return owner{label, pprof.WithLabels(context.Background(), pprof.Labels(labelKey, label))}
+}
+
+// take makes the goroutine of the caller, which must be about to end, the owner's.
+func (o owner) take() { pprof.SetGoroutineLabels(o.labels) }
+
+// A census is what everybody has at a time, by the names of hosts.
+type census struct {
+	at                      time.Duration
+	goroutines, connections map[string]int
+}
+
+// Census counts goroutines and connections of the server and the clients. No number is wrong; but
+// none is to be much higher than the first time, when the same clients are there, however often they
+// have come and gone. Before the second time let pass what it takes to find those that have
+// vanished, and publish: a server may not have looked before.
+func (s *Stage) Census() {
+	now := census{s.Net.Elapsed(), map[string]int{}, map[string]int{}}
+	byLabel := goroutines()
+	now.goroutines[s.Server.Name()] = byLabel[s.owner.label]
+	for _, p := range s.peers {
+		now.goroutines[p.Name] = byLabel[p.owner.label]
+	}
+	for _, h := range s.Net.Stats().Hosts {
+		now.connections[h.Name] = h.Connections
+	}
+	s.counts = append(s.counts, now)
+}
+
+// goroutines counts those of the process by their labels.
+func goroutines() map[string]int {
+	var profile bytes.Buffer
+	pprof.Lookup("goroutine").WriteTo(&profile, 1)
+	// A line "3 @ 0x45..." counts those with one stack and one set of labels, which the
+	// next line has: # labels: {"squall":"host 1"}
+	count, these := map[string]int{}, 0
+	for lines := bufio.NewScanner(&profile); lines.Scan(); {
+		if n, _, ok := strings.Cut(lines.Text(), " @ "); ok {
+			these, _ = strconv.Atoi(n)
+		} else if m := labelLine.FindStringSubmatch(lines.Text()); m != nil {
+			count[m[1]] += these
+		}
+	}
+	return count
+}
+
+var labelLine = regexp.MustCompile(`^# labels:.*"` + labelKey + `":"([^"]*)"`)
+
+// judgeCounts compares the first census with those after it.
+func (s *Stage) judgeCounts(f *findings) {
+	if len(s.counts) == 0 {
+		return
+	}
+	judge := func(name string, most int) {
+		first := s.counts[0]
+		for _, now := range s.counts[1:] {
+			if a, b := first.goroutines[name], now.goroutines[name]; b > a+most {
+				f.add(Bounded, name, "%s had %d goroutines at %v and %d at %v, with the same clients", name, a, first.at, b, now.at)
+			}
+			if a, b := first.connections[name], now.connections[name]; b > a+most {
+				f.add(Bounded, name, "%s had %d connections at %v and %d at %v, with the same clients", name, a, first.at, b, now.at)
+			}
+		}
+	}
+	judge(s.Server.Name(), serverGrowth)
+	for _, p := range s.peers {
+		judge(p.Name, peerGrowth)
+	}
+}

@@ -1,0 +1,135 @@
+package patterntest_test
+
+import (
+	"errors"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Systems that are odd, but keep what they promise: what no story may hold against them. Each is
+// put through the stories that come closest to it.
+var odd = []struct {
+	what    string
+	system  patterntest.NewSystem
+	stories []string
+}{
+	{"it keeps events on disk, and they expire", ledger{durable: true, expires: true}.on,
+		[]string{"a long run", "away for a week", "events expire in any order", "events come while the server is redeployed", "the server is redeployed ten times"}},
+	{"clients store their positions now and then", ledger{lag: 50, claims: patterntest.System{Repeats: true}}.on,
+		[]string{"a long run", "the client leaves while events come", "events come while the client comes back", "the client comes and goes many times", "the same text again"}},
+	{"fifty events may be unacknowledged", ledger{window: 50, acks: true, claims: patterntest.System{Repeats: true}}.on,
+		[]string{"a long run", "bursts", "events at one instant", "out of reach for 20m0s", "three clients of six come and go"}},
+	{"one event may be unacknowledged", ledger{window: 1, acks: true, claims: patterntest.System{Bound: 500 * time.Millisecond}}.on,
+		[]string{"bursts", "a long run", "events of any size", "events come while the client comes back"}},
+	{"the server closes connections that are idle for 30 s", ledger{send: closesIdle, claims: patterntest.System{Bound: 2 * time.Second}}.on,
+		[]string{"an hour without events", "bursts", "thirty clients notice a silence", "the client comes and goes many times", "the answer is lost"}},
+	{"the client looks every second", ledger{send: hangsUp, retries: constant(time.Second), claims: patterntest.System{Bound: 1500 * time.Millisecond}}.on,
+		[]string{"an hour without events", "bursts", "a hundred clients lose the server at once", "thirty clients notice a silence", "the server is gone for ten minutes", "fifty clients hear of one event"}},
+	{"the server refuses what is large, empty or binary", ledger{accept: refusesOdd}.on,
+		[]string{"events of any size", "events of any bytes", "events of all kinds"}},
+	{"the server takes a kilobyte, as it says", ledger{accept: refusesAbove(1000), claims: patterntest.System{MaxEvent: 1000}}.on,
+		[]string{"events of any size", "events of any bytes"}},
+	{"the server keeps 256 events and says so", ledger{accept: ring(256), page: tellsOfGap, claims: patterntest.System{Forgets: true}}.on,
+		[]string{"a long run", "an event after many others", "events come while the client comes back"}},
+	{"times are rounded down to seconds", ledger{expires: true, accept: inSeconds}.on,
+		[]string{"events expire while the client is away", "events expire in any order"}},
+	{"the server refuses events while it drains", ledger{durable: true, stop: drains, accept: refusesDraining}.on,
+		[]string{"events come while the server is redeployed", "the server is redeployed ten times", "a hundred clients are sent away"}},
+	{"events are sent ten times a second", ledger{send: tenTimesASecond, claims: patterntest.System{Bound: 400 * time.Millisecond}}.on,
+		[]string{"bursts", "events closer together than a round trip", "events come while the client comes back", "fifty clients hear of one event"}},
+	{"the client tries every second", ledger{retries: aboutASecond}.on,
+		[]string{"the server is gone for ten minutes", "thirty clients notice a silence", "a hundred clients are sent away"}},
+}
+
+func closesIdle(s *ledgerServer, c *session, p *page) error {
+	if len(p.Events) == 0 && !c.sent.IsZero() {
+		return errors.New("idle")
+	}
+	return s.write(c, p)
+}
+
+func hangsUp(s *ledgerServer, c *session, p *page) error {
+	if err := s.write(c, p); err != nil {
+		return err
+	}
+	return errors.New("that is all for now")
+}
+
+func refusesOdd(s *ledgerServer, e entry) error {
+	if len(e.Data) > 60_000 || len(e.Data) == 0 || string(asString(e.Data)) != string(e.Data) || string(withoutControls(e.Data)) != string(e.Data) {
+		return errors.New("not in this form")
+	}
+	s.add(e)
+	return nil
+}
+
+func refusesAbove(size int) func(*ledgerServer, entry) error {
+	return func(s *ledgerServer, e entry) error {
+		if len(e.Data) > size {
+			return errors.New("too large")
+		}
+		s.add(e)
+		return nil
+	}
+}
+
+func tellsOfGap(s *ledgerServer, at int) page {
+	p := s.after(at)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.Gap = at < s.first
+	return p
+}
+
+func inSeconds(s *ledgerServer, e entry) error {
+	e.Until = e.Until.Truncate(time.Second)
+	s.add(e)
+	return nil
+}
+
+func refusesDraining(s *ledgerServer, e entry) error {
+	if s.ctx.Err() != nil {
+		return errors.New("draining")
+	}
+	s.add(e)
+	return nil
+}
+
+func tenTimesASecond(s *ledgerServer, c *session, p *page) error {
+	sleep(c.ended, 100*time.Millisecond)
+	*p = s.after(c.at.After)
+	return s.write(c, p)
+}
+
+func aboutASecond(random *rand.Rand) pause {
+	return func(int, error) time.Duration {
+		return time.Second/2 + time.Duration(random.Int64N(int64(time.Second)))
+	}
+}
+
+func TestOddSystemsKeepTheContract(t *testing.T) {
+	all := os.Getenv("SQUALL_MATRIX") != ""
+	for _, row := range odd {
+		t.Run(row.what, func(t *testing.T) {
+			if all {
+				patterntest.Delivery(t, row.system)
+				return
+			}
+			for _, story := range row.stories {
+				require.Empty(t, judge(t, row.system, storyNamed(t, story)), story)
+			}
+		})
+	}
+}
+
+// The zero ledger keeps everything.
+func TestTheLedgerKeepsTheContract(t *testing.T) {
+	patterntest.Delivery(t, func(n *sim.Network) patterntest.System { return ledger{}.on(n) })
+}
