@@ -2,12 +2,15 @@ package eventlog_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
@@ -41,6 +44,55 @@ func BenchmarkAppend(b *testing.B) {
 				b.ReportMetric(float64(b.N*batch)/b.Elapsed().Seconds(), "entries/s")
 			})
 		}
+	}
+}
+
+// Publishers that each wait for their entry to be on the disk. The reference is a
+// transaction of bbolt for each. With TMPDIR on a disk: in memory nothing waits.
+func BenchmarkPublishers(b *testing.B) {
+	path := func(b *testing.B) string { return filepath.Join(b.TempDir(), "log") }
+	for _, n := range []int{1, 8, 64} {
+		publish := func(b *testing.B, one func() error) {
+			var left atomic.Int64
+			left.Store(int64(b.N))
+			var all sync.WaitGroup
+			b.ResetTimer()
+			for range n {
+				all.Go(func() {
+					for left.Add(-1) >= 0 {
+						if err := one(); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		}
+		b.Run(fmt.Sprintf("reference/publishers=%d", n), func(b *testing.B) {
+			db, err := bbolt.Open(path(b), 0o600, nil)
+			require.NoError(b, err)
+			defer db.Close()
+			publish(b, func() error {
+				return db.Update(func(tx *bbolt.Tx) error {
+					entries, err := tx.CreateBucketIfNotExists([]byte("entries"))
+					if err != nil {
+						return err
+					}
+					offset, _ := entries.NextSequence()
+					return entries.Put(binary.BigEndian.AppendUint64(nil, offset), payload)
+				})
+			})
+		})
+		b.Run(fmt.Sprintf("disk/publishers=%d", n), func(b *testing.B) {
+			l := openDisk(b, path(b), eventlog.Options{})
+			defer l.Close()
+			publish(b, func() error {
+				_, err := l.Append(context.Background(), eventlog.Entry{Topic: "t", Data: payload})
+				return err
+			})
+		})
 	}
 }
 

@@ -8,22 +8,28 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/squall-sim/squall/patterns/internal/bolt"
 )
 
 // Disk is a Log in one bbolt file. What Append has acknowledged is there when
 // the file is opened again, under the same epoch; what it has not acknowledged
 // is there as a whole or not at all. It has no goroutine of its own.
 //
-// Each Append is one transaction, and waits for the disk: appending many entries
-// at once costs little more than appending one.
+// An Append waits for the disk. Those that come meanwhile share the next
+// transaction, so that many publishers wait hardly longer than one, and appending
+// many entries at once costs little more than appending one.
+//
+// A file that is damaged is an error that names it. What can be read of it is read;
+// nothing is appended any more.
 type Disk struct {
-	opts Options
-	hub  hub
-	db   *bbolt.DB
+	opts  Options
+	hub   hub
+	file  *bolt.File
+	group group
 
-	// write is held by one Append, Compact or NewEpoch at a time, from reading
-	// the state until the new one is both committed and visible.
+	// write is held by one transaction that writes at a time, from reading the state
+	// until the new one is both committed and visible.
 	write sync.Mutex
 
 	mu    sync.Mutex
@@ -34,71 +40,106 @@ type Disk struct {
 var _ Log = (*Disk)(nil)
 
 // OpenDisk opens the log in the file at path, and creates it if need be. A file
-// that another process has open is an error after one second.
+// that another process has open is an error after one second. So is one that is
+// something else, or of a format that this version does not know.
 //
 // A file that was put back from a backup ends at an earlier offset than readers
 // have seen. Call [Disk.NewEpoch] before appending to it.
 func OpenDisk(path string, opts Options) (*Disk, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	file, err := bolt.Open(path, "an event log", string(entriesBucket), string(metaBucket))
 	if err != nil {
-		return nil, fmt.Errorf("eventlog: open %s: %w", path, err)
+		return nil, fmt.Errorf("eventlog: open %w", err)
 	}
-	d := &Disk{opts: opts.withDefaults(), db: db}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		if _, err := tx.CreateBucketIfNotExists(entriesBucket); err != nil {
-			return err
-		}
-		meta, err := tx.CreateBucketIfNotExists(metaBucket)
-		if err != nil {
-			return err
-		}
+	d := &Disk{opts: opts.withDefaults(), file: file}
+	err = file.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(metaBucket)
 		if v := meta.Get(stateKey); v != nil {
 			return d.state.decode(v)
+		}
+		if k, _ := tx.Bucket(entriesBucket).Cursor().First(); k != nil {
+			return errors.New("it has entries, but no state")
 		}
 		d.state = state{epoch: d.opts.Epoch}
 		return meta.Put(stateKey, d.state.encode())
 	})
 	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("eventlog: open %s: %w", path, err)
+		file.Close()
+		return nil, fmt.Errorf("eventlog: open %w", err)
 	}
 	return d, nil
 }
 
+// Append is as for every Log. ctx ends the wait for a transaction to begin, not the
+// transaction.
 func (d *Disk) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
 	if err := ctx.Err(); err != nil {
 		return Cursor{}, err
 	}
-	now := time.Now()
-	entries, err := d.opts.prepare(entries, now)
+	entries, err := d.opts.prepare(entries, time.Now())
 	if err != nil {
 		return Cursor{}, err
 	}
-	var head Cursor
-	err = d.update(func(tx *diskTx) error {
-		for i := range entries {
-			if err := tx.put(&entries[i]); err != nil {
-				return err
-			}
-		}
-		head = tx.state.at(tx.state.head)
-		return tx.trim(d.opts, now)
-	})
+	a := &appending{entries: entries}
+	leads, err := d.group.join(ctx, a)
 	if err != nil {
 		return Cursor{}, err
 	}
-	d.hub.notify(entries)
-	return head, nil
+	if leads {
+		d.appendGroup()
+	}
+	return a.head, a.err
 }
 
+// appendGroup appends what waits, in one transaction.
+func (d *Disk) appendGroup() {
+	var group []*appending
+	err := d.update(func(tx *diskTx) error {
+		group = d.group.take()
+		for _, a := range group {
+			for i := range a.entries {
+				if err := tx.put(&a.entries[i]); err != nil {
+					return err
+				}
+			}
+			a.head = tx.state.at(tx.state.head)
+		}
+		return tx.trim(d.opts, time.Now())
+	})
+	if group == nil { // there was no transaction
+		group = d.group.take()
+	}
+	for _, a := range group {
+		if a.err = err; err != nil {
+			a.head = Cursor{}
+			continue
+		}
+		d.hub.notify(a.entries)
+	}
+	d.group.done(group)
+}
+
+// After is as for every Log.
 func (d *Disk) After(c Cursor, q Query) (Page, error) {
 	now := time.Now()
 	q = q.withDefaults()
 	if err := d.trimIfDue(now); err != nil {
 		return Page{}, err
 	}
+	// What panics in a transaction is taken for the file's damage; a caller's function
+	// is the caller's.
+	var blame any
+	if match := q.Match; match != nil {
+		q.Match = func(topic string) bool {
+			defer func() {
+				if blame = recover(); blame != nil {
+					panic(blame)
+				}
+			}()
+			return match(topic)
+		}
+	}
 	var b pageBuilder
-	err := d.db.View(func(tx *bbolt.Tx) error {
+	err := d.file.View(func(tx *bbolt.Tx) error {
 		var s state
 		if err := s.decode(tx.Bucket(metaBucket).Get(stateKey)); err != nil {
 			return err
@@ -124,12 +165,16 @@ func (d *Disk) After(c Cursor, q Query) (Page, error) {
 		}
 		return nil
 	})
+	if blame != nil {
+		panic(blame)
+	}
 	if err != nil {
 		return Page{}, diskError("read", err)
 	}
 	return b.page, nil
 }
 
+// Head is as for every Log.
 func (d *Disk) Head() Cursor {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,8 +190,10 @@ func (d *Disk) Tail() Cursor {
 	return d.state.at(d.state.floor)
 }
 
+// Watch is as for every Log.
 func (d *Disk) Watch(topics ...string) *Watch { return d.hub.watch(topics) }
 
+// Compact is as for every Log.
 func (d *Disk) Compact(c Cursor) error {
 	var refused error
 	err := d.update(func(tx *diskTx) error {
@@ -176,6 +223,7 @@ func (d *Disk) NewEpoch(epoch uint64) error {
 	return err
 }
 
+// Stats is as for every Log.
 func (d *Disk) Stats() Stats {
 	d.mu.Lock()
 	s := d.stats
@@ -187,9 +235,12 @@ func (d *Disk) Stats() Stats {
 
 // Close closes the file, after the reads and writes in progress.
 func (d *Disk) Close() error {
-	err := d.db.Close()
+	err := d.file.Close()
 	d.hub.close() // last: those it wakes must find the log closed
-	return err
+	if err != nil {
+		return diskError("close", err)
+	}
+	return nil
 }
 
 // update runs one write transaction. What f changes is visible to readers when
@@ -198,16 +249,22 @@ func (d *Disk) update(f func(*diskTx) error) error {
 	d.write.Lock()
 	defer d.write.Unlock()
 	d.mu.Lock()
-	t := diskTx{state: d.state, stats: d.stats}
+	t := diskTx{stats: d.stats}
 	d.mu.Unlock()
-	err := d.db.Update(func(tx *bbolt.Tx) error {
+	err := d.file.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(metaBucket)
+		// Not as last committed: what was not acknowledged because the disk failed at
+		// the last moment may be in the file, and its offsets are not used again.
+		if err := t.state.decode(meta.Get(stateKey)); err != nil {
+			return err
+		}
 		t.entries = tx.Bucket(entriesBucket)
 		// Offsets only grow, so no page will need room for a later insertion.
 		t.entries.FillPercent = 1
 		if err := f(&t); err != nil {
 			return err
 		}
-		return tx.Bucket(metaBucket).Put(stateKey, t.state.encode())
+		return meta.Put(stateKey, t.state.encode())
 	})
 	if err != nil {
 		return diskError("write", err)
@@ -222,7 +279,7 @@ func (d *Disk) update(f func(*diskTx) error) error {
 // gets depends on the time and not on when the last Append was.
 func (d *Disk) trimIfDue(now time.Time) error {
 	due := false
-	err := d.db.View(func(tx *bbolt.Tx) error {
+	err := d.file.View(func(tx *bbolt.Tx) error {
 		k, v := tx.Bucket(entriesBucket).Cursor().First()
 		if k == nil {
 			return nil
@@ -241,8 +298,8 @@ func (d *Disk) trimIfDue(now time.Time) error {
 }
 
 func diskError(op string, err error) error {
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+	if errors.Is(err, bolt.ErrClosed) {
 		return ErrClosed
 	}
-	return fmt.Errorf("eventlog: %s: %w", op, err)
+	return fmt.Errorf("eventlog: %s %w", op, err)
 }

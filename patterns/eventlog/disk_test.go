@@ -137,7 +137,7 @@ func TestOpenDiskSaysWhatIsWrong(t *testing.T) {
 		require.NoError(t, db.Close())
 
 		_, err = eventlog.OpenDisk(path, eventlog.Options{})
-		require.ErrorContains(t, err, "the file's state is 02: not of format 1")
+		require.ErrorContains(t, err, "it is of format 2: want 1, the only one that this version reads")
 	})
 	t.Run("a damaged entry", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "log")
@@ -154,7 +154,7 @@ func TestOpenDiskSaysWhatIsWrong(t *testing.T) {
 		l = openDisk(t, path, eventlog.Options{})
 		defer l.Close()
 		_, err = l.After(at(0), eventlog.Query{})
-		require.EqualError(t, err, "eventlog: read: entry 00 00 00 00 00 00 00 02: 7 bytes are no entry",
+		require.EqualError(t, err, "eventlog: read "+path+": entry 00 00 00 00 00 00 00 02: 7 bytes are no entry",
 			"an error, not a page without the entry")
 	})
 }

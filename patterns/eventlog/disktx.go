@@ -40,8 +40,11 @@ func (s state) encode() []byte {
 }
 
 func (s *state) decode(b []byte) error {
-	if len(b) != 1+5*8 || b[0] != format {
-		return fmt.Errorf("the file's state is % x: not of format %d", b, format)
+	switch {
+	case len(b) > 0 && b[0] != format:
+		return fmt.Errorf("it is of format %d: want %d, the only one that this version reads", b[0], format)
+	case len(b) != 1+5*8:
+		return fmt.Errorf("its state has %d bytes: want %d", len(b), 1+5*8)
 	}
 	for i, n := range []*uint64{&s.epoch, &s.head, &s.floor, &s.entries, &s.bytes} {
 		*n = binary.BigEndian.Uint64(b[1+8*i:])

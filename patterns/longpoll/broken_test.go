@@ -89,7 +89,7 @@ func looksEverySecond(log *eventlog.Memory) server {
 			for {
 				rec := httptest.NewRecorder()
 				inner.ServeHTTP(rec, with(r, "wait", "0s"))
-				var a struct{ Events []longpoll.Event }
+				var a struct{ Events []eventlog.Entry }
 				if json.Unmarshal(rec.Body.Bytes(), &a) != nil || len(a.Events) > 0 || !r.URL.Query().Has("cursor") {
 					copyAnswer(w, rec)
 					return
@@ -152,8 +152,8 @@ func (c *afternoonClient) poll(ctx context.Context, handle func(context.Context,
 	}
 	var a struct {
 		Cursor eventlog.Cursor
-		Events []longpoll.Event
-		Reset  longpoll.Reset
+		Events []eventlog.Entry
+		Reset  eventlog.Reason
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
 		return err
@@ -178,11 +178,11 @@ func (c *afternoonClient) stream(ctx context.Context, body io.Reader, handle fun
 		}
 	}
 	for d.More() {
-		var e longpoll.Event
+		var e eventlog.Entry
 		if err := d.Decode(&e); err != nil {
 			return err
 		}
-		if err := handle(ctx, longpoll.Batch{Events: []longpoll.Event{e}}); err != nil {
+		if err := handle(ctx, longpoll.Batch{Events: []eventlog.Entry{e}}); err != nil {
 			return err
 		}
 	}

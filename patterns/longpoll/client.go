@@ -133,7 +133,7 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 			p.log.Warn("events may be missing", "reason", batch.Reset, "cursor", p.Reader.Cursor)
 		}
 		if len(batch.Events) > 0 || batch.Reset != "" || p.Begins(batch) {
-			if err := handle(ctx, batch); err != nil {
+			if err := handle(ctx, Batch(batch)); err != nil {
 				return err
 			}
 		}

@@ -16,7 +16,7 @@
 //
 // Not when events come faster than polls return: each answer then costs a
 // request, and a stream (Server-Sent Events, WebSocket) is cheaper. [Server.Linger]
-// trades delay for fewer, larger answers. Not for more than a few feeds in one
+// trades delay for fewer, larger answers. Not for more than a few polls at once in one
 // browser page: HTTP/1.1 gives it six connections to a host, and a parked poll
 // occupies one.
 //
@@ -33,7 +33,7 @@
 //     client, so a lost answer, an abandoned poll and a restart consume nothing.
 //   - At least once, in order. The client moves its cursor when the handler has
 //     returned nil, and the next poll carries it. Within one Run no event is
-//     handed over twice, unless the handler is told of a [Reset] in between.
+//     handed over twice, unless a [Batch] with a Reset came in between.
 //   - Recovery is complete or the handler is told: when the log no longer has
 //     what the client has not seen, when it began a new epoch, and when it ends
 //     before what the client has seen.
@@ -50,9 +50,16 @@
 //
 // Exactly once: after a crash of the client, events since the cursor it stored
 // last come again. Delivery to a client that stays away for longer than the log
-// keeps events: it is told. Order across topics of different feeds. An immediate
+// keeps events: it is told. Order across different servers. An immediate
 // end of a poll whose client went away in silence: the server notices when the
-// wait ends. Authentication: wrap the handler.
+// wait ends.
+//
+// # Who may see what
+//
+// Without [Server.Authenticate] everybody may see everything. With it a client gets the
+// topics that its identity may see (package access), and [Client.Header] presents its
+// credentials with each poll. A poll is answered when its credentials expire, and the
+// next one needs new ones: 401 and 403 end a client.
 //
 // # Protocol
 //
@@ -64,5 +71,7 @@
 // next, also when there are no events. 410 carries {"cursor": ..., "reset": why}:
 // there is a gap, and the cursor is where reading can begin again. It is an error
 // status on purpose, so that a client that knows nothing of gaps fails instead of
-// skipping them. 503 means come back after Retry-After.
+// skipping them. 401 and 403 are for whoever may not see what they ask for. 503 means
+// come back after Retry-After. Clients ignore fields that they do not know, so that
+// later versions may add some.
 package longpoll

@@ -1,7 +1,6 @@
 package longpoll
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -10,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
@@ -25,6 +25,7 @@ type handler struct {
 type poll struct {
 	w      http.ResponseWriter
 	r      *http.Request
+	who    access.Identity
 	cursor eventlog.Cursor
 	query  eventlog.Query
 	wait   time.Duration // zero: answer at once
@@ -40,8 +41,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.server.life.End()
+	var ok bool
+	if p.who, ok = polling.Identify(w, r, h.server.Authenticate, h.server.Logger); !ok {
+		return
+	}
 	if err := h.parse(&p, r.URL.Query()); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		polling.Reject(w, polling.Name(p.who, r), h.server.Logger, err)
 		return
 	}
 
@@ -75,8 +80,13 @@ func (h *handler) parse(p *poll, q url.Values) error {
 		return err
 	}
 	p.cursor = at.Cursor
+	topics, match, err := p.who.Select(at.Topics)
+	if err != nil {
+		return err
+	}
 	p.query = eventlog.Query{
-		Topics:     at.Topics,
+		Topics:     topics,
+		Match:      match,
 		MaxEntries: h.settings.MaxEvents,
 		MaxBytes:   h.settings.MaxAnswerBytes,
 	}
@@ -113,7 +123,11 @@ func (h *handler) park(p poll) (eventlog.Page, error) {
 
 	watch := h.server.Log.Watch(p.query.Topics...)
 	defer watch.Stop()
-	end := time.NewTimer(p.wait + h.server.Jitter(p.wait/16))
+	wait := p.wait + h.server.Jitter(p.wait/16)
+	if !p.who.Expires.IsZero() {
+		wait = min(wait, time.Until(p.who.Expires))
+	}
+	end := time.NewTimer(wait)
 	defer end.Stop()
 	var linger <-chan time.Time
 
@@ -178,7 +192,7 @@ func size(page eventlog.Page) (n int) {
 
 func (h *handler) answer(p poll, page eventlog.Page) {
 	w, s := p.w, h.server
-	body, err := json.Marshal(polling.NewAnswer(page))
+	body, err := polling.EncodePage(page)
 	if err != nil {
 		h.log(p, slog.LevelError, "poll failed", "error", err)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -229,5 +243,5 @@ func (h *handler) refuse(p poll, why error) {
 }
 
 func (h *handler) log(p poll, level slog.Level, text string, attributes ...any) {
-	h.server.Logger.With("client", p.r.RemoteAddr).Log(p.r.Context(), level, text, attributes...)
+	h.server.Logger.With("client", polling.Name(p.who, p.r)).Log(p.r.Context(), level, text, attributes...)
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 	"github.com/squall-sim/squall/patterns/retry"
 )
@@ -55,25 +56,25 @@ func newPoller(c *Client) *poller {
 
 // poll makes one request. It returns a batch, which may be empty, or why there is
 // none and how long to wait.
-func (p *poller) poll(ctx context.Context) (Batch, time.Duration, error) {
+func (p *poller) poll(ctx context.Context) (polling.Batch, time.Duration, error) {
 	p.count(func(s *ClientStats) { s.Polls++ })
 	start := time.Now()
-	resp, a, err := p.exchange(ctx)
+	resp, page, err := p.exchange(ctx)
 	if err == nil {
-		var batch Batch
-		if batch, err = p.judge(a); err == nil {
+		var batch polling.Batch
+		if batch, err = p.judge(page); err == nil {
 			return batch, 0, nil
 		}
 	}
 
 	if ctx.Err() != nil {
-		return Batch{}, 0, ctx.Err()
+		return polling.Batch{}, 0, ctx.Err()
 	}
 	var status *retry.StatusError
 	if errors.As(err, &status) && gatewayTimeout(status.Status) && time.Since(start) >= p.backoff.Base {
 		p.failures = 0
 		p.count(func(s *ClientStats) { s.Empty++ })
-		return Batch{Cursor: p.Reader.Cursor}, 0, nil
+		return polling.Batch{Cursor: p.Reader.Cursor}, 0, nil
 	}
 	p.failures++
 	p.count(func(s *ClientStats) {
@@ -84,35 +85,35 @@ func (p *poller) poll(ctx context.Context) (Batch, time.Duration, error) {
 	})
 	if resp != nil {
 		if after, ok := retry.After(resp.Header); ok {
-			return Batch{}, p.backoff.Hint(after, p.jitter), err
+			return polling.Batch{}, p.backoff.Hint(after, p.jitter), err
 		}
 	}
-	return Batch{}, p.backoff.Delay(p.failures, p.jitter), err
+	return polling.Batch{}, p.backoff.Delay(p.failures, p.jitter), err
 }
 
 // exchange sends the request and reads the answer. The response is nil if there was
 // none.
-func (p *poller) exchange(ctx context.Context) (*http.Response, polling.Answer, error) {
+func (p *poller) exchange(ctx context.Context) (*http.Response, eventlog.Page, error) {
 	req, err := http.NewRequest(http.MethodGet, p.url(), polling.NoReplay{})
 	if err != nil {
-		return nil, polling.Answer{}, err
+		return nil, eventlog.Page{}, err
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, body, err := p.requests.Do(ctx, req)
 	if err != nil {
-		return nil, polling.Answer{}, fmt.Errorf("longpoll: %w", err)
+		return nil, eventlog.Page{}, fmt.Errorf("longpoll: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusGone {
-		return resp, polling.Answer{}, fmt.Errorf("longpoll: %w", retry.NewStatusError(resp.StatusCode, body))
+		return resp, eventlog.Page{}, fmt.Errorf("longpoll: %w", retry.NewStatusError(resp.StatusCode, body))
 	}
-	a, err := polling.ParseAnswer(body)
+	page, err := polling.ParsePage(body)
 	if err != nil {
-		return resp, polling.Answer{}, fmt.Errorf("longpoll: status %d: %w", resp.StatusCode, err)
+		return resp, eventlog.Page{}, fmt.Errorf("longpoll: status %d: %w", resp.StatusCode, err)
 	}
-	if (a.Reset != "") != (resp.StatusCode == http.StatusGone) {
-		return resp, polling.Answer{}, fmt.Errorf("longpoll: status %d with reset %q", resp.StatusCode, a.Reset)
+	if (page.Reset != "") != (resp.StatusCode == http.StatusGone) {
+		return resp, eventlog.Page{}, fmt.Errorf("longpoll: status %d with reset %q", resp.StatusCode, page.Reset)
 	}
-	return resp, a, nil
+	return resp, page, nil
 }
 
 func (p *poller) url() string {
@@ -125,13 +126,13 @@ func (p *poller) url() string {
 }
 
 // judge compares an answer with where this client stands.
-func (p *poller) judge(a polling.Answer) (Batch, error) {
-	batch, duplicates, err := p.Judge(a)
-	if batch.Reset == ResetFuture || err != nil {
+func (p *poller) judge(page eventlog.Page) (polling.Batch, error) {
+	batch, duplicates, err := p.Judge(page)
+	if batch.Reset == eventlog.ReasonFuture || err != nil {
 		p.count(func(s *ClientStats) { s.Stale++ })
 	}
 	if err != nil {
-		return Batch{}, fmt.Errorf("longpoll: %w", err)
+		return polling.Batch{}, fmt.Errorf("longpoll: %w", err)
 	}
 	p.failures = 0
 	if batch.Reset != "" {

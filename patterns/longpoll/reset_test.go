@@ -26,7 +26,7 @@ func TestTheHandlerIsToldOfCompaction(t *testing.T) {
 		synctest.Wait()
 		r.stop()
 
-		require.Equal(w, []longpoll.Batch{{Reset: longpoll.ResetCompacted, Cursor: at(4)}}, r.resets)
+		require.Equal(w, []longpoll.Batch{{Reset: eventlog.ReasonCompacted, Cursor: at(4)}}, r.resets)
 		require.Equal(w, []string{"4", "5"}, r.data)
 		require.EqualValues(w, 1, c.Stats().Resets)
 	})
@@ -85,7 +85,7 @@ func TestTheHandlerIsToldOfANewEpoch(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.stop()
 
-		require.Equal(w, []longpoll.Batch{{Reset: longpoll.ResetEpoch, Cursor: eventlog.Cursor{Epoch: epoch + 1}}}, r.resets)
+		require.Equal(w, []longpoll.Batch{{Reset: eventlog.ReasonWrongEpoch, Cursor: eventlog.Cursor{Epoch: epoch + 1}}}, r.resets)
 		require.Equal(w, []string{"c", "d", "e", "f", "g"}, r.data)
 	})
 }
@@ -100,11 +100,11 @@ func TestTheClientComparesCursorsItself(t *testing.T) {
 	for _, c := range []struct {
 		why   string
 		says  string
-		want  longpoll.Reset
+		want  eventlog.Reason
 		polls []string // the cursors of the polls
 	}{
-		{"another epoch", body(other, 9), longpoll.ResetEpoch, []string{"e9-5", ""}},
-		{"back to 3, and still there after three more polls", body(at(3), 3), longpoll.ResetFuture, []string{"e9-5", "e9-5", "e9-5", "e9-5", ""}},
+		{"another epoch", body(other, 9), eventlog.ReasonWrongEpoch, []string{"e9-5", ""}},
+		{"back to 3, and still there after three more polls", body(at(3), 3), eventlog.ReasonFuture, []string{"e9-5", "e9-5", "e9-5", "e9-5", ""}},
 	} {
 		t.Run(c.why, func(t *testing.T) {
 			inWorld(t, 0, func(w *world) {
@@ -185,7 +185,7 @@ func TestAServerThatStaysBehindIsAReset(t *testing.T) {
 			time.Sleep(time.Minute)
 			r.stop()
 
-			require.Equal(w, []longpoll.Batch{{Reset: longpoll.ResetFuture, Cursor: at(0)}}, r.resets)
+			require.Equal(w, []longpoll.Batch{{Reset: eventlog.ReasonFuture, Cursor: at(0)}}, r.resets)
 			require.Equal(w, sequence(2), r.data)
 			require.Equal(w, c.after, r.when[0])
 		})

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
@@ -61,6 +62,11 @@ type Server struct {
 	// AnswerTimeout is how long a client may take to accept its answer: 10 s.
 	AnswerTimeout time.Duration
 
+	// Authenticate says who polls. A poll for no topics gets those that the identity may
+	// see, one for a topic that it may not see is refused with 403, and a poll is held no
+	// longer than until the identity expires. An error is answered as access.Refuse does.
+	// Nil: everybody may see everything.
+	Authenticate func(*http.Request) (access.Identity, error)
 	// Logger is told of polls that are refused, of clients that do not accept their
 	// answers and of gaps as warnings, of errors of the log as errors, and of polls
 	// whose clients went away at level Debug. Nil: nothing is logged.

@@ -78,7 +78,7 @@ func TestAnEventEndsThePollAtOnce(t *testing.T) {
 		r := w.poll("cursor=%s", at(0))
 
 		require.Equal(w, 7*time.Second, r.After)
-		require.Equal(w, []longpoll.Event{{Offset: 1, Topic: "t", Time: w.start.Add(7 * time.Second).UTC(), Data: []byte("news")}}, r.Events)
+		require.Equal(w, []eventlog.Entry{{Offset: 1, Topic: "t", Time: w.start.Add(7 * time.Second).UTC(), Data: []byte("news")}}, r.Events)
 		require.Equal(w, at(1), r.Cursor)
 		require.Equal(w, longpoll.ServerStats{Wakes: 1, Answers: 1, Events: 1}, settled(feed))
 	})
@@ -240,11 +240,11 @@ func TestGapsAreReported(t *testing.T) {
 
 		for _, c := range []struct {
 			cursor eventlog.Cursor
-			want   longpoll.Reset
+			want   eventlog.Reason
 		}{
-			{at(1), longpoll.ResetCompacted},
-			{at(4), longpoll.ResetFuture},
-			{eventlog.Cursor{Epoch: 1, Offset: 2}, longpoll.ResetEpoch},
+			{at(1), eventlog.ReasonCompacted},
+			{at(4), eventlog.ReasonFuture},
+			{eventlog.Cursor{Epoch: 1, Offset: 2}, eventlog.ReasonWrongEpoch},
 		} {
 			r := w.poll("cursor=%s", c.cursor)
 			require.Equal(w, http.StatusGone, r.Status)
@@ -286,7 +286,7 @@ func TestAGapBehindHeldEvents(t *testing.T) {
 		require.Equal(w, []string{"held"}, first.data())
 		require.Equal(w, time.Second, first.After)
 		require.Equal(w, at(1), first.Cursor)
-		require.Equal(w, longpoll.ResetCompacted, second.Reset)
+		require.Equal(w, eventlog.ReasonCompacted, second.Reset)
 	})
 }
 

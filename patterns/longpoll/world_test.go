@@ -13,7 +13,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
-	"github.com/squall-sim/squall/patterns/longpoll"
 )
 
 const (
@@ -74,8 +73,8 @@ type response struct {
 	Header http.Header
 	Body   string
 	Cursor eventlog.Cursor  `json:"cursor"`
-	Events []longpoll.Event `json:"events"`
-	Reset  longpoll.Reset   `json:"reset"`
+	Events []eventlog.Entry `json:"events"`
+	Reset  eventlog.Reason  `json:"reset"`
 	After  time.Duration    // since the request
 }
 

@@ -31,7 +31,7 @@ func with(r *http.Request, name, value string) *http.Request {
 type recorded struct {
 	*httptest.ResponseRecorder
 	Cursor eventlog.Cursor
-	Events []longpoll.Event
+	Events []eventlog.Entry
 }
 
 func record(h http.Handler, r *http.Request) recorded {
@@ -109,7 +109,7 @@ func criesWolf(_ eventlog.Log, feed http.Handler) http.Handler {
 		rec := record(feed, r)
 		if rec.Code == http.StatusOK && len(rec.Events) == 0 && r.URL.Query().Has("cursor") {
 			w.WriteHeader(http.StatusGone)
-			json.NewEncoder(w).Encode(map[string]any{"cursor": rec.Cursor, "reset": longpoll.ResetCompacted})
+			json.NewEncoder(w).Encode(map[string]any{"cursor": rec.Cursor, "reset": eventlog.ReasonCompacted})
 			return
 		}
 		rec.send(w)

@@ -95,7 +95,7 @@ func pollAsItComes(ctx context.Context, h *http.Client, url string, r patterntes
 			cursor = token.(string)
 		case token == json.Delim('['):
 			for d.More() {
-				var e longpoll.Event
+				var e eventlog.Entry
 				if err := d.Decode(&e); err != nil {
 					return "", err
 				}

@@ -240,6 +240,7 @@ func (c *Client) finalError(err error) error {
 	if errors.As(err, &s) {
 		return s.error // its receiver knows what it means
 	}
+	err = fmt.Errorf("shortpoll: %w", err)
 	c.log().Warn("polling ended", "error", err)
-	return fmt.Errorf("shortpoll: %w", err)
+	return err
 }

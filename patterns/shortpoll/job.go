@@ -39,10 +39,6 @@ type jobAnswer struct {
 	Expires time.Time       `json:"expires,omitzero"`
 }
 
-func (j Job) answer() jobAnswer {
-	return jobAnswer{ID: j.ID, State: j.State, Version: j.Version, Result: j.Result, Error: j.Error, Expires: j.Expires}
-}
-
 // A Task is what [Jobs.Run] is to do.
 type Task struct {
 	// Client is who submitted the job: Identity.Client, empty without

@@ -499,7 +499,8 @@ var errFull = errors.New("disk is full")
 // slowLog takes a while to store, or fails to, or cannot be read for a while.
 type slowLog struct {
 	eventlog.Log
-	pause  time.Duration
+	pause  time.Duration // before an entry is stored
+	slow   time.Duration // before a page is read
 	broken atomic.Bool
 	start  time.Time
 	breaks func(l *slowLog, entry string) error // nil: nothing
@@ -531,6 +532,7 @@ func (l *slowLog) After(c eventlog.Cursor, q eventlog.Query) (eventlog.Page, err
 	l.mu.Lock()
 	dark := time.Now().Before(l.dark)
 	l.mu.Unlock()
+	time.Sleep(l.slow)
 	if dark {
 		return eventlog.Page{}, errors.New("cannot be read")
 	}

@@ -77,13 +77,14 @@ type Jobs struct {
 	gate     *gate
 	table    *table
 	log      *slog.Logger
-	workers  chan struct{}
 	working  context.Context // of Run
 	abort    context.CancelFunc
 
 	life      polling.Lifecycle // Drain waits for submissions and for jobs that run
 	mu        sync.Mutex
-	running   sync.WaitGroup           // jobs that run or wait for a worker
+	queue     []string // topics of jobs that wait for a worker
+	busy      int      // workers that have a job
+	running   sync.WaitGroup
 	accepting map[string]chan struct{} // submissions that are on their way to the log
 
 	polls, unchanged, behind, refused, slowed atomic.Int64
@@ -145,7 +146,6 @@ func (j *Jobs) Start() error {
 	j.table = table
 	j.gate = newGate(j.Limit)
 	j.log = polling.Logger(j.Logger)
-	j.workers = make(chan struct{}, cmp.Or(j.Workers, 16))
 	j.working, j.abort = context.WithCancel(context.Background())
 	j.accepting = make(map[string]chan struct{})
 	j.started.Store(true)
@@ -177,7 +177,7 @@ func (j *Jobs) Drain(ctx context.Context) error { return j.life.Drain(ctx) }
 func (j *Jobs) Close() error {
 	j.starting.Lock()
 	defer j.starting.Unlock()
-	j.mu.Lock() // whatever is spawned has been spawned before
+	j.mu.Lock() // what is dispatched has been dispatched before
 	j.life.Close()
 	j.mu.Unlock()
 	if j.started.Load() {
@@ -266,25 +266,33 @@ func (j *Jobs) reserve(topic string) (known record, wait chan struct{}, err erro
 	return record{}, nil, nil
 }
 
-// spawn runs a job when a worker is free.
+// spawn runs a job when a worker is free and those before it have begun.
 func (j *Jobs) spawn(topic string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.life.Err(ErrDraining, ErrClosed) != nil {
-		return
-	}
-	j.running.Go(func() {
-		select {
-		case j.workers <- struct{}{}:
-			defer func() { <-j.workers }()
-		case <-j.life.Stopped():
-			return
-		}
-		if j.life.Begin() {
-			defer j.life.End()
+	j.queue = append(j.queue, topic)
+	j.dispatch()
+}
+
+// dispatch hands jobs to workers that are free. It is called with the lock.
+func (j *Jobs) dispatch() {
+	for len(j.queue) > 0 && j.busy < cmp.Or(j.Workers, 16) && j.life.Begin() {
+		topic := j.queue[0]
+		j.queue = j.queue[1:]
+		j.busy++
+		j.running.Go(func() {
+			defer j.retire()
 			j.work(topic)
-		}
-	})
+		})
+	}
+}
+
+func (j *Jobs) retire() {
+	j.life.End()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.busy--
+	j.dispatch()
 }
 
 // work runs a job and stores its end.

@@ -3,6 +3,7 @@ package shortpoll
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,30 +32,30 @@ func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := j.life.Err(nil, ErrClosed); err != nil {
-		j.refuse(w, r, err)
+		j.refuse(w, r.RemoteAddr, err)
 		return
 	}
 	if !j.gate.admit() {
-		j.refuse(w, r, errTooMany)
+		j.refuse(w, r.RemoteAddr, errTooMany)
 		return
 	}
 	who, ok := polling.Identify(w, r, j.Authenticate, j.log)
 	if !ok {
 		return
 	}
-	topic := topicOf(who.Client, id)
+	client, topic := polling.Name(who, r), topicOf(who.Client, id)
 	switch {
 	case r.Method == http.MethodGet:
-		j.status(w, r, topic)
+		j.status(w, r, client, topic)
 	case who.MayPublish(id):
-		j.submit(w, r, topic)
+		j.submit(w, r, client, topic)
 	default:
-		polling.Forbid(w, r, j.log, fmt.Errorf("%w: job %q", access.ErrForbidden, id))
+		polling.Reject(w, client, j.log, fmt.Errorf("%w: job %q", access.ErrForbidden, id))
 	}
 }
 
 // submit answers a PUT.
-func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, topic string) {
+func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, client, topic string) {
 	if j.Run == nil {
 		http.Error(w, "this replica accepts no jobs", http.StatusMisdirectedRequest)
 		return
@@ -74,11 +75,11 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, topic string) {
 	case errors.Is(err, ErrConflict):
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 	case errors.Is(err, errFull), errors.Is(err, ErrDraining), errors.Is(err, ErrClosed), errors.Is(err, eventlog.ErrClosed):
-		j.refuse(w, r, err)
+		j.refuse(w, client, err)
 	case errors.Is(err, eventlog.ErrTooLarge):
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 	case err != nil:
-		j.log.Error("submission failed", "client", r.RemoteAddr, "topic", topic, "error", err)
+		j.log.Error("submission failed", "client", client, "topic", topic, "error", err)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	case job.expired:
 		http.Error(w, ErrExpired.Error(), http.StatusGone)
@@ -90,12 +91,12 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, topic string) {
 		w.Header().Set("Location", job.ID) // relative to the request's, wherever that is mounted
 		polling.SetRetryAfter(w.Header(), cmp.Or(j.RetryAfter, time.Second))
 		w.Header().Set("ETag", tag(job.Version))
-		writeJSON(w, status, job.answer())
+		writeJob(w, status, job.Job)
 	}
 }
 
 // status answers a GET.
-func (j *Jobs) status(w http.ResponseWriter, r *http.Request, topic string) {
+func (j *Jobs) status(w http.ResponseWriter, r *http.Request, client, topic string) {
 	j.polls.Add(1)
 	var seen eventlog.Cursor
 	if text := r.URL.Query().Get("version"); text != "" {
@@ -106,8 +107,8 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, topic string) {
 		}
 	}
 	if err := j.table.catchUp(j.Log); err != nil {
-		j.log.Error("poll failed", "client", r.RemoteAddr, "topic", topic, "error", err)
-		j.refuse(w, r, err)
+		j.log.Error("poll failed", "client", client, "topic", topic, "error", err)
+		j.refuse(w, client, err)
 		return
 	}
 	if j.table.behind(seen) {
@@ -135,16 +136,24 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, topic string) {
 			w.WriteHeader(http.StatusNotModified)
 			return
 		}
-		writeJSON(w, http.StatusOK, job.answer())
+		writeJob(w, http.StatusOK, job.Job)
 	}
+}
+
+func writeJob(w http.ResponseWriter, status int, job Job) {
+	body, err := json.Marshal(jobAnswer{
+		ID: job.ID, State: job.State, Version: job.Version,
+		Result: job.Result, Error: job.Error, Expires: job.Expires,
+	})
+	write(w, status, body, err)
 }
 
 // slowDown is what is said to a client that polls too often. The word is that of
 // RFC 8628, section 3.5.
 const slowDown = "slow_down"
 
-func (j *Jobs) refuse(w http.ResponseWriter, r *http.Request, why error) {
+func (j *Jobs) refuse(w http.ResponseWriter, client string, why error) {
 	j.refused.Add(1)
-	j.log.Warn("request refused", "client", r.RemoteAddr, "error", why)
+	j.log.Warn("request refused", "client", client, "error", why)
 	j.gate.refuse(w, why.Error())
 }

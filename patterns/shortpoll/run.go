@@ -7,9 +7,15 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/retry"
 )
+
+// Batch is what the handler of [Client.Run] gets. Long polling has the same: its servers
+// and clients speak the same protocol.
+type Batch = longpoll.Batch
 
 // Run polls a [Server] until ctx ends, handle fails or the server refuses for good, and
 // returns that error: ctx's, what handle returned, or a [*retry.StatusError]. An answer
@@ -27,7 +33,7 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 		panic("shortpoll: Client.Run: handle is nil: want a function")
 	}
 	p := c.newPacer()
-	f := &feedQuestion{
+	f := &newsQuestion{
 		Client: c,
 		reader: polling.Reader{Cursor: c.From, FromNow: c.FromNow, StaleAnswers: cmp.Or(c.StaleAnswers, 3)},
 		handle: handle,
@@ -38,8 +44,8 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) er
 	return c.ask(ctx, f, p)
 }
 
-// feedQuestion asks: what is new?
-type feedQuestion struct {
+// newsQuestion asks: what is new?
+type newsQuestion struct {
 	*Client
 	reader polling.Reader
 	handle func(context.Context, Batch) error
@@ -47,7 +53,7 @@ type feedQuestion struct {
 	reset  bool   // the last answer was one
 }
 
-func (f *feedQuestion) request() (*http.Request, error) {
+func (f *newsQuestion) request() (*http.Request, error) {
 	u, _ := url.Parse(f.URL) // Check has parsed it
 	q := u.Query()
 	polling.SetPosition(q, f.reader.Cursor, f.reader.FromNow, f.Topics)
@@ -68,13 +74,13 @@ func conditional(url, tag string) (*http.Request, error) {
 	return req, nil
 }
 
-func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body []byte) (verdict, error) {
+func (f *newsQuestion) answered(ctx context.Context, resp *http.Response, body []byte) (verdict, error) {
 	switch resp.StatusCode {
 	case http.StatusNotModified:
 		if f.tag == "" {
 			return verdict{}, fmt.Errorf("status 304 to a poll without a condition")
 		}
-		if _, _, err := f.reader.Judge(polling.Answer{Cursor: f.reader.Cursor}); err != nil {
+		if _, _, err := f.reader.Judge(eventlog.Page{Next: f.reader.Cursor}); err != nil {
 			return verdict{}, err
 		}
 		f.count(func(s *ClientStats) { s.Unchanged++ })
@@ -83,15 +89,15 @@ func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body [
 	default:
 		return verdict{}, retry.NewStatusError(resp.StatusCode, body)
 	}
-	a, err := polling.ParseAnswer(body)
+	page, err := polling.ParsePage(body)
 	if err != nil {
 		return verdict{}, fmt.Errorf("status %d: %w", resp.StatusCode, err)
 	}
-	if (a.Reset != "") != (resp.StatusCode == http.StatusGone) {
-		return verdict{}, fmt.Errorf("status %d with reset %q", resp.StatusCode, a.Reset)
+	if (page.Reset != "") != (resp.StatusCode == http.StatusGone) {
+		return verdict{}, fmt.Errorf("status %d with reset %q", resp.StatusCode, page.Reset)
 	}
-	batch, duplicates, err := f.reader.Judge(a)
-	if batch.Reset == ResetFuture || err != nil {
+	batch, duplicates, err := f.reader.Judge(page)
+	if batch.Reset == eventlog.ReasonFuture || err != nil {
 		f.count(func(s *ClientStats) { s.Stale++ })
 	}
 	if err != nil {
@@ -102,7 +108,7 @@ func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body [
 	}
 	news := len(batch.Events) > 0 || batch.Reset != ""
 	if news || f.reader.Begins(batch) {
-		if err := f.handle(ctx, batch); err != nil {
+		if err := f.handle(ctx, Batch(batch)); err != nil {
 			return verdict{}, stop{err}
 		}
 	}
@@ -120,7 +126,7 @@ func (f *feedQuestion) answered(ctx context.Context, resp *http.Response, body [
 			s.Unchanged++
 		}
 	})
-	more := len(batch.Events) > 0 && a.More || batch.Reset != "" && !f.reset
+	more := len(batch.Events) > 0 && page.More || batch.Reset != "" && !f.reset
 	f.reset = batch.Reset != ""
 	return verdict{news: news, more: more}, nil
 }

@@ -3,7 +3,6 @@ package shortpoll
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
@@ -34,6 +34,10 @@ type Server struct {
 	MaxEvents, MaxAnswerBytes int
 	// Limit bounds the polls that are answered.
 	Limit Limit
+	// Authenticate says who polls. A poll for no topics gets those that the identity may
+	// see, one for a topic that it may not see is refused with 403. An error is answered
+	// as access.Refuse does. Nil: everybody may see everything.
+	Authenticate func(*http.Request) (access.Identity, error)
 	// Logger is told of polls that are refused and of gaps as warnings, of errors of the
 	// log as errors. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -138,50 +142,55 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	if !s.life.Begin() {
 		w.Header().Set("Connection", "close")
-		s.refuse(w, r, s.life.Err(ErrDraining, ErrClosed))
+		s.refuse(w, r.RemoteAddr, s.life.Err(ErrDraining, ErrClosed))
 		return
 	}
 	defer s.life.End()
 	if !s.gate.admit() {
-		s.refuse(w, r, errTooMany)
+		s.refuse(w, r.RemoteAddr, errTooMany)
 		return
 	}
+	who, ok := polling.Identify(w, r, s.Authenticate, s.Logger)
+	if !ok {
+		return
+	}
+	client := polling.Name(who, r)
 	at, err := polling.ParsePosition(r.URL.Query(), s.Log)
+	query := eventlog.Query{MaxEntries: cmp.Or(s.MaxEvents, 1000), MaxBytes: cmp.Or(s.MaxAnswerBytes, 1<<20)}
+	if err == nil {
+		query.Topics, query.Match, err = who.Select(at.Topics)
+	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		polling.Reject(w, client, s.Logger, err)
 		return
 	}
-	page, err := s.Log.After(at.Cursor, eventlog.Query{
-		Topics:     at.Topics,
-		MaxEntries: cmp.Or(s.MaxEvents, 1000),
-		MaxBytes:   cmp.Or(s.MaxAnswerBytes, 1<<20),
-	})
+	page, err := s.Log.After(at.Cursor, query)
 	switch {
 	case errors.Is(err, eventlog.ErrClosed):
-		s.refuse(w, r, err)
+		s.refuse(w, client, err)
 	case err != nil:
-		s.Logger.Error("poll failed", "client", r.RemoteAddr, "error", err)
+		s.Logger.Error("poll failed", "client", client, "error", err)
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	default:
-		s.answer(w, r, page)
+		s.answer(w, r, client, page)
 	}
 }
 
 var errTooMany = errors.New("shortpoll: too many requests")
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, why error) {
+func (s *Server) refuse(w http.ResponseWriter, client string, why error) {
 	s.refused.Add(1)
-	s.Logger.Warn("poll refused", "client", r.RemoteAddr, "error", why)
+	s.Logger.Warn("poll refused", "client", client, "error", why)
 	s.gate.refuse(w, why.Error())
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, page eventlog.Page) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, client string, page eventlog.Page) {
 	status := http.StatusOK
 	switch {
 	case page.Reset != "":
 		status = http.StatusGone
 		s.resets.Add(1)
-		s.Logger.Warn("client cannot be continued", "client", r.RemoteAddr, "reason", page.Reset)
+		s.Logger.Warn("client cannot be continued", "client", client, "reason", page.Reset)
 	case len(page.Entries) == 0:
 		s.unchanged.Add(1)
 	default:
@@ -197,11 +206,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, page eventlog.Pa
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	writeJSON(w, status, polling.NewAnswer(page))
+	body, err := polling.EncodePage(page)
+	write(w, status, body, err)
 }
 
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
+func write(w http.ResponseWriter, status int, body []byte, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return

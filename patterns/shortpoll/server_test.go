@@ -24,14 +24,14 @@ type received struct {
 	mu     sync.Mutex
 	data   []string
 	when   []time.Duration
-	resets []shortpoll.Reset
+	resets []eventlog.Reason
 }
 
 // seen is a copy, once everyone is done.
 func (r *received) seen() (c struct {
 	data   []string
 	when   []time.Duration
-	resets []shortpoll.Reset
+	resets []eventlog.Reason
 }) {
 	synctest.Wait()
 	r.mu.Lock()
@@ -209,7 +209,7 @@ func TestAGapIsTold(t *testing.T) {
 		c.From = at(1)
 		r, _ := follow(ctx, w, c)
 		time.Sleep(2 * s)
-		require.Equal(t, []shortpoll.Reset{shortpoll.ResetCompacted}, r.seen().resets)
+		require.Equal(t, []eventlog.Reason{eventlog.ReasonCompacted}, r.seen().resets)
 		require.Equal(t, []string{"3", "4", "5"}, r.seen().data)
 		require.Equal(t, seconds(1.025, 1.075), w.times())
 
@@ -239,7 +239,7 @@ func TestAReplicaThatLags(t *testing.T) {
 
 		w.serve(follower.Handler())
 		time.Sleep(20 * s)
-		require.Equal(t, []shortpoll.Reset{shortpoll.ResetFuture}, r.seen().resets)
+		require.Equal(t, []eventlog.Reason{eventlog.ReasonFuture}, r.seen().resets)
 	})
 }
 

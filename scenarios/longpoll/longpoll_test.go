@@ -104,7 +104,7 @@ var scenarios = []scenario.Row{
 			publish(&after, 3)
 			n.Host("server").Restart()
 			time.Sleep(2 * time.Minute)
-			require.Equal(t, []longpoll.Reset{longpoll.ResetFuture}, c.resets())
+			require.Equal(t, []eventlog.Reason{eventlog.ReasonFuture}, c.resets())
 			require.Equal(t, []string{"e1", "e2", "e3"}, c.got()[10:])
 		}},
 	{Name: "LP-10 a client without a position", Reason: "position 0 must not make a hot loop (Consul: use 1)",
@@ -146,7 +146,7 @@ var scenarios = []scenario.Row{
 			publish(feed, 100)
 			c.link.Up()
 			time.Sleep(2 * time.Minute)
-			require.Equal(t, []longpoll.Reset{longpoll.ResetCompacted}, c.resets())
+			require.Equal(t, []eventlog.Reason{eventlog.ReasonCompacted}, c.resets())
 			require.Equal(t, "e91", c.got()[0])
 			require.Len(t, c.got(), 10)
 		}},
@@ -298,7 +298,7 @@ type poller struct {
 	link *sim.Link
 	mu   sync.Mutex
 	data []string
-	gaps []longpoll.Reset
+	gaps []eventlog.Reason
 }
 
 func (p *poller) got() []string {
@@ -307,7 +307,7 @@ func (p *poller) got() []string {
 	return slices.Clone(p.data)
 }
 
-func (p *poller) resets() []longpoll.Reset {
+func (p *poller) resets() []eventlog.Reason {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.gaps)

@@ -6,7 +6,14 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Reader is where a client stands in a feed. Whatever a server believes, the position
+// Batch is the Batch of both packages.
+type Batch struct {
+	Events []eventlog.Entry
+	Cursor eventlog.Cursor
+	Reset  eventlog.Reason
+}
+
+// Reader is where a client stands in a log. Whatever a server believes, the position
 // never goes back, and never into another epoch, without a Reset.
 type Reader struct {
 	Cursor  eventlog.Cursor // zero: none yet
@@ -28,31 +35,31 @@ func (e *StaleError) Error() string {
 // Judge compares an answer with the position. It returns a batch, which may be empty,
 // and how many events it dropped because they are behind the position; or a
 // [*StaleError]. The position does not move until [Reader.Accept].
-func (r *Reader) Judge(a Answer) (b Batch, duplicates int, err error) {
-	reset, next := a.Reset, a.Cursor
+func (r *Reader) Judge(page eventlog.Page) (b Batch, duplicates int, err error) {
+	reset, next := page.Reset, page.Next
 	if reset == "" && !r.Cursor.IsZero() {
 		switch {
-		case a.Cursor.Epoch != r.Cursor.Epoch:
-			reset, next = ResetEpoch, eventlog.Cursor{}
-		case a.Cursor.Offset < r.Cursor.Offset:
-			reset, next = ResetFuture, eventlog.Cursor{}
+		case page.Next.Epoch != r.Cursor.Epoch:
+			reset, next = eventlog.ReasonWrongEpoch, eventlog.Cursor{}
+		case page.Next.Offset < r.Cursor.Offset:
+			reset, next = eventlog.ReasonFuture, eventlog.Cursor{}
 		}
 	}
-	if reset == ResetFuture {
+	if reset == eventlog.ReasonFuture {
 		r.stale++
 		if r.stale <= r.StaleAnswers {
-			return Batch{}, 0, &StaleError{Server: a.Cursor, Client: r.Cursor}
+			return Batch{}, 0, &StaleError{Server: page.Next, Client: r.Cursor}
 		}
 	}
 	r.stale = 0
 	if reset != "" {
 		return Batch{Reset: reset, Cursor: next}, 0, nil
 	}
-	fresh := a.Events
+	fresh := page.Entries
 	for len(fresh) > 0 && fresh[0].Offset <= r.Cursor.Offset {
 		fresh = fresh[1:]
 	}
-	return Batch{Events: fresh, Cursor: a.Cursor}, len(a.Events) - len(fresh), nil
+	return Batch{Events: fresh, Cursor: page.Next}, len(page.Entries) - len(fresh), nil
 }
 
 // Begins reports whether a batch says where a client begins that reads from now on. It is

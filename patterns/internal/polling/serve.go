@@ -1,7 +1,9 @@
 package polling
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -126,15 +128,26 @@ func Identify(w http.ResponseWriter, r *http.Request, authenticate func(*http.Re
 		err = fmt.Errorf("%w: the credentials have expired", access.ErrUnauthorized)
 	}
 	if err != nil {
-		Forbid(w, r, log, err)
+		forbid(w, r.RemoteAddr, log, err)
 		return access.Identity{}, false
 	}
 	return id, true
 }
 
-// Forbid answers a request that is not allowed.
-func Forbid(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
-	log.Warn("request refused", "client", r.RemoteAddr, "error", err)
+// Name is what a log calls the client of a request.
+func Name(id access.Identity, r *http.Request) string { return cmp.Or(id.Client, r.RemoteAddr) }
+
+// Reject answers a request that cannot be read, or asks for what is forbidden.
+func Reject(w http.ResponseWriter, client string, log *slog.Logger, err error) {
+	if errors.Is(err, access.ErrForbidden) {
+		forbid(w, client, log, err)
+		return
+	}
+	http.Error(w, err.Error(), http.StatusBadRequest)
+}
+
+func forbid(w http.ResponseWriter, client string, log *slog.Logger, err error) {
+	log.Warn("request refused", "client", client, "error", err)
 	access.Refuse(w, err)
 }
 

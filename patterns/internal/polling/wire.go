@@ -1,7 +1,6 @@
 // Package polling is what long and short polling have in common: the wire format of
-// a feed that is read by cursor, what a client makes of an answer, and how it sends
-// requests and waits between them. The exported names of both packages are aliases
-// of those here.
+// a log that is read by cursor, what a client makes of an answer, how it sends
+// requests, and how servers authenticate, refuse and end.
 package polling
 
 import (
@@ -13,79 +12,54 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Event is one entry of the log as it travels.
-type Event struct {
-	Offset uint64    `json:"offset"`
-	Topic  string    `json:"topic,omitempty"`
-	Time   time.Time `json:"time"`
-	Data   []byte    `json:"data,omitempty"`
-}
-
-// Reset says why a client cannot continue where it stood. The zero value means
-// that it can.
-type Reset string
-
-const (
-	ResetCompacted Reset = "compacted"
-	ResetEpoch     Reset = "wrong-epoch"
-	ResetFuture    Reset = "future"
-)
-
-// Batch is what a client's handler gets: the events of one answer, a Reset, or where a
-// client begins.
-type Batch struct {
-	// Events are in order. Their topic and data are the handler's to keep. There are
-	// none in the first batch of a client that begins now: its Cursor is where.
-	Events []Event
-	// Cursor is the position after the batch. A handler that stores it together
-	// with the events' effects can continue there after a crash.
-	Cursor eventlog.Cursor
-	// Reset, if not empty, says that events may be missing between the last batch
-	// and the next: whatever was built from events must be built anew. There are
-	// no Events then, and what follows begins with the oldest event that the feed
-	// has.
-	Reset Reset
-}
-
-// Answer is the body of a response.
-type Answer struct {
+// answer is a page as it travels. Servers and clients are not of one version: fields may
+// be added, and none change their names or meanings.
+type answer struct {
 	Cursor eventlog.Cursor `json:"cursor"`
-	Events []Event         `json:"events,omitempty"`
-	Reset  Reset           `json:"reset,omitempty"`
+	Events []event         `json:"events,omitempty"`
+	Reset  eventlog.Reason `json:"reset,omitempty"`
 	// More says that the next poll will be answered with events at once.
 	More bool `json:"more,omitempty"`
 }
 
-// NewAnswer makes an answer of a page.
-func NewAnswer(page eventlog.Page) Answer {
-	a := Answer{Cursor: page.Next, More: page.More}
-	if page.Reset != "" {
-		a.Reset = Reset(page.Reset)
-	}
-	for _, e := range page.Entries {
-		a.Events = append(a.Events, Event{Offset: e.Offset, Topic: e.Topic, Time: e.Time, Data: e.Data})
-	}
-	return a
+// event is an entry as it travels. It has all fields of an eventlog.Entry.
+type event struct {
+	Offset  uint64    `json:"offset"`
+	Topic   string    `json:"topic,omitempty"`
+	Time    time.Time `json:"time"`
+	Expires time.Time `json:"expires,omitzero"`
+	Data    []byte    `json:"data,omitempty"`
 }
 
-// ParseAnswer reads a whole body. A body that was cut anywhere is an error: JSON
+// EncodePage makes the body of an answer.
+func EncodePage(page eventlog.Page) ([]byte, error) {
+	a := answer{Cursor: page.Next, Reset: page.Reset, More: page.More}
+	for _, e := range page.Entries {
+		a.Events = append(a.Events, event(e))
+	}
+	return json.Marshal(a)
+}
+
+// ParsePage reads a whole body. A body that was cut anywhere is an error: JSON
 // says where it ends, also when the connection's end was taken for the body's.
-func ParseAnswer(body []byte) (Answer, error) {
-	var a Answer
+func ParsePage(body []byte) (eventlog.Page, error) {
+	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
-		return Answer{}, fmt.Errorf("answer of %d bytes is not whole: %w", len(body), err)
+		return eventlog.Page{}, fmt.Errorf("answer of %d bytes is not whole: %w", len(body), err)
 	}
 	if a.Cursor.IsZero() {
-		return Answer{}, fmt.Errorf("answer has no cursor")
+		return eventlog.Page{}, fmt.Errorf("answer has no cursor")
 	}
+	page := eventlog.Page{Next: a.Cursor, Reset: a.Reset, More: a.More}
 	last := uint64(0)
 	for _, e := range a.Events {
 		if e.Offset <= last || e.Offset > a.Cursor.Offset {
-			return Answer{}, fmt.Errorf("answer has event %d after event %d, and the cursor %s", e.Offset, last, a.Cursor)
+			return eventlog.Page{}, fmt.Errorf("answer has event %d after event %d, and the cursor %s", e.Offset, last, a.Cursor)
 		}
 		last = e.Offset
+		page.Entries = append(page.Entries, eventlog.Entry(e))
 	}
-	return a, nil
+	return page, nil
 }
 
 // MaxTopics bounds the topics of one poll: each is compared with each entry, and a

@@ -1,0 +1,156 @@
+// Package bolt keeps the stores of the patterns in bbolt files. It adds to bbolt that a
+// damaged file is an error that names it, where bbolt panics or the process dies of a
+// fault, and that a file of another kind is refused.
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+)
+
+// File is an open file. Its methods may be called concurrently.
+type File struct {
+	path string
+	file *os.File
+	db   *bbolt.DB
+	// lost is the damage after which bbolt's state in memory cannot be relied on.
+	lost atomic.Pointer[damage]
+}
+
+// ErrClosed is returned by the methods of a closed File.
+var ErrClosed = errors.New("file is closed")
+
+// damage is the error of a file that bbolt cannot make sense of.
+type damage struct {
+	path   string
+	what   any
+	locked bool // bbolt holds locks that nobody will release
+}
+
+func (d *damage) Error() string { return fmt.Sprintf("%s is damaged: %v", d.path, d.what) }
+
+// Open opens the file at path, or creates it with these buckets. A file that another
+// process has open is an error after one second, and so is one that has other buckets:
+// kind says what it was expected to be, such as "an event log".
+func Open(path, kind string, buckets ...string) (*File, error) {
+	f := &File{path: path}
+	err := f.guard(func() (err error) {
+		f.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout: time.Second,
+			OpenFile: func(name string, flag int, mode os.FileMode) (_ *os.File, err error) {
+				f.file, err = os.OpenFile(name, flag, mode)
+				return f.file, err
+			},
+		})
+		return err
+	})
+	if err != nil {
+		if f.file != nil { // which bbolt leaves open, and locked, if it panicked
+			unlock(f.file)
+			f.file.Close()
+		}
+		return nil, err
+	}
+	if err := f.Update(func(tx *bbolt.Tx) error { return claim(tx, kind, buckets) }); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// claim makes a new file what it is to be, and refuses another's.
+func claim(tx *bbolt.Tx, kind string, buckets []string) error {
+	var have []string
+	err := tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
+		have = append(have, string(name))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range have {
+		if !slices.Contains(buckets, name) {
+			return fmt.Errorf("it is not %s: it has a bucket %q", kind, name)
+		}
+	}
+	for _, name := range buckets {
+		switch {
+		case len(have) == 0:
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		case !slices.Contains(have, name):
+			return fmt.Errorf("it is not %s: it has no bucket %q", kind, name)
+		}
+	}
+	return nil
+}
+
+// View runs a transaction that reads.
+func (f *File) View(read func(*bbolt.Tx) error) error { return f.run(false, read) }
+
+// Update runs a transaction that writes. If it returns an error nothing was written. After
+// damage it returns that again, since what bbolt has in memory may be wrong.
+func (f *File) Update(write func(*bbolt.Tx) error) error { return f.run(true, write) }
+
+func (f *File) run(writable bool, do func(*bbolt.Tx) error) error {
+	if lost := f.lost.Load(); lost != nil && (writable || lost.locked) {
+		return lost
+	}
+	var tx *bbolt.Tx
+	err := f.guard(func() (err error) {
+		if tx, err = f.db.Begin(writable); err != nil {
+			return err
+		}
+		if err = do(tx); err != nil || !writable {
+			return err
+		}
+		return tx.Commit()
+	})
+	var damaged *damage
+	if errors.As(err, &damaged) && (writable || tx == nil) {
+		damaged.locked = tx == nil
+		f.lost.Store(damaged)
+	}
+	if tx != nil {
+		// Not bbolt's Update and View, whose way back from a panic reads the file again.
+		// After a Commit it is an error that says so.
+		_ = tx.Rollback()
+	}
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
+}
+
+// guard runs f and makes of a panic, and of a fault where the file was cut short, an
+// error. The errors it returns name the file.
+func (f *File) guard(do func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = &damage{path: f.path, what: p}
+		}
+	}()
+	if err := do(); err != nil {
+		return fmt.Errorf("%s: %w", f.path, err)
+	}
+	return nil
+}
+
+// Close closes the file, after the transactions in progress.
+func (f *File) Close() error {
+	if lost := f.lost.Load(); lost != nil && lost.locked {
+		unlock(f.file)
+		return errors.Join(lost, f.file.Close())
+	}
+	return f.db.Close()
+}
