@@ -37,36 +37,34 @@ func named(name string) func(context.Context) (http.Header, error) {
 
 // Clients get what they may see, and are told what they may not.
 func TestClientsSeeWhatTheyMay(t *testing.T) {
-	feed := &longpoll.Server{Authenticate: byName(
+	who := byName(
 		access.Everything("root"),
 		access.Identity{Client: "alice", Topics: []string{"news", "orders.*"}},
 		access.Identity{Client: "bob", Topics: []string{"users"}},
 		access.Identity{Client: "nobody"},
-	)}
-	withFeed(t, feed, func(w *world, feed *longpoll.Server) {
-		publishTo := func(topics ...string) {
-			for _, topic := range topics {
-				_, err := feed.Publish(w.Context(), topic, []byte(topic))
-				require.NoError(w, err)
+	)
+	for _, c := range []struct {
+		client string
+		topics []string
+		want   []string
+		status int // that ends the client
+	}{
+		{"root", nil, []string{"news", "orders.eu", "users", "news", "orders.us", "users"}, 0},
+		{"alice", nil, []string{"news", "orders.eu", "news", "orders.us"}, 0},
+		{"alice", []string{"orders.us", "orders.eu"}, []string{"orders.eu", "orders.us"}, 0},
+		{"alice", []string{"news", "users"}, nil, http.StatusForbidden},
+		{"bob", nil, []string{"users", "users"}, 0},
+		{"nobody", nil, nil, 0},
+		{"nobody", []string{"news"}, nil, http.StatusForbidden},
+		{"mallory", nil, nil, http.StatusUnauthorized},
+	} {
+		withFeed(t, &longpoll.Server{Authenticate: who}, func(w *world, feed *longpoll.Server) {
+			publishTo := func(topics ...string) {
+				for _, topic := range topics {
+					_, err := feed.Publish(w.Context(), topic, []byte(topic))
+					require.NoError(w, err)
+				}
 			}
-		}
-		for _, c := range []struct {
-			client string
-			topics []string
-			want   []string
-			status int // that ends the client
-		}{
-			{"root", nil, []string{"news", "orders.eu", "users", "news", "orders.us", "users"}, 0},
-			{"alice", nil, []string{"news", "orders.eu", "news", "orders.us"}, 0},
-			{"alice", []string{"orders.us", "orders.eu"}, []string{"orders.eu", "orders.us"}, 0},
-			{"alice", []string{"news", "users"}, nil, http.StatusForbidden},
-			{"bob", nil, []string{"users", "users"}, 0},
-			{"nobody", nil, nil, 0},
-			{"nobody", []string{"news"}, nil, http.StatusForbidden},
-			{"mallory", nil, nil, http.StatusUnauthorized},
-		} {
-			log := memory()
-			feed.Log = log
 			publishTo("news", "orders.eu", "users")
 			client := w.testClient()
 			client.Header, client.Topics = named(c.client), c.topics
@@ -82,8 +80,8 @@ func TestClientsSeeWhatTheyMay(t *testing.T) {
 				require.Equal(w, c.status, refused.Status)
 				require.EqualValues(w, 1, client.Stats().Polls, "to ask again would change nothing")
 			}
-		}
-	})
+		})
+	}
 }
 
 // A poll ends with the credentials that it was asked with, and the next one needs others.

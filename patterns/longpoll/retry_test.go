@@ -217,7 +217,7 @@ func TestAHandlerIsNeeded(t *testing.T) {
 }
 
 func TestARefusalForGoodEndsTheRun(t *testing.T) {
-	for _, status := range []int{400, 401, 403, 404, 405, 413} {
+	for _, status := range []int{400, 401, 403, 404, 405, 409, 413} {
 		inWorld(t, 0, func(w *world) {
 			c := w.testClient()
 			c.HTTP = w.via(func(r *http.Request, _ http.RoundTripper) (*http.Response, error) {

@@ -309,7 +309,7 @@ func TestPollingStops(t *testing.T) {
 			require.Equal(t, seconds(0.025, 0.075), w.times())
 		})
 	})
-	for _, status := range []int{400, 401, 403, 405} {
+	for _, status := range []int{400, 401, 403, 405, 409} {
 		t.Run(fmt.Sprintf("at status %d", status), func(t *testing.T) {
 			withJobs(t, long(), func(t *testing.T, w *wire, client *shortpoll.Client) {
 				job := submit(t, client, "a", "")
