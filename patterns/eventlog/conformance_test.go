@@ -2,6 +2,8 @@ package eventlog_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -265,6 +267,20 @@ var conformance = []struct {
 		},
 	},
 	{
+		name: "an entry that is dated in the future ages from now on",
+		why:  "else it would stay, and all those behind it, however old they are",
+		opts: eventlog.Options{MaxAge: time.Hour},
+		run: func(t *testing.T, l eventlog.Log) {
+			now := time.Now().UTC().Round(0)
+			_, err := l.Append(t.Context(), eventlog.Entry{Topic: "a", Time: now.Add(24 * time.Hour)}, eventlog.Entry{Topic: "b"})
+			require.NoError(t, err)
+			require.Equal(t, now, read(t, l, at(0), eventlog.Query{}).Entries[0].Time)
+
+			time.Sleep(time.Hour + 1)
+			require.Equal(t, at(2), l.Tail())
+		},
+	},
+	{
 		name: "an expired entry is passed over, not missed",
 		why:  "it is not delivered at or after its Expires, and its end is no gap",
 		run: func(t *testing.T, l eventlog.Log) {
@@ -340,6 +356,49 @@ var conformance = []struct {
 			page = read(t, l, at(0), eventlog.Query{Match: notC, MaxEntries: 2})
 			require.Equal(t, []string{"a:1", "b:2"}, words(page))
 			require.True(t, page.More)
+		},
+	},
+	{
+		name: "a few topics of a long log",
+		why:  "they are found by an index, which must find what a look at every entry finds",
+		opts: eventlog.Options{MaxEntries: 700},
+		run: func(t *testing.T, l eventlog.Log) {
+			r := rand.New(rand.NewPCG(1, 2))
+			var all []string
+			for len(all) < 2000 {
+				var batch []string
+				for range 1 + r.IntN(100) {
+					batch = append(batch, fmt.Sprintf("t%d:%d", r.IntN(1+len(all)/20), len(all)+len(batch)))
+				}
+				all = append(all, batch...)
+				put(t, l, batch...)
+			}
+			first := l.Tail().Offset
+			require.Equal(t, uint64(len(all)-700), first)
+			for range 50 {
+				from := first + r.Uint64N(700)
+				topics := map[string]bool{}
+				var q eventlog.Query
+				for range r.IntN(4) {
+					topic := fmt.Sprint("t", r.IntN(120))
+					q.Topics, topics[topic] = append(q.Topics, topic), true
+				}
+				q.Topics = append(q.Topics, q.Topics...) // named twice is named once
+				odd := r.IntN(3) == 0
+				if odd {
+					q.Match = func(topic string) bool { return topic[len(topic)-1]%2 == 1 }
+				}
+				var want []string
+				for _, w := range all[from:] {
+					topic, _, _ := strings.Cut(w, ":")
+					if (len(topics) == 0 || topics[topic]) && (!odd || topic[len(topic)-1]%2 == 1) {
+						want = append(want, w)
+					}
+				}
+				page := read(t, l, at(from), q)
+				require.Equal(t, want, words(page))
+				require.Equal(t, l.Head(), page.Next)
+			}
 		},
 	},
 	{

@@ -52,7 +52,8 @@ type Entry struct {
 	Offset uint64
 	// Topic names what the entry is about; it may be empty.
 	Topic string
-	// Time is when the entry was made. Append sets it to time.Now if it is zero.
+	// Time is when the entry was made. Append sets it to time.Now if it is zero, or
+	// later than that: by MaxAge it would stay, and so would all that follow it.
 	// Times come back in UTC, without a monotonic reading.
 	Time time.Time
 	// Expires is the instant from which the entry is no longer delivered. Zero:
@@ -164,7 +165,7 @@ func (o Options) prepare(entries []Entry, now time.Time) ([]Entry, error) {
 			return nil, fmt.Errorf("%w: topic %q: %d bytes, and the log's MaxBytes is %d",
 				ErrTooLarge, e.Topic, e.size(), o.MaxBytes)
 		}
-		if e.Time.IsZero() {
+		if e.Time.IsZero() || e.Time.After(now) {
 			e.Time = now
 		}
 		e.Time, e.Expires = e.Time.UTC().Round(0), e.Expires.UTC().Round(0)
@@ -205,6 +206,9 @@ var (
 // need be. When ctx ends first it returns an
 // empty page, whose Next a reader may continue from, with ctx's error.
 func Next(ctx context.Context, l Log, c Cursor, q Query) (Page, error) {
+	if l == nil {
+		panic("eventlog: Next: the log is nil")
+	}
 	w := l.Watch(q.Topics...)
 	defer w.Stop()
 	for {

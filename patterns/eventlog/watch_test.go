@@ -111,6 +111,12 @@ func TestNextGivesUpWithTheContextAndKeepsItsPlace(t *testing.T) {
 	})
 }
 
+func TestNextOfNoLog(t *testing.T) {
+	require.PanicsWithValue(t, "eventlog: Next: the log is nil", func() {
+		eventlog.Next(t.Context(), nil, at(0), eventlog.Query{})
+	})
+}
+
 func TestCloseEndsNext(t *testing.T) {
 	inBubbles(t, func(t *testing.T, l eventlog.Log) {
 		time.AfterFunc(time.Second, func() { l.Close() })
