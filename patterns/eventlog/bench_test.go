@@ -98,6 +98,10 @@ func BenchmarkPublishers(b *testing.B) {
 
 func BenchmarkRead(b *testing.B) {
 	const kept = 10_000
+	absent := make([]string, 100)
+	for i := range absent {
+		absent[i] = fmt.Sprint("absent", i)
+	}
 	for _, s := range subjects[:2] {
 		l := s.open(b, eventlog.Options{Epoch: epoch})
 		defer l.Close()
@@ -116,6 +120,8 @@ func BenchmarkRead(b *testing.B) {
 			{"newest entry", kept - 1, eventlog.Query{}},
 			{"page of 100", kept / 2, eventlog.Query{MaxEntries: 100}},
 			{"one topic of 100 in 10,000", 0, eventlog.Query{Topics: []string{"t7"}}},
+			{"100 absent topics in 10,000", 0, eventlog.Query{Topics: absent}},
+			{"one topic of 100 in 10,000, by Match", 0, eventlog.Query{Match: func(topic string) bool { return topic == "t7" }}},
 		} {
 			b.Run(s.name+"/"+c.name, func(b *testing.B) {
 				for b.Loop() {

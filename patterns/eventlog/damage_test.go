@@ -178,6 +178,31 @@ func TestDamagedFiles(t *testing.T) {
 		}
 		require.NotZero(t, good)
 	})
+	t.Run("nothing is written any more", func(t *testing.T) {
+		path, raw := full(t)
+		l := openDisk(t, path, eventlog.Options{})
+		overwrite := func(content []byte) {
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			require.NoError(t, err)
+			_, err = f.WriteAt(content, 0)
+			require.NoError(t, err)
+			require.NoError(t, f.Close())
+		}
+		damaged := bytes.Clone(raw)
+		clear(damaged[2*page:])
+		overwrite(damaged)
+		_, err := l.Append(context.Background(), eventlog.Entry{})
+		require.ErrorContains(t, err, path)
+
+		overwrite(raw)
+		require.Len(t, read(t, l, at(700), eventlog.Query{}).Entries, 100)
+		_, again := l.Append(context.Background(), eventlog.Entry{})
+		require.Equal(t, err, again, "what the failed write has left in memory may be wrong")
+		require.NoError(t, l.Close())
+		l = openDisk(t, path, eventlog.Options{})
+		require.Equal(t, at(801), put(t, l, "a:1"))
+		require.NoError(t, l.Close())
+	})
 	t.Run("can be opened again when it is mended", func(t *testing.T) {
 		path, raw := full(t)
 		damaged := bytes.Clone(raw)

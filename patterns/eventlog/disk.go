@@ -138,6 +138,7 @@ func (d *Disk) After(c Cursor, q Query) (Page, error) {
 			return match(topic)
 		}
 	}
+	wanted := q.filter()
 	var b pageBuilder
 	err := d.file.View(func(tx *bbolt.Tx) error {
 		var s state
@@ -150,11 +151,18 @@ func (d *Disk) After(c Cursor, q Query) (Page, error) {
 		}
 		cursor := tx.Bucket(entriesBucket).Cursor()
 		for k, v := cursor.Seek(offsetKey(c.Offset + 1)); k != nil; k, v = cursor.Next() {
+			topic, err := decodeTopic(k, v)
+			if err != nil {
+				return err
+			}
+			if !wanted(topic) {
+				continue
+			}
 			e, err := decodeEntry(k, v)
 			if err != nil {
 				return err
 			}
-			if more := b.add(&e); !more {
+			if !b.add(&e) {
 				break
 			}
 		}

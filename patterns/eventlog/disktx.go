@@ -135,14 +135,23 @@ func encodeEntry(e *Entry) []byte {
 	return append(b, e.Data...)
 }
 
-// decodeEntry returns an entry whose Data is part of v.
-func decodeEntry(k, v []byte) (Entry, error) {
+// decodeTopic returns the topic of an entry, which is part of v.
+func decodeTopic(k, v []byte) ([]byte, error) {
 	if len(k) != 8 || len(v) < entryHeader {
-		return Entry{}, fmt.Errorf("entry % x: %d bytes are no entry", k, len(v))
+		return nil, fmt.Errorf("entry % x: %d bytes are no entry", k, len(v))
 	}
 	topic := int(binary.BigEndian.Uint32(v[entryHeader-4:]))
 	if topic > len(v)-entryHeader {
-		return Entry{}, fmt.Errorf("entry % x: a topic of %d bytes does not fit into %d", k, topic, len(v))
+		return nil, fmt.Errorf("entry % x: a topic of %d bytes does not fit into %d", k, topic, len(v))
+	}
+	return v[entryHeader : entryHeader+topic], nil
+}
+
+// decodeEntry returns an entry whose Data is part of v.
+func decodeEntry(k, v []byte) (Entry, error) {
+	topic, err := decodeTopic(k, v)
+	if err != nil {
+		return Entry{}, err
 	}
 	decodeTime := func(b []byte) time.Time {
 		return time.Unix(int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint32(b[8:]))).UTC()
@@ -151,7 +160,7 @@ func decodeEntry(k, v []byte) (Entry, error) {
 		Offset:  binary.BigEndian.Uint64(k),
 		Time:    decodeTime(v),
 		Expires: decodeTime(v[12:]),
-		Topic:   string(v[entryHeader : entryHeader+topic]),
-		Data:    v[entryHeader+topic:],
+		Topic:   string(topic),
+		Data:    v[entryHeader+len(topic):],
 	}, nil
 }

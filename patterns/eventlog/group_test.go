@@ -108,6 +108,13 @@ func TestGroupsAreBoundedInBytes(t *testing.T) {
 	_, err := d.Append(t.Context(), large, large, large, large)
 	require.NoError(t, err, "one Append is one transaction, however large")
 	require.Equal(t, before+4, transactions(t, d))
+
+	d.write.Lock()
+	first, second := queued(t.Context(), d, 1, large, large), queued(t.Context(), d, 2, large, large)
+	d.write.Unlock()
+	require.NoError(t, <-first)
+	require.NoError(t, <-second)
+	require.Equal(t, before+6, transactions(t, d), "two that do not fit together")
 }
 
 func TestAContextEndsTheWaitForATransaction(t *testing.T) {
@@ -135,6 +142,15 @@ func TestAContextEndsTheWaitForATransaction(t *testing.T) {
 	require.NoError(t, <-first)
 	require.NoError(t, <-second)
 	require.Equal(t, []string{"first", "third", "fourth", "fifth"}, texts(t, d))
+}
+
+// Were the one whose turn has come to leave, nobody would lead.
+func TestNobodyLeavesWhoLeads(t *testing.T) {
+	waits, leads := &appending{}, &appending{leads: true}
+	g := group{busy: true, waiting: []*appending{leads, waits}}
+	require.False(t, g.leave(leads))
+	require.True(t, g.leave(waits))
+	require.Equal(t, []*appending{leads}, g.waiting)
 }
 
 func TestAppendsThatWaitLearnThatTheLogIsClosed(t *testing.T) {

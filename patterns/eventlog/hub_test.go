@@ -22,3 +22,20 @@ func TestStoppedWatchesLeaveNothingBehind(t *testing.T) {
 	require.Empty(t, l.hub.watches)
 	require.Zero(t, l.hub.all.list.Len())
 }
+
+// Nor may topics that have come and gone, nor their entries.
+func TestTopicsWithoutEntriesLeaveNothingBehind(t *testing.T) {
+	l := NewMemory(Options{MaxEntries: 10})
+	defer l.Close()
+	for i := range 3000 {
+		_, err := l.Append(t.Context(), Entry{Topic: fmt.Sprint("topic", i)})
+		require.NoError(t, err)
+	}
+	require.Len(t, l.topics, 10)
+	require.LessOrEqual(t, len(l.entries.boards), 2)
+	require.NoError(t, l.Compact(l.Head()))
+	require.Empty(t, l.topics)
+	for _, e := range l.entries.boards[0] {
+		require.Zero(t, e, "what has gone is let go of")
+	}
+}

@@ -14,9 +14,10 @@ type Memory struct {
 
 	mu      sync.Mutex
 	closed  bool
-	entries []Entry // offsets without gaps
-	head    uint64  // offset of the newest entry ever appended
-	floor   uint64  // offset of the newest entry that was dropped unexpired
+	entries shelf // offsets without gaps
+	topics  topicIndex
+	head    uint64 // offset of the newest entry ever appended
+	floor   uint64 // offset of the newest entry that was dropped unexpired
 	stats   Stats
 }
 
@@ -24,9 +25,10 @@ var _ Log = (*Memory)(nil)
 
 // NewMemory returns an empty log.
 func NewMemory(opts Options) *Memory {
-	return &Memory{opts: opts.withDefaults()}
+	return &Memory{opts: opts.withDefaults(), topics: topicIndex{}}
 }
 
+// Append is as for every Log. There is nothing to wait for.
 func (m *Memory) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
 	if err := ctx.Err(); err != nil {
 		return Cursor{}, err
@@ -42,17 +44,21 @@ func (m *Memory) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
 		return Cursor{}, ErrClosed
 	}
 	for i := range entries {
+		e := &entries[i]
 		m.head++
-		entries[i].Offset = m.head
-		m.stats.Bytes += int64(entries[i].size())
+		e.Offset = m.head
+		m.stats.Bytes += int64(e.size())
+		of := m.topics.add(e.Topic, m.head)
+		e.Topic = of.topic // one string for all
+		m.entries.push(indexed{*e, of})
 	}
-	m.entries = append(m.entries, entries...)
 	m.stats.Appended += int64(len(entries))
 	m.trim(now)
 	m.hub.notify(entries)
 	return m.at(m.head), nil
 }
 
+// After is as for every Log.
 func (m *Memory) After(c Cursor, q Query) (Page, error) {
 	now := time.Now()
 	q = q.withDefaults()
@@ -63,24 +69,48 @@ func (m *Memory) After(c Cursor, q Query) (Page, error) {
 	}
 	m.trim(now)
 	b := newPage(c, q, m.at(m.floor), m.at(m.head), now)
-	if b.page.Reset != "" || len(m.entries) == 0 {
+	if b.page.Reset != "" || m.entries.len == 0 {
 		return b.page, nil
 	}
-	first := m.entries[0].Offset
-	for i := int(max(c.Offset+1, first) - first); i < len(m.entries); i++ {
-		if !b.add(&m.entries[i]) {
+	first := m.entries.at(0).Offset
+	from := int(max(c.Offset+1, first) - first)
+	if m.worthwhile(&q, m.entries.len-from) {
+		for found := m.topics.find(c.Offset, &q); ; {
+			offset := found.next()
+			if offset == 0 || !b.add(&m.entries.at(int(offset-first)).Entry) {
+				return b.page, nil
+			}
+		}
+	}
+	for i := from; i < m.entries.len; i++ {
+		if e := &m.entries.at(i).Entry; q.wants(e.Topic) && !b.add(e) {
 			break
 		}
 	}
 	return b.page, nil
 }
 
+// worthwhile reports whether the index is faster for a query than a look at each of the
+// entries, which a reader that is nearly up to date is through with at once.
+func (m *Memory) worthwhile(q *Query, entries int) bool {
+	const few = 8
+	switch {
+	case len(q.Topics) > 0:
+		return entries > few
+	case q.Match != nil:
+		return entries > few && entries > len(m.topics)
+	}
+	return false
+}
+
+// Head is as for every Log.
 func (m *Memory) Head() Cursor {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.at(m.head)
 }
 
+// Tail is as for every Log.
 func (m *Memory) Tail() Cursor {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -88,8 +118,10 @@ func (m *Memory) Tail() Cursor {
 	return m.at(m.floor)
 }
 
+// Watch is as for every Log.
 func (m *Memory) Watch(topics ...string) *Watch { return m.hub.watch(topics) }
 
+// Compact is as for every Log.
 func (m *Memory) Compact(c Cursor) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -99,30 +131,29 @@ func (m *Memory) Compact(c Cursor) error {
 	if err := compactable(c, m.at(m.head)); err != nil {
 		return err
 	}
-	n := 0
-	for n < len(m.entries) && m.entries[n].Offset <= c.Offset {
-		m.stats.Bytes -= int64(m.entries[n].size())
-		n++
+	for m.entries.len > 0 && m.entries.at(0).Offset <= c.Offset {
+		m.drop()
+		m.stats.Compacted++
 	}
-	m.drop(n)
-	m.stats.Compacted += int64(n)
 	m.floor = max(m.floor, c.Offset)
 	return nil
 }
 
+// Stats is as for every Log.
 func (m *Memory) Stats() Stats {
 	m.mu.Lock()
 	s := m.stats
-	s.Entries = int64(len(m.entries))
+	s.Entries = int64(m.entries.len)
 	m.mu.Unlock()
 	s.Watches, s.Wakes = m.hub.counts()
 	return s
 }
 
+// Close is as for every Log. What it kept is gone.
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	m.closed = true
-	m.entries = nil
+	m.entries, m.topics = shelf{}, nil
 	m.mu.Unlock()
 	m.hub.close()
 	return nil
@@ -132,29 +163,27 @@ func (m *Memory) at(offset uint64) Cursor { return Cursor{Epoch: m.opts.Epoch, O
 
 // trim drops from the tail what has expired or exceeds the bounds.
 func (m *Memory) trim(now time.Time) {
-	n := 0
-	for ; n < len(m.entries); n++ {
-		e := &m.entries[n]
+	for m.entries.len > 0 {
+		e := &m.entries.at(0).Entry
 		switch {
 		case e.expired(now):
 			m.stats.Expired++
-		case m.opts.exceeded(int64(len(m.entries)-n), m.stats.Bytes, e.Time, now):
+		case m.opts.exceeded(int64(m.entries.len), m.stats.Bytes, e.Time, now):
 			m.stats.Compacted++
 			m.floor = e.Offset
 		default:
-			m.drop(n)
 			return
 		}
-		m.stats.Bytes -= int64(e.size())
+		m.drop()
 	}
-	m.drop(n)
 }
 
-// drop forgets the n oldest entries. The next append that needs room copies the
-// rest to a new array, so the space in front is not lost for long.
-func (m *Memory) drop(n int) {
-	clear(m.entries[:n])
-	m.entries = m.entries[n:]
+// drop forgets the oldest entry.
+func (m *Memory) drop() {
+	oldest := m.entries.at(0)
+	m.stats.Bytes -= int64(oldest.size())
+	m.topics.drop(oldest.of)
+	m.entries.pop()
 }
 
 // compactable checks the argument of Compact.

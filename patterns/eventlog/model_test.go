@@ -51,11 +51,11 @@ func (m *model) reset(c eventlog.Cursor) eventlog.Reason {
 	return ""
 }
 
-// matching is what lies between two positions for a reader of the topics.
-func (m *model) matching(from, to uint64, topics []string, now time.Time) (out []eventlog.Entry) {
+// matching is what lies between two positions for a query.
+func (m *model) matching(from, to uint64, q eventlog.Query, now time.Time) (out []eventlog.Entry) {
 	for _, e := range m.entries[from:to] {
 		expired := !e.Expires.IsZero() && !now.Before(e.Expires)
-		if !expired && (len(topics) == 0 || slices.Contains(topics, e.Topic)) {
+		if !expired && (len(q.Topics) == 0 || slices.Contains(q.Topics, e.Topic)) && (q.Match == nil || q.Match(e.Topic)) {
 			out = append(out, e)
 		}
 	}
@@ -72,14 +72,14 @@ func (m *model) check(t require.TestingT, c eventlog.Cursor, q eventlog.Query, p
 		return
 	}
 	require.GreaterOrEqual(t, page.Next.Offset, c.Offset)
-	require.Equal(t, m.matching(c.Offset, page.Next.Offset, q.Topics, now), page.Entries)
+	require.Equal(t, m.matching(c.Offset, page.Next.Offset, q, now), page.Entries)
 	require.LessOrEqual(t, len(page.Entries), q.MaxEntries)
 	bytes := 0
 	for _, e := range page.Entries {
 		bytes += len(e.Topic) + len(e.Data)
 	}
 	require.True(t, bytes <= q.MaxBytes || len(page.Entries) == 1)
-	rest := m.matching(page.Next.Offset, uint64(len(m.entries)), q.Topics, now)
+	rest := m.matching(page.Next.Offset, uint64(len(m.entries)), q, now)
 	require.Equal(t, len(rest) > 0, page.More)
 	if page.More {
 		next := len(rest[0].Topic) + len(rest[0].Data)
@@ -104,8 +104,8 @@ func TestModel(t *testing.T) {
 func runModel(t *rapid.T, tb testing.TB, s subject) {
 	opts := eventlog.Options{
 		Epoch:      epoch,
-		MaxEntries: rapid.IntRange(1, 8).Draw(t, "MaxEntries"),
-		MaxBytes:   rapid.IntRange(10, 60).Draw(t, "MaxBytes"),
+		MaxEntries: rapid.IntRange(1, 30).Draw(t, "MaxEntries"),
+		MaxBytes:   rapid.IntRange(10, 150).Draw(t, "MaxBytes"),
 		MaxAge:     time.Duration(rapid.IntRange(1, 20).Draw(t, "MaxAge")) * time.Second,
 	}
 	m := &model{opts: opts}
@@ -117,7 +117,7 @@ func runModel(t *rapid.T, tb testing.TB, s subject) {
 		"append": func(t *rapid.T) {
 			now := time.Now().UTC().Round(0)
 			var batch []eventlog.Entry
-			for range rapid.IntRange(1, 4).Draw(t, "batch") {
+			for range rapid.IntRange(1, 8).Draw(t, "batch") {
 				e := eventlog.Entry{Topic: topics.Draw(t, "topic")}
 				if n := rapid.IntRange(0, 9).Draw(t, "size"); n > 0 {
 					e.Data = make([]byte, n)
@@ -147,6 +147,9 @@ func runModel(t *rapid.T, tb testing.TB, s subject) {
 				Topics:     rapid.SliceOfN(topics, 0, 2).Draw(t, "topics"),
 				MaxEntries: rapid.IntRange(1, 5).Draw(t, "limit"),
 				MaxBytes:   rapid.IntRange(1, 30).Draw(t, "bytes"),
+			}
+			if unseen := rapid.SampledFrom([]string{"", "a", "b", "z"}).Draw(t, "unseen"); unseen != "" {
+				q.Match = func(topic string) bool { return topic != unseen }
 			}
 			page, err := l.After(c, q)
 			require.NoError(t, err)

@@ -27,12 +27,33 @@ func newPage(c Cursor, q Query, tail, head Cursor, now time.Time) pageBuilder {
 	return b
 }
 
-// add offers the next entry in order and reports whether to go on. A page that
+// filter returns what wants says of a topic, in a form for many entries: in a file there
+// is no index, and each entry after the cursor is looked at.
+func (q *Query) filter() func(topic []byte) bool {
+	topics := make(map[string]bool, len(q.Topics))
+	for _, topic := range q.Topics {
+		topics[topic] = true
+	}
+	matches := map[string]bool{}
+	return func(topic []byte) bool {
+		switch {
+		case len(topics) > 0 && !topics[string(topic)]:
+			return false
+		case q.Match == nil:
+			return true
+		}
+		match, known := matches[string(topic)]
+		if !known {
+			match = q.Match(string(topic))
+			matches[string(topic)] = match
+		}
+		return match
+	}
+}
+
+// add offers the next entry that is wanted and reports whether to go on. A page that
 // was not cut short keeps the head as its Next.
 func (b *pageBuilder) add(e *Entry) bool {
-	if !b.query.wants(e.Topic) {
-		return true
-	}
 	if e.expired(b.now) {
 		b.page.Expired++
 		return true
