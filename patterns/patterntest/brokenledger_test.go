@@ -397,9 +397,9 @@ var brokenLedgers = []flaw{
 	{"the server loses every five hundredth event", fresh(func() ledger { return ledger{accept: butEvery500th()} }), "a long run", patterntest.Complete,
 		"e500, accepted at 2.895s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 25 more)"},
 	{"a position has sixteen bits", ledger{page: sixteenBits}.on, "an event after many others", patterntest.Once,
-		"e1 reached phone twice, at 721ms and at 1.521s (and 25 more)"},
+		"e1 reached phone twice, at 721ms and at 1.521s (and 11 more)"},
 	{"the server has all events again for a client after its restart, and says that they may repeat", ledger{durable: true, claims: patterntest.System{Repeats: true}, greet: fromTheBeginning}.on, "a long run", patterntest.Once,
-		"e1 reached phone at 440ms and again at 1m8.635987s; but by 1m5.900001s, after 1099 others and a good network, the server knew that it had (and 999 more)"},
+		"e1 reached phone at 440ms and again at *; but by 1m5.900001s, after 1099 others and a good network, the server knew that it had (and 999 more)"},
 
 	{"the server drops empty events", ledger{accept: changed(dropsEmpty)}.on, "events of any bytes", patterntest.Complete,
 		"\"\", accepted at 400ms, had not reached phone 3m0s after all faults were over, and phone was told of no gap"},

@@ -25,6 +25,7 @@ type Client struct {
 	got   []arrival
 	gapAt time.Duration  // when it was told of a gap last; -1: never
 	have  map[string]int // how often each text came since
+	whole int            // so many of its first events are not missing, whatever happens
 	knows []mark         // when all it had got must have been acknowledged
 }
 

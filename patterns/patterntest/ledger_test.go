@@ -207,7 +207,11 @@ func (s *ledgerServer) after(at int) page {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := page{Life: s.life, Next: s.first + len(s.entries)}
-	for _, e := range s.entries[min(max(at-s.first, 0), len(s.entries)):] {
+	rest := s.entries[min(max(at-s.first, 0), len(s.entries)):]
+	if s.window > 0 {
+		rest = rest[:min(len(rest), s.window)] // more may not be sent anyway
+	}
+	for _, e := range rest {
 		if !e.over() {
 			p.Events = append(p.Events, e.Data)
 		}

@@ -186,6 +186,7 @@ func (w *World) begin(ttl time.Duration, text func(nth int) string) *publication
 	p := &publication{place: place, data: text(place + 1), at: w.Net.Elapsed(), ttl: ttl, began: w.stamp}
 	w.published = append(w.published, p)
 	if last, again := w.places[p.data]; again {
+		w.again = true
 		w.published[last.last].next = place
 		w.places[p.data] = places{last.first, place}
 	} else {
@@ -287,9 +288,20 @@ func (w *World) missing(c *Client, f func(p *publication) bool) {
 	defer w.mu.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var copies map[string]int // of texts that were published several times
-	for _, p := range w.published[c.since:] {
-		if p.at <= c.gapAt || !p.accepted() || p.expired(now) && !c.inTime {
+	var copies map[string]int                // of texts that were published several times
+	from, whole := c.since+c.whole, !w.again // so far
+	if w.again {
+		from = c.since
+	}
+	for _, p := range w.published[from:] {
+		if p.at <= c.gapAt || p.ended > 0 && p.err != nil || p.expired(now) && !c.inTime || whole && p.accepted() && c.have[p.data] > 0 {
+			if whole {
+				c.whole++ // it need not be looked at again
+			}
+			continue
+		}
+		whole = false
+		if !p.accepted() {
 			continue
 		}
 		nth := 1

@@ -61,10 +61,12 @@ func steadyStories() (all stories) {
 		w.PublishMany(w.backlogOf(12_000, 1_100))
 		c.Return()
 		w.Check()
-		if w.system.Durable {
-			w.Redeploy()
-			w.Sleep(5 * time.Second)
-		}
+		w.After(time.Second, c.Link.Down)
+		w.After(70*time.Second, c.Link.Up)
+		w.PublishEvery(30*time.Second, 3)
+		w.Check()
+		w.Redeploy()
+		w.Sleep(5 * time.Second)
 		w.PublishEvery(time.Second, 3)
 		c.Host.Restart()
 		w.PublishEvery(time.Second, 3)
@@ -75,9 +77,9 @@ func steadyStories() (all stories) {
 		Play: func(w *World) {
 			w.PublishBefore(66_000)
 			c := w.Client("phone")
-			w.PublishEvery(time.Second, 5)
+			w.PublishEvery(time.Second, 3)
 			c.Leave()
-			w.PublishEvery(time.Second, 5)
+			w.PublishEvery(time.Second, 2)
 			c.Return()
 			w.PublishEvery(time.Second, 2)
 		},

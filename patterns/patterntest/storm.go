@@ -23,6 +23,7 @@ type storm struct {
 type burst struct {
 	pause, every time.Duration
 	count, size  int
+	ttl          time.Duration // 0: for ever
 }
 
 // storms generates some minutes of trouble, which ends within five minutes of its last
@@ -31,14 +32,19 @@ var storms = rapid.Custom(func(t *rapid.T) storm {
 	s := storm{clients: rapid.IntRange(1, 3).Draw(t, "clients")}
 	intervals := rapid.SampledFrom([]time.Duration{0, time.Second, 5 * time.Second, 200 * time.Millisecond, 30 * time.Millisecond})
 	sizes := rapid.SampledFrom([]int{0, 0, 1000, 8000})
+	lives := rapid.SampledFrom([]time.Duration{0, 0, 0, 10 * time.Second, time.Minute, time.Hour})
 	s.faults = drawSchedule(t, s.clients)
 	s.bursts = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) burst {
-		return burst{
+		b := burst{
 			pause: someTime(t),
 			every: intervals.Draw(t, "every"),
 			count: rapid.IntRange(1, 30).Draw(t, "count"),
 			size:  sizes.Draw(t, "size"),
 		}
+		if b.size == 0 {
+			b.ttl = lives.Draw(t, "ttl")
+		}
+		return b
 	}), 1, 6).Draw(t, "bursts")
 	return s
 })
@@ -72,7 +78,11 @@ func (s storm) play(w *World) {
 	s.faults.play(&w.Stage, peers)
 	for _, b := range s.bursts {
 		w.Sleep(b.pause)
-		w.PublishLarge(b.every, b.count, b.size)
+		if b.ttl > 0 {
+			w.PublishFor(b.ttl, b.every, b.count)
+		} else {
+			w.PublishLarge(b.every, b.count, b.size)
+		}
 	}
 	w.Sleep(s.rest())
 }
@@ -101,9 +111,12 @@ func (s storm) code() string {
 		if p.pause > 0 {
 			line("w.Sleep(%s)", goTime(p.pause))
 		}
-		if p.size == 0 {
+		switch {
+		case p.ttl > 0:
+			line("w.PublishFor(%s, %s, %d)", goTime(p.ttl), goTime(p.every), p.count)
+		case p.size == 0:
 			line("w.PublishEvery(%s, %d)", goTime(p.every), p.count)
-		} else {
+		default:
 			line("w.PublishLarge(%s, %d, %d)", goTime(p.every), p.count, p.size)
 		}
 	}

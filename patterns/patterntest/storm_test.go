@@ -28,7 +28,7 @@ func TestStormsAreDrawnFromSeeds(t *testing.T) {
 		"phone1.Link.Down)", "phone2.Link.DownFrom(w.Server)", "phone3.Link.DownFrom(phone3.Host)", "Link.Hold", "StartRejected", "Partition",
 		"w.Server.Crash", "w.Server.PowerOff", "w.Server.Pause", "w.Redeploy", "phone1.Host.Crash", "Host.PowerOff", "Host.Pause", "phone2.Leave",
 		"Bernoulli(0.05)", "Bernoulli(0.4)", "GilbertElliott", "Rate:", "Duplicate:", "Corrupt:",
-		"PublishLarge(0,", "PublishEvery(30*time.Millisecond,", "PromptFor(phone2)",
+		"PublishLarge(0,", "PublishEvery(30*time.Millisecond,", "PublishFor(10*time.Second, ", "PublishFor(3600*time.Second, 0,", "PromptFor(phone2)",
 	} {
 		require.Contains(t, all, code)
 	}
@@ -63,14 +63,10 @@ func TestStormIsItsCode(t *testing.T) {
 			w.After(83237*time.Millisecond, func() { phone1.Link.DownFrom(phone1.Host) })
 			w.After(83350*time.Millisecond, phone1.Link.Up)
 			w.Sleep(27 * time.Second)
-			w.PublishEvery(200*time.Millisecond, 14)
-			w.Sleep(3015 * time.Millisecond)
-			w.PublishEvery(0, 2)
-			w.Sleep(23 * time.Second)
-			w.PublishEvery(200*time.Millisecond, 7)
-			w.Sleep(12 * time.Second)
-			w.PublishEvery(1*time.Second, 6)
-			w.Sleep(254031 * time.Millisecond)
+			w.PublishFor(10*time.Second, 200*time.Millisecond, 14)
+			w.Sleep(237 * time.Millisecond)
+			w.PublishEvery(30*time.Millisecond, 9)
+			w.Sleep(298939 * time.Millisecond)
 		},
 		19: func(w *patterntest.World) {
 			phone1 := w.Client("phone1")
@@ -90,16 +86,11 @@ func TestStormIsItsCode(t *testing.T) {
 			w.After(111487*time.Millisecond, w.Net.Heal)
 			w.Sleep(5001 * time.Millisecond)
 			w.PublishEvery(0, 26)
-			w.Sleep(29002 * time.Millisecond)
-			w.PublishEvery(0, 3)
-			w.Sleep(11999 * time.Millisecond)
-			w.PublishEvery(1*time.Second, 7)
-			w.Sleep(11622 * time.Millisecond)
-			w.PublishEvery(30*time.Millisecond, 21)
-			w.Sleep(13087 * time.Millisecond)
-			w.PublishEvery(0, 2)
-			w.Sleep(5144 * time.Millisecond)
-			w.PublishLarge(5*time.Second, 16, 8000)
+			w.Sleep(2 * time.Second)
+			w.PublishLarge(1*time.Second, 29, 8000)
+			w.Sleep(1001 * time.Millisecond)
+			w.PublishLarge(5*time.Second, 11, 8000)
+			w.Sleep(19485 * time.Millisecond)
 		},
 	}
 	for seed, play := range printed {

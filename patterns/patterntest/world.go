@@ -21,6 +21,7 @@ type World struct {
 	stamp     int // counts beginnings and ends of Publish
 	published []*publication
 	places    map[string]places // of each text
+	again     bool              // some text was published again
 	before    int               // see PublishBefore
 	backlog   int               // events that a client may need time for
 	held      int               // the most that the server held
