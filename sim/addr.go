@@ -10,41 +10,31 @@ import (
 	"strings"
 )
 
-const loopback = 127<<24 | 1
+// Addresses are IPv4. An unspecified one (0.0.0.0) stands for any address of a host, and the zero
+// netip.AddrPort for no address at all.
+var (
+	loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	anywhere = netip.IPv4Unspecified()
+)
 
-func addrOf(a uint32) netip.Addr {
-	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+// addrOfHost is the address of the host of a number, from 1: 10.0.0.1 and so on.
+func addrOfHost(number int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(number >> 16), byte(number >> 8), byte(number)})
 }
 
-// addrNumber is the reverse of addrOf.
-func addrNumber(a netip.Addr) uint32 {
+// number is an IPv4 address as a number, for hashes.
+func number(a netip.Addr) uint64 {
 	b := a.As4()
-	return binary.BigEndian.Uint32(b[:])
-}
-
-func (e endpoint) addrPort() netip.AddrPort { return netip.AddrPortFrom(addrOf(e.addr), e.port) }
-
-func (e endpoint) tcp() *net.TCPAddr {
-	return net.TCPAddrFromAddrPort(e.addrPort())
-}
-
-func (e endpoint) udp() *net.UDPAddr {
-	return net.UDPAddrFromAddrPort(e.addrPort())
-}
-
-func (e endpoint) String() string {
-	return e.addrPort().String()
+	return uint64(binary.BigEndian.Uint32(b[:]))
 }
 
 // unicast refuses addresses that stand for several hosts.
-func unicast(a uint32) error {
-	if ip := addrOf(a); ip.IsMulticast() || a == 1<<32-1 {
-		return &net.AddrError{Err: "broadcast and multicast are not simulated", Addr: ip.String()}
+func unicast(a netip.Addr) error {
+	if a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return &net.AddrError{Err: "broadcast and multicast are not simulated", Addr: a.String()}
 	}
 	return nil
 }
-
-func isLoopback(a uint32) bool { return a>>24 == 127 }
 
 // validName refuses what cannot stand where a host name may: RFC 1123 section
 // 2.1, with the underscore that many services use.
@@ -75,7 +65,7 @@ func validName(kind, name string) error {
 // Addr returns the host's IPv4 address.
 func (h *Host) Addr() netip.Addr {
 	h.must("Addr")
-	return addrOf(h.addr)
+	return h.addr
 }
 
 // network splits a network's name into its protocol and says whether it can be
@@ -99,25 +89,25 @@ func checkNetwork(network string, want protocol) error {
 // services looks up the ports of services, without the system's own library.
 var services = net.Resolver{PreferGo: true}
 
-// resolve turns "host:port" into an endpoint, as h sees the names. An empty host
+// resolve turns "host:port" into an address and a port, as h sees the names. An empty host
 // is wildcard.
-func (h *Host) resolve(ctx context.Context, network, address string, wildcard uint32) (endpoint, error) {
+func (h *Host) resolve(ctx context.Context, network, address string, wildcard netip.Addr) (netip.AddrPort, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return endpoint{}, err
+		return netip.AddrPort{}, err
 	}
-	e := endpoint{addr: wildcard}
+	e := netip.AddrPortFrom(wildcard, 0)
 	if n, err := strconv.ParseUint(port, 10, 64); err == nil {
 		if n > 65535 {
 			return e, &net.AddrError{Err: "invalid port", Addr: port}
 		}
-		e.port = uint16(n)
+		e = netip.AddrPortFrom(e.Addr(), uint16(n))
 	} else if port != "" {
 		n, err := services.LookupPort(ctx, network, port)
 		if err != nil {
 			return e, err
 		}
-		e.port = uint16(n)
+		e = netip.AddrPortFrom(e.Addr(), uint16(n))
 	}
 	if host == "" {
 		return e, nil
@@ -127,16 +117,16 @@ func (h *Host) resolve(ctx context.Context, network, address string, wildcard ui
 		if !ip.Is4() {
 			return e, &net.AddrError{Err: "IPv6 is not simulated", Addr: host}
 		}
-		e.addr = addrNumber(ip)
+		e = netip.AddrPortFrom(ip, e.Port())
 		return e, nil
 	}
-	e.addr, err = h.lookup(host)
-	return e, err
+	ip, err := h.lookup(host)
+	return netip.AddrPortFrom(ip, e.Port()), err
 }
 
 // lookup finds a host by name, with or without the final dot. It takes no time:
 // /etc/hosts would know the names.
-func (h *Host) lookup(name string) (uint32, error) {
+func (h *Host) lookup(name string) (netip.Addr, error) {
 	plain := strings.TrimSuffix(name, ".")
 	if strings.EqualFold(plain, "localhost") {
 		return loopback, nil
@@ -144,7 +134,7 @@ func (h *Host) lookup(name string) (uint32, error) {
 	if other := get(h.n, func() *Host { return h.n.names.find(plain) }); other != nil {
 		return other.addr, nil
 	}
-	return 0, &net.DNSError{Err: "no such host" + text(h.n, h.n.knownHosts), Name: name, IsNotFound: true}
+	return netip.Addr{}, &net.DNSError{Err: "no such host" + text(h.n, h.n.knownHosts), Name: name, IsNotFound: true}
 }
 
 // knownHosts lists the hosts that there are, for an error. The lock is held.

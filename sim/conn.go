@@ -3,8 +3,8 @@ package sim
 import (
 	"io"
 	"net"
+	"net/netip"
 	"os"
-	"slices"
 	"syscall"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -24,6 +24,7 @@ type TCPConn struct {
 	log     history
 	id      uint64
 	ends    ends
+	chain   *TCPConn // in the host's table: see connTable
 	tcp     *tcp.Conn
 	flow    flow
 	opening opening
@@ -101,7 +102,7 @@ func (c *TCPConn) network() string {
 // newConn makes a connection; by is when its program asked for it.
 //
 //go:norace
-func newConn(h *Host, network string, local, remote endpoint, dialled bool, by moment) *TCPConn {
+func newConn(h *Host, network string, local, remote netip.AddrPort, dialled bool, by moment) *TCPConn {
 	n := h.n
 	n.names.conns++
 	c := &TCPConn{
@@ -111,27 +112,12 @@ func newConn(h *Host, network string, local, remote endpoint, dialled bool, by m
 		plans: plans{plan(never), plan(never)}, asked: requests{linger: -1},
 	}
 	to := h
-	if !isLoopback(remote.addr) {
-		to = n.names.byAddr[remote.addr]
+	if !remote.Addr().IsLoopback() {
+		to = n.names.byAddr[remote.Addr()]
 	}
-	c.flow = flow{path: n.path(h, to), id: flowID(protoTCP, local.port, remote.port), log: c.log.begin(by)}
-	c.enter()
+	c.flow = flow{path: n.path(h, to), id: flowID(protoTCP, local.Port(), remote.Port()), log: c.log.begin(by)}
+	h.table.conns.put(c)
 	return c
-}
-
-// enter puts c into its host's table.
-func (c *TCPConn) enter() {
-	h := c.host
-	h.table.conns[ends{c.ends.local, c.ends.remote}] = c
-	use := h.table.ports[c.ends.local]
-	use.all++
-	if c.opening.dialled {
-		use.dialled++
-	}
-	h.table.ports[c.ends.local] = use
-	if !slices.Contains(h.table.locals, c.ends.local.addr) {
-		h.table.locals = append(h.table.locals, c.ends.local.addr)
-	}
 }
 
 // opError wraps an error of the network, if there is one.
@@ -139,7 +125,7 @@ func (c *TCPConn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return opError(op, c.network(), c.ends.local.tcp(), c.ends.remote.tcp(), err)
+	return opError(op, c.network(), net.TCPAddrFromAddrPort(c.ends.local), net.TCPAddrFromAddrPort(c.ends.remote), err)
 }
 
 // sockError is the connection's error, the first time it is asked for.
@@ -347,7 +333,7 @@ func (c *TCPConn) shutdown(f func()) error {
 }
 
 // LocalAddr implements [net.Conn]; it is a [*net.TCPAddr].
-func (c *TCPConn) LocalAddr() net.Addr { return c.ends.local.tcp() }
+func (c *TCPConn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.ends.local) }
 
 // RemoteAddr implements [net.Conn]; it is a [*net.TCPAddr].
-func (c *TCPConn) RemoteAddr() net.Addr { return c.ends.remote.tcp() }
+func (c *TCPConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.ends.remote) }

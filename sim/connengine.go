@@ -232,20 +232,8 @@ func (c *TCPConn) settle() {
 
 // forget takes c out of its host's table.
 func (c *TCPConn) forget() {
-	h, key := c.host, ends{c.ends.local, c.ends.remote}
-	if h.table.conns[key] == c {
-		delete(h.table.conns, key)
-		h.resent -= int(c.resent)
-		use := h.table.ports[c.ends.local]
-		use.all--
-		if c.opening.dialled {
-			use.dialled--
-		}
-		if use.all > 0 {
-			h.table.ports[c.ends.local] = use
-		} else {
-			delete(h.table.ports, c.ends.local)
-		}
+	if c.host.table.conns.remove(c) {
+		c.host.resent -= int(c.resent)
 	}
 	c.gone = true
 	if c.opening.listener != nil {

@@ -8,7 +8,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 	opens := pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.SYN
 	c := pkt.peer()
 	if c == nil {
-		c = h.table.conns[ends{local: pkt.dst, remote: pkt.src}]
+		c = h.table.conns.get(ends{local: pkt.dst, remote: pkt.src})
 		pkt.flow.peer = c
 	}
 	if c != nil && opens && c.tcp.State() == tcp.TimeWait {

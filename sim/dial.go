@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"net"
+	"net/netip"
 	"slices"
 	"syscall"
 
@@ -13,9 +14,9 @@ import (
 type dialing struct {
 	host    *Host
 	network string
-	source  net.Addr // as the program named it
-	local   endpoint // what is 0 is for the host to choose
-	dest    endpoint
+	source  net.Addr       // as the program named it
+	local   netip.AddrPort // an unspecified address, and port 0, are for the host to choose
+	dest    netip.AddrPort
 	nth     uint64        // attempt of the host to reach dest
 	by      moment        // of the call
 	conn    *TCPConn      // once the SYN is sent
@@ -58,7 +59,7 @@ func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPCon
 		return nil, opError("dial", network, nil, nil, err)
 	}
 	fail := func(err error) (*TCPConn, error) {
-		return nil, opError("dial", network, dr.LocalAddr, dest.tcp(), err)
+		return nil, opError("dial", network, dr.LocalAddr, net.TCPAddrFromAddrPort(dest), err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(contextError(err))
@@ -98,11 +99,11 @@ func (d *dialing) begin() error {
 		return net.ErrClosed
 	case h.dead:
 		return sysError("socket", syscall.ENETDOWN)
-	case !h.owns(d.local.addr):
+	case !h.owns(d.local.Addr()):
 		return sysError("bind", syscall.EADDRNOTAVAIL)
-	case !isLoopback(d.dest.addr) && h.n.names.byAddr[d.dest.addr] == nil:
+	case !d.dest.Addr().IsLoopback() && h.n.names.byAddr[d.dest.Addr()] == nil:
 		return sysError("connect", syscall.ENETUNREACH)
-	case isLoopback(d.local.addr) && !isLoopback(d.dest.addr) && d.dest.addr != h.addr:
+	case d.local.Addr().IsLoopback() && !d.dest.Addr().IsLoopback() && d.dest.Addr() != h.addr:
 		return sysError("connect", syscall.EINVAL)
 	}
 	d.nth, d.by = h.dials.tcp[d.dest], h.n.moment()
@@ -119,15 +120,15 @@ func (d *dialing) start(now int64) {
 		return
 	}
 	h, local := d.host, d.local
-	if local.addr == 0 {
-		local.addr = h.sourceFor(d.dest.addr)
+	if local.Addr().IsUnspecified() {
+		local = netip.AddrPortFrom(h.sourceFor(d.dest.Addr()), local.Port())
 	}
 	if d.source != nil {
-		if local.port = d.bind(); local.port == 0 {
+		if local = netip.AddrPortFrom(local.Addr(), d.bind()); local.Port() == 0 {
 			d.finish(sysError("bind", syscall.EADDRINUSE))
 			return
 		}
-	} else if local.port = d.ephemeralPort(local.addr); local.port == 0 {
+	} else if local = netip.AddrPortFrom(local.Addr(), d.ephemeralPort(local.Addr())); local.Port() == 0 {
 		d.finish(sysError("connect", syscall.EADDRNOTAVAIL))
 		return
 	}
@@ -141,11 +142,11 @@ func (d *dialing) start(now int64) {
 // follows from how many dials to the destination came before, so that it does not depend
 // on what else the host does; but ports that are listened on are left out, as the kernel
 // does (__inet_hash_connect).
-func (d *dialing) ephemeralPort(addr uint32) uint16 {
+func (d *dialing) ephemeralPort(addr netip.Addr) uint16 {
 	h := d.host
 	for i := range uint64(ephemeralPorts) {
 		p := uint16(firstEphemeral + (d.nth+i)%ephemeralPorts)
-		if h.table.conns[ends{endpoint{addr, p}, d.dest}] == nil && len(h.table.listeners[p]) == 0 {
+		if h.table.conns.get(ends{netip.AddrPortFrom(addr, p), d.dest}) == nil && len(h.table.listeners[p]) == 0 {
 			return p
 		}
 	}
@@ -156,42 +157,32 @@ func (d *dialing) ephemeralPort(addr uint32) uint16 {
 // socket, or returns 0.
 func (d *dialing) bind() uint16 {
 	h := d.host
-	free := func(p uint16) bool { return !h.listensOn(d.local.addr, p) && h.uses(d.local.addr, p).all == 0 }
+	free := func(p uint16) bool {
+		return !h.listensOn(d.local.Addr(), p) && h.table.conns.uses(d.local.Addr(), p).all == 0
+	}
 	switch {
-	case d.local.port == 0:
+	case d.local.Port() == 0:
 		for i := range uint64(ephemeralPorts) {
 			if p := uint16(firstEphemeral + (d.nth+i)%ephemeralPorts); free(p) {
 				return p
 			}
 		}
 		return 0
-	case free(d.local.port):
-		return d.local.port
+	case free(d.local.Port()):
+		return d.local.Port()
 	default:
 		return 0
 	}
 }
 
-// listensOn says whether a socket listens on a port of an address of h; 0 is all of them.
-func (h *Host) listensOn(addr uint32, port uint16) bool {
-	return slices.ContainsFunc(h.table.listeners[port], func(l *TCPListener) bool { return overlaps(l.local.addr, addr) })
+// listensOn says whether a socket listens on a port of an address of h; an unspecified one is all of them.
+func (h *Host) listensOn(addr netip.Addr, port uint16) bool {
+	return slices.ContainsFunc(h.table.listeners[port], func(l *TCPListener) bool { return overlaps(l.local.Addr(), addr) })
 }
 
-// uses counts the connections whose local end is a port of an address of h; 0 is all of them.
-func (h *Host) uses(addr uint32, port uint16) (sum portUse) {
-	for _, a := range h.table.locals {
-		if overlaps(a, addr) {
-			use := h.table.ports[endpoint{a, port}]
-			sum.all += use.all
-			sum.dialled += use.dialled
-		}
-	}
-	return sum
-}
-
-// owns says whether a socket of h can have an address; 0 is all of them.
-func (h *Host) owns(addr uint32) bool {
-	return addr == 0 || addr == h.addr || isLoopback(addr)
+// owns says whether a socket of h can have an address; an unspecified one is all of them.
+func (h *Host) owns(addr netip.Addr) bool {
+	return addr.IsUnspecified() || addr == h.addr || addr.IsLoopback()
 }
 
 // finish decides the attempt, and lets the caller know in its turn; err is nil if it
@@ -214,13 +205,13 @@ func (d *dialing) revealWhy() {
 }
 
 // revealRefusal reveals why nobody is where h sent something.
-func (h *Host) revealRefusal(proto protocol, to endpoint) {
+func (h *Host) revealRefusal(proto protocol, to netip.AddrPort) {
 	dest := h
-	if !isLoopback(to.addr) {
-		dest = h.n.names.byAddr[to.addr]
+	if !to.Addr().IsLoopback() {
+		dest = h.n.names.byAddr[to.Addr()]
 	}
 	if dest != nil {
-		dest.closings.refused(h.n, proto, to.port)
+		dest.closings.refused(h.n, proto, to.Port())
 	}
 }
 

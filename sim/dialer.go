@@ -132,14 +132,15 @@ func (d *Dialer) setKeepAlive(c *TCPConn) {
 	}
 }
 
-// endpoints resolves the address to dial, and LocalAddr, whose parts are 0 where any will
-// do.
-func (d *Dialer) endpoints(ctx context.Context, network, address string) (remote, local endpoint, err error) {
+// endpoints resolves the address to dial, and LocalAddr, which is unspecified where any
+// address will do.
+func (d *Dialer) endpoints(ctx context.Context, network, address string) (remote, local netip.AddrPort, err error) {
+	local = netip.AddrPortFrom(anywhere, 0)
 	if remote, err = d.host.resolve(ctx, network, address, loopback); err != nil {
 		return remote, local, err
 	}
-	if remote.addr == 0 {
-		remote.addr = loopback // as Linux does with 0.0.0.0
+	if remote.Addr().IsUnspecified() {
+		remote = netip.AddrPortFrom(loopback, remote.Port()) // as Linux does with 0.0.0.0
 	}
 	if d.LocalAddr == nil {
 		return remote, local, nil
@@ -148,14 +149,16 @@ func (d *Dialer) endpoints(ctx context.Context, network, address string) (remote
 		return remote, local, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 	}
 	var ip net.IP
+	var port int
 	switch a := d.LocalAddr.(type) {
 	case *net.TCPAddr:
-		ip, local.port = a.IP, uint16(a.Port)
+		ip, port = a.IP, a.Port
 	case *net.UDPAddr:
-		ip, local.port = a.IP, uint16(a.Port)
+		ip, port = a.IP, a.Port
 	default:
 		return remote, local, &net.AddrError{Err: "unexpected address type", Addr: d.LocalAddr.String()}
 	}
+	local = netip.AddrPortFrom(anywhere, uint16(port))
 	if len(ip) == 0 || ip.IsUnspecified() {
 		return remote, local, nil
 	}
@@ -163,6 +166,6 @@ func (d *Dialer) endpoints(ctx context.Context, network, address string) (remote
 	if four == nil {
 		return remote, local, &net.AddrError{Err: "no suitable address found", Addr: d.LocalAddr.String()}
 	}
-	local.addr = addrNumber(netip.AddrFrom4([4]byte(four)))
+	local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(four)), local.Port())
 	return remote, local, nil
 }

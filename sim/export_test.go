@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"net"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,7 +102,7 @@ func SetSweepTells(every time.Duration) { sweepTells = every }
 // InitialSequence is the sequence number that a connection from 10.0.0.1 to 10.0.0.2:7
 // begins with.
 func (n *Network) InitialSequence(at time.Duration, port uint16) uint32 {
-	return n.initialSequence(int64(at), endpoint{10<<24 + 1, port}, endpoint{10<<24 + 2, 7})
+	return n.initialSequence(int64(at), netip.AddrPortFrom(addrOfHost(1), port), netip.AddrPortFrom(addrOfHost(2), 7))
 }
 
 // MachineFiles has Go's resolver, as far as the network knows, read other files than the machine's.
@@ -122,18 +123,22 @@ func (n *Network) Paths() int { return get(n, func() int { return len(n.wires.pa
 func (n *Network) Recount() error {
 	return get(n, func() error {
 		for _, h := range n.names.inOrder {
-			ports, resent := map[endpoint]portUse{}, 0
-			for key, c := range h.table.conns {
-				use := ports[key.local]
-				use.all++
-				if c.opening.dialled {
-					use.dialled++
-				}
-				ports[key.local] = use
+			counted, count, resent := connTable{}, 0, 0
+			for c := range h.table.conns.all() {
+				counted.use(c, 1)
+				count++
 				resent += int(c.tcp.Retransmits())
+				if h.table.conns.get(c.ends) != c {
+					return fmt.Errorf("host %s does not find the connection of %v", h.name, c.ends)
+				}
 			}
-			if !maps.Equal(ports, h.table.ports) || resent != h.resent {
-				return fmt.Errorf("host %s counts %v, %d sent again; there are %v, %d", h.name, h.table.ports, h.resent, ports, resent)
+			for _, l := range h.table.conns.locals {
+				if want := counted.of(l.addr); !maps.Equal(want, l.uses) {
+					return fmt.Errorf("host %s counts %v for ports of %v; there are %v", h.name, l.uses, l.addr, want)
+				}
+			}
+			if count != h.table.conns.count || resent != h.resent {
+				return fmt.Errorf("host %s counts %d connections, %d sent again; there are %d, %d", h.name, h.table.conns.count, h.resent, count, resent)
 			}
 		}
 		return nil

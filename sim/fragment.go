@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -88,7 +89,7 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 		a = &reassembly{whole: w, expires: now + ipfragTime}
 		w.waiting = a
 		r.waiting = append(r.waiting, a)
-		n.queue.schedule(r, classTimer, socketID(r.host, endpoint{}, protoUDP))
+		n.queue.schedule(r, classTimer, socketID(r.host, netip.AddrPort{}, protoUDP))
 	}
 	s := span{int(pkt.frag.offset), int(pkt.frag.offset) + pkt.size - ipHeader}
 	i, _ := slices.BinarySearchFunc(a.got, s, func(x, y span) int { return cmp.Compare(x.from, y.from) })
@@ -167,5 +168,5 @@ func (r *reassembler) due(now int64, class uint64) {
 		a.last.at = now
 		r.host.n.log.trace.add(a.last, "fragments missing")
 	}
-	r.host.n.queue.schedule(r, class, socketID(r.host, endpoint{}, protoUDP))
+	r.host.n.queue.schedule(r, class, socketID(r.host, netip.AddrPort{}, protoUDP))
 }

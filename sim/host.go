@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -14,7 +15,7 @@ import (
 // processes on it. It listens and dials as package net does.
 type Host struct {
 	node
-	addr      uint32
+	addr      netip.Addr
 	conf      *tcp.Config
 	table     socketTable
 	dials     dials
@@ -34,9 +35,7 @@ type Host struct {
 
 // A socketTable is the sockets of a host.
 type socketTable struct {
-	conns     map[ends]*TCPConn
-	ports     map[endpoint]portUse // by the local ends of conns
-	locals    []uint32             // addresses of those, each once
+	conns     connTable
 	listeners map[uint16][]*TCPListener
 	udp       map[uint16][]*UDPConn
 	nextPort  uint16
@@ -44,8 +43,8 @@ type socketTable struct {
 
 // dials are the attempts of a host to connect.
 type dials struct {
-	count    int                 // by TCP, to anywhere
-	tcp, udp map[endpoint]uint64 // by TCP and by UDP to each destination, how many so far
+	count    int                       // by TCP, to anywhere
+	tcp, udp map[netip.AddrPort]uint64 // by TCP and by UDP to each destination, how many so far
 	open     map[*dialing]struct{}
 }
 
@@ -64,12 +63,6 @@ type pause struct {
 	leaving   []leaver // those that were closed: nobody can tell yet
 }
 
-// ends are those of a connection.
-type ends struct{ local, remote endpoint }
-
-// portUse counts the connections of one local endpoint.
-type portUse struct{ all, dialled int32 }
-
 // Linux's net.ipv4.ip_local_port_range.
 const (
 	firstEphemeral = 32768
@@ -81,18 +74,16 @@ const (
 func newHost(n *Network, name string, number int) *Host {
 	h := &Host{
 		node: node{n: n, made: n.moment(), name: name, hash: hashString(name)},
-		addr: 10<<24 | uint32(number),
+		addr: addrOfHost(number),
 		conf: n.conf.tcp,
 		table: socketTable{
-			conns:     map[ends]*TCPConn{},
-			ports:     map[endpoint]portUse{},
 			listeners: map[uint16][]*TCPListener{},
 			udp:       map[uint16][]*UDPConn{},
 			nextPort:  firstEphemeral,
 		},
 		dials: dials{
-			tcp:  map[endpoint]uint64{},
-			udp:  map[endpoint]uint64{},
+			tcp:  map[netip.AddrPort]uint64{},
+			udp:  map[netip.AddrPort]uint64{},
 			open: map[*dialing]struct{}{},
 		},
 	}
@@ -174,8 +165,7 @@ func (h *Host) stop(f *fault, reset bool) {
 	clear(h.table.listeners)
 	clear(h.table.udp)
 	if !reset {
-		clear(h.table.conns)
-		clear(h.table.ports)
+		h.table.conns.clear()
 		h.resent = 0
 	}
 }
@@ -183,13 +173,13 @@ func (h *Host) stop(f *fault, reset bool) {
 // attempts returns the attempts to connect that are not decided, in a fixed order.
 func (h *Host) attempts() []*dialing {
 	return slices.SortedFunc(maps.Keys(h.dials.open), func(a, b *dialing) int {
-		return cmp.Or(cmp.Compare(a.dest.addr, b.dest.addr), cmp.Compare(a.dest.port, b.dest.port), cmp.Compare(a.nth, b.nth))
+		return cmp.Or(a.dest.Compare(b.dest), cmp.Compare(a.nth, b.nth))
 	})
 }
 
 // connections returns the connections of h in the order in which they were made.
 func (h *Host) connections() []*TCPConn {
-	return slices.SortedFunc(maps.Values(h.table.conns), byID)
+	return slices.SortedFunc(h.table.conns.all(), byID)
 }
 
 func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
 	"syscall"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -163,15 +164,15 @@ func (p *path) refusal() syscall.Errno {
 
 // routeTo is the way that a host's routing table has from one address to another. Where a
 // link refuses it there is an error beside it.
-func (h *Host) routeTo(from, to uint32) (*path, syscall.Errno) {
+func (h *Host) routeTo(from, to netip.Addr) (*path, syscall.Errno) {
 	dest := h
-	if !isLoopback(to) {
+	if !to.IsLoopback() {
 		dest = h.n.names.byAddr[to]
 	}
 	switch {
 	case dest == nil:
 		return nil, syscall.ENETUNREACH
-	case isLoopback(from) && dest != h:
+	case from.IsLoopback() && dest != h:
 		return nil, syscall.EINVAL
 	}
 	p := h.n.path(h, dest)
@@ -179,9 +180,9 @@ func (h *Host) routeTo(from, to uint32) (*path, syscall.Errno) {
 }
 
 // sourceFor is the address from which a host sends to another, if it is not bound to one.
-func (h *Host) sourceFor(to uint32) uint32 {
+func (h *Host) sourceFor(to netip.Addr) netip.Addr {
 	switch {
-	case isLoopback(to):
+	case to.IsLoopback():
 		return loopback
 	default:
 		return h.addr
@@ -224,7 +225,7 @@ func (h *Host) icmp(now int64, m *packet) {
 	case m.icmp.code == icmpTooBig:
 		h.tooBig(now, m)
 	case m.icmp.about == protoTCP:
-		if c := h.table.conns[ends{local: m.dst, remote: m.src}]; c != nil && c.tcp.Sent(m.seg) {
+		if c := h.table.conns.get(ends{local: m.dst, remote: m.src}); c != nil && c.tcp.Sent(m.seg) {
 			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.routing)
 			c.settle()
 		}

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"syscall"
@@ -23,7 +24,7 @@ type TCPListener struct {
 	host         *Host
 	made, by     moment // when it was made, and when it was closed or given a deadline
 	network      string // as the program named it: "tcp" or "tcp4"
-	local        endpoint
+	local        netip.AddrPort
 	backlog      int
 	accept       []*TCPConn            // established, in order
 	embryos      map[*TCPConn]struct{} // in the handshake
@@ -44,7 +45,7 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	if err := checkNetwork(network, protoTCP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	local, err := h.resolve(context.Background(), network, address, 0)
+	local, err := h.resolve(context.Background(), network, address, anywhere)
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
@@ -53,32 +54,34 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	}
 	l, err := try(h.n, func() (*TCPListener, error) { return h.listen(network, local) })
 	if err != nil {
-		return nil, opError("listen", network, nil, local.tcp(), err)
+		return nil, opError("listen", network, nil, net.TCPAddrFromAddrPort(local), err)
 	}
 	return l, nil
 }
 
 // listen makes a listener.
-func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
+func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error) {
 	switch {
 	case h.n.closed:
 		return nil, net.ErrClosed
 	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
-	case !h.owns(local.addr):
+	case !h.owns(local.Addr()):
 		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
 	}
 	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
 	// those that were dialled keep a port from being listened on.
-	taken := func(p uint16) bool { return h.listensOn(local.addr, p) || h.uses(local.addr, p).dialled > 0 }
-	if local.port == 0 {
-		local.port = h.freePort(func(p uint16) bool { return !taken(p) && len(h.table.listeners[p]) == 0 })
+	taken := func(p uint16) bool {
+		return h.listensOn(local.Addr(), p) || h.table.conns.uses(local.Addr(), p).dialled > 0
 	}
-	if local.port == 0 || taken(local.port) {
+	if local.Port() == 0 {
+		local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return !taken(p) && len(h.table.listeners[p]) == 0 }))
+	}
+	if local.Port() == 0 || taken(local.Port()) {
 		return nil, sysError("bind", syscall.EADDRINUSE)
 	}
 	l := newListener(h, network, local)
-	h.table.listeners[local.port] = append(h.table.listeners[local.port], l)
+	h.table.listeners[local.Port()] = append(h.table.listeners[local.Port()], l)
 	if l.asleep = h.pause.fault != nil; l.asleep {
 		h.pause.asleep = append(h.pause.asleep, l)
 	}
@@ -86,7 +89,7 @@ func (h *Host) listen(network string, local endpoint) (*TCPListener, error) {
 }
 
 //go:norace
-func newListener(h *Host, network string, local endpoint) *TCPListener {
+func newListener(h *Host, network string, local netip.AddrPort) *TCPListener {
 	return &TCPListener{
 		n: h.n, host: h, made: h.n.moment(), network: network, local: local, backlog: h.conf.AcceptBacklog,
 		embryos: map[*TCPConn]struct{}{},
@@ -95,7 +98,7 @@ func newListener(h *Host, network string, local endpoint) *TCPListener {
 }
 
 // overlaps says whether two sockets of one port would both receive.
-func overlaps(a, b uint32) bool { return a == b || a == 0 || b == 0 }
+func overlaps(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsUnspecified() }
 
 // freePort returns the next ephemeral port that is free, or 0.
 func (h *Host) freePort(free func(uint16) bool) uint16 {
@@ -112,15 +115,15 @@ func (h *Host) freePort(free func(uint16) bool) uint16 {
 	return 0
 }
 
-// listener returns who listens at an endpoint.
-func (h *Host) listener(at endpoint) *TCPListener {
-	for _, l := range h.table.listeners[at.port] {
-		if !l.asleep && (l.local.addr == at.addr || l.local.addr == 0) {
+// listener returns who listens at an address and port.
+func (h *Host) listener(at netip.AddrPort) *TCPListener {
+	for _, l := range h.table.listeners[at.Port()] {
+		if !l.asleep && (l.local.Addr() == at.Addr() || l.local.Addr().IsUnspecified()) {
 			return l
 		}
 	}
 	for _, s := range h.pause.leaving {
-		if l, ok := s.(*TCPListener); ok && l.local.port == at.port && (l.local.addr == at.addr || l.local.addr == 0) {
+		if l, ok := s.(*TCPListener); ok && l.local.Port() == at.Port() && (l.local.Addr() == at.Addr() || l.local.Addr().IsUnspecified()) {
 			return l
 		}
 	}
@@ -210,7 +213,7 @@ func (l *TCPListener) Close() error {
 			return net.ErrClosed
 		}
 		l.shut()
-		unlist(l.host.table.listeners, l.local.port, l)
+		unlist(l.host.table.listeners, l.local.Port(), l)
 		return nil
 	}))
 }
@@ -222,7 +225,7 @@ func (l *TCPListener) shut() {
 	}
 	l.closed = true
 	l.by = l.n.moment()
-	l.host.closings.closed(protoTCP, l.local.port, l.by)
+	l.host.closings.closed(protoTCP, l.local.Port(), l.by)
 	l.in.q.release()
 	l.host.pause.resumed.release()
 	if l.host.pause.fault != nil && !l.asleep {
@@ -248,7 +251,7 @@ func (l *TCPListener) leave() {
 }
 
 // Addr implements [net.Listener]; it is a [*net.TCPAddr].
-func (l *TCPListener) Addr() net.Addr { return l.local.tcp() }
+func (l *TCPListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.local) }
 
 // SetDeadline sets the deadline of [TCPListener.Accept]; the zero time means none.
 func (l *TCPListener) SetDeadline(t time.Time) error {
@@ -292,5 +295,5 @@ func (l *TCPListener) opError(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return opError(op, l.network, nil, l.local.tcp(), err)
+	return opError(op, l.network, nil, net.TCPAddrFromAddrPort(l.local), err)
 }

@@ -36,7 +36,7 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 		case h.dead:
 			return nil, sysError("socket", syscall.ENETDOWN)
 		}
-		u := newUDPConn(h, "udp", endpoint{addr: loopback}, stubResolver)
+		u := newUDPConn(h, "udp", netip.AddrPortFrom(loopback, 0), stubResolver)
 		h.table.udp[0] = append(h.table.udp[0], u)
 		return u, nil
 	})
@@ -45,7 +45,7 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 		err = contextError(ctx.Err())
 	}
 	if err != nil {
-		return nil, opError("dial", "udp", nil, stubResolver.udp(), err)
+		return nil, opError("dial", "udp", nil, net.UDPAddrFromAddrPort(stubResolver), err)
 	}
 	return &lookup{UDPConn: u}, nil
 }
@@ -81,7 +81,7 @@ func (l *lookup) ask(query []byte, asked string) error {
 		return os.ErrDeadlineExceeded
 	}
 	h, by := l.host, l.n.moment()
-	way, _ := h.routeTo(loopback, stubResolver.addr)
+	way, _ := h.routeTo(loopback, stubResolver.Addr())
 	l.n.submit(operation{host: h, kind: opDatagram, dest: asked, run: func(now int64) {
 		if l.closed {
 			return
@@ -103,7 +103,7 @@ func (l *lookup) ask(query []byte, asked string) error {
 // setPort completes the local address; no call of the program that knows it has returned yet.
 //
 //go:norace
-func (u *UDPConn) setPort(port uint16) { u.local.port = port }
+func (u *UDPConn) setPort(port uint16) { u.local = netip.AddrPortFrom(u.local.Addr(), port) }
 
 // Read returns the answer.
 func (l *lookup) Read(p []byte) (k int, err error) {
@@ -177,7 +177,7 @@ func fieldsOf(file string) func(yield func([]string) bool) {
 // tellTaken notes that the machine's hosts file has h, which Go's resolver therefore takes for
 // something else.
 func (h *Host) tellTaken() {
-	for _, name := range []string{h.name, addrOf(h.addr).String()} {
+	for _, name := range []string{h.name, h.addr.String()} {
 		if h.n.names.taken[strings.ToLower(name)] {
 			h.n.log.failures = append(h.n.log.failures, fmt.Sprintf("Host.Resolver: %s of this machine has an entry for %q, a host of the network, "+
 				"and Go's resolver looks there first. Give the host a name of its own, or have the program dial by Host.DialContext", hostsFile, name))

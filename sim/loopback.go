@@ -42,7 +42,7 @@ type machineSockets struct{ sockets, abandoned []machineSocket }
 type machineListener struct {
 	*net.TCPListener
 	host *Host
-	at   endpoint
+	at   netip.AddrPort
 }
 
 type machineConn struct {
@@ -117,21 +117,21 @@ func unlistSocket(all *[]machineSocket, s machineSocket) {
 	}
 }
 
-func (h *Host) machineListen(network string, local endpoint) (net.Listener, error) {
-	if local.addr == 0 {
-		local.addr = h.addr
+func (h *Host) machineListen(network string, local netip.AddrPort) (net.Listener, error) {
+	if local.Addr().IsUnspecified() {
+		local = netip.AddrPortFrom(h.addr, local.Port())
 	}
 	tcp, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return nil, err
 	}
-	if local.port == 0 {
-		local.port = uint16(tcp.Addr().(*net.TCPAddr).Port)
+	if local.Port() == 0 {
+		local = netip.AddrPortFrom(local.Addr(), uint16(tcp.Addr().(*net.TCPAddr).Port))
 	}
 	l := &machineListener{tcp, h, local}
 	if err := h.adopt(l); err != nil {
 		tcp.Close()
-		return nil, opError("listen", network, nil, local.tcp(), err)
+		return nil, opError("listen", network, nil, net.TCPAddrFromAddrPort(local), err)
 	}
 	return l, nil
 }
@@ -156,11 +156,11 @@ func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.
 	})
 	switch {
 	case err != nil:
-		return nil, opError("dial", network, nil, dest.tcp(), err)
-	case !at.IsValid() && isLoopback(dest.addr): // as a listener reports it
-		at = dest.addrPort()
+		return nil, opError("dial", network, nil, net.TCPAddrFromAddrPort(dest), err)
+	case !at.IsValid() && dest.Addr().IsLoopback(): // as a listener reports it
+		at = dest
 	case !at.IsValid():
-		return nil, opError("dial", network, nil, dest.tcp(), sysError("connect", syscall.ECONNREFUSED))
+		return nil, opError("dial", network, nil, net.TCPAddrFromAddrPort(dest), sysError("connect", syscall.ECONNREFUSED))
 	}
 	machine := net.Dialer{KeepAlive: d.KeepAlive, KeepAliveConfig: d.KeepAliveConfig}
 	conn, err := machine.DialContext(ctx, "tcp4", at.String())
@@ -170,7 +170,7 @@ func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.
 	c := &machineConn{conn.(*net.TCPConn), h}
 	if err := h.adopt(c); err != nil {
 		conn.Close()
-		return nil, opError("dial", network, nil, dest.tcp(), err)
+		return nil, opError("dial", network, nil, net.TCPAddrFromAddrPort(dest), err)
 	}
 	return c, nil
 }
@@ -198,7 +198,7 @@ func (l *machineListener) Close() error {
 func (l *machineListener) reset() { l.TCPListener.Close() }
 
 func (l *machineListener) state() string {
-	return l.host.name + ":" + strconv.Itoa(int(l.at.port)) + "\t*\tLISTEN"
+	return l.host.name + ":" + strconv.Itoa(int(l.at.Port())) + "\t*\tLISTEN"
 }
 
 // Close implements [net.Conn].

@@ -10,7 +10,7 @@ import (
 )
 
 // The stub resolver that every host runs, at the address of systemd-resolved's.
-var stubResolver = endpoint{addr: 127<<24 | 53, port: 53}
+var stubResolver = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 53}), 53)
 
 // Resolver returns Go's own resolver on h. It asks, in real DNS packets over the
 // host's loopback, a stub that knows the names and IPv4 addresses of the network's
@@ -106,7 +106,7 @@ func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) 
 	}
 	host := n.names.find(name)
 	if host != nil && kind == dnsTypeA {
-		data = binary.BigEndian.AppendUint32(nil, host.addr)
+		data = host.addr.AsSlice()
 	}
 	for service := name; host == nil && strings.HasPrefix(service, "_"); host = n.names.find(service) {
 		_, service, _ = strings.Cut(service, ".")
@@ -123,11 +123,10 @@ func (r *registry) reverse(numbers string) string {
 	if err != nil || !addr.Is4() {
 		return ""
 	}
-	at := addrNumber(addr)
-	if at == loopback {
+	if addr == loopback {
 		return "localhost"
 	}
-	if h := r.byAddr[at]; h != nil {
+	if h := r.byAddr[addr]; h != nil {
 		return h.name
 	}
 	return ""

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -198,7 +199,7 @@ func (b *neighbour) ask(now int64) {
 // say sends an ARP packet.
 func (b *neighbour) say(now int64, kind uint8) {
 	n := b.pipe.n
-	pkt := n.pool.packet(&b.arp, protoARP, endpoint{}, endpoint{})
+	pkt := n.pool.packet(&b.arp, protoARP, netip.AddrPort{}, netip.AddrPort{})
 	pkt.pipes, pkt.arp, pkt.size, pkt.df = b.arp.path.route, kind, arpSize, true
 	n.record(now, Sent, pkt, "")
 	n.transmit(pkt, now)

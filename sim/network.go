@@ -72,8 +72,8 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		names: registry{
 			hosts:   map[string]*Host{},
 			routers: map[string]*Router{},
-			byAddr:  map[uint32]*Host{},
-			machine: map[endpoint]netip.AddrPort{},
+			byAddr:  map[netip.Addr]*Host{},
+			machine: map[netip.AddrPort]netip.AddrPort{},
 			streams: map[string]stream{},
 		},
 		wires: topology{
@@ -157,7 +157,7 @@ func (n *Network) shutdown(why string) {
 		}
 		h.shutSockets()
 		h.abandon()
-		for _, c := range h.table.conns {
+		for c := range h.table.conns.all() {
 			c.end()
 		}
 		for d := range h.dials.open {

@@ -179,7 +179,7 @@ func (n *Network) stray(by, host string) error {
 	text := fmt.Sprintf("%s was asked for %q%s", by, host, where)
 	ours := get(n, func() bool {
 		if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
-			return n.names.byAddr[addrNumber(addr)] != nil
+			return n.names.byAddr[addr] != nil
 		}
 		return n.names.find(host) != nil
 	})

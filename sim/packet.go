@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/squall-sim/squall/netem"
@@ -20,12 +21,6 @@ func (p protocol) String() string {
 	return [...]string{"", "tcp", "udp", "icmp", "arp"}[p]
 }
 
-// An endpoint is an IPv4 address and a port.
-type endpoint struct {
-	addr uint32
-	port uint16
-}
-
 // A packet on its way. It is pooled: whoever ends its way frees it.
 type packet struct {
 	flow     *flow
@@ -33,7 +28,7 @@ type packet struct {
 	hop      int     // where on it
 	departs  int64   // when its last bit is sent there; packets of a train may not know
 	proto    protocol
-	src, dst endpoint
+	src, dst netip.AddrPort
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
 	data     []byte       // of UDP
 	by       moment       // of UDP: when it was written
@@ -77,7 +72,7 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	way := pkt.flow.path
 	r.at, r.kind, r.proto = now, kind, pkt.proto
 	r.from, r.to = way.numbers[0], way.numbers[1]
-	r.sport, r.dport = pkt.src.port, pkt.dst.port
+	r.sport, r.dport = pkt.src.Port(), pkt.dst.Port()
 	r.size = uint16(pkt.size)
 	switch {
 	case pkt.frag.whole != nil:

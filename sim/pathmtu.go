@@ -87,7 +87,7 @@ func (h *Host) tooBig(now int64, m *packet) {
 	way, mtu := h.n.path(h, m.flow.path.from), int(m.icmp.mtu)
 	switch m.icmp.about {
 	case protoTCP:
-		c := h.table.conns[ends{local: m.dst, remote: m.src}]
+		c := h.table.conns.get(ends{local: m.dst, remote: m.src})
 		if c == nil || !c.tcp.Sent(m.seg) || !c.tcp.Outstanding(m.seg.Seq) {
 			return
 		}

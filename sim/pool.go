@@ -1,5 +1,7 @@
 package sim
 
+import "net/netip"
+
 import "github.com/squall-sim/squall/sim/internal/tcp"
 
 // A pool keeps what the network makes much of, for reuse.
@@ -9,8 +11,8 @@ type pool struct {
 	blocks   blockPool
 }
 
-// packet returns a packet that is to go from one endpoint to another.
-func (p *pool) packet(f *flow, proto protocol, src, dst endpoint) *packet {
+// packet returns a packet that is to go from one address and port to another.
+func (p *pool) packet(f *flow, proto protocol, src, dst netip.AddrPort) *packet {
 	var pkt *packet
 	if last := len(p.packets) - 1; last >= 0 {
 		pkt = p.packets[last]

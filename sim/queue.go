@@ -1,5 +1,7 @@
 package sim
 
+import "net/netip"
+
 // An eventQueue is what happens when: the events to come, in order.
 type eventQueue struct {
 	events    heap
@@ -43,9 +45,9 @@ func (q *eventQueue) schedule(s timed, class, id uint64) {
 
 // socketID tells the events of sockets that are no connections from each other, and
 // from those of connections.
-func socketID(h *Host, local endpoint, proto protocol) uint64 {
-	id := 1<<60 | uint64(proto)<<56 | uint64(h.number)<<17 | uint64(local.port)
-	if isLoopback(local.addr) {
+func socketID(h *Host, local netip.AddrPort, proto protocol) uint64 {
+	id := 1<<60 | uint64(proto)<<56 | uint64(h.number)<<17 | uint64(local.Port())
+	if local.Addr().IsLoopback() {
 		id |= 1 << 16 // another socket of that port may have the host's own address
 	}
 	return id

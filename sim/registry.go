@@ -10,13 +10,13 @@ import (
 type registry struct {
 	hosts   map[string]*Host   // by name, in small letters
 	routers map[string]*Router // the same
-	byAddr  map[uint32]*Host
+	byAddr  map[netip.Addr]*Host
 	inOrder []*Host // in which they were made
 	streams map[string]stream
 	conns   uint64 // how many connections there were: the last one's id
 
-	machine map[endpoint]netip.AddrPort // with Loopback: where listeners are
-	taken   map[string]bool             // with a Resolver: what the machine's hosts file has
+	machine map[netip.AddrPort]netip.AddrPort // with Loopback: where listeners are
+	taken   map[string]bool                   // with a Resolver: what the machine's hosts file has
 }
 
 // A stream is a random stream that has a name.

@@ -70,7 +70,7 @@ func (n *Network) Stats() Stats {
 func (n *Network) count() Stats {
 	var s Stats
 	for _, h := range n.names.inOrder {
-		s.Hosts = append(s.Hosts, HostStats{Name: h.name, Connections: len(h.table.conns), Dials: h.dials.count, Retransmits: h.resent})
+		s.Hosts = append(s.Hosts, HostStats{Name: h.name, Connections: h.table.conns.count, Dials: h.dials.count, Retransmits: h.resent})
 	}
 	for _, p := range n.wires.sorted() {
 		if p.stats.Sent+p.stats.Dropped > 0 {
@@ -127,7 +127,7 @@ func (h *Host) netstat() string {
 	}
 	for _, u := range byPort(h.table.udp) {
 		peer := "*"
-		if u.remote != (endpoint{}) {
+		if u.remote.IsValid() {
 			peer = u.remote.String()
 		}
 		fmt.Fprintf(w, "udp\t%d\t0\t%v\t%s\t\t\t\t\t\n", u.buffer.used-u.buffer.freed, u.local, peer)

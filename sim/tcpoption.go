@@ -118,7 +118,7 @@ func (c *TCPConn) setError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return opError("set", c.network(), nil, c.ends.local.tcp(), err)
+	return opError("set", c.network(), nil, net.TCPAddrFromAddrPort(c.ends.local), err)
 }
 
 // control runs f on an open connection and has the next step look at c.

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 
@@ -40,15 +41,15 @@ type UDPConn struct {
 	host         *Host
 	by           moment // when it was closed or given a deadline
 	network      string // as the program named it: "udp" or "udp4"
-	local        endpoint
-	remote       endpoint // zero if not connected
+	local        netip.AddrPort
+	remote       netip.AddrPort // zero if not connected
 	in           half
 	write        deadline
 	deadlinePlan plan
 	buffer       receiveBuffer
 	err          syscall.Errno
 	sent         uint64
-	flows        map[endpoint]*flow
+	flows        map[netip.AddrPort]*flow
 	closed       bool
 	asleep       bool // until its host goes on
 }
@@ -67,16 +68,16 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err := checkNetwork(network, protoUDP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	local, err := h.resolve(context.Background(), network, address, 0)
+	local, err := h.resolve(context.Background(), network, address, anywhere)
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	if err := unicast(local.addr); err != nil {
-		return nil, opError("listen", network, nil, local.udp(), err)
+	if err := unicast(local.Addr()); err != nil {
+		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(local), err)
 	}
-	u, err := try(h.n, func() (*UDPConn, error) { return h.bind(network, local, endpoint{}) })
+	u, err := try(h.n, func() (*UDPConn, error) { return h.bind(network, local, netip.AddrPort{}) })
 	if err != nil {
-		return nil, opError("listen", network, nil, local.udp(), err)
+		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(local), err)
 	}
 	return u, nil
 }
@@ -90,12 +91,12 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 		return nil, opError("dial", network, nil, nil, err)
 	}
 	fail := func(err error) (net.Conn, error) {
-		return nil, opError("dial", network, d.LocalAddr, remote.udp(), err)
+		return nil, opError("dial", network, d.LocalAddr, net.UDPAddrFromAddrPort(remote), err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(contextError(err))
 	}
-	if err := unicast(remote.addr); err != nil {
+	if err := unicast(remote.Addr()); err != nil {
 		return fail(err)
 	}
 	u, err := try(h.n, func() (*UDPConn, error) { return h.connect(network, local, remote, d.LocalAddr == nil) })
@@ -106,10 +107,10 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 }
 
 // connect makes a connected socket, whose port is to be found if the program left it open.
-func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPConn, error) {
-	if local.port == 0 && open && !h.dead && !h.n.closed {
-		local.port = h.udpPort(remote)
-		if local.port == 0 {
+func (h *Host) connect(network string, local, remote netip.AddrPort, open bool) (*UDPConn, error) {
+	if local.Port() == 0 && open && !h.dead && !h.n.closed {
+		local = netip.AddrPortFrom(local.Addr(), h.udpPort(remote))
+		if local.Port() == 0 {
 			return nil, sysError("connect", syscall.EAGAIN)
 		}
 	}
@@ -117,12 +118,12 @@ func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPC
 	if err != nil {
 		return nil, err
 	}
-	if u.local.addr == 0 {
-		u.setSource(h.sourceFor(remote.addr))
+	if u.local.Addr().IsUnspecified() {
+		u.setSource(h.sourceFor(remote.Addr()))
 	}
-	if _, errno := h.routeTo(u.local.addr, remote.addr); errno != 0 {
+	if _, errno := h.routeTo(u.local.Addr(), remote.Addr()); errno != 0 {
 		u.shut()
-		unlist(h.table.udp, u.local.port, u)
+		unlist(h.table.udp, u.local.Port(), u)
 		return nil, sysError("connect", errno)
 	}
 	return u, nil
@@ -130,10 +131,10 @@ func (h *Host) connect(network string, local, remote endpoint, open bool) (*UDPC
 
 // udpPort finds a port for a socket that is connected to remote, or returns 0. As in
 // DialContext, it does not depend on who else dials at this instant.
-func (h *Host) udpPort(remote endpoint) uint16 {
+func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 	nth := h.dials.udp[remote]
 	h.dials.udp[remote]++
-	first := mix(uint64(remote.addr)<<16|uint64(remote.port)) % ephemeralPorts
+	first := mix(number(remote.Addr())<<16|uint64(remote.Port())) % ephemeralPorts
 	for i := range uint64(ephemeralPorts) {
 		if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.table.udp[p]) == 0 {
 			return p
@@ -143,27 +144,27 @@ func (h *Host) udpPort(remote endpoint) uint16 {
 }
 
 // bind makes a socket. The lock is held.
-func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
+func (h *Host) bind(network string, local, remote netip.AddrPort) (*UDPConn, error) {
 	switch {
 	case h.n.closed:
 		return nil, net.ErrClosed
 	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
-	case !h.owns(local.addr):
+	case !h.owns(local.Addr()):
 		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
 	}
-	if local.port == 0 {
-		if local.port = h.freePort(func(p uint16) bool { return len(h.table.udp[p]) == 0 }); local.port == 0 {
+	if local.Port() == 0 {
+		if local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return len(h.table.udp[p]) == 0 })); local.Port() == 0 {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
-	for _, other := range h.table.udp[local.port] {
-		if overlaps(other.local.addr, local.addr) {
+	for _, other := range h.table.udp[local.Port()] {
+		if overlaps(other.local.Addr(), local.Addr()) {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
 	u := newUDPConn(h, network, local, remote)
-	h.table.udp[local.port] = append(h.table.udp[local.port], u)
+	h.table.udp[local.Port()] = append(h.table.udp[local.Port()], u)
 	if u.asleep = h.pause.fault != nil; u.asleep {
 		h.pause.asleep = append(h.pause.asleep, u)
 	}
@@ -171,28 +172,28 @@ func (h *Host) bind(network string, local, remote endpoint) (*UDPConn, error) {
 }
 
 //go:norace
-func newUDPConn(h *Host, network string, local, remote endpoint) *UDPConn {
+func newUDPConn(h *Host, network string, local, remote netip.AddrPort) *UDPConn {
 	return &UDPConn{
 		n: h.n, host: h, network: network, local: local, remote: remote, buffer: receiveBuffer{limit: defaultReceiveBuffer},
 		in: half{deadline: deadline(never)}, write: deadline(never), deadlinePlan: plan(never),
-		flows: map[endpoint]*flow{},
+		flows: map[netip.AddrPort]*flow{},
 	}
 }
 
 // setSource completes the local address of a socket that is not known to the program yet.
 //
 //go:norace
-func (u *UDPConn) setSource(addr uint32) { u.local.addr = addr }
+func (u *UDPConn) setSource(addr netip.Addr) { u.local = netip.AddrPortFrom(addr, u.local.Port()) }
 
 // socket returns who receives datagrams for to that come from from.
-func (h *Host) socket(to, from endpoint) *UDPConn {
-	for _, u := range h.table.udp[to.port] {
+func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
+	for _, u := range h.table.udp[to.Port()] {
 		if !u.asleep && u.takes(to, from) {
 			return u
 		}
 	}
 	for _, s := range h.pause.leaving {
-		if u, ok := s.(*UDPConn); ok && u.local.port == to.port && u.takes(to, from) {
+		if u, ok := s.(*UDPConn); ok && u.local.Port() == to.Port() && u.takes(to, from) {
 			return u
 		}
 	}
@@ -200,8 +201,8 @@ func (h *Host) socket(to, from endpoint) *UDPConn {
 }
 
 // takes says whether u receives datagrams for its port of an address.
-func (u *UDPConn) takes(to, from endpoint) bool {
-	return (u.local.addr == to.addr || u.local.addr == 0) && (u.remote == endpoint{} || u.remote == from)
+func (u *UDPConn) takes(to, from netip.AddrPort) bool {
+	return (u.local.Addr() == to.Addr() || u.local.Addr().IsUnspecified()) && (!u.remote.IsValid() || u.remote == from)
 }
 
 func (u *UDPConn) wakeUp() { u.asleep = false }
@@ -237,7 +238,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 // refused handles the news that a datagram was not wanted. Only a connected socket
 // learns of it (udp_err in Linux, RFC 1122 section 4.1.3.3).
 func (h *Host) refused(m *packet, errno syscall.Errno) {
-	for _, u := range h.table.udp[m.dst.port] {
+	for _, u := range h.table.udp[m.dst.Port()] {
 		if u.remote == m.src {
 			u.err = errno
 			u.in.q.notify(u.n, h)
@@ -248,13 +249,13 @@ func (h *Host) refused(m *packet, errno syscall.Errno) {
 // received is what a call reads.
 type received struct {
 	n    int
-	from endpoint
+	from netip.AddrPort
 	cut  bool // the datagram was longer
 }
 
 // receive reads a datagram by the system call of that name, and says whether p was too
 // short for it.
-func (u *UDPConn) receive(p []byte, call string) (n int, from endpoint, cut bool, err error) {
+func (u *UDPConn) receive(p []byte, call string) (n int, from netip.AddrPort, cut bool, err error) {
 	var mine ticket
 	got, err := await(u.n, func() (got received, err error, wait *waitq) {
 		if !u.closed && !u.in.turns.come(&u.in.q, &mine) {
@@ -301,28 +302,28 @@ func (u *UDPConn) takeError() syscall.Errno {
 
 // send sends a datagram by the system call of that name; addr is where to, as errors have
 // it.
-func (u *UDPConn) send(p []byte, to endpoint, addr net.Addr, call string) (int, error) {
-	if to.addr == 0 {
-		if to.addr = u.local.addr; to.addr == 0 {
-			to.addr = loopback // as Linux does with 0.0.0.0
+func (u *UDPConn) send(p []byte, to netip.AddrPort, addr net.Addr, call string) (int, error) {
+	if to.Addr().IsUnspecified() {
+		if to = netip.AddrPortFrom(u.local.Addr(), to.Port()); to.Addr().IsUnspecified() {
+			to = netip.AddrPortFrom(loopback, to.Port()) // as Linux does with 0.0.0.0
 		}
 	}
 	readsRange(p)
-	err := unicast(to.addr)
+	err := unicast(to.Addr())
 	if err == nil {
 		err = get(u.n, func() error { return u.queue(p, to, call) })
 	}
 	if err != nil {
-		return 0, opError("write", u.network, u.local.udp(), addr, err)
+		return 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), addr, err)
 	}
 	return len(p), nil
 }
 
 // queue leaves a datagram for the engine, unless it is refused at once.
-func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
-	source := u.local.addr
-	if source == 0 {
-		source = u.host.sourceFor(to.addr)
+func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
+	source := u.local.Addr()
+	if source.IsUnspecified() {
+		source = u.host.sourceFor(to.Addr())
 	}
 	switch {
 	case u.closed:
@@ -331,10 +332,10 @@ func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
 		return os.ErrDeadlineExceeded
 	case len(p) > maxDatagram:
 		return sysError(call, syscall.EMSGSIZE)
-	case to.port == 0 && u.remote == (endpoint{}):
+	case to.Port() == 0 && !u.remote.IsValid():
 		return sysError(call, syscall.EINVAL)
 	}
-	way, refused := u.host.routeTo(source, to.addr)
+	way, refused := u.host.routeTo(source, to.Addr())
 	switch {
 	case way == nil:
 		return sysError(call, refused)
@@ -344,13 +345,15 @@ func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
 	u.sent++
 	data, by := make([]byte, len(p)), u.n.moment()
 	tcp.CopyBytes(data, p)
-	key := uint64(u.local.port)<<48 | u.sent
-	if isLoopback(u.local.addr) {
+	key := uint64(u.local.Port())<<48 | u.sent
+	if u.local.Addr().IsLoopback() {
 		key |= 1 << 47 // another socket of that port may have the host's own address
 	}
 	u.n.submit(operation{
 		host: u.host, kind: opDatagram, n: key,
-		run: func(now int64) { u.transmit(now, data, by, endpoint{source, u.local.port}, to, way, refused != 0) },
+		run: func(now int64) {
+			u.transmit(now, data, by, netip.AddrPortFrom(source, u.local.Port()), to, way, refused != 0)
+		},
 	}, way.lookahead())
 	if refused != 0 {
 		return sysError(call, refused)
@@ -359,13 +362,13 @@ func (u *UDPConn) queue(p []byte, to endpoint, call string) error {
 }
 
 // transmit sends a datagram; refused says that its sender knows that it gets nowhere.
-func (u *UDPConn) transmit(now int64, data []byte, by moment, from, to endpoint, way *path, refused bool) {
+func (u *UDPConn) transmit(now int64, data []byte, by moment, from, to netip.AddrPort, way *path, refused bool) {
 	if u.host.off != nil {
 		return // the power went before the datagram did
 	}
 	f := u.flows[to]
 	if f == nil {
-		f = &flow{path: way, id: flowID(protoUDP, from.port, to.port)}
+		f = &flow{path: way, id: flowID(protoUDP, from.Port(), to.Port())}
 		u.flows[to] = f
 	}
 	pkt := u.n.pool.packet(f, protoUDP, from, to)
@@ -385,7 +388,7 @@ func (u *UDPConn) Close() error {
 			return net.ErrClosed
 		}
 		u.shut()
-		unlist(u.host.table.udp, u.local.port, u)
+		unlist(u.host.table.udp, u.local.Port(), u)
 		return nil
 	}))
 }
@@ -393,7 +396,7 @@ func (u *UDPConn) Close() error {
 func (u *UDPConn) shut() {
 	u.closed = true
 	u.by = u.n.moment()
-	u.host.closings.closed(protoUDP, u.local.port, u.by)
+	u.host.closings.closed(protoUDP, u.local.Port(), u.by)
 	u.in.q.release()
 	u.host.pause.resumed.release()
 	if u.host.pause.fault != nil && !u.asleep {
@@ -407,15 +410,15 @@ func (u *UDPConn) shut() {
 func (u *UDPConn) leave() { u.buffer.queue = nil }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].
-func (u *UDPConn) LocalAddr() net.Addr { return u.local.udp() }
+func (u *UDPConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(u.local) }
 
 // RemoteAddr implements [net.Conn]; it is a [*net.UDPAddr], or nil if the socket is
 // not connected.
 func (u *UDPConn) RemoteAddr() net.Addr {
-	if u.remote == (endpoint{}) {
+	if !u.remote.IsValid() {
 		return nil
 	}
-	return u.remote.udp()
+	return net.UDPAddrFromAddrPort(u.remote)
 }
 
 // opError wraps an error of the network, if there is one.
@@ -424,8 +427,8 @@ func (u *UDPConn) opError(op string, err error) error {
 		return nil
 	}
 	var remote net.Addr
-	if u.remote != (endpoint{}) {
-		remote = u.remote.udp()
+	if u.remote.IsValid() {
+		remote = net.UDPAddrFromAddrPort(u.remote)
 	}
-	return opError(op, u.network, u.local.udp(), remote, err)
+	return opError(op, u.network, net.UDPAddrFromAddrPort(u.local), remote, err)
 }

@@ -1,5 +1,7 @@
 package sim
 
+import "net/netip"
+
 // A receiveBuffer holds the datagrams that wait to be read. It is bounded as Linux bounds
 // it (__udp_enqueue_schedule_skb): by the memory that they take, not by their bytes. One
 // that finds the buffer empty is taken whatever its size.
@@ -15,7 +17,7 @@ type receiveBuffer struct {
 }
 
 type datagram struct {
-	from endpoint
+	from netip.AddrPort
 	by   moment // when it was written
 	data []byte
 	size int // of memory

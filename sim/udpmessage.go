@@ -29,7 +29,7 @@ func (u *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return n, from.udp(), nil
+	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
 // ReadFromUDPAddrPort is [UDPConn.ReadFrom] with a [netip.AddrPort], whose address is an
@@ -39,7 +39,7 @@ func (u *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	if err != nil {
 		return 0, netip.AddrPort{}, err
 	}
-	return n, from.addrPort(), nil
+	return n, from, nil
 }
 
 // ReadMsgUDP is [UDPConn.ReadFrom] with flags: MSG_TRUNC says that p was too short. There
@@ -61,22 +61,22 @@ func (u *UDPConn) ReadMsgUDPAddrPort(p, _ []byte) (n, oobn, flags int, addr neti
 	if cut {
 		flags = syscall.MSG_TRUNC
 	}
-	return n, 0, flags, from.addrPort(), nil
+	return n, 0, flags, from, nil
 }
 
 // Write implements [net.Conn].
 func (u *UDPConn) Write(p []byte) (int, error) {
-	if u.remote == (endpoint{}) {
+	if !u.remote.IsValid() {
 		return 0, u.opError("write", sysError("write", syscall.EDESTADDRREQ))
 	}
-	return u.send(p, u.remote, u.remote.udp(), "write")
+	return u.send(p, u.remote, net.UDPAddrFromAddrPort(u.remote), "write")
 }
 
 // WriteTo implements [net.PacketConn]. addr must be a [*net.UDPAddr].
 func (u *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	to, ok := addr.(*net.UDPAddr)
 	if !ok {
-		return 0, opError("write", u.network, u.local.udp(), addr, syscall.EINVAL)
+		return 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), addr, syscall.EINVAL)
 	}
 	return u.WriteToUDP(p, to)
 }
@@ -96,9 +96,9 @@ func (u *UDPConn) WriteToUDPAddrPort(p []byte, addr netip.AddrPort) (int, error)
 func (u *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
 	if len(oob) > 0 {
 		err := fmt.Errorf("control messages are not simulated: %w", sysError("sendmsg", syscall.EINVAL))
-		return 0, 0, opError("write", u.network, u.local.udp(), shown(addr), err)
+		return 0, 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), shown(addr), err)
 	}
-	if u.remote != (endpoint{}) && addr == nil {
+	if u.remote.IsValid() && addr == nil {
 		n, err = u.send(p, u.remote, nil, "sendmsg")
 	} else {
 		n, err = u.sendTo(p, addr, "sendmsg")
@@ -125,23 +125,23 @@ var errMissingAddress = errors.New("missing address")
 // sendTo sends a datagram to where addr says, which an unconnected socket must have.
 func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) {
 	fail := func(err error) (int, error) {
-		return 0, opError("write", u.network, u.local.udp(), shown(addr), err)
+		return 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), shown(addr), err)
 	}
 	switch {
-	case u.remote != (endpoint{}):
+	case u.remote.IsValid():
 		return fail(net.ErrWriteToConnected)
 	case addr == nil:
 		return fail(errMissingAddress)
 	}
-	to := endpoint{port: uint16(addr.Port)}
+	ip := anywhere
 	if len(addr.IP) > 0 {
-		ip := addr.IP.To4()
-		if ip == nil {
+		four := addr.IP.To4()
+		if four == nil {
 			return fail(&net.AddrError{Err: "non-IPv4 address", Addr: addr.IP.String()})
 		}
-		to.addr = addrNumber(netip.AddrFrom4([4]byte(ip)))
+		ip = netip.AddrFrom4([4]byte(four))
 	}
-	return u.send(p, to, addr, call)
+	return u.send(p, netip.AddrPortFrom(ip, uint16(addr.Port)), addr, call)
 }
 
 // shown is an address for an error: no interface around a nil pointer.

@@ -63,7 +63,7 @@ func (u *UDPConn) setError(err error) error {
 	if err == nil {
 		return nil
 	}
-	return opError("set", u.network, nil, u.local.udp(), err)
+	return opError("set", u.network, nil, net.UDPAddrFromAddrPort(u.local), err)
 }
 
 // plan implements timed.
@@ -86,5 +86,5 @@ func (u *UDPConn) due(now int64, class uint64) {
 		u.in.q.notify(u.n, u.host)
 	}
 	u.write.expire(now)
-	u.n.queue.schedule(u, class, uint64(u.local.port)<<40)
+	u.n.queue.schedule(u, class, uint64(u.local.Port())<<40)
 }
