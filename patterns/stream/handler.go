@@ -95,6 +95,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		access.Refuse(w, err)
 		return
 	}
+	s.at = position{json: encoding != SSE, topics: s.topics()}
 	// Before the headers leave, so that a closed log is a refusal and no empty stream.
 	if _, err := h.Log.After(h.Log.Head(), eventlog.Query{}); err != nil {
 		s.refuse(w, err)

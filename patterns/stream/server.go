@@ -102,6 +102,8 @@ type Server struct {
 	sessions map[*session]carrier // which it has once it is open
 	idle     chan struct{}        // closed when drained, and no session is left
 
+	pages pages
+
 	held, opened, events, heartbeats,
 	resets, coalesced, slow, refused atomic.Int64
 }

@@ -31,6 +31,8 @@ type session struct {
 	buf      bytes.Buffer
 	enc      encoder // writes to buf
 	events   int64   // in buf
+	at       position
+	page     *page // what is to be written instead of buf
 }
 
 // carrier brings bytes to the client.
@@ -139,7 +141,7 @@ func (s *session) run() error {
 		if err != nil {
 			return err
 		}
-		if s.buf.Len() == 0 && due {
+		if due && s.page == nil && s.buf.Len() == 0 {
 			s.heartbeats.Add(1)
 			if s.known == s.cursor {
 				_ = s.enc.Comment("")
@@ -148,7 +150,7 @@ func (s *session) run() error {
 			}
 		}
 		due = false
-		if s.buf.Len() > 0 {
+		if s.page != nil || s.buf.Len() > 0 {
 			if err := s.flush(); err != nil {
 				return err
 			}
@@ -174,6 +176,24 @@ func (s *session) run() error {
 // read encodes what the log has after the cursor, up to a limit, and reports whether
 // there is more.
 func (s *session) read() (more bool, err error) {
+	if s.Coalesce != nil {
+		return s.readNewest()
+	}
+	p := s.readPage()
+	switch {
+	case p.err != nil:
+		return false, p.err
+	case p.log.Reset != "":
+		return true, s.reset(p.log)
+	case p.events > 0:
+		s.page, s.known = p, p.last
+	}
+	s.cursor = p.log.Next
+	return p.log.More, nil
+}
+
+// readNewest is read with Coalesce, of which the outcome is the session's own.
+func (s *session) readNewest() (more bool, err error) {
 	page, err := s.Log.After(s.cursor, s.query)
 	if err != nil {
 		return false, err
@@ -181,20 +201,16 @@ func (s *session) read() (more bool, err error) {
 	if page.Reset != "" {
 		return true, s.reset(page)
 	}
-	entries := page.Entries
-	if s.Coalesce != nil {
-		if page, entries, err = s.catchUp(page); err != nil {
+	page, entries, err := s.catchUp(page)
+	if err != nil {
+		return false, err
+	}
+	if len(entries) > 0 {
+		if s.known, err = encode(s.enc, page.Next.Epoch, entries); err != nil {
 			return false, err
 		}
 	}
-	for i := range entries {
-		e := newEvent(page.Next.Epoch, &entries[i])
-		if err := s.enc.Encode(e); err != nil {
-			return false, err
-		}
-		s.known = eventlog.Cursor{Epoch: page.Next.Epoch, Offset: entries[i].Offset}
-	}
-	s.events += int64(len(entries))
+	s.events = int64(len(entries))
 	s.cursor = page.Next
 	return page.More, nil
 }
@@ -295,18 +311,26 @@ func (s *session) tell(at eventlog.Cursor) {
 	s.known = at
 }
 
+// flush writes the page, or what is in buf.
 func (s *session) flush() error {
-	if short := s.Padding - s.buf.Len(); short > 0 && s.encoding != WebSocket {
-		_ = s.enc.Comment(strings.Repeat(" ", short))
+	out := s.buf.Bytes()
+	if s.page != nil {
+		out, s.events = s.page.data, s.page.events
 	}
-	n := s.buf.Len()
-	s.held.Add(int64(n))
-	err := s.carrier.write(s.buf.Bytes())
-	s.held.Add(-int64(n))
+	if short := s.Padding - len(out); short > 0 && s.encoding != WebSocket {
+		if s.page != nil {
+			s.buf.Write(out)
+		}
+		_ = s.enc.Comment(strings.Repeat(" ", short))
+		out = s.buf.Bytes()
+	}
+	s.held.Add(int64(len(out)))
+	err := s.carrier.write(out)
+	s.held.Add(-int64(len(out)))
 	if err == nil {
 		s.Server.events.Add(s.events)
 	}
-	s.events = 0
+	s.events, s.page = 0, nil
 	if s.buf.Reset(); s.buf.Cap() > 4<<10 {
 		s.buf = bytes.Buffer{} // an idle stream holds little; enc writes to the same place
 	}
