@@ -482,7 +482,7 @@ func TestStartAfterAnErrorOfTheLog(t *testing.T) {
 
 // The last element of the path is the job, as it was written.
 func TestTheJobOfAPath(t *testing.T) {
-	withJobs(t, &shortpoll.Jobs{Run: takes(0)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
+	withJobs(t, &shortpoll.Jobs{Run: takes(time.Hour)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
 		for path, want := range map[string]int{
 			"/jobs/b": 202, "/jobs/%62": 202, "/b.-_~": 202,
 			"/jobs/a%2Fb": 400, "/jobs/a%2fb": 400, "/jobs/b/": 400, "/jobs/": 400, "/": 400, "/jobs/a%20b": 400, "/jobs/%2E%2E": 400,
