@@ -281,7 +281,7 @@ func pushClients(int) (*crowd, error) {
 	srv := &push.Server{Log: log, Authenticate: systems.TrustEverybody}
 	return &crowd{
 		handler: srv.Handler(),
-		waiting: func() int { return srv.Stats().Live },
+		waiting: func() int { return int(srv.Stats().Live) },
 		publish: func(data []byte) error {
 			_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: data})
 			return err

@@ -73,7 +73,7 @@ func (p *Pipe) Set(cfg Config) error {
 // A Move is a change of the times of one packet, or of one copy.
 type Move struct {
 	Departure, At       time.Duration // as its verdict, or its last Move, said
-	NewDeparture, NewAt time.Duration
+	NewDeparture, NewAt time.Duration // in place of those
 }
 
 // Change is [Pipe.Set] at a time, now, that also moves the packets whose last bit is not sent

@@ -4,7 +4,7 @@ import "time"
 
 // A Preset is a kind of access link, from the side of the client behind it.
 type Preset struct {
-	Name string
+	Name string // its own, for tables
 	Up   Config // from the client
 	Down Config // to the client
 }

@@ -148,6 +148,7 @@ func (p *pipe) configured(cfg netem.Config) {
 	p.floor = int64(p.em.Floor())
 }
 
+// String returns the names of both ends.
 func (l *Link) String() string { return l.a.name + " - " + l.b.name }
 
 // Set gives both directions a new configuration. Packets whose last bit is sent keep their

@@ -18,7 +18,7 @@ type Stats struct {
 // LinkStats counts the packets of one direction between two neighbours. Sent + Duplicated = Delivered +
 // Lost + QueueFull + TooLarge + Corrupted + the packets in flight.
 type LinkStats struct {
-	From, To string
+	From, To string // names of hosts and routers
 
 	Sent      int64 // packets that entered the link; a cut or held link takes none
 	SentBytes int64 // headers included
@@ -35,10 +35,10 @@ type LinkStats struct {
 
 // HostStats counts what a host did.
 type HostStats struct {
-	Name        string
-	Connections int // that its table holds now
-	Dials       int
-	Retransmits int // segments of its open connections sent again
+	Name        string // the host's
+	Connections int    // that its table holds now
+	Dials       int    // for connections, those that failed included
+	Retransmits int    // segments of its open connections sent again
 }
 
 func (s *LinkStats) count(r netem.DropReason) {

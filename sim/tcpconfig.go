@@ -109,12 +109,14 @@ type TCPConfig struct {
 
 // TCPBuffer bounds a buffer in bytes, the kernel's bookkeeping included. Zero fields have the
 // defaults that [TCPConfig] names.
-type TCPBuffer struct{ Min, Default, Max int }
+type TCPBuffer struct {
+	Min, Default, Max int // the three of net.ipv4.tcp_rmem and tcp_wmem
+}
 
 // TCPKeepAlive says when an idle connection is probed. The zero value stands for the defaults of
 // [net.KeepAliveConfig]: on, 15 s, 15 s and 9 probes.
 type TCPKeepAlive struct {
-	Off      bool
+	Off      bool          // no probes
 	Idle     time.Duration // of silence before the first probe; default 15 s, at most 32767 s
 	Interval time.Duration // between probes; default 15 s, at most 32767 s
 	Count    int           // unanswered probes before the connection fails; default 9, at most 127

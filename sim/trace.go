@@ -53,6 +53,7 @@ const (
 
 var kindNames = [...]string{Sent: "sent", Delivered: "delivered", Dropped: "dropped", Held: "held", Noted: "event"}
 
+// String returns the word for it in a trace.
 func (k EventKind) String() string { return kindNames[k] }
 
 // An Event is one entry of a [Trace]. The fields from Protocol on describe a
@@ -60,13 +61,13 @@ func (k EventKind) String() string { return kindNames[k] }
 type Event struct {
 	Number   int           // place in the trace, from 0
 	At       time.Duration // since the network was made
-	Kind     EventKind
-	From, To string // names of hosts; To is empty when only one is concerned
-	Note     string // what happened; for a packet, why it was dropped
+	Kind     EventKind     // what happened to what
+	From, To string        // names of hosts; To is empty when only one is concerned
+	Note     string        // what happened; for a packet, why it was dropped
 
 	Protocol   string // "tcp", "udp", "icmp" or "arp"
-	SourcePort uint16
-	TargetPort uint16
+	SourcePort uint16 // of TCP and UDP
+	TargetPort uint16 // of TCP and UDP
 	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"; of ARP "request" or "reply"
 	Seq, Ack   uint64 // of TCP, counted from 0 at the SYN of each side
 	Length     int    // bytes of payload

@@ -127,7 +127,7 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 			})
 		},
 		Held: func() (bytes int) {
-			s.Do(func(srv *push.Server) error { bytes = srv.Stats().QueuedBytes; return nil })
+			s.Do(func(srv *push.Server) error { bytes = int(srv.Stats().QueuedBytes); return nil })
 			return bytes
 		},
 	}

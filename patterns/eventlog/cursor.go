@@ -10,8 +10,8 @@ import (
 // offset, or before the first if Offset is 0. The zero Cursor is no position of
 // any log; asking with it is answered with [ReasonWrongEpoch].
 type Cursor struct {
-	Epoch  uint64
-	Offset uint64
+	Epoch  uint64 // the incarnation of the log; see [Options]
+	Offset uint64 // of the entry that it is after
 }
 
 // ParseCursor reads the text that [Cursor.String] writes.

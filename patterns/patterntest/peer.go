@@ -12,8 +12,8 @@ import (
 
 // A Peer is a client on a [Stage]: a host, and the process on it.
 type Peer struct {
-	Name string
-	Host *sim.Host
+	Name string    // its host's, too
+	Host *sim.Host // where it runs
 	Link *sim.Link // between it and the server; nil in [Loopback]
 
 	stage   *Stage

@@ -26,10 +26,11 @@ const (
 
 // A Breach is a promise that was broken, in a sentence.
 type Breach struct {
-	Promise Promise
-	Text    string
+	Promise Promise // which one
+	Text    string  // who, when and what
 }
 
+// String returns both, in a line.
 func (b Breach) String() string { return string(b.Promise) + ": " + b.Text }
 
 // findings collects breaches.

@@ -87,7 +87,7 @@ func (p pushing) on(n *sim.Network) patterntest.System {
 	}
 	s.Held = func() int {
 		if server := life.get(); server != nil {
-			return server.Stats().QueuedBytes
+			return int(server.Stats().QueuedBytes)
 		}
 		return 0
 	}
@@ -160,7 +160,7 @@ func account(s push.ServerStats) patterntest.Account {
 	return patterntest.Account{
 		Expired: int(s.Expired),
 		Dropped: int(s.DroppedOldest + s.DroppedNewest + s.Coalesced),
-		Pending: s.Queued,
+		Pending: int(s.Queued),
 	}
 }
 

@@ -4,11 +4,11 @@ import "slices"
 
 // A Story is one way in which things go wrong.
 type Story struct {
-	Name   string // what happens, in a few words
-	Reason string // why it is worth a test
-	Play   func(w *World)
-	Code   string // Play as Go, of a story that was drawn at random
-	Races  string // why two runs of it may differ (see [sim.MayDiffer]), or ""
+	Name   string         // what happens, in a few words
+	Reason string         // why it is worth a test
+	Play   func(w *World) // what is done, in a world of its own
+	Code   string         // Play as Go, of a story that was drawn at random
+	Races  string         // why two runs of it may differ (see [sim.MayDiffer]), or ""
 
 	// Needs says whether a system offers what the story is about. Nil: each does.
 	Needs func(s System) bool

@@ -36,6 +36,7 @@ const ReasonSlow eventlog.Reason = "slow"
 
 // Gap is an error of Next that is not an end: messages are missing before the next one.
 type Gap struct {
+	// Reason is why: one of package eventlog, or [ReasonSlow].
 	Reason eventlog.Reason
 	// Missed is how many messages that matched are missing. Zero: unknown.
 	Missed int64
@@ -43,6 +44,7 @@ type Gap struct {
 	Cursor eventlog.Cursor
 }
 
+// Error says where, how many, and why.
 func (g *Gap) Error() string {
 	if g.Missed == 0 {
 		return fmt.Sprintf("pubsub: messages may be missing before %s: %s", g.Cursor, g.Reason)

@@ -28,7 +28,7 @@ func BenchmarkFanOut(b *testing.B) {
 			fanOut(b, n, srv.Handler(), func(data []byte) {
 				_, err := srv.Publish(context.Background(), push.Message{Topic: "t", TTL: time.Minute, Data: data})
 				require.NoError(b, err)
-			}, func() int { return srv.Stats().Live })
+			}, func() int { return int(srv.Stats().Live) })
 		})
 		b.Run(fmt.Sprintf("bare writes/clients=%d", n), func(b *testing.B) {
 			var mu sync.Mutex

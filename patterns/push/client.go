@@ -97,12 +97,14 @@ type Event struct {
 	// whoever stores it together with the message's effect handles it exactly
 	// once. Zero for a message with TTL 0.
 	Cursor eventlog.Cursor
-	Data   []byte
+	// Data is the message's.
+	Data []byte
 }
 
 // Reset says that the client must start again. Events that it has seen may come
 // again afterwards.
 type Reset struct {
+	// Reason is why: one of package eventlog, or [ReasonNew].
 	Reason eventlog.Reason
 	// Cursor is the position that events will follow.
 	Cursor eventlog.Cursor
@@ -114,6 +116,7 @@ type Reset struct {
 
 // Gap says that messages were dropped before Cursor.
 type Gap struct {
+	// Skipped is how many, Cursor the position after them.
 	Skipped int64
 	Cursor  eventlog.Cursor
 	// Oversized: one message was over MaxMessageBytes. Otherwise the client was

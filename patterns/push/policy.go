@@ -25,6 +25,7 @@ const (
 	Coalesce
 )
 
+// String returns the name of the policy, such as "drop-oldest".
 func (p SlowPolicy) String() string {
 	names := [...]string{"disconnect", "block", "drop-oldest", "drop-newest", "coalesce"}
 	if p < 0 || int(p) >= len(names) {

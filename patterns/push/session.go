@@ -364,8 +364,8 @@ func (c *session) addTo(st *ServerStats) {
 		st.DroppedNewest += d.newest
 		st.Coalesced += d.coalesced
 	}
-	st.PeakQueue = max(st.PeakQueue, c.queue.peak)
-	st.PeakQueueBytes = max(st.PeakQueueBytes, c.queue.peakB)
+	st.PeakQueue = max(st.PeakQueue, int64(c.queue.peak))
+	st.PeakQueueBytes = max(st.PeakQueueBytes, int64(c.queue.peakB))
 }
 
 // endCause is why a session ended.

@@ -448,11 +448,11 @@ func TestHerdReturnsSpreadOut(t *testing.T) {
 			phones[i].on()
 		}
 		time.Sleep(time.Second)
-		require.Equal(t, n, w.srv.Stats().Sessions)
+		require.EqualValues(t, n, w.srv.Stats().Sessions)
 
 		w.cut()
 		var perSecond [20]float64
-		last := 0
+		last := int64(0)
 		for i := range perSecond {
 			time.Sleep(time.Second)
 			synctest.Wait()
@@ -460,7 +460,7 @@ func TestHerdReturnsSpreadOut(t *testing.T) {
 			perSecond[i], last = float64(now-last), now
 		}
 
-		require.Equal(t, n, last, "all are back within the spread")
+		require.EqualValues(t, n, last, "all are back within the spread")
 		require.EqualValues(t, 2*n, w.srv.Stats().Accepted, "with one attempt each")
 		// 15 a second on average; binomial, so 6 standard deviations are 23.
 		for i, k := range perSecond {

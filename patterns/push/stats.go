@@ -13,17 +13,18 @@ import (
 type ServerStats struct {
 	// Sessions are the connected clients now, of which Live read from their
 	// queue and the others from the log.
-	Sessions, Live int
+	Sessions, Live int64
 	// Queued and QueuedBytes are what waits for all clients now; PeakQueue and
 	// PeakQueueBytes the most that ever waited for one.
-	Queued, QueuedBytes       int
-	PeakQueue, PeakQueueBytes int
+	Queued, QueuedBytes       int64
+	PeakQueue, PeakQueueBytes int64
 
 	// Accepted connections; Refused by Authenticate; Overload: refused because
 	// of MaxClients or Drain; Stale: refused because a newer connection of the
 	// same Run was there first.
 	Accepted, Refused, Overload, Stale int64
-	// Recovered sessions continued from their cursor. The others did not, by reason.
+	// Recovered sessions continued from their cursor. The others did not: Resets, by
+	// reason.
 	Recovered int64
 	Resets    map[eventlog.Reason]int64
 
@@ -45,7 +46,8 @@ type ServerStats struct {
 	// Why sessions ended. Gone: the client closed, or its connection broke.
 	// Slow: [StatusSlow]. Silent: no sign of life after a ping. WriteTimeouts: one
 	// write took too long. TooBig: the client or the server closed with 1009.
-	// Unauthorized: credentials expired.
+	// Unauthorized: credentials expired. Fenced: another connection took over. Drained:
+	// by Drain or Close. Failed: the log or a function of the user's did.
 	Gone, Fenced, Slow, Silent, WriteTimeouts, TooBig, Unauthorized, Drained, Failed int64
 }
 
@@ -62,12 +64,12 @@ func (s *Server) Stats() ServerStats {
 	sessions := slices.Collect(maps.Values(s.sessions))
 	s.mu.Unlock()
 	// One that ends meanwhile adds to the server's own counters, of which this is a copy.
-	stats.Sessions = len(sessions)
+	stats.Sessions = int64(len(sessions))
 	for _, c := range sessions {
 		c.mu.Lock()
 		c.addTo(&stats)
-		stats.Queued += c.queue.count
-		stats.QueuedBytes += c.queue.bytes
+		stats.Queued += int64(c.queue.count)
+		stats.QueuedBytes += int64(c.queue.bytes)
 		if c.live {
 			stats.Live++
 		}
@@ -78,13 +80,13 @@ func (s *Server) Stats() ServerStats {
 
 // Presence is a connected client.
 type Presence struct {
-	Client string
+	Client string // its name
 	// Since is when its session began.
 	Since time.Time
 	// Sent and Acked are positions: written to the connection, and acknowledged
 	// by the client. Acked is zero until the first acknowledgement.
 	Sent, Acked eventlog.Cursor
-	// Queued messages and bytes wait to be sent.
+	// Queued messages, of QueuedBytes, wait to be sent.
 	Queued, QueuedBytes int
 }
 

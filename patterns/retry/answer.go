@@ -16,6 +16,7 @@ type StatusError struct {
 	Text   string // the beginning of the body, without white space around it
 }
 
+// Error says the status, and what the server said of it.
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
 	if e.Text != "" {

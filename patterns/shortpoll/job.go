@@ -55,9 +55,9 @@ type State string
 
 const (
 	Pending State = "pending" // accepted, and not begun
-	Running State = "running"
-	Done    State = "done"   // there is a Result
-	Failed  State = "failed" // there is an Error
+	Running State = "running" // Run was called
+	Done    State = "done"    // there is a Result
+	Failed  State = "failed"  // there is an Error
 )
 
 // Terminal reports whether the state is the job's last.
