@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -252,6 +253,7 @@ func TestLogs(t *testing.T) {
 		logs := func(want string) {
 			t.Helper()
 			time.Sleep(sec)
+			synctest.Wait()
 			require.Equal(t, want, out.String())
 			out.Reset()
 		}
@@ -281,11 +283,11 @@ func TestLogs(t *testing.T) {
 		s.gap()
 		logs("level=WARN msg=\"messages may be missing\" client=b topic=t reason=compacted cursor=e1-1\n")
 		w.client("c").Publish(t.Context(), pubsub.Message{Topic: "t"})
-		out.Reset()
 		ctx, cancel := context.WithTimeout(t.Context(), sec/2)
 		defer cancel()
 		_, err := w.client("e").Publish(ctx, pubsub.Message{Topic: "t"})
 		require.Error(t, err)
+		synctest.Wait()
 		require.Contains(t, out.String(), "level=WARN msg=\"a client is refused\" client=e remote=10.0.0.1:80 error=\"too many clients\"\n")
 	})
 }

@@ -74,15 +74,14 @@ type Broker struct {
 	beginErr error
 	set      settings
 
-	publish sync.Mutex // from looking for a duplicate until the message is stored; held over the log's disk, never over the network
-	seen    dedupe
+	seen dedupe
 
-	draining atomic.Bool
-	ctx      context.Context // ended by Close
-	stop     context.CancelFunc
+	published, duplicates atomic.Int64
+	draining, closed      atomic.Bool
+	ctx                   context.Context // ended by Close
+	stop                  context.CancelFunc
 
 	mu          sync.Mutex // held over the store's disk for a new subscription, never over the network
-	closed      bool
 	listeners   map[net.Listener]bool
 	conns       map[*connection]bool
 	handshakes  list.List              // of connections that have no session yet, oldest first
@@ -161,7 +160,7 @@ func (b *Broker) open() error {
 	}
 	b.set = b.settings()
 	b.ctx, b.stop = context.WithCancel(context.Background())
-	b.seen = dedupe{window: b.set.DedupeWindow, max: b.set.DedupeMax}
+	b.seen.window, b.seen.max = b.set.DedupeWindow, b.set.DedupeMax
 	b.listeners, b.conns = map[net.Listener]bool{}, map[*connection]bool{}
 	b.sessions, b.dispatchers = map[string]*session{}, map[string]*dispatcher{}
 	if err := b.remember(); err != nil {
@@ -222,9 +221,6 @@ func (b *Broker) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if err := b.begin(); err != nil {
 		return Receipt{}, err
 	}
-	if err := b.ended(); err != nil {
-		return Receipt{}, err
-	}
 	if err := m.check(b.set.MaxMessageBytes); err != nil {
 		return Receipt{}, err
 	}
@@ -233,10 +229,8 @@ func (b *Broker) Publish(ctx context.Context, m Message) (Receipt, error) {
 
 // ended returns why nothing new is taken.
 func (b *Broker) ended() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	switch {
-	case b.closed:
+	case b.closed.Load():
 		return ErrClosed
 	case b.draining.Load():
 		return ErrDraining
@@ -246,28 +240,9 @@ func (b *Broker) ended() error {
 
 // put stores a message that was checked.
 func (b *Broker) put(ctx context.Context, m Message) (Receipt, error) {
-	b.publish.Lock()
-	defer b.publish.Unlock()
-	now := time.Now()
-	if m.ID != "" {
-		if offset, known := b.seen.find(m.ID, now); known {
-			b.count(func(s *BrokerStats) { s.Duplicates++ })
-			return Receipt{Cursor: eventlog.Cursor{Epoch: b.Log.Head().Epoch, Offset: offset}, Duplicate: true}, nil
-		}
-	}
-	e := eventlog.Entry{Topic: m.Topic, Time: now, Data: m.encode()}
-	if m.TTL > 0 {
-		e.Expires = now.Add(m.TTL)
-	}
-	c, err := b.Log.Append(ctx, e)
-	if err != nil {
-		return Receipt{}, fmt.Errorf("pubsub: publish: %w", err)
-	}
-	if m.ID != "" {
-		b.seen.add(m.ID, c.Offset, now, now)
-	}
-	b.count(func(s *BrokerStats) { s.Published++ })
-	return Receipt{Cursor: c}, nil
+	one := [1]publication{{topic: m.Topic, ttl: m.TTL, data: m.encode(), id: m.ID}}
+	b.storeAll(ctx, one[:])
+	return one[0].receipt, one[0].err
 }
 
 // deadLetter stores a dead letter. Its message was accepted once, so that no limit of today
@@ -278,7 +253,7 @@ func (b *Broker) deadLetter(d *dispatcher, f *flight, e *eventlog.Entry) (stored
 	if err == nil {
 		_, err = b.put(context.Background(), m)
 		if errors.Is(err, eventlog.ErrTooLarge) {
-			maps.DeleteFunc(m.Headers, func(name, _ string) bool { return !slices.Contains(deadHeaders, name) })
+			maps.DeleteFunc(m.Headers, func(name, _ string) bool { return !isDeadHeader(name) })
 			_, err = b.put(context.Background(), m)
 		}
 		if err == nil || !errors.Is(err, eventlog.ErrTooLarge) {
@@ -298,7 +273,7 @@ func (b *Broker) Serve(l net.Listener) error {
 		return err
 	}
 	b.mu.Lock()
-	ended := b.closed || b.draining.Load()
+	ended := b.closed.Load() || b.draining.Load()
 	b.listeners[l] = true
 	b.mu.Unlock()
 	if ended {
@@ -320,7 +295,7 @@ func (b *Broker) Serve(l net.Listener) error {
 func (b *Broker) serve(conn net.Conn) {
 	c := &connection{link: newLink(conn, b.set.SessionTimeout, b.set.MaxMessageBytes+frameOverhead), b: b}
 	b.mu.Lock()
-	if b.closed || b.draining.Load() {
+	if b.closed.Load() || b.draining.Load() {
 		b.mu.Unlock()
 		conn.Close()
 		return
@@ -424,6 +399,7 @@ func (b *Broker) expire(d *dispatcher) error {
 func (b *Broker) Stats() BrokerStats {
 	b.mu.Lock()
 	s := b.stats
+	s.Published, s.Duplicates = b.published.Load(), b.duplicates.Load()
 	s.Sessions, s.Subscriptions = int64(len(b.sessions)), int64(len(b.dispatchers))
 	s.Connections, s.Handshakes = int64(len(b.conns)), int64(b.handshakes.Len())
 	conns := slices.Collect(maps.Keys(b.conns))
@@ -485,7 +461,7 @@ func (b *Broker) Drain(ctx context.Context) error {
 func (b *Broker) Close() error {
 	b.once.Do(func() { b.beginErr = ErrClosed }) // if there was no first use
 	b.mu.Lock()
-	b.closed = true
+	b.closed.Store(true)
 	listeners := slices.Collect(maps.Keys(b.listeners))
 	conns := slices.Collect(maps.Keys(b.conns))
 	dispatchers := slices.Collect(maps.Values(b.dispatchers))

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"net"
@@ -57,7 +58,9 @@ type Client struct {
 	beginErr error
 	backoff  retry.Backoff
 	run      string // names this incarnation of the process
+	prefix   string // of the IDs of messages
 	slots    chan struct{}
+	replies  sync.Pool       // of chan answer
 	ctx      context.Context // ended by Close
 	stop     context.CancelFunc
 	done     chan struct{} // closed when nothing runs any more
@@ -70,7 +73,8 @@ type Client struct {
 	last       uint64     // number of a request or a subscription
 	calls      map[uint64]*call
 	subs       map[uint64]*Subscription
-	acks       [][]byte // frames that wait for others
+	acks       []byte // frames that wait for others
+	ackCount   int    // how many
 	ackTimer   *time.Timer
 	stats      ClientStats
 }
@@ -88,11 +92,20 @@ type ClientStats struct {
 
 // call is a request that is sent, on one connection after the other, until it is answered.
 type call struct {
-	frame   []byte
-	message *Message      // that it publishes; nil: it does not
-	of      *Subscription // with which it ends; nil: it does not
-	sent    bool          // the broker may know of it
-	reply   chan answer
+	frame     []byte
+	publishes bool
+	size      int           // of the message that it publishes, as MaxMessageBytes counts
+	of        *Subscription // with which it ends; nil: it does not
+	sent      bool          // the broker may know of it
+	reply     chan answer   // of room for one
+}
+
+// newReply returns a channel for an answer.
+func (c *Client) newReply() chan answer {
+	if r, ok := c.replies.Get().(chan answer); ok {
+		return r
+	}
+	return make(chan answer, 1)
 }
 
 type answer struct {
@@ -139,6 +152,7 @@ func (c *Client) open() error {
 	c.slots = make(chan struct{}, cmp.Or(c.MaxUnconfirmed, 1024))
 	// A process that takes over from one of the same ID starts later.
 	c.run = strconv.FormatInt(time.Now().UnixNano(), 36)
+	c.prefix = c.ID + "/" + c.run + "/"
 	c.done, c.gone = make(chan struct{}), make(chan struct{})
 	c.calls, c.subs = map[uint64]*call{}, map[uint64]*Subscription{}
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -171,17 +185,22 @@ func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
 	request, limit := c.last, cmp.Or(c.maxMessage, maxMessageBytes)
 	c.mu.Unlock()
 	if m.ID == "" {
-		m.ID = fmt.Sprintf("%s/%s/%d", c.ID, c.run, request)
+		m.ID = c.prefix + strconv.FormatUint(request, 10)
 		m.ID = m.ID[max(0, len(m.ID)-maxTopicBytes):] // the end is what differs
 	}
 	if err := m.check(limit); err != nil {
 		return Receipt{}, err
 	}
-	one := &call{frame: frame(kindPublish, request, m.Topic, uint64(m.TTL), m.encode()), message: &m, reply: make(chan answer, 1)}
+	size := m.size()
+	b := beginFrame(make([]byte, 0, 32+len(m.Topic)+len(m.Key)+len(m.ID)+2*len(m.Headers)+size), kindPublish)
+	b = appendText(binary.AppendUvarint(b, request), m.Topic)
+	b = m.appendTo(binary.AppendUvarint(b, uint64(m.TTL)))
+	one := &call{frame: endFrame(b, 0), publishes: true, size: size, reply: c.newReply()}
 	c.mu.Lock()
 	c.call(request, one)
 	c.mu.Unlock()
 	a, err := c.wait(ctx, request, one)
+	c.replies.Put(one.reply) // nobody sends any more
 	if err != nil {
 		return Receipt{}, fmt.Errorf("pubsub: publish: %w", err)
 	}
@@ -333,7 +352,7 @@ func (c *Client) wait(ctx context.Context, request uint64, one *call) (answer, e
 	default:
 	}
 	delete(c.calls, request)
-	if one.sent && one.message != nil {
+	if one.sent && one.publishes {
 		return answer{}, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	return answer{}, err

@@ -171,8 +171,8 @@ func (c *Client) use(l *link, welcome control) bool {
 	}
 	for _, request := range c.requests() {
 		one := c.calls[request]
-		if one.message != nil {
-			if err := one.message.check(c.maxMessage); err != nil { // the client knows only now
+		if one.publishes {
+			if err := checkSize(one.size, c.maxMessage); err != nil { // the client knows only now
 				c.answer(request, answer{err: err})
 				continue
 			}
@@ -187,7 +187,7 @@ func (c *Client) use(l *link, welcome control) bool {
 func (c *Client) lost() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link, c.acks = nil, nil // what was acknowledged is told on return
+	c.link, c.acks, c.ackCount = nil, nil, 0 // what was acknowledged is told on return
 }
 
 // forget says that the broker knows nothing of a subscription any more.
@@ -267,15 +267,16 @@ func (c *Client) control(m control) error {
 }
 
 // ack queues the acknowledgement of a delivery. The caller has c.mu.
-func (c *Client) ack(f []byte, soon bool) {
+func (c *Client) ack(d *Delivery, v verb, pause time.Duration, soon bool) {
 	if c.link == nil {
 		return // the broker is told on return
 	}
-	c.acks = append(c.acks, f)
+	c.acks = d.appendFrame(c.acks, 0, v, pause)
+	c.ackCount++
 	switch {
 	case soon || c.AckDelay < 0:
 		c.flush()
-	case len(c.acks) == 1:
+	case c.ackCount == 1:
 		c.ackTimer = time.AfterFunc(c.AckDelay, func() {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -290,7 +291,9 @@ func (c *Client) flush() {
 		c.ackTimer.Stop()
 	}
 	if c.link != nil && len(c.acks) > 0 {
-		c.link.send(c.acks...)
+		c.link.send(c.acks)
 	}
-	c.acks = nil
+	if c.acks, c.ackCount = c.acks[:0], 0; cap(c.acks) > largeBuffer {
+		c.acks = nil
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -28,6 +27,16 @@ type connection struct {
 	expiry   *time.Timer     // of the identity; nil: never
 	welcomed atomic.Bool
 
+	// Of the frames that were read together, the reader's own.
+	batch   []publication // to be stored
+	replies []byte        // frames
+	touched []*dispatcher // that have something to do
+
+	// The last topic that was published under, whether it is one, and whether the client
+	// may.
+	topic    string
+	topicErr error
+
 	// While it is in its handshake, guarded by b.mu.
 	waiting *list.Element // among b.handshakes
 	limit   *time.Timer   // closes it
@@ -47,7 +56,7 @@ func (c *connection) run() {
 		}
 		c.b.Logger.Warn("a client is refused", "client", hello.Client, "remote", c.conn.RemoteAddr(), "error", err)
 		c.finish(goodbye.frame())
-		c.drain()
+		c.drain() // to close with unread data would reset the connection, and the last frame be lost
 		return
 	}
 	c.b.greeted(c)
@@ -65,6 +74,11 @@ func (c *connection) run() {
 			c.b.Logger.Debug("a connection ends", "client", hello.Client, "remote", c.conn.RemoteAddr(), "error", err)
 			return
 		}
+		if err != nil || !c.more() {
+			if flushed := c.session.flush(c); err == nil {
+				err = flushed
+			}
+		}
 		if errors.Is(err, errGoodbye) {
 			c.session.end(nil)
 			return
@@ -77,10 +91,6 @@ func (c *connection) run() {
 		}
 	}
 }
-
-// drain reads on until the other side or the writer has closed: to close with unread
-// data would reset the connection, and the last frame be lost.
-func (c *connection) drain() { io.Copy(io.Discard, c.reader) }
 
 func (c *connection) hello() (control, error) {
 	var m control
@@ -168,7 +178,7 @@ func (b *Broker) admit(c *connection, hello control) (refusal string) {
 	for {
 		b.mu.Lock()
 		old := b.sessions[hello.Client]
-		if b.closed {
+		if b.closed.Load() {
 			b.mu.Unlock()
 			return "the broker is closing"
 		}

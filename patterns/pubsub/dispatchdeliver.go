@@ -2,7 +2,9 @@ package pubsub
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -17,18 +19,15 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 		to attachment // as of now: what the member gets on another connection is not this
 		as delivery
 	}
-	out := batch{frames: map[*connection][][]byte{}}
+	var out batch
 	defer out.send()
 	d.mu.Lock()
 	for _, m := range d.g.members {
 		m.clogged = m.connected() && m.conn.held() >= d.options.MaxInFlightBytes
 	}
-	var picked []item
-	for len(picked) < pageEntries {
-		f := d.g.pick(now)
-		if f == nil {
-			break
-		}
+	flights := d.g.pick(now, pageEntries)
+	picked := make([]item, 0, len(flights))
+	for _, f := range flights {
 		picked = append(picked, item{f, f.to, f.to.attachment, delivery{f.offset, f.attempts}})
 	}
 	if d.g.atMostOnce && len(picked) > 0 {
@@ -49,47 +48,69 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 		return false, err
 	}
 
-	d.tell(&out)
-	for _, it := range picked {
-		e, status, err := d.fetch(it.as.Offset)
+	floor := d.tell(&out)
+	for i, it := range picked {
+		e, reason, err := d.fetch(it.as.Offset, len(picked)-i)
 		if err != nil {
 			return false, err // its AckWait brings it back
 		}
-		d.mu.Lock()
 		if e == nil {
+			d.mu.Lock()
 			if it.flight.to != nil {
 				d.g.land(it.flight)
 			}
 			d.g.remove(it.flight)
-			d.gone(status)
+			d.gone(reason)
 			d.mu.Unlock()
-			d.tell(&out)
+			floor = d.tell(&out)
 			continue
 		}
-		floor := d.g.floor()
-		d.mu.Unlock()
-		out.add(it.to.conn, frame(kindDeliver, it.to.sub, it.m.generation, it.as.Offset, floor, it.as.Attempt,
-			uint64(e.Time.UnixNano()), e.Topic, e.Data))
+		b := out.of(it.to.conn)
+		from := len(*b)
+		*b = beginFrame(*b, kindDeliver)
+		for _, n := range [...]uint64{it.to.sub, it.m.generation, it.as.Offset, floor, uint64(it.as.Attempt), uint64(e.Time.UnixNano())} {
+			*b = binary.AppendUvarint(*b, n)
+		}
+		*b = endFrame(append(appendText(*b, e.Topic), e.Data...), from)
 	}
 	return len(picked) == pageEntries, nil
 }
 
 // batch is what a round sends, by connection, so that it goes out together.
-type batch struct {
-	order  []*connection
-	frames map[*connection][][]byte
+type batch []outgoing
+
+type outgoing struct {
+	to     *connection
+	frames *[]byte // of framePool
+}
+
+// framePool has buffers for frames that are about to be sent.
+var framePool = sync.Pool{New: func() any { return new([]byte) }}
+
+// of returns the frames for a connection, to append to.
+func (b *batch) of(c *connection) *[]byte {
+	for i := range slices.Backward(*b) {
+		if (*b)[i].to == c {
+			return (*b)[i].frames
+		}
+	}
+	frames := framePool.Get().(*[]byte)
+	*b = append(*b, outgoing{c, frames})
+	return frames
 }
 
 func (b *batch) add(c *connection, f []byte) {
-	if b.frames[c] == nil {
-		b.order = append(b.order, c)
-	}
-	b.frames[c] = append(b.frames[c], f)
+	frames := b.of(c)
+	*frames = append(*frames, f...)
 }
 
 func (b *batch) send() {
-	for _, c := range b.order {
-		c.send(b.frames[c]...)
+	for _, o := range *b {
+		o.to.send(*o.frames)
+		if cap(*o.frames) <= largeBuffer {
+			*o.frames = (*o.frames)[:0]
+			framePool.Put(o.frames)
+		}
 	}
 }
 
@@ -98,12 +119,12 @@ func (d *dispatcher) keep(out *batch) error {
 	d.mu.Lock()
 	replies, dirty := d.replies, d.dirty
 	var s state
-	if dirty {
+	if dirty && d.kept() {
 		s = d.state()
 	}
 	d.replies, d.dirty = nil, false
 	d.mu.Unlock()
-	if dirty && d.options.Name != "" {
+	if dirty && d.kept() {
 		if err := d.b.Store.save(d.key, nil, s.encode()); err != nil {
 			d.mu.Lock()
 			d.replies, d.dirty = append(replies, d.replies...), true
@@ -116,6 +137,9 @@ func (d *dispatcher) keep(out *batch) error {
 	}
 	return nil
 }
+
+// kept reports whether there is a state on disk.
+func (d *dispatcher) kept() bool { return d.options.Name != "" && d.b.Store != nil }
 
 // state is what is to be kept. What was read, and neither it nor anything after it was
 // ever delivered, is left to be read again.
@@ -141,8 +165,9 @@ func (d *dispatcher) state() state {
 }
 
 // tell sends the gaps that members have not been told of. What is lost until a subscriber
-// has taken notice of one gap is the next.
-func (d *dispatcher) tell(out *batch) {
+// has taken notice of one gap is the next. It returns the offset up to which everything is
+// done.
+func (d *dispatcher) tell(out *batch) (floor uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, m := range d.g.members {
@@ -151,6 +176,7 @@ func (d *dispatcher) tell(out *batch) {
 			out.add(m.conn, frame(kindGap, m.sub, d.g.gaps, d.g.missed, string(d.g.reason), d.epoch, d.floor()))
 		}
 	}
+	return d.g.floor()
 }
 
 // subscribed is what a member is told when it begins. It hears of the gaps that no
@@ -189,7 +215,7 @@ func (d *dispatcher) noteTold(number uint64) {
 	}
 }
 
-// settle passes on what a subscriber says about a delivery.
+// settle passes on what a subscriber says about a delivery. The caller kicks.
 func (d *dispatcher) settle(m *member, generation uint64, which delivery, v verb, pause time.Duration, request uint64, from *connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -209,7 +235,6 @@ func (d *dispatcher) settle(m *member, generation uint64, which delivery, v verb
 	default:
 		d.replies = append(d.replies, reply{from, settled(request, result)})
 	}
-	d.kick()
 }
 
 func settled(request uint64, o outcome) []byte { return frame(kindSettled, request, uint64(o)) }

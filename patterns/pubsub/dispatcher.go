@@ -36,8 +36,14 @@ type dispatcher struct {
 	ended   bool
 	// What members were told: up to this number, and how many were missing by then.
 	toldMissed uint64
-	idleSince  time.Time // nobody is subscribed; zero: somebody is
-	letters    time.Time // no dead letters before, since the log failed
+
+	// The dispatcher's own: the part of the log that was read last in this round, and up to
+	// where it goes.
+	recent   []eventlog.Entry
+	recentTo uint64
+
+	idleSince time.Time // nobody is subscribed; zero: somebody is
+	letters   time.Time // no dead letters before, since the log failed
 }
 
 // reply is an answer that waits until what it says is kept.
@@ -199,6 +205,7 @@ func (d *dispatcher) run() {
 
 // round does what there is to do, and returns when the next thing is due by itself.
 func (d *dispatcher) round() (due time.Time, err error) {
+	defer func() { d.recent = nil }() // while it waits it holds no messages
 	if err := d.load(); err != nil {
 		return due, err
 	}

@@ -1,9 +1,11 @@
 package pubsub
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -19,9 +21,9 @@ func (d *dispatcher) load() error {
 			d.mu.Unlock()
 			return nil
 		}
-		first := d.reload[0]
+		first, left := d.reload[0], min(len(d.reload), pageEntries)
 		d.mu.Unlock()
-		e, reason, err := d.fetch(first.Offset)
+		e, reason, err := d.fetch(first.Offset, left)
 		if err != nil {
 			return err
 		}
@@ -50,18 +52,28 @@ func (d *dispatcher) gone(reason eventlog.Reason) {
 	d.dirty = true
 }
 
-// fetch returns one entry of the log, or nil and why it is not there: no reason means
-// that it has expired.
-func (d *dispatcher) fetch(offset uint64) (*eventlog.Entry, eventlog.Reason, error) {
-	page, err := d.b.Log.After(eventlog.Cursor{Epoch: d.epoch, Offset: offset - 1}, eventlog.Query{MaxEntries: 1, MaxBytes: -1})
-	if err != nil {
-		return nil, "", err
+// fetch returns one entry of the log, or nil and why it is not there: an empty reason means
+// that it has expired. It reads some that follow with it, as many as will be asked for.
+func (d *dispatcher) fetch(offset uint64, many int) (*eventlog.Entry, eventlog.Reason, error) {
+	if len(d.recent) == 0 || offset < d.recent[0].Offset || offset > d.recentTo {
+		q := eventlog.Query{MaxEntries: many, MaxBytes: pageBytes}
+		if many > 1 && !isWild(d.options.Filter) {
+			q.Topics = []string{d.options.Filter}
+		}
+		page, err := d.b.Log.After(eventlog.Cursor{Epoch: d.epoch, Offset: offset - 1}, q)
+		if err != nil || page.Reset != "" {
+			return nil, page.Reset, err
+		}
+		d.recent, d.recentTo = page.Entries, page.Next.Offset
 	}
-	if len(page.Entries) == 0 || page.Entries[0].Offset != offset {
-		return nil, page.Reset, nil
+	i, found := slices.BinarySearchFunc(d.recent, offset, func(e eventlog.Entry, o uint64) int { return cmp.Compare(e.Offset, o) })
+	if !found || expired(&d.recent[i]) {
+		return nil, "", nil
 	}
-	return &page.Entries[0], page.Reset, nil
+	return &d.recent[i], "", nil
 }
+
+func expired(e *eventlog.Entry) bool { return !e.Expires.IsZero() && !time.Now().Before(e.Expires) }
 
 // flight makes a flight of an entry, if the subscription wants it.
 func (d *dispatcher) flight(e *eventlog.Entry) (*flight, bool) {
@@ -69,7 +81,7 @@ func (d *dispatcher) flight(e *eventlog.Entry) (*flight, bool) {
 		return nil, false // its own dead letters would go round in circles
 	}
 	body := decoder{b: e.Data}
-	key := body.text()
+	key := body.bytes()
 	return &flight{offset: e.Offset, part: partOf(key, e.Offset), bytes: len(e.Topic) + len(e.Data), expires: e.Expires}, true
 }
 
@@ -86,7 +98,7 @@ func (d *dispatcher) deadLetters(now time.Time) error {
 		if f == nil {
 			return nil
 		}
-		e, reason, err := d.fetch(f.offset)
+		e, reason, err := d.fetch(f.offset, 1)
 		stored := false
 		if e != nil {
 			stored, err = d.b.deadLetter(d, f, e)
@@ -137,6 +149,7 @@ func (d *dispatcher) read() (more bool, err error) {
 		d.restart(page)
 		return true, nil
 	}
+	d.recent, d.recentTo = page.Entries, page.Next.Offset
 	for i := range page.Entries {
 		if !d.g.wantsMore() {
 			return true, nil // the rest of the page is read again

@@ -84,12 +84,12 @@ const ackMemory = 256
 
 // partOf returns the part of a message. Members have parts that lie together, so that
 // messages without a key go to parts that lie far from each other in turn.
-func partOf(key string, offset uint64) int {
-	if key == "" {
+func partOf(key []byte, offset uint64) int {
+	if len(key) == 0 {
 		return int(bits.Reverse8(uint8(offset%partitions)) >> 2)
 	}
 	h := fnv.New32a()
-	h.Write([]byte(key))
+	h.Write(key)
 	return int(h.Sum32() % partitions)
 }
 
@@ -154,10 +154,13 @@ func (g *group) floor() uint64 {
 
 func (g *group) full(m *member) bool { return m.out >= g.window || m.outBytes >= g.windowBytes }
 
-// pick returns the next message to be delivered and marks it as under way. What a member
-// gets for the first time is in the order of the log.
-func (g *group) pick(now time.Time) *flight {
+// pick returns the next messages to be delivered, most of them at most, and marks them as
+// under way. What a member gets for the first time is in the order of the log.
+func (g *group) pick(now time.Time, most int) (picked []*flight) {
 	for _, f := range g.flights {
+		if len(picked) == most {
+			break
+		}
 		if f.to != nil || now.Before(f.due) {
 			continue
 		}
@@ -180,9 +183,9 @@ func (g *group) pick(now time.Time) *flight {
 		if f.attempts > 1 {
 			g.stats.Redelivered++
 		}
-		return f
+		picked = append(picked, f)
 	}
-	return nil
+	return picked
 }
 
 // spent reports whether a message has had all its attempts.
@@ -288,8 +291,12 @@ func (g *group) remove(f *flight) {
 	if !found {
 		return // twice
 	}
+	if g.waiting--; i == 0 { // mostly
+		g.flights[0] = nil
+		g.flights = g.flights[1:]
+		return
+	}
 	g.flights = slices.Delete(g.flights, i, i+1)
-	g.waiting--
 }
 
 // giveUp lets go of what is under way to a member that will not settle it: at least once

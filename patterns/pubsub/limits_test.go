@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,11 +117,11 @@ func TestLettersWaitForTheLog(t *testing.T) {
 		s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n", MaxAttempts: 1, MaxInFlight: 1})
 		dead := w.subscribe(c, pubsub.SubscribeOptions{Filter: "dead-letters.n"})
 		w.publish("t", "poison", "good")
-		log.fails = true
+		log.fails.Store(true)
 		s.next("poison", 1).Nack(0)
 		s.next("good", 1).Ack()
 		time.Sleep(time.Minute)
-		log.fails = false
+		log.fails.Store(false)
 		began := time.Now()
 		dead.next("poison", 1).Ack()
 		require.LessOrEqual(t, time.Since(began), sec+delay)
@@ -130,11 +131,11 @@ func TestLettersWaitForTheLog(t *testing.T) {
 // failingLog fails to append while it is told to.
 type failingLog struct {
 	eventlog.Log
-	fails bool
+	fails atomic.Bool
 }
 
 func (l *failingLog) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
-	if l.fails {
+	if l.fails.Load() {
 		return eventlog.Cursor{}, io.ErrShortWrite
 	}
 	return l.Log.Append(ctx, entries...)

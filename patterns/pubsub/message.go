@@ -53,17 +53,16 @@ const (
 
 var deadHeaders = []string{HeaderDeadTopic, HeaderDeadCursor, HeaderDeadSubscription, HeaderDeadAttempts}
 
+func isDeadHeader(name string) bool { return slices.Contains(deadHeaders, name) }
+
 // maxHeaders bounds the headers of a message, of which a dead letter may have as many more
 // as it has of its own.
 const maxHeaders = 255
 
-// check refuses a message that can not be stored.
+// check refuses a message that cannot be stored.
 func (m *Message) check(maxBytes int) error {
 	if err := checkTopic(m.Topic); err != nil {
-		return fmt.Errorf("pubsub: publish: Message.Topic is %q: %w", m.Topic, err)
-	}
-	if len(m.Key) > maxTopicBytes || len(m.ID) > maxTopicBytes {
-		return fmt.Errorf("pubsub: publish: Message.Key and ID: %d and %d bytes, want at most %d", len(m.Key), len(m.ID), maxTopicBytes)
+		return badTopic(m.Topic, err)
 	}
 	headers := len(m.Headers)
 	for _, name := range deadHeaders {
@@ -71,18 +70,39 @@ func (m *Message) check(maxBytes int) error {
 			headers--
 		}
 	}
-	if headers > maxHeaders {
-		return fmt.Errorf("pubsub: publish: Message.Headers: %d, want at most %d", headers, maxHeaders)
-	}
-	if m.TTL < 0 {
-		return fmt.Errorf("pubsub: publish: Message.TTL: %v, want 0 (no limit) or more", m.TTL)
-	}
+	return checkSizes(len(m.Key), len(m.ID), headers, m.TTL, m.size(), maxBytes)
+}
+
+// size is what MaxMessageBytes bounds.
+func (m *Message) size() int {
 	size := len(m.Data)
 	for name, value := range m.Headers {
 		size += len(name) + len(value)
 	}
+	return size
+}
+
+func badTopic(topic string, err error) error {
+	return fmt.Errorf("pubsub: publish: Message.Topic is %q: %w", topic, err)
+}
+
+// checkSizes refuses a message by its numbers: bytes of the key and the ID, headers but for
+// those of a dead letter, and bytes of data and headers.
+func checkSizes(key, id, headers int, ttl time.Duration, size, maxBytes int) error {
+	switch {
+	case key > maxTopicBytes || id > maxTopicBytes:
+		return fmt.Errorf("pubsub: publish: Message.Key and ID are of %d and %d bytes: want at most %d", key, id, maxTopicBytes)
+	case headers > maxHeaders:
+		return fmt.Errorf("pubsub: publish: Message.Headers has %d elements: want at most %d", headers, maxHeaders)
+	case ttl < 0:
+		return fmt.Errorf("pubsub: publish: Message.TTL is %v: want 0 for no limit, or more", ttl)
+	}
+	return checkSize(size, maxBytes)
+}
+
+func checkSize(size, maxBytes int) error {
 	if size > maxBytes {
-		return fmt.Errorf("pubsub: publish: %w: Message.Data and Headers: %d bytes, want at most %d", eventlog.ErrTooLarge, size, maxBytes)
+		return fmt.Errorf("pubsub: publish: %w: Message.Data and Headers are %d bytes: want at most %d", eventlog.ErrTooLarge, size, maxBytes)
 	}
 	return nil
 }
@@ -91,11 +111,16 @@ func (m *Message) check(maxBytes int) error {
 // wire: key, ID, headers in the order of their names, data; all but the data with
 // their length before them.
 func (m *Message) encode() []byte {
-	b := appendText(make([]byte, 0, 16+len(m.Key)+len(m.ID)+len(m.Data)), m.Key)
-	b = appendText(b, m.ID)
+	return m.appendTo(make([]byte, 0, 16+len(m.Key)+len(m.ID)+4*len(m.Headers)+m.size()))
+}
+
+func (m *Message) appendTo(b []byte) []byte {
+	b = appendText(appendText(b, m.Key), m.ID)
 	b = binary.AppendUvarint(b, uint64(len(m.Headers)))
-	for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
-		b = appendText(appendText(b, name), m.Headers[name])
+	if len(m.Headers) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(m.Headers)) {
+			b = appendText(appendText(b, name), m.Headers[name])
+		}
 	}
 	return append(b, m.Data...)
 }
@@ -152,13 +177,16 @@ func (d *decoder) number(most uint64) uint64 {
 // attempt returns how often a message was delivered.
 func (d *decoder) attempt() int { return int(d.number(math.MaxInt32)) }
 
-func (d *decoder) text() string {
+func (d *decoder) text() string { return string(d.bytes()) }
+
+// bytes returns a text as a part of what is decoded.
+func (d *decoder) bytes() []byte {
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
 		d.b, d.err = nil, errShort
-		return ""
+		return nil
 	}
-	text := string(d.b[:n])
+	b := d.b[:n]
 	d.b = d.b[n:]
-	return text
+	return b
 }

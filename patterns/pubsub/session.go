@@ -154,27 +154,25 @@ func (s *session) leave(sub uint64) {
 	}
 }
 
-// work does what a frame asks for.
+// work does what a frame asks for, or notes it for flush.
 func (s *session) work(c *connection, kind byte, body []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn != c {
-		return errors.New(errStaleText)
-	}
 	d := decoder{b: body}
 	switch kind {
 	case kindPing:
-		c.send(frame(kindPong))
+		c.replies = appendFrame(c.replies, kindPong)
 	case kindPublish:
-		request := d.uvarint()
-		m := Message{Topic: d.text()}
-		m.TTL = time.Duration(d.uvarint())
-		if d.err == nil {
-			d.err = m.decode(d.b)
+		p := publication{request: d.uvarint(), topic: c.topicOf(d.bytes()), ttl: time.Duration(d.uvarint())}
+		p.data = d.b
+		if d.err != nil {
+			return d.err
 		}
-		if d.err == nil {
-			s.published(c, request, m)
+		if p.err = c.topicErr; p.err == nil {
+			p.err = p.check(s.b.set.MaxMessageBytes)
 		}
+		if errors.Is(p.err, errShort) || errors.Is(p.err, errRange) {
+			return p.err
+		}
+		c.batch = append(c.batch, p)
 	case kindSettle:
 		sub, request, generation := d.uvarint(), d.uvarint(), d.uvarint()
 		what := delivery{d.uvarint(), d.attempt()}
@@ -182,20 +180,39 @@ func (s *session) work(c *connection, kind byte, body []byte) error {
 		if d.err != nil {
 			return fmt.Errorf("%w: %w", errProtocol, d.err)
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.conn != c {
+			return errors.New(errStaleText)
+		}
 		if m := s.memberships[sub]; m != nil {
 			m.settle(m.member, generation, what, v, pause, request, c)
+			if n := len(c.touched); n == 0 || c.touched[n-1] != m.dispatcher {
+				c.touched = append(c.touched, m.dispatcher)
+			}
 		} else if request != 0 {
-			c.send(settled(request, outcomeFenced))
+			c.replies = append(c.replies, settled(request, outcomeFenced)...)
 		}
 	case kindTold:
 		sub, number := d.uvarint(), d.uvarint()
-		if m := s.memberships[sub]; m != nil && d.err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if m := s.memberships[sub]; m != nil && d.err == nil && s.conn == c {
 			m.wasTold(m.member, number)
 		}
 	case kindControl:
+		// What was published before comes before.
+		if err := s.flush(c); err != nil {
+			return err
+		}
 		var m control
 		if err := json.Unmarshal(body, &m); err != nil {
 			return fmt.Errorf("%w: %v", errProtocol, err)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.conn != c {
+			return errors.New(errStaleText)
 		}
 		return s.control(c, m)
 	default:
@@ -204,25 +221,64 @@ func (s *session) work(c *connection, kind byte, body []byte) error {
 	return d.err
 }
 
-func (s *session) published(c *connection, request uint64, m Message) {
-	r, err := Receipt{}, error(nil)
-	if !c.identity.MayPublish(m.Topic) {
-		err = fmt.Errorf("%w: publish under topic %q", access.ErrForbidden, m.Topic)
-	} else {
-		r, err = s.b.Publish(context.Background(), m)
+// topicOf returns the topic that a message is published under, which is often that of the
+// message before, and sets topicErr.
+func (c *connection) topicOf(b []byte) string {
+	if string(b) == c.topic && c.topic != "" {
+		return c.topic
 	}
-	switch {
-	case errors.Is(err, ErrDraining), errors.Is(err, ErrClosed):
-		return // the client asks again, on its next connection
+	c.topic = string(b)
+	switch err := checkTopic(c.topic); {
 	case err != nil:
-		c.send(refused(err, control{Request: request}))
-		return
+		c.topicErr = badTopic(c.topic, err)
+	case !c.identity.MayPublish(c.topic):
+		c.topicErr = fmt.Errorf("%w: publish under topic %q", access.ErrForbidden, c.topic)
+	default:
+		c.topicErr = nil
 	}
-	duplicate := 0
-	if r.Duplicate {
-		duplicate = 1
+	return c.topic
+}
+
+// flush stores what was published by the frames that were read together, sends the answers
+// to them, and has dispatchers look.
+func (s *session) flush(c *connection) error {
+	for i, d := range c.touched {
+		d.kick()
+		c.touched[i] = nil
 	}
-	c.send(frame(kindConfirm, request, r.Cursor.Epoch, r.Cursor.Offset, duplicate))
+	c.touched = c.touched[:0]
+	if len(c.batch) > 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.conn != c {
+			return errors.New(errStaleText)
+		}
+		s.b.storeAll(context.Background(), c.batch)
+		for i := range c.batch {
+			p := &c.batch[i]
+			switch {
+			case errors.Is(p.err, ErrDraining), errors.Is(p.err, ErrClosed):
+				// The client asks again, on its next connection.
+			case p.err != nil:
+				c.replies = append(c.replies, refused(p.err, control{Request: p.request})...)
+			default:
+				duplicate := uint64(0)
+				if p.receipt.Duplicate {
+					duplicate = 1
+				}
+				c.replies = appendFrame(c.replies, kindConfirm, p.request, p.receipt.Cursor.Epoch, p.receipt.Cursor.Offset, duplicate)
+			}
+			*p = publication{}
+		}
+		c.batch = c.batch[:0]
+	}
+	if len(c.replies) > 0 {
+		c.send(c.replies)
+	}
+	if c.replies = c.replies[:0]; cap(c.replies) > largeBuffer {
+		c.replies = nil
+	}
+	return nil
 }
 
 // refused says that what m names is not done, and why.
@@ -352,7 +408,7 @@ func (b *Broker) dispatcher(s *session, sub uint64, o SubscribeOptions, ahead bo
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed {
+	if b.closed.Load() {
 		return nil, ErrClosed
 	}
 	if d := b.dispatchers[key]; d != nil {

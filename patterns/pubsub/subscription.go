@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -27,11 +28,13 @@ type Subscription struct {
 	err          error
 	start        eventlog.Cursor
 	generation   uint64
-	epoch, floor uint64 // everything up to floor is done
-	seen         uint64 // the newest message that was received
-	items        []item
+	epoch, floor uint64         // everything up to floor is done
+	seen         uint64         // the newest message that was received
+	topic        string         // of that
+	items        []item         // the first is next
 	held         map[uint64]int // attempts, of messages received and not settled
 	acked        map[uint64]int // attempts, of messages acknowledged after floor
+	pruneAt      int            // so many acked are too many
 	gaps, missed uint64         // number of the newest gap that was received, and messages missing up to it
 	told         uint64         // number of the newest gap that Next has returned
 }
@@ -104,7 +107,8 @@ func (s *Subscription) take() (*Delivery, error) {
 	}
 	for len(s.items) > 0 {
 		it := s.items[0]
-		s.items = slices.Delete(s.items, 0, 1)
+		s.items[0] = item{}
+		s.items = s.items[1:]
 		if it.gap != nil {
 			if it.generation == s.generation {
 				s.told = it.number
@@ -188,7 +192,7 @@ func (d *Delivery) Nack(pause time.Duration) {
 	d.s.c.mu.Lock()
 	defer d.s.c.mu.Unlock()
 	d.s.drop(d)
-	d.s.c.ack(d.frame(0, verbNack, pause), true)
+	d.s.c.ack(d, verbNack, pause, true)
 }
 
 // Extend gives the subscriber so much time from now on, instead of AckWait. It waits for
@@ -197,8 +201,8 @@ func (d *Delivery) Extend(ctx context.Context, wait time.Duration) error {
 	return d.s.settle(ctx, d, verbExtend, wait)
 }
 
-func (d *Delivery) frame(request uint64, v verb, pause time.Duration) []byte {
-	return frame(kindSettle, d.s.id, request, d.generation, d.Cursor.Offset, d.Attempt, uint64(v), uint64(max(pause, 0)))
+func (d *Delivery) appendFrame(b []byte, request uint64, v verb, pause time.Duration) []byte {
+	return appendFrame(b, kindSettle, d.s.id, request, d.generation, d.Cursor.Offset, uint64(d.Attempt), uint64(v), uint64(max(pause, 0)))
 }
 
 // ack notes that a message is handled, and tells the broker soon. The caller has c.mu.
@@ -208,7 +212,7 @@ func (s *Subscription) ack(d *Delivery) {
 		s.acked[d.Cursor.Offset] = d.Attempt
 		s.prune()
 	}
-	s.c.ack(d.frame(0, verbAck, 0), len(s.c.acks) >= s.options.MaxInFlight/2)
+	s.c.ack(d, verbAck, 0, s.c.ackCount >= s.options.MaxInFlight/2)
 }
 
 // drop says that a delivery is not held any more.
@@ -218,9 +222,9 @@ func (s *Subscription) drop(d *Delivery) {
 	}
 }
 
-// prune forgets acknowledgements that the broker has.
+// prune forgets acknowledgements that the broker has, now and then.
 func (s *Subscription) prune() {
-	if len(s.acked) < 2*s.options.MaxInFlight {
+	if len(s.acked) < s.pruneAt {
 		return
 	}
 	for offset := range s.acked {
@@ -228,6 +232,7 @@ func (s *Subscription) prune() {
 			delete(s.acked, offset)
 		}
 	}
+	s.pruneAt = 2*s.options.MaxInFlight + len(s.acked)
 }
 
 // settle sends what a subscriber says about a delivery and waits for the answer.
@@ -247,7 +252,7 @@ func (s *Subscription) settle(ctx context.Context, d *Delivery, v verb, pause ti
 	}
 	c.last++
 	request := c.last
-	one := &call{frame: d.frame(request, v, pause), of: s, reply: make(chan answer, 1)}
+	one := &call{frame: d.appendFrame(nil, request, v, pause), of: s, reply: make(chan answer, 1)}
 	c.call(request, one)
 	c.mu.Unlock()
 	a, err := c.wait(ctx, request, one)
@@ -310,9 +315,15 @@ func (s *Subscription) subscribed(m control) {
 func (s *Subscription) delivered(b *decoder) error {
 	generation, offset, floor := b.uvarint(), b.uvarint(), b.uvarint()
 	d := &Delivery{Attempt: b.attempt(), Time: time.Unix(0, int64(b.uvarint())).UTC(), s: s, generation: generation, received: time.Now()}
-	d.Topic = b.text()
+	if topic := b.bytes(); string(topic) == s.topic {
+		d.Topic = s.topic // no copy for each message
+	} else {
+		d.Topic = string(topic)
+		s.topic = d.Topic
+	}
 	if b.err == nil {
 		b.err = d.decode(b.b)
+		d.Data = bytes.Clone(d.Data) // the frame's memory is used again
 	}
 	if b.err != nil || generation != s.generation {
 		return b.err

@@ -1,14 +1,13 @@
 package pubsub
 
 import (
-	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -116,8 +115,26 @@ func frame(kind byte, body ...any) []byte {
 			panic(fmt.Sprintf("pubsub: frame of %T", v))
 		}
 	}
-	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return endFrame(b, 0)
+}
+
+// beginFrame appends the beginning of a frame, whose body is appended next.
+func beginFrame(b []byte, kind byte) []byte { return append(b, 0, 0, 0, 0, kind) }
+
+// endFrame puts the length into the frame that begins at from and ends with b.
+func endFrame(b []byte, from int) []byte {
+	binary.BigEndian.PutUint32(b[from:], uint32(len(b)-from-4))
 	return b
+}
+
+// appendFrame appends a frame whose body is integers, which is what most of them are.
+func appendFrame(b []byte, kind byte, body ...uint64) []byte {
+	from := len(b)
+	b = beginFrame(b, kind)
+	for _, n := range body {
+		b = binary.AppendUvarint(b, n)
+	}
+	return endFrame(b, from)
 }
 
 // frameOverhead is the most that a frame has besides a message's headers and data: topic,
@@ -139,8 +156,11 @@ type link struct {
 	conn    net.Conn
 	timeout atomic.Int64 // of silence; a write that makes no progress has half of it at least; ns
 	heard   atomic.Int64 // when something was last read, in ns since 1970
-	reader  *bufio.Reader
-	max     int // bytes of a frame
+	max     int          // bytes of a frame
+	// The reader's own: what was read and not yet returned is buf[from:to].
+	buf      []byte
+	from, to int
+	small    int // reads in a row that would have fitted into a small buffer
 	// The writer's own.
 	writeDue time.Time
 
@@ -158,54 +178,123 @@ func newLink(conn net.Conn, timeout time.Duration, max int) *link {
 	l.timeout.Store(int64(timeout))
 	l.heard.Store(time.Now().UnixNano())
 	conn.SetReadDeadline(time.Now().Add(timeout))
-	l.reader = bufio.NewReaderSize(listening{l}, 4<<10)
 	return l
 }
 
-// listening reads from the connection and notes that something came.
-type listening struct{ *link }
+// A link reads into a small buffer, which is all that most need, as long as what comes
+// fits, and else into a large one, so that much is read and worked on at once.
+const (
+	smallBuffer = 4 << 10
+	largeBuffer = 64 << 10
+)
 
-// The deadline is moved when it has come, and not on every Read: most connections are
-// never silent for so long, and to move a timer costs.
-func (r listening) Read(b []byte) (int, error) {
+// read reads from the connection and notes that something came. The deadline is moved
+// when it has come, and not on every read: most connections are never silent for so long,
+// and to move a timer costs.
+func (l *link) read(b []byte) (int, error) {
 	for {
-		n, err := r.conn.Read(b)
+		n, err := l.conn.Read(b)
 		if n > 0 {
-			r.heard.Store(time.Now().UnixNano())
+			l.heard.Store(time.Now().UnixNano())
 			return n, nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, err
 		}
-		due := time.Unix(0, r.heard.Load()).Add(time.Duration(r.timeout.Load()))
+		due := time.Unix(0, l.heard.Load()).Add(time.Duration(l.timeout.Load()))
 		if !time.Now().Before(due) {
 			return 0, err
 		}
-		r.conn.SetReadDeadline(due)
+		l.conn.SetReadDeadline(due)
 	}
 }
 
-// next reads a frame.
+// fill reads until the buffer has n bytes, which must fit into a small one.
+func (l *link) fill(n int) error {
+	for l.to-l.from < n {
+		l.to, l.from = copy(l.buf, l.buf[l.from:l.to]), 0
+		switch {
+		case len(l.buf) == 0, l.small > 64 && len(l.buf) > smallBuffer:
+			l.resize(smallBuffer)
+		case l.small < 0:
+			l.resize(largeBuffer)
+		}
+		got, err := l.read(l.buf[l.to:])
+		if err != nil {
+			return err
+		}
+		switch l.to += got; {
+		case l.to == len(l.buf) && l.to < largeBuffer:
+			l.small = -1
+		case l.to < smallBuffer:
+			l.small++
+		default:
+			l.small = 0
+		}
+	}
+	return nil
+}
+
+// resize replaces the buffer, which has no more in it than fits.
+func (l *link) resize(size int) {
+	b := make([]byte, size)
+	copy(b, l.buf[:l.to])
+	l.buf, l.small = b, 0
+}
+
+// frameHead is the length and the kind of a frame.
+const frameHead = 5
+
+// next reads a frame. The body is valid until the next call.
 func (l *link) next() (kind byte, body []byte, err error) {
-	var head [5]byte
-	if _, err := io.ReadFull(l.reader, head[:]); err != nil {
+	if err := l.fill(frameHead); err != nil {
 		return 0, nil, err
 	}
-	n, most := int64(binary.BigEndian.Uint32(head[:])), int64(l.max)
-	if head[4] == kindControl {
+	head := l.buf[l.from : l.from+frameHead]
+	kind = head[4]
+	n, most := int64(binary.BigEndian.Uint32(head)), int64(l.max)
+	if kind == kindControl {
 		most = max(most, maxControl)
 	}
 	if n < 1 || n > most {
 		return 0, nil, fmt.Errorf("%w: a frame of %d bytes, want 1 to %d", errProtocol, n, most)
 	}
-	// No more memory than has come: the length is only what the other side says.
-	for n--; err == nil && int64(len(body)) < n; {
-		from := len(body)
-		body = slices.Grow(body, int(min(n-int64(from), max(64<<10, int64(from)))))
-		body = body[:min(n, int64(cap(body)))]
-		_, err = io.ReadFull(l.reader, body[from:])
+	size := int(n) - 1
+	l.from += frameHead
+	if l.to-l.from >= size || size <= smallBuffer {
+		if err := l.fill(size); err != nil {
+			return 0, nil, err
+		}
+		l.from += size
+		return kind, l.buf[l.from-size : l.from], nil
 	}
-	return head[4], body, err
+	// No more memory than has come: the length is only what the other side says.
+	body = append(body, l.buf[l.from:l.to]...)
+	l.from, l.to = 0, 0
+	for len(body) < size {
+		from := len(body)
+		body = slices.Grow(body, min(size-from, max(largeBuffer, from)))
+		got, err := l.read(body[from:min(size, cap(body))])
+		if err != nil {
+			return 0, nil, err
+		}
+		body = body[:from+got]
+	}
+	return kind, body, nil
+}
+
+// more reports whether another frame has been read as a whole.
+func (l *link) more() bool {
+	there := l.buf[l.from:l.to]
+	return len(there) >= frameHead && int64(len(there)) >= 4+int64(binary.BigEndian.Uint32(there))
+}
+
+// drain reads on until the connection ends.
+func (l *link) drain() {
+	for err := error(nil); err == nil; {
+		l.from, l.to = 0, 0
+		err = l.fill(1)
+	}
 }
 
 // send queues frames. It does not block.
@@ -266,6 +355,8 @@ func (l *link) write(ping time.Duration) {
 			spare = out
 			select {
 			case <-l.wake:
+				// Others who are ready to run may have something to send too.
+				runtime.Gosched()
 			case <-tick:
 				l.send(frame(kindPing))
 			case <-l.closed:

@@ -1,0 +1,176 @@
+package pubsub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/pubsub"
+)
+
+// slowLog takes a second for each Append, and then fails if it is told to. It counts them.
+type slowLog struct {
+	eventlog.Log
+	mu      sync.Mutex
+	fails   bool
+	appends int
+}
+
+func (l *slowLog) Append(ctx context.Context, entries ...eventlog.Entry) (eventlog.Cursor, error) {
+	l.mu.Lock()
+	l.appends++
+	fails := l.fails
+	l.mu.Unlock()
+	time.Sleep(sec)
+	if fails {
+		return eventlog.Cursor{}, errors.New("the disk is full")
+	}
+	return l.Log.Append(ctx, entries...)
+}
+
+func (w *world) onSlowLog() *slowLog {
+	log := &slowLog{Log: w.log}
+	w.stop()
+	w.log = log
+	w.start()
+	return log
+}
+
+// Publishers do not wait for each other's disk, and what one connection brings together is
+// stored together.
+func TestPublishersShareTheDisk(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		log := w.onSlowLog()
+		publish := func(clients, each int) time.Duration {
+			var all sync.WaitGroup
+			began := time.Now()
+			for i := range clients {
+				c := w.client(fmt.Sprint(clients, "-", i))
+				for j := range each {
+					all.Go(func() {
+						_, err := c.Publish(t.Context(), pubsub.Message{Topic: "t", Data: fmt.Append(nil, i, j)})
+						require.NoError(t, err)
+					})
+				}
+			}
+			all.Wait()
+			return time.Since(began)
+		}
+		require.Less(t, publish(20, 1), 2*sec)
+		require.Equal(t, 20, log.appends)
+		require.Less(t, publish(1, 100), 3*sec)
+		require.LessOrEqual(t, log.appends, 22)
+		require.EqualValues(t, 120, w.log.Head().Offset)
+	})
+}
+
+// A message that is published twice at once is stored once, and both hear where. If the
+// first could not be stored the second is.
+func TestTwoOfOneIDAtOnce(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		inBubble(t, func(t *testing.T, w *world) {
+			log := w.onSlowLog()
+			log.fails = fails
+			type result struct {
+				r   pubsub.Receipt
+				err error
+			}
+			results := make(chan result, 3)
+			for i := range 3 {
+				go func() {
+					r, err := w.b.Publish(t.Context(), pubsub.Message{Topic: "t", ID: "one"})
+					results <- result{r, err}
+				}()
+				time.Sleep(sec / 4)
+				if i == 0 {
+					log.mu.Lock()
+					log.fails = false
+					log.mu.Unlock()
+				}
+			}
+			duplicates, failed := 0, 0
+			for range 3 {
+				x := <-results
+				switch {
+				case x.err != nil:
+					require.ErrorContains(t, x.err, "the disk is full")
+					failed++
+				case x.r.Duplicate:
+					duplicates++
+				}
+				if x.err == nil {
+					require.EqualValues(t, 1, x.r.Cursor.Offset)
+				}
+			}
+			require.EqualValues(t, 1, w.log.Head().Offset)
+			if fails {
+				require.Equal(t, []int{1, 1}, []int{failed, duplicates})
+			} else {
+				require.Equal(t, []int{0, 2}, []int{failed, duplicates})
+			}
+			require.EqualValues(t, duplicates, w.b.Stats().Duplicates)
+
+			// Who waits for another's can give up.
+			go w.b.Publish(t.Context(), pubsub.Message{Topic: "t", ID: "two"})
+			time.Sleep(sec / 4)
+			ctx, cancel := context.WithTimeout(t.Context(), sec/4)
+			defer cancel()
+			_, err := w.b.Publish(ctx, pubsub.Message{Topic: "t", ID: "two"})
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			time.Sleep(5 * sec)
+		})
+	}
+}
+
+// Messages that come together have each its own answer, and keep their order.
+func TestMessagesThatComeTogether(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		small := &smallLog{Log: w.log, max: 1000}
+		w.stop()
+		w.log = small
+		w.start()
+		s := w.subscribe(w.client("s"), pubsub.SubscribeOptions{Filter: ">"})
+		c := w.client("c")
+		_, err := c.Publish(t.Context(), pubsub.Message{Topic: "t", Data: []byte("first")})
+		require.NoError(t, err)
+		s.acks("first")
+
+		var all sync.WaitGroup
+		var errs [8]error
+		var at [8]pubsub.Receipt
+		for i, m := range []pubsub.Message{
+			{Topic: "t", ID: "a", Data: []byte("0")},
+			{Topic: "u", Data: []byte("1")},
+			{Topic: "t", Data: make([]byte, 2000)}, // more than the log takes
+			{Topic: "t", ID: "a", Data: []byte("again")},
+			{Topic: "t", Key: "k", Headers: map[string]string{"h": "v"}, Data: []byte("4")},
+			{Topic: "u", Data: []byte("5"), TTL: time.Hour},
+			{Topic: "t", ID: "a", Data: []byte("again")},
+			{Topic: "t", Data: []byte("7")},
+		} {
+			all.Go(func() { at[i], errs[i] = c.Publish(t.Context(), m) })
+			time.Sleep(1) // one after the other, and all in one write
+		}
+		all.Wait()
+		for i, err := range errs {
+			if i == 2 {
+				require.ErrorIs(t, err, eventlog.ErrTooLarge)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, i == 3 || i == 6, at[i].Duplicate)
+		}
+		require.Equal(t, at[0].Cursor, at[3].Cursor)
+		require.Equal(t, at[0].Cursor, at[6].Cursor)
+		s.acks("0", "1", "4", "5", "7")
+		for i, offset := range map[int]uint64{0: 2, 1: 3, 4: 4, 5: 5, 7: 6} {
+			require.Equal(t, offset, at[i].Cursor.Offset)
+		}
+	})
+}
