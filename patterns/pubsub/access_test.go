@@ -73,9 +73,11 @@ func TestClientsDoWhatTheyMay(t *testing.T) {
 		require.NoError(t, err)
 		_, err = writer.Publish(t.Context(), pubsub.Message{Topic: "news.us"})
 		require.Equal(t, http.StatusForbidden, status(t, err))
-		s.acks("x")
+		_, err = writer.Publish(t.Context(), pubsub.Message{Topic: "news.eu", Data: []byte("y")})
+		require.NoError(t, err)
+		s.acks("x", "y")
 		s.idle(sec)
-		require.EqualValues(t, 1, w.log.Head().Offset)
+		require.EqualValues(t, 2, w.log.Head().Offset)
 
 		// Dead letters are publications.
 		worker := w.withToken("worker", "worker")

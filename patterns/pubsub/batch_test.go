@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,17 +133,13 @@ func TestTwoOfOneIDAtOnce(t *testing.T) {
 // Messages that come together have each its own answer, and keep their order.
 func TestMessagesThatComeTogether(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		small := &smallLog{Log: w.log, max: 1000}
-		w.stop()
-		w.log = small
-		w.start()
+		w.log = &smallLog{Log: w.log, max: 1000}
+		log := w.onSlowLog()
 		s := w.subscribe(w.client("s"), pubsub.SubscribeOptions{Filter: ">"})
 		c := w.client("c")
-		_, err := c.Publish(t.Context(), pubsub.Message{Topic: "t", Data: []byte("first")})
-		require.NoError(t, err)
-		s.acks("first")
-
 		var all sync.WaitGroup
+		all.Go(func() { c.Publish(t.Context(), pubsub.Message{Topic: "t", Data: []byte("first")}) })
+		time.Sleep(sec / 2) // the others come while this one is written
 		var errs [8]error
 		var at [8]pubsub.Receipt
 		for i, m := range []pubsub.Message{
@@ -155,9 +153,11 @@ func TestMessagesThatComeTogether(t *testing.T) {
 			{Topic: "t", Data: []byte("7")},
 		} {
 			all.Go(func() { at[i], errs[i] = c.Publish(t.Context(), m) })
-			time.Sleep(1) // one after the other, and all in one write
+			time.Sleep(1) // one after the other
 		}
 		all.Wait()
+		require.Equal(t, 1+1+6, log.appends, "those together, and, since one of the six does not fit, each of them")
+		s.acks("first")
 		for i, err := range errs {
 			if i == 2 {
 				require.ErrorIs(t, err, eventlog.ErrTooLarge)
@@ -172,5 +172,33 @@ func TestMessagesThatComeTogether(t *testing.T) {
 		for i, offset := range map[int]uint64{0: 2, 1: 3, 4: 4, 5: 5, 7: 6} {
 			require.Equal(t, offset, at[i].Cursor.Offset)
 		}
+	})
+}
+
+// What is published before a subscription begins is before it, in one write too.
+func TestOrderWithinOneWrite(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
+		require.NoError(t, err)
+		defer conn.Close()
+		frames := rawControl(`{"type":"hello","version":2,"client":"c","run":"r","attempt":1}`)
+		frames = append(frames, 0, 0, 0, 8, 'p', 1, 1, 't', 0, 0, 0, 0)
+		frames = append(frames, rawControl(`{"type":"subscribe","sub":2,"options":{"filter":"t","from_now":true}}`)...)
+		frames = append(frames, 0, 0, 0, 8, 'p', 3, 1, 't', 0, 0, 0, 0)
+		_, err = conn.Write(frames)
+		require.NoError(t, err)
+		require.Contains(t, nextFrame(t, conn), "welcome")
+		require.Equal(t, "k\x01\xe1\x01\x01\x00", nextFrame(t, conn))
+		var rest []string
+		for range 3 {
+			rest = append(rest, nextFrame(t, conn))
+		}
+		require.Contains(t, rest, "k\x03\xe1\x01\x02\x00")
+		require.Condition(t, func() bool {
+			return slices.ContainsFunc(rest, func(f string) bool { return strings.Contains(f, `"cursor":"e1-1"`) })
+		}, "%q", rest)
+		require.Condition(t, func() bool {
+			return slices.ContainsFunc(rest, func(f string) bool { return f[0] == 'd' && f[len(f)-4] == 't' })
+		}, "%q", rest)
 	})
 }

@@ -68,14 +68,19 @@ func TestLinkReadsFrames(t *testing.T) {
 				require.Fail(t, "another frame", "%d: kind %c, %d bytes, want %d", i, kind, len(body), size)
 			}
 		}
-		_, _, err := l.next()
-		require.ErrorIs(t, err, io.EOF)
-		if most <= 10 {
-			require.Len(t, l.buf, smallBuffer, "a connection that brings little has a small buffer again")
-		}
 		if most == 100_000 {
 			require.Less(t, c.reads, 200)
+			require.Len(t, l.buf, largeBuffer)
 		}
+		c.most = 10
+		for range 100 {
+			c.b = appendFrame(c.b, 'z', 1, 2, 3, 4)
+			_, _, err := l.next()
+			require.NoError(t, err)
+		}
+		require.Len(t, l.buf, smallBuffer, "a connection that brings little has a small buffer again")
+		_, _, err := l.next()
+		require.ErrorIs(t, err, io.EOF)
 	}
 }
 

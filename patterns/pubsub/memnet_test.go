@@ -164,9 +164,14 @@ func (c *memConn) Read(b []byte) (int, error) {
 				c.mu.Unlock()
 				return 0, errors.New("connection reset by peer")
 			}
-			n := copy(b, p.data)
-			if p.data = p.data[n:]; len(p.data) == 0 {
-				c.in = c.in[1:]
+			n := 0
+			for n < len(b) && len(c.in) > 0 && !now.Before(c.in[0].due) && c.in[0].data != nil {
+				p := &c.in[0]
+				got := copy(b[n:], p.data)
+				n += got
+				if p.data = p.data[got:]; len(p.data) == 0 {
+					c.in = c.in[1:]
+				}
 			}
 			c.mu.Unlock()
 			return n, nil
