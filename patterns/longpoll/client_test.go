@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -292,9 +291,9 @@ func TestFromNow(t *testing.T) {
 		c := w.testClient()
 		c.FromNow = true
 		r := w.receive(c)
-		synctest.Wait()
+		settle()
 		publish(w, feed, "new")
-		synctest.Wait()
+		settle()
 		r.stop()
 		require.Equal(w, []string{"new"}, r.data)
 	})
@@ -315,7 +314,7 @@ func TestFromNowIsAPosition(t *testing.T) {
 		})
 		publish(w, feed, "missed")
 		r := w.receive(c)
-		synctest.Wait()
+		settle()
 		r.stop()
 		require.Equal(w, []string{"missed"}, r.data)
 	})
@@ -335,7 +334,7 @@ func TestClientTopicsAndURL(t *testing.T) {
 			return next.RoundTrip(r)
 		})
 		r := w.receive(c)
-		synctest.Wait()
+		settle()
 		r.stop()
 		require.Equal(w, []string{"in a", "in "}, r.data)
 	})

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +22,7 @@ func TestTheHandlerIsToldOfCompaction(t *testing.T) {
 		c := w.testClient()
 		c.From = at(2)
 		r := w.receive(c)
-		synctest.Wait()
+		settle()
 		r.stop()
 
 		require.Equal(w, []longpoll.Batch{{Reset: eventlog.ReasonCompacted, Cursor: at(4)}}, r.resets)
@@ -74,7 +73,7 @@ func TestTheHandlerIsToldOfANewEpoch(t *testing.T) {
 		c := w.testClient()
 		c.FromNow = true // must not matter after the first poll
 		r := w.receive(c)
-		synctest.Wait()
+		settle()
 		publish(w, feed, "c")
 		time.Sleep(time.Second)
 

@@ -6,8 +6,8 @@ import (
 	"math"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -29,10 +29,10 @@ func TestADeadConnectionIsNoticed(t *testing.T) {
 		}
 		r := w.receive(c)
 		time.Sleep(10 * time.Second)
-		w.net.blackhole(true)
+		w.link.Down()
 		publish(w, feed, "0")
-		time.Sleep(50 * time.Second)
-		w.net.blackhole(false)
+		time.Sleep(75 * time.Second)
+		w.link.Up()
 		time.Sleep(time.Minute)
 		r.stop()
 
@@ -56,10 +56,10 @@ func TestADeadHTTP2ConnectionIsNotUsedAgain(t *testing.T) {
 		w.http.Transport.(*http.Transport).Protocols = &h2
 		r := w.receive(w.testClient())
 		time.Sleep(10 * time.Second)
-		w.net.blackhole(true)
+		w.link.Down()
 		publish(w, feed, "0")
-		time.Sleep(10 * time.Second)
-		w.net.blackhole(false)
+		time.Sleep(32 * time.Second)
+		w.link.Up() // TCP's next attempt on the old connection is 51 s after the first
 		time.Sleep(5 * time.Minute)
 		r.stop()
 
@@ -86,7 +86,7 @@ func TestAProxyThatGivesUpEarlyIsAnEmptyAnswer(t *testing.T) {
 		time.Sleep(10*time.Minute + time.Second)
 		require.Equal(w, longpoll.ClientStats{Polls: 12, Empty: 11}, c.Stats(), "one to get a cursor, ten of a minute, one out")
 		publish(w, feed, "0")
-		synctest.Wait()
+		settle()
 		r.stop()
 
 		require.Equal(w, sequence(1), r.data)
@@ -113,7 +113,7 @@ func TestDelaysAfterFailures(t *testing.T) {
 			return respond(r, 500, "broken"), nil
 		}, seconds(1, 2, 4, 8, 16, 30, 30)},
 		{"no connection is a failure like another", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
-			return nil, errRefused
+			return nil, syscall.ECONNREFUSED
 		}, seconds(1, 2, 4)},
 		{"a 504 that came at once is no timeout", retry.Backoff{}, func(r *http.Request) (*http.Response, error) {
 			return respond(r, 504, "no upstream"), nil
@@ -176,12 +176,13 @@ func TestDelaysAfterFailures(t *testing.T) {
 func TestDelaysAreDrawnWithinTheirBounds(t *testing.T) {
 	draw := func(t *testing.T, seed uint64) (delays []time.Duration) {
 		inWorld(t, 0, func(w *world) {
+			delays = nil
 			c := w.testClient()
 			c.Jitter = retry.Seeded(seed)
 			c.HTTP = &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) { return respond(r, 500, ""), nil })}
 			ctx, cancel := context.WithCancel(w.Context())
 			c.OnRetry = func(_ error, d time.Duration) {
-				if delays = append(delays, d); len(delays) == 1000 {
+				if delays = append(delays, d); len(delays) >= 1000 {
 					cancel()
 				}
 			}
@@ -258,7 +259,7 @@ func TestAnAnswerBeyondMaxAnswerEndsTheRun(t *testing.T) {
 		c = w.testClient()
 		c.MaxAnswerBytes = math.MaxInt
 		r := w.receive(c)
-		synctest.Wait()
+		settle()
 		r.stop()
 		require.Len(w, r.data, 1)
 	})

@@ -5,14 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"reflect"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/longpoll"
+	"github.com/squall-sim/squall/sim"
 )
 
 const (
@@ -24,48 +29,80 @@ func at(offset uint64) eventlog.Cursor { return eventlog.Cursor{Epoch: epoch, Of
 
 func memory() eventlog.Log { return eventlog.NewMemory(eventlog.Options{Epoch: epoch}) }
 
-// world is one bubble: a server on a network in memory, and HTTP clients of it.
+// world is one network: a server, and a host with HTTP clients of it.
 type world struct {
 	*testing.T
-	net    *memNet
+	net    *sim.Network
+	phone  *sim.Host
+	link   *sim.Link
+	delay  time.Duration // of the link, each way
 	server *http.Server
 	http   *http.Client
-	start  time.Time
+	dials  atomic.Int64
 }
 
-// inWorld runs f in a bubble, with a link of the given delay to the server.
-func inWorld(t *testing.T, delay time.Duration, f func(w *world)) {
+// atOneInstant is why two runs of a test may differ.
+const atOneInstant = "several clients or publishers act at one instant, in the order that the runtime likes"
+
+// inWorld runs f on a network, with a link of the given delay to the server.
+func inWorld(t *testing.T, delay time.Duration, f func(w *world), opts ...sim.Option) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, net: &memNet{delay: delay}, start: time.Now()}
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := &world{T: t, net: n, phone: n.Host("phone"), delay: delay}
+		w.link = n.Link(w.phone, n.Host("server"), netem.Config{Delay: delay})
 		t.Cleanup(func() {
-			w.net.blackhole(false)
+			w.link.Up()
 			if w.server != nil {
 				w.server.Close()
 			}
-			time.Sleep(time.Minute) // for what is still on its way
 		})
 		w.http = w.client()
 		f(w)
-	})
+	}, opts...)
+}
+
+// fresh is a server with the same settings: each seed has one of its own.
+func fresh(settings *longpoll.Server) *longpoll.Server {
+	s := new(longpoll.Server)
+	from, to := reflect.ValueOf(settings).Elem(), reflect.ValueOf(s).Elem()
+	for i := range from.NumField() {
+		if from.Type().Field(i).IsExported() {
+			to.Field(i).Set(from.Field(i))
+		}
+	}
+	return s
 }
 
 // serve starts a server; the one before must have ended.
 func (w *world) serve(h http.Handler) { w.serveProtocols(h, nil) }
 
 func (w *world) serveProtocols(h http.Handler, p *http.Protocols) {
+	l, err := w.net.Host("server").Listen("tcp", ":80")
+	require.NoError(w, err)
 	w.server = &http.Server{Handler: h, Protocols: p}
-	go w.server.Serve(w.net.listen())
+	go w.server.Serve(l)
+	settle()
 }
 
 // client is an HTTP client with connections of its own.
 func (w *world) client() *http.Client {
-	tr := &http.Transport{DialContext: w.net.DialContext}
+	c := w.phone.HTTPClient()
+	tr := c.Transport.(*http.Transport)
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		w.dials.Add(1)
+		return dial(ctx, network, addr)
+	}
 	w.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr}
+	return c
 }
 
-func (w *world) elapsed() time.Duration { return time.Since(w.start) }
+// elapsed is the time since the beginning.
+func (w *world) elapsed() time.Duration { return exact(w.net.Elapsed()) }
+
+// exact leaves out the microseconds that are the helpers' own: see settle. On the network, too, what
+// wakes at one instant does so some nanoseconds apart.
+func exact(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10) }
 
 // response is one answer as seen on the wire.
 type response struct {
@@ -95,7 +132,7 @@ func (w *world) get(ctx context.Context, query string) (response, error) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	r := response{Status: resp.StatusCode, Header: resp.Header, Body: string(body), After: time.Since(start)}
+	r := response{Status: resp.StatusCode, Header: resp.Header, Body: string(body), After: exact(time.Since(start))}
 	if resp.Header.Get("Content-Type") == "application/json" {
 		require.NoError(w, json.Unmarshal(body, &r))
 	}
@@ -120,14 +157,17 @@ func (w *world) parked(query string, args ...any) <-chan response {
 		}
 		close(done)
 	}()
-	synctest.Wait()
+	settle()
 	return done
 }
+
+// settle waits until all that can happen now has happened, on a link without delay.
+func settle() { time.Sleep(10 * time.Microsecond) }
 
 // settled returns the counters of a feed or a log when everyone is done. An
 // answer is with its client before its handler has counted it.
 func settled[S any](of interface{ Stats() S }) S {
-	synctest.Wait()
+	settle()
 	return of.Stats()
 }
 
