@@ -39,8 +39,8 @@ func TestPackagesSayWhatTheComparisonMeasured(t *testing.T) {
 			"each costs " + polled[sends] + " requests and " + c.total(polled[bytes]),
 			"one in 10 minutes " + seldomPolled[sends] + " requests and " + c.total(seldomPolled[bytes]) + ", of which " + seldomPolled[wasted],
 			"long polling then takes " + c.short(seldomLongPolled[sends]) + " requests and " + c.total(seldomLongPolled[bytes]) + ", and " + seldomLongPolled[p50],
-			"less often than each " + c.short(strings.TrimSuffix(often[2], " min")) + " minutes",
-			"radio's time from " + seldom[4] + " on",
+			"intervals of more than " + c.short(strings.TrimSuffix(often[2], " min")) + " minutes",
+			"radio time at more than " + seldom[4],
 		},
 		"push": {
 			"arrives after " + pushed[p50],

@@ -3,9 +3,9 @@
 // answers at once if there is something, or holds the request until there is, or
 // until the wait ends.
 //
-// [Server] is an http.Handler over an [eventlog.Log]. [Client] is the
-// loop that polls it. They know nothing of each other but the protocol below, and
-// run over any net.Listener and any http.RoundTripper.
+// [Server] has an http.Handler over an [eventlog.Log]. [Client] is the loop that polls
+// it. They share nothing but the protocol below, and run over any net.Listener and any
+// http.RoundTripper.
 //
 // # When to use it
 //

@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// A Check collects what is wrong with the fields of one type, such as "longpoll: Feed".
+// A Check collects what is wrong with the fields of one type, such as "longpoll: Server".
 type Check struct {
 	of   string
 	errs []error
