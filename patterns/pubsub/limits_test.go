@@ -1,6 +1,7 @@
 package pubsub_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/binary"
@@ -380,6 +381,31 @@ func TestStoreOfAnUnknownFormatIsRefused(t *testing.T) {
 	require.NoError(t, disk.Close())
 	_, err = pubsub.OpenStore(log)
 	require.ErrorContains(t, err, "is not a store of subscriptions")
+}
+
+// bbolt panics where a page is damaged.
+func TestADamagedStoreIsAnErrorThatNamesIt(t *testing.T) {
+	path := store1(t)
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	noticed := 0
+	for page := 0; page+4096 <= len(raw); page += 4096 {
+		damaged := bytes.Clone(raw)
+		clear(damaged[page : page+4096])
+		require.NoError(t, os.WriteFile(path, damaged, 0o600))
+		store, err := pubsub.OpenStore(path)
+		if err == nil {
+			b := &pubsub.Broker{Store: store}
+			_, err = b.Publish(t.Context(), pubsub.Message{Topic: "t"})
+			require.NoError(t, b.Close())
+			require.NoError(t, store.Close())
+		}
+		if err != nil {
+			require.ErrorContains(t, err, path)
+			noticed++
+		}
+	}
+	require.GreaterOrEqual(t, noticed, 2, "the root and the list of free pages; the others are free, or one of two meta pages")
 }
 
 // What a client of another version says is refused by name.

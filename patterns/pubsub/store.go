@@ -1,7 +1,6 @@
 package pubsub
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -10,12 +9,13 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/bolt"
 )
 
 // Store keeps the positions of durable subscriptions in one bbolt file. It has no
 // goroutine of its own.
 type Store struct {
-	db *bbolt.DB
+	file *bolt.File
 }
 
 // The file has two buckets, by the name of the subscription: its options as JSON, and
@@ -91,35 +91,15 @@ func decodeOptions(b []byte) (SubscribeOptions, error) {
 // another process has open is an error after one second, and so is one that is something
 // else, such as an [eventlog.Disk].
 func OpenStore(path string) (*Store, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
+	file, err := bolt.Open(path, "a store of subscriptions", string(optionsBucket), string(stateBucket))
 	if err != nil {
-		return nil, fmt.Errorf("pubsub: open %s: %w", path, err)
+		return nil, fmt.Errorf("pubsub: open %w", err)
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		foreign := tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
-			if !bytes.Equal(name, optionsBucket) && !bytes.Equal(name, stateBucket) {
-				return fmt.Errorf("it has a bucket %q, and is not a store of subscriptions", name)
-			}
-			return nil
-		})
-		if foreign != nil {
-			return foreign
-		}
-		if _, err := tx.CreateBucketIfNotExists(optionsBucket); err != nil {
-			return err
-		}
-		_, err := tx.CreateBucketIfNotExists(stateBucket)
-		return err
-	})
-	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("pubsub: open %s: %w", path, err)
-	}
-	return &Store{db}, nil
+	return &Store{file}, nil
 }
 
 // Close closes the file.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return s.file.Close() }
 
 // record is a subscription as it is kept.
 type record struct {
@@ -217,8 +197,8 @@ func (s *Store) remove(name string) error {
 }
 
 func (s *Store) update(f func(*bbolt.Tx) error) error {
-	if err := s.db.Update(f); err != nil {
-		return fmt.Errorf("pubsub: store: %w", err)
+	if err := s.file.Update(f); err != nil {
+		return fmt.Errorf("pubsub: store %w", err)
 	}
 	return nil
 }
@@ -228,19 +208,22 @@ func (s *Store) load() (all []record, err error) {
 	if s == nil {
 		return nil, nil
 	}
-	err = s.db.View(func(tx *bbolt.Tx) error {
+	err = s.file.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(optionsBucket).ForEach(func(k, v []byte) error {
 			r := record{name: string(k)}
 			var err error
 			if r.options, err = decodeOptions(v); err != nil {
-				return fmt.Errorf("pubsub: store: subscription %q: %w", k, err)
+				return fmt.Errorf("subscription %q: %w", k, err)
 			}
 			if err := r.state.decode(tx.Bucket(stateBucket).Get(k)); err != nil {
-				return fmt.Errorf("pubsub: store: subscription %q: %w", k, err)
+				return fmt.Errorf("subscription %q: %w", k, err)
 			}
 			all = append(all, r)
 			return nil
 		})
 	})
-	return all, err
+	if err != nil {
+		return nil, fmt.Errorf("pubsub: store %w", err)
+	}
+	return all, nil
 }
