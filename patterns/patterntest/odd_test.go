@@ -38,6 +38,10 @@ var odd = []struct {
 		[]string{"events of any size", "events of any bytes"}},
 	{"the server keeps 256 events and says so", ledger{accept: ring(256), page: tellsOfGap, claims: patterntest.System{Forgets: true}}.on,
 		[]string{"a long run", "an event after many others", "events come while the client comes back"}},
+	{"the server refuses more than fifty events a second", fresh(func() ledger { return ledger{accept: fifty()} }),
+		[]string{"a long run", "ten publishers at once", "events at one instant"}},
+	{"sessions of the vanished last for ten minutes", ledger{farewell: lingers}.on,
+		[]string{"the client comes and goes many times", "the answer is lost"}},
 	{"times are rounded down to seconds", ledger{expires: true, accept: inSeconds}.on,
 		[]string{"events expire while the client is away", "events expire in any order"}},
 	{"the server refuses events while it drains", ledger{durable: true, stop: drains, accept: refusesDraining}.on,
@@ -77,6 +81,24 @@ func refusesAbove(size int) func(*ledgerServer, entry) error {
 		}
 		s.add(e)
 		return nil
+	}
+}
+
+func fifty() func(*ledgerServer, entry) error {
+	var accepted []time.Time
+	return func(s *ledgerServer, e entry) error {
+		if n := len(accepted); n >= 50 && e.At.Sub(accepted[n-50]) < time.Second {
+			return errors.New("too many")
+		}
+		accepted = append(accepted, e.At)
+		s.add(e)
+		return nil
+	}
+}
+
+func lingers(s *ledgerServer, _ *session) {
+	for range 3 {
+		s.running.Go(func() { sleep(s.ctx, 10*time.Minute) })
 	}
 }
 

@@ -2,6 +2,7 @@ package patterntest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,8 @@ type Peer struct {
 	process process
 
 	mu     sync.Mutex
-	leftAt time.Duration // it has stopped, as it was asked to; 0: it runs
+	leftAt time.Duration   // it has stopped, as it was asked to; 0: it runs
+	starts []time.Duration // when its process began to run
 }
 
 // run makes the peer's host, over a good link, and runs the client there. Once it is there its
@@ -35,7 +37,12 @@ func (p *Peer) run(s *Stage, name string, receive func(ctx context.Context, h *s
 	s.peers = append(s.peers, p)
 	p.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
 		p.owner.take()
-		return p.process.run(ctx, func(ctx context.Context) error { return receive(ctx, h) })
+		return p.process.run(ctx, func(ctx context.Context) error {
+			p.mu.Lock()
+			p.starts = append(p.starts, s.Net.Elapsed())
+			p.mu.Unlock()
+			return receive(ctx, h)
+		})
 	})
 }
 
@@ -59,6 +66,14 @@ func (p *Peer) Return() {
 	p.leftAt = 0
 	p.mu.Unlock()
 	p.process.again()
+}
+
+// beganAnew says whether the client was started, or opened a connection, within a time.
+func (p *Peer) beganAnew(from, to time.Duration) bool {
+	p.mu.Lock()
+	starts := slices.Clone(p.starts)
+	p.mu.Unlock()
+	return slices.ContainsFunc(append(starts, p.stage.dials()[p.Name]...), func(at time.Duration) bool { return at > from && at <= to })
 }
 
 // left returns when the client stopped, as it was asked to; 0: it runs.

@@ -135,20 +135,20 @@ func (w *World) PublishBefore(count int) {
 		w.owner.take()
 		defer close(done)
 		for nth := range count {
-			w.system.Publish(beforeName + strconv.Itoa(nth))
+			w.system.Publish(beforeName + strconv.FormatInt(int64(nth), 36))
 		}
 	}()
 	<-done
 	w.Sleep(breath)
 }
 
-const beforeName = "before "
+const beforeName = "#"
 
 // wasBefore says whether an event is one of [World.PublishBefore].
 func (w *World) wasBefore(data string) bool {
 	name, ok := strings.CutPrefix(data, beforeName)
-	nth, err := strconv.Atoi(name)
-	return ok && err == nil && nth < w.before
+	nth, err := strconv.ParseInt(name, 36, 64)
+	return ok && err == nil && nth < int64(w.before)
 }
 
 // PublishTogether has several publishers call Publish at once, 3 ms apart, each for
@@ -255,16 +255,16 @@ func (w *World) within(done <-chan struct{}) bool {
 	}
 }
 
-// measure notes what the server holds.
+// measure notes what the server holds, if that is too much for the clients that there are.
 func (w *World) measure() {
 	if w.system.Held == nil {
 		return
 	}
-	held := w.system.Held()
+	held, limit := w.system.Held(), w.system.MaxHeld*len(w.clients)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if held > w.held {
-		w.held, w.heldAt = held, w.Net.Elapsed()
+	if held > limit && held > w.held {
+		w.held, w.heldAt, w.heldLimit = held, w.Net.Elapsed(), limit
 	}
 }
 

@@ -85,7 +85,10 @@ func clientStories() (all stories) {
 				w.PublishEvery(time.Second, 1)
 			}
 		}
-		w.Sleep(3 * time.Minute)
+		w.PublishEvery(time.Second, 3)
+		c.Leave()
+		w.Sleep(20 * time.Minute) // for longer than a session lasts
+		c.Return()
 		w.PublishEvery(time.Second, 3)
 		w.Census()
 	})

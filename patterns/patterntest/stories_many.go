@@ -23,7 +23,7 @@ func manyStories() (all stories) {
 		slow := w.Client("slow")
 		w.PromptFor(w.Client("one"))
 		w.After(time.Second, slow.Host.Pause)
-		w.PublishLarge(50*time.Millisecond, 300, 12_000) // 4 MB: more than sockets hold
+		w.PublishLarge(50*time.Millisecond, 320, 8_500) // 2.7 MB: more than sockets hold, and two clients may have the server hold
 		w.PromptFor(w.Client("two"))
 		slow.Host.Resume()
 		w.Sleep(30 * time.Second)

@@ -54,7 +54,7 @@ func steadyStories() (all stories) {
 	})
 	all.add("a long run", "what counts events overflows, what limits them drops, and what holds them is full", func(w *World) {
 		c := w.Client("phone")
-		w.PublishEvery(5*time.Millisecond, 1_100)
+		w.PublishEvery(5*time.Millisecond, 600)
 		w.Sleep(time.Minute)
 		w.Acknowledged()
 		c.Leave()

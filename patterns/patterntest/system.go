@@ -70,7 +70,8 @@ type System struct {
 
 	// Publish hands an event to the server that runs. If it returns nil the event is
 	// accepted: every client must get it, or be told that something is missing. After
-	// an error the event may come or not.
+	// an error the event may come or not. A server that runs may refuse what MaxEvent
+	// says, and more than 50 events a second.
 	Publish func(data string) error
 
 	// Receive runs the client of that name on h until ctx is done, and reports to r what
@@ -119,7 +120,7 @@ type System struct {
 	// slow to take them, beyond its log. Nil: nobody knows, and it is not checked.
 	Held func() int
 
-	// MaxHeld is the most that Held may return for each client of the story. Zero:
+	// MaxHeld is the most that Held may return for each client that there is. Zero:
 	// 1 MiB.
 	MaxHeld int
 

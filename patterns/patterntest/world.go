@@ -24,7 +24,8 @@ type World struct {
 	again     bool              // some text was published again
 	before    int               // see PublishBefore
 	backlog   int               // events that a client may need time for
-	held      int               // the most that the server held
+	held      int               // the most that the server held over its limit then; 0: it never did
+	heldLimit int
 	heldAt    time.Duration
 }
 
