@@ -128,5 +128,11 @@ func TestAStreamEndsWithItsCredentials(t *testing.T) {
 		require.Equal(w, numbered(0, 29), c.got())
 		require.Equal(w, []string{stream.ErrEnded.Error(), stream.ErrEnded.Error()}, c.failures())
 		require.EqualValues(w, 3, settled(s).Opened)
+
+		// The third has begun 2 s after the second ended, which is 20 min and 2 s after the first began.
+		time.Sleep(4*time.Second - 1)
+		require.Len(w, c.failures(), 2)
+		time.Sleep(1)
+		require.Len(w, c.failures(), 3, "also when nothing happens")
 	})
 }

@@ -190,7 +190,7 @@ func (r *run) next(worked bool, err error) time.Duration {
 	}
 	// "Wait a delay equal to the reconnection time", and some more if the last attempt failed
 	// (WHATWG HTML, section 9.2.3).
-	least := max(min(r.told, r.backoff.RetryAfterMax), r.backoff.Min)
+	least := max(r.told, r.backoff.Min)
 	doubled := retry.Backoff{Min: least, Base: least, Max: max(least, r.backoff.Max)}
 	return r.backoff.Hint(doubled.Delay(r.failures, retry.NoJitter), r.jitter)
 }
