@@ -35,30 +35,30 @@ type Client struct {
 
 	// Topics limits the events to these topics, if the server is a Server. None: all.
 	Topics []string
-	// LastEventID is where to begin: the ID of the last Event that was handled in an
-	// earlier Run, or of a later position (OnPosition). Empty: where the server begins;
-	// a Server with the oldest event that it has.
+	// LastEventID is where to begin: the ID of the last Event that an earlier Run handled,
+	// or a later position (OnPosition). Empty: the server decides; a Server begins with
+	// its oldest event.
 	LastEventID string
 	// FromNow begins, if LastEventID is empty and the server is a Server, with what is
 	// published from now on.
 	FromNow bool
 
-	// OnReset starts again because the server could not continue from the client's
-	// position: events may be missing between the last and the next. An error ends
-	// Run. Nil: a reset ends Run with [ErrReset].
+	// OnReset is called when the server could not continue from the client's position, so
+	// that events may be missing between the last one and the next. An error ends Run.
+	// Nil: a reset ends Run with [ErrReset].
 	OnReset func(context.Context, Reset) error
-	// OnPosition is told the positions that the stream moves to without an event, for
-	// clients that store theirs. Nil: nobody is.
+	// OnPosition gets the positions that the stream moves to without an event, for clients
+	// that store their position. Optional.
 	OnPosition func(id string)
-	// OnRetry is told why a connection ended or was not made, and the delay before the
-	// next. Nil: nobody is.
+	// OnRetry gets the reason why a connection ended or failed, and the delay before the
+	// next attempt. Optional.
 	OnRetry func(err error, delay time.Duration)
 
-	// Heartbeat is how often the server sends something, event or not: 15 s. Negative:
-	// it need not, and a connection that dies in silence is not noticed.
+	// Heartbeat is the longest silence of the server, events or not: 15 s. Negative: there
+	// is no bound, and a connection that dies silently is not noticed.
 	Heartbeat time.Duration
-	// Misses is how many Heartbeats of silence declare a connection dead: 3. So long,
-	// too, may a server take to answer the request.
+	// Misses is the number of Heartbeats of silence after which a connection is dead: 3.
+	// The server has the same time to answer the request.
 	Misses int
 	// Backoff bounds the delays between connections. Its Min is 1 s and its Base 3 s if
 	// they are zero. A reconnection time that the stream tells is waited for in full,
@@ -73,8 +73,9 @@ type Client struct {
 	// MaxMessageBytes bounds an event in bytes, as it travels: 16 MiB. A longer one ends
 	// Run with [eventlog.ErrTooLarge]; it would be as long the next time.
 	MaxMessageBytes int
-	// Logger is told of connections that end or are not made, and of resets (warnings),
-	// and of streams that open (debug). Nil: nothing is logged.
+	// Logger gets a warning for every connection that ends or fails and for every reset, and
+	// streams that open at level debug, with the attributes url, error, delay and reason.
+	// Nil: nothing is logged.
 	Logger *slog.Logger
 
 	mu    sync.Mutex

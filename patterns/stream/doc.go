@@ -8,99 +8,99 @@
 //
 // # When to use it
 //
-// When events go one way, from server to client, and come often enough, or must come
-// soon enough, that a request for each would be too much: progress, prices, logs, the
-// tokens of a language model. It is a plain response to a GET: it passes through what
-// passes HTTP, and browsers receive it, and reconnect, by themselves. An event takes
-// one transit and costs its own bytes and the few of its frame.
+// Use it when events go one way, from server to client, and come too often, or must
+// arrive too soon, for one request per event: progress, prices, logs, the tokens of a
+// language model. A stream is an ordinary response to a GET: it passes through whatever
+// passes HTTP, and browsers receive it and reconnect by themselves. An event takes one
+// transit and costs its own bytes plus a small frame.
 //
-// Not when the client has as much to say as the server: use a WebSocket in both
-// directions (package push). Not when clients are seldom there: a position that is
-// older than the log is a reset, and nothing is kept for a client by name. Not over
-// HTTP/1.1 for more than a few streams in one browser: it gives a host six
-// connections, and each stream occupies one for good; over HTTP/2, or with one stream
-// for several topics, it does not matter. Not through a proxy that collects a response
-// before it passes it on: see below.
+// Do not use it when the client has as much to say as the server: use a WebSocket in both
+// directions (package push). Nor for clients that are seldom connected: a position older
+// than the log is a reset, and nothing is kept for a client by name. Nor over HTTP/1.1 for
+// more than a few streams per browser, which opens at most six connections to a host and
+// gives each stream one of them; over HTTP/2, or with one stream for several topics, that
+// does not matter. Nor through a proxy that buffers whole responses: see below.
 //
 // Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event
-// arrives after 25 ms. One a second takes 190 bytes, one in 10 minutes 4.5 kB, of which most
-// are comments after 15 s of silence; the client sends no payload after its request. That is
+// arrives after 25 ms. One a second takes 190 bytes, one in 10 minutes 4.5 kB, most of which
+// is comments after 15 s of silence; the client sends no payload after its request. That is
 // less than push over WebSocket takes (230 bytes, 9.3 kB), and than long polling (620 bytes,
 // 17 kB).
 //
 // # What it promises
 //
-//   - Each event has the cursor of the log as its ID. A client that comes back with
-//     it gets what follows: nothing missing, nothing twice, in order, however often and
-//     at whatever byte its connections break.
+//   - Every event has the cursor of the log as its ID. A client that reconnects with it
+//     gets the events that follow: none missing, none twice, in order, however often and at
+//     whatever byte its connections break.
 //   - An event arrives whole or not at all.
-//   - Recovery is complete or the client is told: when the log has dropped what the
-//     client has not seen, began a new incarnation (epoch), or ends before the client's position, the
-//     stream begins with a [Reset], with the state at that point if the server has a
-//     Snapshot. The same when a log overtakes a stream that is open.
-//   - A client has a position from the beginning of its first stream, and its position
-//     moves on past events of other topics: it is not overtaken in silence.
-//   - A stream is never silent for longer than Heartbeat, and a client that hears
-//     nothing for Misses heartbeats connects again.
-//   - A client that does not read costs what is read from the log at once, MaxBytes or
-//     one event, and its connection after WriteTimeout. Others do not notice. It resumes
-//     where it was. With Coalesce it gets the newest of each subject instead of all.
+//   - Recovery is complete, or the client is told that it is not. If the log has dropped
+//     events that the client has not seen, began a new incarnation (epoch), or ends before
+//     the client's position, the stream begins with a [Reset], which carries the state at
+//     that point if the server has a Snapshot. The same happens when the log overtakes an
+//     open stream.
+//   - A client has a position from the start of its first stream, and its position moves
+//     past events of other topics, so that the log does not overtake it unnoticed.
+//   - A stream is never silent for longer than Heartbeat, and a client that hears nothing
+//     for Misses heartbeats reconnects.
+//   - A client that does not read costs the server one page of the log, MaxBytes or one
+//     event, and loses its connection after WriteTimeout. It delays no other client, and
+//     resumes where it stopped. With Coalesce it gets only the newest event per subject.
 //   - The timeouts of an http.Server do not end a stream.
-//   - A client waits before it connects again: the reconnection time, doubled after each
-//     connection that was of no use, never less than Backoff.Min, and with jitter;
-//     Retry-After is honoured, of a stream that ends without an event too. 204 and what
-//     [Client.Temporary] calls final end it, and so does an answer of another content type.
-//   - After Drain streams end in good order, and http.Server.Shutdown returns.
+//   - Before it reconnects a client waits for the reconnection time, doubled after every
+//     connection that brought nothing, never less than Backoff.Min, and with jitter. It
+//     honours Retry-After, also on a stream that ends without an event. A status of 204, a
+//     status that [Client.Temporary] calls final and another content type end it.
+//   - Drain ends streams in good order, and http.Server.Shutdown then returns.
 //   - With Authenticate a client gets the topics that it may see and no others, until its
 //     credentials expire.
 //
 // # What it does not promise
 //
-// Exactly once: a client that crashed gets events since the ID that it stored last
-// again. That a client is there: the server learns of one that went away in silence
-// when TCP gives up on what is under way, up to a quarter of an hour later, or when
-// its buffers are full; it holds the connection until then. Order across servers. Without
-// Authenticate everybody gets everything.
+// Exactly-once delivery: a client that crashed gets the events since the ID that it last
+// stored again. Presence: if a client disappears silently, the server notices when TCP gives
+// up on unacknowledged data, up to 15 minutes later, or when its buffers are full, and holds
+// the connection until then. Order across servers. Access control without Authenticate.
 //
-// Through a proxy that buffers, latency is what the proxy makes it. Server asks for no
-// buffering and no compression in the two ways there are (X-Accel-Buffering,
-// no-transform) and can fill fixed buffers up ([Server.Padding]). A client hears
-// nothing then, which is its sign: it gives [ErrSilent] to OnRetry.
+// Through a proxy that buffers, the proxy decides the latency. Server asks for no buffering
+// and no compression in the two ways that exist (X-Accel-Buffering, no-transform), and can
+// fill buffers of a fixed size ([Server.Padding]). A client notices such a proxy by its
+// silence: it reports [ErrSilent] to OnRetry.
 //
 // # Protocol
 //
 //	GET <url>?topic=a&topic=b
 //	Last-Event-ID: <epoch>-<offset>
 //
-// Without topics all are sent. A client without a position gets all that the log has,
-// or with from=now what comes from now on. The query parameter lastEventId stands in
-// for the header where one cannot be set, as in a browser's first request; the header
-// counts if there are both.
+// A request without topics is for all of them. A client without a position gets everything
+// in the log, or, with from=now, the events published from now on. The query parameter
+// lastEventId replaces the header where a client cannot set one, as in a browser's first
+// request; if both are present the header counts.
 //
 // The event's type is its topic. Characters that cannot stand there (below U+0020,
-// U+007F, ";" and "%", and bytes that are no UTF-8) come as % and two hexadecimal
-// digits, and so does the first character of the topics "message" and
-// "eventlog.reset". The empty topic has the type "message". Data that is no text, or
-// has a CR in it, comes in base64 and under the type <topic>;base64. An event of the
+// U+007F, ";" and "%", and bytes that are not UTF-8) are sent as % and two hexadecimal
+// digits, and so is the first character of the topics "message" and "eventlog.reset". The
+// empty topic has the type "message". Data that is not UTF-8, or contains a CR, is sent in
+// base64 under the type <topic>;base64. An event of the
 // type "eventlog.reset" is a [Reset]; its data is {"reason": ..., "snapshot": ...}, the
-// snapshot in base64. An ID without data moves the position only.
+// snapshot in base64. An ID without data only moves the position.
 //
-// Accept: application/x-ndjson asks for one JSON object a line instead, and a
-// WebSocket handshake for messages of such lines: {"id": ..., "event": ..., "data":
-// ...}, where what is missing or empty means what it does in Server-Sent Events,
-// {"retry": milliseconds}, and {} as heartbeat.
+// Accept: application/x-ndjson asks for one JSON object per line instead, and a WebSocket
+// handshake for messages of such lines: {"id": ..., "event": ..., "data": ...}, in which
+// a missing or empty member means the same as in Server-Sent Events, {"retry":
+// milliseconds}, and {} as heartbeat.
 //
-// A request is answered with 400 if it makes no sense, 401 if Authenticate does not know
-// whose it is, 403 if it asks for a topic that it may not see or is the WebSocket handshake
-// of a page from another origin, and 406 if it accepts neither media type: no repetition
-// would help. If the server is drained or has too many streams, Server-Sent
-// Events are refused with a Retry-After and a stream of no event, which sets the
-// reconnection time and ends, since an EventSource comes back after that and after no other
-// status; the other encodings, and all of them with [Server.RefuseWithStatus], with 503 and
-// a Retry-After.
+// Errors that repeating the request would not change are 400 for a malformed request, 401
+// if Authenticate does not know the client, 403 for a topic that it may not see and for the
+// WebSocket handshake of a page from another origin, and 406 if the client accepts neither
+// media type.
 //
-// A WebSocket on which the client sends a message is closed with 1008; with what breaks
-// the protocol, with 1002. A close frame is answered with its own status. That its reason
-// must be UTF-8 (RFC 6455, section 5.5.1) is not looked at, since the library for
-// WebSockets does not say what it was.
+// A server that is drained or has too many streams refuses Server-Sent Events with status
+// 200, a Retry-After and a stream that sets the reconnection time and ends without an event:
+// an EventSource reconnects after that, and after no other status. The other encodings, and
+// all of them with [Server.RefuseWithStatus], are refused with 503 and a Retry-After.
+//
+// A WebSocket is closed with 1008 if the client sends a message, and with 1002 if it breaks
+// the protocol. A close frame is answered with its own status. A reason that is not UTF-8
+// (RFC 6455, section 5.5.1 and 8.1) is not refused with 1007, since the WebSocket library
+// (github.com/coder/websocket) answers a close frame without looking at the reason.
 package stream

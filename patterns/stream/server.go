@@ -26,9 +26,9 @@ type Server struct {
 	// of the log closes it, after the HTTP server; a stream ends with its log.
 	Log eventlog.Log
 
-	// Heartbeat is how long a stream may be silent: 15 s (WHATWG HTML, section 9.2.7).
-	// Then a comment is written, or the client's position if that has moved past
-	// events of other topics.
+	// Heartbeat is the longest silence of a stream: 15 s (WHATWG HTML, section 9.2.7).
+	// After it the server writes a comment, or the client's position if that has moved
+	// past events of other topics.
 	Heartbeat time.Duration
 	// ProxyTimeout is the shortest time after which anything on the path ends a silent
 	// response: 60 s for nginx and many load balancers. If it is known, Check compares
@@ -44,51 +44,51 @@ type Server struct {
 	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
 	Padding int
 
-	// OriginPatterns are the origins, beside the server's own, whose pages may open a
-	// WebSocket: "https://*.example.com", or without a scheme any of them, in the syntax of
-	// path.Match and without regard to case. None: a page from elsewhere is refused with
-	// 403. (Over Server-Sent Events and lines of JSON a browser asks for CORS headers
-	// instead: wrap the handler.)
+	// OriginPatterns are the origins other than the server's own whose pages may open a
+	// WebSocket: "https://*.example.com", or "*.example.com" for any scheme, in the syntax
+	// of path.Match, ignoring case. None: a page from another origin is refused with 403.
+	// (For Server-Sent Events and lines of JSON browsers want CORS headers instead: wrap
+	// the handler.)
 	OriginPatterns []string
 
-	// Authenticate says who a request comes from and which topics it may see. A request
-	// for no topics gets all of these, one for a topic that is not among them is answered
-	// with 403, and an error of Authenticate as [access.Refuse] does, with 401 or 403. When
-	// the Identity expires its stream ends. Nil: everybody may see everything.
+	// Authenticate returns who a request comes from and which topics it may see. A request
+	// without topics gets all of those; a request for any other topic is answered with
+	// 403. An error is answered as by [access.Refuse], with 401 or 403. A stream ends when
+	// its Identity expires. Nil: everybody may see everything.
 	Authenticate func(*http.Request) (access.Identity, error)
 	// MaxMessageBytes bounds the topic and data of an event that is published: 8 MiB. In
 	// base64 that is less than the 16 MiB that a Client takes by default.
 	MaxMessageBytes int
 	// MaxClients bounds the streams that are open at once: 10,000. Others are refused.
 	MaxClients int
-	// RefuseWithStatus refuses Server-Sent Events with 503 and a Retry-After, as it is for
-	// the other encodings in any case: when the server is drained, when it has
-	// MaxClients, and when its log is closed. Set it if no client is a browser and
-	// something on the path, such as a load balancer, is to see the status: any but 200
-	// ends an EventSource for good, by the standard and in browsers. False: the answer is a
-	// stream that ends at once, with a reconnection time, after which browsers come back.
+	// RefuseWithStatus refuses Server-Sent Events with status 503 and a Retry-After, like
+	// the other encodings, when the server is drained, has MaxClients streams, or its log
+	// is closed. Set it only if no client is a browser and, for instance, a load balancer
+	// needs the status: any status but 200 ends an EventSource for good, by the standard
+	// and in browsers. False: the answer is a stream that sets the reconnection time and
+	// ends at once, after which browsers reconnect.
 	RefuseWithStatus bool
-	// RetrySpread is the longest time for which a refusal sends a client away, drawn from
-	// 1 s on, for a Retry-After in whole seconds: 10 s.
+	// RetrySpread is the longest delay that a refused client is asked for: 10 s. Each is
+	// drawn from 1 s to this, and a Retry-After has whole seconds.
 	RetrySpread time.Duration
 	// MaxEvents and MaxBytes bound what a stream reads from the log at once, and so
 	// what it holds in memory: 100 events, 64 KiB of topics and data. One event is
 	// read however large it is.
 	MaxEvents, MaxBytes int
-	// Coalesce names what an event is about. Of the events that wait for a client
-	// because it is slow or was away, only the newest about each subject is sent, and
-	// all of those without a subject (""). If it panics the stream ends. Nil: each event
-	// is sent.
+	// Coalesce returns the subject of an event. If several events wait for a client,
+	// because it is slow or was away, it gets only the newest of every subject, and all
+	// events without a subject (""). If Coalesce panics the stream ends. Nil: clients get
+	// every event.
 	Coalesce func(topic string, data []byte) (subject string)
-	// Snapshot returns the state that a client begins with that cannot be continued
-	// from where it stood; r is its request. It is called after the position was taken
-	// from the log's head. When it fails or panics the stream ends, and the client tries
-	// again. Nil: there is none, and such a client gets all that the log has.
+	// Snapshot returns the state for a client that cannot continue from its position; r is
+	// its request. It is called after the new position was read from the log's head. If it
+	// fails or panics the stream ends, and the client tries again. Nil: there is no
+	// snapshot, and such a client gets everything in the log.
 	Snapshot func(r *http.Request) ([]byte, error)
-	// Logger is told of streams that end for another reason than their client's leaving
-	// (warnings, and errors where the server is at fault), of clients that are refused
-	// or cannot be continued (warnings), and of streams that begin (debug). Nil: nothing
-	// is logged.
+	// Logger gets a warning for every client that is refused, cannot continue from its
+	// position, or is disconnected because it does not read; an error when the server has
+	// to end a stream; and streams that open and end otherwise at level debug, with the
+	// attributes client, error and reason. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Jitter draws the delays of refusals. Nil: seeded by the clock at first use.
 	Jitter retry.Jitter
@@ -117,12 +117,13 @@ var (
 
 // ServerStats are the counters of a Server.
 type ServerStats struct {
-	// Streams is the number of streams that are open now, Held the bytes that they
-	// have encoded and not yet handed over to the connection.
+	// Streams is the number of open streams, Held the bytes that they are writing to
+	// their connections now. Streams that write the same bytes share them, and each
+	// counts them.
 	Streams, Held int64
-	// Opened counts streams, Events the events written to them, Heartbeats the
-	// comments and positions written for want of events, Resets the clients that were
-	// told that they cannot be continued.
+	// Opened counts streams, Events the events written to them, Heartbeats the comments
+	// and positions written after silence, Resets the clients that could not continue
+	// from their position.
 	Opened, Events, Heartbeats, Resets int64
 	// Coalesced counts events that were left out for newer ones, Slow the streams that
 	// were ended because of WriteTimeout, Refused the requests that were sent away for
@@ -194,9 +195,9 @@ func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventl
 	return s.Log.Append(ctx, eventlog.Entry{Topic: topic, Data: data})
 }
 
-// Drain ends all streams, each after the event that it is writing, and refuses new ones
-// from then on. Clients resume after their reconnection time, elsewhere if there is an
-// elsewhere. It returns when all streams have ended, for which a slow client may take
+// Drain ends every stream after the event that it is writing, and refuses new ones from
+// then on. Clients resume after their reconnection time, on another server if there is
+// one. Drain returns when all streams have ended, which a slow client can delay by
 // WriteTimeout, or with ctx's error.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
