@@ -123,8 +123,11 @@ func TestClientsAskAgain(t *testing.T) {
 		w.stop()
 		w.broker = func() *pubsub.Broker {
 			return &pubsub.Broker{Authenticate: func(context.Context, pubsub.Hello) (access.Identity, error) {
-				if asked++; asked < 3 {
+				switch asked++; asked {
+				case 1:
 					return access.Identity{}, &retry.StatusError{Status: http.StatusServiceUnavailable, Text: "in a minute"}
+				case 2:
+					panic("a fault of its own")
 				}
 				return access.Everything(""), nil
 			}}
@@ -147,7 +150,7 @@ func TestClientsAskAgain(t *testing.T) {
 		require.Equal(t, []string{
 			"pubsub: Client.Token: no token yet",
 			"pubsub: server answered 503 Service Unavailable: in a minute",
-			"pubsub: server answered 503 Service Unavailable: in a minute",
+			"pubsub: server answered 500 Internal Server Error",
 		}, told)
 	})
 }
@@ -207,7 +210,7 @@ func TestDrain(t *testing.T) {
 		require.NoError(t, w.b.Drain(t.Context()))
 		require.LessOrEqual(t, time.Since(began), 2*delay)
 		_, err := w.b.Publish(t.Context(), pubsub.Message{Topic: "t"})
-		require.ErrorIs(t, err, pubsub.ErrClosed)
+		require.ErrorIs(t, err, pubsub.ErrDraining)
 		w.stop()
 		w.start()
 		time.Sleep(10 * sec)
@@ -232,10 +235,17 @@ func TestDrain(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, b.Drain(ctx), context.Canceled)
-		require.ErrorIs(t, <-serving, pubsub.ErrClosed)
+		require.ErrorIs(t, <-serving, pubsub.ErrDraining)
+		require.NoError(t, b.Close())
 		_, err := b.Publish(t.Context(), pubsub.Message{Topic: "t"})
+		require.ErrorIs(t, err, pubsub.ErrDraining)
+
+		unused := &pubsub.Broker{}
+		require.NoError(t, unused.Close())
+		require.NoError(t, unused.Drain(t.Context()))
+		_, err = unused.Publish(t.Context(), pubsub.Message{Topic: "t"})
 		require.ErrorIs(t, err, pubsub.ErrClosed)
-		require.NoError(t, (&pubsub.Broker{}).Drain(t.Context()), "one that was never used")
+		require.ErrorIs(t, unused.Serve(w.listen()), pubsub.ErrClosed)
 	})
 }
 

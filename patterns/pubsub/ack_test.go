@@ -130,6 +130,43 @@ func TestReturnBringsWhatWasLost(t *testing.T) {
 	})
 }
 
+// A message that comes again when everything up to it is done, since its acknowledgement
+// crossed it on the way, is not returned, although the client has forgotten that it
+// acknowledged it.
+func TestWhatIsDoneDoesNotComeAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.stop()
+		l := w.listen()
+		defer l.Close()
+		begun := make(chan *sub)
+		go func() { begun <- w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t", MaxInFlight: 1}) }()
+		broker, err := l.Accept()
+		require.NoError(t, err)
+		defer broker.Close()
+		says := func(frame []byte) {
+			_, err := broker.Write(frame)
+			require.NoError(t, err)
+		}
+		deliver := func(offset, floor, attempt byte) {
+			says([]byte{0, 0, 0, 13, 'd', 1, 1, offset, floor, attempt, 0, 1, 't', 0, 0, 0, '0' + offset})
+		}
+		says(rawControl(`{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
+		says(rawControl(`{"type":"subscribed","sub":1,"generation":1,"cursor":"e1-0"}`))
+		s := <-begun
+		for offset := byte(1); offset <= 5; offset++ {
+			deliver(offset, 0, 1)
+		}
+		s.acks("1", "2", "3", "4")
+		five := s.next("5", 1)
+		deliver(1, 4, 2)
+		time.Sleep(sec)
+		five.Ack()
+		s.idle(sec)
+		deliver(6, 5, 1)
+		s.acks("6")
+	})
+}
+
 func TestNackBringsItAgainAfterThePause(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		s := w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t", Name: "n"})

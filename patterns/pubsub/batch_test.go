@@ -49,6 +49,8 @@ func (w *world) onSlowLog() *slowLog {
 func TestPublishersShareTheDisk(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		log := w.onSlowLog()
+		var mu sync.Mutex
+		stored := map[uint64]string{} // by offset
 		publish := func(clients, each int) time.Duration {
 			var all sync.WaitGroup
 			began := time.Now()
@@ -56,8 +58,12 @@ func TestPublishersShareTheDisk(t *testing.T) {
 				c := w.client(fmt.Sprint(clients, "-", i))
 				for j := range each {
 					all.Go(func() {
-						_, err := c.Publish(t.Context(), pubsub.Message{Topic: "t", Data: fmt.Append(nil, i, j)})
+						data := fmt.Sprint(clients, " ", i, " ", j)
+						r, err := c.Publish(t.Context(), pubsub.Message{Topic: "t", Data: []byte(data)})
 						require.NoError(t, err)
+						mu.Lock()
+						defer mu.Unlock()
+						stored[r.Cursor.Offset] = data
 					})
 				}
 			}
@@ -69,6 +75,10 @@ func TestPublishersShareTheDisk(t *testing.T) {
 		require.Less(t, publish(1, 100), 3*sec)
 		require.LessOrEqual(t, log.appends, 22)
 		require.EqualValues(t, 120, w.log.Head().Offset)
+		s := w.subscribe(w.client("s"), pubsub.SubscribeOptions{Filter: "t"})
+		for offset := range uint64(120) {
+			s.acks(stored[offset+1])
+		}
 	})
 }
 

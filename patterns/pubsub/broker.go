@@ -77,7 +77,8 @@ type Broker struct {
 	seen dedupe
 
 	published, duplicates atomic.Int64
-	draining, closed      atomic.Bool
+	ending                atomic.Pointer[error] // what Publish and Serve return: the first of Drain and Close decides
+	closed                atomic.Bool
 	ctx                   context.Context // ended by Close
 	stop                  context.CancelFunc
 
@@ -216,7 +217,7 @@ func (b *Broker) start(d *dispatcher) {
 // filter matches will deliver it.
 //
 // The error wraps eventlog.ErrTooLarge if the message is over MaxMessageBytes or does not
-// fit into the log; it is [ErrDraining] or [ErrClosed] if the broker has been told to end.
+// fit into the log. It is [ErrDraining] or [ErrClosed] after the first call of either.
 func (b *Broker) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if err := b.begin(); err != nil {
 		return Receipt{}, err
@@ -229,13 +230,16 @@ func (b *Broker) Publish(ctx context.Context, m Message) (Receipt, error) {
 
 // ended returns why nothing new is taken.
 func (b *Broker) ended() error {
-	switch {
-	case b.closed.Load():
-		return ErrClosed
-	case b.draining.Load():
-		return ErrDraining
+	if err := b.ending.Load(); err != nil {
+		return *err
 	}
 	return nil
+}
+
+// endWith says that nothing new is taken, and why.
+func (b *Broker) endWith(err error) {
+	b.ending.CompareAndSwap(nil, &err)
+	b.once.Do(func() { b.beginErr = err }) // if there was no first use
 }
 
 // put stores a message that was checked.
@@ -273,7 +277,7 @@ func (b *Broker) Serve(l net.Listener) error {
 		return err
 	}
 	b.mu.Lock()
-	ended := b.closed.Load() || b.draining.Load()
+	ended := b.ended() != nil
 	b.listeners[l] = true
 	b.mu.Unlock()
 	if ended {
@@ -295,7 +299,7 @@ func (b *Broker) Serve(l net.Listener) error {
 func (b *Broker) serve(conn net.Conn) {
 	c := &connection{link: newLink(conn, b.set.SessionTimeout, b.set.MaxMessageBytes+frameOverhead), b: b}
 	b.mu.Lock()
-	if b.closed.Load() || b.draining.Load() {
+	if b.ended() != nil {
 		b.mu.Unlock()
 		conn.Close()
 		return
@@ -425,8 +429,7 @@ func (b *Broker) count(f func(*BrokerStats)) {
 // and stored once. When all are gone, or ctx is done, whose error it returns then, it
 // closes the broker.
 func (b *Broker) Drain(ctx context.Context) error {
-	b.once.Do(func() { b.beginErr = ErrClosed }) // if there was no first use
-	b.draining.Store(true)
+	b.endWith(ErrDraining)
 	b.mu.Lock()
 	listeners := slices.Collect(maps.Keys(b.listeners))
 	conns := slices.Collect(maps.Keys(b.conns))
@@ -459,7 +462,7 @@ func (b *Broker) Drain(ctx context.Context) error {
 // kept, clients come back when there is a broker again. It waits until nothing runs any
 // more, and returns nil. It may be called again.
 func (b *Broker) Close() error {
-	b.once.Do(func() { b.beginErr = ErrClosed }) // if there was no first use
+	b.endWith(ErrClosed)
 	b.mu.Lock()
 	b.closed.Store(true)
 	listeners := slices.Collect(maps.Keys(b.listeners))

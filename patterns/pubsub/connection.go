@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -51,8 +52,8 @@ func (c *connection) run() {
 	}
 	if err := c.b.accept(c, hello); err != nil { // and the limit of the handshake goes on
 		goodbye := control{Type: typeGoodbye, Error: err.Error()}
-		if status := (*retry.StatusError)(nil); errors.As(err, &status) {
-			goodbye.Error, goodbye.Status = status.Text, status.Status
+		if r := (*rejection)(nil); errors.As(err, &r) {
+			goodbye.Error, goodbye.Status = r.Text, r.Status
 		}
 		c.b.Logger.Warn("a client is refused", "client", hello.Client, "remote", c.conn.RemoteAddr(), "error", err)
 		c.finish(goodbye.frame())
@@ -131,17 +132,25 @@ func (b *Broker) accept(c *connection, hello control) error {
 			return err
 		}
 	}
-	if refusal := b.admit(c, hello); refusal != "" {
-		return errors.New(refusal)
+	if why := b.admit(c, hello); why != "" {
+		return errors.New(why)
 	}
 	return nil
 }
 
-// authenticate asks who a client is. The error is a [*retry.StatusError].
+// rejection is why a client is refused: what it is told, and what is logged.
+type rejection struct {
+	*retry.StatusError
+	cause error
+}
+
+func (r *rejection) Error() string { return r.cause.Error() }
+
+// authenticate asks who a client is. The error is a [*rejection].
 func (b *Broker) authenticate(c *connection, hello control) error {
 	ctx, cancel := context.WithTimeout(b.ctx, b.set.HandshakeTimeout)
 	defer cancel()
-	id, err := b.Authenticate(ctx, Hello{Client: hello.Client, Token: hello.Token, Remote: c.conn.RemoteAddr()})
+	id, err := b.ask(ctx, Hello{Client: hello.Client, Token: hello.Token, Remote: c.conn.RemoteAddr()})
 	if err == nil {
 		err = id.Check()
 	}
@@ -160,20 +169,31 @@ func (b *Broker) authenticate(c *connection, hello control) error {
 		}
 		return nil
 	}
-	refusal := &retry.StatusError{Status: access.Status(err)}
+	told := &retry.StatusError{Status: access.Status(err)}
 	switch {
 	case errors.Is(err, access.ErrForbidden), errors.Is(err, access.ErrUnauthorized):
-		refusal.Text = err.Error()
-	case errors.As(err, &refusal):
+		told.Text = err.Error()
+	case errors.As(err, &told):
 	default: // the client is told no more than that
-		refusal.Text = http.StatusText(refusal.Status)
+		told.Text = http.StatusText(told.Status)
 	}
-	b.Logger.Debug("authentication", "client", hello.Client, "error", err)
-	return refusal
+	return &rejection{told, err}
+}
+
+// ask calls Authenticate. If that panics the client is refused for now, and the process
+// goes on: the goroutine is the broker's, and nobody else could recover it.
+func (b *Broker) ask(ctx context.Context, h Hello) (id access.Identity, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			b.Logger.Error("pubsub: Broker.Authenticate panicked", "client", h.Client, "error", cause, "stack", string(debug.Stack()))
+			err = &retry.StatusError{Status: http.StatusInternalServerError}
+		}
+	}()
+	return b.Authenticate(ctx, h)
 }
 
 // admit gives a connection its session. It returns why not.
-func (b *Broker) admit(c *connection, hello control) (refusal string) {
+func (b *Broker) admit(c *connection, hello control) (why string) {
 	var asked *session // the one that the client is known to have outlived
 	for {
 		b.mu.Lock()

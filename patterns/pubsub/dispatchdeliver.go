@@ -48,7 +48,12 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 		return false, err
 	}
 
-	floor := d.tell(&out)
+	d.mu.Lock()
+	d.tell(&out)
+	// What was settled meanwhile, or given to another, need not be sent.
+	picked = slices.DeleteFunc(picked, func(it item) bool { return it.flight.to != it.m || it.attempts != it.as.Attempt })
+	floor := d.g.floor()
+	d.mu.Unlock()
 	for i, it := range picked {
 		e, reason, err := d.fetch(it.as.Offset, len(picked)-i)
 		if err != nil {
@@ -61,8 +66,9 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 			}
 			d.g.remove(it.flight)
 			d.gone(reason)
+			d.tell(&out)
+			floor = d.g.floor()
 			d.mu.Unlock()
-			floor = d.tell(&out)
 			continue
 		}
 		b := out.of(it.to.conn)
@@ -73,7 +79,7 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 		}
 		*b = endFrame(append(appendText(*b, e.Topic), e.Data...), from)
 	}
-	return len(picked) == pageEntries, nil
+	return len(flights) == pageEntries, nil
 }
 
 // batch is what a round sends, by connection, so that it goes out together.
@@ -165,18 +171,14 @@ func (d *dispatcher) state() state {
 }
 
 // tell sends the gaps that members have not been told of. What is lost until a subscriber
-// has taken notice of one gap is the next. It returns the offset up to which everything is
-// done.
-func (d *dispatcher) tell(out *batch) (floor uint64) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+// has taken notice of one gap is the next. The caller has d.mu.
+func (d *dispatcher) tell(out *batch) {
 	for _, m := range d.g.members {
 		if m.connected() && m.sentGap < d.g.gaps && m.sentGap == m.toldGap {
 			m.sentGap = d.g.gaps
 			out.add(m.conn, frame(kindGap, m.sub, d.g.gaps, d.g.missed, string(d.g.reason), d.epoch, d.floor()))
 		}
 	}
-	return d.g.floor()
 }
 
 // subscribed is what a member is told when it begins. It hears of the gaps that no

@@ -380,7 +380,33 @@ func TestStoreOfAnUnknownFormatIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, disk.Close())
 	_, err = pubsub.OpenStore(log)
-	require.ErrorContains(t, err, "is not a store of subscriptions")
+	require.ErrorContains(t, err, log+": it is not a store of subscriptions")
+}
+
+// A damaged file is an error that names it, when the broker begins and while it works.
+func TestStoreThatIsDamaged(t *testing.T) {
+	path := store1(t)
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	page := os.Getpagesize()
+	damages := 0
+	for n := range len(raw) / page {
+		damaged := bytes.Clone(raw)
+		copy(damaged[n*page:], bytes.Repeat([]byte{0xff}, page))
+		require.NoError(t, os.WriteFile(path, damaged, 0o600))
+		store, err := pubsub.OpenStore(path)
+		if err == nil {
+			b := &pubsub.Broker{Store: store}
+			_, err = b.Publish(t.Context(), pubsub.Message{Topic: "t"})
+			b.Close()
+			store.Close()
+		}
+		if err != nil {
+			require.ErrorContains(t, err, path)
+			damages++
+		}
+	}
+	require.Equal(t, 2, damages, "the page with the buckets, and the list of free pages")
 }
 
 // bbolt panics where a page is damaged.

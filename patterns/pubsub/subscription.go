@@ -120,9 +120,14 @@ func (s *Subscription) take() (*Delivery, error) {
 			return nil, it.gap
 		}
 		d := it.delivery
-		if s.acked[d.Cursor.Offset] != 0 { // it comes again although it is done
+		switch offset := d.Cursor.Offset; {
+		case s.acked[offset] != 0: // it comes again although it is done
 			s.c.stats.Repeated++
 			s.ack(d)
+			continue
+		case offset <= s.floor && !s.options.AtMostOnce: // so does this, and the broker knows
+			s.c.stats.Repeated++
+			s.drop(d)
 			continue
 		}
 		switch {
