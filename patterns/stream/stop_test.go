@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -82,6 +83,7 @@ func TestADrainedConnectionServesOthers(t *testing.T) {
 		c.got()
 		publish(w, s, "a")
 		require.NoError(w, s.Drain(w.Context()))
+		synctest.Wait() // until the client has read the stream's end
 		c.stop()
 		time.Sleep(time.Second)
 		resp, err := client.Get("http://server/other")
