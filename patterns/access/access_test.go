@@ -130,6 +130,7 @@ func TestIdentityCheck(t *testing.T) {
 	require.EqualError(t, access.Identity{Publish: []string{"a.b*"}}.Check(),
 		`access: Identity.Publish[0] is "a.b*": * and > must stand alone between dots`)
 	require.Error(t, access.Identity{Topics: []string{">>"}}.Check())
+	require.Error(t, access.Identity{Topics: []string{">."}}.Check(), "a token that is empty is one")
 }
 
 func TestRefuse(t *testing.T) {
