@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/squall-sim/squall/sim"
 )
 
 // What somebody may have more at a census than at the one before, for [Bounded].
@@ -51,15 +53,20 @@ type census struct {
 func (s *Stage) Census() {
 	now := census{s.Net.Elapsed(), map[string]int{}, map[string]int{}}
 	byLabel := goroutines()
-	now.goroutines[s.Server.Name()] = byLabel[s.owner.label]
-	for _, p := range s.peers {
-		now.goroutines[p.Name] = byLabel[p.owner.label]
+	count := func(h *sim.Host, o owner) {
+		now.goroutines[h.Name()] = byLabel[o.label]
+		now.connections[h.Name()] = len(openConnection.FindAllString(h.Netstat(), -1))
 	}
-	for _, h := range s.Net.Stats().Hosts {
-		now.connections[h.Name] = h.Connections
+	count(s.Server, s.owner)
+	for _, p := range s.peers {
+		count(p.Host, p.owner)
 	}
 	s.counts = append(s.counts, now)
 }
+
+// openConnection is a connection that its process has not closed: what the system keeps for a minute
+// after that is nobody's.
+var openConnection = regexp.MustCompile(`ESTABLISHED|CLOSE_WAIT`)
 
 // goroutines counts those of the process by their labels.
 func goroutines() map[string]int {

@@ -310,7 +310,7 @@ var naive = []struct {
 	{"lines", lines, "events of all kinds", []patterntest.Promise{patterntest.Genuine},
 		"\"two\\nlines\" reached phone at 440ms changed to two (and 10 more)"},
 	{"lines", lines, "one client of three cannot be reached", []patterntest.Promise{patterntest.Complete, patterntest.Prompt},
-		"e2…, accepted at 1.8s, had not reached dead 3m0s after all faults were over, and dead was told of no gap (and 118 more)"},
+		"e2…, accepted at 2.2s, had not reached dead 3m0s after all faults were over, and dead was told of no gap (and 118 more)"},
 	{"lines", lines, "one client of three does not read", []patterntest.Promise{patterntest.Prompt},
 		"* took * to reach *, over a good network; 120ms is promised (and * more)"},
 

@@ -130,6 +130,7 @@ func (w *World) PublishBefore(count int) {
 	}
 	w.await() // until then a server accepts nothing
 	w.before = count
+	w.backlog += count // a client may want them nevertheless
 	done := make(chan struct{})
 	go func() {
 		w.owner.take()

@@ -11,20 +11,16 @@ import (
 func manyStories() (all stories) {
 	all.add("one client of three cannot be reached", "a dead client must not delay the others", func(w *World) {
 		dead := w.Client("dead")
-		w.PromptFor(w.Client("one"))
+		w.PromptFor(w.Client("one"), w.Client("two"))
 		w.After(time.Second, dead.Link.Down)
-		w.PublishLarge(time.Second, 110, 8_000) // 1 MB: more than a dead connection takes
-		w.PromptFor(w.Client("two"))
-		w.Sleep(30 * time.Second) // it may have asked for what was before it
-		w.PublishLarge(time.Second, 10, 8_000)
+		w.PublishLarge(time.Second, 120, 8_000) // 1 MB: more than a dead connection takes
 		dead.Link.Up()
 	})
 	all.add("one client of three does not read", "a slow client must not delay the others, nor take the server's memory", func(w *World) {
 		slow := w.Client("slow")
-		w.PromptFor(w.Client("one"))
+		w.PromptFor(w.Client("one"), w.Client("two"))
 		w.After(time.Second, slow.Host.Pause)
-		w.PublishLarge(50*time.Millisecond, 320, 8_500) // 2.7 MB: more than sockets hold, and two clients may have the server hold
-		w.PromptFor(w.Client("two"))
+		w.PublishLarge(50*time.Millisecond, 310, 12_000) // 3.7 MB: more than sockets hold, and three clients may have the server hold
 		slow.Host.Resume()
 		w.Sleep(30 * time.Second)
 		slow.Host.Pause() // for longer than anybody's patience

@@ -150,16 +150,16 @@ var broken = []flaw{
 		s.WriteTimeout, s.PingInterval, s.PingTimeout = time.Hour, time.Hour, time.Hour
 	}}.on,
 		"one client of three does not read", patterntest.Prompt,
-		"Publish of e48… at 3.15s took *; 5s is promised (and * more)"},
+		"Publish of e34… at 2.85s took *; 5s is promised (and * more)"},
 	{"the queue of a slow client has no bound", pushing{server: func(s *push.Server) {
 		s.MaxQueue, s.MaxQueueBytes, s.WriteTimeout, s.PingInterval = 1<<30, 1<<40, time.Hour, time.Hour
 	}}.on,
 		"one client of three does not read", patterntest.Bounded,
-		"the server held * bytes for its clients at *; 2097152 are its limit"},
+		"the server held * bytes for its clients at *; 3145728 are its limit"},
 	{"the server drops for a slow client, which tells nobody", pushing{
 		server: func(s *push.Server) { s.Slow, s.MaxQueue = push.DropOldest, 50 }, gap: deafToGap}.on,
 		"one client of three does not read", patterntest.Complete,
-		"e47…, accepted at 3.1s, had not reached slow 3m0s after all faults were over, and slow was told of no gap (and 223 more)"},
+		"e33…, accepted at 2.8s, had not reached slow 3m0s after all faults were over, and slow was told of no gap (and 227 more)"},
 	{"the client takes a new log for the old one", pushing{reset: deafToReset}.on,
 		"the server restarts while the client is away", patterntest.Complete,
 		"e11, accepted at 10.4s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 9 more)"},
