@@ -69,7 +69,7 @@ func TestDelaysBeginAgain(t *testing.T) {
 		lasting := func(w http.ResponseWriter, r *http.Request) {
 			sends(":")(w, r)
 			http.NewResponseController(w).Flush()
-			time.Sleep(time.Second)
+			time.Sleep(time.Second + time.Millisecond)
 		}
 		w.script(status(500), status(500), status(500), lasting, status(500), status(500), sends("data: a\n\n"), status(500), hangs(""))
 		r := w.receive(&stream.Client{})

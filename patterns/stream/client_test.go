@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -38,14 +37,14 @@ func (w *world) script(answers ...http.HandlerFunc) *script {
 func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.requests = append(s.requests, r)
-	s.times = append(s.times, time.Since(s.start))
+	s.times = append(s.times, exact(time.Since(s.start)))
 	answer := s.answers[min(len(s.requests), len(s.answers))-1]
 	s.mu.Unlock()
 	answer(w, r)
 }
 
 func (s *script) asked() []*http.Request {
-	synctest.Wait()
+	settle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
@@ -53,7 +52,7 @@ func (s *script) asked() []*http.Request {
 
 // at are the times of the requests.
 func (s *script) at() []time.Duration {
-	synctest.Wait()
+	settle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.times)
@@ -200,16 +199,18 @@ func TestAnswersThatAreNoWebSocket(t *testing.T) {
 		200: "stream: answer has another content type: 200 instead of a WebSocket",
 		403: "stream: server answered 403 Forbidden",
 	} {
-		inWorld(t, func(w *world) {
-			w.script(status(code))
-			r := w.receive(&stream.Client{Encoding: stream.WebSocket})
-			err, ended := r.result()
-			require.True(w, ended)
-			if want == "" {
-				require.NoError(w, err)
-			} else {
-				require.EqualError(w, err, want)
-			}
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.script(status(code))
+				r := w.receive(&stream.Client{Encoding: stream.WebSocket})
+				err, ended := r.result()
+				require.True(w, ended)
+				if want == "" {
+					require.NoError(w, err)
+				} else {
+					require.EqualError(w, err, want)
+				}
+			})
 		})
 	}
 	inWorld(t, func(w *world) {
@@ -282,9 +283,9 @@ func TestSilence(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.script(hangs(""))
 		r := w.receive(&stream.Client{Heartbeat: time.Second, Misses: 7})
-		time.Sleep(10*time.Second - 1)
+		time.Sleep(10*time.Second - time.Millisecond)
 		require.Len(w, s.asked(), 1)
-		time.Sleep(1)
+		time.Sleep(time.Millisecond)
 		require.Empty(w, r.got())
 		require.Len(w, s.asked(), 2, "7 s and 3 s")
 	})
@@ -405,15 +406,15 @@ func TestARetryBeyondAllBounds(t *testing.T) {
 				io.WriteString(w, text)
 			}
 		}
-		for e, retry := range map[stream.Encoding]string{
+		for e, retry := range []string{
 			stream.SSE:    "retry: 99999999999999999999999\ndata: a\n\n",
 			stream.NDJSON: `{"retry":99999999999999999999999}` + "\n" + `{"data":"a"}` + "\n",
 		} {
 			s := w.script(answer([]string{"text/event-stream", "application/x-ndjson"}[e], retry), status(404))
-			c := w.receive(&stream.Client{Encoding: e})
-			time.Sleep(300*time.Second - 1)
+			c := w.receive(&stream.Client{Encoding: stream.Encoding(e)})
+			time.Sleep(300*time.Second - time.Millisecond)
 			require.Len(w, s.asked(), 1)
-			time.Sleep(1)
+			time.Sleep(2 * time.Millisecond)
 			require.Len(w, s.asked(), 2, "RetryAfterMax")
 			require.Equal(w, []string{stream.ErrEnded.Error()}, c.failures(), e)
 		}

@@ -1,7 +1,6 @@
 package stream_test
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"net/http/httptest"
@@ -70,23 +69,23 @@ func TestWhatIsSharedIsWhatIsRead(t *testing.T) {
 	for _, row := range []struct {
 		name         string
 		authenticate func(*http.Request) (access.Identity, error)
-		client       *stream.Client
+		client       func() *stream.Client
 		before       func(w *world, l eventlog.Log) // after the first client is stuck
 		want         []string
 		resets       int
 	}{
 		{name: "the same", want: []string{"t", "u.1", "u.2"}},
-		{name: "in another encoding", client: &stream.Client{Encoding: stream.NDJSON}, want: []string{"t", "u.1", "u.2"}},
-		{name: "in the same encoding, over another carrier", client: &stream.Client{Encoding: stream.WebSocket}, want: []string{"t", "u.1", "u.2"}},
-		{name: "from another position", client: &stream.Client{LastEventID: id(1)}, want: []string{"u.1", "u.2"}},
-		{name: "of a topic", client: &stream.Client{Topics: []string{"u.2"}}, want: []string{"u.2"}},
+		{name: "in another encoding", client: func() *stream.Client { return &stream.Client{Encoding: stream.NDJSON} }, want: []string{"t", "u.1", "u.2"}},
+		{name: "in the same encoding, over another carrier", client: func() *stream.Client { return &stream.Client{Encoding: stream.WebSocket} }, want: []string{"t", "u.1", "u.2"}},
+		{name: "from another position", client: func() *stream.Client { return &stream.Client{LastEventID: id(1)} }, want: []string{"u.1", "u.2"}},
+		{name: "of a topic", client: func() *stream.Client { return &stream.Client{Topics: []string{"u.2"}} }, want: []string{"u.2"}},
 		{name: "of other rights", authenticate: func(r *http.Request) (access.Identity, error) {
 			return access.Identity{Topics: append(r.Header["Grant"], "t.*")}, nil
-		}, client: &stream.Client{Header: always(http.Header{"Grant": {"u.*"}})}, want: []string{"u.1", "u.2"}},
+		}, client: func() *stream.Client { return &stream.Client{Header: always(http.Header{"Grant": {"u.*"}})} }, want: []string{"u.1", "u.2"}},
 		{name: "when an event has expired", before: func(w *world, _ eventlog.Log) { time.Sleep(time.Second) }, want: []string{"t", "u.1"}},
 		{name: "when the log has dropped an event", before: func(w *world, l eventlog.Log) {
 			require.NoError(w, l.Compact(eventlog.Cursor{Epoch: epoch, Offset: 1}))
-		}, client: &stream.Client{LastEventID: id(0)}, want: []string{"u.1", "u.2"}, resets: 1},
+		}, client: func() *stream.Client { return &stream.Client{LastEventID: id(0)} }, want: []string{"u.1", "u.2"}, resets: 1},
 		{name: "when there is another event", before: func(w *world, l eventlog.Log) {
 			_, err := l.Append(w.Context(), eventlog.Entry{Topic: "v", Data: []byte("v" + large)})
 			require.NoError(w, err)
@@ -108,14 +107,18 @@ func TestWhatIsSharedIsWhatIsRead(t *testing.T) {
 				if row.before != nil {
 					row.before(w, s.Log)
 				}
-				c := w.receive(cmp.Or(row.client, &stream.Client{}))
+				client := new(stream.Client)
+				if row.client != nil {
+					client = row.client()
+				}
+				c := w.receive(client)
 				var got []string
 				for _, data := range c.got() {
 					got = append(got, strings.TrimSuffix(data, large))
 				}
 				require.Equal(w, row.want, got)
 				require.Len(w, c.resets(), row.resets)
-			})
+			}, smallBuffers())
 		})
 	}
 }

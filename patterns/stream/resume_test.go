@@ -28,10 +28,10 @@ func TestAConnectionThatBreaksAtAnyByte(t *testing.T) {
 		publish(w, s, want...)
 		after := map[int]bool{} // how many events the connections broke
 		for cut := 1; ; cut++ {
-			w.net.cutAfter(cut)
+			w.cut.Store(int64(cut))
 			c := w.receive(&stream.Client{Encoding: e})
 			first := c.got()
-			w.net.cutAfter(0)
+			w.cut.Store(int64(0))
 			require.Equal(w, want[:len(first)], append([]string{}, first...), "cut after byte %d", cut)
 			time.Sleep(5 * time.Second)
 			require.Equal(w, want, c.got(), "cut after byte %d", cut)
@@ -54,7 +54,7 @@ func TestConnectionsThatAllBreak(t *testing.T) {
 		s := w.stream(&stream.Server{})
 		publish(w, s, numbered(1, 30)...)
 		for cut := 450; cut < 700; cut += 7 { // the headers, and one event at least
-			w.net.cutAfter(cut)
+			w.cut.Store(int64(cut))
 			c := w.receive(&stream.Client{Encoding: e})
 			time.Sleep(10 * time.Minute)
 			require.Equal(w, numbered(1, 30), c.got(), "each connection breaks after byte %d", cut)

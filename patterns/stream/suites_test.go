@@ -184,7 +184,7 @@ func TestContract(t *testing.T) {
 		inWorld(t, func(w *world) {
 			s := w.script(hangs("data: Hello\n\n"))
 			c := w.receive(&stream.Client{Heartbeat: 500 * time.Millisecond, Misses: 1, Backoff: retry.Backoff{Min: 1, Base: 1}})
-			time.Sleep(time.Second)
+			time.Sleep(900 * time.Millisecond)
 			require.Contains(w, c.failures()[0], stream.ErrSilent.Error())
 			require.Len(w, s.asked(), 2)
 		})
@@ -256,9 +256,9 @@ func TestWebPlatform(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.script(answers...)
 				c := w.receive(&stream.Client{Backoff: retry.Backoff{Min: 1, Base: 1}})
-				time.Sleep(2*time.Millisecond - 1)
+				time.Sleep(2*time.Millisecond - 100*time.Microsecond)
 				require.NotContains(w, c.got(), "data", "the reconnection time is waited for in full")
-				time.Sleep(1)
+				time.Sleep(100 * time.Microsecond)
 				require.Contains(w, c.got(), "data")
 				require.Equal(w, []string{stream.ErrEnded.Error()}, c.failures())
 			})

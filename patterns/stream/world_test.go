@@ -2,7 +2,6 @@ package stream_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -10,8 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,6 +18,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
+	"github.com/squall-sim/squall/sim"
 )
 
 const (
@@ -31,68 +31,6 @@ var encodings = []stream.Encoding{stream.SSE, stream.NDJSON, stream.WebSocket}
 func id(offset uint64) string { return eventlog.Cursor{Epoch: epoch, Offset: offset}.String() }
 
 func memory() *eventlog.Memory { return eventlog.NewMemory(eventlog.Options{Epoch: epoch}) }
-
-// pipes is a network without delay: each connection is a net.Pipe, on which a write
-// takes until it is read, and deadlines work.
-type pipes struct {
-	accepted chan net.Conn
-	closed   chan struct{}
-	close    func()
-
-	mu    sync.Mutex
-	cut   int // bytes that a server's connection carries before it breaks; 0: all
-	dials int
-}
-
-func newPipes() *pipes {
-	p := &pipes{accepted: make(chan net.Conn), closed: make(chan struct{})}
-	p.close = sync.OnceFunc(func() { close(p.closed) })
-	return p
-}
-
-// cutAfter has the connections that are made from now on break when the server has
-// sent so many bytes. Zero: not at all.
-func (p *pipes) cutAfter(bytes int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cut = bytes
-}
-
-func (p *pipes) dialed() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.dials
-}
-
-func (p *pipes) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
-	client, server := net.Pipe()
-	p.mu.Lock()
-	p.dials++
-	if p.cut > 0 {
-		server = &cutConn{Conn: server, left: p.cut}
-	}
-	p.mu.Unlock()
-	select {
-	case p.accepted <- server:
-		return client, nil
-	case <-p.closed:
-		return nil, errors.New("connection refused")
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.accepted:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.close(); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 80} }
 
 // cutConn breaks after so many bytes written.
 type cutConn struct {
@@ -111,28 +49,38 @@ func (c *cutConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// world is one bubble: a server on pipes, and HTTP clients of it.
+// world is one network: a server, and a host with HTTP clients of it, on a link without delay.
 type world struct {
 	*testing.T
+	net    *sim.Network
+	phone  *sim.Host
 	server *http.Server
 	start  time.Time
-
-	mu  sync.Mutex
-	net *pipes // of the server of the moment
+	dials  atomic.Int64
+	cut    atomic.Int64 // bytes that a server's connection carries before it breaks; 0: all
 }
 
-func inWorld(t *testing.T, f func(w *world)) {
+// atOneInstant is why two runs of a test may differ.
+const atOneInstant = "several streams get an event at one instant, in the order that the runtime likes"
+
+func inWorld(t *testing.T, f func(w *world), opts ...sim.Option) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, start: time.Now()}
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := &world{T: t, net: n, phone: n.Host("phone"), start: time.Now()}
+		n.Host("server")
 		t.Cleanup(func() {
 			if w.server != nil {
 				w.server.Close()
 			}
-			time.Sleep(time.Minute) // for what waits for an end
 		})
 		f(w)
-	})
+	}, opts...)
+}
+
+// smallBuffers leave what a client does not read with the server, but for a few kilobytes.
+func smallBuffers() sim.Option {
+	b := sim.TCPBuffer{Min: 4 << 10, Default: 4 << 10, Max: 4 << 10}
+	return sim.WithTCP(sim.TCPConfig{SendBuffer: b, ReceiveBuffer: b, NoBufferTuning: true})
 }
 
 // serve starts a server; the one before, if any, ends.
@@ -144,14 +92,34 @@ func (w *world) serveBy(s *http.Server) *http.Server {
 	if w.server != nil {
 		w.server.Close()
 	}
-	net := newPipes()
-	w.mu.Lock()
-	w.net = net
-	w.mu.Unlock()
+	l, err := w.net.Host("server").Listen("tcp", ":80")
+	require.NoError(w, err)
 	w.server = s
-	go s.Serve(net)
+	go s.Serve(&cutListener{l, w})
+	settle()
 	return s
 }
+
+// cutListener has the connections that it accepts break after as many bytes as the world says then.
+type cutListener struct {
+	net.Listener
+	w *world
+}
+
+func (l *cutListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if cut := l.w.cut.Load(); err == nil && cut > 0 {
+		return &cutConn{Conn: c, left: int(cut)}, nil
+	}
+	return c, err
+}
+
+// settle waits until all that can happen now has happened.
+func settle() { time.Sleep(10 * time.Microsecond) }
+
+// exact leaves out the microseconds of settle, and those that things on the network are apart
+// which happen at one instant.
+func exact(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // stream serves a stream.
 func (w *world) stream(s *stream.Server) *stream.Server {
@@ -164,19 +132,21 @@ func (w *world) stream(s *stream.Server) *stream.Server {
 	return s
 }
 
-// client is an HTTP client with connections of its own, to the server of the moment.
+// client is an HTTP client with connections of its own.
 func (w *world) client() *http.Client {
-	tr := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		w.mu.Lock()
-		net := w.net
-		w.mu.Unlock()
-		return net.DialContext(ctx, network, addr)
-	}}
+	c := w.phone.HTTPClient()
+	tr := c.Transport.(*http.Transport)
+	tr.IdleConnTimeout = 0 // at which net/http forgets a connection of HTTP/2, even one with a stream
+	dial := tr.DialContext
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		w.dials.Add(1)
+		return dial(ctx, network, addr)
+	}
 	w.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr}
+	return c
 }
 
-func (w *world) elapsed() time.Duration { return time.Since(w.start) }
+func (w *world) elapsed() time.Duration { return exact(w.net.Elapsed()) }
 
 // receiver is a client in a Run, and what it got.
 type receiver struct {
@@ -245,21 +215,21 @@ func (r *receiver) got() (all []string) {
 }
 
 func (r *receiver) all() []stream.Event {
-	synctest.Wait()
+	settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.events)
 }
 
 func (r *receiver) resets() []stream.Reset {
-	synctest.Wait()
+	settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.told)
 }
 
 func (r *receiver) position() string {
-	synctest.Wait()
+	settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.at
@@ -267,14 +237,14 @@ func (r *receiver) position() string {
 
 // retries are the delays before connections so far.
 func (r *receiver) retries() []time.Duration {
-	synctest.Wait()
+	settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.delays)
 }
 
 func (r *receiver) failures() []string {
-	synctest.Wait()
+	settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.failed)
@@ -282,14 +252,14 @@ func (r *receiver) failures() []string {
 
 // result is what Run returned, and whether it has.
 func (r *receiver) result() (error, bool) {
-	synctest.Wait()
+	settle()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.end, r.ended
 }
 
 func settled[S any](of interface{ Stats() S }) S {
-	synctest.Wait()
+	settle()
 	return of.Stats()
 }
 
