@@ -16,6 +16,7 @@ import (
 
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -248,6 +249,22 @@ var scenarios = []scenario.Row{
 				w.PublishEvery(0, 1)
 			}
 		})},
+	{Name: "LP-21 the token expires while its poll is parked", Reason: "what was allowed once is not for ever, and a token that is renewed loses nothing",
+		Story: func(t *testing.T, n *sim.Network) {
+			tokens := access.Tokens{Keys: [][]byte{[]byte("32 random bytes, of a secret store")}}
+			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter, Authenticate: tokens.Authenticate})
+			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", FromNow: true, Header: func(context.Context) (http.Header, error) {
+				token, err := tokens.Sign(access.Identity{Client: "phone", Topics: []string{"news"}, Expires: time.Now().Add(10 * time.Second)})
+				return http.Header{"Authorization": {"Bearer " + token}}, err
+			}})
+			time.Sleep(25 * time.Second)
+			feed.Publish(t.Context(), "secrets", nil)
+			feed.Publish(t.Context(), "news", []byte("at last"))
+			time.Sleep(40*time.Millisecond + 1)
+			require.Equal(t, []string{"at last"}, c.got())
+			// For a position at 0 s, and polls at 0.16, 10.2 and 20.24 s; the last has left with the event.
+			require.Equal(t, longpoll.ClientStats{Polls: 5, Empty: 3, Answers: 1, Events: 1}, c.Stats())
+		}},
 	{Name: "LP-22 six parked polls and one more request", Reason: "browsers give a host six connections over HTTP/1.1: the seventh waits for a poll to end",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
