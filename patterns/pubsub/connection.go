@@ -84,6 +84,7 @@ func (c *connection) run() {
 			c.session.end(nil)
 			return
 		}
+		c.awaitReader()
 		if err != nil {
 			c.b.Logger.Warn("a client is sent away", "client", hello.Client, "remote", c.conn.RemoteAddr(), "error", err)
 			c.finish(control{Type: typeGoodbye, Error: err.Error()}.frame())

@@ -383,32 +383,6 @@ func TestStoreOfAnUnknownFormatIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, log+": it is not a store of subscriptions")
 }
 
-// A damaged file is an error that names it, when the broker begins and while it works.
-func TestStoreThatIsDamaged(t *testing.T) {
-	path := store1(t)
-	raw, err := os.ReadFile(path)
-	require.NoError(t, err)
-	page := os.Getpagesize()
-	damages := 0
-	for n := range len(raw) / page {
-		damaged := bytes.Clone(raw)
-		copy(damaged[n*page:], bytes.Repeat([]byte{0xff}, page))
-		require.NoError(t, os.WriteFile(path, damaged, 0o600))
-		store, err := pubsub.OpenStore(path)
-		if err == nil {
-			b := &pubsub.Broker{Store: store}
-			_, err = b.Publish(t.Context(), pubsub.Message{Topic: "t"})
-			b.Close()
-			store.Close()
-		}
-		if err != nil {
-			require.ErrorContains(t, err, path)
-			damages++
-		}
-	}
-	require.Equal(t, 2, damages, "the page with the buckets, and the list of free pages")
-}
-
 // bbolt panics where a page is damaged.
 func TestADamagedStoreIsAnErrorThatNamesIt(t *testing.T) {
 	path := store1(t)
@@ -582,4 +556,36 @@ func TestNumbersOfABrokerAreBounded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that asks and does not read the answers is not read from either, so that what
+// the broker holds for it is bounded.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	onTCP(t, func(t *testing.T, w *world) {
+		conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = conn.Write(rawControl(`{"type":"hello","version":2,"client":"c","run":"r","attempt":1}`))
+		require.NoError(t, err)
+		pings := bytes.Repeat([]byte{0, 0, 0, 1, 'i'}, 100_000)
+		sent, took := 0, 0
+		for err == nil && sent < 100<<20 {
+			conn.SetWriteDeadline(time.Now().Add(200 * ms))
+			took, err = conn.Write(pings)
+			sent += took
+		}
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.LessOrEqual(t, w.b.Stats().HeldBytes, int64(3<<20))
+
+		// It reads: all of them are answered.
+		conn.SetDeadline(time.Now().Add(10 * sec))
+		answered := make(chan error)
+		go func() {
+			_, err := io.CopyN(io.Discard, conn, int64(sent-took+len(pings)))
+			answered <- err
+		}()
+		_, err = conn.Write(pings[took:])
+		require.NoError(t, err)
+		require.NoError(t, <-answered)
+	})
 }

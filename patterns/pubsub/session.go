@@ -273,7 +273,7 @@ func (s *session) flush(c *connection) error {
 		c.batch = c.batch[:0]
 	}
 	if len(c.replies) > 0 {
-		c.send(c.replies)
+		c.answer(c.replies)
 	}
 	if c.replies = c.replies[:0]; cap(c.replies) > largeBuffer {
 		c.replies = nil

@@ -167,14 +167,16 @@ type link struct {
 	mu     sync.Mutex // never held while anything blocks
 	out    []byte     // still to be written
 	busy   int        // bytes being written
+	asked  int        // of out, answers
 	last   bool       // close when out is written
 	wake   chan struct{}
+	taken  chan struct{} // a token: the writer has taken out
 	closed chan struct{}
 	once   sync.Once
 }
 
 func newLink(conn net.Conn, timeout time.Duration, max int) *link {
-	l := &link{conn: conn, max: max, wake: make(chan struct{}, 1), closed: make(chan struct{})}
+	l := &link{conn: conn, max: max, wake: make(chan struct{}, 1), taken: make(chan struct{}, 1), closed: make(chan struct{})}
 	l.timeout.Store(int64(timeout))
 	l.heard.Store(time.Now().UnixNano())
 	conn.SetReadDeadline(time.Now().Add(timeout))
@@ -309,6 +311,36 @@ func (l *link) send(frames ...[]byte) {
 	l.kick()
 }
 
+// maxAnswers is how many bytes of answers wait for a client that does not read, before
+// nothing is read from it either.
+const maxAnswers = 1 << 20
+
+// answer queues frames that the other side has asked for.
+func (l *link) answer(frames []byte) {
+	l.mu.Lock()
+	l.asked += len(frames)
+	l.mu.Unlock()
+	l.send(frames)
+}
+
+// awaitReader waits until the other side has read most of what it asked for. What else is
+// queued has bounds of its own.
+func (l *link) awaitReader() {
+	for {
+		l.mu.Lock()
+		wait := l.asked > maxAnswers
+		l.mu.Unlock()
+		if !wait {
+			return
+		}
+		select {
+		case <-l.taken:
+		case <-l.closed:
+			return
+		}
+	}
+}
+
 // finish closes the connection after these frames.
 func (l *link) finish(frames ...[]byte) {
 	l.send(frames...)
@@ -346,8 +378,12 @@ func (l *link) write(ping time.Duration) {
 	for {
 		l.mu.Lock()
 		out, last := l.out, l.last
-		l.out, l.busy = spare[:0], len(out)
+		l.out, l.busy, l.asked = spare[:0], len(out), 0
 		l.mu.Unlock()
+		select {
+		case l.taken <- struct{}{}:
+		default:
+		}
 		if len(out) == 0 && last {
 			return
 		}
