@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -207,6 +208,10 @@ func (n *clientConn) receive() (*inbound, error) {
 		return nil, err
 	}
 	if typ == websocket.MessageText {
+		if !m.oversized && !utf8.Valid(b) { // RFC 6455, section 8.1
+			n.conn.Close(websocket.StatusInvalidFramePayloadData, "text is not UTF-8")
+			return nil, errors.New("push: the server sent a text that is not UTF-8")
+		}
 		m.control, err = decodeControl(b)
 	} else {
 		m.frame, err = decodeFrame(b)

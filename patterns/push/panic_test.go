@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,9 +31,10 @@ func TestPanicInSnapshotEndsTheSession(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		log := w.logged()
 		w.opts.Authenticate = withTopics("news")
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		w.opts.Snapshot = func(_ context.Context, id access.Identity) ([]byte, error) {
-			if id.Client == "phone" && broken {
+			if id.Client == "phone" && broken.Load() {
 				panic("no such table")
 			}
 			return []byte("state"), nil
@@ -52,7 +54,7 @@ func TestPanicInSnapshotEndsTheSession(t *testing.T) {
 		w.publish("news", push.Forever, "one")
 		other.wants("news:one")
 
-		broken = false
+		broken.Store(false)
 		p.wants("reset new state")
 		p.off()
 		other.off()

@@ -10,7 +10,8 @@ type item struct {
 	skipped int64     // of a gap
 	key     string    // under Coalesce
 	alone   bool      // it has no key: CoalesceKey panicked
-	frame   []byte    // shared between clients; nil for gaps and positions
+	frame   []byte    // as on the connection, shared between clients; nil for gaps and positions
+	size    int       // of the frame without the WebSocket's header
 	done    chan<- bool
 }
 
@@ -74,7 +75,7 @@ func (q *queue) push(it item, now time.Time) bool {
 	}
 	q.items = append(q.items, it)
 	q.count++
-	q.bytes += len(it.frame)
+	q.bytes += it.size
 	q.peak, q.peakB = max(q.peak, q.count), max(q.peakB, q.bytes)
 	return true
 }
@@ -83,19 +84,23 @@ func (q *queue) push(it item, now time.Time) bool {
 func (q *queue) pop() item {
 	it := q.items[0]
 	q.items[0] = item{}
-	q.items = q.items[1:]
+	if len(q.items) > 1 {
+		q.items = q.items[1:]
+	} else {
+		q.items = q.items[:0] // and its place is used again
+	}
 	q.forget(&it)
 	return it
 }
 
 func (q *queue) fits(it item) bool {
-	return q.count == 0 || q.count < q.maxCount && q.bytes+len(it.frame) <= q.maxBytes
+	return q.count == 0 || q.count < q.maxCount && q.bytes+it.size <= q.maxBytes
 }
 
 func (q *queue) forget(it *item) {
 	if it.message() {
 		q.count--
-		q.bytes -= len(it.frame)
+		q.bytes -= it.size
 	}
 }
 

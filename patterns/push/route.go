@@ -107,7 +107,7 @@ func (s *Server) event(e *eventlog.Entry) item {
 	if strings.HasPrefix(e.Topic, mailboxPrefix) {
 		f.topic = ""
 	}
-	it.frame = f.encode()
+	it.frame, it.size = f.pack()
 	if s.Slow == Coalesce {
 		it.alone = s.guard("CoalesceKey", func() { it.key = s.opts.CoalesceKey(e.Topic, e.Data) }, "topic", e.Topic) != nil
 	}
@@ -149,7 +149,8 @@ func (s *Server) publishNow(ctx context.Context, m Message) (Receipt, error) {
 	}
 	readers := slices.Collect(s.topics.of(m.Topic))
 	results := make(chan bool, len(readers))
-	it := item{kind: itemNow, number: s.nows, expires: deadline, frame: f.encode(), done: results}
+	it := item{kind: itemNow, number: s.nows, expires: deadline, done: results}
+	it.frame, it.size = f.pack()
 	var receipt Receipt
 	for _, c := range readers {
 		if c.offerNow(it, now) {

@@ -1,11 +1,9 @@
 package push
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/wsframe"
 )
 
 // serve upgrades the request to a WebSocket and serves it until it ends.
@@ -48,17 +47,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	defer s.running.Done()
 
 	c := newSession(s, id, hs)
-	hijack := &hijackRecorder{ResponseWriter: w}
-	c.conn, err = websocket.Accept(hijack, r, &websocket.AcceptOptions{
+	c.conn, err = wsframe.Accept(w, r, &websocket.AcceptOptions{
 		OriginPatterns: s.OriginPatterns,
-		OnPongReceived: func(context.Context, []byte) { c.heard.Add(1) },
+		OnPongReceived: func(_ context.Context, nonce []byte) { c.pong(string(nonce)) },
 	})
 	if err != nil { // Accept has answered
 		s.count(func(*ServerStats) { s.opening-- })
 		s.opts.Logger.Warn("push: no WebSocket", "client", id.Client, "error", err)
 		return
 	}
-	c.raw = hijack.conn
 	c.conn.SetReadLimit(maxControlBytes)
 	s.count(func(*ServerStats) {
 		s.opening--
@@ -133,17 +130,4 @@ func parseHandshake(r *http.Request, id access.Identity) (hs handshake, err erro
 		}
 	}
 	return hs, nil
-}
-
-// hijackRecorder keeps the connection under the WebSocket, since a close
-// handshake that has begun can be cut short in no other way.
-type hijackRecorder struct {
-	http.ResponseWriter
-	conn net.Conn
-}
-
-func (h *hijackRecorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	h.conn = conn
-	return conn, rw, err
 }

@@ -6,17 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/wsframe"
 )
 
 // maxControlBytes bounds what a client may send in one message.
@@ -32,12 +33,13 @@ type session struct {
 	filters []string        // with wildcards
 	spots   []*list.Element // under each of the topics, and among those with filters, while registered; the server's mutex guards it
 	since   time.Time
-	conn    *websocket.Conn
-	raw     net.Conn // under conn
+	conn    *wsframe.Conn
 
 	heard  atomic.Uint64 // signs of life: pongs and messages
+	pings  atomic.Uint64 // that were sent
+	pongs  chan string   // what they carried
 	pinged atomic.Int64  // when the outstanding ping was sent, in ns since 1970; 0: none
-	due    atomic.Int64  // when the write in progress must be done, likewise
+	late   atomic.Bool   // a write was not done in time
 	wake   chan struct{} // a token for the writer: look again
 	done   chan struct{} // closed by end
 
@@ -99,6 +101,7 @@ func newSession(s *Server, id access.Identity, hs handshake) *session {
 		since:     time.Now(),
 		wake:      make(chan struct{}, 1),
 		done:      make(chan struct{}),
+		pongs:     make(chan string, 1),
 		nows:      make(map[uint64]chan<- bool),
 		queue:     queue{policy: s.Slow, maxCount: s.opts.MaxQueue, maxBytes: s.opts.MaxQueueBytes},
 	}
@@ -228,13 +231,14 @@ func (c *session) end(cause endCause, status websocket.StatusCode, reason string
 		clear(c.nows)
 		c.release()
 		close(c.done)
+		c.signal()
 	}
 	c.mu.Unlock()
 	if first {
 		c.srv.remove(c, cause, reason)
 	}
-	if status == 0 && c.raw != nil {
-		c.raw.Close()
+	if status == 0 && c.conn != nil {
+		c.conn.Cut()
 	}
 }
 
@@ -248,12 +252,20 @@ func (c *session) over() bool {
 // read takes acknowledgements until the connection ends.
 func (c *session) read() {
 	for {
-		_, b, err := c.conn.Read(context.Background())
+		typ, b, err := c.conn.Read(context.Background())
 		if err != nil {
 			c.end(c.whyReadFailed(err))
 			return
 		}
 		c.heard.Add(1)
+		switch {
+		case typ != websocket.MessageText:
+			c.end(endGone, websocket.StatusUnsupportedData, "want text")
+			return
+		case !utf8.Valid(b): // RFC 6455, section 8.1
+			c.end(endGone, websocket.StatusInvalidFramePayloadData, "text is not UTF-8")
+			return
+		}
 		msg, err := decodeControl(b)
 		if err == nil {
 			err = c.take(msg)
@@ -278,12 +290,10 @@ func (c *session) whyReadFailed(err error) (endCause, websocket.StatusCode, stri
 // whyBroken tells a connection that broke from one that was closed from below
 // because a write or a ping had not been written in time.
 func (c *session) whyBroken() endCause {
-	now := time.Now().UnixNano()
-	if due := c.due.Load(); due != 0 && now >= due {
+	if c.late.Load() {
 		return endWriteTimeout
 	}
-	limit := min(c.srv.opts.PingTimeout, coderControlTimeout)
-	if at := c.pinged.Load(); at != 0 && now-at >= int64(limit) {
+	if at := c.pinged.Load(); at != 0 && time.Now().UnixNano()-at >= int64(c.srv.opts.PingTimeout) {
 		return endSilent
 	}
 	return endGone

@@ -8,7 +8,10 @@ import (
 	"math"
 	"time"
 
+	"github.com/coder/websocket"
+
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/wsframe"
 )
 
 // The first byte of a binary frame.
@@ -33,7 +36,22 @@ type frame struct {
 }
 
 func (f *frame) encode() []byte {
-	b := make([]byte, 0, f.headerBound()+len(f.data))
+	return f.append(make([]byte, 0, f.headerBound()+len(f.data)))
+}
+
+// pack returns the frame as the bytes of a connection, and its size without the
+// WebSocket's header.
+func (f *frame) pack() (packed []byte, size int) {
+	b := f.append(make([]byte, wsframe.MaxHeader, wsframe.MaxHeader+f.headerBound()+len(f.data)))
+	size = len(b) - wsframe.MaxHeader
+	var header [wsframe.MaxHeader]byte
+	n := copy(header[:], wsframe.AppendHeader(header[:0], websocket.MessageBinary, size))
+	packed = b[wsframe.MaxHeader-n:]
+	copy(packed, header[:n])
+	return packed, size
+}
+
+func (f *frame) append(b []byte) []byte {
 	b = append(b, f.kind)
 	b = binary.AppendUvarint(b, f.number)
 	b = binary.AppendUvarint(b, toMicros(f.expires))
@@ -156,6 +174,9 @@ func (c *control) encode() []byte {
 	}
 	return b
 }
+
+// pack returns the message as the bytes of a connection.
+func (c *control) pack() []byte { return wsframe.Append(nil, websocket.MessageText, c.encode()) }
 
 func decodeControl(b []byte) (control, error) {
 	var c control

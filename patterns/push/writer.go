@@ -2,6 +2,12 @@ package push
 
 import (
 	"context"
+	"errors"
+	"math"
+	"net"
+	"os"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -9,17 +15,13 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// coderControlTimeout is how long github.com/coder/websocket tries to write a
-// ping before it closes the connection.
-const coderControlTimeout = 5 * time.Second
-
 // write is the session's writer: all messages of a connection go through it, one
 // after the other.
 func (c *session) write() {
 	if c.admitted() && c.open() {
 		for {
-			it, ok := c.next()
-			if !ok || !c.send(it) {
+			b, ok := c.next()
+			if !ok || !c.send(b) {
 				break
 			}
 		}
@@ -31,7 +33,7 @@ func (c *session) write() {
 	if status != 0 {
 		c.conn.Close(status, reason)
 	}
-	c.raw.Close()
+	c.conn.Cut()
 	c.conn.CloseNow()
 }
 
@@ -56,12 +58,13 @@ func (c *session) open() bool {
 		return false
 	}
 	msg := control{Type: typeHello, Hello: h}
-	if !c.writeFrame(websocket.MessageText, msg.encode()) {
+	if !c.writeFrames(msg.pack()) {
 		return false
 	}
 	if h.Snapshot {
 		f := frame{kind: kindSnapshot, data: snapshot}
-		return c.writeFrame(websocket.MessageBinary, f.encode())
+		packed, _ := f.pack()
+		return c.writeFrames(packed)
 	}
 	return true
 }
@@ -181,12 +184,61 @@ func (c *session) fill() {
 	}
 }
 
-// next waits for the next item to send. It reports false when the session has
+// batch is what is written at once.
+type batch struct {
+	frames   []byte
+	messages int64
+	skipped  int64   // that its gaps tell of
+	buffer   *[]byte // of frames, if it is of batches
+}
+
+// maxBatch bounds what is copied to be written with one call: more saves little.
+const maxBatch = 16 << 10
+
+var batches = sync.Pool{New: func() any { return new([]byte) }}
+
+// add appends an item. The first is not copied.
+func (b *batch) add(it item) {
+	packed := it.frame
+	switch it.kind {
+	case itemGap:
+		packed = (&control{Type: typeGap, Offset: it.number, Skipped: it.skipped}).pack()
+		b.skipped += it.skipped
+	case itemPosition:
+		packed = (&control{Type: typePosition, Offset: it.number}).pack()
+	default:
+		b.messages++
+	}
+	if b.frames == nil {
+		b.frames = packed
+		return
+	}
+	if b.buffer == nil {
+		b.buffer = batches.Get().(*[]byte)
+		b.frames = append((*b.buffer)[:0], b.frames...)
+	}
+	b.frames = append(b.frames, packed...)
+}
+
+// free is called when the batch is written.
+func (b *batch) free() {
+	if b.buffer != nil {
+		*b.buffer = b.frames
+		batches.Put(b.buffer)
+	}
+}
+
+// next waits for the next items to send. It reports false when the session has
 // ended.
-func (c *session) next() (item, bool) {
+func (c *session) next() (batch, bool) {
 	for {
 		c.mu.Lock()
-		it, ok := c.takeNext(time.Now())
+		now := time.Now()
+		var b batch
+		it, ok := c.takeNext(now, math.MaxInt)
+		for more := ok; more; it, more = c.takeNext(now, maxBatch-len(b.frames)) {
+			b.add(it)
+		}
 		lapsed := c.queue.gone
 		c.queue.gone = nil
 		ended, idle := c.ended, len(c.backlog) == 0 && len(c.queue.items) == 0
@@ -197,25 +249,24 @@ func (c *session) next() (item, bool) {
 		}
 		switch {
 		case ended:
-			return item{}, false
+			b.free()
+			return batch{}, false
 		case ok:
-			return it, true
+			return b, true
 		case idle && !live:
 			c.fill()
 		case idle && draining:
 			c.end(endDrained, websocket.StatusServiceRestart, "server is restarting")
 		default:
-			select {
-			case <-c.wake:
-			case <-c.done:
-			}
+			<-c.wake
 		}
 	}
 }
 
-// takeNext removes the next item that may be sent now, and puts it into the
-// window. Expired ones go, however long they waited and wherever.
-func (c *session) takeNext(now time.Time) (item, bool) {
+// takeNext removes the next item that may be sent now, if its frame has at most so many
+// bytes, and puts it into the window. Expired ones go, however long they waited and
+// wherever.
+func (c *session) takeNext(now time.Time, most int) (item, bool) {
 	for len(c.backlog) > 0 && c.backlog[0].expired(now) {
 		c.caught.expired++
 		c.queue.gone = append(c.queue.gone, c.backlog[0].number)
@@ -230,12 +281,12 @@ func (c *session) takeNext(now time.Time) (item, bool) {
 	case c.ended:
 		return item{}, false
 	case len(c.backlog) > 0:
-		if it = c.backlog[0]; !c.room(it) {
+		if it = c.backlog[0]; !c.room(it) || len(it.frame) > most {
 			return item{}, false
 		}
 		c.backlog = c.backlog[1:]
 	case len(c.queue.items) > 0:
-		if !c.room(c.queue.items[0]) {
+		if it = c.queue.items[0]; !c.room(it) || len(it.frame) > most {
 			return item{}, false
 		}
 		it = c.queue.pop()
@@ -243,8 +294,8 @@ func (c *session) takeNext(now time.Time) (item, bool) {
 		return item{}, false
 	}
 	if it.message() {
-		c.inflight = append(c.inflight, flight{it.kind, it.number, len(it.frame)})
-		c.inflightBytes += len(it.frame)
+		c.inflight = append(c.inflight, flight{it.kind, it.number, it.size})
+		c.inflightBytes += it.size
 	}
 	if it.kind == itemNow {
 		c.nows[it.number] = it.done
@@ -259,38 +310,29 @@ func (c *session) takeNext(now time.Time) (item, bool) {
 func (c *session) room(it item) bool {
 	o := &c.srv.opts
 	return it.kind == itemPosition || len(c.inflight) == 0 ||
-		len(c.inflight) < o.Window && c.inflightBytes+len(it.frame) <= o.WindowBytes
+		len(c.inflight) < o.Window && c.inflightBytes+it.size <= o.WindowBytes
 }
 
-func (c *session) send(it item) bool {
-	switch it.kind {
-	case itemGap:
-		c.srv.opts.Logger.Warn("push: messages dropped", "client", c.id.Client, "skipped", it.skipped)
-		msg := control{Type: typeGap, Offset: it.number, Skipped: it.skipped}
-		return c.writeFrame(websocket.MessageText, msg.encode())
-	case itemPosition:
-		msg := control{Type: typePosition, Offset: it.number}
-		return c.writeFrame(websocket.MessageText, msg.encode())
+func (c *session) send(b batch) bool {
+	defer b.free()
+	if b.skipped > 0 {
+		c.srv.opts.Logger.Warn("push: messages dropped", "client", c.id.Client, "skipped", b.skipped)
 	}
-	if !c.writeFrame(websocket.MessageBinary, it.frame) {
+	if !c.writeFrames(b.frames) {
 		return false
 	}
-	c.srv.sent.Add(1)
+	c.srv.sent.Add(b.messages)
 	return true
 }
 
-// writeFrame writes one message within WriteTimeout. If it cannot, it reports
-// false after the session has ended.
-func (c *session) writeFrame(typ websocket.MessageType, b []byte) bool {
-	deadline := time.Now().Add(c.srv.opts.WriteTimeout)
-	c.due.Store(deadline.UnixNano())
-	defer c.due.Store(0)
-	ctx, cancel := context.WithDeadline(context.Background(), deadline)
-	defer cancel()
-	if c.conn.Write(ctx, typ, b) != nil {
+// writeFrames writes within WriteTimeout. If it cannot, it reports false after the session
+// has ended.
+func (c *session) writeFrames(frames []byte) bool {
+	if err := c.conn.Send(frames, c.srv.opts.WriteTimeout); err != nil {
+		c.late.Store(errors.Is(err, os.ErrDeadlineExceeded))
 		// The reader finds out too, and may know more: a close frame of the
 		// client ends writes before it is returned from the read.
-		c.raw.Close()
+		c.conn.Cut()
 		<-c.done
 		return false
 	}
@@ -324,19 +366,40 @@ func (c *session) heartbeat() {
 // ping reports whether anything was heard from the client within PingTimeout of
 // a ping.
 func (c *session) ping() bool {
+	timeout := c.srv.opts.PingTimeout
 	before := c.heard.Load()
 	c.pinged.Store(time.Now().UnixNano())
 	defer c.pinged.Store(0)
-	ctx, cancel := context.WithTimeout(context.Background(), c.srv.opts.PingTimeout)
-	defer cancel()
-	if c.conn.Ping(ctx) == nil {
-		return true
+	late := time.NewTimer(timeout)
+	defer late.Stop()
+	c.pings.Add(1)
+	if err := c.conn.Ping(c.nonce(), timeout); err != nil && !errors.Is(err, net.ErrClosed) {
+		c.conn.Cut() // the reader finds out
 	}
-	// Perhaps the ping could not even be written, because the buffers are full.
-	// A client that acknowledges events all the while is slow, not dead.
+	for {
+		select {
+		case nonce := <-c.pongs:
+			if nonce == c.nonce() {
+				return true
+			}
+		case <-late.C:
+			// Perhaps the ping could not even be written, because the buffers are full.
+			// A client that acknowledges events all the while is slow, not dead.
+			return c.heard.Load() != before
+		case <-c.done:
+			return c.heard.Load() != before
+		}
+	}
+}
+
+// nonce is what the last ping carries.
+func (c *session) nonce() string { return strconv.FormatUint(c.pings.Load(), 10) }
+
+// pong takes note of an answer to a ping.
+func (c *session) pong(nonce string) {
+	c.heard.Add(1)
 	select {
-	case <-ctx.Done():
-	case <-c.done:
+	case c.pongs <- nonce:
+	default: // nobody waits for so many
 	}
-	return c.heard.Load() != before
 }

@@ -2,12 +2,16 @@ package stream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/squall-sim/squall/patterns/internal/wsframe"
 )
 
 // piece is what one write deadline is for. An event of any size gets through to a
@@ -95,7 +99,7 @@ func (c *httpCarrier) abort() {
 
 // wsCarrier is a WebSocket of which nothing is expected but its end.
 type wsCarrier struct {
-	conn    *websocket.Conn
+	conn    *wsframe.Conn
 	ctx     context.Context
 	timeout time.Duration
 	failed  bool
@@ -103,48 +107,24 @@ type wsCarrier struct {
 }
 
 func openWebSocket(w http.ResponseWriter, r *http.Request, origins []string, timeout time.Duration) (carrier, error) {
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: origins})
+	conn, err := wsframe.Accept(w, r, &websocket.AcceptOptions{OriginPatterns: origins})
 	if err != nil {
 		return nil, err
 	}
 	return &wsCarrier{conn: conn, ctx: conn.CloseRead(context.WithoutCancel(r.Context())), timeout: timeout}, nil
 }
 
+// write writes one message. The time is for each piece of it.
 func (c *wsCarrier) write(p []byte) error {
-	// The library's context is for the whole message, the deadline for a piece.
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	defer cancel(nil)
-	late := time.AfterFunc(c.timeout, func() { cancel(errSlow) })
-	defer late.Stop()
-	err := c.send(ctx, p, func() { late.Reset(c.timeout) })
+	err := c.conn.SendMessage(websocket.MessageText, p, piece, c.timeout)
 	c.failed = err != nil
-	if err != nil && c.aborted.Load() {
+	switch {
+	case err != nil && c.aborted.Load():
 		return fmt.Errorf("%w: %w", ErrClosed, err)
-	}
-	if err != nil && context.Cause(ctx) == errSlow {
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: %w", errSlow, err)
 	}
 	return err
-}
-
-// send writes one message and calls next after each piece.
-func (c *wsCarrier) send(ctx context.Context, p []byte, next func()) error {
-	if len(p) <= piece {
-		return c.conn.Write(ctx, websocket.MessageText, p) // in one frame
-	}
-	w, err := c.conn.Writer(ctx, websocket.MessageText)
-	if err != nil {
-		return err
-	}
-	for len(p) > 0 {
-		n := min(len(p), piece)
-		if _, err := w.Write(p[:n]); err != nil {
-			return err
-		}
-		next()
-		p = p[n:]
-	}
-	return w.Close()
 }
 
 func (c *wsCarrier) context() context.Context { return c.ctx }
