@@ -123,3 +123,48 @@ func TestPanicInOnAckEndsTheSession(t *testing.T) {
 		require.Contains(t, log.String(), `msg="push: Server.OnAck panicked: disk full" client=phone`)
 	})
 }
+
+// What ends a client is a warning, what is the server's fault an error, and what is usual
+// neither.
+func TestEndsOfSessionsAreLogged(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		log := w.logged()
+		w.opts.PingInterval, w.opts.PingTimeout = 30*time.Second, 7*time.Second
+		w.start()
+		first, second := w.phone("phone"), w.phone("phone")
+		first.on()
+		first.wants("reset new")
+		first.off()
+		synctest.Wait()
+		require.Empty(t, log.String(), "it went as it came")
+		first.on()
+		w.online("phone")
+		second.on()
+		second.wants("reset new")
+		require.ErrorIs(t, first.ended(), push.ErrFenced)
+		require.Contains(t, log.String(), `level=WARN msg="push: session ended" client=phone cause=fenced reason="another connection has taken over"`)
+		w.net.Stall()
+		w.net.SetDown(true)
+		time.Sleep(37 * time.Second)
+		second.off()
+		require.Contains(t, log.String(), `level=WARN msg="push: session ended" client=phone cause=silent`)
+		require.NotContains(t, log.String(), "level=ERROR")
+	})
+}
+
+func TestClientLogsWhyItWaits(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		var log bytes.Buffer
+		w.start()
+		p := w.phone("phone")
+		p.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		p.on()
+		p.wants("reset new")
+		w.net.SetDown(true)
+		w.cut()
+		time.Sleep(time.Second)
+		p.off()
+		require.Contains(t, log.String(), `level=WARN msg="push: connection ended" client=phone error="failed to`)
+		require.Contains(t, log.String(), "connection refused")
+	})
+}

@@ -260,6 +260,34 @@ func TestHandshakeOfADeadProcessFencesNobody(t *testing.T) {
 	})
 }
 
+// Nor does one that sent a message and a pong before it died: nobody had asked it yet.
+func TestLastWordsOfADeadProcessFenceNobody(t *testing.T) {
+	inBubble(t, time.Millisecond, func(t *testing.T, w *world) {
+		w.opts.PingInterval, w.opts.PingTimeout = time.Minute, time.Second
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.online("phone")
+
+		dead, err := w.net.DialContext(t.Context(), "tcp", "server")
+		require.NoError(t, err)
+		defer dead.Close()
+		ack := `{"type":"ack"}`
+		fmt.Fprintf(dead, "GET /push?client=phone&run=before&attempt=1 HTTP/1.1\r\nHost: server\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"+
+			"\x8a\x82\x00\x00\x00\x0010") // a pong
+		time.Sleep(100 * time.Millisecond)
+		fmt.Fprintf(dead, "\x81%s\x00\x00\x00\x00%s", []byte{0x80 | byte(len(ack))}, ack) // still on the path when it died
+		time.Sleep(2 * time.Second)
+		require.EqualValues(t, 1, w.srv.Stats().Silent)
+		require.Zero(t, w.srv.Stats().Fenced)
+		w.publish(mailbox, push.Forever, "one")
+		p.wants("one")
+		p.off()
+	})
+}
+
 func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 	everywhere(t, func(t *testing.T, w *world) {
 		w.opts.Window = 4

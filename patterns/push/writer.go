@@ -42,7 +42,7 @@ func (c *session) write() {
 // may come to be read after the connection of the next process, and must not fence that.
 func (c *session) admitted() bool {
 	for answered := false; !c.srv.register(c, answered); answered = true {
-		if !c.ping() {
+		if answered, _ := c.ping(); !answered {
 			c.end(endSilent, 0, "")
 			return false
 		}
@@ -355,7 +355,7 @@ func (c *session) heartbeat() {
 			c.end(endUnauthorized, websocket.StatusPolicyViolation, "credentials have expired")
 			return
 		}
-		if !c.ping() {
+		if _, alive := c.ping(); !alive {
 			c.end(endSilent, 0, "")
 			return
 		}
@@ -363,9 +363,9 @@ func (c *session) heartbeat() {
 	}
 }
 
-// ping reports whether anything was heard from the client within PingTimeout of
-// a ping.
-func (c *session) ping() bool {
+// ping reports whether the client answered a ping within PingTimeout, and whether anything
+// was heard from it at all.
+func (c *session) ping() (answered, alive bool) {
 	timeout := c.srv.opts.PingTimeout
 	before := c.heard.Load()
 	c.pinged.Store(time.Now().UnixNano())
@@ -380,14 +380,14 @@ func (c *session) ping() bool {
 		select {
 		case nonce := <-c.pongs:
 			if nonce == c.nonce() {
-				return true
+				return true, true
 			}
 		case <-late.C:
 			// Perhaps the ping could not even be written, because the buffers are full.
 			// A client that acknowledges events all the while is slow, not dead.
-			return c.heard.Load() != before
+			return false, c.heard.Load() != before
 		case <-c.done:
-			return c.heard.Load() != before
+			return false, false
 		}
 	}
 }

@@ -141,7 +141,10 @@ func TestCutEndsACloseHandshake(t *testing.T) {
 	connected(t, func(server *wsframe.Conn, client *websocket.Conn, link *sim.Link) {
 		link.Hold() // no answer comes
 		start := time.Now()
-		time.AfterFunc(time.Second, server.Cut)
+		time.AfterFunc(time.Second, func() {
+			require.ErrorIs(t, server.Send(wsframe.Append(nil, websocket.MessageText, nil), time.Minute), net.ErrClosed)
+			server.Cut()
+		})
 		server.Close(websocket.StatusServiceRestart, "")
 		require.Equal(t, time.Second, time.Since(start))
 	})
