@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +21,7 @@ import (
 	"github.com/squall-sim/squall/patterns/push"
 )
 
-// BenchmarkFanOut has messages of 100 bytes go to 1,000 WebSockets over the machine's
+// BenchmarkPushFanOut has messages of 100 bytes go to 1,000 WebSockets over the machine's
 // loopback, one at a time and 32 in a row, until all clients have them: by package push,
 // which keeps them in a log, bounds what waits for each client and knows what each has
 // acknowledged; and by gorilla/websocket with prepared messages and none of that, in the two
@@ -33,8 +32,8 @@ import (
 // Times of a machine with other work say little: run them in turn and compare within a turn,
 // or compare the time of the processors:
 //
-//	go test -run '^$' -bench FanOut -count 10 .
-func BenchmarkFanOut(b *testing.B) {
+//	go test -run '^$' -bench PushFanOut -count 10 .
+func BenchmarkPushFanOut(b *testing.B) {
 	for _, row := range []int{1, 32} {
 		for _, peer := range []struct {
 			name string
@@ -90,13 +89,6 @@ func (f fanOut) run(b *testing.B, clients, row int) {
 	running.Wait()
 }
 
-// cpuTime is what the process has used, which a busy machine blurs less than the time.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // readFrames calls got for each binary frame, and acknowledges every 64th as package push
 // wants it.
 func readFrames(conn net.Conn, got func()) {
@@ -149,7 +141,7 @@ func pushFanOut() fanOut {
 		publish: func(data []byte) {
 			s.Publish(context.Background(), push.Message{Topic: "news", TTL: time.Minute, Data: data})
 		},
-		ready: func() int { return s.Stats().Live },
+		ready: func() int { return int(s.Stats().Live) },
 		close: func() { s.Close() },
 	}
 }
