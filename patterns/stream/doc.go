@@ -100,7 +100,6 @@
 // all of them with [Server.RefuseWithStatus], are refused with 503 and a Retry-After.
 //
 // A WebSocket is closed with 1008 if the client sends a message, and with 1002 if it breaks
-// the protocol. A close frame is answered with its own status. A reason that is not UTF-8
-// (RFC 6455, section 5.5.1 and 8.1) is not refused with 1007, since the WebSocket library
-// (github.com/coder/websocket) answers a close frame without looking at the reason.
+// the protocol. A close frame is answered with its own status, and with 1007 if its reason is
+// not UTF-8 (RFC 6455, section 5.5.1 and 8.1).
 package stream

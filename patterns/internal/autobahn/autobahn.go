@@ -34,6 +34,7 @@ const (
 const (
 	normal        = 1000
 	protocolError = 1002
+	notUTF8       = 1007
 	policy        = 1008
 )
 
@@ -80,9 +81,7 @@ func chopped(frames ...[]byte) (all [][]byte) {
 
 // Cases returns the cases. message is the status with which the server ends a connection on
 // which a client sends a message of no meaning; with 1008 it does so at the first fragment.
-// invalid is the status for a close frame whose reason is not UTF-8: 1007, or another if its
-// library does not look.
-func Cases(message, invalid int) []Case {
+func Cases(message int) []Case {
 	long := strings.Repeat("*", 125)
 	between, twice, unfinished := []string{"ping"}, protocolError, normal
 	if message == policy {
@@ -120,7 +119,7 @@ func Cases(message, invalid int) []Case {
 		{"7.3.4 close with reason", [][]byte{closeWith(normal, "Hello, world!")}, nil, normal},
 		{"7.3.5 close with a reason of 123 bytes", [][]byte{closeWith(normal, long[:123])}, nil, normal},
 		{"7.3.6 close with a reason of 124 bytes", [][]byte{closeWith(normal, long[:124])}, nil, protocolError},
-		{"7.5.1 close with a reason that is not UTF-8", [][]byte{closeWith(normal, "\xce\xba\xed\xa0\x80edited")}, nil, invalid},
+		{"7.5.1 close with a reason that is not UTF-8", [][]byte{closeWith(normal, "\xce\xba\xed\xa0\x80edited")}, nil, notUTF8},
 	}
 	for i, rsv := range []byte{0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70} {
 		opcode := []byte{text, text, text, text, binaryData, ping, closing}[i]
