@@ -19,37 +19,40 @@ var odd = []struct {
 	what    string
 	system  patterntest.NewSystem
 	stories []string
+	beyond  string // a story of which it promises less: "" or a name
 }{
 	{"it keeps events on disk, and they expire", ledger{durable: true, expires: true}.on,
-		[]string{"a long run", "away for a week", "events expire in any order", "events come while the server is redeployed", "the server is redeployed ten times"}},
+		[]string{"a long run", "away for a week", "events expire in any order", "events come while the server is redeployed", "the server is redeployed ten times"}, ""},
 	{"clients store their positions now and then", ledger{lag: 50, claims: patterntest.System{Repeats: true}}.on,
-		[]string{"a long run", "the client leaves while events come", "events come while the client comes back", "the client comes and goes many times", "the same text again"}},
+		[]string{"a long run", "the client leaves while events come", "events come while the client comes back", "the client comes and goes many times", "the same text again"}, ""},
 	{"fifty events may be unacknowledged", ledger{window: 50, acks: true, claims: patterntest.System{Repeats: true}}.on,
-		[]string{"a long run", "bursts", "events at one instant", "out of reach for 20m0s", "three clients of six come and go"}},
+		[]string{"a long run", "bursts", "events at one instant", "out of reach for 20m0s", "three clients of six come and go"}, ""},
 	{"one event may be unacknowledged", ledger{window: 1, acks: true, claims: patterntest.System{Bound: 500 * time.Millisecond}}.on,
-		[]string{"bursts", "a long run", "events of any size", "events come while the client comes back", "an event after many others"}},
+		[]string{"bursts", "a long run", "events of any size", "events come while the client comes back", "an event after many others"},
+		"one client of three does not read"},
 	{"the server closes connections that are idle for 30 s", ledger{send: closesIdle, claims: patterntest.System{Bound: 2 * time.Second}}.on,
-		[]string{"an hour without events", "bursts", "thirty clients notice a silence", "the client comes and goes many times", "the answer is lost"}},
+		[]string{"an hour without events", "bursts", "thirty clients notice a silence", "the client comes and goes many times", "the answer is lost"}, ""},
 	{"the client looks every second", ledger{send: hangsUp, retries: constant(time.Second), claims: patterntest.System{Bound: 1500 * time.Millisecond}}.on,
-		[]string{"an hour without events", "bursts", "a hundred clients lose the server at once", "thirty clients notice a silence", "the server is gone for ten minutes", "fifty clients hear of one event", "the answer is lost"}},
+		[]string{"an hour without events", "bursts", "a hundred clients lose the server at once", "thirty clients notice a silence", "the server is gone for ten minutes", "fifty clients hear of one event", "the answer is lost"},
+		"one client of three does not read"},
 	{"the server refuses what is large, empty or binary", ledger{accept: refusesOdd}.on,
-		[]string{"events of any size", "events of any bytes", "events of all kinds"}},
+		[]string{"events of any size", "events of any bytes", "events of all kinds"}, ""},
 	{"the server takes a kilobyte, as it says", ledger{accept: refusesAbove(1000), claims: patterntest.System{MaxEvent: 1000}}.on,
-		[]string{"events of any size", "events of any bytes"}},
+		[]string{"events of any size", "events of any bytes"}, ""},
 	{"the server keeps 256 events and says so", ledger{accept: ring(256), page: tellsOfGap, claims: patterntest.System{Forgets: true}}.on,
-		[]string{"a long run", "an event after many others", "events come while the client comes back"}},
+		[]string{"a long run", "an event after many others", "events come while the client comes back"}, ""},
 	{"the server refuses more than fifty events a second", fresh(func() ledger { return ledger{accept: fifty()} }),
-		[]string{"a long run", "ten publishers at once", "events at one instant"}},
+		[]string{"a long run", "ten publishers at once", "events at one instant"}, ""},
 	{"sessions of the vanished last for ten minutes", ledger{farewell: lingers}.on,
-		[]string{"the client comes and goes many times", "the answer is lost"}},
+		[]string{"the client comes and goes many times", "the answer is lost"}, ""},
 	{"times are rounded down to seconds", ledger{expires: true, accept: inSeconds}.on,
-		[]string{"events expire while the client is away", "events expire in any order"}},
+		[]string{"events expire while the client is away", "events expire in any order"}, ""},
 	{"the server refuses events while it drains", ledger{durable: true, stop: drains, accept: refusesDraining}.on,
-		[]string{"events come while the server is redeployed", "the server is redeployed ten times", "a hundred clients are sent away"}},
+		[]string{"events come while the server is redeployed", "the server is redeployed ten times", "a hundred clients are sent away"}, ""},
 	{"events are sent ten times a second", ledger{send: tenTimesASecond, claims: patterntest.System{Bound: 400 * time.Millisecond}}.on,
-		[]string{"bursts", "events closer together than a round trip", "events come while the client comes back", "fifty clients hear of one event"}},
+		[]string{"bursts", "events closer together than a round trip", "events come while the client comes back", "fifty clients hear of one event"}, ""},
 	{"the client tries every second", ledger{retries: aboutASecond}.on,
-		[]string{"the server is gone for ten minutes", "thirty clients notice a silence", "a hundred clients are sent away"}},
+		[]string{"the server is gone for ten minutes", "thirty clients notice a silence", "a hundred clients are sent away"}, ""},
 }
 
 func closesIdle(s *ledgerServer, c *session, p *page) error {
@@ -141,7 +144,11 @@ func TestOddSystemsKeepTheContract(t *testing.T) {
 	for _, row := range odd {
 		t.Run(row.what, func(t *testing.T) {
 			if all {
-				patterntest.Delivery(t, row.system)
+				var opts []patterntest.Option
+				if row.beyond != "" {
+					opts = append(opts, patterntest.Skip(row.beyond, "it promises less"))
+				}
+				patterntest.Delivery(t, row.system, opts...)
 				return
 			}
 			for _, story := range row.stories {
