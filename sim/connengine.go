@@ -94,11 +94,13 @@ func (c *TCPConn) flush(now int64) {
 	c.settle()
 }
 
-// input handles a segment that arrived.
-func (c *TCPConn) input(now int64, s *tcp.Segment) {
+// input takes a segment, and ends its packet. What comes of it is for settle, before anything but the
+// connection's next segment.
+func (c *TCPConn) input(now int64, pkt *packet) {
+	c.log.hears(pkt.flow.log)
 	c.tcp.SetMTU(c.flow.path.mtu(now))
-	c.tcp.Input(tcp.Time(now), s)
-	c.settle()
+	c.tcp.Input(tcp.Time(now), pkt.seg)
+	c.n.pool.free(pkt)
 }
 
 // plan implements timed.

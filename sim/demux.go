@@ -32,9 +32,8 @@ func (h *Host) segment(now int64, pkt *packet) {
 		n.drop(now, pkt, nil, "accept queue full")
 		return
 	case c != nil:
-		c.log.hears(pkt.flow.log)
-		c.input(now, pkt.seg)
-		n.pool.free(pkt)
+		c.input(now, pkt)
+		c.settle()
 		return
 	case opens:
 		if l := h.listener(pkt.dst); l != nil {

@@ -309,10 +309,7 @@ func (pkt *packet) peer() *TCPConn {
 func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 	pkt.pipes[pkt.hop].stats.Delivered++
 	n.record(now, Delivered, pkt, "")
-	c.tcp.SetMTU(c.flow.path.mtu(now))
-	c.log.hears(pkt.flow.log)
-	c.tcp.Input(tcp.Time(now), pkt.seg)
-	n.pool.free(pkt)
+	c.input(now, pkt)
 	if !c.tcp.OnlyReadable() {
 		c.settle()
 	}

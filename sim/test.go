@@ -131,24 +131,23 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 	}
 	r := &runner{opts: opts, name: t.Name(), pkg: thisPackage(), dir: thisDir}
 	var wrong []error
-	var report string
-	var trace *Trace
-	r.once(t, o.seed, &trace, func(_ *testing.T, n *Network) {
+	out := outcome{seed: o.seed}
+	r.once(t, &out, func(_ *testing.T, n *Network) {
 		if err := f(n); err != nil {
 			wrong = append(wrong, err)
 		}
-	}, func(_ *testing.T, n *Network, problems []string) {
-		for _, p := range problems {
+	}, func(*testing.T) {
+		for _, p := range out.problems {
 			wrong = append(wrong, errors.New(p))
 		}
 		if len(wrong) > 0 {
-			report = n.report(r.command(o.seed))
+			out.report = out.network().report(r.command(o.seed))
 		}
 	})
 	if len(wrong) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w\n\n%s", errors.Join(wrong...), report)
+	return fmt.Errorf("%w\n\n%s", errors.Join(wrong...), out.report)
 }
 
 // mustBeOutside panics in a bubble, which cannot hold another one.
@@ -171,106 +170,109 @@ type runner struct {
 	found *causes // of a sweep
 }
 
+// An outcome is what became of one run.
+type outcome struct {
+	seed     uint64
+	trace    *Trace   // as soon as there is a network
+	returned bool     // the test function did
+	problems []string // what went wrong in the network, and with the end of the run
+	failed   bool     // for these, or for what the test function told its t
+	report   string   // of the network, if it failed
+}
+
+func (o *outcome) network() *Network { return o.trace.n }
+
 func (r *runner) run(t *testing.T, seed uint64) {
 	t.Helper()
-	var first *Trace
-	o := &outcome{outer: t, before: t.Failed()}
+	o := &outcome{seed: seed}
+	before := t.Failed()
 	// synctest.Test ends the goroutine of a test that failed.
 	defer func() {
 		if p := recover(); p != nil {
 			panic(p)
 		}
-		if first != nil {
-			r.compare(t, seed, first, o)
+		if o.trace != nil {
+			r.compare(t, o)
 		}
 	}()
-	if !r.once(t, seed, &first, o.watch(r.f), o.report(r)) {
-		if first.n.harness.dead.Load() {
-			first = nil // a second run would take as long
+	ended := r.once(t, o, r.f, func(inner *testing.T) {
+		inner.Helper()
+		r.tell(inner, t, before, o)
+	})
+	if !ended {
+		if o.network().harness.dead.Load() {
+			o.trace = nil // a second run would take as long
 		}
 		t.FailNow()
 	}
 }
 
-// An outcome tells the failure of one run apart from what its test failed for before.
-type outcome struct {
-	outer    *testing.T // that Test was called with
-	before   bool       // it had failed before the run
-	returned bool       // f returned
-	failed   bool       // the run failed
-}
-
-// watch notes whether f returns.
-func (o *outcome) watch(f func(*testing.T, *Network)) func(*testing.T, *Network) {
-	return func(t *testing.T, n *Network) {
-		f(t, n)
-		o.returned = true
+// tell says on t, which the test function was given, what is wrong with a run that has ended. outer is the
+// t that Test was called with, which had failed before the run or not.
+func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
+	t.Helper()
+	n := o.network()
+	for _, p := range o.problems {
+		t.Error(p)
 	}
-}
-
-// report says what is wrong with a run that has ended.
-func (o *outcome) report(r *runner) func(*testing.T, *Network, []string) {
-	return func(t *testing.T, n *Network, problems []string) {
-		t.Helper()
-		for _, p := range problems {
-			t.Error(p)
-		}
-		outer := !o.before && o.outer.Failed() && !t.Failed()
-		if !o.returned && !t.Failed() && !t.Skipped() {
-			t.Error("sim: the test function was left by FailNow or Skip of a t other than the one that it is given, or by runtime.Goexit.\n" +
-				"Inside sim.Test use its own t; in a suite of testify begin with: defer s.SetT(s.T()); s.SetT(t)")
-		}
-		o.failed = t.Failed() || outer
-		switch remarks := n.remarks(); {
-		case n.harness.told.Load():
-		case outer:
-			o.outer.Log(n.report(r.command(n.seed))) // t passed, so what it logs may be left out
-		case o.failed:
-			t.Log(n.report(r.command(n.seed)))
-		case remarks != "":
-			t.Log("sim: " + remarks)
-		}
+	byOuter := !before && outer.Failed() && !t.Failed()
+	if !o.returned && !t.Failed() && !t.Skipped() {
+		t.Error("sim: the test function was left by FailNow or Skip of a t other than the one that it is given, or by runtime.Goexit.\n" +
+			"Inside sim.Test use its own t; in a suite of testify begin with: defer s.SetT(s.T()); s.SetT(t)")
+	}
+	o.failed = t.Failed() || byOuter
+	if o.failed && !n.harness.told.Load() {
+		o.report = n.report(r.command(o.seed))
+	}
+	switch remarks := n.remarks(); {
+	case n.harness.told.Load():
+	case byOuter:
+		outer.Log(o.report) // t passed, so what it logs may be left out
+	case o.failed:
+		t.Log(o.report)
+	case remarks != "":
+		t.Log("sim: " + remarks)
 	}
 }
 
 // compare compares the run with a second one, if that is asked for.
-func (r *runner) compare(t *testing.T, seed uint64, first *Trace, o *outcome) {
+func (r *runner) compare(t *testing.T, o *outcome) {
 	t.Helper()
 	switch {
-	case reportTrace(r, o.failed, first):
-	case recordRun(r, seed, o.failed, first):
+	case reportTrace(r, o.failed, o.trace):
+	case recordRun(r, o.seed, o.failed, o.trace):
 	case o.failed && r.check != checkNone:
-		t.Log(r.again(seed, first))
+		t.Log(r.again(o.seed, o.trace))
 	case r.check == checkAll:
-		if wrong := r.checkRun(seed, first); wrong != "" {
+		if wrong := r.checkRun(o.seed, o.trace); wrong != "" {
 			t.Error(wrong)
-			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(seed))
+			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(o.seed))
 		}
 	}
 }
 
-// once runs f in one bubble, and then over with what went wrong in the network. trace is
-// set as soon as there is a network. It says whether the bubble ended: it did not if it hangs or
-// was abandoned.
-func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.T, *Network), over func(*testing.T, *Network, []string)) (ended bool) {
+// once runs f in one bubble and notes what became of it in o, whose trace is set as soon as there is a
+// network. When the run is over it calls conclude with the t that f was given, or with its own if the bubble
+// hangs or was abandoned; it says whether the bubble ended.
+func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), conclude func(*testing.T)) (ended bool) {
 	t.Helper()
 	pools.beforeBubble()
 	defer pools.afterBubble()
-	command := func() string { return r.command(seed) }
+	command := func() string { return r.command(o.seed) }
 	run := newBubbleRun(t)
 	defer run.drop()
 	defer newWatchdog(run).stop()
-	defer startMonitor(t, run, seed, command).stop()
-	var problems []string
+	defer startMonitor(t, run, o.seed, command).stop()
+	var problems []string // of the bubble, which may go on when it was abandoned
 	given := run.run(t, func(t *testing.T) {
-		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(seed)))
+		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(o.seed)))
 		run.ballast.prepare()
 		n.seedCrypto(t)
 		n.harness.witness = newWitness()
 		n.startPulse()
 		_, n.harness.bubbleID = thisGoroutine()
 		n.harness.run.Store(run)
-		*trace = n.log.trace
+		o.trace = n.log.trace
 		run.network.Store(n)
 		bubbles.Store(n.harness.bubbleID, n)
 		t.Cleanup(func() { bubbles.Delete(n.harness.bubbleID) })
@@ -280,7 +282,8 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 			run.end.Lock()
 			defer run.end.Unlock()
 			if n.harness.reported.CompareAndSwap(false, true) {
-				over(t, n, problems)
+				o.problems = problems
+				conclude(t)
 			}
 		})
 		defer func() {
@@ -289,12 +292,14 @@ func (r *runner) once(t *testing.T, seed uint64, trace **Trace, f func(*testing.
 			}
 		}()
 		f(t, n)
+		o.returned = true
 	})
 	run.end.Lock()
 	defer run.end.Unlock()
 	if n := run.network.Load(); len(given) > 0 {
 		n.harness.reported.Store(true)
-		over(t, n, given) // though it has ended well but for this
+		o.problems = given // it has ended well but for this
+		conclude(t)
 	}
 	return len(given) == 0
 }

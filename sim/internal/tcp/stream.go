@@ -5,16 +5,9 @@ import (
 	"math/bits"
 )
 
-// Write copies as much of p into the send buffer as it takes and sends what the
-// windows allow. It returns 0 when the buffer is full (see Events for Writable),
-// and also when nothing can be sent any more (see CanWrite).
-func (c *Conn) Write(now Time, p []byte) int {
-	n := c.Append(p)
-	c.Push(now)
-	return n
-}
-
-// Append is the first half of Write: it copies, and leaves the sending to Push.
+// Append copies as much of p into the send buffer as it takes; Push sends what the windows allow.
+// It returns 0 when the buffer is full (see Events for Writable), and also when nothing can be
+// sent any more (see CanWrite).
 func (c *Conn) Append(p []byte) int {
 	if !c.CanWrite() || len(p) == 0 {
 		return 0
@@ -209,15 +202,8 @@ func (c *Conn) checkSpace() {
 	}
 }
 
-// Read copies received bytes into p, and may send a window update. Zero means
+// Take copies received bytes into p; Push sends a window update if there is one due. Zero means
 // that nothing is there; EOF and Err say whether anything will come.
-func (c *Conn) Read(now Time, p []byte) int {
-	n := c.Take(p)
-	c.Push(now)
-	return n
-}
-
-// Take is the first half of Read: it copies, and leaves the window update to Push.
 func (c *Conn) Take(p []byte) int {
 	n, freed := c.rcvq.read(p)
 	c.copied += uint64(n)
@@ -229,7 +215,7 @@ func (c *Conn) Take(p []byte) int {
 // Copied is the sequence number up to which the program has read.
 func (c *Conn) Copied() uint64 { return c.copied }
 
-// Readable is the number of bytes that Read has for the program.
+// Readable is the number of bytes that Take has for the program.
 func (c *Conn) Readable() int {
 	n := int(c.rcvNxt - c.copied)
 	if c.flag&finReceived != 0 {
