@@ -34,7 +34,7 @@ func (b *bubbleRun) abandon(problems ...string) {
 		return
 	}
 	if n := b.network.Load(); n != nil {
-		n.harness.dead.Store(true) // first: who takes the problems looks at it
+		n.harness.dead.Store(true) // first: the receiver of the problems looks at it
 	}
 	b.given <- problems
 }

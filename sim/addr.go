@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,12 +19,6 @@ var (
 // addrOfHost is the address of the host of a number, from 1: 10.0.0.1 and so on.
 func addrOfHost(number int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(number >> 16), byte(number >> 8), byte(number)})
-}
-
-// number is an IPv4 address as a number, for hashes.
-func number(a netip.Addr) uint64 {
-	b := a.As4()
-	return uint64(binary.BigEndian.Uint32(b[:]))
 }
 
 // unicast refuses addresses that stand for several hosts.

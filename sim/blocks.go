@@ -2,7 +2,7 @@ package sim
 
 // blockPool keeps large blocks of the program's data for reuse. Packets and receive
 // queues share them with the sender, without counting; but when the peer's program has
-// read a block nobody looks at its bytes again: a copy of them that still travels is old
+// read a block its bytes are never looked at again: a copy of them that still travels is old
 // to the receiver, which throws it away unread.
 type blockPool struct {
 	retired     [mostRetired]retiredBlock // a ring

@@ -3,16 +3,16 @@ package sim
 import "cmp"
 
 // A callQueue is what the program asked of the network and the engine has not taken yet, and what
-// it is about to notice.
+// it is to be woken for.
 type callQueue struct {
 	pending   pendingOps
 	stepping  bool   // a step is requested
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
-	waiters   []*waiter // lent to those who wait
+	waiters   []*waiter // of no blocked call, for reuse
 }
 
-// A wake is one thing that the program is about to notice.
+// A wake is one thing that the program is to be woken for.
 type wake struct {
 	host *Host
 	q    *waitq        // a blocked call,

@@ -245,7 +245,7 @@ func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
 	return k, c.opError("readfrom", err)
 }
 
-// WriteTo implements [io.WriterTo], which [io.Copy] uses, in the way of [TCPConn.ReadFrom]; the
+// WriteTo implements [io.WriterTo], which [io.Copy] uses, as [TCPConn.ReadFrom] does; the
 // operation is "writeto".
 func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
 	k, err := io.Copy(w, struct{ io.Reader }{c})

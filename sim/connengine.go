@@ -147,8 +147,8 @@ func (c *TCPConn) arrivalLookahead(at int64, s *news) int64 {
 		return 0
 	}
 	c.in.q.deferred, c.out.q.deferred = c.in.q.deferred || s.data, true
-	// One that is no news for c may be a probe, whose answer is some for a peer that waits to
-	// send.
+	// An acknowledgement that tells c nothing new may be a probe, whose answer matters to a peer that
+	// waits to send.
 	if p := c.flow.peer; !s.data && c.tcp.Finished(s.ack) && p != nil && p.tcp.Answers(c.tcp) && p.tcp.Idle() {
 		return idleLookahead
 	}

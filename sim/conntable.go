@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/binary"
 	"iter"
 	"net/netip"
 )
@@ -29,12 +28,6 @@ type ends struct{ local, remote netip.AddrPort }
 func (e ends) hash() uint64 {
 	h := mix(addrHash(e.local.Addr())) ^ addrHash(e.remote.Addr())
 	return mix(mix(h) ^ uint64(e.local.Port())<<16 ^ uint64(e.remote.Port()))
-}
-
-// addrHash tells addresses of one family apart.
-func addrHash(a netip.Addr) uint64 {
-	b := a.As16()
-	return mix(binary.BigEndian.Uint64(b[:])) ^ binary.BigEndian.Uint64(b[8:])
 }
 
 // get returns the connection between two ends, or nil.

@@ -197,14 +197,14 @@ func (d *dialing) finish(err error) {
 	d.host.n.wakeAt(atOnce)
 }
 
-// revealWhy reveals what may have been the cause of a failure: nobody listened any more.
+// revealWhy reveals what may have been the cause of a failure: there was no listener any more.
 func (d *dialing) revealWhy() {
 	n := d.host.n
 	n.reveal(n.over.by)
 	d.host.revealRefusal(protoTCP, d.dest)
 }
 
-// revealRefusal reveals why nobody is where h sent something.
+// revealRefusal reveals why there is no socket where h sent something.
 func (h *Host) revealRefusal(proto protocol, to netip.AddrPort) {
 	dest := h
 	if !to.Addr().IsLoopback() {

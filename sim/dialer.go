@@ -119,8 +119,8 @@ func (d *Dialer) deadline(ctx context.Context) (at time.Time) {
 	return at
 }
 
-// setKeepAlive sets what differs from the default. As in package net nobody is told of
-// a value that is out of range.
+// setKeepAlive sets what differs from the default. As in package net a value that is out of range
+// is ignored.
 func (d *Dialer) setKeepAlive(c *TCPConn) {
 	switch {
 	case d.KeepAliveConfig.Enable:

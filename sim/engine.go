@@ -261,9 +261,9 @@ func (n *Network) runDue(now int64) (next change) {
 	}
 }
 
-// takeWakes appends to out what the program notices now. In a bubble that is one thing
+// takeWakes appends to out what the program is woken for now. In a bubble that is one thing
 // an instant: the goroutine it wakes runs until it blocks before the next one, and
-// the timers that it starts tie with nobody's.
+// the timers that it starts tie with no others.
 func (n *Network) takeWakes(now int64, out []release) []release {
 	count := len(n.calls.wakes) - n.calls.firstWake
 	if count == 0 || n.clock.virtual && n.clock.released >= now {
@@ -311,7 +311,7 @@ func (n *Network) next(now int64) int64 {
 	return min(next, n.calls.pending.until)
 }
 
-// wake schedules w; the processes of a paused host notice nothing until it goes
+// wake schedules w; the processes of a paused host are woken when it goes
 // on.
 func (n *Network) wake(w wake) {
 	if w.host.pause.fault != nil {

@@ -9,7 +9,7 @@ type flow struct {
 	log      said         // of TCP
 	id       uint64       // see flowID; zero for packets that belong to no socket
 	topology uint64       // state of the network that the streams are for
-	first    *pipe        // of the way,
+	first    *pipe        // of the route,
 	stream1  netem.Stream // with its stream,
 	rest     *[]hopStream // and those behind it; nil if there are none
 	peer     *TCPConn     // that received the last segment
@@ -37,8 +37,8 @@ func flowID(proto protocol, from, to uint16) uint64 {
 	return uint64(proto)<<32 | uint64(from)<<16 | uint64(to)
 }
 
-// stream returns the flow's stream on a pipe, the hop-th of a packet's way. The packet
-// may still be on a way that is no longer the flow's: then its draws are those of a fresh
+// stream returns the flow's stream on a pipe, the hop-th of a packet's route. The packet
+// may still be on a route that is no longer the flow's: then its draws are those of a fresh
 // stream.
 func (f *flow) stream(p *pipe, hop int) *netem.Stream {
 	if f.topology != f.path.n.wires.version {

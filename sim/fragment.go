@@ -157,7 +157,7 @@ func (r *reassembler) next(uint64) int64 {
 	return r.waiting[0].expires
 }
 
-// noticed implements timed.
+// observable implements timed.
 func (r *reassembler) observable() int64 { return r.next(classTimer) }
 
 // due implements timed: those that have waited for too long are given up.

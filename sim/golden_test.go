@@ -34,12 +34,14 @@ func TestTracesStayWhatTheyWere(t *testing.T) {
 	} {
 		for i, want := range row.want {
 			seed := uint64(i + 1)
+			var got uint64
 			require.NoError(t, sim.Try(t, func(n *sim.Network) error {
 				row.work(n)
 				time.Sleep(time.Minute)
-				require.Equalf(t, want, n.Trace().Hash(), "%s, seed %d: %#x", row.name, seed, n.Trace().Hash())
+				got = n.Trace().Hash()
 				return nil
 			}, append(row.opts, sim.Seed(seed))...))
+			require.Equalf(t, want, got, "%s, seed %d: %#x", row.name, seed, got)
 		}
 	}
 }

@@ -56,11 +56,11 @@ type pause struct {
 	fault     *fault // nil if the host is not paused
 	resumedBy moment
 	resumed   waitq      // calls that the pause holds
-	wakes     []wake     // what the processes have yet to notice,
+	wakes     []wake     // what the processes have yet to be woken for,
 	conns     []*TCPConn // and what they asked for
 	ops       []operation
-	asleep    []waking // sockets that were made meanwhile: nobody reaches them yet
-	leaving   []leaver // those that were closed: nobody can tell yet
+	asleep    []waking // sockets that were made meanwhile: unreachable yet
+	leaving   []leaver // sockets that were closed meanwhile: others cannot tell yet
 }
 
 // Linux's net.ipv4.ip_local_port_range.

@@ -46,7 +46,7 @@ type icmpMeaning struct {
 	errno   syscall.Errno
 	tcp     tcp.Code
 	hard    bool // a connected socket of UDP hears of it (icmp_err_convert: fatal)
-	routing bool // RFC 6069 has TCP take it for news of the way (tcp_v4_err)
+	routing bool // RFC 6069 has TCP take it for a sign of a changed route (tcp_v4_err)
 }
 
 var icmpMeanings = map[ICMPCode]icmpMeaning{
@@ -91,7 +91,7 @@ const icmpSize = 20 + 8 + 20 + 8
 //
 // A host whose own packets a link refuses with net or host unreachable has it from its
 // routing table: then a call that sends by UDP fails itself, with ENETUNREACH or
-// EHOSTUNREACH, and so does a dial. Elsewhere the news comes back to the sender as a
+// EHOSTUNREACH, and so does a dial. Elsewhere the ICMP message comes back to the sender as a
 // packet.
 func (l *Link) RejectWith(code ICMPCode) {
 	l.must("RejectWith")
@@ -132,13 +132,13 @@ func (n *Network) refuse(now int64, pkt *packet, p *pipe) {
 	n.sendBack(now, pkt, p, p.rejectCode, p.rejects())
 }
 
-// sendBack ends the way of a packet at a pipe, says why, and tells its sender.
+// sendBack ends a packet at a pipe, says why, and tells its sender.
 func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why string) {
 	blocked := p.from.icmpBlocked
 	if blocked != nil {
 		blocked.hits++
 	}
-	// No news about news, nor about a fragment but the first (RFC 1122 section 3.2.2).
+	// No message about ICMP messages, nor about a fragment but the first (RFC 1122 section 3.2.2).
 	if blocked != nil || pkt.proto == protoICMP || pkt.frag.offset > 0 {
 		n.drop(now, pkt, p, why)
 		return
@@ -162,7 +162,7 @@ func (p *path) refusal() syscall.Errno {
 	return m.errno
 }
 
-// routeTo is the way that a host's routing table has from one address to another. Where a
+// routeTo is the path that a host's routing table has from one address to another. Where a
 // link refuses it there is an error beside it.
 func (h *Host) routeTo(from, to netip.Addr) (*path, syscall.Errno) {
 	dest := h
@@ -190,8 +190,8 @@ func (h *Host) sourceFor(to netip.Addr) netip.Addr {
 }
 
 // unreachable tells the sender that its packet could not be delivered, and ends the
-// packet; mtu is what the link takes for which it was too big. The news goes back the way
-// that the packet came.
+// packet; mtu is what the link takes for which it was too big. The message goes back by the
+// route that the packet came.
 func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	done := pkt.flow.path
 	arrived := pkt.hop == len(pkt.pipes)
@@ -207,7 +207,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 		*m.seg = *w.seg
 	}
 	n.pool.free(pkt)
-	if arrived && n.cutOff(now, m) { // this news the host itself sends
+	if arrived && n.cutOff(now, m) { // this message the host itself sends
 		return
 	}
 	n.record(now, Sent, m, "")
@@ -218,7 +218,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	n.transmit(m, now)
 }
 
-// icmp handles the news that a packet could not be delivered.
+// icmp handles a message that a packet could not be delivered.
 func (h *Host) icmp(now int64, m *packet) {
 	meaning := icmpMeanings[m.icmp.code]
 	switch {

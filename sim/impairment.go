@@ -117,9 +117,9 @@ func (p *pipe) history() []impairment {
 	return all
 }
 
-// idle describes the impairments of p that met nothing. If packets went the other way only, that
-// is no wonder for what both ways have; and what a link can carry (Queue, MTU) it needs to show
-// one way only.
+// idle describes the impairments of p that met nothing. If packets went in the other
+// direction only, that says nothing about an impairment that both directions have; and what a link can
+// carry (Queue, MTU) it needs to show in one direction only.
 func (p *pipe) idle() (lines []string) {
 	fields, other := p.aspects(), p.reverse.history()
 	for _, m := range p.history() {

@@ -10,7 +10,7 @@ import (
 
 // A Link joins two hosts or routers, with a configuration for each direction. Its methods
 // change it while packets travel. They act at once: on what is sent from now on,
-// also by connections that stand already. What is on its way arrives.
+// also by connections that are open already. Packets in flight arrive.
 //
 // At one instant a change made by [Network.After] comes before the packets.
 type Link struct {
@@ -96,7 +96,7 @@ func mtuOf(cfg netem.Config) int {
 }
 
 // Link joins a and b by a link whose two directions are alike and independent.
-// Packets between two hosts take the shortest way over links and routers; two hosts
+// Packets between two hosts take the shortest route over links and routers; two hosts
 // that no links join have the default path ([DefaultLink]) between them. Link panics
 // if a or b is nil or of another network, if they are the same or are joined by a link
 // already, or if cfg is not valid.
@@ -173,9 +173,9 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 	})
 }
 
-// Down silences the link in both directions until [Link.Up]: packets vanish and
-// nobody is told, as with a cable that is cut far away. Connections live on and find out by
-// their own timeouts; where the link has [Link.ARP] its ends notice that nobody answers.
+// Down silences the link in both directions until [Link.Up]: packets vanish
+// without a message, as with a cable that is cut far away. Connections live on and find out by
+// their own timeouts; where the link has [Link.ARP] its ends find out when the other does not answer.
 func (l *Link) Down() {
 	l.must("Down")
 	l.n.do(func() { l.down("link down", true, true) })

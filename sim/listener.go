@@ -205,7 +205,7 @@ func (l *TCPListener) acceptNow() (*TCPConn, error, *waitq) {
 	return nil, nil, &l.in.q
 }
 
-// Close implements [net.Listener]. Connections that nobody accepted are reset.
+// Close implements [net.Listener]. Connections that were not accepted are reset.
 func (l *TCPListener) Close() error {
 	return l.opError("close", get(l.n, func() error {
 		if l.closed {
@@ -235,7 +235,7 @@ func (l *TCPListener) shut() {
 	}
 }
 
-// leave is the part of shut that others notice.
+// leave is the part of shut that others can observe.
 func (l *TCPListener) leave() {
 	for _, c := range l.accept {
 		c.opening.listener = nil
@@ -280,7 +280,7 @@ func (l *TCPListener) next(uint64) int64 {
 	return l.in.deadline.next()
 }
 
-// noticed implements timed.
+// observable implements timed.
 func (l *TCPListener) observable() int64 { return l.next(classDeadline) }
 
 // due implements timed.

@@ -17,7 +17,7 @@ var stubResolver = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 53}), 5
 // hosts, both ways (A, PTR), and has no data of other types; a name that no host has does
 // not exist (NXDOMAIN).
 //
-// Go's resolver reads the machine's files, whoever it asks. What it makes of a short name by a domain
+// Go's resolver reads the machine's files, whichever name server it asks. What it makes of a short name by a domain
 // of /etc/resolv.conf is not asked for, unless it is a host of the network. It looks into /etc/hosts first:
 // a test fails if that has a name or an address of the network's. The name server
 // that an error names is the machine's; [net.DNSError]'s Err, Name and IsNotFound are not.
@@ -92,7 +92,7 @@ func (h *Host) answerName(query []byte) []byte {
 
 // resource returns what the network knows of that type for a name, nil for nothing, and
 // whether the name exists: that of a host, what stands below it for a service (RFC 8552,
-// "_http._tcp.server"), and that of an address for the reverse way.
+// "_http._tcp.server"), and that of an address for a reverse lookup.
 func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) {
 	if reverse, ok := strings.CutSuffix(strings.ToLower(name), ".in-addr.arpa"); ok {
 		host := n.names.reverse(reverse)

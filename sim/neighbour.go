@@ -25,7 +25,7 @@ const (
 type reachability uint8
 
 const (
-	unknown    reachability = iota // nobody has asked yet
+	unknown    reachability = iota // not asked for yet
 	incomplete                     // asked for; what is to be sent waits
 	reachable                      // it answered of late
 	stale                          // it may have gone
@@ -61,9 +61,9 @@ type neighbour struct {
 // other end: what is sent is gone, and if the other end is silent the sender finds out by its
 // own timeouts.
 //
-// The times are those of Linux. Who gets no answer asks three times, a second apart; what is
-// to be sent waits meanwhile, up to 212992 bytes of memory. Then it is given up, and whoever
-// sent it is told "host unreachable": so an attempt to connect to a host that is off fails
+// The times are those of Linux. An end that gets no answer asks three times, a second apart; what is
+// to be sent waits meanwhile, up to 212992 bytes of memory. Then it is given up, and its
+// sender is told "host unreachable": so an attempt to connect to a host that is off fails
 // after 3 s with EHOSTUNREACH, and also behind a router whose last link is an Ethernet, unless
 // that has [Router.BlockICMP]. An established connection goes on resending and has that for
 // its error when it gives up, a UDP socket hears nothing (see [ICMPCode]).
@@ -205,7 +205,7 @@ func (b *neighbour) say(now int64, kind uint8) {
 	n.transmit(pkt, now)
 }
 
-// arpArrived handles the end of the way of an ARP packet (arp_process).
+// arpArrived handles an ARP packet that has arrived (arp_process).
 func (n *Network) arpArrived(now int64, pkt *packet) {
 	p, host := pkt.pipes[0], pkt.flow.path.to
 	switch off := host != nil && host.off != nil; {
@@ -276,7 +276,7 @@ func (b *neighbour) plan(uint64) *plan { return &b.timer }
 // next implements timed.
 func (b *neighbour) next(uint64) int64 { return b.at }
 
-// noticed implements timed.
+// observable implements timed.
 func (b *neighbour) observable() int64 { return b.at }
 
 // due implements timed (neigh_timer_handler).

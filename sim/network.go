@@ -115,7 +115,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 }
 
 // Close ends the network: every blocked call on it returns [net.ErrClosed], and
-// so does every later one. Packets on their way are gone. [Test] closes its own
+// so does every later one. Packets in flight are gone. [Test] closes its own
 // network.
 func (n *Network) Close() {
 	n.do(func() { n.shutdown("") })

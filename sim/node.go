@@ -55,7 +55,7 @@ func (n *Network) nodeOf(method string, d Node) *node {
 // nodes are the two ends of a pipe.
 type nodes struct{ from, to *node }
 
-// A Router joins links: packets between hosts pass it on their shortest way. So a
+// A Router joins links: packets between hosts pass it on their shortest route. So a
 // bottleneck can be shared by many. A router takes no time and loses nothing; its
 // links do.
 type Router struct{ node }

@@ -63,7 +63,7 @@ func turn[T any](n *Network, f func() T) T {
 	return f()
 }
 
-// unlockToWake lets go of the lock, which those who are woken want at once.
+// unlockToWake releases the lock, which woken goroutines want at once.
 func (n *Network) unlockToWake() { n.mu.Unlock() }
 
 func (n *Network) lockAgain() { n.mu.Lock() }

@@ -21,10 +21,10 @@ func (p protocol) String() string {
 	return [...]string{"", "tcp", "udp", "icmp", "arp"}[p]
 }
 
-// A packet on its way. It is pooled: whoever ends its way frees it.
+// A packet in flight. It is pooled: what ends it frees it.
 type packet struct {
 	flow     *flow
-	pipes    []*pipe // its way; links that are made later do not change it
+	pipes    []*pipe // its route; links that are made later do not change it
 	hop      int     // where on it
 	departs  int64   // when its last bit is sent there; packets of a train may not know
 	proto    protocol
@@ -85,7 +85,7 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	}
 }
 
-// drop ends the way of a packet at a pipe, or at its host if p is nil, and says why.
+// drop ends a packet at a pipe, or at its host if p is nil, and says why.
 func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
 	n.recordDrop(now, pkt, p, why)
 	n.pool.free(pkt)
@@ -102,7 +102,7 @@ func (n *Network) recordDrop(now int64, pkt *packet, p *pipe, why string) {
 	n.record(now, Dropped, pkt, why)
 }
 
-// dispatch sends a packet on its way. What is larger than the path's MTU, as far as its
+// dispatch sends a packet. What is larger than the path's MTU, as far as its
 // host knows, the host itself cuts, if it may (ip_finish_output).
 func (n *Network) dispatch(pkt *packet, now int64) {
 	way := pkt.flow.path
@@ -140,7 +140,7 @@ func (n *Network) cutOff(now int64, pkt *packet) bool {
 	return true
 }
 
-// transmit puts a packet on the next pipe of its way.
+// transmit puts a packet on the next pipe of its route.
 func (n *Network) transmit(pkt *packet, now int64) {
 	p := pkt.pipes[pkt.hop]
 	if p.neighbour != nil && !p.neighbour.passes(now, pkt) {
@@ -352,7 +352,7 @@ func (pkt *packet) lookahead(at int64) int64 {
 	return 0
 }
 
-// arrive handles the end of a packet's way over a pipe.
+// arrive handles a packet at the end of a pipe.
 func (n *Network) arrive(now int64, pkt *packet) {
 	if pkt.proto == protoARP {
 		n.arpArrived(now, pkt)

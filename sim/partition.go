@@ -12,7 +12,7 @@ type partition struct {
 	from, to map[*Host]int
 }
 
-// Partition silences all paths between hosts of different groups, both ways, for
+// Partition silences all paths between hosts of different groups, in both directions, for
 // new and established connections alike, until [Network.Heal]. Hosts in no group
 // reach everybody; so groups that share nothing with a host make a partial
 // partition. Several partitions add up. It panics if a host stands in two groups.
@@ -31,7 +31,7 @@ func (n *Network) Partition(groups ...[]*Host) {
 }
 
 // PartitionOneWay silences all paths that lead from a host of from to a host of to,
-// until [Network.Heal]; the way back stays open.
+// until [Network.Heal]; the other direction stays open.
 func (n *Network) PartitionOneWay(from, to []*Host) {
 	numbered := func(hosts []*Host, number int) map[*Host]int {
 		m := map[*Host]int{}

@@ -27,7 +27,7 @@ func (n *Network) path(from, to *Host) *path {
 	return p
 }
 
-// pipes returns the way that packets take now.
+// pipes returns the route that packets take now.
 func (p *path) pipes() []*pipe {
 	if n := p.n; p.topology != n.wires.version {
 		p.topology = n.wires.version

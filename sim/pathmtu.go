@@ -11,9 +11,9 @@ import (
 // IP_PMTUDISC_WANT), with the bit that forbids to cut it. A router whose next link takes
 // less drops the packet and tells the host, which remembers that for the destination.
 
-// A pathMTU is what a host has learned of the way to a destination (struct fib_nh_exception).
+// A pathMTU is what a host has learned of the route to a destination (struct fib_nh_exception).
 type pathMTU struct {
-	via     *pipe // the link by which it leaves; nothing is known of other ways
+	via     *pipe // the link by which it leaves; nothing is known of other routes
 	mtu     int
 	locked  bool  // too small to believe: what is sent may be cut
 	expires int64 // instant
@@ -24,13 +24,13 @@ const (
 	leastMTU   = 552          // net.ipv4.route.min_pmtu
 )
 
-// known says whether something is known of the way that packets take now.
+// known says whether something is known of the route that packets take now.
 func (p *path) known(now int64) bool {
 	l := &p.learned
 	return l.via != nil && now < l.expires && l.via == p.pipes()[0] && l.mtu <= l.via.mtu
 }
 
-// mtu is the largest packet that passes the whole way, as far as the sending host knows
+// mtu is the largest packet that passes the whole route, as far as the sending host knows
 // (ipv4_mtu).
 func (p *path) mtu(now int64) int {
 	if p.learned.via != nil && p.known(now) {
@@ -69,7 +69,7 @@ func (h *Host) forgetPaths() {
 	}
 }
 
-// tooBig ends the way of a packet that must not be cut and is larger than the next link
+// tooBig ends a packet that must not be cut and is larger than the next link
 // takes: p, or its host's own if p is nil. The sender is told (ip_forward).
 func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 	const why = "mtu"
@@ -82,7 +82,7 @@ func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 	n.unreachable(now, pkt, icmpTooBig, mtu)
 }
 
-// tooBig handles the news that a packet of h was too big for a link that takes mtu bytes.
+// tooBig handles a message that a packet of h was too big for a link that takes mtu bytes.
 func (h *Host) tooBig(now int64, m *packet) {
 	way, mtu := h.n.path(h, m.flow.path.from), int(m.icmp.mtu)
 	switch m.icmp.about {

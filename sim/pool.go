@@ -24,7 +24,7 @@ func (p *pool) packet(f *flow, proto protocol, src, dst netip.AddrPort) *packet 
 	return pkt
 }
 
-// free ends the way of a packet.
+// free ends a packet.
 func (p *pool) free(pkt *packet) {
 	if pkt.seg != nil {
 		p.segments.put(pkt.seg)

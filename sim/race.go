@@ -19,7 +19,7 @@ import (
 // came before the work (that is how the arguments get there), but not that the work came before
 // what the caller does next. The caller waits with the detector's eyes closed
 // ([runtime.RaceDisable]) and takes the result by code that it does not watch (go:norace).
-// Whatever else could carry news from the engine to the program, timers, goroutines, is used
+// Whatever else could carry knowledge from the engine to the program, timers, goroutines, is used
 // with closed eyes too. All that the caller learns is told by reveal: what had happened when
 // others made the calls of which it now sees the effect. The engine's own races are
 // found as anybody's.
@@ -236,7 +236,7 @@ func (w *waitingCall) goesOn(n *Network) bool {
 	return false
 }
 
-// unlockToWake does nothing: those who are woken wait for the engine.
+// unlockToWake does nothing: woken goroutines wait for the engine.
 func (n *Network) unlockToWake() {}
 
 func (n *Network) lockAgain() {}
@@ -444,7 +444,7 @@ func (c *closings) closed(proto protocol, port uint16, m moment) {
 // ended is called when the processes were ended.
 func (c *closings) ended(m moment) { c.all = m }
 
-// refused reveals why nobody is at a port.
+// refused reveals why there is no socket at a port.
 func (c *closings) refused(n *Network, proto protocol, port uint16) {
 	n.reveal(c.all)
 	n.reveal(c.ports[closedPort{proto, port}])

@@ -11,7 +11,7 @@ import (
 )
 
 // SetNoDelay says whether small segments are sent at once, which is the default,
-// or wait for the acknowledgement of what is on its way (Nagle's algorithm).
+// or wait for the acknowledgement of what is in flight (Nagle's algorithm).
 func (c *TCPConn) SetNoDelay(noDelay bool) error {
 	return c.set(func() error {
 		c.later(func(now int64) { c.tcp.SetNoDelay(tcp.Time(now), noDelay) })

@@ -28,7 +28,7 @@ func (w *topology) sorted() []*pipe {
 	})
 }
 
-// route finds the way between two hosts.
+// route finds the route between two hosts.
 func (n *Network) route(from, to *Host) []*pipe {
 	if from == to {
 		return []*pipe{n.direct(from, to, netem.Config{MTU: loopbackMTU})}
@@ -65,7 +65,7 @@ func (n *Network) direct(from, to *Host, cfg netem.Config) *pipe {
 	return p
 }
 
-// shortest finds the way with the fewest links through routers, and of several the one
+// shortest finds the route with the fewest links through routers, and of several the one
 // whose links were made first; nil if there is none.
 func (n *Network) shortest(from, to *node) []*pipe {
 	if p := n.wires.linked[nodes{from, to}]; p != nil {

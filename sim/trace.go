@@ -95,24 +95,6 @@ func newTrace(n *Network) *Trace {
 	return &Trace{n: n, notes: make([]note, 1), noted: map[string]int32{"": 0}}
 }
 
-// mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-func mix(x uint64) uint64 {
-	x ^= x >> 30
-	x *= 0xbf58476d1ce4e5b9
-	x ^= x >> 27
-	x *= 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// hashString is FNV-1a (Fowler, Noll, Vo), finished by mix.
-func hashString(s string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(s) {
-		h = (h ^ uint64(s[i])) * 1099511628211
-	}
-	return mix(h)
-}
-
 // add is called with the lock held.
 func (t *Trace) add(r record, text string) {
 	slot := t.slot()

@@ -14,14 +14,14 @@ import (
 // [net.PacketConn], and [net.Conn] for one that was dialled. There is no descriptor
 // behind it, so it has neither SyscallConn nor File; libraries that look for them to
 // set options, such as quic-go, do without. So there are no control messages, and
-// nobody can choose IP_MTU_DISCOVER: QUIC then sends no probes of the path's MTU.
+// IP_MTU_DISCOVER cannot be chosen: QUIC then sends no probes of the path's MTU.
 //
 // A datagram carries at most 65507 bytes; a longer one is refused with EMSGSIZE. One
 // larger than the MTU of the host's link travels in fragments (RFC 791), each of which is
 // lost, delayed and counted as a packet of its own, and arrives with the last of them, or not
 // at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time). Routers cut fragments
 // further. A datagram that is no fragment they must not cut, as Linux has it for sockets of
-// package net (IP_PMTUDISC_WANT): one that is too big for a link on the way is lost, and the
+// package net (IP_PMTUDISC_WANT): one that is too big for a later link is lost, and the
 // host told (see [netem.Config]'s MTU). From then on, for 10 minutes, it cuts larger ones for
 // that destination, and a connected socket has EMSGSIZE for the error of its next call.
 // Nothing is sent to broadcast and multicast addresses: they are refused.
@@ -30,7 +30,7 @@ import (
 // is the memory that the kernel takes for a datagram: 832 bytes for one of up to 197 bytes
 // of payload, 1280 up to 645, 2304 up to 1669; the sum of its packets' for one that came in
 // fragments. So it holds 256 small datagrams, or 92 that fill an MTU of 1500; what finds it
-// full is dropped, and nobody is told. As in Linux reading makes room in portions of a
+// full is dropped in silence. As in Linux, reading makes room in portions of a
 // quarter of the buffer. There is no flow control. The send buffer is not modelled: a
 // datagram leaves the host at once, and waits in the queue of a link.
 //
@@ -130,7 +130,7 @@ func (h *Host) connect(network string, local, remote netip.AddrPort, open bool) 
 }
 
 // udpPort finds a port for a socket that is connected to remote, or returns 0. As in
-// DialContext, it does not depend on who else dials at this instant.
+// DialContext, it does not depend on what else dials at this instant.
 func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 	nth := h.dials.udp[remote]
 	h.dials.udp[remote]++
@@ -185,7 +185,7 @@ func newUDPConn(h *Host, network string, local, remote netip.AddrPort) *UDPConn 
 //go:norace
 func (u *UDPConn) setSource(addr netip.Addr) { u.local = netip.AddrPortFrom(addr, u.local.Port()) }
 
-// socket returns who receives datagrams for to that come from from.
+// socket returns the socket that receives datagrams for to that come from from.
 func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
 	for _, u := range h.table.udp[to.Port()] {
 		if !u.asleep && u.takes(to, from) {
@@ -235,7 +235,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 	u.in.q.notify(u.n, h)
 }
 
-// refused handles the news that a datagram was not wanted. Only a connected socket
+// refused handles a message that a datagram was not wanted. Only a connected socket
 // learns of it (udp_err in Linux, RFC 1122 section 4.1.3.3).
 func (h *Host) refused(m *packet, errno syscall.Errno) {
 	for _, u := range h.table.udp[m.dst.Port()] {
@@ -406,7 +406,7 @@ func (u *UDPConn) shut() {
 	}
 }
 
-// leave is the part of shut that others notice.
+// leave is the part of shut that others can observe.
 func (u *UDPConn) leave() { u.buffer.queue = nil }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].

@@ -77,7 +77,7 @@ func (u *UDPConn) next(uint64) int64 {
 	return min(u.in.deadline.next(), u.write.next())
 }
 
-// noticed implements timed.
+// observable implements timed.
 func (u *UDPConn) observable() int64 { return u.next(classDeadline) }
 
 // due implements timed.

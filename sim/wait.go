@@ -9,9 +9,9 @@ import (
 // connection. The lock is held in all its methods. Waiters are pooled: at any time few sockets have
 // a blocked caller.
 type waitq struct {
-	w        *waiter // nil if nobody waits
+	w        *waiter // nil if no call waits
 	waiting  int32
-	pending  bool // a wake is on its way
+	pending  bool // a wake is scheduled
 	deferred bool // something is deferred because no call waits
 	between  bool // between two turns
 }
@@ -141,7 +141,7 @@ func (r release) do() {
 	}
 }
 
-// release appends to out what lets the program notice.
+// release appends to out what wakes the program.
 func (w wake) release(out []release) []release {
 	if w.q == nil {
 		return append(out, release{done: w.done})
@@ -150,7 +150,7 @@ func (w wake) release(out []release) []release {
 	return w.q.releases(out)
 }
 
-// releaseNow lets the program notice.
+// releaseNow wakes the program.
 func (w wake) releaseNow() {
 	for _, r := range w.release(nil) {
 		r.do()
@@ -177,7 +177,7 @@ func (q *waitq) releases(out []release) []release {
 
 // turns has calls of one kind on a socket come one after the other, in the order in which the
 // program made them, as package poll has them (its fdMutex). Only the first of them gets as far
-// as the kernel: a write is in the stream as a whole, and who has read for longest reads next.
+// as the kernel: a write is in the stream as a whole, and the call that has waited longest reads next.
 //
 // Between two turns all goroutines come to rest: were several to go on at once, as when a
 // connection dies on which they write, the runtime would choose what they do next.

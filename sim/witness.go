@@ -9,7 +9,7 @@ import (
 )
 
 // A witness notes which goroutines call the network at an instant, or at the last one before it
-// at which any does: they are who may have sent the first packet by which two runs differ. There
+// at which any does: one of them may have sent the first packet by which two runs differ. There
 // is one only in a run that is made for it, when the packet is known.
 type witness struct {
 	at    int64
