@@ -28,6 +28,7 @@ func TestPoolsAreEmptiedOnlyWhereItIsNeeded(t *testing.T) {
 	require.EqualValues(t, 2, forced(&k), "before the second")
 	require.Zero(t, forced(&k), "nothing ran since")
 	k.afterBubble()
+	k.spent = 0 // on a busy machine two collections may take longer than lookAfter
 	runtime.GC()
 	runtime.GC()
 	require.EqualValues(t, 2, forced(&k), "the first collection may have begun before the end of the bubble")
