@@ -46,20 +46,25 @@ func TestConnTable(t *testing.T) {
 	}
 }
 
-// Connections with one hash follow each other.
+// Connections with one hash follow each other. None are known to have, so the table is told that the
+// first has the hash of the second.
 func TestConnTableWithEqualHashes(t *testing.T) {
-	var table connTable
-	var all []*TCPConn
-	for port := range uint16(3) {
-		c := &TCPConn{ends: ends{local: netip.AddrPortFrom(anywhere, port)}}
-		all = append(all, c)
-		table.put(c)
+	conn := func(port uint16) *TCPConn {
+		return &TCPConn{ends: ends{local: netip.AddrPortFrom(anywhere, port)}}
 	}
-	table.heads = map[uint64]*TCPConn{} // all under the hash of the second
-	all[2].chain, all[1].chain = all[1], all[0]
-	table.heads[all[1].ends.hash()] = all[2]
-	require.Same(t, all[1], table.get(all[1].ends))
-	require.True(t, table.remove(all[1]))
-	require.Nil(t, table.get(all[1].ends))
-	require.Equal(t, []*TCPConn{all[2], all[0]}, slices.Collect(table.all()))
+	first, second := conn(1), conn(2)
+	table := connTable{heads: map[uint64]*TCPConn{second.ends.hash(): first}}
+	table.put(second)
+	require.Equal(t, []*TCPConn{second, first}, slices.Collect(table.all()))
+	require.Same(t, second, table.get(second.ends))
+	require.True(t, table.remove(second))
+	require.Nil(t, table.get(second.ends))
+	require.Equal(t, []*TCPConn{first}, slices.Collect(table.all()))
+
+	table.put(second)
+	first.ends = second.ends // now found under that hash, behind the second
+	second.ends.remote = netip.AddrPortFrom(anywhere, 1)
+	require.Same(t, first, table.get(first.ends))
+	require.True(t, table.remove(first))
+	require.Equal(t, []*TCPConn{second}, slices.Collect(table.all()))
 }
