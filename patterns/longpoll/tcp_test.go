@@ -130,9 +130,10 @@ var httpVersions = []struct {
 func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
 	for _, v := range httpVersions {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
 			feed := &longpoll.Server{Log: memory(), Jitter: retry.NoJitter}
 			server := httptest.NewUnstartedServer(feed.Handler())
-			server.Config.ReadTimeout, server.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+			server.Config.ReadTimeout, server.Config.WriteTimeout = 150*time.Millisecond, 150*time.Millisecond // a handshake on a busy machine takes its time
 			v.start(server)
 			defer server.Close()
 			poll := func(cursor eventlog.Cursor) int {
@@ -144,9 +145,9 @@ func TestTheServersTimeoutsDoNotEndPolls(t *testing.T) {
 				return resp.StatusCode
 			}
 
-			time.AfterFunc(150*time.Millisecond, func() { feed.Publish(t.Context(), "t", []byte("0")) })
+			time.AfterFunc(450*time.Millisecond, func() { feed.Publish(t.Context(), "t", []byte("0")) })
 			require.Equal(t, http.StatusOK, poll(at(0)))
-			time.AfterFunc(150*time.Millisecond, func() { feed.Close() })
+			time.AfterFunc(450*time.Millisecond, func() { feed.Close() })
 			require.Equal(t, http.StatusServiceUnavailable, poll(at(1)))
 		})
 	}
