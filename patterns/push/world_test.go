@@ -16,13 +16,17 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/push"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	ramdisk.Use()
+	goleak.VerifyTestMain(m)
+}
 
 // tb is what the helpers need of a test: *testing.T and *rapid.T have it.
 type tb interface {
