@@ -1,0 +1,64 @@
+package patterntest_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+)
+
+// An event that is on its way when its time is over cannot be called back; one that is sent to a
+// client that has come back can.
+func TestFreshIsAboutWhatIsSentTooLate(t *testing.T) {
+	story := patterntest.Story{Name: "late", Reason: "TCP brings what is lost for a moment", Play: func(w *patterntest.World) {
+		c := w.Client("phone")
+		c.Link.Down()
+		w.PublishFor(10*time.Second, time.Second, 1)
+		w.Sleep(15 * time.Second)
+		c.Link.Up()
+		w.Sleep(30 * time.Second)
+	}}
+	require.Empty(t, judge(t, ledger{expires: true}.on, story))
+
+	story.Play = func(w *patterntest.World) {
+		c := w.Client("phone")
+		c.Leave()
+		w.PublishFor(10*time.Second, time.Second, 1)
+		w.Sleep(15 * time.Second)
+		c.Return()
+	}
+	require.Empty(t, judge(t, ledger{expires: true}.on, story))
+	forEver := func(s *ledgerServer, e entry) error {
+		e.Until = time.Time{}
+		s.add(e)
+		return nil
+	}
+	require.Equal(t, []patterntest.Promise{patterntest.Fresh}, promises(judge(t, ledger{expires: true, accept: forEver}.on, story)))
+}
+
+// A gap that a restart entitles a system to does not hide what was lost before it.
+func TestCheckNotesWhatIsLostByThen(t *testing.T) {
+	play := func(check bool) patterntest.Story {
+		return patterntest.Story{Name: "lost", Reason: "a gap explains what is missing before it", Play: func(w *patterntest.World) {
+			c := w.Client("phone")
+			c.Leave()
+			w.PublishEvery(time.Second, 20)
+			c.Return()
+			w.Sleep(time.Second)
+			if check {
+				w.Check()
+			}
+			w.Redeploy()
+			w.Sleep(time.Second)
+			w.PublishEvery(time.Second, 1)
+		}}
+	}
+	require.Empty(t, judge(t, ledger{accept: ring(5)}.on, play(false)))
+	found := judge(t, ledger{accept: ring(5)}.on, play(true))
+	require.Equal(t, []patterntest.Promise{patterntest.Complete}, promises(found))
+	require.Contains(t, found[0].Text, "e1, accepted at 400ms, had not reached phone")
+	require.Contains(t, found[0].Text, "(and 14 more)")
+	require.Empty(t, judge(t, ledger{}.on, play(true)))
+}
