@@ -1,27 +1,99 @@
-// Package sim is a network in memory for Go tests: hosts, links, TCP, UDP and names inside of one
-// go test process, in virtual time. An hour of outage costs a millisecond, and a failure replays
-// from its seed.
+// Package sim is a simulated network for Go tests: hosts, links and routers, TCP, UDP and names
+// inside one go test process, in virtual time. An hour of outage costs a millisecond, and a
+// failure replays from its seed.
 //
-// [Test] gives a test a [Network], in a bubble of [testing/synctest] in which time passes only
-// when every goroutine is blocked. The network makes hosts at first use ([Network.Host]) and
-// links between them ([Network.Link]), with an impairment such as delay or loss for each
-// direction (package netem). Two hosts without a link reach each other without delay.
+//	func TestPing(t *testing.T) {
+//		sim.Test(t, func(t *testing.T, n *sim.Network) {
+//			server, phone := n.Host("server"), n.Host("phone")
+//			link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
+//			server.ServeHTTP(":80", handler)
+//			n.After(time.Second, link.Down)
+//			n.After(time.Minute, link.Up)
+//			resp, err := phone.HTTPClient().Get("http://server/")
+//			...
+//		})
+//	}
 //
-// A program under test needs to know nothing of this. It gets from a [Host] what it would take
-// from package net or net/http: Dial, DialContext, Listen, ListenPacket, Resolver, HTTPClient,
-// ServeHTTP, and certificates that are valid when bubbles begin, in the year 2000. [Host.Run] starts
-// it as a process, which [Host.Crash] ends and [Host.Restart] starts again. Errors are those of
-// Linux, with its error numbers.
+// [Test] gives a test a [Network]. The network makes hosts at first use ([Network.Host]) and links
+// between them ([Network.Link]), each direction with an impairment such as delay or loss (package
+// netem). Two hosts without a link between them, or a path over routers ([Network.Router]), reach
+// each other without delay.
 //
-// Then break things: [Link.Down], [Link.Reject], [Link.Hold], [Link.Set], [Network.Partition],
-// [Host.PowerOff], [Host.Pause]; at a time of one's own by [Network.After]. A test that fails shows
-// the last packets in a chart, the faults that met nothing, and the command that repeats it.
-// [Network.Trace] has every packet, [Network.Stats] and [Host.Netstat] count.
+// The program under test needs no knowledge of the simulator. It receives from a [Host] what it
+// would otherwise take from package net or net/http: Dial, DialContext, Listen, ListenPacket,
+// Resolver, HTTPClient, ServeHTTP. Addresses, deadlines and half-closed connections behave as
+// they do on Linux, and errors carry Linux's error numbers. [Host.Run] starts a function as a
+// process, which ends when the host crashes and starts again when the host restarts.
 //
-// Every random draw of the network is a function of the seed ([Seed], SQUALL_SEED), so a run is the
-// same on any machine; SQUALL_SEEDS=1000 runs a test with a thousand of them, [Try] searches.
-// The documentation of [Test] says what else the environment can ask for, and how a test that hangs
-// comes to its end.
+// [New] makes the same network on the wall clock, for demonstrations and benchmarks; [Loopback]
+// gives its hosts the loopback interface of the operating system.
 //
-// [New] makes the same network on the wall clock, for demonstrations and benchmarks.
+// # Time
+//
+// A test runs in a bubble of [testing/synctest], whose clock starts at midnight UTC on 1 January
+// 2000. Virtual time stands still while any goroutine runs, and jumps to the next timer or packet
+// as soon as all goroutines are durably blocked. Computation therefore takes no virtual time; only
+// timers and the network do, and an assertion may compare [Network.Elapsed] with an exact value.
+//
+// A goroutine that waits for a [sync.Mutex] is not durably blocked. If its holder waits for the
+// network, a bubble's clock would stop; a watchdog on the wall clock notices and moves it, at about
+// a millisecond of real time for each step. What stops the clock for good fails the test with the
+// goroutines responsible: a channel made outside the bubble, a loop that redials without ever
+// sleeping, I/O on the operating system's own network. No test hangs silently: [Limit] bounds
+// its virtual time, and go test's -timeout the real time.
+//
+// # Determinism
+//
+// Everything that the network decides is a function of the seed ([Seed], SQUALL_SEED), the
+// configuration and what each connection sends: every loss, every delay, every sequence number and
+// ephemeral port. The same seed gives the same trace at any GOMAXPROCS and under the race
+// detector. crypto/rand is seeded as well, so that TLS replays, except in parallel tests;
+// [Network.Rand] gives the program random numbers that follow from the seed.
+//
+// What goroutines of the program do among themselves at one instant is the runtime's choice: the
+// case that a select takes, the order of a map, which of two goroutines writes first. If that
+// reaches the network, two runs of one seed differ. SQUALL_CHECK=1 finds such tests by running
+// each one twice, [MayDiffer] exempts one, and docs/replay.md in the repository lists causes and
+// remedies.
+//
+// # Faults
+//
+// Faults are method calls, at once or, with [Network.After], at a later instant:
+//
+//   - a link: [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Up]; [Link.Reject] and
+//     [Link.RejectWith] answer with ICMP; [Link.Hold] and [Link.Release] delay packets without
+//     losing them; [Link.Set] and [Link.SetAsym] change the impairments of either direction;
+//   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal];
+//   - a host: [Host.Crash] (the processes), [Host.PowerOff] (the operating system too),
+//     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.Access] is its access link;
+//   - a router: [Router.BlockICMP] makes a path MTU black hole.
+//
+// At one instant the program's timers come first, then changes made with After, then packets.
+// The report of a failed test lists the faults and impairments that affected no packet; with
+// [Strict] they fail the test.
+//
+// # Failures
+//
+// A test that fails reports the last packets as a chart, the seed, the command that repeats it,
+// and whether a second run had the same trace. [Network.Trace] has every packet,
+// [Network.Stats] the counters of all links and hosts, [Host.Netstat] the sockets of one host.
+//
+//	SQUALL_SEED=7 go test ./...      run with seed 7
+//	SQUALL_SEEDS=1000 go test ./...  run with seeds 1 to 1000, each as a subtest
+//	SQUALL_CHECK=1 go test ./...     run twice and compare the traces
+//
+// The documentation of [Test] describes these variables in full. [Try] runs a function in a
+// bubble and returns its failure, for searches. Misuse of this package panics with a
+// message that begins with "sim: " and names the field, its value and what is allowed.
+//
+// # Limits
+//
+//   - IPv6, Unix sockets, raw sockets and SyscallConn are missing; asking for one is an error.
+//   - The TCP is a model of Linux's, measured against a real kernel, but not Linux itself.
+//     Its timers fire at the exact instant, those of a kernel up to an eighth late.
+//   - Payloads are never altered: a corrupted packet is one that the receiver's checksum rejects.
+//   - [Host.Pause] cuts a host's goroutines off from the network; it does not stop them.
+//   - The name server is a stub on each host that knows the hosts of the network (A and PTR).
+//   - A package that keeps channels or timers in package-level variables cannot be used in two
+//     bubbles.
 package sim
