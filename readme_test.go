@@ -1,7 +1,8 @@
 package squall_test
 
 import (
-	"context"
+	"errors"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -10,44 +11,48 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/netem"
-	"github.com/squall-sim/squall/patterns/longpoll"
-	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/sim"
 )
 
-// The README shows this test as it stands here.
-// begin README
-func TestLongPollHearsThroughAnOutage(t *testing.T) {
-	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		server, phone := n.Host("server"), n.Host("phone")
-		link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
-		feed := &longpoll.Server{}
-		server.ServeHTTP(":80", feed.Handler())
-
-		n.After(5*time.Second, link.Down)
-		n.After(10*time.Second, func() { feed.Publish(t.Context(), "news", []byte("you missed this")) })
-		n.After(65*time.Second, link.Up)
-
-		ctx, stop := context.WithCancel(t.Context())
-		c := longpoll.Client{URL: "http://server/", HTTP: phone.HTTPClient(), Jitter: retry.NoJitter}
-		c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
-			stop()
-			require.Equal(t, "you missed this", string(b.Events[0].Data))
-			return nil
-		})
-		require.Equal(t, 78195*time.Millisecond, n.Elapsed())
-	})
+// The README's first example is example_test.go as it stands, so that it can be pasted into an
+// empty package.
+func TestReadmeShowsATestThatRuns(t *testing.T) {
+	source, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	require.Contains(t, readme(t), "```go\n"+string(source)+"```", "the README's example is not the test")
 }
 
-// end README
+// The README shows lines of the chart that the example prints when it fails.
+func TestReadmeShowsTheChartOfAFailure(t *testing.T) {
+	failure := sim.Try(t, func(n *sim.Network) error {
+		server, phone := n.Host("server"), n.Host("phone")
+		link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
+		server.ServeHTTP(":80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			time.Sleep(2 * time.Second)
+		}))
+		n.After(1*time.Second, link.Down)
+		n.After(61*time.Second, link.Up)
+		resp, err := phone.HTTPClient().Get("http://server/")
+		if err != nil {
+			return err
+		}
+		resp.Body.Close()
+		return errors.New("too late")
+	})
+	require.Error(t, failure)
+	shown := 0
+	for line := range strings.Lines(readme(t)) {
+		if strings.Contains(line, "s  |") || strings.Contains(line, "s  * ") || strings.Contains(line, "events, trace ") {
+			require.Contains(t, failure.Error(), strings.TrimSpace(line))
+			shown++
+		}
+	}
+	require.Equal(t, 9, shown, "lines of the chart, and the summary before it")
+}
 
-func TestReadmeShowsATestThatRuns(t *testing.T) {
-	source, err := os.ReadFile("readme_test.go")
+func readme(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	readme, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	_, example, _ := strings.Cut(string(source), "// begin README\n")
-	example, _, found := strings.Cut(example, "\n// end README")
-	require.True(t, found)
-	require.Contains(t, string(readme), "```go\n"+strings.TrimSpace(example)+"\n```", "the README's example is not the test")
+	return string(text)
 }
