@@ -128,10 +128,10 @@ func TestAlarmRingsAtItsInstant(t *testing.T) {
 				rang <- time.Since(start)
 				return true, false
 			}})
-			at := func(when, now time.Duration) {
+			at := func(when, now time.Duration) (next time.Duration) {
 				mu.Lock()
 				defer mu.Unlock()
-				q.alarm(int64(when), int64(now))
+				return time.Duration(q.alarm(int64(when), int64(now)))
 			}
 			defer func() {
 				mu.Lock()
@@ -159,6 +159,7 @@ func TestAlarmRingsAtItsInstant(t *testing.T) {
 			for _, sec := range []time.Duration{9, 8, 7, 6, 5, 4} {
 				at(sec*time.Second, time.Since(start))
 			}
+			require.Equal(t, 4*time.Second, at(10*time.Second, time.Since(start)), "the next alarm, which comes first")
 			for _, sec := range []time.Duration{4, 5} {
 				require.Equal(t, sec*time.Second, <-rang)
 			}
