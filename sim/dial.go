@@ -36,13 +36,12 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 // The address is a host's name or IPv4 address and a port: "server:80",
 // "10.0.0.2:80"; an empty host, "localhost" and 127.0.0.1 are h itself.
 //
-// The errors are those of package net: ECONNREFUSED where nobody listens,
-// EHOSTUNREACH over a link that rejects, or after 3 s where the destination does not
-// answer by ARP (see [Link.ARP]), ENETUNREACH for an address that no host
-// has, ETIMEDOUT when the SYN was given up (after 131 s by default), ENETDOWN when
-// h is down, EADDRNOTAVAIL when all 28232 ports to that destination are in use,
-// [*net.DNSError] for an unknown name, and for the context's end a timeout or an
-// error that is [context.Canceled].
+// The errors are those of package net: ECONNREFUSED where no process listens, EHOSTUNREACH over
+// a link that rejects, or after 3 s where the destination does not answer by ARP (see
+// [Link.ARP]), ENETUNREACH for an address that no host has, ETIMEDOUT when the SYN was given up
+// (after 131 s by default), ENETDOWN when h is down, EADDRNOTAVAIL when all 28232 ports to that
+// destination are in use, [*net.DNSError] for an unknown name, and for the context's end a
+// timeout or an error that is [context.Canceled].
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h.must("DialContext")
 	return h.Dialer().DialContext(ctx, network, address)

@@ -39,7 +39,7 @@ func TestPanicsFailTheTest(t *testing.T) {
 		{"t.Run", func(n *sim.Network) error {
 			boom("testing: t.Run called inside synctest bubble")
 			return nil
-		}, []string{"sim: the test panicked: testing: t.Run called inside synctest bubble\nCall sim.Test inside of t.Run instead"}},
+		}, []string{"sim: the test panicked: testing: t.Run called inside synctest bubble\nCall sim.Test inside t.Run instead"}},
 		{"a process", func(n *sim.Network) error {
 			n.Host("server").Run("worker", func(context.Context, *sim.Host) error {
 				time.Sleep(3 * time.Second)

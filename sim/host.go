@@ -11,8 +11,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A Host is a machine on the network: an operating system with an address, and the
-// processes on it. It listens and dials as package net does.
+// A Host is a computer on the network: an operating system with an address, and the processes
+// on it. It listens and dials as package net does.
 type Host struct {
 	node
 	addr      netip.Addr

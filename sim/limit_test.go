@@ -310,5 +310,5 @@ func TestTestInsideOfTest(t *testing.T) {
 		sim.Test(t, func(*testing.T, *sim.Network) {})
 		return nil
 	})
-	require.ErrorContains(t, err, "sim: Test is called inside of Test, Try or synctest.Test: it makes a bubble of its own")
+	require.ErrorContains(t, err, "sim: Test is called inside Test, Try or synctest.Test: it makes a bubble of its own")
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A Link joins two hosts or routers, with a configuration for each direction. Its methods
-// change it while packets travel. They act at once: on what is sent from now on,
-// also by connections that are open already. Packets in flight arrive.
+// A Link joins two hosts or routers, with a configuration for each direction. Its methods may
+// be called while packets travel. They take effect immediately, on all packets sent from then
+// on, including those of open connections. Packets in flight arrive.
 //
 // At one instant a change made by [Network.After] comes before the packets.
 type Link struct {
@@ -219,8 +219,7 @@ func (l *Link) Up() {
 	})
 }
 
-// Hold makes packets wait at their entry of the link, without limit, until
-// [Link.Release].
+// Hold makes packets wait at the entry of the link, without limit, until [Link.Release].
 func (l *Link) Hold() {
 	l.must("Hold")
 	l.n.do(func() {

@@ -15,8 +15,8 @@ import (
 )
 
 // Go's resolver draws the IDs of its questions from a source without a seed, asks for A and AAAA
-// from two goroutines at one instant, and reads files of the machine. A lookup keeps all three
-// from the network.
+// from two goroutines at one instant, and reads files of the operating system. A lookup keeps all
+// three from the network.
 
 // A lookup is the socket of one question of Go's resolver to the stub of its host. It has no
 // port until the engine takes the question, in the order of what is asked; and on the wire the
@@ -118,7 +118,7 @@ func (l *lookup) Read(p []byte) (k int, err error) {
 	return k, err
 }
 
-// The files of the machine that Go's resolver reads. Variables for their test.
+// The operating system's files that Go's resolver reads. Variables for their test.
 var (
 	resolvConf = "/etc/resolv.conf"
 	hostsFile  = "/etc/hosts"
@@ -148,7 +148,7 @@ func ofMachine(name string) bool {
 	})
 }
 
-// namesOfMachine are the names and addresses that the machine's hosts file has.
+// namesOfMachine are the names and addresses in the operating system's hosts file.
 func namesOfMachine() map[string]bool {
 	names := map[string]bool{}
 	for fields := range fieldsOf(hostsFile) {
@@ -174,8 +174,8 @@ func fieldsOf(file string) func(yield func([]string) bool) {
 	}
 }
 
-// tellTaken notes that the machine's hosts file has h, which Go's resolver therefore takes for
-// something else.
+// tellTaken notes that the operating system's hosts file has h, which Go's resolver therefore takes
+// for something else.
 func (h *Host) tellTaken() {
 	for _, name := range []string{h.name, h.addr.String()} {
 		if h.n.names.taken[strings.ToLower(name)] {

@@ -11,25 +11,25 @@ import (
 	"syscall"
 )
 
-// Loopback has the hosts of a network that [New] makes use TCP of the machine itself,
-// over its loopback interface, instead of the simulated one: to see whether what holds
-// there holds here. Programs stay as they are. A host listens on ":80" and others find
-// it at "server:80", though its socket has a free port of 127.0.0.1, which is the address
-// that sockets report. [Host.Crash] and [Host.Restart] do what they say; links, routers,
-// partitions, the other faults, UDP and the resolver are not there, and to ask for one
-// of them panics. There is no trace, and time is real.
+// Loopback makes the hosts of a network that [New] makes use the operating system's TCP, over
+// its loopback interface, instead of the simulated one: to check that results from the
+// simulation hold on a real network. Programs need no change. A host listens on ":80" and
+// others find it at "server:80", though its socket has a free port of 127.0.0.1, which is the
+// address that sockets report. [Host.Crash] and [Host.Restart] work; links, routers,
+// partitions, the other faults, UDP and the resolver do not exist, and asking for one of them
+// panics. There is no trace, and time is real.
 func Loopback() Option {
 	return func(o *options) { o.loopback = true }
 }
 
-// mustSimulate panics on a network that is on the machine's loopback.
+// mustSimulate panics on a network that uses the operating system's loopback interface.
 func (n *Network) mustSimulate(what string) {
 	if n.conf.loopback {
 		panic(fmt.Sprintf("sim: %s: the network is the loopback interface of the machine (see sim.Loopback), where that cannot be had", what))
 	}
 }
 
-// machineSocket is a socket of the machine that belongs to a host.
+// machineSocket is a socket of the operating system that belongs to a host.
 type machineSocket interface {
 	io.Closer
 	reset()
@@ -50,7 +50,7 @@ type machineConn struct {
 	host *Host
 }
 
-// adopt makes a socket one of the host's, if that lives.
+// adopt makes a socket one of the host's, if the host is up.
 func (h *Host) adopt(s machineSocket) error {
 	return get(h.n, func() error {
 		switch {
@@ -103,7 +103,7 @@ func (h *Host) closeAbandoned() {
 	}
 }
 
-// machineAddr is where the machine listens.
+// machineAddr is the address at which the operating system listens.
 func (l *machineListener) machineAddr() netip.AddrPort {
 	return l.TCPListener.Addr().(*net.TCPAddr).AddrPort()
 }

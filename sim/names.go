@@ -17,10 +17,11 @@ var stubResolver = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 53}), 5
 // hosts, both ways (A, PTR), and has no data of other types; a name that no host has does
 // not exist (NXDOMAIN).
 //
-// Go's resolver reads the machine's files, whichever name server it asks. What it makes of a short name by a domain
-// of /etc/resolv.conf is not asked for, unless it is a host of the network. It looks into /etc/hosts first:
-// a test fails if that has a name or an address of the network's. The name server
-// that an error names is the machine's; [net.DNSError]'s Err, Name and IsNotFound are not.
+// Go's resolver reads the operating system's files, whichever name server it asks. A name that
+// it forms from a short name and a search domain of /etc/resolv.conf is not looked up, unless
+// it is a host of the network. It reads /etc/hosts first: a test fails if that has a name or an
+// address of the network. The name server in an error is the operating system's;
+// [net.DNSError]'s Err, Name and IsNotFound are the simulation's.
 func (h *Host) Resolver() *net.Resolver {
 	h.must("Resolver")
 	taken := namesOfMachine()

@@ -41,9 +41,9 @@ func DefaultLink(cfg netem.Config) Option {
 }
 
 // Strict has a test fail for what it would otherwise only report: a fault or an impairment of a
-// link that met nothing, an [Network.After] whose time did not come, and what the program asked
-// the machine's own network for. So a scenario cannot lose its fault in silence when a name, a
-// time or a topology changes. A Loss of 0.01 may well meet nothing in ten packets: use
+// link that met nothing, an [Network.After] whose time did not come, and requests to the
+// operating system's own network. So a scenario cannot silently lose its fault when a name, a
+// time or a topology changes. A Loss of 0.01 may well hit none of ten packets: use
 // probabilities that will, or a list of packets to drop.
 func Strict() Option {
 	return func(o *options) { o.strict = true }
@@ -60,13 +60,13 @@ func MayDiffer(why string) Option {
 	return func(o *options) { o.mayDiffer = true }
 }
 
-// ManyTimers suits tests whose program has thousands of timers at a time: goroutines that
-// sleep, timeouts. What an event of the network costs then does not depend on how many
-// there are; by default Go's runtime looks at all of them each time.
+// ManyTimers is for tests whose program has thousands of timers at a time: sleeping goroutines,
+// timeouts. The cost of a network event then does not depend on their number; by default Go's
+// runtime scans all of them at every event.
 //
-// The network then calls [synctest.Wait], which two goroutines of a bubble must not do at
-// once: so nothing in the test may call it, or it panics. The trace is the same with and
-// without. It has no effect on the wall clock.
+// The network then calls [synctest.Wait], which two goroutines of a bubble must not call at
+// once: so it panics if anything in the test calls it. The trace is the same with and without.
+// It has no effect on the wall clock.
 func ManyTimers() Option {
 	return func(o *options) { o.manyTimers = true }
 }

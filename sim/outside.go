@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// A program under test is on the simulated network by what a host gives it: a dialer, a
-// listener, a client, a resolver. What it asks package net for itself is of the machine. It may
-// get an answer there, but another one on each machine; and while it waits for one the clock of
-// its bubble stands still. Two things tell of it: the goroutines of a bubble that does not move,
-// and the two variables of the standard library by which most programs get to the machine's
+// A program under test is on the simulated network by what a host gives it: a dialer, a listener, a
+// client, a resolver. What it asks package net for itself is the operating system's. It may get an
+// answer there, but another one on every computer; and while it waits for one the clock of its
+// bubble stands still. Two things tell of it: the goroutines of a bubble that does not move, and
+// the two variables of the standard library by which most programs reach the operating system's
 // network without naming it, net.DefaultResolver and http.DefaultTransport. From outside of a
 // bubble of [Test] these work as ever.
 
@@ -123,7 +123,8 @@ func init() {
 // process at the first look-up inside another.
 var beforeBubbles = sync.OnceFunc(func() { net.LookupPort("tcp", "domain") })
 
-// dialNameServer connects to a name server of the machine, as net.Resolver does without a Dial.
+// dialNameServer connects to a name server of the operating system, as net.Resolver does
+// without a Dial.
 func dialNameServer(ctx context.Context, network, address string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if n := networkOfBubble(); n != nil && err == nil {
@@ -134,7 +135,7 @@ func dialNameServer(ctx context.Context, network, address string) (net.Conn, err
 	return c, err
 }
 
-// A nameServerConn asks a name server of the machine for a program that runs in a bubble.
+// A nameServerConn asks a name server of the operating system for a program that runs in a bubble.
 type nameServerConn struct {
 	*net.UDPConn
 	n *Network

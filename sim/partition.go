@@ -12,10 +12,10 @@ type partition struct {
 	from, to map[*Host]int
 }
 
-// Partition silences all paths between hosts of different groups, in both directions, for
-// new and established connections alike, until [Network.Heal]. Hosts in no group
-// reach everybody; so groups that share nothing with a host make a partial
-// partition. Several partitions add up. It panics if a host stands in two groups.
+// Partition silences all paths between hosts of different groups, in both directions, for new
+// and established connections alike, until [Network.Heal]. Hosts in no group reach all others,
+// so a host outside the groups makes a partial partition. Several partitions add up. It panics
+// if a host stands in two groups.
 func (n *Network) Partition(groups ...[]*Host) {
 	of := map[*Host]int{}
 	for i, g := range groups {

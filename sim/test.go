@@ -12,13 +12,12 @@ import (
 )
 
 // Test runs f on a network in a bubble of virtual time (see [testing/synctest]): time
-// passes only when every goroutine of the test is blocked, and then at once.
+// advances only when every goroutine of the test is blocked, and then immediately.
 //
-// The network is a function of the seed: what it does is the same in every run, on
-// any number of processors and under the race detector, as long as the program sends
-// the same. The seed is 1, or that of the option [Seed], unless the environment says
-// otherwise; these are variables because a flag that one package does not know would
-// break go test ./... :
+// The network is a function of the seed: it behaves the same in every run, on any number
+// of processors and under the race detector, as long as the program sends the same. The
+// seed is 1, or that of the option [Seed], unless the environment sets another. These are
+// variables because a flag unknown to one package would break go test ./... :
 //
 //	SQUALL_SEED=7       run with seed 7
 //	SQUALL_SEEDS=1000   run with seeds 1 to 1000, each as a subtest
@@ -27,63 +26,65 @@ import (
 //	SQUALL_CHECK=1      run everything twice and compare the traces
 //	SQUALL_CHECK=0      do not even run a failed test a second time
 //
-// A test that is run with many seeds says every few seconds on stderr how far it is, and at
-// its end which seeds failed alike.
+// A test that runs with many seeds reports its progress on standard error every few seconds, and
+// at its end groups the seeds whose failures look alike.
 //
-// The second run is that of a process of its own, at another GOMAXPROCS: with SQUALL_CHECK=1 one
+// The second run happens in a process of its own, at another GOMAXPROCS: with SQUALL_CHECK=1 one
 // process for each test binary, which runs the same tests in the same order. The check compares
-// every packet, event and payload, not what the program makes of it; and what does not differ
-// in two runs may do so in a third. A test of which two runs may differ is left out by
-// [MayDiffer], and several calls of Test by t.Setenv("SQUALL_CHECK", ""). What such differences come from, and what to do about
-// each, is in docs/replay.md.
+// every packet, event and payload, but not what the program makes of them; and two runs that
+// agree do not prove that a third would. [MayDiffer] exempts a test whose runs may differ, and
+// t.Setenv("SQUALL_CHECK", "") several calls of Test. docs/replay.md lists the causes of such
+// differences and their remedies.
 //
-// Cryptographic randomness is of the seed too while f runs: crypto/rand, and the keys, nonces and
+// While f runs, cryptographic randomness is seeded too: crypto/rand, and the keys, nonces and
 // signatures of TLS (see [testing/cryptotest.SetGlobalRandom]). So TLS and WebSocket replay, and
-// what tests draw with one seed is the same in each. In a test that runs beside others (t.Parallel)
-// it is crypto/rand alone, such as the masks of WebSocket, and not TLS. Goroutines that draw at
-// one instant do so in the runtime's order. What math/rand and math/rand/v2 draw without a source
-// of their own is not of the seed; [Network.Rand] is.
+// every test draws the same values from one seed. In a parallel test (t.Parallel) only crypto/rand
+// is seeded, which covers the masks of WebSocket, but not TLS. Goroutines that draw at
+// one instant do so in the runtime's order. math/rand and math/rand/v2 without a source of the
+// program's own are not seeded; [Network.Rand] is.
 //
-// When f and what it gave to t.Cleanup have returned, Test closes the network and lets
-// the clock run on for an hour, so that what was blocked can end; goroutines that live even then are named and fail
-// the test. A test that fails reports the last events of the hosts concerned, the
-// faults and impairments of links that met nothing ([Strict] fails a test for them), its seed and a command that repeats it, and whether a
-// second run did the same.
+// When f and its t.Cleanup functions have returned, Test closes the network and lets the clock
+// run on for an hour, so that blocked goroutines can end; those that remain are named and fail
+// the test. A test that fails reports the last events of the hosts concerned, the faults and
+// impairments that never fired ([Strict] fails a test for them), its seed, a command that
+// repeats it, and whether a second run had the same trace.
 //
-// No test ends without a word. One that takes more virtual time than [Limit] allows fails; one
-// that takes more than 25 s of real time is told of on standard error, with the goroutines
-// that move; and one that still runs some seconds before go test's own deadline (-timeout)
-// fails then, with its report. What cannot end is abandoned, so that the tests that follow go on.
+// No test hangs silently. One that takes more virtual time than [Limit] allows fails; one
+// that takes more than 25 s of real time is reported on standard error, with the goroutines
+// that are making progress; and one that still runs some seconds before go test's own deadline
+// (-timeout) fails then, with its report. A test that cannot end is abandoned, so that the tests
+// after it run.
 //
-// Time also passes while goroutines wait for a lock of package sync, and everybody else is blocked as
-// well, though a bubble's clock stands still then: whoever holds the lock waits for the
-// network, or sleeps. net/http does so when it uploads by HTTP/2. A watchdog on the
-// real clock notices and moves the bubble's clock to its next timer, so that everything happens when it
-// would on a real network. That takes about a millisecond of real time. A lock that is never
-// released brings the test to its limit of virtual time, with a report that names who waits for it and
-// who seems to hold it.
+// Time also advances while goroutines wait for a lock of package sync and all others are blocked,
+// although the bubble's own clock would stand still: the holder of the lock waits for the
+// network, or sleeps. net/http does so when it uploads over HTTP/2. A watchdog on the
+// real clock notices and moves the bubble's clock to its next timer, so that everything happens
+// when it would on a real network. That takes about a millisecond of real time. A lock that is
+// never released brings the test to its limit of virtual time, with a report that names the
+// goroutines that wait for it and the one that seems to hold it.
 //
-// What else stops virtual time, or as good as, fails the test after some seconds of real time, or half a minute for a busy loop, with the
-// goroutines to blame: to wait for a channel that was made outside of the test, and to
-// ask the network again and again without ever waiting, like a loop that at once
-// dials again what was refused. The test is abandoned, and those that follow go on.
+// Anything else that stops virtual time fails the test, with the goroutines responsible: waiting
+// for a channel that was made outside the test, after some seconds of real time; and a loop that
+// asks the network again and again without ever waiting, such as one that immediately redials a
+// refused address, after half a minute. The test is abandoned, and the tests after it run.
 //
-// The machine's own network is not the program's: net.Dial, net.Listen, http.Get, httptest.NewServer
-// and a library that was given no dialer reach it all the same. A test that waits for it, so that virtual time
-// stands still, fails after 10 s of real time; what http.DefaultTransport and, where Go's own resolver is used,
-// net.DefaultResolver are asked for is noted in the report, with the line that asks, and fails the test if it is a host
-// of the network. The failure says what to write instead.
+// The program must not use the operating system's own network, though nothing can keep net.Dial,
+// net.Listen, http.Get, httptest.NewServer or a library without a dialer from reaching it. A test
+// that waits for it, so that virtual time stands still, fails after 10 s of real time. Requests
+// to http.DefaultTransport and, where Go's own resolver is used, to net.DefaultResolver are noted
+// in the report, with the line that makes them, and fail the test if they are for a host of the
+// network. The failure says what to write instead.
 //
 // A panic of f, of a process ([Host.Run]) or of a function of [Network.After] fails the
-// test in the same way, with its stack. One on a goroutine that the program starts itself
+// test in the same way, with its stack. A panic on a goroutine that the program starts itself
 // ends the process, as in any Go program: nothing can recover it.
 //
 // Inside f use its own t, as in any bubble: not t.Run, t.Parallel or t.Deadline, and not the t
-// of the caller. What the caller's t is told is noticed all the same, as it is what a suite
-// of testify does whose methods are called inside f, unless it had failed before Test was
-// called; "defer s.SetT(s.T()); s.SetT(t)" at the beginning of f has the suite use f's t. What the
-// program under test decides by racing goroutines, by select or by the order of a
-// map is not the network's to fix; a second run shows where it matters.
+// of the caller. Failures reported to the caller's t, as by the methods of a testify suite that f
+// calls, count nevertheless, unless that t had failed before Test was called;
+// "defer s.SetT(s.T()); s.SetT(t)" at the beginning of f makes the suite use f's t. The network
+// cannot fix what the program under test decides by racing goroutines, by select or by map order;
+// a second run shows where that matters.
 func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	t.Helper()
 	mustBeOutside("Test")
@@ -153,7 +154,7 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 // mustBeOutside panics in a bubble, which cannot hold another one.
 func mustBeOutside(function string) {
 	if _, bubble := thisGoroutine(); bubble != "" {
-		panic("sim: " + function + " is called inside of Test, Try or synctest.Test: it makes a bubble of its own, and one bubble cannot hold another")
+		panic("sim: " + function + " is called inside Test, Try or synctest.Test: it makes a bubble of its own, and one bubble cannot hold another")
 	}
 }
 
@@ -314,7 +315,7 @@ func testPanicked(p any) string {
 	}
 	text := "sim: the test panicked: " + cause
 	for _, hint := range [][2]string{
-		{"testing: t.Run called inside synctest bubble", "Call sim.Test inside of t.Run instead: a network for each subtest."},
+		{"testing: t.Run called inside synctest bubble", "Call sim.Test inside t.Run instead: a network for each subtest."},
 		{"testing: t.Parallel called inside synctest bubble", "Call t.Parallel before sim.Test."},
 		{"testing: t.Deadline called inside synctest bubble", "It is an instant of the real clock; inside, time is virtual. See sim.Limit."},
 	} {
