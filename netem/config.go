@@ -62,11 +62,11 @@ type Config struct {
 	// means 1500; otherwise 68 (the least that RFC 791 section 3.2 lets a link
 	// carry) to 65535 (the longest IP packet).
 	//
-	// In sim, the MTU of the link at which a packet leaves its host is that of the
-	// host's network interface, from which TCP announces its MSS. What is too big for
-	// a later link is dropped there, and its host told, which remembers it for the
-	// destination for 10 minutes (path MTU discovery, RFC 1191); sim.Router has a
-	// method that lets no such message pass.
+	// In sim, the MTU of the link at which a packet leaves its host is that of the host's
+	// network interface, from which TCP announces its MSS. What is too big for a later link is
+	// dropped there, and its host notified, which remembers it for the destination for 10
+	// minutes (path MTU discovery, RFC 1191); sim.Router has a method that lets no such message
+	// pass.
 	MTU int
 }
 

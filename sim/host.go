@@ -128,8 +128,8 @@ func (h *Host) Crash() {
 	})
 }
 
-// PowerOff is [Host.Crash] without the operating system's last words: the host
-// falls silent, and its peers find out by their own timeouts, or by [Link.ARP].
+// PowerOff is [Host.Crash] without a reset from the operating system: the host falls silent,
+// and its peers find out by their own timeouts, or by [Link.ARP].
 func (h *Host) PowerOff() {
 	h.must("PowerOff")
 	h.n.mustSimulate("PowerOff")
@@ -208,13 +208,12 @@ func (h *Host) Restart() {
 
 func (h *Host) boots() int { return get(h.n, func() int { return h.booted }) }
 
-// Pause freezes the processes of h, like SIGSTOP, until [Host.Resume], as the network
-// sees them: they get nothing and send nothing, while the operating system still
-// acknowledges what arrives, until the receive buffers are full. Their goroutines are
-// not stopped, and neither are their timers: calls that wait for the network go on
-// waiting, others return, but what they ask for happens after Resume only. (Were those
-// to block as well, a library that holds a lock across a Close would stop the clock; for
-// the same reason calls on a socket that the program closes return at once.)
+// Pause freezes the processes of h until [Host.Resume], like SIGSTOP, as far as the network can
+// see: they receive and send nothing, while the operating system still acknowledges what
+// arrives, until the receive buffers are full. Their goroutines and timers are not stopped:
+// calls that wait for the network keep waiting; others return, but take effect only after
+// Resume. (If those blocked as well, a library that holds a lock across a Close would stop the
+// clock; for the same reason calls on a socket that the program closes return at once.)
 func (h *Host) Pause() {
 	h.must("Pause")
 	h.n.mustSimulate("Pause")

@@ -12,12 +12,12 @@ import (
 // 1812 section 5.2.7.1): why a packet was sent back. These are the codes that a Linux
 // firewall can give as its reason (REJECT --reject-with).
 //
-// What a program learns of one is what Linux makes of it (icmp_err_convert). Every code
-// ends an attempt to connect by TCP. None ends an established connection, which goes on
-// resending and has it for its error when it gives up; the first two take back a doubling
-// of the retransmission timeout (RFC 6069). A UDP socket has it for the error of its next
-// call if it is connected and the code is none of the first two; otherwise it is told
-// nothing, since package net does not ask for IP_RECVERR.
+// A program learns of one what Linux makes of it (icmp_err_convert). Every code ends an attempt
+// to connect by TCP. None ends an established connection, which keeps retransmitting and
+// reports it as its error when it gives up; the first two undo a doubling of the retransmission
+// timeout (RFC 6069). The next call on a UDP socket returns it if the socket is connected and
+// the code is neither of the first two; otherwise the socket learns nothing, since package net
+// does not set IP_RECVERR.
 type ICMPCode uint8
 
 const (
@@ -86,13 +86,12 @@ type icmpMessage struct {
 // header and first 8 bytes of the packet it is about.
 const icmpSize = 20 + 8 + 20 + 8
 
-// RejectWith has the link send packets back with an ICMP message of that code, both
-// ways, until [Link.Up]. It panics if the code is none of those declared here.
+// RejectWith makes the link answer every packet, in both directions, with an ICMP message of
+// that code, until [Link.Up]. It panics if the code is not declared here.
 //
-// A host whose own packets a link refuses with net or host unreachable has it from its
-// routing table: then a call that sends by UDP fails itself, with ENETUNREACH or
-// EHOSTUNREACH, and so does a dial. Elsewhere the ICMP message comes back to the sender as a
-// packet.
+// On the host at the link's own end, net and host unreachable are what its routing table says:
+// the call that sends by UDP fails itself, with ENETUNREACH or EHOSTUNREACH, and so does a
+// dial. Elsewhere the ICMP message comes back to the sender as a packet.
 func (l *Link) RejectWith(code ICMPCode) {
 	l.must("RejectWith")
 	if _, ok := icmpMeanings[code]; !ok {
@@ -111,8 +110,8 @@ func (l *Link) RejectWith(code ICMPCode) {
 }
 
 // Reject is [Link.RejectWith] host unreachable: an attempt to connect fails at once with
-// EHOSTUNREACH, while established connections go on resending, as Linux has them do, and
-// name it as their error when they give up (RFC 1122 section 4.2.3.9).
+// EHOSTUNREACH, while established connections keep retransmitting, as on Linux, and report it
+// as their error when they give up (RFC 1122 section 4.2.3.9).
 func (l *Link) Reject() {
 	l.must("Reject")
 	l.RejectWith(ICMPHostUnreachable)

@@ -17,19 +17,18 @@ const (
 	month = 30 * 24 * time.Hour
 )
 
-// Limit sets how much virtual time a test may take: at that instant it fails, with the
-// whole report and the goroutines that still run or wait. So a loop that tries again for ever
-// ends, as does a test that waits for what never comes. The network is closed then, and what
-// does not end within two more hours of virtual time is abandoned: its goroutines stop where
-// they are, and the tests that follow go on.
+// Limit sets how much virtual time a test may take: at that instant it fails, with the whole
+// report and the goroutines that still run or wait. So a loop that retries forever ends, and so
+// does a test that waits for something that never happens. The network is then closed, and a
+// test that does not end within two more hours of virtual time is abandoned: its goroutines
+// stop where they are, and the tests after it run.
 //
-// The default is two years, 17520 h: more than a certificate, a token or a subscription
-// usually lasts, so that a test may look at what happens after its end, and still few
-// enough that a loop with a pause of a minute gets there within seconds. A loop with
-// shorter pauses takes longer than go test waits by default; a notice on standard error
-// says after half a minute of real time what moves, and the report comes before go test's own
-// deadline (-timeout). Set a limit that is a little longer than the test should take, and
-// it fails at once.
+// The default is two years, 17520 h: more than a certificate, a token or a subscription usually
+// lasts, so that a test may see what happens after its end, and yet so few that a loop with a
+// pause of a minute reaches it within seconds. A loop with shorter pauses takes longer than go
+// test waits by default; after half a minute of real time a notice on standard error names the
+// goroutines that are making progress, and the report comes before go test's own deadline
+// (-timeout). With a limit a little longer than the test should take it fails at once.
 //
 // It panics unless d is positive and at most 100 years, 876000 h. On the wall clock
 // ([New]) it has no effect.

@@ -56,24 +56,23 @@ type neighbour struct {
 	memory    int // of those
 }
 
-// ARP makes the link an Ethernet, with a switch in its middle: before one end sends to the
-// other it asks, by ARP (RFC 826), whether that is there. Without it, a link is a line to one
-// other end: what is sent is gone, and if the other end is silent the sender finds out by its
-// own timeouts.
+// ARP makes the link an Ethernet with a switch in the middle: before one end sends to the other
+// it asks, by ARP (RFC 826), whether the other is there. Without it, a link is a point-to-point
+// line: packets to a silent host vanish, and the sender finds out by its own timeouts.
 //
-// The times are those of Linux. An end that gets no answer asks three times, a second apart; what is
-// to be sent waits meanwhile, up to 212992 bytes of memory. Then it is given up, and its
-// sender is told "host unreachable": so an attempt to connect to a host that is off fails
-// after 3 s with EHOSTUNREACH, and also behind a router whose last link is an Ethernet, unless
-// that has [Router.BlockICMP]. An established connection goes on resending and has that for
-// its error when it gives up, a UDP socket hears nothing (see [ICMPCode]).
+// The times are those of Linux. An end that gets no answer asks three times, a second apart;
+// packets wait meanwhile, up to 212992 bytes of memory. Then they are dropped, and their sender
+// gets "host unreachable": so an attempt to connect to a host that is off fails after 3 s with
+// EHOSTUNREACH, and also behind a router whose last link is an Ethernet, unless that has
+// [Router.BlockICMP]. An established connection keeps retransmitting and reports that error
+// when it gives up; a UDP socket learns nothing (see [ICMPCode]).
 //
-// An answer holds for 15 to 45 s, drawn anew every five minutes. After that the next packet
-// still goes, and if TCP does not see it acknowledged within 5 s, the neighbour is asked again,
-// three times; so a host that loses power is missed a minute later or so.
+// An answer is valid for 15 to 45 s, drawn anew every five minutes. After that the next packet
+// is still sent, and if TCP does not see it acknowledged within 5 s, the neighbour is asked
+// again, three times; so the loss of a host's power is noticed after about a minute.
 //
-// What stops packets on the link stops ARP too: Down, DownFrom, Hold, loss; Reject
-// does not, nor a partition between hosts, nor a host that crashed or is paused. With
+// Whatever stops packets on the link stops ARP too: Down, DownFrom, Hold, loss. Reject does
+// not, nor does a partition between hosts, nor a host that crashed or is paused. With
 // [Link.Unplug] both ends forget each other at once.
 func (l *Link) ARP() {
 	l.must("ARP")
@@ -91,12 +90,12 @@ func ARP() Option {
 	return func(o *options) { o.arp = true }
 }
 
-// Unplug is [Link.Down] as the two ends see it whose cables are pulled out: they lose the
-// carrier. On a link with [Link.ARP] each forgets the other at once, so that it says "host
-// unreachable" 3 s after the next packet, and not only when it doubts an answer that it had;
-// packets that wait for an answer are gone. On a link without, it is the same as Down: Linux
-// keeps the routes of an interface that has lost its carrier (those of one that is set down
-// it removes: see [Link.RejectWith], net unreachable). [Link.Up] undoes it.
+// Unplug is [Link.Down] with both cables pulled out: the two ends lose the carrier. On a link
+// with [Link.ARP] each forgets the other at once, so that it reports "host unreachable" 3 s
+// after the next packet, rather than when its ARP entry has become stale; packets that wait for
+// an ARP answer are dropped. On other links it is the same as Down: Linux keeps the routes of
+// an interface that has lost its carrier (those of one that is set down it removes: see
+// [Link.RejectWith], net unreachable). [Link.Up] undoes it.
 func (l *Link) Unplug() {
 	l.must("Unplug")
 	const what = "cable unplugged"

@@ -57,9 +57,9 @@ type clock struct {
 	limit     *time.Timer // of virtual time; nil on the wall clock
 }
 
-// New makes a network that runs on the wall clock, outside a bubble: for suites
-// that call t.Run, demonstrations and benchmarks. Its delays are real ones, and
-// it makes no promise of replay. Close it when done.
+// New makes a network that runs on the wall clock, outside a bubble: for suites that call
+// t.Run, demonstrations and benchmarks. Its delays take real time, and its runs do not replay.
+// Close it when done.
 func New(opts ...Option) *Network {
 	return newNetwork(false, opts)
 }
@@ -213,13 +213,12 @@ func (n *Network) Rand(name string) *rand.Rand {
 	})
 }
 
-// After calls f at d from now, on the network's own schedule: after the
-// program's own timers of that instant and before its packets. It is the way to
-// let a fault happen at a time; a fault that time.AfterFunc starts may fall before
-// or after a packet of the same instant. f runs on a goroutine of its own and may
-// block. It panics if d is negative or f is nil.
+// After calls f at d from now, on the network's own schedule: after the program's own timers of
+// that instant and before its packets. Schedule faults with it: a fault that time.AfterFunc
+// starts may come before or after a packet of the same instant. f runs on a goroutine of its
+// own and may block. It panics if d is negative or f is nil.
 //
-// A test that fails reports each After whose time had not come at its end.
+// A test that fails reports every After that was still pending at its end.
 func (n *Network) After(d time.Duration, f func()) {
 	if d < 0 {
 		panic(fmt.Sprintf("sim: After(%v): the delay must not be negative", d))

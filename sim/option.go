@@ -40,19 +40,19 @@ func DefaultLink(cfg netem.Config) Option {
 	return func(o *options) { o.defaultLink = cfg }
 }
 
-// Strict has a test fail for what it would otherwise only report: a fault or an impairment of a
-// link that met nothing, an [Network.After] whose time did not come, and requests to the
-// operating system's own network. So a scenario cannot silently lose its fault when a name, a
-// time or a topology changes. A Loss of 0.01 may well hit none of ten packets: use
-// probabilities that will, or a list of packets to drop.
+// Strict makes a test fail for what it would otherwise only report: a fault or an impairment
+// that never fired, a [Network.After] still pending, and requests to the operating system's own
+// network. So a scenario cannot silently lose its fault when a name, a time or a topology
+// changes. A Loss of 0.01 may well hit none of ten packets: use probabilities that will, or a
+// list of packets to drop.
 func Strict() Option {
 	return func(o *options) { o.strict = true }
 }
 
-// MayDiffer says that two runs of a test with one seed may differ, and why: goroutines of the
-// program race each other at one instant, and the test is about that. SQUALL_CHECK=1 does not
-// compare it then (see [Test]); one that fails is run a second time all the same. It panics
-// without a reason.
+// MayDiffer declares that two runs of a test with one seed may differ, and why: for example,
+// because the test is about goroutines of the program that race at one instant. SQUALL_CHECK=1
+// then does not compare the test (see [Test]); if it fails it is still run a second time.
+// MayDiffer panics without a reason.
 func MayDiffer(why string) Option {
 	if why == "" {
 		panic("sim: MayDiffer: it needs a reason: why may two runs of the test differ?")

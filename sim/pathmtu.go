@@ -105,11 +105,11 @@ func (h *Host) tooBig(now int64, m *packet) {
 	}
 }
 
-// BlockICMP has r neither send nor pass on ICMP messages, until [Router.AllowICMP], as many
-// firewalls do: senders are not told what [Link.Reject] and a small MTU stop there. So a link
-// of r whose MTU is smaller than that of the sender's own link is a black hole for large
-// packets (RFC 2923 section 2.1): connections are made, small requests are answered, and
-// what fills a segment is sent again until TCP gives up.
+// BlockICMP stops r from sending and forwarding ICMP messages until [Router.AllowICMP], as many
+// firewalls do: senders do not learn of packets that [Link.Reject] or a small MTU stops there.
+// So a link of r whose MTU is smaller than that of the sender's own link is a black hole for
+// large packets (RFC 2923 section 2.1): connections are established, small requests are
+// answered, and full segments are retransmitted until TCP gives up.
 func (r *Router) BlockICMP() {
 	r.n.do(func() { r.icmpBlocked = r.n.fault(&r.node, nil, "ICMP blocked") })
 }

@@ -1,7 +1,7 @@
-// Package access says who may see and do what. Every server of the patterns has a field
-// Authenticate, which returns the [Identity] of who asks, or an error; [Tokens] is one
-// that needs no store. Without the field everybody may do everything, which is for
-// trusted networks only.
+// Package access decides who may see and do what. Every server of the patterns has a field
+// Authenticate, which returns the [Identity] of who asks, or an error; [Tokens] is one that
+// needs no store. Without the field everyone may do everything, which is for trusted networks
+// only.
 //
 // Topics are granted by filters, see [Match]. Nothing is granted that is not named: an
 // Identity without filters sees nothing and publishes nothing.
@@ -20,10 +20,10 @@ import (
 )
 
 var (
-	// ErrUnauthorized is the error of a request that does not say, or not credibly, who
-	// it comes from. It is answered with 401.
+	// ErrUnauthorized is the error of a request with missing or invalid credentials. It is
+	// answered with 401.
 	ErrUnauthorized = errors.New("access: unauthorized")
-	// ErrForbidden is the error of a request for what its Identity may not see or do. It
+	// ErrForbidden is the error of a request for something that its Identity may not see or do. It
 	// is answered with 403.
 	ErrForbidden = errors.New("access: forbidden")
 )
@@ -41,7 +41,7 @@ type Identity struct {
 	Expires time.Time
 }
 
-// Everything is the Identity that a server without Authenticate gives to everybody.
+// Everything is the Identity that a server without Authenticate gives to every client.
 func Everything(client string) Identity {
 	return Identity{Client: client, Topics: []string{">"}, Publish: []string{">"}}
 }
@@ -156,8 +156,8 @@ func Status(err error) int {
 	return http.StatusUnauthorized
 }
 
-// Refuse answers a request with such an error. The client is told no more than this
-// package's errors and the Text of a [*retry.StatusError] say.
+// Refuse answers a request with such an error. The client learns no more than this package's
+// errors and the Text of a [*retry.StatusError] reveal.
 func Refuse(w http.ResponseWriter, err error) {
 	code := Status(err)
 	if code == http.StatusUnauthorized {

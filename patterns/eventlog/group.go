@@ -12,7 +12,7 @@ import (
 // to come, so that one publisher alone is as fast as the disk.
 type group struct {
 	mu      sync.Mutex
-	busy    bool         // somebody leads
+	busy    bool         // a caller leads
 	waiting []*appending // in the order of their arrival, the leader first until it takes
 }
 

@@ -22,10 +22,9 @@ type Client struct {
 	// Where a process has thousands of clients, its transport's ReadBufferSize and
 	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
-	// Header returns headers of each request, such as Authorization. What it takes
-	// counts as silence of the server. An error is a failed poll, after which it is
-	// asked again, unless it is a [*retry.StatusError] that is final. Nil: there are
-	// none.
+	// Header returns headers of each request, such as Authorization. The time it takes counts
+	// as silence of the server. An error is a failed poll, after which it is asked again,
+	// unless it is a [*retry.StatusError] that is final. Nil: there are none.
 	Header func(context.Context) (http.Header, error)
 	// Topics limits the events to these topics, at most 100. None: all.
 	Topics []string
@@ -64,11 +63,11 @@ type Client struct {
 	// that 1 MiB becomes 1.4.
 	MaxAnswerBytes int
 
-	// OnRetry, if not nil, is told of each failed poll and the delay before the
-	// next.
+	// OnRetry, if not nil, is called after each failed poll, with its error and the delay
+	// before the next.
 	OnRetry func(err error, delay time.Duration)
-	// Logger is told of gaps and of what ends a Run as warnings, of failed polls at
-	// level Debug. Nil: nothing is logged.
+	// Logger gets gaps and the errors that end a Run as warnings, failed polls at level Debug.
+	// Nil: nothing is logged.
 	Logger *slog.Logger
 
 	mu    sync.Mutex
@@ -81,9 +80,9 @@ type ClientStats struct {
 	// handed over, Empty the polls that ended without news: empty answers and
 	// gateway timeouts.
 	Polls, Answers, Events, Empty int64
-	// Resets counts the resets that the handler was told of, Stale the answers
-	// from servers behind this client, Duplicates the events that were dropped
-	// because they had been handed over before.
+	// Resets counts the resets handed to the handler, Stale the answers from servers behind
+	// this client, Duplicates the events that were dropped because they had been handed over
+	// before.
 	Resets, Stale, Duplicates int64
 	// Failures counts polls that failed, TimedOut those of them that ended by the
 	// poll's timeout.

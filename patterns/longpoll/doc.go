@@ -34,7 +34,7 @@
 //   - At least once, in order. The client moves its cursor when the handler has
 //     returned nil, and the next poll carries it. Within one Run no event is
 //     handed over twice, unless a [Batch] with a Reset came in between.
-//   - Recovery is complete or the handler is told: when the log no longer has
+//   - Recovery is complete or the handler is notified: when the log no longer has
 //     what the client has not seen, when it began a new epoch, and when it ends
 //     before what the client has seen.
 //   - An answer is applied as a whole or not at all.
@@ -48,30 +48,28 @@
 //
 // # What it does not promise
 //
-// Exactly once: after a crash of the client, events since the cursor it stored
-// last come again. Delivery to a client that stays away for longer than the log
-// keeps events: it is told. Order across different servers. An immediate
-// end of a poll whose client went away in silence: the server notices when the
-// wait ends.
+// Exactly once: after a crash of the client, events since the cursor it stored last come again.
+// Delivery to a client that stays away for longer than the log keeps events: it gets a Reset.
+// Order across different servers. An immediate end of a poll whose client vanished silently:
+// the server notices when the wait ends.
 //
 // # Who may see what
 //
-// Without [Server.Authenticate] everybody may see everything. With it a client gets the
-// topics that its identity may see (package access), and [Client.Header] presents its
-// credentials with each poll. A poll is answered when its credentials expire, and the
-// next one needs new ones: 401 and 403 end a client.
+// Without [Server.Authenticate] everyone may see everything. With it a client gets the topics
+// that its identity may see (package access), and [Client.Header] presents its credentials with
+// each poll. A poll is answered when its credentials expire, and the next one needs new ones:
+// 401 and 403 end a client.
 //
 // # Protocol
 //
 //	GET <url>?cursor=<epoch>-<offset>&wait=30s&topic=a&topic=b
 //
-// A poll without a cursor is answered at once, from the oldest entry kept or,
-// with from=now, from the newest: a client has a position before it ever waits.
-// 200 carries {"cursor": ..., "events": [...]}; the cursor is what to ask with
-// next, also when there are no events. 410 carries {"cursor": ..., "reset": why}:
-// there is a gap, and the cursor is where reading can begin again. It is an error
-// status on purpose, so that a client that knows nothing of gaps fails instead of
-// skipping them. 401 and 403 are for whoever may not see what they ask for. 503 means
-// come back after Retry-After. Clients ignore fields that they do not know, so that
-// later versions may add some.
+// A poll without a cursor is answered at once, from the oldest entry kept or, with from=now,
+// from the newest: a client has a position before it ever waits. 200 carries {"cursor": ...,
+// "events": [...]}; the cursor is what to ask with next, also when there are no events. 410
+// carries {"cursor": ..., "reset": why}: there is a gap, and the cursor is where reading can
+// begin again. It is an error status on purpose, so that a client that knows nothing of gaps
+// fails instead of skipping them. 401 and 403 are for clients that may not see what they ask
+// for. 503 means retry after Retry-After. Clients ignore unknown fields, so that later versions
+// may add some.
 package longpoll

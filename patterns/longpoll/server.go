@@ -55,21 +55,20 @@ type Server struct {
 	// MaxClients bounds the polls that are held at once: 10,000. Others are refused
 	// with 503 and a Retry-After.
 	MaxClients int
-	// RetrySpread is the longest Retry-After of refusals; each is drawn from 1 s
-	// to this. Zero: 10 s. A restart that sends all clients away has them come
-	// back over this time.
+	// RetrySpread is the longest Retry-After of refusals; each is drawn from 1 s to this. Zero: 10
+	// s. After a restart that disconnects all clients they reconnect over this time.
 	RetrySpread time.Duration
 	// AnswerTimeout is how long a client may take to accept its answer: 10 s.
 	AnswerTimeout time.Duration
 
-	// Authenticate says who polls. A poll for no topics gets those that the identity may
-	// see, one for a topic that it may not see is refused with 403, and a poll is held no
-	// longer than until the identity expires. An error is answered as access.Refuse does.
-	// Nil: everybody may see everything.
+	// Authenticate says who polls. A poll for no topics gets those that the identity may see,
+	// one for a topic that it may not see is refused with 403, and a poll is held no longer
+	// than until the identity expires. An error is answered as access.Refuse does. Nil:
+	// everyone may see everything.
 	Authenticate func(*http.Request) (access.Identity, error)
-	// Logger is told of polls that are refused, of clients that do not accept their
-	// answers and of gaps as warnings, of errors of the log as errors, and of polls
-	// whose clients went away at level Debug. Nil: nothing is logged.
+	// Logger gets refused polls, clients that do not accept their answers and gaps as warnings,
+	// errors of the log as errors, and polls whose clients went away at level Debug. Nil:
+	// nothing is logged.
 	Logger *slog.Logger
 
 	once sync.Once
@@ -142,11 +141,11 @@ func (s *Server) Handler() http.Handler {
 	return &handler{server: s, settings: s.settings(), stopped: s.life.Stopped()}
 }
 
-// Publish appends an event to the log. It returns when the event is as durable as
-// the log is and those who wait for it have been woken. The topic must be UTF-8.
+// Publish appends an event to the log. It returns when the event is as durable as the log is
+// and the polls that wait for it have been woken. The topic must be UTF-8.
 //
 // The error wraps eventlog.ErrTooLarge if the event does not fit into the log; it is
-// [ErrDraining] or [ErrClosed] if the server has been told to end.
+// [ErrDraining] or [ErrClosed] after Drain or Close.
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	s.init()
 	if err := s.life.Err(ErrDraining, ErrClosed); err != nil {
@@ -159,9 +158,9 @@ func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventl
 	return cursor, nil
 }
 
-// Drain answers all polls that are held and refuses new ones, for the rest of the
-// Server's life. Clients keep their cursors and come back after a Retry-After. It
-// returns when the answers have been written, or ctx's error when that is done.
+// Drain answers all polls that are held and permanently refuses new ones. Clients keep their
+// cursors and retry after a Retry-After. It returns when the answers have been written, or
+// ctx's error when that is done.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
 	return s.life.Drain(ctx)

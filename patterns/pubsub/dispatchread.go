@@ -42,7 +42,7 @@ func (d *dispatcher) load() error {
 	}
 }
 
-// gone notes that a message can not be fetched any more.
+// gone notes that a message can no longer be fetched.
 func (d *dispatcher) gone(reason eventlog.Reason) {
 	if reason == "" {
 		d.g.stats.Expired++

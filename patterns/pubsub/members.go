@@ -31,8 +31,8 @@ func (g *group) leave(m *member) {
 	}
 }
 
-// disconnect says that a member can not be reached. It stays, for as long as its
-// session lasts, and with it what is under way: if it comes back nothing has moved.
+// disconnect says that a member cannot be reached. It stays, for as long as its session lasts,
+// and with it what is under way: if it comes back nothing has moved.
 func (g *group) disconnect(m *member) {
 	m.attachment = attachment{}
 }

@@ -1,6 +1,6 @@
-// Package retry is how the clients of all patterns come back after a failure: how long
-// they wait, what they make of a Retry-After, and which answers are worth another
-// attempt. It has no loop, since every pattern has its own:
+// Package retry defines how the clients of all patterns reconnect after a failure: how long
+// they wait, how they honour a Retry-After, and which answers are worth another attempt. It has
+// no loop, since every pattern has its own:
 //
 //	for failures := 1; ; failures++ {
 //		resp, err := attempt()
@@ -14,10 +14,10 @@
 //		}
 //	}
 //
-// What it is for is the moment after an outage, when all clients want to come back at
-// once. Delays are therefore drawn from the whole of their range ("full jitter",
-// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and so is
-// what is added to a Retry-After, which is the same for everybody.
+// It is designed for the moment after an outage, when all clients want to reconnect at once.
+// Delays are therefore drawn from the whole of their range ("full jitter",
+// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and so is what is
+// added to a Retry-After, which is the same for all clients.
 package retry
 
 import (
@@ -68,9 +68,9 @@ func (b Backoff) Delay(failures int, j Jitter) time.Duration {
 	return longest - j(longest-b.Min)
 }
 
-// Hint returns the delay after an answer that asked for one, see [After]: the answer's,
-// at least Min and at most RetryAfterMax, and up to Base more, drawn at random, since
-// others were told the same. It replaces Delay.
+// Hint returns the delay after an answer that asked for one, see [After]: the answer's, at
+// least Min and at most RetryAfterMax, and up to Base more, drawn at random, since other
+// clients got the same answer. It replaces Delay.
 func (b Backoff) Hint(after time.Duration, j Jitter) time.Duration {
 	b = b.WithDefaults(Backoff{})
 	after = max(min(after, b.RetryAfterMax), b.Min)

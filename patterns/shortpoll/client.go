@@ -26,8 +26,8 @@ import (
 // stay apart. With MaxInterval the n-th delay without news is drawn from Interval to
 // Interval<<n, at most MaxInterval.
 //
-// A context's deadline has the last poll begin Margin before it; when that has brought
-// no end the method returns at once, with context.DeadlineExceeded.
+// A context's deadline makes the last poll begin Margin before it; if that does not bring the
+// end of the job the method returns at once, with context.DeadlineExceeded.
 type Client struct {
 	// URL is where the handler of a Server or a Jobs is mounted.
 	URL string
@@ -35,10 +35,9 @@ type Client struct {
 	// exceed Timeout.
 	HTTP *http.Client
 
-	// Header returns headers of each request, such as Authorization. What it takes
-	// counts as silence of the server. An error is a failed request, after which it is
-	// asked again, unless it is a [*retry.StatusError] that is final. Nil: there are
-	// none.
+	// Header returns headers of each request, such as Authorization. The time it takes counts
+	// as silence of the server. An error is a failed request, after which it is asked again,
+	// unless it is a [*retry.StatusError] that is final. Nil: there are none.
 	Header func(context.Context) (http.Header, error)
 
 	// From is where Run begins: the Cursor of the last Batch that was handled in an
@@ -82,14 +81,14 @@ type Client struct {
 	// 1 MiB becomes 1.4.
 	MaxAnswerBytes int
 
-	// OnState, if not nil, is told by Wait of each state of the job that it sees, in
-	// order, each once.
+	// OnState, if not nil, is called by Wait with each state of the job that it sees, in order,
+	// once for each.
 	OnState func(Job)
-	// OnRetry, if not nil, is told of each failed request and the delay before the
-	// next.
+	// OnRetry, if not nil, is called after each failed request, with its error and the delay
+	// before the next.
 	OnRetry func(err error, delay time.Duration)
-	// Logger is told of gaps and of what ends a call as warnings, of failed requests at
-	// level Debug. Nil: nothing is logged.
+	// Logger gets gaps and the errors that end a call as warnings, failed requests at level
+	// Debug. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	mu    sync.Mutex
@@ -101,9 +100,9 @@ type ClientStats struct {
 	// Polls counts requests, submissions included; Unchanged the answers 304 and those
 	// without news.
 	Polls, Unchanged int64
-	// Answers counts the answers with events, Events the events handed over, Resets the
-	// resets that the handler was told of, Duplicates the events that were dropped
-	// because they had been handed over before.
+	// Answers counts the answers with events, Events the events handed over, Resets the resets
+	// handed to the handler, Duplicates the events that were dropped because they had been
+	// handed over before.
 	Answers, Events, Resets, Duplicates int64
 	// Stale counts answers from replicas behind this client, SlowedDown the answers 429.
 	Stale, SlowedDown int64

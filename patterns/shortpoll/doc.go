@@ -43,7 +43,7 @@
 //     or the handler gets a [Batch] with a Reset.
 //   - Clients that start together are spread over the interval, and so are those that
 //     failed together. Retry-After is honoured, clamped to Backoff.RetryAfterMax and to
-//     the deadline. A client that is told to slow down does so for the rest of its call.
+//     the deadline. A client that is asked to slow down does so for the rest of its call.
 //   - Polling stops at the end of the job, with the context, when no poll fits before the
 //     deadline, and at answers that would be the same the next time.
 //
@@ -55,11 +55,11 @@
 //
 // # Who may see what
 //
-// Without [Server.Authenticate] everybody may see everything, and without
-// [Jobs.Authenticate] a job's result is for anyone who knows its id. With them a client
-// gets the topics that its identity may see (package access), may submit jobs whose ids
-// its Publish filters select, and sees the jobs that it has submitted. [Client.Header]
-// presents its credentials with each request; 401 and 403 end a call.
+// Without [Server.Authenticate] everyone may see everything, and without [Jobs.Authenticate] a
+// job's result is for anyone who knows its id. With them a client gets the topics that its
+// identity may see (package access), may submit jobs whose ids its Publish filters select, and
+// sees the jobs that it has submitted. [Client.Header] presents its credentials with each
+// request; 401 and 403 end a call.
 //
 // # Protocol
 //
@@ -67,11 +67,11 @@
 //	GET <url>/<id>?version=<cursor>    200 {"id", "state", "version", "result", "error"}
 //	GET <url>?cursor=<cursor>&topic=a  200 {"cursor", "events", "more"}
 //
-// The entity tag of an answer is the position in the log that it was made from. A client
-// sends it back as If-None-Match, and is answered with 304 if there is no news. A job's
-// version is the position that a replica must have reached to answer; one that has not
-// answers with 503. The answers of a [Server] are those of package longpoll, 410 included.
-// 429 means that a client polls too often, 503 that it shall come back after Retry-After,
-// 422 that there is a job of that id with another payload. Clients ignore fields that they
-// do not know, so that later versions may add some.
+// The entity tag of an answer is the position in the log that it was made from. A client sends
+// it back as If-None-Match, and is answered with 304 if there is no news. A job's version is
+// the position that a replica must have reached to answer; one that has not answers with 503.
+// The answers of a [Server] are those of package longpoll, 410 included. 429 means that a
+// client polls too often, 503 that it should retry after Retry-After, 422 that there is a job
+// of that id with another payload. Clients ignore unknown fields, so that later versions may
+// add some.
 package shortpoll

@@ -7,7 +7,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// A Job is the state of a job as its server told it.
+// A Job is the state of a job as its server reported it.
 type Job struct {
 	// ID is what the client chose: 1 to 128 letters, digits and any of "-._~".
 	ID string

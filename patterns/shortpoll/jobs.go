@@ -63,13 +63,13 @@ type Jobs struct {
 	// Limit bounds the requests that are answered.
 	Limit Limit
 
-	// Authenticate says who sends a request. A job belongs to the client that submitted
-	// it: nobody else sees it, and another client's job may have the same id. Submit
-	// takes jobs whose ids the identity may publish. An error is answered as
-	// access.Refuse does. Nil: everybody is one client, who may do everything.
+	// Authenticate says who sends a request. A job belongs to the client that submitted it: no
+	// other client sees it, and another client's job may have the same id. Submit takes jobs
+	// whose ids the identity may publish. An error is answered as access.Refuse does. Nil: all
+	// requests are from one client, which may do everything.
 	Authenticate func(*http.Request) (access.Identity, error)
-	// Logger is told of requests that are refused and of jobs that fail as warnings, and
-	// of errors of the log as errors. Nil: nothing is logged.
+	// Logger gets refused requests and failed jobs as warnings, and errors of the log as
+	// errors. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	starting sync.Mutex // held while the log is read

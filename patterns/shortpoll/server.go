@@ -18,9 +18,9 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
-// Server serves a log to clients that come and ask: what came after this cursor? It
-// answers at once. The zero value is ready to use, with a log in memory. Do not change
-// or copy it after first use.
+// Server serves a log to clients that poll it for the entries after their cursor. It answers at
+// once. The zero value is ready to use, with a log in memory. Do not change or copy it after
+// first use.
 type Server struct {
 	// Log is what is served. Nil: an eventlog.Memory with default bounds. The owner of
 	// the log closes it, after the HTTP server.
@@ -34,12 +34,12 @@ type Server struct {
 	MaxEvents, MaxAnswerBytes int
 	// Limit bounds the polls that are answered.
 	Limit Limit
-	// Authenticate says who polls. A poll for no topics gets those that the identity may
-	// see, one for a topic that it may not see is refused with 403. An error is answered
-	// as access.Refuse does. Nil: everybody may see everything.
+	// Authenticate says who polls. A poll for no topics gets those that the identity may see,
+	// one for a topic that it may not see is refused with 403. An error is answered as
+	// access.Refuse does. Nil: everyone may see everything.
 	Authenticate func(*http.Request) (access.Identity, error)
-	// Logger is told of polls that are refused and of gaps as warnings, of errors of the
-	// log as errors. Nil: nothing is logged.
+	// Logger gets refused polls and gaps as warnings, errors of the log as errors. Nil: nothing
+	// is logged.
 	Logger *slog.Logger
 
 	once sync.Once
@@ -91,7 +91,7 @@ func (s *Server) Handler() http.Handler {
 // log is. The topic must be UTF-8.
 //
 // The error wraps eventlog.ErrTooLarge if the event does not fit into the log; it is
-// [ErrDraining] or [ErrClosed] if the server has been told to end.
+// [ErrDraining] or [ErrClosed] after Drain or Close.
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	s.init()
 	if err := s.life.Err(ErrDraining, ErrClosed); err != nil {
@@ -104,9 +104,8 @@ func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventl
 	return cursor, nil
 }
 
-// Drain refuses polls for the rest of the Server's life; clients keep their cursors and
-// come back after a Retry-After. It returns when the polls that had come are answered, or
-// ctx's error when that is done.
+// Drain permanently refuses polls; clients keep their cursors and retry after a Retry-After. It
+// returns when the polls that had come are answered, or ctx's error when that is done.
 func (s *Server) Drain(ctx context.Context) error { return s.life.Drain(ctx) }
 
 // Close is Drain without the waiting. It returns nil.

@@ -33,7 +33,7 @@
 //     gets the events that follow: none missing, none twice, in order, however often and at
 //     whatever byte its connections break.
 //   - An event arrives whole or not at all.
-//   - Recovery is complete, or the client is told that it is not. If the log has dropped
+//   - Recovery is complete, or the client is notified that it is not. If the log has dropped
 //     events that the client has not seen, began a new incarnation (epoch), or ends before
 //     the client's position, the stream begins with a [Reset], which carries the state at
 //     that point if the server has a Snapshot. The same happens when the log overtakes an

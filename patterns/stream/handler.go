@@ -165,7 +165,7 @@ func (s *session) refuse(w http.ResponseWriter, why error) {
 		// It takes its time from the stream, and a Client from the header.
 		w.Header().Set("Content-Type", SSE.mediaType())
 		e := NewEncoder(w)
-		_ = e.Comment(why.Error()) // the errors of which are those of w, and nobody is left to tell
+		_ = e.Comment(why.Error()) // its errors are those of w, and there is no client left to notify
 		_ = e.Retry(after)
 		return
 	}

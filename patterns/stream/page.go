@@ -33,8 +33,8 @@ type position struct {
 	topics string // see session.topics
 }
 
-// pages remembers pages while somebody writes them. One that is forgotten is read and
-// encoded again, with the same result: what clients are sent does not depend on it.
+// pages remembers pages while sessions write them. One that is forgotten is read and encoded
+// again, with the same result: what clients are sent does not depend on it.
 type pages struct {
 	mu     sync.Mutex
 	recent [8]weak.Pointer[page]

@@ -38,7 +38,7 @@ type Server struct {
 	// longer is disconnected, and resumes when it can. It replaces the WriteTimeout of
 	// the http.Server, which would end every stream.
 	WriteTimeout time.Duration
-	// Retry is the reconnection time that clients are told: 2 s. Negative: none.
+	// Retry is the reconnection time sent to clients: 2 s. Negative: none.
 	Retry time.Duration
 	// Padding adds comments to each write until it has this many bytes, to get it
 	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
@@ -52,9 +52,9 @@ type Server struct {
 	OriginPatterns []string
 
 	// Authenticate returns who a request comes from and which topics it may see. A request
-	// without topics gets all of those; a request for any other topic is answered with
-	// 403. An error is answered as by [access.Refuse], with 401 or 403. A stream ends when
-	// its Identity expires. Nil: everybody may see everything.
+	// without topics gets all of those; a request for any other topic is answered with 403. An
+	// error is answered as by [access.Refuse], with 401 or 403. A stream ends when its Identity
+	// expires. Nil: everyone may see everything.
 	Authenticate func(*http.Request) (access.Identity, error)
 	// MaxMessageBytes bounds the topic and data of an event that is published: 8 MiB. In
 	// base64 that is less than the 16 MiB that a Client takes by default.

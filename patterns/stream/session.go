@@ -26,7 +26,7 @@ type session struct {
 	identity access.Identity
 	query    eventlog.Query
 	cursor   eventlog.Cursor // what was read from the log
-	known    eventlog.Cursor // the position that the client was told
+	known    eventlog.Cursor // the position sent to the client
 	resumes  bool            // the client named a position
 	buf      bytes.Buffer
 	enc      encoder // writes to buf
@@ -37,8 +37,8 @@ type session struct {
 
 // carrier brings bytes to the client.
 type carrier interface {
-	// write writes whole records or returns why it can not: errSlow if a piece of
-	// them was not accepted within WriteTimeout.
+	// write writes whole records or returns why it cannot: errSlow if a piece of them was not
+	// accepted within WriteTimeout.
 	write(p []byte) error
 	// context ends with the connection.
 	context() context.Context

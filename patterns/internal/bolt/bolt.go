@@ -32,7 +32,7 @@ var ErrClosed = errors.New("file is closed")
 type damage struct {
 	path   string
 	what   any
-	locked bool // bbolt holds locks that nobody will release
+	locked bool // bbolt holds locks that will never be released
 }
 
 func (d *damage) Error() string { return fmt.Sprintf("%s is damaged: %v", d.path, d.what) }

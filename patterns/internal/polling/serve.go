@@ -34,7 +34,7 @@ const (
 	closed
 )
 
-// Stopped is closed when the server is told to end.
+// Stopped is closed when the server is drained or closed.
 func (l *Lifecycle) Stopped() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,7 +119,7 @@ func Logger(l *slog.Logger) *slog.Logger {
 
 var everybody = access.Everything("")
 
-// Identify returns who sends a request, by a field Authenticate; without one everybody may
+// Identify returns who sends a request, by a field Authenticate; without one every client may
 // do everything. Whoever is refused has been answered when it returns false.
 func Identify(w http.ResponseWriter, r *http.Request, authenticate func(*http.Request) (access.Identity, error), log *slog.Logger) (access.Identity, bool) {
 	if authenticate == nil {
