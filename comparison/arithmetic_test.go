@@ -63,7 +63,7 @@ func TestEventsComeAtRandom(t *testing.T) {
 	})
 }
 
-// What is measured of one poll can be counted by hand: a client that polls each 10 s over
+// What is measured of one poll can be counted by hand: a client that polls every 10 s over
 // a connection of its own, for a minute, from the third second after a poll on.
 func TestTrafficIsWhatThePacketsSay(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {

@@ -137,13 +137,13 @@ var claims = []claim{
 	{3, "Request-response is not for notifications: one has to ask again and again.", func(r *results) (verdict, string) {
 		p, w := r.at("poll 1 s", 10*time.Minute), r.at("WebSocket", 10*time.Minute)
 		return when(p.perEvent(int64(p.sends)) > 100 && p.p50 > 10*w.p50, confirmed, refuted),
-			fmt.Sprintf("an event in 10 min takes %s requests if one asks each second, and %s to arrive (p50), against %s by push.",
+			fmt.Sprintf("an event in 10 min takes %s requests if one asks every second, and %s to arrive (p50), against %s by push.",
 				number(p.perEvent(int64(p.sends))), span(p.p50), span(w.p50))
 	}},
 	{4, "Request-response is not for chat.", func(r *results) (verdict, string) {
 		p, w := r.steady[drawnRun("poll 1 s", 3*time.Second)], r.steady[drawnRun("WebSocket", 3*time.Second)]
 		return when(p.p99 > 10*w.p99 && p.bytesUp+p.bytesDown > w.bytesUp+w.bytesDown, confirmed, refuted),
-			fmt.Sprintf("a message each 3 s over broadband arrives after %s (p99) for %s bytes if polled each second, after %s for %s bytes by push.",
+			fmt.Sprintf("a message every 3 s over broadband arrives after %s (p99) for %s bytes if polled every second, after %s for %s bytes by push.",
 				span(p.p99), number(p.perEvent(p.bytesUp+p.bytesDown)), span(w.p99), number(w.perEvent(w.bytesUp+w.bytesDown)))
 	}},
 	{5, "Request-response is not for requests that take very long.", func(r *results) (verdict, string) {
@@ -209,7 +209,7 @@ var claims = []claim{
 		f := r.at("poll 1 s", 10*time.Minute)
 		slow := r.at("poll 30 s", 30*time.Second)
 		return when(f.wasted() > 0.9, onlyWhen, refuted),
-			fmt.Sprintf("the interval is shorter than the time between events: %s of polls each second are for nothing at one event in 10 min, and %s of polls each 30 s at one event in 30 s.", percent(f.wasted()), percent(slow.wasted()))
+			fmt.Sprintf("the interval is shorter than the time between events: %s of polls every second are for nothing at one event in 10 min, and %s of polls every 30 s at one event in 30 s.", percent(f.wasted()), percent(slow.wasted()))
 	}},
 	{20, "Short polling is a generalised spin lock.", func(r *results) (verdict, string) {
 		p := func(mean time.Duration) float64 {
@@ -225,7 +225,7 @@ var claims = []claim{
 	{21, "Long polling is less chatty and friendly to the backend.", func(r *results) (verdict, string) {
 		often, batched, rare := r.at("long poll", time.Second), r.at("long poll, linger 1 s", time.Second), r.at("long poll", 10*time.Minute)
 		poll := r.at("poll 1 s", 10*time.Minute)
-		return onlyWhen, fmt.Sprintf("events are rarer than polls would be: %s requests per event against %s of polls each second at one event in 10 min, but %s at one a second. To hold answers back for a second brings that to %s. It is cheaper than polls each second %s; than polls each 5 s %s; than polls each 30 s %s.",
+		return onlyWhen, fmt.Sprintf("events are rarer than polls would be: %s requests per event against %s of polls every second at one event in 10 min, but %s at one a second. To hold answers back for a second brings that to %s. It is cheaper than polls every second %s; than polls every 5 s %s; than polls every 30 s %s.",
 			number(rare.perEvent(int64(rare.sends))), number(poll.perEvent(int64(poll.sends))), number(often.perEvent(int64(often.sends))),
 			number(batched.perEvent(int64(batched.sends))), longAgainstShort(r, "poll 1 s"), longAgainstShort(r, "poll 5 s"), longAgainstShort(r, "poll 30 s"))
 	}},
@@ -330,9 +330,9 @@ func lightVerdict(r *results, who string) (verdict, string) {
 	for _, mean := range lightMeans {
 		c := lightAgainstHeld(r, who, mean)
 		yes = yes && c.bytes > 0 && c.radio > 0
-		parts = append(parts, fmt.Sprintf("less often than each %s by radio time and each %s by bytes, with an event each %s", span(c.radio), span(c.bytes), span(mean)))
+		parts = append(parts, fmt.Sprintf("less often than every %s by radio time and every %s by bytes, with an event every %s", span(c.radio), span(c.bytes), span(mean)))
 	}
 	f := r.light[lightRun{who, 0, lightMeans[len(lightMeans)-1]}]
-	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client wants to know seldom: %s. The connection that is held (%s) keeps the radio on for %s of the time, also by Go's TCP keep-alive probes each 15 s.",
+	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client wants to know seldom: %s. The connection that is held (%s) keeps the radio on for %s of the time, also by Go's TCP keep-alive probes every 15 s.",
 		strings.Join(parts, "; "), who, percent(f.radio()))
 }

@@ -44,14 +44,14 @@ type contender struct {
 
 // To add a pattern, add a row, and its verdicts to the claims.
 var contenders = []contender{
-	{"poll 1 s", "short polling each second, on a connection that is kept", shortPollingEach(time.Second), keptConnection},
-	{"poll 5 s", "each 5 s", shortPollingEach(5 * time.Second), keptConnection},
-	{"poll 30 s", "each 30 s, on a connection that is kept", shortPollingEach(30 * time.Second), keptConnection},
-	{"poll 30 s, closing", "each 30 s, with a connection for each poll", shortPollingEach(30*time.Second, closing), nil},
+	{"poll 1 s", "short polling every second, on a connection that is kept", shortPollingEach(time.Second), keptConnection},
+	{"poll 5 s", "every 5 s", shortPollingEach(5 * time.Second), keptConnection},
+	{"poll 30 s", "every 30 s, on a connection that is kept", shortPollingEach(30 * time.Second), keptConnection},
+	{"poll 30 s, closing", "every 30 s, with a connection for each poll", shortPollingEach(30*time.Second, closing), nil},
 	{"long poll", "long polling, held for 30 s", longPollingWith(), parkedPoll},
 	{"long poll, linger 1 s", "the same, and an answer waits up to 1 s for 100 events",
 		longPollingWith(func(f *longpoll.Server) { f.MinEvents, f.Linger = 100, time.Second }), parkedPoll},
-	{"WebSocket", "push over WebSocket, a ping each 25 s, acknowledgements each second at most", systems.Push, pushSession},
+	{"WebSocket", "push over WebSocket, a ping every 25 s, acknowledgements every second at most", systems.Push, pushSession},
 	{"SSE", "a stream of Server-Sent Events, a comment after 15 s of silence", systems.Stream, openStream},
 	{"pub/sub", "a subscription with a broker over TCP, an acknowledgement for each message, at least once", systems.PubSub, brokerSession},
 }
@@ -71,7 +71,7 @@ func contenderNamed(name string) contender {
 	panic(fmt.Sprintf("no contender is called %q", name))
 }
 
-// lightPoller is a client that wants to know what there is each so often, and nothing in
+// lightPoller is a client that wants to know what there is every so often, and nothing in
 // between. It is no contender of its own: see the crossover of light clients.
 func lightPoller(every time.Duration) contender {
 	return contender{name: "poll " + every.String(), system: shortPollingEach(every, closing)}

@@ -21,8 +21,8 @@ func document(r *results, memory map[string]memoryFigures) string {
 	say("## In short")
 	say("%s", list(
 		"An event takes one transit by push, streaming, publish/subscribe and long polling (p50), half an interval by short polling.",
-		"Long polling is cheaper than short polling each second "+longAgainstShort(r, "poll 1 s")+" (time between events); than each 5 s "+longAgainstShort(r, "poll 5 s")+"; than each 30 s, which is as long as it waits itself, "+longAgainstShort(r, "poll 30 s")+".",
-		"A stream of Server-Sent Events is cheaper than long polling "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("long poll"))+", and than short polling each 30 s "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("poll 30 s"))+"; push over WebSocket, which acknowledges, than the stream "+cheaper("bytes", gaps, r.bytes("WebSocket"), r.bytes("SSE"))+".",
+		"Long polling is cheaper than short polling every second "+longAgainstShort(r, "poll 1 s")+" (time between events); than every 5 s "+longAgainstShort(r, "poll 5 s")+"; than every 30 s, which is as long as it waits itself, "+longAgainstShort(r, "poll 30 s")+".",
+		"A stream of Server-Sent Events is cheaper than long polling "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("long poll"))+", and than short polling every 30 s "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("poll 30 s"))+"; push over WebSocket, which acknowledges, than the stream "+cheaper("bytes", gaps, r.bytes("WebSocket"), r.bytes("SSE"))+".",
 		lightSummary(r),
 		lossSummary(r),
 	))
@@ -63,7 +63,7 @@ func document(r *results, memory map[string]memoryFigures) string {
 func costs(b *strings.Builder, r *results) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## What an event costs")
-	say("A link with 25 ms each way and no other limit. Sends are segments with data that the client sent: over HTTP/1.1 without pipelining, requests; over WebSocket, acknowledgements and answers to pings. Wasted are those that brought no event. Packets and bytes are those of IP, with all acknowledgements and TCP's keep-alive probes (each 15 s on an idle connection, by Go's default); payload is what TCP carried. Held is the number of connections, over time.")
+	say("A link with 25 ms each way and no other limit. Sends are segments with data that the client sent: over HTTP/1.1 without pipelining, requests; over WebSocket, acknowledgements and answers to pings. Wasted are those that brought no event. Packets and bytes are those of IP, with all acknowledgements and TCP's keep-alive probes (every 15 s on an idle connection, by Go's default); payload is what TCP carried. Held is the number of connections, over time.")
 	var rows []string
 	for _, rate := range rates {
 		for _, c := range contenders {
@@ -78,7 +78,7 @@ func costs(b *strings.Builder, r *results) {
 		f := r.at(p.who, p.mean)
 		rows = append(rows, row(span(p.mean), p.who, p.times, span(f.p50)+" / "+span(f.p99)+" / "+span(f.max), p.requests, number(f.perEvent(int64(f.sends)))))
 	}
-	say("%s", table([]string{"events each", "pattern", "prototype: p50 / p99 / max", "here", "prototype: requests", "here: sends"}, rows))
+	say("%s", table([]string{"an event every", "pattern", "prototype: p50 / p99 / max", "here", "prototype: requests", "here: sends"}, rows))
 	say("Where they differ: polls per event follow the draws of the events (here 400, 200 and 40 of them, there 400 each). Requests here carry net/http's headers, a cursor and a condition, and answers JSON with a topic, an offset and a time, so that payload is about twice as large. The prototype counted no sends of its WebSocket client; here its acknowledgements, one a second at most, and its answers to pings are counted. Its outliers of 57 and 49 ms over WebSocket came from a ping that blocked its writer for a round trip: package push writes pings without waiting for the answer, and its longest delay is one transit.")
 }
 
@@ -109,7 +109,7 @@ var prototype = []struct {
 func networks(b *strings.Builder, r *results) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## On which network")
-	say("An event each 30 s, %d of them. Short polling is as slow everywhere as its interval; push and long polling are as fast as the network lets them.", networkEvents)
+	say("An event every 30 s, %d of them. Short polling is as slow everywhere as its interval; push and long polling are as fast as the network lets them.", networkEvents)
 	var rows []string
 	for _, link := range netem.Presets() {
 		for _, c := range contenders {
@@ -143,7 +143,7 @@ func breakages(b *strings.Builder, r *results) {
 	say("![Attempts to connect](comparison-herd.svg)")
 
 	say("### Behind a proxy")
-	say("A reverse proxy as it comes (httputil.ReverseProxy), which knows nothing of the pattern: 25 ms to the proxy, 25 ms more to the server, an event each 10 s.")
+	say("A reverse proxy as it comes (httputil.ReverseProxy), which knows nothing of the pattern: 25 ms to the proxy, 25 ms more to the server, an event every 10 s.")
 	rows = nil
 	for _, run := range proxiedRuns {
 		rows = append(rows, proxyRow(r, run))
@@ -171,7 +171,7 @@ func breakages(b *strings.Builder, r *results) {
 func clients(b *strings.Builder, r *results, memory map[string]memoryFigures) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## Light clients")
-	say("A client on LTE that wants to know the latest once each so often: it polls for it, with a connection for each poll, or holds a connection and is told of each event. Its radio stays on for %s after each packet (Huang et al., MobiSys 2012).", span(radioTail))
+	say("A client on LTE that wants to know the latest once every so often: it polls for it, with a connection for each poll, or holds a connection and is told of each event. Its radio stays on for %s after each packet (Huang et al., MobiSys 2012).", span(radioTail))
 	var rows []string
 	for _, mean := range lightMeans {
 		for _, every := range lightIntervals {
@@ -190,7 +190,7 @@ func clients(b *strings.Builder, r *results, memory map[string]memoryFigures) {
 			rows = append(rows, row(who, span(mean), spanOr(c.bytes, "never"), strconv.FormatFloat(100*c.dutyCycle, 'g', 2, 64)+" %", spanOr(c.radio, "never")))
 		}
 	}
-	say("%s", table([]string{"connection held", "events each", "by bytes", "connected then", "by radio time"}, rows))
+	say("%s", table([]string{"connection held", "an event every", "by bytes", "connected then", "by radio time"}, rows))
 	say("![Light clients](comparison-light.svg)")
 
 	say("## Memory of the server for each client that waits")
@@ -209,7 +209,7 @@ func lightSummary(r *results) string {
 		c := lightAgainstHeld(r, who, lightMeans[0])
 		parts = append(parts, fmt.Sprintf("%s by bytes and %s by radio time against %s", span(c.bytes), span(c.radio), who))
 	}
-	return fmt.Sprintf("A light client does better to poll, with a connection for each poll, than to hold one, if it wants to know less often than each %s (with an event each %s).", strings.Join(parts, ", "), span(lightMeans[0]))
+	return fmt.Sprintf("A light client does better to poll, with a connection for each poll, than to hold one, if it wants to know less often than every %s (with an event every %s).", strings.Join(parts, ", "), span(lightMeans[0]))
 }
 
 // lossSummary counts what was lost and what came twice in all steady runs and all faults.

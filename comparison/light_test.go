@@ -65,7 +65,7 @@ type jobRun struct{ how string }
 
 const (
 	heldRequest   = "one request, held until the end"
-	submitAndPoll = "submitted, and polled each 5 s"
+	submitAndPoll = "submitted, and polled every 5 s"
 )
 
 type jobFigures struct {

@@ -89,8 +89,8 @@ func delayPlot(r *results) []byte {
 // lightPlot draws what a light client costs over the interval at which it wants to know.
 func lightPlot(r *results) []byte {
 	panels := []*plot.Plot{
-		logPlot("Bytes in an hour", "wants to know each (s)", ""),
-		logPlot("Radio on (part of the time)", "wants to know each (s)", ""),
+		logPlot("Bytes in an hour", "wants to know every (s)", ""),
+		logPlot("Radio on (part of the time)", "wants to know every (s)", ""),
 	}
 	costs := []func(lightFigures) float64{
 		func(f lightFigures) float64 { return f.perHour(f.bytesUp + f.bytesDown) },
@@ -108,9 +108,9 @@ func lightPlot(r *results) []byte {
 		color++
 	}
 	for _, mean := range lightMeans {
-		add("polls, event each "+span(mean), func(every time.Duration) lightFigures { return r.light[lightRun{"", every, mean}] })
+		add("polls, event every "+span(mean), func(every time.Duration) lightFigures { return r.light[lightRun{"", every, mean}] })
 		for _, who := range lightHolders {
-			add(who+", event each "+span(mean), func(time.Duration) lightFigures { return r.light[lightRun{who, 0, mean}] })
+			add(who+", event every "+span(mean), func(time.Duration) lightFigures { return r.light[lightRun{who, 0, mean}] })
 		}
 	}
 	roomForLegend(panels, 40)

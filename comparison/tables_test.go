@@ -39,7 +39,7 @@ var (
 )
 
 // drawnRun is the run of a contender at a mean time between events: long enough to have a
-// dozen of them and ten polls each 30 s, and no longer than needed.
+// dozen of them and ten polls every 30 s, and no longer than needed.
 func drawnRun(who string, mean time.Duration) steadyRun {
 	events := 12
 	if mean < 5*time.Minute {
@@ -127,7 +127,7 @@ func table(header []string, rows []string) string {
 }
 
 // costHeader and costRow are what events cost at a rate.
-var costHeader = []string{"events each", "pattern", "p50", "p99", "max", "sends up / event", "wasted", "packets up / down", "bytes up / down", "payload up / down", "bytes / h", "held"}
+var costHeader = []string{"an event every", "pattern", "p50", "p99", "max", "sends up / event", "wasted", "packets up / down", "bytes up / down", "payload up / down", "bytes / h", "held"}
 
 func costRow(r *results, run steadyRun) string {
 	f := r.steady[run]
@@ -170,11 +170,11 @@ func slowRow(r *results, run slowRun) string {
 	return row(run.who, bytesText(f.held), span(f.caughtUp), strconv.Itoa(f.lost), strconv.Itoa(f.twice), strconv.Itoa(f.gaps))
 }
 
-var lightHeader = []string{"events each", "client", "bytes / h", "wake-ups / h", "radio on", "connections held"}
+var lightHeader = []string{"an event every", "client", "bytes / h", "wake-ups / h", "radio on", "connections held"}
 
 func lightRow(r *results, run lightRun) string {
 	f := r.light[run]
-	return row(span(run.mean), cmp.Or(run.who, "polls each "+span(run.every)), number(f.perHour(f.bytesUp+f.bytesDown)),
+	return row(span(run.mean), cmp.Or(run.who, "polls every "+span(run.every)), number(f.perHour(f.bytesUp+f.bytesDown)),
 		number(f.perHour(int64(f.wakeUps))), percent(f.radio()), fmt.Sprintf("%.3f", f.held))
 }
 

@@ -150,7 +150,7 @@ func TestHTTP3OverBadLinks(t *testing.T) {
 		name, reason string
 		link         netem.Config
 	}{
-		{"1 percent loss", "each second window of packets has a hole", netem.Config{Delay: transit, Loss: netem.Bernoulli(0.01)}},
+		{"1 percent loss", "every second window of packets has a hole", netem.Config{Delay: transit, Loss: netem.Bernoulli(0.01)}},
 		{"10 percent loss", "handshakes and acknowledgements are lost too", netem.Config{Delay: transit, Loss: netem.Bernoulli(0.1)}},
 		{"jitter that reorders", "QUIC numbers packets, and must not take a late one for a lost one twice", netem.Config{Delay: transit, Jitter: transit / 2}},
 		{"duplicates", "a packet number counts once", netem.Config{Delay: transit, Duplicate: 0.2}},

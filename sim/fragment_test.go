@@ -103,9 +103,9 @@ func TestAllFragmentsMustArrive(t *testing.T) {
 	})
 }
 
-// Fragments wait for the rest for 30 s from the first of them. At 1500 bytes each 1.5 s
-// one of 20 fragments comes through, and one of 45 does not: those that come later begin
-// anew, in vain.
+// A datagram's fragments wait for the rest for 30 s from the arrival of the first. A fragment of
+// 1500 bytes takes 1.5 s, so a datagram of 20 fragments arrives, and one of 45 does not: its
+// later fragments begin anew, in vain.
 func TestFragmentsWaitFor30Seconds(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")

@@ -115,7 +115,7 @@ func dialEcho(n *sim.Network, client, server *sim.Host, port int) net.Conn {
 	return c
 }
 
-// BenchmarkPolling has a client ask each second for an hour, over 20 ms each way. It
+// BenchmarkPolling has a client ask every second for an hour, over 20 ms each way. It
 // reports how long thirty days would take.
 func BenchmarkPolling(b *testing.B) {
 	const hour = 3600

@@ -99,7 +99,7 @@ func TestARestartWithAThousandClientsIsNoHerd(t *testing.T) {
 
 		require.EqualValues(w, clients, settled(second).Parked, "all are back")
 		require.Equal(w, clients, arrived.total())
-		// 1,000 over ten seconds are ten in each 100 ms; five standard deviations.
+		// 1,000 over ten seconds are ten in every 100 ms; five standard deviations.
 		require.Less(w, arrived.peak(100*time.Millisecond), 26+10)
 	}, sim.MayDiffer(atOneInstant))
 }

@@ -11,7 +11,7 @@ import (
 const (
 	maxAttempts  = 20 // connections that one client may try to open within a second
 	maxPatient   = 90 // connections that one client may try to open within a minute, when the first minute brought none
-	maxIdleRate  = 5  // packets a second that an idle client may send: one that polls each second sends 2, one that polls each round trip 12
+	maxIdleRate  = 5  // packets a second that an idle client may send: one that polls every second sends 2, one that polls each round trip 12
 	herdWindow   = 100 * time.Millisecond
 	herdFraction = 3 // at most a third of the clients may come back within herdWindow; of less than a hundred a half, as chance makes more of few
 )

@@ -83,7 +83,7 @@ func publish(t *testing.T, f *shortpoll.Server, data ...string) {
 }
 
 // SP-P1: the delay of an event is what is left of the interval, and a transit. Polls are
-// at the server at 25 ms and each second after that.
+// at the server at 25 ms and every second after that.
 func TestDelayOfAnEvent(t *testing.T) {
 	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
 		feed := &shortpoll.Server{Log: memory()}
@@ -97,7 +97,7 @@ func TestDelayOfAnEvent(t *testing.T) {
 		time.Sleep(5 * s)
 		require.Equal(t, []time.Duration{10*s + 50*ms, 21*s + 50*ms, 31*s + 50*ms}, r.seen().when)
 		require.Equal(t, []string{"10.024s", "20.026s", "30.525s"}, r.seen().data)
-		require.Len(t, w.arrivals(), 36, "one each second, whatever happens")
+		require.Len(t, w.arrivals(), 36, "one every second, whatever happens")
 	})
 }
 

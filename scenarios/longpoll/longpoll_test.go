@@ -112,7 +112,7 @@ var scenarios = []scenario.Row{
 		Story: func(t *testing.T, n *sim.Network) {
 			_, c := startFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			time.Sleep(50 * time.Second)
-			require.EqualValues(t, 3, c.Stats().Polls, "one for a position, and one each 30 s")
+			require.EqualValues(t, 3, c.Stats().Polls, "one for a position, and one every 30 s")
 		}},
 	{Name: "LP-11 events that do not concern the client", Reason: "they must not wake it a thousand times (hashicorp/consul#3890)",
 		Story: func(t *testing.T, n *sim.Network) {

@@ -185,7 +185,7 @@ var scenarios = []scenario.Row{
 	{Name: "PU-20 events and pings at the same time", Reason: "a ping that waits for its pong must not hold up an event",
 		Story: scenario.Contract(pushed, func(w *patterntest.World) {
 			w.PromptFor(w.Client("phone"))
-			w.PublishEvery(10*time.Millisecond+1, 6000) // a minute, with pings each 25 s, never at the same instant
+			w.PublishEvery(10*time.Millisecond+1, 6000) // a minute, with pings every 25 s, never at the same instant
 		})},
 	{Name: "PU-21 two connections of one client", Reason: "the older one is fenced, so that no event is split between them",
 		Story: func(t *testing.T, n *sim.Network) {

@@ -27,9 +27,9 @@ import (
 // The failures of short polling.
 var scenarios = []scenario.Row{
 	// Short polling: a job that takes long. Connecting takes 80 ms, and it begins at 120 ms.
-	{Name: "SP-01 a job of 95 s, polled each second", Reason: "polls are chatty, and late by an interval at most", Story: jobOf95s(time.Second, 95)},
-	{Name: "SP-01 a job of 95 s, polled each 5 s", Reason: "a fifth of the polls, five times as late", Story: jobOf95s(5*time.Second, 19)},
-	{Name: "SP-01 a job of 95 s, polled each 30 s", Reason: "of which the last comes 25 s late", Story: jobOf95s(30*time.Second, 4)},
+	{Name: "SP-01 a job of 95 s, polled every second", Reason: "polls are chatty, and late by an interval at most", Story: jobOf95s(time.Second, 95)},
+	{Name: "SP-01 a job of 95 s, polled every 5 s", Reason: "a fifth of the polls, five times as late", Story: jobOf95s(5*time.Second, 19)},
+	{Name: "SP-01 a job of 95 s, polled every 30 s", Reason: "of which the last comes 25 s late", Story: jobOf95s(30*time.Second, 4)},
 	{Name: "SP-02 a job of an hour, polled at growing intervals", Reason: "the number of polls is logarithmic until the interval's maximum",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(time.Hour)})
@@ -169,7 +169,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Short polling: what it costs.
-	{Name: "SP-11 an event in 10 minutes, polled each second", Reason: "599 of 600 polls are for nothing",
+	{Name: "SP-11 an event in 10 minutes, polled every second", Reason: "599 of 600 polls are for nothing",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveShort(n, &shortpoll.Server{})
 			c := follower(n, "phone", &shortpoll.Client{FromNow: true})
@@ -298,7 +298,7 @@ var scenarios = []scenario.Row{
 			require.LessOrEqual(t, c.Stats().Polls-before, int64(4))
 			require.Equal(t, []string{"meanwhile"}, c.got())
 		}},
-	{Name: "X-09 a light client polls each 10 minutes over 64 kbit/s", Reason: "between two polls it costs nothing, and no connection need be kept",
+	{Name: "X-09 a light client polls every 10 minutes over 64 kbit/s", Reason: "between two polls it costs nothing, and no connection need be kept",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveShort(n, &shortpoll.Server{})
 			c := follower(n, "phone", &shortpoll.Client{FromNow: true, Interval: 10 * time.Minute})
