@@ -182,6 +182,7 @@ func tellsOfGaps(w *world, s system) error {
 	if err := log.Compact(at(6)); err != nil {
 		return err
 	}
+	time.Sleep(500 * time.Microsecond) // between two attempts of a client that tries every millisecond
 	away.Store(false)
 	time.Sleep(time.Minute)
 	r.stop()

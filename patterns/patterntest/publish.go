@@ -185,6 +185,7 @@ func (w *World) begin(ttl time.Duration, text func(nth int) string) *publication
 	w.stamp++
 	place := len(w.published)
 	p := &publication{place: place, data: text(place + 1), at: w.Net.Elapsed(), ttl: ttl, began: w.stamp}
+	w.largest = max(w.largest, len(p.data))
 	w.published = append(w.published, p)
 	if last, again := w.places[p.data]; again {
 		w.again = true
@@ -261,9 +262,11 @@ func (w *World) measure() {
 	if w.system.Held == nil {
 		return
 	}
-	held, limit := w.system.Held(), w.system.MaxHeld*len(w.clients)
+	held := w.system.Held()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	// A server that passes on an event has it in hand, in its own form and in that of the wire.
+	limit := max(w.system.MaxHeld, 2*w.largest) * len(w.clients)
 	if held > limit && held > w.held {
 		w.held, w.heldAt, w.heldLimit = held, w.Net.Elapsed(), limit
 	}

@@ -68,15 +68,19 @@ func clientStories() (all stories) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 3)
 		w.Census()
+		missed := func() {
+			w.Sleep(time.Second / 2)
+			w.PublishEvery(time.Second/2, 1)
+		}
 		for i := range 187 {
 			if i%4 > 0 { // it vanishes, 140 times: many a table has room for 128
 				c.Host.PowerOff()
-				w.Sleep(time.Second)
+				missed()
 				c.Host.Restart()
 			} else { // it goes in peace, and its process ends
 				c.Leave()
 				c.Host.Crash()
-				w.Sleep(time.Second)
+				missed()
 				c.Return()
 				c.Host.Restart()
 			}

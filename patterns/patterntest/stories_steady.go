@@ -16,9 +16,12 @@ func steadyStories() (all stories) {
 		w.Client("phone")
 		w.PublishEvery(30*time.Millisecond, 100)
 	})
-	all.add("events at one instant", "batches must neither lose nor reorder", func(w *World) {
-		w.Client("phone")
-		w.PublishAtOnce(50)
+	all.add("events at one instant", "batches must neither lose nor reorder, nor the last event wait for a batch to fill", func(w *World) {
+		w.PromptInTurn(w.Client("phone"))
+		for _, count := range []int{2, 3, 5, 50} {
+			w.Sleep(10 * time.Second)
+			w.PublishAtOnce(count)
+		}
 	})
 	all[len(all)-1].Races = "how many of the events a server has seen when it answers the first is the runtime's choice"
 	all.add("an hour without events", "idle timeouts and renewals must not lose the event that ends the silence", func(w *World) {
@@ -58,6 +61,7 @@ func steadyStories() (all stories) {
 		w.Sleep(time.Minute)
 		w.Acknowledged()
 		c.Leave()
+		w.Sleep(time.Second) // the server knows
 		w.PublishMany(w.backlogOf(12_000, 1_100))
 		c.Return()
 		w.Check()
@@ -71,8 +75,10 @@ func steadyStories() (all stories) {
 		c.Host.Restart()
 		w.PublishEvery(time.Second, 3)
 	})
+	all[len(all)-1].Races = backlogInPieces
 	all = append(all, Story{
 		Name: "an event after many others", Reason: "sixteen bits are not enough for a position",
+		Races: backlogInPieces,
 		Needs: func(s System) bool { return !s.Durable }, // which would write as often to its disk
 		Play: func(w *World) {
 			w.PublishBefore(66_000)
@@ -90,6 +96,9 @@ func steadyStories() (all stories) {
 	})
 	return all
 }
+
+// A client that gets much at once acknowledges as it goes, and its server sends the more.
+const backlogInPieces = "in what pieces a backlog is sent and acknowledged at one instant is for the goroutines of the two ends to settle"
 
 func ofAllKinds(w *World) {
 	w.Client("phone")

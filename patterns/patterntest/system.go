@@ -121,7 +121,7 @@ type System struct {
 	Held func() int
 
 	// MaxHeld is the most that Held may return for each client that there is. Zero:
-	// 1 MiB.
+	// 1 MiB. It is two of the largest event that was published if that is more.
 	MaxHeld int
 
 	// Account returns what the server that runs says became of the events that it accepted

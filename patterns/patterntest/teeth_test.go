@@ -171,7 +171,7 @@ var broken = []flaw{
 		"e6, accepted at *, had not reached phone1 3m0s after all faults were over, and phone1 was told of no gap (and * more)"},
 	{"the client hands events to two workers", pushing{event: slowForOdd()}.on,
 		"events at one instant", patterntest.Ordered,
-		"* reached phone at 470ms, after *, which was published later (and 24 more)"},
+		"* reached phone at *, after *, which was published later (and * more)"},
 	{"the clients come back at once", pushing{client: noSpread}.on,
 		"a hundred clients lose the server at once", patterntest.Gentle,
 		"100 of 100 clients tried to connect within the 100ms from * on, after all had lost the server; 33 may"},

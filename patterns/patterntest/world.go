@@ -26,6 +26,7 @@ type World struct {
 	backlog   int               // events that a client may need time for
 	held      int               // the most that the server held over its limit then; 0: it never did
 	heldLimit int
+	largest   int // bytes of an event so far
 	heldAt    time.Duration
 }
 

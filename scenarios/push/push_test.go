@@ -81,6 +81,7 @@ var scenarios = []scenario.Row{
 			c.link.Down()
 			for i := range 50 {
 				send(t, srv, push.Forever, fmt.Sprint(i))
+				time.Sleep(1)
 			}
 			time.Sleep(time.Minute) // or TCP would bridge it
 			c.link.Up()
@@ -200,6 +201,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"hello"}, second.got())
 		}},
 	{Name: "PU-22 many publishers at once", Reason: "frames must not interleave (gorilla/websocket#651)",
+		Races: "who of fifty publishers comes first",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
