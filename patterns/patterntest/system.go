@@ -1,6 +1,6 @@
-// Package patterntest puts implementations of the communication patterns through the
-// failures that bite in production, on a simulated network. An implementation is
-// described by a few functions; it may be this project's or anybody's.
+// Package patterntest subjects implementations of the communication patterns to the failures
+// that bite in production, on a simulated network. A few functions describe an implementation,
+// from this project or any other.
 //
 // [Delivery] is the contract of the patterns that bring events from a server to
 // clients: push, long polling, streaming, publish/subscribe. It runs a table of
@@ -18,38 +18,40 @@
 //		})
 //	}
 //
-// The example of the package is a whole server and client that keep the contract, and the
-// lines that tell it how to run them. What they may not do is a [Promise] each.
+// The example of the package is a complete server and client that satisfy the contract, and the
+// lines that describe them. Each [Promise] names one thing that an implementation must not do.
 //
 // # What a system offers
 //
-// The three functions are enough. A client that acknowledges does so when
-// [Receiver].Event has returned; if events may then come again, [System].Repeats says so.
-// Whoever is asked to stop has the context of its function done, with a network that
-// still works: clients that leave and come back and servers that are redeployed are
-// stories for every system. Three things are checked of systems that declare them:
-// that events survive a restart (Durable), that they expire (PublishFor), and that the
-// server knows what became of those that did not arrive (Account).
+// The three functions are enough. A client that acknowledges events does so when
+// [Receiver].Event has returned; if events may then come again, [System].Repeats says so. To
+// stop a server or client the suite cancels the context of its function, while the network
+// works: clients that leave and return and servers that are redeployed are stories for every
+// system. Three things are checked of systems that declare them: that events survive a restart
+// (Durable), that they expire (PublishFor), and that the server accounts for those that did not
+// arrive (Account).
 //
 // # Storms
 //
-// After the table Delivery draws stories at random; SQUALL_SEEDS says how many. One that
-// finds something is made smaller and printed as Go. [Storm] is the story of a seed.
+// After the table Delivery runs storms, randomly drawn fault schedules; SQUALL_SEEDS says how
+// many. A storm that fails is shrunk and printed as Go code. [Storm] returns the storm of a
+// seed.
 //
-// A story of one's own is a function of a [World], in ten lines or so; [Judge] returns
-// what was broken in it instead of failing a test. [Loopback] runs a part of the contract
-// over TCP connections of the machine itself.
+// Your own story is a function of a [World], of about ten lines; [Judge] returns what was
+// broken in it instead of failing a test. [Loopback] runs a part of the contract over the
+// operating system's own TCP.
 //
 // # What it does not find
 //
-// The contract sees what goes in and what comes out, and packets, but no intent. After a
-// restart of the server it takes each client's word for one gap ([System].Durable rules that
-// out, and [World.Check] what was lost before), and it cannot tell an event that came again because
-// an acknowledgement was lost from one that came again for no reason, unless the network was good all
-// the time, or for long ([World.Acknowledged]). Events with one text it can only count. It
-// does not look at topics, snapshots or who may receive what. What the server holds for slow clients it knows only
-// from [System].Held: in the memory of the process a queue cannot be told from a log that
-// shares its bytes, nor from the buffers of the simulated sockets.
+// The contract sees input, output and packets, but no intent. After a restart of the server it
+// believes one report of a gap from each client ([System].Durable rules that out, and
+// [World.Check] what was lost before), and it cannot tell an event that came again because an
+// acknowledgement was lost from one that came again for no reason, unless the network was good
+// all the time, or for long ([World.Acknowledged]). It can only count events with the same
+// text. It does not look at topics, snapshots or who may receive what. What the server holds
+// for slow clients it knows only from [System].Held: in the memory of the process a queue
+// cannot be told from a log that shares its bytes, nor from the buffers of the simulated
+// sockets.
 package patterntest
 
 import (

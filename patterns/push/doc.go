@@ -1,12 +1,11 @@
-// Package push delivers messages to clients the moment they are published, over
-// a WebSocket that the client keeps open, and keeps them for clients that are
-// away.
+// Package push delivers messages to clients the moment they are published, over a WebSocket
+// that the client keeps open, and keeps them for absent clients.
 //
-// A [Server] has a handler and [Server.Publish]. Messages with a TTL go into an
-// [eventlog.Log] before anything else happens to them, and a client is a reader of
-// that log that is woken when to read: what it missed while offline, it gets when it
-// comes back. A [Client] runs until its context ends, over as many connections as it
-// takes. Who may see which topics is for [Server.Authenticate] to say.
+// A [Server] has a handler and [Server.Publish]. Messages with a TTL go into an [eventlog.Log]
+// before anything else happens to them, and a client is a reader of that log, woken when there
+// is something to read: it gets what it missed while offline when it reconnects. A [Client]
+// runs until its context ends, over as many connections as it takes. [Server.Authenticate]
+// decides who may see which topics.
 //
 // # When to use it
 //
@@ -18,11 +17,11 @@
 // Events do the same over plain HTTP. If intermediaries do not let WebSockets
 // pass, use long polling.
 //
-// Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event
-// arrives after 25 ms. One a second takes 230 bytes, with an acknowledgement every second at
-// most; one in 10 minutes 9.3 kB, of which most are pings every 25 s and TCP's keep-alives. A
-// stream of Server-Sent Events takes 190 bytes and 4.5 kB, long polling 620 bytes and 17 kB. A
-// client that wants to know less often than every minute does better to poll.
+// Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event arrives
+// after 25 ms. One a second takes 230 bytes, with an acknowledgement every second at most; one
+// in 10 minutes 9.3 kB, of which most are pings every 25 s and TCP's keep-alives. A stream of
+// Server-Sent Events takes 190 bytes and 4.5 kB, long polling 620 bytes and 17 kB. For a client
+// that needs news less often than every minute, polling is cheaper.
 //
 // # What it promises
 //
@@ -30,35 +29,33 @@
 //     less than its TTL, nor when the server restarts, as long as the log survives
 //     and keeps it.
 //   - A client that returns with its cursor gets exactly what it missed, in order
-//     and once; or OnReset says that this is not possible, and why. There is no
-//     third outcome. So it is when messages are published during the return.
+//     and once; or OnReset reports that this is not possible, and why. There is no
+//     third outcome. This holds for messages published while it reconnects, too.
 //   - A message is not sent after its TTL, and not handled after it either, by more
 //     than the transit of the connection's first frame. With TTL 0 its publisher
-//     knows whether somebody has handled it.
-//   - A snapshot and the events after it leave nothing out between them. Some may
+//     knows whether any client has handled it.
+//   - No event is missing between a snapshot and the events after it. Some may
 //     be in both.
-//   - What waits for a client is bounded, in messages and bytes. What is done to a
-//     client that does not keep up is chosen ([SlowPolicy]) and counted, what is
-//     dropped is told to it, and no other client waits because of it.
-//   - A client that is gone without a word is found out within PingInterval +
+//   - The queue of a client is bounded, in messages and bytes. The treatment of a
+//     client that does not keep up is configurable ([SlowPolicy]) and counted, it is notified of
+//     dropped messages, and no other client waits because of it.
+//   - A client that vanishes silently is detected within PingInterval +
 //     PingTimeout, and a server within the same time after it was last heard, also
 //     when buffers are full, writes are stuck or a handler is busy.
 //   - A client id has one session. The newest connection has it, and older ones are
 //     closed with [StatusFenced]. A connection of another Run has it when its client
-//     has answered a ping: what a process sent before it died fences nobody.
-//   - After Drain every client has what was published before, and knows over which
-//     time to spread its return.
+//     has answered a ping: what a process sent before it died fences no other.
+//   - After Drain every client has what was published before, and knows the time over which to spread its reconnection.
 //
 // # What it does not do
 //
-// One server is one process: fencing, presence and messages with TTL 0 do not
-// reach clients of another. Delivery is at least once to the handler, since a
-// process can die after the effect and before its cursor is stored; who stores
-// both together ([Event.Cursor]) has it exactly once. Acknowledged positions are
-// not stored by the server (OnAck may): a client that forgets its cursor starts
-// again. A heartbeat cannot tell a dead peer from one whose link is so slow that
-// the ping waits behind data for longer than PingTimeout: keep messages and
-// window small for such links.
+// One server is one process: fencing, presence and messages with TTL 0 do not reach clients of
+// another. Delivery is at least once to the handler, since a process can die after the effect
+// and before its cursor is stored; a client that stores both together ([Event.Cursor]) has it
+// exactly once. Acknowledged positions are not stored by the server (OnAck may): a client that
+// forgets its cursor starts again. A heartbeat cannot tell a dead peer from one whose link is
+// so slow that the ping waits behind data for longer than PingTimeout: keep messages and window
+// small for such links.
 //
 // # The protocol
 //
