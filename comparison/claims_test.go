@@ -155,24 +155,24 @@ var claims = []claim{
 	{8, "Push is real time.", func(r *results) (verdict, string) {
 		w := r.at("WebSocket", time.Second)
 		return when(w.p50 == transitOfReference && w.max < 2*transitOfReference, confirmed, refuted),
-			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the way itself takes %s.", span(w.p50), span(w.p99), span(w.max), span(transitOfReference))
+			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the transit itself takes %s.", span(w.p50), span(w.p99), span(w.max), span(transitOfReference))
 	}},
 	{9, "Push needs clients that are online.", func(r *results) (verdict, string) {
 		ok, lost, gaps := r.allRecovered("WebSocket")
 		return when(ok, onlyWhen, confirmed),
-			fmt.Sprintf("there is no mailbox: with a log that is read on from the client's cursor, %d faults of up to 20 min lost %d events and told of %d gaps. What is published with TTL 0 is lost (scenario PU-03).",
+			fmt.Sprintf("there is no mailbox: with a log that is read from the client's cursor, %d faults of up to 20 min lost %d events and reported %d gaps. An event published with TTL 0 is lost (scenario PU-03).",
 				len(faults), lost, gaps)
 	}},
 	{10, "Push: clients might not be able to handle the load.", func(r *results) (verdict, string) {
 		w, p, l := r.slow[slowRun{"WebSocket"}], r.slow[slowRun{"poll 5 s"}], r.slow[slowRun{"long poll"}]
 		return when(w.held > 0 && p.held == 0 && l.held == 0, confirmed, refuted),
-			fmt.Sprintf("for a client that can take a tenth of what is sent the server holds up to %s (its limit is 1 MiB, and then the client is disconnected), and none for pollers, who set the pace. Lost: %d, %d and %d.",
+			fmt.Sprintf("for a client that can take a tenth of the data the server holds up to %s (its limit is 1 MiB, and then the client is disconnected), and nothing for pollers, which set the pace. Lost: %d, %d and %d.",
 				bytesText(w.held), w.lost, p.lost, l.lost)
 	}},
 	{11, "Push requires a bidirectional protocol.", func(r *results) (verdict, string) {
 		w, e := r.at("WebSocket", time.Second), r.at("SSE", time.Second)
 		return when(w.payloadUp > 0 && e.payloadUp == 0, refuted, confirmed),
-			fmt.Sprintf("for %d events the client of Server-Sent Events sent %d bytes of payload after its request. Our WebSocket client sends %s bytes per event, with which it acknowledges and answers pings.", e.events, e.payloadUp, number(w.perEvent(w.payloadUp)))
+			fmt.Sprintf("for %d events the client of Server-Sent Events sent %d bytes of payload after its request. Our WebSocket client sends %s bytes per event, for acknowledgements and answers to pings.", e.events, e.payloadUp, number(w.perEvent(w.payloadUp)))
 	}},
 	{12, "Polling is better for light clients than push.", func(r *results) (verdict, string) { return lightVerdict(r, "WebSocket") }},
 	{13, "Push is used by WebSocket, SSE, RabbitMQ.", func(*results) (verdict, string) {
@@ -191,7 +191,7 @@ var claims = []claim{
 	{16, "Short polling lets the client disconnect.", func(r *results) (verdict, string) {
 		f := r.at("poll 30 s, closing", 30*time.Second)
 		return when(f.held < 0.01, confirmed, refuted),
-			fmt.Sprintf("a client that closes after each poll of 30 s holds %.3f connections on average, and a result is there an hour later (scenario SP-03). One that keeps its connection for the next poll holds one, as net/http does for 90 s.", f.held)
+			fmt.Sprintf("a client that closes after each poll of 30 s holds %.3f connections on average, and a result is there an hour later (scenario SP-03). One that keeps its connection for the next poll, as net/http does for 90 s, holds one.", f.held)
 	}},
 	{17, "Short polling is chatty.", func(r *results) (verdict, string) {
 		often, rare := r.at("poll 1 s", time.Second), r.at("poll 1 s", 10*time.Minute)
@@ -209,7 +209,7 @@ var claims = []claim{
 		f := r.at("poll 1 s", 10*time.Minute)
 		slow := r.at("poll 30 s", 30*time.Second)
 		return when(f.wasted() > 0.9, onlyWhen, refuted),
-			fmt.Sprintf("the interval is shorter than the time between events: %s of polls every second are for nothing at one event in 10 min, and %s of polls every 30 s at one event in 30 s.", percent(f.wasted()), percent(slow.wasted()))
+			fmt.Sprintf("the interval is shorter than the time between events: %s of polls every second are wasted at one event in 10 min, and %s of polls every 30 s at one event in 30 s.", percent(f.wasted()), percent(slow.wasted()))
 	}},
 	{20, "Short polling is a generalised spin lock.", func(r *results) (verdict, string) {
 		p := func(mean time.Duration) float64 {
@@ -219,25 +219,25 @@ var claims = []claim{
 		l := r.at("long poll", 10*time.Minute)
 		linear := p(10*time.Minute) / p(30*time.Second)
 		return when(linear > 10 && linear < 40, confirmed, refuted),
-			fmt.Sprintf("what one waits for costs in proportion to how long it takes: %s requests for 30 s, %s for 10 min, which is %s times as many for 20 times as long. Long polling, that parks, takes %s for 10 min.",
+			fmt.Sprintf("the cost of waiting is proportional to the time: %s requests for 30 s, %s for 10 min, which is %s times as many for 20 times as long. Long polling, which parks, takes %s for 10 min.",
 				number(p(30*time.Second)), number(p(10*time.Minute)), number(linear), number(l.perEvent(int64(l.sends))))
 	}},
 	{21, "Long polling is less chatty and friendly to the backend.", func(r *results) (verdict, string) {
 		often, batched, rare := r.at("long poll", time.Second), r.at("long poll, linger 1 s", time.Second), r.at("long poll", 10*time.Minute)
 		poll := r.at("poll 1 s", 10*time.Minute)
-		return onlyWhen, fmt.Sprintf("events are rarer than polls would be: %s requests per event against %s of polls every second at one event in 10 min, but %s at one a second. To hold answers back for a second brings that to %s. It is cheaper than polls every second %s; than polls every 5 s %s; than polls every 30 s %s.",
+		return onlyWhen, fmt.Sprintf("events are rarer than polls would be: %s requests per event against %s of polls every second at one event in 10 min, but %s at one a second. Holding answers back for a second brings that to %s. It is cheaper than polls every second %s; than polls every 5 s %s; than polls every 30 s %s.",
 			number(rare.perEvent(int64(rare.sends))), number(poll.perEvent(int64(poll.sends))), number(often.perEvent(int64(often.sends))),
 			number(batched.perEvent(int64(batched.sends))), longAgainstShort(r, "poll 1 s"), longAgainstShort(r, "poll 5 s"), longAgainstShort(r, "poll 30 s"))
 	}},
 	{22, "With long polling the client can still disconnect.", func(r *results) (verdict, string) {
 		ok, lost, gaps := r.allRecovered("long poll")
 		return when(ok, confirmed, refuted),
-			fmt.Sprintf("%d faults of up to 20 min lost %d events and told of %d gaps; what the server held is free again (scenarios LP-07, LP-19).", len(faults), lost, gaps)
+			fmt.Sprintf("%d faults of up to 20 min lost %d events and reported %d gaps; the server's resources are free again (scenarios LP-07, LP-19).", len(faults), lost, gaps)
 	}},
 	{23, "Long polling is practically real time.", func(r *results) (verdict, string) {
 		f := r.at("long poll", time.Second)
 		return when(f.p50 == transitOfReference && f.max <= 3*transitOfReference+time.Millisecond, confirmed, refuted),
-			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the way itself takes %s: three of it when an event just misses an answer.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
+			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the transit itself takes %s: three of it when an event just misses an answer.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
 	}},
 	{24, "Long polling holds a connection all the time.", func(r *results) (verdict, string) {
 		f := r.at("long poll", 10*time.Minute)
@@ -260,28 +260,28 @@ var claims = []claim{
 	{27, "Streaming is real time.", func(r *results) (verdict, string) {
 		f := r.at("SSE", time.Second)
 		return when(f.p50 == transitOfReference && f.max < 2*transitOfReference, confirmed, refuted),
-			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the way itself takes %s.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
+			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the transit itself takes %s.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
 	}},
 	{28, "Streaming is compatible with request-response.", func(r *results) (verdict, string) {
 		f := r.proxied[proxiedRun{"SSE"}]
 		return when(f.lost == 0 && f.max < 3*transitOfReference, onlyWhen, refuted),
-			fmt.Sprintf("what is on the way passes on what it gets: through net/http's client and server and a reverse proxy of 25 ms more that knows nothing of it, p50 %s and max %s. A proxy that buffers holds events back, unless it heeds X-Accel-Buffering (scenarios ST-16, ST-17).", span(f.p50), span(f.max))
+			fmt.Sprintf("intermediaries forward data as it arrives: through net/http's client and server and an unaware reverse proxy with 25 ms more, p50 %s and max %s. A proxy that buffers holds events back, unless it heeds X-Accel-Buffering (scenarios ST-16, ST-17).", span(f.p50), span(f.max))
 	}},
 	{29, "Streaming needs clients that are online.", func(r *results) (verdict, string) {
 		ok, lost, gaps := r.allRecovered("SSE")
 		return when(ok, onlyWhen, confirmed),
-			fmt.Sprintf("there is no log: with Last-Event-ID over one, %d faults of up to 20 min lost %d events and told of %d gaps. A client that is away for longer than the log keeps events is told (scenario ST-12).", len(faults), lost, gaps)
+			fmt.Sprintf("there is no log: with Last-Event-ID over one, %d faults of up to 20 min lost %d events and reported %d gaps. A client that is away for longer than the log keeps events is notified (scenario ST-12).", len(faults), lost, gaps)
 	}},
 	{30, "Streaming: clients might not be able to handle the load.", func(r *results) (verdict, string) {
 		f, p := r.slow[slowRun{"SSE"}], r.slow[slowRun{"poll 5 s"}]
 		return when(f.lost == 0 && f.held < 200_000, onlyWhen, confirmed),
-			fmt.Sprintf("the server writes to each client what it has: for one that can take a tenth of what is sent ours reads on in the log as the connection takes it, holds up to %s (a poller: %s) and loses %d events, %s late at the end.", bytesText(f.held), bytesText(p.held), f.lost, span(f.caughtUp))
+			fmt.Sprintf("the server pushes to each client regardless of its pace: for one that can take a tenth of the data, ours reads the log at the connection's pace, holds up to %s (a poller: %s) and loses %d events, %s late at the end.", bytesText(f.held), bytesText(p.held), f.lost, span(f.caughtUp))
 	}},
 	{31, "Polling is better for light clients than streaming.", func(r *results) (verdict, string) { return lightVerdict(r, "SSE") }},
 	{32, "Streaming has a problem with HTTP/1.1.", func(r *results) (verdict, string) {
 		one, two := r.seventh[seventhRun{"HTTP/1.1"}], r.seventh[seventhRun{"HTTP/2"}]
 		return when(one.err != nil && two.err == nil, confirmed, refuted),
-			fmt.Sprintf("a client that may have six connections to a host, as browsers do, and has six streams open, gets no answer to a seventh request within %s over HTTP/1.1; over HTTP/2 in %s.", span(one.took), span(two.took))
+			fmt.Sprintf("a client that may have six connections to a host, as browsers do, and has six streams open gets no answer to a seventh request within %s over HTTP/1.1; over HTTP/2 in %s.", span(one.took), span(two.took))
 	}},
 	{33, "Server-Sent Events are one technique of streaming.", func(r *results) (verdict, string) {
 		same, text := true, ""
@@ -333,6 +333,6 @@ func lightVerdict(r *results, who string) (verdict, string) {
 		parts = append(parts, fmt.Sprintf("less often than every %s by radio time and every %s by bytes, with an event every %s", span(c.radio), span(c.bytes), span(mean)))
 	}
 	f := r.light[lightRun{who, 0, lightMeans[len(lightMeans)-1]}]
-	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client wants to know seldom: %s. The connection that is held (%s) keeps the radio on for %s of the time, also by Go's TCP keep-alive probes every 15 s.",
+	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client needs news seldom: %s. The held connection (%s) keeps the radio on for %s of the time, also by Go's TCP keep-alive probes every 15 s.",
 		strings.Join(parts, "; "), who, percent(f.radio()))
 }

@@ -16,12 +16,12 @@ func document(r *results, memory map[string]memoryFigures) string {
 
 	say("# The patterns that deliver, compared")
 	say("<!-- Written by `cd comparison && go test -run TestComparison -update .`; do not edit. -->")
-	say("How does an event get from a server to its clients, and what does that cost? Each pattern of this project was put on the same simulated networks and given the same events. All figures but those of memory are of virtual time and exact: the same code gives the same figures on every machine, and `go test` measures a part of them again to hold this document to the code. They were read off the network, packet by packet, and by an observer of what went in and what came out; no pattern was asked for its own counters.")
+	say("How does an event get from a server to its clients, and at what cost? Every pattern of this project ran on the same simulated networks with the same events. All figures except those of memory are exact, in virtual time: the same code gives the same figures on every computer, and `go test` measures some of them again to keep this document in step with the code. They come from the network, packet by packet, and from an observer of input and output; no pattern's own counters were used.")
 
 	say("## In short")
 	say("%s", list(
 		"An event takes one transit by push, streaming, publish/subscribe and long polling (p50), half an interval by short polling.",
-		"Long polling is cheaper than short polling every second "+longAgainstShort(r, "poll 1 s")+" (time between events); than every 5 s "+longAgainstShort(r, "poll 5 s")+"; than every 30 s, which is as long as it waits itself, "+longAgainstShort(r, "poll 30 s")+".",
+		"Long polling is cheaper than short polling every second "+longAgainstShort(r, "poll 1 s")+" (time between events); than every 5 s "+longAgainstShort(r, "poll 5 s")+"; than every 30 s, its own wait, "+longAgainstShort(r, "poll 30 s")+".",
 		"A stream of Server-Sent Events is cheaper than long polling "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("long poll"))+", and than short polling every 30 s "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("poll 30 s"))+"; push over WebSocket, which acknowledges, than the stream "+cheaper("bytes", gaps, r.bytes("WebSocket"), r.bytes("SSE"))+".",
 		lightSummary(r),
 		lossSummary(r),
@@ -29,22 +29,22 @@ func document(r *results, memory map[string]memoryFigures) string {
 	say("![What an hour costs](comparison-cost.svg)")
 	say("Over %s; on the left, none is drawn as one.", drawnLink)
 
-	say("## What is said, and what was found")
+	say("## Claims and findings")
 	var rows []string
 	for _, c := range claims {
 		v, why := c.judge(r)
 		rows = append(rows, row(fmt.Sprint(c.number), c.text, "**"+string(v)+"** "+separator(v)+why))
 	}
 	say("%s", "| | claim | verdict |\n|---:|---|---|\n"+strings.Join(rows, "\n"))
-	say("The numbers are those of the list of claims that this project set out to check; it makes none of publish/subscribe, which stands in the tables all the same.")
+	say("The numbers are those of the list of claims that this project set out to check. It has none about publish/subscribe, which the tables include all the same.")
 
-	say("## Who was compared")
+	say("## The contenders")
 	rows = nil
 	for _, c := range contenders {
 		rows = append(rows, row(c.name, c.why))
 	}
 	say("%s", "| pattern | settings |\n|---|---|\n"+strings.Join(rows, "\n"))
-	say("All else is the default of the packages and of net/http. An event has %d bytes; HTTP carries it in JSON, with a topic, an offset and a time. Events come at random (Poisson), drawn from a seed.", eventSize)
+	say("All other settings are the defaults of the packages and of net/http. An event has %d bytes; HTTP carries it in JSON, with a topic, an offset and a time. Events come at random (Poisson), drawn from a seed.", eventSize)
 	rows = nil
 	for _, p := range append(netem.Presets(), reference) {
 		rows = append(rows, row(p.Name, linkText(p.Up), linkText(p.Down)))
@@ -63,7 +63,7 @@ func document(r *results, memory map[string]memoryFigures) string {
 func costs(b *strings.Builder, r *results) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## What an event costs")
-	say("A link with 25 ms each way and no other limit. Sends are segments with data that the client sent: over HTTP/1.1 without pipelining, requests; over WebSocket, acknowledgements and answers to pings. Wasted are those that brought no event. Packets and bytes are those of IP, with all acknowledgements and TCP's keep-alive probes (every 15 s on an idle connection, by Go's default); payload is what TCP carried. Held is the number of connections, over time.")
+	say("A link with 25 ms each way and no other limit. Sends are segments with data from the client: over HTTP/1.1 without pipelining, requests; over WebSocket, acknowledgements and answers to pings. Wasted are those that brought no event. Packets and bytes are those of IP, with all acknowledgements and TCP's keep-alive probes (every 15 s on an idle connection, by Go's default); payload is what TCP carried. Held is the mean number of connections.")
 	var rows []string
 	for _, rate := range rates {
 		for _, c := range contenders {
@@ -72,7 +72,7 @@ func costs(b *strings.Builder, r *results) {
 	}
 	say("%s", table(costHeader, rows))
 
-	say("A prototype over the same link had these figures; requests per event, and bytes of payload of minimal requests:")
+	say("A prototype over the same link had these figures, in requests per event and bytes of payload of minimal requests:")
 	rows = nil
 	for _, p := range prototype {
 		f := r.at(p.who, p.mean)
@@ -109,7 +109,7 @@ var prototype = []struct {
 func networks(b *strings.Builder, r *results) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## On which network")
-	say("An event every 30 s, %d of them. Short polling is as slow everywhere as its interval; push and long polling are as fast as the network lets them.", networkEvents)
+	say("An event every 30 s, %d of them. Short polling is as slow as its interval on every network; push and long polling are as fast as the network allows.", networkEvents)
 	var rows []string
 	for _, link := range netem.Presets() {
 		for _, c := range contenders {
@@ -124,7 +124,7 @@ func networks(b *strings.Builder, r *results) {
 func breakages(b *strings.Builder, r *results) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## When something breaks")
-	say("An event a second, over LTE, and a log on disk. Detected: the client gives its connection up, or learns of its end. Reconnected: a new connection is made. Caught up: all that was published until then has come. Each row is one run, so that where in its interval a poller was when it broke is chance; a second seed would move it. An outage that ends before the connection is given up is bridged by TCP, whose retransmissions are then up to twice as far apart as the outage was long. A client that happens to have no connection detects nothing until it wants one.")
+	say("An event a second, over LTE, and a log on disk. Detected: the client abandons its connection, or learns of its end. Reconnected: a new connection is established. Caught up: everything published until then has arrived. Each row is one run, so the point in a poller's interval at which the fault hit it is chance; another seed would move it. TCP bridges an outage that ends before the connection is given up; its retransmissions are then up to twice as far apart as the outage was long. A client without a connection at that time detects nothing until it needs one.")
 	var rows []string
 	for _, f := range faults {
 		for _, c := range contenders {
@@ -134,7 +134,7 @@ func breakages(b *strings.Builder, r *results) {
 	say("%s", table(recoveryHeader, rows))
 
 	say("### A herd")
-	say("%d clients lose their server, which is back after 5 s. How many connect at once, and when has each got an event that is published then?", herdSize)
+	say("%d clients lose their server, which returns after 5 s. How many connect at once, and when do all of them have an event published then?", herdSize)
 	rows = nil
 	for _, c := range contenders {
 		rows = append(rows, herdRow(r, herdRun{c.name, herdSize}))
@@ -143,7 +143,7 @@ func breakages(b *strings.Builder, r *results) {
 	say("![Attempts to connect](comparison-herd.svg)")
 
 	say("### Behind a proxy")
-	say("A reverse proxy as it comes (httputil.ReverseProxy), which knows nothing of the pattern: 25 ms to the proxy, 25 ms more to the server, an event every 10 s.")
+	say("A reverse proxy with default settings (httputil.ReverseProxy), unaware of the pattern: 25 ms to the proxy, 25 ms more to the server, an event every 10 s.")
 	rows = nil
 	for _, run := range proxiedRuns {
 		rows = append(rows, proxyRow(r, run))
@@ -151,7 +151,7 @@ func breakages(b *strings.Builder, r *results) {
 	say("%s", table(proxyHeader, rows))
 
 	say("### A slow client")
-	say("For a minute a client's link carries a tenth of what is published: 10 events of 4 kB a second over 32 kbit/s.")
+	say("For a minute a client's link carries a tenth of the published data: 10 events of 4 kB a second over 32 kbit/s.")
 	rows = nil
 	for _, c := range contenders {
 		rows = append(rows, slowRow(r, slowRun{c.name}))
@@ -171,7 +171,7 @@ func breakages(b *strings.Builder, r *results) {
 func clients(b *strings.Builder, r *results, memory map[string]memoryFigures) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## Light clients")
-	say("A client on LTE that wants to know the latest once every so often: it polls for it, with a connection for each poll, or holds a connection and is told of each event. Its radio stays on for %s after each packet (Huang et al., MobiSys 2012).", span(radioTail))
+	say("A client on LTE that needs the latest event at intervals: it polls, with a new connection for each poll, or holds a connection and receives every event. Its radio stays on for %s after each packet (Huang et al., MobiSys 2012).", span(radioTail))
 	var rows []string
 	for _, mean := range lightMeans {
 		for _, every := range lightIntervals {
@@ -182,7 +182,7 @@ func clients(b *strings.Builder, r *results, memory map[string]memoryFigures) {
 		}
 	}
 	say("%s", table(lightHeader, rows))
-	say("From which interval on polling is the cheaper:")
+	say("The interval from which polling is cheaper:")
 	rows = nil
 	for _, who := range lightHolders {
 		for _, mean := range lightMeans {
@@ -193,8 +193,8 @@ func clients(b *strings.Builder, r *results, memory map[string]memoryFigures) {
 	say("%s", table([]string{"connection held", "an event every", "by bytes", "connected then", "by radio time"}, rows))
 	say("![Light clients](comparison-light.svg)")
 
-	say("## Memory of the server for each client that waits")
-	say("Heap and stacks on the machine that wrote this document, with %d clients over TCP on the loopback; of the kernel's memory for each socket nothing is counted. `cd comparison && go test -run '^$' -bench MemoryPerWaitingClient .` measures it anew. Published figures for Go are 15.4 kB of resident memory for a long poll that waits, 19.4 kB for an idle connection of net/http and 23.5 kB for a WebSocket of coder/websocket.", waitingClients)
+	say("## Server memory for each waiting client")
+	say("Heap and stacks on the computer that wrote this document, with %d clients over TCP on loopback, without the kernel's memory for each socket. `cd comparison && go test -run '^$' -bench MemoryPerWaitingClient .` measures it again. Published figures for Go are 15.4 kB of resident memory for a long poll that waits, 19.4 kB for an idle connection of net/http and 23.5 kB for a WebSocket of coder/websocket.", waitingClients)
 	rows = nil
 	for _, c := range contenders {
 		rows = append(rows, memoryRow(c, memory[c.name]))
@@ -209,7 +209,7 @@ func lightSummary(r *results) string {
 		c := lightAgainstHeld(r, who, lightMeans[0])
 		parts = append(parts, fmt.Sprintf("%s by bytes and %s by radio time against %s", span(c.bytes), span(c.radio), who))
 	}
-	return fmt.Sprintf("A light client does better to poll, with a connection for each poll, than to hold one, if it wants to know less often than every %s (with an event every %s).", strings.Join(parts, ", "), span(lightMeans[0]))
+	return fmt.Sprintf("For a light client, polling with a new connection for each poll is cheaper than holding one at intervals above %s (with an event every %s).", strings.Join(parts, ", "), span(lightMeans[0]))
 }
 
 // lossSummary counts what was lost and what came twice in all steady runs and all faults.
@@ -222,7 +222,7 @@ func lossSummary(r *results) string {
 	for _, f := range r.recovery {
 		broken, lost, twice = broken+1, lost+f.lost, twice+f.twice
 	}
-	return fmt.Sprintf("Of %d events on good and bad networks, and in %d runs in which something broke, %d were lost and %d came twice: each pattern reads on in a log from a position that its client holds.", events, broken, lost, twice)
+	return fmt.Sprintf("Of %d events on good and bad networks, and in %d runs in which something broke, %d were lost and %d came twice: every pattern resumes reading a log from a position that its client holds.", events, broken, lost, twice)
 }
 
 func separator(v verdict) string {
