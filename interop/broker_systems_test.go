@@ -178,7 +178,7 @@ func natsCore(tells bool) patterntest.NewSystem {
 				for {
 					var err error
 					c, err = nats.Connect("nats://server:4222", nats.SetCustomDialer(natsDialer{ctx, h}),
-						nats.SkipHostLookup(), // else it asks the machine's resolver
+						nats.SkipHostLookup(), // else it asks the operating system's resolver
 						nats.MaxReconnects(-1), nats.CustomReconnectDelay(withJitter(random)), nats.ReconnectHandler(back))
 					if err == nil {
 						break
@@ -272,7 +272,7 @@ func redisPubSub(n *sim.Network) patterntest.System {
 		},
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := redis.NewClient(&redis.Options{Addr: "server:6379", Dialer: h.DialContext,
-				// Else it asks the machine's resolver what kind of host the server is.
+				// Else it asks the operating system's resolver what kind of host the server is.
 				MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})
 			defer c.Close()
 			random := n.Rand(name)

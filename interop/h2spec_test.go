@@ -32,7 +32,7 @@ import (
 // server here is net/http's. The cases run unchanged, on connections of the simulated network.
 
 // h2specFailures are the cases that net/http fails on any network: those of h2spec's own command
-// over the machine's loopback (see TestH2specOnLoopback).
+// over the operating system's loopback (see TestH2specOnLoopback).
 func h2specFailures(secure bool) []string {
 	failures := []string{
 		"http2/4.2/3",     // a frame of 20 kB must be too large; net/http takes up to 1 MB
@@ -75,7 +75,7 @@ func (c h2specCase) run(conn net.Conn, conf config.Config) error {
 	if err != nil {
 		return err
 	}
-	// h2spec dials by itself, on the machine's network. What Accept makes of a connection differs
+	// h2spec dials by itself, on the operating system's network. What Accept makes of a connection differs
 	// from what Dial makes of it in this alone: on which side of the handshake it is.
 	server := reflect.ValueOf(h2).Elem().FieldByName("server")
 	*(*bool)(unsafe.Pointer(server.UnsafeAddr())) = false
@@ -132,7 +132,7 @@ func requireH2specVerdict(t *testing.T, c h2specCase, secure bool, err error) {
 	require.NoError(t, err, c.Requirement)
 }
 
-// listenH2spec serves on the machine's loopback and returns what h2spec is told about it.
+// listenH2spec serves on the operating system's loopback and returns what h2spec is told about it.
 func listenH2spec(t *testing.T, conf *tls.Config) config.Config {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -189,7 +189,7 @@ func TestH2spec(t *testing.T) {
 	}
 }
 
-// The same over the machine's own TCP, which is what the simulated network is held to.
+// The same over the operating system's own TCP, which is what the simulated network is held to.
 func TestH2specOnLoopback(t *testing.T) {
 	if os.Getenv("SQUALL_LOOPBACK") == "" {
 		t.Skip("takes half a minute of real time, with timeouts; SQUALL_LOOPBACK=1 runs it")

@@ -23,7 +23,7 @@ import (
 
 // LaunchDarkly's sse-contract-tests check any client of Server-Sent Events from outside: a program
 // that asks a service to open streams, of which it is the server, and to report what comes. It is no
-// dependency, and runs over the machine's own network: SQUALL_SSE_CONTRACT names its executable
+// dependency, and runs over the operating system's own network: SQUALL_SSE_CONTRACT names its executable
 // (github.com/launchdarkly/sse-contract-tests). The same cases on the simulated clock are in
 // patterns/stream: TestContract.
 //

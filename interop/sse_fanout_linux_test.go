@@ -59,7 +59,7 @@ var sseFanOuts = []struct {
 	}},
 }
 
-// BenchmarkFanOut publishes events of 100 bytes to 1,000 clients over the machine's loopback,
+// BenchmarkFanOut publishes events of 100 bytes to 1,000 clients over the operating system's loopback,
 // one after the other when all have the one before, or ten or a hundred at once. It reports the time
 // for each event at each client. The clients are sockets that one thread reads, so that most
 // of what is measured is the server.

@@ -33,11 +33,11 @@ func (n *Network) IdleFaults() string {
 // Remarks is what a test that passes logs.
 func (n *Network) Remarks() string { return n.remarks() }
 
-// SetOutsidePatience has a test fail sooner that waits for the machine's network.
+// SetOutsidePatience has a test fail sooner that waits for the operating system's network.
 func SetOutsidePatience(d time.Duration) { outsidePatience = d }
 
 // WaitsForTheMachine says whether a bubble whose goroutines are in some states waits for nothing but
-// the machine's network.
+// the operating system's network.
 func WaitsForTheMachine(states ...string) bool {
 	dump := "goroutine 1 [running]:\n"
 	for i, state := range states {
@@ -105,7 +105,7 @@ func (n *Network) InitialSequence(at time.Duration, port uint16) uint32 {
 	return n.initialSequence(int64(at), netip.AddrPortFrom(addrOfHost(1), port), netip.AddrPortFrom(addrOfHost(2), 7))
 }
 
-// MachineFiles has Go's resolver, as far as the network knows, read other files than the machine's.
+// MachineFiles has Go's resolver, as far as the network knows, read other files than the operating system's.
 // It returns a function that undoes that.
 func MachineFiles(resolv, hosts string) (undo func()) {
 	r, h := resolvConf, hostsFile

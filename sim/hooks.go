@@ -43,7 +43,7 @@ var hooks = []struct{ pkg, hook string }{
 var troubles = []struct{ pkg, why string }{
 	{"github.com/xtaci/kcp-go", "its timers are goroutines that start with the package, outside of any bubble, and keep to the real clock. It cannot run in a bubble"},
 	{"github.com/valyala/fasthttp", "the first server of a process starts a goroutine for the Date header that never ends. Serve one request outside of any bubble first, in TestMain"},
-	{"github.com/bradfitz/gomemcache", "SetServers asks the machine's resolver for names. Give it addresses"},
+	{"github.com/bradfitz/gomemcache", "SetServers asks the operating system's resolver for names. Give it addresses"},
 	{"github.com/nsqio/go-nsq", "it has no hook for its dialer"},
 	{"github.com/gosnmp/gosnmp", "it has no hook for its dialer: set GoSNMP.Conn to a connection of host.Dial, and do not call Connect"},
 	{"github.com/go-zeromq/zmq4", "it has no hook for its dialer and listener; transport.Register takes a transport of one's own"},

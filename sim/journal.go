@@ -7,6 +7,6 @@ type journal struct {
 	trace    *Trace
 	faults   []*fault
 	failures []string        // of processes
-	strays   []string        // what the program asked the machine's own network for
+	strays   []string        // what the program asked the operating system's own network for
 	unripe   []time.Duration // when an After would have come that the end of the network forestalled
 }

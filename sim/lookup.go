@@ -179,7 +179,7 @@ func fieldsOf(file string) func(yield func([]string) bool) {
 func (h *Host) tellTaken() {
 	for _, name := range []string{h.name, h.addr.String()} {
 		if h.n.names.taken[strings.ToLower(name)] {
-			h.n.log.failures = append(h.n.log.failures, fmt.Sprintf("Host.Resolver: %s of this machine has an entry for %q, a host of the network, "+
+			h.n.log.failures = append(h.n.log.failures, fmt.Sprintf("Host.Resolver: %s of the operating system has an entry for %q, a host of the network, "+
 				"and Go's resolver looks there first. Give the host a name of its own, or have the program dial by Host.DialContext", hostsFile, name))
 		}
 	}

@@ -96,7 +96,7 @@ func machineFiles(t *testing.T, resolv, hosts string) {
 	t.Cleanup(sim.MachineFiles(file("resolv.conf", resolv), file("hosts", hosts)))
 }
 
-// What the resolver makes of a short name by a domain of the machine's does not get to the
+// What the resolver makes of a short name with a search domain of the operating system does not get to the
 // network, so the packets are those of a machine without one.
 func TestLookupsDoNotSearchTheMachinesDomains(t *testing.T) {
 	machineFiles(t, "# made by hand\nnameserver 192.0.2.1\ndomain nowhere.example\nsearch Corp.example. lab.example\n", "")
@@ -146,7 +146,7 @@ func TestLookupsDoNotSearchTheMachinesDomains(t *testing.T) {
 	})
 }
 
-// TestVictimHosts has hosts that the machine's hosts file knows too.
+// TestVictimHosts has hosts that the operating system's hosts file knows too.
 func TestVictimHosts(t *testing.T) {
 	victim(t)
 	machineFiles(t, "", "127.0.0.1 localhost\n127.0.1.1\tbuilder Server. # of the office\n10.0.0.3 elsewhere\nnonsense phone\n")

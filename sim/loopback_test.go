@@ -112,6 +112,6 @@ func TestLoopbackHasNoFaultsOfTheNetwork(t *testing.T) {
 		"ListenPacket": func() { a.ListenPacket("udp", ":53") },
 		"UDP":          func() { a.Dial("udp", "b:53") },
 	} {
-		require.PanicsWithValue(t, "sim: "+what+": the network is the loopback interface of the machine (see sim.Loopback), where that cannot be had", call)
+		require.PanicsWithValue(t, "sim: "+what+": the network is the operating system's loopback interface (see sim.Loopback), which has no such thing", call)
 	}
 }

@@ -22,16 +22,16 @@ import (
 // network without naming it, net.DefaultResolver and http.DefaultTransport. From outside of a
 // bubble of [Test] these work as ever.
 
-// outsidePatience is how long, in real time, a bubble may stand still for the machine's network
-// before its test fails: a server of the machine's may take its time to answer. A variable for
+// outsidePatience is how long, in real time, a bubble may stand still for the operating system's network
+// before its test fails: a server there may take its time to answer. A variable for
 // its test.
 var outsidePatience = 10 * time.Second
 
-// outsideText says of a bubble that stands still which of its goroutines wait for the machine's
+// outsideText says of a bubble that stands still which of its goroutines wait for the operating system's
 // network, and what to write instead.
 func outsideText(waiting, all []goroutine) string {
 	var b strings.Builder
-	b.WriteString("sim: virtual time stands still, for the test waits for the machine's own network, and not for the simulated one:\n")
+	b.WriteString("sim: virtual time stands still, for the test waits for the operating system's own network, and not for the simulated one:\n")
 	b.WriteString(describe(waiting))
 	others := slices.DeleteFunc(slices.Clone(all), func(g goroutine) bool {
 		return slices.ContainsFunc(waiting, func(w goroutine) bool { return w.id == g.id })
@@ -43,7 +43,7 @@ func outsideText(waiting, all []goroutine) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// instead says what to write instead of what goroutines do on the machine's network, as far as
+// instead says what to write instead of what goroutines do on the operating system's network, as far as
 // the libraries in their stacks are known.
 func instead(gs []goroutine) string {
 	var b strings.Builder
@@ -153,9 +153,9 @@ func (c *nameServerConn) Write(query []byte) (int, error) {
 	return c.UDPConn.Write(query)
 }
 
-var errStray = errors.New("sim: this is a host of the simulated network, and the machine's own was asked for it")
+var errStray = errors.New("sim: this is a host of the simulated network, and the operating system's own was asked for it")
 
-// stray notes that the program looks for a host, a name or an address, on the machine's network.
+// stray notes that the program looks for a host, a name or an address, on the operating system's network.
 // It is an error if that is a host of the simulated one: then the test fails as well, since one
 // that expects an error would pass for the wrong reason.
 func (n *Network) stray(by, host string) error {
@@ -192,7 +192,7 @@ func (n *Network) stray(by, host string) error {
 		})
 		return nil
 	}
-	text += ": that is a host of the simulated network, and this asks the machine's own.\n" + strings.TrimSuffix(instead(waiting), "\n")
+	text += ": that is a host of the simulated network, and this asks the operating system's own.\n" + strings.TrimSuffix(instead(waiting), "\n")
 	n.do(func() {
 		if !slices.Contains(n.log.failures, text) {
 			n.log.failures = append(n.log.failures, text)

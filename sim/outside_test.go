@@ -14,19 +14,19 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Who asks the machine's network for a host of the simulated one is told, and the test fails
+// Who asks the operating system's network for a host of the simulated one is told, and the test fails
 // though it may expect an error.
 func TestDefaultTransportInATest(t *testing.T) {
 	for _, url := range []string{"http://SERVER/", "http://10.0.0.1/"} {
 		err := sim.Try(t, func(n *sim.Network) error {
 			n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
 			_, err := http.Get(url)
-			require.ErrorContains(t, err, "sim: this is a host of the simulated network, and the machine's own was asked for it")
+			require.ErrorContains(t, err, "sim: this is a host of the simulated network, and the operating system's own was asked for it")
 			return nil
 		})
 		require.Error(t, err)
 		requireInOrder(t, err.Error(), `sim: http.DefaultTransport was asked for "`, `", by http.Get at `, "outside_test.go:2",
-			": that is a host of the simulated network, and this asks the machine's own.\n", "Write instead:\n  net/http: host.HTTPClient()",
+			": that is a host of the simulated network, and this asks the operating system's own.\n", "Write instead:\n  net/http: host.HTTPClient()",
 			"sim: at 0s of virtual time", "To repeat it:")
 	}
 }
@@ -48,14 +48,14 @@ func TestTheMachinesNetworkIsNoted(t *testing.T) {
 		return err
 	}))
 	require.Equal(t, "asked", <-answer)
-	requireInOrder(t, remarks, "The machine's own network was used", `http.DefaultTransport was asked for "127.0.0.1", by http.Get at `, "outside_test.go:")
+	requireInOrder(t, remarks, "The operating system's own network was used", `http.DefaultTransport was asked for "127.0.0.1", by http.Get at `, "outside_test.go:")
 }
 
 func TestVictimNames(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
-		_, err := net.LookupHost("server.") // the dot: no domain of the machine's is appended
+		_, err := net.LookupHost("server.") // the dot: no search domain of the operating system is appended
 		t.Log("LookupHost returns:", err)
 		_, err = net.Dial("tcp", "server.:80")
 		t.Log("Dial returns:", err)
@@ -72,7 +72,7 @@ func TestTheMachinesResolverIsNotAskedForHosts(t *testing.T) {
 		`sim: net.DefaultResolver was asked for "server", by net.Dial at `, "outside_test.go:", "To repeat it:")
 }
 
-// A test that waits for the machine's network fails, and the next one runs.
+// A test that waits for the operating system's network fails, and the next one runs.
 func TestVictimOutside(t *testing.T) {
 	victim(t)
 	sim.SetOutsidePatience(time.Second)
@@ -94,7 +94,7 @@ func TestWaitingForTheMachinesNetworkFailsTheTest(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimOutside")
 	require.True(t, failed)
 	requireInOrder(t, out,
-		"sim: virtual time stands still, for the test waits for the machine's own network, and not for the simulated one:\n",
+		"sim: virtual time stands still, for the test waits for the operating system's own network, and not for the simulated one:\n",
 		"IO wait", "httptest.(*Server).goServe",
 		"The other goroutines of the test:", "TestVictimOutside.func1.1", "outside_test.go:",
 		`net/http/httptest: host.ServeHTTP(":80", handler)`, "sim: at 0s of virtual time", "To repeat it:", "-run '^TestVictimOutside$/^listener$'",

@@ -16,7 +16,7 @@ type registry struct {
 	conns   uint64 // how many connections there were: the last one's id
 
 	machine map[netip.AddrPort]netip.AddrPort // with Loopback: where listeners are
-	taken   map[string]bool                   // with a Resolver: what the machine's hosts file has
+	taken   map[string]bool                   // with a Resolver: what the operating system's hosts file has
 }
 
 // A stream is a random stream that has a name.

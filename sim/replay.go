@@ -185,7 +185,7 @@ func firstDifference(first *Trace, second []string) (text string, at time.Durati
 		packet, _, _ := strings.Cut(x, contentMark)
 		if other, _, _ := strings.Cut(y, contentMark); packet == other {
 			return fmt.Sprintf("The same packets, other content. The first packet that carries other bytes is event number %d:\n  %s\n"+
-				"Goroutines that race each other for a connection, or to write to it, a random source, or what is of the process or the machine decide something there; see MayDiffer.",
+				"Goroutines that race each other for a connection, or to write to it, a random source, or properties of the process or the computer decide something there; see MayDiffer.",
 				i+skipped, packet), at
 		} else {
 			return fmt.Sprintf("The first event that differs is number %d:\n  first:  %s\n  second: %s\n"+

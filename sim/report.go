@@ -45,7 +45,7 @@ func (n *Network) remarksLocked() (all []string) {
 		all = append(all, idle)
 	}
 	if len(n.log.strays) > 0 {
-		all = append(all, "The machine's own network was used, which is another one elsewhere:\n  "+strings.Join(n.log.strays, "\n  "))
+		all = append(all, "The operating system's own network was used, which differs from one computer to the next:\n  "+strings.Join(n.log.strays, "\n  "))
 	}
 	return all
 }

@@ -271,7 +271,7 @@ func nobodyRuns() bool {
 type scene struct {
 	locked  []goroutine // those of the bubble that wait for a lock of package sync,
 	foreign []goroutine // for a channel made outside the bubble,
-	machine []goroutine // and for the machine's network
+	machine []goroutine // and for the operating system's network
 	busy    bool        // somebody else in it counts as running
 	outside bool        // somebody outside the bubble runs, or another test's clock moves
 	shared  bool        // another frozen test waits for the same lock, or for one that is not known

@@ -153,7 +153,7 @@ func (c *Client) Got() []string {
 	return all
 }
 
-// Gaps returns the reasons of the gaps that the client was told of.
+// Gaps returns the reasons of the gaps that the client was notified of.
 func (c *Client) Gaps() []string {
 	var all []string
 	for _, a := range c.arrivals() {

@@ -12,7 +12,7 @@ import (
 )
 
 // Loopback runs those stories of the contract that need no broken network with TCP
-// connections of the machine itself (see [sim.Loopback]), in real time: each takes a second
+// connections of the operating system (see [sim.Loopback]), in real time: each takes a second
 // or so, and all run at once. So the same system is seen to do the same without the
 // simulator. What needs exact times or packets is not judged: that events are prompt, and
 // that clients are gentle.

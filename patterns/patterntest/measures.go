@@ -12,7 +12,7 @@ type Measures struct {
 	Accepted  int // events, each once for each client that was to get it
 	Delivered int // of these
 	Repeated  int // arrivals beyond these
-	Gaps      int // that clients were told of
+	Gaps      int // that clients were notified of
 
 	// The time from Publish to arrival of what was delivered: half of it took
 	// NotifyP50 at most, 99 percent NotifyP99, and all NotifyMax.

@@ -9,18 +9,18 @@ import (
 type Promise string
 
 const (
-	Complete Promise = "complete" // every accepted event arrives, or the client is told of a gap
+	Complete Promise = "complete" // every accepted event arrives, or the client is notified of a gap
 	Once     Promise = "once"     // no event arrives twice, unless the system says that it repeats: then not once the server must know that it has arrived
 	Ordered  Promise = "ordered"  // events arrive in the order of their publication
 	Durable  Promise = "durable"  // a system that says so has no gap, whatever restarts
 	Genuine  Promise = "genuine"  // what arrives is what was published, to the byte
 	Prompt   Promise = "prompt"   // over a good network events arrive within the bound, whatever others suffer; so does Publish return
-	Calm     Promise = "calm"     // nobody is told of a gap without a cause
+	Calm     Promise = "calm"     // no client is notified of a gap without a cause
 	Bounded  Promise = "bounded"  // what the server holds for slow clients has a limit, and no connection leaves goroutines or connections behind
 	Open     Promise = "open"     // a server that has run for a second accepts events, if they are short and text
 	Fresh    Promise = "fresh"    // no event arrives after its time is over
 	Counted  Promise = "counted"  // what was accepted and did not arrive is in the server's account
-	Obedient Promise = "obedient" // who is asked to stop does so within 10 s, and a client then gets nothing more
+	Obedient Promise = "obedient" // a server or client that is asked to stop does so within 10 s, and a client then gets nothing more
 	Gentle   Promise = "gentle"   // clients neither try in a hot loop, nor in vain as often as at first, nor come back all at once, and idle ones send little
 )
 

@@ -12,7 +12,7 @@ import (
 // Transit is the one-way delay between the server and each client.
 const Transit = 40 * time.Millisecond
 
-// A Stage is what a contract is played on: a server and clients on a network, each a process on
+// A Stage is the environment of a contract: a server and clients on a network, each a process on
 // a host of its own, and what can happen to them. It knows nothing of what they say to each
 // other, and so is the same for every contract: [World] is the stage of [Delivery] with a record
 // of events. What it judges itself is how they behave: that they stop when they are asked to, and
@@ -108,7 +108,7 @@ func (s *Stage) Redeploy() {
 	s.server.again()
 }
 
-// overstayed notes that somebody did not stop.
+// overstayed notes that a process did not stop.
 func (s *Stage) overstayed(who, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,8 +140,8 @@ func (s *Stage) Idle(d time.Duration) {
 	s.idle = append(s.idle, first)
 }
 
-// Unreachable lets time pass in which nobody can reach the server, and expects that the clients
-// try less often as it goes on.
+// Unreachable lets time pass in which no client can reach the server, and expects that the
+// clients try less and less often.
 func (s *Stage) Unreachable(d time.Duration) {
 	s.outages = append(s.outages, span{s.Net.Elapsed(), s.Net.Elapsed() + d})
 	s.Sleep(d)

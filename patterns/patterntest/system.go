@@ -70,10 +70,10 @@ type System struct {
 	// in folder is still there.
 	Serve func(ctx context.Context, h *sim.Host, folder string) error
 
-	// Publish hands an event to the server that runs. If it returns nil the event is
-	// accepted: every client must get it, or be told that something is missing. After
-	// an error the event may come or not. A server that runs may refuse what MaxEvent
-	// says, and more than 50 events a second.
+	// Publish hands an event to the server that runs. If it returns nil the event is accepted:
+	// every client must get it, or be notified that something is missing. After an error the
+	// event may come or not. A server that runs may refuse what MaxEvent says, and more than 50
+	// events a second.
 	Publish func(data string) error
 
 	// Receive runs the client of that name on h until ctx is done, and reports to r what
@@ -82,12 +82,12 @@ type System struct {
 	// a host: up to 63 letters, digits and hyphens, in parts with dots between them.
 	Receive func(ctx context.Context, h *sim.Host, name string, r Receiver) error
 
-	// PublishFor is Publish of an event that nobody may get later than ttl from now. Nil:
-	// events live for ever, and expiry is not checked.
+	// PublishFor is Publish of an event that no client may get later than ttl from now. Nil:
+	// events never expire, and expiry is not checked.
 	PublishFor func(data string, ttl time.Duration) error
 
-	// Durable says that accepted events survive a restart of the server. If it is false
-	// a client may be told of a gap instead.
+	// Durable says that accepted events survive a restart of the server. If it is false a
+	// client may be notified of a gap instead.
 	Durable bool
 
 	// Repeats says that an event may come again when the client could not tell the
@@ -118,16 +118,16 @@ type System struct {
 	// accepts must arrive. Zero: 50,000.
 	MaxEvent int
 
-	// Held returns how many bytes the server that runs holds now for clients that are
-	// slow to take them, beyond its log. Nil: nobody knows, and it is not checked.
+	// Held returns how many bytes the server that runs holds now for clients that are slow to
+	// take them, beyond its log. Nil: unknown, and not checked.
 	Held func() int
 
 	// MaxHeld is the most that Held may return for each client that there is. Zero:
 	// 1 MiB. It is two of the largest event that was published if that is more.
 	MaxHeld int
 
-	// Account returns what the server that runs says became of the events that it accepted
-	// and did not deliver. Nil: nobody counts, and it is not checked.
+	// Account returns what the server that runs says became of the events that it accepted and
+	// did not deliver. Nil: not counted, and not checked.
 	Account func() Account
 }
 
@@ -136,7 +136,7 @@ type System struct {
 // delivered, expired, dropped or pending.
 type Account struct {
 	Expired int // their time was over
-	Dropped int // by a policy for slow clients, which were told
+	Dropped int // by a policy for slow clients, which were notified
 	Pending int // still to be delivered
 }
 
@@ -144,7 +144,7 @@ type Account struct {
 type Receiver interface {
 	// Event reports an event, as Publish was given it.
 	Event(data string)
-	// Gap reports that the client was told that events may be missing before the next
-	// one, and why.
+	// Gap reports that the client was notified that events may be missing before the next one,
+	// and why.
 	Gap(why string)
 }

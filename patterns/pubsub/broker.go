@@ -56,18 +56,17 @@ type Broker struct {
 	// Zero: 1,024.
 	MaxSubscriptions int
 
-	// Authenticate says who a client is, and what it may subscribe to and publish. The
-	// Client of the Identity, if there is one, must be that of Hello. ctx ends with
-	// HandshakeTimeout. An error refuses the client, for good unless it is a
-	// [*retry.StatusError] whose status is temporary. When the Identity expires the
-	// connection ends, and the client comes back with a new token. Nil: everybody may
-	// everything, and use any name.
+	// Authenticate says who a client is, and what it may subscribe to and publish. The Client
+	// of the Identity, if there is one, must be that of Hello. ctx ends with HandshakeTimeout.
+	// An error refuses the client, for good unless it is a [*retry.StatusError] whose status is
+	// temporary. When the Identity expires the connection ends, and the client reconnects with
+	// a new token. Nil: everyone may everything, and use any name.
 	Authenticate func(ctx context.Context, h Hello) (access.Identity, error)
 
-	// Logger is told of clients that are refused, fenced, slow, or silent for too long, and
-	// of subscriptions that expire, as warnings; of errors of the log and the store, and of
-	// messages that are given up without a dead letter, as errors; of connections that
-	// begin and end at level Debug. Nil: nothing is logged.
+	// Logger gets clients that are refused, fenced, slow, or silent for too long, and of
+	// subscriptions that expire, as warnings; of errors of the log and the store, and of
+	// messages that are given up without a dead letter, as errors; of connections that begin
+	// and end at level Debug. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	once     sync.Once
@@ -386,7 +385,7 @@ func (b *Broker) Subscriptions() []SubscriptionInfo {
 	return all
 }
 
-// expire deletes a durable subscription that nobody has used for its ExpireAfter.
+// expire deletes a durable subscription that no client has used for its ExpireAfter.
 func (b *Broker) expire(d *dispatcher) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -47,10 +47,10 @@ type Client struct {
 	// waits meanwhile. Zero: 1,024.
 	MaxUnconfirmed int
 
-	// OnRetry is told why a connection ended or was not made, and the delay before the
-	// next attempt. It must not wait for the Client. Nil: nobody is told.
+	// OnRetry is called with the reason why a connection ended or failed, and the delay before the
+	// next attempt. It must not wait for the Client. Nil: it is not called.
 	OnRetry func(err error, delay time.Duration)
-	// Logger is told of what ends the Client and of gaps as warnings, of connections that
+	// Logger gets the error that ends the Client and gaps as warnings, of connections that
 	// begin and end at level Debug. Nil: nothing is logged.
 	Logger *slog.Logger
 
@@ -200,7 +200,7 @@ func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
 	c.call(request, one)
 	c.mu.Unlock()
 	a, err := c.wait(ctx, request, one)
-	c.replies.Put(one.reply) // nobody sends any more
+	c.replies.Put(one.reply) // no goroutine sends any more
 	if err != nil {
 		return Receipt{}, fmt.Errorf("pubsub: publish: %w", err)
 	}
@@ -280,7 +280,7 @@ func (c *Client) Stats() ClientStats {
 // closeTimeout bounds how long Close waits for its last words to be sent.
 const closeTimeout = 2 * time.Second
 
-// Close ends the client: what was acknowledged is sent, the broker is told, and gives
+// Close ends the client: pending acknowledgements are sent, the broker is notified, and gives
 // what was not acknowledged to other members of the groups. Calls in progress return
 // [ErrClosed]. It returns nil.
 func (c *Client) Close() error {

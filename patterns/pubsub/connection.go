@@ -139,7 +139,7 @@ func (b *Broker) accept(c *connection, hello control) error {
 	return nil
 }
 
-// rejection is why a client is refused: what it is told, and what is logged.
+// rejection is why a client is refused: the error that it gets, and the one that is logged.
 type rejection struct {
 	*retry.StatusError
 	cause error
@@ -181,8 +181,8 @@ func (b *Broker) authenticate(c *connection, hello control) error {
 	return &rejection{told, err}
 }
 
-// ask calls Authenticate. If that panics the client is refused for now, and the process
-// goes on: the goroutine is the broker's, and nobody else could recover it.
+// ask calls Authenticate. If that panics the client is refused for now, and the process goes
+// on: the goroutine is the broker's, and nothing else could recover it.
 func (b *Broker) ask(ctx context.Context, h Hello) (id access.Identity, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -86,7 +86,7 @@ func (d *dispatcher) restore(s *state) {
 	d.dirty = s.idleSince.IsZero() // the time of the restart is
 }
 
-// idles notes whether nobody is subscribed. The caller has d.mu.
+// idles notes whether no client is subscribed. The caller has d.mu.
 func (d *dispatcher) idles(now bool) {
 	if now == d.idleSince.IsZero() {
 		d.idleSince, d.dirty = time.Time{}, true
@@ -96,7 +96,7 @@ func (d *dispatcher) idles(now bool) {
 	}
 }
 
-// expires is when a subscription is deleted because nobody is subscribed. Zero: not by now.
+// expires is when a subscription is deleted because no client is subscribed. Zero: not by now.
 // The caller has d.mu.
 func (d *dispatcher) expires() time.Time {
 	if d.options.Name == "" || d.options.ExpireAfter < 0 || d.idleSince.IsZero() {
@@ -105,7 +105,7 @@ func (d *dispatcher) expires() time.Time {
 	return d.idleSince.Add(d.options.ExpireAfter)
 }
 
-// endIdle ends the dispatcher if nobody has been subscribed for too long.
+// endIdle ends the dispatcher if no client has been subscribed for too long.
 func (d *dispatcher) endIdle(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -14,10 +14,10 @@ import (
 type SubscribeOptions struct {
 	// Filter selects topics: see [access.Match].
 	Filter string
-	// Name makes the subscription durable and shared. The broker keeps its position, on
-	// disk if it has a [Store], while nobody is subscribed; all clients that subscribe
-	// under the name are a group, of which each message goes to one. One token, at most
-	// 255 bytes. Empty: the subscription is this client's alone, and ends with its session.
+	// Name makes the subscription durable and shared. The broker keeps its position, on disk if
+	// it has a [Store], while no client is subscribed; all clients that subscribe under the
+	// name are a group, of which each message goes to one. One token, at most 255 bytes. Empty:
+	// the subscription is this client's alone, and ends with its session.
 	Name string
 	// From is where a subscription begins that does not exist yet: after this position. If
 	// the log cannot continue from it there is a [Gap] first. Zero: with the oldest
@@ -59,9 +59,9 @@ type SubscribeOptions struct {
 	// MaxPending bounds what waits, in messages; of each the broker keeps some 100
 	// bytes, the rest is in the log. Zero: 1,024. At most a million.
 	MaxPending int
-	// ExpireAfter is for how long the broker keeps a durable subscription to which nobody
-	// is subscribed. Then it is deleted, as by [Broker.Delete]: who subscribes later begins
-	// anew. Zero: 30 days; negative: for ever. At most ten years.
+	// ExpireAfter is how long the broker keeps a durable subscription to which no client is
+	// subscribed. Then it is deleted, as by [Broker.Delete]: who subscribes later begins anew.
+	// Zero: 30 days; negative: for ever. At most ten years.
 	ExpireAfter time.Duration
 }
 

@@ -32,7 +32,7 @@ type SubscriptionInfo struct {
 	// the log has after it, whatever their topic.
 	Cursor eventlog.Cursor
 	Lag    int64
-	// IdleSince is since when nobody has been subscribed. Zero: somebody is.
+	// IdleSince is since when no client has been subscribed. Zero: one is.
 	IdleSince time.Time
 	GroupStats
 }

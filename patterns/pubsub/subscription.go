@@ -158,7 +158,7 @@ func (s *Subscription) more() {
 // call of Next is in progress, no delivery comes. What is not acknowledged goes to other
 // members. A durable subscription is kept by the broker; see [Client.Delete].
 //
-// It waits until the broker knows, or ctx ends; then the broker is told later.
+// It waits until the broker knows, or ctx ends; then the broker is notified later.
 func (s *Subscription) Unsubscribe(ctx context.Context) error {
 	s.c.mu.Lock()
 	s.end(ErrUnsubscribed)
@@ -185,8 +185,8 @@ func (d *Delivery) Ack() {
 	d.s.ack(d)
 }
 
-// AckSync acknowledges the message and waits until the broker has noted it, so that
-// nobody gets it again. After [ErrLate] and [ErrFenced] somebody does, or has.
+// AckSync acknowledges the message and waits until the broker has noted it, so that it is not
+// delivered again. After [ErrLate] and [ErrFenced] another member gets it, or has got it.
 func (d *Delivery) AckSync(ctx context.Context) error {
 	return d.s.settle(ctx, d, verbAck, 0)
 }

@@ -53,8 +53,8 @@ type Client struct {
 	// OnGap takes note that messages were dropped. An error ends Run. Nil: a gap ends
 	// Run with [ErrGap].
 	OnGap func(context.Context, Gap) error
-	// OnRetry is told why a connection ended or was not made, and how long Run
-	// waits before the next. Nil: nobody is.
+	// OnRetry is called with the reason why a connection ended or failed, and how long Run
+	// waits before the next. Nil: it is not called.
 	OnRetry func(err error, delay time.Duration)
 
 	// DialTimeout bounds the time from dialling to the server's hello. Zero: 10 s.

@@ -118,7 +118,7 @@ func (q *queue) remove(goes func(*item) bool) {
 	q.items = kept
 }
 
-// expire drops what nobody may receive any more.
+// expire drops messages past their TTL.
 func (q *queue) expire(now time.Time) {
 	q.remove(func(it *item) bool {
 		if !it.message() || !it.expired(now) {

@@ -114,8 +114,9 @@ func (s *Server) event(e *eventlog.Entry) item {
 	return it
 }
 
-// guard calls one of the functions that the server was given. One that panics ends what it was called for, and
-// not the process: the goroutine is the server's, and nobody else could recover it.
+// guard calls one of the functions that the server was given. One that panics ends what it was
+// called for, and not the process: the goroutine is the server's, and nothing else could
+// recover it.
 func (s *Server) guard(name string, f func(), attributes ...any) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -22,7 +22,7 @@ func TestDelivery(t *testing.T) {
 	)
 }
 
-// The same over TCP of the machine, without the simulator.
+// The same over the operating system's TCP, without the simulator.
 func TestLoopback(t *testing.T) {
 	scenario.Loopback(t, "longpoll",
 		scenario.Variant{Name: "memory", System: polling},

@@ -130,7 +130,7 @@ func leave(reason string, keep func(name string) bool) (all []patterntest.Option
 	return all
 }
 
-// Loopback does it over TCP of the machine, without the simulator: in real time, and so
+// Loopback does it over the operating system's TCP, without the simulator: in real time, and so
 // while nothing else of the package runs.
 func Loopback(t *testing.T, pattern string, all ...Variant) {
 	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Loopback(t, v.System) })

@@ -23,7 +23,7 @@ func TestDelivery(t *testing.T) {
 	)
 }
 
-// The same over TCP of the machine, without the simulator.
+// The same over the operating system's TCP, without the simulator.
 func TestLoopback(t *testing.T) {
 	scenario.Loopback(t, "shortpoll",
 		scenario.Variant{Name: "memory", System: polledEach(100 * time.Millisecond)},
