@@ -141,14 +141,14 @@ type misconfigured struct{ error }
 
 // Status is the status with which an HTTP server answers an error of Authenticate or of
 // [Identity.Select]: 403 for [ErrForbidden], that of a [*retry.StatusError], with which
-// an Authenticate says that it cannot tell at the moment, such as 503, 500 for
-// [Tokens] without usable keys, and 401 for all others.
+// an Authenticate says that it cannot tell at the moment, such as 503, if it is one of
+// 400 to 599, 500 for [Tokens] without usable keys, and 401 for all others.
 func Status(err error) int {
 	var status *retry.StatusError
 	switch {
 	case errors.Is(err, ErrForbidden):
 		return http.StatusForbidden
-	case errors.As(err, &status):
+	case errors.As(err, &status) && status.Status >= 400 && status.Status <= 599:
 		return status.Status
 	case errors.As(err, new(misconfigured)):
 		return http.StatusInternalServerError

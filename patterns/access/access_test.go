@@ -144,6 +144,8 @@ func TestRefuse(t *testing.T) {
 		{"not allowed", fmt.Errorf("%w: topic %q", access.ErrForbidden, "a"), 403, `access: forbidden: topic "a"`},
 		{"cannot tell", &retry.StatusError{Status: 503, Text: "ask later"}, 503, "ask later"},
 		{"cannot tell, wrapped and silent", fmt.Errorf("database: %w", &retry.StatusError{Status: 503}), 503, "Service Unavailable"},
+		{"no refusal", &retry.StatusError{Status: 200, Text: "fine"}, 401, "fine"},
+		{"no status", &retry.StatusError{}, 401, "Unauthorized"},
 		{"what others say is not for clients", errors.New("no route to db7.internal"), 401, "Unauthorized"},
 	} {
 		w := httptest.NewRecorder()

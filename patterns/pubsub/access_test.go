@@ -3,10 +3,14 @@ package pubsub_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,6 +188,85 @@ func TestCredentialsExpire(t *testing.T) {
 		require.Equal(t, http.StatusForbidden, status(t, err))
 		require.EqualValues(t, 1, w.b.Stats().Subscriptions)
 	})
+}
+
+// A client that comes back gets what it had only if it still may: what it asks for is what
+// is looked at, and what it gets.
+func TestReturnUnderAnotherFilter(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.guarded(map[string]access.Identity{"all": access.Everything("c"), "news": {Client: "c", Topics: []string{"news"}}})
+		connect := func(token string, attempt int, keep string) net.Conn {
+			conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
+			require.NoError(t, err)
+			_, err = conn.Write(rawControl(fmt.Sprintf(`{"type":"hello","version":2,"client":"c","run":"r","token":%q,"attempt":%d,"keep":[%s]}`, token, attempt, keep)))
+			require.NoError(t, err)
+			require.Contains(t, nextFrame(t, conn), "welcome")
+			return conn
+		}
+		first := connect("all", 1, "")
+		_, err := first.Write(rawControl(`{"type":"subscribe","sub":1,"options":{"filter":"secret"}}`))
+		require.NoError(t, err)
+		var subscribed struct {
+			Generation uint64 `json:"generation"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(nextFrame(t, first)[1:]), &subscribed))
+		first.Close()
+
+		second := connect("news", 2, "1")
+		defer second.Close()
+		_, err = second.Write(rawControl(fmt.Sprintf(`{"type":"subscribe","sub":1,"options":{"filter":"news"},"resume":{"generation":%d}}`, subscribed.Generation)))
+		require.NoError(t, err)
+		require.Contains(t, nextFrame(t, second), `SubscribeOptions.Filter is news: want secret`)
+		require.Zero(t, w.b.Stats().Subscriptions)
+	})
+}
+
+// A connection that was refused is forgotten at once, and not when its token expires.
+func TestRefusedConnectionsAreForgotten(t *testing.T) {
+	onTCP(t, func(t *testing.T, w *world) {
+		w.stop()
+		w.broker = func() *pubsub.Broker {
+			return &pubsub.Broker{MaxClients: 1, Authenticate: func(_ context.Context, h pubsub.Hello) (access.Identity, error) {
+				id := access.Everything(h.Client)
+				id.Expires = time.Now().Add(time.Hour)
+				return id, nil
+			}}
+		}
+		var alive atomic.Int64
+		listen := w.listen
+		w.listen = func() net.Listener { return &counted{listen(), &alive} }
+		w.start()
+		w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t"})
+		for range 20 {
+			conn, err := net.Dial("tcp", w.addr)
+			require.NoError(t, err)
+			_, err = conn.Write(rawControl(`{"type":"hello","version":2,"client":"d","run":"r","attempt":1}`))
+			require.NoError(t, err)
+			require.Contains(t, nextFrame(t, conn), "too many clients")
+			conn.Close()
+		}
+		require.Eventually(t, func() bool {
+			runtime.GC()
+			return alive.Load() <= 3 // the client's own, and what a stack may still hold
+		}, 10*sec, 10*ms)
+	})
+}
+
+// counted is a listener that counts the connections which are in memory.
+type counted struct {
+	net.Listener
+	alive *atomic.Int64
+}
+
+func (l *counted) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	one := &struct{ net.Conn }{c}
+	l.alive.Add(1)
+	runtime.AddCleanup(one, func(alive *atomic.Int64) { alive.Add(-1) }, l.alive)
+	return one, nil
 }
 
 // Drain loses no confirmation, and sends everybody away to the broker that comes next.

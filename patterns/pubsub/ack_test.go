@@ -3,6 +3,7 @@ package pubsub_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -201,6 +202,21 @@ func TestExtendGivesMoreTime(t *testing.T) {
 		require.Greater(t, time.Since(began), 20*sec)
 		require.ErrorIs(t, d.Extend(t.Context(), 5*sec), pubsub.ErrLate)
 		require.NoError(t, d2.AckSync(t.Context()))
+	})
+
+	// More than a year is a year, and no reason for the broker to send the client away.
+	inBubble(t, func(t *testing.T, w *world) {
+		c := w.client("c")
+		s := w.subscribe(c, pubsub.SubscribeOptions{Filter: "t", Name: "n"})
+		w.publish("t", "x", "y")
+		s.next("x", 1).Nack(math.MaxInt64)
+		d := s.next("y", 1)
+		ctx, cancel := context.WithTimeout(t.Context(), sec)
+		defer cancel()
+		require.NoError(t, d.Extend(ctx, math.MaxInt64))
+		time.Sleep(time.Hour)
+		require.NoError(t, d.AckSync(t.Context()))
+		require.EqualValues(t, 1, c.Stats().Connects)
 	})
 }
 

@@ -50,7 +50,11 @@ func (c *connection) run() {
 	if err != nil {
 		return
 	}
-	if err := c.b.accept(c, hello); err != nil { // and the limit of the handshake goes on
+	err = c.b.accept(c, hello)
+	if c.expiry != nil { // of one that is refused too: the timer would hold the connection's memory
+		defer c.expiry.Stop()
+	}
+	if err != nil { // and the limit of the handshake goes on
 		goodbye := control{Type: typeGoodbye, Error: err.Error()}
 		if r := (*rejection)(nil); errors.As(err, &r) {
 			goodbye.Error, goodbye.Status = r.Text, r.Status
@@ -63,9 +67,6 @@ func (c *connection) run() {
 	c.b.greeted(c)
 	c.b.Logger.Debug("a client connects", "client", hello.Client, "remote", c.conn.RemoteAddr())
 	defer c.session.lost(c)
-	if c.expiry != nil {
-		defer c.expiry.Stop()
-	}
 	for {
 		kind, body, err := c.next()
 		switch {

@@ -352,6 +352,30 @@ func TestStoreOfTheFormatBeforeIsRead(t *testing.T) {
 	}
 }
 
+// The numbers of that format had no bounds. A subscription beyond those of today keeps no
+// broker from starting.
+func TestStoreOfTheFormatBeforeIsReadWithItsNumbers(t *testing.T) {
+	path := store1(t)
+	db, err := bbolt.Open(path, 0o600, nil)
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("options")).Put([]byte("n"), []byte(`{"Filter":"t","Name":"n","AckWait":9000000000000000000,"MaxAttempts":9000000000000000000,
+			"MaxInFlight":9000000000000000000,"MaxInFlightBytes":9000000000000000000,"MaxPending":9000000000000000000}`))
+	}))
+	require.NoError(t, db.Close())
+	store, err := pubsub.OpenStore(path)
+	require.NoError(t, err)
+	defer store.Close()
+	b := &pubsub.Broker{Store: store}
+	defer b.Close()
+	info := b.Subscriptions()
+	require.Len(t, info, 2)
+	require.Equal(t, pubsub.SubscribeOptions{
+		Filter: "t", Name: "n", AckWait: 365 * 24 * time.Hour, MaxAttempts: 1_000_000, DeadLetter: "dead-letters.n",
+		MaxInFlight: 10_000, MaxInFlightBytes: 1 << 30, MaxPending: 1_000_000, ExpireAfter: 30 * 24 * time.Hour,
+	}, info[1].Options)
+}
+
 func TestStoreOfAnUnknownFormatIsRefused(t *testing.T) {
 	for _, row := range []struct{ bucket, value, want string }{
 		{"options", `{"v":9,"filter":"t"}`, `subscription "n": its options are of format 9, want 1 or 2`},

@@ -118,8 +118,8 @@ func (o SubscribeOptions) Check() error {
 		value int
 		most  int
 	}{
-		{"MaxAttempts", o.MaxAttempts, 1_000_000}, {"MaxInFlight", o.MaxInFlight, maxInFlight},
-		{"MaxInFlightBytes", o.MaxInFlightBytes, 1 << 30}, {"MaxPending", o.MaxPending, 1_000_000},
+		{"MaxAttempts", o.MaxAttempts, maxAttempts}, {"MaxInFlight", o.MaxInFlight, maxInFlight},
+		{"MaxInFlightBytes", o.MaxInFlightBytes, maxInFlightBytes}, {"MaxPending", o.MaxPending, maxPending},
 	} {
 		if f.value < 0 || f.value > f.most {
 			check.Bad("%s is %d: want 0 for the default, up to %d", f.name, f.value, f.most)
@@ -162,9 +162,12 @@ func (o *SubscribeOptions) ownDeadLetter() string {
 }
 
 const (
-	maxInFlight    = 10_000               // what SubscribeOptions.MaxInFlight can be at most
-	maxWait        = 365 * 24 * time.Hour // likewise AckWait, and the pauses of Nack and Extend
-	maxExpireAfter = 10 * maxWait         // likewise ExpireAfter
+	maxInFlight      = 10_000               // what SubscribeOptions.MaxInFlight can be at most
+	maxInFlightBytes = 1 << 30              // likewise MaxInFlightBytes
+	maxPending       = 1_000_000            // likewise MaxPending
+	maxAttempts      = 1_000_000            // likewise MaxAttempts
+	maxWait          = 365 * 24 * time.Hour // likewise AckWait, and the pauses of Nack and Extend
+	maxExpireAfter   = 10 * maxWait         // likewise ExpireAfter
 )
 
 func (o *SubscribeOptions) limits() limits {

@@ -337,6 +337,8 @@ func (s *session) subscribe(c *connection, m control) error {
 	switch {
 	case !c.identity.MaySee(o.Filter):
 		err = fmt.Errorf("%w: subscribe to %q", access.ErrForbidden, o.Filter)
+	case old != nil && o.differs(old.options) != "": // it was let into that one, and asks for another
+		err = errors.New(o.differs(old.options))
 	case o.DeadLetter != "" && o.DeadLetter != o.ownDeadLetter() && !c.identity.MayPublish(o.DeadLetter):
 		err = fmt.Errorf("%w: dead letters under topic %q", access.ErrForbidden, o.DeadLetter)
 	}

@@ -73,9 +73,10 @@ func decodeOptions(b []byte) (SubscribeOptions, error) {
 		}
 		o := SubscribeOptions{
 			Filter: old.Filter, Name: old.Name, Reset: ResetPolicy(old.Reset), AtMostOnce: old.AtMostOnce,
-			AckWait: old.AckWait, MaxAttempts: old.MaxAttempts, DeadLetter: old.DeadLetter,
-			MaxInFlight: old.MaxInFlight, MaxInFlightBytes: old.MaxInFlightBytes,
-			Slow: SlowPolicy(old.Slow), MaxPending: old.MaxPending,
+			// Their numbers had no bounds.
+			AckWait: min(old.AckWait, maxWait), MaxAttempts: min(old.MaxAttempts, maxAttempts), DeadLetter: old.DeadLetter,
+			MaxInFlight: min(old.MaxInFlight, maxInFlight), MaxInFlightBytes: min(old.MaxInFlightBytes, maxInFlightBytes),
+			Slow: SlowPolicy(old.Slow), MaxPending: min(old.MaxPending, maxPending),
 		}
 		return o.withDefaults(), o.Check()
 	case *version.V != optionsFormat:

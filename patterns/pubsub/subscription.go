@@ -192,7 +192,7 @@ func (d *Delivery) AckSync(ctx context.Context) error {
 }
 
 // Nack gives the message back: it is delivered again after the pause, to whoever owns
-// its key then. It does not wait.
+// its key then. A pause of more than a year counts as a year. It does not wait.
 func (d *Delivery) Nack(pause time.Duration) {
 	d.s.c.mu.Lock()
 	defer d.s.c.mu.Unlock()
@@ -200,14 +200,14 @@ func (d *Delivery) Nack(pause time.Duration) {
 	d.s.c.ack(d, verbNack, pause, true)
 }
 
-// Extend gives the subscriber so much time from now on, instead of AckWait. It waits for
-// the broker's answer, which may be [ErrLate], [ErrFenced] or [ErrMoving].
+// Extend gives the subscriber so much time from now on, a year at most, instead of AckWait.
+// It waits for the broker's answer, which may be [ErrLate], [ErrFenced] or [ErrMoving].
 func (d *Delivery) Extend(ctx context.Context, wait time.Duration) error {
 	return d.s.settle(ctx, d, verbExtend, wait)
 }
 
 func (d *Delivery) appendFrame(b []byte, request uint64, v verb, pause time.Duration) []byte {
-	return appendFrame(b, kindSettle, d.s.id, request, d.generation, d.Cursor.Offset, uint64(d.Attempt), uint64(v), uint64(max(pause, 0)))
+	return appendFrame(b, kindSettle, d.s.id, request, d.generation, d.Cursor.Offset, uint64(d.Attempt), uint64(v), uint64(min(max(pause, 0), maxWait)))
 }
 
 // ack notes that a message is handled, and tells the broker soon. The caller has c.mu.

@@ -109,6 +109,33 @@ func TestErrorsOfAuthenticate(t *testing.T) {
 	})
 }
 
+// A session ends when its credentials do, however seldom it is pinged.
+func TestCredentialsExpire(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.opts.PingInterval = time.Hour
+		expires := time.Now().Add(time.Minute)
+		w.opts.Authenticate = func(*http.Request) (access.Identity, error) {
+			id := access.Everything("phone")
+			id.Expires = expires
+			return id, nil
+		}
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		w.online("phone")
+		time.Sleep(time.Until(expires) - 1)
+		require.True(t, w.srv.Online("phone"))
+		time.Sleep(time.Millisecond)
+		require.False(t, w.srv.Online("phone"))
+		require.EqualValues(t, 1, w.srv.Stats().Unauthorized)
+
+		var refused *retry.StatusError // and there is none with those
+		require.ErrorAs(t, p.ended(), &refused)
+		require.Equal(t, http.StatusUnauthorized, refused.Status)
+		require.EqualValues(t, 1, w.srv.Stats().Refused)
+	})
+}
+
 // A client that wants nothing of what was is not told that it has missed it.
 func TestFromNow(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {

@@ -160,10 +160,13 @@ func (c *Client) Cursor() eventlog.Cursor {
 // message for which handle did counts as not handled; or when there is no use in going on
 // [ErrFenced], [ErrGap], [ErrReset], [eventlog.ErrTooLarge], or a [*retry.StatusError] for
 // a refusal that a repetition will not change. It is to be called once at a time; a second
-// call continues from Cursor.
+// call continues from Cursor. It panics if handle is nil.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) error) error {
 	if err := c.Check(); err != nil {
 		return err
+	}
+	if handle == nil {
+		panic("push: Client.Run: handle is nil: want a function")
 	}
 	run := c.newRun(handle)
 	for {

@@ -58,6 +58,9 @@ func TestClientFieldsAreChecked(t *testing.T) {
 	} {
 		require.EqualError(t, row.client.Run(t.Context(), nil), row.want)
 	}
+	require.PanicsWithValue(t, "push: Client.Run: handle is nil: want a function", func() {
+		(&push.Client{URL: "ws://x", ID: "a"}).Run(t.Context(), nil)
+	})
 }
 
 func TestMessagesAreChecked(t *testing.T) {

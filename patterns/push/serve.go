@@ -18,8 +18,12 @@ import (
 // serve upgrades the request to a WebSocket and serves it until it ends.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	id, err := s.opts.Authenticate(r)
-	if err == nil && id.Client == "" {
+	switch {
+	case err != nil:
+	case id.Client == "":
 		err = fmt.Errorf("%w: Authenticate returned no client", access.ErrUnauthorized)
+	case id.Expired():
+		err = fmt.Errorf("%w: the credentials have expired", access.ErrUnauthorized)
 	}
 	var hs handshake
 	if err == nil {

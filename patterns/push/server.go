@@ -54,7 +54,8 @@ type Server struct {
 	// MaxBlock is how long Publish waits for slow clients under [Block].
 	// Zero: 1 s.
 	MaxBlock time.Duration
-	// CoalesceKey names what a message is about, for [Coalesce]. A message for which it
+	// CoalesceKey names what a message is about, for [Coalesce]. It is called while the
+	// server is locked: it must be quick, and not call the Server. A message for which it
 	// panics neither replaces another nor is replaced. Nil: its topic.
 	CoalesceKey func(topic string, data []byte) string
 

@@ -345,15 +345,17 @@ func (c *session) writeFrames(frames []byte) bool {
 func (c *session) heartbeat() {
 	ticker := time.NewTicker(c.srv.opts.PingInterval)
 	defer ticker.Stop()
+	if at := c.id.Expires; !at.IsZero() {
+		expiry := time.AfterFunc(time.Until(at), func() {
+			c.end(endUnauthorized, websocket.StatusPolicyViolation, "credentials have expired")
+		})
+		defer expiry.Stop()
+	}
 	for {
 		select {
 		case <-c.done:
 			return
 		case <-ticker.C:
-		}
-		if !c.id.Expires.IsZero() && !time.Now().Before(c.id.Expires) {
-			c.end(endUnauthorized, websocket.StatusPolicyViolation, "credentials have expired")
-			return
 		}
 		if _, alive := c.ping(); !alive {
 			c.end(endSilent, 0, "")

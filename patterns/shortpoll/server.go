@@ -71,6 +71,7 @@ func (s *Server) Check() error {
 	if s.RetryAfter < 0 {
 		check.Bad("RetryAfter is %v: want 0 for none, or more", s.RetryAfter)
 	}
+	check.Duration("RetryAfter", max(0, s.RetryAfter))
 	check.Int("MaxEvents", s.MaxEvents)
 	check.Int("MaxAnswerBytes", s.MaxAnswerBytes)
 	s.Limit.check(check)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"sync"
@@ -121,6 +122,9 @@ func (c *Client) Check() error {
 	}
 	check.Backoff("Backoff", c.Backoff, defaultBackoff)
 	check.Int("Misses", c.Misses)
+	if most := time.Duration(math.MaxInt64) / time.Duration(max(1, cmp.Or(c.Misses, 3))); c.Heartbeat > most {
+		check.Bad("Heartbeat is %v: want at most %v, with Misses, or less than 0 for no bound", c.Heartbeat, most)
+	}
 	check.Int("MaxMessageBytes", c.MaxMessageBytes)
 	if c.HTTP != nil && c.HTTP.Timeout != 0 {
 		check.Bad("HTTP.Timeout is %v: want 0, since it would end every stream", c.HTTP.Timeout)
@@ -143,10 +147,14 @@ func (c *Client) patience() time.Duration {
 //
 // handle is called from this goroutine, for one event after the other. When it returns
 // nil the event is done with, and the next connection begins after it. When it fails
-// or panics the event is not; a Run from the ID before gets it again.
+// or panics the event is not; a Run from the ID before gets it again. It panics if handle is
+// nil.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) error) error {
 	if err := c.Check(); err != nil {
 		return err
+	}
+	if handle == nil {
+		panic("stream: Client.Run: handle is nil: want a function")
 	}
 	r := newRun(c, handle)
 	for {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -425,21 +426,23 @@ func TestClientCheck(t *testing.T) {
 	ok := stream.Client{URL: url}
 	require.NoError(t, ok.Check())
 	for want, c := range map[string]*stream.Client{
-		`stream: Client.URL is "": want http://host/path or https://host/path`:        {},
-		`stream: Client.URL is "ws://a": want http://host/path or https://host/path`:  {URL: "ws://a"},
-		`stream: Client.Encoding is Encoding(3): want SSE, NDJSON or WebSocket`:       {URL: url, Encoding: 3},
-		`stream: Client.LastEventID is "a\nb": want no control characters`:            {URL: url, LastEventID: "a\nb"},
-		`stream: Client.Topics has 101 elements: want at most 100`:                    {URL: url, Topics: make([]string, 101)},
-		`stream: Client.Backoff.Max is -1ns: want 0 for the default, or more`:         {URL: url, Backoff: retry.Backoff{Max: -1, Min: -2}},
-		`stream: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s`:           {URL: url, Backoff: retry.Backoff{Min: time.Minute}},
-		`stream: Client.Misses is -1: want 0 for the default, or more`:                {URL: url, Misses: -1},
-		`stream: Client.MaxMessageBytes is -1: want 0 for the default, or more`:       {URL: url, MaxMessageBytes: -1},
-		`stream: Client.HTTP.Timeout is 30s: want 0, since it would end every stream`: {URL: url, HTTP: &http.Client{Timeout: 30 * time.Second}},
+		`stream: Client.URL is "": want http://host/path or https://host/path`:                                                                  {},
+		`stream: Client.URL is "ws://a": want http://host/path or https://host/path`:                                                            {URL: "ws://a"},
+		`stream: Client.Encoding is Encoding(3): want SSE, NDJSON or WebSocket`:                                                                 {URL: url, Encoding: 3},
+		`stream: Client.LastEventID is "a\nb": want no control characters`:                                                                      {URL: url, LastEventID: "a\nb"},
+		`stream: Client.Topics has 101 elements: want at most 100`:                                                                              {URL: url, Topics: make([]string, 101)},
+		`stream: Client.Backoff.Max is -1ns: want 0 for the default, or more`:                                                                   {URL: url, Backoff: retry.Backoff{Max: -1, Min: -2}},
+		`stream: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s`:                                                                     {URL: url, Backoff: retry.Backoff{Min: time.Minute}},
+		`stream: Client.Misses is -1: want 0 for the default, or more`:                                                                          {URL: url, Misses: -1},
+		`stream: Client.Heartbeat is 2562047h47m16.854775807s: want at most 1281023h53m38.427387903s, with Misses, or less than 0 for no bound`: {URL: url, Misses: 2, Heartbeat: math.MaxInt64},
+		`stream: Client.MaxMessageBytes is -1: want 0 for the default, or more`:                                                                 {URL: url, MaxMessageBytes: -1},
+		`stream: Client.HTTP.Timeout is 30s: want 0, since it would end every stream`:                                                           {URL: url, HTTP: &http.Client{Timeout: 30 * time.Second}},
 	} {
 		err := c.Check()
 		require.ErrorContains(t, err, want)
 		require.Equal(t, err, c.Run(t.Context(), nil), "Run looks first")
 	}
+	require.PanicsWithValue(t, "stream: Client.Run: handle is nil: want a function", func() { ok.Run(t.Context(), nil) })
 	require.NoError(t, (&stream.Client{URL: "wss://a/b", Encoding: stream.WebSocket}).Check())
 	require.Equal(t, "sse ndjson websocket", fmt.Sprint(stream.SSE, " ", stream.NDJSON, " ", stream.WebSocket))
 }
