@@ -493,6 +493,6 @@ func TestExpiredEntriesArePassedOver(t *testing.T) {
 		require.Equal(w, "\xff", c.all()[0].Topic())
 		ctx, cancel := context.WithCancel(w.Context())
 		cancel()
-		require.Equal(w, context.Canceled, c.Run(ctx, nil))
+		require.Equal(w, context.Canceled, c.Run(ctx, func(context.Context, stream.Event) error { return nil }))
 	})
 }
