@@ -68,7 +68,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(p, err)
 	case err != nil:
 		h.log(p, slog.LevelError, "poll failed", "error", err)
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		polling.Fail(w)
 	default:
 		h.answer(p, page)
 	}

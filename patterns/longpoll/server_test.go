@@ -2,8 +2,11 @@ package longpoll_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -383,4 +386,24 @@ func TestOneWriteWakesAThousand(t *testing.T) {
 		}
 		require.Equal(w, longpoll.ServerStats{Wakes: polls, Answers: polls, Events: polls}, settled(feed))
 	})
+}
+
+// brokenLog fails to be read.
+type brokenLog struct{ eventlog.Log }
+
+var errPrivate = errors.New("open /var/lib/orders.db: input/output error")
+
+func (brokenLog) After(eventlog.Cursor, eventlog.Query) (eventlog.Page, error) {
+	return eventlog.Page{}, errPrivate
+}
+
+// What is wrong with the log is logged, and not told to clients.
+func TestAFailureOfTheLogIsNotForClients(t *testing.T) {
+	var out strings.Builder
+	s := &longpoll.Server{Log: brokenLog{eventlog.NewMemory(eventlog.Options{})}, Logger: slog.New(slog.NewTextHandler(&out, nil))}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, 500, w.Code)
+	require.Equal(t, "the log failed\n", w.Body.String())
+	require.Contains(t, out.String(), errPrivate.Error())
 }

@@ -190,6 +190,64 @@ func TestCredentialsExpire(t *testing.T) {
 	})
 }
 
+// A client that does not read what it is sent, the goodbye included, does nothing either once
+// its credentials have expired.
+func TestExpiredClientThatDoesNotRead(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.stop()
+		w.broker = func() *pubsub.Broker {
+			return &pubsub.Broker{Authenticate: func(context.Context, pubsub.Hello) (access.Identity, error) {
+				id := access.Everything("c")
+				id.Expires = time.Now().Add(20 * sec)
+				return id, nil
+			}}
+		}
+		full := make(chan struct{})
+		listen := w.listen
+		w.listen = func() net.Listener { return &clogging{listen(), full} }
+		w.start()
+		conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
+		require.NoError(t, err)
+		defer conn.Close()
+		publish := []byte{0, 0, 0, 8, 'p', 1, 1, 't', 0, 0, 0, 0}
+		_, err = conn.Write(append(rawControl(`{"type":"hello","version":2,"client":"c","run":"r","attempt":1}`), publish...))
+		require.NoError(t, err)
+		time.Sleep(19 * sec)
+		require.EqualValues(t, 1, w.log.Head().Offset)
+		time.Sleep(2 * sec)
+		_, err = conn.Write(publish)
+		require.NoError(t, err)
+		time.Sleep(sec)
+		require.EqualValues(t, 1, w.log.Head().Offset)
+		close(full)
+	})
+}
+
+// clogging is a listener of whose connections each write but the first two waits until full is
+// closed.
+type clogging struct {
+	net.Listener
+	full chan struct{}
+}
+
+func (l *clogging) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return &clogged{Conn: c, full: l.full}, err
+}
+
+type clogged struct {
+	net.Conn
+	full   chan struct{}
+	writes int
+}
+
+func (c *clogged) Write(b []byte) (int, error) {
+	if c.writes++; c.writes > 2 {
+		<-c.full
+	}
+	return c.Conn.Write(b)
+}
+
 // A client that comes back gets what it had only if it still may: what it asks for is what
 // is looked at, and what it gets.
 func TestReturnUnderAnotherFilter(t *testing.T) {

@@ -70,6 +70,8 @@ func (c *connection) run() {
 	for {
 		kind, body, err := c.next()
 		switch {
+		case err == nil && c.identity.Expired(): // a client that does not read holds up the goodbye
+			err = errors.New(errExpiredText)
 		case err == nil:
 			err = c.session.work(c, kind, body)
 		case !errors.Is(err, errProtocol):
@@ -114,6 +116,8 @@ const (
 	errFencedText = "fenced"
 	errStaleText  = "a later connection is there"
 )
+
+const errExpiredText = "the credentials have expired"
 
 // alive asks the client whether it still is.
 func (c *connection) alive() bool {
@@ -166,7 +170,7 @@ func (b *Broker) authenticate(c *connection, hello control) error {
 		c.identity = id
 		if !id.Expires.IsZero() {
 			c.expiry = time.AfterFunc(time.Until(id.Expires), func() {
-				c.finish(control{Type: typeGoodbye, Error: "the credentials have expired"}.frame())
+				c.finish(control{Type: typeGoodbye, Error: errExpiredText}.frame())
 			})
 		}
 		return nil

@@ -67,6 +67,9 @@
 //	GET <url>/<id>?version=<cursor>    200 {"id", "state", "version", "result", "error"}
 //	GET <url>?cursor=<cursor>&topic=a  200 {"cursor", "events", "more"}
 //
+// A client follows a Location only on the scheme and host of its request, since others are not
+// to get its credentials.
+//
 // The entity tag of an answer is the position in the log that it was made from. A client sends
 // it back as If-None-Match, and is answered with 304 if there is no news. A job's version is
 // the position that a replica must have reached to answer; one that has not answers with 503.

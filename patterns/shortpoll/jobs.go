@@ -202,7 +202,10 @@ func (j *Jobs) Stats() JobsStats {
 	return s
 }
 
-var errFull = errors.New("shortpoll: too many jobs are kept")
+var (
+	errFull = errors.New("shortpoll: too many jobs are kept")
+	errLog  = errors.New("shortpoll: the log failed") // all that a client is told of it
+)
 
 // accept makes a job of a submission, unless there is one, and returns it. It has been
 // stored when accept returns.

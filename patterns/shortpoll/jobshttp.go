@@ -80,7 +80,7 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, client, topic stri
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 	case err != nil:
 		j.log.Error("submission failed", "client", client, "topic", topic, "error", err)
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		polling.Fail(w)
 	case job.expired:
 		http.Error(w, ErrExpired.Error(), http.StatusGone)
 	default:
@@ -108,7 +108,7 @@ func (j *Jobs) status(w http.ResponseWriter, r *http.Request, client, topic stri
 	}
 	if err := j.table.catchUp(j.Log); err != nil {
 		j.log.Error("poll failed", "client", client, "topic", topic, "error", err)
-		j.refuse(w, client, err)
+		j.refuse(w, client, errLog)
 		return
 	}
 	if j.table.behind(seen) {

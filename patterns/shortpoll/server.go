@@ -170,7 +170,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, client, err)
 	case err != nil:
 		s.Logger.Error("poll failed", "client", client, "error", err)
-		http.Error(w, err.Error(), http.StatusInternalServerError)
+		polling.Fail(w)
 	default:
 		s.answer(w, r, client, page)
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -317,4 +320,60 @@ func TestPollsThatAreRefused(t *testing.T) {
 	}
 	_, err := (&shortpoll.Server{}).Publish(t.Context(), "\xff", nil)
 	require.EqualError(t, err, `shortpoll: publish: topic "\xff" is not UTF-8`)
+}
+
+// brokenLog fails to be read and written.
+type brokenLog struct{ eventlog.Log }
+
+var errPrivate = errors.New("open /var/lib/orders.db: input/output error")
+
+func (brokenLog) After(eventlog.Cursor, eventlog.Query) (eventlog.Page, error) {
+	return eventlog.Page{}, errPrivate
+}
+
+// What is wrong with the log is logged, and not told to clients.
+func TestAFailureOfTheLogIsNotForClients(t *testing.T) {
+	var out strings.Builder
+	logger := slog.New(slog.NewTextHandler(&out, nil))
+	jobs := &shortpoll.Jobs{Log: memory(), Run: takes(0), Logger: logger}
+	handler := jobs.Handler()
+	defer jobs.Close()
+	jobs.Log = brokenLog{jobs.Log}
+	for _, c := range []struct {
+		handler http.Handler
+		method  string
+		status  int
+	}{
+		{(&shortpoll.Server{Log: brokenLog{memory()}, Logger: logger}).Handler(), http.MethodGet, 500},
+		{handler, http.MethodPut, 500},
+		{handler, http.MethodGet, 503},
+	} {
+		out.Reset()
+		w := httptest.NewRecorder()
+		c.handler.ServeHTTP(w, httptest.NewRequest(c.method, "/a", nil))
+		require.Equal(t, c.status, w.Code)
+		require.Equal(t, "the log failed\n", strings.TrimPrefix(w.Body.String(), "shortpoll: "))
+		require.Contains(t, out.String(), errPrivate.Error())
+	}
+}
+
+// A job is polled where its client says, or below it: what Client.Header returns, such as
+// Authorization, is not for another host.
+func TestALocationOnAnotherHostIsNotFollowed(t *testing.T) {
+	for _, location := range []string{"http://other/jobs/a", "//other/jobs/a", "ftp://server/jobs/a", "https://server/jobs/a", "http://server:81/a"} {
+		var asked []string
+		c := &shortpoll.Client{URL: "http://server/jobs", HTTP: &http.Client{Transport: tripper(func(r *http.Request) (*http.Response, error) {
+			asked = append(asked, r.Method+" "+r.URL.Scheme+"://"+r.URL.Host+r.URL.Path)
+			body := `{"id":"a","state":"done","version":"1-2"}`
+			if r.Method == http.MethodPut {
+				body = `{"id":"a","state":"pending","version":"1-1"}`
+			}
+			return &http.Response{StatusCode: 200, Header: http.Header{"Location": {location}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+		})}, Interval: ms}
+		job, err := c.Submit(t.Context(), "a", nil)
+		require.NoError(t, err)
+		_, err = c.Wait(t.Context(), job)
+		require.NoError(t, err)
+		require.Equal(t, []string{"PUT http://server/jobs/a", "GET http://server/jobs/a"}, asked)
+	}
 }

@@ -110,7 +110,8 @@ func (s *submission) answered(_ context.Context, resp *http.Response, body []byt
 	if err != nil {
 		return verdict{}, err
 	}
-	if at, err := resp.Location(); err == nil {
+	// On another host it would get what Client.Header says, such as Authorization.
+	if at, err := resp.Location(); err == nil && at.Scheme == resp.Request.URL.Scheme && at.Host == resp.Request.URL.Host {
 		job.location = at.String()
 	}
 	job.notFor, _ = retry.After(resp.Header)

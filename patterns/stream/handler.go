@@ -98,6 +98,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.at = position{json: encoding != SSE, topics: s.topics()}
 	// Before the headers leave, so that a closed log is a refusal and no empty stream.
 	if _, err := h.Log.After(h.Log.Head(), eventlog.Query{}); err != nil {
+		if !errors.Is(err, eventlog.ErrClosed) {
+			s.log(slog.LevelError, "the log failed", "error", err)
+			err = errors.New("stream: the log failed") // all that a client is told of it
+		}
 		s.refuse(w, err)
 		return
 	}

@@ -2,6 +2,7 @@ package stream_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -495,4 +496,28 @@ func TestExpiredEntriesArePassedOver(t *testing.T) {
 		cancel()
 		require.Equal(w, context.Canceled, c.Run(ctx, func(context.Context, stream.Event) error { return nil }))
 	})
+}
+
+// brokenLog fails to be read.
+type brokenLog struct{ eventlog.Log }
+
+var errPrivate = errors.New("open /var/lib/orders.db: input/output error")
+
+func (brokenLog) After(eventlog.Cursor, eventlog.Query) (eventlog.Page, error) {
+	return eventlog.Page{}, errPrivate
+}
+
+// What is wrong with the log is logged, and not told to clients.
+func TestAFailureOfTheLogIsNotForClients(t *testing.T) {
+	for accept, want := range map[string]int{"text/event-stream": 200, "application/x-ndjson": 503} {
+		var out strings.Builder
+		s := &stream.Server{Log: brokenLog{eventlog.NewMemory(eventlog.Options{})}, Logger: slog.New(slog.NewTextHandler(&out, nil))}
+		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Accept", accept)
+		s.Handler().ServeHTTP(w, r)
+		require.Equal(t, want, w.Code)
+		require.Contains(t, w.Body.String(), "stream: the log failed")
+		require.NotContains(t, w.Body.String(), "/var/lib")
+		require.Contains(t, out.String(), errPrivate.Error())
+	}
 }

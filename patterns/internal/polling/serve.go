@@ -148,6 +148,12 @@ func Reject(w http.ResponseWriter, client string, log *slog.Logger, err error) {
 	http.Error(w, err.Error(), http.StatusBadRequest)
 }
 
+// Fail answers a request for which the server's log failed. What failed, such as the path of
+// a file, is for the server's logger, and not for clients.
+func Fail(w http.ResponseWriter) {
+	http.Error(w, "the log failed", http.StatusInternalServerError)
+}
+
 func forbid(w http.ResponseWriter, client string, log *slog.Logger, err error) {
 	log.Warn("request refused", "client", client, "error", err)
 	access.Refuse(w, err)

@@ -35,6 +35,13 @@ type event struct {
 func EncodePage(page eventlog.Page) ([]byte, error) {
 	a := answer{Cursor: page.Next, Reset: page.Reset, More: page.More}
 	for _, e := range page.Entries {
+		// JSON has the years 0 to 9999. What expires later never does.
+		if e.Expires.Year() > 9999 {
+			e.Expires = time.Time{}
+		}
+		if e.Time.Year() < 0 {
+			e.Time = time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
 		a.Events = append(a.Events, event(e))
 	}
 	return json.Marshal(a)

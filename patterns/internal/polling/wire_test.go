@@ -53,3 +53,12 @@ func TestAnEntryTravelsWhole(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, page, got)
 }
+
+// An entry with times that JSON does not have stops no reader.
+func TestTimesBeyondThoseOfJSON(t *testing.T) {
+	body, err := EncodePage(eventlog.Page{Next: eventlog.Cursor{Epoch: 1, Offset: 7}, Entries: []eventlog.Entry{{
+		Offset: 7, Time: time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), Expires: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC),
+	}}})
+	require.NoError(t, err)
+	require.Equal(t, `{"cursor":"1-7","events":[{"offset":7,"time":"0000-01-01T00:00:00Z"}]}`, string(body))
+}
