@@ -71,7 +71,7 @@ func find(hops []hopStream, p *pipe) *netem.Stream {
 }
 
 func (f *flow) fresh(p *pipe) netem.Stream {
-	return netem.NewStream(p.key).Derive(f.id>>32, f.id&(1<<32-1))
+	return p.draws.Derive(f.id>>32, f.id&(1<<32-1))
 }
 
 // reroute follows a change of the topology. Streams on pipes that stay go on.

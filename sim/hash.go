@@ -28,9 +28,3 @@ func addrHash(a netip.Addr) uint64 {
 	b := a.As16()
 	return mix(binary.BigEndian.Uint64(b[:])) ^ binary.BigEndian.Uint64(b[8:])
 }
-
-// number is an IPv4 address as a number, for hashes.
-func number(a netip.Addr) uint64 {
-	b := a.As4()
-	return uint64(binary.BigEndian.Uint32(b[:]))
-}

@@ -24,9 +24,9 @@ type pipe struct {
 	n        *Network
 	from, to *node
 	em       *netem.Pipe
-	key      uint64 // of the random streams: a function of the seed and the two ends
-	mtu      int    // the largest packet that it takes, in bytes
-	floor    int64  // no packet takes less time
+	draws    netem.Stream // those of its flows lie below it; a function of the seed and the names of the two ends
+	mtu      int          // the largest packet that it takes, in bytes
+	floor    int64        // no packet takes less time
 	reverse  *pipe
 
 	neighbour *neighbour // what is known of the other end; nil without ARP
@@ -60,7 +60,7 @@ func mustBeValid(where string, there, back netem.Config) {
 func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 	p := &pipe{
 		n: n, from: from, to: to, em: new(netem.Pipe),
-		key:   mix(mix(n.seed^from.hash) + to.hash),
+		draws: netem.NewStream(n.seed, "link", from.name, to.name),
 		proof: proof{since: time.Duration(n.now())},
 	}
 	if err := p.em.Set(cfg); err != nil {

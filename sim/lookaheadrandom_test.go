@@ -27,7 +27,7 @@ func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 // Fragments travel in one train with packets that are whole. These are programs of hundreds that
 // tell.
 func TestLookaheadAndFragments(t *testing.T) {
-	for _, seed := range []uint64{18, 134, 148} {
+	for _, seed := range []uint64{23, 64, 81} {
 		requireSameWithoutLookahead(t, seed, narrowSockets)
 	}
 }

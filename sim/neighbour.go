@@ -253,8 +253,8 @@ func (b *neighbour) update(now int64, s reachability) {
 
 // lasts is for how long an answer holds at an instant (neigh_rand_reach_time).
 func (b *neighbour) lasts(now int64) int64 {
-	draw := mix(b.pipe.key ^ mix(uint64(now/redrawReachable)+1))
-	return baseReachable/2 + int64(draw%uint64(baseReachable))
+	draws := b.pipe.draws.Derive(uint64(protoARP), uint64(now/redrawReachable))
+	return baseReachable/2 + int64(draws.Uint64()%uint64(baseReachable))
 }
 
 // confirm is called when TCP knows that what it sends arrives.

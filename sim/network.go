@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"github.com/squall-sim/squall/netem"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -201,7 +202,8 @@ func (n *Network) Seed() uint64 { return n.seed }
 // alone, and the same object at every call. One goroutine at a time may use a
 // stream, as with any [rand.Rand].
 func (n *Network) Rand(name string) *rand.Rand {
-	fresh := rand.New(rand.NewPCG(n.seed, hashString(name)))
+	draws := netem.NewStream(n.seed, "rand", name)
+	fresh := rand.New(&draws)
 	return get(n, func() *rand.Rand {
 		s, ok := n.names.streams[name]
 		if !ok {

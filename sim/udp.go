@@ -134,7 +134,7 @@ func (h *Host) connect(network string, local, remote netip.AddrPort, open bool) 
 func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 	nth := h.dials.udp[remote]
 	h.dials.udp[remote]++
-	first := mix(number(remote.Addr())<<16|uint64(remote.Port())) % ephemeralPorts
+	first := mix(addrHash(remote.Addr())^uint64(remote.Port())) % ephemeralPorts
 	for i := range uint64(ephemeralPorts) {
 		if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.table.udp[p]) == 0 {
 			return p
