@@ -253,12 +253,16 @@ func (r steadyRun) run(t *testing.T, n *sim.Network) (f steadyFigures) {
 	o, _ := st.client("client", presetNamed(r.link))
 	time.Sleep(10 * time.Second) // connections are made, positions known
 	before, from := totals(n), n.Elapsed()
+	// Each of as many equally likely parts of the distribution as there are waits is drawn from
+	// once, so that few events come as often as is said, too.
 	draws := n.Rand("events")
-	for range r.events {
-		time.Sleep(poisson(r.mean, draws.Float64()))
+	parts := draws.Perm(r.events + 1)
+	wait := func(i int) { time.Sleep(poisson(r.mean, (float64(parts[i])+draws.Float64())/float64(len(parts)))) }
+	for i := range r.events {
+		wait(i)
 		st.publish()
 	}
-	time.Sleep(poisson(r.mean, draws.Float64()))
+	wait(r.events)
 	after, to := totals(n), n.Elapsed()
 	st.settle(o)
 

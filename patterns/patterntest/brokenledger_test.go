@@ -461,7 +461,7 @@ var brokenLedgers = []flaw{
 	{"the last of a burst waits for more", ledger{send: gathers}.on, "bursts", patterntest.Prompt,
 		"e4 took 2.04s to reach phone, over a good network; 330ms is promised (and 31 more)"},
 	{"there is room for 128 clients", room(128).on, "a hundred clients are sent away", patterntest.Complete,
-		"e1, accepted at 9.5s, had not reached phone129 3m0s after all faults were over, and phone129 was told of no gap (and 1 more)"},
+		"*, accepted at *, had not reached phone* 3m0s after all faults were over, and phone* was told of no gap*"},
 	{"clients that notice a silence come back at once", ledger{retries: atOnceAfterSilence}.on, "thirty clients notice a silence", patterntest.Gentle,
 		"30 of 30 clients tried to connect within the 100ms from 47.54s on, after all had lost the server; 15 may"},
 }
