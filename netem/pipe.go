@@ -76,13 +76,12 @@ type Move struct {
 	NewDeparture, NewAt time.Duration // in place of those
 }
 
-// Change is [Pipe.Set] at a time, now, that also moves the packets whose last bit is not sent
-// by then, as a real queue does: they leave it at the new Rate, one after another, from now on,
-// and then take the new Delay and Jitter. Of the one that is being sent what is left
-// goes at the new Rate. What else was decided about them stays: who is lost, reordered, corrupt
-// or copied; and so does the queue, if it is longer than the new Queue's limit. Change returns
-// a Move for each of them, in the order in which they leave. now must not lie before the
-// last Send.
+// Change is [Pipe.Set] at a time, now, that also moves the packets whose last bit is not sent by
+// then, as a real queue does: they leave it at the new Rate, one after another, from now on, and
+// then take the new Delay and Jitter. Of the one that is being sent what is left goes at the new
+// Rate. What else was decided about them stays: which are lost, reordered, corrupt or copied; and
+// so does the queue, if it is longer than the new Queue's limit. Change returns a Move for each of
+// them, in the order in which they leave. now must not lie before the last Send.
 func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

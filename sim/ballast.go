@@ -8,31 +8,32 @@ import (
 	"testing/synctest"
 )
 
-// The clock of a bubble moves when none of its goroutines counts as running. One that waits for
-// a sync.Mutex counts, because somebody outside might hold it. If nobody does, the bubble is
-// frozen: whoever holds the mutex waits for the clock, and the clock for him.
+// The clock of a bubble advances when none of its goroutines counts as running. A goroutine
+// that waits for a sync.Mutex counts, because a goroutine outside might hold it. If none does,
+// the bubble is frozen: the holder of the mutex waits for the clock, and the clock for the
+// waiting goroutine.
 //
-// A ballast moves the clock of such a bubble to its next timer, as if those who wait for a mutex
-// did not count. It is made of weights. A weight is a coroutine (see [iter.Pull]) that belongs to
-// the bubble and is entered from outside. Weights rely on two properties of the runtime, which
-// ballast_test.go checks:
+// A ballast moves the clock of such a bubble to its next timer, as if goroutines that wait for
+// a mutex did not count. It consists of weights. A weight is a coroutine (see [iter.Pull]) that
+// belongs to the bubble and is entered from outside. Weights rely on two properties of the
+// runtime, which ballast_test.go checks:
 //
-//   - To leave a coroutine makes one goroutine less count as running. To enter it makes one more,
-//     if whoever enters is in a bubble of his own, and none more if he is in none
+//   - Leaving a coroutine makes one goroutine less count as running. Entering it makes one more,
+//     if the caller is in a bubble of its own, and none more if it is in none
 //     (coroswitch_m). So the first entry of a weight, from outside all bubbles, makes up for one
 //     goroutine that waits for a mutex. From then on a helper in another bubble keeps
 //     it inside, where it waits in a way that counts, and the sum is right again.
-//   - When nobody counts any more, the runtime at once has the bubble's root move the clock, and
-//     that it does even if somebody counts again before it gets there.
+//   - When no goroutine counts any more, the runtime at once has the bubble's root move the clock, and
+//     the root does so even if a goroutine counts again before it gets there.
 //
-// So for k who wait, k weights come out; with the last one the clock is on its way; and the
-// same thread puts it in again at once, with k-1 goroutines that stand in for the other weights.
-// Go runs on one processor meanwhile, so the root comes after that, and the goroutines
-// that it wakes find everybody counted as is right.
+// So for k waiting goroutines k weights are taken out; the last one sets the root going; and
+// the same thread immediately puts it back, with k-1 goroutines that stand in for the other
+// weights. Go runs on one processor meanwhile, so the root runs after that, and the goroutines
+// that it wakes find the count correct.
 //
-// A weight can never be taken back: were it to end, the count would be too low for good. The
-// root makes up for one, since it still counts when it leaves the bubble. Further ones
-// stay behind as two goroutines each, when a test ends in which several goroutines waited at once.
+// A weight can never be removed: if it ended, the count would stay too low. The root makes up
+// for one, since it still counts when it leaves the bubble. Every further one stays behind as
+// two goroutines after a test in which several goroutines waited at once.
 //
 // The state machine of all this is used by one goroutine, outside the bubble.
 type ballast struct {

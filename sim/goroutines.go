@@ -55,7 +55,7 @@ func goroutinesOf(dump, bubble string) []goroutine {
 }
 
 // stackDump is the stacks of all goroutines. Every test takes one at its end, so the room for
-// it is kept; not by a lock, since who waits for one looks frozen to the watchdog.
+// it is kept; not by a lock, since a goroutine that waits for one looks frozen to the watchdog.
 func stackDump() string {
 	room := dumpRoom.Swap(nil)
 	if room == nil {

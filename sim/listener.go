@@ -115,7 +115,7 @@ func (h *Host) freePort(free func(uint16) bool) uint16 {
 	return 0
 }
 
-// listener returns who listens at an address and port.
+// listener returns the socket that listens at an address and port.
 func (h *Host) listener(at netip.AddrPort) *TCPListener {
 	for _, l := range h.table.listeners[at.Port()] {
 		if !l.asleep && (l.local.Addr() == at.Addr() || l.local.Addr().IsUnspecified()) {

@@ -8,21 +8,21 @@ import (
 	"unsafe"
 )
 
-// The race detector reports two accesses of which neither happened before the other. Were
-// calls of the program to take turns at a lock, each would have happened before the next, and
-// with it all that its goroutine had done: so the lock of a network would hide the races of
-// the program that uses it. What is to order the program is what orders it on a real network:
-// a write comes before the read that gets its bytes.
+// The race detector reports two accesses of which neither happened before the other. Were calls
+// of the program to take turns at a lock, each would have happened before the next, and with it
+// all that its goroutine had done: so the lock of a network would hide the races of the program
+// that uses it. The program is to be ordered only as on a real network: a write comes before
+// the read that gets its bytes.
 //
-// So in a program built with the race detector one goroutine of the network, the engine, does
-// all the work. A call hands it a function, and waits, and the detector sees that the call
-// came before the work (that is how the arguments get there), but not that the work came before
-// what the caller does next. The caller waits with the detector's eyes closed
-// ([runtime.RaceDisable]) and takes the result by code that it does not watch (go:norace).
-// Whatever else could carry knowledge from the engine to the program, timers, goroutines, is used
-// with closed eyes too. All that the caller learns is told by reveal: what had happened when
-// others made the calls of which it now sees the effect. The engine's own races are
-// found as anybody's.
+// So in a program built with the race detector one goroutine of the network, the engine, does all
+// the work. A call hands it a function, and waits, and the detector sees that the call came
+// before the work (that is how the arguments get there), but not that the work came before what
+// the caller does next. The caller waits with the detector's eyes closed ([runtime.RaceDisable])
+// and takes the result by code that it does not watch (go:norace). Whatever else could carry
+// knowledge from the engine to the program, timers, goroutines, is used with closed eyes too. The
+// caller learns of other goroutines only through reveal: of everything that had happened when
+// they made the calls whose effect it now sees. Races of the engine itself are detected like any
+// others.
 
 const raceEnabled = true
 

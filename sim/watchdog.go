@@ -50,16 +50,17 @@ const (
 	looksRare  = 16 * time.Millisecond  // and later
 	looksBusy  = time.Second            // at a crowd of which some always run
 
-	// Who has waited for a sync.Mutex for a millisecond is handed it at once when he has missed it once,
-	// and not before. So everybody who waits in a frozen bubble has waited for that long.
+	// A goroutine that has waited for a sync.Mutex for a millisecond is handed it directly once
+	// it has failed to get it, and not before. So every goroutine that waits in a frozen bubble
+	// has waited for that long.
 	lockStarves = 1100 * time.Microsecond
 
-	// Who holds a lock outside of all tests, and does not run, cannot be seen. It is given so long to let
-	// go of it before the clock is moved for that lock the first time.
+	// A goroutine that holds a lock outside all tests and does not run cannot be detected. It
+	// has this long to release the lock before the clock is first moved for that lock.
 	lockFirst = 20 * time.Millisecond
 
-	// What waits for a channel made outside may be answered from there: it is given up
-	// when nobody runs there (see foreignPatience), or after all.
+	// A goroutine that waits for a channel made outside may get an answer from there: its test
+	// is given up when no goroutine runs there (see foreignPatience), or after this time.
 	busyPatience = 30 * time.Second
 )
 
@@ -267,22 +268,23 @@ func nobodyRuns() bool {
 	return s[0].Value.Uint64() <= 1 && s[1].Value.Uint64() == 0 && s[2].Value.Uint64() == 0
 }
 
-// scene is what a stack dump shows of a bubble and of those who could help it.
+// scene is what a stack dump shows of a bubble and of the goroutines outside that could unblock it.
 type scene struct {
 	locked  []goroutine // those of the bubble that wait for a lock of package sync,
 	foreign []goroutine // for a channel made outside the bubble,
 	machine []goroutine // and for the operating system's network
-	busy    bool        // somebody else in it counts as running
-	outside bool        // somebody outside the bubble runs, or another test's clock moves
+	busy    bool        // another goroutine in it counts as running
+	outside bool        // a goroutine outside the bubble runs, or another test's clock moves
 	shared  bool        // another frozen test waits for the same lock, or for one that is not known
 }
 
-// frozen says that the clock of the bubble stands still, because of locks alone.
+// frozen reports whether the clock of the bubble stands still because of locks alone.
 func (s *scene) frozen() bool {
 	return !s.busy && len(s.foreign)+len(s.machine) == 0 && len(s.locked) > 0
 }
 
-// waiting tells one scene from another by who waits; it is empty if somebody is busy.
+// waiting identifies a scene by its waiting goroutines; it is empty if another goroutine is
+// running.
 func (s *scene) waiting() string {
 	var b strings.Builder
 	if !s.busy {
