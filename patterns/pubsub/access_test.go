@@ -202,48 +202,50 @@ func TestExpiredClientThatDoesNotRead(t *testing.T) {
 				return id, nil
 			}}
 		}
-		full := make(chan struct{})
+		var full atomic.Bool
+		room := make(chan struct{})
 		listen := w.listen
-		w.listen = func() net.Listener { return &clogging{listen(), full} }
+		w.listen = func() net.Listener { return &clogging{listen(), &full, room} }
 		w.start()
 		conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
 		require.NoError(t, err)
 		defer conn.Close()
+		defer close(room)
 		publish := []byte{0, 0, 0, 8, 'p', 1, 1, 't', 0, 0, 0, 0}
 		_, err = conn.Write(append(rawControl(`{"type":"hello","version":2,"client":"c","run":"r","attempt":1}`), publish...))
 		require.NoError(t, err)
 		time.Sleep(19 * sec)
 		require.EqualValues(t, 1, w.log.Head().Offset)
+		full.Store(true)
 		time.Sleep(2 * sec)
 		_, err = conn.Write(publish)
 		require.NoError(t, err)
 		time.Sleep(sec)
 		require.EqualValues(t, 1, w.log.Head().Offset)
-		close(full)
 	})
 }
 
-// clogging is a listener of whose connections each write but the first two waits until full is
-// closed.
+// clogging is a listener whose connections have no room for what is written while full, until
+// there is room.
 type clogging struct {
 	net.Listener
-	full chan struct{}
+	full *atomic.Bool
+	room chan struct{}
 }
 
 func (l *clogging) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	return &clogged{Conn: c, full: l.full}, err
+	return &clogged{c, l}, err
 }
 
 type clogged struct {
 	net.Conn
-	full   chan struct{}
-	writes int
+	of *clogging
 }
 
 func (c *clogged) Write(b []byte) (int, error) {
-	if c.writes++; c.writes > 2 {
-		<-c.full
+	if c.of.full.Load() {
+		<-c.of.room
 	}
 	return c.Conn.Write(b)
 }
