@@ -18,7 +18,8 @@ import (
 
 // Server pushes messages to connected clients and keeps them for absent ones. The zero
 // value is ready to use, with a log in memory. Do not change or copy it after first use.
-// No duration may exceed 1,000 h.
+// From then on it has a goroutine, which Drain and Close end, and the end of its log; a
+// test that leaves it running fails for it. No duration may exceed 1,000 h.
 type Server struct {
 	// Log keeps the messages. Others may append to it too. Its owner closes it, after the
 	// Server. Nil: an eventlog.Memory with default bounds.

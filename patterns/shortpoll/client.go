@@ -46,7 +46,7 @@ type Client struct {
 	From eventlog.Cursor
 	// FromNow begins, if From is zero, with what is published from now on.
 	FromNow bool
-	// Topics limits the events to these topics, at most 100. None: all.
+	// Topics limits the events to these topics, at most 100: names, not filters. None: all.
 	Topics []string
 
 	// Interval is the time between polls: 1 s. A server's Retry-After beyond it is

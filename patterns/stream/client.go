@@ -34,7 +34,8 @@ type Client struct {
 	// Encoding is asked for and must be answered with. Zero: SSE.
 	Encoding Encoding
 
-	// Topics limits the events to these topics, if the server is a Server. None: all.
+	// Topics limits the events to these topics, if the server is a Server: names, not
+	// filters. None: all.
 	Topics []string
 	// LastEventID is where to begin: the ID of the last Event that an earlier Run handled,
 	// or a later position (OnPosition). Empty: the server decides; a Server begins with
