@@ -230,3 +230,28 @@ func TestAPanicInMatchIsNotTheFiles(t *testing.T) {
 		require.NoError(t, l.Close(), "%s: no lock is left", s.name)
 	}
 }
+
+// An entry whose key is damaged is not where bbolt looks for it, and cannot be removed. Trimming
+// must not try for ever.
+func TestAnEntryOutOfOrderEndsTrimming(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := openDisk(t, path, eventlog.Options{Epoch: epoch})
+	put(t, l, "a:first", "a:second", "a:third")
+	require.NoError(t, l.Close())
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	value := bytes.LastIndex(raw, []byte("afirst"))
+	require.Positive(t, value)
+	key := raw[value-28-8 : value-28] // before both times and the length of the topic
+	require.Equal(t, []byte{0, 0, 0, 0, 0, 0, 0, 1}, key)
+	for i := range raw { // in each copy of the page
+		if bytes.HasPrefix(raw[i:], []byte("afirst")) {
+			raw[i-28-1] = 3
+		}
+	}
+	require.NoError(t, os.WriteFile(path, raw, 0o600))
+
+	l = openDisk(t, path, eventlog.Options{Epoch: epoch})
+	defer l.Close()
+	require.EqualError(t, l.Compact(l.Head()), "eventlog: write "+path+": entry 00 00 00 00 00 00 00 03 is out of order: it comes after entry 3")
+}

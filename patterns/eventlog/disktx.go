@@ -99,7 +99,7 @@ func (t *diskTx) compact(offset uint64) error {
 
 // drop removes entries from the tail while goes says so.
 func (t *diskTx) drop(goes func(*Entry) bool) error {
-	for {
+	for last := uint64(0); ; {
 		// A new cursor each time: one that has deleted may skip its next key.
 		cursor := t.entries.Cursor()
 		k, v := cursor.First()
@@ -110,6 +110,10 @@ func (t *diskTx) drop(goes func(*Entry) bool) error {
 		if err != nil || !goes(&e) {
 			return err
 		}
+		if e.Offset <= last { // it is not where bbolt looks for it, and stays for ever
+			return fmt.Errorf("entry % x is out of order: it comes after entry %d", k, last)
+		}
+		last = e.Offset
 		t.state.entries--
 		t.state.bytes -= uint64(e.size())
 		if err := cursor.Delete(); err != nil {
