@@ -172,7 +172,7 @@ func TestNothingIsLostOverAThousandTimeouts(t *testing.T) {
 		r := w.receive(c)
 		for i := range 1000 {
 			publish(w, feed, fmt.Sprint(i))
-			time.Sleep(time.Second + time.Duration(i)*time.Millisecond + 50*time.Millisecond)
+			time.Sleep(time.Second + time.Duration(i)*time.Millisecond + 50017*time.Microsecond)
 		}
 		r.stop()
 

@@ -232,6 +232,7 @@ var scenarios = []scenario.Row{
 					n.Host("server").Restart()
 				}
 				send(t, srv, push.Forever, fmt.Sprint(i))
+				time.Sleep(1)
 			}
 			time.Sleep(time.Minute)
 			require.Len(t, c.got(), 100)
@@ -242,6 +243,7 @@ var scenarios = []scenario.Row{
 			tokens := access.Tokens{Keys: [][]byte{[]byte(strings.Repeat("k", 32))}}
 			srv := servePush(t, n, &push.Server{Authenticate: tokens.Authenticate})
 			good := pushTo(n, "phone", &push.Client{Header: bearer(tokens, "phone", time.Hour)})
+			time.Sleep(1)
 			expired := pushTo(n, "old", &push.Client{Header: bearer(tokens, "old", -time.Hour)})
 			time.Sleep(time.Second)
 			require.True(t, srv.Online("phone"), good.ended())
