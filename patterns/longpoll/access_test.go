@@ -63,6 +63,7 @@ func TestClientsSeeWhatTheyMay(t *testing.T) {
 				for _, topic := range topics {
 					_, err := feed.Publish(w.Context(), topic, []byte(topic))
 					require.NoError(w, err)
+					time.Sleep(1)
 				}
 			}
 			publishTo("news", "orders.eu", "users")

@@ -321,6 +321,7 @@ func TestBadRequestsAreToldWhatIsWrong(t *testing.T) {
 		resp, err := w.http.Post(url, "text/plain", nil)
 		require.NoError(w, err)
 		resp.Body.Close()
+		settle()
 		require.Equal(w, http.StatusMethodNotAllowed, resp.StatusCode)
 		require.Equal(w, "GET", resp.Header.Get("Allow"))
 

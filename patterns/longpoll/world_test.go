@@ -144,6 +144,7 @@ func (w *world) poll(query string, args ...any) response {
 	w.Helper()
 	r, err := w.get(w.Context(), fmt.Sprintf(query, args...))
 	require.NoError(w, err)
+	time.Sleep(1) // net/http takes the connection back meanwhile, or the next request may dial anew
 	return r
 }
 

@@ -145,7 +145,7 @@ func TestEndsOfSessionsAreLogged(t *testing.T) {
 		require.Contains(t, log.String(), `level=WARN msg="push: session ended" client=phone cause=fenced reason="another connection has taken over"`)
 		w.net.Stall()
 		w.net.SetDown(true)
-		time.Sleep(37 * time.Second)
+		time.Sleep(38 * time.Second)
 		second.off()
 		require.Contains(t, log.String(), `level=WARN msg="push: session ended" client=phone cause=silent`)
 		require.NotContains(t, log.String(), "level=ERROR")
