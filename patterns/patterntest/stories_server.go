@@ -80,7 +80,7 @@ func serverStories() (all stories) {
 			if i%4 == 3 {
 				again = w.Server.Restart
 			}
-			w.After(time.Duration(i+1)*1510*time.Millisecond, again)
+			w.After(time.Duration(i+1)*1513*time.Millisecond, again)
 		}
 		w.PublishEvery(20*time.Millisecond, 700)
 	})
