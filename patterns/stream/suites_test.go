@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/squall-sim/squall/patterns/internal/autobahn"
 	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/stream"
 )
@@ -285,24 +284,4 @@ func TestWebPlatform(t *testing.T) {
 			require.Equal(w, []stream.Event{message("…", "hello"), message("…", "…"), message("…", "…")}, c.all())
 		})
 	})
-}
-
-// A stream over a WebSocket, of which a client has only control frames to send. What Autobahn sends as
-// messages is answered with 1008, as documented.
-func TestAutobahn(t *testing.T) {
-	for _, c := range autobahn.Cases(1008) {
-		t.Run(c.Name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				s := w.stream(&stream.Server{Heartbeat: time.Second})
-				pongs, closed, err := c.Run(w.slow(stream.WebSocket).(io.ReadWriter))
-				require.NoError(w, err)
-				require.Equal(w, c.Pongs, pongs)
-				require.Equal(w, c.Close, closed)
-				if closed != autobahn.Open {
-					time.Sleep(time.Minute)
-					require.Zero(w, settled(s).Streams)
-				}
-			})
-		})
-	}
 }

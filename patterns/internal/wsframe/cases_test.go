@@ -187,6 +187,10 @@ func TestServersFollowTheWebSocketProtocol(t *testing.T) {
 					require.NoError(t, err)
 					conn.SetDeadline(time.Now().Add(20 * time.Second))
 					got := answer(conn, fmt.Sprintf("%s?client=c%d", system.path, i), c.sent, piece)
+					if system.path == "/stream" && !strings.Contains(got, open) && !strings.HasPrefix(got, "pong:") {
+						time.Sleep(time.Minute) // the client holds on to what the server has closed
+						require.Zero(t, streams.Stats().Streams, "%s %s: %s", system.path, c.number, c.what)
+					}
 					conn.Close()
 					require.Equal(t, want, got, "%s %s: %s, %d bytes at once", system.path, c.number, c.what, piece)
 				}
