@@ -121,7 +121,6 @@ type program struct {
 	n       *sim.Network
 	r       *rand.Rand
 	crashes bool
-	rate    bool // some link has a rate
 	mtu     int
 
 	hosts   []*sim.Host

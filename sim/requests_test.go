@@ -180,9 +180,8 @@ func (r *exchanges) draw() request {
 
 // A bodyOf gives the bytes of one end, piece by piece.
 type bodyOf struct {
-	e    *end
-	at   int
-	done <-chan struct{}
+	e  *end
+	at int
 }
 
 func (s *bodyOf) Read(b []byte) (int, error) {

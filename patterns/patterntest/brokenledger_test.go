@@ -167,15 +167,6 @@ func youngerThan(age time.Duration) func(*ledgerServer, int) page {
 	}
 }
 
-// startsClean removes what is older than two days when it starts.
-func startsClean(s *ledgerServer) {
-	for i := range s.entries {
-		if time.Since(s.entries[i].At) > 48*time.Hour {
-			s.entries[i].Until = s.entries[i].At
-		}
-	}
-}
-
 // upToTheExpired drops an event whose time is over and all before it, as a log is cut.
 func upToTheExpired(s *ledgerServer, at int) page {
 	s.mu.Lock()

@@ -30,3 +30,6 @@ type stories []Story
 func (all *stories) add(name, reason string, play func(w *World)) {
 	*all = append(*all, Story{Name: name, Reason: reason, Play: play})
 }
+
+// races says why two runs of the story that was added last may differ.
+func (all stories) races(why string) { all[len(all)-1].Races = why }

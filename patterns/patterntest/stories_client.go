@@ -17,7 +17,7 @@ func clientStories() (all stories) {
 		w.Server.Resume()
 		w.PublishEvery(time.Second, 3)
 	})
-	all[len(all)-1].Races = overdue
+	all.races(overdue)
 	all.add("the client restarts", "it goes on where it stood", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 10)

@@ -27,7 +27,7 @@ func manyStories() (all stories) {
 		w.PublishEvery(10*time.Second, 30)
 		slow.Host.Resume()
 	})
-	all[len(all)-1].Races = backlogInPieces
+	all.races(backlogInPieces)
 	all.add("a hundred clients lose the server at once", "those that come back together throw it down again", func(w *World) {
 		w.Crowd(100)
 		w.PublishEvery(time.Second, 1)
@@ -46,7 +46,7 @@ func manyStories() (all stories) {
 		w.Sleep(20 * time.Second)
 		w.PublishEvery(time.Second, 1)
 	})
-	all[len(all)-1].Races = "in what order a server answers a hundred clients at one instant, and so which delay it draws for whom, is the runtime's choice"
+	all.races("in what order a server answers a hundred clients at one instant, and so which delay it draws for whom, is the runtime's choice")
 	all.add("thirty clients notice a silence", "those that have heard the last together find out together", func(w *World) {
 		w.Crowd(30)
 		w.PublishEvery(time.Second, 1)

@@ -60,7 +60,7 @@ func serverStories() (all stories) {
 		w.Server.Resume()
 		w.PublishEvery(time.Second, 10)
 	})
-	all[len(all)-1].Races = overdue
+	all.races(overdue)
 	all.add("the server is redeployed ten times", "the everyday case: it is asked to go, and the next begins where it ended", func(w *World) {
 		w.Client("phone")
 		for i := range 10 {

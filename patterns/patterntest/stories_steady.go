@@ -23,7 +23,7 @@ func steadyStories() (all stories) {
 			w.PublishAtOnce(count)
 		}
 	})
-	all[len(all)-1].Races = "how many of the events a server has seen when it answers the first is the runtime's choice"
+	all.races("how many of the events a server has seen when it answers the first is the runtime's choice")
 	all.add("an hour without events", "idle timeouts and renewals must not lose the event that ends the silence", func(w *World) {
 		w.PromptFor(w.Client("phone"))
 		w.Idle(time.Hour)
@@ -75,7 +75,7 @@ func steadyStories() (all stories) {
 		c.Host.Restart()
 		w.PublishEvery(time.Second, 3)
 	})
-	all[len(all)-1].Races = backlogInPieces
+	all.races(backlogInPieces)
 	all = append(all, Story{
 		Name: "an event after many others", Reason: "sixteen bits are not enough for a position",
 		Races: backlogInPieces,
