@@ -79,9 +79,6 @@ func checkNetwork(network string, want protocol) error {
 	return nil
 }
 
-// services looks up the ports of services, without the system's own library.
-var services = net.Resolver{PreferGo: true}
-
 // resolve turns "host:port" into an address and a port, as h sees the names. An empty host
 // is wildcard.
 func (h *Host) resolve(ctx context.Context, network, address string, wildcard netip.Addr) (netip.AddrPort, error) {
@@ -96,7 +93,7 @@ func (h *Host) resolve(ctx context.Context, network, address string, wildcard ne
 		}
 		e = netip.AddrPortFrom(e.Addr(), uint16(n))
 	} else if port != "" {
-		n, err := services.LookupPort(ctx, network, port)
+		n, err := net.DefaultResolver.LookupPort(ctx, network, port)
 		if err != nil {
 			return e, err
 		}
