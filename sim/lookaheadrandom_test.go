@@ -16,6 +16,7 @@ import (
 
 // The same for programs drawn at random.
 func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(20) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { requireSameWithoutLookahead(t, seed, randomSockets) })
 		if seed%7 == 0 {

@@ -30,11 +30,13 @@ import (
 
 // Programs in which nothing happens that could end a connection.
 func TestRandomProgramsCarryEveryByte(t *testing.T) {
+	t.Parallel()
 	tryPrograms(t, 0, 40, false)
 }
 
 // Programs whose hosts also crash, lose power and start again.
 func TestRandomProgramsSurviveCrashes(t *testing.T) {
+	t.Parallel()
 	tryPrograms(t, 100, 30, true)
 }
 

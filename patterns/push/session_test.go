@@ -293,9 +293,9 @@ func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 		w.opts.Window = 4
 		w.start()
 		p := w.phone("phone")
-		retry := make(chan error, 100)
-		p.OnRetry = func(err error, _ time.Duration) { retry <- err }
-		p.Backoff.Min = 20 * time.Millisecond
+		ends := make(chan error, 1000)
+		p.OnRetry = func(err error, _ time.Duration) { ends <- err }
+		p.Backoff = retry.Backoff{Min: 20 * time.Millisecond, Base: 20 * time.Millisecond, RetryAfterMax: 20 * time.Millisecond}
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
@@ -308,13 +308,13 @@ func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 		for i := range 50 {
 			p.wants(fmt.Sprint(i))
 		}
-		require.Equal(t, websocket.StatusServiceRestart, websocket.CloseStatus(<-retry))
+		require.Equal(t, websocket.StatusServiceRestart, websocket.CloseStatus(<-ends))
 		_, err := w.srv.Publish(t.Context(), push.Message{Topic: mailbox, TTL: time.Hour})
 		require.ErrorIs(t, err, push.ErrDraining)
 		require.EqualValues(t, 1, w.srv.Stats().Drained)
 		require.EqualValues(t, 50, w.log.Head().Offset, "the refused message is not in the log")
 		var refused error
-		for refused = range retry {
+		for refused = range ends {
 			if !strings.Contains(refused.Error(), "1012") && websocket.CloseStatus(refused) == -1 {
 				break
 			}
