@@ -10,6 +10,21 @@ type callQueue struct {
 	wakes     []wake // in order; those before firstWake have been taken
 	firstWake int
 	waiters   []*waiter // of no blocked call, for reuse
+	made      uint64    // calls
+	sampled   int64     // instant of the last one whose number is a multiple of sampleEvery
+}
+
+// sampleEvery is after how many calls the instant is noted at which the program is: it may make many
+// for which the engine has nothing to do.
+const sampleEvery = 1 << 12
+
+// count counts a call.
+//
+//go:norace
+func (q *callQueue) count(c *clock) {
+	if q.made++; q.made%sampleEvery == 0 {
+		q.sampled = c.now()
+	}
 }
 
 // A wake is one thing that the program is to be woken for.

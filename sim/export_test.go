@@ -67,8 +67,10 @@ var RaceEnabled = raceEnabled
 // ErrNoNet is ENONET, or what stands for it where there is none.
 const ErrNoNet = errNoNet
 
-// SetSpinLimit has the watchdog suspect a loop after fewer steps, which it counts more often.
-func SetSpinLimit(steps uint64) { spinLimit, stepsEvery = steps, 100*time.Millisecond }
+// SetSpinLimit has the watchdog suspect a loop after fewer steps or calls, which it counts more often.
+func SetSpinLimit(steps uint64) {
+	spinLimit, spinLooks, spinAtEnd, stepsEvery = steps, 5, steps, 100*time.Millisecond
+}
 
 // SetForeignPatience has a test fail sooner that waits for what is outside of it.
 func SetForeignPatience(d time.Duration) { foreignPatience = d }

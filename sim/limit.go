@@ -20,7 +20,8 @@ const (
 // Limit sets how much virtual time a test may take: at that instant it fails, with the whole
 // report and the goroutines that still run or wait. So a loop that retries forever ends, and so
 // does a test that waits for something that never happens. The network is then closed, and a
-// test that does not end within two more hours of virtual time is abandoned: its goroutines
+// test that does not end within two more hours of virtual time, or for which no more time passes
+// since it asks the closed network again and again without ever waiting, is abandoned: its goroutines
 // stop where they are, and the tests after it run.
 //
 // The default is two years, 17520 h: more than a certificate, a token or a subscription usually

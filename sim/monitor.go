@@ -219,7 +219,7 @@ func (n *Network) lastSeen() time.Duration {
 	if n.closed {
 		return n.over.at
 	}
-	return time.Duration(max(n.clock.at, n.harness.pulse.seen.Load()))
+	return time.Duration(max(n.clock.at, n.calls.sampled, n.harness.pulse.seen.Load()))
 }
 
 // stack is the goroutine's stack without its state.

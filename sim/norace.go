@@ -50,6 +50,7 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 func (n *Network) lock() {
 	n.stopIfDead()
 	n.mu.Lock()
+	n.calls.count(&n.clock)
 	if n.harness.witness != nil {
 		n.harness.witness.see(n.now())
 	}

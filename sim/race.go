@@ -94,6 +94,7 @@ func (n *Network) enter() moment {
 	mark(m)
 	runtime.RaceDisable()
 	n.mu.Lock()
+	n.calls.count(&n.clock)
 	if n.harness.witness != nil {
 		n.harness.witness.see(n.now())
 	}

@@ -271,6 +271,76 @@ func TestWatchdogNamesTheLoop(t *testing.T) {
 	require.NotContains(t, out[:strings.Index(out, "To repeat it:")], "waitForNothing", "it does not move")
 }
 
+// So does one that the network answers at once, also when it has come to its limit or the test has ended.
+func TestVictimSpinInVain(t *testing.T) {
+	victim(t)
+	sim.SetSpinLimit(20_000)
+	t.Run("limit", func(t *testing.T) {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			n.Link(n.Host("a"), n.Host("b"), netem.Config{}).Down()
+			dialWithoutPause(n.Host("a"), time.Now().Add(time.Hour))
+		}, sim.Limit(10*time.Minute))
+	})
+	t.Run("listener", func(t *testing.T) {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			l := listen(t, n.Host("a"), ":7")
+			time.AfterFunc(time.Minute, func() { l.Close() })
+			acceptWithoutPause(l, time.Now().Add(time.Hour))
+		})
+	})
+	t.Run("end", func(t *testing.T) {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			n.Link(n.Host("a"), n.Host("b"), netem.Config{}).Down()
+			go dialWithoutPause(n.Host("a"), time.Now().Add(time.Hour))
+			time.Sleep(time.Minute)
+		})
+	})
+	t.Run("next", func(t *testing.T) {
+		sim.Test(t, func(t *testing.T, n *sim.Network) { time.Sleep(time.Hour) })
+	})
+}
+
+func acceptWithoutPause(l net.Listener, until time.Time) {
+	for time.Now().Before(until) {
+		l.Accept()
+	}
+}
+
+func TestWatchdogNamesALoopInVain(t *testing.T) {
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimSpinInVain")
+	require.True(t, failed)
+	requireInOrder(t, out,
+		"sim: the test hangs: the network was closed at 10m0s, since virtual time came to its limit, 10m0s (sim.Limit), and the test had not ended",
+		"dialWithoutPause", "a goroutine goes on asking the network without ever waiting", "net.ErrClosed",
+		"sim: at 10m0s of virtual time", "[S] seq 0", "To repeat it:",
+		"virtual time hardly moves: 0s of it passed", "calls and 0 steps", "acceptWithoutPause", "sim: at 1m0s of virtual time", "To repeat it:",
+		"sim: the test hangs: the network was closed at 1m0s\n", "without ever waiting", "dialWithoutPause", "To repeat it:")
+	for _, name := range []string{"limit", "listener", "end"} {
+		require.Contains(t, out, "--- FAIL: TestVictimSpinInVain/"+name)
+	}
+	require.Contains(t, out, "--- PASS: TestVictimSpinInVain/next")
+}
+
+// Time that passes without the network is noticed, too.
+func TestVictimBusyWithoutPackets(t *testing.T) {
+	victim(t)
+	sim.SetSpinLimit(20_000)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		l := listen(t, n.Host("a"), ":7")
+		l.Close()
+		for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(100 * time.Microsecond) {
+			l.Accept()
+		}
+	})
+}
+
+func TestWatchdogLetsALoopWithPausesRun(t *testing.T) {
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimBusyWithoutPackets")
+	require.False(t, failed, out)
+}
+
 // A busy network whose time passes is no loop, nor is a burst at one instant.
 func TestVictimBusy(t *testing.T) {
 	victim(t)

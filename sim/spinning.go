@@ -8,42 +8,73 @@ import (
 
 // spinning finds a test whose virtual time as good as stands still, though the network is
 // busy: a goroutine goes on asking it for something that is answered at once, as a loop
-// does which dials again without a pause what a link rejects. Each turn takes the one
+// does which dials again without a pause what a link rejects, accepts from a listener that is
+// closed, or does anything at all on a network that is closed. Each turn takes at most the one
 // nanosecond by which wake-ups are kept apart, so a deadline of a second is a billion turns
-// away. It costs the engine nothing: the watchdog looks once a second of real time.
+// away. It costs the engine nothing, and a call its count: the watchdog looks once a second of
+// real time.
 type spinning struct {
-	steps uint64        // of the engine,
-	at    time.Duration // and virtual time, when more than a nanosecond a step last passed
-	last  spun
+	begin spun // when more than a nanosecond a turn last passed
+	looks int  // since then
+	last  spun // what was done since then
 }
 
-// spun is what a spinning network did.
+// spun is what a network did.
 type spun struct {
-	steps uint64
+	steps uint64 // of the engine
+	calls uint64 // of the program
 	time  time.Duration
 }
 
-// spinLimit is how many steps in a row are suspect. No program has so much to do at one
-// instant: half a minute of work or more. A variable for its test.
-var spinLimit uint64 = 20_000_000
+// What is suspect. Variables for their test.
+var (
+	// spinLimit is how many steps in a row are suspect. No program has so much to do at one
+	// instant: half a minute of work or more. As many calls are suspect when it took them
+	// that long.
+	spinLimit uint64 = 20_000_000
+	spinLooks        = 25
 
-// since looks at the network after so many steps, and says whether it spins.
-func (s *spinning) since(n *Network, steps uint64) bool {
-	var now time.Duration
-	n.peek(func() { now = time.Duration(n.clock.at) })
-	s.last = spun{steps: steps - s.steps, time: now - s.at}
-	if s.last.time > time.Duration(s.last.steps) {
-		s.steps, s.at = steps, now
+	// spinAtEnd is how many calls in a row are suspect on a network that is closed: some for
+	// each connection of a large crowd.
+	spinAtEnd uint64 = 2_000_000
+)
+
+// since looks at the network, and says whether it spins.
+func (s *spinning) since(n *Network) bool {
+	now, closed := spun{steps: n.harness.steps.Load()}, false
+	n.peek(func() {
+		now.calls, now.time, closed = n.calls.made, time.Duration(max(n.clock.at, n.calls.sampled)), n.closed
+	})
+	s.looks++
+	s.last = spun{now.steps - s.begin.steps, now.calls - s.begin.calls, now.time - s.begin.time}
+	if s.last.time > time.Duration(s.last.steps+s.last.calls) {
+		s.begin, s.looks = now, 0
 		return false
 	}
-	return s.last.steps >= spinLimit
+	return s.last.steps >= spinLimit ||
+		s.last.calls >= spinLimit && s.looks >= spinLooks ||
+		s.last.calls >= spinAtEnd && closed
 }
 
 func (d *watchdog) barkAtSpin(n *Network, s spinning) {
 	busy, _ := moving(n)
-	d.run.abandon(fmt.Sprintf(`sim: virtual time hardly moves: %v of it passed in the last %d steps of the network, one
-nanosecond a turn. A goroutine goes on asking the network for something without ever waiting,
-like a loop that at once dials again what was refused. Have it wait between its attempts. The test was abandoned.
-The goroutines that move:
-%s`, s.last.time, s.last.steps, strings.TrimSuffix(describe(busy), "\n")))
+	ended := ""
+	n.peek(func() {
+		if n.closed {
+			ended = n.ending()
+		}
+	})
+	text := fmt.Sprintf(`sim: virtual time hardly moves: %v of it passed in the last %s and %s of the network,
+at most one nanosecond a turn. A goroutine goes on asking the network for something without ever waiting,
+like a loop that at once dials again what was refused. Have it wait between its attempts.`, s.last.time, countOf(int(s.last.calls), "call", "calls"), countOf(int(s.last.steps), "step", "steps"))
+	if ended != "" {
+		text = fmt.Sprintf(`sim: the test hangs: %s
+After that no virtual time passes: a goroutine goes on asking the network without ever waiting, in %s so far, each of
+which fails at once. Have its loop end at net.ErrClosed, or wait between its attempts.`, ended, countOf(int(s.last.calls), "call", "calls"))
+	}
+	text += " The test was abandoned."
+	if list := strings.TrimSuffix(describe(busy), "\n"); !strings.Contains(ended, list) {
+		text += "\nThe goroutines that move:\n" + list
+	}
+	d.run.abandon(text)
 }

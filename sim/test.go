@@ -66,7 +66,8 @@ import (
 // Anything else that stops virtual time fails the test, with the goroutines responsible: waiting
 // for a channel that was made outside the test, after some seconds of real time; and a loop that
 // asks the network again and again without ever waiting, such as one that immediately redials a
-// refused address, after half a minute. The test is abandoned, and the tests after it run.
+// refused address or accepts from a closed listener, after half a minute, or at once if the network is
+// closed. The test is abandoned, and the tests after it run.
 //
 // The program must not use the operating system's own network, though nothing can keep net.Dial,
 // net.Listen, http.Get, httptest.NewServer or a library without a dialer from reaching it. A test

@@ -73,7 +73,6 @@ var (
 func (d *watchdog) watchSteps() {
 	tick := time.NewTicker(stepsEvery)
 	defer tick.Stop()
-	var last uint64
 	var spin spinning
 	for {
 		select {
@@ -81,16 +80,9 @@ func (d *watchdog) watchSteps() {
 			return
 		case <-tick.C:
 		}
-		n := d.run.network.Load()
-		if n == nil {
-			continue
-		}
-		if now := n.harness.steps.Load(); now != last {
-			last = now
-			if spin.since(n, now) {
-				d.barkAtSpin(n, spin)
-				return
-			}
+		if n := d.run.network.Load(); n != nil && spin.since(n) {
+			d.barkAtSpin(n, spin)
+			return
 		}
 	}
 }
