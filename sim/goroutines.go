@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"fmt"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -96,18 +98,52 @@ func (n *Network) awaitGoroutines() []goroutine {
 	return left
 }
 
-// stacksOf describes goroutines, at most ten, each by its whole stack.
+// stacksOf describes goroutines, those with the same calls once, by the whole stack of the first; at
+// most ten.
 func stacksOf(gs []goroutine) string {
 	const most = 10
+	type kind struct {
+		goroutine
+		calls []frame
+		more  int
+	}
+	var kinds []*kind
+	for _, g := range gs {
+		calls, creator := g.frames()
+		calls = append(calls, creator)
+		same := func(k *kind) bool { return k.state == g.state && slices.Equal(k.calls, calls) }
+		if i := slices.IndexFunc(kinds, same); i >= 0 {
+			kinds[i].more++
+		} else {
+			kinds = append(kinds, &kind{g, calls, 0})
+		}
+	}
 	var b strings.Builder
-	for i, g := range gs {
+	for i, k := range kinds {
 		if i == most {
-			b.WriteString("\n... and more\n")
+			fmt.Fprintf(&b, "\n... and %s\n", countOf(len(kinds)-i, "other stack", "other stacks"))
 			break
 		}
-		b.WriteString("\n")
-		b.WriteString(g.text)
-		b.WriteString("\n")
+		fmt.Fprintf(&b, "\n%s\n", k.text)
+		if k.more > 0 {
+			fmt.Fprintf(&b, "... and %s with the same calls\n", countOf(k.more, "more goroutine", "more goroutines"))
+		}
 	}
 	return b.String()
+}
+
+// unreadBodies says which goroutines that are left belong to connections of net/http's client on
+// which the body of a response was neither read to its end nor closed, or "".
+func unreadBodies(left []goroutine) string {
+	count := 0
+	for _, g := range left {
+		if calls, _ := g.frames(); strings.HasPrefix(g.state, "select") && len(calls) > 0 && calls[0].function == "net/http.(*persistConn).readLoop" {
+			count++
+		}
+	}
+	if count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("net/http's client has had %s whose Body was neither closed nor read to its end; readLoop and writeLoop wait for that.\n"+
+		"Close the Body of each http.Response.\n", countOf(count, "response", "responses"))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -212,7 +213,39 @@ func TestLeakedGoroutineIsNamed(t *testing.T) {
 		require.True(t, failed)
 		requireInOrder(t, out, "1 goroutine(s) of the test still run an hour after the network was closed", "waitForNothing", "To repeat it:")
 		require.NotContains(t, out, "panic:", "the process must live on for the other tests")
+		require.Equal(t, 1, strings.Count(out, "To repeat it:"), "once:\n%s", out)
 	}
+}
+
+// A response that is not closed is what net/http's goroutines wait for, however many there are.
+func TestVictimBody(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Host("b").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Write([]byte(strings.Repeat("x", 10_000)))
+		}))
+		c := n.Host("a").HTTPClient()
+		for i := range 30 {
+			resp, err := c.Get("http://b/")
+			require.NoError(t, err)
+			switch {
+			case i%3 == 0:
+				io.ReadAll(resp.Body)
+			case i%3 == 1:
+				resp.Body.Close()
+			}
+		}
+	})
+}
+
+func TestUnclosedBodyIsNamed(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimBody")
+	require.True(t, failed)
+	requireInOrder(t, out, "20 goroutine(s) of the test still run an hour after the network was closed",
+		"10 responses whose Body was neither closed nor read to its end", "Close the Body of each http.Response.",
+		"persistConn).readLoop", "... and 9 more goroutines with the same calls", "persistConn).writeLoop", "... and 9 more", "To repeat it:")
+	require.Equal(t, 1, strings.Count(out, "To repeat it:"), "once:\n%s", out)
+	require.Equal(t, 1, strings.Count(out, "persistConn).readLoop("), "once:\n%s", out)
 }
 
 func TestVictimHang(t *testing.T) {

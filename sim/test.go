@@ -298,8 +298,8 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 	})
 	run.end.Lock()
 	defer run.end.Unlock()
-	if n := run.network.Load(); len(given) > 0 {
-		n.harness.reported.Store(true)
+	// What keeps a bubble from ending that has reported problems is among them: goroutines that are left.
+	if n := run.network.Load(); len(given) > 0 && !(n.harness.reported.Swap(true) && len(o.problems) > 0) {
 		o.problems = given // it has ended well but for this
 		conclude(t)
 	}
@@ -348,7 +348,7 @@ func (n *Network) finish() (problems []string) {
 		return all
 	})...)
 	if len(left) > 0 {
-		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s%s", len(left), advice(left), stacksOf(left)))
+		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s%s%s", len(left), unreadBodies(left), advice(left), stacksOf(left)))
 	}
 	if remarks := n.remarks(); n.conf.strict && remarks != "" {
 		problems = append(problems, "sim: with sim.Strict a test fails for this:\n"+remarks)
