@@ -111,11 +111,7 @@ func newConn(h *Host, network string, local, remote netip.AddrPort, dialled bool
 		in:      half{deadline: deadline(never)}, out: half{deadline: deadline(never)},
 		plans: plans{plan(never), plan(never)}, asked: requests{linger: -1},
 	}
-	to := h
-	if !remote.Addr().IsLoopback() {
-		to = n.names.byAddr[remote.Addr()]
-	}
-	c.flow = flow{path: n.path(h, to), id: flowID(protoTCP, local.Port(), remote.Port()), log: c.log.begin(by)}
+	c.flow = flow{path: h.pathTo(remote.Addr()), id: flowID(protoTCP, local.Port(), remote.Port()), log: c.log.begin(by)}
 	h.table.conns.put(c)
 	return c
 }

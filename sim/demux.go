@@ -47,13 +47,13 @@ func (h *Host) segment(now int64, pkt *packet) {
 // reset answers a segment for which there is no socket.
 func (h *Host) reset(now int64, pkt *packet) {
 	n := h.n
-	s := n.pool.segments.get()
-	if !tcp.ResetFor(pkt.seg, s) {
+	way, s := h.pathTo(pkt.src.Addr()), n.pool.segments.get()
+	if way == nil || !tcp.ResetFor(pkt.seg, s) {
 		n.pool.segments.put(s)
 		n.pool.free(pkt)
 		return
 	}
-	r := n.pool.packet(n.path(h, pkt.flow.path.from).misc, protoTCP, pkt.dst, pkt.src)
+	r := n.pool.packet(way.misc, protoTCP, pkt.dst, pkt.src)
 	r.seg, r.size = s, s.Size()
 	n.pool.free(pkt)
 	n.dispatch(r, now)

@@ -205,12 +205,8 @@ func (d *dialing) revealWhy() {
 
 // revealRefusal reveals why there is no socket where h sent something.
 func (h *Host) revealRefusal(proto protocol, to netip.AddrPort) {
-	dest := h
-	if !to.Addr().IsLoopback() {
-		dest = h.n.names.byAddr[to.Addr()]
-	}
-	if dest != nil {
-		dest.closings.refused(h.n, proto, to.Port())
+	if dest := h.at(to.Addr()); dest != nil && dest.host != nil {
+		dest.host.closings.refused(h.n, proto, to.Port())
 	}
 }
 

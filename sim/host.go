@@ -15,7 +15,6 @@ import (
 // on it. It listens and dials as package net does.
 type Host struct {
 	node
-	addr      netip.Addr
 	conf      *tcp.Config
 	table     socketTable
 	dials     dials
@@ -73,8 +72,7 @@ const (
 //go:norace
 func newHost(n *Network, name string, number int) *Host {
 	h := &Host{
-		node: node{n: n, made: n.moment(), name: name, hash: hashString(name)},
-		addr: addrOfHost(number),
+		node: node{n: n, made: n.moment(), name: name, hash: hashString(name), addr: addrOfHost(number)},
 		conf: n.conf.tcp,
 		table: socketTable{
 			listeners: map[uint16][]*TCPListener{},
@@ -87,6 +85,7 @@ func newHost(n *Network, name string, number int) *Host {
 			open: map[*dialing]struct{}{},
 		},
 	}
+	h.host = h
 	h.fragments = reassembler{host: h, timer: plan(never)}
 	n.log.trace.addNode(&h.node)
 	return h

@@ -164,18 +164,31 @@ func (p *path) refusal() syscall.Errno {
 // routeTo is the path that a host's routing table has from one address to another. Where a
 // link refuses it there is an error beside it.
 func (h *Host) routeTo(from, to netip.Addr) (*path, syscall.Errno) {
-	dest := h
-	if !to.IsLoopback() {
-		dest = h.n.names.byAddr[to]
-	}
+	p := h.pathTo(to)
 	switch {
-	case dest == nil:
+	case p == nil:
 		return nil, syscall.ENETUNREACH
-	case from.IsLoopback() && dest != h:
+	case from.IsLoopback() && p.to != &h.node:
 		return nil, syscall.EINVAL
 	}
-	p := h.n.path(h, dest)
 	return p, p.refusal()
+}
+
+// at is who has an address, as h sees it, or nil.
+func (h *Host) at(addr netip.Addr) *node {
+	if addr.IsLoopback() {
+		return &h.node
+	}
+	return h.n.names.byAddr[addr]
+}
+
+// pathTo is the path from h to an address, or nil if nobody has it.
+func (h *Host) pathTo(addr netip.Addr) *path {
+	to := h.at(addr)
+	if to == nil {
+		return nil
+	}
+	return h.n.path(&h.node, to)
 }
 
 // sourceFor is the address from which a host sends to another, if it is not bound to one.

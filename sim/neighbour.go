@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Resolution of neighbours on an Ethernet: ARP (RFC 826), with the states that Linux gives a
@@ -116,7 +115,7 @@ func (p *pipe) resolve() {
 	}
 	b := &neighbour{pipe: p, at: never, timer: plan(never)}
 	b.arp.path = &path{
-		n: p.n, to: p.n.names.hosts[strings.ToLower(p.to.name)], route: []*pipe{p},
+		n: p.n, to: p.to, route: []*pipe{p},
 		numbers: [2]int32{p.from.number, p.to.number}, hash: p.from.hash ^ p.to.hash<<1,
 	}
 	p.neighbour = b
@@ -206,7 +205,7 @@ func (b *neighbour) say(now int64, kind uint8) {
 
 // arpArrived handles an ARP packet that has arrived (arp_process).
 func (n *Network) arpArrived(now int64, pkt *packet) {
-	p, host := pkt.pipes[0], pkt.flow.path.to
+	p, host := pkt.pipes[0], pkt.flow.path.to.host
 	switch off := host != nil && host.off != nil; {
 	case pkt.corrupt && !off:
 		p.stats.Dropped++

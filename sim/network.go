@@ -73,13 +73,13 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		names: registry{
 			hosts:   map[string]*Host{},
 			routers: map[string]*Router{},
-			byAddr:  map[netip.Addr]*Host{},
+			byAddr:  map[netip.Addr]*node{},
 			machine: map[netip.AddrPort]netip.AddrPort{},
 			streams: map[string]stream{},
 		},
 		wires: topology{
-			paths:    map[pair]*path{},
-			defaults: map[pair]*pipe{},
+			paths:    map[nodes]*path{},
+			defaults: map[nodes]*pipe{},
 			linked:   map[nodes]*pipe{},
 			version:  1,
 		},
@@ -259,7 +259,7 @@ func (n *Network) Host(name string) *Host {
 		}
 		h := newHost(n, name, len(n.names.inOrder)+1)
 		n.names.hosts[strings.ToLower(name)] = h
-		n.names.byAddr[h.addr] = h
+		n.names.byAddr[h.addr] = &h.node
 		n.names.inOrder = append(n.names.inOrder, h)
 		h.tellTaken()
 		return h

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -19,6 +20,9 @@ type node struct {
 	hash   uint64  // of the name
 	links  []*pipe // that lead away from it
 	router bool
+	host   *Host      // nil for a router, and for the middle of an access link
+	addr   netip.Addr // of a router only if it has a box
+	box    box        // of a router; nil if it only forwards
 
 	icmpBlocked *fault // it passes and sends no ICMP messages
 }

@@ -319,7 +319,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 // its packets there.
 func (n *Network) forward(now int64, head *packet) bool {
 	p, t := head.pipes[head.hop+1], &head.train
-	if p.down != nil || p.reject != nil || p.hold != nil || p.from.icmpBlocked != nil || !p.neighbour.connected() {
+	if p.down != nil || p.reject != nil || p.hold != nil || p.from.box != nil || p.from.icmpBlocked != nil || !p.neighbour.connected() {
 		return false
 	}
 	at, ok := p.em.Pass(t.packets, t.largest, time.Duration(now), head.flow.stream(p, head.hop+1))
@@ -341,8 +341,8 @@ func (n *Network) forward(now int64, head *packet) bool {
 func (pkt *packet) lookahead(at int64) int64 {
 	if pkt.hop+1 < len(pkt.pipes) {
 		next := pkt.pipes[pkt.hop+1]
-		if pkt.train.largest > next.mtu {
-			return 0 // the ICMP message may come at once
+		if pkt.train.largest > next.mtu || next.from.box != nil {
+			return 0 // the ICMP message may come at once, or the box's answer
 		}
 		return next.lookahead()
 	}
@@ -358,11 +358,13 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		n.arpArrived(now, pkt)
 		return
 	}
-	h := pkt.flow.path.to
+	to := pkt.flow.path.to
+	h := to.host
+	off := h != nil && h.off != nil
 	if pkt.hop < len(pkt.pipes) {
 		s := &pkt.pipes[pkt.hop].stats
 		pkt.hop++
-		if pkt.corrupt && pkt.hop == len(pkt.pipes) && h.off == nil {
+		if pkt.corrupt && pkt.hop == len(pkt.pipes) && !off {
 			s.Dropped++
 			s.Corrupted++
 			n.drop(now, pkt, nil, "checksum error")
@@ -371,15 +373,23 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		s.Delivered++
 	}
 	if pkt.hop < len(pkt.pipes) {
+		if b := pkt.pipes[pkt.hop].from.box; b != nil {
+			b.forward(now, pkt)
+			return
+		}
 		n.transmit(pkt, now)
 		return
 	}
-	if h.off != nil {
+	if off {
 		h.off.hits++
 		n.drop(now, pkt, nil, "host is off")
 		return
 	}
 	n.record(now, Delivered, pkt, "")
+	if h == nil {
+		to.box.forward(now, pkt)
+		return
+	}
 	if pkt.frag.whole != nil && !h.fragments.take(now, pkt) {
 		return
 	}

@@ -67,8 +67,8 @@ func (p *path) cuts() []*fault {
 	if n := p.from.n; p.cutting != n.wires.partitionings {
 		p.cutting, p.cutBy = n.wires.partitionings, nil
 		for _, c := range n.wires.partitions {
-			i, leaves := c.from[p.from]
-			j, enters := c.to[p.to]
+			i, leaves := c.from[p.from.host]
+			j, enters := c.to[p.to.host]
 			if leaves && enters && i != j && p.from != p.to {
 				p.cutBy = append(p.cutBy, c.fault)
 			}

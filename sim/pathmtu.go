@@ -63,7 +63,7 @@ func (p *path) learn(now int64, mtu int) {
 // forgetPaths has a host that loses its memory forget what it has learned.
 func (h *Host) forgetPaths() {
 	for hosts, p := range h.n.wires.paths {
-		if hosts.from == h {
+		if hosts.from == &h.node {
 			p.learned = pathMTU{}
 		}
 	}
@@ -84,7 +84,10 @@ func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 
 // tooBig handles a message that a packet of h was too big for a link that takes mtu bytes.
 func (h *Host) tooBig(now int64, m *packet) {
-	way, mtu := h.n.path(h, m.flow.path.from), int(m.icmp.mtu)
+	way, mtu := h.pathTo(m.src.Addr()), int(m.icmp.mtu)
+	if way == nil {
+		return // nobody has that address any more
+	}
 	switch m.icmp.about {
 	case protoTCP:
 		c := h.table.conns.get(ends{local: m.dst, remote: m.src})

@@ -6,6 +6,7 @@ import "net/netip"
 type eventQueue struct {
 	events    heap
 	ord       uint64  // counter of packets and changes, for the order of ties
+	timers    uint64  // how many there were: the last one's id
 	lastTrain *packet // of the last event of packets; nil once it has come
 	lastAt    int64   // its instant
 	lastOrd   uint64

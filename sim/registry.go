@@ -10,10 +10,11 @@ import (
 type registry struct {
 	hosts   map[string]*Host   // by name, in small letters
 	routers map[string]*Router // the same
-	byAddr  map[netip.Addr]*Host
+	byAddr  map[netip.Addr]*node
 	inOrder []*Host // in which they were made
 	streams map[string]stream
 	conns   uint64 // how many connections there were: the last one's id
+	boxes   int    // how many routers have one
 
 	machine map[netip.AddrPort]netip.AddrPort // with Loopback: where listeners are
 	taken   map[string]bool                   // with a Resolver: what the operating system's hosts file has

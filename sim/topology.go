@@ -11,15 +11,13 @@ import (
 type topology struct {
 	pipes    []*pipe // in the order in which they were made
 	linked   map[nodes]*pipe
-	defaults map[pair]*pipe // between hosts that no link joins
-	paths    map[pair]*path
+	defaults map[nodes]*pipe // between hosts that no link joins
+	paths    map[nodes]*path
 	version  uint64 // counts the changes that move packets to other routes
 
 	partitions    []partition
 	partitionings uint64 // counts their changes
 }
-
-type pair struct{ from, to *Host }
 
 // sorted returns the pipes by the names of their ends.
 func (w *topology) sorted() []*pipe {
@@ -28,20 +26,20 @@ func (w *topology) sorted() []*pipe {
 	})
 }
 
-// route finds the route between two hosts.
-func (n *Network) route(from, to *Host) []*pipe {
+// route finds the route between two hosts, or routers with a box.
+func (n *Network) route(from, to *node) []*pipe {
 	if from == to {
 		return []*pipe{n.direct(from, to, netem.Config{MTU: loopbackMTU})}
 	}
-	way := n.shortest(&from.node, &to.node)
+	way := n.shortest(from, to)
 	if way == nil {
 		way = []*pipe{n.direct(from, to, n.conf.defaultLink)}
 	}
-	if from.access.up != nil {
-		way = slices.Insert(way, 0, from.access.up)
+	if h := from.host; h != nil && h.access.up != nil {
+		way = slices.Insert(way, 0, h.access.up)
 	}
-	if to.access.down != nil {
-		way = append(way, to.access.down)
+	if h := to.host; h != nil && h.access.down != nil {
+		way = append(way, h.access.down)
 	}
 	return way
 }
@@ -50,13 +48,13 @@ func (n *Network) route(from, to *Host) []*pipe {
 const loopbackMTU = 65535
 
 // direct returns the pipe between two hosts that is no link.
-func (n *Network) direct(from, to *Host, cfg netem.Config) *pipe {
-	p := n.wires.defaults[pair{from, to}]
+func (n *Network) direct(from, to *node, cfg netem.Config) *pipe {
+	p := n.wires.defaults[nodes{from, to}]
 	if p == nil {
 		var back *pipe
-		p, back = newPipes(n, &from.node, &to.node, cfg, cfg)
-		n.wires.defaults[pair{to, from}] = back
-		n.wires.defaults[pair{from, to}] = p
+		p, back = newPipes(n, from, to, cfg, cfg)
+		n.wires.defaults[nodes{to, from}] = back
+		n.wires.defaults[nodes{from, to}] = p
 		if n.conf.arp && from != to {
 			p.resolve()
 			back.resolve()

@@ -212,7 +212,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 	u := h.socket(pkt.dst, pkt.src)
 	if u == nil && pkt.dst == stubResolver {
 		if answer := h.answerName(pkt.data); answer != nil {
-			r := h.n.pool.packet(h.n.path(h, h).misc, protoUDP, pkt.dst, pkt.src)
+			r := h.n.pool.packet(h.n.path(&h.node, &h.node).misc, protoUDP, pkt.dst, pkt.src)
 			r.data, r.size = answer, ipHeader+udpHeader+len(answer)
 			h.n.dispatch(r, now)
 		}

@@ -1,0 +1,82 @@
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// A box is what a router does beside forwarding: it may rewrite packets, drop them, answer them, and send
+// some of its own. A router with a box has an address, so that packets may be sent to it.
+type box interface {
+	// forward takes a packet that has come to the router, on its way to somebody else or for the router's own
+	// address, and ends it or sends it on: by transmit as it came (not if it is for the router), or by
+	// node.send.
+	forward(now int64, pkt *packet)
+}
+
+// addrOfRouter is the address of the number-th router with a box, from 1. They are of the block
+// for tests of network devices (RFC 2544), so that none is a host's.
+func addrOfRouter(number int) netip.Addr {
+	if number > 1<<17-2 {
+		panic("sim: more than 131070 routers with a box on one network")
+	}
+	return netip.AddrFrom4([4]byte{198, 18 + byte(number>>16), byte(number >> 8), byte(number)})
+}
+
+// install gives a router its box, and an address.
+func (n *Network) install(r *Router, b box) {
+	if r.box != nil {
+		panic(fmt.Sprintf("sim: router %q is a middlebox already; use a router for each", r.name))
+	}
+	n.names.boxes++
+	r.box, r.addr = b, addrOfRouter(n.names.boxes)
+	n.names.byAddr[r.addr] = &r.node
+	n.invalidate()
+}
+
+// flowTo is a flow of what a router sends to an address: nil if nobody has it. Whoever asks keeps it, since the
+// draws of its packets go on from one to the next.
+func (d *node) flowTo(proto protocol, from, to netip.AddrPort) *flow {
+	dest := d.n.names.byAddr[to.Addr()]
+	if dest == nil || dest == d {
+		return nil
+	}
+	return &flow{path: d.n.path(d, dest), id: flowID(proto, from.Port(), to.Port())}
+}
+
+// send has a packet go on from a router as one of the given flow, by its route.
+func (d *node) send(now int64, pkt *packet, f *flow) {
+	if pkt.flow != f {
+		f.log = pkt.flow.log
+	}
+	pkt.flow, pkt.pipes, pkt.hop = f, f.path.pipes(), 0
+	d.n.record(now, Sent, pkt, "")
+	d.n.transmit(pkt, now)
+}
+
+// reject ends a packet at a router, says why, and tells its sender by ICMP.
+func (d *node) reject(now int64, pkt *packet, code ICMPCode, why string) {
+	d.n.recordDrop(now, pkt, nil, why)
+	if d.icmpBlocked != nil || pkt.proto == protoICMP || pkt.frag.offset > 0 {
+		d.n.pool.free(pkt)
+		return
+	}
+	d.n.unreachable(now, pkt, code, 0)
+}
+
+// reset ends a segment at a router, says why, and answers it by RST as its receiver would, on a flow that leads to its sender.
+func (d *node) reset(now int64, pkt *packet, back *flow, why string) {
+	n, s := d.n, d.n.pool.segments.get()
+	n.recordDrop(now, pkt, nil, why)
+	if !tcp.ResetFor(pkt.seg, s) {
+		n.pool.segments.put(s)
+		n.pool.free(pkt)
+		return
+	}
+	r := n.pool.packet(back, protoTCP, pkt.dst, pkt.src)
+	r.seg, r.size = s, s.Size()
+	n.pool.free(pkt)
+	d.send(now, r, back)
+}
