@@ -67,8 +67,18 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 					d.Ack()
 				}
 			}
+			if errors.Is(err, pubsub.ErrFenced) {
+				return nil // another has its name, and it is done
+			}
 			return err
 		},
+		PublishKey: func(key, data string) error {
+			return s.Do(func(b *pubsub.Broker) error {
+				_, err := b.Publish(context.Background(), pubsub.Message{Topic: "news", Key: key, Data: []byte(data)})
+				return err
+			})
+		},
+		Fences: true,
 		Held: func() (bytes int) {
 			s.Do(func(b *pubsub.Broker) error { bytes = int(b.Stats().HeldBytes); return nil })
 			return bytes

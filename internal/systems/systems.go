@@ -5,6 +5,7 @@ package systems
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -120,12 +121,23 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 					return nil
 				},
 			}
-			return c.Run(ctx, func(_ context.Context, e push.Event) error {
+			err := c.Run(ctx, func(_ context.Context, e push.Event) error {
 				r.Event(string(e.Data))
 				s.Store(name, e.Cursor)
 				return nil
 			})
+			if errors.Is(err, push.ErrFenced) {
+				return nil // another has its name, and it is done
+			}
+			return err
 		},
+		PublishTo: func(name, data string) error {
+			return s.Do(func(srv *push.Server) error {
+				_, err := srv.Publish(context.Background(), push.Message{Topic: push.Mailbox(name), TTL: push.Forever, Data: []byte(data)})
+				return err
+			})
+		},
+		Fences: true,
 		Held: func() (bytes int) {
 			s.Do(func(srv *push.Server) error { bytes = int(srv.Stats().QueuedBytes); return nil })
 			return bytes

@@ -3,6 +3,7 @@ package patterntest
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +21,11 @@ type Client struct {
 	inTime bool  // it was never out of reach, so that delays are checked
 	lost   []int // places of what was missing at a Check
 	inTurn bool  // of events that come close together each may wait for those before it
+
+	as        string  // the name that Receive gets; that of the host, but for a successor
+	successor *Client // that came later under the same name
+	before    *Client // whose successor it is
+	until     int     // events published before it was there
 
 	mu    sync.Mutex
 	got   []arrival
@@ -50,10 +56,23 @@ func (w *World) Client(name string) *Client {
 	return c
 }
 
-func (w *World) newClient(name string) *Client {
-	c := &Client{world: w, gapAt: -1, have: map[string]int{}}
-	c.run(&w.Stage, name, func(ctx context.Context, h *sim.Host) error { return w.system.Receive(ctx, h, name, c) })
+func (w *World) newClient(name string) *Client { return w.clientAs(name, name) }
+
+// clientAs makes a client on a host, under a name.
+func (w *World) clientAs(host, name string) *Client {
+	c := &Client{world: w, as: name, gapAt: -1, have: map[string]int{}}
+	c.run(&w.Stage, host, func(ctx context.Context, h *sim.Host) error { return w.system.Receive(ctx, h, name, c) })
 	w.clients = append(w.clients, c)
+	return c
+}
+
+// Successor makes another client under the name of one that there is, on a host of its own, and lets it
+// connect. What is published from then on it alone is to get.
+func (w *World) Successor(of *Client) *Client {
+	c := w.clientAs(of.Name+"-again", of.as)
+	of.successor, of.until, c.before = c, math.MaxInt, of
+	w.meet(c)
+	of.until = c.since
 	return c
 }
 
@@ -115,6 +134,35 @@ func (c *Client) note(a arrival) {
 	} else {
 		c.have[a.data]++
 	}
+}
+
+// has returns how often a text came, to the client or to its successor, since it was told of a gap
+// last. It is locked.
+func (c *Client) has(data string) int {
+	n := c.have[data]
+	if c.successor != nil {
+		c.successor.mu.Lock()
+		defer c.successor.mu.Unlock()
+		n += c.successor.has(data)
+	}
+	return n
+}
+
+// wentAstray says whether the client that it has replaced got an event in its stead, which [Fenced]
+// is about.
+func (c *Client) wentAstray(data string) bool {
+	return c.before != nil && slices.Contains(c.before.Got(), data)
+}
+
+// toldAt returns when it, or its successor, was told of a gap last. It is locked.
+func (c *Client) toldAt() time.Duration {
+	at := c.gapAt
+	if c.successor != nil {
+		c.successor.mu.Lock()
+		defer c.successor.mu.Unlock()
+		at = max(at, c.successor.toldAt())
+	}
+	return at
 }
 
 func (c *Client) arrivals() []arrival {

@@ -21,6 +21,8 @@ type ledger struct {
 	claims  patterntest.System
 	durable bool // what it keeps survives the server
 	expires bool
+	named   bool // some events are for one client alone
+	keyed   bool // some have a key
 	retries func(random *rand.Rand) pause
 	acks    bool // clients say what they have
 
@@ -28,6 +30,7 @@ type ledger struct {
 	accept   func(s *ledgerServer, e entry) error             // what Publish does
 	page     func(s *ledgerServer, at int) page               // what comes after a position
 	window   int                                              // events that may be unacknowledged; 0: any number
+	choose   func(c *session, all []entry) []entry            // those of a page that a client gets
 	greet    func(s *ledgerServer, c *session) bool           // whether a connection is taken, and as whose
 	farewell func(s *ledgerServer, c *session)                // when a connection has ended
 	send     func(s *ledgerServer, c *session, p *page) error // writes a page
@@ -45,6 +48,8 @@ type entry struct {
 	Data  []byte
 	At    time.Time
 	Until time.Time // zero: for ever
+	To    string    // who alone may see it
+	Key   string
 }
 
 func (e entry) over() bool { return !e.Until.IsZero() && time.Now().After(e.Until) }
@@ -55,11 +60,14 @@ type page struct {
 	Gap    bool // something before is no longer there
 	Events [][]byte
 	Next   int
+
+	entries []entry // the events
 }
 
 // hello is what a client begins with, and what it says of events that it has.
 type hello struct {
 	Name string
+	Run  string // of its process
 	At   position
 	Has  int
 }
@@ -77,6 +85,8 @@ type ledgerServer struct {
 	slots   int
 	quiet   time.Time // nothing is sent before
 	begun   map[string]bool
+	current map[string]*session // by the names of clients
+	beaten  map[string]bool     // runs that another has replaced
 	running sync.WaitGroup
 }
 
@@ -84,6 +94,7 @@ type ledgerServer struct {
 type session struct {
 	net.Conn
 	name   string
+	run    string
 	at     position
 	has    int // events that the client says it has
 	sent   time.Time
@@ -103,7 +114,8 @@ func (l ledger) on(n *sim.Network) patterntest.System {
 	s.Bound = cmp.Or(s.Bound, 250*time.Millisecond) // what is large takes TCP two round trips
 	s.Serve = func(ctx context.Context, h *sim.Host, _ string) error {
 		lives++
-		server := &ledgerServer{ledger: l, ctx: ctx, life: fmt.Sprint("life ", lives), more: make(chan struct{}), begun: map[string]bool{}}
+		server := &ledgerServer{ledger: l, ctx: ctx, life: fmt.Sprint("life ", lives), more: make(chan struct{}), begun: map[string]bool{},
+			current: map[string]*session{}, beaten: map[string]bool{}}
 		if l.durable {
 			server.life, server.disk, server.entries = "for ever", &disk, disk
 		}
@@ -115,23 +127,30 @@ func (l ledger) on(n *sim.Network) patterntest.System {
 		defer current.Set(server)()
 		return server.serve(listener)
 	}
-	publish := func(data string, ttl time.Duration) error {
+	publish := func(e entry, ttl time.Duration) error {
 		return current.Do(func(s *ledgerServer) error {
-			e := entry{Data: []byte(data), At: time.Now()}
+			e.At = time.Now()
 			if ttl > 0 {
 				e.Until = e.At.Add(ttl)
 			}
 			return l.accept(s, e)
 		})
 	}
-	s.Publish = func(data string) error { return publish(data, 0) }
+	s.Publish = func(data string) error { return publish(entry{Data: []byte(data)}, 0) }
 	if l.expires {
-		s.PublishFor = publish
+		s.PublishFor = func(data string, ttl time.Duration) error { return publish(entry{Data: []byte(data)}, ttl) }
+	}
+	if l.named {
+		s.PublishTo = func(name, data string) error { return publish(entry{Data: []byte(data), To: name}, 0) }
+	}
+	if l.keyed {
+		s.PublishKey = func(key, data string) error { return publish(entry{Data: []byte(data), Key: key}, 0) }
 	}
 	s.Receive = func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-		wait := l.retries(n.Rand(name))
+		wait := l.retries(n.Rand(h.Name()))
+		first := hello{Name: name, Run: fmt.Sprint(h.Name(), n.Elapsed())}
 		for nth := 1; ctx.Err() == nil; nth++ {
-			err := l.receive(ctx, h, name, &positions, r, func() { nth = 0 })
+			err := l.receive(ctx, h, first, &positions, r, func() { nth = 0 })
 			sleep(ctx, wait(nth, err))
 		}
 		return nil
@@ -148,6 +167,9 @@ func (l ledger) whole() ledger {
 	}
 	if l.page == nil {
 		l.page = (*ledgerServer).after
+	}
+	if l.choose == nil {
+		l.choose = theirs
 	}
 	if l.greet == nil {
 		l.greet = func(*ledgerServer, *session) bool { return true }
@@ -213,15 +235,31 @@ func (s *ledgerServer) after(at int) page {
 	}
 	for _, e := range rest {
 		if !e.over() {
-			p.Events = append(p.Events, e.Data)
+			p.Events, p.entries = append(p.Events, e.Data), append(p.entries, e)
 		}
 	}
 	return p
 }
 
+// theirs leaves out what others alone may see.
+func theirs(c *session, all []entry) (some []entry) {
+	for _, e := range all {
+		if e.To == "" || e.To == c.name {
+			some = append(some, e)
+		}
+	}
+	return some
+}
+
 // pageFor returns what a session may be sent now.
 func (s *ledgerServer) pageFor(c *session) page {
 	p := s.page(s, c.at.After)
+	if s.named || s.keyed {
+		p.Events = nil
+		for _, e := range s.choose(c, p.entries) {
+			p.Events = append(p.Events, e.Data)
+		}
+	}
 	if s.window > 0 {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -261,7 +299,7 @@ func (s *ledgerServer) session(c *session) {
 	if in.Decode(&first) != nil {
 		return
 	}
-	c.name, c.at, c.has = first.Name, first.At, first.At.After
+	c.name, c.run, c.at, c.has = first.Name, first.Run, first.At, first.At.After
 	if c.at.Life != s.life {
 		c.at, c.has = position{Life: s.life}, 0
 	}
@@ -302,16 +340,18 @@ func (s *ledgerServer) session(c *session) {
 }
 
 // receive is a client, for the time of one connection.
-func (l ledger) receive(ctx context.Context, h *sim.Host, name string, positions *patterntest.Disk[position], r patterntest.Receiver, success func()) error {
+func (l ledger) receive(ctx context.Context, h *sim.Host, first hello, positions *patterntest.Disk[position], r patterntest.Receiver, success func()) error {
 	conn, err := h.DialContext(ctx, "tcp", "server:80")
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	defer l.hang(conn)
+	name := first.Name
 	at := positions.Load(name)
 	out, in := json.NewEncoder(conn), json.NewDecoder(conn)
-	if err := out.Encode(hello{Name: name, At: at}); err != nil {
+	first.At = at
+	if err := out.Encode(first); err != nil {
 		return err
 	}
 	for {

@@ -75,7 +75,7 @@ func (s *Stage) await() {
 // greet publishes until the client gets it, which is then known to be there.
 func (w *World) greet(c *Client) {
 	for patience := w.Net.Elapsed() + busyTime; w.Net.Elapsed() < patience && len(c.arrivals()) == 0; {
-		w.publish(0, func(nth int) string { return fmt.Sprintf("hello %d", nth) })
+		w.publish(func(nth int) content { return content{data: fmt.Sprintf("hello %d", nth)} })
 		w.Sleep(50 * time.Millisecond)
 	}
 }

@@ -41,7 +41,7 @@ func (w *World) Measures() Measures {
 			}
 		}
 		for _, p := range w.expected(c) {
-			if !p.accepted() {
+			if !p.accepted() || !p.isFor(c) {
 				continue
 			}
 			m.Accepted++

@@ -51,6 +51,13 @@ var odd = []struct {
 		[]string{"events come while the server is redeployed", "the server is redeployed ten times", "a hundred clients are sent away"}, ""},
 	{"events are sent ten times a second", ledger{send: tenTimesASecond, claims: patterntest.System{Bound: 400 * time.Millisecond}}.on,
 		[]string{"bursts", "events closer together than a round trip", "events come while the client comes back", "fifty clients hear of one event"}, ""},
+	{"some events are for one client", ledger{named: true}.on, []string{"events for one client alone", "events for one client alone, which is away"}, ""},
+	{"the last of several clients under one name gets events", fencing.on,
+		[]string{"another client comes under the same name", "a client comes back that was replaced while it was out of reach", "the client restarts"},
+		"the client restarts while the server is frozen"},
+	{"events are sent key by key", ledger{keyed: true, choose: byKey, claims: patterntest.System{KeysOnly: true}}.on, []string{"events of seven keys"}, ""},
+	{"the server keeps the newest value of each key", ledger{keyed: true, choose: newestOfEach, claims: patterntest.System{Conflates: true}}.on,
+		[]string{"values change faster than a client reads", "events of seven keys"}, ""},
 	{"the client tries every second", ledger{retries: aboutASecond}.on,
 		[]string{"the server is gone for ten minutes", "thirty clients notice a silence", "a hundred clients are sent away"}, ""},
 }

@@ -11,16 +11,28 @@ import (
 
 // publication is one call of Publish.
 type publication struct {
-	data         string
-	place        int // among all
-	next         int // the place of the next one with the same data; 0: there is none
+	content
+	place        int    // among all
+	next         int    // the place of the next one with the same data; 0: there is none
+	lane         string // within which it has an order, unless it is free
+	free         bool
 	at           time.Duration
-	ttl          time.Duration // 0: for ever
-	began, ended int           // stamps; ended is 0 until Publish returned
+	began, ended int // stamps; ended is 0 until Publish returned
 	took         time.Duration
 	err          error
 	upSince      time.Duration // if it failed: since when the server ran; -1: it did not
 }
+
+// A content is what is published, and how.
+type content struct {
+	data string
+	ttl  time.Duration // 0: for ever
+	to   string        // who alone may see it; "": everybody
+	key  string        // "": it has none
+}
+
+// isFor says whether a client may see the event.
+func (p *publication) isFor(c *Client) bool { return p.to == "" || p.to == c.as }
 
 // expired says whether the event's time is over at t.
 func (p *publication) expired(t time.Duration) bool { return p.ttl > 0 && t > p.at+p.ttl }
@@ -31,7 +43,7 @@ func (p *publication) accepted() bool { return p.ended > 0 && p.err == nil }
 // are to arrive as often as they were published.
 func (w *World) Publish(data ...string) {
 	for _, d := range data {
-		w.publish(0, func(int) string { return d })
+		w.publish(func(int) content { return content{data: d} })
 		w.Sleep(breath)
 	}
 }
@@ -51,10 +63,7 @@ func (w *World) PublishEvery(interval time.Duration, count int) {
 // PublishLarge is [World.PublishEvery] with events that are filled up to size bytes.
 func (w *World) PublishLarge(interval time.Duration, count, size int) {
 	for range count {
-		w.publish(0, func(nth int) string {
-			name := numbered(nth)
-			return name + strings.Repeat(".", max(0, size-len(name)))
-		})
+		w.publish(func(nth int) content { return content{data: filled(nth, size)} })
 		w.Sleep(breath)
 		w.Sleep(interval)
 	}
@@ -64,12 +73,18 @@ func (w *World) PublishLarge(interval time.Duration, count, size int) {
 // before was accepted. How many of them a server's goroutines find together is the runtime's choice.
 func (w *World) PublishAtOnce(count int) {
 	for range count {
-		w.publish(0, numbered)
+		w.publish(func(nth int) content { return content{data: numbered(nth)} })
 	}
 	w.Sleep(breath)
 }
 
 func numbered(nth int) string { return fmt.Sprintf("e%d", nth) }
+
+// filled is numbered, filled up to a size.
+func filled(nth, size int) string {
+	name := numbered(nth)
+	return name + strings.Repeat(".", max(0, size-len(name)))
+}
 
 // PublishFor is [World.PublishEvery] with events that live for so long only; 0 is for ever. To a
 // system without a PublishFor they are events like others.
@@ -78,7 +93,32 @@ func (w *World) PublishFor(ttl, interval time.Duration, count int) {
 		ttl = 0
 	}
 	for range count {
-		w.publish(ttl, numbered)
+		w.publish(func(nth int) content { return content{data: numbered(nth), ttl: ttl} })
+		w.Sleep(breath)
+		w.Sleep(interval)
+	}
+}
+
+// PublishTo is [World.PublishEvery] with events that only one client may see.
+func (w *World) PublishTo(c *Client, interval time.Duration, count int) {
+	for range count {
+		w.publish(func(nth int) content { return content{data: numbered(nth), to: c.as} })
+		w.Sleep(breath)
+		w.Sleep(interval)
+	}
+}
+
+// PublishKeys is [World.PublishLarge] with events about so many keys, by turns. To a system without a
+// PublishKey they are events like others.
+func (w *World) PublishKeys(keys int, interval time.Duration, count, size int) {
+	for range count {
+		w.publish(func(nth int) content {
+			c := content{data: filled(nth, size)}
+			if w.system.PublishKey != nil {
+				c.key = fmt.Sprintf("key%d", nth%keys)
+			}
+			return c
+		})
 		w.Sleep(breath)
 		w.Sleep(interval)
 	}
@@ -94,7 +134,7 @@ func (w *World) PublishMany(count int) {
 		w.owner.take()
 		defer close(done)
 		for range count {
-			w.call(w.begin(0, numbered))
+			w.call(w.begin(func(nth int) content { return content{data: numbered(nth)} }))
 			w.mu.Lock()
 			returned++
 			w.mu.Unlock()
@@ -166,8 +206,8 @@ func (w *World) PublishTogether(publishers int, interval time.Duration, count in
 
 // publish publishes one event, the nth of the world. A Publish that does not return in
 // time is left alone, so that the story goes on.
-func (w *World) publish(ttl time.Duration, text func(nth int) string) {
-	p := w.begin(ttl, text)
+func (w *World) publish(what func(nth int) content) {
+	p := w.begin(what)
 	done := make(chan struct{})
 	go func() {
 		w.owner.take()
@@ -179,12 +219,19 @@ func (w *World) publish(ttl time.Duration, text func(nth int) string) {
 }
 
 // begin notes that an event is about to be published.
-func (w *World) begin(ttl time.Duration, text func(nth int) string) *publication {
+func (w *World) begin(what func(nth int) content) *publication {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stamp++
 	place := len(w.published)
-	p := &publication{place: place, data: text(place + 1), at: w.Net.Elapsed(), ttl: ttl, began: w.stamp}
+	p := &publication{content: what(place + 1), place: place, at: w.Net.Elapsed(), began: w.stamp}
+	switch {
+	case p.to != "":
+		p.lane = "to " + p.to
+	case w.system.KeysOnly:
+		p.lane, p.free = "key "+p.key, p.key == ""
+	}
+	w.keyed = w.keyed || p.key != ""
 	w.largest = max(w.largest, len(p.data))
 	w.published = append(w.published, p)
 	if last, again := w.places[p.data]; again {
@@ -227,9 +274,14 @@ type places struct{ first, last int }
 // call publishes an event and notes what became of that.
 func (w *World) call(p *publication) {
 	var err error
-	if p.ttl > 0 {
+	switch {
+	case p.to != "":
+		err = w.system.PublishTo(p.to, p.data)
+	case p.key != "":
+		err = w.system.PublishKey(p.key, p.data)
+	case p.ttl > 0:
 		err = w.system.PublishFor(p.data, p.ttl)
-	} else {
+	default:
 		err = w.system.Publish(p.data)
 	}
 	since := w.runsSince()
@@ -272,7 +324,7 @@ func (w *World) measure() {
 	}
 }
 
-// expected returns what a client should have got.
+// expected returns what was published since a client is there.
 func (w *World) expected(c *Client) []publication {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -290,6 +342,10 @@ func (w *World) missing(c *Client, f func(p *publication) bool) {
 	now := w.Net.Elapsed()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	owed := w.published
+	if c.successor != nil {
+		owed = owed[:min(c.until, len(owed))]
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var copies map[string]int                // of texts that were published several times
@@ -297,8 +353,9 @@ func (w *World) missing(c *Client, f func(p *publication) bool) {
 	if w.again {
 		from = c.since
 	}
-	for _, p := range w.published[from:] {
-		if p.at <= c.gapAt || p.ended > 0 && p.err != nil || p.expired(now) && !c.inTime || whole && p.accepted() && c.have[p.data] > 0 {
+	gapAt, newest := c.toldAt(), w.newestOfKeys(c)
+	for _, p := range owed[from:] {
+		if p.at <= gapAt || p.ended > 0 && p.err != nil || p.expired(now) && !c.inTime || !p.isFor(c) || whole && p.accepted() && c.has(p.data) > 0 {
 			if whole {
 				c.whole++ // it need not be looked at again
 			}
@@ -316,8 +373,31 @@ func (w *World) missing(c *Client, f func(p *publication) bool) {
 			copies[p.data]++
 			nth = copies[p.data]
 		}
-		if c.have[p.data] < nth && !f(p) {
+		if c.has(p.data) < nth && !newest.makesUpFor(p) && !f(p) {
 			return
 		}
 	}
+}
+
+// newest are the places of the newest events of keys that a client has.
+type newest map[string]int
+
+// makesUpFor says whether a client that has these can do without an older one.
+func (n newest) makesUpFor(p *publication) bool {
+	place, there := n[p.key]
+	return there && p.place < place
+}
+
+// newestOfKeys returns them if they make up for the older ones. The world and the client are locked.
+func (w *World) newestOfKeys(c *Client) newest {
+	if !w.system.Conflates || !w.keyed {
+		return nil
+	}
+	newest := newest{}
+	for _, p := range w.published[c.since:] {
+		if p.key != "" && c.has(p.data) > 0 {
+			newest[p.key] = p.place
+		}
+	}
+	return newest
 }

@@ -21,7 +21,8 @@ type Story struct {
 // judge function of its own, beside those that [World.Verdict] calls, which looks at nothing
 // unless the system declares the capability.
 func Stories() []Story {
-	return slices.Concat(steadyStories(), reachStories(), linkStories(), serverStories(), clientStories(), expiryStories(), manyStories())
+	return slices.Concat(steadyStories(), reachStories(), linkStories(), serverStories(), clientStories(), expiryStories(), manyStories(),
+		keyStories(), nameStories())
 }
 
 // stories are made one after the other.
@@ -30,6 +31,9 @@ type stories []Story
 func (all *stories) add(name, reason string, play func(w *World)) {
 	*all = append(*all, Story{Name: name, Reason: reason, Play: play})
 }
+
+// needs says of which systems the story that was added last is.
+func (all stories) needs(offers func(s System) bool) { all[len(all)-1].Needs = offers }
 
 // races says why two runs of the story that was added last may differ.
 func (all stories) races(why string) { all[len(all)-1].Races = why }

@@ -27,9 +27,11 @@
 // [Receiver].Event has returned; if events may then come again, [System].Repeats says so. To
 // stop a server or client the suite cancels the context of its function, while the network
 // works: clients that leave and return and servers that are redeployed are stories for every
-// system. Three things are checked of systems that declare them: that events survive a restart
-// (Durable), that they expire (PublishFor), and that the server accounts for those that did not
-// arrive (Account).
+// system. Other things are checked of systems that declare them: that events survive a restart
+// (Durable), that they expire (PublishFor), that the server accounts for those that did not
+// arrive (Account), that some are for one client only (PublishTo), that they have keys (PublishKey)
+// within which alone they are in order (KeysOnly) or of which the newest counts (Conflates), and that of
+// two clients under one name one gets them (Fences).
 //
 // # Storms
 //
@@ -48,7 +50,7 @@
 // [World.Check] what was lost before), and it cannot tell an event that came again because an
 // acknowledgement was lost from one that came again for no reason, unless the network was good
 // all the time, or for long ([World.Acknowledged]). It can only count events with the same
-// text. It does not look at topics, snapshots or who may receive what. What the server holds
+// text. It does not look at topics or snapshots. What the server holds
 // for slow clients it knows only from [System].Held: in the memory of the process a queue
 // cannot be told from a log that shares its bytes, nor from the buffers of the simulated
 // sockets.
@@ -129,6 +131,27 @@ type System struct {
 	// Account returns what the server that runs says became of the events that it accepted and
 	// did not deliver. Nil: not counted, and not checked.
 	Account func() Account
+
+	// What follows is a capability each, which few systems have. Nil and false: there are no stories
+	// about it.
+
+	// PublishTo is Publish of an event that only the client of that name may see. In what order a
+	// client gets these and those for everybody is free.
+	PublishTo func(name, data string) error
+
+	// PublishKey is Publish of an event about something, which the key names.
+	PublishKey func(key, data string) error
+
+	// KeysOnly says that only events of one key keep their order: those of other keys may
+	// overtake them, and those of Publish, which have none, each other.
+	KeysOnly bool
+
+	// Conflates says that of a key's events a client may be spared those that it has newer ones of.
+	Conflates bool
+
+	// Fences says that of several clients under one name only the one that came last gets events,
+	// even if another, whom nobody has told, comes back later. The name is known to Receive, not to the host.
+	Fences bool
 }
 
 // An Account says what became of accepted events that were not delivered: an event that

@@ -203,7 +203,7 @@ type flaw struct {
 	text    string              // the first breach; * stands for what hangs on random draws and on goroutines
 }
 
-func flaws() []flaw { return slices.Concat(broken, brokenLedgers) }
+func flaws() []flaw { return slices.Concat(broken, brokenLedgers, brokenCapabilities) }
 
 // races says of flaws why two runs may differ.
 var races = map[string]string{

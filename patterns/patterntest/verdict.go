@@ -39,7 +39,9 @@ func (w *World) judge(c *Client, f *findings) {
 	lost := map[int]bool{} // by their places
 	missing := slices.Clone(c.lost)
 	w.missing(c, func(p *publication) bool {
-		missing = append(missing, p.place-c.since)
+		if !c.wentAstray(p.data) {
+			missing = append(missing, p.place-c.since)
+		}
 		return true
 	})
 	slices.Sort(missing)
@@ -50,7 +52,7 @@ func (w *World) judge(c *Client, f *findings) {
 
 	arrivals := c.arrivals()
 	came := make([]int, len(expected)) // 1 + the number of its first arrival since the last gap; 0: none
-	var newest *publication            // of those that arrived
+	var newest lanes                   // of those that arrived
 	next := 0                          // place after the last arrival
 	gaps := 0
 	for nth, a := range arrivals {
@@ -60,11 +62,11 @@ func (w *World) judge(c *Client, f *findings) {
 		if a.gap != "" {
 			gaps++
 			w.judgeGap(c, a, gaps, f)
-			newest = nil // what follows a gap begins anew
+			newest = lanes{} // what follows a gap begins anew
 			clear(came)
 			continue
 		}
-		place, published := w.placeOf(a.data, c.since, expected, came, newest)
+		place, published := w.placeOf(a.data, c.since, expected, came, &newest)
 		switch {
 		case published && place < 0: // before this client was there
 			continue
@@ -81,17 +83,23 @@ func (w *World) judge(c *Client, f *findings) {
 		}
 		p := &expected[place]
 		next = place + 1
+		if !p.isFor(c) {
+			f.add(Private, c.Name, "%s reached %s at %v, but only %s may see it", short(p.data), c.Name, a.at, p.to)
+			continue
+		}
+		if c.successor != nil && p.place >= c.until {
+			f.add(Fenced, c.Name, "%s, published at %v, reached %s at %v, but %s had come under its name before", short(p.data), p.at, c.Name, a.at, c.successor.Name)
+			continue
+		}
 		if first := came[place] - 1; first >= 0 {
 			w.judgeAgain(c, arrivals, first, nth, f)
 			continue
 		}
 		came[place] = nth + 1
-		if newest != nil && p.ended > 0 && newest.began > p.ended {
-			f.add(Ordered, c.Name, "%s reached %s at %v, after %s, which was published later", short(p.data), c.Name, a.at, short(newest.data))
+		if later := newest.of(p); later != nil && p.ended > 0 && later.began > p.ended {
+			f.add(Ordered, c.Name, "%s reached %s at %v, after %s, which was published later", short(p.data), c.Name, a.at, short(later.data))
 		}
-		if newest == nil || p.began > newest.began {
-			newest = p
-		}
+		newest.note(p)
 		// What is on its way when its time is over cannot be called back; what is sent over a new
 		// connection was not.
 		if over := p.at + p.ttl; p.ttl > 0 && a.at > over+w.system.Bound && (c.inTime || c.beganAnew(over, a.at)) {
@@ -110,11 +118,42 @@ func (w *World) judge(c *Client, f *findings) {
 	}
 }
 
+// lanes have the newest of the events that arrived, in each lane of those that keep an order.
+type lanes struct {
+	all    *publication // of most systems there is one lane
+	others map[string]*publication
+}
+
+// of returns the newest in an event's lane, or nil.
+func (l *lanes) of(p *publication) *publication {
+	if p.free {
+		return nil
+	}
+	if p.lane == "" {
+		return l.all
+	}
+	return l.others[p.lane]
+}
+
+// note notes an event that arrived.
+func (l *lanes) note(p *publication) {
+	switch newest := l.of(p); {
+	case p.free || newest != nil && newest.began >= p.began:
+	case p.lane == "":
+		l.all = p
+	default:
+		if l.others == nil {
+			l.others = map[string]*publication{}
+		}
+		l.others[p.lane] = p
+	}
+}
+
 // placeOf returns the place, among those that the client is to get, of an event that arrived, or -1
 // if that was published before the client was there; and whether it was published at all. Of
 // events with one text it is the first that has not come and keeps the order, or the first that
 // has not come; if all have, the last of them came again.
-func (w *World) placeOf(data string, since int, expected []publication, came []int, newest *publication) (place int, published bool) {
+func (w *World) placeOf(data string, since int, expected []publication, came []int, newest *lanes) (place int, published bool) {
 	w.mu.Lock()
 	all, published := w.places[data]
 	w.mu.Unlock()
@@ -127,7 +166,7 @@ func (w *World) placeOf(data string, since int, expected []publication, came []i
 	waits := -1
 	for at := w.firstSince(all.first, since); ; at += expected[at].next - (at + since) {
 		if came[at] == 0 {
-			if newest == nil || expected[at].began > newest.began {
+			if last := newest.of(&expected[at]); last == nil || expected[at].began > last.began {
 				return at, true
 			}
 			if waits < 0 {
@@ -191,7 +230,7 @@ func (w *World) judgeAccount(f *findings) {
 			have[data]++
 		}
 		for _, p := range w.expected(c) {
-			if !p.accepted() {
+			if !p.accepted() || !p.isFor(c) {
 				continue
 			}
 			accepted++

@@ -23,6 +23,7 @@ type World struct {
 	places    map[string]places // of each text
 	again     bool              // some text was published again
 	before    int               // see PublishBefore
+	keyed     bool              // some event had a key
 	backlog   int               // events that a client may need time for
 	held      int               // the most that the server held over its limit then; 0: it never did
 	heldLimit int

@@ -44,7 +44,9 @@
 //     when buffers are full, writes are stuck or a handler is busy.
 //   - A client id has one session. The newest connection has it, and older ones are
 //     closed with [StatusFenced]. A connection of another Run has it when its client
-//     has answered a ping: what a process sent before it died fences no other.
+//     has answered a ping: what a process sent before it died fences no other. A Run that
+//     was fenced, and may not have heard of it, is refused with StatusFenced as long as the
+//     id is connected.
 //   - After Drain every client has what was published before, and knows the time over which to spread its reconnection.
 //
 // # What it does not do

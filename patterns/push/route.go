@@ -256,11 +256,20 @@ func (s *Server) register(c *session, answered bool) bool {
 		s.mu.Unlock()
 		c.end(endFenced, StatusFenced, "a newer connection was first")
 		return true
+	case old != nil && slices.Contains(old.beaten, c.handshake.run): // it was out of reach when it was fenced
+		s.mu.Unlock()
+		c.end(endFenced, StatusFenced, "another client has taken over")
+		return true
 	case old != nil && !answered && (old.handshake.run == "" || old.handshake.run != c.handshake.run):
 		s.mu.Unlock()
 		return false
 	}
 	if old != nil {
+		c.beaten = old.beaten
+		if run := old.handshake.run; run != "" && run != c.handshake.run {
+			c.beaten = append(slices.Clone(old.beaten), run)
+			c.beaten = c.beaten[max(0, len(c.beaten)-maxBeaten):]
+		}
 		s.unlist(old)
 	}
 	s.sessions[c.id.Client] = c

@@ -23,6 +23,9 @@ import (
 // maxControlBytes bounds what a client may send in one message.
 const maxControlBytes = 4 << 10
 
+// maxBeaten bounds how many fenced runs of a client a session remembers.
+const maxBeaten = 16
+
 // session is one connection of a client: a reader, a writer and a heartbeat. The
 // writer takes from the log until it has caught up, and from the queue then.
 type session struct {
@@ -32,6 +35,7 @@ type session struct {
 	topics  []string        // by name; the mailbox is the first
 	filters []string        // with wildcards
 	spots   []*list.Element // under each of the topics, and among those with filters, while registered; the server's mutex guards it
+	beaten  []string        // runs that this one and those before it fenced; set while it is registered
 	since   time.Time
 	conn    *wsframe.Conn
 

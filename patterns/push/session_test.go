@@ -238,6 +238,35 @@ func TestLateHandshakeOfTheSameRunFencesNobody(t *testing.T) {
 	})
 }
 
+// Who was out of reach when it was fenced does not win the id back from whom it has gone to, nor from
+// the next one.
+func TestFencedRunStaysOut(t *testing.T) {
+	everywhere(t, func(t *testing.T, w *world) {
+		w.start()
+		answers := func(run string) *websocket.Conn {
+			conn := w.raw(t, "client=phone&run="+run+"&attempt=1")
+			text(t, conn) // the hello; to read it is to answer the ping before it
+			return conn
+		}
+		answers("first")
+		answers("second")
+		third := answers("third")
+		for _, run := range []string{"first", "second"} {
+			late := w.raw(t, "client=phone&run="+run+"&attempt=2")
+			_, _, err := receive(late)
+			require.Equal(t, push.StatusFenced, websocket.CloseStatus(err), run)
+		}
+		w.publish(mailbox, push.Forever, "one")
+		_, _, err := receive(third)
+		require.NoError(t, err)
+		require.EqualValues(t, 4, w.srv.Stats().Fenced)
+
+		third.CloseNow()
+		require.Eventually(t, func() bool { return !w.srv.Online("phone") }, 10*time.Second, time.Millisecond)
+		answers("first")
+	})
+}
+
 // A process connects and dies; the next connects; only then does the server, which was
 // frozen, come to read what the first one sent.
 func TestHandshakeOfADeadProcessFencesNobody(t *testing.T) {
