@@ -82,7 +82,10 @@
 // empty topic has the type "message". Data that is not UTF-8, or contains a CR, is sent in
 // base64 under the type <topic>;base64. An event of the
 // type "eventlog.reset" is a [Reset]; its data is {"reason": ..., "snapshot": ...}, the
-// snapshot in base64. An ID without data only moves the position.
+// snapshot in base64. An ID without data only moves the position; clients that give the program an
+// event without data for it, against the standard, are r3labs/sse 2.10.0, tmaxmax/go-sse 0.12.0,
+// launchdarkly/eventsource 1.11.0 and @microsoft/fetch-event-source 2.0.1, where an empty event is to be
+// ignored.
 //
 // Accept: application/x-ndjson asks for one JSON object per line instead, and a WebSocket
 // handshake for messages of such lines: {"id": ..., "event": ..., "data": ...}, in which
