@@ -58,8 +58,8 @@ func selected(filters []string, topic string) bool {
 	return slices.ContainsFunc(filters, func(filter string) bool { return Match(filter, topic) })
 }
 
-// Select returns what to read for a request for some topics, or for none, which means
-// all that the identity may see: entries of the topics in only, of all if it is empty,
+// Select returns what to read for a request for some topics, by name or filter, or for none,
+// which means all that the identity may see: entries of the topics in only, of all if it is empty,
 // for which match is true, if it is not nil. The error is [ErrForbidden] if the identity
 // may not see one of the topics.
 func (id Identity) Select(topics []string) (only []string, match func(topic string) bool, err error) {
@@ -68,15 +68,16 @@ func (id Identity) Select(topics []string) (only []string, match func(topic stri
 			return nil, nil, fmt.Errorf("%w: topic %q", ErrForbidden, topic)
 		}
 	}
-	switch {
-	case len(topics) > 0:
-		return topics, nil, nil
-	case slices.Contains(id.Topics, ">"):
-		return nil, nil, nil
-	case len(id.Topics) > 0 && !slices.ContainsFunc(id.Topics, isWild):
-		return id.Topics, nil, nil // names, which a log can look up
+	if len(topics) == 0 {
+		topics = id.Topics
 	}
-	return nil, id.MaySee, nil
+	switch {
+	case slices.Contains(topics, ">"):
+		return nil, nil, nil
+	case len(topics) > 0 && !slices.ContainsFunc(topics, isWild):
+		return topics, nil, nil // names, which a log can look up
+	}
+	return nil, func(topic string) bool { return selected(topics, topic) }, nil
 }
 
 // Expired reports whether the credentials have expired.
@@ -88,17 +89,9 @@ func (id Identity) Expired() bool {
 // what they seem to.
 func (id Identity) Check() error {
 	check := fields.Of("access: Identity")
-	checkFilters(check, "Topics", id.Topics)
-	checkFilters(check, "Publish", id.Publish)
+	check.Filters("Topics", id.Topics)
+	check.Filters("Publish", id.Publish)
 	return check.Err()
-}
-
-func checkFilters(check *fields.Check, name string, filters []string) {
-	for i, filter := range filters {
-		if err := checkFilter(filter); err != nil {
-			check.Bad("%s[%d] is %q: %w", name, i, filter, err)
-		}
-	}
 }
 
 // Match reports whether a filter selects a topic. Both are tokens joined by dots, as in
@@ -120,18 +113,6 @@ func Match(filter, topic string) bool {
 		}
 		filter, topic = moreFilter, moreTopic
 	}
-}
-
-func checkFilter(filter string) error {
-	for token := range strings.SplitSeq(filter, ".") {
-		if len(token) > 1 && isWild(token) {
-			return fmt.Errorf("* and > must stand alone between dots")
-		}
-	}
-	if before, _, found := strings.Cut(filter, ">"); found && len(before)+1 < len(filter) {
-		return fmt.Errorf("> must be the last token")
-	}
-	return nil
 }
 
 func isWild(filter string) bool { return strings.ContainsAny(filter, "*>") }

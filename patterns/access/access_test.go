@@ -88,6 +88,11 @@ func TestSelect(t *testing.T) {
 		{"all that it may see, by filter", []string{"news", "orders.*"}, nil, []string{"news", "orders.eu", "orders.us"}, false},
 		{"one of those", []string{"news", "orders.*"}, []string{"orders.eu"}, []string{"orders.eu"}, false},
 		{"one that it may not see", []string{"news", "orders.*"}, []string{"news", "users"}, nil, true},
+		{"by filter, of everything", []string{">"}, []string{"orders.*", "users"}, []string{"orders.eu", "orders.us", "users"}, false},
+		{"by filter, of what it may see", []string{"news", "orders.>"}, []string{"orders.*"}, []string{"orders.eu", "orders.us"}, false},
+		{"by filter, more than it may see", []string{"news", "orders.eu"}, []string{"news", "orders.*"}, nil, true},
+		{"everything, which it may see", []string{">"}, []string{"news", ">"}, topics, false},
+		{"everything, which it may not see", []string{"news", "*.*"}, []string{">"}, nil, true},
 		{"nothing is granted, nothing asked for", nil, nil, nil, false},
 		{"nothing is granted", nil, []string{"news"}, nil, true},
 	} {

@@ -19,6 +19,7 @@ func (c *Client) Check() error {
 	if len(c.Topics) > polling.MaxTopics {
 		check.Bad("Topics has %d elements: want at most %d", len(c.Topics), polling.MaxTopics)
 	}
+	check.Filters("Topics", c.Topics)
 	check.Duration("Wait", c.Wait)
 	check.Duration("Margin", c.Margin)
 	check.Duration("ProxyTimeout", c.ProxyTimeout)

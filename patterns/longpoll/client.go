@@ -26,7 +26,9 @@ type Client struct {
 	// as silence of the server. An error is a failed poll, after which it is asked again,
 	// unless it is a [*retry.StatusError] that is final. Nil: there are none.
 	Header func(context.Context) (http.Header, error)
-	// Topics limits the events to these topics, at most 100: names, not filters. None: all.
+	// Topics limits the events to these topics, at most 100: names or filters, see
+	// [access.Match]. One that the client may not see ends Run with 403. None: all that it may
+	// see.
 	Topics []string
 
 	// From is where to begin: the Cursor of the last Batch that was handled in an

@@ -340,6 +340,25 @@ func TestClientTopicsAndURL(t *testing.T) {
 	})
 }
 
+// A topic may be a filter, for a server without Authenticate as well.
+func TestFilters(t *testing.T) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
+		c := w.testClient()
+		c.Topics = []string{"news.*", "alarm"}
+		r := w.receive(c)
+		for _, topic := range []string{"news.eu", "news.eu.fr", "news", "alarm", "news.us"} {
+			feed.Publish(t.Context(), topic, []byte(topic))
+			time.Sleep(time.Second)
+		}
+		r.stop()
+		require.Equal(w, []string{"news.eu", "alarm", "news.us"}, r.data)
+
+		refused := w.poll("cursor=%s&topic=a&topic=b.>.c", at(0))
+		require.Equal(w, http.StatusBadRequest, refused.Status)
+		require.Contains(w, refused.Body, `topic is "b.>.c": > must be the last token`)
+	})
+}
+
 func TestClientCheckNamesWhatIsWrong(t *testing.T) {
 	const prefix = "longpoll: Client."
 	for _, c := range []struct {
@@ -350,6 +369,8 @@ func TestClientCheckNamesWhatIsWrong(t *testing.T) {
 		{&longpoll.Client{URL: "server/events"}, `URL is "server/events": want http://host/path or https://host/path`},
 		{&longpoll.Client{URL: "ftp://server"}, `URL is "ftp://server": want http://host/path or https://host/path`},
 		{&longpoll.Client{URL: url, Topics: make([]string, 101)}, "Topics has 101 elements: want at most 100"},
+		{&longpoll.Client{URL: url, Topics: []string{"a", "b.>.c"}}, `Topics[1] is "b.>.c": > must be the last token`},
+		{&longpoll.Client{URL: url, Topics: []string{"news*"}}, `Topics[0] is "news*": * and > must stand alone between dots`},
 		{&longpoll.Client{URL: url, Wait: -1}, "Wait is -1ns: want 0 for the default, or more"},
 		{&longpoll.Client{URL: url, Wait: math.MaxInt64}, "Wait is 2562047h47m16.854775807s: want at most 100 years, 876000h0m0s"},
 		{&longpoll.Client{URL: url, Backoff: retry.Backoff{Min: time.Minute}}, "Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},

@@ -64,7 +64,8 @@
 //
 //	GET <url>?cursor=<epoch>-<offset>&wait=30s&topic=a&topic=b
 //
-// A poll without a cursor is answered at once, from the oldest entry kept or, with from=now,
+// A topic is a name or a filter ([access.Match]); without one a poll is for all that the client may
+// see. A poll without a cursor is answered at once, from the oldest entry kept or, with from=now,
 // from the newest: a client has a position before it ever waits. 200 carries {"cursor": ...,
 // "events": [...]}; the cursor is what to ask with next, also when there are no events. 410
 // carries {"cursor": ..., "reset": why}: there is a gap, and the cursor is where reading can

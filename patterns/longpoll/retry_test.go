@@ -248,6 +248,29 @@ func TestARefusalForGoodEndsTheRun(t *testing.T) {
 	}
 }
 
+// What a server takes a client takes, by their defaults.
+func TestMaxMessageBytes(t *testing.T) {
+	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
+		topic := strings.Repeat("<", 1024) // six bytes of JSON each
+		_, err := feed.Publish(w.Context(), topic, make([]byte, 8<<20-1023))
+		require.ErrorIs(w, err, eventlog.ErrTooLarge)
+		require.EqualError(w, err, "longpoll: publish: eventlog: entry is too large: 8388609 bytes, and MaxMessageBytes is 8388608")
+		_, err = feed.Publish(w.Context(), topic+"<", nil)
+		require.EqualError(w, err, "longpoll: publish: topic has 1025 bytes: want at most 1024")
+		_, err = feed.Publish(w.Context(), topic, make([]byte, 8<<20-1024))
+		require.NoError(w, err)
+		r := w.receive(w.testClient())
+		settle()
+		r.stop()
+		require.Len(w, r.data, 1)
+
+		feed = &longpoll.Server{MaxMessageBytes: 10}
+		_, err = feed.Publish(w.Context(), "t", make([]byte, 10))
+		require.ErrorIs(w, err, eventlog.ErrTooLarge)
+		require.EqualError(w, (&longpoll.Server{MaxMessageBytes: -1}).Check(), "longpoll: Server.MaxMessageBytes is -1: want 0 for the default, or more")
+	})
+}
+
 func TestAnAnswerBeyondMaxAnswerEndsTheRun(t *testing.T) {
 	withFeed(t, &longpoll.Server{}, func(w *world, feed *longpoll.Server) {
 		publish(w, feed, strings.Repeat("x", 1000))

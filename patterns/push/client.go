@@ -211,6 +211,7 @@ func (c *Client) Check() error {
 	if len(c.Topics) > maxTopics {
 		f.Bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
 	}
+	f.Filters("Topics", c.Topics)
 	f.Duration("DialTimeout", c.DialTimeout)
 	f.Duration("AckInterval", c.AckInterval)
 	f.Duration("WriteTimeout", c.WriteTimeout)

@@ -50,6 +50,7 @@ func TestClientFieldsAreChecked(t *testing.T) {
 		{&push.Client{}, "push: Client.URL is \"\": want the server's endpoint, ws://host/path or wss://host/path\n" +
 			"push: Client.ID is empty: want a name"},
 		{&push.Client{URL: "ws://x", ID: strings.Repeat("a", 1018)}, "push: Client.ID has 1018 bytes: want at most 1017"},
+		{&push.Client{URL: "ws://x", ID: "a", Topics: []string{"b.>.c"}}, `push: Client.Topics[0] is "b.>.c": > must be the last token`},
 		{&push.Client{URL: "ws://x", ID: "a", Topics: make([]string, 1001)}, "push: Client.Topics has 1001 elements: want at most 1000"},
 		{&push.Client{URL: "ws://x", ID: "a", Backoff: retry.Backoff{Min: time.Minute}}, "push: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s"},
 		{&push.Client{URL: "ws://x", ID: "a", AckInterval: -1, WriteTimeout: -time.Hour}, "push: Client.AckInterval is -1ns: want 0 for the default, or more\n" +

@@ -12,6 +12,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/wsframe"
 )
 
@@ -129,6 +130,9 @@ func parseHandshake(r *http.Request, id access.Identity) (hs handshake, err erro
 		return hs, fmt.Errorf("push: %d topics: want at most %d", len(hs.topics), maxTopics)
 	}
 	for _, topic := range hs.topics {
+		if err := fields.CheckFilter(topic); err != nil {
+			return hs, fmt.Errorf("push: topic is %q: %w", topic, err)
+		}
 		if !id.MaySee(topic) {
 			return hs, fmt.Errorf("%w: topic %q", access.ErrForbidden, topic)
 		}

@@ -46,7 +46,9 @@ type Client struct {
 	From eventlog.Cursor
 	// FromNow begins, if From is zero, with what is published from now on.
 	FromNow bool
-	// Topics limits the events to these topics, at most 100: names, not filters. None: all.
+	// Topics limits the events to these topics, at most 100: names or filters, see
+	// [access.Match]. One that the client may not see ends Run with 403. None: all that it may
+	// see.
 	Topics []string
 
 	// Interval is the time between polls: 1 s. A server's Retry-After beyond it is
@@ -118,6 +120,7 @@ func (c *Client) Check() error {
 	if len(c.Topics) > polling.MaxTopics {
 		check.Bad("Topics has %d elements: want at most %d", len(c.Topics), polling.MaxTopics)
 	}
+	check.Filters("Topics", c.Topics)
 	check.Duration("Interval", c.Interval)
 	check.Duration("MaxInterval", c.MaxInterval)
 	check.Duration("SlowDown", max(0, c.SlowDown))

@@ -67,6 +67,9 @@
 //	GET <url>/<id>?version=<cursor>    200 {"id", "state", "version", "result", "error"}
 //	GET <url>?cursor=<cursor>&topic=a  200 {"cursor", "events", "more"}
 //
+// A topic is a name or a filter ([access.Match]); without one a poll is for all that the client may
+// see.
+//
 // A client follows a Location only on the scheme and host of its request, since others are not
 // to get its credentials.
 //

@@ -32,6 +32,9 @@ type Server struct {
 	// MaxEvents and MaxAnswerBytes limit one answer: 1,000 events, 1 MiB of topics and
 	// data. One event is sent however large it is.
 	MaxEvents, MaxAnswerBytes int
+	// MaxMessageBytes bounds the topic and data of an event that is published: 8 MiB. In base64
+	// that is less than the 16 MiB of an answer that a Client takes by default.
+	MaxMessageBytes int
 	// Limit bounds the polls that are answered.
 	Limit Limit
 	// Authenticate says who polls. A poll for no topics gets those that the identity may see,
@@ -74,6 +77,7 @@ func (s *Server) Check() error {
 	check.Duration("RetryAfter", max(0, s.RetryAfter))
 	check.Int("MaxEvents", s.MaxEvents)
 	check.Int("MaxAnswerBytes", s.MaxAnswerBytes)
+	check.Int("MaxMessageBytes", s.MaxMessageBytes)
 	s.Limit.check(check)
 	return check.Err()
 }
@@ -89,16 +93,18 @@ func (s *Server) Handler() http.Handler {
 }
 
 // Publish appends an event to the log. It returns when the event is as durable as the
-// log is. The topic must be UTF-8.
+// log is. The topic must be
+// UTF-8 and have at most 1,024 bytes.
 //
-// The error wraps eventlog.ErrTooLarge if the event does not fit into the log; it is
+// The error wraps eventlog.ErrTooLarge if the event is over MaxMessageBytes or does not fit into
+// the log; it is
 // [ErrDraining] or [ErrClosed] after Drain or Close.
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	s.init()
 	if err := s.life.Err(ErrDraining, ErrClosed); err != nil {
 		return eventlog.Cursor{}, err
 	}
-	cursor, err := polling.Publish(ctx, s.Log, topic, data)
+	cursor, err := polling.Publish(ctx, s.Log, topic, data, cmp.Or(s.MaxMessageBytes, polling.DefaultMaxMessageBytes))
 	if err != nil {
 		return eventlog.Cursor{}, fmt.Errorf("shortpoll: publish: %w", err)
 	}

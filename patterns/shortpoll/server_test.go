@@ -265,6 +265,45 @@ func TestTopics(t *testing.T) {
 	})
 }
 
+// What a server takes a client takes, by their defaults.
+func TestMaxMessageBytes(t *testing.T) {
+	withFeed(t, &shortpoll.Server{Log: memory()}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
+		w.serve(feed.Handler())
+		topic := strings.Repeat("<", 1024) // six bytes of JSON each
+		_, err := feed.Publish(ctx, topic, make([]byte, 8<<20-1023))
+		require.ErrorIs(t, err, eventlog.ErrTooLarge)
+		require.EqualError(t, err, "shortpoll: publish: eventlog: entry is too large: 8388609 bytes, and MaxMessageBytes is 8388608")
+		_, err = feed.Publish(ctx, topic, make([]byte, 8<<20-1024))
+		require.NoError(t, err)
+		r, _ := follow(ctx, w, c)
+		time.Sleep(2 * s)
+		require.Len(t, r.seen().data, 1)
+
+		feed = &shortpoll.Server{MaxMessageBytes: 10}
+		_, err = feed.Publish(ctx, "t", make([]byte, 10))
+		require.ErrorIs(t, err, eventlog.ErrTooLarge)
+		require.EqualError(t, (&shortpoll.Server{MaxMessageBytes: -1}).Check(), "shortpoll: Server.MaxMessageBytes is -1: want 0 for the default, or more")
+	})
+}
+
+// A topic may be a filter, for a server without Authenticate as well.
+func TestFilters(t *testing.T) {
+	withFeed(t, &shortpoll.Server{Log: memory()}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		feed := &shortpoll.Server{Log: memory()}
+		w.serve(feed.Handler())
+		c.Topics = []string{"news.*", "alarm"}
+		r, _ := follow(ctx, w, c)
+		for _, topic := range []string{"news.eu", "news.eu.fr", "news", "alarm", "news.us"} {
+			feed.Publish(t.Context(), topic, []byte(topic))
+		}
+		time.Sleep(2 * s)
+		require.Equal(t, []string{"news.eu", "alarm", "news.us"}, r.seen().data)
+		c = &shortpoll.Client{URL: c.URL, Topics: []string{"b.>.c"}}
+		require.EqualError(t, c.Check(), `shortpoll: Client.Topics[0] is "b.>.c": > must be the last token`)
+	})
+}
+
 // A client that ends before its first event knows where it began.
 func TestNowIsAPosition(t *testing.T) {
 	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {

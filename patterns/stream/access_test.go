@@ -41,6 +41,8 @@ func TestClientsSeeWhatTheyMay(t *testing.T) {
 		{"filters", []string{"a", "b.*"}, nil, []string{"a", "b.1", "b.2"}, 0},
 		{"one of them", []string{"a", "b.*"}, []string{"b.2"}, []string{"b.2"}, 0},
 		{"one that is not among them", []string{"a", "b.*"}, []string{"a", "c"}, nil, 403},
+		{"a filter", []string{"a", "b.*"}, []string{"b.*"}, []string{"b.1", "b.2"}, 0},
+		{"a filter of more than it may see", []string{"a", "b.*"}, []string{"b.>"}, nil, 403},
 		{"nothing", nil, nil, nil, 0},
 		{"nothing, and something is asked for", nil, []string{"a"}, nil, 403},
 	} {

@@ -34,8 +34,9 @@ type Client struct {
 	// Encoding is asked for and must be answered with. Zero: SSE.
 	Encoding Encoding
 
-	// Topics limits the events to these topics, if the server is a Server: names, not
-	// filters. None: all.
+	// Topics limits the events to these topics, if the server is a Server: at most 100 names or
+	// filters, see [access.Match]. One that the client may not see ends Run with 403. None: all
+	// that it may see.
 	Topics []string
 	// LastEventID is where to begin: the ID of the last Event that an earlier Run handled,
 	// or a later position (OnPosition). Empty: the server decides; a Server begins with
@@ -118,6 +119,7 @@ func (c *Client) Check() error {
 	if len(c.Topics) > maxTopics {
 		check.Bad("Topics has %d elements: want at most %d", len(c.Topics), maxTopics)
 	}
+	check.Filters("Topics", c.Topics)
 	if !fitsHeader(c.LastEventID) {
 		check.Bad("LastEventID is %q: want no control characters", c.LastEventID)
 	}

@@ -431,6 +431,7 @@ func TestClientCheck(t *testing.T) {
 		`stream: Client.Encoding is Encoding(3): want SSE, NDJSON or WebSocket`:                                                                 {URL: url, Encoding: 3},
 		`stream: Client.LastEventID is "a\nb": want no control characters`:                                                                      {URL: url, LastEventID: "a\nb"},
 		`stream: Client.Topics has 101 elements: want at most 100`:                                                                              {URL: url, Topics: make([]string, 101)},
+		`stream: Client.Topics[0] is "b.>.c": > must be the last token`:                                                                         {URL: url, Topics: []string{"b.>.c"}},
 		`stream: Client.Backoff.Max is -1ns: want 0 for the default, or more`:                                                                   {URL: url, Backoff: retry.Backoff{Max: -1, Min: -2}},
 		`stream: Client.Backoff.Min is 1m0s: want at most Backoff.Max, 30s`:                                                                     {URL: url, Backoff: retry.Backoff{Min: time.Minute}},
 		`stream: Client.Misses is -1: want 0 for the default, or more`:                                                                          {URL: url, Misses: -1},

@@ -71,7 +71,8 @@
 //	GET <url>?topic=a&topic=b
 //	Last-Event-ID: <epoch>-<offset>
 //
-// A request without topics is for all of them. A client without a position gets everything
+// A topic is a name or a filter ([access.Match]). A request without topics is for all that the
+// client may see. A client without a position gets everything
 // in the log, or, with from=now, the events published from now on. The query parameter
 // lastEventId replaces the header where a client cannot set one, as in a browser's first
 // request; if both are present the header counts.

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -75,12 +76,15 @@ func newEvent(epoch uint64, entry *eventlog.Entry) Event {
 		Data: string(entry.Data),
 	}
 	if !isText(e.Data) {
-		if e.Type == "" {
-			e.Type = typeMessage
-		}
-		e.Type += base64Mark
-		e.Data = base64.StdEncoding.EncodeToString(entry.Data)
+		return e.inBase64()
 	}
+	return e
+}
+
+// inBase64 returns the event with its data encoded.
+func (e Event) inBase64() Event {
+	e.Type = cmp.Or(e.Type, typeMessage) + base64Mark
+	e.Data = base64.StdEncoding.EncodeToString([]byte(e.Data))
 	return e
 }
 

@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,16 +37,32 @@ func (e jsonEncoder) write(r record) error {
 	if err != nil {
 		return err
 	}
-	_, err = e.w.Write(append(b, '\n'))
+	return e.line(b)
+}
+
+func (e jsonEncoder) line(b []byte) error {
+	_, err := e.w.Write(append(b, '\n'))
 	return err
 }
+
+// escapedInFull is how much data, in bytes, is always sent as text if it is text: JSON may need six
+// bytes for one. More goes in base64 where that is shorter, so that an event of the largest size is
+// within what clients take.
+const escapedInFull = 1 << 20
 
 func (e jsonEncoder) Encode(ev Event) error {
 	r := record{Type: ev.Type, Data: &ev.Data}
 	if ev.ID != "" {
 		r.ID = &ev.ID
 	}
-	return e.write(r)
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if len(ev.Data) > escapedInFull && len(b) > base64.StdEncoding.EncodedLen(len(ev.Data)) && !strings.HasSuffix(ev.Type, base64Mark) {
+		return e.Encode(ev.inBase64())
+	}
+	return e.line(b)
 }
 
 func (e jsonEncoder) Position(id string) error { return e.write(record{ID: &id}) }

@@ -58,8 +58,12 @@ func (p *pages) at(from position, head, tail eventlog.Cursor) *page {
 
 // topics are what a session reads, for comparison with others.
 func (s *session) topics() string {
-	if s.query.Match != nil { // it follows from the identity's
-		return fmt.Sprintf("match %q", s.identity.Topics)
+	if s.query.Match != nil { // it follows from these, or else from the identity's
+		filters := s.asked
+		if len(filters) == 0 {
+			filters = s.identity.Topics
+		}
+		return fmt.Sprintf("match %q", filters)
 	}
 	return fmt.Sprintf("%q", s.query.Topics)
 }

@@ -79,6 +79,7 @@ func TestWhatIsSharedIsWhatIsRead(t *testing.T) {
 		{name: "in the same encoding, over another carrier", client: func() *stream.Client { return &stream.Client{Encoding: stream.WebSocket} }, want: []string{"t", "u.1", "u.2"}},
 		{name: "from another position", client: func() *stream.Client { return &stream.Client{LastEventID: id(1)} }, want: []string{"u.1", "u.2"}},
 		{name: "of a topic", client: func() *stream.Client { return &stream.Client{Topics: []string{"u.2"}} }, want: []string{"u.2"}},
+		{name: "of a filter", client: func() *stream.Client { return &stream.Client{Topics: []string{"u.*"}} }, want: []string{"u.1", "u.2"}},
 		{name: "of other rights", authenticate: func(r *http.Request) (access.Identity, error) {
 			return access.Identity{Topics: append(r.Header["Grant"], "t.*")}, nil
 		}, client: func() *stream.Client { return &stream.Client{Header: always(http.Header{"Grant": {"u.*"}})} }, want: []string{"u.1", "u.2"}},

@@ -174,11 +174,17 @@ func (s *Server) Handler() http.Handler {
 	return &handler{Server: s, settings: s.settings()}
 }
 
+// maxTopicBytes is the longest topic of an event.
+const maxTopicBytes = 1 << 10
+
 // Publish appends an event to the log. It returns when the event is as durable as the
-// log is and the streams have been woken. The topic must be UTF-8. After an error, which
-// is [ErrDraining], [ErrClosed], [eventlog.ErrTooLarge], ctx's or the log's, nothing is
+// log is and the streams have been woken. The topic must be UTF-8 and have at most 1,024
+// bytes. After an error, which is [ErrDraining], [ErrClosed], [eventlog.ErrTooLarge], ctx's or the log's, nothing is
 // published.
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
+	if len(topic) > maxTopicBytes {
+		return eventlog.Cursor{}, fmt.Errorf("stream: publish: topic has %d bytes: want at most %d", len(topic), maxTopicBytes)
+	}
 	if !utf8.ValidString(topic) {
 		return eventlog.Cursor{}, fmt.Errorf("stream: publish: topic %q is not UTF-8", topic)
 	}

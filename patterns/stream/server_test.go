@@ -56,6 +56,7 @@ func TestTheRequestDecides(t *testing.T) {
 		{"both, when it comes back", "?lastEventId=e9-0", http.Header{"Last-Event-Id": {"e9-1"}}, 200, "text/event-stream", ":\n"},
 		{"from now", "?from=now", nil, 200, "text/event-stream", "id: e9-1\n\n"},
 		{"from then", "?from=then", nil, 400, "text/plain; charset=utf-8", "from is \"then\": want now, or nothing\n"},
+		{"a filter that selects nothing", "?topic=a&topic=b.%3E.c", nil, 400, "text/plain; charset=utf-8", "topic is \"b.>.c\": > must be the last token\n"},
 		{"too many topics", "?" + strings.Repeat("topic=a&", 101), nil, 400, "text/plain; charset=utf-8", "topic is given 101 times: want at most 100\n"},
 		{"other topics", "?topic=a&topic=b", nil, 200, "text/event-stream", "id: e9-0\n\n"},
 	} {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
@@ -24,6 +25,7 @@ type session struct {
 	carrier  carrier
 
 	identity access.Identity
+	asked    []string // topics, by names or filters
 	query    eventlog.Query
 	cursor   eventlog.Cursor // what was read from the log
 	known    eventlog.Cursor // the position sent to the client
@@ -53,9 +55,15 @@ var errSlow = errors.New("stream: client does not read")
 
 func (s *session) parse() error {
 	q := s.request.URL.Query()
-	s.query = eventlog.Query{Topics: q["topic"], MaxEntries: s.settings.MaxEvents, MaxBytes: s.settings.MaxBytes}
-	if n := len(s.query.Topics); n > maxTopics {
+	s.query = eventlog.Query{MaxEntries: s.settings.MaxEvents, MaxBytes: s.settings.MaxBytes}
+	s.asked = q["topic"]
+	if n := len(s.asked); n > maxTopics {
 		return fmt.Errorf("topic is given %d times: want at most %d", n, maxTopics)
+	}
+	for _, topic := range s.asked {
+		if err := fields.CheckFilter(topic); err != nil {
+			return fmt.Errorf("topic is %q: %w", topic, err)
+		}
 	}
 	id := q.Get("lastEventId")
 	if fromHeader := s.request.Header.Get("Last-Event-ID"); fromHeader != "" {
@@ -79,11 +87,17 @@ func (s *session) parse() error {
 }
 
 // authenticate finds out whose request it is, and limits the query to what may be seen.
-func (s *session) authenticate() error {
-	s.identity = access.Everything("")
-	if s.Authenticate == nil {
-		return nil
+func (s *session) authenticate() (err error) {
+	if s.identity = access.Everything(""); s.Authenticate != nil {
+		err = s.identify()
 	}
+	if err == nil {
+		s.query.Topics, s.query.Match, err = s.identity.Select(s.asked)
+	}
+	return err
+}
+
+func (s *session) identify() error {
 	err := guarded("Authenticate", func() (err error) {
 		s.identity, err = s.Authenticate(s.request)
 		return err
@@ -97,8 +111,7 @@ func (s *session) authenticate() error {
 	if s.identity.Expired() {
 		return fmt.Errorf("%w: credentials of %q have expired", access.ErrUnauthorized, s.identity.Client)
 	}
-	s.query.Topics, s.query.Match, err = s.identity.Select(s.query.Topics)
-	return err
+	return nil
 }
 
 // run streams until the client, the log or the server goes away.

@@ -102,12 +102,24 @@ func TestMaxMessageBytes(t *testing.T) {
 		require.ErrorIs(w, err, eventlog.ErrTooLarge)
 		require.EqualError(w, err, "stream: publish: eventlog: entry is too large: 11 bytes, and MaxMessageBytes is 10")
 		require.EqualValues(w, 1, s.Log.Stats().Appended)
+		_, err = s.Publish(w.Context(), strings.Repeat("t", 1025), nil)
+		require.EqualError(w, err, "stream: publish: topic has 1025 bytes: want at most 1024")
 	})
 	overEncodings(t, func(w *world, e stream.Encoding) {
 		s := w.stream(&stream.Server{})
-		_, err := s.Publish(w.Context(), "", []byte(strings.Repeat("\xff", 8<<20)))
-		require.NoError(w, err)
+		publish(w, s, strings.Repeat("\xff", 8<<20-1))
 		c := w.receive(&stream.Client{Encoding: e})
 		require.Len(w, c.got(), 1, "a client takes what a server does, by their defaults")
+	})
+	inWorld(t, func(w *world) {
+		s := w.stream(&stream.Server{})
+		html := strings.Repeat("<", 3<<20) // six bytes of JSON each
+		publish(w, s, html)
+		all := w.receive(&stream.Client{Encoding: stream.NDJSON}).all()
+		require.Len(w, all, 1)
+		data, err := all[0].Bytes()
+		require.NoError(w, err)
+		require.True(w, html == string(data))
+		require.Equal(w, "t", all[0].Topic())
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/retry"
@@ -62,6 +63,28 @@ func (c *Check) HTTP(name, address string) {
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		c.Bad("%s is %q: want http://host/path or https://host/path", name, address)
 	}
+}
+
+// Filters refuses filters of topics that select nothing, or not what they seem to. A name is one.
+func (c *Check) Filters(name string, filters []string) {
+	for i, filter := range filters {
+		if err := CheckFilter(filter); err != nil {
+			c.Bad("%s[%d] is %q: %w", name, i, filter, err)
+		}
+	}
+}
+
+// CheckFilter is Check.Filters for one. See access.Match for what they select.
+func CheckFilter(filter string) error {
+	for token := range strings.SplitSeq(filter, ".") {
+		if len(token) > 1 && strings.ContainsAny(token, "*>") {
+			return errors.New("* and > must stand alone between dots")
+		}
+	}
+	if before, _, found := strings.Cut(filter, ">"); found && len(before)+1 < len(filter) {
+		return errors.New("> must be the last token")
+	}
+	return nil
 }
 
 // Default sets a field that is zero.

@@ -159,10 +159,24 @@ func forbid(w http.ResponseWriter, client string, log *slog.Logger, err error) {
 	access.Refuse(w, err)
 }
 
-// Publish appends an event. Its topic must be UTF-8, since JSON knows no other text.
-func Publish(ctx context.Context, log eventlog.Log, topic string, data []byte) (eventlog.Cursor, error) {
+// DefaultMaxMessageBytes is what a server's MaxMessageBytes is by default. In an answer such an
+// event has some 11 MiB, and a client takes 16.
+const DefaultMaxMessageBytes = 8 << 20
+
+// MaxTopicBytes is the longest topic of an event.
+const MaxTopicBytes = 1 << 10
+
+// Publish appends an event of at most maxBytes. Its topic must be UTF-8, since JSON knows no other
+// text.
+func Publish(ctx context.Context, log eventlog.Log, topic string, data []byte, maxBytes int) (eventlog.Cursor, error) {
+	if len(topic) > MaxTopicBytes {
+		return eventlog.Cursor{}, fmt.Errorf("topic has %d bytes: want at most %d", len(topic), MaxTopicBytes)
+	}
 	if !utf8.ValidString(topic) {
 		return eventlog.Cursor{}, fmt.Errorf("topic %q is not UTF-8", topic)
+	}
+	if n := len(topic) + len(data); n > maxBytes {
+		return eventlog.Cursor{}, fmt.Errorf("%w: %d bytes, and MaxMessageBytes is %d", eventlog.ErrTooLarge, n, maxBytes)
 	}
 	return log.Append(ctx, eventlog.Entry{Topic: topic, Data: data})
 }

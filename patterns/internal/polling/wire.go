@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // answer is a page as it travels. Servers and clients are not of one version: fields may
@@ -73,7 +74,7 @@ func ParsePage(body []byte) (eventlog.Page, error) {
 // place in the log's list of watches for as long as a poll is held.
 const MaxTopics = 100
 
-// Position is where a poll asks from, and what about.
+// Position is where a poll asks from, and what about: topics by names or filters.
 type Position struct {
 	Cursor eventlog.Cursor
 	Topics []string
@@ -87,6 +88,11 @@ func ParsePosition(q url.Values, log eventlog.Log) (Position, error) {
 	p := Position{Topics: q["topic"]}
 	if n := len(p.Topics); n > MaxTopics {
 		return p, fmt.Errorf("topic is given %d times: want at most %d", n, MaxTopics)
+	}
+	for _, topic := range p.Topics {
+		if err := fields.CheckFilter(topic); err != nil {
+			return p, fmt.Errorf("topic is %q: %w", topic, err)
+		}
 	}
 	if text := q.Get("cursor"); text != "" {
 		var err error
