@@ -18,6 +18,7 @@ type dialing struct {
 	local   netip.AddrPort // an unspecified address, and port 0, are for the host to choose
 	dest    netip.AddrPort
 	nth     uint64        // attempt of the host to reach dest
+	asked   string        // to ask a name server: what
 	by      moment        // of the call
 	conn    *TCPConn      // once the SYN is sent
 	err     error         // the reason why it failed; set before done is closed
@@ -65,7 +66,7 @@ func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPCon
 	}
 
 	done := make(chan struct{})
-	d := &dialing{host: h, network: network, source: dr.LocalAddr, local: local, dest: dest, done: done}
+	d := &dialing{host: h, network: network, source: dr.LocalAddr, local: local, dest: dest, asked: dr.asked, done: done}
 	if err := get(h.n, d.begin); err != nil {
 		return fail(err)
 	}
@@ -105,8 +106,12 @@ func (d *dialing) begin() error {
 	case d.local.Addr().IsLoopback() && !d.dest.Addr().IsLoopback() && d.dest.Addr() != h.addr:
 		return sysError("connect", syscall.EINVAL)
 	}
-	d.nth, d.by = h.dials.tcp[d.dest], h.n.moment()
-	h.dials.tcp[d.dest]++
+	if d.by = h.n.moment(); d.asked != "" {
+		d.nth = hashString(d.asked) // two questions of one instant come in no order
+	} else {
+		d.nth = h.dials.tcp[d.dest]
+		h.dials.tcp[d.dest]++
+	}
 	h.dials.count++
 	h.dials.open[d] = struct{}{}
 	h.n.submit(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)

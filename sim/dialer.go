@@ -17,7 +17,7 @@ import (
 //	d.Timeout = 3 * time.Second
 //	transport := &http.Transport{DialContext: d.DialContext}
 //
-// Names are the network's own; there is no Resolver.
+// Names are looked up as [Host.SetResolver] says; there is no Resolver.
 type Dialer struct {
 	// Timeout is how long a dial may take; 0 means no limit but the operating system's
 	// (131 s by default).
@@ -51,7 +51,8 @@ type Dialer struct {
 	Control        func(network, address string, c syscall.RawConn) error
 	ControlContext func(ctx context.Context, network, address string, c syscall.RawConn) error
 
-	host *Host
+	host  *Host
+	asked string // to ask a name server: what
 }
 
 // Dialer returns a new dialer of h, which does what [Host.DialContext] does until its
@@ -88,6 +89,18 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		ctx, cancel = context.WithDeadline(ctx, at)
 		defer cancel()
 	}
+	addresses, err := d.host.lookUpAddresses(ctx, network, address)
+	switch {
+	case err != nil:
+		return nil, opError("dial", network, nil, nil, err)
+	case addresses != nil:
+		return d.dialSerial(ctx, network, addresses)
+	}
+	return d.dialOne(ctx, network, address)
+}
+
+// dialOne connects to an address whose name, if it has one, is the network's own.
+func (d *Dialer) dialOne(ctx context.Context, network, address string) (net.Conn, error) {
 	if network == "udp" || network == "udp4" {
 		return d.dialUDP(ctx, network, address)
 	}

@@ -66,7 +66,9 @@
 //   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal];
 //   - a host: [Host.Crash] (the processes), [Host.PowerOff] (the operating system too),
 //     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.Access] is its access link;
-//   - a router: [Router.BlockICMP] makes a path MTU black hole.
+//   - a router: [Router.BlockICMP] makes a path MTU black hole;
+//   - names: [Host.ServeNames] runs a name server, whose records change ([NameServer.Set]) and whose answers
+//     fail, do not come, come late or truncated; [Host.SetResolver] has a host ask it.
 //
 // At one instant the program's timers come first, then changes made with After, then packets.
 // The report of a failed test lists the faults and impairments that affected no packet; with
@@ -93,7 +95,7 @@
 //     Its timers fire at the exact instant, those of a kernel up to an eighth late.
 //   - Payloads are never altered: a corrupted packet is one that the receiver's checksum rejects.
 //   - [Host.Pause] cuts a host's goroutines off from the network; it does not stop them.
-//   - The name server is a stub on each host that knows the hosts of the network (A and PTR).
+//   - A name server ([Host.ServeNames]) has no DNSSEC, and neither it nor a host caches answers.
 //   - A package that keeps channels or timers in package-level variables cannot be used in two
 //     bubbles.
 package sim

@@ -22,6 +22,7 @@ type Host struct {
 	fragments reassembler
 	access    access
 	closings  closings
+	resolver  hostResolver
 
 	off       *fault // no power: nothing is sent or answered
 	dead      bool   // the processes are gone

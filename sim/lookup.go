@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,19 +11,21 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Go's resolver draws the IDs of its questions from a source without a seed, asks for A and AAAA
 // from two goroutines at one instant, and reads files of the operating system. A lookup keeps all
 // three from the network.
 
-// A lookup is the socket of one question of Go's resolver to the stub of its host. It has no
-// port until the engine takes the question, in the order of what is asked; and on the wire the
+// A lookup is the socket of one question of Go's resolver to the stub of its host, or to a name server. It
+// has no port until the engine takes the question, in the order of what is asked; and on the wire the
 // question has an ID that follows from it.
 type lookup struct {
 	*UDPConn
-	id     [2]byte // as the resolver drew it
-	answer []byte  // to a question that is not asked
+	question
+	complete bool      // the name is known to have no search domain of the operating system's
+	deadline time.Time // until the question is known
 }
 
 // look makes the socket for a question.
@@ -47,7 +48,7 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, opError("dial", "udp", nil, net.UDPAddrFromAddrPort(stubResolver), err)
 	}
-	return &lookup{UDPConn: u}, nil
+	return &lookup{UDPConn: u, complete: ctx.Value(completeName{}) != nil}, nil
 }
 
 // Write sends the question.
@@ -55,25 +56,37 @@ func (l *lookup) Write(p []byte) (int, error) {
 	if len(p) < dnsHeader {
 		return 0, l.opError("write", sysError("write", syscall.EINVAL))
 	}
-	copy(l.id[:], p)
-	query := slices.Clone(p)
-	name, _ := question(query)
-	asked := string(bytes.ToLower(query[dnsHeader:]))
-	binary.BigEndian.PutUint16(query, uint16(hashString(asked)))
-	if ofMachine(name) && !get(l.n, func() bool { return l.n.names.find(name) != nil }) {
+	h := l.host
+	query := l.take(p)
+	name, _ := questionOf(query)
+	if !l.complete && ofMachine(name) && !l.n.serves(name) {
 		query[2] |= dnsResponse >> 8
 		query[3] = dnsRecursion&0x80 | dnsNoSuchName
 		l.answer = query
 		return len(p), nil
 	}
-	if err := get(l.n, func() error { return l.ask(query, asked) }); err != nil {
+	next := get(l.n, func() nextTry {
+		if h.resolver.conf == nil {
+			return nextTry{server: stubResolver}
+		}
+		return h.resolver.next(l.n, l.asked, false)
+	})
+	if next.server != stubResolver && !l.begin(next) {
+		return len(p), nil
+	}
+	err := get(l.n, func() error {
+		l.setDeadline()
+		return l.ask(query, l.asked, next.server)
+	})
+	if err != nil {
+		l.heard(nil, err)
 		return 0, l.opError("write", err)
 	}
 	return len(p), nil
 }
 
 // ask leaves the question for the engine.
-func (l *lookup) ask(query []byte, asked string) error {
+func (l *lookup) ask(query []byte, asked string, server netip.AddrPort) error {
 	switch {
 	case l.closed:
 		return net.ErrClosed
@@ -81,12 +94,16 @@ func (l *lookup) ask(query []byte, asked string) error {
 		return os.ErrDeadlineExceeded
 	}
 	h, by := l.host, l.n.moment()
-	way, _ := h.routeTo(loopback, stubResolver.Addr())
+	l.setRemote(h.sourceFor(server.Addr()), server)
+	way, refused := h.routeTo(l.local.Addr(), server.Addr())
+	if way == nil {
+		return sysError("write", refused)
+	}
 	l.n.submit(operation{host: h, kind: opDatagram, dest: asked, run: func(now int64) {
 		if l.closed {
 			return
 		}
-		port := h.udpPort(stubResolver)
+		port := h.udpPort(server)
 		if port == 0 {
 			l.err = syscall.EAGAIN
 			l.in.q.notify(l.n, h)
@@ -95,8 +112,11 @@ func (l *lookup) ask(query []byte, asked string) error {
 		unlist(h.table.udp, 0, l.UDPConn)
 		l.setPort(port)
 		h.table.udp[port] = append(h.table.udp[port], l.UDPConn)
-		l.transmit(now, query, by, l.local, stubResolver, way, false)
+		l.transmit(now, query, by, l.local, server, way, refused != 0)
 	}}, way.lookahead())
+	if refused != 0 {
+		return sysError("write", refused)
+	}
 	return nil
 }
 
@@ -105,17 +125,56 @@ func (l *lookup) ask(query []byte, asked string) error {
 //go:norace
 func (u *UDPConn) setPort(port uint16) { u.local = netip.AddrPortFrom(u.local.Addr(), port) }
 
+// setRemote is setPort for the server, and the address from which it is asked.
+//
+//go:norace
+func (u *UDPConn) setRemote(source netip.Addr, server netip.AddrPort) {
+	u.local, u.remote = netip.AddrPortFrom(source, 0), server
+}
+
 // Read returns the answer.
 func (l *lookup) Read(p []byte) (k int, err error) {
-	if l.answer != nil {
+	switch {
+	case l.fails != nil:
+		return 0, l.opError("read", l.fails)
+	case l.answer != nil:
 		k, l.answer = copy(p, l.answer), nil
-	} else {
+	default:
+		if l.asked == "" {
+			l.UDPConn.SetDeadline(l.deadline)
+		}
 		k, err = l.UDPConn.Read(p)
+		l.heard(p[:k], err)
 	}
 	if k >= len(l.id) {
 		copy(p, l.id[:])
 	}
 	return k, err
+}
+
+// SetDeadline is that of a connection. The resolver has its timeout from the operating system's
+// resolv.conf. It counts from when the question is known: of the deadlines of one instant the order follows from
+// what is asked.
+func (l *lookup) SetDeadline(t time.Time) error {
+	l.deadline = l.patience(t)
+	if l.asked == "" {
+		return nil
+	}
+	return l.UDPConn.SetDeadline(l.deadline)
+}
+
+// setDeadline is SetDeadline with the question.
+func (l *lookup) setDeadline() {
+	l.in.deadline.set(l.n, l.deadline)
+	l.write.set(l.n, l.deadline)
+	l.n.queue.schedule(l.UDPConn, classDeadline, 1<<61|hashString(l.asked)>>4)
+	l.n.wakeAt(l.next(classDeadline))
+}
+
+// Close ends the question.
+func (l *lookup) Close() error {
+	l.end(l.host)
+	return l.UDPConn.Close()
 }
 
 // The operating system's files that Go's resolver reads. Variables for their test.
@@ -174,13 +233,46 @@ func fieldsOf(file string) func(yield func([]string) bool) {
 	}
 }
 
+// tellAllTaken reads the operating system's hosts file, and notes what it has of the network's names.
+func (n *Network) tellAllTaken() {
+	taken := namesOfMachine()
+	first := get(n, func() bool {
+		if n.names.taken != nil {
+			return false
+		}
+		n.names.taken = taken
+		for _, h := range n.names.inOrder {
+			h.tellTaken()
+		}
+		return true
+	})
+	if first {
+		for s := range n.nameServers() {
+			s.tellTaken(s.names()...)
+		}
+	}
+}
+
 // tellTaken notes that the operating system's hosts file has h, which Go's resolver therefore takes
 // for something else.
 func (h *Host) tellTaken() {
 	for _, name := range []string{h.name, h.addr.String()} {
-		if h.n.names.taken[strings.ToLower(name)] {
-			h.n.log.failures = append(h.n.log.failures, fmt.Sprintf("Host.Resolver: %s of the operating system has an entry for %q, a host of the network, "+
-				"and Go's resolver looks there first. Give the host a name of its own, or have the program dial by Host.DialContext", hostsFile, name))
+		h.n.tellTaken(name, "a host of the network")
+	}
+}
+
+// tellTaken is that for names of which s has records.
+func (s *NameServer) tellTaken(names ...string) {
+	s.host.n.do(func() {
+		for _, name := range names {
+			s.host.n.tellTaken(name, "of which a name server has records")
 		}
+	})
+}
+
+func (n *Network) tellTaken(name, what string) {
+	if n.names.taken[strings.ToLower(name)] {
+		n.log.failures = append(n.log.failures, fmt.Sprintf("Host.Resolver: %s of the operating system has an entry for %q, %s, "+
+			"and Go's resolver looks there first. Give it a name of its own, or have the program dial by Host.DialContext", hostsFile, name, what))
 	}
 }

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -14,28 +13,20 @@ var stubResolver = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 53}), 5
 
 // Resolver returns Go's own resolver on h. It asks, in real DNS packets over the
 // host's loopback, a stub that knows the names and IPv4 addresses of the network's
-// hosts, both ways (A, PTR), and has no data of other types; a name that no host has does
-// not exist (NXDOMAIN).
+// hosts, both ways (A, PTR), and of localhost, and has no data of other types; a name that no host has does
+// not exist (NXDOMAIN). After [Host.SetResolver] it asks name servers over the network instead.
 //
 // Go's resolver reads the operating system's files, whichever name server it asks. A name that
 // it forms from a short name and a search domain of /etc/resolv.conf is not looked up, unless
-// it is a host of the network. It reads /etc/hosts first: a test fails if that has a name or an
+// it is a host of the network or a name server has records of it. It reads /etc/hosts first: a test fails if that has a name or an
 // address of the network. The name server in an error is the operating system's;
 // [net.DNSError]'s Err, Name and IsNotFound are the simulation's.
 func (h *Host) Resolver() *net.Resolver {
 	h.must("Resolver")
-	taken := namesOfMachine()
-	h.n.do(func() {
-		if h.n.names.taken == nil {
-			h.n.names.taken = taken
-			for _, other := range h.n.names.inOrder {
-				other.tellTaken()
-			}
-		}
-	})
+	h.n.tellAllTaken()
 	return &net.Resolver{
 		PreferGo: true,
-		Dial:     func(ctx context.Context, _, _ string) (net.Conn, error) { return h.look(ctx) },
+		Dial:     h.lookUp,
 	}
 }
 
@@ -61,7 +52,7 @@ func (h *Host) answerName(query []byte) []byte {
 		return nil
 	}
 	flags := binary.BigEndian.Uint16(query[2:])
-	name, end := question(query)
+	name, end := questionOf(query)
 	answer := make([]byte, dnsHeader, 512)
 	copy(answer, query[:2])
 	code := uint16(0)
@@ -105,6 +96,12 @@ func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) 
 		}
 		return data, host != ""
 	}
+	if own := strings.ToLower(name); own == "localhost" || strings.HasSuffix(own, ".localhost") { // RFC 6761 section 6.3
+		if kind == dnsTypeA {
+			data = loopback.AsSlice()
+		}
+		return data, true
+	}
 	host := n.names.find(name)
 	if host != nil && kind == dnsTypeA {
 		data = host.addr.AsSlice()
@@ -133,9 +130,9 @@ func (r *registry) reverse(numbers string) string {
 	return ""
 }
 
-// question returns the name that a query asks for, and where the question ends; 0 if
+// questionOf returns the name that a query asks for, and where the question ends; 0 if
 // there is not exactly one that is well formed.
-func question(q []byte) (name string, end int) {
+func questionOf(q []byte) (name string, end int) {
 	if binary.BigEndian.Uint16(q[4:]) != 1 {
 		return "", 0
 	}

@@ -111,6 +111,9 @@ func TestResolverAnswersOtherTypes(t *testing.T) {
 			{"_http._tcp.server.example.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, ""},
 			{"_http._tcp.nobody.", dnsmessage.TypeSRV, dnsmessage.RCodeNameError, ""},
 			{"www.server.example.", dnsmessage.TypeA, dnsmessage.RCodeNameError, ""},
+			{"localhost.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, "127.0.0.1"}, // although a hosts file has it mostly
+			{"localhost.", dnsmessage.TypeAAAA, dnsmessage.RCodeSuccess, ""},
+			{"web.LOCALHOST.", dnsmessage.TypeA, dnsmessage.RCodeSuccess, "127.0.0.1"},
 			{"nobody.", dnsmessage.TypeTXT, dnsmessage.RCodeNameError, ""},
 		} {
 			code, answers := ask(row.name, row.kind)

@@ -144,7 +144,7 @@ type nameServerConn struct {
 // Write sends a query, unless it is for a host of the simulated network.
 func (c *nameServerConn) Write(query []byte) (int, error) {
 	if len(query) >= dnsHeader {
-		if name, end := question(query); end > 0 {
+		if name, end := questionOf(query); end > 0 {
 			if err := c.n.stray("net.DefaultResolver", name); err != nil {
 				return 0, err
 			}

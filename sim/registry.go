@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"iter"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -18,6 +19,7 @@ type registry struct {
 
 	machine map[netip.AddrPort]netip.AddrPort // with Loopback: where listeners are
 	taken   map[string]bool                   // with a Resolver: what the operating system's hosts file has
+	servers []*NameServer
 }
 
 // A stream is a random stream that has a name.
@@ -29,3 +31,34 @@ type stream struct {
 // find returns the host of a name, without regard to case (RFC 4343), or nil. The
 // lock is held.
 func (r *registry) find(name string) *Host { return r.hosts[strings.ToLower(name)] }
+
+// nameServers yields the name servers that there are.
+func (n *Network) nameServers() iter.Seq[*NameServer] {
+	return func(yield func(*NameServer) bool) {
+		for i := 0; ; i++ {
+			s := get(n, func() *NameServer {
+				if i >= len(n.names.servers) {
+					return nil
+				}
+				n.reveal(n.names.servers[i].made)
+				return n.names.servers[i]
+			})
+			if s == nil || !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// serves says whether a name is that of a host, or a name server has records of it.
+func (n *Network) serves(name string) bool {
+	if get(n, func() bool { return n.names.find(name) != nil }) {
+		return true
+	}
+	for s := range n.nameServers() {
+		if len(s.recordsOf(strings.ToLower(name))) > 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,208 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// A dial asks the name server, and takes the time that this takes.
+func TestDialsAskTheNameServer(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		x := newNameNet(n, sim.NameServerConfig{})
+		web := n.Host("web")
+		accept(listen(t, web, ":7"), echo)
+		x.server.Set("api.example", "A "+web.Addr().String())
+
+		for _, name := range []string{"api.example:7", "API.example.:7", "web:7"} {
+			before := n.Elapsed()
+			c, err := x.phone.Dial("tcp", name)
+			require.NoError(t, err)
+			require.Equal(t, "10.0.0.3:7", c.RemoteAddr().String())
+			require.Equal(t, 20*time.Millisecond, (n.Elapsed() - before).Truncate(time.Microsecond))
+			require.NoError(t, c.Close())
+		}
+		x.link.Down()
+		for _, name := range []string{"10.0.0.3:7", "localhost:7", ":7"} { // nobody is asked
+			before := n.Elapsed()
+			_, err := x.phone.Dial("tcp", name)
+			require.True(t, err == nil || errors.Is(err, syscall.ECONNREFUSED), "%v", err)
+			require.Zero(t, (n.Elapsed() - before).Truncate(time.Microsecond))
+		}
+		_, err := x.phone.Dial("tcp", "api.example:7")
+		require.Equal(t, "i/o timeout: timeout temporary", whatOf(err))
+		var op *net.OpError
+		require.ErrorAs(t, err, &op)
+		require.Equal(t, "dial", op.Op)
+		require.Nil(t, op.Addr)
+
+		before := n.Elapsed()
+		d := x.phone.Dialer()
+		d.Timeout = time.Second
+		_, err = d.Dial("udp", "api.example:7")
+		require.Equal(t, "i/o timeout: timeout temporary", whatOf(err))
+		require.Equal(t, time.Second, n.Elapsed()-before)
+		x.server.Set("six.example", "AAAA 2001:db8::1")
+		x.link.Up()
+		_, err = x.phone.Dial("tcp", "six.example:7")
+		require.ErrorContains(t, err, "IPv6 is not simulated")
+	})
+}
+
+// Of several addresses the first that answers is taken; each has its part of the time.
+func TestDialsTryAllAddresses(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		x := newNameNet(n, sim.NameServerConfig{})
+		dead, closed, web := n.Host("dead"), n.Host("closed"), n.Host("web")
+		accept(listen(t, web, ":7"), echo)
+		dead.PowerOff()
+		address := func(hosts ...*sim.Host) (all []string) {
+			for _, h := range hosts {
+				all = append(all, "A "+h.Addr().String())
+			}
+			return all
+		}
+		dial := func(timeout time.Duration) (error, time.Duration) {
+			before := n.Elapsed()
+			d := x.phone.Dialer()
+			d.Timeout = timeout
+			c, err := d.Dial("tcp", "api:7")
+			if err == nil {
+				require.Equal(t, web.Addr().String()+":7", c.RemoteAddr().String())
+				c.Close()
+			}
+			return err, (n.Elapsed() - before).Truncate(time.Microsecond)
+		}
+		const look = 20 * time.Millisecond
+		x.server.Set("api", address(closed, web)...)
+		err, took := dial(0)
+		require.NoError(t, err)
+		require.Equal(t, look, took)
+
+		x.server.Set("api", address(dead, closed, web)...)
+		err, took = dial(9*time.Second + look) // a third of 9 s for each
+		require.NoError(t, err)
+		require.Equal(t, look+3*time.Second, took)
+
+		err, took = dial(3*time.Second + look) // but at least 2 s
+		require.NoError(t, err)
+		require.Equal(t, look+2*time.Second, took)
+
+		x.server.Set("api", address(closed, dead)...)
+		err, took = dial(time.Second + look)
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, "the error of the first address")
+		require.Equal(t, look+time.Second, took)
+
+		x.server.Set("api", address(dead, web)...)
+		err, took = dial(0) // the operating system gives the first one up: 1+2+4+...+64 s and the rest
+		require.NoError(t, err)
+		require.Greater(t, took, 2*time.Minute)
+	})
+}
+
+// A name with fewer dots than Ndots is looked up in each domain first, another one after.
+func TestDialsSearch(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		ndots int
+		asked int // questions, two for each name
+		found bool
+	}{
+		{"api", 0, 4, true}, // api.nowhere, api.prod.example
+		{"api.", 0, 2, false},
+		{"db.prod", 0, 6, true}, // itself, db.prod.nowhere, db.prod.prod.example
+		{"web.other", 0, 2, true},
+		{"web.other", 5, 6, true},
+		{"nobody", 0, 6, false},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			x := newNameNet(n, sim.NameServerConfig{})
+			web := n.Host("web.other")
+			accept(listen(t, web, ":7"), echo)
+			a := "A " + web.Addr().String()
+			x.server.Set("api.prod.example", a)
+			x.server.Set("db.prod.prod.example", a)
+			x.phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{x.ns}, Search: []string{"nowhere", "prod.example."}, Ndots: row.ndots})
+			_, err := x.phone.Dial("tcp", row.name+":7")
+			if row.found {
+				require.NoError(t, err, row.name)
+			} else {
+				require.Equal(t, "no such host: not found", whatOf(err))
+				require.ErrorContains(t, err, "lookup "+row.name+" on ")
+			}
+			require.Equal(t, row.asked, questionsIn(n), row.name)
+		})
+	}
+}
+
+// A name moves to another address while the old one still answers. Connections that are kept alive stay with
+// the old server until they end: the traffic moves only when the client closes what is older than a minute.
+func TestTheOldAddressStillAnswers(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		x := newNameNet(n, sim.NameServerConfig{})
+		for _, name := range []string{"blue", "green"} {
+			n.Host(name).ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, name) }))
+		}
+		x.server.Set("api.example", "A "+n.Host("blue").Addr().String())
+		n.After(30*time.Second, func() { x.server.Set("api.example", "A "+n.Host("green").Addr().String()) })
+
+		ask := func(c *http.Client) string {
+			resp, err := c.Get("http://api.example/")
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			return string(body)
+		}
+		forever, aged := x.phone.HTTPClient(), x.phone.HTTPClient()
+		for n.Elapsed() < 5*time.Minute {
+			require.Equal(t, "blue", ask(forever), "at %v", n.Elapsed())
+			want := "blue"
+			if n.Elapsed() > time.Minute {
+				want = "green"
+			}
+			require.Equal(t, want, ask(aged), "at %v", n.Elapsed())
+			time.Sleep(7 * time.Second)
+			if n.Elapsed()%time.Minute < 7*time.Second {
+				aged.CloseIdleConnections()
+			}
+		}
+	})
+}
+
+// Look-ups of one instant, over UDP and TCP, are the same packets in each run.
+func TestNameServersReplay(t *testing.T) {
+	var want string
+	for range 15 {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			x := newNameNet(n, sim.NameServerConfig{})
+			x.server.Truncate("a")
+			x.server.Silence("b")
+			x.server.Fail("c", sim.NameServerFails)
+			x.server.Delay("d", time.Second)
+			var all sync.WaitGroup
+			for _, name := range []string{"a", "b", "c", "d", "ns", "e"} {
+				all.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
+					defer cancel()
+					x.phone.DialContext(ctx, "tcp", name+":7")
+				})
+			}
+			all.Wait()
+			if want == "" {
+				want = n.Trace().String()
+			}
+			require.Equal(t, want, n.Trace().String())
+		})
+	}
+}

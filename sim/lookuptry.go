@@ -1,0 +1,313 @@
+package sim
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// How often and for how long Go's resolver tries a question it reads in the operating system's resolv.conf.
+// What the network sees of it is the same on every machine: two tries of 5 s, as without a resolv.conf that
+// says otherwise. Tries that the resolver makes beyond these get the outcome of the last one at once.
+const (
+	lookupTries   = 2
+	lookupTimeout = 5 * time.Second
+)
+
+// A hostResolver is how a host asks name servers.
+type hostResolver struct {
+	conf  *resolving             // nil: the stub
+	tries map[string][]lookupTry // that failed, by what was asked
+}
+
+// A lookupTry is one try of a question, whose next one begins at the instant at which it failed.
+type lookupTry struct {
+	at      int64
+	by      moment
+	number  int  // from 0, as the resolver counts
+	cut     bool // the answer was truncated: it comes again by TCP
+	outcome *tryOutcome
+}
+
+// A tryOutcome is how a try failed: by an error, or an answer.
+type tryOutcome struct {
+	err    error
+	answer []byte
+}
+
+// A nextTry is what a question does next: it asks a server, or has the outcome of the try before.
+type nextTry struct {
+	number  int // of tries that the resolver made before
+	server  netip.AddrPort
+	outcome *tryOutcome
+}
+
+// next finds out which try of a question begins. The lock is held.
+func (r *hostResolver) next(n *Network, asked string, tcp bool) (next nextTry) {
+	now := n.now()
+	before := slices.DeleteFunc(r.tries[asked], func(t lookupTry) bool { return t.at != now })
+	delete(r.tries, asked)
+	for i, t := range before {
+		if t.cut == tcp {
+			n.reveal(t.by)
+			next.number, next.outcome = t.number, t.outcome
+			if !tcp {
+				next.number++
+			}
+			before = slices.Delete(before, i, i+1)
+			break
+		}
+	}
+	if len(before) > 0 {
+		r.tries[asked] = before
+	}
+	if next.number < lookupTries {
+		next.server, next.outcome = r.conf.server(next.number), nil
+	}
+	return next
+}
+
+// completeName marks the context of a look-up whose name is complete.
+type completeName struct{}
+
+// A question is one try of the resolver's.
+type question struct {
+	id     [2]byte // as the resolver drew it
+	asked  string
+	number int
+	sent   bool   // to a name server
+	answer []byte // to a question that is not sent
+	fails  error  // the same
+	last   tryOutcome
+}
+
+// take returns the query with an ID that follows from what it asks.
+func (q *question) take(p []byte) []byte {
+	copy(q.id[:], p)
+	query := slices.Clone(p)
+	q.asked = strings.ToLower(string(query[dnsHeader:]))
+	binary.BigEndian.PutUint16(query, uint16(hashString(q.asked)))
+	return query
+}
+
+// begin notes which try this is, and says whether it is made.
+func (q *question) begin(next nextTry) bool {
+	q.number, q.sent = next.number, true
+	if next.outcome == nil {
+		return true
+	}
+	q.last = *next.outcome
+	q.answer, q.fails = q.last.answer, q.last.err
+	return false
+}
+
+// heard notes what came of the question.
+func (q *question) heard(message []byte, err error) {
+	q.last = tryOutcome{err: err}
+	if err == nil {
+		q.last.answer = slices.Clone(message)
+	}
+}
+
+// end notes for the next try that this one failed.
+func (q *question) end(h *Host) {
+	if !q.sent {
+		return
+	}
+	q.sent = false
+	code, cut := 0, false
+	if a := q.last.answer; len(a) >= dnsHeader {
+		code, cut = int(a[3]&15), a[2]&2 != 0
+	}
+	last := !cut && q.number+1 >= triesOfMachine()
+	if last || q.last.err == nil && !cut && (code == 0 || code == dnsNoSuchName) {
+		return
+	}
+	t := lookupTry{number: q.number, cut: cut, outcome: &tryOutcome{q.last.err, q.last.answer}}
+	h.n.do(func() {
+		if h.resolver.tries == nil {
+			h.resolver.tries = map[string][]lookupTry{}
+		}
+		t.at, t.by = h.n.now(), h.n.moment()
+		h.resolver.tries[q.asked] = append(h.resolver.tries[q.asked], t)
+	})
+}
+
+// patience is the deadline of a try instead of the one that follows from the operating system's.
+func (q *question) patience(t time.Time) time.Time {
+	if _, timeout := optionsOfMachine(); timeout != lookupTimeout && t.Equal(time.Now().Add(timeout)) {
+		return time.Now().Add(lookupTimeout)
+	}
+	return t
+}
+
+// triesOfMachine is how often Go's resolver tries a question.
+func triesOfMachine() int {
+	attempts, _ := optionsOfMachine()
+	servers := 0
+	for fields := range fieldsOf(resolvConf) {
+		if fields[0] == "nameserver" && len(fields) > 1 {
+			if _, err := netip.ParseAddr(fields[1]); err == nil {
+				servers = min(servers+1, 3)
+			}
+		}
+	}
+	if servers == 0 {
+		servers = 2 // 127.0.0.1 and ::1
+	}
+	return attempts * servers
+}
+
+// optionsOfMachine are the options of resolv.conf(5) that count.
+func optionsOfMachine() (attempts int, timeout time.Duration) {
+	attempts, timeout = 2, lookupTimeout
+	for fields := range fieldsOf(resolvConf) {
+		if fields[0] != "options" {
+			continue
+		}
+		for _, o := range fields[1:] {
+			name, value, _ := strings.Cut(o, ":")
+			n, _ := strconv.Atoi(value)
+			switch name {
+			case "attempts":
+				attempts = max(n, 1)
+			case "timeout":
+				timeout = time.Duration(max(n, 1)) * time.Second
+			}
+		}
+	}
+	return attempts, timeout
+}
+
+// lookUp is the Dial of the resolver.
+func (h *Host) lookUp(ctx context.Context, network, _ string) (net.Conn, error) {
+	if strings.HasPrefix(network, "tcp") && get(h.n, func() bool { return h.resolver.conf != nil }) {
+		return &streamLookup{host: h, ctx: ctx, made: time.Now()}, nil
+	}
+	return h.look(ctx)
+}
+
+// A streamLookup is a question to a name server by TCP. It connects when the question is known: of two that
+// begin at one instant the port follows from what is asked.
+type streamLookup struct {
+	question
+	host     *Host
+	ctx      context.Context
+	made     time.Time
+	deadline time.Time
+	heardOf  int // bytes of the answer
+
+	mu   sync.Mutex // guards conn
+	conn net.Conn   // nil before the question
+}
+
+// Write connects, and sends the question, which has its length before it.
+func (l *streamLookup) Write(p []byte) (int, error) {
+	const length = 2
+	if len(p) < length+dnsHeader || l.conn != nil {
+		return 0, opError("write", "tcp", nil, nil, sysError("write", syscall.EINVAL))
+	}
+	query := append(slices.Clone(p[:length]), l.take(p[length:])...)
+	next := get(l.host.n, func() nextTry { return l.host.resolver.next(l.host.n, l.asked, true) })
+	if !l.begin(next) {
+		l.answer = append(binary.BigEndian.AppendUint16(nil, uint16(len(l.answer))), l.answer...)
+		return len(p), nil
+	}
+	ctx := l.ctx
+	if at, ok := ctx.Deadline(); ok && !l.patience(at).Equal(at) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(context.WithoutCancel(ctx), l.patience(at))
+		defer cancel()
+	}
+	d := Dialer{host: l.host, asked: l.asked}
+	conn, err := d.dialOne(ctx, "tcp", next.server.String())
+	if err != nil {
+		l.heard(nil, err)
+		return 0, err
+	}
+	l.mu.Lock()
+	l.conn = conn
+	l.mu.Unlock()
+	conn.SetDeadline(l.deadline)
+	if _, err = conn.Write(query); err != nil {
+		l.heard(nil, err)
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Read reads the answer, which has its length before it.
+func (l *streamLookup) Read(p []byte) (k int, err error) {
+	switch {
+	case l.fails != nil:
+		return 0, l.fails
+	case l.conn == nil:
+		if k, l.answer = copy(p, l.answer), l.answer[min(len(p), len(l.answer)):]; k == 0 {
+			return 0, io.EOF
+		}
+	default:
+		k, err = l.conn.Read(p)
+		l.last = tryOutcome{err: err, answer: l.last.answer}
+		if err == nil && len(l.last.answer) < 2+dnsHeader {
+			l.last.answer = append(l.last.answer, p[:k]...)
+		}
+	}
+	for i := range k {
+		if at := l.heardOf + i - 2; at == 0 || at == 1 {
+			p[i] = l.id[at]
+		}
+	}
+	l.heardOf += k
+	return k, err
+}
+
+// Close implements net.Conn.
+func (l *streamLookup) Close() error {
+	if a := l.last.answer; len(a) > 2 {
+		l.last.answer = a[2:]
+	}
+	l.end(l.host)
+	if l.conn == nil {
+		return nil
+	}
+	return l.conn.Close()
+}
+
+// SetDeadline implements net.Conn.
+func (l *streamLookup) SetDeadline(t time.Time) error {
+	l.deadline = l.patience(t)
+	if l.conn == nil {
+		return nil
+	}
+	return l.conn.SetDeadline(l.deadline)
+}
+
+// SetReadDeadline implements net.Conn.
+func (l *streamLookup) SetReadDeadline(t time.Time) error { return l.SetDeadline(t) }
+
+// SetWriteDeadline implements net.Conn.
+func (l *streamLookup) SetWriteDeadline(t time.Time) error { return l.SetDeadline(t) }
+
+// LocalAddr implements net.Conn.
+func (l *streamLookup) LocalAddr() net.Addr {
+	if l.conn == nil {
+		return &net.TCPAddr{}
+	}
+	return l.conn.LocalAddr()
+}
+
+// RemoteAddr implements net.Conn.
+func (l *streamLookup) RemoteAddr() net.Addr {
+	if l.conn == nil {
+		return &net.TCPAddr{}
+	}
+	return l.conn.RemoteAddr()
+}

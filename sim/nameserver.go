@@ -1,0 +1,421 @@
+package sim
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/dns"
+)
+
+// A NameServerConfig is what a name server knows. The zero value knows the names and addresses of the
+// network's hosts, both ways, and so does every other one, as far as Records do not say otherwise.
+type NameServerConfig struct {
+	// Records are the records of each name, as a master file has them (RFC 1035 section 5.1), without
+	// the name: "A 10.0.0.2", "AAAA 2001:db8::2", "CNAME web.example", "MX 10 mail.example",
+	// "NS ns.example", "PTR web.example", "SRV 10 5 80 web.example", `TXT "v=spf1 -all"`; a number
+	// before the type is a TTL in seconds. Names are always complete, with or without the final dot. A
+	// name "*.example" stands for all below it that have no records (RFC 4592). A name with an empty list
+	// does not exist, even if a host is called that.
+	Records map[string][]string
+
+	// TTL is how long clients may keep what has no TTL of its own, and that something does not exist
+	// (RFC 2308); whole seconds, at most 2^31-1. Default 1 minute.
+	TTL time.Duration
+
+	// RoundRobin has each answer about a name begin with the record after the one with which the
+	// answer before began. By default they come as Records has them.
+	RoundRobin bool
+
+	// MaxUDP is the size of the largest answer over UDP, in bytes, from 512 to 65507. A longer answer is
+	// truncated, and clients ask again over TCP. Default 1232, that of common servers since the DNS flag day of
+	// 2020. A client takes 512 bytes unless it says otherwise by EDNS; Go's resolver says 1232.
+	MaxUDP int
+
+	// NoTCP has the server listen on UDP alone, so that TCP is refused.
+	NoTCP bool
+}
+
+const defaultNameTTL = time.Minute
+
+// complete checks c and fills in the defaults.
+func (c NameServerConfig) complete() (NameServerConfig, error) {
+	if c.TTL == 0 {
+		c.TTL = defaultNameTTL
+	}
+	if c.TTL < 0 || c.TTL%time.Second != 0 || c.TTL/time.Second > dns.MaxTTL {
+		return c, fmt.Errorf("TTL = %v: must be whole seconds from 0 to %d s", c.TTL, dns.MaxTTL)
+	}
+	if c.MaxUDP == 0 {
+		c.MaxUDP = 1232
+	}
+	if c.MaxUDP < dns.MinUDP || c.MaxUDP > maxDatagram {
+		return c, fmt.Errorf("MaxUDP = %d: must be from %d to %d bytes", c.MaxUDP, dns.MinUDP, maxDatagram)
+	}
+	return c, nil
+}
+
+// A NameServer answers questions about names on its host: see [Host.ServeNames]. Its methods may be called
+// while it runs, at a later instant with [Network.After]. Where they take a name, the empty one stands for
+// all names; what is set for one name comes before that.
+type NameServer struct {
+	host *Host
+	made moment
+	conf NameServerConfig
+
+	mu       sync.Mutex
+	records  map[string][]dns.Record // by name, in small letters and without the final dot
+	troubles map[string]*nameTrouble
+	turns    map[string]int // with RoundRobin: how many answers there were
+}
+
+// A nameTrouble is what is wrong with the answers about a name.
+type nameTrouble struct {
+	fail, silence, delay, truncate *fault
+
+	code NameCode
+	by   time.Duration // of the delay
+}
+
+// A NameCode is the code with which a name server says that it has no answer (RFC 1035 section 4.1.1).
+type NameCode int
+
+// Codes for [NameServer.Fail].
+const (
+	NameFormatError NameCode = NameCode(dns.FormatError) // FORMERR: the server does not understand the question
+	NameServerFails NameCode = NameCode(dns.ServFail)    // SERVFAIL: the server, or one that it asks, has a problem
+	NameNotFound    NameCode = NameCode(dns.NXDomain)    // NXDOMAIN: the name does not exist
+	NameNotDone     NameCode = NameCode(dns.NotImp)      // NOTIMP: the server does not do that
+	NameRefused     NameCode = NameCode(dns.Refused)     // REFUSED: the server will not say
+)
+
+var nameCodes = map[NameCode]string{
+	NameFormatError: "FORMERR", NameServerFails: "SERVFAIL", NameNotFound: "NXDOMAIN", NameNotDone: "NOTIMP", NameRefused: "REFUSED",
+}
+
+// String returns the mnemonic of the code: "SERVFAIL".
+func (c NameCode) String() string {
+	if s, ok := nameCodes[c]; ok {
+		return s
+	}
+	return fmt.Sprintf("NameCode(%d)", int(c))
+}
+
+// checkedName is a name as the maps have it. It panics if the name is none; the empty one is only allowed
+// where it stands for all.
+func checkedName(method, name string, all bool) string {
+	err := dns.CheckName(name)
+	if err == nil && (name == "" && !all || name == ".") {
+		err = fmt.Errorf("the name must not be empty")
+	}
+	if err != nil {
+		panic(fmt.Sprintf("sim: NameServer.%s(%q): %v", method, name, err))
+	}
+	return strings.ToLower(strings.TrimSuffix(name, "."))
+}
+
+// Set replaces the records of a name, in the form of [NameServerConfig]'s; with none the name does not
+// exist any more. Clients see it when they ask next. It panics if a record is not valid.
+func (s *NameServer) Set(name string, records ...string) {
+	key := checkedName("Set", name, false)
+	parsed := s.parse(name, records)
+	s.mu.Lock()
+	s.records[key] = parsed
+	s.mu.Unlock()
+	s.host.n.do(func() { s.host.n.note(&s.host.node, nil, "names: "+name+" is "+inWords(records)) })
+	if len(records) > 0 {
+		s.tellTaken(key)
+	}
+}
+
+func inWords(records []string) string {
+	if len(records) == 0 {
+		return "gone"
+	}
+	return strings.Join(records, ", ")
+}
+
+func (s *NameServer) parse(name string, records []string) []dns.Record {
+	parsed := make([]dns.Record, 0, len(records))
+	for _, text := range records {
+		r, err := dns.Parse(text, uint32(s.conf.TTL/time.Second))
+		if err != nil {
+			panic(fmt.Sprintf("sim: NameServer: the record %q of %q: %v", text, name, err))
+		}
+		parsed = append(parsed, r)
+	}
+	if len(parsed) > 1 && slices.ContainsFunc(parsed, func(r dns.Record) bool { return r.Type == dns.CNAME }) {
+		panic(fmt.Sprintf("sim: NameServer: the records of %q: a name with a CNAME has no other records (RFC 2181 section 10.1)", name))
+	}
+	return parsed
+}
+
+// Fail has questions about a name answered by a code, until [NameServer.Heal].
+func (s *NameServer) Fail(name string, code NameCode) {
+	if nameCodes[code] == "" {
+		panic(fmt.Sprintf("sim: NameServer.Fail(%q, %v): the code must be one of the constants, NameFormatError to NameRefused", name, code))
+	}
+	s.trouble("Fail", name, code.String(), func(t *nameTrouble, f *fault) { t.fail, t.code = f, code })
+}
+
+// Silence has questions about a name stay without an answer, until [NameServer.Heal]. Go's resolver waits
+// for 5 s, and asks twice.
+func (s *NameServer) Silence(name string) {
+	s.trouble("Silence", name, "silence", func(t *nameTrouble, f *fault) { t.silence = f })
+}
+
+// Delay has answers about a name take some time more, until [NameServer.Heal]. Over UDP other questions are
+// answered meanwhile.
+func (s *NameServer) Delay(name string, by time.Duration) {
+	if by <= 0 {
+		panic(fmt.Sprintf("sim: NameServer.Delay(%q, %v): the delay must be positive", name, by))
+	}
+	s.trouble("Delay", name, fmt.Sprintf("answers %v late", by), func(t *nameTrouble, f *fault) { t.delay, t.by = f, by })
+}
+
+// Truncate has answers about a name over UDP come without records and marked as truncated, so that clients
+// ask again over TCP, until [NameServer.Heal].
+func (s *NameServer) Truncate(name string) {
+	s.trouble("Truncate", name, "truncated answers", func(t *nameTrouble, f *fault) { t.truncate = f })
+}
+
+// Heal ends what Fail, Silence, Delay and Truncate began for a name, or with the empty name what they
+// began for all. Answers that are on their way are not changed.
+func (s *NameServer) Heal(name string) {
+	key := checkedName("Heal", name, true)
+	s.mu.Lock()
+	delete(s.troubles, key)
+	s.mu.Unlock()
+	s.host.n.do(func() { s.host.n.note(&s.host.node, nil, "names: "+describeName(name)+"healed") })
+}
+
+func describeName(name string) string {
+	if name == "" {
+		return ""
+	}
+	return name + ": "
+}
+
+func (s *NameServer) trouble(method, name, what string, set func(*nameTrouble, *fault)) {
+	key := checkedName(method, name, true)
+	f := get(s.host.n, func() *fault { return s.host.n.fault(&s.host.node, nil, "names: "+describeName(name)+what) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.troubles[key] == nil {
+		s.troubles[key] = &nameTrouble{}
+	}
+	set(s.troubles[key], f)
+}
+
+// A reply is what the server does about a message.
+type reply struct {
+	message []byte // nil: nothing
+	delay   time.Duration
+}
+
+// answer decides what to reply to a message.
+func (s *NameServer) answer(message []byte, udp bool) (r reply) {
+	q, ok := dns.Read(message)
+	if !ok {
+		return reply{}
+	}
+	a := dns.Answer{Code: q.Code, Size: math.MaxUint16}
+	if udp {
+		a.Size = min(s.conf.MaxUDP, q.Size)
+	}
+	if a.Code == dns.Success && !s.decide(&q, &a, &r, udp) {
+		return reply{}
+	}
+	r.message = a.Append(nil, &q)
+	return r
+}
+
+// decide completes the answer to a query, and says whether there is one.
+func (s *NameServer) decide(q *dns.Query, a *dns.Answer, r *reply, udp bool) bool {
+	t, fired := s.troubleOf(q.Name), []*fault(nil)
+	switch {
+	case t.silence != nil:
+		fired = append(fired, t.silence)
+	case t.delay != nil:
+		r.delay = t.by
+		fired = append(fired, t.delay)
+	}
+	switch {
+	case t.silence != nil:
+	case t.truncate != nil && udp:
+		a.Truncated = true
+		fired = append(fired, t.truncate)
+	case t.fail != nil:
+		a.Code = dns.Code(t.code)
+		fired = append(fired, t.fail)
+	default:
+		s.find(q, a)
+	}
+	if len(fired) > 0 {
+		s.host.n.do(func() {
+			for _, f := range fired {
+				f.hits++
+			}
+		})
+	}
+	if a.Code == dns.NXDomain || a.Code == dns.Success && len(a.Records) == 0 {
+		a.Authority = []dns.Record{s.authority()}
+	}
+	return t.silence == nil
+}
+
+// troubleOf is what is wrong with a name itself, or else with all.
+func (s *NameServer) troubleOf(name string) (t nameTrouble) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, key := range []string{"", name} {
+		set := s.troubles[key]
+		if set == nil {
+			continue
+		}
+		if set.fail != nil {
+			t.fail, t.code = set.fail, set.code
+		}
+		if set.delay != nil {
+			t.delay, t.by = set.delay, set.by
+		}
+		t.silence, t.truncate = cmp.Or(set.silence, t.silence), cmp.Or(set.truncate, t.truncate)
+	}
+	return t
+}
+
+// authority is the record that says for how long clients may keep that there is nothing (RFC 2308 section 3).
+func (s *NameServer) authority() dns.Record {
+	ttl := uint32(s.conf.TTL / time.Second)
+	data := dns.AppendName(dns.AppendName(nil, s.host.name), "hostmaster."+s.host.name)
+	for _, v := range []uint32{1, 3600, 600, 86400, ttl} { // serial, refresh, retry, expire, minimum
+		data = binary.BigEndian.AppendUint32(data, v)
+	}
+	return dns.Record{Type: dns.SOA, TTL: ttl, Data: data}
+}
+
+// A chain has at most so many names: that which is asked for and 11 more, as in BIND (max-query-restarts).
+const longestAlias = 12
+
+// find looks up what is asked. As a recursive server does, it follows aliases.
+func (s *NameServer) find(q *dns.Query, a *dns.Answer) {
+	if q.Class != dns.Internet {
+		a.Code = dns.Refused
+		return
+	}
+	name := q.Name
+	for range longestAlias {
+		records, exists := s.of(name, q.Type)
+		if !exists {
+			a.Code = dns.NXDomain
+			return
+		}
+		if len(records) == 1 && records[0].Type == dns.CNAME && q.Type != dns.CNAME && q.Type != dns.Any {
+			a.Records = append(a.Records, records[0])
+			name = records[0].Target
+			continue
+		}
+		records = slices.DeleteFunc(records, func(r dns.Record) bool { return r.Type != q.Type && q.Type != dns.Any })
+		if s.conf.RoundRobin && len(records) > 1 {
+			first := s.turn(name, q.Type) % len(records)
+			records = slices.Concat(records[first:], records[:first])
+		}
+		a.Records = append(a.Records, records...)
+		return
+	}
+	a.Code, a.Records = dns.ServFail, nil // a loop
+}
+
+// turn counts the answers about a name.
+func (s *NameServer) turn(name string, kind dns.Type) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := fmt.Sprint(name, " ", kind)
+	s.turns[key]++
+	return s.turns[key] - 1
+}
+
+// of returns the records of a name, all or those of a type, and whether it exists. What s was told about
+// the name itself comes first, then what the network knows, then what stands for a domain.
+func (s *NameServer) of(name string, kind dns.Type) (all []dns.Record, exists bool) {
+	own := s.isOwn(name)
+	if !own {
+		data, known := s.known(name, kind)
+		if data != nil {
+			all = []dns.Record{{Name: name, Type: kind, TTL: uint32(s.conf.TTL / time.Second), Data: data}}
+		}
+		if known {
+			return all, true
+		}
+	}
+	all = s.recordsOf(name)
+	return all, len(all) > 0 || !own && s.hasBelow(name)
+}
+
+// recordsOf are the records of a name, or of what stands for all of its domain.
+func (s *NameServer) recordsOf(name string) (all []dns.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own, ok := s.records[name]
+	for _, rest, more := strings.Cut(name, "."); more && !ok; _, rest, more = strings.Cut(rest, ".") {
+		own, ok = s.records["*."+rest]
+	}
+	for _, r := range own {
+		r.Name = name
+		all = append(all, r)
+	}
+	return all
+}
+
+// isOwn says whether s was told about a name, be it that it does not exist.
+func (s *NameServer) isOwn(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.records[name]
+	return ok
+}
+
+// hasBelow says whether there is a name below, so that this one exists too, without records (RFC 8020).
+func (s *NameServer) hasBelow(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for below, records := range s.records {
+		if strings.HasSuffix(below, "."+name) && len(records) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// names are those of which s has records, sorted.
+func (s *NameServer) names() (all []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, records := range s.records {
+		if len(records) > 0 {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// known is what the network knows of a name.
+func (s *NameServer) known(name string, kind dns.Type) (data []byte, exists bool) {
+	found := text(s.host.n, func() string {
+		data, exists := s.host.n.resource(name, uint16(kind))
+		if !exists {
+			return ""
+		}
+		return "=" + string(data)
+	})
+	if len(found) > 1 {
+		data = []byte(found[1:])
+	}
+	return data, found != ""
+}

@@ -1,0 +1,274 @@
+package sim
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/dns"
+)
+
+// ServeNames runs a name server on port 53 of h, by UDP and TCP, as a process of the host: a crash ends it,
+// and after [Host.Restart] it answers again, with the records and faults that it had. Hosts ask it that are
+// told to by [Host.SetResolver]; any other DNS client can as well. To a malformed question it answers FORMERR;
+// it does neither zone transfers nor updates (NOTIMP) nor other classes than IN (REFUSED).
+//
+// A Go program sees its troubles as a [*net.DNSError]: NXDOMAIN, and a name without an address, are IsNotFound at
+// once; a SERVFAIL from all servers is IsTemporary; of other codes none is set; silence is IsTimeout and IsTemporary after 10 s; a server
+// without a process is IsTemporary, for ECONNREFUSED. Its timeout is 5 s, so that an answer 6 s late is none. The zero
+// TTL of an answer or a long one is the same to it, since it keeps nothing.
+//
+// It panics if cfg is not valid or the port is taken.
+func (h *Host) ServeNames(cfg NameServerConfig) *NameServer {
+	h.must("ServeNames")
+	h.n.mustSimulate("ServeNames")
+	cfg, err := cfg.complete()
+	if err != nil {
+		panic(fmt.Sprintf("sim: host %s: ServeNames: NameServerConfig.%v", h.name, err))
+	}
+	s := &NameServer{host: h, conf: cfg, records: map[string][]dns.Record{}, troubles: map[string]*nameTrouble{}, turns: map[string]int{}}
+	for name, records := range cfg.Records {
+		s.records[checkedName("Records", name, false)] = s.parse(name, records)
+	}
+	h.n.do(func() {
+		s.made = h.n.moment()
+		h.n.names.servers = append(h.n.names.servers, s)
+	})
+	s.tellTaken(s.names()...)
+	boots := h.boots()
+	first, err := s.open()
+	if err != nil {
+		panic(fmt.Sprintf("sim: host %s: ServeNames: %v", h.name, err))
+	}
+	h.Run("name server", func(ctx context.Context, h *Host) error {
+		sockets := first
+		if h.boots() != boots {
+			var err error
+			if sockets, err = s.open(); err != nil {
+				return err
+			}
+		}
+		sockets.serve(ctx, s)
+		return nil
+	})
+	return s
+}
+
+const namePort = ":53"
+
+// nameSockets are those of a name server; there may be no listener.
+type nameSockets struct {
+	udp net.PacketConn
+	tcp net.Listener
+}
+
+func (s *NameServer) open() (open nameSockets, err error) {
+	if open.udp, err = s.host.ListenPacket("udp", namePort); err != nil || s.conf.NoTCP {
+		return open, err
+	}
+	if open.tcp, err = s.host.Listen("tcp", namePort); err != nil {
+		open.udp.Close()
+	}
+	return open, err
+}
+
+// serve answers until the context is done or the host is down.
+func (o nameSockets) serve(ctx context.Context, s *NameServer) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	stop := context.AfterFunc(ctx, func() {
+		o.udp.Close()
+		if o.tcp != nil {
+			o.tcp.Close()
+		}
+	})
+	defer stop()
+	if o.tcp != nil {
+		all.Go(func() { s.accept(ctx, o.tcp, &all) })
+	}
+	s.answerDatagrams(o.udp)
+}
+
+// What a server has waiting at most, as a bound: answers over UDP, and connections as in BIND (tcp-clients).
+const (
+	mostLateAnswers = 10_000
+	mostNameConns   = 150
+)
+
+// A lateAnswer is one that is due at an instant.
+type lateAnswer struct {
+	at      time.Time
+	to      net.Addr
+	message []byte
+}
+
+// answerDatagrams answers what comes by UDP. It is one goroutine, so that the answers of one instant have an order.
+func (s *NameServer) answerDatagrams(u net.PacketConn) {
+	var late []lateAnswer // the earliest first
+	p := make([]byte, maxDatagram)
+	for {
+		var next time.Time
+		if len(late) > 0 {
+			next = late[0].at
+		}
+		u.SetReadDeadline(next)
+		k, from, err := u.ReadFrom(p)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			for ; len(late) > 0 && !late[0].at.After(time.Now()); late = late[1:] {
+				u.WriteTo(late[0].message, late[0].to)
+			}
+			continue
+		}
+		if err != nil {
+			return
+		}
+		switch r := s.answer(p[:k], true); {
+		case r.message == nil:
+		case r.delay == 0:
+			u.WriteTo(r.message, from)
+		case len(late) < mostLateAnswers:
+			at := time.Now().Add(r.delay)
+			i := len(late)
+			for i > 0 && late[i-1].at.After(at) {
+				i--
+			}
+			late = slices.Insert(late, i, lateAnswer{at, from, r.message})
+		}
+	}
+}
+
+// accept answers over TCP.
+func (s *NameServer) accept(ctx context.Context, l net.Listener, all *sync.WaitGroup) {
+	var mu sync.Mutex
+	open := 0
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		full := open == mostNameConns
+		if !full {
+			open++
+		}
+		mu.Unlock()
+		if full {
+			c.Close()
+			continue
+		}
+		all.Go(func() {
+			s.answerStream(ctx, c)
+			c.Close()
+			mu.Lock()
+			open--
+			mu.Unlock()
+		})
+	}
+}
+
+// nameConnIdle is after how long a silent connection ends; BIND's tcp-idle-timeout.
+const nameConnIdle = 30 * time.Second
+
+// answerStream answers the questions of one connection, each of which has its length before it (RFC 1035
+// section 4.2.2), in their order.
+func (s *NameServer) answerStream(ctx context.Context, c net.Conn) {
+	for {
+		c.SetDeadline(time.Now().Add(nameConnIdle))
+		var length [2]byte
+		if _, err := io.ReadFull(c, length[:]); err != nil {
+			return
+		}
+		message := make([]byte, binary.BigEndian.Uint16(length[:]))
+		if _, err := io.ReadFull(c, message); err != nil {
+			return
+		}
+		r := s.answer(message, false)
+		if r.message == nil {
+			continue
+		}
+		if r.delay > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(r.delay):
+			}
+			c.SetDeadline(time.Now().Add(nameConnIdle))
+		}
+		if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(r.message))), r.message...)); err != nil {
+			return
+		}
+	}
+}
+
+// A ResolverConfig says how the programs of a host look names up.
+type ResolverConfig struct {
+	// Servers are the hosts whose name servers are asked: the first, and if that does not answer, or by
+	// an error other than NXDOMAIN, the second, or if there is none the first again. One or two. Each has 5 s
+	// (Go's defaults for timeout and attempts in resolv.conf(5), of which the operating system's are not used).
+	Servers []*Host
+
+	// Search are the domains in which a name with fewer than Ndots dots is looked up before it is taken for a
+	// complete one, and another name after. They count for what a host dials; a name that ends with a dot is
+	// complete. [Host.Resolver] does not search.
+	Search []string
+
+	// Ndots is how many dots a name has that is tried as a complete one first. Default 1; Kubernetes sets 5.
+	Ndots int
+}
+
+// SetResolver has the programs of h ask name servers, by [Host.Resolver] and, about each name other than
+// localhost, whenever they dial. By default they ask a stub on the host itself (see [Host.Resolver]), and
+// dials take no time to find a host. A name with several addresses is dialled as package net does: one
+// address after the other, each with its part of the time that is left. It panics if cfg is not valid.
+func (h *Host) SetResolver(cfg ResolverConfig) {
+	h.must("SetResolver")
+	h.n.mustSimulate("SetResolver")
+	fail := func(format string, args ...any) {
+		panic(fmt.Sprintf("sim: host %s: SetResolver: ResolverConfig.", h.name) + fmt.Sprintf(format, args...))
+	}
+	if len(cfg.Servers) < 1 || len(cfg.Servers) > lookupTries {
+		fail("Servers: there are %d, and must be 1 or 2", len(cfg.Servers))
+	}
+	r := &resolving{ndots: cfg.Ndots, resolver: h.Resolver()}
+	for i, s := range cfg.Servers {
+		if s == nil || s.n != h.n {
+			fail("Servers[%d]: must be a host of the network", i)
+		}
+		r.servers = append(r.servers, s)
+	}
+	for i, domain := range cfg.Search {
+		if err := dns.CheckName(domain); err != nil || domain == "" || domain == "." {
+			fail("Search[%d] = %q: must be the name of a domain", i, domain)
+		}
+		r.search = append(r.search, domain)
+	}
+	switch {
+	case cfg.Ndots < 0 || cfg.Ndots > 15:
+		fail("Ndots = %d: must be from 0 to 15 (resolv.conf(5))", cfg.Ndots)
+	case cfg.Ndots == 0:
+		r.ndots = 1
+	}
+	h.n.do(func() { r.by, h.resolver.conf = h.n.moment(), r })
+}
+
+// A resolving is a checked ResolverConfig.
+type resolving struct {
+	by       moment
+	servers  []*Host
+	search   []string
+	ndots    int
+	resolver *net.Resolver // one for all dials, so that those of one instant share a look-up
+}
+
+// server is the one that is asked at a try.
+func (r *resolving) server(try int) netip.AddrPort {
+	return netip.AddrPortFrom(r.servers[try%len(r.servers)].addr, 53)
+}
