@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ type Client struct {
 	// ID names the client. One client is connected under an ID: a new one takes over,
 	// and the old one ends with [ErrFenced]. At most 255 bytes.
 	ID string
-	// Addr is the broker's address.
+	// Addr is the broker's address, host:port.
 	Addr string
 	// DialContext opens connections. Nil: that of a zero net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -119,8 +120,8 @@ func (c *Client) Check() error {
 	if c.ID == "" || len(c.ID) > maxTopicBytes {
 		check.Bad("ID is %q: want 1 to %d bytes", c.ID, maxTopicBytes)
 	}
-	if c.Addr == "" {
-		check.Bad(`Addr is "": want host:port`)
+	if _, port, err := net.SplitHostPort(c.Addr); err != nil || port == "" || strings.Contains(c.Addr, "/") {
+		check.Bad("Addr is %q: want host:port", c.Addr)
 	}
 	check.Duration("DialTimeout", c.DialTimeout)
 	check.Backoff("Backoff", c.Backoff, ownBackoff)

@@ -2,6 +2,7 @@ package pubsub_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -59,8 +60,8 @@ func TestBadTopicsAndOptionsAreRefused(t *testing.T) {
 		}
 		require.ErrorContains(t, pubsub.SubscribeOptions{Filter: "a.>.b", AckWait: -1}.Check(), "\npubsub: SubscribeOptions.AckWait is -1ns: want 0 for the default, up to")
 		for want, c := range map[string]*pubsub.Client{
-			"ID": {Addr: "x"}, "Addr": {ID: "x"}, "Backoff.Min": {ID: "x", Addr: "x", Backoff: retry.Backoff{Min: time.Hour}},
-			"DialTimeout": {ID: "x", Addr: "x", DialTimeout: -1}, "MaxUnconfirmed": {ID: "x", Addr: "x", MaxUnconfirmed: -1},
+			"ID": {Addr: "x:1"}, "Addr": {ID: "x"}, "Backoff.Min": {ID: "x", Addr: "x:1", Backoff: retry.Backoff{Min: time.Hour}},
+			"DialTimeout": {ID: "x", Addr: "x:1", DialTimeout: -1}, "MaxUnconfirmed": {ID: "x", Addr: "x:1", MaxUnconfirmed: -1},
 		} {
 			require.ErrorContains(t, c.Check(), "pubsub: Client."+want+" is ")
 			_, err := c.Publish(t.Context(), pubsub.Message{Topic: "t"})
@@ -68,6 +69,9 @@ func TestBadTopicsAndOptionsAreRefused(t *testing.T) {
 			_, err = c.Subscribe(t.Context(), pubsub.SubscribeOptions{Filter: "t"})
 			require.Equal(t, c.Check(), err)
 			require.NoError(t, c.Close())
+		}
+		for _, addr := range []string{"", "x", "x:", "http://server", "tcp://server:4222"} {
+			require.ErrorContains(t, (&pubsub.Client{ID: "x", Addr: addr}).Check(), fmt.Sprintf("pubsub: Client.Addr is %q: want host:port", addr))
 		}
 		for want, b := range map[string]*pubsub.Broker{
 			"SessionTimeout": {SessionTimeout: ms}, "HandshakeTimeout": {HandshakeTimeout: -1}, "MaxHandshakes": {MaxHandshakes: -1},
