@@ -160,7 +160,7 @@ var claims = []claim{
 	{9, "Push needs clients that are online.", func(r *results) (verdict, string) {
 		ok, lost, gaps := r.allRecovered("WebSocket")
 		return when(ok, onlyWhen, confirmed),
-			fmt.Sprintf("there is no mailbox: with a log that is read from the client's cursor, %d faults of up to 20 min lost %d events and reported %d gaps. An event published with TTL 0 is lost (scenario PU-03).",
+			fmt.Sprintf("there is no mailbox: with a log that is read from the client's cursor, %d faults of up to 20 min lost %d events and reported %d gaps. An event published with TTL Now is lost (scenario PU-03).",
 				len(faults), lost, gaps)
 	}},
 	{10, "Push: clients might not be able to handle the load.", func(r *results) (verdict, string) {

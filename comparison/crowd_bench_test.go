@@ -283,7 +283,7 @@ func pushClients(int) (*crowd, error) {
 		handler: srv.Handler(),
 		waiting: func() int { return int(srv.Stats().Live) },
 		publish: func(data []byte) error {
-			_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: data})
+			_, err := srv.Publish(context.Background(), push.Message{Topic: "news", Data: data})
 			return err
 		},
 		receive: func(ctx context.Context, c *http.Client, name string, got func([]byte) error) error {

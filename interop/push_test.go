@@ -74,7 +74,7 @@ func TestGorillaReadsFromPush(t *testing.T) {
 		defer s.Close()
 		server.ServeHTTP(":80", s.Handler())
 		publish := func(data string) eventlog.Cursor {
-			receipt, err := s.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte(data)})
+			receipt, err := s.Publish(context.Background(), push.Message{Topic: "news", Data: []byte(data)})
 			require.NoError(t, err)
 			return receipt.Cursor
 		}

@@ -103,7 +103,7 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 					return srv, srv.Handler(), nil
 				})
 		},
-		Publish:    func(data string) error { return publish(data, push.Forever) },
+		Publish:    func(data string) error { return publish(data, 0) },
 		PublishFor: publish,
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := push.Client{
@@ -133,7 +133,7 @@ func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) pattern
 		},
 		PublishTo: func(name, data string) error {
 			return s.Do(func(srv *push.Server) error {
-				_, err := srv.Publish(context.Background(), push.Message{Topic: push.Mailbox(name), TTL: push.Forever, Data: []byte(data)})
+				_, err := srv.Publish(context.Background(), push.Message{Topic: push.Mailbox(name), Data: []byte(data)})
 				return err
 			})
 		},

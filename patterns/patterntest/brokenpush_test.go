@@ -65,7 +65,7 @@ func twoSessions(ctx context.Context, newClient func() *pushClient) error {
 
 // acceptsUndelivered takes a message that nobody confirmed for delivered.
 func acceptsUndelivered(s *push.Server, topic string, _ time.Duration, data string) error {
-	if err := send(s, topic, 0, data); err != nil && !errors.Is(err, push.ErrNotDelivered) {
+	if err := send(s, topic, push.Now, data); err != nil && !errors.Is(err, push.ErrNotDelivered) {
 		return err
 	}
 	return nil

@@ -76,7 +76,7 @@ func (p pushing) on(n *sim.Network) patterntest.System {
 		}
 		return nil
 	}
-	s.Publish = func(data string) error { return s.PublishFor(data, push.Forever) }
+	s.Publish = func(data string) error { return s.PublishFor(data, 0) }
 	if p.mailboxes {
 		s.Account = func() patterntest.Account {
 			if server := life.get(); server != nil {

@@ -37,7 +37,7 @@ func TestClientReceivesWhatItMaySeeAndAskedFor(t *testing.T) {
 				w.opts.Authenticate = withTopics(row.granted...)
 				w.start()
 				for _, topic := range topics {
-					w.publish(topic, push.Forever, "x")
+					w.publish(topic, 0, "x")
 				}
 				p := w.phone("phone")
 				p.Topics = row.asks
@@ -46,11 +46,11 @@ func TestClientReceivesWhatItMaySeeAndAskedFor(t *testing.T) {
 				p.wants(row.want...) // from the log
 				w.online("phone")
 				for _, topic := range topics {
-					w.publish(topic, push.Forever, "x")
+					w.publish(topic, 0, "x")
 				}
 				p.wants(row.want...) // as they come
 				for _, topic := range topics {
-					w.srv.Publish(t.Context(), push.Message{Topic: topic, Data: []byte("x")})
+					w.srv.Publish(t.Context(), push.Message{Topic: topic, TTL: push.Now, Data: []byte("x")})
 				}
 				p.wants(row.want...) // past the log
 				p.off()
@@ -140,14 +140,14 @@ func TestCredentialsExpire(t *testing.T) {
 func TestFromNow(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.start()
-		w.publish(mailbox, push.Forever, "before")
+		w.publish(mailbox, 0, "before")
 		p := w.phone("phone")
 		p.FromNow = true
 		p.on()
 		w.online("phone")
 		require.Equal(t, w.log.Head(), p.Cursor())
 		w.cut()
-		w.publish(mailbox, push.Forever, "while it is away")
+		w.publish(mailbox, 0, "while it is away")
 		p.wants("while it is away")
 		p.off()
 		p.idle()
@@ -159,7 +159,7 @@ func TestFromNow(t *testing.T) {
 func TestClientWithoutOnReset(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.start()
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		p := w.phone("phone")
 		p.OnReset = nil
 		p.on()

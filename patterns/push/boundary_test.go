@@ -36,14 +36,14 @@ func TestPublishBetweenTheLastPageAndTheQueueIsNotLost(t *testing.T) {
 		w.log = &hookedLog{Log: w.log, read: func(q eventlog.Query, page eventlog.Page) {
 			if q.Match != nil && len(page.Entries) == 0 && count < 3 {
 				count++
-				w.publish(mailbox, push.Forever, fmt.Sprint(count))
+				w.publish(mailbox, 0, fmt.Sprint(count))
 			}
 		}}
 		w.start()
 		p := w.phone("phone")
 		p.on()
 		p.wants("reset new", "1", "2", "3")
-		w.publish(mailbox, push.Forever, "live")
+		w.publish(mailbox, 0, "live")
 		p.wants("live")
 		p.off()
 		p.idle()
@@ -84,7 +84,7 @@ func TestSlowReaderThatIsOvertakenByTheLogIsReset(t *testing.T) {
 		w.opts.Window, w.opts.MaxQueue = 1, 2
 		w.start()
 		for i := range 10 {
-			w.publish(mailbox, push.Forever, fmt.Sprint(i))
+			w.publish(mailbox, 0, fmt.Sprint(i))
 		}
 		p, gate := w.gated("phone")
 		p.on()
@@ -117,14 +117,14 @@ func TestRouterThatIsOvertakenByTheLogResetsItsClients(t *testing.T) {
 		require.NoError(t, err)
 		p.wants("reset compacted", "3", "4")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "live again")
+		w.publish(mailbox, 0, "live again")
 		p.wants("live again")
 		p.off()
 	})
 }
 
 // The publisher does not wait for a confirmation that cannot come any more.
-func TestTTLZeroEndsWithTheConnection(t *testing.T) {
+func TestNowEndsWithTheConnection(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.start()
 		p, _ := w.gated("phone")
@@ -133,7 +133,7 @@ func TestTTLZeroEndsWithTheConnection(t *testing.T) {
 		w.online("phone")
 		time.AfterFunc(300*time.Millisecond, w.cut)
 		start := time.Now()
-		_, err := w.srv.Publish(t.Context(), push.Message{Topic: mailbox})
+		_, err := w.srv.Publish(t.Context(), push.Message{Topic: mailbox, TTL: push.Now})
 		require.ErrorIs(t, err, push.ErrNotDelivered)
 		require.Equal(t, 300*time.Millisecond, time.Since(start))
 		p.off()
@@ -142,7 +142,7 @@ func TestTTLZeroEndsWithTheConnection(t *testing.T) {
 
 // The publisher has given up after a second. The client is ready after two, and
 // must not get it then.
-func TestTTLZeroLastsAsLongAsItsPublisherWaits(t *testing.T) {
+func TestNowLastsAsLongAsItsPublisherWaits(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.opts.Window = 1
 		w.start()
@@ -150,12 +150,12 @@ func TestTTLZeroLastsAsLongAsItsPublisherWaits(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "busy with this")
+		w.publish(mailbox, 0, "busy with this")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		_, err := w.srv.Publish(ctx, push.Message{Topic: mailbox, Data: []byte("given up")})
+		_, err := w.srv.Publish(ctx, push.Message{Topic: mailbox, TTL: push.Now, Data: []byte("given up")})
 		require.ErrorIs(t, err, push.ErrNotDelivered)
 		require.Equal(t, time.Second, time.Since(start))
 		time.Sleep(time.Second)
@@ -213,9 +213,9 @@ func TestMessageThatExpiresInTheBacklogIsNotSent(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.opts.Window = 1
 		w.start()
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		w.publish(mailbox, 5*time.Second, "short")
-		w.publish(mailbox, push.Forever, "two")
+		w.publish(mailbox, 0, "two")
 		p, gate := w.gated("phone")
 		p.on()
 		p.wants("reset new")
@@ -240,11 +240,11 @@ func TestExpiryIsCountedOnce(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "busy with this")
+		w.publish(mailbox, 0, "busy with this")
 		synctest.Wait()
 		w.publish(mailbox, 5*time.Second, "short")
 		time.Sleep(6 * time.Second)
-		w.publish(mailbox, push.Forever, "wakes the writer")
+		w.publish(mailbox, 0, "wakes the writer")
 		synctest.Wait()
 		require.EqualValues(t, 1, w.srv.Stats().Expired)
 		p.off()
@@ -277,7 +277,7 @@ func TestExpiryIsNotCountedForWhatTheLogHasDropped(t *testing.T) {
 		w.start()
 		w.publish(mailbox, 5*time.Second, "short")
 		require.NoError(t, w.log.Compact(w.log.Head()))
-		w.publish("news", push.Forever, "the server looks at the log")
+		w.publish("news", 0, "the server looks at the log")
 		time.Sleep(6 * time.Second)
 		require.Zero(t, w.srv.Stats().Expired)
 	})
@@ -314,7 +314,7 @@ func TestWindowIsBoundedInBytes(t *testing.T) {
 		text(t, c)
 		w.online("phone")
 		for range 5 {
-			w.publish(mailbox, push.Forever, strings.Repeat("x", 400))
+			w.publish(mailbox, 0, strings.Repeat("x", 400))
 		}
 		synctest.Wait()
 		require.EqualValues(t, 2, w.srv.Stats().Sent)
@@ -333,10 +333,10 @@ func TestClientHandlesNothingTwice(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		p.wants("one")
 		p.off()
-		w.publish(mailbox, push.Forever, "two")
+		w.publish(mailbox, 0, "two")
 		p.on()
 		p.wants("two")
 		p.off()
@@ -450,7 +450,7 @@ func TestWindowInBytesIsReopenedAtOnce(t *testing.T) {
 		start := time.Now()
 		data := strings.Repeat("x", 600)
 		for range 5 {
-			w.publish(mailbox, push.Forever, data)
+			w.publish(mailbox, 0, data)
 		}
 		p.wants(data, data, data, data, data)
 		require.Zero(t, time.Since(start))

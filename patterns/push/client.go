@@ -79,9 +79,8 @@ type Client struct {
 	// Jitter draws the delays. Nil: seeded by the clock and ID, so that clients differ.
 	Jitter retry.Jitter
 
-	// Logger receives why connections ended or were not made, gaps and resets (warnings)
-	// and connections made (debug), with the attributes client and error. Nil: nothing is
-	// logged.
+	// Logger gets the error that ends Run, gaps and resets as warnings, and connections that begin,
+	// end or fail at level Debug, with the attributes client and error. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	mu     sync.Mutex
@@ -95,7 +94,7 @@ type Event struct {
 	Topic string
 	// Cursor is the position to continue from once the message is handled:
 	// whoever stores it together with the message's effect handles it exactly
-	// once. Zero for a message with TTL 0.
+	// once. Zero for a message with TTL Now.
 	Cursor eventlog.Cursor
 	// Data is the message's.
 	Data []byte
@@ -175,12 +174,14 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) er
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.As(err, &final):
+			run.log.Warn("push: the client ends", "client", c.ID, "error", final.err)
 			return final.err
 		case websocket.CloseStatus(err) == StatusFenced:
+			run.log.Warn("push: the client ends", "client", c.ID, "error", ErrFenced)
 			return ErrFenced
 		}
 		delay := run.comeback.next(lasted, err)
-		run.log.Warn("push: connection ended", "client", c.ID, "error", err, "delay", delay)
+		run.log.Debug("push: connection ended", "client", c.ID, "error", err, "delay", delay)
 		if c.OnRetry != nil {
 			c.OnRetry(err, delay)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/redact"
 )
 
 // clientRun is one call of Run.
@@ -160,7 +161,7 @@ func (n *clientConn) dial(ctx context.Context) error {
 		},
 	})
 	if err != nil {
-		return refused(resp, err)
+		return refused(resp, redact.Error(err))
 	}
 	n.conn = conn
 	conn.SetReadLimit(int64(n.maxBytes + maxHeaderBytes))
@@ -343,7 +344,7 @@ func (n *clientConn) handle(ctx context.Context, m *inbound) error {
 	return n.event(ctx, m)
 }
 
-// event handles an event or a message with TTL 0.
+// event handles an event or a message with TTL Now.
 func (n *clientConn) event(ctx context.Context, m *inbound) error {
 	f := m.frame
 	ev := Event{Topic: f.topic, Data: f.data}

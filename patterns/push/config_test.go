@@ -69,7 +69,7 @@ func TestMessagesAreChecked(t *testing.T) {
 		srv := &push.Server{}
 		defer srv.Close()
 		_, err := srv.Publish(t.Context(), push.Message{Topic: "t", TTL: -5})
-		require.EqualError(t, err, "push: Message.TTL is -5ns: want 0 or more, or Forever")
+		require.EqualError(t, err, "push: Message.TTL is -5ns: want 0 for no limit, or more, or Now")
 		_, err = srv.Publish(t.Context(), push.Message{Topic: string(make([]byte, 1025)), TTL: 5})
 		require.EqualError(t, err, "push: Message.Topic has 1025 bytes: want at most 1024")
 		ctx, cancel := context.WithCancel(t.Context())

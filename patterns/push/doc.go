@@ -1,7 +1,7 @@
 // Package push delivers messages to clients the moment they are published, over a WebSocket
 // that the client keeps open, and keeps them for absent clients.
 //
-// A [Server] has a handler and [Server.Publish]. Messages with a TTL go into an [eventlog.Log]
+// A [Server] has a handler and [Server.Publish]. Messages go into an [eventlog.Log]
 // before anything else happens to them, and a client is a reader of that log, woken when there
 // is something to read: it gets what it missed while offline when it reconnects. A [Client]
 // runs until its context ends, over as many connections as it takes. [Server.Authenticate]
@@ -32,7 +32,7 @@
 //     and once; or OnReset reports that this is not possible, and why. There is no
 //     third outcome. This holds for messages published while it reconnects, too.
 //   - A message is not sent after its TTL, and not handled after it either, by more
-//     than the transit of the connection's first frame. With TTL 0 its publisher
+//     than the transit of the connection's first frame. With TTL Now its publisher
 //     knows whether any client has handled it.
 //   - No event is missing between a snapshot and the events after it. Some may
 //     be in both.
@@ -51,7 +51,7 @@
 //
 // # What it does not do
 //
-// One server is one process: fencing, presence and messages with TTL 0 do not reach clients of
+// One server is one process: fencing, presence and messages with TTL Now do not reach clients of
 // another. Delivery is at least once to the handler, since a process can die after the effect
 // and before its cursor is stored; a client that stores both together ([Event.Cursor]) has it
 // exactly once. Acknowledged positions are not stored by the server (OnAck may): a client that
@@ -84,14 +84,14 @@
 //	server: {"type":"gap","offset":9,"skipped":4} 4 messages up to offset 9 were dropped
 //	server: {"type":"position","offset":9}        there is nothing for the client up to offset 9
 //	client: {"type":"ack","offset":9}             everything up to offset 9 is handled
-//	client: {"type":"got","id":3}                 message 3 with TTL 0 is handled
+//	client: {"type":"got","id":3}                 message 3 with TTL Now is handled
 //
 // A binary frame, always from the server, is
 //
 //	kind (1 byte) | number | expires | length of topic | topic | data
 //
 // with integers as unsigned varints (as in encoding/binary). The kind is 1 for an
-// event, whose number is its offset; 2 for a message with TTL 0, whose number is
+// event, whose number is its offset; 2 for a message with TTL Now, whose number is
 // its id; 3 for the snapshot that hello announced. Expires is in microseconds
 // since 1970 on the server's clock, which hello tells as now_us; zero is never. An
 // empty topic is the client's mailbox.

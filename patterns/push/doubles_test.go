@@ -91,7 +91,7 @@ func (b *bench) phone(id string) *phone {
 	return p
 }
 
-func (b *bench) send(data string) bool { return b.sendFor(push.Forever, data) }
+func (b *bench) send(data string) bool { return b.sendFor(0, data) }
 
 func (b *bench) sendFor(ttl time.Duration, data string) bool {
 	_, err := b.server.Publish(context.Background(), push.Message{Topic: mailbox, TTL: ttl, Data: []byte(data)})
@@ -281,7 +281,7 @@ var promises = []struct {
 		defer first.off()
 		defer second.off()
 		first.got()
-		b.server.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte("secret")})
+		b.server.Publish(context.Background(), push.Message{Topic: "news", Data: []byte("secret")})
 		time.Sleep(time.Second)
 		return differs("another connection has the client's id; the old one gets", first.got(), "")
 	}, "the old connection is not fenced", func(s *subject) {

@@ -15,16 +15,16 @@ type Message struct {
 	// for it, or for none; or, if it is the [Mailbox] of a client, that client alone.
 	// At most 1,024 bytes.
 	Topic string
-	// TTL is how long the message waits for a client that is offline or slow.
-	// Zero: it is delivered now or not at all, and Publish says which; it is not
-	// in the log. [Forever]: as long as the log keeps it.
+	// TTL is how long the message waits for a client that is offline or slow. Zero: as
+	// long as the log keeps it. [Now]: it is delivered now or not at all, and Publish
+	// says which; it is not in the log.
 	TTL time.Duration
 	// Data is the payload.
 	Data []byte
 }
 
-// Forever is the TTL of a message that does not expire.
-const Forever time.Duration = -1
+// Now is the TTL of a message that is not kept for clients that come later.
+const Now time.Duration = -1
 
 // maxMessageBytes is the most that a bound on messages can be set to.
 const maxMessageBytes = 1 << 30
@@ -44,7 +44,7 @@ func Mailbox(client string) string { return mailboxPrefix + client }
 // Receipt is what Publish knows when it returns.
 type Receipt struct {
 	// Cursor is the message's position in the log. From here on it survives
-	// what the log survives. Zero for a message with TTL 0.
+	// what the log survives. Zero for a message with TTL Now.
 	Cursor eventlog.Cursor
 	// Online is how many clients the message was sent to at once; Delivered is
 	// how many of them have confirmed that they handled it. Both are zero for
@@ -68,7 +68,7 @@ const (
 )
 
 var (
-	// ErrNotDelivered is returned by Publish for a message with TTL 0 that no
+	// ErrNotDelivered is returned by Publish for a message with TTL Now that no
 	// client has confirmed. One may have received it all the same, if its
 	// confirmation was lost.
 	ErrNotDelivered = errors.New("push: not delivered")

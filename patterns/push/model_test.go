@@ -70,10 +70,10 @@ func recoveryModel(t *rapid.T) {
 		published = append(published, s)
 	}
 	t.Repeat(map[string]func(*rapid.T){
-		"publish":         func(*rapid.T) { publish(mailbox, push.Forever) },
-		"publish more":    func(*rapid.T) { publish(mailbox, push.Forever) },
+		"publish":         func(*rapid.T) { publish(mailbox, 0) },
+		"publish more":    func(*rapid.T) { publish(mailbox, 0) },
 		"publish mortal":  func(*rapid.T) { publish(mailbox, 3*time.Second) },
-		"publish another": func(*rapid.T) { publish("other", push.Forever) },
+		"publish another": func(*rapid.T) { publish("other", 0) },
 		"wait":            func(t *rapid.T) { time.Sleep(time.Duration(rapid.IntRange(1, 8000).Draw(t, "ms")) * time.Millisecond) },
 		"cut":             func(*rapid.T) { w.cut() },
 		"stall":           func(*rapid.T) { w.net.Stall() },

@@ -51,7 +51,7 @@ func TestPanicInSnapshotEndsTheSession(t *testing.T) {
 		require.EqualValues(t, 1, w.srv.Stats().Failed)
 		require.Contains(t, log.String(), `level=ERROR msg="push: Server.Snapshot panicked: no such table" client=phone`)
 		require.Contains(t, log.String(), "panic_test.go", "where it panicked")
-		w.publish("news", push.Forever, "one")
+		w.publish("news", 0, "one")
 		other.wants("news:one")
 
 		broken.Store(false)
@@ -90,15 +90,15 @@ func TestPanicInCoalesceKeyLosesNothing(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "0-")
+		w.publish(mailbox, 0, "0-")
 		synctest.Wait()                                                                        // in the window
 		_, err := w.log.Append(t.Context(), eventlog.Entry{Topic: mailbox, Data: []byte("a")}) // read by the server's own goroutine
 		require.NoError(t, err)
 		synctest.Wait()
-		w.publish(mailbox, push.Forever, "1")
-		w.publish(mailbox, push.Forever, "b")
+		w.publish(mailbox, 0, "1")
+		w.publish(mailbox, 0, "b")
 		require.Zero(t, w.srv.Stats().Coalesced)
-		w.publish(mailbox, push.Forever, "2")
+		w.publish(mailbox, 0, "2")
 		for range 4 {
 			gate <- struct{}{}
 		}
@@ -157,14 +157,16 @@ func TestClientLogsWhyItWaits(t *testing.T) {
 		var log bytes.Buffer
 		w.start()
 		p := w.phone("phone")
-		p.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		p.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		p.URL += "?token=secret"
 		p.on()
 		p.wants("reset new")
 		w.net.SetDown(true)
 		w.cut()
 		time.Sleep(time.Second)
 		p.off()
-		require.Contains(t, log.String(), `level=WARN msg="push: connection ended" client=phone error="failed to`)
+		require.Contains(t, log.String(), `level=DEBUG msg="push: connection ended" client=phone error="failed to`)
 		require.Contains(t, log.String(), "connection refused")
+		require.NotContains(t, log.String(), "secret")
 	})
 }

@@ -11,12 +11,11 @@ import (
 
 // Publish sends the message to the clients of its topic.
 //
-// With a TTL it returns nil when the log has the message, as durable as the log
-// is: from then on, clients get it when they come, as long as it has not expired
+// It returns nil when the log has the message, as durable as the log is: from then on, clients get it when they come, as long as it has not expired
 // and the log keeps it. Each that is connected and keeps up has it in its queue
 // already. An error means that the message was not accepted.
 //
-// With TTL 0 it waits until the connected clients have confirmed that they have
+// With TTL [Now] it waits until the connected clients have confirmed that they have
 // handled the message, for NowTimeout at most. It returns [ErrNotDelivered] if
 // none has.
 func (s *Server) Publish(ctx context.Context, m Message) (Receipt, error) {
@@ -30,8 +29,8 @@ func (s *Server) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if len(m.Topic) > maxTopicBytes {
 		return Receipt{}, fmt.Errorf("push: Message.Topic has %d bytes: want at most %d", len(m.Topic), maxTopicBytes)
 	}
-	if m.TTL < 0 && m.TTL != Forever {
-		return Receipt{}, fmt.Errorf("push: Message.TTL is %v: want 0 or more, or Forever", m.TTL)
+	if m.TTL < 0 && m.TTL != Now {
+		return Receipt{}, fmt.Errorf("push: Message.TTL is %v: want 0 for no limit, or more, or Now", m.TTL)
 	}
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, fmt.Errorf("push: publish to %q: %w", m.Topic, err)
@@ -40,7 +39,7 @@ func (s *Server) Publish(ctx context.Context, m Message) (Receipt, error) {
 		return Receipt{}, err
 	}
 	defer s.endPublish()
-	if m.TTL == 0 {
+	if m.TTL == Now {
 		return s.publishNow(ctx, m)
 	}
 	entry := eventlog.Entry{Topic: m.Topic, Data: m.Data, Time: time.Now()}

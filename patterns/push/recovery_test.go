@@ -26,7 +26,7 @@ func TestOfflineClientGetsItsMailInOrder(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		p.wants("one")
 		require.ErrorIs(t, p.off(), context.Canceled)
 		w.eventually("the client gone", func() bool { return !w.srv.Online("phone") })
@@ -131,10 +131,10 @@ func TestMessageThatExpiresInTransitIsNotHandled(t *testing.T) {
 	})
 }
 
-func TestTTLZeroIsNowOrNever(t *testing.T) {
+func TestTTLNowIsNowOrNever(t *testing.T) {
 	inBubble(t, 25*time.Millisecond, func(t *testing.T, w *world) {
 		w.start()
-		now := push.Message{Topic: mailbox, Data: []byte("now")}
+		now := push.Message{Topic: mailbox, TTL: push.Now, Data: []byte("now")}
 
 		start := time.Now()
 		_, err := w.srv.Publish(t.Context(), now)
@@ -173,7 +173,7 @@ func TestNowComesAfterWhatWasPublishedBefore(t *testing.T) {
 		w.online("phone")
 		for i := range 20 {
 			w.publish(mailbox, time.Hour, fmt.Sprint("log ", i))
-			w.publish(mailbox, 0, fmt.Sprint("now ", i))
+			w.publish(mailbox, push.Now, fmt.Sprint("now ", i))
 			p.wants(fmt.Sprint("log ", i), fmt.Sprint("now ", i))
 		}
 		p.off()

@@ -84,7 +84,7 @@ type Server struct {
 	// WriteTimeout bounds each single write. Zero: 10 s.
 	WriteTimeout time.Duration
 	// NowTimeout is how long Publish waits for the confirmation of a message
-	// with TTL 0. Zero: PingTimeout.
+	// with TTL Now. Zero: PingTimeout.
 	NowTimeout time.Duration
 
 	// RetrySpread is the time over which clients should spread their reconnects:
@@ -120,7 +120,7 @@ type Server struct {
 	topics     topics
 	mailboxes  mailboxes
 	routed     eventlog.Cursor // up to here entries were handed to sessions
-	nows       uint64          // messages with TTL 0 so far
+	nows       uint64          // messages with TTL Now so far
 	opening    int             // connections between admission and registration
 	publishing int             // calls of Publish in progress
 	published  chan struct{}   // closed when draining and publishing is zero

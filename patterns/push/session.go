@@ -157,7 +157,7 @@ func (c *session) offer(it item, now time.Time) bool {
 	return true
 }
 
-// offerNow queues a message with TTL 0, unless the client is gone or has no room.
+// offerNow queues a message with TTL Now, unless the client is gone or has no room.
 func (c *session) offerNow(it item, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

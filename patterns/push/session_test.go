@@ -63,7 +63,7 @@ func TestHalfOpenClientIsFoundBehindAFullBuffer(t *testing.T) {
 		w.net.Stall()
 		w.net.SetDown(true)
 		for range 10 {
-			w.publish(mailbox, push.Forever, strings.Repeat("x", 10<<10))
+			w.publish(mailbox, 0, strings.Repeat("x", 10<<10))
 		}
 		time.Sleep(time.Until(start.Add(37*time.Second - 1)))
 		require.True(t, w.srv.Online("phone"))
@@ -88,7 +88,7 @@ func TestStuckWriteEndsAtItsOwnDeadline(t *testing.T) {
 		w.online("phone")
 		w.net.Stall()
 		w.net.SetDown(true)
-		w.publish(mailbox, push.Forever, strings.Repeat("x", 10<<10))
+		w.publish(mailbox, 0, strings.Repeat("x", 10<<10))
 		time.Sleep(3 * time.Second)
 		synctest.Wait()
 		require.False(t, w.srv.Online("phone"))
@@ -112,7 +112,7 @@ func TestFrozenServerIsLeft(t *testing.T) {
 		time.Sleep(30*time.Second + time.Millisecond)
 		heard := time.Now().Add(-time.Millisecond) // the first ping came
 		w.net.Stall()
-		w.publish(mailbox, push.Forever, "on the dead connection")
+		w.publish(mailbox, 0, "on the dead connection")
 
 		p.wants("on the dead connection")
 
@@ -163,7 +163,7 @@ func TestBusyHandlerIsNotTakenForDead(t *testing.T) {
 		p.wants("reset new")
 		w.online("phone")
 		for i := range 10 {
-			w.publish(mailbox, push.Forever, fmt.Sprint(i))
+			w.publish(mailbox, 0, fmt.Sprint(i))
 		}
 		synctest.Wait()
 		require.Equal(t, 6, w.srv.Presence()[0].Queued, "all but the window wait here")
@@ -203,13 +203,13 @@ func TestNewConnectionFencesTheOld(t *testing.T) {
 		first.on()
 		first.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		first.wants("one")
 
 		second.on()
 		second.wants("reset new", "one")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "two")
+		w.publish(mailbox, 0, "two")
 		second.wants("two")
 		require.ErrorIs(t, first.ended(), push.ErrFenced)
 		first.idle()
@@ -256,7 +256,7 @@ func TestFencedRunStaysOut(t *testing.T) {
 			_, _, err := receive(late)
 			require.Equal(t, push.StatusFenced, websocket.CloseStatus(err), run)
 		}
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		_, _, err := receive(third)
 		require.NoError(t, err)
 		require.EqualValues(t, 4, w.srv.Stats().Fenced)
@@ -282,7 +282,7 @@ func TestHandshakeOfADeadProcessFencesNobody(t *testing.T) {
 		defer dead.CloseNow()
 		require.Eventually(t, func() bool { return w.srv.Stats().Silent == 1 }, 10*time.Second, time.Millisecond)
 		require.True(t, w.srv.Online("phone"))
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		p.wants("one")
 		require.Zero(t, w.srv.Stats().Fenced)
 		p.off()
@@ -311,7 +311,7 @@ func TestLastWordsOfADeadProcessFenceNobody(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		require.EqualValues(t, 1, w.srv.Stats().Silent)
 		require.Zero(t, w.srv.Stats().Fenced)
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		p.wants("one")
 		p.off()
 	})
@@ -329,7 +329,7 @@ func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 		p.wants("reset new")
 		w.online("phone")
 		for i := range 50 {
-			w.publish(mailbox, push.Forever, fmt.Sprint(i))
+			w.publish(mailbox, 0, fmt.Sprint(i))
 		}
 
 		require.NoError(t, w.srv.Drain(t.Context()))
@@ -352,7 +352,7 @@ func TestDrainDeliversEverythingAndSaysGoodbye(t *testing.T) {
 
 		w.stop()
 		w.start() // the next instance, on the same log
-		w.publish(mailbox, push.Forever, "after the restart")
+		w.publish(mailbox, 0, "after the restart")
 		p.wants("after the restart")
 		p.off()
 		require.EqualValues(t, 1, w.srv.Stats().Recovered)
@@ -386,9 +386,9 @@ func TestOversizedMessageIsSkippedAndSaid(t *testing.T) {
 		w.online("phone")
 		fits := strings.Repeat("f", 1000)
 		for _, size := range []int{1001, 60_000} {
-			w.publish(mailbox, push.Forever, "before")
-			w.publish(mailbox, push.Forever, strings.Repeat("x", size))
-			w.publish(mailbox, push.Forever, fits)
+			w.publish(mailbox, 0, "before")
+			w.publish(mailbox, 0, strings.Repeat("x", size))
+			w.publish(mailbox, 0, fits)
 			p.wants("before", "gap 1 oversized=true", fits)
 		}
 		p.off()
@@ -443,7 +443,7 @@ func TestConcurrentWritersDoNotMixFrames(t *testing.T) {
 		for k := range 8 {
 			all.Go(func() {
 				for range 50 {
-					w.publish(mailbox, push.Forever, strings.Repeat(string(rune('a'+k)), 100*(k+1)))
+					w.publish(mailbox, 0, strings.Repeat(string(rune('a'+k)), 100*(k+1)))
 				}
 			})
 		}
@@ -477,7 +477,7 @@ func TestTokensAreVerifiedLocallyAndExpire(t *testing.T) {
 		synctest.Wait()
 		require.EqualValues(t, 1, w.srv.Stats().Unauthorized)
 		w.online("phone")
-		w.publish("news", push.Forever, "still here")
+		w.publish("news", 0, "still here")
 		p.wants("news:still here")
 		require.Equal(t, 2, signed)
 		p.off()
@@ -562,7 +562,7 @@ func TestTopicNamedTwiceIsOneTopic(t *testing.T) {
 		w.online("phone")
 		for _, topic := range []string{"news", mailbox} {
 			start := time.Now()
-			r, err := w.srv.Publish(t.Context(), push.Message{Topic: topic, Data: []byte("now")})
+			r, err := w.srv.Publish(t.Context(), push.Message{Topic: topic, TTL: push.Now, Data: []byte("now")})
 			require.NoError(t, err)
 			require.Equal(t, push.Receipt{Online: 1, Delivered: 1}, r)
 			require.Zero(t, time.Since(start))

@@ -77,7 +77,7 @@ func TestSlowClientPolicies(t *testing.T) {
 				w.online("slow", "healthy")
 				for i, word := range words(0, 10) {
 					start := time.Now()
-					go w.srv.Publish(t.Context(), push.Message{Topic: "t", TTL: push.Forever, Data: []byte(word)})
+					go w.srv.Publish(t.Context(), push.Message{Topic: "t", Data: []byte(word)})
 					healthy.wants("t:" + word)
 					require.Equal(t, 25*time.Millisecond, time.Since(start), "message %d to the healthy client", i)
 					time.Sleep(2 * time.Second) // its acknowledgement
@@ -126,7 +126,7 @@ func TestClientThatNeverReadsIsBounded(t *testing.T) {
 		data := strings.Repeat("x", 10<<10)
 		for i := range 20 {
 			start := time.Now()
-			w.publish("t", push.Forever, data)
+			w.publish("t", 0, data)
 			healthy.wants("t:" + data)
 			require.Equal(t, 25*time.Millisecond, time.Since(start), "message %d", i)
 		}
@@ -148,12 +148,12 @@ func TestBlockedPublisherGoesOnWhenTheClientCatchesUp(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "in the window")
+		w.publish(mailbox, 0, "in the window")
 		synctest.Wait()
-		w.publish(mailbox, push.Forever, "in the queue")
+		w.publish(mailbox, 0, "in the queue")
 		time.AfterFunc(300*time.Millisecond, func() { gate <- struct{}{} })
 		start := time.Now()
-		w.publish(mailbox, push.Forever, "too much")
+		w.publish(mailbox, 0, "too much")
 		require.Equal(t, 300*time.Millisecond, time.Since(start))
 		gate <- struct{}{}
 		gate <- struct{}{}
@@ -176,10 +176,10 @@ func TestMessageThatExpiresInTheQueueIsNotSent(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "one")
+		w.publish(mailbox, 0, "one")
 		w.publish(mailbox, 5*time.Second, "short")
-		w.publish(mailbox, push.Forever, "two")
-		_, err := w.srv.Publish(t.Context(), push.Message{Topic: mailbox, Data: []byte("now")})
+		w.publish(mailbox, 0, "two")
+		_, err := w.srv.Publish(t.Context(), push.Message{Topic: mailbox, TTL: push.Now, Data: []byte("now")})
 		require.ErrorIs(t, err, push.ErrNotDelivered)
 		gate <- struct{}{}
 		gate <- struct{}{}
@@ -202,7 +202,7 @@ func TestGapWithoutAHandlerEndsRun(t *testing.T) {
 		p.wants("reset new")
 		w.online("phone")
 		for i := range 4 {
-			w.publish(mailbox, push.Forever, fmt.Sprint(i))
+			w.publish(mailbox, 0, fmt.Sprint(i))
 			synctest.Wait()
 		}
 		gate <- struct{}{}
@@ -223,7 +223,7 @@ func TestAcknowledgementsAreFew(t *testing.T) {
 		p.wants("reset new")
 		w.online("phone")
 		for i := range 1000 {
-			w.publish(mailbox, push.Forever, fmt.Sprint(i))
+			w.publish(mailbox, 0, fmt.Sprint(i))
 			p.wants(fmt.Sprint(i))
 		}
 		time.Sleep(2 * time.Second)
@@ -250,8 +250,8 @@ func TestWireProtocol(t *testing.T) {
 			"ping_interval_us": 25e6, "ping_timeout_us": 10e6,
 			"version": 1.0, "window": 256.0, "window_bytes": 256.0 * 1024, "spread_us": 3e6,
 		}}, hello)
-		w.publish("news", push.Forever, "hi")
-		w.publish(mailbox, push.Forever, "you")
+		w.publish("news", 0, "hi")
+		w.publish(mailbox, 0, "you")
 		for _, want := range []string{"\x01\x01\x00\x04newshi", "\x01\x02\x00\x00you"} {
 			typ, b, err := receive(c)
 			require.NoError(t, err)

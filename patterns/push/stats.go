@@ -28,7 +28,7 @@ type ServerStats struct {
 	Recovered int64
 	Resets    map[eventlog.Reason]int64
 
-	// Published messages are in the log. Now counts those with TTL 0, of which NotDelivered
+	// Published messages are in the log. Now counts those with TTL Now, of which NotDelivered
 	// were confirmed by no client.
 	Published, Now, NotDelivered int64
 	// Sent counts messages written to a connection, Acked those acknowledged.

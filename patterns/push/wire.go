@@ -17,7 +17,7 @@ import (
 // The first byte of a binary frame.
 const (
 	kindEvent    = 1 // an entry of the log; number is its offset
-	kindNow      = 2 // a message with TTL 0; number is its delivery id
+	kindNow      = 2 // a message with TTL Now; number is its delivery id
 	kindSnapshot = 3 // the state at hello's cursor; number is zero
 )
 
@@ -123,7 +123,7 @@ const (
 	typePosition = "position" // server: nothing for this client up to Offset
 	typeGap      = "gap"      // server: Skipped messages up to Offset were dropped
 	typeAck      = "ack"      // client: all events up to Offset are handled
-	typeGot      = "got"      // client: the TTL 0 message ID is handled
+	typeGot      = "got"      // client: the TTL Now message ID is handled
 )
 
 // protocolVersion is the version of the protocol: a client says in the query of its

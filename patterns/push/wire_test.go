@@ -15,8 +15,6 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
-
-	"github.com/squall-sim/squall/patterns/push"
 )
 
 // Every number of a hello has a bound, and the error says which one was passed. The client
@@ -81,7 +79,7 @@ func TestLargestHelloIsUnderstood(t *testing.T) {
 		p.on()
 		p.wants("reset new")
 		w.online("phone")
-		w.publish(mailbox, push.Forever, "mail")
+		w.publish(mailbox, 0, "mail")
 		p.wants("mail")
 		p.off()
 		require.EqualValues(t, 1, p.Stats().Dials)
@@ -208,7 +206,7 @@ func TestVersionsOfTheProtocol(t *testing.T) {
 	t.Run("a client from before", func(t *testing.T) {
 		inBubble(t, 0, func(t *testing.T, w *world) {
 			w.start()
-			w.publish(mailbox, push.Forever, "one")
+			w.publish(mailbox, 0, "one")
 			c := w.raw(t, "client=phone&cursor=e1-0&run=r&attempt=1")
 			require.NotContains(t, text(t, c), "reset")
 			_, b, err := receive(c)

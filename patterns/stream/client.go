@@ -76,9 +76,9 @@ type Client struct {
 	// MaxMessageBytes bounds an event in bytes, as it travels: 16 MiB. A longer one ends
 	// Run with [eventlog.ErrTooLarge]; it would be as long the next time.
 	MaxMessageBytes int
-	// Logger gets a warning for every connection that ends or fails and for every reset, and
-	// streams that open at level debug, with the attributes url, error, delay and reason.
-	// Nil: nothing is logged.
+	// Logger gets the error that ends Run and resets as warnings, and connections that begin, end
+	// or fail at level Debug, with the attributes url, which is without its query, error, delay and
+	// reason. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	mu    sync.Mutex
@@ -167,10 +167,13 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) er
 		}
 		var final *finalError
 		if errors.As(err, &final) {
+			if final.error != nil {
+				r.logger.WarnContext(ctx, "the client ends", "error", final.error)
+			}
 			return final.error
 		}
 		delay := r.next(worked, err)
-		r.logger.WarnContext(ctx, "connection ended", "url", c.URL, "error", err, "delay", delay)
+		r.logger.DebugContext(ctx, "connection ended", "error", err, "delay", delay)
 		if c.OnRetry != nil {
 			c.OnRetry(err, delay)
 		}

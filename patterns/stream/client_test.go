@@ -1,9 +1,11 @@
 package stream_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net/http"
 	"slices"
@@ -419,6 +421,29 @@ func TestARetryBeyondAllBounds(t *testing.T) {
 			require.Len(w, s.asked(), 2, "RetryAfterMax")
 			require.Equal(w, []string{stream.ErrEnded.Error()}, c.failures(), e)
 		}
+	})
+}
+
+// A URL may have a token in it, which is for the server alone. A connection that is lost is no news.
+func TestLogsOfAClient(t *testing.T) {
+	overEncodings(t, func(w *world, e stream.Encoding) {
+		var log bytes.Buffer // read when the client has ended
+		s := w.stream(&stream.Server{})
+		c := w.receive(&stream.Client{Encoding: e, URL: url + "?token=secret", Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+		publish(w, s, "e1")
+		w.server.Close()
+		time.Sleep(time.Minute)
+		w.serve(http.NotFoundHandler())
+		time.Sleep(time.Minute)
+		_, ended := c.result()
+		require.True(w, ended)
+		text := log.String()
+		require.Contains(w, text, `level=DEBUG msg="connection ended" url=http://server/events?... error=`)
+		require.Contains(w, text, "connection refused")
+		require.Contains(w, text, `level=WARN msg="the client ends" url=http://server/events?... error="stream: server answered 404`)
+		require.Equal(w, 1, strings.Count(text, "level=WARN"))
+		require.NotContains(w, text, "secret")
+		require.NotContains(w, strings.Join(c.failures(), "\n"), "secret")
 	})
 }
 

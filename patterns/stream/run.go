@@ -16,6 +16,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/redact"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
@@ -51,6 +52,7 @@ func newRun(c *Client, handle func(context.Context, Event) error) *run {
 	}
 	fields.Default(&r.http, http.DefaultClient)
 	fields.Default(&r.logger, slog.New(slog.DiscardHandler))
+	r.logger = r.logger.With("url", redact.URL(c.URL))
 	return r
 }
 
@@ -80,7 +82,7 @@ func (r *run) connect(ctx context.Context) (worked bool, err error) {
 	w.rest()
 	if err == nil {
 		r.count(func(s *ClientStats) { s.Opened++ })
-		r.logger.DebugContext(ctx, "stream opened", "url", r.URL, "id", r.id)
+		r.logger.DebugContext(ctx, "stream opened", "id", r.id)
 		defer body.Close()
 		opened := time.Now()
 		var events int64
@@ -147,7 +149,7 @@ func (r *run) take(ctx context.Context, e Event) error {
 		if err != nil {
 			return err
 		}
-		r.logger.WarnContext(ctx, "events may be missing", "url", r.URL, "reason", reset.Reason)
+		r.logger.WarnContext(ctx, "events may be missing", "reason", reset.Reason)
 		if r.OnReset == nil {
 			return fmt.Errorf("%w: %s", ErrReset, reset.Reason)
 		}
@@ -219,6 +221,7 @@ func (r *run) open(ctx context.Context) (io.ReadCloser, error) {
 	req.Header = header
 	resp, err := r.http.Do(req)
 	if err != nil {
+		err = redact.Error(err)
 		if resp != nil { // a redirect that must not be followed, or one too many
 			return nil, &finalError{fmt.Errorf("stream: %w", err)}
 		}
@@ -264,7 +267,7 @@ func (r *run) openWebSocket(ctx context.Context, header http.Header) (io.ReadClo
 		conn.SetReadLimit(-1) // the decoder has one
 		return &messages{ctx: ctx, conn: conn}, nil
 	case resp == nil || resp.StatusCode == http.StatusSwitchingProtocols:
-		return nil, fmt.Errorf("stream: %w", err)
+		return nil, fmt.Errorf("stream: %w", redact.Error(err))
 	case resp.StatusCode == http.StatusOK:
 		return nil, &finalError{fmt.Errorf("%w: 200 instead of a WebSocket", ErrContentType)}
 	}

@@ -59,11 +59,11 @@ var scenarios = []scenario.Row{
 	{Name: "PU-03 now or never, to a client that is offline", Reason: "the publisher is told that it was never",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
-			_, err := srv.Publish(t.Context(), push.Message{Topic: "news", Data: []byte("x")})
+			_, err := srv.Publish(t.Context(), push.Message{Topic: "news", TTL: push.Now, Data: []byte("x")})
 			require.ErrorIs(t, err, push.ErrNotDelivered)
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
-			r, err := srv.Publish(t.Context(), push.Message{Topic: "news", Data: []byte("now")})
+			r, err := srv.Publish(t.Context(), push.Message{Topic: "news", TTL: push.Now, Data: []byte("now")})
 			require.NoError(t, err)
 			require.Equal(t, 1, r.Delivered)
 			require.Equal(t, []string{"now"}, c.got())
@@ -80,7 +80,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(time.Second)
 			c.link.Down()
 			for i := range 50 {
-				send(t, srv, push.Forever, fmt.Sprint(i))
+				send(t, srv, 0, fmt.Sprint(i))
 			}
 			time.Sleep(time.Minute) // or TCP would bridge it
 			c.link.Up()
@@ -112,7 +112,7 @@ var scenarios = []scenario.Row{
 			var srv *push.Server
 			srv = servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, Snapshot: func(context.Context, access.Identity) ([]byte, error) {
 				time.Sleep(time.Second) // the state is read, and then
-				srv.Publish(context.Background(), push.Message{Topic: "news", TTL: push.Forever, Data: []byte("meanwhile")})
+				srv.Publish(context.Background(), push.Message{Topic: "news", Data: []byte("meanwhile")})
 				return []byte("state"), nil
 			}})
 			c := pushTo(n, "phone", &push.Client{})
@@ -136,7 +136,7 @@ var scenarios = []scenario.Row{
 			c.take(200 * time.Millisecond) // to handle one
 			time.Sleep(time.Second)
 			for i := range 200 {
-				send(t, srv, push.Forever, fmt.Sprint(i))
+				send(t, srv, 0, fmt.Sprint(i))
 				time.Sleep(100 * time.Millisecond)
 			}
 			time.Sleep(10 * time.Second)
@@ -178,7 +178,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(time.Second)
 			c.link.Down()
 			for range 100 {
-				send(t, srv, push.Forever, strings.Repeat("x", 60_000))
+				send(t, srv, 0, strings.Repeat("x", 60_000))
 			}
 			time.Sleep(35 * time.Second)
 			require.False(t, srv.Online("phone"))
@@ -195,7 +195,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(time.Second)
 			second := pushTo(n, "tablet", &push.Client{ID: "phone"})
 			time.Sleep(time.Second)
-			send(t, srv, push.Forever, "hello")
+			send(t, srv, 0, "hello")
 			time.Sleep(time.Second)
 			require.ErrorIs(t, first.ended(), push.ErrFenced)
 			require.Equal(t, []string{"hello"}, second.got())
@@ -207,7 +207,7 @@ var scenarios = []scenario.Row{
 			c := pushTo(n, "phone", &push.Client{})
 			time.Sleep(time.Second)
 			for i := range 50 {
-				go send(t, srv, push.Forever, strings.Repeat(fmt.Sprint(i%10), 1000))
+				go send(t, srv, 0, strings.Repeat(fmt.Sprint(i%10), 1000))
 			}
 			time.Sleep(5 * time.Second)
 			require.Len(t, c.got(), 50)
@@ -231,7 +231,7 @@ var scenarios = []scenario.Row{
 					srv, site.Handler = next, next.Handler()
 					n.Host("server").Restart()
 				}
-				send(t, srv, push.Forever, fmt.Sprint(i))
+				send(t, srv, 0, fmt.Sprint(i))
 			}
 			time.Sleep(time.Minute)
 			require.Len(t, c.got(), 100)
@@ -256,9 +256,9 @@ var scenarios = []scenario.Row{
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{MaxMessageBytes: 1000})
 			time.Sleep(time.Second)
-			send(t, srv, push.Forever, "small")
-			send(t, srv, push.Forever, strings.Repeat("x", 5000))
-			send(t, srv, push.Forever, "small again")
+			send(t, srv, 0, "small")
+			send(t, srv, 0, strings.Repeat("x", 5000))
+			send(t, srv, 0, "small again")
 			time.Sleep(time.Minute)
 			require.Equal(t, []string{"small", "small again"}, c.got())
 			require.EqualValues(t, 1, c.skipped())

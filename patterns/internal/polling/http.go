@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/redact"
 )
 
 // ErrTimeout is a server that was silent for longer than Requester.Timeout.
@@ -56,7 +57,7 @@ func (q *Requester) Do(ctx context.Context, req *http.Request) (*http.Response, 
 	}
 	resp, err := q.HTTP.Do(req.WithContext(reqCtx))
 	if err != nil {
-		return nil, nil, q.timedOut(ctx, reqCtx, err)
+		return nil, nil, q.timedOut(ctx, reqCtx, redact.Error(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(audible{resp.Body, silence, q.Timeout}, int64(min(q.MaxAnswerBytes, math.MaxInt-1))+1))
