@@ -43,7 +43,7 @@ func BenchmarkSend(b *testing.B) {
 			p, r := newPipe(b, row.cfg), netem.NewStream(1)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				sink = p.Send(1500, time.Duration(i)*100*time.Microsecond, &r)
+				sink = p.Send(netem.Packet{Size: 1500}, time.Duration(i)*100*time.Microsecond, &r)
 			}
 		})
 	}
@@ -56,10 +56,10 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	var now time.Duration
 	require.Zero(t, testing.AllocsPerRun(10_000, func() {
 		now += 100 * time.Microsecond
-		sink = p.Send(1500, now, &r)
+		sink = p.Send(netem.Packet{Size: 1500}, now, &r)
 	}))
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		s := netem.NewStream(1, "link", "phone", "server").Derive(7, 1)
-		sink.DupAt += time.Duration(s.Uint64() & 1)
+		sink.At += time.Duration(s.Uint64() & 1)
 	}), "streams are values")
 }

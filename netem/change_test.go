@@ -77,8 +77,7 @@ func TestChangeDrainsTheQueueAtTheNewRate(t *testing.T) {
 				known = known[len(known)-len(s.left):]
 			}
 			size := 1 + below(1500)
-			v := p.Send(int(size), now, &r)
-			require.Equal(t, v.Departure, max(p.Free(), now))
+			v := p.Send(netem.Packet{Size: int(size)}, now, &r)
 			s.left = append(s.left, big.NewRat(int64(size)*8, 1))
 			want := s.departures()
 			require.Equal(t, want[len(want)-1], v.Departure, "seed %d, packet %d", seed, i)
@@ -99,10 +98,10 @@ func TestChangeKeepsFates(t *testing.T) {
 	slow := netem.Config{Delay: 50 * ms, Jitter: 20 * ms, Duplicate: 0.3, Reorder: 0.3, Corrupt: 0.3, Rate: 100 * netem.Kbit}
 	fast := slow
 	fast.Rate = 10 * netem.Mbit
-	send := func(cfg netem.Config) (p *netem.Pipe, all []netem.Verdict) {
+	send := func(cfg netem.Config) (p *netem.Pipe, all []fate) {
 		p, r := newPipe(t, cfg), netem.NewStream(1, "fates")
 		for range 200 {
-			all = append(all, p.Send(1250, 0, &r))
+			all = append(all, fateOf(p.Send(netem.Packet{Size: 1250}, 0, &r)))
 		}
 		return p, all
 	}
@@ -126,7 +125,7 @@ func TestChangeOfDelayIsForWhatWaits(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		p, r := newPipe(t, netem.Config{Delay: 100 * ms, Rate: 10 * netem.Mbit, KeepOrder: keep}), netem.NewStream(1)
 		for i := range 4 {
-			require.Equal(t, time.Duration(101+i)*ms, p.Send(1250, 0, &r).At)
+			require.Equal(t, time.Duration(101+i)*ms, p.Send(netem.Packet{Size: 1250}, 0, &r).At)
 		}
 		moves, err := p.Change(netem.Config{Delay: 10 * ms, Rate: 10 * netem.Mbit, KeepOrder: keep, Queue: netem.DropTail{Packets: 1}}, 2*ms)
 		require.NoError(t, err)
@@ -138,18 +137,18 @@ func TestChangeOfDelayIsForWhatWaits(t *testing.T) {
 			{Departure: 3 * ms, At: 103 * ms, NewDeparture: 3 * ms, NewAt: at[0]},
 			{Departure: 4 * ms, At: 104 * ms, NewDeparture: 4 * ms, NewAt: at[1]},
 		}, moves)
-		require.Equal(t, netem.DropQueue, p.Send(1250, 2*ms, &r).Reason, "they stay, and a new one finds no room")
-		require.Equal(t, netem.DropQueue, p.Send(1250, 3*ms, &r).Reason)
-		require.Equal(t, 5*ms, p.Send(1250, 4*ms, &r).Departure)
+		require.Equal(t, netem.DropQueue, p.Send(netem.Packet{Size: 1250}, 2*ms, &r).Reason, "they stay, and a new one finds no room")
+		require.Equal(t, netem.DropQueue, p.Send(netem.Packet{Size: 1250}, 3*ms, &r).Reason)
+		require.Equal(t, 5*ms, p.Send(netem.Packet{Size: 1250}, 4*ms, &r).Departure)
 	}
 }
 
 func TestChangeRefusesAndMovesNothing(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Rate: netem.Mbit}), netem.NewStream(1)
-	p.Send(1250, 0, &r)
+	p.Send(netem.Packet{Size: 1250}, 0, &r)
 	moves, err := p.Change(netem.Config{Rate: -1}, ms)
 	require.Error(t, err)
 	require.Empty(t, moves)
-	require.Equal(t, 20*ms, p.Send(1250, ms, &r).At)
+	require.Equal(t, 20*ms, p.Send(netem.Packet{Size: 1250}, ms, &r).At)
 	require.Panics(t, func() { p.Change(netem.Config{}, 0) }, "time runs backwards")
 }

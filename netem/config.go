@@ -2,6 +2,8 @@ package netem
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,15 +16,15 @@ type Config struct {
 
 	// Jitter is the half-width of a uniform distribution around Delay, drawn
 	// for each packet, or the scale of Distribution if that is set. At most
-	// Delay. A Distribution that reaches below -Delay is cut off there: no
-	// packet arrives before its last bit is sent.
+	// Delay; with [Exponential], [LogNormal] or a [Table] at most 24 h. A Distribution
+	// that reaches below -Delay is cut off there: no packet arrives before its last bit is sent.
 	//
 	// Packets that follow each other closely change places, as they do with
 	// tc-netem(8), unless KeepOrder is set.
 	Jitter time.Duration
 
 	// Distribution is the shape of the jitter; nil means [Uniform]. Refused
-	// without Jitter.
+	// without Jitter, but for [SlowTail].
 	Distribution Distribution
 
 	// KeepOrder lets no packet arrive before an earlier one of this direction:
@@ -35,28 +37,63 @@ type Config struct {
 	// none. A lost packet takes no room in the queue and no rate.
 	Loss LossModel
 
+	// ECN marks packets that Loss picks as "congestion experienced" instead of losing them,
+	// if their sender understands that (ECT, RFC 3168): tc-netem's ecn. Refused without Loss.
+	ECN bool
+
 	// Duplicate is the probability that a packet is followed by a copy. The
 	// copy enters right behind its original, takes room in the queue and rate
 	// of its own, and has its own jitter and corruption. With no room left in
 	// the queue there is no copy. The loss model and Reorder do not see it.
 	Duplicate float64
 
+	// Copies says more about the copies: how many there are, and how late. Refused without Duplicate.
+	Copies Copies
+
 	// Reorder is the probability that a packet skips Delay and Jitter, and so
 	// overtakes those under way. It still waits in the queue for its turn.
 	// Refused without Delay.
 	Reorder float64
 
+	// ReorderGap allows that only after ReorderGap-1 packets without: tc-netem's gap. 0 and 1
+	// allow each packet. Refused without Reorder.
+	ReorderGap int
+
 	// Corrupt is the probability that a packet arrives with a bit error, which
-	// the receiver's checksum is to find.
+	// the receiver's checksum finds, unless Damage says otherwise.
 	Corrupt float64
+
+	// Damage is what corruption does that no checksum finds. Refused without Corrupt.
+	Damage Damage
+
+	// Correlation makes the draws of packets that follow each other alike. Each of its
+	// fields is refused without the field of that name here.
+	Correlation Correlation
 
 	// Rate is the speed at which packets are put on the link, in bits of IP
 	// packets per second; 0 means unlimited.
 	Rate BitRate
 
-	// Queue bounds what waits for Rate; nil means without bound. Refused
-	// without Rate.
+	// Framing adds to each packet what a link layer does; the zero value nothing. Refused
+	// without Rate, [TokenBucket] or [Profile].
+	Framing Framing
+
+	// Shaper puts packets on the link instead of a constant Rate: a [TokenBucket], a
+	// [Profile] of rates that vary, or the [Opportunities] of a recorded trace. Refused with Rate.
+	Shaper Shaper
+
+	// Slots lets packets, when their last bit is sent, out on the link in bunches only. The
+	// zero value does not.
+	Slots Slots
+
+	// Queue bounds what waits for Rate, Shaper or Slots; nil means without bound. Refused
+	// without any of these.
 	Queue Queue
+
+	// Limit is the most packets that the link holds at once, be they waiting or under way;
+	// another one is dropped. 0 means no limit. It is that of tc-netem, which has 1000 by default: with
+	// packets of 1500 bytes and a delay of 100 ms no more than 120 Mbit/s. Counting begins when it is set.
+	Limit int
 
 	// MTU is the largest packet that passes, in bytes, IP header included. 0
 	// means 1500; otherwise 68 (the least that RFC 791 section 3.2 lets a link
@@ -100,78 +137,214 @@ func (e *ConfigError) Error() string {
 // Validate returns a [*ConfigError] for the first field, in the order of their
 // declaration, that has no meaning by itself or beside the others.
 func (c Config) Validate() error {
+	for _, check := range []func(*Config) *ConfigError{
+		(*Config).checkDelay, (*Config).checkLoss, (*Config).checkCopies, (*Config).checkCorruption,
+		(*Config).checkCorrelation, (*Config).checkRate, (*Config).checkQueue, (*Config).checkSizes,
+	} {
+		if err := check(&c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkDelay() *ConfigError {
+	d := c.Distribution
+	if s, ok := d.(SlowTail); ok {
+		if why := s.invalid(); why != "" {
+			return refuse("Distribution", d, why)
+		}
+		d = s.Of
+	}
+	longer := false // the distribution only lengthens the delay, or says itself how much it shortens it
+	if s, ok := d.(Shape); ok {
+		longer = s >= Exponential
+	} else if _, ok := d.(Table); ok {
+		longer = true
+	}
 	switch {
 	case c.Delay < 0 || c.Delay > maxDelay:
 		return refuse("Delay", c.Delay, "must be in [0s,24h]")
 	case c.Jitter < 0:
 		return refuse("Jitter", c.Jitter, "must not be negative")
-	case c.Jitter > c.Delay:
+	case c.Jitter > c.Delay && !longer:
 		return refuse("Jitter", c.Jitter, fmt.Sprintf("must not be larger than Delay, %v", c.Delay))
-	case c.Distribution != nil && c.Jitter == 0:
-		return refuse("Distribution", c.Distribution, "needs a Jitter to scale")
+	case c.Jitter > maxDelay:
+		return refuse("Jitter", c.Jitter, "must be in [0s,24h]")
+	case d != nil && c.Jitter == 0:
+		return refuse("Distribution", d, "needs a Jitter to scale")
 	}
-	if s, ok := c.Distribution.(Shape); ok && s > ParetoNormal {
-		return refuse("Distribution", fmt.Sprintf("Shape(%d)", uint8(s)), "must be Uniform, Normal, Pareto or ParetoNormal")
+	switch d := d.(type) {
+	case Shape:
+		if d > LogNormal {
+			return refuse("Distribution", d, "must be "+strings.Join(shapeNames[:len(shapeNames)-1], ", ")+" or "+shapeNames[len(shapeNames)-1])
+		}
+	case Table:
+		if why := d.invalid(); why != "" {
+			return refuse("Distribution", d, why)
+		}
 	}
-	if err := c.validateLoss(); err != nil {
-		return err
+	return nil
+}
+
+func (c *Config) checkLoss() *ConfigError {
+	if c.Loss == nil {
+		if c.ECN {
+			return refuse("ECN", c.ECN, "needs a Loss to mark for")
+		}
+		return nil
 	}
+	if why := invalidLoss(c.Loss); why != "" {
+		var value any = c.Loss
+		if why == notAPointer {
+			value = fmt.Sprintf("%T", c.Loss)
+		}
+		return refuse("Loss", value, why)
+	}
+	return nil
+}
+
+func (c *Config) checkCopies() *ConfigError {
 	switch {
 	case !isProbability(c.Duplicate):
 		return refuse("Duplicate", c.Duplicate, probabilityRange)
+	case c.Copies.Number < 0 || c.Copies.Number > maxCopies:
+		return refuse("Copies", c.Copies, fmt.Sprintf("Number must be 0 (for 1) or in [1,%d]", maxCopies))
+	case c.Copies.Delay < 0 || c.Copies.Delay > maxDelay:
+		return refuse("Copies", c.Copies, "Delay must be in [0s,24h]")
+	case c.Copies != Copies{} && c.Duplicate == 0:
+		return refuse("Copies", c.Copies, "needs a Duplicate that makes copies")
 	case !isProbability(c.Reorder):
 		return refuse("Reorder", c.Reorder, probabilityRange)
 	case c.Reorder > 0 && c.Delay == 0:
 		return refuse("Reorder", c.Reorder, "needs a Delay to skip")
 	case c.Reorder > 0 && c.KeepOrder:
 		return refuse("Reorder", c.Reorder, "contradicts KeepOrder")
+	case c.ReorderGap < 0:
+		return refuse("ReorderGap", c.ReorderGap, "must not be negative")
+	case c.ReorderGap > 0 && c.Reorder == 0:
+		return refuse("ReorderGap", c.ReorderGap, "needs a Reorder")
+	}
+	return nil
+}
+
+func (c *Config) checkCorruption() *ConfigError {
+	switch {
 	case !isProbability(c.Corrupt):
 		return refuse("Corrupt", c.Corrupt, probabilityRange)
-	case c.Rate < 0:
+	case c.Damage == Damage{}:
+		return nil
+	case c.Corrupt == 0:
+		return refuse("Damage", c.Damage, "needs a Corrupt")
+	}
+	if why := c.Damage.invalid(); why != "" {
+		return refuse("Damage", c.Damage, why)
+	}
+	return nil
+}
+
+func (c *Config) checkCorrelation() *ConfigError {
+	if c.Correlation == (Correlation{}) {
+		return nil
+	}
+	if field, value, allowed := c.Correlation.invalid(); allowed != "" {
+		return refuse("Correlation."+field, value, allowed)
+	}
+	switch rho := c.Correlation; {
+	case rho.Jitter > 0 && c.Jitter == 0:
+		return refuse("Correlation.Jitter", rho.Jitter, "needs a Jitter")
+	case rho.Duplicate > 0 && c.Duplicate == 0:
+		return refuse("Correlation.Duplicate", rho.Duplicate, "needs a Duplicate")
+	case rho.Reorder > 0 && c.Reorder == 0:
+		return refuse("Correlation.Reorder", rho.Reorder, "needs a Reorder")
+	case rho.Corrupt > 0 && c.Corrupt == 0:
+		return refuse("Correlation.Corrupt", rho.Corrupt, "needs a Corrupt")
+	}
+	return nil
+}
+
+func (c *Config) checkRate() *ConfigError {
+	if c.Rate < 0 {
 		return refuse("Rate", c.Rate, "must not be negative; 0 is unlimited")
 	}
-	if err := c.validateQueue(); err != nil {
-		return err
+	if why := c.Framing.invalid(c.mtu()); why != "" {
+		return refuse("Framing", c.Framing, why)
 	}
-	if c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU) {
-		return refuse("MTU", c.MTU, fmt.Sprintf("must be 0 (for %d) or in [%d,%d]", defaultMTU, minMTU, maxMTU))
+	_, opportunities := c.Shaper.(Opportunities)
+	if c.Framing != (Framing{}) && (c.Rate == 0 && c.Shaper == nil || opportunities) {
+		return refuse("Framing", c.Framing, "needs a Rate, a TokenBucket or a Profile")
+	}
+	if c.Shaper != nil {
+		switch c.Shaper.(type) {
+		case TokenBucket, Profile, Opportunities:
+		default:
+			return refuse("Shaper", fmt.Sprintf("%T", c.Shaper), notAPointer)
+		}
+		if why := c.Shaper.invalid(c.Framing.wire(c.mtu())); why != "" {
+			return refuse("Shaper", c.Shaper, why)
+		}
+		if c.Rate > 0 {
+			return refuse("Shaper", c.Shaper, "contradicts Rate")
+		}
+	}
+	if why := c.Slots.invalid(); why != "" {
+		return refuse("Slots", c.Slots, why)
 	}
 	return nil
 }
 
-func (c *Config) validateLoss() error {
-	switch c.Loss.(type) {
-	case nil:
-		return nil
-	case Bernoulli, correlated, GilbertElliott, EveryNth, DropList:
-	default: // a pointer to one of them: its value could change behind our back
-		return refuse("Loss", fmt.Sprintf("%T", c.Loss), "must be a value, not a pointer")
-	}
-	if why := c.Loss.invalid(); why != "" {
-		return refuse("Loss", c.Loss, why)
-	}
-	return nil
-}
-
-func (c *Config) validateQueue() error {
+func (c *Config) checkQueue() *ConfigError {
 	if c.Queue == nil {
 		return nil
 	}
 	q, ok := c.Queue.(DropTail)
 	switch {
 	case !ok:
-		return refuse("Queue", fmt.Sprintf("%T", c.Queue), "must be a value, not a pointer")
+		return refuse("Queue", fmt.Sprintf("%T", c.Queue), notAPointer)
 	case q.Packets < 0 || q.Bytes < 0:
 		return refuse("Queue", q, "limits must not be negative")
 	case (q.Packets > 0) == (q.Bytes > 0):
 		return refuse("Queue", q, "exactly one of Packets and Bytes must be set")
-	case c.Rate == 0:
-		return refuse("Queue", q, "needs a Rate to wait for")
+	case c.Rate == 0 && c.Shaper == nil && c.Slots.none():
+		return refuse("Queue", q, "needs a Rate, a Shaper or Slots to wait for")
 	case q.Bytes > 0 && q.Bytes < c.mtu():
 		return refuse("Queue", q, fmt.Sprintf("Bytes must be at least the MTU, %d", c.mtu()))
 	}
 	return nil
 }
+
+func (c *Config) checkSizes() *ConfigError {
+	switch {
+	case c.Limit < 0:
+		return refuse("Limit", c.Limit, "must not be negative; 0 is no limit")
+	case c.MTU != 0 && (c.MTU < minMTU || c.MTU > maxMTU):
+		return refuse("MTU", c.MTU, fmt.Sprintf("must be 0 (for %d) or in [%d,%d]", defaultMTU, minMTU, maxMTU))
+	}
+	return nil
+}
+
+// own is a configuration that shares no memory with the caller's.
+func (c Config) own() Config {
+	c.Loss = ownLoss(c.Loss)
+	switch s := c.Shaper.(type) {
+	case Profile:
+		c.Shaper = slices.Clone(s)
+	case Opportunities:
+		c.Shaper = slices.Clone(s)
+	}
+	switch d := c.Distribution.(type) {
+	case Table:
+		c.Distribution = slices.Clone(d)
+	case SlowTail:
+		if t, ok := d.Of.(Table); ok {
+			d.Of = slices.Clone(t)
+			c.Distribution = d
+		}
+	}
+	return c
+}
+
+const notAPointer = "must be a value, not a pointer"
 
 func refuse(field string, value any, allowed string) *ConfigError {
 	return &ConfigError{Field: field, Value: fmt.Sprint(value), Allowed: allowed}

@@ -1,6 +1,7 @@
 package netem
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 	"sync"
@@ -8,7 +9,8 @@ import (
 )
 
 // Distribution is the shape of the jitter around Delay. [Shape] has the common
-// ones; an empirical one is one method away.
+// ones, [Table] is one of one's own, [SlowTail] adds a few slow packets to another; any
+// other is one method away.
 type Distribution interface {
 	// Offset returns how much longer than Delay a packet takes, or, negative,
 	// how much shorter, for a uniform draw u and the scale jitter, which is
@@ -16,9 +18,10 @@ type Distribution interface {
 	Offset(u uint64, jitter time.Duration) time.Duration
 }
 
-// Shape is a built-in [Distribution]. Uniform is exact to the nanosecond. The
-// others are tables of 4096 quantiles in units of Jitter/8192, made as those of
-// tc-netem(8) are, and like them they end at 4 times Jitter on either side.
+// Shape is a built-in [Distribution]. Uniform is exact to the nanosecond. Normal, Pareto and
+// ParetoNormal are tables of 4096 quantiles in units of Jitter/8192, made as those of
+// tc-netem(8) are, and like them they end at 4 times Jitter on either side. Exponential and
+// LogNormal only lengthen Delay; they are 4097 quantiles with straight lines between them.
 type Shape uint8
 
 const (
@@ -35,32 +38,65 @@ const (
 	// ParetoNormal is a quarter Normal and three quarters Pareto, quantile by
 	// quantile: from -1.5 to 3.88 Jitter, mean -0.025, deviation 0.83.
 	ParetoNormal
+	// Exponential begins at 0 and has mean and standard deviation Jitter, as the wait
+	// at a queue that serves others at random. It ends at 10.3 Jitter.
+	Exponential
+	// LogNormal is Jitter*exp(Z) with a standard normal Z: its median is Jitter, its mean
+	// 1.65 and its standard deviation 2.15 Jitter (2.16 without the end, which is at 54 Jitter).
+	LogNormal
 )
 
 // Offset implements [Distribution].
 func (s Shape) Offset(u uint64, jitter time.Duration) time.Duration {
-	if s == Uniform {
+	switch {
+	case s == Uniform:
 		hi, _ := bits.Mul64(u, 2*uint64(jitter)+1)
 		return time.Duration(hi) - jitter
+	case s >= Exponential:
+		return curves()[s-Exponential].offset(u, jitter)
 	}
-	t := int64(s.table()[u>>(64-tableBits)])
-	return time.Duration((t*int64(jitter) + tableScale/2) >> tableScaleBits)
+	return scaled(s.table()[u>>(64-tableBits)], jitter)
+}
+
+// scaled is an entry of a table in time, rounded to a nanosecond.
+func scaled(entry int16, jitter time.Duration) time.Duration {
+	return time.Duration((int64(entry)*int64(jitter) + tableScale/2) >> tableScaleBits)
 }
 
 // String returns the name of the shape.
 func (s Shape) String() string {
-	switch s {
-	case Uniform:
-		return "Uniform"
-	case Normal:
-		return "Normal"
-	case Pareto:
-		return "Pareto"
-	case ParetoNormal:
-		return "ParetoNormal"
-	default:
-		return "Shape(?)"
+	if int(s) < len(shapeNames) {
+		return shapeNames[s]
 	}
+	return fmt.Sprintf("Shape(%d)", uint8(s))
+}
+
+var shapeNames = [...]string{"Uniform", "Normal", "Pareto", "ParetoNormal", "Exponential", "LogNormal"}
+
+// bounds are the least and the most of what a distribution adds to Delay. A distribution
+// of the user's own may add anything.
+func bounds(d Distribution, jitter time.Duration) (least, most time.Duration, known bool) {
+	switch d := d.(type) {
+	case Shape:
+		return d.Offset(0, jitter), d.Offset(math.MaxUint64, jitter), true
+	case Table:
+		for i, entry := range d {
+			at := scaled(entry, jitter)
+			if i == 0 {
+				least, most = at, at
+			}
+			least, most = min(least, at), max(most, at)
+		}
+		return least, most, true
+	case SlowTail:
+		if d.Of != nil {
+			least, most, known = bounds(d.Of, jitter)
+		} else {
+			least, most, known = bounds(Uniform, jitter)
+		}
+		return least, most + d.Max, known
+	}
+	return 0, 0, false
 }
 
 const (

@@ -69,6 +69,37 @@ func TestTablesRoundAlikeEverywhere(t *testing.T) {
 	require.Equal(t, "dee88064e3a10893c75692acd7acab36798bd053da7b4fbabb6f874b5293dfb3", hex.EncodeToString(h.Sum(nil)))
 }
 
+// The same for curves.
+func TestCurvesRoundAlikeEverywhere(t *testing.T) {
+	h := sha256.New()
+	for i := range curves() {
+		s, c := Exponential+Shape(i), &curves()[i]
+		require.True(t, slices.IsSorted(c[:]), "%v is a quantile function", s)
+		for j, v := range c {
+			x := curvePoint(s, j) * (1 << curveScaleBits)
+			require.Greater(t, math.Abs(x-math.Floor(x)-0.5), 1e-11*x, "%v[%d] = %v", s, j, x)
+			require.InDelta(t, x, v, 0.5)
+		}
+		require.NoError(t, binary.Write(h, binary.LittleEndian, c[:]))
+	}
+	require.Equal(t, "88b78e0c7812f5a7ac52ffa9e989cfce85d788c62226ecbc8d099d353ec693d7", hex.EncodeToString(h.Sum(nil)))
+}
+
+func TestCurvesHaveTheirQuantiles(t *testing.T) {
+	const jitter = time.Second
+	at := func(s Shape, q float64) float64 { return s.Offset(uint64(q*(1<<32))<<32, jitter).Seconds() }
+	for _, q := range []float64{0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999} {
+		require.InEpsilon(t, -math.Log(1-q), at(Exponential, q), 0.002, "%v", q)
+		require.InEpsilon(t, math.Exp(math.Sqrt2*math.Erfinv(2*q-1)), at(LogNormal, q), 0.002, "%v", q)
+	}
+	for s, end := range map[Shape]float64{Exponential: 10.318, LogNormal: 54.2} {
+		least, most, _ := bounds(s, jitter)
+		require.Zero(t, least, s)
+		require.InDelta(t, end, most.Seconds(), 0.1, s)
+		require.Positive(t, s.Offset(math.MaxUint64, maxDelay), "no overflow at the limit")
+	}
+}
+
 func TestUniformCoversItsRangeExactly(t *testing.T) {
 	const jitter = 10 * time.Millisecond
 	require.Equal(t, -jitter, Uniform.Offset(0, jitter))
@@ -108,7 +139,7 @@ func TestSampledDelayMoments(t *testing.T) {
 		r := NewStream(5, "delay")
 		var sum, squares float64
 		for range n {
-			x := float64(p.Send(1500, 0, &r).At-delay) / float64(jitter)
+			x := float64(p.Send(Packet{Size: 1500}, 0, &r).At-delay) / float64(jitter)
 			sum += x
 			squares += x * x
 		}

@@ -16,15 +16,18 @@
 //
 //  1. the MTU: a larger packet is dropped;
 //  2. the loss model: a lost packet takes no room in the queue and no rate;
-//  3. duplication: a copy enters right behind its original;
-//  4. the queue: with no room left the packet is dropped;
-//  5. serialisation at Rate, first in first out;
+//     with ECN it is marked instead;
+//  3. the queue and Limit: with no room left the packet is dropped;
+//  4. serialisation at Rate or by a Shaper, first in first out, with what Framing adds;
+//  5. Slots: it leaves with the next bunch;
 //  6. Delay and Jitter, counted from the moment its last bit is sent; a packet
 //     picked by Reorder skips this step;
-//  7. corruption: the packet arrives, with a bit error.
+//  7. corruption: the packet arrives, with a bit error or with Damage.
+//
+// Its copies follow right behind it, from step 3 on.
 //
 // Linux's netem adds the delay before it serialises. With a fixed delay the two
-// orders give the same arrivals; with jitter they do not.
+// orders give the same arrivals; with jitter they do not. Its copies begin anew at step 1.
 //
 // # Random draws
 //
@@ -36,8 +39,7 @@
 //
 // # Not modelled
 //
-// Fragmentation, ICMP, link-layer headers (sizes and Rate count IP packets),
-// active queue management, ECN marks, token buckets, correlated jitter and
-// rates that vary by themselves. Corruption is a mark on the packet: its bytes
-// are not here to be changed.
+// Fragmentation, ICMP and link-layer headers other than Framing's: sizes and Rate count IP
+// packets. The bytes of a packet are not here to be changed: what a checksum finds is a mark on
+// the verdict, and [Damage.Apply] is for who has the bytes.
 package netem

@@ -21,7 +21,7 @@ func ExampleConfig() {
 
 	draws := netem.NewStream(1, "uplink")
 	for range 5 {
-		v := pipe.Send(1500, 0, &draws)
+		v := pipe.Send(netem.Packet{Size: 1500}, 0, &draws)
 		fmt.Println(v.Reason, v.At)
 	}
 	// Output:
@@ -37,7 +37,7 @@ func ExampleConfig_Validate() {
 	fmt.Println(netem.Config{Queue: netem.DropTail{Packets: 100}}.Validate())
 	// Output:
 	// netem: Loss: Bernoulli(1.5): probability must be in [0,1]
-	// netem: Queue: DropTail{Packets: 100}: needs a Rate to wait for
+	// netem: Queue: DropTail{Packets: 100}: needs a Rate, a Shaper or Slots to wait for
 }
 
 func ExampleBitRate() {
@@ -53,12 +53,12 @@ func ExamplePipe_Set() {
 	}
 	draws := netem.NewStream(1)
 	for range 3 {
-		fmt.Println(pipe.Send(60, 0, &draws).Reason)
+		fmt.Println(pipe.Send(netem.Packet{Size: 60}, 0, &draws).Reason)
 	}
 	if err := pipe.Set(netem.Config{Delay: 200 * time.Millisecond}); err != nil {
 		panic(err)
 	}
-	fmt.Println(pipe.Send(60, time.Second, &draws).At)
+	fmt.Println(pipe.Send(netem.Packet{Size: 60}, time.Second, &draws).At)
 	// Output:
 	// delivered
 	// delivered

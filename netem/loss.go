@@ -7,7 +7,8 @@ import (
 )
 
 // LossModel decides which packets are lost. The models are [Bernoulli],
-// [Correlated], [GilbertElliott], [EveryNth] and [DropList]. A model is a plain
+// [Correlated], [BiasedCorrelated], [GilbertElliott], [FourState], [EveryNth], [FirstN] and
+// [DropList], and [AtMostInARow] bounds the bursts of any of them. A model is a plain
 // value, and what it remembers from packet to packet lives in the pipe, so that
 // one Config serves many links; the interface is sealed for that reason.
 type LossModel interface {
@@ -18,9 +19,12 @@ type LossModel interface {
 
 // lossState is the memory of a loss model.
 type lossState struct {
-	seen uint64 // packets before this one since the model was set
-	bad  bool   // the chain's state
-	next int    // position in a DropList
+	seen  uint64 // packets before this one since the model was set
+	bad   bool   // the chain's state
+	state uint8  // that of FourState, less 1
+	next  int    // position in a DropList
+	row   int    // losses in a row, for AtMostInARow
+	last  uint32 // of tc's generator
 }
 
 // carriesState says whether a pipe whose loss model changes from old to new
@@ -34,8 +38,17 @@ func carriesState(old, new LossModel) bool {
 	case GilbertElliott:
 		_, ok := old.(GilbertElliott)
 		return ok
-	case EveryNth:
-		return old == LossModel(new)
+	case biasedCorrelated:
+		_, ok := old.(biasedCorrelated)
+		return ok
+	case FourState:
+		_, ok := old.(FourState)
+		return ok
+	case atMostInARow:
+		cap, ok := old.(atMostInARow)
+		return ok && carriesState(cap.of, new.of)
+	case EveryNth, FirstN:
+		return old == new
 	case DropList:
 		list, ok := old.(DropList)
 		return ok && slices.Equal(list, new)
@@ -67,8 +80,7 @@ func (p Bernoulli) String() string { return fmt.Sprintf("Bernoulli(%v)", float64
 // is lost with probability p+rho(1-p), otherwise with p(1-rho). The mean burst
 // is 1/((1-p)(1-rho)) packets.
 //
-// This is not tc-netem's "loss random P% CORR%", whose correlated generator
-// loses at another rate than it was asked for: 0.1 % for "20% 75%".
+// This is not tc-netem's "loss random P% CORR%", which is [BiasedCorrelated].
 func Correlated(p, rho float64) LossModel { return correlated{p, rho} }
 
 type correlated struct{ p, rho float64 }
@@ -176,6 +188,20 @@ func (n EveryNth) lose(s *lossState, _ draws) bool {
 // String returns the model as Go writes it.
 func (n EveryNth) String() string { return fmt.Sprintf("EveryNth(%d)", int(n)) }
 
+// FirstN loses the first n packets since the model was set, whoever sent them. At
+// least 1.
+type FirstN int
+
+func (n FirstN) invalid() string { return EveryNth(n).invalid() }
+
+func (n FirstN) lose(s *lossState, _ draws) bool {
+	s.seen++
+	return s.seen <= uint64(n)
+}
+
+// String returns the model as Go writes it.
+func (n FirstN) String() string { return fmt.Sprintf("FirstN(%d)", int(n)) }
+
 // DropList loses exactly the packets of these numbers, counted from 1 since the
 // list was set, whoever sent them. The numbers must be ascending, each once.
 // Setting an equal list again does not start the count anew.
@@ -209,6 +235,68 @@ func (l DropList) String() string {
 		s += fmt.Sprint(n)
 	}
 	return s + "}"
+}
+
+// AtMostInARow is a model that lets a packet pass which it would lose, if it has lost the n
+// before it. At least 1. The model itself goes on as if the packet were lost.
+func AtMostInARow(n int, model LossModel) LossModel { return atMostInARow{n, model} }
+
+type atMostInARow struct {
+	n  int
+	of LossModel
+}
+
+func (c atMostInARow) invalid() string {
+	if c.n < 1 {
+		return "must be at least 1 in a row"
+	}
+	switch c.of.(type) {
+	case atMostInARow:
+		return "must not bound what is bounded"
+	default:
+		return invalidLoss(c.of)
+	case nil:
+		return "needs a model"
+	}
+}
+
+func (c atMostInARow) lose(s *lossState, d draws) bool {
+	if !c.of.lose(s, d) {
+		s.row = 0
+		return false
+	}
+	if s.row == c.n {
+		s.row = 0
+		return false
+	}
+	s.row++
+	return true
+}
+
+// String returns the model as Go writes it.
+func (c atMostInARow) String() string { return fmt.Sprintf("AtMostInARow(%d, %v)", c.n, c.of) }
+
+// invalidLoss says what is allowed instead of a model, or nothing if it is sound.
+func invalidLoss(m LossModel) string {
+	switch m.(type) {
+	case Bernoulli, correlated, biasedCorrelated, GilbertElliott, FourState, EveryNth, FirstN, DropList, atMostInARow:
+		return m.invalid()
+	default: // a pointer to one of them: its value could change behind our back
+		return notAPointer
+	}
+}
+
+// ownLoss is a model that shares no memory with the caller's.
+func ownLoss(m LossModel) LossModel {
+	switch m := m.(type) {
+	case DropList:
+		return slices.Clone(m)
+	case atMostInARow:
+		m.of = ownLoss(m.of)
+		return m
+	default:
+		return m
+	}
 }
 
 const probabilityRange = "probability must be in [0,1]"

@@ -22,7 +22,7 @@ func losses(t testing.TB, model netem.LossModel, n int) []bool {
 	p, r := newPipe(t, netem.Config{Loss: model}), netem.NewStream(1, "losses")
 	lost := make([]bool, n)
 	for i := range lost {
-		lost[i] = p.Send(1500, time.Duration(i), &r).Reason == netem.DropLoss
+		lost[i] = p.Send(netem.Packet{Size: 1500}, time.Duration(i), &r).Reason == netem.DropLoss
 	}
 	return lost
 }
@@ -104,7 +104,7 @@ func TestCorrelatedStartsAtItsRate(t *testing.T) {
 	parent := netem.NewStream(1, "first")
 	for i := range n {
 		p, r := newPipe(t, netem.Config{Loss: netem.Correlated(0.2, 0.75)}), parent.Derive(uint64(i))
-		if p.Send(1500, 0, &r).Dropped() {
+		if p.Send(netem.Packet{Size: 1500}, 0, &r).Dropped() {
 			first++
 		}
 	}
@@ -189,6 +189,6 @@ func TestDropListIsCopied(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Loss: list}), netem.NewStream(1)
 	list[0] = 1
 	p.Config().Loss.(netem.DropList)[0] = 1
-	require.False(t, p.Send(100, 0, &r).Dropped())
-	require.True(t, p.Send(100, 0, &r).Dropped())
+	require.False(t, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped())
+	require.True(t, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped())
 }

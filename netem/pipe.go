@@ -2,7 +2,6 @@ package netem
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -15,12 +14,25 @@ type Pipe struct {
 	reorder   threshold
 	corrupt   threshold
 	perfect   bool // cfg does nothing but delay
+	byRate    bool // packets leave as Rate alone says
 
 	now     time.Duration // of the last packet
 	loss    lossState
 	line    line
 	queue   backlog
 	arrival time.Duration // the latest of all packets that were not reordered
+	delayed int           // packets since the last one that was reordered
+	*extras               // nil without what it is for
+}
+
+// extras are the memory of what few configurations have.
+type extras struct {
+	alike  *alike // nil without Correlation
+	shaper shaperState
+	slots  slotState
+	free   time.Duration // the last departure
+	holds  held          // with Limit
+	copies []Copy        // room for those of a verdict
 }
 
 // NewPipe returns an idle pipe, or the error of [Config.Validate].
@@ -39,24 +51,22 @@ func NewPipe(cfg Config) (*Pipe, error) {
 // takes back those of packets that wait. They stay first:
 // new ones follow them at the new Rate, count them in the new Queue's limit and,
 // if that is exceeded, are dropped until it no longer is. A burst goes on if the
-// loss model stays of the same kind ([Correlated], [GilbertElliott]). [EveryNth]
-// and [DropList] count on if they are set again unchanged; any other model
-// starts afresh. With a shorter Delay new packets overtake old ones, unless
-// KeepOrder is set.
+// loss model stays of the same kind ([Correlated], [GilbertElliott], [FourState]). [EveryNth],
+// [FirstN] and [DropList] count on if they are set again unchanged; any other model
+// starts afresh. So do a Shaper and Slots that are set again unchanged, and a correlation of the same kind. With
+// a shorter Delay new packets overtake old ones, unless KeepOrder is set.
 func (p *Pipe) Set(cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
+	before := p.cfg
 	if !carriesState(p.cfg.Loss, cfg.Loss) {
 		p.loss = lossState{}
 	}
-	if list, ok := cfg.Loss.(DropList); ok {
-		cfg.Loss = slices.Clone(list)
-	}
-	p.cfg = cfg
+	p.cfg = cfg.own()
 	p.jitter = nil
-	if cfg.Jitter > 0 {
-		p.jitter = cfg.Distribution
+	if cfg.Jitter > 0 || cfg.Distribution != nil {
+		p.jitter = p.cfg.Distribution
 		if p.jitter == nil {
 			p.jitter = Uniform
 		}
@@ -65,84 +75,100 @@ func (p *Pipe) Set(cfg Config) error {
 	p.reorder = thresholdOf(cfg.Reorder)
 	p.corrupt = thresholdOf(cfg.Corrupt)
 	p.line.setRate(cfg.Rate)
-	p.perfect = cfg.Jitter == 0 && !cfg.KeepOrder && cfg.Loss == nil && cfg.Duplicate == 0 &&
-		cfg.Reorder == 0 && cfg.Corrupt == 0 && cfg.Rate == 0
+	p.byRate = cfg.ratePlain()
+	p.perfect = cfg.Jitter == 0 && cfg.Distribution == nil && !cfg.KeepOrder && cfg.Loss == nil && cfg.Duplicate == 0 &&
+		cfg.Reorder == 0 && cfg.Corrupt == 0 && cfg.Limit == 0 && p.byRate && cfg.Rate == 0
+	p.setExtras(&before)
 	return nil
 }
 
-// A Move is a change of the times of one packet, or of one copy.
-type Move struct {
-	Departure, At       time.Duration // as its verdict, or its last Move, said
-	NewDeparture, NewAt time.Duration // in place of those
+// ratePlain says that packets leave as Rate alone says.
+func (c *Config) ratePlain() bool {
+	return c.Shaper == nil && c.Framing == Framing{} && c.Slots.none()
 }
 
-// Change is [Pipe.Set] at a time, now, that also moves the packets whose last bit is not sent by
-// then, as a real queue does: they leave it at the new Rate, one after another, from now on, and
-// then take the new Delay and Jitter. Of the one that is being sent what is left goes at the new
-// Rate. What else was decided about them stays: which are lost, reordered, corrupt or copied; and
-// so does the queue, if it is longer than the new Queue's limit. Change returns a Move for each of
-// them, in the order in which they leave. now must not lie before the last Send.
-func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, err
-	}
-	if now < p.now {
-		panic(fmt.Sprintf("netem: Change: time runs backwards, from %v to %v", p.now, now))
-	}
-	p.queue.drain(now)
-	var left uint64
-	if p.queue.len > 0 {
-		first := p.queue.nth(0)
-		end := first.departure
-		if first.frac > 0 {
-			end--
+// setExtras prepares what a changed configuration remembers.
+func (p *Pipe) setExtras(before *Config) {
+	cfg := &p.cfg
+	needs := cfg.Duplicate > 0 || cfg.Limit > 0 || !cfg.ratePlain() || cfg.Correlation != Correlation{}
+	if p.extras == nil {
+		if !needs {
+			return
 		}
-		left = p.line.left(first.size, end, first.frac, now)
+		p.extras = new(extras)
 	}
-	if err := p.Set(cfg); err != nil || p.queue.len == 0 {
-		return nil, err
-	}
-	p.line.free, p.line.frac = now, 0
-	p.arrival = p.queue.nth(0).before
-	moves := make([]Move, p.queue.len)
-	for i := range moves {
-		q := p.queue.nth(i)
-		m := &moves[i]
-		m.Departure, m.At = q.departure, q.at
-		q.before = p.arrival
-		q.departure = p.line.do(left)
-		q.frac = p.line.frac
-		q.at = p.propagate(q.departure, q.draws, q.kind)
-		m.NewDeparture, m.NewAt = q.departure, q.at
-		if i+1 < len(moves) {
-			left = workOf(p.queue.nth(i + 1).size)
+	if cfg.Correlation == (Correlation{}) {
+		p.alike = nil
+	} else {
+		if p.alike == nil || p.alike.biased != cfg.Correlation.Biased {
+			p.alike = &alike{biased: cfg.Correlation.Biased}
 		}
+		p.alike.rho = cfg.Correlation.coefficients()
 	}
-	p.queue.drain(now)
-	return moves, nil
+	if !sameService(before, cfg) {
+		p.serveAnew(p.lastDeparture())
+	}
+	if cfg.Limit == 0 {
+		p.holds = nil
+	}
+}
+
+// serveAnew forgets what the shaper and the slots remember. The line is busy until an instant.
+func (p *Pipe) serveAnew(busy time.Duration) {
+	p.shaper = shaperState{free: busy, line: line{free: busy}}
+	p.slots = slotState{}
+	p.free = busy
+	if p.line.free < busy {
+		p.line.free, p.line.frac = busy, 0
+	}
+}
+
+// lastDeparture is when the last bit of all packets accepted so far is sent.
+func (p *Pipe) lastDeparture() time.Duration {
+	at := p.line.free
+	if p.line.frac > 0 {
+		at++
+	}
+	if p.extras != nil {
+		at = max(at, p.free)
+	}
+	return at
 }
 
 // Config returns the configuration last set.
-func (p *Pipe) Config() Config {
-	cfg := p.cfg
-	if list, ok := cfg.Loss.(DropList); ok {
-		cfg.Loss = slices.Clone(list)
-	}
-	return cfg
-}
+func (p *Pipe) Config() Config { return p.cfg.own() }
 
 // Floor returns the least time that any packet takes from its entry to its arrival,
 // whatever is drawn for it.
 func (p *Pipe) Floor() time.Duration {
-	c := &p.cfg
-	switch {
-	case c.Jitter == 0 && c.Reorder == 0:
-		return c.Delay
-	case c.Reorder == 0 && p.jitter == Uniform:
-		return c.Delay - c.Jitter
-	default:
+	switch c := &p.cfg; {
+	case c.Reorder > 0:
 		return 0
+	case p.jitter == nil:
+		return c.Delay
+	default:
+		least, _, known := bounds(p.jitter, c.Jitter)
+		if !known {
+			return 0
+		}
+		return max(0, c.Delay+least)
 	}
+}
+
+// Ceiling returns the most time that the Delay and Jitter of a packet take; ok is false if a
+// Distribution of the user's own does not tell. Waiting comes on top.
+func (p *Pipe) Ceiling() (most time.Duration, ok bool) {
+	if p.jitter == nil {
+		return p.cfg.Delay, true
+	}
+	_, most, ok = bounds(p.jitter, p.cfg.Jitter)
+	return p.cfg.Delay + max(0, most), ok
+}
+
+// Waits says whether packets may wait for others, or be dropped for them: with a Rate, a Shaper,
+// Slots or a Limit.
+func (p *Pipe) Waits() bool {
+	return p.cfg.Rate > 0 || p.cfg.Shaper != nil || !p.cfg.Slots.none() || p.cfg.Limit > 0
 }
 
 // Pass is [Pipe.Send] for several packets at once, the largest of the given size, if
@@ -159,11 +185,17 @@ func (p *Pipe) Pass(packets, largest int, now time.Duration, r *Stream) (at time
 	return at, true
 }
 
-// Send passes one packet to the pipe. size is in bytes, IP header included, and
-// now is the time since the start of the network, never less than at the call
+// Packet is what a pipe needs to know of one.
+type Packet struct {
+	Size int  // bytes, IP header included
+	ECT  bool // its sender understands marks (RFC 3168: ECT(0), ECT(1) or CE)
+}
+
+// Send passes one packet to the pipe. now is the time since the start of the network, never less than at the call
 // before. r takes one step, whatever the configuration and the verdict. Send
-// panics if size is not positive or time runs backwards.
-func (p *Pipe) Send(size int, now time.Duration, r *Stream) Verdict {
+// panics if the size is not positive or time runs backwards.
+func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
+	size := pkt.Size
 	if size <= 0 || now < p.now {
 		p.misuse(size, now)
 	}
@@ -173,77 +205,152 @@ func (p *Pipe) Send(size int, now time.Duration, r *Stream) Verdict {
 	p.now = now
 	d := r.next()
 
-	// The loss model sees every packet, so that its state does not depend on
-	// the MTU.
+	// The loss model and the correlated draws see every packet, so that their state does not
+	// depend on the MTU or the queue.
 	lost := p.cfg.Loss != nil && p.cfg.Loss.lose(&p.loss, d)
+	if p.extras != nil && p.alike != nil {
+		p.alike.step(d)
+	}
 	if size > p.cfg.mtu() {
 		return Verdict{Reason: DropMTU}
 	}
-	if lost {
+	marked := lost && p.cfg.ECN && pkt.ECT
+	if lost && !marked {
 		return Verdict{Reason: DropLoss}
 	}
 	p.queue.drain(now)
-	if !p.admits(size) {
-		return Verdict{Reason: DropQueue}
+	if reason := p.refuses(size, now); reason != Delivered {
+		return Verdict{Reason: reason}
 	}
 
-	var v Verdict
+	v := Verdict{Marked: marked}
 	kind := ordinary
-	if v.Reordered = d.happens(laneReorder, p.reorder); v.Reordered {
-		kind = reordered
+	switch {
+	case !p.happens(alikeReorder, d, p.reorder), p.delayed+1 < p.cfg.ReorderGap:
+		p.delayed++
+	default:
+		v.Reordered, kind = true, reordered
+		p.delayed = 0
 	}
-	v.Departure, v.At = p.enqueue(size, now, d, kind)
-	v.Corrupt = d.happens(laneCorrupt, p.corrupt)
-
-	if d.happens(laneDuplicate, p.duplicate) && p.admits(size) {
-		v.Dup = true
-		_, v.DupAt = p.enqueue(size, now, d, copied)
-		v.DupCorrupt = d.happens(laneCopyCorrupt, p.corrupt)
+	q := queued{draws: d, size: size, kind: kind}
+	if p.extras != nil && p.alike != nil {
+		q.jitter = p.number(alikeJitter, d)
+	}
+	v.Departure, v.At = p.enqueue(q, now)
+	if v.Corrupt = p.happens(alikeCorrupt, d, p.corrupt); v.Corrupt {
+		v.Noise = d.lane(laneNoise)
+	}
+	if p.happens(alikeDuplicate, d, p.duplicate) {
+		v.Copies = p.duplicates(size, marked, now, d)
 	}
 	return v
 }
 
-// Free returns when the last bit of all packets accepted so far, and of their copies, is sent:
-// the Departure of the last of them.
-func (p *Pipe) Free() time.Duration {
-	if p.line.frac > 0 {
-		return p.line.free + 1
+// duplicates lets the copies of a packet follow it.
+func (p *Pipe) duplicates(size int, marked bool, now time.Duration, d draws) []Copy {
+	p.copies = p.copies[:0]
+	for i := range p.cfg.Copies.number() {
+		if p.refuses(size, now) != Delivered {
+			break
+		}
+		jitter, corrupt, noise := copyDraw(d, i)
+		c := Copy{Marked: marked, Corrupt: corrupt>>1 < uint64(p.corrupt)}
+		if c.Corrupt {
+			c.Noise = noise
+		}
+		c.Departure, c.At = p.enqueue(queued{draws: d, size: size, kind: copied, jitter: jitter}, now)
+		p.copies = append(p.copies, c)
 	}
-	return p.line.free
+	if len(p.copies) == 0 {
+		return nil
+	}
+	return p.copies
+}
+
+// happens says whether an event happens to a packet, which may be like the one before it.
+func (p *Pipe) happens(purpose int, d draws, t threshold) bool {
+	return t != 0 && p.number(purpose, d)>>1 < uint64(t)
+}
+
+func (p *Pipe) number(purpose int, d draws) uint64 {
+	if p.extras != nil && p.alike != nil {
+		return p.alike.now[purpose]
+	}
+	return d.lane(alikeLanes[purpose])
 }
 
 // Backlog returns the packets, and their bytes, whose last bit is not yet sent
 // at the time now, which must not lie before the last Send. It only looks.
 func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) { return p.queue.at(now) }
 
-func (p *Pipe) admits(size int) bool {
-	return p.cfg.Queue == nil || p.cfg.Queue.admits(size, p.queue.len, p.queue.bytes)
+// refuses says why there is no room for a packet, or Delivered.
+func (p *Pipe) refuses(size int, now time.Duration) DropReason {
+	switch {
+	case p.cfg.Queue != nil && !p.cfg.Queue.admits(size, p.queue.len, p.queue.bytes):
+		return DropQueue
+	case p.cfg.Limit > 0 && p.holds.count(now) >= p.cfg.Limit:
+		return DropLimit
+	}
+	return Delivered
 }
 
-func (p *Pipe) enqueue(size int, now time.Duration, d draws, kind queuedKind) (departure, at time.Duration) {
-	departure = p.line.send(size, now)
-	before := p.arrival
-	at = p.propagate(departure, d, kind)
-	if departure > now {
-		p.queue.push(queued{departure, at, before, p.line.frac, d, size, kind})
+func (p *Pipe) enqueue(q queued, now time.Duration) (departure, at time.Duration) {
+	q.departure = p.serve(&q, now)
+	q.frac = p.line.frac
+	q.before = p.arrival
+	q.at = p.propagate(&q)
+	if q.departure > now {
+		p.queue.push(q)
 	}
-	return departure, at
+	if p.cfg.Limit > 0 {
+		p.holds.push(q.at)
+	}
+	return q.departure, q.at
 }
 
-func (p *Pipe) propagate(departure time.Duration, d draws, kind queuedKind) time.Duration {
-	if kind == reordered {
-		return departure
+// serve returns when the last bit of a packet is sent that is handed over now.
+func (p *Pipe) serve(q *queued, now time.Duration) time.Duration {
+	if p.byRate {
+		return p.line.send(q.size, now)
 	}
-	lane := uint64(laneJitter)
-	if kind == copied {
-		lane = laneCopyJitter
+	size := p.cfg.Framing.wire(q.size)
+	if p.cfg.Shaper != nil {
+		p.free = p.cfg.Shaper.depart(&p.shaper, size, now)
+	} else {
+		p.free = p.line.send(size, now)
 	}
-	delay := p.cfg.Delay
+	if !p.cfg.Slots.none() {
+		p.free = p.slots.leave(p.cfg.Slots, size, p.free, draws(q.draws.lane(laneSlot)^q.jitter))
+	}
+	return p.free
+}
+
+func (p *Pipe) propagate(q *queued) time.Duration {
+	if q.kind == reordered {
+		return q.departure
+	}
+	delay, late := p.cfg.Delay, q.kind == copied && p.cfg.Copies.Delay > 0
 	if p.jitter != nil {
+		u := q.jitter
+		if q.kind == ordinary && u == 0 {
+			u = q.draws.lane(laneJitter)
+		}
+		var offset time.Duration
+		if p.cfg.Correlation.Biased {
+			offset = tcOffset(p.jitter, u, p.cfg.Jitter)
+		} else {
+			offset = p.jitter.Offset(u, p.cfg.Jitter)
+		}
 		// An offset may be anything.
-		delay += min(max(p.jitter.Offset(d.lane(lane), p.cfg.Jitter), -delay), endOfTime-delay)
+		delay += min(max(offset, -delay), endOfTime-delay)
 	}
-	at := departure + min(delay, endOfTime-departure)
+	if late {
+		delay = min(delay, endOfTime-maxDelay) + p.cfg.Copies.Delay
+	}
+	at := q.departure + min(delay, endOfTime-q.departure)
+	if late {
+		return at
+	}
 	if p.cfg.KeepOrder {
 		at = max(at, p.arrival)
 	}

@@ -2,6 +2,7 @@ package netem_test
 
 import (
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -12,9 +13,25 @@ import (
 
 const ms = time.Millisecond
 
+// A fate is a verdict that may be kept: its copy, if it has one, is in fields.
+type fate struct {
+	netem.Verdict
+	Dup, DupCorrupt bool
+	DupAt           time.Duration
+}
+
+func fateOf(v netem.Verdict) fate {
+	f := fate{Verdict: v}
+	f.Copies, f.Noise = nil, 0
+	if len(v.Copies) > 0 {
+		f.Dup, f.DupCorrupt, f.DupAt = true, v.Copies[0].Corrupt, v.Copies[0].At
+	}
+	return f
+}
+
 func TestZeroConfigIsPerfect(t *testing.T) {
 	p, r := newPipe(t, netem.Config{}), netem.NewStream(1)
-	require.Equal(t, netem.Verdict{Departure: 5, At: 5}, p.Send(1500, 5, &r))
+	require.Equal(t, netem.Verdict{Departure: 5, At: 5}, p.Send(netem.Packet{Size: 1500}, 5, &r))
 	require.Equal(t, uint64(1), r.Count())
 }
 
@@ -49,18 +66,18 @@ func TestPassIsForPipesThatOnlyDelay(t *testing.T) {
 
 func TestDelayIsCountedFromTheLastBit(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Delay: 40 * ms, Rate: 10 * netem.Mbit}), netem.NewStream(1)
-	require.Equal(t, netem.Verdict{Departure: 2 * ms, At: 42 * ms}, p.Send(1250, 1*ms, &r))
-	require.Equal(t, netem.Verdict{Departure: 3 * ms, At: 43 * ms}, p.Send(1250, 1*ms, &r), "behind the first")
-	require.Equal(t, netem.Verdict{Departure: 10 * ms, At: 50 * ms}, p.Send(1250, 9*ms, &r), "idle again")
+	require.Equal(t, netem.Verdict{Departure: 2 * ms, At: 42 * ms}, p.Send(netem.Packet{Size: 1250}, 1*ms, &r))
+	require.Equal(t, netem.Verdict{Departure: 3 * ms, At: 43 * ms}, p.Send(netem.Packet{Size: 1250}, 1*ms, &r), "behind the first")
+	require.Equal(t, netem.Verdict{Departure: 10 * ms, At: 50 * ms}, p.Send(netem.Packet{Size: 1250}, 9*ms, &r), "idle again")
 }
 
 func TestMTU(t *testing.T) {
 	for _, row := range []struct{ mtu, limit int }{{0, 1500}, {68, 68}, {65535, 65535}} {
 		p, r := newPipe(t, netem.Config{MTU: row.mtu, Rate: netem.Mbit}), netem.NewStream(1)
-		require.Equal(t, netem.Verdict{Reason: netem.DropMTU}, p.Send(row.limit+1, 0, &r))
+		require.Equal(t, netem.Verdict{Reason: netem.DropMTU}, p.Send(netem.Packet{Size: row.limit + 1}, 0, &r))
 		packets, _ := p.Backlog(0)
 		require.Zero(t, packets, "a refused packet takes no room")
-		require.Equal(t, netem.Delivered, p.Send(row.limit, 0, &r).Reason)
+		require.Equal(t, netem.Delivered, p.Send(netem.Packet{Size: row.limit}, 0, &r).Reason)
 	}
 }
 
@@ -68,10 +85,10 @@ func TestLostPacketsTakeNoRate(t *testing.T) {
 	p, r := newPipe(t, netem.Config{
 		Rate: 10 * netem.Mbit, Queue: netem.DropTail{Packets: 2}, Loss: netem.DropList{1, 3},
 	}), netem.NewStream(1)
-	require.Equal(t, netem.Verdict{Reason: netem.DropLoss}, p.Send(1250, 0, &r))
-	require.Equal(t, netem.Verdict{Departure: 1 * ms, At: 1 * ms}, p.Send(1250, 0, &r), "the line is still free")
-	require.Equal(t, netem.Verdict{Reason: netem.DropLoss}, p.Send(1250, 0, &r))
-	require.Equal(t, netem.Verdict{Departure: 2 * ms, At: 2 * ms}, p.Send(1250, 0, &r), "and there is room")
+	require.Equal(t, netem.Verdict{Reason: netem.DropLoss}, p.Send(netem.Packet{Size: 1250}, 0, &r))
+	require.Equal(t, netem.Verdict{Departure: 1 * ms, At: 1 * ms}, p.Send(netem.Packet{Size: 1250}, 0, &r), "the line is still free")
+	require.Equal(t, netem.Verdict{Reason: netem.DropLoss}, p.Send(netem.Packet{Size: 1250}, 0, &r))
+	require.Equal(t, netem.Verdict{Departure: 2 * ms, At: 2 * ms}, p.Send(netem.Packet{Size: 1250}, 0, &r), "and there is room")
 }
 
 // Two packets spaced d apart whose delays are uniform within +-s change places
@@ -84,7 +101,7 @@ func TestJitterSwapProbability(t *testing.T) {
 		swapped := 0
 		for i := range n {
 			now := time.Duration(i) * time.Second
-			if first := p.Send(100, now, &r).At; first > p.Send(100, now+d, &r).At {
+			if first := p.Send(netem.Packet{Size: 100}, now, &r).At; first > p.Send(netem.Packet{Size: 100}, now+d, &r).At {
 				swapped++
 			}
 		}
@@ -107,7 +124,7 @@ func TestJitterStaysInItsRange(t *testing.T) {
 		p, r := newPipe(t, netem.Config{Delay: 10 * ms, Jitter: 10 * ms, Distribution: row.shape}), netem.NewStream(1)
 		least, most := time.Hour, time.Duration(0)
 		for range 100_000 {
-			at := p.Send(100, 0, &r).At
+			at := p.Send(netem.Packet{Size: 100}, 0, &r).At
 			least, most = min(least, at), max(most, at)
 		}
 		require.GreaterOrEqual(t, least, row.least, row.reason)
@@ -124,7 +141,7 @@ func (f fixedOffset) Offset(uint64, time.Duration) time.Duration { return time.D
 func TestOwnDistribution(t *testing.T) {
 	for offset, want := range map[time.Duration]time.Duration{7 * ms: 17 * ms, -3 * ms: 7 * ms, -30 * ms: 0} {
 		p, r := newPipe(t, netem.Config{Delay: 10 * ms, Jitter: 1, Distribution: fixedOffset(offset)}), netem.NewStream(1)
-		require.Equal(t, want, p.Send(100, 0, &r).At)
+		require.Equal(t, want, p.Send(netem.Packet{Size: 100}, 0, &r).At)
 	}
 }
 
@@ -135,7 +152,7 @@ func TestKeepOrderNeverReorders(t *testing.T) {
 		cfg.KeepOrder = keep
 		p, r := newPipe(t, cfg), netem.NewStream(1, "order")
 		for i := range 50_000 {
-			v := p.Send(1000, time.Duration(i)*ms, &r)
+			v := fateOf(p.Send(netem.Packet{Size: 1000}, time.Duration(i)*ms, &r))
 			at, copies = append(at, v.At), append(copies, v.DupAt)
 		}
 		return at, copies
@@ -166,9 +183,10 @@ func TestRatesOfTheOtherImpairments(t *testing.T) {
 		pipe, r := newPipe(t, netem.Config{Delay: 50 * ms, Duplicate: p, Reorder: p, Corrupt: p}), netem.NewStream(1, "rates")
 		var copies, reordered, corrupt, corruptCopies, wrongTimes int
 		for range n {
-			v := pipe.Send(1000, 1*ms, &r)
-			want := netem.Verdict{ // all times follow from what was drawn
-				Departure: 1 * ms, At: 51 * ms, Reordered: v.Reordered, Corrupt: v.Corrupt, Dup: v.Dup, DupCorrupt: v.DupCorrupt,
+			v := fateOf(pipe.Send(netem.Packet{Size: 1000}, 1*ms, &r))
+			want := fate{ // all times follow from what was drawn
+				Verdict: netem.Verdict{Departure: 1 * ms, At: 51 * ms, Reordered: v.Reordered, Corrupt: v.Corrupt},
+				Dup:     v.Dup, DupCorrupt: v.DupCorrupt,
 			}
 			if v.Reordered {
 				reordered++
@@ -184,7 +202,7 @@ func TestRatesOfTheOtherImpairments(t *testing.T) {
 			if v.DupCorrupt {
 				corruptCopies++
 			}
-			if v != want {
+			if !reflect.DeepEqual(v, want) {
 				wrongTimes++
 			}
 		}
@@ -199,15 +217,15 @@ func TestRatesOfTheOtherImpairments(t *testing.T) {
 
 func TestReorderedPacketStillWaitsForTheLine(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Delay: 50 * ms, Reorder: 1, Rate: 10 * netem.Mbit}), netem.NewStream(1)
-	require.Equal(t, 1*ms, p.Send(1250, 0, &r).At)
-	require.Equal(t, 2*ms, p.Send(1250, 0, &r).At)
+	require.Equal(t, 1*ms, p.Send(netem.Packet{Size: 1250}, 0, &r).At)
+	require.Equal(t, 2*ms, p.Send(netem.Packet{Size: 1250}, 0, &r).At)
 }
 
 func TestCopyTakesRateAndRoom(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Rate: 10 * netem.Mbit, Queue: netem.DropTail{Packets: 3}, Duplicate: 1}), netem.NewStream(1)
-	require.Equal(t, netem.Verdict{Departure: 1 * ms, At: 1 * ms, Dup: true, DupAt: 2 * ms}, p.Send(1250, 0, &r))
-	require.Equal(t, netem.Verdict{Departure: 3 * ms, At: 3 * ms}, p.Send(1250, 0, &r), "no room for the copy")
-	require.Equal(t, netem.Verdict{Reason: netem.DropQueue}, p.Send(1250, 0, &r))
+	require.Equal(t, fate{Verdict: netem.Verdict{Departure: 1 * ms, At: 1 * ms}, Dup: true, DupAt: 2 * ms}, fateOf(p.Send(netem.Packet{Size: 1250}, 0, &r)))
+	require.Equal(t, netem.Verdict{Departure: 3 * ms, At: 3 * ms}, p.Send(netem.Packet{Size: 1250}, 0, &r), "no room for the copy")
+	require.Equal(t, netem.Verdict{Reason: netem.DropQueue}, p.Send(netem.Packet{Size: 1250}, 0, &r))
 }
 
 // sent = dropped + delivered - copies, and the queue ends empty.
@@ -225,11 +243,11 @@ func TestConservation(t *testing.T) {
 	var room int64 // bits accepted
 	for range sent {
 		size := 40 + int(sizes.Uint64()%1461)
-		v := p.Send(size, now, &r)
+		v := fateOf(p.Send(netem.Packet{Size: size}, now, &r))
 		now += 700 * time.Microsecond
 		if v.Dropped() {
 			dropped[v.Reason]++
-			require.Equal(t, netem.Verdict{Reason: v.Reason}, v)
+			require.Equal(t, fate{Verdict: netem.Verdict{Reason: v.Reason}}, v)
 			continue
 		}
 		arrivals++
@@ -257,12 +275,12 @@ func TestDrawsAreIndependent(t *testing.T) {
 		Delay: 50 * ms, Jitter: 20 * ms, Loss: netem.GilbertElliott{P: 0.05, R: 0.3, LossBad: 0.8},
 		Duplicate: 0.2, Reorder: 0.2, Corrupt: 0.2, MTU: 1400, Rate: 50 * netem.Mbit, Queue: netem.DropTail{Packets: 5},
 	}
-	run := func(cfg netem.Config) []netem.Verdict {
+	run := func(cfg netem.Config) []fate {
 		p, r := newPipe(t, cfg), netem.NewStream(1, "independent")
 		sizes := netem.NewStream(1, "sizes")
-		verdicts := make([]netem.Verdict, 5000)
+		verdicts := make([]fate, 5000)
 		for i := range verdicts {
-			verdicts[i] = p.Send(40+int(sizes.Uint64()%1461), time.Duration(i)*130*time.Microsecond, &r)
+			verdicts[i] = fateOf(p.Send(netem.Packet{Size: 40 + int(sizes.Uint64()%1461)}, time.Duration(i)*130*time.Microsecond, &r))
 		}
 		require.Equal(t, uint64(len(verdicts)), r.Count(), "one step for each packet")
 		return verdicts
@@ -337,7 +355,7 @@ func TestImpairmentsAreUnrelated(t *testing.T) {
 	single := map[[3]bool]int{} // packets without copy: reordered, corrupt, late
 	double := map[[5]bool]int{} // packets with one: also whether the copy is corrupt, late
 	for range n {
-		v := p.Send(1000, 0, &r)
+		v := fateOf(p.Send(netem.Packet{Size: 1000}, 0, &r))
 		switch late := v.At > 50*ms; {
 		case v.Dropped():
 		case v.Dup && !v.Reordered:
@@ -380,26 +398,26 @@ func TestSetRefusesAndChangesNothing(t *testing.T) {
 	p, r := newPipe(t, cfg), netem.NewStream(1)
 	require.Error(t, p.Set(netem.Config{Rate: -1}))
 	require.Equal(t, cfg, p.Config())
-	require.Equal(t, 5*ms, p.Send(100, 0, &r).At)
-	require.Equal(t, netem.DropLoss, p.Send(100, 0, &r).Reason, "the count goes on")
+	require.Equal(t, 5*ms, p.Send(netem.Packet{Size: 100}, 0, &r).At)
+	require.Equal(t, netem.DropLoss, p.Send(netem.Packet{Size: 100}, 0, &r).Reason, "the count goes on")
 }
 
 func TestSetKeepsTheBacklogFirst(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Delay: 10 * ms, Rate: 10 * netem.Mbit}), netem.NewStream(1)
 	for i := range 4 {
-		require.Equal(t, time.Duration(i+11)*ms, p.Send(1250, 0, &r).At)
+		require.Equal(t, time.Duration(i+11)*ms, p.Send(netem.Packet{Size: 1250}, 0, &r).At)
 	}
 
 	require.NoError(t, p.Set(netem.Config{Delay: 10 * ms, Rate: 20 * netem.Mbit, Queue: netem.DropTail{Packets: 3}}))
-	require.Equal(t, netem.DropQueue, p.Send(1250, 1*ms, &r).Reason, "three still wait")
+	require.Equal(t, netem.DropQueue, p.Send(netem.Packet{Size: 1250}, 1*ms, &r).Reason, "three still wait")
 	require.Equal(t, netem.Verdict{Departure: 4500 * time.Microsecond, At: 14500 * time.Microsecond},
-		p.Send(1250, 2*ms, &r), "behind the old ones, at the new rate")
+		p.Send(netem.Packet{Size: 1250}, 2*ms, &r), "behind the old ones, at the new rate")
 
 	require.NoError(t, p.Set(netem.Config{Delay: 10 * ms}))
 	_, ok := p.Pass(1, 1250, 2500*time.Microsecond, &r)
 	require.False(t, ok, "packets still wait")
-	require.Equal(t, 14500*time.Microsecond, p.Send(1250, 3*ms, &r).At, "no rate, but not ahead of the line")
-	require.Equal(t, 15*ms, p.Send(1250, 5*ms, &r).At, "the line is free")
+	require.Equal(t, 14500*time.Microsecond, p.Send(netem.Packet{Size: 1250}, 3*ms, &r).At, "no rate, but not ahead of the line")
+	require.Equal(t, 15*ms, p.Send(netem.Packet{Size: 1250}, 5*ms, &r).At, "the line is free")
 	_, ok = p.Pass(1, 1250, 6*ms, &r)
 	require.True(t, ok)
 }
@@ -407,13 +425,13 @@ func TestSetKeepsTheBacklogFirst(t *testing.T) {
 func TestShorterDelayOvertakesUnlessOrderIsKept(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		p, r := newPipe(t, netem.Config{Delay: 100 * ms, KeepOrder: keep}), netem.NewStream(1)
-		require.Equal(t, 100*ms, p.Send(100, 0, &r).At)
+		require.Equal(t, 100*ms, p.Send(netem.Packet{Size: 100}, 0, &r).At)
 		require.NoError(t, p.Set(netem.Config{Delay: 10 * ms, KeepOrder: keep}))
 		want := 11 * ms
 		if keep {
 			want = 100 * ms
 		}
-		require.Equal(t, want, p.Send(100, 1*ms, &r).At)
+		require.Equal(t, want, p.Send(netem.Packet{Size: 100}, 1*ms, &r).At)
 	}
 }
 
@@ -432,20 +450,20 @@ func TestSetCarriesTheBurst(t *testing.T) {
 		{netem.Config{Loss: netem.Correlated(1e-15, 0.9)}, false, "another chain"},
 	} {
 		p, r := newPipe(t, netem.Config{Loss: stuck}), netem.NewStream(1)
-		require.False(t, p.Send(100, 0, &r).Dropped(), "starts good")
-		require.True(t, p.Send(100, 0, &r).Dropped(), "turned bad")
+		require.False(t, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped(), "starts good")
+		require.True(t, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped(), "turned bad")
 		require.NoError(t, p.Set(row.next))
-		require.Equal(t, row.lost, p.Send(100, 0, &r).Dropped(), row.reason)
+		require.Equal(t, row.lost, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped(), row.reason)
 		require.NoError(t, p.Set(netem.Config{}))
 		require.NoError(t, p.Set(netem.Config{Loss: stuck}))
-		require.False(t, p.Send(100, 0, &r).Dropped(), "a model that was taken away starts afresh")
+		require.False(t, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped(), "a model that was taken away starts afresh")
 	}
 
 	// A loss whose successor is lost almost surely.
 	p, r := newPipe(t, netem.Config{Loss: netem.Correlated(1, 0)}), netem.NewStream(1)
-	require.True(t, p.Send(100, 0, &r).Dropped())
+	require.True(t, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped())
 	require.NoError(t, p.Set(netem.Config{Loss: netem.Correlated(1e-15, 1-1e-15)}))
-	require.True(t, p.Send(100, 0, &r).Dropped())
+	require.True(t, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped())
 }
 
 func TestSetCountsOnOnlyIfUnchanged(t *testing.T) {
@@ -464,19 +482,19 @@ func TestSetCountsOnOnlyIfUnchanged(t *testing.T) {
 		{netem.DropList{3}, nil, false, "no model"},
 	} {
 		p, r := newPipe(t, netem.Config{Loss: row.old}), netem.NewStream(1)
-		p.Send(100, 0, &r)
-		p.Send(100, 0, &r)
+		p.Send(netem.Packet{Size: 100}, 0, &r)
+		p.Send(netem.Packet{Size: 100}, 0, &r)
 		require.NoError(t, p.Set(netem.Config{Delay: ms, Loss: row.new}))
-		require.Equal(t, row.lost, p.Send(100, 0, &r).Dropped(), "%v to %v: %s", row.old, row.new, row.reason)
+		require.Equal(t, row.lost, p.Send(netem.Packet{Size: 100}, 0, &r).Dropped(), "%v to %v: %s", row.old, row.new, row.reason)
 	}
 }
 
 func TestMisusePanics(t *testing.T) {
 	p, r := newPipe(t, netem.Config{}), netem.NewStream(1)
-	p.Send(100, 6*ms, &r)
-	require.PanicsWithValue(t, "netem: Send: size 0 is not positive", func() { p.Send(0, 6*ms, &r) })
-	require.PanicsWithValue(t, "netem: Send: size -1 is not positive", func() { p.Send(-1, 6*ms, &r) })
-	require.PanicsWithValue(t, "netem: Send: time runs backwards, from 6ms to 5ms", func() { p.Send(100, 5*ms, &r) })
+	p.Send(netem.Packet{Size: 100}, 6*ms, &r)
+	require.PanicsWithValue(t, "netem: Send: size 0 is not positive", func() { p.Send(netem.Packet{Size: 0}, 6*ms, &r) })
+	require.PanicsWithValue(t, "netem: Send: size -1 is not positive", func() { p.Send(netem.Packet{Size: -1}, 6*ms, &r) })
+	require.PanicsWithValue(t, "netem: Send: time runs backwards, from 6ms to 5ms", func() { p.Send(netem.Packet{Size: 100}, 5*ms, &r) })
 }
 
 func TestDropReasonStrings(t *testing.T) {
@@ -504,7 +522,7 @@ func TestNoPacketIsFasterThanTheFloor(t *testing.T) {
 		least := time.Hour
 		for i := range 10_000 {
 			now := time.Duration(i) * ms
-			v := p.Send(100, now, &r)
+			v := fateOf(p.Send(netem.Packet{Size: 100}, now, &r))
 			least = min(least, v.At-now)
 			if v.Dup {
 				least = min(least, v.DupAt-now)

@@ -32,7 +32,7 @@ func TestPresets(t *testing.T) {
 			pipe, err := netem.NewPipe(cfg)
 			require.NoError(t, err)
 			draws := netem.NewStream(1)
-			took[i] = pipe.Send(1500, 0, &draws).At
+			took[i] = pipe.Send(netem.Packet{Size: 1500}, 0, &draws).At
 		}
 		require.Equal(t, want[p.Name], took, p.Name)
 		require.Greater(t, took[0]+took[1], last, "%s is worse than the one before", p.Name)

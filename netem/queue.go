@@ -54,6 +54,7 @@ type queued struct {
 	before        time.Duration // the latest arrival of the packets before it
 	frac          uint64        // the last bit is sent at departure or, if this is not 0, frac/rate ns after the nanosecond before
 	draws         draws
+	jitter        uint64 // the number for its jitter; 0 for the one in draws
 	size          int
 	kind          queuedKind
 }

@@ -27,7 +27,7 @@ func TestPoissonTrafficWaitsAsInMD1(t *testing.T) {
 		for range n {
 			clock += exponential(&arrivals) * service / rho
 			now := time.Duration(clock)
-			wait += float64(p.Send(1500, now, &r).Departure-now) - service
+			wait += float64(p.Send(netem.Packet{Size: 1500}, now, &r).Departure-now) - service
 		}
 		want := rho * service / (2 * (1 - rho))
 		require.InEpsilon(t, want, wait/n, 0.02, "load %v", rho)
@@ -53,7 +53,7 @@ func TestPoissonTrafficIsLostAsInMM1K(t *testing.T) {
 		for range n {
 			clock += exponential(&traffic) * service / row.rho
 			size := max(1, int(math.Round(exponential(&traffic)*meanSize)))
-			if p.Send(size, time.Duration(clock), &r).Reason == netem.DropQueue {
+			if p.Send(netem.Packet{Size: size}, time.Duration(clock), &r).Reason == netem.DropQueue {
 				lost++
 			}
 		}

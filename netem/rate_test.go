@@ -45,7 +45,7 @@ func TestSerialisationTime(t *testing.T) {
 		{1<<63 - 1, 65535, 1, "the highest rate still takes time"},
 	} {
 		p, r := newPipe(t, netem.Config{Rate: row.rate, MTU: 65535}), netem.NewStream(1)
-		v := p.Send(row.size, time.Second, &r)
+		v := p.Send(netem.Packet{Size: row.size}, time.Second, &r)
 		require.Equal(t, time.Second+row.want, v.Departure, row.reason)
 		require.Equal(t, v.Departure, v.At, "no delay")
 	}
@@ -57,7 +57,7 @@ func TestBackToBackHasNoDrift(t *testing.T) {
 	for _, rate := range []netem.BitRate{3, 7 * netem.Mbit, 999_999_937, 100 * netem.Gbit, 1<<40 + 1} {
 		p, r := newPipe(t, netem.Config{Rate: rate}), netem.NewStream(1)
 		for k := int64(1); k <= 20_000; k++ {
-			got := p.Send(1499, 0, &r).Departure
+			got := p.Send(netem.Packet{Size: 1499}, 0, &r).Departure
 			bits := big.NewInt(k * 1499 * 8)
 			want, rem := bits.DivMod(bits.Mul(bits, big.NewInt(1e9)), big.NewInt(int64(rate)), new(big.Int))
 			if rem.Sign() > 0 {
@@ -72,17 +72,17 @@ func TestBackToBackHasNoDrift(t *testing.T) {
 // fraction of one, and that fraction is not given away.
 func TestFractionOfNanosecondIsKept(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Rate: 3 * netem.Gbit}), netem.NewStream(1)
-	require.Equal(t, time.Duration(3), p.Send(1, 0, &r).Departure)
-	require.Equal(t, time.Duration(6), p.Send(1, 2, &r).Departure, "5.33 ns")
-	require.Equal(t, time.Duration(8), p.Send(1, 3, &r).Departure, "8 ns")
-	require.Equal(t, time.Duration(11), p.Send(1, 8, &r).Departure, "idle at 8 ns: 10.67 ns")
+	require.Equal(t, time.Duration(3), p.Send(netem.Packet{Size: 1}, 0, &r).Departure)
+	require.Equal(t, time.Duration(6), p.Send(netem.Packet{Size: 1}, 2, &r).Departure, "5.33 ns")
+	require.Equal(t, time.Duration(8), p.Send(netem.Packet{Size: 1}, 3, &r).Departure, "8 ns")
+	require.Equal(t, time.Duration(11), p.Send(netem.Packet{Size: 1}, 8, &r).Departure, "idle at 8 ns: 10.67 ns")
 }
 
 func TestOverloadForAgesDoesNotOverflow(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Delay: 24 * time.Hour, Rate: 1, MTU: 65535}), netem.NewStream(1)
 	last := time.Duration(0)
 	for range 20_000 { // 330 years; a Duration holds 292
-		at := p.Send(65535, 0, &r).At
+		at := p.Send(netem.Packet{Size: 65535}, 0, &r).At
 		require.GreaterOrEqual(t, at, last)
 		last = at
 	}
@@ -174,7 +174,7 @@ func TestLineAndQueueMatchExactArithmetic(t *testing.T) {
 			now += time.Duration(below(2 * mean))
 
 			wantDrop, wantDeparture := m.send(cfg, size, now)
-			v := p.Send(size, now, &r)
+			v := p.Send(netem.Packet{Size: size}, now, &r)
 			require.Equal(t, wantDrop, v.Reason == netem.DropQueue, "seed %d, packet %d at %v", seed, i, now)
 			require.Equal(t, wantDeparture, v.Departure, "seed %d, packet %d at %v", seed, i, now)
 
@@ -202,24 +202,24 @@ func TestDropTailCountsThePacketInService(t *testing.T) {
 	} {
 		p, r := newPipe(t, netem.Config{Rate: 10 * netem.Mbit, Queue: row.queue}), netem.NewStream(1)
 		for i := range row.burst {
-			v := p.Send(1250, 0, &r)
+			v := p.Send(netem.Packet{Size: 1250}, 0, &r)
 			if i < row.accept {
 				require.Equal(t, netem.Verdict{Departure: time.Duration(i+1) * ms, At: time.Duration(i+1) * ms}, v, row.reason)
 			} else {
 				require.Equal(t, netem.Verdict{Reason: netem.DropQueue}, v, row.reason)
 			}
 		}
-		require.Equal(t, netem.DropQueue, p.Send(1250, ms-1, &r).Reason, "%v: the first packet's last bit is not out", row.queue)
-		require.Equal(t, netem.Delivered, p.Send(1250, ms, &r).Reason, "%v: now it is", row.queue)
-		require.Equal(t, netem.DropQueue, p.Send(1250, ms, &r).Reason, "%v: full again", row.queue)
+		require.Equal(t, netem.DropQueue, p.Send(netem.Packet{Size: 1250}, ms-1, &r).Reason, "%v: the first packet's last bit is not out", row.queue)
+		require.Equal(t, netem.Delivered, p.Send(netem.Packet{Size: 1250}, ms, &r).Reason, "%v: now it is", row.queue)
+		require.Equal(t, netem.DropQueue, p.Send(netem.Packet{Size: 1250}, ms, &r).Reason, "%v: full again", row.queue)
 	}
 }
 
 func TestSmallPacketFitsWhereALargeOneDoesNot(t *testing.T) {
 	p, r := newPipe(t, netem.Config{Rate: netem.Mbit, Queue: netem.DropTail{Bytes: 1540}}), netem.NewStream(1)
-	require.False(t, p.Send(1500, 0, &r).Dropped())
-	require.True(t, p.Send(41, 0, &r).Dropped())
-	require.False(t, p.Send(40, 0, &r).Dropped())
+	require.False(t, p.Send(netem.Packet{Size: 1500}, 0, &r).Dropped())
+	require.True(t, p.Send(netem.Packet{Size: 41}, 0, &r).Dropped())
+	require.False(t, p.Send(netem.Packet{Size: 40}, 0, &r).Dropped())
 	packets, bytes := p.Backlog(0)
 	require.Equal(t, []int{2, 1540}, []int{packets, bytes})
 }

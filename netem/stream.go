@@ -1,5 +1,7 @@
 package netem
 
+import "math/bits"
+
 // Stream is a sequence of random numbers addressed by position: number i is a
 // hash of the stream's key and i. It is a small value to be copied and stored
 // freely, and draws from one stream never move another. A *Stream is a Source
@@ -67,6 +69,13 @@ const (
 	laneJitter
 	laneCopyCorrupt
 	laneCopyJitter
+	laneSlow
+	laneSlowTime
+	laneAlike
+	laneMoreCopies
+	laneNoise
+	laneSlot
+	laneMark
 )
 
 func (d draws) lane(k uint64) uint64 { return mix64(uint64(d) + (k+1)*goldenGamma) }
@@ -105,4 +114,10 @@ func mix64(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
+}
+
+// below maps a random number to [0,n), each nearly as likely as the others.
+func below(u, n uint64) uint64 {
+	hi, _ := bits.Mul64(u, n)
+	return hi
 }

@@ -160,9 +160,13 @@ func TestSendGolden(t *testing.T) {
 			r := NewStream(1, "golden")
 			var now time.Duration
 			for range 1000 {
-				v := p.Send(40+int(r.Uint64()%1400), now, &r)
+				v := p.Send(Packet{Size: 40 + int(r.Uint64()%1400)}, now, &r)
 				now += time.Duration(r.Uint64() % uint64(1600*time.Microsecond))
-				for _, field := range []any{v.Reason, v.Departure, v.At, v.Reordered, v.Corrupt, v.Dup, v.DupAt, v.DupCorrupt} {
+				var c Copy
+				if len(v.Copies) > 0 {
+					c = v.Copies[0]
+				}
+				for _, field := range []any{v.Reason, v.Departure, v.At, v.Reordered, v.Corrupt, len(v.Copies) > 0, c.At, c.Corrupt} {
 					require.NoError(t, binary.Write(h, binary.LittleEndian, field))
 				}
 			}

@@ -2,21 +2,31 @@ package netem
 
 import "time"
 
-// Verdict is what happens to one packet. The copy is the one that Duplicate
-// makes.
+// Verdict is what happens to one packet.
 type Verdict struct {
 	Departure time.Duration // when the packet's last bit is sent
 	At        time.Duration // when the packet arrives
-	DupAt     time.Duration // when the copy arrives
+
+	// Copies are those that Duplicate makes. The slice belongs to the pipe: the next Send
+	// writes to it.
+	Copies []Copy
+
+	Noise uint64 // random bits for Damage, of a corrupt packet
 
 	// Reason is why the packet is dropped, or [Delivered]. A dropped packet has
 	// no other field set.
 	Reason DropReason
 
-	Reordered  bool // the packet is sent ahead without the delay
-	Corrupt    bool // the packet arrives with a bit error
-	Dup        bool // there is a copy
-	DupCorrupt bool // the copy arrives with a bit error
+	Reordered bool // the packet is sent ahead without the delay
+	Corrupt   bool // the packet arrives with a bit error, or with Damage
+	Marked    bool // the packet arrives marked "congestion experienced"
+}
+
+// Copy is what happens to one copy of a packet: as in its [Verdict].
+type Copy struct {
+	Departure, At   time.Duration
+	Noise           uint64
+	Corrupt, Marked bool
 }
 
 // Dropped says whether the packet goes nowhere.
@@ -30,9 +40,10 @@ const (
 	DropMTU                     // larger than the MTU
 	DropLoss                    // lost by the loss model
 	DropQueue                   // the queue was full
+	DropLimit                   // the link held as many packets as it may
 )
 
-// String returns a word for traces: "delivered", "mtu", "loss" or "queue".
+// String returns a word for traces: "delivered", "mtu", "loss", "queue" or "limit".
 func (r DropReason) String() string {
 	switch r {
 	case Delivered:
@@ -43,6 +54,8 @@ func (r DropReason) String() string {
 		return "loss"
 	case DropQueue:
 		return "queue"
+	case DropLimit:
+		return "limit"
 	default:
 		return "unknown"
 	}

@@ -93,7 +93,7 @@
 //   - IPv6, Unix sockets, raw sockets and SyscallConn are missing; asking for one is an error.
 //   - The TCP is a model of Linux's, measured against a real kernel, but not Linux itself.
 //     Its timers fire at the exact instant, those of a kernel up to an eighth late.
-//   - Payloads are never altered: a corrupted packet is one that the receiver's checksum rejects.
+//   - Payloads are altered by [netem.Damage] only: otherwise a corrupted packet is one that the receiver's checksum rejects.
 //   - [Host.Pause] cuts a host's goroutines off from the network; it does not stop them.
 //   - A name server ([Host.ServeNames]) has no DNSSEC, and neither it nor a host caches answers.
 //   - A package that keeps channels or timers in package-level variables cannot be used in two

@@ -2,8 +2,6 @@ package sim
 
 import (
 	"time"
-
-	"github.com/squall-sim/squall/netem"
 )
 
 // A program that waits for months, for a certificate to expire or because it hangs, may keep
@@ -73,13 +71,11 @@ func (p *path) surely() (time int64, ok bool) {
 	}
 	for _, d := range p.pipes() {
 		cfg := d.em.Config()
-		if d.neighbour != nil || d.down != nil || d.reject != nil || d.hold != nil || d.mtu < longest || cfg.Loss != nil || cfg.Corrupt > 0 || cfg.Rate > 0 {
+		most, known := d.em.Ceiling()
+		if d.neighbour != nil || d.down != nil || d.reject != nil || d.hold != nil || d.mtu < longest || cfg.Loss != nil || cfg.Corrupt > 0 || !known || d.em.Waits() {
 			return 0, false
 		}
-		if _, known := cfg.Distribution.(netem.Shape); cfg.Distribution != nil && !known {
-			return 0, false
-		}
-		time += int64(cfg.Delay + 4*cfg.Jitter)
+		time += int64(most)
 	}
 	return time, true
 }

@@ -24,7 +24,8 @@ type impairment struct {
 type proof struct {
 	since       time.Duration // when the pipe was made
 	impairments []impairment  // nil until it is configured anew
-	corrupted   int64         // packets that netem.Config.Corrupt gave a bit error
+	corrupted   int64         // packets that netem.Config.Corrupt met
+	marked      int64         // packets that netem.Config.Loss picked, and ECN marked
 	full        int64         // packets of the size of the MTU, and larger ones
 }
 
@@ -37,17 +38,24 @@ type aspect struct {
 }
 
 // aspects are the fields of p's configuration that do something to packets.
-func (p *pipe) aspects() [9]aspect {
+func (p *pipe) aspects() [16]aspect {
 	cfg, s := p.em.Config(), &p.stats
-	return [9]aspect{
+	return [...]aspect{
 		{"Delay", unlessZero(cfg.Delay), s.Sent, ""},
 		{"Jitter", unlessZero(cfg.Jitter), s.Sent, ""},
-		{"Loss", cfg.Loss, s.Lost, "was affected"},
+		{"Loss", cfg.Loss, s.Lost + p.proof.marked, "was affected"},
+		{"ECN", unlessZero(cfg.ECN), p.proof.marked, "was marked"},
 		{"Duplicate", unlessZero(cfg.Duplicate), s.Duplicated, "was affected"},
 		{"Reorder", unlessZero(cfg.Reorder), s.Reordered, "was affected"},
 		{"Corrupt", unlessZero(cfg.Corrupt), p.proof.corrupted, "was affected"},
+		{"Damage", unlessZero(cfg.Damage), s.Altered, "was altered"},
+		{"Correlation", unlessZero(cfg.Correlation), s.Sent, ""},
 		{"Rate", unlessZero(cfg.Rate), s.Sent, ""},
+		{"Framing", unlessZero(cfg.Framing), s.Sent, ""},
+		{"Shaper", cfg.Shaper, s.Sent, ""},
+		{"Slots", unlessZero(cfg.Slots), s.Sent, ""},
 		{"Queue", cfg.Queue, s.QueueFull, "found it full"},
+		{"Limit", unlessZero(cfg.Limit), s.OverLimit, "found it full"},
 		{"MTU", unlessZero(cfg.MTU), p.proof.full, "was as large"},
 	}
 }
@@ -60,7 +68,7 @@ func unlessZero[T comparable](v T) any {
 }
 
 // initial are the impairments of a pipe that was never configured anew.
-func (p *pipe) initial(now [9]aspect) (all []impairment) {
+func (p *pipe) initial(now [16]aspect) (all []impairment) {
 	for i, a := range now {
 		if a.value != nil {
 			all = append(all, impairment{field: i, value: a.value, first: p.proof.since, since: p.proof.since})
@@ -70,7 +78,7 @@ func (p *pipe) initial(now [9]aspect) (all []impairment) {
 }
 
 // reconfigured notes what is set from now on, and what no longer; before is what it was.
-func (p *pipe) reconfigured(before [9]aspect, now time.Duration) {
+func (p *pipe) reconfigured(before [16]aspect, now time.Duration) {
 	if p.proof.impairments == nil {
 		p.proof.impairments = p.initial(before)
 	}
@@ -119,7 +127,7 @@ func (p *pipe) history() []impairment {
 
 // idle describes the impairments of p that met nothing. If packets went in the other
 // direction only, that says nothing about an impairment that both directions have; and what a link can
-// carry (Queue, MTU) it needs to show in one direction only.
+// carry (Queue, Limit, MTU) it needs to show in one direction only.
 func (p *pipe) idle() (lines []string) {
 	fields, other := p.aspects(), p.reverse.history()
 	for _, m := range p.history() {
@@ -134,7 +142,7 @@ func (p *pipe) idle() (lines []string) {
 			continue
 		case both >= 0 && m.sent == 0 && p.reverse.used():
 			continue
-		case both >= 0 && other[both].hits > 0 && (a.name == "Queue" || a.name == "MTU"):
+		case both >= 0 && other[both].hits > 0 && (a.name == "Queue" || a.name == "Limit" || a.name == "MTU"):
 			continue
 		}
 		line := fmt.Sprintf("  %s on %v", a.name, p)

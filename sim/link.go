@@ -26,6 +26,7 @@ type pipe struct {
 	em       *netem.Pipe
 	draws    netem.Stream // those of its flows lie below it; a function of the seed and the names of the two ends
 	mtu      int          // the largest packet that it takes, in bytes
+	damage   netem.Damage // of corrupt packets
 	floor    int64        // no packet takes less time
 	reverse  *pipe
 
@@ -144,7 +145,7 @@ func (p *pipe) set(cfg netem.Config) {
 }
 
 func (p *pipe) configured(cfg netem.Config) {
-	p.mtu = mtuOf(cfg)
+	p.mtu, p.damage = mtuOf(cfg), cfg.Damage
 	p.floor = int64(p.em.Floor())
 }
 

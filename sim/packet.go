@@ -37,8 +37,9 @@ type packet struct {
 	arp      uint8 // request or reply
 	size     int   // bytes on the wire
 	df       bool  // don't fragment (DF)
-	corrupt  bool
-	copied   bool // this is the copy of a duplicated packet
+	corrupt  bool  // its receiver's checksum finds a bit error
+	altered  bool  // its payload is another one than was sent
+	copied   bool  // this is the copy of a duplicated packet
 	train    train
 }
 
@@ -176,16 +177,16 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
-	v := p.em.Send(pkt.size, time.Duration(now), pkt.flow.stream(p, pkt.hop))
-	if v.Dup {
+	v := p.em.Send(netem.Packet{Size: pkt.size}, time.Duration(now), pkt.flow.stream(p, pkt.hop))
+	for i := range v.Copies {
+		a := &v.Copies[i]
 		c := n.pool.copyOf(pkt)
-		c.corrupt = pkt.corrupt || v.DupCorrupt
-		if v.DupCorrupt {
-			p.proof.corrupted++
+		if a.Corrupt {
+			p.corrupt(c, a.Noise)
 		}
 		p.stats.Duplicated++
-		c.departs = int64(p.em.Free())
-		n.queue.addPacket(c, int64(v.DupAt))
+		c.departs = int64(a.Departure)
+		n.queue.addPacket(c, int64(a.At))
 	}
 	if v.Reason != netem.Delivered {
 		p.stats.count(v.Reason)
@@ -199,9 +200,12 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	if v.Reordered {
 		p.stats.Reordered++
 	}
+	if v.Marked {
+		p.stats.Marked++
+		p.proof.marked++
+	}
 	if v.Corrupt {
-		pkt.corrupt = true
-		p.proof.corrupted++
+		p.corrupt(pkt, v.Noise)
 	}
 	pkt.departs = int64(v.Departure)
 	n.queue.addPacket(pkt, int64(v.At))
@@ -288,7 +292,7 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 // a closer look.
 func (n *Network) receiver(pkt *packet) *TCPConn {
 	c := pkt.peer()
-	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || c.host.off != nil || c.tcp.State() != tcp.Established {
+	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || c.host.off != nil || c.tcp.State() != tcp.Established {
 		return nil
 	}
 	return c
@@ -385,7 +389,11 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		n.drop(now, pkt, nil, "host is off")
 		return
 	}
-	n.record(now, Delivered, pkt, "")
+	why := ""
+	if pkt.altered {
+		why = "payload altered"
+	}
+	n.record(now, Delivered, pkt, why)
 	if h == nil {
 		to.box.forward(now, pkt)
 		return

@@ -16,7 +16,7 @@ type Stats struct {
 }
 
 // LinkStats counts the packets of one direction between two neighbours. Sent + Duplicated = Delivered +
-// Lost + QueueFull + TooLarge + Corrupted + the packets in flight.
+// Lost + QueueFull + OverLimit + TooLarge + Corrupted + the packets in flight.
 type LinkStats struct {
 	From, To string // names of hosts and routers
 
@@ -27,10 +27,13 @@ type LinkStats struct {
 
 	Lost       int64 // by netem.Config.Loss
 	QueueFull  int64 // by netem.Config.Queue
+	OverLimit  int64 // by netem.Config.Limit
 	TooLarge   int64 // by netem.Config.MTU
 	Corrupted  int64 // dropped by the receiver's checksum
 	Duplicated int64 // copies made
 	Reordered  int64 // by netem.Config.Reorder
+	Altered    int64 // by netem.Config.Damage, which no checksum finds
+	Marked     int64 // "congestion experienced", by netem.Config.ECN or a Queue
 }
 
 // HostStats counts what a host did.
@@ -47,6 +50,8 @@ func (s *LinkStats) count(r netem.DropReason) {
 		s.Lost++
 	case netem.DropQueue:
 		s.QueueFull++
+	case netem.DropLimit:
+		s.OverLimit++
 	case netem.DropMTU:
 		s.TooLarge++
 	}
@@ -86,10 +91,10 @@ func (n *Network) count() Stats {
 func (s Stats) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "from\tto\tsent\tbytes\tdelivered\tdropped\tlost\tqueue full\ttoo large\tcorrupted\tduplicated\treordered")
+	fmt.Fprintln(w, "from\tto\tsent\tbytes\tdelivered\tdropped\tlost\tqueue full\tover limit\ttoo large\tcorrupted\tduplicated\treordered\taltered\tmarked")
 	for _, l := range s.Links {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", l.From, l.To, l.Sent, l.SentBytes, l.Delivered,
-			l.Dropped, l.Lost, l.QueueFull, l.TooLarge, l.Corrupted, l.Duplicated, l.Reordered)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", l.From, l.To, l.Sent, l.SentBytes, l.Delivered,
+			l.Dropped, l.Lost, l.QueueFull, l.OverLimit, l.TooLarge, l.Corrupted, l.Duplicated, l.Reordered, l.Altered, l.Marked)
 	}
 	w.Flush()
 	b.WriteByte('\n')

@@ -1,0 +1,85 @@
+package netem
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// A Move is a change of the times of one packet, or of one copy.
+type Move struct {
+	Departure, At       time.Duration // as its verdict, or its last Move, said
+	NewDeparture, NewAt time.Duration // in place of those
+}
+
+// Change is [Pipe.Set] at a time, now, that also moves the packets whose last bit is not sent by
+// then, as a real queue does: they leave it at the new Rate, one after another, from now on, and
+// then take the new Delay and Jitter. Of the one that is being sent what is left goes at the new
+// Rate; with a Shaper or Slots, old or new, it is sent as a whole. What else was decided about them stays: which are lost, reordered, corrupt or copied; and
+// so does the queue, if it is longer than the new Queue's limit. Change returns a Move for each of
+// them, in the order in which they leave. now must not lie before the last Send.
+func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if now < p.now {
+		panic(fmt.Sprintf("netem: Change: time runs backwards, from %v to %v", p.now, now))
+	}
+	p.queue.drain(now)
+	before := p.cfg
+	var left uint64
+	if p.queue.len > 0 {
+		first := p.queue.nth(0)
+		end := first.departure
+		if first.frac > 0 {
+			end--
+		}
+		left = p.line.left(before.Framing.wire(first.size), end, first.frac, now)
+	}
+	if err := p.Set(cfg); err != nil || p.queue.len == 0 {
+		return nil, err
+	}
+	if first := p.queue.nth(0); left == workOf(before.Framing.wire(first.size)) { // nothing is sent
+		left = workOf(p.cfg.Framing.wire(first.size))
+	}
+	// Where Rate alone says when packets leave, what is sent of the first one is sent. A Shaper and
+	// Slots that change begin anew with what waits; those that do not have their say already.
+	byRate := before.Shaper == nil && before.Slots.none() && cfg.Shaper == nil && cfg.Slots.none()
+	stays := !byRate && sameService(&before, &p.cfg)
+	if !stays {
+		p.line.free, p.line.frac = now, 0
+		if p.extras != nil {
+			p.serveAnew(now)
+		}
+	}
+	p.arrival = p.queue.nth(0).before
+	moves := make([]Move, p.queue.len)
+	for i := range moves {
+		q := p.queue.nth(i)
+		m := &moves[i]
+		m.Departure, m.At = q.departure, q.at
+		q.before = p.arrival
+		switch {
+		case byRate:
+			q.departure = p.line.do(left)
+			if i+1 < len(moves) {
+				left = workOf(p.cfg.Framing.wire(p.queue.nth(i + 1).size))
+			}
+		case !stays:
+			q.departure = p.serve(q, now)
+		}
+		q.frac = p.line.frac
+		q.at = p.propagate(q)
+		m.NewDeparture, m.NewAt = q.departure, q.at
+	}
+	if p.cfg.Limit > 0 {
+		p.holds.move(moves)
+	}
+	p.queue.drain(now)
+	return moves, nil
+}
+
+// sameService says that packets leave two configurations alike.
+func sameService(a, b *Config) bool {
+	return a.Rate == b.Rate && a.Framing == b.Framing && reflect.DeepEqual(a.Shaper, b.Shaper) && reflect.DeepEqual(a.Slots, b.Slots)
+}

@@ -1,0 +1,57 @@
+package netem
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Damage is what Corrupt does to a packet that passes the checksum with it: the bit errors of
+// memory, of a bad driver or of a middlebox that computes the checksum anew. The zero value is an error that the
+// checksum finds. Only the payload is damaged: a packet without one arrives intact, and a
+// fragment (RFC 791) with a bit error is dropped at its receiver in any case.
+type Damage struct {
+	UndetectedUDP bool // the payloads of UDP
+	UndetectedTCP bool // and those of TCP: its stream delivers other bytes than were written
+	Bits          int  // bits inverted in each, 1 to 32; 0 means 1
+	Truncate      bool // the payload ends earlier instead: 0 bytes to all but one are left
+}
+
+const maxBits = 32
+
+func (d Damage) invalid() string {
+	switch {
+	case d.Bits < 0 || d.Bits > maxBits:
+		return fmt.Sprintf("Bits must be 0 (for 1) or in [1,%d]", maxBits)
+	case d.Bits > 0 && d.Truncate:
+		return "Bits contradicts Truncate"
+	case !d.UndetectedUDP && !d.UndetectedTCP:
+		return "needs UndetectedUDP or UndetectedTCP: what the checksum finds does not arrive"
+	}
+	return ""
+}
+
+// Apply returns what is left of a payload, a copy if it differs, for the Noise of a verdict.
+func (d Damage) Apply(payload []byte, noise uint64) []byte {
+	if len(payload) == 0 {
+		return payload
+	}
+	if d.Truncate {
+		return payload[:below(noise, uint64(len(payload)))]
+	}
+	out := slices.Clone(payload)
+	total := 8 * uint64(len(payload))
+	var hit []uint64
+	for k := uint64(0); len(hit) < int(min(uint64(max(1, d.Bits)), total)); k++ {
+		at := below(draws(noise).lane(k), total)
+		if !slices.Contains(hit, at) {
+			hit = append(hit, at)
+			out[at/8] ^= 1 << (at % 8)
+		}
+	}
+	return out
+}
+
+// String returns the damage as Go writes it.
+func (d Damage) String() string {
+	return fmt.Sprintf("Damage{UndetectedUDP: %v, UndetectedTCP: %v, Bits: %d, Truncate: %v}", d.UndetectedUDP, d.UndetectedTCP, d.Bits, d.Truncate)
+}

@@ -1,0 +1,71 @@
+package netem
+
+import "fmt"
+
+// FourState is the Markov chain of tc-netem's "loss state" (Salsano, Ludovici, Ordine: "Definition
+// of a general and intuitive loss model for packet networks", 2009). Its states are 1 (good, in
+// a gap), 2 (good, within a burst), 3 (lost, within a burst) and 4 (a single loss); P13 is the
+// probability of the move from 1 to 3, and so on, each in [0,1]. It starts in state 1.
+//
+// Of all packets (P13/P31 + P14)/(1 + P14 + P13/P31*(1 + P32/P23)) are lost. A stay in state 3
+// lasts 1/(P31+P32) packets on average.
+//
+// tc's defaults are P31 = 1-P13, P32 = 0, P23 = 1 and P14 = 0; here each field is what it says.
+// P13+P14 and P31+P32 must not be above 1; P31 must be above 0, and so must P23 with P32: there is a way back.
+type FourState struct{ P13, P31, P32, P23, P14 float64 }
+
+func (f FourState) invalid() string {
+	for _, p := range []struct {
+		name  string
+		value float64
+	}{{"P13", f.P13}, {"P31", f.P31}, {"P32", f.P32}, {"P23", f.P23}, {"P14", f.P14}} {
+		if !isProbability(p.value) {
+			return p.name + ": " + probabilityRange
+		}
+	}
+	switch {
+	case thresholdOf(f.P13)+thresholdOf(f.P14) > always:
+		return "P13 and P14 must not exceed 1 together"
+	case thresholdOf(f.P31)+thresholdOf(f.P32) > always:
+		return "P31 and P32 must not exceed 1 together"
+	case f.P31 == 0:
+		return "P31: probability must be in (0,1]"
+	case f.P32 > 0 && f.P23 == 0:
+		return "P23: probability must be in (0,1] with P32"
+	}
+	return ""
+}
+
+func (f FourState) lose(s *lossState, d draws) bool {
+	u := threshold(d.lane(laneLoss) >> 1)
+	switch s.state + 1 {
+	case 1:
+		p14 := thresholdOf(f.P14)
+		switch {
+		case u < p14:
+			s.state = 4 - 1
+		case u < p14+thresholdOf(f.P13):
+			s.state = 3 - 1
+		}
+	case 2:
+		if u < thresholdOf(f.P23) {
+			s.state = 3 - 1
+		}
+	case 3:
+		p32 := thresholdOf(f.P32)
+		switch {
+		case u < p32:
+			s.state = 2 - 1
+		case u < p32+thresholdOf(f.P31):
+			s.state = 1 - 1
+		}
+	case 4:
+		s.state = 1 - 1
+	}
+	return s.state >= 3-1
+}
+
+// String returns the model as Go writes it, all fields shown.
+func (f FourState) String() string {
+	return fmt.Sprintf("FourState{P13: %v, P31: %v, P32: %v, P23: %v, P14: %v}", f.P13, f.P31, f.P32, f.P23, f.P14)
+}

@@ -1,0 +1,39 @@
+package sim
+
+import "github.com/squall-sim/squall/sim/internal/tcp"
+
+// corrupt does to a packet what the pipe's configuration says: its receiver's checksum finds it, or
+// its payload is another one.
+func (p *pipe) corrupt(pkt *packet, noise uint64) {
+	damage := &p.damage
+	switch {
+	case pkt.frag.whole != nil:
+	case pkt.proto == protoUDP && damage.UndetectedUDP:
+		p.alter(pkt, pkt.data, damage.Apply(pkt.data, noise))
+		return
+	case pkt.proto == protoTCP && damage.UndetectedTCP:
+		p.alter(pkt, pkt.seg.Payload, damage.Apply(pkt.seg.Payload, noise))
+		return
+	}
+	pkt.corrupt = true
+	p.proof.corrupted++
+}
+
+// alter gives a packet another payload. What is cut off goes, and the FIN behind it with it.
+func (p *pipe) alter(pkt *packet, from, to []byte) {
+	if len(from) == 0 {
+		return
+	}
+	pkt.altered = true
+	p.proof.corrupted++
+	p.stats.Altered++
+	pkt.size -= len(from) - len(to)
+	if pkt.proto == protoUDP {
+		pkt.data = to
+		return
+	}
+	if len(to) < len(from) {
+		pkt.seg.Flags &^= tcp.FIN
+	}
+	pkt.seg.Payload = to
+}
