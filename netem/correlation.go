@@ -12,7 +12,10 @@ import (
 // jitter its distribution, and packets that are k apart have correlation rho^k. The copies of
 // Duplicate draw independently. Losses have models of their own.
 type Correlation struct {
-	Jitter, Duplicate, Reorder, Corrupt float64
+	Jitter    float64 // of the offsets from Delay
+	Duplicate float64 // of which packets are copied
+	Reorder   float64 // of which packets skip the delay
+	Corrupt   float64 // of which packets are corrupt
 
 	// Biased draws as tc-netem's generator does instead, for those who compare with it: see
 	// [BiasedCorrelated]. Duplicate, Reorder and Corrupt then happen at other rates than they

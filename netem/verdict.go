@@ -24,9 +24,11 @@ type Verdict struct {
 
 // Copy is what happens to one copy of a packet: as in its [Verdict].
 type Copy struct {
-	Departure, At   time.Duration
-	Noise           uint64
-	Corrupt, Marked bool
+	Departure time.Duration // when the copy's last bit is sent
+	At        time.Duration // when the copy arrives
+	Noise     uint64        // random bits for Damage, of a corrupt copy
+	Corrupt   bool          // the copy arrives with a bit error, or with Damage
+	Marked    bool          // the copy arrives marked, as its original does
 }
 
 // Dropped says whether the packet goes nowhere.
