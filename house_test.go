@@ -170,3 +170,34 @@ func TestStructsAndFilesOfTheSimulatorAreSmall(t *testing.T) {
 	}
 	require.Len(t, large, len(largeStructs), "an exception that is none any more, or a struct that is not found: %v", large)
 }
+
+// What measures how long something takes must not see the steps of a wall clock, which is what Unix times come
+// from. Those files may read one, with how often and why.
+var wallTimes = map[string]struct {
+	times  int
+	reason string
+}{
+	"patterns/eventlog/eventlog.go": {1, "the name of an incarnation"},
+	"patterns/pubsub/dispatcher.go": {1, "the name of a generation"},
+	"patterns/pubsub/client.go":     {1, "the name of a run"},
+	"patterns/retry/jitter.go":      {1, "a seed"},
+}
+
+// The patterns' timeouts do not depend on the wall clock: time.Now keeps a monotonic reading, which Unix times lose.
+func TestPatternsMeasureByTheMonotonicClock(t *testing.T) {
+	got := map[string]int{}
+	require.NoError(t, filepath.WalkDir("patterns", func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		source, err := os.ReadFile(path)
+		if k := bytes.Count(source, []byte("time.Now().Unix")) + bytes.Count(source, []byte("time.Now().Round(0)")); k > 0 {
+			got[path] = k
+		}
+		return err
+	}))
+	for path, k := range got {
+		require.Equal(t, wallTimes[path].times, k, "%s reads the wall clock: measure by time.Since", path)
+	}
+	require.Len(t, got, len(wallTimes), "files that read a wall clock no more: %v", got)
+}

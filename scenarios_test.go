@@ -2,8 +2,10 @@ package squall_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
 )
@@ -42,6 +45,112 @@ var scenarios = []scenario.Row{
 			var dns *net.DNSError
 			require.ErrorAs(t, err, &dns)
 			require.True(t, dns.IsNotFound)
+		}},
+	{Name: "a name moves, and the old address still answers", Reason: "connections that are kept open stay where they are: traffic moves when the client ends those of a certain age",
+		Story: func(t *testing.T, n *sim.Network) {
+			phone, blue, green := n.Host("phone"), n.Host("blue"), n.Host("green")
+			names := n.Host("ns").ServeNames(sim.NameServerConfig{Records: map[string][]string{"api": {"A " + blue.Addr().String()}}})
+			phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{n.Host("ns")}})
+			n.After(30*time.Second, func() { names.Set("api", "A "+green.Addr().String()) })
+			for _, h := range []*sim.Host{blue, green} {
+				h.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, h.Name()) }))
+			}
+			forever, aged := phone.HTTPClient(), phone.HTTPClient()
+			for i := range 30 { // every 7 s; one client ends its idle connections every 70 s
+				require.Equal(t, "blue", get(t, forever, "http://api/"))
+				if i%10 == 0 {
+					aged.CloseIdleConnections()
+				}
+				require.Equal(t, i >= 10, get(t, aged, "http://api/") == "green", "at %v", n.Elapsed())
+				time.Sleep(7 * time.Second)
+			}
+		}},
+	{Name: "the first address of a name is dead", Reason: "a dialer divides its own timeout among the addresses; that of the http.Client ends the request before the second one's turn",
+		Story: func(t *testing.T, n *sim.Network) {
+			phone, dead, alive := n.Host("phone"), n.Host("dead"), n.Host("alive")
+			n.Host("ns").ServeNames(sim.NameServerConfig{Records: map[string][]string{"api": {"A " + dead.Addr().String(), "A " + alive.Addr().String()}}})
+			phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{n.Host("ns")}})
+			dead.PowerOff()
+			alive.ServeHTTP(":80", http.NotFoundHandler())
+			client, dialer := phone.HTTPClient(), phone.Dialer()
+			client.Timeout = 15 * time.Second
+			_, err := client.Get("http://api/")
+			require.True(t, os.IsTimeout(err), "%v", err)
+
+			dialer.Timeout = 10 * time.Second
+			client.Transport.(*http.Transport).DialContext = dialer.DialContext
+			before := n.Elapsed()
+			get(t, client, "http://api/")
+			require.Equal(t, 5*time.Second, (n.Elapsed() - before).Truncate(time.Millisecond), "half of 10 s")
+		}},
+	{Name: "a name server is down", Reason: "Go's resolver waits 5 s for it at each look-up, and does not remember that it is dead",
+		Story: func(t *testing.T, n *sim.Network) {
+			phone, first, second := n.Host("phone"), n.Host("ns1"), n.Host("ns2")
+			n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
+			first.ServeNames(sim.NameServerConfig{})
+			second.ServeNames(sim.NameServerConfig{})
+			phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{first, second}})
+			first.PowerOff()
+			client := phone.HTTPClient()
+			for i := range 3 {
+				get(t, client, "http://server/")
+				require.Equal(t, time.Duration(i+1)*5*time.Second, n.Elapsed().Truncate(time.Millisecond))
+				client.CloseIdleConnections()
+			}
+		}},
+	{Name: "the server's clock is wrong by 20 s", Reason: "a token expires by the clock of who verifies it; a leeway hides the error, and lengthens every token's life",
+		Story: func(t *testing.T, n *sim.Network) {
+			clock := n.Host("server").Clock()
+			tokens := access.Tokens{Keys: [][]byte{[]byte("32 random bytes, of a secret store")}, Now: clock.Now}
+			lenient := tokens
+			lenient.Leeway = 30 * time.Second
+			token, err := tokens.Sign(access.Identity{Client: "phone", Expires: n.Host("signer").Now().Add(time.Minute)})
+			require.NoError(t, err)
+			for _, row := range []struct{ ahead, strict, lenient time.Duration }{{0, 60, 90}, {20, 40, 70}, {-20, 80, 110}} {
+				clock.Set()
+				if row.ahead != 0 {
+					clock.Step(row.ahead * time.Second)
+				}
+				for tokens, life := range map[*access.Tokens]time.Duration{&tokens: row.strict, &lenient: row.lenient} {
+					id, err := tokens.Verify(token)
+					require.NoError(t, err)
+					require.Equal(t, life*time.Second, id.Expires.Sub(time.Now()), "ahead by %d s", row.ahead)
+				}
+			}
+		}},
+	{Name: "the server's clock is set back by an hour", Reason: "by the wall clock a token that has expired is valid again; by a clock that runs on from when the server began it is not",
+		Story: func(t *testing.T, n *sim.Network) {
+			clock := n.Host("server").Clock()
+			began := clock.Now().Add(-clock.Uptime())
+			byWall := access.Tokens{Keys: [][]byte{[]byte("32 random bytes, of a secret store")}, Now: clock.Now}
+			steady := access.Tokens{Keys: byWall.Keys, Now: func() time.Time { return began.Add(clock.Uptime()) }}
+			token, err := byWall.Sign(access.Identity{Client: "phone", Expires: clock.Now().Add(time.Minute)})
+			require.NoError(t, err)
+			n.After(5*time.Minute, func() { clock.Step(-time.Hour) })
+			valid := func(tokens access.Tokens) bool { _, err := tokens.Verify(token); return err == nil }
+			for ; n.Elapsed() < 2*time.Hour; time.Sleep(59 * time.Second) {
+				at := n.Elapsed()
+				require.Equal(t, at < time.Minute || at > 5*time.Minute && at < 61*time.Minute, valid(byWall), "at %v", at)
+				require.Equal(t, at < time.Minute, valid(steady), "at %v", at)
+			}
+		}},
+	{Name: "a phone whose clock is a year behind", Reason: "only what asks for the hour fails: certificates; connections and timeouts do not",
+		Story: func(t *testing.T, n *sim.Network) {
+			phone, server := n.Host("phone"), n.Host("server")
+			n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
+			l, err := server.Listen("tcp", ":443")
+			require.NoError(t, err)
+			srv := &http.Server{Handler: http.NotFoundHandler(), ErrorLog: log.New(io.Discard, "", 0)}
+			go srv.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{server.Certificate()}}))
+			client := phone.HTTPClient()
+			client.Timeout = time.Second
+			client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: n.Roots(), Time: phone.Now}
+			phone.Clock().Step(-365 * 24 * time.Hour)
+			_, err = client.Get("https://server/")
+			require.ErrorContains(t, err, "certificate has expired or is not yet valid")
+			phone.Clock().Set()
+			_, err = client.Get("https://server/")
+			require.NoError(t, err)
 		}},
 	{Name: "a firewall swallows what comes", Reason: "nobody answers, so the client's own timeout decides; without one it is two minutes",
 		Story: func(t *testing.T, n *sim.Network) {
@@ -170,6 +279,16 @@ var scenarios = []scenario.Row{
 }
 
 func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+// get returns the body of a page.
+func get(t *testing.T, c *http.Client, url string) string {
+	resp, err := c.Get(url)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(body)
+}
 
 // connected returns the phone's end of a connection that the server has accepted, 80 ms
 // after the beginning.

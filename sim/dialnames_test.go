@@ -3,9 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
-	"net/http"
 	"sync"
 	"syscall"
 	"testing"
@@ -143,41 +141,6 @@ func TestDialsSearch(t *testing.T) {
 			require.Equal(t, row.asked, questionsIn(n), row.name)
 		})
 	}
-}
-
-// A name moves to another address while the old one still answers. Connections that are kept alive stay with
-// the old server until they end: the traffic moves only when the client closes what is older than a minute.
-func TestTheOldAddressStillAnswers(t *testing.T) {
-	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		x := newNameNet(n, sim.NameServerConfig{})
-		for _, name := range []string{"blue", "green"} {
-			n.Host(name).ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, name) }))
-		}
-		x.server.Set("api.example", "A "+n.Host("blue").Addr().String())
-		n.After(30*time.Second, func() { x.server.Set("api.example", "A "+n.Host("green").Addr().String()) })
-
-		ask := func(c *http.Client) string {
-			resp, err := c.Get("http://api.example/")
-			require.NoError(t, err)
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			require.NoError(t, err)
-			return string(body)
-		}
-		forever, aged := x.phone.HTTPClient(), x.phone.HTTPClient()
-		for n.Elapsed() < 5*time.Minute {
-			require.Equal(t, "blue", ask(forever), "at %v", n.Elapsed())
-			want := "blue"
-			if n.Elapsed() > time.Minute {
-				want = "green"
-			}
-			require.Equal(t, want, ask(aged), "at %v", n.Elapsed())
-			time.Sleep(7 * time.Second)
-			if n.Elapsed()%time.Minute < 7*time.Second {
-				aged.CloseIdleConnections()
-			}
-		}
-	})
 }
 
 // Look-ups of one instant, over UDP and TCP, are the same packets in each run.

@@ -23,6 +23,7 @@ type Host struct {
 	access    access
 	closings  closings
 	resolver  hostResolver
+	clock     *Clock // nil: nobody has asked
 
 	off       *fault // no power: nothing is sent or answered
 	dead      bool   // the processes are gone

@@ -18,6 +18,8 @@ import (
 // variable that was not set, and anybody can sign with it.
 const minKey = 16
 
+const maxLeeway = time.Hour
+
 // Tokens signs identities and verifies them again, with HMAC-SHA-256 and no store: when
 // all clients come back at once, each costs a hash. A token is valid until its Identity
 // expires; it cannot be revoked before.
@@ -26,9 +28,21 @@ type Tokens struct {
 	// verified. The first signs, all verify: put a new key first, and drop the old one
 	// when its last token has expired.
 	Keys [][]byte
+
+	// Leeway is for how long after its expiry a token is still accepted, so that a server whose clock is
+	// ahead of that which signed does not refuse it too early. Up to an hour; zero: none.
+	Leeway time.Duration
+
+	// Now is the wall clock by which tokens expire; nil: time.Now. When it is set back, tokens that had
+	// expired are valid again for as long. A clock that is read once and then runs on by the
+	// monotonic one does not do that:
+	//
+	//	start := time.Now()
+	//	now := func() time.Time { return start.Add(time.Since(start)) }
+	Now func() time.Time
 }
 
-// Check returns what is wrong with the keys. Call it at the start of a server: without
+// Check returns what is wrong with the settings. Call it at the start of a server: without
 // usable keys every request is answered with 500.
 func (t Tokens) Check() error {
 	check := fields.Of("access: Tokens")
@@ -39,6 +53,9 @@ func (t Tokens) Check() error {
 		if len(key) < minKey {
 			check.Bad("Keys[%d] has %d bytes: want at least %d", i, len(key), minKey)
 		}
+	}
+	if t.Leeway < 0 || t.Leeway > maxLeeway {
+		check.Bad("Leeway is %v: want 0 to %v", t.Leeway, maxLeeway)
 	}
 	return check.Err()
 }
@@ -85,8 +102,8 @@ func (t Tokens) Authenticate(r *http.Request) (Identity, error) {
 	return t.Verify(strings.TrimSpace(token))
 }
 
-// Verify returns the identity of a token. The error is [ErrUnauthorized] unless the keys
-// are at fault.
+// Verify returns the identity of a token. Its Expires is by the clock of the servers, time.Now, and has the
+// Leeway added. The error is [ErrUnauthorized] unless the settings are at fault.
 func (t Tokens) Verify(token string) (Identity, error) {
 	if err := t.Check(); err != nil {
 		return Identity{}, misconfigured{err}
@@ -108,6 +125,13 @@ func (t Tokens) Verify(token string) (Identity, error) {
 		return Identity{}, fmt.Errorf("%w: token: %w", ErrUnauthorized, err)
 	}
 	id := Identity(c)
+	if id.Expires.IsZero() {
+		return id, nil
+	}
+	id.Expires = id.Expires.Add(t.Leeway)
+	if t.Now != nil {
+		id.Expires = time.Now().Add(id.Expires.Sub(t.Now()))
+	}
 	if id.Expired() {
 		return Identity{}, fmt.Errorf("%w: the token has expired", ErrUnauthorized)
 	}

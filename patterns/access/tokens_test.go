@@ -58,6 +58,44 @@ func TestTokens(t *testing.T) {
 	})
 }
 
+// By a clock that is wrong tokens are valid for longer or for less, and so is what servers make of them: a
+// stream ends when the token does. A leeway is added.
+func TestTokensByAnotherClock(t *testing.T) {
+	for _, row := range []struct{ ahead, leeway, want time.Duration }{
+		{0, 0, time.Minute}, {20 * time.Second, 0, 40 * time.Second}, {-20 * time.Second, 0, 80 * time.Second},
+		{0, 30 * time.Second, 90 * time.Second}, {20 * time.Second, 30 * time.Second, 70 * time.Second}, {-time.Hour, 0, 61 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			tokens := keys(older)
+			token, err := tokens.Sign(access.Identity{Client: "phone", Expires: begin.Add(time.Minute)})
+			require.NoError(t, err)
+			forever, err := tokens.Sign(access.Identity{Client: "phone"})
+			require.NoError(t, err)
+			tokens.Leeway = row.leeway
+			tokens.Now = func() time.Time { return time.Now().Add(row.ahead).Round(0) }
+			id, err := tokens.Verify(token)
+			require.NoError(t, err)
+			require.Equal(t, row.want, id.Expires.Sub(begin), "%+v", row)
+			time.Sleep(row.want - 1)
+			_, err = tokens.Verify(token)
+			require.NoError(t, err)
+			time.Sleep(1)
+			_, err = tokens.Verify(token)
+			require.ErrorContains(t, err, "the token has expired")
+			id, err = tokens.Verify(forever)
+			require.NoError(t, err)
+			require.True(t, id.Expires.IsZero())
+		})
+	}
+	for _, leeway := range []time.Duration{-1, time.Hour + 1} {
+		tokens := keys(older)
+		tokens.Leeway = leeway
+		require.ErrorContains(t, tokens.Check(), "access: Tokens.Leeway is ")
+		require.ErrorContains(t, tokens.Check(), ": want 0 to 1h0m0s")
+	}
+}
+
 func TestTokenOfARequest(t *testing.T) {
 	id := access.Identity{Client: "phone"}
 	token, err := keys(older).Sign(id)

@@ -87,7 +87,7 @@ func (s *session) lost(c *connection) {
 		m := s.memberships[sub]
 		m.locked(func(g *group) { g.disconnect(m.member) })
 	}
-	left := s.b.set.SessionTimeout - time.Duration(time.Now().UnixNano()-c.heard.Load())
+	left := s.b.set.SessionTimeout - time.Since(c.lastHeard())
 	s.timer = time.AfterFunc(max(left, 1), s.expire)
 }
 

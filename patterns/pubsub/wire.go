@@ -155,7 +155,8 @@ const maxResume = 2 * maxInFlight
 type link struct {
 	conn    net.Conn
 	timeout atomic.Int64 // of silence; a write that makes no progress has half of it at least; ns
-	heard   atomic.Int64 // when something was last read, in ns since 1970
+	made    time.Time
+	heard   atomic.Int64 // when something was last read, in ns since then: a step of the wall clock is no silence
 	max     int          // bytes of a frame
 	// The reader's own: what was read and not yet returned is buf[from:to].
 	buf      []byte
@@ -176,12 +177,14 @@ type link struct {
 }
 
 func newLink(conn net.Conn, timeout time.Duration, max int) *link {
-	l := &link{conn: conn, max: max, wake: make(chan struct{}, 1), taken: make(chan struct{}, 1), closed: make(chan struct{})}
+	l := &link{conn: conn, max: max, made: time.Now(), wake: make(chan struct{}, 1), taken: make(chan struct{}, 1), closed: make(chan struct{})}
 	l.timeout.Store(int64(timeout))
-	l.heard.Store(time.Now().UnixNano())
-	conn.SetReadDeadline(time.Now().Add(timeout))
+	conn.SetReadDeadline(l.made.Add(timeout))
 	return l
 }
+
+// lastHeard is when something was last read.
+func (l *link) lastHeard() time.Time { return l.made.Add(time.Duration(l.heard.Load())) }
 
 // A link reads into a small buffer, which is all that most need, as long as what comes
 // fits, and else into a large one, so that much is read and worked on at once.
@@ -197,13 +200,13 @@ func (l *link) read(b []byte) (int, error) {
 	for {
 		n, err := l.conn.Read(b)
 		if n > 0 {
-			l.heard.Store(time.Now().UnixNano())
+			l.heard.Store(int64(time.Since(l.made)))
 			return n, nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return 0, err
 		}
-		due := time.Unix(0, l.heard.Load()).Add(time.Duration(l.timeout.Load()))
+		due := l.lastHeard().Add(time.Duration(l.timeout.Load()))
 		if !time.Now().Before(due) {
 			return 0, err
 		}

@@ -42,7 +42,7 @@ type session struct {
 	heard  atomic.Uint64 // signs of life: pongs and messages
 	pings  atomic.Uint64 // that were sent
 	pongs  chan string   // what they carried
-	pinged atomic.Int64  // when the outstanding ping was sent, in ns since 1970; 0: none
+	pinged atomic.Int64  // when the outstanding ping was sent, in ns after since; 0: none
 	late   atomic.Bool   // a write was not done in time
 	wake   chan struct{} // a token for the writer: look again
 	done   chan struct{} // closed by end
@@ -297,7 +297,7 @@ func (c *session) whyBroken() endCause {
 	if c.late.Load() {
 		return endWriteTimeout
 	}
-	if at := c.pinged.Load(); at != 0 && time.Now().UnixNano()-at >= int64(c.srv.opts.PingTimeout) {
+	if at := c.pinged.Load(); at != 0 && int64(time.Since(c.since))-at >= int64(c.srv.opts.PingTimeout) {
 		return endSilent
 	}
 	return endGone

@@ -370,7 +370,7 @@ func (c *session) heartbeat() {
 func (c *session) ping() (answered, alive bool) {
 	timeout := c.srv.opts.PingTimeout
 	before := c.heard.Load()
-	c.pinged.Store(time.Now().UnixNano())
+	c.pinged.Store(max(1, int64(time.Since(c.since))))
 	defer c.pinged.Store(0)
 	late := time.NewTimer(timeout)
 	defer late.Stop()
