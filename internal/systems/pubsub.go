@@ -79,6 +79,25 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 			})
 		},
 		Fences: true,
+		Work: &patterntest.Work{
+			Receive: func(ctx context.Context, h *sim.Host, name, group string, w patterntest.Worker) error {
+				c := &pubsub.Client{ID: name, Addr: "server:4222", DialContext: h.DialContext, Jitter: retry.Seeded(n.Rand(name).Uint64())}
+				defer c.Close()
+				return work(ctx, c, group, &s.Disk, w)
+			},
+			Groups:      true,
+			AckWait:     ackWait,
+			MaxAttempts: maxAttempts,
+			Dead: func() (letters int) {
+				s.Do(func(b *pubsub.Broker) error {
+					for _, sub := range b.Subscriptions() {
+						letters += int(sub.DeadLetters)
+					}
+					return nil
+				})
+				return letters
+			},
+		},
 		Held: func() (bytes int) {
 			s.Do(func(b *pubsub.Broker) error { bytes = int(b.Stats().HeldBytes); return nil })
 			return bytes
@@ -86,6 +105,38 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 		Repeats: true,
 		Bound:   3*40*time.Millisecond + 10*time.Millisecond,
 	}
+}
+
+// How workers subscribe.
+const (
+	ackWait     = 20 * time.Second
+	maxAttempts = 5
+)
+
+// work has a client take messages of a group's subscription until ctx is done.
+func work(ctx context.Context, c *pubsub.Client, group string, positions *patterntest.Disk[eventlog.Cursor], w patterntest.Worker) error {
+	at := positions.Load(group)
+	sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{
+		Filter: "news", Name: group, From: at, FromNow: at.IsZero(), AckWait: ackWait, MaxAttempts: maxAttempts, MaxInFlight: 16,
+	})
+	if err == nil && at.IsZero() {
+		positions.Store(group, sub.From())
+	}
+	for err == nil {
+		var d *pubsub.Delivery
+		d, err = sub.Next(ctx)
+		switch gap := (*pubsub.Gap)(nil); {
+		case errors.As(err, &gap):
+			w.Gap(string(gap.Reason))
+			positions.Store(group, gap.Cursor)
+			err = nil
+		case err == nil && w.Handle(ctx, string(d.Data)) == nil:
+			d.Ack()
+		case err == nil:
+			d.Nack(time.Second)
+		}
+	}
+	return err
 }
 
 // ServeBroker serves on port 4222 of h until ctx is done.

@@ -22,6 +22,9 @@ type Client struct {
 	lost   []int // places of what was missing at a Check
 	inTurn bool  // of events that come close together each may wait for those before it
 
+	group   *group // of a worker
+	handler Handler
+
 	as        string  // the name that Receive gets; that of the host, but for a successor
 	successor *Client // that came later under the same name
 	before    *Client // whose successor it is
@@ -118,7 +121,13 @@ func (w *World) Crowd(count int) []*Client {
 }
 
 // Event implements [Receiver].
-func (c *Client) Event(data string) { c.note(arrival{data: data}) }
+func (c *Client) Event(data string) {
+	if c.group != nil { // it knows no other way
+		c.Handle(context.Background(), data)
+		return
+	}
+	c.note(arrival{data: data})
+}
 
 // Gap implements [Receiver].
 func (c *Client) Gap(why string) { c.note(arrival{gap: cmp.Or(why, "no reason")}) }

@@ -55,9 +55,9 @@ func TestMatrix(t *testing.T) {
 		patterntest.Complete: "c", patterntest.Once: "1", patterntest.Ordered: "o", patterntest.Durable: "d", patterntest.Genuine: "g",
 		patterntest.Prompt: "p", patterntest.Calm: "w", patterntest.Bounded: "b", patterntest.Open: "r", patterntest.Gentle: "h",
 		patterntest.Fresh: "f", patterntest.Counted: "a", patterntest.Obedient: "s",
-		patterntest.Private: "v", patterntest.Fenced: "t",
+		patterntest.Private: "v", patterntest.Fenced: "t", patterntest.Shared: "e", patterntest.Settled: "n",
 	}
-	t.Log("c incomplete, 1 not once, o out of order, d not durable, g not genuine, p not prompt, w cries wolf, b no bound, r refuses, h herd or hot loop, f not fresh, a wrong account, s does not stop, v not private, t not fenced")
+	t.Log("c incomplete, 1 not once, o out of order, d not durable, g not genuine, p not prompt, w cries wolf, b no bound, r refuses, h herd or hot loop, f not fresh, a wrong account, s does not stop, v not private, t not fenced, e not shared, n not settled")
 	for i, s := range patterntest.Stories() {
 		t.Logf("%s%s", strings.Repeat("| ", i), s.Name)
 	}

@@ -58,6 +58,9 @@ var odd = []struct {
 	{"events are sent key by key", ledger{keyed: true, choose: byKey, claims: patterntest.System{KeysOnly: true}}.on, []string{"events of seven keys"}, ""},
 	{"the server keeps the newest value of each key", ledger{keyed: true, choose: newestOfEach, claims: patterntest.System{Conflates: true}}.on,
 		[]string{"values change faster than a client reads", "events of seven keys"}, ""},
+	{"workers share parcels, which have keys", depot{}.on,
+		[]string{"three workers share the events", "workers come and go", "workers die, stall and are cut off", "a handler fails now and then", "an event that nobody can handle", "a handler hangs", "handlers are slow",
+			"events of seven keys", "the client leaves while events come"}, ""},
 	{"the client tries every second", ledger{retries: aboutASecond}.on,
 		[]string{"the server is gone for ten minutes", "thirty clients notice a silence", "a hundred clients are sent away"}, ""},
 }

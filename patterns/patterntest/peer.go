@@ -34,7 +34,9 @@ func (p *Peer) run(s *Stage, name string, receive func(ctx context.Context, h *s
 	if !s.onLoopback {
 		p.Link = s.Net.Link(p.Host, s.Server, netem.Config{Delay: Transit})
 	}
+	s.mu.Lock()
 	s.peers = append(s.peers, p)
+	s.mu.Unlock()
 	p.Host.Run("client", func(ctx context.Context, h *sim.Host) error {
 		p.owner.take()
 		return p.process.run(ctx, func(ctx context.Context) error {

@@ -21,6 +21,8 @@ const (
 	Fresh    Promise = "fresh"    // no event arrives after its time is over
 	Counted  Promise = "counted"  // what was accepted and did not arrive is in the server's account
 	Obedient Promise = "obedient" // a server or client that is asked to stop does so within 10 s, and a client then gets nothing more
+	Shared   Promise = "shared"   // each event is one worker's of a group, and what it has handled nobody else's
+	Settled  Promise = "settled"  // an event whose handler fails comes again, as often as was said
 	Private  Promise = "private"  // no event reaches a client that may not see it
 	Fenced   Promise = "fenced"   // once another client has come under its name, a client gets nothing that is published then
 	Gentle   Promise = "gentle"   // clients neither try in a hot loop, nor in vain as often as at first, nor come back all at once, and idle ones send little

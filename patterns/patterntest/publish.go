@@ -204,6 +204,14 @@ func (w *World) PublishTogether(publishers int, interval time.Duration, count in
 	done.Wait()
 }
 
+// Meanwhile lets play run while publish does, in a goroutine of its own, and returns when both have.
+func (w *World) Meanwhile(publish, play func()) {
+	var done sync.WaitGroup
+	done.Go(publish)
+	play()
+	done.Wait()
+}
+
 // publish publishes one event, the nth of the world. A Publish that does not return in
 // time is left alone, so that the story goes on.
 func (w *World) publish(what func(nth int) content) {
@@ -314,11 +322,11 @@ func (w *World) measure() {
 	if w.system.Held == nil {
 		return
 	}
-	held := w.system.Held()
+	held, peers := w.system.Held(), w.population()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// A server that passes on an event has it in hand, in its own form and in that of the wire.
-	limit := max(w.system.MaxHeld, 2*w.largest) * len(w.clients)
+	limit := max(w.system.MaxHeld, 2*w.largest) * peers
 	if held > limit && held > w.held {
 		w.held, w.heldAt, w.heldLimit = held, w.Net.Elapsed(), limit
 	}

@@ -73,6 +73,13 @@ func (s *Stage) serverStarts(ctx context.Context) {
 	})
 }
 
+// population returns how many clients there are.
+func (s *Stage) population() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.peers)
+}
+
 // runsSince returns since when the server runs, or -1 if it does not.
 func (s *Stage) runsSince() time.Duration {
 	s.mu.Lock()

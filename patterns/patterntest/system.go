@@ -30,8 +30,9 @@
 // system. Other things are checked of systems that declare them: that events survive a restart
 // (Durable), that they expire (PublishFor), that the server accounts for those that did not
 // arrive (Account), that some are for one client only (PublishTo), that they have keys (PublishKey)
-// within which alone they are in order (KeysOnly) or of which the newest counts (Conflates), and that of
-// two clients under one name one gets them (Fences).
+// within which alone they are in order (KeysOnly) or of which the newest counts (Conflates), that of
+// two clients under one name one gets them (Fences), and that workers share them, acknowledge
+// one by one, and get those again that they could not handle (Work).
 //
 // # Storms
 //
@@ -148,6 +149,9 @@ type System struct {
 
 	// Conflates says that of a key's events a client may be spared those that it has newer ones of.
 	Conflates bool
+
+	// Work is about clients that work on events, acknowledge each, and may share them.
+	Work *Work
 
 	// Fences says that of several clients under one name only the one that came last gets events,
 	// even if another, whom nobody has told, comes back later. The name is known to Receive, not to the host.

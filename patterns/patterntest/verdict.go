@@ -23,6 +23,7 @@ func (w *World) Verdict() []Breach {
 			w.judge(c, &f)
 		}
 	}
+	w.judgeGroups(&f)
 	w.judgePublish(&f)
 	w.judgeTraffic(&f)
 	w.judgeCounts(&f)

@@ -16,6 +16,7 @@ type World struct {
 
 	system  System
 	clients []*Client
+	groups  []*group // of workers, who are not among the clients
 
 	mu        sync.Mutex
 	stamp     int // counts beginnings and ends of Publish
@@ -74,6 +75,9 @@ func (w *World) Acknowledged() {
 		c.knows = append(c.knows, mark{w.Net.Elapsed(), len(c.got)})
 		c.mu.Unlock()
 	}
+	for _, g := range w.groups {
+		g.acknowledged(w.Net.Elapsed())
+	}
 }
 
 // StartRejected is [Stage.StartRejected].
@@ -105,6 +109,11 @@ func (w *World) complete() bool {
 	for _, c := range w.clients {
 		if complete && !c.stopped.Load() {
 			w.missing(c, func(*publication) bool { complete = false; return false })
+		}
+	}
+	for _, g := range w.groups {
+		if complete {
+			w.left(g, func(*publication, int) bool { complete = false; return false })
 		}
 	}
 	return complete

@@ -51,8 +51,9 @@
 // of messages are split into 64 partitions, each with one owner; a new member takes its share
 // from members with too many, and no other partition moves. A partition with messages in flight
 // moves when they are settled or their AckWait is over; until then that partition, and no
-// other, waits. A client that reconnects within its session finds its membership unchanged, so
-// a short outage causes no rebalance.
+// other, waits. A member that has let deliveries time out and has settled nothing for twice
+// AckWait hangs: others get its partitions until it settles something. A client that reconnects
+// within its session finds its membership unchanged, so a short outage causes no rebalance.
 //
 // A durable subscription that has had no subscriber for its ExpireAfter is deleted.
 // [Broker.Subscriptions] lists the existing ones, with their lag.

@@ -77,6 +77,10 @@ type member struct {
 	parts      int
 	clogged    bool       // its connection has not yet taken what it was sent
 	acked      []delivery // the last that it acknowledged
+
+	heard time.Time // when it settled something last, or had nothing to settle
+	late  bool      // the time of a delivery has run out since
+	hangs bool      // for so long that others have its parts
 }
 
 // ackMemory is how many acknowledgements of a member may be repeated.
@@ -175,6 +179,9 @@ func (g *group) pick(now time.Time, most int) (picked []*flight) {
 		f.attempts++
 		g.high = max(g.high, f.offset)
 		f.due = now.Add(g.ackWait)
+		if f.to.out == 0 && !f.to.late {
+			f.to.heard = now
+		}
 		f.to.out++
 		f.to.outBytes += f.bytes
 		p.out++
@@ -203,15 +210,39 @@ func (g *group) dead() *flight {
 
 // expire takes back what was not acknowledged in time, and ends pauses.
 func (g *group) expire(now time.Time) {
+	hung := false
 	for _, f := range g.flights {
 		if f.due.IsZero() || now.Before(f.due) || f.to != nil && g.atMostOnce {
 			continue
 		}
 		if f.to != nil {
 			g.stats.TimedOut++
+			hung = g.hung(f.to, now) || hung
 			g.land(f)
 		}
 		f.due = time.Time{}
+	}
+	if hung {
+		g.rebalance()
+	}
+}
+
+// hung notes that a member has let the time of a delivery run out, and reports whether that is enough:
+// it has settled nothing for twice the time, and somebody else can. Who merely takes longer than AckWait
+// keeps its parts, so that its acknowledgement, when it comes, is good.
+func (g *group) hung(m *member, now time.Time) bool {
+	m.late = true
+	m.hangs = m.hangs || m.connected() && now.Sub(m.heard) >= 2*g.ackWait &&
+		slices.ContainsFunc(g.members, func(other *member) bool { return other != m && other.connected() && !other.hangs })
+	return m.hangs
+}
+
+// lives notes that a member says something of what it has.
+func (g *group) lives(m *member, now time.Time) {
+	m.heard, m.late = now, false
+	if m.hangs {
+		m.hangs = false
+		g.rebalance()
 	}
 }
 
@@ -233,6 +264,7 @@ func (g *group) due() time.Time {
 // it next, may acknowledge it by an earlier delivery too: it is the same work. If only
 // the last one counted, nothing would ever be done over a link that is slower than AckWait.
 func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, now time.Time) outcome {
+	defer g.lives(m, now)
 	f := g.find(d.Offset)
 	switch {
 	case f == nil && verb == verbAck && slices.Contains(m.acked, d):

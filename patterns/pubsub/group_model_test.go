@@ -315,6 +315,20 @@ func (m *groupModel) check() {
 	require.Equal(m.t, waiting, m.g.waiting)
 	require.Equal(m.t, floor, m.g.floor())
 
+	// Who has nothing to say for twice the time, and had to, hangs; all others are able.
+	able := map[string]*member{}
+	for name, member := range m.members {
+		if member.hangs {
+			require.GreaterOrEqual(m.t, m.now.Sub(member.heard), 2*m.g.ackWait, name)
+			require.True(m.t, member.late, name)
+		} else {
+			able[name] = member
+		}
+	}
+	if len(able) == 0 {
+		able = m.members
+	}
+
 	// Parts are shared fairly, now or as soon as what is under way has landed.
 	shares := map[string]int{}
 	for i := range m.g.parts {
@@ -323,11 +337,66 @@ func (m *groupModel) check() {
 			require.Empty(m.t, m.members)
 			continue
 		}
-		require.Equal(m.t, m.members[owner.name], owner, "part %d belongs to somebody who left", i)
+		require.Equal(m.t, able[owner.name], owner, "part %d belongs to somebody who left or hangs", i)
 		shares[owner.name]++
 	}
 	for name, share := range shares {
-		require.InDelta(m.t, partitions/len(m.members), share, 1, "the share of %s of %d", name, len(m.members))
+		require.InDelta(m.t, partitions/len(able), share, 1, "the share of %s of %d", name, len(able))
+	}
+}
+
+// A member that settles nothing loses its parts after twice AckWait, and gets them back when it does.
+func TestMemberThatHangs(t *testing.T) {
+	now := time.Unix(1000, 0)
+	g := &group{limits: limits{ackWait: 10 * time.Second, window: 100, windowBytes: 1 << 20, maxPending: 1000}}
+	m := map[string]*member{}
+	for _, name := range []string{"able", "away", "hangs"} {
+		m[name] = g.join(name, attachment{conn: &connection{}})
+	}
+	g.disconnect(m["away"])
+	for i := range 64 {
+		require.Empty(t, g.add(&flight{offset: uint64(i + 1), part: i, bytes: 1}))
+	}
+	shares := func() (all []int) {
+		for _, member := range g.members {
+			parts := 0
+			for i := range g.parts {
+				if cmp.Or(g.parts[i].next, g.parts[i].owner) == member {
+					parts++
+				}
+			}
+			all = append(all, parts)
+		}
+		return all
+	}
+	fair := shares()
+	round := func(after time.Duration) (by map[string]int) {
+		now = now.Add(after)
+		g.expire(now)
+		by = map[string]int{}
+		for _, f := range g.pick(now, 1000) {
+			by[f.to.name]++
+			if f.to == m["able"] {
+				require.Equal(t, outcomeOK, g.settle(f.to, delivery{f.offset, f.attempts}, verbAck, 0, now))
+			}
+		}
+		return by
+	}
+	require.Equal(t, map[string]int{"able": fair[0], "hangs": fair[2]}, round(0))
+	require.Equal(t, map[string]int{"hangs": fair[2]}, round(10*time.Second), "it may be slow")
+	require.Equal(t, fair, shares())
+	require.Empty(t, round(10*time.Second-1))
+	by := round(1)
+	require.Equal(t, []int{32, 32, 0}, shares(), "who is away has not hung yet")
+	require.NotZero(t, by["able"])
+	require.Zero(t, by["hangs"])
+	require.EqualValues(t, 2*fair[2], g.stats.TimedOut)
+
+	f := g.flights[len(g.flights)-1]
+	require.Equal(t, outcomeLate, g.settle(m["hangs"], delivery{f.offset, 1}, verbNack, 0, now))
+	require.Equal(t, len(fair), len(shares()))
+	for _, share := range shares() {
+		require.InDelta(t, 64/3, share, 1)
 	}
 }
 

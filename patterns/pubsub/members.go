@@ -41,6 +41,7 @@ func (g *group) disconnect(m *member) {
 // and is delivered again at once.
 func (g *group) resume(m *member, a attachment, r *resume, now time.Time) {
 	m.attachment = a
+	g.lives(m, now)
 	for _, d := range r.Acked {
 		g.settle(m, d, verbAck, 0, now)
 	}
@@ -52,8 +53,14 @@ func (g *group) resume(m *member, a attachment, r *resume, now time.Time) {
 // rebalance decides who owns which part: each member as many as any other, or one more,
 // and no part changes its owner without need. A part with messages under way moves when
 // they are settled or their time is up; the others go on meanwhile.
+//
+// A member that hangs has none, unless all do.
 func (g *group) rebalance() {
-	n := len(g.members)
+	able := slices.DeleteFunc(slices.Clone(g.members), func(m *member) bool { return m.hangs })
+	if len(able) == 0 {
+		able = slices.Clone(g.members)
+	}
+	n := len(able)
 	for _, m := range g.members {
 		m.parts = 0
 	}
@@ -73,7 +80,7 @@ func (g *group) rebalance() {
 	g.stats.Rebalances++
 	fair, extra := partitions/n, partitions%n // so many members have one more than fair
 	// Those who have most keep the one more.
-	byShare := slices.Clone(g.members)
+	byShare := able
 	slices.SortStableFunc(byShare, func(a, b *member) int { return cmp.Compare(b.parts, a.parts) })
 	quota := make(map[*member]int, n)
 	for i, m := range byShare {

@@ -36,7 +36,8 @@ type SubscribeOptions struct {
 	// AckWait is how long the subscriber has for acknowledging a message, from when the
 	// broker hands it to the connection; then it is delivered again. It should be longer
 	// than the link takes for MaxInFlightBytes, and the subscriber for MaxInFlight
-	// messages. Zero: 30 s. At most a year.
+	// messages. A subscriber of a group that settles nothing for twice as long, neither a message
+	// nor by [Delivery.Extend], loses its part to others. Zero: 30 s. At most a year.
 	AckWait time.Duration
 	// MaxAttempts is after how many deliveries without an acknowledgement a message is
 	// given up and becomes a dead letter. Zero: never. At most a million.

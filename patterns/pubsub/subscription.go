@@ -134,7 +134,8 @@ func (s *Subscription) take() (*Delivery, error) {
 		case s.options.AtMostOnce:
 			s.ack(d)
 		case time.Since(d.received) >= s.options.AckWait:
-			s.drop(d) // it has waited here for too long, and comes again, here or elsewhere
+			s.drop(d)                      // it has waited here for too long, and comes again, here or elsewhere
+			s.c.ack(d, verbNack, 0, false) // the broker hears that it is taken
 			continue
 		}
 		s.more()
