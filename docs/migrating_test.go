@@ -219,11 +219,19 @@ func TestOptionsOfNetem(t *testing.T) {
 		{Loss: netem.GilbertElliott{P: 0.01, R: 0.1, LossBad: 0.7, LossGood: 0.001}},
 		{Duplicate: 0.01},
 		{Corrupt: 0.001},
-		{Delay: 10 * time.Millisecond, Reorder: 0.25},
-		{Rate: 5 * netem.Mbit, Queue: netem.DropTail{Packets: 1000}},
+		{Delay: 10 * time.Millisecond, Reorder: 0.25, ReorderGap: 5},
+		{Delay: 100 * time.Millisecond, Jitter: 10 * time.Millisecond, Correlation: netem.Correlation{Jitter: 0.25}},
+		{Loss: netem.FourState{P13: 0.01, P31: 0.3, P32: 0.2, P23: 0.5, P14: 0.005}},
+		{Rate: 5 * netem.Mbit, Framing: netem.Framing{Overhead: 8, Cell: 48, CellOverhead: 5}, Limit: 1000},
+		{Slots: netem.Slots{Min: time.Millisecond, Max: 2 * time.Millisecond, Packets: 5}},
+		{Loss: netem.Bernoulli(0.01), ECN: true},
+		{Shaper: netem.TokenBucket{Rate: netem.Mbit, Burst: 10 << 10}},
 	} {
 		require.NoError(t, cfg.Validate())
 	}
+	parsed, err := netem.Parse("delay 100ms 20ms loss 1%")
+	require.NoError(t, err)
+	require.Equal(t, netem.Config{Delay: 100 * time.Millisecond, Jitter: 20 * time.Millisecond, Loss: netem.Bernoulli(0.01), Limit: 1000}, parsed)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		laptop, server := n.Host("laptop"), n.Host("server")
 		link := n.LinkAsym(laptop, server, netem.Config{Delay: 30 * time.Millisecond}, netem.Config{})

@@ -65,8 +65,6 @@ func TestValidateRefuses(t *testing.T) {
 		{netem.Config{Loss: netem.FourState{P13: 2}}, "netem: Loss: FourState{P13: 2, P31: 0, P32: 0, P23: 0, P14: 0}: P13: probability must be in [0,1]"},
 		{netem.Config{Loss: netem.FourState{P13: 0.5, P31: 1, P14: 0.6}}, "netem: Loss: FourState{P13: 0.5, P31: 1, P32: 0, P23: 0, P14: 0.6}: P13 and P14 must not exceed 1 together"},
 		{netem.Config{Loss: netem.FourState{P31: 0.5, P32: 0.6}}, "netem: Loss: FourState{P13: 0, P31: 0.5, P32: 0.6, P23: 0, P14: 0}: P31 and P32 must not exceed 1 together"},
-		{netem.Config{Loss: netem.FourState{P13: 0.5}}, "netem: Loss: FourState{P13: 0.5, P31: 0, P32: 0, P23: 0, P14: 0}: P31: probability must be in (0,1]"},
-		{netem.Config{Loss: netem.FourState{P31: 0.5, P32: 0.1}}, "netem: Loss: FourState{P13: 0, P31: 0.5, P32: 0.1, P23: 0, P14: 0}: P23: probability must be in (0,1] with P32"},
 		{netem.Config{Loss: netem.AtMostInARow(0, netem.Bernoulli(1))}, "netem: Loss: AtMostInARow(0, Bernoulli(1)): must be at least 1 in a row"},
 		{netem.Config{Loss: netem.AtMostInARow(1, nil)}, "netem: Loss: AtMostInARow(1, <nil>): needs a model"},
 		{netem.Config{Loss: netem.AtMostInARow(1, netem.EveryNth(0))}, "netem: Loss: AtMostInARow(1, EveryNth(0)): must be at least 1"},

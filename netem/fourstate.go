@@ -11,7 +11,7 @@ import "fmt"
 // lasts 1/(P31+P32) packets on average.
 //
 // tc's defaults are P31 = 1-P13, P32 = 0, P23 = 1 and P14 = 0; here each field is what it says.
-// P13+P14 and P31+P32 must not be above 1; P31 must be above 0, and so must P23 with P32: there is a way back.
+// P13+P14 and P31+P32 must not be above 1. Without P31, or P23, there is no way back.
 type FourState struct{ P13, P31, P32, P23, P14 float64 }
 
 func (f FourState) invalid() string {
@@ -28,10 +28,6 @@ func (f FourState) invalid() string {
 		return "P13 and P14 must not exceed 1 together"
 	case thresholdOf(f.P31)+thresholdOf(f.P32) > always:
 		return "P31 and P32 must not exceed 1 together"
-	case f.P31 == 0:
-		return "P31: probability must be in (0,1]"
-	case f.P32 > 0 && f.P23 == 0:
-		return "P23: probability must be in (0,1] with P32"
 	}
 	return ""
 }
