@@ -149,7 +149,7 @@ func TestLookupsDoNotSearchTheMachinesDomains(t *testing.T) {
 // TestVictimHosts has hosts that the operating system's hosts file knows too.
 func TestVictimHosts(t *testing.T) {
 	victim(t)
-	machineFiles(t, "", "127.0.0.1 localhost\n127.0.1.1\tbuilder Server. # of the office\n10.0.0.3 elsewhere\nnonsense phone\n")
+	machineFiles(t, "", "127.0.0.1 localhost\n127.0.1.1\tbuilder Server. # not third\n10.0.0.3 elsewhere\nnonsense phone\n")
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		n.Host("server")
 		n.Host("phone").Resolver()

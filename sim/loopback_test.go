@@ -98,6 +98,29 @@ func TestCrashOnLoopback(t *testing.T) {
 	require.NoError(t, exchange(phone, "server:7"))
 }
 
+// What the program closes is no longer the host's: it is not listed, and its port is free.
+func TestClosedSocketsAreForgottenOnLoopback(t *testing.T) {
+	n := sim.New(sim.Loopback())
+	defer n.Close()
+	server, phone := n.Host("server"), n.Host("phone")
+	l := listen(t, server, ":7")
+	c := dial(t, phone, "server:7")
+	s, err := l.Accept()
+	require.NoError(t, err)
+	require.Contains(t, phone.Netstat(), c.LocalAddr().String())
+	require.Contains(t, server.Netstat(), s.RemoteAddr().String())
+
+	require.NoError(t, c.Close())
+	require.NoError(t, s.Close())
+	require.NoError(t, l.Close())
+	require.NotContains(t, phone.Netstat(), "ESTABLISHED")
+	require.NotContains(t, server.Netstat(), "ESTABLISHED")
+	require.NotContains(t, server.Netstat(), "LISTEN")
+	_, err = phone.Dial("tcp", "server:7")
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+	require.NoError(t, listen(t, server, ":7").Close())
+}
+
 func TestLoopbackHasNoFaultsOfTheNetwork(t *testing.T) {
 	n := sim.New(sim.Loopback())
 	defer n.Close()
