@@ -213,8 +213,10 @@ func TestDelaysAreDrawnWithinTheirBounds(t *testing.T) {
 func ignore(context.Context, longpoll.Batch) error { return nil }
 
 func TestAHandlerIsNeeded(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
 	require.PanicsWithValue(t, "longpoll: Client.Run: handle is nil: want a function", func() {
-		(&longpoll.Client{URL: url}).Run(t.Context(), nil)
+		(&longpoll.Client{URL: url}).Run(over, nil)
 	})
 }
 

@@ -304,24 +304,28 @@ func TestExpiryIsNotCountedForWhatTheCursorCovers(t *testing.T) {
 	})
 }
 
-// Messages of 400 bytes and a window of 1,000: two are on their way, however many
-// the window's count would allow.
-func TestWindowIsBoundedInBytes(t *testing.T) {
-	inBubble(t, 0, func(t *testing.T, w *world) {
-		w.opts.WindowBytes = 1000
-		w.start()
-		c := w.raw(t, "client=phone")
-		text(t, c)
-		w.online("phone")
-		for range 5 {
-			w.publish(mailbox, 0, strings.Repeat("x", 400))
-		}
-		synctest.Wait()
-		require.EqualValues(t, 2, w.srv.Stats().Sent)
-		require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ack","offset":1}`)))
-		synctest.Wait()
-		require.EqualValues(t, 3, w.srv.Stats().Sent)
-	})
+// Two messages are on their way, and an acknowledgement of the first makes room for one more: by the
+// window's count, and by its bytes with messages of 400 and a window of 1,000.
+func TestWindowIsBounded(t *testing.T) {
+	for name, o := range map[string]options{"count": {Window: 2}, "bytes": {WindowBytes: 1000}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 0, func(t *testing.T, w *world) {
+				w.opts = o
+				w.start()
+				c := w.raw(t, "client=phone")
+				text(t, c)
+				w.online("phone")
+				for range 5 {
+					w.publish(mailbox, 0, strings.Repeat("x", 400))
+				}
+				synctest.Wait()
+				require.EqualValues(t, 2, w.srv.Stats().Sent)
+				require.NoError(t, c.Write(t.Context(), websocket.MessageText, []byte(`{"type":"ack","offset":1}`)))
+				synctest.Wait()
+				require.EqualValues(t, 3, w.srv.Stats().Sent)
+			})
+		})
+	}
 }
 
 // The server repeats what the client has handled. The client does not.
@@ -373,6 +377,46 @@ func TestClientRefusesASilentJump(t *testing.T) {
 		p.idle()
 		require.ErrorContains(t, why, "asked to continue from e1-5, the server does from e1-9")
 	})
+}
+
+// A client that has waited for its own handler to make room, for the last message too, hears of a silent server
+// as late as any other: two seconds after there was room.
+func TestSilenceAfterASlowHandler(t *testing.T) {
+	for name, row := range map[string]struct{ messages, size int }{
+		"as many as there is room for, and one at the handler": {67, 10},  // the window and 64
+		"as large as there is room for":                        {13, 900}, // 904 bytes each, in 1,000 and twice 1,000 + 4,096
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, 0, func(t *testing.T, w *world) {
+				var frames []string
+				for i := range row.messages {
+					frames = append(frames, string([]byte{1, byte(1 + i), 0, 0})+strings.Repeat("x", row.size))
+				}
+				w.serve(script(`"cursor":"e1-0","reset":"new",`+timing, frames...))
+				p, gate := w.gated("phone")
+				p.MaxMessageBytes = 1000
+				var at time.Time
+				var why error
+				p.OnRetry = func(err error, _ time.Duration) {
+					if why == nil {
+						at, why = time.Now(), err
+					}
+				}
+				p.on()
+				p.wants("reset new")
+				time.Sleep(time.Minute)
+				require.NoError(t, why)
+				room := time.Now()
+				for range row.messages {
+					gate <- struct{}{}
+				}
+				time.Sleep(3 * time.Second)
+				p.off()
+				require.ErrorContains(t, why, "push: nothing heard from the server for 2s")
+				require.Equal(t, 2*time.Second, at.Sub(room))
+			})
+		})
+	}
 }
 
 func TestClientRefusesWhatIsNotTheProtocol(t *testing.T) {

@@ -59,8 +59,10 @@ func TestClientFieldsAreChecked(t *testing.T) {
 	} {
 		require.EqualError(t, row.client.Run(t.Context(), nil), row.want)
 	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
 	require.PanicsWithValue(t, "push: Client.Run: handle is nil: want a function", func() {
-		(&push.Client{URL: "ws://x", ID: "a"}).Run(t.Context(), nil)
+		(&push.Client{URL: "ws://x", ID: "a"}).Run(over, nil)
 	})
 }
 

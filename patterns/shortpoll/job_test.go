@@ -437,6 +437,34 @@ func TestAcceptedMeansThatItEnds(t *testing.T) {
 	}
 }
 
+// Jobs that are closed while their log fails go no further: neither does a job run of which the log does not
+// know that it runs, nor has one ended whose end is not in the log.
+func TestClosedWhileTheLogFails(t *testing.T) {
+	for state, runs := range map[string]int64{"running": 0, "done": 1} {
+		t.Run(state, func(t *testing.T) {
+			var ran atomic.Int64
+			jobs := &shortpoll.Jobs{Run: func(context.Context, shortpoll.Task) ([]byte, error) { ran.Add(1); return nil, nil }}
+			log := &slowLog{Log: memory(), breaks: func(l *slowLog, entry string) error {
+				if strings.Contains(entry, state) {
+					return errFull
+				}
+				return nil
+			}}
+			jobs.Log = log
+			withJobs(t, jobs, func(t *testing.T, w *wire, client *shortpoll.Client) {
+				submit(t, client, "a", "")
+				time.Sleep(time.Minute)
+				require.NoError(t, jobs.Close())
+				synctest.Wait()
+				require.Equal(t, runs, ran.Load())
+				page, err := log.Log.After(at(0), eventlog.Query{})
+				require.NoError(t, err)
+				require.Len(t, page.Entries, 1+int(runs), "pending, and running if it did")
+			})
+		})
+	}
+}
+
 // A Run that panics, or ends its goroutine, has failed, and the server goes on.
 func TestARunThatDoesNotReturn(t *testing.T) {
 	for want, run := range map[string]func(){

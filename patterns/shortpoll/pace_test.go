@@ -204,8 +204,10 @@ func TestCheck(t *testing.T) {
 	_, err := (&shortpoll.Client{}).Submit(t.Context(), "a", nil)
 	require.ErrorContains(t, err, "Client.URL")
 	require.ErrorContains(t, (&shortpoll.Client{URL: where, Topics: make([]string, 101)}).Check(), "Client.Topics has 101 elements: want at most 100")
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
 	require.PanicsWithValue(t, "shortpoll: Client.Run: handle is nil: want a function", func() {
-		(&shortpoll.Client{URL: where}).Run(t.Context(), nil)
+		(&shortpoll.Client{URL: where}).Run(over, nil)
 	})
 }
 

@@ -468,7 +468,9 @@ func TestClientCheck(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.Equal(t, err, c.Run(t.Context(), nil), "Run looks first")
 	}
-	require.PanicsWithValue(t, "stream: Client.Run: handle is nil: want a function", func() { ok.Run(t.Context(), nil) })
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.PanicsWithValue(t, "stream: Client.Run: handle is nil: want a function", func() { ok.Run(over, nil) })
 	require.NoError(t, (&stream.Client{URL: "wss://a/b", Encoding: stream.WebSocket}).Check())
 	require.Equal(t, "sse ndjson websocket", fmt.Sprint(stream.SSE, " ", stream.NDJSON, " ", stream.WebSocket))
 }
