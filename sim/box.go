@@ -30,8 +30,14 @@ func (n *Network) install(r *Router, b box) {
 	if r.box != nil {
 		panic(fmt.Sprintf("sim: router %q is a middlebox already; use a router for each", r.name))
 	}
+	r.box = b
+	n.readdress(r)
+}
+
+// readdress gives a router with a box the next address. What is sent to the one that it had comes to it still.
+func (n *Network) readdress(r *Router) {
 	n.names.boxes++
-	r.box, r.addr = b, addrOfRouter(n.names.boxes)
+	r.addr = addrOfRouter(n.names.boxes)
 	n.names.byAddr[r.addr] = &r.node
 	n.invalidate()
 }

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -15,23 +16,31 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// masquerade puts a box between two hosts, 10 ms from each.
-func masquerade(n *sim.Network, idle time.Duration) (client, server *sim.Host, r *sim.Router, m *sim.Masquerade) {
-	client, server, r = n.Host("client"), n.Host("server"), n.Router("nat")
+// behindNAT has a server, 10 ms from a NAT, and a client 10 ms behind it, neither of which sends keep-alive probes.
+func behindNAT(n *sim.Network, cfg sim.NATConfig) (client, server *sim.Host, nat *sim.NAT) {
+	client, server, r := n.Host("client"), n.Host("server"), n.Router("nat")
 	n.Link(client, r, netem.Config{Delay: 10 * ms})
 	n.Link(r, server, netem.Config{Delay: 10 * ms})
-	return client, server, r, sim.NewMasquerade(r, int64(idle))
+	silent(client, server)
+	return client, server, r.NAT(cfg, client)
 }
 
-func TestABoxRewritesInBothDirections(t *testing.T) {
+// silent has hosts send no keep-alive probes.
+func silent(hosts ...*sim.Host) {
+	for _, h := range hosts {
+		h.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Off: true}})
+	}
+}
+
+func TestNATRewritesInBothDirections(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		client, server, r, _ := masquerade(n, time.Hour)
-		l := listen(t, server, ":7")
-		accept(l, func(c net.Conn) {
+		client, server, _ := behindNAT(n, sim.NATConfig{})
+		accept(listen(t, server, ":7"), func(c net.Conn) {
 			io.WriteString(c, c.RemoteAddr().String()+"\n")
 			io.Copy(c, c)
 			c.Close()
 		})
+		public := n.Router("nat").Addr()
 		c := dial(t, client, "server:7")
 		require.Equal(t, 40*ms, n.Elapsed(), "two links there and back")
 		sent := strings.Repeat("0123456789", 10_000)
@@ -41,8 +50,9 @@ func TestABoxRewritesInBothDirections(t *testing.T) {
 		}()
 		got, err := io.ReadAll(c)
 		require.NoError(t, err)
-		require.Equal(t, r.Address().String()+":50000\n"+sent, string(got), "the server sees the router's address")
-		require.Contains(t, n.Trace().String(), "sent nat:50000 > server:7 [S]", "the router is who sends what it changed")
+		port := c.LocalAddr().(*net.TCPAddr).Port
+		require.Equal(t, fmt.Sprintf("%v:%d\n", public, port)+sent, string(got), "the server sees the NAT's address and the client's port")
+		require.Contains(t, n.Trace().String(), fmt.Sprintf("sent nat:%d > server:7 [S]", port), "the router is who sends what it changed")
 
 		pc, err := server.ListenPacket("udp", ":9")
 		require.NoError(t, err)
@@ -52,7 +62,7 @@ func TestABoxRewritesInBothDirections(t *testing.T) {
 		p := make([]byte, 10)
 		_, from, err := pc.ReadFrom(p)
 		require.NoError(t, err)
-		require.Equal(t, r.Address().String()+":50001", from.String())
+		require.Equal(t, fmt.Sprintf("%v:%d", public, u.LocalAddr().(*net.UDPAddr).Port), from.String())
 		pc.WriteTo([]byte("pong"), from)
 		k, err := u.Read(p)
 		require.NoError(t, err)
@@ -67,7 +77,7 @@ func TestDrawsBehindABoxGoOn(t *testing.T) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("nat")
 		n.Link(client, r, netem.Config{})
 		n.Link(r, server, netem.Config{Loss: netem.Bernoulli(0.5)})
-		sim.NewMasquerade(r, int64(time.Hour))
+		r.NAT(sim.NATConfig{}, client)
 		_, err := server.ListenPacket("udp", ":9")
 		require.NoError(t, err)
 		u, err := client.Dial("udp", "server:9")
@@ -90,40 +100,13 @@ func TestDrawsBehindABoxGoOn(t *testing.T) {
 	require.True(t, lost > 16 && lost < 48, "half of 64: %s", fates)
 }
 
-func TestABoxAnswersAndForgets(t *testing.T) {
-	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		client, server, r, m := masquerade(n, 10*time.Second) // less than keep-alive takes
-		accept(listen(t, server, ":7"), echo)
-
-		_, err := server.Dial("tcp", r.Address().String()+":80")
-		require.ErrorIs(t, err, syscall.ECONNREFUSED, "RST of the router's own")
-		require.Equal(t, 20*ms, n.Elapsed())
-		u, err := server.Dial("udp", r.Address().String()+":80")
-		require.NoError(t, err)
-		u.Write([]byte("x"))
-		_, err = u.Read(make([]byte, 1))
-		require.ErrorIs(t, err, syscall.ECONNREFUSED, "ICMP")
-
-		c := dial(t, client, "server:7")
-		roundTrip(t, c)
-		time.Sleep(9 * time.Second)
-		roundTrip(t, c)
-		require.Equal(t, "[]", m.Gone(), "traffic sets the timer anew")
-		time.Sleep(11 * time.Second)
-		require.Contains(t, m.Gone(), c.LocalAddr().String())
-
-		_, err = client.Dial("tcp", "server:81")
-		require.ErrorIs(t, err, syscall.ECONNREFUSED, "the server's RST comes back through the box")
-	})
-}
-
 // What a link behind the box tells by ICMP finds its way to the sender.
 func TestICMPComesBackThroughABox(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("nat")
 		n.Link(client, r, netem.Config{Delay: 10 * ms})
 		n.Link(r, server, netem.Config{Delay: 10 * ms, MTU: 1000})
-		sim.NewMasquerade(r, int64(time.Hour))
+		r.NAT(sim.NATConfig{}, client)
 		accept(listen(t, server, ":7"), echo)
 		c := dial(t, client, "server:7")
 		start := n.Elapsed()
@@ -143,8 +126,10 @@ func TestICMPComesBackThroughABox(t *testing.T) {
 func TestARouterHasOneBox(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		r := n.Router("nat")
-		sim.NewMasquerade(r, 1)
-		require.PanicsWithValue(t, `sim: router "nat" is a middlebox already; use a router for each`, func() { sim.NewMasquerade(r, 1) })
+		require.False(t, r.Addr().IsValid(), "a router that only forwards has no address")
+		r.NAT(sim.NATConfig{}, n.Host("client"))
+		require.Equal(t, "198.18.0.1", r.Addr().String())
+		require.PanicsWithValue(t, `sim: router "nat" is a middlebox already; use a router for each`, func() { r.Firewall(sim.Tracking{}) })
 	})
 }
 

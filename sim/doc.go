@@ -66,7 +66,8 @@
 //   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal];
 //   - a host: [Host.Crash] (the processes), [Host.PowerOff] (the operating system too),
 //     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.Access] is its access link;
-//   - a router: [Router.BlockICMP] makes a path MTU black hole;
+//   - a router: [Router.BlockICMP] makes a path MTU black hole; [Router.NAT] and [Router.Firewall] make a
+//     middlebox of it, which forgets connections that are silent, all at once (Forget), or with its address (Rebind);
 //   - a clock: [Clock.Step] and [Clock.Drift], for programs that read [Host.Now];
 //   - names: [Host.ServeNames] runs a name server, whose records change ([NameServer.Set]) and whose answers
 //     fail, do not come, come late or truncated; [Host.SetResolver] has a host ask it.

@@ -1,0 +1,387 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// A Tracking says how a middlebox ([Router.NAT], [Router.Firewall], [Router.Balancer]) remembers the connections
+// that pass it. Its zero value is Linux's connection tracking out of the box (nf_conntrack, Linux 5.0 and
+// later); [TrackingPresets] are those of products.
+//
+// A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
+// of either direction, keep-alive probes too, sets its time anew.
+type Tracking struct {
+	// Established is for how long an open TCP connection may be silent. Default 120 h (Linux:
+	// net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s).
+	Established time.Duration
+
+	// Opening is the same before the handshake is complete. Default: Linux's, 120 s until it is answered, then 60 s
+	// (nf_conntrack_tcp_timeout_syn_sent and _syn_recv).
+	Opening time.Duration
+
+	// Closing is the same once one side has sent FIN or RST, also if the other goes on sending.
+	// Default: Linux's, 120 s after the first FIN, 60 s once that is acknowledged, 30 s after the second,
+	// 120 s once that is (nf_conntrack_tcp_timeout_fin_wait, _close_wait, _last_ack, _time_wait); 10 s after RST (_close).
+	Closing time.Duration
+
+	// UDP is for how long a pair of UDP addresses may be silent. Default: Linux's, 30 s, and 120 s for those that
+	// have spoken in both directions for more than 2 s (nf_conntrack_udp_timeout and _udp_timeout_stream).
+	UDP time.Duration
+
+	// Max bounds the connections, those of UDP too, that are remembered at once: the packet that would begin one more is
+	// dropped, as with Linux's "nf_conntrack: table full, dropping packet" (nf_conntrack_max). Zero: no bound. Linux
+	// may drop a connection that was never answered instead; this does not.
+	Max int
+
+	// Stray is what is done with TCP segments of no known connection. Default [StrayAdopted].
+	Stray Stray
+
+	// Tell has a RST sent to both ends when an open connection is forgotten for its silence, as Azure's load balancer does with
+	// "TCP reset" enabled.
+	Tell bool
+}
+
+// A Stray says what a middlebox does with a TCP segment, other than a SYN, of a connection that it does
+// not know or has forgotten.
+type Stray uint8
+
+const (
+	// StrayAdopted takes it for one of a connection whose beginning was missed, if it comes from the side that may
+	// open one, and drops it if not. That is Linux's default (nf_conntrack_tcp_loose).
+	StrayAdopted Stray = iota
+	// StrayDropped drops it in silence: the sender retransmits until TCP gives up.
+	StrayDropped
+	// StrayReset answers it by RST: the sender's next call fails with ECONNRESET. Attempts to connect from the side that may
+	// open none get RST too.
+	StrayReset
+)
+
+// String returns the name of the constant.
+func (s Stray) String() string {
+	if names := [...]string{"StrayAdopted", "StrayDropped", "StrayReset"}; int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("Stray(%d)", uint8(s))
+}
+
+// mustBeValid panics unless t is, in the name of a method of a router.
+func (t *Tracking) mustBeValid(method string, r *Router) {
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"Established", t.Established}, {"Opening", t.Opening}, {"Closing", t.Closing}, {"UDP", t.UDP}} {
+		if f.value < 0 {
+			panic(fmt.Sprintf("sim: router %s: %s: Tracking.%s is %v: it must not be negative", r.name, method, f.name, f.value))
+		}
+	}
+	switch {
+	case t.Max < 0:
+		panic(fmt.Sprintf("sim: router %s: %s: Tracking.Max is %d: it must not be negative", r.name, method, t.Max))
+	case t.Stray > StrayReset:
+		panic(fmt.Sprintf("sim: router %s: %s: Tracking.Stray is %v: it must be StrayAdopted, StrayDropped or StrayReset", r.name, method, t.Stray))
+	}
+}
+
+// A tuple is what a packet shows of its connection.
+type tuple struct {
+	proto    protocol
+	from, to netip.AddrPort
+}
+
+func tupleOf(pkt *packet) tuple { return tuple{pkt.proto, pkt.src, pkt.dst} }
+
+func (t tuple) reversed() tuple { return tuple{t.proto, t.to, t.from} }
+
+// A tracked is a connection that a middlebox knows. Packets of who opened it come with
+// the tuple ask and go on with that of answers reversed, and the other way round.
+type tracked struct {
+	ask, answer tuple
+	there, back *flow // of packets that are rewritten; nil if none is
+	timer       *timer
+	state       trackedState
+	closed      [2]closing // by who opened it, and by the other side
+	heard       [2]heard   // from the same
+	since       int64      // of UDP: when the first answer came
+}
+
+// trackedState is how far a connection is. The names are those of Linux (enum tcp_conntrack).
+type trackedState uint8
+
+const (
+	trackSynSent trackedState = iota
+	trackSynRecv
+	trackEstablished
+	trackFinWait
+	trackCloseWait
+	trackLastAck
+	trackTimeWait
+	trackClose
+	trackUDP       // unanswered
+	trackUDPStream // answered, for more than 2 s
+)
+
+// A closing is the FIN of one side.
+type closing struct {
+	sent, acked bool
+	end         uint64 // the number behind it
+}
+
+// A heard is the last acknowledgement of one side, and by which numbers it counts.
+type heard struct {
+	ack      uint64
+	iss, irs uint32
+	ok       bool
+}
+
+// linuxTimeouts are those of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c.
+var linuxTimeouts = [...]time.Duration{
+	trackSynSent: 120 * time.Second, trackSynRecv: 60 * time.Second, trackEstablished: 120 * time.Hour,
+	trackFinWait: 120 * time.Second, trackCloseWait: 60 * time.Second, trackLastAck: 30 * time.Second,
+	trackTimeWait: 120 * time.Second, trackClose: 10 * time.Second, trackUDP: 30 * time.Second, trackUDPStream: 120 * time.Second,
+}
+
+// streamAfter is for how long addresses of UDP have to speak to count as a stream.
+const streamAfter = int64(2e9)
+
+// timeout is for how long a connection may be silent.
+func (t *Tracking) timeout(s trackedState) int64 {
+	own := t.UDP
+	switch {
+	case s <= trackSynRecv:
+		own = t.Opening
+	case s == trackEstablished:
+		own = t.Established
+	case s <= trackClose:
+		own = t.Closing
+	}
+	return int64(cmp.Or(own, linuxTimeouts[s]))
+}
+
+// TrackingStats counts what a middlebox remembered.
+type TrackingStats struct {
+	Open      int // connections that it remembers now
+	Opened    int // that it came to know,
+	Expired   int // of them forgotten for their silence, those included that had ended
+	Forgotten int // forgotten by Forget, Rebind or the death of a backend
+	Full      int // packets dropped since there was no room or no port
+	Strays    int // packets of no known connection that it dropped or answered by RST
+}
+
+// A tracker remembers connections.
+type tracker struct {
+	r     *Router
+	conf  Tracking
+	known map[tuple]*tracked // by both tuples
+	stats TrackingStats
+}
+
+func newTracker(r *Router, conf Tracking) tracker {
+	return tracker{r: r, conf: conf, known: map[tuple]*tracked{}}
+}
+
+// Stats returns the counters as they stand.
+func (k *tracker) Stats() TrackingStats { return get(k.r.n, func() TrackingStats { return k.stats }) }
+
+// Forget has the middlebox lose all its connections without a word, as one that restarts, fails over to another or is
+// replaced does.
+func (k *tracker) Forget() {
+	k.r.n.do(func() { k.forgetAll("forgets its connections") })
+}
+
+func (k *tracker) forgetAll(what string) {
+	f := k.r.n.fault(&k.r.node, nil, what)
+	for _, c := range k.known {
+		c.timer.set(never)
+	}
+	clear(k.known)
+	f.hits += k.stats.Open
+	k.stats.Forgotten += k.stats.Open
+	k.stats.Open = 0
+}
+
+// open has a connection known, whose packets are rewritten if answer is not ask reversed: nil if there is no room.
+func (k *tracker) open(pkt *packet, answer tuple) *tracked {
+	if k.full() {
+		return nil
+	}
+	k.stats.Open++
+	k.stats.Opened++
+	c := &tracked{ask: tupleOf(pkt), answer: answer}
+	switch s := segmentOf(pkt); {
+	case s == nil:
+		c.state = trackUDP
+	case s.Flags&tcp.SYN == 0:
+		c.state = trackEstablished // adopted
+	}
+	if answer != c.ask.reversed() {
+		c.there, c.back = k.r.flowTo(pkt.proto, answer.to, answer.from), k.r.flowTo(pkt.proto, c.ask.to, c.ask.from)
+	}
+	c.timer = k.r.n.newTimer(func(now int64) { k.expire(now, c) })
+	k.known[c.ask], k.known[c.answer] = c, c
+	return c
+}
+
+func (k *tracker) full() bool { return k.conf.Max > 0 && k.stats.Open >= k.conf.Max }
+
+// forget forgets one connection.
+func (k *tracker) forget(c *tracked) {
+	c.timer.set(never)
+	delete(k.known, c.ask)
+	delete(k.known, c.answer)
+	k.stats.Open--
+}
+
+// expire forgets a connection that was silent for too long.
+func (k *tracker) expire(now int64, c *tracked) {
+	k.forget(c)
+	k.stats.Expired++
+	if k.conf.Tell && c.state == trackEstablished {
+		k.tell(now, c)
+	}
+}
+
+// tell sends RST to both ends of a connection that is forgotten, with the numbers that they expect.
+func (k *tracker) tell(now int64, c *tracked) {
+	n := k.r.n
+	for i, side := range []tuple{c.ask, c.answer} {
+		f, h := k.r.flowTo(protoTCP, side.to, side.from), c.heard[i]
+		if f == nil || !h.ok {
+			continue
+		}
+		s := n.pool.segments.get()
+		tcp.ResetFor(&tcp.Segment{Flags: tcp.ACK, Ack: h.ack, ISS: h.iss, IRS: h.irs}, s)
+		pkt := n.pool.packet(f, protoTCP, side.to, side.from)
+		pkt.seg, pkt.size = s, s.Size()
+		k.r.send(now, pkt, f)
+	}
+}
+
+// segmentOf is the segment that a packet carries, or begins, or nil.
+func segmentOf(pkt *packet) *tcp.Segment {
+	switch {
+	case pkt.proto != protoTCP:
+		return nil
+	case pkt.frag.whole != nil:
+		return pkt.frag.whole.seg
+	}
+	return pkt.seg
+}
+
+// lookup finds the connection of a packet, or of what an ICMP message is about, and whether it comes from who
+// opened it.
+func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
+	t := tupleOf(pkt)
+	if pkt.proto == protoICMP { // its addresses are those of the packet that it is about, reversed
+		t.proto = pkt.icmp.about
+	}
+	c = k.known[t]
+	return c, c != nil && c.ask == t
+}
+
+// pass has a packet of a known connection go on, and takes note of it.
+func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
+	if pkt.proto != protoICMP {
+		if pkt.proto == protoTCP {
+			c.heed(segmentOf(pkt), opener)
+		} else {
+			c.spoken(now, opener)
+		}
+		c.timer.set(after(now, k.conf.timeout(c.state)))
+	}
+	f, on := c.there, c.answer.reversed()
+	if !opener {
+		f, on = c.back, c.ask.reversed()
+	}
+	if f == nil {
+		k.r.n.transmit(pkt, now)
+		return
+	}
+	pkt.src, pkt.dst = on.from, on.to
+	k.r.send(now, pkt, f)
+}
+
+// spoken follows a connection of UDP.
+func (c *tracked) spoken(now int64, opener bool) {
+	switch {
+	case !opener && c.since == 0:
+		c.since = now
+	case c.since > 0 && now-c.since > streamAfter:
+		c.state = trackUDPStream
+	}
+}
+
+// heed follows a connection of TCP (tcp_conntracks in nf_conntrack_proto_tcp.c).
+func (c *tracked) heed(s *tcp.Segment, opener bool) {
+	me, peer := 1, 0
+	if opener {
+		me, peer = 0, 1
+	}
+	if s.Flags&tcp.ACK != 0 {
+		c.heard[me] = heard{s.Ack, s.ISS, s.IRS, true}
+		if c.closed[peer].sent && s.Ack >= c.closed[peer].end {
+			c.closed[peer].acked = true
+		}
+	}
+	if s.Flags&tcp.FIN != 0 && !c.closed[me].sent {
+		c.closed[me] = closing{sent: true, end: s.Seq + uint64(s.Len())}
+	}
+	a, b := c.closed[0], c.closed[1]
+	switch {
+	case s.Flags&tcp.RST != 0:
+		c.state = trackClose
+	case s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN:
+		if opener && c.state >= trackTimeWait { // the same addresses again
+			c.state, c.closed = trackSynSent, [2]closing{}
+		}
+	case c.state == trackClose:
+	case c.state == trackSynSent && s.Flags&tcp.SYN != 0:
+		c.state = trackSynRecv
+	case c.state <= trackSynRecv && !opener: // the SYN-ACK again
+	case a.acked && b.acked:
+		c.state = trackTimeWait
+	case a.sent && b.sent:
+		c.state = trackLastAck
+	case a.acked || b.acked:
+		c.state = trackCloseWait
+	case a.sent || b.sent:
+		c.state = trackFinWait
+	default:
+		c.state = trackEstablished
+	}
+}
+
+// stray ends a packet of no connection.
+func (k *tracker) stray(now int64, pkt *packet) {
+	const why = "no known connection"
+	k.stats.Strays++
+	if k.conf.Stray == StrayReset && pkt.proto == protoTCP && pkt.seg != nil {
+		if back := k.r.flowTo(protoTCP, pkt.dst, pkt.src); back != nil {
+			k.r.reset(now, pkt, back, why)
+			return
+		}
+	}
+	k.r.n.drop(now, pkt, nil, why)
+}
+
+// begins says that a packet may begin a connection.
+func (k *tracker) begins(pkt *packet) bool {
+	s := segmentOf(pkt)
+	if s == nil {
+		return pkt.proto == protoUDP
+	}
+	return s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN || s.Flags&(tcp.SYN|tcp.RST) == 0 && k.conf.Stray == StrayAdopted
+}
+
+// crowded ends a packet that would begin a connection for which there is no room.
+func (k *tracker) crowded(now int64, pkt *packet, why string) {
+	k.stats.Full++
+	k.r.n.drop(now, pkt, nil, why)
+}
+
+// tableFull is what the trace says of such a packet.
+const tableFull = "connection table is full"
