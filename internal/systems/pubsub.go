@@ -79,6 +79,23 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 			})
 		},
 		Fences: true,
+		Publishers: &patterntest.Publishers{
+			Run: func(ctx context.Context, h *sim.Host, name string, o patterntest.Outbox) error {
+				c := &pubsub.Client{ID: name, Addr: "server:4222", DialContext: h.DialContext, Jitter: retry.Seeded(n.Rand(name).Uint64())}
+				defer c.Close()
+				for {
+					id, data, err := o.Next(ctx)
+					if err == nil {
+						_, err = c.Publish(ctx, pubsub.Message{Topic: "news", ID: name + "/" + id, Data: []byte(data)})
+					}
+					if err != nil {
+						return err
+					}
+					o.Accepted(id)
+				}
+			},
+			Remembers: 2 * time.Minute,
+		},
 		Work: &patterntest.Work{
 			Receive: func(ctx context.Context, h *sim.Host, name, group string, w patterntest.Worker) error {
 				c := &pubsub.Client{ID: name, Addr: "server:4222", DialContext: h.DialContext, Jitter: retry.Seeded(n.Rand(name).Uint64())}

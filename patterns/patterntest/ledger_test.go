@@ -21,8 +21,9 @@ type ledger struct {
 	claims  patterntest.System
 	durable bool // what it keeps survives the server
 	expires bool
-	named   bool // some events are for one client alone
-	keyed   bool // some have a key
+	outbox  func(*publishing) // publishers on hosts of their own; what they do to send an event
+	named   bool              // some events are for one client alone
+	keyed   bool              // some have a key
 	retries func(random *rand.Rand) pause
 	acks    bool // clients say what they have
 
@@ -31,6 +32,7 @@ type ledger struct {
 	page     func(s *ledgerServer, at int) page               // what comes after a position
 	window   int                                              // events that may be unacknowledged; 0: any number
 	choose   func(c *session, all []entry) []entry            // those of a page that a client gets
+	take     func(s *ledgerServer, c *session, l letter)      // an event that a publisher has sent
 	greet    func(s *ledgerServer, c *session) bool           // whether a connection is taken, and as whose
 	farewell func(s *ledgerServer, c *session)                // when a connection has ended
 	send     func(s *ledgerServer, c *session, p *page) error // writes a page
@@ -66,10 +68,11 @@ type page struct {
 
 // hello is what a client begins with, and what it says of events that it has.
 type hello struct {
-	Name string
-	Run  string // of its process
-	At   position
-	Has  int
+	Name      string
+	Run       string // of its process
+	Publishes bool
+	At        position
+	Has       int
 }
 
 type ledgerServer struct {
@@ -77,6 +80,7 @@ type ledgerServer struct {
 	life string
 	ctx  context.Context
 	disk *[]entry
+	seen map[string]bool // letters, on disk if that is
 
 	mu      sync.Mutex
 	entries []entry
@@ -107,6 +111,7 @@ func (l ledger) on(n *sim.Network) patterntest.System {
 	var current patterntest.Current[*ledgerServer]
 	var positions patterntest.Disk[position]
 	var disk []entry
+	seen := map[string]bool{}
 	lives := 0
 
 	s := l.claims
@@ -115,9 +120,9 @@ func (l ledger) on(n *sim.Network) patterntest.System {
 	s.Serve = func(ctx context.Context, h *sim.Host, _ string) error {
 		lives++
 		server := &ledgerServer{ledger: l, ctx: ctx, life: fmt.Sprint("life ", lives), more: make(chan struct{}), begun: map[string]bool{},
-			current: map[string]*session{}, beaten: map[string]bool{}}
+			current: map[string]*session{}, beaten: map[string]bool{}, seen: map[string]bool{}}
 		if l.durable {
-			server.life, server.disk, server.entries = "for ever", &disk, disk
+			server.life, server.disk, server.entries, server.seen = "for ever", &disk, disk, seen
 		}
 		l.begin(server)
 		listener, err := h.Listen("tcp", ":80")
@@ -146,6 +151,16 @@ func (l ledger) on(n *sim.Network) patterntest.System {
 	if l.keyed {
 		s.PublishKey = func(key, data string) error { return publish(entry{Data: []byte(data), Key: key}, 0) }
 	}
+	if l.outbox != nil {
+		s.Publishers = &patterntest.Publishers{Run: func(ctx context.Context, h *sim.Host, name string, o patterntest.Outbox) error {
+			p := &publishing{Outbox: o, h: h, name: name, random: n.Rand(name)}
+			defer p.close()
+			for p.ctx = ctx; ctx.Err() == nil; {
+				l.outbox(p)
+			}
+			return nil
+		}}
+	}
 	s.Receive = func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 		wait := l.retries(n.Rand(h.Name()))
 		first := hello{Name: name, Run: fmt.Sprint(h.Name(), n.Elapsed())}
@@ -167,6 +182,9 @@ func (l ledger) whole() ledger {
 	}
 	if l.page == nil {
 		l.page = (*ledgerServer).after
+	}
+	if l.take == nil {
+		l.take = takeOnce
 	}
 	if l.choose == nil {
 		l.choose = theirs
@@ -297,6 +315,10 @@ func (s *ledgerServer) session(c *session) {
 	in := json.NewDecoder(c)
 	var first hello
 	if in.Decode(&first) != nil {
+		return
+	}
+	if first.Publishes {
+		s.letters(c, in)
 		return
 	}
 	c.name, c.run, c.at, c.has = first.Name, first.Run, first.At, first.At.After

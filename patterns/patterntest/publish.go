@@ -29,6 +29,7 @@ type content struct {
 	ttl  time.Duration // 0: for ever
 	to   string        // who alone may see it; "": everybody
 	key  string        // "": it has none
+	from *Publisher    // whose outbox it is in; nil: Publish is called for it
 }
 
 // isFor says whether a client may see the event.
@@ -234,6 +235,8 @@ func (w *World) begin(what func(nth int) content) *publication {
 	place := len(w.published)
 	p := &publication{content: what(place + 1), place: place, at: w.Net.Elapsed(), began: w.stamp}
 	switch {
+	case p.from != nil:
+		p.lane, p.began = "from "+p.from.Name, notYet
 	case p.to != "":
 		p.lane = "to " + p.to
 	case w.system.KeysOnly:

@@ -22,7 +22,7 @@ type Story struct {
 // unless the system declares the capability.
 func Stories() []Story {
 	return slices.Concat(steadyStories(), reachStories(), linkStories(), serverStories(), clientStories(), expiryStories(), manyStories(),
-		keyStories(), nameStories(), workStories())
+		keyStories(), nameStories(), workStories(), publisherStories())
 }
 
 // stories are made one after the other.

@@ -32,7 +32,8 @@
 // arrive (Account), that some are for one client only (PublishTo), that they have keys (PublishKey)
 // within which alone they are in order (KeysOnly) or of which the newest counts (Conflates), that of
 // two clients under one name one gets them (Fences), and that workers share them, acknowledge
-// one by one, and get those again that they could not handle (Work).
+// one by one, and get those again that they could not handle (Work), and that publishers on hosts of their
+// own have each event stored once (Publishers).
 //
 // # Storms
 //
@@ -152,6 +153,9 @@ type System struct {
 
 	// Work is about clients that work on events, acknowledge each, and may share them.
 	Work *Work
+
+	// Publishers is about publishers that reach the server over the network.
+	Publishers *Publishers
 
 	// Fences says that of several clients under one name only the one that came last gets events,
 	// even if another, whom nobody has told, comes back later. The name is known to Receive, not to the host.

@@ -203,15 +203,19 @@ type flaw struct {
 	text    string              // the first breach; * stands for what hangs on random draws and on goroutines
 }
 
-func flaws() []flaw { return slices.Concat(broken, brokenLedgers, brokenCapabilities, brokenDepots) }
+func flaws() []flaw {
+	return slices.Concat(broken, brokenLedgers, brokenCapabilities, brokenDepots, brokenPublishers)
+}
 
 // races says of flaws why two runs may differ.
 var races = map[string]string{
+	"a publisher lets what it could not send wait":       "letters that waited are sent by a goroutine each, and come at one instant",
 	"the server stops when every poll has been answered": "http.Server.Shutdown looks at times that it draws from math/rand",
 }
 
-// falls are promises that a flaw breaks, too, because of the first.
+// falls are promises that a flaw breaks, too.
 var falls = map[string]patterntest.Promise{
+	"a publisher gives up after two attempts":      patterntest.Ordered,  // the network may still bring what it gave up
 	"a worker that hangs keeps its events":         patterntest.Complete, // those that it has not looked at
 	"an event is taken from a worker that is busy": patterntest.Complete, // it never gets done
 }
@@ -230,8 +234,9 @@ func TestEachFlawIsFound(t *testing.T) {
 			if also := falls[row.flaw]; also != "" {
 				want = append(want, also)
 			}
-			require.Equal(t, want, promises(breaches), "%v", breaches)
-			require.Regexp(t, pattern(row.text), breaches[0].Text)
+			require.ElementsMatch(t, want, promises(breaches), "%v", breaches)
+			first := slices.IndexFunc(breaches, func(b patterntest.Breach) bool { return b.Promise == row.promise })
+			require.Regexp(t, pattern(row.text), breaches[first].Text)
 		})
 	}
 }

@@ -18,18 +18,19 @@ type World struct {
 	clients []*Client
 	groups  []*group // of workers, who are not among the clients
 
-	mu        sync.Mutex
-	stamp     int // counts beginnings and ends of Publish
-	published []*publication
-	places    map[string]places // of each text
-	again     bool              // some text was published again
-	before    int               // see PublishBefore
-	keyed     bool              // some event had a key
-	backlog   int               // events that a client may need time for
-	held      int               // the most that the server held over its limit then; 0: it never did
-	heldLimit int
-	largest   int // bytes of an event so far
-	heldAt    time.Duration
+	mu         sync.Mutex
+	stamp      int // counts beginnings and ends of Publish
+	published  []*publication
+	places     map[string]places // of each text
+	again      bool              // some text was published again
+	before     int               // see PublishBefore
+	publishers []*Publisher
+	keyed      bool // some event had a key
+	backlog    int  // events that a client may need time for
+	held       int  // the most that the server held over its limit then; 0: it never did
+	heldLimit  int
+	largest    int // bytes of an event so far
+	heldAt     time.Duration
 }
 
 // NewWorld starts the system's server on n. folder is for what it keeps on disk.
@@ -105,7 +106,7 @@ func (w *World) Check() {
 
 // complete says whether every client has got everything.
 func (w *World) complete() bool {
-	complete := true
+	complete := w.sent()
 	for _, c := range w.clients {
 		if complete && !c.stopped.Load() {
 			w.missing(c, func(*publication) bool { complete = false; return false })

@@ -1,0 +1,152 @@
+package patterntest
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// Publishers is what a [System] says of publishers on hosts of their own, which reach the server over
+// the network as clients do.
+type Publishers struct {
+	// Run runs the publisher of that name on h until ctx is done. It sends what is in the outbox, and each
+	// event again until the server has accepted it. It runs as a process of the host, as a client does.
+	// An event is to arrive once, however often it was sent, and those of a publisher in their order.
+	Run func(ctx context.Context, h *sim.Host, name string, o Outbox) error
+
+	// Remembers is for how long the server knows an event that it has accepted. One that is accepted so
+	// long after it was sent first may come twice. Zero: for ever.
+	Remembers time.Duration
+}
+
+// An Outbox has what a publisher is to send. It is on the publisher's disk.
+type Outbox interface {
+	// Next returns the oldest event that was not accepted yet, and waits until there is one, or
+	// ctx is done, whose error it returns. The ID is that event's alone, also when it is returned again,
+	// to another process.
+	Next(ctx context.Context) (id, data string, err error)
+	// Accepted says that the server has accepted an event.
+	Accepted(id string)
+}
+
+// A Publisher is a host that publishes over the network.
+type Publisher struct {
+	Peer
+	world *World
+
+	mu    sync.Mutex
+	queue []*publication // not accepted yet
+	news  chan struct{}  // closed by the next
+}
+
+// Publisher makes a publisher on a host of its own, over a good link that then becomes what
+// [Stage.Link] wants.
+func (w *World) Publisher(name string) *Publisher {
+	p := &Publisher{world: w, news: make(chan struct{})}
+	p.run(&w.Stage, name, func(ctx context.Context, h *sim.Host) error { return w.system.Publishers.Run(ctx, h, name, p) })
+	w.publishers = append(w.publishers, p)
+	w.Sleep(10 * Transit)
+	p.Link.Set(w.link)
+	return p
+}
+
+// PublishEvery puts count events into the outbox, one each interval, the first at once, as
+// [World.PublishEvery] does. It does not wait for them to be accepted.
+func (p *Publisher) PublishEvery(interval time.Duration, count int) {
+	for range count {
+		e := p.world.begin(func(nth int) content { return content{data: numbered(nth), from: p} })
+		p.mu.Lock()
+		p.queue = append(p.queue, e)
+		close(p.news)
+		p.news = make(chan struct{})
+		p.mu.Unlock()
+		p.world.Sleep(breath)
+		p.world.Sleep(interval)
+	}
+}
+
+// Next implements [Outbox].
+func (p *Publisher) Next(ctx context.Context) (id, data string, err error) {
+	for {
+		p.mu.Lock()
+		news := p.news
+		if len(p.queue) > 0 {
+			e := p.queue[0]
+			p.mu.Unlock()
+			p.world.sends(e)
+			return fmt.Sprint(e.place + 1), e.data, nil
+		}
+		p.mu.Unlock()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return "", "", ctx.Err()
+		}
+	}
+}
+
+// Accepted implements [Outbox].
+func (p *Publisher) Accepted(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.IndexFunc(p.queue, func(e *publication) bool { return fmt.Sprint(e.place+1) == id }); i >= 0 {
+		p.world.accepts(p.queue[i])
+		p.queue = slices.Delete(p.queue, i, i+1)
+	}
+}
+
+// notYet is the stamp of an event in an outbox that no process has looked at.
+const notYet = math.MaxInt
+
+// sends notes that a publisher has an event in hand.
+func (w *World) sends(p *publication) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.began == notYet {
+		w.stamp++
+		p.began, p.at = w.stamp, w.Net.Elapsed()
+	}
+}
+
+// accepts notes that a publisher knows that an event was accepted.
+func (w *World) accepts(p *publication) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stamp++
+	p.ended, p.took = w.stamp, w.Net.Elapsed()-p.at
+}
+
+// sent says whether all outboxes are empty.
+func (w *World) sent() bool {
+	for _, p := range w.publishers {
+		p.mu.Lock()
+		left := len(p.queue)
+		p.mu.Unlock()
+		if left > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// mayComeTwice says whether the server could not know any more that it had the event already.
+func (w *World) mayComeTwice(p *publication) bool {
+	return p.from != nil && w.system.Publishers.Remembers > 0 && (p.ended == 0 || p.took >= w.system.Publishers.Remembers)
+}
+
+// judgeOutboxes looks at what publishers could not get rid of.
+func (w *World) judgeOutboxes(f *findings) {
+	for _, p := range w.publishers {
+		p.mu.Lock()
+		queue := slices.Clone(p.queue)
+		p.mu.Unlock()
+		for _, e := range queue {
+			f.add(Open, p.Name, "%s, which %s was to publish, had not been accepted %v after all faults were over", short(e.data), p.Name, w.system.Recovery)
+		}
+	}
+}
