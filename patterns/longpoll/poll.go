@@ -42,7 +42,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer h.server.life.End()
 	var ok bool
-	if p.who, ok = polling.Identify(w, r, h.server.Authenticate, h.server.Logger); !ok {
+	if p.who, ok = polling.Identify(w, r, "longpoll: Server", h.server.Authenticate, h.server.Logger); !ok {
 		return
 	}
 	if err := h.parse(&p, r.URL.Query()); err != nil {

@@ -76,7 +76,8 @@ type Broker struct {
 	seen dedupe
 
 	published, duplicates atomic.Int64
-	ending                atomic.Pointer[error] // what Publish and Serve return: the first of Drain and Close decides
+	ending                atomic.Pointer[error] // what Publish and Serve return after Drain and Close
+	unused                bool                  // it ended before its first use
 	closed                atomic.Bool
 	ctx                   context.Context // ended by Close
 	stop                  context.CancelFunc
@@ -145,6 +146,9 @@ func (b *Broker) Check() error {
 // begin makes the broker ready, at first use.
 func (b *Broker) begin() error {
 	b.once.Do(func() { b.beginErr = b.open() })
+	if b.unused {
+		return b.ended()
+	}
 	return b.beginErr
 }
 
@@ -235,10 +239,14 @@ func (b *Broker) ended() error {
 	return nil
 }
 
-// endWith says that nothing new is taken, and why.
+// endWith says that nothing new is taken, and why. Close comes after Drain, and not the reverse.
 func (b *Broker) endWith(err error) {
-	b.ending.CompareAndSwap(nil, &err)
-	b.once.Do(func() { b.beginErr = err }) // if there was no first use
+	if err == ErrClosed {
+		b.ending.Store(&err)
+	} else {
+		b.ending.CompareAndSwap(nil, &err)
+	}
+	b.once.Do(func() { b.unused = true })
 }
 
 // put stores a message that was checked.
@@ -452,7 +460,7 @@ func (b *Broker) Drain(ctx context.Context) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	b.Close()
+	b.shut()
 	<-gone
 	return err
 }
@@ -462,6 +470,12 @@ func (b *Broker) Drain(ctx context.Context) error {
 // more, and returns nil. It may be called again.
 func (b *Broker) Close() error {
 	b.endWith(ErrClosed)
+	b.shut()
+	return nil
+}
+
+// shut ends all connections and subscriptions, and waits until nothing runs any more.
+func (b *Broker) shut() {
 	b.mu.Lock()
 	b.closed.Store(true)
 	listeners := slices.Collect(maps.Keys(b.listeners))
@@ -490,5 +504,4 @@ func (b *Broker) Close() error {
 	for _, s := range sessions {
 		s.end(nil)
 	}
-	return nil
 }

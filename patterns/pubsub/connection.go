@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/access"
+	"github.com/squall-sim/squall/patterns/internal/guard"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
@@ -186,16 +186,13 @@ func (b *Broker) authenticate(c *connection, hello control) error {
 	return &rejection{told, err}
 }
 
-// ask calls Authenticate. If that panics the client is refused for now, and the process goes
-// on: the goroutine is the broker's, and nothing else could recover it.
+// ask calls Authenticate. If that panics the client is refused for now.
 func (b *Broker) ask(ctx context.Context, h Hello) (id access.Identity, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			b.Logger.Error("pubsub: Broker.Authenticate panicked", "client", h.Client, "error", cause, "stack", string(debug.Stack()))
-			err = &retry.StatusError{Status: http.StatusInternalServerError}
-		}
-	}()
-	return b.Authenticate(ctx, h)
+	err = guard.Call(b.Logger, "pubsub: Broker.Authenticate", func() (err error) {
+		id, err = b.Authenticate(ctx, h)
+		return err
+	}, "client", h.Client)
+	return id, err
 }
 
 // admit gives a connection its session. It returns why not.

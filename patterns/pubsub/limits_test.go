@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/pubsub"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // A message whose letter would not pass the limits of a message gets one all the same, or is
@@ -126,6 +129,32 @@ func TestLettersWaitForTheLog(t *testing.T) {
 		began := time.Now()
 		dead.next("poison", 1).Ack()
 		require.LessOrEqual(t, time.Since(began), sec+delay)
+	})
+}
+
+// What failed is for the broker's log, and not for its clients.
+func TestFailuresOfTheLogAreNotForClients(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		var out bytes.Buffer
+		log := &failingLog{Log: w.log}
+		w.stop()
+		w.log = log
+		w.broker = func() *pubsub.Broker { return &pubsub.Broker{Logger: slog.New(slog.NewTextHandler(&out, nil))} }
+		w.start()
+		c := w.client("c")
+		log.fails.Store(true)
+		_, err := c.Publish(t.Context(), pubsub.Message{Topic: "t"})
+		var refused *retry.StatusError
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, retry.StatusError{Status: http.StatusInternalServerError, Text: "the log failed"}, *refused)
+		require.Contains(t, out.String(), `level=ERROR msg="what a client asked for failed" client=c error="pubsub: publish: short write"`)
+
+		w.store.Close()
+		_, err = c.Subscribe(t.Context(), pubsub.SubscribeOptions{Filter: "t", Name: "n"})
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, "the log failed", refused.Text)
+		_, err = w.b.Publish(t.Context(), pubsub.Message{Topic: "t"})
+		require.ErrorIs(t, err, io.ErrShortWrite, "the broker's owner may know")
 	})
 }
 
@@ -576,6 +605,70 @@ func TestNumbersOfABrokerAreBounded(t *testing.T) {
 					_, err = io.Copy(io.Discard, conn)
 					require.NotErrorIs(t, err, os.ErrDeadlineExceeded)
 					conn.Close()
+				}
+			})
+		})
+	}
+}
+
+// A broker that sends more than it was asked for does not fill the client's memory.
+func TestABrokerThatIgnoresTheWindow(t *testing.T) {
+	const welcome = `{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`
+	frame := func(b ...byte) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...) }
+	deliver := func(size int) func(uint64) []byte {
+		return func(offset uint64) []byte {
+			b := binary.AppendUvarint([]byte{'d', 1, 1}, offset)
+			b = append(b, 0, 1, 0, 1, 't', 0, 0, 0)
+			return frame(append(b, make([]byte, size)...)...)
+		}
+	}
+	gap := func(number uint64) []byte {
+		return frame(append(binary.AppendUvarint([]byte{'g', 1}, number), 0, 1, 'x', 1, 1)...)
+	}
+	for name, row := range map[string]struct {
+		frame func(uint64) []byte
+		fits  int
+		o     pubsub.SubscribeOptions
+	}{
+		"messages":     {deliver(0), 20, pubsub.SubscribeOptions{MaxInFlight: 10}},
+		"bytes":        {deliver(1000), 21, pubsub.SubscribeOptions{MaxInFlightBytes: 10_000}}, // one message always fits
+		"at most once": {deliver(0), 20, pubsub.SubscribeOptions{MaxInFlight: 10, AtMostOnce: true}},
+		"gaps":         {gap, 20, pubsub.SubscribeOptions{MaxInFlight: 10}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.stop()
+				l := w.listen()
+				defer l.Close()
+				failures := make(chan error, 9)
+				c := w.client("c")
+				c.OnRetry = func(err error, _ time.Duration) { failures <- err }
+				row.o.Filter = "t"
+				subscribed := make(chan *pubsub.Subscription, 1)
+				go func() {
+					s, _ := c.Subscribe(t.Context(), row.o)
+					subscribed <- s
+				}()
+				conn, err := l.Accept()
+				require.NoError(t, err)
+				defer conn.Close()
+				opening := append(rawControl(welcome), rawControl(`{"type":"subscribed","sub":1,"generation":1,"cursor":"e1-0"}`)...)
+				_, err = conn.Write(opening)
+				require.NoError(t, err)
+				s := <-subscribed
+				for i := range row.fits {
+					conn.Write(row.frame(uint64(i + 1)))
+				}
+				time.Sleep(sec)
+				require.Empty(t, failures, "as much again may be on its way")
+				conn.Write(row.frame(uint64(row.fits + 1)))
+				time.Sleep(sec)
+				require.ErrorContains(t, <-failures, "wait for Next, and another has come, though MaxInFlight is")
+				_, err = s.Next(t.Context())
+				if name == "gaps" {
+					require.ErrorAs(t, err, new(*pubsub.Gap))
+				} else {
+					require.NoError(t, err)
 				}
 			})
 		})

@@ -50,7 +50,8 @@ type SubscribeOptions struct {
 
 	// MaxInFlight and MaxInFlightBytes bound what is delivered to one subscriber and not
 	// yet acknowledged, or not yet taken by Next under AtMostOnce. One message always
-	// fits. Zero: 256 and 128 KiB. At most 10,000 and 1 GiB.
+	// fits. Zero: 256 and 128 KiB. At most 10,000 and 1 GiB. A client leaves a broker that
+	// sends more than twice as much.
 	MaxInFlight      int
 	MaxInFlightBytes int
 	// Slow is what happens when MaxPending messages wait for subscribers that have as

@@ -109,6 +109,12 @@ func (b *Broker) storeAll(ctx context.Context, all []publication) {
 	}
 }
 
+// failure is an error of the log or the store. What failed, such as the path of a file, is for the
+// broker's logger, and not for clients.
+type failure struct{ error }
+
+func (f *failure) Unwrap() error { return f.error }
+
 // append appends entries, which are those of messages.
 func (b *Broker) append(ctx context.Context, entries []eventlog.Entry, of []*publication) {
 	head, err := b.Log.Append(ctx, entries...)
@@ -120,7 +126,7 @@ func (b *Broker) append(ctx context.Context, entries []eventlog.Entry, of []*pub
 	}
 	for i, p := range of {
 		if err != nil {
-			p.err = fmt.Errorf("pubsub: publish: %w", err)
+			p.err = &failure{fmt.Errorf("pubsub: publish: %w", err)}
 			continue
 		}
 		b.published.Add(1)

@@ -260,7 +260,7 @@ func (s *session) flush(c *connection) error {
 			case errors.Is(p.err, ErrDraining), errors.Is(p.err, ErrClosed):
 				// The client asks again, on its next connection.
 			case p.err != nil:
-				c.replies = append(c.replies, refused(p.err, control{Request: p.request})...)
+				c.replies = append(c.replies, s.refused(p.err, control{Request: p.request})...)
 			default:
 				duplicate := uint64(0)
 				if p.receipt.Duplicate {
@@ -282,13 +282,16 @@ func (s *session) flush(c *connection) error {
 }
 
 // refused says that what m names is not done, and why.
-func refused(err error, m control) []byte {
+func (s *session) refused(err error, m control) []byte {
 	m.Type, m.Error = typeRefused, err.Error()
 	switch {
 	case errors.Is(err, access.ErrForbidden):
 		m.Status = http.StatusForbidden
 	case errors.Is(err, eventlog.ErrTooLarge):
-		m.Status = http.StatusRequestEntityTooLarge
+		m.Status, m.Error = http.StatusRequestEntityTooLarge, eventlog.ErrTooLarge.Error()
+	case errors.As(err, new(*failure)):
+		s.b.Logger.Error("what a client asked for failed", "client", s.client, "error", err)
+		m.Status, m.Error = http.StatusInternalServerError, "the log failed"
 	}
 	return m.frame()
 }
@@ -300,7 +303,7 @@ func (s *session) control(c *connection, m control) error {
 			return errProtocol
 		}
 		if err := s.subscribe(c, m); err != nil {
-			c.send(refused(err, control{Sub: m.Sub}))
+			c.send(s.refused(err, control{Sub: m.Sub}))
 		}
 	case typeUnsubscribe:
 		if s.memberships[m.Sub] != nil {
@@ -312,10 +315,12 @@ func (s *session) control(c *connection, m control) error {
 		if info, exists := s.b.Subscription(m.Name); exists && !c.identity.MaySee(info.Options.Filter) {
 			err = fmt.Errorf("%w: delete the subscription %q of %q", access.ErrForbidden, m.Name, info.Options.Filter)
 		} else {
-			err = s.b.Delete(m.Name)
+			if err = s.b.Delete(m.Name); err != nil {
+				err = &failure{err}
+			}
 		}
 		if err != nil {
-			c.send(refused(err, control{Request: m.Request}))
+			c.send(s.refused(err, control{Request: m.Request}))
 			return nil
 		}
 		c.send(control{Type: typeDelete, Request: m.Request}.frame())
@@ -433,7 +438,7 @@ func (b *Broker) dispatcher(s *session, sub uint64, o SubscribeOptions, ahead bo
 	if o.Name != "" {
 		st := d.state()
 		if err := b.Store.save(key, &o, st.encode()); err != nil {
-			return nil, err
+			return nil, &failure{err}
 		}
 	}
 	b.start(d)

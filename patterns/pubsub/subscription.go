@@ -32,6 +32,7 @@ type Subscription struct {
 	seen         uint64         // the newest message that was received
 	topic        string         // of that
 	items        []item         // the first is next
+	itemBytes    int            // of their messages
 	held         map[uint64]int // attempts, of messages received and not settled
 	acked        map[uint64]int // attempts, of messages acknowledged after floor
 	pruneAt      int            // so many acked are too many
@@ -109,6 +110,7 @@ func (s *Subscription) take() (*Delivery, error) {
 		it := s.items[0]
 		s.items[0] = item{}
 		s.items = s.items[1:]
+		s.itemBytes -= it.size()
 		if it.gap != nil {
 			if it.generation == s.generation {
 				s.told = it.number
@@ -300,7 +302,7 @@ func (s *Subscription) subscribed(m control) {
 	if !m.Resumed {
 		fresh := m.Fresh || m.Cursor.Epoch != s.epoch
 		if !s.options.AtMostOnce || fresh {
-			s.items = slices.DeleteFunc(s.items, func(it item) bool { return it.delivery != nil })
+			s.discard(func(d *Delivery) bool { return true })
 			clear(s.held)
 		}
 		if fresh {
@@ -339,15 +341,68 @@ func (s *Subscription) delivered(b *decoder) error {
 	if s.held[offset] != 0 {
 		i := slices.IndexFunc(s.items, func(it item) bool { return it.delivery != nil && it.delivery.Cursor.Offset == offset })
 		if i >= 0 {
-			s.items[i].delivery = d // nobody has seen the earlier one
+			s.itemBytes += d.size() - s.items[i].size()
+			s.items[i].delivery = d // the earlier one was not returned by Next
 			s.held[offset] = d.Attempt
 			return nil
 		}
 	}
+	if err := s.checkWindow(); err != nil {
+		return err
+	}
 	s.held[offset] = d.Attempt
 	s.items = append(s.items, item{delivery: d})
+	s.itemBytes += d.size()
 	s.more()
 	return nil
+}
+
+// size is what an item counts for MaxInFlightBytes.
+func (it item) size() int {
+	if it.delivery == nil {
+		return 0
+	}
+	return it.delivery.size()
+}
+
+// discard drops the deliveries that Next has not returned for which f is true.
+func (s *Subscription) discard(f func(*Delivery) bool) {
+	s.items = slices.DeleteFunc(s.items, func(it item) bool {
+		if it.delivery == nil || !f(it.delivery) {
+			return false
+		}
+		s.itemBytes -= it.size()
+		return true
+	})
+}
+
+// checkWindow refuses what no broker has a reason to send: it knows of each message that Next has not
+// returned, and counts it until its AckWait is over. The clocks may differ a little about that, and
+// what came from another incarnation of the broker is known only here: so twice as much may wait.
+func (s *Subscription) checkWindow() error {
+	most, mostBytes := 2*s.options.MaxInFlight, 2*s.options.MaxInFlightBytes
+	if len(s.items) < most && s.itemBytes <= mostBytes {
+		return nil
+	}
+	s.discard(func(d *Delivery) bool {
+		late := !s.options.AtMostOnce && time.Since(d.received) >= s.options.AckWait
+		if late {
+			s.drop(d) // it comes again, here or elsewhere
+		}
+		return late
+	})
+	count, bytes := 0, 0
+	for _, it := range s.items {
+		if it.delivery == nil || it.delivery.generation == s.generation {
+			count++
+			bytes += it.size()
+		}
+	}
+	if count < most && bytes <= mostBytes {
+		return nil
+	}
+	return fmt.Errorf("%w: %d messages of %d bytes wait for Next, and another has come, though MaxInFlight is %d and MaxInFlightBytes %d",
+		errProtocol, count, bytes, s.options.MaxInFlight, s.options.MaxInFlightBytes)
 }
 
 // gap takes in the news that messages are missing.
@@ -360,6 +415,9 @@ func (s *Subscription) gap(b *decoder) error {
 	if b.err != nil || number <= s.gaps {
 		return b.err
 	}
+	if err := s.checkWindow(); err != nil {
+		return err
+	}
 	gap := &Gap{Reason: reason, Missed: int64(missed - s.missed), Cursor: at}
 	s.gaps, s.missed = number, missed
 	s.items = append(s.items, item{gap: gap, number: number, generation: s.generation})
@@ -371,7 +429,7 @@ func (s *Subscription) gap(b *decoder) error {
 func (s *Subscription) end(err error) {
 	if s.err == nil {
 		s.err = err
-		s.items = nil
+		s.items, s.itemBytes = nil, 0
 		close(s.over)
 		for request, one := range s.c.calls {
 			if one.of == s {

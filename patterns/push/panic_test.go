@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/push"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // logged collects what the server logs.
@@ -23,6 +25,32 @@ func (w *world) logged() *bytes.Buffer {
 	var b bytes.Buffer
 	w.opts.Logger = slog.New(slog.NewTextHandler(&b, nil))
 	return &b
+}
+
+// The client may find a server the next time that can tell who it is.
+func TestPanicInAuthenticateIsAnswered(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		log := w.logged()
+		var calls atomic.Int64
+		w.opts.Authenticate = func(r *http.Request) (access.Identity, error) {
+			if calls.Add(1) == 1 {
+				panic("no database")
+			}
+			return access.Everything(r.URL.Query().Get("client")), nil
+		}
+		w.start()
+		p := w.phone("phone")
+		retries := make(chan error, 1000)
+		p.OnRetry = func(err error, _ time.Duration) { retries <- err }
+		p.on()
+		var refused *retry.StatusError
+		require.ErrorAs(t, <-retries, &refused)
+		require.Equal(t, http.StatusInternalServerError, refused.Status)
+		require.Equal(t, "Internal Server Error", refused.Text)
+		p.wants("reset new")
+		p.off()
+		require.Contains(t, log.String(), `level=ERROR msg="push: Server.Authenticate panicked: no database"`)
+	})
 }
 
 // The state of one client cannot be had. The client is told to come again, and the others

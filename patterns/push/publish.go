@@ -86,7 +86,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	s.Close()
+	s.cutOff()
 	<-gone
 	return fmt.Errorf("push: drain: %w", ctx.Err())
 }
@@ -99,16 +99,24 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.beginDrain()
-	s.stopOnce.Do(func() { close(s.stop) })
 	s.mu.Lock()
 	s.closed = true
+	s.mu.Unlock()
+	s.cutOff()
+	return nil
+}
+
+// cutOff ends all connections, and waits until their goroutines are gone.
+func (s *Server) cutOff() {
+	s.stopOnce.Do(func() { close(s.stop) })
+	s.mu.Lock()
+	s.cut = true
 	open := inOrder(maps.Keys(s.open))
 	s.mu.Unlock()
 	for _, c := range open {
 		c.end(endDrained, 0, "") // also one that is saying goodbye
 	}
 	s.running.Wait()
-	return nil
 }
 
 func (s *Server) beginPublish() error {

@@ -7,7 +7,6 @@ import (
 	"iter"
 	"maps"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/guard"
 )
 
 // follow routes what others append to the log.
@@ -114,18 +114,12 @@ func (s *Server) event(e *eventlog.Entry) item {
 	return it
 }
 
-// guard calls one of the functions that the server was given. One that panics ends what it was
-// called for, and not the process: the goroutine is the server's, and nothing else could
-// recover it.
-func (s *Server) guard(name string, f func(), attributes ...any) (err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("push: Server.%s panicked: %v", name, cause)
-			s.opts.Logger.Error(err.Error(), append(attributes, "error", err, "stack", string(debug.Stack()))...)
-		}
-	}()
-	f()
-	return nil
+// guard calls one of the functions that the server was given.
+func (s *Server) guard(name string, f func(), attributes ...any) error {
+	return guard.Call(s.opts.Logger, "push: Server."+name, func() error {
+		f()
+		return nil
+	}, attributes...)
 }
 
 // expire counts what clients have missed that are not connected.
@@ -275,14 +269,14 @@ func (s *Server) register(c *session, answered bool) bool {
 	s.sessions[c.id.Client] = c
 	s.topics.join(c)
 	s.stats.Accepted++
-	draining, closed := s.draining, s.closed
+	draining, cut := s.draining, s.cut
 	s.mu.Unlock()
 	s.opts.Logger.Debug("push: session began", "client", c.id.Client, "cursor", c.handshake.cursor)
 	if old != nil {
 		old.end(endFenced, StatusFenced, "another connection has taken over")
 	}
 	switch {
-	case closed:
+	case cut:
 		c.end(endDrained, 0, "")
 	case draining:
 		c.drain()

@@ -13,12 +13,17 @@ import (
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/guard"
 	"github.com/squall-sim/squall/patterns/internal/wsframe"
 )
 
 // serve upgrades the request to a WebSocket and serves it until it ends.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	id, err := s.opts.Authenticate(r)
+	var id access.Identity
+	err := guard.Call(s.opts.Logger, "push: Server.Authenticate", func() (err error) {
+		id, err = s.opts.Authenticate(r)
+		return err
+	}, "client", r.RemoteAddr)
 	switch {
 	case err != nil:
 	case id.Client == "":

@@ -125,7 +125,8 @@ type Server struct {
 	publishing int             // calls of Publish in progress
 	published  chan struct{}   // closed when draining and publishing is zero
 	draining   bool
-	closed     bool
+	closed     bool // by Close
+	cut        bool // all connections are cut off
 	stats      ServerStats
 }
 

@@ -95,6 +95,16 @@ func TestClientsSeeWhatTheyMay(t *testing.T) {
 	})
 }
 
+// Without a name whose jobs they are, all clients would share them.
+func TestAJobNeedsAClient(t *testing.T) {
+	jobs := &shortpoll.Jobs{Authenticate: byName(access.Everything("")), Run: func(context.Context, shortpoll.Task) ([]byte, error) { return nil, nil }}
+	withJobs(t, jobs, func(t *testing.T, w *wire, _ *shortpoll.Client) {
+		_, err := as(w, "").Submit(within(t, time.Minute), "a", nil)
+		require.Equal(t, http.StatusUnauthorized, statusOf(err))
+		require.ErrorContains(t, err, "Authenticate returned no client")
+	})
+}
+
 // A job belongs to the client that submitted it: others may have one of the same id, and
 // do not see it. Over a restart too.
 func TestAJobBelongsToItsClient(t *testing.T) {

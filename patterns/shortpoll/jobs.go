@@ -65,7 +65,8 @@ type Jobs struct {
 
 	// Authenticate says who sends a request. A job belongs to the client that submitted it: no
 	// other client sees it, and another client's job may have the same id. Submit takes jobs
-	// whose ids the identity may publish. An error is answered as access.Refuse does. Nil: all
+	// whose ids the identity may publish. An identity without a Client is refused with 401, and an
+	// error answered as access.Refuse does. Nil: all
 	// requests are from one client, which may do everything.
 	Authenticate func(*http.Request) (access.Identity, error)
 	// Logger gets refused requests and failed jobs as warnings, and errors of the log as

@@ -39,8 +39,12 @@ func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
 		j.refuse(w, r.RemoteAddr, errTooMany)
 		return
 	}
-	who, ok := polling.Identify(w, r, j.Authenticate, j.log)
+	who, ok := polling.Identify(w, r, "shortpoll: Jobs", j.Authenticate, j.log)
 	if !ok {
+		return
+	}
+	if j.Authenticate != nil && who.Client == "" { // all without a name would share their jobs
+		polling.Reject(w, r.RemoteAddr, j.log, fmt.Errorf("%w: Authenticate returned no client", access.ErrUnauthorized))
 		return
 	}
 	client, topic := polling.Name(who, r), topicOf(who.Client, id)

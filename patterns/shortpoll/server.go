@@ -156,7 +156,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r.RemoteAddr, errTooMany)
 		return
 	}
-	who, ok := polling.Identify(w, r, s.Authenticate, s.Logger)
+	who, ok := polling.Identify(w, r, "shortpoll: Server", s.Authenticate, s.Logger)
 	if !ok {
 		return
 	}

@@ -123,6 +123,9 @@ func (c *Client) Check() error {
 	if !fitsHeader(c.LastEventID) {
 		check.Bad("LastEventID is %q: want no control characters", c.LastEventID)
 	}
+	if n := len(c.LastEventID); n > maxIDBytes {
+		check.Bad("LastEventID has %d bytes: want at most %d", n, maxIDBytes)
+	}
 	check.Backoff("Backoff", c.Backoff, defaultBackoff)
 	check.Int("Misses", c.Misses)
 	if most := time.Duration(math.MaxInt64) / time.Duration(max(1, cmp.Or(c.Misses, 3))); c.Heartbeat > most {

@@ -26,7 +26,8 @@ type Decoder struct {
 	// as browsers do; else an event without an ID would take the client's position
 	// away.
 	LastID string
-	// MaxMessageBytes bounds what an event may take in memory, in bytes: 16 MiB.
+	// MaxMessageBytes bounds what an event may take in memory, in bytes: 16 MiB. An ID has at most
+	// 4,096, since it is kept, and no more fits into the header of a request everywhere.
 	MaxMessageBytes int
 
 	started  bool
@@ -45,6 +46,16 @@ const defaultMaxMessageBytes = 16 << 20
 // tooLarge is the error of an event beyond MaxMessageBytes.
 func tooLarge(limit int) error {
 	return fmt.Errorf("stream: %w: more than %d bytes, the MaxMessageBytes", eventlog.ErrTooLarge, limit)
+}
+
+// maxIDBytes bounds an ID.
+const maxIDBytes = 4 << 10
+
+func checkIDSize(bytes int) error {
+	if bytes > maxIDBytes {
+		return fmt.Errorf("stream: %w: an ID of %d bytes, and an ID has at most %d", eventlog.ErrTooLarge, bytes, maxIDBytes)
+	}
+	return nil
 }
 
 // bom is U+FEFF in UTF-8. One is dropped at the beginning of a stream.
@@ -70,7 +81,7 @@ func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 		if end >= 0 {
 			part = p[:end]
 		}
-		if limit := cmp.Or(d.MaxMessageBytes, defaultMaxMessageBytes); len(d.data)+len(d.line)+len(part) > limit {
+		if limit := cmp.Or(d.MaxMessageBytes, defaultMaxMessageBytes); len(d.typ)+len(d.data)+len(d.line)+len(part) > limit {
 			d.err = tooLarge(limit)
 			return d.err
 		}
@@ -91,6 +102,9 @@ func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 		}
 		e, ok := d.take(line)
 		d.line = emptied(d.line)
+		if d.err != nil {
+			return d.err
+		}
 		if !ok {
 			continue
 		}
@@ -138,7 +152,7 @@ func (d *Decoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry }
 
 func (d *Decoder) lastID() string { return d.LastID }
 
-// take interprets a whole line. It returns an event if the line completes one.
+// take interprets a whole line. It returns an event if the line completes one, and sets err.
 func (d *Decoder) take(line []byte) (Event, bool) {
 	if !d.started {
 		d.started = true
@@ -156,7 +170,10 @@ func (d *Decoder) take(line []byte) (Event, bool) {
 		d.typ = string(toUTF8(value))
 	case "id":
 		if bytes.IndexByte(value, 0) < 0 {
-			d.id = string(toUTF8(value))
+			value = toUTF8(value)
+			if d.err = checkIDSize(len(value)); d.err == nil {
+				d.id = string(value)
+			}
 		}
 	case "retry":
 		d.setRetry(value)

@@ -3,7 +3,9 @@ package stream_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"runtime"
 	"slices"
 	"strings"
@@ -183,6 +185,30 @@ func TestTheIDOfTheStreamBefore(t *testing.T) {
 	var got []stream.Event
 	require.NoError(t, d.Feed([]byte("data: a\n\nid: 42\ndata: b\n\n"), func(e stream.Event) error { got = append(got, e); return nil }))
 	require.Equal(t, []stream.Event{message("41", "a"), message("42", "b")}, got)
+}
+
+// An ID is kept for as long as the stream lasts, and sent back in a header.
+func TestIDsAreBounded(t *testing.T) {
+	long := strings.Repeat("i", 4096)
+	var d stream.Decoder
+	require.NoError(t, d.Feed([]byte("id: "+long+"\n\n"), func(stream.Event) error { return nil }))
+	require.Equal(t, long, d.LastID)
+	err := d.Feed([]byte("id: "+long+"i\n\n"), func(stream.Event) error { return nil })
+	require.ErrorIs(t, err, eventlog.ErrTooLarge)
+	require.EqualError(t, err, "stream: eventlog: entry is too large: an ID of 4097 bytes, and an ID has at most 4096")
+	require.Equal(t, err, d.Feed([]byte("data: a\n\n"), func(stream.Event) error { return nil }), "for ever")
+	require.Equal(t, long, d.LastID)
+	require.EqualError(t, (&stream.Client{URL: url, LastEventID: long + "i"}).Check(), "stream: Client.LastEventID has 4097 bytes: want at most 4096")
+
+	inWorld(t, func(w *world) {
+		w.serve(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", "application/x-ndjson")
+			fmt.Fprintf(rw, "{\"id\":%q,\"data\":\"\"}\n", long+"i")
+		}))
+		err, ended := w.receive(&stream.Client{Encoding: stream.NDJSON}).result()
+		require.True(w, ended)
+		require.ErrorIs(w, err, eventlog.ErrTooLarge)
+	})
 }
 
 func TestMaxEvent(t *testing.T) {

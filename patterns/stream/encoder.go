@@ -101,5 +101,5 @@ func checkID(id string) error {
 	if strings.ContainsAny(id, "\r\n\x00") || !utf8.ValidString(id) {
 		return fmt.Errorf("stream: ID is %q: want UTF-8 without CR, LF and NUL", id)
 	}
-	return nil
+	return checkIDSize(len(id))
 }

@@ -176,6 +176,9 @@ func (s *session) refuse(w http.ResponseWriter, why error) {
 	http.Error(w, why.Error(), http.StatusServiceUnavailable)
 }
 
+// client is what the log calls the client.
+func (s *session) client() string { return cmp.Or(s.identity.Client, s.request.RemoteAddr) }
+
 func (s *session) log(level slog.Level, text string, attributes ...any) {
-	s.Logger.With("client", cmp.Or(s.identity.Client, s.request.RemoteAddr)).Log(s.request.Context(), level, text, attributes...)
+	s.Logger.With("client", s.client()).Log(s.request.Context(), level, text, attributes...)
 }

@@ -128,6 +128,9 @@ func (d *jsonDecoder) take(line []byte) (Event, bool, error) {
 		d.retry, d.hasRetry = reconnectionTime(ms), true
 	}
 	if r.ID != nil {
+		if err := checkIDSize(len(*r.ID)); err != nil {
+			return Event{}, false, err
+		}
 		d.id = *r.ID
 	}
 	if r.Data == nil {

@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/fields"
-	"github.com/squall-sim/squall/patterns/retry"
+	"github.com/squall-sim/squall/patterns/internal/guard"
 )
 
 // session is one open stream, on the goroutine of its request.
@@ -98,14 +97,11 @@ func (s *session) authenticate() (err error) {
 }
 
 func (s *session) identify() error {
-	err := guarded("Authenticate", func() (err error) {
+	err := s.guard("Authenticate", func() (err error) {
 		s.identity, err = s.Authenticate(s.request)
 		return err
 	})
-	switch {
-	case errors.Is(err, errPanicked): // which is no fault of the client's
-		return fmt.Errorf("%w: %w", &retry.StatusError{Status: http.StatusInternalServerError}, err)
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	if s.identity.Expired() {
@@ -234,7 +230,7 @@ func (s *session) reset(page eventlog.Page) error {
 	r := Reset{Reason: page.Reset}
 	if s.Snapshot != nil {
 		at = s.Log.Head()
-		err := guarded("Snapshot", func() (err error) {
+		err := s.guard("Snapshot", func() (err error) {
 			r.Snapshot, err = s.Snapshot(s.request)
 			return err
 		})
@@ -256,17 +252,9 @@ func (s *session) reset(page eventlog.Page) error {
 	return nil
 }
 
-var errPanicked = errors.New("panicked")
-
-// guarded calls a function of the user's. net/http recovers from a panic too, but leaves a
-// WebSocket open then, and tells the Logger nothing.
-func guarded(field string, f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("stream: Server.%s %w: %v\n%s", field, errPanicked, p, debug.Stack())
-		}
-	}()
-	return f()
+// guard calls one of the functions that the server was given.
+func (s *session) guard(field string, f func() error) error {
+	return guard.Call(s.Logger, "stream: Server."+field, f, "client", s.client())
 }
 
 // catchUp coalesces a page, and reads on while what is left of all that waits fits the
@@ -291,7 +279,7 @@ func (s *session) catchUp(page eventlog.Page) (eventlog.Page, []eventlog.Entry, 
 func (s *session) newest(entries []eventlog.Entry) ([]eventlog.Entry, error) {
 	last := map[string]uint64{}
 	subjects := make([]string, len(entries))
-	err := guarded("Coalesce", func() error {
+	err := s.guard("Coalesce", func() error {
 		for i, e := range entries {
 			subjects[i] = s.Coalesce(e.Topic, e.Data)
 			last[subjects[i]] = e.Offset

@@ -14,6 +14,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/guard"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
@@ -119,13 +120,17 @@ func Logger(l *slog.Logger) *slog.Logger {
 
 var everybody = access.Everything("")
 
-// Identify returns who sends a request, by a field Authenticate; without one every client may
-// do everything. Whoever is refused has been answered when it returns false.
-func Identify(w http.ResponseWriter, r *http.Request, authenticate func(*http.Request) (access.Identity, error), log *slog.Logger) (access.Identity, bool) {
+// Identify returns who sends a request, by a field Authenticate of a type such as "longpoll: Server";
+// without one every client may do everything. Whoever is refused has been answered when it returns
+// false.
+func Identify(w http.ResponseWriter, r *http.Request, of string, authenticate func(*http.Request) (access.Identity, error), log *slog.Logger) (id access.Identity, ok bool) {
 	if authenticate == nil {
 		return everybody, true
 	}
-	id, err := authenticate(r)
+	err := guard.Call(log, of+".Authenticate", func() (err error) {
+		id, err = authenticate(r)
+		return err
+	}, "client", r.RemoteAddr)
 	if err == nil && id.Expired() {
 		err = fmt.Errorf("%w: the credentials have expired", access.ErrUnauthorized)
 	}
@@ -139,9 +144,9 @@ func Identify(w http.ResponseWriter, r *http.Request, authenticate func(*http.Re
 // Name is what a log calls the client of a request.
 func Name(id access.Identity, r *http.Request) string { return cmp.Or(id.Client, r.RemoteAddr) }
 
-// Reject answers a request that cannot be read, or asks for what is forbidden.
+// Reject answers a request that cannot be read, or asks for what is forbidden to its client.
 func Reject(w http.ResponseWriter, client string, log *slog.Logger, err error) {
-	if errors.Is(err, access.ErrForbidden) {
+	if errors.Is(err, access.ErrForbidden) || errors.Is(err, access.ErrUnauthorized) {
 		forbid(w, client, log, err)
 		return
 	}
