@@ -277,8 +277,11 @@ func (b *Broker) deadLetter(d *dispatcher, f *flight, e *eventlog.Entry) (stored
 
 // Serve accepts clients on l until the broker is drained or closed, when it returns
 // [ErrDraining] or [ErrClosed], or l fails. It closes l. If [Broker.Check] finds fault, or
-// the log or the store cannot be read, it returns that error at once.
+// the log or the store cannot be read, it returns that error at once. It panics if l is nil.
 func (b *Broker) Serve(l net.Listener) error {
+	if l == nil {
+		panic("pubsub: Broker.Serve: l is nil: want a listener")
+	}
 	if err := b.begin(); err != nil {
 		l.Close()
 		return err

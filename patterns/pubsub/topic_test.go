@@ -84,6 +84,7 @@ func TestBadTopicsAndOptionsAreRefused(t *testing.T) {
 			require.Equal(t, b.Check(), b.Serve(w.listen()))
 			require.NoError(t, b.Close())
 		}
+		require.PanicsWithValue(t, "pubsub: Broker.Serve: l is nil: want a listener", func() { new(pubsub.Broker).Serve(nil) })
 		require.ErrorContains(t, (&pubsub.Broker{MaxClients: -1, DedupeMax: -2}).Check(), "pubsub: Broker.DedupeMax is -2: want 0 for the default, or more\npubsub: Broker.MaxClients is -1")
 	})
 }

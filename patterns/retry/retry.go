@@ -53,8 +53,9 @@ func (b Backoff) WithDefaults(own Backoff) Backoff {
 
 // Delay returns the delay after so many failures in a row, 1 or more. It is drawn from
 // Min to min(Max, Base<<(failures-1)); where that is less than Min, it is Min. With
-// [NoJitter] it is the longest of the range.
+// [NoJitter] it is the longest of the range. It panics if j is nil.
 func (b Backoff) Delay(failures int, j Jitter) time.Duration {
+	mustDraw("Delay", j)
 	b = b.WithDefaults(Backoff{})
 	longest := b.Base
 	for range failures - 1 {
@@ -70,11 +71,18 @@ func (b Backoff) Delay(failures int, j Jitter) time.Duration {
 
 // Hint returns the delay after an answer that asked for one, see [After]: the answer's, at
 // least Min and at most RetryAfterMax, and up to Base more, drawn at random, since other
-// clients got the same answer. It replaces Delay.
+// clients got the same answer. It replaces Delay. It panics if j is nil.
 func (b Backoff) Hint(after time.Duration, j Jitter) time.Duration {
+	mustDraw("Hint", j)
 	b = b.WithDefaults(Backoff{})
 	after = max(min(after, b.RetryAfterMax), b.Min)
 	return after + j(min(b.Base, math.MaxInt64-after))
+}
+
+func mustDraw(method string, j Jitter) {
+	if j == nil {
+		panic("retry: Backoff." + method + ": j is nil: want a function, such as NoJitter")
+	}
 }
 
 // Sleep waits for d, or until ctx is done, and returns ctx's error then.

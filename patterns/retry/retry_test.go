@@ -178,3 +178,8 @@ func TestSleep(t *testing.T) {
 		require.ErrorIs(t, retry.Sleep(ctx, 0), context.DeadlineExceeded, "also if there is nothing to wait for")
 	})
 }
+
+func TestNilJitter(t *testing.T) {
+	require.PanicsWithValue(t, "retry: Backoff.Delay: j is nil: want a function, such as NoJitter", func() { retry.Backoff{}.Delay(1, nil) })
+	require.PanicsWithValue(t, "retry: Backoff.Hint: j is nil: want a function, such as NoJitter", func() { retry.Backoff{}.Hint(1, nil) })
+}

@@ -116,8 +116,11 @@ func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 }
 
 // Events returns the events of r, which must be the stream's bytes from the first
-// on. An error comes last, with an empty event; that r ended is none.
+// on. An error comes last, with an empty event; that r ended is none. It panics if r is nil.
 func (d *Decoder) Events(r io.Reader) iter.Seq2[Event, error] {
+	if r == nil {
+		panic("stream: Decoder.Events: r is nil: want a reader")
+	}
 	return func(yield func(Event, error) bool) {
 		stopped := errors.New("stopped")
 		buf := make([]byte, 4<<10)

@@ -16,8 +16,13 @@ type Encoder struct {
 	b []byte
 }
 
-// NewEncoder returns an Encoder that writes to w.
-func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
+// NewEncoder returns an Encoder that writes to w. It panics if w is nil.
+func NewEncoder(w io.Writer) *Encoder {
+	if w == nil {
+		panic("stream: NewEncoder: w is nil: want a writer")
+	}
+	return &Encoder{w: w}
+}
 
 // Encode writes an event. It refuses one that a [Decoder] would not return as it is:
 // a line end in its ID or Type, a NUL in its ID, a CR in its Data, and what is not

@@ -12,6 +12,11 @@ import (
 	"github.com/squall-sim/squall/patterns/stream"
 )
 
+func TestNilReadersAndWriters(t *testing.T) {
+	require.PanicsWithValue(t, "stream: NewEncoder: w is nil: want a writer", func() { stream.NewEncoder(nil) })
+	require.PanicsWithValue(t, "stream: Decoder.Events: r is nil: want a reader", func() { new(stream.Decoder).Events(nil) })
+}
+
 func TestEncoderWritesWhatTheSpecificationShows(t *testing.T) {
 	var out bytes.Buffer
 	e := stream.NewEncoder(&out)
