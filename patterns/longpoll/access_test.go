@@ -14,22 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/access"
+	"github.com/squall-sim/squall/patterns/internal/pollingtest"
 	"github.com/squall-sim/squall/patterns/longpoll"
 	"github.com/squall-sim/squall/patterns/retry"
 )
-
-// byName authenticates requests that name one of the identities in the header
-// Authorization.
-func byName(identities ...access.Identity) func(*http.Request) (access.Identity, error) {
-	return func(r *http.Request) (access.Identity, error) {
-		for _, id := range identities {
-			if id.Client == r.Header.Get("Authorization") {
-				return id, nil
-			}
-		}
-		return access.Identity{}, fmt.Errorf("%w: who are you?", access.ErrUnauthorized)
-	}
-}
 
 func named(name string) func(context.Context) (http.Header, error) {
 	return func(context.Context) (http.Header, error) { return http.Header{"authorization": {name}}, nil }
@@ -37,7 +25,7 @@ func named(name string) func(context.Context) (http.Header, error) {
 
 // Clients get what they may see, and are told what they may not.
 func TestClientsSeeWhatTheyMay(t *testing.T) {
-	who := byName(
+	who := pollingtest.ByName(
 		access.Everything("root"),
 		access.Identity{Client: "alice", Topics: []string{"news", "orders.*"}},
 		access.Identity{Client: "bob", Topics: []string{"users"}},
@@ -159,7 +147,7 @@ func TestLogger(t *testing.T) {
 	var served, polled strings.Builder
 	feed := &longpoll.Server{
 		MaxClients: 1, Logger: logger(&served),
-		Authenticate: byName(access.Everything("alice"), access.Identity{Client: "bob"}),
+		Authenticate: pollingtest.ByName(access.Everything("alice"), access.Identity{Client: "bob"}),
 	}
 	withFeed(t, feed, func(w *world, feed *longpoll.Server) {
 		served.Reset()

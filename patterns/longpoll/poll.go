@@ -36,11 +36,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !polling.IsPoll(w, r) {
 		return
 	}
-	if !h.server.life.Begin() {
-		h.refuse(p, h.server.life.Err(ErrDraining, ErrClosed))
+	if !h.server.shell.Enter() {
+		h.refuse(p, h.server.shell.Err())
 		return
 	}
-	defer h.server.life.End()
+	defer h.server.shell.Leave()
 	var ok bool
 	if p.who, ok = polling.Identify(w, r, "longpoll: Server", h.server.Authenticate, h.server.Logger); !ok {
 		return
@@ -143,7 +143,7 @@ func (h *handler) park(p poll) (eventlog.Page, error) {
 		case h.enough(held), timeUp, stopped && len(held.Entries) > 0:
 			return held, nil
 		case stopped:
-			return held, h.server.life.Err(ErrDraining, ErrClosed)
+			return held, h.server.shell.Err()
 		case linger == nil && len(held.Entries) > 0 && h.settings.Linger > 0:
 			timer := time.NewTimer(h.settings.Linger)
 			defer timer.Stop()
@@ -202,7 +202,7 @@ func (h *handler) answer(p poll, page eventlog.Page) {
 	if page.Reset != "" {
 		status = http.StatusGone
 	}
-	if s.life.Err(ErrDraining, ErrClosed) != nil {
+	if s.shell.Err() != nil {
 		w.Header().Set("Connection", "close")
 	}
 	w.Header().Set("Content-Type", "application/json")

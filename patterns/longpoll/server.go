@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -74,8 +72,7 @@ type Server struct {
 	// nothing is logged.
 	Logger *slog.Logger
 
-	once sync.Once
-	life polling.Lifecycle
+	shell polling.Shell
 	parked, wakes, answers, events, empty,
 	resets, refused, gone atomic.Int64
 }
@@ -142,7 +139,7 @@ func (s *Server) Handler() http.Handler {
 		panic(err.Error())
 	}
 	s.init()
-	return &handler{server: s, settings: s.settings(), stopped: s.life.Stopped()}
+	return &handler{server: s, settings: s.settings(), stopped: s.shell.Stopped()}
 }
 
 // Publish appends an event to the log. It returns when the event is as durable as the log is
@@ -154,14 +151,7 @@ func (s *Server) Handler() http.Handler {
 // [ErrDraining] or [ErrClosed] after Drain or Close.
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	s.init()
-	if err := s.life.Err(ErrDraining, ErrClosed); err != nil {
-		return eventlog.Cursor{}, err
-	}
-	cursor, err := polling.Publish(ctx, s.Log, topic, data, cmp.Or(s.MaxMessageBytes, polling.DefaultMaxMessageBytes))
-	if err != nil {
-		return eventlog.Cursor{}, fmt.Errorf("longpoll: publish: %w", err)
-	}
-	return cursor, nil
+	return s.shell.Publish(ctx, topic, data, s.MaxMessageBytes)
 }
 
 // Drain answers all polls that are held and permanently refuses new ones. Clients keep their
@@ -169,14 +159,13 @@ func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventl
 // ctx's error when that is done.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
-	return s.life.Drain(ctx)
+	return s.shell.Drain(ctx)
 }
 
 // Close is Drain without the waiting. It returns nil.
 func (s *Server) Close() error {
 	s.init()
-	s.life.Close()
-	return nil
+	return s.shell.Close()
 }
 
 // Stats returns the counters.
@@ -194,13 +183,7 @@ func (s *Server) Stats() ServerStats {
 }
 
 func (s *Server) init() {
-	s.once.Do(func() {
-		if s.Log == nil {
-			s.Log = eventlog.NewMemory(eventlog.Options{})
-		}
-		s.Jitter = s.Jitter.OrSeeded("")
-		s.Logger = polling.Logger(s.Logger)
-	})
+	s.shell.Begin("longpoll", &s.Log, &s.Logger, ErrDraining, ErrClosed, func() { s.Jitter = s.Jitter.OrSeeded("") })
 }
 
 // settings are the fields of a Server with their defaults.

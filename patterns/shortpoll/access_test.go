@@ -3,7 +3,6 @@ package shortpoll_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -17,22 +16,10 @@ import (
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/pollingtest"
 	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
-
-// byName authenticates requests that name one of the identities in the header
-// Authorization.
-func byName(identities ...access.Identity) func(*http.Request) (access.Identity, error) {
-	return func(r *http.Request) (access.Identity, error) {
-		for _, id := range identities {
-			if id.Client == r.Header.Get("Authorization") {
-				return id, nil
-			}
-		}
-		return access.Identity{}, fmt.Errorf("%w: who are you?", access.ErrUnauthorized)
-	}
-}
 
 // as is a client of that name.
 func as(w *wire, name string) *shortpoll.Client {
@@ -53,7 +40,7 @@ func statusOf(err error) int {
 
 // Clients get what they may see, and are told what they may not.
 func TestClientsSeeWhatTheyMay(t *testing.T) {
-	feed := &shortpoll.Server{Authenticate: byName(
+	feed := &shortpoll.Server{Authenticate: pollingtest.ByName(
 		access.Everything("root"),
 		access.Identity{Client: "alice", Topics: []string{"news", "orders.*"}},
 		access.Identity{Client: "bob", Topics: []string{"users"}},
@@ -97,7 +84,7 @@ func TestClientsSeeWhatTheyMay(t *testing.T) {
 
 // Without a name whose jobs they are, all clients would share them.
 func TestAJobNeedsAClient(t *testing.T) {
-	jobs := &shortpoll.Jobs{Authenticate: byName(access.Everything("")), Run: func(context.Context, shortpoll.Task) ([]byte, error) { return nil, nil }}
+	jobs := &shortpoll.Jobs{Authenticate: pollingtest.ByName(access.Everything("")), Run: func(context.Context, shortpoll.Task) ([]byte, error) { return nil, nil }}
 	withJobs(t, jobs, func(t *testing.T, w *wire, _ *shortpoll.Client) {
 		_, err := as(w, "").Submit(within(t, time.Minute), "a", nil)
 		require.Equal(t, http.StatusUnauthorized, statusOf(err))
@@ -108,7 +95,7 @@ func TestAJobNeedsAClient(t *testing.T) {
 // A job belongs to the client that submitted it: others may have one of the same id, and
 // do not see it. Over a restart too.
 func TestAJobBelongsToItsClient(t *testing.T) {
-	who := byName(
+	who := pollingtest.ByName(
 		access.Identity{Client: "alice", Publish: []string{">"}},
 		access.Identity{Client: "bob/alice", Publish: []string{"report.*"}},
 		access.Identity{Client: "reader", Topics: []string{">"}},
@@ -241,7 +228,7 @@ func logger(to *strings.Builder) *slog.Logger {
 
 func TestLogger(t *testing.T) {
 	var served, polled strings.Builder
-	who := byName(access.Everything("alice"), access.Identity{Client: "bob"})
+	who := pollingtest.ByName(access.Everything("alice"), access.Identity{Client: "bob"})
 	runs := 0
 	jobs := &shortpoll.Jobs{Authenticate: who, Logger: logger(&served), Run: func(context.Context, shortpoll.Task) ([]byte, error) {
 		if runs++; runs == 1 {

@@ -131,7 +131,8 @@ func (j *Jobs) Start() error {
 	if j.started.Load() {
 		return nil
 	}
-	if err := j.life.Err(ErrDraining, ErrClosed); err != nil {
+	j.life.Errors(ErrDraining, ErrClosed)
+	if err := j.life.Err(); err != nil {
 		return err
 	}
 	if j.Log == nil {
@@ -179,7 +180,7 @@ func (j *Jobs) Close() error {
 	j.starting.Lock()
 	defer j.starting.Unlock()
 	j.mu.Lock() // what is dispatched has been dispatched before
-	j.life.Close()
+	_ = j.life.Close()
 	j.mu.Unlock()
 	if j.started.Load() {
 		j.abort()
@@ -211,10 +212,10 @@ var (
 // accept makes a job of a submission, unless there is one, and returns it. It has been
 // stored when accept returns.
 func (j *Jobs) accept(ctx context.Context, topic string, payload []byte) (record, error) {
-	if !j.life.Begin() {
-		return record{}, j.life.Err(ErrDraining, ErrClosed)
+	if !j.life.Enter() {
+		return record{}, j.life.Err()
 	}
-	defer j.life.End()
+	defer j.life.Leave()
 	entry, digest := newEntry(topic, payload)
 	for {
 		if err := j.table.catchUp(j.Log); err != nil {
@@ -280,7 +281,7 @@ func (j *Jobs) spawn(topic string) {
 
 // dispatch hands jobs to workers that are free. It is called with the lock.
 func (j *Jobs) dispatch() {
-	for len(j.queue) > 0 && j.busy < cmp.Or(j.Workers, 16) && j.life.Begin() {
+	for len(j.queue) > 0 && j.busy < cmp.Or(j.Workers, 16) && j.life.Enter() {
 		topic := j.queue[0]
 		j.queue = j.queue[1:]
 		j.busy++
@@ -292,7 +293,7 @@ func (j *Jobs) dispatch() {
 }
 
 func (j *Jobs) retire() {
-	j.life.End()
+	j.life.Leave()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.busy--

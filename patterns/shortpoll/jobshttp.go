@@ -31,7 +31,7 @@ func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("job %q: want 1 to 128 letters, digits and any of -._~", id), http.StatusBadRequest)
 		return
 	}
-	if err := j.life.Err(nil, ErrClosed); err != nil {
+	if err := j.life.Err(); err == ErrClosed {
 		j.refuse(w, r.RemoteAddr, err)
 		return
 	}

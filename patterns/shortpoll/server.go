@@ -4,11 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,9 +43,8 @@ type Server struct {
 	// is logged.
 	Logger *slog.Logger
 
-	once sync.Once
-	life polling.Lifecycle
-	gate *gate
+	shell polling.Shell
+	gate  *gate
 	answers, events, unchanged,
 	resets, refused atomic.Int64
 }
@@ -101,24 +98,20 @@ func (s *Server) Handler() http.Handler {
 // [ErrDraining] or [ErrClosed] after Drain or Close.
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	s.init()
-	if err := s.life.Err(ErrDraining, ErrClosed); err != nil {
-		return eventlog.Cursor{}, err
-	}
-	cursor, err := polling.Publish(ctx, s.Log, topic, data, cmp.Or(s.MaxMessageBytes, polling.DefaultMaxMessageBytes))
-	if err != nil {
-		return eventlog.Cursor{}, fmt.Errorf("shortpoll: publish: %w", err)
-	}
-	return cursor, nil
+	return s.shell.Publish(ctx, topic, data, s.MaxMessageBytes)
 }
 
 // Drain permanently refuses polls; clients keep their cursors and retry after a Retry-After. It
 // returns when the polls that had come are answered, or ctx's error when that is done.
-func (s *Server) Drain(ctx context.Context) error { return s.life.Drain(ctx) }
+func (s *Server) Drain(ctx context.Context) error {
+	s.init()
+	return s.shell.Drain(ctx)
+}
 
 // Close is Drain without the waiting. It returns nil.
 func (s *Server) Close() error {
-	s.life.Close()
-	return nil
+	s.init()
+	return s.shell.Close()
 }
 
 // Stats returns the counters.
@@ -133,25 +126,19 @@ func (s *Server) Stats() ServerStats {
 }
 
 func (s *Server) init() {
-	s.once.Do(func() {
-		s.gate = newGate(s.Limit)
-		if s.Log == nil {
-			s.Log = eventlog.NewMemory(eventlog.Options{})
-		}
-		s.Logger = polling.Logger(s.Logger)
-	})
+	s.shell.Begin("shortpoll", &s.Log, &s.Logger, ErrDraining, ErrClosed, func() { s.gate = newGate(s.Limit) })
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if !polling.IsPoll(w, r) {
 		return
 	}
-	if !s.life.Begin() {
+	if !s.shell.Enter() {
 		w.Header().Set("Connection", "close")
-		s.refuse(w, r.RemoteAddr, s.life.Err(ErrDraining, ErrClosed))
+		s.refuse(w, r.RemoteAddr, s.shell.Err())
 		return
 	}
-	defer s.life.End()
+	defer s.shell.Leave()
 	if !s.gate.admit() {
 		s.refuse(w, r.RemoteAddr, errTooMany)
 		return
