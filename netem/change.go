@@ -17,13 +17,18 @@ type Move struct {
 // then take the new Delay and Jitter. Of the one that is being sent what is left goes at the new
 // Rate; with a Shaper or Slots, old or new, it is sent as a whole. What else was decided about them stays: which are lost, reordered, corrupt or copied; and
 // so does the queue, if it is longer than the new Queue's limit. Change returns a Move for each of
-// them, in the order in which they leave. now must not lie before the last Send.
+// them, in the order in which they leave; packets that wait for their fates, which Take is to be asked for before, wait on
+// with the new Queue or, if that decides at once, are decided. now must not lie before the last Send.
 func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if now < p.now {
 		panic(fmt.Sprintf("netem: Change: time runs backwards, from %v to %v", p.now, now))
+	}
+	if p.extras != nil && p.room != nil {
+		p.now = now
+		p.serveRoom(now)
 	}
 	p.queue.drain(now)
 	before := p.cfg
@@ -36,8 +41,12 @@ func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
 		}
 		left = p.line.left(before.Framing.wire(first.size), end, first.frac, now)
 	}
-	if err := p.Set(cfg); err != nil || p.queue.len == 0 {
+	if err := p.configure(cfg); err != nil {
 		return nil, err
+	}
+	defer p.setRoom(before.Queue) // what waits there follows what is on the line
+	if p.queue.len == 0 {
+		return nil, nil
 	}
 	if first := p.queue.nth(0); left == workOf(before.Framing.wire(first.size)) { // nothing is sent
 		left = workOf(p.cfg.Framing.wire(first.size))

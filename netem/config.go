@@ -294,21 +294,19 @@ func (c *Config) checkRate() *ConfigError {
 }
 
 func (c *Config) checkQueue() *ConfigError {
-	if c.Queue == nil {
+	switch c.Queue.(type) {
+	case nil:
 		return nil
-	}
-	q, ok := c.Queue.(DropTail)
-	switch {
-	case !ok:
+	case DropTail, DropHead, RED, CoDel, FQCoDel:
+	default:
 		return refuse("Queue", fmt.Sprintf("%T", c.Queue), notAPointer)
-	case q.Packets < 0 || q.Bytes < 0:
-		return refuse("Queue", q, "limits must not be negative")
-	case (q.Packets > 0) == (q.Bytes > 0):
-		return refuse("Queue", q, "exactly one of Packets and Bytes must be set")
-	case c.Rate == 0 && c.Shaper == nil && c.Slots.none():
-		return refuse("Queue", q, "needs a Rate, a Shaper or Slots to wait for")
-	case q.Bytes > 0 && q.Bytes < c.mtu():
-		return refuse("Queue", q, fmt.Sprintf("Bytes must be at least the MTU, %d", c.mtu()))
+	}
+	why := c.Queue.invalid(c)
+	if c.Rate == 0 && c.Shaper == nil && c.Slots.none() && why == "" {
+		why = "needs a Rate, a Shaper or Slots to wait for"
+	}
+	if why != "" {
+		return refuse("Queue", c.Queue, why)
 	}
 	return nil
 }

@@ -17,7 +17,8 @@
 //  1. the MTU: a larger packet is dropped;
 //  2. the loss model: a lost packet takes no room in the queue and no rate;
 //     with ECN it is marked instead;
-//  3. the queue and Limit: with no room left the packet is dropped;
+//  3. the queue and Limit: with no room left the packet is dropped, or, by [CoDel] and the like, one
+//     that has waited for long, which is decided when its turn has come;
 //  4. serialisation at Rate or by a Shaper, first in first out, with what Framing adds;
 //  5. Slots: it leaves with the next bunch;
 //  6. Delay and Jitter, counted from the moment its last bit is sent; a packet

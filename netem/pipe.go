@@ -32,7 +32,9 @@ type extras struct {
 	slots  slotState
 	free   time.Duration // the last departure
 	holds  held          // with Limit
-	copies []Copy        // room for those of a verdict
+	room   *room         // with a Queue that decides late
+	red    redState
+	copies []Copy // room for those of a verdict
 }
 
 // NewPipe returns an idle pipe, or the error of [Config.Validate].
@@ -56,6 +58,16 @@ func NewPipe(cfg Config) (*Pipe, error) {
 // starts afresh. So do a Shaper and Slots that are set again unchanged, and a correlation of the same kind. With
 // a shorter Delay new packets overtake old ones, unless KeepOrder is set.
 func (p *Pipe) Set(cfg Config) error {
+	before := p.cfg
+	if err := p.configure(cfg); err != nil {
+		return err
+	}
+	p.setRoom(before.Queue)
+	return nil
+}
+
+// configure is Set, but for the room.
+func (p *Pipe) configure(cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
@@ -90,7 +102,8 @@ func (c *Config) ratePlain() bool {
 // setExtras prepares what a changed configuration remembers.
 func (p *Pipe) setExtras(before *Config) {
 	cfg := &p.cfg
-	needs := cfg.Duplicate > 0 || cfg.Limit > 0 || !cfg.ratePlain() || cfg.Correlation != Correlation{}
+	_, tail := cfg.Queue.(DropTail)
+	needs := cfg.Duplicate > 0 || cfg.Limit > 0 || cfg.Queue != nil && !tail || !cfg.ratePlain() || cfg.Correlation != Correlation{}
 	if p.extras == nil {
 		if !needs {
 			return
@@ -104,6 +117,9 @@ func (p *Pipe) setExtras(before *Config) {
 			p.alike = &alike{biased: cfg.Correlation.Biased}
 		}
 		p.alike.rho = cfg.Correlation.coefficients()
+	}
+	if before.Queue != cfg.Queue {
+		p.red = redState{}
 	}
 	if !sameService(before, cfg) {
 		p.serveAnew(p.lastDeparture())
@@ -187,11 +203,13 @@ func (p *Pipe) Pass(packets, largest int, now time.Duration, r *Stream) (at time
 
 // Packet is what a pipe needs to know of one.
 type Packet struct {
-	Size int  // bytes, IP header included
-	ECT  bool // its sender understands marks (RFC 3168: ECT(0), ECT(1) or CE)
+	Size int    // bytes, IP header included
+	ECT  bool   // its sender understands marks (RFC 3168: ECT(0), ECT(1) or CE)
+	Flow uint64 // tells the flows of FQCoDel from each other
 }
 
-// Send passes one packet to the pipe. now is the time since the start of the network, never less than at the call
+// Send passes one packet to the pipe. With a [Queue] that decides late the verdict has a Ticket and nothing
+// else, and [Pipe.Take] gives it. now is the time since the start of the network, never less than at the call
 // before. r takes one step, whatever the configuration and the verdict. Send
 // panics if the size is not positive or time runs backwards.
 func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
@@ -203,6 +221,9 @@ func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
 		return Verdict{Departure: now, At: at}
 	}
 	p.now = now
+	if p.extras != nil && p.room != nil {
+		p.serveRoom(now)
+	}
 	d := r.next()
 
 	// The loss model and the correlated draws see every packet, so that their state does not
@@ -219,11 +240,12 @@ func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
 		return Verdict{Reason: DropLoss}
 	}
 	p.queue.drain(now)
-	if reason := p.refuses(size, now); reason != Delivered {
+	reason, redMarked := p.refuses(&pkt, now, d)
+	if reason != Delivered {
 		return Verdict{Reason: reason}
 	}
 
-	v := Verdict{Marked: marked}
+	v := Verdict{Marked: marked || redMarked}
 	kind := ordinary
 	switch {
 	case !p.happens(alikeReorder, d, p.reorder), p.delayed+1 < p.cfg.ReorderGap:
@@ -232,33 +254,44 @@ func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
 		v.Reordered, kind = true, reordered
 		p.delayed = 0
 	}
+	if v.Corrupt = p.happens(alikeCorrupt, d, p.corrupt); v.Corrupt {
+		v.Noise = d.lane(laneNoise)
+	}
 	q := queued{draws: d, size: size, kind: kind}
 	if p.extras != nil && p.alike != nil {
 		q.jitter = p.number(alikeJitter, d)
 	}
-	v.Departure, v.At = p.enqueue(q, now)
-	if v.Corrupt = p.happens(alikeCorrupt, d, p.corrupt); v.Corrupt {
-		v.Noise = d.lane(laneNoise)
+	if p.deciding() {
+		v = Verdict{Ticket: p.wait(waiter{queued: q, flow: pkt.Flow, ect: pkt.ECT, verdict: v}, now)}
+	} else {
+		v.Departure, v.At = p.enqueue(q, now, now)
 	}
 	if p.happens(alikeDuplicate, d, p.duplicate) {
-		v.Copies = p.duplicates(size, marked, now, d)
+		v.Copies = p.duplicates(pkt, marked, now, d)
 	}
 	return v
 }
 
 // duplicates lets the copies of a packet follow it.
-func (p *Pipe) duplicates(size int, marked bool, now time.Duration, d draws) []Copy {
+func (p *Pipe) duplicates(pkt Packet, marked bool, now time.Duration, d draws) []Copy {
 	p.copies = p.copies[:0]
 	for i := range p.cfg.Copies.number() {
-		if p.refuses(size, now) != Delivered {
+		jitter, corrupt, noise := copyDraw(d, i)
+		reason, redMarked := p.refuses(&pkt, now, draws(noise))
+		if reason != Delivered {
 			break
 		}
-		jitter, corrupt, noise := copyDraw(d, i)
-		c := Copy{Marked: marked, Corrupt: corrupt>>1 < uint64(p.corrupt)}
-		if c.Corrupt {
-			c.Noise = noise
+		v := Verdict{Marked: marked || redMarked, Corrupt: corrupt>>1 < uint64(p.corrupt)}
+		if v.Corrupt {
+			v.Noise = noise
 		}
-		c.Departure, c.At = p.enqueue(queued{draws: d, size: size, kind: copied, jitter: jitter}, now)
+		q := queued{draws: d, size: pkt.Size, kind: copied, jitter: jitter}
+		c := Copy{Noise: v.Noise, Corrupt: v.Corrupt, Marked: v.Marked}
+		if p.deciding() {
+			c = Copy{Ticket: p.wait(waiter{queued: q, flow: pkt.Flow, ect: pkt.ECT, verdict: v}, now)}
+		} else {
+			c.Departure, c.At = p.enqueue(q, now, now)
+		}
 		p.copies = append(p.copies, c)
 	}
 	if len(p.copies) == 0 {
@@ -281,21 +314,48 @@ func (p *Pipe) number(purpose int, d draws) uint64 {
 
 // Backlog returns the packets, and their bytes, whose last bit is not yet sent
 // at the time now, which must not lie before the last Send. It only looks.
-func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) { return p.queue.at(now) }
-
-// refuses says why there is no room for a packet, or Delivered.
-func (p *Pipe) refuses(size int, now time.Duration) DropReason {
-	switch {
-	case p.cfg.Queue != nil && !p.cfg.Queue.admits(size, p.queue.len, p.queue.bytes):
-		return DropQueue
-	case p.cfg.Limit > 0 && p.holds.count(now) >= p.cfg.Limit:
-		return DropLimit
+func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) {
+	packets, bytes = p.queue.at(now)
+	if p.deciding() {
+		n, sum := p.room.discipline.backlog()
+		packets, bytes = packets+n, bytes+sum
 	}
-	return Delivered
+	return packets, bytes
 }
 
-func (p *Pipe) enqueue(q queued, now time.Duration) (departure, at time.Duration) {
-	q.departure = p.serve(&q, now)
+// refuses says why there is no room for a packet, or Delivered, and whether RED marks it.
+func (p *Pipe) refuses(pkt *Packet, now time.Duration, d draws) (reason DropReason, marked bool) {
+	switch q := p.cfg.Queue.(type) {
+	case DropTail:
+		if !q.admits(pkt.Size, p.queue.len, p.queue.bytes) {
+			return DropQueue, false
+		}
+	case RED:
+		idle := time.Duration(0)
+		if p.queue.len == 0 {
+			idle = now - p.lastDeparture()
+		}
+		ok := false
+		if ok, marked = p.red.admits(q, &p.cfg, pkt, p.queue.bytes, idle, d.lane(laneMark)); !ok {
+			return DropQueue, false
+		}
+	}
+	if p.cfg.Limit > 0 {
+		holds := p.holds.count(now)
+		if p.deciding() {
+			waiting, _ := p.room.discipline.backlog()
+			holds += waiting
+		}
+		if holds >= p.cfg.Limit {
+			return DropLimit, false
+		}
+	}
+	return Delivered, marked
+}
+
+// enqueue puts a packet on the line that is ready for it at an instant.
+func (p *Pipe) enqueue(q queued, ready, now time.Duration) (departure, at time.Duration) {
+	q.departure = p.serve(&q, ready)
 	q.frac = p.line.frac
 	q.before = p.arrival
 	q.at = p.propagate(&q)

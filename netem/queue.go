@@ -6,11 +6,11 @@ import (
 )
 
 // Queue bounds the packets that wait for the line, and says which one goes when
-// there is no room. [DropTail] is the only kind so far; the interface is sealed
-// because a discipline acts on the pipe's own state.
+// there is no room or when they wait for too long: [DropTail], [DropHead], [RED], [CoDel] or [FQCoDel]. The
+// interface is sealed because a discipline acts on the pipe's own state.
 type Queue interface {
-	// admits says whether a packet of that size may join a backlog.
-	admits(size, packets, bytes int) bool
+	// invalid says what is allowed beside the rest of a configuration, or nothing.
+	invalid(c *Config) string
 }
 
 // DropTail is a first-in-first-out queue that drops the packet that finds it
@@ -26,6 +26,18 @@ func (q DropTail) admits(size, packets, bytes int) bool {
 		return packets < q.Packets
 	}
 	return bytes+size <= q.Bytes
+}
+
+func (q DropTail) invalid(c *Config) string {
+	switch {
+	case q.Packets < 0 || q.Bytes < 0:
+		return "limits must not be negative"
+	case (q.Packets > 0) == (q.Bytes > 0):
+		return "exactly one of Packets and Bytes must be set"
+	case q.Bytes > 0 && q.Bytes < c.mtu():
+		return fmt.Sprintf("Bytes must be at least the MTU, %d", c.mtu())
+	}
+	return ""
 }
 
 // String returns the queue as Go writes it.

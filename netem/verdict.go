@@ -4,6 +4,9 @@ import "time"
 
 // Verdict is what happens to one packet.
 type Verdict struct {
+	// Ticket is not 0 if the packet waits for its fate: [Pipe.Take] gives the rest, but for the copies.
+	Ticket uint64
+
 	Departure time.Duration // when the packet's last bit is sent
 	At        time.Duration // when the packet arrives
 
@@ -24,6 +27,7 @@ type Verdict struct {
 
 // Copy is what happens to one copy of a packet: as in its [Verdict].
 type Copy struct {
+	Ticket    uint64        // not 0 if the copy waits for its fate
 	Departure time.Duration // when the copy's last bit is sent
 	At        time.Duration // when the copy arrives
 	Noise     uint64        // random bits for Damage, of a corrupt copy

@@ -26,6 +26,7 @@ type proof struct {
 	impairments []impairment  // nil until it is configured anew
 	corrupted   int64         // packets that netem.Config.Corrupt met
 	marked      int64         // packets that netem.Config.Loss picked, and ECN marked
+	queueMarked int64         // packets that a Queue marked
 	full        int64         // packets of the size of the MTU, and larger ones
 }
 
@@ -54,7 +55,7 @@ func (p *pipe) aspects() [16]aspect {
 		{"Framing", unlessZero(cfg.Framing), s.Sent, ""},
 		{"Shaper", cfg.Shaper, s.Sent, ""},
 		{"Slots", unlessZero(cfg.Slots), s.Sent, ""},
-		{"Queue", cfg.Queue, s.QueueFull, "found it full"},
+		{"Queue", cfg.Queue, s.QueueFull + p.proof.queueMarked, "found it full"},
 		{"Limit", unlessZero(cfg.Limit), s.OverLimit, "found it full"},
 		{"MTU", unlessZero(cfg.MTU), p.proof.full, "was as large"},
 	}

@@ -21,14 +21,16 @@ type Link struct {
 
 // A pipe is one direction between two neighbours.
 type pipe struct {
-	n        *Network
-	from, to *node
-	em       *netem.Pipe
-	draws    netem.Stream // those of its flows lie below it; a function of the seed and the names of the two ends
-	mtu      int          // the largest packet that it takes, in bytes
-	damage   netem.Damage // of corrupt packets
-	floor    int64        // no packet takes less time
-	reverse  *pipe
+	n         *Network
+	from, to  *node
+	em        *netem.Pipe
+	draws     netem.Stream // those of its flows lie below it; a function of the seed and the names of the two ends
+	mtu       int          // the largest packet that it takes, in bytes
+	damage    netem.Damage // of corrupt packets
+	byFlow    bool         // its queue tells flows from each other
+	floor     int64        // no packet takes less time
+	lossMarks bool         // instead of losses
+	reverse   *pipe
 
 	neighbour *neighbour // what is known of the other end; nil without ARP
 
@@ -37,6 +39,7 @@ type pipe struct {
 	rejectCode ICMPCode // and why
 	hold       *fault   // what waits
 	held       []*packet
+	waiting    *room // in the queue, if that decides late
 
 	stats LinkStats
 	proof proof
@@ -135,6 +138,9 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 // set changes the configuration, which must be valid, and the times of what waits.
 func (p *pipe) set(cfg netem.Config) {
 	now, before := max(p.n.now(), p.n.clock.at), p.aspects()
+	if p.waiting != nil {
+		p.leave(now)
+	}
 	moves, err := p.em.Change(cfg, time.Duration(now))
 	if err != nil {
 		panic("sim: unchecked configuration: " + err.Error())
@@ -142,10 +148,16 @@ func (p *pipe) set(cfg netem.Config) {
 	p.configured(cfg)
 	p.reconfigured(before, time.Duration(now))
 	p.n.move(now, p, moves)
+	if p.waiting != nil {
+		p.leave(now)
+		p.n.wakeAt(atOnce)
+	}
 }
 
 func (p *pipe) configured(cfg netem.Config) {
 	p.mtu, p.damage = mtuOf(cfg), cfg.Damage
+	_, p.byFlow = cfg.Queue.(netem.FQCoDel)
+	p.lossMarks = cfg.ECN
 	p.floor = int64(p.em.Floor())
 }
 

@@ -25,6 +25,29 @@ func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 	}
 }
 
+// Queues that decide late have timers of their own.
+func TestLookaheadAndQueuesThatDecideLate(t *testing.T) {
+	for seed := range uint64(6) {
+		requireSameWithoutLookahead(t, seed, lateSockets)
+	}
+}
+
+// lateSockets are randomSockets behind queues that decide late what becomes of a packet, and that change.
+func lateSockets(n *sim.Network) {
+	server, r := n.Host("server"), n.Rand("queues")
+	cfg := func() netem.Config {
+		queue := []netem.Queue{
+			netem.DropHead{Packets: 5}, netem.CoDel{Target: 10 * ms, Interval: 50 * ms}, netem.FQCoDel{Flows: 3}, netem.DropTail{Packets: 20},
+		}[r.IntN(4)]
+		return netem.Config{Delay: time.Duration(r.IntN(3)) * 5 * ms, Rate: 3 * netem.Mbit, Queue: queue, Duplicate: 0.02}
+	}
+	server.Access(cfg(), cfg())
+	for i := range 5 {
+		n.After(time.Duration(i)*50*ms+3*ms, func() { server.Access(cfg(), cfg()) })
+	}
+	randomSockets(n)
+}
+
 // Fragments travel in one train with packets that are whole. These are programs of hundreds that
 // tell.
 func TestLookaheadAndFragments(t *testing.T) {

@@ -177,16 +177,28 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
-	v := p.em.Send(netem.Packet{Size: pkt.size}, time.Duration(now), pkt.flow.stream(p, pkt.hop))
+	sent := netem.Packet{Size: pkt.size}
+	if p.byFlow {
+		sent.Flow = mix(pkt.flow.path.hash ^ mix(pkt.flow.id))
+	}
+	v := p.em.Send(sent, time.Duration(now), pkt.flow.stream(p, pkt.hop))
 	for i := range v.Copies {
 		a := &v.Copies[i]
-		c := n.pool.copyOf(pkt)
-		if a.Corrupt {
-			p.corrupt(c, a.Noise)
-		}
 		p.stats.Duplicated++
-		c.departs = int64(a.Departure)
-		n.queue.addPacket(c, int64(a.At))
+		p.decided(now, n.pool.copyOf(pkt), netem.Verdict{Ticket: a.Ticket, Departure: a.Departure, At: a.At, Noise: a.Noise, Corrupt: a.Corrupt, Marked: a.Marked})
+	}
+	p.decided(now, pkt, v)
+	if p.waiting != nil {
+		p.leave(now)
+	}
+}
+
+// decided does to a packet what the verdict says.
+func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
+	n := p.n
+	if v.Ticket != 0 {
+		p.wait(pkt, v.Ticket)
+		return
 	}
 	if v.Reason != netem.Delivered {
 		p.stats.count(v.Reason)
@@ -202,7 +214,11 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	if v.Marked {
 		p.stats.Marked++
-		p.proof.marked++
+		if p.lossMarks {
+			p.proof.marked++
+		} else {
+			p.proof.queueMarked++
+		}
 	}
 	if v.Corrupt {
 		p.corrupt(pkt, v.Noise)

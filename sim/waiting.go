@@ -1,0 +1,37 @@
+package sim
+
+import "time"
+
+// A room is the packets that wait at a pipe whose queue decides late what becomes of them (netem.CoDel and the
+// like). The engine asks the queue when the next may leave it.
+type room struct {
+	packets map[uint64]*packet // by their tickets
+	timer   *timer
+}
+
+// wait keeps a packet until its fate is decided.
+func (p *pipe) wait(pkt *packet, ticket uint64) {
+	if p.waiting == nil {
+		p.waiting = &room{packets: make(map[uint64]*packet), timer: p.n.newTimer(p.leave)}
+	}
+	p.waiting.packets[ticket] = pkt
+}
+
+// leave lets the packets go whose fate is decided by now. The engine calls it, so that there is no need to wake it.
+func (p *pipe) leave(now int64) {
+	r := p.waiting
+	for {
+		f, ok := p.em.Take(time.Duration(now))
+		if !ok {
+			break
+		}
+		pkt := r.packets[f.Ticket]
+		delete(r.packets, f.Ticket)
+		p.decided(now, pkt, f.Verdict)
+	}
+	r.timer.at = never
+	if due, ok := p.em.Due(); ok {
+		r.timer.at = int64(due)
+	}
+	p.n.queue.schedule(r.timer, classTimer, r.timer.id)
+}
