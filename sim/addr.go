@@ -5,21 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
-
-// Addresses are IPv4. An unspecified one (0.0.0.0) stands for any address of a host, and the zero
-// netip.AddrPort for no address at all.
-var (
-	loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	anywhere = netip.IPv4Unspecified()
-)
-
-// addrOfHost is the address of the host of a number, from 1: 10.0.0.1 and so on.
-func addrOfHost(number int) netip.Addr {
-	return netip.AddrFrom4([4]byte{10, byte(number >> 16), byte(number >> 8), byte(number)})
-}
 
 // unicast refuses addresses that stand for several hosts.
 func unicast(a netip.Addr) error {
@@ -55,76 +44,94 @@ func validName(kind, name string) error {
 	return nil
 }
 
-// Addr returns the host's IPv4 address.
-func (h *Host) Addr() netip.Addr {
-	h.must("Addr")
-	return h.addr
-}
-
-// network splits a network's name into its protocol and says whether it can be
-// had: the simulated internet has IPv4 only.
+// checkNetwork refuses the name of a network that is not one of a protocol.
 func checkNetwork(network string, want protocol) error {
-	var p protocol
-	switch network {
-	case "tcp", "tcp4":
-		p = protoTCP
-	case "udp", "udp4":
-		p = protoUDP
-	case "tcp6", "udp6":
-		return &net.AddrError{Err: "IPv6 is not simulated", Addr: network}
-	}
-	if p != want {
+	p := want.String()
+	if network != p && network != p+"4" && network != p+"6" {
 		return net.UnknownNetworkError(network)
 	}
 	return nil
 }
 
-// resolve turns "host:port" into an address and a port, as h sees the names. An empty host
-// is wildcard.
-func (h *Host) resolve(ctx context.Context, network, address string, wildcard netip.Addr) (netip.AddrPort, error) {
-	host, port, err := net.SplitHostPort(address)
+// A lookupFunc finds what a name stands for.
+type lookupFunc func(ctx context.Context, network, name string) ([]netip.Addr, error)
+
+// resolve returns the addresses and the port that "host:port" stands for on h, as far as the network has them, in the
+// order in which to try them (internetAddrList in package net). An empty host is the zero netip.Addr.
+func (h *Host) resolve(ctx context.Context, network, address string, lookup lookupFunc) ([]netip.AddrPort, error) {
+	host, text, err := net.SplitHostPort(address)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return nil, err
 	}
-	e := netip.AddrPortFrom(wildcard, 0)
-	if n, err := strconv.ParseUint(port, 10, 64); err == nil {
+	port := 0
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
 		if n > 65535 {
-			return e, &net.AddrError{Err: "invalid port", Addr: port}
+			return nil, &net.AddrError{Err: "invalid port", Addr: text}
 		}
-		e = netip.AddrPortFrom(e.Addr(), uint16(n))
-	} else if port != "" {
-		n, err := net.DefaultResolver.LookupPort(ctx, network, port)
-		if err != nil {
-			return e, err
+		port = int(n)
+	} else if text != "" {
+		if port, err = net.DefaultResolver.LookupPort(ctx, network, text); err != nil {
+			return nil, err
 		}
-		e = netip.AddrPortFrom(e.Addr(), uint16(n))
 	}
 	if host == "" {
-		return e, nil
+		return []netip.AddrPort{netip.AddrPortFrom(netip.Addr{}, uint16(port))}, nil
 	}
+	var all []netip.Addr
 	if ip, err := netip.ParseAddr(host); err == nil {
-		ip = ip.Unmap()
-		if !ip.Is4() {
-			return e, &net.AddrError{Err: "IPv6 is not simulated", Addr: host}
+		all = []netip.Addr{ip.Unmap()}
+		if ip == netip.IPv6Unspecified() { // which stands for both families
+			all = append(all, netip.IPv4Unspecified())
 		}
-		e = netip.AddrPortFrom(ip, e.Port())
-		return e, nil
+	} else if all, err = lookup(ctx, network, host); err != nil {
+		return nil, err
 	}
-	ip, err := h.lookup(host)
-	return netip.AddrPortFrom(ip, e.Port()), err
+	var fit []netip.AddrPort
+	for _, ip := range all {
+		if f := familyOf(network); f == "" || (f == "4") == ip.Is4() {
+			fit = append(fit, netip.AddrPortFrom(ip, uint16(port)))
+		}
+	}
+	if len(fit) == 0 {
+		return nil, &net.AddrError{Err: "no suitable address found", Addr: host}
+	}
+	return fit, nil
+}
+
+// resolveLocal is resolve for the address of a socket that listens: the first of IPv4, or else the first.
+// It returns the address as it is named, and as the socket has it.
+func (h *Host) resolveLocal(network, address string) (named, local netip.AddrPort, err error) {
+	all, err := h.resolve(context.Background(), network, address, h.lookup)
+	if err != nil {
+		return named, local, err
+	}
+	named = all[max(slices.IndexFunc(all, func(a netip.AddrPort) bool { return a.Addr().Is4() }), 0)]
+	if local = named; !named.Addr().IsValid() || named.Addr().IsUnspecified() {
+		local = netip.AddrPortFrom(get(h.n, func() netip.Addr { return h.wildcard(network) }), named.Port())
+	}
+	return named, local, nil
 }
 
 // lookup finds a host by name, with or without the final dot. It takes no time:
 // /etc/hosts would know the names.
-func (h *Host) lookup(name string) (netip.Addr, error) {
+func (h *Host) lookup(_ context.Context, _, name string) ([]netip.Addr, error) {
 	plain := strings.TrimSuffix(name, ".")
-	if strings.EqualFold(plain, "localhost") {
-		return loopback, nil
+	found := ownAddrs(get(h.n, func() []netip.Addr {
+		if strings.EqualFold(plain, "localhost") {
+			if h.addresses.ipv6 {
+				return []netip.Addr{loopback6, loopback}
+			}
+			return []netip.Addr{loopback}
+		}
+		if other := h.n.names.find(plain); other != nil {
+			return h.preferred(slices.Clone(other.addresses.list))
+		}
+		return nil
+	}))
+	if len(found) == 0 {
+		return nil, &net.DNSError{Err: "no such host" + text(h.n, h.n.knownHosts), Name: name, IsNotFound: true}
 	}
-	if other := get(h.n, func() *Host { return h.n.names.find(plain) }); other != nil {
-		return other.addr, nil
-	}
-	return netip.Addr{}, &net.DNSError{Err: "no such host" + text(h.n, h.n.knownHosts), Name: name, IsNotFound: true}
+	return found, nil
 }
 
 // knownHosts lists the hosts that there are, for an error. The lock is held.

@@ -49,7 +49,7 @@ func (d *node) flowTo(proto protocol, from, to netip.AddrPort) *flow {
 	if dest == nil || dest == d {
 		return nil
 	}
-	return &flow{path: d.n.path(d, dest), id: flowID(proto, from.Port(), to.Port())}
+	return &flow{path: d.n.path(d, dest, to.Addr()), id: flowID(proto, from.Port(), to.Port())}
 }
 
 // send has a packet go on from a router as one of the given flow, by its route.
@@ -57,7 +57,7 @@ func (d *node) send(now int64, pkt *packet, f *flow) {
 	if pkt.flow != f {
 		f.log = pkt.flow.log
 	}
-	pkt.flow, pkt.pipes, pkt.hop = f, f.path.pipes(), 0
+	pkt.flow, pkt.way, pkt.pipes, pkt.hop = f, f.path, f.path.pipes(), 0
 	d.n.record(now, Sent, pkt, "")
 	d.n.transmit(pkt, now)
 }

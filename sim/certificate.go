@@ -14,7 +14,7 @@ import (
 )
 
 // Certificate returns a certificate for h with its key, for a server or a client: for the name
-// of h, its address, 127.0.0.1, and the other names and addresses that are given. Names are DNS
+// of h, its addresses, 127.0.0.1, [::1] if it has IPv6, and the other names and addresses that are given. Names are DNS
 // names, and may begin with "*.". It is signed by the authority of the network, which
 // [Network.Roots] trusts:
 //
@@ -30,7 +30,13 @@ func (h *Host) Certificate(names ...string) tls.Certificate {
 	template := h.n.certificateTemplate("host "+h.name, names...)
 	template.Subject.CommonName = h.name
 	template.DNSNames = []string{h.name}
-	template.IPAddresses = []net.IP{h.Addr().AsSlice(), net.IPv4(127, 0, 0, 1)}
+	for _, a := range h.Addrs() {
+		template.IPAddresses = append(template.IPAddresses, a.AsSlice())
+	}
+	template.IPAddresses = append(template.IPAddresses, net.IPv4(127, 0, 0, 1))
+	if get(h.n, func() bool { return h.addresses.ipv6 }) {
+		template.IPAddresses = append(template.IPAddresses, net.IPv6loopback)
+	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	for _, name := range names {

@@ -157,7 +157,7 @@ func (t *Trace) record(i int) *record {
 // dropped or held is news.
 func (t *Trace) isKeepAlive(i int) bool {
 	r := t.record(i)
-	if r == nil || r.proto != protoTCP || r.kind != Sent && r.kind != Delivered {
+	if r == nil || r.proto&^overIPv6 != protoTCP || r.kind != Sent && r.kind != Delivered {
 		return false
 	}
 	if r.segment == tcp.KeepAliveProbe {

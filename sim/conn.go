@@ -45,7 +45,8 @@ type opening struct {
 	listener *TCPListener // until it is accepted
 	dial     *dialing     // until it is established
 	dialled  bool         // by this side
-	tcp4     bool         // the program named the network "tcp4"
+	family   family       // that the program named
+	six      bool         // the socket is IPv6's, also with IPv4 addresses
 }
 
 // A half is the side of a socket on which the program reads, or that on which it writes.
@@ -92,22 +93,17 @@ func (c *TCPConn) later(f func(now int64)) {
 	o.todo = append(o.todo, f)
 }
 
-func (c *TCPConn) network() string {
-	if c.opening.tcp4 {
-		return "tcp4"
-	}
-	return "tcp"
-}
+func (c *TCPConn) network() string { return "tcp" + c.opening.family.String() }
 
 // newConn makes a connection; by is when its program asked for it.
 //
 //go:norace
-func newConn(h *Host, network string, local, remote netip.AddrPort, dialled bool, by moment) *TCPConn {
+func newConn(h *Host, network string, six bool, local, remote netip.AddrPort, dialled bool, by moment) *TCPConn {
 	n := h.n
 	n.names.conns++
 	c := &TCPConn{
 		n: n, host: h, id: n.names.conns, ends: ends{local, remote},
-		opening: opening{dialled: dialled, tcp4: network == "tcp4"},
+		opening: opening{dialled: dialled, family: familyNamed(network), six: six},
 		in:      half{deadline: deadline(never)}, out: half{deadline: deadline(never)},
 		plans: plans{plan(never), plan(never)}, asked: requests{linger: -1},
 	}
@@ -121,7 +117,7 @@ func (c *TCPConn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return opError(op, c.network(), net.TCPAddrFromAddrPort(c.ends.local), net.TCPAddrFromAddrPort(c.ends.remote), err)
+	return opError(op, c.network(), tcpAddr(c.ends.local, c.opening.six), tcpAddr(c.ends.remote, c.opening.six), err)
 }
 
 // sockError is the connection's error, the first time it is asked for.
@@ -329,7 +325,7 @@ func (c *TCPConn) shutdown(f func()) error {
 }
 
 // LocalAddr implements [net.Conn]; it is a [*net.TCPAddr].
-func (c *TCPConn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.ends.local) }
+func (c *TCPConn) LocalAddr() net.Addr { return tcpAddr(c.ends.local, c.opening.six) }
 
 // RemoteAddr implements [net.Conn]; it is a [*net.TCPAddr].
-func (c *TCPConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.ends.remote) }
+func (c *TCPConn) RemoteAddr() net.Addr { return tcpAddr(c.ends.remote, c.opening.six) }

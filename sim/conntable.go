@@ -99,10 +99,11 @@ func (t *connTable) of(a netip.Addr) map[uint16]portUse {
 	return uses
 }
 
-// uses counts the connections whose local end is a port of an address; an unspecified one is all of them.
-func (t *connTable) uses(addr netip.Addr, port uint16) (sum portUse) {
+// uses counts the connections whose local end is a port of an address; an unspecified one is all that a socket of the
+// network takes.
+func (t *connTable) uses(network string, addr netip.Addr, port uint16) (sum portUse) {
 	for _, l := range t.locals {
-		if overlaps(l.addr, addr) {
+		if takes(network, addr, l.addr) {
 			use := l.uses[port]
 			sum.all += use.all
 			sum.dialled += use.dialled

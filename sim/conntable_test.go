@@ -42,7 +42,7 @@ func TestConnTable(t *testing.T) {
 				}
 			}
 		}
-		require.Equal(t, want, table.uses(anywhere, local))
+		require.Equal(t, want, table.uses("tcp", netip.IPv4Unspecified(), local))
 	}
 }
 
@@ -50,7 +50,7 @@ func TestConnTable(t *testing.T) {
 // first has the hash of the second.
 func TestConnTableWithEqualHashes(t *testing.T) {
 	conn := func(port uint16) *TCPConn {
-		return &TCPConn{ends: ends{local: netip.AddrPortFrom(anywhere, port)}}
+		return &TCPConn{ends: ends{local: netip.AddrPortFrom(netip.IPv4Unspecified(), port)}}
 	}
 	first, second := conn(1), conn(2)
 	table := connTable{heads: map[uint64]*TCPConn{second.ends.hash(): first}}
@@ -63,7 +63,7 @@ func TestConnTableWithEqualHashes(t *testing.T) {
 
 	table.put(second)
 	first.ends = second.ends // now found under that hash, behind the second
-	second.ends.remote = netip.AddrPortFrom(anywhere, 1)
+	second.ends.remote = netip.AddrPortFrom(netip.IPv4Unspecified(), 1)
 	require.Same(t, first, table.get(first.ends))
 	require.True(t, table.remove(first))
 	require.Equal(t, []*TCPConn{second}, slices.Collect(table.all()))

@@ -36,6 +36,10 @@ func (h *Host) segment(now int64, pkt *packet) {
 		c.settle()
 		return
 	case opens:
+		if pkt.src.Addr() == loopback6 && pkt.way.from != &h.node {
+			n.drop(now, pkt, nil, "from [::1] of another host")
+			return
+		}
 		if l := h.listener(pkt.dst); l != nil {
 			l.syn(now, pkt, n.initialSequence(now, pkt.dst, pkt.src))
 			return

@@ -16,6 +16,7 @@ type dialing struct {
 	network string
 	source  net.Addr       // as the program named it
 	local   netip.AddrPort // an unspecified address, and port 0, are for the host to choose
+	six     bool           // the socket is IPv6's
 	dest    netip.AddrPort
 	nth     uint64        // attempt of the host to reach dest
 	asked   string        // to ask a name server: what
@@ -33,40 +34,36 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialContext connects to an address, as [net.Dialer.DialContext] does. The
-// network is "tcp", "tcp4", "udp" or "udp4"; IPv6 is not simulated and refused.
-// The address is a host's name or IPv4 address and a port: "server:80",
-// "10.0.0.2:80"; an empty host, "localhost" and 127.0.0.1 are h itself.
+// network is "tcp", "udp", or one of them with a "4" or "6" for one family.
+// The address is a host's name or address and a port: "server:80",
+// "10.0.0.2:80", "[2001:db8::2]:80"; an empty host, "localhost", 127.0.0.1 and, with [IPv6], [::1] are h itself.
+// Of a name that stands for several addresses they are tried in the order of RFC 6724, the second family after
+// [Dialer].FallbackDelay.
 //
 // The errors are those of package net: ECONNREFUSED where no process listens, EHOSTUNREACH over
 // a link that rejects, or after 3 s where the destination does not answer by ARP (see
 // [Link.ARP]), ENETUNREACH for an address that no host has, ETIMEDOUT when the SYN was given up
 // (after 131 s by default), ENETDOWN when h is down, EADDRNOTAVAIL when all 28232 ports to that
-// destination are in use, [*net.DNSError] for an unknown name, and for the context's end a
+// destination are in use, EAFNOSUPPORT for IPv6 where h has none (see [IPv6]), [*net.DNSError] for an unknown name, and for the context's end a
 // timeout or an error that is [context.Canceled].
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h.must("DialContext")
 	return h.Dialer().DialContext(ctx, network, address)
 }
 
-// dialTCP connects by TCP.
-func (dr *Dialer) dialTCP(ctx context.Context, network, address string) (*TCPConn, error) {
+// dialTCP connects to one address by TCP. It is the one that is named in errors.
+func (dr *Dialer) dialTCP(ctx context.Context, network string, named netip.AddrPort) (*TCPConn, error) {
 	h := dr.host
-	if err := checkNetwork(network, protoTCP); err != nil {
-		return nil, opError("dial", network, nil, nil, err)
-	}
-	dest, local, err := dr.endpoints(ctx, network, address)
-	if err != nil {
-		return nil, opError("dial", network, nil, nil, err)
-	}
+	dest, local, six := dr.ends(network, named)
 	fail := func(err error) (*TCPConn, error) {
-		return nil, opError("dial", network, dr.LocalAddr, net.TCPAddrFromAddrPort(dest), err)
+		return nil, opError("dial", network, dr.LocalAddr, net.TCPAddrFromAddrPort(named), err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(contextError(err))
 	}
 
 	done := make(chan struct{})
-	d := &dialing{host: h, network: network, source: dr.LocalAddr, local: local, dest: dest, asked: dr.asked, done: done}
+	d := &dialing{host: h, network: network, source: dr.LocalAddr, local: local, six: six, dest: dest, asked: dr.asked, done: done}
 	if err := get(h.n, d.begin); err != nil {
 		return fail(err)
 	}
@@ -99,12 +96,9 @@ func (d *dialing) begin() error {
 		return net.ErrClosed
 	case h.dead:
 		return sysError("socket", syscall.ENETDOWN)
-	case !h.owns(d.local.Addr()):
-		return sysError("bind", syscall.EADDRNOTAVAIL)
-	case !d.dest.Addr().IsLoopback() && h.n.names.byAddr[d.dest.Addr()] == nil:
-		return sysError("connect", syscall.ENETUNREACH)
-	case d.local.Addr().IsLoopback() && !d.dest.Addr().IsLoopback() && d.dest.Addr() != h.addr:
-		return sysError("connect", syscall.EINVAL)
+	}
+	if err := h.mayConnect(d.local.Addr(), d.dest.Addr()); err != nil {
+		return err
 	}
 	if d.by = h.n.moment(); d.asked != "" {
 		d.nth = hashString(d.asked) // two questions of one instant come in no order
@@ -136,9 +130,9 @@ func (d *dialing) start(now int64) {
 		d.finish(sysError("connect", syscall.EADDRNOTAVAIL))
 		return
 	}
-	d.conn = newConn(h, d.network, local, d.dest, true, d.by)
+	d.conn = newConn(h, d.network, d.six, local, d.dest, true, d.by)
 	d.conn.opening.dial = d
-	d.conn.tcp = tcp.Dial(h.conf, d.conn.output(), d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
+	d.conn.tcp = tcp.Dial(h.config(d.dest.Addr()), d.conn.output(), d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
 	d.conn.settle()
 }
 
@@ -162,7 +156,7 @@ func (d *dialing) ephemeralPort(addr netip.Addr) uint16 {
 func (d *dialing) bind() uint16 {
 	h := d.host
 	free := func(p uint16) bool {
-		return !h.listensOn(d.local.Addr(), p) && h.table.conns.uses(d.local.Addr(), p).all == 0
+		return !h.listensOn(d.bound(), d.local.Addr(), p) && h.table.conns.uses(d.bound(), d.local.Addr(), p).all == 0
 	}
 	switch {
 	case d.local.Port() == 0:
@@ -179,14 +173,18 @@ func (d *dialing) bind() uint16 {
 	}
 }
 
-// listensOn says whether a socket listens on a port of an address of h; an unspecified one is all of them.
-func (h *Host) listensOn(addr netip.Addr, port uint16) bool {
-	return slices.ContainsFunc(h.table.listeners[port], func(l *TCPListener) bool { return overlaps(l.local.Addr(), addr) })
+// bound is the network of what the attempt's port is taken from: a socket of IPv4 is one of IPv4 alone.
+func (d *dialing) bound() string {
+	if d.six {
+		return d.network
+	}
+	return "tcp4"
 }
 
-// owns says whether a socket of h can have an address; an unspecified one is all of them.
-func (h *Host) owns(addr netip.Addr) bool {
-	return addr.IsUnspecified() || addr == h.addr || addr.IsLoopback()
+// listensOn says whether a socket listens on a port of an address of h; an unspecified one is all that a socket of
+// the network takes.
+func (h *Host) listensOn(network string, addr netip.Addr, port uint16) bool {
+	return slices.ContainsFunc(h.table.listeners[port], func(l *TCPListener) bool { return overlap(l.network, l.local.Addr(), network, addr) })
 }
 
 // finish decides the attempt, and lets the caller know in its turn; err is nil if it

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -27,7 +29,7 @@ type Dialer struct {
 	Deadline time.Time
 
 	// LocalAddr is the local address: a [*net.TCPAddr] for TCP, a [*net.UDPAddr] for UDP.
-	// Without an IP, or with 0.0.0.0, it is any of the host; with port 0 any free port.
+	// Without an IP, or with 0.0.0.0, it is any of the host; with one, only addresses of its family are dialled; with port 0 any free port.
 	// Nil means any at all.
 	//
 	// As in Linux, where package net does not set SO_REUSEADDR on what it dials, a dial with
@@ -37,6 +39,12 @@ type Dialer struct {
 	// are as many for each destination. EADDRNOTAVAIL means that the address is not of the
 	// host, EINVAL that a loopback address was to reach another one.
 	LocalAddr net.Addr
+
+	// FallbackDelay is how long a dial by "tcp" waits for the first family of a name's addresses before it tries the other beside it,
+	// and takes the first connection that stands (RFC 6555). It does not wait if the first family
+	// fails before. 0 means the default, 300 ms; with a negative value all addresses are tried one after the
+	// other, each with its share of the time that is left, 2 s at least.
+	FallbackDelay time.Duration
 
 	// KeepAlive is the silence before the first keep-alive probe of a TCP connection; 0
 	// means the default, 15 s, and a negative value none. It counts only if
@@ -89,25 +97,29 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 		ctx, cancel = context.WithDeadline(ctx, at)
 		defer cancel()
 	}
-	addresses, err := d.host.lookUpAddresses(ctx, network, address)
-	switch {
-	case err != nil:
+	targets, err := d.targets(ctx, network, address)
+	if err != nil {
 		return nil, opError("dial", network, nil, nil, err)
-	case addresses != nil:
-		return d.dialSerial(ctx, network, addresses)
 	}
-	return d.dialOne(ctx, network, address)
+	primaries, fallbacks := targets, []netip.AddrPort(nil)
+	if d.FallbackDelay >= 0 && network == "tcp" {
+		primaries, fallbacks = byFamily(targets)
+	}
+	if len(fallbacks) > 0 {
+		return d.dialParallel(ctx, network, primaries, fallbacks)
+	}
+	return d.dialSerial(ctx, network, primaries)
 }
 
-// dialOne connects to an address whose name, if it has one, is the network's own.
-func (d *Dialer) dialOne(ctx context.Context, network, address string) (net.Conn, error) {
-	if network == "udp" || network == "udp4" {
-		return d.dialUDP(ctx, network, address)
+// dialOne connects to one address.
+func (d *Dialer) dialOne(ctx context.Context, network string, to netip.AddrPort) (net.Conn, error) {
+	switch {
+	case network[:3] == "udp":
+		return d.dialUDP(ctx, network, to)
+	case d.host.n.conf.loopback:
+		return d.machineDial(ctx, network, to)
 	}
-	if d.host.n.conf.loopback {
-		return d.machineDial(ctx, network, address)
-	}
-	c, err := d.dialTCP(ctx, network, address)
+	c, err := d.dialTCP(ctx, network, to)
 	if err != nil {
 		return nil, err
 	}
@@ -145,22 +157,39 @@ func (d *Dialer) setKeepAlive(c *TCPConn) {
 	}
 }
 
-// endpoints resolves the address to dial, and LocalAddr, which is unspecified where any
-// address will do.
-func (d *Dialer) endpoints(ctx context.Context, network, address string) (remote, local netip.AddrPort, err error) {
-	local = netip.AddrPortFrom(anywhere, 0)
-	if remote, err = d.host.resolve(ctx, network, address, loopback); err != nil {
-		return remote, local, err
+// targets are the addresses to dial, those left out that LocalAddr cannot reach (resolveAddrList in package net).
+func (d *Dialer) targets(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
+	want := protoTCP
+	if strings.HasPrefix(network, "udp") {
+		want = protoUDP
 	}
-	if remote.Addr().IsUnspecified() {
-		remote = netip.AddrPortFrom(loopback, remote.Port()) // as Linux does with 0.0.0.0
+	if err := checkNetwork(network, want); err != nil {
+		return nil, err
 	}
-	if d.LocalAddr == nil {
-		return remote, local, nil
+	targets, err := d.host.resolve(ctx, network, address, d.host.lookUpToDial)
+	if err != nil || d.LocalAddr == nil {
+		return targets, err
 	}
 	if d.LocalAddr.Network() != network[:3] {
-		return remote, local, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
+		return nil, &net.AddrError{Err: "mismatched local address type", Addr: d.LocalAddr.String()}
 	}
+	local, ok := d.local()
+	if !ok {
+		return nil, &net.AddrError{Err: "unexpected address type", Addr: d.LocalAddr.String()}
+	}
+	if from := local.Addr(); from.IsValid() && !from.IsUnspecified() {
+		targets = slices.DeleteFunc(targets, func(to netip.AddrPort) bool {
+			return to.Addr().IsValid() && !to.Addr().IsUnspecified() && to.Addr().Is4() != from.Is4()
+		})
+	}
+	if len(targets) == 0 {
+		return nil, &net.AddrError{Err: "no suitable address found", Addr: d.LocalAddr.String()}
+	}
+	return targets, nil
+}
+
+// local is LocalAddr, whose address is the zero one where there is no IP.
+func (d *Dialer) local() (local netip.AddrPort, ok bool) {
 	var ip net.IP
 	var port int
 	switch a := d.LocalAddr.(type) {
@@ -169,16 +198,26 @@ func (d *Dialer) endpoints(ctx context.Context, network, address string) (remote
 	case *net.UDPAddr:
 		ip, port = a.IP, a.Port
 	default:
-		return remote, local, &net.AddrError{Err: "unexpected address type", Addr: d.LocalAddr.String()}
+		return netip.AddrPort{}, false
 	}
-	local = netip.AddrPortFrom(anywhere, uint16(port))
-	if len(ip) == 0 || ip.IsUnspecified() {
-		return remote, local, nil
+	addr, _ := netip.AddrFromSlice(ip)
+	return netip.AddrPortFrom(addr.Unmap(), uint16(port)), true
+}
+
+// ends are those of a connection to a target, and whether its socket is IPv6's. The local address is unspecified
+// where any will do.
+func (d *Dialer) ends(network string, target netip.AddrPort) (remote, local netip.AddrPort, six bool) {
+	local, _ = d.local()
+	from, to := local.Addr(), target.Addr()
+	if !to.IsValid() || to.IsUnspecified() {
+		to = toOneself(network, to, from) // as Linux does with 0.0.0.0
 	}
-	four := ip.To4()
-	if four == nil {
-		return remote, local, &net.AddrError{Err: "no suitable address found", Addr: d.LocalAddr.String()}
+	six = to.Is6() || from.Is6()
+	if !from.IsValid() || from.IsUnspecified() {
+		from = netip.IPv4Unspecified()
+		if to.Is6() {
+			from = netip.IPv6Unspecified()
+		}
 	}
-	local = netip.AddrPortFrom(netip.AddrFrom4([4]byte(four)), local.Port())
-	return remote, local, nil
+	return netip.AddrPortFrom(to, target.Port()), netip.AddrPortFrom(from, local.Port()), six
 }

@@ -88,7 +88,7 @@ func TestDialerErrors(t *testing.T) {
 			{"udp", "b:7", udpAddr("127.0.0.1:0"), syscall.EINVAL, "connect: invalid argument"},
 			{"udp", "10.79.0.1:7", udpAddr(":6000"), syscall.ENETUNREACH, "dial udp :6000->10.79.0.1:7: connect: network is unreachable"},
 			{"udp", "224.0.0.1:7", nil, nil, "dial udp 224.0.0.1:7: address 224.0.0.1: broadcast and multicast are not simulated"},
-			{"tcp6", "b:7", nil, nil, "IPv6 is not simulated"},
+			{"tcp6", "b:7", nil, nil, "dial tcp6: address b: no suitable address found"},
 		} {
 			_, err := dialerOf(a, row.local).Dial(row.network, row.to)
 			require.ErrorContains(t, err, row.text)

@@ -4,54 +4,34 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
-	"time"
 )
 
-// lookUpAddresses asks the name servers of h for the addresses of what is dialled, host and port. It returns
-// nil if there is nothing to ask them.
-func (h *Host) lookUpAddresses(ctx context.Context, network, address string) ([]string, error) {
+// lookUpToDial finds what a name stands for that is dialled: the name servers of h know, or the network does.
+func (h *Host) lookUpToDial(ctx context.Context, network, name string) ([]netip.Addr, error) {
 	conf := get(h.n, func() *resolving {
 		if h.resolver.conf != nil {
 			h.n.reveal(h.resolver.conf.by)
 		}
 		return h.resolver.conf
 	})
-	if conf == nil || network != "tcp" && network != "tcp4" && network != "udp" && network != "udp4" {
-		return nil, nil
+	if conf == nil || strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
+		return h.lookup(ctx, network, name)
 	}
-	name, port, err := net.SplitHostPort(address)
-	if err != nil || name == "" || strings.EqualFold(strings.TrimSuffix(name, "."), "localhost") {
-		return nil, nil
-	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return nil, nil
-	}
-	four := strings.HasSuffix(network, "4")
-	found, err := conf.lookUp(ctx, four, name)
+	found, err := conf.lookUp(ctx, familyOf(network), name)
 	if err != nil {
 		return nil, err
 	}
-	var addresses []string
-	for _, a := range found {
-		if a = a.Unmap(); a.Is4() {
-			addresses = append(addresses, net.JoinHostPort(a.String(), port))
-		}
+	for i, a := range found {
+		found[i] = a.Unmap()
 	}
-	if len(addresses) == 0 {
-		return nil, &net.AddrError{Err: "IPv6 is not simulated", Addr: name}
-	}
-	return addresses, nil
+	return ownAddrs(get(h.n, func() []netip.Addr { return h.preferred(found) })), nil
 }
 
 // lookUp asks for the addresses of a name as Go's resolver does on a machine with that resolv.conf
-// (net.Resolver.goLookupIPCNAMEOrder): for those of both families, unless the program wants IPv4.
-func (r *resolving) lookUp(ctx context.Context, four bool, name string) (found []netip.Addr, err error) {
-	network := "ip"
-	if four {
-		network = "ip4"
-	}
+// (net.Resolver.goLookupIPCNAMEOrder): for those of both families, unless the program wants one.
+func (r *resolving) lookUp(ctx context.Context, family, name string) (found []netip.Addr, err error) {
+	network := "ip" + family
 	ctx = context.WithValue(ctx, completeName{}, true)
 	var last error
 	for _, complete := range r.nameList(name) {
@@ -84,46 +64,4 @@ func (r *resolving) nameList(name string) (all []string) {
 		return append(whole, all...)
 	}
 	return append(all, whole...)
-}
-
-// dialSerial dials one address after the other until one answers (net.sysDialer.dialSerial). The error of the first
-// counts.
-func (d *Dialer) dialSerial(ctx context.Context, network string, addresses []string) (net.Conn, error) {
-	var first error
-	for i, address := range addresses {
-		if ctx.Err() != nil && first == nil {
-			first = opError("dial", network, d.LocalAddr, nil, contextError(ctx.Err()))
-		}
-		if ctx.Err() != nil {
-			break
-		}
-		c, err := d.dialPart(ctx, network, address, len(addresses)-i)
-		if err == nil {
-			return c, nil
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return nil, first
-}
-
-// dialPart dials one address in a part of the time that is left for some (net.partialDeadline).
-func (d *Dialer) dialPart(ctx context.Context, network, address string, of int) (net.Conn, error) {
-	const least = 2 * time.Second
-	deadline, limited := ctx.Deadline()
-	if !limited {
-		return d.dialOne(ctx, network, address)
-	}
-	left := time.Until(deadline)
-	if left <= 0 {
-		return nil, opError("dial", network, d.LocalAddr, nil, os.ErrDeadlineExceeded)
-	}
-	part := left / time.Duration(of)
-	if part < least {
-		part = min(left, least)
-	}
-	ctx, cancel := context.WithTimeout(ctx, part)
-	defer cancel()
-	return d.dialOne(ctx, network, address)
 }

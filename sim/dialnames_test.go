@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"testing"
@@ -53,7 +54,10 @@ func TestDialsAskTheNameServer(t *testing.T) {
 		x.server.Set("six.example", "AAAA 2001:db8::1")
 		x.link.Up()
 		_, err = x.phone.Dial("tcp", "six.example:7")
-		require.ErrorContains(t, err, "IPv6 is not simulated")
+		require.ErrorIs(t, err, syscall.EAFNOSUPPORT)
+		x.phone.AddAddr(netip.MustParseAddr("2001:db8::7"))
+		_, err = x.phone.Dial("tcp", "six.example:7")
+		require.ErrorIs(t, err, syscall.ENETUNREACH)
 	})
 }
 

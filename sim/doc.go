@@ -16,7 +16,7 @@
 //
 // [Test] gives a test a [Network]. The network makes hosts at first use ([Network.Host]) and links
 // between them ([Network.Link]), each direction with an impairment such as delay or loss (package
-// netem). Two hosts without a link between them, or a path over routers ([Network.Router]), reach
+// netem). They have IPv4 addresses, and with [IPv6] addresses of both families. Two hosts without a link between them, or a path over routers ([Network.Router]), reach
 // each other without delay.
 //
 // The program under test needs no knowledge of the simulator. It receives from a [Host] what it
@@ -65,7 +65,8 @@
 //     losing them; [Link.Set] and [Link.SetAsym] change the impairments of either direction;
 //   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal];
 //   - a host: [Host.Crash] (the processes), [Host.PowerOff] (the operating system too),
-//     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.Access] is its access link;
+//     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.AddAddr] and [Host.RemoveAddr] change its
+//     addresses; [Host.Access] is its access link;
 //   - a router: [Router.BlockICMP] makes a path MTU black hole; [Router.NAT] and [Router.Firewall] make a
 //     middlebox of it, which forgets connections that are silent, all at once (Forget), or with its address (Rebind);
 //   - a clock: [Clock.Step] and [Clock.Drift], for programs that read [Host.Now];
@@ -92,7 +93,7 @@
 //
 // # Limits
 //
-//   - IPv6, Unix sockets, raw sockets and SyscallConn are missing; asking for one is an error.
+//   - Unix sockets, raw sockets and SyscallConn are missing; asking for one is an error.
 //   - The TCP is a model of Linux's, measured against a real kernel, but not Linux itself.
 //     Its timers fire at the exact instant, those of a kernel up to an eighth late.
 //   - Payloads are altered by [netem.Damage] only: otherwise a corrupted packet is one that the receiver's checksum rejects.

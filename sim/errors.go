@@ -45,6 +45,10 @@ func errnoOf(c tcp.Code) syscall.Errno {
 		return syscall.EHOSTDOWN
 	case tcp.NoNetwork:
 		return errNoNet
+	case tcp.Prohibited:
+		return syscall.EACCES
+	case tcp.ProtocolError:
+		return syscall.EPROTO
 	default:
 		panic("sim: no error number for a connection that is well")
 	}

@@ -14,7 +14,7 @@ type fragment struct {
 	offset uint16 // in the payload of IP
 }
 
-// A whole is a packet that travels in fragments (RFC 791 section 3.2). Each fragment is
+// A whole is a packet that travels in fragments (RFC 791 section 3.2, RFC 8200 section 4.5). Each fragment is
 // a packet of its own: it is lost, delayed and counted by itself.
 type whole struct {
 	data    []byte       // of a datagram,
@@ -45,16 +45,21 @@ const ipfragTime = int64(30e9)
 func (n *Network) fragments(pkt *packet, mtu int) []*packet {
 	w := pkt.frag.whole
 	if w == nil {
-		w = &whole{data: pkt.data, seg: pkt.seg, size: pkt.size - ipHeader}
+		w = &whole{data: pkt.data, seg: pkt.seg, size: pkt.size - pkt.way.header}
 		pkt.data, pkt.seg = nil, nil
 	}
 	var all []*packet
-	room := (mtu - ipHeader) &^ 7
-	end := int(pkt.frag.offset) + pkt.size - ipHeader
+	header := pkt.way.header
+	if pkt.way.six {
+		header += fragmentHeader
+	}
+	room := (mtu - header) &^ 7
+	end := int(pkt.frag.offset) + pkt.size - pkt.way.header
 	for at := int(pkt.frag.offset); at < end; at += room {
 		f := n.pool.packet(pkt.flow, pkt.proto, pkt.src, pkt.dst)
 		*f = *pkt
-		f.frag.whole, f.frag.offset, f.size = w, uint16(at), ipHeader+min(room, end-at)
+		f.frag.whole, f.frag.offset, f.size = w, uint16(at), header+min(room, end-at)
+		f.df = pkt.way.six // routers do not cut it further
 		all = append(all, f)
 	}
 	n.pool.free(pkt)
@@ -72,6 +77,15 @@ type reassembly struct {
 
 // A span is a part of the payload of IP, from the first byte to the one behind the last.
 type span struct{ from, to int }
+
+// span is the part that a fragment carries.
+func (pkt *packet) span() span {
+	length := pkt.size - pkt.way.header
+	if pkt.way.six {
+		length -= fragmentHeader
+	}
+	return span{int(pkt.frag.offset), int(pkt.frag.offset) + length}
+}
 
 // A reassembler holds the fragments that a host waits with, oldest first.
 type reassembler struct {
@@ -91,7 +105,7 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 		r.waiting = append(r.waiting, a)
 		n.queue.schedule(r, classTimer, socketID(r.host, netip.AddrPort{}, protoUDP))
 	}
-	s := span{int(pkt.frag.offset), int(pkt.frag.offset) + pkt.size - ipHeader}
+	s := pkt.span()
 	i, _ := slices.BinarySearchFunc(a.got, s, func(x, y span) int { return cmp.Compare(x.from, y.from) })
 	switch {
 	case i > 0 && a.got[i-1].to > s.from, i < len(a.got) && a.got[i].from < s.to:
@@ -102,8 +116,8 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 	a.bytes += s.to - s.from
 	if a.bytes == w.size {
 		r.forget(a)
-		w.memory = a.memory()
-		pkt.data, pkt.frag.offset, pkt.size = w.data, 0, ipHeader+w.size
+		w.memory = a.memory(pkt.way.header)
+		pkt.data, pkt.frag.offset, pkt.size = w.data, 0, pkt.way.header+w.size
 		if w.seg != nil {
 			pkt.seg = n.pool.segments.get()
 			*pkt.seg = *w.seg
@@ -131,9 +145,9 @@ func (r *reassembler) lose() {
 
 // memory is what the fragments take together. Those behind the first that fit the room
 // left in its buffer are copied into it (skb_try_coalesce).
-func (a *reassembly) memory() int {
-	first := ipHeader + a.got[0].to
-	sum, room := truesize(first), headRoom(first)
+func (a *reassembly) memory(header int) int {
+	first := header + a.got[0].to
+	sum, room := truesize(first, header), headRoom(first)
 	for _, s := range a.got[1:] {
 		length := s.to - s.from
 		if room >= length {
@@ -141,7 +155,7 @@ func (a *reassembly) memory() int {
 			continue
 		}
 		room = 0
-		sum += truesize(ipHeader + length)
+		sum += truesize(header+length, header)
 	}
 	return sum
 }

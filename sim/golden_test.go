@@ -28,6 +28,7 @@ func TestTracesStayWhatTheyWere(t *testing.T) {
 			0xa585bfd39cab83d9, 0xf92c8b805704c668, 0x13bd97c265f23015,
 			0x7fd47df04fb50a5, 0x62134c2d2774c9f2, 0x2933a0918660b7dd,
 		}},
+		{"sockets of both families", randomSockets, []sim.Option{sim.IPv6()}, []uint64{0x99196b4c3a665208, 0x53e0ba27e3088b4b}},
 		{"sockets on narrow links", narrowSockets, nil, []uint64{
 			0x64f74453244fda22, 0x2c5b148049aef357, 0xba49f08300accfe8, 0xa32437cc9a90b794,
 		}},

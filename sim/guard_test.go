@@ -35,7 +35,7 @@ func TestPanicsFailTheTest(t *testing.T) {
 			n.Host("a").ServeHTTP(":80", http.NotFoundHandler())
 			n.Host("a").ServeHTTP(":80", http.NotFoundHandler())
 			return nil
-		}, []string{"sim: host a: ServeHTTP: listen tcp 0.0.0.0:80: bind: address already in use\n      sim_test.TestPanicsFailTheTest.func", "guard_test.go:", "\n\nsim: at 0s"}},
+		}, []string{"sim: host a: ServeHTTP: listen tcp :80: bind: address already in use\n      sim_test.TestPanicsFailTheTest.func", "guard_test.go:", "\n\nsim: at 0s"}},
 		{"t.Run", func(n *sim.Network) error {
 			boom("testing: t.Run called inside synctest bubble")
 			return nil

@@ -15,7 +15,9 @@ import (
 // on it. It listens and dials as package net does.
 type Host struct {
 	node
+	addresses addresses
 	conf      *tcp.Config
+	conf6     *tcp.Config // the same for IPv6; nil until it is needed
 	table     socketTable
 	dials     dials
 	resent    int // segments of its connections sent again
@@ -88,6 +90,10 @@ func newHost(n *Network, name string, number int) *Host {
 		},
 	}
 	h.host = h
+	h.addresses.list = []netip.Addr{h.addr}
+	if n.conf.ipv6 {
+		h.addresses = addresses{list: append(h.addresses.list, addr6OfHost(number)), ipv6: true}
+	}
 	h.fragments = reassembler{host: h, timer: plan(never)}
 	n.log.trace.addNode(&h.node)
 	return h
@@ -108,7 +114,18 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 	if err != nil {
 		panic(fmt.Sprintf("sim: host %s: SetTCP: %v", h.name, err))
 	}
-	h.n.do(func() { h.conf = c })
+	h.n.do(func() { h.conf, h.conf6 = c, nil })
+}
+
+// config is the TCP settings for connections to an address.
+func (h *Host) config(to netip.Addr) *tcp.Config {
+	if to.Is4() {
+		return h.conf
+	}
+	if h.conf6 == nil {
+		h.conf6 = h.conf.ForIPv6()
+	}
+	return h.conf6
 }
 
 // Crash ends the processes of h while its operating system lives on, like a kill

@@ -67,6 +67,39 @@ var icmpMeanings = map[ICMPCode]icmpMeaning{
 	ICMPPrecedenceCutoff:    {"precedence cutoff", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
 }
 
+// icmp6Meanings is what the same codes are over IPv6 (RFC 4443), and what Linux makes of those (icmpv6_err_convert,
+// tcp_v6_err): as its firewall translates the four that both have (nft's "reject with icmpx"), and RFC 7915 section 4.2 the others.
+var icmp6Meanings = map[ICMPCode]icmpMeaning{
+	ICMPNetUnreachable:      noRoute6,
+	ICMPHostUnreachable:     {"address unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, false},
+	ICMPProtocolUnreachable: {"unrecognized next header", syscall.EPROTO, tcp.ProtocolError, true, false},
+	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true, false},
+	ICMPSourceRouteFailed:   noRoute6,
+	ICMPNetUnknown:          noRoute6,
+	ICMPHostUnknown:         noRoute6,
+	ICMPHostIsolated:        noRoute6,
+	ICMPNetProhibited:       prohibited6,
+	ICMPHostProhibited:      prohibited6,
+	ICMPNetUnreachableTOS:   noRoute6,
+	ICMPHostUnreachableTOS:  noRoute6,
+	ICMPAdminProhibited:     prohibited6,
+	ICMPPrecedenceViolation: prohibited6,
+	ICMPPrecedenceCutoff:    prohibited6,
+}
+
+var (
+	noRoute6    = icmpMeaning{"no route", syscall.ENETUNREACH, tcp.NetUnreachable, false, true}
+	prohibited6 = icmpMeaning{"administratively prohibited", syscall.EACCES, tcp.Prohibited, true, false}
+)
+
+// meaning is what a code says of packets of a path.
+func (c ICMPCode) meaning(p *path) icmpMeaning {
+	if p.six {
+		return icmp6Meanings[c]
+	}
+	return icmpMeanings[c]
+}
+
 // String returns the code in words.
 func (c ICMPCode) String() string {
 	if m, ok := icmpMeanings[c]; ok {
@@ -85,6 +118,14 @@ type icmpMessage struct {
 // icmpSize is the size of such a message: IP header, ICMP header, and the IP
 // header and first 8 bytes of the packet it is about.
 const icmpSize = 20 + 8 + 20 + 8
+
+// icmpSizeFor is the size of a message about a packet: over IPv6 as much of the packet as fits into the least MTU (RFC 4443 section 2.4).
+func icmpSizeFor(pkt *packet) int {
+	if pkt.way.six {
+		return min(ip6Header+8+pkt.size, leastMTU6)
+	}
+	return icmpSize
+}
 
 // RejectWith makes the link answer every packet, in both directions, with an ICMP message of
 // that code, until [Link.Up]. It panics if the code is not declared here.
@@ -137,8 +178,8 @@ func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why s
 	if blocked != nil {
 		blocked.hits++
 	}
-	// No message about ICMP messages, nor about a fragment but the first (RFC 1122 section 3.2.2).
-	if blocked != nil || pkt.proto == protoICMP || pkt.frag.offset > 0 {
+	// No message about ICMP messages, nor about a fragment of IPv4 but the first (RFC 1122 section 3.2.2).
+	if blocked != nil || pkt.proto == protoICMP || pkt.frag.offset > 0 && !pkt.way.six {
 		n.drop(now, pkt, p, why)
 		return
 	}
@@ -150,11 +191,14 @@ func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why s
 // refusal is the error that the sender's own routing table has for a path, or 0.
 func (p *path) refusal() syscall.Errno {
 	first := p.pipes()[0]
+	if p.six && first.mtu < leastMTU6 {
+		return syscall.ENETUNREACH
+	}
 	if len(p.cuts()) > 0 || first.hold != nil || first.reject == nil {
 		return 0
 	}
-	m := icmpMeanings[first.rejectCode]
-	if !m.routing {
+	m := first.rejectCode.meaning(p)
+	if first.rejectCode > ICMPHostUnreachable {
 		return 0
 	}
 	first.reject.hits++
@@ -166,9 +210,13 @@ func (p *path) refusal() syscall.Errno {
 func (h *Host) routeTo(from, to netip.Addr) (*path, syscall.Errno) {
 	p := h.pathTo(to)
 	switch {
-	case p == nil:
+	case p == nil || !from.IsValid():
 		return nil, syscall.ENETUNREACH
-	case from.IsLoopback() && p.to != &h.node:
+	case h.addresses.gone && !h.owns(from):
+		if from.Is4() || !h.sourceFor(to).IsValid() {
+			return nil, syscall.ENETUNREACH
+		}
+	case from.Is4() && from.IsLoopback() && p.to != &h.node:
 		return nil, syscall.EINVAL
 	}
 	return p, p.refusal()
@@ -188,27 +236,17 @@ func (h *Host) pathTo(addr netip.Addr) *path {
 	if to == nil {
 		return nil
 	}
-	return h.n.path(&h.node, to)
-}
-
-// sourceFor is the address from which a host sends to another, if it is not bound to one.
-func (h *Host) sourceFor(to netip.Addr) netip.Addr {
-	switch {
-	case to.IsLoopback():
-		return loopback
-	default:
-		return h.addr
-	}
+	return h.n.path(&h.node, to, addr)
 }
 
 // unreachable tells the sender that its packet could not be delivered, and ends the
 // packet; mtu is what the link takes for which it was too big. The message goes back by the
 // route that the packet came.
 func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
-	done := pkt.flow.path
+	done := pkt.way
 	arrived := pkt.hop == len(pkt.pipes)
-	m := n.pool.packet(n.path(done.to, done.from).misc, protoICMP, pkt.dst, pkt.src)
-	m.icmp.code, m.icmp.about, m.size = code, pkt.proto, icmpSize
+	m := n.pool.packet(n.path(done.to, done.from, pkt.src.Addr()).misc, protoICMP, pkt.dst, pkt.src)
+	m.icmp.code, m.icmp.about, m.size = code, pkt.proto, icmpSizeFor(pkt)
 	m.icmp.mtu = uint16(mtu)
 	for i := pkt.hop - 1; i >= 0; i-- {
 		m.pipes = append(m.pipes, pkt.pipes[i].reverse)
@@ -232,7 +270,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 
 // icmp handles a message that a packet could not be delivered.
 func (h *Host) icmp(now int64, m *packet) {
-	meaning := icmpMeanings[m.icmp.code]
+	meaning := m.icmp.code.meaning(m.way)
 	switch {
 	case m.icmp.code == icmpTooBig:
 		h.tooBig(now, m)

@@ -65,8 +65,8 @@ func (c *TCPConn) aliveTill() int64 {
 // surely says whether what a connection sends to keep alive arrives for certain, and in what
 // time.
 func (p *path) surely() (time int64, ok bool) {
-	const longest = 20 + 60 // IP header, and the longest of TCP
-	if len(p.cuts()) > 0 {
+	longest := p.header + 60 // the longest header of TCP
+	if len(p.cuts()) > 0 || p.lost() {
 		return 0, false
 	}
 	for _, d := range p.pipes() {

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"os"
@@ -23,7 +22,7 @@ type TCPListener struct {
 	n            *Network
 	host         *Host
 	made, by     moment // when it was made, and when it was closed or given a deadline
-	network      string // as the program named it: "tcp" or "tcp4"
+	network      string // as the program named it: "tcp", "tcp4" or "tcp6"
 	local        netip.AddrPort
 	backlog      int
 	accept       []*TCPConn            // established, in order
@@ -35,17 +34,17 @@ type TCPListener struct {
 }
 
 // Listen announces on a local address, as [net.Listen] does. The network must be
-// "tcp" or "tcp4". With an empty host, or 0.0.0.0, it listens on all addresses of
-// h; with port 0 on a free port.
+// "tcp", "tcp4" or "tcp6". With an empty host, or 0.0.0.0, it listens on all addresses of
+// h, of IPv6 too if the network is "tcp"; with port 0 on a free port.
 //
 // The errors are those of package net: EADDRINUSE, EADDRNOTAVAIL for an address
-// that is not of h, ENETDOWN when the host is down.
+// that is not of h, ENETDOWN when the host is down, EAFNOSUPPORT for IPv6 where h has none (see [IPv6]).
 func (h *Host) Listen(network, address string) (net.Listener, error) {
 	h.must("Listen")
 	if err := checkNetwork(network, protoTCP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	local, err := h.resolve(context.Background(), network, address, anywhere)
+	named, local, err := h.resolveLocal(network, address)
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
@@ -54,7 +53,7 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 	}
 	l, err := try(h.n, func() (*TCPListener, error) { return h.listen(network, local) })
 	if err != nil {
-		return nil, opError("listen", network, nil, net.TCPAddrFromAddrPort(local), err)
+		return nil, opError("listen", network, nil, net.TCPAddrFromAddrPort(named), err)
 	}
 	return l, nil
 }
@@ -66,13 +65,14 @@ func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error
 		return nil, net.ErrClosed
 	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
-	case !h.owns(local.Addr()):
-		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
+	}
+	if err := h.mayBind(local.Addr()); err != nil {
+		return nil, err
 	}
 	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
 	// those that were dialled keep a port from being listened on.
 	taken := func(p uint16) bool {
-		return h.listensOn(local.Addr(), p) || h.table.conns.uses(local.Addr(), p).dialled > 0
+		return h.listensOn(network, local.Addr(), p) || h.table.conns.uses(network, local.Addr(), p).dialled > 0
 	}
 	if local.Port() == 0 {
 		local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return !taken(p) && len(h.table.listeners[p]) == 0 }))
@@ -97,9 +97,6 @@ func newListener(h *Host, network string, local netip.AddrPort) *TCPListener {
 	}
 }
 
-// overlaps says whether two sockets of one port would both receive.
-func overlaps(a, b netip.Addr) bool { return a == b || a.IsUnspecified() || b.IsUnspecified() }
-
 // freePort returns the next ephemeral port that is free, or 0.
 func (h *Host) freePort(free func(uint16) bool) uint16 {
 	for range ephemeralPorts {
@@ -118,12 +115,12 @@ func (h *Host) freePort(free func(uint16) bool) uint16 {
 // listener returns the socket that listens at an address and port.
 func (h *Host) listener(at netip.AddrPort) *TCPListener {
 	for _, l := range h.table.listeners[at.Port()] {
-		if !l.asleep && (l.local.Addr() == at.Addr() || l.local.Addr().IsUnspecified()) {
+		if !l.asleep && takes(l.network, l.local.Addr(), at.Addr()) {
 			return l
 		}
 	}
 	for _, s := range h.pause.leaving {
-		if l, ok := s.(*TCPListener); ok && l.local.Port() == at.Port() && (l.local.Addr() == at.Addr() || l.local.Addr().IsUnspecified()) {
+		if l, ok := s.(*TCPListener); ok && l.local.Port() == at.Port() && takes(l.network, l.local.Addr(), at.Addr()) {
 			return l
 		}
 	}
@@ -140,11 +137,11 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 		l.n.drop(now, pkt, nil, "accept queue full")
 		return
 	}
-	c := newConn(l.host, l.network, pkt.dst, pkt.src, false, l.made)
+	c := newConn(l.host, l.network, l.local.Addr().Is6(), pkt.dst, pkt.src, false, l.made)
 	c.log.hears(pkt.flow.log)
 	c.opening.listener = l
 	l.embryos[c] = struct{}{}
-	c.tcp = tcp.Accept(l.host.conf, c.output(), c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
+	c.tcp = tcp.Accept(l.host.config(pkt.src.Addr()), c.output(), c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
 	l.n.pool.free(pkt)
 	c.settle()
 }

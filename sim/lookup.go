@@ -37,7 +37,7 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 		case h.dead:
 			return nil, sysError("socket", syscall.ENETDOWN)
 		}
-		u := newUDPConn(h, "udp", netip.AddrPortFrom(loopback, 0), stubResolver)
+		u := newUDPConn(h, "udp", false, netip.AddrPortFrom(loopback, 0), stubResolver)
 		h.table.udp[0] = append(h.table.udp[0], u)
 		return u, nil
 	})
@@ -129,7 +129,7 @@ func (u *UDPConn) setPort(port uint16) { u.local = netip.AddrPortFrom(u.local.Ad
 //
 //go:norace
 func (u *UDPConn) setRemote(source netip.Addr, server netip.AddrPort) {
-	u.local, u.remote = netip.AddrPortFrom(source, 0), server
+	u.local, u.remote, u.six = netip.AddrPortFrom(source, 0), server, server.Addr().Is6()
 }
 
 // Read returns the answer.
@@ -256,8 +256,9 @@ func (n *Network) tellAllTaken() {
 // tellTaken notes that the operating system's hosts file has h, which Go's resolver therefore takes
 // for something else.
 func (h *Host) tellTaken() {
-	for _, name := range []string{h.name, h.addr.String()} {
-		h.n.tellTaken(name, "a host of the network")
+	h.n.tellTaken(h.name, "a host of the network")
+	for _, a := range h.addresses.list {
+		h.n.tellTaken(a.String(), "a host of the network")
 	}
 }
 

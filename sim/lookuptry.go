@@ -228,7 +228,7 @@ func (l *streamLookup) Write(p []byte) (int, error) {
 		defer cancel()
 	}
 	d := Dialer{host: l.host, asked: l.asked}
-	conn, err := d.dialOne(ctx, "tcp", next.server.String())
+	conn, err := d.dialOne(ctx, "tcp", next.server)
 	if err != nil {
 		l.heard(nil, err)
 		return 0, err

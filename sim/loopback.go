@@ -118,6 +118,9 @@ func unlistSocket(all *[]machineSocket, s machineSocket) {
 }
 
 func (h *Host) machineListen(network string, local netip.AddrPort) (net.Listener, error) {
+	if local.Addr().Is6() && !local.Addr().IsUnspecified() {
+		h.n.mustSimulate("IPv6")
+	}
 	if local.Addr().IsUnspecified() {
 		local = netip.AddrPortFrom(h.addr, local.Port())
 	}
@@ -136,18 +139,12 @@ func (h *Host) machineListen(network string, local netip.AddrPort) (net.Listener
 	return l, nil
 }
 
-func (d *Dialer) machineDial(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *Dialer) machineDial(ctx context.Context, network string, named netip.AddrPort) (net.Conn, error) {
 	h := d.host
 	if d.LocalAddr != nil {
 		h.n.mustSimulate("Dialer.LocalAddr")
 	}
-	if err := checkNetwork(network, protoTCP); err != nil {
-		return nil, opError("dial", network, nil, nil, err)
-	}
-	dest, _, err := d.endpoints(ctx, network, address)
-	if err != nil {
-		return nil, opError("dial", network, nil, nil, err)
-	}
+	dest, _, _ := d.ends(network, named)
 	at, err := try(h.n, func() (netip.AddrPort, error) {
 		if h.dead {
 			return netip.AddrPort{}, sysError("socket", syscall.ENETDOWN)

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,12 @@ func TestMisusePanics(t *testing.T) {
 		{func() { n.Host("a b") }, `sim: Host("a b"): a name consists of letters, digits, '-' and '_' in parts joined by '.'`},
 		{func() { n.Host("a..b") }, `sim: Host("a..b"): a name consists of letters, digits, '-' and '_' in parts joined by '.'`},
 		{func() { n.Host("10.0.0.1") }, `sim: Host("10.0.0.1"): an address is no name`},
+		{func() { n.Host("web").AddAddr(netip.Addr{}) }, `sim: host web: AddAddr(invalid IP): the address is not valid`},
+		{func() { n.Host("web").AddAddr(netip.MustParseAddr("fe80::1")) }, `sim: host web: AddAddr(fe80::1): link-local addresses of IPv6 and zones are not simulated`},
+		{func() { n.Host("web").AddAddr(netip.MustParseAddr("2001:db8::1%eth0")) }, `sim: host web: AddAddr(2001:db8::1%eth0): link-local addresses of IPv6 and zones are not simulated`},
+		{func() { n.Host("web").AddAddr(netip.MustParseAddr("127.0.0.1")) }, `sim: host web: AddAddr(127.0.0.1): every host has the loopback's addresses`},
+		{func() { n.Host("web").AddAddr(netip.MustParseAddr("ff02::1")) }, `sim: host web: AddAddr(ff02::1): it must be a unicast address`},
+		{func() { n.Host("web").AddAddr(netip.IPv6Unspecified()) }, `sim: host web: AddAddr(::): it must be a unicast address`},
 		{func() { n.Host("::1") }, `sim: Host("::1"): an address is no name`},
 		{func() { n.Host("LocalHost") }, `sim: Host("LocalHost"): the name stands for every host itself`},
 		{func() { n.Host("localhost") }, `sim: Host("localhost"): the name stands for every host itself`},
@@ -89,10 +96,10 @@ func TestMisusePanics(t *testing.T) {
 		{func() { n.After(-time.Second, func() {}) }, `sim: After(-1s): the delay must not be negative`},
 		{func() { n.After(0, nil) }, `sim: After: the function must not be nil`},
 		{func() { a.Run("worker", nil) }, `sim: host a: Run("worker"): the function must not be nil`},
-		{func() { web.ServeHTTP(":80", handler) }, `sim: host web: ServeHTTP: listen tcp 0.0.0.0:80: bind: address already in use`},
+		{func() { web.ServeHTTP(":80", handler) }, `sim: host web: ServeHTTP: listen tcp :80: bind: address already in use`},
 		{func() { a.ServeHTTP("c:80", handler) }, `sim: host a: ServeHTTP: listen tcp ` + c.Addr().String() + `:80: bind: cannot assign requested address`},
 		{func() { a.ServeHTTP("80", handler) }, `sim: host a: ServeHTTP: listen tcp: address 80: missing port in address`},
-		{func() { crashed.ServeHTTP(":80", handler) }, `sim: host crashed: ServeHTTP: listen tcp 0.0.0.0:80: socket: network is down`},
+		{func() { crashed.ServeHTTP(":80", handler) }, `sim: host crashed: ServeHTTP: listen tcp :80: socket: network is down`},
 
 		// What was never made.
 		{func() { noHost.Dial("tcp", "web:80") }, `sim: Host.Dial: the host is nil, or was not made by Network.Host`},

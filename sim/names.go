@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,9 +13,12 @@ import (
 var stubResolver = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 53}), 53)
 
 // Resolver returns Go's own resolver on h. It asks, in real DNS packets over the
-// host's loopback, a stub that knows the names and IPv4 addresses of the network's
-// hosts, both ways (A, PTR), and of localhost, and has no data of other types; a name that no host has does
+// host's loopback, a stub that knows the names and addresses of the network's
+// hosts, both ways (A, AAAA, PTR), and of localhost, and has no data of other types; a name that no host has does
 // not exist (NXDOMAIN). After [Host.SetResolver] it asks name servers over the network instead.
+//
+// Go's resolver sorts what it finds by the routes of the operating system's own network: whether IPv6 comes first depends on
+// the machine. [Host.DialContext] sorts by those of the host.
 //
 // Go's resolver reads the operating system's files, whichever name server it asks. A name that
 // it forms from a short name and a search domain of /etc/resolv.conf is not looked up, unless
@@ -41,6 +45,7 @@ const (
 	dnsNotSupported = 4
 	dnsTypeA        = 1
 	dnsTypePTR      = 12
+	dnsTypeAAAA     = 28
 	dnsClassIN      = 1
 	dnsTTL          = 0 // the address may be another one at any time
 )
@@ -66,66 +71,94 @@ func (h *Host) answerName(query []byte) []byte {
 		answer[5] = 1 // one question
 		kind := binary.BigEndian.Uint16(query[end-4:])
 		class := binary.BigEndian.Uint16(query[end-2:])
-		data, exists := h.n.resource(name, kind)
+		records, exists := h.resources(name, kind)
 		switch {
 		case !exists:
 			code = dnsNoSuchName
-		case data != nil && class == dnsClassIN:
-			answer[7] = 1                                                                      // one answer,
-			answer = append(answer, 0xc0, dnsHeader, byte(kind>>8), byte(kind), 0, dnsClassIN) // for the name of the question
-			answer = binary.BigEndian.AppendUint32(answer, dnsTTL)
-			answer = binary.BigEndian.AppendUint16(answer, uint16(len(data)))
-			answer = append(answer, data...)
+		case class == dnsClassIN:
+			for _, data := range records {
+				answer[7]++                                                                        // answers,
+				answer = append(answer, 0xc0, dnsHeader, byte(kind>>8), byte(kind), 0, dnsClassIN) // for the name of the question
+				answer = binary.BigEndian.AppendUint32(answer, dnsTTL)
+				answer = binary.BigEndian.AppendUint16(answer, uint16(len(data)))
+				answer = append(answer, data...)
+			}
 		}
 	}
 	binary.BigEndian.PutUint16(answer[2:], dnsResponse|flags&dnsOpcode|dnsRecursion|code)
 	return answer
 }
 
-// resource returns what the network knows of that type for a name, nil for nothing, and
+// resources returns what the network knows of that type for a name, nil for nothing, and
 // whether the name exists: that of a host, what stands below it for a service (RFC 8552,
 // "_http._tcp.server"), and that of an address for a reverse lookup.
-func (n *Network) resource(name string, kind uint16) (data []byte, exists bool) {
-	if reverse, ok := strings.CutSuffix(strings.ToLower(name), ".in-addr.arpa"); ok {
-		host := n.names.reverse(reverse)
+func (h *Host) resources(name string, kind uint16) (records [][]byte, exists bool) {
+	if addr, ok := reverseAddr(name); ok {
+		host := h.n.names.reverse(addr)
 		if host != "" && kind == dnsTypePTR {
+			var data []byte
 			for label := range strings.SplitSeq(host, ".") {
 				data = append(append(data, byte(len(label))), label...)
 			}
-			data = append(data, 0)
+			records = append(records, append(data, 0))
 		}
-		return data, host != ""
+		return records, host != ""
 	}
 	if own := strings.ToLower(name); own == "localhost" || strings.HasSuffix(own, ".localhost") { // RFC 6761 section 6.3
-		if kind == dnsTypeA {
-			data = loopback.AsSlice()
+		switch {
+		case kind == dnsTypeA:
+			records = append(records, loopback.AsSlice())
+		case kind == dnsTypeAAAA && h.addresses.ipv6:
+			records = append(records, loopback6.AsSlice())
 		}
-		return data, true
+		return records, true
 	}
-	host := n.names.find(name)
-	if host != nil && kind == dnsTypeA {
-		data = host.addr.AsSlice()
+	host := h.n.names.find(name)
+	if host != nil {
+		for _, a := range host.addresses.list {
+			if kind == dnsTypeA && a.Is4() || kind == dnsTypeAAAA && a.Is6() {
+				records = append(records, a.AsSlice())
+			}
+		}
 	}
-	for service := name; host == nil && strings.HasPrefix(service, "_"); host = n.names.find(service) {
+	for service := name; host == nil && strings.HasPrefix(service, "_"); host = h.n.names.find(service) {
 		_, service, _ = strings.Cut(service, ".")
 	}
-	return data, host != nil
+	return records, host != nil
 }
 
-// reverse returns the name for an address whose numbers stand in reverse order (RFC 1035
-// section 3.5), or "".
-func (r *registry) reverse(numbers string) string {
-	parts := strings.Split(numbers, ".")
-	slices.Reverse(parts)
-	addr, err := netip.ParseAddr(strings.Join(parts, "."))
-	if err != nil || !addr.Is4() {
-		return ""
+// reverseAddr returns the address that a name for a reverse lookup stands for (RFC 1035 section 3.5, RFC 3596 section 2.5),
+// which is invalid if its numbers are none.
+func reverseAddr(name string) (addr netip.Addr, ok bool) {
+	name = strings.ToLower(name)
+	if numbers, ok := strings.CutSuffix(name, ".in-addr.arpa"); ok {
+		parts := strings.Split(numbers, ".")
+		slices.Reverse(parts)
+		if addr, _ = netip.ParseAddr(strings.Join(parts, ".")); !addr.Is4() {
+			return netip.Addr{}, true
+		}
+		return addr, true
 	}
-	if addr == loopback {
+	digits, ok := strings.CutSuffix(name, ".ip6.arpa")
+	if !ok {
+		return netip.Addr{}, false
+	}
+	parts := strings.Split(digits, ".")
+	slices.Reverse(parts)
+	var b [16]byte
+	if n, err := hex.Decode(b[:], []byte(strings.Join(parts, ""))[:min(len(b)*2, len(parts))]); err != nil || n != len(b) || len(parts) != 2*n || len(digits) != 4*n-1 {
+		return netip.Addr{}, true
+	}
+	return netip.AddrFrom16(b), true
+}
+
+// reverse returns the name for an address, or "".
+func (r *registry) reverse(addr netip.Addr) string {
+	if addr == loopback || addr == loopback6 {
 		return "localhost"
 	}
-	if h := r.byAddr[addr]; h != nil {
-		return h.name
+	if d := r.byAddr[addr]; d != nil && d.host != nil && d.host.has(addr) {
+		return d.name
 	}
 	return ""
 }

@@ -345,9 +345,9 @@ func (s *NameServer) turn(name string, kind dns.Type) int {
 func (s *NameServer) of(name string, kind dns.Type) (all []dns.Record, exists bool) {
 	own := s.isOwn(name)
 	if !own {
-		data, known := s.known(name, kind)
-		if data != nil {
-			all = []dns.Record{{Name: name, Type: kind, TTL: uint32(s.conf.TTL / time.Second), Data: data}}
+		records, known := s.known(name, kind)
+		for _, data := range records {
+			all = append(all, dns.Record{Name: name, Type: kind, TTL: uint32(s.conf.TTL / time.Second), Data: data})
 		}
 		if known {
 			return all, true
@@ -406,16 +406,23 @@ func (s *NameServer) names() (all []string) {
 }
 
 // known is what the network knows of a name.
-func (s *NameServer) known(name string, kind dns.Type) (data []byte, exists bool) {
-	found := text(s.host.n, func() string {
-		data, exists := s.host.n.resource(name, uint16(kind))
+func (s *NameServer) known(name string, kind dns.Type) (records [][]byte, exists bool) {
+	found := text(s.host.n, func() string { // each with its length before it, none of which is over 255
+		records, exists := s.host.resources(name, uint16(kind))
 		if !exists {
 			return ""
 		}
-		return "=" + string(data)
+		all := []byte{0}
+		for _, data := range records {
+			all = append(append(all, byte(len(data))), data...)
+		}
+		return string(all)
 	})
-	if len(found) > 1 {
-		data = []byte(found[1:])
+	if found == "" {
+		return nil, false
 	}
-	return data, found != ""
+	for rest := found[1:]; rest != ""; rest = rest[1+rest[0]:] {
+		records = append(records, []byte(rest[1:1+rest[0]]))
+	}
+	return records, true
 }

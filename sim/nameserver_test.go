@@ -307,7 +307,7 @@ func TestMisuseOfNameServers(t *testing.T) {
 		for want, f := range map[string]func(){
 			`sim: host a: ServeNames: NameServerConfig.TTL = 1.5s: must be whole seconds from 0 to 2147483647 s`:                             func() { a.ServeNames(sim.NameServerConfig{TTL: 1500 * time.Millisecond}) },
 			`sim: host a: ServeNames: NameServerConfig.MaxUDP = 511: must be from 512 to 65507 bytes`:                                        func() { a.ServeNames(sim.NameServerConfig{MaxUDP: 511}) },
-			`sim: host ns: ServeNames: listen udp 0.0.0.0:53: bind: address already in use`:                                                  func() { ns.ServeNames(sim.NameServerConfig{}) },
+			`sim: host ns: ServeNames: listen udp :53: bind: address already in use`:                                                         func() { ns.ServeNames(sim.NameServerConfig{}) },
 			`sim: NameServer.Records("a..b"): a name must not have an empty part`:                                                            func() { a.ServeNames(sim.NameServerConfig{Records: map[string][]string{"a..b": nil}}) },
 			`sim: NameServer.Set(""): the name must not be empty`:                                                                            func() { server.Set("") },
 			`sim: NameServer: the record "A 10.0.0" of "x": the data of A is an IPv4 address`:                                                func() { server.Set("x", "A 10.0.0") },

@@ -227,7 +227,7 @@ type ResolverConfig struct {
 // SetResolver has the programs of h ask name servers, by [Host.Resolver] and, about each name other than
 // localhost, whenever they dial. By default they ask a stub on the host itself (see [Host.Resolver]), and
 // dials take no time to find a host. A name with several addresses is dialled as package net does: one
-// address after the other, each with its part of the time that is left. It panics if cfg is not valid.
+// address after the other, each with its part of the time that is left, and IPv4 beside IPv6 ([Dialer].FallbackDelay). It panics if cfg is not valid.
 func (h *Host) SetResolver(cfg ResolverConfig) {
 	h.must("SetResolver")
 	h.n.mustSimulate("SetResolver")

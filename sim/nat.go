@@ -37,6 +37,8 @@ type NAT struct {
 // what is sent to one of the hosts by its own address does not arrive, since that is private. It panics if no host is given, if
 // cfg is not valid, or if r has another box.
 //
+// IPv6 passes as it is.
+//
 // r has an address of its own (see [Router.Addr]); what it sends in the name of its hosts begins there in the trace.
 func (r *Router) NAT(cfg NATConfig, behind ...Node) *NAT {
 	r.must("NAT")
@@ -98,6 +100,10 @@ func (t *NAT) Rebind() {
 func (k *tracker) at(addr netip.AddrPort) *node { return k.r.n.names.byAddr[addr.Addr()] }
 
 func (t *NAT) forward(now int64, pkt *packet) {
+	if pkt.way.six {
+		t.r.n.transmit(pkt, now)
+		return
+	}
 	if c, opener := t.lookup(pkt); c != nil {
 		t.pass(now, pkt, c, opener)
 		return

@@ -170,7 +170,7 @@ func (b *neighbour) wait(now int64, pkt *packet) {
 			}
 		}
 	}
-	size := truesize(pkt.size)
+	size := truesize(pkt.size, pkt.way.header)
 	for len(b.waiting) > 0 && b.memory+size > unresolvedBytes {
 		n.drop(now, b.take(), b.pipe, "too much waits for ARP")
 	}
@@ -184,7 +184,7 @@ func (b *neighbour) take() *packet {
 	pkt := b.waiting[0]
 	b.waiting[0] = nil
 	b.waiting = b.waiting[1:]
-	b.memory -= truesize(pkt.size)
+	b.memory -= truesize(pkt.size, pkt.way.header)
 	return pkt
 }
 
@@ -205,7 +205,7 @@ func (b *neighbour) say(now int64, kind uint8) {
 
 // arpArrived handles an ARP packet that has arrived (arp_process).
 func (n *Network) arpArrived(now int64, pkt *packet) {
-	p, host := pkt.pipes[0], pkt.flow.path.to.host
+	p, host := pkt.pipes[0], pkt.way.to.host
 	switch off := host != nil && host.off != nil; {
 	case pkt.corrupt && !off:
 		p.stats.Dropped++

@@ -78,7 +78,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 			streams: map[string]stream{},
 		},
 		wires: topology{
-			paths:    map[nodes]*path{},
+			paths:    map[way]*path{},
 			defaults: map[nodes]*pipe{},
 			linked:   map[nodes]*pipe{},
 			version:  1,
@@ -93,6 +93,9 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	}
 	if bubble && n.conf.loopback {
 		panic("sim: Test: a bubble has no real sockets; make a network on the loopback interface with New")
+	}
+	if n.conf.ipv6 && n.conf.loopback {
+		panic("sim: IPv6: the network is the operating system's loopback interface (see sim.Loopback), which has no such thing")
 	}
 	n.seed = n.conf.seed
 	n.log.trace = newTrace(n)
@@ -241,7 +244,7 @@ func (n *Network) After(d time.Duration, f func()) {
 }
 
 // Host returns the host of that name, which is made at first use with the next
-// free address: 10.0.0.1, 10.0.0.2 and so on. The case of letters does not matter
+// free address: 10.0.0.1, 10.0.0.2 and so on (see [IPv6], [Host.AddAddr]). The case of letters does not matter
 // (RFC 4343). It panics if the name is empty or holds a
 // character that a host name cannot (RFC 952, RFC 1123), is an IP address, or that of a
 // router.
@@ -259,7 +262,9 @@ func (n *Network) Host(name string) *Host {
 		}
 		h := newHost(n, name, len(n.names.inOrder)+1)
 		n.names.hosts[strings.ToLower(name)] = h
-		n.names.byAddr[h.addr] = &h.node
+		for _, a := range h.addresses.list {
+			n.names.byAddr[a] = &h.node
+		}
 		n.names.inOrder = append(n.names.inOrder, h)
 		h.tellTaken()
 		return h

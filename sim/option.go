@@ -18,6 +18,7 @@ type options struct {
 	tcp         *tcp.Config
 	manyTimers  bool
 	arp         bool          // on all links
+	ipv6        bool          // on all hosts
 	limit       time.Duration // of virtual time
 	strict      bool
 	mayDiffer   bool

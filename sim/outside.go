@@ -179,8 +179,8 @@ func (n *Network) stray(by, host string) error {
 	}
 	text := fmt.Sprintf("%s was asked for %q%s", by, host, where)
 	ours := get(n, func() bool {
-		if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() {
-			return n.names.byAddr[addr] != nil
+		if addr, err := netip.ParseAddr(host); err == nil {
+			return n.names.byAddr[addr.Unmap()] != nil
 		}
 		return n.names.find(host) != nil
 	})

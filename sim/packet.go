@@ -24,6 +24,7 @@ func (p protocol) String() string {
 // A packet in flight. It is pooled: what ends it frees it.
 type packet struct {
 	flow     *flow
+	way      *path   // that it travels: the flow's when it was sent
 	pipes    []*pipe // its route; links that are made later do not change it
 	hop      int     // where on it
 	departs  int64   // when its last bit is sent there; packets of a train may not know
@@ -47,7 +48,7 @@ type packet struct {
 func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 	r := n.log.trace.slot()
 	pkt.describe(r, now, kind)
-	n.log.trace.seal(r, pkt.flow.path.hash, why)
+	n.log.trace.seal(r, pkt.way.hash, why)
 	if kind == Sent {
 		n.log.trace.carry(r, pkt.payload())
 	}
@@ -70,14 +71,18 @@ func (pkt *packet) payload() []byte {
 
 // describe fills a record but for its note.
 func (pkt *packet) describe(r *record, now int64, kind EventKind) {
-	way := pkt.flow.path
+	way := pkt.way
 	r.at, r.kind, r.proto = now, kind, pkt.proto
+	if way.six {
+		r.proto |= overIPv6
+	}
 	r.from, r.to = way.numbers[0], way.numbers[1]
 	r.sport, r.dport = pkt.src.Port(), pkt.dst.Port()
-	r.size = uint16(pkt.size)
+	r.size = uint16(min(pkt.size, 65535)) // a whole of IPv6 may be larger
 	switch {
 	case pkt.frag.whole != nil:
-		pkt.frag.whole.describe(r, int(pkt.frag.offset), pkt.size-ipHeader)
+		s := pkt.span()
+		pkt.frag.whole.describe(r, s.from, s.to-s.from)
 	case pkt.proto == protoTCP:
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.segment = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind
@@ -106,14 +111,14 @@ func (n *Network) recordDrop(now int64, pkt *packet, p *pipe, why string) {
 // dispatch sends a packet. What is larger than the path's MTU, as far as its
 // host knows, the host itself cuts, if it may (ip_finish_output).
 func (n *Network) dispatch(pkt *packet, now int64) {
-	way := pkt.flow.path
+	way := pkt.way
 	pkt.pipes = way.pipes()
-	if n.cutOff(now, pkt) {
+	if n.cutOff(now, pkt) || n.names.lost && n.sourceLost(now, pkt) {
 		return
 	}
 	mtu := way.mtu(now)
 	fits := pkt.size <= mtu
-	pkt.df = pkt.proto != protoICMP && !way.mayCut(now) && (fits || pkt.proto == protoTCP)
+	pkt.df = way.six && fits || pkt.proto != protoICMP && !way.mayCut(now) && (fits || pkt.proto == protoTCP)
 	switch {
 	case fits:
 		n.record(now, Sent, pkt, "")
@@ -130,7 +135,7 @@ func (n *Network) dispatch(pkt *packet, now int64) {
 
 // cutOff drops a packet if a partition covers its path.
 func (n *Network) cutOff(now int64, pkt *packet) bool {
-	cuts := pkt.flow.path.cuts()
+	cuts := pkt.way.cuts()
 	if len(cuts) == 0 {
 		return false
 	}
@@ -168,6 +173,10 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	if pkt.size >= p.mtu {
 		p.proof.full++
+	}
+	if p.mtu < leastMTU6 && pkt.way.six {
+		n.sendBack(now, pkt, p, ICMPNetUnreachable, "no IPv6 over an MTU below 1280")
+		return
 	}
 	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
@@ -308,7 +317,7 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 // a closer look.
 func (n *Network) receiver(pkt *packet) *TCPConn {
 	c := pkt.peer()
-	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || c.host.off != nil || c.tcp.State() != tcp.Established {
+	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || c.host.off != nil || n.names.lost || c.tcp.State() != tcp.Established {
 		return nil
 	}
 	return c
@@ -339,7 +348,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 // its packets there.
 func (n *Network) forward(now int64, head *packet) bool {
 	p, t := head.pipes[head.hop+1], &head.train
-	if p.down != nil || p.reject != nil || p.hold != nil || p.from.box != nil || p.from.icmpBlocked != nil || !p.neighbour.connected() {
+	if p.down != nil || p.reject != nil || p.hold != nil || p.from.box != nil || p.mtu < leastMTU6 && head.way.six || p.from.icmpBlocked != nil || !p.neighbour.connected() {
 		return false
 	}
 	at, ok := p.em.Pass(t.packets, t.largest, time.Duration(now), head.flow.stream(p, head.hop+1))
@@ -378,7 +387,7 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		n.arpArrived(now, pkt)
 		return
 	}
-	to := pkt.flow.path.to
+	to := pkt.way.to
 	h := to.host
 	off := h != nil && h.off != nil
 	if pkt.hop < len(pkt.pipes) {
@@ -403,6 +412,10 @@ func (n *Network) arrive(now int64, pkt *packet) {
 	if off {
 		h.off.hits++
 		n.drop(now, pkt, nil, "host is off")
+		return
+	}
+	if n.names.lost && h != nil && !h.owns(pkt.dst.Addr()) {
+		n.drop(now, pkt, nil, "no such address")
 		return
 	}
 	why := ""

@@ -1,5 +1,7 @@
 package sim
 
+import "net/netip"
+
 // A path leads from one host to another, or from or to a router with a box.
 type path struct {
 	n        *Network
@@ -11,16 +13,35 @@ type path struct {
 	learned  pathMTU
 	misc     *flow    // of packets that belong to no socket
 	numbers  [2]int32 // of its ends, for the trace,
-	hash     uint64   // and of their names
+	hash     uint64   // and of their names, and of the address
+	six      bool     // it is of IPv6
+	header   int      // bytes of an IP header
 }
 
-// path returns the path between two hosts, or routers with a box.
-func (n *Network) path(from, to *node) *path {
-	p := n.wires.paths[nodes{from, to}]
+// A way is between two nodes, to an address of the second: the zero one for its first.
+type way struct {
+	from, to *node
+	addr     netip.Addr
+}
+
+// path returns the path between two hosts, or routers with a box, to an address of the second. What is learned of the
+// one and what happens there, the other's does not share.
+func (n *Network) path(from, to *node, addr netip.Addr) *path {
+	if addr == to.addr || addr.Is4() && addr.IsLoopback() {
+		addr = netip.Addr{}
+	}
+	p := n.wires.paths[way{from, to, addr}]
 	if p == nil {
 		p = &path{n: n, from: from, to: to, numbers: [2]int32{from.number, to.number}, hash: from.hash ^ to.hash<<1}
+		p.header = ipHeader
+		if addr.IsValid() {
+			p.hash ^= addrHash(addr)
+		}
+		if addr.Is6() {
+			p.six, p.header = true, ip6Header
+		}
 		p.misc = &flow{path: p}
-		n.wires.paths[nodes{from, to}] = p
+		n.wires.paths[way{from, to, addr}] = p
 	}
 	return p
 }
@@ -36,13 +57,21 @@ func (p *path) pipes() []*pipe {
 	return p.route
 }
 
+// lost says that one end has lost an address, so that packets may end there.
+func (p *path) lost() bool {
+	return p.from.host != nil && p.from.host.addresses.gone || p.to.host != nil && p.to.host.addresses.gone
+}
+
 // lookahead is for how long the program cannot observe that a packet is sent now.
 func (p *path) lookahead() int64 { return p.pipes()[0].lookahead() }
 
 // leastDelay is how long an acknowledgement that is sent now takes at least to the other end, if all
 // of the path is open, or else to the first pipe that may send it back, or box that may answer.
 func (p *path) leastDelay() (least int64, open bool) {
-	const longest = 20 + 60 // IP header, and the longest of TCP
+	longest := p.header + 60 // the longest header of TCP
+	if p.lost() {
+		return 0, false
+	}
 	for _, d := range p.pipes() {
 		switch {
 		case d.reject != nil || d.mtu < longest || d.from.box != nil:

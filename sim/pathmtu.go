@@ -6,10 +6,11 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Discovery of the path's MTU (RFC 1191), as Linux does it by default. A host sends what its
+// Discovery of the path's MTU (RFC 1191, RFC 8201), as Linux does it by default. A host sends what its
 // own link takes, by TCP and also by UDP (package net leaves IP_MTU_DISCOVER at
 // IP_PMTUDISC_WANT), with the bit that forbids to cut it. A router whose next link takes
-// less drops the packet and tells the host, which remembers that for the destination.
+// less drops the packet and tells the host, which remembers that for the destination. Over IPv6
+// a message of less than 1280 bytes is not believed (__ip6_rt_update_pmtu).
 
 // A pathMTU is what a host has learned of the route to a destination (struct fib_nh_exception).
 type pathMTU struct {
@@ -46,7 +47,7 @@ func (p *path) mayCut(now int64) bool { return p.learned.locked && p.known(now) 
 // learn takes over that packets of more than mtu bytes do not pass (__ip_rt_update_pmtu).
 func (p *path) learn(now int64, mtu int) {
 	old := p.mtu(now)
-	if mtu > old || p.mayCut(now) {
+	if mtu > old || p.mayCut(now) || p.six && mtu < leastMTU6 {
 		return
 	}
 	locked := mtu < leastMTU

@@ -20,7 +20,7 @@ func (p *pool) packet(f *flow, proto protocol, src, dst netip.AddrPort) *packet 
 	} else {
 		pkt = new(packet)
 	}
-	pkt.flow, pkt.proto, pkt.src, pkt.dst = f, proto, src, dst
+	pkt.flow, pkt.way, pkt.proto, pkt.src, pkt.dst = f, f.path, proto, src, dst
 	return pkt
 }
 

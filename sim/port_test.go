@@ -206,11 +206,14 @@ func TestListenAddresses(t *testing.T) {
 			require.Error(t, err, network)
 		}
 		_, err = a.Listen("tcp", "[::1]:99")
-		require.ErrorContains(t, err, "IPv6 is not simulated")
+		require.ErrorIs(t, err, syscall.EAFNOSUPPORT)
+		require.EqualError(t, err, "listen tcp [::1]:99: socket: address family not supported by protocol (host a has no IPv6: see sim.IPv6 and Host.AddAddr)")
 		_, err = a.Dial("tcp6", "b:80")
-		require.ErrorContains(t, err, "IPv6 is not simulated")
+		require.ErrorContains(t, err, "dial tcp6: address b: no suitable address found")
 		_, err = a.Dial("tcp", "[2001:db8::1]:80")
-		require.ErrorContains(t, err, "IPv6 is not simulated")
+		require.ErrorIs(t, err, syscall.EAFNOSUPPORT)
+		_, err = a.Dial("udp", "[2001:db8::1]:80")
+		require.ErrorIs(t, err, syscall.EAFNOSUPPORT)
 	})
 }
 

@@ -48,8 +48,12 @@ func (q *eventQueue) schedule(s timed, class, id uint64) {
 // from those of connections.
 func socketID(h *Host, local netip.AddrPort, proto protocol) uint64 {
 	id := 1<<60 | uint64(proto)<<56 | uint64(h.number)<<17 | uint64(local.Port())
-	if local.Addr().IsLoopback() {
-		id |= 1 << 16 // another socket of that port may have the host's own address
+	switch a := local.Addr(); { // another socket of that port may have the host's own address
+	case !a.IsValid() || a == h.addr || a == netip.IPv4Unspecified():
+	case a.Is4() && a.IsLoopback():
+		id |= 1 << 16
+	default:
+		id |= addrHash(a) & 0xffff << 40
 	}
 	return id
 }

@@ -16,6 +16,7 @@ type registry struct {
 	streams map[string]stream
 	conns   uint64 // how many connections there were: the last one's id
 	boxes   int    // how many routers have one
+	lost    bool   // a host has lost an address, so that each packet's must be looked at
 
 	machine map[netip.AddrPort]netip.AddrPort // with Loopback: where listeners are
 	taken   map[string]bool                   // with a Resolver: what the operating system's hosts file has

@@ -12,7 +12,7 @@ type topology struct {
 	pipes    []*pipe // in the order in which they were made
 	linked   map[nodes]*pipe
 	defaults map[nodes]*pipe // between hosts that no link joins
-	paths    map[nodes]*path
+	paths    map[way]*path
 	version  uint64 // counts the changes that move packets to other routes
 
 	partitions    []partition

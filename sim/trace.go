@@ -72,6 +72,7 @@ type Event struct {
 	Seq, Ack   uint64 // of TCP, counted from 0 at the SYN of each side
 	Length     int    // bytes of payload
 	Size       int    // bytes on the wire, IP header included
+	IPv6       bool   // carried by IPv6
 	Resent     bool   // a retransmission or a probe
 	Content    uint32 // of a packet Sent with a payload: CRC-32C of it; of fragments, with the first one, of all
 }
@@ -81,7 +82,7 @@ type Event struct {
 type record struct {
 	at           int64
 	kind         EventKind
-	proto        protocol
+	proto        protocol // with overIPv6 beside it
 	flags        tcp.Flags
 	segment      tcp.Kind // of TCP: whether it is sent again or a probe
 	from, to     int32    // numbers of hosts, from 1
@@ -90,6 +91,9 @@ type record struct {
 	note         int32 // its number among Trace.notes, 0: none; of a packet Sent, which has none, its Content
 	seq, ack     uint64
 }
+
+// overIPv6 is the bit of a record's protocol that says that IPv6 carries it.
+const overIPv6 protocol = 1 << 7
 
 func newTrace(n *Network) *Trace {
 	return &Trace{n: n, notes: make([]note, 1), noted: map[string]int32{"": 0}}
@@ -237,13 +241,14 @@ func (t *Trace) event(i int) (Event, bool) {
 	if r.to != 0 {
 		e.To = t.nodes[r.to-1].name
 	}
+	proto := r.proto &^ overIPv6
 	if r.kind != Noted {
-		e.Protocol = r.proto.String()
+		e.Protocol, e.IPv6 = proto.String(), r.proto != proto
 	}
-	if r.proto == protoTCP && r.kind != Noted {
+	if proto == protoTCP && r.kind != Noted {
 		e.Flags = r.flags.String()
 	}
-	if r.proto == protoARP {
+	if proto == protoARP {
 		e.Flags = arpKinds[r.flags]
 	}
 	return e, true
@@ -281,6 +286,10 @@ func (e Event) String() string {
 
 // packet describes the packet of the event.
 func (e Event) packet() string {
+	if e.IPv6 {
+		e.IPv6 = false
+		return "ip6 " + e.packet()
+	}
 	switch e.Protocol {
 	case "tcp":
 	case "arp":

@@ -16,11 +16,11 @@ import (
 // set options, such as quic-go, do without. So there are no control messages, and
 // IP_MTU_DISCOVER cannot be chosen: QUIC then sends no probes of the path's MTU.
 //
-// A datagram carries at most 65507 bytes; a longer one is refused with EMSGSIZE. One
+// A datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6; a longer one is refused with EMSGSIZE. One
 // larger than the MTU of the host's link travels in fragments (RFC 791), each of which is
 // lost, delayed and counted as a packet of its own, and arrives with the last of them, or not
-// at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time). Routers cut fragments
-// further. A datagram that is no fragment they must not cut, as Linux has it for sockets of
+// at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time; for IPv6 that is 60 s in Linux). Routers cut fragments of
+// IPv4 further. A datagram that is no fragment they must not cut, as Linux has it for sockets of
 // package net (IP_PMTUDISC_WANT): one that is too big for a later link is lost, and the
 // host told (see [netem.Config]'s MTU). From then on, for 10 minutes, it cuts larger ones for
 // that destination, and a connected socket has EMSGSIZE for the error of its next call.
@@ -40,7 +40,8 @@ type UDPConn struct {
 	n            *Network
 	host         *Host
 	by           moment // when it was closed or given a deadline
-	network      string // as the program named it: "udp" or "udp4"
+	network      string // as the program named it: "udp", "udp4" or "udp6"
+	six          bool   // the socket is IPv6's, also with IPv4 addresses
 	local        netip.AddrPort
 	remote       netip.AddrPort // zero if not connected
 	in           half
@@ -55,43 +56,40 @@ type UDPConn struct {
 }
 
 const (
-	maxDatagram = 65535 - 20 - 8 // payload of the largest IPv4 packet
-	udpHeader   = 8
-	ipHeader    = 20
+	maxDatagram  = 65535 - ipHeader - udpHeader // payload of the largest IPv4 packet
+	maxDatagram6 = 65535 - udpHeader            // the same of IPv6, whose header does not count
+	udpHeader    = 8
 )
 
 // ListenPacket announces on a local address, as [net.ListenPacket] does. The
-// network must be "udp" or "udp4".
+// network must be "udp", "udp4" or "udp6"; addresses are those of [Host.Listen].
 func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	h.must("ListenPacket")
 	h.n.mustSimulate("ListenPacket")
 	if err := checkNetwork(network, protoUDP); err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	local, err := h.resolve(context.Background(), network, address, anywhere)
+	named, local, err := h.resolveLocal(network, address)
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
 	if err := unicast(local.Addr()); err != nil {
-		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(local), err)
+		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(named), err)
 	}
-	u, err := try(h.n, func() (*UDPConn, error) { return h.bind(network, local, netip.AddrPort{}) })
+	u, err := try(h.n, func() (*UDPConn, error) { return h.bind(network, local.Addr().Is6(), local, netip.AddrPort{}) })
 	if err != nil {
-		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(local), err)
+		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(named), err)
 	}
 	return u, nil
 }
 
 // dialUDP makes a connected socket; no packet is sent.
-func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn, error) {
+func (d *Dialer) dialUDP(ctx context.Context, network string, named netip.AddrPort) (net.Conn, error) {
 	h := d.host
 	h.n.mustSimulate("UDP")
-	remote, local, err := d.endpoints(ctx, network, address)
-	if err != nil {
-		return nil, opError("dial", network, nil, nil, err)
-	}
+	remote, local, six := d.ends(network, named)
 	fail := func(err error) (net.Conn, error) {
-		return nil, opError("dial", network, d.LocalAddr, net.UDPAddrFromAddrPort(remote), err)
+		return nil, opError("dial", network, d.LocalAddr, net.UDPAddrFromAddrPort(named), err)
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(contextError(err))
@@ -99,7 +97,7 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 	if err := unicast(remote.Addr()); err != nil {
 		return fail(err)
 	}
-	u, err := try(h.n, func() (*UDPConn, error) { return h.connect(network, local, remote, d.LocalAddr == nil) })
+	u, err := try(h.n, func() (*UDPConn, error) { return h.connect(network, six, local, remote, d.LocalAddr == nil) })
 	if err != nil {
 		return fail(err)
 	}
@@ -107,24 +105,32 @@ func (d *Dialer) dialUDP(ctx context.Context, network, address string) (net.Conn
 }
 
 // connect makes a connected socket, whose port is to be found if the program left it open.
-func (h *Host) connect(network string, local, remote netip.AddrPort, open bool) (*UDPConn, error) {
+func (h *Host) connect(network string, six bool, local, remote netip.AddrPort, open bool) (*UDPConn, error) {
 	if local.Port() == 0 && open && !h.dead && !h.n.closed {
 		local = netip.AddrPortFrom(local.Addr(), h.udpPort(remote))
 		if local.Port() == 0 {
 			return nil, sysError("connect", syscall.EAGAIN)
 		}
 	}
-	u, err := h.bind(network, local, remote)
+	if remote.Addr().Is6() && !h.addresses.ipv6 && !h.dead && !h.n.closed {
+		return nil, h.errNoIPv6()
+	}
+	u, err := h.bind(network, six, local, remote)
 	if err != nil {
 		return nil, err
 	}
-	if u.local.Addr().IsUnspecified() {
-		u.setSource(h.sourceFor(remote.Addr()))
+	if err = h.mayConnect(u.local.Addr(), remote.Addr()); err == nil {
+		if u.local.Addr().IsUnspecified() {
+			u.setSource(h.sourceFor(remote.Addr()))
+		}
+		if _, errno := h.routeTo(u.local.Addr(), remote.Addr()); errno != 0 {
+			err = sysError("connect", errno)
+		}
 	}
-	if _, errno := h.routeTo(u.local.Addr(), remote.Addr()); errno != 0 {
+	if err != nil {
 		u.shut()
 		unlist(h.table.udp, u.local.Port(), u)
-		return nil, sysError("connect", errno)
+		return nil, err
 	}
 	return u, nil
 }
@@ -144,26 +150,31 @@ func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 }
 
 // bind makes a socket. The lock is held.
-func (h *Host) bind(network string, local, remote netip.AddrPort) (*UDPConn, error) {
+func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UDPConn, error) {
 	switch {
 	case h.n.closed:
 		return nil, net.ErrClosed
 	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
-	case !h.owns(local.Addr()):
-		return nil, sysError("bind", syscall.EADDRNOTAVAIL)
+	}
+	if err := h.mayBind(local.Addr()); err != nil {
+		return nil, err
 	}
 	if local.Port() == 0 {
 		if local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return len(h.table.udp[p]) == 0 })); local.Port() == 0 {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
+	bound := network
+	if !six {
+		bound = "udp4"
+	}
 	for _, other := range h.table.udp[local.Port()] {
-		if overlaps(other.local.Addr(), local.Addr()) {
+		if overlap(other.network, other.local.Addr(), bound, local.Addr()) {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
-	u := newUDPConn(h, network, local, remote)
+	u := newUDPConn(h, network, six, local, remote)
 	h.table.udp[local.Port()] = append(h.table.udp[local.Port()], u)
 	if u.asleep = h.pause.fault != nil; u.asleep {
 		h.pause.asleep = append(h.pause.asleep, u)
@@ -172,9 +183,9 @@ func (h *Host) bind(network string, local, remote netip.AddrPort) (*UDPConn, err
 }
 
 //go:norace
-func newUDPConn(h *Host, network string, local, remote netip.AddrPort) *UDPConn {
+func newUDPConn(h *Host, network string, six bool, local, remote netip.AddrPort) *UDPConn {
 	return &UDPConn{
-		n: h.n, host: h, network: network, local: local, remote: remote, buffer: receiveBuffer{limit: defaultReceiveBuffer},
+		n: h.n, host: h, network: network, six: six, local: local, remote: remote, buffer: receiveBuffer{limit: defaultReceiveBuffer},
 		in: half{deadline: deadline(never)}, write: deadline(never), deadlinePlan: plan(never),
 		flows: map[netip.AddrPort]*flow{},
 	}
@@ -202,18 +213,22 @@ func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
 
 // takes says whether u receives datagrams for its port of an address.
 func (u *UDPConn) takes(to, from netip.AddrPort) bool {
-	return (u.local.Addr() == to.Addr() || u.local.Addr().IsUnspecified()) && (!u.remote.IsValid() || u.remote == from)
+	return takes(u.network, u.local.Addr(), to.Addr()) && (!u.remote.IsValid() || u.remote == from)
 }
 
 func (u *UDPConn) wakeUp() { u.asleep = false }
 
 // datagram hands a datagram to its socket.
 func (h *Host) datagram(now int64, pkt *packet) {
+	if pkt.src.Addr() == loopback6 && pkt.way.from != &h.node {
+		h.n.drop(now, pkt, nil, "from [::1] of another host")
+		return
+	}
 	u := h.socket(pkt.dst, pkt.src)
 	if u == nil && pkt.dst == stubResolver {
 		if answer := h.answerName(pkt.data); answer != nil {
-			r := h.n.pool.packet(h.n.path(&h.node, &h.node).misc, protoUDP, pkt.dst, pkt.src)
-			r.data, r.size = answer, ipHeader+udpHeader+len(answer)
+			r := h.n.pool.packet(h.pathTo(pkt.src.Addr()).misc, protoUDP, pkt.dst, pkt.src)
+			r.data, r.size = answer, r.way.header+udpHeader+len(answer)
 			h.n.dispatch(r, now)
 		}
 		h.n.pool.free(pkt)
@@ -223,7 +238,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 		h.n.unreachable(now, pkt, ICMPPortUnreachable, 0)
 		return
 	}
-	size := truesize(pkt.size)
+	size := truesize(pkt.size, pkt.way.header)
 	if pkt.frag.whole != nil {
 		size = pkt.frag.whole.memory
 	}
@@ -304,8 +319,12 @@ func (u *UDPConn) takeError() syscall.Errno {
 // it.
 func (u *UDPConn) send(p []byte, to netip.AddrPort, addr net.Addr, call string) (int, error) {
 	if to.Addr().IsUnspecified() {
+		six := u.six // as Linux does with 0.0.0.0
 		if to = netip.AddrPortFrom(u.local.Addr(), to.Port()); to.Addr().IsUnspecified() {
-			to = netip.AddrPortFrom(loopback, to.Port()) // as Linux does with 0.0.0.0
+			to = netip.AddrPortFrom(loopback, to.Port())
+			if six {
+				to = netip.AddrPortFrom(loopback6, to.Port())
+			}
 		}
 	}
 	readsRange(p)
@@ -314,7 +333,7 @@ func (u *UDPConn) send(p []byte, to netip.AddrPort, addr net.Addr, call string) 
 		err = get(u.n, func() error { return u.queue(p, to, call) })
 	}
 	if err != nil {
-		return 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), addr, err)
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), addr, err)
 	}
 	return len(p), nil
 }
@@ -330,7 +349,7 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 		return net.ErrClosed
 	case u.write.expired():
 		return os.ErrDeadlineExceeded
-	case len(p) > maxDatagram:
+	case len(p) > maxDatagram && (to.Addr().Is4() || len(p) > maxDatagram6):
 		return sysError(call, syscall.EMSGSIZE)
 	case to.Port() == 0 && !u.remote.IsValid():
 		return sysError(call, syscall.EINVAL)
@@ -346,11 +365,16 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 	data, by := make([]byte, len(p)), u.n.moment()
 	tcp.CopyBytes(data, p)
 	key := uint64(u.local.Port())<<48 | u.sent
-	if u.local.Addr().IsLoopback() {
-		key |= 1 << 47 // another socket of that port may have the host's own address
+	dest := "" // nothing but what tells sockets of one port apart
+	switch from := u.local.Addr(); {
+	case from == u.host.addr || from.IsUnspecified() && !u.six:
+	case from.Is4() && from.IsLoopback():
+		key |= 1 << 47
+	default:
+		dest = from.String() + u.network
 	}
 	u.n.submit(operation{
-		host: u.host, kind: opDatagram, n: key,
+		host: u.host, kind: opDatagram, dest: dest, n: key,
 		run: func(now int64) {
 			u.transmit(now, data, by, netip.AddrPortFrom(source, u.local.Port()), to, way, refused != 0)
 		},
@@ -372,7 +396,7 @@ func (u *UDPConn) transmit(now int64, data []byte, by moment, from, to netip.Add
 		u.flows[to] = f
 	}
 	pkt := u.n.pool.packet(f, protoUDP, from, to)
-	pkt.data, pkt.by, pkt.size = data, by, ipHeader+udpHeader+len(data)
+	pkt.data, pkt.by, pkt.size = data, by, way.header+udpHeader+len(data)
 	if refused {
 		pkt.pipes = way.pipes()
 		u.n.drop(now, pkt, pkt.pipes[0], "no route to host")
@@ -410,7 +434,7 @@ func (u *UDPConn) shut() {
 func (u *UDPConn) leave() { u.buffer.queue = nil }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].
-func (u *UDPConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(u.local) }
+func (u *UDPConn) LocalAddr() net.Addr { return udpAddr(u.local, u.six) }
 
 // RemoteAddr implements [net.Conn]; it is a [*net.UDPAddr], or nil if the socket is
 // not connected.
@@ -418,7 +442,7 @@ func (u *UDPConn) RemoteAddr() net.Addr {
 	if !u.remote.IsValid() {
 		return nil
 	}
-	return net.UDPAddrFromAddrPort(u.remote)
+	return udpAddr(u.remote, u.six)
 }
 
 // opError wraps an error of the network, if there is one.
@@ -428,7 +452,7 @@ func (u *UDPConn) opError(op string, err error) error {
 	}
 	var remote net.Addr
 	if u.remote.IsValid() {
-		remote = net.UDPAddrFromAddrPort(u.remote)
+		remote = udpAddr(u.remote, u.six)
 	}
-	return opError(op, u.network, net.UDPAddrFromAddrPort(u.local), remote, err)
+	return opError(op, u.network, udpAddr(u.local, u.six), remote, err)
 }

@@ -87,10 +87,10 @@ func skbAllocation(packet int) int {
 
 // truesize is the memory that Linux counts for an IP packet of UDP: skb->truesize as the
 // sender's kernel has allocated it, which is what a receiver sees over a virtual link
-// (measured on Linux 6.18, amd64). A network card's driver may take more.
-func truesize(packet int) int {
+// (measured on Linux 6.18, amd64); header is that of IP. A network card's driver may take more.
+func truesize(packet, header int) int {
 	if packet > skbLinear {
-		return skbHead + skbSmall + packet - ipHeader - udpHeader
+		return skbHead + skbSmall + packet - header - udpHeader
 	}
 	return skbHead + skbAllocation(packet)
 }

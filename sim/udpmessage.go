@@ -29,17 +29,17 @@ func (u *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	return n, net.UDPAddrFromAddrPort(from), nil
+	return n, udpAddr(from, u.six), nil
 }
 
-// ReadFromUDPAddrPort is [UDPConn.ReadFrom] with a [netip.AddrPort], whose address is an
-// IPv4 address proper.
+// ReadFromUDPAddrPort is [UDPConn.ReadFrom] with a [netip.AddrPort]. As in package net an IPv4 address
+// has IPv6's form (::ffff:10.0.0.1) if the socket is IPv6's: one that listens for both families.
 func (u *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	n, from, _, err := u.receive(p, "recvfrom")
 	if err != nil {
 		return 0, netip.AddrPort{}, err
 	}
-	return n, from, nil
+	return n, inFamily(from, u.six), nil
 }
 
 // ReadMsgUDP is [UDPConn.ReadFrom] with flags: MSG_TRUNC says that p was too short. There
@@ -49,7 +49,7 @@ func (u *UDPConn) ReadMsgUDP(p, oob []byte) (n, oobn, flags int, addr *net.UDPAd
 	if err != nil {
 		return 0, 0, 0, nil, err
 	}
-	return n, oobn, flags, net.UDPAddrFromAddrPort(from), nil
+	return n, oobn, flags, udpAddr(from, u.six), nil
 }
 
 // ReadMsgUDPAddrPort is [UDPConn.ReadMsgUDP] with a [netip.AddrPort].
@@ -61,7 +61,7 @@ func (u *UDPConn) ReadMsgUDPAddrPort(p, _ []byte) (n, oobn, flags int, addr neti
 	if cut {
 		flags = syscall.MSG_TRUNC
 	}
-	return n, 0, flags, from, nil
+	return n, 0, flags, inFamily(from, u.six), nil
 }
 
 // Write implements [net.Conn].
@@ -69,14 +69,14 @@ func (u *UDPConn) Write(p []byte) (int, error) {
 	if !u.remote.IsValid() {
 		return 0, u.opError("write", sysError("write", syscall.EDESTADDRREQ))
 	}
-	return u.send(p, u.remote, net.UDPAddrFromAddrPort(u.remote), "write")
+	return u.send(p, u.remote, udpAddr(u.remote, u.six), "write")
 }
 
 // WriteTo implements [net.PacketConn]. addr must be a [*net.UDPAddr].
 func (u *UDPConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	to, ok := addr.(*net.UDPAddr)
 	if !ok {
-		return 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), addr, syscall.EINVAL)
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), addr, syscall.EINVAL)
 	}
 	return u.WriteToUDP(p, to)
 }
@@ -88,6 +88,9 @@ func (u *UDPConn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
 
 // WriteToUDPAddrPort is [UDPConn.WriteTo] with a [netip.AddrPort].
 func (u *UDPConn) WriteToUDPAddrPort(p []byte, addr netip.AddrPort) (int, error) {
+	if addr.Addr().Unmap().Is4() && familyOf(u.network) == "6" && !u.remote.IsValid() {
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), net.UDPAddrFromAddrPort(addr), sysError("sendto", syscall.ENETUNREACH))
+	}
 	return u.sendTo(p, udpAddrOf(addr), "sendto")
 }
 
@@ -96,7 +99,7 @@ func (u *UDPConn) WriteToUDPAddrPort(p []byte, addr netip.AddrPort) (int, error)
 func (u *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
 	if len(oob) > 0 {
 		err := fmt.Errorf("control messages are not simulated: %w", sysError("sendmsg", syscall.EINVAL))
-		return 0, 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), shown(addr), err)
+		return 0, 0, opError("write", u.network, udpAddr(u.local, u.six), shown(addr), err)
 	}
 	if u.remote.IsValid() && addr == nil {
 		n, err = u.send(p, u.remote, nil, "sendmsg")
@@ -125,7 +128,7 @@ var errMissingAddress = errors.New("missing address")
 // sendTo sends a datagram to where addr says, which an unconnected socket must have.
 func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) {
 	fail := func(err error) (int, error) {
-		return 0, opError("write", u.network, net.UDPAddrFromAddrPort(u.local), shown(addr), err)
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), shown(addr), err)
 	}
 	switch {
 	case u.remote.IsValid():
@@ -133,13 +136,17 @@ func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) 
 	case addr == nil:
 		return fail(errMissingAddress)
 	}
-	ip := anywhere
-	if len(addr.IP) > 0 {
-		four := addr.IP.To4()
-		if four == nil {
-			return fail(&net.AddrError{Err: "non-IPv4 address", Addr: addr.IP.String()})
-		}
-		ip = netip.AddrFrom4([4]byte(four))
+	ip, _ := netip.AddrFromSlice(addr.IP)
+	ip = ip.Unmap()
+	switch {
+	case !ip.IsValid():
+		ip = netip.IPv4Unspecified()
+	case ip.Is6() && !u.six:
+		return fail(&net.AddrError{Err: "non-IPv4 address", Addr: addr.IP.String()})
+	case ip.Is6() && (addr.Zone != "" || ip.IsLinkLocalUnicast()):
+		return fail(&net.AddrError{Err: "link-local addresses are not simulated", Addr: addr.IP.String()})
+	case ip.Is4() && familyOf(u.network) == "6" && ip != netip.IPv4Unspecified():
+		return fail(sysError(call, syscall.ENETUNREACH)) // IPV6_V6ONLY
 	}
 	return u.send(p, netip.AddrPortFrom(ip, uint16(addr.Port)), addr, call)
 }

@@ -48,12 +48,14 @@ const (
 	NotSupported         // EOPNOTSUPP
 	HostDown             // EHOSTDOWN
 	NoNetwork            // ENONET
+	Prohibited           // EACCES
+	ProtocolError        // EPROTO
 )
 
 func (c Code) String() string {
 	return [...]string{"ok", "connection refused", "connection reset by peer", "broken pipe", "connection timed out",
 		"no route to host", "network is unreachable", "protocol not available", "operation not supported", "host is down",
-		"machine is not on the network"}[c]
+		"machine is not on the network", "permission denied", "protocol error"}[c]
 }
 
 // Info is the state of a connection in numbers, as Linux's tcp_info.

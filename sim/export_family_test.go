@@ -1,0 +1,32 @@
+package sim
+
+import "net/netip"
+
+// A FamilyFilter is a box that drops the packets of a family.
+type FamilyFilter struct {
+	n         *Network
+	four, six bool
+}
+
+// NewFamilyFilter makes r one that drops nothing.
+func NewFamilyFilter(r *Router) *FamilyFilter {
+	f := &FamilyFilter{n: r.n}
+	r.n.do(func() { r.n.install(r, f) })
+	return f
+}
+
+// Cut says what it drops from now on.
+func (f *FamilyFilter) Cut(four, six bool) { f.n.do(func() { f.four, f.six = four, six }) }
+
+func (f *FamilyFilter) forward(now int64, pkt *packet) {
+	if f.six && pkt.way.six || f.four && !pkt.way.six {
+		f.n.drop(now, pkt, nil, "filtered")
+		return
+	}
+	f.n.transmit(pkt, now)
+}
+
+// Preferred sorts addresses as a dial of h does.
+func (h *Host) Preferred(addrs []netip.Addr) []netip.Addr {
+	return ownAddrs(get(h.n, func() []netip.Addr { return h.preferred(addrs) }))
+}

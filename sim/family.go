@@ -1,0 +1,158 @@
+package sim
+
+import (
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// Addresses are IPv4 or IPv6, and never an IPv4 address in IPv6's form. An unspecified one (0.0.0.0, ::)
+// stands for any address of a host, as far as the socket takes it, and the zero netip.Addr for none at all.
+var (
+	loopback  = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	loopback6 = netip.IPv6Loopback()
+)
+
+const (
+	ipHeader  = 20
+	ip6Header = 40
+
+	fragmentHeader = 8    // of IPv6 (RFC 8200 section 4.5)
+	leastMTU6      = 1280 // of any link (RFC 8200 section 5)
+)
+
+// takes says whether a socket of a network ("tcp", "udp6"...) that is bound to an address receives what
+// is for another: on an unspecified one, all of the families that the network has.
+func takes(network string, bound, addr netip.Addr) bool {
+	if !bound.IsUnspecified() {
+		return bound == addr
+	}
+	switch familyOf(network) {
+	case "4":
+		return addr.Is4()
+	case "6":
+		return addr.Is6()
+	}
+	return true
+}
+
+// overlap says whether two sockets of one port would both receive.
+func overlap(network string, bound netip.Addr, otherNetwork string, otherBound netip.Addr) bool {
+	if bound.IsUnspecified() && otherBound.IsUnspecified() {
+		f, g := familyOf(network), familyOf(otherNetwork)
+		return f == "" || g == "" || f == g
+	}
+	if bound.IsUnspecified() {
+		return takes(network, bound, otherBound)
+	}
+	return takes(otherNetwork, otherBound, bound)
+}
+
+// A family is that of a network in one byte.
+type family uint8
+
+const (
+	bothFamilies family = iota
+	onlyIPv4
+	onlyIPv6
+)
+
+func familyNamed(network string) family {
+	switch familyOf(network) {
+	case "4":
+		return onlyIPv4
+	case "6":
+		return onlyIPv6
+	}
+	return bothFamilies
+}
+
+// String returns the end of the network's name.
+func (f family) String() string { return [...]string{"", "4", "6"}[f] }
+
+// familyOf is "4" or "6" for a network of one family, and "" for one of both.
+func familyOf(network string) string { return network[len("tcp"):] }
+
+// wildcard is the address of a socket that is bound to any: as package net has it, "::" where the operating
+// system has IPv6, unless the network is IPv4 alone (favoriteAddrFamily).
+func (h *Host) wildcard(network string) netip.Addr {
+	if f := familyOf(network); f == "6" || f == "" && h.addresses.ipv6 {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}
+
+// toOneself is where a dial without an address leads, or to an unspecified one, from an address that may be
+// unspecified too.
+func toOneself(network string, named, from netip.Addr) netip.Addr {
+	if familyOf(network) == "6" || named.Is6() || from.Is6() && !from.IsUnspecified() {
+		return loopback6
+	}
+	return loopback
+}
+
+// mayBind refuses the local address of a socket.
+func (h *Host) mayBind(addr netip.Addr) error {
+	switch {
+	case addr.Is6() && !h.addresses.ipv6:
+		return h.errNoIPv6()
+	case addr.Is6() && addr.IsLinkLocalUnicast():
+		return sysError("bind", syscall.EINVAL) // without a zone that it has
+	case !h.owns(addr):
+		return sysError("bind", syscall.EADDRNOTAVAIL)
+	}
+	return nil
+}
+
+// mayConnect refuses the ends of a connection; an unspecified local address is for the host to choose.
+func (h *Host) mayConnect(from, to netip.Addr) error {
+	if to.Is6() && !h.addresses.ipv6 {
+		return h.errNoIPv6()
+	}
+	if err := h.mayBind(from); err != nil {
+		return err
+	}
+	switch {
+	case to.Is6() && to.IsLinkLocalUnicast():
+		return sysError("connect", syscall.EINVAL)
+	case h.at(to) == nil || !h.sourceFor(to).IsValid():
+		return sysError("connect", syscall.ENETUNREACH)
+	case from.Is4() && from.IsLoopback() && h.at(to) != &h.node:
+		return sysError("connect", syscall.EINVAL) // one of IPv6 is sent, and dropped where it arrives
+	}
+	return nil
+}
+
+// errNoIPv6 is the error of a socket for IPv6 where the host has none.
+func (h *Host) errNoIPv6() error {
+	return &noIPv6Error{h.name, sysError("socket", syscall.EAFNOSUPPORT)}
+}
+
+type noIPv6Error struct {
+	host string
+	err  error
+}
+
+func (e *noIPv6Error) Error() string {
+	return e.err.Error() + " (host " + e.host + " has no IPv6: see sim.IPv6 and Host.AddAddr)"
+}
+
+func (e *noIPv6Error) Unwrap() error { return e.err }
+
+// tcpAddr is an address as package net has it. A socket that is IPv6's has IPv4 addresses in 16 bytes.
+func tcpAddr(a netip.AddrPort, six bool) *net.TCPAddr {
+	return net.TCPAddrFromAddrPort(inFamily(a, six))
+}
+
+// udpAddr is the same for UDP.
+func udpAddr(a netip.AddrPort, six bool) *net.UDPAddr {
+	return net.UDPAddrFromAddrPort(inFamily(a, six))
+}
+
+// inFamily maps an IPv4 address to IPv6's form if the socket is IPv6's (RFC 4291 section 2.5.5.2).
+func inFamily(a netip.AddrPort, six bool) netip.AddrPort {
+	if six && a.Addr().Is4() {
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr().As16()), a.Port())
+	}
+	return a
+}

@@ -1,0 +1,183 @@
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// addresses are those of a host.
+type addresses struct {
+	list []netip.Addr // in the order in which they came
+	ipv6 bool         // the operating system has IPv6
+	gone bool         // the host has lost one
+}
+
+// addrOfHost is the IPv4 address of the host of a number, from 1: 10.0.0.1 and so on.
+func addrOfHost(number int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(number >> 16), byte(number >> 8), byte(number)})
+}
+
+// addr6OfHost is its IPv6 address, of the block for documentation (RFC 3849): 2001:db8::1 and so on.
+func addr6OfHost(number int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 13: byte(number >> 16), 14: byte(number >> 8), 15: byte(number)})
+}
+
+// IPv6 gives each host an IPv6 address beside its IPv4 address: 2001:db8::1, 2001:db8::2 and so on. Without it, a
+// host is like a Linux that was booted without IPv6, until [Host.AddAddr] gives it an IPv6 address.
+//
+// With IPv6 a host behaves as Linux and package net do. A name stands for both addresses, and a dial by "tcp" prefers
+// IPv6 and races IPv4 against it ([Dialer].FallbackDelay). A listener on ":80" has the address "[::]:80" and takes both families,
+// as does one on "0.0.0.0:80"; the networks "tcp4", "tcp6", "udp4" and "udp6" are one family. [::1] is the
+// host itself. IPv6 packets have a header of 40 bytes, so that a segment carries 20 bytes less; only their sender
+// cuts them, and a link whose MTU is below 1280 carries none.
+//
+// Link-local addresses (fe80::), zones and multicast are not simulated, and refused.
+func IPv6() Option {
+	return func(o *options) { o.ipv6 = true }
+}
+
+// Addr returns the first of the host's IPv4 addresses, or of its IPv6 addresses if it has no other. It is invalid
+// if the host has lost all.
+func (h *Host) Addr() netip.Addr {
+	h.must("Addr")
+	return get(h.n, func() netip.Addr {
+		if i := slices.IndexFunc(h.addresses.list, netip.Addr.Is4); i >= 0 {
+			return h.addresses.list[i]
+		}
+		if len(h.addresses.list) > 0 {
+			return h.addresses.list[0]
+		}
+		return netip.Addr{}
+	})
+}
+
+// Addrs returns the host's addresses in the order in which they came, IPv4 and IPv6, without those of the loopback.
+func (h *Host) Addrs() []netip.Addr {
+	h.must("Addrs")
+	return ownAddrs(get(h.n, func() []netip.Addr { return slices.Clone(h.addresses.list) }))
+}
+
+// ownAddrs are addresses of the engine's for the program.
+func ownAddrs(addrs []netip.Addr) []netip.Addr {
+	return ownAll(addrs, func(a netip.Addr) netip.Addr { return a })
+}
+
+// AddAddr gives h another address, of IPv4 or IPv6. The name of h stands for it too, and sockets that are bound to
+// no address receive what is for it. A host's first IPv6 address gives it IPv6: see [IPv6].
+//
+// An address that another host has lost by [Host.RemoveAddr] moves: what is sent to it from now on comes to h, which
+// knows nothing of that host's connections and resets them. AddAddr panics if another
+// host or a router has the address, if it cannot be a host's (loopback, unspecified, multicast, broadcast), or is
+// link-local in IPv6.
+func (h *Host) AddAddr(addr netip.Addr) {
+	h.must("AddAddr")
+	h.n.mustSimulate("AddAddr")
+	addr = addr.Unmap()
+	if why := notOfHost(addr); why != "" {
+		panic(fmt.Sprintf("sim: host %s: AddAddr(%v): %s", h.name, addr, why))
+	}
+	h.n.do(func() {
+		was := h.n.names.byAddr[addr]
+		switch {
+		case h.has(addr):
+			return
+		case was != nil && (was.host == nil || was.host.has(addr)):
+			panic(fmt.Sprintf("sim: host %s: AddAddr(%v): %q has that address; RemoveAddr takes it away", h.name, addr, was.name))
+		}
+		h.n.note(&h.node, nil, "address added: "+addr.String())
+		h.give(addr)
+		if was != nil && was.host != h {
+			h.n.moved(addr)
+		}
+		h.n.invalidate()
+	})
+}
+
+// notOfHost says why no host can have an address, or "".
+func notOfHost(a netip.Addr) string {
+	switch {
+	case !a.IsValid():
+		return "the address is not valid"
+	case a.Zone() != "" || a.Is6() && a.IsLinkLocalUnicast():
+		return "link-local addresses of IPv6 and zones are not simulated"
+	case a.IsLoopback():
+		return "every host has the loopback's addresses"
+	case a.IsUnspecified() || unicast(a) != nil:
+		return "it must be a unicast address"
+	}
+	return ""
+}
+
+// give adds an address. The lock is held.
+func (h *Host) give(addr netip.Addr) {
+	h.addresses.list = append(h.addresses.list, addr)
+	h.addresses.ipv6 = h.addresses.ipv6 || addr.Is6()
+	h.n.names.byAddr[addr] = &h.node
+}
+
+// RemoveAddr takes an address from h: it changes its address, or leaves the network with all that it has. Sockets
+// live on, as in Linux. A connection of that address stays bound to it: what its program writes
+// waits and is sent again after timeouts, without effect, until [Host.AddAddr] gives the address back, or TCP gives up. A UDP socket that is bound to
+// it fails to send with ENETUNREACH; listeners wait. New sockets
+// cannot have it: EADDRNOTAVAIL. Over IPv6, where Linux does not look at its own address, packets from a removed one are still sent
+// as long as the host has another; answers to it are not received.
+//
+// What others send to the address still comes to h, which drops it without an answer: a dial takes its time to fail. Names no longer stand
+// for it. It panics if h does not have the address.
+func (h *Host) RemoveAddr(addr netip.Addr) {
+	h.must("RemoveAddr")
+	h.n.mustSimulate("RemoveAddr")
+	addr = addr.Unmap()
+	h.n.do(func() {
+		i := slices.Index(h.addresses.list, addr)
+		if i < 0 {
+			panic(fmt.Sprintf("sim: host %s: RemoveAddr(%v): the host has %v", h.name, addr, h.addresses.list))
+		}
+		h.addresses.list = slices.Delete(slices.Clone(h.addresses.list), i, i+1)
+		h.addresses.gone, h.n.names.lost = true, true
+		h.n.note(&h.node, nil, "address removed: "+addr.String())
+		h.n.invalidate()
+	})
+}
+
+// has says whether an address is one of h's, those of the loopback left out.
+func (h *Host) has(addr netip.Addr) bool { return slices.Contains(h.addresses.list, addr) }
+
+// owns says whether a socket of h can have an address; an unspecified one is all of them.
+func (h *Host) owns(addr netip.Addr) bool {
+	return addr.IsUnspecified() || addr.IsLoopback() || h.has(addr)
+}
+
+// moved has what is sent to an address go to the host that has it now.
+func (n *Network) moved(addr netip.Addr) {
+	for _, h := range n.names.inOrder {
+		for c := range h.table.conns.all() {
+			if c.ends.remote.Addr() == addr {
+				c.flow.path = h.pathTo(addr)
+				c.flow.topology, c.flow.peer = 0, nil
+			}
+		}
+		for _, u := range byPort(h.table.udp) {
+			for to, f := range u.flows {
+				if to.Addr() == addr {
+					f.path, f.topology = h.pathTo(addr), 0
+				}
+			}
+		}
+	}
+}
+
+// sourceLost ends a packet that is from an address which its host has lost. IPv4 finds no route for it
+// (ip_route_output_key); IPv6 does not look.
+func (n *Network) sourceLost(now int64, pkt *packet) bool {
+	h := pkt.way.from.host
+	if h == nil || !h.addresses.gone || h.owns(pkt.src.Addr()) {
+		return false
+	}
+	if pkt.way.six && h.sourceFor(pkt.dst.Addr()).IsValid() {
+		return false
+	}
+	n.drop(now, pkt, nil, "sender has no such address")
+	return true
+}
