@@ -64,7 +64,7 @@ type Client struct {
 	// The server has the same time to answer the request.
 	Misses int
 	// Backoff bounds the delays between connections. Its Min is 1 s and its Base 3 s if
-	// they are zero. A reconnection time that the stream tells is waited for in full,
+	// they are zero. A reconnection time that the stream sends is waited for in full,
 	// doubled as Base is and at most RetryAfterMax, and up to Base more.
 	Backoff retry.Backoff
 	// Jitter draws the delays. Nil: seeded by the clock when Run is called. Clients that

@@ -200,7 +200,7 @@ func (d *Decoder) dispatch() (Event, bool) {
 }
 
 // emptied returns b without its bytes, for use again: one large event or comment must not
-// hold its memory for the stream's life.
+// hold its memory for as long as the stream lasts.
 func emptied(b []byte) []byte {
 	if cap(b) > 64<<10 {
 		return nil

@@ -112,7 +112,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.leave(s)
 	c, err := s.open(w)
 	if err != nil {
-		return // the client was told, as far as one could
+		return // the client was answered, as far as one could
 	}
 	h.opened.Add(1)
 	h.attach(s, c)

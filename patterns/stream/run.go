@@ -28,7 +28,7 @@ type run struct {
 	logger   *slog.Logger
 	jitter   retry.Jitter
 	backoff  retry.Backoff
-	told     time.Duration // the reconnection time that a stream has told; negative: none
+	told     time.Duration // the reconnection time that a stream has sent; negative: none
 	id       string        // of what was handled last
 	failures int           // in a row
 	dead     bool          // the last connection fell silent

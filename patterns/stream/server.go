@@ -38,7 +38,9 @@ type Server struct {
 	// longer is disconnected, and resumes when it can. It replaces the WriteTimeout of
 	// the http.Server, which would end every stream.
 	WriteTimeout time.Duration
-	// Retry is the reconnection time sent to clients: 2 s. Negative: none.
+	// Retry is the shortest reconnection time sent to clients: 2 s. Each stream is sent one of its own,
+	// drawn from Retry to twice that, since browsers wait for just as long: those that a crash has
+	// disconnected at one instant do not come back at one. Negative: none.
 	Retry time.Duration
 	// Padding adds comments to each write until it has this many bytes, to get it
 	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
@@ -90,7 +92,7 @@ type Server struct {
 	// to end a stream; and streams that open and end otherwise at level debug, with the
 	// attributes client, error and reason. Nil: nothing is logged.
 	Logger *slog.Logger
-	// Jitter draws the delays of refusals. Nil: seeded by the clock at first use.
+	// Jitter draws reconnection times and the delays of refusals. Nil: seeded by the clock at first use.
 	Jitter retry.Jitter
 
 	once   sync.Once
@@ -137,6 +139,7 @@ func (s *Server) Check() error {
 	check.Duration("Heartbeat", s.Heartbeat)
 	check.Duration("ProxyTimeout", s.ProxyTimeout)
 	check.Duration("WriteTimeout", s.WriteTimeout)
+	check.Duration("Retry", max(0, s.Retry))
 	check.Duration("RetrySpread", s.RetrySpread)
 	check.Int("Padding", s.Padding)
 	check.Int("MaxMessageBytes", s.MaxMessageBytes)

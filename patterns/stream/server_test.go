@@ -37,6 +37,25 @@ func TestHeadersComeAtOnce(t *testing.T) {
 	})
 }
 
+// Browsers wait for just as long as they are told. Those that lose their server at one instant come back
+// over a time that is as long again.
+func TestReconnectionTimesAreSpread(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stream(&stream.Server{Jitter: retry.Seeded(w.net.Seed())})
+		told := map[time.Duration]bool{}
+		for range 100 {
+			var d stream.Decoder
+			require.NoError(w, d.Feed([]byte(w.download("", nil).readFor(time.Millisecond)), func(stream.Event) error { return nil }))
+			each, ok := d.Retry()
+			require.True(w, ok)
+			require.GreaterOrEqual(w, each, 2*time.Second)
+			require.LessOrEqual(w, each, 4*time.Second)
+			told[each.Truncate(100*time.Millisecond)] = true
+		}
+		require.Greater(w, len(told), 15, "of 20 tenths of a second")
+	})
+}
+
 func TestTheRequestDecides(t *testing.T) {
 	for _, c := range []struct {
 		name, query string
@@ -210,7 +229,7 @@ func TestShutdown(t *testing.T) {
 	overEncodings(t, func(w *world, e stream.Encoding) {
 		log := memory()
 		defer log.Close()
-		first, second := &stream.Server{Log: log}, &stream.Server{Log: log}
+		first, second := &stream.Server{Log: log, Jitter: retry.NoJitter}, &stream.Server{Log: log}
 		server := w.serve(first.Handler())
 		server.RegisterOnShutdown(func() { first.Drain(context.Background()) })
 		c := w.receive(&stream.Client{Encoding: e})

@@ -73,7 +73,7 @@ func (s *session) parse() error {
 	case from != "" && from != "now":
 		return fmt.Errorf("from is %q: want now, or nothing", from)
 	case id != "":
-		// What is no cursor is no position of this log, and the client is told so like
+		// What is no cursor is no position of this log, and the client is notified like
 		// one of another epoch. An error status would stop a browser for good.
 		s.resumes = true
 		s.cursor, _ = eventlog.ParseCursor(id)
@@ -116,7 +116,7 @@ func (s *session) run() error {
 	watch := s.Log.Watch(s.query.Topics...)
 	defer watch.Stop()
 	if s.settings.Retry >= 0 {
-		_ = s.enc.Retry(s.settings.Retry) // into memory
+		_ = s.enc.Retry(s.settings.Retry + s.Jitter(s.settings.Retry)) // into memory
 	}
 	if !s.resumes {
 		// From the first moment the client has a position: without one it would begin

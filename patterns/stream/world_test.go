@@ -121,8 +121,11 @@ func settle() { time.Sleep(10 * time.Microsecond) }
 // which happen at one instant.
 func exact(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
-// stream serves a stream.
+// stream serves a stream. Without a Jitter of its own it draws nothing.
 func (w *world) stream(s *stream.Server) *stream.Server {
+	if s.Jitter == nil {
+		s.Jitter = retry.NoJitter
+	}
 	if s.Log == nil {
 		log := memory()
 		w.Cleanup(func() { log.Close() })
