@@ -25,7 +25,7 @@ func newBubbleRun(t *testing.T) *bubbleRun {
 	return &bubbleRun{given: make(chan []string, 1), ballast: newBallast(t)}
 }
 
-// abandon has the run end without its bubble, for some problems, of which the test is told.
+// abandon has the run end without its bubble, for some problems, which the test reports.
 // Any goroutine may call it, in the bubble or outside; only the first call counts. What is
 // left of the bubble is stopped where it next calls the network, or when its clock next
 // moves; a goroutine that does nothing of the kind runs on beside the tests that follow.

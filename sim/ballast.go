@@ -158,7 +158,7 @@ func (b *ballast) tick(count int, still func() bool) ticked {
 		return tickNever
 	}
 	defer b.state.Store(ballastIdle)
-	// On one processor nobody gets in between: neither the root, nor the garbage collector, which,
+	// On one processor no other goroutine gets in between: neither the root, nor the garbage collector, which,
 	// were it at the stack of a weight, would have the first entry count. It takes some ten
 	// microseconds, there and back.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -182,7 +182,7 @@ func (b *ballast) tick(count int, still func() bool) ticked {
 			<-w.up
 		}
 	}
-	runtime.Gosched() // begins a time slice, of ten milliseconds, in which nobody is preempted
+	runtime.Gosched() // begins a time slice, of ten milliseconds, in which no goroutine is preempted
 	if !still() {
 		raise()
 		return tickNotNow

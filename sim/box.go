@@ -10,7 +10,7 @@ import (
 // A box is what a router does beside forwarding: it may rewrite packets, drop them, answer them, and send
 // some of its own. A router with a box has an address, so that packets may be sent to it.
 type box interface {
-	// forward takes a packet that has come to the router, on its way to somebody else or for the router's own
+	// forward takes a packet that has come to the router, on its way to a host or for the router's own
 	// address, and ends it or sends it on: by transmit as it came (not if it is for the router), or by
 	// node.send.
 	forward(now int64, pkt *packet)
@@ -42,7 +42,7 @@ func (n *Network) readdress(r *Router) {
 	n.invalidate()
 }
 
-// flowTo is a flow of what a router sends to an address: nil if nobody has it. Whoever asks keeps it, since the
+// flowTo is a flow of what a router sends to an address: nil if no host has it. Whoever asks keeps it, since the
 // draws of its packets go on from one to the next.
 func (d *node) flowTo(proto protocol, from, to netip.AddrPort) *flow {
 	dest := d.n.names.byAddr[to.Addr()]

@@ -289,7 +289,7 @@ func (c *TCPConn) closing() bool {
 	return false
 }
 
-// CloseRead shuts down the reading side: reads return [io.EOF]. The peer is not told.
+// CloseRead shuts down the reading side: reads return [io.EOF]. The peer is not notified.
 func (c *TCPConn) CloseRead() error {
 	return c.shutdown(func() {
 		c.asked.closeRead = true

@@ -25,7 +25,7 @@ type Host struct {
 	access    access
 	closings  closings
 	resolver  hostResolver
-	clock     *Clock // nil: nobody has asked
+	clock     *Clock // nil: it was not asked for
 
 	off       *fault // no power: nothing is sent or answered
 	dead      bool   // the processes are gone

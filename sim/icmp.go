@@ -230,7 +230,7 @@ func (h *Host) at(addr netip.Addr) *node {
 	return h.n.names.byAddr[addr]
 }
 
-// pathTo is the path from h to an address, or nil if nobody has it.
+// pathTo is the path from h to an address, or nil if no host has it.
 func (h *Host) pathTo(addr netip.Addr) *path {
 	to := h.at(addr)
 	if to == nil {

@@ -139,7 +139,7 @@ func (p *pipe) idle() (lines []string) {
 			continue
 		case m.over && m.took == 0: // at the instant at which it was set there was another one
 			continue
-		case m.sent == 0 && a.miss == "" && m.first == p.proof.since: // a link that took no packet at all is told as such
+		case m.sent == 0 && a.miss == "" && m.first == p.proof.since: // a link that took no packet at all is reported as such
 			continue
 		case both >= 0 && m.sent == 0 && p.reverse.used():
 			continue

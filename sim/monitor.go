@@ -14,7 +14,7 @@ import (
 )
 
 // A monitor looks at a run from outside, on the real clock, so that no test ends without a
-// word: it tells of one that takes long, and fails one that would still run when go test's
+// word: it reports one that takes long, and fails one that would still run when go test's
 // own deadline ends the process. The watchdog finds those that cannot go on.
 type monitor struct {
 	run      *bubbleRun
@@ -22,7 +22,7 @@ type monitor struct {
 	seed     uint64
 	command  func() string
 	began    time.Time
-	notices  []time.Duration // when to tell of it
+	notices  []time.Duration // when to report it
 	deadline time.Time       // of go test, less what a report takes; zero: none
 
 	mu    sync.Mutex
@@ -33,7 +33,7 @@ type monitor struct {
 // monitoring says how monitors work. A variable for their tests.
 var monitoring = struct {
 	every   time.Duration   // of real time: how often they look
-	notices []time.Duration // real times at which to tell of a test that runs; one that is just long is not told of often
+	notices []time.Duration // real times at which to report a test that runs; one that is just long is seldom reported
 	ahead   time.Duration   // how long before go test's deadline a test is given up,
 	part    time.Duration   // or this part of what is left at its beginning
 	limit   time.Duration   // of real time, instead of go test's; 0: none
@@ -99,7 +99,7 @@ func (m *monitor) look() {
 }
 
 // giveUp abandons the bubble before go test ends the process. The report goes to standard
-// error at once: what the test is told is printed when its parents have ended as well.
+// error at once: what the test reports is printed when its parents have ended as well.
 func (m *monitor) giveUp(n *Network) {
 	what := fmt.Sprintf("sim: %s, seed %d, still runs after %v, and go test's deadline (-timeout) is near. %s",
 		m.name, m.seed, time.Since(m.began).Round(time.Second), m.activity(n))
@@ -129,7 +129,7 @@ func (m *monitor) activity(n *Network) string {
 // moving returns the goroutines of the program that were seen to move, the busiest first, and
 // all of them.
 func moving(n *Network) (moving, all []goroutine) {
-	const enough, patience = time.Second / 2, 2 * time.Second // of real time; on a busy machine nobody may move for long
+	const enough, patience = time.Second / 2, 2 * time.Second // of real time; on a busy computer no goroutine may move for long
 	type seen struct {
 		goroutine
 		moves int
@@ -187,7 +187,7 @@ type pulse struct {
 	seen    atomic.Int64 // virtual time at the last beat
 }
 
-// No timer of a program is due at the same instant, so that nobody finds the goroutine of
+// No timer of a program is due at the same instant, so that no program finds the goroutine of
 // a beat among those of the test.
 const firstBeat = time.Second + 137*time.Nanosecond
 

@@ -71,7 +71,7 @@ func (h *Host) forgetPaths() {
 }
 
 // tooBig ends a packet that must not be cut and is larger than the next link
-// takes: p, or its host's own if p is nil. The sender is told (ip_forward).
+// takes: p, or its host's own if p is nil. The sender is notified (ip_forward).
 func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 	const why = "mtu"
 	if p != nil && p.from.icmpBlocked != nil {
@@ -87,7 +87,7 @@ func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 func (h *Host) tooBig(now int64, m *packet) {
 	way, mtu := h.pathTo(m.src.Addr()), int(m.icmp.mtu)
 	if way == nil {
-		return // nobody has that address any more
+		return // no host has that address any more
 	}
 	switch m.icmp.about {
 	case protoTCP:

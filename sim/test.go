@@ -309,7 +309,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 // testPanicked describes a panic of the test's own goroutine, the cause first.
 func testPanicked(p any) string {
 	cause := fmt.Sprint(p)
-	if strings.HasPrefix(cause, "sim: ") { // misuse: the stack within the network tells nobody anything
+	if strings.HasPrefix(cause, "sim: ") { // misuse: the stack within the network is of no use
 		calls, _ := goroutine{text: panicStack()}.frames()
 		calls = slices.DeleteFunc(calls, func(f frame) bool { return !f.program() })
 		return cause + "\n" + strings.TrimSuffix(listCalls(calls), "\n")

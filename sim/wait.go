@@ -29,7 +29,7 @@ type waiter struct {
 }
 
 // canStep says that the first call is blocked for certain, as is all that does not run
-// when the clock moves, and can be kicked.
+// when the clock moves, and can be woken.
 func (w *waiter) canStep(now int64) bool {
 	return w.timer != nil && w.since < now && !w.woken
 }

@@ -114,7 +114,7 @@ func (d *watchdog) watchClock() {
 type clockWatch struct {
 	d        *watchdog
 	pause    time.Duration   // until the next look
-	patience time.Duration   // until the next dump, though somebody runs
+	patience time.Duration   // until the next dump, though a goroutine runs
 	steps    uint64          // of the network at the last look
 	still    time.Time       // since when there were no more
 	since    time.Time       // when those of last were first seen to wait
@@ -155,7 +155,7 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 	switch {
 	case s.frozen():
 		switch {
-		case s.outside: // somebody who may hold the lock
+		case s.outside: // a goroutine that may hold the lock
 			w.pause = looksFirst
 			return false
 		case s.shared && waited >= foreignPatience:

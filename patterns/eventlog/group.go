@@ -8,7 +8,7 @@ import (
 
 // group collects the Appends that wait for the disk, so that they share a transaction.
 // One of them at a time leads: it takes those that wait, itself the first of them, and
-// appends them; the one that waits longest then leads the next. Nobody waits for others
+// appends them; the one that waits longest then leads the next. No call waits for others
 // to come, so that one publisher alone is as fast as the disk.
 type group struct {
 	mu      sync.Mutex

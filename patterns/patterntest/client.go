@@ -32,7 +32,7 @@ type Client struct {
 
 	mu    sync.Mutex
 	got   []arrival
-	gapAt time.Duration  // when it was told of a gap last; -1: never
+	gapAt time.Duration  // when it was notified of a gap last; -1: never
 	have  map[string]int // how often each text came since
 	whole int            // so many of its first events are not missing, whatever happens
 	knows []mark         // when all it had got must have been acknowledged
@@ -46,7 +46,7 @@ type mark struct {
 
 type arrival struct {
 	data string
-	gap  string // not empty: the client was told of a gap
+	gap  string // not empty: the client was notified of a gap
 	at   time.Duration
 	left time.Duration // not 0: the client had left then
 }
@@ -145,7 +145,7 @@ func (c *Client) note(a arrival) {
 	}
 }
 
-// has returns how often a text came, to the client or to its successor, since it was told of a gap
+// has returns how often a text came, to the client or to its successor, since it was notified of a gap
 // last. It is locked.
 func (c *Client) has(data string) int {
 	n := c.have[data]
@@ -163,7 +163,7 @@ func (c *Client) wentAstray(data string) bool {
 	return c.before != nil && slices.Contains(c.before.Got(), data)
 }
 
-// toldAt returns when it, or its successor, was told of a gap last. It is locked.
+// toldAt returns when it, or its successor, was notified of a gap last. It is locked.
 func (c *Client) toldAt() time.Duration {
 	at := c.gapAt
 	if c.successor != nil {

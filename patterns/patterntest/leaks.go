@@ -15,7 +15,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What somebody may have more at a census than at the one before, for [Bounded].
+// What a host may have more at a census than at the one before, for [Bounded].
 const (
 	serverGrowth = 30
 	peerGrowth   = 8 // a client has few connections
@@ -65,7 +65,7 @@ func (s *Stage) Census() {
 }
 
 // openConnection is a connection that its process has not closed: what the system keeps for a minute
-// after that is nobody's.
+// after that has no owner.
 var openConnection = regexp.MustCompile(`ESTABLISHED|CLOSE_WAIT`)
 
 // goroutines counts those of the process by their labels.

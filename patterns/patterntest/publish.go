@@ -347,7 +347,7 @@ func (w *World) expected(c *Client) []publication {
 }
 
 // missing calls f for the accepted events that the client did not get, other than those
-// before a gap that it was told of, until f returns false. If fewer came than were published with
+// before a gap that it was notified of, until f returns false. If fewer came than were published with
 // one text, the last of these are missing.
 func (w *World) missing(c *Client, f func(p *publication) bool) {
 	now := w.Net.Elapsed()

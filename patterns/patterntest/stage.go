@@ -32,7 +32,7 @@ type Stage struct {
 	server     process
 	owner      owner    // of the server's goroutines
 	counts     []census // of them, and of connections
-	outages    []span   // in which nobody can reach the server
+	outages    []span   // in which no client can reach the server
 
 	mu      sync.Mutex
 	up      bool // the server runs

@@ -95,7 +95,7 @@ func workStories() (all stories) {
 			case w.system.Work.Groups:
 				return sleep(ctx, time.Hour)
 			}
-			return sleep(ctx, 3*wait) // there is nobody else
+			return sleep(ctx, 3*wait) // there is no other worker
 		}
 		first := w.Worker("workers", "one", hangs)
 		if w.system.Work.Groups {

@@ -158,7 +158,7 @@ type System struct {
 	Publishers *Publishers
 
 	// Fences says that of several clients under one name only the one that came last gets events,
-	// even if another, whom nobody has told, comes back later. The name is known to Receive, not to the host.
+	// even if another, which has not heard of it, comes back later. The name is known to Receive, not to the host.
 	Fences bool
 }
 

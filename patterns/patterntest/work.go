@@ -25,7 +25,7 @@ type Work struct {
 	Groups bool
 
 	// AckWait is how long a worker may take for an event, which then comes again, to it or another.
-	// Zero: as long as it likes, and nobody else gets the event meanwhile.
+	// Zero: as long as it likes, and no other worker gets the event meanwhile.
 	AckWait time.Duration
 
 	// MaxAttempts is after how many failures an event is given up. Zero: never.
@@ -168,7 +168,7 @@ func (g *group) acknowledged(at time.Duration) {
 	g.knows = append(g.knows, mark{at, len(g.log)})
 }
 
-// toldAt returns when one of the workers was told of a gap last.
+// toldAt returns when one of the workers was notified of a gap last.
 func (g *group) toldAt() time.Duration {
 	at := time.Duration(-1)
 	for _, c := range g.members {
@@ -179,7 +179,7 @@ func (g *group) toldAt() time.Duration {
 	return at
 }
 
-// left calls f for the accepted events that nobody has handled and that were not given up, until f
+// left calls f for the accepted events that no worker has handled and that were not given up, until f
 // returns false.
 func (w *World) left(g *group, f func(p *publication, failures int) bool) {
 	gapAt := g.toldAt()

@@ -124,7 +124,7 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	}
 }
 
-// welcome reads the answer to a hello, and says that this process lives if the broker
+// welcome reads the answer to a hello, and says that this process is alive if the broker
 // asks, because another of the same ID has a session.
 func (l *link) welcome() (m control, err error) {
 	kind, body, err := l.next()
@@ -187,7 +187,7 @@ func (c *Client) use(l *link, welcome control) bool {
 func (c *Client) lost() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.link, c.acks, c.ackCount = nil, nil, 0 // what was acknowledged is told on return
+	c.link, c.acks, c.ackCount = nil, nil, 0 // the broker learns on return what was acknowledged
 }
 
 // forget says that the broker knows nothing of a subscription any more.
@@ -269,7 +269,7 @@ func (c *Client) control(m control) error {
 // ack queues the acknowledgement of a delivery. The caller has c.mu.
 func (c *Client) ack(d *Delivery, v verb, pause time.Duration, soon bool) {
 	if c.link == nil {
-		return // the broker is told on return
+		return // the broker learns of it on return
 	}
 	c.acks = d.appendFrame(c.acks, 0, v, pause)
 	c.ackCount++

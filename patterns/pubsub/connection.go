@@ -180,7 +180,7 @@ func (b *Broker) authenticate(c *connection, hello control) error {
 	case errors.Is(err, access.ErrForbidden), errors.Is(err, access.ErrUnauthorized):
 		told.Text = err.Error()
 	case errors.As(err, &told):
-	default: // the client is told no more than that
+	default: // the client gets to know no more than that
 		told.Text = http.StatusText(told.Status)
 	}
 	return &rejection{told, err}

@@ -20,7 +20,7 @@ type seen struct {
 	id     string
 	at     time.Time
 	offset uint64        // 0: it is on its way into the log, or did not come there
-	wait   chan struct{} // closed when it is known; nil: nobody waits
+	wait   chan struct{} // closed when it is known; nil: no other call waits
 }
 
 // begin notes that a message is on its way. If one of its ID is stored already it returns

@@ -170,7 +170,7 @@ func (d *dispatcher) state() state {
 	return s
 }
 
-// tell sends the gaps that members have not been told of. What is lost until a subscriber
+// tell sends the gaps that members have not been notified of. What is lost until a subscriber
 // has taken notice of one gap is the next. The caller has d.mu.
 func (d *dispatcher) tell(out *batch) {
 	for _, m := range d.g.members {
@@ -181,7 +181,7 @@ func (d *dispatcher) tell(out *batch) {
 	}
 }
 
-// subscribed is what a member is told when it begins. It hears of the gaps that no
+// subscribed is what a member is sent when it begins. It hears of the gaps that no
 // member has heard of.
 func (d *dispatcher) subscribed(m *member) control {
 	return control{
@@ -210,14 +210,14 @@ func (d *dispatcher) wasTold(m *member, number uint64) {
 	d.kick()
 }
 
-// noteTold notes that somebody knows of all gaps up to a number.
+// noteTold notes that a subscriber knows of all gaps up to a number.
 func (d *dispatcher) noteTold(number uint64) {
 	if number == d.g.gaps && number > d.g.told {
 		d.g.told, d.toldMissed, d.dirty = number, d.g.missed, true
 	}
 }
 
-// settle passes on what a subscriber says about a delivery. The caller kicks.
+// settle passes on what a subscriber says about a delivery. The caller has the dispatcher look.
 func (d *dispatcher) settle(m *member, generation uint64, which delivery, v verb, pause time.Duration, request uint64, from *connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -42,7 +42,7 @@ type dispatcher struct {
 	recent   []eventlog.Entry
 	recentTo uint64
 
-	idleSince time.Time // nobody is subscribed; zero: somebody is
+	idleSince time.Time // since when no client is subscribed; zero: one is
 	letters   time.Time // no dead letters before, since the log failed
 }
 
@@ -57,7 +57,7 @@ type attachment struct {
 	conn    *connection
 	sub     uint64 // the client's number of the subscription
 	sentGap uint64 // number of the last gap that was sent
-	toldGap uint64 // and of the last that the subscriber was told of
+	toldGap uint64 // and of the last that the subscriber was notified of
 }
 
 func (a *attachment) connected() bool { return a.conn != nil }
@@ -186,7 +186,7 @@ func (d *dispatcher) run() {
 		news := watch.C
 		d.mu.Lock()
 		if len(d.g.members) == 0 {
-			news = nil // nobody to deliver to
+			news = nil // no member to deliver to
 		}
 		d.mu.Unlock()
 		select {

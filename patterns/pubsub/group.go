@@ -62,7 +62,7 @@ type flight struct {
 
 // part is a share of the keys.
 type part struct {
-	owner *member // nil: nobody
+	owner *member // nil: none
 	next  *member // who gets it when owner has nothing of it under way; nil: it stays
 	out   int     // flights under way to owner
 }
@@ -140,7 +140,7 @@ func (g *group) caughtUp() {
 	}
 }
 
-// lose notes that messages are lost. Zero: nobody knows how many.
+// lose notes that messages are lost. Zero: it is not known how many.
 func (g *group) lose(messages uint64, why eventlog.Reason) {
 	g.gaps++
 	g.missed += messages
@@ -228,7 +228,7 @@ func (g *group) expire(now time.Time) {
 }
 
 // hung notes that a member has let the time of a delivery run out, and reports whether that is enough:
-// it has settled nothing for twice the time, and somebody else can. Who merely takes longer than AckWait
+// it has settled nothing for twice the time, and another member can. Who merely takes longer than AckWait
 // keeps its parts, so that its acknowledgement, when it comes, is good.
 func (g *group) hung(m *member, now time.Time) bool {
 	m.late = true
@@ -332,7 +332,7 @@ func (g *group) remove(f *flight) {
 }
 
 // giveUp lets go of what is under way to a member that will not settle it: at least once
-// means that somebody else gets it, at most once that nobody does.
+// means that another member gets it, at most once that none does.
 func (g *group) giveUp(m *member, keep func(*flight) bool) {
 	lost := 0
 	for _, f := range g.flights {

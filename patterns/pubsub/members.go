@@ -120,7 +120,7 @@ func (g *group) hand(p *part, to *member) {
 }
 
 // forget drops all messages, since their offsets mean nothing any more, and begins a
-// new generation in which nobody has anything.
+// new generation in which no member has anything.
 func (g *group) forget() {
 	g.generation++
 	g.flights, g.waiting, g.live = nil, 0, false

@@ -117,7 +117,7 @@ type state struct {
 	told, toldMissed uint64
 	reason           eventlog.Reason
 	pending          []delivery // offsets, and attempts so far
-	idleSince        time.Time  // to the second: nobody is subscribed; zero: somebody is, or was when the broker ended
+	idleSince        time.Time  // to the second: since when no client is subscribed; zero: one is, or was when the broker ended
 }
 
 func (s *state) encode() []byte {

@@ -150,8 +150,8 @@ const maxControl = 2 << 20
 const maxResume = 2 * maxInFlight
 
 // A link is one end of a connection: frames are read from it one by one, and written
-// by a goroutine of its own, so that nobody waits for the network who has something to
-// send.
+// by a goroutine of its own, so that callers with something to send do not wait for the
+// network.
 type link struct {
 	conn    net.Conn
 	timeout atomic.Int64 // of silence; a write that makes no progress has half of it at least; ns

@@ -13,14 +13,14 @@ const (
 	// most; then it is disconnected. Other clients do not wait: they have the
 	// message before the waiting begins. Nothing is lost.
 	Block
-	// DropOldest makes room at the head of the queue. The client is told how
+	// DropOldest makes room at the head of the queue. The client is notified of how
 	// many messages it lost.
 	DropOldest
-	// DropNewest refuses what does not fit. The client is told how many
+	// DropNewest refuses what does not fit. The client is notified of how many
 	// messages it lost.
 	DropNewest
 	// Coalesce replaces a waiting message by a newer one of the same
-	// CoalesceKey, whether the queue is full or not; the client is not told. If
+	// CoalesceKey, whether the queue is full or not; the client is not notified. If
 	// that does not make room the client is disconnected.
 	Coalesce
 )

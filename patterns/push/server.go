@@ -88,7 +88,7 @@ type Server struct {
 	NowTimeout time.Duration
 
 	// RetrySpread is the time over which clients should spread their reconnects:
-	// their number divided by the rate that the server can take. They are told
+	// their number divided by the rate that the server can take. They are notified
 	// at the start of each session, so that they know it after a crash too.
 	// Zero: no hint; negative: none is needed, they may come at once.
 	RetrySpread time.Duration

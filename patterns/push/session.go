@@ -89,7 +89,7 @@ func newSession(s *Server, id access.Identity, hs handshake) *session {
 	var filters []string
 	for _, topic := range wanted {
 		switch {
-		case strings.HasPrefix(topic, mailboxPrefix): // it has its own, and nobody another's
+		case strings.HasPrefix(topic, mailboxPrefix): // it has its own, and no client another's
 		case strings.ContainsAny(topic, "*>"):
 			filters = append(filters, topic)
 		case !slices.Contains(topics, topic): // it gets a message of each once

@@ -306,7 +306,7 @@ func (c *session) takeNext(now time.Time, most int) (item, bool) {
 }
 
 // room reports whether the window has room for the item. A gap waits for it too:
-// it may still grow, and a client that handles nothing is not told so each time.
+// it may still grow, and a client that handles nothing is not notified each time.
 func (c *session) room(it item) bool {
 	o := &c.srv.opts
 	return it.kind == itemPosition || len(c.inflight) == 0 ||
@@ -402,6 +402,6 @@ func (c *session) pong(nonce string) {
 	c.heard.Add(1)
 	select {
 	case c.pongs <- nonce:
-	default: // nobody waits for so many
+	default: // no publisher waits for so many
 	}
 }

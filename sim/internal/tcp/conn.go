@@ -18,7 +18,7 @@ type Output interface {
 	NewBlock(n int) []byte
 	// RetireBlock gives back what NewBlock has returned. Segments still share it: it may be
 	// used again when the program of the peer has read all that comes before the
-	// sequence number end, since nobody looks at such data any more.
+	// sequence number end, since such data is not looked at any more.
 	RetireBlock(block []byte, end uint64)
 }
 
@@ -289,7 +289,7 @@ func (c *Conn) die(code Code) {
 	}
 }
 
-// dropReceived forgets what nobody will read.
+// dropReceived forgets what will not be read.
 func (c *Conn) dropReceived() {
 	c.rcvq = nil
 	c.copied = c.rcvNxt

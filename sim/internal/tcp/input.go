@@ -293,7 +293,7 @@ func (c *Conn) inputHalfDead(s *Segment) {
 		c.answerWithReset(s)
 		c.die(OK)
 	case s.Flags&ACK == 0 || int64(end) <= int64(c.rcvNxt) || end == s.Seq:
-	case s.Flags&FIN == 0 || end != c.rcvNxt+1: // nobody will read it
+	case s.Flags&FIN == 0 || end != c.rcvNxt+1: // it will not be read
 		c.answerWithReset(s)
 		c.die(OK)
 	default:
@@ -361,7 +361,7 @@ func (c *Conn) processText(s *Segment) {
 	c.checkAck()
 }
 
-// receiveLate takes s unless it has data that nobody will read (RFC 1122 section
+// receiveLate takes s unless it has data that will not be read (RFC 1122 section
 // 4.2.2.13): the program does not, or the peer's stream has ended before.
 func (c *Conn) receiveLate(s *Segment) {
 	if c.flag&readShut != 0 && c.beyond(s) {
@@ -397,7 +397,7 @@ func (c *Conn) timeWait() {
 // inputTimeWait follows tcp_timewait_state_process.
 func (c *Conn) inputTimeWait(s *Segment) {
 	if _, ok := c.Reopens(s); ok {
-		c.sendAck() // nobody listens
+		c.sendAck() // there is no reader
 		return
 	}
 	if !c.inWindow(s) {

@@ -252,7 +252,7 @@ func (c *Conn) repeatSynAck() {
 	c.setTimer(timerRTO, min(c.cfg.RTOInitial<<min(c.retries, 30), c.cfg.RTOMax))
 }
 
-// failTimeout gives up. The peer is not told (tcp_write_err).
+// failTimeout gives up. The peer is not notified (tcp_write_err).
 func (c *Conn) failTimeout() {
 	code := TimedOut
 	if c.softErr != OK {

@@ -12,7 +12,7 @@ func (c *Conn) Unreachable(now Time, seq uint64, code Code, routing bool) {
 	case seq < c.una || seq > c.nxt:
 	case c.state == SynReceived && c.flag&passive != 0:
 		if routing {
-			c.die(OK) // there is nobody to tell
+			c.die(OK) // the program has let go of it
 		}
 	case c.state == SynSent || c.state == SynReceived:
 		c.die(code)
