@@ -89,6 +89,7 @@ func TestHandshakesAreChecked(t *testing.T) {
 			"/":                                          http.StatusUnauthorized,
 			"/?client=a&cursor=x":                        http.StatusBadRequest,
 			"/?client=a&attempt=x":                       http.StatusBadRequest,
+			"/?client=a&topic=b&topic=c.%3E.d":           http.StatusBadRequest,
 			"/?client=a&attempt=-1":                      http.StatusBadRequest,
 			"/?client=" + strings.Repeat("a", 1018):      http.StatusBadRequest,
 			"/?client=" + strings.Repeat("a", 1017):      http.StatusUpgradeRequired,

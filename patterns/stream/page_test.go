@@ -69,6 +69,7 @@ func TestWhatIsSharedIsWhatIsRead(t *testing.T) {
 	for _, row := range []struct {
 		name         string
 		authenticate func(*http.Request) (access.Identity, error)
+		first        string // the query of the first client
 		client       func() *stream.Client
 		before       func(w *world, l eventlog.Log) // after the first client is stuck
 		want         []string
@@ -79,6 +80,7 @@ func TestWhatIsSharedIsWhatIsRead(t *testing.T) {
 		{name: "in the same encoding, over another carrier", client: func() *stream.Client { return &stream.Client{Encoding: stream.WebSocket} }, want: []string{"t", "u.1", "u.2"}},
 		{name: "from another position", client: func() *stream.Client { return &stream.Client{LastEventID: id(1)} }, want: []string{"u.1", "u.2"}},
 		{name: "of a topic", client: func() *stream.Client { return &stream.Client{Topics: []string{"u.2"}} }, want: []string{"u.2"}},
+		{name: "of another filter", first: "?topic=u.*", client: func() *stream.Client { return &stream.Client{Topics: []string{"*.2"}} }, want: []string{"u.2"}},
 		{name: "of a filter", client: func() *stream.Client { return &stream.Client{Topics: []string{"u.*"}} }, want: []string{"u.1", "u.2"}},
 		{name: "of other rights", authenticate: func(r *http.Request) (access.Identity, error) {
 			return access.Identity{Topics: append(r.Header["Grant"], "t.*")}, nil
@@ -103,7 +105,7 @@ func TestWhatIsSharedIsWhatIsRead(t *testing.T) {
 					_, err := s.Log.Append(w.Context(), entry)
 					require.NoError(w, err)
 				}
-				w.get("", http.Header{"Accept": {"text/event-stream"}, "Grant": {"t"}})
+				w.get(row.first, http.Header{"Accept": {"text/event-stream"}, "Grant": {"t"}})
 				require.NotZero(w, settled(s).Held)
 				if row.before != nil {
 					row.before(w, s.Log)
