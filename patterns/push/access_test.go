@@ -180,6 +180,23 @@ func TestClientWithoutOnReset(t *testing.T) {
 	})
 }
 
+// A Drain that is cut short is no Close.
+func TestPublishAfterADrainThatWasCutShort(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.start()
+		p := w.phone("phone")
+		p.on()
+		p.wants("reset new")
+		w.net.Stall()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, w.srv.Drain(ctx), context.Canceled)
+		_, err := w.srv.Publish(t.Context(), push.Message{Topic: "t"})
+		require.ErrorIs(t, err, push.ErrDraining)
+		p.off()
+	})
+}
+
 func TestPublishAfterTheEnd(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.start()
