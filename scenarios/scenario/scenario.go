@@ -29,6 +29,7 @@ import (
 type Row struct {
 	Name   string
 	Reason string // why it is here
+	Source string // a public account of it, for one that happened
 	Races  string // why two runs of it may differ, if they may
 	Story  func(t *testing.T, n *sim.Network)
 }
