@@ -88,6 +88,24 @@ var scenarios = []scenario.Row{
 			require.Zero(t, feed.Stats().Parked)
 			require.EqualValues(t, 5, feed.Stats().Gone)
 		}},
+	{Name: "LP-08 a NAT forgets who is silent for 350 s", Reason: "the answer to a poll that waits for 10 min comes to nobody; the client's own deadline finds out",
+		Story: func(t *testing.T, n *sim.Network) {
+			feed := serveFeed(n, &longpoll.Server{Wait: 10 * time.Minute, Jitter: retry.NoJitter})
+			phone, server, r := n.Host("phone"), n.Host("server"), n.Router("nat")
+			n.Link(r, server, netem.Config{})
+			for _, h := range []*sim.Host{phone, server} { // keep-alive probes speak too
+				h.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Off: true}})
+			}
+			nat := r.NAT(sim.NATConfig{Tracking: sim.Tracking{Established: 350 * time.Second, Stray: sim.StrayDropped}}, phone)
+			c := pollVia(n, phone, r, &longpoll.Client{URL: "http://server/", FromNow: true, Wait: 10 * time.Minute})
+			time.Sleep(400 * time.Second)
+			feed.Publish(t.Context(), "news", []byte("for nobody"))
+			time.Sleep(199 * time.Second)
+			require.Empty(t, c.got())
+			require.NotZero(t, nat.Stats().Strays)
+			time.Sleep(time.Minute)
+			require.Equal(t, []string{"for nobody"}, c.got())
+		}},
 
 	// Long polling: positions.
 	{Name: "LP-09 the server is put back to an earlier state", Reason: "positions that go backwards deafen a client that does not look (hashicorp/consul#2621)",
@@ -347,13 +365,18 @@ func serveFeed(n *sim.Network, f *longpoll.Server) *longpoll.Server {
 }
 
 func poll(n *sim.Network, h *sim.Host, c *longpoll.Client) *poller {
+	target, _ := url.Parse(c.URL)
+	return pollVia(n, h, n.Host(target.Hostname()), c)
+}
+
+// pollVia is poll with something between the client's link and the server.
+func pollVia(n *sim.Network, h *sim.Host, next sim.Node, c *longpoll.Client) *poller {
 	p := &poller{Client: c, host: h}
 	c.HTTP = h.HTTPClient()
 	if c.Jitter == nil {
 		c.Jitter = retry.NoJitter
 	}
-	target, _ := url.Parse(c.URL)
-	p.link = n.Link(h, n.Host(target.Hostname()), scenario.Good)
+	p.link = n.Link(h, next, scenario.Good)
 	h.Run("poll", func(ctx context.Context, _ *sim.Host) error {
 		return p.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
 			p.mu.Lock()

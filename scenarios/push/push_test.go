@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httputil"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -148,6 +151,32 @@ var scenarios = []scenario.Row{
 		Story: func(t *testing.T, n *sim.Network) { require.LessOrEqual(t, massReconnect(t, n, 20*time.Second), 20) }},
 	{Name: "PU-14 the same without a spread", Reason: "the herd that the spread is for (the opposite shown)",
 		Story: func(t *testing.T, n *sim.Network) { require.GreaterOrEqual(t, massReconnect(t, n, -1), 150) }},
+	{Name: "PU-15 a NAT forgets who is silent for 350 s", Reason: "a push is lost without a word if nothing else was said (grpc/grpc-go#2443, istio/istio#16572)",
+		Story: func(t *testing.T, n *sim.Network) { pushThroughNAT(t, n, 10*time.Minute, false) }},
+	{Name: "PU-15 the same with a ping every 25 s", Reason: "a NAT counts from the last packet, and what is in a packet is no matter",
+		Story: func(t *testing.T, n *sim.Network) { pushThroughNAT(t, n, 25*time.Second, true) }},
+	{Name: "PU-16 a proxy gives up after 60 s of silence", Reason: "with a ping every 75 s each connection lives for a minute (websockets/ws#2283; nginx's proxy_read_timeout)",
+		Story: func(t *testing.T, n *sim.Network) {
+			require.Greater(t, connectsThroughProxy(t, n, 75*time.Second), int64(8))
+		}},
+	{Name: "PU-16 the same with a ping every 25 s", Reason: "pings must come more often than a proxy gives up",
+		Story: func(t *testing.T, n *sim.Network) {
+			require.EqualValues(t, 1, connectsThroughProxy(t, n, 25*time.Second))
+		}},
+	{Name: "X-10 the phone's NAT has another address", Reason: "a session is known by its client's name, not by its address: what was published meanwhile comes",
+		Story: func(t *testing.T, n *sim.Network) {
+			c, nat := behindNAT(n, sim.NATConfig{})
+			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
+			time.Sleep(10 * time.Second)
+			send(t, srv, 0, "before")
+			time.Sleep(time.Second)
+			nat.Rebind()
+			send(t, srv, 0, "after")
+			time.Sleep(time.Second)
+			require.Equal(t, []string{"before"}, c.got(), "sent to where nobody is")
+			time.Sleep(time.Minute) // pings are not answered: the server ends it, or the client misses them
+			require.Equal(t, []string{"before", "after"}, c.got())
+		}},
 	{Name: "PU-17 the client loses power", Reason: "its presence ends with the heartbeat, at 25 s + 10 s",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
@@ -348,9 +377,17 @@ func servePush(t *testing.T, n *sim.Network, srv *push.Server) *push.Server {
 }
 
 func pushTo(n *sim.Network, name string, c *push.Client) *pushee {
+	return pushVia(n, name, n.Host("server"), c)
+}
+
+// pushVia is pushTo with a proxy, or a router to the server, at the other end of the client's link.
+func pushVia(n *sim.Network, name string, next sim.Node, c *push.Client) *pushee {
 	h := n.Host(name)
-	p := &pushee{Client: c, host: h, link: n.Link(h, n.Host("server"), scenario.Good)}
+	p := &pushee{Client: c, host: h, link: n.Link(h, next, scenario.Good)}
 	c.URL, c.HTTP = "ws://server/", h.HTTPClient()
+	if proxy, ok := next.(*sim.Host); ok {
+		c.URL = "ws://" + proxy.Name()
+	}
 	if c.ID == "" {
 		c.ID = name
 	}
@@ -374,6 +411,74 @@ func pushTo(n *sim.Network, name string, c *push.Client) *pushee {
 		return locked(func() { p.end = err })
 	})
 	return p
+}
+
+// behindNAT is a client behind a NAT of its own. Neither side sends keep-alive probes, which would speak too.
+func behindNAT(n *sim.Network, cfg sim.NATConfig) (*pushee, *sim.NAT) {
+	phone, server, r := n.Host("phone"), n.Host("server"), n.Router("nat")
+	n.Link(r, server, netem.Config{})
+	for _, h := range []*sim.Host{phone, server} {
+		h.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Off: true}})
+	}
+	nat := r.NAT(cfg, phone)
+	return pushVia(n, "phone", r, &push.Client{}), nat
+}
+
+// pushThroughNAT publishes after six minutes of silence but for pings, and says when it comes.
+func pushThroughNAT(t *testing.T, n *sim.Network, ping time.Duration, arrives bool) {
+	c, _ := behindNAT(n, sim.NATConfig{Tracking: sim.Tracking{Established: 350 * time.Second, Stray: sim.StrayDropped}})
+	srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, PingInterval: ping})
+	time.Sleep(6 * time.Minute)
+	send(t, srv, 0, "after a silence")
+	time.Sleep(time.Minute)
+	if arrives {
+		require.Equal(t, []string{"after a silence"}, c.got())
+		return
+	}
+	require.Empty(t, c.got())
+	time.Sleep(15 * time.Minute) // the next ping is not answered, and the client comes back
+	require.Equal(t, []string{"after a silence"}, c.got())
+	require.Greater(t, c.Stats().Connects, int64(1))
+}
+
+// connectsThroughProxy is how often a client has to connect in ten minutes, with a proxy that gives up after one.
+func connectsThroughProxy(t *testing.T, n *sim.Network, ping time.Duration) int64 {
+	srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, PingInterval: ping})
+	proxy := n.Host("proxy")
+	n.Link(proxy, n.Host("server"), scenario.Good)
+	serveImpatient(proxy, time.Minute)
+	c := pushVia(n, "phone", proxy, &push.Client{})
+	time.Sleep(10 * time.Minute)
+	connects := c.Stats().Connects
+	send(t, srv, 0, "through the proxy")
+	time.Sleep(10 * time.Second)
+	require.Equal(t, []string{"through the proxy"}, c.got())
+	return connects
+}
+
+// serveImpatient runs a proxy to the server that ends a connection from which nothing comes for so long.
+func serveImpatient(h *sim.Host, timeout time.Duration) {
+	t := h.HTTPClient().Transport.(*http.Transport)
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := h.DialContext(ctx, network, addr)
+		return impatient{c, timeout}, err
+	}
+	h.ServeHTTP(":80", &httputil.ReverseProxy{
+		Rewrite:      func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "server" },
+		Transport:    t,
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	})
+}
+
+// impatient is a connection on which a read has a deadline, as nginx's proxy_read_timeout is.
+type impatient struct {
+	net.Conn
+	timeout time.Duration
+}
+
+func (c impatient) Read(p []byte) (int, error) {
+	c.SetReadDeadline(time.Now().Add(c.timeout))
+	return c.Conn.Read(p)
 }
 
 func send(t *testing.T, srv *push.Server, ttl time.Duration, data string) {
