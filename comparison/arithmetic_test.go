@@ -131,3 +131,17 @@ func TestSpansHaveThreeDigits(t *testing.T) {
 		require.Equal(t, want, span(d), d.String())
 	}
 }
+
+// Rare events come exactly as often as a table says, but for what is cut to milliseconds.
+func TestPartsOfTheDistribution(t *testing.T) {
+	for _, count := range []int{1, 12, 200} {
+		var sum time.Duration
+		for part := range count {
+			sum += poissonPart(10*time.Minute, part, count)
+		}
+		require.InDelta(t, float64(10*time.Minute), float64(sum)/float64(count), float64(time.Millisecond))
+	}
+	// The first half of an exponential distribution has a mean of 1 - ln 2, the second of 1 + ln 2.
+	require.InDelta(t, 1000*(1-math.Ln2), poissonPart(time.Second, 0, 2).Seconds()*1000, 1)
+	require.InDelta(t, 1000*(1+math.Ln2), poissonPart(time.Second, 1, 2).Seconds()*1000, 1)
+}

@@ -252,17 +252,15 @@ func (r steadyRun) run(t *testing.T, n *sim.Network) (f steadyFigures) {
 	st := newStage(t, n, contenderNamed(r.who).system(n, systems.InMemory), "server")
 	o, _ := st.client("client", presetNamed(r.link))
 	time.Sleep(10 * time.Second) // connections are made, positions known
-	before, from := totals(n), n.Elapsed()
-	// Each of as many equally likely parts of the distribution as there are waits is drawn from
-	// once, so that few events come as often as is said, too.
 	draws := n.Rand("events")
-	parts := draws.Perm(r.events + 1)
-	wait := func(i int) { time.Sleep(poisson(r.mean, (float64(parts[i])+draws.Float64())/float64(len(parts)))) }
-	for i := range r.events {
-		wait(i)
+	time.Sleep(poisson(r.mean, draws.Float64()))
+	// From the first event on there are as many waits as events: the means of as many equally likely
+	// parts of the distribution, in any order, so that few events come as often as is said, too.
+	before, from := totals(n), n.Elapsed()
+	for _, part := range draws.Perm(r.events) {
 		st.publish()
+		time.Sleep(poissonPart(r.mean, part, r.events))
 	}
-	wait(r.events)
 	after, to := totals(n), n.Elapsed()
 	st.settle(o)
 
@@ -283,6 +281,20 @@ func (r steadyRun) run(t *testing.T, n *sim.Network) (f steadyFigures) {
 // from [0,1). Whole milliseconds, since platforms may differ in a logarithm's last bit.
 func poisson(mean time.Duration, u float64) time.Duration {
 	return time.Duration(-math.Log(1-u)*float64(mean/time.Millisecond))*time.Millisecond + untied
+}
+
+// poissonPart is the mean of such gaps in the part-th of as many equally likely parts of their
+// distribution as count says. The mean of all of them is mean.
+func poissonPart(mean time.Duration, part, count int) time.Duration {
+	upTo := func(part int) float64 { // the integral of -log(1-u) from 0
+		rest := 1 - float64(part)/float64(count)
+		if part == count {
+			return 1
+		}
+		return rest*math.Log(rest) + 1 - rest
+	}
+	gap := float64(count) * (upTo(part+1) - upTo(part))
+	return time.Duration(gap*float64(mean/time.Millisecond))*time.Millisecond + untied
 }
 
 // untied is added to each time between events, so that none is published at the very
