@@ -31,8 +31,9 @@ type Client struct {
 	// Where a process has thousands of clients, its transport's ReadBufferSize and
 	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
-	// Header returns the headers of the next handshake, such as fresh
-	// credentials. An error ends Run. Nil: none.
+	// Header returns the headers of the next handshake, such as fresh credentials, within
+	// DialTimeout. An error is a failed attempt, unless it is a [*retry.StatusError] that is
+	// final. Nil: there are none.
 	Header func(context.Context) (http.Header, error)
 
 	// Topics limits the messages to these topics, beside the mailbox: names or filters,

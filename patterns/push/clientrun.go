@@ -17,6 +17,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/internal/redact"
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // clientRun is one call of Run.
@@ -143,14 +144,14 @@ func (n *clientConn) dial(ctx context.Context) error {
 		query.Set("from", "now")
 	}
 	u.RawQuery = query.Encode()
+	ctx, cancel := context.WithTimeout(ctx, n.dialTimeout)
+	defer cancel()
 	var header http.Header
 	if n.Header != nil {
 		if header, err = n.Header(ctx); err != nil {
-			return &finalError{fmt.Errorf("push: header: %w", err)}
+			return noHeader(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, n.dialTimeout)
-	defer cancel()
 	conn, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
 		HTTPClient: n.HTTP,
 		HTTPHeader: header,
@@ -166,6 +167,16 @@ func (n *clientConn) dial(ctx context.Context) error {
 	n.conn = conn
 	conn.SetReadLimit(int64(n.maxBytes + maxHeaderBytes))
 	return nil
+}
+
+// noHeader is what an error of Client.Header means: a failed attempt, unless it is a final refusal.
+func noHeader(err error) error {
+	err = fmt.Errorf("push: Client.Header: %w", err)
+	var status *retry.StatusError
+	if errors.As(err, &status) && !retry.Temporary(status.Status) {
+		return &finalError{err}
+	}
+	return err
 }
 
 // maxHeaderBytes is what a frame may have beside its data.

@@ -2,6 +2,7 @@ package push_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -488,6 +489,39 @@ func TestTokensAreVerifiedLocallyAndExpire(t *testing.T) {
 		require.ErrorAs(t, p.ended(), &refused)
 		require.Equal(t, http.StatusUnauthorized, refused.Status)
 		require.EqualValues(t, 1, w.srv.Stats().Refused)
+	})
+}
+
+// Credentials that cannot be had at the moment may be had later; a refusal is final.
+func TestHeaderFails(t *testing.T) {
+	inBubble(t, 0, func(t *testing.T, w *world) {
+		w.start()
+		p := w.phone("phone")
+		errs := []error{errors.New("no token"), &retry.StatusError{Status: 503}, nil}
+		p.Header = func(ctx context.Context) (http.Header, error) {
+			err := errs[0]
+			errs = errs[1:]
+			return nil, err
+		}
+		retries := make(chan error, 1000)
+		p.OnRetry = func(err error, _ time.Duration) { retries <- err }
+		p.on()
+		p.wants("reset new")
+		require.EqualError(t, <-retries, "push: Client.Header: no token")
+		require.ErrorContains(t, <-retries, "503")
+		p.off()
+
+		errs = []error{&retry.StatusError{Status: 401}}
+		p.on()
+		require.EqualError(t, p.ended(), "push: Client.Header: server answered 401 Unauthorized")
+
+		p.Header = func(ctx context.Context) (http.Header, error) {
+			<-ctx.Done() // with DialTimeout
+			return nil, ctx.Err()
+		}
+		p.on()
+		require.ErrorContains(t, <-retries, "push: Client.Header: context deadline exceeded")
+		p.off()
 	})
 }
 

@@ -95,5 +95,12 @@ func TestHeaderIsAskedForEachRequest(t *testing.T) {
 		require.Len(w, s.asked(), 2)
 		require.Equal(w, "Bearer 1", s.asked()[0].Header.Get("Authorization"))
 		require.Equal(w, "Bearer 3", s.asked()[1].Header.Get("Authorization"))
+
+		final := w.receive(&stream.Client{Encoding: e, Header: func(context.Context) (http.Header, error) {
+			return nil, &retry.StatusError{Status: 401}
+		}})
+		err, ended := final.result()
+		require.True(w, ended)
+		require.EqualError(w, err, "stream: Client.Header: server answered 401 Unauthorized")
 	})
 }

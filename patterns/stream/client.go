@@ -29,7 +29,8 @@ type Client struct {
 	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
 	HTTP *http.Client
 	// Header returns the headers of each request, for instance its Authorization, which it
-	// may renew; an error is a failed attempt. Nil: none.
+	// may renew. An error is a failed attempt, unless it is a [*retry.StatusError] that is
+	// final. Nil: there are none.
 	Header func(context.Context) (http.Header, error)
 	// Encoding is asked for and must be answered with. Zero: SSE.
 	Encoding Encoding

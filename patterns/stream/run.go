@@ -246,7 +246,12 @@ func (r *run) header(ctx context.Context) (http.Header, error) {
 	}
 	h, err := r.Header(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("stream: Client.Header: %w", err)
+		err = fmt.Errorf("stream: Client.Header: %w", err)
+		var status *retry.StatusError
+		if errors.As(err, &status) && !r.temporary(status.Status) {
+			return nil, &finalError{err}
+		}
+		return nil, err
 	}
 	if h = h.Clone(); h == nil {
 		h = http.Header{}
@@ -287,18 +292,22 @@ func (r *run) url() string {
 	return u.String()
 }
 
+// temporary is Client.Temporary or its default.
+func (r *run) temporary(status int) bool {
+	if r.Temporary != nil {
+		return r.Temporary(status)
+	}
+	return retry.Temporary(status)
+}
+
 // refused returns what an answer that is no stream means.
 func (r *run) refused(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
 	err := fmt.Errorf("stream: %w", retry.NewStatusError(resp.StatusCode, text))
-	temporary := r.Temporary
-	if temporary == nil {
-		temporary = retry.Temporary
-	}
 	switch {
 	case resp.StatusCode == http.StatusNoContent:
 		return &finalError{}
-	case !temporary(resp.StatusCode):
+	case !r.temporary(resp.StatusCode):
 		return &finalError{err}
 	}
 	if after, ok := retry.After(resp.Header); ok {
