@@ -186,7 +186,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
-	sent := netem.Packet{Size: pkt.size}
+	sent := netem.Packet{Size: pkt.size, ECT: pkt.markable()}
 	if p.byFlow {
 		sent.Flow = mix(pkt.flow.path.hash ^ mix(pkt.flow.id))
 	}
@@ -201,6 +201,14 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		p.leave(now)
 	}
 }
+
+// markable says that a router may mark a packet instead of dropping it. It may not if it is a fragment.
+func (pkt *packet) markable() bool {
+	return pkt.proto == protoTCP && pkt.frag.whole == nil && pkt.seg.ECT
+}
+
+// marked says that one has.
+func (pkt *packet) marked() bool { return pkt.markable() && pkt.seg.CE }
 
 // decided does to a packet what the verdict says.
 func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
@@ -222,6 +230,7 @@ func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
 		p.stats.Reordered++
 	}
 	if v.Marked {
+		pkt.seg.CE = true
 		p.stats.Marked++
 		if p.lossMarks {
 			p.proof.marked++
@@ -317,7 +326,7 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 // a closer look.
 func (n *Network) receiver(pkt *packet) *TCPConn {
 	c := pkt.peer()
-	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || c.host.off != nil || n.names.lost || c.tcp.State() != tcp.Established {
+	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || pkt.seg.CE || c.host.off != nil || n.names.lost || c.tcp.State() != tcp.Established {
 		return nil
 	}
 	return c
@@ -419,8 +428,11 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		return
 	}
 	why := ""
-	if pkt.altered {
+	switch {
+	case pkt.altered:
 		why = "payload altered"
+	case pkt.marked():
+		why = "congestion experienced"
 	}
 	n.record(now, Delivered, pkt, why)
 	if h == nil {

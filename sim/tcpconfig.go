@@ -91,6 +91,11 @@ type TCPConfig struct {
 	// arrives then is dropped in either case.
 	AbortOnOverflow bool
 
+	// ECN asks for explicit congestion notification (RFC 3168) on connections that this host dials: links with
+	// a [netem.Queue] that marks, or [netem.Config.ECN], then mark packets instead of dropping them. Default false: it
+	// is agreed to if the other end asks for it (Linux: net.ipv4.tcp_ecn = 1, and 2 by default).
+	ECN bool
+
 	NoSACK               bool // net.ipv4.tcp_sack = 0: no selective acknowledgement, so neither RACK nor tail loss probes
 	NoDSACK              bool // net.ipv4.tcp_dsack = 0: duplicates are not reported
 	NoTimestamps         bool // net.ipv4.tcp_timestamps = 0: segments carry 12 bytes more
@@ -160,6 +165,7 @@ func (c TCPConfig) tcp() tcp.Config {
 		NoWindowScaling:      c.NoWindowScaling,
 		NoTailLossProbe:      c.NoTailLossProbe,
 		NoFRTO:               c.NoFRTO,
+		ECN:                  c.ECN,
 		NoSlowStartAfterIdle: c.NoSlowStartAfterIdle,
 		NoHyStart:            c.NoHyStart,
 		NoBufferTuning:       c.NoBufferTuning,

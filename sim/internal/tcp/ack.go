@@ -20,6 +20,7 @@ const (
 	setTimer                           // the retransmission timer starts anew
 	lostRetrans                        // a retransmission was lost
 	maybeDelayed                       // the peer may have delayed it
+	echoesCE                           // the peer has seen a mark, and not yet that the window is reduced
 
 	acked  = dataAcked | synAcked
 	notDup = hasData | windowUpdate | acked
@@ -70,6 +71,9 @@ func (c *Conn) handleAck(s *Segment) bool {
 	if s.Len() > 0 {
 		k.flag |= hasData
 	}
+	if s.Flags&ECE != 0 && c.ecn&ecnOK != 0 {
+		k.flag |= echoesCE
+	}
 	c.updateWindow(s, &k)
 	c.una = ack
 	if s.SACKLen > 0 && c.has&sackOK != 0 {
@@ -92,7 +96,7 @@ func (c *Conn) handleAck(s *Segment) bool {
 	}
 	c.processProbeAck(ack, k.flag)
 	what := resendNone
-	if k.flag&notDup == 0 || k.flag&(dataSacked|dsacking) != 0 || c.cc.state != caOpen {
+	if k.flag&notDup == 0 || k.flag&(dataSacked|dsacking|echoesCE) != 0 || c.cc.state != caOpen {
 		dup := k.flag&(unaAdvanced|notDup|dsacking) == 0
 		what = c.fastRetransmitAlert(priorUna, dup, &k.flag)
 	}

@@ -22,6 +22,7 @@ type Config struct {
 	SendBuffer, ReceiveBuffer       Buffer        // {4096, 16384, 4 MiB}, {4096, 131072, 6 MiB}
 	AcceptBacklog                   int           // 4096
 	AbortOnOverflow                 bool
+	ECN                             bool // net.ipv4.tcp_ecn = 1; false: 2, so that who is asked for it agrees
 	NoSACK, NoDSACK                 bool
 	NoTimestamps, NoWindowScaling   bool
 	NoTailLossProbe, NoFRTO         bool

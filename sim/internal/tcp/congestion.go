@@ -122,6 +122,7 @@ func (c *Conn) startReduction() {
 	ep.priorCwnd = g.cwnd
 	ep.prrDelivered, ep.prrOut = 0, 0
 	g.ssthresh = c.ssthreshOnLoss()
+	c.queueCWR()
 }
 
 // reduceCwnd spreads the reduction over a round trip (tcp_cwnd_reduction).

@@ -89,6 +89,7 @@ type Conn struct {
 	timer   timerKind
 	ack     ackFlags
 	has     features
+	ecn     ecnFlags
 	flag    connFlags
 }
 
@@ -142,6 +143,9 @@ func Dial(cfg *Config, out Output, mtu int, iss uint32, now Time) *Conn {
 	if !cfg.NoWindowScaling {
 		c.has |= scaleOK
 	}
+	if cfg.ECN {
+		c.ecn = ecnOK
+	}
 	c.initialWindow()
 	c.end = 1
 	c.sendSYN()
@@ -157,6 +161,7 @@ func Accept(cfg *Config, out Output, mtu int, iss uint32, now Time, syn *Segment
 	c.state = SynReceived
 	c.flag |= passive
 	c.segsIn++
+	c.acceptECN(syn)
 	c.handshakeOptions(syn)
 	c.rcvNxt = syn.Seq + 1
 	c.rcvWup, c.copied = c.rcvNxt, c.rcvNxt

@@ -13,9 +13,7 @@ func (c *Conn) enterQuickAck(n int) {
 // ackAtOnce answers an unacceptable segment: the peer needs to know
 // (tcp_enter_quickack_mode).
 func (c *Conn) ackAtOnce() {
-	c.enterQuickAck(maxQuickAcks)
-	c.ack &^= pingpong
-	c.ato = c.cfg.DelayedAckMin
+	c.quickAcks(maxQuickAcks)
 	c.ack |= ackScheduled
 }
 

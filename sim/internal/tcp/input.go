@@ -60,6 +60,7 @@ func (c *Conn) inputSynSent(s *Segment) {
 		return
 	}
 	c.maxWnd = s.Window
+	c.agreeOnECN(s)
 	c.handshakeOptions(s)
 	c.rcvNxt = s.Seq + 1
 	c.rcvWup, c.copied = c.rcvNxt, c.rcvNxt

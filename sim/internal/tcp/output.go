@@ -318,6 +318,7 @@ func (c *Conn) transmit(i uint32, kind Kind, burst bool) {
 		c.synOptions(out)
 	} else {
 		c.addSacks(out)
+		c.sendECN(out)
 	}
 	if len(s.data) > 0 {
 		// An answer within the delay of an acknowledgement: the program is
@@ -354,6 +355,9 @@ func (c *Conn) send(s *Segment) {
 		s.Window = c.selectWindow()
 		c.ackSent()
 	}
+	if c.ecn&ecnDemandCWR != 0 {
+		s.Flags |= ECE
+	}
 	c.segsOut++
 	c.lastSegment = c.now
 	c.out.Send(c, s)
@@ -378,6 +382,7 @@ func (c *Conn) synOptions(s *Segment) {
 		s.Ack = 0
 		s.TSEcr = 0
 	}
+	c.synECN(s)
 	s.MSS = c.advMSS
 	s.SACKPermitted = c.has&sackOK != 0
 	if c.has&scaleOK != 0 {

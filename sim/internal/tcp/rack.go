@@ -122,7 +122,7 @@ func (c *Conn) onReorderTimer() {
 	c.detectLoss()
 	if c.inFlight() != before {
 		if c.cc.state != caRecovery {
-			c.enterRecovery()
+			c.enterRecovery(0)
 			c.reduceCwnd(1, c.rec.lostTotal != lost, false)
 		}
 		c.retransmitLost()

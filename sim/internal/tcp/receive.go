@@ -138,6 +138,7 @@ func (c *Conn) receiveData(s *Segment) {
 	if end == seq {
 		return
 	}
+	c.acceptCWR(s)
 	if c.ooo != nil {
 		c.ooo.dsack = Block{} // a report that waits for an acknowledgement is only of the last segment
 	}
@@ -271,6 +272,7 @@ func (c *Conn) dropOutOfOrder() {
 
 // receiveOutOfOrder takes the part o of s, which is beyond a gap (tcp_data_queue_ofo).
 func (c *Conn) receiveOutOfOrder(s *Segment, o oooSegment) {
+	c.checkCE(s)
 	c.ack |= ackScheduled
 	if !c.makeRoom(trueSize(len(o.data))) {
 		return
@@ -334,6 +336,7 @@ func (c *Conn) dataReceived(s *Segment, n int) {
 		}
 	}
 	c.lastData = c.now
+	c.checkCE(s)
 	if n >= 128 {
 		c.growWindow(n)
 	}

@@ -95,12 +95,14 @@ func (c *Conn) initUndo() {
 	}
 }
 
-// enterRecovery begins fast recovery.
-func (c *Conn) enterRecovery() {
+// enterRecovery begins fast recovery. What the peer's mark asks for is not to be undone.
+func (c *Conn) enterRecovery(flag ackResult) {
 	c.initUndo()
 	c.ep.priorSSThresh = 0
 	if !c.cc.reducing() {
-		c.ep.priorSSThresh = c.cc.currentSSThresh()
+		if flag&echoesCE == 0 {
+			c.ep.priorSSThresh = c.cc.currentSSThresh()
+		}
 		c.startReduction()
 	}
 	c.cc.state = caRecovery
@@ -118,6 +120,7 @@ func (c *Conn) enterLoss() {
 		c.ep.priorCwnd = g.cwnd
 		g.ssthresh = c.ssthreshOnLoss()
 	}
+	c.queueCWR()
 	g.cwnd = uint32(c.inFlight() + 1)
 	g.count = 0
 	g.stamp = c.now
@@ -165,6 +168,9 @@ func (c *Conn) fastRetransmitAlert(priorUna uint64, dup bool, flag *ackResult) r
 	if c.tx.empty() && r.sacked > 0 {
 		r.sacked = 0
 	}
+	if *flag&echoesCE != 0 && c.ep != nil {
+		c.ep.priorSSThresh = 0
+	}
 	if c.checkReneging(flag) {
 		return resendNone
 	}
@@ -204,7 +210,7 @@ func (c *Conn) fastRetransmitAlert(priorUna uint64, dup bool, flag *ackResult) r
 			if r.lost == 0 {
 				return resendNone
 			}
-			c.enterRecovery()
+			c.enterRecovery(*flag)
 		}
 		return resendLost
 	case caLoss:
@@ -225,10 +231,10 @@ func (c *Conn) fastRetransmitAlert(priorUna uint64, dup bool, flag *ackResult) r
 	}
 	c.identifyLoss(flag)
 	if r.lost == 0 {
-		c.tryToOpen()
+		c.tryToOpen(*flag)
 		return resendNone
 	}
-	c.enterRecovery()
+	c.enterRecovery(*flag)
 	return resendLost
 }
 
@@ -334,9 +340,12 @@ func (c *Conn) tryKeepOpen() {
 	}
 }
 
-func (c *Conn) tryToOpen() {
+func (c *Conn) tryToOpen(flag ackResult) {
 	if !c.anyRetransDone() {
 		c.rec.retransStamp = 0
+	}
+	if flag&echoesCE != 0 {
+		c.enterCWR()
 	}
 	if c.cc.state != caCWR {
 		c.tryKeepOpen()

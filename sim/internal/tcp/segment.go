@@ -39,6 +39,8 @@ type Segment struct {
 	HasScale      bool  // on a SYN: the sender can scale windows
 	Scale         uint8 // on a SYN: by how many bits it shifts its own
 	ipHeader      uint8 // bytes
+	ECT           bool  // of the IP header (RFC 3168): routers may mark it,
+	CE            bool  // and one has, since it met congestion
 }
 
 // A Block is a range of sequence numbers, [Start, End).
@@ -53,11 +55,13 @@ const (
 	RST
 	PSH
 	ACK
+	ECE // the peer of the sender is to reduce its window (RFC 3168)
+	CWR // the sender has reduced its own
 )
 
-// String lists the flags in tcpdump's letters and order: "S", "SA", "PA", "FPA".
+// String lists the flags in tcpdump's letters and order: "S", "SA", "PA", "FPA", "SEW".
 func (f Flags) String() string {
-	const letters = "FSRPA"
+	const letters = "FSRPAEW"
 	var b [len(letters)]byte
 	n := 0
 	for i := range letters {

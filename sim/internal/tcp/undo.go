@@ -22,7 +22,10 @@ func (c *Conn) undo(unmark bool) {
 	}
 	if ep := c.ep; ep.priorSSThresh != 0 {
 		g.cwnd = max(g.cwnd, ep.priorCwnd)
-		g.ssthresh = max(g.ssthresh, ep.priorSSThresh)
+		if ep.priorSSThresh > g.ssthresh {
+			g.ssthresh = ep.priorSSThresh
+			c.ecn &^= ecnQueueCWR
+		}
 	}
 	g.stamp = c.now
 	r.undoMarked = false
