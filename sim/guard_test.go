@@ -91,7 +91,7 @@ func TestPanicsFailTheTest(t *testing.T) {
 			require.Error(t, err)
 			requireInOrder(t, err.Error(), row.wants...)
 			require.Equal(t, 1, strings.Count(err.Error(), "To repeat it:"))
-			for _, harness := range []string{"sim.(*runner)", "sim.(*Network).guard", "testing.tRunner", "created by"} {
+			for _, harness := range []string{"sim.(*runner)", "sim.(*Network).guard", "testing.tRunner", "created by", "runtime/panic.go:", "runtime/debug"} {
 				require.NotContains(t, err.Error(), harness, "it is the same for each test")
 			}
 		})
