@@ -166,6 +166,17 @@ func TestWhatIsDoneDoesNotComeAgain(t *testing.T) {
 		s.idle(sec)
 		deliver(6, 5, 1)
 		s.acks("6")
+
+		// Nor does the client believe that it still has it.
+		time.Sleep(sec)
+		broker.Close()
+		broker, err = l.Accept()
+		require.NoError(t, err)
+		says(rawControl(`{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
+		require.Contains(t, nextFrame(t, broker), `"hello"`)
+		again := nextFrame(t, broker)
+		require.Contains(t, again, `"resume":{"generation":1,`)
+		require.NotContains(t, again, `"held"`)
 	})
 }
 
