@@ -190,3 +190,69 @@ func TestZeroWindow(t *testing.T) {
 		require.Equal(t, written, got)
 	}
 }
+
+// TestOrphanAtAClosedWindow: a closed connection with data that the peer's window does not take is given up
+// when the time between probes has reached its maximum, however faithfully the peer answers, unless
+// OrphanRetries is more than the doublings that are counted (tcp_probe_timer, tcp_orphan_retries).
+func TestOrphanAtAClosedWindow(t *testing.T) {
+	for retries, dies := range map[int]bool{0: true, 5: true, 20: false} {
+		cfg := kernelConfig("cubic")
+		cfg.OrphanRetries = retries
+		p := newPath(t, cfg, 0)
+		cl := p.client()
+		cl.onEvt = func(e *end, ev Events) {
+			for ev&(Connected|Writable) != 0 && e.conn.Write(p.now, zeros[:]) > 0 {
+			}
+		}
+		var probes []Time
+		cl.dir.drop = func(_ int, s *Segment) bool {
+			if s.Kind == WindowProbe && len(s.Payload) == 0 {
+				probes = append(probes, p.now)
+			}
+			return false
+		}
+		cl.dial()
+		p.run(time.Millisecond)
+		cl.onEvt = nil
+		cl.conn.Close(p.now)
+		cl.settle()
+		p.run(5 * time.Minute)
+		rto := cl.conn.Info().RTO
+		require.Len(t, probes, 10)
+		for i := 1; i < 10; i++ {
+			require.Equal(t, rto<<i, probes[i]-probes[i-1])
+		}
+		end := probes[9] + 120*time.Second // not rto<<10, which is 214 s
+		p.run(end - 1)
+		require.Equal(t, FinWait1, cl.conn.State())
+		p.run(end)
+		require.Equal(t, dies, cl.conn.State() == StateClosed)
+		p.run(time.Hour)
+		require.Equal(t, dies, cl.conn.State() == StateClosed)
+		if dies {
+			require.Equal(t, TimedOut, cl.conn.Err())
+		}
+	}
+}
+
+// TestFinWait2OfASlowConnection: a closed connection waits for the peer's FIN for FinTimeout, or for three
+// and a half retransmission timeouts if that is longer (tcp_fin_time).
+func TestFinWait2OfASlowConnection(t *testing.T) {
+	for rtoMin, want := range map[Time]Time{
+		time.Second:      20 * time.Second,
+		10 * time.Second: 35 * time.Second,
+	} {
+		p := newPath(t, Config{FinTimeout: 20 * time.Second, RTOMin: rtoMin}, 0)
+		cl := p.client()
+		cl.dial()
+		p.run(time.Second)
+		cl.conn.Close(p.now)
+		cl.settle()
+		p.run(2 * time.Second)
+		require.Equal(t, FinWait2, cl.conn.State())
+		p.run(time.Second + want - 1)
+		require.Equal(t, FinWait2, cl.conn.State())
+		p.run(time.Second + want)
+		require.Equal(t, StateClosed, cl.conn.State())
+	}
+}
