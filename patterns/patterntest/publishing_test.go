@@ -169,7 +169,7 @@ func aside() func(*publishing) {
 		}
 		if p.send(p.name+"/"+id, data) != nil {
 			p.pause()
-			later := &publishing{ctx: p.ctx, h: p.h, name: p.name, random: p.random}
+			later := &publishing{ctx: p.ctx, h: p.h, name: p.name, random: rand.New(rand.NewPCG(p.random.Uint64(), 0))}
 			go func() {
 				defer later.close()
 				for sleep(p.ctx, 20*time.Second); p.ctx.Err() == nil && later.send(p.name+"/"+id, data) != nil; {
@@ -221,7 +221,7 @@ var brokenPublishers = []flaw{
 	{"the server knows what has come over a connection", ledger{outbox: sendNext, take: takeOncePerConnection}.on, "publishers whose answers are lost", patterntest.Once, "e6 reached phone twice, at 4.36s and at 55.065013s (and 11 more)"},
 	{"each attempt has an ID of its own", ledger{outbox: withNewID}.on, "publishers whose answers are lost", patterntest.Once, "e6 reached phone twice, at 4.36s and at 55.065013s (and 11 more)"},
 	{"a publisher gives up after two attempts", ledger{outbox: triesTwice}.on, "publishers whose answers are lost", patterntest.Complete, "e8, accepted at 33.482664s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 22 more)"},
-	{"a publisher lets what it could not send wait", ledger{outbox: aside()}.on, "publishers whose answers are lost", patterntest.Ordered, "e8 reached phone at 55.318791s, after e10, which was published later (and 11 more)"},
+	{"a publisher lets what it could not send wait", ledger{outbox: aside()}.on, "publishers whose answers are lost", patterntest.Ordered, "* reached phone at *, after *, which was published later (and * more)"},
 	{"a publisher waits for no answer", ledger{outbox: sendsAndForgets}.on, "a publisher crashes before it hears the answer", patterntest.Complete, "e3, accepted at 10.8s, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and 7 more)"},
 	{"the server answers before it has stored", ledger{durable: true, outbox: sendNext, take: takeLater}.on, "the server restarts before a publisher hears the answer", patterntest.Complete, "e254, accepted at 3m22.8s, had not reached phone 3m0s after all faults were over, and phone was told of no gap"},
 	{"the server notes that an event has come before it stores it", ledger{durable: true, outbox: sendNext, take: seenFirst}.on, "the server restarts before a publisher hears the answer", patterntest.Complete, "e245, accepted at 3m24.088795s, had not reached phone 3m0s after all faults were over, and phone was told of no gap"},
