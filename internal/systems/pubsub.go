@@ -5,8 +5,10 @@ import (
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/pubsub"
@@ -18,7 +20,53 @@ import (
 // subscription of its own. Memory or disk is for the broker's log; positions are kept on
 // disk with a log on disk, and else by the broker.
 func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	system, _ := pubSub(n, log, nil)
+	return system
+}
+
+// PubSubByName is PubSub with a broker that lets each client see what is for everybody and what is for it,
+// which are two subscriptions.
+func PubSubByName(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	system, publish := pubSub(n, log, func(_ context.Context, h pubsub.Hello) (access.Identity, error) { return only(h.Client), nil })
+	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
+	return system
+}
+
+func pubSub(n *sim.Network, log func(folder string) (eventlog.Log, error), authenticate func(context.Context, pubsub.Hello) (access.Identity, error)) (patterntest.System, publisher) {
 	var s service[*pubsub.Broker]
+	publish := func(topic, data string) error {
+		return s.Do(func(b *pubsub.Broker) error {
+			_, err := b.Publish(context.Background(), pubsub.Message{Topic: topic, Data: []byte(data)})
+			return err
+		})
+	}
+	receive := func(ctx context.Context, c *pubsub.Client, filter, name string, gap func(why string), r patterntest.Receiver) error {
+		// The position says where to begin if the broker has forgotten: to begin with,
+		// where the subscription did.
+		at := s.Load(name)
+		token := strings.ReplaceAll(name, ".", "_") // a subscription's name has no dots
+		sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: filter, Name: token, From: at})
+		if err == nil && at.IsZero() {
+			s.Store(name, sub.From())
+		}
+		for err == nil {
+			var d *pubsub.Delivery
+			d, err = sub.Next(ctx)
+			if lost := (*pubsub.Gap)(nil); errors.As(err, &lost) {
+				gap(string(lost.Reason))
+				s.Store(name, lost.Cursor)
+				err = nil
+			} else if err == nil {
+				r.Event(string(d.Data))
+				s.Store(name, d.Cursor)
+				d.Ack()
+			}
+		}
+		if errors.Is(err, pubsub.ErrFenced) {
+			return nil // another has its name, and it is done
+		}
+		return err
+	}
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			l, err := log(folder)
@@ -33,44 +81,21 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 				}
 				defer store.Close()
 			}
-			b := &pubsub.Broker{Log: l, Store: store}
+			b := &pubsub.Broker{Log: l, Store: store, Authenticate: authenticate}
 			defer s.Set(b)()
 			return ServeBroker(ctx, h, b)
 		},
-		Publish: func(data string) error {
-			return s.Do(func(b *pubsub.Broker) error {
-				_, err := b.Publish(context.Background(), pubsub.Message{Topic: "news", Data: []byte(data)})
-				return err
-			})
-		},
+		Publish: func(data string) error { return publish("news", data) },
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
 			c := &pubsub.Client{ID: name, Addr: "server:4222", DialContext: h.DialContext, Jitter: retry.Seeded(n.Rand(name).Uint64())}
 			defer c.Close()
-			// The position says where to begin if the broker has forgotten: to begin with,
-			// where the subscription did.
-			at := s.Load(name)
-			token := strings.ReplaceAll(name, ".", "_") // a subscription's name has no dots
-			sub, err := c.Subscribe(ctx, pubsub.SubscribeOptions{Filter: "news", Name: token, From: at})
-			if err == nil && at.IsZero() {
-				s.Store(name, sub.From())
+			if authenticate != nil {
+				// A broker that has forgotten tells both subscriptions, which is one gap.
+				var own sync.WaitGroup
+				defer own.Wait()
+				own.Go(func() { receive(ctx, c, forOne(name), name+"-only", func(string) {}, r) })
 			}
-			for err == nil {
-				var d *pubsub.Delivery
-				d, err = sub.Next(ctx)
-				if gap := (*pubsub.Gap)(nil); errors.As(err, &gap) {
-					r.Gap(string(gap.Reason))
-					s.Store(name, gap.Cursor)
-					err = nil
-				} else if err == nil {
-					r.Event(string(d.Data))
-					s.Store(name, d.Cursor)
-					d.Ack()
-				}
-			}
-			if errors.Is(err, pubsub.ErrFenced) {
-				return nil // another has its name, and it is done
-			}
-			return err
+			return receive(ctx, c, "news", name, r.Gap, r)
 		},
 		PublishKey: func(key, data string) error {
 			return s.Do(func(b *pubsub.Broker) error {
@@ -121,7 +146,7 @@ func PubSub(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 		},
 		Repeats: true,
 		Bound:   3*40*time.Millisecond + 10*time.Millisecond,
-	}
+	}, publish
 }
 
 // How workers subscribe.

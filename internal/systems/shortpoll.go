@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/retry"
@@ -14,45 +15,61 @@ import (
 
 // ShortPoll is a feed and clients that ask it at each interval. Options change a client.
 func ShortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration, options ...func(*shortpoll.Client)) patterntest.System {
+	system, _ := shortPoll(n, log, interval, nil, nil, options...)
+	return system
+}
+
+// ShortPollByName is ShortPoll with clients that say who they are, of whom each may see what is for it.
+func ShortPollByName(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration) patterntest.System {
+	system, publish := shortPoll(n, log, interval, named, byName)
+	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
+	return system
+}
+
+func shortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), interval time.Duration, header headers, authenticate func(*http.Request) (access.Identity, error),
+	options ...func(*shortpoll.Client)) (patterntest.System, publisher) {
 	var s service[*shortpoll.Server]
+	publish := func(topic, data string) error {
+		return s.Do(func(f *shortpoll.Server) error {
+			_, err := f.Publish(context.Background(), topic, []byte(data))
+			return err
+		})
+	}
+	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
+		c := shortpoll.Client{
+			URL: "http://server/events", HTTP: h.HTTPClient(), From: s.Load(name), FromNow: true, Interval: interval,
+			Header: header.of(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
+		}
+		for _, option := range options {
+			option(&c)
+		}
+		return c.Run(ctx, func(ctx context.Context, b shortpoll.Batch) error {
+			if b.Reset != "" {
+				r.Gap(string(b.Reset))
+			}
+			return s.handle(ctx, name, b.Events, b.Cursor, handle)
+		})
+	}
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
 				func(l eventlog.Log) (*shortpoll.Server, http.Handler, error) {
-					f := &shortpoll.Server{Log: l, Limit: shortpoll.Limit{Jitter: retry.Seeded(n.Seed())}}
+					f := &shortpoll.Server{Log: l, Limit: shortpoll.Limit{Jitter: retry.Seeded(n.Seed())}, Authenticate: authenticate}
 					return f, f.Handler(), nil
 				})
 		},
-		Publish: func(data string) error {
-			return s.Do(func(f *shortpoll.Server) error {
-				_, err := f.Publish(context.Background(), "news", []byte(data))
-				return err
-			})
-		},
+		Publish: func(data string) error { return publish("news", data) },
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-			c := shortpoll.Client{
-				URL: "http://server/events", HTTP: h.HTTPClient(), From: s.Load(name), FromNow: true, Interval: interval,
-				Jitter: retry.Seeded(n.Rand(name).Uint64()),
-			}
-			for _, option := range options {
-				option(&c)
-			}
-			return c.Run(ctx, func(_ context.Context, b shortpoll.Batch) error {
-				if b.Reset != "" {
-					r.Gap(string(b.Reset))
-				}
-				for _, e := range b.Events {
-					r.Event(string(e.Data))
-				}
-				s.Store(name, b.Cursor)
-				return nil
-			})
+			return receive(ctx, h, name, r, reports(r))
 		},
+		Work: &patterntest.Work{Receive: func(ctx context.Context, h *sim.Host, name, _ string, w patterntest.Worker) error {
+			return again(ctx, func() error { return receive(ctx, h, name, w, does(w)) })
+		}},
 		// A poll that has just missed the event, and the next one's answer. All that came in
 		// an interval is in it, and a connection that was idle starts slowly again (RFC 5681,
 		// section 4.1): the contract's 320 kB a second are five round trips.
 		Bound: interval + patterntest.Transit + 5*2*patterntest.Transit,
-	}
+	}, publish
 }
 
 // Lasts is a job that takes so long.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/retry"
@@ -19,48 +20,70 @@ func Stream(n *sim.Network, log func(folder string) (eventlog.Log, error)) patte
 // StreamAs is Stream in one of the encodings.
 func StreamAs(encoding stream.Encoding) func(*sim.Network, func(string) (eventlog.Log, error)) patterntest.System {
 	return func(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
-		var s service[*stream.Server]
-		return patterntest.System{
-			Serve: func(ctx context.Context, h *sim.Host, folder string) error {
-				return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
-					func(l eventlog.Log) (*stream.Server, http.Handler, error) {
-						srv := &stream.Server{Log: l, Jitter: retry.Seeded(n.Seed())}
-						return srv, srv.Handler(), nil
-					})
-			},
-			Publish: func(data string) error {
-				return s.Do(func(srv *stream.Server) error {
-					_, err := srv.Publish(context.Background(), "news", []byte(data))
-					return err
-				})
-			},
-			Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-				c := stream.Client{
-					URL: "http://server/events", HTTP: h.HTTPClient(), Encoding: encoding, Jitter: retry.Seeded(n.Rand(name).Uint64()), FromNow: true,
-					OnReset: func(_ context.Context, reset stream.Reset) error {
-						r.Gap(string(reset.Reason))
-						return s.storeID(name, reset.ID)
-					},
-					OnPosition: func(id string) { s.storeID(name, id) },
-				}
-				if at := s.Load(name); !at.IsZero() {
-					c.LastEventID = at.String()
-				}
-				return c.Run(ctx, func(_ context.Context, e stream.Event) error {
-					data, err := e.Bytes()
-					if err != nil {
-						return err
-					}
-					r.Event(string(data))
-					return s.storeID(name, e.ID)
-				})
-			},
-			Held: func() (bytes int) {
-				s.Do(func(srv *stream.Server) error { bytes = int(srv.Stats().Held); return nil })
-				return bytes
-			},
-		}
+		system, _ := streaming(n, log, encoding, nil, nil)
+		return system
 	}
+}
+
+// StreamByName is Stream with clients that say who they are, of whom each may see what is for it.
+func StreamByName(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	system, publish := streaming(n, log, stream.SSE, named, byName)
+	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
+	return system
+}
+
+func streaming(n *sim.Network, log func(folder string) (eventlog.Log, error), encoding stream.Encoding, header headers,
+	authenticate func(*http.Request) (access.Identity, error)) (patterntest.System, publisher) {
+	var s service[*stream.Server]
+	publish := func(topic, data string) error {
+		return s.Do(func(srv *stream.Server) error {
+			_, err := srv.Publish(context.Background(), topic, []byte(data))
+			return err
+		})
+	}
+	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
+		c := stream.Client{
+			URL: "http://server/events", HTTP: h.HTTPClient(), Encoding: encoding, Header: header.of(name), Jitter: retry.Seeded(n.Rand(name).Uint64()), FromNow: true,
+			OnReset: func(_ context.Context, reset stream.Reset) error {
+				r.Gap(string(reset.Reason))
+				return s.storeID(name, reset.ID)
+			},
+			OnPosition: func(id string) { s.storeID(name, id) },
+		}
+		if at := s.Load(name); !at.IsZero() {
+			c.LastEventID = at.String()
+		}
+		return c.Run(ctx, func(ctx context.Context, e stream.Event) error {
+			data, err := e.Bytes()
+			if err == nil {
+				err = handle(ctx, string(data))
+			}
+			if err != nil {
+				return err
+			}
+			return s.storeID(name, e.ID)
+		})
+	}
+	return patterntest.System{
+		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
+			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
+				func(l eventlog.Log) (*stream.Server, http.Handler, error) {
+					srv := &stream.Server{Log: l, Jitter: retry.Seeded(n.Seed()), Authenticate: authenticate}
+					return srv, srv.Handler(), nil
+				})
+		},
+		Publish: func(data string) error { return publish("news", data) },
+		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
+			return receive(ctx, h, name, r, reports(r))
+		},
+		Work: &patterntest.Work{Receive: func(ctx context.Context, h *sim.Host, name, _ string, w patterntest.Worker) error {
+			return again(ctx, func() error { return receive(ctx, h, name, w, does(w)) })
+		}},
+		Held: func() (bytes int) {
+			s.Do(func(srv *stream.Server) error { bytes = int(srv.Stats().Held); return nil })
+			return bytes
+		},
+	}, publish
 }
 
 // storeID is store with a cursor in text.

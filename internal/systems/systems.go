@@ -6,9 +6,11 @@ package systems
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/access"
@@ -48,7 +50,50 @@ func (s *service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.
 // LongPoll is a feed and its clients. Memory or disk is for the server's log. Options
 // change the feed.
 func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), options ...func(*longpoll.Server)) patterntest.System {
+	system, _ := longPoll(n, log, nil, options...)
+	return system
+}
+
+// LongPollByName is LongPoll with clients that say who they are, of whom each may see what is for it.
+func LongPollByName(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	system, publish := longPoll(n, log, named, func(f *longpoll.Server) { f.Authenticate = byName })
+	system.PublishTo = func(name, data string) error { return publish(forOne(name), data) }
+	return system
+}
+
+// A publisher publishes under a topic.
+type publisher func(topic, data string) error
+
+// headers are those of a client's requests; nil: none.
+type headers func(client string) func(context.Context) (http.Header, error)
+
+func (h headers) of(client string) func(context.Context) (http.Header, error) {
+	if h == nil {
+		return nil
+	}
+	return h(client)
+}
+
+func longPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), header headers, options ...func(*longpoll.Server)) (patterntest.System, publisher) {
 	var s service[*longpoll.Server]
+	publish := func(topic, data string) error {
+		return s.Do(func(f *longpoll.Server) error {
+			_, err := f.Publish(context.Background(), topic, []byte(data))
+			return err
+		})
+	}
+	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
+		c := longpoll.Client{
+			URL: "http://server/events", HTTP: h.HTTPClient(), From: s.Load(name), FromNow: true,
+			Header: header.of(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
+		}
+		return c.Run(ctx, func(ctx context.Context, b longpoll.Batch) error {
+			if b.Reset != "" {
+				r.Gap(string(b.Reset))
+			}
+			return s.handle(ctx, name, b.Events, b.Cursor, handle)
+		})
+	}
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
@@ -60,83 +105,110 @@ func LongPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), opt
 					return f, f.Handler(), nil
 				})
 		},
-		Publish: func(data string) error {
-			return s.Do(func(f *longpoll.Server) error {
-				_, err := f.Publish(context.Background(), "news", []byte(data))
-				return err
-			})
-		},
+		Publish: func(data string) error { return publish("news", data) },
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-			c := longpoll.Client{
-				URL: "http://server/events", HTTP: h.HTTPClient(), From: s.Load(name), FromNow: true,
-				Jitter: retry.Seeded(n.Rand(name).Uint64()),
-			}
-			return c.Run(ctx, func(_ context.Context, b longpoll.Batch) error {
-				if b.Reset != "" {
-					r.Gap(string(b.Reset))
-				}
-				for _, e := range b.Events {
-					r.Event(string(e.Data))
-				}
-				s.Store(name, b.Cursor)
-				return nil
-			})
+			return receive(ctx, h, name, r, reports(r))
 		},
+		Work: &patterntest.Work{Receive: func(ctx context.Context, h *sim.Host, name, _ string, w patterntest.Worker) error {
+			return again(ctx, func() error { return receive(ctx, h, name, w, does(w)) })
+		}},
 		Bound: time.Second, // the token bucket lets ten polls a second through
+	}, publish
+}
+
+// handle hands over what a poll brought, and stores how far a client has come: behind each event, since
+// its handler may fail.
+func (s *service[T]) handle(ctx context.Context, client string, events []eventlog.Entry, cursor eventlog.Cursor, handle handler) error {
+	for _, e := range events {
+		if err := handle(ctx, string(e.Data)); err != nil {
+			return err
+		}
+		s.Store(client, eventlog.Cursor{Epoch: cursor.Epoch, Offset: e.Offset})
 	}
+	s.Store(client, cursor)
+	return nil
 }
 
 // Push is a WebSocket server and its clients.
 func Push(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	return pushing(n, log, func(*push.Server) {})
+}
+
+// PushConflating is Push with a server that may leave out a value for which it has a newer one.
+func PushConflating(n *sim.Network, log func(folder string) (eventlog.Log, error)) patterntest.System {
+	var keys patterntest.Disk[string] // by data, in which a real service would look
+	var others atomic.Int64
+	s := pushing(n, log, func(srv *push.Server) {
+		srv.Slow = push.Coalesce
+		srv.CoalesceKey = func(_ string, data []byte) string {
+			if key := keys.Load(string(data)); key != "" {
+				return key
+			}
+			return fmt.Sprint("event ", others.Add(1)) // replaces nothing
+		}
+	})
+	s.PublishKey = func(key, data string) error {
+		keys.Store(data, key)
+		return s.Publish(data)
+	}
+	s.Conflates = true
+	return s
+}
+
+func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error), option func(*push.Server)) patterntest.System {
 	var s service[*push.Server]
-	publish := func(data string, ttl time.Duration) error {
+	publish := func(topic, data string, ttl time.Duration) error {
 		return s.Do(func(srv *push.Server) error {
-			_, err := srv.Publish(context.Background(), push.Message{Topic: "news", TTL: ttl, Data: []byte(data)})
+			_, err := srv.Publish(context.Background(), push.Message{Topic: topic, TTL: ttl, Data: []byte(data)})
 			return err
 		})
+	}
+	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
+		c := push.Client{
+			URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.Load(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
+			OnReset: func(_ context.Context, reset push.Reset) error {
+				if reset.Reason != push.ReasonNew {
+					r.Gap(string(reset.Reason))
+				}
+				s.Store(name, reset.Cursor)
+				return nil
+			},
+			OnGap: func(_ context.Context, g push.Gap) error {
+				r.Gap("slow")
+				s.Store(name, g.Cursor)
+				return nil
+			},
+		}
+		err := c.Run(ctx, func(ctx context.Context, e push.Event) error {
+			if err := handle(ctx, string(e.Data)); err != nil {
+				return err
+			}
+			s.Store(name, e.Cursor)
+			return nil
+		})
+		if errors.Is(err, push.ErrFenced) {
+			return nil // another has its name, and it is done
+		}
+		return err
 	}
 	return patterntest.System{
 		Serve: func(ctx context.Context, h *sim.Host, folder string) error {
 			return s.run(ctx, h, func() (eventlog.Log, error) { return log(folder) },
 				func(l eventlog.Log) (*push.Server, http.Handler, error) {
 					srv := &push.Server{Log: l, Authenticate: TrustEverybody}
+					option(srv)
 					return srv, srv.Handler(), nil
 				})
 		},
-		Publish:    func(data string) error { return publish(data, 0) },
-		PublishFor: publish,
+		Publish:    func(data string) error { return publish("news", data, 0) },
+		PublishFor: func(data string, ttl time.Duration) error { return publish("news", data, ttl) },
+		PublishTo:  func(name, data string) error { return publish(push.Mailbox(name), data, 0) },
 		Receive: func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver) error {
-			c := push.Client{
-				URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.Load(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
-				OnReset: func(_ context.Context, reset push.Reset) error {
-					if reset.Reason != push.ReasonNew {
-						r.Gap(string(reset.Reason))
-					}
-					s.Store(name, reset.Cursor)
-					return nil
-				},
-				OnGap: func(_ context.Context, g push.Gap) error {
-					r.Gap("slow")
-					s.Store(name, g.Cursor)
-					return nil
-				},
-			}
-			err := c.Run(ctx, func(_ context.Context, e push.Event) error {
-				r.Event(string(e.Data))
-				s.Store(name, e.Cursor)
-				return nil
-			})
-			if errors.Is(err, push.ErrFenced) {
-				return nil // another has its name, and it is done
-			}
-			return err
+			return receive(ctx, h, name, r, reports(r))
 		},
-		PublishTo: func(name, data string) error {
-			return s.Do(func(srv *push.Server) error {
-				_, err := srv.Publish(context.Background(), push.Message{Topic: push.Mailbox(name), Data: []byte(data)})
-				return err
-			})
-		},
+		Work: &patterntest.Work{Receive: func(ctx context.Context, h *sim.Host, name, _ string, w patterntest.Worker) error {
+			return again(ctx, func() error { return receive(ctx, h, name, w, does(w)) })
+		}},
 		Fences: true,
 		Held: func() (bytes int) {
 			s.Do(func(srv *push.Server) error { bytes = int(srv.Stats().QueuedBytes); return nil })

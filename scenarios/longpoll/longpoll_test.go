@@ -310,6 +310,9 @@ var scenarios = []scenario.Row{
 }
 
 func polling(n *sim.Network) patterntest.System { return systems.LongPoll(n, systems.InMemory) }
+func pollingByName(n *sim.Network) patterntest.System {
+	return systems.LongPollByName(n, systems.InMemory)
+}
 func pollingWithStore(n *sim.Network) patterntest.System {
 	return systems.Durable(systems.LongPoll(n, systems.OnDisk))
 }

@@ -19,6 +19,7 @@ func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "longpoll",
 		scenario.Variant{Name: "memory", System: polling},
 		scenario.Variant{Name: "store", System: pollingWithStore, Options: scenario.OtherStore()},
+		scenario.Variant{Name: "by name", System: pollingByName, Options: scenario.Only(scenario.ByName...)},
 	)
 }
 

@@ -19,6 +19,7 @@ func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "pubsub",
 		scenario.Variant{Name: "memory", System: published},
 		scenario.Variant{Name: "store", System: publishedWithStore},
+		scenario.Variant{Name: "by name", System: publishedByName, Options: scenario.Only(scenario.ByName...)},
 	)
 }
 

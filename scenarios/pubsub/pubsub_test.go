@@ -543,6 +543,9 @@ var scenarios = []scenario.Row{
 }
 
 func published(n *sim.Network) patterntest.System { return systems.PubSub(n, systems.InMemory) }
+func publishedByName(n *sim.Network) patterntest.System {
+	return systems.PubSubByName(n, systems.InMemory)
+}
 func publishedWithStore(n *sim.Network) patterntest.System {
 	return systems.Durable(systems.PubSub(n, systems.OnDisk))
 }

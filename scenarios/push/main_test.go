@@ -19,6 +19,8 @@ func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "push",
 		scenario.Variant{Name: "memory", System: pushed},
 		scenario.Variant{Name: "store", System: pushedWithStore, Options: scenario.OtherStore()},
+		scenario.Variant{Name: "conflating", System: pushedConflated, Options: scenario.Only(
+			"values change faster than a client reads", "events of seven keys", "events at one instant", "one client of three does not read")},
 	)
 }
 

@@ -298,6 +298,9 @@ var scenarios = []scenario.Row{
 }
 
 func pushed(n *sim.Network) patterntest.System { return systems.Push(n, systems.InMemory) }
+func pushedConflated(n *sim.Network) patterntest.System {
+	return systems.PushConflating(n, systems.InMemory)
+}
 func pushedWithStore(n *sim.Network) patterntest.System {
 	return systems.Durable(systems.Push(n, systems.OnDisk))
 }

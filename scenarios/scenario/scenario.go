@@ -97,6 +97,19 @@ func OtherEncoding() []patterntest.Option {
 	return leave("the same core in another encoding", func(name string) bool { return slices.Contains(otherBytes, name) })
 }
 
+// Only is for a variant that differs from another one in what these stories are about.
+func Only(stories ...string) []patterntest.Option {
+	return leave("it is the same for all variants", func(name string) bool { return slices.Contains(stories, name) })
+}
+
+// ByName are the stories of a variant whose clients say who they are.
+var ByName = []string{
+	"events for one client alone",
+	"events for one client alone, which is away",
+	"the server is redeployed ten times",
+	"out of reach for 20m0s",
+}
+
 var manyClients = []string{
 	"one client of three does not read",
 	"a hundred clients lose the server at once",

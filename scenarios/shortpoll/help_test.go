@@ -252,3 +252,7 @@ func (q *sampledQueue) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
+
+func polledByName(n *sim.Network) patterntest.System {
+	return systems.ShortPollByName(n, systems.InMemory, time.Second)
+}

@@ -20,6 +20,7 @@ func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "shortpoll",
 		scenario.Variant{Name: "memory", System: polledEach(time.Second)},
 		scenario.Variant{Name: "store", System: polledWithStore(time.Second), Options: scenario.OtherStore()},
+		scenario.Variant{Name: "by name", System: polledByName, Options: scenario.Only(scenario.ByName...)},
 	)
 }
 

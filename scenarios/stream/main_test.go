@@ -22,6 +22,7 @@ func TestDelivery(t *testing.T) {
 		scenario.Variant{Name: "NDJSON", System: streamedAs(stream.NDJSON), Options: scenario.OtherEncoding()},
 		scenario.Variant{Name: "WebSocket", System: streamedAs(stream.WebSocket), Options: scenario.OtherEncoding()},
 		scenario.Variant{Name: "store", System: streamedWithStore, Options: scenario.OtherStore()},
+		scenario.Variant{Name: "by name", System: streamedByName, Options: scenario.Only(scenario.ByName...)},
 	)
 }
 

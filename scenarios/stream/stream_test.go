@@ -498,6 +498,9 @@ var scenarios = []scenario.Row{
 }
 
 func streamed(n *sim.Network) patterntest.System { return systems.Stream(n, systems.InMemory) }
+func streamedByName(n *sim.Network) patterntest.System {
+	return systems.StreamByName(n, systems.InMemory)
+}
 func streamedWithStore(n *sim.Network) patterntest.System {
 	return systems.Durable(systems.Stream(n, systems.OnDisk))
 }
