@@ -93,7 +93,10 @@ func pubSub(n *sim.Network, log func(folder string) (eventlog.Log, error), authe
 				// A broker that has forgotten tells both subscriptions, which is one gap.
 				var own sync.WaitGroup
 				defer own.Wait()
-				own.Go(func() { receive(ctx, c, forOne(name), name+"-only", func(string) {}, r) })
+				own.Go(func() {
+					time.Sleep(time.Nanosecond) // it subscribes second
+					receive(ctx, c, forOne(name), name+"-only", func(string) {}, r)
+				})
 			}
 			return receive(ctx, c, "news", name, r.Gap, r)
 		},

@@ -1,6 +1,7 @@
 package patterntest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,13 +30,13 @@ type NewSystem func(n *sim.Network) System
 func Delivery(t *testing.T, newSystem NewSystem, opts ...Option) {
 	t.Helper()
 	stories := Stories()
-	skip := skipped(t, append(stories[:len(stories):len(stories)], Story{Name: stormsTest}), opts)
+	choice := chosen(t, append(stories[:len(stories):len(stories)], Story{Name: stormsTest}), opts)
 	for _, s := range stories {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
-			skip.check(t, s.Name)
+			choice.check(t, s.Name)
 			var opts []sim.Option
-			if s.Races != "" {
-				opts = append(opts, sim.MayDiffer(s.Races))
+			if why := cmp.Or(s.Races, choice.races[s.Name]); why != "" {
+				opts = append(opts, sim.MayDiffer(why))
 			}
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
 				system := newSystem(n)
@@ -51,7 +52,7 @@ func Delivery(t *testing.T, newSystem NewSystem, opts ...Option) {
 		})
 	}
 	t.Run(stormsTest, func(t *testing.T) {
-		skip.check(t, stormsTest)
+		choice.check(t, stormsTest)
 		weather(t, newSystem)
 	})
 }
@@ -59,52 +60,69 @@ func Delivery(t *testing.T, newSystem NewSystem, opts ...Option) {
 const stormsTest = "storms"
 
 // An Option changes what [Delivery] and [Loopback] do.
-type Option func(skips)
+type Option func(*choices)
 
 // Skip leaves out a story, for a reason, which the test says. The name is that of one of
 // [Stories], in which a subtest has _ for a space, or "storms". Delivery fails with a list of all
 // if there is none of that name.
 func Skip(story, reason string) Option {
-	return func(s skips) { s[story] = reason }
+	return func(c *choices) { c.skip[story] = reason }
 }
 
-// skips are the reasons for leaving out stories, by their names.
-type skips map[string]string
+// Races says why two runs of a story may differ with this system (see [sim.MayDiffer]); a story that
+// may with every system says so itself.
+func Races(story, why string) Option {
+	return func(c *choices) { c.races[story] = why }
+}
 
-// skipped fails the test if a name is not that of a story.
-func skipped(t *testing.T, stories []Story, opts []Option) skips {
-	t.Helper()
-	s := skips{}
+// choices are what options say of stories, by their names.
+type choices struct {
+	skip  map[string]string // reasons for leaving them out
+	races map[string]string
+}
+
+// choose collects the options.
+func choose(opts []Option) *choices {
+	c := &choices{skip: map[string]string{}, races: map[string]string{}}
 	for _, o := range opts {
-		o(s)
+		o(c)
 	}
-	if text := s.unknown(stories); text != "" {
+	return c
+}
+
+// chosen fails the test if a name is not that of a story.
+func chosen(t *testing.T, stories []Story, opts []Option) *choices {
+	t.Helper()
+	c := choose(opts)
+	if text := c.unknown(stories); text != "" {
 		t.Fatal(text)
 	}
-	return s
+	return c
 }
 
 // unknown says which names are not those of stories, or nothing.
-func (s skips) unknown(stories []Story) string {
+func (c *choices) unknown(stories []Story) string {
 	var known, unknown []string
 	for _, story := range stories {
 		known = append(known, story.Name)
 	}
-	for _, name := range slices.Sorted(maps.Keys(s)) {
-		if !slices.Contains(known, name) {
-			unknown = append(unknown, fmt.Sprintf("%q", name))
+	for _, names := range []map[string]string{c.skip, c.races} {
+		for _, name := range slices.Sorted(maps.Keys(names)) {
+			if !slices.Contains(known, name) {
+				unknown = append(unknown, fmt.Sprintf("%q", name))
+			}
 		}
 	}
 	if len(unknown) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("patterntest: Skip: there is no story %s. There are:\n  %s", strings.Join(unknown, ", nor "), strings.Join(known, "\n  "))
+	return fmt.Sprintf("patterntest: Skip, Races: there is no story %s. There are:\n  %s", strings.Join(unknown, ", nor "), strings.Join(known, "\n  "))
 }
 
 // check skips the test of a story that is left out.
-func (s skips) check(t *testing.T, story string) {
+func (c *choices) check(t *testing.T, story string) {
 	t.Helper()
-	if reason, left := s[story]; left {
+	if reason, left := c.skip[story]; left {
 		t.Skip("left out: " + reason)
 	}
 }

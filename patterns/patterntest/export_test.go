@@ -11,9 +11,5 @@ var (
 
 // UnknownStories is what Delivery says of names that no story has.
 func UnknownStories(stories []Story, opts ...Option) string {
-	s := skips{}
-	for _, o := range opts {
-		o(s)
-	}
-	return s.unknown(stories)
+	return choose(opts).unknown(stories)
 }

@@ -21,12 +21,12 @@ import (
 func Loopback(t *testing.T, newSystem NewSystem, opts ...Option) {
 	t.Helper()
 	stories := loopbackStories()
-	skip := skipped(t, stories, opts)
+	choice := chosen(t, stories, opts)
 	results := make([]chan []Breach, len(stories))
 	var running sync.WaitGroup
 	defer running.Wait() // also for those that -run leaves out
 	for i, s := range stories {
-		if _, left := skip[s.Name]; left {
+		if _, left := choice.skip[s.Name]; left {
 			continue
 		}
 		n := sim.New(sim.Loopback())
@@ -43,7 +43,7 @@ func Loopback(t *testing.T, newSystem NewSystem, opts ...Option) {
 	}
 	for i, s := range stories {
 		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
-			skip.check(t, s.Name)
+			choice.check(t, s.Name)
 			if results[i] == nil {
 				t.Skip("the system does not offer what the story is about")
 			}

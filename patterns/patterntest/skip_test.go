@@ -36,9 +36,9 @@ func TestSkip(t *testing.T) {
 	})
 	require.Equal(t, 1, played)
 
-	require.Equal(t, "patterntest: Skip: there is no story \"a loud day\", nor \"b\". There are:\n  a quiet day\n  an hour without events",
+	require.Equal(t, "patterntest: Skip, Races: there is no story \"a loud day\", nor \"b\", nor \"c\". There are:\n  a quiet day\n  an hour without events",
 		patterntest.UnknownStories([]patterntest.Story{{Name: kept}, {Name: "an hour without events"}},
-			patterntest.Skip("b", ""), patterntest.Skip(kept, ""), patterntest.Skip("a loud day", "")))
+			patterntest.Skip("b", ""), patterntest.Skip(kept, ""), patterntest.Skip("a loud day", ""), patterntest.Races("c", "")))
 }
 
 const victimVariable = "PATTERNTEST_VICTIM"

@@ -8,7 +8,7 @@ type Story struct {
 	Reason string         // why it is worth a test
 	Play   func(w *World) // what is done, in a world of its own
 	Code   string         // Play as Go, of a story that was drawn at random
-	Races  string         // why two runs of it may differ (see [sim.MayDiffer]), or ""
+	Races  string         // why two runs of it may differ (see [sim.MayDiffer]) with any system, or ""; with one: see the option [Races]
 
 	// Needs says whether a system offers what the story is about. Nil: each does.
 	Needs func(s System) bool

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/scenarios/scenario"
 )
 
@@ -19,7 +20,7 @@ func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "pubsub",
 		scenario.Variant{Name: "memory", System: published},
 		scenario.Variant{Name: "store", System: publishedWithStore},
-		scenario.Variant{Name: "by name", System: publishedByName, Options: scenario.Only(scenario.ByName...)},
+		scenario.Variant{Name: "by name", System: publishedByName, Options: twoSubscriptions()},
 	)
 }
 
@@ -28,4 +29,13 @@ func TestLoopback(t *testing.T) {
 	scenario.Loopback(t, "pubsub",
 		scenario.Variant{Name: "memory", System: published},
 	)
+}
+
+// twoSubscriptions of one connection may have something to say at one instant.
+func twoSubscriptions() []patterntest.Option {
+	all := scenario.Only(scenario.ByName...)
+	for _, story := range scenario.ByName {
+		all = append(all, patterntest.Races(story, "which of two subscriptions writes to their connection first"))
+	}
+	return all
 }
