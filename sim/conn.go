@@ -47,6 +47,7 @@ type opening struct {
 	dialled  bool         // by this side
 	family   family       // that the program named
 	six      bool         // the socket is IPv6's, also with IPv4 addresses
+	fd       descriptor   // once the program has it
 }
 
 // A half is the side of a socket on which the program reads, or that on which it writes.
@@ -260,6 +261,7 @@ func (c *TCPConn) Close() error {
 			begun = true
 			c.log.changed(c.n.moment())
 			c.closed = true
+			c.host.fds.free(&c.opening.fd)
 			c.asked.abort = c.asked.linger == 0
 			c.in.q.release()
 			c.out.q.release()

@@ -18,11 +18,12 @@ type dialing struct {
 	local   netip.AddrPort // an unspecified address, and port 0, are for the host to choose
 	six     bool           // the socket is IPv6's
 	dest    netip.AddrPort
-	nth     uint64        // attempt of the host to reach dest
-	asked   string        // to ask a name server: what
-	by      moment        // of the call
-	conn    *TCPConn      // once the SYN is sent
-	err     error         // the reason why it failed; set before done is closed
+	nth     uint64   // attempt of the host to reach dest
+	asked   string   // to ask a name server: what
+	by      moment   // of the call
+	conn    *TCPConn // once the SYN is sent
+	err     error    // the reason why it failed; set before done is closed
+	fd      descriptor
 	over    bool          // decided, though the caller may not know yet
 	done    chan struct{} // closed when the caller may know
 }
@@ -44,7 +45,8 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 // a link that rejects, or after 3 s where the destination does not answer by ARP (see
 // [Link.ARP]), ENETUNREACH for an address that no host has, ETIMEDOUT when the SYN was given up
 // (after 131 s by default), ENETDOWN when h is down, EADDRNOTAVAIL when all 28232 ports to that
-// destination are in use, EAFNOSUPPORT for IPv6 where h has none (see [IPv6]), [*net.DNSError] for an unknown name, and for the context's end a
+// destination are in use, EMFILE when the host has too many sockets ([HostLimits]), EAFNOSUPPORT for IPv6 where h has none (see [IPv6]),
+// [*net.DNSError] for an unknown name, and for the context's end a
 // timeout or an error that is [context.Canceled].
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h.must("DialContext")
@@ -96,6 +98,8 @@ func (d *dialing) begin() error {
 		return net.ErrClosed
 	case h.dead:
 		return sysError("socket", syscall.ENETDOWN)
+	case h.fds.full():
+		return errTooManyFiles("socket")
 	}
 	if err := h.mayConnect(d.local.Addr(), d.dest.Addr()); err != nil {
 		return err
@@ -107,6 +111,7 @@ func (d *dialing) begin() error {
 		h.dials.tcp[d.dest]++
 	}
 	h.dials.count++
+	d.fd = h.fds.take()
 	h.dials.open[d] = struct{}{}
 	h.n.submit(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
 	return nil
@@ -142,13 +147,13 @@ func (d *dialing) start(now int64) {
 // does (__inet_hash_connect).
 func (d *dialing) ephemeralPort(addr netip.Addr) uint16 {
 	h := d.host
-	for i := range uint64(ephemeralPorts) {
-		p := uint16(firstEphemeral + (d.nth+i)%ephemeralPorts)
+	for i := range h.table.ports.count() {
+		p := h.table.ports.nth(d.nth + i)
 		if h.table.conns.get(ends{netip.AddrPortFrom(addr, p), d.dest}) == nil && len(h.table.listeners[p]) == 0 {
 			return p
 		}
 	}
-	return 0
+	return h.table.ports.exhausted()
 }
 
 // bind finds the port of a dial with a local address, which it shares with no other
@@ -160,12 +165,12 @@ func (d *dialing) bind() uint16 {
 	}
 	switch {
 	case d.local.Port() == 0:
-		for i := range uint64(ephemeralPorts) {
-			if p := uint16(firstEphemeral + (d.nth+i)%ephemeralPorts); free(p) {
+		for i := range h.table.ports.count() {
+			if p := h.table.ports.nth(d.nth + i); free(p) {
 				return p
 			}
 		}
-		return 0
+		return h.table.ports.exhausted()
 	case free(d.local.Port()):
 		return d.local.Port()
 	default:
@@ -194,7 +199,11 @@ func (d *dialing) finish(err error) {
 		return
 	}
 	d.over, d.err = true, err
-	delete(d.host.dials.open, d)
+	if delete(d.host.dials.open, d); err == nil {
+		d.conn.opening.fd = d.fd
+	} else {
+		d.host.fds.free(&d.fd)
+	}
 	d.host.n.wake(wake{host: d.host, done: d.done})
 	d.host.n.wakeAt(atOnce)
 }
@@ -224,8 +233,9 @@ func (d *dialing) cancel(err error) {
 		// saw the end of its context first.
 		d.over, d.err = true, err
 		delete(d.host.dials.open, d)
+		d.host.fds.free(&d.fd)
 		if c := d.conn; c != nil {
-			c.opening.dial = nil
+			c.opening.dial, c.opening.fd = nil, 0
 			c.closed = true
 			c.submit(horizon{})
 		}

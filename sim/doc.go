@@ -66,7 +66,7 @@
 //   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal];
 //   - a host: [Host.Crash] (the processes), [Host.PowerOff] (the operating system too),
 //     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.AddAddr] and [Host.RemoveAddr] change its
-//     addresses; [Host.Access] is its access link;
+//     addresses; [Host.SetLimits] leaves it few descriptors or ports; [Host.Access] is its access link;
 //   - a router: [Router.BlockICMP] makes a path MTU black hole; [Router.NAT] and [Router.Firewall] make a
 //     middlebox of it, which forgets connections that are silent, all at once (Forget), or with its address (Rebind);
 //   - a clock: [Clock.Step] and [Clock.Drift], for programs that read [Host.Now];

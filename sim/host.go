@@ -25,6 +25,7 @@ type Host struct {
 	access    access
 	closings  closings
 	resolver  hostResolver
+	fds       descriptors
 	clock     *Clock // nil: it was not asked for
 
 	off       *fault // no power: nothing is sent or answered
@@ -41,6 +42,7 @@ type socketTable struct {
 	conns     connTable
 	listeners map[uint16][]*TCPListener
 	udp       map[uint16][]*UDPConn
+	ports     portRange
 	nextPort  uint16
 }
 
@@ -66,13 +68,6 @@ type pause struct {
 	leaving   []leaver // sockets that were closed meanwhile: others cannot tell yet
 }
 
-// Linux's net.ipv4.ip_local_port_range.
-const (
-	firstEphemeral = 32768
-	lastEphemeral  = 60999
-	ephemeralPorts = lastEphemeral - firstEphemeral + 1
-)
-
 //go:norace
 func newHost(n *Network, name string, number int) *Host {
 	h := &Host{
@@ -81,6 +76,7 @@ func newHost(n *Network, name string, number int) *Host {
 		table: socketTable{
 			listeners: map[uint16][]*TCPListener{},
 			udp:       map[uint16][]*UDPConn{},
+			ports:     portRange{first: firstEphemeral, last: lastEphemeral},
 			nextPort:  firstEphemeral,
 		},
 		dials: dials{
@@ -166,6 +162,7 @@ func (h *Host) PowerOff() {
 func (h *Host) stop(f *fault, reset bool) {
 	h.dead = true
 	h.closings.ended(h.n.moment())
+	h.fds.end()
 	h.abandon()
 	h.unpause()
 	for _, p := range h.processes {

@@ -29,6 +29,7 @@ type TCPListener struct {
 	embryos      map[*TCPConn]struct{} // in the handshake
 	in           half                  // that accepts
 	deadlinePlan plan
+	fd           descriptor
 	closed       bool
 	asleep       bool // until its host goes on
 }
@@ -65,6 +66,8 @@ func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error
 		return nil, net.ErrClosed
 	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
+	case h.fds.full():
+		return nil, errTooManyFiles("socket")
 	}
 	if err := h.mayBind(local.Addr()); err != nil {
 		return nil, err
@@ -81,6 +84,7 @@ func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error
 		return nil, sysError("bind", syscall.EADDRINUSE)
 	}
 	l := newListener(h, network, local)
+	l.fd = h.fds.take()
 	h.table.listeners[local.Port()] = append(h.table.listeners[local.Port()], l)
 	if l.asleep = h.pause.fault != nil; l.asleep {
 		h.pause.asleep = append(h.pause.asleep, l)
@@ -99,17 +103,16 @@ func newListener(h *Host, network string, local netip.AddrPort) *TCPListener {
 
 // freePort returns the next ephemeral port that is free, or 0.
 func (h *Host) freePort(free func(uint16) bool) uint16 {
-	for range ephemeralPorts {
+	for range h.table.ports.count() {
 		p := h.table.nextPort
-		h.table.nextPort++
-		if h.table.nextPort > lastEphemeral {
-			h.table.nextPort = firstEphemeral
+		if h.table.nextPort++; p == h.table.ports.last {
+			h.table.nextPort = h.table.ports.first
 		}
 		if free(p) {
 			return p
 		}
 	}
-	return 0
+	return h.table.ports.exhausted()
 }
 
 // listener returns the socket that listens at an address and port.
@@ -192,8 +195,11 @@ func (l *TCPListener) acceptNow() (*TCPConn, error, *waitq) {
 	case l.in.deadline.expired():
 		l.n.reveal(l.by)
 		return nil, os.ErrDeadlineExceeded, nil
+	case l.host.fds.full():
+		return nil, errTooManyFiles("accept4"), nil
 	case len(l.accept) > 0:
 		c := l.accept[0]
+		c.opening.fd = l.host.fds.take()
 		l.accept = slices.Delete(l.accept, 0, 1)
 		c.opening.listener = nil
 		c.log.opened(l.n)
@@ -221,6 +227,7 @@ func (l *TCPListener) shut() {
 		return
 	}
 	l.closed = true
+	l.host.fds.free(&l.fd)
 	l.by = l.n.moment()
 	l.host.closings.closed(protoTCP, l.local.Port(), l.by)
 	l.in.q.release()

@@ -36,8 +36,11 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 			return nil, net.ErrClosed
 		case h.dead:
 			return nil, sysError("socket", syscall.ENETDOWN)
+		case h.fds.full():
+			return nil, errTooManyFiles("socket")
 		}
 		u := newUDPConn(h, "udp", false, netip.AddrPortFrom(loopback, 0), stubResolver)
+		u.fd = h.fds.take()
 		h.table.udp[0] = append(h.table.udp[0], u)
 		return u, nil
 	})

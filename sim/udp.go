@@ -51,6 +51,7 @@ type UDPConn struct {
 	err          syscall.Errno
 	sent         uint64
 	flows        map[netip.AddrPort]*flow
+	fd           descriptor
 	closed       bool
 	asleep       bool // until its host goes on
 }
@@ -140,13 +141,13 @@ func (h *Host) connect(network string, six bool, local, remote netip.AddrPort, o
 func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 	nth := h.dials.udp[remote]
 	h.dials.udp[remote]++
-	first := mix(addrHash(remote.Addr())^uint64(remote.Port())) % ephemeralPorts
-	for i := range uint64(ephemeralPorts) {
-		if p := uint16(firstEphemeral + (first+nth+i)%ephemeralPorts); len(h.table.udp[p]) == 0 {
+	first := mix(addrHash(remote.Addr())^uint64(remote.Port())) % h.table.ports.count()
+	for i := range h.table.ports.count() {
+		if p := h.table.ports.nth(first + nth + i); len(h.table.udp[p]) == 0 {
 			return p
 		}
 	}
-	return 0
+	return h.table.ports.exhausted()
 }
 
 // bind makes a socket. The lock is held.
@@ -156,6 +157,8 @@ func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UD
 		return nil, net.ErrClosed
 	case h.dead:
 		return nil, sysError("socket", syscall.ENETDOWN)
+	case h.fds.full():
+		return nil, errTooManyFiles("socket")
 	}
 	if err := h.mayBind(local.Addr()); err != nil {
 		return nil, err
@@ -175,6 +178,7 @@ func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UD
 		}
 	}
 	u := newUDPConn(h, network, six, local, remote)
+	u.fd = h.fds.take()
 	h.table.udp[local.Port()] = append(h.table.udp[local.Port()], u)
 	if u.asleep = h.pause.fault != nil; u.asleep {
 		h.pause.asleep = append(h.pause.asleep, u)
@@ -419,6 +423,7 @@ func (u *UDPConn) Close() error {
 
 func (u *UDPConn) shut() {
 	u.closed = true
+	u.host.fds.free(&u.fd)
 	u.by = u.n.moment()
 	u.host.closings.closed(protoUDP, u.local.Port(), u.by)
 	u.in.q.release()
