@@ -32,8 +32,8 @@
 //
 // A test runs in a bubble of [testing/synctest], whose clock starts at midnight UTC on 1 January
 // 2000. Virtual time stands still while any goroutine runs, and jumps to the next timer or packet
-// as soon as all goroutines are durably blocked. Computation therefore takes no virtual time; only
-// timers and the network do, and an assertion may compare [Network.Elapsed] with an exact value.
+// as soon as all goroutines are durably blocked. Computation therefore takes no virtual time, unless
+// the program says how much ([Host.Work]); only timers and the network do, and an assertion may compare [Network.Elapsed] with an exact value.
 //
 // A goroutine that waits for a [sync.Mutex] is not durably blocked. If its holder waits for the
 // network, a bubble's clock would stop; a watchdog on the wall clock notices and moves it, at about
@@ -66,7 +66,8 @@
 //   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal];
 //   - a host: [Host.Crash] (the processes), [Host.PowerOff] (the operating system too),
 //     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.AddAddr] and [Host.RemoveAddr] change its
-//     addresses; [Host.SetLimits] leaves it few descriptors or ports; [Host.Access] is its access link;
+//     addresses; [Host.SetLimits] leaves it few descriptors, ports or processors; [Host.Wipe] empties its disk
+//     ([Host.Dir]); [Host.Access] is its access link;
 //   - a router: [Router.BlockICMP] makes a path MTU black hole; [Router.NAT] and [Router.Firewall] make a
 //     middlebox of it, which forgets connections that are silent, all at once (Forget), or with its address (Rebind);
 //   - a clock: [Clock.Step] and [Clock.Drift], for programs that read [Host.Now];

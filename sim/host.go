@@ -15,6 +15,7 @@ import (
 // on it. It listens and dials as package net does.
 type Host struct {
 	node
+	hardware
 	addresses addresses
 	conf      *tcp.Config
 	conf6     *tcp.Config // the same for IPv6; nil until it is needed
@@ -26,7 +27,6 @@ type Host struct {
 	closings  closings
 	resolver  hostResolver
 	fds       descriptors
-	clock     *Clock // nil: it was not asked for
 
 	off       *fault // no power: nothing is sent or answered
 	dead      bool   // the processes are gone
@@ -35,6 +35,13 @@ type Host struct {
 	processes []*process
 
 	machine machineSockets // with Loopback
+}
+
+// hardware is what a host has beside its access link.
+type hardware struct {
+	clock *Clock // nil: it was not asked for
+	cpu   cpu
+	disk  string // its folder; "" before the first use
 }
 
 // A socketTable is the sockets of a host.
@@ -90,6 +97,7 @@ func newHost(n *Network, name string, number int) *Host {
 	if n.conf.ipv6 {
 		h.addresses = addresses{list: append(h.addresses.list, addr6OfHost(number)), ipv6: true}
 	}
+	h.cpu = cpu{host: h, event: plan(never), slowdown: 1}
 	h.fragments = reassembler{host: h, timer: plan(never)}
 	n.log.trace.addNode(&h.node)
 	return h
@@ -163,6 +171,7 @@ func (h *Host) stop(f *fault, reset bool) {
 	h.dead = true
 	h.closings.ended(h.n.moment())
 	h.fds.end()
+	h.cpu.end()
 	h.abandon()
 	h.unpause()
 	for _, p := range h.processes {
@@ -234,7 +243,9 @@ func (h *Host) Pause() {
 	h.n.mustSimulate("Pause")
 	h.n.do(func() {
 		if h.pause.fault == nil && !h.dead {
+			h.cpu.count(h.n.now())
 			h.pause.fault = h.n.fault(&h.node, nil, "pause")
+			h.pause.fault.hits = len(h.cpu.jobs)
 		}
 	})
 }
@@ -262,7 +273,9 @@ func (h *Host) unpause() {
 	if h.pause.fault == nil {
 		return
 	}
+	h.cpu.count(h.n.now())
 	h.pause.fault = nil
+	h.cpu.arrange()
 	for _, s := range h.pause.leaving {
 		s.leave()
 	}

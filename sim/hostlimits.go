@@ -19,6 +19,12 @@ type HostLimits struct {
 	// with EADDRNOTAVAIL (TCP, for each destination) or EAGAIN (UDP), and so does with EADDRINUSE what listens on port
 	// 0. Defaults 32768 and 60999.
 	FirstPort, LastPort uint16
+
+	// CPUs is how many processors the host has for [Host.Work]. Default: one for each piece of work.
+	CPUs int
+
+	// Slowdown is how many times longer [Host.Work] takes, up to 1000: a slow or throttled computer. Default 1.
+	Slowdown int
 }
 
 // Linux's default net.ipv4.ip_local_port_range.
@@ -90,6 +96,12 @@ func (h *Host) SetLimits(l HostLimits) {
 	if l.Descriptors < 0 {
 		panic(fmt.Sprintf("sim: host %s: SetLimits: HostLimits.Descriptors = %d: must not be negative", h.name, l.Descriptors))
 	}
+	if l.CPUs < 0 {
+		panic(fmt.Sprintf("sim: host %s: SetLimits: HostLimits.CPUs = %d: must not be negative", h.name, l.CPUs))
+	}
+	if l.Slowdown < 0 || l.Slowdown > 1000 {
+		panic(fmt.Sprintf("sim: host %s: SetLimits: HostLimits.Slowdown = %d: must be from 1 to 1000, or 0 for 1", h.name, l.Slowdown))
+	}
 	ports := portRange{first: l.FirstPort, last: l.LastPort}
 	if ports.first == 0 {
 		ports.first = firstEphemeral
@@ -109,6 +121,7 @@ func (h *Host) SetLimits(l HostLimits) {
 			ports.fault = h.n.fault(&h.node, nil, fmt.Sprintf("ephemeral ports %d to %d", ports.first, ports.last))
 		}
 		h.table.ports, h.table.nextPort = ports, ports.first
+		h.cpu.limit(l.CPUs, max(l.Slowdown, 1))
 	})
 }
 

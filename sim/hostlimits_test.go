@@ -197,5 +197,9 @@ func TestMisuseOfLimits(t *testing.T) {
 		a := n.Host("a")
 		require.PanicsWithValue(t, "sim: host a: SetLimits: HostLimits.Descriptors = -1: must not be negative", func() { a.SetLimits(sim.HostLimits{Descriptors: -1}) })
 		require.PanicsWithValue(t, "sim: host a: SetLimits: HostLimits.LastPort = 100: must be at least FirstPort, 32768", func() { a.SetLimits(sim.HostLimits{LastPort: 100}) })
+		require.PanicsWithValue(t, "sim: host a: SetLimits: HostLimits.CPUs = -1: must not be negative", func() { a.SetLimits(sim.HostLimits{CPUs: -1}) })
+		require.PanicsWithValue(t, "sim: host a: SetLimits: HostLimits.Slowdown = 1001: must be from 1 to 1000, or 0 for 1", func() { a.SetLimits(sim.HostLimits{Slowdown: 1001}) })
+		require.PanicsWithValue(t, "sim: host a: Work(24h0m0.000000001s): must be from 0 to 24h0m0s", func() { a.Work(24*time.Hour + 1) })
+		require.PanicsWithValue(t, "sim: host a: Work(-1ns): must be from 0 to 24h0m0s", func() { a.Work(-1) })
 	})
 }

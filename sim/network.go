@@ -123,6 +123,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 // network.
 func (n *Network) Close() {
 	n.do(func() { n.shutdown("") })
+	n.removeDisks()
 	for i := 0; n.conf.loopback; i++ {
 		h := get(n, func() *Host {
 			if i == len(n.names.inOrder) {
@@ -160,6 +161,7 @@ func (n *Network) shutdown(why string) {
 			p.call(p.stop)
 		}
 		h.shutSockets()
+		h.cpu.end()
 		h.abandon()
 		for c := range h.table.conns.all() {
 			c.end()
@@ -260,7 +262,11 @@ func (n *Network) Host(name string) *Host {
 		if n.names.routers[strings.ToLower(name)] != nil {
 			panic(fmt.Sprintf("sim: Host(%q): a router has that name", name))
 		}
-		h := newHost(n, name, len(n.names.inOrder)+1)
+		number := len(n.names.inOrder) + 1
+		for n.names.byAddr[addrOfHost(number)] != nil || n.conf.ipv6 && n.names.byAddr[addr6OfHost(number)] != nil {
+			number++ // a host was given that address
+		}
+		h := newHost(n, name, number)
 		n.names.hosts[strings.ToLower(name)] = h
 		for _, a := range h.addresses.list {
 			n.names.byAddr[a] = &h.node

@@ -338,6 +338,7 @@ func (n *Network) finish() (problems []string) {
 	})
 	n.do(func() { n.clock.limit.Stop() })
 	left := n.awaitGoroutines()
+	n.removeDisks()
 	if why != "" {
 		problems = append(problems, why)
 	}

@@ -1,0 +1,181 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"net"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// A cpu is the processors of a host, which share themselves out among the pieces of work that there are.
+type cpu struct {
+	host  *Host
+	event plan
+	at    int64 // up to which the work is counted
+	jobs  []*job
+	q     waitq // one for all: what is done at one instant goes on at one
+
+	cores     int // 0: one for each
+	slowdown  int
+	throttled *fault // nil with a slowdown of 1
+}
+
+// A job is a piece of work.
+type job struct {
+	left  uint64 // in workUnits of a nanosecond at full speed
+	done  bool
+	ended bool // with its process
+}
+
+// What is left is counted in small units, so that what is rounded when the speed changes does not add up to a
+// nanosecond.
+const workUnits = 1 << 12
+
+// longestWork is the longest piece of work.
+const longestWork = 24 * time.Hour
+
+// Work takes the time that a piece of work takes on h: d, of one processor of its own at full speed. By default a host
+// has one for each piece of work; [HostLimits] gives it fewer, which the work of one instant shares out evenly, and makes
+// them slow. Nothing is done while the host is paused.
+//
+// A program under test calls it where it would be computing, through a hook, or its handler in a test does. The error is
+// [net.ErrClosed] if the host crashes meanwhile or the network ends, and ENETDOWN if the host is down already. It panics if d is negative or longer
+// than 24 hours.
+func (h *Host) Work(d time.Duration) error {
+	h.must("Work")
+	h.n.mustSimulate("Work")
+	if d < 0 || d > longestWork {
+		panic(fmt.Sprintf("sim: host %s: Work(%v): must be from 0 to %v", h.name, d, longestWork))
+	}
+	j := &job{left: uint64(d) * workUnits}
+	begun := false
+	_, err := await(h.n, func() (none struct{}, _ error, _ *waitq) {
+		if !begun {
+			begun = true
+			switch {
+			case h.n.closed:
+				return none, net.ErrClosed, nil
+			case h.dead:
+				return none, syscall.ENETDOWN, nil
+			}
+			h.cpu.add(j)
+		}
+		switch {
+		case j.done:
+			return none, nil, nil
+		case j.ended || h.n.closed:
+			return none, net.ErrClosed, nil
+		}
+		return none, nil, &h.cpu.q
+	})
+	return err
+}
+
+func (c *cpu) add(j *job) {
+	c.count(c.host.n.now())
+	if c.throttled != nil {
+		c.throttled.hits++
+	}
+	if f := c.host.pause.fault; f != nil {
+		f.hits++
+	} else if j.left == 0 {
+		j.done = true
+		return
+	}
+	c.jobs = append(c.jobs, j)
+	c.arrange()
+}
+
+// arrange has the engine wake the host's work when the next piece is done.
+func (c *cpu) arrange() {
+	c.host.n.queue.schedule(c, classDeadline, 3<<60|uint64(c.host.number))
+	c.host.n.wakeAt(c.next(classDeadline))
+}
+
+// limit changes the speed.
+func (c *cpu) limit(cores, slowdown int) {
+	c.count(c.host.n.now())
+	c.cores, c.slowdown, c.throttled = cores, slowdown, nil
+	if slowdown > 1 {
+		c.throttled = c.host.n.fault(&c.host.node, nil, fmt.Sprintf("work takes %d times as long", slowdown))
+		c.throttled.hits = len(c.jobs)
+	}
+	c.arrange()
+}
+
+// share is the part of full speed at which each piece is done: by/of.
+func (c *cpu) share() (by, of uint64) {
+	by, of = 1, uint64(c.slowdown)
+	if active := uint64(len(c.jobs)); c.cores > 0 && active > uint64(c.cores) {
+		by, of = uint64(c.cores), of*active
+	}
+	return by, of
+}
+
+// count has the work done up to an instant.
+func (c *cpu) count(now int64) {
+	passed := uint64(now - c.at)
+	c.at = now
+	if c.host.pause.fault != nil || len(c.jobs) == 0 {
+		return
+	}
+	by, of := c.share()
+	done := scale(passed, by*workUnits, of, 0)
+	for _, j := range c.jobs {
+		j.left -= min(j.left, done)
+	}
+}
+
+// scale is (v*by+more)/of, rounded down, or the largest number if that is larger.
+func scale(v, by, of, more uint64) uint64 {
+	hi, lo := bits.Mul64(v, by)
+	lo, carry := bits.Add64(lo, more, 0)
+	if hi += carry; hi >= of {
+		return math.MaxUint64
+	}
+	q, _ := bits.Div64(hi, lo, of)
+	return q
+}
+
+// plan implements timed.
+func (c *cpu) plan(uint64) *plan { return &c.event }
+
+// next implements timed.
+func (c *cpu) next(uint64) int64 {
+	if len(c.jobs) == 0 || c.host.pause.fault != nil || c.host.n.closed {
+		return never
+	}
+	least := c.jobs[0].left
+	for _, j := range c.jobs {
+		least = min(least, j.left)
+	}
+	by, of := c.share()
+	wait := scale(least, of, by*workUnits, by*workUnits-1)
+	return after(c.at, int64(min(wait, math.MaxInt64)))
+}
+
+// observable implements timed.
+func (c *cpu) observable() int64 { return c.next(classDeadline) }
+
+// due implements timed.
+func (c *cpu) due(now int64, _ uint64) {
+	c.count(now)
+	c.jobs = slices.DeleteFunc(c.jobs, func(j *job) bool {
+		j.done = j.left == 0
+		return j.done
+	})
+	c.q.notify(c.host.n, c.host)
+	c.arrange()
+}
+
+// end ends all work with the processes that do it.
+func (c *cpu) end() {
+	for _, j := range c.jobs {
+		j.ended = true
+	}
+	c.jobs = nil
+	c.q.release()
+}
