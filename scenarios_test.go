@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -151,6 +152,98 @@ var scenarios = []scenario.Row{
 			phone.Clock().Set()
 			_, err = client.Get("https://server/")
 			require.NoError(t, err)
+		}},
+	{Name: "a service is looked up before it exists", Reason: "that a name does not exist is kept too, for as long as the zone says: who asks too early waits a minute more",
+		Story: func(t *testing.T, n *sim.Network) {
+			names := n.Host("ns").ServeNames(sim.NameServerConfig{TTL: time.Minute})
+			n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
+			n.After(3*time.Second, func() { names.Set("api", "A "+n.Host("server").Addr().String()) })
+			for _, cache := range []bool{false, true} {
+				phone := n.Host(fmt.Sprint("phone-", cache))
+				phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{n.Host("ns")}, Cache: cache})
+			}
+			found := map[bool]time.Duration{}
+			for ; len(found) < 2; time.Sleep(2 * time.Second) {
+				for _, cache := range []bool{false, true} {
+					c, err := n.Host(fmt.Sprint("phone-", cache)).Dial("tcp", "api:80")
+					if err == nil && found[cache] == 0 {
+						found[cache] = n.Elapsed().Truncate(time.Second)
+						c.Close()
+					}
+				}
+			}
+			require.Equal(t, map[bool]time.Duration{false: 4 * time.Second, true: time.Minute}, found)
+		}},
+	{Name: "a server that leaks sockets", Reason: "when its descriptors are spent its kernel still accepts connections: a health check that only connects is content",
+		Story: func(t *testing.T, n *sim.Network) {
+			server, phone := n.Host("server"), n.Host("phone")
+			server.SetLimits(sim.HostLimits{Descriptors: 10})
+			srv := server.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				server.Dial("tcp", "store:6379") // and never closes it
+			}))
+			srv.ErrorLog = log.New(io.Discard, "", 0)
+			_, err := n.Host("store").Listen("tcp", ":6379")
+			require.NoError(t, err)
+			served := 0
+			for ; served < 100; served++ {
+				client := phone.HTTPClient()
+				client.Timeout = time.Second
+				if _, err = client.Get("http://server/"); err != nil {
+					break
+				}
+			}
+			require.True(t, os.IsTimeout(err), "%v", err)
+			require.Equal(t, 5, served, "two sockets for each, as its connection stays open too, and one for the listener")
+			_, err = phone.Dial("tcp", "server:80")
+			require.NoError(t, err)
+		}},
+	{Name: "too many requests for one processor", Reason: "work that is shared evenly is too late for everybody; a limit on what is begun saves half of it",
+		Story: func(t *testing.T, n *sim.Network) {
+			for limit, want := range map[int]int{100: 0, 5: 10} {
+				server, slots := n.Host(fmt.Sprint("server", limit)), make(chan bool, limit)
+				server.SetLimits(sim.HostLimits{CPUs: 1})
+				server.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					slots <- true
+					defer func() { <-slots }()
+					if r.Context().Err() == nil { // somebody still waits
+						server.Work(99 * time.Millisecond)
+					}
+				}))
+				var answered atomic.Int32
+				var all sync.WaitGroup
+				for i := range 20 {
+					all.Go(func() {
+						client := n.Host(fmt.Sprint("phone", i)).HTTPClient()
+						client.Timeout = time.Second
+						if _, err := client.Get("http://" + server.Name() + "/"); err == nil {
+							answered.Add(1)
+						}
+					})
+				}
+				all.Wait()
+				require.EqualValues(t, want, answered.Load(), "at most %d at a time", limit)
+			}
+		}},
+	{Name: "a server in a reboot loop", Reason: "it is up for 3 s of every 10: who tries again gets through, and who gives up after one refusal does not",
+		Story: func(t *testing.T, n *sim.Network) {
+			server := n.Host("server")
+			server.ServeHTTP(":80", http.NotFoundHandler())
+			for i := range 6 {
+				n.After(time.Duration(i)*10*time.Second+3*time.Second, server.Crash)
+				n.After(time.Duration(i)*10*time.Second+10*time.Second, server.Restart)
+			}
+			var up []int
+			for n.Elapsed() < time.Minute {
+				c, err := n.Host("phone").Dial("tcp", "server:80")
+				if err == nil {
+					up = append(up, int(n.Elapsed()/time.Second))
+					c.Close()
+				} else {
+					require.ErrorIs(t, err, syscall.ECONNREFUSED)
+				}
+				time.Sleep(time.Second)
+			}
+			require.Equal(t, []int{0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52}, up)
 		}},
 	{Name: "a firewall swallows what comes", Reason: "nobody answers, so the client's own timeout decides; without one it is two minutes",
 		Story: func(t *testing.T, n *sim.Network) {

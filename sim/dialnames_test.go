@@ -3,8 +3,11 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -147,10 +150,65 @@ func TestDialsSearch(t *testing.T) {
 	}
 }
 
+// With a cache a host asks again when the TTL is over, also about what it did not find, or after a crash.
+func TestCache(t *testing.T) {
+	for _, cache := range []bool{false, true} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			x := newNameNet(n, sim.NameServerConfig{TTL: 20 * time.Second})
+			x.phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{x.ns}, Cache: cache})
+			look := func(name, want string) int {
+				t.Helper()
+				before := questionsIn(n)
+				addrs, err := x.phone.Resolver().LookupIP(t.Context(), "ip4", name)
+				got := strings.Trim(fmt.Sprint(addrs), "[]")
+				if err != nil {
+					got = whatOf(err)
+				}
+				require.Equal(t, want, got)
+				return questionsIn(n) - before
+			}
+			stale := func(name, old, now string) { // what is seen of a change that was just made
+				t.Helper()
+				if cache {
+					require.Zero(t, look(name, old))
+				} else {
+					require.Equal(t, 1, look(name, now))
+				}
+			}
+			const none = "no such host: not found"
+			x.server.Set("a", "60 A 10.0.0.7")
+			require.Equal(t, 1, look("a", "10.0.0.7"))
+			require.Equal(t, 1, look("b", none))
+			x.server.Set("a", "A 10.0.0.8")
+			x.server.Set("b", "A 10.0.0.9")
+			stale("a", "10.0.0.7", "10.0.0.8")
+			time.Sleep(19 * time.Second)
+			stale("b", none, "10.0.0.9")
+			time.Sleep(time.Second)
+			require.Equal(t, 1, look("b", "10.0.0.9"))
+			stale("a", "10.0.0.7", "10.0.0.8")
+			x.phone.Restart()
+			require.Equal(t, 1, look("a", "10.0.0.8"))
+
+			x.server.Fail("c", sim.NameServerFails) // is not kept
+			require.Equal(t, 2, look("c", "server misbehaving: temporary"))
+			x.server.Heal("c")
+			require.Equal(t, 1, look("c", none))
+			x.server.Set("d", "A 10.0.0.9")
+			x.server.Truncate("d") // what comes by TCP is kept too, but not for UDP's first question
+			require.Equal(t, 2, look("d", "10.0.0.9"))
+			require.Equal(t, map[bool]int{false: 2, true: 1}[cache], look("d", "10.0.0.9"))
+		})
+	}
+}
+
 // Look-ups of one instant, over UDP and TCP, are the same packets in each run.
 func TestNameServersReplay(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	var want string
-	for range 15 {
+	var hash uint64
+	for i := range 15 {
+		runtime.GOMAXPROCS([]int{1, 2, 4}[i%3])
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			x := newNameNet(n, sim.NameServerConfig{})
 			x.server.Truncate("a")
@@ -167,8 +225,9 @@ func TestNameServersReplay(t *testing.T) {
 			}
 			all.Wait()
 			if want == "" {
-				want = n.Trace().String()
+				want, hash = n.Trace().String(), n.Trace().Hash()
 			}
+			require.Equal(t, hash, n.Trace().Hash(), "what the packets carry")
 			require.Equal(t, want, n.Trace().String())
 		})
 	}

@@ -99,7 +99,7 @@
 //     Its timers fire at the exact instant, those of a kernel up to an eighth late.
 //   - Payloads are altered by [netem.Damage] only: otherwise a corrupted packet is one that the receiver's checksum rejects.
 //   - [Host.Pause] cuts a host's goroutines off from the network; it does not stop them.
-//   - A name server ([Host.ServeNames]) has no DNSSEC, and neither it nor a host caches answers.
+//   - A name server ([Host.ServeNames]) has no DNSSEC and forwards nothing.
 //   - A package that keeps channels or timers in package-level variables cannot be used in two
 //     bubbles.
 package sim

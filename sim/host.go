@@ -171,6 +171,7 @@ func (h *Host) stop(f *fault, reset bool) {
 	h.dead = true
 	h.closings.ended(h.n.moment())
 	h.fds.end()
+	h.resolver.kept = nil
 	h.cpu.end()
 	h.abandon()
 	h.unpause()

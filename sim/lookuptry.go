@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/squall-sim/squall/sim/internal/dns"
 )
 
 // How often and for how long Go's resolver tries a question it reads in the operating system's resolv.conf.
@@ -26,6 +29,39 @@ const (
 type hostResolver struct {
 	conf  *resolving             // nil: the stub
 	tries map[string][]lookupTry // that failed, by what was asked
+	kept  map[string]keptAnswer  // with a cache, the same
+}
+
+// A keptAnswer is one of the cache.
+type keptAnswer struct {
+	until   int64
+	by      moment
+	outcome *tryOutcome
+}
+
+// mostKept is how many answers a host keeps.
+const mostKept = 4096
+
+// kept is the key of an answer: one that came by TCP may be too long for UDP.
+func kept(asked string, tcp bool) string {
+	if tcp {
+		return asked + "tcp"
+	}
+	return asked
+}
+
+// keep notes an answer, which is fresh for some seconds. The lock is held.
+func (r *hostResolver) keep(n *Network, asked string, ttl uint32, o *tryOutcome) {
+	now := n.now()
+	if r.kept == nil {
+		r.kept = map[string]keptAnswer{}
+	}
+	if len(r.kept) >= mostKept {
+		maps.DeleteFunc(r.kept, func(_ string, k keptAnswer) bool { return k.until <= now })
+	}
+	if len(r.kept) < mostKept {
+		r.kept[asked] = keptAnswer{after(now, int64(ttl)*1e9), n.moment(), o}
+	}
 }
 
 // A lookupTry is one try of a question, whose next one begins at the instant at which it failed.
@@ -48,11 +84,16 @@ type nextTry struct {
 	number  int // of tries that the resolver made before
 	server  netip.AddrPort
 	outcome *tryOutcome
+	kept    bool // in the cache
 }
 
 // next finds out which try of a question begins. The lock is held.
 func (r *hostResolver) next(n *Network, asked string, tcp bool) (next nextTry) {
 	now := n.now()
+	if k, ok := r.kept[kept(asked, tcp)]; ok && k.until > now {
+		n.reveal(k.by)
+		return nextTry{outcome: k.outcome, kept: true}
+	}
 	before := slices.DeleteFunc(r.tries[asked], func(t lookupTry) bool { return t.at != now })
 	delete(r.tries, asked)
 	for i, t := range before {
@@ -83,6 +124,7 @@ type question struct {
 	id     [2]byte // as the resolver drew it
 	asked  string
 	number int
+	tcp    bool
 	sent   bool   // to a name server
 	answer []byte // to a question that is not sent
 	fails  error  // the same
@@ -100,7 +142,7 @@ func (q *question) take(p []byte) []byte {
 
 // begin notes which try this is, and says whether it is made.
 func (q *question) begin(next nextTry) bool {
-	q.number, q.sent = next.number, true
+	q.number, q.sent = next.number, !next.kept
 	if next.outcome == nil {
 		return true
 	}
@@ -126,6 +168,14 @@ func (q *question) end(h *Host) {
 	code, cut := 0, false
 	if a := q.last.answer; len(a) >= dnsHeader {
 		code, cut = int(a[3]&15), a[2]&2 != 0
+	}
+	if ttl := dns.TTL(q.last.answer); ttl > 0 {
+		o := &tryOutcome{answer: q.last.answer}
+		h.n.do(func() {
+			if h.resolver.conf != nil && h.resolver.conf.cache && !h.dead {
+				h.resolver.keep(h.n, kept(q.asked, q.tcp), ttl, o)
+			}
+		})
 	}
 	last := !cut && q.number+1 >= triesOfMachine()
 	if last || q.last.err == nil && !cut && (code == 0 || code == dnsNoSuchName) {
@@ -190,7 +240,7 @@ func optionsOfMachine() (attempts int, timeout time.Duration) {
 // lookUp is the Dial of the resolver.
 func (h *Host) lookUp(ctx context.Context, network, _ string) (net.Conn, error) {
 	if strings.HasPrefix(network, "tcp") && get(h.n, func() bool { return h.resolver.conf != nil }) {
-		return &streamLookup{host: h, ctx: ctx, made: time.Now()}, nil
+		return &streamLookup{question: question{tcp: true}, host: h, ctx: ctx, made: time.Now()}, nil
 	}
 	return h.look(ctx)
 }

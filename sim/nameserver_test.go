@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim"
@@ -131,26 +133,22 @@ func questionsIn(n *sim.Network) (count int) {
 	return count
 }
 
-// The same over two servers: the second one is asked after the first one's failure, and nobody after that,
-// whatever the operating system's resolv.conf says.
+// Of two servers the second one is asked after the first one's failure, and nobody after that.
 func TestTheSecondNameServerIsAsked(t *testing.T) {
-	for _, resolv := range []string{
-		"nameserver 192.0.2.1\n",
-		"nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\noptions attempts:3 timeout:5\n",
-	} {
-		machineFiles(t, resolv, "")
+	{
 		for _, row := range []struct {
-			name  string
-			begin func(first, second *sim.NameServer)
-			want  string
-			after time.Duration
+			name      string
+			begin     func(first, second *sim.NameServer)
+			want      string
+			after     time.Duration
+			questions int
 		}{
-			{"the first answers", func(_, second *sim.NameServer) { second.Silence("") }, "found", 20 * time.Millisecond},
-			{"the first is silent", func(first, _ *sim.NameServer) { first.Silence("") }, "found", 5020 * time.Millisecond},
-			{"the first has a problem", func(first, _ *sim.NameServer) { first.Fail("", sim.NameServerFails) }, "found", 40 * time.Millisecond},
-			{"the first knows of nothing", func(first, _ *sim.NameServer) { first.Fail("", sim.NameNotFound) }, "no such host: not found", 20 * time.Millisecond},
-			{"both are silent", func(first, second *sim.NameServer) { first.Silence(""); second.Silence("") }, "i/o timeout: timeout temporary", 10 * time.Second},
-			{"the second refuses", func(first, second *sim.NameServer) { first.Silence(""); second.Fail("", sim.NameRefused) }, "server misbehaving", 5020 * time.Millisecond},
+			{"the first answers", func(_, second *sim.NameServer) { second.Silence("") }, "found", 20 * time.Millisecond, 2},
+			{"the first is silent", func(first, _ *sim.NameServer) { first.Silence("") }, "found", 5020 * time.Millisecond, 4},
+			{"the first has a problem", func(first, _ *sim.NameServer) { first.Fail("", sim.NameServerFails) }, "found", 40 * time.Millisecond, 4},
+			{"the first knows of nothing", func(first, _ *sim.NameServer) { first.Fail("", sim.NameNotFound) }, "no such host: not found", 20 * time.Millisecond, 2},
+			{"both are silent", func(first, second *sim.NameServer) { first.Silence(""); second.Silence("") }, "i/o timeout: timeout temporary", 10 * time.Second, 4},
+			{"the second refuses", func(first, second *sim.NameServer) { first.Silence(""); second.Fail("", sim.NameRefused) }, "server misbehaving", 5020 * time.Millisecond, 4},
 		} {
 			t.Run(row.name, func(t *testing.T) {
 				sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -159,15 +157,63 @@ func TestTheSecondNameServerIsAsked(t *testing.T) {
 					n.Link(x.phone, second, netem.Config{Delay: 10 * time.Millisecond})
 					row.begin(x.server, second.ServeNames(sim.NameServerConfig{}))
 					x.phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{x.ns, second}})
-					for range 2 { // the second look-up begins at the instant at which the first one ended
-						before := n.Elapsed()
+					for range 3 { // each look-up begins at the instant at which the one before ended
+						before, asked := n.Elapsed(), questionsIn(n)
 						_, err := x.phone.Resolver().LookupHost(t.Context(), "phone")
 						require.Equal(t, row.want, whatOf(err))
 						require.Equal(t, row.after, (n.Elapsed() - before).Truncate(time.Microsecond))
+						require.Equal(t, row.questions, questionsIn(n)-asked)
 					}
 				})
 			})
 		}
+	}
+}
+
+// A resolver that reads of three servers and three attempts in the operating system's resolv.conf makes nine tries. The
+// network sees two; the others get the outcome of the second at once.
+func TestTriesDoNotDependOnTheMachine(t *testing.T) {
+	machineFiles(t, "nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\nnameserver 192.0.2.4\noptions attempts:3 timeout:2\n", "")
+	for name, begin := range map[string]func(s *sim.NameServer){
+		"SERVFAIL": func(s *sim.NameServer) { s.Fail("", sim.NameServerFails) },
+		"silence":  func(s *sim.NameServer) { s.Silence("") },
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			x := newNameNet(n, sim.NameServerConfig{})
+			begin(x.server)
+			r := x.phone.Resolver()
+			q := dnsmessage.Message{Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName("a."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}}}
+			for try := range 20 {
+				q.ID = uint16(try)
+				b, err := q.Pack()
+				require.NoError(t, err)
+				before, asked := n.Elapsed(), questionsIn(n)
+				c, err := r.Dial(t.Context(), "udp", "192.0.2.1:53")
+				require.NoError(t, err)
+				require.NoError(t, c.SetDeadline(time.Now().Add(2*time.Second)), "the timeout of the machine")
+				_, err = c.Write(b)
+				require.NoError(t, err)
+				p := make([]byte, 512)
+				k, err := c.Read(p)
+				if name == "silence" {
+					require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				} else {
+					require.NoError(t, err)
+					var m dnsmessage.Message
+					require.NoError(t, m.Unpack(p[:k]))
+					require.EqualValues(t, try, m.ID)
+					require.Equal(t, dnsmessage.RCodeServerFailure, m.RCode)
+				}
+				c.Close()
+				if try%9 < 2 {
+					require.Equal(t, 1, questionsIn(n)-asked, "try %d", try)
+					require.Equal(t, map[string]time.Duration{"SERVFAIL": 20 * time.Millisecond, "silence": 5 * time.Second}[name], (n.Elapsed() - before).Truncate(time.Microsecond))
+				} else {
+					require.Zero(t, questionsIn(n)-asked, "try %d", try)
+					require.Equal(t, before, n.Elapsed())
+				}
+			}
+		})
 	}
 }
 
@@ -250,6 +296,52 @@ func TestLongAnswersComeByTCP(t *testing.T) {
 			require.Equal(t, row.want, questionsIn(n), "%d addresses", row.addresses)
 		})
 	}
+}
+
+// What other clients than Go's resolver can tell apart: a name without records from none, and what fits into 512 bytes.
+func TestNameServerForAnyClient(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a.b.example": {"A 10.0.0.9"}, "gone.example": {}, "*.w.example": {"A 10.0.0.8"}}})
+		for i := range 31 {
+			x.server.Set("many", slices.Repeat([]string{"A 10.0.0.7"}, i+1)...)
+		}
+		c, err := x.phone.Dial("udp", x.ns.Addr().String()+":53")
+		require.NoError(t, err)
+		for _, row := range []struct {
+			name    string
+			kind    dnsmessage.Type
+			class   dnsmessage.Class
+			code    dnsmessage.RCode
+			answers int
+			soa     bool
+		}{
+			{"A.b.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false},
+			{"a.b.example.", dnsmessage.TypeMX, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 0, true},
+			{"b.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 0, true}, // something is below it
+			{"example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 0, true},
+			{"gone.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
+			{"x.a.b.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
+			{"x.w.example.", dnsmessage.TypeALL, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false},
+			{".", dnsmessage.TypeNS, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
+			{"a.b.example.", dnsmessage.TypeTXT, dnsmessage.ClassCHAOS, dnsmessage.RCodeRefused, 0, false},
+			{"many.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 30, false}, // 31 are truncated without EDNS
+		} {
+			q := dnsmessage.Message{Header: dnsmessage.Header{ID: 7}, Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(row.name), Type: row.kind, Class: row.class}}}
+			b, err := q.Pack()
+			require.NoError(t, err)
+			c.Write(b)
+			p := make([]byte, 2000)
+			k, err := c.Read(p)
+			require.NoError(t, err)
+			require.LessOrEqual(t, k, 512)
+			var m dnsmessage.Message
+			require.NoError(t, m.Unpack(p[:k]))
+			require.Equal(t, row.code, m.RCode, row.name)
+			require.Len(t, m.Answers, row.answers, row.name)
+			require.Equal(t, row.soa, len(m.Authorities) == 1, row.name)
+			require.Equal(t, row.name == "many.", m.Truncated)
+		}
+	})
 }
 
 func TestRoundRobin(t *testing.T) {

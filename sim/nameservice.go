@@ -24,7 +24,7 @@ import (
 // A Go program sees its troubles as a [*net.DNSError]: NXDOMAIN, and a name without an address, are IsNotFound at
 // once; a SERVFAIL from all servers is IsTemporary; of other codes none is set; silence is IsTimeout and IsTemporary after 10 s; a server
 // without a process is IsTemporary, for ECONNREFUSED. Its timeout is 5 s, so that an answer 6 s late is none. The zero
-// TTL of an answer or a long one is the same to it, since it keeps nothing.
+// TTL of an answer or a long one is the same to it, since it keeps nothing (but see [ResolverConfig]'s Cache).
 //
 // It panics if cfg is not valid or the port is taken.
 func (h *Host) ServeNames(cfg NameServerConfig) *NameServer {
@@ -222,6 +222,10 @@ type ResolverConfig struct {
 
 	// Ndots is how many dots a name has that is tried as a complete one first. Default 1; Kubernetes sets 5.
 	Ndots int
+
+	// Cache has the host keep answers for as long as their TTL allows (that nothing was found too: RFC 2308), as
+	// systemd-resolved and nscd do, at most 4096 of them, until it crashes. Go's resolver itself keeps nothing.
+	Cache bool
 }
 
 // SetResolver has the programs of h ask name servers, by [Host.Resolver] and, about each name other than
@@ -237,7 +241,7 @@ func (h *Host) SetResolver(cfg ResolverConfig) {
 	if len(cfg.Servers) < 1 || len(cfg.Servers) > lookupTries {
 		fail("Servers: there are %d, and must be 1 or 2", len(cfg.Servers))
 	}
-	r := &resolving{ndots: cfg.Ndots, resolver: h.Resolver()}
+	r := &resolving{ndots: cfg.Ndots, cache: cfg.Cache, resolver: h.Resolver()}
 	for i, s := range cfg.Servers {
 		if s == nil || s.n != h.n {
 			fail("Servers[%d]: must be a host of the network", i)
@@ -256,7 +260,10 @@ func (h *Host) SetResolver(cfg ResolverConfig) {
 	case cfg.Ndots == 0:
 		r.ndots = 1
 	}
-	h.n.do(func() { r.by, h.resolver.conf = h.n.moment(), r })
+	h.n.do(func() {
+		r.by, h.resolver.conf = h.n.moment(), r
+		h.resolver.kept = nil
+	})
 }
 
 // A resolving is a checked ResolverConfig.
@@ -265,6 +272,7 @@ type resolving struct {
 	servers  []*Host
 	search   []string
 	ndots    int
+	cache    bool
 	resolver *net.Resolver // one for all dials, so that those of one instant share a look-up
 }
 

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -88,6 +89,43 @@ func TestAnswersAreCut(t *testing.T) {
 		}
 		// 512 bytes less the header (12), the question (7) and with EDNS the OPT record (11) take 30 records of 16 bytes.
 		require.Equal(t, 60-31, cut)
+	}
+}
+
+// An answer may be kept for its least TTL, what does not exist for as long as the SOA record says.
+func TestTTL(t *testing.T) {
+	q, _ := Read(query(t, "a.", dnsmessage.TypeA, 1232))
+	record := func(text string) Record {
+		r, err := Parse(text, 60)
+		require.NoError(t, err)
+		r.Name = "a"
+		return r
+	}
+	soa := func(ttl, least uint32) []Record {
+		data := append(AppendName(AppendName(nil, "ns"), "hostmaster.ns"), make([]byte, 16)...)
+		return []Record{{Name: "example", Type: SOA, TTL: ttl, Data: binary.BigEndian.AppendUint32(data, least)}}
+	}
+	for name, row := range map[string]struct {
+		answer Answer
+		want   uint32
+	}{
+		"the least":           {Answer{Records: []Record{record("300 A 10.0.0.1"), record("20 A 10.0.0.2")}}, 20},
+		"of an alias as well": {Answer{Records: []Record{record("5 CNAME b"), record("20 A 10.0.0.2")}}, 5},
+		"none":                {Answer{Records: []Record{record("0 A 10.0.0.1")}}, 0},
+		"no such name":        {Answer{Code: NXDomain, Authority: soa(60, 10)}, 10},
+		"that of the SOA":     {Answer{Code: NXDomain, Authority: soa(7, 10)}, 7},
+		"no such record":      {Answer{Authority: soa(60, 10)}, 10},
+		"an alias to nowhere": {Answer{Code: NXDomain, Records: []Record{record("5 CNAME b")}, Authority: soa(60, 10)}, 5},
+		"without a SOA":       {Answer{Code: NXDomain}, 0},
+		"SERVFAIL":            {Answer{Code: ServFail, Authority: soa(60, 10)}, 0},
+		"truncated":           {Answer{Records: []Record{record("300 A 10.0.0.1")}, Truncated: true}, 0},
+	} {
+		row.answer.Size = 1232
+		b := row.answer.Append(nil, &q)
+		require.Equal(t, row.want, TTL(b), name)
+		for i := range b {
+			TTL(b[:i]) // must not panic
+		}
 	}
 }
 
