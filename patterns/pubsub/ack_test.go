@@ -121,10 +121,10 @@ func TestReturnBringsWhatWasLost(t *testing.T) {
 		began := time.Now()
 		b := s.next("b", 1)
 		c := s.next("c", 2)
-		// The end of the connection takes a transit to be seen, then come MinDelay, two
-		// round trips for hello and subscribe, less the way back of the second, which is
-		// the delivery's.
-		require.Equal(t, 100*ms+4*delay, time.Since(began))
+		// The client learns at once that its connection ends, then come MinDelay and three
+		// round trips for the connection, hello and subscribe; the last way back is the
+		// delivery's.
+		require.Equal(t, 100*ms+6*delay, time.Since(began))
 		for _, d := range []*pubsub.Delivery{a, b, c} {
 			require.NoError(t, d.AckSync(t.Context()))
 		}

@@ -239,7 +239,7 @@ func TestHandshakesAreBounded(t *testing.T) {
 			conn, err := w.dial("silent")(t.Context(), "tcp", w.addr)
 			require.NoError(t, err)
 			defer conn.Close()
-			time.Sleep(ms)
+			time.Sleep(2 * delay) // until the broker has it
 		}
 		stats := w.b.Stats()
 		require.Equal(t, []int64{4, 3}, []int64{stats.Connections, stats.Handshakes})

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/squall-sim/squall/patterns/pubsub"
+	"github.com/squall-sim/squall/sim"
 )
 
 // brokerModel watches a group of two from outside: what was published, what was
@@ -58,7 +59,12 @@ func TestBrokerModel(t *testing.T) {
 }
 
 func runBrokerModel(t *rapid.T, folder string) {
-	w := onMemory(t)
+	n := sim.New() // in the bubble of rapid, whose clock is no less virtual
+	defer func() {
+		n.Close()
+		time.Sleep(time.Second)
+	}()
+	w := onMemory(t, n)
 	w.folder = folder
 	w.broker = func() *pubsub.Broker { return &pubsub.Broker{SessionTimeout: 10 * sec} }
 	if folder != "" {
