@@ -199,8 +199,8 @@ var scenarios = []scenario.Row{
 		}},
 	{Name: "too many requests for one processor", Reason: "work that is shared evenly is too late for everybody; a limit on what is begun saves half of it",
 		Story: func(t *testing.T, n *sim.Network) {
-			for limit, want := range map[int]int{100: 0, 5: 10} {
-				server, slots := n.Host(fmt.Sprint("server", limit)), make(chan bool, limit)
+			for _, row := range []struct{ limit, want int }{{100, 0}, {5, 10}} {
+				server, slots := n.Host(fmt.Sprint("server", row.limit)), make(chan bool, row.limit)
 				server.SetLimits(sim.HostLimits{CPUs: 1})
 				server.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					slots <- true
@@ -213,6 +213,7 @@ var scenarios = []scenario.Row{
 				var all sync.WaitGroup
 				for i := range 20 {
 					all.Go(func() {
+						time.Sleep(time.Duration(i)) // one after the other, for the slots
 						client := n.Host(fmt.Sprint("phone", i)).HTTPClient()
 						client.Timeout = time.Second
 						if _, err := client.Get("http://" + server.Name() + "/"); err == nil {
@@ -221,7 +222,7 @@ var scenarios = []scenario.Row{
 					})
 				}
 				all.Wait()
-				require.EqualValues(t, want, answered.Load(), "at most %d at a time", limit)
+				require.EqualValues(t, row.want, answered.Load(), "at most %d at a time", row.limit)
 			}
 		}},
 	{Name: "a server in a reboot loop", Reason: "it is up for 3 s of every 10: who tries again gets through, and who gives up after one refusal does not",

@@ -146,6 +146,9 @@ func TestDialsSearch(t *testing.T) {
 				require.ErrorContains(t, err, "lookup "+row.name+" on ")
 			}
 			require.Equal(t, row.asked, questionsIn(n), row.name)
+			x.server.Fail("odd.prod.example", sim.NameServerFails) // of several failures that of the complete name counts least
+			_, err = x.phone.Dial("tcp", "odd:7")
+			require.Equal(t, "server misbehaving: temporary", whatOf(err))
 		})
 	}
 }
