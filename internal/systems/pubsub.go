@@ -155,7 +155,7 @@ func pubSub(n *sim.Network, log func(folder string) (eventlog.Log, error), authe
 // How workers subscribe.
 const (
 	ackWait     = 20 * time.Second
-	maxAttempts = 5
+	maxAttempts = 10 // lost connections take some
 )
 
 // work has a client take messages of a group's subscription until ctx is done.

@@ -3,6 +3,9 @@ package patterntest
 // Search is what Delivery does with storms, but returns what it finds.
 var Search = searchDelivery
 
+// SearchWork is what it does with storms of workers.
+var SearchWork = searchWork
+
 // What Loopback does with a story.
 var (
 	LoopbackStories = loopbackStories

@@ -1,12 +1,14 @@
 package patterntest_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
 )
 
 // An event that is on its way when its time is over cannot be called back; one that is sent to a
@@ -61,4 +63,47 @@ func TestCheckNotesWhatIsLostByThen(t *testing.T) {
 	require.Contains(t, found[0].Text, "e1, accepted at 400ms, had not reached phone")
 	require.Contains(t, found[0].Text, "(and 14 more)")
 	require.Empty(t, judge(t, ledger{}.on, play(true)))
+}
+
+// A server that passes on an event has it in hand twice, in its own form and in that of the wire: what it
+// may hold for each client is two of the largest, if that is more than MaxHeld.
+func TestHeldMayBeTwoOfTheLargestEvent(t *testing.T) {
+	const largest = 1 << 20
+	story := patterntest.Story{Name: "large", Reason: "a limit that is less than one event could not be kept", Play: func(w *patterntest.World) {
+		w.Clients(2)
+		w.Publish("small", strings.Repeat("x", largest), "small")
+	}}
+	for _, row := range []struct {
+		maxHeld, held int
+		text          string
+	}{
+		{0, 2 * 2 * largest, ""},
+		{0, 2*2*largest + 1, "the server held 4194305 bytes for its clients at 800ms; 4194304 are its limit"},
+		{3 * largest, 2 * 3 * largest, ""},
+		{3 * largest, 2*3*largest + 1, "the server held 6291457 bytes for its clients at 800ms; 6291456 are its limit"},
+	} {
+		published := false
+		found := judge(t, func(n *sim.Network) patterntest.System {
+			s := ledger{}.on(n)
+			s.MaxHeld = row.maxHeld
+			publish := s.Publish
+			s.Publish = func(data string) error {
+				published = published || len(data) == largest
+				return publish(data)
+			}
+			s.Held = func() int {
+				if published {
+					return row.held
+				}
+				return 0
+			}
+			return s
+		}, story)
+		if row.text == "" {
+			require.Empty(t, found)
+			continue
+		}
+		require.Equal(t, []patterntest.Promise{patterntest.Bounded}, promises(found))
+		require.Equal(t, row.text, found[0].Text)
+	}
 }

@@ -51,6 +51,15 @@ func TestSearchShrinksWhatItFinds(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist, "what is printed can be repeated without a file")
 }
 
+// Storms meet workers too.
+func TestStormsOfWorkers(t *testing.T) {
+	shrinkFor(t, "100ms")
+	text := patterntest.SearchWork(t, depot{gone: countsAsDone, ackWait: -1}.on, []uint64{1, 2, 3, 4})
+	requireInOrder(t, text, "finds something", "complete: ", "had not reached any of the ", " workers", "w.Worker(\"workers\", \"phone1\", nil)", "w.PublishKeys(7, ")
+	require.Empty(t, patterntest.SearchWork(t, depot{}.on, []uint64{1, 2, 3, 4}))
+	require.Empty(t, patterntest.SearchWork(t, polling{}.on, []uint64{1}), "it has no workers")
+}
+
 // A system that is sound where it is looked at, and in whose process something is wrong.
 func TestSearchFindsWhatIsNoPromise(t *testing.T) {
 	shrinkFor(t, "100ms")

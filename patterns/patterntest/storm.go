@@ -17,6 +17,7 @@ type storm struct {
 	clients int
 	faults  schedule
 	bursts  []burst
+	work    bool // the clients are workers
 }
 
 // A burst is a row of events, after a pause.
@@ -28,7 +29,16 @@ type burst struct {
 
 // storms generates some minutes of trouble, which ends within five minutes of its last
 // beginning.
-var storms = rapid.Custom(func(t *rapid.T) storm {
+var storms = rapid.Custom(drawStorm)
+
+// stormsOfWork generates the same for workers, who share events with keys if the system has groups.
+var stormsOfWork = rapid.Custom(func(t *rapid.T) storm {
+	s := drawStorm(t)
+	s.work = true
+	return s
+})
+
+func drawStorm(t *rapid.T) storm {
 	s := storm{clients: rapid.IntRange(1, 3).Draw(t, "clients")}
 	intervals := rapid.SampledFrom([]time.Duration{0, time.Second, 5 * time.Second, 200 * time.Millisecond, 30 * time.Millisecond})
 	sizes := rapid.SampledFrom([]int{0, 0, 1000, 8000})
@@ -47,7 +57,7 @@ var storms = rapid.Custom(func(t *rapid.T) storm {
 		return b
 	}), 1, 6).Draw(t, "bursts")
 	return s
-})
+}
 
 // Storm returns the story that is drawn from a seed: up to three clients, up to eight faults
 // of links, clients and server, which may overlap, over some minutes; like all stories it
@@ -67,9 +77,16 @@ func (s storm) story(name string) Story {
 
 // play is what code says.
 func (s storm) play(w *World) {
-	clients := w.Clients(s.clients)
-	for _, i := range s.spared() {
-		w.PromptFor(clients[i])
+	var clients []*Client
+	if s.work {
+		for i := range s.clients {
+			clients = append(clients, w.Worker(workersOf(w.system, i), phone(i), nil))
+		}
+	} else {
+		clients = w.Clients(s.clients)
+		for _, i := range s.spared() {
+			w.PromptFor(clients[i])
+		}
 	}
 	var peers []*Peer
 	for _, c := range clients {
@@ -78,13 +95,27 @@ func (s storm) play(w *World) {
 	s.faults.play(&w.Stage, peers)
 	for _, b := range s.bursts {
 		w.Sleep(b.pause)
-		if b.ttl > 0 {
+		switch {
+		case s.work:
+			w.PublishKeys(stormKeys, b.every, b.count, b.size)
+		case b.ttl > 0:
 			w.PublishFor(b.ttl, b.every, b.count)
-		} else {
+		default:
 			w.PublishLarge(b.every, b.count, b.size)
 		}
 	}
 	w.Sleep(s.rest())
+}
+
+// stormKeys is how many keys events of a storm have.
+const stormKeys = 7
+
+// workersOf returns the group of a worker.
+func workersOf(s System, i int) string {
+	if s.Work.Groups {
+		return "workers"
+	}
+	return "workers of " + phone(i)
 }
 
 // code returns the story as Go.
@@ -94,11 +125,18 @@ func (s storm) code() string {
 	b.WriteString("func(w *patterntest.World) {\n")
 	used := s.faults.named()
 	spared := s.spared()
+	if s.work {
+		spared = nil
+	}
 	for i := range s.clients {
+		made := fmt.Sprintf("w.Client(%q)", phone(i))
+		if s.work { // a group each, if the system has no others
+			made = fmt.Sprintf("w.Worker(\"workers\", %q, nil)", phone(i))
+		}
 		if used[i] || slices.Contains(spared, i) {
-			line("%s := w.Client(%q)", phone(i), phone(i))
+			line("%s := %s", phone(i), made)
 		} else {
-			line("w.Client(%q)", phone(i))
+			line("%s", made)
 		}
 	}
 	for _, i := range spared {
@@ -112,6 +150,8 @@ func (s storm) code() string {
 			line("w.Sleep(%s)", goTime(p.pause))
 		}
 		switch {
+		case s.work:
+			line("w.PublishKeys(%d, %s, %d, %d)", stormKeys, goTime(p.every), p.count, p.size)
 		case p.ttl > 0:
 			line("w.PublishFor(%s, %s, %d)", goTime(p.ttl), goTime(p.every), p.count)
 		case p.size == 0:
@@ -165,6 +205,21 @@ func weather(t *testing.T, newSystem NewSystem) {
 	if text := searchDelivery(t, newSystem, seeds); text != "" {
 		t.Error(text)
 	}
+	if text := searchWork(t, newSystem, seeds); text != "" {
+		t.Error("With workers: " + text)
+	}
+}
+
+// searchWork puts the workers of a system through the storms of some seeds, if it has any.
+func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
+	t.Helper()
+	return search(t, stormsOfWork, func(n *sim.Network, folder string, s storm) []Breach {
+		system := newSystem(n)
+		if system.Work == nil {
+			return nil
+		}
+		return Judge(n, system, folder, s.story("a storm"))
+	}, seeds)
 }
 
 // searchDelivery puts a system through the storms of some seeds.

@@ -37,8 +37,8 @@
 //
 // # Storms
 //
-// After the table Delivery runs storms, randomly drawn fault schedules; SQUALL_SEEDS says how
-// many. A storm that fails is shrunk and printed as Go code. [Storm] returns the storm of a
+// After the table Delivery runs storms, randomly drawn fault schedules, of clients and, if there are
+// any, of workers; SQUALL_SEEDS says how many. A storm that fails is shrunk and printed as Go code. [Storm] returns the storm of a
 // seed.
 //
 // Your own story is a function of a [World], of about ten lines; [Judge] returns what was
