@@ -45,7 +45,7 @@ func Delivery(t *testing.T, newSystem NewSystem, opts ...Option) {
 				}
 				w := play(n, system, t.TempDir(), s)
 				for _, b := range w.Verdict() {
-					t.Errorf("%v\nThe story is here because: %s", b, s.Reason)
+					t.Errorf("%v\n%sThe story is here because: %s", b, w.around(b), s.Reason)
 				}
 				t.Log(w.Measures())
 			}, opts...)

@@ -6,6 +6,9 @@ var Search = searchDelivery
 // SearchWork is what it does with storms of workers.
 var SearchWork = searchWork
 
+// Around is what Delivery says of what happened around a breach.
+func Around(w *World, b Breach) string { return w.around(b) }
+
 // What Loopback does with a story.
 var (
 	LoopbackStories = loopbackStories

@@ -107,3 +107,42 @@ func TestHeldMayBeTwoOfTheLargestEvent(t *testing.T) {
 		require.Equal(t, row.text, found[0].Text)
 	}
 }
+
+// A failure tells what happened when the event was lost, and not only what came last.
+func TestAFailureTellsWhatHappenedAroundIt(t *testing.T) {
+	fixSeed(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := patterntest.NewWorld(n, polling{publisher: swallowsWhenAlone}.on(n), t.TempDir())
+		c := w.Client("phone")
+		w.Client("other").Link.Down()
+		w.PublishEvery(time.Second, 2)
+		c.Leave()
+		w.PublishEvery(time.Minute, 30)
+		c.Return()
+		w.Check()
+		w.Redeploy()
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 2)
+		w.Settle()
+		var all []string
+		for _, b := range w.Verdict() {
+			if b.Promise == patterntest.Complete && strings.Contains(b.Text, "phone") {
+				all = append(all, patterntest.Around(w, b))
+			}
+		}
+		require.Equal(t, []string{`Around it:
+              800ms  e1 published
+              840ms  e1 reached phone
+       1.800000001s  e2 published
+       1.840000001s  e2 reached phone
+       2.800000002s  phone leaves
+       2.800000002s  e3 … e4 (2 until 1m2.800000003s) published
+     2m2.800000004s  e5 … e32 (28 until 29m2.800000031s) published
+    30m2.800000032s  phone returns
+    30m2.960000032s  e3 reached phone
+    33m3.800000032s  the server is asked to stop, and the next to start
+    33m4.573002454s  phone is told that events are missing (wrong-epoch)
+    33m4.800000032s  e33 published
+`}, all)
+	})
+}

@@ -51,6 +51,7 @@ func (p *Peer) run(s *Stage, name string, receive func(ctx context.Context, h *s
 // Leave has the client stop of its own accord, while its network works: the context of
 // Receive is done. It comes back with [Peer.Return].
 func (p *Peer) Leave() {
+	p.stage.moved(p.Name, p.Name+" leaves")
 	if !p.process.ask(stopTime) {
 		at := p.stage.Net.Elapsed() - stopTime
 		p.stage.overstayed(p.Name, "%s had not stopped %v after it was asked to at %v", p.Name, stopTime, at)
@@ -64,6 +65,7 @@ func (p *Peer) Leave() {
 
 // Return undoes [Peer.Leave].
 func (p *Peer) Return() {
+	p.stage.moved(p.Name, p.Name+" returns")
 	p.mu.Lock()
 	p.leftAt = 0
 	p.mu.Unlock()

@@ -2,6 +2,7 @@ package patterntest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -32,6 +33,9 @@ const (
 type Breach struct {
 	Promise Promise // which one
 	Text    string  // who, when and what
+
+	who string        // of the clients, or a group; "": all
+	at  time.Duration // when
 }
 
 // String returns both, in a line.
@@ -43,10 +47,21 @@ type findings struct{ all []finding }
 type finding struct {
 	promise    Promise
 	who, first string
+	at         time.Duration
 	more       int
 }
 
+// add notes that a promise was broken at the first time that the text names.
 func (f *findings) add(p Promise, who, format string, args ...any) {
+	at := time.Duration(0)
+	if i := slices.IndexFunc(args, func(arg any) bool { _, is := arg.(time.Duration); return is }); i >= 0 {
+		at = args[i].(time.Duration)
+	}
+	f.addAt(at, p, who, format, args...)
+}
+
+// addAt is add at another time.
+func (f *findings) addAt(at time.Duration, p Promise, who, format string, args ...any) {
 	for i := range f.all {
 		if f.all[i].promise == p && f.all[i].who == who {
 			f.all[i].more++
@@ -58,13 +73,13 @@ func (f *findings) add(p Promise, who, format string, args ...any) {
 			args[i] = d.Round(tie)
 		}
 	}
-	f.all = append(f.all, finding{promise: p, who: who, first: fmt.Sprintf(format, args...)})
+	f.all = append(f.all, finding{promise: p, who: who, at: at, first: fmt.Sprintf(format, args...)})
 }
 
 func (f *findings) breaches() []Breach {
 	var all []Breach
 	for _, x := range f.all {
-		b := Breach{x.promise, x.first}
+		b := Breach{Promise: x.promise, Text: x.first, who: x.who, at: x.at}
 		if x.more > 0 {
 			b.Text += fmt.Sprintf(" (and %d more)", x.more)
 		}

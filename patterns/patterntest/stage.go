@@ -39,6 +39,7 @@ type Stage struct {
 	upSince time.Duration
 	starts  []time.Duration // of the server
 	stuck   findings        // who did not stop when asked to
+	moves   []move
 
 	dialling  sync.Mutex
 	dialled   map[string][]time.Duration // see dials
@@ -106,6 +107,7 @@ func (s *Stage) startsUntil(at time.Duration) int {
 // Redeploy asks the server to stop, while its network works, and starts the next when it
 // has, as a deployment does. It is killed if it takes longer than 10 s.
 func (s *Stage) Redeploy() {
+	s.moved("", "the server is asked to stop, and the next to start")
 	if !s.server.ask(stopTime) {
 		s.overstayed("", "the server had not stopped %v after it was asked to at %v", stopTime, s.Net.Elapsed()-stopTime)
 		s.server.again()

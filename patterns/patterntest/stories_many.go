@@ -27,7 +27,6 @@ func manyStories() (all stories) {
 		w.PublishEvery(10*time.Second, 30)
 		slow.Host.Resume()
 	})
-	all.races(backlogInPieces)
 	all.add("a hundred clients lose the server at once", "those that come back together throw it down again", func(w *World) {
 		w.Crowd(100)
 		w.PublishEvery(time.Second, 1)

@@ -75,10 +75,8 @@ func steadyStories() (all stories) {
 		c.Host.Restart()
 		w.PublishEvery(time.Second, 3)
 	})
-	all.races(backlogInPieces)
 	all = append(all, Story{
 		Name: "an event after many others", Reason: "sixteen bits are not enough for a position",
-		Races: backlogInPieces,
 		Needs: func(s System) bool { return !s.Durable }, // which would write as often to its disk
 		Play: func(w *World) {
 			w.PublishBefore(66_000)
@@ -96,9 +94,6 @@ func steadyStories() (all stories) {
 	})
 	return all
 }
-
-// A client that gets much at once acknowledges as it goes, and its server sends the more.
-const backlogInPieces = "in what pieces a backlog is sent and acknowledged at one instant is for the goroutines of the two ends to settle"
 
 func ofAllKinds(w *World) {
 	w.Client("phone")

@@ -112,7 +112,7 @@ func (w *World) judge(c *Client, f *findings) {
 		}
 		bound := w.system.Bound + time.Duration(c.turn(expected, place))*2*Transit
 		if late := a.at - p.at; c.inTime && p.from == nil && late > bound+tie {
-			f.add(Prompt, c.Name, "%s took %v to reach %s, over a good network; %v is promised", short(p.data), late, c.Name, bound)
+			f.addAt(p.at, Prompt, c.Name, "%s took %v to reach %s, over a good network; %v is promised", short(p.data), late, c.Name, bound)
 		}
 	}
 	for _, place := range missing {

@@ -269,7 +269,7 @@ func (w *World) judgeGroup(g *group, f *findings) {
 		}
 		newest.note(p)
 		if late := t.at - p.at; !g.disturbed() && !g.works() && late > w.system.Bound+tie {
-			f.add(Prompt, g.name, "%s took %v to reach a worker, over a good network; %v is promised", short(p.data), late, w.system.Bound)
+			f.addAt(p.at, Prompt, g.name, "%s took %v to reach a worker, over a good network; %v is promised", short(p.data), late, w.system.Bound)
 		}
 	}
 	w.left(g, func(p *publication, failures int) bool {

@@ -17,10 +17,10 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 
 func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "push",
-		scenario.Variant{Name: "memory", System: pushed},
-		scenario.Variant{Name: "store", System: pushedWithStore, Options: scenario.OtherStore()},
-		scenario.Variant{Name: "conflating", System: pushedConflated, Options: scenario.Only(
-			"values change faster than a client reads", "events of seven keys", "events at one instant", "one client of three does not read")},
+		scenario.Variant{Name: "memory", System: pushed, Options: scenario.Pieces()},
+		scenario.Variant{Name: "store", System: pushedWithStore, Options: append(scenario.OtherStore(), scenario.Pieces()...)},
+		scenario.Variant{Name: "conflating", System: pushedConflated, Options: append(scenario.Pieces(), scenario.Only(
+			"values change faster than a client reads", "events of seven keys", "events at one instant", "one client of three does not read")...)},
 	)
 }
 

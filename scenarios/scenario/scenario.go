@@ -97,6 +97,15 @@ func OtherEncoding() []patterntest.Option {
 	return leave("the same core in another encoding", func(name string) bool { return slices.Contains(otherBytes, name) })
 }
 
+// Pieces is for a variant whose clients acknowledge as they go, and whose server then sends more: in what
+// pieces a backlog goes over the wire at one instant is for the goroutines of the two ends to settle.
+func Pieces() (all []patterntest.Option) {
+	for _, story := range []string{"a long run", "an event after many others", "one client of three does not read"} {
+		all = append(all, patterntest.Races(story, "in what pieces a backlog is sent and acknowledged at one instant"))
+	}
+	return all
+}
+
 // Only is for a variant that differs from another one in what these stories are about.
 func Only(stories ...string) []patterntest.Option {
 	return leave("it is the same for all variants", func(name string) bool { return slices.Contains(stories, name) })
