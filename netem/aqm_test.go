@@ -225,6 +225,69 @@ func TestFQCoDelServesFlowsInTurn(t *testing.T) {
 	}
 }
 
+// A flow that sends again soon after it has been served is not new each time: it takes its turn.
+func TestFQCoDelDoesNotStarveOldFlows(t *testing.T) {
+	w := newWorld(t, netem.Config{Rate: 12 * netem.Mbit, Queue: netem.FQCoDel{CoDel: netem.CoDel{Target: time.Second, Interval: time.Minute}}})
+	for i := range 200 {
+		w.send(netem.Packet{Size: 1500, Flow: uint64(i % 5)}, 0)
+	}
+	soon := map[uint64]bool{}
+	last := w.send(netem.Packet{Size: 1500, Flow: 9}, 0)
+	for now := ms / 2; now < 60*ms; now += ms { // packets leave at whole milliseconds
+		w.run(now)
+		if _, served := w.fates[last]; served && w.fates[last].Departure < now {
+			last = w.send(netem.Packet{Size: 1500, Flow: 9}, now)
+			soon[last] = true
+		}
+	}
+	w.run(time.Second)
+	served := 0
+	for _, ticket := range w.order[:60] {
+		if soon[ticket] {
+			served++
+		}
+	}
+	require.InDelta(t, 10, served, 3, "a sixth of 60 packets")
+}
+
+// One packet that waits is no queue, however long it takes the line: nothing is dropped.
+func TestCoDelDropsNothingOfOnePacket(t *testing.T) {
+	w := newWorld(t, netem.Config{Rate: netem.Mbit, Queue: netem.CoDel{}}) // 1500 bytes take 12 ms
+	for i := range 1000 {
+		w.send(netem.Packet{Size: 1500}, time.Duration(i)*12*ms)
+		if i == 0 {
+			w.send(netem.Packet{Size: 1500}, 0)
+		}
+	}
+	w.run(time.Hour)
+	require.Len(t, w.order, 1001)
+	require.Equal(t, w.order, w.order[:len(w.fates)])
+}
+
+// After a short respite CoDel drops as often as before, and does not begin at an Interval again.
+func TestCoDelRemembersItsRate(t *testing.T) {
+	w := newWorld(t, netem.Config{Rate: 12 * netem.Mbit, Queue: netem.CoDel{}})
+	dropped := func() int { return len(w.fates) - len(w.order) }
+	now := time.Duration(0)
+	for dropped() < 30 {
+		now += ms / 2
+		w.send(netem.Packet{Size: 1500}, now)
+	}
+	for packets := 1; packets > 0; packets, _ = w.Backlog(now) {
+		now += ms
+		w.run(now)
+	}
+	var drops []time.Duration
+	for before := dropped(); len(drops) < 4; {
+		now += ms / 2
+		w.send(netem.Packet{Size: 1500}, now)
+		for ; before < dropped(); before++ {
+			drops = append(drops, now)
+		}
+	}
+	require.Less(t, drops[1]-drops[0], 50*ms, "%v", drops)
+}
+
 func TestFQCoDelDropsFromTheFattest(t *testing.T) {
 	w := newWorld(t, netem.Config{Rate: 12 * netem.Mbit, Queue: netem.FQCoDel{CoDel: netem.CoDel{Packets: 20}}})
 	var thin []uint64

@@ -68,7 +68,6 @@ func (c *codel) leave(now time.Duration, r *room) (waiter, bool) {
 	return c.law.leave(&c.cfg, &c.wait, 0, c.mtu, now, r)
 }
 
-func (c *codel) idle()                         { c.law.dropping, c.law.firstAbove = false, 0 }
 func (c *codel) backlog() (packets, bytes int) { return c.wait.len(), c.wait.bytes }
 func (c *codel) empty() []waiter               { return c.wait.empty() }
 

@@ -36,6 +36,5 @@ func (d *dropHead) enter(w waiter, _ time.Duration, r *room) {
 }
 
 func (d *dropHead) leave(time.Duration, *room) (waiter, bool) { return d.wait.pop() }
-func (d *dropHead) idle()                                     {}
 func (d *dropHead) backlog() (packets, bytes int)             { return d.wait.len(), d.wait.bytes }
 func (d *dropHead) empty() []waiter                           { return d.wait.empty() }

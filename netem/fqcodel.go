@@ -136,7 +136,6 @@ func (q *fqCoDel) leaveFlow(f *fqFlow, now time.Duration, r *room) (waiter, bool
 	return w, ok
 }
 
-func (q *fqCoDel) idle()                         {}
 func (q *fqCoDel) backlog() (packets, bytes int) { return q.packets, q.bytes }
 
 func (q *fqCoDel) empty() (all []waiter) {

@@ -121,6 +121,13 @@ func asTc(c netem.Config) string {
 	return strings.Join(all, " ")
 }
 
+// With 1-h of 0 % nothing is lost in the bad state either: tc's 0 is not the default.
+func TestParseOfNoLossInTheBadState(t *testing.T) {
+	cfg, err := netem.Parse("loss gemodel 50% 50% 0%")
+	require.NoError(t, err)
+	require.Zero(t, share(losses(t, cfg.Loss, 1000)))
+}
+
 func TestParseSaysWhatItRefuses(t *testing.T) {
 	for options, want := range map[string]string{
 		"bogus":                        `netem: Parse: "bogus": must be limit, delay, distribution, loss, ecn, corrupt, duplicate, reorder, gap, rate or slot`,

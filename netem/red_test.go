@@ -30,6 +30,15 @@ func TestREDSpacesItsDrops(t *testing.T) {
 	}
 	require.Equal(t, []float64{1, 20}, []float64{least, most})
 	require.InEpsilon(t, 10.5, sum/float64(len(gaps)-1), 0.02)
+	// So are those up to the first drop, behind the one that begins the count.
+	first := 0
+	for range 2000 {
+		s := redState{average: 2000 << 32}
+		for ok := true; ok; first++ {
+			ok, _ = s.admits(q, c, &Packet{Size: 100}, 2000, 0, r.Uint64())
+		}
+	}
+	require.InEpsilon(t, 11.5, float64(first)/2000, 0.05)
 	require.Less(t, RED{Min: 1, Max: 1 << 30, Probability: 1e-6}.draw(math.MaxUint64), uint64(1<<63), "no overflow at the limits")
 
 	// Half of the average is left after ln 2 * 2^Weight idle packets.

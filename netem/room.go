@@ -39,8 +39,6 @@ type discipline interface {
 	enter(w waiter, now time.Duration, r *room)
 	// leave is the packet that goes next, if there is one.
 	leave(now time.Duration, r *room) (waiter, bool)
-	// idle says that the line was free and nothing waited.
-	idle()
 	// backlog is what waits.
 	backlog() (packets, bytes int)
 	// empty takes out all.
@@ -65,9 +63,6 @@ func (p *Pipe) wait(w waiter, now time.Duration) uint64 {
 	r := p.room
 	if packets, _ := r.discipline.backlog(); packets == 0 {
 		r.since = now
-		if p.lastDeparture() < now {
-			r.discipline.idle()
-		}
 	}
 	r.tickets++
 	w.ticket, w.entered = r.tickets, now
@@ -186,7 +181,6 @@ type nothing struct{}
 
 func (nothing) enter(waiter, time.Duration, *room)             {}
 func (nothing) leave(time.Duration, *room) (w waiter, ok bool) { return }
-func (nothing) idle()                                          {}
 func (nothing) backlog() (packets, bytes int)                  { return 0, 0 }
 func (nothing) empty() []waiter                                { return nil }
 

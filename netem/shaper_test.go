@@ -141,10 +141,10 @@ func TestProfileOfOneRateIsThatRate(t *testing.T) {
 	for seed := range uint64(20) {
 		draws := netem.NewStream(seed, "profile")
 		below := func(n uint64) uint64 { return draws.Uint64() % n }
-		rate := netem.BitRate(8 * (1 + below(1e6))) // no fraction of a bit is lost where phases meet, at 1 ms
+		rate := netem.BitRate(1 + below(100_000))
 		var profile netem.Profile
 		for range 1 + below(5) {
-			profile = append(profile, netem.Phase{Lasts: time.Duration(1+below(50)) * time.Second, From: rate, To: rate})
+			profile = append(profile, netem.Phase{Lasts: time.Duration(1+below(50)) * ms, From: rate, To: rate})
 		}
 		var sizes []int
 		var times []time.Duration

@@ -219,6 +219,18 @@ func TestVocabularyMatchesItsClosedForms(t *testing.T) {
 	}
 }
 
+// The first packet has none before it to be like.
+func TestCorrelationBeginsAtTheRate(t *testing.T) {
+	for _, biased := range []bool{false, true} {
+		dup := 0
+		for seed := range uint64(2000) {
+			p, r := newPipe(t, netem.Config{Duplicate: 0.5, Correlation: netem.Correlation{Duplicate: 0.9, Biased: biased}}), netem.NewStream(seed)
+			dup += len(p.Send(netem.Packet{Size: 100}, 0, &r).Copies)
+		}
+		require.InDelta(t, 1000, dup, 120, "biased: %v", biased)
+	}
+}
+
 // tc's correlated generator, as measured of the kernel's formula with 20,000,000 packets: what it was
 // asked for and what it does.
 func TestBiasedCorrelatedLosesAsTcDoes(t *testing.T) {
