@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"syscall"
 	"testing"
@@ -134,6 +135,41 @@ func ExampleLink_RejectWith() {
 	// Output:
 	// true
 	// true
+}
+
+// A service that moves to another host: its name follows at once, and while the name server has a problem nobody
+// finds it.
+func ExampleHost_ServeNames() {
+	n := sim.New()
+	defer n.Close()
+	blue, green, phone := n.Host("blue"), n.Host("green"), n.Host("phone")
+	for _, h := range []*sim.Host{blue, green} {
+		h.ServeHTTP(":80", http.NotFoundHandler())
+	}
+	names := n.Host("ns").ServeNames(sim.NameServerConfig{
+		Records: map[string][]string{"api.example": {"A " + blue.Addr().String()}},
+	})
+	phone.SetResolver(sim.ResolverConfig{Servers: []*sim.Host{n.Host("ns")}})
+
+	dial := func() {
+		c, err := phone.Dial("tcp", "api.example:80")
+		var dnsErr *net.DNSError
+		if errors.As(err, &dnsErr) {
+			fmt.Println(dnsErr.Err, dnsErr.IsTemporary)
+			return
+		}
+		fmt.Println(c.RemoteAddr())
+		c.Close()
+	}
+	dial()
+	names.Set("api.example", "A "+green.Addr().String())
+	dial()
+	names.Fail("", sim.NameServerFails)
+	dial()
+	// Output:
+	// 10.0.0.1:80
+	// 10.0.0.2:80
+	// server misbehaving true
 }
 
 // Two phones behind one router, whose uplink they share.
