@@ -36,8 +36,10 @@ type wake struct {
 
 // A change of the network is a function of the program's, called in its turn.
 type change struct {
-	by moment // when it was asked for
-	f  func()
+	by    moment // when it was asked for
+	f     func()
+	fault *Fault // that begins or ends by it, or nil
+	ends  bool
 }
 
 // pendingOps is what the program asked for at one instant and the engine has not

@@ -51,7 +51,7 @@ func (c *TCPConn) submit(h horizon) {
 		c.queued = true
 		p.conns = append(p.conns, c)
 		n.stepWithin(h)
-	case c.host.pause.fault == nil: // or it waits until the host goes on
+	case c.host.pause.faults == nil: // or it waits until the host goes on
 		n.stepWithin(h)
 	}
 }

@@ -58,7 +58,13 @@
 //
 // # Faults
 //
-// Faults are method calls, at once or, with [Network.After], at a later instant:
+// A [Fault] is a value, made by a function such as [Down] or [Crash], that [Network.Inject] has begin and
+// end:
+//
+//	n.Inject(time.Second, time.Minute, sim.Down(link))
+//
+// Its Fired method says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
+// is to come. Most faults are methods too, for use at once or, with [Network.After], at a later instant:
 //
 //   - a link: [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Up]; [Link.Reject] and
 //     [Link.RejectWith] answer with ICMP; [Link.Hold] and [Link.Release] delay packets without
@@ -74,8 +80,8 @@
 //   - names: [Host.ServeNames] runs a name server, whose records change ([NameServer.Set]) and whose answers
 //     fail, do not come, come late or truncated; [Host.SetResolver] has a host ask it.
 //
-// At one instant the program's timers come first, then changes made with After, then packets.
-// The report of a failed test lists the faults and impairments that affected no packet; with
+// At one instant the program's timers come first, then changes made with After and Inject, then packets.
+// The report of a failed test lists the faults and impairments that met nothing, with the reason; with
 // [Strict] they fail the test.
 //
 // # Failures

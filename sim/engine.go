@@ -215,7 +215,8 @@ func (n *Network) flush(now int64) {
 		slices.SortFunc(n.calls.pending.conns, byID)
 		for i, c := range n.calls.pending.conns {
 			n.calls.pending.conns[i] = nil
-			if c.host.pause.fault != nil {
+			if c.host.pause.faults != nil {
+				c.host.pause.faults.hit(now)
 				c.host.pause.conns = append(c.host.pause.conns, c)
 				continue
 			}
@@ -226,7 +227,8 @@ func (n *Network) flush(now int64) {
 	for i, o := range others {
 		n.clock.active = now
 		others[i] = operation{}
-		if o.host.pause.fault != nil {
+		if o.host.pause.faults != nil {
+			o.host.pause.faults.hit(now)
 			o.host.pause.ops = append(o.host.pause.ops, o)
 			continue
 		}
@@ -314,8 +316,8 @@ func (n *Network) next(now int64) int64 {
 // wake schedules w; the processes of a paused host are woken when it goes
 // on.
 func (n *Network) wake(w wake) {
-	if w.host.pause.fault != nil {
-		w.host.pause.fault.hits++
+	if w.host.pause.faults != nil {
+		w.host.pause.faults.hit(n.now())
 		w.host.pause.wakes = append(w.host.pause.wakes, w)
 		return
 	}

@@ -28,9 +28,10 @@ type Host struct {
 	resolver  hostResolver
 	fds       descriptors
 
-	off       *fault // no power: nothing is sent or answered
-	dead      bool   // the processes are gone
-	booted    int    // times
+	off       ongoing // no power: nothing is sent or answered
+	dead      bool    // the processes are gone,
+	downs     ongoing // as long as one of these lasts
+	booted    int     // times
 	pause     pause
 	processes []*process
 
@@ -65,7 +66,7 @@ type access struct{ up, down *pipe }
 
 // A pause is what waits for the processes of a paused host to go on.
 type pause struct {
-	fault     *fault // nil if the host is not paused
+	faults    ongoing // nil if the host is not paused
 	resumedBy moment
 	resumed   waitq      // calls that the pause holds
 	wakes     []wake     // what the processes have yet to be woken for,
@@ -143,9 +144,10 @@ func (h *Host) config(to netip.Addr) *tcp.Config {
 func (h *Host) Crash() {
 	h.must("Crash")
 	defer h.closeAbandoned()
+	f := h.crashing()
 	h.n.do(func() {
 		if !h.dead {
-			h.stop(h.n.fault(&h.node, nil, "crash"), true)
+			f.beginNow()
 		}
 	})
 }
@@ -155,34 +157,34 @@ func (h *Host) Crash() {
 func (h *Host) PowerOff() {
 	h.must("PowerOff")
 	h.n.mustSimulate("PowerOff")
+	f := h.darkening()
 	h.n.do(func() {
 		if h.off == nil {
-			h.off = h.n.fault(&h.node, nil, "power off")
-			h.forgetPaths()
-			h.forgetNeighbours()
-			h.fragments.lose()
-			h.stop(h.off, false)
+			f.beginNow()
 		}
 	})
 }
 
-// stop ends the host's processes and sockets.
-func (h *Host) stop(f *fault, reset bool) {
+// kill ends the host's processes and sockets.
+func (h *Host) kill(f *Fault, reset bool) {
+	now := h.n.now()
 	h.dead = true
 	h.closings.ended(h.n.moment())
 	h.fds.end()
 	h.resolver.kept = nil
 	h.cpu.end()
 	h.abandon()
-	h.unpause()
+	if h.pause.faults != nil {
+		h.goOn()
+	}
 	for _, p := range h.processes {
 		p.call(p.stop)
-		f.hits++
+		f.hit(now)
 	}
-	f.hits += h.shutSockets()
+	f.hits(h.shutSockets())
 	for _, c := range h.connections() {
 		c.kill(reset)
-		f.hits++
+		f.hit(now)
 	}
 	for _, d := range h.attempts() {
 		d.finish(net.ErrClosed)
@@ -215,20 +217,28 @@ func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 func (h *Host) Restart() {
 	h.must("Restart")
 	defer h.closeAbandoned()
+	f := h.crashing()
 	h.n.do(func() {
 		if h.n.closed {
 			return
 		}
 		if !h.dead {
-			h.stop(h.n.fault(&h.node, nil, "crash"), true)
+			f.beginNow()
 		}
-		h.dead, h.off = false, nil
-		h.booted++
-		h.n.note(&h.node, nil, "restart")
-		for _, p := range h.processes {
-			p.call(p.start)
-		}
+		h.downs.clear()
+		h.off = nil
+		h.boot()
 	})
+}
+
+// boot starts a host again.
+func (h *Host) boot() {
+	h.dead = false
+	h.booted++
+	h.n.note(&h.node, nil, "restart")
+	for _, p := range h.processes {
+		p.call(p.start)
+	}
 }
 
 func (h *Host) boots() int { return get(h.n, func() int { return h.booted }) }
@@ -242,11 +252,10 @@ func (h *Host) boots() int { return get(h.n, func() int { return h.booted }) }
 func (h *Host) Pause() {
 	h.must("Pause")
 	h.n.mustSimulate("Pause")
+	f := h.freezing()
 	h.n.do(func() {
-		if h.pause.fault == nil && !h.dead {
-			h.cpu.count(h.n.now())
-			h.pause.fault = h.n.fault(&h.node, nil, "pause")
-			h.pause.fault.hits = len(h.cpu.jobs)
+		if h.pause.faults == nil && !h.dead {
+			f.beginNow()
 		}
 	})
 }
@@ -255,10 +264,9 @@ func (h *Host) Pause() {
 func (h *Host) Resume() {
 	h.must("Resume")
 	h.n.do(func() {
-		if h.pause.fault != nil {
+		if h.pause.faults != nil {
 			h.n.note(&h.node, nil, "resume")
-			h.pause.resumedBy = h.n.moment()
-			h.unpause()
+			h.resume()
 		}
 	})
 }
@@ -270,12 +278,16 @@ type (
 	leaver interface{ leave() }
 )
 
-func (h *Host) unpause() {
-	if h.pause.fault == nil {
-		return
-	}
+// resume has the processes go on that were paused.
+func (h *Host) resume() {
+	h.pause.resumedBy = h.n.moment()
+	h.goOn()
+}
+
+// goOn ends all pauses, and lets happen what they have put off.
+func (h *Host) goOn() {
 	h.cpu.count(h.n.now())
-	h.pause.fault = nil
+	h.pause.faults.clear()
 	h.cpu.arrange()
 	for _, s := range h.pause.leaving {
 		s.leave()
@@ -304,11 +316,11 @@ func (h *Host) holds(socketClosed bool) bool {
 	switch {
 	case socketClosed || h.n.closed:
 		return false
-	case h.pause.fault == nil:
+	case h.pause.faults == nil:
 		h.n.reveal(h.pause.resumedBy)
 		return false
 	}
-	h.pause.fault.hits++
+	h.pause.faults.hit(h.n.now())
 	return true
 }
 

@@ -23,8 +23,8 @@ type Clock struct {
 	uptime  int64 // at since
 	since   int64 // the instant of the last change
 	ppm     int64
-	stepped *fault // the last one of each kind
-	drifts  *fault
+	stepped *Fault // the last one of each kind
+	drifts  *Fault
 }
 
 // The range of [Clock.Drift], in millionths: from half as fast as real time to twice.
@@ -62,9 +62,9 @@ func (c *Clock) read(now int64) {
 // reading is what the clock says at the present instant, by a copy that is brought there: a drift is not
 // rounded at each reading. The lock is held.
 func (c *Clock) reading(stepped bool) Clock {
-	for _, f := range []*fault{c.drifts, c.stepped} {
+	for _, f := range []*Fault{c.drifts, c.stepped} {
 		if f != nil && (f != c.stepped || stepped) {
-			f.hits++
+			f.hit(c.host.n.now())
 		}
 	}
 	at := *c
@@ -100,6 +100,11 @@ func (c *Clock) Timer(d time.Duration) *time.Timer {
 	}))
 }
 
+// fault begins what is wrong with the clock.
+func (c *Clock) fault(what string) *Fault {
+	return c.host.n.fault(&c.host.node, what, "reading of the clock")
+}
+
 // Step sets the wall clock forward by some time, or if that is negative back, as an administrator or NTP does.
 func (c *Clock) Step(by time.Duration) {
 	if by == 0 {
@@ -108,7 +113,7 @@ func (c *Clock) Step(by time.Duration) {
 	c.host.n.do(func() {
 		c.read(c.host.n.now())
 		c.ahead += int64(by)
-		c.stepped = c.host.n.fault(&c.host.node, nil, fmt.Sprintf("clock steps by %v", by))
+		c.stepped = c.fault(fmt.Sprintf("clock steps by %v", by))
 	})
 }
 
@@ -124,7 +129,7 @@ func (c *Clock) Drift(ppm int) {
 		if ppm == 0 {
 			c.host.n.note(&c.host.node, nil, "clock keeps time")
 		} else {
-			c.drifts = c.host.n.fault(&c.host.node, nil, fmt.Sprintf("clock drifts by %d ppm", ppm))
+			c.drifts = c.fault(fmt.Sprintf("clock drifts by %d ppm", ppm))
 		}
 	})
 }

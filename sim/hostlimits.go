@@ -36,7 +36,7 @@ const (
 // portRange is the ephemeral ports of a host.
 type portRange struct {
 	first, last uint16
-	fault       *fault // that there are few; nil if they are the default
+	fault       *Fault // that there are few; nil if they are the default
 }
 
 func (r *portRange) count() uint64 { return uint64(r.last-r.first) + 1 }
@@ -47,14 +47,14 @@ func (r *portRange) nth(i uint64) uint16 { return uint16(uint64(r.first) + i%r.c
 // exhausted is 0, for no port.
 func (r *portRange) exhausted() uint16 {
 	if r.fault != nil {
-		r.fault.hits++
+		r.fault.hit(r.fault.n.now())
 	}
 	return 0
 }
 
 // descriptors are the open sockets of a host's processes.
 type descriptors struct {
-	limit *fault // nil without one
+	limit *Fault // nil without one
 	most  int
 	open  int
 	epoch uint32 // changes when the processes end, and all their descriptors with them
@@ -68,7 +68,7 @@ func (d *descriptors) full() bool {
 	if d.limit == nil || d.open < d.most {
 		return false
 	}
-	d.limit.hits++
+	d.limit.hit(d.limit.n.now())
 	return true
 }
 
@@ -115,10 +115,10 @@ func (h *Host) SetLimits(l HostLimits) {
 	h.n.do(func() {
 		h.fds.limit, h.fds.most = nil, l.Descriptors
 		if l.Descriptors > 0 {
-			h.fds.limit = h.n.fault(&h.node, nil, fmt.Sprintf("limit of %d descriptors", l.Descriptors))
+			h.fds.limit = h.n.fault(&h.node, fmt.Sprintf("limit of %d descriptors", l.Descriptors), "socket that was one too many")
 		}
 		if ports != (portRange{first: firstEphemeral, last: lastEphemeral}) {
-			ports.fault = h.n.fault(&h.node, nil, fmt.Sprintf("ephemeral ports %d to %d", ports.first, ports.last))
+			ports.fault = h.n.fault(&h.node, fmt.Sprintf("ephemeral ports %d to %d", ports.first, ports.last), "socket without a port")
 		}
 		h.table.ports, h.table.nextPort = ports, ports.first
 		h.cpu.limit(l.CPUs, max(l.Slowdown, 1))

@@ -135,19 +135,7 @@ func icmpSizeFor(pkt *packet) int {
 // dial. Elsewhere the ICMP message comes back to the sender as a packet.
 func (l *Link) RejectWith(code ICMPCode) {
 	l.must("RejectWith")
-	if _, ok := icmpMeanings[code]; !ok {
-		panic(fmt.Sprintf("sim: link %v: RejectWith(%d): it must be one of the codes of ICMPCode", l, uint8(code)))
-	}
-	what := "link rejects"
-	if code != ICMPHostUnreachable {
-		what += ": " + code.String()
-	}
-	l.n.do(func() {
-		f := l.n.fault(l.a, l.b, what)
-		for _, p := range []*pipe{l.ab, l.ba} {
-			p.down, p.reject, p.rejectCode = nil, f, code
-		}
-	})
+	l.instead(l.rejecting("RejectWith", code))
 }
 
 // Reject is [Link.RejectWith] host unreachable: an attempt to connect fails at once with
@@ -158,25 +146,11 @@ func (l *Link) Reject() {
 	l.RejectWith(ICMPHostUnreachable)
 }
 
-// rejects is what the trace says of a packet that a link sends back.
-func (p *pipe) rejects() string {
-	if p.rejectCode == ICMPHostUnreachable {
-		return "link rejects"
-	}
-	return "link rejects: " + p.rejectCode.String()
-}
-
-// refuse sends a packet back that finds a link rejecting.
-func (n *Network) refuse(now int64, pkt *packet, p *pipe) {
-	p.reject.hits++
-	n.sendBack(now, pkt, p, p.rejectCode, p.rejects())
-}
-
 // sendBack ends a packet at a pipe, says why, and tells its sender.
 func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why string) {
 	blocked := p.from.icmpBlocked
 	if blocked != nil {
-		blocked.hits++
+		blocked.met(now, pkt)
 	}
 	// No message about ICMP messages, nor about a fragment of IPv4 but the first (RFC 1122 section 3.2.2).
 	if blocked != nil || pkt.proto == protoICMP || pkt.frag.offset > 0 && !pkt.way.six {
@@ -194,14 +168,15 @@ func (p *path) refusal() syscall.Errno {
 	if p.six && first.mtu < leastMTU6 {
 		return syscall.ENETUNREACH
 	}
-	if len(p.cuts()) > 0 || first.hold != nil || first.reject == nil {
+	rejects := first.trouble.rejects()
+	if rejects == nil || len(p.cuts()) > 0 || first.trouble.holds() != nil {
 		return 0
 	}
-	m := first.rejectCode.meaning(p)
-	if first.rejectCode > ICMPHostUnreachable {
+	m := rejects.code.meaning(p)
+	if rejects.code > ICMPHostUnreachable {
 		return 0
 	}
-	first.reject.hits++
+	rejects.fault.hit(p.n.now())
 	return m.errno
 }
 

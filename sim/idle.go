@@ -66,13 +66,13 @@ func (c *TCPConn) aliveTill() int64 {
 // time.
 func (p *path) surely() (time int64, ok bool) {
 	longest := p.header + 60 // the longest header of TCP
-	if len(p.cuts()) > 0 || p.lost() {
+	if len(p.cuts()) > 0 || p.lost() || p.to.box != nil {
 		return 0, false
 	}
 	for _, d := range p.pipes() {
 		cfg := d.em.Config()
 		most, known := d.em.Ceiling()
-		if d.neighbour != nil || d.down != nil || d.reject != nil || d.hold != nil || d.mtu < longest || cfg.Loss != nil || cfg.Corrupt > 0 || !known || d.em.Waits() {
+		if d.neighbour != nil || d.trouble != nil || d.from.box != nil || d.mtu < longest || cfg.Loss != nil || cfg.Corrupt > 0 || !known || d.em.Waits() {
 			return 0, false
 		}
 		time += int64(most)

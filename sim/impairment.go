@@ -61,6 +61,16 @@ func (p *pipe) aspects() [16]aspect {
 	}
 }
 
+// eachPacketDiffers says whether something has changed that each packet meets; before is what it was.
+func (p *pipe) eachPacketDiffers(before [16]aspect) bool {
+	for i, a := range p.aspects() {
+		if a.miss == "" && a.name != "Correlation" && !reflect.DeepEqual(a.value, before[i].value) {
+			return true
+		}
+	}
+	return false
+}
+
 func unlessZero[T comparable](v T) any {
 	if v == *new(T) {
 		return nil
@@ -161,4 +171,4 @@ func (p *pipe) idle() (lines []string) {
 }
 
 // used says that packets came to p, be it to be dropped or held.
-func (p *pipe) used() bool { return p.stats.Sent+p.stats.Dropped > 0 || len(p.held) > 0 }
+func (p *pipe) used() bool { return p.came() > 0 }

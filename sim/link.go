@@ -34,12 +34,10 @@ type pipe struct {
 
 	neighbour *neighbour // what is known of the other end; nil without ARP
 
-	down       *fault   // what is silenced
-	reject     *fault   // what is sent back,
-	rejectCode ICMPCode // and why
-	hold       *fault   // what waits
-	held       []*packet
-	waiting    *room // in the queue, if that decides late
+	trouble *trouble     // nil if no fault lasts there
+	own     netem.Config // that it has without a fault
+	held    []*packet    // what waits at the entry
+	waiting *room        // in the queue, if that decides late
 
 	stats LinkStats
 	proof proof
@@ -64,7 +62,7 @@ func mustBeValid(where string, there, back netem.Config) {
 func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 	p := &pipe{
 		n: n, from: from, to: to, em: new(netem.Pipe),
-		draws: netem.NewStream(n.seed, "link", from.name, to.name),
+		own: cfg, draws: netem.NewStream(n.seed, "link", from.name, to.name),
 		proof: proof{since: time.Duration(n.now())},
 	}
 	if err := p.em.Set(cfg); err != nil {
@@ -85,7 +83,7 @@ func newPipes(n *Network, a, b *node, aToB, bToA netem.Config) (ab, ba *pipe) {
 // lookahead is for how long the program cannot observe that a packet enters.
 func (p *pipe) lookahead() int64 {
 	switch {
-	case p.reject != nil:
+	case p.trouble != nil && p.mayAnswer():
 		return 0
 	case p.neighbour != nil:
 		return min(p.floor, retransTime)
@@ -121,7 +119,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 		if n.wires.linked[nodes{x, y}] != nil {
 			panic(fmt.Sprintf("sim: Link: %q and %q are linked already; Link.Set changes a link", x.name, y.name))
 		}
-		l.ab, l.ba = newPipes(n, x, y, aToB, bToA)
+		l.join(newPipes(n, x, y, aToB, bToA))
 		if n.conf.arp {
 			l.ab.resolve()
 			l.ba.resolve()
@@ -134,6 +132,11 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 	})
 	return l
 }
+
+// join completes a link that the program does not know yet.
+//
+//go:norace
+func (l *Link) join(ab, ba *pipe) { l.ab, l.ba = ab, ba }
 
 // set changes the configuration, which must be valid, and the times of what waits.
 func (p *pipe) set(cfg netem.Config) {
@@ -152,6 +155,20 @@ func (p *pipe) set(cfg netem.Config) {
 		p.leave(now)
 		p.n.wakeAt(atOnce)
 	}
+}
+
+// reset is set by the test itself, which ends the faults that make the configuration worse.
+func (p *pipe) reset(cfg netem.Config) {
+	p.own = cfg
+	if p.trouble != nil {
+		p.disturb(func(t *trouble) {
+			for _, w := range t.impaired {
+				w.fault.over()
+			}
+			t.impaired = nil
+		})
+	}
+	p.set(cfg)
 }
 
 func (p *pipe) configured(cfg netem.Config) {
@@ -180,8 +197,8 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 	l.must("SetAsym")
 	mustBeValid("link "+l.String(), aToB, bToA)
 	l.n.do(func() {
-		l.ab.set(aToB)
-		l.ba.set(bToA)
+		l.ab.reset(aToB)
+		l.ba.reset(bToA)
 		l.n.note(l.a, l.b, "link changed")
 	})
 }
@@ -191,34 +208,14 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 // their own timeouts; where the link has [Link.ARP] its ends find out when the other does not answer.
 func (l *Link) Down() {
 	l.must("Down")
-	l.n.do(func() { l.down("link down", true, true) })
+	l.instead(l.silent())
 }
 
 // DownFrom is [Link.Down] for the direction that leads away from h, one of the two
 // ends of the link.
 func (l *Link) DownFrom(h Node) {
 	l.must("DownFrom")
-	from := l.n.nodeOf("DownFrom", h)
-	switch from {
-	case l.a:
-		l.n.do(func() { l.down("link down from "+from.name, true, false) })
-	case l.b:
-		l.n.do(func() { l.down("link down from "+from.name, false, true) })
-	default:
-		panic(fmt.Sprintf("sim: link %v: DownFrom(%q): it must be one of the link's two ends", l, from.name))
-	}
-}
-
-// down silences the directions that lead away from the first end and from the second. The
-// lock is held.
-func (l *Link) down(what string, fromA, fromB bool) {
-	f := l.n.fault(l.a, l.b, what)
-	if fromA {
-		l.ab.down, l.ab.reject = f, nil
-	}
-	if fromB {
-		l.ba.down, l.ba.reject = f, nil
-	}
+	l.instead(l.silentFrom(h))
 }
 
 // Up undoes [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Reject] and [Link.RejectWith].
@@ -226,7 +223,12 @@ func (l *Link) Up() {
 	l.must("Up")
 	l.n.do(func() {
 		for _, p := range []*pipe{l.ab, l.ba} {
-			p.down, p.reject = nil, nil
+			if p.trouble != nil {
+				for _, c := range p.trouble.cuts {
+					c.fault.over()
+				}
+				p.uncut(nil)
+			}
 		}
 		l.n.note(l.a, l.b, "link up")
 	})
@@ -235,12 +237,7 @@ func (l *Link) Up() {
 // Hold makes packets wait at the entry of the link, without limit, until [Link.Release].
 func (l *Link) Hold() {
 	l.must("Hold")
-	l.n.do(func() {
-		f := l.n.fault(l.a, l.b, "link holds")
-		for _, p := range []*pipe{l.ab, l.ba} {
-			p.hold = f
-		}
-	})
+	l.do(l.holding())
 }
 
 // Release undoes [Link.Hold] and sends what waits, in order.
@@ -250,17 +247,10 @@ func (l *Link) Release() {
 	n.do(func() {
 		n.note(l.a, l.b, "link released")
 		for _, p := range []*pipe{l.ab, l.ba} {
-			p.hold = nil
-			held := p.held
-			p.held = nil
-			if len(held) == 0 {
-				continue
+			if p.trouble.holds() != nil {
+				p.disturb(func(t *trouble) { t.holding.clear() })
 			}
-			n.submit(operation{kind: opRelease, dest: p.String(), run: func(now int64) {
-				for _, pkt := range held {
-					n.transmit(pkt, now)
-				}
-			}}, 0)
+			p.release()
 		}
 	})
 }
@@ -276,8 +266,8 @@ func (h *Host) Access(up, down netem.Config) {
 	n := h.n
 	n.do(func() {
 		if h.access.up != nil {
-			h.access.up.set(up)
-			h.access.down.set(down)
+			h.access.up.reset(up)
+			h.access.down.reset(down)
 			n.invalidate()
 			return
 		}
@@ -285,27 +275,6 @@ func (h *Host) Access(up, down netem.Config) {
 		n.wires.version++
 		n.invalidate()
 	})
-}
-
-// A fault is something that a test broke on purpose, with proof that it mattered.
-type fault struct {
-	at   time.Duration
-	what string
-	hits int // packets, connections or processes it met
-}
-
-// fault records that a test broke something. a and b may be nil.
-func (n *Network) fault(a, b *node, what string) *fault {
-	f := &fault{at: time.Duration(n.now()), what: what}
-	if a != nil {
-		f.what = a.name + ": " + what
-	}
-	if b != nil {
-		f.what = a.name + " - " + b.name + ": " + what
-	}
-	n.log.faults = append(n.log.faults, f)
-	n.note(a, b, what)
-	return f
 }
 
 // note records an event that is not a packet. a and b may be nil.

@@ -86,7 +86,7 @@ func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error
 	l := newListener(h, network, local)
 	l.fd = h.fds.take()
 	h.table.listeners[local.Port()] = append(h.table.listeners[local.Port()], l)
-	if l.asleep = h.pause.fault != nil; l.asleep {
+	if l.asleep = h.pause.faults != nil; l.asleep {
 		h.pause.asleep = append(h.pause.asleep, l)
 	}
 	return l, nil
@@ -232,7 +232,7 @@ func (l *TCPListener) shut() {
 	l.host.closings.closed(protoTCP, l.local.Port(), l.by)
 	l.in.q.release()
 	l.host.pause.resumed.release()
-	if l.host.pause.fault != nil && !l.asleep {
+	if l.host.pause.faults != nil && !l.asleep {
 		l.host.pause.leaving = append(l.host.pause.leaving, l)
 	} else {
 		l.leave()

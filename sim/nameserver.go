@@ -76,7 +76,7 @@ type NameServer struct {
 
 // A nameTrouble is what is wrong with the answers about a name.
 type nameTrouble struct {
-	fail, silence, delay, truncate *fault
+	fail, silence, delay, truncate *Fault
 
 	code NameCode
 	by   time.Duration // of the delay
@@ -160,13 +160,13 @@ func (s *NameServer) Fail(name string, code NameCode) {
 	if nameCodes[code] == "" {
 		panic(fmt.Sprintf("sim: NameServer.Fail(%q, %v): the code must be one of the constants, NameFormatError to NameRefused", name, code))
 	}
-	s.trouble("Fail", name, code.String(), func(t *nameTrouble, f *fault) { t.fail, t.code = f, code })
+	s.trouble("Fail", name, code.String(), func(t *nameTrouble, f *Fault) { t.fail, t.code = f, code })
 }
 
 // Silence has questions about a name stay without an answer, until [NameServer.Heal]. Go's resolver waits
 // for 5 s, and asks twice.
 func (s *NameServer) Silence(name string) {
-	s.trouble("Silence", name, "silence", func(t *nameTrouble, f *fault) { t.silence = f })
+	s.trouble("Silence", name, "silence", func(t *nameTrouble, f *Fault) { t.silence = f })
 }
 
 // Delay has answers about a name take some time more, until [NameServer.Heal]. Over UDP other questions are
@@ -175,13 +175,13 @@ func (s *NameServer) Delay(name string, by time.Duration) {
 	if by <= 0 {
 		panic(fmt.Sprintf("sim: NameServer.Delay(%q, %v): the delay must be positive", name, by))
 	}
-	s.trouble("Delay", name, fmt.Sprintf("answers %v late", by), func(t *nameTrouble, f *fault) { t.delay, t.by = f, by })
+	s.trouble("Delay", name, fmt.Sprintf("answers %v late", by), func(t *nameTrouble, f *Fault) { t.delay, t.by = f, by })
 }
 
 // Truncate has answers about a name over UDP come without records and marked as truncated, so that clients
 // ask again over TCP, until [NameServer.Heal].
 func (s *NameServer) Truncate(name string) {
-	s.trouble("Truncate", name, "truncated answers", func(t *nameTrouble, f *fault) { t.truncate = f })
+	s.trouble("Truncate", name, "truncated answers", func(t *nameTrouble, f *Fault) { t.truncate = f })
 }
 
 // Heal ends what Fail, Silence, Delay and Truncate began for a name, or with the empty name what they
@@ -189,9 +189,19 @@ func (s *NameServer) Truncate(name string) {
 func (s *NameServer) Heal(name string) {
 	key := checkedName("Heal", name, true)
 	s.mu.Lock()
+	t := s.troubles[key]
 	delete(s.troubles, key)
 	s.mu.Unlock()
-	s.host.n.do(func() { s.host.n.note(&s.host.node, nil, "names: "+describeName(name)+"healed") })
+	s.host.n.do(func() {
+		if t != nil {
+			for _, f := range []*Fault{t.fail, t.silence, t.delay, t.truncate} {
+				if f != nil {
+					f.over()
+				}
+			}
+		}
+		s.host.n.note(&s.host.node, nil, "names: "+describeName(name)+"healed")
+	})
 }
 
 func describeName(name string) string {
@@ -201,9 +211,11 @@ func describeName(name string) string {
 	return name + ": "
 }
 
-func (s *NameServer) trouble(method, name, what string, set func(*nameTrouble, *fault)) {
+func (s *NameServer) trouble(method, name, what string, set func(*nameTrouble, *Fault)) {
 	key := checkedName(method, name, true)
-	f := get(s.host.n, func() *fault { return s.host.n.fault(&s.host.node, nil, "names: "+describeName(name)+what) })
+	f := get(s.host.n, func() *Fault {
+		return s.host.n.fault(&s.host.node, "names: "+describeName(name)+what, "question")
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.troubles[key] == nil {
@@ -237,7 +249,7 @@ func (s *NameServer) answer(message []byte, udp bool) (r reply) {
 
 // decide completes the answer to a query, and says whether there is one.
 func (s *NameServer) decide(q *dns.Query, a *dns.Answer, r *reply, udp bool) bool {
-	t, fired := s.troubleOf(q.Name), []*fault(nil)
+	t, fired := s.troubleOf(q.Name), []*Fault(nil)
 	switch {
 	case t.silence != nil:
 		fired = append(fired, t.silence)
@@ -259,7 +271,7 @@ func (s *NameServer) decide(q *dns.Query, a *dns.Answer, r *reply, udp bool) boo
 	if len(fired) > 0 {
 		s.host.n.do(func() {
 			for _, f := range fired {
-				f.hits++
+				f.hit(s.host.n.now())
 			}
 		})
 	}

@@ -97,15 +97,7 @@ func ARP() Option {
 // [Link.RejectWith], net unreachable). [Link.Up] undoes it.
 func (l *Link) Unplug() {
 	l.must("Unplug")
-	const what = "cable unplugged"
-	l.n.do(func() {
-		l.down(what, true, true)
-		for _, p := range []*pipe{l.ab, l.ba} {
-			if p.neighbour != nil {
-				p.neighbour.forget(what)
-			}
-		}
-	})
+	l.instead(l.unplugged())
 }
 
 // resolve makes the pipe one on which its beginning asks for its end.
@@ -124,7 +116,7 @@ func (p *pipe) resolve() {
 // passes says whether a packet may enter the pipe now. If not it waits, or is gone.
 func (b *neighbour) passes(now int64, pkt *packet) bool {
 	p := b.pipe
-	if b.state == reachable || pkt.proto == protoARP || p.reject != nil && p.hold == nil {
+	if b.state == reachable || pkt.proto == protoARP || p.trouble.rejects() != nil && p.trouble.holds() == nil {
 		return true
 	}
 	switch b.state {
@@ -214,7 +206,7 @@ func (n *Network) arpArrived(now int64, pkt *packet) {
 		return
 	case off:
 		p.stats.Delivered++
-		host.off.hits++
+		host.off.met(now, pkt)
 		n.drop(now, pkt, nil, "host is off")
 		return
 	}

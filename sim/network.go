@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -150,12 +149,7 @@ func (n *Network) shutdown(why string) {
 	if n.clock.limit != nil && n.harness.run.Load() != nil {
 		reset(n.clock.limit, overtime)
 	}
-	for _, e := range n.queue.events {
-		if e.ord&classMask == classChange {
-			n.log.unripe = append(n.log.unripe, time.Duration(e.when))
-		}
-	}
-	slices.Sort(n.log.unripe)
+	n.log.unripe = n.queue.changes()
 	for _, h := range n.names.inOrder {
 		for _, p := range h.processes {
 			p.call(p.stop)
@@ -233,14 +227,20 @@ func (n *Network) After(d time.Duration, f func()) {
 	if f == nil {
 		panic("sim: After: the function must not be nil")
 	}
-	who := func() string { return fmt.Sprintf("the function of After(%v)", d) }
-	guarded := func() { n.guard(who, func() bool { return false }, f) }
+	n.change(d, change{f: f}, func() string { return fmt.Sprintf("the function of After(%v)", d) })
+}
+
+// change is After for a change of the network, which who describes.
+func (n *Network) change(d time.Duration, c change, who func() string) {
+	f := c.f
+	c.f = func() { n.guard(who, func() bool { return false }, f) }
 	n.do(func() {
 		if n.closed {
 			return
 		}
 		at := after(n.now(), int64(d))
-		n.queue.addChange(at, change{n.moment(), guarded})
+		c.by = n.moment()
+		n.queue.addChange(at, c)
 		n.wakeAt(at)
 	})
 }

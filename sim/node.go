@@ -24,7 +24,7 @@ type node struct {
 	addr   netip.Addr // of a router only if it has a box
 	box    box        // of a router; nil if it only forwards
 
-	icmpBlocked *fault // it passes and sends no ICMP messages
+	icmpBlocked ongoing // it passes and sends no ICMP messages
 }
 
 func (d *node) base() *node { return d }

@@ -139,9 +139,7 @@ func (n *Network) cutOff(now int64, pkt *packet) bool {
 	if len(cuts) == 0 {
 		return false
 	}
-	for _, f := range cuts {
-		f.hits++
-	}
+	cuts.met(now, pkt)
 	n.drop(now, pkt, nil, "partition")
 	return true
 }
@@ -152,22 +150,11 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	if p.neighbour != nil && !p.neighbour.passes(now, pkt) {
 		return
 	}
-	switch {
-	case p.hold != nil:
-		p.hold.hits++
-		n.record(now, Held, pkt, "")
-		p.held = append(p.held, pkt)
-		return
-	case p.down != nil:
-		p.down.hits++
-		n.drop(now, pkt, p, "link down")
-		return
-	case p.reject != nil:
-		n.refuse(now, pkt, p)
+	if p.trouble != nil && !n.troubled(now, pkt, p) {
 		return
 	}
 	if f := p.from.icmpBlocked; f != nil && pkt.proto == protoICMP && pkt.hop > 0 {
-		f.hits++
+		f.met(now, pkt)
 		n.drop(now, pkt, p, "ICMP blocked")
 		return
 	}
@@ -216,6 +203,9 @@ func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
 	if v.Ticket != 0 {
 		p.wait(pkt, v.Ticket)
 		return
+	}
+	if p.trouble != nil {
+		p.trouble.affected(now, pkt, &v)
 	}
 	if v.Reason != netem.Delivered {
 		p.stats.count(v.Reason)
@@ -357,7 +347,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 // its packets there.
 func (n *Network) forward(now int64, head *packet) bool {
 	p, t := head.pipes[head.hop+1], &head.train
-	if p.down != nil || p.reject != nil || p.hold != nil || p.from.box != nil || p.mtu < leastMTU6 && head.way.six || p.from.icmpBlocked != nil || !p.neighbour.connected() {
+	if p.trouble != nil || p.from.box != nil || p.mtu < leastMTU6 && head.way.six || p.from.icmpBlocked != nil || !p.neighbour.connected() {
 		return false
 	}
 	at, ok := p.em.Pass(t.packets, t.largest, time.Duration(now), head.flow.stream(p, head.hop+1))
@@ -419,7 +409,7 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		return
 	}
 	if off {
-		h.off.hits++
+		h.off.met(now, pkt)
 		n.drop(now, pkt, nil, "host is off")
 		return
 	}

@@ -8,7 +8,7 @@ import (
 // A partition silences the paths from the hosts of one map to those of the other that have
 // another number there. What that means for a path is looked up when something is sent on it.
 type partition struct {
-	fault    *fault
+	fault    *Fault
 	from, to map[*Host]int
 }
 
@@ -17,22 +17,34 @@ type partition struct {
 // so a host outside the groups makes a partial partition. Several partitions add up. It panics
 // if a host stands in two groups.
 func (n *Network) Partition(groups ...[]*Host) {
+	f := n.split(groups)
+	n.do(func() { f.beginNow() })
+}
+
+// groups says in which group each host stands.
+func (n *Network) groups(method string, groups [][]*Host) map[*Host]int {
 	of := map[*Host]int{}
 	for i, g := range groups {
 		for _, h := range g {
-			n.nodeOf("Partition", h)
+			n.nodeOf(method, h)
 			if j, ok := of[h]; ok && j != i {
-				panic(fmt.Sprintf("sim: Partition: host %q stands in groups %d and %d", h.name, j+1, i+1))
+				panic(fmt.Sprintf("sim: %s: host %q stands in groups %d and %d", method, h.name, j+1, i+1))
 			}
 			of[h] = i
 		}
 	}
-	n.partition("partition "+groupNames(groups...), of, of)
+	return of
 }
 
 // PartitionOneWay silences all paths that lead from a host of from to a host of to,
 // until [Network.Heal]; the other direction stays open.
 func (n *Network) PartitionOneWay(from, to []*Host) {
+	f := n.splitOneWay(from, to)
+	n.do(func() { f.beginNow() })
+}
+
+// oneWay numbers the hosts of from and those of to.
+func (n *Network) oneWay(from, to []*Host) (leaving, entering map[*Host]int) {
 	numbered := func(hosts []*Host, number int) map[*Host]int {
 		m := map[*Host]int{}
 		for _, h := range hosts {
@@ -41,21 +53,15 @@ func (n *Network) PartitionOneWay(from, to []*Host) {
 		}
 		return m
 	}
-	leaving, entering := numbered(from, 0), numbered(to, 1)
-	n.partition("partition one way "+groupNames(from, to), leaving, entering)
-}
-
-func (n *Network) partition(what string, from, to map[*Host]int) {
-	n.mustSimulate("Partition")
-	n.do(func() {
-		n.wires.partitions = append(n.wires.partitions, partition{n.fault(nil, nil, what), from, to})
-		n.wires.partitionings++
-	})
+	return numbered(from, 0), numbered(to, 1)
 }
 
 // Heal ends all partitions.
 func (n *Network) Heal() {
 	n.do(func() {
+		for _, p := range n.wires.partitions {
+			p.fault.over()
+		}
 		n.wires.partitions = nil
 		n.wires.partitionings++
 		n.note(nil, nil, "partitions healed")
@@ -63,7 +69,7 @@ func (n *Network) Heal() {
 }
 
 // cuts are the partitions that silence p now.
-func (p *path) cuts() []*fault {
+func (p *path) cuts() ongoing {
 	if n := p.from.n; p.cutting != n.wires.partitionings {
 		p.cutting, p.cutBy = n.wires.partitionings, nil
 		for _, c := range n.wires.partitions {

@@ -7,9 +7,9 @@ type path struct {
 	n        *Network
 	from, to *node // from is nil for a link between neighbours
 	route    []*pipe
-	topology uint64   // state of the network that the route is for
-	cutBy    []*fault // partitions that silence it, see cuts,
-	cutting  uint64   // and how many changes of them that takes account of
+	topology uint64  // state of the network that the route is for
+	cutBy    ongoing // partitions that silence it, see cuts,
+	cutting  uint64  // and how many changes of them that takes account of
 	learned  pathMTU
 	misc     *flow    // of packets that belong to no socket
 	numbers  [2]int32 // of its ends, for the trace,
@@ -74,7 +74,7 @@ func (p *path) leastDelay() (least int64, open bool) {
 	}
 	for _, d := range p.pipes() {
 		switch {
-		case d.reject != nil || d.mtu < longest || d.from.box != nil:
+		case d.mayAnswer() || d.mtu < longest || d.from.box != nil:
 			return least, false
 		case d.neighbour != nil:
 			return after(least, d.lookahead()), false

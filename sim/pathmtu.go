@@ -75,7 +75,7 @@ func (h *Host) forgetPaths() {
 func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 	const why = "mtu"
 	if p != nil && p.from.icmpBlocked != nil {
-		p.from.icmpBlocked.hits++
+		p.from.icmpBlocked.met(now, pkt)
 		n.drop(now, pkt, p, why)
 		return
 	}
@@ -115,13 +115,14 @@ func (h *Host) tooBig(now int64, m *packet) {
 // large packets (RFC 2923 section 2.1): connections are established, small requests are
 // answered, and full segments are retransmitted until TCP gives up.
 func (r *Router) BlockICMP() {
-	r.n.do(func() { r.icmpBlocked = r.n.fault(&r.node, nil, "ICMP blocked") })
+	f := r.blocking()
+	r.n.do(func() { f.beginNow() })
 }
 
 // AllowICMP undoes [Router.BlockICMP].
 func (r *Router) AllowICMP() {
 	r.n.do(func() {
-		r.icmpBlocked = nil
+		r.icmpBlocked.clear()
 		r.n.note(&r.node, nil, "ICMP allowed")
 	})
 }

@@ -1,6 +1,11 @@
 package sim
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
 
 // An eventQueue is what happens when: the events to come, in order.
 type eventQueue struct {
@@ -87,6 +92,22 @@ func (q *eventQueue) front() {
 func (q *eventQueue) addChange(at int64, c change) {
 	q.ord++
 	q.events.push(event{when: at, ord: classChange | q.ord, what: c})
+}
+
+// changes are the changes of the network to come, in their order.
+func (q *eventQueue) changes() (all Schedule) {
+	var events []event
+	for _, e := range q.events {
+		if e.ord&classMask == classChange {
+			events = append(events, e)
+		}
+	}
+	slices.SortFunc(events, func(a, b event) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord)) })
+	for _, e := range events {
+		c := e.what.(change)
+		all = append(all, Planned{time.Duration(e.when), c.fault, c.ends})
+	}
+	return all
 }
 
 // addPacket lets a packet arrive at an instant.

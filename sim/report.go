@@ -50,6 +50,18 @@ func (n *Network) remarksLocked() (all []string) {
 	return all
 }
 
+// unfired are the faults that had to fire and did not.
+func (n *Network) unfired() []string {
+	return texts(n, func() (all []string) {
+		for _, f := range n.log.faults {
+			if f.must && f.fired.Count == 0 {
+				all = append(all, "sim: a fault never fired that must (MustFire): "+f.missed())
+			}
+		}
+		return all
+	})
+}
+
 // mostIdle is how many faults that never fired are listed.
 const mostIdle = 30
 
@@ -57,8 +69,8 @@ const mostIdle = 30
 func (n *Network) idleFaultsLocked() string {
 	var idle []string
 	for _, f := range n.log.faults {
-		if f.hits == 0 {
-			idle = append(idle, fmt.Sprintf("  %v at %v: it met no packet, connection or process", f.what, f.at))
+		if f.fired.Count == 0 {
+			idle = append(idle, "  "+f.missed())
 		}
 	}
 	var unused []string
@@ -75,8 +87,10 @@ func (n *Network) idleFaultsLocked() string {
 	if len(unused) > 0 {
 		idle = append(idle, "  No packet came to the links "+shortList(unused, 8))
 	}
-	for _, at := range n.log.unripe {
-		idle = append(idle, fmt.Sprintf("  After at %v: the test ended before", at))
+	for _, p := range n.log.unripe {
+		if p.Fault == nil {
+			idle = append(idle, fmt.Sprintf("  After at %v: the test ended before", p.At))
+		}
 	}
 	if len(idle) == 0 {
 		return ""

@@ -13,6 +13,14 @@ import (
 type Stats struct {
 	Links []LinkStats // a row for each direction that carried or dropped something, by names
 	Hosts []HostStats // in the order in which hosts were made
+
+	Faults []FaultStats // in the order in which they were made
+}
+
+// FaultStats says what a fault met.
+type FaultStats struct {
+	Name  string // see Fault.Name
+	Fired        // so far
 }
 
 // LinkStats counts the packets of one direction between two neighbours. Sent + Duplicated = Delivered +
@@ -69,6 +77,10 @@ func (n *Network) Stats() Stats {
 			h.Name = own(h.Name)
 			return h
 		}),
+		Faults: ownAll(s.Faults, func(f FaultStats) FaultStats {
+			f.Name = own(f.Name)
+			return f
+		}),
 	}
 }
 
@@ -84,10 +96,13 @@ func (n *Network) count() Stats {
 			s.Links = append(s.Links, ls)
 		}
 	}
+	for _, f := range n.log.faults {
+		s.Faults = append(s.Faults, FaultStats{f.Name(), f.fired})
+	}
 	return s
 }
 
-// String returns the counters as two tables.
+// String returns the counters as tables: of links, of hosts and, if there were any, of faults.
 func (s Stats) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -101,6 +116,15 @@ func (s Stats) String() string {
 	fmt.Fprintln(w, "host\tconnections\tdials\tretransmits")
 	for _, h := range s.Hosts {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", h.Name, h.Connections, h.Dials, h.Retransmits)
+	}
+	w.Flush()
+	if len(s.Faults) == 0 {
+		return b.String()
+	}
+	b.WriteByte('\n')
+	fmt.Fprintln(w, "fault\tfired\tpackets\tbytes\tfirst\tlast")
+	for _, f := range s.Faults {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%v\t%v\n", f.Name, f.Count, f.Packets, f.Bytes, f.First, f.Last)
 	}
 	w.Flush()
 	return b.String()

@@ -351,6 +351,9 @@ func (n *Network) finish() (problems []string) {
 	if len(left) > 0 {
 		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s%s%s", len(left), unreadBodies(left), advice(left), stacksOf(left)))
 	}
+	if !n.conf.strict {
+		problems = append(problems, n.unfired()...)
+	}
 	if remarks := n.remarks(); n.conf.strict && remarks != "" {
 		problems = append(problems, "sim: with sim.Strict a test fails for this:\n"+remarks)
 	}

@@ -194,12 +194,12 @@ func (k *tracker) Forget() {
 }
 
 func (k *tracker) forgetAll(what string) {
-	f := k.r.n.fault(&k.r.node, nil, what)
+	f := k.r.n.fault(&k.r.node, what, "connection")
 	for _, c := range k.known {
 		c.timer.set(never)
 	}
 	clear(k.known)
-	f.hits += k.stats.Open
+	f.hits(k.stats.Open)
 	k.stats.Forgotten += k.stats.Open
 	k.stats.Open = 0
 }

@@ -180,7 +180,7 @@ func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UD
 	u := newUDPConn(h, network, six, local, remote)
 	u.fd = h.fds.take()
 	h.table.udp[local.Port()] = append(h.table.udp[local.Port()], u)
-	if u.asleep = h.pause.fault != nil; u.asleep {
+	if u.asleep = h.pause.faults != nil; u.asleep {
 		h.pause.asleep = append(h.pause.asleep, u)
 	}
 	return u, nil
@@ -428,7 +428,7 @@ func (u *UDPConn) shut() {
 	u.host.closings.closed(protoUDP, u.local.Port(), u.by)
 	u.in.q.release()
 	u.host.pause.resumed.release()
-	if u.host.pause.fault != nil && !u.asleep {
+	if u.host.pause.faults != nil && !u.asleep {
 		u.host.pause.leaving = append(u.host.pause.leaving, u)
 	} else {
 		u.leave()

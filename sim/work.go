@@ -20,7 +20,7 @@ type cpu struct {
 
 	cores     int // 0: one for each
 	slowdown  int
-	throttled *fault // nil with a slowdown of 1
+	throttled *Fault // nil with a slowdown of 1
 }
 
 // A job is a piece of work.
@@ -77,10 +77,10 @@ func (h *Host) Work(d time.Duration) error {
 func (c *cpu) add(j *job) {
 	c.count(c.host.n.now())
 	if c.throttled != nil {
-		c.throttled.hits++
+		c.throttled.hit(c.at)
 	}
-	if f := c.host.pause.fault; f != nil {
-		f.hits++
+	if paused := c.host.pause.faults; paused != nil {
+		paused.hit(c.at)
 	} else if j.left == 0 {
 		j.done = true
 		return
@@ -100,8 +100,8 @@ func (c *cpu) limit(cores, slowdown int) {
 	c.count(c.host.n.now())
 	c.cores, c.slowdown, c.throttled = cores, slowdown, nil
 	if slowdown > 1 {
-		c.throttled = c.host.n.fault(&c.host.node, nil, fmt.Sprintf("work takes %d times as long", slowdown))
-		c.throttled.hits = len(c.jobs)
+		c.throttled = c.host.n.fault(&c.host.node, fmt.Sprintf("work takes %d times as long", slowdown), "piece of work")
+		c.throttled.hits(len(c.jobs))
 	}
 	c.arrange()
 }
@@ -119,7 +119,7 @@ func (c *cpu) share() (by, of uint64) {
 func (c *cpu) count(now int64) {
 	passed := uint64(now - c.at)
 	c.at = now
-	if c.host.pause.fault != nil || len(c.jobs) == 0 {
+	if c.host.pause.faults != nil || len(c.jobs) == 0 {
 		return
 	}
 	by, of := c.share()
@@ -145,7 +145,7 @@ func (c *cpu) plan(uint64) *plan { return &c.event }
 
 // next implements timed.
 func (c *cpu) next(uint64) int64 {
-	if len(c.jobs) == 0 || c.host.pause.fault != nil || c.host.n.closed {
+	if len(c.jobs) == 0 || c.host.pause.faults != nil || c.host.n.closed {
 		return never
 	}
 	least := c.jobs[0].left

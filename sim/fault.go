@@ -1,0 +1,381 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Fault is something that goes wrong for a while: a link is down, a host has crashed, the third packet
+// with data is lost. It is a value: the functions listed below make one, which does nothing yet.
+// [Network.Inject] has it begin and end at given instants; Begin and End, which suit [Network.After], do so at
+// once. Each fault counts what it met ([Fault.Fired]), and the report of a failed test names those that met
+// nothing, with the reason.
+//
+// Methods such as [Link.Down] and [Host.Crash] make such a fault and begin it at once; [Link.Up], [Host.Restart] and
+// the like end all faults of their kind at that place. Where several overlap, the place is disturbed as
+// long as one of them lasts.
+type Fault struct {
+	n    *Network
+	what string   // in the trace
+	at   [2]*node // whom it concerns; nil: no host or router in particular
+	made expression
+
+	begin, end func()  // with the lock held
+	afterwards func()  // after both, without the lock
+	own        custom  // what the program does instead
+	miss       string  // what did not come, for the report
+	pipes      []*pipe // that it is on
+	spell      spell   // since it began last
+	state      faultState
+	fired      Fired
+	must       bool
+}
+
+// A custom fault is made of functions of the program's.
+type custom struct{ begin, end func() }
+
+type faultState uint8
+
+const (
+	faultMade faultState = iota // it has never begun
+	faultLasts
+	faultOver
+)
+
+// A spell is from the last beginning of a fault to its end.
+type spell struct {
+	begun, over time.Duration
+	before      int64 // packets that had come to its pipes when it began,
+	came        int64 // and that came meanwhile, once it is over
+}
+
+// Fired is the proof that a fault met something.
+type Fired struct {
+	Count       int           // what it met: packets, and of hosts also connections, sockets, processes and calls
+	Packets     int           // those of them that are packets,
+	Bytes       int64         // and their size, IP headers included
+	First, Last time.Duration // when, since the network was made; zero if Count is
+}
+
+// newFault makes a fault that has not begun. Its functions run with the lock held.
+func (n *Network) newFault(what string, a, b *node, made expression) *Fault {
+	return &Fault{n: n, what: what, at: [2]*node{a, b}, made: made}
+}
+
+// enlist has the network know of f. The lock is held.
+func (f *Fault) enlist() { f.n.log.faults = append(f.n.log.faults, f) }
+
+// enlisted is f, known to the network.
+func (f *Fault) enlisted() *Fault {
+	f.n.do(f.enlist)
+	return f
+}
+
+// beginNow makes a fault known that begins at once. The lock is held.
+func (f *Fault) beginNow() {
+	if !f.n.closed {
+		f.enlist()
+		f.start()
+	}
+}
+
+// fault begins a fault of a host or router that is no value of the program's. miss is what it meets. The lock is held.
+func (n *Network) fault(at *node, what, miss string) *Fault {
+	f := n.newFault(what, at, nil, expression{})
+	f.miss = miss
+	f.beginNow()
+	return f
+}
+
+// NewFault makes a fault of two functions of the program's, such as a disk that is full: begin breaks something,
+// end, which may be nil, mends it. They run on the goroutine that calls Begin or End. It counts as having fired
+// each time it begins. It panics if name is empty or begin is nil.
+func NewFault(n *Network, name string, begin, end func()) *Fault {
+	switch {
+	case n == nil:
+		panic("sim: NewFault: the network is nil")
+	case name == "":
+		panic("sim: NewFault: the name is empty")
+	case begin == nil:
+		panic(fmt.Sprintf("sim: NewFault(%q): begin must not be nil", name))
+	}
+	f := n.newFault(name, nil, nil, expression{"NewFault", []any{n, name}})
+	f.own = custom{begin, end}
+	return f.enlisted()
+}
+
+// Name says where the fault is and what it is, as reports do: "phone - server: link down".
+func (f *Fault) Name() string {
+	switch {
+	case f.at[1] != nil:
+		return f.at[0].name + " - " + f.at[1].name + ": " + f.what
+	case f.at[0] != nil:
+		return f.at[0].name + ": " + f.what
+	}
+	return f.what
+}
+
+// String returns the name.
+func (f *Fault) String() string { return f.Name() }
+
+// Begin has the fault begin now. One that lasts already goes on; one that is over begins again.
+func (f *Fault) Begin() {
+	started := get(f.n, f.start)
+	if started && f.own.begin != nil {
+		f.own.begin()
+	}
+	if f.afterwards != nil {
+		f.afterwards()
+	}
+}
+
+// End has the fault end now, if it lasts.
+func (f *Fault) End() {
+	stopped := get(f.n, f.stop)
+	if stopped && f.own.end != nil {
+		f.own.end()
+	}
+	if f.afterwards != nil {
+		f.afterwards()
+	}
+}
+
+// start is the part of Begin with the lock held; it says whether the fault did not last already.
+func (f *Fault) start() bool {
+	n := f.n
+	if n.closed || f.state == faultLasts {
+		return false
+	}
+	f.state = faultLasts
+	f.spell = spell{begun: time.Duration(n.now()), before: f.came()}
+	n.note(f.at[0], f.at[1], f.what)
+	if f.begin != nil {
+		f.begin()
+	}
+	if f.own.begin != nil {
+		f.hit(n.now())
+	}
+	return true
+}
+
+// stop is the part of End with the lock held; it says whether the fault lasted.
+func (f *Fault) stop() bool {
+	n := f.n
+	if n.closed || f.state != faultLasts {
+		return false
+	}
+	f.over()
+	n.note(f.at[0], f.at[1], f.what+", over")
+	if f.end != nil {
+		f.end()
+	}
+	return true
+}
+
+// over notes that f does not last any more.
+func (f *Fault) over() {
+	f.state = faultOver
+	f.spell.over = time.Duration(f.n.now())
+	f.spell.came = f.came() - f.spell.before
+}
+
+// came is how many packets have come to the pipes of f.
+func (f *Fault) came() (sum int64) {
+	for _, p := range f.pipes {
+		sum += p.came()
+	}
+	return sum
+}
+
+// hit counts something that f met and that is no packet.
+func (f *Fault) hit(now int64) {
+	if f.fired.Count == 0 {
+		f.fired.First = time.Duration(now)
+	}
+	f.fired.Count++
+	f.fired.Last = time.Duration(now)
+}
+
+// hits counts several such things.
+func (f *Fault) hits(count int) {
+	for range count {
+		f.hit(f.n.now())
+	}
+}
+
+// met counts a packet.
+func (f *Fault) met(now int64, pkt *packet) {
+	f.hit(now)
+	f.fired.Packets++
+	f.fired.Bytes += int64(pkt.size)
+}
+
+// Fired returns what the fault has met so far, of all times that it lasted.
+func (f *Fault) Fired() Fired { return get(f.n, func() Fired { return f.fired }) }
+
+// MustFire has the test fail if the fault meets nothing, as [Strict] does for all. It returns f.
+func (f *Fault) MustFire() *Fault {
+	f.n.do(func() { f.must = true })
+	return f
+}
+
+// Code returns the Go expression that makes the fault, such as sim.Down(link). names gives the expression for a
+// *[Network], *[Host], *[Router] or *[Link]; where it returns "", and if it is nil, the network is n, hosts and
+// routers are what it returns for their names, and links have the names of their ends.
+func (f *Fault) Code(names func(subject any) string) string { return f.made.code(names) }
+
+// missed names a fault that met nothing, and says why. The lock is held.
+func (f *Fault) missed() string {
+	if f.state == faultMade {
+		return f.Name() + ": " + f.idle()
+	}
+	return fmt.Sprintf("%s at %v: %s", f.Name(), f.spell.begun, f.idle())
+}
+
+// idle says why f met nothing. The lock is held.
+func (f *Fault) idle() string {
+	n := f.n
+	switch {
+	case f.state == faultMade:
+		for _, p := range n.planned() {
+			if p.Fault == f {
+				return fmt.Sprintf("it was to begin at %v, and the test ended before", p.At)
+			}
+		}
+		return "it never began"
+	case len(f.pipes) == 0:
+		return "it met no " + f.miss
+	}
+	when := fmt.Sprintf("from %v on", f.spell.begun)
+	came := f.came() - f.spell.before
+	if f.state == faultOver {
+		when, came = fmt.Sprintf("from %v to %v", f.spell.begun, f.spell.over), f.spell.came
+	}
+	switch back := f.reverses(); {
+	case came > 0:
+		return fmt.Sprintf("of %s that came %s it met no %s", countOf(int(came), "packet", "packets"), when, f.miss)
+	case f.came() > 0 && f.state == faultOver:
+		return fmt.Sprintf("it met no packet: none came %s, but before or after", when)
+	case f.came() > 0:
+		return fmt.Sprintf("it met no packet: none came %s, but before", when)
+	case back > 0:
+		return "it met no packet: all went in the other direction"
+	}
+	return "it met no packet: none came there at all"
+}
+
+// reverses is how many packets came to the pipes in the other direction.
+func (f *Fault) reverses() (sum int64) {
+	for _, p := range f.pipes {
+		if !slices.Contains(f.pipes, p.reverse) {
+			sum += p.reverse.came()
+		}
+	}
+	return sum
+}
+
+// ongoing are the faults of one kind that last at one place: nil if there is none.
+type ongoing []*Fault
+
+func (o ongoing) met(now int64, pkt *packet) {
+	for _, f := range o {
+		f.met(now, pkt)
+	}
+}
+
+func (o ongoing) hit(now int64) {
+	for _, f := range o {
+		f.hit(now)
+	}
+}
+
+func (o *ongoing) add(f *Fault) { *o = append(*o, f) }
+
+func (o *ongoing) remove(f *Fault) {
+	*o = slices.DeleteFunc(*o, func(g *Fault) bool { return g == f })
+	if len(*o) == 0 {
+		*o = nil
+	}
+}
+
+// clear ends them all.
+func (o *ongoing) clear() {
+	for _, f := range *o {
+		f.over()
+	}
+	*o = nil
+}
+
+// Inject has a fault begin at a time from now and last for a while; 0 is at once and, for lasts, until
+// [Fault.End] or the end of the test. What happens at one instant is ordered as [Network.After] says. It returns f.
+// It panics if at or lasts is negative, or f is nil or of another network.
+func (n *Network) Inject(at, lasts time.Duration, f *Fault) *Fault {
+	switch {
+	case f == nil || f.n != n:
+		panic("sim: Inject: the fault is nil, or of another network")
+	case at < 0:
+		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the time at which it begins must not be negative", at, lasts, f))
+	case lasts < 0:
+		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the time that it lasts must not be negative", at, lasts, f))
+	}
+	if at == 0 {
+		f.Begin()
+	} else {
+		n.schedule(at, f, false, f.Begin)
+	}
+	if lasts > 0 {
+		n.schedule(time.Duration(after(int64(at), int64(lasts))), f, true, f.End)
+	}
+	return f
+}
+
+// schedule is After for the beginning or the end of a fault.
+func (n *Network) schedule(d time.Duration, f *Fault, ends bool, do func()) {
+	n.change(d, change{fault: f, ends: ends, f: do}, func() string { return "the fault " + f.Name() })
+}
+
+// A Planned is something that is to happen on a network.
+type Planned struct {
+	At    time.Duration // since the network was made
+	Fault *Fault        // nil: a function of [Network.After]
+	Ends  bool          // the fault ends, instead of beginning
+}
+
+// A Schedule is what is to happen on a network, in its order.
+type Schedule []Planned
+
+// Schedule returns what is planned by [Network.Inject] and [Network.After] and has not happened yet.
+func (n *Network) Schedule() Schedule {
+	return ownAll(get(n, n.planned), func(p Planned) Planned { return p })
+}
+
+// planned is Schedule, with the lock held.
+func (n *Network) planned() (all Schedule) {
+	if n.closed {
+		return n.log.unripe
+	}
+	return n.queue.changes()
+}
+
+// String returns a line for each.
+func (s Schedule) String() string {
+	var b strings.Builder
+	for _, p := range s {
+		fmt.Fprintln(&b, p)
+	}
+	return b.String()
+}
+
+// String returns the instant and what happens then.
+func (p Planned) String() string {
+	what := "a function of After"
+	switch {
+	case p.Fault != nil && p.Ends:
+		what = p.Fault.Name() + ", over"
+	case p.Fault != nil:
+		what = p.Fault.Name()
+	}
+	return fmt.Sprintf("%-14v %s", p.At, what)
+}

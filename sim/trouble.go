@@ -1,0 +1,113 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// A trouble is what faults do to a pipe at present. A pipe without any has none.
+type trouble struct {
+	cuts     []cut   // what silences it or sends packets back; the last of them decides
+	holding  ongoing // what has packets wait
+	impaired []worse // what changes its configuration; the last of them decides
+}
+
+// A cut lets no packet pass.
+type cut struct {
+	fault   *Fault
+	rejects bool     // packets are sent back,
+	code    ICMPCode // and why
+}
+
+// A worse configuration of a pipe is that of a fault.
+type worse struct {
+	fault *Fault
+	cfg   netem.Config
+	every bool // it does something to each packet
+}
+
+// rejects is the cut that sends packets back now, or nil.
+func (t *trouble) rejects() *cut {
+	if t == nil || len(t.cuts) == 0 || !t.cuts[len(t.cuts)-1].rejects {
+		return nil
+	}
+	return &t.cuts[len(t.cuts)-1]
+}
+
+// holds are the faults for which packets wait.
+func (t *trouble) holds() ongoing {
+	if t == nil {
+		return nil
+	}
+	return t.holding
+}
+
+// disturb changes the faults that p has.
+func (p *pipe) disturb(change func(t *trouble)) {
+	if p.trouble == nil {
+		p.trouble = new(trouble)
+	}
+	change(p.trouble)
+	if t := p.trouble; len(t.cuts)+len(t.holding)+len(t.impaired) == 0 {
+		p.trouble = nil
+	}
+	p.n.invalidate()
+}
+
+// mayAnswer says that p may send a packet back at once.
+func (p *pipe) mayAnswer() bool { return p.trouble.rejects() != nil }
+
+// troubled handles a packet that is to enter a pipe with a fault; it says whether the packet does.
+func (n *Network) troubled(now int64, pkt *packet, p *pipe) bool {
+	t := p.trouble
+	switch {
+	case t.holding != nil:
+		t.holding.met(now, pkt)
+		n.record(now, Held, pkt, "")
+		p.held = append(p.held, pkt)
+		return false
+	case len(t.cuts) > 0:
+		for _, c := range t.cuts {
+			c.fault.met(now, pkt)
+		}
+		if c := t.rejects(); c != nil {
+			n.sendBack(now, pkt, p, c.code, c.why())
+		} else {
+			n.drop(now, pkt, p, "link down")
+		}
+		return false
+	}
+	return true
+}
+
+// why is what the trace says of a packet that is sent back.
+func (c *cut) why() string {
+	if c.code == ICMPHostUnreachable {
+		return "link rejects"
+	}
+	return "link rejects: " + c.code.String()
+}
+
+// affected counts a packet of a pipe for the fault that makes its configuration worse, if that did something to the packet.
+func (t *trouble) affected(now int64, pkt *packet, v *netem.Verdict) {
+	if len(t.impaired) == 0 {
+		return
+	}
+	if w := t.impaired[len(t.impaired)-1]; w.every || v.Dropped() || len(v.Copies) > 0 || v.Reordered || v.Corrupt || v.Marked {
+		w.fault.met(now, pkt)
+	}
+}
+
+// came is how many packets have come to the pipe, be it to be dropped or held.
+func (p *pipe) came() int64 {
+	s := &p.stats
+	return s.Sent + s.Dropped - s.Lost - s.QueueFull - s.TooLarge - s.OverLimit - s.Corrupted + int64(len(p.held))
+}
+
+// uncut ends what lets no packet pass p, for all faults or for one.
+func (p *pipe) uncut(f *Fault) {
+	p.disturb(func(t *trouble) {
+		t.cuts = slices.DeleteFunc(t.cuts, func(c cut) bool { return f == nil || c.fault == f })
+	})
+}
