@@ -63,7 +63,15 @@
 //
 //	n.Inject(time.Second, time.Minute, sim.Down(link))
 //
-// Its Fired method says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
+// Targeted faults meet some packets of a link, which [Packets] describes, or cut its streams by the byte:
+//
+//	sim.Drop(link, sim.Packets{From: server, Kind: sim.Data, Nth: 3})     the third segment of the answers is lost
+//	sim.Delay(link, sim.Packets{Kind: sim.FIN}, 5*time.Second)            a slow close
+//	sim.Reset(link, sim.Packets{Kind: sim.SYN, Connections: 2})           the first two attempts are refused
+//	sim.Drop(link, sim.Packets{Connections: 2})                           the first two hang
+//	sim.CloseAfter(link, 1000, sim.Packets{From: server})                 EOF after 1000 bytes of the answers
+//
+// There are also [Duplicate], [Corrupt], [StallAfter] and [ResetAfter]. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
 // is to come. Most faults are methods too, for use at once or, with [Network.After], at a later instant:
 //
 //   - a link: [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Up]; [Link.Reject] and

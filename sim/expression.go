@@ -33,8 +33,11 @@ func goValue(v reflect.Value, names func(any) string) string {
 		if text := goSubject(v.Interface(), names); text != "" {
 			return text
 		}
-		if d, ok := v.Interface().(time.Duration); ok {
-			return goDuration(d)
+		switch x := v.Interface().(type) {
+		case time.Duration:
+			return goDuration(x)
+		case PacketKind:
+			return packetKinds[x].code
 		}
 	}
 	list := func(of string, count int, item func(i int) string) string {

@@ -22,12 +22,13 @@ type Fault struct {
 	at   [2]*node // whom it concerns; nil: no host or router in particular
 	made expression
 
-	begin, end func()  // with the lock held
-	afterwards func()  // after both, without the lock
-	own        custom  // what the program does instead
-	miss       string  // what did not come, for the report
-	pipes      []*pipe // that it is on
-	spell      spell   // since it began last
+	begin, end func()        // with the lock held
+	afterwards func()        // after both, without the lock
+	own        custom        // what the program does instead
+	miss       string        // what did not come, for the report,
+	nearly     func() string // and how near it was; nil: nothing more is known
+	pipes      []*pipe       // that it is on
+	spell      spell         // since it began last
 	state      faultState
 	fired      Fired
 	must       bool
@@ -255,7 +256,11 @@ func (f *Fault) idle() string {
 	}
 	switch back := f.reverses(); {
 	case came > 0:
-		return fmt.Sprintf("of %s that came %s it met no %s", countOf(int(came), "packet", "packets"), when, f.miss)
+		text := fmt.Sprintf("of %s that came %s it met no %s", countOf(int(came), "packet", "packets"), when, f.miss)
+		if f.nearly != nil {
+			text += f.nearly()
+		}
+		return text
 	case f.came() > 0 && f.state == faultOver:
 		return fmt.Sprintf("it met no packet: none came %s, but before or after", when)
 	case f.came() > 0:

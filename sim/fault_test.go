@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ type scene struct {
 	a, b *sim.Host
 	r    *sim.Router
 	link *sim.Link // a - r
+	conn net.Conn
 }
 
 func newScene(t *testing.T, n *sim.Network) *scene {

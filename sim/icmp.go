@@ -223,9 +223,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	m := n.pool.packet(n.path(done.to, done.from, pkt.src.Addr()).misc, protoICMP, pkt.dst, pkt.src)
 	m.icmp.code, m.icmp.about, m.size = code, pkt.proto, icmpSizeFor(pkt)
 	m.icmp.mtu = uint16(mtu)
-	for i := pkt.hop - 1; i >= 0; i-- {
-		m.pipes = append(m.pipes, pkt.pipes[i].reverse)
-	}
+	m.pipes = pkt.wayBack()
 	m.seg, pkt.seg = pkt.seg, nil
 	if w := pkt.frag.whole; w != nil && w.seg != nil {
 		m.seg = n.pool.segments.get()
@@ -236,11 +234,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 		return
 	}
 	n.record(now, Sent, m, "")
-	if len(m.pipes) == 0 { // the packet was still with its sender
-		n.queue.addPacket(m, now)
-		return
-	}
-	n.transmit(m, now)
+	n.setOut(now, m)
 }
 
 // icmp handles a message that a packet could not be delivered.

@@ -16,7 +16,7 @@ func (n *Network) move(now int64, p *pipe, moves []netem.Move) {
 	// Packets with the same times are in their order in both.
 	all := n.queue.takeWaiting(now, p)
 	slices.SortStableFunc(all, func(a, b waiting) int {
-		return cmp.Or(cmp.Compare(a.pkt.departs, b.pkt.departs), cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord))
+		return cmp.Or(cmp.Compare(a.pkt.leaves.at, b.pkt.leaves.at), cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord))
 	})
 	byTimes := make([]int, len(moves))
 	for i := range byTimes {
@@ -31,8 +31,8 @@ func (n *Network) move(now int64, p *pipe, moves []netem.Move) {
 		pkts[i] = all[k].pkt
 	}
 	for i, m := range moves {
-		pkts[i].departs = int64(m.NewDeparture)
-		n.queue.addPacket(pkts[i], int64(m.NewAt))
+		pkts[i].leaves.at = int64(m.NewDeparture)
+		n.arriveAt(pkts[i], p, int64(m.NewAt))
 	}
 	n.wakeAt(atOnce)
 }

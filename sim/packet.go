@@ -27,7 +27,7 @@ type packet struct {
 	way      *path   // that it travels: the flow's when it was sent
 	pipes    []*pipe // its route; links that are made later do not change it
 	hop      int     // where on it
-	departs  int64   // when its last bit is sent there; packets of a train may not know
+	leaves   leaving // the beginning of that pipe
 	proto    protocol
 	src, dst netip.AddrPort
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
@@ -42,6 +42,21 @@ type packet struct {
 	altered  bool  // its payload is another one than was sent
 	copied   bool  // this is the copy of a duplicated packet
 	train    train
+}
+
+// A leaving says how a packet leaves the beginning of a pipe.
+type leaving struct {
+	at   int64 // when its last bit is sent; packets of a train may not know
+	late int64 // by how much longer it takes then, for a fault,
+	on   *pipe // on this pipe
+}
+
+// lateOn is the lateness on p.
+func (l *leaving) lateOn(p *pipe) int64 {
+	if l.on != p {
+		return 0
+	}
+	return l.late
 }
 
 // record notes the packet in the trace.
@@ -158,6 +173,30 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		n.drop(now, pkt, p, "ICMP blocked")
 		return
 	}
+	if p.trouble == nil || len(p.trouble.filters) == 0 {
+		n.putOn(now, pkt, p)
+		return
+	}
+	copies, passes := n.filtered(now, pkt, p)
+	if !passes {
+		return
+	}
+	behind := make([]*packet, copies)
+	for i := range behind {
+		behind[i] = n.pool.copyOf(pkt)
+		p.stats.Duplicated++
+	}
+	size := int64(pkt.size)
+	n.putOn(now, pkt, p)
+	for _, c := range behind {
+		n.putOn(now, c, p)
+		p.stats.Sent--
+		p.stats.SentBytes -= size
+	}
+}
+
+// putOn puts a packet on a pipe that lets it.
+func (n *Network) putOn(now int64, pkt *packet, p *pipe) {
 	if pkt.size >= p.mtu {
 		p.proof.full++
 	}
@@ -167,7 +206,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
-			n.transmit(f, now)
+			n.putOn(now, f, p)
 		}
 		return
 	}
@@ -231,8 +270,13 @@ func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
 	if v.Corrupt {
 		p.corrupt(pkt, v.Noise)
 	}
-	pkt.departs = int64(v.Departure)
-	n.queue.addPacket(pkt, int64(v.At))
+	pkt.leaves.at = int64(v.Departure)
+	n.arriveAt(pkt, p, int64(v.At))
+}
+
+// arriveAt has a packet arrive at the end of p at an instant, or as much later as a fault wants.
+func (n *Network) arriveAt(pkt *packet, p *pipe, at int64) {
+	n.queue.addPacket(pkt, after(at, pkt.leaves.lateOn(p)))
 }
 
 // uncouple makes pkt a train of its own.

@@ -147,8 +147,8 @@ func (q *eventQueue) takeWaiting(now int64, p *pipe) (all []waiting) {
 				next := pkt.train.next
 				pkt.uncouple()
 				switch {
-				case pkt.departs > now:
-					all = append(all, waiting{pkt, e.when, e.ord})
+				case pkt.leaves.at > now:
+					all = append(all, waiting{pkt, e.when - pkt.leaves.lateOn(p), e.ord})
 				case stays == nil:
 					stays = pkt
 				default:

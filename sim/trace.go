@@ -224,9 +224,15 @@ func (t *Trace) event(i int) (Event, bool) {
 	if i < t.first || i >= t.total {
 		return Event{}, false
 	}
-	r := t.record(i)
+	e := t.eventOf(t.record(i))
+	e.Number = i
+	return e, true
+}
+
+// eventOf is what a record says. The lock is held.
+func (t *Trace) eventOf(r *record) Event {
 	e := Event{
-		Number: i, At: time.Duration(r.at), Kind: r.kind,
+		At: time.Duration(r.at), Kind: r.kind,
 		SourcePort: r.sport, TargetPort: r.dport,
 		Seq: r.seq, Ack: r.ack, Length: int(r.length), Size: int(r.size), Resent: r.segment != tcp.Original,
 	}
@@ -251,7 +257,7 @@ func (t *Trace) event(i int) (Event, bool) {
 	if proto == protoARP {
 		e.Flags = arpKinds[r.flags]
 	}
-	return e, true
+	return e
 }
 
 // String returns the events kept, one a line.

@@ -11,6 +11,7 @@ type trouble struct {
 	cuts     []cut   // what silences it or sends packets back; the last of them decides
 	holding  ongoing // what has packets wait
 	impaired []worse // what changes its configuration; the last of them decides
+	filters  []*filter
 }
 
 // A cut lets no packet pass.
@@ -49,14 +50,16 @@ func (p *pipe) disturb(change func(t *trouble)) {
 		p.trouble = new(trouble)
 	}
 	change(p.trouble)
-	if t := p.trouble; len(t.cuts)+len(t.holding)+len(t.impaired) == 0 {
+	if t := p.trouble; len(t.cuts)+len(t.holding)+len(t.impaired)+len(t.filters) == 0 {
 		p.trouble = nil
 	}
 	p.n.invalidate()
 }
 
-// mayAnswer says that p may send a packet back at once.
-func (p *pipe) mayAnswer() bool { return p.trouble.rejects() != nil }
+// mayAnswer says that p may answer a packet at once.
+func (p *pipe) mayAnswer() bool {
+	return p.trouble != nil && (p.trouble.rejects() != nil || len(p.trouble.filters) > 0)
+}
 
 // troubled handles a packet that is to enter a pipe with a fault; it says whether the packet does.
 func (n *Network) troubled(now int64, pkt *packet, p *pipe) bool {

@@ -1,0 +1,465 @@
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// A filter is what a targeted fault has at both directions of a link: it sees each packet that is to enter,
+// unless an earlier filter has ended it, and does something to those that are meant.
+type filter struct {
+	fault         *Fault
+	by            moment         // when it was made
+	pkts          Packets        // those that it is for,
+	only          *pipe          // in one direction, or nil,
+	local, remote netip.AddrPort // of one connection
+	does          deed
+	limit         uint64 // of a stream, in bytes
+	delay         int64
+
+	meant   int // packets that met all conditions but the number
+	numbers int // connections seen
+	conns   map[ends]*seenConn
+}
+
+// A deed is what a filter does.
+type deed uint8
+
+const (
+	doesDrop deed = iota
+	doesDelay
+	doesDuplicate
+	doesCorrupt
+	doesReset
+	doesStall // and the following: to streams, after so many bytes
+	doesCut
+	doesClose
+)
+
+// What the trace says of packets that a filter ends.
+const (
+	droppedByFault = "dropped by a fault"
+	resetByFault   = "reset by a fault"
+)
+
+// A seenConn is a connection that a filter has seen.
+type seenConn struct {
+	number int
+	opened bool   // its SYN was seen,
+	iss    uint32 // with this initial sequence number
+	torn   bool   // whatever comes is answered by RST,
+	closed *pipe  // or, in the direction against this one, data only; nil if it is not so
+	fin    bool   // the sender's own FIN has passed at the limit
+	limit  uint64 // of its stream, in bytes; for one that was further already, where that was
+	begun  bool   // limit is known
+}
+
+// filtered lets the filters of a pipe see a packet. It says whether the packet is to go on, and how many copies
+// of it are.
+func (n *Network) filtered(now int64, pkt *packet, p *pipe) (copies int, passes bool) {
+	for _, f := range p.trouble.filters {
+		switch f.sees(now, pkt, p) {
+		case fateEnded:
+			return 0, false
+		case fateCopied:
+			copies++
+		}
+	}
+	return copies, true
+}
+
+// A fate is what has become of a packet at a filter.
+type fate uint8
+
+const (
+	fatePasses fate = iota
+	fateCopied
+	fateEnded
+)
+
+func (f *filter) sees(now int64, pkt *packet, p *pipe) fate {
+	if pkt.proto == protoARP {
+		return fatePasses
+	}
+	c := f.track(pkt)
+	if c != nil && (c.torn || c.closed != nil) && f.tears(now, pkt, p, c) {
+		return fateEnded
+	}
+	if f.only != nil && f.only != p {
+		if f.does == doesClose && c != nil {
+			f.acknowledges(now, pkt, p, c)
+		}
+		return fatePasses
+	}
+	if !f.means(pkt, c) {
+		return fatePasses
+	}
+	if f.does >= doesStall {
+		return f.cuts(now, pkt, p, c)
+	}
+	f.meant++
+	if !f.pkts.chosen(f.meant) {
+		return fatePasses
+	}
+	n := f.fault.n
+	f.fault.met(now, pkt)
+	switch f.does {
+	case doesDelay:
+		pkt.leaves.late, pkt.leaves.on = pkt.leaves.lateOn(p)+f.delay, p
+	case doesDuplicate:
+		return fateCopied
+	case doesCorrupt:
+		pkt.corrupt = true
+	case doesReset:
+		c.torn = true
+		f.resets(now, pkt, p)
+		return fateEnded
+	default:
+		n.drop(now, pkt, p, droppedByFault)
+		return fateEnded
+	}
+	return fatePasses
+}
+
+// means says whether a packet meets all conditions but the number.
+func (f *filter) means(pkt *packet, c *seenConn) bool {
+	s := &f.pkts
+	switch {
+	case s.Port > 0 && (pkt.proto == protoICMP || int(pkt.src.Port()) != s.Port && int(pkt.dst.Port()) != s.Port):
+		return false
+	case s.Conn != nil && !(pkt.src == f.local && pkt.dst == f.remote || pkt.src == f.remote && pkt.dst == f.local):
+		return false
+	case f.does >= doesReset && pkt.segment() == nil:
+		return false
+	case !s.Kind.has(pkt) || s.Where != nil && !f.picks(pkt):
+		return false
+	case s.Connections > 0:
+		if c == nil {
+			return false
+		}
+		if c.number == 0 {
+			f.numbers++
+			c.number = f.numbers
+		}
+		return c.number <= s.Connections
+	}
+	return true
+}
+
+// picks asks the program's function.
+//
+//go:norace
+func (f *filter) picks(pkt *packet) bool {
+	n := f.fault.n
+	r, e, ok := new(record), new(Event), new(bool)
+	pkt.describe(r, n.clock.at, Sent)
+	*e = n.log.trace.eventOf(r)
+	e.Kind, e.From, e.To = 0, own(e.From), own(e.To)
+	n.asProgram(f.by, func() { *ok = f.pkts.Where(*e) })
+	return *ok
+}
+
+// track is what f knows of the connection of a packet; nil if that is of none, or f needs not know.
+func (f *filter) track(pkt *packet) *seenConn {
+	if f.pkts.Connections == 0 && f.does < doesReset || pkt.proto != protoTCP {
+		return nil
+	}
+	key := ends{pkt.src, pkt.dst}
+	if pkt.dst.Compare(pkt.src) < 0 {
+		key = ends{pkt.dst, pkt.src}
+	}
+	c := f.conns[key]
+	s := pkt.segment()
+	switch {
+	case c == nil:
+		c = new(seenConn)
+		f.conns[key] = c
+		if s != nil && s.Flags&tcp.SYN != 0 {
+			c.opened, c.iss = true, openedBy(s)
+		}
+	case s != nil && s.Flags&(tcp.SYN|tcp.RST) == tcp.SYN && c.iss != openedBy(s):
+		*c = seenConn{opened: true, iss: openedBy(s)} // the ports are used again
+	}
+	return c
+}
+
+// openedBy is the initial sequence number of who opened the connection, by a segment with SYN.
+func openedBy(s *tcp.Segment) uint32 {
+	if s.Flags&tcp.ACK != 0 {
+		return s.IRS
+	}
+	return s.ISS
+}
+
+// resets ends a segment and has both ends believe that the other one has reset the connection.
+func (f *filter) resets(now int64, pkt *packet, p *pipe) {
+	s := pkt.segment()
+	if s.Flags&(tcp.SYN|tcp.ACK) != tcp.SYN {
+		f.resetReceiver(now, pkt, p, s.Seq)
+	}
+	f.answer(now, pkt, p)
+}
+
+// resetReceiver has the receiver of a segment believe that the sender has reset the connection.
+func (f *filter) resetReceiver(now int64, pkt *packet, p *pipe, seq uint64) {
+	n, s := f.fault.n, pkt.segment()
+	r := n.pool.packet(pkt.flow, protoTCP, pkt.src, pkt.dst)
+	r.seg = n.pool.segments.get()
+	*r.seg = *s
+	becomeReset(r.seg, seq)
+	r.seg.Flags |= tcp.ACK
+	r.size, r.way, r.pipes, r.hop, r.df = r.seg.Size(), pkt.way, pkt.pipes, pkt.hop, true
+	n.record(now, Sent, r, "")
+	n.putOn(now, r, p)
+}
+
+// becomeReset makes a segment a RST from the same sender.
+func becomeReset(s *tcp.Segment, seq uint64) {
+	s.Flags, s.Seq, s.Payload, s.Kind = tcp.RST, seq, nil, tcp.Original
+	s.SACKLen, s.SACKPermitted, s.HasTimestamps, s.HasScale, s.MSS = 0, false, false, false, 0
+}
+
+// answer ends a segment and answers it by RST.
+func (f *filter) answer(now int64, pkt *packet, p *pipe) {
+	n := f.fault.n
+	back := n.path(pkt.way.to, pkt.way.from, pkt.src.Addr())
+	r := n.pool.packet(back.misc, protoTCP, pkt.dst, pkt.src)
+	r.seg = n.pool.segments.get()
+	if !tcp.ResetFor(pkt.segment(), r.seg) {
+		n.pool.free(r)
+		n.drop(now, pkt, p, resetByFault)
+		return
+	}
+	r.size, r.df = r.seg.Size(), true
+	r.pipes = pkt.wayBack()
+	n.drop(now, pkt, p, resetByFault)
+	n.record(now, Sent, r, "")
+	n.setOut(now, r)
+}
+
+// tears handles a packet of a connection that the fault has ended, and says whether that has ended it.
+func (f *filter) tears(now int64, pkt *packet, p *pipe, c *seenConn) bool {
+	s := pkt.segment()
+	if s == nil || s.Flags&tcp.RST != 0 {
+		return false
+	}
+	f.fault.met(now, pkt)
+	if c.closed != nil && c.closed != p && s.Len() == 0 {
+		f.fault.n.drop(now, pkt, p, droppedByFault) // it acknowledges what the other end did not send
+		return true
+	}
+	f.answer(now, pkt, p)
+	return true
+}
+
+// cuts handles a segment of a stream that may end.
+func (f *filter) cuts(now int64, pkt *packet, p *pipe, c *seenConn) fate {
+	s, n := pkt.segment(), f.fault.n
+	if s.Flags&(tcp.SYN|tcp.RST) != 0 || s.Len() == 0 {
+		return fatePasses
+	}
+	from, to := s.Seq-1, s.Seq-1+uint64(len(s.Payload))
+	fin := s.Flags&tcp.FIN != 0
+	if !c.begun {
+		c.begun, c.limit = true, f.limit
+		if !c.opened {
+			c.limit = max(f.limit, from)
+		}
+	}
+	passed := c.limit > from && to == c.limit && !fin // the stream comes to its limit, but not beyond
+	switch {
+	case to < c.limit, passed && f.does == doesStall:
+		return fatePasses
+	case fin && to == c.limit && f.does == doesClose:
+		c.fin = true // it is as if closed there
+		return fatePasses
+	}
+	f.meant++
+	f.fault.met(now, pkt)
+	if pkt.frag.whole != nil { // what was cut by IP is not cut again
+		n.drop(now, pkt, p, droppedByFault)
+		return fateEnded
+	}
+	left := int(max(c.limit, from) - from)
+	pkt.size -= len(s.Payload) - left
+	s.Payload = s.Payload[:left]
+	s.Flags &^= tcp.FIN
+	switch {
+	case from > c.limit || left == 0 && f.does != doesClose:
+		left = 0
+	case f.does == doesClose:
+		s.Flags |= tcp.FIN
+		return fatePasses
+	case f.does == doesStall:
+		return fatePasses
+	}
+	if f.does != doesCut {
+		n.drop(now, pkt, p, droppedByFault)
+		return fateEnded
+	}
+	c.torn = true
+	if left > 0 {
+		rest := n.pool.copyOf(pkt)
+		rest.copied = false
+		n.putOn(now, rest, p)
+	}
+	f.resetReceiver(now, pkt, p, c.limit+1)
+	f.answer(now, pkt, p)
+	return fateEnded
+}
+
+// acknowledges has the sender of a stream that was closed learn of it, once the receiver has.
+func (f *filter) acknowledges(now int64, pkt *packet, p *pipe, c *seenConn) {
+	s := pkt.segment()
+	if c.fin || s == nil || pkt.frag.whole != nil || s.Flags&(tcp.ACK|tcp.RST) != tcp.ACK || !c.begun || s.Ack < c.limit+2 || !f.means(pkt, c) {
+		return
+	}
+	f.fault.met(now, pkt)
+	c.closed = p.reverse
+	becomeReset(s, s.Seq)
+	pkt.size = s.Size()
+}
+
+// wayBack is the route from where a packet is to its sender.
+func (pkt *packet) wayBack() (pipes []*pipe) {
+	for i := pkt.hop - 1; i >= 0; i-- {
+		pipes = append(pipes, pkt.pipes[i].reverse)
+	}
+	return pipes
+}
+
+// setOut sends a packet on a route of its own, which may be empty: then it is where it is for.
+func (n *Network) setOut(now int64, pkt *packet) {
+	if len(pkt.pipes) == 0 {
+		n.queue.addPacket(pkt, now)
+		return
+	}
+	n.transmit(pkt, now)
+}
+
+// target makes a fault that does something to some packets of a link.
+func (l *Link) target(function string, does deed, words string, pkts Packets, args ...any) (*Fault, *filter) {
+	l.must(function)
+	if err := pkts.check(l); err != nil {
+		panic(fmt.Sprintf("sim: %s(%v): %v", function, l, err))
+	}
+	f := &filter{pkts: pkts, does: does, conns: map[ends]*seenConn{}}
+	f.local, f.remote = pkts.of()
+	pipes := []*pipe{l.ab, l.ba}
+	if pkts.From != nil {
+		f.only = l.from(function, pkts.From)
+		pipes = []*pipe{f.only}
+	}
+	fault := l.on(words, expression{function, append([]any{l}, args...)}, pipes...)
+	f.fault, fault.miss = fault, pkts.String()
+	fault.begin = func() {
+		f.by = l.n.moment()
+		for _, p := range []*pipe{l.ab, l.ba} {
+			p.disturb(func(t *trouble) { t.filters = append(t.filters, f) })
+		}
+	}
+	fault.end = func() {
+		for _, p := range []*pipe{l.ab, l.ba} {
+			p.disturb(func(t *trouble) {
+				t.filters = slices.DeleteFunc(t.filters, func(g *filter) bool { return g == f })
+			})
+		}
+	}
+	fault.nearly = f.nearly
+	return fault, f
+}
+
+// nearly says what came close to being met.
+func (f *filter) nearly() string {
+	if f.meant == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", though %d met the other conditions", f.meant)
+}
+
+// Drop makes a fault by which a link loses some packets.
+func Drop(l *Link, pkts Packets) *Fault {
+	f, _ := l.target("Drop", doesDrop, "drops "+pkts.String(), pkts, pkts)
+	return f.enlisted()
+}
+
+// Delay makes a fault by which some packets of a link take longer by a time; those behind overtake them, unlike with
+// [netem.Config]'s Delay, and a delayed FIN is a slow close. It panics unless by is positive.
+func Delay(l *Link, pkts Packets, by time.Duration) *Fault {
+	l.must("Delay")
+	if by <= 0 || by > 24*time.Hour {
+		panic(fmt.Sprintf("sim: Delay(%v): by is %v: it must be positive, and 24h at most", l, by))
+	}
+	f, filter := l.target("Delay", doesDelay, fmt.Sprintf("delays by %v %v", by, pkts), pkts, pkts, by)
+	filter.delay = int64(by)
+	return f.enlisted()
+}
+
+// Duplicate makes a fault by which some packets of a link are sent twice, the copy right behind.
+func Duplicate(l *Link, pkts Packets) *Fault {
+	f, _ := l.target("Duplicate", doesDuplicate, "duplicates "+pkts.String(), pkts, pkts)
+	return f.enlisted()
+}
+
+// Corrupt makes a fault by which some packets of a link get a bit error, which their receiver's checksum finds.
+func Corrupt(l *Link, pkts Packets) *Fault {
+	f, _ := l.target("Corrupt", doesCorrupt, "corrupts "+pkts.String(), pkts, pkts)
+	return f.enlisted()
+}
+
+// Reset makes a fault by which a link takes some segments for the reason to reset their connection, as a firewall
+// does: the segment is dropped, and each end gets a RST that seems to be from the other, which calls on the connection return
+// as ECONNRESET. What is sent on the connection later is answered by RST, as long as the fault lasts. A SYN is
+// answered as if no process listened: with Kind SYN, attempts to connect fail with ECONNREFUSED. Packets
+// other than of TCP are never meant.
+func Reset(l *Link, pkts Packets) *Fault {
+	f, _ := l.target("Reset", doesReset, "resets by "+pkts.String(), pkts, pkts)
+	return f.enlisted()
+}
+
+// StallAfter makes a fault by which no more than the first so many bytes of a stream pass a link: what lies
+// beyond is lost, FIN included, however often it is sent. Acknowledgements and the other direction pass. Of a stream
+// that is further already when the fault begins nothing more passes.
+//
+// pkts says which streams: From is needed, and of the rest only Port, Conn and Connections may be set.
+func StallAfter(l *Link, bytes int64, pkts Packets) *Fault {
+	return l.stream("StallAfter", doesStall, "stalls", bytes, pkts)
+}
+
+// ResetAfter is [StallAfter] with a reset, as by [Reset], right behind the last byte that passes; with 0 bytes
+// when the first one comes. What a link or a queue holds at that moment may get lost.
+func ResetAfter(l *Link, bytes int64, pkts Packets) *Fault {
+	return l.stream("ResetAfter", doesCut, "resets", bytes, pkts)
+}
+
+// CloseAfter is [StallAfter] by which the stream ends in good order right behind the last byte that passes, with 0
+// bytes when the first one comes: the receiver reads them, and then EOF. As with a proxy that closes both of its connections
+// while data waits to be read, the sender gets RST when that is acknowledged, and so does who sends data later.
+func CloseAfter(l *Link, bytes int64, pkts Packets) *Fault {
+	return l.stream("CloseAfter", doesClose, "closes", bytes, pkts)
+}
+
+// stream makes a fault of streams.
+func (l *Link) stream(function string, does deed, verb string, bytes int64, pkts Packets) *Fault {
+	l.must(function)
+	refuse := func(why string) { panic(fmt.Sprintf("sim: %s(%v): %s", function, l, why)) }
+	switch {
+	case bytes < 0:
+		refuse(fmt.Sprintf("bytes is %d: it must be 0 or more", bytes))
+	case pkts.From == nil:
+		refuse("Packets.From is nil: it must be the end of the link from which the streams come")
+	case pkts.Kind != AnyPacket || pkts.Where != nil || pkts.Nth != 0 || pkts.First != 0 || pkts.Skip != 0:
+		refuse("of Packets only From, Port, Conn and Connections may be set: it is about streams")
+	}
+	pkts.Kind = TCP
+	what := pkts
+	what.Kind = AnyPacket
+	f, filter := l.target(function, does, fmt.Sprintf("%s after %d bytes %v", verb, bytes, pkts), pkts, bytes, what)
+	filter.limit = uint64(bytes)
+	f.miss = fmt.Sprintf("byte of %v beyond the first %d", pkts, bytes)
+	return f.enlisted()
+}

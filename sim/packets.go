@@ -1,0 +1,203 @@
+package sim
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// Packets says which packets of a link a fault is for: those that meet all conditions that are set. The zero value is
+// all packets in both directions; those of ARP are never meant.
+//
+//	sim.Packets{From: server, Kind: sim.Data, Nth: 3}    the third packet with data from the server
+//	sim.Packets{From: server, Kind: sim.Data}            every answer, but no request
+//	sim.Packets{Kind: sim.SYNACK}                        every SYN-ACK
+//	sim.Packets{Kind: sim.SYN, Connections: 2}           the SYNs of the first two connections
+//
+// Packets are counted from the time at which the fault first begins, and those that are sent again count again.
+type Packets struct {
+	From  Node             // those that leave this end of the link, a host or router; nil: both directions
+	Kind  PacketKind       // those of a kind; zero: any
+	Port  int              // those of TCP and UDP from or to a port, 1 to 65535; 0: any
+	Conn  net.Conn         // those of one connection, a *[TCPConn] or *[UDPConn], as its addresses are on this link
+	Where func(Event) bool // those for which it returns true; the Event is as of a packet Sent. It must not call the network
+
+	Connections int // those of the first so many connections of TCP that meet all of that; 0: any
+
+	Nth   int // of what is left, only the packet of that number, from 1; 0: all. Excludes First and Skip
+	First int // only so many, behind those that Skip leaves out; 0: all
+	Skip  int // all but the first so many
+}
+
+// A PacketKind is a kind of packets, for [Packets].
+type PacketKind uint8
+
+const (
+	AnyPacket PacketKind = iota // of any kind
+	TCP                         // segments of TCP
+	UDP                         // datagrams of UDP
+	ICMP                        // messages of ICMP
+	Data                        // of TCP and UDP, with a payload
+	SYN                         // of TCP: the first of a connection, without an acknowledgement
+	SYNACK                      // the answer to it
+	FIN                         // with FIN, whatever else
+	RST                         // with RST
+	PureACK                     // which only acknowledge, keep-alive and its answers included
+	SentAgain                   // retransmissions and probes of TCP
+)
+
+// packetKinds are the kinds as Go and in words.
+var packetKinds = [...]struct{ code, words string }{
+	{"sim.AnyPacket", "packets"}, {"sim.TCP", "segments"}, {"sim.UDP", "datagrams"}, {"sim.ICMP", "ICMP messages"},
+	{"sim.Data", "packets with data"}, {"sim.SYN", "SYNs"}, {"sim.SYNACK", "SYN-ACKs"}, {"sim.FIN", "FINs"},
+	{"sim.RST", "RSTs"}, {"sim.PureACK", "pure ACKs"}, {"sim.SentAgain", "segments sent again"},
+}
+
+// String returns the kind in words, such as "packets with data".
+func (k PacketKind) String() string {
+	if int(k) < len(packetKinds) {
+		return packetKinds[k].words
+	}
+	return fmt.Sprintf("PacketKind(%d)", uint8(k))
+}
+
+// has says whether a packet is of the kind.
+func (k PacketKind) has(pkt *packet) bool {
+	switch k {
+	case AnyPacket:
+		return true
+	case TCP:
+		return pkt.proto == protoTCP
+	case UDP:
+		return pkt.proto == protoUDP
+	case ICMP:
+		return pkt.proto == protoICMP
+	case Data:
+		return pkt.proto != protoICMP && len(pkt.payload()) > 0
+	}
+	s := pkt.segment()
+	if s == nil {
+		return false
+	}
+	switch k {
+	case SYN:
+		return s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
+	case SYNACK:
+		return s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN|tcp.ACK
+	case FIN:
+		return s.Flags&tcp.FIN != 0
+	case RST:
+		return s.Flags&tcp.RST != 0
+	case PureACK:
+		return s.Flags == tcp.ACK && len(s.Payload) == 0
+	default:
+		return s.Kind != tcp.Original
+	}
+}
+
+// segment is the segment that a packet of TCP carries, of a packet that was cut with its first fragment; or nil.
+func (pkt *packet) segment() *tcp.Segment {
+	switch w := pkt.frag.whole; {
+	case pkt.proto != protoTCP || w != nil && pkt.frag.offset > 0:
+		return nil
+	case w != nil:
+		return w.seg
+	}
+	return pkt.seg
+}
+
+// check returns what makes no sense.
+func (s *Packets) check(l *Link) error {
+	counts := []struct {
+		name  string
+		value int
+	}{{"Connections", s.Connections}, {"Nth", s.Nth}, {"First", s.First}, {"Skip", s.Skip}}
+	for _, c := range counts {
+		if c.value < 0 {
+			return fmt.Errorf("Packets.%s is %d: it must be 0 or more", c.name, c.value)
+		}
+	}
+	switch {
+	case int(s.Kind) >= len(packetKinds):
+		return fmt.Errorf("Packets.Kind is %d: it must be one of the constants, AnyPacket to SentAgain", uint8(s.Kind))
+	case s.Port < 0 || s.Port > 65535:
+		return fmt.Errorf("Packets.Port is %d: it must be 0 to 65535", s.Port)
+	case s.Nth > 0 && s.First+s.Skip > 0:
+		return fmt.Errorf("Packets.Nth is %d: it must be 0 beside First or Skip", s.Nth)
+	case s.Connections > 0 && (s.Kind == UDP || s.Kind == ICMP):
+		return fmt.Errorf("Packets.Connections is %d: it must be 0 for %v, which have none", s.Connections, s.Kind)
+	case s.Port > 0 && s.Kind == ICMP:
+		return fmt.Errorf("Packets.Port is %d: it must be 0 for %v, which have none", s.Port, s.Kind)
+	}
+	if s.From != nil {
+		if from := l.n.nodeOf("Packets.From", s.From); from != l.a && from != l.b {
+			return fmt.Errorf("Packets.From is %q: it must be one of the link's two ends", from.name)
+		}
+	}
+	switch c := s.Conn.(type) {
+	case nil, *TCPConn:
+	case *UDPConn:
+		if !c.remote.IsValid() {
+			return fmt.Errorf("Packets.Conn is a socket of UDP that is not connected")
+		}
+	default:
+		return fmt.Errorf("Packets.Conn is a %T: it must be a *sim.TCPConn or a *sim.UDPConn, such as NetConn of a TLS connection returns", c)
+	}
+	return nil
+}
+
+// String describes the packets: "packets with data from server, the 3rd only".
+func (s Packets) String() string {
+	var b strings.Builder
+	b.WriteString(s.Kind.String())
+	if s.From != nil {
+		b.WriteString(" from " + s.From.base().name)
+	}
+	if s.Port > 0 {
+		fmt.Fprintf(&b, " of port %d", s.Port)
+	}
+	if s.Conn != nil {
+		fmt.Fprintf(&b, " of %v - %v", s.Conn.LocalAddr(), s.Conn.RemoteAddr())
+	}
+	if s.Where != nil {
+		b.WriteString(" that a function picks")
+	}
+	if s.Connections > 0 {
+		fmt.Fprintf(&b, " of the first %s", countOf(s.Connections, "connection", "connections"))
+	}
+	switch {
+	case s.Nth > 0:
+		fmt.Fprintf(&b, ", number %d only", s.Nth)
+	case s.First > 0:
+		fmt.Fprintf(&b, ", the first %d", s.First)
+	}
+	if s.Skip > 0 {
+		fmt.Fprintf(&b, ", after %d", s.Skip)
+	}
+	return b.String()
+}
+
+// chosen says whether a packet that meets all conditions before is one of those counted; count is its number, from 1.
+func (s *Packets) chosen(count int) bool {
+	switch {
+	case s.Nth > 0:
+		return count == s.Nth
+	case s.First > 0:
+		return count > s.Skip && count <= s.Skip+s.First
+	}
+	return count > s.Skip
+}
+
+// of are the addresses of Conn, if it is set.
+func (s *Packets) of() (local, remote netip.AddrPort) {
+	switch c := s.Conn.(type) {
+	case *TCPConn:
+		return c.ends.local, c.ends.remote
+	case *UDPConn:
+		return c.local, c.remote
+	}
+	return local, remote
+}

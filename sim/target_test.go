@@ -1,0 +1,493 @@
+package sim_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A dialogue is a client that sends requests of 100 bytes over a link of 10 ms, one after the other has been
+// answered by 3000 bytes, in three segments, closes, and reads the end.
+type dialogue struct {
+	n              *sim.Network
+	client, server *sim.Host
+	link           *sim.Link
+}
+
+const answerSize = 3000
+
+func newDialogue(n *sim.Network) *dialogue {
+	d := &dialogue{n: n, client: n.Host("client"), server: n.Host("server")}
+	d.link = n.Link(d.client, d.server, netem.Config{Delay: 10 * ms})
+	return d
+}
+
+// serve answers; what it saw of its connections is in the order in which they ended.
+func (d *dialogue) serve(t *testing.T) (seen func() []string) {
+	l := listen(t, d.server, ":7")
+	saw, all := make(chan string, 100), []string(nil)
+	accept(l, func(c net.Conn) {
+		p, requests := make([]byte, 100), 0
+		for {
+			if _, err := io.ReadFull(c, p); err != nil {
+				saw <- fmt.Sprintf("%d requests, %s", requests, inShort(err))
+				break
+			}
+			requests++
+			c.Write(make([]byte, answerSize))
+		}
+		c.Close()
+	})
+	return func() []string {
+		for {
+			select {
+			case s := <-saw:
+				all = append(all, s)
+			default:
+				return all
+			}
+		}
+	}
+}
+
+// talk says how a conversation of some requests went, and how long it took.
+func (d *dialogue) talk(requests int) (said string) {
+	start := d.n.Elapsed()
+	defer func() { said += fmt.Sprintf(" after %v", d.n.Elapsed()-start) }()
+	dialer := d.client.Dialer()
+	dialer.Timeout = 10 * time.Second
+	c, err := dialer.Dial("tcp", "server:7")
+	if err != nil {
+		return "dial: " + inShort(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	read := 0
+	for range requests {
+		if _, err := c.Write(make([]byte, 100)); err != nil {
+			return fmt.Sprintf("%d bytes, write: %s", read, inShort(err))
+		}
+		k, err := io.ReadFull(c, make([]byte, answerSize))
+		read += k
+		if err != nil {
+			return fmt.Sprintf("%d bytes, %s", read, inShort(err))
+		}
+	}
+	c.(*sim.TCPConn).CloseWrite()
+	_, err = c.Read(make([]byte, 1))
+	return fmt.Sprintf("%d bytes, %s", read, inShort(err))
+}
+
+func inShort(err error) string {
+	for _, e := range []error{syscall.ECONNRESET, syscall.ECONNREFUSED, syscall.EPIPE} {
+		if strings.Contains(fmt.Sprint(err), e.Error()) {
+			return e.Error()
+		}
+	}
+	switch {
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		return "EOF"
+	case err.(net.Error).Timeout():
+		return "timeout"
+	}
+	return err.Error()
+}
+
+// What targeted faults do in each phase of a connection. Undisturbed a conversation of two requests takes four
+// round trips of 20 ms: for the handshake, for each request, and for the end; and there are two of them.
+func TestTargetedFaults(t *testing.T) {
+	const (
+		undisturbed = "6000 bytes, EOF after 80ms"
+		answered    = "2 requests, EOF" // as the server sees it
+		stalled     = " bytes, timeout after 10.02s"
+		reset       = "connection reset by peer"
+	)
+	for _, row := range []struct {
+		name  string
+		fault func(d *dialogue) *sim.Fault
+		code  string
+		fired int
+		said  [2]string // of the client's two conversations
+		seen  []string  // by the server
+	}{
+		// Before and during the handshake.
+		{"the first SYN is lost, and comes again after a second",
+			func(d *dialogue) *sim.Fault { return sim.Drop(d.link, sim.Packets{Kind: sim.SYN, Nth: 1}) },
+			"sim.Drop(clientServer, sim.Packets{Kind: sim.SYN, Nth: 1})",
+			1, [2]string{"6000 bytes, EOF after 1.08s", undisturbed}, []string{answered, answered}},
+		{"the first SYN-ACK is lost",
+			func(d *dialogue) *sim.Fault { return sim.Drop(d.link, sim.Packets{Kind: sim.SYNACK, Nth: 1}) },
+			"sim.Drop(clientServer, sim.Packets{Kind: sim.SYNACK, Nth: 1})",
+			1, [2]string{"6000 bytes, EOF after 1.08s", undisturbed}, []string{answered, answered}},
+		{"the first attempt is refused",
+			func(d *dialogue) *sim.Fault { return sim.Reset(d.link, sim.Packets{Kind: sim.SYN, Connections: 1}) },
+			"sim.Reset(clientServer, sim.Packets{Kind: sim.SYN, Connections: 1})",
+			1, [2]string{"dial: connection refused after 0s", undisturbed}, []string{answered}},
+		{"the first attempt hangs: SYNs after 1, 2, 3, 4, 5 and 7 s are lost too",
+			func(d *dialogue) *sim.Fault { return sim.Drop(d.link, sim.Packets{Connections: 1}) },
+			"sim.Drop(clientServer, sim.Packets{Connections: 1})",
+			7, [2]string{"dial: timeout after 10s", undisturbed}, []string{answered}},
+		{"the first SYN-ACK is answered by RST",
+			func(d *dialogue) *sim.Fault { return sim.Reset(d.link, sim.Packets{Kind: sim.SYNACK, First: 1}) },
+			"sim.Reset(clientServer, sim.Packets{Kind: sim.SYNACK, First: 1})",
+			1, [2]string{"dial: connection refused after 20ms", undisturbed}, []string{answered}},
+		{"the first connection is reset as soon as it stands: the server never knows",
+			func(d *dialogue) *sim.Fault { return sim.Reset(d.link, sim.Packets{Kind: sim.PureACK, Connections: 1}) },
+			"sim.Reset(clientServer, sim.Packets{Kind: sim.PureACK, Connections: 1})",
+			1, [2]string{"0 bytes, write: " + reset + " after 20ms", undisturbed}, []string{answered}},
+
+		// In flight.
+		{"the third segment of the answers is lost: a probe after two round trips and 200 ms sends it again",
+			func(d *dialogue) *sim.Fault {
+				return sim.Drop(d.link, sim.Packets{From: d.server, Kind: sim.Data, Nth: 3})
+			},
+			`sim.Drop(clientServer, sim.Packets{From: n.Host("server"), Kind: sim.Data, Nth: 3})`,
+			1, [2]string{"6000 bytes, EOF after 320ms", undisturbed}, []string{answered, answered}},
+		{"answers are lost, and requests are not",
+			func(d *dialogue) *sim.Fault { return sim.Drop(d.link, sim.Packets{From: d.server, Kind: sim.Data}) },
+			`sim.Drop(clientServer, sim.Packets{From: n.Host("server"), Kind: sim.Data})`,
+			22, [2]string{"0" + stalled, "0" + stalled}, []string{"1 requests, EOF", "1 requests, EOF"}},
+		{"the second segment of the answers is late, and those behind it wait",
+			func(d *dialogue) *sim.Fault {
+				return sim.Delay(d.link, sim.Packets{From: d.server, Kind: sim.Data, Nth: 2}, 5*ms)
+			},
+			`sim.Delay(clientServer, sim.Packets{From: n.Host("server"), Kind: sim.Data, Nth: 2}, 5*time.Millisecond)`,
+			1, [2]string{"6000 bytes, EOF after 85ms", undisturbed}, []string{answered, answered}},
+		{"all packets come twice",
+			func(d *dialogue) *sim.Fault { return sim.Duplicate(d.link, sim.Packets{}) },
+			"sim.Duplicate(clientServer, sim.Packets{})",
+			70, [2]string{undisturbed, undisturbed}, []string{answered, answered}},
+		{"the first request has a bit error, and is sent again after 200 ms and a round trip",
+			func(d *dialogue) *sim.Fault {
+				return sim.Corrupt(d.link, sim.Packets{From: d.client, Kind: sim.Data, First: 1})
+			},
+			`sim.Corrupt(clientServer, sim.Packets{From: n.Host("client"), Kind: sim.Data, First: 1})`,
+			1, [2]string{"6000 bytes, EOF after 300ms", undisturbed}, []string{answered, answered}},
+		{"the second request resets the connection at once, at its sender",
+			func(d *dialogue) *sim.Fault {
+				return sim.Reset(d.link, sim.Packets{From: d.client, Kind: sim.Data, Nth: 2})
+			},
+			`sim.Reset(clientServer, sim.Packets{From: n.Host("client"), Kind: sim.Data, Nth: 2})`,
+			1, [2]string{"3000 bytes, " + reset + " after 40.000001ms", undisturbed}, []string{"1 requests, " + reset, answered}},
+		{"the second segment of the answers does; the two that follow are answered by RST",
+			func(d *dialogue) *sim.Fault {
+				return sim.Reset(d.link, sim.Packets{From: d.server, Kind: sim.Data, Nth: 2})
+			},
+			`sim.Reset(clientServer, sim.Packets{From: n.Host("server"), Kind: sim.Data, Nth: 2})`,
+			3, [2]string{"1448 bytes, " + reset + " after 40ms", undisturbed}, []string{"1 requests, " + reset, answered}},
+
+		// Half-closed.
+		{"every FIN is lost",
+			func(d *dialogue) *sim.Fault { return sim.Drop(d.link, sim.Packets{Kind: sim.FIN}) },
+			"sim.Drop(clientServer, sim.Packets{Kind: sim.FIN})",
+			18, [2]string{"6000" + stalled, "6000" + stalled}, nil},
+		{"a slow close: both FINs take a second more, and are sent again meanwhile",
+			func(d *dialogue) *sim.Fault { return sim.Delay(d.link, sim.Packets{Kind: sim.FIN}, time.Second) },
+			"sim.Delay(clientServer, sim.Packets{Kind: sim.FIN}, time.Second)",
+			16, [2]string{"6000 bytes, EOF after 2.08s", "6000 bytes, EOF after 2.08s"}, []string{answered, answered}},
+		{"the client's FIN resets",
+			func(d *dialogue) *sim.Fault {
+				return sim.Reset(d.link, sim.Packets{From: d.client, Kind: sim.FIN, Connections: 1})
+			},
+			`sim.Reset(clientServer, sim.Packets{From: n.Host("client"), Kind: sim.FIN, Connections: 1})`,
+			1, [2]string{"6000 bytes, " + reset + " after 60.000001ms", undisturbed}, []string{"2 requests, " + reset, answered}},
+		{"the server's FIN resets, in a connection that the client has half closed",
+			func(d *dialogue) *sim.Fault {
+				return sim.Reset(d.link, sim.Packets{From: d.server, Kind: sim.FIN, Connections: 1})
+			},
+			`sim.Reset(clientServer, sim.Packets{From: n.Host("server"), Kind: sim.FIN, Connections: 1})`,
+			1, [2]string{"6000 bytes, " + reset + " after 80ms", undisturbed}, []string{answered, answered}},
+
+		// Streams, cut by byte. The second request is answered in part.
+		{"answers stall after 4000 bytes",
+			func(d *dialogue) *sim.Fault { return sim.StallAfter(d.link, 4000, sim.Packets{From: d.server}) },
+			`sim.StallAfter(clientServer, 4000, sim.Packets{From: n.Host("server")})`,
+			22, [2]string{"4000" + stalled, "4000" + stalled}, []string{answered, answered}},
+		{"answers stall before the first byte",
+			func(d *dialogue) *sim.Fault { return sim.StallAfter(d.link, 0, sim.Packets{From: d.server}) },
+			`sim.StallAfter(clientServer, 0, sim.Packets{From: n.Host("server")})`,
+			22, [2]string{"0" + stalled, "0" + stalled}, []string{"1 requests, EOF", "1 requests, EOF"}},
+		{"answers stall before the end",
+			func(d *dialogue) *sim.Fault { return sim.StallAfter(d.link, 6000, sim.Packets{From: d.server}) },
+			`sim.StallAfter(clientServer, 6000, sim.Packets{From: n.Host("server")})`,
+			18, [2]string{"6000" + stalled, "6000" + stalled}, []string{answered, answered}},
+		{"a reset after 4000 bytes of the first answers",
+			func(d *dialogue) *sim.Fault {
+				return sim.ResetAfter(d.link, 4000, sim.Packets{From: d.server, Connections: 1})
+			},
+			`sim.ResetAfter(clientServer, 4000, sim.Packets{From: n.Host("server"), Connections: 1})`,
+			3, [2]string{"4000 bytes, " + reset + " after 60ms", undisturbed}, []string{"2 requests, " + reset, answered}},
+		{"a reset before the first byte",
+			func(d *dialogue) *sim.Fault {
+				return sim.ResetAfter(d.link, 0, sim.Packets{From: d.server, Connections: 1})
+			},
+			`sim.ResetAfter(clientServer, 0, sim.Packets{From: n.Host("server"), Connections: 1})`,
+			3, [2]string{"0 bytes, " + reset + " after 40ms", undisturbed}, []string{"1 requests, " + reset, answered}},
+		{"a reset within the second request",
+			func(d *dialogue) *sim.Fault {
+				return sim.ResetAfter(d.link, 150, sim.Packets{From: d.client, Port: 7, Connections: 1})
+			},
+			`sim.ResetAfter(clientServer, 150, sim.Packets{From: n.Host("client"), Port: 7, Connections: 1})`,
+			1, [2]string{"3000 bytes, " + reset + " after 40.000001ms", undisturbed}, []string{"1 requests, " + reset, answered}},
+		{"the end after 4000 bytes of the first answers, of which the server hears by RST",
+			func(d *dialogue) *sim.Fault {
+				return sim.CloseAfter(d.link, 4000, sim.Packets{From: d.server, Connections: 1})
+			},
+			`sim.CloseAfter(clientServer, 4000, sim.Packets{From: n.Host("server"), Connections: 1})`,
+			5, [2]string{"4000 bytes, EOF after 60ms", undisturbed}, []string{"2 requests, " + reset, answered}},
+		{"the end before the first byte",
+			func(d *dialogue) *sim.Fault {
+				return sim.CloseAfter(d.link, 0, sim.Packets{From: d.server, Connections: 1})
+			},
+			`sim.CloseAfter(clientServer, 0, sim.Packets{From: n.Host("server"), Connections: 1})`,
+			5, [2]string{"0 bytes, EOF after 40ms", undisturbed}, []string{"1 requests, " + reset, answered}},
+		{"the end within the second request: the server reads it, and the client gets RST",
+			func(d *dialogue) *sim.Fault {
+				return sim.CloseAfter(d.link, 150, sim.Packets{From: d.client, Connections: 1})
+			},
+			`sim.CloseAfter(clientServer, 150, sim.Packets{From: n.Host("client"), Connections: 1})`,
+			3, [2]string{"3000 bytes, " + reset + " after 60ms", undisturbed}, []string{"1 requests, EOF", answered}},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			d := newDialogue(n)
+			seen := d.serve(t)
+			f := n.Inject(0, 0, row.fault(d))
+			require.Equal(t, row.said, [2]string{d.talk(2), d.talk(2)}, row.name)
+			time.Sleep(20 * time.Second)
+			require.Equal(t, row.seen, seen(), row.name)
+			require.Equal(t, row.fired, f.Fired().Count, row.name)
+			require.Equal(t, row.fired, f.Fired().Packets, row.name)
+			require.Equal(t, row.code, f.Code(nil))
+		})
+	}
+}
+
+// Which packets are meant: of ten datagrams of 0 to 9 bytes to port 9, and as many to port 10.
+func TestPacketsThatAreMeant(t *testing.T) {
+	for _, row := range []struct {
+		pkts func(s *scene) sim.Packets
+		lost []int // the lengths of those that are lost; those of port 10 plus 100
+		name string
+	}{
+		{func(s *scene) sim.Packets { return sim.Packets{Port: 9, First: 3} }, []int{0, 1, 2}, "packets of port 9, the first 3"},
+		{func(s *scene) sim.Packets { return sim.Packets{Port: 9, Skip: 7} }, []int{7, 8, 9}, "packets of port 9, after 7"},
+		{func(s *scene) sim.Packets { return sim.Packets{Port: 10, First: 2, Skip: 1} }, []int{101, 102}, "packets of port 10, the first 2, after 1"},
+		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.Data, Nth: 1} }, []int{100}, "packets with data, number 1 only"},
+		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.UDP, Nth: 4, From: s.a} }, []int{101}, "datagrams from a, number 4 only"},
+		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.TCP} }, nil, "segments"},
+		{func(s *scene) sim.Packets { return sim.Packets{From: s.r, Kind: sim.ICMP} }, nil, "ICMP messages from r"},
+		{func(s *scene) sim.Packets {
+			return sim.Packets{Where: func(e sim.Event) bool {
+				return e.From == "a" && e.To == "b" && e.Protocol == "udp" && e.TargetPort == 9 && e.Length > 7 && e.At > 0
+			}}
+		}, []int{8, 9}, "packets that a function picks"},
+		{func(s *scene) sim.Packets {
+			c, err := s.a.Dialer().Dial("udp", "b:10")
+			require.NoError(s.t, err)
+			s.conn = c
+			return sim.Packets{Conn: c, First: 1}
+		}, []int{100}, "packets of CONN - 10.0.0.2:10, the first 1"},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			s := newScene(t, n)
+			var lost []int
+			pkts := row.pkts(s)
+			if s.conn != nil {
+				row.name = strings.Replace(row.name, "CONN", s.conn.LocalAddr().String(), 1)
+			}
+			require.Equal(t, row.name, pkts.String())
+			f := n.Inject(0, 0, sim.Drop(s.link, pkts))
+			require.Equal(t, "a - r: drops "+row.name, f.Name())
+			u, err := s.a.ListenPacket("udp", ":0")
+			require.NoError(t, err)
+			_, err = s.b.ListenPacket("udp", ":9")
+			require.NoError(t, err)
+			for i := range 10 {
+				u.WriteTo(make([]byte, i), udpAddr("10.0.0.2:9"))
+				time.Sleep(ms)
+				if s.conn != nil {
+					s.conn.Write(make([]byte, 100+i))
+				} else {
+					u.WriteTo(make([]byte, 100+i), udpAddr("10.0.0.2:10"))
+				}
+				time.Sleep(ms)
+			}
+			time.Sleep(time.Second)
+			for e := range n.Trace().Events() {
+				if e.Kind == sim.Dropped && e.Protocol == "udp" {
+					require.Equal(t, "dropped by a fault, a > r", e.Note)
+					lost = append(lost, e.Length)
+				}
+			}
+			require.Equal(t, row.lost, lost, row.name)
+			if row.name == "ICMP messages from r" {
+				require.Equal(t, 10, f.Fired().Count, "port 10 is unreachable")
+			} else {
+				require.Equal(t, len(lost), f.Fired().Packets)
+			}
+		})
+	}
+}
+
+// Streams that are cut although packets are lost, and although much is under way; and streams that are further already.
+func TestStreamsAreCutByTheByte(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		fault func(l *sim.Link, from *sim.Host) *sim.Fault
+		begin time.Duration
+		loss  float64
+		want  string
+		least int
+		most  int
+	}{
+		{"stall", func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.StallAfter(l, 100_001, sim.Packets{From: from})
+		}, 0, 0.05, "timeout", 100_001, 100_001},
+		{"close", func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.CloseAfter(l, 100_001, sim.Packets{From: from})
+		}, 0, 0.05, "EOF", 100_001, 100_001},
+		{"reset, nothing else lost", func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.ResetAfter(l, 100_001, sim.Packets{From: from})
+		}, 0, 0, "connection reset by peer", 100_001, 100_001},
+		{"reset", func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.ResetAfter(l, 100_001, sim.Packets{From: from})
+		}, 0, 0.05, "connection reset by peer or timeout", 0, 100_001}, // the RST may be lost
+		{"stall when further already", func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.StallAfter(l, 10, sim.Packets{From: from})
+		}, 600 * ms, 0, "timeout", 1000, 900_000},
+		{"close when further already", func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.CloseAfter(l, 10, sim.Packets{From: from})
+		}, 600 * ms, 0, "EOF", 1000, 900_000},
+		{"reset when further already", func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.ResetAfter(l, 10, sim.Packets{From: from})
+		}, 600 * ms, 0, "connection reset by peer", 1000, 900_000},
+	} {
+		for seed := range uint64(3) {
+			err := sim.Try(t, func(n *sim.Network) error {
+				server, client, r := n.Host("server"), n.Host("client"), n.Router("r")
+				far := n.Link(server, r, netem.Config{Delay: 20 * ms, Rate: 10 * netem.Mbit})
+				n.Link(r, client, netem.Config{Delay: 20 * ms, Loss: netem.Bernoulli(row.loss)})
+				accept(listen(t, server, ":7"), func(c net.Conn) {
+					c.Write(make([]byte, 1_000_000))
+					c.Close()
+				})
+				f := n.Inject(row.begin, 0, row.fault(far, server)).MustFire()
+				c := dial(t, client, "server:7")
+				c.SetReadDeadline(time.Now().Add(30 * time.Second))
+				got, err := io.Copy(io.Discard, c)
+				if err == nil {
+					err = io.EOF
+				}
+				require.Contains(t, row.want, inShort(err), row.name)
+				require.GreaterOrEqual(t, int(got), row.least, row.name)
+				require.LessOrEqual(t, int(got), row.most, row.name)
+				require.NotZero(t, f.Fired().Bytes)
+				return nil
+			}, sim.Seed(seed+1))
+			require.NoError(t, err)
+		}
+	}
+}
+
+// A packet that a fault delays, and that waits in a queue whose rate changes meanwhile, is as much later as before.
+func TestADelayedPacketThatWaitsMoves(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		cfg := func(rate netem.BitRate) netem.Config { return netem.Config{Delay: 10 * ms, Rate: rate} }
+		link := n.Link(a, b, cfg(80*netem.Kbit)) // 100 ms for 1000 bytes
+		n.Inject(0, 0, sim.Delay(link, sim.Packets{Nth: 2}, 500*ms)).MustFire()
+		pc, err := b.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		u, err := a.Dial("udp", "b:9")
+		require.NoError(t, err)
+		for i := range 3 {
+			u.Write(make([]byte, 972-i))
+		}
+		n.After(150*ms, func() { link.Set(cfg(800 * netem.Kbit)) }) // half of the second is left, which takes 5 ms
+		var came []string
+		for range 3 {
+			p := make([]byte, 1000)
+			k, _, err := pc.ReadFrom(p)
+			require.NoError(t, err)
+			came = append(came, fmt.Sprintf("%d at %v", 972-k, n.Elapsed().Round(ms)))
+		}
+		require.Equal(t, []string{"0 at 110ms", "2 at 175ms", "1 at 665ms"}, came)
+	})
+}
+
+func TestMisuseOfTargetedFaults(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		d := newDialogue(n)
+		other := n.Host("other")
+		unconnected, err := d.client.ListenPacket("udp", ":0")
+		require.NoError(t, err)
+		p1, p2 := net.Pipe()
+		defer p1.Close()
+		defer p2.Close()
+		for _, row := range []struct {
+			pkts sim.Packets
+			want string
+		}{
+			{sim.Packets{Nth: -1}, "Packets.Nth is -1: it must be 0 or more"},
+			{sim.Packets{First: -1}, "Packets.First is -1: it must be 0 or more"},
+			{sim.Packets{Skip: -2}, "Packets.Skip is -2: it must be 0 or more"},
+			{sim.Packets{Connections: -1}, "Packets.Connections is -1: it must be 0 or more"},
+			{sim.Packets{Kind: 99}, "Packets.Kind is 99: it must be one of the constants, AnyPacket to SentAgain"},
+			{sim.Packets{Port: 65536}, "Packets.Port is 65536: it must be 0 to 65535"},
+			{sim.Packets{Nth: 2, First: 1}, "Packets.Nth is 2: it must be 0 beside First or Skip"},
+			{sim.Packets{Nth: 2, Skip: 1}, "Packets.Nth is 2: it must be 0 beside First or Skip"},
+			{sim.Packets{Kind: sim.UDP, Connections: 1}, "Packets.Connections is 1: it must be 0 for datagrams, which have none"},
+			{sim.Packets{Kind: sim.ICMP, Port: 7}, "Packets.Port is 7: it must be 0 for ICMP messages, which have none"},
+			{sim.Packets{From: other}, `Packets.From is "other": it must be one of the link's two ends`},
+			{sim.Packets{Conn: p1}, "Packets.Conn is a *net.pipe: it must be a *sim.TCPConn or a *sim.UDPConn, such as NetConn of a TLS connection returns"},
+			{sim.Packets{Conn: unconnected.(net.Conn)}, "Packets.Conn is a socket of UDP that is not connected"},
+		} {
+			require.PanicsWithValue(t, "sim: Drop(client - server): "+row.want, func() { sim.Drop(d.link, row.pkts) })
+			require.PanicsWithValue(t, "sim: Reset(client - server): "+row.want, func() { sim.Reset(d.link, row.pkts) })
+		}
+		const streams = "of Packets only From, Port, Conn and Connections may be set: it is about streams"
+		from := func(p sim.Packets) sim.Packets { p.From = d.server; return p }
+		for want, f := range map[string]func(){
+			"sim: Delay(client - server): by is 0s: it must be positive, and 24h at most":                                       func() { sim.Delay(d.link, sim.Packets{}, 0) },
+			"sim: StallAfter(client - server): bytes is -1: it must be 0 or more":                                               func() { sim.StallAfter(d.link, -1, from(sim.Packets{})) },
+			"sim: ResetAfter(client - server): Packets.From is nil: it must be the end of the link from which the streams come": func() { sim.ResetAfter(d.link, 1, sim.Packets{}) },
+			"sim: CloseAfter(client - server): " + streams:                                                                      func() { sim.CloseAfter(d.link, 1, from(sim.Packets{Kind: sim.Data})) },
+			"sim: StallAfter(client - server): " + streams:                                                                      func() { sim.StallAfter(d.link, 1, from(sim.Packets{Nth: 1})) },
+			"sim: ResetAfter(client - server): " + streams:                                                                      func() { sim.ResetAfter(d.link, 1, from(sim.Packets{Skip: 1})) },
+			"sim: Link.Drop: the link is nil, or was not made by Network.Link":                                                  func() { sim.Drop(nil, sim.Packets{}) },
+		} {
+			require.PanicsWithValue(t, want, f)
+		}
+	})
+}
+
+// A targeted fault that met nothing says what came, and how near it was.
+func TestWhyATargetedFaultNeverFired(t *testing.T) {
+	for _, row := range []struct {
+		pkts func(d *dialogue) sim.Packets
+		want string
+	}{
+		{func(d *dialogue) sim.Packets { return sim.Packets{From: d.server, Kind: sim.Data, Nth: 9} },
+			"of 9 packets that came from 0s on it met no packets with data from server, number 9 only, though 6 met the other conditions"},
+		{func(d *dialogue) sim.Packets { return sim.Packets{Kind: sim.RST} },
+			"of 19 packets that came from 0s on it met no RSTs"},
+	} {
+		err := sim.Try(t, func(n *sim.Network) error {
+			d := newDialogue(n)
+			d.serve(t)
+			n.Inject(0, 0, sim.Drop(d.link, row.pkts(d)).MustFire())
+			d.talk(2)
+			return nil
+		})
+		require.ErrorContains(t, err, row.want)
+	}
+}
