@@ -22,8 +22,8 @@ type NewSystem func(n *sim.Network) System
 //
 //	SQUALL_SEEDS=1000 go test -run 'TestMyServer/storms'
 //
-// A storm that finds something is made smaller, for up to the 30 s of rapid's flag
-// -rapid.shrinktime, and printed as Go, to be kept as a story of one's own.
+// A storm that finds something is made smaller, for up to 30 s of real time (6 s with -short), and printed as
+// Go, to be kept as a story of one's own.
 //
 // A story that hangs or whose time stands still fails like any other, with a report, and the next one
 // follows.

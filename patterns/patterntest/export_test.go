@@ -1,5 +1,7 @@
 package patterntest
 
+import "time"
+
 // Search is what Delivery does with storms, but returns what it finds.
 var Search = searchDelivery
 
@@ -18,4 +20,11 @@ var (
 // UnknownStories is what Delivery says of names that no story has.
 func UnknownStories(stories []Story, opts ...Option) string {
 	return choose(opts).unknown(stories)
+}
+
+// SetShrinkTime has storms made smaller for less time. It returns a function that undoes that.
+func SetShrinkTime(d time.Duration) (undo func()) {
+	before := shrinkTime
+	shrinkTime = d
+	return func() { shrinkTime = before }
 }

@@ -97,6 +97,11 @@ func (p *Peer) putDown() {
 // Up. A client that then does nothing but dial is stopped.
 func (s *Stage) StartRejected(p *Peer) {
 	p.Link.Reject()
+	s.startAnew(p)
+}
+
+// startAnew restarts a client that cannot reach anybody. One that then does nothing but dial is stopped.
+func (s *Stage) startAnew(p *Peer) {
 	p.Host.Restart()
 	// To dial over such a link takes no time: who repeats it at once would do so for ever.
 	s.After(10*time.Microsecond, func() {

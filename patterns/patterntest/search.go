@@ -2,17 +2,13 @@ package patterntest
 
 import (
 	"errors"
-	"flag"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/squall-sim/squall/sim"
 )
@@ -21,24 +17,28 @@ import (
 // otherwise.
 var stormSeeds = []uint64{1, 2, 3, 4}
 
-// A drawn storm can be played by the contract that draws it, and told to people.
-type drawnStorm interface {
-	size() string // what happens in it, counted
-	code() string // of its story, as Go
+// A drawn storm can be played by the contract that draws it, told to people, and made smaller.
+type drawnStorm[S any] interface {
+	size() string         // what happens in it, counted
+	code() string         // of its story, as Go
+	smaller() iter.Seq[S] // simpler storms, those that leave out most first
 }
 
+// shrinkTime is for how much real time a storm that finds something is made smaller.
+var shrinkTime = 30 * time.Second
+
 // A judge plays a storm on a network. folder is for what the server keeps on disk.
-type judge[S drawnStorm] func(n *sim.Network, folder string, s S) []Breach
+type judge[S drawnStorm[S]] func(n *sim.Network, folder string, s S) []Breach
 
 // search draws a storm from each seed. The first that finds something is made smaller
 // and ends the search; the text says what it was.
-func search[S drawnStorm](t *testing.T, storms *rapid.Generator[S], play judge[S], seeds []uint64) string {
+func search[S drawnStorm[S]](t *testing.T, draw func(seed uint64) S, play judge[S], seeds []uint64) string {
 	t.Helper()
 	for nth, seed := range seeds {
-		s := storms.Example(int(seed))
+		s := draw(seed)
 		if found := play.try(t, seed, s); found.err != nil {
 			return fmt.Sprintf("storm %d finds something; %d others found nothing, and %d were not tried.\n%s",
-				seed, nth, len(seeds)-nth-1, play.shrink(t, storms, seed, s, found))
+				seed, nth, len(seeds)-nth-1, play.shrink(t, seed, s, found))
 		}
 	}
 	return ""
@@ -79,29 +79,29 @@ func (play judge[S]) try(t *testing.T, seed uint64, s S) (f found) {
 	return f
 }
 
-// shrink looks for the smallest storm that finds the same, and says what it found.
-func (play judge[S]) shrink(t *testing.T, storms *rapid.Generator[S], seed uint64, s S, first found) string {
+// shrink looks for the smallest storm that finds the same, and says what it found: as long as one of those that are
+// simpler does, it goes on from there.
+func (play judge[S]) shrink(t *testing.T, seed uint64, s S, first found) string {
 	t.Helper()
-	least, last, tries := s, first, 0
-	quiet := &silence{name: t.Name()}
-	deadline := time.Now().Add(flag.Lookup("rapid.shrinktime").Value.(flag.Getter).Get().(time.Duration))
-	checks := "1"
+	patience := shrinkTime
 	if testing.Short() {
-		checks = "5" // of which rapid makes a fifth
+		patience /= 5
 	}
-	withFlags(map[string]string{"rapid.checks": checks, "rapid.seed": strconv.FormatUint(seed, 10), "rapid.nofailfile": "true"}, func() {
-		rapid.Check(quiet, func(rt *rapid.T) {
-			s := storms.Draw(rt, "storm")
-			if time.Now().After(deadline) { // rapid looks at it now and then only
-				return
+	deadline := time.Now().Add(patience)
+	least, last, tries := s, first, 0
+	for better := true; better; {
+		better = false
+		for s := range least.smaller() {
+			if time.Now().After(deadline) {
+				break
 			}
 			tries++
 			if f := play.try(t, seed, s); first.same(f) {
-				least, last = s, f // rapid goes on from what is smaller and fails
-				rt.Fatal("broken")
+				least, last, better = s, f, true
+				break
 			}
-		})
-	})
+		}
+	}
 
 	var b strings.Builder
 	b.WriteString(last.err.Error())
@@ -126,43 +126,3 @@ func counted(n int, thing string) string {
 }
 
 func indent(code string) string { return "\t" + strings.ReplaceAll(code, "\n", "\n\t") }
-
-// withFlags runs f with other values of some flags: rapid takes its settings from nowhere
-// else.
-func withFlags(values map[string]string, f func()) {
-	flags.Lock()
-	defer flags.Unlock()
-	for name, value := range values {
-		before := flag.Lookup(name).Value.String()
-		if err := flag.Set(name, value); err != nil {
-			panic(fmt.Sprintf("patterntest: flag %s: %v", name, err))
-		}
-		defer flag.Set(name, before)
-	}
-	f()
-}
-
-var flags sync.Mutex
-
-// silence is a test to rapid, whose failure is only noted.
-type silence struct {
-	name   string
-	failed bool
-}
-
-func (*silence) Helper()                 {}
-func (s *silence) Name() string          { return s.name }
-func (*silence) Logf(string, ...any)     {}
-func (*silence) Log(...any)              {}
-func (*silence) Skipf(string, ...any)    {}
-func (*silence) Skip(...any)             {}
-func (*silence) SkipNow()                {}
-func (s *silence) Errorf(string, ...any) { s.failed = true }
-func (s *silence) Error(...any)          { s.failed = true }
-func (s *silence) Fatalf(string, ...any) { s.failed = true }
-func (s *silence) Fatal(...any)          { s.failed = true }
-func (s *silence) FailNow()              { s.failed = true }
-func (s *silence) Fail()                 { s.failed = true }
-func (s *silence) Failed() bool          { return s.failed }
-
-var _ rapid.TB = (*silence)(nil)

@@ -2,12 +2,11 @@ package patterntest
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"github.com/squall-sim/squall/sim"
 )
@@ -27,35 +26,88 @@ type burst struct {
 	ttl          time.Duration // 0: for ever
 }
 
-// storms generates some minutes of trouble, which ends within five minutes of its last
+// drawStorm draws some minutes of trouble, which ends within five minutes of its last
 // beginning.
-var storms = rapid.Custom(drawStorm)
-
-// stormsOfWork generates the same for workers, who share events with keys if the system has groups.
-var stormsOfWork = rapid.Custom(func(t *rapid.T) storm {
-	s := drawStorm(t)
-	s.work = true
-	return s
-})
-
-func drawStorm(t *rapid.T) storm {
-	s := storm{clients: rapid.IntRange(1, 3).Draw(t, "clients")}
-	intervals := rapid.SampledFrom([]time.Duration{0, time.Second, 5 * time.Second, 200 * time.Millisecond, 30 * time.Millisecond})
-	sizes := rapid.SampledFrom([]int{0, 0, 1000, 8000})
-	lives := rapid.SampledFrom([]time.Duration{0, 0, 0, 10 * time.Second, time.Minute, time.Hour})
-	s.faults = drawSchedule(t, s.clients)
-	s.bursts = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) burst {
+func drawStorm(seed uint64) storm {
+	d := newDraws(seed)
+	s := storm{clients: 1 + d.below(3)}
+	s.faults = drawSchedule(d, s.clients)
+	for range 1 + d.below(6) {
 		b := burst{
-			pause: someTime(t),
-			every: intervals.Draw(t, "every"),
-			count: rapid.IntRange(1, 30).Draw(t, "count"),
-			size:  sizes.Draw(t, "size"),
+			pause: d.someTime(),
+			every: pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
+			count: 1 + d.below(30),
+			size:  pick(d, 0, 0, 1000, 8000),
 		}
 		if b.size == 0 {
-			b.ttl = lives.Draw(t, "ttl")
+			b.ttl = pick(d, 0, 0, 0, 10*time.Second, time.Minute, time.Hour)
 		}
-		return b
-	}), 1, 6).Draw(t, "bursts")
+		s.bursts = append(s.bursts, b)
+	}
+	return s
+}
+
+// smaller yields storms that are simpler.
+func (s storm) smaller() iter.Seq[storm] {
+	return func(yield func(storm) bool) {
+		if s.clients > 1 {
+			t := s
+			t.clients--
+			t.faults = slices.DeleteFunc(slices.Clone(s.faults), func(x scheduled) bool { return x.client == t.clients })
+			if !yield(t) {
+				return
+			}
+		}
+		for f := range s.faults.smaller() {
+			t := s
+			if t.faults = f; !yield(t) {
+				return
+			}
+		}
+		for part := range parts(len(s.bursts)) {
+			if part.to-part.from == len(s.bursts) {
+				continue // a story of nothing shows nothing
+			}
+			t := s
+			if t.bursts = slices.Delete(slices.Clone(s.bursts), part.from, part.to); !yield(t) {
+				return
+			}
+		}
+		for i, b := range s.bursts {
+			for _, c := range b.smaller() {
+				t := s
+				t.bursts = slices.Clone(s.bursts)
+				if t.bursts[i] = c; !yield(t) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// smaller returns bursts that are simpler, the simplest first.
+func (b burst) smaller() (all []burst) {
+	try := func(change func(c *burst)) {
+		c := b
+		if change(&c); c != b {
+			all = append(all, c)
+		}
+	}
+	try(func(c *burst) { c.count = 1 })
+	try(func(c *burst) { c.count = (c.count + 1) / 2 })
+	try(func(c *burst) { c.count = max(1, c.count-1) })
+	try(func(c *burst) { c.size = 0 })
+	try(func(c *burst) { c.ttl = 0 })
+	for _, to := range []time.Duration{time.Minute, 10 * time.Second, time.Second} {
+		try(func(c *burst) { c.pause = c.pause.Truncate(to) })
+	}
+	return all
+}
+
+// drawStormOfWork draws the same storm for workers, who share events with keys if the system has groups.
+func drawStormOfWork(seed uint64) storm {
+	s := drawStorm(seed)
+	s.work = true
 	return s
 }
 
@@ -63,7 +115,10 @@ func drawStorm(t *rapid.T) storm {
 // of links, clients and server, which may overlap, over some minutes; like all stories it
 // leaves time to recover after the last. Its code is [Story].Code.
 func Storm(seed uint64) Story {
-	return storms.Example(int(seed)).story(fmt.Sprintf("storm %d", seed))
+	s := drawStorm(seed)
+	story := s.story(fmt.Sprintf("storm %d", seed))
+	story.Code = s.code()
+	return story
 }
 
 func (s storm) story(name string) Story {
@@ -71,7 +126,6 @@ func (s storm) story(name string) Story {
 		Name:   name,
 		Reason: "nobody thought of it: it was drawn at random",
 		Play:   s.play,
-		Code:   s.code(),
 	}
 }
 
@@ -123,7 +177,7 @@ func (s storm) code() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "\t"+format+"\n", args...) }
 	b.WriteString("func(w *patterntest.World) {\n")
-	used := s.faults.named()
+	faults := s.faults.code(s.clients)
 	spared := s.spared()
 	if s.work {
 		spared = nil
@@ -133,7 +187,8 @@ func (s storm) code() string {
 		if s.work { // a group each, if the system has no others
 			made = fmt.Sprintf("w.Worker(\"workers\", %q, nil)", phone(i))
 		}
-		if used[i] || slices.Contains(spared, i) {
+		named := slices.ContainsFunc(faults, func(line string) bool { return strings.Contains(line, phone(i)+".") })
+		if named || slices.Contains(spared, i) {
 			line("%s := %s", phone(i), made)
 		} else {
 			line("%s", made)
@@ -142,7 +197,7 @@ func (s storm) code() string {
 	for _, i := range spared {
 		line("w.PromptFor(%s)", phone(i))
 	}
-	for _, l := range s.faults.code() {
+	for _, l := range faults {
 		line("%s", l)
 	}
 	for _, p := range s.bursts {
@@ -213,7 +268,7 @@ func weather(t *testing.T, newSystem NewSystem) {
 // searchWork puts the workers of a system through the storms of some seeds, if it has any.
 func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
-	return search(t, stormsOfWork, func(n *sim.Network, folder string, s storm) []Breach {
+	return search(t, drawStormOfWork, func(n *sim.Network, folder string, s storm) []Breach {
 		system := newSystem(n)
 		if system.Work == nil {
 			return nil
@@ -225,7 +280,7 @@ func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 // searchDelivery puts a system through the storms of some seeds.
 func searchDelivery(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
-	return search(t, storms, func(n *sim.Network, folder string, s storm) []Breach {
+	return search(t, drawStorm, func(n *sim.Network, folder string, s storm) []Breach {
 		return Judge(n, newSystem(n), folder, s.story("a storm"))
 	}, seeds)
 }
