@@ -26,7 +26,7 @@ func (o *connOutput) RetireBlock(b []byte, end uint64) { o.n.pool.blocks.retire(
 func (o *connOutput) Send(from *tcp.Conn, s *tcp.Segment) {
 	pkt := o.n.pool.packet(&o.flow, protoTCP, o.ends.local, o.ends.remote)
 	pkt.seg, pkt.size = s, s.Size()
-	if b := o.flow.path.pipes()[0].neighbour; b != nil && from.TakeProgress() {
+	if b := o.flow.path.pipes()[0].neighbourOf(o.flow.path.six); b != nil && from.TakeProgress() {
 		b.confirm(o.n.clock.at)
 	}
 	o.n.dispatch(pkt, o.n.clock.at)

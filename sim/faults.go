@@ -65,6 +65,7 @@ func (l *Link) unplugged() *Fault {
 		for _, p := range f.pipes {
 			if p.neighbour != nil {
 				p.neighbour.forget(what)
+				p.neighbour.six.forget(what)
 			}
 		}
 	}

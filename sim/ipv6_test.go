@@ -361,3 +361,36 @@ func TestNATLeavesIPv6Alone(t *testing.T) {
 		}
 	})
 }
+
+// On an Ethernet IPv6 asks for its neighbours itself, as IPv4 does, and gives up after 3 s.
+func TestIPv6AsksForItsNeighbours(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server := n.Host("client"), n.Host("server")
+		n.Link(client, server, netem.Config{Delay: ms}).ARP()
+		listen(t, server, ":70")
+		for _, network := range []string{"tcp6", "tcp4"} {
+			start := n.Elapsed()
+			_, err := client.Dial(network, "server:70")
+			require.NoError(t, err)
+			require.Equal(t, start+4*ms, n.Elapsed(), network)
+		}
+		asked := map[string]int{}
+		for e := range n.Trace().Events() {
+			if e.Kind == sim.Sent && (e.Protocol == "arp" || e.Protocol == "ndp") {
+				require.Equal(t, e.Protocol == "ndp", e.IPv6)
+				asked[e.Protocol+" "+e.Flags] += e.Size
+			}
+		}
+		require.Equal(t, map[string]int{"ndp solicitation": 72, "ndp advertisement": 72, "arp request": 28, "arp reply": 28}, asked)
+
+		server.PowerOff()
+		time.Sleep(time.Hour)
+		client.Dial("udp6", "server:9")
+		_, err := client.Dial("tcp6", "server:70") // what was known is stale: the packet is sent, and the neighbour asked meanwhile
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		start := n.Elapsed()
+		_, err = client.Dial("tcp6", "server:70")
+		require.ErrorIs(t, err, syscall.EHOSTUNREACH)
+		require.Equal(t, 3*time.Second, (n.Elapsed() - start).Truncate(time.Microsecond))
+	}, sim.IPv6())
+}

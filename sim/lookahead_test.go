@@ -3,6 +3,7 @@ package sim_test
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -108,6 +109,39 @@ func TestLookaheadLeavesTraces(t *testing.T) {
 					first.Set(netem.Config{Delay: ms, MTU: 1500 - 40*i})
 				}
 				time.Sleep(time.Duration(i%3) * time.Minute)
+			}
+		}},
+		{"IPv6 over a link that becomes too narrow, and addresses that come and go", func(n *sim.Network) {
+			client, server, r := n.Host("client"), n.Host("server"), n.Router("r")
+			mine, theirs := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2")
+			client.AddAddr(mine)
+			server.AddAddr(theirs)
+			first := n.Link(client, r, netem.Config{Delay: 20 * ms})
+			last := n.Link(r, server, netem.Config{Delay: 10 * ms})
+			c := echoTo(n, client, server)
+			u, _ := client.Dial("udp6", "server:9")
+			for i := range 40 {
+				send(c, 1+300*i)
+				u.Write(make([]byte, 100*i))
+				time.Sleep(time.Duration(i%7) * 5 * ms)
+				switch i % 8 {
+				case 0:
+					last.Set(netem.Config{Delay: 10 * ms, MTU: 1200})
+				case 1:
+					first.Set(netem.Config{Delay: 20 * ms, MTU: 1279})
+				case 2:
+					first.Set(netem.Config{Delay: 20 * ms})
+					last.Set(netem.Config{Delay: 10 * ms})
+				case 3:
+					server.RemoveAddr(theirs)
+				case 5:
+					server.AddAddr(theirs)
+					client.RemoveAddr(mine)
+				case 7:
+					client.AddAddr(mine)
+				}
+				u.Write([]byte("datagram"))
+				time.Sleep(time.Duration(i%5) * 300 * ms)
 			}
 		}},
 		{"neighbours that ask for each other", func(n *sim.Network) {

@@ -6,18 +6,19 @@ import (
 	"slices"
 )
 
-// Resolution of neighbours on an Ethernet: ARP (RFC 826), with the states that Linux gives a
-// neighbour (RFC 4861 section 7.3.2, net/core/neighbour.c) and its times.
+// Resolution of neighbours on an Ethernet: ARP (RFC 826), for IPv6 neighbour discovery (NDP, RFC 4861), with the states that
+// Linux gives a neighbour of either (RFC 4861 section 7.3.2, net/core/neighbour.c) and its times.
 
 const (
 	retransTime     = int64(1e9)  // net.ipv4.neigh.*.retrans_time_ms
 	delayFirstProbe = int64(5e9)  // delay_first_probe_time
 	baseReachable   = int64(30e9) // base_reachable_time_ms
 	redrawReachable = int64(300e9)
-	unicastProbes   = 3      // ucast_solicit
-	multicastProbes = 3      // mcast_solicit
-	unresolvedBytes = 212992 // of memory, unres_qlen_bytes
-	arpSize         = 28     // bytes of such a packet
+	unicastProbes   = 3                  // ucast_solicit
+	multicastProbes = 3                  // mcast_solicit
+	unresolvedBytes = 212992             // of memory, unres_qlen_bytes
+	arpSize         = 28                 // bytes of such a packet
+	ndpSize         = ip6Header + 24 + 8 // the same, with a link-layer address
 )
 
 // reachability is what a node believes of a neighbour: NUD_... in Linux.
@@ -33,19 +34,24 @@ const (
 	failed                         // it did not answer
 )
 
-// The two kinds of an ARP packet, in the place of TCP's flags.
+// The two kinds of an ARP packet, and of one of NDP, in the place of TCP's flags.
 const (
 	arpRequest = iota
 	arpReply
 )
 
-var arpKinds = [...]string{"request", "reply"}
+var (
+	arpKinds = [...]string{"request", "reply"}
+	ndpKinds = [...]string{"solicitation", "advertisement"}
+)
 
 // A neighbour is what the node at the beginning of a pipe knows of that at its end (struct
 // neighbour).
 type neighbour struct {
 	pipe      *pipe
-	arp       flow // of what the node itself says
+	proto     protocol   // that asks: ARP or NDP
+	six       *neighbour // of that of ARP: that of NDP
+	arp       flow       // of what the node itself says
 	state     reachability
 	asked     int   // times that it was asked
 	confirmed int64 // instant of the last sign that it can be reached
@@ -73,6 +79,9 @@ type neighbour struct {
 // Whatever stops packets on the link stops ARP too: Down, DownFrom, Hold, loss. Reject does
 // not, nor does a partition between hosts, nor a host that crashed or is paused. With
 // [Link.Unplug] both ends forget each other at once.
+//
+// For IPv6 neighbour discovery does the same (NDP, RFC 4861), with the same states and times, each family for itself.
+// Both ask for the host, not for one of its addresses.
 func (l *Link) ARP() {
 	l.must("ARP")
 	l.n.do(func() {
@@ -102,21 +111,44 @@ func (l *Link) Unplug() {
 
 // resolve makes the pipe one on which its beginning asks for its end.
 func (p *pipe) resolve() {
-	if p.neighbour != nil {
-		return
+	if p.neighbour == nil {
+		p.neighbour = newNeighbour(p, protoARP)
+		p.neighbour.six = newNeighbour(p, protoNDP)
 	}
-	b := &neighbour{pipe: p, at: never, timer: plan(never)}
+}
+
+func newNeighbour(p *pipe, proto protocol) *neighbour {
+	b := &neighbour{pipe: p, proto: proto, at: never, timer: plan(never)}
 	b.arp.path = &path{
 		n: p.n, to: p.to, route: []*pipe{p},
 		numbers: [2]int32{p.from.number, p.to.number}, hash: p.from.hash ^ p.to.hash<<1,
 	}
-	p.neighbour = b
+	if b.arp.path.header = ipHeader; proto == protoNDP {
+		b.arp.path.six, b.arp.path.header = true, ip6Header
+	}
+	return b
+}
+
+// neighbourOf is what is known of the other end for packets of a family; nil without ARP.
+func (p *pipe) neighbourOf(six bool) *neighbour {
+	if six && p.neighbour != nil {
+		return p.neighbour.six
+	}
+	return p.neighbour
+}
+
+// name is what the trace calls the way to ask.
+func (b *neighbour) name() string {
+	if b.proto == protoNDP {
+		return "NDP"
+	}
+	return "ARP"
 }
 
 // passes says whether a packet may enter the pipe now. If not it waits, or is gone.
 func (b *neighbour) passes(now int64, pkt *packet) bool {
 	p := b.pipe
-	if b.state == reachable || pkt.proto == protoARP || p.trouble.rejects() != nil && p.trouble.holds() == nil {
+	if b.state == reachable || pkt.proto == b.proto || p.trouble.rejects() != nil && p.trouble.holds() == nil {
 		return true
 	}
 	switch b.state {
@@ -147,7 +179,11 @@ func (b *neighbour) become(s reachability, until int64) {
 
 // id tells the timers of neighbours from each other, and from those of sockets.
 func (b *neighbour) id() uint64 {
-	return 1<<61 | uint64(b.pipe.from.number)<<30 | uint64(b.pipe.to.number)
+	id := 1<<61 | uint64(b.pipe.from.number)<<30 | uint64(b.pipe.to.number)
+	if b.proto == protoNDP {
+		id |= 1 << 60
+	}
+	return id
 }
 
 // wait has a packet wait for the answer (__neigh_event_send).
@@ -157,16 +193,16 @@ func (b *neighbour) wait(now int64, pkt *packet) {
 		for _, w := range b.waiting {
 			// TCP sends nothing again that has not left its host (skb_still_in_host_queue).
 			if w.flow == pkt.flow && w.seg != nil && w.seg.Seq == pkt.seg.Seq {
-				n.drop(now, pkt, b.pipe, "waits for ARP already")
+				n.drop(now, pkt, b.pipe, "waits for "+b.name()+" already")
 				return
 			}
 		}
 	}
 	size := truesize(pkt.size, pkt.way.header)
 	for len(b.waiting) > 0 && b.memory+size > unresolvedBytes {
-		n.drop(now, b.take(), b.pipe, "too much waits for ARP")
+		n.drop(now, b.take(), b.pipe, "too much waits for "+b.name())
 	}
-	n.record(now, Held, pkt, "waits for ARP")
+	n.record(now, Held, pkt, "waits for "+b.name())
 	b.waiting = append(b.waiting, pkt)
 	b.memory += size
 }
@@ -189,8 +225,11 @@ func (b *neighbour) ask(now int64) {
 // say sends an ARP packet.
 func (b *neighbour) say(now int64, kind uint8) {
 	n := b.pipe.n
-	pkt := n.pool.packet(&b.arp, protoARP, netip.AddrPort{}, netip.AddrPort{})
+	pkt := n.pool.packet(&b.arp, b.proto, netip.AddrPort{}, netip.AddrPort{})
 	pkt.pipes, pkt.arp, pkt.size, pkt.df = b.arp.path.route, kind, arpSize, true
+	if b.proto == protoNDP {
+		pkt.size = ndpSize
+	}
 	n.record(now, Sent, pkt, "")
 	n.transmit(pkt, now)
 }
@@ -212,9 +251,8 @@ func (n *Network) arpArrived(now int64, pkt *packet) {
 	}
 	p.stats.Delivered++
 	n.record(now, Delivered, pkt, "")
-	kind := pkt.arp
+	kind, b := pkt.arp, p.reverse.neighbourOf(pkt.way.six)
 	n.pool.free(pkt)
-	b := p.reverse.neighbour
 	if kind == arpReply {
 		if b.state != unknown {
 			b.confirmed = now
@@ -244,7 +282,7 @@ func (b *neighbour) update(now int64, s reachability) {
 
 // lasts is for how long an answer holds at an instant (neigh_rand_reach_time).
 func (b *neighbour) lasts(now int64) int64 {
-	draws := b.pipe.draws.Derive(uint64(protoARP), uint64(now/redrawReachable))
+	draws := b.pipe.draws.Derive(uint64(b.proto), uint64(now/redrawReachable))
 	return baseReachable/2 + int64(draws.Uint64()%uint64(baseReachable))
 }
 
@@ -307,7 +345,7 @@ func (b *neighbour) giveUp(now int64) {
 	b.become(failed, never)
 	for len(b.waiting) > 0 {
 		p := b.pipe
-		p.n.sendBack(now, b.take(), p, ICMPHostUnreachable, "no answer by ARP from "+p.to.name)
+		p.n.sendBack(now, b.take(), p, ICMPHostUnreachable, "no answer by "+b.name()+" from "+p.to.name)
 	}
 }
 
@@ -322,5 +360,6 @@ func (h *Host) forgetNeighbours() {
 	slices.SortFunc(own, func(a, b *pipe) int { return cmp.Compare(a.to.name, b.to.name) })
 	for _, p := range own {
 		p.neighbour.forget("host is off")
+		p.neighbour.six.forget("host is off")
 	}
 }

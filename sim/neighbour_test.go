@@ -438,3 +438,37 @@ func TestPowerOffForgetsNeighbours(t *testing.T) {
 		require.Zero(t, dropped(n, "no answer by ARP from a"))
 	})
 }
+
+// A link that rejects sends back what IP carries to others: a neighbour that is asked meanwhile answers.
+func TestRejectedNeighboursAnswer(t *testing.T) {
+	for _, network := range []string{"udp4", "udp6"} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			a, b := n.Host("a"), n.Host("b")
+			link := n.Link(a, b, netem.Config{Delay: 10 * ms})
+			link.ARP()
+			u, err := b.ListenPacket(network, ":9")
+			require.NoError(t, err)
+			c, err := a.Dial(network, "b:9")
+			require.NoError(t, err)
+			c.Write([]byte("1"))
+			time.Sleep(10 * time.Minute)
+			c.Write([]byte("2")) // what is known is stale: 5 s later b is asked
+			time.Sleep(time.Second)
+			link.Reject()
+			time.Sleep(10 * time.Second)
+			var answers []time.Duration
+			for e := range n.Trace().Events() {
+				if e.Kind == sim.Delivered && e.To == "a" && (e.Flags == "reply" || e.Flags == "advertisement") {
+					answers = append(answers, e.At)
+				}
+			}
+			require.Equal(t, []time.Duration{20 * ms, 10*time.Minute + 5*time.Second + 20*ms}, answers)
+			link.Up()
+			c.Write([]byte("3"))
+			for range 3 {
+				_, _, err = u.ReadFrom(make([]byte, 1))
+				require.NoError(t, err)
+			}
+		}, sim.IPv6())
+	}
+}

@@ -15,10 +15,11 @@ const (
 	protoUDP
 	protoICMP
 	protoARP
+	protoNDP
 )
 
 func (p protocol) String() string {
-	return [...]string{"", "tcp", "udp", "icmp", "arp"}[p]
+	return [...]string{"", "tcp", "udp", "icmp", "arp", "ndp"}[p]
 }
 
 // A packet in flight. It is pooled: what ends it frees it.
@@ -162,7 +163,11 @@ func (n *Network) cutOff(now int64, pkt *packet) bool {
 // transmit puts a packet on the next pipe of its route.
 func (n *Network) transmit(pkt *packet, now int64) {
 	p := pkt.pipes[pkt.hop]
-	if p.neighbour != nil && !p.neighbour.passes(now, pkt) {
+	if p.mtu < leastMTU6 && pkt.way.six {
+		n.sendBack(now, pkt, p, ICMPNetUnreachable, "no IPv6 over an MTU below 1280")
+		return
+	}
+	if p.neighbour != nil && !p.neighbourOf(pkt.way.six).passes(now, pkt) {
 		return
 	}
 	if p.trouble != nil && !n.troubled(now, pkt, p) {
@@ -199,10 +204,6 @@ func (n *Network) transmit(pkt *packet, now int64) {
 func (n *Network) putOn(now int64, pkt *packet, p *pipe) {
 	if pkt.size >= p.mtu {
 		p.proof.full++
-	}
-	if p.mtu < leastMTU6 && pkt.way.six {
-		n.sendBack(now, pkt, p, ICMPNetUnreachable, "no IPv6 over an MTU below 1280")
-		return
 	}
 	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
@@ -391,7 +392,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
 // its packets there.
 func (n *Network) forward(now int64, head *packet) bool {
 	p, t := head.pipes[head.hop+1], &head.train
-	if p.trouble != nil || p.from.box != nil || p.mtu < leastMTU6 && head.way.six || p.from.icmpBlocked != nil || !p.neighbour.connected() {
+	if p.trouble != nil || p.from.box != nil || p.mtu < leastMTU6 && head.way.six || p.from.icmpBlocked != nil || !p.neighbourOf(head.way.six).connected() {
 		return false
 	}
 	at, ok := p.em.Pass(t.packets, t.largest, time.Duration(now), head.flow.stream(p, head.hop+1))
@@ -413,7 +414,7 @@ func (n *Network) forward(now int64, head *packet) bool {
 func (pkt *packet) lookahead(at int64) int64 {
 	if pkt.hop+1 < len(pkt.pipes) {
 		next := pkt.pipes[pkt.hop+1]
-		if pkt.train.largest > next.mtu || next.from.box != nil {
+		if pkt.train.largest > next.mtu || next.from.box != nil || next.mtu < leastMTU6 && pkt.way.six {
 			return 0 // the ICMP message may come at once, or the box's answer
 		}
 		return next.lookahead()
@@ -426,7 +427,7 @@ func (pkt *packet) lookahead(at int64) int64 {
 
 // arrive handles a packet at the end of a pipe.
 func (n *Network) arrive(now int64, pkt *packet) {
-	if pkt.proto == protoARP {
+	if pkt.proto == protoARP || pkt.proto == protoNDP {
 		n.arpArrived(now, pkt)
 		return
 	}

@@ -63,7 +63,13 @@ func (p *path) lost() bool {
 }
 
 // lookahead is for how long the program cannot observe that a packet is sent now.
-func (p *path) lookahead() int64 { return p.pipes()[0].lookahead() }
+func (p *path) lookahead() int64 {
+	first := p.pipes()[0]
+	if p.six && first.mtu < leastMTU6 {
+		return 0
+	}
+	return first.lookahead()
+}
 
 // leastDelay is how long an acknowledgement that is sent now takes at least to the other end, if all
 // of the path is open, or else to the first pipe that may send it back, or box that may answer.
@@ -74,7 +80,7 @@ func (p *path) leastDelay() (least int64, open bool) {
 	}
 	for _, d := range p.pipes() {
 		switch {
-		case d.mayAnswer() || d.mtu < longest || d.from.box != nil:
+		case d.mayAnswer() || d.mtu < longest || p.six && d.mtu < leastMTU6 || d.from.box != nil:
 			return least, false
 		case d.neighbour != nil:
 			return after(least, d.lookahead()), false

@@ -65,10 +65,10 @@ type Event struct {
 	From, To string        // names of hosts; To is empty when only one is concerned
 	Note     string        // what happened; for a packet, why it was dropped
 
-	Protocol   string // "tcp", "udp", "icmp" or "arp"
+	Protocol   string // "tcp", "udp", "icmp", "arp" or "ndp"
 	SourcePort uint16 // of TCP and UDP
 	TargetPort uint16 // of TCP and UDP
-	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"; of ARP "request" or "reply"
+	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"; of ARP "request" or "reply", of NDP "solicitation" or "advertisement"
 	Seq, Ack   uint64 // of TCP, counted from 0 at the SYN of each side
 	Length     int    // bytes of payload
 	Size       int    // bytes on the wire, IP header included
@@ -254,8 +254,11 @@ func (t *Trace) eventOf(r *record) Event {
 	if proto == protoTCP && r.kind != Noted {
 		e.Flags = r.flags.String()
 	}
-	if proto == protoARP {
+	switch proto {
+	case protoARP:
 		e.Flags = arpKinds[r.flags]
+	case protoNDP:
+		e.Flags = ndpKinds[r.flags]
 	}
 	return e
 }
@@ -280,7 +283,7 @@ func (e Event) String() string {
 		return fmt.Sprintf("%-14v %s: %s", e.At, where, e.Note)
 	}
 	from, to := e.From, e.To
-	if e.Protocol != "arp" {
+	if e.Protocol != "arp" && e.Protocol != "ndp" {
 		from, to = fmt.Sprintf("%s:%d", from, e.SourcePort), fmt.Sprintf("%s:%d", to, e.TargetPort)
 	}
 	line := fmt.Sprintf("%-14v %s %s > %s %s", e.At, e.Kind, from, to, e.packet())
@@ -298,8 +301,8 @@ func (e Event) packet() string {
 	}
 	switch e.Protocol {
 	case "tcp":
-	case "arp":
-		return "arp " + e.Flags
+	case "arp", "ndp":
+		return e.Protocol + " " + e.Flags
 	default:
 		return fmt.Sprintf("%s len %d", e.Protocol, e.Length)
 	}

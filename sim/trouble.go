@@ -70,6 +70,8 @@ func (n *Network) troubled(now int64, pkt *packet, p *pipe) bool {
 		n.record(now, Held, pkt, "")
 		p.held = append(p.held, pkt)
 		return false
+	case t.rejects() != nil && (pkt.proto == protoARP || pkt.proto == protoNDP):
+		return true // neighbours answer
 	case len(t.cuts) > 0:
 		for _, c := range t.cuts {
 			c.fault.met(now, pkt)
