@@ -198,6 +198,22 @@ func TestNackBringsItAgainAfterThePause(t *testing.T) {
 	})
 }
 
+// A Nack that is lost with its connection: the client, when it is back, does not hold the message any more, so
+// that it comes at once rather than after AckWait.
+func TestALostNack(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		s := w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t", Name: "n"})
+		w.publish("t", "x")
+		d := s.next("x", 1)
+		began := time.Now()
+		d.Nack(0)
+		w.net.cut("c")
+		d = s.next("x", 2)
+		require.Equal(t, 100*ms+6*delay, time.Since(began), "MinDelay, then a round trip each for TCP, for hello and for subscribe, whose answer brings it")
+		require.NoError(t, d.AckSync(t.Context()))
+	})
+}
+
 func TestExtendGivesMoreTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		s := w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t", Name: "n", AckWait: 5 * sec})
