@@ -205,7 +205,6 @@ func (d *dialing) finish(err error) {
 		d.host.fds.free(&d.fd)
 	}
 	d.host.n.wake(wake{host: d.host, done: d.done})
-	d.host.n.wakeAt(atOnce)
 }
 
 // revealWhy reveals what may have been the cause of a failure: there was no listener any more.

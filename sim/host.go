@@ -195,6 +195,7 @@ func (h *Host) kill(f *Fault, reset bool) {
 		h.table.conns.clear()
 		h.resent = 0
 	}
+	h.n.wakeAt(atOnce) // calls that waited return now, however far off the next event is
 }
 
 // attempts returns the attempts to connect that are not decided, in a fixed order.

@@ -351,3 +351,53 @@ func TestServeHTTPAndRestartAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// A call that waits returns when its host ends, though nothing else is to happen for long.
+func TestCallsReturnWhenTheHostEnds(t *testing.T) {
+	for name, end := range map[string]func(h *sim.Host){"crash": (*sim.Host).Crash, "power off": (*sim.Host).PowerOff} {
+		for what, call := range map[string]func(h *sim.Host) error{
+			"dial": func(h *sim.Host) error { _, err := h.Dial("tcp", "dark:7"); return err },
+			"read": func(h *sim.Host) error {
+				c, err := h.Dial("tcp", "server:7")
+				if err == nil {
+					_, err = c.Read(make([]byte, 1))
+				}
+				return err
+			},
+			"accept": func(h *sim.Host) error {
+				l, err := h.Listen("tcp", ":7")
+				if err == nil {
+					_, err = l.Accept()
+				}
+				return err
+			},
+			"datagram": func(h *sim.Host) error {
+				u, err := h.ListenPacket("udp", ":7")
+				if err == nil {
+					_, _, err = u.ReadFrom(make([]byte, 1))
+				}
+				return err
+			},
+		} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				sim.Test(t, func(t *testing.T, n *sim.Network) {
+					h := n.Host("h")
+					n.Link(h, n.Host("dark"), netem.Config{}).Down()
+					accept(listen(t, n.Host("server"), ":7"), func(c net.Conn) { c.Read(make([]byte, 1)) })
+					var at time.Duration
+					done := make(chan error, 1)
+					go func() {
+						err := call(h)
+						at = n.Elapsed()
+						done <- err
+					}()
+					time.Sleep(1700 * ms)
+					end(h)
+					err := <-done
+					require.ErrorIs(t, err, net.ErrClosed)
+					require.Less(t, at-1700*ms, time.Microsecond)
+				})
+			})
+		}
+	}
+}
