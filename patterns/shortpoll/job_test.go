@@ -247,6 +247,20 @@ func TestAnEarlierStateIsNotBelieved(t *testing.T) {
 	})
 }
 
+// A job that is known to have ended is not asked for, but OnState hears of it as of any other.
+func TestWaitForAJobThatHasEnded(t *testing.T) {
+	for _, state := range []shortpoll.State{shortpoll.Done, shortpoll.Failed} {
+		var seen []shortpoll.Job
+		client := &shortpoll.Client{URL: where, OnState: func(j shortpoll.Job) { seen = append(seen, j) }}
+		job := shortpoll.Job{ID: "a", State: state, Result: []byte("x")}
+		got, err := client.Wait(t.Context(), job)
+		require.NoError(t, err)
+		require.Equal(t, job, got)
+		require.Equal(t, []shortpoll.Job{job}, seen)
+		require.Zero(t, client.Stats().Polls)
+	}
+}
+
 // A server that has lost its memory is not waited for.
 func TestANewLifeOfTheServerIsTold(t *testing.T) {
 	withJobs(t, &shortpoll.Jobs{Run: takes(time.Hour)}, func(t *testing.T, w *wire, client *shortpoll.Client) {
