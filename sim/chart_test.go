@@ -126,3 +126,32 @@ func TestChartFoldsKeepAlives(t *testing.T) {
 		t.Errorf("it does not match %v:\n%v", want, err)
 	}
 }
+
+// The last event that is no longer kept is known still, for the first one that is: the answer to a keep-alive
+// is one by the probe before it.
+func TestRecordsAroundTheOldestKept(t *testing.T) {
+	n := New()
+	defer n.Close()
+	tr := n.log.trace
+	chunk := func(from int) (all []record) {
+		for i := range chunkSize {
+			all = append(all, record{at: int64(from + i), kind: Noted})
+		}
+		return all
+	}
+	n.do(func() {
+		tr.chunks, tr.total = [][]record{chunk(0), chunk(chunkSize), chunk(2 * chunkSize)}, 3*chunkSize
+		tr.forget(tr.chunks[0])
+		tr.chunks, tr.first = tr.chunks[1:], chunkSize
+		for _, i := range []int{-1, 0, tr.first - 2, tr.total} {
+			if r := tr.record(i); r != nil {
+				t.Errorf("record %d is that of %d", i, r.at)
+			}
+		}
+		for _, i := range []int{tr.first - 1, tr.first, 2*chunkSize - 1, 2 * chunkSize, tr.total - 1} {
+			if r := tr.record(i); r == nil || r.at != int64(i) {
+				t.Errorf("record %d is %v", i, r)
+			}
+		}
+	})
+}
