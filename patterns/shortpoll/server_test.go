@@ -416,3 +416,15 @@ func TestALocationOnAnotherHostIsNotFollowed(t *testing.T) {
 		require.Equal(t, []string{"PUT http://server/jobs/a", "GET http://server/jobs/a"}, asked)
 	}
 }
+
+// A server or a proxy may repeat events. They are dropped, and counted.
+func TestEventsThatWereHandedOverAreDropped(t *testing.T) {
+	withFeed(t, &shortpoll.Server{}, func(ctx context.Context, t *testing.T, w *wire, c *shortpoll.Client) {
+		w.serve(answers(200, `{"cursor":"e9-2","events":[{"offset":1,"time":"2000-01-01T00:00:00Z","data":"MA=="},{"offset":2,"time":"2000-01-01T00:00:00Z","data":"MQ=="}]}`))
+		c.From = at(1)
+		r, _ := follow(ctx, w, c)
+		time.Sleep(3*s + 500*ms) // polls at 1, 2 and 3 s
+		require.Equal(t, []string{"1"}, r.seen().data)
+		require.Equal(t, shortpoll.ClientStats{Polls: 3, Answers: 1, Events: 1, Unchanged: 2, Duplicates: 1 + 2 + 2}, c.Stats())
+	})
+}
