@@ -113,7 +113,7 @@ func TestVictimUnrepeatable(t *testing.T) {
 func TestReportOfARunThatDoesNotReplay(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimUnrepeatable")
 	require.True(t, failed)
-	requireInOrder(t, out, "seed 1 does not replay", "The first event that differs is number", "first:", "a:32768 > b:7", "second:", "a:32768 > b:7",
+	requireInOrder(t, out, "seed 1 does not replay: a second run had another trace (and failed). ", "The first event that differs is number", "first:", "a:32768 > b:7", "second:", "a:32768 > b:7",
 		"Calls on the network at that instant, in a further run:", ": TCPConn.Write\n", "sim_test.TestVictimUnrepeatable.func1\n", "report_test.go:")
 	require.NotContains(t, out, "TCPListener.Accept")
 }
@@ -136,6 +136,31 @@ func TestCheckRunsTwiceAndCompares(t *testing.T) {
 		out, failed = outputOf(t, row.victim)
 		require.False(t, failed, out)
 	}
+}
+
+func TestVictimFailsOnce(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		sayFrom(t, n, make([]byte, 1))
+		require.True(t, inSecondProcess())
+	})
+}
+
+func TestVictimFailsOnceAndDiffers(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		sayFrom(t, n, make([]byte, 1+os.Getpid()%1000))
+		require.True(t, inSecondProcess())
+	})
+}
+
+func TestReportOfAFailureThatDoesNotComeAgain(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimFailsOnce")
+	require.True(t, failed)
+	require.Contains(t, out, "a second run of seed 1 had the same trace but passed: the failure depends on something other than the network")
+	out, failed = outputOf(t, "TestVictimFailsOnceAndDiffers")
+	require.True(t, failed)
+	require.Contains(t, out, "seed 1 does not replay: a second run had another trace (and passed). ")
 }
 
 // sayFrom has a write to b:7, as one of two processes with other numbers would.
