@@ -125,6 +125,8 @@ func (t threshold) times(u threshold) threshold {
 // In the long run the chain is bad for P/(P+R) of the packets, and loses
 // (R*LossGood + P*LossBad)/(P+R) of them. A stay in the bad state lasts 1/R
 // packets on average, which is the mean burst if LossGood is 0 and LossBad 1.
+// Packets move the chain, not time: a burst waits for whoever sends next, and a single connection
+// gets through it at the pace of its retransmissions, which can take minutes.
 //
 // In the terms of tc-netem's "loss gemodel", which lists p, r, 1-h and 1-k,
 // LossBad is 1-h and LossGood is 1-k.

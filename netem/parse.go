@@ -17,6 +17,8 @@ import (
 // [Correlated] and [Correlation] do what was meant). Three things differ: the rate comes before the delay, the rate's
 // overhead begins at IP packets and cannot be negative, and a copy is not lost or delayed by itself.
 //
+// With sim.Strict, set the result's Limit to 0: a limit that no packet ever found full fails the test, that of tc's default too.
+//
 // What tc refuses is refused, and besides: jitter above the delay, distributions from files (see [ReadTable]), a rate in
 // percent, and seed, since the network has one. The error is a [*ConfigError] with the word and its value.
 func Parse(options string) (Config, error) {

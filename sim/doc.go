@@ -90,7 +90,8 @@
 //
 // At one instant the program's timers come first, then changes made with After and Inject, then packets.
 // The report of a failed test lists the faults and impairments that met nothing, with the reason; with
-// [Strict] they fail the test.
+// [Strict] they fail the test. Of a record that nobody asked for after it had changed, and of a middlebox whose
+// timeouts never ended, it says nothing: check the answer, and [TrackingStats].
 //
 // # Failures
 //

@@ -128,7 +128,7 @@ func (c *choices) check(t *testing.T, story string) {
 }
 
 // Judge plays a story and returns what was broken. folder is for what the server keeps
-// on disk.
+// on disk. It panics if the story has no Reason.
 func Judge(n *sim.Network, s System, folder string, story Story) []Breach {
 	return play(n, s, folder, story).Verdict()
 }

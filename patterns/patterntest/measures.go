@@ -7,7 +7,7 @@ import (
 )
 
 // Measures are what a story cost, over all its clients, as the network and the clients see
-// it.
+// it. Events that workers share are not among them.
 type Measures struct {
 	Accepted  int // events, each once for each client that was to get it
 	Delivered int // of these

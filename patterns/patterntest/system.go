@@ -18,7 +18,7 @@
 //		})
 //	}
 //
-// The example of the package is a complete server and client that satisfy the contract, and the
+// The example of the package (example_test.go) is a complete server and client that satisfy the contract, and the
 // lines that describe them. Each [Promise] names one thing that an implementation must not do.
 //
 // # What a system offers
@@ -41,8 +41,18 @@
 // any, of workers; SQUALL_SEEDS says how many. A storm that fails is shrunk and printed as Go code. [Storm] returns the storm of a
 // seed.
 //
-// Your own story is a function of a [World], of about ten lines; [Judge] returns what was
-// broken in it instead of failing a test. [Loopback] runs a part of the contract over the
+// Your own story, or a storm that was shrunk, is a function of a [World], of about ten lines; [Judge] plays it and returns
+// what was broken:
+//
+//	sim.Test(t, func(t *testing.T, n *sim.Network) {
+//		for _, breach := range patterntest.Judge(n, newSystem(n), t.TempDir(), patterntest.Story{
+//			Name: "a crash at once", Reason: "it lost the first event", Play: func(w *patterntest.World) { ... },
+//		}) {
+//			t.Error(breach)
+//		}
+//	}, sim.Seed(2))
+//
+// [Loopback] runs a part of the contract over the
 // operating system's own TCP.
 //
 // # What it does not find
@@ -106,7 +116,8 @@ type System struct {
 	Forgets bool
 
 	// Bound is the longest time that an event may take over a good network with 40 ms
-	// each way. Zero: three transits, 120 ms.
+	// each way. Zero: three transits, 120 ms. Events also come faster than one in each round trip: where one is
+	// sent only when that before it was acknowledged, they queue up, and each takes longer than the last.
 	Bound time.Duration
 
 	// Recovery is the longest time that a client may take, once all faults are over, to
