@@ -126,6 +126,9 @@ func (h *Host) lookup(_ context.Context, _, name string) ([]netip.Addr, error) {
 		if other := h.n.names.find(plain); other != nil {
 			return h.preferred(slices.Clone(other.addresses.list))
 		}
+		if a := h.n.names.middlebox(plain); a.IsValid() {
+			return []netip.Addr{a}
+		}
 		return nil
 	}))
 	if len(found) == 0 {

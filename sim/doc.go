@@ -82,7 +82,7 @@
 //     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.AddAddr] and [Host.RemoveAddr] change its
 //     addresses; [Host.SetLimits] leaves it few descriptors, ports or processors; [Host.Wipe] empties its disk
 //     ([Host.Dir]); [Host.Access] is its access link;
-//   - a router: [Router.BlockICMP] makes a path MTU black hole; [Router.NAT] and [Router.Firewall] make a
+//   - a router: [Router.BlockICMP] makes a path MTU black hole; [Router.NAT], [Router.Firewall] and [Router.Balancer] make a
 //     middlebox of it, which forgets connections that are silent, all at once (Forget), or with its address (Rebind);
 //   - a clock: [Clock.Step] and [Clock.Drift], for programs that read [Host.Now];
 //   - names: [Host.ServeNames] runs a name server, whose records change ([NameServer.Set]) and whose answers

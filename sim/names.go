@@ -121,6 +121,12 @@ func (h *Host) resources(name string, kind uint16) (records [][]byte, exists boo
 			}
 		}
 	}
+	if a := h.n.names.middlebox(name); a.IsValid() {
+		if kind == dnsTypeA {
+			records = append(records, a.AsSlice())
+		}
+		return records, true
+	}
 	for service := name; host == nil && strings.HasPrefix(service, "_"); host = h.n.names.find(service) {
 		_, service, _ = strings.Cut(service, ".")
 	}

@@ -16,12 +16,6 @@ type NATConfig struct {
 	Ports int
 }
 
-// mostPorts are those from 1024 to 65535.
-const (
-	firstPort = 1024
-	mostPorts = 1<<16 - firstPort
-)
-
 // A NAT is a router that lets the hosts behind it use its own address (RFC 3022: NAPT). It is made by [Router.NAT].
 type NAT struct {
 	tracker
@@ -34,7 +28,7 @@ type NAT struct {
 // NAT makes r translate the addresses of the given hosts, or routers that are NATs themselves: to all others they have the address of r.
 // Each of their connections, of TCP or UDP, gets a port: its own number if that is free, else a random one
 // (as Linux's MASQUERADE: nf_nat_l4proto_unique_tuple). What comes for a port of no connection is a stray, and
-// what is sent to one of the hosts by its own address does not arrive, since that is private. It panics if no host is given, if
+// what is sent to one of the hosts by its own address does not arrive, since that is private. IPv6 passes as it comes. It panics if no host is given, if
 // cfg is not valid, or if r has another box.
 //
 // IPv6 passes as it is.
@@ -110,6 +104,8 @@ func (t *NAT) forward(now int64, pkt *packet) {
 	}
 	from, to := t.at(pkt.src), t.at(pkt.dst)
 	switch {
+	case pkt.src.Addr().Is6():
+		t.r.n.transmit(pkt, now)
 	case pkt.proto == protoICMP && to != &t.r.node:
 		t.r.n.transmit(pkt, now)
 	case to == &t.r.node && pkt.dst.Addr() != t.r.addr:
@@ -124,33 +120,18 @@ func (t *NAT) forward(now int64, pkt *packet) {
 		t.r.n.drop(now, pkt, nil, "a private address")
 	case !t.begins(pkt):
 		t.stray(now, pkt)
-	case t.full():
-		t.crowded(now, pkt, tableFull)
+	case t.crowded(now, pkt):
 	default:
-		port := t.port(pkt)
+		want := int(pkt.src.Port())
+		if t.moved {
+			want = 0
+		}
+		port := t.port(pkt.proto, pkt.dst, want, t.conf.Ports, &t.draws)
 		if port == 0 {
-			t.crowded(now, pkt, "no port is left")
+			t.tooMany(now, pkt, "no port is left")
 			return
 		}
 		public := netip.AddrPortFrom(t.r.addr, port)
 		t.pass(now, pkt, t.open(pkt, tuple{pkt.proto, pkt.dst, public}), true)
 	}
-}
-
-// port chooses one for a new connection: 0 if there is none.
-func (t *NAT) port(pkt *packet) uint16 {
-	free := func(port int) bool {
-		return t.known[tuple{pkt.proto, pkt.dst, netip.AddrPortFrom(t.r.addr, uint16(port))}] == nil
-	}
-	own := int(pkt.src.Port())
-	if !t.moved && own >= firstPort && own < firstPort+t.conf.Ports && free(own) {
-		return uint16(own)
-	}
-	first := int(t.draws.Uint64() % uint64(t.conf.Ports))
-	for i := range t.conf.Ports {
-		if port := firstPort + (first+i)%t.conf.Ports; free(port) {
-			return uint16(port)
-		}
-	}
-	return 0
 }

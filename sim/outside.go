@@ -182,7 +182,7 @@ func (n *Network) stray(by, host string) error {
 		if addr, err := netip.ParseAddr(host); err == nil {
 			return n.names.byAddr[addr.Unmap()] != nil
 		}
-		return n.names.find(host) != nil
+		return n.names.has(host)
 	})
 	if !ours {
 		n.do(func() {

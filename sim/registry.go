@@ -33,6 +33,17 @@ type stream struct {
 // lock is held.
 func (r *registry) find(name string) *Host { return r.hosts[strings.ToLower(name)] }
 
+// middlebox is the address of the router of a name, if it has a box; else it is not valid.
+func (r *registry) middlebox(name string) (addr netip.Addr) {
+	if m := r.routers[strings.ToLower(name)]; m != nil {
+		addr = m.addr
+	}
+	return addr
+}
+
+// has says that a name stands for an address: that of a host, or of a router with a box.
+func (r *registry) has(name string) bool { return r.find(name) != nil || r.middlebox(name).IsValid() }
+
 // nameServers yields the name servers that there are.
 func (n *Network) nameServers() iter.Seq[*NameServer] {
 	return func(yield func(*NameServer) bool) {
@@ -53,7 +64,7 @@ func (n *Network) nameServers() iter.Seq[*NameServer] {
 
 // serves says whether a name is that of a host, or a name server has records of it.
 func (n *Network) serves(name string) bool {
-	if get(n, func() bool { return n.names.find(name) != nil }) {
+	if get(n, func() bool { return n.names.has(name) }) {
 		return true
 	}
 	for s := range n.nameServers() {

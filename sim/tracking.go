@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -38,6 +39,10 @@ type Tracking struct {
 	// dropped, as with Linux's "nf_conntrack: table full, dropping packet" (nf_conntrack_max). Zero: no bound. Linux
 	// may drop a connection that was never answered instead; this does not.
 	Max int
+
+	// PerClient bounds the connections of one address that are remembered at once: the SYN that would begin one more is answered by ICMP port
+	// unreachable, so that the attempt fails with ECONNREFUSED (iptables: -m connlimit --connlimit-above -j REJECT). Zero: no bound.
+	PerClient int
 
 	// Stray is what is done with TCP segments of no known connection. Default [StrayAdopted].
 	Stray Stray
@@ -83,6 +88,8 @@ func (t *Tracking) mustBeValid(method string, r *Router) {
 	switch {
 	case t.Max < 0:
 		panic(fmt.Sprintf("sim: router %s: %s: Tracking.Max is %d: it must not be negative", r.name, method, t.Max))
+	case t.PerClient < 0:
+		panic(fmt.Sprintf("sim: router %s: %s: Tracking.PerClient is %d: it must not be negative", r.name, method, t.PerClient))
 	case t.Stray > StrayReset:
 		panic(fmt.Sprintf("sim: router %s: %s: Tracking.Stray is %v: it must be StrayAdopted, StrayDropped or StrayReset", r.name, method, t.Stray))
 	}
@@ -102,7 +109,8 @@ func (t tuple) reversed() tuple { return tuple{t.proto, t.to, t.from} }
 // the tuple ask and go on with that of answers reversed, and the other way round.
 type tracked struct {
 	ask, answer tuple
-	there, back *flow // of packets that are rewritten; nil if none is
+	there, back *flow  // of packets that are rewritten; nil if none is
+	gone        func() // what is to be done when it is forgotten, or nil
 	timer       *timer
 	state       trackedState
 	closed      [2]closing // by who opened it, and by the other side
@@ -170,7 +178,7 @@ type TrackingStats struct {
 	Opened    int // that it came to know,
 	Expired   int // of them forgotten for their silence, those included that had ended
 	Forgotten int // forgotten by Forget, Rebind or the death of a backend
-	Full      int // packets dropped since there was no room or no port
+	Full      int // packets that began one for which there was no room or no port
 	Strays    int // packets of no known connection that it dropped or answered by RST
 }
 
@@ -179,11 +187,16 @@ type tracker struct {
 	r     *Router
 	conf  Tracking
 	known map[tuple]*tracked // by both tuples
+	of    map[netip.Addr]int // how many are of a client; nil without PerClient
 	stats TrackingStats
 }
 
 func newTracker(r *Router, conf Tracking) tracker {
-	return tracker{r: r, conf: conf, known: map[tuple]*tracked{}}
+	k := tracker{r: r, conf: conf, known: map[tuple]*tracked{}}
+	if conf.PerClient > 0 {
+		k.of = map[netip.Addr]int{}
+	}
+	return k
 }
 
 // Stats returns the counters as they stand.
@@ -197,19 +210,19 @@ func (k *tracker) Forget() {
 
 func (k *tracker) forgetAll(what string) {
 	f := k.r.n.fault(&k.r.node, what, "connection")
-	for _, c := range k.known {
-		c.timer.set(never)
-	}
-	clear(k.known)
 	f.hits(k.stats.Open)
 	k.stats.Forgotten += k.stats.Open
-	k.stats.Open = 0
+	for _, c := range k.known {
+		if k.known[c.ask] == c { // it is not forgotten yet: each is there twice
+			k.forget(c)
+		}
+	}
 }
 
-// open has a connection known, whose packets are rewritten if answer is not ask reversed: nil if there is no room.
+// open has a connection known, whose packets are rewritten if answer is not ask reversed.
 func (k *tracker) open(pkt *packet, answer tuple) *tracked {
-	if k.full() {
-		return nil
+	if k.of != nil {
+		k.of[pkt.src.Addr()]++
 	}
 	k.stats.Open++
 	k.stats.Opened++
@@ -228,14 +241,20 @@ func (k *tracker) open(pkt *packet, answer tuple) *tracked {
 	return c
 }
 
-func (k *tracker) full() bool { return k.conf.Max > 0 && k.stats.Open >= k.conf.Max }
-
 // forget forgets one connection.
 func (k *tracker) forget(c *tracked) {
 	c.timer.set(never)
 	delete(k.known, c.ask)
 	delete(k.known, c.answer)
 	k.stats.Open--
+	if client := c.ask.from.Addr(); k.of != nil {
+		if k.of[client]--; k.of[client] == 0 {
+			delete(k.of, client)
+		}
+	}
+	if c.gone != nil {
+		c.gone()
+	}
 }
 
 // expire forgets a connection that was silent for too long.
@@ -357,6 +376,29 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) {
 	}
 }
 
+// port chooses one of the box's own for a new connection to a remote address, of so many: the wanted one if that is free; 0 if none is.
+func (k *tracker) port(proto protocol, remote netip.AddrPort, want, ports int, draws *netem.Stream) uint16 {
+	free := func(port int) bool {
+		return k.known[tuple{proto, remote, netip.AddrPortFrom(k.r.addr, uint16(port))}] == nil
+	}
+	if want >= firstPort && want < firstPort+ports && free(want) {
+		return uint16(want)
+	}
+	first := int(draws.Uint64() % uint64(ports))
+	for i := range ports {
+		if port := firstPort + (first+i)%ports; free(port) {
+			return uint16(port)
+		}
+	}
+	return 0
+}
+
+// The ports from which a box chooses are at most those from 1024 to 65535.
+const (
+	firstPort = 1024
+	mostPorts = 1<<16 - firstPort
+)
+
 // stray ends a packet of no connection.
 func (k *tracker) stray(now int64, pkt *packet) {
 	const why = "no known connection"
@@ -379,11 +421,22 @@ func (k *tracker) begins(pkt *packet) bool {
 	return s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN || s.Flags&(tcp.SYN|tcp.RST) == 0 && k.conf.Stray == StrayAdopted
 }
 
-// crowded ends a packet that would begin a connection for which there is no room.
-func (k *tracker) crowded(now int64, pkt *packet, why string) {
+// crowded ends a packet that would begin a connection for which there is no room, if that is so.
+func (k *tracker) crowded(now int64, pkt *packet) bool {
+	switch {
+	case k.conf.Max > 0 && k.stats.Open >= k.conf.Max:
+		k.tooMany(now, pkt, "connection table is full")
+	case k.of != nil && k.of[pkt.src.Addr()] >= k.conf.PerClient:
+		k.stats.Full++
+		k.r.reject(now, pkt, ICMPPortUnreachable, "too many connections of one client")
+	default:
+		return false
+	}
+	return true
+}
+
+// tooMany ends a packet that would begin one connection too many, and says why.
+func (k *tracker) tooMany(now int64, pkt *packet, why string) {
 	k.stats.Full++
 	k.r.n.drop(now, pkt, nil, why)
 }
-
-// tableFull is what the trace says of such a packet.
-const tableFull = "connection table is full"

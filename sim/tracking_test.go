@@ -325,6 +325,24 @@ func TestTwoHostsBehindANATWithOnePort(t *testing.T) {
 	})
 }
 
+// There is no NAT of IPv6: a packet passes as it is.
+func TestANATLeavesIPv6Alone(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server, nat := behindNAT(n, sim.NATConfig{})
+		froms := make(chan string, 2)
+		accept(listen(t, server, ":7"), func(c net.Conn) { froms <- c.RemoteAddr().String(); echo(c) })
+		six, err := client.Dial("tcp6", "server:7")
+		require.NoError(t, err)
+		roundTrip(t, six)
+		require.Equal(t, six.LocalAddr().String(), <-froms)
+		require.Zero(t, nat.Stats().Opened)
+		four, err := client.Dial("tcp4", "server:7")
+		require.NoError(t, err)
+		roundTrip(t, four)
+		require.NotEqual(t, four.LocalAddr().String(), <-froms)
+	}, sim.IPv6())
+}
+
 // After the NAT has another address TCP gets RST from the server, while UDP goes on.
 func TestRebinding(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {

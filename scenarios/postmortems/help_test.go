@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httputil"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -253,44 +252,6 @@ func hears(c net.Conn) bool {
 	c.SetReadDeadline(time.Now().Add(time.Second))
 	_, err := c.Read(make([]byte, 10))
 	return err == nil
-}
-
-// A balancer is a reverse proxy that gives its backends a request each, in turn.
-type balancer struct {
-	n        *sim.Network
-	name     string
-	mu       sync.Mutex
-	next     int
-	backends []string
-}
-
-func newBalancer(n *sim.Network, name string, backends ...string) *balancer {
-	b := &balancer{n: n, name: name, backends: backends}
-	for _, backend := range backends {
-		n.Host(backend).ServeHTTP(":80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	}
-	h := n.Host(name)
-	h.ServeHTTP(":80", &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.next++
-			r.Out.URL.Scheme, r.Out.URL.Host = "http", b.backends[b.next%len(b.backends)]
-		},
-		Transport:    h.HTTPClient().Transport,
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	})
-	return b
-}
-
-// drain returns a function that has the first backend taken out, which takes a while.
-func (b *balancer) drain(takes time.Duration) func() {
-	return func() {
-		time.Sleep(takes)
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.backends = b.backends[1:]
-	}
 }
 
 // everySecond sends an event of 100 bytes each second.

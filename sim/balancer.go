@@ -1,0 +1,279 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// A BalancerConfig is what a load balancer does.
+type BalancerConfig struct {
+	Tracking
+
+	// Port is that on which it takes connections of TCP, and on which its backends do. From 1 to 65535.
+	Port int
+
+	// Hash has a client's address and port choose the backend, so that those that remain keep their clients when one
+	// goes (rendezvous hashing). By default each connection goes to the next one in turn.
+	Hash bool
+
+	// Check is how it finds out which backends live. With the zero value it does not: a dead one keeps its share.
+	Check HealthCheck
+}
+
+// A HealthCheck connects to each backend every so often, and resets the connection when it is accepted.
+type HealthCheck struct {
+	Every   time.Duration // from one check to the next; zero: there are none
+	Timeout time.Duration // without an answer the check has failed; default Every, and at most that
+	Down    int           // checks in a row that fail before a backend gets no connections; default 2
+	Up      int           // that succeed before it gets some again; default 2
+}
+
+// A Balancer is a load balancer at layer 4: a router that has the connections to its own address go to
+// backends. It is made by [Router.Balancer].
+type Balancer struct {
+	tracker
+	conf     BalancerConfig
+	backends []*backend // as they were given
+	draws    netem.Stream
+	turns    int
+}
+
+// A backend is one of a balancer's.
+type backend struct {
+	host     *Host
+	down     bool // by its checks
+	drained  bool
+	streak   int // of checks that say the opposite of down
+	probe    *probe
+	conns    map[*tracked]bool
+	deadline *timer // of its drain
+}
+
+// A probe is a health check that is under way.
+type probe struct {
+	from, to netip.AddrPort
+	out      *flow
+	timer    *timer // of its end, or of the next one
+	began    int64
+	waits    bool // for an answer
+}
+
+// probePorts are those from which checks come: below those of connections.
+const probePorts = 512
+
+// Balancer makes r a load balancer of the given hosts: TCP connections to its address ([Router.Addr], which its name
+// stands for too) and port go to one of them. The backend sees r's address and
+// the client's port, or another if that is taken. When a backend is found dead, its connections are
+// forgotten, and what comes for them is a stray. If no backend is left, new connections are answered by RST. It panics if cfg is
+// not valid, without backends, or if r has another box.
+func (r *Router) Balancer(cfg BalancerConfig, backends ...*Host) *Balancer {
+	r.must("Balancer")
+	cfg.Tracking.mustBeValid("Balancer", r)
+	cfg.Check.Timeout = cmp.Or(cfg.Check.Timeout, cfg.Check.Every)
+	cfg.Check.Down, cfg.Check.Up = cmp.Or(cfg.Check.Down, 2), cmp.Or(cfg.Check.Up, 2)
+	switch c := cfg.Check; {
+	case cfg.Port < 1 || cfg.Port > 1<<16-1:
+		panic(fmt.Sprintf("sim: router %s: Balancer: Port is %d: it must be from 1 to 65535", r.name, cfg.Port))
+	case c.Every < 0:
+		panic(fmt.Sprintf("sim: router %s: Balancer: Check.Every is %v: it must not be negative", r.name, c.Every))
+	case c.Timeout < 0 || c.Timeout > c.Every:
+		panic(fmt.Sprintf("sim: router %s: Balancer: Check.Timeout is %v: it must be from 0 to Every, %v", r.name, c.Timeout, c.Every))
+	case c.Down < 0 || c.Up < 0:
+		panic(fmt.Sprintf("sim: router %s: Balancer: Check.Down is %d and Check.Up is %d: they must not be negative", r.name, c.Down, c.Up))
+	case len(backends) == 0:
+		panic(fmt.Sprintf("sim: router %s: Balancer: name its backends", r.name))
+	}
+	b := &Balancer{tracker: newTracker(r, cfg.Tracking), conf: cfg, draws: netem.NewStream(r.n.seed, "balancer", r.name)}
+	for _, h := range backends {
+		r.n.nodeOf("Balancer", h)
+		if slices.ContainsFunc(b.backends, func(e *backend) bool { return e.host == h }) {
+			panic(fmt.Sprintf("sim: router %s: Balancer: host %q is named twice", r.name, h.name))
+		}
+		b.backends = append(b.backends, &backend{host: h, conns: map[*tracked]bool{}})
+	}
+	r.n.do(func() {
+		r.n.install(r, b)
+		for i, e := range b.backends {
+			e.deadline = r.n.newTimer(func(int64) { b.end(e) })
+			if cfg.Check.Every == 0 {
+				continue
+			}
+			e.probe = &probe{from: netip.AddrPortFrom(r.addr, uint16(probePorts+i)), to: netip.AddrPortFrom(e.host.addr, uint16(cfg.Port))}
+			e.probe.timer = r.n.newTimer(func(now int64) { b.check(now, e) })
+			e.probe.timer.set(after(r.n.now(), int64(cfg.Check.Every)))
+		}
+	})
+	return b
+}
+
+// backendOf returns a backend; the lock is held.
+func (b *Balancer) backendOf(method string, h *Host) *backend {
+	i := slices.IndexFunc(b.backends, func(e *backend) bool { return e.host == h })
+	if i < 0 {
+		panic(fmt.Sprintf("sim: router %s: %s: the host is none of the balancer's backends", b.r.name, method))
+	}
+	return b.backends[i]
+}
+
+// Drain gives h no new connections, and forgets those that it has when the given time is over: the "connection draining" or
+// "deregistration delay" of cloud providers. It panics if h is no backend or the time is negative.
+func (b *Balancer) Drain(h *Host, d time.Duration) {
+	if d < 0 {
+		panic(fmt.Sprintf("sim: router %s: Drain(%v): it must not be negative", b.r.name, d))
+	}
+	b.r.n.do(func() {
+		e := b.backendOf("Drain", h)
+		e.drained = true
+		b.r.n.note(&b.r.node, &h.node, "drained")
+		if d == 0 {
+			b.end(e)
+			return
+		}
+		e.deadline.set(after(b.r.n.now(), int64(d)))
+	})
+}
+
+// Undrain undoes [Balancer.Drain].
+func (b *Balancer) Undrain(h *Host) {
+	b.r.n.do(func() {
+		e := b.backendOf("Undrain", h)
+		e.drained = false
+		e.deadline.set(never)
+		b.r.n.note(&b.r.node, &h.node, "no longer drained")
+	})
+}
+
+// Serving returns the names of the backends that get new connections.
+func (b *Balancer) Serving() []string {
+	return texts(b.r.n, func() (names []string) {
+		for _, e := range b.serving() {
+			names = append(names, e.host.name)
+		}
+		return names
+	})
+}
+
+func (b *Balancer) serving() (all []*backend) {
+	for _, e := range b.backends {
+		if !e.down && !e.drained {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// end forgets the connections of a backend.
+func (b *Balancer) end(e *backend) {
+	for c := range e.conns {
+		b.forget(c)
+		b.stats.Forgotten++
+	}
+	clear(e.conns)
+}
+
+// choose returns the backend for a new connection, or nil.
+func (b *Balancer) choose(client netip.AddrPort) *backend {
+	all := b.serving()
+	if len(all) == 0 {
+		return nil
+	}
+	if b.conf.Hash {
+		weight := func(e *backend) uint64 { return mix(hashString(client.String()) ^ e.host.hash) }
+		return slices.MaxFunc(all, func(x, y *backend) int { return cmp.Compare(weight(x), weight(y)) })
+	}
+	b.turns++
+	return all[(b.turns-1)%len(all)]
+}
+
+func (b *Balancer) forward(now int64, pkt *packet) {
+	if c, opener := b.lookup(pkt); c != nil {
+		b.pass(now, pkt, c, opener)
+		return
+	}
+	public := netip.AddrPortFrom(b.r.addr, uint16(b.conf.Port))
+	switch {
+	case b.at(pkt.dst) != &b.r.node:
+		b.r.n.transmit(pkt, now)
+	case b.answered(now, pkt):
+	case pkt.proto != protoTCP || pkt.dst != public || pkt.seg == nil || pkt.seg.Flags&(tcp.SYN|tcp.ACK) != tcp.SYN:
+		b.stray(now, pkt)
+	case b.crowded(now, pkt):
+	default:
+		e := b.choose(pkt.src)
+		if e == nil {
+			b.stats.Strays++
+			b.r.reset(now, pkt, b.r.flowTo(protoTCP, pkt.dst, pkt.src), "no backend")
+			return
+		}
+		to := netip.AddrPortFrom(e.host.addr, uint16(b.conf.Port))
+		port := b.port(protoTCP, to, int(pkt.src.Port()), mostPorts, &b.draws)
+		if port == 0 {
+			b.tooMany(now, pkt, "no port is left")
+			return
+		}
+		c := b.open(pkt, tuple{protoTCP, to, netip.AddrPortFrom(b.r.addr, port)})
+		e.conns[c] = true
+		c.gone = func() { delete(e.conns, c) }
+		b.pass(now, pkt, c, true)
+	}
+}
+
+// check begins a health check, or ends one that was not answered in time.
+func (b *Balancer) check(now int64, e *backend) {
+	p := e.probe
+	if p.waits {
+		b.judge(now, e, false)
+		return
+	}
+	if p.out == nil {
+		p.out = b.r.flowTo(protoTCP, p.from, p.to)
+	}
+	s := b.r.n.pool.segments.get()
+	s.Flags, s.ISS, s.Window, s.MSS = tcp.SYN, uint32(b.draws.Uint64()), 65535, 1460
+	pkt := b.r.n.pool.packet(p.out, protoTCP, p.from, p.to)
+	pkt.seg, pkt.size = s, s.Size()
+	p.waits, p.began = true, now
+	p.timer.set(after(now, int64(b.conf.Check.Timeout)))
+	b.r.send(now, pkt, p.out)
+}
+
+// answered says whether a packet is the answer to a health check, and ends it.
+func (b *Balancer) answered(now int64, pkt *packet) bool {
+	i := int(pkt.dst.Port()) - probePorts
+	if pkt.proto != protoTCP || pkt.seg == nil || i < 0 || i >= len(b.backends) || b.backends[i].probe == nil || pkt.src != b.backends[i].probe.to {
+		return false
+	}
+	e := b.backends[i]
+	alive := pkt.seg.Flags&tcp.RST == 0
+	b.r.reset(now, pkt, e.probe.out, "a health check")
+	if e.probe.waits {
+		b.judge(now, e, alive)
+	}
+	return true
+}
+
+// judge takes note of the result of a check, and plans the next one.
+func (b *Balancer) judge(now int64, e *backend, alive bool) {
+	e.probe.waits = false
+	e.probe.timer.set(max(after(e.probe.began, int64(b.conf.Check.Every)), now+1))
+	if alive != e.down {
+		e.streak = 0
+		return
+	}
+	e.streak++
+	switch {
+	case e.down && e.streak >= b.conf.Check.Up:
+		e.down, e.streak = false, 0
+		b.r.n.note(&b.r.node, &e.host.node, "found alive")
+	case !e.down && e.streak >= b.conf.Check.Down:
+		e.down, e.streak = true, 0
+		b.r.n.note(&b.r.node, &e.host.node, "found dead")
+		b.end(e)
+	}
+}

@@ -1,0 +1,244 @@
+package sim_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// balanced has a client, 10 ms from a load balancer of three hosts, 10 ms behind it, that greet by their names and echo.
+func balanced(t *testing.T, n *sim.Network, cfg sim.BalancerConfig) (client *sim.Host, lb *sim.Balancer) {
+	t.Helper()
+	client = n.Host("client")
+	r := n.Router("lb")
+	n.Link(client, r, netem.Config{Delay: 10 * ms})
+	silent(client)
+	var backends []*sim.Host
+	for _, name := range []string{"a", "b", "c"} {
+		h := n.Host(name)
+		n.Link(r, h, netem.Config{Delay: 10 * ms})
+		silent(h)
+		accept(listen(t, h, ":7"), func(c net.Conn) {
+			io.WriteString(c, h.Name())
+			echo(c)
+		})
+		backends = append(backends, h)
+	}
+	cfg.Port = 7
+	return client, r.Balancer(cfg, backends...)
+}
+
+// greeted connects, and returns who answers.
+func greeted(t *testing.T, client *sim.Host) (net.Conn, string) {
+	t.Helper()
+	c := dial(t, client, "lb:7")
+	p := make([]byte, 1)
+	_, err := io.ReadFull(c, p)
+	require.NoError(t, err)
+	return c, string(p)
+}
+
+func TestABalancerTakesTurns(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, lb := balanced(t, n, sim.BalancerConfig{})
+		who := ""
+		for range 7 {
+			c, name := greeted(t, client)
+			roundTrip(t, c)
+			who += name
+		}
+		require.Equal(t, "abcabca", who)
+		require.Equal(t, sim.TrackingStats{Open: 7, Opened: 7}, lb.Stats())
+		_, err := client.Dial("tcp", "lb:8")
+		require.ErrorIs(t, err, syscall.ETIMEDOUT, "another port is no connection of its own: dropped")
+		require.Equal(t, []string{"198.18.0.1"}, addrsOf(t, client, "lb"))
+	})
+}
+
+func addrsOf(t *testing.T, h *sim.Host, name string) []string {
+	t.Helper()
+	addrs, err := h.Resolver().LookupHost(t.Context(), name)
+	require.NoError(t, err)
+	return addrs
+}
+
+// With a hash the clients of a backend that goes are spread, and no other moves.
+func TestABalancerThatHashes(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, lb := balanced(t, n, sim.BalancerConfig{Hash: true, Tracking: sim.Tracking{Closing: time.Second}})
+		choices := func() (who string) {
+			for port := range 30 {
+				c, err := dialerOf(client, &net.TCPAddr{Port: 5000 + port}).Dial("tcp", "lb:7")
+				require.NoError(t, err)
+				p := make([]byte, 1)
+				io.ReadFull(c, p)
+				who += string(p)
+				c.(*sim.TCPConn).SetLinger(0)
+				c.Close()
+			}
+			time.Sleep(10 * time.Second)
+			return who
+		}
+		before := choices()
+		require.Equal(t, before, choices(), "the same client, the same backend")
+		lb.Drain(n.Host("b"), 0)
+		after, moved := choices(), 0
+		for i := range before {
+			if before[i] == 'b' {
+				moved++
+				require.NotEqual(t, byte('b'), after[i])
+			} else {
+				require.Equal(t, before[i], after[i])
+			}
+		}
+		require.Greater(t, moved, 3, before)
+		require.Less(t, moved, 20, before)
+		lb.Undrain(n.Host("b"))
+		require.Equal(t, before, choices())
+	})
+}
+
+// A dead backend keeps its share until as many checks as it takes have failed.
+func TestABalancerChecksItsBackends(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, lb := balanced(t, n, sim.BalancerConfig{Check: sim.HealthCheck{Every: 10 * time.Second, Timeout: 2 * time.Second, Down: 2, Up: 3}})
+		conns := map[string]net.Conn{}
+		for range 3 {
+			c, name := greeted(t, client)
+			conns[name] = c
+		}
+		n.After(12*time.Second-n.Elapsed(), n.Host("b").PowerOff)
+		// Checks at 10, 20, 30 s: the one at 20 s has failed at 22 s, the one at 30 s at 32 s.
+		time.Sleep(32*time.Second - n.Elapsed())
+		require.Equal(t, []string{"a", "b", "c"}, lb.Serving())
+		time.Sleep(2)
+		require.Equal(t, []string{"a", "c"}, lb.Serving())
+		require.Equal(t, 1, lb.Stats().Forgotten, "its connection")
+		roundTrip(t, conns["a"])
+		roundTrip(t, conns["c"])
+
+		b := n.Host("b")
+		b.Restart()
+		time.Sleep(time.Second)
+		accept(listen(t, b, ":7"), func(c net.Conn) { io.WriteString(c, "b") })
+		time.Sleep(60*time.Second - n.Elapsed()) // those at 40, 50 and 60 s succeed, the last one 20 ms later
+		require.Equal(t, []string{"a", "c"}, lb.Serving())
+		time.Sleep(20*ms + 2)
+		require.Equal(t, []string{"a", "b", "c"}, lb.Serving())
+
+		b.Crash() // RST: the checks at 70 and 80 s fail at once
+		time.Sleep(80*time.Second + 20*ms + 2 - n.Elapsed())
+		require.Equal(t, []string{"a", "c"}, lb.Serving())
+		n.Host("a").Crash()
+		n.Host("c").Crash()
+		time.Sleep(time.Minute)
+		require.Empty(t, lb.Serving())
+		start := n.Elapsed()
+		_, err := client.Dial("tcp", "lb:7")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		require.Equal(t, 20*ms, n.Elapsed()-start)
+	})
+}
+
+// Draining: no new connections at once, and the end of the old ones when its time is over.
+func TestABalancerDrains(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.AWSNetworkLB})
+		c, who := greeted(t, client)
+		require.Equal(t, "a", who)
+		start := n.Elapsed()
+		lb.Drain(n.Host("a"), 300*time.Second)
+		for range 4 {
+			_, who = greeted(t, client)
+			require.NotEqual(t, "a", who)
+		}
+		time.Sleep(start + 299*time.Second - n.Elapsed())
+		roundTrip(t, c)
+		time.Sleep(time.Second)
+		c.Write([]byte("x"))
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		require.Equal(t, 1, lb.Stats().Forgotten)
+	})
+}
+
+// The idle timeouts of load balancers, by what a client finds when it speaks again.
+func TestIdleTimeoutsOfClouds(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		cfg  sim.Tracking
+		idle time.Duration
+		err  error
+	}{
+		{"AWS NLB", sim.AWSNetworkLB, 350 * time.Second, syscall.ECONNRESET},
+		{"Azure LB", sim.AzureLB, 4 * time.Minute, syscall.ETIMEDOUT},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				client, _ := balanced(t, n, sim.BalancerConfig{Tracking: row.cfg})
+				c, _ := greeted(t, client)
+				time.Sleep(row.idle - time.Second)
+				roundTrip(t, c)
+				time.Sleep(row.idle + time.Second)
+				c.Write([]byte("x"))
+				_, err := c.Read(make([]byte, 1))
+				require.ErrorIs(t, err, row.err)
+			})
+		})
+	}
+}
+
+// A cap for each client: the seventh attempt is refused, another client's is not.
+func TestACapForEachClient(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.Tracking{PerClient: 6, Closing: time.Second}})
+		other := n.Host("other")
+		n.Link(other, n.Router("lb"), netem.Config{})
+		var first net.Conn
+		for i := range 6 {
+			c, _ := greeted(t, client)
+			if i == 0 {
+				first = c
+			}
+		}
+		_, err := client.Dial("tcp", "lb:7")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		greeted(t, other)
+		first.(*sim.TCPConn).SetLinger(0)
+		first.Close()
+		time.Sleep(2 * time.Second)
+		greeted(t, client)
+		require.Equal(t, 1, lb.Stats().Full)
+	})
+}
+
+func TestMisuseOfBalancers(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		r, h := n.Router("r"), n.Host("h")
+		check := func(c sim.HealthCheck) func() {
+			return func() { r.Balancer(sim.BalancerConfig{Port: 7, Check: c}, h) }
+		}
+		for want, f := range map[string]func(){
+			"sim: router r: Balancer: Port is 0: it must be from 1 to 65535":                         func() { r.Balancer(sim.BalancerConfig{}, h) },
+			"sim: router r: Balancer: name its backends":                                             func() { r.Balancer(sim.BalancerConfig{Port: 7}) },
+			`sim: router r: Balancer: host "h" is named twice`:                                       func() { r.Balancer(sim.BalancerConfig{Port: 7}, h, h) },
+			"sim: router r: Balancer: Check.Every is -1s: it must not be negative":                   check(sim.HealthCheck{Every: -time.Second, Timeout: -time.Second}),
+			"sim: router r: Balancer: Check.Timeout is 2s: it must be from 0 to Every, 1s":           check(sim.HealthCheck{Every: time.Second, Timeout: 2 * time.Second}),
+			"sim: router r: Balancer: Check.Down is -1 and Check.Up is 2: they must not be negative": check(sim.HealthCheck{Every: time.Second, Down: -1}),
+			"sim: router r: Balancer: Tracking.PerClient is -1: it must not be negative":             func() { r.Balancer(sim.BalancerConfig{Port: 7, Tracking: sim.Tracking{PerClient: -1}}, h) },
+		} {
+			require.PanicsWithValue(t, want, f)
+		}
+		lb := r.Balancer(sim.BalancerConfig{Port: 7}, h)
+		require.PanicsWithValue(t, "sim: router r: Drain: the host is none of the balancer's backends", func() { lb.Drain(n.Host("x"), 0) })
+		require.PanicsWithValue(t, fmt.Sprintf("sim: router r: Drain(%v): it must not be negative", -time.Second), func() { lb.Drain(h, -time.Second) })
+	})
+}
