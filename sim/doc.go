@@ -84,6 +84,8 @@
 //     ([Host.Dir]); [Host.Access] is its access link;
 //   - a router: [Router.BlockICMP] makes a path MTU black hole; [Router.NAT], [Router.Firewall] and [Router.Balancer] make a
 //     middlebox of it, which forgets connections that are silent, all at once (Forget), or with its address (Rebind);
+//   - HTTP: [Network.FaultyHTTP] has requests delayed, refused, aborted or answered by half, and [Host.Proxy] stands
+//     between client and server, gives up and collects;
 //   - a clock: [Clock.Step] and [Clock.Drift], for programs that read [Host.Now];
 //   - names: [Host.ServeNames] runs a name server, whose records change ([NameServer.Set]) and whose answers
 //     fail, do not come, come late or truncated; [Host.SetResolver] has a host ask it.
