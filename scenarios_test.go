@@ -370,6 +370,25 @@ var scenarios = []scenario.Row{
 			_, err = client.Get("http://node3/")
 			require.NoError(t, err, "it is healed")
 		}},
+	{Name: "X-12 something on the way alters what it forwards", Reason: "it makes the checksum anew, so TCP finds nothing: only TLS does, or a check of one's own",
+		Story: func(t *testing.T, n *sim.Network) {
+			server, phone := n.Host("server"), n.Host("phone")
+			link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
+			photo := strings.Repeat("photo ", 20_000)
+			send := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, photo) })
+			server.ServeHTTP(":80", send)
+			serveTLS(t, server, send)
+			get := func(url string) string {
+				client := phone.HTTPClient()
+				client.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: n.Roots()}
+				return fetched(client.Get(url))
+			}
+			require.True(t, get("http://server/") == photo && get("https://server/") == photo)
+			bad := netem.Config{Delay: 40 * time.Millisecond, Corrupt: 0.2, Damage: netem.Damage{UndetectedTCP: true}}
+			link.SetAsym(netem.Config{Delay: 40 * time.Millisecond}, bad)
+			require.NotEqual(t, photo, get("http://server/"))
+			require.Contains(t, get("https://server/"), "bad record MAC")
+		}},
 }
 
 func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
@@ -394,4 +413,26 @@ func connected(t *testing.T, n *sim.Network) net.Conn {
 	conn, err := n.Host("phone").Dial("tcp", "server:80")
 	require.NoError(t, err)
 	return conn
+}
+
+// serveTLS serves HTTP over TLS.
+func serveTLS(t *testing.T, h *sim.Host, handler http.Handler) {
+	l, err := h.Listen("tcp", ":443")
+	require.NoError(t, err)
+	srv := &http.Server{Handler: handler, TLSConfig: &tls.Config{Certificates: []tls.Certificate{h.Certificate()}}, ErrorLog: log.New(io.Discard, "", 0)}
+	t.Cleanup(func() { srv.Close() })
+	go srv.ServeTLS(l, "", "")
+}
+
+// fetched is the body of an answer, or the error.
+func fetched(resp *http.Response, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
 }
