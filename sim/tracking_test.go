@@ -446,6 +446,20 @@ func TestAPortThatIsUsedAgain(t *testing.T) {
 	})
 }
 
+// A RST begins no connection, nor does what answers a SYN that nobody sent.
+func TestWhatBeginsNoConnection(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server, nat := behindNAT(n, sim.NATConfig{})
+		c, _ := pair(t, client, server)
+		time.Sleep(time.Second)
+		nat.Forget()
+		c.SetLinger(0)
+		c.Close()
+		time.Sleep(time.Second)
+		require.Equal(t, sim.TrackingStats{Opened: 1, Forgotten: 1, Strays: 1}, nat.Stats())
+	})
+}
+
 func TestMisuseOfBoxes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		r, h := n.Router("r"), n.Host("h")
