@@ -170,11 +170,10 @@ func (b *Balancer) serving() (all []*backend) {
 
 // end forgets the connections of a backend.
 func (b *Balancer) end(e *backend) {
-	for c := range e.conns {
+	for c := range e.conns { // forget takes them out
 		b.forget(c)
 		b.stats.Forgotten++
 	}
-	clear(e.conns)
 }
 
 // choose returns the backend for a new connection, or nil.

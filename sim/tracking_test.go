@@ -233,6 +233,8 @@ func TestAFirewallLetsOnlyThoseOpenWhoMay(t *testing.T) {
 		u.Write([]byte("nobody"))
 		_, err = u.Read(make([]byte, 1))
 		require.ErrorIs(t, err, syscall.ECONNREFUSED, "what ICMP says of a known connection passes")
+		_, err = client.Dial("tcp", r.Addr().String()+":80")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED, "the firewall itself serves nothing")
 	})
 }
 
