@@ -69,7 +69,7 @@
 //	sim.Delay(link, sim.Packets{Kind: sim.FIN}, 5*time.Second)            a slow close
 //	sim.Reset(link, sim.Packets{Kind: sim.SYN, Connections: 2})           the first two attempts are refused
 //	sim.Drop(link, sim.Packets{Connections: 2})                           the first two hang
-//	sim.CloseAfter(link, 1000, sim.Packets{From: server})                 EOF after 1000 bytes of the answers
+//	sim.CloseAfter(link, 1000, sim.Packets{From: server})                 EOF after 1000 bytes of a connection's answers
 //
 // There are also [Duplicate], [Corrupt], [StallAfter] and [ResetAfter]. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
 // is to come. Most faults are methods too, for use at once or, with [Network.After], at a later instant:
@@ -92,7 +92,8 @@
 //
 // At one instant the program's timers come first, then changes made with After and Inject, then packets.
 // The report of a failed test lists the faults and impairments that met nothing, with the reason; with
-// [Strict] they fail the test. Of a record that nobody asked for after it had changed, and of a middlebox whose
+// [Strict] they fail the test. Those that are only methods, such as [NAT.Forget], [Clock.Step] and [NameServer.Fail], are
+// among them, and [Stats] has a row for each. Of a record that nobody asked for after it had changed, and of a middlebox whose
 // timeouts never ended, it says nothing: check the answer, and [TrackingStats].
 //
 // # Failures

@@ -421,7 +421,8 @@ func Reset(l *Link, pkts Packets) *Fault {
 	return f.enlisted()
 }
 
-// StallAfter makes a fault by which no more than the first so many bytes of a stream pass a link: what lies
+// StallAfter makes a fault by which no more than the first so many bytes of a stream pass a link, of a connection's
+// one direction, with all answers on it and their headers: what lies
 // beyond is lost, FIN included, however often it is sent. Acknowledgements and the other direction pass. Of a stream
 // that is further already when the fault begins nothing more passes.
 //

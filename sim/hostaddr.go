@@ -32,6 +32,10 @@ func addr6OfHost(number int) netip.Addr {
 // host itself. IPv6 packets have a header of 40 bytes, so that a segment carries 20 bytes less; only their sender
 // cuts them, and a link whose MTU is below 1280 carries none.
 //
+// To have one family dead, drop its packets:
+//
+//	sim.Drop(link, sim.Packets{Where: func(e sim.Event) bool { return e.IPv6 }})
+//
 // Link-local addresses (fe80::), zones and multicast are not simulated, and refused.
 func IPv6() Option {
 	return func(o *options) { o.ipv6 = true }
