@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A BalancerConfig is what a load balancer does.
+// A BalancerConfig is what a load balancer does. Its Tracking may be that of a product, such as [AWSNetworkLB].
 type BalancerConfig struct {
 	Tracking
 

@@ -12,7 +12,7 @@ import (
 
 // A Tracking says how a middlebox ([Router.NAT], [Router.Firewall], [Router.Balancer]) remembers the connections
 // that pass it. Its zero value is Linux's connection tracking out of the box (nf_conntrack, Linux 5.0 and
-// later); [TrackingPresets] are those of products.
+// later); [AWSNetworkLB] and the variables beside it are what clouds' boxes do.
 //
 // A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
 // of either direction, keep-alive probes too, sets its time anew. Go sends one every 15 s from both ends, so that timeouts
