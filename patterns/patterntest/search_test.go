@@ -27,7 +27,7 @@ func TestSearchShrinksWhatItFinds(t *testing.T) {
 		"sim: at ", "seed 1", "Last events", "phone1",
 		"To repeat it: SQUALL_SEED=1 go test", "-run '^TestSearchShrinksWhatItFinds$' github.com/squall-sim/squall/patterns/patterntest",
 		"The story, made as small as it goes: ", " instead of 3 clients, 6 faults and 108 events, after ", " tries. With sim.Seed(1)",
-		"\tfunc(w *patterntest.World) {\n\t\tphone1 := w.Client(\"phone1\")\n", "\t\tw.Publish", "\n\t}\n",
+		"\tfunc(w *patterntest.World) {\n\t\t", "w.Client(\"phone1\")\n", "\t\tw.Publish", "\n\t}\n",
 		"A second run had ")
 	// Of events published at one instant the server's handler sees as many as the runtime
 	// happens to have let through.

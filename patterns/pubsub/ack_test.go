@@ -205,9 +205,12 @@ func TestALostNack(t *testing.T) {
 		s := w.subscribe(w.client("c"), pubsub.SubscribeOptions{Filter: "t", Name: "n"})
 		w.publish("t", "x")
 		d := s.next("x", 1)
-		began := time.Now()
+		w.net.mutes("c", true)
 		d.Nack(0)
+		time.Sleep(1) // else it is the runtime's choice whether the Nack is sent
 		w.net.cut("c")
+		w.net.mutes("c", false)
+		began := time.Now()
 		d = s.next("x", 2)
 		require.Equal(t, 100*ms+6*delay, time.Since(began), "MinDelay, then a round trip each for TCP, for hello and for subscribe, whose answer brings it")
 		require.NoError(t, d.AckSync(t.Context()))
