@@ -14,8 +14,8 @@ import (
 // nothing, with the reason.
 //
 // Methods such as [Link.Down] and [Host.Crash] make such a fault and begin it at once; [Link.Up], [Host.Restart] and
-// the like end all faults of their kind at that place. Where several overlap, the place is disturbed as
-// long as one of them lasts.
+// the like end all faults of their kind at that place, and so do Link.Down, DownFrom, Unplug and Reject, whose place they take. Where several
+// overlap, the place is disturbed as long as one of them lasts.
 type Fault struct {
 	n    *Network
 	what string   // in the trace

@@ -177,6 +177,23 @@ func TestFaultsOverlap(t *testing.T) {
 			s.n.After(300*ms, s.link.Down)
 			s.n.After(800*ms, s.link.Up)
 		}, []int{0, 2, 8, 9}},
+		{"a method takes the place of a fault, which may begin again", func(s *scene) {
+			f := s.n.Inject(100*ms, 800*ms, sim.Reject(s.link, sim.ICMPHostUnreachable))
+			s.n.After(200*ms, s.link.Down)
+			s.n.After(300*ms, s.link.Up)
+			s.n.After(500*ms, f.Begin)
+			s.n.After(700*ms, s.link.Up)
+		}, []int{0, 3, 4, 7, 8, 9}},
+		{"a method takes the place of a fault in one direction", func(s *scene) {
+			s.n.Inject(100*ms, 200*ms, sim.Down(s.link))
+			s.n.After(200*ms, func() { s.link.DownFrom(s.r) })
+		}, []int{0, 3, 4, 5, 6, 7, 8, 9}},
+		{"a host that is down is not paused, until it is up", func(s *scene) {
+			s.n.Inject(100*ms, 300*ms, sim.Crash(s.a))
+			f := s.n.Inject(200*ms, 600*ms, sim.Pause(s.a))
+			s.n.After(500*ms, f.Begin)
+			s.n.Inject(795*ms, 10*ms, sim.Down(s.link)) // what is paused until 800 ms is lost then
+		}, []int{0, 4, 8, 9}},
 		{"hosts", func(s *scene) {
 			s.n.Inject(100*ms, 300*ms, sim.PowerOff(s.a))
 			s.n.Inject(200*ms, 400*ms, sim.Crash(s.a))
@@ -299,6 +316,8 @@ func TestMisuseOfFaults(t *testing.T) {
 			"sim: NewFault: the network is nil":                                                        func() { sim.NewFault(nil, "x", func() {}, nil) },
 			"sim: NewFault: the name is empty":                                                         func() { sim.NewFault(n, "", func() {}, nil) },
 			`sim: NewFault("x"): begin must not be nil`:                                                func() { sim.NewFault(n, "x", nil, nil) },
+			"sim: Partition: the network is nil":                                                       func() { sim.Partition(nil) },
+			"sim: PartitionOneWay: the network is nil":                                                 func() { sim.PartitionOneWay(nil, nil, nil) },
 			`sim: Partition: host "a" stands in groups 1 and 2`:                                        func() { sim.Partition(n, []*sim.Host{s.a}, []*sim.Host{s.a}) },
 			"sim: link a - r: Impair: netem: Delay: -1s: must be in [0s,24h]":                          func() { sim.Impair(s.link, netem.Config{Delay: -time.Second}) },
 		} {

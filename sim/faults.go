@@ -106,7 +106,7 @@ func (l *Link) cutBy(f *Fault, c cut) *Fault {
 func (l *Link) instead(f *Fault) {
 	l.n.do(func() {
 		for _, p := range f.pipes {
-			p.uncut(nil)
+			p.mend()
 		}
 		f.beginNow()
 	})
@@ -238,7 +238,8 @@ func (h *Host) mended(f *Fault) {
 	}
 }
 
-// Pause is [Host.Pause] as a fault: the host's processes are frozen.
+// Pause is [Host.Pause] as a fault: the host's processes are frozen. A host that is down has none, and a crash ends those that it
+// has: then the fault is over.
 func Pause(h *Host) *Fault {
 	h.must("Pause")
 	h.n.mustSimulate("Pause")
@@ -249,11 +250,13 @@ func (h *Host) freezing() *Fault {
 	f := h.n.newFault("pause", &h.node, nil, expression{"Pause", []any{h}})
 	f.miss = "call of its processes, nor anything that they waited for"
 	f.begin = func() {
-		if !h.dead {
-			h.cpu.count(h.n.now())
-			h.pause.faults.add(f)
-			f.hits(len(h.cpu.jobs))
+		if h.dead { // it has no processes, and those that a restart begins are not frozen
+			f.over()
+			return
 		}
+		h.cpu.count(h.n.now())
+		h.pause.faults.add(f)
+		f.hits(len(h.cpu.jobs))
 	}
 	f.end = func() {
 		h.cpu.count(h.n.now())
@@ -267,6 +270,9 @@ func (h *Host) freezing() *Fault {
 
 // Partition is [Network.Partition] as a fault: hosts of different groups cannot reach each other.
 func Partition(n *Network, groups ...[]*Host) *Fault {
+	if n == nil {
+		panic("sim: Partition: the network is nil")
+	}
 	return n.split(groups).enlisted()
 }
 
@@ -281,6 +287,9 @@ func (n *Network) split(groups [][]*Host) *Fault {
 
 // PartitionOneWay is [Network.PartitionOneWay] as a fault.
 func PartitionOneWay(n *Network, from, to []*Host) *Fault {
+	if n == nil {
+		panic("sim: PartitionOneWay: the network is nil")
+	}
 	return n.splitOneWay(from, to).enlisted()
 }
 

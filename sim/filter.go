@@ -342,9 +342,9 @@ func (n *Network) setOut(now int64, pkt *packet) {
 }
 
 // target makes a fault that does something to some packets of a link.
-func (l *Link) target(function string, does deed, words string, pkts Packets, args ...any) (*Fault, *filter) {
+func (l *Link) target(function string, does deed, verb string, pkts Packets, args ...any) (*Fault, *filter) {
 	l.must(function)
-	if err := pkts.check(l); err != nil {
+	if err := pkts.check(l, does >= doesReset); err != nil {
 		panic(fmt.Sprintf("sim: %s(%v): %v", function, l, err))
 	}
 	f := &filter{pkts: pkts, does: does, conns: map[ends]*seenConn{}}
@@ -354,7 +354,7 @@ func (l *Link) target(function string, does deed, words string, pkts Packets, ar
 		f.only = l.from(function, pkts.From)
 		pipes = []*pipe{f.only}
 	}
-	fault := l.on(words, expression{function, append([]any{l}, args...)}, pipes...)
+	fault := l.on(verb+" "+pkts.String(), expression{function, append([]any{l}, args...)}, pipes...)
 	f.fault, fault.miss = fault, pkts.String()
 	fault.begin = func() {
 		f.by = l.n.moment()
@@ -383,7 +383,7 @@ func (f *filter) nearly() string {
 
 // Drop makes a fault by which a link loses some packets.
 func Drop(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Drop", doesDrop, "drops "+pkts.String(), pkts, pkts)
+	f, _ := l.target("Drop", doesDrop, "drops", pkts, pkts)
 	return f.enlisted()
 }
 
@@ -394,20 +394,20 @@ func Delay(l *Link, pkts Packets, by time.Duration) *Fault {
 	if by <= 0 || by > 24*time.Hour {
 		panic(fmt.Sprintf("sim: Delay(%v): by is %v: it must be positive, and 24h at most", l, by))
 	}
-	f, filter := l.target("Delay", doesDelay, fmt.Sprintf("delays by %v %v", by, pkts), pkts, pkts, by)
+	f, filter := l.target("Delay", doesDelay, fmt.Sprintf("delays by %v", by), pkts, pkts, by)
 	filter.delay = int64(by)
 	return f.enlisted()
 }
 
 // Duplicate makes a fault by which some packets of a link are sent twice, the copy right behind.
 func Duplicate(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Duplicate", doesDuplicate, "duplicates "+pkts.String(), pkts, pkts)
+	f, _ := l.target("Duplicate", doesDuplicate, "duplicates", pkts, pkts)
 	return f.enlisted()
 }
 
 // Corrupt makes a fault by which some packets of a link get a bit error, which their receiver's checksum finds.
 func Corrupt(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Corrupt", doesCorrupt, "corrupts "+pkts.String(), pkts, pkts)
+	f, _ := l.target("Corrupt", doesCorrupt, "corrupts", pkts, pkts)
 	return f.enlisted()
 }
 
@@ -417,7 +417,7 @@ func Corrupt(l *Link, pkts Packets) *Fault {
 // answered as if no process listened: with Kind SYN, attempts to connect fail with ECONNREFUSED. Packets
 // other than of TCP are never meant.
 func Reset(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Reset", doesReset, "resets by "+pkts.String(), pkts, pkts)
+	f, _ := l.target("Reset", doesReset, "resets by", pkts, pkts)
 	return f.enlisted()
 }
 
@@ -459,7 +459,7 @@ func (l *Link) stream(function string, does deed, verb string, bytes int64, pkts
 	pkts.Kind = TCP
 	what := pkts
 	what.Kind = AnyPacket
-	f, filter := l.target(function, does, fmt.Sprintf("%s after %d bytes %v", verb, bytes, pkts), pkts, bytes, what)
+	f, filter := l.target(function, does, fmt.Sprintf("%s after %d bytes", verb, bytes), pkts, bytes, what)
 	filter.limit = uint64(bytes)
 	f.miss = fmt.Sprintf("byte of %v beyond the first %d", pkts, bytes)
 	return f.enlisted()

@@ -223,12 +223,7 @@ func (l *Link) Up() {
 	l.must("Up")
 	l.n.do(func() {
 		for _, p := range []*pipe{l.ab, l.ba} {
-			if p.trouble != nil {
-				for _, c := range p.trouble.cuts {
-					c.fault.over()
-				}
-				p.uncut(nil)
-			}
+			p.mend()
 		}
 		l.n.note(l.a, l.b, "link up")
 	})

@@ -20,7 +20,7 @@ type NameServerConfig struct {
 	// the name: "A 10.0.0.2", "AAAA 2001:db8::2", "CNAME web.example", "MX 10 mail.example",
 	// "NS ns.example", "PTR web.example", "SRV 10 5 80 web.example", `TXT "v=spf1 -all"`; a number
 	// before the type is a TTL in seconds. Names are always complete, with or without the final dot. A
-	// name "*.example" stands for all below it that have no records (RFC 4592). A name with an empty list
+	// name "*.example" stands for each name below it that does not exist, unless a domain between the two does (RFC 4592). A name with an empty list
 	// does not exist, even if a host is called that.
 	Records map[string][]string
 
@@ -316,8 +316,12 @@ const longestAlias = 12
 
 // find looks up what is asked. As a recursive server does, it follows aliases.
 func (s *NameServer) find(q *dns.Query, a *dns.Answer) {
-	if q.Class != dns.Internet {
+	switch {
+	case q.Class != dns.Internet:
 		a.Code = dns.Refused
+		return
+	case q.Type >= dns.IXFR && q.Type < dns.Any:
+		a.Code = dns.NotImp
 		return
 	}
 	name := q.Name
@@ -369,19 +373,41 @@ func (s *NameServer) of(name string, kind dns.Type) (all []dns.Record, exists bo
 	return all, len(all) > 0 || !own && s.hasBelow(name)
 }
 
-// recordsOf are the records of a name, or of what stands for all of its domain.
+// recordsOf are the records of a name, or if there is no such name those of what stands for it.
 func (s *NameServer) recordsOf(name string) (all []dns.Record) {
+	from := name
+	if !s.isOwn(name) && !s.hasBelow(name) {
+		from = s.wildcard(name)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own, ok := s.records[name]
-	for _, rest, more := strings.Cut(name, "."); more && !ok; _, rest, more = strings.Cut(rest, ".") {
-		own, ok = s.records["*."+rest]
-	}
-	for _, r := range own {
+	for _, r := range s.records[from] {
 		r.Name = name
 		all = append(all, r)
 	}
 	return all
+}
+
+// wildcard is the name that stands for one that does not exist: "*" in the closest domain that does (RFC 4592
+// section 3.3.1), be it there or not.
+func (s *NameServer) wildcard(name string) string {
+	for _, domain, more := strings.Cut(name, "."); more; _, domain, more = strings.Cut(domain, ".") {
+		exists := s.hasBelow(domain)
+		if !exists && !s.isOwn(domain) {
+			_, exists = s.known(domain, dns.Any)
+		}
+		if exists || s.hasRecords(domain) {
+			return "*." + domain
+		}
+	}
+	return ""
+}
+
+// hasRecords says whether s was given records of a name.
+func (s *NameServer) hasRecords(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.records[name]) > 0
 }
 
 // isOwn says whether s was told about a name, be it that it does not exist.

@@ -302,7 +302,9 @@ func TestLongAnswersComeByTCP(t *testing.T) {
 // What other clients than Go's resolver can tell apart: a name without records from none, and what fits into 512 bytes.
 func TestNameServerForAnyClient(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a.b.example": {"A 10.0.0.9"}, "gone.example": {}, "*.w.example": {"A 10.0.0.8"}}})
+		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a.b.example": {"A 10.0.0.9"}, "gone.example": {}, "*.w.example": {"A 10.0.0.8"},
+			"y.w.example": {"A 10.0.0.6"}, "a.b.w.example": {"A 10.0.0.5"}}})
+		n.Host("host.w.example")
 		for i := range 31 {
 			x.server.Set("many", slices.Repeat([]string{"A 10.0.0.7"}, i+1)...)
 		}
@@ -323,6 +325,12 @@ func TestNameServerForAnyClient(t *testing.T) {
 			{"gone.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
 			{"x.a.b.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
 			{"x.w.example.", dnsmessage.TypeALL, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false},
+			{"x.z.w.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false},
+			{"x.y.w.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true}, // y.w.example exists
+			{"b.w.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 0, true},     // and this too
+			{"x.b.w.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
+			{"x.host.w.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
+			{"a.b.example.", dnsmessage.TypeAXFR, dnsmessage.ClassINET, dnsmessage.RCodeNotImplemented, 0, false},
 			{".", dnsmessage.TypeNS, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
 			{"a.b.example.", dnsmessage.TypeTXT, dnsmessage.ClassCHAOS, dnsmessage.RCodeRefused, 0, false},
 			{"many.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 30, false}, // 31 are truncated without EDNS
@@ -390,6 +398,21 @@ func TestNameServersAreProcesses(t *testing.T) {
 		what, took = look()
 		require.Equal(t, "found", what, "the answer to the first question was lost with the process")
 		require.Equal(t, 6020*time.Millisecond, took)
+	})
+}
+
+// A name server that cannot accept, because its host has no descriptors left, accepts again when it has.
+func TestANameServerWithoutDescriptors(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a": {"A 10.0.0.9"}}})
+		x.server.Truncate("")
+		x.ns.SetLimits(sim.HostLimits{Descriptors: 3}) // two sockets of the server, and one connection
+		idle, err := x.phone.Dial("tcp", x.ns.Addr().String()+":53")
+		require.NoError(t, err)
+		n.After(3500*time.Millisecond, func() { idle.Close() })
+		_, err = x.phone.Resolver().LookupHost(t.Context(), "a")
+		require.NoError(t, err)
+		require.Equal(t, 5040*time.Millisecond, n.Elapsed().Truncate(10*time.Millisecond), "it tries again each second, and takes one of the two questions each time")
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/dns"
@@ -145,12 +146,23 @@ func (s *NameServer) answerDatagrams(u net.PacketConn) {
 	}
 }
 
+// acceptAgain is after how long a server that got EMFILE accepts again: the longest wait of net/http's Server.
+const acceptAgain = time.Second
+
 // accept answers over TCP.
 func (s *NameServer) accept(ctx context.Context, l net.Listener, all *sync.WaitGroup) {
 	var mu sync.Mutex
 	open := 0
 	for {
 		c, err := l.Accept()
+		if errors.Is(err, syscall.EMFILE) { // others have what the host may have open
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(acceptAgain):
+				continue
+			}
+		}
 		if err != nil {
 			return
 		}

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -109,8 +111,8 @@ func (pkt *packet) segment() *tcp.Segment {
 	return pkt.seg
 }
 
-// check returns what makes no sense.
-func (s *Packets) check(l *Link) error {
+// check returns what makes no sense, for a fault of streams or of any packets.
+func (s *Packets) check(l *Link, streams bool) error {
 	counts := []struct {
 		name  string
 		value int
@@ -137,14 +139,30 @@ func (s *Packets) check(l *Link) error {
 			return fmt.Errorf("Packets.From is %q: it must be one of the link's two ends", from.name)
 		}
 	}
+	const other = "Packets.Conn is of another network"
 	switch c := s.Conn.(type) {
-	case nil, *TCPConn:
+	case nil:
+	case *TCPConn:
+		switch {
+		case c == nil || c.host.n != l.n:
+			return errors.New(other)
+		case s.Kind == UDP || s.Kind == ICMP:
+			return fmt.Errorf("Packets.Kind is %v: a connection of TCP, which Packets.Conn is, has none", s.Kind)
+		}
 	case *UDPConn:
-		if !c.remote.IsValid() {
-			return fmt.Errorf("Packets.Conn is a socket of UDP that is not connected")
+		switch {
+		case c == nil || c.host.n != l.n:
+			return errors.New(other)
+		case !c.remote.IsValid():
+			return errors.New("Packets.Conn is a socket of UDP that is not connected")
+		case streams || s.Kind != AnyPacket && s.Kind != UDP && s.Kind != Data:
+			return fmt.Errorf("Packets.Conn is a socket of UDP, which has no %v", cmp.Or(s.Kind, TCP))
 		}
 	default:
 		return fmt.Errorf("Packets.Conn is a %T: it must be a *sim.TCPConn or a *sim.UDPConn, such as NetConn of a TLS connection returns", c)
+	}
+	if streams && (s.Kind == UDP || s.Kind == ICMP) {
+		return fmt.Errorf("Packets.Kind is %v: the fault is for those of TCP", s.Kind)
 	}
 	return nil
 }

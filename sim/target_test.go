@@ -424,52 +424,6 @@ func TestADelayedPacketThatWaitsMoves(t *testing.T) {
 	})
 }
 
-func TestMisuseOfTargetedFaults(t *testing.T) {
-	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		d := newDialogue(n)
-		other := n.Host("other")
-		unconnected, err := d.client.ListenPacket("udp", ":0")
-		require.NoError(t, err)
-		p1, p2 := net.Pipe()
-		defer p1.Close()
-		defer p2.Close()
-		for _, row := range []struct {
-			pkts sim.Packets
-			want string
-		}{
-			{sim.Packets{Nth: -1}, "Packets.Nth is -1: it must be 0 or more"},
-			{sim.Packets{First: -1}, "Packets.First is -1: it must be 0 or more"},
-			{sim.Packets{Skip: -2}, "Packets.Skip is -2: it must be 0 or more"},
-			{sim.Packets{Connections: -1}, "Packets.Connections is -1: it must be 0 or more"},
-			{sim.Packets{Kind: 99}, "Packets.Kind is 99: it must be one of the constants, AnyPacket to SentAgain"},
-			{sim.Packets{Port: 65536}, "Packets.Port is 65536: it must be 0 to 65535"},
-			{sim.Packets{Nth: 2, First: 1}, "Packets.Nth is 2: it must be 0 beside First or Skip"},
-			{sim.Packets{Nth: 2, Skip: 1}, "Packets.Nth is 2: it must be 0 beside First or Skip"},
-			{sim.Packets{Kind: sim.UDP, Connections: 1}, "Packets.Connections is 1: it must be 0 for datagrams, which have none"},
-			{sim.Packets{Kind: sim.ICMP, Port: 7}, "Packets.Port is 7: it must be 0 for ICMP messages, which have none"},
-			{sim.Packets{From: other}, `Packets.From is "other": it must be one of the link's two ends`},
-			{sim.Packets{Conn: p1}, "Packets.Conn is a *net.pipe: it must be a *sim.TCPConn or a *sim.UDPConn, such as NetConn of a TLS connection returns"},
-			{sim.Packets{Conn: unconnected.(net.Conn)}, "Packets.Conn is a socket of UDP that is not connected"},
-		} {
-			require.PanicsWithValue(t, "sim: Drop(client - server): "+row.want, func() { sim.Drop(d.link, row.pkts) })
-			require.PanicsWithValue(t, "sim: Reset(client - server): "+row.want, func() { sim.Reset(d.link, row.pkts) })
-		}
-		const streams = "of Packets only From, Port, Conn and Connections may be set: it is about streams"
-		from := func(p sim.Packets) sim.Packets { p.From = d.server; return p }
-		for want, f := range map[string]func(){
-			"sim: Delay(client - server): by is 0s: it must be positive, and 24h at most":                                       func() { sim.Delay(d.link, sim.Packets{}, 0) },
-			"sim: StallAfter(client - server): bytes is -1: it must be 0 or more":                                               func() { sim.StallAfter(d.link, -1, from(sim.Packets{})) },
-			"sim: ResetAfter(client - server): Packets.From is nil: it must be the end of the link from which the streams come": func() { sim.ResetAfter(d.link, 1, sim.Packets{}) },
-			"sim: CloseAfter(client - server): " + streams:                                                                      func() { sim.CloseAfter(d.link, 1, from(sim.Packets{Kind: sim.Data})) },
-			"sim: StallAfter(client - server): " + streams:                                                                      func() { sim.StallAfter(d.link, 1, from(sim.Packets{Nth: 1})) },
-			"sim: ResetAfter(client - server): " + streams:                                                                      func() { sim.ResetAfter(d.link, 1, from(sim.Packets{Skip: 1})) },
-			"sim: Link.Drop: the link is nil, or was not made by Network.Link":                                                  func() { sim.Drop(nil, sim.Packets{}) },
-		} {
-			require.PanicsWithValue(t, want, f)
-		}
-	})
-}
-
 // A targeted fault that met nothing says what came, and how near it was.
 func TestWhyATargetedFaultNeverFired(t *testing.T) {
 	for _, row := range []struct {

@@ -110,9 +110,28 @@ func (p *pipe) came() int64 {
 	return s.Sent + s.Dropped - s.Lost - s.QueueFull - s.TooLarge - s.OverLimit - s.Corrupted + int64(len(p.held))
 }
 
-// uncut ends what lets no packet pass p, for all faults or for one.
+// uncut ends that a fault lets no packet pass p.
 func (p *pipe) uncut(f *Fault) {
 	p.disturb(func(t *trouble) {
-		t.cuts = slices.DeleteFunc(t.cuts, func(c cut) bool { return f == nil || c.fault == f })
+		t.cuts = slices.DeleteFunc(t.cuts, func(c cut) bool { return c.fault == f })
 	})
+}
+
+// mend has p let packets pass. A fault that is on no other pipe is over.
+func (p *pipe) mend() {
+	if p.trouble == nil {
+		return
+	}
+	cuts := p.trouble.cuts
+	p.disturb(func(t *trouble) { t.cuts = nil })
+	for _, c := range cuts {
+		if !slices.ContainsFunc(c.fault.pipes, func(q *pipe) bool { return q.trouble.cutBy(c.fault) }) {
+			c.fault.over()
+		}
+	}
+}
+
+// cutBy says whether a fault lets no packet pass.
+func (t *trouble) cutBy(f *Fault) bool {
+	return t != nil && slices.ContainsFunc(t.cuts, func(c cut) bool { return c.fault == f })
 }

@@ -37,6 +37,7 @@ const (
 	AAAA  Type = 28
 	SRV   Type = 33
 	OPT   Type = 41
+	IXFR  Type = 251 // and up to Any: transfers of zones, and types of mail that are obsolete
 	Any   Type = 255
 )
 
