@@ -124,6 +124,8 @@ func (h *Host) mayConnect(from, to netip.Addr) error {
 }
 
 // errNoIPv6 is the error of a socket for IPv6 where the host has none.
+//
+//go:norace
 func (h *Host) errNoIPv6() error {
 	return &noIPv6Error{h.name, sysError("socket", syscall.EAFNOSUPPORT)}
 }
