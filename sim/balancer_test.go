@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -240,5 +241,61 @@ func TestMisuseOfBalancers(t *testing.T) {
 		lb := r.Balancer(sim.BalancerConfig{Port: 7}, h)
 		require.PanicsWithValue(t, "sim: router r: Drain: the host is none of the balancer's backends", func() { lb.Drain(n.Host("x"), 0) })
 		require.PanicsWithValue(t, fmt.Sprintf("sim: router r: Drain(%v): it must not be negative", -time.Second), func() { lb.Drain(h, -time.Second) })
+	})
+}
+
+// A partition is between hosts, whichever addresses the packets between them have.
+func TestAPartitionWithABoxBetween(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		begin   func(n *sim.Network, client, server *sim.Host) *sim.Fault
+		arrived int // of ten datagrams of the server's
+	}{
+		{"both ways", func(n *sim.Network, client, server *sim.Host) *sim.Fault {
+			return sim.Partition(n, []*sim.Host{client}, []*sim.Host{server})
+		}, 0},
+		{"to the client", func(n *sim.Network, client, server *sim.Host) *sim.Fault {
+			return sim.PartitionOneWay(n, []*sim.Host{server}, []*sim.Host{client})
+		}, 0},
+		{"to the server", func(n *sim.Network, client, server *sim.Host) *sim.Fault {
+			return sim.PartitionOneWay(n, []*sim.Host{client}, []*sim.Host{server})
+		}, 10},
+		{"of others", func(n *sim.Network, client, server *sim.Host) *sim.Fault {
+			return sim.Partition(n, []*sim.Host{client}, []*sim.Host{n.Host("other")})
+		}, 10},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			client, server, _ := behindNAT(n, sim.NATConfig{})
+			pc, err := server.ListenPacket("udp", ":9")
+			require.NoError(t, err)
+			c, err := client.Dial("udp", "server:9")
+			require.NoError(t, err)
+			c.Write([]byte("x"))
+			_, public, err := pc.ReadFrom(make([]byte, 1))
+			require.NoError(t, err)
+			f := row.begin(n, client, server)
+			f.Begin()
+			for range 10 {
+				pc.WriteTo([]byte("x"), public)
+			}
+			time.Sleep(time.Second)
+			require.Equal(t, 10-row.arrived, f.Fired().Packets, row.name)
+			c.SetReadDeadline(time.Now().Add(ms))
+			for i := range row.arrived {
+				_, err = c.Read(make([]byte, 1))
+				require.NoError(t, err, "%s: %d", row.name, i)
+			}
+			_, err = c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded, row.name)
+		})
+	}
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, _ := balanced(t, n, sim.BalancerConfig{})
+		n.Partition([]*sim.Host{client}, []*sim.Host{n.Host("a")})
+		client.SetTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1})
+		_, err := client.Dial("tcp", "lb:7")
+		require.ErrorIs(t, err, syscall.ETIMEDOUT, "it was the turn of a")
+		_, name := greeted(t, client)
+		require.Equal(t, "b", name)
 	})
 }

@@ -28,7 +28,7 @@ type NAT struct {
 // NAT makes r translate the addresses of the given hosts, or routers that are NATs themselves: to all others they have the address of r.
 // Each of their connections, of TCP or UDP, gets a port: its own number if that is free, else a random one
 // (as Linux's MASQUERADE: nf_nat_l4proto_unique_tuple). What comes for a port of no connection is a stray, and
-// what is sent to one of the hosts by its own address does not arrive, since that is private. IPv6 passes as it comes. It panics if no host is given, if
+// what is sent to one of the hosts by its own address does not arrive, since that is private. It panics if no host is given, if
 // cfg is not valid, or if r has another box.
 //
 // IPv6 passes as it is.
@@ -104,8 +104,6 @@ func (t *NAT) forward(now int64, pkt *packet) {
 	}
 	from, to := t.at(pkt.src), t.at(pkt.dst)
 	switch {
-	case pkt.src.Addr().Is6():
-		t.r.n.transmit(pkt, now)
 	case pkt.proto == protoICMP && to != &t.r.node:
 		t.r.n.transmit(pkt, now)
 	case to == &t.r.node && pkt.dst.Addr() != t.r.addr:

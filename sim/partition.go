@@ -14,8 +14,8 @@ type partition struct {
 
 // Partition silences all paths between hosts of different groups, in both directions, for new
 // and established connections alike, until [Network.Heal]. Hosts in no group reach all others,
-// so a host outside the groups makes a partial partition. Several partitions add up. It panics
-// if a host stands in two groups.
+// so a host outside the groups makes a partial partition. Several partitions add up. A [NAT] or [Balancer] between two
+// hosts does not join them: their packets end there, if not before. It panics if a host stands in two groups.
 func (n *Network) Partition(groups ...[]*Host) {
 	f := n.split(groups)
 	n.do(func() { f.beginNow() })

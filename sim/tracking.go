@@ -322,8 +322,31 @@ func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 		k.r.n.transmit(pkt, now)
 		return
 	}
+	if k.parted(now, pkt, c, opener) {
+		return
+	}
 	pkt.src, pkt.dst = on.from, on.to
 	k.r.send(now, pkt, f)
+}
+
+// parted ends a packet to be rewritten if a partition lies between the hosts of its connection, which its addresses do not
+// show. What routers say by ICMP is theirs.
+func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool) bool {
+	n := k.r.n
+	if len(n.wires.partitions) == 0 || pkt.way.from.host == nil && pkt.proto == protoICMP {
+		return false
+	}
+	from, to := c.ask.from, c.answer.from
+	if !opener {
+		from, to = to, from
+	}
+	cuts := n.path(k.at(from), k.at(to), to.Addr()).cuts()
+	if len(cuts) == 0 {
+		return false
+	}
+	cuts.met(now, pkt)
+	n.drop(now, pkt, nil, "partition")
+	return true
 }
 
 // spoken follows a connection of UDP.
