@@ -95,6 +95,11 @@ func (p *parser) next() bool {
 	return true
 }
 
+// named reads the next word if it is the beginning of a name.
+func (p *parser) named(name string) bool {
+	return p.refused == nil && len(p.words) > 0 && strings.HasPrefix(name, p.words[0]) && p.next()
+}
+
 // number reads the next word if it begins as a number does.
 func (p *parser) number() bool {
 	return p.refused == nil && len(p.words) > 0 && '0' <= p.words[0][0] && p.words[0][0] <= '9' && p.next()
@@ -255,15 +260,11 @@ func (p *parser) slot() {
 			p.refuse("must not end before it begins")
 		}
 	}
-	for _, limit := range []struct {
-		name  string
-		field *int
-	}{{"packets", &s.Packets}, {"bytes", &s.Bytes}} {
-		if len(p.words) > 0 && strings.HasPrefix(limit.name, p.words[0]) {
-			p.next()
-			p.next()
-			*limit.field = p.countOfWord()
-		}
+	if p.named("packets") {
+		s.Packets = p.count()
+	}
+	if p.named("bytes") {
+		s.Bytes = int(p.size())
 	}
 	p.cfg.Slots = s
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -128,6 +129,13 @@ func TestParseOfNoLossInTheBadState(t *testing.T) {
 	require.Zero(t, share(losses(t, cfg.Loss, 1000)))
 }
 
+// tc reads the bytes of a slot as a size, and the packets as a number (get_size, get_s32).
+func TestParseReadsTheSizeOfSlots(t *testing.T) {
+	c, err := netem.Parse("slot 1ms packets 0x20 bytes 42k")
+	require.NoError(t, err)
+	require.Equal(t, netem.Slots{Min: time.Millisecond, Max: time.Millisecond, Packets: 32, Bytes: 42 << 10}, c.Slots)
+}
+
 func TestParseSaysWhatItRefuses(t *testing.T) {
 	for options, want := range map[string]string{
 		"bogus":                        `netem: Parse: "bogus": must be limit, delay, distribution, loss, ecn, corrupt, duplicate, reorder, gap, rate or slot`,
@@ -143,6 +151,8 @@ func TestParseSaysWhatItRefuses(t *testing.T) {
 		"distribution normal":          `netem: distribution: "": needs a delay and a jitter`,
 		"distribution experimental":    `netem: distribution: "experimental": must be uniform, normal, pareto or paretonormal; ReadTable reads others`,
 		"rate 50%":                     `netem: rate: "50%": must be a rate, such as 1mbit or 100kbps (bytes)`,
+		"slot 1ms packets 2k":          `netem: slot: "2k": must be a number`,
+		"slot 1ms bytes x":             `netem: slot: "x": must be a number`,
 		"slot 2ms 1ms":                 `netem: slot: "1ms": must not end before it begins`,
 		"seed 42":                      `netem: seed: "42": the network has a seed`,
 		"limit many":                   `netem: limit: "many": must be a number`,

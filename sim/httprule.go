@@ -36,7 +36,8 @@ type HTTPRule struct {
 	// Malformed answers what is no HTTP, and closes the connection. It is for HTTP/1.1; over HTTP/2 it is Abort.
 	Malformed bool
 
-	// CutAfter ends the handler's answer as Abort does, behind so many bytes of the body; zero: not. An answer that is not longer is
+	// CutAfter ends the handler's answer behind so many bytes of the body: over HTTP/1.1 its connection is closed, over HTTP/2 its
+	// stream ends by RST_STREAM; zero: not. An answer that is not longer is
 	// left alone.
 	CutAfter int
 

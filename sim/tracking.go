@@ -28,7 +28,8 @@ type Tracking struct {
 
 	// Closing is the same once one side has sent FIN or RST, also if the other goes on sending.
 	// Default: Linux's, 120 s after the first FIN, 60 s once that is acknowledged, 30 s after the second,
-	// 120 s once that is (nf_conntrack_tcp_timeout_fin_wait, _close_wait, _last_ack, _time_wait); 10 s after RST (_close).
+	// 120 s once that is (nf_conntrack_tcp_timeout_fin_wait, _close_wait, _last_ack, _time_wait); 10 s after RST (_close), and
+	// not at all if nothing else was ever answered (tcp_packet).
 	Closing time.Duration
 
 	// UDP is for how long a pair of UDP addresses may be silent. Default: Linux's, 30 s, and 120 s for those that
@@ -307,12 +308,16 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 // pass has a packet of a known connection go on, and takes note of it.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 	if pkt.proto != protoICMP {
+		answered := c.heard[1].ok
 		if pkt.proto == protoTCP {
 			c.heed(segmentOf(pkt), opener)
 		} else {
 			c.spoken(now, opener)
 		}
-		c.timer.set(after(now, k.conf.timeout(c.state)))
+		if c.timer.set(after(now, k.conf.timeout(c.state))); c.state == trackClose && !answered && k.conf.Closing == 0 {
+			k.forget(c)
+			k.stats.Expired++
+		}
 	}
 	f, on := c.there, c.answer.reversed()
 	if !opener {

@@ -462,6 +462,24 @@ func TestWhatBeginsNoConnection(t *testing.T) {
 	})
 }
 
+// An attempt that is refused leaves nothing behind, where an open connection that is reset is remembered for 10 s.
+func TestAnAttemptThatIsRefusedIsForgotten(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server, nat := behindNAT(n, sim.NATConfig{})
+		_, err := client.Dial("tcp", "server:8")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		require.Equal(t, sim.TrackingStats{Opened: 1, Expired: 1}, nat.Stats())
+		c, s := pair(t, client, server)
+		require.NoError(t, s.SetLinger(0))
+		s.Close()
+		time.Sleep(10*time.Second + 9*ms)
+		require.Equal(t, sim.TrackingStats{Open: 1, Opened: 2, Expired: 1}, nat.Stats())
+		time.Sleep(2 * ms)
+		require.Equal(t, sim.TrackingStats{Opened: 2, Expired: 2}, nat.Stats())
+		c.Close()
+	})
+}
+
 func TestMisuseOfBoxes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		r, h := n.Router("r"), n.Host("h")
