@@ -100,7 +100,8 @@ func OtherEncoding() []patterntest.Option {
 // Pieces is for a variant whose clients acknowledge as they go, and whose server then sends more: in what
 // pieces a backlog goes over the wire at one instant is for the goroutines of the two ends to settle.
 func Pieces() (all []patterntest.Option) {
-	for _, story := range []string{"a long run", "an event after many others", "one client of three does not read"} {
+	for _, story := range []string{"a long run", "an event after many others", "one client of three does not read", "handlers are slow",
+		"events come while the server is redeployed"} {
 		all = append(all, patterntest.Races(story, "in what pieces a backlog is sent and acknowledged at one instant"))
 	}
 	return all

@@ -265,6 +265,9 @@ func newStream(srv *stream.Server) *stream.Server {
 	if srv.Log == nil {
 		srv.Log = eventlog.NewMemory(eventlog.Options{})
 	}
+	if srv.Jitter == nil { // each stream is sent a reconnection time of its own
+		srv.Jitter = retry.Seeded(1)
+	}
 	return srv
 }
 
