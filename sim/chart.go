@@ -137,6 +137,7 @@ func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
 			}
 		}
 	}
+	slices.Sort(hosts) // and not by who sent the last packet: two charts are to be compared
 	return lines, hosts
 }
 

@@ -72,6 +72,15 @@ func TestChartOfAnyEvents(t *testing.T) {
 	}
 }
 
+// Whoever sent the last packet, a host has its column.
+func TestChartColumnsHaveAnOrder(t *testing.T) {
+	head := func(chart string) string { return strings.Split(chart, "\n")[2] }
+	forth, back := head(drawn([]byte{0, 1, 2})), head(drawn([]byte{0, 2, 1}))
+	if len(strings.Fields(forth)) != 2 || forth != back {
+		t.Errorf("the columns are %q and %q: want the same two", forth, back)
+	}
+}
+
 // What concerns no host goes across the page, also where there is no host at all.
 func TestChartOfNotesWithoutHosts(t *testing.T) {
 	err := Try(t, func(n *Network) error {
