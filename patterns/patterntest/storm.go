@@ -250,8 +250,8 @@ func (s storm) size() string {
 	return counted(s.clients, "client") + ", " + counted(len(s.faults), "fault") + " and " + counted(events, "event")
 }
 
-// weather puts a system through storms.
-func weather(t *testing.T, newSystem NewSystem) {
+// weather puts a system, which may have workers, through storms.
+func weather(t *testing.T, newSystem NewSystem, workers bool) {
 	t.Helper()
 	seeds, err := sim.Seeds(stormSeeds...)
 	if err != nil {
@@ -259,6 +259,9 @@ func weather(t *testing.T, newSystem NewSystem) {
 	}
 	if text := searchDelivery(t, newSystem, seeds); text != "" {
 		t.Error(text)
+	}
+	if !workers {
+		return
 	}
 	if text := searchWork(t, newSystem, seeds); text != "" {
 		t.Error("With workers: " + text)
