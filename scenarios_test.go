@@ -420,6 +420,8 @@ func serveTLS(t *testing.T, h *sim.Host, handler http.Handler) {
 	l, err := h.Listen("tcp", ":443")
 	require.NoError(t, err)
 	srv := &http.Server{Handler: handler, TLSConfig: &tls.Config{Certificates: []tls.Certificate{h.Certificate()}}, ErrorLog: log.New(io.Discard, "", 0)}
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetHTTP1(true) // a server of HTTP/2 writes from several goroutines at one instant
 	t.Cleanup(func() { srv.Close() })
 	go srv.ServeTLS(l, "", "")
 }
