@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -250,6 +251,30 @@ func TestAddressMoves(t *testing.T) {
 				func() { first.AddAddr(service) })
 		})
 	}
+}
+
+// On the way to the host that has the address now, each datagram has a fate of its own.
+func TestLossOnTheWayToAnAddressThatMoved(t *testing.T) {
+	service := netip.MustParseAddr("10.9.9.9")
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, first, second := n.Host("client"), n.Host("first"), n.Host("second")
+		n.Link(client, first, netem.Config{Delay: ms})
+		n.Link(client, second, netem.Config{Delay: ms, Loss: netem.Bernoulli(0.5)})
+		first.AddAddr(service)
+		u, err := client.Dial("udp", netip.AddrPortFrom(service, 70).String())
+		require.NoError(t, err)
+		u.Write([]byte("?"))
+		settle()
+		first.RemoveAddr(service)
+		second.AddAddr(service)
+		for range 64 {
+			u.Write([]byte("?"))
+			settle()
+		}
+		rows := n.Stats().Links
+		i := slices.IndexFunc(rows, func(s sim.LinkStats) bool { return s.From == "client" && s.To == "second" })
+		require.InDelta(t, 32, rows[i].Lost, 20)
+	})
 }
 
 func echoes(t *testing.T, c net.Conn) {
