@@ -184,7 +184,7 @@ func (b *ballast) tick(count int, still func() bool) ticked {
 		}
 	}
 	// Gosched begins a time slice, of ten milliseconds, in which no goroutine is preempted. On a busy machine the
-	// last look takes most of it: then the look is repeated, in a slice that is fresh.
+	// last look takes much of it: then the look is repeated, in a slice that is fresh, a few times.
 	for tries := 0; ; tries++ {
 		runtime.Gosched()
 		began := time.Now()
@@ -192,7 +192,7 @@ func (b *ballast) tick(count int, still func() bool) ticked {
 			raise()
 			return tickNotNow
 		}
-		if time.Since(began) < time.Millisecond || tries == 100 {
+		if time.Since(began) < 4*time.Millisecond || tries == 4 {
 			break
 		}
 	}
