@@ -3,7 +3,7 @@ package sim
 import "github.com/squall-sim/squall/netem"
 
 // A flow is the packets of one socket to one destination. On each pipe of its path it
-// has a random stream of its own, so that other traffic never changes its draws.
+// has a random stream of its own, so that other traffic never changes its draws, nor has the same.
 type flow struct {
 	path     *path
 	log      said         // of TCP
@@ -70,8 +70,14 @@ func find(hops []hopStream, p *pipe) *netem.Stream {
 	return nil
 }
 
+// fresh is the stream with which a flow begins on a pipe. Flows of other paths may have the same ports: hosts that dial
+// the same server all begin with the same one. So what paths share knows them by their ends as well.
 func (f *flow) fresh(p *pipe) netem.Stream {
-	return p.draws.Derive(f.id>>32, f.id&(1<<32-1))
+	s := p.draws.Derive(f.id>>32, f.id&(1<<32-1))
+	if from := f.path.from; from != nil && (p.from != from || p.to != f.path.to) {
+		s = s.Derive(f.path.hash)
+	}
+	return s
 }
 
 // reroute follows a change of the topology. Streams on pipes that stay go on.

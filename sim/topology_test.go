@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -199,4 +200,53 @@ func TestTCPConfig(t *testing.T) {
 		b.SetTCP(sim.TCPConfig{})
 		require.Equal(t, 131*time.Second, giveUp(t, n, b), "Linux's defaults")
 	}, sim.WithTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1}))
+}
+
+// What a link loses that many paths share is another packet of each, though hosts that dial one server do so from the
+// same port.
+func TestPathsDrawApartOnWhatTheyShare(t *testing.T) {
+	for _, shared := range []string{"a link between routers", "the server's access link"} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			const hosts, packets = 40, 50
+			hub, far, server := n.Router("hub"), n.Router("far"), n.Host("server")
+			lossy := netem.Config{Loss: netem.Bernoulli(0.3)}
+			if shared == "the server's access link" {
+				server.Access(netem.Config{}, lossy)
+				n.Link(hub, far, netem.Config{})
+			} else {
+				n.Link(hub, far, lossy)
+			}
+			n.Link(far, server, netem.Config{})
+			pc, err := server.ListenPacket("udp", ":9")
+			require.NoError(t, err)
+			require.NoError(t, pc.(*sim.UDPConn).SetReadBuffer(hosts*packets*832))
+			ports := map[int]bool{}
+			for i := range hosts {
+				h := n.Host(fmt.Sprint("h", i))
+				n.Link(h, hub, netem.Config{})
+				c, err := h.Dial("udp", "server:9")
+				require.NoError(t, err)
+				ports[c.LocalAddr().(*net.UDPAddr).Port] = true
+				for j := range packets {
+					c.Write([]byte{byte(i), byte(j)})
+				}
+			}
+			require.Len(t, ports, 1)
+
+			arrived, all := map[byte]string{}, 0
+			for p := make([]byte, 2); ; all++ {
+				pc.SetReadDeadline(in(time.Second))
+				if _, _, err := pc.ReadFrom(p); err != nil {
+					break
+				}
+				arrived[p[0]] += fmt.Sprint(p[1], " ")
+			}
+			alike := map[string]bool{}
+			for _, which := range arrived {
+				alike[which] = true
+			}
+			require.Len(t, alike, hosts, shared)
+			require.InDelta(t, 0.7*hosts*packets, all, 5*20.5, "5 standard deviations of sqrt(2000 * 0.7 * 0.3) = 20.5")
+		})
+	}
 }
