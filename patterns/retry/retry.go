@@ -1,5 +1,6 @@
 // Package retry defines how the clients of all patterns reconnect after a failure: how long
-// they wait, how they honour a Retry-After, and which answers are worth another attempt. It has
+// they wait, how they honour a Retry-After, which answers are worth another attempt, and, with a
+// [Budget], how many attempts a destination is given beyond the first of each call. It has
 // no loop, since every pattern has its own:
 //
 //	for failures := 1; ; failures++ {
