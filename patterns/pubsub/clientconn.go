@@ -49,8 +49,8 @@ func (c *Client) loop() {
 	}
 }
 
-// connect opens one connection and reads from it until it ends. It reports whether the
-// broker had welcomed it.
+// connect opens one connection and reads from it until it ends. It reports whether that was of any
+// use: one that always ends before the first message has come through is tried less and less often.
 func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.DialTimeout)
 	token := ""
@@ -100,7 +100,7 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	l.timeout.Store(int64(welcome.SessionTimeout))
 	conn.SetReadDeadline(time.Now().Add(welcome.SessionTimeout))
 	if !c.use(l, welcome) {
-		return true, ErrClosed
+		return false, ErrClosed
 	}
 	c.Logger.Debug("connected", "client", c.ID, "remote", conn.RemoteAddr())
 	written := make(chan struct{})
@@ -115,12 +115,13 @@ func (c *Client) connect(attempt uint64) (worked bool, err error) {
 	}()
 	for {
 		kind, body, err := l.next()
+		if err == nil {
+			err = c.handle(kind, body)
+		}
 		if err != nil {
-			return true, err
+			return worked, err
 		}
-		if err := c.handle(kind, body); err != nil {
-			return true, err
-		}
+		worked = worked || kind != kindControl
 	}
 }
 

@@ -42,6 +42,7 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 			if it.flight.to == it.m && it.attempts == it.as.Attempt {
 				d.g.land(it.flight)
 				it.attempts--
+				it.unheard--
 				it.due = time.Time{}
 			}
 		}
@@ -163,7 +164,7 @@ func (d *dispatcher) state() state {
 		if d.g.atMostOnce && f.to != nil {
 			continue // sent is done
 		}
-		s.pending = append(s.pending, delivery{f.offset, f.attempts})
+		s.pending = append(s.pending, delivery{f.offset, f.counted()})
 	}
 	s.pending = append(s.pending, d.reload...)
 	slices.SortFunc(s.pending, func(a, b delivery) int { return cmp.Compare(a.Offset, b.Offset) })

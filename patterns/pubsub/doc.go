@@ -72,7 +72,7 @@
 //     come in the order of the log. A redelivery may come after later ones, but
 //     only after messages that were in flight with it.
 //   - A message that is not acknowledged within AckWait is delivered again, with its attempts
-//     counted, and after MaxAttempts becomes a dead letter; others do not wait for it. An
+//     counted unless they were lost on the way, and after MaxAttempts becomes a dead letter; others do not wait for it. An
 //     acknowledgement may be repeated. One that comes after the message went to another
 //     member is refused, and the other's delivery stands.
 //   - A message has one owner among the members of a group. A settlement by a member

@@ -56,7 +56,10 @@ type flight struct {
 	bytes    int
 	expires  time.Time
 	attempts int       // deliveries so far
+	lost     int       // of them, never arrived: who was to get them said so
 	to       *member   // nil: it waits
+	last     *member   // who was to get the last one
+	unheard  int       // deliveries to last of which it is not known whether they arrived
 	due      time.Time // under way: redelivery; waiting: not before
 }
 
@@ -175,8 +178,7 @@ func (g *group) pick(now time.Time, most int) (picked []*flight) {
 		if f.attempts > 0 && p.owner.clogged {
 			continue // the last attempt may be on its way still: another would only be in its way
 		}
-		f.to = p.owner
-		f.attempts++
+		f.send(p.owner)
 		g.high = max(g.high, f.offset)
 		f.due = now.Add(g.ackWait)
 		if f.to.out == 0 && !f.to.late {
@@ -195,8 +197,25 @@ func (g *group) pick(now time.Time, most int) (picked []*flight) {
 	return picked
 }
 
+// send notes one more delivery.
+func (f *flight) send(to *member) {
+	if f.last != to {
+		f.last, f.unheard = to, 0
+	}
+	f.to = to
+	f.attempts++
+	f.unheard++
+}
+
+// lossesForgiven is how many deliveries of a message may be lost on the way without counting as
+// attempts. One that no connection survives is not to be sent for ever.
+const lossesForgiven = 100
+
+// counted is how many deliveries count as attempts: a message that is lost on the way was not tried.
+func (f *flight) counted() int { return f.attempts - min(f.lost, lossesForgiven) }
+
 // spent reports whether a message has had all its attempts.
-func (g *group) spent(f *flight) bool { return g.maxAttempts > 0 && f.attempts >= g.maxAttempts }
+func (g *group) spent(f *flight) bool { return g.maxAttempts > 0 && f.counted() >= g.maxAttempts }
 
 // dead returns a message that has had all its attempts, if there is one.
 func (g *group) dead() *flight {
@@ -266,6 +285,9 @@ func (g *group) due() time.Time {
 func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, now time.Time) outcome {
 	defer g.lives(m, now)
 	f := g.find(d.Offset)
+	if f != nil && f.last == m {
+		f.unheard = 0
+	}
 	switch {
 	case f == nil && verb == verbAck && slices.Contains(m.acked, d):
 		return outcomeOK // again: the first answer was lost
@@ -340,7 +362,7 @@ func (g *group) giveUp(m *member, keep func(*flight) bool) {
 			continue
 		}
 		g.land(f)
-		f.due = time.Time{}
+		f.due, f.last = time.Time{}, nil
 		if g.atMostOnce && keep == nil {
 			f.attempts = -1
 			lost++

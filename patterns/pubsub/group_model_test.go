@@ -25,7 +25,10 @@ type groupModel struct {
 
 type modelMessage struct {
 	part, attempts int
-	state          string // waiting, out, done
+	lost           int     // deliveries that never arrived, as who was to get them said
+	last           *member // who was to get the last one
+	unheard        int     // deliveries to last of which nothing was heard
+	state          string  // waiting, out, done
 	to             string
 	due            time.Time
 	acked          modelDelivery // by which it is done
@@ -93,6 +96,11 @@ func (m *groupModel) deliver() {
 		}
 		msg.state, msg.to, msg.due = "out", f.to.name, m.now.Add(m.g.ackWait)
 		msg.attempts++
+		if msg.last != f.to {
+			msg.unheard = 0
+		}
+		msg.last = f.to
+		msg.unheard++
 		require.Equal(m.t, msg.attempts, f.attempts)
 		require.LessOrEqual(m.t, m.out(msg.to), m.g.window)
 		m.old = append(m.old, modelDelivery{delivery{f.offset, f.attempts}, msg.to, f.to.generation})
@@ -128,7 +136,7 @@ func (m *groupModel) out(name string) (n int) {
 }
 
 func (m *groupModel) spent(msg *modelMessage) bool {
-	return m.g.maxAttempts > 0 && msg.attempts >= m.g.maxAttempts
+	return m.g.maxAttempts > 0 && msg.attempts-msg.lost >= m.g.maxAttempts
 }
 
 // settle settles any delivery that was ever made, also a second time or too late.
@@ -143,6 +151,9 @@ func (m *groupModel) settle(t *rapid.T) {
 		return // the dispatcher rejects it: see TestFencedMembersSettleNothing
 	}
 	msg := m.messages[d.Offset-1]
+	if msg.last == member {
+		msg.unheard = 0
+	}
 	want, moving := outcomeLate, m.g.parts[msg.part].next != nil
 	mine := msg.state == "out" && msg.to == d.to || msg.state == "waiting" && m.g.parts[msg.part].owner == member
 	switch {
@@ -246,6 +257,12 @@ func (m *groupModel) resume(t *rapid.T, name string) {
 				msg.state, msg.acked = "done", modelDelivery{d, name, member.generation}
 			}
 		}
+		if msg.last == member && msg.state != "done" {
+			if !slices.ContainsFunc(held, func(d delivery) bool { return d.Offset == uint64(i+1) }) {
+				msg.lost += msg.unheard
+			}
+			msg.unheard = 0
+		}
 	}
 	m.g.resume(member, attachment{conn: &connection{}}, &resume{Held: held, Acked: acked}, m.now)
 	m.release(name, held)
@@ -273,7 +290,8 @@ func (m *groupModel) restart() {
 			require.LessOrEqual(m.t, offset, s.next, "message %d is done and comes back", offset)
 			continue
 		case is:
-			require.Equal(m.t, msg.attempts, attempts)
+			require.Equal(m.t, msg.attempts-msg.lost, attempts)
+			msg.attempts, msg.lost = attempts, 0
 			m.g.flights = append(m.g.flights, &flight{offset: offset, part: msg.part, bytes: 1, attempts: attempts})
 			m.g.waiting++
 		default:
@@ -309,6 +327,7 @@ func (m *groupModel) check() {
 		if f.to != nil {
 			state = "out"
 		}
+		require.Equal(m.t, m.messages[f.offset-1].lost, f.lost, "of message %d", f.offset)
 		got = append(got, fmt.Sprint(f.offset, state, f.attempts))
 	}
 	require.Equal(m.t, flights, got)
@@ -398,6 +417,42 @@ func TestMemberThatHangs(t *testing.T) {
 	for _, share := range shares() {
 		require.InDelta(t, 64/3, share, 1)
 	}
+}
+
+// What is lost on the way is no attempt, but is not sent for ever.
+func TestLostDeliveriesAreNoAttempts(t *testing.T) {
+	now := time.Unix(1000, 0)
+	g := &group{limits: limits{ackWait: time.Second, maxAttempts: 2, window: 1, windowBytes: 100, maxPending: 100}}
+	connected := attachment{conn: &connection{}}
+	m := g.join("m", connected)
+	lose := func(times int) {
+		for range times {
+			require.Nil(t, g.dead())
+			require.Len(t, g.pick(now, 10), 1)
+			g.disconnect(m)
+			now = now.Add(time.Second)
+			g.expire(now) // while the member is away
+			g.resume(m, connected, &resume{}, now)
+		}
+	}
+	g.add(&flight{offset: 1})
+	lose(3)
+	require.Len(t, g.pick(now, 10), 1)
+	require.Equal(t, outcomeOK, g.settle(m, delivery{1, 4}, verbNack, 0, now), "the fourth arrived: one attempt")
+	lose(3)
+	require.Len(t, g.pick(now, 10), 1)
+	g.disconnect(m)
+	g.resume(m, connected, &resume{Held: []delivery{{1, 8}}}, now)
+	require.Nil(t, g.dead(), "it has the second")
+	require.Equal(t, outcomeOK, g.settle(m, delivery{1, 8}, verbNack, 0, now))
+	require.NotNil(t, g.dead())
+	g.remove(g.dead())
+
+	g.add(&flight{offset: 2})
+	lose(101)
+	require.Nil(t, g.dead())
+	lose(1)
+	require.NotNil(t, g.dead(), "no connection survives it")
 }
 
 // A message that was never delivered does not take the position back behind one that was,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -99,6 +100,25 @@ var scenarios = []scenario.Row{
 			next(t, sub, "job", 2).Ack()
 			// It was heard last with its subscription; no ping was due in these 120 ms.
 			require.InDelta(t, 5*time.Second, n.Elapsed()-crashed, float64(time.Second), "when the dead one's session is over")
+		}},
+	{Name: "PS-04 each connection dies of the message", Reason: "what was lost on the way was not tried: after two such attempts it must not be a dead letter, nor the client dial as often as at first",
+		Story: func(t *testing.T, n *sim.Network) {
+			b := serveMessages(t, n, "", 0, eventlog.Options{})
+			p := brokerPeer(t, n, "phone")
+			sub := p.subscribe(pubsub.SubscribeOptions{Filter: "news", Name: "workers", MaxAttempts: 2})
+			n.Inject(0, 5*time.Minute, sim.CloseAfter(p.link, 1000, sim.Packets{From: b.host}))
+			big := strings.Repeat("x", 8000)
+			b.publish(t, big)
+			ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+			defer cancel()
+			d, err := sub.Next(ctx)
+			require.NoError(t, err, "a dead letter")
+			require.Equal(t, big, string(d.Data))
+			require.Greater(t, d.Attempt, 20, "MaxAttempts is 2")
+			require.Less(t, d.Attempt, 80, "delays grow to 7.5 s on average")
+			require.NoError(t, d.AckSync(t.Context()))
+			info, _ := b.broker().Subscription("workers")
+			require.Zero(t, info.DeadLetters)
 		}},
 	{Name: "PS-04 the subscriber hangs", Reason: "a process that lives and does nothing has AckWait",
 		Story: func(t *testing.T, n *sim.Network) {
