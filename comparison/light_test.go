@@ -93,7 +93,7 @@ func (r jobRun) run(t *testing.T, n *sim.Network) (f jobFigures) {
 	proxy, phone := n.Host("proxy"), n.Host("client")
 	n.Link(proxy, n.Host("server"), scenario.Good)
 	n.Link(phone, proxy, scenario.Good)
-	proxy.ServeHTTP(":80", scenario.Gateway(proxy, "http://server/", time.Minute))
+	proxy.ServeHTTP(":80", proxy.Proxy("http://server", sim.ProxyConfig{Timeout: time.Minute}))
 
 	if r.how == heldRequest {
 		resp, err := phone.HTTPClient().Get("http://proxy/")

@@ -32,33 +32,41 @@ func (f FourState) invalid() string {
 	return ""
 }
 
+// The states of FourState. A chain begins in the first.
+const (
+	goodInGap = iota
+	goodInBurst
+	lostInBurst
+	lostAlone
+)
+
 func (f FourState) lose(s *lossState, d draws) bool {
 	u := threshold(d.lane(laneLoss) >> 1)
-	switch s.state + 1 {
-	case 1:
+	switch s.state {
+	case goodInGap:
 		p14 := thresholdOf(f.P14)
 		switch {
 		case u < p14:
-			s.state = 4 - 1
+			s.state = lostAlone
 		case u < p14+thresholdOf(f.P13):
-			s.state = 3 - 1
+			s.state = lostInBurst
 		}
-	case 2:
+	case goodInBurst:
 		if u < thresholdOf(f.P23) {
-			s.state = 3 - 1
+			s.state = lostInBurst
 		}
-	case 3:
+	case lostInBurst:
 		p32 := thresholdOf(f.P32)
 		switch {
 		case u < p32:
-			s.state = 2 - 1
+			s.state = goodInBurst
 		case u < p32+thresholdOf(f.P31):
-			s.state = 1 - 1
+			s.state = goodInGap
 		}
-	case 4:
-		s.state = 1 - 1
+	case lostAlone:
+		s.state = goodInGap
 	}
-	return s.state >= 3-1
+	return s.state >= lostInBurst
 }
 
 // String returns the model as Go writes it, all fields shown.

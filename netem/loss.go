@@ -3,6 +3,7 @@ package netem
 import (
 	"fmt"
 	"math/bits"
+	"reflect"
 	"slices"
 )
 
@@ -31,27 +32,18 @@ type lossState struct {
 // keeps the memory: a chain stays in its burst, a count goes on only if it is
 // the same count.
 func carriesState(old, new LossModel) bool {
+	if reflect.TypeOf(old) != reflect.TypeOf(new) {
+		return false
+	}
 	switch new := new.(type) {
-	case correlated:
-		_, ok := old.(correlated)
-		return ok
-	case GilbertElliott:
-		_, ok := old.(GilbertElliott)
-		return ok
-	case biasedCorrelated:
-		_, ok := old.(biasedCorrelated)
-		return ok
-	case FourState:
-		_, ok := old.(FourState)
-		return ok
+	case correlated, GilbertElliott, biasedCorrelated, FourState:
+		return true
 	case atMostInARow:
-		cap, ok := old.(atMostInARow)
-		return ok && carriesState(cap.of, new.of)
+		return carriesState(old.(atMostInARow).of, new.of)
 	case EveryNth, FirstN:
 		return old == new
 	case DropList:
-		list, ok := old.(DropList)
-		return ok && slices.Equal(list, new)
+		return slices.Equal(old.(DropList), new)
 	default:
 		return false
 	}

@@ -64,7 +64,7 @@ var scenarios = []scenario.Row{
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			proxy := n.Host("proxy")
 			n.Link(proxy, n.Host("server"), scenario.Good)
-			proxy.ServeHTTP(":80", scenario.Gateway(proxy, "http://server/", 60*time.Second))
+			proxy.ServeHTTP(":80", proxy.Proxy("http://server", sim.ProxyConfig{Timeout: 60 * time.Second}))
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://proxy/", Wait: 90 * time.Second})
 			time.Sleep(10 * time.Minute)
 			feed.Publish(t.Context(), "news", []byte("through the proxy"))

@@ -11,8 +11,6 @@ package scenario
 import (
 	"io"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"slices"
 	"testing"
@@ -240,20 +238,6 @@ func Herd(n *sim.Network, at time.Duration) int {
 	}
 	most, _ := patterntest.Peak(dials, 100*time.Millisecond)
 	return most
-}
-
-// Gateway is a proxy that gives up on a silent server.
-func Gateway(h *sim.Host, to string, timeout time.Duration) http.Handler {
-	target, _ := url.Parse(to)
-	t := h.HTTPClient().Transport.(*http.Transport)
-	t.ResponseHeaderTimeout = timeout
-	return &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		Transport: t,
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
-			w.WriteHeader(http.StatusGatewayTimeout)
-		},
-	}
 }
 
 // ReadAll reads an answer, if there is one, so that its connection can be used again.
