@@ -80,7 +80,7 @@ func Reject(l *Link, code ICMPCode) *Fault {
 
 func (l *Link) rejecting(method string, code ICMPCode) *Fault {
 	if _, ok := icmpMeanings[code]; !ok {
-		panic(fmt.Sprintf("sim: link %v: %s(%d): it must be one of the codes of ICMPCode", l, method, uint8(code)))
+		panic(fmt.Sprintf("sim: link %v: %s(%d): it must be one of the codes of ICMPCode", l, method, uint16(code)))
 	}
 	c := cut{rejects: true, code: code}
 	return l.cutBy(l.on(c.why(), expression{"Reject", []any{l, code}}, l.ab, l.ba), c)

@@ -8,72 +8,91 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// An ICMPCode is the code of an ICMP destination unreachable message (RFC 792, RFC
-// 1812 section 5.2.7.1): why a packet was sent back. These are the codes that a Linux
-// firewall can give as its reason (REJECT --reject-with).
+// An ICMPCode says why a packet was sent back by ICMP: the code of a destination unreachable message (RFC 792, RFC
+// 1812 section 5.2.7.1), or for messages of other types 256 times the type. The unreachable codes are those that a
+// Linux firewall can give as its reason (REJECT --reject-with).
 //
 // A program learns of one what Linux makes of it (icmp_err_convert). Every code ends an attempt
 // to connect by TCP. None ends an established connection, which keeps retransmitting and
 // reports it as its error when it gives up; the first two undo a doubling of the retransmission
-// timeout (RFC 6069). The next call on a UDP socket returns it if the socket is connected and
-// the code is neither of the first two; otherwise the socket learns nothing, since package net
-// does not set IP_RECVERR.
-type ICMPCode uint8
+// timeout (RFC 6069). A listener forgets an attempt whose SYN-ACK meets one of the first two, or time exceeded, or a
+// parameter problem, and otherwise sends it again. The next call on a UDP socket returns the error if the socket is
+// connected and no other route could help: net and host unreachable, source route failed, the two for a type of
+// service, and time exceeded it does not hear of. A socket that is not connected learns nothing, since package net does not
+// set IP_RECVERR.
+//
+// Over IPv6 it is the ICMPv6 message (RFC 4443) into which Linux's firewall translates the code (nft's "reject with icmpx"),
+// or RFC 7915 section 4.2 does. Those too that say that another route could help (no route, address unreachable, time
+// exceeded) a UDP socket does not hear of, but a listener forgets only for the others.
+type ICMPCode uint16
 
 const (
-	ICMPNetUnreachable      ICMPCode = 0  // ENETUNREACH
-	ICMPHostUnreachable     ICMPCode = 1  // EHOSTUNREACH
-	ICMPProtocolUnreachable ICMPCode = 2  // ENOPROTOOPT
-	ICMPPortUnreachable     ICMPCode = 3  // ECONNREFUSED
-	ICMPSourceRouteFailed   ICMPCode = 5  // EOPNOTSUPP
-	ICMPNetUnknown          ICMPCode = 6  // ENETUNREACH
-	ICMPHostUnknown         ICMPCode = 7  // EHOSTDOWN
-	ICMPHostIsolated        ICMPCode = 8  // ENONET
-	ICMPNetProhibited       ICMPCode = 9  // ENETUNREACH
-	ICMPHostProhibited      ICMPCode = 10 // EHOSTUNREACH
-	ICMPNetUnreachableTOS   ICMPCode = 11 // ENETUNREACH
-	ICMPHostUnreachableTOS  ICMPCode = 12 // EHOSTUNREACH
-	ICMPAdminProhibited     ICMPCode = 13 // EHOSTUNREACH: a firewall's filter
-	ICMPPrecedenceViolation ICMPCode = 14 // EHOSTUNREACH
-	ICMPPrecedenceCutoff    ICMPCode = 15 // EHOSTUNREACH
+	ICMPNetUnreachable      ICMPCode = 0  // ENETUNREACH; over IPv6 no route, the same
+	ICMPHostUnreachable     ICMPCode = 1  // EHOSTUNREACH; over IPv6 address unreachable, the same
+	ICMPProtocolUnreachable ICMPCode = 2  // ENOPROTOOPT; over IPv6 unrecognized next header, EPROTO
+	ICMPPortUnreachable     ICMPCode = 3  // ECONNREFUSED, over IPv6 too
+	ICMPSourceRouteFailed   ICMPCode = 5  // EOPNOTSUPP; over IPv6 no route
+	ICMPNetUnknown          ICMPCode = 6  // ENETUNREACH; over IPv6 no route
+	ICMPHostUnknown         ICMPCode = 7  // EHOSTDOWN; over IPv6 no route
+	ICMPHostIsolated        ICMPCode = 8  // ENONET; over IPv6 no route
+	ICMPNetProhibited       ICMPCode = 9  // ENETUNREACH; over IPv6 prohibited, EACCES
+	ICMPHostProhibited      ICMPCode = 10 // EHOSTUNREACH; over IPv6 prohibited
+	ICMPNetUnreachableTOS   ICMPCode = 11 // ENETUNREACH; over IPv6 no route
+	ICMPHostUnreachableTOS  ICMPCode = 12 // EHOSTUNREACH; over IPv6 no route
+	ICMPAdminProhibited     ICMPCode = 13 // EHOSTUNREACH: a firewall's filter; over IPv6 prohibited
+	ICMPPrecedenceViolation ICMPCode = 14 // EHOSTUNREACH; over IPv6 prohibited
+	ICMPPrecedenceCutoff    ICMPCode = 15 // EHOSTUNREACH; over IPv6 prohibited
+
+	ICMPTimeExceeded     ICMPCode = 11 << 8 // EHOSTUNREACH, over IPv6 too: the packets went round in a loop of routes
+	ICMPParameterProblem ICMPCode = 12 << 8 // EPROTO, over IPv6 too: a router could make nothing of the header
 
 	icmpTooBig ICMPCode = 4 // fragmentation needed: see pathMTU
 )
 
 // icmpMeaning is what a code is called, and what Linux makes of it.
 type icmpMeaning struct {
-	name    string
-	errno   syscall.Errno
-	tcp     tcp.Code
-	hard    bool // a connected socket of UDP hears of it (icmp_err_convert: fatal)
-	routing bool // RFC 6069 has TCP take it for a sign of a changed route (tcp_v4_err)
+	name  string
+	errno syscall.Errno
+	tcp   tcp.Code
+	hard  bool // a connected socket of UDP hears of it (icmp_err_convert, icmpv6_err_convert: fatal)
+	how   tcp.Reaction
 }
 
+// rerouted is that TCP takes a message for a sign of a changed route; lost, that there is no use in sending a SYN-ACK
+// again either (tcp_v4_err, tcp_v6_err).
+var (
+	rerouted = tcp.Reaction{Reverts: true, Forgets: true}
+	lost     = tcp.Reaction{Forgets: true}
+	ignored  = tcp.Reaction{}
+)
+
 var icmpMeanings = map[ICMPCode]icmpMeaning{
-	ICMPNetUnreachable:      {"network unreachable", syscall.ENETUNREACH, tcp.NetUnreachable, false, true},
-	ICMPHostUnreachable:     {"host unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, true},
-	ICMPProtocolUnreachable: {"protocol unreachable", syscall.ENOPROTOOPT, tcp.NoProtocol, true, false},
-	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true, false},
-	ICMPSourceRouteFailed:   {"source route failed", syscall.EOPNOTSUPP, tcp.NotSupported, false, false},
-	ICMPNetUnknown:          {"network unknown", syscall.ENETUNREACH, tcp.NetUnreachable, true, false},
-	ICMPHostUnknown:         {"host unknown", syscall.EHOSTDOWN, tcp.HostDown, true, false},
-	ICMPHostIsolated:        {"source host isolated", errNoNet, tcp.NoNetwork, true, false},
-	ICMPNetProhibited:       {"network prohibited", syscall.ENETUNREACH, tcp.NetUnreachable, true, false},
-	ICMPHostProhibited:      {"host prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
-	ICMPNetUnreachableTOS:   {"network unreachable for type of service", syscall.ENETUNREACH, tcp.NetUnreachable, false, false},
-	ICMPHostUnreachableTOS:  {"host unreachable for type of service", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, false},
-	ICMPAdminProhibited:     {"administratively prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
-	ICMPPrecedenceViolation: {"precedence violation", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
-	ICMPPrecedenceCutoff:    {"precedence cutoff", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, false},
+	ICMPNetUnreachable:      {"network unreachable", syscall.ENETUNREACH, tcp.NetUnreachable, false, rerouted},
+	ICMPHostUnreachable:     {"host unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, rerouted},
+	ICMPProtocolUnreachable: {"protocol unreachable", syscall.ENOPROTOOPT, tcp.NoProtocol, true, ignored},
+	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true, ignored},
+	ICMPSourceRouteFailed:   {"source route failed", syscall.EOPNOTSUPP, tcp.NotSupported, false, ignored},
+	ICMPNetUnknown:          {"network unknown", syscall.ENETUNREACH, tcp.NetUnreachable, true, ignored},
+	ICMPHostUnknown:         {"host unknown", syscall.EHOSTDOWN, tcp.HostDown, true, ignored},
+	ICMPHostIsolated:        {"source host isolated", errNoNet, tcp.NoNetwork, true, ignored},
+	ICMPNetProhibited:       {"network prohibited", syscall.ENETUNREACH, tcp.NetUnreachable, true, ignored},
+	ICMPHostProhibited:      {"host prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, ignored},
+	ICMPNetUnreachableTOS:   {"network unreachable for type of service", syscall.ENETUNREACH, tcp.NetUnreachable, false, ignored},
+	ICMPHostUnreachableTOS:  {"host unreachable for type of service", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, ignored},
+	ICMPAdminProhibited:     {"administratively prohibited", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, ignored},
+	ICMPPrecedenceViolation: {"precedence violation", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, ignored},
+	ICMPPrecedenceCutoff:    {"precedence cutoff", syscall.EHOSTUNREACH, tcp.HostUnreachable, true, ignored},
+	ICMPTimeExceeded:        {"time exceeded", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, lost},
+	ICMPParameterProblem:    {"parameter problem", syscall.EPROTO, tcp.ProtocolError, true, lost},
 }
 
 // icmp6Meanings is what the same codes are over IPv6 (RFC 4443), and what Linux makes of those (icmpv6_err_convert,
 // tcp_v6_err): as its firewall translates the four that both have (nft's "reject with icmpx"), and RFC 7915 section 4.2 the others.
 var icmp6Meanings = map[ICMPCode]icmpMeaning{
 	ICMPNetUnreachable:      noRoute6,
-	ICMPHostUnreachable:     {"address unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, false},
-	ICMPProtocolUnreachable: {"unrecognized next header", syscall.EPROTO, tcp.ProtocolError, true, false},
-	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true, false},
+	ICMPHostUnreachable:     {"address unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, ignored},
+	ICMPProtocolUnreachable: {"unrecognized next header", syscall.EPROTO, tcp.ProtocolError, true, lost},
+	ICMPPortUnreachable:     {"port unreachable", syscall.ECONNREFUSED, tcp.Refused, true, lost},
 	ICMPSourceRouteFailed:   noRoute6,
 	ICMPNetUnknown:          noRoute6,
 	ICMPHostUnknown:         noRoute6,
@@ -85,11 +104,13 @@ var icmp6Meanings = map[ICMPCode]icmpMeaning{
 	ICMPAdminProhibited:     prohibited6,
 	ICMPPrecedenceViolation: prohibited6,
 	ICMPPrecedenceCutoff:    prohibited6,
+	ICMPTimeExceeded:        {"time exceeded", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, ignored},
+	ICMPParameterProblem:    {"parameter problem", syscall.EPROTO, tcp.ProtocolError, true, lost},
 }
 
 var (
-	noRoute6    = icmpMeaning{"no route", syscall.ENETUNREACH, tcp.NetUnreachable, false, true}
-	prohibited6 = icmpMeaning{"administratively prohibited", syscall.EACCES, tcp.Prohibited, true, false}
+	noRoute6    = icmpMeaning{"no route", syscall.ENETUNREACH, tcp.NetUnreachable, false, tcp.Reaction{Reverts: true}}
+	prohibited6 = icmpMeaning{"administratively prohibited", syscall.EACCES, tcp.Prohibited, true, lost}
 )
 
 // meaning is what a code says of packets of a path.
@@ -105,7 +126,7 @@ func (c ICMPCode) String() string {
 	if m, ok := icmpMeanings[c]; ok {
 		return m.name
 	}
-	return fmt.Sprintf("ICMPCode(%d)", uint8(c))
+	return fmt.Sprintf("ICMPCode(%d)", uint16(c))
 }
 
 // An icmpMessage is what is particular to a packet of ICMP.
@@ -245,7 +266,7 @@ func (h *Host) icmp(now int64, m *packet) {
 		h.tooBig(now, m)
 	case m.icmp.about == protoTCP:
 		if c := h.table.conns.get(ends{local: m.dst, remote: m.src}); c != nil && c.tcp.Sent(m.seg) {
-			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.routing)
+			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.how)
 			c.settle()
 		}
 	case m.icmp.about == protoUDP:

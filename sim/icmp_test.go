@@ -37,6 +37,8 @@ var codes = []struct {
 	{sim.ICMPAdminProhibited, "administratively prohibited", syscall.EHOSTUNREACH, true},
 	{sim.ICMPPrecedenceViolation, "precedence violation", syscall.EHOSTUNREACH, true},
 	{sim.ICMPPrecedenceCutoff, "precedence cutoff", syscall.EHOSTUNREACH, true},
+	{sim.ICMPTimeExceeded, "time exceeded", syscall.EHOSTUNREACH, false},
+	{sim.ICMPParameterProblem, "parameter problem", syscall.EPROTO, true},
 }
 
 // behindRouter has a client 30 ms from a router whose link to the server the test breaks.

@@ -126,15 +126,25 @@ func (n *Network) recordDrop(now int64, pkt *packet, p *pipe, why string) {
 
 // dispatch sends a packet. What is larger than the path's MTU, as far as its
 // host knows, the host itself cuts, if it may (ip_finish_output).
-func (n *Network) dispatch(pkt *packet, now int64) {
+func (n *Network) dispatch(pkt *packet, now int64) { n.dispatchAs(MTUDiscoverWant, pkt, now) }
+
+// dispatchAs sends a packet of a socket that does so about what is too big for the path.
+func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 	way := pkt.way
 	pkt.pipes = way.pipes()
 	if n.cutOff(now, pkt) || n.names.lost && n.sourceLost(now, pkt) {
 		return
 	}
-	mtu := way.mtu(now)
+	mtu := m.mtu(way, now)
 	fits := pkt.size <= mtu
-	pkt.df = way.six && fits || pkt.proto != protoICMP && !way.mayCut(now) && (fits || pkt.proto == protoTCP)
+	switch pkt.proto {
+	case protoTCP:
+		pkt.df = way.six && fits || !way.mayCut(now)
+	case protoUDP:
+		pkt.df = m.forbids(way, now, fits)
+	default:
+		pkt.df = way.six && fits
+	}
 	switch {
 	case fits:
 		n.record(now, Sent, pkt, "")

@@ -101,7 +101,7 @@ func (h *Host) tooBig(now int64, m *packet) {
 	case protoUDP:
 		if u := h.socket(m.dst, m.src); u != nil {
 			way.learn(now, mtu)
-			if u.remote == m.src {
+			if u.remote == m.src && u.discover != MTUDiscoverDont {
 				u.err = syscall.EMSGSIZE
 				u.in.q.notify(h.n, h)
 			}

@@ -13,15 +13,15 @@ import (
 // A UDPConn is a UDP socket, with the methods and errors of [net.UDPConn]. It implements
 // [net.PacketConn], and [net.Conn] for one that was dialled. There is no descriptor
 // behind it, so it has neither SyscallConn nor File; libraries that look for them to
-// set options, such as quic-go, do without. So there are no control messages, and
-// IP_MTU_DISCOVER cannot be chosen: QUIC then sends no probes of the path's MTU.
+// set options, such as quic-go, do without: there are no control messages, and quic-go, which cannot set
+// IP_MTU_DISCOVER so, sends no probes of the path's MTU. Other programs need a hook for [UDPConn.SetMTUDiscover].
 //
 // A datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6; a longer one is refused with EMSGSIZE. One
 // larger than the MTU of the host's link travels in fragments (RFC 791), each of which is
 // lost, delayed and counted as a packet of its own, and arrives with the last of them, or not
 // at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time; for IPv6 that is 60 s in Linux). Routers cut fragments of
 // IPv4 further. A datagram that is no fragment they must not cut, as Linux has it for sockets of
-// package net (IP_PMTUDISC_WANT): one that is too big for a later link is lost, and the
+// package net ([MTUDiscoverWant]): one that is too big for a later link is lost, and the
 // host told (see [netem.Config]'s MTU). From then on, for 10 minutes, it cuts larger ones for
 // that destination, and a connected socket has EMSGSIZE for the error of its next call.
 // Nothing is sent to broadcast and multicast addresses: they are refused.
@@ -51,6 +51,7 @@ type UDPConn struct {
 	err          syscall.Errno
 	sent         uint64
 	flows        map[netip.AddrPort]*flow
+	discover     MTUDiscover
 	fd           descriptor
 	closed       bool
 	asleep       bool // until its host goes on
@@ -362,11 +363,13 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 	switch {
 	case way == nil:
 		return sysError(call, refused)
+	case !u.discover.cuts() && way.header+udpHeader+len(p) > u.discover.mtu(way, u.n.now()):
+		return sysError(call, syscall.EMSGSIZE) // an error that waits goes on waiting
 	case refused == 0 && u.err != 0:
 		return sysError(call, u.takeError())
 	}
 	u.sent++
-	data, by := make([]byte, len(p)), u.n.moment()
+	data, by, discover := make([]byte, len(p)), u.n.moment(), u.discover
 	tcp.CopyBytes(data, p)
 	key := uint64(u.local.Port())<<48 | u.sent
 	dest := "" // nothing but what tells sockets of one port apart
@@ -380,7 +383,8 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 	u.n.submit(operation{
 		host: u.host, kind: opDatagram, dest: dest, n: key,
 		run: func(now int64) {
-			u.transmit(now, data, by, netip.AddrPortFrom(source, u.local.Port()), to, way, refused != 0)
+			d := datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: by, data: data}
+			u.transmit(now, d, to, way, discover, refused != 0)
 		},
 	}, way.lookahead())
 	if refused != 0 {
@@ -390,23 +394,23 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 }
 
 // transmit sends a datagram; refused says that its sender knows that it gets nowhere.
-func (u *UDPConn) transmit(now int64, data []byte, by moment, from, to netip.AddrPort, way *path, refused bool) {
+func (u *UDPConn) transmit(now int64, d datagram, to netip.AddrPort, way *path, m MTUDiscover, refused bool) {
 	if u.host.off != nil {
 		return // the power went before the datagram did
 	}
 	f := u.flows[to]
 	if f == nil {
-		f = &flow{path: way, id: flowID(protoUDP, from.Port(), to.Port())}
+		f = &flow{path: way, id: flowID(protoUDP, d.from.Port(), to.Port())}
 		u.flows[to] = f
 	}
-	pkt := u.n.pool.packet(f, protoUDP, from, to)
-	pkt.data, pkt.by, pkt.size = data, by, way.header+udpHeader+len(data)
+	pkt := u.n.pool.packet(f, protoUDP, d.from, to)
+	pkt.data, pkt.by, pkt.size = d.data, d.by, way.header+udpHeader+len(d.data)
 	if refused {
 		pkt.pipes = way.pipes()
 		u.n.drop(now, pkt, pkt.pipes[0], "no route to host")
 		return
 	}
-	u.n.dispatch(pkt, now)
+	u.n.dispatchAs(m, pkt, now)
 }
 
 // Close implements [net.Conn] and [net.PacketConn].

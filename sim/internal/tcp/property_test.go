@@ -397,7 +397,7 @@ func TestArbitrarySegments(t *testing.T) {
 			},
 			"unreachable": func(*rapid.T) {
 				if rapid.IntRange(0, 4).Draw(t, "really") == 0 {
-					c.Unreachable(now, near(c.una, "of"), HostUnreachable, true)
+					c.Unreachable(now, near(c.una, "of"), HostUnreachable, Reaction{true, true})
 				}
 			},
 			"toobig": func(*rapid.T) {

@@ -315,7 +315,7 @@ func (r *runner) act(at Time, verb string, words []string) {
 		if !known {
 			r.fail("no code %q", code)
 		}
-		c.Unreachable(abs, uint64(r.number(words[0])), m.code, m.routing)
+		c.Unreachable(abs, uint64(r.number(words[0])), m.code, Reaction{m.routing, m.routing})
 	case "toobig":
 		c.TooBig(abs, uint64(r.number(words[0])), r.number(words[1]))
 	default:
