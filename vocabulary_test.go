@@ -180,6 +180,15 @@ var vocabulary = []struct {
 		"Close":     "func() error",
 		"Token":     "func(context.Context) (string, error)",
 	})},
+	{"mux", "Config", words{"Check": "func() error", "Logger": "*slog.Logger", "Jitter": "retry.Jitter"}},
+	{"mux", "Session", words{"Stats": "", "Drain": "func(ctx context.Context) error", "Close": "func() error"}},
+	{"mux", "Client", words{
+		"Check": "func() error", "Stats": "func() ClientStats", "Close": "func() error",
+		"Drain":   "func(ctx context.Context) error",
+		"Backoff": "retry.Backoff", "Jitter": "retry.Jitter",
+		"OnRetry": "func(err error, delay time.Duration)",
+	}},
+	{"mux", "Pool", words{"Check": "func() error", "Stats": "", "Close": "func() error"}},
 	{"pubsub", "SubscribeOptions", both(from, words{"Check": "func() error", "Reset": "ResetPolicy"})},
 }
 
@@ -243,6 +252,7 @@ var retired = map[string]string{
 // What is retired elsewhere and meant here.
 var notRetired = []string{
 	"shortpoll.Jobs.Start", "stream.Decoder.Feed", // verbs
+	"mux.Config.MaxStreams", // not of clients: of one client
 }
 
 func TestVocabularyOfThePatterns(t *testing.T) {

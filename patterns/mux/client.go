@@ -1,0 +1,210 @@
+package mux
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/retry"
+)
+
+// Client opens streams to one server, over a session that it replaces when it has ended, when either side is
+// draining it, or when it has no numbers for streams left. It connects at first use. Addr must be set. Do
+// not change or copy it after first use. Its methods may be called concurrently.
+type Client struct {
+	// Addr is the server's address, host:port.
+	Addr string
+	// DialContext opens connections. Nil: that of a zero net.Dialer.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	// DialTimeout bounds opening a connection. Zero: 10 s. At most 100 years.
+	DialTimeout time.Duration
+	// Config is that of the sessions.
+	Config Config
+	// Backoff bounds the delays after an attempt to connect that failed. Max is 15 s by default.
+	Backoff retry.Backoff
+	// Jitter draws within Backoff's bounds. Nil: seeded by the clock at first use.
+	Jitter retry.Jitter
+	// OnRetry is called before each such delay, with the error of the attempt. Nil: it is not called.
+	OnRetry func(err error, delay time.Duration)
+
+	once     sync.Once
+	turn     chan struct{} // held by the one who looks for a session, or makes one
+	sessions []*Session    // that have not ended; new streams are of the last one
+	failures int           // to connect, one after the other
+	last     error         // of them
+	again    time.Time     // not before then
+
+	mu     sync.Mutex
+	closed bool
+	stats  ClientStats
+}
+
+// ClientStats are the counters of a client.
+type ClientStats struct {
+	Sessions int64 // that were begun
+	Failed   int64 // attempts to connect
+	Opened   int64 // streams
+}
+
+// Check returns what is wrong with the fields.
+func (c *Client) Check() error {
+	check := fields.Of("mux: Client")
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		check.Bad("Addr is %q: want host:port", c.Addr)
+	}
+	check.Duration("DialTimeout", c.DialTimeout)
+	check.Backoff("Backoff", c.Backoff, ownBackoff)
+	if err := c.Config.Check(); err != nil {
+		check.Bad("Config: %w", err)
+	}
+	return check.Err()
+}
+
+var ownBackoff = retry.Backoff{Max: 15 * time.Second}
+
+func (c *Client) begin() {
+	c.turn = make(chan struct{}, 1)
+	c.Jitter = c.Jitter.OrSeeded("")
+	if c.DialContext == nil {
+		c.DialContext = new(net.Dialer).DialContext
+	}
+	fields.Default(&c.DialTimeout, 10*time.Second)
+}
+
+// Open opens a stream. While the server cannot be reached it tries again until ctx is done, and then returns
+// ctx's error and that of the last attempt. As with [Session.Open] the stream may still be refused: see [Unprocessed].
+func (c *Client) Open(ctx context.Context) (*Stream, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	c.once.Do(c.begin)
+	for {
+		s, err := c.session(ctx)
+		if err != nil {
+			return nil, err
+		}
+		st, err := s.Open(ctx)
+		switch {
+		case err == nil:
+			c.count(&c.stats.Opened)
+			return st, nil
+		case ctx.Err() != nil:
+			return nil, err
+		}
+		// The session has ended, or will: the next turn looks for another.
+	}
+}
+
+// session returns one that takes new streams, and makes one if there is none.
+func (c *Client) session(ctx context.Context) (*Session, error) {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, c.waited(ctx, nil)
+	}
+	defer func() { <-c.turn }()
+	for {
+		if c.isClosed() {
+			return nil, ErrClosed
+		}
+		c.sessions = slices.DeleteFunc(c.sessions, func(s *Session) bool { return s.Err() != nil })
+		if n := len(c.sessions); n > 0 && c.sessions[n-1].takesStreams() {
+			return c.sessions[n-1], nil
+		}
+		if err := retry.Sleep(ctx, time.Until(c.again)); err != nil {
+			return nil, c.waited(ctx, c.last)
+		}
+		dial, cancel := context.WithTimeout(ctx, c.DialTimeout)
+		conn, err := c.DialContext(dial, "tcp", c.Addr)
+		cancel()
+		if err == nil {
+			c.failures, c.last = 0, nil
+			c.count(&c.stats.Sessions)
+			c.sessions = append(c.sessions, c.Config.Client(conn))
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, c.waited(ctx, err)
+		}
+		c.failures++
+		c.last = err
+		c.count(&c.stats.Failed)
+		delay := c.Backoff.WithDefaults(ownBackoff).Delay(c.failures, c.Jitter)
+		c.again = time.Now().Add(delay)
+		if c.OnRetry != nil {
+			c.OnRetry(err, delay)
+		}
+	}
+}
+
+func (c *Client) waited(ctx context.Context, last error) error {
+	if last == nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w, after: %w", context.Cause(ctx), last)
+}
+
+// takesStreams reports whether Open of the session may succeed.
+func (s *Session) takesStreams() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err == nil && !s.draining && !s.peerDrains && s.nextID <= 1<<32-1
+}
+
+func (c *Client) count(n *int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*n++
+}
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// Stats returns the counters.
+func (c *Client) Stats() ClientStats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stats
+}
+
+// Drain lets the streams that exist finish, as [Session.Drain] does; Open returns [ErrClosed] from then on.
+func (c *Client) Drain(ctx context.Context) error {
+	var failed []error
+	for _, s := range c.stop() {
+		failed = append(failed, s.Drain(ctx))
+	}
+	return errors.Join(failed...)
+}
+
+// Close ends all sessions at once.
+func (c *Client) Close() error {
+	for _, s := range c.stop() {
+		s.Close()
+	}
+	return nil
+}
+
+// stop has Open make no more sessions, and returns those that there are.
+func (c *Client) stop() []*Session {
+	c.once.Do(c.begin)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.turn <- struct{}{} // who makes one sees that it is over when it is made
+	defer func() { <-c.turn }()
+	return slices.Clone(c.sessions)
+}
+
+// Unprocessed reports whether an error of a stream or of Open says that the peer's program has seen nothing of
+// it, so that it can be done again on another session, whatever it is.
+func Unprocessed(err error) bool {
+	return errors.Is(err, ErrRefused) || errors.Is(err, ErrDraining) || errors.Is(err, ErrExhausted)
+}

@@ -1,0 +1,68 @@
+package mux
+
+import (
+	"context"
+)
+
+// Drain ends the session in good order. The peer is told to open no more streams; those that it had opened
+// before it knew are served as long as [Session.Accept] takes them. When it must know, by the answer to a ping,
+// streams that nobody has accepted are refused, and Accept returns [ErrDraining]. Drain waits until all streams
+// have ended, which is when both sides have closed them, and for another answer, by which the peer has everything;
+// then it closes the connection. If ctx is done first it returns its error, the session goes on draining, and
+// Close cuts it off.
+func (s *Session) Drain(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.draining && s.err == nil {
+		s.draining = true
+		s.out.goAway = true
+		s.opened.Broadcast()
+		s.wakeWriter()
+	}
+	s.mu.Unlock()
+	_, err := s.Ping(ctx)
+	if err == nil {
+		s.mu.Lock()
+		s.refuseRest()
+		err = s.wait(ctx, &s.emptied, func() bool { return s.err != nil || len(s.streams) == 0 })
+		s.mu.Unlock()
+	}
+	if err == nil {
+		_, err = s.Ping(ctx)
+	}
+	s.mu.Lock()
+	if s.err != nil && len(s.streams) == 0 {
+		err = nil // the peer was faster
+	}
+	s.mu.Unlock()
+	if err == nil {
+		s.Close()
+	}
+	return err
+}
+
+// refuseRest refuses what was not accepted, and all that comes.
+func (s *Session) refuseRest() {
+	if s.refusing || s.err != nil {
+		return
+	}
+	s.refusing = true
+	for len(s.backlog) > 0 {
+		st := s.backlog[len(s.backlog)-1]
+		s.stats.Refused++
+		st.reset(ErrRefused, CodeNormal, true)
+	}
+	s.accepted.Broadcast()
+}
+
+// retire drains a session that has reached its age.
+func (s *Session) retire() {
+	ctx := context.Background()
+	if s.config.MaxAgeGrace > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.config.MaxAgeGrace)
+		defer cancel()
+	}
+	if s.Drain(ctx) != nil {
+		s.Close()
+	}
+}

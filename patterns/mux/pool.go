@@ -1,0 +1,342 @@
+package mux
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+)
+
+// ErrPoolFull is what [Pool.Get] returns when MaxWaiting calls wait already.
+var ErrPoolFull = errors.New("mux: too many wait for a connection of the pool")
+
+// Pool is the opposite of a [Session]: each exchange has a connection to itself, and those that are free are
+// used again. It needs no protocol, what is lost on one connection holds up no other, and an exchange waits when
+// all connections are taken. DialContext must be set. Do not change or copy it after first use. Its methods may
+// be called concurrently.
+type Pool struct {
+	// DialContext opens a connection.
+	DialContext func(ctx context.Context) (net.Conn, error)
+	// MaxConns bounds the connections, in use or not. Zero: 6, which is what browsers have for each host with
+	// HTTP/1.1. At most 100,000.
+	MaxConns int
+	// MaxWaiting bounds the calls of Get that wait for one; further ones get [ErrPoolFull]. Zero: 1,000. At
+	// most a million.
+	MaxWaiting int
+	// IdleTimeout is how long a connection is kept that nobody uses. That a peer has closed one is noticed by
+	// the next who uses it, so this should be less than the peer's own limit. Zero: 30 s. At most 100 years.
+	IdleTimeout time.Duration
+
+	mu      sync.Mutex
+	conns   int         // in use, free, or being opened
+	free    []*PoolConn // the last used one at the end: those at the beginning can time out
+	waiting []*waiter   // the oldest first
+	closed  bool
+	stats   PoolStats
+}
+
+// PoolStats are the counters of a pool.
+type PoolStats struct {
+	Conns   int64 // in use, free, or being opened
+	Free    int64 // of them
+	Waiting int64 // calls of Get
+	Dialed  int64 // connections, since the beginning
+	Got     int64         // calls of Get that succeeded
+	Waited  int64         // of them, those that had to wait for another's connection
+	Wait    time.Duration // that they waited, in all
+	Broken  int64         // connections that were not used again, since they failed
+}
+
+type waiter struct {
+	turn chan *PoolConn // nil: it may open one
+}
+
+// PoolConn is a connection of a pool, for the one who got it. It is a net.Conn.
+type PoolConn struct {
+	conn   net.Conn
+	pool   *Pool
+	expiry *time.Timer
+
+	mu     sync.Mutex
+	broken bool // an operation failed: what the next one reads could be the rest of an answer
+	done   bool // it was given back
+}
+
+// Check returns what is wrong with the fields.
+func (p *Pool) Check() error {
+	check := fields.Of("mux: Pool")
+	if p.DialContext == nil {
+		check.Bad("DialContext is nil: want a function")
+	}
+	for _, f := range []struct {
+		name        string
+		value, most int
+	}{{"MaxConns", p.MaxConns, 100_000}, {"MaxWaiting", p.MaxWaiting, 1_000_000}} {
+		if f.value < 0 || f.value > f.most {
+			check.Bad("%s is %d: want 0 for the default, or 1 to %d", f.name, f.value, f.most)
+		}
+	}
+	check.Duration("IdleTimeout", p.IdleTimeout)
+	return check.Err()
+}
+
+func (p *Pool) limits() (conns, waiting int, idle time.Duration) {
+	conns, waiting, idle = p.MaxConns, p.MaxWaiting, p.IdleTimeout
+	fields.Default(&conns, 6)
+	fields.Default(&waiting, 1000)
+	fields.Default(&idle, 30*time.Second)
+	return conns, waiting, idle
+}
+
+// Get returns a free connection, or opens one, or waits for one; who has waited longest is the first to get one. The caller
+// calls [PoolConn.Release] or Close when it is done.
+func (p *Pool) Get(ctx context.Context) (*PoolConn, error) {
+	if err := p.Check(); err != nil {
+		return nil, err
+	}
+	conns, waiting, _ := p.limits()
+	p.mu.Lock()
+	switch {
+	case p.closed:
+		p.mu.Unlock()
+		return nil, ErrClosed
+	case len(p.free) > 0:
+		c := p.free[len(p.free)-1]
+		p.free = p.free[:len(p.free)-1]
+		c.expiry.Stop()
+		c = p.again(c)
+		p.mu.Unlock()
+		return c, nil
+	case p.conns < conns:
+		p.conns++
+		p.mu.Unlock()
+		return p.dial(ctx)
+	case len(p.waiting) >= waiting:
+		p.mu.Unlock()
+		return nil, ErrPoolFull
+	}
+	w := &waiter{turn: make(chan *PoolConn, 1)}
+	p.waiting = append(p.waiting, w)
+	p.mu.Unlock()
+	return p.wait(ctx, w)
+}
+
+func (p *Pool) wait(ctx context.Context, w *waiter) (*PoolConn, error) {
+	began := time.Now()
+	select {
+	case c, open := <-w.turn:
+		if !open {
+			return nil, ErrClosed
+		}
+		p.mu.Lock()
+		p.stats.Waited++
+		p.stats.Wait += time.Since(began)
+		p.mu.Unlock()
+		if c == nil {
+			return p.dial(ctx)
+		}
+		return c, nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	i := slices.Index(p.waiting, w)
+	if i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+	}
+	p.mu.Unlock()
+	if i < 0 { // the turn came at the same time: it is another's
+		if c, open := <-w.turn; open && c != nil {
+			c.Release()
+		} else if open {
+			p.leave()
+		}
+	}
+	return nil, context.Cause(ctx)
+}
+
+// dial opens a connection, which conns counts already.
+func (p *Pool) dial(ctx context.Context) (*PoolConn, error) {
+	conn, err := p.DialContext(ctx)
+	if err != nil {
+		p.leave()
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Dialed++
+	return p.again(&PoolConn{conn: conn, pool: p}), nil
+}
+
+// again is a connection for the next who uses it: the one before cannot do anything with it any more.
+func (p *Pool) again(c *PoolConn) *PoolConn {
+	p.stats.Got++
+	return &PoolConn{conn: c.conn, pool: p}
+}
+
+// leave has room for another connection, which goes to the one who has waited longest.
+func (p *Pool) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 {
+		p.next() <- nil
+		return
+	}
+	p.conns--
+}
+
+// next takes the one who has waited longest from the queue.
+func (p *Pool) next() chan *PoolConn {
+	w := p.waiting[0]
+	p.waiting = slices.Delete(p.waiting, 0, 1)
+	return w.turn
+}
+
+// Release gives the connection back, for the next who wants one. One that failed, if only at a deadline, is closed instead: the
+// rest of an answer may still come. The caller must have read all that the peer sends for its exchange. Further calls do nothing.
+func (c *PoolConn) Release() { c.giveBack(false) }
+
+// Close ends the connection; the pool may open another.
+func (c *PoolConn) Close() error { return c.giveBack(true) }
+
+func (c *PoolConn) giveBack(end bool) error {
+	c.mu.Lock()
+	done, broken := c.done, c.broken
+	c.done = true
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	p := c.pool
+	if !broken && !end && c.conn.SetDeadline(time.Time{}) != nil {
+		broken = true
+	}
+	p.mu.Lock()
+	if broken {
+		p.stats.Broken++
+	}
+	if broken || end || p.closed {
+		p.mu.Unlock()
+		err := c.conn.Close()
+		p.leave()
+		return err
+	}
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 {
+		p.next() <- p.again(c)
+		return nil
+	}
+	_, _, idle := p.limits()
+	kept := &PoolConn{conn: c.conn, pool: p}
+	kept.expiry = time.AfterFunc(idle, func() { p.expire(kept) })
+	p.free = append(p.free, kept)
+	return nil
+}
+
+// expire closes a connection that nobody has used for so long.
+func (p *Pool) expire(c *PoolConn) {
+	p.mu.Lock()
+	i := slices.Index(p.free, c)
+	if i >= 0 {
+		p.free = slices.Delete(p.free, i, i+1)
+	}
+	p.mu.Unlock()
+	if i >= 0 {
+		c.conn.Close()
+		p.leave()
+	}
+}
+
+// Read is the connection's. After Release or Close it returns net.ErrClosed.
+func (c *PoolConn) Read(b []byte) (int, error) {
+	if c.over() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.conn.Read(b)
+	c.note(err)
+	return n, err
+}
+
+// Write is the connection's. After Release or Close it returns net.ErrClosed.
+func (c *PoolConn) Write(b []byte) (int, error) {
+	if c.over() {
+		return 0, net.ErrClosed
+	}
+	n, err := c.conn.Write(b)
+	c.note(err)
+	return n, err
+}
+
+// LocalAddr is the connection's.
+func (c *PoolConn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
+
+// RemoteAddr is the connection's.
+func (c *PoolConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
+
+// SetDeadline is the connection's; the next who uses it finds none.
+func (c *PoolConn) SetDeadline(t time.Time) error { return c.set(c.conn.SetDeadline, t) }
+
+// SetReadDeadline is as SetDeadline.
+func (c *PoolConn) SetReadDeadline(t time.Time) error { return c.set(c.conn.SetReadDeadline, t) }
+
+// SetWriteDeadline is as SetDeadline.
+func (c *PoolConn) SetWriteDeadline(t time.Time) error { return c.set(c.conn.SetWriteDeadline, t) }
+
+func (c *PoolConn) set(deadline func(time.Time) error, t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.done {
+		return net.ErrClosed
+	}
+	return deadline(t)
+}
+
+func (c *PoolConn) over() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.done
+}
+
+func (c *PoolConn) note(err error) {
+	if err != nil {
+		c.mu.Lock()
+		c.broken = true
+		c.mu.Unlock()
+	}
+}
+
+// Stats returns the counters.
+func (p *Pool) Stats() PoolStats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	stats := p.stats
+	stats.Conns, stats.Free, stats.Waiting = int64(p.conns), int64(len(p.free)), int64(len(p.waiting))
+	return stats
+}
+
+// Close closes the free connections, and the others when they are given back. Get returns [ErrClosed], also to
+// those who wait.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	free := p.free
+	p.free = nil
+	for _, w := range p.waiting {
+		close(w.turn)
+	}
+	p.waiting = nil
+	p.conns -= len(free)
+	p.mu.Unlock()
+	for _, c := range free {
+		c.expiry.Stop()
+		c.conn.Close()
+	}
+	return nil
+}

@@ -1,0 +1,554 @@
+package mux
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Stream is a connection inside a session. It is a net.Conn with two directions that end separately.
+type Stream struct {
+	s  *Session
+	id uint32
+
+	own     bool // opened by this side
+	acked   bool // the accepting side has acknowledged it
+	counts  bool // for MaxStreams
+	fin     bool // this side sends no more
+	peerFIN bool // the peer sends no more
+	closed  bool // the program reads no more
+	told    bool // the program knows that it is over
+	dying   bool // Close was called, and the peer has not ended it
+	gone    bool // from the session's streams
+	reading bool // a Read is copying
+	writing bool // a Write waits
+	ready   bool // in the heap of those with something to send
+	owing   bool // in the list of those that owe a frame
+	err     error
+
+	readable sync.Cond // buf, peerFIN, closed, err, reading
+	writable sync.Cond // data, fin, err, writing
+
+	owe       owed
+	buf       buffer
+	credit    uint32 // what the peer may still send
+	consumed  uint32 // read since the last window update
+	window    uint32 // what the peer still takes
+	data      []byte // of the Write that waits
+	tag       uint64 // where its next frame stands in the order of sending
+	nextOwing *Stream
+	before    *Stream // in the list of closing ones
+	after     *Stream
+	closedAt  time.Duration
+
+	limits *deadlines
+	loan   *loan
+}
+
+// owed are frames that a stream has to send, apart from its data.
+type owed struct {
+	syn, ack, fin, rst bool
+	window             uint32
+	code               uint32
+}
+
+type deadlines struct {
+	read, write deadline
+}
+
+type deadline struct {
+	timer  *time.Timer
+	set    int // how often: a timer of an earlier one does nothing
+	passed bool
+}
+
+func (s *Session) newStream(id uint32) *Stream {
+	st := &Stream{s: s, id: id, credit: initialWindow, window: initialWindow}
+	st.owe.window = uint32(s.config.Window - initialWindow)
+	st.readable.L, st.writable.L = &s.mu, &s.mu
+	s.streams[id] = st
+	return st
+}
+
+// ID is the number of the stream: odd if the client has opened it, even if the server has.
+func (st *Stream) ID() uint32 { return st.id }
+
+// LocalAddr is that of the connection.
+func (st *Stream) LocalAddr() net.Addr { return st.s.conn.LocalAddr() }
+
+// RemoteAddr is that of the connection.
+func (st *Stream) RemoteAddr() net.Addr { return st.s.conn.RemoteAddr() }
+
+// Read reads what the peer has written. After the peer's end of the stream it returns io.EOF; that a
+// connection broke never looks like that.
+func (st *Stream) Read(b []byte) (int, error) {
+	s := st.s
+	s.mu.Lock()
+	for {
+		if err := st.readError(); err != nil {
+			s.mu.Unlock()
+			if err == io.EOF {
+				return 0, err
+			}
+			return 0, st.opError("read", err)
+		}
+		if st.buf.n > 0 && !st.reading || len(b) == 0 {
+			break
+		}
+		if n := st.await(b); n > 0 {
+			wake := st.consume(n)
+			s.mu.Unlock()
+			if wake {
+				s.out.work.Signal()
+			}
+			return n, nil
+		}
+	}
+	n := st.take(b)
+	wake := st.consume(n)
+	s.mu.Unlock()
+	if wake {
+		s.out.work.Signal()
+	}
+	return n, nil
+}
+
+// await waits for something to happen. It returns how many bytes came to b meanwhile.
+func (st *Stream) await(b []byte) (n int) {
+	if !st.s.out.direct.able || len(b) < leastLoan || st.loan != nil {
+		st.readable.Wait()
+		return 0
+	}
+	st.loan = st.s.in.loans.get(b)
+	st.readable.Wait()
+	for st.loan.taken {
+		st.readable.Wait()
+	}
+	n = st.loan.n
+	st.s.in.loans.put(st.loan)
+	st.loan = nil
+	return n
+}
+
+// readError is why there is nothing to read, now or ever; nil: there is, or one has to wait.
+func (st *Stream) readError() error {
+	switch {
+	case st.closed:
+		return net.ErrClosed
+	case st.err != nil:
+		st.told = true
+		st.settle()
+		return st.err
+	case st.limits != nil && st.limits.read.passed:
+		return os.ErrDeadlineExceeded
+	case st.buf.n > 0 || st.reading:
+		return nil
+	case st.peerFIN:
+		return io.EOF
+	}
+	return st.s.err
+}
+
+// take copies what there is to b. Large pieces are copied while others use the session.
+func (st *Stream) take(b []byte) (n int) {
+	s := st.s
+	for n < len(b) && st.buf.n > 0 {
+		c := st.buf.head
+		from := c.mem[c.r:c.w]
+		if len(from) > 2<<10 && len(b)-n > 2<<10 {
+			st.reading = true
+			s.mu.Unlock()
+			k := copy(b[n:], from)
+			n += k
+			s.mu.Lock()
+			st.reading = false
+			if st.buf.head != c { // dropped meanwhile
+				break
+			}
+			s.in.unread -= k
+			st.buf.advance(k, &s.in.spares)
+			st.readable.Broadcast()
+			continue
+		}
+		k := copy(b[n:], from)
+		n += k
+		s.in.unread -= k
+		st.buf.advance(k, &s.in.spares)
+	}
+	return n
+}
+
+// consume lets the peer send more, when half of its window has been read, and reports whether to wake
+// the writer.
+func (st *Stream) consume(n int) (wake bool) {
+	if st.peerFIN {
+		st.over()
+		return false
+	}
+	if st.gone {
+		return false
+	}
+	st.consumed += uint32(n)
+	if 2*int(st.consumed) < st.s.config.Window {
+		return false
+	}
+	st.owe.window += st.consumed
+	st.consumed = 0
+	st.s.owes(st)
+	return st.s.out.claim()
+}
+
+// Write writes all of b, or returns an error and how much was written before. It returns when the session
+// has taken it, which says nothing of the peer. Writes at the same time go one after the other.
+func (st *Stream) Write(b []byte) (int, error) {
+	s := st.s
+	s.mu.Lock()
+	for st.writing && st.writeError() == nil {
+		st.writable.Wait()
+	}
+	err := st.writeError()
+	if err != nil || len(b) == 0 {
+		s.mu.Unlock()
+		return 0, st.opError("write", err)
+	}
+	if !s.free(st) && s.coalesce(st, b) {
+		wake := s.out.claim()
+		s.mu.Unlock()
+		if wake {
+			s.out.work.Signal()
+		}
+		return len(b), nil
+	}
+	n, err := st.write(b)
+	s.mu.Unlock()
+	return n, st.opError("write", err)
+}
+
+// write is Write of what is not small, or can go at once.
+func (st *Stream) write(b []byte) (n int, err error) {
+	s := st.s
+	st.writing = true
+	for n < len(b) && err == nil {
+		if s.free(st) {
+			n += s.writeDirect(st, b[n:])
+			err = st.writeError()
+			continue
+		}
+		st.data = b[n:]
+		s.queue(st)
+		s.wakeWriter()
+		st.writable.Wait()
+		err = st.writeError()
+		n, st.data = len(b)-len(st.data), nil
+	}
+	st.writing = false
+	st.writable.Broadcast()
+	if n == len(b) {
+		err = nil
+	}
+	return n, err
+}
+
+func (st *Stream) writeError() error {
+	switch {
+	case st.fin:
+		return net.ErrClosed
+	case st.err != nil:
+		st.told = true
+		st.settle()
+		return st.err
+	case st.limits != nil && st.limits.write.passed:
+		return os.ErrDeadlineExceeded
+	}
+	return st.s.err
+}
+
+func (st *Stream) opError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &net.OpError{Op: op, Net: "mux", Source: st.LocalAddr(), Addr: st.RemoteAddr(), Err: err}
+}
+
+// CloseWrite ends this direction: the peer reads io.EOF after what was written. The other one stays open.
+func (st *Stream) CloseWrite() error {
+	s := st.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := st.writeError(); err != nil && err != os.ErrDeadlineExceeded {
+		if st.fin {
+			return nil
+		}
+		return st.opError("close", err)
+	}
+	st.end()
+	return nil
+}
+
+// CloseRead is for who does not want what the peer sends: it is dropped as it comes, and the peer is not told.
+func (st *Stream) CloseRead() error {
+	s := st.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.stopReading()
+	return nil
+}
+
+// Close ends both directions. The peer reads what was written, and io.EOF. What it sends from then on
+// is dropped, and it is given no more window; if it has not ended its direction after CloseTimeout the
+// stream is reset.
+func (st *Stream) Close() error {
+	s := st.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.told = true
+	st.stopReading()
+	st.limits.stop()
+	if st.err == nil && s.err == nil {
+		st.end()
+		if !st.gone && !st.dying {
+			st.dying, st.closedAt = true, s.now()
+			s.closing.add(st)
+			s.watch.due(s, st.closedAt+s.config.CloseTimeout)
+		}
+	}
+	st.fin = true
+	st.settle()
+	return nil
+}
+
+// Reset ends both directions at once. What is on its way is lost; whoever reads or writes on either side
+// gets a [ResetError] with the code, unless the peer's program had not accepted the stream.
+func (st *Stream) Reset(code uint32) error {
+	s := st.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st.told = true
+	if st.err == nil && !st.gone && s.err == nil {
+		st.reset(&ResetError{Code: code}, code, true)
+	}
+	st.limits.stop()
+	st.settle()
+	return nil
+}
+
+// end sends the end of this direction.
+func (st *Stream) end() {
+	if st.fin {
+		return
+	}
+	st.fin = true
+	st.owe.fin = true
+	st.s.owes(st)
+	st.s.wakeWriter()
+	st.interrupt(&st.writable)
+	st.writable.Broadcast()
+	st.over()
+}
+
+// stopReading drops what is there and what comes.
+func (st *Stream) stopReading() {
+	if st.closed {
+		return
+	}
+	st.closed = true
+	st.s.in.unread -= st.buf.drop(st.reading, &st.s.in.spares)
+	st.interrupt(&st.readable)
+	st.readable.Broadcast()
+	st.over()
+}
+
+// finished is the end of the peer's direction. A second one is as good as one.
+func (st *Stream) finished() {
+	if st.peerFIN || st.err != nil {
+		return
+	}
+	st.peerFIN = true
+	st.s.wakeReader(st)
+	st.over()
+}
+
+// over is called when a direction has ended, and when what came is read: after both nothing is left to do.
+func (st *Stream) over() {
+	if st.fin && st.peerFIN && st.buf.n == 0 {
+		st.forget()
+		st.settle()
+	}
+}
+
+// widen lets this side send more.
+func (st *Stream) widen(by uint32) {
+	if uint64(st.window)+uint64(by) > 1<<32-1 {
+		st.s.debug("stream reset", st.id, ErrFlow)
+		st.reset(ErrFlow, CodeProtocol, true)
+		return
+	}
+	st.window += by
+	if len(st.data) == 0 {
+		return
+	}
+	if st.s.free(st) { // the Write that waits can go on by itself
+		st.writable.Broadcast()
+		return
+	}
+	st.s.queue(st)
+	st.s.wakeWriter()
+}
+
+// resetByPeer is the peer's reset.
+func (st *Stream) resetByPeer(h header) {
+	if st.err != nil {
+		return
+	}
+	var err error = &ResetError{Remote: true}
+	if h.kind == kindWindow { // libp2p's go-yamux sends a code
+		err = &ResetError{Remote: true, Code: h.length}
+	}
+	if st.own && !st.acked {
+		err = ErrRefused
+	}
+	early := !st.own && !st.acked
+	st.reset(err, 0, false)
+	if early {
+		st.s.leaveBacklog(st)
+		st.s.resetEarly()
+	}
+}
+
+// reset ends the stream at once, and tells the peer.
+func (st *Stream) reset(err error, code uint32, tell bool) {
+	st.err = err
+	st.s.stats.Reset++
+	st.s.in.unread -= st.buf.drop(st.reading, &st.s.in.spares)
+	owe := owed{}
+	if tell && !st.owe.syn { // of a stream that the peer does not know there is nothing to say
+		owe = owed{ack: st.owe.ack, rst: true, code: code}
+	}
+	st.owe = owe
+	st.forget()
+	if tell {
+		st.s.owes(st)
+		st.s.wakeWriter()
+		if !st.own && !st.acked {
+			st.s.leaveBacklog(st)
+		}
+	}
+	st.wake()
+}
+
+// leaveBacklog takes away a stream that ended before it was accepted, and that the program never sees.
+func (s *Session) leaveBacklog(st *Stream) {
+	for i, other := range s.backlog {
+		if other == st {
+			s.backlog = append(s.backlog[:i], s.backlog[i+1:]...)
+			break
+		}
+	}
+	st.told = true
+	st.settle()
+}
+
+// forget lets go of a stream of which no frame matters any more.
+func (st *Stream) forget() {
+	if st.gone {
+		return
+	}
+	st.gone = true
+	s := st.s
+	delete(s.streams, st.id)
+	if st.dying {
+		s.closing.remove(st)
+	}
+	if st.own && !st.acked {
+		s.acknowledged()
+	}
+	if len(s.streams) == 0 {
+		s.emptied.Broadcast()
+	}
+}
+
+// settle gives back the place of a stream of the peer, when neither side can do anything with it any more.
+func (st *Stream) settle() {
+	if st.counts && st.gone && (st.told || st.err == nil) {
+		st.counts = false
+		st.s.incoming--
+	}
+}
+
+// wake wakes everyone who waits for the stream.
+func (st *Stream) wake() {
+	st.interrupt(&st.writable)
+	st.interrupt(&st.readable)
+	st.readable.Broadcast()
+	st.writable.Broadcast()
+}
+
+// SetDeadline sets both deadlines.
+func (st *Stream) SetDeadline(t time.Time) error {
+	st.SetReadDeadline(t)
+	return st.SetWriteDeadline(t)
+}
+
+// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded; zero: never.
+func (st *Stream) SetReadDeadline(t time.Time) error {
+	st.s.mu.Lock()
+	defer st.s.mu.Unlock()
+	if st.limits == nil {
+		st.limits = &deadlines{}
+	}
+	st.setDeadline(&st.limits.read, t, &st.readable)
+	return nil
+}
+
+// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded; zero: never.
+func (st *Stream) SetWriteDeadline(t time.Time) error {
+	st.s.mu.Lock()
+	defer st.s.mu.Unlock()
+	if st.limits == nil {
+		st.limits = &deadlines{}
+	}
+	st.setDeadline(&st.limits.write, t, &st.writable)
+	return nil
+}
+
+func (st *Stream) setDeadline(d *deadline, t time.Time, wake *sync.Cond) {
+	d.stop()
+	if t.IsZero() {
+		return
+	}
+	left := time.Until(t)
+	if left <= 0 {
+		d.passed = true
+		wake.Broadcast()
+		st.interrupt(wake)
+		return
+	}
+	set := d.set
+	d.timer = time.AfterFunc(left, func() {
+		st.s.mu.Lock()
+		defer st.s.mu.Unlock()
+		if d.set == set {
+			d.passed = true
+			wake.Broadcast()
+			st.interrupt(wake)
+		}
+	})
+}
+
+func (d *deadline) stop() {
+	d.set++
+	d.passed = false
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+}
+
+func (d *deadlines) stop() {
+	if d != nil {
+		d.read.stop()
+		d.write.stop()
+	}
+}
