@@ -41,10 +41,10 @@ type Pool struct {
 
 // PoolStats are the counters of a pool.
 type PoolStats struct {
-	Conns   int64 // in use, free, or being opened
-	Free    int64 // of them
-	Waiting int64 // calls of Get
-	Dialed  int64 // connections, since the beginning
+	Conns   int64         // in use, free, or being opened
+	Free    int64         // of them
+	Waiting int64         // calls of Get
+	Dialed  int64         // connections, since the beginning
 	Got     int64         // calls of Get that succeeded
 	Waited  int64         // of them, those that had to wait for another's connection
 	Wait    time.Duration // that they waited, in all
