@@ -46,23 +46,28 @@ func (m moment) String() string {
 	return text
 }
 
-// around tells what happened at the time of a breach to whom it concerns: the faults, and what was published
-// and arrived. The network's own report has the last packets, which are seldom those.
-func (w *World) around(b Breach) string {
-	var all []moment
-	for e := range w.Net.Trace().Events() {
-		if e.Kind == sim.Noted && (b.who == "" || e.From == "" || slices.Contains([]string{b.who, w.Server.Name()}, cmp.Or(e.From, e.To)) || e.To == b.who) {
+// momentsOf returns the faults and moves that concern somebody; "": everybody.
+func (s *Stage) momentsOf(who string) (all []moment) {
+	for e := range s.Net.Trace().Events() {
+		if e.Kind == sim.Noted && (who == "" || e.From == "" || slices.Contains([]string{who, s.Server.Name()}, cmp.Or(e.From, e.To)) || e.To == who) {
 			_, what, _ := strings.Cut(e.String(), " ")
 			all = append(all, moment{at: e.At, what: strings.TrimSpace(what)})
 		}
 	}
-	w.Stage.mu.Lock()
-	for _, m := range w.moves {
-		if m.who == "" || m.who == b.who || b.who == "" {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.moves {
+		if m.who == "" || m.who == who || who == "" {
 			all = append(all, moment{at: m.at, what: m.what})
 		}
 	}
-	w.Stage.mu.Unlock()
+	return all
+}
+
+// around tells what happened at the time of a breach to whom it concerns: the faults, and what was published
+// and arrived. The network's own report has the last packets, which are seldom those.
+func (w *World) around(b Breach) string {
+	all := w.momentsOf(b.who)
 	w.mu.Lock()
 	for _, p := range w.published {
 		switch {
@@ -93,10 +98,14 @@ func (w *World) around(b Breach) string {
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
+	return told(all, b.at)
+}
 
+// told are the moments around a time, as text.
+func told(all []moment, at time.Duration) string {
+	slices.SortStableFunc(all, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
 	var lines []string
-	for _, m := range folded(all, b.at) {
+	for _, m := range folded(all, at) {
 		lines = append(lines, fmt.Sprintf("    %15v  %v", m.from, m.moment))
 	}
 	if len(lines) == 0 {

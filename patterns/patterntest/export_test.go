@@ -1,6 +1,10 @@
 package patterntest
 
-import "time"
+import (
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
 
 // Search is what Delivery does with storms, but returns what it finds.
 var Search = searchDelivery
@@ -14,11 +18,13 @@ func Around(w *World, b Breach) string { return w.around(b) }
 // What Loopback does with a story.
 var (
 	LoopbackStories = loopbackStories
-	JudgeOnLoopback = judgeOnLoopback
+	JudgeOnLoopback = func(n *sim.Network, s System, folder string, story Story) []Breach {
+		return playOnLoopback(n, s, folder, story).Verdict()
+	}
 )
 
 // UnknownStories is what Delivery says of names that no story has.
-func UnknownStories(stories []Story, opts ...Option) string {
+func UnknownStories(stories []string, opts ...Option) string {
 	return choose(opts).unknown(stories)
 }
 

@@ -57,7 +57,9 @@ func (s *Stage) Census() {
 		now.goroutines[h.Name()] = byLabel[o.label]
 		now.connections[h.Name()] = len(openConnection.FindAllString(h.Netstat(), -1))
 	}
-	count(s.Server, s.owner)
+	for _, r := range s.servers {
+		count(r.Host, r.owner)
+	}
 	for _, p := range s.peers {
 		count(p.Host, p.owner)
 	}
@@ -103,7 +105,9 @@ func (s *Stage) judgeCounts(f *findings) {
 			}
 		}
 	}
-	judge(s.Server.Name(), serverGrowth)
+	for _, r := range s.servers {
+		judge(r.Name, serverGrowth)
+	}
 	for _, p := range s.peers {
 		judge(p.Name, peerGrowth)
 	}

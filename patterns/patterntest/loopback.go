@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -20,49 +19,28 @@ import (
 // The stories are fewer than those of [Delivery]; [Skip] leaves one out.
 func Loopback(t *testing.T, newSystem NewSystem, opts ...Option) {
 	t.Helper()
-	stories := loopbackStories()
-	choice := chosen(t, stories, opts)
-	results := make([]chan []Breach, len(stories))
-	var running sync.WaitGroup
-	defer running.Wait() // also for those that -run leaves out
-	for i, s := range stories {
-		if _, left := choice.skip[s.Name]; left {
-			continue
-		}
-		n := sim.New(sim.Loopback())
-		system, folder := newSystem(n), t.TempDir()
-		if s.Needs != nil && !s.Needs(system) {
-			n.Close()
-			continue
-		}
-		results[i] = make(chan []Breach, 1)
-		running.Go(func() {
-			defer n.Close()
-			results[i] <- judgeOnLoopback(n, system, folder, s)
-		})
-	}
-	for i, s := range stories {
-		t.Run(strings.ReplaceAll(s.Name, " ", "_"), func(t *testing.T) {
-			choice.check(t, s.Name)
-			if results[i] == nil {
-				t.Skip("the system does not offer what the story is about")
+	var acts []act
+	for _, s := range loopbackStories() {
+		acts = append(acts, act{name: s.Name, reason: s.Reason, begin: func(n *sim.Network) performance {
+			system := newSystem(n)
+			if s.Needs != nil && !s.Needs(system) {
+				return nil
 			}
-			for _, b := range <-results[i] {
-				t.Errorf("%v\nThe story is here because: %s", b, s.Reason)
-			}
-		})
+			return func(folder string) performed { return playOnLoopback(n, system, folder, s) }
+		}})
 	}
+	performOnLoopback(t, acts, opts)
 }
 
-// judgeOnLoopback is [Judge] on a network that was made with [sim.Loopback]. The story
+// playOnLoopback plays a story on a network that was made with [sim.Loopback]. The story
 // has no links; its times are real ones.
-func judgeOnLoopback(n *sim.Network, s System, folder string, story Story) []Breach {
+func playOnLoopback(n *sim.Network, s System, folder string, story Story) *World {
 	s.Recovery = cmp.Or(s.Recovery, time.Minute)
 	w := newWorld(n, s, folder, true)
 	w.await()
 	story.Play(w)
 	w.Settle()
-	return w.Verdict()
+	return w
 }
 
 // await waits until the server listens: on a machine that is busy this may take a while.

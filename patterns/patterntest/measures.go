@@ -76,6 +76,8 @@ func (w *World) Measures() Measures {
 	return m
 }
 
+func (w *World) cost() string { return w.Measures().String() }
+
 // String returns the figures in a line.
 func (m Measures) String() string {
 	return fmt.Sprintf("%d of %d delivered, %d repeated, %d gaps; notified after %v (p50), %v (p99), %v (max); %d bytes up, %d down; %d dials, at most %d in 100 ms",

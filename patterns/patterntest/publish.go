@@ -132,7 +132,7 @@ func (w *World) PublishMany(count int) {
 	w.backlog += count
 	done, returned := make(chan struct{}), 0
 	go func() {
-		w.owner.take()
+		w.servers[0].owner.take()
 		defer close(done)
 		for range count {
 			w.call(w.begin(func(nth int) content { return content{data: numbered(nth)} }))
@@ -174,7 +174,7 @@ func (w *World) PublishBefore(count int) {
 	w.backlog += count // a client may want them nevertheless
 	done := make(chan struct{})
 	go func() {
-		w.owner.take()
+		w.servers[0].owner.take()
 		defer close(done)
 		for nth := range count {
 			w.system.Publish(beforeName + strconv.FormatInt(int64(nth), 36))
@@ -219,7 +219,7 @@ func (w *World) publish(what func(nth int) content) {
 	p := w.begin(what)
 	done := make(chan struct{})
 	go func() {
-		w.owner.take()
+		w.servers[0].owner.take()
 		w.call(p)
 		close(done)
 	}()

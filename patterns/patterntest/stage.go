@@ -1,7 +1,6 @@
 package patterntest
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -29,17 +28,13 @@ type Stage struct {
 	peers      []*Peer
 	idle       []span        // the time in which idle clients are to send little
 	spread     time.Duration // since when clients are to come back apart; 0: they need not
-	server     process
-	owner      owner    // of the server's goroutines
-	counts     []census // of them, and of connections
-	outages    []span   // in which no client can reach the server
+	servers    []*Replica    // that on Server is the first
+	counts     []census      // of goroutines and connections
+	outages    []span        // in which no client can reach the server
 
-	mu      sync.Mutex
-	up      bool // the server runs
-	upSince time.Duration
-	starts  []time.Duration // of the server
-	stuck   findings        // who did not stop when asked to
-	moves   []move
+	mu    sync.Mutex
+	stuck findings // who did not stop when asked to
+	moves []move
 
 	dialling  sync.Mutex
 	dialled   map[string][]time.Duration // see dials
@@ -49,29 +44,9 @@ type Stage struct {
 type span struct{ from, to time.Duration }
 
 // start makes the host of the server and runs it there. serve is called again after each stop.
-func (s *Stage) start(n *sim.Network, onLoopback bool, serve func(ctx context.Context, h *sim.Host) error) {
-	s.Net, s.Server, s.onLoopback, s.link = n, n.Host("server"), onLoopback, netem.Config{Delay: Transit}
-	s.owner = newOwner()
-	s.Server.Run("server", func(ctx context.Context, h *sim.Host) error {
-		s.owner.take()
-		return s.server.run(ctx, func(ctx context.Context) error {
-			s.serverStarts(ctx)
-			return serve(ctx, h)
-		})
-	})
-}
-
-// serverStarts notes a run of the server, until ctx is done.
-func (s *Stage) serverStarts(ctx context.Context) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.up, s.upSince = true, s.Net.Elapsed()
-	s.starts = append(s.starts, s.upSince)
-	context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.up = false
-	})
+func (s *Stage) start(n *sim.Network, onLoopback bool, serve serveFunc) {
+	s.Net, s.onLoopback, s.link = n, onLoopback, netem.Config{Delay: Transit}
+	s.Server = s.serve("server", serve).Host
 }
 
 // population returns how many clients there are.
@@ -82,40 +57,13 @@ func (s *Stage) population() int {
 }
 
 // runsSince returns since when the server runs, or -1 if it does not.
-func (s *Stage) runsSince() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.up {
-		return -1
-	}
-	return s.upSince
-}
+func (s *Stage) runsSince() time.Duration { return s.servers[0].runsSince() }
 
 // startsUntil returns how often the server has started until then.
-func (s *Stage) startsUntil(at time.Duration) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	count := 0
-	for _, start := range s.starts {
-		if start <= at {
-			count++
-		}
-	}
-	return count
-}
+func (s *Stage) startsUntil(at time.Duration) int { return s.servers[0].startsUntil(at) }
 
-// Redeploy asks the server to stop, while its network works, and starts the next when it
-// has, as a deployment does. It is killed if it takes longer than 10 s.
-func (s *Stage) Redeploy() {
-	s.moved("", "the server is asked to stop, and the next to start")
-	if !s.server.ask(stopTime) {
-		s.overstayed("", "the server had not stopped %v after it was asked to at %v", stopTime, s.Net.Elapsed()-stopTime)
-		s.server.again()
-		s.Server.Restart()
-		return
-	}
-	s.server.again()
-}
+// Redeploy is [Replica.Redeploy] of the server.
+func (s *Stage) Redeploy() { s.servers[0].Redeploy() }
 
 // overstayed notes that a process did not stop.
 func (s *Stage) overstayed(who, format string, args ...any) {

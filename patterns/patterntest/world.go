@@ -45,7 +45,7 @@ func newWorld(n *sim.Network, s System, folder string, onLoopback bool) *World {
 	s.MaxEvent = cmp.Or(s.MaxEvent, 50_000)
 	s.MaxHeld = cmp.Or(s.MaxHeld, 1<<20)
 	w := &World{system: s, places: map[string]places{}}
-	w.start(n, onLoopback, func(ctx context.Context, h *sim.Host) error { return s.Serve(ctx, h, folder) })
+	w.start(n, onLoopback, func(ctx, _ context.Context, h *sim.Host) error { return s.Serve(ctx, h, folder) })
 	return w
 }
 

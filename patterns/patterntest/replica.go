@@ -1,0 +1,91 @@
+package patterntest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// A Replica is a server on a [Stage]: a host, and the process on it. Most stages have one.
+type Replica struct {
+	Name string    // its host's, too
+	Host *sim.Host // where it runs
+
+	stage   *Stage
+	owner   owner // of its goroutines
+	process process
+
+	mu      sync.Mutex
+	up      bool // it runs
+	upSince time.Duration
+	starts  []time.Duration
+}
+
+// A serveFunc serves on h until ctx is done: the server was asked to stop, or has crashed. life is done
+// when it has crashed.
+type serveFunc func(ctx, life context.Context, h *sim.Host) error
+
+// serve makes the host of a server and runs it there. f is called again after each stop.
+func (s *Stage) serve(name string, f serveFunc) *Replica {
+	r := &Replica{Name: name, Host: s.Net.Host(name), stage: s, owner: newOwner()}
+	s.servers = append(s.servers, r)
+	r.Host.Run("server", func(life context.Context, h *sim.Host) error {
+		r.owner.take()
+		return r.process.run(life, func(ctx context.Context) error {
+			r.begins(ctx)
+			return f(ctx, life, h)
+		})
+	})
+	return r
+}
+
+// begins notes a run of the server, until ctx is done.
+func (r *Replica) begins(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.up, r.upSince = true, r.stage.Net.Elapsed()
+	r.starts = append(r.starts, r.upSince)
+	context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.up = false
+	})
+}
+
+// runsSince returns since when the server runs, or -1 if it does not.
+func (r *Replica) runsSince() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.up {
+		return -1
+	}
+	return r.upSince
+}
+
+// startsUntil returns how often the server has started until then.
+func (r *Replica) startsUntil(at time.Duration) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count := 0
+	for _, start := range r.starts {
+		if start <= at {
+			count++
+		}
+	}
+	return count
+}
+
+// Redeploy asks the server to stop, while its network works, and starts the next when it
+// has, as a deployment does. It is killed if it takes longer than 10 s.
+func (r *Replica) Redeploy() {
+	r.stage.moved("", "the "+r.Name+" is asked to stop, and the next to start")
+	if !r.process.ask(stopTime) {
+		r.stage.overstayed("", "the %s had not stopped %v after it was asked to at %v", r.Name, stopTime, r.stage.Net.Elapsed()-stopTime)
+		r.process.again()
+		r.Host.Restart()
+		return
+	}
+	r.process.again()
+}
