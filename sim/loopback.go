@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -31,6 +32,8 @@ func (n *Network) mustSimulate(what string) {
 
 // machineSocket is a socket of the operating system that belongs to a host.
 type machineSocket interface {
+	give()
+	take()
 	io.Closer
 	reset()
 	state() string
@@ -41,17 +44,27 @@ type machineSockets struct{ sockets, abandoned []machineSocket }
 
 type machineListener struct {
 	*net.TCPListener
+	handOver
 	host *Host
 	at   netip.AddrPort
 }
 
 type machineConn struct {
 	*net.TCPConn
+	handOver
 	host *Host
 }
 
+// A handOver is from the goroutine that makes a socket to that which crashes its host. They meet only under the network's lock,
+// of which the race detector is not told.
+type handOver struct{ made atomic.Bool }
+
+func (o *handOver) give() { o.made.Store(true) }
+func (o *handOver) take() { o.made.Load() }
+
 // adopt makes a socket one of the host's, if the host is up.
 func (h *Host) adopt(s machineSocket) error {
+	s.give()
 	return get(h.n, func() error {
 		switch {
 		case h.n.closed:
@@ -99,6 +112,7 @@ func (h *Host) closeAbandoned() {
 		if s == nil {
 			return
 		}
+		s.take()
 		s.reset()
 	}
 }
@@ -131,7 +145,7 @@ func (h *Host) machineListen(network string, local netip.AddrPort) (net.Listener
 	if local.Port() == 0 {
 		local = netip.AddrPortFrom(local.Addr(), uint16(tcp.Addr().(*net.TCPAddr).Port))
 	}
-	l := &machineListener{tcp, h, local}
+	l := &machineListener{TCPListener: tcp, host: h, at: local}
 	if err := h.adopt(l); err != nil {
 		tcp.Close()
 		return nil, opError("listen", network, nil, net.TCPAddrFromAddrPort(local), err)
@@ -164,7 +178,7 @@ func (d *Dialer) machineDial(ctx context.Context, network string, named netip.Ad
 	if err != nil {
 		return nil, err
 	}
-	c := &machineConn{conn.(*net.TCPConn), h}
+	c := &machineConn{TCPConn: conn.(*net.TCPConn), host: h}
 	if err := h.adopt(c); err != nil {
 		conn.Close()
 		return nil, opError("dial", network, nil, net.TCPAddrFromAddrPort(dest), err)
@@ -178,7 +192,7 @@ func (l *machineListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &machineConn{tcp, l.host}
+	c := &machineConn{TCPConn: tcp, host: l.host}
 	if err := l.host.adopt(c); err != nil {
 		c.reset()
 		return nil, opError("accept", "tcp", nil, l.Addr().(*net.TCPAddr), net.ErrClosed)

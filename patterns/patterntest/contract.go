@@ -111,11 +111,11 @@ func needsReason(name, reason string) {
 	}
 }
 
-// An Option changes what [Delivery] and [Loopback] do.
+// An Option changes what [Delivery], [Call] and their runs on loopback do.
 type Option func(*choices)
 
 // Skip leaves out a story, for a reason, which the test says. The name is that of one of
-// [Stories], in which a subtest has _ for a space, or "storms". The test fails with a list of all
+// [Stories] or [CallStories], in which a subtest has _ for a space, or "storms". The test fails with a list of all
 // if there is none of that name.
 func Skip(story, reason string) Option {
 	return func(c *choices) { c.skip[story] = reason }

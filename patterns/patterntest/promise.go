@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// A Promise is one of those that a [System] must keep.
+// A Promise is one of those that a [System] or a [Service] must keep.
 type Promise string
 
+// The promises of [Delivery]. Obedient, Bounded and Gentle are those of [Call], too.
 const (
 	Complete Promise = "complete" // every accepted event arrives, or the client is notified of a gap
 	Once     Promise = "once"     // no event arrives twice, unless the system says that it repeats: then not once the server must know that it has arrived
@@ -27,6 +28,24 @@ const (
 	Private  Promise = "private"  // no event reaches a client that may not see it
 	Fenced   Promise = "fenced"   // once another client has come under its name, a client gets nothing that is published then
 	Gentle   Promise = "gentle"   // clients neither try in a hot loop, nor in vain as often as at first, nor come back all at once, and idle ones send little
+)
+
+// The promises of [Call], beside Obedient, Bounded and Gentle.
+const (
+	Truthful  Promise = "truthful"  // each call ends, within a second of its caller's patience, as done, not executed or unknown, and that is true
+	Single    Promise = "single"    // a call takes effect once at most, and those under one key together
+	Matched   Promise = "matched"   // an answer reaches only the call that asked, and all calls under one key have the same
+	Whole     Promise = "whole"     // what is cut short is an error, and never a shorter question or answer; nor is anything else changed
+	Wary      Promise = "wary"      // a connection over which nothing comes any more is not used again
+	Answering Promise = "answering" // a call over a good network is done within the bound; and after all faults are over every caller can call again
+	Timely    Promise = "timely"    // what is left of a caller's time shrinks from server to server, and nothing begins when it is over
+	Cancelled Promise = "cancelled" // what the caller has given up is not worked on for longer than a round trip
+	Thrifty   Promise = "thrifty"   // servers see no more attempts than calls and the budget of retries, in any time
+	Patient   Promise = "patient"   // a client that is told when to ask again does so then, and not before
+	Drained   Promise = "drained"   // what a server has begun when it is asked to stop it finishes and answers
+	Lasting   Promise = "lasting"   // what a durable service has taken it does, although it crashes
+	Isolated  Promise = "isolated"  // a dead or slow replica does not take the others along
+	Healed    Promise = "healed"    // when an overload is over all is as before
 )
 
 // A Breach is a promise that was broken, in a sentence.

@@ -21,6 +21,7 @@ type Replica struct {
 	up      bool // it runs
 	upSince time.Duration
 	starts  []time.Duration
+	asked   []time.Duration // to stop
 }
 
 // A serveFunc serves on h until ctx is done: the server was asked to stop, or has crashed. life is done
@@ -81,6 +82,9 @@ func (r *Replica) startsUntil(at time.Duration) int {
 // has, as a deployment does. It is killed if it takes longer than 10 s.
 func (r *Replica) Redeploy() {
 	r.stage.moved("", "the "+r.Name+" is asked to stop, and the next to start")
+	r.mu.Lock()
+	r.asked = append(r.asked, r.stage.Net.Elapsed())
+	r.mu.Unlock()
 	if !r.process.ask(stopTime) {
 		r.stage.overstayed("", "the %s had not stopped %v after it was asked to at %v", r.Name, stopTime, r.stage.Net.Elapsed()-stopTime)
 		r.process.again()

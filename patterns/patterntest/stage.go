@@ -26,11 +26,12 @@ type Stage struct {
 	onLoopback bool
 	link       netem.Config // of clients that are made from now on
 	peers      []*Peer
-	idle       []span        // the time in which idle clients are to send little
-	spread     time.Duration // since when clients are to come back apart; 0: they need not
-	servers    []*Replica    // that on Server is the first
-	counts     []census      // of goroutines and connections
-	outages    []span        // in which no client can reach the server
+	idle       []span                                // the time in which idle clients are to send little
+	spread     time.Duration                         // since when clients are to come back apart; 0: they need not
+	servers    []*Replica                            // that on Server is the first
+	counts     []census                              // of goroutines and connections
+	outages    []span                                // in which no client can reach the server
+	busy       func(p *Peer, from time.Duration) int // for how many calls a client may open connections within a second; nil: it has none
 
 	mu    sync.Mutex
 	stuck findings // who did not stop when asked to

@@ -1,6 +1,7 @@
 // Package patterntest subjects implementations of the communication patterns to the failures
 // that bite in production, on a simulated network. A few functions describe an implementation,
-// from this project or any other.
+// from this project or any other. There are two contracts, [Delivery] and [Call], over one mechanism: names that begin with
+// Call are of the second, as are [Service], [App], [Caller], [Question] and what they mention.
 //
 // [Delivery] is the contract of the patterns that bring events from a server to
 // clients: push, long polling, streaming, publish/subscribe. It runs a table of
@@ -55,9 +56,42 @@
 // [Loopback] runs a part of the contract over the
 // operating system's own TCP.
 //
+// # Calls
+//
+// [Call] is the contract of the patterns in which a question gets its answer: request-response, queues with workers and
+// polling, streams of a multiplexer, services behind a proxy. Two functions describe a [Service]: Serve runs a server, which has an [App]
+// of the contract's do what is asked, and Client returns how a client asks:
+//
+//	func TestMyService(t *testing.T) {
+//		patterntest.Call(t, func(n *sim.Network) patterntest.Service {
+//			return patterntest.Service{
+//				Serve:  func(ctx context.Context, h *sim.Host, app *patterntest.App) error { ... app.Do(r.Context(), data) ... },
+//				Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask { ... },
+//				Keys:   &patterntest.Keys{},
+//			}
+//		})
+//	}
+//
+// A call ends in one of three ways: it is done; it was not executed, and will not be ([ErrNotExecuted]); or that is unknown. The application
+// counts outside the service what was begun and what took effect, and the contract compares that with what each caller was told.
+// Other things are checked of services that declare them: keys by which a repeated call is known (Keys), work that stops when
+// its caller goes (Cancels), deadlines that go along (Deadlines), servers that finish what they have begun (Drains) or do it even after a crash (Durable),
+// retries within a budget and when the server says so (Retries), and several servers of which one may fail (Replicas).
+//
+// Its stories are [CallStories], its storms [CallStorm], whose faults are those of other storms. Your own story is a function of a [CallWorld],
+// which [JudgeCall] plays; [CallLoopback] runs a part over the operating system's own TCP:
+//
+//	func(w *patterntest.CallWorld) {
+//		c := w.Caller("phone")
+//		c.Ask(patterntest.Question{})
+//		c.Link.DownFrom(w.Server) // the answer is lost
+//		c.Ask(patterntest.Question{Timeout: 5 * time.Second})
+//		c.Link.Up()
+//	}
+//
 // # What it does not find
 //
-// The contract sees input, output and packets, but no intent. After a restart of the server it
+// The contract of delivery sees input, output and packets, but no intent. After a restart of the server it
 // believes one report of a gap from each client ([System].Durable rules that out, and
 // [World.Check] what was lost before), and it cannot tell an event that came again because an
 // acknowledgement was lost from one that came again for no reason, unless the network was good
@@ -65,7 +99,8 @@
 // text. It does not look at topics or snapshots. What the server holds
 // for slow clients it knows only from [System].Held: in the memory of the process a queue
 // cannot be told from a log that shares its bytes, nor from the buffers of the simulated
-// sockets.
+// sockets. The contract of calls does not see why an outcome is unknown: a client that says so of all that failed keeps it. An effect
+// takes place in no time, so that a crash finds no crack between it and what the server stores at the same instant.
 package patterntest
 
 import (

@@ -1,0 +1,212 @@
+package patterntest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An App is the application that a server of a [Service] makes available. The contract provides it, one
+// for each run of the server, and counts by it, outside the service, what is executed and what takes effect.
+type App struct {
+	// Folder is where the server may keep what is to survive a restart.
+	Folder string
+
+	world  *CallWorld
+	server string
+	life   context.Context // ends with the server's process
+
+	mu   sync.Mutex
+	next Ask // of the tier behind
+}
+
+// Do executes what was asked, and returns the answer. The effect takes place at the instant at which Do returns an answer:
+// what the server stores then, before time passes, is atomic with it. Do returns early, without an effect, when ctx is done. After a [Refusal]
+// nothing was executed; after another error it is unknown, since another server may have been asked.
+func (a *App) Do(ctx context.Context, data string) (answer string, err error) {
+	e, refused := a.world.begins(a, ctx, data)
+	switch {
+	case e == nil:
+		return "", errors.New("patterntest: nobody asked that")
+	case refused != nil:
+		return "", refused
+	}
+	leave, err := a.world.enter(ctx, a)
+	if err == nil {
+		err = a.work(ctx, a.world.workOf(e))
+		leave()
+	}
+	behind := a.world.behind(e.tier)
+	switch {
+	case err == nil && behind == nil:
+		return a.world.effects(e), nil
+	case err == nil:
+		answer, err = a.ask(behind)(ctx, Request{Data: data})
+		if errors.Is(err, ErrNotExecuted) {
+			err = &Refusal{}
+		}
+	}
+	a.world.stops(e)
+	return answer, err
+}
+
+// ask returns how to ask the server behind.
+func (a *App) ask(behind *Replica) Ask {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next == nil {
+		a.next = a.world.service.Client(a.life, a.world.Net.Host(a.server), behind.Name)
+	}
+	return a.next
+}
+
+// work takes a time, unless the caller or the process has gone.
+func (a *App) work(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	if d > 0 {
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		case <-a.life.Done():
+		}
+	}
+	if a.life.Err() != nil {
+		return errors.New("patterntest: the server's process has ended")
+	}
+	return ctx.Err()
+}
+
+// A subject is what calls ask: one of them, but for those under one key.
+type subject struct {
+	id, text string
+	key      string   // "": none
+	other    *subject // that had the key before with other data; nil: none
+	question Question
+	calls    []*call
+	runs     []*execution
+}
+
+// effects returns those that took place.
+func (s *subject) effects() (all []*execution) {
+	for _, e := range s.runs {
+		if e.effect {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// answered says whether some call was done.
+func (s *subject) answered() bool {
+	return slices.ContainsFunc(s.calls, func(x *call) bool { return x.ended && x.Err == nil })
+}
+
+// An execution is one run of App.Do.
+type execution struct {
+	of       *subject
+	app      *App
+	nth      int // of its subject
+	tier     int
+	at       time.Duration
+	deadline time.Duration // 0: it had none
+	end      time.Duration // 0: it runs
+	refused  time.Duration // for so long; -1: without saying; 0: it was not refused
+	effect   bool
+	answer   string
+}
+
+// begins notes that a server begins to execute what a text asks. It returns nil if nobody asked that, and a refusal
+// if it is to be refused.
+func (w *CallWorld) begins(a *App, ctx context.Context, data string) (*execution, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.Net.Elapsed()
+	id, _, _ := strings.Cut(data, " ")
+	s := w.subjects[id]
+	if s == nil || s.text != data {
+		w.strange = append(w.strange, stranger{now, a.server, data})
+		return nil, nil
+	}
+	e := &execution{of: s, app: a, tier: w.tierOf(a.server), at: now}
+	for _, before := range s.runs {
+		if before.tier == e.tier {
+			e.nth++
+		}
+	}
+	e.nth++
+	if d, ok := ctx.Deadline(); ok {
+		e.deadline = now + time.Until(d)
+	}
+	s.runs = append(s.runs, e)
+	if e.nth <= s.question.Refusals && w.isLast(e.tier) || w.refusing && w.isLast(e.tier) {
+		e.end, e.refused = now, s.question.RetryAfter
+		if e.refused == 0 {
+			e.refused = -1
+		}
+		return e, &Refusal{RetryAfter: s.question.RetryAfter}
+	}
+	return e, nil
+}
+
+// effects lets an execution take effect, and returns its answer.
+func (w *CallWorld) effects(e *execution) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e.end, e.effect = w.Net.Elapsed(), true
+	e.answer = padded(fmt.Sprintf("answer %d to %s", e.nth, e.of.id), e.of.id, e.of.question.Answer)
+	return e.answer
+}
+
+// stops notes that an execution ended without an effect.
+func (w *CallWorld) stops(e *execution) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e.end = w.Net.Elapsed()
+}
+
+// workOf is how long an execution takes now.
+func (w *CallWorld) workOf(e *execution) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d := w.slow[e.app.server]
+	if w.isLast(e.tier) {
+		d += e.of.question.Work
+	}
+	return d
+}
+
+// enter waits until a server has a place for one more execution.
+func (w *CallWorld) enter(ctx context.Context, a *App) (leave func(), err error) {
+	w.mu.Lock()
+	places := w.places[a.server]
+	w.mu.Unlock()
+	if places == nil {
+		return func() {}, nil
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-a.life.Done():
+		return nil, a.life.Err()
+	}
+}
+
+// padded fills a text up to a size, with what is like no other part of it.
+func padded(text, id string, size int) string {
+	if len(text) >= size {
+		return text
+	}
+	var b strings.Builder
+	b.WriteString(text)
+	for i := 0; b.Len() < size; i++ {
+		fmt.Fprintf(&b, " %s:%d", id, i)
+	}
+	return b.String()[:size-1] + "."
+}

@@ -1,0 +1,106 @@
+package patterntest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// CallMeasures are what a story of calls cost, as the network, the callers and the application see it.
+type CallMeasures struct {
+	Calls                      int // that have ended, or must have
+	Done, NotExecuted, Unknown int // of these, as their callers were told
+	Attempts                   int // that servers of the last tier saw
+	Effects                    int // that took place
+	Wasted                     int // executions for calls that were not done
+
+	// The time until a caller was told that a call is done: half of them took
+	// DoneP50 at most, 99 percent DoneP99, and all DoneMax.
+	DoneP50, DoneP99, DoneMax time.Duration
+
+	Dials int // connections that the callers tried to open
+}
+
+// Measures returns the figures of the story so far.
+func (w *CallWorld) Measures() CallMeasures {
+	var m CallMeasures
+	var took []time.Duration
+	w.mu.Lock()
+	for _, x := range w.calls {
+		if !x.ended || x.abandoned {
+			continue
+		}
+		m.Calls++
+		switch x.said() {
+		case "done":
+			m.Done++
+			took = append(took, x.Took)
+		case "not executed":
+			m.NotExecuted++
+		default:
+			m.Unknown++
+		}
+		if x.of.calls[0] != x {
+			continue
+		}
+		for _, e := range x.of.runs {
+			if w.isLast(e.tier) {
+				m.Attempts++
+			}
+			if e.effect {
+				m.Effects++
+			}
+			if !x.of.answered() && w.isLast(e.tier) {
+				m.Wasted++
+			}
+		}
+	}
+	w.mu.Unlock()
+	if slices.Sort(took); len(took) > 0 {
+		rank := func(percent int) time.Duration { return took[(len(took)*percent+99)/100-1] } // nearest rank
+		m.DoneP50, m.DoneP99, m.DoneMax = rank(50), rank(99), rank(100)
+	}
+	for _, all := range w.dials() {
+		m.Dials += len(all)
+	}
+	return m
+}
+
+func (w *CallWorld) cost() string { return w.Measures().String() }
+
+// String returns the figures in a line.
+func (m CallMeasures) String() string {
+	return fmt.Sprintf("%d calls: %d done, %d not executed, %d unknown; %d attempts, %d effects, %d for nobody; done after %v (p50), %v (p99), %v (max); %d dials",
+		m.Calls, m.Done, m.NotExecuted, m.Unknown, m.Attempts, m.Effects, m.Wasted, m.DoneP50, m.DoneP99, m.DoneMax, m.Dials)
+}
+
+// around tells what happened at the time of a breach to whom it concerns: the faults, and what was asked and executed.
+func (w *CallWorld) around(b Breach) string {
+	all := w.momentsOf(b.who)
+	w.mu.Lock()
+	for _, x := range w.calls {
+		if b.who != "" && x.by.Name != b.who {
+			continue
+		}
+		all = append(all, moment{at: x.at, kind: "asked by " + x.by.Name, what: x.of.id})
+		if x.ended && !x.abandoned {
+			all = append(all, moment{at: x.end(), kind: x.said() + ", as " + x.by.Name + " is told", what: x.of.id})
+		}
+		if x.of.calls[0] != x {
+			continue
+		}
+		for _, e := range x.of.runs {
+			all = append(all, moment{at: e.at, kind: "begun on " + e.app.server, what: x.of.id})
+			switch {
+			case e.effect:
+				all = append(all, moment{at: e.end, kind: "took effect", what: x.of.id})
+			case e.refused != 0:
+				all = append(all, moment{at: e.end, kind: "refused by " + e.app.server, what: x.of.id})
+			case e.end > 0:
+				all = append(all, moment{at: e.end, kind: "ended without an effect", what: x.of.id})
+			}
+		}
+	}
+	w.mu.Unlock()
+	return told(all, b.at)
+}

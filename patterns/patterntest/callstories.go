@@ -1,0 +1,222 @@
+package patterntest
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// CallStories returns the contract of calls. All times are virtual.
+//
+// As with [Stories], what a capability adds are stories whose Needs asks a field of [Service], and a judge function of
+// its own among those that [CallWorld.Verdict] calls.
+func CallStories() []CallStory {
+	return slices.Concat(quietCallStories(), lostCallStories(), serverCallStories(), manyCallStories(),
+		keyedCallStories(), patienceCallStories(), retryCallStories(), replicaCallStories())
+}
+
+// callStories are made one after the other.
+type callStories []CallStory
+
+func (all *callStories) add(name, reason string, play func(w *CallWorld)) {
+	*all = append(*all, CallStory{Name: name, Reason: reason, Play: play})
+}
+
+// needs says of which services the story that was added last is.
+func (all callStories) needs(offers func(s Service) bool) { all[len(all)-1].Needs = offers }
+
+// races says why two runs of the story that was added last may differ.
+func (all callStories) races(why string) { all[len(all)-1].Races = why }
+
+// quietCallStories are about a network and hosts with nothing wrong.
+func quietCallStories() (all callStories) {
+	all.add("a quiet day of calls", "what fails here fails everywhere", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.PromptFor(c)
+		c.AskEvery(7*time.Second, 20, Question{})
+		c.AskEvery(3*time.Second, 5, Question{Work: time.Second, Keyed: true})
+		w.Sleep(20 * time.Minute)
+		c.AskEvery(time.Second, 3, Question{})
+	})
+	all.add("calls at a time", "which answer is whose must not hang on their order", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.PromptFor(c)
+		for _, work := range []time.Duration{900, 100, 500, 300, 700, 0, 800, 200} {
+			c.AskEvery(10*time.Millisecond, 2, Question{Work: work * time.Millisecond, Answer: 200})
+		}
+		w.Sleep(2 * time.Second)
+		c.AskEvery(time.Millisecond, 15, Question{Work: 50 * time.Millisecond})
+	})
+	all.add("questions and answers of any size", "what is larger than a buffer, a frame or a limit is not cut", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for _, size := range []int{1, 100, 4_096, 32_768, 65_536, 100_000, 1 << 20} {
+			c.Ask(Question{Size: size, Timeout: time.Minute})
+			c.Ask(Question{Answer: size, Timeout: time.Minute})
+		}
+		w.PromptFor(c) // of what is no larger than it may be
+	})
+	all.add("ten callers at a time", "what one asks, and is told, is none of the others' business", func(w *CallWorld) {
+		w.PromptFor(w.Callers(10)...)
+		w.AskEvery(13*time.Millisecond, 100, Question{Work: 70 * time.Millisecond, Answer: 500})
+	})
+	all.add("a call longer than anybody's patience", "who waits for one answer must not lose the next", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		c.AskEvery(time.Second, 3, Question{Work: 5 * time.Second, Timeout: 2 * time.Second})
+		c.AskEvery(time.Second, 10, Question{})
+		w.Sleep(10 * time.Second)
+		w.MustBeDone(0, Answering, "nothing else is under way")
+		c.AskEvery(time.Second, 5, Question{})
+	})
+	for _, at := range []time.Duration{-2, -1, 0, 1, 2} {
+		all.add(fmt.Sprintf("patience ends %s the answer", relative(at)), "whoever comes first, the call ends once, and the answer is for nobody else", func(w *CallWorld) {
+			c := w.Caller("phone")
+			c.Ask(Question{})
+			took := c.Ask(Question{Work: 100 * time.Millisecond}).Took // over a connection, if there is one
+			for range 3 {
+				c.Ask(Question{Work: 100 * time.Millisecond, Timeout: took + at})
+				c.Ask(Question{})
+				w.Sleep(time.Second)
+				c.AskEvery(time.Millisecond, 3, Question{})
+				w.Sleep(time.Second)
+			}
+		})
+		all.races("at one instant an answer may come before or behind the end of patience")
+	}
+	all.add("calls come and go", "no call leaves anything behind", func(w *CallWorld) {
+		c := w.Caller("phone")
+		round := func() {
+			c.AskEvery(100*time.Millisecond, 40, Question{Work: 300 * time.Millisecond, Timeout: 200 * time.Millisecond})
+			c.AskEvery(100*time.Millisecond, 40, Question{})
+			w.Sleep(2 * time.Minute)
+			c.Ask(Question{})
+			w.Sleep(time.Second)
+			w.Census()
+		}
+		round()
+		round()
+		round()
+	})
+	return all
+}
+
+// relative says when something is, beside an instant.
+func relative(d time.Duration) string {
+	switch {
+	case d < 0:
+		return fmt.Sprintf("%v before", -d)
+	case d > 0:
+		return fmt.Sprintf("%v after", d)
+	}
+	return "with"
+}
+
+// alone says whether a caller has but one server, and so no other to turn to, nor a connection to each.
+func alone(s Service) bool { return s.Replicas < 2 }
+
+// lostCallStories are about a caller that is out of reach, or whose link is bad.
+func lostCallStories() (all callStories) {
+	all.add("the question is lost", "nothing was executed, but who knows", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for i := range 6 {
+			c.Ask(Question{})
+			c.Link.DownFrom(c.Host)
+			c.Ask(Question{Keyed: i%2 == 1, Timeout: 5 * time.Second})
+			c.Link.Up()
+			w.Sleep(20 * time.Second)
+		}
+	})
+	all.add("the answer is lost", "it took effect, and only the server knows", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for i := range 6 {
+			c.Ask(Question{})
+			c.Link.DownFrom(w.Server)
+			c.Ask(Question{Keyed: i%2 == 1, Timeout: 5 * time.Second})
+			c.Link.Up()
+			w.Sleep(20 * time.Second)
+		}
+	})
+	for _, from := range []string{"question", "answer"} {
+		all.add("the connection breaks on the "+from, "who asks again because a connection broke does not know how far it got", func(w *CallWorld) {
+			c := w.Caller("phone")
+			for i := range 6 {
+				c.Ask(Question{})
+				pkts := sim.Packets{From: c.Host, Kind: sim.Data, First: 1}
+				if from == "answer" {
+					pkts.From = w.Server
+				}
+				w.Net.Inject(0, 2*time.Second, sim.Reset(c.Link, pkts))
+				w.Sleep(time.Millisecond)
+				c.Ask(Question{Keyed: i%2 == 1, Work: 100 * time.Millisecond})
+				w.Sleep(10 * time.Second)
+			}
+		})
+	}
+	for _, end := range []int64{200, 1000, 5000} {
+		all.add(fmt.Sprintf("the server's side ends after %d bytes", end), "an answer that is cut short is none", func(w *CallWorld) {
+			c := w.Caller("phone")
+			w.Net.Inject(0, 20*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: w.Server}))
+			for range 4 {
+				c.Ask(Question{Answer: 8_000})
+				w.Sleep(time.Second)
+			}
+			w.Sleep(20 * time.Second)
+			c.Ask(Question{Answer: 8_000})
+		})
+		all.add(fmt.Sprintf("the caller's side ends after %d bytes", end), "a question that is cut short is none", func(w *CallWorld) {
+			c := w.Caller("phone")
+			w.Net.Inject(0, 20*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: c.Host}))
+			for range 4 {
+				c.Ask(Question{Size: 8_000})
+				w.Sleep(time.Second)
+			}
+			w.Sleep(20 * time.Second)
+			c.Ask(Question{Size: 8_000})
+		})
+	}
+	all.add("connections go silent", "a connection on which a call failed is not to be tried again", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for range 3 {
+			c.Ask(Question{})
+			w.Sever(c)
+			for range 10 {
+				c.Ask(Question{Timeout: 5 * time.Second})
+				w.Sleep(5 * time.Second)
+			}
+		}
+	})
+	all.needs(alone)
+	for _, out := range []time.Duration{time.Second, 30 * time.Second, 5 * time.Minute} {
+		all.add(fmt.Sprintf("no way for %v", out), "calls fail, and succeed again when they can", func(w *CallWorld) {
+			c := w.Caller("phone")
+			w.After(5*time.Second, c.Link.Down)
+			w.After(5*time.Second+out, c.Link.Up)
+			c.AskEvery(out/20+time.Second, 30, Question{Work: 500 * time.Millisecond, Timeout: 3 * time.Second, Keyed: true})
+			c.AskEvery(time.Second, 5, Question{})
+		})
+	}
+	for _, impairment := range []struct {
+		name string
+		cfg  netem.Config
+	}{
+		{"20 percent loss", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.2)}},
+		{"jitter that reorders", netem.Config{Delay: Transit, Jitter: Transit}},
+		{"packets that come twice", netem.Config{Delay: Transit, Duplicate: 0.2}},
+	} {
+		all.add("calls over a link with "+impairment.name, "that is TCP's business, but for the time it takes", func(w *CallWorld) {
+			w.Link(impairment.cfg)
+			c := w.Caller("phone")
+			c.AskEvery(100*time.Millisecond, 60, Question{Answer: 2_000, Timeout: 2 * time.Second})
+		})
+	}
+	all.add("a link that turns away", "where nobody could be asked nothing was executed, and to ask again at once would be for ever", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.After(5*time.Second, func() { w.StartRejected(&c.Peer) })
+		w.After(30*time.Second, c.Link.Up)
+		c.AskEvery(time.Second, 40, Question{Timeout: 3 * time.Second})
+	})
+	return all
+}

@@ -1,0 +1,368 @@
+package patterntest
+
+import (
+	"fmt"
+	"time"
+)
+
+// serverCallStories are about a server that ends and comes back.
+func serverCallStories() (all callStories) {
+	all.add("the server crashes while it works", "who has lost the answer does not know whether there was one", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for range 3 {
+			c.AskEvery(time.Second, 3, Question{})
+			c.AskEvery(0, 2, Question{Work: time.Second})
+			w.Sleep(500 * time.Millisecond)
+			w.Server.Crash()
+			w.Sleep(5 * time.Second)
+			w.Server.Restart()
+			w.Sleep(30 * time.Second)
+		}
+		c.AskEvery(time.Second, 3, Question{})
+	})
+	all.add("the server crashes right after the effect", "the answer is lost with it, or is still on its way", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for range 4 {
+			c.Ask(Question{})
+			c.AskEvery(0, 2, Question{Work: time.Second, Keyed: true})
+			w.Sleep(time.Second + Transit + time.Millisecond)
+			w.Server.Restart()
+			w.Sleep(30 * time.Second)
+		}
+	})
+	all.add("the server loses power while it works", "its callers are not told, and must find out by themselves", func(w *CallWorld) {
+		c := w.Caller("phone")
+		c.Ask(Question{})
+		c.AskEvery(0, 3, Question{Work: time.Second, Timeout: 20 * time.Second})
+		w.Sleep(500 * time.Millisecond)
+		w.Server.PowerOff()
+		w.Sleep(10 * time.Second)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		c.AskEvery(time.Second, 20, Question{Timeout: 5 * time.Second})
+	})
+	all.add("the server is frozen for a minute, amid calls", "a process that is stopped still acknowledges on TCP, and goes on with what nobody waits for", func(w *CallWorld) {
+		c := w.Caller("phone")
+		c.Ask(Question{})
+		w.After(time.Second, w.Server.Pause)
+		w.After(time.Minute, w.Server.Resume)
+		c.AskEvery(2*time.Second, 40, Question{Timeout: 5 * time.Second, Keyed: true})
+	})
+	all.races(overdue)
+	all.add("the server is redeployed ten times, amid calls", "the everyday case: it is asked to go, and the next begins", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		for i := range 10 {
+			c.AskEvery(200*time.Millisecond, 10, Question{Work: time.Duration(i%4) * 400 * time.Millisecond, Keyed: i%2 == 1})
+			w.Redeploy()
+			w.Sleep(500 * time.Millisecond)
+		}
+	})
+	all.add("the server is redeployed while it works", "what it has begun it has to finish", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		for _, work := range []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second} {
+			c.AskEvery(50*time.Millisecond, 4, Question{Work: work})
+			w.Redeploy()
+			w.Sleep(10 * time.Second)
+		}
+	})
+	all.needs(func(s Service) bool { return s.Drains })
+	all.add("the server restarts while it works for long", "what is taken is on the disk", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		for _, keyed := range []bool{false, true} {
+			c.AskEvery(100*time.Millisecond, 3, Question{Work: 20 * time.Second, Timeout: 10 * time.Minute, Keyed: keyed})
+			w.Sleep(5 * time.Second)
+			w.Server.Restart()
+			w.Sleep(3 * time.Minute)
+		}
+	})
+	all.needs(func(s Service) bool { return s.Durable })
+	all.add("the server is gone for ten minutes, amid calls", "callers come back to themselves, and to the server", func(w *CallWorld) {
+		c := w.Caller("phone")
+		c.Ask(Question{})
+		w.Server.Crash()
+		c.AskEvery(20*time.Second, 30, Question{Timeout: 5 * time.Second})
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		c.AskEvery(time.Second, 3, Question{})
+	})
+	return all
+}
+
+// manyCallStories are about callers that end, and about what one caller does to others.
+func manyCallStories() (all callStories) {
+	all.add("the caller crashes while it waits", "nobody is told, and nothing is done twice", func(w *CallWorld) {
+		c, other := w.Caller("phone"), w.Caller("other")
+		w.PromptFor(other)
+		for range 4 {
+			c.AskEvery(10*time.Millisecond, 3, Question{Work: time.Second})
+			w.Sleep(500 * time.Millisecond)
+			c.Host.Crash()
+			other.AskEvery(time.Second, 3, Question{})
+			c.Host.Restart()
+			w.Sleep(time.Millisecond)
+			c.Ask(Question{})
+		}
+	})
+	all.add("the caller leaves while it waits", "who has gone is owed nothing, and who comes back begins anew", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for range 3 {
+			c.AskEvery(10*time.Millisecond, 3, Question{Work: time.Second})
+			w.Sleep(500 * time.Millisecond)
+			c.Leave()
+			w.Sleep(5 * time.Second)
+			c.Return()
+			w.Sleep(time.Millisecond)
+			c.Ask(Question{})
+		}
+	})
+	all.add("one caller of three does not read its answers", "a slow caller must not delay the others", func(w *CallWorld) {
+		slow := w.Caller("slow")
+		w.PromptFor(w.Caller("one"), w.Caller("two"))
+		slow.AskEvery(10*time.Millisecond, 30, Question{Answer: 40_000, Timeout: 2 * time.Minute})
+		slow.Host.Pause()
+		for range 20 {
+			for _, c := range w.callers[1:] {
+				c.AskEvery(500*time.Millisecond, 1, Question{})
+			}
+		}
+		slow.Host.Resume()
+	})
+	return all
+}
+
+// keyedCallStories are about calls with keys.
+func keyedCallStories() (all callStories) {
+	keyed := func(s Service) bool { return s.Keys != nil }
+	add := func(name, reason string, play func(w *CallWorld)) {
+		all.add(name, reason, play)
+		all.needs(keyed)
+	}
+	add("a key that was used", "who asks again wants the same answer, not a second effect", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		for i := range 3 {
+			q := Question{Key: fmt.Sprintf("order-%d", i), Answer: 100}
+			c.Ask(q)
+			w.Sleep(time.Second)
+			undo := w.MustBeDone(0, Answering, "its key was known")
+			c.Ask(q)
+			w.Sleep(20 * time.Second)
+			c.Ask(q)
+			undo()
+		}
+	})
+	add("a key that is in use", "the second comes while the first still runs", func(w *CallWorld) {
+		c, other := w.Caller("phone"), w.Caller("other")
+		for i, apart := range []time.Duration{0, 5 * time.Millisecond, 500 * time.Millisecond} {
+			q := Question{Key: fmt.Sprintf("order-%d", i), Work: 2 * time.Second}
+			c.AskEvery(apart, 3, q)
+			other.AskEvery(apart, 3, q)
+			w.Sleep(10 * time.Second)
+			other.Ask(q)
+		}
+	})
+	add("a key with other data", "one answer cannot be that to two questions", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for i := range 3 {
+			key := fmt.Sprintf("order-%d", i)
+			c.Ask(Question{Key: key})
+			c.Ask(Question{Key: key, Size: 100 + i})
+			c.AskEvery(0, 1, Question{Key: key + "-slow", Work: time.Second})
+			w.Sleep(100 * time.Millisecond)
+			c.Ask(Question{Key: key + "-slow", Size: 100 + i})
+			w.Sleep(5 * time.Second)
+		}
+	})
+	add("a key after the answer was lost", "that is what keys are for", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for i := range 4 {
+			q := Question{Key: fmt.Sprintf("order-%d", i), Timeout: 3 * time.Second, Work: time.Duration(i) * 500 * time.Millisecond}
+			c.Ask(Question{})
+			w.After(60*time.Millisecond, func() { c.Link.DownFrom(w.Server) })
+			c.Ask(q)
+			c.Link.Up()
+			c.Ask(q)
+			w.Sleep(20 * time.Second)
+			c.Ask(q)
+		}
+	})
+	add("a key is given up while it is in use", "what nobody waits for must not lock its key for ever", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		for i := range 3 {
+			q := Question{Key: fmt.Sprintf("order-%d", i), Work: time.Second}
+			q.Cancel = 500 * time.Millisecond
+			c.Ask(q)
+			q.Cancel = 0
+			w.Sleep(5 * time.Second)
+			undo := w.MustBeDone(0, Answering, "nobody has its key any more")
+			c.Ask(q)
+			undo()
+			w.Sleep(5 * time.Second)
+		}
+	})
+	all.add("a key, and the server restarts", "between the effect and the note of it there must be no crack", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for i := range 6 {
+			q := Question{Key: fmt.Sprintf("order-%d", i), Work: time.Second, Timeout: 5 * time.Second}
+			c.Ask(Question{})
+			c.AskEvery(0, 1, q)
+			// before the effect, just after it, and when all is over
+			w.Sleep([]time.Duration{500 * time.Millisecond, time.Second + Transit + time.Millisecond, 2 * time.Second}[i%3])
+			w.Server.Restart()
+			w.Sleep(20 * time.Second)
+			c.Ask(q)
+			w.Sleep(10 * time.Second)
+		}
+	})
+	all.needs(func(s Service) bool { return s.Keys != nil && s.Keys.Durable })
+	return all
+}
+
+// patienceCallStories are about calls that are given up.
+func patienceCallStories() (all callStories) {
+	given := func(w *CallWorld, size int) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		c.Ask(Question{})
+		for _, after := range []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second} {
+			c.AskEvery(10*time.Millisecond, 3, Question{Work: 5 * time.Second, Cancel: after, Size: size})
+			c.AskEvery(10*time.Millisecond, 3, Question{Work: 5 * time.Second, Timeout: after, Size: size})
+			w.Sleep(10 * time.Second)
+		}
+	}
+	all.add("calls are given up", "to work for nobody is to work less for others", func(w *CallWorld) { given(w, 0) })
+	all.needs(func(s Service) bool { return s.Cancels })
+	all.add("calls with much data are given up", "who has not read a question to its end does not hear that its caller goes", func(w *CallWorld) { given(w, 40_000) })
+	all.needs(func(s Service) bool { return s.Cancels })
+	all.add("calls are given up over three tiers", "who is not waited for must not have others wait", func(w *CallWorld) {
+		w.Tier()
+		w.Tier()
+		given(w, 0)
+	})
+	all.needs(func(s Service) bool { return s.Cancels && alone(s) })
+
+	hasDeadlines := func(s Service) bool { return s.Deadlines }
+	all.add("deadlines over three tiers", "each has less time than that before it, and none begins in vain", func(w *CallWorld) {
+		w.Tier()
+		w.Tier()
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		c.Ask(Question{})
+		for _, timeout := range []time.Duration{100 * time.Millisecond, 250 * time.Millisecond, time.Second, 5 * time.Second} {
+			c.AskEvery(20*time.Millisecond, 4, Question{Timeout: timeout, Work: 2 * time.Second})
+			w.Sleep(10 * time.Second)
+		}
+	})
+	all.needs(func(s Service) bool { return s.Deadlines && alone(s) })
+	all.add("more calls than places", "to wait in a queue is to wait, too", func(w *CallWorld) {
+		w.Places(2)
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		c.AskEvery(10*time.Millisecond, 20, Question{Work: 500 * time.Millisecond, Timeout: 2 * time.Second})
+		w.Sleep(10 * time.Second)
+		c.AskEvery(time.Second, 3, Question{})
+	})
+	all.needs(hasDeadlines)
+	all.add("an overload of five seconds", "work for those who have gone keeps those away who come", func(w *CallWorld) {
+		w.Places(10)
+		w.Callers(20)
+		w.AskEvery(20*time.Millisecond, 200, Question{Work: 100 * time.Millisecond, Timeout: time.Second}) // half of what the server can do
+		w.Slow(w.servers[0], 2*time.Second)
+		w.AskEvery(20*time.Millisecond, 250, Question{Work: 100 * time.Millisecond, Timeout: time.Second})
+		w.Slow(w.servers[0], 0)
+		w.MustBeDone(healTime, Healed, "an overload was over for 10s")
+		w.AskEvery(20*time.Millisecond, 1000, Question{Work: 100 * time.Millisecond, Timeout: time.Second})
+	})
+	all.needs(func(s Service) bool { return s.Cancels || s.Deadlines })
+	return all
+}
+
+// healTime is how long a service may take to be well again after an overload.
+const healTime = 10 * time.Second
+
+// retryCallStories are about clients that ask again by themselves.
+func retryCallStories() (all callStories) {
+	retries := func(s Service) bool { return s.Retries != nil }
+	all.add("everything is refused for a minute", "to ask a server that cannot cope more often makes it cope less", func(w *CallWorld) {
+		w.GoodFor(w.Callers(5)...)
+		w.AskEvery(100*time.Millisecond, 50, Question{})
+		w.Refusing(true)
+		w.AskEvery(100*time.Millisecond, 600, Question{})
+		w.Refusing(false)
+		w.Sleep(10 * time.Second)
+		w.AskEvery(100*time.Millisecond, 50, Question{})
+	})
+	all.needs(retries)
+	all.add("one caller alone is refused", "a budget that counts what runs at a time is none for who asks in a row", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		w.Refusing(true)
+		for range 40 {
+			c.Ask(Question{})
+			w.Sleep(100 * time.Millisecond)
+		}
+		w.Refusing(false)
+		w.Sleep(time.Minute)
+	})
+	all.needs(retries)
+	all.add("three tiers, of which the last refuses", "each tier that tries three times makes 27 of one", func(w *CallWorld) {
+		w.Tier()
+		w.Tier()
+		w.GoodFor(w.Callers(3)...)
+		w.AskEvery(50*time.Millisecond, 20, Question{})
+		w.Refusing(true)
+		w.AskEvery(50*time.Millisecond, 300, Question{})
+		w.Refusing(false)
+		w.Sleep(time.Minute)
+	})
+	all.needs(func(s Service) bool { return s.Retries != nil && alone(s) })
+	all.add("a refusal that says until when", "to come earlier is in vain, and not to come is to give up", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		c.AskEvery(time.Second, 50, Question{}) // that there be a budget
+		for _, after := range []time.Duration{time.Second, 3 * time.Second, 24 * time.Hour} {
+			c.Ask(Question{Refusals: 1, RetryAfter: after, Timeout: 20 * time.Second})
+			c.AskEvery(time.Second, 20, Question{})
+		}
+	})
+	all.needs(func(s Service) bool { return s.Retries != nil && s.Retries.After })
+	return all
+}
+
+// replicaCallStories are about services of several servers.
+func replicaCallStories() (all callStories) {
+	several := func(s Service) bool { return s.Replicas > 1 }
+	for _, sick := range []struct {
+		name       string
+		fall, rise func(w *CallWorld, r *Replica)
+	}{
+		{"crashes", func(_ *CallWorld, r *Replica) { r.Host.Crash() }, func(_ *CallWorld, r *Replica) { r.Host.Restart() }},
+		{"loses power", func(_ *CallWorld, r *Replica) { r.Host.PowerOff() }, func(_ *CallWorld, r *Replica) { r.Host.Restart() }},
+		{"is frozen", func(_ *CallWorld, r *Replica) { r.Host.Pause() }, func(_ *CallWorld, r *Replica) { r.Host.Resume() }},
+		{"is slow", func(w *CallWorld, r *Replica) { w.Slow(r, 30*time.Second) }, func(w *CallWorld, r *Replica) { w.Slow(r, 0) }},
+	} {
+		all.add("one replica "+sick.name, "the others are there for all", func(w *CallWorld) {
+			w.Callers(2)
+			w.AskEvery(100*time.Millisecond, 40, Question{})
+			for _, r := range w.Replicas() {
+				sick.fall(w, r)
+				w.AskEvery(100*time.Millisecond, 100, Question{Timeout: 2 * time.Second})
+				undo := w.MustBeDone(0, Isolated, "of the replicas "+r.Name+" alone was sick, for 10s")
+				w.AskEvery(100*time.Millisecond, 100, Question{Timeout: 2 * time.Second})
+				undo()
+				sick.rise(w, r)
+				w.Sleep(time.Minute)
+				w.AskEvery(100*time.Millisecond, 20, Question{})
+			}
+		})
+		all.needs(several)
+		if sick.name == "is frozen" {
+			all.races(overdue)
+		}
+	}
+	return all
+}

@@ -1,0 +1,354 @@
+package patterntest
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Verdict returns the promises that were broken so far, each once for each caller: how
+// first, and how often again. Call it after [CallWorld.Settle].
+func (w *CallWorld) Verdict() []Breach {
+	var f findings
+	w.judgeStops(&f)
+	w.judgeTraffic(&f)
+	w.judgeCounts(&f)
+	w.mu.Lock() // what runs on does not change what is judged
+	defer w.mu.Unlock()
+	calls := w.calls
+	for _, x := range calls {
+		w.judgeOutcome(x, &f)
+		w.judgeAnswer(x, &f)
+		w.judgePromptness(x, &f)
+		w.judgeMarks(x, &f)
+	}
+	for _, s := range w.inOrder() {
+		w.judgeEffects(s, &f)
+		w.judgeCancelled(s, &f)
+		w.judgeDeadlines(s, &f)
+		w.judgeDelays(s, &f)
+		w.judgeTaken(s, &f)
+	}
+	w.judgeStrangers(&f)
+	w.judgeSilence(calls, &f)
+	w.judgeBudget(calls, &f)
+	w.judgeRest(&f)
+	return f.breaches()
+}
+
+// inOrder returns what was asked, in the order of time.
+func (w *CallWorld) inOrder() []*subject {
+	var all []*subject
+	for _, x := range w.calls {
+		if x.of.calls[0] == x {
+			all = append(all, x.of)
+		}
+	}
+	return all
+}
+
+// end is when a call ended.
+func (x *call) end() time.Duration { return x.at + x.Took }
+
+// isDone says whether its caller was told that it is done.
+func (x *call) isDone() bool { return x.ended && !x.abandoned && x.Err == nil }
+
+// judgeOutcome looks at what a caller was told, and whether it was told in time.
+func (w *CallWorld) judgeOutcome(x *call, f *findings) {
+	who, id := x.by.Name, x.of.id
+	if x.abandoned || x.by.stopped.Load() {
+		return
+	}
+	if !x.ended {
+		if x.wait+overtime < w.Net.Elapsed() {
+			f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, has not ended, although it waits only until %v", id, who, x.at, x.wait)
+		}
+		return
+	}
+	if x.end() > x.wait+overtime {
+		f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, ended at %v, although it waits only until %v", id, who, x.at, x.end(), x.wait)
+	}
+	effects := x.of.effects()
+	switch said := x.said(); {
+	case said == "not executed" && len(effects) > 0 && x.of.nobodyElse():
+		f.addAt(x.at, Truthful, who, "%s was told at %v that %s was not executed, but that took effect at %v", who, x.end(), id, effects[0].end)
+	case said == "done" && x.of.other == nil && w.answerOf(x.Answer) == nil && (len(effects) == 0 || effects[0].end > x.end()):
+		f.addAt(x.at, Truthful, who, "%s was told at %v that %s is done, but nothing had taken effect", who, x.end(), id)
+	}
+}
+
+// nobodyElse says whether all calls of a subject are said not to have been executed, so that nobody can have caused an effect.
+func (s *subject) nobodyElse() bool {
+	return !slices.ContainsFunc(s.calls, func(x *call) bool { return !x.ended || x.abandoned || x.said() != "not executed" })
+}
+
+// answerOf returns the execution that has given an answer, or nil.
+func (w *CallWorld) answerOf(answer string) *execution {
+	_, rest, _ := strings.Cut(answer, " to ")
+	id, _, _ := strings.Cut(rest, " ")
+	s := w.subjects[id]
+	if s == nil {
+		return nil
+	}
+	for _, e := range s.effects() {
+		if e.answer == answer {
+			return e
+		}
+	}
+	return nil
+}
+
+// judgeAnswer looks at the answer of a call that is done.
+func (w *CallWorld) judgeAnswer(x *call, f *findings) {
+	if !x.isDone() {
+		return
+	}
+	who, id, at := x.by.Name, x.of.id, x.end()
+	if x.of.other != nil {
+		f.addAt(x.at, Matched, who, "%s was told at %v that %s is done, but its key, %s, had been used for %s, which was other data", who, at, id, x.of.key, x.of.other.id)
+		return
+	}
+	effects := x.of.effects()
+	if len(effects) == 0 || effects[0].end > at { // else there is none to compare it with
+		if e := w.answerOf(x.Answer); e != nil && e.of != x.of {
+			f.addAt(x.at, Matched, who, "%s got at %v the answer to %s for %s", who, at, e.of.id, id)
+		}
+		return
+	}
+	if slices.ContainsFunc(effects, func(e *execution) bool { return e.answer == x.Answer }) {
+		return // if there are several that is another breach
+	}
+	own := effects[0].answer
+	switch e := w.answerOf(x.Answer); {
+	case e != nil && e.of != x.of:
+		f.addAt(x.at, Matched, who, "%s got at %v the answer to %s for %s", who, at, e.of.id, id)
+	case strings.HasPrefix(own, x.Answer):
+		f.addAt(x.at, Whole, who, "%s got at %v only %d of the %d bytes of the answer to %s, and was told of no error", who, at, len(x.Answer), len(own), id)
+	case x.of.key != "" && x.of.calls[0] != x:
+		f.addAt(x.at, Matched, who, "%s got at %v %s for %s, but others with its key, %s, get %s", who, at, short(x.Answer), id, x.of.key, short(own))
+	default:
+		f.addAt(x.at, Whole, who, "%s got at %v %s as the answer to %s, which was %s", who, at, short(x.Answer), id, short(own))
+	}
+}
+
+// judgeEffects looks at how often something took effect.
+func (w *CallWorld) judgeEffects(s *subject, f *findings) {
+	effects := s.effects()
+	who := s.calls[0].by.Name
+	switch {
+	case s.other != nil && len(effects) > 0:
+		f.add(Single, who, "%s took effect at %v, although its key, %s, had been used for %s, which was other data", s.id, effects[0].end, s.key, s.other.id)
+	default:
+		if e := w.again(s); e != nil {
+			f.addAt(effects[0].end, Single, who, "%s took effect at %v and again at %v", s.id, effects[0].end, e.end)
+		}
+	}
+}
+
+// again returns the effect that should not have been.
+func (w *CallWorld) again(s *subject) *execution {
+	effects := s.effects()
+	for i, e := range effects[min(1, len(effects)):] {
+		before := effects[i].end
+		over := s.key != "" && w.service.Keys.Window > 0 && e.end-before >= w.service.Keys.Window
+		forgotten := s.key != "" && !w.service.Keys.Durable && w.restarted(before, e.end)
+		if !over && !forgotten {
+			return e
+		}
+	}
+	return nil
+}
+
+// restarted says whether a server has started within a time, so that what it had in its memory is gone.
+func (w *CallWorld) restarted(from, to time.Duration) bool {
+	return slices.ContainsFunc(w.servers, func(r *Replica) bool { return r.startsUntil(to) > r.startsUntil(from) })
+}
+
+// judgeStrangers looks at what servers were to execute and nobody had asked.
+func (w *CallWorld) judgeStrangers(f *findings) {
+	for _, x := range w.strange {
+		id, _, _ := strings.Cut(x.data, " ")
+		s := w.subjects[id]
+		switch {
+		case s != nil && strings.HasPrefix(s.text, x.data):
+			f.add(Whole, "", "%s was to execute at %v only %d of the %d bytes of %s", x.where, x.at, len(x.data), len(s.text), id)
+		default:
+			f.add(Whole, "", "%s was to execute at %v %s, which nobody had asked", x.where, x.at, short(x.data))
+		}
+	}
+}
+
+// bound is how long a call may take over a good network.
+func (w *CallWorld) bound(x *call) time.Duration {
+	return w.service.Bound + x.of.question.Work + x.question.transfer() + time.Duration(len(w.servers)-len(w.front))*w.service.Bound
+}
+
+// transfer is what a question and its answer may take longer than short ones.
+func (q Question) transfer() time.Duration {
+	return time.Duration((q.Size+q.Answer)/4000) * Transit
+}
+
+// judgePromptness looks at the calls of those for whom all is well.
+func (w *CallWorld) judgePromptness(x *call, f *findings) {
+	bound := w.bound(x)
+	q := x.question
+	// Whoever does not wait so long, or repeats a key that is in use, may go without.
+	if !x.by.inTime || x.abandoned || !x.ended || x.wait < x.at+bound || q.Refusals > 0 || x.of.other != nil || q.Key != "" && x.of.calls[0] != x ||
+		max(q.Size, q.Answer) > w.service.MaxBytes {
+		return
+	}
+	switch {
+	case x.Err != nil:
+		f.addAt(x.at, Answering, x.by.Name, "%s, asked by %s at %v over a good network, was %s at %v (%v)", x.of.id, x.by.Name, x.at, x.said(), x.end(), x.Err)
+	case x.Took > bound+tie:
+		f.addAt(x.at, Answering, x.by.Name, "%s, asked by %s at %v, took %v over a good network; %v is promised", x.of.id, x.by.Name, x.at, x.Took, bound)
+	}
+}
+
+// judgeRest looks for callers that cannot call any more.
+func (w *CallWorld) judgeRest(f *findings) {
+	for _, c := range w.callers {
+		if c.runs() && !c.stopped.Load() && !w.answeredAtRest(c) && len(f.all) == 0 {
+			f.add(Answering, c.Name, "no call of %s was done within %v after all faults were over", c.Name, w.service.Recovery)
+		}
+	}
+	for _, x := range w.calls {
+		if x.of.key != "" && x.of.other == nil && x.of.calls[0] == x && x.by.runs() && !x.of.answered() && len(f.all) == 0 {
+			f.addAt(x.at, Answering, x.by.Name, "%s, repeated with its key, was not done within %v after all faults were over", x.of.id, w.service.Recovery)
+		}
+	}
+}
+
+// judgeMarks looks at the calls that must be done by what a story says.
+func (w *CallWorld) judgeMarks(x *call, f *findings) {
+	for _, m := range w.marks {
+		if x.at < m.from || m.until > 0 && x.at >= m.until || x.abandoned || x.isDone() || x.probe {
+			continue
+		}
+		said := "nothing"
+		if x.ended {
+			said = x.said()
+		}
+		f.addAt(x.at, m.promise, x.by.Name, "%s, asked by %s at %v, was %s, although %s", x.of.id, x.by.Name, x.at, said, m.why)
+	}
+}
+
+// judgeSilence looks for connections that are used although nothing comes over them.
+func (w *CallWorld) judgeSilence(calls []*call, f *findings) {
+	for _, c := range w.callers {
+		for i, at := range c.cutSilent {
+			until := w.settling
+			if i+1 < len(c.cutSilent) {
+				until = c.cutSilent[i+1]
+			}
+			known := time.Duration(-1) // when a call failed
+			for _, x := range calls {
+				if x.by == c && x.at >= at && x.at < until && x.ended && !x.isDone() && (known < 0 || x.end() < known) {
+					known = x.end()
+				}
+			}
+			for _, x := range calls {
+				if x.by == c && known >= 0 && x.at > known && x.at < until && x.at > at+w.service.Detects && x.ended && !x.abandoned && !x.isDone() {
+					f.addAt(x.at, Wary, c.Name, "%s, asked by %s at %v, was %s, since it used a connection that was silent since %v and on which a call had failed at %v",
+						x.of.id, c.Name, x.at, x.said(), at, known)
+				}
+			}
+		}
+	}
+}
+
+// judgeCancelled looks for work on what its caller has given up.
+func (w *CallWorld) judgeCancelled(s *subject, f *findings) {
+	if !w.service.Cancels || len(s.calls) != 1 {
+		return
+	}
+	x := s.calls[0]
+	if !x.by.good || !x.ended || x.abandoned || x.isDone() || x.end() < x.wait {
+		return
+	}
+	for _, e := range s.runs {
+		// What was on its way then cannot be called back.
+		limit := max(x.wait, e.at) + time.Duration(e.tier+1)*2*Transit + tie
+		if e.end > limit || e.end == 0 && w.Net.Elapsed() > limit {
+			f.addAt(x.wait, Cancelled, x.by.Name, "%s was given up by %s at %v, but %s worked on it until %v", s.id, x.by.Name, x.wait, e.app.server, cmp.Or(e.end, w.Net.Elapsed()))
+		}
+	}
+}
+
+// judgeDeadlines looks at what servers know of the time that their callers have.
+func (w *CallWorld) judgeDeadlines(s *subject, f *findings) {
+	if !w.service.Deadlines || len(s.calls) != 1 {
+		return
+	}
+	x := s.calls[0]
+	who, until := x.by.Name, x.at+x.question.Timeout
+	for _, e := range s.runs {
+		limit := until + time.Duration(e.tier+1)*3*Transit + x.question.transfer() + tie // a time that is left is as old as its message, which may have waited for a connection
+		switch {
+		case e.deadline == 0:
+			f.add(Timely, who, "%s, asked by %s at %v, had no deadline on %s", s.id, who, x.at, e.app.server)
+		case e.deadline > limit && x.by.good:
+			f.add(Timely, who, "%s, asked by %s at %v, had until %v on %s, but its caller waits only until %v", s.id, who, x.at, e.deadline, e.app.server, until)
+		case e.at > min(e.deadline, limit) && (x.by.good || e.at > e.deadline):
+			f.addAt(e.at, Timely, who, "%s, asked by %s at %v, began on %s at %v, but its time was over at %v", s.id, who, x.at, e.app.server, e.at, min(e.deadline, limit))
+		}
+	}
+}
+
+// judgeDelays looks at when clients asked again that were told when to.
+func (w *CallWorld) judgeDelays(s *subject, f *findings) {
+	if w.service.Retries == nil || !w.service.Retries.After || len(s.calls) != 1 {
+		return
+	}
+	x := s.calls[0]
+	for i, e := range s.runs {
+		if e.refused <= 0 {
+			continue
+		}
+		again := slices.IndexFunc(s.runs[i+1:], func(next *execution) bool { return next.tier == e.tier })
+		switch {
+		case again >= 0 && s.runs[i+1+again].at < e.at+e.refused:
+			f.addAt(e.at, Patient, x.by.Name, "%s was refused at %v for %v, but asked again at %v", s.id, e.at, e.refused, s.runs[i+1+again].at)
+		case again < 0 && x.by.inTime && x.ended && !x.abandoned && i == 0 && e.at+e.refused+w.bound(x)+time.Second < x.wait:
+			f.addAt(e.at, Patient, x.by.Name, "%s was refused at %v for %v, and not asked again, although %s waits until %v", s.id, e.at, e.refused, x.by.Name, x.wait)
+		}
+	}
+}
+
+// judgeTaken looks at what became of calls that a server had begun when it was asked to stop, or crashed.
+func (w *CallWorld) judgeTaken(s *subject, f *findings) {
+	if len(s.calls) != 1 || !s.calls[0].by.good || len(s.runs) == 0 {
+		return
+	}
+	x, e := s.calls[0], s.runs[0]
+	if !x.ended || x.abandoned || x.isDone() || x.question.Cancel > 0 {
+		return
+	}
+	for _, r := range w.servers {
+		for _, at := range r.asked {
+			begun := e.app.server == r.Name && e.at <= at && (e.end == 0 || e.end+Transit >= at)
+			if w.service.Drains && begun && x.wait > at+s.question.Work+w.service.Bound {
+				f.addAt(at, Drained, x.by.Name, "%s, asked by %s at %v and begun at %v, was %s, since %s was asked to stop at %v", s.id, x.by.Name, x.at, e.at, x.said(), r.Name, at)
+				return
+			}
+		}
+		last := r.starts[len(r.starts)-1]
+		if w.service.Durable && e.app.server == r.Name && e.at < last && x.wait > last+w.service.Recovery {
+			f.addAt(x.at, Lasting, x.by.Name, "%s, asked by %s at %v and begun at %v, was %s, although %s came back at %v and keeps what it has taken", s.id, x.by.Name, x.at, e.at, x.said(), r.Name, last)
+			return
+		}
+	}
+}
+
+// aliveWithin returns how many calls of a client are under way within a second.
+func (w *CallWorld) aliveWithin(p *Peer, from time.Duration) (count int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.calls {
+		if &x.by.Peer == p && x.at < from+time.Second && (!x.ended || x.end() >= from) {
+			count++
+		}
+	}
+	return count
+}

@@ -1,0 +1,266 @@
+package patterntest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A CallWorld is the [Stage] of [Call], with the record of what was asked, executed and answered.
+// Its methods are for the goroutine of the story.
+type CallWorld struct {
+	Stage
+
+	service Service
+	folder  string
+	callers []*Caller
+	front   []string // the servers that callers ask; those after them are behind, each asked by that before
+	marks   []callMark
+
+	settling time.Duration // since when the world comes to rest
+
+	mu       sync.Mutex
+	calls    []*call
+	subjects map[string]*subject   // by their IDs
+	keyed    map[string][]*subject // by their keys
+	strange  []stranger
+	slow     map[string]time.Duration // by the names of servers
+	places   map[string]chan struct{}
+	refusing bool
+	turn     int // of the caller that asks next in AskEvery
+}
+
+// A stranger is something that a server was to execute, but that nobody had asked.
+type stranger struct {
+	at          time.Duration
+	where, data string
+}
+
+// A callMark is a time from which on calls must be done again, and by which promise.
+type callMark struct {
+	from    time.Duration
+	until   time.Duration // 0: for ever
+	promise Promise
+	why     string
+}
+
+// NewCallWorld starts the service's servers on n. folder is for what they keep on disk.
+func NewCallWorld(n *sim.Network, s Service, folder string) *CallWorld {
+	return newCallWorld(n, s, folder, false)
+}
+
+func newCallWorld(n *sim.Network, s Service, folder string, onLoopback bool) *CallWorld {
+	s.Bound = cmp.Or(s.Bound, 6*Transit)
+	s.Recovery = cmp.Or(s.Recovery, 3*time.Minute)
+	s.MaxBytes = cmp.Or(s.MaxBytes, 50_000)
+	w := &CallWorld{
+		service: s, folder: folder, subjects: map[string]*subject{}, keyed: map[string][]*subject{},
+		slow: map[string]time.Duration{}, places: map[string]chan struct{}{},
+	}
+	w.busy = w.aliveWithin
+	w.start(n, onLoopback, w.serves("server"))
+	for i := 1; i < s.Replicas; i++ {
+		name := fmt.Sprintf("server%d", i+1)
+		w.serve(name, w.serves(name))
+	}
+	for _, r := range w.servers {
+		w.front = append(w.front, r.Name)
+	}
+	return w
+}
+
+// serves runs the server of a name, with a folder and an application of its own.
+func (w *CallWorld) serves(name string) serveFunc {
+	folder := filepath.Join(w.folder, name)
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		panic("patterntest: the folder of " + name + ": " + err.Error())
+	}
+	return func(ctx, life context.Context, h *sim.Host) error {
+		life, end := context.WithCancel(life)
+		defer end()
+		return w.service.Serve(ctx, h, &App{Folder: folder, world: w, server: name, life: life})
+	}
+}
+
+// Replicas returns the servers that callers can choose among. The first is on Server.
+func (w *CallWorld) Replicas() []*Replica { return w.servers[:len(w.front)] }
+
+// Tier adds a server behind the last one: it is what that asks, before it answers. Only those of the last tier
+// have an effect. It panics if the service has replicas.
+func (w *CallWorld) Tier() *Replica {
+	if len(w.front) > 1 {
+		panic("patterntest: CallWorld.Tier: the service has replicas")
+	}
+	before := w.servers[len(w.servers)-1]
+	name := fmt.Sprintf("tier%d", len(w.servers)+1)
+	r := w.serve(name, w.serves(name))
+	if !w.onLoopback {
+		w.Net.Link(before.Host, r.Host, netem.Config{Delay: Transit})
+	}
+	w.Sleep(breath) // it listens
+	return r
+}
+
+// tierOf returns the tier of a server, counted from the callers: 0 is that which they ask.
+func (w *CallWorld) tierOf(server string) int {
+	for i, r := range w.servers[len(w.front):] {
+		if r.Name == server {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// behind returns the server that one asks, or nil.
+func (w *CallWorld) behind(tier int) *Replica {
+	if w.isLast(tier) {
+		return nil
+	}
+	return w.servers[len(w.front)+tier]
+}
+
+// isLast says whether nothing is behind a tier.
+func (w *CallWorld) isLast(tier int) bool { return tier == len(w.servers)-len(w.front) }
+
+// AskEvery asks count times, once each interval (and a nanosecond more), the first at once, the callers by turns. It
+// does not wait for answers.
+func (w *CallWorld) AskEvery(interval time.Duration, count int, q Question) {
+	for range count {
+		w.callers[w.turn%len(w.callers)].AskEvery(interval, 1, q)
+		w.turn++
+	}
+}
+
+// GoodFor says that the network is good for the given callers during the whole story.
+func (w *CallWorld) GoodFor(callers ...*Caller) {
+	for _, c := range callers {
+		c.good = true
+	}
+}
+
+// PromptFor is [CallWorld.GoodFor], and says that the server is up and has nothing else to do, so that
+// each of their calls must be done within the service's bound.
+func (w *CallWorld) PromptFor(callers ...*Caller) {
+	w.GoodFor(callers...)
+	for _, c := range callers {
+		c.inTime = true
+	}
+}
+
+// Sever has nothing come any more over the connections that a caller has now, while new ones work. Each of its
+// calls must be done then, but for those that begin before one has failed, and for as long as
+// [Service.Detects] says.
+func (w *CallWorld) Sever(c *Caller) {
+	ports := map[uint16]bool{}
+	for e := range w.Net.Trace().Events() {
+		if e.Kind == sim.Sent && e.Flags == "S" && e.From == c.Name {
+			ports[e.SourcePort] = true
+		}
+	}
+	old := func(e sim.Event) bool { return ports[e.SourcePort] || ports[e.TargetPort] }
+	for _, l := range c.allLinks() {
+		sim.Drop(l, sim.Packets{Where: old}).Begin()
+	}
+	c.cutSilent = append(c.cutSilent, w.Net.Elapsed())
+}
+
+// MustBeDone says that from d from now on each call must be done, for a reason, or else the promise is broken. It
+// returns a function that ends that.
+func (w *CallWorld) MustBeDone(d time.Duration, promise Promise, why string) (undo func()) {
+	nth := len(w.marks)
+	w.marks = append(w.marks, callMark{from: w.Net.Elapsed() + d, promise: promise, why: why})
+	return func() { w.marks[nth].until = w.Net.Elapsed() }
+}
+
+// Slow has each execution on a server take so much longer from now on. 0: no more.
+func (w *CallWorld) Slow(r *Replica, d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slow[r.Name] = d
+}
+
+// Places bounds how many executions each server has at a time; others wait in their order. Call it before
+// anybody asks.
+func (w *CallWorld) Places(count int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.servers {
+		w.places[r.Name] = make(chan struct{}, count)
+	}
+}
+
+// Refusing says whether the application refuses everything from now on.
+func (w *CallWorld) Refusing(all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refusing = all
+}
+
+// Settle waits until all calls have ended, repeats those with keys until they are done, and waits until every
+// caller can call again, for as long as the service may take to recover.
+func (w *CallWorld) Settle() {
+	w.settling = w.Net.Elapsed()
+	w.settle(w.service.Recovery, w.settled, func() {})
+	if w.onLoopback {
+		return
+	}
+	w.Sleep(w.service.Bound) // what nobody waits for any more may still take effect
+}
+
+// settled asks for those who have no answer yet, and says whether all have one.
+func (w *CallWorld) settled() bool {
+	w.mu.Lock()
+	all := slices.Clone(w.calls)
+	w.mu.Unlock()
+	for _, x := range all {
+		w.awaits(x)
+	}
+	again, rested := w.unanswered(), map[*Caller]bool{}
+	w.mu.Lock()
+	for _, c := range w.callers {
+		rested[c] = w.answeredAtRest(c)
+	}
+	w.mu.Unlock()
+	var asked []*call
+	for _, c := range w.callers {
+		q := Question{}
+		if x := again[c]; x != nil {
+			q = x.question
+			q.Keyed, q.Key, q.Cancel, q.Timeout = false, x.of.key, 0, 10*time.Second+q.Work
+		} else if rested[c] {
+			continue
+		}
+		if x := c.begin(q); x != nil {
+			w.mu.Lock()
+			x.probe = true
+			w.mu.Unlock()
+			asked = append(asked, x)
+			w.Sleep(breath)
+		}
+	}
+	for _, x := range asked {
+		w.awaits(x)
+	}
+	return len(asked) == 0
+}
+
+// unanswered returns a call with a key of each caller that has one, and that nobody has had an answer to.
+func (w *CallWorld) unanswered() map[*Caller]*call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	again := map[*Caller]*call{}
+	for _, x := range w.calls {
+		if x.of.key != "" && x.of.other == nil && !x.of.answered() && again[x.by] == nil && x.by.runs() {
+			again[x.by] = x
+		}
+	}
+	return again
+}

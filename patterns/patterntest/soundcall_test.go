@@ -1,0 +1,17 @@
+package patterntest_test
+
+import (
+	"testing"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+)
+
+// What is sound is acquitted: the flaws alone make the difference.
+func TestSoundServicesKeepTheContract(t *testing.T) {
+	t.Run("the example", func(t *testing.T) { patterntest.Call(t, shopAndCustomers) })
+	t.Run("an office", func(t *testing.T) { patterntest.Call(t, office{}.on) })
+	t.Run("an office with a store", func(t *testing.T) { patterntest.Call(t, office{durable: true}.on) })
+	t.Run("an office of three", func(t *testing.T) {
+		patterntest.Call(t, office{replicas: 3, claims: func(s *patterntest.Service) { s.Keys = nil }}.on)
+	})
+}
