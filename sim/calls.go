@@ -40,6 +40,8 @@ type change struct {
 	f     func()
 	fault *Fault // that begins or ends by it, or nil
 	ends  bool
+
+	hidden bool // it is no plan of the program's
 }
 
 // pendingOps is what the program asked for at one instant and the engine has not

@@ -71,13 +71,14 @@
 //	sim.Drop(link, sim.Packets{Connections: 2})                           the first two hang
 //	sim.CloseAfter(link, 1000, sim.Packets{From: server})                 EOF after 1000 bytes of a connection's answers
 //
-// There are also [Duplicate], [Corrupt], [StallAfter] and [ResetAfter]. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
+// There are also [Duplicate], [Corrupt], [StallAfter] and [ResetAfter]; [Flap] has any fault come and go, [Swizzle] several in drawn orders. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
 // is to come. Most faults are methods too, for use at once or, with [Network.After], at a later instant:
 //
 //   - a link: [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Up]; [Link.Reject] and
 //     [Link.RejectWith] answer with ICMP; [Link.Hold] and [Link.Release] delay packets without
 //     losing them; [Link.Set] and [Link.SetAsym] change the impairments of either direction;
-//   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal];
+//   - groups of hosts: [Network.Partition], [Network.PartitionOneWay], [Network.Heal]; [PartitionBy] makes partitions of
+//     other shapes ([Cuts]) and effects ([PartitionConfig]);
 //   - a host: [Host.Crash] (the processes), [Host.PowerOff] (the operating system too),
 //     [Host.Restart], [Host.Pause] and [Host.Resume]; [Host.AddAddr] and [Host.RemoveAddr] change its
 //     addresses; [Host.SetLimits] leaves it few descriptors, ports or processors; [Host.Wipe] empties its disk

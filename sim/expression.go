@@ -107,6 +107,8 @@ func goSubject(v any, names func(any) string) string {
 		return text(s, fmt.Sprintf("n.Router(%q)", s.name))
 	case *Link:
 		return text(s, goIdentifier(s.a.name+" "+s.b.name))
+	case *Fault:
+		return s.Code(names)
 	}
 	return ""
 }

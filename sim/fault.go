@@ -28,6 +28,7 @@ type Fault struct {
 	miss       string        // what did not come, for the report,
 	nearly     func() string // and how near it was; nil: nothing more is known
 	pipes      []*pipe       // that it is on
+	parts      []*Fault      // of which it is made
 	spell      spell         // since it began last
 	state      faultState
 	fired      Fired
@@ -155,7 +156,7 @@ func (f *Fault) start() bool {
 	if f.begin != nil {
 		f.begin()
 	}
-	if f.own.begin != nil {
+	if f.own.begin != nil && f.parts == nil {
 		f.hit(n.now())
 	}
 	return true
@@ -214,7 +215,7 @@ func (f *Fault) met(now int64, pkt *packet) {
 }
 
 // Fired returns what the fault has met so far, of all times that it lasted.
-func (f *Fault) Fired() Fired { return get(f.n, func() Fired { return f.fired }) }
+func (f *Fault) Fired() Fired { return get(f.n, f.firings) }
 
 // MustFire has the test fail if the fault meets nothing, as [Strict] does for all. It returns f.
 func (f *Fault) MustFire() *Fault {
@@ -246,8 +247,14 @@ func (f *Fault) idle() string {
 			}
 		}
 		return "it never began"
+	case f.parts != nil:
+		return f.idleParts()
 	case len(f.pipes) == 0:
-		return "it met no " + f.miss
+		text := "it met no " + f.miss
+		if f.nearly != nil {
+			text += f.nearly()
+		}
+		return text
 	}
 	when := fmt.Sprintf("from %v on", f.spell.begun)
 	came := f.came() - f.spell.before

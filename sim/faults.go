@@ -282,7 +282,11 @@ func (n *Network) split(groups [][]*Host) *Fault {
 		args = append(args, slices.Clone(g))
 	}
 	of := n.groups("Partition", groups)
-	return n.parting("partition "+groupNames(groups...), of, of, expression{"Partition", args})
+	return n.parting("partition "+groupNames(groups...), expression{"Partition", args}, PartitionConfig{}, func(from, to *Host) bool {
+		i, leaves := of[from]
+		j, enters := of[to]
+		return leaves && enters && i != j
+	})
 }
 
 // PartitionOneWay is [Network.PartitionOneWay] as a fault.
@@ -294,26 +298,11 @@ func PartitionOneWay(n *Network, from, to []*Host) *Fault {
 }
 
 func (n *Network) splitOneWay(from, to []*Host) *Fault {
-	leaving, entering := n.oneWay(from, to)
+	leaving, entering := n.setOf("PartitionOneWay", from), n.setOf("PartitionOneWay", to)
 	made := expression{"PartitionOneWay", []any{n, slices.Clone(from), slices.Clone(to)}}
-	return n.parting("partition one way "+groupNames(from, to), leaving, entering, made)
-}
-
-func (n *Network) parting(what string, from, to map[*Host]int, made expression) *Fault {
-	n.mustSimulate("Partition")
-	f := n.newFault(what, nil, nil, made)
-	f.miss = "packet between its groups"
-	f.begin = func() {
-		n.wires.partitions = append(n.wires.partitions, partition{f, from, to})
-		n.wires.partitionings++
-		n.invalidate()
-	}
-	f.end = func() {
-		n.wires.partitions = slices.DeleteFunc(n.wires.partitions, func(p partition) bool { return p.fault == f })
-		n.wires.partitionings++
-		n.invalidate()
-	}
-	return f
+	return n.parting("partition one way "+groupNames(from, to), made, PartitionConfig{}, func(from, to *Host) bool {
+		return leaving[from] && entering[to]
+	})
 }
 
 // BlockICMP is [Router.BlockICMP] as a fault: the router sends and forwards no ICMP messages.

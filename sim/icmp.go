@@ -189,8 +189,11 @@ func (p *path) refusal() syscall.Errno {
 	if p.six && first.mtu < leastMTU6 {
 		return syscall.ENETUNREACH
 	}
+	if decided, errno := p.refusedBy(); decided {
+		return errno
+	}
 	rejects := first.trouble.rejects()
-	if rejects == nil || len(p.cuts()) > 0 || first.trouble.holds() != nil {
+	if rejects == nil || first.trouble.holds() != nil {
 		return 0
 	}
 	m := rejects.code.meaning(p)
@@ -251,8 +254,14 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 		*m.seg = *w.seg
 	}
 	n.pool.free(pkt)
-	if arrived && n.cutOff(now, m) { // this message the host itself sends
-		return
+	if arrived { // this message the host itself sends
+		again := func(now int64, m *packet) {
+			n.record(now, Sent, m, "")
+			n.setOut(now, m)
+		}
+		if cuts := m.way.cuts(); len(cuts) > 0 && n.cutOff(now, m, cuts, endsOf(m), again) {
+			return
+		}
 	}
 	n.record(now, Sent, m, "")
 	n.setOut(now, m)

@@ -30,6 +30,7 @@ func TestMisusePanics(t *testing.T) {
 	web := n.Host("web")
 	_, err := web.Listen("tcp", ":80")
 	require.NoError(t, err)
+	down := sim.Down(link)
 	before := n.Trace().Len()
 
 	var noHost *sim.Host
@@ -91,6 +92,32 @@ func TestMisusePanics(t *testing.T) {
 		{func() { n.Partition(hosts(a), hosts(nil)) }, `sim: Partition: a host is nil`},
 		{func() { n.Partition(hosts(a), hosts(stranger)) }, `sim: Partition: "stranger" belongs to another network`},
 		{func() { n.PartitionOneWay(hosts(a), hosts(stranger)) }, `sim: PartitionOneWay: "stranger" belongs to another network`},
+
+		{func() { sim.PartitionBy(nil, sim.Isolate(a), sim.PartitionConfig{}) }, `sim: PartitionBy: the network is nil`},
+		{func() { sim.PartitionBy(n, nil, sim.PartitionConfig{}) }, `sim: PartitionBy: cuts is empty: it must name what to cut`},
+		{func() { sim.PartitionBy(n, sim.Cuts{{}}, sim.PartitionConfig{}) }, `sim: PartitionBy: a Cut names no host: From or To must have one`},
+		{func() { sim.PartitionBy(n, sim.Cuts{{From: []*sim.Host{}, To: hosts(a)}}, sim.PartitionConfig{}) }, `sim: PartitionBy: a Cut has a list without hosts: name one, or leave it nil for all`},
+		{func() { sim.PartitionBy(n, sim.Isolate(stranger), sim.PartitionConfig{}) }, `sim: PartitionBy: "stranger" belongs to another network`},
+		{func() { sim.PartitionBy(n, sim.Isolate(a), sim.PartitionConfig{Rejects: true, Holds: true}) }, `sim: PartitionBy: PartitionConfig.Rejects and Holds are both set: a packet is answered or waits`},
+		{func() { sim.PartitionBy(n, sim.Isolate(a), sim.PartitionConfig{Rejects: true, Code: 4}) }, `sim: PartitionBy: PartitionConfig.Code is 4: it must be one of the codes of ICMPCode`},
+		{func() { sim.PartitionBy(n, sim.Isolate(a), sim.PartitionConfig{Code: sim.ICMPHostUnreachable}) }, `sim: PartitionBy: PartitionConfig.Code is 1 (host unreachable) without Rejects: nobody is told`},
+		{func() { sim.PartitionBy(n, sim.Isolate(a), sim.PartitionConfig{Only: 3}) }, `sim: PartitionBy: PartitionConfig.Only is 3: it must be AllPackets, NewConnections or OpenConnections`},
+		{func() { sim.PartitionBy(n, sim.Isolate(a), sim.PartitionConfig{InFlight: true, Holds: true}) }, `sim: PartitionBy: PartitionConfig.InFlight and Holds are both set: what holds packets loses none`},
+		{func() {
+			sim.PartitionBy(n, sim.Isolate(a), sim.PartitionConfig{InFlight: true, Only: sim.NewConnections})
+		}, `sim: PartitionBy: PartitionConfig.InFlight and Only: NewConnections are both set: of what begins later nothing is in flight`},
+		{func() { sim.Groups(hosts(a), hosts(b, a)) }, `sim: Groups: host "a" stands in groups 1 and 2`},
+		{func() { sim.Halves(a) }, `sim: Halves: 1 host: it takes 2 at least`},
+		{func() { sim.Bridge(a, b) }, `sim: Bridge: 2 hosts: it takes 3 at least`},
+		{func() { sim.MajoritiesRing(a, b, c) }, `sim: MajoritiesRing: 3 hosts: it takes 4 at least`},
+		{func() { sim.Halves(a, b, a) }, `sim: Halves: host "a" is named twice`},
+		{func() { sim.Isolate(noHost) }, `sim: Host.Isolate: the host is nil, or was not made by Network.Host`},
+		{func() { sim.Flap(nil, 1, 1) }, `sim: Flap: a fault is nil`},
+		{func() { sim.Flap(down, 0, time.Second) }, `sim: Flap(a - b: link down): lasts and pause are 0s and 1s: both must be positive`},
+		{func() { sim.Swizzle(time.Second) }, `sim: Swizzle: it takes a fault at least`},
+		{func() { sim.Swizzle(0, down) }, `sim: Swizzle(0s): the time must be positive`},
+		{func() { sim.Swizzle(time.Second, down, down) }, `sim: Swizzle: a - b: link down is named twice: make a fault for each`},
+		{func() { sim.Swizzle(time.Second, down, sim.Crash(stranger)) }, `sim: Swizzle: stranger: crash is of another network than a - b: link down`},
 
 		// Processes and schedules.
 		{func() { n.After(-time.Second, func() {}) }, `sim: After(-1s): the delay must not be negative`},

@@ -50,6 +50,8 @@ type leaving struct {
 	at   int64 // when its last bit is sent; packets of a train may not know
 	late int64 // by how much longer it takes then, for a fault,
 	on   *pipe // on this pipe
+
+	never bool // it ends where it waits
 }
 
 // lateOn is the lateness on p.
@@ -58,6 +60,14 @@ func (l *leaving) lateOn(p *pipe) int64 {
 		return 0
 	}
 	return l.late
+}
+
+// late is the lateness on the pipe that it is on.
+func (pkt *packet) late() int64 {
+	if pkt.hop < len(pkt.pipes) {
+		return pkt.leaves.lateOn(pkt.pipes[pkt.hop])
+	}
+	return 0
 }
 
 // record notes the packet in the trace.
@@ -132,7 +142,7 @@ func (n *Network) dispatch(pkt *packet, now int64) { n.dispatchAs(MTUDiscoverWan
 func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 	way := pkt.way
 	pkt.pipes = way.pipes()
-	if n.cutOff(now, pkt) || n.names.lost && n.sourceLost(now, pkt) {
+	if cuts := way.cuts(); len(cuts) > 0 && n.cutOff(now, pkt, cuts, endsOf(pkt), n.resume) || n.names.lost && n.sourceLost(now, pkt) {
 		return
 	}
 	mtu := m.mtu(way, now)
@@ -159,16 +169,8 @@ func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 	}
 }
 
-// cutOff drops a packet if a partition covers its path.
-func (n *Network) cutOff(now int64, pkt *packet) bool {
-	cuts := pkt.way.cuts()
-	if len(cuts) == 0 {
-		return false
-	}
-	cuts.met(now, pkt)
-	n.drop(now, pkt, nil, "partition")
-	return true
-}
+// resume has a packet go on that a partition held.
+func (n *Network) resume(now int64, pkt *packet) { n.dispatch(pkt, now) }
 
 // transmit puts a packet on the next pipe of its route.
 func (n *Network) transmit(pkt *packet, now int64) {

@@ -1,21 +1,37 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+	"syscall"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A partition silences the paths from the hosts of one map to those of the other that have
-// another number there. What that means for a path is looked up when something is sent on it.
+// A partition cuts paths between hosts. What that means for a path is looked up when something is sent on it.
 type partition struct {
-	fault    *Fault
-	from, to map[*Host]int
+	fault  *Fault
+	number int // in the order in which they were made
+	conf   PartitionConfig
+	covers func(from, to *Host) bool
+	held   []heldBack
+	newer  map[ends]bool // connections that it is not for, since they began after it
+	passed int           // packets on paths that it covers for which it is not
+}
+
+// heldBack is a packet that a partition holds, and how it goes on.
+type heldBack struct {
+	pkt    *packet
+	resume func(now int64, pkt *packet)
 }
 
 // Partition silences all paths between hosts of different groups, in both directions, for new
 // and established connections alike, until [Network.Heal]. Hosts in no group reach all others,
 // so a host outside the groups makes a partial partition. Several partitions add up. A [NAT] or [Balancer] between two
 // hosts does not join them: their packets end there, if not before. It panics if a host stands in two groups.
+// [PartitionBy] makes partitions of other shapes, and of other effect.
 func (n *Network) Partition(groups ...[]*Host) {
 	f := n.split(groups)
 	n.do(func() { f.beginNow() })
@@ -43,44 +59,211 @@ func (n *Network) PartitionOneWay(from, to []*Host) {
 	n.do(func() { f.beginNow() })
 }
 
-// oneWay numbers the hosts of from and those of to.
-func (n *Network) oneWay(from, to []*Host) (leaving, entering map[*Host]int) {
-	numbered := func(hosts []*Host, number int) map[*Host]int {
-		m := map[*Host]int{}
-		for _, h := range hosts {
-			n.nodeOf("PartitionOneWay", h)
-			m[h] = number
-		}
-		return m
+// setOf makes a set of hosts.
+func (n *Network) setOf(method string, hosts []*Host) map[*Host]bool {
+	set := map[*Host]bool{}
+	for _, h := range hosts {
+		n.nodeOf(method, h)
+		set[h] = true
 	}
-	return numbered(from, 0), numbered(to, 1)
+	return set
 }
 
 // Heal ends all partitions.
 func (n *Network) Heal() {
 	n.do(func() {
-		for _, p := range n.wires.partitions {
-			p.fault.over()
-		}
+		all := n.wires.partitions
 		n.wires.partitions = nil
 		n.wires.partitionings++
 		n.note(nil, nil, "partitions healed")
+		for _, p := range all {
+			p.fault.over()
+			p.release(n)
+		}
 	})
 }
 
-// cuts are the partitions that silence p now.
-func (p *path) cuts() ongoing {
-	if n := p.from.n; p.cutting != n.wires.partitionings {
+// parting makes a fault of a partition.
+func (n *Network) parting(what string, made expression, conf PartitionConfig, covers func(from, to *Host) bool) *Fault {
+	n.mustSimulate("Partition")
+	f := n.newFault(what, nil, nil, made)
+	f.miss = conf.meant()
+	p := &partition{fault: f, conf: conf, covers: covers}
+	f.begin = func() {
+		n.wires.partitionings++
+		p.number, p.newer, p.passed = int(n.wires.partitionings), nil, 0
+		n.wires.partitions = append(n.wires.partitions, p)
+		n.invalidate()
+		if conf.InFlight {
+			n.loseInFlight(p)
+		}
+	}
+	f.end = func() {
+		n.wires.partitions = slices.DeleteFunc(n.wires.partitions, func(q *partition) bool { return q == p })
+		n.wires.partitionings++
+		n.invalidate()
+		p.release(n)
+	}
+	f.nearly = func() string {
+		if p.passed == 0 {
+			return ""
+		}
+		return fmt.Sprintf(", though %s passed there that it is not for", countOf(p.passed, "packet", "packets"))
+	}
+	return f
+}
+
+// release has the packets go on that p holds, in their order.
+func (p *partition) release(n *Network) {
+	held := p.held
+	if len(held) == 0 {
+		return
+	}
+	p.held = nil
+	n.submit(operation{kind: opRelease, dest: p.fault.Name(), n: uint64(p.number), run: func(now int64) {
+		for _, h := range held {
+			h.resume(now, h.pkt)
+		}
+	}}, 0)
+}
+
+// cuts are the partitions that cut p now.
+func (p *path) cuts() []*partition {
+	if n := p.n; p.cutting != n.wires.partitionings {
 		p.cutting, p.cutBy = n.wires.partitionings, nil
+		if p.from == nil || p.from == p.to || p.from.host == nil || p.to.host == nil {
+			return nil
+		}
 		for _, c := range n.wires.partitions {
-			i, leaves := c.from[p.from.host]
-			j, enters := c.to[p.to.host]
-			if leaves && enters && i != j && p.from != p.to {
-				p.cutBy = append(p.cutBy, c.fault)
+			if c.covers(p.from.host, p.to.host) {
+				p.cutBy = append(p.cutBy, c)
 			}
 		}
 	}
 	return p.cutBy
+}
+
+// isFor says whether a partition is for a packet, of the connection with those ends, that comes now to a path that it
+// cuts.
+func (p *partition) isFor(pkt *packet, conn ends) bool {
+	s := pkt.segment()
+	switch p.conf.Only {
+	case NewConnections:
+		return s != nil && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
+	case OpenConnections:
+		switch {
+		case s == nil:
+			return false
+		case s.Flags&tcp.SYN != 0:
+			if p.newer == nil {
+				p.newer = map[ends]bool{}
+			}
+			p.newer[conn] = true
+		}
+		return !p.newer[conn]
+	}
+	return true
+}
+
+// endsOf are the ends of a connection, in the order that both directions have in common.
+func endsOf(pkt *packet) ends {
+	if pkt.dst.Compare(pkt.src) < 0 {
+		return ends{pkt.dst, pkt.src}
+	}
+	return ends{pkt.src, pkt.dst}
+}
+
+// cutOff handles a packet on a path that some partitions cut, and says whether that has ended or stopped it. resume
+// has it go on. Of several partitions one that loses packets decides, then one that rejects them.
+func (n *Network) cutOff(now int64, pkt *packet, cuts []*partition, conn ends, resume func(now int64, pkt *packet)) bool {
+	var by *partition
+	for _, p := range cuts {
+		if !p.isFor(pkt, conn) {
+			p.passed++
+			continue
+		}
+		p.fault.met(now, pkt)
+		if by == nil || p.conf.rank() < by.conf.rank() {
+			by = p
+		}
+	}
+	switch {
+	case by == nil:
+		return false
+	case by.conf.Holds:
+		n.record(now, Held, pkt, "")
+		by.held = append(by.held, heldBack{pkt, resume})
+	case by.conf.Rejects && pkt.hop == len(pkt.pipes): // it has come to a middlebox, which was to send it on
+		pkt.way.to.reject(now, pkt, by.conf.Code, by.conf.why())
+	case by.conf.Rejects:
+		n.sendBack(now, pkt, pkt.pipes[pkt.hop], by.conf.Code, by.conf.why())
+	default:
+		n.drop(now, pkt, nil, "partition")
+	}
+	return true
+}
+
+// refusedBy is what a sender's routing table says of a path that partitions cut: whether they decide, and the error, or 0.
+func (p *path) refusedBy() (decided bool, errno syscall.Errno) {
+	var by *partition
+	for _, c := range p.cuts() {
+		if c.conf.Only == AllPackets && (by == nil || c.conf.rank() < by.conf.rank()) {
+			by = c
+		}
+	}
+	switch {
+	case by == nil:
+		return false, 0
+	case !by.conf.Rejects || by.conf.Code > ICMPHostUnreachable:
+		return true, 0
+	}
+	by.fault.hit(p.n.now())
+	return true, by.conf.Code.meaning(p).errno
+}
+
+// mayReject says that a partition may answer what is sent on p.
+func (p *path) mayReject() bool {
+	return len(p.n.wires.partitions) > 0 && slices.ContainsFunc(p.cuts(), func(c *partition) bool { return c.conf.Rejects })
+}
+
+// loseInFlight ends all packets that are on their way on a path that a partition cuts.
+func (n *Network) loseInFlight(p *partition) {
+	now := max(n.now(), n.clock.at)
+	on := func(pkt *packet) bool {
+		from, to := pkt.way.from, pkt.way.to
+		return from != nil && from != to && from.host != nil && to.host != nil && p.covers(from.host, to.host) && p.isFor(pkt, endsOf(pkt))
+	}
+	lost := n.queue.take(on)
+	slices.SortStableFunc(lost, func(a, b waiting) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord)) })
+	for _, w := range lost {
+		p.fault.met(now, w.pkt)
+		if w.pkt.hop < len(w.pkt.pipes) {
+			s := &w.pkt.pipes[w.pkt.hop].stats
+			s.Dropped++
+			s.CutOff++
+		}
+		n.drop(now, w.pkt, nil, "partition, in flight")
+	}
+	for _, d := range n.wires.pipes {
+		d.held = slices.DeleteFunc(d.held, func(pkt *packet) bool {
+			if !on(pkt) {
+				return false
+			}
+			p.fault.met(now, pkt)
+			d.stats.Dropped++
+			n.drop(now, pkt, nil, "partition, in flight")
+			return true
+		})
+		if d.waiting != nil {
+			d.waiting.doom(func(pkt *packet) bool {
+				if !on(pkt) {
+					return false
+				}
+				p.fault.met(now, pkt)
+				return true
+			})
+		}
+	}
 }
 
 func groupNames(groups ...[]*Host) string {

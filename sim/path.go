@@ -7,9 +7,9 @@ type path struct {
 	n        *Network
 	from, to *node // from is nil for a link between neighbours
 	route    []*pipe
-	topology uint64  // state of the network that the route is for
-	cutBy    ongoing // partitions that silence it, see cuts,
-	cutting  uint64  // and how many changes of them that takes account of
+	topology uint64       // state of the network that the route is for
+	cutBy    []*partition // that cut it, see cuts,
+	cutting  uint64       // and how many changes of them that takes account of
 	learned  pathMTU
 	misc     *flow    // of packets that belong to no socket
 	numbers  [2]int32 // of its ends, for the trace,
@@ -65,7 +65,7 @@ func (p *path) lost() bool {
 // lookahead is for how long the program cannot observe that a packet is sent now.
 func (p *path) lookahead() int64 {
 	first := p.pipes()[0]
-	if p.six && first.mtu < leastMTU6 {
+	if p.six && first.mtu < leastMTU6 || p.mayReject() {
 		return 0
 	}
 	return first.lookahead()
@@ -75,7 +75,7 @@ func (p *path) lookahead() int64 {
 // of the path is open, or else to the first pipe that may send it back, or box that may answer.
 func (p *path) leastDelay() (least int64, open bool) {
 	longest := p.header + 60 // the longest header of TCP
-	if p.lost() {
+	if p.lost() || p.mayReject() {
 		return 0, false
 	}
 	for _, d := range p.pipes() {

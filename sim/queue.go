@@ -105,6 +105,9 @@ func (q *eventQueue) changes() (all Schedule) {
 	slices.SortFunc(events, func(a, b event) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord)) })
 	for _, e := range events {
 		c := e.what.(change)
+		if c.hidden {
+			continue
+		}
 		all = append(all, Planned{time.Duration(e.when), c.fault, c.ends})
 	}
 	return all
@@ -137,18 +140,28 @@ type waiting struct {
 
 // takeWaiting takes the packets that wait at a pipe out of the events.
 func (q *eventQueue) takeWaiting(now int64, p *pipe) (all []waiting) {
+	return q.take(func(pkt *packet) bool { return pkt.on(p) && pkt.leaves.at > now })
+}
+
+// on says that a packet is on a pipe.
+func (pkt *packet) on(p *pipe) bool { return pkt.hop < len(pkt.pipes) && pkt.pipes[pkt.hop] == p }
+
+// take takes some packets out of the events.
+func (q *eventQueue) take(which func(pkt *packet) bool) (all []waiting) {
 	q.lastTrain = nil
 	before := q.events
 	q.events = before[:0]
 	for _, e := range before {
-		if head, ok := e.what.(*packet); ok && head.pipes[head.hop] == p {
+		if head, ok := e.what.(*packet); ok {
+			at := head.hop // only the first one's is known
 			var stays *packet
 			for pkt := head; pkt != nil; {
 				next := pkt.train.next
 				pkt.uncouple()
+				pkt.hop = at
 				switch {
-				case pkt.leaves.at > now:
-					all = append(all, waiting{pkt, e.when - pkt.leaves.lateOn(p), e.ord})
+				case which(pkt):
+					all = append(all, waiting{pkt, e.when - pkt.late(), e.ord})
 				case stays == nil:
 					stays = pkt
 				default:

@@ -54,7 +54,7 @@ func (n *Network) remarksLocked() (all []string) {
 func (n *Network) unfired() []string {
 	return texts(n, func() (all []string) {
 		for _, f := range n.log.faults {
-			if f.must && f.fired.Count == 0 {
+			if f.must && f.firings().Count == 0 {
 				all = append(all, "sim: a fault never fired that must (MustFire): "+f.missed())
 			}
 		}
@@ -69,7 +69,10 @@ const mostIdle = 30
 func (n *Network) idleFaultsLocked() string {
 	var idle []string
 	for _, f := range n.log.faults {
-		if f.fired.Count == 0 {
+		if f.parts != nil && f.state != faultMade { // they tell themselves
+			continue
+		}
+		if f.firings().Count == 0 {
 			idle = append(idle, "  "+f.missed())
 		}
 	}

@@ -15,7 +15,7 @@ type topology struct {
 	paths    map[way]*path
 	version  uint64 // counts the changes that move packets to other routes
 
-	partitions    []partition
+	partitions    []*partition
 	partitionings uint64 // counts their changes
 }
 

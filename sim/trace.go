@@ -47,7 +47,7 @@ const (
 	Sent      EventKind = iota + 1 // a packet entered a link
 	Delivered                      // a packet arrived at its host
 	Dropped                        // a packet ended; Event.Note says where and why
-	Held                           // a packet waits at the entry of a link (Link.Hold, Link.ARP)
+	Held                           // a packet waits at the entry of a link (Link.Hold, Link.ARP), or at its sender (PartitionConfig)
 	Noted                          // something happened to a host, link or connection: Event.Note
 )
 

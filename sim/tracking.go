@@ -327,18 +327,23 @@ func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 		k.r.n.transmit(pkt, now)
 		return
 	}
-	if k.parted(now, pkt, c, opener) {
+	if len(k.r.n.wires.partitions) > 0 && k.parted(now, pkt, c, opener, func(now int64, pkt *packet) { k.rewrite(now, pkt, f, on) }) {
 		return
 	}
+	k.rewrite(now, pkt, f, on)
+}
+
+// rewrite has a packet go on with other addresses.
+func (k *tracker) rewrite(now int64, pkt *packet, f *flow, on tuple) {
 	pkt.src, pkt.dst = on.from, on.to
 	k.r.send(now, pkt, f)
 }
 
-// parted ends a packet to be rewritten if a partition lies between the hosts of its connection, which its addresses do not
-// show. What routers say by ICMP is theirs.
-func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool) bool {
+// parted ends or stops a packet to be rewritten if a partition lies between the hosts of its connection, which its addresses
+// do not show. What routers say by ICMP is theirs.
+func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn func(now int64, pkt *packet)) bool {
 	n := k.r.n
-	if len(n.wires.partitions) == 0 || pkt.way.from.host == nil && pkt.proto == protoICMP {
+	if pkt.way.from.host == nil && pkt.proto == protoICMP {
 		return false
 	}
 	from, to := c.ask.from, c.answer.from
@@ -349,9 +354,11 @@ func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool) bool {
 	if len(cuts) == 0 {
 		return false
 	}
-	cuts.met(now, pkt)
-	n.drop(now, pkt, nil, "partition")
-	return true
+	conn := ends{c.ask.from, c.ask.to}
+	if conn.remote.Compare(conn.local) < 0 {
+		conn = ends{conn.remote, conn.local}
+	}
+	return n.cutOff(now, pkt, cuts, conn, goOn)
 }
 
 // spoken follows a connection of UDP.

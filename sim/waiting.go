@@ -17,6 +17,13 @@ func (p *pipe) wait(pkt *packet, ticket uint64) {
 	p.waiting.packets[ticket] = pkt
 }
 
+// doom has some packets end when their turn comes.
+func (r *room) doom(which func(pkt *packet) bool) {
+	for _, pkt := range r.packets {
+		pkt.leaves.never = pkt.leaves.never || which(pkt)
+	}
+}
+
 // leave lets the packets go whose fate is decided by now. The engine calls it, so that there is no need to wake it.
 func (p *pipe) leave(now int64) {
 	r := p.waiting
@@ -27,6 +34,11 @@ func (p *pipe) leave(now int64) {
 		}
 		pkt := r.packets[f.Ticket]
 		delete(r.packets, f.Ticket)
+		if pkt.leaves.never && !f.Verdict.Dropped() {
+			p.stats.CutOff++
+			p.n.drop(now, pkt, p, "partition, in flight")
+			continue
+		}
 		p.decided(now, pkt, f.Verdict)
 	}
 	r.timer.at = never

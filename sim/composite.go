@@ -1,0 +1,143 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+)
+
+// A composite is a fault that has others begin and end, again and again or one after the other.
+type composite struct {
+	of    []*Fault
+	spell int // counts its beginnings and ends: what an earlier one planned is void
+}
+
+// composed makes a fault of others. play is called each time it begins.
+func composed(what string, made expression, of []*Fault, play func(c *composite, spell int)) *Fault {
+	of = slices.Clone(of)
+	n := of[0].n
+	f := n.newFault(what, nil, nil, made)
+	c := &composite{of: of}
+	f.parts = of
+	next := func() int { c.spell++; return c.spell }
+	f.own = custom{
+		begin: func() { play(c, get(n, next)) },
+		end: func() {
+			n.do(func() { next() })
+			for _, part := range of {
+				part.End()
+			}
+		},
+	}
+	return f.enlisted()
+}
+
+// plan has the composite do something later, if it still lasts then. It is no plan of the program's, and not listed as such.
+func (c *composite) plan(spell int, at time.Duration, do func()) {
+	n := c.of[0].n
+	n.change(at, change{hidden: true, f: func() {
+		if get(n, func() bool { return c.spell == spell }) {
+			do()
+		}
+	}}, func() string { return "a fault made of several" })
+}
+
+// mustCompose panics unless there are faults to make one of, all of one network.
+func mustCompose(function string, faults []*Fault) {
+	seen := map[*Fault]bool{}
+	for _, f := range faults {
+		switch {
+		case f == nil:
+			panic("sim: " + function + ": a fault is nil")
+		case f.n != faults[0].n:
+			panic(fmt.Sprintf("sim: %s: %v is of another network than %v", function, f, faults[0]))
+		case seen[f]:
+			panic(fmt.Sprintf("sim: %s: %v is named twice: make a fault for each", function, f))
+		}
+		seen[f] = true
+	}
+	if len(faults) == 0 {
+		panic("sim: " + function + ": it takes a fault at least")
+	}
+}
+
+// Flap has a fault come and go: it begins, lasts for a while, is over for a while, and so on, until the one that Flap
+// makes is over. A link that flaps is Flap(sim.Down(link), time.Second, 4*time.Second). Fired is what the fault met. It
+// panics unless both times are positive.
+func Flap(f *Fault, lasts, pause time.Duration) *Fault {
+	mustCompose("Flap", []*Fault{f})
+	if lasts <= 0 || pause <= 0 {
+		panic(fmt.Sprintf("sim: Flap(%v): lasts and pause are %v and %v: both must be positive", f, lasts, pause))
+	}
+	var turn func(c *composite, spell int)
+	turn = func(c *composite, spell int) {
+		f.Begin()
+		c.plan(spell, lasts, func() {
+			f.End()
+			c.plan(spell, pause, func() { turn(c, spell) })
+		})
+	}
+	return composed("flapping: "+f.Name(), expression{"Flap", []any{f, lasts, pause}}, []*Fault{f}, turn)
+}
+
+// Swizzle has faults begin one after the other and end in another order, as FoundationDB clogs the machines of a
+// cluster: each begins at a drawn instant of the first half of the given time, and ends at one of the second half. The draws follow
+// from the network's seed and the faults' names; if it begins again they are others. If it ends earlier, all end with it. With
+// PartitionBy(n, Isolate(host), PartitionConfig{Holds: true}) for some hosts of a cluster it finds what relies on the order
+// in which its members come back. It panics unless the time is positive.
+func Swizzle(within time.Duration, faults ...*Fault) *Fault {
+	mustCompose("Swizzle", faults)
+	if within < 2 {
+		panic(fmt.Sprintf("sim: Swizzle(%v): the time must be positive", within))
+	}
+	n := faults[0].n
+	args, path := []any{within}, []string{"swizzle"}
+	for _, f := range faults {
+		args, path = append(args, f), append(path, f.Name())
+	}
+	draws := netem.NewStream(n.seed, path...)
+	return composed("swizzle: "+shortList(path[1:], 6), expression{"Swizzle", args}, faults, func(c *composite, spell int) {
+		s := draws.Derive(uint64(spell))
+		half := uint64(within / 2)
+		for _, f := range faults {
+			begins, ends := time.Duration(s.Uint64()%half), time.Duration(half+s.Uint64()%half)
+			c.plan(spell, begins, f.Begin)
+			c.plan(spell, ends, f.End)
+		}
+	})
+}
+
+// firings is what f met, of a composite what its parts did.
+func (f *Fault) firings() (sum Fired) {
+	if f.parts == nil {
+		return f.fired
+	}
+	for _, part := range f.parts {
+		p := part.firings()
+		if p.Count == 0 {
+			continue
+		}
+		if sum.Count == 0 || p.First < sum.First {
+			sum.First = p.First
+		}
+		sum.Last = max(sum.Last, p.Last)
+		sum.Count += p.Count
+		sum.Packets += p.Packets
+		sum.Bytes += p.Bytes
+	}
+	return sum
+}
+
+// idleParts says which parts of a composite met nothing, and why.
+func (f *Fault) idleParts() string {
+	var lines []string
+	for _, part := range f.parts {
+		if part.firings().Count == 0 {
+			lines = append(lines, part.Name()+": "+part.idle())
+		}
+	}
+	return strings.Join(lines, "; ")
+}

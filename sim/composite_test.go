@@ -1,0 +1,106 @@
+package sim_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// changesOf are the beginnings and ends of faults, as the trace has them.
+func changesOf(n *sim.Network) (all []string) {
+	for e := range n.Trace().Events() {
+		if e.Kind == sim.Noted {
+			all = append(all, fmt.Sprint(e.At, " ", e.Note))
+		}
+	}
+	return all
+}
+
+// A fault that flaps lasts, pauses, and does so until it is over, then it is whole; it can begin anew.
+func TestFlap(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		link := n.Link(n.Host("a"), n.Host("b"), netem.Config{})
+		f := sim.Flap(sim.Down(link), 2*time.Second, 3*time.Second)
+		n.Inject(time.Second, 6*time.Second, f)
+		n.Inject(20*time.Second, time.Second, f)
+		time.Sleep(time.Minute)
+		require.Equal(t, []string{
+			"1s flapping: a - b: link down", "1s link down", "3s link down, over", "6s link down",
+			"7s flapping: a - b: link down, over", "7s link down, over",
+			"20s flapping: a - b: link down", "20s link down", "21s flapping: a - b: link down, over", "21s link down, over",
+		}, changesOf(n))
+		require.Empty(t, n.Schedule())
+		require.Contains(t, n.IdleFaults(), "a - b: link down at 20s: it met no packet: none came there at all")
+		require.NotContains(t, n.IdleFaults(), "flapping")
+	})
+}
+
+// Of faults that are swizzled each begins in the first half and ends in the second, in orders that follow from the seed.
+func TestSwizzle(t *testing.T) {
+	orders := map[string]bool{}
+	for seed := range uint64(6) {
+		var runs []string
+		for range 2 {
+			require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+				var faults []*sim.Fault
+				for _, name := range "abcde" {
+					faults = append(faults, sim.PartitionBy(n, sim.Isolate(n.Host(string(name))), sim.PartitionConfig{Holds: true}))
+				}
+				n.Inject(time.Second, 0, sim.Swizzle(10*time.Second, faults...))
+				time.Sleep(time.Minute)
+				runs = append(runs, strings.Join(changesOf(n), "\n"))
+				return nil
+			}, sim.Seed(seed+1)))
+		}
+		require.Equal(t, runs[0], runs[1])
+		lines := strings.Split(runs[0], "\n") // the first one is the swizzle's
+		require.Len(t, lines, 11)
+		var begins, ends []string
+		for _, line := range lines[1:] {
+			at, what, _ := strings.Cut(line, " ")
+			when, err := time.ParseDuration(at)
+			require.NoError(t, err)
+			if strings.HasSuffix(what, ", over") {
+				ends = append(ends, strings.TrimSuffix(what, ", over"))
+				require.True(t, when >= 6*time.Second && when < 11*time.Second, line)
+			} else {
+				begins = append(begins, what)
+				require.True(t, when >= time.Second && when < 6*time.Second, line)
+			}
+		}
+		require.ElementsMatch(t, begins, ends)
+		require.False(t, slices.Equal(begins, ends), "another order")
+		orders[strings.Join(slices.Concat(begins, ends), "\n")] = true
+	}
+	require.Len(t, orders, 6)
+}
+
+// A swizzle that ends early heals all at once, and nothing of it begins later.
+func TestSwizzleEnds(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		var faults []*sim.Fault
+		for _, name := range "abcde" {
+			faults = append(faults, sim.PartitionBy(n, sim.Isolate(n.Host(string(name))), sim.PartitionConfig{}))
+		}
+		sound := reach(t, n, "abcde") // takes 1 s
+		n.Inject(0, 8*time.Second, sim.Swizzle(20*time.Second, faults...).MustFire())
+		time.Sleep(7 * time.Second)
+		require.Less(t, len(reach(t, n, "abcde")), len(sound))
+		time.Sleep(time.Second)
+		require.Equal(t, sound, reach(t, n, "abcde"))
+		time.Sleep(time.Minute)
+		for _, change := range changesOf(n) {
+			at, _, _ := strings.Cut(change, " ")
+			when, err := time.ParseDuration(at)
+			require.NoError(t, err)
+			require.LessOrEqual(t, when, 9*time.Second+ms, change)
+		}
+	})
+}

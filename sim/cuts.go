@@ -1,0 +1,261 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Cuts are what a partition separates ([PartitionBy]): all paths that one of them cuts. [Groups], [Halves], [Bridge],
+// [MajoritiesRing] and [Isolate] make the usual ones; to cut one pair of hosts, in one direction or both, write them down:
+//
+//	sim.Cuts{{From: []*sim.Host{a}, To: []*sim.Host{b}}}
+//
+// Which hosts stand where is what their order says. [Network.Shuffled] draws one.
+type Cuts []Cut
+
+// A Cut is all paths that lead from a host of From to a host of To. Nil stands for all hosts, also those that are made later.
+// The way of a host to itself is never cut.
+type Cut struct{ From, To []*Host }
+
+// Groups separates hosts of different groups, in both directions. Hosts in no group reach all others: so Groups(a, b) with
+// others beside makes a partial partition, and a group of the majority beside one of the minority a complete one. It panics
+// if a host stands in two groups.
+func Groups(groups ...[]*Host) Cuts {
+	in := map[*Host]int{}
+	for i, g := range groups {
+		for _, h := range g {
+			h.must("Groups")
+			if j, ok := in[h]; ok && j != i {
+				panic(fmt.Sprintf("sim: Groups: host %q stands in groups %d and %d", h.name, j+1, i+1))
+			}
+			in[h] = i
+		}
+	}
+	var all Cuts
+	for i, g := range groups {
+		others := slices.Concat(slices.Concat(groups[:i]...), slices.Concat(groups[i+1:]...))
+		if len(g) > 0 && len(others) > 0 {
+			all = append(all, Cut{slices.Clone(g), others})
+		}
+	}
+	return all
+}
+
+// Isolate separates each of the hosts from all others, also those that are made later.
+func Isolate(hosts ...*Host) Cuts {
+	needs("Isolate", hosts, 1)
+	return Cuts{{From: slices.Clone(hosts)}, {To: slices.Clone(hosts)}}
+}
+
+// Halves separates the first half of the hosts from the second. Of an odd number the second has one more: the first is
+// the minority, the second the majority.
+func Halves(hosts ...*Host) Cuts {
+	needs("Halves", hosts, 2)
+	return Groups(hosts[:len(hosts)/2], hosts[len(hosts)/2:])
+}
+
+// Bridge separates two halves of the hosts from each other, but for the one in the middle, which reaches both. Of an even
+// number of hosts the second half has one more.
+func Bridge(hosts ...*Host) Cuts {
+	needs("Bridge", hosts, 3)
+	middle := (len(hosts) - 1) / 2
+	return Groups(hosts[:middle], hosts[middle+1:])
+}
+
+// MajoritiesRing has every host reach a majority, no two of them the same: with the hosts in a ring, itself and so many
+// on each side as it takes. So five hosts reach one on each side; each agrees with its neighbours and none can
+// see all. (Jepsen's majorities ring; there are at least four hosts, since of three all would be reached.)
+func MajoritiesRing(hosts ...*Host) Cuts {
+	needs("MajoritiesRing", hosts, 4)
+	var all Cuts
+	count := len(hosts)
+	side := (count/2 + 1) / 2 // the majority has count/2+1, the host itself among them
+	for i, h := range hosts {
+		var far []*Host
+		for d := side + 1; d < count-side; d++ {
+			far = append(far, hosts[(i+d)%count])
+		}
+		if len(far) > 0 {
+			all = append(all, Cut{[]*Host{h}, far})
+		}
+	}
+	return all
+}
+
+// needs panics unless there are enough hosts for a shape, each once.
+func needs(shape string, hosts []*Host, least int) {
+	seen := map[*Host]bool{}
+	for _, h := range hosts {
+		h.must(shape)
+		if seen[h] {
+			panic(fmt.Sprintf("sim: %s: host %q is named twice", shape, h.name))
+		}
+		seen[h] = true
+	}
+	if len(hosts) < least {
+		panic(fmt.Sprintf("sim: %s: %s: it takes %d at least", shape, countOf(len(hosts), "host", "hosts"), least))
+	}
+}
+
+// Shuffled returns the hosts in an order that is drawn from [Network.Rand] of that name: Halves(n.Shuffled("halves",
+// hosts...)...) is a random half.
+func (n *Network) Shuffled(name string, hosts ...*Host) []*Host {
+	drawn := slices.Clone(hosts)
+	n.Rand(name).Shuffle(len(drawn), func(i, j int) { drawn[i], drawn[j] = drawn[j], drawn[i] })
+	return drawn
+}
+
+// Scope says which packets a partition is for.
+type Scope uint8
+
+const (
+	AllPackets      Scope = iota // whatever protocol they are of
+	NewConnections               // attempts of TCP to connect in the direction that is cut; what is open goes on
+	OpenConnections              // of TCP, those that were open, or whose first SYN had gone, when it began; new ones succeed
+)
+
+// A PartitionConfig says what a partition does to packets on the paths that it cuts. By its zero value they vanish at their
+// sender, from the instant at which it begins, and what is in flight then arrives, as with [Network.Partition].
+type PartitionConfig struct {
+	// Rejects has senders be told by an ICMP message of the Code instead, at once: see [Link.RejectWith].
+	Rejects bool
+	Code    ICMPCode // with Rejects; by default net unreachable
+
+	// Holds has packets wait at their senders, without limit, and go on in their order when it is over.
+	Holds bool
+
+	// Only has it be for connections of TCP alone that are new, or for those that are open. Datagrams then pass.
+	Only Scope
+
+	// InFlight has it lose, when it begins, what is on its way on the paths that it cuts, whatever its
+	// sender is told. What a NAT or Balancer has sent on under an address of its own arrives.
+	InFlight bool
+}
+
+// check returns what makes no sense.
+func (c PartitionConfig) check() error {
+	_, known := icmpMeanings[c.Code]
+	switch {
+	case c.Only > OpenConnections:
+		return fmt.Errorf("Only is %d: it must be AllPackets, NewConnections or OpenConnections", c.Only)
+	case c.Rejects && c.Holds:
+		return fmt.Errorf("Rejects and Holds are both set: a packet is answered or waits")
+	case c.Rejects && !known:
+		return fmt.Errorf("Code is %d: it must be one of the codes of ICMPCode", c.Code)
+	case !c.Rejects && c.Code != 0:
+		return fmt.Errorf("Code is %d (%v) without Rejects: nobody is told", c.Code, c.Code)
+	case c.InFlight && c.Holds:
+		return fmt.Errorf("InFlight and Holds are both set: what holds packets loses none")
+	case c.InFlight && c.Only == NewConnections:
+		return fmt.Errorf("InFlight and Only: NewConnections are both set: of what begins later nothing is in flight")
+	}
+	return nil
+}
+
+// rank orders the effects: of several partitions the one with the least decides.
+func (c PartitionConfig) rank() int {
+	switch {
+	case c.Holds:
+		return 2
+	case c.Rejects:
+		return 1
+	}
+	return 0
+}
+
+// meant is what it is for, for reports.
+func (c PartitionConfig) meant() string {
+	switch c.Only {
+	case NewConnections:
+		return "attempt to connect between its groups"
+	case OpenConnections:
+		return "packet of an open connection between its groups"
+	}
+	return "packet between its groups"
+}
+
+// why is what the trace says of packets that it rejects.
+func (c PartitionConfig) why() string { return "partition rejects: " + c.Code.String() }
+
+// words says what is particular to it, for names.
+func (c PartitionConfig) words() string {
+	var all []string
+	switch c.Only {
+	case NewConnections:
+		all = append(all, "new connections")
+	case OpenConnections:
+		all = append(all, "open connections")
+	}
+	switch {
+	case c.Holds:
+		all = append(all, "holds")
+	case c.Rejects:
+		all = append(all, "rejects: "+c.Code.String())
+	}
+	if c.InFlight {
+		all = append(all, "also what is in flight")
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(all, ", ") + ")"
+}
+
+// PartitionBy makes a partition of any shape, and says what becomes of packets; [Network.Heal] ends it too. Like all partitions
+// it covers whole paths, also over routers, names and clients included, but never the way of a host to itself; several add up, and of
+// those that meet a packet one that loses it decides, then one that rejects it. It panics if cuts is empty or names no host, or cfg is not valid.
+func PartitionBy(n *Network, cuts Cuts, cfg PartitionConfig) *Fault {
+	if n == nil {
+		panic("sim: PartitionBy: the network is nil")
+	}
+	if err := cfg.check(); err != nil {
+		panic("sim: PartitionBy: PartitionConfig." + err.Error())
+	}
+	if len(cuts) == 0 {
+		panic("sim: PartitionBy: cuts is empty: it must name what to cut")
+	}
+	type sets struct{ from, to map[*Host]bool }
+	var all []sets
+	var names []string
+	for _, c := range cuts {
+		if c.From != nil && len(c.From) == 0 || c.To != nil && len(c.To) == 0 {
+			panic("sim: PartitionBy: a Cut has a list without hosts: name one, or leave it nil for all")
+		}
+		if c.From == nil && c.To == nil {
+			panic("sim: PartitionBy: a Cut names no host: From or To must have one")
+		}
+		all = append(all, sets{n.setOf("PartitionBy", c.From), n.setOf("PartitionBy", c.To)})
+		names = append(names, c.String())
+	}
+	has := func(set map[*Host]bool, h *Host) bool { return len(set) == 0 || set[h] }
+	made := expression{"PartitionBy", []any{n, cloned(cuts), cfg}}
+	f := n.parting("partition "+shortList(names, 6)+cfg.words(), made, cfg, func(from, to *Host) bool {
+		return slices.ContainsFunc(all, func(s sets) bool { return has(s.from, from) && has(s.to, to) })
+	})
+	return f.enlisted()
+}
+
+// cloned is a copy that the program cannot change.
+func cloned(cuts Cuts) Cuts {
+	all := slices.Clone(cuts)
+	for i, c := range all {
+		all[i] = Cut{slices.Clone(c.From), slices.Clone(c.To)}
+	}
+	return all
+}
+
+// String returns the names of the hosts: "a b > c", "a > all".
+func (c Cut) String() string {
+	side := func(hosts []*Host) string {
+		if hosts == nil {
+			return "all"
+		}
+		var names []string
+		for _, h := range hosts {
+			names = append(names, h.name)
+		}
+		return strings.Join(names, " ")
+	}
+	return side(c.From) + " > " + side(c.To)
+}
