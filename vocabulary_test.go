@@ -189,6 +189,17 @@ var vocabulary = []struct {
 		"OnRetry": "func(err error, delay time.Duration)",
 	}},
 	{"mux", "Pool", words{"Check": "func() error", "Stats": "", "Close": "func() error"}},
+	{"async/workqueue", "Queue", words{
+		"Check": "func() error", "Stats": "", "Drain": "func(ctx context.Context) error", "Close": "func() error", "Logger": "*slog.Logger",
+		"Handler":      "func() http.Handler",
+		"Authenticate": "func(*http.Request) (access.Identity, error)",
+	}},
+	{"async/workqueue", "Client", both(client, httpClient)},
+	{"async/workqueue", "Worker", words{
+		"Check": "func() error", "Stats": "", "Backoff": "retry.Backoff", "Jitter": "retry.Jitter",
+		"OnRetry": "func(err error, delay time.Duration)", "Logger": "*slog.Logger",
+		"Run": "func(ctx context.Context, handle func(ctx context.Context, t Task) ([]byte, error)) error",
+	}},
 	{"pubsub", "SubscribeOptions", both(from, words{"Check": "func() error", "Reset": "ResetPolicy"})},
 }
 
@@ -251,7 +262,7 @@ var retired = map[string]string{
 
 // What is retired elsewhere and meant here.
 var notRetired = []string{
-	"shortpoll.Jobs.Start", "stream.Decoder.Feed", // verbs
+	"shortpoll.Jobs.Start", "async/workqueue.Queue.Start", "stream.Decoder.Feed", // verbs
 	"mux.Config.MaxStreams", // not of clients: of one client
 }
 

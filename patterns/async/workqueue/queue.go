@@ -1,0 +1,373 @@
+package workqueue
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/access"
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
+)
+
+// Queue holds jobs and leases them to workers. What Add, Finish, Cancel and Retry have returned
+// without an error is in the file, if there is one. Calls that wait for the disk at the same time
+// share a transaction. Do not change or copy it after first use.
+//
+// All its jobs are in memory, with their payloads, and a file belongs to one process: workers and
+// submitters elsewhere reach the queue by its [Queue.Handler].
+type Queue struct {
+	// Path is the bbolt file with the jobs, which is created if need be. Empty: they are in memory
+	// only, and lost with the process.
+	Path string
+
+	// LeaseTimeout is for how long a worker has a job unless it extends the lease: 30 s. It must exceed
+	// what a worker that is alive may be silent for; it is how long the job of one that died waits.
+	LeaseTimeout time.Duration
+	// MaxAttempts is how often a job is leased before it is Dead: 10.
+	MaxAttempts int
+	// Backoff bounds the delays after failed attempts: 1 s at first, at most 10 min. After a lease
+	// that has ended there is none.
+	Backoff retry.Backoff
+	// Jitter draws the delays. Nil: seeded by the clock.
+	Jitter retry.Jitter
+	// Retention is for how long jobs that have ended are kept: 24 h. Their IDs may then be used
+	// again.
+	Retention time.Duration
+
+	// MaxJobs bounds the jobs that are kept, those that have ended included: 10,000.
+	MaxJobs int
+	// MaxPayloadBytes bounds a payload, a result and a checkpoint: 1 MiB each.
+	MaxPayloadBytes int
+
+	// Authenticate says who sends a request to the Handler. To add or cancel a job the identity must
+	// be allowed to publish under its ID, to ask for its status to see it, and to work, retry or list
+	// jobs to see everything. Nil: everyone may do everything.
+	Authenticate func(*http.Request) (access.Identity, error)
+	// Logger gets dead letters and refused requests as warnings, errors of the disk as errors. Nil:
+	// nothing is logged.
+	Logger *slog.Logger
+
+	starting sync.Mutex
+	started  bool
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	stage   error // nil, ErrDraining or ErrClosed
+	busy    bool  // one caller has the table
+	waiting []*call
+	leasing []chan struct{} // of calls that wait for a job, in their order
+	watches map[string][]chan struct{}
+	timer   *time.Timer // at what is due next, while somebody waits
+
+	table *table // of the caller that has it, and so is the store
+	store *store
+
+	stats struct{ added, leased, finished, retried, lost, dead atomic.Int64 }
+	jobs  atomic.Int64
+}
+
+// QueueStats are the counters of a Queue.
+type QueueStats struct {
+	// Jobs is the number of jobs that are kept now.
+	Jobs int64
+	// Added counts jobs, Leased attempts, Finished jobs that are Done or Failed by their workers,
+	// Retried attempts that failed, Lost calls whose lease had ended, and Dead the jobs that became it.
+	Added, Leased, Finished, Retried, Lost, Dead int64
+}
+
+// own are the bounds of the delays between attempts.
+var own = retry.Backoff{Base: time.Second, Max: 10 * time.Minute}
+
+// Check returns what is wrong with the settings.
+func (q *Queue) Check() error {
+	check := fields.Of("workqueue: Queue")
+	check.Duration("LeaseTimeout", q.LeaseTimeout)
+	check.Int("MaxAttempts", q.MaxAttempts)
+	check.Backoff("Backoff", q.Backoff, own)
+	check.Duration("Retention", q.Retention)
+	check.Int("MaxJobs", q.MaxJobs)
+	check.Int("MaxPayloadBytes", q.MaxPayloadBytes)
+	return check.Err()
+}
+
+func (q *Queue) maxPayload() int { return cmp.Or(q.MaxPayloadBytes, 1<<20) }
+
+// Start opens the file and goes on with the jobs in it. The leases of those that were running begin
+// anew: their workers may be alive. All methods call it. After an error, of the file or of Check, it
+// may be called again.
+func (q *Queue) Start() error {
+	q.starting.Lock()
+	defer q.starting.Unlock()
+	if q.started {
+		return nil
+	}
+	if err := q.Check(); err != nil {
+		return err
+	}
+	if stage := q.ending(); stage != nil {
+		return stage
+	}
+	backoff, jitter := q.Backoff.WithDefaults(own), q.Jitter.OrSeeded("workqueue")
+	t := newTable(rules{
+		lease:       cmp.Or(q.LeaseTimeout, 30*time.Second),
+		retention:   cmp.Or(q.Retention, 24*time.Hour),
+		maxAttempts: cmp.Or(q.MaxAttempts, 10),
+		maxAll:      cmp.Or(q.MaxJobs, 10_000),
+		backoff:     func(failures int) time.Duration { return backoff.Delay(failures, jitter) },
+	})
+	if q.Path != "" {
+		var err error
+		if q.store, err = openStore(q.Path, t, time.Now()); err != nil {
+			return err
+		}
+	}
+	q.table = t
+	q.jobs.Store(int64(len(t.jobs)))
+	q.log = polling.Logger(q.Logger)
+	q.watches = map[string][]chan struct{}{}
+	q.started = true
+	return nil
+}
+
+// Add puts a job into the queue, and returns its status; that of the job which is there, if one of
+// the same ID, Key and Payload is. The errors are [ErrConflict], [ErrBusy], [ErrFull], those of a
+// queue that ends, the disk's, and what is wrong with the job.
+func (q *Queue) Add(_ context.Context, job Job) (s Status, err error) {
+	if err := q.open(); err != nil {
+		return Status{}, err
+	}
+	if err := job.check(q.maxPayload()); err != nil {
+		return Status{}, err
+	}
+	job.Payload = append([]byte(nil), job.Payload...)
+	err = q.do(func(now time.Time) error {
+		if stage := q.ending(); stage != nil {
+			return stage
+		}
+		known := len(q.table.jobs)
+		s, err = q.table.add(job, now)
+		q.stats.added.Add(int64(len(q.table.jobs) - known))
+		return err
+	})
+	return s, err
+}
+
+// open is Start, for what a queue that is draining refuses.
+func (q *Queue) open() error {
+	if err := q.Start(); err != nil {
+		return err
+	}
+	return q.ending()
+}
+
+// ending returns ErrDraining or ErrClosed, or nil.
+func (q *Queue) ending() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.stage
+}
+
+// Get returns the status of a job, or [ErrNotFound].
+func (q *Queue) Get(_ context.Context, id string) (s Status, err error) {
+	err = q.do(func(time.Time) error {
+		r := q.table.jobs[id]
+		if r == nil {
+			return ErrNotFound
+		}
+		s = r.status()
+		return nil
+	})
+	return s, err
+}
+
+// Wait returns the status of a job when its version is greater than after, at once if it is. If ctx
+// ends before that, it returns the status as it is and ctx's error.
+func (q *Queue) Wait(ctx context.Context, id string, after uint64) (Status, error) {
+	for {
+		changed, err := q.watch(id)
+		if err != nil {
+			return Status{}, err
+		}
+		s, err := q.Get(ctx, id)
+		if err != nil || s.Version > after {
+			q.unwatch(id, changed)
+			return s, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			q.unwatch(id, changed)
+			return s, ctx.Err()
+		}
+	}
+}
+
+// List returns the jobs in a state in the order in which they were added, the first 1,000 at most. It
+// is for dead letters.
+func (q *Queue) List(_ context.Context, state State) (all []Status, err error) {
+	err = q.do(func(time.Time) error {
+		all = q.table.list(state, maxListed)
+		return nil
+	})
+	return all, err
+}
+
+// Cancel ends a job that has not ended, or a dead one, and returns its status. A worker that has it
+// learns so when it extends its lease; its result does not count. What it has done is not undone.
+func (q *Queue) Cancel(_ context.Context, id string) (s Status, err error) {
+	err = q.do(func(now time.Time) error {
+		s, err = q.table.cancel(id, now)
+		return err
+	})
+	return s, err
+}
+
+// Retry gives a Dead job another MaxAttempts attempts, with its checkpoint. The errors are
+// [ErrNotFound], [ErrState] and [ErrBusy].
+func (q *Queue) Retry(_ context.Context, id string) (s Status, err error) {
+	err = q.do(func(now time.Time) error {
+		s, err = q.table.retry(id, now)
+		return err
+	})
+	return s, err
+}
+
+// Lease is as for every Source.
+func (q *Queue) Lease(ctx context.Context, request string) (Task, error) {
+	var woken chan struct{}
+	for {
+		if err := q.open(); err != nil {
+			return Task{}, err
+		}
+		if ctx.Err() != nil {
+			q.giveWayTo(woken) // another, if a job became due meanwhile
+			return Task{}, ctx.Err()
+		}
+		task, wait, err := q.tryLease(request)
+		if err != nil || wait == nil {
+			return task, err
+		}
+		select {
+		case <-wait:
+			woken = wait
+		case <-ctx.Done():
+			q.giveWayTo(wait)
+			return Task{}, ctx.Err()
+		}
+	}
+}
+
+// tryLease leases a job, or returns what to wait for until there may be one.
+func (q *Queue) tryLease(request string) (task Task, wait chan struct{}, err error) {
+	err = q.do(func(now time.Time) error {
+		if stage := q.ending(); stage != nil {
+			return stage
+		}
+		r := q.table.take(request, now)
+		if r == nil {
+			wait = make(chan struct{})
+			q.mu.Lock()
+			q.leasing = append(q.leasing, wait)
+			q.mu.Unlock()
+			return nil
+		}
+		q.stats.leased.Add(1)
+		task = Task{ID: r.ID, Key: r.Key, Payload: r.Payload, Attempt: r.Attempts, Token: r.Token, Lease: q.table.lease, Checkpoint: r.Checkpoint}
+		return nil
+	})
+	if err != nil && wait != nil {
+		q.giveWayTo(wait)
+		wait = nil
+	}
+	return task, wait, err
+}
+
+// Extend is as for every Source. Without a checkpoint it does not wait for the disk.
+func (q *Queue) Extend(_ context.Context, id string, token uint64, checkpoint []byte) error {
+	if len(checkpoint) > q.maxPayload() {
+		return badRequest("checkpoint has more than MaxPayloadBytes")
+	}
+	return q.mine(func(now time.Time) error { return q.table.extend(id, token, checkpoint, now) })
+}
+
+// Finish is as for every Source.
+func (q *Queue) Finish(_ context.Context, id string, token uint64, end End) error {
+	if err := end.check(q.maxPayload()); err != nil {
+		return err
+	}
+	return q.mine(func(now time.Time) error {
+		if err := q.table.finish(id, token, end, now); err != nil {
+			return err
+		}
+		if end.State == Pending {
+			q.stats.retried.Add(1)
+		} else {
+			q.stats.finished.Add(1)
+		}
+		return nil
+	})
+}
+
+func (q *Queue) mine(run func(now time.Time) error) error {
+	err := q.do(run)
+	if err == ErrLeaseLost {
+		q.stats.lost.Add(1)
+	}
+	return err
+}
+
+// Drain takes no more jobs and leases none. It returns when those that are leased have ended, or
+// ctx's error when that is done. The others stay for a queue with the same file.
+func (q *Queue) Drain(ctx context.Context) error {
+	if err := q.Start(); err != nil {
+		return err
+	}
+	q.enter(ErrDraining)
+	for {
+		changed, err := q.watch("")
+		if err != nil {
+			return err
+		}
+		running := 0
+		err = q.do(func(time.Time) error { running = q.table.running; return nil })
+		if err != nil || running == 0 {
+			q.unwatch("", changed)
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			q.unwatch("", changed)
+			return ctx.Err()
+		}
+	}
+}
+
+// Close ends the queue and closes its file, after the calls in progress. Its jobs stay in the file.
+func (q *Queue) Close() error {
+	q.starting.Lock()
+	defer q.starting.Unlock()
+	q.enter(ErrClosed)
+	if !q.started {
+		return nil
+	}
+	q.turn() // waits for those that have the store
+	defer q.handOver()
+	err := q.store.close()
+	q.store = nil
+	return err
+}
+
+// Stats returns the counters.
+func (q *Queue) Stats() QueueStats {
+	return QueueStats{
+		Jobs: q.jobs.Load(), Added: q.stats.added.Load(), Leased: q.stats.leased.Load(), Finished: q.stats.finished.Load(),
+		Retried: q.stats.retried.Load(), Lost: q.stats.lost.Load(), Dead: q.stats.dead.Load(),
+	}
+}

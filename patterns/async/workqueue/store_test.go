@@ -1,0 +1,95 @@
+package workqueue
+
+import (
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A change that is not on the disk was not made.
+func TestFailingDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := t.Context()
+		q := &Queue{Path: filepath.Join(t.TempDir(), "queue")}
+		defer q.Close()
+		_, err := q.Add(ctx, Job{ID: "a", Key: "k"})
+		require.NoError(t, err)
+		require.NoError(t, q.store.file.Close()) // which it does not know
+		_, err = q.Add(ctx, Job{ID: "b"})
+		require.ErrorContains(t, err, "workqueue: write ")
+		_, err = q.Get(ctx, "b")
+		require.ErrorIs(t, err, ErrNotFound)
+		_, err = q.Cancel(ctx, "a")
+		require.ErrorContains(t, err, "workqueue: write ")
+		_, err = q.Lease(ctx, "")
+		require.ErrorContains(t, err, "workqueue: write ", "it does not wait for ever, nor has it a job")
+		s, err := q.Get(ctx, "a")
+		require.NoError(t, err)
+		require.Equal(t, Pending, s.State)
+		require.Equal(t, map[string]string{"k": "a"}, q.table.busy)
+	})
+}
+
+// Numbers go on although the job that had the last one is forgotten.
+func TestTokensOutliveTheirJobs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue")
+	synctest.Test(t, func(t *testing.T) {
+		var last uint64
+		for range 3 {
+			q := &Queue{Path: path, Retention: time.Second}
+			_, err := q.Add(t.Context(), Job{ID: "a"})
+			require.NoError(t, err)
+			task, err := q.Lease(t.Context(), "")
+			require.NoError(t, err)
+			require.Greater(t, task.Token, last)
+			last = task.Token
+			require.NoError(t, q.Finish(t.Context(), "a", task.Token, End{State: Done}))
+			time.Sleep(time.Second)
+			_, err = q.Get(t.Context(), "a")
+			require.ErrorIs(t, err, ErrNotFound)
+			require.NoError(t, q.Close())
+		}
+	})
+}
+
+// The wall clock was set back by years while the queue was down: nothing waits for years.
+func TestWallClockOverARestart(t *testing.T) {
+	now := time.Unix(1e9, 0)
+	tb := newTable(rules{lease: 30 * time.Second, retention: time.Hour, maxAttempts: 3, maxAll: 10, backoff: func(int) time.Duration { return time.Second }})
+	for id, r := range map[string]*record{
+		"ended":   {State: Done},
+		"failed":  {State: Pending, Attempts: 1},
+		"running": {State: Running, Token: 5},
+		"delayed": {State: Pending}, // as its submitter said
+	} {
+		r.ID, r.At = id, now.AddDate(3, 0, 0)
+		tb.adopt(r, now)
+	}
+	for id, want := range map[string]time.Duration{"ended": time.Hour, "failed": time.Hour, "running": 30 * time.Second, "delayed": now.AddDate(3, 0, 0).Sub(now)} {
+		require.Equal(t, want, tb.jobs[id].At.Sub(now), id)
+	}
+	require.EqualValues(t, 5, tb.count)
+}
+
+// One who was woken for a job and leaves without it wakes the next.
+func TestWhoLeavesWakesTheNext(t *testing.T) {
+	q := &Queue{}
+	defer q.Close()
+	_, first, err := q.tryLease("")
+	require.NoError(t, err)
+	_, second, err := q.tryLease("")
+	require.NoError(t, err)
+	_, err = q.Add(t.Context(), Job{ID: "a"})
+	require.NoError(t, err)
+	<-first
+	select {
+	case <-second:
+		t.Fatal("two were woken for one job")
+	default:
+	}
+	q.giveWayTo(first)
+	<-second
+}

@@ -1,0 +1,212 @@
+package workqueue
+
+import (
+	"slices"
+	"time"
+)
+
+// call is something that a caller does with the table.
+type call struct {
+	run   func(now time.Time) error
+	turn  chan struct{} // closed when it leads, or is done
+	leads bool
+	err   error
+}
+
+// do runs a function that changes the table, and returns when the change is on the disk; if that
+// fails nothing was changed. Those that come meanwhile wait, and share the next transaction: one of
+// them leads, and runs all of them in the order in which they came. A function that returns an error
+// has changed nothing.
+func (q *Queue) do(run func(now time.Time) error) error {
+	if err := q.Start(); err != nil {
+		return err
+	}
+	c := q.wait(run)
+	if c.leads {
+		q.lead()
+	}
+	return c.err
+}
+
+// turn waits until the caller has the table to itself. handOver gives it back.
+func (q *Queue) turn() { q.wait(nil) }
+
+func (q *Queue) wait(run func(now time.Time) error) *call {
+	c := &call{run: run, turn: make(chan struct{})}
+	q.mu.Lock()
+	if !q.busy {
+		q.busy, c.leads = true, true
+		q.waiting = append(q.waiting, c)
+		q.mu.Unlock()
+		return c
+	}
+	q.waiting = append(q.waiting, c)
+	q.mu.Unlock()
+	<-c.turn
+	return c
+}
+
+// lead runs those that wait, up to one that wants the table to itself.
+func (q *Queue) lead() {
+	q.mu.Lock()
+	n := 1
+	for n < len(q.waiting) && q.waiting[n].run != nil {
+		n++
+	}
+	batch := slices.Clone(q.waiting[:n])
+	q.waiting = slices.Delete(q.waiting, 0, n-1) // and one that handOver takes out
+	closed := q.stage == ErrClosed
+	q.mu.Unlock()
+
+	if closed {
+		for _, c := range batch {
+			c.err = ErrClosed
+		}
+	} else {
+		q.commit(batch)
+	}
+	for _, c := range batch[1:] {
+		close(c.turn)
+	}
+	q.handOver()
+}
+
+func (q *Queue) commit(batch []*call) {
+	now := time.Now()
+	q.table.begin()
+	q.table.advance(now)
+	for _, c := range batch {
+		c.err = c.run(now)
+	}
+	if err := q.store.save(q.table); err != nil {
+		q.log.Error("the disk failed", "error", err)
+		q.table.rollback()
+		for _, c := range batch {
+			c.err = err
+		}
+	}
+	q.jobs.Store(int64(len(q.table.jobs)))
+	q.tell()
+}
+
+// tell wakes those who wait for what has changed.
+func (q *Queue) tell() {
+	for id, was := range q.table.before {
+		if r := q.table.jobs[id]; r != nil && r.State == Dead && (was == nil || was.State != Dead) {
+			q.stats.dead.Add(1)
+			q.log.Warn("a job is dead", "job", id, "attempts", r.Attempts, "error", r.Error)
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id := range q.table.before {
+		wake(q.watches[id])
+		delete(q.watches, id)
+	}
+	if len(q.table.before) > 0 {
+		wake(q.watches[""])
+		delete(q.watches, "")
+	}
+	n := min(len(q.table.ready), len(q.leasing))
+	wake(q.leasing[:n])
+	q.leasing = slices.Delete(q.leasing, 0, n)
+	q.arm()
+}
+
+func wake(all []chan struct{}) {
+	for _, c := range all {
+		close(c)
+	}
+}
+
+// arm has the table advance when something is due, if somebody waits for that. It is called with the
+// lock, by who has the table.
+func (q *Queue) arm() {
+	at := q.table.next()
+	if q.timer != nil {
+		q.timer.Stop()
+		q.timer = nil
+	}
+	if at.IsZero() || q.stage == ErrClosed || len(q.leasing) == 0 && len(q.watches) == 0 {
+		return
+	}
+	q.timer = time.AfterFunc(time.Until(at), func() { _ = q.do(func(time.Time) error { return nil }) })
+}
+
+// handOver ends a turn, and has the one who has waited for longest begin the next.
+func (q *Queue) handOver() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.waiting = slices.Delete(q.waiting, 0, 1)
+	if q.busy = len(q.waiting) > 0; q.busy {
+		q.waiting[0].leads = true
+		close(q.waiting[0].turn)
+	}
+}
+
+// giveWayTo takes a call that no longer waits for a job out of the order; if it was woken for one,
+// the next is.
+func (q *Queue) giveWayTo(wait chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if wait == nil {
+		return
+	}
+	if i := slices.Index(q.leasing, wait); i >= 0 {
+		q.leasing = slices.Delete(q.leasing, i, i+1)
+		return
+	}
+	if len(q.leasing) > 0 {
+		close(q.leasing[0])
+		q.leasing = slices.Delete(q.leasing, 0, 1)
+	}
+}
+
+// watch returns what is closed when a job changes, or any job for "".
+func (q *Queue) watch(id string) (chan struct{}, error) {
+	if err := q.Start(); err != nil {
+		return nil, err
+	}
+	changed := make(chan struct{})
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stage == ErrClosed {
+		return nil, ErrClosed
+	}
+	q.watches[id] = append(q.watches[id], changed)
+	return changed, nil
+}
+
+func (q *Queue) unwatch(id string, changed chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := slices.Index(q.watches[id], changed); i >= 0 {
+		q.watches[id] = slices.Delete(q.watches[id], i, i+1)
+		if len(q.watches[id]) == 0 {
+			delete(q.watches, id)
+		}
+	}
+}
+
+// enter has the queue drain or close, and wakes all who wait for what will not come.
+func (q *Queue) enter(stage error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stage == ErrClosed {
+		return
+	}
+	q.stage = stage
+	wake(q.leasing)
+	q.leasing = nil
+	if stage != ErrClosed {
+		return
+	}
+	for _, all := range q.watches {
+		wake(all)
+	}
+	clear(q.watches)
+	if q.timer != nil {
+		q.timer.Stop()
+		q.timer = nil
+	}
+}

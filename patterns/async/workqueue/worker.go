@@ -1,0 +1,271 @@
+package workqueue
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/guard"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
+)
+
+// Worker does the jobs of a queue. Only Source must be set. Do not change or copy it after first use.
+type Worker struct {
+	// Source is where the jobs are: a [Queue], or a [Client].
+	Source Source
+	// Jobs is how many it does at once: 1.
+	Jobs int
+	// Heartbeat is how often it extends the lease of a job that it works on. Zero: three tenths of the
+	// lease, so that two lost ones do no harm, and none falls on the end of the lease.
+	Heartbeat time.Duration
+
+	// Backoff bounds the delays after a Source that failed.
+	Backoff retry.Backoff
+	// Jitter draws them. Nil: seeded by the clock.
+	Jitter retry.Jitter
+	// OnRetry, if not nil, is called after each failure of the Source, with its error and the delay
+	// before the next attempt.
+	OnRetry func(err error, delay time.Duration)
+	// Logger gets attempts that failed and leases that were lost as warnings, panics as errors. Nil:
+	// nothing is logged.
+	Logger *slog.Logger
+
+	done, failed, lost atomic.Int64
+}
+
+// WorkerStats are the counters of a Worker.
+type WorkerStats struct {
+	// Done counts attempts whose result the queue has, Failed those that ended with an error, and Lost
+	// those whose lease had ended before their work, which therefore does not count.
+	Done, Failed, Lost int64
+}
+
+// Check returns what is wrong with the settings.
+func (w *Worker) Check() error {
+	check := fields.Of("workqueue: Worker")
+	if w.Source == nil {
+		check.Bad("Source is nil: want a *Queue or a *Client")
+	}
+	check.Int("Jobs", w.Jobs)
+	check.Duration("Heartbeat", w.Heartbeat)
+	check.Backoff("Backoff", w.Backoff, retry.Backoff{})
+	return check.Err()
+}
+
+// Stats returns the counters.
+func (w *Worker) Stats() WorkerStats {
+	return WorkerStats{Done: w.done.Load(), Failed: w.failed.Load(), Lost: w.lost.Load()}
+}
+
+// Final is an error of a job that would fail again: it ends as [Failed] at once. Err is the reason.
+type Final struct{ Err error }
+
+// Error is the reason's text.
+func (f Final) Error() string { return f.Err.Error() }
+
+// Unwrap returns the reason.
+func (f Final) Unwrap() error { return f.Err }
+
+// Later is an error of a job whose next attempt is due after that time, where the queue's Backoff
+// does not fit.
+type Later struct {
+	Err   error         // the reason
+	After time.Duration // more than 0; at most 100 years
+}
+
+// Error is the reason's text.
+func (l Later) Error() string { return l.Err.Error() }
+
+// Unwrap returns the reason.
+func (l Later) Unwrap() error { return l.Err }
+
+// Run has handle do jobs until ctx ends, and returns its error when handle has returned, or what
+// Check finds. Jobs that handle could not end because of that are given back.
+//
+// handle returns the result of a job, or an error, after which it is attempted again ([Final] and
+// [Later] say otherwise). A panic is an error. Its context ends when the lease is lost, with
+// [ErrLeaseLost] as its cause: another worker may have the job, and nothing that handle does counts
+// any more. A paused process does not notice that in time; only what takes Task.Token into account
+// refuses its work.
+func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, t Task) ([]byte, error)) error {
+	if err := w.Check(); err != nil {
+		return err
+	}
+	var all sync.WaitGroup
+	for range max(w.Jobs, 1) {
+		all.Go(func() { w.loop(ctx, handle) })
+	}
+	all.Wait()
+	return ctx.Err()
+}
+
+func (w *Worker) loop(ctx context.Context, handle func(context.Context, Task) ([]byte, error)) {
+	jitter := w.Jitter.OrSeeded("worker")
+	log := polling.Logger(w.Logger)
+	for failures := 0; ctx.Err() == nil; {
+		task, err := w.Source.Lease(ctx, rand.Text())
+		if err == nil {
+			failures = 0
+			w.attempt(ctx, task, handle, log)
+			continue
+		}
+		failures++
+		delay := w.Backoff.Delay(failures, jitter)
+		if ctx.Err() == nil && w.OnRetry != nil {
+			w.OnRetry(err, delay)
+		}
+		_ = retry.Sleep(ctx, delay)
+	}
+}
+
+// attempt does a task and tells the source how it ended.
+func (w *Worker) attempt(ctx context.Context, task Task, handle func(context.Context, Task) ([]byte, error), log *slog.Logger) {
+	// The lease is kept up until the source has heard of the end, also while the process ends.
+	held := w.hold(context.WithoutCancel(ctx), task)
+	defer held.release()
+	working, cancel := context.WithCancelCause(held.ctx)
+	defer context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })()
+	defer cancel(nil)
+	task.save = held.save
+
+	var result []byte
+	err := guard.Call(log, "workqueue: Worker.Run's handle", func() (err error) {
+		result, err = handle(working, task)
+		return err
+	}, "job", task.ID)
+	end := endOf(result, err, ctx.Err() != nil && errors.Is(err, context.Cause(ctx)))
+	err = w.Source.Finish(held.ctx, task.ID, task.Token, end)
+	if isRefused(err) { // such as a result that is too long
+		end = End{State: Failed, Error: err.Error()}
+		err = w.Source.Finish(held.ctx, task.ID, task.Token, end)
+	}
+	if err != nil {
+		w.lost.Add(1)
+		log.Warn("a lease was lost", "job", task.ID, "attempt", task.Attempt, "error", err)
+		return
+	}
+	w.count(end, task, log)
+}
+
+// isRefused reports whether an error says that what was asked for is wrong.
+func isRefused(err error) bool {
+	var status *retry.StatusError
+	return errors.As(err, new(badRequest)) || errors.As(err, &status) && !retry.Temporary(status.Status)
+}
+
+func (w *Worker) count(end End, task Task, log *slog.Logger) {
+	if end.State == Done {
+		w.done.Add(1)
+	} else if end.Error != "" {
+		w.failed.Add(1)
+		log.Warn("an attempt failed", "job", task.ID, "attempt", task.Attempt, "error", end.Error)
+	}
+}
+
+// endOf says how an attempt ends whose handle has returned. stopped is a worker that was told to end.
+func endOf(result []byte, err error, stopped bool) End {
+	var later Later
+	switch {
+	case err == nil:
+		return End{State: Done, Result: result}
+	case stopped:
+		return End{State: Pending}
+	case errors.As(err, new(Final)):
+		return End{State: Failed, Error: err.Error()}
+	case errors.As(err, &later):
+		return End{State: Pending, Error: cmp.Or(err.Error(), "failed"), After: later.After}
+	}
+	return End{State: Pending, Error: cmp.Or(err.Error(), "failed")}
+}
+
+// A hold keeps a lease up.
+type hold struct {
+	worker *Worker
+	task   Task
+	ctx    context.Context // ends with the lease
+	cancel context.CancelCauseFunc
+	over   sync.WaitGroup
+	ending chan struct{}
+
+	mu   sync.Mutex
+	ends *time.Timer // at the end of the lease, by this process's clock
+}
+
+// hold begins with a lease. How long ago the source gave it is not known, but the answer with it came
+// within this call, and a lease that is over for the source is refused by it.
+func (w *Worker) hold(ctx context.Context, task Task) *hold {
+	h := &hold{worker: w, task: task, ending: make(chan struct{})}
+	h.ctx, h.cancel = context.WithCancelCause(ctx)
+	h.ends = time.AfterFunc(task.Lease, func() { h.cancel(ErrLeaseLost) })
+	h.over.Go(h.beat)
+	return h
+}
+
+func (h *hold) release() {
+	close(h.ending)
+	h.cancel(nil)
+	h.over.Wait()
+	h.ends.Stop()
+}
+
+func (h *hold) beat() {
+	every := cmp.Or(h.worker.Heartbeat, h.task.Lease/10*3)
+	ticks := time.NewTicker(max(every, time.Millisecond))
+	defer ticks.Stop()
+	for {
+		select {
+		case <-h.ending:
+			return
+		case <-h.ctx.Done():
+			return
+		case <-ticks.C:
+			_ = h.extend(h.ctx, nil)
+		}
+	}
+}
+
+// save stores a checkpoint, and insists until the lease ends.
+func (h *hold) save(ctx context.Context, checkpoint []byte) error {
+	if checkpoint == nil {
+		checkpoint = []byte{}
+	}
+	jitter := h.worker.Jitter.OrSeeded("worker")
+	for failures := 1; ; failures++ {
+		err := h.extend(ctx, checkpoint)
+		if err == nil || errors.Is(err, ErrLeaseLost) || isRefused(err) {
+			return err
+		}
+		if h.ctx.Err() != nil {
+			return fmt.Errorf("%w, after %w", ErrLeaseLost, err)
+		}
+		if serr := retry.Sleep(ctx, h.worker.Backoff.Delay(failures, jitter)); serr != nil {
+			return fmt.Errorf("workqueue: Save: %w, after %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+// extend asks for another lease. It counts from before the request: the source's began later.
+func (h *hold) extend(ctx context.Context, checkpoint []byte) error {
+	began := time.Now()
+	err := h.worker.Source.Extend(ctx, h.task.ID, h.task.Token, checkpoint)
+	if errors.Is(err, ErrLeaseLost) {
+		h.cancel(ErrLeaseLost)
+		return err
+	}
+	if err == nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.ends.Stop() {
+			h.ends.Reset(max(0, h.task.Lease-time.Since(began)))
+		}
+	}
+	return err
+}

@@ -1,0 +1,285 @@
+package async_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/async/workqueue"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
+	"github.com/squall-sim/squall/scenarios/scenario"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A queue on one host, workers on others. Links take 40 ms each way, leases 30 s.
+var jobs = []scenario.Row{
+	{Name: "SA-05 the queue crashes while it accepts", Reason: "what it has acknowledged is on its disk, and the submitter asks again for the rest",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, nil)
+			w := startWorker(n, "worker", worksFor(time.Second))
+			c := submitter(n)
+			for i := range 5 {
+				n.After(time.Duration(i)*700*time.Millisecond, n.Host("queue").Restart)
+			}
+			for _, id := range []string{"a", "b", "c", "d", "e"} {
+				_, err := c.Add(t.Context(), workqueue.Job{ID: id})
+				require.NoError(t, err)
+				time.Sleep(650 * time.Millisecond)
+			}
+			time.Sleep(5 * time.Minute)
+			require.Equal(t, map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}, w.effects())
+		}},
+	{Name: "SA-06 a worker dies amid a job", Reason: "its lease ends, and another does the job",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, nil)
+			first := startWorker(n, "first", worksFor(21*time.Second))
+			c := submitter(n)
+			added(t, c, "a")
+			n.After(5*time.Second, n.Host("first").PowerOff)
+			time.Sleep(6 * time.Second)
+			second := startWorker(n, "second", worksFor(21*time.Second))
+			s := ended(t, c, "a")
+			require.Equal(t, workqueue.Done, s.State)
+			require.Equal(t, 2, s.Attempts)
+			require.Empty(t, first.effects())
+			require.Equal(t, map[string]int{"a": 1}, second.effects())
+			// The lease began when the job came, at 120 ms, and no heartbeat came: the first is due 10 s after the
+			// task has arrived. It ends 30 s later, the task takes 40 ms and the work 21 s.
+			require.Equal(t, 120*time.Millisecond+30*time.Second+40*time.Millisecond+21*time.Second, second.at("a").Round(time.Millisecond))
+		}},
+	{Name: "SA-07 a worker is paused for two leases, and goes on", Reason: "it cannot know that its job is another's; the token tells whatever it changes",
+		Story: func(t *testing.T, n *sim.Network) {
+			l, first := pausedWorker(t, n, &ledger{})
+			require.Equal(t, map[string]int{"a": 1}, l.effects())
+			require.Equal(t, 1, l.refused, "the late effect of the first, by its token")
+			require.EqualValues(t, 1, first.Stats().Lost)
+		}},
+	{Name: "SA-07 the same without tokens", Reason: "the effect happens twice: what the tokens are for (the opposite shown)",
+		Story: func(t *testing.T, n *sim.Network) {
+			l, _ := pausedWorker(t, n, &ledger{blind: true})
+			require.Equal(t, map[string]int{"a": 2}, l.effects())
+		}},
+	{Name: "SA-08 the acknowledgement of an end is lost", Reason: "the worker says it again with its token: the job is done once",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, nil)
+			w := startWorker(n, "worker", worksFor(5*time.Second))
+			c := submitter(n)
+			added(t, c, "a")
+			// The end reaches the queue after 120 ms + 40 ms + 5 s + 40 ms; the answer does not come back.
+			n.After(5180*time.Millisecond, func() { w.link.DownFrom(n.Host("queue")) })
+			n.After(20*time.Second, w.link.Up)
+			s := ended(t, c, "a")
+			time.Sleep(time.Minute)
+			require.Equal(t, 1, s.Attempts)
+			require.Equal(t, map[string]int{"a": 1}, w.effects())
+			require.EqualValues(t, 1, w.Stats().Done)
+		}},
+	{Name: "SA-08 the queue restarts before the acknowledgement", Reason: "the end is on its disk, and the token is known",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, nil)
+			w := startWorker(n, "worker", worksFor(5*time.Second))
+			c := submitter(n)
+			added(t, c, "a")
+			n.After(5200*time.Millisecond+1, n.Host("queue").Restart)
+			s := ended(t, c, "a")
+			time.Sleep(time.Minute)
+			require.Equal(t, 1, s.Attempts)
+			require.Equal(t, map[string]int{"a": 1}, w.effects())
+		}},
+	{Name: "SA-09 a job takes longer than a lease, without heartbeats", Reason: "each worker is overtaken by the next, and those that do not heed their context double the effect (the opposite shown)",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, func(q *workqueue.Queue) { q.MaxAttempts = 3 })
+			shared := &ledger{blind: true}
+			for _, name := range []string{"first", "second"} {
+				startWorkerOn(n, name, shared, heedless(61*time.Second)).Heartbeat = time.Hour
+			}
+			c := submitter(n)
+			added(t, c, "a")
+			require.Equal(t, workqueue.Dead, ended(t, c, "a").State)
+			time.Sleep(5 * time.Minute)
+			require.Equal(t, map[string]int{"a": 3}, shared.effects())
+		}},
+	{Name: "SA-09 the same with heartbeats", Reason: "the lease is extended, and one worker has the job to its end",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, func(q *workqueue.Queue) { q.MaxAttempts = 3 })
+			shared := &ledger{blind: true}
+			for _, name := range []string{"first", "second"} {
+				startWorkerOn(n, name, shared, worksFor(61*time.Second))
+			}
+			c := submitter(n)
+			added(t, c, "a")
+			require.Equal(t, 1, ended(t, c, "a").Attempts)
+			time.Sleep(5 * time.Minute)
+			require.Equal(t, map[string]int{"a": 1}, shared.effects())
+		}},
+	{Name: "X-03 the queue hears a worker, and the worker does not hear the queue", Reason: "its leases are extended, but it cannot know, and gives the job up in time",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, nil)
+			shared := &ledger{}
+			first := startWorkerOn(n, "first", shared, worksFor(121*time.Second))
+			c := submitter(n)
+			added(t, c, "a")
+			n.After(5*time.Second, func() { first.link.DownFrom(n.Host("queue")) })
+			n.After(4*time.Minute, first.link.Up)
+			time.Sleep(20 * time.Second)
+			startWorkerOn(n, "second", shared, worksFor(121*time.Second))
+			s := ended(t, c, "a")
+			require.Equal(t, "second", string(s.Result))
+			time.Sleep(5 * time.Minute)
+			require.Equal(t, map[string]int{"a": 1}, shared.effects())
+			require.Zero(t, shared.refused, "the first one stopped by its own clock")
+		}},
+}
+
+// serveQueue runs a queue with a file on the host "queue", anew after each restart.
+func serveQueue(t *testing.T, n *sim.Network, set func(*workqueue.Queue)) {
+	path := filepath.Join(t.TempDir(), "queue")
+	n.Host("queue").Run("queue", func(ctx context.Context, h *sim.Host) error {
+		q := &workqueue.Queue{Path: path, Jitter: retry.NoJitter}
+		if set != nil {
+			set(q)
+		}
+		if err := q.Start(); err != nil {
+			return err
+		}
+		defer q.Close()
+		return patterntest.ServeHTTP(ctx, h, q.Handler())
+	})
+}
+
+func queueClient(n *sim.Network, host string) (*workqueue.Client, *sim.Link) {
+	h := n.Host(host)
+	link := n.Link(h, n.Host("queue"), scenario.Good)
+	return &workqueue.Client{URL: "http://queue/", HTTP: h.HTTPClient(), Jitter: retry.NoJitter}, link
+}
+
+func submitter(n *sim.Network) *workqueue.Client {
+	c, _ := queueClient(n, "submitter")
+	return c
+}
+
+func added(t *testing.T, c *workqueue.Client, id string) {
+	t.Helper()
+	_, err := c.Add(t.Context(), workqueue.Job{ID: id})
+	require.NoError(t, err)
+}
+
+// ended asks each second until a job has ended.
+func ended(t *testing.T, c *workqueue.Client, id string) workqueue.Status {
+	t.Helper()
+	for range 3600 {
+		s, err := c.Get(t.Context(), id)
+		require.NoError(t, err)
+		if s.State.Ended() {
+			return s
+		}
+		time.Sleep(time.Second)
+	}
+	t.Fatalf("job %s has not ended in an hour", id)
+	return workqueue.Status{}
+}
+
+// A ledger is what workers change: an effect of a job counts once. It refuses what comes with an older
+// token than it has seen, unless it is blind.
+type ledger struct {
+	blind bool
+
+	mu      sync.Mutex
+	token   map[string]uint64
+	count   map[string]int
+	when    map[string]time.Duration
+	refused int
+}
+
+func (l *ledger) apply(n *sim.Network, task workqueue.Task) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count == nil {
+		l.token, l.count, l.when = map[string]uint64{}, map[string]int{}, map[string]time.Duration{}
+	}
+	if !l.blind && task.Token < l.token[task.ID] {
+		l.refused++
+		return errors.New("an older token")
+	}
+	if l.blind || l.count[task.ID] == 0 {
+		l.count[task.ID]++
+	}
+	l.token[task.ID], l.when[task.ID] = task.Token, n.Elapsed()
+	return nil
+}
+
+func (l *ledger) effects() map[string]int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count
+}
+
+// at is when the effect of a job happened.
+func (l *ledger) at(id string) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.when[id]
+}
+
+type worker struct {
+	*workqueue.Worker
+	*ledger
+	link *sim.Link
+}
+
+// pausedWorker has a worker paused from 5 s to 75 s, between its last look at its context and its
+// effect; another one does the job meanwhile.
+func pausedWorker(t *testing.T, n *sim.Network, l *ledger) (*ledger, *worker) {
+	serveQueue(t, n, nil)
+	first := startWorkerOn(n, "first", l, heedless(80*time.Second))
+	c := submitter(n)
+	added(t, c, "a")
+	n.After(5*time.Second, n.Host("first").Pause)
+	n.After(75*time.Second, n.Host("first").Resume)
+	time.Sleep(20 * time.Second)
+	startWorkerOn(n, "second", l, worksFor(21*time.Second))
+	s := ended(t, c, "a")
+	require.Equal(t, "second", string(s.Result))
+	require.Equal(t, 2, s.Attempts)
+	time.Sleep(time.Minute)
+	return l, first
+}
+
+// worksFor is work that takes a while before its effect. It heeds its context, but while the host is
+// paused nobody tells it.
+func worksFor(d time.Duration) func(ctx context.Context, h *sim.Host) error {
+	return func(ctx context.Context, h *sim.Host) error { return retry.Sleep(ctx, d) }
+}
+
+// heedless is work that does not look at its context.
+func heedless(d time.Duration) func(ctx context.Context, h *sim.Host) error {
+	return func(context.Context, *sim.Host) error { time.Sleep(d); return nil }
+}
+
+func startWorker(n *sim.Network, name string, work func(context.Context, *sim.Host) error) *worker {
+	return startWorkerOn(n, name, &ledger{}, work)
+}
+
+func startWorkerOn(n *sim.Network, name string, l *ledger, work func(context.Context, *sim.Host) error) *worker {
+	c, link := queueClient(n, name)
+	w := &worker{&workqueue.Worker{Source: c, Jitter: retry.NoJitter}, l, link}
+	n.Host(name).Run("worker", func(ctx context.Context, h *sim.Host) error {
+		err := w.Run(ctx, func(ctx context.Context, task workqueue.Task) ([]byte, error) {
+			if err := work(ctx, h); err != nil {
+				return nil, err
+			}
+			return []byte(name), l.apply(n, task)
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
+	return w
+}
