@@ -23,6 +23,7 @@ type node struct {
 	host   *Host      // nil for a router, and for the middle of an access link
 	addr   netip.Addr // of a router only if it has a box
 	box    box        // of a router; nil if it only forwards
+	zone   *Zone      // of a host, or nil
 
 	icmpBlocked ongoing // it passes and sends no ICMP messages
 }

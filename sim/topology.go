@@ -13,7 +13,9 @@ type topology struct {
 	linked   map[nodes]*pipe
 	defaults map[nodes]*pipe // between hosts that no link joins
 	paths    map[way]*path
-	version  uint64 // counts the changes that move packets to other routes
+	zones    map[string]*Zone
+	between  map[zones]netem.Config // zones that were linked
+	version  uint64                 // counts the changes that move packets to other routes
 
 	partitions    []*partition
 	partitionings uint64 // counts their changes
@@ -29,11 +31,12 @@ func (w *topology) sorted() []*pipe {
 // route finds the route between two hosts, or routers with a box.
 func (n *Network) route(from, to *node) []*pipe {
 	if from == to {
-		return []*pipe{n.direct(from, to, netem.Config{MTU: loopbackMTU})}
+		loop := netem.Config{MTU: loopbackMTU}
+		return []*pipe{n.direct(from, to, loop, loop)}
 	}
 	way := n.shortest(from, to)
 	if way == nil {
-		way = []*pipe{n.direct(from, to, n.conf.defaultLink)}
+		way = []*pipe{n.direct(from, to, n.defaultFor(from, to), n.defaultFor(to, from))}
 	}
 	if h := from.host; h != nil && h.access.up != nil {
 		way = slices.Insert(way, 0, h.access.up)
@@ -48,11 +51,11 @@ func (n *Network) route(from, to *node) []*pipe {
 const loopbackMTU = 65535
 
 // direct returns the pipe between two hosts that is no link.
-func (n *Network) direct(from, to *node, cfg netem.Config) *pipe {
+func (n *Network) direct(from, to *node, there, backAgain netem.Config) *pipe {
 	p := n.wires.defaults[nodes{from, to}]
 	if p == nil {
 		var back *pipe
-		p, back = newPipes(n, from, to, cfg, cfg)
+		p, back = newPipes(n, from, to, there, backAgain)
 		n.wires.defaults[nodes{to, from}] = back
 		n.wires.defaults[nodes{from, to}] = p
 		if n.conf.arp && from != to {
