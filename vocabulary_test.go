@@ -200,6 +200,21 @@ var vocabulary = []struct {
 		"OnRetry": "func(err error, delay time.Duration)", "Logger": "*slog.Logger",
 		"Run": "func(ctx context.Context, handle func(ctx context.Context, t Task) ([]byte, error)) error",
 	}},
+	{"reqresp", "Server", both(httpServer, limited, words{
+		"Store":  "Store", // what the others have a Log for
+		"Serve":  "func(l net.Listener) error",
+		"Logger": "*slog.Logger",
+		"Check":  "func() error",
+		"Stats":  "",
+		"Drain":  "func(ctx context.Context) error",
+		"Close":  "func() error",
+	})},
+	{"reqresp", "Client", both(client, httpClient, words{
+		"Call":   "func(ctx context.Context, r Request) (*Response, error)",
+		"Close":  "func() error",
+		"Dial":   "func(context.Context) (net.Conn, error)",
+		"Budget": "*retry.Budget",
+	})},
 	{"pubsub", "SubscribeOptions", both(from, words{"Check": "func() error", "Reset": "ResetPolicy"})},
 }
 
@@ -263,7 +278,8 @@ var retired = map[string]string{
 // What is retired elsewhere and meant here.
 var notRetired = []string{
 	"shortpoll.Jobs.Start", "async/workqueue.Queue.Start", "stream.Decoder.Feed", // verbs
-	"mux.Config.MaxStreams", // not of clients: of one client
+	"mux.Config.MaxStreams",    // not of clients: of one client
+	"reqresp.Request.Identity", // is an access.Identity
 }
 
 func TestVocabularyOfThePatterns(t *testing.T) {
