@@ -228,11 +228,11 @@ func rollingRestart(t *testing.T, n *sim.Network, line, keyed bool) {
 		}
 		if line {
 			go s.Serve(l)
-			return func() { drain(); s.Close() }
+			return func() { drain(); time.Sleep(ms / 3); s.Close() } // between packets
 		}
 		server := &http.Server{Handler: s.Handler()}
 		go server.Serve(l)
-		return func() { drain(); server.Shutdown(t.Context()) }
+		return func() { drain(); time.Sleep(ms / 3); server.Shutdown(t.Context()) }
 	}
 	stop := start()
 	calls, done, notExecuted := 0, 0, 0
