@@ -25,6 +25,10 @@
 // when one transfer needs the whole link: a stream's window limits it to Window per round trip (256 KiB at 100 ms are
 // 2.6 MB/s). Not for HTTP requests, which have HTTP/2. Not as a limit of concurrency: that is what the pool is good at.
 //
+// Measured over net.Pipe, writes of 64 KiB (interop, one run of -bench Mux): processor time for a byte is 2.3 times that of the
+// bare pipe, where libp2p/go-yamux takes 4.3 and hashicorp/yamux 4.8; no frame allocates; round trips take 0.4 and opening a
+// stream 0.2 of go-yamux's time. An idle stream takes 0.4 KB on each side, and no goroutine.
+//
 // Measured (rows MX-23 of scenarios/mux): a hundred requests at once with a round trip of 80 ms take 80 ms over a
 // session; over a pool of six they take 1.44 s with connecting, of which a request waits 0.70 s for its turn, on average.
 //
