@@ -188,6 +188,8 @@ var vocabulary = []struct {
 		"Backoff": "retry.Backoff", "Jitter": "retry.Jitter",
 		"OnRetry": "func(err error, delay time.Duration)",
 	}},
+	{"session", "Manager", words{"Check": "func() error", "Stats": "", "Logger": "*slog.Logger", "Handler": "func(next http.Handler) http.Handler"}},
+	{"session", "Sticky", words{"Check": "func() error", "Stats": "", "Handler": "func() http.Handler"}},
 	{"mux", "Pool", words{"Check": "func() error", "Stats": "", "Close": "func() error"}},
 	{"async/workqueue", "Queue", words{
 		"Check": "func() error", "Stats": "", "Drain": "func(ctx context.Context) error", "Close": "func() error", "Logger": "*slog.Logger",
@@ -278,8 +280,9 @@ var retired = map[string]string{
 // What is retired elsewhere and meant here.
 var notRetired = []string{
 	"shortpoll.Jobs.Start", "async/workqueue.Queue.Start", "stream.Decoder.Feed", // verbs
-	"mux.Config.MaxStreams",    // not of clients: of one client
-	"reqresp.Request.Identity", // is an access.Identity
+	"mux.Config.MaxStreams",                             // not of clients: of one client
+	"reqresp.Request.Identity",                          // is an access.Identity
+	"session.Memory.MaxSessions", "session.ErrTooLarge", // of what people call a session, which is no connection, and no event
 }
 
 func TestVocabularyOfThePatterns(t *testing.T) {

@@ -1,0 +1,213 @@
+package session
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+)
+
+// Manager gives each request its [Session], and stores what the handler changed in it before the answer begins. Its
+// zero value keeps sessions in memory. Its fields may not be changed once it is used.
+type Manager struct {
+	// Store has the sessions. Nil: a [Memory].
+	Store Store
+
+	// IdleTimeout is after how long without a request a session is over; it may be up to a twentieth less, since not every
+	// request is noted. Lifetime is after how long it is over in any case, counted from its beginning, also if it is renewed. Zero: 30 min and
+	// 12 h. The second may not be less than the first.
+	IdleTimeout time.Duration
+	Lifetime    time.Duration
+
+	// Timeout is how long a request waits for the store, to load and again to save. Zero: 1 s.
+	Timeout time.Duration
+
+	// MaxBytes is how large a session may be, counted as the bytes of its user, keys and values. Zero: 64 KiB. A cookie of
+	// [Signed] has 4 KiB at most in any case.
+	MaxBytes int
+
+	// Cookie is the name of the cookie. Zero: session. Its attributes are HttpOnly, SameSite=Lax, Path=/ and, unless
+	// Insecure is set, Secure: without that it is sent over HTTP as well.
+	Cookie   string
+	Insecure bool
+
+	// Now is the clock by which sessions expire; nil: time.Now. When it is set back, sessions last longer, and those
+	// of [Signed] come back, for as long. A clock that is read once and then runs on by the monotonic one does not do that:
+	//
+	//	start := time.Now()
+	//	now := func() time.Time { return start.Add(time.Since(start)) }
+	Now func() time.Time
+
+	// Logger: failures of the store are errors, sessions that end under a request warnings. Nil: nothing is logged.
+	Logger *slog.Logger
+
+	once  sync.Once
+	store Store
+	stats struct{ loads, saves, merged, conflicts, ended, unavailable atomic.Int64 }
+}
+
+// Stats are the counters of a [Manager].
+type Stats struct {
+	Loads, Saves int64 // what the store was asked
+	Merged       int64 // changes that met those of another request, and are both kept
+	Conflicts    int64 // that were to the same value: answered with 409
+	Ended        int64 // requests whose session was ended meanwhile: answered with 401
+	Unavailable  int64 // requests for which the store failed: answered with 503 before they were handled, and 500 after
+}
+
+const (
+	defaultIdleTimeout = 30 * time.Minute
+	defaultLifetime    = 12 * time.Hour
+	defaultTimeout     = time.Second
+	defaultMaxBytes    = 64 << 10
+	defaultCookie      = "session"
+)
+
+// Check returns what is wrong with the settings.
+func (m *Manager) Check() error {
+	check := fields.Of("session: Manager")
+	check.Duration("IdleTimeout", m.IdleTimeout)
+	check.Duration("Lifetime", m.Lifetime)
+	check.Duration("Timeout", m.Timeout)
+	check.Int("MaxBytes", m.MaxBytes)
+	if idle, life := m.idle(), m.life(); idle > 0 && life > 0 && life < idle {
+		check.Bad("Lifetime is %v: want at least the IdleTimeout, %v", life, idle)
+	}
+	if c := (&http.Cookie{Name: m.cookie(), Value: "x"}); c.Valid() != nil {
+		check.Bad("Cookie is %q: want a cookie's name", m.Cookie)
+	}
+	return check.Err()
+}
+
+func (m *Manager) idle() time.Duration    { return cmp.Or(m.IdleTimeout, defaultIdleTimeout) }
+func (m *Manager) life() time.Duration    { return cmp.Or(m.Lifetime, defaultLifetime) }
+func (m *Manager) timeout() time.Duration { return cmp.Or(m.Timeout, defaultTimeout) }
+func (m *Manager) maxBytes() int          { return cmp.Or(m.MaxBytes, defaultMaxBytes) }
+func (m *Manager) cookie() string         { return cmp.Or(m.Cookie, defaultCookie) }
+
+func (m *Manager) start() {
+	m.once.Do(func() {
+		if m.store = m.Store; m.store == nil {
+			m.store = &Memory{Now: m.Now}
+		}
+		if m.Logger == nil {
+			m.Logger = slog.New(slog.DiscardHandler)
+		}
+	})
+}
+
+// Stats returns the counters.
+func (m *Manager) Stats() Stats {
+	return Stats{
+		Loads: m.stats.loads.Load(), Saves: m.stats.saves.Load(), Merged: m.stats.merged.Load(),
+		Conflicts: m.stats.conflicts.Load(), Ended: m.stats.ended.Load(), Unavailable: m.stats.unavailable.Load(),
+	}
+}
+
+// Handler returns a handler that calls next with a request of which [Of] knows the session. What next changes in it is stored
+// before the header of the answer is written; if that cannot be, nothing of next's answer is sent, but
+//
+//	401  the session was ended by another request meanwhile
+//	409  another request has changed the same value meanwhile
+//	413  the session would be larger than MaxBytes
+//	500  the store failed, or took longer than Timeout
+//
+// What next did beside the session is done then. With 503 and Retry-After: 1 it was not called, since the session could not be loaded
+// in time. If next panics nothing is stored. It panics if Check finds something.
+func (m *Manager) Handler(next http.Handler) http.Handler {
+	if err := m.Check(); err != nil {
+		panic(err)
+	}
+	m.start()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := m.load(r)
+		if err != nil {
+			w.Header().Set("Retry-After", strconv.Itoa(1))
+			m.refuse(w, err, http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Add("Vary", "Cookie")
+		out := &writer{ResponseWriter: w, s: s, given: s.token}
+		next.ServeHTTP(out, r.WithContext(context.WithValue(r.Context(), key{}, s)))
+		out.begin()
+	})
+}
+
+type key struct{}
+
+// Of returns the session of a request that a [Manager] has passed on. It panics if none has.
+func Of(r *http.Request) *Session {
+	s, ok := r.Context().Value(key{}).(*Session)
+	if !ok {
+		panic("session: Of: the request has come past no Manager.Handler")
+	}
+	return s
+}
+
+// load returns the session of a request. A token that means nothing is no error: nobody is logged in then.
+func (m *Manager) load(r *http.Request) (*Session, error) {
+	s := &Session{m: m, ctx: context.WithoutCancel(r.Context()), lock: make(chan struct{}, 1)}
+	c, err := r.Cookie(m.cookie())
+	if err != nil || c.Value == "" {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), m.timeout())
+	defer cancel()
+	switch rec, err := m.fetch(ctx, c.Value); {
+	case err == nil:
+		s.token, s.rec = c.Value, rec
+	case !errors.Is(err, ErrNone):
+		return nil, err
+	}
+	return s, nil
+}
+
+// fetch asks the store, and ends what has lasted too long, which a store need not know.
+func (m *Manager) fetch(ctx context.Context, token string) (Record, error) {
+	m.stats.loads.Add(1)
+	r, err := m.store.Load(ctx, token)
+	if err != nil {
+		return Record{}, err
+	}
+	if t := now(m.Now); !t.Before(m.expires(r)) {
+		return Record{}, ErrNone
+	}
+	return r, nil
+}
+
+// expires is when a session is over.
+func (m *Manager) expires(r Record) time.Time {
+	end := r.Created.Add(m.life())
+	if idle := r.Seen.Add(m.idle()); idle.Before(end) {
+		return idle
+	}
+	return end
+}
+
+// refuse answers a request whose session could not be loaded, or stored. status is for a store that fails.
+func (m *Manager) refuse(w http.ResponseWriter, err error, status int) {
+	switch {
+	case errors.Is(err, ErrEnded):
+		m.stats.ended.Add(1)
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", "Session") // which RFC 9110, section 15.5.2 demands
+	case errors.Is(err, ErrConflict):
+		m.stats.conflicts.Add(1)
+		status = http.StatusConflict
+	case errors.Is(err, ErrTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	default:
+		m.stats.unavailable.Add(1)
+		m.Logger.Error("the store of sessions cannot be asked", "error", err)
+		err = errors.New("session: the store cannot be asked") // what it says is nobody's concern
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, err.Error(), status)
+}

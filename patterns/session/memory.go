@@ -1,0 +1,132 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// DefaultMaxSessions is how many sessions a [Memory] keeps unless it says otherwise.
+const DefaultMaxSessions = 1_000_000
+
+// Memory is a [Store] in the memory of one process: the fastest, and lost with it. Its zero value is
+// empty. Where there are several replicas each has its own, and a client must always come to the
+// same one: see [Sticky].
+type Memory struct {
+	// MaxSessions is how many it keeps; then Save of another fails with [ErrFull]. Zero: a million.
+	MaxSessions int
+
+	// Now is the clock by which sessions expire; nil: time.Now.
+	Now func() time.Time
+
+	mu       sync.Mutex
+	sessions map[string]Record
+	sweepAt  int       // so many sessions are looked through for those that are over
+	swept    time.Time // when they were last
+}
+
+// Load implements [Store].
+func (m *Memory) Load(_ context.Context, token string) (Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.sessions[token]
+	if !ok || !now(m.Now).Before(r.Expires) {
+		return Record{}, ErrNone
+	}
+	return r.clone(), nil
+}
+
+// Save implements [Store].
+func (m *Memory) Save(_ context.Context, token string, r Record) (string, error) {
+	return m.put(token, r, false)
+}
+
+// Renew implements [Store].
+func (m *Memory) Renew(_ context.Context, token string, r Record) (string, error) {
+	return m.put(token, r, true)
+}
+
+// Delete implements [Store].
+func (m *Memory) Delete(_ context.Context, token string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.sessions, token)
+	return nil
+}
+
+// Len returns how many sessions there are, some of which may be over.
+func (m *Memory) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.sessions)
+}
+
+func (m *Memory) put(token string, r Record, renew bool) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if token != "" {
+		old, ok := m.sessions[token]
+		switch {
+		case !ok || !now(m.Now).Before(old.Expires):
+			return "", ErrNone
+		case old.Version != r.Version:
+			return "", ErrConflict
+		}
+		if renew {
+			delete(m.sessions, token)
+		}
+	} else if most := m.most(); len(m.sessions) >= most {
+		m.sweep()
+		if len(m.sessions) >= most {
+			return "", fmt.Errorf("%w: %d", ErrFull, most)
+		}
+	}
+	if token == "" || renew {
+		token = newToken()
+	}
+	if m.sessions == nil {
+		m.sessions = map[string]Record{}
+	}
+	r = r.clone()
+	r.Version++
+	m.sessions[token] = r
+	if len(m.sessions) > max(m.sweepAt, 1000) {
+		m.sweep()
+		m.sweepAt = 2 * len(m.sessions)
+	}
+	return token, nil
+}
+
+func (m *Memory) most() int {
+	if m.MaxSessions > 0 {
+		return m.MaxSessions
+	}
+	return DefaultMaxSessions
+}
+
+// sweep forgets those that are over, once a second at most: a full store is asked often. The caller has m.mu.
+func (m *Memory) sweep() {
+	t := now(m.Now)
+	if since := t.Sub(m.swept); since >= 0 && since < time.Second {
+		return
+	}
+	m.swept = t
+	for token, r := range m.sessions {
+		if !t.Before(r.Expires) {
+			delete(m.sessions, token)
+		}
+	}
+}
+
+// newToken returns a text that nobody can guess, of 130 bits.
+func newToken() string { return rand.Text() }
+
+// now asks a clock that may be nil.
+func now(clock func() time.Time) time.Time {
+	if clock == nil {
+		return time.Now()
+	}
+	return clock()
+}

@@ -1,0 +1,259 @@
+package session
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+)
+
+// maxTokenBytes is what browsers store of a cookie, name and attributes included (RFC 6265, section 6.1), less what
+// those take.
+const maxTokenBytes = 4096 - 256
+
+const maxLeeway = time.Hour
+
+// Signed is a [Store] that stores nothing: the session is in its token, a signed JSON Web Token (RFC 7519), which any replica can read that
+// has the keys. Everybody can read it, and nobody change it. What that costs:
+//
+//   - Of two requests that change a session at the same time the one whose answer comes last wins: Save
+//     never fails with [ErrConflict].
+//   - What was given out is valid until it expires, at most IdleTimeout of the [Manager] after it was signed, also after
+//     a logout, unless Revoked says otherwise.
+//   - A session has about 2,700 bytes at most, as a cookie has 4 KiB.
+type Signed struct {
+	// Keys sign and verify.
+	Keys Keys
+
+	// Issuer and Audience, if they are not empty, are written into each token, and demanded of it.
+	Issuer, Audience string
+
+	// Leeway is for how long after its expiry a token is still accepted, and how long before it was
+	// signed, so that a server whose clock differs from that which signed does not refuse it. Up to an hour; zero: none.
+	Leeway time.Duration
+
+	// Now is the clock by which tokens expire; nil: time.Now. See [Manager].Now.
+	Now func() time.Time
+
+	// Revoke is told of a token that ends before its time, by its ID, and until when that has to be known. Revoked says whether it was
+	// told of one. Either may be nil. See [Revocations].
+	Revoke  func(ctx context.Context, id string, until time.Time) error
+	Revoked func(ctx context.Context, id string) (bool, error)
+}
+
+// claims are what a token carries. The times of RFC 7519 are whole seconds, rounded down.
+type claims struct {
+	jwt.RegisteredClaims
+	Values  map[string]string `json:"values,omitempty"`
+	Created int64             `json:"created"` // Unix, in ns
+	Seen    int64             `json:"seen"`
+	Version uint64            `json:"version"`
+}
+
+// Check returns what is wrong with the settings.
+func (t *Signed) Check() error {
+	check := fields.Of("session: Signed")
+	if t.Keys == nil {
+		check.Bad("Keys is nil: want keys that sign and verify")
+	}
+	if fixed, ok := t.Keys.(FixedKeys); ok {
+		if err := fixed.Check(); err != nil {
+			check.Bad("Keys: %v", err)
+		}
+	}
+	if t.Leeway < 0 || t.Leeway > maxLeeway {
+		check.Bad("Leeway is %v: want 0 to %v", t.Leeway, maxLeeway)
+	}
+	return check.Err()
+}
+
+// Load implements [Store]. A token that cannot be accepted is [ErrNone], which wraps the reason.
+func (t *Signed) Load(ctx context.Context, token string) (Record, error) {
+	c, err := t.verify(ctx, token)
+	if err != nil {
+		return Record{}, err
+	}
+	return Record{
+		User: c.Subject, Values: c.Values, Version: c.Version,
+		Created: time.Unix(0, c.Created), Seen: time.Unix(0, c.Seen), Expires: c.ExpiresAt.Time,
+	}, nil
+}
+
+func (t *Signed) verify(ctx context.Context, token string) (*claims, error) {
+	if err := t.Check(); err != nil {
+		return nil, err
+	}
+	if len(token) > maxTokenBytes {
+		return nil, fmt.Errorf("%w: a token of %d bytes: want at most %d", ErrNone, len(token), maxTokenBytes)
+	}
+	options := []jwt.ParserOption{
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg(), jwt.SigningMethodEdDSA.Alg()}),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithStrictDecoding(),
+		jwt.WithLeeway(t.Leeway), jwt.WithTimeFunc(func() time.Time { return now(t.Now) }),
+	}
+	if t.Issuer != "" {
+		options = append(options, jwt.WithIssuer(t.Issuer))
+	}
+	if t.Audience != "" {
+		options = append(options, jwt.WithAudience(t.Audience))
+	}
+	c := &claims{}
+	var noKeys error
+	_, err := jwt.NewParser(options...).ParseWithClaims(token, c, func(unverified *jwt.Token) (any, error) {
+		id, _ := unverified.Header["kid"].(string)
+		keys, err := t.Keys.Keys(ctx, id)
+		if err != nil {
+			noKeys = err
+			return nil, err
+		}
+		return verifiers(keys), nil
+	})
+	switch {
+	case noKeys != nil:
+		return nil, fmt.Errorf("session: Signed.Keys: %w", noKeys)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNone, err)
+	case t.Revoked == nil:
+		return c, nil
+	}
+	revoked, err := t.Revoked(ctx, c.ID)
+	if err == nil && revoked {
+		err = fmt.Errorf("%w: it was revoked", ErrNone)
+	}
+	return c, err
+}
+
+// verifiers returns the keys as the library wants them. It looks at their types: a public key is no secret of an HMAC.
+func verifiers(keys []Key) (set jwt.VerificationKeySet) {
+	for _, k := range keys {
+		set.Keys = append(set.Keys, k.verifies())
+	}
+	return set
+}
+
+// Save implements [Store]. The token is another one each time.
+func (t *Signed) Save(ctx context.Context, _ string, r Record) (string, error) {
+	if err := t.Check(); err != nil {
+		return "", err
+	}
+	keys, err := t.Keys.Keys(ctx, "")
+	if err != nil {
+		return "", fmt.Errorf("session: Signed.Keys: %w", err)
+	}
+	if len(keys) == 0 || keys[0].signs() == nil {
+		return "", errors.New("session: Signed.Keys: the first key cannot sign")
+	}
+	c := claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			ID: rand.Text(), Subject: r.User, Issuer: t.Issuer,
+			ExpiresAt: jwt.NewNumericDate(r.Expires), IssuedAt: jwt.NewNumericDate(now(t.Now)),
+		},
+		Values: r.Values, Created: r.Created.UnixNano(), Seen: r.Seen.UnixNano(), Version: r.Version + 1,
+	}
+	if t.Audience != "" {
+		c.Audience = jwt.ClaimStrings{t.Audience}
+	}
+	unsigned := jwt.NewWithClaims(keys[0].method(), c)
+	if keys[0].ID != "" {
+		unsigned.Header["kid"] = keys[0].ID
+	}
+	token, err := unsigned.SignedString(keys[0].signs())
+	if err != nil {
+		return "", fmt.Errorf("session: Signed: %w", err)
+	}
+	if len(token) > maxTokenBytes {
+		return "", fmt.Errorf("%w: the token has %d bytes: want at most %d", ErrTooLarge, len(token), maxTokenBytes)
+	}
+	return token, nil
+}
+
+// Renew implements [Store].
+func (t *Signed) Renew(ctx context.Context, token string, r Record) (string, error) {
+	renewed, err := t.Save(ctx, "", r)
+	if err != nil {
+		return "", err
+	}
+	return renewed, t.Delete(ctx, token)
+}
+
+// Delete implements [Store]: it revokes the token, if there is a Revoke.
+func (t *Signed) Delete(ctx context.Context, token string) error {
+	if t.Revoke == nil {
+		return nil
+	}
+	c, err := t.verify(ctx, token)
+	if errors.Is(err, ErrNone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.Revoke(ctx, c.ID, c.ExpiresAt.Add(t.Leeway))
+}
+
+// A Key signs tokens, or verifies them, or both. It has a Secret, for HMAC-SHA-256, which verifies as well, or one half or both of a pair
+// for Ed25519, of which Public alone cannot sign.
+type Key struct {
+	ID      string             // by which a token says which key has signed it, so that who does not know that looks for it
+	Secret  []byte             // 32 random bytes; at least 32
+	Private ed25519.PrivateKey // signs, and verifies too
+	Public  ed25519.PublicKey  // verifies; zero: Private's
+}
+
+// minSecret is the size of SHA-256's output, which RFC 7518, section 3.2 demands.
+const minSecret = 32
+
+// Check returns what is wrong with the key.
+func (k Key) Check() error {
+	check := fields.Of("session: Key")
+	pair := k.Private != nil || k.Public != nil
+	switch {
+	case (k.Secret != nil) == pair:
+		check.Bad("Secret, Private and Public: want a Secret, or one or both of the others")
+	case !pair && len(k.Secret) < minSecret:
+		check.Bad("Secret has %d bytes: want at least %d", len(k.Secret), minSecret)
+	case k.Private != nil && len(k.Private) != ed25519.PrivateKeySize:
+		check.Bad("Private has %d bytes: want %d", len(k.Private), ed25519.PrivateKeySize)
+	case k.Public != nil && len(k.Public) != ed25519.PublicKeySize:
+		check.Bad("Public has %d bytes: want %d", len(k.Public), ed25519.PublicKeySize)
+	case k.Private != nil && k.Public != nil && !k.Public.Equal(k.Private.Public()):
+		check.Bad("Public is not that of Private")
+	}
+	return check.Err()
+}
+
+func (k Key) method() jwt.SigningMethod {
+	if k.Secret != nil {
+		return jwt.SigningMethodHS256
+	}
+	return jwt.SigningMethodEdDSA
+}
+
+func (k Key) verifies() jwt.VerificationKey {
+	switch {
+	case k.Secret != nil:
+		return k.Secret
+	case k.Public != nil:
+		return k.Public
+	default:
+		return k.Private.Public()
+	}
+}
+
+// signs returns what to sign with, or nil.
+func (k Key) signs() any {
+	switch {
+	case k.Secret != nil:
+		return k.Secret
+	case k.Private != nil:
+		return k.Private
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,121 @@
+package session
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"hash/fnv"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+)
+
+// Sticky passes each client's requests on to the same one of several replicas, each of which has sessions that
+// the others do not know. A client whose replica is gone gets another one, and has lost its session; all others
+// keep theirs, whatever replicas come and go. Where clients do not send cookies back, each request goes anywhere.
+type Sticky struct {
+	// Replicas returns the names of those that work now. Needed.
+	Replicas func() []string
+
+	// To returns what passes a request on to a replica, such as a httputil.ReverseProxy. Needed.
+	To func(replica string) http.Handler
+
+	// Cookie is the name of the cookie, which says which replica it is, by a hash of its name. Zero: replica. Its attributes, with Insecure, are those of a
+	// [Manager]'s; it lasts as long as the browser runs.
+	Cookie   string
+	Insecure bool
+
+	pinned, moved atomic.Int64
+}
+
+// StickyStats are the counters of a [Sticky].
+type StickyStats struct {
+	Pinned int64 // clients that came without a cookie
+	Moved  int64 // whose replica was gone: each has lost its session
+}
+
+// Stats returns the counters.
+func (s *Sticky) Stats() StickyStats { return StickyStats{s.pinned.Load(), s.moved.Load()} }
+
+// Check returns what is wrong with the settings.
+func (s *Sticky) Check() error {
+	check := fields.Of("session: Sticky")
+	if s.Replicas == nil {
+		check.Bad("Replicas is nil: want a function that names them")
+	}
+	if s.To == nil {
+		check.Bad("To is nil: want a function that passes requests on")
+	}
+	if c := (&http.Cookie{Name: s.cookie(), Value: "x"}); c.Valid() != nil {
+		check.Bad("Cookie is %q: want a cookie's name", s.Cookie)
+	}
+	return check.Err()
+}
+
+func (s *Sticky) cookie() string { return cmp.Or(s.Cookie, "replica") }
+
+// Handler passes requests on. It answers 503 while there is no replica. It panics if Check finds something.
+func (s *Sticky) Handler() http.Handler {
+	if err := s.Check(); err != nil {
+		panic(err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		all := s.Replicas()
+		if len(all) == 0 {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "session: no replica works", http.StatusServiceUnavailable)
+			return
+		}
+		to, count := "", &s.pinned
+		if c, err := r.Cookie(s.cookie()); err == nil {
+			count = &s.moved
+			for _, name := range all {
+				if signature(name) == c.Value {
+					to = name
+				}
+			}
+		}
+		if to == "" {
+			count.Add(1)
+			to = Pick(rand.Text(), all)
+			http.SetCookie(w, &http.Cookie{
+				Name: s.cookie(), Value: signature(to), Path: "/", HttpOnly: true, Secure: !s.Insecure, SameSite: http.SameSiteLaxMode,
+			})
+		}
+		s.To(to).ServeHTTP(w, r)
+	})
+}
+
+// signature stands for a replica's name, which is nobody's concern, in a cookie.
+func signature(name string) string {
+	return hex.EncodeToString(hashOf("squall replica\x00" + name)[:8])
+}
+
+// Pick returns which of some nodes a key belongs to, by rendezvous hashing (Thaler and Ravishankar, 1998): the same one as long as that is there, and
+// of K keys and N nodes about K/N each. A node that comes takes about K/(N+1) keys, and one that goes leaves only its own. The
+// order of the nodes does not matter. It returns "" if there is none.
+func Pick(key string, nodes []string) (node string) {
+	var most uint64
+	for _, n := range nodes {
+		if w := weight(key, n); node == "" || w > most || w == most && n < node {
+			node, most = n, w
+		}
+	}
+	return node
+}
+
+// weight hashes both. FNV-1a does not spread its last bytes into the high bits, so that the name
+// that is the last of two would win half of all keys: hence the finaliser, that of SplitMix64 (Steele, Lea and Flood, 2014).
+func weight(key, node string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(key))
+	h.Write([]byte{0})
+	h.Write([]byte(node))
+	x := h.Sum64()
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
