@@ -86,7 +86,7 @@ func TestRoomsServeAsTheLineDoes(t *testing.T) {
 			cfg.Rate = 0
 		}
 		for _, q := range []netem.Queue{
-			netem.DropHead{Packets: 1e6}, netem.CoDel{Target: time.Second, Interval: time.Minute}, netem.FQCoDel{CoDel: netem.CoDel{Target: time.Second, Interval: time.Minute}},
+			netem.DropHead{Packets: 1e6}, netem.DropRandom{Packets: 1e6}, netem.CoDel{Target: time.Second, Interval: time.Minute}, netem.FQCoDel{CoDel: netem.CoDel{Target: time.Second, Interval: time.Minute}},
 		} {
 			at, late := newPipe(t, cfg), cfg
 			late.Queue = q

@@ -297,7 +297,7 @@ func (c *Config) checkQueue() *ConfigError {
 	switch c.Queue.(type) {
 	case nil:
 		return nil
-	case DropTail, DropHead, RED, CoDel, FQCoDel:
+	case DropTail, DropHead, DropRandom, RED, PIE, CoDel, FQCoDel:
 	default:
 		return refuse("Queue", fmt.Sprintf("%T", c.Queue), notAPointer)
 	}

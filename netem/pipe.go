@@ -34,6 +34,7 @@ type extras struct {
 	holds  held          // with Limit
 	room   *room         // with a Queue that decides late
 	red    redState
+	pie    pieState
 	copies []Copy // room for those of a verdict
 }
 
@@ -119,7 +120,7 @@ func (p *Pipe) setExtras(before *Config) {
 		p.alike.rho = cfg.Correlation.coefficients()
 	}
 	if before.Queue != cfg.Queue {
-		p.red = redState{}
+		p.red, p.pie = redState{}, pieState{}
 	}
 	if !sameService(before, cfg) {
 		p.serveAnew(p.lastDeparture())
@@ -323,7 +324,7 @@ func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) {
 	return packets, bytes
 }
 
-// refuses says why there is no room for a packet, or Delivered, and whether RED marks it.
+// refuses says why there is no room for a packet, or Delivered, and whether RED or PIE marks it.
 func (p *Pipe) refuses(pkt *Packet, now time.Duration, d draws) (reason DropReason, marked bool) {
 	switch q := p.cfg.Queue.(type) {
 	case DropTail:
@@ -337,6 +338,11 @@ func (p *Pipe) refuses(pkt *Packet, now time.Duration, d draws) (reason DropReas
 		}
 		ok := false
 		if ok, marked = p.red.admits(q, &p.cfg, pkt, p.queue.bytes, idle, d.lane(laneMark)); !ok {
+			return DropQueue, false
+		}
+	case PIE:
+		ok := false
+		if ok, marked = p.pie.admits(q, &p.cfg, pkt, p.queue.len, p.queue.bytes, p.lastDeparture(), now, d.lane(laneMark)); !ok {
 			return DropQueue, false
 		}
 	}

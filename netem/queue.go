@@ -6,7 +6,7 @@ import (
 )
 
 // Queue bounds the packets that wait for the line, and says which one goes when
-// there is no room or when they wait for too long: [DropTail], [DropHead], [RED], [CoDel] or [FQCoDel]. The
+// there is no room or when they wait for too long: [DropTail], [DropHead], [DropRandom], [RED], [PIE], [CoDel] or [FQCoDel]. The
 // interface is sealed because a discipline acts on the pipe's own state.
 type Queue interface {
 	// invalid says what is allowed beside the rest of a configuration, or nothing.

@@ -7,7 +7,7 @@ import (
 )
 
 // A room is where packets wait for the line in a queue that decides when they leave it, or even later than
-// they came, which of them go and which are dropped: [DropHead], [CoDel], [FQCoDel]. What their Send answers is
+// they came, which of them go and which are dropped: [DropHead], [DropRandom], [CoDel], [FQCoDel]. What their Send answers is
 // a ticket, and Take the verdict.
 type room struct {
 	discipline discipline
@@ -211,6 +211,14 @@ func (l *lineup) pop() (waiter, bool) {
 	l.head++
 	l.bytes -= w.size
 	return w, true
+}
+
+// take takes out the packet that waits behind i others.
+func (l *lineup) take(i int) waiter {
+	w := l.all[l.head+i]
+	l.all = slices.Delete(l.all, l.head+i, l.head+i+1)
+	l.bytes -= w.size
+	return w
 }
 
 func (l *lineup) empty() []waiter {

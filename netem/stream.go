@@ -76,6 +76,7 @@ const (
 	laneNoise
 	laneSlot
 	laneMark
+	laneVictim
 )
 
 func (d draws) lane(k uint64) uint64 { return mix64(uint64(d) + (k+1)*goldenGamma) }
