@@ -96,7 +96,7 @@ func TestModulesOfTheirOwn(t *testing.T) {
 // The failures of a pattern are a package of their own, so that go test runs them side by
 // side, and each has names of its own. What is for all patterns has none.
 func TestEachPatternHasItsScenarios(t *testing.T) {
-	shared := []string{"access", "eventlog", "internal", "patterntest", "retry"}
+	shared := []string{"access", "eventlog", "internal", "patterntest", "retry", "timeouts"}
 	var want []string
 	for _, pattern := range folders(t, "patterns") {
 		if !slices.Contains(shared, pattern) {

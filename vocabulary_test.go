@@ -217,6 +217,16 @@ var vocabulary = []struct {
 		"Dial":   "func(context.Context) (net.Conn, error)",
 		"Budget": "*retry.Budget",
 	})},
+	{"sidecar", "Proxy", both(limited, words{
+		"Serve": "func(l net.Listener) error", "Check": "func() error", "Stats": "func() ProxyStats", "Logger": "*slog.Logger",
+		"Drain": "func(ctx context.Context) error", "Close": "func() error",
+	})},
+	{"sidecar", "Upstream", words{
+		"Check": "func() error", "Stats": "func() UpstreamStats", "Logger": "*slog.Logger",
+		"Backoff": "retry.Backoff", "Jitter": "retry.Jitter", "Budget": "*retry.Budget",
+		"Timeout": "time.Duration", "AttemptTimeout": "time.Duration", "MaxAttempts": "int",
+	}},
+	{"sidecar", "Breaker", words{"Check": "func() error", "Stats": "func() BreakerStats"}},
 	{"pubsub", "SubscribeOptions", both(from, words{"Check": "func() error", "Reset": "ResetPolicy"})},
 }
 

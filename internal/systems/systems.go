@@ -44,7 +44,7 @@ func (s *service[T]) run(ctx context.Context, h *sim.Host, log func() (eventlog.
 		defer c.Close()
 	}
 	defer s.Set(server)()
-	return patterntest.ServeHTTP(ctx, h, handler)
+	return serveHTTP(ctx, h, handler)
 }
 
 // LongPoll is a feed and its clients. Memory or disk is for the server's log. Options

@@ -1,0 +1,262 @@
+package sidecar
+
+import (
+	"cmp"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+)
+
+// ErrOpen is the error of a call that a [Breaker] did not let through. It was not executed.
+var ErrOpen = errors.New("sidecar: the breaker is open")
+
+// Breaker stops calls to a destination that fails, so that its callers learn of it at once and it has a chance to
+// recover. It is closed while all is well: calls pass and are counted. When too many of them fail it opens: none pass,
+// for OpenFor. Then it is half-open: as many as Probes pass at a time, to try. When so many have succeeded, one after the other, it closes;
+// when one fails, or does not come back within ProbeTimeout, it opens again.
+//
+// Each change of the state begins a generation. The result of a call of an earlier one is ignored: a call that began
+// before the breaker opened says nothing of the destination of now.
+//
+// The zero value is closed and has the defaults. It may be used concurrently; do not change or copy it after first use.
+type Breaker struct {
+	// Percent is the share of failures of the calls within Window at which it opens: 50. At most 100.
+	Percent int
+	// MinRequests is how many calls there must be within Window for it to open: 20.
+	MinRequests int
+	// Window is for how long a result counts, to within a tenth: 10 s.
+	Window time.Duration
+	// OpenFor is how long it stays open: 5 s. At that instant it is half-open.
+	OpenFor time.Duration
+	// Probes is how many calls pass at once while it is half-open, and how many must succeed: 1.
+	Probes int
+	// ProbeTimeout is after which time a probe counts as failed: 10 s. The call itself may go on.
+	ProbeTimeout time.Duration
+
+	mu         sync.Mutex
+	state      BreakerState
+	generation uint64
+	opened     time.Time   // when it opened last
+	probes     []time.Time // when those under way began, oldest first
+	succeeded  int         // probes of this generation
+	start      time.Time   // of the first slot, slots being tenths of Window
+	slots      [10]slot
+	stats      BreakerStats
+}
+
+// A slot counts the results of a tenth of a window.
+type slot struct {
+	number       int64 // since start
+	calls, fails int
+}
+
+// BreakerState is the state of a Breaker.
+type BreakerState int8
+
+// The states.
+const (
+	BreakerClosed   BreakerState = iota // calls pass
+	BreakerOpen                         // none passes
+	BreakerHalfOpen                     // some pass, to try
+)
+
+// String returns "closed", "open" or "half-open".
+func (s BreakerState) String() string {
+	return [...]string{"closed", "open", "half-open"}[s]
+}
+
+// BreakerStats are the counters of a Breaker.
+type BreakerStats struct {
+	// Opened counts how often it opened, Refused the calls that it did not let through, Late the results of an
+	// earlier generation, and Hung the probes that did not come back in time.
+	Opened, Refused, Late, Hung int64
+}
+
+// Result is what became of a call, for a [Breaker].
+type Result int8
+
+// The results.
+const (
+	Ignored Result = iota // says nothing of the destination: its caller cancelled it, or it was never sent
+	Success               // the destination does its work, which includes telling the caller of a mistake
+	Failure               // no answer, or one by which the destination says that it failed
+)
+
+// Permit is the permission for one call. End must be called once.
+type Permit struct {
+	breaker    *Breaker
+	generation uint64
+	probe      time.Time // zero: it is none
+}
+
+// Check returns what is wrong with the settings.
+func (b *Breaker) Check() error {
+	check := fields.Of("sidecar: Breaker")
+	checkPercent(check, "Percent", b.Percent)
+	check.Int("MinRequests", b.MinRequests)
+	check.Duration("Window", b.Window)
+	if b.Window > 0 && b.Window < time.Millisecond {
+		check.Bad("Window is %v: want 0 for the default, or at least 1ms", b.Window)
+	}
+	check.Duration("OpenFor", b.OpenFor)
+	check.Int("Probes", b.Probes)
+	check.Duration("ProbeTimeout", b.ProbeTimeout)
+	return check.Err()
+}
+
+func checkPercent(check *fields.Check, name string, percent int) {
+	if percent < 0 || percent > 100 {
+		check.Bad("%s is %d: want 0 for the default, or up to 100", name, percent)
+	}
+}
+
+func (b *Breaker) window() time.Duration { return cmp.Or(b.Window, 10*time.Second) }
+func (b *Breaker) most() int             { return cmp.Or(b.Probes, 1) }
+
+// Begin asks to let a call through. It returns [ErrOpen] if it may not pass. It panics if Check finds fault.
+func (b *Breaker) Begin() (Permit, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.turn(now)
+	p := Permit{breaker: b, generation: b.generation}
+	switch b.state {
+	case BreakerOpen:
+		b.stats.Refused++
+		return Permit{}, ErrOpen
+	case BreakerHalfOpen:
+		if len(b.probes) >= b.most() {
+			b.stats.Refused++
+			return Permit{}, ErrOpen
+		}
+		p.probe = now
+		b.probes = append(b.probes, now)
+	}
+	return p, nil
+}
+
+// End says what became of the call. Of a zero Permit it does nothing.
+func (p Permit) End(r Result) {
+	b := p.breaker
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := time.Now()
+	b.turn(now)
+	if p.generation != b.generation {
+		b.stats.Late++
+		return
+	}
+	if p.probe.IsZero() {
+		b.count(now, r)
+		return
+	}
+	b.leave(p.probe)
+	switch r {
+	case Failure:
+		b.open(now)
+	case Success:
+		if b.succeeded++; b.succeeded >= b.most() {
+			b.become(BreakerClosed)
+			b.slots = [10]slot{}
+		}
+	}
+}
+
+// State returns the state of now.
+func (b *Breaker) State() BreakerState {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn(time.Now())
+	return b.state
+}
+
+// Stats returns the counters.
+func (b *Breaker) Stats() BreakerStats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.turn(time.Now())
+	return b.stats
+}
+
+// opens is how often it opened.
+func (b *Breaker) opens() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stats.Opened
+}
+
+// turn does what time does. A breaker has no timer: nobody sees its state but those who call.
+func (b *Breaker) turn(now time.Time) {
+	if b.start.IsZero() {
+		if err := b.Check(); err != nil {
+			panic(err.Error())
+		}
+		b.start = now
+	}
+	openFor, timeout := cmp.Or(b.OpenFor, 5*time.Second), cmp.Or(b.ProbeTimeout, 10*time.Second)
+	for {
+		switch {
+		case b.state == BreakerOpen && now.Sub(b.opened) >= openFor:
+			b.become(BreakerHalfOpen)
+			return
+		case b.state == BreakerHalfOpen && len(b.probes) > 0 && now.Sub(b.probes[0]) >= timeout:
+			b.stats.Hung++
+			b.open(b.probes[0].Add(timeout))
+		default:
+			return
+		}
+	}
+}
+
+func (b *Breaker) become(s BreakerState) {
+	b.state = s
+	b.generation++
+	b.probes, b.succeeded = b.probes[:0], 0
+}
+
+func (b *Breaker) open(at time.Time) {
+	b.become(BreakerOpen)
+	b.opened = at
+	b.stats.Opened++
+}
+
+func (b *Breaker) leave(probe time.Time) {
+	for i, at := range b.probes {
+		if at.Equal(probe) {
+			b.probes = append(b.probes[:i], b.probes[i+1:]...)
+			return
+		}
+	}
+}
+
+// count adds a result, and opens if they are too many.
+func (b *Breaker) count(now time.Time, r Result) {
+	if r == Ignored {
+		return
+	}
+	number := int64(now.Sub(b.start) / (b.window() / 10))
+	s := &b.slots[number%10]
+	if s.number != number {
+		*s = slot{number: number}
+	}
+	s.calls++
+	if r != Failure {
+		return // no success opens it
+	}
+	s.fails++
+	calls, fails := 0, 0
+	for _, s := range b.slots {
+		if number-s.number < 10 {
+			calls += s.calls
+			fails += s.fails
+		}
+	}
+	if calls >= cmp.Or(b.MinRequests, 20) && fails*100 >= calls*cmp.Or(b.Percent, 50) {
+		b.open(now)
+	}
+}

@@ -1,0 +1,524 @@
+package sidecar
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A client is a connection of a client that speaks HTTP/1.1, and the exchange that is under way on it. Two goroutines and no more serve an
+// exchange, which both exist before it: that of the client's connection reads the request and passes it on, and when that is done waits
+// for what the client does next, such as going; and that of the replica's connection does the same with the answer. So a request costs what copying its
+// bytes does, and either end hears of the other's end at once.
+//
+// What the exchange does when it fails, retries included, is done by whoever finds out. mu is never held over the network.
+type client struct {
+	p  *Proxy
+	nc net.Conn
+	in reader
+	m  message
+
+	// Of the exchange, set before its first attempt.
+	up          *Upstream
+	minor       byte
+	isHead      bool
+	asksUpgrade bool
+	expects     bool
+	repeatable  bool // to repeat it is safe
+	body        chunks
+	piece       []byte
+
+	mu    sync.Mutex
+	wake  *sync.Cond // of whoever waits for a change of the exchange
+	phase phase
+	exchange
+
+	timer           *time.Timer
+	armed, deadline time.Time
+}
+
+// exchange is the state of one. mu is held.
+type exchange struct {
+	seq       int64 // of the attempt
+	u         *upconn
+	turn      turn
+	attempts  int
+	begun     time.Time
+	limit     time.Time // for the head of the answer; zero: the body is still coming
+	told      time.Time // likewise, by the client
+	last      time.Time // when a byte passed
+	out       []byte    // of the request, from its start while lost is false
+	written   int       // of out, to u
+	writing   bool
+	broken    bool // u takes no more
+	lost      bool // what was sent is not all in out
+	bodyEnded bool
+	executed  bool // or may be: a replica was sent some of it
+	gone      bool // the client is
+	closing   bool // the client's connection ends with this exchange
+	sides     int  // of a tunnel that have ended
+}
+
+type phase int8
+
+const (
+	idle      phase = iota // between exchanges
+	reading                // the head of a request
+	waiting                // for the head of an answer
+	answering              // the answer is passed on
+	lingering              // ... and was, while the request still comes
+	tunneling
+)
+
+func (c *client) serve() {
+	c.wake = sync.NewCond(&c.mu)
+	defer c.stop()
+	for c.next() {
+	}
+}
+
+// handOver leaves the connection to net/http.
+func (c *client) handOver(head []byte) {
+	c.mu.Lock()
+	c.timer.Stop()
+	c.timer = nil
+	c.mu.Unlock()
+	nc := c.nc
+	c.nc = nil
+	c.p.serveHTTP2(&prefixed{nc, io.MultiReader(bytes.NewReader(append(bytes.Clone(head), c.in.buffered()...)), nc)})
+}
+
+func (c *client) stop() {
+	c.mu.Lock()
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.mu.Unlock()
+	if c.nc != nil {
+		c.nc.Close()
+	}
+}
+
+// next reads a request and passes it on, and reports whether there may be another.
+func (c *client) next() bool {
+	if err := c.in.peek(); err != nil {
+		c.left(err)
+		return false
+	}
+	switch c.settled() {
+	case tunneling:
+		c.tunnelUp()
+		return false
+	case lingering:
+		c.discard()
+		return false
+	}
+	head, err := c.in.head()
+	if err != nil {
+		c.refuse(err)
+		return false
+	}
+	if c.p.isHTTP2(head) {
+		c.handOver(head)
+		return false
+	}
+	if err := parseRequest(&c.m, head); err != nil {
+		c.refuse(err)
+		return false
+	}
+	if !c.begin() {
+		return false
+	}
+	return c.passBody()
+}
+
+// settled waits until there is no exchange that the next bytes could not belong to, and says what they are: the head of a request, for which
+// there is a time now, a tunnel's, or what is to be thrown away.
+func (c *client) settled() phase {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.busy() {
+		c.wake.Wait()
+	}
+	switch {
+	case c.phase == tunneling:
+		return tunneling
+	case c.closing:
+		return lingering
+	}
+	c.become(reading)
+	return reading
+}
+
+// become changes the phase, and with it what there is time for. mu is held.
+func (c *client) become(ph phase) {
+	c.phase = ph
+	now := time.Now()
+	c.last = now
+	switch ph {
+	case idle:
+		c.arm(now.Add(c.p.idleTimeout()))
+	case reading:
+		c.arm(now.Add(c.p.set.HeaderTimeout))
+	case waiting:
+		c.arm(c.due(now))
+	case answering, tunneling:
+		c.arm(now.Add(c.up.set.StreamTimeout))
+	case lingering:
+		c.arm(now.Add(lingerTime))
+	}
+	c.wake.Broadcast()
+}
+
+// lingerTime is how long the rest of a request is still read after its answer, so that the client reads that and not a reset.
+const lingerTime = time.Second
+
+// due is when the wait for an answer ends: for this attempt, or for all.
+func (c *client) due(now time.Time) time.Time {
+	at := c.limit
+	if at.IsZero() {
+		at = c.last.Add(c.up.set.StreamTimeout)
+	} else if try := now.Add(c.up.set.AttemptTimeout); try.Before(at) {
+		at = try
+	}
+	if !c.told.IsZero() && c.told.Before(at) {
+		at = c.told
+	}
+	return at
+}
+
+// arm sets the deadline. A timer that fires too early looks again, which is cheaper than to set it for each request.
+func (c *client) arm(at time.Time) {
+	c.deadline = at
+	switch {
+	case c.timer == nil:
+		c.timer, c.armed = time.AfterFunc(time.Until(at), c.expire), at
+	case c.armed.IsZero() || at.Before(c.armed):
+		c.timer.Reset(time.Until(at))
+		c.armed = at
+	}
+}
+
+// expire is called by the timer.
+func (c *client) expire() {
+	c.mu.Lock()
+	now := time.Now()
+	c.armed = time.Time{}
+	if c.phase == answering || c.phase == tunneling || c.phase == waiting && c.limit.IsZero() {
+		if at := c.last.Add(c.up.set.StreamTimeout); c.deadline.Before(at) && c.told.IsZero() {
+			c.deadline = at
+		}
+	}
+	if now.Before(c.deadline) {
+		c.arm(c.deadline)
+		c.mu.Unlock()
+		return
+	}
+	switch c.phase {
+	case waiting:
+		u := c.u
+		c.mu.Unlock()
+		c.failed(u, errTimeout)
+	case lingering:
+		c.closing = true
+		c.wake.Broadcast()
+		c.mu.Unlock()
+		c.nc.Close()
+	default:
+		u := c.u
+		c.mu.Unlock()
+		c.nc.Close()
+		if u != nil {
+			u.nc.Close()
+		}
+	}
+}
+
+// passed notes that a byte has.
+func (c *client) passed() {
+	c.mu.Lock()
+	c.last = time.Now()
+	c.mu.Unlock()
+}
+
+// begin begins the exchange of the request in m, and its first attempt.
+func (c *client) begin() bool {
+	m := &c.m
+	target, host := originForm(m)
+	if equal(m.method, "connect") {
+		c.refuse(&malformed{501, "CONNECT is not supported"})
+		return false
+	}
+	up := c.p.route(host, target)
+	if up == nil {
+		c.refuse(&malformed{404, "there is no route"})
+		return false
+	}
+	c.up, c.minor, c.isHead, c.asksUpgrade, c.expects = up, m.minor, string(m.method) == http.MethodHead, m.upgrade != nil, m.expects
+	c.repeatable = (idempotent(string(m.method)) || m.keyed) && (len(m.attempt) == 0 || string(m.attempt) == "1")
+	c.body = chunks{}
+
+	c.mu.Lock()
+	now := time.Now()
+	left := m.length
+	c.exchange = exchange{seq: c.seq + 1, begun: now, last: now, out: c.out[:0], closing: m.close || c.p.draining.Load(), bodyEnded: left == 0}
+	if told, ok := decimal(m.timeout); ok && len(m.timeout) > 0 {
+		c.told = now.Add(time.Duration(min(told, maxTold)) * time.Millisecond)
+	}
+	c.out = c.appendHead(c.out, target, host)
+	if c.bodyEnded {
+		c.limit = now.Add(up.set.Timeout)
+	} else if left > 0 { // what is here already goes with the head
+		piece := c.in.buffered()
+		piece = piece[:min(int64(len(piece)), left)]
+		c.out = append(c.out, piece...)
+		c.in.r += len(piece)
+		if m.length -= int64(len(piece)); m.length == 0 {
+			c.endBody(now)
+		}
+	}
+	c.become(waiting)
+	c.mu.Unlock()
+	up.enter()
+	c.p.stats.requests.Add(1)
+	if up.active.Load() > int64(up.set.MaxRequests) {
+		up.count(func(s *UpstreamStats) { s.Full++ })
+		c.answer(&failure{status: http.StatusServiceUnavailable, kind: "connection_limit_reached", err: errFull, unexecuted: true})
+		return true
+	}
+	c.try(c.seq, nil, true)
+	return true
+}
+
+// maxTold is the longest Request-Timeout that counts, in milliseconds: a year.
+const maxTold = 365 * 24 * 3600 * 1000
+
+// originForm returns the target in origin form (RFC 9112, section 3.2.1), and the host that it is of.
+func originForm(m *message) (target, host []byte) {
+	target, host = m.target, m.host
+	if scheme, rest, ok := bytes.Cut(target, []byte("://")); ok && target[0] != '/' && isToken(scheme) {
+		at := bytes.IndexAny(rest, "/?")
+		if at < 0 {
+			return []byte("/"), rest
+		}
+		host, target = rest[:at], rest[at:]
+		if target[0] == '?' {
+			target = append([]byte("/"), target...)
+		}
+	}
+	return target, host
+}
+
+// appendHead appends the head of the request as the replica gets it.
+func (c *client) appendHead(out, target, host []byte) []byte {
+	m := &c.m
+	out = append(append(append(append(out, m.method...), ' '), target...), " HTTP/1.1\r\n"...)
+	if len(host) == 0 && m.minor == 0 {
+		host = []byte(c.up.Name)
+	}
+	out = appendField(out, []byte("Host"), host)
+	out = m.passFields(out, true)
+	if !c.told.IsZero() {
+		out = append(out, "Request-Timeout: "...)
+		out = append(strconv.AppendInt(out, time.Until(c.told).Milliseconds(), 10), "\r\n"...)
+	}
+	if m.coded {
+		out = append(out, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if m.upgrade != nil {
+		out = append(out, "Connection: Upgrade\r\n"...)
+	}
+	return append(out, "\r\n"...)
+}
+
+// endBody notes that all of the request is in. mu is held.
+func (c *client) endBody(now time.Time) {
+	c.bodyEnded = true
+	c.limit = now.Add(c.up.set.Timeout)
+	if c.phase == waiting {
+		c.arm(c.due(now))
+	}
+	c.wake.Broadcast()
+}
+
+// passBody passes on what the client sends of the body, and reports whether a request can follow.
+func (c *client) passBody() bool {
+	for left := c.m.length; left != 0; {
+		if left > 0 {
+			if err := c.in.peek(); err != nil {
+				c.left(cut(err))
+				return false
+			}
+			piece := c.in.buffered()
+			piece = piece[:min(int64(len(piece)), left)]
+			left -= int64(len(piece))
+			c.in.r += len(piece)
+			if !c.push(piece, left == 0) {
+				return false
+			}
+			continue
+		}
+		out, ended, err := c.body.next(&c.in, c.piece[:0])
+		c.piece = out
+		if len(out) > 0 && !c.push(out, ended) {
+			return false
+		}
+		if err != nil {
+			c.left(cut(err))
+			return false
+		}
+		if ended {
+			break
+		}
+	}
+	return true
+}
+
+// push has a piece of the body written, and reports whether the exchange still wants it.
+func (c *client) push(piece []byte, last bool) bool {
+	c.mu.Lock()
+	if len(c.out)+len(piece) > c.up.set.MaxReplayBytes {
+		// What is sent from now on is not kept. It waits for what was, which also slows the client down.
+		for c.busy() && !c.broken && (c.u == nil && c.phase == waiting || c.written < len(c.out) || c.writing) {
+			c.wake.Wait()
+		}
+		c.lost = true
+		c.out, c.written = c.out[:0], 0
+	}
+	c.last = time.Now()
+	over := !c.busy() && c.closing
+	if c.busy() && !c.broken {
+		c.out = append(c.out, piece...)
+	}
+	if last {
+		c.endBody(c.last)
+	}
+	c.mu.Unlock()
+	if over {
+		c.discard()
+		return false
+	}
+	c.pump()
+	return true
+}
+
+// busy reports whether there is an exchange. mu is held.
+func (c *client) busy() bool {
+	return c.phase == waiting || c.phase == answering || c.phase == lingering
+}
+
+// pump writes to the replica what there is of the request. One goroutine does at a time; others leave theirs to it.
+func (c *client) pump() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing {
+		return
+	}
+	c.writing = true
+	for c.u != nil && !c.broken && c.written < len(c.out) {
+		u, piece := c.u, c.out[c.written:]
+		u.mu.Lock()
+		u.sent = true
+		u.mu.Unlock()
+		c.mu.Unlock()
+		k, err := u.nc.Write(piece)
+		c.mu.Lock()
+		if c.u != u {
+			continue // another attempt has begun
+		}
+		c.written += k
+		// After an error the answer may still come: the replica may have said why it takes no more.
+		c.broken = err != nil
+	}
+	c.writing = false
+	c.wake.Broadcast()
+	if u := c.u; c.gone && u != nil && c.written == len(c.out) {
+		c.mu.Unlock()
+		halfClose(u.nc)
+		c.mu.Lock()
+	}
+}
+
+// halfClose tells the other end that nothing follows.
+func halfClose(nc net.Conn) {
+	if half, ok := nc.(interface{ CloseWrite() error }); ok {
+		half.CloseWrite()
+	}
+}
+
+// left is called when the client sends no more. One that has closed its half may still want the answer, as without a proxy: the replica
+// is told the same, and decides.
+func (c *client) left(err error) {
+	c.mu.Lock()
+	if c.phase == tunneling {
+		c.mu.Unlock()
+		c.tunnelEnded(err)
+		return
+	}
+	if !c.busy() {
+		c.mu.Unlock()
+		return
+	}
+	c.gone = true
+	t := c.turn
+	c.turn = turn{}
+	c.mu.Unlock()
+	t.end(Ignored) // whatever comes of it, it says nothing of the replica
+	c.mu.Lock()
+	u, half := c.u, err == io.EOF && c.bodyEnded
+	if half && u != nil && !c.writing && c.written == len(c.out) {
+		c.mu.Unlock()
+		halfClose(u.nc)
+		c.mu.Lock()
+	}
+	if !half {
+		c.closing = true
+		c.abandon(err)
+	}
+	for c.busy() {
+		c.wake.Wait()
+	}
+	tunnel := c.phase == tunneling
+	c.mu.Unlock()
+	if tunnel {
+		c.tunnelEnded(err)
+	}
+}
+
+// abandon ends an exchange whose request will never be whole. mu is held.
+func (c *client) abandon(err error) {
+	u, waits := c.u, c.phase == waiting
+	if waits {
+		c.u = nil
+		c.seq++ // an attempt that is under way has come too late
+	}
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	if u != nil {
+		u.nc.Close()
+	}
+	if !waits {
+		return // what reads the answer finds out
+	}
+	var wrong *malformed
+	if errors.As(err, &wrong) {
+		c.answer(&failure{status: wrong.status, kind: "http_request_error", err: err, unexecuted: c.neverSent() && u == nil})
+		return
+	}
+	c.answered(nil, &clientError{err})
+}
+
+// discard reads what the client still sends, for a while.
+func (c *client) discard() {
+	for {
+		c.in.r = c.in.w
+		if c.in.fill() != nil {
+			return
+		}
+	}
+}

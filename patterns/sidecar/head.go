@@ -1,0 +1,531 @@
+package sidecar
+
+import (
+	"bytes"
+
+	"strconv"
+)
+
+// Lengths of bodies that are no number of bytes.
+const (
+	chunked    = -1
+	untilClose = -2 // only of an answer
+)
+
+// A message is what the proxy has to know of a head. Its slices are parts of the head.
+type message struct {
+	// Of a request.
+	method, target []byte
+	host           []byte
+	hosted         bool   // it has a Host
+	expects        bool   // 100 Continue
+	keyed          bool   // it has an Idempotency-Key
+	attempt        []byte // the Request-Attempt
+	timeout        []byte // the Request-Timeout
+
+	// Of an answer.
+	status int
+	reason []byte // with the status: "200 OK"
+	after  []byte // the Retry-After
+	// unexecuted says that the service did not begin, by its Call-Outcome.
+	unexecuted bool
+
+	minor    byte   // HTTP/1.minor
+	length   int64  // of the body: a number of bytes, chunked or untilClose
+	sized    bool   // it has a Content-Length
+	coded    bool   // it has a Transfer-Encoding
+	close    bool   // the sender closes after this
+	keep     bool   // ... or says that it does not
+	upgrade  []byte // the protocol asked for, or agreed to
+	options  [][]byte
+	fields   []byte // the lines of the fields
+	upgrades bool   // Connection lists upgrade
+}
+
+// parseRequest reads the head of a request. What two programs might read differently is refused, and not passed on.
+func parseRequest(m *message, head []byte) error {
+	line, fields, err := startLine(head)
+	if err != nil {
+		return err
+	}
+	*m = message{fields: fields, options: m.options[:0]}
+	method, rest, ok := bytes.Cut(line, []byte(" "))
+	target, version, ok2 := bytes.Cut(rest, []byte(" "))
+	if !ok || !ok2 || !isToken(method) || !isTarget(target) || bytes.IndexByte(version, ' ') >= 0 {
+		return bad("the request line is malformed")
+	}
+	if len(version) != 8 || !bytes.HasPrefix(version, []byte("HTTP/1.")) || version[7] < '0' || version[7] > '9' {
+		return &malformed{505, "the version is not HTTP/1"}
+	}
+	m.method, m.target, m.minor = method, target, version[7]-'0'
+	if err := m.readFields(); err != nil {
+		return err
+	}
+	switch {
+	case !m.hosted && m.minor > 0:
+		return bad("there is no Host")
+	case m.coded && m.sized:
+		return bad("there are Transfer-Encoding and Content-Length")
+	case m.coded && m.minor == 0:
+		return bad("HTTP/1.0 has no Transfer-Encoding")
+	}
+	m.close = m.close || m.minor == 0
+	if !m.upgrades {
+		m.upgrade = nil
+	}
+	return nil
+}
+
+// parseAnswer reads the head of an answer to a method.
+func parseAnswer(m *message, head []byte, isHead bool) error {
+	line, fields, err := startLine(head)
+	if err != nil {
+		return err
+	}
+	*m = message{fields: fields, options: m.options[:0]}
+	if len(line) < 12 || !bytes.HasPrefix(line, []byte("HTTP/1.")) || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
+		return bad("the status line is malformed")
+	}
+	m.minor, m.reason = line[7]-'0', line[9:]
+	for _, c := range line[9:12] {
+		if c < '0' || c > '9' {
+			return bad("the status is no number")
+		}
+		m.status = 10*m.status + int(c-'0')
+	}
+	if m.minor > 9 || m.status < 100 {
+		return bad("the status line is malformed")
+	}
+	for _, c := range m.reason {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return bad("the status line is malformed")
+		}
+	}
+	if err := m.readFields(); err != nil {
+		return err
+	}
+	m.close = m.close || m.minor == 0 && !m.keep
+	if m.status != 101 {
+		m.upgrade = nil // of this hop alone
+	}
+	switch {
+	case isHead || m.status < 200 || m.status == 204 || m.status == 304:
+		m.length = 0
+	case m.coded && m.sized:
+		return bad("there are Transfer-Encoding and Content-Length")
+	case !m.coded && !m.sized:
+		m.length = untilClose
+		m.close = true
+	}
+	return nil
+}
+
+func startLine(head []byte) (line, fields []byte, err error) {
+	at := bytes.IndexByte(head, '\n')
+	if at < 2 || head[at-1] != '\r' {
+		return nil, nil, bad("the first line is malformed")
+	}
+	return head[:at-1], head[at+1 : len(head)-2], nil
+}
+
+// readFields reads what the proxy has to know, and checks the form of all.
+func (m *message) readFields() error {
+	for name, value := range fieldsOf(m.fields) {
+		if name == nil {
+			return bad("a header field is malformed")
+		}
+		if err := m.field(name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fieldsOf yields the names and values of lines, and a name that is nil for one that is malformed.
+func fieldsOf(lines []byte) func(yield func(name, value []byte) bool) {
+	return func(yield func(name, value []byte) bool) {
+		for len(lines) > 0 {
+			at := bytes.IndexByte(lines, '\n')
+			if at < 1 || lines[at-1] != '\r' {
+				yield(nil, nil)
+				return
+			}
+			line := lines[:at-1]
+			lines = lines[at+1:]
+			colon := bytes.IndexByte(line, ':')
+			if colon < 1 || !isToken(line[:colon]) { // also of a line that is folded
+				yield(nil, nil)
+				return
+			}
+			value := trim(line[colon+1:])
+			for _, c := range value {
+				if c < ' ' && c != '\t' || c == 0x7f {
+					yield(nil, nil)
+					return
+				}
+			}
+			if !yield(line[:colon], value) {
+				return
+			}
+		}
+	}
+}
+
+func (m *message) field(name, value []byte) error {
+	switch known(name) {
+	case fieldHost:
+		if m.hosted || !isHost(value) {
+			return bad("Host is malformed, or comes twice")
+		}
+		m.host, m.hosted = value, true
+	case fieldLength:
+		if m.sized {
+			return bad("Content-Length comes twice")
+		}
+		m.sized = true
+		n, ok := decimal(value)
+		if !ok {
+			return bad("Content-Length is no number")
+		}
+		if !m.coded {
+			m.length = n
+		}
+	case fieldCoding:
+		if m.coded || !equal(value, "chunked") {
+			return &malformed{501, "Transfer-Encoding is not chunked alone"}
+		}
+		m.coded, m.length = true, chunked
+	case fieldConnection:
+		for option := range bytes.SplitSeq(value, []byte(",")) {
+			switch option = trim(option); {
+			case len(option) == 0:
+			case equal(option, "close"):
+				m.close = true
+			case equal(option, "keep-alive"):
+				m.keep = true
+			case equal(option, "upgrade"):
+				m.upgrades = true
+			case unlisted(known(option)):
+				return bad("Connection lists a field that is end to end")
+			default:
+				m.options = append(m.options, option)
+			}
+		}
+	case fieldUpgrade:
+		m.upgrade = value
+	case fieldExpect:
+		if !equal(value, "100-continue") {
+			return &malformed{417, "Expect is not 100-continue"}
+		}
+		m.expects = true
+	case fieldKey:
+		m.keyed = m.keyed || len(value) > 0
+	case fieldAttempt:
+		m.attempt = value
+	case fieldTimeout:
+		m.timeout = value
+	case fieldAfter:
+		m.after = value
+	case fieldOutcome:
+		m.unexecuted = equal(value, "not-executed")
+	}
+	return nil
+}
+
+// unlisted are fields without which a message would be another: no sender may have them removed.
+func unlisted(k int) bool {
+	switch k {
+	case fieldHost, fieldLength, fieldCoding, fieldKey, fieldExpect:
+		return true
+	}
+	return false
+}
+
+// Fields that the proxy knows.
+const (
+	fieldOther = iota
+	fieldHost
+	fieldLength
+	fieldCoding
+	fieldConnection
+	fieldUpgrade
+	fieldExpect
+	fieldKey
+	fieldAttempt
+	fieldTimeout
+	fieldAfter
+	fieldOutcome
+	fieldHop // for this hop alone
+	fieldTE
+)
+
+// known says which field a name is.
+func known(name []byte) int {
+	switch len(name) {
+	case 2:
+		return pick(name, "te", fieldTE)
+	case 4:
+		return pick(name, "host", fieldHost)
+	case 6:
+		return pick(name, "expect", fieldExpect)
+	case 7:
+		return pick(name, "upgrade", fieldUpgrade)
+	case 10:
+		return pick(name, "connection", fieldConnection) + pick(name, "keep-alive", fieldHop)
+	case 11:
+		return pick(name, "retry-after", fieldAfter)
+	case 12:
+		return pick(name, "call-outcome", fieldOutcome)
+	case 14:
+		return pick(name, "content-length", fieldLength)
+	case 15:
+		return pick(name, "idempotency-key", fieldKey) + pick(name, "request-timeout", fieldTimeout) + pick(name, "request-attempt", fieldAttempt)
+	case 16:
+		return pick(name, "proxy-connection", fieldHop)
+	case 17:
+		return pick(name, "transfer-encoding", fieldCoding)
+	case 18:
+		return pick(name, "proxy-authenticate", fieldHop)
+	case 19:
+		return pick(name, "proxy-authorization", fieldHop)
+	}
+	return fieldOther
+}
+
+func pick(name []byte, want string, k int) int {
+	if equal(name, want) {
+		return k
+	}
+	return fieldOther
+}
+
+// equal compares a text with one in lower case.
+func equal(text []byte, lower string) bool {
+	if len(text) != len(lower) {
+		return false
+	}
+	for i, c := range text {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func trim(text []byte) []byte { return bytes.Trim(text, " \t") }
+
+func decimal(text []byte) (int64, bool) {
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(string(text), 10, 64)
+	return n, err == nil
+}
+
+// The characters of a token (RFC 9110, section 5.6.2).
+var tokens = func() (t [256]bool) {
+	for c := range 256 {
+		t[c] = '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c < 0x80 && bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(c)) >= 0
+	}
+	return t
+}()
+
+func isToken(text []byte) bool {
+	for _, c := range text {
+		if !tokens[c] {
+			return false
+		}
+	}
+	return len(text) > 0
+}
+
+func isTarget(text []byte) bool {
+	for _, c := range text {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return len(text) > 0
+}
+
+func isHost(text []byte) bool {
+	for _, c := range text {
+		if c <= ' ' || c >= 0x7f || c == '/' || c == '@' || c == '?' || c == '#' || c == ',' {
+			return false
+		}
+	}
+	return true
+}
+
+// passFields appends the fields that are for the other end, as they came.
+func (m *message) passFields(out []byte, keepLength bool) []byte {
+	for name, value := range fieldsOf(m.fields) {
+		switch known(name) {
+		case fieldConnection, fieldHop, fieldCoding, fieldHost, fieldTimeout:
+			continue
+		case fieldUpgrade:
+			if m.upgrade == nil {
+				continue
+			}
+		case fieldTE:
+			if !containsTrailers(value) {
+				continue
+			}
+			value = []byte("trailers")
+		case fieldLength:
+			if !keepLength {
+				continue
+			}
+		default:
+			if m.listed(name) {
+				continue
+			}
+		}
+		out = appendField(out, name, value)
+	}
+	return out
+}
+
+func appendField(out, name, value []byte) []byte {
+	out = append(out, name...)
+	out = append(out, ": "...)
+	out = append(out, value...)
+	return append(out, "\r\n"...)
+}
+
+func containsTrailers(te []byte) bool {
+	for coding := range bytes.SplitSeq(te, []byte(",")) {
+		if equal(trim(coding), "trailers") {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *message) listed(name []byte) bool {
+	for _, option := range m.options {
+		if bytes.EqualFold(option, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// trailer reads the trailers behind the last chunk, which end with an empty line, and appends them to out with it.
+func trailer(in *reader, out []byte) ([]byte, error) {
+	for size := 0; ; {
+		line, err := in.line(in.most)
+		if err != nil {
+			return out, err
+		}
+		if size += len(line) + 2; size > in.most {
+			return out, errHeadTooLarge
+		}
+		if len(line) == 0 {
+			return append(out, "\r\n"...), nil
+		}
+		colon := bytes.IndexByte(line, ':')
+		if colon < 1 || !isToken(line[:colon]) || bytes.ContainsAny(line, "\x00\r") {
+			return out, bad("a trailer is malformed")
+		}
+		switch known(line[:colon]) {
+		case fieldHost, fieldLength, fieldCoding, fieldConnection, fieldHop, fieldTE, fieldKey, fieldExpect, fieldUpgrade:
+			return out, bad("a field that must not be a trailer is one")
+		}
+		out = append(out, line...)
+		out = append(out, "\r\n"...)
+	}
+}
+
+// A chunks reads a chunked body piece by piece, as it comes.
+type chunks struct {
+	left  int64 // of the chunk
+	inOne bool
+	bare  bool // what is passed on has no chunks, and no trailers
+}
+
+// maxChunkLine bounds the line of a chunk's size, with its extensions, which nobody uses.
+const maxChunkLine = 256
+
+// next appends to out what can be had without waiting, at least a byte, as chunks of its own, and reports whether the
+// body has ended; then the trailers are in out too.
+func (c *chunks) next(in *reader, out []byte) (_ []byte, ended bool, err error) {
+	for waited := false; ; {
+		if in.r == in.w {
+			if waited && len(out) > 0 {
+				return out, false, nil
+			}
+			if err := in.peek(); err != nil {
+				return out, false, cut(err)
+			}
+		}
+		waited = true
+		if c.left > 0 {
+			piece := in.buffered()
+			piece = piece[:min(int64(len(piece)), c.left)]
+			if c.bare {
+				out = append(out, piece...)
+			} else {
+				out = strconv.AppendInt(out, int64(len(piece)), 16)
+				out = append(append(append(out, "\r\n"...), piece...), "\r\n"...)
+			}
+			in.r += len(piece)
+			c.left -= int64(len(piece))
+			continue
+		}
+		if len(out) > 0 && !bytes.Contains(in.buffered(), []byte("\n")) && len(in.buffered()) < maxChunkLine {
+			return out, false, nil // what there is goes on first
+		}
+		if len(out) > 0 && !c.inOne && in.buf[in.r] == '0' && !bytes.Contains(in.buffered(), endOfHead) {
+			return out, false, nil // likewise, before trailers that are not there yet
+		}
+		if ended, err := c.line(in); err != nil {
+			return out, false, err
+		} else if ended {
+			whole, err := trailer(in, append(out, "0\r\n"...))
+			if err == nil && !c.bare {
+				out = whole
+			}
+			return out, err == nil, err
+		}
+	}
+}
+
+// line reads the end of a chunk, or the line before one.
+func (c *chunks) line(in *reader) (ended bool, err error) {
+	line, err := in.line(maxChunkLine)
+	if err != nil {
+		return false, err
+	}
+	if c.inOne {
+		c.inOne = false
+		if len(line) != 0 {
+			return false, errChunk
+		}
+		return false, nil
+	}
+	size, extension, _ := bytes.Cut(line, []byte(";"))
+	size = bytes.TrimRight(size, " \t")
+	if len(size) == 0 || len(size) > 15 || bytes.ContainsAny(extension, "\r\x00") {
+		return false, errChunk
+	}
+	n := int64(0)
+	for _, d := range size {
+		switch {
+		case '0' <= d && d <= '9':
+			d -= '0'
+		case 'a' <= d|0x20 && d|0x20 <= 'f':
+			d = d | 0x20 - 'a' + 10
+		default:
+			return false, errChunk
+		}
+		n = n<<4 | int64(d)
+	}
+	c.left, c.inOne = n, n > 0
+	return n == 0, nil
+}

@@ -1,0 +1,413 @@
+package sidecar
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+)
+
+// Errors of a Proxy that has been ended.
+var (
+	ErrClosed   = errors.New("sidecar: the proxy is closed")
+	ErrDraining = errors.New("sidecar: the proxy is drained")
+)
+
+// Proxy stands between clients and the replicas of upstreams. Beside an app there are two: one for what comes in, whose only upstream is the app, and one for
+// what the app calls. Do not change or copy it after first use.
+type Proxy struct {
+	// Config is what it begins with; Configure replaces it.
+	Config Config
+	// TLS is for the connections of clients. Nil: they have none. Credentials takes precedence, and demands their certificates.
+	TLS         *tls.Config
+	Credentials *Credentials
+
+	// HeaderTimeout bounds a TLS handshake, and the head of a request from its first byte on: 10 s. The connection is closed then.
+	HeaderTimeout time.Duration
+	// IdleTimeout is how long a client's connection is kept without a request: 3 min. It must be more than what its clients have (net/http's: 90 s), so that they
+	// close first.
+	IdleTimeout time.Duration
+	// MaxHeaderBytes bounds a head, of requests and answers: 64 KiB. At most 1 MiB. A request with more is answered 431.
+	MaxHeaderBytes int
+	// MaxClients bounds the connections of clients; more are closed at once: 100,000.
+	MaxClients int
+	// DrainQuiet is how long there must have been no request for Drain to end: 1 s.
+	DrainQuiet time.Duration
+
+	// Logger gets connections that are refused, as warnings. Nil: nothing is logged.
+	Logger *slog.Logger
+
+	once      sync.Once
+	set       proxySettings
+	config    atomic.Pointer[Config]
+	draining  atomic.Bool
+	ctx       context.Context // ended by Close
+	stop      context.CancelFunc
+	h2        *http.Server
+	h2conns   chan net.Conn
+	stats     proxyStats
+	running   sync.WaitGroup
+	mu        sync.Mutex
+	ending    error // what Serve returns
+	listeners map[net.Listener]bool
+	conns     map[net.Conn]bool
+	watches   map[*Upstream]context.CancelFunc
+}
+
+type proxySettings struct {
+	HeaderTimeout, IdleTimeout, DrainQuiet time.Duration
+	MaxHeaderBytes, MaxClients             int
+}
+
+// Config is where requests go. A request is under one of them from its head to its end, whatever Configure does meanwhile.
+type Config struct {
+	// Routes are tried in their order; the first that matches has the request. Without one it is answered 404.
+	Routes []Route
+	// TCP is where connections go that the proxy does not look into. There are no Routes then.
+	TCP *Upstream
+}
+
+// Route is the requests that go to an upstream.
+type Route struct {
+	// Host is that of the request, without a port and in any case. Empty: any.
+	Host string
+	// Prefix is what its path begins with: "/api" is for "/api", "/api/..." and "/api?...", not for "/apiary". Empty: any.
+	Prefix   string
+	Upstream *Upstream // never nil
+}
+
+// ProxyStats are the counters of a Proxy.
+type ProxyStats struct {
+	// Clients is the number of connections of now. Connections counts them all.
+	Clients, Connections int64
+	// Requests counts those that were passed on, or were to be; Failed those of them that got an answer of the proxy's own, and Refused those that are no
+	// HTTP/1.1, or have no route.
+	Requests, Failed, Refused int64
+	// Full counts connections that were closed for MaxClients.
+	Full int64
+}
+
+type proxyStats struct{ connections, requests, failed, refused, full atomic.Int64 }
+
+// Check returns what is wrong with the settings.
+func (p *Proxy) Check() error {
+	check := fields.Of("sidecar: Proxy")
+	check.Duration("HeaderTimeout", p.HeaderTimeout)
+	check.Duration("IdleTimeout", p.IdleTimeout)
+	check.Duration("DrainQuiet", p.DrainQuiet)
+	check.Int("MaxClients", p.MaxClients)
+	if p.MaxHeaderBytes < 0 || p.MaxHeaderBytes > 1<<20 {
+		check.Bad("MaxHeaderBytes is %d: want 0 for the default, or up to 1 MiB, %d", p.MaxHeaderBytes, 1<<20)
+	}
+	if err := p.Config.Check(); err != nil {
+		check.Bad("Config: %w", err)
+	}
+	return check.Err()
+}
+
+// Check returns what is wrong with it, and with its upstreams.
+func (c *Config) Check() error {
+	check := fields.Of("sidecar: Config")
+	if (c.TCP == nil) == (len(c.Routes) == 0) {
+		check.Bad("Routes has %d elements and TCP is set: %v: want one of them", len(c.Routes), c.TCP != nil)
+	}
+	for i, r := range c.Routes {
+		switch {
+		case r.Upstream == nil:
+			check.Bad("Routes[%d].Upstream is nil: want one", i)
+		case r.Prefix != "" && r.Prefix[0] != '/':
+			check.Bad("Routes[%d].Prefix is %q: want a path, as in /api", i, r.Prefix)
+		case strings.ContainsAny(r.Host, ":/ ") && !strings.HasPrefix(r.Host, "["):
+			check.Bad("Routes[%d].Host is %q: want a name without a port", i, r.Host)
+		}
+	}
+	for up := range c.upstreams() {
+		if err := up.Check(); err != nil {
+			check.Bad("Upstream %q: %w", up.Name, err)
+		}
+	}
+	return check.Err()
+}
+
+// upstreams yields each once.
+func (c *Config) upstreams() func(yield func(*Upstream) bool) {
+	return func(yield func(*Upstream) bool) {
+		seen := map[*Upstream]bool{}
+		if c.TCP != nil && !yield(c.TCP) {
+			return
+		}
+		for _, r := range c.Routes {
+			if r.Upstream != nil && !seen[r.Upstream] {
+				seen[r.Upstream] = true
+				if !yield(r.Upstream) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// begin makes it ready at first use. It panics if Check finds fault.
+func (p *Proxy) begin() {
+	p.once.Do(func() {
+		if err := p.Check(); err != nil {
+			panic(err.Error())
+		}
+		p.set = proxySettings{
+			HeaderTimeout:  cmp.Or(p.HeaderTimeout, 10*time.Second),
+			IdleTimeout:    cmp.Or(p.IdleTimeout, 3*time.Minute),
+			DrainQuiet:     cmp.Or(p.DrainQuiet, time.Second),
+			MaxHeaderBytes: cmp.Or(p.MaxHeaderBytes, 64<<10),
+			MaxClients:     cmp.Or(p.MaxClients, 100_000),
+		}
+		p.ctx, p.stop = context.WithCancel(context.Background())
+		p.listeners, p.conns, p.watches = map[net.Listener]bool{}, map[net.Conn]bool{}, map[*Upstream]context.CancelFunc{}
+		p.beginHTTP2()
+		p.use(p.Config)
+	})
+}
+
+// Configure replaces the configuration. Requests that have begun end under the old one; each other one is under the new one, and none under both. An
+// [Upstream] that is in both keeps its state. It returns what is wrong with c, and then changes nothing.
+func (p *Proxy) Configure(c Config) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	p.begin()
+	if now := p.config.Load(); (now.TCP == nil) != (c.TCP == nil) {
+		return errors.New("sidecar: Proxy.Configure: TCP is set in one of them: want it in both or none")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.use(c)
+	return nil
+}
+
+// use makes c the configuration, and has the health of its upstreams watched.
+func (p *Proxy) use(c Config) {
+	c.Routes = append([]Route(nil), c.Routes...)
+	kept := map[*Upstream]bool{}
+	for up := range c.upstreams() {
+		up.begin()
+		kept[up] = true
+		if p.watches[up] == nil && p.ctx.Err() == nil {
+			ctx, cancel := context.WithCancel(p.ctx)
+			p.watches[up] = cancel
+			p.running.Go(func() { up.watch(ctx) })
+		}
+	}
+	p.config.Store(&c)
+	for up, cancel := range p.watches {
+		if !kept[up] {
+			cancel()
+			delete(p.watches, up)
+		}
+	}
+}
+
+// route returns the upstream of a request, or nil.
+func (p *Proxy) route(host, target []byte) *Upstream {
+	name := host
+	if at := bytes.LastIndexByte(name, ':'); at >= 0 && bytes.IndexByte(name[at:], ']') < 0 {
+		name = name[:at]
+	}
+	for _, r := range p.config.Load().Routes {
+		if r.Host != "" && !strings.EqualFold(r.Host, string(name)) {
+			continue
+		}
+		if rest, ok := bytes.CutPrefix(target, []byte(r.Prefix)); ok &&
+			(len(rest) == 0 || rest[0] == '/' || rest[0] == '?' || r.Prefix == "" || strings.HasSuffix(r.Prefix, "/")) {
+			return r.Upstream
+		}
+	}
+	return nil
+}
+
+// Serve serves the connections of a listener until that fails, or Drain or Close end it. It may be called for several. It returns [ErrDraining] or
+// [ErrClosed] after those. It panics if Check finds fault.
+func (p *Proxy) Serve(l net.Listener) error {
+	p.begin()
+	p.mu.Lock()
+	if err := p.ending; err != nil {
+		p.mu.Unlock()
+		l.Close()
+		return err
+	}
+	p.listeners[l] = true
+	p.mu.Unlock()
+	defer func() {
+		l.Close()
+		p.mu.Lock()
+		delete(p.listeners, l)
+		p.mu.Unlock()
+	}()
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.ending != nil {
+				return p.ending
+			}
+			return err
+		}
+		p.stats.connections.Add(1)
+		if !p.hold(nc) {
+			nc.Close()
+			continue
+		}
+		p.running.Go(func() {
+			defer p.release(nc)
+			p.serveConn(nc)
+		})
+	}
+}
+
+// hold takes note of a connection, so that Close closes it.
+func (p *Proxy) hold(nc net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if errors.Is(p.ending, ErrClosed) {
+		return false
+	}
+	if len(p.conns) >= p.set.MaxClients {
+		p.stats.full.Add(1)
+		return false
+	}
+	p.conns[nc] = true
+	return true
+}
+
+func (p *Proxy) release(nc net.Conn) {
+	p.mu.Lock()
+	delete(p.conns, nc)
+	p.mu.Unlock()
+}
+
+func (p *Proxy) serveConn(nc net.Conn) {
+	if cfg := p.tlsConfig(); cfg != nil {
+		secure := tls.Server(nc, cfg)
+		ctx, cancel := context.WithTimeout(p.ctx, p.set.HeaderTimeout)
+		err := secure.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			nc.Close()
+			if p.Logger != nil {
+				p.Logger.Warn("sidecar: a client is refused", "client", nc.RemoteAddr().String(), "error", err)
+			}
+			return
+		}
+		nc = secure
+		if secure.ConnectionState().NegotiatedProtocol == "h2" && p.config.Load().TCP == nil {
+			p.serveHTTP2(nc)
+			return
+		}
+	}
+	if p.config.Load().TCP != nil {
+		p.serveTCP(nc)
+		return
+	}
+	c := &client{p: p, nc: nc, in: reader{src: nc, most: p.set.MaxHeaderBytes}}
+	c.serve()
+}
+
+func (p *Proxy) tlsConfig() *tls.Config {
+	if p.Credentials != nil {
+		return p.Credentials.Server()
+	}
+	return p.TLS
+}
+
+// idleTimeout is how long an idle connection is kept: shorter while draining.
+func (p *Proxy) idleTimeout() time.Duration {
+	if p.draining.Load() {
+		return p.set.DrainQuiet
+	}
+	return p.set.IdleTimeout
+}
+
+// Drain ends the proxy without a loss: it goes on serving, new connections included, since who sends requests learns late that it is to go, and an app that
+// ends makes its last calls; each answer asks its client to close the connection. When there was no request for DrainQuiet it closes what is left, and returns. It
+// returns ctx's error, and has closed all, if ctx is done first. Long streams last until then.
+func (p *Proxy) Drain(ctx context.Context) error {
+	p.begin()
+	p.draining.Store(true)
+	quiet := p.set.DrainQuiet
+	seen, since := int64(-1), time.Now()
+	for time.Since(since) < quiet {
+		if now := p.stats.requests.Load(); now != seen || p.busy() > 0 {
+			seen, since = now, time.Now()
+		}
+		if err := sleep(ctx, quiet/4); err != nil {
+			p.Close()
+			return err
+		}
+	}
+	p.end(ErrDraining)
+	err := p.h2.Shutdown(ctx)
+	p.Close()
+	return err
+}
+
+// busy is the number of requests under way.
+func (p *Proxy) busy() (n int64) {
+	for up := range p.config.Load().upstreams() {
+		n += up.active.Load()
+	}
+	return n
+}
+
+// end has Serve return err.
+func (p *Proxy) end(err error) {
+	p.mu.Lock()
+	if p.ending == nil || err == ErrClosed {
+		if p.ending == nil {
+			p.ending = err
+		}
+	}
+	for l := range p.listeners {
+		l.Close()
+	}
+	p.mu.Unlock()
+}
+
+// Close ends all that is under way, and returns when it has ended.
+func (p *Proxy) Close() error {
+	p.begin()
+	p.end(ErrClosed)
+	p.stop()
+	p.h2.Close()
+	p.mu.Lock()
+	for nc := range p.conns {
+		nc.Close()
+	}
+	ups := p.config.Load()
+	p.mu.Unlock()
+	p.running.Wait()
+	for up := range ups.upstreams() {
+		up.closeIdle()
+	}
+	return nil
+}
+
+// Stats returns the counters.
+func (p *Proxy) Stats() ProxyStats {
+	p.begin()
+	p.mu.Lock()
+	clients := int64(len(p.conns))
+	p.mu.Unlock()
+	return ProxyStats{
+		Clients: clients, Connections: p.stats.connections.Load(), Requests: p.stats.requests.Load(),
+		Failed: p.stats.failed.Load(), Refused: p.stats.refused.Load(), Full: p.stats.full.Load(),
+	}
+}

@@ -1,0 +1,134 @@
+package sidecar
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// Errors of messages that are not HTTP/1.1, with the status that the sender of a request gets.
+type malformed struct {
+	status int
+	text   string
+}
+
+func (m *malformed) Error() string { return m.text }
+
+func bad(text string) error { return &malformed{400, text} }
+
+var errHeadTooLarge = &malformed{431, "the head is larger than MaxHeaderBytes"}
+
+// A reader has a buffer that grows with what is to be in it at once: with a head up to its most, and with what a body brings.
+type reader struct {
+	src  io.Reader
+	buf  []byte
+	r, w int
+	most int // of a head
+}
+
+const (
+	firstBuffer = 4 << 10
+	bulkBuffer  = 32 << 10
+)
+
+func (b *reader) buffered() []byte { return b.buf[b.r:b.w] }
+
+// fill reads what is there, once. It fails with errHeadTooLarge if there is no room.
+func (b *reader) fill() error {
+	if b.r == b.w {
+		if b.w == len(b.buf) && len(b.buf) < bulkBuffer { // the last read filled it, or it is the first
+			b.buf = make([]byte, min(max(2*len(b.buf), firstBuffer), bulkBuffer))
+		}
+		b.r, b.w = 0, 0
+	}
+	if b.w == len(b.buf) {
+		if b.r > 0 {
+			copy(b.buf, b.buf[b.r:b.w])
+			b.r, b.w = 0, b.w-b.r
+		} else if len(b.buf) >= max(b.most, bulkBuffer) {
+			return errHeadTooLarge
+		} else {
+			b.buf = append(b.buf, make([]byte, min(len(b.buf), max(b.most, bulkBuffer)-len(b.buf)))...)
+		}
+	}
+	k, err := b.src.Read(b.buf[b.w:])
+	b.w += k
+	if k > 0 {
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// peek waits for a byte.
+func (b *reader) peek() error {
+	for b.r == b.w {
+		if err := b.fill(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var endOfHead = []byte("\r\n\r\n")
+
+// head reads up to the empty line, and returns all of it. It is valid until the next read.
+func (b *reader) head() ([]byte, error) {
+	from := 0
+	for {
+		if at := bytes.Index(b.buffered()[from:], endOfHead); at >= 0 {
+			head := b.buf[b.r : b.r+from+at+4]
+			if len(head) > b.most {
+				return nil, errHeadTooLarge
+			}
+			b.r += len(head)
+			return head, nil
+		}
+		if bytes.Contains(b.buffered()[from:], []byte("\n\n")) || bytes.HasPrefix(b.buffered(), []byte("\n")) {
+			return nil, bad("a line ends without CR") // it would never end
+		}
+		from = max(0, b.w-b.r-3)
+		if b.w-b.r > b.most {
+			return nil, errHeadTooLarge
+		}
+		if err := b.fill(); err != nil {
+			if err == io.EOF && b.w > b.r {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, err
+		}
+	}
+}
+
+// line reads a line that ends with CR LF, which are not in what it returns, and has at most so many bytes. It is valid until the
+// next read.
+func (b *reader) line(most int) ([]byte, error) {
+	for {
+		if at := bytes.IndexByte(b.buffered(), '\n'); at >= 0 {
+			line := b.buf[b.r : b.r+at]
+			b.r += at + 1
+			if at == 0 || line[at-1] != '\r' || at-1 > most {
+				return nil, errChunk
+			}
+			return line[:at-1], nil
+		}
+		if b.w-b.r > most+1 {
+			return nil, errChunk
+		}
+		if err := b.fill(); err != nil {
+			return nil, cut(err)
+		}
+	}
+}
+
+var errChunk = bad("a chunk is malformed")
+
+// cut is the error of a message that ends too early.
+func cut(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

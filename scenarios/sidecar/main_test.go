@@ -1,0 +1,43 @@
+// Package sidecar_test has the scenarios of the sidecar, and puts other patterns to their contract with one beside their server.
+package sidecar_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/stream"
+	"github.com/squall-sim/squall/scenarios/scenario"
+	"github.com/squall-sim/squall/sim"
+)
+
+func TestScenarios(t *testing.T) {
+	scenario.Run(t, slices.Concat(lifecycle, retries, breakers, outliers, transparency, identities, settings))
+}
+
+// What passes through a sidecar differs in time only: the contract of delivery holds as it does without.
+func TestDelivery(t *testing.T) {
+	scenario.Delivery(t, "sidecar", variants...)
+}
+
+// The same over the operating system's TCP, without the simulator: polls, and a connection that is upgraded.
+func TestLoopback(t *testing.T) { scenario.Loopback(t, "sidecar", variants[0], variants[2]) }
+
+var variants = []scenario.Variant{
+	{Name: "longpoll", Options: scenario.OtherEncoding(), System: func(n *sim.Network) patterntest.System {
+		return systems.BesideSidecar(systems.LongPoll(n, memory))
+	}},
+	{Name: "stream", Options: scenario.OtherEncoding(), System: func(n *sim.Network) patterntest.System {
+		return systems.BesideSidecar(systems.Stream(n, memory))
+	}},
+	{Name: "stream over WebSocket", Options: scenario.OtherEncoding(), System: func(n *sim.Network) patterntest.System {
+		return systems.BesideSidecar(systems.StreamAs(stream.WebSocket)(n, memory))
+	}},
+	{Name: "push", Options: scenario.OtherEncoding(), System: func(n *sim.Network) patterntest.System {
+		return systems.BesideSidecar(systems.Push(n, memory))
+	}},
+}
+
+func memory(folder string) (eventlog.Log, error) { return systems.InMemory(folder) }
