@@ -36,9 +36,11 @@ func (w *whole) describe(r *record, offset, length int) {
 	r.length = uint16(max(offset+length-header, 0) - max(offset-header, 0))
 }
 
-// ipfragTime is how long the fragments of a datagram wait for the rest: Linux's
-// net.ipv4.ipfrag_time.
-const ipfragTime = int64(30e9)
+// How long the fragments of a datagram wait for the rest: Linux's net.ipv4.ipfrag_time and net.ipv6.ip6frag_time.
+const (
+	ipfragTime  = int64(30e9)
+	ip6fragTime = int64(60e9) // RFC 8200 section 4.5
+)
 
 // fragments cuts a packet, which may be a fragment itself, for a link that takes no
 // more than mtu bytes. All but the last carry a multiple of eight bytes.
@@ -87,7 +89,7 @@ func (pkt *packet) span() span {
 	return span{int(pkt.frag.offset), int(pkt.frag.offset) + length}
 }
 
-// A reassembler holds the fragments that a host waits with, oldest first.
+// A reassembler holds the fragments that a host waits with, in the order in which it gives them up.
 type reassembler struct {
 	host    *Host
 	waiting []*reassembly
@@ -101,8 +103,15 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 	a := w.waiting
 	if a == nil {
 		a = &reassembly{whole: w, expires: now + ipfragTime}
+		if pkt.way.six {
+			a.expires = now + ip6fragTime
+		}
 		w.waiting = a
-		r.waiting = append(r.waiting, a)
+		at := len(r.waiting)
+		for at > 0 && r.waiting[at-1].expires > a.expires {
+			at--
+		}
+		r.waiting = slices.Insert(r.waiting, at, a)
 		n.queue.schedule(r, classTimer, socketID(r.host, netip.AddrPort{}, protoUDP))
 	}
 	s := pkt.span()

@@ -227,3 +227,22 @@ func TestPowerOffLosesFragments(t *testing.T) {
 		require.Equal(t, 1, dropped(n, "fragments missing"), "the second one was alone")
 	})
 }
+
+// Over IPv6 it is 60 s, whatever else the host waits with.
+func TestFragmentsOfIPv6WaitFor60Seconds(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, netem.Config{Loss: netem.DropList{2, 4}})
+		for _, network := range []string{"udp6", "udp4"} {
+			pc, err := b.ListenPacket(network, ":9")
+			require.NoError(t, err)
+			defer pc.Close()
+			c, err := a.Dial(network, "b:9")
+			require.NoError(t, err)
+			c.Write(make([]byte, 2000))
+			time.Sleep(time.Second)
+		}
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, []time.Duration{31 * time.Second, 60 * time.Second}, drops(n, "fragments missing"))
+	}, sim.IPv6())
+}

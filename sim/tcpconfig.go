@@ -63,7 +63,8 @@ type TCPConfig struct {
 	UserTimeout time.Duration
 
 	// FinTimeout is how long a connection that the program has closed waits
-	// for the peer's FIN. Default 60 s (Linux: net.ipv4.tcp_fin_timeout).
+	// for the peer's FIN. Default 60 s (Linux: net.ipv4.tcp_fin_timeout). One that is longer than TimeWait
+	// is not what it seems, as in Linux: twice the difference, so that 65 s means 10 s (6.18 took 10.5 s).
 	FinTimeout time.Duration
 	// TimeWait is how long the side that closed first remembers the
 	// connection. Default 60 s (Linux: TCP_TIMEWAIT_LEN).

@@ -19,7 +19,7 @@ import (
 // A datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6; a longer one is refused with EMSGSIZE. One
 // larger than the MTU of the host's link travels in fragments (RFC 791), each of which is
 // lost, delayed and counted as a packet of its own, and arrives with the last of them, or not
-// at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time; for IPv6 that is 60 s in Linux). Routers cut fragments of
+// at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time), over IPv6 for 60 s (net.ipv6.ip6frag_time). Routers cut fragments of
 // IPv4 further. A datagram that is no fragment they must not cut, as Linux has it for sockets of
 // package net ([MTUDiscoverWant]): one that is too big for a later link is lost, and the
 // host told (see [netem.Config]'s MTU). From then on, for 10 minutes, it cuts larger ones for

@@ -70,13 +70,31 @@ func onWay(t *testing.T, play func(s *wayStage)) map[string]string {
 			apply()
 		}
 		s.tune = func(t tuning) {
-			client.SetTCP(sim.TCPConfig{UserTimeout: t.userTimeout, Retries2: t.retries2, ECN: t.ecn})
+			client.SetTCP(sim.TCPConfig{
+				UserTimeout: t.userTimeout, Retries2: t.retries2, ECN: t.ecn,
+				KeepAlive: sim.TCPKeepAlive{Off: !t.keepAlive.Enable, Idle: t.keepAlive.Idle, Interval: t.keepAlive.Interval, Count: t.keepAlive.Count},
+			})
+		}
+		mark := 0
+		s.watch = func() (flags []string, sizes []int) {
+			for _, e := range since(n, mark, func(e sim.Event) bool { return e.Kind == sim.Sent && e.Protocol == "tcp" }) {
+				flags, sizes = append(flags, e.From+" "+e.Flags), append(sizes, e.Size)
+			}
+			mark = n.Trace().Len()
+			return flags, sizes
 		}
 		s.narrow = func(mtu int, tells bool) {
 			middle.Set(netem.Config{Delay: 10 * ms, MTU: mtu})
 			if r1.AllowICMP(); !tells {
 				r1.BlockICMP()
 			}
+		}
+		s.mark = func(nth int) {
+			there, back := netem.Config{Delay: 10 * ms}, netem.Config{Delay: 10 * ms}
+			if nth > 0 {
+				back.Loss, back.ECN = netem.DropList{nth + 1}, true // the SYN-ACK comes before
+			}
+			middle.SetAsym(there, back)
 		}
 		s.forget = func() {
 			client.PowerOff()
@@ -139,4 +157,19 @@ func TestICMPIsThatOfTheKernel(t *testing.T) {
 // So are the fates of datagrams that are too big for a link, by IP_MTU_DISCOVER and IPV6_MTU_DISCOVER.
 func TestUDPAndMTUAreThoseOfTheKernel(t *testing.T) {
 	compareWithKernel(t, "testdata/udpmtu.json", onWay(t, (*wayStage).mtuSituations), func(string) string { return "" })
+}
+
+// So is what connections do where a hop is narrow.
+func TestPathMTUIsThatOfTheKernel(t *testing.T) {
+	compareWithKernel(t, "testdata/pathmtu.json", onWay(t, (*wayStage).pathSituations), func(string) string { return "" })
+}
+
+// TCP_USER_TIMEOUT ends connections when the kernel ends them, in each phase.
+func TestUserTimeoutIsThatOfTheKernel(t *testing.T) {
+	compareWithKernel(t, "testdata/usertimeout.json", onWay(t, (*wayStage).phaseSituations), func(string) string { return "" })
+}
+
+// So is what the two ends say to each other of marks.
+func TestECNIsThatOfTheKernel(t *testing.T) {
+	compareWithKernel(t, "testdata/ecn.json", onWay(t, (*wayStage).ecnSituations), func(string) string { return "" })
 }

@@ -16,7 +16,7 @@ type wayStage struct {
 	refuse         func(family string, typ, code int) bool // sends everything back with that ICMP message; typ 0: no more. False: it cannot
 	silence        func(fromClient, fromServer bool)       // loses what comes from one of them
 	narrow         func(mtu int, tells bool)               // takes no more, and says so or does not
-	mark           func(nth int)                           // marks the server's nth packet of data from now on: congestion experienced
+	mark           func(nth int)                           // marks the nth packet of data that the server of the next connection sends: congestion experienced
 	tune           func(t tuning)                          // for connections to be
 	discover       func(socket any, mode int) error        // IP_MTU_DISCOVER and IPV6_MTU_DISCOVER
 	watch          func() (flags []string, size []int)     // of the packets of TCP that left since the last call: whose, flags, and IP's length

@@ -166,6 +166,8 @@ func (r *runner) configure(words []string) {
 			r.cfg.KeepAlive = KeepAlive{}
 		case "usertimeout":
 			r.cfg.UserTimeout = r.ms(value)
+		case "fintimeout":
+			r.cfg.FinTimeout = r.ms(value)
 		case "notlp":
 			r.cfg.NoTailLossProbe = true
 		case "nofrto":

@@ -392,9 +392,16 @@ func (c *Conn) onKeepTimer() {
 	c.keepAt = c.now + k.Interval
 }
 
-// finTime is how long a closed connection waits for the peer's FIN (tcp_fin_time).
+// finTime is how long a closed connection waits for the peer's FIN (tcp_fin_time). What is more than TIME_WAIT counts
+// twice, and nothing else: Linux first waits for so long as a socket, and then once more as what stands for one in
+// TIME_WAIT (tcp_rcv_state_process, tcp_keepalive_timer).
 func (c *Conn) finTime() Time {
-	return max(c.cfg.FinTimeout, c.rtt.rto<<2-c.rtt.rto>>1)
+	least := c.rtt.rto<<2 - c.rtt.rto>>1
+	d := max(c.cfg.FinTimeout, least)
+	if more := d - c.cfg.TimeWait; more > 0 {
+		return more + max(more, least)
+	}
+	return d
 }
 
 // revertBackoff takes back a doubling when an ICMP message shows that the route,
