@@ -47,9 +47,10 @@ type Balancer struct {
 // A backend is one of a balancer's.
 type backend struct {
 	host     *Host
-	down     bool // by its checks
-	drained  bool
-	streak   int // of checks that say the opposite of down
+	down     bool    // by its checks
+	drains   ongoing // as long as one of these lasts it gets no connections,
+	failures ongoing // and so with these
+	streak   int     // of checks that say the opposite of down
 	probe    *probe
 	conns    map[*tracked]bool
 	deadline *timer // of its drain
@@ -98,7 +99,7 @@ func (r *Router) Balancer(cfg BalancerConfig, backends ...*Host) *Balancer {
 		b.backends = append(b.backends, &backend{host: h, conns: map[*tracked]bool{}})
 	}
 	r.n.do(func() {
-		r.n.install(r, b)
+		b.install(b)
 		for i, e := range b.backends {
 			e.deadline = r.n.newTimer(func(int64) { b.end(e) })
 			if cfg.Check.Every == 0 {
@@ -112,38 +113,18 @@ func (r *Router) Balancer(cfg BalancerConfig, backends ...*Host) *Balancer {
 	return b
 }
 
-// backendOf returns a backend; the lock is held.
-func (b *Balancer) backendOf(method string, h *Host) *backend {
-	i := slices.IndexFunc(b.backends, func(e *backend) bool { return e.host == h })
-	if i < 0 {
-		panic(fmt.Sprintf("sim: router %s: %s: the host is none of the balancer's backends", b.r.name, method))
-	}
-	return b.backends[i]
-}
-
 // Drain gives h no new connections, and forgets those that it has when the given time is over: the "connection draining" or
 // "deregistration delay" of cloud providers. It panics if h is no backend or the time is negative.
 func (b *Balancer) Drain(h *Host, d time.Duration) {
-	if d < 0 {
-		panic(fmt.Sprintf("sim: router %s: Drain(%v): it must not be negative", b.r.name, d))
-	}
-	b.r.n.do(func() {
-		e := b.backendOf("Drain", h)
-		e.drained = true
-		b.r.n.note(&b.r.node, &h.node, "drained")
-		if d == 0 {
-			b.end(e)
-			return
-		}
-		e.deadline.set(after(b.r.n.now(), int64(d)))
-	})
+	f := b.draining("Drain", h, d)
+	b.r.n.do(f.beginNow)
 }
 
 // Undrain undoes [Balancer.Drain].
 func (b *Balancer) Undrain(h *Host) {
+	e := b.backendOf("Undrain", h)
 	b.r.n.do(func() {
-		e := b.backendOf("Undrain", h)
-		e.drained = false
+		e.drains.clear()
 		e.deadline.set(never)
 		b.r.n.note(&b.r.node, &h.node, "no longer drained")
 	})
@@ -161,7 +142,7 @@ func (b *Balancer) Serving() []string {
 
 func (b *Balancer) serving() (all []*backend) {
 	for _, e := range b.backends {
-		if !e.down && !e.drained {
+		if !e.down && e.drains == nil && e.failures == nil {
 			all = append(all, e)
 		}
 	}
@@ -170,15 +151,22 @@ func (b *Balancer) serving() (all []*backend) {
 
 // end forgets the connections of a backend.
 func (b *Balancer) end(e *backend) {
+	now := b.r.n.now()
 	for c := range e.conns { // forget takes them out
 		b.forget(c)
 		b.stats.Forgotten++
+		e.drains.hit(now)
+		e.failures.hit(now)
 	}
 }
 
 // choose returns the backend for a new connection, or nil.
 func (b *Balancer) choose(client netip.AddrPort) *backend {
 	all := b.serving()
+	for _, e := range b.backends {
+		e.drains.hit(b.r.n.now())
+		e.failures.hit(b.r.n.now())
+	}
 	if len(all) == 0 {
 		return nil
 	}
@@ -211,7 +199,10 @@ func (b *Balancer) forward(now int64, pkt *packet) {
 			return
 		}
 		to := netip.AddrPortFrom(e.host.addr, uint16(b.conf.Port))
-		port := b.port(protoTCP, to, int(pkt.src.Port()), mostPorts, &b.draws)
+		port := pkt.src.Port()
+		if !b.free(protoTCP, to, int(port)) {
+			port = b.port(protoTCP, to, portsLike(int(port)), &b.draws)
+		}
 		if port == 0 {
 			b.tooMany(now, pkt, "no port is left")
 			return

@@ -71,7 +71,9 @@
 //	sim.Drop(link, sim.Packets{Connections: 2})                           the first two hang
 //	sim.CloseAfter(link, 1000, sim.Packets{From: server})                 EOF after 1000 bytes of a connection's answers
 //
-// There are also [Duplicate], [Corrupt], [StallAfter] and [ResetAfter]; [Flap] has any fault come and go, [Swizzle] several in drawn orders. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
+// There are also [Duplicate], [Corrupt], [StallAfter] and [ResetAfter]. Faults of names are [FailNames], [SilenceNames], [DelayNames],
+// [TruncateNames] and [MisleadNames], those of clocks [StepClock] and [DriftClock], those of a host's limits [Restrict], and those of middleboxes
+// [ForgetConnections], [Rebind], [Reboot], [DrainBackend] and [FailBackend]. [Flap] has any fault come and go, [Swizzle] several in drawn orders. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
 // is to come. Most faults are methods too, for use at once or, with [Network.After], at a later instant:
 //
 //   - a link: [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Up]; [Link.Reject] and
@@ -93,9 +95,9 @@
 //
 // At one instant the program's timers come first, then changes made with After and Inject, then packets.
 // The report of a failed test lists the faults and impairments that met nothing, with the reason; with
-// [Strict] they fail the test. Those that are only methods, such as [NAT.Forget], [Clock.Step] and [NameServer.Fail], are
-// among them, and [Stats] has a row for each. Of a record that nobody asked for after it had changed, and of a middlebox whose
-// timeouts never ended, it says nothing: check the answer, and [TrackingStats].
+// [Strict] they fail the test. Those that a method begins, such as [NAT.Forget], [Clock.Step] and [NameServer.Fail], are
+// among them, as are timeouts of a middlebox that are set and that no connection met, and [Stats] has a row for each. What only bounds a link (Queue, Limit
+// and MTU of netem.Config) is no fault. Of a record that nobody asked for after [NameServer.Set] had changed it the report says nothing: check the answer.
 //
 // # Failures
 //

@@ -39,5 +39,5 @@ func ExampleCloseAfter() {
 	fmt.Println(lost, "- fired:", lost.Fired().Count)
 	// Output:
 	// "hello", <nil>
-	// phone - server: drops packets with data from server, number 1 only - fired: 1
+	// phone - server: drops the first of the packets with data from server - fired: 1
 }

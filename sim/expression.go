@@ -2,7 +2,10 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
+	"path/filepath"
 	"reflect"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +41,8 @@ func goValue(v reflect.Value, names func(any) string) string {
 			return goDuration(x)
 		case PacketKind:
 			return packetKinds[x].code
+		case netip.Addr:
+			return fmt.Sprintf("netip.MustParseAddr(%q)", x)
 		}
 	}
 	list := func(of string, count int, item func(i int) string) string {
@@ -62,7 +67,14 @@ func goValue(v reflect.Value, names func(any) string) string {
 	case reflect.Slice:
 		return list(v.Type().String(), v.Len(), func(i int) string { return goValue(v.Index(i), names) })
 	case reflect.Func:
-		return "nil /* a function */"
+		switch name := functionName(v); {
+		case name == "":
+			return "nil"
+		case strings.Contains(name, " "):
+			return "nil /* " + name + " */"
+		default:
+			return name
+		}
 	case reflect.String:
 		return strconv.Quote(v.String())
 	case reflect.Float32, reflect.Float64:
@@ -88,6 +100,20 @@ func goTyped(v reflect.Value, names func(any) string) string {
 	return text
 }
 
+// functionName returns the name of a function without its package, of one without a name where it stands, and "" for nil.
+func functionName(v reflect.Value) string {
+	if v.IsNil() {
+		return ""
+	}
+	f := runtime.FuncForPC(v.Pointer())
+	_, name, _ := strings.Cut(f.Name()[strings.LastIndexByte(f.Name(), '/')+1:], ".")
+	if !strings.ContainsAny(name, ".([-") {
+		return name
+	}
+	file, line := f.FileLine(f.Entry())
+	return fmt.Sprintf("the function at %s:%d", filepath.Base(file), line)
+}
+
 // goSubject returns a part of a network as Go, or "" for anything else.
 func goSubject(v any, names func(any) string) string {
 	text := func(subject any, otherwise string) string {
@@ -109,6 +135,8 @@ func goSubject(v any, names func(any) string) string {
 		return text(s, goIdentifier(s.a.name+" "+s.b.name))
 	case *Fault:
 		return s.Code(names)
+	case *NameServer:
+		return text(s, goIdentifier(s.host.name+" names"))
 	}
 	return ""
 }

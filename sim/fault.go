@@ -33,6 +33,13 @@ type Fault struct {
 	state      faultState
 	fired      Fired
 	must       bool
+	spans      spans
+}
+
+// Spans are the times for which [Network.Inject] has a fault last.
+type spans struct {
+	open    int  // those that have begun, and have not ended
+	endless bool // one of them has no end
 }
 
 // A custom fault is made of functions of the program's.
@@ -122,7 +129,8 @@ func (f *Fault) Name() string {
 // String returns the name.
 func (f *Fault) String() string { return f.Name() }
 
-// Begin has the fault begin now. One that lasts already goes on; one that is over begins again.
+// Begin has the fault begin now. One that lasts already goes on; one that is over begins again. It lasts until End, or until
+// a time for which it was injected is over.
 func (f *Fault) Begin() {
 	started := get(f.n, f.start)
 	if started && f.own.begin != nil {
@@ -133,7 +141,7 @@ func (f *Fault) Begin() {
 	}
 }
 
-// End has the fault end now, if it lasts.
+// End has the fault end now, if it lasts, however long it was injected for.
 func (f *Fault) End() {
 	stopped := get(f.n, f.stop)
 	if stopped && f.own.end != nil {
@@ -178,7 +186,7 @@ func (f *Fault) stop() bool {
 
 // over notes that f does not last any more.
 func (f *Fault) over() {
-	f.state = faultOver
+	f.state, f.spans.endless = faultOver, false
 	f.spell.over = time.Duration(f.n.now())
 	f.spell.came = f.came() - f.spell.before
 }
@@ -224,8 +232,8 @@ func (f *Fault) MustFire() *Fault {
 }
 
 // Code returns the Go expression that makes the fault, such as sim.Down(link). names gives the expression for a
-// *[Network], *[Host], *[Router] or *[Link]; where it returns "", and if it is nil, the network is n, hosts and
-// routers are what it returns for their names, and links have the names of their ends.
+// *[Network], *[Host], *[Router], *[Link] or *[NameServer]; where it returns "", and if it is nil, the network is n, hosts and
+// routers are what it returns for their names, links have the names of their ends, and a name server that of its host.
 func (f *Fault) Code(names func(subject any) string) string { return f.made.code(names) }
 
 // missed names a fault that met nothing, and says why. The lock is held.
@@ -321,7 +329,8 @@ func (o *ongoing) clear() {
 }
 
 // Inject has a fault begin at a time from now and last for a while; 0 is at once and, for lasts, until
-// [Fault.End] or the end of the test. What happens at one instant is ordered as [Network.After] says. It returns f.
+// [Fault.End] or the end of the test. What happens at one instant is ordered as [Network.After] says. A fault that is injected
+// for several times, which may overlap, lasts as long as one of them does. It returns f.
 // It panics if at or lasts is negative, or f is nil or of another network.
 func (n *Network) Inject(at, lasts time.Duration, f *Fault) *Fault {
 	switch {
@@ -332,15 +341,38 @@ func (n *Network) Inject(at, lasts time.Duration, f *Fault) *Fault {
 	case lasts < 0:
 		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the time that it lasts must not be negative", at, lasts, f))
 	}
-	if at == 0 {
+	begin := func() {
+		n.do(func() { f.spans.begin(lasts) })
 		f.Begin()
+	}
+	if at == 0 {
+		begin()
 	} else {
-		n.schedule(at, f, false, f.Begin)
+		n.schedule(at, f, false, begin)
 	}
 	if lasts > 0 {
-		n.schedule(time.Duration(after(int64(at), int64(lasts))), f, true, f.End)
+		n.schedule(time.Duration(after(int64(at), int64(lasts))), f, true, func() {
+			if get(n, f.spans.end) {
+				f.End()
+			}
+		})
 	}
 	return f
+}
+
+// begin notes that a time begins: 0 for one without an end.
+func (s *spans) begin(lasts time.Duration) {
+	if lasts == 0 {
+		s.endless = true
+	} else {
+		s.open++
+	}
+}
+
+// end notes that a time ends, and says whether no other one lasts.
+func (s *spans) end() (last bool) {
+	s.open--
+	return s.open == 0 && !s.endless
 }
 
 // schedule is After for the beginning or the end of a fault.

@@ -182,6 +182,26 @@ func TestFaultsOverlap(t *testing.T) {
 			s.n.Inject(100*ms, 200*ms, sim.Impair(s.link, lossy(0)))
 			s.n.Inject(200*ms, 300*ms, sim.Impair(s.link, lossy(1)))
 		}, []int{0, 1, 5, 6, 7, 8, 9}},
+		{"one fault for several times: the last end counts", func(s *scene) {
+			f := sim.Down(s.link)
+			s.n.Inject(100*ms, 300*ms, f)
+			s.n.Inject(200*ms, 100*ms, f)
+			s.n.Inject(350*ms, 200*ms, f)
+			s.n.Inject(700*ms, 100*ms, f)
+		}, []int{0, 6, 8, 9}},
+		{"one fault for a time, and without an end", func(s *scene) {
+			f := sim.Down(s.link)
+			s.n.Inject(100*ms, 300*ms, f)
+			s.n.Inject(200*ms, 0, f)
+			s.n.After(600*ms, f.End)
+			s.n.Inject(700*ms, 100*ms, f)
+		}, []int{0, 6, 8, 9}},
+		{"one fault for a time that End cuts short, and again before that would have been over", func(s *scene) {
+			f := sim.Down(s.link)
+			s.n.Inject(100*ms, 500*ms, f)
+			s.n.After(200*ms, f.End)
+			s.n.Inject(400*ms, 300*ms, f)
+		}, []int{0, 2, 3, 7, 8, 9}},
 		{"Set ends them", func(s *scene) {
 			s.n.Inject(100*ms, 500*ms, sim.Impair(s.link, netem.Config{Delay: 5 * ms, Loss: netem.Bernoulli(1)}))
 			s.n.After(200*ms, func() { s.link.Set(netem.Config{Delay: 5 * ms}) })
@@ -235,6 +255,26 @@ func TestFaultsOverlap(t *testing.T) {
 			require.Equal(t, row.arrived, arrived(), row.name)
 		})
 	}
+}
+
+// Faults that are equal meet the same packets, whichever of them decides; and one that takes the place of another is measured by what
+// the link is without any.
+func TestEqualImpairments(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		s := newScene(t, n)
+		slow := netem.Config{Delay: 20 * ms}
+		first, second := n.Inject(100*ms, 400*ms, sim.Impair(s.link, slow)), n.Inject(200*ms, 100*ms, sim.Impair(s.link, slow))
+		other := n.Inject(600*ms, 100*ms, sim.Impair(s.link, netem.Config{Delay: 30 * ms}))
+		same := n.Inject(600*ms, 100*ms, sim.Impair(s.link, netem.Config{Delay: 5 * ms}))
+		cuts := n.Inject(800*ms, 100*ms, sim.Impair(s.link, netem.Config{Delay: 5 * ms, MTU: 100})).MustFire()
+		s.receive()
+		s.send(10)
+		require.Equal(t, 4, first.Fired().Packets)
+		require.Equal(t, 1, second.Fired().Packets)
+		require.Equal(t, 0, other.Fired().Packets, "it is hidden")
+		require.Equal(t, 0, same.Fired().Packets, "it is as the link is anyhow")
+		require.Equal(t, 2, cuts.Fired().Packets, "a datagram of 128 bytes is cut in two")
+	})
 }
 
 // What a fault that met nothing is told to have missed.

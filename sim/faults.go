@@ -57,15 +57,14 @@ func Unplug(l *Link) *Fault {
 }
 
 func (l *Link) unplugged() *Fault {
-	const what = "cable unplugged"
-	f := l.cutBy(l.on(what, expression{"Unplug", []any{l}}, l.ab, l.ba), cut{})
+	f := l.cutBy(l.on("cable unplugged", expression{"Unplug", []any{l}}, l.ab, l.ba), cut{})
 	down := f.begin
 	f.begin = func() {
 		down()
 		for _, p := range f.pipes {
 			if p.neighbour != nil {
-				p.neighbour.forget(what)
-				p.neighbour.six.forget(what)
+				p.neighbour.forget(f, f.what)
+				p.neighbour.six.forget(f, f.what)
 			}
 		}
 	}
@@ -150,11 +149,11 @@ func (p *pipe) release() {
 }
 
 // Impair gives both directions of a link another configuration for a while; when the fault is over they have the one
-// that [Link.Set] gave them, or Network.Link. Of several such faults that overlap the last one decides;
-// Set ends them all. It panics if cfg is not valid.
+// that [Link.Set] gave them, or Network.Link. Of several such faults that overlap the last one decides, and those that are equal to
+// it meet what it meets; Set ends them all. It panics if cfg is not valid.
 //
-// It meets every packet, if cfg has another Delay, Jitter, Rate, Framing, Shaper or Slots than before; otherwise those that
-// are lost, dropped, duplicated, reordered, corrupted or marked.
+// It meets every packet, if cfg has another Delay, Jitter, Rate, Framing, Shaper or Slots than the link has without such a fault; otherwise
+// those that are lost, dropped, duplicated, reordered, corrupted or marked, and with another MTU the fragments.
 func Impair(l *Link, cfg netem.Config) *Fault {
 	l.must("Impair")
 	mustBeValid("link "+l.String()+": Impair", cfg, cfg)
@@ -162,10 +161,10 @@ func Impair(l *Link, cfg netem.Config) *Fault {
 	f.miss = "packet that it did anything to"
 	f.begin = func() {
 		for _, p := range f.pipes {
-			before := p.aspects()
 			p.set(cfg)
-			every := p.eachPacketDiffers(before)
-			p.disturb(func(t *trouble) { t.impaired = append(t.impaired, worse{f, cfg, every}) })
+			p.disturb(func(t *trouble) {
+				t.impaired = append(t.impaired, worse{f, cfg, eachPacketDiffers(p.own, cfg), mtuOf(p.own) != mtuOf(cfg)})
+			})
 		}
 	}
 	f.end = func() {
@@ -221,7 +220,7 @@ func (h *Host) darkening() *Fault {
 		h.downs.add(f)
 		h.off.add(f)
 		h.forgetPaths()
-		h.forgetNeighbours()
+		h.forgetNeighbours(f)
 		h.fragments.lose()
 		h.kill(f, false)
 	}

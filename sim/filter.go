@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -38,12 +39,6 @@ const (
 	doesStall // and the following: to streams, after so many bytes
 	doesCut
 	doesClose
-)
-
-// What the trace says of packets that a filter ends.
-const (
-	droppedByFault = "dropped by a fault"
-	resetByFault   = "reset by a fault"
 )
 
 // A seenConn is a connection that a filter has seen.
@@ -82,7 +77,7 @@ const (
 )
 
 func (f *filter) sees(now int64, pkt *packet, p *pipe) fate {
-	if pkt.proto == protoARP {
+	if pkt.proto == protoARP || pkt.proto == protoNDP {
 		return fatePasses
 	}
 	c := f.track(pkt)
@@ -105,7 +100,6 @@ func (f *filter) sees(now int64, pkt *packet, p *pipe) fate {
 	if !f.pkts.chosen(f.meant) {
 		return fatePasses
 	}
-	n := f.fault.n
 	f.fault.met(now, pkt)
 	switch f.does {
 	case doesDelay:
@@ -119,16 +113,21 @@ func (f *filter) sees(now int64, pkt *packet, p *pipe) fate {
 		f.resets(now, pkt, p)
 		return fateEnded
 	default:
-		n.drop(now, pkt, p, droppedByFault)
+		f.drop(now, pkt, p)
 		return fateEnded
 	}
 	return fatePasses
 }
 
+// drop ends a packet, for which the trace names the fault.
+func (f *filter) drop(now int64, pkt *packet, p *pipe) { f.fault.n.drop(now, pkt, p, f.fault.what) }
+
 // means says whether a packet meets all conditions but the number.
 func (f *filter) means(pkt *packet, c *seenConn) bool {
 	s := &f.pkts
 	switch {
+	case s.IP > 0 && s.IP != versionOf(pkt.dst.Addr()), s.Addr.IsValid() && s.Addr != pkt.src.Addr() && s.Addr != pkt.dst.Addr():
+		return false
 	case s.Port > 0 && (pkt.proto == protoICMP || int(pkt.src.Port()) != s.Port && int(pkt.dst.Port()) != s.Port):
 		return false
 	case s.Conn != nil && !(pkt.src == f.local && pkt.dst == f.remote || pkt.src == f.remote && pkt.dst == f.local):
@@ -198,10 +197,11 @@ func openedBy(s *tcp.Segment) uint32 {
 // resets ends a segment and has both ends believe that the other one has reset the connection.
 func (f *filter) resets(now int64, pkt *packet, p *pipe) {
 	s := pkt.segment()
+	f.fault.n.recordDrop(now, pkt, p, f.fault.what)
 	if s.Flags&(tcp.SYN|tcp.ACK) != tcp.SYN {
 		f.resetReceiver(now, pkt, p, s.Seq)
 	}
-	f.answer(now, pkt, p)
+	f.answer(now, pkt)
 }
 
 // resetReceiver has the receiver of a segment believe that the sender has reset the connection.
@@ -223,20 +223,20 @@ func becomeReset(s *tcp.Segment, seq uint64) {
 	s.SACKLen, s.SACKPermitted, s.HasTimestamps, s.HasScale, s.MSS = 0, false, false, false, 0
 }
 
-// answer ends a segment and answers it by RST.
-func (f *filter) answer(now int64, pkt *packet, p *pipe) {
+// answer answers a segment that was dropped by RST, and frees it.
+func (f *filter) answer(now int64, pkt *packet) {
 	n := f.fault.n
 	back := n.path(pkt.way.to, pkt.way.from, pkt.src.Addr())
 	r := n.pool.packet(back.misc, protoTCP, pkt.dst, pkt.src)
 	r.seg = n.pool.segments.get()
 	if !tcp.ResetFor(pkt.segment(), r.seg) {
 		n.pool.free(r)
-		n.drop(now, pkt, p, resetByFault)
+		n.pool.free(pkt)
 		return
 	}
 	r.size, r.df = r.seg.Size(), true
 	r.pipes = pkt.wayBack()
-	n.drop(now, pkt, p, resetByFault)
+	n.pool.free(pkt)
 	n.record(now, Sent, r, "")
 	n.setOut(now, r)
 }
@@ -249,10 +249,11 @@ func (f *filter) tears(now int64, pkt *packet, p *pipe, c *seenConn) bool {
 	}
 	f.fault.met(now, pkt)
 	if c.closed != nil && c.closed != p && s.Len() == 0 {
-		f.fault.n.drop(now, pkt, p, droppedByFault) // it acknowledges what the other end did not send
+		f.drop(now, pkt, p) // it acknowledges what the other end did not send
 		return true
 	}
-	f.answer(now, pkt, p)
+	f.fault.n.recordDrop(now, pkt, p, f.fault.what)
+	f.answer(now, pkt)
 	return true
 }
 
@@ -281,35 +282,41 @@ func (f *filter) cuts(now int64, pkt *packet, p *pipe, c *seenConn) fate {
 	f.meant++
 	f.fault.met(now, pkt)
 	if pkt.frag.whole != nil { // what was cut by IP is not cut again
-		n.drop(now, pkt, p, droppedByFault)
+		f.drop(now, pkt, p)
 		return fateEnded
 	}
 	left := int(max(c.limit, from) - from)
-	pkt.size -= len(s.Payload) - left
-	s.Payload = s.Payload[:left]
-	s.Flags &^= tcp.FIN
 	switch {
-	case from > c.limit || left == 0 && f.does != doesClose:
-		left = 0
-	case f.does == doesClose:
-		s.Flags |= tcp.FIN
+	case f.does == doesCut:
+	case left > 0 || f.does == doesClose && from == c.limit:
+		pkt.shorten(left)
+		if f.does == doesClose {
+			s.Flags |= tcp.FIN
+		}
 		return fatePasses
-	case f.does == doesStall:
-		return fatePasses
-	}
-	if f.does != doesCut {
-		n.drop(now, pkt, p, droppedByFault)
+	default:
+		f.drop(now, pkt, p)
 		return fateEnded
 	}
 	c.torn = true
+	n.recordDrop(now, pkt, p, f.fault.what)
 	if left > 0 {
 		rest := n.pool.copyOf(pkt)
 		rest.copied = false
+		rest.shorten(left)
 		n.putOn(now, rest, p)
 	}
 	f.resetReceiver(now, pkt, p, c.limit+1)
-	f.answer(now, pkt, p)
+	f.answer(now, pkt)
 	return fateEnded
+}
+
+// shorten leaves a segment only so much of its payload, and no FIN.
+func (pkt *packet) shorten(left int) {
+	s := pkt.seg
+	pkt.size -= len(s.Payload) - left
+	s.Payload = s.Payload[:left]
+	s.Flags &^= tcp.FIN
 }
 
 // acknowledges has the sender of a stream that was closed learn of it, once the receiver has.
@@ -341,8 +348,8 @@ func (n *Network) setOut(now int64, pkt *packet) {
 	n.transmit(pkt, now)
 }
 
-// target makes a fault that does something to some packets of a link.
-func (l *Link) target(function string, does deed, verb string, pkts Packets, args ...any) (*Fault, *filter) {
+// target makes a fault that does something to some packets of a link. name is that of the fault, with %v for the packets.
+func (l *Link) target(function string, does deed, name string, pkts Packets, args ...any) (*Fault, *filter) {
 	l.must(function)
 	if err := pkts.check(l, does >= doesReset); err != nil {
 		panic(fmt.Sprintf("sim: %s(%v): %v", function, l, err))
@@ -354,8 +361,12 @@ func (l *Link) target(function string, does deed, verb string, pkts Packets, arg
 		f.only = l.from(function, pkts.From)
 		pipes = []*pipe{f.only}
 	}
-	fault := l.on(verb+" "+pkts.String(), expression{function, append([]any{l}, args...)}, pipes...)
-	f.fault, fault.miss = fault, pkts.String()
+	meant := pkts.String()
+	if does >= doesStall {
+		meant = streamsOf(pkts)
+	}
+	fault := l.on(fmt.Sprintf(name, meant), expression{function, append([]any{l}, args...)}, pipes...)
+	f.fault, fault.miss = fault, "packet that it is for ("+meant+")"
 	fault.begin = func() {
 		f.by = l.n.moment()
 		for _, p := range []*pipe{l.ab, l.ba} {
@@ -373,6 +384,11 @@ func (l *Link) target(function string, does deed, verb string, pkts Packets, arg
 	return fault, f
 }
 
+// streamsOf describes the streams of segments.
+func streamsOf(pkts Packets) string {
+	return "streams" + strings.TrimPrefix(pkts.String(), TCP.String())
+}
+
 // nearly says what came close to being met.
 func (f *filter) nearly() string {
 	if f.meant == 0 {
@@ -383,7 +399,7 @@ func (f *filter) nearly() string {
 
 // Drop makes a fault by which a link loses some packets.
 func Drop(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Drop", doesDrop, "drops", pkts, pkts)
+	f, _ := l.target("Drop", doesDrop, "drops %v", pkts, pkts)
 	return f.enlisted()
 }
 
@@ -394,20 +410,20 @@ func Delay(l *Link, pkts Packets, by time.Duration) *Fault {
 	if by <= 0 || by > 24*time.Hour {
 		panic(fmt.Sprintf("sim: Delay(%v): by is %v: it must be positive, and 24h at most", l, by))
 	}
-	f, filter := l.target("Delay", doesDelay, fmt.Sprintf("delays by %v", by), pkts, pkts, by)
+	f, filter := l.target("Delay", doesDelay, fmt.Sprintf("delays %%v by %v", by), pkts, pkts, by)
 	filter.delay = int64(by)
 	return f.enlisted()
 }
 
 // Duplicate makes a fault by which some packets of a link are sent twice, the copy right behind.
 func Duplicate(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Duplicate", doesDuplicate, "duplicates", pkts, pkts)
+	f, _ := l.target("Duplicate", doesDuplicate, "duplicates %v", pkts, pkts)
 	return f.enlisted()
 }
 
 // Corrupt makes a fault by which some packets of a link get a bit error, which their receiver's checksum finds.
 func Corrupt(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Corrupt", doesCorrupt, "corrupts", pkts, pkts)
+	f, _ := l.target("Corrupt", doesCorrupt, "corrupts %v", pkts, pkts)
 	return f.enlisted()
 }
 
@@ -417,7 +433,7 @@ func Corrupt(l *Link, pkts Packets) *Fault {
 // answered as if no process listened: with Kind SYN, attempts to connect fail with ECONNREFUSED. Packets
 // other than of TCP are never meant.
 func Reset(l *Link, pkts Packets) *Fault {
-	f, _ := l.target("Reset", doesReset, "resets by", pkts, pkts)
+	f, _ := l.target("Reset", doesReset, "resets connections at %v", pkts, pkts)
 	return f.enlisted()
 }
 
@@ -426,7 +442,7 @@ func Reset(l *Link, pkts Packets) *Fault {
 // beyond is lost, FIN included, however often it is sent. Acknowledgements and the other direction pass. Of a stream
 // that is further already when the fault begins nothing more passes.
 //
-// pkts says which streams: From is needed, and of the rest only Port, Conn and Connections may be set.
+// pkts says which streams: From is needed, and of the rest only IP, Addr, Port, Conn and Connections may be set.
 func StallAfter(l *Link, bytes int64, pkts Packets) *Fault {
 	return l.stream("StallAfter", doesStall, "stalls", bytes, pkts)
 }
@@ -454,13 +470,13 @@ func (l *Link) stream(function string, does deed, verb string, bytes int64, pkts
 	case pkts.From == nil:
 		refuse("Packets.From is nil: it must be the end of the link from which the streams come")
 	case pkts.Kind != AnyPacket || pkts.Where != nil || pkts.Nth != 0 || pkts.First != 0 || pkts.Skip != 0:
-		refuse("of Packets only From, Port, Conn and Connections may be set: it is about streams")
+		refuse("of Packets only From, IP, Addr, Port, Conn and Connections may be set: it is about streams")
 	}
 	pkts.Kind = TCP
 	what := pkts
 	what.Kind = AnyPacket
-	f, filter := l.target(function, does, fmt.Sprintf("%s after %d bytes", verb, bytes), pkts, bytes, what)
+	f, filter := l.target(function, does, fmt.Sprintf("%s %%v after %d bytes", verb, bytes), pkts, bytes, what)
 	filter.limit = uint64(bytes)
-	f.miss = fmt.Sprintf("byte of %v beyond the first %d", pkts, bytes)
+	f.miss = fmt.Sprintf("byte beyond the first %d of %v", bytes, streamsOf(pkts))
 	return f.enlisted()
 }

@@ -12,7 +12,7 @@ func (r *Router) Firewall(cfg Tracking, openers ...Node) *Firewall {
 	r.must("Firewall")
 	cfg.mustBeValid("Firewall", r)
 	w := &Firewall{tracker: newTracker(r, cfg), openers: r.set("Firewall", openers)}
-	r.n.do(func() { r.n.install(r, w) })
+	r.n.do(func() { w.install(w) })
 	return w
 }
 

@@ -42,7 +42,9 @@ type Host struct {
 type hardware struct {
 	clock *Clock // nil: it was not asked for
 	cpu   cpu
-	disk  string // its folder; "" before the first use
+
+	limits []restriction // in the order in which they began
+	disk   string        // its folder; "" before the first use
 }
 
 // A socketTable is the sockets of a host.

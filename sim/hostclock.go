@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,12 +20,26 @@ type Clock struct {
 	host *Host
 	made moment
 
-	ahead   int64 // of the wall clock, at since, in ns
-	uptime  int64 // at since
-	since   int64 // the instant of the last change
-	ppm     int64
-	stepped *Fault // the last one of each kind
-	drifts  *Fault
+	gained int64 // by the wall clock, up to since, in ns
+	uptime int64 // at since
+	since  int64 // the instant of the last change
+	ppm    int64
+	steps  []clockStep
+	drifts []clockDrift // all that there were
+}
+
+// A clockStep is what a fault sets the wall clock forward by, while it lasts.
+type clockStep struct {
+	fault *Fault
+	by    int64
+}
+
+// A clockDrift is that of a fault.
+type clockDrift struct {
+	fault  *Fault
+	ppm    int64
+	lasts  bool
+	onWall bool // the wall clock shows it, since it was not set later
 }
 
 // The range of [Clock.Drift], in millionths: from half as fast as real time to twice.
@@ -52,31 +67,46 @@ func (h *Host) Now() time.Time {
 	return h.Clock().Now()
 }
 
-// read brings ahead and uptime to an instant. The lock is held.
+// read brings gained and uptime to an instant. The lock is held.
 func (c *Clock) read(now int64) {
 	passed := now - c.since
 	gained := passed/1_000_000*c.ppm + passed%1_000_000*c.ppm/1_000_000
-	c.ahead, c.uptime, c.since = c.ahead+gained, c.uptime+passed+gained, now
+	c.gained, c.uptime, c.since = c.gained+gained, c.uptime+passed+gained, now
 }
 
-// reading is what the clock says at the present instant, by a copy that is brought there: a drift is not
-// rounded at each reading. The lock is held.
-func (c *Clock) reading(stepped bool) Clock {
-	for _, f := range []*Fault{c.drifts, c.stepped} {
-		if f != nil && (f != c.stepped || stepped) {
-			f.hit(c.host.n.now())
+// reading is what the clocks say at the present instant, by a copy that is brought there: a drift is not
+// rounded at each reading. It counts for the faults that show, in the wall clock or in the other. The lock is held.
+func (c *Clock) reading(wall bool) Clock {
+	now := c.host.n.now()
+	for _, d := range c.drifts {
+		if d.onWall || !wall {
+			d.fault.hit(now)
+		}
+	}
+	if wall {
+		for _, s := range c.steps {
+			s.fault.hit(now)
 		}
 	}
 	at := *c
-	at.read(c.host.n.now())
+	at.read(now)
 	return at
+}
+
+// ahead is how far the wall clock is ahead, as of the last reading.
+func (c *Clock) ahead() int64 {
+	ahead := c.gained
+	for _, s := range c.steps {
+		ahead += s.by
+	}
+	return ahead
 }
 
 // Now returns the time of the wall clock, in UTC.
 func (c *Clock) Now() time.Time {
 	return get(c.host.n, func() time.Time {
 		r := c.reading(true)
-		return c.host.n.clock.start.Round(0).UTC().Add(time.Duration(r.since + r.ahead))
+		return c.host.n.clock.start.Round(0).UTC().Add(time.Duration(r.since + r.ahead()))
 	})
 }
 
@@ -100,38 +130,85 @@ func (c *Clock) Timer(d time.Duration) *time.Timer {
 	}))
 }
 
-// fault begins what is wrong with the clock.
-func (c *Clock) fault(what string) *Fault {
-	return c.host.n.fault(&c.host.node, what, "reading of the clock")
-}
-
 // Step sets the wall clock forward by some time, or if that is negative back, as an administrator or NTP does.
 func (c *Clock) Step(by time.Duration) {
+	f := c.stepping("Clock.Step", by)
+	c.host.n.do(f.beginNow)
+}
+
+// StepClock is [Clock.Step] as a fault: the wall clock is set forward by some time, or if that is negative back, and when the fault is over
+// by as much the other way. [Clock.Set] ends it. It panics if by is 0.
+func StepClock(h *Host, by time.Duration) *Fault {
+	h.must("StepClock")
+	return h.Clock().stepping("StepClock", by).enlisted()
+}
+
+func (c *Clock) stepping(function string, by time.Duration) *Fault {
 	if by == 0 {
-		panic("sim: Clock.Step(0s): the step must not be 0")
+		panic("sim: " + function + "(0s): the step must not be 0")
 	}
-	c.host.n.do(func() {
-		c.read(c.host.n.now())
-		c.ahead += int64(by)
-		c.stepped = c.fault(fmt.Sprintf("clock steps by %v", by))
-	})
+	f := c.host.n.newFault(fmt.Sprintf("clock steps by %v", by), &c.host.node, nil, expression{"StepClock", []any{c.host, by}})
+	f.miss = "reading of the clock"
+	f.begin = func() { c.steps = append(c.steps, clockStep{f, int64(by)}) }
+	f.end = func() { c.steps = slices.DeleteFunc(c.steps, func(s clockStep) bool { return s.fault == f }) }
+	return f
 }
 
 // Drift has the clocks gain so many millionths (ppm) from now on, microseconds in each second, or if that is negative lose
-// them: from -500000 to 1000000. A crystal has up to 100, one that NTP disciplines less than 1.
+// them: from -500000 to 1000000. A crystal has up to 100, one that NTP disciplines less than 1. It takes the place of all drifts that
+// there are; 0 only ends them.
 func (c *Clock) Drift(ppm int) {
-	if ppm < slowestClock || ppm > fastestClock {
-		panic(fmt.Sprintf("sim: Clock.Drift(%d): must be from %d to %d millionths", ppm, slowestClock, fastestClock))
-	}
+	f := c.drifting("Clock.Drift", ppm)
 	c.host.n.do(func() {
 		c.read(c.host.n.now())
-		c.ppm, c.drifts = int64(ppm), nil
+		for i := range c.drifts {
+			if d := &c.drifts[i]; d.lasts {
+				d.lasts = false
+				d.fault.over()
+			}
+		}
+		c.ppm = 0
 		if ppm == 0 {
 			c.host.n.note(&c.host.node, nil, "clock keeps time")
 		} else {
-			c.drifts = c.fault(fmt.Sprintf("clock drifts by %d ppm", ppm))
+			f.beginNow()
 		}
 	})
+}
+
+// DriftClock is [Clock.Drift] as a fault: the clocks gain or lose as long as it lasts. What they have gained then stays, until
+// [Clock.Set]. Of several such faults that overlap the one that began last decides. It panics if ppm is 0, or not in the range of Drift.
+func DriftClock(h *Host, ppm int) *Fault {
+	h.must("DriftClock")
+	if ppm == 0 {
+		panic("sim: DriftClock(0): must be from -500000 to 1000000 millionths, and not 0")
+	}
+	return h.Clock().drifting("DriftClock", ppm).enlisted()
+}
+
+func (c *Clock) drifting(function string, ppm int) *Fault {
+	if ppm < slowestClock || ppm > fastestClock {
+		panic(fmt.Sprintf("sim: %s(%d): must be from %d to %d millionths", function, ppm, slowestClock, fastestClock))
+	}
+	f := c.host.n.newFault(fmt.Sprintf("clock drifts by %d ppm", ppm), &c.host.node, nil, expression{"DriftClock", []any{c.host, ppm}})
+	f.miss = "reading of the clock"
+	f.begin = func() {
+		c.read(c.host.n.now())
+		c.drifts = slices.DeleteFunc(c.drifts, func(d clockDrift) bool { return d.fault == f }) // it begins again
+		c.drifts = append(c.drifts, clockDrift{f, int64(ppm), true, true})
+		c.ppm = int64(ppm)
+	}
+	f.end = func() {
+		c.read(c.host.n.now())
+		c.ppm = 0
+		for i := range c.drifts {
+			d := &c.drifts[i]
+			if d.lasts = d.lasts && d.fault != f; d.lasts {
+				c.ppm = d.ppm
+			}
+		}
+	}
+	return f
 }
 
 // Set corrects the wall clock, as NTP does when it finds a server again: it shows the network's time. Its
@@ -139,7 +216,14 @@ func (c *Clock) Drift(ppm int) {
 func (c *Clock) Set() {
 	c.host.n.do(func() {
 		c.read(c.host.n.now())
-		c.ahead, c.stepped = 0, nil
+		c.gained = 0
+		for _, s := range c.steps {
+			s.fault.over()
+		}
+		c.steps = nil
+		for i := range c.drifts {
+			c.drifts[i].onWall = c.drifts[i].lasts
+		}
 		c.host.n.note(&c.host.node, nil, "clock is set")
 	})
 }

@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -36,7 +39,7 @@ const (
 // portRange is the ephemeral ports of a host.
 type portRange struct {
 	first, last uint16
-	fault       *Fault // that there are few; nil if they are the default
+	fault       *Fault // that they are others than by default, or nil
 }
 
 func (r *portRange) count() uint64 { return uint64(r.last-r.first) + 1 }
@@ -88,41 +91,140 @@ func (d *descriptors) free(fd *descriptor) {
 // end closes all.
 func (d *descriptors) end() { d.open, d.epoch = 0, d.epoch+1 }
 
-// SetLimits changes the limits of h. What is open stays so; what is above a new limit counts. It panics if l is not
+// SetLimits gives h these limits, in place of all that it has. What is open stays so; what is above a new limit counts. It panics if l is not
 // valid.
 func (h *Host) SetLimits(l HostLimits) {
 	h.must("SetLimits")
 	h.n.mustSimulate("SetLimits")
-	if l.Descriptors < 0 {
-		panic(fmt.Sprintf("sim: host %s: SetLimits: HostLimits.Descriptors = %d: must not be negative", h.name, l.Descriptors))
-	}
-	if l.CPUs < 0 {
-		panic(fmt.Sprintf("sim: host %s: SetLimits: HostLimits.CPUs = %d: must not be negative", h.name, l.CPUs))
-	}
-	if l.Slowdown < 0 || l.Slowdown > 1000 {
-		panic(fmt.Sprintf("sim: host %s: SetLimits: HostLimits.Slowdown = %d: must be from 1 to 1000, or 0 for 1", h.name, l.Slowdown))
-	}
-	ports := portRange{first: l.FirstPort, last: l.LastPort}
-	if ports.first == 0 {
-		ports.first = firstEphemeral
-	}
-	if ports.last == 0 {
-		ports.last = lastEphemeral
-	}
-	if ports.last < ports.first {
-		panic(fmt.Sprintf("sim: host %s: SetLimits: HostLimits.LastPort = %d: must be at least FirstPort, %d", h.name, ports.last, ports.first))
+	l.mustBeValid(h, "SetLimits")
+	var each []*Fault
+	for _, one := range l.each() {
+		if !one.byDefault() {
+			each = append(each, h.restricting(one))
+		}
 	}
 	h.n.do(func() {
-		h.fds.limit, h.fds.most = nil, l.Descriptors
-		if l.Descriptors > 0 {
-			h.fds.limit = h.n.fault(&h.node, fmt.Sprintf("limit of %d descriptors", l.Descriptors), "socket that was one too many")
+		for _, r := range h.limits {
+			r.fault.over()
 		}
-		if ports != (portRange{first: firstEphemeral, last: lastEphemeral}) {
-			ports.fault = h.n.fault(&h.node, fmt.Sprintf("ephemeral ports %d to %d", ports.first, ports.last), "socket without a port")
+		h.limits = nil
+		h.limited()
+		for _, f := range each {
+			f.beginNow()
 		}
-		h.table.ports, h.table.nextPort = ports, ports.first
-		h.cpu.limit(l.CPUs, max(l.Slowdown, 1))
 	})
+}
+
+// Restrict is [Host.SetLimits] as a fault, of the fields that are not zero. When it is over the host has the limits that it had before; of several that
+// overlap the one that began last decides, for each field by itself, and SetLimits ends them all. It panics if l is not valid or has no field that
+// is set.
+//
+// It meets each socket that its Descriptors or ports did not allow, and each piece of work that its CPUs or Slowdown made longer.
+func Restrict(h *Host, l HostLimits) *Fault {
+	h.must("Restrict")
+	h.n.mustSimulate("Restrict")
+	l.mustBeValid(h, "Restrict")
+	if l == (HostLimits{}) {
+		panic(fmt.Sprintf("sim: host %s: Restrict: HostLimits is empty: set a field", h.name))
+	}
+	return h.restricting(l).enlisted()
+}
+
+// mustBeValid panics unless l is, in the name of a function.
+func (l *HostLimits) mustBeValid(h *Host, function string) {
+	refuse := func(field string, value int, allowed string) {
+		panic(fmt.Sprintf("sim: host %s: %s: HostLimits.%s = %d: %s", h.name, function, field, value, allowed))
+	}
+	ports := l.ports()
+	switch {
+	case l.Descriptors < 0:
+		refuse("Descriptors", l.Descriptors, "must not be negative")
+	case l.CPUs < 0:
+		refuse("CPUs", l.CPUs, "must not be negative")
+	case l.Slowdown < 0 || l.Slowdown > 1000:
+		refuse("Slowdown", l.Slowdown, "must be from 1 to 1000, or 0 for 1")
+	case ports.last < ports.first:
+		refuse("LastPort", int(ports.last), fmt.Sprintf("must be at least FirstPort, %d", ports.first))
+	}
+}
+
+func (l *HostLimits) ports() portRange {
+	return portRange{first: cmp.Or(l.FirstPort, firstEphemeral), last: cmp.Or(l.LastPort, lastEphemeral)}
+}
+
+// each are limits of one kind each.
+func (l *HostLimits) each() []HostLimits {
+	return []HostLimits{{Descriptors: l.Descriptors}, {FirstPort: l.FirstPort, LastPort: l.LastPort}, {CPUs: l.CPUs}, {Slowdown: l.Slowdown}}
+}
+
+// byDefault says that l, of one kind, is what a host has anyhow.
+func (l *HostLimits) byDefault() bool {
+	ports := l.ports()
+	return l.Descriptors == 0 && l.CPUs == 0 && l.Slowdown <= 1 && ports.first == firstEphemeral && ports.last == lastEphemeral
+}
+
+// A restriction is the limits of a fault.
+type restriction struct {
+	fault  *Fault
+	limits HostLimits
+}
+
+func (h *Host) restricting(l HostLimits) *Fault {
+	var what, miss []string
+	add := func(is bool, name, one string) {
+		if is {
+			what, miss = append(what, name), append(miss, one)
+		}
+	}
+	ports := l.ports()
+	add(l.Descriptors > 0, "limit of "+countOf(l.Descriptors, "descriptor", "descriptors"), "socket that was one too many")
+	add(l.FirstPort > 0 || l.LastPort > 0, fmt.Sprintf("ephemeral ports %d to %d", ports.first, ports.last), "socket without a port")
+	add(l.CPUs > 0, "limit of "+countOf(l.CPUs, "processor", "processors"), "piece of work that had to share them")
+	add(l.Slowdown > 0, fmt.Sprintf("work takes %d times as long", l.Slowdown), "piece of work")
+	f := h.n.newFault(strings.Join(what, ", "), &h.node, nil, expression{"Restrict", []any{h, l}})
+	f.miss = strings.Join(miss, ", nor a ")
+	f.begin = func() {
+		h.limits = append(h.limits, restriction{f, l})
+		h.limited()
+		if h.cpu.throttled == f {
+			f.hits(len(h.cpu.jobs))
+		} else if h.cpu.crowded == f && len(h.cpu.jobs) > h.cpu.cores {
+			f.hits(len(h.cpu.jobs))
+		}
+	}
+	f.end = func() {
+		h.limits = slices.DeleteFunc(h.limits, func(r restriction) bool { return r.fault == f })
+		h.limited()
+	}
+	return f
+}
+
+// limited brings the limits of h into force. The lock is held.
+func (h *Host) limited() {
+	ports := portRange{first: firstEphemeral, last: lastEphemeral}
+	h.cpu.count(h.n.now())
+	h.fds.limit, h.fds.most = nil, 0
+	h.cpu.crowded, h.cpu.cores, h.cpu.throttled, h.cpu.slowdown = nil, 0, nil, 1
+	for _, r := range h.limits {
+		if l := &r.limits; l.Descriptors > 0 {
+			h.fds.limit, h.fds.most = r.fault, l.Descriptors
+		}
+		if l := &r.limits; l.FirstPort > 0 || l.LastPort > 0 {
+			ports = l.ports()
+			ports.fault = r.fault
+		}
+		if l := &r.limits; l.CPUs > 0 {
+			h.cpu.crowded, h.cpu.cores = r.fault, l.CPUs
+		}
+		if l := &r.limits; l.Slowdown > 0 {
+			h.cpu.throttled, h.cpu.slowdown = r.fault, l.Slowdown
+		}
+	}
+	if now := h.table.ports; now.first != ports.first || now.last != ports.last {
+		h.table.nextPort = ports.first
+	}
+	h.table.ports = ports
+	h.cpu.arrange()
 }
 
 // errTooManyFiles is the failure of a system call that would make a descriptor.

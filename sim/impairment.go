@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"slices"
 	"time"
+
+	"github.com/squall-sim/squall/netem"
 )
 
 // An impairment is one value of a field of netem.Config on a pipe, for as long as it was set, or
@@ -26,8 +28,6 @@ type proof struct {
 	impairments []impairment  // nil until it is configured anew
 	corrupted   int64         // packets that netem.Config.Corrupt met
 	marked      int64         // packets that netem.Config.Loss picked, and ECN marked
-	queueMarked int64         // packets that a Queue marked
-	full        int64         // packets of the size of the MTU, and larger ones
 }
 
 // An aspect is a field of netem.Config as it stands.
@@ -38,8 +38,9 @@ type aspect struct {
 	miss  string // what no packet did if there is none; empty for what each packet meets
 }
 
-// aspects are the fields of p's configuration that do something to packets.
-func (p *pipe) aspects() [16]aspect {
+// aspects are the fields of p's configuration that are impairments. What bounds a link (Queue, Limit, MTU) is none: a
+// link whose bound nothing came to is as it should be.
+func (p *pipe) aspects() [13]aspect {
 	cfg, s := p.em.Config(), &p.stats
 	return [...]aspect{
 		{"Delay", unlessZero(cfg.Delay), s.Sent, ""},
@@ -55,20 +56,13 @@ func (p *pipe) aspects() [16]aspect {
 		{"Framing", unlessZero(cfg.Framing), s.Sent, ""},
 		{"Shaper", cfg.Shaper, s.Sent, ""},
 		{"Slots", unlessZero(cfg.Slots), s.Sent, ""},
-		{"Queue", cfg.Queue, s.QueueFull + p.proof.queueMarked, "found it full"},
-		{"Limit", unlessZero(cfg.Limit), s.OverLimit, "found it full"},
-		{"MTU", unlessZero(cfg.MTU), p.proof.full, "was as large"},
 	}
 }
 
-// eachPacketDiffers says whether something has changed that each packet meets; before is what it was.
-func (p *pipe) eachPacketDiffers(before [16]aspect) bool {
-	for i, a := range p.aspects() {
-		if a.miss == "" && a.name != "Correlation" && !reflect.DeepEqual(a.value, before[i].value) {
-			return true
-		}
-	}
-	return false
+// eachPacketDiffers says whether each packet of a link has another fate with one configuration than with another.
+func eachPacketDiffers(a, b netem.Config) bool {
+	return a.Delay != b.Delay || a.Jitter != b.Jitter || a.Rate != b.Rate || a.Framing != b.Framing ||
+		!reflect.DeepEqual(a.Slots, b.Slots) || !reflect.DeepEqual(a.Shaper, b.Shaper) || !reflect.DeepEqual(a.Distribution, b.Distribution)
 }
 
 func unlessZero[T comparable](v T) any {
@@ -79,7 +73,7 @@ func unlessZero[T comparable](v T) any {
 }
 
 // initial are the impairments of a pipe that was never configured anew.
-func (p *pipe) initial(now [16]aspect) (all []impairment) {
+func (p *pipe) initial(now [13]aspect) (all []impairment) {
 	for i, a := range now {
 		if a.value != nil {
 			all = append(all, impairment{field: i, value: a.value, first: p.proof.since, since: p.proof.since})
@@ -89,7 +83,7 @@ func (p *pipe) initial(now [16]aspect) (all []impairment) {
 }
 
 // reconfigured notes what is set from now on, and what no longer; before is what it was.
-func (p *pipe) reconfigured(before [16]aspect, now time.Duration) {
+func (p *pipe) reconfigured(before [13]aspect, now time.Duration) {
 	if p.proof.impairments == nil {
 		p.proof.impairments = p.initial(before)
 	}
@@ -137,8 +131,7 @@ func (p *pipe) history() []impairment {
 }
 
 // idle describes the impairments of p that met nothing. If packets went in the other
-// direction only, that says nothing about an impairment that both directions have; and what a link can
-// carry (Queue, Limit, MTU) it needs to show in one direction only.
+// direction only, that says nothing about an impairment that both directions have.
 func (p *pipe) idle() (lines []string) {
 	fields, other := p.aspects(), p.reverse.history()
 	for _, m := range p.history() {
@@ -152,8 +145,6 @@ func (p *pipe) idle() (lines []string) {
 		case m.sent == 0 && a.miss == "" && m.first == p.proof.since: // a link that took no packet at all is reported as such
 			continue
 		case both >= 0 && m.sent == 0 && p.reverse.used():
-			continue
-		case both >= 0 && other[both].hits > 0 && (a.name == "Queue" || a.name == "Limit" || a.name == "MTU"):
 			continue
 		}
 		line := fmt.Sprintf("  %s on %v", a.name, p)

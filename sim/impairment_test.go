@@ -1,7 +1,6 @@
 package sim_test
 
 import (
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func datagrams(t *testing.T, a, b *sim.Host, packets int) {
 	pc.Close()
 }
 
-// Each field of a configuration that did nothing is named, and none that did something.
+// Each field of a configuration that did nothing is named, and none that did something, or that only bounds the link.
 func TestImpairmentsThatMetNothing(t *testing.T) {
 	never, second, large := netem.DropList{1000}, netem.DropList{2}, netem.DropTail{Packets: 1000}
 	for _, row := range []struct {
@@ -44,16 +43,13 @@ func TestImpairmentsThatMetNothing(t *testing.T) {
 			"Duplicate on a > b: none of 5 packets was affected",
 			"Reorder on a > b: none of 5 packets was affected",
 			"Corrupt on a > b: none of 5 packets was affected",
-			"Queue on a > b: none of 5 packets found it full",
-			"MTU on a > b: none of 5 packets was as large",
 		}},
 		{"Loss", netem.Config{Loss: second}, nil},
 		{"Duplicate", netem.Config{Duplicate: 1}, nil},
 		{"Reorder", netem.Config{Delay: ms, Reorder: 1}, nil},
 		{"Corrupt", netem.Config{Corrupt: 1}, nil},
-		{"Queue", netem.Config{Rate: 800, Queue: netem.DropTail{Packets: 1}}, nil},
-		{"MTU", netem.Config{MTU: 100}, nil},
-		{"MTU that cuts", netem.Config{MTU: 68}, nil},
+		{"bounds that nothing came to", netem.Config{Rate: netem.Mbit, Queue: large, Limit: 1000, MTU: 1000}, nil},
+		{"bounds that packets came to", netem.Config{Rate: 800, Queue: netem.DropTail{Packets: 1}, Limit: 1, MTU: 68}, nil},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -88,23 +84,17 @@ func TestCorruptThatMetACopy(t *testing.T) {
 	require.Less(t, found, 32)
 }
 
-// Packets that pass a link as a train count as well.
-func TestMTUThatATrainMet(t *testing.T) {
+// What tc-netem bounds without being asked, 1000 packets, is no fault; a link without traffic that has only bounds is none either.
+func TestImpliedBoundsAreNoFaults(t *testing.T) {
+	cfg, err := netem.Parse("delay 10ms")
+	require.NoError(t, err)
+	require.Equal(t, 1000, cfg.Limit)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		a, r, b := n.Host("a"), n.Router("r"), n.Host("b")
-		n.Link(a, r, netem.Config{Delay: ms})
-		n.LinkAsym(r, b, netem.Config{Delay: ms, MTU: 1500}, netem.Config{})
-		l := listen(t, b, ":7")
-		c := dial(t, a, "b:7")
-		s, err := l.Accept()
-		require.NoError(t, err)
-		c.Write(make([]byte, 20_000))
-		c.Close()
-		k, err := io.Copy(io.Discard, s)
-		require.NoError(t, err)
-		require.EqualValues(t, 20_000, k)
-		require.Empty(t, n.IdleFaults())
-	})
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, cfg)
+		n.Link(n.Host("c"), b, netem.Config{MTU: 9000, Limit: 5})
+		datagrams(t, a, b, 3)
+	}, sim.Strict())
 }
 
 // Each value counts by itself, however often a link is changed, and what was set several times
@@ -166,18 +156,6 @@ func TestImpairmentOfOneWay(t *testing.T) {
 		require.Empty(t, n.IdleFaults())
 		datagrams(t, b, a, 1)
 		require.Equal(t, "Faults that never fired:\n  Loss on b > a: none of 1 packet was affected", n.IdleFaults())
-
-		c, d := n.Host("c"), n.Host("d")
-		n.Link(c, d, netem.Config{MTU: 100}) // large packets go one way, which is enough for it
-		datagrams(t, c, d, 3)
-		pc, err := c.ListenPacket("udp", ":9")
-		require.NoError(t, err)
-		back, err := d.Dial("udp", "c:9")
-		require.NoError(t, err)
-		back.Write(make([]byte, 10))
-		_, _, err = pc.ReadFrom(make([]byte, 10))
-		require.NoError(t, err)
-		require.NotContains(t, n.IdleFaults(), "MTU")
 	})
 }
 

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -68,18 +67,12 @@ type NameServer struct {
 	made moment
 	conf NameServerConfig
 
-	mu       sync.Mutex
-	records  map[string][]dns.Record // by name, in small letters and without the final dot
-	troubles map[string]*nameTrouble
-	turns    map[string]int // with RoundRobin: how many answers there were
-}
+	troubles []nameTrouble // guarded by the network's lock
 
-// A nameTrouble is what is wrong with the answers about a name.
-type nameTrouble struct {
-	fail, silence, delay, truncate *Fault
-
-	code NameCode
-	by   time.Duration // of the delay
+	mu      sync.Mutex
+	records map[string][]dns.Record // by name, in small letters and without the final dot
+	wrong   map[*Fault][]dns.Record // those of MisleadNames
+	turns   map[string]int          // with RoundRobin: how many answers there were
 }
 
 // A NameCode is the code with which a name server says that it has no answer (RFC 1035 section 4.1.1).
@@ -114,7 +107,7 @@ func checkedName(method, name string, all bool) string {
 		err = fmt.Errorf("the name must not be empty")
 	}
 	if err != nil {
-		panic(fmt.Sprintf("sim: NameServer.%s(%q): %v", method, name, err))
+		panic(fmt.Sprintf("sim: %s(%q): %v", method, name, err))
 	}
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
@@ -122,7 +115,7 @@ func checkedName(method, name string, all bool) string {
 // Set replaces the records of a name, in the form of [NameServerConfig]'s; with none the name does not
 // exist any more. Clients see it when they ask next. It panics if a record is not valid.
 func (s *NameServer) Set(name string, records ...string) {
-	key := checkedName("Set", name, false)
+	key := checkedName("NameServer.Set", name, false)
 	parsed := s.parse(name, records)
 	s.mu.Lock()
 	s.records[key] = parsed
@@ -157,71 +150,38 @@ func (s *NameServer) parse(name string, records []string) []dns.Record {
 
 // Fail has questions about a name answered by a code, until [NameServer.Heal].
 func (s *NameServer) Fail(name string, code NameCode) {
-	if nameCodes[code] == "" {
-		panic(fmt.Sprintf("sim: NameServer.Fail(%q, %v): the code must be one of the constants, NameFormatError to NameRefused", name, code))
-	}
-	s.trouble("Fail", name, code.String(), func(t *nameTrouble, f *Fault) { t.fail, t.code = f, code })
+	s.begin(s.failing("NameServer.Fail", name, code))
 }
 
 // Silence has questions about a name stay without an answer, until [NameServer.Heal]. Go's resolver waits
 // for 5 s, and asks twice.
-func (s *NameServer) Silence(name string) {
-	s.trouble("Silence", name, "silence", func(t *nameTrouble, f *Fault) { t.silence = f })
-}
+func (s *NameServer) Silence(name string) { s.begin(s.silent("NameServer.Silence", name)) }
 
 // Delay has answers about a name take some time more, until [NameServer.Heal]. Over UDP other questions are
 // answered meanwhile.
 func (s *NameServer) Delay(name string, by time.Duration) {
-	if by <= 0 {
-		panic(fmt.Sprintf("sim: NameServer.Delay(%q, %v): the delay must be positive", name, by))
-	}
-	s.trouble("Delay", name, fmt.Sprintf("answers %v late", by), func(t *nameTrouble, f *Fault) { t.delay, t.by = f, by })
+	s.begin(s.late("NameServer.Delay", name, by))
 }
 
 // Truncate has answers about a name over UDP come without records and marked as truncated, so that clients
 // ask again over TCP, until [NameServer.Heal].
-func (s *NameServer) Truncate(name string) {
-	s.trouble("Truncate", name, "truncated answers", func(t *nameTrouble, f *Fault) { t.truncate = f })
-}
+func (s *NameServer) Truncate(name string) { s.begin(s.truncating("NameServer.Truncate", name)) }
 
-// Heal ends what Fail, Silence, Delay and Truncate began for a name, or with the empty name what they
-// began for all. Answers that are on their way are not changed.
+func (s *NameServer) begin(f *Fault) { s.host.n.do(f.beginNow) }
+
+// Heal ends all faults of a name, those of Fail, Silence, Delay and Truncate and those that were injected, or with the empty name
+// those of all names. Answers that are on their way are not changed.
 func (s *NameServer) Heal(name string) {
-	key := checkedName("Heal", name, true)
-	s.mu.Lock()
-	t := s.troubles[key]
-	delete(s.troubles, key)
-	s.mu.Unlock()
+	key := checkedName("NameServer.Heal", name, true)
+	if name != "" {
+		name += ": "
+	}
 	s.host.n.do(func() {
-		if t != nil {
-			for _, f := range []*Fault{t.fail, t.silence, t.delay, t.truncate} {
-				if f != nil {
-					f.over()
-				}
-			}
+		for _, f := range s.heal(func(t *nameTrouble) bool { return t.name == key }) {
+			f.over()
 		}
-		s.host.n.note(&s.host.node, nil, "names: "+describeName(name)+"healed")
+		s.host.n.note(&s.host.node, nil, "names: "+name+"healed")
 	})
-}
-
-func describeName(name string) string {
-	if name == "" {
-		return ""
-	}
-	return name + ": "
-}
-
-func (s *NameServer) trouble(method, name, what string, set func(*nameTrouble, *Fault)) {
-	key := checkedName(method, name, true)
-	f := get(s.host.n, func() *Fault {
-		return s.host.n.fault(&s.host.node, "names: "+describeName(name)+what, "question")
-	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.troubles[key] == nil {
-		s.troubles[key] = &nameTrouble{}
-	}
-	set(s.troubles[key], f)
 }
 
 // A reply is what the server does about a message.
@@ -249,56 +209,29 @@ func (s *NameServer) answer(message []byte, udp bool) (r reply) {
 
 // decide completes the answer to a query, and says whether there is one.
 func (s *NameServer) decide(q *dns.Query, a *dns.Answer, r *reply, udp bool) bool {
-	t, fired := s.troubleOf(q.Name), []*Fault(nil)
+	n := s.host.n
+	t := get(n, func() nameTroubles {
+		t := s.troublesOf(q.Name)
+		for _, kind := range t.felt(udp) {
+			t[kind].fault.hit(n.now())
+		}
+		return t
+	})
+	r.delay = t[nameDelay].by
 	switch {
-	case t.silence != nil:
-		fired = append(fired, t.silence)
-	case t.delay != nil:
-		r.delay = t.by
-		fired = append(fired, t.delay)
-	}
-	switch {
-	case t.silence != nil:
-	case t.truncate != nil && udp:
+	case t[nameSilence].fault != nil:
+		return false
+	case t[nameTruncation].fault != nil && udp:
 		a.Truncated = true
-		fired = append(fired, t.truncate)
-	case t.fail != nil:
-		a.Code = dns.Code(t.code)
-		fired = append(fired, t.fail)
+	case t[nameFailure].fault != nil:
+		a.Code = dns.Code(t[nameFailure].code)
 	default:
 		s.find(q, a)
-	}
-	if len(fired) > 0 {
-		s.host.n.do(func() {
-			for _, f := range fired {
-				f.hit(s.host.n.now())
-			}
-		})
 	}
 	if a.Code == dns.NXDomain || a.Code == dns.Success && len(a.Records) == 0 {
 		a.Authority = []dns.Record{s.authority()}
 	}
-	return t.silence == nil
-}
-
-// troubleOf is what is wrong with a name itself, or else with all.
-func (s *NameServer) troubleOf(name string) (t nameTrouble) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, key := range []string{"", name} {
-		set := s.troubles[key]
-		if set == nil {
-			continue
-		}
-		if set.fail != nil {
-			t.fail, t.code = set.fail, set.code
-		}
-		if set.delay != nil {
-			t.delay, t.by = set.delay, set.by
-		}
-		t.silence, t.truncate = cmp.Or(set.silence, t.silence), cmp.Or(set.truncate, t.truncate)
-	}
-	return t
+	return true
 }
 
 // authority is the record that says for how long clients may keep that there is nothing (RFC 2308 section 3).
@@ -359,6 +292,9 @@ func (s *NameServer) turn(name string, kind dns.Type) int {
 // of returns the records of a name, all or those of a type, and whether it exists. What s was told about
 // the name itself comes first, then what the network knows, then what stands for a domain.
 func (s *NameServer) of(name string, kind dns.Type) (all []dns.Record, exists bool) {
+	if records, is := s.misled(name); is {
+		return records, len(records) > 0
+	}
 	own := s.isOwn(name)
 	if !own {
 		records, known := s.known(name, kind)

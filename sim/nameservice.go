@@ -35,9 +35,9 @@ func (h *Host) ServeNames(cfg NameServerConfig) *NameServer {
 	if err != nil {
 		panic(fmt.Sprintf("sim: host %s: ServeNames: NameServerConfig.%v", h.name, err))
 	}
-	s := &NameServer{host: h, conf: cfg, records: map[string][]dns.Record{}, troubles: map[string]*nameTrouble{}, turns: map[string]int{}}
+	s := &NameServer{host: h, conf: cfg, records: map[string][]dns.Record{}, wrong: map[*Fault][]dns.Record{}, turns: map[string]int{}}
 	for name, records := range cfg.Records {
-		s.records[checkedName("Records", name, false)] = s.parse(name, records)
+		s.records[checkedName("NameServer.Records", name, false)] = s.parse(name, records)
 	}
 	h.n.do(func() {
 		s.made = h.n.moment()

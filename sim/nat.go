@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -12,22 +13,58 @@ type NATConfig struct {
 	Tracking
 
 	// Ports is how many ports it has for connections to one remote address and port: those from 1024
-	// on. When all are taken, the packet that would begin one more is dropped. Default 64512, at most that.
+	// on. When all are taken, the packet that would begin one more is dropped. Default 64512, at most that, beside the privileged
+	// ones, which take the place of each other: 1 to 511 that of ports below 512, and 600 to 1023 of the others.
 	Ports int
+
+	// Forwards let others open connections to hosts behind the NAT, at its own address: static port forwarding (iptables: -j DNAT).
+	Forwards []Forward
+
+	// Hairpin lets the hosts behind the NAT use Forwards too; the host that they reach sees the NAT's own address. Without it nobody listens
+	// there, to them.
+	Hairpin bool
+}
+
+// A Forward has what comes to a port of a NAT's own address go to a host behind it.
+type Forward struct {
+	Network string // "tcp" or "udp"
+	Port    int    // of the NAT, 1 to 65535
+	To      Node   // one of those behind it
+	ToPort  int    // 1 to 65535; default Port
 }
 
 // A NAT is a router that lets the hosts behind it use its own address (RFC 3022: NAPT). It is made by [Router.NAT].
 type NAT struct {
 	tracker
-	conf   NATConfig
-	inside map[*node]bool
-	draws  netem.Stream
-	moved  bool // by Rebind: the ports are others as well
+	conf     NATConfig
+	inside   map[*node]bool
+	forwards map[natPort]natTarget
+	lent     map[tuple]*lentPort // by protocol and inner address
+	draws    netem.Stream
+	moved    bool // by Rebind: the ports are others as well
+}
+
+// A natPort is a port of a NAT.
+type natPort struct {
+	proto protocol
+	port  uint16
+}
+
+// A natTarget is where a Forward leads.
+type natTarget struct {
+	to   *node
+	port uint16
+}
+
+// A lentPort is one that an inner address and port have instead of their own number.
+type lentPort struct {
+	port  uint16
+	conns int
 }
 
 // NAT makes r translate the addresses of the given hosts, or routers that are NATs themselves: to all others they have the address of r.
-// Each of their connections, of TCP or UDP, gets a port: its own number if that is free, else a random one
-// (as Linux's MASQUERADE: nf_nat_l4proto_unique_tuple). What comes for a port of no connection is a stray, and
+// Each of their connections, of TCP or UDP, gets a port: that of another connection from the same address and port, or its own number, if that is
+// free, else a random one (as Linux's MASQUERADE: get_unique_tuple in nf_nat_core.c). What comes for a port of no connection is a stray, and
 // what is sent to one of the hosts by its own address does not arrive, since that is private. It panics if no host is given, if
 // cfg is not valid, or if r has another box.
 //
@@ -37,18 +74,51 @@ type NAT struct {
 func (r *Router) NAT(cfg NATConfig, behind ...Node) *NAT {
 	r.must("NAT")
 	cfg.Tracking.mustBeValid("NAT", r)
-	if cfg.Ports < 0 || cfg.Ports > mostPorts {
-		panic(fmt.Sprintf("sim: router %s: NAT: Ports is %d: it must be from 1 to %d, or 0 for all", r.name, cfg.Ports, mostPorts))
-	}
-	if cfg.Ports == 0 {
-		cfg.Ports = mostPorts
+	if cfg.Ports < 0 || cfg.Ports > highPorts.count {
+		panic(fmt.Sprintf("sim: router %s: NAT: Ports is %d: it must be from 1 to %d, or 0 for all", r.name, cfg.Ports, highPorts.count))
 	}
 	if len(behind) == 0 {
 		panic(fmt.Sprintf("sim: router %s: NAT: name the hosts behind it", r.name))
 	}
-	t := &NAT{tracker: newTracker(r, cfg.Tracking), conf: cfg, inside: r.set("NAT", behind), draws: netem.NewStream(r.n.seed, "nat", r.name)}
-	r.n.do(func() { r.n.install(r, t) })
+	t := &NAT{tracker: newTracker(r, cfg.Tracking), conf: cfg, inside: r.set("NAT", behind), lent: map[tuple]*lentPort{},
+		draws: netem.NewStream(r.n.seed, "nat", r.name)}
+	t.forwards = t.checked(cfg.Forwards)
+	r.n.do(func() { t.install(t) })
 	return t
+}
+
+// checked are the forwards of a configuration.
+func (t *NAT) checked(forwards []Forward) map[natPort]natTarget {
+	all := map[natPort]natTarget{}
+	for i, f := range forwards {
+		refuse := func(field string, value any, allowed string) {
+			panic(fmt.Sprintf("sim: router %s: NAT: Forwards[%d].%s is %v: it must be %s", t.r.name, i, field, value, allowed))
+		}
+		proto := protoTCP
+		switch f.Network {
+		case "tcp":
+		case "udp":
+			proto = protoUDP
+		default:
+			refuse("Network", fmt.Sprintf("%q", f.Network), `"tcp" or "udp"`)
+		}
+		switch {
+		case f.Port < 1 || f.Port > 65535:
+			refuse("Port", f.Port, "from 1 to 65535")
+		case f.ToPort < 0 || f.ToPort > 65535:
+			refuse("ToPort", f.ToPort, "from 1 to 65535, or 0 for Port")
+		}
+		to := t.r.n.nodeOf("NAT", f.To)
+		if !t.inside[to] {
+			refuse("To", fmt.Sprintf("%q", to.name), "one of those behind the NAT")
+		}
+		at := natPort{proto, uint16(f.Port)}
+		if _, taken := all[at]; taken {
+			refuse("Port", f.Port, "that of no other forward of its network")
+		}
+		all[at] = natTarget{to, uint16(cmp.Or(f.ToPort, f.Port))}
+	}
+	return all
 }
 
 // must panics if r is no router, in the name of a method.
@@ -83,11 +153,8 @@ func (r *Router) Addr() netip.Addr {
 // answers by RST, and what is sent to the old address is lost. A client of a protocol that does not
 // rely on addresses goes on.
 func (t *NAT) Rebind() {
-	t.r.n.do(func() {
-		t.forgetAll("has another address")
-		t.r.n.readdress(t.r)
-		t.moved = true
-	})
+	f := t.rebinding()
+	t.r.n.do(f.beginNow)
 }
 
 // at says who has an address.
@@ -103,11 +170,14 @@ func (t *NAT) forward(now int64, pkt *packet) {
 		return
 	}
 	from, to := t.at(pkt.src), t.at(pkt.dst)
+	target, forwards := t.forwards[natPort{pkt.proto, pkt.dst.Port()}]
 	switch {
 	case pkt.proto == protoICMP && to != &t.r.node:
 		t.r.n.transmit(pkt, now)
 	case to == &t.r.node && pkt.dst.Addr() != t.r.addr:
 		t.r.n.drop(now, pkt, nil, "nobody has the address any more")
+	case to == &t.r.node && forwards && (t.conf.Hairpin || !t.inside[from]):
+		t.admit(now, pkt, target, t.inside[from])
 	case to == &t.r.node && t.inside[from] && pkt.proto == protoTCP && pkt.seg != nil:
 		t.r.reset(now, pkt, t.r.flowTo(protoTCP, pkt.dst, pkt.src), "nobody listens")
 	case to == &t.r.node:
@@ -120,16 +190,65 @@ func (t *NAT) forward(now int64, pkt *packet) {
 		t.stray(now, pkt)
 	case t.crowded(now, pkt):
 	default:
-		want := int(pkt.src.Port())
-		if t.moved {
-			want = 0
-		}
-		port := t.port(pkt.proto, pkt.dst, want, t.conf.Ports, &t.draws)
-		if port == 0 {
-			t.tooMany(now, pkt, "no port is left")
-			return
-		}
-		public := netip.AddrPortFrom(t.r.addr, port)
-		t.pass(now, pkt, t.open(pkt, tuple{pkt.proto, pkt.dst, public}), true)
+		t.masquerade(now, pkt, pkt.dst)
 	}
+}
+
+// admit handles a packet for a port that leads to a host behind the NAT, from one there or not.
+func (t *NAT) admit(now int64, pkt *packet, target natTarget, hairpin bool) {
+	to := netip.AddrPortFrom(target.to.addr, target.port)
+	answer := tuple{pkt.proto, to, pkt.src}
+	switch {
+	case !t.begins(pkt):
+		t.stray(now, pkt)
+	case t.crowded(now, pkt):
+	case hairpin:
+		t.masquerade(now, pkt, to)
+	case t.known[answer] != nil: // by another forward to the same port
+		t.tooMany(now, pkt, "no port is left")
+	default:
+		t.pass(now, pkt, t.open(pkt, answer), true)
+	}
+}
+
+// masquerade begins a connection from a host behind the NAT.
+func (t *NAT) masquerade(now int64, pkt *packet, to netip.AddrPort) {
+	inner := tuple{proto: pkt.proto, from: pkt.src}
+	port := t.portFor(inner, to)
+	if port == 0 {
+		t.tooMany(now, pkt, "no port is left")
+		return
+	}
+	c := t.open(pkt, tuple{pkt.proto, to, netip.AddrPortFrom(t.r.addr, port)})
+	if port != pkt.src.Port() {
+		lent := t.lent[inner]
+		if lent == nil || lent.port != port {
+			lent = &lentPort{port: port}
+			t.lent[inner] = lent
+		}
+		lent.conns++
+		c.gone = func() {
+			if lent.conns--; lent.conns == 0 && t.lent[inner] == lent {
+				delete(t.lent, inner)
+			}
+		}
+	}
+	t.pass(now, pkt, c, true)
+}
+
+// portFor chooses the port of a new connection from an inner address; 0 if none is left.
+func (t *NAT) portFor(inner tuple, to netip.AddrPort) uint16 {
+	own := int(inner.from.Port())
+	of, given := portsLike(own), t.conf.Ports > 0
+	if given {
+		of = portPool{highPorts.first, t.conf.Ports}
+	}
+	lent := t.lent[inner]
+	switch {
+	case lent != nil && t.free(inner.proto, to, int(lent.port)):
+		return lent.port
+	case t.moved, given && (own < of.first || own >= of.first+of.count), !t.free(inner.proto, to, own):
+		return t.port(inner.proto, to, of, &t.draws)
+	}
+	return uint16(own)
 }

@@ -289,12 +289,14 @@ func (b *neighbour) lasts(now int64) int64 {
 // confirm is called when TCP knows that what it sends arrives.
 func (b *neighbour) confirm(now int64) { b.confirmed = now }
 
-// forget has the node know nothing of its neighbour (neigh_flush_dev).
-func (b *neighbour) forget(why string) {
+// forget has the node know nothing of its neighbour (neigh_flush_dev), because of a fault.
+func (b *neighbour) forget(by *Fault, why string) {
 	n := b.pipe.n
 	b.state, b.at = unknown, never
 	for len(b.waiting) > 0 {
-		n.drop(n.now(), b.take(), b.pipe, why)
+		pkt := b.take()
+		by.met(n.now(), pkt)
+		n.drop(n.now(), pkt, b.pipe, why)
 	}
 }
 
@@ -350,7 +352,7 @@ func (b *neighbour) giveUp(now int64) {
 }
 
 // forgetNeighbours has a host that loses its memory forget its neighbours.
-func (h *Host) forgetNeighbours() {
+func (h *Host) forgetNeighbours(by *Fault) {
 	var own []*pipe
 	for _, p := range h.n.wires.pipes {
 		if p.from == &h.node && p.neighbour != nil {
@@ -359,7 +361,7 @@ func (h *Host) forgetNeighbours() {
 	}
 	slices.SortFunc(own, func(a, b *pipe) int { return cmp.Compare(a.to.name, b.to.name) })
 	for _, p := range own {
-		p.neighbour.forget("host is off")
-		p.neighbour.six.forget("host is off")
+		p.neighbour.forget(by, "host is off")
+		p.neighbour.six.forget(by, "host is off")
 	}
 }

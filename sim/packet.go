@@ -214,9 +214,6 @@ func (n *Network) transmit(pkt *packet, now int64) {
 
 // putOn puts a packet on a pipe that lets it.
 func (n *Network) putOn(now int64, pkt *packet, p *pipe) {
-	if pkt.size >= p.mtu {
-		p.proof.full++
-	}
 	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
 			n.putOn(now, f, p)
@@ -276,8 +273,6 @@ func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
 		p.stats.Marked++
 		if p.lossMarks {
 			p.proof.marked++
-		} else {
-			p.proof.queueMarked++
 		}
 	}
 	if v.Corrupt {
@@ -414,9 +409,6 @@ func (n *Network) forward(now int64, head *packet) bool {
 	head.pipes[head.hop].stats.Delivered += int64(t.packets)
 	p.stats.Sent += int64(t.packets)
 	p.stats.SentBytes += int64(t.bytes)
-	if t.largest >= p.mtu {
-		p.proof.full++
-	}
 	head.hop++
 	n.queue.addTrain(head, int64(at))
 	return true

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"strings"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
 // Packets says which packets of a link a fault is for: those that meet all conditions that are set. The zero value is
-// all packets in both directions; those of ARP are never meant.
+// all packets in both directions; those of ARP and of neighbour discovery are never meant.
 //
 //	sim.Packets{From: server, Kind: sim.Data, Nth: 3}    the third packet with data from the server
 //	sim.Packets{From: server, Kind: sim.Data}            every answer, but no request
@@ -23,6 +24,8 @@ import (
 type Packets struct {
 	From  Node             // those that leave this end of the link, a host or router; nil: both directions
 	Kind  PacketKind       // those of a kind; zero: any
+	IP    int              // those of a version of IP, 4 or 6; 0: of both
+	Addr  netip.Addr       // those from or to an address, as it is on this link; the zero Addr: any
 	Port  int              // those of TCP and UDP from or to a port, 1 to 65535; 0: any
 	Conn  net.Conn         // those of one connection, a *[TCPConn] or *[UDPConn], as its addresses are on this link
 	Where func(Event) bool // those for which it returns true; the Event is as of a packet Sent. It must not call the network
@@ -127,6 +130,12 @@ func (s *Packets) check(l *Link, streams bool) error {
 		return fmt.Errorf("Packets.Kind is %d: it must be one of the constants, AnyPacket to SentAgain", uint8(s.Kind))
 	case s.Port < 0 || s.Port > 65535:
 		return fmt.Errorf("Packets.Port is %d: it must be 0 to 65535", s.Port)
+	case s.IP != 0 && s.IP != 4 && s.IP != 6:
+		return fmt.Errorf("Packets.IP is %d: it must be 4, 6, or 0 for both", s.IP)
+	case s.Addr.Is4In6() || s.Addr.Zone() != "":
+		return fmt.Errorf("Packets.Addr is %v: it must be as in a packet, neither mapped to IPv6 nor with a zone", s.Addr)
+	case s.IP != 0 && s.Addr.IsValid() && s.IP != versionOf(s.Addr):
+		return fmt.Errorf("Packets.Addr is %v: packets of Packets.IP, %d, have no such address", s.Addr, s.IP)
 	case s.Nth > 0 && s.First+s.Skip > 0:
 		return fmt.Errorf("Packets.Nth is %d: it must be 0 beside First or Skip", s.Nth)
 	case s.Connections > 0 && (s.Kind == UDP || s.Kind == ICMP):
@@ -161,18 +170,44 @@ func (s *Packets) check(l *Link, streams bool) error {
 	default:
 		return fmt.Errorf("Packets.Conn is a %T: it must be a *sim.TCPConn or a *sim.UDPConn, such as NetConn of a TLS connection returns", c)
 	}
+	if local, remote := s.of(); local.IsValid() {
+		switch {
+		case s.IP != 0 && s.IP != versionOf(remote.Addr()):
+			return fmt.Errorf("Packets.IP is %d: Packets.Conn is to %v", s.IP, remote)
+		case s.Addr.IsValid() && s.Addr != local.Addr() && s.Addr != remote.Addr():
+			return fmt.Errorf("Packets.Addr is %v: Packets.Conn is from %v to %v", s.Addr, local, remote)
+		}
+	}
 	if streams && (s.Kind == UDP || s.Kind == ICMP) {
 		return fmt.Errorf("Packets.Kind is %v: the fault is for those of TCP", s.Kind)
 	}
 	return nil
 }
 
-// String describes the packets: "packets with data from server, the 3rd only".
+// String describes the packets: "the 3rd of the packets with data from server".
 func (s Packets) String() string {
 	var b strings.Builder
+	switch last := s.Skip + s.First; {
+	case s.Nth > 0:
+		b.WriteString("the " + ordinal(s.Nth) + " of the ")
+	case s.First == 1:
+		b.WriteString("the " + ordinal(last) + " of the ")
+	case s.First > 0 && s.Skip > 0:
+		b.WriteString("the " + ordinal(s.Skip+1) + " to " + ordinal(last) + " of the ")
+	case s.First > 0:
+		b.WriteString("the first " + thousands(s.First) + " of the ")
+	case s.Skip > 0:
+		b.WriteString("all but the first " + thousands(s.Skip) + " of the ")
+	}
 	b.WriteString(s.Kind.String())
 	if s.From != nil {
 		b.WriteString(" from " + s.From.base().name)
+	}
+	if s.IP > 0 {
+		fmt.Fprintf(&b, " of IPv%d", s.IP)
+	}
+	if s.Addr.IsValid() {
+		fmt.Fprintf(&b, " of %v", s.Addr)
 	}
 	if s.Port > 0 {
 		fmt.Fprintf(&b, " of port %d", s.Port)
@@ -180,22 +215,37 @@ func (s Packets) String() string {
 	if s.Conn != nil {
 		fmt.Fprintf(&b, " of %v - %v", s.Conn.LocalAddr(), s.Conn.RemoteAddr())
 	}
-	if s.Where != nil {
-		b.WriteString(" that a function picks")
-	}
-	if s.Connections > 0 {
-		fmt.Fprintf(&b, " of the first %s", countOf(s.Connections, "connection", "connections"))
-	}
 	switch {
-	case s.Nth > 0:
-		fmt.Fprintf(&b, ", number %d only", s.Nth)
-	case s.First > 0:
-		fmt.Fprintf(&b, ", the first %d", s.First)
+	case s.Connections == 1:
+		b.WriteString(" of the first connection")
+	case s.Connections > 1:
+		b.WriteString(" of the first " + thousands(s.Connections) + " connections")
 	}
-	if s.Skip > 0 {
-		fmt.Fprintf(&b, ", after %d", s.Skip)
+	if s.Where != nil {
+		b.WriteString(" that " + functionName(reflect.ValueOf(s.Where)) + " picks")
 	}
 	return b.String()
+}
+
+// ordinal is a number as in "the 3rd".
+func ordinal(k int) string {
+	endings := [...]string{"th", "st", "nd", "rd"}
+	switch last := k % 10; {
+	case k == 1:
+		return "first"
+	case last > 3 || k/10%10 == 1:
+		return thousands(k) + endings[0]
+	default:
+		return thousands(k) + endings[last]
+	}
+}
+
+// versionOf is that of IP.
+func versionOf(a netip.Addr) int {
+	if a.Is4() {
+		return 4
+	}
+	return 6
 }
 
 // chosen says whether a packet that meets all conditions before is one of those counted; count is its number, from 1.

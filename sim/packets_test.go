@@ -2,12 +2,57 @@ package sim_test
 
 import (
 	"net"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/sim"
 )
+
+// One family that is lost, or one address: a dual-stack client goes to the other one after 300 ms (net.Dialer's FallbackDelay).
+func TestPacketsOfAFamily(t *testing.T) {
+	for _, row := range []struct {
+		pkts  sim.Packets
+		name  string
+		code  string
+		takes time.Duration
+		to    string
+	}{
+		{sim.Packets{IP: 6}, "drops packets of IPv6", "sim.Drop(clientServer, sim.Packets{IP: 6})", 320 * ms, "10.0.0.2:7"},
+		{sim.Packets{IP: 4}, "drops packets of IPv4", "sim.Drop(clientServer, sim.Packets{IP: 4})", 20 * ms, "[2001:db8::2]:7"},
+		{sim.Packets{Kind: sim.SYN, Addr: netip.MustParseAddr("2001:db8::2")}, "drops SYNs of 2001:db8::2",
+			`sim.Drop(clientServer, sim.Packets{Kind: sim.SYN, Addr: netip.MustParseAddr("2001:db8::2")})`, 320 * ms, "10.0.0.2:7"},
+		{sim.Packets{Addr: netip.MustParseAddr("10.0.0.1")}, "drops packets of 10.0.0.1",
+			`sim.Drop(clientServer, sim.Packets{Addr: netip.MustParseAddr("10.0.0.1")})`, 20 * ms, "[2001:db8::2]:7"},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			d := newDialogue(n)
+			listen(t, d.server, ":7")
+			f := n.Inject(0, 0, sim.Drop(d.link, row.pkts))
+			require.Equal(t, "client - server: "+row.name, f.Name())
+			require.Equal(t, row.code, f.Code(nil))
+			c := dial(t, d.client, "server:7")
+			require.Equal(t, row.takes, n.Elapsed(), row.name)
+			require.Equal(t, row.to, c.RemoteAddr().String())
+			require.Equal(t, row.takes > 20*ms, f.Fired().Count > 0)
+		}, sim.IPv6())
+	}
+}
+
+// Neighbours find each other whatever a fault is for.
+func TestNeighboursAreNeverMeant(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		d := newDialogue(n)
+		u, err := d.client.Dial("udp", "[2001:db8::2]:9")
+		require.NoError(t, err)
+		f := n.Inject(0, 0, sim.Drop(d.link, sim.Packets{}))
+		u.Write([]byte("x"))
+		time.Sleep(time.Second)
+		require.Equal(t, 1, f.Fired().Count, "%v", n.Trace())
+	}, sim.IPv6(), sim.ARP())
+}
 
 func TestMisuseOfTargetedFaults(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -40,6 +85,11 @@ func TestMisuseOfTargetedFaults(t *testing.T) {
 			{sim.Packets{Port: 65536}, "Packets.Port is 65536: it must be 0 to 65535"},
 			{sim.Packets{Nth: 2, First: 1}, "Packets.Nth is 2: it must be 0 beside First or Skip"},
 			{sim.Packets{Nth: 2, Skip: 1}, "Packets.Nth is 2: it must be 0 beside First or Skip"},
+			{sim.Packets{IP: 5}, "Packets.IP is 5: it must be 4, 6, or 0 for both"},
+			{sim.Packets{Addr: netip.MustParseAddr("::ffff:10.0.0.1")}, "Packets.Addr is ::ffff:10.0.0.1: it must be as in a packet, neither mapped to IPv6 nor with a zone"},
+			{sim.Packets{IP: 6, Addr: netip.MustParseAddr("10.0.0.1")}, "Packets.Addr is 10.0.0.1: packets of Packets.IP, 6, have no such address"},
+			{sim.Packets{IP: 6, Conn: stream}, "Packets.IP is 6: Packets.Conn is to 10.0.0.2:80"},
+			{sim.Packets{Addr: netip.MustParseAddr("10.0.0.9"), Conn: stream}, "Packets.Addr is 10.0.0.9: Packets.Conn is from " + stream.LocalAddr().String() + " to 10.0.0.2:80"},
 			{sim.Packets{Kind: sim.UDP, Connections: 1}, "Packets.Connections is 1: it must be 0 for datagrams, which have none"},
 			{sim.Packets{Kind: sim.ICMP, Port: 7}, "Packets.Port is 7: it must be 0 for ICMP messages, which have none"},
 			{sim.Packets{From: other}, `Packets.From is "other": it must be one of the link's two ends`},
@@ -53,7 +103,7 @@ func TestMisuseOfTargetedFaults(t *testing.T) {
 			require.PanicsWithValue(t, "sim: Drop(client - server): "+row.want, func() { sim.Drop(d.link, row.pkts) })
 			require.PanicsWithValue(t, "sim: Reset(client - server): "+row.want, func() { sim.Reset(d.link, row.pkts) })
 		}
-		const streams = "of Packets only From, Port, Conn and Connections may be set: it is about streams"
+		const streams = "of Packets only From, IP, Addr, Port, Conn and Connections may be set: it is about streams"
 		from := func(p sim.Packets) sim.Packets { p.From = d.server; return p }
 		for want, f := range map[string]func(){
 			"sim: Delay(client - server): by is 0s: it must be positive, and 24h at most":                                       func() { sim.Delay(d.link, sim.Packets{}, 0) },

@@ -1,9 +1,11 @@
 package sim_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -271,6 +273,11 @@ func TestTargetedFaults(t *testing.T) {
 	}
 }
 
+// longOnes picks those of more than 7 bytes to port 9.
+func longOnes(e sim.Event) bool {
+	return e.From == "a" && e.To == "b" && e.Protocol == "udp" && e.TargetPort == 9 && e.Length > 7 && e.At > 0
+}
+
 // Which packets are meant: of ten datagrams of 0 to 9 bytes to port 9, and as many to port 10.
 func TestPacketsThatAreMeant(t *testing.T) {
 	for _, row := range []struct {
@@ -278,24 +285,25 @@ func TestPacketsThatAreMeant(t *testing.T) {
 		lost []int // the lengths of those that are lost; those of port 10 plus 100
 		name string
 	}{
-		{func(s *scene) sim.Packets { return sim.Packets{Port: 9, First: 3} }, []int{0, 1, 2}, "packets of port 9, the first 3"},
-		{func(s *scene) sim.Packets { return sim.Packets{Port: 9, Skip: 7} }, []int{7, 8, 9}, "packets of port 9, after 7"},
-		{func(s *scene) sim.Packets { return sim.Packets{Port: 10, First: 2, Skip: 1} }, []int{101, 102}, "packets of port 10, the first 2, after 1"},
-		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.Data, Nth: 1} }, []int{100}, "packets with data, number 1 only"},
-		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.UDP, Nth: 4, From: s.a} }, []int{101}, "datagrams from a, number 4 only"},
+		{func(s *scene) sim.Packets { return sim.Packets{Port: 9, First: 3} }, []int{0, 1, 2}, "the first 3 of the packets of port 9"},
+		{func(s *scene) sim.Packets { return sim.Packets{Port: 9, Skip: 7} }, []int{7, 8, 9}, "all but the first 7 of the packets of port 9"},
+		{func(s *scene) sim.Packets { return sim.Packets{Port: 10, First: 2, Skip: 1} }, []int{101, 102}, "the 2nd to 3rd of the packets of port 10"},
+		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.Data, Nth: 1} }, []int{100}, "the first of the packets with data"},
+		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.UDP, Nth: 4, From: s.a} }, []int{101}, "the 4th of the datagrams from a"},
 		{func(s *scene) sim.Packets { return sim.Packets{Kind: sim.TCP} }, nil, "segments"},
 		{func(s *scene) sim.Packets { return sim.Packets{From: s.r, Kind: sim.ICMP} }, nil, "ICMP messages from r"},
 		{func(s *scene) sim.Packets {
-			return sim.Packets{Where: func(e sim.Event) bool {
-				return e.From == "a" && e.To == "b" && e.Protocol == "udp" && e.TargetPort == 9 && e.Length > 7 && e.At > 0
-			}}
-		}, []int{8, 9}, "packets that a function picks"},
+			return sim.Packets{Where: longOnes}
+		}, []int{8, 9}, "packets that longOnes picks"},
+		{func(s *scene) sim.Packets {
+			return sim.Packets{Port: 10, Skip: 1, First: 1, Where: func(e sim.Event) bool { return e.Length > 105 }}
+		}, []int{107}, "the 2nd of the packets of port 10 that the function at target_test.go:LINE picks"},
 		{func(s *scene) sim.Packets {
 			c, err := s.a.Dialer().Dial("udp", "b:10")
 			require.NoError(s.t, err)
 			s.conn = c
 			return sim.Packets{Conn: c, First: 1}
-		}, []int{100}, "packets of CONN - 10.0.0.2:10, the first 1"},
+		}, []int{100}, "the first of the packets of CONN - 10.0.0.2:10"},
 	} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			s := newScene(t, n)
@@ -304,9 +312,10 @@ func TestPacketsThatAreMeant(t *testing.T) {
 			if s.conn != nil {
 				row.name = strings.Replace(row.name, "CONN", s.conn.LocalAddr().String(), 1)
 			}
-			require.Equal(t, row.name, pkts.String())
+			line := regexp.MustCompile(`\.go:\d+ `).ReplaceAllString
+			require.Equal(t, row.name, line(pkts.String(), ".go:LINE "))
 			f := n.Inject(0, 0, sim.Drop(s.link, pkts))
-			require.Equal(t, "a - r: drops "+row.name, f.Name())
+			require.Equal(t, "a - r: drops "+row.name, line(f.Name(), ".go:LINE "))
 			u, err := s.a.ListenPacket("udp", ":0")
 			require.NoError(t, err)
 			_, err = s.b.ListenPacket("udp", ":9")
@@ -324,7 +333,7 @@ func TestPacketsThatAreMeant(t *testing.T) {
 			time.Sleep(time.Second)
 			for e := range n.Trace().Events() {
 				if e.Kind == sim.Dropped && e.Protocol == "udp" {
-					require.Equal(t, "dropped by a fault, a > r", e.Note)
+					require.Equal(t, "drops "+row.name+", a > r", line(e.Note, ".go:LINE "))
 					lost = append(lost, e.Length)
 				}
 			}
@@ -398,6 +407,32 @@ func TestStreamsAreCutByTheByte(t *testing.T) {
 	}
 }
 
+// A segment that a fault ends in the middle of is one arrow of the chart, which names the fault.
+func TestTheChartNamesTheFault(t *testing.T) {
+	for _, row := range []struct {
+		fault func(d *dialogue) *sim.Fault
+		want  string
+	}{
+		{func(d *dialogue) *sim.Fault { return sim.ResetAfter(d.link, 4000, sim.Packets{From: d.server}) },
+			"[A] seq 3001:4449 ack 201 len 1448: resets streams from server after 4000 bytes"},
+		{func(d *dialogue) *sim.Fault { return sim.StallAfter(d.link, 3000, sim.Packets{From: d.server}) },
+			"[A] seq 3001:4449 ack 201 len 1448: stalls streams from server after 3000 bytes"},
+		{func(d *dialogue) *sim.Fault {
+			return sim.Drop(d.link, sim.Packets{From: d.server, Kind: sim.Data, Nth: 4})
+		}, "[A] seq 3001:4449 ack 201 len 1448: drops the 4th of the packets with data from server"},
+	} {
+		err := sim.Try(t, func(n *sim.Network) error {
+			d := newDialogue(n)
+			d.serve(t)
+			n.Inject(0, 0, row.fault(d))
+			n.After(55*ms, n.Close)
+			return errors.New(d.talk(2))
+		})
+		require.ErrorContains(t, err, row.want)
+		require.Equal(t, 1, strings.Count(err.Error(), "seq 3001:"), "%v", err)
+	}
+}
+
 // A packet that a fault delays, and that waits in a queue whose rate changes meanwhile, is as much later as before.
 func TestADelayedPacketThatWaitsMoves(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -431,9 +466,9 @@ func TestWhyATargetedFaultNeverFired(t *testing.T) {
 		want string
 	}{
 		{func(d *dialogue) sim.Packets { return sim.Packets{From: d.server, Kind: sim.Data, Nth: 9} },
-			"of 9 packets that came from 0s on it met no packets with data from server, number 9 only, though 6 met the other conditions"},
+			"of 9 packets that came from 0s on it met no packet that it is for (the 9th of the packets with data from server), though 6 met the other conditions"},
 		{func(d *dialogue) sim.Packets { return sim.Packets{Kind: sim.RST} },
-			"of 19 packets that came from 0s on it met no RSTs"},
+			"of 19 packets that came from 0s on it met no packet that it is for (RSTs)"},
 	} {
 		err := sim.Try(t, func(n *sim.Network) error {
 			d := newDialogue(n)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/netem"
@@ -159,21 +160,37 @@ var linuxTimeouts = [...]time.Duration{
 const streamAfter = int64(2e9)
 
 // timeout is for how long a connection may be silent.
-func (t *Tracking) timeout(s trackedState) int64 {
-	own := t.UDP
+func (t *Tracking) timeout(s trackedState) int64 { return int64(cmp.Or(t.own(s), linuxTimeouts[s])) }
+
+// own is the field for a state.
+func (t *Tracking) own(s trackedState) time.Duration {
 	switch {
 	case s <= trackSynRecv:
-		own = t.Opening
+		return t.Opening
 	case s == trackEstablished:
-		own = t.Established
+		return t.Established
 	case s <= trackClose:
-		own = t.Closing
+		return t.Closing
 	}
-	return int64(cmp.Or(own, linuxTimeouts[s]))
+	return t.UDP
 }
 
-// TrackingStats counts what a middlebox remembered. A test of a timeout checks Expired and Strays: no report says that
-// a timeout never ended.
+// impatience describes the timeouts that are set, if any is.
+func (t *Tracking) impatience() string {
+	var set []string
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"opening", t.Opening}, {"established", t.Established}, {"closing", t.Closing}, {"UDP", t.UDP}} {
+		if f.value > 0 {
+			set = append(set, fmt.Sprintf("%s %v", f.name, f.value))
+		}
+	}
+	return strings.Join(set, ", ")
+}
+
+// TrackingStats counts what a middlebox remembered. A timeout of [Tracking] that is set is a fault: the report of a box
+// that forgot no connection for one says so, unless the connection had ended.
 type TrackingStats struct {
 	Open      int // connections that it remembers now
 	Opened    int // that it came to know,
@@ -190,6 +207,8 @@ type tracker struct {
 	known map[tuple]*tracked // by both tuples
 	of    map[netip.Addr]int // how many are of a client; nil without PerClient
 	stats TrackingStats
+
+	impatient *Fault // that it forgets what is silent for a time that was set; nil if none was
 }
 
 func newTracker(r *Router, conf Tracking) tracker {
@@ -200,18 +219,25 @@ func newTracker(r *Router, conf Tracking) tracker {
 	return k
 }
 
+// install gives a router its box, and that an address. The lock is held.
+func (k *tracker) install(b box) {
+	k.r.n.install(k.r, b)
+	if text := k.conf.impatience(); text != "" {
+		k.impatient = k.r.n.fault(&k.r.node, "forgets silent connections ("+text+")", "connection that was silent for so long")
+	}
+}
+
 // Stats returns the counters as they stand.
 func (k *tracker) Stats() TrackingStats { return get(k.r.n, func() TrackingStats { return k.stats }) }
 
 // Forget has the middlebox lose all its connections without a word, as one that restarts, fails over to another or is
 // replaced does.
 func (k *tracker) Forget() {
-	k.r.n.do(func() { k.forgetAll("forgets its connections") })
+	f := k.losing()
+	k.r.n.do(f.beginNow)
 }
 
-func (k *tracker) forgetAll(what string) {
-	f := k.r.n.fault(&k.r.node, what, "connection")
-	f.hits(k.stats.Open)
+func (k *tracker) forgetAll() {
 	k.stats.Forgotten += k.stats.Open
 	for _, c := range k.known {
 		if k.known[c.ask] == c { // it is not forgotten yet: each is there twice
@@ -262,6 +288,9 @@ func (k *tracker) forget(c *tracked) {
 func (k *tracker) expire(now int64, c *tracked) {
 	k.forget(c)
 	k.stats.Expired++
+	if k.conf.own(c.state) > 0 && c.state != trackTimeWait && c.state != trackClose {
+		k.impatient.hit(now)
+	}
 	if k.conf.Tell && c.state == trackEstablished {
 		k.tell(now, c)
 	}
@@ -346,11 +375,15 @@ func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn f
 	if pkt.way.from.host == nil && pkt.proto == protoICMP {
 		return false
 	}
-	from, to := c.ask.from, c.answer.from
+	from, ok := n.farEnd(c.ask)
+	to, known := n.farEnd(c.answer)
+	if !ok || !known {
+		return false
+	}
 	if !opener {
 		from, to = to, from
 	}
-	cuts := n.path(k.at(from), k.at(to), to.Addr()).cuts()
+	cuts := n.path(n.names.byAddr[from], n.names.byAddr[to], to).cuts()
 	if len(cuts) == 0 {
 		return false
 	}
@@ -359,6 +392,31 @@ func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn f
 		conn = ends{conn.remote, conn.local}
 	}
 	return n.cutOff(now, pkt, cuts, conn, goOn)
+}
+
+// farEnd is the address of the host that packets with a tuple come from, behind whatever boxes; not ok if one of these does not know
+// the connection (yet), or nobody has the address.
+func (n *Network) farEnd(t tuple) (addr netip.Addr, ok bool) {
+	for range len(n.names.routers) + 1 {
+		d := n.names.byAddr[t.from.Addr()]
+		if d == nil || d.box == nil {
+			return t.from.Addr(), d != nil
+		}
+		b, remembers := d.box.(interface{ memory() *tracker })
+		if !remembers {
+			return addr, false
+		}
+		c := b.memory().known[t.reversed()]
+		switch {
+		case c == nil:
+			return addr, false
+		case c.ask == t.reversed(): // its answers come from there
+			t = c.answer
+		default:
+			t = c.ask
+		}
+	}
+	return addr, false
 }
 
 // spoken follows a connection of UDP.
@@ -411,28 +469,38 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) {
 	}
 }
 
-// port chooses one of the box's own for a new connection to a remote address, of so many: the wanted one if that is free; 0 if none is.
-func (k *tracker) port(proto protocol, remote netip.AddrPort, want, ports int, draws *netem.Stream) uint16 {
-	free := func(port int) bool {
-		return k.known[tuple{proto, remote, netip.AddrPortFrom(k.r.addr, uint16(port))}] == nil
+// A portPool is the ports from which a box chooses: so many, from the first on.
+type portPool struct{ first, count int }
+
+// highPorts are those that are not privileged.
+var highPorts = portPool{1024, 1<<16 - 1024}
+
+// portsLike are those from which Linux chooses in place of a port (nf_nat_l4proto_unique_tuple): what is privileged stays so.
+func portsLike(port int) portPool {
+	switch {
+	case port < 512:
+		return portPool{1, 511}
+	case port < 1024:
+		return portPool{600, 424}
 	}
-	if want >= firstPort && want < firstPort+ports && free(want) {
-		return uint16(want)
-	}
-	first := int(draws.Uint64() % uint64(ports))
-	for i := range ports {
-		if port := firstPort + (first+i)%ports; free(port) {
+	return highPorts
+}
+
+// free says whether a port of the box's own can be that of one more connection to a remote address.
+func (k *tracker) free(proto protocol, remote netip.AddrPort, port int) bool {
+	return k.known[tuple{proto, remote, netip.AddrPortFrom(k.r.addr, uint16(port))}] == nil
+}
+
+// port draws one of the box's own for a new connection to a remote address; 0 if none is free.
+func (k *tracker) port(proto protocol, remote netip.AddrPort, of portPool, draws *netem.Stream) uint16 {
+	first := int(draws.Uint64() % uint64(of.count))
+	for i := range of.count {
+		if port := of.first + (first+i)%of.count; k.free(proto, remote, port) {
 			return uint16(port)
 		}
 	}
 	return 0
 }
-
-// The ports from which a box chooses are at most those from 1024 to 65535.
-const (
-	firstPort = 1024
-	mostPorts = 1<<16 - firstPort
-)
 
 // stray ends a packet of no connection.
 func (k *tracker) stray(now int64, pkt *packet) {

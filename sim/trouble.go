@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"reflect"
 	"slices"
 
 	"github.com/squall-sim/squall/netem"
@@ -26,6 +27,7 @@ type worse struct {
 	fault *Fault
 	cfg   netem.Config
 	every bool // it does something to each packet
+	cuts  bool // it has another MTU than the link
 }
 
 // rejects is the cut that sends packets back now, or nil.
@@ -79,7 +81,7 @@ func (n *Network) troubled(now int64, pkt *packet, p *pipe) bool {
 		if c := t.rejects(); c != nil {
 			n.sendBack(now, pkt, p, c.code, c.why())
 		} else {
-			n.drop(now, pkt, p, "link down")
+			n.drop(now, pkt, p, t.cuts[len(t.cuts)-1].fault.what)
 		}
 		return false
 	}
@@ -99,8 +101,15 @@ func (t *trouble) affected(now int64, pkt *packet, v *netem.Verdict) {
 	if len(t.impaired) == 0 {
 		return
 	}
-	if w := t.impaired[len(t.impaired)-1]; w.every || v.Dropped() || len(v.Copies) > 0 || v.Reordered || v.Corrupt || v.Marked {
-		w.fault.met(now, pkt)
+	last := &t.impaired[len(t.impaired)-1]
+	cut := pkt.frag.whole != nil && last.cuts
+	if !last.every && !cut && !v.Dropped() && len(v.Copies) == 0 && !v.Reordered && !v.Corrupt && !v.Marked {
+		return
+	}
+	for i := range t.impaired {
+		if w := &t.impaired[i]; w == last || reflect.DeepEqual(w.cfg, last.cfg) {
+			w.fault.met(now, pkt)
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ type cpu struct {
 
 	cores     int // 0: one for each
 	slowdown  int
-	throttled *Fault // nil with a slowdown of 1
+	crowded   *Fault // that there are no more than cores, or nil
+	throttled *Fault // the same for slowdown
 }
 
 // A job is a piece of work.
@@ -79,6 +80,9 @@ func (c *cpu) add(j *job) {
 	if c.throttled != nil {
 		c.throttled.hit(c.at)
 	}
+	if c.crowded != nil && c.crowded != c.throttled && len(c.jobs) >= c.cores {
+		c.crowded.hit(c.at)
+	}
 	if paused := c.host.pause.faults; paused != nil {
 		paused.hit(c.at)
 	} else if j.left == 0 {
@@ -93,17 +97,6 @@ func (c *cpu) add(j *job) {
 func (c *cpu) arrange() {
 	c.host.n.queue.schedule(c, classDeadline, 3<<60|uint64(c.host.number))
 	c.host.n.wakeAt(c.next(classDeadline))
-}
-
-// limit changes the speed.
-func (c *cpu) limit(cores, slowdown int) {
-	c.count(c.host.n.now())
-	c.cores, c.slowdown, c.throttled = cores, slowdown, nil
-	if slowdown > 1 {
-		c.throttled = c.host.n.fault(&c.host.node, fmt.Sprintf("work takes %d times as long", slowdown), "piece of work")
-		c.throttled.hits(len(c.jobs))
-	}
-	c.arrange()
 }
 
 // share is the part of full speed at which each piece is done: by/of.

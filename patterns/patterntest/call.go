@@ -50,13 +50,12 @@ func searchCall(t *testing.T, newService NewService, seeds []uint64) string {
 }
 
 // JudgeCall plays a story and returns what was broken. folder is for what the servers keep
-// on disk. It panics if the story has no Reason.
+// on disk. Of the story only Play is needed.
 func JudgeCall(n *sim.Network, s Service, folder string, story CallStory) []Breach {
 	return playCall(n, s, folder, story).Verdict()
 }
 
 func playCall(n *sim.Network, s Service, folder string, story CallStory) *CallWorld {
-	needsReason(story.Name, story.Reason)
 	w := NewCallWorld(n, s, folder)
 	story.Play(w)
 	w.Settle()

@@ -104,13 +104,6 @@ func performOnLoopback(t *testing.T, acts []act, opts []Option) {
 	}
 }
 
-// needsReason panics if a story does not say why it is there.
-func needsReason(name, reason string) {
-	if reason == "" {
-		panic(fmt.Sprintf("patterntest: the story %q has no reason", name))
-	}
-}
-
 // An Option changes what [Delivery], [Call] and their runs on loopback do.
 type Option func(*choices)
 

@@ -44,13 +44,12 @@ func Delivery(t *testing.T, newSystem NewSystem, opts ...Option) {
 }
 
 // Judge plays a story and returns what was broken. folder is for what the server keeps
-// on disk. It panics if the story has no Reason.
+// on disk. Of the story only Play is needed.
 func Judge(n *sim.Network, s System, folder string, story Story) []Breach {
 	return play(n, s, folder, story).Verdict()
 }
 
 func play(n *sim.Network, s System, folder string, story Story) *World {
-	needsReason(story.Name, story.Reason)
 	w := NewWorld(n, s, folder)
 	story.Play(w)
 	w.Settle()

@@ -7,11 +7,11 @@ import (
 )
 
 // Measures are what a story cost, over all its clients, as the network and the clients see
-// it. Events that workers share are not among them.
+// it.
 type Measures struct {
-	Accepted  int // events, each once for each client that was to get it
-	Delivered int // of these
-	Repeated  int // arrivals beyond these
+	Accepted  int // events, each once for each client that was to get it, and for each group of workers
+	Delivered int // of these; to workers when one has handled it
+	Repeated  int // arrivals beyond these; at workers those of what had been handled
 	Gaps      int // that clients were notified of
 
 	// The time from Publish to arrival of what was delivered: half of it took
@@ -51,6 +51,9 @@ func (w *World) Measures() Measures {
 			}
 		}
 	}
+	for _, g := range w.groups {
+		took = append(took, w.measureWork(g, &m)...)
+	}
 	slices.Sort(took)
 	m.Delivered = len(took)
 	if m.Delivered > 0 {
@@ -77,6 +80,29 @@ func (w *World) Measures() Measures {
 }
 
 func (w *World) cost() string { return w.Measures().String() }
+
+// measureWork adds what a group was to handle, and returns how long it took until a worker got each event that one handled.
+func (w *World) measureWork(g *group, m *Measures) (took []time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g = g.asOfNow()
+	counted := map[string]bool{} // events of one text are one to workers
+	for _, p := range w.published[g.since:] {
+		if !p.accepted() || p.to != "" || counted[p.data] {
+			continue
+		}
+		counted[p.data] = true
+		m.Accepted++
+		turns := g.of[p.data]
+		done := slices.IndexFunc(turns, (*turn).handled)
+		if done < 0 {
+			continue
+		}
+		took = append(took, turns[0].at-p.at)
+		m.Repeated += len(turns) - 1 - done
+	}
+	return took
+}
 
 // String returns the figures in a line.
 func (m Measures) String() string {

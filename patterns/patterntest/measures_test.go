@@ -1,6 +1,8 @@
 package patterntest_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -47,6 +49,28 @@ func TestMeasures(t *testing.T) {
 		require.Equal(t, 2, connecting.Dials)
 		require.Greater(t, m.Dials, 2)
 		require.Contains(t, m.String(), "19 of 20 delivered, 0 repeated, 2 gaps; notified after 40ms (p50)")
+	})
+}
+
+// What a group of workers handles is delivered once, however many there are.
+func TestMeasuresOfWork(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := patterntest.NewWorld(n, depot{}.on(n), t.TempDir())
+		w.Worker("mail", "postman", nil)
+		w.Worker("mail", "postwoman", func(_ context.Context, data string, nth int) error {
+			if nth == 1 {
+				return errors.New("not now")
+			}
+			return nil
+		})
+		w.Sleep(time.Second)
+		w.PublishEvery(time.Second, 6)
+		w.Settle()
+		m := w.Measures()
+		require.Equal(t, 6, m.Accepted, "each once, for the group")
+		require.Equal(t, 6, m.Delivered)
+		require.Zero(t, m.Repeated, "what failed was not handled before")
+		require.Contains(t, m.String(), "6 of 6 delivered")
 	})
 }
 

@@ -12,6 +12,16 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
+// Each story of the contracts says why it is there.
+func TestStoriesHaveReasons(t *testing.T) {
+	for _, s := range patterntest.Stories() {
+		require.NotEmpty(t, s.Reason, s.Name)
+	}
+	for _, s := range patterntest.CallStories() {
+		require.NotEmpty(t, s.Reason, s.Name)
+	}
+}
+
 // Stories that are left out are not played, and a name that no story has is an error with all names.
 func TestSkip(t *testing.T) {
 	const kept = "a quiet day"

@@ -5,7 +5,7 @@ import "slices"
 // A Story is one way in which things go wrong.
 type Story struct {
 	Name   string         // what happens, in a few words
-	Reason string         // why it is worth a test; needed
+	Reason string         // why it is worth a test; each of [Stories] has one
 	Play   func(w *World) // what is done, in a world of its own
 	Code   string         // Play as Go, of a story that was drawn at random
 	Races  string         // why two runs of it may differ (see [sim.MayDiffer]) with any system, or ""; with one: see the option [Races]
