@@ -86,3 +86,54 @@ func (d *node) reset(now int64, pkt *packet, back *flow, why string) {
 	n.pool.free(pkt)
 	d.send(now, r, back)
 }
+
+// parted ends or stops a packet to be rewritten if a partition lies between the hosts of its connection, which its addresses
+// do not show. What routers say by ICMP is theirs.
+func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn func(now int64, pkt *packet)) bool {
+	n := k.r.n
+	if pkt.way.from.host == nil && pkt.proto == protoICMP {
+		return false
+	}
+	from, ok := n.farEnd(c.ask)
+	to, known := n.farEnd(c.answer)
+	if !ok || !known {
+		return false
+	}
+	if !opener {
+		from, to = to, from
+	}
+	cuts := n.path(n.names.byAddr[from], n.names.byAddr[to], to).cuts()
+	if len(cuts) == 0 {
+		return false
+	}
+	conn := ends{c.ask.from, c.ask.to}
+	if conn.remote.Compare(conn.local) < 0 {
+		conn = ends{conn.remote, conn.local}
+	}
+	return n.cutOff(now, pkt, cuts, conn, goOn)
+}
+
+// farEnd is the address of the host that packets with a tuple come from, behind whatever boxes; not ok if one of these does not know
+// the connection (yet), or nobody has the address.
+func (n *Network) farEnd(t tuple) (addr netip.Addr, ok bool) {
+	for range len(n.names.routers) + 1 {
+		d := n.names.byAddr[t.from.Addr()]
+		if d == nil || d.box == nil {
+			return t.from.Addr(), d != nil
+		}
+		b, remembers := d.box.(interface{ memory() *tracker })
+		if !remembers {
+			return addr, false
+		}
+		c := b.memory().known[t.reversed()]
+		switch {
+		case c == nil:
+			return addr, false
+		case c.ask == t.reversed(): // its answers come from there
+			t = c.answer
+		default:
+			t = c.ask
+		}
+	}
+	return addr, false
+}

@@ -131,7 +131,11 @@ func (s *market) buy() (said string) {
 		add(inBrief(err))
 		return said
 	}
-	add(string(receipt))
+	if name := string(receipt); name == "" || name == "web" || name == "spare" {
+		add(name)
+	} else {
+		add("altered")
+	}
 	return said
 }
 

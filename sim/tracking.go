@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -368,57 +367,6 @@ func (k *tracker) rewrite(now int64, pkt *packet, f *flow, on tuple) {
 	k.r.send(now, pkt, f)
 }
 
-// parted ends or stops a packet to be rewritten if a partition lies between the hosts of its connection, which its addresses
-// do not show. What routers say by ICMP is theirs.
-func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn func(now int64, pkt *packet)) bool {
-	n := k.r.n
-	if pkt.way.from.host == nil && pkt.proto == protoICMP {
-		return false
-	}
-	from, ok := n.farEnd(c.ask)
-	to, known := n.farEnd(c.answer)
-	if !ok || !known {
-		return false
-	}
-	if !opener {
-		from, to = to, from
-	}
-	cuts := n.path(n.names.byAddr[from], n.names.byAddr[to], to).cuts()
-	if len(cuts) == 0 {
-		return false
-	}
-	conn := ends{c.ask.from, c.ask.to}
-	if conn.remote.Compare(conn.local) < 0 {
-		conn = ends{conn.remote, conn.local}
-	}
-	return n.cutOff(now, pkt, cuts, conn, goOn)
-}
-
-// farEnd is the address of the host that packets with a tuple come from, behind whatever boxes; not ok if one of these does not know
-// the connection (yet), or nobody has the address.
-func (n *Network) farEnd(t tuple) (addr netip.Addr, ok bool) {
-	for range len(n.names.routers) + 1 {
-		d := n.names.byAddr[t.from.Addr()]
-		if d == nil || d.box == nil {
-			return t.from.Addr(), d != nil
-		}
-		b, remembers := d.box.(interface{ memory() *tracker })
-		if !remembers {
-			return addr, false
-		}
-		c := b.memory().known[t.reversed()]
-		switch {
-		case c == nil:
-			return addr, false
-		case c.ask == t.reversed(): // its answers come from there
-			t = c.answer
-		default:
-			t = c.ask
-		}
-	}
-	return addr, false
-}
-
 // spoken follows a connection of UDP.
 func (c *tracked) spoken(now int64, opener bool) {
 	switch {
@@ -467,39 +415,6 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) {
 	default:
 		c.state = trackEstablished
 	}
-}
-
-// A portPool is the ports from which a box chooses: so many, from the first on.
-type portPool struct{ first, count int }
-
-// highPorts are those that are not privileged.
-var highPorts = portPool{1024, 1<<16 - 1024}
-
-// portsLike are those from which Linux chooses in place of a port (nf_nat_l4proto_unique_tuple): what is privileged stays so.
-func portsLike(port int) portPool {
-	switch {
-	case port < 512:
-		return portPool{1, 511}
-	case port < 1024:
-		return portPool{600, 424}
-	}
-	return highPorts
-}
-
-// free says whether a port of the box's own can be that of one more connection to a remote address.
-func (k *tracker) free(proto protocol, remote netip.AddrPort, port int) bool {
-	return k.known[tuple{proto, remote, netip.AddrPortFrom(k.r.addr, uint16(port))}] == nil
-}
-
-// port draws one of the box's own for a new connection to a remote address; 0 if none is free.
-func (k *tracker) port(proto protocol, remote netip.AddrPort, of portPool, draws *netem.Stream) uint16 {
-	first := int(draws.Uint64() % uint64(of.count))
-	for i := range of.count {
-		if port := of.first + (first+i)%of.count; k.free(proto, remote, port) {
-			return uint16(port)
-		}
-	}
-	return 0
 }
 
 // stray ends a packet of no connection.
