@@ -89,6 +89,30 @@ func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 // Eager turns lookahead off: the engine does everything at its instant.
 func (n *Network) Eager() { n.do(func() { n.lookahead.on = false }) }
 
+// Disturbed is how many parts of the network a fault does something to at present.
+func (n *Network) Disturbed() int {
+	return get(n, func() (count int) {
+		add := func(is bool) {
+			if is {
+				count++
+			}
+		}
+		for _, p := range n.wires.pipes {
+			add(p.trouble != nil || len(p.held) > 0)
+		}
+		add(len(n.wires.partitions) > 0)
+		for _, h := range n.names.inOrder {
+			add(h.off != nil || h.downs != nil || h.dead || h.pause.faults != nil || len(h.limits) > 0 || h.fds.limit != nil)
+			add(h.cpu.crowded != nil || h.cpu.throttled != nil || h.table.ports.fault != nil)
+			add(h.clock != nil && (len(h.clock.steps) > 0 || h.clock.ppm != 0))
+		}
+		for _, r := range n.names.routers {
+			add(r.icmpBlocked != nil)
+		}
+		return count
+	})
+}
+
 // TraceRecord is the size of an event that the trace keeps, in bytes.
 const TraceRecord = int(unsafe.Sizeof(record{}))
 

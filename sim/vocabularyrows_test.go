@@ -299,4 +299,30 @@ var faultVocabulary = []struct {
 			"i/o timeout 20.14s; fired 1",
 			"i/o timeout 20.14s; fired 1",
 		}},
+	{"PartitionBy", func(s *market) *sim.Fault {
+		return sim.PartitionBy(s.n, sim.Isolate(s.client), sim.PartitionConfig{Rejects: true})
+	},
+		"As Reject: the question about the name is refused at once. A connection outlives it.", func(s *market) { sim.PartitionBy(s.n, nil, sim.PartitionConfig{}) }, `sim: PartitionBy: cuts is empty: it must name what to cut`, [...]string{
+			"dial tcp: lookup shop.example on 10.255.255.53:53: write udp 10.0.0.1:0->10.0.0.2:53: write: network is unreachable 100ms; fired 4",
+			"dialled 1.14s, answer 1.17s, answer 1.2s, web 1.27s; fired 1",
+			"answer 840ms, answer 870ms, web 940ms; fired 4",
+			"answer 890ms, web 960ms; fired 3",
+			"web 1.03375s; fired 3",
+		}},
+	{"Flap", func(s *market) *sim.Fault { return sim.Flap(sim.Down(s.near), 50*ms, 100*ms) },
+		"Down from 0 to 50 ms, from 150 to 200 ms, and so on. After 304 ms nothing is sent while it is down.", func(s *market) { sim.Flap(sim.Down(s.near), 0, time.Second) }, `sim: Flap(client - nat: link down): lasts and pause are 0s and 1s: both must be positive`, [...]string{
+			"dialled 5.14s, answer 5.17s, answer 5.2s, web 5.27s; fired 2",
+			"dialled 1.14s, answer 1.17s, answer 1.2s, web 1.27s; fired 1",
+			"answer 400ms, answer 430ms, web 500ms; fired 2",
+			"answer 312ms, web 444ms; fired 6",
+			asEver,
+		}},
+	{"Swizzle", func(s *market) *sim.Fault { return sim.Swizzle(200*ms, sim.Down(s.near), sim.Down(s.far)) },
+		"The same link and one more, for a part of 200 ms that is drawn from their names.", func(s *market) { sim.Swizzle(1, sim.Down(s.near)) }, `sim: Swizzle(1ns): the time must be positive`, [...]string{
+			"dialled 5.14s, answer 5.17s, answer 5.2s, web 5.27s; fired 2",
+			"answer 400ms, answer 430ms, web 500ms; fired 2",
+			"answer 462ms, answer 492ms, web 562ms; fired 5",
+			"answer 552ms, web 622ms; fired 4",
+			"web 647ms; fired 4",
+		}},
 }

@@ -1,0 +1,207 @@
+package sim_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// What is queued while the congestion window is full goes out with FIN in its last segment. Cut within that, the stream has no end of its own.
+func TestACutSegmentLosesItsFIN(t *testing.T) {
+	const size = 200_000
+	for _, row := range []struct {
+		fault func(l *sim.Link, from *sim.Host) *sim.Fault
+		want  string
+	}{
+		{func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.StallAfter(l, size-10, sim.Packets{From: from})
+		}, "199990 timeout"},
+		{func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.ResetAfter(l, size-10, sim.Packets{From: from})
+		}, "199990 connection reset by peer"},
+		{func(l *sim.Link, from *sim.Host) *sim.Fault {
+			return sim.CloseAfter(l, size-10, sim.Packets{From: from})
+		}, "199990 EOF"},
+		{func(l *sim.Link, from *sim.Host) *sim.Fault { return sim.StallAfter(l, size, sim.Packets{From: from}) }, "200000 timeout"},
+		{func(l *sim.Link, from *sim.Host) *sim.Fault { return sim.CloseAfter(l, size, sim.Packets{From: from}) }, "200000 EOF"},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			server, client := n.Host("server"), n.Host("client")
+			link := n.Link(server, client, netem.Config{Delay: 20 * ms})
+			accept(listen(t, server, ":7"), func(c net.Conn) {
+				c.Write(make([]byte, size))
+				c.Close()
+			})
+			n.Inject(0, 0, row.fault(link, server))
+			c := dial(t, client, "server:7")
+			c.SetReadDeadline(time.Now().Add(30 * time.Second))
+			got, err := io.Copy(io.Discard, c)
+			if err == nil {
+				err = io.EOF
+			}
+			require.Equal(t, row.want, fmt.Sprintf("%d %s", got, inShort(err)))
+			fins := 0
+			for e := range n.Trace().Events() {
+				if e.Kind == sim.Sent && e.From == "server" && strings.Contains(e.Flags, "F") && e.Length > 0 {
+					fins++
+				}
+			}
+			require.True(t, fins > 0 || row.want != "199990 timeout", "FIN came with data")
+		})
+	}
+}
+
+// A connection with the ports of one before is another one: with Connections it has a number of its own, and of its stream all bytes are counted.
+func TestPortsThatAreUsedAgain(t *testing.T) {
+	for _, row := range []struct {
+		fault func(d *dialogue) *sim.Fault
+		read  [2]int
+	}{
+		{func(d *dialogue) *sim.Fault {
+			return sim.StallAfter(d.link, 1000, sim.Packets{From: d.server, Connections: 1})
+		}, [2]int{1000, 3000}},
+		{func(d *dialogue) *sim.Fault { return sim.StallAfter(d.link, 1000, sim.Packets{From: d.server}) }, [2]int{1000, 1000}},
+		{func(d *dialogue) *sim.Fault {
+			return sim.Drop(d.link, sim.Packets{From: d.server, Kind: sim.Data, Connections: 1})
+		}, [2]int{0, 3000}},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			d := newDialogue(n)
+			d.serve(t)
+			f := n.Inject(0, 0, row.fault(d))
+			for _, want := range row.read {
+				c, err := dialerOf(d.client, &net.TCPAddr{Port: 5000}).Dial("tcp", "server:7")
+				require.NoError(t, err)
+				c.Write(make([]byte, 100))
+				c.SetReadDeadline(time.Now().Add(time.Second))
+				got, _ := io.ReadFull(c, make([]byte, 3000))
+				require.Equal(t, want, got, f.Name())
+				c.(*sim.TCPConn).SetLinger(0)
+				c.Close() // by RST, so that the ports are free at once
+				time.Sleep(time.Second)
+			}
+		})
+	}
+}
+
+// Of a stream that is further already the sender hears that it was closed when that is acknowledged, and not by the acknowledgement of what came
+// before: 1000 bytes are sent at 30 ms, whose ACK comes at 50 ms, and 1000 more at 35 ms, which the fault turns into the end. That comes
+// at 45 ms, is acknowledged after the 40 ms of a delayed ACK, and the server hears of it 60 ms after it wrote.
+func TestTheEndIsAcknowledgedByItself(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		d := newDialogue(n)
+		var reset time.Duration
+		accept(listen(t, d.server, ":7"), func(c net.Conn) {
+			c.Write(make([]byte, 1000))
+			time.Sleep(5 * ms)
+			start := n.Elapsed()
+			c.Write(make([]byte, 1000))
+			_, err := c.Read(make([]byte, 1))
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+			reset = n.Elapsed() - start
+		})
+		n.Inject(32*ms, 0, sim.CloseAfter(d.link, 10, sim.Packets{From: d.server})).MustFire()
+		c := dial(t, d.client, "server:7")
+		got, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.Len(t, got, 1000)
+		time.Sleep(time.Second)
+		require.Equal(t, 60*ms, reset)
+	})
+}
+
+// Who reads the end of a stream that a fault closed, and stays, is not told more by his own keep-alive probes: only what he says is answered by RST.
+func TestProbesOfAClosedStreamAreNotAnswered(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		d := newDialogue(n)
+		d.serve(t)
+		n.Inject(0, 0, sim.CloseAfter(d.link, 3000, sim.Packets{From: d.server})).MustFire()
+		c := dial(t, d.client, "server:7")
+		c.Write(make([]byte, 100))
+		got, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.Len(t, got, 3000)
+		time.Sleep(20 * time.Second) // a probe goes after 15 s
+		_, err = c.Write([]byte("x"))
+		require.NoError(t, err)
+		time.Sleep(20 * ms)
+		_, err = c.Write([]byte("x"))
+		require.ErrorIs(t, err, syscall.EPIPE, "a RST in CLOSE_WAIT (tcp_reset)")
+	})
+}
+
+// Of faults that let nothing pass the one that began last decides what the sender hears, and all count.
+func TestTheLastCutDecides(t *testing.T) {
+	for _, row := range []struct {
+		first, second func(l *sim.Link) *sim.Fault
+		hears         bool
+	}{
+		{sim.Down, func(l *sim.Link) *sim.Fault { return sim.Reject(l, sim.ICMPPortUnreachable) }, true},
+		{func(l *sim.Link) *sim.Fault { return sim.Reject(l, sim.ICMPPortUnreachable) }, sim.Down, false},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			a, b := n.Host("a"), n.Host("b")
+			link := n.Link(a, b, netem.Config{Delay: ms})
+			_, err := b.ListenPacket("udp", ":9")
+			require.NoError(t, err)
+			u, err := a.Dial("udp", "b:9")
+			require.NoError(t, err)
+			first, second := n.Inject(0, 2*time.Second, row.first(link)), n.Inject(0, time.Second, row.second(link))
+			hears := func() bool {
+				u.Write([]byte("x"))
+				u.SetReadDeadline(time.Now().Add(100 * ms))
+				_, err := u.Read(make([]byte, 1))
+				return strings.Contains(err.Error(), "connection refused")
+			}
+			require.Equal(t, row.hears, hears())
+			require.Equal(t, []int{1, 1}, []int{first.Fired().Count, second.Fired().Count})
+			time.Sleep(time.Second + ms)
+			require.Equal(t, !row.hears, hears(), "the other one is left")
+		})
+	}
+}
+
+// A connection that only keeps itself alive is looked at by a middlebox, on its way or at its end, that forgets it: an engine that leaves
+// keep-alive for later must not take it for one that lives.
+func TestLookaheadWhenIdleBehindABox(t *testing.T) {
+	for _, kind := range []string{"firewall", "balancer"} {
+		run := func(eager bool) (account string) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				if eager {
+					n.Eager()
+				}
+				a, b, r := n.Host("a"), n.Host("b"), n.Router("r")
+				n.Link(a, r, netem.Config{Delay: ms})
+				n.Link(r, b, netem.Config{Delay: ms})
+				to := "b:7"
+				cfg := sim.Tracking{Established: time.Hour, Stray: sim.StrayDropped}
+				if kind == "firewall" {
+					r.Firewall(cfg)
+				} else {
+					r.Balancer(sim.BalancerConfig{Tracking: cfg, Port: 7}, b)
+					to = r.Addr().String() + ":7"
+				}
+				b.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Off: true}})
+				accept(listen(t, b, ":7"), readOnly)
+				c := dial(t, a, to).(*sim.TCPConn)
+				c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 150 * time.Minute, Interval: 20 * time.Minute, Count: 4})
+				c.SetReadDeadline(time.Now().Add(10 * day))
+				_, err := c.Read(make([]byte, 1))
+				account = fmt.Sprintf("%v after %v\n%v %x\n%s", err, n.Elapsed(), n.Elapsed(), n.Trace().Hash(), n.Trace())
+			})
+			return account
+		}
+		want, got := run(true), run(false)
+		require.NoError(t, sameRun("an engine that leaves keep-alive for later", want, got), kind)
+		require.Contains(t, got, "connection timed out after 3h50m", "a probe after 150 min, and three more of 20 min, unanswered: %s", kind)
+	}
+}
