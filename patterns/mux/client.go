@@ -33,6 +33,7 @@ type Client struct {
 	OnRetry func(err error, delay time.Duration)
 
 	once     sync.Once
+	wrong    error         // what Check said
 	turn     chan struct{} // held by the one who looks for a session, or makes one
 	sessions []*Session    // that have not ended; new streams are of the last one
 	failures int           // to connect, one after the other
@@ -68,6 +69,7 @@ func (c *Client) Check() error {
 var ownBackoff = retry.Backoff{Max: 15 * time.Second}
 
 func (c *Client) begin() {
+	c.wrong = c.Check()
 	c.turn = make(chan struct{}, 1)
 	c.Jitter = c.Jitter.OrSeeded("")
 	if c.DialContext == nil {
@@ -79,10 +81,10 @@ func (c *Client) begin() {
 // Open opens a stream. While the server cannot be reached it tries again until ctx is done, and then returns
 // ctx's error and that of the last attempt. As with [Session.Open] the stream may still be refused: see [Unprocessed].
 func (c *Client) Open(ctx context.Context) (*Stream, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
 	c.once.Do(c.begin)
+	if c.wrong != nil {
+		return nil, c.wrong
+	}
 	for {
 		s, err := c.session(ctx)
 		if err != nil {

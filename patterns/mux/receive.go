@@ -275,7 +275,7 @@ func (s *Session) acknowledged() {
 	s.opened.Signal()
 }
 
-// early counts a stream that the peer reset before it was accepted.
+// resetEarly counts a stream that the peer reset before it was accepted.
 func (s *Session) resetEarly() {
 	now := s.in.last
 	if now-s.in.since >= 10*time.Second {
