@@ -18,7 +18,8 @@ import (
 // Mux is a service whose calls are streams of one session: a question with its length, and an answer with
 // its kind and length. Who gives a call up resets its stream.
 func Mux(*sim.Network) patterntest.Service {
-	config := mux.Config{KeepAlive: 5 * time.Second, Timeout: 5 * time.Second, Linger: 1}
+	// What happens at one instant, or a nanosecond later, goes together: otherwise the runtime decides what does.
+	config := mux.Config{KeepAlive: 5 * time.Second, Timeout: 5 * time.Second, Linger: 777 * time.Nanosecond}
 	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
 			return muxServer{config, app}.serve(ctx, h)
@@ -28,7 +29,7 @@ func Mux(*sim.Network) patterntest.Service {
 			context.AfterFunc(ctx, func() { c.Close() })
 			return muxCaller{c}.ask
 		},
-		Detects: config.KeepAlive + config.Timeout,
+		Detects: config.KeepAlive + config.Timeout + 100*time.Millisecond, // and a round trip
 		Cancels: true,
 		Drains:  true,
 	}

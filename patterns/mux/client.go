@@ -32,17 +32,20 @@ type Client struct {
 	// OnRetry is called before each such delay, with the error of the attempt. Nil: it is not called.
 	OnRetry func(err error, delay time.Duration)
 
-	once     sync.Once
-	wrong    error         // what Check said
-	turn     chan struct{} // held by the one who looks for a session, or makes one
+	once  sync.Once
+	wrong error // what Check said
+	life  context.Context
+	end   context.CancelFunc
+
+	mu       sync.Mutex
+	closed   bool
 	sessions []*Session    // that have not ended; new streams are of the last one
+	dialling chan struct{} // closed when there is a session, or nobody waits for one; nil: nobody dials
+	waiting  int           // for a session
 	failures int           // to connect, one after the other
 	last     error         // of them
 	again    time.Time     // not before then
-
-	mu     sync.Mutex
-	closed bool
-	stats  ClientStats
+	stats    ClientStats
 }
 
 // ClientStats are the counters of a client.
@@ -70,7 +73,7 @@ var ownBackoff = retry.Backoff{Max: 15 * time.Second}
 
 func (c *Client) begin() {
 	c.wrong = c.Check()
-	c.turn = make(chan struct{}, 1)
+	c.life, c.end = context.WithCancel(context.Background())
 	c.Jitter = c.Jitter.OrSeeded("")
 	if c.DialContext == nil {
 		c.DialContext = new(net.Dialer).DialContext
@@ -93,7 +96,9 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 		st, err := s.Open(ctx)
 		switch {
 		case err == nil:
-			c.count(&c.stats.Opened)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.stats.Opened++
 			return st, nil
 		case ctx.Err() != nil:
 			return nil, err
@@ -102,53 +107,78 @@ func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	}
 }
 
-// session returns one that takes new streams, and makes one if there is none.
+// session returns one that takes new streams, and waits for one if there is none. It is not dialled on behalf of a
+// caller, but of all: who gives up ends no attempt on which others wait.
 func (c *Client) session(ctx context.Context) (*Session, error) {
-	select {
-	case c.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, c.waited(ctx, nil)
-	}
-	defer func() { <-c.turn }()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
-		if c.isClosed() {
+		if c.closed {
 			return nil, ErrClosed
 		}
 		c.sessions = slices.DeleteFunc(c.sessions, func(s *Session) bool { return s.Err() != nil })
 		if n := len(c.sessions); n > 0 && c.sessions[n-1].takesStreams() {
 			return c.sessions[n-1], nil
 		}
-		if err := retry.Sleep(ctx, time.Until(c.again)); err != nil {
-			return nil, c.waited(ctx, c.last)
+		if c.dialling == nil {
+			c.dialling = make(chan struct{})
+			go c.connect(c.dialling)
 		}
-		dial, cancel := context.WithTimeout(ctx, c.DialTimeout)
-		conn, err := c.DialContext(dial, "tcp", c.Addr)
-		cancel()
-		if err == nil {
-			c.failures, c.last = 0, nil
-			c.count(&c.stats.Sessions)
-			c.sessions = append(c.sessions, c.Config.Client(conn))
-			continue
+		done := c.dialling
+		c.waiting++
+		c.mu.Unlock()
+		select {
+		case <-done:
+		case <-ctx.Done():
 		}
-		if ctx.Err() != nil {
-			return nil, c.waited(ctx, err)
-		}
-		c.failures++
-		c.last = err
-		c.count(&c.stats.Failed)
-		delay := c.Backoff.WithDefaults(ownBackoff).Delay(c.failures, c.Jitter)
-		c.again = time.Now().Add(delay)
-		if c.OnRetry != nil {
-			c.OnRetry(err, delay)
+		c.mu.Lock()
+		c.waiting--
+		if ctx.Err() != nil && c.last != nil {
+			return nil, fmt.Errorf("%w, after: %w", context.Cause(ctx), c.last)
+		} else if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-func (c *Client) waited(ctx context.Context, last error) error {
-	if last == nil {
-		return context.Cause(ctx)
+// connect makes a session, and tries as long as somebody waits for it.
+func (c *Client) connect(done chan struct{}) {
+	defer close(done)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer func() { c.dialling = nil }()
+	for !c.closed && c.waiting > 0 {
+		if wait := time.Until(c.again); wait > 0 {
+			c.mu.Unlock()
+			retry.Sleep(c.life, wait)
+			c.mu.Lock()
+			continue
+		}
+		c.mu.Unlock()
+		dial, cancel := context.WithTimeout(c.life, c.DialTimeout)
+		conn, err := c.DialContext(dial, "tcp", c.Addr)
+		cancel()
+		c.mu.Lock()
+		if err == nil {
+			c.failures, c.last = 0, nil
+			c.stats.Sessions++
+			s := c.Config.Client(conn)
+			if c.sessions = append(c.sessions, s); c.closed {
+				go s.Close()
+			}
+			return
+		}
+		c.failures++
+		c.last = err
+		c.stats.Failed++
+		delay := c.Backoff.WithDefaults(ownBackoff).Delay(c.failures, c.Jitter)
+		c.again = time.Now().Add(delay)
+		if c.OnRetry != nil && !c.closed {
+			c.mu.Unlock()
+			c.OnRetry(err, delay)
+			c.mu.Lock()
+		}
 	}
-	return fmt.Errorf("%w, after: %w", context.Cause(ctx), last)
 }
 
 // takesStreams reports whether Open of the session may succeed.
@@ -156,18 +186,6 @@ func (s *Session) takesStreams() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err == nil && !s.draining && !s.peerDrains && s.nextID <= 1<<32-1
-}
-
-func (c *Client) count(n *int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	*n++
-}
-
-func (c *Client) isClosed() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
 }
 
 // Stats returns the counters.
@@ -197,11 +215,10 @@ func (c *Client) Close() error {
 // stop has Open make no more sessions, and returns those that there are.
 func (c *Client) stop() []*Session {
 	c.once.Do(c.begin)
+	c.end()
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.closed = true
-	c.mu.Unlock()
-	c.turn <- struct{}{} // who makes one sees that it is over when it is made
-	defer func() { <-c.turn }()
 	return slices.Clone(c.sessions)
 }
 

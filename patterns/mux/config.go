@@ -41,10 +41,10 @@ type Config struct {
 	// goes before a frame of another gets its turn. Zero: 64 KiB. From 1 KiB to 1 MiB.
 	MaxFrameBytes int
 
-	// Linger is how long the session waits, before each write to the connection, for more that can go with it.
-	// Zero: not at all, which suits all but programs that make many small writes at one time. In a
-	// test with virtual time a nanosecond has everything that is written at one instant go together, so that
-	// the frames do not depend on which goroutine ran first. At most 1 s.
+	// Linger is how long the session waits, before each write to the connection, for more that can go with it, and
+	// so does each Write. Zero: not at all, which suits all but programs whose goroutines make many small writes at one
+	// time. In a test with virtual time a nanosecond has everything that is written at one instant go together, in the
+	// order of the streams, so that the frames do not depend on which goroutine ran first. At most 1 s.
 	Linger time.Duration
 	// KeepAlive is how long nothing may have come from the peer before it is sent a ping. Zero: 30 s;
 	// negative: never. At most 100 years.

@@ -114,7 +114,6 @@ func (s *Session) leaveBacklog(st *Stream) {
 			break
 		}
 	}
-	st.told = true
 	st.settle()
 }
 
@@ -137,9 +136,10 @@ func (st *Stream) forget() {
 	}
 }
 
-// settle gives back the place of a stream of the peer, when neither side can do anything with it any more.
+// settle gives back the place of a stream of the peer, when neither side can do anything with it any more. It is not
+// called when the peer resets a stream, but when the program closes it, or is told.
 func (st *Stream) settle() {
-	if st.counts && st.gone && (st.told || st.err == nil) {
+	if st.counts && st.gone {
 		st.counts = false
 		st.s.incoming--
 	}

@@ -8,4 +8,8 @@ func (s *Session) SkipTo(id uint64) {
 }
 
 // Sessions are those that the client has.
-func (c *Client) Sessions() []*Session { return c.sessions }
+func (c *Client) Sessions() []*Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.sessions
+}

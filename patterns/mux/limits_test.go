@@ -342,6 +342,7 @@ func TestClientTriesAgain(t *testing.T) {
 		require.ErrorIs(t, err, refused)
 		require.Equal(t, []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}, delays)
 		require.EqualValues(t, 3, c.Stats().Failed)
+		c.Close()
 	})
 }
 

@@ -71,10 +71,11 @@ func (s *Session) queue(st *Stream) {
 	s.out.ready.push(st)
 }
 
-// coalesce takes a small write at once, if nobody waits who would have to go first.
+// coalesce takes a small write at once, if nobody waits who would have to go first. Those that linger wait until
+// they are collected, in the order of their streams, since the order of the calls is the runtime's.
 func (s *Session) coalesce(st *Stream, b []byte) bool {
 	o := &s.out
-	if len(o.ready) > 0 || len(o.small)+headerLen+len(b) > coalesced || len(b) > min(int(st.window), s.config.MaxFrameBytes) || o.err != nil {
+	if s.config.Linger > 0 || len(o.ready) > 0 || len(o.small)+headerLen+len(b) > coalesced || len(b) > min(int(st.window), s.config.MaxFrameBytes) || o.err != nil {
 		return false
 	}
 	o.small = st.appendOwed(o.small)

@@ -19,7 +19,6 @@ type Stream struct {
 	fin     bool // this side sends no more
 	peerFIN bool // the peer sends no more
 	closed  bool // the program reads no more
-	told    bool // the program knows that it is over
 	dying   bool // Close was called, and the peer has not ended it
 	gone    bool // from the session's streams
 	reading bool // a Read is copying
@@ -128,7 +127,6 @@ func (st *Stream) readError() error {
 	case st.closed:
 		return net.ErrClosed
 	case st.err != nil:
-		st.told = true
 		st.settle()
 		return st.err
 	case st.limits != nil && st.limits.read.passed:
@@ -246,7 +244,6 @@ func (st *Stream) writeError() error {
 	case st.fin:
 		return net.ErrClosed
 	case st.err != nil:
-		st.told = true
 		st.settle()
 		return st.err
 	case st.limits != nil && st.limits.write.passed:
@@ -293,7 +290,6 @@ func (st *Stream) Close() error {
 	s := st.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.told = true
 	st.stopReading()
 	st.limits.stop()
 	if st.err == nil && s.err == nil {
@@ -315,7 +311,6 @@ func (st *Stream) Reset(code uint32) error {
 	s := st.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st.told = true
 	if st.err == nil && !st.gone && s.err == nil {
 		st.reset(&ResetError{Code: code}, code, true)
 	}

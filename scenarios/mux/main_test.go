@@ -14,7 +14,10 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 
 func TestCall(t *testing.T) {
 	t.Parallel()
-	patterntest.Call(t, systems.Mux)
+	const atOnce = "whether a call is reset before its session ends, at one instant"
+	patterntest.Call(t, systems.Mux,
+		patterntest.Races("the caller leaves while it waits", atOnce),
+		patterntest.Races("the caller crashes while it waits", atOnce))
 }
 
 func TestLoopback(t *testing.T) { patterntest.CallLoopback(t, systems.Mux) }
