@@ -108,6 +108,7 @@ type loan struct {
 	buf   []byte
 	n     int  // bytes that it has
 	taken bool // the reader of the session has it now
+	back  bool // it has been given back, and is not taken again
 }
 
 // loans are a few to be used again.
@@ -136,7 +137,7 @@ const leastLoan = 4 << 10
 
 // lends reports whether there is a buffer for what comes next of a stream; nil: of no stream.
 func (st *Stream) lends() bool {
-	return st != nil && st.loan != nil && st.loan.n == 0 && st.buf.n == 0 && !st.closed && st.err == nil
+	return st != nil && st.loan != nil && !st.loan.back && st.buf.n == 0 && !st.closed && st.err == nil
 }
 
 // readDirect reads into the buffer of the Read that waits for the payload which has begun. It lets go of
@@ -149,7 +150,7 @@ func (s *Session) readDirect() error {
 	s.mu.Unlock()
 	n, err := s.conn.Read(b)
 	s.mu.Lock()
-	l.taken, l.n = false, n
+	l.taken, l.back, l.n = false, true, n
 	if s.in.interrupted {
 		s.in.interrupted = false
 		s.conn.SetReadDeadline(time.Time{})
