@@ -39,6 +39,7 @@ type lineConn struct {
 	err     error  // why it has failed
 	heard   time.Time
 	pinged  bool // since it was heard
+	suspect bool // a call has ended without an answer, and nothing was heard since it began
 	watch   *time.Timer
 }
 
@@ -82,6 +83,7 @@ func (l *line) attempt(ctx context.Context, r *Request, header http.Header) resu
 	case <-ctx.Done():
 		return result{err: ctx.Err(), outcome: NotExecuted}
 	}
+	sent := time.Now()
 	select {
 	case a := <-answer:
 		return a.judge(r)
@@ -94,6 +96,7 @@ func (l *line) attempt(ctx context.Context, r *Request, header http.Header) resu
 		}
 	case <-ctx.Done():
 		c.send(frameCancel, id)
+		c.gaveUp(sent)
 		return result{err: ctx.Err()}
 	}
 }
@@ -159,7 +162,7 @@ func (c *lineConn) expect() (id uint64, answer chan reply) {
 	defer c.mu.Unlock()
 	c.last++
 	answer = make(chan reply, 1)
-	if len(c.waiting) == 0 {
+	if len(c.waiting) == 0 && !c.suspect {
 		c.heard, c.pinged = time.Now(), false // nothing was to be heard
 		c.listen()
 	}
@@ -178,6 +181,25 @@ func (c *lineConn) forget(id uint64) {
 	}
 }
 
+// gaveUp notes that a call that was sent then has ended without an answer. If nothing at all has come since, the other
+// side is asked for a sign of life; and if it was before, no call is sent until it gives one, but over another connection.
+func (c *lineConn) gaveUp(sent time.Time) {
+	c.mu.Lock()
+	silent := c.err == nil && !c.heard.After(sent)
+	ping := silent && !c.pinged
+	if silent {
+		c.closing = c.closing || c.pinged && time.Since(c.heard) >= c.client.Silence/2
+		c.suspect, c.pinged = true, true
+		if len(c.waiting) == 0 {
+			c.watch.Reset(c.client.Silence - time.Since(c.heard))
+		}
+	}
+	c.mu.Unlock()
+	if ping {
+		c.send(framePing, 0)
+	}
+}
+
 // listen looks for signs of life, while calls wait. c.mu is held.
 func (c *lineConn) listen() {
 	half := c.client.Silence / 2
@@ -191,7 +213,7 @@ func (c *lineConn) listen() {
 func (c *lineConn) look() {
 	c.mu.Lock()
 	silent, half := time.Since(c.heard), c.client.Silence/2
-	waits := len(c.waiting) > 0 && c.err == nil
+	waits := (len(c.waiting) > 0 || c.suspect) && c.err == nil
 	ping := waits && !c.pinged && silent >= half
 	dead := waits && silent >= c.client.Silence
 	switch {
@@ -264,7 +286,7 @@ func (c *lineConn) read() {
 // got takes a frame of the server.
 func (c *lineConn) got(f frame) error {
 	c.mu.Lock()
-	c.heard, c.pinged = time.Now(), false
+	c.heard, c.pinged, c.suspect = time.Now(), false, false
 	over := false
 	defer func() {
 		c.mu.Unlock()

@@ -32,10 +32,14 @@ type serverLine struct {
 	away    bool              // the client has been told to go
 }
 
+// refusals is how many requests beyond MaxClients a connection may have, which are refused as soon as the client takes
+// the answers. Reading does not wait for requests that are executed: pings and cancels are behind them.
+const refusals = 64
+
 // serveLine answers the requests of one connection until it ends.
 func (s *Server) serveLine(conn net.Conn) {
 	l := &serverLine{Server: s, conn: conn, out: make(chan []byte), pong: make(chan struct{}, 1), gone: make(chan struct{}),
-		room: make(chan struct{}, s.MaxClients), running: map[uint64]func(){}}
+		room: make(chan struct{}, s.MaxClients+refusals), running: map[uint64]func(){}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s.mu.Lock()
 	s.lines[l] = struct{}{}

@@ -1,0 +1,137 @@
+package systems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/reqresp"
+	"github.com/squall-sim/squall/patterns/retry"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A ReqRespKind is how calls of package reqresp are made.
+type ReqRespKind struct {
+	Line   bool          // over one connection, and not over HTTP
+	Keyed  bool          // calls have keys,
+	OnDisk bool          // which the server keeps on disk
+	Hedge  time.Duration // after how long another attempt is made beside the first; 0: never
+}
+
+// silence is after how long a connection that all calls share is given up.
+const silence = 4 * time.Second
+
+// ReqResp is a server that executes calls, and its clients.
+func ReqResp(n *sim.Network, kind ReqRespKind) patterntest.Service {
+	s := patterntest.Service{
+		Serve: kind.serve,
+		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
+			return kind.client(ctx, n, h, servers[0])
+		},
+		MaxBytes:  1 << 20,
+		Cancels:   true,
+		Deadlines: true,
+		Drains:    true,
+		Retries:   &patterntest.Retries{Percent: 10, Burst: 3, After: true},
+	}
+	if kind.Keyed {
+		s.Keys = &patterntest.Keys{Window: 24 * time.Hour, Durable: kind.OnDisk}
+	}
+	if kind.Line {
+		s.Detects = silence
+	}
+	return s
+}
+
+func (kind ReqRespKind) serve(ctx context.Context, h *sim.Host, app *patterntest.App) error {
+	s := &reqresp.Server{Handle: execute(app), Store: reqresp.NewMemory(reqresp.StoreOptions{}), Jitter: retry.NoJitter}
+	if kind.OnDisk {
+		store, err := reqresp.OpenDisk(filepath.Join(app.Folder, "answers"), reqresp.StoreOptions{})
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		s.Store = store
+	}
+	s.Store = anyway{s.Store}
+	l, err := h.Listen("tcp", ":80")
+	if err != nil {
+		return err
+	}
+	web := &http.Server{Handler: s.Handler()}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if kind.Line {
+			s.Serve(l)
+		} else {
+			web.Serve(l)
+		}
+	}()
+	<-ctx.Done()
+	soon, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s.Drain(soon)
+	web.Shutdown(soon)
+	web.Close()
+	l.Close()
+	<-served
+	return s.Close()
+}
+
+// anyway is a store that commits although the caller has gone meanwhile: the application's effect is not in the transaction, but
+// has taken place already.
+type anyway struct{ reqresp.Store }
+
+func (a anyway) Commit(ctx context.Context, key string, r reqresp.Record, now time.Time, effect reqresp.Effect) (*reqresp.Record, error) {
+	return a.Store.Commit(context.WithoutCancel(ctx), key, r, now, effect)
+}
+
+// execute has the application do what is asked. It takes effect when that returns, and what it answered is committed at that instant.
+func execute(app *patterntest.App) func(context.Context, *reqresp.Request) (reqresp.Effect, error) {
+	return func(ctx context.Context, r *reqresp.Request) (reqresp.Effect, error) {
+		text, err := app.Do(ctx, string(r.Body))
+		answer := &reqresp.Response{Body: []byte(text)}
+		var refusal *patterntest.Refusal
+		if errors.As(err, &refusal) {
+			answer.Status, err = http.StatusServiceUnavailable, nil
+			if refusal.RetryAfter > 0 {
+				answer.Header = http.Header{"Retry-After": {strconv.Itoa(int(refusal.RetryAfter / time.Second))}}
+			}
+		}
+		return func(reqresp.Tx) (*reqresp.Response, error) { return answer, nil }, err
+	}
+}
+
+func (kind ReqRespKind) client(ctx context.Context, n *sim.Network, h *sim.Host, server string) patterntest.Ask {
+	c := &reqresp.Client{
+		URL: "http://" + server, HTTP: h.HTTPClient(), HedgeDelay: kind.Hedge, Timeout: time.Hour, AttemptTimeout: time.Minute,
+		MaxRequestBytes: 2 << 20, MaxAnswerBytes: 2 << 20,
+		Silence: silence, Budget: &retry.Budget{Every: 24 * time.Hour}, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
+	}
+	if kind.Line {
+		c.Dial = func(ctx context.Context) (net.Conn, error) { return h.DialContext(ctx, "tcp", server+":80") }
+	}
+	context.AfterFunc(ctx, func() {
+		c.Close()
+		c.HTTP.CloseIdleConnections()
+	})
+	return func(ctx context.Context, r patterntest.Request) (string, error) {
+		answer, err := c.Call(ctx, reqresp.Request{Method: http.MethodPost, Path: "/", Body: []byte(r.Data), Key: r.Key})
+		switch {
+		case reqresp.OutcomeOf(err) == reqresp.NotExecuted:
+			return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)
+		case err != nil:
+			return "", err
+		case answer.Status != http.StatusOK:
+			return "", fmt.Errorf("status %d: %s", answer.Status, answer.Body)
+		}
+		return string(answer.Body), nil
+	}
+}

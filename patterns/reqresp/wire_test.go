@@ -1,0 +1,146 @@
+package reqresp
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/eventlog"
+)
+
+// What is written is read again, of every kind, and what another version writes is refused.
+func TestWire(t *testing.T) {
+	head := requestHead{"POST", "/a?b=c", http.Header{"X": {"1", "2"}}}
+	text, err := appendMessage(nil, frameRequest, 7, head, []byte("body"))
+	require.NoError(t, err)
+	// Version 1, to the byte.
+	require.Equal(t, "\x00\x00\x00\x42\x01\x00\x00\x00\x00\x00\x00\x00\x07\x00\x00\x00\x3a"+
+		`{"method":"POST","path":"/a?b=c","header":{"X":["1","2"]}}`+"body", string(text))
+	f, err := readFrame(bytes.NewReader(text), 100, func() {})
+	require.NoError(t, err)
+	r, body, err := f.request(100)
+	require.NoError(t, err)
+	require.Equal(t, "POST /a?b=c", r.Method+" "+r.URL.RequestURI())
+	require.Equal(t, []string{"1", "2"}, r.Header["X"])
+	require.Equal(t, "body", string(body))
+	require.Equal(t, uint64(7), f.id)
+
+	for cut := range len(text) {
+		_, err := readFrame(bytes.NewReader(text[:cut]), 100, func() {})
+		if cut == 0 {
+			require.Equal(t, io.EOF, err)
+		} else {
+			require.Equal(t, io.ErrUnexpectedEOF, err, "cut at %d", cut)
+		}
+	}
+	require.ErrorContains(t, readPreface(strings.NewReader("squall reqresp 2\n")), "want")
+	require.ErrorIs(t, readPreface(strings.NewReader("squall")), io.ErrUnexpectedEOF)
+}
+
+func TestFramesThatAreNone(t *testing.T) {
+	message := func(kind byte, head string, body string) []byte {
+		payload := append([]byte{0, 0, 0, byte(len(head))}, head+body...)
+		return appendFrame(nil, kind, 1, payload)
+	}
+	for _, row := range []struct {
+		reason string
+		text   []byte
+		want   string
+	}{
+		{"of no kind", appendFrame(nil, 0, 1, nil), "frame of kind 0"},
+		{"of a kind to come", appendFrame(nil, frameKinds, 1, nil), "frame of kind 7"},
+		{"a ping with a payload", appendFrame(nil, framePing, 0, []byte("x")), "want none"},
+		{"without a head", appendFrame(nil, frameRequest, 1, []byte("abc")), "too short"},
+		{"a head longer than the frame", appendFrame(nil, frameRequest, 1, []byte{0, 0, 0, 9, '{', '}'}), "head of 9 bytes"},
+		{"a head that is none", message(frameRequest, "[]", ""), "head:"},
+		{"a path without a slash", message(frameRequest, `{"method":"GET","path":"a"}`, ""), "begins with a slash"},
+		{"a path with a space", message(frameRequest, `{"method":"GET","path":"/a\u0000"}`, ""), "path"},
+		{"a method that is none", message(frameRequest, `{"method":"G T","path":"/"}`, ""), "method"},
+		{"a body that is too long", message(frameRequest, `{"method":"GET","path":"/"}`, strings.Repeat("x", 101)), "more than 100 bytes"},
+		{"a status that is none", message(frameAnswer, `{"status":199}`, ""), "status is 199: want 200 to 599"},
+	} {
+		f, err := readFrame(bytes.NewReader(row.text), 100, func() {})
+		if err == nil && f.kind == frameAnswer {
+			_, err = f.answer(100)
+		} else if err == nil {
+			_, _, err = f.request(100)
+		}
+		require.ErrorContains(t, err, row.want, row.reason)
+	}
+	long := appendFrame(nil, frameRequest, 1, make([]byte, 4+maxHeadBytes+101))
+	f, err := readFrame(bytes.NewReader(append(long, 'x')), 100, func() {})
+	require.NoError(t, err)
+	require.True(t, f.tooLong)
+	_, _, err = f.request(100)
+	require.ErrorIs(t, err, eventlog.ErrTooLarge)
+}
+
+// Whatever comes, no more is kept than may be, and what is understood is what was sent.
+func FuzzFrame(f *testing.F) {
+	text, _ := appendMessage(nil, frameRequest, 7, requestHead{"POST", "/a", http.Header{"X": {"1"}}}, []byte("body"))
+	f.Add(text)
+	text, _ = appendMessage(nil, frameAnswer, 1, answerHead{200, nil}, nil)
+	f.Add(text)
+	f.Add(appendFrame(nil, framePing, 0, nil))
+	f.Add([]byte("\xff\xff\xff\xff\x01\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x02{}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		const most = 64
+		fr, err := readFrame(bytes.NewReader(text), most, func() {})
+		if err != nil {
+			return
+		}
+		require.LessOrEqual(t, len(fr.payload), 4+maxHeadBytes+most)
+		if r, body, err := fr.request(most); err == nil {
+			again, err := appendMessage(nil, frameRequest, fr.id, requestHead{r.Method, r.RequestURI, r.Header}, body)
+			if err != nil {
+				require.ErrorIs(t, err, eventlog.ErrTooLarge)
+				return
+			}
+			second, err := readFrame(bytes.NewReader(again), most, func() {})
+			require.NoError(t, err)
+			r2, body2, err := second.request(most)
+			require.NoError(t, err)
+			require.Equal(t, []any{r.Method, r.RequestURI, r.Header, string(body)}, []any{r2.Method, r2.RequestURI, r2.Header, string(body2)})
+		}
+		if a, err := fr.answer(most); err == nil {
+			require.LessOrEqual(t, len(a.Body), most)
+		}
+	})
+}
+
+// A key that is taken is one that may be sent, and is read as what it was.
+func FuzzKey(f *testing.F) {
+	for _, seed := range []string{`"a\"b"`, "bare", `"`, `"\`, `""`, `"k";p=1`, " k ", "a\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		key, err := parseKey(http.Header{HeaderKey: {text}})
+		if err != nil {
+			return
+		}
+		require.NoError(t, checkKey(key))
+		again, err := parseKey(http.Header{HeaderKey: {quoteKey(key)}})
+		require.NoError(t, err)
+		require.Equal(t, key, again)
+	})
+}
+
+func FuzzTimeout(f *testing.F) {
+	for _, seed := range []string{"0", "1500", "999999999999", "1000000000000", "-1", "+1", "1.5", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		left, ok, err := parseTimeout(http.Header{HeaderTimeout: {text}})
+		if err != nil {
+			return
+		}
+		require.True(t, ok)
+		again, _, err := parseTimeout(http.Header{HeaderTimeout: {formatTimeout(left)}})
+		require.NoError(t, err)
+		require.Equal(t, left, again)
+	})
+}
