@@ -46,9 +46,9 @@
 // # Figures
 //
 // A call takes a round trip, and a connection one more. The retries of a client whose server is away are, with the
-// defaults, after 10 to 100 ms and 10 to 200 ms; then the call fails. A server that is overloaded by a peak is back
-// when the peak is over: with 1,000 clients over three tiers and a peak of 5 s, within 10 s, where three attempts in each tier without
-// a budget keep it down for good (scenarios/reqresp).
+// defaults, after 10 to 100 ms and 10 to 200 ms; then the call fails. Of 1,000 clients over three tiers, whose last stands
+// still for 5 s, every call is answered from 10 s after that on, and without budgets less than half of them are:
+// what is repeated keeps the system down (TestOverload in scenarios/reqresp).
 //
 // # What net/http repeats
 //

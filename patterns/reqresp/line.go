@@ -101,11 +101,10 @@ func (l *line) attempt(ctx context.Context, r *Request, header http.Header) resu
 	}
 }
 
-// get returns a connection that takes requests.
+// get returns a connection that takes requests. It does not wait for Dial after ctx is done.
 func (l *line) get(ctx context.Context) (*lineConn, error) {
 	select {
 	case l.turn <- struct{}{}:
-		defer func() { <-l.turn }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -113,17 +112,27 @@ func (l *line) get(ctx context.Context) (*lineConn, error) {
 	c := l.conn
 	l.mu.Unlock()
 	if c != nil && c.takes() {
+		<-l.turn
 		return c, nil
 	}
-	conn, err := l.client.Dial(ctx)
-	if err != nil {
-		return nil, err
+	dialled := make(chan error, 1)
+	go func() {
+		conn, err := l.client.Dial(ctx)
+		if err == nil {
+			c = startLine(l.client, conn)
+			l.mu.Lock()
+			l.conn = c
+			l.mu.Unlock()
+		}
+		dialled <- err
+		<-l.turn
+	}()
+	select {
+	case err := <-dialled:
+		return c, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	c = startLine(l.client, conn)
-	l.mu.Lock()
-	l.conn = c
-	l.mu.Unlock()
-	return c, nil
 }
 
 // close closes the connection, if there is one.

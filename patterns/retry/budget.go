@@ -19,6 +19,9 @@ import (
 //
 //	attempts <= calls + calls x Percent/100 + Burst + window/Every
 //
+// Burst and Every are for each Budget: a crowd of processes that seldom call may still repeat most of their calls, and
+// only the destination can refuse them.
+//
 // Calls earn tokens when they begin and not when they succeed, as in gRPC's A6
 // (https://github.com/grpc/proposal/blob/master/A6-client-retries.md): there a destination that
 // fails one call in ten never earns back what it lost. It counts calls over time and not calls in flight, as
