@@ -105,8 +105,14 @@ func (k *call) failed(r result) {
 func (k *call) again(ctx context.Context) error {
 	r := k.last
 	switch {
-	case r.final, ctx.Err() != nil:
+	case r.final:
 		k.abandon()
+		return r.err
+	case over(ctx) != nil:
+		k.abandon()
+		if err := over(ctx); !errors.Is(r.err, err) {
+			return fmt.Errorf("%w: %w", err, r.err)
+		}
 		return r.err
 	case k.flying > 0 && (r.never || k.noHedges || !k.mayRepeat()):
 		return nil
@@ -126,6 +132,15 @@ func (k *call) again(ctx context.Context) error {
 	k.stats.retries.Add(1)
 	k.begin(ctx)
 	return nil
+}
+
+// over returns the error of a context that has ended, or whose deadline has come: a dialer may be told by a timer of
+// its own a little earlier.
+func over(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ctx.Err() == nil && ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
+	return ctx.Err()
 }
 
 // abandon ends the attempts that are under way, and waits for what they say of the request.

@@ -41,8 +41,13 @@ type kind struct {
 }
 
 func (k kind) options() (all []patterntest.Option) {
+	if k.kind.Line {
+		for _, story := range []string{"calls at a time", "ten callers at a time"} {
+			all = append(all, patterntest.Races(story, "answers that are ready at one instant are written in the runtime's order"))
+		}
+	}
 	if k.only == nil || os.Getenv("SQUALL_SEEDS") != "" {
-		return nil
+		return all
 	}
 	for _, story := range patterntest.CallStories() {
 		if !slices.Contains(k.only, story.Name) && !(k.kind.OnDisk && strings.Contains(story.Name, "key")) {
