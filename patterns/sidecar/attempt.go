@@ -50,7 +50,7 @@ func failureOf(err error, unsent bool) *failure {
 		f.status, f.kind = http.StatusServiceUnavailable, "destination_unavailable"
 	case errors.As(err, &connect):
 		f.status, f.kind = http.StatusServiceUnavailable, "connection_refused"
-		if isTimeout(err) {
+		if isTimeout(err) || errors.Is(err, errTimeout) {
 			f.kind = "connection_timeout"
 		}
 	case errors.Is(err, errTimeout):
@@ -101,19 +101,49 @@ func (c *client) wants(seq int64) bool {
 	return c.phase == waiting && c.seq == seq
 }
 
+// A dialing is an attempt that has no connection yet. Its only deadline is the client's timer: with one of its own it would be chance
+// which of the two is first.
+type dialing struct {
+	replica *replica
+	cancel  context.CancelFunc
+	late    bool // it was given up since it took too long
+}
+
 // connect makes an attempt on a connection of its own.
 func (c *client) connect(seq int64, t turn) {
-	c.mu.Lock()
-	now := time.Now()
-	c.arm(c.due(now))
-	wait := c.deadline.Sub(now)
-	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(c.p.ctx, wait)
+	ctx, cancel := context.WithCancel(c.p.ctx)
 	defer cancel()
+	d := &dialing{replica: t.replica, cancel: cancel}
+	c.mu.Lock()
+	if c.phase != waiting || c.seq != seq {
+		c.mu.Unlock()
+		t.end(Ignored)
+		return
+	}
+	c.dial = d
+	c.arm(c.due(time.Now()))
+	c.mu.Unlock()
 	generation := c.up.Credentials.number()
 	nc, err := c.up.connect(ctx, t.replica, c.up.protocol1())
-	if err != nil {
+	c.mu.Lock()
+	late, wanted := d.late, c.phase == waiting && c.seq == seq
+	if c.dial == d {
+		c.dial = nil
+	}
+	c.mu.Unlock()
+	switch {
+	case late:
+		t.end(Failure)
+	case !wanted:
+		t.end(Ignored)
+	case err != nil:
 		c.unsent(seq, t, err)
+		return
+	}
+	if late || !wanted {
+		if err == nil {
+			nc.Close()
+		}
 		return
 	}
 	u := newUpconn(t.replica, nc, generation, c.p.set.MaxHeaderBytes)
@@ -247,8 +277,17 @@ func (c *client) failed(u *upconn, err error) {
 		return
 	}
 	if u == nil { // the time was over before there was a connection
-		f := failureOf(err, c.neverSent())
-		c.answer(f)
+		c.mu.Lock()
+		d := c.dial
+		c.dial = nil
+		c.attempts++
+		if d != nil {
+			d.late = true
+			d.cancel()
+			t.replica, err = d.replica, &connectError{err}
+		}
+		c.mu.Unlock()
+		c.retryOr(seq, t.replica, failureOf(err, c.neverSent()), true)
 		return
 	}
 	c.retryOr(seq, t.replica, failureOf(err, c.neverSent()), unsent)

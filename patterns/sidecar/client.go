@@ -47,6 +47,7 @@ type exchange struct {
 	seq       int64 // of the attempt
 	u         *upconn
 	turn      turn
+	dial      *dialing // there is no connection yet
 	attempts  int
 	begun     time.Time
 	limit     time.Time // for the head of the answer; zero: the body is still coming
@@ -158,6 +159,10 @@ func (c *client) settled() phase {
 // become changes the phase, and with it what there is time for. mu is held.
 func (c *client) become(ph phase) {
 	c.phase = ph
+	if c.dial != nil && ph != waiting {
+		c.dial.cancel()
+		c.dial = nil
+	}
 	now := time.Now()
 	c.last = now
 	switch ph {
@@ -496,6 +501,10 @@ func (c *client) abandon(err error) {
 	if waits {
 		c.u = nil
 		c.seq++ // an attempt that is under way has come too late
+		if c.dial != nil {
+			c.dial.cancel()
+			c.dial = nil
+		}
 	}
 	c.mu.Unlock()
 	defer c.mu.Lock()

@@ -75,7 +75,7 @@ func (p *Proxy) beginHTTP2() {
 // serveHTTP2 hands a connection to net/http's server. That closes it.
 func (p *Proxy) serveHTTP2(nc net.Conn) {
 	p.mu.Lock()
-	p.conns[nc] = true // until ConnState hears of its end
+	p.number(nc) // until ConnState hears of its end
 	p.mu.Unlock()
 	select {
 	case p.h2conns <- nc:

@@ -7,8 +7,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,7 +62,8 @@ type Proxy struct {
 	mu        sync.Mutex
 	ending    error // what Serve returns
 	listeners map[net.Listener]bool
-	conns     map[net.Conn]bool
+	conns     map[net.Conn]int64 // with their numbers, so that Close closes them in an order
+	last      int64              // of the numbers
 	watches   map[*Upstream]context.CancelFunc
 }
 
@@ -171,7 +174,7 @@ func (p *Proxy) begin() {
 			MaxClients:     cmp.Or(p.MaxClients, 100_000),
 		}
 		p.ctx, p.stop = context.WithCancel(context.Background())
-		p.listeners, p.conns, p.watches = map[net.Listener]bool{}, map[net.Conn]bool{}, map[*Upstream]context.CancelFunc{}
+		p.listeners, p.conns, p.watches = map[net.Listener]bool{}, map[net.Conn]int64{}, map[*Upstream]context.CancelFunc{}
 		p.beginHTTP2()
 		p.use(p.Config)
 	})
@@ -277,15 +280,21 @@ func (p *Proxy) Serve(l net.Listener) error {
 func (p *Proxy) hold(nc net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if errors.Is(p.ending, ErrClosed) {
+	if p.ctx.Err() != nil {
 		return false
 	}
 	if len(p.conns) >= p.set.MaxClients {
 		p.stats.full.Add(1)
 		return false
 	}
-	p.conns[nc] = true
+	p.number(nc)
 	return true
+}
+
+// number takes note of a connection. p.mu is held.
+func (p *Proxy) number(nc net.Conn) {
+	p.last++
+	p.conns[nc] = p.last
 }
 
 func (p *Proxy) release(nc net.Conn) {
@@ -370,10 +379,8 @@ func (p *Proxy) busy() (n int64) {
 // end has Serve return err.
 func (p *Proxy) end(err error) {
 	p.mu.Lock()
-	if p.ending == nil || err == ErrClosed {
-		if p.ending == nil {
-			p.ending = err
-		}
+	if p.ending == nil {
+		p.ending = err
 	}
 	for l := range p.listeners {
 		l.Close()
@@ -388,11 +395,12 @@ func (p *Proxy) Close() error {
 	p.stop()
 	p.h2.Close()
 	p.mu.Lock()
-	for nc := range p.conns {
-		nc.Close()
-	}
+	conns := slices.SortedFunc(maps.Keys(p.conns), func(a, b net.Conn) int { return cmp.Compare(p.conns[a], p.conns[b]) })
 	ups := p.config.Load()
 	p.mu.Unlock()
+	for _, nc := range conns {
+		nc.Close()
+	}
 	p.running.Wait()
 	for up := range ups.upstreams() {
 		up.closeIdle()

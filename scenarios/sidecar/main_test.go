@@ -41,3 +41,12 @@ var variants = []scenario.Variant{
 }
 
 func memory(folder string) (eventlog.Log, error) { return systems.InMemory(folder) }
+
+// A service that calls keeps the contract of calls with sidecars, and then may have several servers and a budget of retries, as it does without.
+func TestCall(t *testing.T) {
+	for _, sidecars := range []bool{false, true} {
+		t.Run(map[bool]string{false: "without", true: "with"}[sidecars], func(t *testing.T) {
+			patterntest.Call(t, func(n *sim.Network) patterntest.Service { return systems.SidecarCalls(n, sidecars) })
+		})
+	}
+}

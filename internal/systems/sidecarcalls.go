@@ -1,0 +1,164 @@
+package systems
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
+	"github.com/squall-sim/squall/patterns/sidecar"
+	"github.com/squall-sim/squall/sim"
+)
+
+// SidecarCalls is a service of plain net/http and its clients, each side with a sidecar on its host: requests go through both. The client makes one attempt of
+// each call; its sidecar knows the servers, and makes those beyond the first. Without sidecars it has one server, and nobody repeats anything.
+func SidecarCalls(n *sim.Network, sidecars bool) patterntest.Service {
+	s := patterntest.Service{
+		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
+			if !sidecars {
+				return patterntest.ServeHTTP(ctx, h, calls{app})
+			}
+			return serveCalls(ctx, h, app)
+		},
+		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
+			c := h.HTTPClient()
+			if !sidecars {
+				context.AfterFunc(ctx, c.CloseIdleConnections)
+				return asking(c, "http://"+servers[0]+"/")
+			}
+			to, err := outbound(ctx, n, h, servers, c)
+			if err != nil {
+				return func(context.Context, patterntest.Request) (string, error) {
+					return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)
+				}
+			}
+			return asking(c, "http://"+to+"/")
+		},
+		Cancels: true,
+	}
+	if sidecars {
+		s.Replicas, s.Drains = 3, true
+		s.Retries = &patterntest.Retries{Percent: 10, Burst: 3}
+		s.Bound = 10 * 40 * time.Millisecond // a server that refuses connections first, and then the same as without
+	}
+	return s
+}
+
+// outbound runs the sidecar of a client, and returns its address.
+func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string, c *http.Client) (address string, err error) {
+	l, err := h.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	up := &sidecar.Upstream{
+		Name: "server", DialContext: h.DialContext, Budget: &retry.Budget{Every: 24 * time.Hour}, Timeout: time.Hour,
+		MaxAttempts: 3, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
+		// A server that is gone, or frozen, is found out by its health, one that has become slow by the calls that it does not answer in time, of which
+		// there are few: whoever has fewer under way is chosen.
+		Health:  sidecar.Health{Path: "/healthz", Interval: time.Second, Timeout: 500 * time.Millisecond, Down: 2},
+		Outlier: sidecar.Outlier{Interval: 2 * time.Second, MinRequests: 1, MinReplicas: 2, FailurePercent: 50, MaxPercent: 34},
+	}
+	for _, s := range servers {
+		up.Addrs = append(up.Addrs, s+":80")
+	}
+	p := &sidecar.Proxy{Config: sidecar.Config{Routes: []sidecar.Route{{Upstream: up}}}}
+	go p.Serve(l)
+	context.AfterFunc(ctx, func() {
+		c.CloseIdleConnections()
+		time.Sleep(time.Millisecond) // the sidecar is the last to end
+		p.Close()
+	})
+	return l.Addr().String(), nil
+}
+
+// serveCalls serves behind a sidecar until ctx is done, and then finishes what has begun.
+func serveCalls(ctx context.Context, h *sim.Host, app *patterntest.App) error {
+	outside, err := h.Listen("tcp", ":80")
+	if err != nil {
+		return err
+	}
+	inside, err := h.Listen("tcp", ":8080")
+	if err != nil {
+		outside.Close()
+		return err
+	}
+	web := &http.Server{Handler: calls{app}, ErrorLog: log.New(io.Discard, "", 0)}
+	p := &sidecar.Proxy{Config: sidecar.Config{Routes: []sidecar.Route{{Upstream: &sidecar.Upstream{
+		Name: h.Name(), Addrs: []string{h.Name() + ":8080"}, DialContext: h.DialContext, MaxAttempts: 1, Timeout: time.Hour,
+	}}}}}
+	var ended sync.WaitGroup
+	ended.Go(func() { web.Serve(inside) })
+	ended.Go(func() { p.Serve(outside) })
+	<-ctx.Done()
+	soon, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	p.Drain(soon) // then nothing is under way behind it either
+	p.Close()
+	web.Close()
+	ended.Wait()
+	return nil
+}
+
+// calls has the application do what is asked.
+type calls struct{ app *patterntest.App }
+
+func (s calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/healthz" {
+		return
+	}
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	var refusal *patterntest.Refusal
+	switch answer, err := s.app.Do(r.Context(), string(data)); {
+	case errors.As(err, &refusal):
+		if refusal.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
+		}
+		w.Header().Set("Call-Outcome", "not-executed")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case err != nil:
+		w.WriteHeader(http.StatusInternalServerError)
+	default:
+		io.WriteString(w, answer)
+	}
+}
+
+// asking asks by POST, once.
+func asking(c *http.Client, url string) patterntest.Ask {
+	return func(ctx context.Context, r patterntest.Request) (string, error) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(r.Data))
+		if err != nil {
+			return "", err
+		}
+		if at, ok := ctx.Deadline(); ok {
+			// A little less than is left, so that the answer that it was too late is not itself too late.
+			req.Header.Set("Request-Timeout", strconv.FormatInt(max(time.Until(at).Milliseconds()-1, 0), 10))
+		}
+		resp, err := c.Do(req)
+		if op := new(net.OpError); errors.As(err, &op) && op.Op == "dial" {
+			return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)
+		} else if err != nil {
+			return "", err
+		}
+		defer resp.Body.Close()
+		answer, err := io.ReadAll(resp.Body)
+		switch {
+		case resp.Header.Get("Call-Outcome") == "not-executed":
+			return "", fmt.Errorf("%w: %s: %s", patterntest.ErrNotExecuted, resp.Status, answer)
+		case resp.StatusCode != http.StatusOK:
+			return "", fmt.Errorf("%s: %s", resp.Status, answer)
+		}
+		return string(answer), err
+	}
+}
