@@ -97,7 +97,7 @@ var jobs = []scenario.Row{
 			serveQueue(t, n, func(q *workqueue.Queue) { q.MaxAttempts = 3 })
 			shared := &ledger{blind: true}
 			for _, name := range []string{"first", "second"} {
-				startWorkerOn(n, name, shared, heedless(61*time.Second)).Heartbeat = time.Hour
+				startWorkerOn(n, name, shared, heedless(61*time.Second), func(w *workqueue.Worker) { w.Heartbeat = time.Hour })
 			}
 			c := submitter(n)
 			added(t, c, "a")
@@ -266,9 +266,12 @@ func startWorker(n *sim.Network, name string, work func(context.Context, *sim.Ho
 	return startWorkerOn(n, name, &ledger{}, work)
 }
 
-func startWorkerOn(n *sim.Network, name string, l *ledger, work func(context.Context, *sim.Host) error) *worker {
+func startWorkerOn(n *sim.Network, name string, l *ledger, work func(context.Context, *sim.Host) error, set ...func(*workqueue.Worker)) *worker {
 	c, link := queueClient(n, name)
 	w := &worker{&workqueue.Worker{Source: c, Jitter: retry.NoJitter}, l, link}
+	for _, f := range set {
+		f(w.Worker)
+	}
 	n.Host(name).Run("worker", func(ctx context.Context, h *sim.Host) error {
 		err := w.Run(ctx, func(ctx context.Context, task workqueue.Task) ([]byte, error) {
 			if err := work(ctx, h); err != nil {
