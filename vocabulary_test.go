@@ -191,6 +191,28 @@ var vocabulary = []struct {
 	{"session", "Manager", words{"Check": "func() error", "Stats": "", "Logger": "*slog.Logger", "Handler": "func(next http.Handler) http.Handler"}},
 	{"session", "Sticky", words{"Check": "func() error", "Stats": "", "Handler": "func() http.Handler"}},
 	{"mux", "Pool", words{"Check": "func() error", "Stats": "", "Close": "func() error"}},
+	{"async", "Server", words{
+		"Check": "func() error", "Stats": "", "Drain": "func(ctx context.Context) error", "Close": "func() error", "Logger": "*slog.Logger",
+		"Handler":      "func() http.Handler",
+		"Authenticate": "func(*http.Request) (access.Identity, error)",
+	}},
+	{"async", "Client", words{"Check": "func() error"}}, // the rest is that of its shortpoll.Client
+	{"async", "Pool", words{"Check": "func() error", "Stats": ""}},
+	{"async/webhook", "Sender", words{
+		"Check": "func() error", "Stats": "", "HTTP": "*http.Client", "Jitter": "retry.Jitter", "Logger": "*slog.Logger",
+		"OnRetry": "func(err error, delay time.Duration)",
+	}},
+	{"async/webhook", "Receiver", words{
+		"Check": "func() error", "Stats": "", "Handler": "func() http.Handler", "MaxMessageBytes": "int", "Logger": "*slog.Logger",
+	}},
+	{"async/outbox", "Relay", words{
+		"Check": "func() error", "Stats": "", "Backoff": "retry.Backoff", "Jitter": "retry.Jitter", "Logger": "*slog.Logger",
+		"OnRetry": "func(err error, delay time.Duration)",
+	}},
+	{"async/saga", "Saga", words{
+		"Check": "func() error", "Backoff": "retry.Backoff", "Jitter": "retry.Jitter", "MaxAttempts": "int",
+		"OnRetry": "func(err error, delay time.Duration)",
+	}},
 	{"async/workqueue", "Queue", words{
 		"Check": "func() error", "Stats": "", "Drain": "func(ctx context.Context) error", "Close": "func() error", "Logger": "*slog.Logger",
 		"Handler":      "func() http.Handler",
@@ -289,7 +311,7 @@ var retired = map[string]string{
 
 // What is retired elsewhere and meant here.
 var notRetired = []string{
-	"shortpoll.Jobs.Start", "async/workqueue.Queue.Start", "stream.Decoder.Feed", // verbs
+	"shortpoll.Jobs.Start", "async/workqueue.Queue.Start", "async.Server.Start", "async.Client.Start", "stream.Decoder.Feed", // verbs
 	"mux.Config.MaxStreams",                             // not of clients: of one client
 	"reqresp.Request.Identity",                          // is an access.Identity
 	"session.Memory.MaxSessions", "session.ErrTooLarge", // of what people call a session, which is no connection, and no event

@@ -11,7 +11,7 @@ import (
 type Job struct {
 	// ID is what the client chose: 1 to 128 letters, digits and any of "-._~".
 	ID string
-	// State moves from Pending over Running to Done or Failed, and never back.
+	// State moves from Pending over Running to Done, Failed or Cancelled, and never back.
 	State State
 	// Version is the position in the server's log of the entry that brought the job
 	// into its state. A client that hands it to another replica is not shown an earlier
@@ -58,10 +58,12 @@ const (
 	Running State = "running" // Run was called
 	Done    State = "done"    // there is a Result
 	Failed  State = "failed"  // there is an Error
+	// Cancelled is of operations (package async), which a client may cancel. A Jobs has no such state.
+	Cancelled State = "cancelled"
 )
 
 // Terminal reports whether the state is the job's last.
-func (s State) Terminal() bool { return s == Done || s == Failed }
+func (s State) Terminal() bool { return s == Done || s == Failed || s == Cancelled }
 
 // rank orders the states.
 func (s State) rank() int {
@@ -70,7 +72,7 @@ func (s State) rank() int {
 		return 1
 	case Running:
 		return 2
-	case Done, Failed:
+	case Done, Failed, Cancelled:
 		return 3
 	}
 	return 0

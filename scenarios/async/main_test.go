@@ -16,5 +16,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestScenarios(t *testing.T) {
-	scenario.Run(t, slices.Concat(jobs))
+	scenario.Run(t, slices.Concat(operations, jobs, outboxes, sagas, callbacks))
 }

@@ -62,7 +62,13 @@ const (
 )
 
 // Ended reports whether no worker will be given the job.
-func (s State) Ended() bool { return s != Pending && s != Running }
+func (s State) Ended() bool {
+	switch s {
+	case Done, Failed, Cancelled, Dead:
+		return true
+	}
+	return false
+}
 
 // A Task is an attempt at a job, leased to a worker.
 type Task struct {
@@ -165,6 +171,10 @@ func validID(id string) bool {
 type badRequest string
 
 func (e badRequest) Error() string { return "workqueue: " + string(e) }
+
+// IsBadRequest reports whether an error says what is wrong with a job or another argument: to ask again
+// is of no use.
+func IsBadRequest(err error) bool { return errors.As(err, new(badRequest)) }
 
 // check returns what is wrong with a job.
 func (j *Job) check(maxPayload int) error {

@@ -100,18 +100,20 @@ func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, t Tas
 		return err
 	}
 	var all sync.WaitGroup
-	for range max(w.Jobs, 1) {
-		all.Go(func() { w.loop(ctx, handle) })
+	name := rand.Text()
+	for i := range max(w.Jobs, 1) {
+		all.Go(func() { w.loop(ctx, fmt.Sprintf("%s-%d", name, i), handle) })
 	}
 	all.Wait()
 	return ctx.Err()
 }
 
-func (w *Worker) loop(ctx context.Context, handle func(context.Context, Task) ([]byte, error)) {
+// loop does one job after the other. Its requests have names that no other's have.
+func (w *Worker) loop(ctx context.Context, name string, handle func(context.Context, Task) ([]byte, error)) {
 	jitter := w.Jitter.OrSeeded("worker")
 	log := polling.Logger(w.Logger)
-	for failures := 0; ctx.Err() == nil; {
-		task, err := w.Source.Lease(ctx, rand.Text())
+	for n, failures := 0, 0; ctx.Err() == nil; n++ {
+		task, err := w.Source.Lease(ctx, fmt.Sprintf("%s-%d", name, n))
 		if err == nil {
 			failures = 0
 			w.attempt(ctx, task, handle, log)

@@ -1,0 +1,143 @@
+package async
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/polling"
+	"github.com/squall-sim/squall/patterns/retry"
+	"github.com/squall-sim/squall/patterns/shortpoll"
+)
+
+// Client starts operations of a [Server] and makes futures of them. Polls must be set. Do not change or
+// copy it after first use; its methods may be called concurrently.
+type Client struct {
+	// Polls makes the requests: Submit, and Wait where no callback comes. With Prefer in its Header an
+	// answer waits at the server.
+	Polls *shortpoll.Client
+
+	mu      sync.Mutex
+	pending map[string]*Future[[]byte]
+}
+
+var (
+	// ErrFailed: the operation has failed; the error's text says why.
+	ErrFailed = errors.New("async: operation failed")
+	// ErrCancelled: the operation was cancelled.
+	ErrCancelled = errors.New("async: operation was cancelled")
+)
+
+// Check returns what is wrong with the settings.
+func (c *Client) Check() error {
+	if c.Polls == nil {
+		check := fields.Of("async: Client")
+		check.Bad("Polls is nil: want a *shortpoll.Client")
+		return check.Err()
+	}
+	return c.Polls.Check()
+}
+
+// Start starts an operation, and returns the future of its result without waiting for anything. The id
+// is the caller's to choose; to start it again, also after a crash, starts nothing and leads to the same
+// result. The future fails with an error that wraps [ErrFailed] or [ErrCancelled], with those of
+// shortpoll.Client's Submit and Wait, or with ctx's cause, which says nothing about the operation: that
+// goes on until it is cancelled.
+func (c *Client) Start(ctx context.Context, id string, payload []byte) *Future[[]byte] {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.pending[id]; f != nil && !f.has() {
+		return f
+	}
+	// It is known by its id before the server knows of it: a callback may come before the answer.
+	f := NewFuture[[]byte](ctx)
+	if c.pending == nil {
+		c.pending = map[string]*Future[[]byte]{}
+	}
+	c.pending[id] = f
+	following, cancel := context.WithCancel(ctx)
+	go func() {
+		<-f.Done()
+		cancel()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.pending[id] == f {
+			delete(c.pending, id)
+		}
+	}()
+	go func() { f.Resolve(c.follow(following, id, payload)) }()
+	return f
+}
+
+func (c *Client) follow(ctx context.Context, id string, payload []byte) ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	job, err := c.Polls.Submit(ctx, id, payload)
+	if err == nil && !job.State.Terminal() {
+		job, err = c.Polls.Wait(ctx, job)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case job.State == shortpoll.Failed:
+		return nil, fmt.Errorf("%w: %s", ErrFailed, job.Error)
+	case job.State == shortpoll.Cancelled:
+		return nil, ErrCancelled
+	}
+	return job.Result, nil
+}
+
+// Settle resolves the future of an operation by what a callback says, and reports whether it did: false
+// if it has resolved, or this client did not start it.
+func (c *Client) Settle(id string, result []byte, err error) bool {
+	c.mu.Lock()
+	f := c.pending[id]
+	c.mu.Unlock()
+	return f != nil && f.Resolve(result, err)
+}
+
+// Cancel cancels an operation, and returns nil when the server has heard of it: the operation may have
+// ended before. It is repeated until ctx ends, or the server says that it is of no use.
+func (c *Client) Cancel(ctx context.Context, id string) error {
+	if err := c.Check(); err != nil {
+		return err
+	}
+	jitter := c.Polls.Jitter.OrSeeded(id)
+	for failures := 1; ; failures++ {
+		err := c.cancel(ctx, id)
+		var status *retry.StatusError
+		if err == nil || errors.As(err, &status) && !retry.Temporary(status.Status) {
+			return err
+		}
+		if serr := retry.Sleep(ctx, c.Polls.Backoff.Delay(failures, jitter)); serr != nil {
+			return serr
+		}
+	}
+}
+
+// cancel makes one request.
+func (c *Client) cancel(ctx context.Context, id string) error {
+	requests := polling.Requester{
+		HTTP:           cmp.Or(c.Polls.HTTP, http.DefaultClient),
+		Header:         c.Polls.Header,
+		Timeout:        cmp.Or(c.Polls.Timeout, 10*time.Second),
+		MaxAnswerBytes: cmp.Or(c.Polls.MaxAnswerBytes, 16<<20),
+	}
+	u, _ := url.Parse(c.Polls.URL) // Check has parsed it
+	req, err := http.NewRequest(http.MethodDelete, u.JoinPath(id).String(), polling.NoReplay{})
+	if err != nil {
+		return err
+	}
+	resp, body, err := requests.Do(ctx, req)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = retry.NewStatusError(resp.StatusCode, body)
+	}
+	return err
+}
