@@ -1,12 +1,14 @@
 package async
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +26,13 @@ type Client struct {
 	Polls *shortpoll.Client
 
 	mu      sync.Mutex
-	pending map[string]*Future[[]byte]
+	pending map[string][]started // by id
+}
+
+// started is what Start has started.
+type started struct {
+	future  *Future[[]byte]
+	payload []byte
 }
 
 var (
@@ -46,33 +54,35 @@ func (c *Client) Check() error {
 
 // Start starts an operation, and returns the future of its result without waiting for anything. The id
 // is the caller's to choose; to start it again, also after a crash, starts nothing and leads to the same
-// result. The future fails with an error that wraps [ErrFailed] or [ErrCancelled], with those of
-// shortpoll.Client's Submit and Wait, or with ctx's cause, which says nothing about the operation: that
-// goes on until it is cancelled.
+// result; with another payload it is shortpoll.ErrConflict. The future fails with an error that wraps
+// [ErrFailed] or [ErrCancelled], with those of shortpoll.Client's Submit and Wait, or with ctx's cause, which
+// says nothing about the operation: that goes on until it is cancelled.
 func (c *Client) Start(ctx context.Context, id string, payload []byte) *Future[[]byte] {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f := c.pending[id]; f != nil && !f.has() {
-		return f
-	}
-	// It is known by its id before the server knows of it: a callback may come before the answer.
 	f := NewFuture[[]byte](ctx)
+	// It is known by its id before the server knows of it: a callback may come before the answer.
+	c.mu.Lock()
 	if c.pending == nil {
-		c.pending = map[string]*Future[[]byte]{}
+		c.pending = map[string][]started{}
 	}
-	c.pending[id] = f
+	c.pending[id] = append(c.pending[id], started{f, bytes.Clone(payload)})
+	c.mu.Unlock()
 	following, cancel := context.WithCancel(ctx)
 	go func() {
 		<-f.Done()
 		cancel()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.pending[id] == f {
-			delete(c.pending, id)
-		}
+		c.forget(id, f)
 	}()
 	go func() { f.Resolve(c.follow(following, id, payload)) }()
 	return f
+}
+
+func (c *Client) forget(id string, f *Future[[]byte]) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pending[id] = slices.DeleteFunc(c.pending[id], func(s started) bool { return s.future == f })
+	if len(c.pending[id]) == 0 {
+		delete(c.pending, id)
+	}
 }
 
 func (c *Client) follow(ctx context.Context, id string, payload []byte) ([]byte, error) {
@@ -94,13 +104,20 @@ func (c *Client) follow(ctx context.Context, id string, payload []byte) ([]byte,
 	return job.Result, nil
 }
 
-// Settle resolves the future of an operation by what a callback says, and reports whether it did: false
-// if it has resolved, or this client did not start it.
+// Settle resolves the futures of an operation by what a callback says, and reports whether there was one to
+// resolve: false if it has resolved, or this client did not start it. One that was started under the same id
+// with another payload is not resolved: it has no operation.
 func (c *Client) Settle(id string, result []byte, err error) bool {
 	c.mu.Lock()
-	f := c.pending[id]
+	all := slices.Clone(c.pending[id])
 	c.mu.Unlock()
-	return f != nil && f.Resolve(result, err)
+	did := false
+	for _, s := range all {
+		if bytes.Equal(s.payload, all[0].payload) && s.future.Resolve(result, err) {
+			did = true
+		}
+	}
+	return did
 }
 
 // Cancel cancels an operation, and returns nil when the server has heard of it: the operation may have

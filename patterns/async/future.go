@@ -97,13 +97,6 @@ func (f *Future[T]) Wait(ctx context.Context) (T, error) {
 	return f.value, f.err
 }
 
-// has reports whether the future has resolved.
-func (f *Future[T]) has() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.resolved
-}
-
 // Late is how many calls of Resolve came too late.
 func (f *Future[T]) Late() int64 {
 	f.mu.Lock()

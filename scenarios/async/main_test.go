@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/scenarios/scenario"
 )
 
@@ -18,3 +20,18 @@ func TestMain(m *testing.M) {
 func TestScenarios(t *testing.T) {
 	scenario.Run(t, slices.Concat(operations, jobs, outboxes, sagas, callbacks))
 }
+
+// Operations, each a call that waits for its result.
+func TestCall(t *testing.T) {
+	var races []patterntest.Option
+	for _, story := range []string{
+		"the server crashes while it works", "the server loses power while it works", "the server restarts while it works for long",
+		"the server is redeployed ten times, amid calls",
+	} {
+		races = append(races, patterntest.Races(story, "which of the jobs whose leases end at one instant a worker gets first"))
+	}
+	patterntest.Call(t, systems.Operations, races...)
+}
+
+// The same over the operating system's TCP, without the simulator.
+func TestCallLoopback(t *testing.T) { patterntest.CallLoopback(t, systems.Operations) }

@@ -1,0 +1,65 @@
+package systems
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/squall-sim/squall/patterns/async"
+	"github.com/squall-sim/squall/patterns/async/workqueue"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/patterns/retry"
+	"github.com/squall-sim/squall/patterns/shortpoll"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Operations is a server of operations whose queue is on its disk, and clients that start one for each
+// call and wait for its result. A key is an operation's id.
+func Operations(*sim.Network) patterntest.Service {
+	return patterntest.Service{
+		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
+			q := &workqueue.Queue{Path: filepath.Join(app.Folder, "queue"), LeaseTimeout: 5 * time.Second, MaxAttempts: 1000, Jitter: retry.NoJitter}
+			if err := q.Start(); err != nil {
+				return err
+			}
+			defer q.Close()
+			s := &async.Server{Queue: q, Workers: 1000, Run: func(ctx context.Context, t workqueue.Task) ([]byte, error) {
+				answer, err := app.Do(ctx, string(t.Payload))
+				var refusal *patterntest.Refusal
+				if errors.As(err, &refusal) {
+					err = workqueue.Later{Err: err, After: max(refusal.RetryAfter, time.Second)}
+				}
+				return []byte(answer), err
+			}}
+			defer s.Close()
+			return patterntest.ServeHTTP(ctx, h, s.Handler())
+		},
+		Client: func(_ context.Context, h *sim.Host, servers ...string) patterntest.Ask {
+			c := &async.Client{Polls: &shortpoll.Client{
+				URL: "http://" + servers[0] + "/", HTTP: h.HTTPClient(), Header: async.Prefer(5 * time.Second),
+				Interval: 100 * time.Millisecond, Margin: time.Millisecond, Jitter: retry.Seeded(uint64(len(h.Name()))),
+			}}
+			return func(ctx context.Context, r patterntest.Request) (string, error) {
+				id := hex.EncodeToString([]byte(r.Key))
+				if id == "" {
+					id = rand.Text()
+				}
+				answer, err := c.Start(ctx, id, []byte(r.Data)).Wait(ctx)
+				var status *retry.StatusError
+				if errors.Is(err, shortpoll.ErrConflict) || errors.As(err, &status) && status.Status == http.StatusBadRequest {
+					err = errors.Join(err, patterntest.ErrNotExecuted)
+				}
+				return string(answer), err
+			}
+		},
+		Bound:    time.Second,
+		Detects:  15 * time.Second,
+		Keys:     &patterntest.Keys{Window: 24 * time.Hour, Durable: true},
+		Durable:  true,
+		Recovery: 3 * time.Minute,
+	}
+}
