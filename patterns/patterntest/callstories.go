@@ -1,7 +1,6 @@
 package patterntest
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -71,21 +70,29 @@ func quietCallStories() (all callStories) {
 		w.MustBeDone(0, Answering, "nothing else is under way")
 		c.AskEvery(time.Second, 5, Question{})
 	})
-	for _, at := range []time.Duration{-2, -1, 0, 1, 2} {
-		all.add(fmt.Sprintf("patience ends %s the answer", relative(at)), "whoever comes first, the call ends once, and the answer is for nobody else", func(w *CallWorld) {
-			c := w.Caller("phone")
-			c.Ask(Question{})
-			took := c.Ask(Question{Work: 100 * time.Millisecond}).Took // over a connection, if there is one
-			for range 3 {
+	all.add("patience ends about when the answer comes", "whoever comes first, the call ends once, and the answer is for nobody else", func(w *CallWorld) {
+		c := w.Caller("phone")
+		c.Ask(Question{})
+		took := c.Ask(Question{Work: 100 * time.Millisecond}).Took // over a connection, if there is one
+		for _, at := range []time.Duration{0, -1, 1, -2, 2, -took / 4, took / 4} {
+			for range 2 {
+				c.Ask(Question{})
 				c.Ask(Question{Work: 100 * time.Millisecond, Timeout: took + at})
 				c.Ask(Question{})
 				w.Sleep(time.Second)
 				c.AskEvery(time.Millisecond, 3, Question{})
 				w.Sleep(time.Second)
 			}
-		})
-		all.races("at one instant an answer may come before or behind the end of patience")
-	}
+		}
+	})
+	all.races("at one instant an answer may come before or behind the end of patience")
+	all.add("a slow call beside quick ones", "who gives up one call gives up no other", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.PromptFor(c)
+		c.Ask(Question{})
+		c.AskEvery(300*time.Millisecond, 3, Question{Work: 5 * time.Second, Timeout: 2 * time.Second})
+		c.AskEvery(70*time.Millisecond, 60, Question{Work: 300 * time.Millisecond})
+	})
 	all.add("calls come and go", "no call leaves anything behind", func(w *CallWorld) {
 		c := w.Caller("phone")
 		round := func() {
@@ -101,17 +108,6 @@ func quietCallStories() (all callStories) {
 		round()
 	})
 	return all
-}
-
-// relative says when something is, beside an instant.
-func relative(d time.Duration) string {
-	switch {
-	case d < 0:
-		return fmt.Sprintf("%v before", -d)
-	case d > 0:
-		return fmt.Sprintf("%v after", d)
-	}
-	return "with"
 }
 
 // alone says whether a caller has but one server, and so no other to turn to, nor a connection to each.
@@ -155,28 +151,30 @@ func lostCallStories() (all callStories) {
 			}
 		})
 	}
-	for _, end := range []int64{200, 1000, 5000} {
-		all.add(fmt.Sprintf("the server's side ends after %d bytes", end), "an answer that is cut short is none", func(w *CallWorld) {
-			c := w.Caller("phone")
-			w.Net.Inject(0, 20*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: w.Server}))
-			for range 4 {
+	all.add("answers are cut short", "an answer of which the end is missing is none", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for _, end := range []int64{200, 1000, 5000} {
+			w.Net.Inject(0, 10*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: w.Server}))
+			for range 3 {
 				c.Ask(Question{Answer: 8_000})
 				w.Sleep(time.Second)
 			}
 			w.Sleep(20 * time.Second)
 			c.Ask(Question{Answer: 8_000})
-		})
-		all.add(fmt.Sprintf("the caller's side ends after %d bytes", end), "a question that is cut short is none", func(w *CallWorld) {
-			c := w.Caller("phone")
-			w.Net.Inject(0, 20*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: c.Host}))
-			for range 4 {
+		}
+	})
+	all.add("questions are cut short", "a question of which the end is missing is none", func(w *CallWorld) {
+		c := w.Caller("phone")
+		for _, end := range []int64{200, 1000, 5000} {
+			w.Net.Inject(0, 10*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: c.Host}))
+			for range 3 {
 				c.Ask(Question{Size: 8_000})
 				w.Sleep(time.Second)
 			}
 			w.Sleep(20 * time.Second)
 			c.Ask(Question{Size: 8_000})
-		})
-	}
+		}
+	})
 	all.add("connections go silent", "a connection on which a call failed is not to be tried again", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for range 3 {
@@ -189,29 +187,21 @@ func lostCallStories() (all callStories) {
 		}
 	})
 	all.needs(alone)
-	for _, out := range []time.Duration{time.Second, 30 * time.Second, 5 * time.Minute} {
-		all.add(fmt.Sprintf("no way for %v", out), "calls fail, and succeed again when they can", func(w *CallWorld) {
-			c := w.Caller("phone")
-			w.After(5*time.Second, c.Link.Down)
-			w.After(5*time.Second+out, c.Link.Up)
-			c.AskEvery(out/20+time.Second, 30, Question{Work: 500 * time.Millisecond, Timeout: 3 * time.Second, Keyed: true})
-			c.AskEvery(time.Second, 5, Question{})
-		})
-	}
-	for _, impairment := range []struct {
-		name string
-		cfg  netem.Config
-	}{
-		{"20 percent loss", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.2)}},
-		{"jitter that reorders", netem.Config{Delay: Transit, Jitter: Transit}},
-		{"packets that come twice", netem.Config{Delay: Transit, Duplicate: 0.2}},
-	} {
-		all.add("calls over a link with "+impairment.name, "that is TCP's business, but for the time it takes", func(w *CallWorld) {
-			w.Link(impairment.cfg)
-			c := w.Caller("phone")
-			c.AskEvery(100*time.Millisecond, 60, Question{Answer: 2_000, Timeout: 2 * time.Second})
-		})
-	}
+	all.add("no way for five minutes", "calls fail, and succeed again when they can", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.After(5*time.Second, c.Link.Down)
+		w.After(5*time.Second+5*time.Minute, c.Link.Up)
+		c.AskEvery(12*time.Second, 30, Question{Work: 500 * time.Millisecond, Timeout: 3 * time.Second, Keyed: true})
+	})
+	all.add("bad links", "they are TCP's business, but for the time it takes", func(w *CallWorld) {
+		for i, cfg := range []netem.Config{
+			{Delay: Transit, Loss: netem.Bernoulli(0.2)}, {Delay: Transit, Jitter: Transit}, {Delay: Transit, Duplicate: 0.2}, {Delay: Transit, Corrupt: 0.1},
+		} {
+			w.Link(cfg)
+			w.Caller(phone(i))
+		}
+		w.AskEvery(50*time.Millisecond, 160, Question{Answer: 2_000, Timeout: 2 * time.Second})
+	})
 	all.add("a link that turns away", "where nobody could be asked nothing was executed, and to ask again at once would be for ever", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.After(5*time.Second, func() { w.StartRejected(&c.Peer) })

@@ -36,17 +36,17 @@ func serverCallStories() (all callStories) {
 		c.AskEvery(0, 3, Question{Work: time.Second, Timeout: 20 * time.Second})
 		w.Sleep(500 * time.Millisecond)
 		w.Server.PowerOff()
-		w.Sleep(10 * time.Second)
+		c.AskEvery(2*time.Second, 20, Question{Timeout: 5 * time.Second})
 		w.Server.Restart()
 		w.Sleep(time.Second)
-		c.AskEvery(time.Second, 20, Question{Timeout: 5 * time.Second})
+		c.AskEvery(time.Second, 10, Question{Timeout: 5 * time.Second})
 	})
 	all.add("the server is frozen for a minute, amid calls", "a process that is stopped still acknowledges on TCP, and goes on with what nobody waits for", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})
 		w.After(time.Second, w.Server.Pause)
 		w.After(time.Minute, w.Server.Resume)
-		c.AskEvery(2*time.Second, 40, Question{Timeout: 5 * time.Second, Keyed: true})
+		c.AskEvery(2*time.Second, 40, Question{Timeout: 5 * time.Second})
 	})
 	all.races(overdue)
 	all.add("the server is redeployed ten times, amid calls", "the everyday case: it is asked to go, and the next begins", func(w *CallWorld) {
@@ -54,6 +54,7 @@ func serverCallStories() (all callStories) {
 		w.GoodFor(c)
 		for i := range 10 {
 			c.AskEvery(200*time.Millisecond, 10, Question{Work: time.Duration(i%4) * 400 * time.Millisecond, Keyed: i%2 == 1})
+			w.Sleep(37 * time.Millisecond) // not when something else is due
 			w.Redeploy()
 			w.Sleep(500 * time.Millisecond)
 		}
@@ -74,6 +75,8 @@ func serverCallStories() (all callStories) {
 		for _, keyed := range []bool{false, true} {
 			c.AskEvery(100*time.Millisecond, 3, Question{Work: 20 * time.Second, Timeout: 10 * time.Minute, Keyed: keyed})
 			w.Sleep(5 * time.Second)
+			w.Server.Crash()
+			w.Sleep(10 * time.Second)
 			w.Server.Restart()
 			w.Sleep(3 * time.Minute)
 		}
@@ -93,27 +96,19 @@ func serverCallStories() (all callStories) {
 
 // manyCallStories are about callers that end, and about what one caller does to others.
 func manyCallStories() (all callStories) {
-	all.add("the caller crashes while it waits", "nobody is told, and nothing is done twice", func(w *CallWorld) {
+	all.add("a caller crashes and leaves while it waits", "who has gone is owed nothing, who comes back begins anew, and others do not notice", func(w *CallWorld) {
 		c, other := w.Caller("phone"), w.Caller("other")
 		w.PromptFor(other)
-		for range 4 {
-			c.AskEvery(10*time.Millisecond, 3, Question{Work: time.Second})
-			w.Sleep(500 * time.Millisecond)
-			c.Host.Crash()
+		for i := range 6 {
+			goes, comes := c.Host.Crash, c.Host.Restart
+			if i%2 == 1 {
+				goes, comes = c.Leave, c.Return
+			}
+			c.AskEvery(10*time.Millisecond, 3, Question{Work: 3 * time.Second})
+			w.Sleep(537 * time.Millisecond) // not when something else is due
+			goes()
 			other.AskEvery(time.Second, 3, Question{})
-			c.Host.Restart()
-			w.Sleep(time.Millisecond)
-			c.Ask(Question{})
-		}
-	})
-	all.add("the caller leaves while it waits", "who has gone is owed nothing, and who comes back begins anew", func(w *CallWorld) {
-		c := w.Caller("phone")
-		for range 3 {
-			c.AskEvery(10*time.Millisecond, 3, Question{Work: time.Second})
-			w.Sleep(500 * time.Millisecond)
-			c.Leave()
-			w.Sleep(5 * time.Second)
-			c.Return()
+			comes()
 			w.Sleep(time.Millisecond)
 			c.Ask(Question{})
 		}
@@ -121,7 +116,7 @@ func manyCallStories() (all callStories) {
 	all.add("one caller of three does not read its answers", "a slow caller must not delay the others", func(w *CallWorld) {
 		slow := w.Caller("slow")
 		w.PromptFor(w.Caller("one"), w.Caller("two"))
-		slow.AskEvery(10*time.Millisecond, 30, Question{Answer: 40_000, Timeout: 2 * time.Minute})
+		slow.AskEvery(10*time.Millisecond, 60, Question{Work: time.Second, Answer: 50_000, Timeout: 2 * time.Minute})
 		slow.Host.Pause()
 		for range 20 {
 			for _, c := range w.callers[1:] {
@@ -238,6 +233,7 @@ func patienceCallStories() (all callStories) {
 	all.needs(func(s Service) bool { return s.Cancels })
 	all.add("calls with much data are given up", "who has not read a question to its end does not hear that its caller goes", func(w *CallWorld) { given(w, 40_000) })
 	all.needs(func(s Service) bool { return s.Cancels })
+	all.races("the end of a question may arrive together with that of its connection")
 	all.add("calls are given up over three tiers", "who is not waited for must not have others wait", func(w *CallWorld) {
 		w.Tier()
 		w.Tier()
@@ -270,12 +266,12 @@ func patienceCallStories() (all callStories) {
 	all.add("an overload of five seconds", "work for those who have gone keeps those away who come", func(w *CallWorld) {
 		w.Places(10)
 		w.Callers(20)
-		w.AskEvery(20*time.Millisecond, 200, Question{Work: 100 * time.Millisecond, Timeout: time.Second}) // half of what the server can do
+		w.AskEvery(20*time.Millisecond, 200, Question{Work: 160 * time.Millisecond, Timeout: time.Second}) // nearly what the servers can do
 		w.Slow(w.servers[0], 2*time.Second)
-		w.AskEvery(20*time.Millisecond, 250, Question{Work: 100 * time.Millisecond, Timeout: time.Second})
+		w.AskEvery(20*time.Millisecond, 250, Question{Work: 160 * time.Millisecond, Timeout: time.Second})
 		w.Slow(w.servers[0], 0)
 		w.MustBeDone(healTime, Healed, "an overload was over for 10s")
-		w.AskEvery(20*time.Millisecond, 1000, Question{Work: 100 * time.Millisecond, Timeout: time.Second})
+		w.AskEvery(20*time.Millisecond, 1000, Question{Work: 160 * time.Millisecond, Timeout: time.Second})
 	})
 	all.needs(func(s Service) bool { return s.Cancels || s.Deadlines })
 	return all
@@ -315,7 +311,7 @@ func retryCallStories() (all callStories) {
 		w.GoodFor(w.Callers(3)...)
 		w.AskEvery(50*time.Millisecond, 20, Question{})
 		w.Refusing(true)
-		w.AskEvery(50*time.Millisecond, 300, Question{})
+		w.AskEvery(50*time.Millisecond, 120, Question{})
 		w.Refusing(false)
 		w.Sleep(time.Minute)
 	})

@@ -28,8 +28,8 @@ func drawCallStorm(seed uint64) callStorm {
 	d := newDraws(seed)
 	s := callStorm{callers: 1 + d.below(3)}
 	s.faults = drawSchedule(d, s.callers)
-	for range 1 + d.below(6) {
-		s.bursts = append(s.bursts, callBurst{
+	for i := range 1 + d.below(6) {
+		b := callBurst{
 			pause: d.someTime(),
 			every: pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
 			count: 1 + d.below(20),
@@ -39,9 +39,15 @@ func drawCallStorm(seed uint64) callStorm {
 				Cancel:  pick(d, 0, 0, 0, 150*time.Millisecond),
 				Size:    pick(d, 0, 0, 1000, 8000),
 				Answer:  pick(d, 0, 0, 1000, 8000),
-				Keyed:   d.below(2) == 0,
 			},
-		})
+		}
+		switch d.below(4) {
+		case 0:
+			b.question.Keyed = true
+		case 1: // all ask the same
+			b.question.Key = fmt.Sprintf("order-%d", i+1)
+		}
+		s.bursts = append(s.bursts, b)
 	}
 	return s
 }
@@ -139,8 +145,11 @@ func (q Question) code() string {
 			fields = append(fields, fmt.Sprintf("%s: %d", x.name, x.value))
 		}
 	}
-	if q.Keyed {
+	switch {
+	case q.Keyed:
 		fields = append(fields, "Keyed: true")
+	case q.Key != "":
+		fields = append(fields, fmt.Sprintf("Key: %q", q.Key))
 	}
 	return "patterntest.Question{" + strings.Join(fields, ", ") + "}"
 }
@@ -199,7 +208,7 @@ func (b callBurst) smaller() (all []callBurst) {
 	try(func(c *callBurst) { c.question.Work = 0 })
 	try(func(c *callBurst) { c.question.Timeout = 0 })
 	try(func(c *callBurst) { c.question.Cancel = 0 })
-	try(func(c *callBurst) { c.question.Keyed = false })
+	try(func(c *callBurst) { c.question.Keyed, c.question.Key = false, "" })
 	for _, to := range []time.Duration{time.Minute, 10 * time.Second, time.Second} {
 		try(func(c *callBurst) { c.pause = c.pause.Truncate(to) })
 	}

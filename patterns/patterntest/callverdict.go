@@ -17,11 +17,16 @@ func (w *CallWorld) Verdict() []Breach {
 	w.mu.Lock() // what runs on does not change what is judged
 	defer w.mu.Unlock()
 	calls := w.calls
+	misled := map[*subject]bool{} // whose answers went astray, so that it is no wonder if they came late or never
 	for _, x := range calls {
 		w.judgeOutcome(x, &f)
-		w.judgeAnswer(x, &f)
-		w.judgePromptness(x, &f)
-		w.judgeMarks(x, &f)
+		w.judgeAnswer(x, misled, &f)
+	}
+	for _, x := range calls {
+		if !misled[x.of] {
+			w.judgePromptness(x, &f)
+			w.judgeMarks(x, &f)
+		}
 	}
 	for _, s := range w.inOrder() {
 		w.judgeEffects(s, &f)
@@ -99,19 +104,23 @@ func (w *CallWorld) answerOf(answer string) *execution {
 	return nil
 }
 
-// judgeAnswer looks at the answer of a call that is done.
-func (w *CallWorld) judgeAnswer(x *call, f *findings) {
+// judgeAnswer looks at the answer of a call that is done, and notes whose answers went astray.
+func (w *CallWorld) judgeAnswer(x *call, misled map[*subject]bool, f *findings) {
 	if !x.isDone() {
 		return
 	}
 	who, id, at := x.by.Name, x.of.id, x.end()
 	if x.of.other != nil {
+		if len(x.of.effects()) > 0 {
+			return // which is a breach itself
+		}
 		f.addAt(x.at, Matched, who, "%s was told at %v that %s is done, but its key, %s, had been used for %s, which was other data", who, at, id, x.of.key, x.of.other.id)
 		return
 	}
 	effects := x.of.effects()
 	if len(effects) == 0 || effects[0].end > at { // else there is none to compare it with
 		if e := w.answerOf(x.Answer); e != nil && e.of != x.of {
+			misled[x.of], misled[e.of] = true, true
 			f.addAt(x.at, Matched, who, "%s got at %v the answer to %s for %s", who, at, e.of.id, id)
 		}
 		return
@@ -122,6 +131,7 @@ func (w *CallWorld) judgeAnswer(x *call, f *findings) {
 	own := effects[0].answer
 	switch e := w.answerOf(x.Answer); {
 	case e != nil && e.of != x.of:
+		misled[x.of], misled[e.of] = true, true
 		f.addAt(x.at, Matched, who, "%s got at %v the answer to %s for %s", who, at, e.of.id, id)
 	case strings.HasPrefix(own, x.Answer):
 		f.addAt(x.at, Whole, who, "%s got at %v only %d of the %d bytes of the answer to %s, and was told of no error", who, at, len(x.Answer), len(own), id)
@@ -269,11 +279,21 @@ func (w *CallWorld) judgeCancelled(s *subject, f *findings) {
 	}
 	for _, e := range s.runs {
 		// What was on its way then cannot be called back.
-		limit := max(x.wait, e.at) + time.Duration(e.tier+1)*2*Transit + tie
+		limit := max(x.wait, e.at) + time.Duration(e.tier+1)*2*Transit + w.ahead(x) + tie
 		if e.end > limit || e.end == 0 && w.Net.Elapsed() > limit {
 			f.addAt(x.wait, Cancelled, x.by.Name, "%s was given up by %s at %v, but %s worked on it until %v", s.id, x.by.Name, x.wait, e.app.server, cmp.Or(e.end, w.Net.Elapsed()))
 		}
 	}
+}
+
+// ahead is how long what a caller has asked besides may take on the connection on which it gives up a call.
+func (w *CallWorld) ahead(x *call) (d time.Duration) {
+	for _, other := range w.calls {
+		if other.by == x.by && other.at <= x.wait && (!other.ended || other.end() >= x.at) {
+			d += other.question.transfer()
+		}
+	}
+	return d
 }
 
 // judgeDeadlines looks at what servers know of the time that their callers have.
@@ -310,7 +330,7 @@ func (w *CallWorld) judgeDelays(s *subject, f *findings) {
 		switch {
 		case again >= 0 && s.runs[i+1+again].at < e.at+e.refused:
 			f.addAt(e.at, Patient, x.by.Name, "%s was refused at %v for %v, but asked again at %v", s.id, e.at, e.refused, s.runs[i+1+again].at)
-		case again < 0 && x.by.inTime && x.ended && !x.abandoned && i == 0 && e.at+e.refused+w.bound(x)+time.Second < x.wait:
+		case again < 0 && x.by.good && x.ended && !x.abandoned && i == 0 && e.at+e.refused+w.bound(x)+time.Second < x.wait:
 			f.addAt(e.at, Patient, x.by.Name, "%s was refused at %v for %v, and not asked again, although %s waits until %v", s.id, e.at, e.refused, x.by.Name, x.wait)
 		}
 	}

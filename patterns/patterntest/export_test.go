@@ -15,6 +15,12 @@ var SearchWork = searchWork
 // Around is what Delivery says of what happened around a breach.
 func Around(w *World, b Breach) string { return w.around(b) }
 
+// SearchCall is what Call does with storms.
+var SearchCall = searchCall
+
+// AroundCall is what Call says of what happened around a breach.
+func AroundCall(w *CallWorld, b Breach) string { return w.around(b) }
+
 // What Loopback does with a story.
 var (
 	LoopbackStories = loopbackStories

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -31,15 +30,17 @@ type office struct {
 	once   func(c *officeClient, ctx context.Context, server string, r patterntest.Request) (string, error)
 	client func(c *officeClient) // changes what it begins with
 
-	durable  bool
-	replicas int
+	durable   bool
+	replicas  int
+	protocols *http.Protocols // nil: HTTP/1.1
+	front     bool            // a proxy is in front of the server
 }
 
 // on is the office as a service.
 func (o office) on(n *sim.Network) patterntest.Service {
 	s := patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
-			d := &deskServer{office: o, app: app, files: map[string]*file{}}
+			d := &deskServer{office: o, app: app, over: ctx.Done(), files: map[string]*file{}}
 			if o.durable {
 				d.load()
 			}
@@ -81,7 +82,7 @@ const (
 type deskServer struct {
 	office office
 	app    *patterntest.App
-	served atomic.Int64
+	over   <-chan struct{} // closed when it is to end
 
 	mu    sync.Mutex
 	files map[string]*file // by their keys
@@ -92,18 +93,22 @@ type deskServer struct {
 type file struct {
 	Data, Answer string
 	done         chan struct{} // closed when it has an answer, or was given up
+	busy         bool          // of a key in use, of which nobody waits for the end
 }
 
 func (d *deskServer) serve(ctx context.Context, h *sim.Host) error {
-	l, err := h.Listen("tcp", ":80")
-	if err != nil {
-		return err
-	}
 	handle := d.handle
 	if d.office.handle != nil {
 		handle = func(w http.ResponseWriter, r *http.Request) { d.office.handle(d, w, r) }
 	}
-	srv := &http.Server{Handler: http.HandlerFunc(handle), ErrorLog: log.New(io.Discard, "", 0)}
+	if d.office.front {
+		return d.serveBehind(ctx, h, http.HandlerFunc(handle))
+	}
+	l, err := h.Listen("tcp", ":80")
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(handle), ErrorLog: log.New(io.Discard, "", 0), Protocols: d.office.protocols}
 	stopped := make(chan struct{})
 	defer context.AfterFunc(ctx, func() {
 		defer close(stopped)
@@ -177,6 +182,9 @@ func (d *deskServer) answer(ctx context.Context, key, data string) (answer strin
 		case <-ctx.Done():
 			return "", http.StatusConflict, 0
 		}
+	}
+	if mine != nil && mine.busy {
+		return "", http.StatusServiceUnavailable, time.Second
 	}
 	if ctx.Err() != nil {
 		d.close(key, mine, "")

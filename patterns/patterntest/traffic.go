@@ -12,7 +12,7 @@ const (
 	maxAttempts  = 20 // connections that one client may try to open within a second
 	maxPatient   = 90 // connections that one client may try to open within a minute, when the first minute brought none
 	maxIdleRate  = 5  // packets a second that an idle client may send: one that polls every second sends 2, one that polls each round trip 12
-	dialsPerCall = 2  // in a second, of a client that calls
+	dialsPerCall = 5  // in a second, of a client that calls: one that was frozen does at once what it would have done meanwhile
 	herdWindow   = 100 * time.Millisecond
 	herdFraction = 3 // at most a third of the clients may come back within herdWindow; of less than a hundred a half, as chance makes more of few
 )

@@ -1,0 +1,130 @@
+package patterntest_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A seed draws the same storm everywhere, and the storms have all that can be asked.
+func TestStormsOfCallsAreDrawnFromSeeds(t *testing.T) {
+	all := ""
+	for seed := range uint64(300) {
+		s := patterntest.CallStorm(seed)
+		require.Equal(t, s.Code, patterntest.CallStorm(seed).Code)
+		require.LessOrEqual(t, strings.Count(s.Code, "w.Caller("), 3)
+		require.LessOrEqual(t, strings.Count(s.Code, "w.Net.Inject("), 8)
+		require.LessOrEqual(t, strings.Count(s.Code, "w.AskEvery("), 6)
+		all += s.Code
+	}
+	for _, code := range []string{
+		"w.GoodFor(phone2)", "w.AskEvery(5*time.Second, ", "Work: 3*time.Second", "Work: 100*time.Millisecond",
+		"Timeout: 1*time.Second", "Timeout: 60*time.Second", "Cancel: 150*time.Millisecond", "Size: 8000", "Answer: 1000", "Keyed: true", "Key: \"order-2\"",
+		"w.Redeployment()", "phone2.Absence()", "sim.CloseAfter(phone1.Link, 1000, sim.Packets{From: w.Server})",
+	} {
+		require.True(t, strings.Contains(all, code), code)
+	}
+	require.NotContains(t, all, "%!")
+}
+
+// The code of a storm is the storm: what it prints, compiled, has the same trace.
+func TestStormOfCallsIsItsCode(t *testing.T) {
+	const seed = 3
+	printed := func(w *patterntest.CallWorld) {
+		phone1 := w.Caller("phone1")
+		w.Net.Inject(11175*time.Millisecond, 300030*time.Millisecond, sim.Impair(phone1.Link, netem.Config{Delay: 40 * time.Millisecond, Rate: 64000, Queue: netem.DropTail{Packets: 20}}))
+		w.Net.Inject(29097*time.Millisecond, 30050*time.Millisecond, sim.PowerOff(phone1.Host))
+		w.Net.Inject(32851*time.Millisecond, 30108*time.Millisecond, sim.Reset(phone1.Link, sim.Packets{From: w.Server, Kind: sim.Data}))
+		w.Net.Inject(33728*time.Millisecond, 5899*time.Millisecond, sim.DownFrom(phone1.Link, phone1.Host))
+		w.Net.Inject(41236*time.Millisecond, 30978*time.Millisecond, sim.Crash(phone1.Host))
+		w.Net.Inject(53553*time.Millisecond, 1290*time.Millisecond, sim.Impair(phone1.Link, netem.Config{Delay: 40 * time.Millisecond, Jitter: 40 * time.Millisecond, Duplicate: 0.1}))
+		w.Sleep(13011 * time.Millisecond)
+		w.AskEvery(30*time.Millisecond, 18, patterntest.Question{Work: 100 * time.Millisecond, Timeout: 1 * time.Second, Size: 1000, Answer: 1000})
+		w.Sleep(29794 * time.Millisecond)
+		w.AskEvery(5*time.Second, 15, patterntest.Question{Work: 3 * time.Second, Timeout: 60 * time.Second})
+		w.Sleep(22323 * time.Millisecond)
+		w.AskEvery(5*time.Second, 12, patterntest.Question{Work: 100 * time.Millisecond, Key: "order-3"})
+		w.Sleep(7439 * time.Millisecond)
+		w.AskEvery(1*time.Second, 8, patterntest.Question{Work: 3 * time.Second})
+		w.Sleep(29482 * time.Millisecond)
+		w.AskEvery(200*time.Millisecond, 12, patterntest.Question{Work: 100 * time.Millisecond, Timeout: 60 * time.Second, Size: 1000, Answer: 8000})
+		w.Sleep(63216 * time.Millisecond)
+	}
+	storm := patterntest.CallStorm(seed)
+	var traces []uint64
+	for _, story := range []patterntest.CallStory{storm, {Name: "as printed", Reason: storm.Reason, Play: printed}} {
+		require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+			require.Empty(t, patterntest.JudgeCall(n, office{}.on(n), t.TempDir(), story))
+			traces = append(traces, n.Trace().Hash())
+			return nil
+		}, sim.Seed(seed)))
+	}
+	require.Equal(t, traces[0], traces[1], "storm %d is printed as\n%s", seed, storm.Code)
+}
+
+// What storms find in a service they make smaller, and print.
+func TestStormsOfCallsFindAndShrink(t *testing.T) {
+	shrinkFor(t, time.Second)
+	forgetful := office{keeps: func(_ *deskServer, _, data string) (*file, *file) {
+		return &file{Data: data, done: make(chan struct{})}, nil
+	}}
+	text := patterntest.SearchCall(t, forgetful.on, []uint64{1, 2, 3, 4, 5, 6, 7, 8})
+	requireInOrder(t, text, " finds something; ", "single: ", " took effect at ", "The story, made as small as it goes: 1 caller, ",
+		"func(w *patterntest.CallWorld) {\n\t\t", "w.Caller(\"phone1\")\n", "w.AskEvery(", "Key", "A second run had ")
+	require.Empty(t, patterntest.SearchCall(t, office{}.on, []uint64{1, 2}), "a sound service is acquitted")
+}
+
+// What a story cost is what its callers were told, and what the application did.
+func TestCallMeasures(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := patterntest.NewCallWorld(n, shopAndCustomers(n), t.TempDir())
+		c := w.Caller("phone")
+		require.Equal(t, 160*time.Millisecond, c.Ask(patterntest.Question{}).Took) // a connection and a call: four transits
+		require.Equal(t, 1080*time.Millisecond, c.Ask(patterntest.Question{Work: time.Second}).Took)
+		require.Error(t, c.Ask(patterntest.Question{Work: time.Minute, Timeout: time.Second}).Err)
+		require.ErrorIs(t, c.Ask(patterntest.Question{Refusals: 1}).Err, patterntest.ErrNotExecuted)
+		m := w.Measures()
+		require.Equal(t, patterntest.CallMeasures{
+			Calls: 4, Done: 2, NotExecuted: 1, Unknown: 1, Attempts: 4, Effects: 2, Wasted: 2,
+			DoneP50: 160 * time.Millisecond, DoneP99: 1080 * time.Millisecond, DoneMax: 1080 * time.Millisecond, Dials: 2,
+		}, m)
+		require.Equal(t, "4 calls: 2 done, 1 not executed, 1 unknown; 4 attempts, 2 effects, 2 for nobody; done after 160ms (p50), 1.08s (p99), 1.08s (max); 2 dials", m.String())
+	})
+}
+
+// A failure tells what happened around it.
+func TestAFailedCallTellsWhatHappenedAroundIt(t *testing.T) {
+	fixSeed(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		w := patterntest.NewCallWorld(n, office{claims: noRetries, asks: takesFailureForRefusal}.on(n), t.TempDir())
+		c := w.Caller("phone")
+		c.Ask(patterntest.Question{})
+		c.Link.DownFrom(w.Server)
+		c.Ask(patterntest.Question{Timeout: 2 * time.Second})
+		c.Link.Up()
+		w.Settle()
+		found := w.Verdict()
+		require.Len(t, found, 1)
+		require.Equal(t, "truthful: phone was told at 2.161s that c2 was not executed, but that took effect at 201ms", found[0].String())
+		require.Equal(t, `Around it:
+                 0s  phone - server: link changed
+                1ms  c1 asked by phone
+              121ms  c1 begun on server
+              121ms  c1 took effect
+              161ms  c1 done, as phone is told
+       161.000001ms  phone - server: link down from server
+       161.000001ms  c2 asked by phone
+       201.000001ms  c2 begun on server
+       201.000001ms  c2 took effect
+       2.161000001s  c2 not executed, as phone is told
+       2.161000002s  phone - server: link up
+       2.161000004s  c3 asked by phone
+`, patterntest.AroundCall(w, found[0]))
+	})
+}

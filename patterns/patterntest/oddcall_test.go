@@ -1,0 +1,121 @@
+package patterntest_test
+
+import (
+	"context"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Services that do things otherwise, and keep their promises. stories are those in which that shows; with
+// SQUALL_MATRIX they are all.
+var oddServices = []struct {
+	name    string
+	service patterntest.NewService
+	stories []string
+}{
+	{"a connection for each call", office{client: func(c *officeClient) { c.http.Transport.(*http.Transport).DisableKeepAlives = true }}.on,
+		[]string{"a quiet day of calls", "calls at a time", "connections go silent", "calls come and go"}},
+	{"all that failed is unknown", office{claims: noRetries, asks: func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {
+		answer, err := c.attempt(ctx, r)
+		if err != nil {
+			err = said(err, true)
+		}
+		return answer, err
+	}}.on, []string{"the question is lost", "a link that turns away", "the server is gone for ten minutes, amid calls", "a key with other data"}},
+	{"who repeats a key that is in use is told to come back", office{keeps: func(d *deskServer, key, data string) (mine, theirs *file) {
+		mine, theirs = d.open(key, data)
+		if theirs != nil && theirs.Data == data && theirs.Answer == "" {
+			return &file{Data: data, done: make(chan struct{}), busy: true}, nil
+		}
+		return mine, theirs
+	}}.on,
+		[]string{"a key that is in use", "a key is given up while it is in use", "a key after the answer was lost"}},
+	{"calls with a key are hedged", office{asks: func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {
+		if r.Key == "" {
+			return c.ask(ctx, r)
+		}
+		type result struct {
+			answer string
+			err    error
+		}
+		first := make(chan result, 2)
+		ask := func(after time.Duration) {
+			time.Sleep(after)
+			answer, err := c.ask(ctx, r)
+			first <- result{answer, err}
+		}
+		go ask(0)
+		go ask(100 * time.Millisecond)
+		x := <-first
+		return x.answer, x.err
+	}, claims: func(s *patterntest.Service) { s.Retries, s.Cancels = nil, false }}.on,
+		[]string{"a quiet day of calls", "a key that was used", "a key that is in use", "a key after the answer was lost"}},
+	{"a key is known for a minute", office{claims: func(s *patterntest.Service) { s.Keys.Window = time.Minute }, keeps: func(d *deskServer, key, data string) (mine, theirs *file) {
+		mine, theirs = d.open(key, data)
+		if mine != nil {
+			time.AfterFunc(time.Minute+20*time.Second, func() {
+				d.mu.Lock()
+				defer d.mu.Unlock()
+				delete(d.files, key)
+			})
+		}
+		return mine, theirs
+	}}.on, []string{"a key that was used", "a key after the answer was lost", "no way for five minutes"}},
+	{"every answer comes twice", line{twice: true}.on,
+		[]string{"a quiet day of calls", "calls at a time", "patience ends about when the answer comes", "bad links"}},
+	{"streams of HTTP/2, with pings", office{protocols: onlyHTTP2(), client: func(c *officeClient) {
+		t := c.http.Transport.(*http.Transport)
+		t.Protocols, t.HTTP2 = onlyHTTP2(), &http.HTTP2Config{SendPingTimeout: 5 * time.Second, PingTimeout: 5 * time.Second}
+	}, claims: func(s *patterntest.Service) { s.Detects, s.Deadlines = 15*time.Second, false }}.on,
+		[]string{"calls at a time", "connections go silent", "answers are cut short", "calls are given up"}},
+	{"a proxy in front", office{claims: func(s *patterntest.Service) { s.Drains = false }, front: true}.on,
+		[]string{"a quiet day of calls", "calls at a time", "answers are cut short", "questions are cut short", "calls are given up", "deadlines over three tiers", "a key after the answer was lost"}},
+}
+
+func TestOddServicesKeepTheContract(t *testing.T) {
+	for _, row := range oddServices {
+		t.Run(row.name, func(t *testing.T) {
+			names := row.stories
+			if os.Getenv("SQUALL_MATRIX") != "" {
+				names = nil
+				for _, s := range patterntest.CallStories() {
+					names = append(names, s.Name)
+				}
+			}
+			for _, name := range names {
+				require.Empty(t, judgeCall(t, row.service, callStoryNamed(t, name), sim.MayDiffer("streams of HTTP/2 race, and so do the two sides of a proxy")), name)
+			}
+		})
+	}
+}
+
+// serveBehind serves on a port of the host's own, and on :80 a proxy of the standard library in front of it.
+func (d *deskServer) serveBehind(ctx context.Context, h *sim.Host, handler http.Handler) error {
+	inner, err := h.Listen("tcp", ":8080")
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
+	defer context.AfterFunc(ctx, func() { srv.Close() })()
+	go srv.Serve(inner)
+	defer srv.Close()
+	target := &url.URL{Scheme: "http", Host: h.Name() + ":8080"}
+	transport := h.HTTPClient().Transport.(*http.Transport)
+	defer transport.CloseIdleConnections()
+	return patterntest.ServeHTTP(ctx, h, &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		Transport: transport,
+		ErrorLog:  log.New(io.Discard, "", 0),
+	})
+}

@@ -1,0 +1,121 @@
+package patterntest_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/patterns/patterntest"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A callFlaw is a service with one thing wrong.
+type callFlaw struct {
+	flaw    string
+	service patterntest.NewService
+	story   string
+	promise patterntest.Promise // and no other
+	text    string              // the first breach; * stands for what hangs on random draws and on goroutines
+}
+
+func callFlaws() []callFlaw {
+	return slices.Concat(brokenOutcomes, brokenKeys, brokenAnswers, brokenPatience, brokenRetries, brokenReplicas, brokenLines, brokenClerks)
+}
+
+// callRaces says of flaws why two runs may differ.
+var callRaces = map[string]string{
+	"each call may be repeated three times":          "what is refused at one instant is asked again at one instant",
+	"the client dials again at once":                 "several calls dial at one instant",
+	"a connection of HTTP/2 is believed in for ever": "frames of HTTP/2 race",
+}
+
+// sharedLine is what may differ of a line.
+const sharedLine = "calls that are sent, or answered, over one connection at one instant"
+
+func TestEachFlawOfACallIsFound(t *testing.T) {
+	fixSeed(t)
+	for _, row := range callFlaws() {
+		t.Run(row.flaw, func(t *testing.T) {
+			var opts []sim.Option
+			why := callRaces[row.flaw]
+			if slices.ContainsFunc(brokenLines, func(l callFlaw) bool { return l.flaw == row.flaw }) {
+				why = sharedLine
+			}
+			if why != "" {
+				opts = append(opts, sim.MayDiffer(why))
+			}
+			breaches := judgeCall(t, row.service, callStoryNamed(t, row.story), opts...)
+			require.NotEmpty(t, breaches, "the contract does not see it")
+			require.Equal(t, []patterntest.Promise{row.promise}, promises(breaches), "%v", breaches)
+			require.Regexp(t, pattern(row.text), breaches[0].Text)
+		})
+	}
+}
+
+// judgeCall plays a story with a service in a bubble of its own.
+func judgeCall(t *testing.T, newService patterntest.NewService, story patterntest.CallStory, opts ...sim.Option) (all []patterntest.Breach) {
+	if story.Races != "" {
+		opts = append(opts, sim.MayDiffer(story.Races))
+	}
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		s := newService(n)
+		if story.Needs == nil || story.Needs(s) {
+			all = patterntest.JudgeCall(n, s, t.TempDir(), story)
+		}
+	}, opts...)
+	return all
+}
+
+func callStoryNamed(t *testing.T, name string) patterntest.CallStory {
+	for _, s := range patterntest.CallStories() {
+		if s.Name == name {
+			return s
+		}
+	}
+	require.Fail(t, "no such story", name)
+	return patterntest.CallStory{}
+}
+
+// A story that finds nothing only costs time.
+func TestEachStoryOfCallsIsNeeded(t *testing.T) {
+	for _, s := range patterntest.CallStories() {
+		var finds []string
+		for _, row := range callFlaws() {
+			if row.story == s.Name {
+				finds = append(finds, row.flaw)
+			}
+		}
+		require.NotEmpty(t, finds, "no row shows what the story %q is for", s.Name)
+	}
+}
+
+// TestCallMatrix plays all stories with all services of the tables and prints what each finds.
+func TestCallMatrix(t *testing.T) {
+	if os.Getenv("SQUALL_MATRIX") == "" {
+		t.Skip("takes minutes: SQUALL_MATRIX=1 go test -v -run TestCallMatrix shows which story finds which flaw")
+	}
+	fixSeed(t)
+	for i, s := range patterntest.CallStories() {
+		t.Logf("%s%s", strings.Repeat("| ", i), s.Name)
+	}
+	for _, row := range callFlaws() {
+		var line strings.Builder
+		others := map[patterntest.Promise]bool{}
+		for _, s := range patterntest.CallStories() {
+			mark := ". "
+			for _, p := range promises(judgeCall(t, row.service, s)) {
+				if p == row.promise {
+					mark = "x" + mark[1:]
+				} else {
+					mark = mark[:1] + "o"
+					others[p] = true
+				}
+			}
+			line.WriteString(mark)
+		}
+		t.Logf("%s %-10s %s %v", line.String(), row.promise, row.flaw, others)
+	}
+}
