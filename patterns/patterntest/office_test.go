@@ -293,7 +293,7 @@ func (c *officeClient) ask(ctx context.Context, r patterntest.Request) (string, 
 		var failed errAttempt
 		errors.As(err, &failed)
 		unknown = unknown || failed.sent
-		wait := delay/2 + time.Duration(c.jitter(int64(delay)))
+		wait := delay/2 + c.spread(delay)
 		wait = max(wait, failed.after)
 		deadline, _ := ctx.Deadline()
 		if failed.sent && r.Key == "" || time.Until(deadline) <= wait || !c.mayRetry() {
@@ -305,6 +305,13 @@ func (c *officeClient) ask(ctx context.Context, r patterntest.Request) (string, 
 			return "", said(ctx.Err(), unknown)
 		}
 	}
+}
+
+// spread draws up to a delay.
+func (c *officeClient) spread(delay time.Duration) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Duration(c.jitter(int64(delay)))
 }
 
 // said returns the error of a call.
