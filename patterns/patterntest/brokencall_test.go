@@ -190,13 +190,14 @@ var brokenKeys = []callFlaw{
 	{"the server gives other data the answer of its key", office{keeps: func(d *deskServer, key, data string) (*file, *file) {
 		mine, theirs := d.open(key, data)
 		if theirs != nil && theirs.Data != data {
-			theirs = &file{Data: data, Answer: theirs.Answer, done: theirs.done}
+			<-theirs.done
+			theirs = &file{Data: data, Answer: d.answerTo(theirs), done: theirs.done}
 		}
 		return mine, theirs
 	}}.on, "a key with other data", patterntest.Matched, "phone was told at * that c2 is done, but its key, order-0, had been used for c1, which was other data (and * more)"},
 	{"the server tells who asks again that it was done", office{keeps: func(d *deskServer, key, data string) (*file, *file) {
 		mine, theirs := d.open(key, data)
-		if theirs != nil && theirs.Answer != "" {
+		if theirs != nil && d.answerTo(theirs) != "" {
 			return nil, &file{Data: theirs.Data, Answer: "done before", done: theirs.done}
 		}
 		return mine, theirs

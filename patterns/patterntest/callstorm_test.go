@@ -60,7 +60,7 @@ func TestStormOfCallsIsItsCode(t *testing.T) {
 	var traces []uint64
 	for _, story := range []patterntest.CallStory{storm, {Name: "as printed", Reason: storm.Reason, Play: printed}} {
 		require.NoError(t, sim.Try(t, func(n *sim.Network) error {
-			require.Empty(t, patterntest.JudgeCall(n, office{}.on(n), t.TempDir(), story))
+			require.Empty(t, patterntest.JudgeCall(n, shopAndCustomers(n), t.TempDir(), story))
 			traces = append(traces, n.Trace().Hash())
 			return nil
 		}, sim.Seed(seed)))

@@ -35,7 +35,7 @@ var oddServices = []struct {
 	}}.on, []string{"the question is lost", "a link that turns away", "the server is gone for ten minutes, amid calls", "a key with other data"}},
 	{"who repeats a key that is in use is told to come back", office{keeps: func(d *deskServer, key, data string) (mine, theirs *file) {
 		mine, theirs = d.open(key, data)
-		if theirs != nil && theirs.Data == data && theirs.Answer == "" {
+		if theirs != nil && theirs.Data == data && d.answerTo(theirs) == "" {
 			return &file{Data: data, done: make(chan struct{}), busy: true}, nil
 		}
 		return mine, theirs

@@ -86,7 +86,7 @@ type deskServer struct {
 
 	mu    sync.Mutex
 	files map[string]*file // by their keys
-	busy  sync.WaitGroup
+	busy  int              // calls that are executed
 }
 
 // A file is what is known of a key.
@@ -116,7 +116,9 @@ func (d *deskServer) serve(ctx context.Context, h *sim.Host) error {
 		if d.office.stops != nil {
 			d.office.stops(ctx, d, srv)
 		} else {
-			d.busy.Wait()
+			for d.works(0) > 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
 			time.Sleep(200 * time.Millisecond) // the last answers are on their way
 		}
 		srv.Close()
@@ -134,9 +136,17 @@ func (d *deskServer) handle(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	d.busy.Add(1)
-	defer d.busy.Done()
+	d.works(1)
+	defer d.works(-1)
 	d.reply(w, d.timed(r), r.Header.Get("Idempotency-Key"), string(data))
+}
+
+// works notes that more or fewer calls are executed, and returns how many.
+func (d *deskServer) works(more int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.busy += more
+	return d.busy
 }
 
 // timed returns the context of a call, which ends when its caller's time is over.
@@ -216,6 +226,13 @@ func (d *deskServer) open(key, data string) (mine, theirs *file) {
 	f := &file{Data: data, done: make(chan struct{})}
 	d.files[key] = f
 	return f, nil
+}
+
+// answerTo returns the answer in a file; "": it has none yet.
+func (d *deskServer) answerTo(f *file) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return f.Answer
 }
 
 // close notes an answer; without one the key is free again.
