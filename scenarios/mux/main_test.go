@@ -15,9 +15,7 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 func TestCall(t *testing.T) {
 	t.Parallel()
 	const atOnce = "whether a call is reset before its session ends, at one instant"
-	patterntest.Call(t, systems.Mux,
-		patterntest.Races("the caller leaves while it waits", atOnce),
-		patterntest.Races("the caller crashes while it waits", atOnce))
+	patterntest.Call(t, systems.Mux, patterntest.Races("a caller crashes and leaves while it waits", atOnce))
 }
 
 func TestLoopback(t *testing.T) { patterntest.CallLoopback(t, systems.Mux) }
