@@ -31,7 +31,7 @@ var kinds = []kind{
 	{"hedged", systems.ReqRespKind{Keyed: true, Hedge: 300 * ms}, []string{"a quiet day of calls", "calls at a time", "the answer is lost"}},
 	{"line", systems.ReqRespKind{Keyed: true, Line: true}, []string{"a quiet day of calls", "calls at a time", "questions and answers of any size",
 		"a call longer than anybody's patience", "calls come and go", "the answer is lost", "the connection breaks on the question",
-		"connections go silent", "the server's side ends after 200 bytes", "the caller's side ends after 1000 bytes"}},
+		"connections go silent", "answers are cut short", "questions are cut short"}},
 }
 
 type kind struct {
