@@ -92,8 +92,10 @@ func byGorilla() keeper {
 		set: func(w http.ResponseWriter, r *http.Request, key, value string) {
 			change(w, r, func(s *sessions.Session) { s.Values[key] = value })
 		},
-		login:  func(w http.ResponseWriter, r *http.Request) { change(w, r, func(*sessions.Session) {}) },
-		logout: func(w http.ResponseWriter, r *http.Request) { change(w, r, func(s *sessions.Session) { s.Options.MaxAge = -1 }) },
+		login: func(w http.ResponseWriter, r *http.Request) { change(w, r, func(*sessions.Session) {}) },
+		logout: func(w http.ResponseWriter, r *http.Request) {
+			change(w, r, func(s *sessions.Session) { s.Options.MaxAge = -1 })
+		},
 	}
 }
 
