@@ -17,22 +17,22 @@ import (
 
 // What is queued while the congestion window is full goes out with FIN in its last segment. Cut within that, the stream has no end of its own.
 func TestACutSegmentLosesItsFIN(t *testing.T) {
-	const size = 200_000
+	const size = 20_000 // more than ten segments: the rest waits for the first acknowledgement, and Close comes before that
 	for _, row := range []struct {
 		fault func(l *sim.Link, from *sim.Host) *sim.Fault
 		want  string
 	}{
 		{func(l *sim.Link, from *sim.Host) *sim.Fault {
 			return sim.StallAfter(l, size-10, sim.Packets{From: from})
-		}, "199990 timeout"},
+		}, "19990 timeout"},
 		{func(l *sim.Link, from *sim.Host) *sim.Fault {
 			return sim.ResetAfter(l, size-10, sim.Packets{From: from})
-		}, "199990 connection reset by peer"},
+		}, "19990 connection reset by peer"},
 		{func(l *sim.Link, from *sim.Host) *sim.Fault {
 			return sim.CloseAfter(l, size-10, sim.Packets{From: from})
-		}, "199990 EOF"},
-		{func(l *sim.Link, from *sim.Host) *sim.Fault { return sim.StallAfter(l, size, sim.Packets{From: from}) }, "200000 timeout"},
-		{func(l *sim.Link, from *sim.Host) *sim.Fault { return sim.CloseAfter(l, size, sim.Packets{From: from}) }, "200000 EOF"},
+		}, "19990 EOF"},
+		{func(l *sim.Link, from *sim.Host) *sim.Fault { return sim.StallAfter(l, size, sim.Packets{From: from}) }, "20000 timeout"},
+		{func(l *sim.Link, from *sim.Host) *sim.Fault { return sim.CloseAfter(l, size, sim.Packets{From: from}) }, "20000 EOF"},
 	} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			server, client := n.Host("server"), n.Host("client")
@@ -55,7 +55,7 @@ func TestACutSegmentLosesItsFIN(t *testing.T) {
 					fins++
 				}
 			}
-			require.True(t, fins > 0 || row.want != "199990 timeout", "FIN came with data")
+			require.Positive(t, fins, "FIN comes with data")
 		})
 	}
 }
