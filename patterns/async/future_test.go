@@ -173,6 +173,25 @@ func TestPool(t *testing.T) {
 	})
 }
 
+// The turn comes at the instant at which the one whose it is leaves: the place is never lost.
+func TestPlaceOfWhoLeavesAtItsTurn(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			p := &async.Pool{Workers: 1}
+			hold := func(context.Context) error { time.Sleep(sec); return nil }
+			var all sync.WaitGroup
+			all.Go(func() { p.Do(t.Context(), hold) })
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), sec)
+			defer cancel()
+			all.Go(func() { require.Error(t, p.Do(ctx, hold), "nothing is left of the deadline") })
+			all.Wait()
+			require.Equal(t, async.PoolStats{Begun: 1, Expired: 1}, p.Stats())
+			require.NoError(t, p.Do(t.Context(), hold))
+		})
+	}
+}
+
 func errIf(bad bool, text string) error {
 	if bad {
 		return errors.New(text)

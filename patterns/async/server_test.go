@@ -248,6 +248,23 @@ func TestClient(t *testing.T) {
 	})
 }
 
+// The error of an attempt is not that of an operation that will be attempted again.
+func TestAnAttemptThatFailed(t *testing.T) {
+	s := &async.Server{Run: func(ctx context.Context, task workqueue.Task) ([]byte, error) {
+		if task.Attempt == 1 {
+			return nil, workqueue.Later{Err: errors.New("not yet"), After: time.Hour}
+		}
+		return []byte("at last"), nil
+	}}
+	serve(t, s, func(t *testing.T, h http.Handler) {
+		a := ask(t, h, "PUT", "a", "", "Prefer", "respond-async, wait=10")
+		require.Equal(t, "pending", a.State)
+		require.Empty(t, a.Error)
+		time.Sleep(time.Hour)
+		require.Equal(t, "done", ask(t, h, "GET", "a", "").State)
+	})
+}
+
 func TestDrainAndClose(t *testing.T) {
 	s := &async.Server{Run: takes(10 * sec), Workers: 1}
 	serve(t, s, func(t *testing.T, h http.Handler) {

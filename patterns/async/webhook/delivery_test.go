@@ -226,6 +226,28 @@ func TestReceiverHandlesEachMessageOnce(t *testing.T) {
 	})
 }
 
+// What is being handled is not forgotten, however many others come meanwhile.
+func TestReceiverKnowsWhatItHandles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := key(t, secret)
+		r := &webhook.Receiver{Keys: webhook.Static(k), MaxIDs: 2, Handle: func(_ context.Context, m webhook.Message) error {
+			if m.ID == "slow" {
+				time.Sleep(time.Minute)
+			}
+			return nil
+		}}
+		h := r.Handler()
+		done := make(chan int)
+		go func() { done <- post(t, h, webhook.Message{ID: "slow"}, k).Code }()
+		time.Sleep(1)
+		for _, id := range []string{"a", "b", "c"} {
+			require.Equal(t, 204, post(t, h, webhook.Message{ID: id}, k).Code)
+		}
+		require.Equal(t, 409, post(t, h, webhook.Message{ID: "slow"}, k).Code)
+		require.Equal(t, 204, <-done)
+	})
+}
+
 func TestCheck(t *testing.T) {
 	err := (&webhook.Receiver{Tolerance: -1, MaxIDs: -1, MaxMessageBytes: -1, Remember: -1}).Check()
 	for _, want := range []string{"Receiver.Keys is nil", "Receiver.Handle is nil", "Tolerance is -1ns", "MaxIDs is -1", "MaxMessageBytes is -1", "Remember is -1ns"} {
