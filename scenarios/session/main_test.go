@@ -1,12 +1,17 @@
 // Package session_test has the scenarios of sessions: the same web application with its state in memory, in a store
-// that all replicas share, and in signed tokens.
+// that all replicas share, and in signed tokens. It puts it to the contract of calls.
 package session_test
 
 import (
+	"os"
+	"slices"
 	"testing"
 
 	"github.com/squall-sim/squall/internal/ramdisk"
+	"github.com/squall-sim/squall/internal/systems"
+	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/scenarios/scenario"
+	"github.com/squall-sim/squall/sim"
 )
 
 func TestMain(m *testing.M) {
@@ -15,3 +20,26 @@ func TestMain(m *testing.M) {
 }
 
 func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
+
+// Where the sessions are matters where a server or a client comes back; one of the three goes through the whole contract, and with
+// SQUALL_SEEDS each.
+func TestCall(t *testing.T) {
+	t.Parallel()
+	matters := []string{"a quiet day of calls", "the answer is lost", "the server crashes ten times", "calls at a time", "calls come and go"}
+	for _, kind := range []systems.SessionKind{systems.SessionDisk, systems.SessionMemory, systems.SessionSigned} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			var options []patterntest.Option
+			for _, story := range patterntest.CallStories() {
+				if kind != systems.SessionDisk && os.Getenv("SQUALL_SEEDS") == "" && !slices.Contains(matters, story.Name) {
+					options = append(options, patterntest.Skip(story.Name, "it is the same wherever sessions are"))
+				}
+			}
+			patterntest.Call(t, func(*sim.Network) patterntest.Service { return systems.Session(kind) }, options...)
+		})
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	patterntest.CallLoopback(t, func(*sim.Network) patterntest.Service { return systems.Session(systems.SessionSigned) })
+}
