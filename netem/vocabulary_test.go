@@ -1,8 +1,14 @@
 package netem_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"math"
 	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,7 +123,7 @@ func TestVocabularyMatchesItsClosedForms(t *testing.T) {
 	chain := func(p, rho float64) float64 { return binary(p) * root((1+rho)/(1-rho)) } // of events with that correlation
 	e := math.E
 
-	for _, row := range []struct {
+	rows := []struct {
 		name   string
 		cfg    netem.Config
 		figure func(*sample) float64
@@ -213,10 +219,109 @@ func TestVocabularyMatchesItsClosedForms(t *testing.T) {
 
 		// What fits a delay of 100 ms, of a packet a millisecond.
 		{"a limit", netem.Config{Delay: 100 * ms, Limit: 20}, lost, 0.8, 0.05},
-	} {
+
+		// A slot x after the packet that opens it, 2 to 4 ms, which those after 1 and 2 ms wait for too, and in half of all cases one after 3 ms: they
+		// wait E(x + x-1 + x-2) = 6 ms and 1/4 ms in all, and are 3.5.
+		{"slots, mean wait", netem.Config{Slots: netem.Slots{Min: 2 * ms, Max: 4 * ms}}, mean, 6.25 / 3.5 * float64(ms), 1.1 * float64(ms)},
+	}
+	var all []netem.Config
+	for _, row := range rows {
+		all = append(all, row.cfg)
 		got := row.figure(draw(t, row.cfg, n))
 		require.InDelta(t, row.want, got, 5*row.one/root(float64(n))+1e-4*math.Abs(row.want)+1e-9, "%s: %+v", row.name, row.cfg)
 	}
+	requireEachRandomWord(t, all)
+}
+
+// What is random and has no row, and the tests that compare it with what it should be.
+var comparedElsewhere = map[string]string{
+	"biasedCorrelated":   "TestBiasedCorrelatedLosesAsTcDoes",
+	"Correlation.Biased": "TestBiasedCorrelatedLosesAsTcDoes",
+	"Damage":             "TestDamage",
+	"RED":                "TestREDSpacesItsDrops",
+	"PIE":                "TestPIESpacesItsDrops",
+	"DropRandom":         "TestDropRandom",
+}
+
+// Fields that draw nothing. Of Queue the types that do are in comparedElsewhere.
+var drawsNothing = []string{"Delay", "Rate", "Framing", "Shaper", "Queue", "MTU"}
+
+// requireEachRandomWord looks for what is random in the package and has no row: fields of the configuration and of Correlation, models of
+// loss, shapes of jitter, and the queues that draw.
+func requireEachRandomWord(t *testing.T, rows []netem.Config) {
+	has := map[string]bool{}
+	for _, name := range drawsNothing {
+		has[name] = true
+	}
+	for _, cfg := range rows {
+		fieldsThatAreSet(reflect.ValueOf(cfg), "", has)
+		fieldsThatAreSet(reflect.ValueOf(cfg.Correlation), "Correlation.", has)
+		if cfg.Loss != nil {
+			has[reflect.TypeOf(cfg.Loss).Name()] = true
+		}
+		switch d := cfg.Distribution.(type) {
+		case nil:
+		case netem.Shape:
+			has[d.String()] = true
+		default:
+			has[reflect.TypeOf(d).Name()] = true
+		}
+	}
+	var words []string
+	for f := range reflect.TypeFor[netem.Config]().Fields() {
+		words = append(words, f.Name)
+	}
+	for f := range reflect.TypeFor[netem.Correlation]().Fields() {
+		words = append(words, "Correlation."+f.Name)
+	}
+	for s := netem.Shape(0); !strings.Contains(s.String(), "("); s++ { // one that is none is a number
+		words = append(words, s.String())
+	}
+	source, tests := declared(t)
+	words = append(append(words, source...), "RED", "PIE", "DropRandom")
+	require.Subset(t, words, []string{"Bernoulli", "atMostInARow", "Table", "LogNormal", "Loss", "SlowTail"})
+	for _, word := range words {
+		if elsewhere := comparedElsewhere[word]; elsewhere != "" {
+			require.Contains(t, tests, elsewhere, "%s", word)
+			continue
+		}
+		require.True(t, has[word], "%s: it has no row, nor a test in comparedElsewhere", word)
+	}
+}
+
+func fieldsThatAreSet(v reflect.Value, prefix string, has map[string]bool) {
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			has[prefix+v.Type().Field(i).Name] = true
+		}
+	}
+}
+
+// declared are the types of the package that lose packets or offset their delays, and its tests.
+func declared(t *testing.T) (types, tests []string) {
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	for _, name := range names {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		require.NoError(t, err)
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if f.Recv == nil {
+				if strings.HasPrefix(f.Name.Name, "Test") {
+					tests = append(tests, f.Name.Name)
+				}
+				continue
+			}
+			on, isValue := f.Recv.List[0].Type.(*ast.Ident)
+			if isValue && !strings.HasSuffix(name, "_test.go") && on.Name != "Shape" && (f.Name.Name == "lose" || f.Name.Name == "Offset") {
+				types = append(types, on.Name)
+			}
+		}
+	}
+	return types, tests
 }
 
 // The first packet has none before it to be like.
