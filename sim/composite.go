@@ -17,7 +17,6 @@ type composite struct {
 
 // composed makes a fault of others. play is called each time it begins.
 func composed(what string, made expression, of []*Fault, play func(c *composite, spell int)) *Fault {
-	of = slices.Clone(of)
 	n := of[0].n
 	f := n.newFault(what, nil, nil, made)
 	c := &composite{of: of}
@@ -93,6 +92,7 @@ func Swizzle(within time.Duration, faults ...*Fault) *Fault {
 	if within < 2 {
 		panic(fmt.Sprintf("sim: Swizzle(%v): the time must be positive", within))
 	}
+	faults = slices.Clone(faults) // the program may change its own
 	n := faults[0].n
 	args, path := []any{within}, []string{"swizzle"}
 	for _, f := range faults {

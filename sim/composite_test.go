@@ -30,6 +30,8 @@ func TestFlap(t *testing.T) {
 		f := sim.Flap(sim.Down(link), 2*time.Second, 3*time.Second)
 		n.Inject(time.Second, 6*time.Second, f)
 		n.Inject(20*time.Second, time.Second, f)
+		time.Sleep(2 * time.Second)
+		require.Len(t, n.Schedule(), 3, "one end, a beginning and its end: not the turns")
 		time.Sleep(time.Minute)
 		require.Equal(t, []string{
 			"1s flapping: a - b: link down", "1s link down", "3s link down, over", "6s link down",
@@ -80,6 +82,46 @@ func TestSwizzle(t *testing.T) {
 		orders[strings.Join(slices.Concat(begins, ends), "\n")] = true
 	}
 	require.Len(t, orders, 6)
+}
+
+// A swizzle that begins again draws anew, keeps the faults that it was given, and has met what they did.
+func TestSwizzleAgain(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		var faults []*sim.Fault
+		for _, name := range []string{"b", "c"} {
+			faults = append(faults, sim.Drop(n.Link(n.Host("a"), n.Host(name), netem.Config{}), sim.Packets{}))
+		}
+		parts := slices.Clone(faults)
+		f := sim.Swizzle(10*time.Second, faults...)
+		clear(faults)
+		n.Inject(0, 10*time.Second, f)
+		n.Inject(20*time.Second, 10*time.Second, f)
+		time.Sleep(11 * time.Second)
+		first := changesOf(n)
+		time.Sleep(20 * time.Second)
+		var again []string
+		for _, change := range changesOf(n)[len(first):] {
+			at, what, _ := strings.Cut(change, " ")
+			when, err := time.ParseDuration(at)
+			require.NoError(t, err)
+			again = append(again, fmt.Sprint(when-20*time.Second, " ", what))
+		}
+		require.Len(t, again, len(first))
+		require.NotEqual(t, first, again)
+
+		for _, which := range []int{1, 0, 0} {
+			parts[which].Begin()
+			u, err := n.Host("a").Dial("udp", []string{"b:9", "c:9"}[which])
+			require.NoError(t, err)
+			u.Write(make([]byte, 100))
+			time.Sleep(time.Second)
+		}
+		sum := f.Fired()
+		b, c := parts[0].Fired(), parts[1].Fired()
+		require.Equal(t, []int{2, 1}, []int{b.Count, c.Count})
+		require.Equal(t, sim.Fired{Count: 3, Packets: 3, Bytes: b.Bytes + c.Bytes, First: c.First, Last: b.Last}, sum)
+		require.Less(t, c.First, b.First)
+	})
 }
 
 // A swizzle that ends early heals all at once, and nothing of it begins later.

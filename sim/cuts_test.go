@@ -45,6 +45,9 @@ func TestShapesOfPartitions(t *testing.T) {
 		{"a bridge: c reaches both halves", func(_ *sim.Network, hosts func(string) []*sim.Host) sim.Cuts {
 			return sim.Bridge(hosts("abcde")...)
 		}, "ab ac ba bc ca cb cd ce dc de ec ed"},
+		{"a bridge of four: b reaches a, and c and d", func(_ *sim.Network, hosts func(string) []*sim.Host) sim.Cuts {
+			return sim.Bridge(hosts("abcd")...)
+		}, "ab ae ba bc bd be cb cd ce db dc de ea eb ec ed"},
 		{"a bridge of three", func(_ *sim.Network, hosts func(string) []*sim.Host) sim.Cuts {
 			return sim.Bridge(hosts("abc")...)
 		}, "ab ad ae ba bc bd be cb cd ce da db dc de ea eb ec ed"},
@@ -302,6 +305,7 @@ func TestPartitionsOfOtherEffectsOverlap(t *testing.T) {
 		rejects.Begin()
 		_, err := r.atA.Write([]byte{1})
 		require.ErrorIs(t, err, syscall.ENETUNREACH, "the call fails")
+		require.Equal(t, []int{1, 0}, []int{rejects.Fired().Count, rejects.Fired().Packets}, "which is no packet")
 		loses.Begin()
 		_, err = r.atA.Write([]byte{2})
 		require.NoError(t, err)

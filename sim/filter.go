@@ -271,7 +271,7 @@ func (f *filter) cuts(now int64, pkt *packet, p *pipe, c *seenConn) fate {
 			c.limit = max(f.limit, from)
 		}
 	}
-	passed := c.limit > from && to == c.limit && !fin // the stream comes to its limit, but not beyond
+	passed := to == c.limit && !fin // the stream comes to its limit, but not beyond
 	switch {
 	case to < c.limit, passed && f.does == doesStall:
 		return fatePasses
@@ -322,7 +322,7 @@ func (pkt *packet) shorten(left int) {
 // acknowledges has the sender of a stream that was closed learn of it, once the receiver has.
 func (f *filter) acknowledges(now int64, pkt *packet, p *pipe, c *seenConn) {
 	s := pkt.segment()
-	if c.fin || s == nil || pkt.frag.whole != nil || s.Flags&(tcp.ACK|tcp.RST) != tcp.ACK || !c.begun || s.Ack < c.limit+2 || !f.means(pkt, c) {
+	if c.fin || s == nil || pkt.frag.whole != nil || s.Flags&(tcp.ACK|tcp.RST) != tcp.ACK || !c.begun || s.Ack < c.limit+2 {
 		return
 	}
 	f.fault.met(now, pkt)

@@ -93,6 +93,100 @@ func TestPortsThatAreUsedAgain(t *testing.T) {
 	}
 }
 
+// The first segment of the answers is lost before the fault sees it, and all bytes count still, those that come again too; of a stream that is on its
+// way when the fault begins as well, if that is not further already.
+func TestStreamsAreCountedFromTheirBeginning(t *testing.T) {
+	for _, row := range []struct {
+		begin       time.Duration
+		drops       bool
+		limit, read int
+	}{{0, true, 1000, 1000}, {0, true, 5000, 5000}, {50 * ms, false, 5000, 5000}, {50 * ms, false, 1000, 3000}} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			d := newDialogue(n)
+			d.serve(t)
+			if row.drops {
+				n.Inject(row.begin, 0, sim.Drop(d.link, sim.Packets{From: d.server, Kind: sim.Data, Nth: 1})).MustFire()
+			}
+			n.Inject(row.begin, 0, sim.StallAfter(d.link, int64(row.limit), sim.Packets{From: d.server})).MustFire()
+			c := dial(t, d.client, "server:7")
+			got := 0
+			for range 2 {
+				c.Write(make([]byte, 100))
+				c.SetReadDeadline(time.Now().Add(5 * time.Second))
+				k, _ := io.ReadFull(c, make([]byte, answerSize))
+				got += k
+				time.Sleep(20 * ms) // the fault begins at 50 ms, between the answers
+			}
+			require.Equal(t, row.read, got)
+		})
+	}
+}
+
+// Who ends his stream himself just where the fault would is not told that his peer has had enough: that one goes on.
+func TestAnEndAtTheLimitIsTheSendersOwn(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		d := newDialogue(n)
+		said := make(chan string, 1)
+		accept(listen(t, d.server, ":7"), func(c net.Conn) {
+			c.Write(make([]byte, 3000))
+			c.(*sim.TCPConn).CloseWrite()
+			heard, err := io.ReadAll(c)
+			said <- fmt.Sprint(string(heard), err)
+		})
+		f := n.Inject(0, 0, sim.CloseAfter(d.link, 3000, sim.Packets{From: d.server}))
+		c := dial(t, d.client, "server:7")
+		got, err := io.ReadAll(c)
+		require.NoError(t, err)
+		require.Len(t, got, 3000)
+		time.Sleep(time.Second)
+		_, err = c.Write([]byte("goodbye"))
+		require.NoError(t, err)
+		require.NoError(t, c.Close())
+		require.Equal(t, "goodbye<nil>", <-said)
+		require.Equal(t, 1, f.Fired().Count, "the last byte, with which the end comes already")
+	})
+}
+
+// A segment that is cut takes the line for as long as what is left of it: of 1000 bytes 100, with 52 of headers, at a millisecond for each. The SYN-ACK
+// of 60 bytes arrives at 60 ms.
+func TestACutSegmentIsShorter(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server, client := n.Host("server"), n.Host("client")
+		link := n.LinkAsym(server, client, netem.Config{Rate: 8 * netem.Kbit}, netem.Config{})
+		accept(listen(t, server, ":7"), func(c net.Conn) { c.Write(make([]byte, 1000)) })
+		n.Inject(0, 0, sim.StallAfter(link, 100, sim.Packets{From: server})).MustFire()
+		c := dial(t, client, "server:7")
+		got, err := c.Read(make([]byte, 1000))
+		require.NoError(t, err)
+		require.Equal(t, 100, got)
+		require.Equal(t, (60+152)*ms, n.Elapsed().Truncate(ms))
+	})
+}
+
+// A packet that two faults delay is late by both; and neighbours are found, though a fault drops all packets.
+func TestFaultsMeetAPacketTogether(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		link := n.Link(a, b, netem.Config{Delay: 10 * ms})
+		n.Inject(0, time.Second, sim.Delay(link, sim.Packets{}, 5*ms))
+		n.Inject(0, time.Second, sim.Delay(link, sim.Packets{Kind: sim.UDP}, 7*ms))
+		require.Equal(t, 22*ms, oneWay(t, n, a, b))
+	})
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		link := n.Link(a, b, netem.Config{Delay: ms})
+		link.ARP()
+		listen(t, b, ":7")
+		f := n.Inject(0, 0, sim.Drop(link, sim.Packets{})).MustFire()
+		n.After(4500*ms, f.End) // after EHOSTUNREACH would be due
+		c, err := a.Dial("tcp", "b:7")
+		require.NoError(t, err, "SYNs go again after 1, 2, 3, 4 and 5 s")
+		c.Close()
+		require.Equal(t, 5*time.Second+2*ms, n.Elapsed().Truncate(ms))
+		require.Equal(t, 5, f.Fired().Packets, "the SYNs of 0 to 4 s")
+	}, sim.Seed(1))
+}
+
 // Of a stream that is further already the sender hears that it was closed when that is acknowledged, and not by the acknowledgement of what came
 // before: 1000 bytes are sent at 30 ms, whose ACK comes at 50 ms, and 1000 more at 35 ms, which the fault turns into the end. That comes
 // at 45 ms, is acknowledged after the 40 ms of a delayed ACK, and the server hears of it 60 ms after it wrote.

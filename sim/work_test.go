@@ -176,3 +176,32 @@ func TestNewHostsHaveFreeAddresses(t *testing.T) {
 		}, sim.IPv6())
 	}
 }
+
+// What a limit of processors or speed meets: each piece of work that it makes longer, those under way when it begins among them, and once though both
+// are its own.
+func TestRestrictionsMeetWork(t *testing.T) {
+	for _, row := range []struct {
+		limits sim.HostLimits
+		begin  time.Duration
+		pieces int
+		want   int
+	}{
+		{sim.HostLimits{CPUs: 1, Slowdown: 2}, 0, 3, 3},
+		{sim.HostLimits{CPUs: 1}, 0, 3, 2}, // the first has it for itself
+		{sim.HostLimits{CPUs: 2}, time.Second, 2, 0},
+		{sim.HostLimits{CPUs: 2}, time.Second, 3, 3},
+		{sim.HostLimits{Slowdown: 3}, time.Second, 2, 2},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			h := n.Host("h")
+			f := n.Inject(row.begin, 0, sim.Restrict(h, row.limits))
+			time.Sleep(1)
+			pieces := make([][2]time.Duration, row.pieces)
+			for i := range pieces {
+				pieces[i] = [2]time.Duration{1, 10 * time.Second}
+			}
+			worked(t, n, h, pieces...)
+			require.Equal(t, row.want, f.Fired().Count, "%+v", row)
+		})
+	}
+}

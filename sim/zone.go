@@ -167,9 +167,6 @@ func (n *Network) rezone() {
 
 // defaultFor is the configuration between two hosts that no link joins.
 func (n *Network) defaultFor(from, to *node) netem.Config {
-	if from.zone == nil || to.zone == nil {
-		return n.conf.defaultLink
-	}
 	best, found := 0, false
 	cfg := n.conf.defaultLink
 	up := 0

@@ -55,6 +55,54 @@ func TestZonesHaveAMatrix(t *testing.T) {
 	})
 }
 
+// Of two pairs the one with fewer steps up counts, and of two with as many the one with fewer from the sender's: a lies in A in all, b in B in all.
+func TestTheNearestZones(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		inA, inB, A, B := n.Zone("in A", a), n.Zone("in B", b), n.Zone("A"), n.Zone("B")
+		is := func(want time.Duration, back time.Duration) {
+			t.Helper()
+			require.Equal(t, []time.Duration{want, back}, []time.Duration{oneWay(t, n, a, b), oneWay(t, n, b, a)})
+		}
+		n.LinkZones(A, B, netem.Config{Delay: 8 * ms})
+		is(0, 0)
+		inA.Within(A)
+		is(0, 0)
+		inB.Within(B)
+		is(8*ms, 8*ms) // two steps; and what was in use changes at once
+		n.LinkZones(inA, B, netem.Config{Delay: 4 * ms})
+		is(4*ms, 4*ms)
+		n.LinkZones(A, inB, netem.Config{Delay: 2 * ms})
+		is(4*ms, 2*ms) // one step in each: none from inA to B, none from inB to A
+		n.LinkZones(inA, inB, netem.Config{Delay: ms})
+		is(ms, ms)
+
+		wide, top := n.Zone("wide"), n.Zone("top")
+		c := n.Host("c")
+		n.Zone("in C", c).Within(n.Zone("C").Within(wide.Within(top)))
+		n.LinkZones(inA, wide, netem.Config{Delay: 9 * ms}) // two steps,
+		require.Equal(t, 9*ms, oneWay(t, n, a, c))
+		n.LinkZones(A, n.Zone("in C"), netem.Config{Delay: 7 * ms}) // one, though from the sender's
+		require.Equal(t, 7*ms, oneWay(t, n, a, c))
+	})
+}
+
+// A host's way to itself is no matter of zones, and the trace notes only what changes for those who have sent.
+func TestZonesAndLoopback(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		z := n.Zone("z", a, b)
+		require.Zero(t, oneWay(t, n, a, a))
+		n.LinkZones(z, z, netem.Config{Delay: 10 * ms})
+		require.Empty(t, changesOf(n))
+		require.Zero(t, oneWay(t, n, a, a))
+		require.Equal(t, 10*ms, oneWay(t, n, a, b))
+		n.LinkZones(z, z, netem.Config{Delay: 20 * ms})
+		require.Len(t, changesOf(n), 1)
+		require.Equal(t, 20*ms, oneWay(t, n, a, b))
+	})
+}
+
 // What has links or a route over routers has those, and an access link comes on top.
 func TestZonesAndLinks(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
