@@ -33,7 +33,8 @@
 // A test runs in a bubble of [testing/synctest], whose clock starts at midnight UTC on 1 January
 // 2000. Virtual time stands still while any goroutine runs, and jumps to the next timer or packet
 // as soon as all goroutines are durably blocked. Computation therefore takes no virtual time, unless
-// the program says how much ([Host.Work]); only timers and the network do, and an assertion may compare [Network.Elapsed] with an exact value.
+// the program says how much ([Host.Work]); only timers and the network do, and an assertion may compare [Network.Elapsed] with an exact value. Whoever is woken
+// at an instant at which others are as well is woken a nanosecond after the one before, so that chains of packets over links without delay end some nanoseconds late: give links a delay.
 //
 // A goroutine that waits for a [sync.Mutex] is not durably blocked. If its holder waits for the
 // network, a bubble's clock would stop; a watchdog on the wall clock notices and moves it, at about

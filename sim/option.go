@@ -33,7 +33,8 @@ func Seed(seed uint64) Option {
 
 // DefaultLink sets what happens to packets between two hosts that no [Link]
 // joins, in both directions. The zero value, which is the default, is a perfect
-// path: no delay, no loss. It panics if cfg is not valid.
+// path: no delay, no loss. Over it [Network.Elapsed] advances all the same, by a nanosecond for each arrival that wakes somebody: see Time in
+// the package's documentation. It panics if cfg is not valid.
 func DefaultLink(cfg netem.Config) Option {
 	if err := cfg.Validate(); err != nil {
 		panic("sim: DefaultLink: " + err.Error())
@@ -44,7 +45,7 @@ func DefaultLink(cfg netem.Config) Option {
 // Strict makes a test fail for what it would otherwise only report: a fault or an impairment
 // that never fired, a [Network.After] still pending, and requests to the operating system's own
 // network. So a scenario cannot silently lose its fault when a name, a time or a topology
-// changes. A Loss of 0.01 may well hit none of ten packets: use probabilities that will, or a
+// changes. A Loss of netem.Bernoulli(0.01) may well hit none of ten packets: use probabilities that will, or a
 // list of packets to drop.
 func Strict() Option {
 	return func(o *options) { o.strict = true }

@@ -14,7 +14,8 @@ import (
 // a bottleneck, use routers.
 //
 // It is about hosts that are joined by no link and no routers, instead of [DefaultLink]; what each has by [Host.Access] comes on
-// top. A partition of zones is Groups(a.Hosts(), b.Hosts()).
+// top. Network.Partition(a.Hosts(), b.Hosts()) cuts two zones, of the hosts that
+// they have then: one that joins later is not cut off.
 type Zone struct {
 	n      *Network
 	made   moment

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/sim"
 )
 
 // Verdict returns the promises that were broken so far, each once for each caller: how
@@ -361,12 +363,19 @@ func (w *CallWorld) judgeTaken(s *subject, f *findings) {
 	}
 }
 
-// aliveWithin returns how many calls of a client are under way within a second.
+// aliveWithin returns how many calls of a client are under way within a second, or began since it was heard last: one
+// that is frozen does later what they want, though they have ended.
 func (w *CallWorld) aliveWithin(p *Peer, from time.Duration) (count int) {
+	silent := time.Duration(0) // since when
+	for e := range w.Net.Trace().Events() {
+		if e.Kind == sim.Sent && e.From == p.Name && e.At < from {
+			silent = e.At
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, x := range w.calls {
-		if &x.by.Peer == p && x.at < from+time.Second && (!x.ended || x.end() >= from) {
+		if &x.by.Peer == p && x.at < from+time.Second && (!x.ended || x.end() >= from || x.at >= silent) {
 			count++
 		}
 	}

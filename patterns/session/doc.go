@@ -7,6 +7,9 @@
 //		s.Update("cart", func(cart string) string { return add(cart, r.FormValue("item")) })
 //	})))
 //
+// Over plain HTTP, as in tests, set Insecure: a cookie that is Secure is not sent back by clients, and each request has
+// a new session.
+//
 // # Where the state is
 //
 // It is the same handler with each [Store]:
