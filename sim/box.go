@@ -94,6 +94,10 @@ func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn f
 	if pkt.way.from.host == nil && pkt.proto == protoICMP {
 		return false
 	}
+	conn := c.ask.ends()
+	if opener && pkt.proto == protoTCP {
+		n.renamed(conn, c.answer.ends())
+	}
 	from, ok := n.farEnd(c.ask)
 	to, known := n.farEnd(c.answer)
 	if !ok || !known {
@@ -105,10 +109,6 @@ func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn f
 	cuts := n.path(n.names.byAddr[from], n.names.byAddr[to], to).cuts()
 	if len(cuts) == 0 {
 		return false
-	}
-	conn := ends{c.ask.from, c.ask.to}
-	if conn.remote.Compare(conn.local) < 0 {
-		conn = ends{conn.remote, conn.local}
 	}
 	return n.cutOff(now, pkt, cuts, conn, goOn)
 }

@@ -231,6 +231,57 @@ func TestPartitionForOpenConnectionsSparesNewOnes(t *testing.T) {
 	})
 }
 
+// A connection whose first SYN has gone when a partition for open ones begins, from 5 ms to 1.5 s, is one of those, also behind a NAT
+// that sees the SYN only later; one whose SYN is sent a moment after that is none, whichever direction is cut.
+func TestPartitionForOpenConnectionsAndTheFirstSYN(t *testing.T) {
+	const begins = 5 * ms
+	for _, row := range []struct {
+		name     string
+		nats     int  // on the way
+		from, to bool // which of the directions are cut
+		dials    time.Duration
+		takes    time.Duration
+	}{
+		// What is lost is the answer at 20 ms, or the SYN at the NAT at 10 ms; the SYN is sent again at 1 s, in vain, and at 2 s
+		// (net.ipv4.tcp_syn_linear_timeouts).
+		{"the SYN has gone", 0, true, true, 0, 2*time.Second + 40*ms},
+		{"the SYN has gone, behind a NAT", 1, true, true, 0, 2*time.Second + 40*ms},
+		{"the SYN has gone, and the answer is cut", 0, false, true, 0, 2*time.Second + 40*ms},
+		{"the SYN has gone, and the answer is cut, behind a NAT", 1, false, true, 0, 2*time.Second + 40*ms},
+		{"the SYN has not gone", 0, true, true, begins + ms, 40 * ms},
+		{"the SYN has not gone, behind a NAT", 1, true, true, begins + ms, 40 * ms},
+		{"the SYN has not gone, and the answer would be cut, behind a NAT", 1, false, true, begins + ms, 40 * ms},
+		{"the SYN has not gone, and the answer would be cut, behind two", 2, false, true, begins + ms, 40 * ms},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				a, b, near, far := n.Host("a"), n.Host("b"), n.Router("near"), n.Router("far")
+				n.Link(a, near, netem.Config{Delay: 10 * ms})
+				n.Link(near, far, netem.Config{})
+				n.Link(far, b, netem.Config{Delay: 10 * ms})
+				if row.nats > 0 {
+					near.NAT(sim.NATConfig{}, a)
+				}
+				if row.nats > 1 {
+					far.NAT(sim.NATConfig{}, near)
+				}
+				accept(listen(t, b, ":7"), echo)
+				var cuts sim.Cuts
+				if row.from {
+					cuts = append(cuts, sim.Cut{From: []*sim.Host{a}, To: []*sim.Host{b}})
+				}
+				if row.to {
+					cuts = append(cuts, sim.Cut{From: []*sim.Host{b}, To: []*sim.Host{a}})
+				}
+				n.Inject(begins, 1500*ms-begins, sim.PartitionBy(n, cuts, sim.PartitionConfig{Only: sim.OpenConnections}))
+				time.Sleep(row.dials)
+				dial(t, a, "b:7")
+				require.Equal(t, row.takes, n.Elapsed()-row.dials)
+			})
+		})
+	}
+}
+
 // In flight when the partition begins are three datagrams: one that is to arrive 1 ms later, one held at the far link, and one
 // in the queue of it. Each is lost only if the partition says so; one that is sent after it arrives.
 func TestPartitionsAndWhatIsInFlight(t *testing.T) {

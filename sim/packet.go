@@ -142,6 +142,9 @@ func (n *Network) dispatch(pkt *packet, now int64) { n.dispatchAs(MTUDiscoverWan
 func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 	way := pkt.way
 	pkt.pipes = way.pipes()
+	if len(n.wires.partitions) > 0 {
+		n.begins(pkt, endsOf(pkt))
+	}
 	if cuts := way.cuts(); len(cuts) > 0 && n.cutOff(now, pkt, cuts, endsOf(pkt), n.resume) || n.names.lost && n.sourceLost(now, pkt) {
 		return
 	}

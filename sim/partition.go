@@ -17,7 +17,7 @@ type partition struct {
 	conf   PartitionConfig
 	covers func(from, to *Host) bool
 	held   []heldBack
-	newer  map[ends]bool // connections that it is not for, since they began after it
+	newer  map[ends]bool // connections of TCP that it is not for, since their first SYN was sent after it began
 	passed int           // packets on paths that it covers for which it is not
 }
 
@@ -151,26 +151,49 @@ func (p *partition) isFor(pkt *packet, conn ends) bool {
 	case NewConnections:
 		return s != nil && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN
 	case OpenConnections:
-		switch {
-		case s == nil:
-			return false
-		case s.Flags&tcp.SYN != 0:
-			if p.newer == nil {
-				p.newer = map[ends]bool{}
-			}
-			p.newer[conn] = true
-		}
-		return !p.newer[conn]
+		return s != nil && !p.newer[conn]
 	}
 	return true
 }
 
-// endsOf are the ends of a connection, in the order that both directions have in common.
-func endsOf(pkt *packet) ends {
-	if pkt.dst.Compare(pkt.src) < 0 {
-		return ends{pkt.dst, pkt.src}
+// begins has partitions that are for open connections spare the one whose first SYN is sent now, on whatever path: the answer may
+// come to one that is cut. A SYN that is sent again says nothing new.
+func (n *Network) begins(pkt *packet, conn ends) {
+	if s := pkt.segment(); s == nil || s.Flags&(tcp.SYN|tcp.ACK) != tcp.SYN || s.Kind != tcp.Original {
+		return
 	}
-	return ends{pkt.src, pkt.dst}
+	for _, p := range n.wires.partitions {
+		if p.conf.Only == OpenConnections {
+			p.spare(conn)
+		}
+	}
+}
+
+// renamed has them spare a connection also by the addresses that a middlebox gives it.
+func (n *Network) renamed(conn, as ends) {
+	for _, p := range n.wires.partitions {
+		if p.newer[conn] {
+			p.spare(as)
+		}
+	}
+}
+
+// spare has a partition pass over a connection.
+func (p *partition) spare(conn ends) {
+	if p.newer == nil {
+		p.newer = map[ends]bool{}
+	}
+	p.newer[conn] = true
+}
+
+// endsOf are the ends of a connection, in the order that both directions have in common.
+func endsOf(pkt *packet) ends { return tupleOf(pkt).ends() }
+
+func (t tuple) ends() ends {
+	if t.to.Compare(t.from) < 0 {
+		return ends{t.to, t.from}
+	}
+	return ends{t.from, t.to}
 }
 
 // cutOff handles a packet on a path that some partitions cut, and says whether that has ended or stopped it. resume
