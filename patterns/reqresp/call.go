@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -254,8 +256,15 @@ func (c *Client) headers(ctx context.Context, r *Request) (http.Header, error) {
 	return all, nil
 }
 
+// add has more replace what all says. Names that differ in case alone are one: it gets the values of all, in their order.
 func add(all, more http.Header) {
-	for name, values := range more {
-		all[http.CanonicalHeaderKey(name)] = values
+	added := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(more)) {
+		canonical := http.CanonicalHeaderKey(name)
+		values := more[name]
+		if added[canonical] {
+			values = append(slices.Clone(all[canonical]), values...)
+		}
+		all[canonical], added[canonical] = values, true
 	}
 }

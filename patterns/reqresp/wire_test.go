@@ -41,6 +41,25 @@ func TestWire(t *testing.T) {
 	require.ErrorIs(t, readPreface(strings.NewReader("squall")), io.ErrUnexpectedEOF)
 }
 
+// Names of headers that differ in case alone are one name, on a connection too: neither value is lost, nor chosen by chance.
+func TestHeadersThatDifferInCase(t *testing.T) {
+	text, err := appendMessage(nil, frameRequest, 1, requestHead{"POST", "/", http.Header{
+		"Idempotency-Key": {"b"}, "idempotency-key": {"c"}, "IDEMPOTENCY-KEY": {"a"}, "x": {"1"},
+	}}, nil)
+	require.NoError(t, err)
+	f, err := readFrame(bytes.NewReader(text), 100, func() {})
+	require.NoError(t, err)
+	r, _, err := f.request(100)
+	require.NoError(t, err)
+	require.Equal(t, http.Header{HeaderKey: {"a", "b", "c"}, "X": {"1"}}, r.Header)
+	_, err = parseKey(r.Header)
+	require.ErrorContains(t, err, "comes 3 times")
+
+	all := http.Header{"X": {"old"}, "Y": {"old"}}
+	add(all, http.Header{"x": {"2"}, "X": {"1"}})
+	require.Equal(t, http.Header{"X": {"1", "2"}, "Y": {"old"}}, all, "what is added replaces, and stays together")
+}
+
 func TestFramesThatAreNone(t *testing.T) {
 	message := func(kind byte, head string, body string) []byte {
 		payload := append([]byte{0, 0, 0, byte(len(head))}, head+body...)
