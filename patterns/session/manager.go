@@ -114,6 +114,7 @@ func (m *Manager) Stats() Stats {
 // Handler returns a handler that calls next with a request of which [Of] knows the session. What next changes in it is stored
 // before the header of the answer is written; if that cannot be, nothing of next's answer is sent, but
 //
+//	400  a text that was set is not UTF-8
 //	401  the session was ended by another request meanwhile
 //	409  another request has changed the same value meanwhile
 //	413  the session would be larger than MaxBytes
@@ -203,6 +204,8 @@ func (m *Manager) refuse(w http.ResponseWriter, err error, status int) {
 		status = http.StatusConflict
 	case errors.Is(err, ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, ErrNotText):
+		status = http.StatusBadRequest
 	default:
 		m.stats.unavailable.Add(1)
 		m.Logger.Error("the store of sessions cannot be asked", "error", err)

@@ -260,6 +260,27 @@ func TestNoUpdateIsLost(t *testing.T) {
 	})
 }
 
+// What some stores could not give back as it was is stored by none: in JSON two users whose names are not UTF-8 could become one.
+func TestTextsAreUTF8(t *testing.T) {
+	b := &browser{t: t, m: &session.Manager{Store: &session.Memory{}}}
+	b.login("ann")
+	for _, change := range []func(s *session.Session){
+		func(s *session.Session) { s.Set("a", "\xff") }, func(s *session.Session) { s.Set("\xff", "a") },
+		func(s *session.Session) { s.Login("ann\xff") },
+		func(s *session.Session) { s.Update("a", func(string) string { return "caf\xe9" }) },
+	} {
+		resp := b.do(func(_ http.ResponseWriter, s *session.Session) { change(s) })
+		require.Equal(t, 400, resp.StatusCode)
+		require.Contains(t, text(t, resp), "not UTF-8")
+		b.do(func(_ http.ResponseWriter, s *session.Session) {
+			s.Set("b", "\xe9")
+			require.ErrorIs(t, s.Commit(), session.ErrNotText)
+		})
+	}
+	require.Equal(t, 200, b.set("a", "café").StatusCode)
+	require.Equal(t, "café", b.get("a"))
+}
+
 // A store that does not answer costs the timeout, and no half of an answer gets out.
 func TestStoreIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -59,7 +59,7 @@ func (s *Session) Get(key string) string {
 	return v
 }
 
-// Set sets a value; "" removes it. If another request has changed the same value since this one
+// Set sets a value; "" removes it. Both are UTF-8, or [Session.Commit] fails with [ErrNotText]. If another request has changed the same value since this one
 // began, to something else, [Session.Commit] fails with [ErrConflict].
 func (s *Session) Set(key, value string) {
 	s.change(change{key, func(string) string { return value }, false})
@@ -120,7 +120,7 @@ func (s *Session) Logout() error {
 }
 
 // Commit stores what was changed, which else is done when the answer begins. A handler calls it
-// to learn of errors: [ErrConflict], [ErrEnded], [ErrTooLarge], or those of the store. After an error the changes are
+// to learn of errors: [ErrConflict], [ErrEnded], [ErrTooLarge], [ErrNotText], or those of the store. After an error the changes are
 // there still, unless the session has ended.
 func (s *Session) Commit() error {
 	s.take()
@@ -195,6 +195,9 @@ func (s *Session) apply(current Record) (Record, error) {
 	}
 	if s.login != nil {
 		next.User = *s.login
+	}
+	if bad, is := next.notText(); is {
+		return Record{}, fmt.Errorf("%w: %q", ErrNotText, bad)
 	}
 	if n := next.size(); n > s.m.maxBytes() {
 		return Record{}, fmt.Errorf("%w: %d bytes: want at most %d", ErrTooLarge, n, s.m.maxBytes())

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"time"
+	"unicode/utf8"
 )
 
 // A Store keeps sessions, each under a token, which a client has in its cookie. [Memory] has them in the memory
@@ -26,7 +27,7 @@ type Store interface {
 	Delete(ctx context.Context, token string) error
 }
 
-// A Record is a session as it is stored.
+// A Record is a session as it is stored. Its texts are UTF-8: JSON, in which [Disk] and [Signed] write them, has no others.
 type Record struct {
 	User    string            // who has logged in; "": nobody
 	Values  map[string]string // by their keys
@@ -51,6 +52,21 @@ func (r Record) size() int {
 	return n
 }
 
+// notText returns one of its texts that is not UTF-8, if there is one: the least, so that the same one is named each time.
+func (r Record) notText() (bad string, is bool) {
+	look := func(text string) {
+		if !utf8.ValidString(text) && (!is || text < bad) {
+			bad, is = text, true
+		}
+	}
+	look(r.User)
+	for k, v := range r.Values {
+		look(k)
+		look(v)
+	}
+	return bad, is
+}
+
 var (
 	// ErrNone is the error of a [Store] that has no such session.
 	ErrNone = errors.New("session: none of that token")
@@ -66,4 +82,6 @@ var (
 	ErrFull = errors.New("session: too many sessions")
 	// ErrTooLarge is the error of a session that has more bytes than it may.
 	ErrTooLarge = errors.New("session: too large")
+	// ErrNotText is the error of [Session.Commit] if the user, or the name of a value or the value, is not UTF-8.
+	ErrNotText = errors.New("session: a text is not UTF-8")
 )
