@@ -106,7 +106,7 @@ var scenarios = []scenario.Row{
 			}
 			require.Equal(t, " has ", phone.says("/"))
 			phone.says("/login?user=ann")
-			for name := range first {
+			for _, name := range []string{"replica1", "replica2"} {
 				n.Host(name).Restart()
 			}
 			s.mu.Lock()
