@@ -180,6 +180,21 @@ var brokenPatience = []callFlaw{
 		"the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
 	{"the server waits for 500 ms when it is asked to stop", office{stops: func(context.Context, *deskServer, *http.Server) { time.Sleep(500 * time.Millisecond) }}.on,
 		"the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
+	{"the server hangs up when it is asked to stop, and the client asks again", office{stops: func(context.Context, *deskServer, *http.Server) {}, asks: asksThrice, claims: noRetries}.on,
+		"the server is redeployed while it works", patterntest.Drained, "* was broken off at *, since server was asked to stop at * (and * more)"},
+	{"the server waits for 500 ms when it is asked to stop, and the client asks again", office{stops: func(context.Context, *deskServer, *http.Server) { time.Sleep(500 * time.Millisecond) }, asks: asksThrice, claims: noRetries}.on,
+		"the server is redeployed while it works", patterntest.Drained, "* was broken off at *, since server was asked to stop at * (and * more)"},
 	{"the server does not stop while it has connections", office{stops: func(ctx context.Context, d *deskServer, srv *http.Server) { time.Sleep(30 * time.Second) }, claims: noRetries}.on,
 		"the server is redeployed ten times, amid calls", patterntest.Obedient, "the server had not stopped 10s after it was asked to at * (and * more)"},
+}
+
+// asksThrice asks up to three times, whatever became of the attempt before.
+func asksThrice(c *officeClient, ctx context.Context, r patterntest.Request) (answer string, err error) {
+	for range 3 {
+		if answer, err = tryOnce(c, ctx, r); err == nil {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return answer, err
 }

@@ -22,6 +22,7 @@ type Replica struct {
 	upSince time.Duration
 	starts  []time.Duration
 	asked   []time.Duration // to stop
+	stopped []time.Duration // after each of asked, or killed
 }
 
 // A serveFunc serves on h until ctx is done: the server was asked to stop, or has crashed. life is done
@@ -85,11 +86,25 @@ func (r *Replica) Redeploy() {
 	r.mu.Lock()
 	r.asked = append(r.asked, r.stage.Net.Elapsed())
 	r.mu.Unlock()
-	if !r.process.ask(stopTime) {
+	stopped := r.process.ask(stopTime)
+	r.mu.Lock()
+	r.stopped = append(r.stopped, r.stage.Net.Elapsed())
+	r.mu.Unlock()
+	if !stopped {
 		r.stage.overstayed("", "the %s had not stopped %v after it was asked to at %v", r.Name, stopTime, r.stage.Net.Elapsed()-stopTime)
 		r.process.again()
 		r.Host.Restart()
 		return
 	}
 	r.process.again()
+}
+
+// stoppedAfter returns when the server had stopped that was asked to the nth time, counted from 0; -1: it has not yet.
+func (r *Replica) stoppedAfter(nth int) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if nth >= len(r.stopped) {
+		return -1
+	}
+	return r.stopped[nth]
 }

@@ -55,7 +55,8 @@ type Service struct {
 	// deadline, and is not given to it after that.
 	Deadlines bool
 
-	// Drains says that a server that is asked to stop finishes, and answers, what it has begun.
+	// Drains says that a server that is asked to stop finishes, and answers, what it has begun, within 10 s. What
+	// it breaks off counts against it even if its client asks again and is answered then.
 	Drains bool
 
 	// Durable says that a server that has taken a call will do it, even if it crashes meanwhile, and that its
