@@ -12,7 +12,9 @@ import (
 // it.
 //
 // A program that crashes does not lose its open files, since its goroutines go on until they notice: one that holds
-// a lock on a file must let go of it when the context of [Host.Run] ends.
+// a lock on a file must let go of it when the context of [Host.Run] ends. For the same reason what it writes after that
+// still reaches the disk, as after no real crash. A program that is to crash closes its files first, and only then what would tidy
+// up: of deferred calls the last comes first, so that which closes the file comes last. (One that stops in good order does it the other way round.)
 func (h *Host) Dir() string {
 	h.must("Dir")
 	if dir := text(h.n, func() string { return h.disk }); dir != "" {
