@@ -26,9 +26,9 @@ import (
 
 // The table of failures that every program on a network meets, whatever it speaks. A row
 // is one scenario: a name, the reason why it is here, and a story in plain Go of up to 20
-// lines. To add one, add a row here, or to the table of its pattern in one of
+// lines. To add one, add a row here, or to the table of its pattern in
 //
-//	scenarios/longpoll, scenarios/shortpoll, scenarios/push, scenarios/stream, scenarios/pubsub
+//	scenarios/<pattern>, or scenarios/postmortems
 //
 // All times are virtual. A story gets the network, makes hosts and links, breaks something
 // with n.After, and asserts what came of it.

@@ -11,14 +11,18 @@ import (
 
 // Call runs every story of the contract of calls, each in a bubble and as a subtest, and
 // fails for each promise that the service breaks. With -v it says what each story cost.
-// The last subtest, storms, draws stories at random, as [Delivery] does.
+//
+// The last subtest, storms, draws stories at random, as [Delivery] does: only four, unless the environment asks for
+// other seeds. What a service promises shows in more; to draw a thousand and leave out the rest:
+//
+//	SQUALL_SEEDS=1000 go test -run 'TestMyService/storms'
 func Call(t *testing.T, newService NewService, opts ...Option) {
 	t.Helper()
 	var offers *Service // by the first story that was played
 	var acts []act
 	for _, s := range CallStories() {
 		acts = append(acts, act{
-			name: s.Name, reason: s.Reason, races: s.Races,
+			name: s.Name, reason: s.Reason, races: s.Races, lacking: s.lacking,
 			lacks: func() bool { return s.Needs != nil && offers != nil && !s.Needs(*offers) },
 			begin: func(n *sim.Network) performance {
 				service := newService(n)
@@ -68,7 +72,7 @@ func CallLoopback(t *testing.T, newService NewService, opts ...Option) {
 	t.Helper()
 	var acts []act
 	for _, s := range callLoopbackStories() {
-		acts = append(acts, act{name: s.Name, reason: s.Reason, begin: func(n *sim.Network) performance {
+		acts = append(acts, act{name: s.Name, reason: s.Reason, lacking: s.lacking, begin: func(n *sim.Network) performance {
 			service := newService(n)
 			if s.Needs != nil && !s.Needs(service) {
 				return nil
@@ -100,6 +104,8 @@ type CallStory struct {
 
 	// Needs says whether a service offers what the story is about. Nil: each does.
 	Needs func(s Service) bool
+
+	lacking string // what a skip says of the service for which Needs says no, by the field; "": nothing more
 }
 
 func callLoopbackStories() []CallStory {
@@ -164,6 +170,6 @@ func callLoopbackStories() []CallStory {
 			c.Ask(q)
 		}
 	})
-	all.needs(func(s Service) bool { return s.Keys != nil })
+	all.needs("Service.Keys is not set", func(s Service) bool { return s.Keys != nil })
 	return all
 }

@@ -24,8 +24,11 @@ func (all *callStories) add(name, reason string, play func(w *CallWorld)) {
 	*all = append(*all, CallStory{Name: name, Reason: reason, Play: play})
 }
 
-// needs says of which services the story that was added last is.
-func (all callStories) needs(offers func(s Service) bool) { all[len(all)-1].Needs = offers }
+// needs says of which services the story that was added last is, and what others lack.
+func (all callStories) needs(lacking string, offers func(s Service) bool) {
+	last := &all[len(all)-1]
+	last.Needs, last.lacking = offers, lacking
+}
 
 // races says why two runs of the story that was added last may differ.
 func (all callStories) races(why string) { all[len(all)-1].Races = why }
@@ -113,6 +116,9 @@ func quietCallStories() (all callStories) {
 // alone says whether a caller has but one server, and so no other to turn to, nor a connection to each.
 func alone(s Service) bool { return s.Replicas < 2 }
 
+// replicated is what a service has that is not alone.
+const replicated = "Service.Replicas is more than 1"
+
 // lostCallStories are about a caller that is out of reach, or whose link is bad.
 func lostCallStories() (all callStories) {
 	all.add("the question is lost", "nothing was executed, but who knows", func(w *CallWorld) {
@@ -186,7 +192,7 @@ func lostCallStories() (all callStories) {
 			}
 		}
 	})
-	all.needs(alone)
+	all.needs(replicated, alone)
 	all.add("no way for five minutes", "calls fail, and succeed again when they can", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.After(5*time.Second, c.Link.Down)

@@ -68,7 +68,7 @@ func serverCallStories() (all callStories) {
 			w.Sleep(10 * time.Second)
 		}
 	})
-	all.needs(func(s Service) bool { return s.Drains })
+	all.needs("Service.Drains is not set", func(s Service) bool { return s.Drains })
 	all.add("the server restarts while it works for long", "what is taken is on the disk", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
@@ -81,7 +81,7 @@ func serverCallStories() (all callStories) {
 			w.Sleep(3 * time.Minute)
 		}
 	})
-	all.needs(func(s Service) bool { return s.Durable })
+	all.needs("Service.Durable is not set", func(s Service) bool { return s.Durable })
 	all.add("the server is gone for ten minutes, amid calls", "callers come back to themselves, and to the server", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})
@@ -133,7 +133,7 @@ func keyedCallStories() (all callStories) {
 	keyed := func(s Service) bool { return s.Keys != nil }
 	add := func(name, reason string, play func(w *CallWorld)) {
 		all.add(name, reason, play)
-		all.needs(keyed)
+		all.needs("Service.Keys is not set", keyed)
 	}
 	add("a key that was used", "who asks again wants the same answer, not a second effect", func(w *CallWorld) {
 		c := w.Caller("phone")
@@ -213,7 +213,7 @@ func keyedCallStories() (all callStories) {
 			w.Sleep(10 * time.Second)
 		}
 	})
-	all.needs(func(s Service) bool { return s.Keys != nil && s.Keys.Durable })
+	all.needs("Service.Keys is not set, or not Durable", func(s Service) bool { return s.Keys != nil && s.Keys.Durable })
 	return all
 }
 
@@ -230,16 +230,16 @@ func patienceCallStories() (all callStories) {
 		}
 	}
 	all.add("calls are given up", "to work for nobody is to work less for others", func(w *CallWorld) { given(w, 0) })
-	all.needs(func(s Service) bool { return s.Cancels })
+	all.needs("Service.Cancels is not set", func(s Service) bool { return s.Cancels })
 	all.add("calls with much data are given up", "who has not read a question to its end does not hear that its caller goes", func(w *CallWorld) { given(w, 40_000) })
-	all.needs(func(s Service) bool { return s.Cancels })
+	all.needs("Service.Cancels is not set", func(s Service) bool { return s.Cancels })
 	all.races("the end of a question may arrive together with that of its connection")
 	all.add("calls are given up over three tiers", "who is not waited for must not have others wait", func(w *CallWorld) {
 		w.Tier()
 		w.Tier()
 		given(w, 0)
 	})
-	all.needs(func(s Service) bool { return s.Cancels && alone(s) })
+	all.needs("Service.Cancels is not set, or "+replicated, func(s Service) bool { return s.Cancels && alone(s) })
 
 	hasDeadlines := func(s Service) bool { return s.Deadlines }
 	all.add("deadlines over three tiers", "each has less time than that before it, and none begins in vain", func(w *CallWorld) {
@@ -253,7 +253,7 @@ func patienceCallStories() (all callStories) {
 			w.Sleep(10 * time.Second)
 		}
 	})
-	all.needs(func(s Service) bool { return s.Deadlines && alone(s) })
+	all.needs("Service.Deadlines is not set, or "+replicated, func(s Service) bool { return s.Deadlines && alone(s) })
 	all.add("more calls than places", "to wait in a queue is to wait, too", func(w *CallWorld) {
 		w.Places(2)
 		c := w.Caller("phone")
@@ -262,7 +262,7 @@ func patienceCallStories() (all callStories) {
 		w.Sleep(10 * time.Second)
 		c.AskEvery(time.Second, 3, Question{})
 	})
-	all.needs(hasDeadlines)
+	all.needs("Service.Deadlines is not set", hasDeadlines)
 	all.add("an overload of five seconds", "work for those who have gone keeps those away who come", func(w *CallWorld) {
 		w.Places(10)
 		w.Callers(20)
@@ -273,7 +273,7 @@ func patienceCallStories() (all callStories) {
 		w.MustBeDone(healTime, Healed, "an overload was over for 10s")
 		w.AskEvery(20*time.Millisecond, 1000, Question{Work: 160 * time.Millisecond, Timeout: time.Second})
 	})
-	all.needs(func(s Service) bool { return s.Cancels || s.Deadlines })
+	all.needs("neither Service.Cancels nor Service.Deadlines is set", func(s Service) bool { return s.Cancels || s.Deadlines })
 	return all
 }
 
@@ -292,7 +292,7 @@ func retryCallStories() (all callStories) {
 		w.Sleep(10 * time.Second)
 		w.AskEvery(100*time.Millisecond, 50, Question{})
 	})
-	all.needs(retries)
+	all.needs("Service.Retries is not set", retries)
 	all.add("one caller alone is refused", "a budget that counts what runs at a time is none for who asks in a row", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
@@ -304,7 +304,7 @@ func retryCallStories() (all callStories) {
 		w.Refusing(false)
 		w.Sleep(time.Minute)
 	})
-	all.needs(retries)
+	all.needs("Service.Retries is not set", retries)
 	all.add("three tiers, of which the last refuses", "each tier that tries three times makes 27 of one", func(w *CallWorld) {
 		w.Tier()
 		w.Tier()
@@ -315,7 +315,7 @@ func retryCallStories() (all callStories) {
 		w.Refusing(false)
 		w.Sleep(time.Minute)
 	})
-	all.needs(func(s Service) bool { return s.Retries != nil && alone(s) })
+	all.needs("Service.Retries is not set, or "+replicated, func(s Service) bool { return s.Retries != nil && alone(s) })
 	all.add("a refusal that says until when", "to come earlier is in vain, and not to come is to give up", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
@@ -325,7 +325,7 @@ func retryCallStories() (all callStories) {
 			c.AskEvery(time.Second, 20, Question{})
 		}
 	})
-	all.needs(func(s Service) bool { return s.Retries != nil && s.Retries.After })
+	all.needs("Service.Retries is not set, or has no After", func(s Service) bool { return s.Retries != nil && s.Retries.After })
 	return all
 }
 
@@ -355,7 +355,7 @@ func replicaCallStories() (all callStories) {
 				w.AskEvery(100*time.Millisecond, 20, Question{})
 			}
 		})
-		all.needs(several)
+		all.needs("Service.Replicas is less than 2", several)
 		if sick.name == "is frozen" {
 			all.races(overdue)
 		}

@@ -15,6 +15,7 @@ import (
 // An act is a story of one of the contracts, bound to the constructor of what is put through it.
 type act struct {
 	name, reason, races string
+	lacking             string      // by the field
 	lacks               func() bool // what is known by now not to be offered; a network only for saying no would cost as much as a short story
 	// begin constructs what the story is about on a network. Nil: it does not offer that.
 	begin func(n *sim.Network) performance
@@ -30,10 +31,12 @@ type performed interface {
 	cost() string           // of the story, in a line
 }
 
-const (
-	stormsTest = "storms"
-	notOffered = "the system does not offer what the story is about"
-)
+const stormsTest = "storms"
+
+// notOffered says why an act is skipped.
+func (a *act) notOffered() string {
+	return "what the story is about is not offered: " + cmp.Or(a.lacking, "its Needs says so")
+}
 
 // perform plays each act in a bubble of its own, as a subtest, and fails for each breach. storms is the last subtest.
 func perform(t *testing.T, acts []act, opts []Option, storms func(t *testing.T)) {
@@ -43,7 +46,7 @@ func perform(t *testing.T, acts []act, opts []Option, storms func(t *testing.T))
 		t.Run(strings.ReplaceAll(a.name, " ", "_"), func(t *testing.T) {
 			choice.check(t, a.name)
 			if a.lacks() {
-				t.Skip(notOffered)
+				t.Skip(a.notOffered())
 			}
 			var opts []sim.Option
 			if why := cmp.Or(a.races, choice.races[a.name]); why != "" {
@@ -52,7 +55,7 @@ func perform(t *testing.T, acts []act, opts []Option, storms func(t *testing.T))
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
 				play := a.begin(n)
 				if play == nil {
-					t.Skip(notOffered)
+					t.Skip(a.notOffered())
 				}
 				w := play(t.TempDir())
 				for _, b := range w.Verdict() {
@@ -95,7 +98,7 @@ func performOnLoopback(t *testing.T, acts []act, opts []Option) {
 		t.Run(strings.ReplaceAll(a.name, " ", "_"), func(t *testing.T) {
 			choice.check(t, a.name)
 			if results[i] == nil {
-				t.Skip(notOffered)
+				t.Skip(a.notOffered())
 			}
 			for _, b := range <-results[i] {
 				t.Errorf("%v\nThe story is here because: %s", b, a.reason)

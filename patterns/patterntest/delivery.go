@@ -28,7 +28,7 @@ func Delivery(t *testing.T, newSystem NewSystem, opts ...Option) {
 	var acts []act
 	for _, s := range Stories() {
 		acts = append(acts, act{
-			name: s.Name, reason: s.Reason, races: s.Races,
+			name: s.Name, reason: s.Reason, races: s.Races, lacking: s.lacking,
 			lacks: func() bool { return s.Needs != nil && offers != nil && !s.Needs(*offers) },
 			begin: func(n *sim.Network) performance {
 				system := newSystem(n)

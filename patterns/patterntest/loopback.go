@@ -21,7 +21,7 @@ func Loopback(t *testing.T, newSystem NewSystem, opts ...Option) {
 	t.Helper()
 	var acts []act
 	for _, s := range loopbackStories() {
-		acts = append(acts, act{name: s.Name, reason: s.Reason, begin: func(n *sim.Network) performance {
+		acts = append(acts, act{name: s.Name, reason: s.Reason, lacking: s.lacking, begin: func(n *sim.Network) performance {
 			system := newSystem(n)
 			if s.Needs != nil && !s.Needs(system) {
 				return nil
@@ -152,7 +152,7 @@ func loopbackStories() []Story {
 	})
 	all = append(all, Story{
 		Name: "events expire while the client is away", Reason: "a clock that runs is not one that jumps",
-		Needs: expires,
+		Needs: expires, lacking: "System.PublishFor is not set",
 		Play: func(w *World) {
 			c := w.Client("phone")
 			c.Leave()

@@ -88,3 +88,44 @@ func TestDeliveryGoesOnAfterAFrozenStory(t *testing.T) {
 	require.Contains(t, string(out), "--- FAIL: TestVictimFrozenStory/a_quiet_day")
 	require.Contains(t, string(out), "--- PASS: TestVictimFrozenStory/events_at_one_instant")
 }
+
+// A service and a system that declare nothing, of which a story that is not for them is all that is not left out.
+func TestVictimLacking(t *testing.T) {
+	if os.Getenv(victimVariable) == "" {
+		t.Skip("skips on purpose; run by TestASkipNamesTheFieldThatIsNotSet")
+	}
+	opts := []patterntest.Option{patterntest.Skip("storms", "not now")}
+	for _, s := range patterntest.Stories() {
+		if s.Needs == nil || s.Needs(patterntest.System{}) {
+			opts = append(opts, patterntest.Skip(s.Name, "not now"))
+		}
+	}
+	t.Run("Delivery", func(t *testing.T) {
+		patterntest.Delivery(t, func(*sim.Network) patterntest.System { return patterntest.System{} }, opts...)
+	})
+	opts = []patterntest.Option{patterntest.Skip("storms", "not now")}
+	for _, s := range patterntest.CallStories() {
+		if s.Needs == nil || s.Needs(patterntest.Service{}) {
+			opts = append(opts, patterntest.Skip(s.Name, "not now"))
+		}
+	}
+	t.Run("Call", func(t *testing.T) {
+		patterntest.Call(t, func(*sim.Network) patterntest.Service { return patterntest.Service{} }, opts...)
+	})
+}
+
+// Who reads that a story was skipped has to know what to set.
+func TestASkipNamesTheFieldThatIsNotSet(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestVictimLacking$", "-test.v")
+	cmd.Env = append(os.Environ(), victimVariable+"=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, text := range []string{
+		"not offered: Service.Keys is not set\n", "not offered: Service.Keys is not set, or not Durable\n", "not offered: Service.Drains is not set\n",
+		"not offered: Service.Replicas is less than 2\n", "not offered: System.PublishTo is not set\n", "not offered: System.Work is not set, or has no Groups\n",
+	} {
+		require.Contains(t, string(out), text)
+	}
+	require.NotContains(t, string(out), "its Needs says so", "a story whose skip names no field")
+}

@@ -12,6 +12,8 @@ type Story struct {
 
 	// Needs says whether a system offers what the story is about. Nil: each does.
 	Needs func(s System) bool
+
+	lacking string // what a skip says of the system for which Needs says no, by the field; "": nothing more
 }
 
 // Stories returns the contract of delivery. All times are virtual.
@@ -32,8 +34,11 @@ func (all *stories) add(name, reason string, play func(w *World)) {
 	*all = append(*all, Story{Name: name, Reason: reason, Play: play})
 }
 
-// needs says of which systems the story that was added last is.
-func (all stories) needs(offers func(s System) bool) { all[len(all)-1].Needs = offers }
+// needs says of which systems the story that was added last is, and what others lack.
+func (all stories) needs(lacking string, offers func(s System) bool) {
+	last := &all[len(all)-1]
+	last.Needs, last.lacking = offers, lacking
+}
 
 // races says why two runs of the story that was added last may differ.
 func (all stories) races(why string) { all[len(all)-1].Races = why }

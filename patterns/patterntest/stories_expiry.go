@@ -6,7 +6,7 @@ import "time"
 func expiryStories() (all stories) {
 	all = append(all, Story{
 		Name: "events expire while the client is away", Reason: "an offer of yesterday does harm, and one of today does not wait for it",
-		Needs: expires,
+		Needs: expires, lacking: "System.PublishFor is not set",
 		Play: func(w *World) {
 			c := w.Client("phone")
 			w.PromptFor(w.Client("present"))
@@ -23,7 +23,7 @@ func expiryStories() (all stories) {
 	})
 	all = append(all, Story{
 		Name: "events expire in any order", Reason: "one that expires takes none along that was published before it, nor a restart its time",
-		Needs: expires,
+		Needs: expires, lacking: "System.PublishFor is not set",
 		Play: func(w *World) {
 			c := w.Client("phone")
 			w.Client("present")

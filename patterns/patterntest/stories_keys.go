@@ -21,7 +21,7 @@ func keyStories() (all stories) {
 		c.Return()
 		w.PublishKeys(7, 30*time.Millisecond, 100, 0)
 	})
-	all.needs(hasKeys)
+	all.needs("System.PublishKey is not set", hasKeys)
 	all.add("values change faster than a client reads", "an old value may be left out, the last one may not", func(w *World) {
 		slow := w.Client("slow")
 		other := w.Client("other")
@@ -39,7 +39,7 @@ func keyStories() (all stories) {
 		w.PublishKeys(2, 100*time.Millisecond, 20, 0)
 	})
 	all.races(overdue)
-	all.needs(func(s System) bool { return s.Conflates })
+	all.needs("System.Conflates is not set", func(s System) bool { return s.Conflates })
 	return all
 }
 
@@ -56,7 +56,7 @@ func nameStories() (all stories) {
 			}
 		}
 	})
-	all.needs(isPrivate)
+	all.needs("System.PublishTo is not set", isPrivate)
 	all.add("events for one client alone, which is away", "what waits for one is not handed to another who comes first", func(w *World) {
 		pod, podA, podDash := w.Client("pod"), w.Client("pod.a"), w.Client("pod-a")
 		each := func() {
@@ -81,7 +81,7 @@ func nameStories() (all stories) {
 		w.Sleep(5 * time.Second)
 		each()
 	})
-	all.needs(isPrivate)
+	all.needs("System.PublishTo is not set", isPrivate)
 	fences := func(s System) bool { return s.Fences }
 	all.add("another client comes under the same name", "two who believe to be the same would both act on an event", func(w *World) {
 		c := w.Client("phone")
@@ -92,7 +92,7 @@ func nameStories() (all stories) {
 		w.Sleep(5 * time.Second)
 		w.PublishEvery(time.Second, 10)
 	})
-	all.needs(fences)
+	all.needs("System.Fences is not set", fences)
 	all.add("a client comes back that was replaced while it was out of reach", "it does not know, and must not win the name back", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 3)
@@ -105,6 +105,6 @@ func nameStories() (all stories) {
 		c.Host.Restart() // it knows no more: now it is the one that came last
 		w.Sleep(time.Minute)
 	})
-	all.needs(fences)
+	all.needs("System.Fences is not set", fences)
 	return all
 }

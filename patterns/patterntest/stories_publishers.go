@@ -24,7 +24,7 @@ func publisherStories() (all stories) {
 			w.Sleep(30 * time.Second)
 		}
 	})
-	all.needs(publishes)
+	all.needs("System.Publishers is not set", publishes)
 	all.add("a publisher crashes before it hears the answer", "what is in its outbox is sent by the next process, which knows nothing else", func(w *World) {
 		w.PromptFor(w.Client("phone"))
 		till := w.Publisher("till")
@@ -42,7 +42,7 @@ func publisherStories() (all stories) {
 		w.After(500*time.Millisecond+3*time.Microsecond, till.Host.Restart)
 		till.PublishEvery(9*time.Millisecond, 100)
 	})
-	all.needs(publishes)
+	all.needs("System.Publishers is not set", publishes)
 	all.add("the server restarts before a publisher hears the answer", "a server that is there again has to know what its last life accepted", func(w *World) {
 		w.Client("phone")
 		till := w.Publisher("till")
@@ -62,7 +62,7 @@ func publisherStories() (all stories) {
 		w.After(2*time.Second+3*time.Microsecond, w.Server.Restart)
 		till.PublishEvery(37*time.Millisecond, 100)
 	})
-	all.needs(publishes)
+	all.needs("System.Publishers is not set", publishes)
 	return all
 }
 

@@ -77,7 +77,7 @@ func steadyStories() (all stories) {
 	})
 	all = append(all, Story{
 		Name: "an event after many others", Reason: "sixteen bits are not enough for a position",
-		Needs: func(s System) bool { return !s.Durable }, // which would write as often to its disk
+		Needs: func(s System) bool { return !s.Durable }, lacking: "System.Durable is set", // which would write as often to its disk
 		Play: func(w *World) {
 			w.PublishBefore(66_000)
 			c := w.Client("phone")

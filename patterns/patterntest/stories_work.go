@@ -19,7 +19,7 @@ func workStories() (all stories) {
 		w.PublishKeys(50, 21*time.Millisecond, 150, 0)
 		w.PublishEvery(21*time.Millisecond, 150)
 	})
-	all.needs(shares)
+	all.needs("System.Work is not set, or has no Groups", shares)
 	all.add("workers come and go", "whoever comes takes a share, and whoever goes leaves his, without a word lost or said twice", func(w *World) {
 		a, b := w.Worker("workers", "one", takes(30*time.Millisecond)), w.Worker("workers", "two", takes(30*time.Millisecond))
 		w.PromptFor(a, b)
@@ -39,7 +39,7 @@ func workStories() (all stories) {
 			w.SharedBy(a, b, c)
 		})
 	})
-	all.needs(shares)
+	all.needs("System.Work is not set, or has no Groups", shares)
 	all.add("workers die, stall and are cut off", "what they had is others' then, and once it is done nobody's", func(w *World) {
 		busy := takes(150 * time.Millisecond) // each has something in hand most of the time
 		w.Worker("workers", "steady", busy)
@@ -62,7 +62,7 @@ func workStories() (all stories) {
 		w.PublishKeys(20, 501*time.Millisecond, 40, 0)
 	})
 	all.races(overdue)
-	all.needs(shares)
+	all.needs("System.Work is not set, or has no Groups", shares)
 
 	all.add("a handler fails now and then", "what was not done is not done because it was delivered", func(w *World) {
 		c := w.Worker("workers", "one", func(_ context.Context, data string, nth int) error {
@@ -74,7 +74,7 @@ func workStories() (all stories) {
 		w.PromptFor(c, w.Worker("others", "two", takes(0)))
 		w.PublishEvery(200*time.Millisecond, 40)
 	})
-	all.needs(works)
+	all.needs("System.Work is not set", works)
 	all.add("an event that nobody can handle", "it is put aside, and counted, lest it be tried for ever", func(w *World) {
 		w.PromptFor(w.Worker("workers", "one", func(_ context.Context, data string, nth int) error {
 			if data == "e5" || data == "e12" {
@@ -85,7 +85,7 @@ func workStories() (all stories) {
 		w.PublishEvery(time.Second, 20)
 		w.Sleep(5 * time.Minute)
 	})
-	all.needs(func(s System) bool { return works(s) && s.Work.MaxAttempts > 0 })
+	all.needs("System.Work is not set, or has no MaxAttempts", func(s System) bool { return works(s) && s.Work.MaxAttempts > 0 })
 	all.add("a handler hangs", "a process that lives and does nothing holds up its work for so long, and no longer", func(w *World) {
 		wait := w.system.Work.AckWait
 		hangs := func(ctx context.Context, data string, nth int) error {
@@ -105,13 +105,13 @@ func workStories() (all stories) {
 		w.Sleep(4 * wait)
 		w.PublishKeys(7, 101*time.Millisecond, 20, 0)
 	})
-	all.needs(func(s System) bool { return works(s) && s.Work.AckWait > 0 })
+	all.needs("System.Work is not set, or has no AckWait", func(s System) bool { return works(s) && s.Work.AckWait > 0 })
 	all.add("handlers are slow", "who takes his time gets each event once, and makes nobody else wait", func(w *World) {
 		w.PromptFor(w.Worker("workers", "slow", takes(700*time.Millisecond)), w.Worker("others", "quick", nil), w.Client("phone"))
 		w.PublishLarge(411*time.Millisecond, 100, 2_000)
 		w.Sleep(time.Minute)
 	})
-	all.needs(works)
+	all.needs("System.Work is not set", works)
 	return all
 }
 

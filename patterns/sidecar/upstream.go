@@ -35,9 +35,10 @@ type Upstream struct {
 	// Name is what it is called in logs and, where a request of HTTP/1.0 has none, as Host. It is also the name that the certificates of
 	// the replicas must have, if TLS has no ServerName.
 	Name string
-	// Addrs are the addresses of its replicas, as in "10.0.0.2:8080": 1 to 1,000.
+	// Addrs are the addresses of its replicas, as in "10.0.0.2:8080": 1 to 1,000. A name in place of
+	// the address works too: DialContext resolves it for each connection, and the replica is that name, not each address that it has.
 	Addrs []string
-	// DialContext connects to a replica. Nil: that of a net.Dialer.
+	// DialContext connects to a replica, as in Addrs. Nil: that of a net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS is for the connections to replicas. Nil: they have none. Credentials takes precedence.
 	TLS *tls.Config
