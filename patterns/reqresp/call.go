@@ -15,6 +15,7 @@ import (
 
 // A result is how an attempt ended: with an answer or an error.
 type result struct {
+	nth     int // of its call, from 1
 	answer  *Response
 	err     error
 	outcome Outcome // of an error
@@ -34,7 +35,8 @@ type call struct {
 	results    chan result
 
 	started, flying, failures int
-	unknown                   bool // one of the attempts that failed
+	unknown                   bool  // one of the attempts that failed
+	since                     error // of the first of those, with its number; nil: it said nothing
 	last                      result
 	noHedges                  bool // the server has said when to come back
 }
@@ -81,10 +83,13 @@ func (k *call) begin(ctx context.Context) {
 	k.started++
 	k.flying++
 	k.stats.attempts.Add(1)
+	nth := k.started
 	go func() {
 		ctx, cancel := context.WithTimeout(ctx, k.AttemptTimeout)
 		defer cancel()
-		k.results <- k.attempt(ctx, k.request)
+		r := k.attempt(ctx, k.request)
+		r.nth = nth
+		k.results <- r
 	}()
 }
 
@@ -97,7 +102,9 @@ func (k *call) mayRepeat() bool {
 func (k *call) failed(r result) {
 	k.failures++
 	k.last = r
-	k.unknown = k.unknown || r.outcome == Unknown
+	if r.outcome == Unknown && !k.unknown {
+		k.unknown, k.since = true, fmt.Errorf("attempt %d: %w", r.nth, r.err)
+	}
 	k.noHedges = k.noHedges || r.asked
 	k.Logger.Debug("reqresp: attempt failed", "attempt", k.started, "outcome", r.outcome.String(), "error", r.err)
 }
@@ -183,7 +190,11 @@ func (k *call) error(err error) error {
 	if k.unknown {
 		outcome = Unknown
 	}
-	return &Error{Outcome: outcome, Attempts: k.started, Err: err}
+	e := &Error{Outcome: outcome, Attempts: k.started, Err: err}
+	if k.last.outcome != Unknown {
+		e.since = k.since // else Err says enough
+	}
+	return e
 }
 
 // judge says what an answer of either carrier is for a call: an answer, or why there is none.

@@ -86,6 +86,19 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// A call that is unknown by its first attempt says so, whatever the last one met.
+func TestAnUnknownCallSaysSinceWhen(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.serve()
+		w.balance()
+		w.bank.takes(sec)
+		w.net.After(100*ms, w.host.Crash)
+		_, err := w.client.Call(w.Context(), reqresp.Request{Method: "PUT", Path: "/add", Body: []byte("1")})
+		require.Equal(w, reqresp.Unknown, reqresp.OutcomeOf(err))
+		require.Regexp(w, "^reqresp: unknown since attempt 1: .*; after 3 attempts: .*connection refused", err.Error())
+	})
+}
+
 func (w *world) sleep(d time.Duration) { time.Sleep(d) }
 
 // forgetConn has the client dial anew.

@@ -41,13 +41,19 @@ type Error struct {
 	// [*retry.StatusError] if the server answered with a status that is no answer to the call, the
 	// context's error if that ended the call, and [ErrBudget] if there was no budget.
 	Err error
+
+	since error // what made the outcome unknown, if it was not the last attempt
 }
 
-// Error says the outcome, the number of attempts and the failure.
+// Error says the outcome, the number of attempts and the failure of the last, and that of the attempt since which the outcome is
+// unknown, if it was another.
 func (e *Error) Error() string {
 	attempts := "attempts"
 	if e.Attempts == 1 {
 		attempts = "attempt"
+	}
+	if e.since != nil {
+		return fmt.Sprintf("reqresp: %v since %v; after %d %s: %v", e.Outcome, e.since, e.Attempts, attempts, e.Err)
 	}
 	return fmt.Sprintf("reqresp: %v, after %d %s: %v", e.Outcome, e.Attempts, attempts, e.Err)
 }

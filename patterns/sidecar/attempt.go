@@ -40,6 +40,12 @@ type failure struct {
 	unexecuted bool // no replica was sent the request
 }
 
+// noBudget adds that the failure would have been repeated otherwise.
+func (f *failure) noBudget() *failure {
+	f.err = fmt.Errorf("%w (not repeated: the budget of retries is spent)", f.err)
+	return f
+}
+
 // failureOf says what an error of an attempt is for the client.
 func failureOf(err error, unsent bool) *failure {
 	f := &failure{status: http.StatusBadGateway, kind: "connection_terminated", err: err, unexecuted: unsent}
@@ -242,7 +248,7 @@ func (c *client) retryOr(seq int64, avoid *replica, f *failure, unsent bool) {
 		c.answer(f)
 	case !unsent && !c.up.set.Budget.Spend():
 		c.up.count(func(s *UpstreamStats) { s.NoBudget++ })
-		c.answer(f)
+		c.answer(f.noBudget())
 	default:
 		c.up.count(func(s *UpstreamStats) { s.Retries++ })
 		c.later(seq, delay, avoid)

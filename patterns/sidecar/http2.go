@@ -214,7 +214,7 @@ func (x *exchange2) attempts() *failure {
 			return f
 		case !unsent && !x.up.set.Budget.Spend():
 			x.up.count(func(s *UpstreamStats) { s.NoBudget++ })
-			return f
+			return f.noBudget()
 		default:
 			x.up.count(func(s *UpstreamStats) { s.Retries++ })
 		}

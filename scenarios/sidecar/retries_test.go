@@ -169,6 +169,9 @@ var retries = []scenario.Row{
 			require.NotZero(t, s.NoBudget)
 			w.each(100, w.get)
 			require.LessOrEqual(t, w.up.Stats().Attempts, s.Attempts+100+3, "a crowd has what it holds, three")
+			a := w.call("POST", "x", "Idempotency-Key", "1")
+			require.Equal(t, 502, a.status)
+			require.Contains(t, a.body, "not repeated: the budget of retries is spent")
 		}},
 	{Name: "SC-23 the sidecar has too little of the processor", Reason: "50 ms more in each direction must not make attempts that nobody waits for any more",
 		Story: func(t *testing.T, n *sim.Network) {
