@@ -205,6 +205,12 @@ func (c PartitionConfig) words() string {
 // PartitionBy makes a partition of any shape, and says what becomes of packets; [Network.Heal] ends it too. Like all partitions
 // it covers whole paths, also over routers, names and clients included, but never the way of a host to itself; several add up, and of
 // those that meet a packet one that loses it decides, then one that rejects it. It panics if cuts is empty or names no host, or cfg is not valid.
+//
+// Two of them are an interface that its host sets down (ip link set down): what it sends fails at once with ENETUNREACH, and
+// nothing comes to it, while its address stays and connections live on.
+//
+//	sim.PartitionBy(n, sim.Cuts{{From: h}}, sim.PartitionConfig{Rejects: true, InFlight: true}) // with h of []*sim.Host
+//	sim.PartitionBy(n, sim.Cuts{{To: h}}, sim.PartitionConfig{InFlight: true})
 func PartitionBy(n *Network, cuts Cuts, cfg PartitionConfig) *Fault {
 	if n == nil {
 		panic("sim: PartitionBy: the network is nil")

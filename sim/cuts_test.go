@@ -414,3 +414,42 @@ func TestLookaheadSeesPartitionsThatReject(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// An interface that its own host sets down, as measured on Linux 6.18.44 (ip link set down on one end of a veth pair): its route
+// vanishes, so that all that is sent fails at once, while its address stays, a socket can listen on it, a reader just waits,
+// and open connections live on. The other side meets silence. With the peer's end set down instead the route stays, and
+// what is sent waits for ARP in vain: that is Link.Unplug.
+func TestInterfaceThatIsSetDown(t *testing.T) {
+	onRig(t, func(r *rig) {
+		t, h := r.t, []*sim.Host{r.a}
+		out := sim.PartitionBy(r.n, sim.Cuts{{From: h}}, sim.PartitionConfig{Rejects: true, InFlight: true})
+		in := sim.PartitionBy(r.n, sim.Cuts{{To: h}}, sim.PartitionConfig{InFlight: true})
+		out.Begin()
+		in.Begin()
+
+		at := r.n.Elapsed()
+		require.ErrorIs(t, r.connects(time.Minute), syscall.ENETUNREACH)
+		_, err := r.atA.Write([]byte{1})
+		require.ErrorIs(t, err, syscall.ENETUNREACH)
+		_, err = r.a.Dial("udp", "b:9")
+		require.ErrorIs(t, err, syscall.ENETUNREACH)
+		require.ErrorContains(t, err, "connect: network is unreachable")
+		require.Equal(t, at, r.n.Elapsed().Truncate(time.Microsecond), "all at once")
+		listen(t, r.a, r.a.Addr().String()+":0").Close()
+		r.atA.SetReadDeadline(time.Now().Add(time.Second))
+		_, err = r.atA.Read(make([]byte, 1))
+		require.ErrorContains(t, err, "i/o timeout")
+		require.Zero(t, r.echoes(time.Second))
+		_, err = r.atB.WriteTo([]byte{1}, udpAddr(r.a.Addr().String()+":9"))
+		require.NoError(t, err)
+		time.Sleep(ms)
+		require.Equal(t, 1, in.Fired().Packets)
+
+		out.End()
+		in.End()
+		r.conn.SetReadDeadline(time.Time{})
+		_, err = io.ReadFull(r.conn, make([]byte, 1))
+		require.NoError(t, err, "the connection lives on")
+		require.NoError(t, r.connects(time.Second))
+	})
+}

@@ -16,8 +16,8 @@
 //
 // [Test] gives a test a [Network]. The network makes hosts at first use ([Network.Host]) and links
 // between them ([Network.Link]), each direction with an impairment such as delay or loss (package
-// netem), or between all of two zones ([Network.Zone]). They have IPv4 addresses, and with [IPv6] addresses of both families. Two hosts without a link between them, or a path over routers ([Network.Router]), reach
-// each other without delay.
+// netem), or between the hosts of two zones ([Network.Zone]). They have IPv4 addresses, and with [IPv6] addresses of both
+// families. Two hosts without a link between them, or a path over routers ([Network.Router]), reach each other without delay.
 //
 // The program under test needs no knowledge of the simulator. It receives from a [Host] what it
 // would otherwise take from package net or net/http: Dial, DialContext, Listen, ListenPacket,

@@ -103,7 +103,7 @@ func ARP() Option {
 // after the next packet, rather than when its ARP entry has become stale; packets that wait for
 // an ARP answer are dropped. On other links it is the same as Down: Linux keeps the routes of
 // an interface that has lost its carrier (those of one that is set down it removes: see
-// [Link.RejectWith], net unreachable). [Link.Up] undoes it.
+// [PartitionBy]). [Link.Up] undoes it.
 func (l *Link) Unplug() {
 	l.must("Unplug")
 	l.instead(l.unplugged())
