@@ -333,6 +333,6 @@ func lightVerdict(r *results, who string) (verdict, string) {
 		parts = append(parts, fmt.Sprintf("less often than every %s by radio time and every %s by bytes, with an event every %s", span(c.radio), span(c.bytes), span(mean)))
 	}
 	f := r.light[lightRun{who, 0, lightMeans[len(lightMeans)-1]}]
-	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client needs news seldom: %s. The held connection (%s) keeps the radio on for %s of the time, also by Go's TCP keep-alive probes every 15 s.",
+	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client needs news seldom: %s. The held connection (%s) keeps the radio on for %s of the time, also by the TCP keep-alive probes of Go's server every 15 s.",
 		strings.Join(parts, "; "), who, percent(f.radio()))
 }

@@ -79,6 +79,7 @@ type sockErr struct {
 type connOptions struct {
 	keepAlive *tcp.KeepAlive
 	todo      []func(now int64) // at the next flush
+	crossing  *Fault            // for which it is open; nil for those of the program
 }
 
 func (c *TCPConn) options() *connOptions {

@@ -29,6 +29,9 @@ func (o *connOutput) Send(from *tcp.Conn, s *tcp.Segment) {
 	if b := o.flow.path.pipes()[0].neighbourOf(o.flow.path.six); b != nil && from.TakeProgress() {
 		b.confirm(o.n.clock.at)
 	}
+	if o.opts != nil && o.opts.crossing != nil {
+		o.opts.crossing.met(o.n.clock.at, pkt)
+	}
 	o.n.dispatch(pkt, o.n.clock.at)
 }
 

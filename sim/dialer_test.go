@@ -248,6 +248,26 @@ func TestDialerKeepAlive(t *testing.T) {
 	}
 }
 
+// HTTPClient has the dialer of http.DefaultTransport: a dial may take 30 s, and a connection on which a request waits is given
+// up after 30 s of silence and 9 probes, 15 s apart.
+func TestHTTPClientDialsAsDefaultTransport(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		phone, server := n.Host("phone"), n.Host("server")
+		link := n.Link(phone, server, netem.Config{Delay: 10 * ms})
+		server.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+
+		n.After(time.Second, link.Down)
+		_, err := phone.HTTPClient().Get("http://server/")
+		require.ErrorIs(t, err, syscall.ETIMEDOUT)
+		require.InDelta(t, 40*ms+165*time.Second, n.Elapsed(), 10, "it was silent since the ACK of the request")
+
+		start := n.Elapsed()
+		_, err = phone.HTTPClient().Get("http://server/")
+		require.ErrorContains(t, err, "dial tcp 10.0.0.2:80: i/o timeout")
+		require.Equal(t, start+30*time.Second, n.Elapsed())
+	})
+}
+
 func TestDialerInATransport(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")

@@ -74,7 +74,8 @@
 //
 // There are also [Duplicate], [Corrupt], [StallAfter] and [ResetAfter]. Faults of names are [FailNames], [SilenceNames], [DelayNames],
 // [TruncateNames] and [MisleadNames], those of clocks [StepClock] and [DriftClock], those of a host's limits [Restrict], and those of middleboxes
-// [ForgetConnections], [Rebind], [Reboot], [DrainBackend] and [FailBackend]. [Flap] has any fault come and go, [Swizzle] several in drawn orders. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
+// [ForgetConnections], [Rebind], [Reboot], [DrainBackend] and [FailBackend]. [Flap] has any fault come and go, [Swizzle] several in drawn orders, and
+// [CrossTraffic] has others use the same links. The Fired method of a fault says what it met, MustFire makes it a failure if that is nothing, and [Network.Schedule] lists what
 // is to come. Most faults are methods too, for use at once or, with [Network.After], at a later instant:
 //
 //   - a link: [Link.Down], [Link.DownFrom], [Link.Unplug], [Link.Up]; [Link.Reject] and

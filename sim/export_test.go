@@ -62,6 +62,9 @@ func KnownLibraries() (withHooks, withTroubles []string) {
 	return withHooks, withTroubles
 }
 
+// Exponential maps a random number to the exponential distribution with mean 1.
+func Exponential(u uint64) float64 { return float64(exponential(u)) / (1 << 32) }
+
 var RaceEnabled = raceEnabled
 
 // ErrNoNet is ENONET, or what stands for it where there is none.

@@ -124,6 +124,10 @@ func TestFaultsAsValues(t *testing.T) {
 			sim.Fired{Count: 4, Packets: 3, Bytes: 384, First: 100 * ms, Last: 360 * ms}, 1},
 		{func(s *scene) *sim.Fault { return sim.Pause(s.b) }, "b: pause", `sim.Pause(n.Host("b"))`,
 			sim.Fired{Count: 1, First: 160 * ms, Last: 160 * ms}, 10}, // the reader, which is woken once
+		{func(s *scene) *sim.Fault {
+			return sim.CrossTraffic(s.a, s.b, sim.Traffic{Rate: 8 * netem.Kbit, Size: 100}) // every 100 ms, also as it ends
+		}, "a - b: cross traffic from a, UDP at 8Kbit/s", `sim.CrossTraffic(n.Host("a"), n.Host("b"), sim.Traffic{Rate: 8000, Size: 100})`,
+			sim.Fired{Count: 4, Packets: 4, Bytes: 400, First: 100 * ms, Last: 400 * ms}, 10},
 		{func(s *scene) *sim.Fault { return sim.NewFault(s.n, "full moon", func() {}, nil) }, "full moon", `sim.NewFault(n, "full moon")`,
 			sim.Fired{Count: 1, First: 100 * ms, Last: 100 * ms}, 10},
 	} {

@@ -54,6 +54,7 @@ type socketTable struct {
 	udp       map[uint16][]*UDPConn
 	ports     portRange
 	nextPort  uint16
+	crossings []uint16 // ports of cross traffic
 }
 
 // dials are the attempts of a host to connect.

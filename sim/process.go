@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
 )
 
 // A process is a program of a host.
@@ -36,15 +37,24 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 	if f == nil {
 		panic(fmt.Sprintf("sim: host %s: Run(%q): the function must not be nil", h.name, name))
 	}
-	p := &process{host: h, name: name, f: f, cancel: func() {}}
+	h.n.do(func() { h.addProcess(name, f) })
+}
+
+// addProcess is Run, with the lock held.
+func (h *Host) addProcess(name string, f func(ctx context.Context, h *Host) error) *process {
+	p := newProcess(h, name, f)
+	h.processes = append(h.processes, p)
+	if !h.dead && !h.n.closed {
+		p.call(p.start)
+	}
+	return p
+}
+
+//go:norace
+func newProcess(h *Host, name string, f func(ctx context.Context, h *Host) error) *process {
+	p := &process{host: h, name: name, f: f, cancel: func() {}, by: h.n.moment()}
 	p.start, p.stop = p.startNow, func() { p.cancel() }
-	h.n.do(func() {
-		p.by = h.n.moment()
-		h.processes = append(h.processes, p)
-		if !h.dead && !h.n.closed {
-			p.call(p.start)
-		}
-	})
+	return p
 }
 
 // call starts or stops the process. The lock is held.
@@ -82,13 +92,16 @@ func (p *process) startNow() {
 
 // HTTPClient returns a new client whose connections start at h. Its transport has
 // the defaults of [http.DefaultTransport], without a proxy: it speaks HTTP/1.1, and over
-// TLS HTTP/2 with a server that offers it. HTTP/2 without TLS takes
+// TLS HTTP/2 with a server that offers it; a dial may take 30 s, names included, and the first
+// keep-alive probe follows 30 s of silence. HTTP/2 without TLS takes
 // SetUnencryptedHTTP2(true) in the Protocols of the transport, and of the server.
 func (h *Host) HTTPClient() *http.Client {
 	h.must("HTTPClient")
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.Proxy = nil
-	t.DialContext = h.DialContext
+	d := h.Dialer()
+	d.Timeout, d.KeepAlive = 30*time.Second, 30*time.Second // hidden in DefaultTransport's own DialContext
+	t.DialContext = d.DialContext
 	return &http.Client{Transport: t}
 }
 

@@ -52,6 +52,7 @@ type UDPConn struct {
 	sent         uint64
 	flows        map[netip.AddrPort]*flow
 	discover     MTUDiscover
+	crossing     *Fault // for which it is open; nil for those of the program
 	fd           descriptor
 	closed       bool
 	asleep       bool // until its host goes on
@@ -409,6 +410,9 @@ func (u *UDPConn) transmit(now int64, d datagram, to netip.AddrPort, way *path, 
 		pkt.pipes = way.pipes()
 		u.n.drop(now, pkt, pkt.pipes[0], "no route to host")
 		return
+	}
+	if u.crossing != nil {
+		u.crossing.met(now, pkt)
 	}
 	u.n.dispatchAs(m, pkt, now)
 }

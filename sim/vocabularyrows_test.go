@@ -112,6 +112,12 @@ var faultVocabulary = []struct {
 			"answer 722ms, web 792ms; fired 1",
 			"web 864ms; fired 1",
 		}},
+	{"CrossTraffic", func(s *market) *sim.Fault {
+		return sim.CrossTraffic(s.client, s.web, sim.Traffic{Rate: 120 * netem.Kbit})
+	},
+		"Links that have no Rate it shares without harm: a datagram every 100 ms, the last as it ends.", func(s *market) { sim.CrossTraffic(s.web, s.web, sim.Traffic{Rate: 1}) }, `sim: CrossTraffic: both hosts are "web": they must be two`, [...]string{
+			"web 370ms; fired 6", "web 370ms; fired 6", "web 370ms; fired 6", "web 370ms; fired 6", "web 370ms; fired 6",
+		}},
 	{"BlockICMP", func(s *market) *sim.Fault {
 		sim.Reject(s.far, sim.ICMPPortUnreachable).Begin()
 		return sim.BlockICMP(s.lb)

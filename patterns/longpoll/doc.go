@@ -22,7 +22,7 @@
 //
 // Measured (docs/comparison.md; 25 ms each way, all bytes of IP): an event arrives
 // after 25 ms (p50), and 74 ms when it just misses an answer. One in 10 minutes takes
-// 20 requests and 17 kB, one a second a request and 620 bytes; a stream of Server-Sent
+// 20 requests and 15 kB, one a second a request and 620 bytes; a stream of Server-Sent
 // Events takes 4.6 kB and 190 bytes. Short polling is cheaper only while events come
 // at least once an interval.
 //

@@ -19,8 +19,8 @@
 //
 // Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event arrives
 // after 25 ms. One a second takes 230 bytes, with an acknowledgement every second at most; one
-// in 10 minutes 9.4 kB, of which most are pings every 25 s and TCP's keep-alives. A stream of
-// Server-Sent Events takes 190 bytes and 4.6 kB, long polling 620 bytes and 17 kB. For a client
+// in 10 minutes 6.9 kB, of which most are pings every 25 s and TCP's keep-alives. A stream of
+// Server-Sent Events takes 190 bytes and 4.6 kB, long polling 620 bytes and 15 kB. For a client
 // that needs news less often than every minute, polling is cheaper.
 //
 // # What it promises

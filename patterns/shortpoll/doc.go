@@ -20,7 +20,7 @@
 // Measured (docs/comparison.md; 25 ms each way, all bytes of IP): polling every second
 // brings an event after 0.5 s (p50) and 1 s (p99). With an event a second each costs 1.00
 // requests and 650 bytes, with one in 10 minutes 600 requests and 270 kB, of which 99.8 %
-// are for nothing; long polling then takes 20 requests and 17 kB, and 25 ms. When events
+// are for nothing; long polling then takes 20 requests and 15 kB, and 25 ms. When events
 // come more often than once a second, polling every second is the cheaper of the two.
 // Polling on a new connection each time takes fewer bytes than a stream of Server-Sent
 // Events at intervals of more than 2.2 minutes, and less LTE radio time at more than

@@ -24,8 +24,8 @@
 // Measured (docs/comparison.md; 25 ms each way, all bytes of IP, up and down): an event
 // arrives after 25 ms. One a second takes 190 bytes, one in 10 minutes 4.6 kB, most of which
 // is comments after 15 s of silence; the client sends no payload after its request. That is
-// less than push over WebSocket takes (230 bytes, 9.4 kB), and than long polling (620 bytes,
-// 17 kB).
+// less than push over WebSocket takes (230 bytes, 6.9 kB), and than long polling (620 bytes,
+// 15 kB).
 //
 // # What it promises
 //
