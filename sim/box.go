@@ -110,7 +110,14 @@ func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn f
 	if len(cuts) == 0 {
 		return false
 	}
-	return n.cutOff(now, pkt, cuts, conn, goOn)
+	ahead, rewritten := pkt.pipes[pkt.hop:], c.there
+	if !opener {
+		rewritten = c.back
+	}
+	if rewritten != nil {
+		ahead = rewritten.path.pipes()
+	}
+	return n.cutOff(now, pkt, ahead, cuts, conn, goOn)
 }
 
 // farEnd is the address of the host that packets with a tuple come from, behind whatever boxes; not ok if one of these does not know

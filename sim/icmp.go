@@ -259,7 +259,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 			n.record(now, Sent, m, "")
 			n.setOut(now, m)
 		}
-		if cuts := m.way.cuts(); len(cuts) > 0 && n.cutOff(now, m, cuts, endsOf(m), again) {
+		if cuts := m.way.cuts(); len(cuts) > 0 && n.cutOff(now, m, m.pipes, cuts, endsOf(m), again) {
 			return
 		}
 	}

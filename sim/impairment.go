@@ -28,6 +28,7 @@ type proof struct {
 	impairments []impairment  // nil until it is configured anew
 	corrupted   int64         // packets that netem.Config.Corrupt met
 	marked      int64         // packets that netem.Config.Loss picked, and ECN marked
+	wanted      bool          // a packet was to come, and a partition took it
 }
 
 // An aspect is a field of netem.Config as it stands.
@@ -38,12 +39,15 @@ type aspect struct {
 	miss  string // what no packet did if there is none; empty for what each packet meets
 }
 
+// aspectDelay is the place of netem.Config.Delay among the aspects.
+const aspectDelay = 0
+
 // aspects are the fields of p's configuration that are impairments. What bounds a link (Queue, Limit, MTU) is none: a
 // link whose bound nothing came to is as it should be.
 func (p *pipe) aspects() [13]aspect {
 	cfg, s := p.em.Config(), &p.stats
 	return [...]aspect{
-		{"Delay", unlessZero(cfg.Delay), s.Sent, ""},
+		aspectDelay: {"Delay", unlessZero(cfg.Delay), s.Sent, ""},
 		{"Jitter", unlessZero(cfg.Jitter), s.Sent, ""},
 		{"Loss", cfg.Loss, s.Lost + p.proof.marked, "was affected"},
 		{"ECN", unlessZero(cfg.ECN), p.proof.marked, "was marked"},
@@ -161,5 +165,12 @@ func (p *pipe) idle() (lines []string) {
 	return lines
 }
 
-// used says that packets came to p, be it to be dropped or held.
-func (p *pipe) used() bool { return p.came() > 0 }
+// used says that packets came to p, be it to be dropped or held, or would have but for a partition.
+func (p *pipe) used() bool { return p.came() > 0 || p.proof.wanted }
+
+// awaits says that p has or had an impairment, so that it is worth a remark if no packet came. The Delay that a link was made
+// with is none: it says where the hosts are.
+func (p *pipe) awaits() bool {
+	delay := func(m impairment) bool { return m.field == aspectDelay && m.first == p.proof.since }
+	return slices.ContainsFunc(p.history(), func(m impairment) bool { return !delay(m) })
+}

@@ -126,14 +126,18 @@ func TestImpairmentsOfALinkThatChanges(t *testing.T) {
 }
 
 // Links without traffic are told in one line, and the unused way of a link that is used only for
-// its faults.
+// its faults. A delay that a link was made with is no fault, one that it got later is.
 func TestLinksThatNobodyUsed(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, b := n.Host("a"), n.Host("b")
 		n.LinkAsym(a, b, netem.Config{Delay: ms, Corrupt: 1}, netem.Config{Delay: ms, Corrupt: 1, Loss: netem.DropList{1}})
 		for _, other := range []string{"c", "d"} {
-			n.Link(n.Host(other), b, netem.Config{Delay: ms})
+			n.Link(n.Host(other), b, netem.Config{Delay: ms, Jitter: ms})
 		}
+		n.Link(n.Host("g"), b, netem.Config{Delay: ms})
+		slow := n.Link(n.Host("h"), b, netem.Config{Delay: ms})
+		time.Sleep(ms)
+		slow.Set(netem.Config{Delay: 2 * ms})
 		n.Link(n.Host("e"), b, netem.Config{})                  // it has nothing that could meet packets
 		held := n.Link(n.Host("f"), b, netem.Config{Delay: ms}) // packets came
 		held.Hold()
@@ -143,7 +147,7 @@ func TestLinksThatNobodyUsed(t *testing.T) {
 		datagrams(t, a, b, 2)
 		require.Equal(t, "Faults that never fired:\n"+
 			"  Loss on b > a: it met no packet\n"+
-			"  No packet came to the links b - c, b - d", n.IdleFaults())
+			"  No packet came to the links b - c, b - d, b - h", n.IdleFaults())
 	})
 }
 

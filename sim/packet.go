@@ -145,7 +145,7 @@ func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 	if len(n.wires.partitions) > 0 {
 		n.begins(pkt, endsOf(pkt))
 	}
-	if cuts := way.cuts(); len(cuts) > 0 && n.cutOff(now, pkt, cuts, endsOf(pkt), n.resume) || n.names.lost && n.sourceLost(now, pkt) {
+	if cuts := way.cuts(); len(cuts) > 0 && n.cutOff(now, pkt, pkt.pipes, cuts, endsOf(pkt), n.resume) || n.names.lost && n.sourceLost(now, pkt) {
 		return
 	}
 	mtu := m.mtu(way, now)

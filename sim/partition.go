@@ -197,8 +197,8 @@ func (t tuple) ends() ends {
 }
 
 // cutOff handles a packet on a path that some partitions cut, and says whether that has ended or stopped it. resume
-// has it go on. Of several partitions one that loses packets decides, then one that rejects them.
-func (n *Network) cutOff(now int64, pkt *packet, cuts []*partition, conn ends, resume func(now int64, pkt *packet)) bool {
+// has it go on; ahead is the way that it would have gone. Of several partitions one that loses packets decides, then one that rejects them.
+func (n *Network) cutOff(now int64, pkt *packet, ahead []*pipe, cuts []*partition, conn ends, resume func(now int64, pkt *packet)) bool {
 	var by *partition
 	for _, p := range cuts {
 		if !p.isFor(pkt, conn) {
@@ -210,9 +210,11 @@ func (n *Network) cutOff(now int64, pkt *packet, cuts []*partition, conn ends, r
 			by = p
 		}
 	}
-	switch {
-	case by == nil:
+	if by == nil {
 		return false
+	}
+	wanted(ahead)
+	switch {
 	case by.conf.Holds:
 		n.record(now, Held, pkt, "")
 		by.held = append(by.held, heldBack{pkt, resume})
@@ -224,6 +226,13 @@ func (n *Network) cutOff(now int64, pkt *packet, cuts []*partition, conn ends, r
 		n.drop(now, pkt, nil, "partition")
 	}
 	return true
+}
+
+// wanted notes that a packet was to go that way and a partition took it: the links are not without traffic.
+func wanted(ahead []*pipe) {
+	for _, p := range ahead {
+		p.proof.wanted = true
+	}
 }
 
 // refusedBy is what a sender's routing table says of a path that partitions cut: whether they decide, and the error, or 0.
@@ -241,6 +250,7 @@ func (p *path) refusedBy() (decided bool, errno syscall.Errno) {
 		return true, 0
 	}
 	by.fault.hit(p.n.now())
+	wanted(p.pipes())
 	return true, by.conf.Code.meaning(p).errno
 }
 
@@ -260,6 +270,7 @@ func (n *Network) loseInFlight(p *partition) {
 	slices.SortStableFunc(lost, func(a, b waiting) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord)) })
 	for _, w := range lost {
 		p.fault.met(now, w.pkt)
+		wanted(w.pkt.pipes)
 		if w.pkt.hop < len(w.pkt.pipes) {
 			s := &w.pkt.pipes[w.pkt.hop].stats
 			s.Dropped++
@@ -273,6 +284,7 @@ func (n *Network) loseInFlight(p *partition) {
 				return false
 			}
 			p.fault.met(now, pkt)
+			wanted(pkt.pipes)
 			d.stats.Dropped++
 			n.drop(now, pkt, nil, "partition, in flight")
 			return true
@@ -283,6 +295,7 @@ func (n *Network) loseInFlight(p *partition) {
 					return false
 				}
 				p.fault.met(now, pkt)
+				wanted(pkt.pipes)
 				return true
 			})
 		}

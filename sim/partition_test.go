@@ -198,3 +198,65 @@ func TestPartitionSparesLoopback(t *testing.T) {
 		require.ErrorIs(t, r.connects(time.Second), context.DeadlineExceeded)
 	})
 }
+
+// A link whose packets a partition takes is not one to which no packet came, however it was made and whatever the partition does.
+func TestLinksThatAPartitionCutsAreUsed(t *testing.T) {
+	cfg := netem.Config{Delay: 10 * ms, Jitter: ms}
+	type hosts struct{ a, b *sim.Host }
+	link := func(n *sim.Network) hosts {
+		a, b := n.Host("a"), n.Host("b")
+		n.Link(a, b, cfg)
+		return hosts{a, b}
+	}
+	routed := func(n *sim.Network) hosts {
+		a, b, r := n.Host("a"), n.Host("b"), n.Router("r")
+		n.Link(a, r, cfg)
+		n.Link(r, b, cfg)
+		return hosts{a, b}
+	}
+	for _, row := range []struct {
+		name string
+		make func(n *sim.Network) hosts
+		conf sim.PartitionConfig
+		at   time.Duration // of the partition
+		opts []sim.Option
+	}{
+		{"a link", link, sim.PartitionConfig{}, 0, nil},
+		{"no link", func(n *sim.Network) hosts { return hosts{n.Host("a"), n.Host("b")} }, sim.PartitionConfig{}, 0, []sim.Option{sim.DefaultLink(cfg)}},
+		{"zones", func(n *sim.Network) hosts {
+			h := hosts{n.Host("a"), n.Host("b")}
+			n.LinkZones(n.Zone("east", h.a), n.Zone("west", h.b), cfg)
+			return h
+		}, sim.PartitionConfig{}, 0, nil},
+		{"a router", routed, sim.PartitionConfig{}, 0, nil},
+		{"a NAT", func(n *sim.Network) hosts {
+			h := routed(n)
+			n.Router("r").NAT(sim.NATConfig{}, h.a)
+			return h
+		}, sim.PartitionConfig{}, 0, nil},
+		{"it rejects at the sender", routed, sim.PartitionConfig{Rejects: true}, 0, nil},
+		{"it rejects by a message", routed, sim.PartitionConfig{Rejects: true, Code: sim.ICMPPortUnreachable}, 0, nil},
+		{"it holds", routed, sim.PartitionConfig{Holds: true}, 0, nil},
+		{"it loses what is in flight", routed, sim.PartitionConfig{InFlight: true}, ms, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+				h := row.make(n)
+				cut := n.Inject(row.at, 0, sim.PartitionBy(n, sim.Isolate(h.b), row.conf)).MustFire()
+				c, err := h.a.Dial("udp", "b:9")
+				if err == nil {
+					defer c.Close()
+					_, err = c.Write([]byte("x"))
+				}
+				if row.name == "it rejects at the sender" {
+					require.ErrorIs(t, err, syscall.ENETUNREACH)
+				} else {
+					require.NoError(t, err)
+				}
+				time.Sleep(time.Second)
+				require.Positive(t, cut.Fired().Count)
+				return nil
+			}, append(row.opts, sim.Strict())...))
+		})
+	}
+}

@@ -202,7 +202,7 @@ func TestPathMTUBlackHole(t *testing.T) {
 			_, err := c.Read(make([]byte, 1))
 			require.ErrorIs(t, err, syscall.ETIMEDOUT)
 			require.Greater(t, n.Elapsed()-start, 900*time.Second)
-			require.Equal(t, "Faults that never fired:\n  No packet came to the links b - r2", n.IdleFaults())
+			require.Empty(t, n.IdleFaults())
 
 			n.Router(blocks).AllowICMP()
 			c, peer = w.connect()

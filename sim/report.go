@@ -82,7 +82,7 @@ func (n *Network) idleFaultsLocked() string {
 		switch {
 		case p.used() || p.reverse.used():
 			idle = append(idle, p.idle()...)
-		case !seen[p.reverse] && len(p.history())+len(p.reverse.history()) > 0:
+		case !seen[p.reverse] && (p.awaits() || p.reverse.awaits()):
 			unused = append(unused, fmt.Sprintf("%s - %s", p.from.name, p.to.name))
 		}
 		seen[p] = true
