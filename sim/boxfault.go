@@ -7,7 +7,7 @@ import (
 )
 
 // ForgetConnections is the Forget of a [NAT], [Firewall] or [Balancer], which r is, as a fault: it loses all its connections
-// without a word when the fault begins. That it is over changes nothing. It panics if r is none of them.
+// without a word when the fault begins. It meets each that has not ended on both sides. That it is over changes nothing. It panics if r is none of them.
 func ForgetConnections(r *Router) *Fault {
 	return memoryOf(r, "ForgetConnections").losing().enlisted()
 }
@@ -23,7 +23,7 @@ func (k *tracker) forgetting(f *Fault) {
 	f.miss = "connection"
 	begin := f.begin
 	f.begin = func() {
-		f.hits(k.stats.Open)
+		f.hits(k.alive())
 		k.forgetAll()
 		if begin != nil {
 			begin()
@@ -82,7 +82,7 @@ func Reboot(r *Router) *Fault {
 			p.disturb(func(t *trouble) { t.cuts = append(t.cuts, cut{fault: f}) })
 		}
 		if b, ok := r.box.(interface{ memory() *tracker }); ok {
-			f.hits(b.memory().stats.Open)
+			f.hits(b.memory().alive())
 			b.memory().forgetAll()
 		}
 	}

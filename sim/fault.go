@@ -33,6 +33,7 @@ type Fault struct {
 	state      faultState
 	fired      Fired
 	must       bool
+	told       bool // that it met nothing though it must
 	spans      spans
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -203,7 +204,32 @@ func TestTimeoutsOfABoxAreFaults(t *testing.T) {
 	require.NoError(t, run(lb, 351*time.Second, false))
 	require.NoError(t, run(sim.Tracking{Max: 10, Stray: sim.StrayReset}, time.Second, false), "bounds are none")
 	require.ErrorContains(t, run(lb, 349*time.Second, false),
-		"box: forgets silent connections (established 5m50s, UDP 2m0s) at 0s: it met no connection that was silent for so long")
+		"box: forgets silent connections (established 5m50s, UDP 2m0s) at 0s: it met no connection that was silent for so long (keep-alive probes are traffic, too)")
 	lb.Closing = time.Second
 	require.ErrorContains(t, run(lb, time.Hour, true), "it met no connection that was silent for so long", "it had ended")
+}
+
+// What both ends have closed is no connection that forgetting meets, though the box still remembers it. That a fault must
+// fire and did not is said once.
+func TestForgettingMeetsWhatIsAlive(t *testing.T) {
+	for _, fault := range []func(r *sim.Router) *sim.Fault{sim.ForgetConnections, sim.Rebind} {
+		run := func(closes bool) error {
+			return sim.Try(t, func(n *sim.Network) error {
+				client, server, nat := behindNAT(n, sim.NATConfig{})
+				c, s := pair(t, client, server)
+				if closes {
+					c.Close()
+					s.Close()
+				}
+				time.Sleep(time.Second)
+				require.Equal(t, 1, nat.Stats().Open)
+				n.Inject(0, 0, fault(n.Router("nat"))).MustFire()
+				return nil
+			})
+		}
+		require.NoError(t, run(false))
+		err := run(true)
+		require.ErrorContains(t, err, "a fault never fired that must (MustFire): nat: ")
+		require.Equal(t, 1, strings.Count(err.Error(), "it met no connection"), "%v", err)
+	}
 }

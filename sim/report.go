@@ -55,6 +55,7 @@ func (n *Network) unfired() []string {
 	return texts(n, func() (all []string) {
 		for _, f := range n.log.faults {
 			if f.must && f.firings().Count == 0 {
+				f.told = true
 				all = append(all, "sim: a fault never fired that must (MustFire): "+f.missed())
 			}
 		}
@@ -72,7 +73,7 @@ func (n *Network) idleFaultsLocked() string {
 		if f.parts != nil && f.state != faultMade { // they tell themselves
 			continue
 		}
-		if f.firings().Count == 0 {
+		if !f.told && f.firings().Count == 0 {
 			idle = append(idle, "  "+f.missed())
 		}
 	}

@@ -223,6 +223,7 @@ func (k *tracker) install(b box) {
 	k.r.n.install(k.r, b)
 	if text := k.conf.impatience(); text != "" {
 		k.impatient = k.r.n.fault(&k.r.node, "forgets silent connections ("+text+")", "connection that was silent for so long")
+		k.impatient.nearly = func() string { return " (keep-alive probes are traffic, too)" }
 	}
 }
 
@@ -244,6 +245,19 @@ func (k *tracker) forgetAll() {
 		}
 	}
 }
+
+// alive is how many connections are known that have not ended.
+func (k *tracker) alive() (count int) {
+	for t, c := range k.known {
+		if t == c.ask && !c.ended() {
+			count++
+		}
+	}
+	return count
+}
+
+// ended says that nothing is left of a connection but what is remembered of it.
+func (c *tracked) ended() bool { return c.state == trackTimeWait || c.state == trackClose }
 
 // open has a connection known, whose packets are rewritten if answer is not ask reversed.
 func (k *tracker) open(pkt *packet, answer tuple) *tracked {
@@ -287,7 +301,7 @@ func (k *tracker) forget(c *tracked) {
 func (k *tracker) expire(now int64, c *tracked) {
 	k.forget(c)
 	k.stats.Expired++
-	if k.conf.own(c.state) > 0 && c.state != trackTimeWait && c.state != trackClose {
+	if k.conf.own(c.state) > 0 && !c.ended() {
 		k.impatient.hit(now)
 	}
 	if k.conf.Tell && c.state == trackEstablished {
