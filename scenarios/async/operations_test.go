@@ -75,6 +75,7 @@ var operations = []scenario.Row{
 	{Name: "SA-03 the cancellation comes just before the end", Reason: "the operation has one outcome, and the worker's place is free again", Story: cancelled(10*time.Second-1, async.ErrCancelled)},
 	{Name: "SA-03 the cancellation comes just after the end", Reason: "what is done stays done", Story: cancelled(10*time.Second+1, nil)},
 	{Name: "SA-05 the server crashes after the 202", Reason: "the operation was in its file before, and ends",
+		Races: "whether a worker has taken the operation already when the 202 says how it is",
 		Story: func(t *testing.T, n *sim.Network) {
 			var mu sync.Mutex
 			var begun []time.Duration
