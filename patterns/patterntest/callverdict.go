@@ -351,7 +351,7 @@ func (w *CallWorld) judgeTaken(s *subject, f *findings) {
 		if w.service.Drains && w.judgeDrained(x, r, f) {
 			return
 		}
-		last := r.starts[len(r.starts)-1]
+		last := r.lastStart()
 		if w.service.Durable && !x.isDone() && e.app.server == r.Name && e.at < last && x.wait > last+w.service.Recovery {
 			f.addAt(x.at, Lasting, x.by.Name, "%s, asked by %s at %v and begun at %v, was %s, although %s came back at %v and keeps what it has taken", s.id, x.by.Name, x.at, e.at, x.said(), r.Name, last)
 			return
@@ -363,7 +363,10 @@ func (w *CallWorld) judgeTaken(s *subject, f *findings) {
 // by another attempt does not excuse the server: a client that asks again hides what it broke off.
 func (w *CallWorld) judgeDrained(x *call, r *Replica, f *findings) bool {
 	s := x.of
-	for i, at := range r.asked {
+	r.mu.Lock()
+	asked := slices.Clone(r.asked)
+	r.mu.Unlock()
+	for i, at := range asked {
 		if x.wait <= at+s.question.Work+w.service.Bound {
 			continue
 		}

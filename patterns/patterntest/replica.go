@@ -66,6 +66,13 @@ func (r *Replica) runsSince() time.Duration {
 	return r.upSince
 }
 
+// lastStart returns when the server began last.
+func (r *Replica) lastStart() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.starts[len(r.starts)-1]
+}
+
 // startsUntil returns how often the server has started until then.
 func (r *Replica) startsUntil(at time.Duration) int {
 	r.mu.Lock()

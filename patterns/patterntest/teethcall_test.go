@@ -37,7 +37,10 @@ const sharedLine = "calls that are sent, or answered, over one connection at one
 
 func TestEachFlawOfACallIsFound(t *testing.T) {
 	fixSeed(t)
-	for _, row := range callFlaws() {
+	for i, row := range callFlaws() {
+		if underRace && i%4 != 0 {
+			continue // a race of the contract shows in one as in another
+		}
 		t.Run(row.flaw, func(t *testing.T) {
 			var opts []sim.Option
 			why := callRaces[row.flaw]

@@ -175,6 +175,7 @@ func TestEndsOfSessionsAreLogged(t *testing.T) {
 		w.net.SetDown(true)
 		time.Sleep(38 * time.Second)
 		second.off()
+		synctest.Wait()
 		require.Contains(t, log.String(), `level=WARN msg="push: session ended" client=phone cause=silent`)
 		require.NotContains(t, log.String(), "level=ERROR")
 	})

@@ -1,0 +1,5 @@
+//go:build !race
+
+package patterntest_test
+
+const underRace = false
