@@ -13,31 +13,31 @@ import (
 
 // A storm is what goes wrong when, and what is published meanwhile, drawn at random.
 type storm struct {
-	clients int
-	faults  schedule
-	bursts  []burst
-	work    bool // the clients are workers
+	plan[burst]
+	work bool // the clients are workers
 }
 
 // A burst is a row of events, after a pause.
 type burst struct {
-	pause, every time.Duration
-	count, size  int
-	ttl          time.Duration // 0: for ever
+	pace
+	size int
+	ttl  time.Duration // 0: for ever
 }
 
 // drawStorm draws some minutes of trouble, which ends within five minutes of its last
 // beginning.
 func drawStorm(seed uint64) storm {
 	d := newDraws(seed)
-	s := storm{clients: 1 + d.below(3)}
+	s := storm{plan: plan[burst]{clients: 1 + d.below(3)}}
 	s.faults = drawSchedule(d, s.clients)
 	for range 1 + d.below(6) {
 		b := burst{
-			pause: d.someTime(),
-			every: pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
-			count: 1 + d.below(30),
-			size:  pick(d, 0, 0, 1000, 8000),
+			pace: pace{
+				pause: d.someTime(),
+				every: pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
+				count: 1 + d.below(30),
+			},
+			size: pick(d, 0, 0, 1000, 8000),
 		}
 		if b.size == 0 {
 			b.ttl = pick(d, 0, 0, 0, 10*time.Second, time.Minute, time.Hour)
@@ -50,58 +50,20 @@ func drawStorm(seed uint64) storm {
 // smaller yields storms that are simpler.
 func (s storm) smaller() iter.Seq[storm] {
 	return func(yield func(storm) bool) {
-		if s.clients > 1 {
-			t := s
-			t.clients--
-			t.faults = slices.DeleteFunc(slices.Clone(s.faults), func(x scheduled) bool { return x.client == t.clients })
-			if !yield(t) {
+		for p := range s.plan.smaller(burst.smaller) {
+			if !yield(storm{p, s.work}) {
 				return
-			}
-		}
-		for f := range s.faults.smaller() {
-			t := s
-			if t.faults = f; !yield(t) {
-				return
-			}
-		}
-		for part := range parts(len(s.bursts)) {
-			if part.to-part.from == len(s.bursts) {
-				continue // a story of nothing shows nothing
-			}
-			t := s
-			if t.bursts = slices.Delete(slices.Clone(s.bursts), part.from, part.to); !yield(t) {
-				return
-			}
-		}
-		for i, b := range s.bursts {
-			for _, c := range b.smaller() {
-				t := s
-				t.bursts = slices.Clone(s.bursts)
-				if t.bursts[i] = c; !yield(t) {
-					return
-				}
 			}
 		}
 	}
 }
 
 // smaller returns bursts that are simpler, the simplest first.
-func (b burst) smaller() (all []burst) {
-	try := func(change func(c *burst)) {
-		c := b
-		if change(&c); c != b {
-			all = append(all, c)
-		}
-	}
-	try(func(c *burst) { c.count = 1 })
-	try(func(c *burst) { c.count = (c.count + 1) / 2 })
-	try(func(c *burst) { c.count = max(1, c.count-1) })
-	try(func(c *burst) { c.size = 0 })
-	try(func(c *burst) { c.ttl = 0 })
-	for _, to := range []time.Duration{time.Minute, 10 * time.Second, time.Second} {
-		try(func(c *burst) { c.pause = c.pause.Truncate(to) })
-	}
-	return all
+func (b burst) smaller() []burst {
+	return easier(b, func(c *burst) *pace { return &c.pace },
+		func(c *burst) { c.size = 0 },
+		func(c *burst) { c.ttl = 0 },
+	)
 }
 
 // drawStormOfWork draws the same storm for workers, who share events with keys if the system has groups.
@@ -187,8 +149,7 @@ func (s storm) code() string {
 		if s.work { // a group each, if the system has no others
 			made = fmt.Sprintf("w.Worker(\"workers\", %q, nil)", phone(i))
 		}
-		named := slices.ContainsFunc(faults, func(line string) bool { return strings.Contains(line, phone(i)+".") })
-		if named || slices.Contains(spared, i) {
+		if speaksOf(faults, i) || slices.Contains(spared, i) {
 			line("%s := %s", phone(i), made)
 		} else {
 			line("%s", made)
@@ -233,22 +194,7 @@ func (s storm) spared() []int {
 	return s.faults.spared(s.clients)
 }
 
-// rest is how long the last fault lasts after the last event.
-func (s storm) rest() time.Duration {
-	var published time.Duration
-	for _, b := range s.bursts {
-		published += b.pause + time.Duration(b.count)*b.every
-	}
-	return max(0, s.faults.over()-published)
-}
-
-func (s storm) size() string {
-	events := 0
-	for _, b := range s.bursts {
-		events += b.count
-	}
-	return counted(s.clients, "client") + ", " + counted(len(s.faults), "fault") + " and " + counted(events, "event")
-}
+func (s storm) size() string { return s.plan.size("client", "event") }
 
 // weather puts a system, which may have workers, through storms.
 func weather(t *testing.T, newSystem NewSystem, workers bool) {

@@ -1,0 +1,114 @@
+package patterntest
+
+import (
+	"iter"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A plan is what the storms of both contracts have in common: so many clients, what goes wrong when, and what the
+// clients do or have done to them meanwhile.
+type plan[B row] struct {
+	clients int
+	faults  schedule
+	bursts  []B
+}
+
+// A row is what a burst is made of: many of one kind.
+type row interface {
+	comparable
+	lasting() time.Duration
+	many() int
+}
+
+// A pace is when the things of a burst happen: one each interval, after a pause.
+type pace struct {
+	pause, every time.Duration
+	count        int
+}
+
+func (p pace) lasting() time.Duration { return p.pause + time.Duration(p.count)*p.every }
+func (p pace) many() int              { return p.count }
+
+// smaller yields plans that are simpler. easier returns bursts that are simpler, the simplest first.
+func (p plan[B]) smaller(easier func(B) []B) iter.Seq[plan[B]] {
+	return func(yield func(plan[B]) bool) {
+		if p.clients > 1 {
+			t := p
+			t.clients--
+			t.faults = slices.DeleteFunc(slices.Clone(p.faults), func(x scheduled) bool { return x.client == t.clients })
+			if !yield(t) {
+				return
+			}
+		}
+		for f := range p.faults.smaller() {
+			t := p
+			if t.faults = f; !yield(t) {
+				return
+			}
+		}
+		for part := range parts(len(p.bursts)) {
+			if part.to-part.from == len(p.bursts) {
+				continue // a story of nothing shows nothing
+			}
+			t := p
+			if t.bursts = slices.Delete(slices.Clone(p.bursts), part.from, part.to); !yield(t) {
+				return
+			}
+		}
+		for i, b := range p.bursts {
+			for _, c := range easier(b) {
+				t := p
+				t.bursts = slices.Clone(p.bursts)
+				if t.bursts[i] = c; !yield(t) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// easier returns what is simpler than a burst: with fewer things, with some of what is particular to it left out, and after
+// pauses of whole units. pace returns that of a burst.
+func easier[B row](b B, pace func(*B) *pace, without ...func(c *B)) (all []B) {
+	try := func(change func(c *B)) {
+		c := b
+		if change(&c); c != b {
+			all = append(all, c)
+		}
+	}
+	try(func(c *B) { pace(c).count = 1 })
+	try(func(c *B) { pace(c).count = (pace(c).count + 1) / 2 })
+	try(func(c *B) { pace(c).count = max(1, pace(c).count-1) })
+	for _, change := range without {
+		try(change)
+	}
+	for _, to := range []time.Duration{time.Minute, 10 * time.Second, time.Second} {
+		try(func(c *B) { pace(c).pause = pace(c).pause.Truncate(to) })
+	}
+	return all
+}
+
+// rest is how long the last fault lasts after the last burst.
+func (p plan[B]) rest() time.Duration {
+	var passed time.Duration
+	for _, b := range p.bursts {
+		passed += b.lasting()
+	}
+	return max(0, p.faults.over()-passed)
+}
+
+// size says in words how much there is, of a client and of a thing.
+func (p plan[B]) size(client, thing string) string {
+	things := 0
+	for _, b := range p.bursts {
+		things += b.many()
+	}
+	return counted(p.clients, client) + ", " + counted(len(p.faults), "fault") + " and " + counted(things, thing)
+}
+
+// speaksOf says whether some lines of code use the variable of a client.
+func speaksOf(lines []string, client int) bool {
+	return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, phone(client)+".") })
+}
