@@ -33,6 +33,15 @@ type change struct {
 	any  bool                    // whatever it was before
 }
 
+// to makes the change.
+func (c change) to(values map[string]string) {
+	if v := c.want(values[c.key]); v != "" {
+		values[c.key] = v
+	} else {
+		delete(values, c.key)
+	}
+}
+
 func (s *Session) take() { s.lock <- struct{}{} }
 func (s *Session) free() { <-s.lock }
 
@@ -184,13 +193,9 @@ func (s *Session) apply(current Record) (Record, error) {
 		next.Values = map[string]string{}
 	}
 	for _, c := range s.changes {
-		old := next.Values[c.key]
-		v := c.want(old)
-		if !c.any && current.Values[c.key] != s.rec.Values[c.key] && v != current.Values[c.key] {
+		c.to(next.Values)
+		if now := current.Values[c.key]; !c.any && now != s.rec.Values[c.key] && next.Values[c.key] != now {
 			return Record{}, fmt.Errorf("%w: value %q", ErrConflict, c.key)
-		}
-		if next.Values[c.key] = v; v == "" {
-			delete(next.Values, c.key)
 		}
 	}
 	if s.login != nil {
@@ -222,14 +227,10 @@ func (s *Session) put(ctx context.Context, r Record) (string, error) {
 func (s *Session) Values() map[string]string {
 	s.take()
 	defer s.free()
-	all := maps.Clone(s.rec.Values)
+	all := map[string]string{}
+	maps.Copy(all, s.rec.Values)
 	for _, c := range s.changes {
-		if all == nil {
-			all = map[string]string{}
-		}
-		if all[c.key] = c.want(all[c.key]); all[c.key] == "" {
-			delete(all, c.key)
-		}
+		c.to(all)
 	}
 	return all
 }
