@@ -2,16 +2,10 @@ package systems
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/session"
@@ -50,7 +44,7 @@ func Session(kind SessionKind) patterntest.Service {
 			c := h.HTTPClient()
 			c.Jar, _ = cookiejar.New(nil)
 			context.AfterFunc(ctx, c.CloseIdleConnections)
-			return askWithCookies(c, "http://"+servers[0]+"/")
+			return asking(c, "http://"+servers[0]+"/")
 		},
 		Cancels: true,
 	}
@@ -59,47 +53,10 @@ func Session(kind SessionKind) patterntest.Service {
 // counted has the application do what is asked, and counts it in the session.
 func counted(app *patterntest.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		question, err := io.ReadAll(r.Body) // to its end, since net/http does not notice before that a client goes
-		if err != nil {
-			return
-		}
-		var refusal *patterntest.Refusal
-		switch answer, err := app.Do(r.Context(), string(question)); {
-		case errors.As(err, &refusal):
-			w.Header().Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case err != nil:
-			w.WriteHeader(http.StatusInternalServerError)
-		default:
-			session.Of(r).Update("calls", func(calls string) string {
-				n, _ := strconv.Atoi(calls)
-				return strconv.Itoa(n + 1)
-			})
-			io.WriteString(w, answer)
-		}
+		session.Of(r).Update("calls", func(calls string) string {
+			n, _ := strconv.Atoi(calls)
+			return strconv.Itoa(n + 1)
+		})
+		calls{app}.ServeHTTP(w, r)
 	})
-}
-
-func askWithCookies(c *http.Client, url string) patterntest.Ask {
-	return func(ctx context.Context, r patterntest.Request) (string, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(r.Data))
-		if err != nil {
-			return "", err
-		}
-		resp, err := c.Do(req)
-		if op := new(net.OpError); errors.As(err, &op) && op.Op == "dial" {
-			return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)
-		} else if err != nil {
-			return "", err
-		}
-		defer resp.Body.Close()
-		answer, err := io.ReadAll(resp.Body)
-		switch {
-		case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") != "": // the session was not loaded, or the application refuses
-			return "", fmt.Errorf("%w: %s", patterntest.ErrNotExecuted, resp.Status)
-		case resp.StatusCode != http.StatusOK:
-			return "", errors.New(resp.Status)
-		}
-		return string(answer), err
-	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -209,15 +208,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		polling.Reject(w, polling.Name(who, r), s.log, fmt.Errorf("%w: operation %q", access.ErrForbidden, id))
 		return
 	}
-	// The body is read whole before anything is waited for: only then does the server hear of a client
-	// that goes away.
-	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(cmp.Or(s.MaxPayloadBytes, 1<<20))))
-	if err != nil {
-		status := http.StatusBadRequest
-		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-			status = http.StatusRequestEntityTooLarge
-		}
-		http.Error(w, err.Error(), status)
+	payload, ok := polling.Body(w, r, int64(cmp.Or(s.MaxPayloadBytes, 1<<20)))
+	if !ok {
 		return
 	}
 	switch r.Method {

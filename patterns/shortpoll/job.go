@@ -87,18 +87,3 @@ var (
 	// ErrConflict: there is a job of that id with another payload (status 422).
 	ErrConflict = errors.New("shortpoll: a job of this id has another payload")
 )
-
-func validID(id string) bool {
-	if len(id) < 1 || len(id) > 128 || id == "." || id == ".." {
-		return false
-	}
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '.', c == '_', c == '~':
-		default:
-			return false
-		}
-	}
-	return true
-}

@@ -1,12 +1,10 @@
 package shortpoll
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 )
 
@@ -27,7 +26,7 @@ func (j *Jobs) serve(w http.ResponseWriter, r *http.Request) {
 	// As it was written: a slash that is escaped belongs to the element, and so to no id.
 	path := r.URL.EscapedPath()
 	id, err := url.PathUnescape(path[strings.LastIndexByte(path, '/')+1:])
-	if err != nil || !validID(id) {
+	if err != nil || !fields.ValidID(id) {
 		http.Error(w, fmt.Sprintf("job %q: want 1 to 128 letters, digits and any of -._~", id), http.StatusBadRequest)
 		return
 	}
@@ -64,17 +63,11 @@ func (j *Jobs) submit(w http.ResponseWriter, r *http.Request, client, topic stri
 		http.Error(w, "this replica accepts no jobs", http.StatusMisdirectedRequest)
 		return
 	}
-	limit := int64(cmp.Or(j.MaxPayloadBytes, 1<<20))
-	var payload bytes.Buffer
-	if _, err := io.Copy(&payload, http.MaxBytesReader(w, r.Body, limit)); err != nil {
-		status := http.StatusBadRequest
-		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-			status = http.StatusRequestEntityTooLarge
-		}
-		http.Error(w, err.Error(), status)
+	payload, ok := polling.Body(w, r, int64(cmp.Or(j.MaxPayloadBytes, 1<<20)))
+	if !ok {
 		return
 	}
-	job, err := j.accept(r.Context(), topic, payload.Bytes())
+	job, err := j.accept(r.Context(), topic, payload)
 	switch {
 	case errors.Is(err, ErrConflict):
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)

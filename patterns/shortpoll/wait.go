@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/squall-sim/squall/patterns/internal/fields"
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
@@ -59,7 +60,7 @@ func (c *Client) Wait(ctx context.Context, job Job) (Job, error) {
 }
 
 func (c *Client) checkID(id string) error {
-	if !validID(id) {
+	if !fields.ValidID(id) {
 		return fmt.Errorf("shortpoll: job id is %q: want 1 to 128 letters, digits and any of -._~", id)
 	}
 	return c.Check()

@@ -5,7 +5,6 @@ import (
 	"container/list"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -111,13 +110,8 @@ func (r *Receiver) serve(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "want POST", http.StatusMethodNotAllowed)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, int64(cmp.Or(r.MaxMessageBytes, 1<<20))))
-	if err != nil {
-		status := http.StatusBadRequest
-		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-			status = http.StatusRequestEntityTooLarge
-		}
-		http.Error(w, err.Error(), status)
+	body, ok := polling.Body(w, req, int64(cmp.Or(r.MaxMessageBytes, 1<<20)))
+	if !ok {
 		return
 	}
 	m, err := Verify(req.Header, body, r.Keys(), r.Now(), cmp.Or(r.Tolerance, 5*time.Minute))

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -66,9 +65,14 @@ func (q *Queue) serve(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	m, status, err := readMessage(w, r, q.maxPayload())
-	if err != nil {
-		http.Error(w, err.Error(), status)
+	// Base64 makes four bytes of three, and the longest of a message's payloads is one.
+	body, ok := polling.Body(w, r, int64(q.maxPayload())/3*4+16<<10)
+	if !ok {
+		return
+	}
+	var m message
+	if err := json.Unmarshal(body, &m); err != nil {
+		http.Error(w, fmt.Sprintf("workqueue: request of %d bytes: %v", len(body), err), http.StatusBadRequest)
 		return
 	}
 	method := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
@@ -81,31 +85,13 @@ func (q *Queue) serve(w http.ResponseWriter, r *http.Request) {
 		q.refuse(w, polling.Name(who, r), err)
 		return
 	}
-	body, err := json.Marshal(answer)
+	body, err = json.Marshal(answer)
 	if err != nil {
 		polling.Fail(w)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(body)
-}
-
-// readMessage reads the whole body, without which the server would not hear of a client that goes
-// away while it waits.
-func readMessage(w http.ResponseWriter, r *http.Request, maxPayload int) (m message, status int, err error) {
-	// Base64 makes four bytes of three, and the longest of a message's payloads is one.
-	most := int64(maxPayload)/3*4 + 16<<10
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
-	if err != nil {
-		if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
-			return m, http.StatusRequestEntityTooLarge, err
-		}
-		return m, http.StatusBadRequest, err
-	}
-	if err := json.Unmarshal(body, &m); err != nil {
-		return m, http.StatusBadRequest, fmt.Errorf("workqueue: request of %d bytes: %w", len(body), err)
-	}
-	return m, 0, nil
 }
 
 // allowed reports whether the identity may call a method.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // A Job is work to be done once.
@@ -152,21 +154,6 @@ const (
 	longest       = 100 * 365 * 24 * time.Hour
 )
 
-func validID(id string) bool {
-	if len(id) < 1 || len(id) > 128 || id == "." || id == ".." {
-		return false
-	}
-	for _, c := range []byte(id) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case c == '-', c == '.', c == '_', c == '~':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
 // badRequest is an error of what was asked for; to ask again is of no use.
 type badRequest string
 
@@ -179,7 +166,7 @@ func IsBadRequest(err error) bool { return errors.As(err, new(badRequest)) }
 // check returns what is wrong with a job.
 func (j *Job) check(maxPayload int) error {
 	switch {
-	case !validID(j.ID):
+	case !fields.ValidID(j.ID):
 		return badRequest(fmt.Sprintf("Job.ID is %q: want 1 to 128 letters, digits and any of -._~", j.ID))
 	case len(j.Key) > maxKeyBytes:
 		return badRequest(fmt.Sprintf("Job.Key has %d bytes: want at most %d", len(j.Key), maxKeyBytes))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -80,4 +81,19 @@ func SetRetryAfter(h http.Header, d time.Duration) {
 	if d > 0 {
 		h.Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10))
 	}
+}
+
+// Body reads the whole body of a request, up to so many bytes: only then does a server hear of a client that goes away
+// while it waits. If it is longer, or broken off, the request is answered, by 413 or 400, and ok is false.
+func Body(w http.ResponseWriter, r *http.Request, most int64) (body []byte, ok bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if err == nil {
+		return body, true
+	}
+	status := http.StatusBadRequest
+	if tooLong := new(http.MaxBytesError); errors.As(err, &tooLong) {
+		status = http.StatusRequestEntityTooLarge
+	}
+	http.Error(w, err.Error(), status)
+	return nil, false
 }
