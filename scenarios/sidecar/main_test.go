@@ -44,9 +44,18 @@ func memory(folder string) (eventlog.Log, error) { return systems.InMemory(folde
 
 // A service that calls keeps the contract of calls with sidecars, and then may have several servers and a budget of retries, as it does without.
 func TestCall(t *testing.T) {
+	var options []patterntest.Option
+	if scenario.UnderRace {
+		racing := []string{"a quiet day of calls", "the server is redeployed ten times, amid calls", "calls come and go", "the answer is lost", "one replica crashes", "one replica is frozen"}
+		for _, story := range patterntest.CallStories() {
+			if !slices.Contains(racing, story.Name) {
+				options = append(options, patterntest.Skip(story.Name, "under the race detector others do"))
+			}
+		}
+	}
 	for _, sidecars := range []bool{false, true} {
 		t.Run(map[bool]string{false: "without", true: "with"}[sidecars], func(t *testing.T) {
-			patterntest.Call(t, func(n *sim.Network) patterntest.Service { return systems.SidecarCalls(n, sidecars) })
+			patterntest.Call(t, func(n *sim.Network) patterntest.Service { return systems.SidecarCalls(n, sidecars) }, options...)
 		})
 	}
 }
