@@ -53,8 +53,10 @@ const leaseTime = 10 * sec
 
 func (s *story) open() error {
 	s.q = &workqueue.Queue{Path: s.path, LeaseTimeout: leaseTime, MaxAttempts: 4, Jitter: retry.NoJitter, Retention: 1000 * time.Hour}
-	for id := range s.until {
-		s.until[id] = time.Now().Add(leaseTime) // leases begin anew
+	for id, until := range s.until {
+		if time.Now().Before(until) { // one that has ended stays so: look has made the queue see it
+			s.until[id] = time.Now().Add(leaseTime) // the others begin anew
+		}
 	}
 	return s.q.Start()
 }
