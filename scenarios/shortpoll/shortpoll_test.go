@@ -70,6 +70,7 @@ var scenarios = []scenario.Row{
 			})
 			time.Sleep(130 * time.Millisecond) // the job runs, and the 202 is on its way
 			phone.Restart()
+			time.Sleep(time.Millisecond) // so that what runs again dials first, and the one who waits for the job after it
 		})},
 	{Name: "SP-05 the answer to the submission is lost", Reason: "a client that does not know may not begin a second job", Story: oneJob(
 		func(n *sim.Network, c *jobPoller) {
