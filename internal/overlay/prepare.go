@@ -1,0 +1,298 @@
+package overlay
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The releases of Go 1 for which the edits were made. A later one is tried, and refused if
+// something does not fit.
+const oldest, newest = 26, 27
+
+// An Overlay is what a build with the changed standard library needs.
+type Overlay struct {
+	File    string // for -overlay
+	Go      string // the go command to call
+	Env     []string
+	Version string // of Go, such as go1.26.8
+	Untried bool   // later than any release that the edits were made for; they all fit
+}
+
+// Tag is the build tag of code that relies on the overlay.
+const Tag = "squall_exact"
+
+// A MisfitError says that a release of Go is not supported, and why.
+type MisfitError struct {
+	Version string
+	Missing []string // what was not found, one entry for each edit
+}
+
+func (e *MisfitError) Error() string {
+	if len(e.Missing) == 0 {
+		return fmt.Sprintf("%s is not supported: want Go 1.%d or 1.%d", e.Version, oldest, newest)
+	}
+	return fmt.Sprintf("%s is not supported: %d of the places to change in its standard library are not what they were:\n  %s",
+		e.Version, len(e.Missing), strings.Join(e.Missing, "\n  "))
+}
+
+// Prepare makes the overlay for the go command that is found in the PATH, in directory dir (the
+// current one if it is empty), whose go.mod may choose a toolchain. What was made once for a release of Go
+// is used again. Several processes may prepare at once.
+func Prepare(ctx context.Context, dir string) (*Overlay, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("no folder to keep the changed standard library in: %w", err)
+	}
+	return prepare(ctx, dir, filepath.Join(cache, "squall"), sets)
+}
+
+func prepare(ctx context.Context, dir, cache string, sets []set) (*Overlay, error) {
+	env, err := goEnv(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	o := &Overlay{Go: "go", Version: env.GOVERSION}
+	minor, err := minorOf(env.GOVERSION)
+	if err != nil {
+		return nil, err
+	}
+	if minor < oldest {
+		return nil, &MisfitError{Version: env.GOVERSION}
+	}
+	o.Untried = minor > newest
+	key, err := env.key()
+	if err != nil {
+		return nil, err
+	}
+	root := env.GOROOT
+	if within(root, env.GOMODCACHE) {
+		// The go command refuses to replace what lies beneath GOMODCACHE. By another name it does not.
+		if root, err = linkTo(root, filepath.Join(cache, "goroot")); err != nil {
+			return nil, err
+		}
+		o.Go = filepath.Join(root, "bin", "go")
+		o.Env = []string{"GOROOT=" + root, "GOTOOLCHAIN=local"}
+	}
+	o.File = filepath.Join(cache, env.GOVERSION+"-"+key+".json")
+	if _, err := os.Stat(o.File); err == nil {
+		return o, nil
+	}
+	changed, err := generate(ctx, o, dir, minor, env.GOOS, sets)
+	if err != nil {
+		return nil, err
+	}
+	return o, write(o.File, changed, filepath.Join(cache, "std"))
+}
+
+type goSettings struct {
+	GOROOT, GOVERSION, GOOS, GOARCH, GOMODCACHE, CGO_ENABLED, GOEXPERIMENT, GOFLAGS string
+}
+
+func goEnv(ctx context.Context, dir string) (s goSettings, err error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOROOT", "GOVERSION", "GOOS", "GOARCH", "GOMODCACHE", "CGO_ENABLED", "GOEXPERIMENT", "GOFLAGS")
+	cmd.Dir = dir
+	out, err := output(cmd)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(out, &s); err != nil {
+		return s, fmt.Errorf("go env: %w", err)
+	}
+	return s, nil
+}
+
+// key is different for what may give another overlay: this program and its settings. Which files
+// there are depends on the build tags in GOFLAGS too.
+func (s goSettings) key() (string, error) {
+	h := sha256.New()
+	program, err := os.Executable()
+	if err == nil {
+		var content []byte
+		if content, err = os.ReadFile(program); err == nil {
+			h.Write(content)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("this program cannot be read: %w", err)
+	}
+	fmt.Fprintf(h, "%q", []string{s.GOROOT, s.GOVERSION, s.GOOS, s.GOARCH, s.CGO_ENABLED, s.GOEXPERIMENT, s.GOFLAGS})
+	return fmt.Sprintf("%x", h.Sum(nil)[:8]), nil
+}
+
+var release = regexp.MustCompile(`^(?:devel )?go1\.(\d+)`)
+
+func minorOf(version string) (int, error) {
+	m := release.FindStringSubmatch(version)
+	if m == nil {
+		return 0, fmt.Errorf("Go version %q: want one that begins with go1", version)
+	}
+	return strconv.Atoi(m[1])
+}
+
+func within(path, folder string) bool {
+	rel, err := filepath.Rel(folder, path)
+	return folder != "" && err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+}
+
+// linkTo makes a symbolic link to a toolchain, in a folder, and returns it.
+func linkTo(root, folder string) (string, error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(root))
+	link := filepath.Join(folder, fmt.Sprintf("%s-%x", filepath.Base(root), sum[:4]))
+	if err := os.Symlink(root, link); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	if to, err := os.Readlink(link); err != nil || to != root {
+		return "", fmt.Errorf("%s: want a link to %s (%v)", link, root, err)
+	}
+	return link, nil
+}
+
+// generate returns the changed and added files by the paths that they stand for.
+func generate(ctx context.Context, o *Overlay, dir string, minor int, goos string, sets []set) (map[string][]byte, error) {
+	var edits []edit
+	var files []file
+	for _, s := range sets {
+		for _, e := range s.edits {
+			if inRange(minor, e.since, e.until) && (e.goos == "" || e.goos == goos) {
+				edits = append(edits, e)
+			}
+		}
+		for _, f := range s.files {
+			if inRange(minor, f.since, f.until) {
+				files = append(files, f)
+			}
+		}
+	}
+	packages, err := locate(ctx, o, dir, edits, files)
+	if err != nil {
+		return nil, err
+	}
+	misfit := &MisfitError{Version: o.Version}
+	for _, e := range edits {
+		if err := packages[e.pkg].apply(e); err != nil {
+			misfit.Missing = append(misfit.Missing, err.Error())
+		}
+	}
+	if len(misfit.Missing) > 0 {
+		return nil, misfit
+	}
+	changed := map[string][]byte{}
+	for _, p := range packages {
+		for _, f := range p.files {
+			if len(f.splices) == 0 {
+				continue
+			}
+			text, err := f.changed()
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", p.path, f.name, err)
+			}
+			changed[filepath.Join(p.dir, f.name)] = text
+		}
+	}
+	for _, f := range files {
+		text, err := sources.ReadFile("files/" + f.pkg + "/" + f.name + ".txt")
+		if err != nil {
+			return nil, err
+		}
+		changed[filepath.Join(packages[f.pkg].dir, f.name)] = text
+	}
+	return changed, nil
+}
+
+// locate reads the packages that are to be changed.
+func locate(ctx context.Context, o *Overlay, dir string, edits []edit, files []file) (map[string]*pkgSource, error) {
+	paths := map[string]bool{}
+	for _, e := range edits {
+		paths[e.pkg] = true
+	}
+	for _, f := range files {
+		paths[f.pkg] = true
+	}
+	const format = `{{.ImportPath}}{{"\t"}}{{.Dir}}{{range .GoFiles}}{{"\t"}}{{.}}{{end}}{{range .CgoFiles}}{{"\t"}}{{.}}{{end}}`
+	cmd := exec.CommandContext(ctx, o.Go, append([]string{"list", "-f", format}, slices.Sorted(maps.Keys(paths))...)...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), o.Env...)
+	out, err := output(cmd)
+	if err != nil {
+		return nil, err
+	}
+	packages := map[string]*pkgSource{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Split(strings.TrimSpace(line), "\t")
+		p, err := readPackage(words[0], words[1], words[2:])
+		if err != nil {
+			return nil, fmt.Errorf("the standard library in GOROOT cannot be read: %w", err)
+		}
+		packages[p.path] = p
+	}
+	return packages, nil
+}
+
+// write keeps the files under names that follow from what is in them, so that the build cache
+// knows them again, and then the overlay's own, so that it is never there without them.
+func write(overlay string, changed map[string][]byte, folder string) error {
+	replace := map[string]string{}
+	for path, text := range changed {
+		sum := sha256.Sum256(text)
+		kept := filepath.Join(folder, fmt.Sprintf("%s-%x.go", strings.TrimSuffix(filepath.Base(path), ".go"), sum[:8]))
+		replace[path] = kept
+		if old, err := os.ReadFile(kept); err == nil && bytes.Equal(old, text) {
+			continue
+		}
+		if err := writeWhole(kept, text); err != nil {
+			return err
+		}
+	}
+	return writeWhole(overlay, overlayJSON(replace))
+}
+
+func overlayJSON(replace map[string]string) []byte {
+	text, err := json.MarshalIndent(map[string]any{"Replace": replace}, "", "\t")
+	if err != nil {
+		panic(err) // two maps of strings
+	}
+	return append(text, '\n')
+}
+
+// writeWhole writes a file that others see whole or not at all.
+func writeWhole(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// output runs a command; its error has what the command says.
+func output(cmd *exec.Cmd) ([]byte, error) {
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w\n%s", filepath.Base(cmd.Path), cmd.Args[1], err, stderr.Bytes())
+	}
+	return out, nil
+}

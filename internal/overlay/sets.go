@@ -1,0 +1,4 @@
+package overlay
+
+// sets are all that is changed.
+var sets = []set{}
