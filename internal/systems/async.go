@@ -19,7 +19,7 @@ import (
 
 // Operations is a server of operations whose queue is on its disk, and clients that start one for each
 // call and wait for its result. A key is an operation's id.
-func Operations(*sim.Network) patterntest.Service {
+func Operations(n *sim.Network) patterntest.Service {
 	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
 			q := &workqueue.Queue{Path: filepath.Join(app.Folder, "queue"), LeaseTimeout: 5 * time.Second, MaxAttempts: 1000, Jitter: retry.NoJitter}
@@ -41,7 +41,7 @@ func Operations(*sim.Network) patterntest.Service {
 		Client: func(_ context.Context, h *sim.Host, servers ...string) patterntest.Ask {
 			c := &async.Client{Polls: &shortpoll.Client{
 				URL: "http://" + servers[0] + "/", HTTP: h.HTTPClient(), Header: async.Prefer(5 * time.Second),
-				Interval: 100 * time.Millisecond, Margin: time.Millisecond, Jitter: retry.Seeded(uint64(len(h.Name()))),
+				Interval: 100 * time.Millisecond, Margin: time.Millisecond, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
 			}}
 			return func(ctx context.Context, r patterntest.Request) (string, error) {
 				id := hex.EncodeToString([]byte(r.Key))

@@ -116,6 +116,35 @@ var brokenRetries = []callFlaw{
 		}
 		return answer, err
 	}, claims: noRetries}.on, "a link that turns away", patterntest.Gentle, "phone tried to connect * times within the second from * on; 20 are enough"},
+	{"the clients ask again in step", clerk{inStep: true}.on, "twenty callers lose the server at one instant", patterntest.Gentle,
+		"20 of 20 clients tried to connect within the 100ms from * on, after all had lost the server; 10 may"},
+	{"what was given up keeps its place", office{claims: func(s *patterntest.Service) { s.Cancels, s.Deadlines, s.Retries = false, false, nil }, asks: func() asking {
+		places := perClient(func() chan struct{} { return make(chan struct{}, 3) })
+		return func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {
+			mine := places(c)
+			select {
+			case mine <- struct{}{}:
+			case <-ctx.Done():
+				return "", said(ctx.Err(), false)
+			}
+			type result struct {
+				answer string
+				err    error
+			}
+			ended := make(chan result, 1)
+			go func() {
+				answer, err := tryOnce(c, context.WithoutCancel(ctx), r)
+				<-mine
+				ended <- result{answer, err}
+			}()
+			select {
+			case x := <-ended:
+				return x.answer, x.err
+			case <-ctx.Done():
+				return "", said(ctx.Err(), true)
+			}
+		}
+	}()}.on, "the server hangs for two minutes, amid calls", patterntest.Answering, "no call of phone was done within 3m0s after all faults were over"},
 	{"a connection of HTTP/2 is believed in for ever", office{client: func(c *officeClient) {
 		c.http.Transport.(*http.Transport).Protocols = onlyHTTP2()
 	}, protocols: onlyHTTP2()}.on, "connections go silent", patterntest.Wary, "c3, asked by phone at *, was unknown, since it used a connection that was silent since * and on which a call had failed at * (and * more)"},

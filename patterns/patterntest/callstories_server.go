@@ -49,6 +49,15 @@ func serverCallStories() (all callStories) {
 		c.AskEvery(2*time.Second, 40, Question{Timeout: 5 * time.Second})
 	})
 	all.races(overdue)
+	all.add("the server hangs for two minutes, amid calls", "what it took meanwhile is never answered, and must not keep those waiting who ask later", func(w *CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		c.AskEvery(time.Second, 5, Question{})
+		w.Slow(w.servers[0], never)
+		c.AskEvery(2*time.Second, 60, Question{Timeout: 5 * time.Second})
+		w.Slow(w.servers[0], 0)
+		c.AskEvery(2*time.Second, 10, Question{Timeout: 5 * time.Second})
+	})
 	all.add("the server is redeployed ten times, amid calls", "the everyday case: it is asked to go, and the next begins", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
@@ -94,6 +103,9 @@ func serverCallStories() (all callStories) {
 	return all
 }
 
+// never is longer than any story.
+const never = 10_000 * time.Hour
+
 // manyCallStories are about callers that end, and about what one caller does to others.
 func manyCallStories() (all callStories) {
 	all.add("a caller crashes and leaves while it waits", "who has gone is owed nothing, who comes back begins anew, and others do not notice", func(w *CallWorld) {
@@ -113,6 +125,19 @@ func manyCallStories() (all callStories) {
 			c.Ask(Question{})
 		}
 	})
+	all.add("twenty callers lose the server at one instant", "those who ask again in step ask it all at once when it is back", func(w *CallWorld) {
+		w.Callers(20)
+		w.AskEvery(10*time.Millisecond, 20, Question{})
+		w.Sleep(time.Second)
+		w.Server.Crash()
+		w.Sleep(10 * time.Second)
+		w.AskEvery(0, 20, Question{Timeout: time.Minute}) // all connect
+		w.Sleep(5 * time.Second)                          // for as long the first delays are too short to spread over
+		w.SpreadOut()
+		w.After(20*time.Second, w.Server.Restart)
+		w.Sleep(time.Minute)
+	})
+	all.needs(replicated, alone)
 	all.add("one caller of three does not read its answers", "a slow caller must not delay the others", func(w *CallWorld) {
 		slow := w.Caller("slow")
 		w.PromptFor(w.Caller("one"), w.Caller("two"))

@@ -261,7 +261,8 @@ func (w *CallWorld) judgeSilence(calls []*call, f *findings) {
 				}
 			}
 			for _, x := range calls {
-				if x.by == c && known >= 0 && x.at > known && x.at < until && x.at > at+w.service.Detects && x.ended && !x.abandoned && !x.isDone() {
+				// What was not executed has used no connection: a breaker may have refused it.
+				if x.by == c && known >= 0 && x.at > known && x.at < until && x.at > at+w.service.Detects && x.ended && !x.abandoned && x.said() == "unknown" {
 					f.addAt(x.at, Wary, c.Name, "%s, asked by %s at %v, was %s, since it used a connection that was silent since %v and on which a call had failed at %v",
 						x.of.id, c.Name, x.at, x.said(), at, known)
 				}

@@ -208,6 +208,7 @@ func (w *CallWorld) Refusing(all bool) {
 // caller can call again, for as long as the service may take to recover.
 func (w *CallWorld) Settle() {
 	w.settling = w.Net.Elapsed()
+	w.together = w.settling // all are asked to call
 	w.settle(w.service.Recovery, w.settled, func() {})
 	if w.onLoopback {
 		return

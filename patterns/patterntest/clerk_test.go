@@ -27,6 +27,7 @@ type clerk struct {
 	lease     time.Duration // after which a job is given to another worker, too; 0: never
 	readOnce  bool          // a result that was read is gone
 	impatient bool          // the client gives up at the first failure
+	inStep    bool          // the client's delays are not drawn
 }
 
 // on is the clerk as a service.
@@ -38,7 +39,8 @@ func (c clerk) on(n *sim.Network) patterntest.Service {
 			return patterntest.ServeHTTP(ctx, h, d)
 		},
 		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
-			p := &principal{clerk: c, http: h.HTTPClient(), url: "http://" + servers[0] + "/jobs/", life: n.Rand("clerk " + h.Name() + n.Elapsed().String()).Uint64()}
+			p := &principal{clerk: c, http: h.HTTPClient(), url: "http://" + servers[0] + "/jobs/", draw: n.Rand("clerk " + h.Name() + n.Elapsed().String()).Uint64N}
+			p.life = p.draw(1 << 63)
 			context.AfterFunc(ctx, p.http.CloseIdleConnections)
 			return p.ask
 		},
@@ -149,6 +151,9 @@ type principal struct {
 	url   string
 	life  uint64
 	nth   atomic.Int64
+
+	mu   sync.Mutex
+	draw func(uint64) uint64
 }
 
 // ask submits a job, under an ID of its own, until it is accepted, and comes back until it is done.
@@ -173,8 +178,12 @@ func (p *principal) ask(ctx context.Context, r patterntest.Request) (string, err
 		default:
 			wait = min(2*wait, 5*time.Second)
 		}
+		pause := wait
+		if wait > 300*time.Millisecond && !p.clerk.inStep {
+			pause = wait/2 + p.upTo(wait)
+		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			if !sent {
 				return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, ctx.Err())
@@ -182,6 +191,13 @@ func (p *principal) ask(ctx context.Context, r patterntest.Request) (string, err
 			return "", ctx.Err()
 		}
 	}
+}
+
+// upTo draws up to a delay.
+func (p *principal) upTo(d time.Duration) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Duration(p.draw(uint64(d)))
 }
 
 // send sends one request, which may take 5 s.

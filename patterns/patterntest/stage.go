@@ -28,6 +28,7 @@ type Stage struct {
 	peers      []*Peer
 	idle       []span                                // the time in which idle clients are to send little
 	spread     time.Duration                         // since when clients are to come back apart; 0: they need not
+	together   time.Duration                         // since when they may be at one again; 0: they may not
 	servers    []*Replica                            // that on Server is the first
 	counts     []census                              // of goroutines and connections
 	outages    []span                                // in which no client can reach the server

@@ -30,7 +30,7 @@ func (s *Stage) judgeTraffic(f *findings) {
 			f.add(Gentle, p.Name, "%s tried to connect %d times within the second from %v on; %d are enough", p.Name, most, at, maxAttempts)
 		}
 		for _, at := range dials[p.Name] {
-			if s.spread > 0 && at >= s.spread {
+			if s.spread > 0 && at >= s.spread && (s.together == 0 || at < s.together) {
 				herd = append(herd, at)
 			}
 		}
