@@ -2,6 +2,7 @@ package interop
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,6 +25,9 @@ func TestReadmeNamesEachLibrary(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	for _, lib := range libraries {
+		require.Contains(t, string(readme), "| "+lib.name+" |")
+	}
+	for _, lib := range slices.Concat(breakers, retriers) {
 		require.Contains(t, string(readme), "| "+lib.name+" |")
 	}
 }

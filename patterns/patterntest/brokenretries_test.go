@@ -144,7 +144,7 @@ var brokenRetries = []callFlaw{
 				return "", said(ctx.Err(), true)
 			}
 		}
-	}()}.on, "the server hangs for two minutes, amid calls", patterntest.Answering, "no call of phone was done within 3m0s after all faults were over"},
+	}()}.on, "the server comes back and hangs for two minutes", patterntest.Answering, "no call of phone was done within 3m0s after all faults were over"},
 	{"a connection of HTTP/2 is believed in for ever", office{client: func(c *officeClient) {
 		c.http.Transport.(*http.Transport).Protocols = onlyHTTP2()
 	}, protocols: onlyHTTP2()}.on, "connections go silent", patterntest.Wary, "c3, asked by phone at *, was unknown, since it used a connection that was silent since * and on which a call had failed at * (and * more)"},

@@ -49,11 +49,14 @@ func serverCallStories() (all callStories) {
 		c.AskEvery(2*time.Second, 40, Question{Timeout: 5 * time.Second})
 	})
 	all.races(overdue)
-	all.add("the server hangs for two minutes, amid calls", "what it took meanwhile is never answered, and must not keep those waiting who ask later", func(w *CallWorld) {
+	all.add("the server comes back and hangs for two minutes", "what it took meanwhile is never answered, and must not keep those waiting who ask later", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		c.AskEvery(time.Second, 5, Question{})
+		w.Server.Crash()
+		c.AskEvery(2*time.Second, 10, Question{Timeout: 5 * time.Second})
 		w.Slow(w.servers[0], never)
+		w.Server.Restart()
 		c.AskEvery(2*time.Second, 60, Question{Timeout: 5 * time.Second})
 		w.Slow(w.servers[0], 0)
 		c.AskEvery(2*time.Second, 10, Question{Timeout: 5 * time.Second})

@@ -395,12 +395,7 @@ func (e *execution) brokenOff(asked, stopped time.Duration) bool {
 // aliveWithin returns how many calls of a client are under way within a second, or began since it was heard last: one
 // that is frozen does later what they want, though they have ended.
 func (w *CallWorld) aliveWithin(p *Peer, from time.Duration) (count int) {
-	silent := time.Duration(0) // since when
-	for e := range w.Net.Trace().Events() {
-		if e.Kind == sim.Sent && e.From == p.Name && e.At < from {
-			silent = e.At
-		}
-	}
+	silent := w.silentSince(p, from)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, x := range w.calls {
@@ -409,4 +404,25 @@ func (w *CallWorld) aliveWithin(p *Peer, from time.Duration) (count int) {
 		}
 	}
 	return count
+}
+
+// silentSince returns since when a client has sent nothing, as of a time, or of when it was frozen if that ended within the second before or after. Its
+// kernel speaks meanwhile.
+func (w *CallWorld) silentSince(p *Peer, at time.Duration) (silent time.Duration) {
+	frozen := time.Duration(-1) // since when
+	for e := range w.Net.Trace().Events() {
+		switch {
+		case e.From != p.Name || e.At >= at+time.Second:
+		case e.Kind == sim.Noted && e.Note == "pause":
+			frozen = e.At
+		case e.Kind == sim.Noted && e.Note == "resume":
+			if frozen >= 0 && e.At+time.Second >= at {
+				return frozen
+			}
+			frozen = -1
+		case e.Kind == sim.Sent && e.At < at && frozen < 0:
+			silent = e.At
+		}
+	}
+	return silent
 }

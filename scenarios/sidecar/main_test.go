@@ -4,6 +4,9 @@ package sidecar_test
 import (
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/eventlog"
@@ -58,4 +61,18 @@ func TestCall(t *testing.T) {
 			patterntest.Call(t, func(n *sim.Network) patterntest.Service { return systems.SidecarCalls(n, sidecars) }, options...)
 		})
 	}
+}
+
+// What a storm found in the contract: a client that was frozen does, when it runs again, what was asked of it meanwhile, which is not to be held against it.
+func TestAFrozenClientCatchesUp(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		require.Empty(t, patterntest.JudgeCall(n, systems.SidecarCalls(n, true), t.TempDir(), patterntest.CallStory{Play: func(w *patterntest.CallWorld) {
+			phone := w.Caller("phone")
+			w.Net.Inject(13*time.Second, 30*time.Second, sim.Pause(phone.Host))
+			w.Sleep(13 * time.Second)
+			w.AskEvery(time.Second, 12, patterntest.Question{})
+			w.AskEvery(0, 14, patterntest.Question{})
+			w.Sleep(18 * time.Second)
+		}}))
+	}, sim.MayDiffer("what a client does at once when it runs again the runtime orders"))
 }
