@@ -10,14 +10,6 @@ import (
 	"strings"
 )
 
-// unicast refuses addresses that stand for several hosts.
-func unicast(a netip.Addr) error {
-	if a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-		return &net.AddrError{Err: "broadcast and multicast are not simulated", Addr: a.String()}
-	}
-	return nil
-}
-
 // validName refuses what cannot stand where a host name may: RFC 1123 section
 // 2.1, with the underscore that many services use.
 func validName(kind, name string) error {

@@ -27,6 +27,9 @@ func drawn(data []byte) string {
 			at: at, kind: Sent + EventKind(a%5), proto: protoTCP + protocol(a/5%3), flags: tcp.Flags(b & 63), segment: tcp.Kind(c % 5),
 			from: int32(b % 7), to: int32(c % 7), sport: uint16(a) << 8, dport: uint16(b), length: uint16(c) << 6, seq: uint64(a), ack: uint64(b),
 		}
+		if r.proto == protoUDP {
+			r.flags %= tcp.Flags(len(severalKinds))
+		}
 		if r.kind != Noted { // packets have two ends
 			r.from, r.to = max(r.from, 1), max(r.to, 1)
 		}

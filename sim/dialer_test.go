@@ -87,7 +87,9 @@ func TestDialerErrors(t *testing.T) {
 			{"udp", "b:7", udpAddr("10.99.0.1:0"), syscall.EADDRNOTAVAIL, "dial udp 10.99.0.1:0->10.0.0.2:7: bind: cannot assign requested address"},
 			{"udp", "b:7", udpAddr("127.0.0.1:0"), syscall.EINVAL, "connect: invalid argument"},
 			{"udp", "10.79.0.1:7", udpAddr(":6000"), syscall.ENETUNREACH, "dial udp :6000->10.79.0.1:7: connect: network is unreachable"},
-			{"udp", "224.0.0.1:7", nil, nil, "dial udp 224.0.0.1:7: address 224.0.0.1: broadcast and multicast are not simulated"},
+			{"tcp", "224.0.0.1:7", nil, syscall.ENETUNREACH, "dial tcp 224.0.0.1:7: connect: network is unreachable"},
+			{"udp", "b:7", udpAddr("255.255.255.255:0"), nil, "dial udp 255.255.255.255:0->10.0.0.2:7: a dial from a broadcast address is not simulated"},
+			{"udp", "10.255.255.255:7", udpAddr("127.0.0.1:0"), syscall.EINVAL, "connect: invalid argument"},
 			{"tcp6", "b:7", nil, nil, "dial tcp6: address b: no suitable address found"},
 		} {
 			_, err := dialerOf(a, row.local).Dial(row.network, row.to)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"syscall"
@@ -98,7 +99,9 @@ func (h *Host) mayBind(addr netip.Addr) error {
 		return h.errNoIPv6()
 	case addr.Is6() && addr.IsLinkLocalUnicast():
 		return sysError("bind", syscall.EINVAL) // without a zone that it has
-	case !h.owns(addr):
+	case addr.Is6() && addr.IsMulticast():
+		return sysError("bind", syscall.EINVAL)
+	case !h.owns(addr) && !several(addr):
 		return sysError("bind", syscall.EADDRNOTAVAIL)
 	}
 	return nil
@@ -115,6 +118,8 @@ func (h *Host) mayConnect(from, to netip.Addr) error {
 	switch {
 	case to.Is6() && to.IsLinkLocalUnicast():
 		return sysError("connect", syscall.EINVAL)
+	case several(from):
+		return errFromBroadcast
 	case h.at(to) == nil || !h.sourceFor(to).IsValid():
 		return sysError("connect", syscall.ENETUNREACH)
 	case from.Is4() && from.IsLoopback() && h.at(to) != &h.node:
@@ -122,6 +127,8 @@ func (h *Host) mayConnect(from, to netip.Addr) error {
 	}
 	return nil
 }
+
+var errFromBroadcast = errors.New("a dial from a broadcast address is not simulated")
 
 // errNoIPv6 is the error of a socket for IPv6 where the host has none.
 //

@@ -36,7 +36,7 @@ func addr6OfHost(number int) netip.Addr {
 //
 //	sim.Drop(link, sim.Packets{Where: func(e sim.Event) bool { return e.IPv6 }})
 //
-// Link-local addresses (fe80::), zones and multicast are not simulated, and refused.
+// Link-local addresses (fe80::) and zones are not simulated, and refused.
 func IPv6() Option {
 	return func(o *options) { o.ipv6 = true }
 }
@@ -107,7 +107,7 @@ func notOfHost(a netip.Addr) string {
 		return "link-local addresses of IPv6 and zones are not simulated"
 	case a.IsLoopback():
 		return "every host has the loopback's addresses"
-	case a.IsUnspecified() || unicast(a) != nil:
+	case a.IsUnspecified() || several(a):
 		return "it must be a unicast address"
 	}
 	return ""

@@ -239,9 +239,13 @@ func (h *Host) pathTo(addr netip.Addr) *path {
 }
 
 // unreachable tells the sender that its packet could not be delivered, and ends the
-// packet; mtu is what the link takes for which it was too big. The message goes back by the
+// packet, unless that was for several hosts; mtu is what the link takes for which it was too big. The message goes back by the
 // route that the packet came.
 func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
+	if several(pkt.dst.Addr()) { // RFC 1122 section 3.2.2
+		n.pool.free(pkt)
+		return
+	}
 	done := pkt.way
 	arrived := pkt.hop == len(pkt.pipes)
 	m := n.pool.packet(n.path(done.to, done.from, pkt.src.Addr()).misc, protoICMP, pkt.dst, pkt.src)

@@ -115,7 +115,7 @@ func (l *lookup) ask(query []byte, asked string, server netip.AddrPort) error {
 		unlist(h.table.udp, 0, l.UDPConn)
 		l.setPort(port)
 		h.table.udp[port] = append(h.table.udp[port], l.UDPConn)
-		l.transmit(now, datagram{from: l.local, by: by, data: query}, server, way, MTUDiscoverWant, refused != 0)
+		l.transmit(now, datagram{from: l.local, by: by, data: query}, server, l.flowTo(server, way), MTUDiscoverWant, refused != 0)
 	}}, way.lookahead())
 	if refused != 0 {
 		return sysError("write", refused)

@@ -36,7 +36,7 @@ type packet struct {
 	by       moment       // of UDP: when it was written
 	frag     fragment
 	icmp     icmpMessage
-	arp      uint8 // request or reply
+	arp      uint8 // request or reply; of UDP, for several hosts: toGroup or toBroadcast
 	size     int   // bytes on the wire
 	df       bool  // don't fragment (DF)
 	corrupt  bool  // its receiver's checksum finds a bit error
@@ -109,6 +109,9 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	case pkt.frag.whole != nil:
 		s := pkt.span()
 		pkt.frag.whole.describe(r, s.from, s.to-s.from)
+		if pkt.proto == protoUDP {
+			r.flags = tcp.Flags(pkt.arp)
+		}
 	case pkt.proto == protoTCP:
 		s := pkt.seg
 		r.flags, r.seq, r.ack, r.length, r.segment = s.Flags, s.Seq, s.Ack, uint16(len(s.Payload)), s.Kind
@@ -182,7 +185,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 		n.sendBack(now, pkt, p, ICMPNetUnreachable, "no IPv6 over an MTU below 1280")
 		return
 	}
-	if p.neighbour != nil && !p.neighbourOf(pkt.way.six).passes(now, pkt) {
+	if p.neighbour != nil && !several(pkt.dst.Addr()) && !p.neighbourOf(pkt.way.six).passes(now, pkt) {
 		return
 	}
 	if p.trouble != nil && !n.troubled(now, pkt, p) {
@@ -465,7 +468,7 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		n.drop(now, pkt, nil, "host is off")
 		return
 	}
-	if n.names.lost && h != nil && !h.owns(pkt.dst.Addr()) {
+	if n.names.lost && h != nil && !h.owns(pkt.dst.Addr()) && !several(pkt.dst.Addr()) {
 		n.drop(now, pkt, nil, "no such address")
 		return
 	}

@@ -33,17 +33,22 @@ func (n *Network) path(from, to *node, addr netip.Addr) *path {
 	p := n.wires.paths[way{from, to, addr}]
 	if p == nil {
 		p = &path{n: n, from: from, to: to, numbers: [2]int32{from.number, to.number}, hash: from.hash ^ to.hash<<1}
-		p.header = ipHeader
 		if addr.IsValid() {
 			p.hash ^= addrHash(addr)
 		}
-		if addr.Is6() {
-			p.six, p.header = true, ip6Header
-		}
+		p.six, p.header = addr.Is6(), headerOf(addr)
 		p.misc = &flow{path: p}
 		n.wires.paths[way{from, to, addr}] = p
 	}
 	return p
+}
+
+// headerOf is how long the IP header is of what goes to an address.
+func headerOf(to netip.Addr) int {
+	if to.Is6() {
+		return ip6Header
+	}
+	return ipHeader
 }
 
 // pipes returns the route that packets take now.

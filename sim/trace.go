@@ -68,7 +68,7 @@ type Event struct {
 	Protocol   string // "tcp", "udp", "icmp", "arp" or "ndp"
 	SourcePort uint16 // of TCP and UDP
 	TargetPort uint16 // of TCP and UDP
-	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"; of ARP "request" or "reply", of NDP "solicitation" or "advertisement"
+	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"; of ARP "request" or "reply", of NDP "solicitation" or "advertisement"; of UDP "multicast", "broadcast" or ""
 	Seq, Ack   uint64 // of TCP, counted from 0 at the SYN of each side
 	Length     int    // bytes of payload
 	Size       int    // bytes on the wire, IP header included
@@ -255,6 +255,8 @@ func (t *Trace) eventOf(r *record) Event {
 		e.Flags = r.flags.String()
 	}
 	switch proto {
+	case protoUDP:
+		e.Flags = severalKinds[r.flags]
 	case protoARP:
 		e.Flags = arpKinds[r.flags]
 	case protoNDP:
@@ -304,7 +306,7 @@ func (e Event) packet() string {
 	case "arp", "ndp":
 		return e.Protocol + " " + e.Flags
 	default:
-		return fmt.Sprintf("%s len %d", e.Protocol, e.Length)
+		return fmt.Sprintf("%s len %d", strings.TrimSpace(e.Protocol+" "+e.Flags), e.Length)
 	}
 	s := fmt.Sprintf("[%s] seq %d", e.Flags, e.Seq)
 	if e.Length > 0 {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -24,7 +25,15 @@ import (
 // package net ([MTUDiscoverWant]): one that is too big for a later link is lost, and the
 // host told (see [netem.Config]'s MTU). From then on, for 10 minutes, it cuts larger ones for
 // that destination, and a connected socket has EMSGSIZE for the error of its next call.
-// Nothing is sent to broadcast and multicast addresses: they are refused.
+//
+// What is sent to a group (224.0.0.0/4, ff00::/8) or broadcast (255.255.255.255, or 10.255.255.255 for the addresses that hosts are
+// given) goes to each host of the sender's segment as a packet of its own, which that host's link loses, delays and duplicates as it
+// does others; the trace calls it "multicast" or "broadcast". A segment is the hosts that a link joins with the sender, and those to which the default path leads, if they are in the
+// sender's [Zone]. Routers pass nothing on that is for several, there is no ARP for it, and nobody
+// is told by ICMP what becomes of it. Broadcasts come to all sockets of the port that are bound to no address or to that broadcast's,
+// those of the sender's own host included. Of a group only hosts take them that have a socket in it ([UDPConn.JoinGroup], [Host.ListenMulticastUDP]), and then
+// give them to all sockets of the port that are bound to no address, whether they are in it or not (IP_MULTICAST_ALL);
+// 224.0.0.1 and ff02::1 every host is in. What goes to an IPv6 group of the link comes from the address that the host has, since there are no link-local ones.
 //
 // The receive buffer is that of Linux, net.core.rmem_default = 212992 bytes. What counts
 // is the memory that the kernel takes for a datagram: 832 bytes for one of up to 197 bytes
@@ -52,6 +61,7 @@ type UDPConn struct {
 	sent         uint64
 	flows        map[netip.AddrPort]*flow
 	discover     MTUDiscover
+	groups       groups
 	crossing     *Fault // for which it is open; nil for those of the program
 	fd           descriptor
 	closed       bool
@@ -76,10 +86,13 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	if err := unicast(local.Addr()); err != nil {
-		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(named), err)
+	shared := local.Addr().IsMulticast() // as package net has it, which does not join the group
+	if shared {
+		local = netip.AddrPortFrom(unspecified(local.Addr().Is6()), local.Port())
 	}
-	u, err := try(h.n, func() (*UDPConn, error) { return h.bind(network, local.Addr().Is6(), local, netip.AddrPort{}) })
+	u, err := try(h.n, func() (*UDPConn, error) {
+		return h.bindAs(network, local.Addr().Is6(), local, netip.AddrPort{}, shared)
+	})
 	if err != nil {
 		return nil, opError("listen", network, nil, net.UDPAddrFromAddrPort(named), err)
 	}
@@ -96,9 +109,6 @@ func (d *Dialer) dialUDP(ctx context.Context, network string, named netip.AddrPo
 	}
 	if err := ctx.Err(); err != nil {
 		return fail(contextError(err))
-	}
-	if err := unicast(remote.Addr()); err != nil {
-		return fail(err)
 	}
 	u, err := try(h.n, func() (*UDPConn, error) { return h.connect(network, six, local, remote, d.LocalAddr == nil) })
 	if err != nil {
@@ -122,7 +132,9 @@ func (h *Host) connect(network string, six bool, local, remote netip.AddrPort, o
 	if err != nil {
 		return nil, err
 	}
-	if err = h.mayConnect(u.local.Addr(), remote.Addr()); err == nil {
+	if several(remote.Addr()) {
+		err = u.connectToSeveral(remote.Addr())
+	} else if err = h.mayConnect(u.local.Addr(), remote.Addr()); err == nil {
 		if u.local.Addr().IsUnspecified() {
 			u.setSource(h.sourceFor(remote.Addr()))
 		}
@@ -154,6 +166,11 @@ func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 
 // bind makes a socket. The lock is held.
 func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UDPConn, error) {
+	return h.bindAs(network, six, local, remote, false)
+}
+
+// bindAs is bind for a socket that may share its port with others that may.
+func (h *Host) bindAs(network string, six bool, local, remote netip.AddrPort, shared bool) (*UDPConn, error) {
 	switch {
 	case h.n.closed:
 		return nil, net.ErrClosed
@@ -170,16 +187,18 @@ func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UD
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
-	bound := network
-	if !six {
-		bound = "udp4"
-	}
+	u := newUDPConn(h, network, six, local, remote)
 	for _, other := range h.table.udp[local.Port()] {
-		if overlap(other.network, other.local.Addr(), bound, local.Addr()) {
+		switch {
+		case shared && other.groups.shared:
+			u.groups.nth = max(u.groups.nth, other.groups.nth)
+		case overlap(other.bound(), other.local.Addr(), u.bound(), local.Addr()):
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
-	u := newUDPConn(h, network, six, local, remote)
+	if u.groups.shared = shared; shared {
+		u.groups.nth++
+	}
 	u.fd = h.fds.take()
 	h.table.udp[local.Port()] = append(h.table.udp[local.Port()], u)
 	if u.asleep = h.pause.faults != nil; u.asleep {
@@ -204,7 +223,7 @@ func (u *UDPConn) setSource(addr netip.Addr) { u.local = netip.AddrPortFrom(addr
 
 // socket returns the socket that receives datagrams for to that come from from.
 func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
-	for _, u := range h.table.udp[to.Port()] {
+	for _, u := range slices.Backward(h.table.udp[to.Port()]) { // of several that share the port, the one opened last
 		if !u.asleep && u.takes(to, from) {
 			return u
 		}
@@ -219,7 +238,18 @@ func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
 
 // takes says whether u receives datagrams for its port of an address.
 func (u *UDPConn) takes(to, from netip.AddrPort) bool {
-	return takes(u.network, u.local.Addr(), to.Addr()) && (!u.remote.IsValid() || u.remote == from)
+	if to.Addr().IsMulticast() && !u.local.Addr().IsUnspecified() {
+		return false
+	}
+	return takes(u.bound(), u.local.Addr(), to.Addr()) && (!u.remote.IsValid() || u.remote == from)
+}
+
+// bound is the network whose families the socket has.
+func (u *UDPConn) bound() string {
+	if !u.six {
+		return "udp4"
+	}
+	return u.network
 }
 
 func (u *UDPConn) wakeUp() { u.asleep = false }
@@ -228,6 +258,10 @@ func (u *UDPConn) wakeUp() { u.asleep = false }
 func (h *Host) datagram(now int64, pkt *packet) {
 	if pkt.src.Addr() == loopback6 && pkt.way.from != &h.node {
 		h.n.drop(now, pkt, nil, "from [::1] of another host")
+		return
+	}
+	if several(pkt.dst.Addr()) {
+		h.takeForSeveral(now, pkt)
 		return
 	}
 	u := h.socket(pkt.dst, pkt.src)
@@ -244,16 +278,20 @@ func (h *Host) datagram(now int64, pkt *packet) {
 		h.n.unreachable(now, pkt, ICMPPortUnreachable, 0)
 		return
 	}
-	size := truesize(pkt.size, pkt.way.header)
-	if pkt.frag.whole != nil {
-		size = pkt.frag.whole.memory
-	}
-	if !u.buffer.put(datagram{from: pkt.src, by: pkt.by, data: pkt.data, size: size}) {
+	if !u.buffer.put(datagram{from: pkt.src, by: pkt.by, data: pkt.data, size: pkt.memory()}) {
 		h.n.drop(now, pkt, nil, "receive buffer full")
 		return
 	}
 	h.n.pool.free(pkt)
 	u.in.q.notify(u.n, h)
+}
+
+// memory is what a datagram takes of a receive buffer.
+func (pkt *packet) memory() int {
+	if pkt.frag.whole != nil {
+		return pkt.frag.whole.memory
+	}
+	return truesize(pkt.size, pkt.way.header)
 }
 
 // refused handles a message that a datagram was not wanted. Only a connected socket
@@ -319,102 +357,6 @@ func (u *UDPConn) takeError() syscall.Errno {
 	u.err = 0
 	u.host.revealRefusal(protoUDP, u.remote)
 	return err
-}
-
-// send sends a datagram by the system call of that name; addr is where to, as errors have
-// it.
-func (u *UDPConn) send(p []byte, to netip.AddrPort, addr net.Addr, call string) (int, error) {
-	if to.Addr().IsUnspecified() {
-		six := u.six // as Linux does with 0.0.0.0
-		if to = netip.AddrPortFrom(u.local.Addr(), to.Port()); to.Addr().IsUnspecified() {
-			to = netip.AddrPortFrom(loopback, to.Port())
-			if six {
-				to = netip.AddrPortFrom(loopback6, to.Port())
-			}
-		}
-	}
-	readsRange(p)
-	err := unicast(to.Addr())
-	if err == nil {
-		err = get(u.n, func() error { return u.queue(p, to, call) })
-	}
-	if err != nil {
-		return 0, opError("write", u.network, udpAddr(u.local, u.six), addr, err)
-	}
-	return len(p), nil
-}
-
-// queue leaves a datagram for the engine, unless it is refused at once.
-func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
-	source := u.local.Addr()
-	if source.IsUnspecified() {
-		source = u.host.sourceFor(to.Addr())
-	}
-	switch {
-	case u.closed:
-		return net.ErrClosed
-	case u.write.expired():
-		return os.ErrDeadlineExceeded
-	case len(p) > maxDatagram && (to.Addr().Is4() || len(p) > maxDatagram6):
-		return sysError(call, syscall.EMSGSIZE)
-	case to.Port() == 0 && !u.remote.IsValid():
-		return sysError(call, syscall.EINVAL)
-	}
-	way, refused := u.host.routeTo(source, to.Addr())
-	switch {
-	case way == nil:
-		return sysError(call, refused)
-	case !u.discover.cuts() && way.header+udpHeader+len(p) > u.discover.mtu(way, u.n.now()):
-		return sysError(call, syscall.EMSGSIZE) // an error that waits goes on waiting
-	case refused == 0 && u.err != 0:
-		return sysError(call, u.takeError())
-	}
-	u.sent++
-	data, by, discover := make([]byte, len(p)), u.n.moment(), u.discover
-	tcp.CopyBytes(data, p)
-	key := uint64(u.local.Port())<<48 | u.sent
-	dest := "" // nothing but what tells sockets of one port apart
-	switch from := u.local.Addr(); {
-	case from == u.host.addr || from.IsUnspecified() && !u.six:
-	case from.Is4() && from.IsLoopback():
-		key |= 1 << 47
-	default:
-		dest = from.String() + u.network
-	}
-	u.n.submit(operation{
-		host: u.host, kind: opDatagram, dest: dest, n: key,
-		run: func(now int64) {
-			d := datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: by, data: data}
-			u.transmit(now, d, to, way, discover, refused != 0)
-		},
-	}, way.lookahead())
-	if refused != 0 {
-		return sysError(call, refused)
-	}
-	return nil
-}
-
-// transmit sends a datagram; refused says that its sender knows that it gets nowhere.
-func (u *UDPConn) transmit(now int64, d datagram, to netip.AddrPort, way *path, m MTUDiscover, refused bool) {
-	if u.host.off != nil {
-		return // the power went before the datagram did
-	}
-	f := u.flows[to]
-	if f == nil {
-		f = &flow{path: way, id: flowID(protoUDP, d.from.Port(), to.Port())}
-		u.flows[to] = f
-	}
-	pkt := u.n.pool.packet(f, protoUDP, d.from, to)
-	pkt.data, pkt.by, pkt.size = d.data, d.by, way.header+udpHeader+len(d.data)
-	if refused {
-		pkt.pipes = way.pipes()
-		u.n.drop(now, pkt, pkt.pipes[0], "no route to host")
-		return
-	}
-	if u.crossing != nil {
-		u.crossing.met(now, pkt)
-	}
-	u.n.dispatchAs(m, pkt, now)
 }
 
 // Close implements [net.Conn] and [net.PacketConn].

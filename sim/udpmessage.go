@@ -144,7 +144,7 @@ func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) 
 	case ip.Is6() && !u.six:
 		return fail(&net.AddrError{Err: "non-IPv4 address", Addr: addr.IP.String()})
 	case ip.Is6() && (addr.Zone != "" || ip.IsLinkLocalUnicast()):
-		return fail(&net.AddrError{Err: "link-local addresses are not simulated", Addr: addr.IP.String()})
+		return fail(&net.AddrError{Err: "link-local addresses and zones are not simulated", Addr: addr.IP.String()})
 	case ip.Is4() && familyOf(u.network) == "6" && ip != netip.IPv4Unspecified():
 		return fail(sysError(call, syscall.ENETUNREACH)) // IPV6_V6ONLY
 	}

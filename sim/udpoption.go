@@ -26,7 +26,7 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 				u.in.q.release()
 			}
 		}
-		u.n.queue.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP))
+		u.n.queue.schedule(u, classDeadline, socketID(u.host, u.local, protoUDP)^uint64(u.groups.nth)<<40)
 		u.n.wakeAt(u.next(classDeadline))
 		return nil
 	}))

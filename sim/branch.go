@@ -1,0 +1,185 @@
+package sim
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// Addresses that stand for several hosts. Those of all nodes every host is in.
+var (
+	limitedBroadcast  = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	directedBroadcast = netip.AddrFrom4([4]byte{10, 255, 255, 255})
+	hostsPrefix       = netip.MustParsePrefix("10.0.0.0/8") // of the addresses that hosts are given
+	allNodes          = netip.AddrFrom4([4]byte{224, 0, 0, 1})
+	allNodes6         = netip.MustParseAddr("ff02::1")
+)
+
+// several says that an address stands for several hosts.
+func several(a netip.Addr) bool {
+	return a.IsMulticast() || a == limitedBroadcast || a == directedBroadcast
+}
+
+// What the trace says of a datagram for several hosts, in the place of TCP's flags.
+const (
+	toGroup = iota + 1
+	toBroadcast
+)
+
+var severalKinds = [...]string{toGroup: "multicast", toBroadcast: "broadcast"}
+
+// kindOfSeveral is one of those, or 0.
+func kindOfSeveral(a netip.Addr) uint8 {
+	switch {
+	case a.IsMulticast():
+		return toGroup
+	case several(a):
+		return toBroadcast
+	}
+	return 0
+}
+
+// A branch is a part of the way of what is sent to several hosts: that to one of them.
+type branch struct {
+	to   netip.AddrPort
+	host *Host
+}
+
+// A departure is a datagram that leaves on a branch; refused says that its sender's own link sends it back.
+type departure struct {
+	branch
+	way     *path
+	refused bool
+}
+
+// neighbours are the hosts of h's segment: those that a link joins with h, and those of its zone to which the default
+// path leads. Where routers lie between, nothing comes that is for several hosts: they would have to be told to pass it on.
+func (h *Host) neighbours() (all []*Host) {
+	for _, o := range h.n.names.inOrder {
+		switch joined := h.n.wires.linked[nodes{&h.node, &o.node}] != nil; {
+		case o == h:
+		case joined, h.zone == o.zone && h.n.shortest(&h.node, &o.node) == nil:
+			all = append(all, o)
+		}
+	}
+	slices.SortFunc(all, func(a, b *Host) int { return cmp.Compare(a.name, b.name) })
+	return all
+}
+
+// branches are the ways of what h sends to several hosts from one of its addresses, its own first. The loopback is a segment of its own,
+// on which a host is in no group.
+func (h *Host) branches(from netip.Addr, to netip.AddrPort) (all []departure) {
+	if from.IsLoopback() && to.Addr().IsMulticast() {
+		return nil
+	}
+	all = append(all, departure{branch{to, h}, h.n.path(&h.node, &h.node, to.Addr()), false})
+	if from.IsLoopback() || to.Addr().IsInterfaceLocalMulticast() {
+		return all
+	}
+	for _, o := range h.neighbours() {
+		all = append(all, departure{branch{to, o}, h.n.path(&h.node, &o.node, to.Addr()), false})
+	}
+	return all
+}
+
+// sourceForSeveral is the address from which h sends to several hosts; to what all hosts of a prefix get, one of that.
+func (h *Host) sourceForSeveral(to netip.Addr) netip.Addr {
+	if to == directedBroadcast {
+		if i := slices.IndexFunc(h.addresses.list, hostsPrefix.Contains); i >= 0 {
+			return h.addresses.list[i]
+		}
+		return netip.Addr{}
+	}
+	return h.sourceFor(to)
+}
+
+// mayReach says with which error a host's routing table refuses what is for several hosts, or 0.
+func (h *Host) mayReach(from, to netip.Addr) syscall.Errno {
+	switch {
+	case !from.IsValid():
+		return syscall.ENETUNREACH
+	case from.Is4() && from.IsLoopback() && to == directedBroadcast:
+		return syscall.EINVAL // to the other two kinds it sends on the loopback itself
+	case h.addresses.gone && !h.owns(from):
+		return syscall.ENETUNREACH
+	}
+	return 0
+}
+
+// connectToSeveral is what connect has to do with an address that stands for several hosts.
+func (u *UDPConn) connectToSeveral(remote netip.Addr) error {
+	from := u.local.Addr()
+	if from.IsUnspecified() || several(from) {
+		from = u.host.sourceForSeveral(remote)
+	}
+	if errno := u.host.mayReach(from, remote); errno != 0 {
+		return sysError("connect", errno)
+	}
+	u.setSource(from)
+	return nil
+}
+
+// queueForSeveral is queue for what goes to several hosts.
+func (u *UDPConn) queueForSeveral(p []byte, source netip.Addr, to netip.AddrPort, call string) error {
+	h := u.host
+	if errno := h.mayReach(source, to.Addr()); errno != 0 {
+		return sysError(call, errno)
+	}
+	all := h.branches(source, to)
+	mtu, least, errno, open := never, never, syscall.Errno(0), len(all) <= 1
+	for i := range all {
+		d := &all[i]
+		least = min(least, d.way.lookahead())
+		if d.host == h {
+			continue
+		}
+		mtu = min(mtu, int64(u.discover.mtu(d.way, u.n.now())))
+		if refused := d.way.refusal(); refused != 0 {
+			d.refused, errno = true, refused
+		} else {
+			open = true
+		}
+	}
+	switch {
+	case !u.discover.cuts() && int64(headerOf(to.Addr())+udpHeader+len(p)) > mtu:
+		return sysError(call, syscall.EMSGSIZE)
+	case open && u.err != 0:
+		return sysError(call, u.takeError())
+	case len(all) == 0:
+		return nil
+	}
+	u.sent++
+	data, by, discover, silent := make([]byte, len(p)), u.n.moment(), u.discover, u.groups.silent && to.Addr().IsMulticast()
+	tcp.CopyBytes(data, p)
+	u.n.submit(operation{
+		host: h, kind: opDatagram, dest: u.identity(), n: uint64(u.local.Port())<<48 | u.sent,
+		run: func(now int64) {
+			from := datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: by, data: data}
+			for _, d := range all {
+				if d.host != h || !silent && (!to.Addr().IsMulticast() || h.inGroup(to.Addr())) {
+					u.transmit(now, from, to, u.flowOn(d), discover, d.refused)
+				}
+			}
+		},
+	}, least)
+	if !open {
+		return sysError(call, errno)
+	}
+	return nil
+}
+
+// flowOn is the flow of a socket on a branch.
+func (u *UDPConn) flowOn(d departure) *flow {
+	if u.groups.flows == nil {
+		u.groups.flows = map[branch]*flow{}
+	}
+	f := u.groups.flows[d.branch]
+	if f == nil {
+		f = &flow{path: d.way, id: flowID(protoUDP, u.local.Port(), d.to.Port())}
+		u.groups.flows[d.branch] = f
+	}
+	return f
+}

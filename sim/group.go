@@ -1,0 +1,279 @@
+package sim
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"syscall"
+)
+
+// maxGroups is how many groups of IPv4 a socket may be in: Linux's net.ipv4.igmp_max_memberships.
+const maxGroups = 20
+
+// groups is what a socket has to do with addresses that stand for several hosts.
+type groups struct {
+	joined []*membership
+	silent bool // sockets of its own host do not get what it sends to groups
+	shared bool // its port may be that of others that are shared (SO_REUSEADDR),
+	nth    int  // of which it is this one, from 1
+	flows  map[branch]*flow
+}
+
+// A membership is that of a socket in a group. On a paused host it is a matter of the program's alone until that goes on.
+type membership struct {
+	group        netip.Addr
+	asleep, left bool
+	socket       *UDPConn
+}
+
+// wakeUp implements waking.
+func (m *membership) wakeUp() { m.asleep = false }
+
+// leave implements leaver.
+func (m *membership) leave() {
+	m.socket.groups.joined = slices.DeleteFunc(m.socket.groups.joined, func(o *membership) bool { return o == m })
+}
+
+// ListenMulticastUDP listens for what is sent to a group, as [net.ListenMulticastUDP] does: on a socket for the group's port on
+// any address, which joins the group and whose own host does not get what it sends to groups. Several such sockets may
+// have one port. As on Linux each of them gets, beside the group's datagrams,
+// those of other groups that some socket of the host is in (IP_MULTICAST_ALL), and broadcasts; what is for the host alone,
+// the one that was opened last gets. See [UDPConn] for who is reached.
+//
+// ifi must be nil, since simulated hosts have no interfaces. The network must be "udp", "udp4" or "udp6". EINVAL
+// refuses what is no group, EADDRINUSE a port that another socket has for itself.
+func (h *Host) ListenMulticastUDP(network string, ifi *net.Interface, gaddr *net.UDPAddr) (*UDPConn, error) {
+	h.must("ListenMulticastUDP")
+	h.n.mustSimulate("ListenMulticastUDP")
+	fail := func(err error) (*UDPConn, error) { return nil, opError("listen", network, nil, shown(gaddr), err) }
+	if err := checkNetwork(network, protoUDP); err != nil {
+		return fail(err)
+	}
+	if gaddr == nil || gaddr.IP == nil {
+		return fail(errMissingAddress)
+	}
+	group, err := groupOf(ifi, gaddr)
+	if err != nil {
+		return fail(err)
+	}
+	six := group.Is6() && familyOf(network) != "4" || familyOf(network) == "6"
+	u, err := try(h.n, func() (*UDPConn, error) { return h.openGroup(network, six, group, uint16(gaddr.Port)) })
+	if err != nil {
+		return fail(err)
+	}
+	return u, nil
+}
+
+// openGroup is the part of ListenMulticastUDP with the lock held. As package net does, it binds the socket first and joins then, and
+// undoes the one if the other fails.
+func (h *Host) openGroup(network string, six bool, group netip.Addr, port uint16) (*UDPConn, error) {
+	u, err := h.bindAs(network, six, netip.AddrPortFrom(unspecified(six), port), netip.AddrPort{}, true)
+	if err != nil {
+		return nil, err
+	}
+	u.groups.silent = true
+	if err := u.join(group); err != nil {
+		u.shut()
+		unlist(h.table.udp, u.local.Port(), u)
+		return nil, err
+	}
+	return u, nil
+}
+
+// unspecified is the address of a socket of a family that is bound to any.
+func unspecified(six bool) netip.Addr {
+	if six {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
+}
+
+// groupOf is the address of a group, be it one or not, on a host without interfaces.
+func groupOf(ifi *net.Interface, group net.Addr) (netip.Addr, error) {
+	if ifi != nil {
+		return netip.Addr{}, &net.AddrError{Err: "a simulated host has no interfaces: the interface must be nil", Addr: ifi.Name}
+	}
+	var ip net.IP
+	zone := ""
+	switch g := group.(type) {
+	case *net.UDPAddr:
+		if g != nil {
+			ip, zone = g.IP, g.Zone
+		}
+	case *net.IPAddr:
+		if g != nil {
+			ip, zone = g.IP, g.Zone
+		}
+	}
+	if zone != "" {
+		return netip.Addr{}, &net.AddrError{Err: "zones are not simulated", Addr: group.String()}
+	}
+	addr, ok := netip.AddrFromSlice(ip)
+	if !ok {
+		return netip.Addr{}, errMissingAddress
+	}
+	return addr.Unmap(), nil
+}
+
+// JoinGroup has the socket's host take what is sent to a group, with the method's form in golang.org/x/net/ipv4 and ipv6. The
+// socket gets it if it is bound to no address and has the port. ifi must be nil, group a [*net.UDPAddr] or [*net.IPAddr], whose port
+// does not matter. Errors are those of Linux: EINVAL for what is no group, EADDRINUSE for one that the
+// socket is in, ENOBUFS for more than 20 of IPv4 (net.ipv4.igmp_max_memberships), ENOPROTOOPT for IPv6 on a socket of IPv4.
+func (u *UDPConn) JoinGroup(ifi *net.Interface, group net.Addr) error {
+	return u.changeGroups(ifi, group, u.join)
+}
+
+// LeaveGroup undoes [UDPConn.JoinGroup]; EADDRNOTAVAIL says that the socket is not in the group.
+func (u *UDPConn) LeaveGroup(ifi *net.Interface, group net.Addr) error {
+	return u.changeGroups(ifi, group, u.leaveGroup)
+}
+
+func (u *UDPConn) changeGroups(ifi *net.Interface, group net.Addr, change func(netip.Addr) error) error {
+	addr, err := groupOf(ifi, group)
+	if err != nil {
+		return err
+	}
+	return u.controlError(get(u.n, func() error {
+		if u.closed {
+			return net.ErrClosed
+		}
+		return change(addr)
+	}))
+}
+
+// SetMulticastLoopback says whether sockets of the socket's own host get what it sends to groups, if they are in them: by
+// default they do, unless it is one of [Host.ListenMulticastUDP]. It is for both families. Broadcasts they always get.
+func (u *UDPConn) SetMulticastLoopback(on bool) error {
+	return u.controlError(get(u.n, func() error {
+		if u.closed {
+			return net.ErrClosed
+		}
+		u.groups.silent = !on
+		return nil
+	}))
+}
+
+// controlError is that of an option, which golang.org/x/net returns as it is unless the socket is closed.
+func (u *UDPConn) controlError(err error) error {
+	if err == net.ErrClosed {
+		return opError("raw-control", u.network, nil, udpAddr(u.local, u.six), err)
+	}
+	return err
+}
+
+// membership is that of the socket in a group, as the program sees it, or nil.
+func (u *UDPConn) membership(group netip.Addr) *membership {
+	for _, m := range u.groups.joined {
+		if m.group == group && !m.left {
+			return m
+		}
+	}
+	return nil
+}
+
+// join has the socket join a group (ip_mc_join_group, ipv6_sock_mc_join).
+func (u *UDPConn) join(group netip.Addr) error {
+	of4 := 0
+	for _, m := range u.groups.joined {
+		if m.group.Is4() && !m.left {
+			of4++
+		}
+	}
+	switch {
+	case group.Is6() && !u.six:
+		return sysError("setsockopt", syscall.ENOPROTOOPT)
+	case !group.IsMulticast():
+		return sysError("setsockopt", syscall.EINVAL)
+	case u.membership(group) != nil:
+		return sysError("setsockopt", syscall.EADDRINUSE)
+	case group.Is4() && of4 >= maxGroups:
+		return sysError("setsockopt", syscall.ENOBUFS)
+	}
+	m := &membership{group: group, asleep: u.host.pause.faults != nil, socket: u}
+	u.groups.joined = append(u.groups.joined, m)
+	if m.asleep {
+		u.host.pause.asleep = append(u.host.pause.asleep, m)
+	}
+	return nil
+}
+
+func (u *UDPConn) leaveGroup(group netip.Addr) error {
+	m := u.membership(group)
+	switch {
+	case m == nil && !group.IsMulticast():
+		return sysError("setsockopt", syscall.EINVAL)
+	case m == nil:
+		return sysError("setsockopt", syscall.EADDRNOTAVAIL)
+	case u.host.pause.faults != nil:
+		m.left = true
+		u.host.pause.leaving = append(u.host.pause.leaving, m)
+	default:
+		m.leave()
+	}
+	return nil
+}
+
+// inGroup says whether h takes what is for a group: if a socket is in it, whatever its port, and as every host it is in the
+// group of all (224.0.0.1, ff02::1).
+func (h *Host) inGroup(group netip.Addr) bool {
+	if group == allNodes || group == allNodes6 {
+		return true
+	}
+	in := func(u *UDPConn) bool {
+		return slices.ContainsFunc(u.groups.joined, func(m *membership) bool { return m.group == group && !m.asleep })
+	}
+	for _, sockets := range h.table.udp { // any will do: the order does not matter
+		if slices.ContainsFunc(sockets, in) {
+			return true
+		}
+	}
+	for _, s := range h.pause.leaving {
+		if u, ok := s.(*UDPConn); ok && in(u) {
+			return true
+		}
+	}
+	return false
+}
+
+// take hands a datagram for several hosts to each socket of h that it is for (__udp4_lib_mcast_deliver). Nobody is told if that is none.
+func (h *Host) takeForSeveral(now int64, pkt *packet) {
+	n, to := h.n, pkt.dst.Addr()
+	if to.IsMulticast() && !h.inGroup(to) {
+		n.drop(now, pkt, nil, fmt.Sprintf("%s is in no group %v", h.name, to))
+		return
+	}
+	all := h.sockets(pkt.dst, pkt.src)
+	if len(all) == 0 {
+		n.drop(now, pkt, nil, "no socket for it")
+		return
+	}
+	full := false
+	for _, u := range all {
+		d := datagram{from: pkt.src, by: pkt.by, data: pkt.data, size: pkt.memory()}
+		if !u.buffer.put(d) {
+			full = true
+			continue
+		}
+		u.in.q.notify(n, h)
+	}
+	if full {
+		n.recordDrop(now, pkt, nil, "receive buffer full")
+	}
+	n.pool.free(pkt)
+}
+
+// sockets are those that receive datagrams for to that come from from, in the order in which they were opened.
+func (h *Host) sockets(to, from netip.AddrPort) (all []*UDPConn) {
+	for _, u := range h.table.udp[to.Port()] {
+		if !u.asleep && u.takes(to, from) {
+			all = append(all, u)
+		}
+	}
+	for _, s := range h.pause.leaving {
+		if u, ok := s.(*UDPConn); ok && u.local.Port() == to.Port() && u.takes(to, from) {
+			all = append(all, u)
+		}
+	}
+	return all
+}

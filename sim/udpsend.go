@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"syscall"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// send sends a datagram by the system call of that name; addr is where to, as errors have
+// it.
+func (u *UDPConn) send(p []byte, to netip.AddrPort, addr net.Addr, call string) (int, error) {
+	if to.Addr().IsUnspecified() {
+		six := u.six // as Linux does with 0.0.0.0
+		if to = netip.AddrPortFrom(u.local.Addr(), to.Port()); to.Addr().IsUnspecified() {
+			to = netip.AddrPortFrom(loopback, to.Port())
+			if six {
+				to = netip.AddrPortFrom(loopback6, to.Port())
+			}
+		}
+	}
+	readsRange(p)
+	if err := get(u.n, func() error { return u.queue(p, to, call) }); err != nil {
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), addr, err)
+	}
+	return len(p), nil
+}
+
+// queue leaves a datagram for the engine, unless it is refused at once.
+func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
+	source := u.local.Addr()
+	if source.IsUnspecified() || several(source) {
+		source = u.host.sourceForSeveral(to.Addr())
+	}
+	switch {
+	case u.closed:
+		return net.ErrClosed
+	case u.write.expired():
+		return os.ErrDeadlineExceeded
+	case len(p) > maxDatagram && (to.Addr().Is4() || len(p) > maxDatagram6):
+		return sysError(call, syscall.EMSGSIZE)
+	case to.Port() == 0 && !u.remote.IsValid():
+		return sysError(call, syscall.EINVAL)
+	case several(to.Addr()):
+		return u.queueForSeveral(p, source, to, call)
+	}
+	way, refused := u.host.routeTo(source, to.Addr())
+	switch {
+	case way == nil:
+		return sysError(call, refused)
+	case !u.discover.cuts() && way.header+udpHeader+len(p) > u.discover.mtu(way, u.n.now()):
+		return sysError(call, syscall.EMSGSIZE) // an error that waits goes on waiting
+	case refused == 0 && u.err != 0:
+		return sysError(call, u.takeError())
+	}
+	u.sent++
+	data, by, discover := make([]byte, len(p)), u.n.moment(), u.discover
+	tcp.CopyBytes(data, p)
+	key := uint64(u.local.Port())<<48 | u.sent
+	if a := u.local.Addr(); a.Is4() && a.IsLoopback() {
+		key |= 1 << 47
+	}
+	u.n.submit(operation{
+		host: u.host, kind: opDatagram, dest: u.identity(), n: key,
+		run: func(now int64) {
+			d := datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: by, data: data}
+			u.transmit(now, d, to, u.flowTo(to, way), discover, refused != 0)
+		},
+	}, way.lookahead())
+	if refused != 0 {
+		return sysError(call, refused)
+	}
+	return nil
+}
+
+// identity tells sockets of one port apart, for the order of what they send: nothing but those that are the only ones of
+// theirs, or usual beside others, need none.
+func (u *UDPConn) identity() string {
+	switch from := u.local.Addr(); {
+	case u.groups.shared:
+		return from.String() + u.network + strconv.Itoa(u.groups.nth)
+	case from == u.host.addr, from.IsUnspecified() && !u.six, from.Is4() && from.IsLoopback():
+		return ""
+	default:
+		return from.String() + u.network
+	}
+}
+
+// flowTo is the flow of a socket to a destination, whose path is way if it is new.
+func (u *UDPConn) flowTo(to netip.AddrPort, way *path) *flow {
+	f := u.flows[to]
+	if f == nil {
+		f = &flow{path: way, id: flowID(protoUDP, u.local.Port(), to.Port())}
+		u.flows[to] = f
+	}
+	return f
+}
+
+// transmit sends a datagram; refused says that its sender knows that it gets nowhere.
+func (u *UDPConn) transmit(now int64, d datagram, to netip.AddrPort, f *flow, m MTUDiscover, refused bool) {
+	if u.host.off != nil {
+		return // the power went before the datagram did
+	}
+	way, pkt := f.path, u.n.pool.packet(f, protoUDP, d.from, to)
+	pkt.data, pkt.by, pkt.size, pkt.arp = d.data, d.by, way.header+udpHeader+len(d.data), kindOfSeveral(to.Addr())
+	if refused {
+		pkt.pipes = way.pipes()
+		u.n.drop(now, pkt, pkt.pipes[0], "no route to host")
+		return
+	}
+	if u.crossing != nil {
+		u.crossing.met(now, pkt)
+	}
+	u.n.dispatchAs(m, pkt, now)
+}
