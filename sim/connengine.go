@@ -104,6 +104,7 @@ func (c *TCPConn) input(now int64, pkt *packet) {
 	c.tcp.SetMTU(c.flow.path.mtu(now))
 	c.tcp.Input(tcp.Time(now), pkt.seg)
 	c.n.pool.free(pkt)
+	c.filmed()
 }
 
 // plan implements timed.
@@ -201,6 +202,7 @@ func (c *TCPConn) settle() {
 		c.host.resent += int(r - c.resent)
 		c.resent = r
 	}
+	c.filmed()
 	ev := c.tcp.Events()
 	if ev&tcp.Failed != 0 {
 		c.sockErr.errno = uint16(errnoOf(c.tcp.Err()))
@@ -245,6 +247,14 @@ func (c *TCPConn) forget() {
 		delete(c.opening.listener.embryos, c)
 		c.opening.listener = nil
 	}
+	c.filmed()
+}
+
+// filmed has a film, if there is one, note how c is.
+func (c *TCPConn) filmed() {
+	if c.n.log.film != nil {
+		c.n.log.film.conn(c)
+	}
 }
 
 // kill ends c when its process dies, by RST if reset is true.
@@ -257,6 +267,7 @@ func (c *TCPConn) kill(reset bool) {
 		c.submit(horizon{})
 	} else {
 		c.gone = true
+		c.filmed()
 	}
 }
 

@@ -37,3 +37,10 @@ func (p *pipe) alter(pkt *packet, from, to []byte) {
 	}
 	pkt.seg.Payload = to
 }
+
+// mishaps are what links have made of a packet.
+type mishaps struct {
+	corrupt bool // its receiver's checksum finds a bit error
+	altered bool // its payload is another one than was sent
+	copied  bool // this is the copy of a duplicated packet
+}

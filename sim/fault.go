@@ -162,6 +162,9 @@ func (f *Fault) start() bool {
 	f.state = faultLasts
 	f.spell = spell{begun: time.Duration(n.now()), before: f.came()}
 	n.note(f.at[0], f.at[1], f.what)
+	if n.log.film != nil {
+		n.log.film.begins(f)
+	}
 	if f.begin != nil {
 		f.begin()
 	}
@@ -190,6 +193,9 @@ func (f *Fault) over() {
 	f.state, f.spans.endless = faultOver, false
 	f.spell.over = time.Duration(f.n.now())
 	f.spell.came = f.came() - f.spell.before
+	if f.n.log.film != nil {
+		f.n.log.film.ends(f)
+	}
 }
 
 // came is how many packets have come to the pipes of f.

@@ -22,6 +22,7 @@ type whole struct {
 	size    int          // of the payload of IP, in bytes
 	waiting *reassembly  // of what has arrived, nil if there is nothing
 	memory  int          // bytes that it takes when it is together again
+	number  uint32       // in a film
 }
 
 // describe fills what a record says of the payload of the fragment that begins at offset and

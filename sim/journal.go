@@ -7,4 +7,5 @@ type journal struct {
 	failures []string // of processes
 	strays   []string // what the program asked the operating system's own network for
 	unripe   Schedule // what the end of the network forestalled
+	film     *film    // nil in ordinary runs
 }

@@ -39,10 +39,9 @@ type packet struct {
 	arp      uint8 // request or reply; of UDP, for several hosts: toGroup or toBroadcast
 	size     int   // bytes on the wire
 	df       bool  // don't fragment (DF)
-	corrupt  bool  // its receiver's checksum finds a bit error
-	altered  bool  // its payload is another one than was sent
-	copied   bool  // this is the copy of a duplicated packet
-	train    train
+	mishaps
+	train train
+	shot  *shot // in a film
 }
 
 // A leaving says how a packet leaves the beginning of a pipe.
@@ -77,6 +76,9 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 	n.log.trace.seal(r, pkt.way.hash, why)
 	if kind == Sent {
 		n.log.trace.carry(r, pkt.payload())
+	}
+	if n.log.film != nil {
+		n.log.film.packet(kind, pkt)
 	}
 }
 

@@ -32,12 +32,12 @@ type rerun struct {
 	lines  []string // of its trace, if that is another
 	calls  string   // what a witness tells
 	output string   // of the process
+	text   string   // that says all this
 	err    error    // why it came to no end
 }
 
-// again runs a failed seed a second time and says whether it did the same.
-func (r *runner) again(seed uint64, first *Trace) string {
-	second := r.rerun(seed, first)
+// again says whether the second run of a failed seed did the same.
+func (r *runner) again(seed uint64, first *Trace, second rerun) string {
 	if r.found != nil && second.failed {
 		r.found.add(causeIn(second.output), seed)
 	}
@@ -69,7 +69,7 @@ func (r *runner) rerun(seed uint64, first *Trace, env ...string) (second rerun) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", otherProcs(),
+	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", artifactsVariable+"=", otherProcs(),
 		replayFile+"="+file, fmt.Sprintf("%s=%d %x %s", replayRun, r.nth, first.Hash(), r.name))
 	cmd.Env = append(cmd.Env, env...)
 	out, runErr := cmd.CombinedOutput()

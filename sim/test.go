@@ -25,6 +25,12 @@ import (
 //	                    run with these
 //	SQUALL_CHECK=1      run everything twice and compare the traces
 //	SQUALL_CHECK=0      do not even run a failed test a second time
+//	SQUALL_ARTIFACTS=/tmp/squall
+//	                    a failed test leaves a folder there: report.html, a page with diagrams of the
+//	                    packets and connections; a HOST.pcapng for each host; trace.jsonl; its faults
+//	                    as story.go. A path that is not absolute is one in the package's folder
+//	SQUALL_ARTIFACTS_ALL=1
+//	                    with it: a test that passes does, too
 //
 // A test that runs with many seeds reports its progress on standard error every few seconds, and
 // at its end groups the seeds whose failures look alike.
@@ -109,7 +115,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	if o.mayDiffer && check == checkAll {
 		check = checkFailed
 	}
-	r := &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir}
+	r := &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()}
 	if len(seeds) == 1 {
 		r.run(t, seeds[0])
 		return
@@ -170,16 +176,19 @@ type runner struct {
 
 	check checkMode
 	found *causes // of a sweep
+	keep  *keeper // nil if nothing is to be left
 }
 
 // An outcome is what became of one run.
 type outcome struct {
 	seed     uint64
-	trace    *Trace   // as soon as there is a network
-	returned bool     // the test function did
-	problems []string // what went wrong in the network, and with the end of the run
-	failed   bool     // for these, or for what the test function told its t
-	report   string   // of the network, if it failed
+	trace    *Trace    // as soon as there is a network
+	returned bool      // the test function did
+	problems []string  // what went wrong in the network, and with the end of the run
+	failed   bool      // for these, or for what the test function told its t
+	report   string    // of the network, if it failed
+	second   rerun     // if there was one
+	left     *leftover // what is to be left of it, or nil
 }
 
 func (o *outcome) network() *Network { return o.trace.n }
@@ -195,6 +204,9 @@ func (r *runner) run(t *testing.T, seed uint64) {
 		}
 		if o.trace != nil {
 			r.compare(t, o)
+		}
+		if o.left != nil {
+			r.leave(t, o)
 		}
 	}()
 	ended := r.once(t, o, r.f, func(inner *testing.T) {
@@ -226,6 +238,9 @@ func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
 	if o.failed && !n.harness.told.Load() {
 		o.report = n.report(r.command(o.seed))
 	}
+	if r.keep.wants(o) {
+		o.report += r.collect(o)
+	}
 	switch remarks := n.remarks(); {
 	case n.harness.told.Load():
 	case byOuter:
@@ -244,7 +259,9 @@ func (r *runner) compare(t *testing.T, o *outcome) {
 	case reportTrace(r, o.failed, o.trace):
 	case recordRun(r, o.seed, o.failed, o.trace):
 	case o.failed && r.check != checkNone:
-		t.Log(r.again(o.seed, o.trace))
+		o.second = r.rerun(o.seed, o.trace)
+		o.second.text = r.again(o.seed, o.trace, o.second)
+		t.Log(o.second.text)
 	case r.check == checkAll:
 		if wrong := r.checkRun(o.seed, o.trace); wrong != "" {
 			t.Error(wrong)
@@ -271,6 +288,9 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 		run.ballast.prepare()
 		n.seedCrypto(t)
 		n.harness.witness = newWitness()
+		if r.keep != nil {
+			n.log.film = newFilm(n)
+		}
 		n.startPulse()
 		_, n.harness.bubbleID = thisGoroutine()
 		n.harness.run.Store(run)

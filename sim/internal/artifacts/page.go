@@ -1,0 +1,282 @@
+package artifacts
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The page is one file: nothing in it may be fetched, which its Content-Security-Policy says too.
+var (
+	//go:embed page/page.html
+	pageHTML string
+	//go:embed page/page.css
+	pageCSS string
+	//go:embed page/data.js
+	pageData string
+	//go:embed page/diagram.js
+	pageDiagram string
+	//go:embed page/plots.js
+	pagePlots string
+	//go:embed page/main.js
+	pageMain string
+)
+
+// mostPackets is how many packets the page shows, the last; trace.jsonl has all that are known.
+const mostPackets = 150_000
+
+// column is a list of numbers of which each is told by its difference from the one before: short, and quick to read.
+type column struct {
+	values []int64
+	last   int64
+}
+
+func (c *column) add(v int64) {
+	c.values = append(c.values, v-c.last)
+	c.last = v
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (c column) MarshalJSON() ([]byte, error) {
+	if c.values == nil {
+		return []byte("[]"), nil
+	}
+	return json.Marshal(c.values)
+}
+
+// words numbers texts.
+type words struct {
+	list   []string
+	number map[string]int
+}
+
+func (w *words) of(text string) int64 {
+	n, known := w.number[text]
+	if !known {
+		if w.number == nil {
+			w.number = map[string]int{}
+		}
+		n = len(w.list)
+		w.list = append(w.list, text)
+		w.number[text] = n
+	}
+	return int64(n)
+}
+
+// What became of a packet, as the page's script has it too.
+const (
+	fateInFlight = iota // when the run ended
+	fateDelivered
+	fateDropped
+)
+
+// pageRun is the data of the page. Instants are in nanoseconds since the start.
+type pageRun struct {
+	Test, Package, Seed, Hash string
+	Failed                    bool
+	Elapsed                   int64
+	Total, LeftOut            int
+	pageTexts
+	Hosts   []pageHost
+	Words   []string
+	Packets map[string]*column
+	Marks   []pageMark
+	Conns   []pageConn
+	States  map[string]*column
+	Faults  []pageFault
+	Lines   []pageLine
+}
+
+type pageTexts struct{ Sentence, Report, Command, Second, Story string }
+
+type pageHost struct {
+	Name, Addrs string
+	Router      bool
+}
+
+type pageMark struct {
+	Number   int
+	At       int64
+	From, To int
+	Note     string
+}
+
+type pageConn struct {
+	Host, Peer        int // a host's number, or Nobody
+	Local, Remote     string
+	LocalPort, ToPort uint16
+	Dialled           bool
+}
+
+type pageFault struct {
+	Name, Code  string
+	A, B        int
+	Begun, Over int64
+	Met         int
+	Never       bool
+}
+
+type pageLine struct {
+	At   int64
+	Text string
+}
+
+func (r *Run) writePage(w io.Writer, inOrder []*Event) error {
+	data, err := json.Marshal(r.page(inOrder)) // which escapes <, > and &, so that no text can end the element
+	if err != nil {
+		return err
+	}
+	page := strings.NewReplacer(
+		"{{title}}", html.EscapeString(fmt.Sprintf("%s, seed %d", r.Test, r.Seed)),
+		"{{style}}", pageCSS,
+		"{{data}}", string(data),
+		"{{script}}", strings.Join([]string{pageData, pageDiagram, pagePlots, pageMain}, "\n"),
+	)
+	_, err = page.WriteString(w, pageHTML)
+	return err
+}
+
+func (r *Run) page(inOrder []*Event) *pageRun {
+	p := &pageRun{
+		Test: r.Test, Package: r.Package, Seed: fmt.Sprint(r.Seed), Hash: r.Hash, Failed: r.Failed, Elapsed: int64(r.Elapsed), Total: r.Total,
+		pageTexts: pageTexts{r.Sentence, r.Report, r.Command, r.Second, r.Story},
+	}
+	hostOf := map[netip.Addr]int{}
+	for i, h := range r.Hosts {
+		var addrs []string
+		for _, a := range h.Addrs {
+			addrs = append(addrs, a.String())
+			hostOf[a] = i
+		}
+		p.Hosts = append(p.Hosts, pageHost{h.Name, strings.Join(addrs, ", "), h.Router})
+	}
+	for _, c := range r.Conns {
+		peer, known := hostOf[c.Peer.Addr()]
+		if c.Peer.Addr().IsLoopback() {
+			peer, known = c.Host, true
+		}
+		if !known {
+			peer = Nobody
+		}
+		p.Conns = append(p.Conns, pageConn{c.Host, peer, c.Local.String(), c.Peer.String(), c.Local.Port(), c.Peer.Port(), c.Dialled})
+	}
+	for _, f := range r.Faults {
+		p.Faults = append(p.Faults, pageFault{f.Name, f.Code, f.A, f.B, int64(f.Begun), int64(f.Over), f.Met, f.NeverBegan})
+	}
+	for _, l := range r.Lines {
+		p.Lines = append(p.Lines, pageLine{int64(l.At), l.Text})
+	}
+	p.states(r.States)
+	p.packets(inOrder)
+	return p
+}
+
+// states adds those of connections.
+func (p *pageRun) states(all []State) {
+	var names words
+	p.States = columns("at", "conn", "state", "cwnd", "ssthresh", "flight", "srtt", "rto", "sendq", "recvq", "window", "again", "mss")
+	slices.SortStableFunc(all, func(a, b State) int { return int(min(max(a.At-b.At, -1), 1)) })
+	for _, s := range all {
+		for name, v := range map[string]int64{
+			"at": int64(s.At), "conn": int64(s.Conn), "state": names.of(s.Name), "cwnd": int64(s.Cwnd), "ssthresh": int64(s.SSThresh),
+			"flight": int64(s.InFlight), "srtt": int64(s.SRTT / time.Microsecond), "rto": int64(s.RTO / time.Microsecond), "sendq": int64(s.SendQueue),
+			"recvq": int64(s.ReceiveQueue), "window": int64(s.SendWindow), "again": int64(s.Again), "mss": int64(s.MSS),
+		} {
+			p.States[name].add(v)
+		}
+	}
+	p.Words = names.list
+	for len(p.Words) < statesWords { // the words of packets begin at a place of their own
+		p.Words = append(p.Words, "")
+	}
+}
+
+// statesWords is how many words the page has for states, which come first.
+const statesWords = 16
+
+func columns(names ...string) map[string]*column {
+	all := map[string]*column{}
+	for _, name := range names {
+		all[name] = &column{}
+	}
+	return all
+}
+
+// A pagePacket is what becomes of a packet: the event with which it began, and that with which it ended.
+type pagePacket struct {
+	first, last *Event
+	copied      bool
+	held        string
+}
+
+// packets adds packets, each as one entry from its beginning to its end, and the events that are none.
+func (p *pageRun) packets(inOrder []*Event) {
+	var all []*pagePacket
+	open := map[int]*pagePacket{}
+	for _, e := range inOrder {
+		switch {
+		case e.Kind == Noted:
+			p.Marks = append(p.Marks, pageMark{e.Number, int64(e.At), e.From, e.To, e.Note})
+			continue
+		case e.Packet < 0:
+			p.LeftOut++
+			continue
+		}
+		was := open[e.Packet]
+		switch {
+		case was == nil:
+			was = &pagePacket{first: e}
+			open[e.Packet] = was
+			all = append(all, was)
+		case was.last != nil: // it was duplicated
+			was = &pagePacket{first: was.first, copied: true}
+			all = append(all, was)
+		}
+		switch e.Kind {
+		case Held:
+			was.held = "held " + e.Note
+		case Delivered, Dropped:
+			was.last = e
+		}
+	}
+	if more := len(all) - mostPackets; more > 0 {
+		p.LeftOut += more
+		all = all[more:]
+	}
+	p.columns(all)
+}
+
+func (p *pageRun) columns(all []*pagePacket) {
+	texts := words{list: p.Words, number: map[string]int{}}
+	p.Packets = columns("n", "at", "end", "fate", "from", "to", "proto", "flags", "sport", "dport", "seq", "ack", "len", "size", "bits", "note")
+	for _, k := range all {
+		e, fate, end, note := k.first, int64(fateInFlight), int64(k.first.At), k.held
+		if k.last != nil {
+			end, fate = int64(k.last.At), fateDelivered
+			if k.last.Kind == Dropped {
+				fate = fateDropped
+			}
+			note = strings.TrimSpace(note + " " + k.last.Note)
+		}
+		bits := int64(0)
+		for i, set := range []bool{e.Again, k.copied, e.IPv6} {
+			if set {
+				bits |= 1 << i
+			}
+		}
+		for name, v := range map[string]int64{
+			"n": int64(e.Number), "at": int64(e.At), "end": end - int64(e.At), "fate": fate, "from": int64(e.From), "to": int64(e.To),
+			"proto": texts.of(e.Protocol), "flags": texts.of(e.Flags), "sport": int64(e.SourcePort), "dport": int64(e.TargetPort),
+			"seq": int64(e.Seq), "ack": int64(e.Ack), "len": int64(e.Length), "size": int64(e.Size), "bits": bits, "note": texts.of(note),
+		} {
+			p.Packets[name].add(v)
+		}
+	}
+	p.Words = texts.list
+}

@@ -1,0 +1,238 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/artifacts"
+)
+
+// The variables by which the environment says whether a test leaves something to look at, see [Test].
+const (
+	artifactsVariable    = "SQUALL_ARTIFACTS"
+	artifactsAllVariable = "SQUALL_ARTIFACTS_ALL"
+)
+
+// mostFolders is how many folders one call of Test leaves: thousands of seeds may fail alike.
+const mostFolders = 20
+
+// A keeper knows where runs leave what is to be looked at.
+type keeper struct {
+	dir string
+	all bool // of runs that pass, too
+
+	mu   sync.Mutex
+	left int // folders
+}
+
+// A leftover is what a run leaves, and where.
+type leftover struct {
+	dir string
+	run *artifacts.Run
+}
+
+// keeping is what the environment asks for, or nil. A second run in a process of its own leaves nothing.
+func keeping() *keeper {
+	dir := os.Getenv(artifactsVariable)
+	if dir == "" || recordsRuns || os.Getenv(replayFile) != "" {
+		return nil
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(thisDir, dir)
+	}
+	tee()
+	return &keeper{dir: dir, all: os.Getenv(artifactsAllVariable) != ""}
+}
+
+// wants says whether a run is to leave something.
+func (k *keeper) wants(o *outcome) bool {
+	if k == nil || !o.failed && !k.all {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.left++
+	return k.left <= mostFolders
+}
+
+// collect takes from the network what the run is to leave, as long as it is there, and says where it will be.
+func (r *runner) collect(o *outcome) string {
+	dir := filepath.Join(r.keep.dir, filepath.FromSlash(r.pathInModule()))
+	for part := range strings.SplitSeq(r.name, "/") {
+		dir = filepath.Join(dir, artifacts.FileName(part))
+	}
+	last := fmt.Sprintf("seed-%d", o.seed)
+	if r.nth > 1 {
+		last += fmt.Sprintf("-call-%d", r.nth)
+	}
+	o.left = &leftover{dir: filepath.Join(dir, last)}
+	o.left.run = &artifacts.Run{
+		Test: r.name, Package: r.pkg, Seed: o.seed, Failed: o.failed,
+		Command: r.command(o.seed), Report: o.report,
+	}
+	if n := o.network(); n.harness.dead.Load() {
+		n.peek(func() { n.develop(o.left.run, n.lastSeen()) })
+	} else {
+		turn(n, func() struct{} { n.develop(o.left.run, n.endedOrNow()); return struct{}{} })
+	}
+	return fmt.Sprintf("To look at it: %s\n", filepath.Join(o.left.dir, artifacts.ReportFile))
+}
+
+// pathInModule is the package's path below that of its module.
+func (r *runner) pathInModule() string {
+	module := moduleOf(r.dir, r.pkg)
+	if module == "" {
+		return artifacts.FileName(r.pkg)
+	}
+	if path, err := filepath.Rel(module, r.dir); err == nil && filepath.IsLocal(path) {
+		return path
+	}
+	return artifacts.FileName(r.pkg)
+}
+
+// leave writes the folder of a run.
+func (r *runner) leave(t *testing.T, o *outcome) {
+	t.Helper()
+	run := o.left.run
+	run.Second = o.second.text
+	run.Sentence = sentence(o)
+	if err := run.Write(o.left.dir); err != nil {
+		t.Logf("sim: %s=%s: %v", artifactsVariable, r.keep.dir, err)
+	}
+}
+
+// sentence is what a test failed for: what the network found, and what a second run said, which package testing keeps to itself in the
+// first.
+func sentence(o *outcome) string {
+	if !o.failed {
+		return ""
+	}
+	parts := append([]string(nil), o.problems...)
+	if o.second.failed {
+		for _, said := range saidIn(o.second.output) {
+			if !strings.HasPrefix(said, "sim: ") { // the network's own words
+				parts = append(parts, said)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return "The test failed; what for, its output says."
+	}
+	const most = 8000
+	text := strings.Join(parts, "\n")
+	return text[:min(len(text), most)]
+}
+
+var saidLine = regexp.MustCompile(`^ {4}(?: {4})*\w[^\s:]*\.go:\d+: ?(.*)$`)
+
+// saidIn are the things that a test said in the output of go test, each with the lines that belong to it.
+func saidIn(output string) (all []string) {
+	in := false
+	for line := range strings.Lines(output) {
+		line = strings.TrimRight(line, "\r\n")
+		if m := saidLine.FindStringSubmatch(line); m != nil {
+			all = append(all, m[1])
+			in = true
+			continue
+		}
+		if rest, indented := strings.CutPrefix(line, "        "); in && indented {
+			all[len(all)-1] += "\n" + rest
+		} else {
+			in = false
+		}
+	}
+	for i, said := range all {
+		all[i] = strings.TrimSpace(said)
+	}
+	return all
+}
+
+// develop puts what the network knows into r. The lock is held.
+func (n *Network) develop(r *artifacts.Run, at time.Duration) {
+	t, f := n.log.trace, n.log.film
+	r.Hash, r.Total, r.Elapsed, r.Start = fmt.Sprintf("%016x", t.sum()), t.total, at, n.clock.start.UTC()
+	for _, d := range t.nodes {
+		h := artifacts.Host{Name: d.name, Router: d.host == nil}
+		if d.host != nil {
+			h.Addrs = append(h.Addrs, d.host.addresses.list...)
+		}
+		r.Hosts = append(r.Hosts, h)
+	}
+	frames := f.frames.kept()
+	for i := t.first; i < t.total; i++ {
+		e := t.artifact(i)
+		for len(frames) > 0 && frames[0].number < i {
+			frames = frames[1:]
+		}
+		if len(frames) > 0 && frames[0].number == i {
+			e.Packet, e.Frame = frames[0].shot.number, frames[0].bytes
+		}
+		r.Events = append(r.Events, e)
+	}
+	place := map[int]int{} // of a connection, by its number
+	for i, c := range f.conns.kept() {
+		if c.last.Name != "" {
+			place[int(f.forgot)+i+1] = len(r.Conns)
+			r.Conns = append(r.Conns, c.Conn)
+		}
+	}
+	for _, s := range f.states.kept() {
+		if at, ok := place[s.Conn]; ok {
+			s.Conn = at
+			r.States = append(r.States, s)
+		}
+	}
+	n.developFaults(r)
+	r.Story = n.story(r)
+	r.Lines = n.log.film.said.all()
+}
+
+// artifact is the event of that number for a report.
+func (t *Trace) artifact(i int) artifacts.Event {
+	e, _ := t.event(i)
+	rec := t.record(i)
+	return artifacts.Event{
+		Number: i, At: e.At, Kind: artifacts.Kind(e.Kind.String()), From: int(rec.from) - 1, To: int(rec.to) - 1, Note: e.Note,
+		Protocol: e.Protocol, SourcePort: e.SourcePort, TargetPort: e.TargetPort, Flags: e.Flags, Seq: e.Seq, Ack: e.Ack,
+		Length: e.Length, Size: e.Size, IPv6: e.IPv6, Again: e.Resent, Content: e.Content, Packet: -1,
+	}
+}
+
+// developFaults adds the times for which faults lasted, and those faults that never began.
+func (n *Network) developFaults(r *artifacts.Run) {
+	add := func(f *Fault, begun, over time.Duration) {
+		out := artifacts.Fault{Name: f.Name(), Code: f.scenarioCode(nil), A: artifacts.Nobody, B: artifacts.Nobody,
+			Begun: begun, Over: over, Met: f.firings().Count, NeverBegan: f.state == faultMade}
+		for i, d := range f.at {
+			if d != nil {
+				*[]*int{&out.A, &out.B}[i] = int(d.number) - 1
+			}
+		}
+		r.Faults = append(r.Faults, out)
+	}
+	for _, s := range n.log.film.spells {
+		add(s.fault, s.begun, s.over)
+	}
+	for _, f := range n.log.faults {
+		if f.state == faultMade {
+			add(f, cmp.Or(n.due(f), -1), -1)
+		}
+	}
+}
+
+// due is when a fault was to begin, or 0 if it was not to.
+func (n *Network) due(f *Fault) time.Duration {
+	for _, p := range n.planned() {
+		if p.Fault == f && !p.Ends {
+			return p.At
+		}
+	}
+	return 0
+}

@@ -1,0 +1,51 @@
+package sim
+
+import (
+	"io"
+	"log"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/artifacts"
+)
+
+// logLines are what the programs of a network say by package log, and by log/slog as long as its default logger is the one that
+// it begins with, which writes there. What a program writes elsewhere is not known.
+type logLines struct {
+	mu    sync.Mutex // its own: a program may log while the network is locked
+	lines []artifacts.Line
+}
+
+// mostLines is how many lines of a run are kept, the last.
+const mostLines = 10_000
+
+// A logTee passes on what is logged and has the network's film note it.
+type logTee struct{ to io.Writer }
+
+// tee has what is logged noted. A program may set another output; then it is left alone.
+var tee = sync.OnceFunc(func() { log.SetOutput(logTee{log.Writer()}) })
+
+// Write implements [io.Writer].
+func (t logTee) Write(p []byte) (int, error) {
+	if n := networkOfBubble(); n != nil && n.log.film != nil {
+		n.log.film.said.add(time.Duration(n.now()), string(p))
+	}
+	return t.to.Write(p)
+}
+
+func (l *logLines) add(at time.Duration, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lines) == 2*mostLines {
+		l.lines = append(l.lines[:0], l.lines[mostLines:]...)
+	}
+	l.lines = append(l.lines, artifacts.Line{At: at, Text: strings.TrimRight(text, "\n")})
+}
+
+func (l *logLines) all() []artifacts.Line {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines[max(0, len(l.lines)-mostLines):])
+}
