@@ -44,16 +44,19 @@ func (d deadline) next() int64 {
 
 // SetDeadline implements [net.Conn].
 func (c *TCPConn) SetDeadline(t time.Time) error {
+	t = ofNetwork(t)
 	return c.setDeadline(func() { c.setRead(t); c.setWrite(t) })
 }
 
 // SetReadDeadline implements [net.Conn].
 func (c *TCPConn) SetReadDeadline(t time.Time) error {
+	t = ofNetwork(t)
 	return c.setDeadline(func() { c.setRead(t) })
 }
 
 // SetWriteDeadline implements [net.Conn].
 func (c *TCPConn) SetWriteDeadline(t time.Time) error {
+	t = ofNetwork(t)
 	return c.setDeadline(func() { c.setWrite(t) })
 }
 

@@ -28,12 +28,12 @@ type Host struct {
 	resolver  hostResolver
 	fds       descriptors
 
-	off       ongoing // no power: nothing is sent or answered
-	dead      bool    // the processes are gone,
-	downs     ongoing // as long as one of these lasts
-	booted    int     // times
-	pause     pause
-	processes []*process
+	off    ongoing // no power: nothing is sent or answered
+	dead   bool    // the processes are gone,
+	downs  ongoing // as long as one of these lasts
+	booted int     // times
+	pause  pause
+	programs
 
 	machine machineSockets // with Loopback
 }
@@ -45,6 +45,13 @@ type hardware struct {
 
 	limits []restriction // in the order in which they began
 	disk   string        // its folder; "" before the first use
+}
+
+// programs are what runs on a host.
+type programs struct {
+	processes []*process
+	running   int       // of them, when those that have ended were forgotten last
+	runs      *identity // of all; nil if they are gone
 }
 
 // A socketTable is the sockets of a host.
@@ -97,6 +104,7 @@ func newHost(n *Network, name string, number int) *Host {
 		},
 	}
 	h.host = h
+	h.runs = newIdentity(h)
 	h.addresses.list = []netip.Addr{h.addr}
 	if n.conf.ipv6 {
 		h.addresses = addresses{list: append(h.addresses.list, addr6OfHost(number)), ipv6: true}
@@ -171,7 +179,7 @@ func (h *Host) PowerOff() {
 // kill ends the host's processes and sockets.
 func (h *Host) kill(f *Fault, reset bool) {
 	now := h.n.now()
-	h.dead = true
+	h.dead, h.runs = true, nil
 	h.closings.ended(h.n.moment())
 	h.fds.end()
 	h.resolver.kept = nil
@@ -180,6 +188,7 @@ func (h *Host) kill(f *Fault, reset bool) {
 	if h.pause.faults != nil {
 		h.goOn()
 	}
+	h.forgetEnded()
 	for _, p := range h.processes {
 		p.call(p.stop)
 		f.hit(now)
@@ -237,11 +246,13 @@ func (h *Host) Restart() {
 
 // boot starts a host again.
 func (h *Host) boot() {
-	h.dead = false
+	h.dead, h.runs = false, newIdentity(h)
 	h.booted++
 	h.n.note(&h.node, nil, "restart")
 	for _, p := range h.processes {
-		p.call(p.start)
+		if !p.hasRun() {
+			p.call(p.start)
+		}
 	}
 }
 

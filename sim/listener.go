@@ -259,6 +259,7 @@ func (l *TCPListener) Addr() net.Addr { return net.TCPAddrFromAddrPort(l.local) 
 
 // SetDeadline sets the deadline of [TCPListener.Accept]; the zero time means none.
 func (l *TCPListener) SetDeadline(t time.Time) error {
+	t = ofNetwork(t)
 	return get(l.n, func() error {
 		if l.closed {
 			return net.ErrClosed // bare, as package net has it

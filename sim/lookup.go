@@ -144,7 +144,7 @@ func (l *lookup) Read(p []byte) (k int, err error) {
 		k, l.answer = copy(p, l.answer), nil
 	default:
 		if l.asked == "" {
-			l.UDPConn.SetDeadline(l.deadline)
+			l.setDeadlines(l.deadline, &l.in.deadline, &l.write)
 		}
 		k, err = l.UDPConn.Read(p)
 		l.heard(p[:k], err)
@@ -159,11 +159,11 @@ func (l *lookup) Read(p []byte) (k int, err error) {
 // resolv.conf. It counts from when the question is known: of the deadlines of one instant the order follows from
 // what is asked.
 func (l *lookup) SetDeadline(t time.Time) error {
-	l.deadline = l.patience(t)
+	l.deadline = ofNetwork(l.patience(t))
 	if l.asked == "" {
 		return nil
 	}
-	return l.UDPConn.SetDeadline(l.deadline)
+	return l.setDeadlines(l.deadline, &l.in.deadline, &l.write)
 }
 
 // setDeadline is SetDeadline with the question.

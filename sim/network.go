@@ -188,7 +188,7 @@ func (n *Network) now() int64 { return n.clock.now() }
 
 func (c *clock) now() int64 {
 	if c.virtual { // no monotonic clock there: less to do than time.Since has
-		return time.Now().UnixNano() - c.startNano
+		return networkTime().UnixNano() - c.startNano
 	}
 	return int64(time.Since(c.start))
 }

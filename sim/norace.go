@@ -2,36 +2,37 @@
 
 package sim
 
-import "context"
+import (
+	"context"
+	"unsafe"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
+)
 
 const raceEnabled = false
 
 // do runs f with the network as all earlier instants have left it, and alone.
 func (n *Network) do(f func()) {
-	n.lock()
-	defer n.mu.Unlock()
+	defer n.unlock(n.lock())
 	f()
 }
 
 // get is do for a function with a result.
 func get[T any](n *Network, f func() T) T {
-	n.lock()
-	defer n.mu.Unlock()
+	defer n.unlock(n.lock())
 	return f()
 }
 
 // try is get for a function that can fail.
 func try[T any](n *Network, f func() (T, error)) (T, error) {
-	n.lock()
-	defer n.mu.Unlock()
+	defer n.unlock(n.lock())
 	return f()
 }
 
 // await is try for a call that may have to wait: as long as f returns a queue, the call
 // waits there and f runs again.
 func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
-	n.lock()
-	defer n.mu.Unlock()
+	defer n.unlock(n.lock())
 	for {
 		v, err, q := f()
 		if q == nil {
@@ -46,21 +47,29 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 	}
 }
 
-// lock is how every call of the program begins.
-func (n *Network) lock() {
+// lock is how every call of the program begins. It returns whose call that is: until unlock the
+// goroutine is the network's own.
+func (n *Network) lock() (caller unsafe.Pointer) {
 	n.stopIfDead()
 	n.mu.Lock()
+	caller = exact.SetHost(nil)
 	n.calls.count(&n.clock)
 	if n.harness.witness != nil {
 		n.harness.witness.see(n.now())
 	}
 	n.begin()
+	return caller
+}
+
+func (n *Network) unlock(caller unsafe.Pointer) {
+	n.mu.Unlock()
+	exact.SetHost(caller)
 }
 
 // turn is get for the engine itself: it begins with the network as it is.
 func turn[T any](n *Network, f func() T) T {
 	n.mu.Lock()
-	defer n.mu.Unlock()
+	defer n.unlock(exact.SetHost(nil))
 	return f()
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // A program under test is on the simulated network by what a host gives it: a dialer, a listener, a
@@ -47,6 +49,9 @@ func outsideText(waiting, all []goroutine) string {
 // the libraries in their stacks are known.
 func instead(gs []goroutine) string {
 	var b strings.Builder
+	if exact.Hosts {
+		b.WriteString("In exact mode it is on the simulated network on a goroutine of a host: start it by Host.Go or Host.Run. Or else:\n")
+	}
 	b.WriteString("On the simulated network a host dials and listens. Write instead:\n")
 	known := false
 	for _, h := range hooks {
@@ -107,6 +112,9 @@ func init() {
 	if t, ok := http.DefaultTransport.(*http.Transport); ok && t.DialContext != nil {
 		dial := t.DialContext
 		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			if exact.Host() != nil {
+				return dial(ctx, network, address)
+			}
 			if n := networkOfBubble(); n != nil {
 				host, _, _ := net.SplitHostPort(address)
 				if err := n.stray("http.DefaultTransport", host); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type process struct {
 	f      func(ctx context.Context, h *Host) error
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when the run has ended; nil before the first
+	once   chan struct{} // is ended, if it runs only once
 
 	// The engine has the program start and stop it, and looks at nothing but these.
 	by          moment // when one of them was called last
@@ -25,7 +27,8 @@ type process struct {
 // Run starts a process on h: f runs on a goroutine of its own until it returns.
 // [Host.Crash] and [Host.PowerOff] cancel ctx and fail the calls of the host on the
 // network; [Host.Restart] runs f again, so that what f keeps in its own variables
-// starts from nothing, as memory does. ctx is cancelled at the end of the test too.
+// starts from nothing, as memory does. ctx is cancelled at the end of the test too. In exact mode
+// f is on the host, as that of [Host.Go] is.
 // The new run begins when f has returned from the one before, so f must heed ctx.
 //
 // An error that f returns before ctx is cancelled fails the test, and so does
@@ -43,12 +46,38 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 // addProcess is Run, with the lock held.
 func (h *Host) addProcess(name string, f func(ctx context.Context, h *Host) error) *process {
 	p := newProcess(h, name, f)
+	h.startProcess(p)
+	return p
+}
+
+func (h *Host) startProcess(p *process) {
+	if len(h.processes) >= 2*h.running {
+		h.forgetEnded()
+	}
 	h.processes = append(h.processes, p)
 	if !h.dead && !h.n.closed {
 		p.call(p.start)
 	}
-	return p
 }
+
+// forgetEnded forgets processes that do not run again.
+func (h *Host) forgetEnded() {
+	h.processes = slices.DeleteFunc(h.processes, func(p *process) bool {
+		if p.once == nil {
+			return false
+		}
+		select {
+		case <-p.once:
+			return true
+		default:
+			return false
+		}
+	})
+	h.running = max(len(h.processes), 4)
+}
+
+// hasRun says whether a process that runs only once did.
+func (p *process) hasRun() bool { return p.once != nil && p.ended != nil }
 
 //go:norace
 func newProcess(h *Host, name string, f func(ctx context.Context, h *Host) error) *process {
@@ -65,15 +94,22 @@ func (p *process) call(startOrStop func()) {
 }
 
 func (p *process) String() string {
+	if p.once != nil {
+		return fmt.Sprintf("a goroutine of host %q", p.host.name)
+	}
 	return fmt.Sprintf("process %q on host %q", p.name, p.host.name)
 }
 
 // startNow runs the process, once its run before has ended.
 func (p *process) startNow() {
 	ctx, cancel := context.WithCancel(context.Background())
-	before, ended := p.ended, make(chan struct{})
+	before, ended, who := p.ended, p.once, p.host.identity()
+	if ended == nil {
+		ended = make(chan struct{})
+	}
 	p.cancel, p.ended = cancel, ended
 	go func() {
+		who.assume()
 		defer close(ended)
 		defer cancel()
 		if before != nil {
@@ -88,6 +124,32 @@ func (p *process) startNow() {
 			}
 		})
 	}()
+}
+
+// Go starts a goroutine of the program on h, and returns a channel that is closed when f has returned. In exact mode f, all
+// goroutines that it starts and the functions of their timers are on the host: net.Dial and net.Listen, http.Get and
+// http.ListenAndServe, net.LookupHost, os.Hostname and time.Now work on the simulated network and with [Host.Clock], called by the program
+// or by a library. So do those of the function of [Host.Run]. docs/unchanged.md says what else does, and what is refused. In ordinary
+// runs all these are the operating system's, as on any goroutine.
+//
+// A crash of the host fails the calls of f on the network, also later ones, after [Host.Restart]: f must return for
+// errors. Other than the function of Run it does not run a second time. If h is down, f starts with Restart. A panic of f fails the
+// test and ends the network, and so does [runtime.Goexit], by which t.FailNow ends.
+func (h *Host) Go(f func()) (returned <-chan struct{}) {
+	h.must("Go")
+	if f == nil {
+		panic("sim: host " + h.name + ": Go(nil): the function must not be nil")
+	}
+	return get(h.n, func() <-chan struct{} {
+		p := newProcess(h, "", func(context.Context, *Host) error { f(); return nil })
+		p.once = make(chan struct{})
+		if h.n.closed {
+			close(p.once)
+		} else {
+			h.startProcess(p)
+		}
+		return p.once
+	})
 }
 
 // HTTPClient returns a new client whose connections start at h. Its transport has

@@ -6,6 +6,8 @@ import (
 	"context"
 	"runtime"
 	"unsafe"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // The race detector reports two accesses of which neither happened before the other. Were calls
@@ -85,20 +87,22 @@ func panicOf(f func()) (p any) {
 	return nil
 }
 
-// enter begins a call: with the lock, and with closed eyes.
+// enter begins a call: with the lock, and with closed eyes. It returns whose call that is: until leave the
+// goroutine is the network's own.
 //
 //go:norace
-func (n *Network) enter() moment {
+func (n *Network) enter() (m moment, caller unsafe.Pointer) {
 	n.stopIfDead()
-	m := new(uint64)
+	m = new(uint64)
 	mark(m)
 	runtime.RaceDisable()
 	n.mu.Lock()
+	caller = exact.SetHost(nil)
 	n.calls.count(&n.clock)
 	if n.harness.witness != nil {
 		n.harness.witness.see(n.now())
 	}
-	return m
+	return m, caller
 }
 
 // hand has the engine run f. Once the network has ended, and its goroutine with it, a new one
@@ -130,10 +134,11 @@ func (n *Network) hand(m moment, fresh bool, f func()) {
 // leave ends a call.
 //
 //go:norace
-func (n *Network) leave() {
+func (n *Network) leave(caller unsafe.Pointer) {
 	revealed, panicked := n.engine.revealed, n.engine.panicked
 	n.engine.revealed, n.engine.panicked = nil, nil
 	n.mu.Unlock()
+	exact.SetHost(caller)
 	runtime.RaceEnable()
 	for i := range revealed {
 		learn(revealed[i])
@@ -155,35 +160,35 @@ func (n *Network) asProgram(m moment, f func()) {
 
 //go:norace
 func (n *Network) do(f func()) {
-	m := n.enter()
+	m, caller := n.enter()
 	n.hand(m, true, f)
-	n.leave()
+	n.leave(caller)
 }
 
 //go:norace
 func get[T any](n *Network, f func() T) T {
 	v := new(T)
-	m := n.enter()
+	m, caller := n.enter()
 	n.hand(m, true, func() { *v = f() })
-	n.leave()
+	n.leave(caller)
 	return *v
 }
 
 //go:norace
 func try[T any](n *Network, f func() (T, error)) (T, error) {
 	v, err := new(T), new(error)
-	m := n.enter()
+	m, caller := n.enter()
 	n.hand(m, true, func() { *v, *err = f() })
-	n.leave()
+	n.leave(caller)
 	return *v, *err
 }
 
 //go:norace
 func turn[T any](n *Network, f func() T) T {
 	v := new(T)
-	m := n.enter()
+	m, caller := n.enter()
 	n.hand(m, false, func() { *v = f() })
-	n.leave()
+	n.leave(caller)
 	return *v
 }
 
@@ -191,7 +196,7 @@ func turn[T any](n *Network, f func() T) T {
 func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 	v, err := new(T), new(error)
 	wait := new(waitingCall)
-	m := n.enter()
+	m, caller := n.enter()
 	for fresh := true; ; fresh = false {
 		n.hand(m, fresh, func() {
 			if wait.goesOn(n) {
@@ -206,7 +211,7 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 		}
 		wait.w.block(n, wait.first)
 	}
-	n.leave()
+	n.leave(caller)
 	return *v, *err
 }
 

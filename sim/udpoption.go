@@ -7,13 +7,19 @@ import (
 )
 
 // SetDeadline implements [net.Conn].
-func (u *UDPConn) SetDeadline(t time.Time) error { return u.setDeadlines(t, &u.in.deadline, &u.write) }
+func (u *UDPConn) SetDeadline(t time.Time) error {
+	return u.setDeadlines(ofNetwork(t), &u.in.deadline, &u.write)
+}
 
 // SetReadDeadline implements [net.Conn].
-func (u *UDPConn) SetReadDeadline(t time.Time) error { return u.setDeadlines(t, &u.in.deadline) }
+func (u *UDPConn) SetReadDeadline(t time.Time) error {
+	return u.setDeadlines(ofNetwork(t), &u.in.deadline)
+}
 
 // SetWriteDeadline implements [net.Conn].
-func (u *UDPConn) SetWriteDeadline(t time.Time) error { return u.setDeadlines(t, &u.write) }
+func (u *UDPConn) SetWriteDeadline(t time.Time) error {
+	return u.setDeadlines(ofNetwork(t), &u.write)
+}
 
 func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 	return u.setError(get(u.n, func() error {

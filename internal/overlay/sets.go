@@ -1,4 +1,4 @@
 package overlay
 
 // sets are all that is changed.
-var sets = []set{}
+var sets = []set{hostSet}

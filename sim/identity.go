@@ -1,0 +1,70 @@
+package sim
+
+import (
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
+)
+
+// An identity is what the goroutines of a host have in common from one start of it to its crash.
+// In exact mode what they ask package net and others for themselves is the host's (see netcalls.go).
+type identity struct {
+	number     uint64 // in the process, from 1
+	host       *Host
+	mu         sync.Mutex
+	transports map[*http.Transport]*http.Transport // the host's own, by those that hosts share
+}
+
+var identities atomic.Uint64
+
+//go:norace
+func newIdentity(h *Host) *identity { return &identity{number: identities.Add(1), host: h} }
+
+// identity is that of the host as it runs. No lock is needed on a goroutine that the host starts.
+//
+//go:norace
+func (h *Host) identity() *identity { return h.runs }
+
+// assume has the calling goroutine be of the host's program.
+func (i *identity) assume() {
+	if exact.Hosts && i != nil && !i.host.n.conf.loopback {
+		exact.SetHost(unsafe.Pointer(i))
+	}
+}
+
+// alive says whether the host has not crashed since.
+func (i *identity) alive() bool {
+	return get(i.host.n, func() bool { return i.host.runs == i })
+}
+
+// networkTime is the time of the network, whoever asks: [time.Now] is that of the caller's host.
+func networkTime() time.Time {
+	if exact.Hosts {
+		if caller := exact.SetHost(nil); caller != nil {
+			defer exact.SetHost(caller)
+		}
+	}
+	return time.Now()
+}
+
+// ofNetwork is an instant that a program names by the clock of its host, by that of the network.
+func ofNetwork(t time.Time) time.Time {
+	if !exact.Hosts || t.IsZero() {
+		return t
+	}
+	i := (*identity)(exact.Host())
+	if i == nil || i.host.madeClock() == nil {
+		return t
+	}
+	left := time.Until(t)
+	return networkTime().Add(left)
+}
+
+// madeClock is the clock of h, if a program or a fault ever asked for it: until then it is right.
+//
+//go:norace
+func (h *Host) madeClock() *Clock { return h.clock }
