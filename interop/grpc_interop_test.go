@@ -4,10 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -31,6 +33,7 @@ import (
 	"google.golang.org/grpc/orca"
 
 	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/patterns/sidecar"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -261,41 +264,74 @@ func serviceAccountFile(t *testing.T) string {
 	return path
 }
 
+// serveSidecar has a sidecar serve on server what an app on another host answers, with TLS on both sides.
+func serveSidecar(server, app *sim.Host, serverTLS, clientTLS *tls.Config) {
+	server.Run("sidecar", func(ctx context.Context, h *sim.Host) error {
+		l, err := h.Listen("tcp", ":443")
+		if err != nil {
+			return err
+		}
+		secure := serverTLS.Clone()
+		secure.NextProtos = []string{"h2", "http/1.1"}
+		proxy := &sidecar.Proxy{TLS: secure, Config: sidecar.Config{Routes: []sidecar.Route{{
+			Upstream: &sidecar.Upstream{Name: "server", Addrs: []string{app.Name() + ":443"}, DialContext: h.DialContext, TLS: clientTLS},
+		}}}}
+		defer context.AfterFunc(ctx, func() { proxy.Close() })()
+		if err := proxy.Serve(l); !errors.Is(err, sidecar.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+}
+
 func TestGRPCInterop(t *testing.T) {
 	require.Len(t, grpcInteropCases, 26)
 	keyFile := serviceAccountFile(t)
 	serverTLS, clientTLS := certificates(t)
-	for _, loss := range []float64{0, 0.02} {
-		for _, row := range grpcInteropCases {
-			t.Run(fmt.Sprintf("loss=%v/%s", loss, row.name), func(t *testing.T) {
-				sim.Test(t, func(t *testing.T, n *sim.Network) {
-					server, phone, tokens := n.Host("server"), n.Host("phone"), n.Host("tokens")
-					for _, h := range []*sim.Host{server, tokens} {
-						n.Link(phone, h, netem.Config{Delay: 10 * ms, Loss: netem.Bernoulli(loss)})
-					}
-					serveGRPCInterop(server, credentials.NewTLS(serverTLS))
-					serveTokens(tokens)
-					c := interopClient{ctx: context.WithValue(t.Context(), oauth2.HTTPClient, phone.HTTPClient()), h: phone, keyFile: keyFile}
-					config := "{}"
-					if strings.HasPrefix(row.name, "orca") {
-						config = `{"loadBalancingConfig": [{"test_backend_metrics_load_balancer": {}}]}`
-					}
-					c.dial = func(opts ...grpc.DialOption) *grpc.ClientConn {
-						conn, err := grpc.NewClient("passthrough:///server:443", append(opts,
-							grpc.WithTransportCredentials(credentials.NewTLS(clientTLS)),
-							grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
-								return phone.DialContext(ctx, "tcp", addr)
-							}),
-							grpc.WithDefaultServiceConfig(config))...)
-						require.NoError(t, err)
-						t.Cleanup(func() { conn.Close() })
-						return conn
-					}
-					c.conn = c.dial()
-					c.service = testgrpc.NewTestServiceClient(c.conn)
-					row.run(c)
+	for _, through := range []string{"direct", "sidecar"} {
+		for _, loss := range []float64{0, 0.02} {
+			for _, row := range grpcInteropCases {
+				t.Run(fmt.Sprintf("%s/loss=%v/%s", through, loss, row.name), func(t *testing.T) {
+					sim.Test(t, func(t *testing.T, n *sim.Network) {
+						server, phone, tokens := n.Host("server"), n.Host("phone"), n.Host("tokens")
+						for _, h := range []*sim.Host{server, tokens} {
+							n.Link(phone, h, netem.Config{Delay: 10 * ms, Loss: netem.Bernoulli(loss)})
+						}
+						if through == "sidecar" {
+							app := n.Host("app")
+							serveGRPCInterop(app, credentials.NewTLS(serverTLS))
+							serveSidecar(server, app, serverTLS, clientTLS)
+						} else {
+							serveGRPCInterop(server, credentials.NewTLS(serverTLS))
+						}
+						serveTokens(tokens)
+						c := interopClient{ctx: context.WithValue(t.Context(), oauth2.HTTPClient, phone.HTTPClient()), h: phone, keyFile: keyFile}
+						c.dialsTo(t, clientTLS, strings.HasPrefix(row.name, "orca"))
+						row.run(c)
+					})
 				})
-			})
+			}
 		}
 	}
+}
+
+// dialsTo has the client connect to the host "server"; with metrics the servers' load reports are asked for.
+func (c *interopClient) dialsTo(t *testing.T, clientTLS *tls.Config, metrics bool) {
+	config := "{}"
+	if metrics {
+		config = `{"loadBalancingConfig": [{"test_backend_metrics_load_balancer": {}}]}`
+	}
+	c.dial = func(opts ...grpc.DialOption) *grpc.ClientConn {
+		conn, err := grpc.NewClient("passthrough:///server:443", append(opts,
+			grpc.WithTransportCredentials(credentials.NewTLS(clientTLS)),
+			grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+				return c.h.DialContext(ctx, "tcp", addr)
+			}),
+			grpc.WithDefaultServiceConfig(config))...)
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	c.conn = c.dial()
+	c.service = testgrpc.NewTestServiceClient(c.conn)
 }

@@ -258,7 +258,12 @@ func (x *exchange2) attempt(t turn) (answered bool, err error) {
 		}
 		return false, err
 	}
-	defer resp.Body.Close()
+	defer func() {
+		// An answer may end before its request does. Close waits for what sends the request, and that for a client who waits for the
+		// end of the answer.
+		cancel(nil)
+		resp.Body.Close()
+	}()
 	t.end(x.answer(resp))
 	return true, nil
 }

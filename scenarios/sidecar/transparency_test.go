@@ -206,6 +206,10 @@ var transparency = []scenario.Row{
 			require.Equal(t, direct, through)
 			require.Contains(t, through, "two80ms")
 		}},
+	{Name: "SC-19 an answer that ends before its request", Reason: "a service has seen enough, and the client waits for its answer's end before it sends more",
+		Story: enough(nil, 210*ms)},
+	{Name: "SC-19 an answer that ends before its request over HTTP/2", Races: frames, Reason: "a call of gRPC in both directions that fails early",
+		Story: enough(systems.HTTP2(), 160*ms)},
 	{Name: "SC-19 a client that asks before it sends", Reason: "Expect: 100-continue; a refusal comes without the body, and a permission only from the service",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
@@ -388,6 +392,42 @@ func same(protocols *http.Protocols, handler http.HandlerFunc) func(*testing.T, 
 		})
 		require.Equal(t, timeless(direct), timeless(through))
 		require.EqualValues(t, 4, w.begun())
+	}
+}
+
+// enough has a service answer after the first piece of a request whose client sends the next one when the answer has ended. Connecting takes 80 ms, and the answer as much; the
+// transport of HTTP/1.1 waits for another 50 ms for the rest of the request.
+func enough(protocols *http.Protocols, took time.Duration) func(*testing.T, *sim.Network) {
+	return func(t *testing.T, n *sim.Network) {
+		w := start(t, n, 1)
+		w.replicas[0].does(func(rw http.ResponseWriter, r *http.Request) {
+			http.NewResponseController(rw).EnableFullDuplex()
+			io.ReadFull(r.Body, make([]byte, 3))
+			io.WriteString(rw, "enough")
+			http.NewResponseController(rw).Flush() // its length is not told, only its end
+		})
+		direct, through := twice(w, func(url string, h *sim.Host) string {
+			client := h.HTTPClient()
+			client.Transport.(*http.Transport).Protocols = protocols
+			defer client.CloseIdleConnections()
+			body, in := io.Pipe()
+			defer in.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*sec)
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, "POST", "http://"+url, body)
+			require.NoError(t, err)
+			go io.WriteString(in, "one")
+			begin := n.Elapsed()
+			resp, err := client.Do(req)
+			require.NoError(t, err)
+			defer resp.Body.Close()
+			all, err := io.ReadAll(resp.Body)
+			return fmt.Sprint(resp.Status, string(all), err, round(n.Elapsed()-begin))
+		})
+		require.Equal(t, direct, through)
+		require.Equal(t, fmt.Sprint("200 OK", "enough", nil, took), through)
+		time.Sleep(sec)
+		require.Zero(t, w.up.Replicas()[0].Active)
 	}
 }
 
