@@ -340,18 +340,21 @@ func (x *exchange2) answer(resp *http.Response) Result {
 	}
 	x.w.WriteHeader(resp.StatusCode)
 	flush := x.w.(http.Flusher).Flush
-	// An answer without a body is to be one frame: gRPC reads its status from that.
+	// An answer without a body, or trailers behind it, is to be one frame, from which gRPC reads its status: that there are none is known at the end.
 	if resp.ContentLength != 0 {
 		flush()
-		if err := x.copyBody(resp.Body, flush); err != nil {
-			if x.r.Context().Err() != nil {
-				return Ignored
-			}
-			defer panic(http.ErrAbortHandler)
-			return Failure
+	}
+	if err := x.copyBody(resp.Body, flush); err != nil {
+		if x.r.Context().Err() != nil {
+			return Ignored
 		}
+		defer panic(http.ErrAbortHandler)
+		return Failure
 	}
 	for name, values := range resp.Trailer {
+		if len(values) == 0 { // announced, and not sent
+			continue
+		}
 		if !slices.Contains(announced, name) {
 			name = http.TrailerPrefix + name
 		}

@@ -52,6 +52,19 @@ var transparency = []scenario.Row{
 			rw.Header().Set("A", "b")
 			rw.Header().Set(http.TrailerPrefix+"B", "unannounced")
 		})},
+	{Name: "SC-19 trailers of an answer without a body over HTTP/2", Races: frames, Reason: "its length is told before them: a gRPC server may say 0",
+		Story: same(systems.HTTP2(), func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Length", "0")
+			rw.Header().Set("Trailer", "Grpc-Status")
+			rw.WriteHeader(200)
+			http.NewResponseController(rw).Flush()
+			rw.Header().Set("Grpc-Status", "9")
+		})},
+	{Name: "SC-19 a trailer that is announced and does not come over HTTP/2", Races: frames, Reason: "the answer ends all the same",
+		Story: same(systems.HTTP2(), func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Trailer", "Sum")
+			io.WriteString(rw, "x")
+		})},
 	{Name: "SC-19 early answers", Reason: "103 is for now",
 		Story: same(nil, func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Link", "</a>")
