@@ -27,7 +27,7 @@
 //     none. HTTP/1 goes on as HTTP/1.1, and HTTP/2, with TLS or without, as HTTP/2.
 //   - What could be read in two ways is not passed on: two lengths, a length with chunks, lines that end with LF, folded fields, a length among the trailers. The client gets 400, or
 //     the status that the RFC has, and the replica nothing.
-//   - An answer that is cut short arrives as one that is cut short.
+//   - An answer that is cut short arrives as one that is cut short, and a call of gRPC with the status that it would have had without a proxy.
 //   - A request is repeated only if no replica was sent any of it; or if its method is idempotent (GET, HEAD, OPTIONS, TRACE, QUERY, PUT, DELETE) or it has an Idempotency-Key, and its replica
 //     broke off without an answer, or answered 503; or if that says "Call-Outcome: not-executed". All of it must have been kept (MaxReplayBytes), a replica that failed is avoided, and there must be time,
 //     attempts and budget left. One with a Request-Attempt of 2 or more is an attempt of the client's own: it is repeated only if it was not sent.

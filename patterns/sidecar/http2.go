@@ -348,6 +348,12 @@ func (x *exchange2) answer(resp *http.Response) Result {
 		if x.r.Context().Err() != nil {
 			return Ignored
 		}
+		if speaksGRPC(x.r) && resp.ContentLength < 0 {
+			limit, told := grpcTimeout(x.r)
+			h.Set(http.TrailerPrefix+"Grpc-Status", cutStatus(err, told && time.Since(x.begun) >= limit))
+			h.Set(http.TrailerPrefix+"Grpc-Message", "sidecar: "+percentEncoded(err.Error()))
+			return Failure
+		}
 		defer panic(http.ErrAbortHandler)
 		return Failure
 	}
@@ -411,9 +417,9 @@ func answer2(w http.ResponseWriter, r *http.Request, f *failure) {
 		h.Set(name, value)
 	}
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
-		code := "14"
+		code := grpcUnavailable
 		if f.status == http.StatusGatewayTimeout {
-			code = "4"
+			code = grpcDeadline
 		}
 		h.Set("Content-Type", "application/grpc")
 		h.Set("Grpc-Status", code)
@@ -422,19 +428,6 @@ func answer2(w http.ResponseWriter, r *http.Request, f *failure) {
 		return
 	}
 	http.Error(w, "sidecar: "+f.err.Error(), f.status)
-}
-
-// percentEncoded encodes a Grpc-Message.
-func percentEncoded(text string) string {
-	var out strings.Builder
-	for _, c := range []byte(text) {
-		if c < ' ' || c > '~' || c == '%' {
-			out.WriteString("%" + string("0123456789ABCDEF"[c>>4]) + string("0123456789ABCDEF"[c&15]))
-		} else {
-			out.WriteByte(c)
-		}
-	}
-	return out.String()
 }
 
 // A keptBody keeps what was read of a request's body, to be sent again.

@@ -112,6 +112,34 @@ var transparency = []scenario.Row{
 			http.NewResponseController(rw).Flush()
 			panic(http.ErrAbortHandler)
 		})},
+	{Name: "SC-19 a call of gRPC that is cut", Races: frames, Reason: "the caller has the status that it would have without a proxy, where net/http can only say that of an error of its own",
+		Story: func(t *testing.T, n *sim.Network) {
+			w := start(t, n, 1)
+			client := w.app.HTTPClient()
+			client.Transport.(*http.Transport).Protocols = systems.HTTP2()
+			for _, row := range []struct {
+				status string
+				cut    func()
+			}{
+				{"13", func() { panic(http.ErrAbortHandler) }}, // internal: the stream is reset with INTERNAL_ERROR
+				{"14", func() { w.replicas[0].host.Crash() }},  // unavailable: the connection is gone
+			} {
+				w.replicas[0].does(func(rw http.ResponseWriter, r *http.Request) {
+					rw.Header().Set("Content-Type", "application/grpc")
+					io.WriteString(rw, "half")
+					http.NewResponseController(rw).Flush()
+					time.Sleep(sec)
+					row.cut()
+				})
+				resp, err := client.Post("http://app:15001/a.B/C", "application/grpc", strings.NewReader("x"))
+				require.NoError(t, err)
+				body, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				require.Equal(t, "half", string(body))
+				require.Equal(t, row.status, resp.Trailer.Get("Grpc-Status"))
+				require.Contains(t, resp.Trailer.Get("Grpc-Message"), "sidecar: ")
+			}
+		}},
 	{Name: "SC-19 WebSocket", Reason: "both directions, and the end of it",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
