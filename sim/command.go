@@ -13,6 +13,9 @@ import (
 // they are to be typed.
 func (r *runner) command(seed uint64) string {
 	words := []string{fmt.Sprintf("SQUALL_SEED=%d", seed), "go", "test"}
+	if r.breaks != "" {
+		words = append([]string{exploreVariable + "=" + shellQuote(r.breaks)}, words...)
+	}
 	dir, pkg := r.dir, r.pkg
 	if pkg == "command-line-arguments" { // go test a_test.go: no package that has a path
 		pkg = "."

@@ -41,6 +41,8 @@ func goValue(v reflect.Value, names func(any) string) string {
 			return goDuration(x)
 		case PacketKind:
 			return packetKinds[x].code
+		case Breakage:
+			return breakageWords[x].code
 		case netip.Addr:
 			return fmt.Sprintf("netip.MustParseAddr(%q)", x)
 		}

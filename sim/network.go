@@ -30,6 +30,7 @@ type Network struct {
 
 	names   registry
 	wires   topology
+	watch   watch
 	log     journal
 	pool    pool
 	harness harness
@@ -114,6 +115,9 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		n.quiet = newQuiescence(bubble, n.conf.manyTimers, stepper{n.step, n.ring})
 		return struct{}{}
 	})
+	if n.conf.sees != nil || len(n.conf.breaks) > 0 {
+		n.do(n.explored)
+	}
 	return n
 }
 

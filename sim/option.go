@@ -22,6 +22,9 @@ type options struct {
 	limit       time.Duration // of virtual time
 	strict      bool
 	mayDiffer   bool
+
+	sees   *observer     // of Explore,
+	breaks []brokenPlace // and what it breaks
 }
 
 // Seed sets the seed of every random draw of the network. The default is 1, so

@@ -51,6 +51,8 @@ type leaving struct {
 	on   *pipe // on this pipe
 
 	never bool // it ends where it waits
+
+	then *breakage // when it arrives, nil: nothing breaks
 }
 
 // lateOn is the lateness on p.
@@ -145,6 +147,14 @@ func (n *Network) dispatch(pkt *packet, now int64) { n.dispatchAs(MTUDiscoverWan
 
 // dispatchAs sends a packet of a socket that does so about what is too big for the path.
 func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
+	if (len(n.watch.broken) > 0 || n.watch.sees != nil) && n.watched(now, m, pkt) {
+		return
+	}
+	n.sendOut(m, pkt, now)
+}
+
+// sendOut is dispatchAs for a packet that was watched, if need be.
+func (n *Network) sendOut(m MTUDiscover, pkt *packet, now int64) {
 	way := pkt.way
 	pkt.pipes = way.pipes()
 	if len(n.wires.partitions) > 0 {
@@ -178,7 +188,7 @@ func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 }
 
 // resume has a packet go on that a partition held.
-func (n *Network) resume(now int64, pkt *packet) { n.dispatch(pkt, now) }
+func (n *Network) resume(now int64, pkt *packet) { n.sendOut(MTUDiscoverWant, pkt, now) }
 
 // transmit puts a packet on the next pipe of its route.
 func (n *Network) transmit(pkt *packet, now int64) {
@@ -359,6 +369,9 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 	for pkt := head; pkt != nil; {
 		next := pkt.train.next
 		pkt.hop = hop
+		if pkt.leaves.then != nil && hop+1 >= len(pkt.pipes) && n.breaksAt(now, pkt, hop) {
+			break
+		}
 		if to := n.receiver(pkt); to != nil {
 			c = to
 			n.receive(now, pkt, c)

@@ -123,7 +123,15 @@ var (
 // causeIn finds in the output of a test what it failed for: where and with what text, in
 // which each number stands for any.
 func causeIn(output string) string {
-	var where string
+	where, what := failureIn(output)
+	if where == "" {
+		return ""
+	}
+	return where + ": " + oneOfMany.ReplaceAllString(what, "#")
+}
+
+// failureIn finds in the output of a test where it failed and with what text.
+func failureIn(output string) (where, what string) {
 	var parts []string
 	for line := range strings.Lines(output) {
 		line = strings.TrimRight(line, "\r\n")
@@ -144,8 +152,5 @@ func causeIn(output string) string {
 			parts = append(parts, strings.TrimSpace(m[2]))
 		}
 	}
-	if where == "" {
-		return ""
-	}
-	return where + ": " + oneOfMany.ReplaceAllString(strings.Join(parts, " "), "#")
+	return where, strings.Join(parts, " ")
 }

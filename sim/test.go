@@ -174,9 +174,10 @@ type runner struct {
 	pkg  string
 	dir  string
 
-	check checkMode
-	found *causes // of a sweep
-	keep  *keeper // nil if nothing is to be left
+	check  checkMode
+	found  *causes // of a sweep
+	breaks string  // of Explore
+	keep   *keeper // nil if nothing is to be left
 }
 
 // An outcome is what became of one run.

@@ -323,6 +323,16 @@ var faultVocabulary = []struct {
 			"answer 312ms, web 444ms; fired 6",
 			asEver,
 		}},
+	{"Break", func(s *market) *sim.Fault {
+		return sim.Break(s.n, sim.Lost, sim.Place{From: "client", To: "lb", Kind: sim.TCP, Nth: 1})
+	},
+		"The first segment that the client sends to the balancer from then on.", func(s *market) { sim.Break(s.n, sim.Lost, sim.Place{From: "client", Nth: 1}) }, `sim: Break: Place.To is empty: it must be the name of the host or router that the packet is for`, [...]string{
+			"dialled 1.14s, answer 1.17s, answer 1.2s, web 1.27s; fired 1",
+			"web 370ms; fired 1",
+			"answer 400ms, answer 430ms, web 500ms; fired 1",
+			"web 370ms; fired 1",
+			"web 370ms; fired 1",
+		}},
 	{"Swizzle", func(s *market) *sim.Fault { return sim.Swizzle(200*ms, sim.Down(s.near), sim.Down(s.far)) },
 		"The same link and one more, for a part of 200 ms that is drawn from their names.", func(s *market) { sim.Swizzle(1, sim.Down(s.near)) }, `sim: Swizzle(1ns): the time must be positive`, [...]string{
 			"dialled 5.14s, answer 5.17s, answer 5.2s, web 5.27s; fired 2",

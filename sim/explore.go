@@ -1,0 +1,228 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// exploreVariable names the breakages of one run of [Explore], as its report does.
+const exploreVariable = "SQUALL_EXPLORE"
+
+// An Exploration says what [Explore] tries. The zero value is everything, one breakage a run.
+type Exploration struct {
+	Kinds []Breakage                         // what breaks at each packet; nil: all that there is
+	Where func(what Breakage, at Place) bool // only where it returns true; nil: everywhere
+	Pairs int                                // how many pairs of breakages are tried besides, at most; 0: none
+	Runs  int                                // how many single breakages, at most; 0: 20,000
+
+}
+
+const defaultRuns = 20_000
+
+// Explore runs f as [Test] does, and then again for each packet that a host has sent and each [Breakage]: this packet lost, duplicated,
+// overtaken, its connection reset, its sender or receiver crashed just before or after it, the two disconnected for a second, a minute
+// or to the end. A run is a failure if f's own t fails, or the network says so, as with Test. So f should demand what must hold
+// whatever breaks, such as that nothing happens twice, and not that all goes well.
+//
+//	func TestPayment(t *testing.T) {
+//		sim.Explore(t, sim.Exploration{}, func(t *testing.T, n *sim.Network) {
+//			...
+//			if bank.Charged() > 1 {
+//				t.Errorf("charged %d times", bank.Charged())
+//			}
+//		})
+//	}
+//
+// Since runs repeat, a place is exact: up to the packet a run is equal to the one in which nothing breaks, which Explore compares; a run
+// that is not fails the test, unless it has [MayDiffer]. If there are more runs than Runs allows, they are spread evenly. With Pairs
+// the breakages that failed nothing are combined: the second is at a packet that was sent after the first had broken, in the run with the
+// first alone. Those go first in which the second is at the next packet, then those at the one after that, and so on, each in the order of the first; of
+// breakages after which the same packets are sent only one is combined.
+//
+// The report groups the failures by what failed, says for the first of each what broke and what was different then, and gives the Go
+// expression of the fault and a command that repeats that run alone:
+//
+//	SQUALL_EXPLORE='Lost server phone Data 1' SQUALL_SEED=1 go test -run '^TestPayment$' ...
+//
+// The runs are spread over the processors, in processes of their own, of the same test binary, which run the test function up to Explore. So f must make all
+// that it needs itself: what one run leaves in variables outside f the next one finds. With several seeds (SQUALL_SEEDS) each is explored. Breakages are in addition
+// to the faults of f; a crash takes a second, and what is on a host without [Host.Run] or [Host.ServeHTTP] does not come back.
+func Explore(t *testing.T, x Exploration, f func(t *testing.T, n *Network), opts ...Option) {
+	t.Helper()
+	mustBeOutside("Explore")
+	x.mustBeValid()
+	warmUp()
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	byDefault := uint64(1)
+	if o.seedSet {
+		byDefault = o.seed
+	}
+	seeds, err := Seeds(byDefault)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check, err := whatToCheck()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.mayDiffer && check == checkAll {
+		check = checkFailed
+	}
+	e := &exploration{
+		Exploration: x, mayDiffer: o.mayDiffer,
+		r: &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()},
+	}
+	if len(seeds) == 1 {
+		e.run(t, seeds[0])
+		return
+	}
+	for _, seed := range seeds {
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { e.run(t, seed) })
+	}
+}
+
+// mustBeValid panics if x makes no sense.
+func (x Exploration) mustBeValid() {
+	for _, w := range x.Kinds {
+		if w < 1 || int(w) >= len(breakageWords) {
+			panic(fmt.Sprintf("sim: Explore: Exploration.Kinds has %d: they must be constants from Lost to Disconnected", uint8(w)))
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		value int
+	}{{"Pairs", x.Pairs}, {"Runs", x.Runs}} {
+		if c.value < 0 {
+			panic(fmt.Sprintf("sim: Explore: Exploration.%s is %d: it must be 0 or more", c.name, c.value))
+		}
+	}
+}
+
+// An exploration is a call of Explore.
+type exploration struct {
+	Exploration
+	r         *runner
+	mayDiffer bool
+}
+
+// with is the runner of one run.
+func (e *exploration) with(sees *observer, breaks []brokenPlace) *runner {
+	r := *e.r
+	r.opts = append(slices.Clone(r.opts), func(o *options) { o.sees, o.breaks = sees, breaks })
+	r.breaks = wordsOf(breaks)
+	return &r
+}
+
+// run explores one seed.
+func (e *exploration) run(t *testing.T, seed uint64) {
+	t.Helper()
+	if w := thisExplorer(e.r); w != nil {
+		w.work(t, e, seed)
+		t.SkipNow() // what follows in the test is not for a worker
+	}
+	if words := os.Getenv(exploreVariable); words != "" {
+		breaks, err := readPlaces(words)
+		if err != nil {
+			t.Fatalf("sim: %s=%s: %v: want what, from, to, kind and number of a packet, such as Lost server phone Data 1; several with commas between them",
+				exploreVariable, words, err)
+		}
+		e.with(new(observer), breaks).run(t, seed)
+		return
+	}
+	whole := new(observer)
+	e.with(whole, nil).run(t, seed)
+	if t.Failed() || t.Skipped() || recordsRuns || os.Getenv(replayFile) != "" {
+		return
+	}
+	start := time.Now()
+	found := e.explore(t, seed, whole)
+	found.took = time.Since(start)
+	found.report(t, e, seed)
+}
+
+// A trial is a run with something broken.
+type trial struct {
+	Breaks []brokenPlace
+	at     []observedPacket // where, as it was in the run without the last of them
+}
+
+// explore tries everything at one seed.
+func (e *exploration) explore(t *testing.T, seed uint64, whole *observer) *findings {
+	t.Helper()
+	singles := e.singles(whole)
+	f := &findings{packets: whole.all, places: len(singles), said: whole.said}
+	runs := e.Runs
+	if runs == 0 {
+		runs = defaultRuns
+	}
+	f.add(spread(singles, runs), e.tryAll(t, seed, spread(singles, runs)))
+	if e.Pairs > 0 {
+		pairs := e.pairs(f)
+		f.pairs = len(pairs)
+		pairs = pairs[:min(len(pairs), e.Pairs)]
+		f.add(pairs, e.tryAll(t, seed, pairs))
+	}
+	return f
+}
+
+// singles are the breakages of single packets, in the order of the packets.
+func (e *exploration) singles(whole *observer) (all []trial) {
+	for _, p := range whole.packets {
+		for _, w := range e.breakagesAt(p) {
+			all = append(all, trial{[]brokenPlace{{w, p.At}}, []observedPacket{p}})
+		}
+	}
+	return all
+}
+
+// breakagesAt is what is to be tried at a packet.
+func (e *exploration) breakagesAt(p observedPacket) (all []Breakage) {
+	for w := Lost; int(w) < len(breakageWords); w++ {
+		if p.Kinds&(1<<w) != 0 && (e.Kinds == nil || slices.Contains(e.Kinds, w)) && (e.Where == nil || e.Where(w, p.At)) {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// pairs are the pairs of breakages, the nearest first.
+func (e *exploration) pairs(f *findings) (all []trial) {
+	seen := map[uint64]bool{}
+	var firsts []tried
+	for _, one := range f.tried {
+		if one.Met && !one.Failed && !seen[one.Outcome] {
+			seen[one.Outcome] = true
+			firsts = append(firsts, one)
+		}
+	}
+	for distance := range mostAfter {
+		for _, first := range firsts {
+			if distance >= len(first.After) {
+				continue
+			}
+			p := first.After[distance]
+			for _, w := range e.breakagesAt(p) {
+				all = append(all, trial{[]brokenPlace{first.Breaks[0], {w, p.At}}, []observedPacket{first.at[0], p}})
+			}
+		}
+	}
+	return all
+}
+
+// spread returns so many of a list at most, evenly.
+func spread(all []trial, most int) []trial {
+	if len(all) <= most {
+		return all
+	}
+	some := make([]trial, most)
+	for i := range some {
+		some[i] = all[i*len(all)/most]
+	}
+	return some
+}

@@ -1,0 +1,394 @@
+package sim_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A mistake is a program that one fault is too much for, the same without the mistake, and the packets at which something
+// must break for it to show.
+type mistake struct {
+	run  func(t *testing.T, n *sim.Network, sound bool)
+	want []string
+}
+
+// mistakes are found by TestExploreConvicts, and are victims: they fail in processes of their own.
+var mistakes = map[string]mistake{
+	// The shop asks again when it got no answer, though the bank may have done what it asked for: the connection is reset or the bank crashes
+	// when the request is there, or the shop crashes, with its connections, between the request and the answer.
+	"pays twice": {pays, []string{
+		"ReceiverCrashesAfter bank shop SYNACK 1", // at once the request is out
+		"SenderCrashesAfter shop bank Data 1",
+		"ConnectionReset bank shop PureACK 1", // acknowledges the request
+		"ReceiverCrashesBefore bank shop PureACK 1",
+		"ConnectionReset bank shop Data 1", // is the answer
+		"SenderCrashesBefore bank shop Data 1",
+		"ReceiverCrashesBefore bank shop Data 1",
+		"SenderCrashesBefore shop bank PureACK 2", // acknowledges the answer, before the program has read it
+		"SenderCrashesAfter shop bank PureACK 2",
+	}},
+	// A meter that adds up what it is told, and is told by UDP.
+	"counts a copy": {counts, []string{"Duplicated sensor meter UDP 1", "Duplicated sensor meter UDP 2", "Duplicated sensor meter UDP 3"}},
+	// The last reading is the one that came last.
+	"believes the last": {believes, []string{"Overtaken sensor meter UDP 1", "Overtaken sensor meter UDP 2"}},
+	// The question is sent once, and nobody asks again: when it or its answer does not arrive, or the meter is away.
+	"asks once": {asks, []string{
+		"Lost sensor meter UDP 1", "SenderCrashesBefore sensor meter UDP 1", "SenderCrashesAfter sensor meter UDP 1", "ReceiverCrashesBefore sensor meter UDP 1",
+		"DisconnectedForASecond sensor meter UDP 1", "DisconnectedForAMinute sensor meter UDP 1", "Disconnected sensor meter UDP 1",
+		"Lost meter sensor UDP 1", "SenderCrashesBefore meter sensor UDP 1", "ReceiverCrashesBefore meter sensor UDP 1",
+		"DisconnectedForASecond meter sensor UDP 1", "DisconnectedForAMinute meter sensor UDP 1", "Disconnected meter sensor UDP 1",
+	}},
+	// The answer is sent at 10 ms, at once when the request is there, and the order is on disk 10 ms later. The ACK of the handshake
+	// comes with the request.
+	"answers too early": {answers, []string{
+		"ReceiverCrashesAfter shop bank PureACK 1", "ReceiverCrashesAfter shop bank Data 1", "SenderCrashesAfter bank shop Data 1",
+	}},
+}
+
+func pays(t *testing.T, n *sim.Network, sound bool) {
+	bank, shop := n.Host("bank"), n.Host("shop")
+	n.Link(bank, shop, netem.Config{Delay: 40 * ms})
+	var mu sync.Mutex
+	charged, known := 0, map[string]bool{}
+	bank.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if key := r.Header.Get("Idempotency-Key"); key == "" || !known[key] {
+			charged++
+			known[key] = true
+		}
+	}))
+	client := shop.HTTPClient()
+	client.Timeout = 5 * time.Second
+	for range 2 {
+		req, err := http.NewRequest("POST", "http://bank/pay", strings.NewReader("5"))
+		require.NoError(t, err)
+		if sound {
+			req.Header.Set("Idempotency-Key", "order-1")
+		}
+		if resp, err := client.Do(req); err == nil {
+			resp.Body.Close()
+			break
+		}
+		time.Sleep(2 * time.Second)
+	}
+	t.Log("so much for the order")
+	mu.Lock()
+	defer mu.Unlock()
+	if charged > 1 {
+		t.Errorf("charged %d times", charged)
+	}
+}
+
+// meter runs a program that takes datagrams, on the host meter, and returns how another one sends them, and a lock that take holds.
+func meter(t *testing.T, n *sim.Network, take func(text string) (answer string)) (net.Conn, *sync.Mutex) {
+	mu := new(sync.Mutex)
+	h, sensor := n.Host("meter"), n.Host("sensor")
+	n.Link(sensor, h, netem.Config{Delay: 5 * ms})
+	h.Run("meter", func(ctx context.Context, h *sim.Host) error {
+		pc, err := h.ListenPacket("udp", ":9")
+		if err != nil {
+			return err
+		}
+		context.AfterFunc(ctx, func() { pc.Close() })
+		for p := make([]byte, 100); ; {
+			k, from, err := pc.ReadFrom(p)
+			if err != nil {
+				return nil
+			}
+			mu.Lock()
+			answer := take(string(p[:k]))
+			mu.Unlock()
+			if answer != "" {
+				pc.WriteTo([]byte(answer), from)
+			}
+		}
+	})
+	c, err := sensor.Dial("udp", "meter:9")
+	require.NoError(t, err)
+	return c, mu
+}
+
+func counts(t *testing.T, n *sim.Network, sound bool) {
+	sum, known := 0, map[string]bool{}
+	c, mu := meter(t, n, func(text string) string {
+		if !sound || !known[text] {
+			sum++
+		}
+		known[text] = true
+		return ""
+	})
+	for i := range 3 {
+		fmt.Fprint(c, i)
+		time.Sleep(100 * ms)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.LessOrEqual(t, sum, 3)
+}
+
+func believes(t *testing.T, n *sim.Network, sound bool) {
+	last, back := "", false
+	c, mu := meter(t, n, func(text string) string {
+		if !sound || text > last {
+			back = back || text < last
+			last = text
+		}
+		return ""
+	})
+	for i := range 3 {
+		fmt.Fprint(c, i)
+		time.Sleep(100 * ms)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if back {
+		t.Error("the reading went back")
+	}
+}
+
+func asks(t *testing.T, n *sim.Network, sound bool) {
+	answered := false
+	c, _ := meter(t, n, func(text string) string { return "yes" })
+	for tries := 0; !answered && (tries == 0 || sound && tries < 100); tries++ {
+		fmt.Fprint(c, "?")
+		c.SetReadDeadline(time.Now().Add(3 * time.Second))
+		_, err := c.Read(make([]byte, 10))
+		if answered = err == nil; !answered {
+			time.Sleep(time.Second)
+		}
+	}
+	if !answered {
+		t.Error("no answer")
+	}
+}
+
+func answers(t *testing.T, n *sim.Network, sound bool) {
+	bank, shop := n.Host("bank"), n.Host("shop")
+	n.Link(bank, shop, netem.Config{Delay: 5 * ms})
+	var onDisk atomic.Bool
+	told := false
+	bank.ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		write := func() {
+			select {
+			case <-time.After(10 * ms):
+				onDisk.Store(true)
+			case <-r.Context().Done(): // a crash
+			}
+		}
+		if sound {
+			write()
+		}
+		io.WriteString(w, "noted")
+		w.(http.Flusher).Flush()
+		if !sound {
+			write()
+		}
+	}))
+	if resp, err := shop.HTTPClient().Get("http://bank/"); err == nil {
+		told = resp.StatusCode == 200
+		resp.Body.Close()
+	}
+	time.Sleep(time.Second)
+	if told && !onDisk.Load() {
+		t.Error("what was told is not on disk")
+	}
+}
+
+// TestVictimExplored explores the programs above, with their mistakes.
+func TestVictimExplored(t *testing.T) {
+	victim(t)
+	for _, name := range slices.Sorted(maps.Keys(mistakes)) {
+		m := mistakes[name]
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			sim.Explore(t, sim.Exploration{}, func(t *testing.T, n *sim.Network) { m.run(t, n, false) })
+		})
+	}
+}
+
+// Exploring acquits programs without the mistake.
+func TestExploreAcquits(t *testing.T) {
+	for _, name := range []string{"pays twice", "counts a copy", "believes the last", "answers too early"} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			sim.Explore(t, sim.Exploration{}, func(t *testing.T, n *sim.Network) { mistakes[name].run(t, n, true) })
+		})
+	}
+	t.Run("asks-once", func(t *testing.T) { // whoever is cut off for ever gets no answer, and a client that has crashed asks no more
+		sim.Explore(t, sim.Exploration{
+			Where: func(what sim.Breakage, at sim.Place) bool {
+				return what != sim.Disconnected && !(at.From == "sensor" && (what == sim.SenderCrashesBefore || what == sim.SenderCrashesAfter)) &&
+					!(at.To == "sensor" && (what == sim.ReceiverCrashesBefore || what == sim.ReceiverCrashesAfter))
+			},
+		}, func(t *testing.T, n *sim.Network) { asks(t, n, true) })
+	})
+}
+
+// twoParts sends the parts of an order as two datagrams, each of them twice, and lets a bank take it that needs both. It takes two losses at
+// least to lose one, and the copies are sent a second apart.
+func twoParts(t *testing.T, n *sim.Network) {
+	got := map[string]bool{}
+	c, mu := meter(t, n, func(text string) string {
+		got[text] = true
+		return ""
+	})
+	for range 2 {
+		fmt.Fprint(c, "goods")
+		time.Sleep(500 * ms)
+		fmt.Fprint(c, "address")
+		time.Sleep(500 * ms)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(got) < 2 {
+		t.Errorf("%d parts", len(got))
+	}
+}
+
+// TestVictimPairs needs two losses.
+func TestVictimPairs(t *testing.T) {
+	victim(t)
+	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost, sim.Duplicated}, Pairs: 5}, twoParts)
+}
+
+// The packets are goods (1), address (2), goods (3), address (4). Nothing fails alone. Pairs with the next packet come first, and of those
+// none fails; then those with the one after the next, of which two do: those of both copies of one part.
+func TestExploreTriesPairs(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimPairs")
+	require.False(t, failed, out)
+	require.Contains(t, out, "8 of 8 breakages at 4 packets were tried, and 5 of ")
+	require.Contains(t, out, "none failed.")
+	out, failed = outputOf(t, "TestVictimManyPairs")
+	require.True(t, failed, out)
+	requireInOrder(t, out, "2 failed, in 1 way(s).",
+		`The datagram of 5 bytes from sensor to meter at 0s was lost, and the datagram of 5 bytes from sensor to meter at 1s was lost; explore_test.go:`, ": 1 parts.",
+		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 1}))",
+		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 3}))",
+		"SQUALL_EXPLORE='Lost sensor meter UDP 1, Lost sensor meter UDP 3' SQUALL_SEED=1 go test ",
+		"It failed alike in 1 other run:", "Lost sensor meter UDP 2, Lost sensor meter UDP 4",
+		"Last events")
+}
+
+func TestVictimManyPairs(t *testing.T) {
+	victim(t)
+	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost, sim.Duplicated}, Pairs: 100}, twoParts)
+}
+
+// The command of a report repeats the failure, and a second run of it has the same trace; the expression does the same in a test.
+func TestExploreRepeatsAFailure(t *testing.T) {
+	const where = "SQUALL_EXPLORE=SenderCrashesBefore bank shop Data 1"
+	out, failed := outputOf(t, "TestVictimExplored$/^pays-twice", where)
+	require.True(t, failed)
+	requireInOrder(t, out, "charged 2 times", "its sender crashes just before: the first of the packets with data from bank to shop",
+		"To repeat it: SQUALL_EXPLORE='SenderCrashesBefore bank shop Data 1' SQUALL_SEED=1 go test", "a second run of seed 1 had the same trace and failed too")
+	require.NotContains(t, out, "sim: Explore:")
+	out, failed = outputOf(t, "TestVictimExplored$/^pays-twice", "SQUALL_EXPLORE=Lost bank shop UDP 1")
+	require.False(t, failed, out)
+
+	for _, wrong := range []string{"Lost", "lost bank shop UDP 1", "Lost bank shop udp 1", "Lost bank shop UDP x", "Lost bank shop UDP 0", "Lost bank shop UDP 1,"} {
+		out, failed = outputOf(t, "TestVictimExplored$/^pays-twice", "SQUALL_EXPLORE="+wrong)
+		require.True(t, failed)
+		require.Contains(t, out, "sim: SQUALL_EXPLORE="+wrong+": ")
+	}
+}
+
+var leftBehind int
+
+// TestVictimThatLeaves sends more in each run than in the one before; TestVictimThatDies panics on a goroutine of its own if
+// its second datagram is lost.
+func TestVictimThatLeaves(t *testing.T) {
+	victim(t)
+	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost}}, func(t *testing.T, n *sim.Network) {
+		c, _ := meter(t, n, func(text string) string { return "" })
+		leftBehind++
+		c.Write(make([]byte, leftBehind))
+		time.Sleep(time.Second)
+		c.Write([]byte("x"))
+		time.Sleep(time.Second)
+	})
+}
+
+func TestVictimThatDies(t *testing.T) {
+	victim(t)
+	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost}}, func(t *testing.T, n *sim.Network) {
+		got := 0
+		c, mu := meter(t, n, func(text string) string { got += len(text); return "" })
+		for _, text := range []string{"a", "bb", "cccc"} {
+			c.Write([]byte(text))
+		}
+		time.Sleep(time.Second)
+		done := make(chan bool)
+		go func() {
+			mu.Lock()
+			defer mu.Unlock()
+			if got == 5 {
+				panic("a part is missing")
+			}
+			close(done)
+		}()
+		<-done
+	})
+}
+
+// What a run leaves to the next one is noticed, and a process that ends is a failure of what it ran, after which the others are run.
+func TestExploreNoticesWhatIsWrong(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimThatLeaves")
+	require.True(t, failed)
+	requireInOrder(t, out, "2 of 2 breakages", "none failed", "1 of 2 runs were not equal to the run without breakages", "Lost sensor meter UDP 2", "The test does not repeat", "docs/replay.md")
+
+	out, failed = outputOf(t, "TestVictimThatDies")
+	require.True(t, failed)
+	requireInOrder(t, out, "3 of 3 breakages at 3 packets", "1 failed", "The datagram of 2 bytes from sensor to meter at 0s was lost; ",
+		"SQUALL_EXPLORE='Lost sensor meter UDP 2'", "panic: a part is missing")
+}
+
+// Of more runs than are wanted some are left out, evenly.
+func TestExploreWithinABudget(t *testing.T) {
+	sim.Explore(t, sim.Exploration{Runs: 5}, func(t *testing.T, n *sim.Network) { counts(t, n, true) })
+	for _, row := range []struct {
+		x    sim.Exploration
+		want string
+	}{
+		{sim.Exploration{Runs: -1}, "sim: Explore: Exploration.Runs is -1: it must be 0 or more"},
+		{sim.Exploration{Pairs: -2}, "sim: Explore: Exploration.Pairs is -2: it must be 0 or more"},
+		{sim.Exploration{Kinds: []sim.Breakage{sim.Lost, 99}}, "sim: Explore: Exploration.Kinds has 99: they must be constants from Lost to Disconnected"},
+	} {
+		require.PanicsWithValue(t, row.want, func() { sim.Explore(t, row.x, nil) })
+	}
+}
+
+var failedRuns = regexp.MustCompile(`(?m)^\s+(?:SQUALL_EXPLORE='([^']*)' .*|(\w+ \w+ \w+ \w+ \d+))$`)
+
+// Each mistake is found, at exactly the packets at which it shows.
+func TestExploreConvicts(t *testing.T) {
+	if os.Getenv("SQUALL_VICTIM") != "" {
+		t.Skip("in a victim")
+	}
+	for name, m := range mistakes {
+		out, failed := outputOf(t, "TestVictimExplored$/^"+strings.ReplaceAll(name, " ", "-"))
+		require.True(t, failed, name)
+		var got []string
+		for _, m := range failedRuns.FindAllStringSubmatch(out, -1) {
+			if found := m[1] + m[2]; len(got) == 0 || found != got[0] { // the report of the network repeats it
+				got = append(got, found)
+			}
+		}
+		require.Equal(t, m.want, got, "%s:\n%s", name, out)
+	}
+}

@@ -1,0 +1,238 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Findings are what an exploration has found.
+type findings struct {
+	packets, places int // of the run in which nothing breaks
+	pairs           int // that there were
+	said            map[string]int
+	tried           []tried
+	took            time.Duration
+}
+
+// tried is a trial and what became of it.
+type tried struct {
+	trial
+	result
+}
+
+func (f *findings) add(trials []trial, results []result) {
+	for i, r := range results {
+		f.tried = append(f.tried, tried{trials[i], r})
+	}
+}
+
+// repeats says whether a run was, up to where something broke in it, as the one without that.
+func (x *tried) repeats() bool {
+	if x.died {
+		return true
+	}
+	if len(x.Strikes) != len(x.Breaks) {
+		return false
+	}
+	for i, s := range x.Strikes {
+		if s.Prefix != x.at[i].Prefix {
+			return false
+		}
+	}
+	return true
+}
+
+// mostShown is how many groups of failures are told in full.
+const mostShown = 10
+
+// report says on t what was found.
+func (f *findings) report(t *testing.T, e *exploration, seed uint64) {
+	t.Helper()
+	groups, strays := f.judge()
+	if len(groups) == 0 {
+		t.Log(f.coverage() + "none failed.")
+	} else {
+		t.Error(f.tell(e, seed, groups))
+	}
+	switch {
+	case len(strays) == 0:
+	case e.mayDiffer:
+		t.Log(f.tellStrays(e, seed, strays))
+	default:
+		t.Error(f.tellStrays(e, seed, strays))
+	}
+}
+
+// judge returns the runs that failed, those together that failed alike, with fewest breakages first, and those that did not repeat.
+func (f *findings) judge() (groups [][]*tried, strays []*tried) {
+	number := map[string]int{}
+	for i := range f.tried {
+		x := &f.tried[i]
+		switch {
+		case !x.repeats():
+			strays = append(strays, x)
+		case x.Failed:
+			cause := causeIn(x.text)
+			k, known := number[cause]
+			if !known {
+				k = len(groups)
+				number[cause] = k
+				groups = append(groups, nil)
+			}
+			groups[k] = append(groups[k], x)
+		}
+	}
+	return groups, strays
+}
+
+// tell tells of all that failed.
+func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried) string {
+	failed := 0
+	for _, all := range groups {
+		failed += len(all)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s%d failed, in %d way(s).\n", f.coverage(), failed, len(groups))
+	for i, all := range groups {
+		if i == mostShown {
+			fmt.Fprintf(&b, "\n... and %d more ways\n", len(groups)-i)
+			break
+		}
+		f.tellGroup(&b, e, seed, all)
+	}
+	return b.String()
+}
+
+// coverage says how much was tried.
+func (f *findings) coverage() string {
+	outcomes, singles, pairs := map[uint64]bool{}, 0, 0
+	unmet := 0
+	for _, x := range f.tried {
+		outcomes[x.Outcome] = true
+		if len(x.Breaks) == 1 {
+			singles++
+		} else {
+			pairs++
+		}
+		if !x.Met {
+			unmet++
+		}
+	}
+	text := fmt.Sprintf("sim: Explore: %d of %d breakages at %s were tried", singles, f.places, countOf(f.packets, "packet", "packets"))
+	if pairs > 0 {
+		text += fmt.Sprintf(", and %d of %d pairs", pairs, f.pairs)
+	}
+	text += fmt.Sprintf(" in %v (%d a second); %d different outcomes", f.took.Round(time.Millisecond), int(float64(len(f.tried))/max(f.took.Seconds(), 1e-3)), len(outcomes))
+	if unmet > 0 {
+		text += fmt.Sprintf("; %d met nothing, since their packet did not arrive", unmet)
+	}
+	return text + "; "
+}
+
+// tellGroup tells of those that failed alike.
+func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, all []*tried) {
+	x := all[0]
+	why, report := failureOf(x.text)
+	fmt.Fprintf(b, "\n%s.\n", f.sentence(x, reasonIn(why)))
+	for _, p := range x.Breaks {
+		fmt.Fprintf(b, "    n.Inject(0, 0, %s)\n", expression{"Break", []any{(*Network)(nil), p.What, p.At}}.code(nil))
+	}
+	fmt.Fprintf(b, "    %s\n", strings.ReplaceAll(e.with(nil, x.Breaks).command(seed), "\n", "\n    "))
+	if more := len(all) - 1; more > 0 {
+		fmt.Fprintf(b, "It failed alike in %s:\n", countOf(more, "other run", "other runs"))
+		for _, y := range all[1:min(len(all), 1+mostAlike)] {
+			fmt.Fprintf(b, "    %s\n", wordsOf(y.Breaks))
+		}
+		if more > mostAlike {
+			fmt.Fprintf(b, "    ... and %d more\n", more-mostAlike)
+		}
+	}
+	b.WriteString("What the test said:\n" + why)
+	if report != "" {
+		b.WriteString("\n" + report)
+	}
+}
+
+// reasonIn is the first failure of a text as part of a sentence.
+func reasonIn(why string) string {
+	if where, what := failureIn(why); where != "" {
+		return where + ": " + what
+	}
+	return firstLine(strings.TrimLeft(why, "=\n")) // a process that died, or the race detector
+}
+
+// mostAlike is how many runs that failed alike are listed.
+const mostAlike = 20
+
+// sentence says what broke, what was said more or less often than without that, and what failed.
+func (f *findings) sentence(x *tried, why string) string {
+	var broke []string
+	for i, p := range x.Breaks {
+		at := x.at[i]
+		subject := fmt.Sprintf("%s from %s to %s at %v", at.What, at.At.From, at.At.To, at.When)
+		broke = append(broke, breakageWords[p.What].tell(subject, p.At))
+	}
+	text := capitalized(strings.Join(broke, ", and "))
+	var differences []string
+	words := slices.Sorted(maps.Keys(f.said))
+	for w := range x.Said {
+		if _, known := f.said[w]; !known {
+			words = append(words, w)
+		}
+	}
+	slices.Sort(words)
+	for _, w := range words {
+		if was, is := f.said[w], x.Said[w]; was != is && !x.died {
+			differences = append(differences, fmt.Sprintf("%s was sent %s instead of %s", w, timesOf(is), timesOf(was)))
+		}
+	}
+	if len(differences) > 0 {
+		text += ": " + shortList(differences, 3)
+	}
+	return text + "; " + strings.TrimSpace(why)
+}
+
+func timesOf(k int) string {
+	switch k {
+	case 0:
+		return "never"
+	case 1:
+		return "once"
+	case 2:
+		return "twice"
+	}
+	return fmt.Sprintf("%d times", k)
+}
+
+func capitalized(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
+// failureOf divides what a run printed into what the test said and the report of the network.
+func failureOf(text string) (why, report string) {
+	var said, rest strings.Builder
+	into := &said
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), "--- FAIL: ") {
+			continue
+		}
+		if m := failureLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+			into = &said
+			if strings.HasPrefix(m[2], "sim: at ") {
+				into = &rest
+			}
+		}
+		into.WriteString(line)
+	}
+	return said.String(), rest.String()
+}
+
+// tellStrays says which runs were others than the one without breakages before anything broke in them.
+func (f *findings) tellStrays(e *exploration, seed uint64, strays []*tried) string {
+	return fmt.Sprintf("sim: Explore: %d of %d runs were not equal to the run without breakages up to where something was to break in them, the first: %s. "+
+		"The test does not repeat: goroutines that race each other, select, the order of a map, a random source, or what an earlier run has left "+
+		"in variables outside the test function decide something; see docs/replay.md.\n    %s",
+		len(strays), len(f.tried), wordsOf(strays[0].Breaks), e.with(nil, strays[0].Breaks).command(seed))
+}
