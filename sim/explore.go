@@ -15,9 +15,9 @@ const exploreVariable = "SQUALL_EXPLORE"
 type Exploration struct {
 	Kinds []Breakage                         // what breaks at each packet; nil: all that there is
 	Where func(what Breakage, at Place) bool // only where it returns true; nil: everywhere
+	After time.Duration                      // only at packets that are sent this long after the network was made, or later: once all is set up
 	Pairs int                                // how many pairs of breakages are tried besides, at most; 0: none
 	Runs  int                                // how many single breakages, at most; 0: 20,000
-
 }
 
 const defaultRuns = 20_000
@@ -102,6 +102,9 @@ func (x Exploration) mustBeValid() {
 			panic(fmt.Sprintf("sim: Explore: Exploration.%s is %d: it must be 0 or more", c.name, c.value))
 		}
 	}
+	if x.After < 0 {
+		panic(fmt.Sprintf("sim: Explore: Exploration.After is %v: it must be 0 or more", x.After))
+	}
 }
 
 // An exploration is a call of Explore.
@@ -183,7 +186,7 @@ func (e *exploration) singles(whole *observer) (all []trial) {
 
 // breakagesAt is what is to be tried at a packet.
 func (e *exploration) breakagesAt(p observedPacket) (all []Breakage) {
-	for w := Lost; int(w) < len(breakageWords); w++ {
+	for w := Lost; int(w) < len(breakageWords) && p.When >= e.After; w++ {
 		if p.Kinds&(1<<w) != 0 && (e.Kinds == nil || slices.Contains(e.Kinds, w)) && (e.Where == nil || e.Where(w, p.At)) {
 			all = append(all, w)
 		}

@@ -358,14 +358,33 @@ func TestExploreNoticesWhatIsWrong(t *testing.T) {
 		"SQUALL_EXPLORE='Lost sensor meter UDP 2'", "panic: a part is missing")
 }
 
-// Of more runs than are wanted some are left out, evenly.
-func TestExploreWithinABudget(t *testing.T) {
+// TestVictimLater sends a datagram at 0, 100 and 200 ms, and finds each copy.
+func TestVictimLater(t *testing.T) {
+	victim(t)
+	x := sim.Exploration{After: 100 * ms, Kinds: []sim.Breakage{sim.Lost, sim.Duplicated}, Where: func(what sim.Breakage, at sim.Place) bool { return at.Nth != 3 }}
+	sim.Explore(t, x, func(t *testing.T, n *sim.Network) { counts(t, n, false) })
+}
+
+// TestVictimFew tries some of its 30 breakages.
+func TestVictimFew(t *testing.T) {
+	victim(t)
 	sim.Explore(t, sim.Exploration{Runs: 5}, func(t *testing.T, n *sim.Network) { counts(t, n, true) })
+}
+
+// Of more runs than are wanted some are left out, evenly, and nothing is tried where it is not wanted.
+func TestExploreWithinABudget(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimFew")
+	require.False(t, failed, out)
+	require.Contains(t, out, "sim: Explore: 5 of 30 breakages at 3 packets were tried")
+	out, failed = outputOf(t, "TestVictimLater")
+	require.True(t, failed, out)
+	requireInOrder(t, out, "sim: Explore: 2 of 2 breakages at 3 packets were tried", "1 failed", "SQUALL_EXPLORE='Duplicated sensor meter UDP 2'")
 	for _, row := range []struct {
 		x    sim.Exploration
 		want string
 	}{
 		{sim.Exploration{Runs: -1}, "sim: Explore: Exploration.Runs is -1: it must be 0 or more"},
+		{sim.Exploration{After: -1}, "sim: Explore: Exploration.After is -1ns: it must be 0 or more"},
 		{sim.Exploration{Pairs: -2}, "sim: Explore: Exploration.Pairs is -2: it must be 0 or more"},
 		{sim.Exploration{Kinds: []sim.Breakage{sim.Lost, 99}}, "sim: Explore: Exploration.Kinds has 99: they must be constants from Lost to Disconnected"},
 	} {
