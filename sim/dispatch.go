@@ -1,0 +1,50 @@
+package sim
+
+// dispatch sends a packet. What is larger than the path's MTU, as far as its
+// host knows, the host itself cuts, if it may (ip_finish_output).
+func (n *Network) dispatch(pkt *packet, now int64) { n.dispatchAs(MTUDiscoverWant, pkt, now) }
+
+// dispatchAs sends a packet of a socket that does so about what is too big for the path.
+func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
+	if (len(n.watch.broken) > 0 || n.watch.sees != nil) && n.watched(now, m, pkt) {
+		return
+	}
+	n.sendOut(m, pkt, now)
+}
+
+// sendOut is dispatchAs for a packet that was watched, if need be.
+func (n *Network) sendOut(m MTUDiscover, pkt *packet, now int64) {
+	way := pkt.way
+	pkt.pipes = way.pipes()
+	if len(n.wires.partitions) > 0 {
+		n.begins(pkt, endsOf(pkt))
+	}
+	if cuts := way.cuts(); len(cuts) > 0 && n.cutOff(now, pkt, pkt.pipes, cuts, endsOf(pkt), n.resume) || n.names.lost && n.sourceLost(now, pkt) {
+		return
+	}
+	mtu := m.mtu(way, now)
+	fits := pkt.size <= mtu
+	switch pkt.proto {
+	case protoTCP:
+		pkt.df = way.six && fits || !way.mayCut(now)
+	case protoUDP:
+		pkt.df = m.forbids(way, now, fits)
+	default:
+		pkt.df = way.six && fits
+	}
+	switch {
+	case fits:
+		n.record(now, Sent, pkt, "")
+		n.transmit(pkt, now)
+	case pkt.df:
+		n.tooBig(now, pkt, nil, mtu)
+	default:
+		for _, f := range n.fragments(pkt, mtu) {
+			n.record(now, Sent, f, "")
+			n.transmit(f, now)
+		}
+	}
+}
+
+// resume has a packet go on that a partition held.
+func (n *Network) resume(now int64, pkt *packet) { n.sendOut(MTUDiscoverWant, pkt, now) }
