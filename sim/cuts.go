@@ -115,6 +115,8 @@ const (
 	OpenConnections              // of TCP, those that were open, or whose first SYN had gone, when it began; new ones succeed
 )
 
+var scopeCodes = [...]string{"sim.AllPackets", "sim.NewConnections", "sim.OpenConnections"}
+
 // A PartitionConfig says what a partition does to packets on the paths that it cuts. By its zero value they vanish at their
 // sender, from the instant at which it begins, and what is in flight then arrives, as with [Network.Partition].
 type PartitionConfig struct {

@@ -43,6 +43,8 @@ func goValue(v reflect.Value, names func(any) string) string {
 			return packetKinds[x].code
 		case Breakage:
 			return breakageWords[x].code
+		case Scope:
+			return scopeCodes[x]
 		case netip.Addr:
 			return fmt.Sprintf("netip.MustParseAddr(%q)", x)
 		}

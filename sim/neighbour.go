@@ -82,6 +82,9 @@ type neighbour struct {
 //
 // For IPv6 neighbour discovery does the same (NDP, RFC 4861), with the same states and times, each family for itself.
 // Both ask for the host, not for one of its addresses.
+//
+// Linux's TCP knows of a segment of an open connection that waits for an answer on its own host, and sends no probe for a lost tail
+// meanwhile; here it takes it for sent. With few [TCPConfig].Retries2 such a connection ends up to one retransmission later than there.
 func (l *Link) ARP() {
 	l.must("ARP")
 	l.n.do(func() {
@@ -101,7 +104,7 @@ func ARP() Option {
 // Unplug is [Link.Down] with both cables pulled out: the two ends lose the carrier. On a link
 // with [Link.ARP] each forgets the other at once, so that it reports "host unreachable" 3 s
 // after the next packet, rather than when its ARP entry has become stale; packets that wait for
-// an ARP answer are dropped. On other links it is the same as Down: Linux keeps the routes of
+// an ARP answer are dropped. (Linux may notice up to a second late, if the carrier came or went within the last second.) On other links it is the same as Down: Linux keeps the routes of
 // an interface that has lost its carrier (those of one that is set down it removes: see
 // [PartitionBy]). [Link.Up] undoes it.
 func (l *Link) Unplug() {

@@ -214,6 +214,28 @@ var kinds = []kind{
 	{fault: func(s *Stage, p *Peer) *sim.Fault {
 		return sim.CloseAfter(p.Link, 1000, sim.Packets{From: s.Server})
 	}},
+	{fault: func(s *Stage, p *Peer) *sim.Fault {
+		return sim.PartitionOneWay(s.Net, []*sim.Host{s.Server}, []*sim.Host{p.Host})
+	}},
+	{fault: func(s *Stage, p *Peer) *sim.Fault {
+		return sim.PartitionBy(s.Net, sim.Isolate(p.Host), sim.PartitionConfig{InFlight: true})
+	}},
+	{fault: func(s *Stage, _ *Peer) *sim.Fault {
+		return sim.PartitionBy(s.Net, sim.Isolate(s.Server), sim.PartitionConfig{Holds: true})
+	}, ofServer: true},
+	{fault: func(s *Stage, p *Peer) *sim.Fault {
+		return sim.PartitionBy(s.Net, sim.Isolate(p.Host), sim.PartitionConfig{Only: sim.OpenConnections})
+	}},
+	{fault: func(s *Stage, p *Peer) *sim.Fault {
+		return sim.PartitionBy(s.Net, sim.Isolate(p.Host), sim.PartitionConfig{Only: sim.NewConnections})
+	}},
+	{fault: func(s *Stage, _ *Peer) *sim.Fault { return s.InterfaceDown() }, code: "w.InterfaceDown()", ofServer: true},
+	{fault: func(_ *Stage, p *Peer) *sim.Fault {
+		return sim.Flap(sim.Down(p.Link), time.Second, 4*time.Second)
+	}},
+	{fault: func(s *Stage, p *Peer) *sim.Fault {
+		return sim.CrossTraffic(s.Server, p.Host, sim.Traffic{Rate: 56 * netem.Kbit, Poisson: true}) // most of what a slow link takes
+	}},
 }
 
 // impaired is a link that is worse for a while.
@@ -230,6 +252,21 @@ func (p *Peer) Absence() *sim.Fault {
 // Redeployment is [Stage.Redeploy] as a fault. Its end does nothing.
 func (s *Stage) Redeployment() *sim.Fault {
 	return sim.NewFault(s.Net, "server: redeployment", s.Redeploy, nil)
+}
+
+// InterfaceDown is a fault: the server's interface is set down (ip link set down). What it sends fails at once, nothing comes to it, and
+// its address and connections stay.
+func (s *Stage) InterfaceDown() *sim.Fault {
+	server := []*sim.Host{s.Server}
+	from := sim.PartitionBy(s.Net, sim.Cuts{{From: server}}, sim.PartitionConfig{Rejects: true, InFlight: true})
+	to := sim.PartitionBy(s.Net, sim.Cuts{{To: server}}, sim.PartitionConfig{InFlight: true})
+	return sim.NewFault(s.Net, "server: interface down", func() {
+		from.Begin()
+		to.Begin()
+	}, func() {
+		from.End()
+		to.End()
+	})
 }
 
 // Rejection is a fault: the client starts anew over a link that sends back what it is given, until it is

@@ -33,6 +33,9 @@ func TestStormsAreDrawnFromSeeds(t *testing.T) {
 		"Rate: 64000, Queue: netem.DropTail{Packets: 20}", "Jitter: 40*time.Millisecond, Duplicate: 0.1", "Corrupt: 0.1",
 		"sim.Drop(phone1.Link, sim.Packets{From: w.Server, Kind: sim.Data})", "sim.Reset(phone3.Link, sim.Packets{Kind: sim.SYN})",
 		"sim.Reset(phone2.Link, sim.Packets{From: w.Server, Kind: sim.Data})", "sim.CloseAfter(phone1.Link, 1000, sim.Packets{From: w.Server})",
+		"sim.PartitionOneWay(w.Net, []*sim.Host{w.Server}, []*sim.Host{phone2.Host})", "sim.PartitionConfig{InFlight: true}", "sim.PartitionConfig{Holds: true}",
+		"sim.PartitionConfig{Only: sim.OpenConnections}", "sim.PartitionConfig{Only: sim.NewConnections}", "w.InterfaceDown()",
+		"sim.Flap(sim.Down(phone1.Link), time.Second, 4*time.Second)", "sim.CrossTraffic(w.Server, phone1.Host, sim.Traffic{Rate: 56000, Poisson: true})",
 		"PublishLarge(0,", "PublishEvery(30*time.Millisecond,", "PublishFor(10*time.Second, ", "PublishFor(3600*time.Second, 0,", "PromptFor(phone2)",
 	} {
 		require.True(t, strings.Contains(all, code), code)
@@ -47,12 +50,12 @@ func TestStormIsItsCode(t *testing.T) {
 			phone1 := w.Client("phone1")
 			phone2 := w.Client("phone2")
 			phone3 := w.Client("phone3")
-			w.Net.Inject(29420*time.Millisecond, 1573*time.Millisecond, sim.Impair(phone2.Link, netem.Config{Delay: 40 * time.Millisecond, Jitter: 40 * time.Millisecond, Duplicate: 0.1}))
-			w.Net.Inject(42842*time.Millisecond, 300783*time.Millisecond, sim.Impair(phone2.Link, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.4)}))
-			w.Net.Inject(48454*time.Millisecond, 65262*time.Millisecond, phone2.Absence())
-			w.Net.Inject(66638*time.Millisecond, 1127*time.Millisecond, sim.Impair(phone3.Link, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.4)}))
-			w.Net.Inject(71955*time.Millisecond, 1737*time.Millisecond, w.Redeployment())
-			w.Net.Inject(91809*time.Millisecond, 300833*time.Millisecond, sim.Impair(phone1.Link, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.05)}))
+			w.Net.Inject(29420*time.Millisecond, 1573*time.Millisecond, sim.PartitionOneWay(w.Net, []*sim.Host{w.Server}, []*sim.Host{phone2.Host}))
+			w.Net.Inject(42842*time.Millisecond, 300783*time.Millisecond, sim.Drop(phone2.Link, sim.Packets{From: w.Server, Kind: sim.Data}))
+			w.Net.Inject(48454*time.Millisecond, 65262*time.Millisecond, phone2.Rejection())
+			w.Net.Inject(66638*time.Millisecond, 1127*time.Millisecond, sim.Reset(phone3.Link, sim.Packets{Kind: sim.SYN}))
+			w.Net.Inject(71955*time.Millisecond, 1737*time.Millisecond, sim.Impair(phone3.Link, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.05)}))
+			w.Net.Inject(91809*time.Millisecond, 300833*time.Millisecond, sim.Impair(phone1.Link, netem.Config{Delay: 40 * time.Millisecond, Jitter: 40 * time.Millisecond, Duplicate: 0.1}))
 			w.Sleep(9160 * time.Millisecond)
 			w.PublishLarge(1*time.Second, 28, 8000)
 			w.Sleep(16451 * time.Millisecond)
@@ -67,24 +70,23 @@ func TestStormIsItsCode(t *testing.T) {
 			w.PublishEvery(1*time.Second, 28)
 			w.Sleep(108786 * time.Millisecond)
 		},
-		122: func(w *patterntest.World) {
-			phone1 := w.Client("phone1")
+		162: func(w *patterntest.World) {
+			w.Client("phone1")
 			phone2 := w.Client("phone2")
 			phone3 := w.Client("phone3")
-			w.Net.Inject(3432*time.Millisecond, 980*time.Millisecond, sim.Impair(phone3.Link, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.05)}))
-			w.Net.Inject(8356*time.Millisecond, 1568*time.Millisecond, sim.Impair(phone2.Link, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.05)}))
-			w.Net.Inject(20365*time.Millisecond, 259*time.Millisecond, sim.Reset(phone2.Link, sim.Packets{Kind: sim.SYN}))
-			w.Net.Inject(31378*time.Millisecond, 65834*time.Millisecond, sim.PowerOff(w.Server))
-			w.Net.Inject(40982*time.Millisecond, 1976*time.Millisecond, sim.Impair(phone1.Link, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.05)}))
-			w.Net.Inject(55597*time.Millisecond, 300618*time.Millisecond, sim.Hold(phone2.Link))
-			w.Net.Inject(71902*time.Millisecond, 300808*time.Millisecond, phone1.Rejection())
-			w.Sleep(1761 * time.Millisecond)
-			w.PublishEvery(30*time.Millisecond, 20)
-			w.Sleep(16224 * time.Millisecond)
-			w.PublishLarge(30*time.Millisecond, 14, 1000)
-			w.Sleep(31949 * time.Millisecond)
-			w.PublishLarge(0, 7, 1000)
-			w.Sleep(321756 * time.Millisecond)
+			w.Net.Inject(19395*time.Millisecond, 300549*time.Millisecond, w.Redeployment())
+			w.Net.Inject(48701*time.Millisecond, 1969*time.Millisecond, sim.Partition(w.Net, []*sim.Host{w.Server}, []*sim.Host{phone2.Host}))
+			w.Net.Inject(78093*time.Millisecond, 300092*time.Millisecond, w.InterfaceDown())
+			w.Net.Inject(109428*time.Millisecond, 849*time.Millisecond, sim.Impair(phone2.Link, netem.Config{Delay: 40 * time.Millisecond, Rate: 64000, Queue: netem.DropTail{Packets: 20}}))
+			w.Net.Inject(138409*time.Millisecond, 5112*time.Millisecond, sim.PowerOff(w.Server))
+			w.Net.Inject(161054*time.Millisecond, 65086*time.Millisecond, sim.CrossTraffic(w.Server, phone3.Host, sim.Traffic{Rate: 56000, Poisson: true}))
+			w.Sleep(21612 * time.Millisecond)
+			w.PublishLarge(5*time.Second, 11, 1000)
+			w.Sleep(16861 * time.Millisecond)
+			w.PublishLarge(1*time.Second, 8, 8000)
+			w.Sleep(22295 * time.Millisecond)
+			w.PublishLarge(200*time.Millisecond, 20, 1000)
+			w.Sleep(250417 * time.Millisecond)
 		},
 	}
 	for seed, play := range printed {
