@@ -72,7 +72,7 @@ func (t *Trace) chart(most int) string {
 		column[h] = i
 	}
 	var b strings.Builder
-	b.WriteString("Last events (an arrow is a packet at the time it was sent; x: dropped):\n\n")
+	fmt.Fprintf(&b, "Last events (%s):\n\n", legend(lines))
 	width := chartWidth / 2
 	if len(hosts) > 0 {
 		width = min(chartWidth/len(hosts), width)
@@ -91,6 +91,26 @@ func (t *Trace) chart(most int) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
+}
+
+// legend explains the signs of a chart, those that it has.
+func legend(lines []chartLine) string {
+	signs := []struct {
+		text string
+		has  func(e Event) bool
+	}{
+		{"; .: held", func(e Event) bool { return e.Kind == Held }},
+		{"; @: within a host", func(e Event) bool { return e.Kind != Noted && e.From == e.To }},
+		{"; *: something happened there", func(e Event) bool { return e.Kind == Noted && e.From+e.To != "" }},
+		{"; ***: to the network", func(e Event) bool { return e.Kind == Noted && e.From+e.To == "" }},
+	}
+	text := "an arrow is a packet at the time it was sent; x: dropped"
+	for _, s := range signs {
+		if slices.ContainsFunc(lines, func(l chartLine) bool { return l.keepAlives == 0 && s.has(l.event) }) {
+			text += s.text
+		}
+	}
+	return text
 }
 
 // lastEvents returns what a chart shows, the newest first, and the hosts concerned.

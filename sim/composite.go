@@ -12,14 +12,40 @@ import (
 // A composite is a fault that has others begin and end, again and again or one after the other.
 type composite struct {
 	of    []*Fault
-	spell int // counts its beginnings and ends: what an earlier one planned is void
+	spell int             // counts its beginnings and ends: what an earlier one planned is void
+	begun map[*Fault]bool // those that last because of it
+}
+
+// begin has a part last, if it does not yet.
+func (c *composite) begin(part *Fault) {
+	part.n.do(func() {
+		if !c.begun[part] {
+			c.begun[part] = true
+			part.spans.open++
+		}
+	})
+	part.Begin()
+}
+
+// end has a part end, unless it was injected separately for a time that is not over.
+func (c *composite) end(part *Fault) {
+	last := get(part.n, func() bool {
+		if !c.begun[part] {
+			return false
+		}
+		delete(c.begun, part)
+		return part.spans.end()
+	})
+	if last {
+		part.End()
+	}
 }
 
 // composed makes a fault of others. play is called each time it begins.
 func composed(what string, made expression, of []*Fault, play func(c *composite, spell int)) *Fault {
 	n := of[0].n
 	f := n.newFault(what, nil, nil, made)
-	c := &composite{of: of}
+	c := &composite{of: of, begun: map[*Fault]bool{}}
 	f.parts = of
 	next := func() int { c.spell++; return c.spell }
 	f.own = custom{
@@ -27,7 +53,7 @@ func composed(what string, made expression, of []*Fault, play func(c *composite,
 		end: func() {
 			n.do(func() { next() })
 			for _, part := range of {
-				part.End()
+				c.end(part)
 			}
 		},
 	}
@@ -64,7 +90,7 @@ func mustCompose(function string, faults []*Fault) {
 }
 
 // Flap has a fault come and go: it begins, lasts for a while, is over for a while, and so on, until the one that Flap
-// makes is over. A link that flaps is Flap(sim.Down(link), time.Second, 4*time.Second). Fired is what the fault met. It
+// makes is over. Where f was injected by itself, too, it lasts for that time. A link that flaps is Flap(sim.Down(link), time.Second, 4*time.Second). Fired is what the fault met. It
 // panics unless both times are positive.
 func Flap(f *Fault, lasts, pause time.Duration) *Fault {
 	mustCompose("Flap", []*Fault{f})
@@ -73,9 +99,9 @@ func Flap(f *Fault, lasts, pause time.Duration) *Fault {
 	}
 	var turn func(c *composite, spell int)
 	turn = func(c *composite, spell int) {
-		f.Begin()
+		c.begin(f)
 		c.plan(spell, lasts, func() {
-			f.End()
+			c.end(f)
 			c.plan(spell, pause, func() { turn(c, spell) })
 		})
 	}
@@ -104,8 +130,8 @@ func Swizzle(within time.Duration, faults ...*Fault) *Fault {
 		half := uint64(within / 2)
 		for _, f := range faults {
 			begins, ends := time.Duration(s.Uint64()%half), time.Duration(half+s.Uint64()%half)
-			c.plan(spell, begins, f.Begin)
-			c.plan(spell, ends, f.End)
+			c.plan(spell, begins, func() { c.begin(f) })
+			c.plan(spell, ends, func() { c.end(f) })
 		}
 	})
 }

@@ -44,6 +44,27 @@ func TestFlap(t *testing.T) {
 	})
 }
 
+// A part that was injected by itself lasts for that time, whatever the fault that is made of it does.
+func TestPartsThatWereInjectedByThemselves(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		down := sim.Down(n.Link(n.Host("a"), n.Host("b"), netem.Config{}))
+		n.Inject(time.Second, 10*time.Second, down)
+		n.Inject(2*time.Second, 20*time.Second, sim.Flap(down, 3*time.Second, 3*time.Second))
+		other := sim.Down(n.Link(n.Host("c"), n.Host("d"), netem.Config{}))
+		n.Inject(30*time.Second, 0, other)
+		n.Inject(40*time.Second, 5*time.Second, sim.Flap(other, time.Second, time.Second))
+		time.Sleep(time.Minute)
+		var all []string
+		for _, what := range changesOf(n) {
+			if !strings.Contains(what, "flapping") {
+				all = append(all, what)
+			}
+		}
+		// The flapping has its part last from 2 to 5, 8 to 11, 14 to 17 and 20 to 22 s; it was injected from 1 to 11 s.
+		require.Equal(t, []string{"1s link down", "11s link down, over", "14s link down", "17s link down, over", "20s link down", "22s link down, over", "30s link down"}, all)
+	})
+}
+
 // Of faults that are swizzled each begins in the first half and ends in the second, in orders that follow from the seed.
 func TestSwizzle(t *testing.T) {
 	orders := map[string]bool{}

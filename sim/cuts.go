@@ -124,7 +124,8 @@ type PartitionConfig struct {
 	Rejects bool
 	Code    ICMPCode // with Rejects; by default net unreachable
 
-	// Holds has packets wait at their senders, without limit, and go on in their order when it is over.
+	// Holds has packets wait at their senders, without limit, and go on in their order when it is over. Those of a host
+	// that loses power are lost with it; a crash leaves them to its operating system.
 	Holds bool
 
 	// Only has it be for connections of TCP alone that are new, or for those that are open. Datagrams then pass.

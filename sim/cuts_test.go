@@ -453,3 +453,38 @@ func TestInterfaceThatIsSetDown(t *testing.T) {
 		require.NoError(t, r.connects(time.Second))
 	})
 }
+
+// What a partition holds on a host is lost when that loses power; a crash leaves it to the operating system, and what others
+// have sent waits on.
+func TestHeldPacketsOfAHostThatGoes(t *testing.T) {
+	for name, row := range map[string]struct {
+		goes func(h *sim.Host)
+		want []string
+	}{
+		"crash":     {(*sim.Host).Crash, []string{"a", "b"}},
+		"power off": {(*sim.Host).PowerOff, []string{"b"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				a, b, c := n.Host("a"), n.Host("b"), n.Host("c")
+				at, err := c.ListenPacket("udp", ":9")
+				require.NoError(t, err)
+				n.Inject(0, 5*time.Second, sim.PartitionBy(n, sim.Isolate(c), sim.PartitionConfig{Holds: true}))
+				for _, h := range []*sim.Host{a, b} {
+					check1(check1(h.Dial("udp", "c:9")).Write([]byte(h.Name())))
+				}
+				n.After(time.Second, func() { row.goes(a) })
+				at.SetReadDeadline(in(10 * time.Second))
+				var got []string
+				p := make([]byte, 1)
+				for {
+					if _, _, err := at.ReadFrom(p); err != nil {
+						break
+					}
+					got = append(got, string(p))
+				}
+				require.Equal(t, row.want, got)
+			})
+		})
+	}
+}

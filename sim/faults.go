@@ -221,6 +221,7 @@ func (h *Host) darkening() *Fault {
 		h.off.add(f)
 		h.forgetPaths()
 		h.forgetNeighbours(f)
+		h.loseHeld(f)
 		h.fragments.lose()
 		h.kill(f, false)
 	}

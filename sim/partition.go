@@ -127,6 +127,21 @@ func (p *partition) release(n *Network) {
 	}}, 0)
 }
 
+// loseHeld ends what partitions hold on a host that loses its memory.
+func (h *Host) loseHeld(by *Fault) {
+	now := h.n.now()
+	for _, p := range h.n.wires.partitions {
+		p.held = slices.DeleteFunc(p.held, func(b heldBack) bool {
+			if b.pkt.way.from != &h.node || b.pkt.hop == len(b.pkt.pipes) { // that waits at a middlebox
+				return false
+			}
+			by.met(now, b.pkt)
+			h.n.drop(now, b.pkt, nil, "host is off")
+			return true
+		})
+	}
+}
+
 // cuts are the partitions that cut p now.
 func (p *path) cuts() []*partition {
 	if n := p.n; p.cutting != n.wires.partitionings {

@@ -26,6 +26,9 @@ func (n *Network) reportAt(at time.Duration, command string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.log.trace.total, n.log.trace.sum())
 	b.WriteString(n.log.trace.chart(chartEvents))
+	if lasting := n.lastingLocked(); len(lasting) > 0 {
+		fmt.Fprintf(&b, "\nIn force: %s\n", shortList(lasting, 8))
+	}
 	if !n.conf.strict { // else the test has failed for them
 		for _, remark := range n.remarksLocked() {
 			b.WriteString("\n" + remark + "\n")
@@ -46,6 +49,22 @@ func (n *Network) remarksLocked() (all []string) {
 	}
 	if len(n.log.strays) > 0 {
 		all = append(all, "The operating system's own network was used, which differs from one computer to the next:\n  "+strings.Join(n.log.strays, "\n  "))
+	}
+	return all
+}
+
+// lastingLocked names the faults that last, and since when; not those that others consist of.
+func (n *Network) lastingLocked() (all []string) {
+	parts := map[*Fault]bool{}
+	for _, f := range n.log.faults {
+		for _, part := range f.parts {
+			parts[part] = true
+		}
+	}
+	for _, f := range n.log.faults {
+		if f.state == faultLasts && !parts[f] {
+			all = append(all, fmt.Sprintf("%s (since %v)", f.Name(), f.spell.begun))
+		}
 	}
 	return all
 }

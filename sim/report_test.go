@@ -87,9 +87,11 @@ func TestFailureReport(t *testing.T) {
 	requireInOrder(t, out,
 		"the answer must come", // what was expected
 		"at 7.08s of virtual time, seed 9",
+		"Last events (an arrow is a packet at the time it was sent; x: dropped; *: something happened there):",
 		"phone", "server", // the chart's columns
 		"* link down",
 		"[PA] seq 1:15 ack 1 len 14: link down", // the packet, and why it was dropped
+		"In force: other - server: link down (since 0s), phone - server: link down (since 1s)",
 		"Faults that never fired:",
 		"other - server: link down at 0s: it met no packet",
 		"After at 1h0m0s: the test ended before",

@@ -40,3 +40,6 @@ func SetShrinkTime(d time.Duration) (undo func()) {
 	shrinkTime = d
 	return func() { shrinkTime = before }
 }
+
+// Dials is when each client tried to open connections.
+func Dials(n *sim.Network) map[string][]time.Duration { return (&Stage{Net: n}).dials() }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/sim"
 )
@@ -96,4 +97,29 @@ func TestPeak(t *testing.T) {
 		require.Equal(t, row.most, most, "%v", row.times)
 		require.Equal(t, row.begin, begin, "%v", row.times)
 	}
+}
+
+// Attempts to connect count when the client makes them, also where they are held: at its host by a partition, or by its link.
+func TestDialsCountWhenTheyAreMade(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		phone, server := n.Host("phone"), n.Host("server")
+		link := n.Link(phone, server, netem.Config{})
+		_, err := server.Listen("tcp", ":80")
+		require.NoError(t, err)
+		holds := func() *sim.Fault {
+			return sim.PartitionBy(n, sim.Isolate(server), sim.PartitionConfig{Holds: true})
+		}
+		n.Inject(500*time.Millisecond, 5*time.Second, holds())
+		n.Inject(4*time.Second, 6*time.Second, holds()) // what the first held goes on waiting
+		n.Inject(20*time.Second, 5*time.Second, sim.Hold(link))
+		for _, at := range []time.Duration{1, 2, 12, 21} {
+			time.Sleep(at*time.Second - n.Elapsed())
+			d := phone.Dialer()
+			d.Timeout = 500 * time.Millisecond
+			_, err := d.Dial("tcp", "server:80")
+			require.Equal(t, at == 12, err == nil)
+		}
+		time.Sleep(time.Minute)
+		require.Equal(t, map[string][]time.Duration{"phone": {time.Second, 2 * time.Second, 12 * time.Second, 21 * time.Second}}, patterntest.Dials(n))
+	})
 }

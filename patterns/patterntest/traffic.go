@@ -76,18 +76,42 @@ func (s *Stage) rates(in span) map[string]int {
 	return sent
 }
 
-// dials returns when each client, by name, tried to open connections.
+// dials returns when each client, by name, tried to open connections. A SYN that a partition holds at its sender counts when it is
+// held: when the partition is over, all that it held is sent at one instant.
 func (s *Stage) dials() map[string][]time.Duration {
+	type attempt struct {
+		from, to     string
+		source, port uint16
+	}
 	s.dialling.Lock()
 	defer s.dialling.Unlock()
 	trace := s.Net.Trace()
-	if s.dialled == nil || s.dialledBy != trace.Len() {
-		s.dialled, s.dialledBy = map[string][]time.Duration{}, trace.Len()
-		for e := range trace.Events() {
-			if e.Kind == sim.Sent && e.Flags == "S" && !e.Resent {
-				s.dialled[e.From] = append(s.dialled[e.From], e.At)
+	if s.dialled != nil && s.dialledBy == trace.Len() {
+		return s.dialled
+	}
+	s.dialled, s.dialledBy = map[string][]time.Duration{}, trace.Len()
+	sent, held := map[attempt]time.Duration{}, map[attempt]bool{}
+	for e := range trace.Events() {
+		if e.Flags != "S" || e.Resent || e.Kind != sim.Sent && e.Kind != sim.Held {
+			continue
+		}
+		a := attempt{e.From, e.To, e.SourcePort, e.TargetPort}
+		at, left := sent[a]
+		switch counted := held[a]; {
+		case e.Kind == sim.Held && left && at == e.At: // at the entry of a link
+			continue
+		case e.Kind == sim.Held:
+			held[a] = true
+			if counted {
+				continue
+			}
+		default:
+			sent[a], held[a] = e.At, false
+			if counted {
+				continue
 			}
 		}
+		s.dialled[e.From] = append(s.dialled[e.From], e.At)
 	}
 	return s.dialled
 }
