@@ -115,13 +115,22 @@ func (f *httpFault) matches(r *http.Request) bool {
 		(f.name == "" || len(values) > 0 && (f.value == "" || values[0] == f.value))
 }
 
+// A FaultyHandler is what [Network.FaultyHTTP] makes.
+type FaultyHandler struct {
+	n    *Network
+	next http.Handler
+
+	mu     sync.Mutex // guards what the rules have seen
+	faults []*httpFault
+}
+
 // FaultyHTTP returns a handler that serves as next does, but for the requests that a rule is for: "the first two get
 // 503", "what is posted is lost". Of several rules the first one that is for a request has it. A rule that
-// was for no request is reported like any fault that met nothing. It panics if a rule is not valid.
+// was for no request is reported like any fault that met nothing, see [FaultyHandler.Fault]. It panics if a rule is not valid.
 //
 // next is what a server of the test serves, or a proxy in front of one ([Host.Proxy]).
-func (n *Network) FaultyHTTP(next http.Handler, rules ...HTTPRule) http.Handler {
-	var faults []*httpFault
+func (n *Network) FaultyHTTP(next http.Handler, rules ...HTTPRule) *FaultyHandler {
+	h := &FaultyHandler{n: n, next: next}
 	for i, rule := range rules {
 		if err := rule.validate(); err != nil {
 			panic(fmt.Sprintf("sim: FaultyHTTP: rule %d: %v", i, err))
@@ -130,31 +139,44 @@ func (n *Network) FaultyHTTP(next http.Handler, rules ...HTTPRule) http.Handler 
 		f.name, f.value, _ = strings.Cut(rule.Header, ":")
 		f.value = strings.TrimSpace(f.value)
 		f.fault = get(n, func() *Fault { return n.fault(nil, "HTTP: "+rule.String(), "request") })
-		faults = append(faults, f)
+		h.faults = append(h.faults, f)
 	}
-	var mu sync.Mutex
-	take := func(r *http.Request) *httpFault {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, f := range faults {
-			if !f.matches(r) {
-				continue
-			}
-			if f.seen++; f.seen > f.Skip && (f.Count == 0 || f.seen <= f.Skip+f.Count) {
-				return f
-			}
-		}
-		return nil
+	return h
+}
+
+// Fault returns a rule as a fault, by its place from 0. It lasts from the beginning; while it does not, after [Fault.End] and before [Fault.Begin] or
+// what [Network.Inject] plans, it is for no request and counts none. Of its requests it says how many it met ([Fault.Fired], [Fault.MustFire]). It panics if there is no such rule.
+func (h *FaultyHandler) Fault(rule int) *Fault {
+	if rule < 0 || rule >= len(h.faults) {
+		panic(fmt.Sprintf("sim: FaultyHandler.Fault(%d): there are %d rules, from 0", rule, len(h.faults)))
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f := take(r)
-		if f == nil {
-			next.ServeHTTP(w, r)
-			return
+	return h.faults[rule].fault
+}
+
+// take returns the rule that is for a request, or nil.
+func (h *FaultyHandler) take(r *http.Request) *httpFault {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.faults {
+		if !f.matches(r) || !get(h.n, func() bool { return f.fault.state == faultLasts }) {
+			continue
 		}
-		n.do(func() { f.fault.hit(n.now()) })
-		f.serve(w, r, next)
-	})
+		if f.seen++; f.seen > f.Skip && (f.Count == 0 || f.seen <= f.Skip+f.Count) {
+			return f
+		}
+	}
+	return nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (h *FaultyHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f := h.take(r)
+	if f == nil {
+		h.next.ServeHTTP(w, r)
+		return
+	}
+	h.n.do(func() { f.fault.hit(h.n.now()) })
+	f.serve(w, r, h.next)
 }
 
 // serve answers a request as the rule says.

@@ -222,6 +222,33 @@ func TestAProxyWithABuffer(t *testing.T) {
 	}
 }
 
+// A rule is a fault: it can be over, begin again, be injected, and be one that must fire.
+func TestRulesAreFaults(t *testing.T) {
+	err := sim.Try(t, func(n *sim.Network) error {
+		server := n.Host("server")
+		h := n.FaultyHTTP(http.NotFoundHandler(), sim.HTTPRule{Path: "/a", Skip: 1, Status: 503}, sim.HTTPRule{Path: "/b", Status: 500})
+		server.ServeHTTP(":80", h)
+		c := n.Host("phone").HTTPClient()
+		h.Fault(1).MustFire()
+		rule := h.Fault(0)
+		rule.End()
+		n.Inject(5*time.Second, 5*time.Second, rule)
+		var got []int
+		for range 12 { // a request each second, of which the rule sees those from 5 to 9 s, and skips the first
+			status, _, err := requested(c, "GET", "/a")
+			require.NoError(t, err)
+			got = append(got, status)
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, []int{404, 404, 404, 404, 404, 404, 503, 503, 503, 503, 404, 404}, got)
+		require.Equal(t, 4, rule.Fired().Count)
+		require.Equal(t, "HTTP: any /a, not the first 1, status 503", rule.Name())
+		require.PanicsWithValue(t, "sim: FaultyHandler.Fault(2): there are 2 rules, from 0", func() { h.Fault(2) })
+		return nil
+	})
+	require.ErrorContains(t, err, "a fault never fired that must (MustFire): HTTP: any /b, status 500 at 0s: it met no request")
+}
+
 // An answer that the server breaks off does not become a whole one.
 func TestAProxyWithABufferAndATruncatedAnswer(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
