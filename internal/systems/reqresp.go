@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -42,6 +43,9 @@ func ReqResp(n *sim.Network, kind ReqRespKind) patterntest.Service {
 	}
 	if kind.Keyed {
 		s.Keys = &patterntest.Keys{Window: 24 * time.Hour, Durable: kind.OnDisk}
+	}
+	if kind.OnDisk {
+		s.State = &patterntest.State{}
 	}
 	if kind.Line {
 		s.Detects = silence
@@ -93,9 +97,18 @@ func (a anyway) Commit(ctx context.Context, key string, r reqresp.Record, now ti
 	return a.Store.Commit(context.WithoutCancel(ctx), key, r, now, effect)
 }
 
-// execute has the application do what is asked. It takes effect when that returns, and what it answered is committed at that instant.
+// execute has the application do what is asked. It takes effect when that returns, and what it answered is committed at that instant; what
+// becomes of an object, which is the path, is decided in the transaction.
 func execute(app *patterntest.App) func(context.Context, *reqresp.Request) (reqresp.Effect, error) {
 	return func(ctx context.Context, r *reqresp.Request) (reqresp.Effect, error) {
+		if object := strings.TrimPrefix(r.Path, "/"); object != "" {
+			change, err := app.Change(ctx, string(r.Body))
+			return func(tx reqresp.Tx) (*reqresp.Response, error) {
+				next, answer := change(string(tx.Get(object)))
+				tx.Put(object, []byte(next))
+				return &reqresp.Response{Body: []byte(answer)}, nil
+			}, err
+		}
 		text, err := app.Do(ctx, string(r.Body))
 		answer := &reqresp.Response{Body: []byte(text)}
 		var refusal *patterntest.Refusal
@@ -123,7 +136,7 @@ func (kind ReqRespKind) client(ctx context.Context, n *sim.Network, h *sim.Host,
 		c.HTTP.CloseIdleConnections()
 	})
 	return func(ctx context.Context, r patterntest.Request) (string, error) {
-		answer, err := c.Call(ctx, reqresp.Request{Method: http.MethodPost, Path: "/", Body: []byte(r.Data), Key: r.Key})
+		answer, err := c.Call(ctx, reqresp.Request{Method: http.MethodPost, Path: "/" + r.Object, Body: []byte(r.Data), Key: r.Key})
 		switch {
 		case reqresp.OutcomeOf(err) == reqresp.NotExecuted:
 			return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)

@@ -2,10 +2,15 @@ package systems
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
+	neturl "net/url"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/session"
@@ -20,11 +25,23 @@ const (
 	SessionMemory SessionKind = "memory"
 	SessionDisk   SessionKind = "disk"
 	SessionSigned SessionKind = "signed"
+	SessionShared SessionKind = "shared" // by three replicas, with a sidecar on each host: in the memory of a process that is never out of reach
 )
 
-// Session is a web application that counts in each client's session what it has asked, and its clients, with cookies.
-func Session(kind SessionKind) patterntest.Service {
-	return patterntest.Service{
+// Session is a web application that counts in each client's session what it has asked, and its clients, with cookies. What is on
+// the disk is also asked for the objects in a session: a session that ends loses them.
+func Session(n *sim.Network, kind SessionKind) patterntest.Service {
+	jars := jars{}
+	if kind == SessionShared {
+		m := &session.Manager{Insecure: true, Store: &session.Memory{}}
+		s := behindSidecars(n, func(app *patterntest.App) http.Handler { return m.Handler(counted(app)) }, func(h *sim.Host, c *http.Client, url string) patterntest.Ask {
+			c.Jar = jars.of(h)
+			return entering(c, url)
+		})
+		s.State = &patterntest.State{Own: true}
+		return s
+	}
+	s := patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
 			m := &session.Manager{Insecure: true}
 			switch kind {
@@ -42,21 +59,104 @@ func Session(kind SessionKind) patterntest.Service {
 		},
 		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
 			c := h.HTTPClient()
-			c.Jar, _ = cookiejar.New(nil)
+			c.Jar = jars.of(h)
 			context.AfterFunc(ctx, c.CloseIdleConnections)
-			return asking(c, "http://"+servers[0]+"/")
+			return entering(c, "http://"+servers[0]+"/")
 		},
 		Cancels: true,
 	}
+	if kind == SessionDisk {
+		s.State = &patterntest.State{Own: true}
+	}
+	return s
 }
+
+// jars are the cookies of browsers, which outlive their processes, by the names of hosts.
+type jars map[string]http.CookieJar
+
+func (j jars) of(h *sim.Host) http.CookieJar {
+	if j[h.Name()] == nil {
+		j[h.Name()], _ = cookiejar.New(nil)
+	}
+	return j[h.Name()]
+}
+
+// entering asks, and about an object not before it has a session: of two requests without a cookie each would have another.
+func entering(c *http.Client, url string) patterntest.Ask {
+	ask, first := asking(c, url), make(chan struct{}, 1)
+	at, _ := neturl.Parse(url)
+	return func(ctx context.Context, r patterntest.Request) (string, error) {
+		if r.Object == "" {
+			return ask(ctx, r)
+		}
+		select {
+		case first <- struct{}{}:
+		case <-ctx.Done():
+			return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, ctx.Err())
+		}
+		if len(c.Jar.Cookies(at)) == 0 {
+			if _, err := ask(ctx, patterntest.Request{Object: enter}); err != nil {
+				<-first
+				return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)
+			}
+		}
+		<-first
+		return ask(ctx, r)
+	}
+}
+
+// enter is the object of a request that only wants a session.
+const enter = "-"
 
 // counted has the application do what is asked, and counts it in the session.
 func counted(app *patterntest.App) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		session.Of(r).Update("calls", func(calls string) string {
-			n, _ := strconv.Atoi(calls)
-			return strconv.Itoa(n + 1)
-		})
-		calls{app}.ServeHTTP(w, r)
+		switch object := strings.TrimPrefix(r.URL.Path, "/"); object {
+		case "":
+			session.Of(r).Update("calls", func(calls string) string {
+				n, _ := strconv.Atoi(calls)
+				return strconv.Itoa(n + 1)
+			})
+			calls{app}.ServeHTTP(w, r)
+		case enter:
+			session.Of(r).Set(enter, "yes")
+		default:
+			changed(app, object, w, r)
+		}
 	})
+}
+
+// changed changes an object in the session, or ends the session.
+func changed(app *patterntest.App, object string, w http.ResponseWriter, r *http.Request) {
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	change, err := app.Change(r.Context(), string(data))
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	s := session.Of(r)
+	before := s.Get(object)
+	next, answer := change(before)
+	switch {
+	case next == before:
+	case next == "":
+		err = s.Logout()
+	default:
+		s.Update(object, func(old string) string {
+			next, answer = change(old)
+			return next
+		})
+		err = s.Commit()
+	}
+	switch {
+	case errors.Is(err, session.ErrEnded):
+		w.WriteHeader(http.StatusUnauthorized)
+	case err != nil:
+		w.WriteHeader(http.StatusInternalServerError)
+	default:
+		io.WriteString(w, answer)
+	}
 }

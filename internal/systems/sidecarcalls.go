@@ -22,35 +22,43 @@ import (
 // SidecarCalls is a service of plain net/http and its clients, each side with a sidecar on its host: requests go through both. The client makes one attempt of
 // each call; its sidecar knows the servers, and makes those beyond the first. Without sidecars it has one server, and nobody repeats anything.
 func SidecarCalls(n *sim.Network, sidecars bool) patterntest.Service {
-	s := patterntest.Service{
+	handler := func(app *patterntest.App) http.Handler { return calls{app} }
+	if sidecars {
+		return behindSidecars(n, handler, func(_ *sim.Host, c *http.Client, url string) patterntest.Ask { return asking(c, url) })
+	}
+	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
-			if !sidecars {
-				return patterntest.ServeHTTP(ctx, h, calls{app})
-			}
-			return serveCalls(ctx, h, app)
+			return patterntest.ServeHTTP(ctx, h, handler(app))
 		},
 		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
 			c := h.HTTPClient()
-			if !sidecars {
-				context.AfterFunc(ctx, c.CloseIdleConnections)
-				return asking(c, "http://"+servers[0]+"/")
-			}
+			context.AfterFunc(ctx, c.CloseIdleConnections)
+			return asking(c, "http://"+servers[0]+"/")
+		},
+		Cancels: true,
+	}
+}
+
+// behindSidecars is a service of three replicas. asks is how a client asks its sidecar.
+func behindSidecars(n *sim.Network, handler func(*patterntest.App) http.Handler, asks func(h *sim.Host, c *http.Client, url string) patterntest.Ask) patterntest.Service {
+	return patterntest.Service{
+		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
+			return serveCalls(ctx, h, handler(app))
+		},
+		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
+			c := h.HTTPClient()
 			to, err := outbound(ctx, n, h, servers, c)
 			if err != nil {
 				return func(context.Context, patterntest.Request) (string, error) {
 					return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)
 				}
 			}
-			return asking(c, "http://"+to+"/")
+			return asks(h, c, "http://"+to+"/")
 		},
-		Cancels: true,
+		Cancels: true, Drains: true, Replicas: 3,
+		Retries: &patterntest.Retries{Percent: 10, Burst: 3},
+		Bound:   10 * 40 * time.Millisecond, // a server that refuses connections first, and then the same as without
 	}
-	if sidecars {
-		s.Replicas, s.Drains = 3, true
-		s.Retries = &patterntest.Retries{Percent: 10, Burst: 3}
-		s.Bound = 10 * 40 * time.Millisecond // a server that refuses connections first, and then the same as without
-	}
-	return s
 }
 
 // outbound runs the sidecar of a client, and returns its address.
@@ -81,7 +89,7 @@ func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string
 }
 
 // serveCalls serves behind a sidecar until ctx is done, and then finishes what has begun.
-func serveCalls(ctx context.Context, h *sim.Host, app *patterntest.App) error {
+func serveCalls(ctx context.Context, h *sim.Host, app http.Handler) error {
 	outside, err := h.Listen("tcp", ":80")
 	if err != nil {
 		return err
@@ -91,7 +99,7 @@ func serveCalls(ctx context.Context, h *sim.Host, app *patterntest.App) error {
 		outside.Close()
 		return err
 	}
-	web := &http.Server{Handler: calls{app}, ErrorLog: log.New(io.Discard, "", 0)}
+	web := &http.Server{Handler: withHealth(app), ErrorLog: log.New(io.Discard, "", 0)}
 	p := &sidecar.Proxy{Config: sidecar.Config{Routes: []sidecar.Route{{Upstream: &sidecar.Upstream{
 		Name: h.Name(), Addrs: []string{h.Name() + ":8080"}, DialContext: h.DialContext, MaxAttempts: 1, Timeout: time.Hour,
 	}}}}}
@@ -108,13 +116,19 @@ func serveCalls(ctx context.Context, h *sim.Host, app *patterntest.App) error {
 	return nil
 }
 
+// withHealth answers whoever asks for the server's health.
+func withHealth(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/healthz" {
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
 // calls has the application do what is asked.
 type calls struct{ app *patterntest.App }
 
 func (s calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/healthz" {
-		return
-	}
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -137,7 +151,7 @@ func (s calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // asking asks by POST, once.
 func asking(c *http.Client, url string) patterntest.Ask {
 	return func(ctx context.Context, r patterntest.Request) (string, error) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(r.Data))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+r.Object, strings.NewReader(r.Data))
 		if err != nil {
 			return "", err
 		}
@@ -154,7 +168,7 @@ func asking(c *http.Client, url string) patterntest.Ask {
 		defer resp.Body.Close()
 		answer, err := io.ReadAll(resp.Body)
 		switch {
-		case resp.Header.Get("Call-Outcome") == "not-executed":
+		case resp.Header.Get("Call-Outcome") == "not-executed", resp.StatusCode == http.StatusUnauthorized: // whose session has ended meanwhile
 			return "", fmt.Errorf("%w: %s: %s", patterntest.ErrNotExecuted, resp.Status, answer)
 		case resp.StatusCode != http.StatusOK:
 			return "", fmt.Errorf("%s: %s", resp.Status, answer)

@@ -54,6 +54,30 @@ func (a *App) Do(ctx context.Context, data string) (answer string, err error) {
 	return answer, err
 }
 
+// Change is Do for a call about an object: it does the work, and returns what is then to become of the object's state, which at first is "", and the answer to that.
+// The service makes the next state the object's before it answers, so that no other change comes in between; if one
+// has, it calls the function again with what that has made. If next is what state was there is nothing to store. The function takes no time, and has no
+// other effect.
+func (a *App) Change(ctx context.Context, data string) (change func(state string) (next, answer string), err error) {
+	e, refused := a.world.begins(a, ctx, data)
+	switch {
+	case e == nil:
+		return nil, errors.New("patterntest: nobody asked that")
+	case refused != nil:
+		return nil, refused
+	}
+	leave, err := a.world.enter(ctx, a)
+	if err == nil {
+		err = a.work(ctx, a.world.workOf(e))
+		leave()
+	}
+	if err != nil {
+		a.world.stops(e)
+		return nil, err
+	}
+	return func(state string) (next, answer string) { return a.world.changes(e, state) }, nil
+}
+
 // ask returns how to ask the server behind.
 func (a *App) ask(behind *Replica) Ask {
 	a.mu.Lock()

@@ -283,11 +283,11 @@ var brokenAnswers = []callFlaw{
 	}, claims: func(s *patterntest.Service) { s.Retries, s.Keys = nil, nil }}.on, "answers are cut short", patterntest.Whole, "phone got at * only * of the 8000 bytes of the answer to c1, and was told of no error*"},
 	{"the server takes what it has for the question", office{handle: func(d *deskServer, w http.ResponseWriter, r *http.Request) {
 		data, _ := io.ReadAll(r.Body)
-		d.reply(w, context.Background(), "", string(data))
+		d.reply(w, context.Background(), "", "", string(data))
 	}, claims: func(s *patterntest.Service) { s.Retries, s.Keys, s.Cancels, s.Deadlines = nil, nil, false, false }}.on, "questions are cut short", patterntest.Whole, "server was to execute at * only * of the 8000 bytes of c1*"},
 	{"the server reads no more than 32 kB", office{handle: func(d *deskServer, w http.ResponseWriter, r *http.Request) {
 		data, _ := io.ReadAll(io.LimitReader(r.Body, 32<<10))
-		d.reply(w, d.timed(r), r.Header.Get("Idempotency-Key"), string(data))
+		d.reply(w, d.timed(r), r.Header.Get("Idempotency-Key"), "", string(data))
 	}, claims: noRetries}.on, "questions and answers of any size", patterntest.Whole, "server was to execute at * only 32768 of the 65536 bytes of * (and * more)"},
 	{"the client reads no more than 32 kB", office{once: func(c *officeClient, ctx context.Context, server string, r patterntest.Request) (string, error) {
 		resp, err := c.send(ctx, server, r)
@@ -309,7 +309,7 @@ var brokenAnswers = []callFlaw{
 		if err != nil {
 			return
 		}
-		answer, status, _ := d.answer(d.timed(r), r.Header.Get("Idempotency-Key"), string(data))
+		answer, status, _ := d.answer(d.timed(r), r.Header.Get("Idempotency-Key"), "", string(data))
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return

@@ -145,7 +145,7 @@ var brokenPatience = []callFlaw{
 	}, handle: func(d *deskServer, w http.ResponseWriter, r *http.Request) {
 		data := make([]byte, r.ContentLength-1)
 		if _, err := io.ReadFull(r.Body, data); err == nil {
-			d.reply(w, r.Context(), r.Header.Get("Idempotency-Key"), string(data))
+			d.reply(w, r.Context(), r.Header.Get("Idempotency-Key"), "", string(data))
 		}
 	}, claims: func(s *patterntest.Service) { s.Deadlines = false }}.on, "calls with much data are given up", patterntest.Cancelled, "* was given up by phone at *, but server worked on it until * (and * more)"},
 	{"a server in between waits for the end of what nobody waits for", office{asks: func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {

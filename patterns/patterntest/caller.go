@@ -25,6 +25,12 @@ type Question struct {
 	Keyed bool
 	Key   string
 
+	// Object is the name of what a service with State keeps, which the call adds an entry to; with Read it only asks what there is, and with
+	// Clear it removes all. A service without State does not see it.
+	Object string
+	Read   bool
+	Clear  bool
+
 	Refusals   int           // the application refuses the first so many attempts
 	RetryAfter time.Duration // and says that the client may try again so much later, in whole seconds; 0: it does not say when
 }
@@ -178,7 +184,7 @@ func (c *Caller) begin(q Question) *call {
 		if q.Cancel > 0 {
 			defer time.AfterFunc(q.Cancel, cancel).Stop()
 		}
-		answer, err := ask(ctx, Request{Key: x.of.key, Data: x.of.text})
+		answer, err := ask(ctx, Request{Key: x.of.key, Data: x.of.text, Object: x.question.Object})
 		c.world.told(x, life.Err() != nil, answer, err)
 	}()
 	return x
@@ -189,6 +195,9 @@ func (w *CallWorld) asks(c *Caller, q Question) *call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	q.Timeout = cmp.Or(q.Timeout, 10*time.Second)
+	if w.service.State == nil {
+		q.Object, q.Read, q.Clear = "", false, false
+	}
 	x := &call{nth: len(w.calls) + 1, by: c, question: q, at: w.Net.Elapsed(), done: make(chan struct{})}
 	x.wait = x.at + q.Timeout
 	if q.Cancel > 0 {

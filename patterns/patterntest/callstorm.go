@@ -41,6 +41,8 @@ func drawCallStorm(seed uint64) callStorm {
 		switch d.below(4) {
 		case 0:
 			b.question.Keyed = true
+		case 2: // of services with State
+			b.question.Object, b.question.Read, b.question.Clear = "cart", i%3 == 2, i%4 == 3
 		case 1: // all ask the same
 			b.question.Key = fmt.Sprintf("order-%d", i+1)
 		}
@@ -132,6 +134,15 @@ func (q Question) code() string {
 			fields = append(fields, fmt.Sprintf("%s: %d", x.name, x.value))
 		}
 	}
+	if q.Object != "" {
+		fields = append(fields, fmt.Sprintf("Object: %q", q.Object))
+	}
+	if q.Read {
+		fields = append(fields, "Read: true")
+	}
+	if q.Clear {
+		fields = append(fields, "Clear: true")
+	}
 	switch {
 	case q.Keyed:
 		fields = append(fields, "Keyed: true")
@@ -160,6 +171,7 @@ func (b callBurst) smaller() []callBurst {
 		func(c *callBurst) { c.question.Work = 0 },
 		func(c *callBurst) { c.question.Timeout = 0 },
 		func(c *callBurst) { c.question.Cancel = 0 },
+		func(c *callBurst) { c.question.Object, c.question.Read, c.question.Clear = "", false, false },
 		func(c *callBurst) { c.question.Keyed, c.question.Key = false, "" },
 	)
 }

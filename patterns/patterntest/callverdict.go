@@ -30,6 +30,7 @@ func (w *CallWorld) Verdict() []Breach {
 			w.judgeMarks(x, &f)
 		}
 	}
+	w.judgeState(&f)
 	for _, s := range w.inOrder() {
 		w.judgeEffects(s, &f)
 		w.judgeCancelled(s, &f)
@@ -78,7 +79,7 @@ func (w *CallWorld) judgeOutcome(x *call, f *findings) {
 	}
 	effects := x.of.effects()
 	switch said := x.said(); {
-	case said == "not executed" && len(effects) > 0 && x.of.nobodyElse():
+	case said == "not executed" && len(effects) > 0 && x.of.question.Object == "" && x.of.nobodyElse():
 		f.addAt(x.at, Truthful, who, "%s was told at %v that %s was not executed, but that took effect at %v", who, x.end(), id, effects[0].end)
 	case said == "done" && x.of.other == nil && w.answerOf(x.Answer) == nil && (len(effects) == 0 || effects[0].end > x.end()):
 		f.addAt(x.at, Truthful, who, "%s was told at %v that %s is done, but nothing had taken effect", who, x.end(), id)
@@ -161,6 +162,9 @@ func (w *CallWorld) judgeEffects(s *subject, f *findings) {
 // again returns the effect that should not have been.
 func (w *CallWorld) again(s *subject) *execution {
 	effects := s.effects()
+	if s.question.Object != "" {
+		return nil // what was made of a state may not have been stored; the states tell
+	}
 	for i, e := range effects[min(1, len(effects)):] {
 		before := effects[i].end
 		over := s.key != "" && w.service.Keys.Window > 0 && e.end-before >= w.service.Keys.Window

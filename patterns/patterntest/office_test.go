@@ -25,6 +25,7 @@ type office struct {
 	handle func(o *deskServer, w http.ResponseWriter, r *http.Request)                       // instead of deskServer.handle
 	do     func(d *deskServer, ctx context.Context, data string) (string, error)             // instead of App.Do
 	keeps  func(d *deskServer, key, data string) (mine, theirs *file)                        // instead of deskServer.open
+	change func(d *deskServer, ctx context.Context, object, data string) (string, error)     // instead of deskServer.change
 	stops  func(ctx context.Context, d *deskServer, srv *http.Server)                        // instead of drain
 	asks   func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) // instead of officeClient.ask
 	once   func(c *officeClient, ctx context.Context, server string, r patterntest.Request) (string, error)
@@ -40,7 +41,7 @@ type office struct {
 func (o office) on(n *sim.Network) patterntest.Service {
 	s := patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
-			d := &deskServer{office: o, app: app, over: ctx.Done(), files: map[string]*file{}}
+			d := &deskServer{office: o, app: app, over: ctx.Done(), files: map[string]*file{}, objects: map[string]string{}}
 			if o.durable {
 				d.load()
 			}
@@ -67,6 +68,9 @@ func (o office) on(n *sim.Network) patterntest.Service {
 		Retries:   &patterntest.Retries{Percent: officePercent, Burst: officeBurst, After: true},
 		Replicas:  o.replicas,
 	}
+	if o.durable {
+		s.State = &patterntest.State{}
+	}
 	if o.claims != nil {
 		o.claims(&s)
 	}
@@ -84,9 +88,10 @@ type deskServer struct {
 	app    *patterntest.App
 	over   <-chan struct{} // closed when it is to end
 
-	mu    sync.Mutex
-	files map[string]*file // by their keys
-	busy  int              // calls that are executed
+	mu      sync.Mutex
+	files   map[string]*file  // by their keys
+	objects map[string]string // states, by their names
+	busy    int               // calls that are executed
 }
 
 // A file is what is known of a key.
@@ -138,7 +143,7 @@ func (d *deskServer) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	d.works(1)
 	defer d.works(-1)
-	d.reply(w, d.timed(r), r.Header.Get("Idempotency-Key"), string(data))
+	d.reply(w, d.timed(r), r.Header.Get("Idempotency-Key"), r.Header.Get("Object"), string(data))
 }
 
 // works notes that more or fewer calls are executed, and returns how many.
@@ -161,8 +166,8 @@ func (d *deskServer) timed(r *http.Request) context.Context {
 }
 
 // reply executes a call, or finds its answer, and sends that.
-func (d *deskServer) reply(w http.ResponseWriter, ctx context.Context, key, data string) {
-	answer, status, after := d.answer(ctx, key, data)
+func (d *deskServer) reply(w http.ResponseWriter, ctx context.Context, key, object, data string) {
+	answer, status, after := d.answer(ctx, key, object, data)
 	if after > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(after/time.Second)))
 	}
@@ -170,7 +175,7 @@ func (d *deskServer) reply(w http.ResponseWriter, ctx context.Context, key, data
 	io.WriteString(w, answer)
 }
 
-func (d *deskServer) answer(ctx context.Context, key, data string) (answer string, status int, after time.Duration) {
+func (d *deskServer) answer(ctx context.Context, key, object, data string) (answer string, status int, after time.Duration) {
 	open := d.open
 	if d.office.keeps != nil {
 		open = func(key, data string) (*file, *file) { return d.office.keeps(d, key, data) }
@@ -204,6 +209,14 @@ func (d *deskServer) answer(ctx context.Context, key, data string) (answer strin
 	if d.office.do != nil {
 		do = func(ctx context.Context, data string) (string, error) { return d.office.do(d, ctx, data) }
 	}
+	if object != "" {
+		do = func(ctx context.Context, data string) (string, error) { return d.change(ctx, object, data) }
+	}
+	if object != "" && d.office.change != nil {
+		do = func(ctx context.Context, data string) (string, error) {
+			return d.office.change(d, ctx, object, data)
+		}
+	}
 	answer, err := do(ctx, data)
 	d.close(key, mine, answer)
 	var refusal *patterntest.Refusal
@@ -214,6 +227,27 @@ func (d *deskServer) answer(ctx context.Context, key, data string) (answer strin
 		return "", http.StatusInternalServerError, 0
 	}
 	return answer, http.StatusOK, 0
+}
+
+// change changes an object, or reads it.
+func (d *deskServer) change(ctx context.Context, object, data string) (string, error) {
+	change, err := d.app.Change(ctx, data)
+	if err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next, answer := change(d.objects[object])
+	d.put(object, next)
+	return answer, nil
+}
+
+// put stores the state of an object. It is locked.
+func (d *deskServer) put(object, state string) {
+	d.objects[object] = state
+	if d.office.durable {
+		d.store()
+	}
 }
 
 // open returns a new file for a key, or that which there is.
@@ -258,8 +292,14 @@ func (d *deskServer) store() {
 			kept[key] = f
 		}
 	}
-	text, _ := json.Marshal(kept)
+	text, _ := json.Marshal(shelf{kept, d.objects})
 	os.WriteFile(filepath.Join(d.app.Folder, "keys"), text, 0o666)
+}
+
+// A shelf is what a desk has on its disk.
+type shelf struct {
+	Files   map[string]*file
+	Objects map[string]string
 }
 
 func (d *deskServer) load() {
@@ -267,7 +307,7 @@ func (d *deskServer) load() {
 	if err != nil {
 		return
 	}
-	json.Unmarshal(text, &d.files)
+	json.Unmarshal(text, &shelf{d.files, d.objects})
 	for _, f := range d.files {
 		f.done = make(chan struct{})
 		close(f.done)
@@ -403,6 +443,9 @@ func (c *officeClient) send(ctx context.Context, server string, r patterntest.Re
 	req.ContentLength = int64(len(r.Data))
 	if r.Key != "" {
 		req.Header.Set("Idempotency-Key", r.Key)
+	}
+	if r.Object != "" {
+		req.Header.Set("Object", r.Object)
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		req.Header.Set("Time-Left", time.Until(deadline).String())

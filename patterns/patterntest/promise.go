@@ -46,6 +46,8 @@ const (
 	Lasting   Promise = "lasting"   // what a durable service has taken it does, although it crashes
 	Isolated  Promise = "isolated"  // a dead or slow replica does not take the others along
 	Healed    Promise = "healed"    // when an overload is over all is as before
+
+	Linearizable Promise = "linearizable" // the answers about an object are those of some order in which its calls came one after the other
 )
 
 // A Breach is a promise that was broken, in a sentence.

@@ -66,6 +66,9 @@ type Service struct {
 	// Retries is about clients that ask again by themselves.
 	Retries *Retries
 
+	// State says that a call may be about an object that the service keeps.
+	State *State
+
 	// Replicas is how many servers a client can choose among, of which one may fail. Zero: one.
 	Replicas int
 }
@@ -78,6 +81,10 @@ type Ask func(ctx context.Context, r Request) (answer string, err error)
 type Request struct {
 	Data string // UTF-8; what App.Do is to be given
 	Key  string // if the service has Keys: of the call, the same when it is repeated; "": it has none
+
+	// Object is the name of what it is about, if the service has State: the server reads or changes that by App.Change. "":
+	// nothing.
+	Object string
 }
 
 // Keys is what a [Service] says of the keys of its calls. Of several calls with one key and the same data one takes
@@ -87,6 +94,14 @@ type Keys struct {
 	Window time.Duration
 	// Durable says that keys, and the answers to them, survive a restart of the server.
 	Durable bool
+}
+
+// State is what a [Service] says of the objects that it keeps: that it is linearizable. There is one order of the calls about an object, in which none
+// comes before one that had ended when it began, and of which each answer is that which it would have been with one call after the
+// other. Objects survive a restart of the server.
+type State struct {
+	// Own says that each caller has objects of its own, which others do not see under the same names, as with sessions.
+	Own bool
 }
 
 // Retries is what a [Service] says of clients that ask again when a call has failed.

@@ -22,7 +22,7 @@ type callFlaw struct {
 }
 
 func callFlaws() []callFlaw {
-	return slices.Concat(brokenOutcomes, brokenKeys, brokenAnswers, brokenPatience, brokenRetries, brokenReplicas, brokenLines, brokenClerks)
+	return slices.Concat(brokenOutcomes, brokenKeys, brokenAnswers, brokenPatience, brokenRetries, brokenReplicas, brokenLines, brokenClerks, brokenStates)
 }
 
 // callRaces says of flaws why two runs may differ.

@@ -50,7 +50,7 @@ func (k kind) options() (all []patterntest.Option) {
 		return all
 	}
 	for _, story := range patterntest.CallStories() {
-		if !slices.Contains(k.only, story.Name) && !(k.kind.OnDisk && strings.Contains(story.Name, "key")) {
+		if !slices.Contains(k.only, story.Name) && !(k.kind.OnDisk && (strings.Contains(story.Name, "key") || strings.Contains(story.Name, "object"))) {
 			all = append(all, patterntest.Skip(story.Name, "it is the same for all kinds"))
 		}
 	}
@@ -63,6 +63,20 @@ func TestCall(t *testing.T) {
 		t.Run(k.name, func(t *testing.T) {
 			t.Parallel()
 			patterntest.Call(t, func(n *sim.Network) patterntest.Service { return systems.ReqResp(n, k.kind) }, k.options()...)
+		})
+	}
+}
+
+// The same over the operating system's TCP, without the simulator.
+func TestCallLoopback(t *testing.T) {
+	t.Parallel() // it only waits
+	for _, k := range kinds {
+		if k.name != "keyed" && k.name != "line" {
+			continue
+		}
+		t.Run(k.name, func(t *testing.T) {
+			t.Parallel()
+			patterntest.CallLoopback(t, func(n *sim.Network) patterntest.Service { return systems.ReqResp(n, k.kind) })
 		})
 	}
 }

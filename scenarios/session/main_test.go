@@ -5,6 +5,7 @@ package session_test
 import (
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/squall-sim/squall/internal/ramdisk"
@@ -26,20 +27,23 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 func TestCall(t *testing.T) {
 	t.Parallel()
 	matters := []string{"a quiet day of calls", "the answer is lost", "the server crashes ten times", "calls at a time", "calls come and go"}
-	for _, kind := range []systems.SessionKind{systems.SessionDisk, systems.SessionMemory, systems.SessionSigned} {
+	for _, kind := range []systems.SessionKind{systems.SessionDisk, systems.SessionMemory, systems.SessionSigned, systems.SessionShared} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			var options []patterntest.Option
 			for _, story := range patterntest.CallStories() {
+				if kind == systems.SessionShared && (strings.Contains(story.Name, "object") || story.Name == "one replica crashes") {
+					continue
+				}
 				if kind != systems.SessionDisk && os.Getenv("SQUALL_SEEDS") == "" && !slices.Contains(matters, story.Name) {
 					options = append(options, patterntest.Skip(story.Name, "it is the same wherever sessions are"))
 				}
 			}
-			patterntest.Call(t, func(*sim.Network) patterntest.Service { return systems.Session(kind) }, options...)
+			patterntest.Call(t, func(n *sim.Network) patterntest.Service { return systems.Session(n, kind) }, options...)
 		})
 	}
 }
 
 func TestLoopback(t *testing.T) {
-	patterntest.CallLoopback(t, func(*sim.Network) patterntest.Service { return systems.Session(systems.SessionSigned) })
+	patterntest.CallLoopback(t, func(n *sim.Network) patterntest.Service { return systems.Session(n, systems.SessionSigned) })
 }
