@@ -16,7 +16,7 @@ func document(r *results, memory map[string]memoryFigures) string {
 
 	say("# The patterns that deliver, compared")
 	say("<!-- Written by `cd comparison && go test -run TestComparison -update .`; do not edit. -->")
-	say("How does an event get from a server to its clients, and at what cost? Every pattern of this project ran on the same simulated networks with the same events. All figures except those of memory are exact, in virtual time: the same code gives the same figures on every computer, and `go test` measures some of them again to keep this document in step with the code. They come from the network, packet by packet, and from an observer of input and output; no pattern's own counters were used.")
+	say("How does an event get from a server to its clients, and at what cost? Every pattern of this project ran on the same simulated networks with the same events. All figures except those of memory are exact, in virtual time: the same code gives the same figures on every computer, and `go test` measures some of them again to keep this document in step with the code. They come from the network, packet by packet, and from an observer of input and output; no pattern's own counters were used. [comparison-calls.md](comparison-calls.md) has the patterns that call.")
 
 	say("## In short")
 	say("%s", list(

@@ -57,7 +57,7 @@ func TestLibrariesThatCall(t *testing.T) {
 	for _, s := range patterntest.CallStories() {
 		stories[s.Name] = s
 	}
-	for _, lib := range slices.Concat(breakers, retriers) {
+	for _, lib := range slices.Concat(breakers, retriers, sessionStores) {
 		t.Run(strings.ReplaceAll(lib.name, "/", "_"), func(t *testing.T) {
 			expect := func(story, why string, all promises) {
 				s, known := stories[story]

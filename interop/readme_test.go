@@ -27,7 +27,7 @@ func TestReadmeNamesEachLibrary(t *testing.T) {
 	for _, lib := range libraries {
 		require.Contains(t, string(readme), "| "+lib.name+" |")
 	}
-	for _, lib := range slices.Concat(breakers, retriers) {
+	for _, lib := range slices.Concat(breakers, retriers, sessionStores) {
 		require.Contains(t, string(readme), "| "+lib.name+" |")
 	}
 }

@@ -23,6 +23,8 @@ type ReqRespKind struct {
 	Keyed  bool          // calls have keys,
 	OnDisk bool          // which the server keeps on disk
 	Hedge  time.Duration // after how long another attempt is made beside the first; 0: never
+
+	NoBudget bool // nothing bounds what a client repeats but its three attempts of a call
 }
 
 // silence is after how long a connection that all calls share is given up.
@@ -40,6 +42,9 @@ func ReqResp(n *sim.Network, kind ReqRespKind) patterntest.Service {
 		Deadlines: true,
 		Drains:    true,
 		Retries:   &patterntest.Retries{Percent: 10, Burst: 3, After: true},
+	}
+	if kind.NoBudget {
+		s.Retries = nil
 	}
 	if kind.Keyed {
 		s.Keys = &patterntest.Keys{Window: 24 * time.Hour, Durable: kind.OnDisk}
@@ -123,10 +128,14 @@ func execute(app *patterntest.App) func(context.Context, *reqresp.Request) (reqr
 }
 
 func (kind ReqRespKind) client(ctx context.Context, n *sim.Network, h *sim.Host, server string) patterntest.Ask {
+	budget := &retry.Budget{Every: 24 * time.Hour}
+	if kind.NoBudget {
+		budget = &retry.Budget{Percent: 100, Burst: 10_000, Every: time.Millisecond}
+	}
 	c := &reqresp.Client{
 		URL: "http://" + server, HTTP: h.HTTPClient(), HedgeDelay: kind.Hedge, Timeout: time.Hour, AttemptTimeout: time.Minute,
 		MaxRequestBytes: 2 << 20, MaxAnswerBytes: 2 << 20,
-		Silence: silence, Budget: &retry.Budget{Every: 24 * time.Hour}, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
+		Silence: silence, Budget: budget, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
 	}
 	if kind.Line {
 		c.Dial = func(ctx context.Context) (net.Conn, error) { return h.DialContext(ctx, "tcp", server+":80") }

@@ -27,6 +27,9 @@ func (w *CallWorld) Measures() CallMeasures {
 	var took []time.Duration
 	w.mu.Lock()
 	for _, x := range w.calls {
+		if x.of.calls[0] == x {
+			w.measureRuns(x.of, &m)
+		}
 		if !x.ended || x.abandoned {
 			continue
 		}
@@ -40,20 +43,6 @@ func (w *CallWorld) Measures() CallMeasures {
 		default:
 			m.Unknown++
 		}
-		if x.of.calls[0] != x {
-			continue
-		}
-		for _, e := range x.of.runs {
-			if w.isLast(e.tier) {
-				m.Attempts++
-			}
-			if e.effect {
-				m.Effects++
-			}
-			if !x.of.answered() && w.isLast(e.tier) {
-				m.Wasted++
-			}
-		}
 	}
 	w.mu.Unlock()
 	if slices.Sort(took); len(took) > 0 {
@@ -64,6 +53,21 @@ func (w *CallWorld) Measures() CallMeasures {
 		m.Dials += len(all)
 	}
 	return m
+}
+
+// measureRuns counts what was executed of a subject, whether or not somebody still waited for it. The world is locked.
+func (w *CallWorld) measureRuns(s *subject, m *CallMeasures) {
+	for _, e := range s.runs {
+		if w.isLast(e.tier) {
+			m.Attempts++
+		}
+		if e.effect {
+			m.Effects++
+		}
+		if !s.answered() && w.isLast(e.tier) {
+			m.Wasted++
+		}
+	}
 }
 
 func (w *CallWorld) cost() string { return w.Measures().String() }
