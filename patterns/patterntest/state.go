@@ -126,7 +126,7 @@ func until(all []visit, at time.Duration) (some []visit) {
 	return some
 }
 
-// artifacts is the environment variable with the folder in which failures leave what is too large for a log.
+// artifacts is the environment variable with the folder in which failures leave what is too large for a log, as package sim's do.
 const artifacts = "SQUALL_ARTIFACTS"
 
 // draw leaves a picture of a history in a file, if there is a folder for it, and returns its name.
@@ -137,7 +137,11 @@ func (w *CallWorld) draw(name string, all []visit) (file string) {
 	}
 	_, info := inSomeOrder(all)
 	file = filepath.Join(folder, fmt.Sprintf("linearizable-%s-%016x.html", strings.ReplaceAll(name, " ", "-"), w.Net.Trace().Hash()))
-	if err := porcupine.VisualizePath(model(all), info, file); err != nil {
+	err := os.MkdirAll(folder, 0o777)
+	if err == nil {
+		err = porcupine.VisualizePath(model(all), info, file)
+	}
+	if err != nil {
 		return fmt.Sprintf("%s (%v)", file, err)
 	}
 	return file

@@ -2,6 +2,7 @@ package patterntest_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -121,4 +122,21 @@ func TestCallMatrix(t *testing.T) {
 		}
 		t.Logf("%s %-10s %s %v", line.String(), row.promise, row.flaw, others)
 	}
+}
+
+// The history that fits into no order is left as a page.
+func TestHistoryIsDrawn(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "pictures")
+	t.Setenv("SQUALL_ARTIFACTS", folder)
+	fixSeed(t)
+	row := brokenStates[0]
+	breaches := judgeCall(t, row.service, callStoryNamed(t, row.story))
+	require.NotEmpty(t, breaches)
+	pages, err := filepath.Glob(filepath.Join(folder, "linearizable-cart-*.html"))
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	require.Contains(t, breaches[0].Text, pages[0]+" shows them")
+	text, err := os.ReadFile(pages[0])
+	require.NoError(t, err)
+	require.Contains(t, string(text), "add c1: [c1]")
 }
