@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/session"
@@ -61,12 +62,16 @@ func Session(n *sim.Network, kind SessionKind) patterntest.Service {
 			c := h.HTTPClient()
 			c.Jar = jars.of(h)
 			context.AfterFunc(ctx, c.CloseIdleConnections)
-			return entering(c, "http://"+servers[0]+"/")
+			if kind == SessionDisk {
+				return entering(c, "http://"+servers[0]+"/")
+			}
+			return asking(c, "http://"+servers[0]+"/")
 		},
 		Cancels: true,
 	}
 	if kind == SessionDisk {
 		s.State = &patterntest.State{Own: true}
+		s.Bound = 8 * 40 * time.Millisecond // two transits more: for the session
 	}
 	return s
 }
@@ -81,14 +86,11 @@ func (j jars) of(h *sim.Host) http.CookieJar {
 	return j[h.Name()]
 }
 
-// entering asks, and about an object not before it has a session: of two requests without a cookie each would have another.
+// entering asks, but not before it has a session: of two requests without a cookie each would have another, and the later one's would be kept.
 func entering(c *http.Client, url string) patterntest.Ask {
 	ask, first := asking(c, url), make(chan struct{}, 1)
 	at, _ := neturl.Parse(url)
 	return func(ctx context.Context, r patterntest.Request) (string, error) {
-		if r.Object == "" {
-			return ask(ctx, r)
-		}
 		select {
 		case first <- struct{}{}:
 		case <-ctx.Done():
