@@ -93,8 +93,13 @@ func inSession(c web) patterntest.Ask {
 		}
 		select {
 		case first <- struct{}{}:
-		case <-ctx.Done():
-			return "", notExecuted(ctx.Err())
+		default:
+			select {
+			case first <- struct{}{}:
+				time.Sleep(time.Microsecond) // those who have waited go on one after the other
+			case <-ctx.Done():
+				return "", notExecuted(ctx.Err())
+			}
 		}
 		var err error
 		if len(c.http.Jar.Cookies(at)) == 0 {

@@ -93,8 +93,13 @@ func entering(c *http.Client, url string) patterntest.Ask {
 	return func(ctx context.Context, r patterntest.Request) (string, error) {
 		select {
 		case first <- struct{}{}:
-		case <-ctx.Done():
-			return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, ctx.Err())
+		default:
+			select {
+			case first <- struct{}{}:
+				time.Sleep(time.Microsecond) // those who have waited go on one after the other
+			case <-ctx.Done():
+				return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, ctx.Err())
+			}
 		}
 		if len(c.Jar.Cookies(at)) == 0 {
 			if _, err := ask(ctx, patterntest.Request{Object: enter}); err != nil {
