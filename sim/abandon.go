@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // A bubbleRun is one run of a test in its bubble, as seen from outside. The bubble has a
@@ -15,6 +17,7 @@ import (
 type bubbleRun struct {
 	end       sync.Mutex // while the end is reported
 	network   atomic.Pointer[Network]
+	scheduled atomic.Pointer[exact.Bubble] // in exact mode
 	abandoned atomic.Bool
 	given     chan []string // to abandon: for what
 	ballast   *ballast

@@ -37,8 +37,9 @@ type runKey struct {
 }
 
 type runRecord struct {
-	hash   uint64
-	failed bool
+	hash     uint64
+	schedule uint64 // in exact mode
+	failed   bool
 }
 
 const (
@@ -64,30 +65,33 @@ func takeVariable(name string) string {
 
 // recordRun tells the first process of a run, if this is the second one, and says whether
 // it is.
-func recordRun(r *runner, seed uint64, failed bool, tr *Trace) bool {
+func recordRun(r *runner, o *outcome) bool {
 	if !recordsRuns {
 		return false
 	}
-	fmt.Fprintf(recordOutput, "\n%s%d %d %x %t %q\n", recordMark, r.nth, seed, tr.Hash(), failed, r.name)
+	fmt.Fprintf(recordOutput, "\n%s%d %d %x %x %t %q\n", recordMark, r.nth, o.seed, o.trace.Hash(), o.schedule.Hash, o.failed, r.name)
 	return true
 }
 
 // checkRun compares a run with that of the second process and says what is wrong, or "".
-func (r *runner) checkRun(seed uint64, first *Trace) string {
+func (r *runner) checkRun(o *outcome) string {
+	seed, first := o.seed, o.trace
 	other, err := second.run(runKey{r.name, r.nth, seed})
 	switch {
 	case err != nil:
 		return fmt.Sprintf("sim: there was no second run of seed %d to compare with: %v", seed, err)
 	case other.hash == first.Hash() && other.failed:
 		return "sim: two runs with the same seed and the same trace differ: the second one failed, so it depends on something other than the network"
+	case other.hash == first.Hash() && other.schedule != o.schedule.Hash:
+		return fmt.Sprintf("sim: two runs with the same seed had the same trace, but their goroutines ran in other orders (%s). See docs/exact.md for what remains inexact", scheduleText(o.schedule))
 	case other.hash == first.Hash():
 		return ""
 	}
 	// The second process has kept no trace.
 	const tries = 3
 	for range tries {
-		if again := r.rerun(seed, first); again.came && !again.same {
-			return "sim: two runs with the same seed differ. " + r.difference(seed, first, again.lines)
+		if again := r.rerun(o); again.came && !again.same {
+			return "sim: two runs with the same seed differ. " + r.difference(o, again.lines)
 		}
 	}
 	return fmt.Sprintf("sim: two runs with the same seed differ; %d further runs of this test alone were like the first, so that the difference cannot be shown", tries)
@@ -123,7 +127,7 @@ func (p *secondProcess) take(line string) {
 	if _, told, ok := strings.Cut(line, recordMark); ok {
 		var key runKey
 		var record runRecord
-		if _, err := fmt.Sscanf(told, "%d %d %x %t %q", &key.nth, &key.seed, &record.hash, &record.failed, &key.name); err == nil {
+		if _, err := fmt.Sscanf(told, "%d %d %x %x %t %q", &key.nth, &key.seed, &record.hash, &record.schedule, &record.failed, &key.name); err == nil {
 			p.runs[key] = record
 			return
 		}

@@ -5,16 +5,24 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // command is what a person types to run one seed again: words for a POSIX shell, and where
 // they are to be typed.
 func (r *runner) command(seed uint64) string {
-	words := []string{fmt.Sprintf("SQUALL_SEED=%d", seed), "go", "test"}
+	words := []string{fmt.Sprintf("SQUALL_SEED=%d", seed)}
 	if r.breaks != "" {
 		words = append([]string{exploreVariable + "=" + shellQuote(r.breaks)}, words...)
+	}
+	if exact.Enabled {
+		words = append(words, exact.Variable+"="+schedule.policy.String(), "go", "run", "github.com/squall-sim/squall/cmd/squall", "test")
+	} else {
+		words = append(words, "go", "test")
 	}
 	dir, pkg := r.dir, r.pkg
 	if pkg == "command-line-arguments" { // go test a_test.go: no package that has a path
@@ -27,7 +35,7 @@ func (r *runner) command(seed uint64) string {
 	if raceEnabled {
 		words = append(words, "-race")
 	}
-	if tags := buildSetting("-tags"); tags != "" {
+	if tags := userTags(); tags != "" {
 		words = append(words, "-tags", tags)
 	}
 	if testing.Short() {
@@ -42,9 +50,19 @@ func (r *runner) command(seed uint64) string {
 	}
 	text := strings.Join(words, " ")
 	if dir != "" {
-		text += fmt.Sprintf("\n(in %s; from elsewhere put -C %s right after \"go test\")", dir, shellQuote(dir))
+		after := "go test"
+		if exact.Enabled {
+			after = "squall test"
+		}
+		text += fmt.Sprintf("\n(in %s; from elsewhere put -C %s right after %q)", dir, shellQuote(dir), after)
 	}
 	return text
+}
+
+// userTags are the build tags that the user gave.
+func userTags() string {
+	tags := strings.FieldsFunc(buildSetting("-tags"), func(r rune) bool { return r == ',' || r == ' ' })
+	return strings.Join(slices.DeleteFunc(tags, func(tag string) bool { return tag == exact.Tag }), ",")
 }
 
 // pattern is the argument of -run that selects the test.

@@ -19,7 +19,7 @@ import (
 // another, the trace itself to a file.
 const (
 	replayFile = "SQUALL_REPLAY_FILE"
-	replayRun  = "SQUALL_REPLAY_RUN" // test, call of Test in it, and the hash of the first run
+	replayRun  = "SQUALL_REPLAY_RUN" // test, call of Test in it, and the hashes of the first run's trace and schedule
 )
 
 const replayTimeout = 2 * time.Minute
@@ -28,6 +28,7 @@ const replayTimeout = 2 * time.Minute
 type rerun struct {
 	came   bool     // to its end
 	same   bool     // trace
+	order  bool     // of goroutines; plain mode knows none
 	failed bool     //
 	lines  []string // of its trace, if that is another
 	calls  string   // what a witness tells
@@ -37,13 +38,16 @@ type rerun struct {
 }
 
 // again says whether the second run of a failed seed did the same.
-func (r *runner) again(seed uint64, first *Trace, second rerun) string {
+func (r *runner) again(o *outcome) string {
+	seed, second := o.seed, o.second
 	if r.found != nil && second.failed {
 		r.found.add(causeIn(second.output), seed)
 	}
 	switch {
 	case !second.came:
 		return fmt.Sprintf("sim: the second run of seed %d came to no end (%v):\n%s", seed, second.err, tail(second.output, 20))
+	case second.same && second.failed && !second.order:
+		return fmt.Sprintf("sim: a second run of seed %d had the same trace and failed too, but its goroutines ran in another order. See docs/exact.md for what remains inexact", seed)
 	case second.same && second.failed:
 		return fmt.Sprintf("sim: a second run of seed %d had the same trace and failed too", seed)
 	case second.same:
@@ -53,11 +57,11 @@ func (r *runner) again(seed uint64, first *Trace, second rerun) string {
 	if second.failed {
 		outcome = "failed"
 	}
-	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed, outcome, r.difference(seed, first, second.lines))
+	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed, outcome, r.difference(o, second.lines))
 }
 
 // rerun runs a seed a second time, at another GOMAXPROCS, with more in its environment.
-func (r *runner) rerun(seed uint64, first *Trace, env ...string) (second rerun) {
+func (r *runner) rerun(o *outcome, env ...string) (second rerun) {
 	dir, err := os.MkdirTemp("", "squall-replay")
 	if err != nil {
 		return rerun{err: err}
@@ -69,8 +73,8 @@ func (r *runner) rerun(seed uint64, first *Trace, env ...string) (second rerun) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", artifactsVariable+"=", otherProcs(),
-		replayFile+"="+file, fmt.Sprintf("%s=%d %x %s", replayRun, r.nth, first.Hash(), r.name))
+	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, o.seed), checkVariable+"=0", artifactsVariable+"=", otherProcs(),
+		replayFile+"="+file, fmt.Sprintf("%s=%d %x %x %s", replayRun, r.nth, o.trace.Hash(), o.schedule.Hash, r.name))
 	cmd.Env = append(cmd.Env, env...)
 	out, runErr := cmd.CombinedOutput()
 	second = rerun{output: string(out), err: runErr}
@@ -83,6 +87,7 @@ func (r *runner) rerun(seed uint64, first *Trace, env ...string) (second rerun) 
 	report := strings.Split(strings.TrimSuffix(told, "\n"), "\n")
 	second.came = true
 	second.same = strings.HasPrefix(report[0], "same ")
+	second.order = !strings.Contains(report[0], " reordered ")
 	second.failed = strings.HasSuffix(report[0], " failed")
 	second.lines = report[1:]
 	return second
@@ -97,18 +102,22 @@ func otherProcs() string {
 }
 
 // reportTrace writes the report of a second run, if this is one, and says whether it is.
-func reportTrace(r *runner, failed bool, tr *Trace) bool {
+func reportTrace(r *runner, o *outcome) bool {
 	file := os.Getenv(replayFile)
 	if file == "" {
 		return false
 	}
-	want := strings.SplitN(os.Getenv(replayRun), " ", 3)
-	if len(want) != 3 || want[0] != strconv.Itoa(r.nth) || want[2] != r.name {
+	want := strings.SplitN(os.Getenv(replayRun), " ", 4)
+	if len(want) != 4 || want[0] != strconv.Itoa(r.nth) || want[3] != r.name {
 		return true
 	}
+	tr := o.trace
 	outcome := "passed"
-	if failed {
+	if o.failed {
 		outcome = "failed"
+	}
+	if fmt.Sprintf("%x", o.schedule.Hash) != want[2] {
+		outcome = "reordered " + outcome
 	}
 	text := "same " + outcome + "\n"
 	if fmt.Sprintf("%x", tr.Hash()) != want[1] {
@@ -146,10 +155,10 @@ const (
 )
 
 // difference shows where a second trace leaves the first, and who called the network then.
-func (r *runner) difference(seed uint64, first *Trace, second []string) string {
-	text, at := firstDifference(first, second)
+func (r *runner) difference(o *outcome, second []string) string {
+	text, at := firstDifference(o.trace, second)
 	if at >= 0 {
-		if calls := r.rerun(seed, first, fmt.Sprintf("%s=%d", replayAt, at)).calls; calls != "" {
+		if calls := r.rerun(o, fmt.Sprintf("%s=%d", replayAt, at)).calls; calls != "" {
 			text += "\n" + strings.TrimSuffix(calls, "\n")
 		}
 	}

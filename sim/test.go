@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // Test runs f on a network in a bubble of virtual time (see [testing/synctest]): time
@@ -40,7 +42,7 @@ import (
 // every packet, event and payload, but not what the program makes of them; and two runs that
 // agree do not prove that a third would. [MayDiffer] exempts a test whose runs may differ, and
 // t.Setenv("SQUALL_CHECK", "") several calls of Test. docs/replay.md lists the causes of such
-// differences and their remedies.
+// differences and their remedies. In exact mode there are hardly any: see [Exact].
 //
 // While f runs, cryptographic randomness is seeded too: crypto/rand, and the keys, nonces and
 // signatures of TLS (see [testing/cryptotest.SetGlobalRandom]). So TLS and WebSocket replay, and
@@ -96,6 +98,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	t.Helper()
 	mustBeOutside("Test")
 	warmUp()
+	prepareExact(t)
 	var o options
 	for _, opt := range opts {
 		opt(&o)
@@ -133,6 +136,7 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 	t.Helper()
 	mustBeOutside("Try")
 	warmUp()
+	prepareExact(t)
 	o := options{seed: 1}
 	for _, opt := range opts {
 		opt(&o)
@@ -183,13 +187,14 @@ type runner struct {
 // An outcome is what became of one run.
 type outcome struct {
 	seed     uint64
-	trace    *Trace    // as soon as there is a network
-	returned bool      // the test function did
-	problems []string  // what went wrong in the network, and with the end of the run
-	failed   bool      // for these, or for what the test function told its t
-	report   string    // of the network, if it failed
-	second   rerun     // if there was one
-	left     *leftover // what is to be left of it, or nil
+	trace    *Trace         // as soon as there is a network
+	schedule exact.Schedule // in exact mode, of a run that has ended
+	returned bool           // the test function did
+	problems []string       // what went wrong in the network, and with the end of the run
+	failed   bool           // for these, or for what the test function told its t
+	report   string         // of the network, if it failed
+	second   rerun          // if there was one
+	left     *leftover      // what is to be left of it, or nil
 }
 
 func (o *outcome) network() *Network { return o.trace.n }
@@ -248,6 +253,9 @@ func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
 		outer.Log(o.report) // t passed, so what it logs may be left out
 	case o.failed:
 		t.Log(o.report)
+		if text := scheduleText(o.schedule); text != "" {
+			t.Log("sim: " + text)
+		}
 	case remarks != "":
 		t.Log("sim: " + remarks)
 	}
@@ -257,14 +265,14 @@ func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
 func (r *runner) compare(t *testing.T, o *outcome) {
 	t.Helper()
 	switch {
-	case reportTrace(r, o.failed, o.trace):
-	case recordRun(r, o.seed, o.failed, o.trace):
+	case reportTrace(r, o):
+	case recordRun(r, o):
 	case o.failed && r.check != checkNone:
-		o.second = r.rerun(o.seed, o.trace)
-		o.second.text = r.again(o.seed, o.trace, o.second)
+		o.second = r.rerun(o)
+		o.second.text = r.again(o)
 		t.Log(o.second.text)
 	case r.check == checkAll:
-		if wrong := r.checkRun(o.seed, o.trace); wrong != "" {
+		if wrong := r.checkRun(o); wrong != "" {
 			t.Error(wrong)
 			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(o.seed))
 		}
@@ -276,8 +284,10 @@ func (r *runner) compare(t *testing.T, o *outcome) {
 // hangs or was abandoned; it says whether the bubble ended.
 func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), conclude func(*testing.T)) (ended bool) {
 	t.Helper()
-	pools.beforeBubble()
-	defer pools.afterBubble()
+	if !exact.Enabled { // else each bubble has its own part of a pool
+		pools.beforeBubble()
+		defer pools.afterBubble()
+	}
 	command := func() string { return r.command(o.seed) }
 	run := newBubbleRun(t)
 	defer run.drop()
@@ -285,6 +295,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 	defer startMonitor(t, run, o.seed, command).stop()
 	var problems []string // of the bubble, which may go on when it was abandoned
 	given := run.run(t, func(t *testing.T) {
+		enrol(run, o.seed)
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(o.seed)))
 		run.ballast.prepare()
 		n.seedCrypto(t)
@@ -302,6 +313,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 		t.Cleanup(func() { // after those of f
 			problems = append(problems, n.finish()...)
 			run.ballast.end()
+			o.schedule = exact.Now()
 			run.end.Lock()
 			defer run.end.Unlock()
 			if n.harness.reported.CompareAndSwap(false, true) {

@@ -80,6 +80,9 @@ func (d *watchdog) watchSteps() {
 			return
 		case <-tick.C:
 		}
+		if b := d.run.scheduled.Load(); b != nil {
+			b.Unstick()
+		}
 		if n := d.run.network.Load(); n != nil && spin.since(n) {
 			d.barkAtSpin(n, spin)
 			return

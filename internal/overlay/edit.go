@@ -23,6 +23,7 @@ type action int
 
 const (
 	atBeginning action = iota // of a function's body or of a type's fields
+	atEnd                     // of a type's fields
 	beforeStatement
 	afterStatement
 	insteadOf
@@ -48,8 +49,13 @@ func begin(pkg, function, text string) edit {
 	return edit{pkg: pkg, decl: function, text: text, times: 1}
 }
 
-// fields adds fields to a struct, or methods to an interface, before those that it has.
+// fields adds fields to a struct, or methods to an interface, after those that it has.
 func fields(pkg, typ, text string) edit {
+	return edit{pkg: pkg, decl: typ, do: atEnd, text: text, times: 1}
+}
+
+// firstFields adds fields to a struct before those that it has.
+func firstFields(pkg, typ, text string) edit {
 	return edit{pkg: pkg, decl: typ, text: text, times: 1}
 }
 

@@ -52,14 +52,22 @@ var (
 	exprs     = reflect.TypeFor[ast.Expr]()
 )
 
+// bare is a node without interface and parentheses around it.
+func bare(v reflect.Value) reflect.Value {
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if v.IsValid() && v.Kind() == reflect.Pointer && !v.IsNil() {
+		if p, ok := v.Interface().(*ast.ParenExpr); ok {
+			return bare(reflect.ValueOf(p.X))
+		}
+	}
+	return v
+}
+
 // same compares syntax by structure.
 func same(want, got reflect.Value, captured *[]ast.Node) bool {
-	if want.Kind() == reflect.Interface {
-		want = want.Elem()
-	}
-	if got.Kind() == reflect.Interface {
-		got = got.Elem()
-	}
+	want, got = bare(want), bare(got)
 	if want.IsValid() && got.IsValid() && want.Type().AssignableTo(exprs) && isWildcard(want.Interface(), "_") {
 		if expr, ok := got.Interface().(ast.Expr); ok {
 			*captured = append(*captured, expr)

@@ -1,6 +1,9 @@
 package overlay
 
 import (
+	"bytes"
+	"go/format"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,6 +39,10 @@ type box struct {
 	n int // how many
 }
 
+type small struct { x int }
+
+type empty struct{}
+
 func (b *box) add(k int) bool {
 	if b.n > 10 {
 		return false
@@ -60,7 +67,10 @@ func TestEditsFindTheirPlaceBySyntax(t *testing.T) {
 	}{
 		{"the beginning of a method, whatever its receiver", begin("p", "box.add", "if k == 0 {\n\treturn true\n}"), "bool {\n\tif b.n > 10", "bool {if k == 0 { return true; }; \n\tif b.n > 10"},
 		{"a function in one line", begin("p", "draw", "count()"), "{ return rand()", "{count();  return rand()"},
-		{"fields of a struct", fields("p", "box", "a, b bool\nc int"), "struct {", "struct {a, b bool; c int; "},
+		{"first fields of a struct", firstFields("p", "box", "a, b bool\nc int"), "struct {", "struct {a, b bool; c int; "},
+		{"fields of a struct, behind a comment", fields("p", "box", "a, b bool\nc int"), "many\n}", "many\na, b bool; c int}"},
+		{"fields of a struct in one line", fields("p", "small", "a bool"), "{ x int }", "{ x int ; a bool}"},
+		{"fields of a struct without any", fields("p", "empty", "a bool"), "struct{}", "struct{a bool}"},
 		{"before a statement, found by an expression in it", before("p", "box.add", "b.n > _", "look()"), "if b.n", "look(); if b.n"},
 		{"by a statement whose body is any", before("p", "box.add", "if b.n > 10 {}", "look()"), "if b.n", "look(); if b.n"},
 		{"the innermost statement of a list, in a case too", before("p", "box.add", "use(__)", "look()"), "use(b)", "look(); use(b)"},
@@ -189,4 +199,44 @@ func TestVersions(t *testing.T) {
 	_, err := minorOf("gccgo")
 	require.ErrorContains(t, err, `"gccgo"`)
 	require.EqualError(t, &MisfitError{Version: "go1.25.1"}, "go1.25.1 is not supported: want Go 1.26 or 1.27")
+}
+
+// All edits fit the release of Go at hand, which is one of those that CI runs.
+func TestThisReleaseFits(t *testing.T) {
+	o, err := prepare(t.Context(), "", t.TempDir(), sets)
+	require.NoError(t, err)
+	require.False(t, o.Untried, "%s is later than Go 1.%d, the last that is known to fit: try it and raise newest", o.Version, newest)
+}
+
+// The files that packages get are those that the sets name, and gofmt has formatted them.
+func TestAddedFilesAreNamedAndFormatted(t *testing.T) {
+	named := map[string]bool{"files/README.md": true}
+	for _, s := range sets {
+		for _, f := range s.files {
+			named["files/"+f.pkg+"/"+f.name+".txt"] = true
+		}
+	}
+	require.NoError(t, fs.WalkDir(sources, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		require.True(t, named[path], "%s belongs to no set", path)
+		delete(named, path)
+		text, err := sources.ReadFile(path)
+		if err != nil || strings.HasSuffix(path, ".md") {
+			return err
+		}
+		formatted, err := format.Source(text)
+		require.NoError(t, err, path)
+		require.Equal(t, string(formatted), string(text), "%s: gofmt", path)
+		require.LessOrEqual(t, bytes.Count(text, []byte("\n")), 500, path)
+		return nil
+	}))
+	require.Empty(t, named, "files that there are not")
+}
+
+func TestProcessorThatIsNotSupported(t *testing.T) {
+	t.Setenv("GOARCH", "386")
+	_, err := Prepare(t.Context(), "")
+	require.ErrorContains(t, err, "GOARCH=386 is not supported")
 }

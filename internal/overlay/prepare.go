@@ -71,6 +71,9 @@ func prepare(ctx context.Context, dir, cache string, sets []set) (*Overlay, erro
 	if minor < oldest {
 		return nil, &MisfitError{Version: env.GOVERSION}
 	}
+	if env.GOARCH != "amd64" && env.GOARCH != "arm64" {
+		return nil, fmt.Errorf("GOARCH=%s is not supported: want amd64 or arm64, whose stacks can be walked by frame pointers", env.GOARCH)
+	}
 	o.Untried = minor > newest
 	key, err := env.key()
 	if err != nil {

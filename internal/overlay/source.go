@@ -65,9 +65,9 @@ func (p *pkgSource) apply(e edit) error {
 	for _, f := range p.files {
 		for _, decl := range f.declarations(e.decl) {
 			if e.at == "" {
-				if body, ok := beginning(decl); ok {
+				if opening, closing, ok := braces(decl); ok {
 					found++
-					f.insert(p.offset(body)+1, oneLine(e.text)+"; ", false)
+					f.insertWithin(p.offset(opening), p.offset(closing), e)
 				}
 				continue
 			}
@@ -103,22 +103,35 @@ func (f *fileSource) declarations(name string) (all []ast.Node) {
 	return all
 }
 
-// beginning is the opening brace of a declaration that has one.
-func beginning(decl ast.Node) (token.Pos, bool) {
+// braces are those around a function's body or a type's fields.
+func braces(decl ast.Node) (opening, closing token.Pos, ok bool) {
 	switch d := decl.(type) {
 	case *ast.FuncDecl:
 		if d.Body != nil {
-			return d.Body.Lbrace, true
+			return d.Body.Lbrace, d.Body.Rbrace, true
 		}
 	case *ast.TypeSpec:
 		switch t := d.Type.(type) {
 		case *ast.StructType:
-			return t.Fields.Opening, true
+			return t.Fields.Opening, t.Fields.Closing, true
 		case *ast.InterfaceType:
-			return t.Methods.Opening, true
+			return t.Methods.Opening, t.Methods.Closing, true
 		}
 	}
-	return 0, false
+	return 0, 0, false
+}
+
+// insertWithin puts the text of an edit after the opening or before the closing brace.
+func (f *fileSource) insertWithin(opening, closing int, e edit) {
+	if e.do == atBeginning {
+		f.insert(opening+1, oneLine(e.text)+"; ", false)
+		return
+	}
+	text := oneLine(e.text)
+	if !bytes.ContainsRune(f.text[opening:closing], '\n') && closing > opening+1 {
+		text = "; " + text
+	}
+	f.insert(closing, text, true)
 }
 
 // applyIn applies the edit wherever it fits in a declaration and says how often.

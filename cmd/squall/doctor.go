@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/squall-sim/squall/internal/overlay"
+)
+
+func doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor [packages]",
+		Short: "Say whether exact mode works here, and what is outside it",
+		Long: `Say whether this release of Go is supported, or what is not as squall knows it, and which of the packages, and of those that
+they and their tests import, call C: what C code waits for or decides is not in the schedule. Without packages, those in the current folder.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return doctor(cmd.Context(), cmd.OutOrStdout(), args) },
+	}
+}
+
+func doctor(ctx context.Context, w io.Writer, packages []string) error {
+	line, err := parseArgs(nil, os.Getenv("GOFLAGS"))
+	if err != nil {
+		return err
+	}
+	o, err := overlay.Prepare(ctx, "")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s is supported; its changed standard library is %s\n", o.Version, o.File)
+	if o.Untried {
+		fmt.Fprintln(w, "It is later than the releases that squall was tried with, but all that squall changes is there.")
+	}
+	if line.overlay != "" {
+		if _, err := overlay.Merge(o.File, line.overlay, ""); err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "The overlay in GOFLAGS, %s, changes other files and is used too.\n", line.overlay)
+	}
+	found, err := callsC(ctx, o, packages)
+	switch {
+	case err != nil:
+		return err
+	case len(found) > 0:
+		fmt.Fprintf(w, "These packages call C, which is not in the schedule:\n  %s\n", strings.Join(found, "\n  "))
+	}
+	return nil
+}
+
+// callsC lists the packages outside the standard library that use cgo, among those that the packages need.
+func callsC(ctx context.Context, o *overlay.Overlay, packages []string) ([]string, error) {
+	args := []string{"list", "-e", "-deps", "-test", "-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}"}
+	cmd := exec.CommandContext(ctx, o.Go, append(args, packages...)...)
+	cmd.Env = append(os.Environ(), o.Env...)
+	out, err := cmd.Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return nil, fmt.Errorf("go list: %w\n%s", err, exit.Stderr)
+	}
+	return strings.Fields(string(out)), err
+}

@@ -1,0 +1,46 @@
+// Command squall runs tests in exact mode, in which the seed decides the order of the program's own goroutines too.
+//
+//	squall test [flags and packages of go test]
+//	squall doctor [packages]
+//
+// In a module that uses squall, "go run github.com/squall-sim/squall/cmd/squall test ./..." has the version that go.mod names; after
+// "go get -tool github.com/squall-sim/squall/cmd/squall" it is "go tool squall test ./...". docs/exact.md says what exact mode is.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	err := root().ExecuteContext(context.Background())
+	var exit exitError
+	switch {
+	case errors.As(err, &exit):
+		os.Exit(int(exit))
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "squall:", err)
+		os.Exit(2)
+	}
+}
+
+// An exitError is the exit code of the go command, which has said why.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:               "squall",
+		Short:             "Run Go tests in exact mode: the seed decides the order of goroutines too",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	cmd.AddCommand(testCommand(), doctorCommand())
+	return cmd
+}

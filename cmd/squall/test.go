@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/squall-sim/squall/internal/overlay"
+)
+
+func testCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "test [flags and packages of go test]",
+		Short: "Run go test in exact mode",
+		Long: `Run go test with a standard library that is changed for it, in which the goroutines of each sim.Test run in an order
+that follows from the seed. The first time it takes as long as building the standard library once.
+
+All flags, packages and variables are those of go test, and so are the output and the exit code.
+SQUALL_SCHED=fifo, random:0.05 or pct:3 says how the next goroutine is chosen.`,
+		DisableFlagParsing: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+				return cmd.Help()
+			}
+			return runTest(cmd.Context(), args)
+		},
+	}
+}
+
+func runTest(ctx context.Context, args []string) error {
+	line, err := parseArgs(args, os.Getenv("GOFLAGS"))
+	if err != nil {
+		return err
+	}
+	o, err := overlay.Prepare(ctx, line.dir)
+	if err != nil {
+		return err
+	}
+	if o.Untried {
+		fmt.Fprintf(os.Stderr, "squall: %s is later than the releases that squall was tried with; all that it changes is there\n", o.Version)
+	}
+	file := o.File
+	if line.overlay != "" {
+		if file, err = overlay.Merge(o.File, line.overlay, line.dir); err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command(o.Go, line.goTest(file)...)
+	cmd.Env = append(os.Environ(), o.Env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	// The terminal sends an interrupt to the go command, too, which says what becomes of it.
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
+		return exitError(exit.ExitCode())
+	}
+	return err
+}

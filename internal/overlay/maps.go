@@ -1,0 +1,16 @@
+package overlay
+
+// Maps whose order does not depend on addresses.
+var mapSet = set{
+	name:  "maps",
+	files: []file{{pkg: "internal/runtime/maps", name: "squall.go"}},
+	edits: []edit{
+		replace("internal/runtime/maps", "*", "typ.Hasher(_, _)", "squallHash(typ, $1, $2)").everywhere(),
+		// Go 1.27 has the hashes of keys of 8 bytes, pointers among them, in place.
+		replace("internal/runtime/maps", "*", "memHash64AES(key, m.seed)", "squallHash(typ, abi.NoEscape(unsafe.Pointer(&key)), m.seed)").everywhere().from(27),
+		replace("internal/runtime/maps", "*", "memHash64Fallback(key, m.seed)", "squallHash(typ, abi.NoEscape(unsafe.Pointer(&key)), m.seed)").everywhere().from(27),
+		replace("internal/runtime/maps", "*", "memHash64AES(uint64(uintptr(key)), m.seed)", "squallHash(typ, abi.NoEscape(unsafe.Pointer(&key)), m.seed)").everywhere().from(27),
+		replace("internal/runtime/maps", "*", "memHash64Fallback(uint64(uintptr(key)), m.seed)", "squallHash(typ, abi.NoEscape(unsafe.Pointer(&key)), m.seed)").everywhere().from(27),
+		replace("runtime", "freeSpecial", "_KindSpecialBubble", "$0, squallSpecialKind"),
+	},
+}

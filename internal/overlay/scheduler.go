@@ -1,0 +1,42 @@
+package overlay
+
+// The scheduler: files/runtime/squall.go says how it works.
+var schedulerSet = set{
+	name: "scheduler",
+	files: []file{
+		{pkg: "runtime", name: "squall.go"},
+		{pkg: "runtime", name: "squallpolicy.go"},
+		{pkg: "runtime", name: "squallcaller.go"},
+		{pkg: "runtime", name: "squallrand.go"},
+		{pkg: "runtime", name: "squalllock.go"},
+		{pkg: "runtime", name: "squallobject.go"},
+	},
+	edits: []edit{
+		fields("runtime", "g", "squall squallG"),
+		fields("runtime", "synctestBubble", "squall squallBubble"),
+
+		// Where a goroutine begins, becomes runnable and ends.
+		after("runtime", "newproc1", "newg.bubble = _", "squallNew(newg)"),
+		before("runtime", "newproc", "runqput(_, newg, true)", "if squallReady(newg) { return }"),
+		before("runtime", "ready", "runqput(_, gp, next)", "if squallReady(gp) { releasem(mp); return }"),
+		begin("runtime", "gdestroy", "squallOf := gp.bubble"),
+		after("runtime", "gdestroy", "dropg()", "squallExit(squallOf, gp)"),
+
+		// Where it waits.
+		before("runtime", "park_m", "casgstatus(_, _Grunning, _Gwaiting)", "squallLeaves := squallPark(gp)"),
+		before("runtime", "park_m", "execute(_, _)", "squallStay(gp)"),
+		before("runtime", "park_m", "schedule()", "if squallLeaves { squallRelease(bubble, gp) }"),
+		around("runtime", "semacquire", "semacquire1(__)", "getg().squall.inner = true; {", "}; getg().squall.inner = false"),
+
+		// Where it yields, and where another takes its place.
+		before("runtime", "goschedImpl", "if preempted && sched.gcwaiting.Load() {}", "if squallGosched(gp, preempted) { schedule() }"),
+		before("runtime", "goyield_m", "runqput(_, gp, false)", "if squallYields(gp) { schedule() }"),
+		replace("runtime", "*", "Gosched()", "squallKeep()").everywhere(),
+		before("runtime", "coroswitch_m", "if exit {}", "squallFrom := gp"),
+		before("runtime", "coroswitch_m", "gogo(_)", "squallSwitch(bubble, squallFrom, gnext)"),
+
+		// What depends on real time or on other processors.
+		begin("runtime", "internal_sync_nanotime", "if b := getg().bubble; b != nil && b.squall.on { return b.now }"),
+		begin("runtime", "internal_sync_runtime_canSpin", "if b := getg().bubble; b != nil && b.squall.on { return false }"),
+	},
+}

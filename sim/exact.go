@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
+)
+
+// Exact says whether the process was built by squall test: then the seed decides, beside what happens on the
+// network, which goroutine of a [Test] runs next, which ready case a select takes, the order of timers of
+// one instant and of maps, and what every source of random numbers gives, those of math/rand
+// and crypto/rand among them. So what two runs of a seed do is the same, whatever the program's goroutines do among
+// themselves, and other seeds have them do it in other orders. docs/exact.md says what is exact, and what remains.
+//
+// The variable SQUALL_SCHED chooses how the next goroutine is chosen:
+//
+//	SQUALL_SCHED=random:0.05  any of those that are ready; one that runs is preempted
+//	                          with that probability where it uses a channel, a lock, an atomic
+//	                          variable or a go statement. This is the default
+//	SQUALL_SCHED=pct:3        the one with the highest priority, drawn at its start and
+//	                          changed so many times: finds rare orders
+//	SQUALL_SCHED=fifo         the one that has been ready longest; nothing is preempted
+//
+// Elsewhere, go test builds the same tests without any of this, and Exact is false.
+func Exact() bool { return exact.Enabled }
+
+// NeedExact skips the test, with a sentence, unless it runs in exact mode (see [Exact]).
+func NeedExact(t testing.TB) {
+	t.Helper()
+	if !exact.Enabled {
+		t.Skip("sim: this test needs exact mode: go tool squall test, or go run github.com/squall-sim/squall/cmd/squall test, in the place of go test")
+	}
+}
+
+// enrol has the runtime schedule the bubble of the calling goroutine, its first.
+func enrol(run *bubbleRun, seed uint64) {
+	if !exact.Enabled {
+		return
+	}
+	if !exact.Enrol(seed, schedule.policy) {
+		panic("sim: exact mode: the goroutines of this bubble cannot be scheduled: it has others already")
+	}
+	run.scheduled.Store(exact.ThisBubble())
+}
+
+// schedule is how goroutines are chosen, by the environment.
+var schedule struct {
+	once   sync.Once
+	policy exact.Policy
+	wrong  error
+}
+
+// prepareExact reads the environment and tries the scheduler, once in a process.
+func prepareExact(t *testing.T) {
+	t.Helper()
+	if !exact.Enabled {
+		return
+	}
+	schedule.once.Do(func() {
+		if schedule.policy, schedule.wrong = exact.ParsePolicy(os.Getenv(exact.Variable)); schedule.wrong != nil {
+			schedule.wrong = fmt.Errorf("sim: %w", schedule.wrong)
+			return
+		}
+		if first, second := selfTest(t), selfTest(t); first != second {
+			schedule.wrong = fmt.Errorf("sim: exact mode does not work here: a trial of it went two ways, %+v and %+v. Use go test, and please report the version of Go", first, second)
+		}
+	})
+	if schedule.wrong != nil {
+		t.Fatal(schedule.wrong)
+	}
+}
+
+// selfTested is what a small program did, which would hardly do the same twice by itself.
+type selfTested struct {
+	schedule exact.Schedule
+	order    [8]int
+	maps     int
+	drawn    int
+}
+
+// selfTest runs it.
+func selfTest(t *testing.T) (r selfTested) {
+	synctest.Test(t, func(*testing.T) {
+		if !exact.Enrol(1, schedule.policy) {
+			return
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		done := make(chan int, len(r.order))
+		for i := range len(r.order) {
+			all.Go(func() {
+				mu.Lock()
+				defer mu.Unlock()
+				done <- i
+			})
+		}
+		all.Wait()
+		for i := range r.order {
+			r.order[i] = <-done
+		}
+		keys := map[*int]int{}
+		for i := range 10 {
+			keys[new(int)] = i
+		}
+		for _, i := range keys {
+			r.maps = 10*r.maps + i
+		}
+		a, b := make(chan int, 32), make(chan int, 32)
+		for range cap(a) {
+			a <- 0
+			b <- 1
+		}
+		for range cap(a) {
+			select {
+			case x := <-a:
+				r.drawn = 2*r.drawn + x
+			case x := <-b:
+				r.drawn = 2*r.drawn + x
+			}
+		}
+		r.schedule = exact.Now()
+	})
+	return r
+}
+
+// scheduleOf is what a run's report says of its schedule, or "".
+func scheduleText(s exact.Schedule) string {
+	if !exact.Enabled {
+		return ""
+	}
+	text := fmt.Sprintf("exact mode (%v): schedule %016x of %d turns", schedule.policy, s.Hash, s.Turns)
+	if s.Forced > 0 {
+		text += fmt.Sprintf(". It may differ from run to run: %d time(s) a goroutine had to be stopped that was in a system call for a second, or ran for ten without waiting", s.Forced)
+	}
+	return text
+}

@@ -1,0 +1,93 @@
+// Package exact is all that the simulator knows of exact mode, in which Go's runtime runs the goroutines of a
+// bubble in an order that follows from a seed. In other builds its functions do nothing.
+//
+// The build tag squall_exact says that the standard library is the one that squall test prepares: the
+// functions of the runtime that are called here are in package runtime then.
+package exact
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Variable is the environment variable that chooses the policy.
+const Variable = "SQUALL_SCHED"
+
+// Tag is the build tag of exact mode.
+const Tag = "squall_exact"
+
+// A Policy says which goroutine runs next. The zero value is not valid.
+type Policy struct {
+	kind    uint8
+	preempt uint32 // of 65536
+	depth   uint32
+	text    string
+}
+
+// As in package runtime.
+const (
+	fifo   = 0
+	random = 1
+	pct    = 2
+)
+
+// Default is what runs without the variable.
+const Default = "random:0.05"
+
+const mostDepth = 16
+
+// ParsePolicy reads the value of the variable; the empty text stands for Default.
+func ParsePolicy(text string) (Policy, error) {
+	p := Policy{text: text}
+	if text == "" {
+		p.text = Default
+	}
+	name, value, given := strings.Cut(p.text, ":")
+	var err error
+	switch {
+	case name == "fifo" && !given:
+		p.kind = fifo
+	case name == "random":
+		p.kind = random
+		p.preempt, err = share(value, given)
+	case name == "pct":
+		p.kind, p.depth = pct, 3
+		if given {
+			var depth uint64
+			if depth, err = strconv.ParseUint(value, 10, 32); depth < 1 || depth > mostDepth {
+				err = fmt.Errorf("depth %s", value)
+			}
+			p.depth = uint32(depth)
+		}
+	default:
+		err = fmt.Errorf("no such policy")
+	}
+	if err != nil {
+		return Policy{}, fmt.Errorf("%s=%s: %w: want fifo, random:P with a probability P from 0 to 1 that a goroutine is preempted where it could be, or pct:D "+
+			"with D from 1 to %d changes of priority", Variable, text, err, mostDepth)
+	}
+	return p, nil
+}
+
+func share(value string, given bool) (uint32, error) {
+	if !given {
+		_, value, _ = strings.Cut(Default, ":")
+	}
+	p, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(p >= 0 && p <= 1) {
+		return 0, fmt.Errorf("probability %s", value)
+	}
+	return uint32(p * 65536), nil
+}
+
+// String is the policy as ParsePolicy reads it.
+func (p Policy) String() string { return p.text }
+
+// A Schedule is what became of the goroutines of a bubble.
+type Schedule struct {
+	Hash   uint64 // of which goroutine ran after which
+	Turns  uint64 // times that one was chosen
+	Points uint64 // places passed where one could have been preempted
+	Forced uint64 // times that one had to be stopped, in real time: the schedule may differ then
+}

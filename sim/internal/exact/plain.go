@@ -1,0 +1,21 @@
+//go:build !squall_exact
+
+package exact
+
+// Enabled says whether this is exact mode.
+const Enabled = false
+
+// Enrol does nothing.
+func Enrol(uint64, Policy) bool { return false }
+
+// Now is nothing.
+func Now() Schedule { return Schedule{} }
+
+// A Bubble is one that is scheduled.
+type Bubble struct{}
+
+// ThisBubble is nothing.
+func ThisBubble() *Bubble { return &Bubble{} }
+
+// Unstick does nothing.
+func (b *Bubble) Unstick() {}

@@ -1,0 +1,48 @@
+//go:build squall_exact
+
+package exact
+
+import "unsafe"
+
+// Enabled says whether this is exact mode.
+const Enabled = true
+
+// Enrol has the runtime schedule the bubble of the calling goroutine, which must not have started any other
+// yet. It says whether that is so.
+func Enrol(seed uint64, p Policy) bool { return squallEnrol(seed, p.kind, p.preempt, p.depth) }
+
+// Now is the schedule so far, of the bubble of the calling goroutine.
+func Now() Schedule {
+	var s Schedule
+	s.Hash, s.Turns, s.Points, s.Forced = squallStats()
+	return s
+}
+
+// A Bubble is one that is scheduled, for goroutines outside.
+type Bubble struct {
+	bubble unsafe.Pointer
+	last   uint64
+}
+
+// ThisBubble is that of the calling goroutine.
+func ThisBubble() *Bubble { return &Bubble{bubble: squallBubbleOf()} }
+
+// Unstick lets others run if one goroutine is in the system call in which it was when this was called last. For
+// one caller.
+func (b *Bubble) Unstick() {
+	if b.bubble != nil {
+		b.last = squallUnstick(b.bubble, b.last)
+	}
+}
+
+//go:linkname squallEnrol runtime.squallEnrol
+func squallEnrol(seed uint64, policy uint8, preempt, depth uint32) bool
+
+//go:linkname squallStats runtime.squallStats
+func squallStats() (hash, turns, points, forced uint64)
+
+//go:linkname squallBubbleOf runtime.squallBubbleOf
+func squallBubbleOf() unsafe.Pointer
+
+//go:linkname squallUnstick runtime.squallUnstick
+func squallUnstick(bubble unsafe.Pointer, last uint64) uint64
