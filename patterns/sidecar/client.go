@@ -119,6 +119,15 @@ func (c *client) next() bool {
 		c.discard()
 		return false
 	}
+	if err := c.in.skipEmptyLines(); err != nil {
+		return false
+	}
+	if len(c.in.buffered()) == 0 {
+		c.mu.Lock()
+		c.become(idle)
+		c.mu.Unlock()
+		return true
+	}
 	head, err := c.in.head()
 	if err != nil {
 		c.refuse(err)

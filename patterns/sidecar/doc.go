@@ -48,7 +48,8 @@
 // # HTTP
 //
 // A request of HTTP/1.1 is served by two goroutines that exist before it: that of the client's connection reads it and passes it on, and that of the replica's connection does the same with
-// the answer. Both are parsed strictly, by the same code on both sides. HTTP/2 is net/http's, on both sides.
+// the answer. Both are parsed strictly, by the same code on both sides. HTTP/2 is net/http's, on both sides. Without TLS it begins at once: an Upgrade to h2c, which RFC 9113 has removed, is
+// not passed on. Empty lines before a request are skipped.
 //
 // A Request-Timeout, in milliseconds, is how long the client waits: the proxy gives up then, and tells the replica what is left. Expect: 100-continue is the replica's to answer. A client that half-closes its
 // connection after its request may still have its answer: the replica is told the same, and decides, as without a proxy; for the breaker that request has been cancelled.

@@ -9,6 +9,9 @@ import (
 // Passed is a request as a replica gets it, of what a client sends, and how much of that it is; or an error for one that is refused.
 func Passed(sent []byte) (request []byte, used int, err error) {
 	c := &client{up: &Upstream{Name: "app"}, in: reader{src: bytes.NewReader(sent), most: 8 << 10}}
+	if err := errors.Join(c.in.peek(), c.in.skipEmptyLines()); err != nil {
+		return nil, 0, err
+	}
 	head, err := c.in.head()
 	if err != nil {
 		return nil, 0, err

@@ -1,6 +1,7 @@
 package sidecar_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,6 +34,7 @@ var framings = []struct {
 	{"a later version of HTTP/1", "GET / HTTP/1.2\r\nHost: x\r\n\r\n", 200, "GET / x []"},
 	{"HTTP/1.0 without a Host", "GET / HTTP/1.0\r\n\r\n", 200, "GET / app []"},
 	{"an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 200, "GET /  []"},
+	{"empty lines first", "\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET / x []"},
 	{"queries with semicolons stay", "GET /?a;b=%00&c HTTP/1.1\r\nHost: x\r\n\r\n", 200, "GET /?a;b=%00&c x []"},
 
 	{"two lengths that are equal", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\na", 400, ""},
@@ -57,7 +59,8 @@ var framings = []struct {
 	{"a Host with a path", "GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", 400, ""},
 	{"NUL in a value", "GET / HTTP/1.1\r\nHost: x\r\nA: b\x00c\r\n\r\n", 400, ""},
 	{"CR in a value", "GET / HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n", 400, ""},
-	{"an empty line first", "\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
+	{"LF first", "\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
+	{"CR first", "\rGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
 	{"a blank in the target", "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", 400, ""},
 	{"no version", "GET /\r\nHost: x\r\n\r\n", 400, ""},
 	{"HTTP/2 in words", "GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505, ""},
@@ -92,6 +95,45 @@ func TestFramingInFront(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a client offers to speak after an Upgrade is passed on, but for HTTP/2, in which requests would go past the proxy.
+func TestUpgradeToHTTP2IsNotPassedOn(t *testing.T) {
+	for upgrade, passed := range map[string]bool{"echo": true, "h2c": false, "H2C": false, "echo, h2c": false} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			var seen http.Header
+			app(n, "app", func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
+			client := serve(n, &sidecar.Proxy{Config: to(upstream(n, "app"))})
+
+			got := exchange(t, client, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "+upgrade+"\r\nHTTP2-Settings: AAMAAABk\r\n\r\n")
+
+			require.True(t, strings.HasPrefix(got, "HTTP/1.1 200 "), got)
+			require.Equal(t, passed, seen.Get("Upgrade") == upgrade, "%v", seen)
+			require.Equal(t, passed, seen.Get("Connection") == "Upgrade", "%v", seen)
+			require.Empty(t, seen.Get("HTTP2-Settings"))
+		})
+	}
+}
+
+// An empty line behind a body is no part of a request: the connection is idle, for as long as it may be.
+func TestEmptyLineBehindABody(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		app(n, "app", func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
+		conn, err := serve(n, &sidecar.Proxy{Config: to(upstream(n, "app"))}).Dial("tcp", "proxy:80")
+		require.NoError(t, err)
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		for range 2 {
+			for _, piece := range []string{"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\na", "\r", "\n"} {
+				io.WriteString(conn, piece)
+				time.Sleep(100 * ms)
+			}
+			resp, err := http.ReadResponse(in, nil)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			time.Sleep(time.Minute) // of the 3 min of IdleTimeout; a head has 10 s
+		}
+	})
 }
 
 // Bodies that are malformed or too short. The replica has had the head, and must not take what came for all.

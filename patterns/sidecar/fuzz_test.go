@@ -96,7 +96,7 @@ func TestByteByByte(t *testing.T) {
 		require.Equal(t, row.seen == "" && row.reason != "CONNECT", err != nil, row.reason)
 		if err == nil {
 			require.Equal(t, len(row.request), used, row.reason)
-			require.True(t, strings.HasPrefix(string(whole), strings.SplitN(row.request, " ", 2)[0]))
+			require.True(t, strings.HasPrefix(string(whole), strings.SplitN(strings.TrimLeft(row.request, "\r\n"), " ", 2)[0]))
 		} else if row.status != 404 {
 			require.Equal(t, row.status, sidecar.Refused(err), row.reason)
 		}

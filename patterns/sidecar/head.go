@@ -2,7 +2,6 @@ package sidecar
 
 import (
 	"bytes"
-
 	"strconv"
 )
 
@@ -70,10 +69,21 @@ func parseRequest(m *message, head []byte) error {
 		return bad("HTTP/1.0 has no Transfer-Encoding")
 	}
 	m.close = m.close || m.minor == 0
-	if !m.upgrades {
+	if !m.upgrades || offersHTTP2(m.upgrade) {
 		m.upgrade = nil
 	}
 	return nil
+}
+
+// offersHTTP2 reports whether an Upgrade lists h2c. RFC 9113 has removed it (section 3.1), and the requests behind it would go past the proxy: it is
+// ignored, as any server may (RFC 9110, section 7.8).
+func offersHTTP2(upgrade []byte) bool {
+	for protocol := range bytes.SplitSeq(upgrade, []byte(",")) {
+		if equal(trim(protocol), "h2c") {
+			return true
+		}
+	}
+	return false
 }
 
 // parseAnswer reads the head of an answer to a method.

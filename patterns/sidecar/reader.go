@@ -72,6 +72,22 @@ func (b *reader) peek() error {
 	return nil
 }
 
+// skipEmptyLines skips those before a request, which some clients send behind a body (RFC 9112, section 2.2), as far as there is something to read.
+func (b *reader) skipEmptyLines() error {
+	for b.r < b.w && b.buf[b.r] == '\r' {
+		for b.w-b.r < 2 {
+			if err := b.fill(); err != nil {
+				return err
+			}
+		}
+		if b.buf[b.r+1] != '\n' {
+			return nil
+		}
+		b.r += 2
+	}
+	return nil
+}
+
 var endOfHead = []byte("\r\n\r\n")
 
 // head reads up to the empty line, and returns all of it. It is valid until the next read.

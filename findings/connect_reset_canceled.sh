@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# A client of Connect gives each error a code. "canceled" is for a call that was cancelled, usually by its caller; a connection that
+# breaks is "unavailable", the code that may be repeated (connectrpc.com/docs/protocol, "Error codes").
+#
+# Guessed: a server whose kernel resets the connection in the middle of a call is "unavailable" to connect-go. Seen: connect-go 1.21.1
+# says "canceled", though nobody cancelled: what tells a handler that its client has gone is asked of the client's errors too
+# (isClientDisconnected in error.go). A connection that is closed is "unavailable".
+set -euo pipefail
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+cat >want <<'END'
+connect-go 1.21.1: closed unavailable, reset canceled
+END
+cat >go.mod <<'END'
+module finding
+
+go 1.26
+
+require (
+	connectrpc.com/connect v1.21.1
+	google.golang.org/protobuf v1.36.12
+)
+END
+cat >main.go <<'END'
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// call has a server read a call and end its connection, and returns the code that the caller gets.
+func call(reset bool) connect.Code {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		http.ReadRequest(bufio.NewReader(c))
+		if reset {
+			c.(*net.TCPConn).SetLinger(0)
+		}
+		c.Close()
+	}()
+	client := connect.NewClient[emptypb.Empty, emptypb.Empty](http.DefaultClient, "http://"+l.Addr().String()+"/a.B/C")
+	_, err = client.CallUnary(context.Background(), connect.NewRequest(&emptypb.Empty{}))
+	return connect.CodeOf(err)
+}
+
+func main() {
+	fmt.Printf("connect-go 1.21.1: closed %v, reset %v\n", call(false), call(true))
+}
+END
+go mod tidy >log 2>&1 || { cat log; exit 1; }
+go run . >got
+diff want got && cat got
