@@ -67,7 +67,8 @@ func playCall(n *sim.Network, s Service, folder string, story CallStory) *CallWo
 }
 
 // CallLoopback runs those stories of the contract of calls that need no broken network with TCP
-// connections of the operating system, as [Loopback] does: in real time, all at once. How long calls take is not judged.
+// connections of the operating system, as [Loopback] does: in real time, all at once. How long calls take, and whether work ends with
+// its time, is not judged.
 func CallLoopback(t *testing.T, newService NewService, opts ...Option) {
 	t.Helper()
 	var acts []act
