@@ -4,10 +4,13 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"syscall"
 	"time"
@@ -174,6 +177,12 @@ func (noSocket) Accept() (any, net.Addr, net.Addr, error) {
 	return nil, nil, nil, sysError("accept4", syscall.EINVAL)
 }
 
+func (noSocket) ReadNow([]byte, bool) (int, error) { return -1, syscall.EOPNOTSUPP }
+
+func (noSocket) AwaitRead(bool) error {
+	return fmt.Errorf("raw reads are not simulated for this socket: %w", errors.ErrUnsupported)
+}
+
 func (noSocket) Receive(_ []byte, call string) (int, netip.AddrPort, int, error) {
 	return 0, netip.AddrPort{}, 0, sysError(call, syscall.EINVAL)
 }
@@ -243,6 +252,53 @@ func (c *TCPConn) keepsAlive() bool {
 		}
 		return !c.host.conf.KeepAlive.Off
 	})
+}
+
+// ReadNow is the system call, which does not wait.
+func (s tcpSocket) ReadNow(p []byte, peek bool) (int, error) {
+	c := s.c
+	k, err := try(c.n, func() (int, error) {
+		if peek && !c.closed && c.tcp.Readable() > 0 {
+			return c.tcp.Peek(p), nil
+		}
+		k, err, wait := c.readNow(p)
+		if wait != nil {
+			return 0, syscall.EAGAIN
+		}
+		return k, err
+	})
+	writesRange(p[:k])
+	var errno syscall.Errno
+	switch {
+	case err == nil, err == io.EOF:
+		return k, nil
+	case errors.As(err, &errno):
+		return -1, errno
+	case errors.Is(err, net.ErrClosed):
+		return -1, syscall.EBADF
+	}
+	return -1, syscall.EAGAIN // its deadline has passed meanwhile
+}
+
+// AwaitRead waits until there is something to read, or the end, or an error.
+func (s tcpSocket) AwaitRead(wait bool) error {
+	c := s.c
+	_, err := await(c.n, func() (none struct{}, _ error, _ *waitq) {
+		switch {
+		case wait && c.host.holds(c.closed):
+			return none, nil, &c.host.pause.resumed
+		case c.closed || c.n.closed:
+			c.log.own(c.n)
+			return none, net.ErrClosed, nil
+		case c.in.deadline.expired():
+			c.log.own(c.n)
+			return none, os.ErrDeadlineExceeded, nil
+		case !wait || c.tcp.Readable() > 0 || c.tcp.EOF() || c.asked.closeRead || c.sockErr.errno != 0 && !c.sockErr.reported:
+			return none, nil, nil
+		}
+		return none, nil, &c.in.q
+	})
+	return err
 }
 
 type listenSocket struct {

@@ -125,6 +125,68 @@ func TestPackageNetsOwnTypes(t *testing.T) {
 	})
 }
 
+func TestRawReadsOfPackageNet(t *testing.T) {
+	needExact(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.Host("server").Go(func() {
+			l, err := net.Listen("tcp", ":4000")
+			require.NoError(t, err)
+			c, err := l.Accept()
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+			fmt.Fprint(c, "hello")
+			time.Sleep(time.Second)
+			c.Close()
+		})
+		<-n.Host("client").Go(func() {
+			time.Sleep(time.Millisecond)
+			c, err := net.Dial("tcp", "server:4000")
+			if !assert.NoError(t, err) {
+				return
+			}
+			raw, err := c.(syscall.Conn).SyscallConn()
+			assert.NoError(t, err)
+			// What go-redis does with an idle connection, and what a gRPC client does with one that it reads from.
+			peek := func() (k int, err error) {
+				assert.NoError(t, raw.Read(func(fd uintptr) bool {
+					k, _, err = syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+					return true
+				}))
+				return k, err
+			}
+			read := func() (text string, err error) {
+				failed := raw.Read(func(fd uintptr) bool {
+					p := make([]byte, 100)
+					var k int
+					k, err = syscall.Read(int(fd), p)
+					text = string(p[:max(k, 0)])
+					return err != syscall.EAGAIN
+				})
+				return text, errors.Join(failed, err)
+			}
+			_, err = peek()
+			assert.Equal(t, syscall.EAGAIN, err)
+			text, err := read()
+			assert.NoError(t, err)
+			assert.Equal(t, "hello", text)
+			assert.Equal(t, time.Second+time.Millisecond, n.Elapsed())
+			c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, err = read()
+			assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			c.SetReadDeadline(time.Time{})
+			text, err = read()
+			assert.NoError(t, err)
+			assert.Empty(t, text, "the end")
+			k, err := peek()
+			assert.NoError(t, err)
+			assert.Zero(t, k)
+			c.Close()
+			_, err = read()
+			assert.ErrorIs(t, err, net.ErrClosed)
+		})
+	})
+}
+
 func port(a net.Addr) string {
 	_, p, _ := net.SplitHostPort(a.String())
 	return p

@@ -13,6 +13,7 @@ var hostSet = set{
 		{pkg: "runtime", name: "squallhost.go"},
 		{pkg: "time", name: "squallhost.go"},
 		{pkg: "os", name: "squallhost.go"},
+		{pkg: "syscall", name: "squallread.go"},
 		{pkg: "net", name: "squallhost.go"},
 		{pkg: "net", name: "squallsocket.go"},
 		{pkg: "net/http", name: "squallhost.go"},
@@ -62,9 +63,11 @@ var hostSockets = []edit{
 	begin("net", "spliceTo", "if c.squall != nil { return 0, nil, false }").on("linux"),
 	begin("net", "sendFile", "if c.squall != nil { return 0, nil, false }"),
 	begin("net", "rawConn.Control", "if c.ok() && c.fd.squall != nil { return c.squallRaw(f) }"),
-	begin("net", "rawConn.Read", `if c.ok() && c.fd.squall != nil { return squallNone("a raw connection to read from") }`),
+	begin("net", "rawConn.Read", "if c.ok() && c.fd.squall != nil { return c.squallRead(f) }"),
 	begin("net", "rawConn.Write", `if c.ok() && c.fd.squall != nil { return squallNone("a raw connection to write to") }`),
 	begin("net", "rawConn.PollFD", "if c.ok() && c.fd.squall != nil { return nil }"),
+	begin("syscall", "Read", "if fd >= squallFirst { return squallRead(fd, p, 0) }"),
+	begin("syscall", "Recvfrom", "if fd >= squallFirst { n, err = squallRead(fd, p, flags); return n, nil, err }"),
 }
 
 func socket(method, text string) edit {

@@ -64,6 +64,19 @@ func (q *receiveQueue) read(p []byte) (n int, freed int32) {
 	return n, freed
 }
 
+// peek copies to p what read would.
+func (q *receiveQueue) peek(p []byte) (n int) {
+	if q == nil {
+		return 0
+	}
+	off := q.off
+	for _, item := range q.items[q.head:] {
+		n += CopyBytes(p[n:], item[off:])
+		off = 0
+	}
+	return n
+}
+
 // trueSize is what a received segment with n bytes of payload costs of the
 // receive buffer: Linux counts the block of memory that holds the packet with
 // its headers and its skb_shared_info, a power of two or one for small packets, and the

@@ -212,6 +212,9 @@ func (c *Conn) Take(p []byte) int {
 	return n
 }
 
+// Peek is Take without taking.
+func (c *Conn) Peek(p []byte) int { return c.rcvq.peek(p) }
+
 // Copied is the sequence number up to which the program has read.
 func (c *Conn) Copied() uint64 { return c.copied }
 
