@@ -14,7 +14,8 @@ import (
 type film struct {
 	n      *Network
 	frames window[still]
-	bytes  int // of the frames kept
+	bytes  int // of the frames kept,
+	bare   int // of which so many of the oldest have none any more
 	scales map[ends]uint8
 	cut    uint32           // datagrams that were cut, to number them
 	conns  window[filmConn] // in the order of their numbers
@@ -38,7 +39,8 @@ const (
 type still struct {
 	number int // of the event
 	shot   *shot
-	bytes  []byte // nil if it is as it was sent, or no packet of IP
+	bytes  []byte // nil if they are not known any more, or it is no packet of IP
+	own    bool   // they count here
 }
 
 // A shot is a packet as it was when it set out.
@@ -89,24 +91,38 @@ func (f *film) packet(kind EventKind, pkt *packet) {
 	switch {
 	case fr.shot == nil || kind == Sent:
 		fr.shot = &shot{number: fr.number, src: pkt.src, dst: pkt.dst, bytes: f.bytesOf(pkt)}
-		f.bytes += len(fr.shot.bytes)
 		if kind == Sent || kind == Held {
 			pkt.shot = fr.shot
 		}
-		fr.bytes = fr.shot.bytes
+		fr.bytes, fr.own = fr.shot.bytes, true
 	case kind == Delivered && (pkt.altered || pkt.marked() || pkt.frag.whole != nil || pkt.src != fr.shot.src || pkt.dst != fr.shot.dst):
-		fr.bytes = f.bytesOf(pkt)
-		f.bytes += len(fr.bytes)
+		fr.bytes, fr.own = f.bytesOf(pkt), true
 	case kind == Delivered:
 		fr.bytes = fr.shot.bytes
 	}
-	f.frames.add(fr)
-	for kept := f.frames.kept(); len(kept) > mostFrames || f.bytes > mostFrameBytes && len(kept) > 0; kept = f.frames.kept() {
-		if old := kept[0]; old.bytes != nil && (old.number == old.shot.number || &old.bytes[0] != &old.shot.bytes[0]) {
-			f.bytes -= len(old.bytes)
-		}
-		f.frames.drop()
+	if fr.own {
+		f.bytes += len(fr.bytes)
 	}
+	f.frames.add(fr)
+	for kept := f.frames.kept(); f.bytes > mostFrameBytes && f.bare < len(kept); f.bare++ {
+		f.strip(&kept[f.bare])
+	}
+	if kept := f.frames.kept(); len(kept) > mostFrames {
+		f.strip(&kept[0])
+		f.frames.drop()
+		f.bare = max(f.bare-1, 0)
+	}
+}
+
+// strip forgets the bytes of a packet.
+func (f *film) strip(old *still) {
+	if old.own {
+		f.bytes -= len(old.bytes)
+	}
+	if old.number == old.shot.number {
+		old.shot.bytes = nil
+	}
+	old.bytes, old.own = nil, false
 }
 
 // bytesOf is a packet as on the wire, or nil if it is none of IP.

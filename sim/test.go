@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -119,7 +120,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 		check = checkFailed
 	}
 	r := &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()}
-	if len(seeds) == 1 {
+	if len(seeds) == 1 && os.Getenv(seedsVariable) == "" {
 		r.run(t, seeds[0])
 		return
 	}

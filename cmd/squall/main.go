@@ -1,7 +1,10 @@
-// Command squall runs tests in exact mode, in which the seed decides the order of the program's own goroutines too.
+// Command squall runs tests: in exact mode, in which the seed decides the order of the program's own goroutines too, and with many
+// seeds, on many machines.
 //
 //	squall test [flags and packages of go test]
 //	squall doctor [packages]
+//	squall sweep [flags] [packages]
+//	squall merge, replay, report
 //
 // In a module that uses squall, "go run github.com/squall-sim/squall/cmd/squall test ./..." has the version that go.mod names; after
 // "go get -tool github.com/squall-sim/squall/cmd/squall" it is "go tool squall test ./...". docs/exact.md says what exact mode is.
@@ -17,7 +20,12 @@ import (
 )
 
 func main() {
-	err := root().ExecuteContext(context.Background())
+	args, cmd := os.Args[1:], root()
+	if len(args) > 0 && args[0] != "test" { // whose flags are for the go command as they are
+		args = goFlags(args)
+	}
+	cmd.SetArgs(args)
+	err := cmd.ExecuteContext(context.Background())
 	var exit exitError
 	switch {
 	case errors.As(err, &exit):
@@ -36,11 +44,11 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:               "squall",
-		Short:             "Run Go tests in exact mode: the seed decides the order of goroutines too",
+		Short:             "Run Go tests with a seed for the order of goroutines too, and with many seeds",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
-	cmd.AddCommand(testCommand(), doctorCommand())
+	cmd.AddCommand(testCommand(), doctorCommand(), sweepCommand(), mergeCommand(), replayCommand(), reportCommand())
 	return cmd
 }

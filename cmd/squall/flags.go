@@ -1,0 +1,18 @@
+package main
+
+import "strings"
+
+// goFlags has flags of one dash, as the go command has them (-seeds 1000), mean those of two, which the library for flags knows.
+func goFlags(args []string) []string {
+	out := make([]string, 0, len(args))
+	for i, a := range args {
+		if a == "--" {
+			return append(out, args[i:]...)
+		}
+		if len(a) > 2 && a[0] == '-' && a[1] != '-' && strings.Trim(a[1:2], "abcdefghijklmnopqrstuvwxyz") == "" {
+			a = "-" + a
+		}
+		out = append(out, a)
+	}
+	return out
+}

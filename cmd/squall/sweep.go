@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/squall-sim/squall/internal/sweep"
+)
+
+// Exit codes of a sweep, as deploy/kubernetes.yaml has them: a finding is not a reason to try again, an error may be one.
+const (
+	codeFound       = 1
+	codeError       = 2
+	codeInterrupted = 130 // as a shell says of SIGINT
+)
+
+// reports are where the result of a sweep goes beside the terminal.
+type reports struct{ junit, json string }
+
+func (r *reports) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.junit, "junit", "", "write the result as JUnit XML to `FILE`")
+	cmd.Flags().StringVar(&r.json, "json", "", "write the result as JSON to `FILE`")
+}
+
+// write writes them, and tells the result. how says how to repeat a finding.
+func (r *reports) write(w io.Writer, result *sweep.Result, how string) error {
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{{r.junit, result.WriteJUnit}, {r.json, result.WriteJSON}} {
+		if f.name == "" {
+			continue
+		}
+		var b strings.Builder
+		if err := f.write(&b); err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.name, []byte(b.String()), 0o666); err != nil {
+			return err
+		}
+	}
+	result.WriteText(w, how)
+	return nil
+}
+
+func sweepCommand() *cobra.Command {
+	var c sweep.Config
+	var seeds, shard, tags string
+	var race bool
+	var out reports
+	cmd := &cobra.Command{
+		Use:   "sweep [packages]",
+		Short: "Run tests with many seeds, on all processors",
+		Long: `Compile each package's tests once, run them with many seeds in processes that take ranges of seeds, and fold what fails by its cause.
+
+What is done and found is kept in a folder: after an interruption, SIGKILL included, the same command goes on from there. A sweep that is
+divided (-shard) has a ledger for each shard in it; "squall merge" joins them. Tests that do not use the simulated network are not run
+for each seed. It ends with 0 if nothing failed, 1 if something did, 2 for an error and 130 if it was interrupted.`,
+		Example: `  squall sweep -seeds 100000 ./...
+  squall sweep -seeds 100000 -run TestCheckout -stop ./checkout
+  squall sweep -seeds 1000000 -shard 3/64 -dir /shared/sweep ./...
+  squall sweep -seeds 1000000 -shard auto/64 -dir /shared/sweep ./...   (in a Kubernetes indexed Job or a Slurm array)`,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			c.Packages = args
+			if c.Seeds, err = sweep.ParseSeeds(seeds); err != nil {
+				return err
+			}
+			if c.Shard, err = sweep.ParseShard(shard, os.Getenv); err != nil {
+				return err
+			}
+			if c.Jobs < 1 {
+				return fmt.Errorf("-jobs %d: want at least 1", c.Jobs)
+			}
+			if race {
+				c.Build = append(c.Build, "-race")
+			}
+			if tags != "" {
+				c.Build = append(c.Build, "-tags="+tags)
+			}
+			return runSweep(cmd, c, &out)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&seeds, "seeds", "1000", "`SEEDS`: a number, which stands for those from 1 to it, or a range, such as 1001-2000")
+	f.StringVar(&c.Run, "run", "", "tests, as of go test -run")
+	f.StringVar(&shard, "shard", "", "run one part of the seeds: `NUMBER/COUNT`, from 1; auto/COUNT takes the number from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
+	f.StringVar(&c.Dir, "dir", ".squall-sweep", "`FOLDER` in which is kept what is done and found")
+	f.IntVar(&c.Jobs, "jobs", runtime.NumCPU(), "processes at a time")
+	f.BoolVar(&c.StopAtFirst, "stop", false, "end with the first finding")
+	f.BoolVar(&c.Fresh, "fresh", false, "begin anew, whatever the folder has")
+	f.DurationVar(&c.Timeout, "timeout", 10*time.Minute, "of a process, which runs some seconds unless a test hangs")
+	f.BoolVar(&race, "race", false, "with the race detector")
+	f.StringVar(&tags, "tags", "", "build tags")
+	f.BoolVar(&c.Short, "short", false, "as of go test")
+	out.flags(cmd)
+	return cmd
+}
+
+func runSweep(cmd *cobra.Command, c sweep.Config, out *reports) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	line := newProgressLine(cmd.ErrOrStderr())
+	c.Progress = line.show
+	result, err := sweep.Run(ctx, c)
+	line.end()
+	if result == nil {
+		return err
+	}
+	how := ""
+	if result.Failed > 0 {
+		how = fmt.Sprintf("To repeat one: squall replay -dir %s 1\nTo look at it: squall report -dir %s 1", c.Dir, c.Dir)
+	}
+	if werr := out.write(cmd.OutOrStdout(), result, how); werr != nil {
+		return werr
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted; the same command goes on from here")
+		return exitError(codeInterrupted)
+	case result.Failed > 0:
+		return exitError(codeFound)
+	}
+	return err
+}
+
+func mergeCommand() *cobra.Command {
+	var out reports
+	cmd := &cobra.Command{
+		Use:   "merge folders or ledgers",
+		Short: "Join what the shards of a sweep have found",
+		Long: `Read the ledgers of a sweep's shards, or the folders that hold them, and fold what was found in all. It ends with 0 if nothing failed
+and all shards are done, with 1 if something failed, and with 2 if shards are missing or not done, which it names.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			result, err := sweep.Merge(args)
+			if err != nil {
+				return err
+			}
+			if err := out.write(cmd.OutOrStdout(), result, ""); err != nil {
+				return err
+			}
+			switch {
+			case result.Failed > 0:
+				return exitError(codeFound)
+			case !result.Complete:
+				return exitError(codeError)
+			}
+			return nil
+		},
+	}
+	out.flags(cmd)
+	return cmd
+}
+
+// A progressLine shows how far a sweep is: on a terminal a bar that is drawn anew, else a line from time to time.
+type progressLine struct {
+	w        io.Writer
+	terminal bool
+	last     time.Time
+	drawn    bool
+}
+
+func newProgressLine(w io.Writer) *progressLine {
+	p := &progressLine{w: w}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+func (p *progressLine) show(s sweep.Progress) {
+	pause := 10 * time.Second
+	if p.terminal {
+		pause = 100 * time.Millisecond
+	}
+	if now := time.Now(); now.Sub(p.last) >= pause || s.Done == s.All {
+		p.last = now
+	} else {
+		return
+	}
+	text := progressText(s)
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
+		p.drawn = true
+	} else {
+		fmt.Fprintln(p.w, text)
+	}
+}
+
+func (p *progressLine) end() {
+	if p.drawn {
+		fmt.Fprintln(p.w)
+	}
+}
+
+func progressText(s sweep.Progress) string {
+	const width = 24
+	part := 1.0
+	if s.All > 0 {
+		part = float64(s.Done) / float64(s.All)
+	}
+	full := int(part * width)
+	text := fmt.Sprintf("[%s%s] %d of %d seeds", strings.Repeat("#", full), strings.Repeat(".", width-full), s.Done, s.All)
+	if s.Left >= 0 && s.Done < s.All {
+		text += fmt.Sprintf(", %v left", s.Left.Round(time.Second))
+	}
+	if s.Findings > 0 {
+		text += fmt.Sprintf(", %d failed in %d way(s)", s.Findings, s.Causes)
+	}
+	return text
+}

@@ -1,0 +1,165 @@
+package sweep
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Config says what to run.
+type Config struct {
+	Packages    []string      // patterns of go list; none: the current folder
+	Run         string        // tests, as of go test -run; empty: all
+	Seeds       Seeds         // of all shards
+	Shard       Shard         // which part of the seeds
+	Dir         string        // where the ledger is, and others of the same sweep
+	Jobs        int           // processes at a time
+	StopAtFirst bool          // end with the first finding
+	Fresh       bool          // begin anew, whatever the ledger has
+	Timeout     time.Duration // of a process, which runs for some seconds unless a test hangs
+	Build       []string      // flags of go test -c: -race, -tags=...
+	Short       bool          // -short
+	Progress    func(Progress)
+}
+
+// Seeds are those from First to Last.
+type Seeds struct {
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+}
+
+// Count is how many there are.
+func (s Seeds) Count() uint64 { return s.Last - s.First + 1 }
+
+func (s Seeds) String() string {
+	if s.First == s.Last {
+		return strconv.FormatUint(s.First, 10)
+	}
+	return fmt.Sprintf("%d-%d", s.First, s.Last)
+}
+
+// mostSeeds is how many seeds a sweep may have: 10^15, for which it would take centuries.
+const mostSeeds = 1_000_000_000_000_000
+
+// ParseSeeds reads a number, which stands for the seeds from 1 to it, or a range such as 1001-2000.
+func ParseSeeds(text string) (Seeds, error) {
+	low, high, isRange := strings.Cut(strings.TrimSpace(text), "-")
+	if !isRange {
+		low, high = "1", low
+	}
+	first, err1 := strconv.ParseUint(low, 10, 64)
+	last, err2 := strconv.ParseUint(high, 10, 64)
+	if err1 != nil || err2 != nil || first > last || last-first >= mostSeeds || !isRange && last == 0 {
+		return Seeds{}, fmt.Errorf("-seeds %s: want a number of seeds, such as 1000 for 1 to 1000, or a range, such as 1001-2000, of at most %d", text, uint64(mostSeeds))
+	}
+	return Seeds{first, last}, nil
+}
+
+// A Shard is one of several parts of a sweep. The zero value is the whole.
+type Shard struct {
+	Number int `json:"number"` // from 1
+	Count  int `json:"count"`
+}
+
+func (s Shard) String() string { return fmt.Sprintf("%d/%d", s.Number, s.Count) }
+
+// mostShards is how many shards a sweep may have.
+const mostShards = 100_000
+
+// ParseShard reads "3/64", the third of 64. "auto/64" takes the number from the environment of a Kubernetes indexed Job
+// (JOB_COMPLETION_INDEX, from 0) or a Slurm array (SLURM_ARRAY_TASK_ID); "auto" the count as well, which Slurm alone tells. Empty: the
+// whole, as one shard.
+func ParseShard(text string, getenv func(string) string) (Shard, error) {
+	if text == "" {
+		return Shard{1, 1}, nil
+	}
+	number, count, counted := strings.Cut(text, "/")
+	var s Shard
+	var err error
+	if counted {
+		if s.Count, err = strconv.Atoi(count); err != nil || s.Count < 1 || s.Count > mostShards {
+			return Shard{}, fmt.Errorf("-shard %s: want NUMBER/COUNT, such as 3/64, with a count from 1 to %d", text, mostShards)
+		}
+	}
+	switch {
+	case number == "auto":
+		index, of, err := fromEnvironment(getenv)
+		if err != nil {
+			return Shard{}, fmt.Errorf("-shard %s: %w", text, err)
+		}
+		if s.Count == 0 {
+			s.Count = of
+		}
+		s.Number = index + 1
+		if s.Count == 0 {
+			return Shard{}, fmt.Errorf("-shard %s: JOB_COMPLETION_INDEX does not come with the number of shards: want auto/COUNT", text)
+		}
+	case !counted:
+		return Shard{}, fmt.Errorf("-shard %s: want NUMBER/COUNT, such as 3/64, auto/COUNT or auto", text)
+	default:
+		if s.Number, err = strconv.Atoi(number); err != nil {
+			return Shard{}, fmt.Errorf("-shard %s: want NUMBER/COUNT, such as 3/64, auto/COUNT or auto", text)
+		}
+	}
+	if s.Number < 1 || s.Number > s.Count {
+		return Shard{}, fmt.Errorf("-shard %s: the number %d is not one from 1 to %d", text, s.Number, s.Count)
+	}
+	return s, nil
+}
+
+// fromEnvironment is the index of a task, from 0, and how many there are, 0 if that is not told.
+func fromEnvironment(getenv func(string) string) (index, count int, err error) {
+	number := func(name string, byDefault int) int {
+		text := getenv(name)
+		if text == "" {
+			return byDefault
+		}
+		n, e := strconv.Atoi(text)
+		if e != nil && err == nil {
+			err = fmt.Errorf("%s=%s: want a number", name, text)
+		}
+		return n
+	}
+	switch {
+	case getenv("JOB_COMPLETION_INDEX") != "":
+		index = number("JOB_COMPLETION_INDEX", 0)
+	case getenv("SLURM_ARRAY_TASK_ID") != "":
+		// Slurm numbers tasks from any number and by any step. An array with gaps has no such number for a task.
+		id, first, step := number("SLURM_ARRAY_TASK_ID", 0), number("SLURM_ARRAY_TASK_MIN", 0), number("SLURM_ARRAY_TASK_STEP", 1)
+		last := number("SLURM_ARRAY_TASK_MAX", id)
+		count = number("SLURM_ARRAY_TASK_COUNT", 0)
+		if err == nil && (step < 1 || (id-first)%step != 0 || count > 0 && (last-first)/step+1 != count) {
+			err = fmt.Errorf("SLURM_ARRAY_TASK_ID=%d is one of %d tasks from %d to %d in steps of %d: want an array without gaps", id, count, first, last, step)
+		}
+		if err == nil {
+			index = (id - first) / step
+		}
+	default:
+		err = errors.New("neither JOB_COMPLETION_INDEX nor SLURM_ARRAY_TASK_ID is set")
+	}
+	return index, count, err
+}
+
+// of is the part of the seeds that is the shard's; there is none if ok is false.
+func (s Shard) of(all Seeds) (part Seeds, ok bool) {
+	n, k := all.Count(), uint64(s.Number-1)
+	count := uint64(s.Count)
+	bound := func(k uint64) uint64 { return n/count*k + min(k, n%count) }
+	from, to := bound(k), bound(k+1)
+	return Seeds{all.First + from, all.First + to - 1}, to > from
+}
+
+// environment is that of a process which runs tests.
+func environment(seeds Seeds) []string {
+	env := append(os.Environ(), "SQUALL_SEED=", "SQUALL_SEEDS="+seeds.list(), "SQUALL_CHECK=0", "GOMAXPROCS=1")
+	if os.Getenv("GOGC") == "" {
+		env = append(env, "GOGC=400") // a process has the memory of a processor, and its heap is small
+	}
+	return env
+}
+
+// list is the value of SQUALL_SEEDS, which takes a single number for a count.
+func (s Seeds) list() string { return fmt.Sprintf("%d-%d", s.First, s.Last) }

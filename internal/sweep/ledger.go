@@ -1,0 +1,245 @@
+package sweep
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// A Heading says what a ledger is of. Two ledgers with equal headings but for the shard are of one sweep.
+type Heading struct {
+	Version  int               `json:"squall_sweep"` // of this form: 1
+	Binaries map[string]string `json:"binaries"`     // SHA-256 of the test binary, by package
+	Dirs     map[string]string `json:"dirs"`         // where a package's tests run
+	Run      string            `json:"run,omitempty"`
+	Seeds    Seeds             `json:"seeds"`
+	Shard    Shard             `json:"shard"`
+}
+
+// A chunk is a range of seeds of a package that is done.
+type chunk struct {
+	Package string `json:"package"`
+	Seeds
+	Runs int `json:"runs"` // tests times seeds
+}
+
+// A Finding is a test that failed with a seed.
+type Finding struct {
+	Package string `json:"package"`
+	Test    string `json:"test"`
+	Seed    uint64 `json:"seed"`
+	Seeded  bool   `json:"seeded"` // false: the test takes no seeds
+	Cause   string `json:"cause"`
+	Output  string `json:"output,omitempty"`
+}
+
+// entry is a line of a ledger.
+type entry struct {
+	Heading *Heading `json:"heading,omitempty"`
+	Chunk   *chunk   `json:"chunk,omitempty"`
+	Finding *Finding `json:"finding,omitempty"`
+}
+
+// mostOutputs is of how many findings of one cause a ledger keeps the output.
+const mostOutputs = 3
+
+// A ledger is what is done and found.
+type ledger struct {
+	mu       sync.Mutex
+	file     *os.File
+	heading  Heading
+	done     map[string][]Seeds
+	runs     int
+	findings []Finding
+	known    map[findingKey]bool
+	causes   map[causeKey]int
+}
+
+type findingKey struct {
+	pkg, test string
+	seed      uint64
+}
+
+type causeKey struct{ pkg, test, cause string }
+
+// LedgerFile is the name of a shard's ledger.
+func LedgerFile(dir string, s Shard) string {
+	return filepath.Join(dir, fmt.Sprintf("sweep-%d-of-%d.jsonl", s.Number, s.Count))
+}
+
+// openLedger goes on with the ledger of a file, or begins it.
+func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return nil, err
+	}
+	flags := os.O_RDWR | os.O_CREATE
+	if fresh {
+		flags |= os.O_TRUNC
+	}
+	f, err := os.OpenFile(name, flags, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := lock(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: another sweep writes it: %w", name, err)
+	}
+	l, err := readLedger(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	l.file = f
+	switch {
+	case l.heading.Version == 0:
+		l.heading = h
+		err = l.write(entry{Heading: &h}, true)
+	case !reflect.DeepEqual(l.heading, h):
+		err = fmt.Errorf("%s is of another sweep (%s): what is tested has changed, or -run, -seeds or -shard; -fresh begins anew", name, difference(l.heading, h))
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// difference says in what two headings differ.
+func difference(a, b Heading) string {
+	switch {
+	case a.Seeds != b.Seeds:
+		return fmt.Sprintf("seeds %v, now %v", a.Seeds, b.Seeds)
+	case a.Shard != b.Shard:
+		return fmt.Sprintf("shard %v, now %v", a.Shard, b.Shard)
+	case a.Run != b.Run:
+		return fmt.Sprintf("-run %q, now %q", a.Run, b.Run)
+	}
+	for pkg, sum := range b.Binaries {
+		if old, ok := a.Binaries[pkg]; !ok {
+			return "without " + pkg
+		} else if old != sum {
+			return "another build of " + pkg
+		}
+	}
+	return "other packages"
+}
+
+// readLedger reads what there is. A last line that is not whole, since the process ended, does not count, and goes.
+func readLedger(f *os.File) (*ledger, error) {
+	l := &ledger{done: map[string][]Seeds{}, known: map[findingKey]bool{}, causes: map[causeKey]int{}}
+	r := bufio.NewReaderSize(f, 1<<16)
+	var whole int64
+	for number := 1; ; number++ {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		var e entry
+		if err := json.Unmarshal(bytes.TrimSpace(line), &e); err != nil {
+			return nil, fmt.Errorf("line %d is not one of a sweep: %w", number, err)
+		}
+		if number == 1 && (e.Heading == nil || e.Heading.Version != 1) {
+			return nil, errors.New("it does not begin as the ledger of a sweep that this version reads")
+		}
+		l.take(e)
+		whole += int64(len(line))
+	}
+	if f, err := f.Stat(); err == nil && f.Size() == whole {
+		return l, nil
+	}
+	if err := f.Truncate(whole); err != nil && !errors.Is(err, os.ErrInvalid) && !os.IsPermission(err) {
+		return nil, err
+	}
+	_, err := f.Seek(whole, io.SeekStart)
+	return l, err
+}
+
+// take notes an entry, and says whether it is news.
+func (l *ledger) take(e entry) bool {
+	switch {
+	case e.Heading != nil:
+		l.heading = *e.Heading
+	case e.Chunk != nil:
+		l.done[e.Chunk.Package] = append(l.done[e.Chunk.Package], e.Chunk.Seeds)
+		l.runs += e.Chunk.Runs
+	case e.Finding != nil:
+		key := findingKey{e.Finding.Package, e.Finding.Test, e.Finding.Seed}
+		if l.known[key] {
+			return false
+		}
+		l.known[key] = true
+		l.causes[causeKey{key.pkg, key.test, e.Finding.Cause}]++
+		l.findings = append(l.findings, *e.Finding)
+	}
+	return true
+}
+
+// write adds a line. What is safe is on the disk when it returns.
+func (l *ledger) write(e entry, safe bool) error {
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = l.file.Write(append(line, '\n'))
+	}
+	if err == nil && safe {
+		err = l.file.Sync()
+	}
+	return err
+}
+
+// found notes a finding.
+func (l *ledger) found(f Finding) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.causes[causeKey{f.Package, f.Test, f.Cause}] >= mostOutputs {
+		f.Output = ""
+	}
+	if !l.take(entry{Finding: &f}) {
+		return nil
+	}
+	return l.write(entry{Finding: &f}, false)
+}
+
+// finish notes that a range is done. All that was found in it is in the file before.
+func (l *ledger) finish(c chunk) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.take(entry{Chunk: &c})
+	return l.write(entry{Chunk: &c}, true)
+}
+
+func (l *ledger) close() error { return l.file.Close() }
+
+// missing are the seeds of a package that are not done.
+func (l *ledger) missing(pkg string, all Seeds) (ranges []Seeds) {
+	done := slices.Clone(l.done[pkg])
+	slices.SortFunc(done, func(a, b Seeds) int {
+		return strings.Compare(fmt.Sprintf("%020d", a.First), fmt.Sprintf("%020d", b.First))
+	})
+	at, over := all.First, false
+	for _, d := range done {
+		if d.First > at && !over {
+			ranges = append(ranges, Seeds{at, min(d.First-1, all.Last)})
+		}
+		if d.Last >= all.Last {
+			over = true
+		} else {
+			at = max(at, d.Last+1)
+		}
+	}
+	if !over && at <= all.Last {
+		ranges = append(ranges, Seeds{at, all.Last})
+	}
+	return ranges
+}

@@ -1,0 +1,187 @@
+package sweep
+
+import (
+	"bufio"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// A listener follows the output of a test binary run with -test.v=test2json, which has a mark before each line of the testing package's
+// own (see cmd/internal/test2json).
+type listener struct {
+	seeds   Seeds
+	current string // the test whose output comes
+	said    map[string]*strings.Builder
+	running map[string]bool // tests with a seed that have begun and not ended
+	failed  map[string]bool // tests of which a seed has failed
+	seeded  map[string]bool // tests that have seeds
+	runs    int
+
+	ended func(test string, seed uint64, seeded, failed bool, output string)
+}
+
+const (
+	mark     = "\x16"
+	mostSaid = 32 << 10 // bytes kept of what one test says, the first half and the last
+)
+
+func newListener(seeds Seeds, ended func(string, uint64, bool, bool, string)) *listener {
+	return &listener{seeds: seeds, said: map[string]*strings.Builder{}, running: map[string]bool{}, failed: map[string]bool{}, seeded: map[string]bool{}, ended: ended}
+}
+
+// read follows the output to its end, and returns its last lines.
+func (l *listener) read(r io.Reader) (last string) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	var tail []string
+	for {
+		line, err := in.ReadString('\n')
+		if line != "" {
+			tail = append(tail[max(0, len(tail)-59):], line)
+			l.line(line)
+		}
+		if err != nil {
+			return strings.Join(tail, "")
+		}
+	}
+}
+
+var ending = regexp.MustCompile(`^ *--- (PASS|FAIL|SKIP): (\S.*) \([0-9.]+s\)$`)
+
+func (l *listener) line(line string) {
+	before, own, marked := strings.Cut(line, mark)
+	if before != "" {
+		l.say(before)
+	}
+	if !marked {
+		return
+	}
+	own = strings.TrimRight(own, "\r\n")
+	if m := ending.FindStringSubmatch(own); m != nil {
+		l.end(m[2], m[1] == "FAIL")
+		return
+	}
+	fields := strings.Fields(own)
+	if len(fields) < 3 || fields[0] != "===" {
+		return
+	}
+	switch name := fields[2]; fields[1] {
+	case "RUN":
+		l.current = name
+		l.said[name] = &strings.Builder{}
+		if test, _, seeded := l.seedOf(name); seeded {
+			l.running[name] = true
+			l.seeded[test] = true
+		}
+	case "NAME", "CONT":
+		l.current = name
+	}
+}
+
+func (l *listener) say(text string) {
+	b := l.said[l.current]
+	if b == nil {
+		return
+	}
+	if b.Len()+len(text) > mostSaid { // the first words are why, the last the report
+		all := b.String() + text
+		b.Reset()
+		b.WriteString(all[:mostSaid/4] + "\n...\n" + all[len(all)-mostSaid/4:])
+		return
+	}
+	b.WriteString(text)
+}
+
+// seedOf splits the name of a subtest that package sim makes for a seed.
+func (l *listener) seedOf(name string) (test string, seed uint64, ok bool) {
+	test, number, ok := cutLast(name, "/seed=")
+	if !ok {
+		return name, 0, false
+	}
+	seed, err := strconv.ParseUint(number, 10, 64)
+	return test, seed, err == nil && seed >= l.seeds.First && seed <= l.seeds.Last
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func (l *listener) end(name string, failed bool) {
+	output := ""
+	if b := l.said[name]; b != nil {
+		output = b.String()
+	}
+	delete(l.said, name)
+	delete(l.running, name)
+	test, seed, seeded := l.seedOf(name)
+	if seeded {
+		l.runs++
+		if failed {
+			l.blame(test)
+		}
+		l.ended(test, seed, true, failed, output)
+		return
+	}
+	// One without seeds is run with each range again; of one above others their failure is told.
+	if failed && !l.failed[name] {
+		l.blame(name)
+		l.ended(name, 0, false, true, output)
+	}
+}
+
+// blame notes that a test and those above it have failed for what is told.
+func (l *listener) blame(test string) {
+	for ok := true; ok; test, _, ok = cutLast(test, "/") {
+		l.failed[test] = true
+	}
+}
+
+// cut is what still ran when the process ended: the tests and seeds.
+func (l *listener) cut() (all []Finding) {
+	for name := range l.running {
+		test, seed, _ := l.seedOf(name)
+		all = append(all, Finding{Test: test, Seed: seed, Seeded: true})
+	}
+	return all
+}
+
+var (
+	failureLine = regexp.MustCompile(`^\s+(\w[^\s:]*\.go:\d+): ?(.*)$`)
+	testifyPart = regexp.MustCompile(`^\s+(Error|Messages):\s+(.*)$`)
+	oneOfMany   = regexp.MustCompile(`0x[0-9a-f]+|\d+(\.\d+)?`)
+)
+
+// causeIn finds in the output of a test what it failed for: where and with what text, in which each number stands for any. Package sim
+// does the same for the seeds of one go test.
+func causeIn(output string) string {
+	var where string
+	var parts []string
+	for line := range strings.Lines(output) {
+		line = strings.TrimRight(line, "\r\n")
+		if m := failureLine.FindStringSubmatch(line); m != nil {
+			if where != "" {
+				break
+			}
+			where = m[1]
+			if text := strings.TrimSpace(m[2]); text != "" {
+				parts = append(parts, text)
+			}
+			continue
+		}
+		if where == "" || len(parts) == 2 {
+			continue
+		}
+		if m := testifyPart.FindStringSubmatch(line); m != nil {
+			parts = append(parts, strings.TrimSpace(m[2]))
+		}
+	}
+	if where == "" {
+		return "it failed without a word"
+	}
+	return where + ": " + oneOfMany.ReplaceAllString(strings.Join(parts, " "), "#")
+}

@@ -1,0 +1,40 @@
+// Package prey has tests for sweeps to find: as part of an ordinary run they pass.
+package prey
+
+import (
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// hunted says whether a sweep looks for what fails here.
+var hunted = os.Getenv("SQUALL_PREY") != ""
+
+func TestPrey(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server, phone := n.Host("server"), n.Host("phone")
+		n.Link(phone, server, netem.Config{Delay: time.Millisecond})
+		server.ServeHTTP(":80", http.NotFoundHandler())
+		resp, err := phone.HTTPClient().Get("http://server/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		switch seed := n.Seed(); {
+		case !hunted:
+		case seed == 23 || seed == 42:
+			t.Errorf("seed %d is odd", seed)
+		case seed == 37:
+			t.Error("another cause")
+		case seed == 31:
+			go func() { panic("a goroutine of the program's own") }()
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+func TestWithoutSeeds(t *testing.T) {}

@@ -1,0 +1,332 @@
+package sweep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Progress is how far a sweep is.
+type Progress struct {
+	Done, All uint64 // seeds, of each package
+	Findings  int
+	Causes    int
+	Took      time.Duration // of this go
+	Left      time.Duration // by the pace so far; negative: not known yet
+}
+
+// A range takes about this long, so that a process is worth its start, and little is done again after an interruption. Variables for tests.
+var (
+	chunkTakes  = 3 * time.Second
+	firstChunk  = uint64(20)
+	mostInChunk = uint64(20_000)
+)
+
+// Run runs a sweep, or the rest of one, and returns what has been found in all its goes. If ctx ends it stops, with the error of ctx
+// beside what there is.
+func Run(ctx context.Context, c Config) (*Result, error) {
+	dir, err := os.MkdirTemp("", "squall-sweep")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	binaries, err := build(ctx, &c, dir)
+	if err != nil {
+		return nil, err
+	}
+	return runBuilt(ctx, c, binaries)
+}
+
+// runBuilt is Run once the tests are compiled.
+func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error) {
+	h := Heading{Version: 1, Binaries: map[string]string{}, Dirs: map[string]string{}, Run: c.Run, Seeds: c.Seeds, Shard: c.Shard}
+	for _, b := range binaries {
+		h.Binaries[b.pkg], h.Dirs[b.pkg] = b.sum, b.dir
+	}
+	l, err := openLedger(LedgerFile(c.Dir, c.Shard), h, c.Fresh)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	s := &sweeping{Config: c, ledger: l, began: time.Now(), binaries: binaries}
+	if part, ok := c.Shard.of(c.Seeds); ok {
+		for i, b := range binaries {
+			for _, r := range l.missing(b.pkg, part) {
+				s.queue = append(s.queue, job{i, r})
+				s.left += r.Count()
+			}
+			s.all += part.Count()
+		}
+	}
+	err = s.run(ctx)
+	return fold([]*ledger{l}, err == nil), err
+}
+
+// A sweeping is a sweep under way.
+type sweeping struct {
+	Config
+	ledger   *ledger
+	binaries []binary
+	began    time.Time
+
+	mu     sync.Mutex
+	queue  []job
+	left   uint64 // seeds that are not done
+	all    uint64 // of this shard
+	pace   map[int]time.Duration
+	broken map[int]int // processes that died, by binary
+	err    error
+	stop   context.CancelFunc
+}
+
+// A job is a range of seeds of a binary.
+type job struct {
+	binary int
+	seeds  Seeds
+}
+
+// errStopped is why a sweep ends with its first finding.
+var errStopped = errors.New("stopped at the first finding")
+
+func (s *sweeping) run(ctx context.Context) error {
+	inner, stop := context.WithCancel(ctx)
+	defer stop()
+	s.stop, s.pace, s.broken = stop, map[int]time.Duration{}, map[int]int{}
+	s.tell()
+	var workers sync.WaitGroup
+	for range max(s.Jobs, 1) {
+		workers.Go(func() {
+			for {
+				j, ok := s.next(inner)
+				if !ok {
+					return
+				}
+				s.work(inner, j)
+			}
+		})
+	}
+	workers.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.err != nil:
+		return s.err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return nil
+}
+
+// next takes the next range.
+func (s *sweeping) next(ctx context.Context) (j job, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil || len(s.queue) == 0 {
+		return job{}, false
+	}
+	j = s.queue[0]
+	size := firstChunk
+	if pace := s.pace[j.binary]; pace > 0 {
+		size = min(max(uint64(chunkTakes/pace), 1), mostInChunk)
+	}
+	size = min(size, max(s.left/uint64(2*max(s.Jobs, 1)), 1)) // towards the end short ranges, so that no processor waits for another
+	if j.seeds.Count() > size {
+		s.queue[0].seeds.First += size
+		j.seeds.Last = j.seeds.First + size - 1
+	} else {
+		s.queue = s.queue[1:]
+	}
+	return j, true
+}
+
+// fail ends the sweep for an error.
+func (s *sweeping) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.stop()
+}
+
+// mostBroken is how many processes of a package may die in one sweep.
+const mostBroken = 50
+
+// work runs a range in a process. One that dies has what ran in it found guilty, and the rest of the range is run again.
+func (s *sweeping) work(ctx context.Context, j job) {
+	b := s.binaries[j.binary]
+	began := time.Now()
+	heard := newListener(j.seeds, func(test string, seed uint64, seeded, failed bool, output string) {
+		if failed {
+			s.found(Finding{Package: b.pkg, Test: test, Seed: seed, Seeded: seeded, Cause: causeIn(output), Output: output})
+		}
+	})
+	words, died := s.process(ctx, b, j.seeds, heard)
+	switch {
+	case ctx.Err() != nil: // the ledger has what was found, and the range is run again
+		return
+	case died == nil:
+		s.done(j, heard, time.Since(began))
+		return
+	}
+	guilty := heard.cut()
+	s.mu.Lock()
+	s.broken[j.binary]++
+	times := s.broken[j.binary]
+	s.mu.Unlock()
+	if len(guilty) == 0 || times > mostBroken {
+		s.fail(fmt.Errorf("the tests of %s end (%w) with seeds %v:\n%s", b.pkg, died, j.seeds, words))
+		return
+	}
+	for i := range guilty {
+		g := &guilty[i]
+		g.Package, g.Cause, g.Output = b.pkg, "the process ended: "+deathIn(words, died), words
+		s.found(*g)
+	}
+	s.split(j, guilty)
+}
+
+// found notes a finding.
+func (s *sweeping) found(f Finding) {
+	if err := s.ledger.found(f); err != nil {
+		s.fail(err)
+	} else if s.StopAtFirst {
+		s.fail(errStopped)
+	}
+}
+
+// done notes that a range is.
+func (s *sweeping) done(j job, heard *listener, took time.Duration) {
+	if len(heard.seeded) == 0 && j.seeds.Count() > 1 {
+		s.drop(j.binary) // its tests that are selected take no seeds: to run them once is enough
+	}
+	if err := s.ledger.finish(chunk{s.binaries[j.binary].pkg, j.seeds, heard.runs}); err != nil {
+		s.fail(err)
+		return
+	}
+	s.mu.Lock()
+	s.left -= min(s.left, j.seeds.Count())
+	s.pace[j.binary] = max(took/time.Duration(j.seeds.Count()), 1)
+	s.mu.Unlock()
+	s.tell()
+}
+
+// drop forgets the ranges of a binary.
+func (s *sweeping) drop(binary int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var kept []job
+	for _, j := range s.queue {
+		if j.binary != binary {
+			kept = append(kept, j)
+			continue
+		}
+		s.left -= min(s.left, j.seeds.Count())
+		if err := s.ledger.finish(chunk{s.binaries[binary].pkg, j.seeds, 0}); err != nil && s.err == nil {
+			s.err = err
+		}
+	}
+	s.queue = kept
+}
+
+// split puts the rest of a range, without the seeds of which the process died, in front of the queue.
+func (s *sweeping) split(j job, guilty []Finding) {
+	rest := []Seeds{j.seeds}
+	for _, g := range guilty {
+		var next []Seeds
+		for _, r := range rest {
+			if g.Seed < r.First || g.Seed > r.Last {
+				next = append(next, r)
+				continue
+			}
+			if g.Seed > r.First {
+				next = append(next, Seeds{r.First, g.Seed - 1})
+			}
+			if g.Seed < r.Last {
+				next = append(next, Seeds{g.Seed + 1, r.Last})
+			}
+			if err := s.ledger.finish(chunk{g.Package, Seeds{g.Seed, g.Seed}, 1}); err != nil {
+				s.fail(err)
+			}
+		}
+		rest = next
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range rest {
+		s.queue = append([]job{{j.binary, r}}, s.queue...)
+	}
+}
+
+// process runs the tests with a range of seeds. died is why the process did not end as tests do.
+func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *listener) (words string, died error) {
+	args := []string{"-test.v=test2json", "-test.timeout=" + s.Timeout.String(), "-test.paniconexit0"}
+	if s.Run != "" {
+		args = append(args, "-test.run="+s.Run)
+	}
+	if s.Short {
+		args = append(args, "-test.short")
+	}
+	cmd := exec.CommandContext(ctx, b.file, args...)
+	cmd.Dir = b.dir
+	cmd.Env = environment(seeds)
+	cmd.WaitDelay = 5 * time.Second
+	out, in := io.Pipe()
+	cmd.Stdout, cmd.Stderr = in, in
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	ended := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		in.Close()
+		ended <- err
+	}()
+	words = heard.read(out)
+	err := <-ended
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.ExitCode() == 1 && len(heard.running) == 0 {
+		return words, nil // tests failed
+	}
+	return words, err
+}
+
+var deathLine = regexp.MustCompile(`(?m)^(panic: .*|fatal error: .*|runtime: out of memory.*)$`)
+
+// deathIn is what the last words of a process say it died of.
+func deathIn(words string, died error) string {
+	if m := deathLine.FindString(words); m != "" {
+		return oneOfMany.ReplaceAllString(strings.TrimSpace(m), "#")
+	}
+	return died.Error()
+}
+
+func (s *sweeping) tell() {
+	if s.Progress == nil {
+		return
+	}
+	s.ledger.mu.Lock()
+	findings, causes := len(s.ledger.findings), len(s.ledger.causes)
+	s.ledger.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := Progress{Done: s.all - s.left, All: s.all, Findings: findings, Causes: causes, Took: time.Since(s.began), Left: -1}
+	var work time.Duration
+	known := true
+	for _, j := range s.queue {
+		pace := s.pace[j.binary]
+		known = known && pace > 0
+		work += pace * time.Duration(j.seeds.Count())
+	}
+	if known {
+		p.Left = work / time.Duration(max(s.Jobs, 1))
+	}
+	s.Progress(p)
+}

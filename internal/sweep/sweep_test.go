@@ -1,0 +1,251 @@
+package sweep
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSeeds(t *testing.T) {
+	for text, want := range map[string]Seeds{"1000": {1, 1000}, "7-7": {7, 7}, " 1001-2000 ": {1001, 2000}, "0-3": {0, 3}} {
+		got, err := ParseSeeds(text)
+		require.NoError(t, err, text)
+		require.Equal(t, want, got)
+	}
+	for _, text := range []string{"", "0", "x", "5-4", "-3", "1-2-3", "0-18446744073709551615"} {
+		_, err := ParseSeeds(text)
+		require.ErrorContains(t, err, "-seeds "+text+": want", text)
+	}
+}
+
+func TestShards(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		env  map[string]string
+		want Shard
+		err  string
+	}{
+		{text: "", want: Shard{1, 1}},
+		{text: "3/64", want: Shard{3, 64}},
+		{text: "auto/64", env: map[string]string{"JOB_COMPLETION_INDEX": "0"}, want: Shard{1, 64}},
+		{text: "auto/64", env: map[string]string{"JOB_COMPLETION_INDEX": "63"}, want: Shard{64, 64}},
+		{text: "auto", env: map[string]string{"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_MIN": "0", "SLURM_ARRAY_TASK_MAX": "3", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_STEP": "1"}, want: Shard{4, 4}},
+		{text: "auto", env: map[string]string{"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10", "SLURM_ARRAY_TASK_MAX": "16", "SLURM_ARRAY_TASK_COUNT": "4", "SLURM_ARRAY_TASK_STEP": "2"}, want: Shard{3, 4}},
+		{text: "auto", env: map[string]string{"SLURM_ARRAY_TASK_ID": "9", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "9", "SLURM_ARRAY_TASK_COUNT": "3", "SLURM_ARRAY_TASK_STEP": "1"}, err: "without gaps"},
+		{text: "auto", env: map[string]string{"JOB_COMPLETION_INDEX": "3"}, err: "want auto/COUNT"},
+		{text: "auto/2", env: map[string]string{"JOB_COMPLETION_INDEX": "2"}, err: "3 is not one from 1 to 2"},
+		{text: "auto/2", env: map[string]string{"JOB_COMPLETION_INDEX": "x"}, err: "JOB_COMPLETION_INDEX=x: want a number"},
+		{text: "auto/2", err: "neither JOB_COMPLETION_INDEX nor SLURM_ARRAY_TASK_ID is set"},
+		{text: "0/4", err: "0 is not one from 1 to 4"},
+		{text: "5/4", err: "5 is not one"},
+		{text: "1/0", err: "with a count from 1"},
+		{text: "3", err: "want NUMBER/COUNT"},
+	} {
+		got, err := ParseShard(c.text, func(name string) string { return c.env[name] })
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err, c.text)
+			continue
+		}
+		require.NoError(t, err, c.text)
+		require.Equal(t, c.want, got)
+	}
+}
+
+// The shards of a sweep have every seed once, and as many each, but for one.
+func TestShardsDivideTheSeeds(t *testing.T) {
+	for _, all := range []Seeds{{1, 10}, {0, 0}, {100, 1099}, {5, 11}} {
+		for count := 1; count <= 13; count++ {
+			at, sizes := all.First, []uint64{}
+			for number := 1; number <= count; number++ {
+				part, ok := Shard{number, count}.of(all)
+				if !ok {
+					continue
+				}
+				require.Equal(t, at, part.First)
+				at = part.Last + 1
+				sizes = append(sizes, part.Count())
+			}
+			require.Equal(t, all.Last+1, at)
+			require.LessOrEqual(t, slices.Max(sizes)-slices.Min(sizes), uint64(1))
+		}
+	}
+}
+
+func TestMissingSeeds(t *testing.T) {
+	l := &ledger{done: map[string][]Seeds{"p": {{5, 6}, {1, 2}, {6, 8}, {10, 10}}}}
+	require.Equal(t, []Seeds{{0, 0}, {3, 4}, {9, 9}, {11, 12}}, l.missing("p", Seeds{0, 12}))
+	require.Equal(t, []Seeds{{3, 4}}, l.missing("p", Seeds{2, 8}))
+	require.Empty(t, l.missing("p", Seeds{5, 8}))
+	require.Equal(t, []Seeds{{1, 3}}, l.missing("q", Seeds{1, 3}))
+}
+
+// Compiling is the slow part, and one binary serves all tests.
+var prey []binary
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "squall-prey")
+	if err == nil {
+		prey, err = build(context.Background(), &Config{Packages: []string{"./prey"}}, dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// hunt runs a sweep over the prey.
+func hunt(t *testing.T, dir string, change func(*Config)) (*Result, error) {
+	t.Helper()
+	t.Setenv("SQUALL_PREY", "1")
+	c := Config{Seeds: Seeds{1, 60}, Shard: Shard{1, 1}, Dir: dir, Jobs: 2, Timeout: time.Minute}
+	if change != nil {
+		change(&c)
+	}
+	return runBuilt(context.Background(), c, prey)
+}
+
+func requirePrey(t *testing.T, r *Result) {
+	t.Helper()
+	require.True(t, r.Complete)
+	require.Equal(t, 4, r.Failed)
+	require.Equal(t, 60, r.Runs, "of the test with seeds; that without is none of them")
+	var found []string
+	for _, c := range r.Causes {
+		require.Equal(t, "TestPrey", c.Test)
+		found = append(found, fmt.Sprint(c.Seeds, " ", c.Text))
+	}
+	slices.Sort(found)
+	require.Equal(t, []string{
+		"[23 42] prey_test.go:30: seed # is odd", "[31] the process ended: panic: a goroutine of the program's own", "[37] prey_test.go:32: another cause",
+	}, found)
+}
+
+func TestASweepFindsWhatFails(t *testing.T) {
+	dir := t.TempDir()
+	r, err := hunt(t, dir, nil)
+	require.NoError(t, err)
+	requirePrey(t, r)
+	require.Contains(t, r.Causes[0].Output, "To repeat it: SQUALL_SEED=23", "the most frequent cause comes first, with the report")
+
+	again, err := hunt(t, dir, nil)
+	require.NoError(t, err)
+	require.Equal(t, r, again, "what is done is not done again")
+
+	_, err = hunt(t, dir, func(c *Config) { c.Seeds.Last = 61 })
+	require.ErrorContains(t, err, "is of another sweep (seeds 1-60, now 1-61)")
+
+	merged, err := Merge([]string{dir})
+	require.NoError(t, err)
+	require.Equal(t, r, merged)
+
+	var text, xmlText, jsonText bytes.Buffer
+	r.WriteText(&text, "how")
+	require.Contains(t, text.String(), "4 of 60 runs failed, in 3 way(s):")
+	require.NoError(t, r.WriteJUnit(&xmlText))
+	var suites junitSuites
+	require.NoError(t, xml.Unmarshal(xmlText.Bytes(), &suites))
+	require.Equal(t, 3, suites.Failures)
+	require.NoError(t, r.WriteJSON(&jsonText))
+	var back Result
+	require.NoError(t, json.Unmarshal(jsonText.Bytes(), &back))
+	require.Equal(t, r.Causes, back.Causes)
+}
+
+// Wherever a sweep is cut off, the rest of it finds what the whole does. A process that is killed leaves the ledger as it was at some
+// byte: so it is cut at every place that differs in kind, in the middle of lines too.
+func TestASweepGoesOnWhereItWasCutOff(t *testing.T) {
+	dir := t.TempDir()
+	whole, err := hunt(t, dir, nil)
+	require.NoError(t, err)
+	file := LedgerFile(dir, Shard{1, 1})
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	for _, cut := range []int{0, len(lines[0]) / 2, len(lines[0]) + 7, len(text) / 2, len(text) - 1} {
+		part := filepath.Join(t.TempDir(), "part")
+		require.NoError(t, os.MkdirAll(part, 0o777))
+		require.NoError(t, os.WriteFile(LedgerFile(part, Shard{1, 1}), text[:cut], 0o666))
+		r, err := hunt(t, part, nil)
+		require.NoError(t, err, "cut at byte %d", cut)
+		requirePrey(t, r)
+		require.Equal(t, whole.Causes[0].Seeds, r.Causes[0].Seeds)
+	}
+}
+
+func TestShardsOfASweepAreMerged(t *testing.T) {
+	dir := t.TempDir()
+	for _, number := range []int{2, 3} {
+		_, err := hunt(t, dir, func(c *Config) { c.Shard = Shard{number, 3} })
+		require.NoError(t, err)
+	}
+	r, err := Merge([]string{dir})
+	require.NoError(t, err)
+	require.False(t, r.Complete)
+	require.Equal(t, []Shard{{1, 3}}, r.Missing)
+	_, err = hunt(t, dir, func(c *Config) { c.Shard = Shard{1, 3} })
+	require.NoError(t, err)
+	r, err = Merge([]string{dir})
+	require.NoError(t, err)
+	requirePrey(t, r)
+
+	other := t.TempDir()
+	_, err = hunt(t, other, func(c *Config) { c.Seeds = Seeds{1, 3} })
+	require.NoError(t, err)
+	_, err = Merge([]string{dir, other})
+	require.ErrorContains(t, err, "are of two sweeps")
+	_, err = Merge([]string{t.TempDir()})
+	require.ErrorContains(t, err, "there is no ledger")
+}
+
+func TestASweepStopsAtTheFirst(t *testing.T) {
+	r, err := hunt(t, t.TempDir(), func(c *Config) { c.StopAtFirst = true; c.Jobs = 1 })
+	require.ErrorIs(t, err, errStopped)
+	require.Equal(t, 1, r.Failed)
+	require.Equal(t, uint64(23), r.Causes[0].First)
+}
+
+// A line of the testing package's own begins with a mark, which may come in the middle of what a test says.
+func TestListening(t *testing.T) {
+	var told []string
+	l := newListener(Seeds{1, 9}, func(test string, seed uint64, seeded, failed bool, output string) {
+		told = append(told, fmt.Sprintf("%s %d %t %t %q", test, seed, seeded, failed, output))
+	})
+	l.read(strings.NewReader(strings.ReplaceAll(`^=== RUN   TestA
+^=== RUN   TestA/b/seed=3
+    a_test.go:5: lost 7 events
+without its end^    --- FAIL: TestA/b/seed=3 (0.00s)
+^=== RUN   TestA/b/seed=4
+^    --- PASS: TestA/b/seed=4 (0.00s)
+^=== RUN   TestA/b/seed=10
+^    --- FAIL: TestA/b/seed=10 (0.00s)
+^--- FAIL: TestA/b (0.00s)
+^--- FAIL: TestA (0.00s)
+^=== RUN   TestB
+    b_test.go:9: plain
+^--- FAIL: TestB (1.20s)
+^=== RUN   TestA/c/seed=5
+    its words
+`, "^", mark)))
+	require.Equal(t, []string{
+		`TestA/b 3 true true "    a_test.go:5: lost 7 events\nwithout its end"`,
+		`TestA/b 4 true false ""`,
+		`TestA/b/seed=10 0 false true ""`,
+		`TestB 0 false true "    b_test.go:9: plain\n"`,
+	}, told, "a subtest of that name that no seed of the range has is the test's own")
+	require.Equal(t, "TestA/c", l.cut()[0].Test)
+	require.Equal(t, uint64(5), l.cut()[0].Seed)
+	require.Equal(t, "a_test.go:5: lost # events", causeIn("    a_test.go:5: lost 7 events\n"))
+}
