@@ -3,7 +3,11 @@ package main
 import "strings"
 
 // goFlags has flags of one dash, as the go command has them (-seeds 1000), mean those of two, which the library for flags knows.
+// The arguments of test are those of go test, as they are.
 func goFlags(args []string) []string {
+	if len(args) > 0 && args[0] == "test" {
+		return args
+	}
 	out := make([]string, 0, len(args))
 	for i, a := range args {
 		if a == "--" {
