@@ -7,22 +7,23 @@ var lockSet = set{
 	edits: []edit{
 		replace("runtime", "synctestBubble.changegstatus", "gp.waitreason.isIdleInSynctest()", "($0 || gp.squall.durable)").exactly(2),
 
-		firstFields("internal/sync", "Mutex", "squall [2]uint32"), // where sync.RWMutex finds it
+		firstFields("internal/sync", "Mutex", "squall squallLock"), // where sync.RWMutex finds it
 		before("internal/sync", "Mutex.Lock", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
 		before("internal/sync", "Mutex.lockSlow", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
 		before("internal/sync", "Mutex.TryLock", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
 		begin("internal/sync", "Mutex.Unlock", "runtime_squallUnlocks(&m.squall)"),
+		before("internal/sync", "Mutex.unlockSlow", "runtime_Semrelease(_, true, _)", "runtime_squallHandsOver(&m.squall)"),
 		around("internal/sync", "Mutex.lockSlow", "runtime_SemacquireMutex(__)",
 			"runtime_squallWaits(&m.squall); {", "}; runtime_squallWaited(&m.squall)"),
 
 		fields("sync", "RWMutex", "squall uint64"),
-		begin("sync", "RWMutex.RLock", "runtime_squallRead(&rw.squall, 1)"),
-		begin("sync", "RWMutex.TryRLock", "runtime_squallRead(&rw.squall, 1)"),
-		before("sync", "RWMutex.TryRLock", "return false", "runtime_squallRead(&rw.squall, -1)"),
-		after("sync", "RWMutex.RUnlock", "if r := _; r < 0 {}", "runtime_squallRead(&rw.squall, -1)"),
+		begin("sync", "RWMutex.RLock", "runtime_squallCount(&rw.squall, 1)"),
+		begin("sync", "RWMutex.TryRLock", "runtime_squallCount(&rw.squall, 1)"),
+		before("sync", "RWMutex.TryRLock", "return false", "runtime_squallCount(&rw.squall, -1)"),
+		after("sync", "RWMutex.RUnlock", "if r := _; r < 0 {}", "runtime_squallCount(&rw.squall, -1)"),
 		around("sync", "RWMutex.RLock", "runtime_SemacquireRWMutexR(__)",
 			"runtime_squallWaits(rw.squallLock()); {", "}; runtime_squallWaited(rw.squallLock())"),
 		around("sync", "RWMutex.Lock", "runtime_SemacquireRWMutex(__)",
-			"runtime_squallWaitsForReaders(&rw.squall); {", "}; runtime_squallWaited(&[2]uint32{})"),
+			"runtime_squallWaitsForReaders(&rw.squall); {", "}; runtime_squallWaitedForReaders()"),
 	},
 }

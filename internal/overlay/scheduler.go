@@ -32,8 +32,8 @@ var schedulerSet = set{
 		before("runtime", "goschedImpl", "if preempted && sched.gcwaiting.Load() {}", "if squallGosched(gp, preempted) { schedule() }"),
 		before("runtime", "goyield_m", "runqput(_, gp, false)", "if squallYields(gp) { schedule() }"),
 		replace("runtime", "*", "Gosched()", "squallKeep()").everywhere(),
-		before("runtime", "coroswitch_m", "if exit {}", "squallFrom := gp"),
-		before("runtime", "coroswitch_m", "gogo(_)", "squallSwitch(bubble, squallFrom, gnext)"),
+		before("runtime", "coroswitch_m", "if exit {}", "squallHanded := squallLeaves(gp)"),
+		before("runtime", "coroswitch_m", "gogo(_)", "squallEnters(bubble, squallHanded, gnext)"),
 
 		// What depends on real time or on other processors.
 		begin("runtime", "internal_sync_nanotime", "if b := getg().bubble; b != nil && b.squall.on { return b.now }"),
