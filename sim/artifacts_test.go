@@ -87,7 +87,7 @@ func TestAFailedTestLeavesAFolder(t *testing.T) {
 	require.Equal(t, uint64(1), result.Seed)
 	require.Equal(t, 73840*ms, result.Elapsed, "as in the README")
 	require.Contains(t, out, fmt.Sprintf("%d events, trace %s", result.Events, result.Trace))
-	require.Contains(t, result.Command, "SQUALL_SEED=1 go test")
+	require.Contains(t, result.Command, "SQUALL_SEED=1 "+sim.GoTest())
 
 	trace := strings.Split(strings.TrimSpace(readFile(t, folder, "trace.jsonl")), "\n")
 	require.Len(t, trace, 1+result.Events, "a line for the run, and one for each event")

@@ -15,14 +15,9 @@ import (
 // command is what a person types to run one seed again: words for a POSIX shell, and where
 // they are to be typed.
 func (r *runner) command(seed uint64) string {
-	words := []string{fmt.Sprintf("SQUALL_SEED=%d", seed)}
+	words := append([]string{fmt.Sprintf("SQUALL_SEED=%d", seed)}, goTest()...)
 	if r.breaks != "" {
 		words = append([]string{exploreVariable + "=" + shellQuote(r.breaks)}, words...)
-	}
-	if exact.Enabled {
-		words = append(words, exact.Variable+"="+schedule.policy.String(), "go", "run", "github.com/squall-sim/squall/cmd/squall", "test")
-	} else {
-		words = append(words, "go", "test")
 	}
 	dir, pkg := r.dir, r.pkg
 	if pkg == "command-line-arguments" { // go test a_test.go: no package that has a path
@@ -57,6 +52,14 @@ func (r *runner) command(seed uint64) string {
 		text += fmt.Sprintf("\n(in %s; from elsewhere put -C %s right after %q)", dir, shellQuote(dir), after)
 	}
 	return text
+}
+
+// goTest is how this mode runs tests.
+func goTest() []string {
+	if exact.Enabled {
+		return []string{exact.Variable + "=" + schedule.policy.String(), "go", "run", "github.com/squall-sim/squall/cmd/squall", "test"}
+	}
+	return []string{"go", "test"}
 }
 
 // userTags are the build tags that the user gave.

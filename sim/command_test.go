@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // The command says to a shell what it says to a reader, whatever the name of the test.
@@ -29,8 +31,11 @@ func TestCommandForAShell(t *testing.T) {
 		if strings.Join(words, "\n") != strings.Join(want, "\n") {
 			t.Errorf("%s: the shell reads %q, want %q", line, words, want)
 		}
-		root := filepath.Dir(thisDir)
-		if want := "(in " + root + `; from elsewhere put -C ` + root + ` right after "go test")`; where != want {
+		root, word := filepath.Dir(thisDir), "go test"
+		if exact.Enabled {
+			word = "squall test"
+		}
+		if want := "(in " + root + `; from elsewhere put -C ` + root + ` right after "` + word + `")`; where != want {
 			t.Errorf("%s, want %s", where, want)
 		}
 	}

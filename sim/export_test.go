@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,6 +67,8 @@ func KnownLibraries() (withHooks, withTroubles []string) {
 func Exponential(u uint64) float64 { return float64(exponential(u)) / (1 << 32) }
 
 var RaceEnabled = raceEnabled
+
+func GoTest() string { return strings.Join(goTest(), " ") }
 
 // ErrNoNet is ENONET, or what stands for it where there is none.
 const ErrNoNet = errNoNet

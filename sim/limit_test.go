@@ -239,7 +239,7 @@ func TestNoticeOfATestThatTakesLong(t *testing.T) {
 			}, sim.Seed(7)))
 			text := board.text.String()
 			requireInOrder(t, text, "sim: TestNoticeOfATestThatTakesLong/"+row.name+", seed 7, has run for", "of real time",
-				"of virtual time have passed", "The goroutines that move:", "sim_test."+row.name, "limit_test.go:", "To repeat it: SQUALL_SEED=7 go test")
+				"of virtual time have passed", "The goroutines that move:", "sim_test."+row.name, "limit_test.go:", "To repeat it: SQUALL_SEED=7 "+sim.GoTest())
 			require.Equal(t, 1, strings.Count(text, "has run for"), "once:\n%s", text)
 		})
 	}
@@ -274,7 +274,7 @@ func TestDeadlineGivesTheReport(t *testing.T) {
 	require.True(t, failed)
 	for name, function := range map[string]string{"retry": "retry", "nap": "napOnFlag", "spin": "spinOnFlag"} {
 		requireInOrder(t, out, "sim: TestVictimDeadline/"+name+", seed 1, still runs after", "go test's deadline (-timeout) is near", "sim_test."+function, "limit_test.go:",
-			"of virtual time, seed 1", "To repeat it: SQUALL_SEED=1 go test")
+			"of virtual time, seed 1", "To repeat it: SQUALL_SEED=1 "+sim.GoTest())
 		require.Contains(t, out, "--- FAIL: TestVictimDeadline/"+name)
 	}
 	requireInOrder(t, out, "TestVictimDeadline/retry, seed 1, still runs", "Last events", "[S] seq 0", "To repeat it:")

@@ -95,7 +95,7 @@ func TestFailureReport(t *testing.T) {
 		"Faults that never fired:",
 		"other - server: link down at 0s: it met no packet",
 		"After at 1h0m0s: the test ended before",
-		"To repeat it: SQUALL_SEED=9 go test", "-run '^TestVictimLostAnswer$' github.com/squall-sim/squall/sim",
+		"To repeat it: SQUALL_SEED=9 "+sim.GoTest(), "-run '^TestVictimLostAnswer$' github.com/squall-sim/squall/sim",
 		"a second run of seed 9 had the same trace and failed too",
 	)
 }
@@ -125,8 +125,8 @@ func TestCheckRunsTwiceAndCompares(t *testing.T) {
 		victim string
 		want   []string // nothing: it passes
 	}{
-		{"TestVictimOtherInEachProcess", []string{"two runs with the same seed differ. The first event that differs is number", "first:", "second:", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
-		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The same packets, other content", "carries other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", ": TCPConn.Write\n", "sim_test.sayFrom\n", "SQUALL_CHECK=1 SQUALL_SEED=1 go test"}},
+		{"TestVictimOtherInEachProcess", []string{"two runs with the same seed differ. The first event that differs is number", "first:", "second:", "SQUALL_CHECK=1 SQUALL_SEED=1 " + sim.GoTest()}},
+		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The same packets, other content", "carries other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", ": TCPConn.Write\n", "sim_test.sayFrom\n", "SQUALL_CHECK=1 SQUALL_SEED=1 " + sim.GoTest()}},
 		{"TestVictimFailsInTheSecondProcess", []string{"the second one failed"}},
 		{"TestVictimOtherEachTime", nil},
 		{"TestVictimMayDiffer", nil},
@@ -450,7 +450,7 @@ func TestVictimPanic(t *testing.T) {
 func TestPanicNamesTheSeed(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimPanic", "SQUALL_SEED=77")
 	require.True(t, failed)
-	requireInOrder(t, out, "SQUALL_SEED=77 go test")
+	requireInOrder(t, out, "SQUALL_SEED=77 "+sim.GoTest())
 	require.Contains(t, out, "boom")
 }
 
@@ -465,7 +465,7 @@ func TestSeedsFromTheEnvironment(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimSeeds", "SQUALL_SEEDS=3")
 	require.True(t, failed)
 	requireInOrder(t, out, "FAIL: TestVictimSeeds/seed=2", "PASS: TestVictimSeeds/seed=3")
-	require.Contains(t, out, "SQUALL_SEED=2 go test")
+	require.Contains(t, out, "SQUALL_SEED=2 "+sim.GoTest())
 	require.Contains(t, out, "-run '^TestVictimSeeds$'", "the subtest exists only with SQUALL_SEEDS")
 
 	for _, env := range []string{"SQUALL_SEED=x", "SQUALL_SEEDS=0: that is none", "SQUALL_SEEDS=-1: \"-1\" is no seed", "SQUALL_CHECK=yes"} {
