@@ -13,7 +13,7 @@ import (
 )
 
 func TestNATS(t *testing.T) {
-	alike(t, func(n *sim.Network) (string, error) {
+	alikeButPayloads(t, func(n *sim.Network) (string, error) {
 		return ordinary(n, func(ctx context.Context) error {
 			s, err := natsd.NewServer(&natsd.Options{Host: "0.0.0.0", Port: 4222, NoSigs: true, NoLog: true})
 			if err != nil {

@@ -1,7 +1,0 @@
-//go:build squall_exact
-
-package unchanged
-
-import "testing"
-
-func needExact(*testing.T) {}
