@@ -52,32 +52,9 @@ const defaultRuns = 20_000
 // to the faults of f; a crash takes a second, and what is on a host without [Host.Run] or [Host.ServeHTTP] does not come back.
 func Explore(t *testing.T, x Exploration, f func(t *testing.T, n *Network), opts ...Option) {
 	t.Helper()
-	mustBeOutside("Explore")
 	x.mustBeValid()
-	warmUp()
-	var o options
-	for _, opt := range opts {
-		opt(&o)
-	}
-	byDefault := uint64(1)
-	if o.seedSet {
-		byDefault = o.seed
-	}
-	seeds, err := Seeds(byDefault)
-	if err != nil {
-		t.Fatal(err)
-	}
-	check, err := whatToCheck()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if o.mayDiffer && check == checkAll {
-		check = checkFailed
-	}
-	e := &exploration{
-		Exploration: x, mayDiffer: o.mayDiffer,
-		r: &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()},
-	}
+	r, seeds, o := prepare(t, "Explore", f, opts)
+	e := &exploration{Exploration: x, mayDiffer: o.mayDiffer, r: r}
 	if len(seeds) == 1 {
 		e.run(t, seeds[0])
 		return

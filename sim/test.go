@@ -97,7 +97,18 @@ import (
 // a second run shows where that matters.
 func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	t.Helper()
-	mustBeOutside("Test")
+	r, seeds, _ := prepare(t, "Test", f, opts)
+	if len(seeds) == 1 && os.Getenv(seedsVariable) == "" {
+		r.run(t, seeds[0])
+		return
+	}
+	r.sweep(t, seeds)
+}
+
+// prepare returns what runs f for a function of that name, with which seeds, and its options.
+func prepare(t *testing.T, function string, f func(t *testing.T, n *Network), opts []Option) (*runner, []uint64, options) {
+	t.Helper()
+	mustBeOutside(function)
 	warmUp()
 	prepareExact(t)
 	var o options
@@ -119,12 +130,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	if o.mayDiffer && check == checkAll {
 		check = checkFailed
 	}
-	r := &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()}
-	if len(seeds) == 1 && os.Getenv(seedsVariable) == "" {
-		r.run(t, seeds[0])
-		return
-	}
-	r.sweep(t, seeds)
+	return &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()}, seeds, o
 }
 
 // Try runs f once, on a network in a bubble, as [Test] does, but fails nothing: it

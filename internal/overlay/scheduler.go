@@ -22,6 +22,9 @@ var schedulerSet = set{
 		begin("runtime", "gdestroy", "squallOf := gp.bubble"),
 		after("runtime", "gdestroy", "dropg()", "squallExit(squallOf, gp)"),
 
+		// Where a bubble ends.
+		after("runtime", "synctestRun", "gp.bubble = bubble", "defer squallEnd(bubble)"),
+
 		// Where it waits.
 		before("runtime", "park_m", "casgstatus(_, _Grunning, _Gwaiting)", "squallLeaves := squallPark(gp)"),
 		before("runtime", "park_m", "execute(_, _)", "squallStay(gp)"),
