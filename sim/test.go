@@ -286,12 +286,19 @@ func (r *runner) compare(t *testing.T, o *outcome) {
 	}
 }
 
+// oneBubble is held by the bubble that runs in exact mode.
+var oneBubble sync.Mutex
+
 // once runs f in one bubble and notes what became of it in o, whose trace is set as soon as there is a
 // network. When the run is over it calls conclude with the t that f was given, or with its own if the bubble
 // hangs or was abandoned; it says whether the bubble ended.
 func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), conclude func(*testing.T)) (ended bool) {
 	t.Helper()
-	if !exact.Enabled { // else each bubble has its own part of a pool
+	if exact.Enabled {
+		// What bubbles share, such as locks of libraries, would have one decide who runs in the other.
+		oneBubble.Lock()
+		defer oneBubble.Unlock()
+	} else { // in exact mode each bubble has its own part of a pool
 		pools.beforeBubble()
 		defer pools.afterBubble()
 	}
