@@ -280,7 +280,7 @@ func TestExploreTriesPairs(t *testing.T) {
 		`The datagram of 5 bytes from sensor to meter at 0s was lost, and the datagram of 5 bytes from sensor to meter at 1s was lost; explore_test.go:`, ": 1 parts.",
 		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 1}))",
 		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 3}))",
-		"SQUALL_EXPLORE='Lost sensor meter UDP 1, Lost sensor meter UDP 3' SQUALL_SEED=1 go test ",
+		"SQUALL_EXPLORE='Lost sensor meter UDP 1, Lost sensor meter UDP 3' SQUALL_SEED=1 "+sim.GoTest(),
 		"It failed alike in 1 other run:", "Lost sensor meter UDP 2, Lost sensor meter UDP 4",
 		"Last events")
 }
@@ -296,7 +296,7 @@ func TestExploreRepeatsAFailure(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimExplored$/^pays-twice", where)
 	require.True(t, failed)
 	requireInOrder(t, out, "charged 2 times", "its sender crashes just before: the first of the packets with data from bank to shop",
-		"To repeat it: SQUALL_EXPLORE='SenderCrashesBefore bank shop Data 1' SQUALL_SEED=1 go test", "a second run of seed 1 had the same trace and failed too")
+		"To repeat it: SQUALL_EXPLORE='SenderCrashesBefore bank shop Data 1' SQUALL_SEED=1 "+sim.GoTest(), "a second run of seed 1 had the same trace and failed too")
 	require.NotContains(t, out, "sim: Explore:")
 	out, failed = outputOf(t, "TestVictimExplored$/^pays-twice", "SQUALL_EXPLORE=Lost bank shop UDP 1")
 	require.False(t, failed, out)

@@ -14,6 +14,9 @@ var randomSet = set{
 	edits: []edit{
 		begin("runtime", "rand", "if x, ok := squallConst(); ok { return x }"),
 		before("runtime", "randinit", "globalRand.state.Init(_)", "squallFixSeed(seed[:])"),
+		// The heap's address is drawn except with -race. The keys of hashes and the first thread's
+		// generator, which follow, must not differ by that.
+		after("runtime", "schedinit", "mallocinit()", "squallRestartRand()"),
 		// The generator of a new thread must not draw from that of the thread that starts it.
 		replace("runtime", "mrandinit", "rand()", "bootstrapRand()").everywhere(),
 		replace("runtime", "selectgo", "cheaprandn(_)", "squallChoice($1)"),

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// One seed is one schedule, one order of maps, one set of random numbers: in each process, at any GOMAXPROCS, with the race detector and without.
+func TestBuildsHaveOneOutcome(t *testing.T) {
+	if os.Getenv("SQUALL_BUILDS") == "" {
+		t.Skip("builds the standard library twice: SQUALL_BUILDS=1 go test -run Builds ./cmd/squall compares a plain and a -race build in exact mode")
+	}
+	squall := t.TempDir() + "/squall"
+	out, err := exec.Command("go", "build", "-o", squall, ".").CombinedOutput()
+	require.NoError(t, err, string(out))
+	outcome := func(processors string, flags ...string) string {
+		cmd := exec.Command(squall, append(append([]string{"test", "-count=1", "-v", "-run", "^TestOutcome$"}, flags...), "github.com/squall-sim/squall/sim/internal/exact")...)
+		cmd.Env = append(os.Environ(), "GOMAXPROCS="+processors)
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, string(out))
+		found := regexp.MustCompile(`outcome: (.*)`).FindSubmatch(out)
+		require.NotNil(t, found, string(out))
+		return string(found[1])
+	}
+	plain := outcome("1")
+	t.Log(plain)
+	require.Equal(t, plain, outcome("4"))
+	require.Equal(t, plain, outcome("1", "-race"))
+	require.Equal(t, plain, outcome("4", "-race"))
+}
