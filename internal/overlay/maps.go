@@ -13,6 +13,8 @@ var mapSet = set{
 		replace("internal/runtime/maps", "*", "memHash64Fallback(key, m.seed)", "squallHash(typ, abi.NoEscape(unsafe.Pointer(&key)), m.seed)").everywhere().from(27),
 		replace("internal/runtime/maps", "*", "memHash64AES(uint64(uintptr(key)), m.seed)", "squallHash(typ, abi.NoEscape(unsafe.Pointer(&key)), m.seed)").everywhere().from(27),
 		replace("internal/runtime/maps", "*", "memHash64Fallback(uint64(uintptr(key)), m.seed)", "squallHash(typ, abi.NoEscape(unsafe.Pointer(&key)), m.seed)").everywhere().from(27),
+		replace("internal/sync", "HashTrieMap.initSlow", "uintptr(runtime_rand())", "uintptr(runtime_squallMapSeed())"), // of sync.Map
+		replace("internal/sync", "HashTrieMap.initSlow", "mapType.Hasher", "squallHasher(mapType)"),
 		replace("runtime", "freeSpecial", "_KindSpecialBubble", "$0, squallSpecialKind"),
 	},
 }

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"hash/maphash"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -16,10 +17,10 @@ import (
 
 // Made before any test.
 var (
-	earlyMap   = numbered()
-	earlyDraw  = rand.Uint64()
-	earlySeed  = maphash.MakeSeed()
-	earlyLocks sync.Map
+	earlyMap    = numbered()
+	earlyDraw   = rand.Uint64()
+	earlySeed   = maphash.MakeSeed()
+	earlyShared sync.Map
 )
 
 // numbered is a map of several tables.
@@ -36,7 +37,8 @@ type outcome struct {
 	Schedule            exact.Schedule
 	Work                uint64 // of goroutines with a lock and a channel
 	Early, Table, Inner uint64 // orders of maps: made by a package, outside the bubble, in it
-	Pointers, SyncMap   uint64
+	Pointers            uint64
+	SyncMap, SyncKeys   uint64 // made outside, and in the bubble, with pointers as keys
 	EarlyDraw           uint64
 	Draw, Hash          uint64
 }
@@ -47,6 +49,12 @@ func orderOf[K comparable](m map[K]int) uint64 {
 	for _, v := range m {
 		fmt.Fprintln(h, v)
 	}
+	return h.Sum64()
+}
+
+func orderOfShared(m *sync.Map) uint64 {
+	h := fnv.New64a()
+	m.Range(func(_, v any) bool { fmt.Fprintln(h, v); return true })
 	return h.Sum64()
 }
 
@@ -79,7 +87,7 @@ func work() uint64 {
 func TestOutcome(t *testing.T) {
 	sim.NeedExact(t)
 	for i := range 100 {
-		earlyLocks.LoadOrStore(i, i)
+		earlyShared.LoadOrStore(i, i)
 	}
 	table := numbered()
 	run := func(seed uint64) (o outcome) {
@@ -88,12 +96,12 @@ func TestOutcome(t *testing.T) {
 			for i := range 2000 {
 				pointers[new(int)] = i
 			}
-			var ordered []int
-			earlyLocks.Range(func(_, v any) bool { ordered = append(ordered, v.(int)); return true })
-			h := fnv.New64a()
-			fmt.Fprintln(h, ordered)
+			var keys sync.Map
+			for i := range 100 {
+				keys.Store(new(int), i)
+			}
 			o = outcome{
-				Work: work(), Early: orderOf(earlyMap), Table: orderOf(table), Inner: orderOf(numbered()), Pointers: orderOf(pointers), SyncMap: h.Sum64(),
+				Work: work(), Early: orderOf(earlyMap), Table: orderOf(table), Inner: orderOf(numbered()), Pointers: orderOf(pointers), SyncMap: orderOfShared(&earlyShared), SyncKeys: orderOfShared(&keys),
 				EarlyDraw: earlyDraw, Draw: rand.Uint64(), Hash: maphash.String(earlySeed, "x") ^ maphash.String(maphash.MakeSeed(), "x"),
 			}
 			o.Schedule = exact.Now()
@@ -102,7 +110,14 @@ func TestOutcome(t *testing.T) {
 		return o
 	}
 	first := run(1)
+	garbage := make([][]*int, 100) // so that objects of the second run lie elsewhere
+	for i := range garbage {
+		for range i {
+			garbage[i] = append(garbage[i], new(int))
+		}
+	}
 	require.Equal(t, first, run(1))
+	runtime.KeepAlive(garbage)
 	other := run(2)
 	require.NotEqual(t, first.Schedule.Hash, other.Schedule.Hash)
 	require.NotEqual(t, first.Work, other.Work)
