@@ -411,3 +411,36 @@ func TestExploreConvicts(t *testing.T) {
 		require.Equal(t, m.want, got, "%s:\n%s", name, out)
 	}
 }
+
+// In exact mode the runs of Explore are scheduled as those of Test are, in its workers too, in which nothing was run before.
+func TestExploreIsScheduledAsTestIs(t *testing.T) {
+	sim.NeedExact(t)
+	const variable = "SQUALL_TEST_ORDER"
+	order := func() string {
+		var text strings.Builder
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				mu.Lock()
+				defer mu.Unlock()
+				fmt.Fprint(&text, i)
+			})
+		}
+		all.Wait()
+		return text.String()
+	}
+	if os.Getenv(variable) == "" { // no worker
+		var want string
+		sim.Test(t, func(*testing.T, *sim.Network) { want = order() })
+		t.Setenv(variable, want)
+	}
+	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost}}, func(t *testing.T, n *sim.Network) {
+		require.Equal(t, os.Getenv(variable), order())
+		n.Host("meter")
+		c, err := n.Host("sensor").Dial("udp", "meter:9")
+		require.NoError(t, err)
+		c.Write([]byte("1"))
+		time.Sleep(ms)
+	})
+}
