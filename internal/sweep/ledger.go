@@ -81,17 +81,19 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return nil, err
 	}
-	flags := os.O_RDWR | os.O_CREATE
-	if fresh {
-		flags |= os.O_TRUNC
-	}
-	f, err := os.OpenFile(name, flags, 0o666)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
 	}
 	if err := lock(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: another sweep writes it: %w", name, err)
+	}
+	if fresh { // only now, when no other sweep writes it
+		if err := f.Truncate(0); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	l, err := readLedger(f)
 	if err != nil {

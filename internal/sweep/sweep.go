@@ -66,6 +66,9 @@ func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error)
 		}
 	}
 	err = s.run(ctx)
+	if err == nil && s.all > 0 && l.runs == 0 && len(l.findings) == 0 {
+		return nil, fmt.Errorf("no test that takes seeds is selected by -run %q", c.Run)
+	}
 	return fold([]*ledger{l}, err == nil), err
 }
 
@@ -292,7 +295,7 @@ func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *li
 	words = heard.read(out)
 	err := <-ended
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() == 1 && len(heard.running) == 0 {
+	if errors.As(err, &exit) && exit.ExitCode() == 1 && len(heard.running) == 0 && len(heard.failed) > 0 {
 		return words, nil // tests failed
 	}
 	return words, err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -248,4 +249,37 @@ without its end^    --- FAIL: TestA/b/seed=3 (0.00s)
 	require.Equal(t, "TestA/c", l.cut()[0].Test)
 	require.Equal(t, uint64(5), l.cut()[0].Seed)
 	require.Equal(t, "a_test.go:5: lost # events", causeIn("    a_test.go:5: lost 7 events\n"))
+}
+
+// A process that ends with the code of failed tests, though none failed, has not done its seeds: the testing package refuses -run, or TestMain
+// does what it likes.
+func TestASweepNoticesThatNothingRan(t *testing.T) {
+	_, err := hunt(t, t.TempDir(), func(c *Config) { c.Run = "(" })
+	require.ErrorContains(t, err, "invalid regexp")
+	dir := t.TempDir()
+	for range 2 { // when all is done, too
+		_, err = hunt(t, dir, func(c *Config) { c.Run = "TestWithoutSeeds|TestThatIsNot" })
+		require.ErrorContains(t, err, `no test that takes seeds is selected by -run "TestWithoutSeeds|TestThatIsNot"`)
+	}
+}
+
+// One that begins anew leaves the ledger of a sweep under way alone.
+func TestOneSweepWritesALedger(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no lock is taken there")
+	}
+	name := LedgerFile(t.TempDir(), Shard{1, 1})
+	l, err := openLedger(name, Heading{Version: 1}, false)
+	require.NoError(t, err)
+	defer l.close()
+	require.NoError(t, l.found(Finding{Package: "p", Test: "TestA", Seed: 7}))
+	before, err := os.ReadFile(name)
+	require.NoError(t, err)
+	for _, fresh := range []bool{false, true} {
+		_, err = openLedger(name, Heading{Version: 1}, fresh)
+		require.ErrorContains(t, err, "another sweep writes it")
+	}
+	after, err := os.ReadFile(name)
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after))
 }
