@@ -55,7 +55,7 @@ func Explore(t *testing.T, x Exploration, f func(t *testing.T, n *Network), opts
 	x.mustBeValid()
 	r, seeds, o := prepare(t, "Explore", f, opts)
 	e := &exploration{Exploration: x, mayDiffer: o.mayDiffer, r: r}
-	if len(seeds) == 1 {
+	if len(seeds) == 1 && os.Getenv(seedsVariable) == "" {
 		e.run(t, seeds[0])
 		return
 	}
@@ -117,7 +117,7 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 	}
 	whole := new(observer)
 	e.with(whole, nil).run(t, seed)
-	if t.Failed() || t.Skipped() || recordsRuns || os.Getenv(replayFile) != "" {
+	if t.Failed() || t.Skipped() || recordsRuns || os.Getenv(replayFile) != "" || os.Getenv(workerVariable) != "" { // a worker of another call
 		return
 	}
 	start := time.Now()

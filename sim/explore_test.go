@@ -444,3 +444,32 @@ func TestExploreIsScheduledAsTestIs(t *testing.T) {
 		time.Sleep(ms)
 	})
 }
+
+// A test may explore twice: the workers of the second call run what is before it once, and do not explore that again. A single seed of
+// SQUALL_SEEDS is a subtest, as with Test, by which squall sweep knows it.
+func TestExploreTwice(t *testing.T) {
+	const variable = "SQUALL_TEST_RUNS"
+	first := os.Getenv(variable) == ""
+	if first {
+		t.Setenv(variable, t.TempDir())
+		t.Setenv("SQUALL_SEEDS", "7-7")
+	}
+	for call := range 2 {
+		sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Lost}}, func(t *testing.T, n *sim.Network) {
+			if call == 0 {
+				_, err := os.MkdirTemp(os.Getenv(variable), "run")
+				require.NoError(t, err)
+			}
+			if first {
+				require.Equal(t, "TestExploreTwice/seed=7", strings.Split(t.Name(), "#")[0])
+			}
+			counts(t, n, true)
+		})
+	}
+	if first {
+		runs, err := os.ReadDir(os.Getenv(variable))
+		require.NoError(t, err)
+		// Here, in the first call's worker and there with each of 3 packets lost, and in the second call's worker.
+		require.Len(t, runs, 1+1+3+1)
+	}
+}
