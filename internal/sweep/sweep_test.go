@@ -283,3 +283,18 @@ func TestOneSweepWritesALedger(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(before), string(after))
 }
+
+// As long as it is not known how long a seed takes, a range is one: a longer one could run into Timeout, for which a test is blamed that does
+// not hang. Afterwards a range takes some seconds.
+func TestRangesTakeSeconds(t *testing.T) {
+	s := &sweeping{Config: Config{Jobs: 2}, queue: []job{{0, Seeds{1, 1000}}}, left: 1000, pace: map[int]time.Duration{}}
+	j, ok := s.next(context.Background())
+	require.True(t, ok)
+	require.Equal(t, Seeds{1, 1}, j.seeds)
+	s.pace[0] = time.Minute
+	j, _ = s.next(context.Background())
+	require.Equal(t, Seeds{2, 2}, j.seeds)
+	s.pace[0] = 100 * time.Millisecond
+	j, _ = s.next(context.Background())
+	require.Equal(t, Seeds{3, 32}, j.seeds)
+}
