@@ -46,6 +46,38 @@ func TestVictimWithArtifacts(t *testing.T) {
 	})
 }
 
+// Goroutines that log at one instant.
+func TestVictimThatLogs(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		done := make(chan bool)
+		for i := range 4 {
+			go func() {
+				for range 20 {
+					log.Print(i)
+				}
+				done <- true
+			}()
+		}
+		for range 4 {
+			<-done
+		}
+		t.Error("to be kept")
+	})
+}
+
+// A program that logs has the same schedule whether or not its run is to leave a folder: the printed command repeats what the folder shows.
+func TestArtifactsLeaveTheSchedule(t *testing.T) {
+	sim.NeedExact(t)
+	schedule := regexp.MustCompile(`schedule [0-9a-f]{16} of \d+ turns`)
+	plain, _ := outputOf(t, "TestVictimThatLogs", "SQUALL_ARTIFACTS=")
+	kept, _ := outputOf(t, "TestVictimThatLogs", "SQUALL_ARTIFACTS="+t.TempDir())
+	require.Contains(t, kept, "report.html")
+	require.NotEmpty(t, schedule.FindString(plain), plain)
+	require.Equal(t, schedule.FindString(plain), schedule.FindString(kept))
+	require.NotContains(t, kept, "in another order")
+}
+
 // leftBy runs the victim and returns its output and the folder that it leaves, or "" if there is none.
 func leftBy(t *testing.T, env ...string) (output, folder string) {
 	dir := t.TempDir()

@@ -22,7 +22,6 @@ type film struct {
 	forgot uint64           // connections that are kept no more
 	states window[artifacts.State]
 	spells []filmSpell
-	said   logLines
 }
 
 // What a film keeps at most. With all that, a run takes up to about 250 MB more.

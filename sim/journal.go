@@ -8,4 +8,5 @@ type journal struct {
 	strays   []string // what the program asked the operating system's own network for
 	unripe   Schedule // what the end of the network forestalled
 	film     *film    // nil in ordinary runs
+	lines    logLines // what the program said: with a film, and in exact mode always
 }

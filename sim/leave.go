@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/artifacts"
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // The variables by which the environment says whether a test leaves something to look at, see [Test].
@@ -40,6 +41,9 @@ type leftover struct {
 
 // keeping is what the environment asks for, or nil. A second run in a process of its own leaves nothing.
 func keeping() *keeper {
+	if exact.Enabled {
+		tee()
+	}
 	dir := os.Getenv(artifactsVariable)
 	if dir == "" || recordsRuns || os.Getenv(replayFile) != "" {
 		return nil
@@ -191,7 +195,7 @@ func (n *Network) develop(r *artifacts.Run, at time.Duration) {
 	}
 	n.developFaults(r)
 	r.Story = n.story(r)
-	r.Lines = n.log.film.said.all()
+	r.Lines = n.log.lines.all()
 }
 
 // artifact is the event of that number for a report.

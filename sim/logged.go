@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/artifacts"
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // logLines are what the programs of a network say by package log, and by log/slog as long as its default logger is the one that
@@ -21,7 +22,9 @@ type logLines struct {
 // mostLines is how many lines of a run are kept, the last.
 const mostLines = 10_000
 
-// A logTee passes on what is logged and has the network's film note it.
+// A logTee passes on what is logged and has the network note it. In exact mode it does so whether or not the run is to leave
+// anything: its locks are places at which the scheduler may switch, and a run that leaves a folder must have the schedule of one
+// that does not.
 type logTee struct{ to io.Writer }
 
 // tee has what is logged noted. A program may set another output; then it is left alone.
@@ -29,8 +32,8 @@ var tee = sync.OnceFunc(func() { log.SetOutput(logTee{log.Writer()}) })
 
 // Write implements [io.Writer].
 func (t logTee) Write(p []byte) (int, error) {
-	if n := networkOfBubble(); n != nil && n.log.film != nil {
-		n.log.film.said.add(time.Duration(n.now()), string(p))
+	if n := networkOfBubble(); n != nil && (n.log.film != nil || exact.Enabled) {
+		n.log.lines.add(time.Duration(n.now()), string(p))
 	}
 	return t.to.Write(p)
 }
