@@ -7,7 +7,7 @@
 //	squall merge, replay, report
 //
 // In a module that uses squall, "go run github.com/squall-sim/squall/cmd/squall test ./..." has the version that go.mod names; after
-// "go get -tool github.com/squall-sim/squall/cmd/squall" it is "go tool squall test ./...". docs/exact.md says what exact mode is.
+// "go mod edit -tool github.com/squall-sim/squall/cmd/squall" and "go mod tidy" it is "go tool squall test ./...". docs/exact.md says what exact mode is.
 package main
 
 import (

@@ -101,6 +101,9 @@ func (r *repeat) do(cmd *cobra.Command, args []string) error {
 	}
 	number, seed, other := strings.Cut(args[0], ":")
 	i, err := strconv.Atoi(number)
+	if len(result.Causes) == 0 {
+		return fmt.Errorf("finding %s: the sweep in %s has found nothing", args[0], r.dir)
+	}
 	if err != nil || i < 1 || i > len(result.Causes) {
 		return fmt.Errorf("finding %s: want a number from 1 to %d, or NUMBER:SEED", args[0], len(result.Causes))
 	}
