@@ -46,8 +46,8 @@ func (r *runner) command(seed uint64) string {
 	text := strings.Join(words, " ")
 	if dir != "" {
 		after := "go test"
-		if exact.Enabled {
-			after = "squall test"
+		if exact.Enabled { // the go command must find the simulator there, too
+			after = "go run"
 		}
 		text += fmt.Sprintf("\n(in %s; from elsewhere put -C %s right after %q)", dir, shellQuote(dir), after)
 	}

@@ -33,7 +33,7 @@ func TestCommandForAShell(t *testing.T) {
 		}
 		root, word := filepath.Dir(thisDir), "go test"
 		if exact.Enabled {
-			word = "squall test"
+			word = "go run"
 		}
 		if want := "(in " + root + `; from elsewhere put -C ` + root + ` right after "` + word + `")`; where != want {
 			t.Errorf("%s, want %s", where, want)
