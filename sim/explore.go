@@ -112,7 +112,12 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 			t.Fatalf("sim: %s=%s: %v: want what, from, to, kind and number of a packet, such as Lost server phone Data 1; several with commas between them",
 				exploreVariable, words, err)
 		}
-		e.with(new(observer), breaks).run(t, seed)
+		sees := new(observer)
+		e.with(sees, breaks).run(t, seed)
+		if met := sees.fired; met < len(breaks) && !t.Failed() && !t.Skipped() {
+			t.Logf("sim: %s=%s: %d of %d broke, for the run has no such packet: the place is misspelt, or the program no longer sends it",
+				exploreVariable, words, met, len(breaks))
+		}
 		return
 	}
 	whole := new(observer)

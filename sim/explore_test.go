@@ -300,6 +300,7 @@ func TestExploreRepeatsAFailure(t *testing.T) {
 	require.NotContains(t, out, "sim: Explore:")
 	out, failed = outputOf(t, "TestVictimExplored$/^pays-twice", "SQUALL_EXPLORE=Lost bank shop UDP 1")
 	require.False(t, failed, out)
+	require.Contains(t, out, "0 of 1 broke, for the run has no such packet")
 
 	for _, wrong := range []string{"Lost", "lost bank shop UDP 1", "Lost bank shop udp 1", "Lost bank shop UDP x", "Lost bank shop UDP 0", "Lost bank shop UDP 1,"} {
 		out, failed = outputOf(t, "TestVictimExplored$/^pays-twice", "SQUALL_EXPLORE="+wrong)

@@ -62,6 +62,9 @@ func instead(gs []goroutine) string {
 			known = true
 		}
 	}
+	if !exact.Enabled {
+		b.WriteString("Or leave it as it is: start it by Host.Go or Host.Run, and run the test in exact mode, by squall test; docs/unchanged.md says how.\n")
+	}
 	b.WriteString(advice(gs))
 	return b.String()
 }

@@ -99,6 +99,9 @@ func TestWaitingForTheMachinesNetworkFailsTheTest(t *testing.T) {
 		"The other goroutines of the test:", "TestVictimOutside.func1.1", "outside_test.go:",
 		`net/http/httptest: host.ServeHTTP(":80", handler)`, "sim: at 0s of virtual time", "To repeat it:", "-run '^TestVictimOutside$/^listener$'",
 		"--- PASS: TestVictimOutside/next")
+	if !sim.Exact() {
+		require.Contains(t, out, "run the test in exact mode, by squall test; docs/unchanged.md says how")
+	}
 	require.NotContains(t, out, "panic:")
 	require.NotContains(t, out, "mutex")
 }
