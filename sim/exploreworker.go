@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -201,6 +202,9 @@ func (e *exploration) command(t *testing.T, seed uint64, folder string) (*exec.C
 		left = max(time.Second, time.Until(deadline)*9/10)
 	}
 	args := []string{"-test.run=" + e.r.pattern(), "-test.v", "-test.timeout=" + left.String()}
+	if flag.Lookup("test.count").Value.String() != "1" || flag.Lookup("test.cpu").Value.String() != "" { // calls are counted over all rounds
+		args = append(args, fmt.Sprintf("-test.count=%d", e.r.nth))
+	}
 	if testing.Short() {
 		args = append(args, "-test.short")
 	}
