@@ -115,7 +115,7 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 		sees := new(observer)
 		e.with(sees, breaks).run(t, seed)
 		if met := sees.fired; met < len(breaks) && !t.Failed() && !t.Skipped() {
-			t.Logf("sim: %s=%s: %d of %d broke, for the run has no such packet: the place is misspelt, or the program no longer sends it",
+			t.Errorf("sim: %s=%s: %d of %d broke, for the run has no such packet: the place is misspelt, or the program no longer sends it",
 				exploreVariable, words, met, len(breaks))
 		}
 		return
