@@ -9,7 +9,7 @@ import (
 )
 
 // A listener follows the output of a test binary run with -test.v=test2json, which has a mark before each line of the testing package's
-// own (see cmd/internal/test2json).
+// own, and since Go 1.27 marks around what a test failed for (see cmd/internal/test2json).
 type listener struct {
 	seeds   Seeds
 	current string // the test whose output comes
@@ -27,6 +27,8 @@ const (
 	mostSaid = 32 << 10 // bytes kept of what one test says, the first half and the last
 )
 
+var errorMarks = strings.NewReplacer("\x0f", "", "\x0e", "")
+
 func newListener(seeds Seeds, ended func(string, uint64, bool, bool, string)) *listener {
 	return &listener{seeds: seeds, said: map[string]*strings.Builder{}, running: map[string]bool{}, failed: map[string]bool{}, seeded: map[string]bool{}, ended: ended}
 }
@@ -37,7 +39,7 @@ func (l *listener) read(r io.Reader) (last string) {
 	var tail []string
 	for {
 		line, err := in.ReadString('\n')
-		if line != "" {
+		if line = errorMarks.Replace(line); line != "" {
 			tail = append(tail[max(0, len(tail)-59):], line)
 			l.line(line)
 		}
