@@ -25,7 +25,7 @@ func TestSearchShrinksWhatItFinds(t *testing.T) {
 		"storm 1 finds something; 1 others found nothing, and 1 were not tried.", // no event overtakes another in storm 7
 		"ordered: ", "which was published later",
 		"sim: at ", "seed 1", "Last events", "phone1",
-		"To repeat it: SQUALL_SEED=1 ", " test -run ", "'^TestSearchShrinksWhatItFinds$' github.com/squall-sim/squall/patterns/patterntest",
+		"To repeat it: SQUALL_SEED=1 ", " test", "-run '^TestSearchShrinksWhatItFinds$' github.com/squall-sim/squall/patterns/patterntest",
 		"The story, made as small as it goes: ", " instead of 3 clients, 6 faults and 108 events, after ", " tries. With sim.Seed(1)",
 		"\tfunc(w *patterntest.World) {\n\t\t", "w.Client(\"phone1\")\n", "\t\tw.Publish", "\n\t}\n",
 		"A second run had ")
