@@ -233,7 +233,10 @@ const inPieces = "in what pieces a backlog is sent and acknowledged at one insta
 
 func TestEachFlawIsFound(t *testing.T) {
 	fixSeed(t)
-	for _, row := range flaws() {
+	for i, row := range flaws() {
+		if underRace && i%8 != 0 {
+			continue // a race of the contract shows in one as in another
+		}
 		t.Run(row.flaw, func(t *testing.T) {
 			var opts []sim.Option
 			if why := races[row.flaw]; why != "" {
