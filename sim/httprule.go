@@ -138,7 +138,9 @@ func (n *Network) FaultyHTTP(next http.Handler, rules ...HTTPRule) *FaultyHandle
 		f := &httpFault{HTTPRule: rule}
 		f.name, f.value, _ = strings.Cut(rule.Header, ":")
 		f.value = strings.TrimSpace(f.value)
-		f.fault = get(n, func() *Fault { return n.fault(nil, "HTTP: "+rule.String(), "request") })
+		f.fault = n.newFault("HTTP: "+rule.String(), nil, nil, expression{})
+		f.fault.miss = "request"
+		n.do(f.fault.beginNow)
 		h.faults = append(h.faults, f)
 	}
 	return h
