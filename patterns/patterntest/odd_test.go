@@ -155,7 +155,10 @@ func aboutASecond(random *rand.Rand) pause {
 
 func TestOddSystemsKeepTheContract(t *testing.T) {
 	all := os.Getenv("SQUALL_MATRIX") != ""
-	for _, row := range odd {
+	for i, row := range odd {
+		if underRace && i%4 != 0 {
+			continue // a race of the contract shows in one as in another
+		}
 		t.Run(row.what, func(t *testing.T) {
 			if all {
 				var opts []patterntest.Option
