@@ -341,6 +341,27 @@ func TestLocksThatParallelTestsShare(t *testing.T) {
 	}
 }
 
+// In exact mode no clock moves for a lock that nobody in the test holds.
+func TestVictimLockHeldOutside(t *testing.T) {
+	victim(t)
+	sim.SetForeignPatience(time.Second / 2)
+	var mu sync.Mutex
+	mu.Lock()
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		time.AfterFunc(time.Hour, func() {})
+		mu.Lock()
+	})
+}
+
+func TestALockThatIsHeldOutsideInExactMode(t *testing.T) {
+	sim.NeedExact(t)
+	t.Parallel()
+	out, failed := outputOf(t, "TestVictimLockHeldOutside")
+	require.True(t, failed)
+	requireInOrder(t, out, "a lock is held outside the test, and is not released:", "freeze_test.go:", "The test was abandoned.")
+	require.NotContains(t, out, "fatal error")
+}
+
 func TestTryGoesOnAfterALockThatIsNeverReleased(t *testing.T) {
 	t.Parallel()
 	out, _ := outputOf(t, "TestVictimTryLock")

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // A watchdog looks at a bubble from outside, on the real clock. When the bubble is frozen, it
@@ -161,10 +163,13 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 		case s.outside: // a goroutine that may hold the lock
 			w.pause = looksFirst
 			return false
+		case exact.Enabled && waited >= foreignPatience:
+			w.d.run.abandon(elsewhereText(s.locked))
+			return false
 		case s.shared && waited >= foreignPatience:
 			w.d.run.abandon(sharedText(s.locked))
 			return false
-		case s.shared:
+		case s.shared, exact.Enabled: // where who waits for a lock of its own bubble does not count: this one is held elsewhere
 			w.pause = looksFirst
 			return false
 		}
@@ -249,6 +254,10 @@ func shares(a, b []goroutine, sure bool) bool {
 func sharedText(locked []goroutine) string {
 	return "sim: virtual time stands still: tests that run in parallel wait for one lock, and whoever holds it waits for the clock of his own test:\n" +
 		describe(locked) + "Do not share the lock between tests, or do not run them in parallel. The test was abandoned."
+}
+
+func elsewhereText(locked []goroutine) string {
+	return "sim: virtual time stands still: a lock is held outside the test, and is not released:\n" + describe(locked) + "The test was abandoned."
 }
 
 // nobodyRuns says that the goroutine that calls is the only one in the process that runs, or could

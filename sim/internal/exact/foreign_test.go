@@ -56,3 +56,28 @@ func TestALockThatOthersHoldDoesNotChangeTheOrder(t *testing.T) {
 		})
 	}
 }
+
+// Nor does time go on meanwhile, also if others wait for a lock of the bubble's own.
+func TestTimeStandsWhileOthersHoldALock(t *testing.T) {
+	sim.NeedExact(t)
+	var outside sync.Mutex
+	outside.Lock()
+	time.AfterFunc(100*time.Millisecond, outside.Unlock)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		var mine sync.Mutex
+		var all sync.WaitGroup
+		for range 3 {
+			all.Go(func() {
+				mine.Lock()
+				defer mine.Unlock()
+				time.Sleep(time.Second)
+			})
+		}
+		time.Sleep(time.Millisecond) // the others wait, and one of them for the clock
+		outside.Lock()
+		require.Equal(t, time.Millisecond, n.Elapsed())
+		outside.Unlock()
+		all.Wait()
+		require.Equal(t, 3*time.Second, n.Elapsed())
+	})
+}
