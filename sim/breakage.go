@@ -188,7 +188,7 @@ func (b *breakage) strikes(now int64, m MTUDiscover, pkt *packet) bool {
 	n := b.fault.n
 	defer n.amidStep()()
 	if n.watch.sees != nil {
-		n.watch.sees.struck(b)
+		n.watch.sees.struck()
 	}
 	switch b.What {
 	case ReceiverCrashesBefore, ReceiverCrashesAfter:

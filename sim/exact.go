@@ -127,7 +127,7 @@ func selfTest(t *testing.T) (r selfTested) {
 	return r
 }
 
-// scheduleOf is what a run's report says of its schedule, or "".
+// scheduleText is what a run's report says of its schedule, or "".
 func scheduleText(s exact.Schedule) string {
 	if !exact.Enabled {
 		return ""

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -142,11 +143,8 @@ func (e *exploration) explore(t *testing.T, seed uint64, whole *observer) *findi
 	t.Helper()
 	singles := e.singles(whole)
 	f := &findings{packets: whole.all, places: len(singles), said: whole.said}
-	runs := e.Runs
-	if runs == 0 {
-		runs = defaultRuns
-	}
-	f.add(spread(singles, runs), e.tryAll(t, seed, spread(singles, runs)))
+	singles = spread(singles, cmp.Or(e.Runs, defaultRuns))
+	f.add(singles, e.tryAll(t, seed, singles))
 	if e.Pairs > 0 {
 		pairs := e.pairs(f)
 		f.pairs = len(pairs)

@@ -178,14 +178,10 @@ func (f *findings) sentence(x *tried, why string) string {
 	}
 	text := capitalized(strings.Join(broke, ", and "))
 	var differences []string
-	words := slices.Sorted(maps.Keys(f.said))
-	for w := range x.Said {
-		if _, known := f.said[w]; !known {
-			words = append(words, w)
-		}
-	}
-	slices.Sort(words)
-	for _, w := range words {
+	words := map[string]int{}
+	maps.Copy(words, f.said)
+	maps.Copy(words, x.Said)
+	for _, w := range slices.Sorted(maps.Keys(words)) {
 		if was, is := f.said[w], x.Said[w]; was != is && !x.died {
 			differences = append(differences, fmt.Sprintf("%s was sent %s instead of %s", w, timesOf(is), timesOf(was)))
 		}

@@ -139,11 +139,12 @@ func (e *exploration) tryAll(t *testing.T, seed uint64, trials []trial) []result
 func (e *exploration) employ(t *testing.T, seed uint64, todo []numberedTrial, results []result) error {
 	for len(todo) > 0 {
 		done, texts, last, err := e.process(t, seed, append([]numberedTrial{{Trial: wholeRun}}, todo...))
-		logged := positions(texts[wholeRun])
+		logged, begun := positions(texts[wholeRun]), map[int]bool{}
 		for _, r := range done {
 			if r.Trial == wholeRun {
 				continue
 			}
+			begun[r.Trial] = true
 			if r.text = texts[r.Trial]; !r.Over {
 				r.Failed, r.died, r.Met = true, true, true
 				r.text += "\n" + last
@@ -151,9 +152,7 @@ func (e *exploration) employ(t *testing.T, seed uint64, todo []numberedTrial, re
 			r.text = withoutLogs(r.text, logged)
 			results[r.Trial] = r
 		}
-		rest := slices.DeleteFunc(slices.Clone(todo), func(j numberedTrial) bool {
-			return slices.ContainsFunc(done, func(r result) bool { return r.Trial == j.Trial })
-		})
+		rest := slices.DeleteFunc(slices.Clone(todo), func(j numberedTrial) bool { return begun[j.Trial] })
 		if len(rest) == len(todo) {
 			return fmt.Errorf("a process that is to run the test with something broken came to no end (%v):\n%s", err, last)
 		}

@@ -236,7 +236,7 @@ func (h *Host) inGroup(group netip.Addr) bool {
 	return false
 }
 
-// take hands a datagram for several hosts to each socket of h that it is for (__udp4_lib_mcast_deliver). Nobody is told if that is none.
+// takeForSeveral hands a datagram for several hosts to each socket of h that it is for (__udp4_lib_mcast_deliver). Nobody is told if that is none.
 func (h *Host) takeForSeveral(now int64, pkt *packet) {
 	n, to := h.n, pkt.dst.Addr()
 	if to.IsMulticast() && !h.inGroup(to) {

@@ -36,7 +36,6 @@ type observedPacket struct {
 	At     Place
 	When   time.Duration
 	What   string // in words
-	Resent bool
 	Prefix uint64 // hash of the trace before it
 	Kinds  uint16 // the breakages that can be there, a bit each
 }
@@ -95,9 +94,6 @@ func (o *observer) see(now int64, pkt *packet) {
 		At:   Place{From: own(pkt.way.from.name), To: own(pkt.way.to.name), Kind: kind, Nth: o.counts[observed{pkt.way.from, pkt.way.to, kind}]},
 		When: time.Duration(now), What: what, Prefix: o.n.log.trace.sum(),
 	}
-	if s := pkt.segment(); s != nil {
-		p.Resent = SentAgain.has(pkt)
-	}
 	for w := range breakageWords {
 		if w > 0 && Breakage(w).canBe(pkt) {
 			p.Kinds |= 1 << w
@@ -107,7 +103,7 @@ func (o *observer) see(now int64, pkt *packet) {
 }
 
 // struck notes that something breaks at the packet that was seen last.
-func (o *observer) struck(*breakage) {
+func (o *observer) struck() {
 	o.outcome = 0
 	at := strike{Packet: o.all - 1}
 	if at.Packet < len(o.packets) {

@@ -20,11 +20,8 @@ import (
 )
 
 func main() {
-	args, cmd := os.Args[1:], root()
-	if len(args) > 0 && args[0] != "test" { // whose flags are for the go command as they are
-		args = goFlags(args)
-	}
-	cmd.SetArgs(args)
+	cmd := root()
+	cmd.SetArgs(goFlags(os.Args[1:]))
 	err := cmd.ExecuteContext(context.Background())
 	var exit exitError
 	switch {

@@ -1,5 +1,7 @@
 package overlay
 
+import "slices"
+
 // hostSet gives goroutines the identity of a host of the simulated network, and has what they ask
 // of the operating system answered by it: the network (package net, below Dial and Listen), names,
 // interfaces, the computer's name, its clock, and the connections that package net/http keeps.
@@ -18,7 +20,7 @@ var hostSet = set{
 		{pkg: "net", name: "squallsocket.go"},
 		{pkg: "net/http", name: "squallhost.go"},
 	},
-	edits: concat(hostIdentity, hostSockets, hostOptions, hostNames, hostTransports),
+	edits: slices.Concat(hostIdentity, hostSockets, hostOptions, hostNames, hostTransports),
 }
 
 var hostIdentity = []edit{
@@ -121,11 +123,4 @@ var hostTransports = []edit{
 	fields("net/http", "Transport", "squallOwner uint64"),
 	begin("net/http", "Transport.RoundTrip", "if other := t.squallOfHost(); other != nil { return other.roundTrip(req) }"),
 	begin("net/http", "Transport.CloseIdleConnections", "if other := t.squallOfHost(); other != nil { t = other }"),
-}
-
-func concat(all ...[]edit) (edits []edit) {
-	for _, some := range all {
-		edits = append(edits, some...)
-	}
-	return edits
 }

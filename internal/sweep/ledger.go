@@ -3,6 +3,7 @@ package sweep
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -226,9 +226,7 @@ func (l *ledger) close() error { return l.file.Close() }
 // missing are the seeds of a package that are not done.
 func (l *ledger) missing(pkg string, all Seeds) (ranges []Seeds) {
 	done := slices.Clone(l.done[pkg])
-	slices.SortFunc(done, func(a, b Seeds) int {
-		return strings.Compare(fmt.Sprintf("%020d", a.First), fmt.Sprintf("%020d", b.First))
-	})
+	slices.SortFunc(done, func(a, b Seeds) int { return cmp.Compare(a.First, b.First) })
 	at, over := all.First, false
 	for _, d := range done {
 		if d.First > at && !over {

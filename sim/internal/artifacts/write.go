@@ -46,8 +46,9 @@ func (r *Run) Write(dir string) error {
 	if r.Story != "" {
 		files[StoryFile] = func(w io.Writer) error { _, err := io.WriteString(w, r.Story); return err }
 	}
+	fates := r.fates()
 	for host, name := range r.captures() {
-		files[name] = func(w io.Writer) error { return r.writeCapture(w, host, inOrder, r.fates()) }
+		files[name] = func(w io.Writer) error { return r.writeCapture(w, host, inOrder, fates) }
 	}
 	names := make([]string, 0, len(files))
 	for name := range files {
