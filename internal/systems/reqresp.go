@@ -87,6 +87,8 @@ func (kind ReqRespKind) serve(ctx context.Context, h *sim.Host, app *patterntest
 	soon, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	s.Drain(soon)
+	// The last answers are written now. A Shutdown that finds one being written looks again after a random time.
+	retry.Sleep(soon, time.Microsecond)
 	web.Shutdown(soon)
 	web.Close()
 	l.Close()

@@ -152,7 +152,7 @@ func TestAbandonedPollsSwallowNothing(t *testing.T) {
 		settle()
 		again := w.parked("cursor=%s", at(0))
 		require.EqualValues(w, 2, settled(feed).Parked)
-		time.AfterFunc(time.Second, func() { abandon(); publish(w, feed, "one") })
+		time.AfterFunc(time.Second, func() { abandon(); time.Sleep(1); publish(w, feed, "one") })
 
 		require.Equal(w, []string{"one"}, (<-again).data())
 		require.Equal(w, []string{"one"}, w.poll("cursor=%s", at(0)).data(), "until a poll carries the new cursor")

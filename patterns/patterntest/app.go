@@ -102,6 +102,10 @@ func (a *App) work(ctx context.Context, d time.Duration) error {
 	if a.life.Err() != nil {
 		return errors.New("patterntest: the server's process has ended")
 	}
+	// Work that ends when the caller's time does comes too late, whichever of the two is noticed first.
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return context.DeadlineExceeded
+	}
 	return ctx.Err()
 }
 

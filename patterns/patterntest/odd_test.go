@@ -143,6 +143,9 @@ func refusesDraining(s *ledgerServer, e entry) error {
 
 func tenTimesASecond(s *ledgerServer, c *session, p *page) error {
 	sleep(c.ended, 100*time.Millisecond)
+	if err := c.ended.Err(); err != nil {
+		return err
+	}
 	*p = s.after(c.at.After)
 	return s.write(c, p)
 }

@@ -32,6 +32,7 @@ type call struct {
 	cancel     func() // all attempts
 	request    *Request
 	repeatable bool
+	jitter     retry.Jitter // of this call alone
 	results    chan result
 
 	started, flying, failures int
@@ -165,12 +166,12 @@ func (k *call) abandon() {
 // wait waits until it is time for another attempt. It does not if the call's time ends before.
 func (k *call) wait(ctx context.Context) error {
 	r := k.last
-	delay := k.Backoff.Delay(k.failures, k.Jitter)
+	delay := k.Backoff.Delay(k.failures, k.jitter)
 	switch {
 	case r.exactly:
 		delay = r.after
 	case r.asked:
-		delay = max(delay, k.Backoff.Hint(r.after, k.Jitter))
+		delay = max(delay, k.Backoff.Hint(r.after, k.jitter))
 	}
 	if deadline, ok := ctx.Deadline(); ok && delay >= time.Until(deadline) {
 		return fmt.Errorf("%w (the next attempt would be in %v, after the call's time)", r.err, delay)

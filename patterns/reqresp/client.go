@@ -46,7 +46,7 @@ type Client struct {
 	// Backoff bounds the delays between attempts. Its defaults are 10 ms for Min, 100 ms for Base and
 	// 10 s for Max. A delay that does not end before the call's time does is not waited for: the call fails at once.
 	Backoff retry.Backoff
-	// Jitter draws the delays. Nil: seeded by the clock and URL at first use.
+	// Jitter draws the delays: each call forks it when it begins. Nil: seeded by the clock and URL at first use.
 	Jitter retry.Jitter
 	// Budget bounds the attempts beyond the first of all calls. Clients of one destination should
 	// share one. Nil: one of this client, with the defaults of retry.Budget.
@@ -185,7 +185,7 @@ func (c *Client) Call(ctx context.Context, r Request) (*Response, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	k := &call{Client: c, request: &r, results: make(chan result, c.MaxAttempts), repeatable: idempotent(r.Method) || r.Key != ""}
+	k := &call{Client: c, request: &r, results: make(chan result, c.MaxAttempts), repeatable: idempotent(r.Method) || r.Key != "", jitter: c.Jitter.Fork()}
 	answer, err := k.run(ctx)
 	c.stats.outcomes[OutcomeOf(err)].Add(1)
 	return answer, err

@@ -2,6 +2,7 @@ package retry
 
 import (
 	"hash/fnv"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -27,6 +28,19 @@ func Seeded(seed uint64) Jitter {
 		defer mu.Unlock()
 		return time.Duration(r.Uint64N(uint64(max) + 1))
 	}
+}
+
+// Fork returns a Jitter that is seeded by one draw of j, and draws alone from then on: those who fail at one instant draw
+// the same, whichever of them comes first. A fork of [NoJitter] is NoJitter. It panics if j is nil.
+func (j Jitter) Fork() Jitter {
+	if j == nil {
+		panic("retry: Jitter.Fork: the Jitter is nil: want a function, such as NoJitter")
+	}
+	seed := j(math.MaxInt64)
+	if seed == 0 {
+		return j
+	}
+	return Seeded(uint64(seed))
 }
 
 // OrSeeded returns j or, if that is nil, one seeded by the clock and the name of the

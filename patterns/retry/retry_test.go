@@ -143,6 +143,21 @@ func TestSeeded(t *testing.T) {
 	require.LessOrEqual(t, a(math.MaxInt64), time.Duration(math.MaxInt64))
 }
 
+// What a fork draws does not depend on what others draw from the same Jitter meanwhile, or from other forks.
+func TestFork(t *testing.T) {
+	draws := func(j retry.Jitter) [2]time.Duration { return [2]time.Duration{j(time.Hour), j(time.Hour)} }
+	alone, shared := retry.Seeded(1), retry.Seeded(1)
+	first, second := alone.Fork(), alone.Fork()
+	a, b := draws(first), draws(second)
+	require.NotEqual(t, a, b)
+	first, second = shared.Fork(), shared.Fork()
+	draws(shared)
+	require.Equal(t, b, draws(second))
+	require.Equal(t, a, draws(first))
+	require.Equal(t, [2]time.Duration{}, draws(retry.Jitter(retry.NoJitter).Fork()))
+	require.PanicsWithValue(t, "retry: Jitter.Fork: the Jitter is nil: want a function, such as NoJitter", func() { retry.Jitter(nil).Fork() })
+}
+
 // A default repeats in a simulation, differs by name, and by when a process started.
 func TestDefaultJitter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -130,7 +130,7 @@ func (c *wsCarrier) write(p []byte) error {
 func (c *wsCarrier) context() context.Context { return c.ctx }
 
 func (c *wsCarrier) end() {
-	if !c.failed && c.ctx.Err() == nil {
+	if !c.failed && !c.aborted.Load() && c.ctx.Err() == nil {
 		_ = c.conn.Close(websocket.StatusServiceRestart, "resume elsewhere")
 	}
 	_ = c.conn.CloseNow()

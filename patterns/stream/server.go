@@ -235,12 +235,7 @@ func (s *Server) Close() error {
 func (s *Server) stop(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopped == nil {
-		close(s.drain)
-		if len(s.sessions) == 0 {
-			close(s.idle)
-		}
-	}
+	first := s.stopped == nil
 	if s.stopped != ErrClosed {
 		s.stopped = why
 	}
@@ -249,6 +244,13 @@ func (s *Server) stop(why error) {
 		// connection may be another request's.
 		if c != nil && why == ErrClosed {
 			c.abort()
+		}
+	}
+	// When they have been aborted, or one that hears of it first would still say goodbye.
+	if first {
+		close(s.drain)
+		if len(s.sessions) == 0 {
+			close(s.idle)
 		}
 	}
 }

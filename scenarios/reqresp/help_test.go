@@ -370,7 +370,8 @@ func slowLoris(t *testing.T, n *sim.Network) {
 	server.ReadHeaderTimeout = 5 * sec
 	evil := n.Host("evil")
 	n.Link(evil, b.host, scenario.Good)
-	dribble := func(first string) (took time.Duration) {
+	dribble := func(wait time.Duration, first string) (took time.Duration) {
+		time.Sleep(wait)
 		conn, err := evil.Dial("tcp", "server:80")
 		require.NoError(t, err)
 		defer conn.Close()
@@ -389,9 +390,9 @@ func slowLoris(t *testing.T, n *sim.Network) {
 	}
 	var all sync.WaitGroup
 	// A transit, the time that is allowed, and a transit back. net/http lingers for another half a second, so that an answer is read.
-	all.Go(func() { require.Equal(t, 40*ms+5*sec+40*ms, dribble("GET / HTTP/1.1\r\nHost: server\r\nX: ")) })
+	all.Go(func() { require.Equal(t, 40*ms+5*sec+40*ms, dribble(0, "GET / HTTP/1.1\r\nHost: server\r\nX: ")) })
 	all.Go(func() {
-		took := dribble("POST / HTTP/1.1\r\nHost: server\r\nContent-Length: 100\r\n\r\n")
+		took := dribble(ms, "POST / HTTP/1.1\r\nHost: server\r\nContent-Length: 100\r\n\r\n")
 		require.GreaterOrEqual(t, took, 40*ms+10*sec+40*ms)
 		require.LessOrEqual(t, took, 40*ms+11*sec)
 	})
