@@ -175,6 +175,7 @@ func relayOn(n *sim.Network, d *database) *sim.Host {
 		_ = r.Run(ctx)
 		return nil
 	})
+	time.Sleep(1) // the relay has found nothing, and looks again in a second
 	return app
 }
 
