@@ -61,7 +61,7 @@ func clientStories() (all stories) {
 	all.add("the client leaves while events come", "what is half done when it is asked to stop is done once", func(w *World) {
 		c := w.Client("phone")
 		for i := range 10 {
-			w.After(time.Duration(i)*2*time.Second+1010*time.Millisecond, func() { c.Leave(); c.Return() })
+			w.After(time.Duration(i)*2*time.Second+1010*time.Millisecond+3*time.Microsecond, func() { c.Leave(); c.Return() })
 		}
 		w.PublishEvery(80*time.Millisecond, 250)
 	})
