@@ -66,6 +66,19 @@ func leavesItThere(_ *depotServer, p *parcel) {
 	p.since = time.Now().Add(1000 * time.Hour)
 }
 
+// allButTheNewest leaves out what there is a newer parcel of.
+func allButTheNewest(q *queue, p *parcel) bool {
+	return p.key != "" && slices.ContainsFunc(q.parcels[p.id:], func(later *parcel) bool { return later.key == p.key })
+}
+
+// allButTheFirst leaves out what comes while an older one waits.
+func allButTheFirst(q *queue, p *parcel) bool {
+	return p.key != "" && slices.ContainsFunc(q.parcels[q.first:p.id-1], func(older *parcel) bool { return older.key == p.key && !older.done })
+}
+
+// whateverIsOld leaves out what there is a newer parcel of anything of.
+func whateverIsOld(q *queue, p *parcel) bool { return p.key != "" && p.id < len(q.parcels) }
+
 func none(int) int { return 0 }
 
 // asAStack is a stack.
@@ -94,5 +107,10 @@ var brokenDepots = []flaw{
 	{"a worker that hangs keeps its events", depot{ackWait: -1}.on, "a handler hangs", patterntest.Settled,
 		"e10, accepted at 1.709s, reached one at 1.749s, which did not get it done (failure 1), and has not come again"},
 	{"an event is taken from a worker that is busy", depot{ackWait: 2 * time.Second}.on, "handlers are slow", patterntest.Shared, "e6… reached slow at 7.54s again, although slow had it at 4.74s (and 341 more)"},
+	{"the first of the values waits for a worker, and others are left out", depot{spares: allButTheFirst, claims: patterntest.System{Conflates: true}}.on,
+		"values change faster than a worker works", patterntest.Complete, "e17…, accepted at 10.52s, had not reached any of the 1 workers 3m0s after all faults were over (and 177 more)"},
+	{"the newest of all values waits for a worker, whatever it is of", depot{spares: whateverIsOld, claims: patterntest.System{Conflates: true}}.on,
+		"values change faster than a worker works", patterntest.Complete, "e17…, accepted at 10.52s, had not reached any of the 1 workers 3m0s after all faults were over (and 177 more)"},
+	{"old values are left out for workers, and the system does not say so", depot{spares: allButTheNewest}.on, "workers die, stall and are cut off", patterntest.Complete, "e221, accepted at 1m12.82s, had not reached any of the 4 workers 3m0s after all faults were over (and 79 more)"},
 	{"the newest event of a key comes first", depot{choose: asAStack}.on, "workers die, stall and are cut off", patterntest.Ordered, "e361 reached steady at 1m22.964s, after e381 of the same key, which was published later (and 78 more)"},
 }

@@ -21,6 +21,7 @@ type depot struct {
 
 	begin   func(s *depotServer)                                     // when a server starts
 	choose  func(s *depotServer, q *queue, p *parcel) []*depotWorker // who gets a parcel; nobody: it waits
+	spares  func(q *queue, p *parcel) bool                           // whether a parcel that nobody has is left out
 	joined  func(s *depotServer, q *queue)                           // when a worker has come
 	gone    func(s *depotServer, p *parcel)                          // when the worker has gone that had it
 	failed  func(s *depotServer, p *parcel)                          // when its worker says so
@@ -152,6 +153,9 @@ func (d depot) whole() depot {
 	if d.choose == nil {
 		d.choose = inTurn
 	}
+	if d.spares == nil {
+		d.spares = func(*queue, *parcel) bool { return false }
+	}
 	if d.joined == nil {
 		d.joined = func(*depotServer, *queue) {}
 	}
@@ -221,6 +225,9 @@ func (s *depotServer) dispatch(q *queue) {
 			p.with.hangs, p.with = true, nil
 		}
 		if p.done || p.with != nil || now.Before(p.notBefore) {
+			continue
+		}
+		if p.done = s.spares(q, p); p.done {
 			continue
 		}
 		for _, w := range s.choose(s, q, p) {

@@ -61,6 +61,8 @@ var odd = []struct {
 	{"workers share parcels, which have keys", depot{}.on,
 		[]string{"three workers share the events", "workers come and go", "workers die, stall and are cut off", "a handler fails now and then", "an event that nobody can handle", "a handler hangs", "handlers are slow",
 			"events of seven keys", "the client leaves while events come"}, ""},
+	{"workers get the newest parcel of each key", depot{spares: allButTheNewest, claims: patterntest.System{Conflates: true}}.on,
+		[]string{"values change faster than a worker works", "values change faster than a client reads", "workers die, stall and are cut off", "workers come and go"}, ""},
 	{"publishers are on hosts of their own", ledger{outbox: sendNext}.on,
 		[]string{"publishers whose answers are lost", "a publisher crashes before it hears the answer", "the server restarts before a publisher hears the answer"}, ""},
 	{"publishers are on hosts of their own, and the ledger on disk", ledger{durable: true, outbox: sendNext}.on,

@@ -364,7 +364,7 @@ func (w *World) missing(c *Client, f func(p *publication) bool) {
 	if w.again {
 		from = c.since
 	}
-	gapAt, newest := c.toldAt(), w.newestOfKeys(c)
+	gapAt, newest := c.toldAt(), w.newestOfKeys(c.since, func(data string) bool { return c.has(data) > 0 })
 	for _, p := range owed[from:] {
 		if p.at <= gapAt || p.ended > 0 && p.err != nil || p.expired(now) && !c.inTime || !p.isFor(c) || whole && p.accepted() && c.has(p.data) > 0 {
 			if whole {
@@ -390,23 +390,23 @@ func (w *World) missing(c *Client, f func(p *publication) bool) {
 	}
 }
 
-// newest are the places of the newest events of keys that a client has.
+// newest are the places of the newest events of keys that a client has, or that a group of workers has handled.
 type newest map[string]int
 
-// makesUpFor says whether a client that has these can do without an older one.
+// makesUpFor says whether who has these can do without an older one.
 func (n newest) makesUpFor(p *publication) bool {
 	place, there := n[p.key]
 	return there && p.place < place
 }
 
-// newestOfKeys returns them if they make up for the older ones. The world and the client are locked.
-func (w *World) newestOfKeys(c *Client) newest {
+// newestOfKeys returns them, of those published since, if they make up for the older ones. The world is locked.
+func (w *World) newestOfKeys(since int, has func(data string) bool) newest {
 	if !w.system.Conflates || !w.keyed {
 		return nil
 	}
 	newest := newest{}
-	for _, p := range w.published[c.since:] {
-		if p.key != "" && c.has(p.data) > 0 {
+	for _, p := range w.published[since:] {
+		if p.key != "" && has(p.data) {
 			newest[p.key] = p.place
 		}
 	}

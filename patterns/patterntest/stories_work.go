@@ -112,6 +112,17 @@ func workStories() (all stories) {
 		w.Sleep(time.Minute)
 	})
 	all.needs("System.Work is not set", works)
+	all.add("values change faster than a worker works", "to work on an old value may be left out, on the last one it may not", func(w *World) {
+		slow := w.Worker("workers", "slow", takes(30*time.Millisecond))
+		w.PublishKeys(5, time.Second, 10, 0)
+		slow.Link.Down()
+		w.PublishKeys(5, 20*time.Millisecond, 300, 12_000) // 3.6 MB: more than sockets hold
+		w.PublishKeys(3, time.Second, 3, 0)                // two of the keys have their last values before
+		slow.Link.Up()
+		w.Sleep(time.Minute)
+		w.PublishKeys(2, 100*time.Millisecond, 20, 0)
+	})
+	all.needs("System.Work is not set, or System.Conflates", func(s System) bool { return works(s) && s.Conflates })
 	return all
 }
 

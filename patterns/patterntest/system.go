@@ -194,7 +194,8 @@ type System struct {
 	// overtake them, and those of Publish, which have none, each other.
 	KeysOnly bool
 
-	// Conflates says that of a key's events a client may be spared those that it has newer ones of.
+	// Conflates says that of a key's events a client may be spared those that it has newer ones of, and a group of
+	// workers those of which one of them has handled a newer one.
 	Conflates bool
 
 	// Work is about clients that work on events, acknowledge each, and may share them.

@@ -179,20 +179,24 @@ func (g *group) toldAt() time.Duration {
 	return at
 }
 
-// left calls f for the accepted events that no worker has handled and that were not given up, until f
-// returns false.
+// left calls f for the accepted events that no worker has handled, for which no newer one makes up, and that
+// were not given up, until f returns false.
 func (w *World) left(g *group, f func(p *publication, failures int) bool) {
 	gapAt := g.toldAt()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	newest := w.newestOfKeys(g.since, func(data string) bool {
+		_, handled := g.tries(data)
+		return handled
+	})
 	for _, p := range w.published[g.since:] {
 		if !p.accepted() || p.to != "" || p.at <= gapAt || p.expired(w.Net.Elapsed()) {
 			continue
 		}
 		failures, handled := g.tries(p.data)
-		if handled || w.system.Work.MaxAttempts > 0 && failures >= w.system.Work.MaxAttempts {
+		if handled || newest.makesUpFor(p) || w.system.Work.MaxAttempts > 0 && failures >= w.system.Work.MaxAttempts {
 			continue
 		}
 		if !f(p, failures) {

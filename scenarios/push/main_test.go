@@ -20,7 +20,7 @@ func TestDelivery(t *testing.T) {
 		scenario.Variant{Name: "memory", System: pushed, Options: scenario.Pieces()},
 		scenario.Variant{Name: "store", System: pushedWithStore, Options: append(scenario.OtherStore(), scenario.Pieces()...)},
 		scenario.Variant{Name: "conflating", System: pushedConflated, Options: append(scenario.Pieces(), scenario.Only(
-			"values change faster than a client reads", "events of seven keys", "events at one instant", "one client of three does not read")...)},
+			"values change faster than a client reads", "values change faster than a worker works", "events of seven keys", "events at one instant", "one client of three does not read")...)},
 	)
 }
 
