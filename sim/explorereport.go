@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/squall-sim/squall/internal/failure"
 )
 
 // Findings are what an exploration has found.
@@ -76,7 +78,7 @@ func (f *findings) judge() (groups [][]*tried, strays []*tried) {
 		case !x.repeats():
 			strays = append(strays, x)
 		case x.Failed:
-			cause := causeIn(x.text)
+			cause := failure.Cause(x.text)
 			k, known := number[cause]
 			if !known {
 				k = len(groups)
@@ -159,7 +161,7 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 
 // reasonIn is the first failure of a text as part of a sentence.
 func reasonIn(why string) string {
-	if where, what := failureIn(why); where != "" {
+	if where, what := failure.First(why); where != "" {
 		return where + ": " + what
 	}
 	return firstLine(strings.TrimLeft(why, "=\n")) // a process that died, or the race detector
@@ -214,9 +216,9 @@ func failureOf(text string) (why, report string) {
 		if strings.HasPrefix(strings.TrimSpace(line), "--- FAIL: ") {
 			continue
 		}
-		if m := failureLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+		if _, what, ok := failure.Line(line); ok {
 			into = &said
-			if strings.HasPrefix(m[2], "sim: at ") {
+			if strings.HasPrefix(what, "sim: at ") {
 				into = &rest
 			}
 		}

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/squall-sim/squall/internal/failure"
 )
 
 // A test that has failed cannot be run again in its process. So the runs of an exploration happen in workers: processes of
@@ -270,8 +272,8 @@ func sections(out io.Reader, mark string) (texts map[int]string, last string) {
 func positions(text string) map[string]bool {
 	all := map[string]bool{}
 	for line := range strings.Lines(text) {
-		if m := failureLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
-			all[m[1]] = true
+		if where, _, ok := failure.Line(line); ok {
+			all[where] = true
 		}
 	}
 	return all
@@ -282,8 +284,8 @@ func withoutLogs(text string, at map[string]bool) string {
 	var b strings.Builder
 	skip := false
 	for line := range strings.Lines(text) {
-		if m := failureLine.FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
-			skip = at[m[1]]
+		if where, _, ok := failure.Line(line); ok {
+			skip = at[where]
 		}
 		if !skip {
 			b.WriteString(line)

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/failure"
 	"github.com/squall-sim/squall/sim/internal/artifacts"
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
@@ -120,7 +120,7 @@ func sentence(o *outcome) string {
 	}
 	parts := append([]string(nil), o.problems...)
 	if o.second.failed {
-		for _, said := range saidIn(o.second.output) {
+		for _, said := range failure.Said(o.second.output) {
 			if !strings.HasPrefix(said, "sim: ") { // the network's own words
 				parts = append(parts, said)
 			}
@@ -132,30 +132,6 @@ func sentence(o *outcome) string {
 	const most = 8000
 	text := strings.Join(parts, "\n")
 	return text[:min(len(text), most)]
-}
-
-var saidLine = regexp.MustCompile(`^ {4}(?: {4})*\w[^\s:]*\.go:\d+: ?(.*)$`)
-
-// saidIn are the things that a test said in the output of go test, each with the lines that belong to it.
-func saidIn(output string) (all []string) {
-	in := false
-	for line := range strings.Lines(output) {
-		line = strings.TrimRight(line, "\r\n")
-		if m := saidLine.FindStringSubmatch(line); m != nil {
-			all = append(all, m[1])
-			in = true
-			continue
-		}
-		if rest, indented := strings.CutPrefix(line, "        "); in && indented {
-			all[len(all)-1] += "\n" + rest
-		} else {
-			in = false
-		}
-	}
-	for i, said := range all {
-		all[i] = strings.TrimSpace(said)
-	}
-	return all
 }
 
 // develop puts what the network knows into r. The lock is held.

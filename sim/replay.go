@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/failure"
 )
 
 // A failed test is run a second time, in a process of its own: a test that has
@@ -41,7 +43,7 @@ type rerun struct {
 func (r *runner) again(o *outcome) string {
 	seed, second := o.seed, o.second
 	if r.found != nil && second.failed {
-		r.found.add(causeIn(second.output), seed)
+		r.found.add(failure.Cause(second.output), seed)
 	}
 	switch {
 	case !second.came:

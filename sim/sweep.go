@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -112,45 +111,4 @@ func listed(seeds []uint64) string {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
 	return b.String()
-}
-
-var (
-	failureLine = regexp.MustCompile(`^\s+(\w[^\s:]*\.go:\d+): ?(.*)$`)
-	testifyPart = regexp.MustCompile(`^\s+(Error|Messages):\s+(.*)$`)
-	oneOfMany   = regexp.MustCompile(`0x[0-9a-f]+|\d+(\.\d+)?`)
-)
-
-// causeIn finds in the output of a test what it failed for: where and with what text, in
-// which each number stands for any.
-func causeIn(output string) string {
-	where, what := failureIn(output)
-	if where == "" {
-		return ""
-	}
-	return where + ": " + oneOfMany.ReplaceAllString(what, "#")
-}
-
-// failureIn finds in the output of a test where it failed and with what text.
-func failureIn(output string) (where, what string) {
-	var parts []string
-	for line := range strings.Lines(output) {
-		line = strings.TrimRight(line, "\r\n")
-		if m := failureLine.FindStringSubmatch(line); m != nil {
-			if where != "" {
-				break
-			}
-			where = m[1]
-			if text := strings.TrimSpace(m[2]); text != "" {
-				parts = append(parts, text)
-			}
-			continue
-		}
-		if where == "" || len(parts) == 2 {
-			continue
-		}
-		if m := testifyPart.FindStringSubmatch(line); m != nil {
-			parts = append(parts, strings.TrimSpace(m[2]))
-		}
-	}
-	return where, strings.Join(parts, " ")
 }

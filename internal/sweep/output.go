@@ -2,10 +2,13 @@ package sweep
 
 import (
 	"bufio"
+	"cmp"
 	"io"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/squall-sim/squall/internal/failure"
 )
 
 // A listener follows the output of a test binary run with -test.v=test2json, which has a mark before each line of the testing package's
@@ -152,38 +155,5 @@ func (l *listener) cut() (all []Finding) {
 	return all
 }
 
-var (
-	failureLine = regexp.MustCompile(`^\s+(\w[^\s:]*\.go:\d+): ?(.*)$`)
-	testifyPart = regexp.MustCompile(`^\s+(Error|Messages):\s+(.*)$`)
-	oneOfMany   = regexp.MustCompile(`0x[0-9a-f]+|\d+(\.\d+)?`)
-)
-
-// causeIn finds in the output of a test what it failed for: where and with what text, in which each number stands for any. Package sim
-// does the same for the seeds of one go test.
-func causeIn(output string) string {
-	var where string
-	var parts []string
-	for line := range strings.Lines(output) {
-		line = strings.TrimRight(line, "\r\n")
-		if m := failureLine.FindStringSubmatch(line); m != nil {
-			if where != "" {
-				break
-			}
-			where = m[1]
-			if text := strings.TrimSpace(m[2]); text != "" {
-				parts = append(parts, text)
-			}
-			continue
-		}
-		if where == "" || len(parts) == 2 {
-			continue
-		}
-		if m := testifyPart.FindStringSubmatch(line); m != nil {
-			parts = append(parts, strings.TrimSpace(m[2]))
-		}
-	}
-	if where == "" {
-		return "it failed without a word"
-	}
-	return where + ": " + oneOfMany.ReplaceAllString(strings.Join(parts, " "), "#")
-}
+// causeOf is what a test failed for, with a # for each number.
+func causeOf(output string) string { return cmp.Or(failure.Cause(output), "it failed without a word") }

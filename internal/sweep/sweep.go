@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/squall-sim/squall/internal/failure"
 )
 
 // Progress is how far a sweep is.
@@ -169,7 +171,7 @@ func (s *sweeping) work(ctx context.Context, j job) {
 	began := time.Now()
 	heard := newListener(j.seeds, func(test string, seed uint64, seeded, failed bool, output string) {
 		if failed {
-			s.found(Finding{Package: b.pkg, Test: test, Seed: seed, Seeded: seeded, Cause: causeIn(output), Output: output})
+			s.found(Finding{Package: b.pkg, Test: test, Seed: seed, Seeded: seeded, Cause: causeOf(output), Output: output})
 		}
 	})
 	words, died := s.process(ctx, b, j.seeds, heard)
@@ -307,7 +309,7 @@ var deathLine = regexp.MustCompile(`(?m)^(panic: .*|fatal error: .*|runtime: out
 // deathIn is what the last words of a process say it died of.
 func deathIn(words string, died error) string {
 	if m := deathLine.FindString(words); m != "" {
-		return oneOfMany.ReplaceAllString(strings.TrimSpace(m), "#")
+		return failure.Alike(strings.TrimSpace(m))
 	}
 	return died.Error()
 }

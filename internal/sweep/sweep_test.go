@@ -248,7 +248,7 @@ without its end^    --- FAIL: TestA/b/seed=3 (0.00s)
 	}, told, "a subtest of that name that no seed of the range has is the test's own")
 	require.Equal(t, "TestA/c", l.cut()[0].Test)
 	require.Equal(t, uint64(5), l.cut()[0].Seed)
-	require.Equal(t, "a_test.go:5: lost # events", causeIn("    a_test.go:5: lost 7 events\n"))
+	require.Equal(t, "a_test.go:5: lost # events", causeOf("    a_test.go:5: lost 7 events\n"))
 }
 
 // A process that ends with the code of failed tests, though none failed, has not done its seeds: the testing package refuses -run, or TestMain
