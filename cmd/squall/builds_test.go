@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"regexp"
@@ -17,18 +18,23 @@ func TestBuildsHaveOneOutcome(t *testing.T) {
 	squall := t.TempDir() + "/squall"
 	out, err := exec.Command("go", "build", "-o", squall, ".").CombinedOutput()
 	require.NoError(t, err, string(out))
+	built := false
 	outcome := func(processors string, flags ...string) string {
 		cmd := exec.Command(squall, append(append([]string{"test", "-count=1", "-v", "-run", "^TestOutcome$"}, flags...), "github.com/squall-sim/squall/sim/internal/exact")...)
 		cmd.Env = append(os.Environ(), "GOMAXPROCS="+processors)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
+		require.False(t, built && bytes.Contains(out, []byte("builds the standard library")), "it was built for the run before:\n%s", out)
 		found := regexp.MustCompile(`outcome: (.*)`).FindSubmatch(out)
 		require.NotNil(t, found, string(out))
 		return string(found[1])
 	}
 	plain := outcome("1")
 	t.Log(plain)
+	built = true
 	require.Equal(t, plain, outcome("4"))
+	built = false // for the race detector
 	require.Equal(t, plain, outcome("1", "-race"))
+	built = true
 	require.Equal(t, plain, outcome("4", "-race"))
 }

@@ -46,6 +46,17 @@ func TestArgumentsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Who has nothing built yet is told why it takes long, and only then: TestBuildsHaveOneOutcome looks at the other case.
+func TestSaysThatTheStandardLibraryIsBuilt(t *testing.T) {
+	t.Setenv("GOCACHE", t.TempDir())
+	file := filepath.Join(t.TempDir(), "overlay.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"Replace": {}}`), 0o600))
+	o := &overlay.Overlay{Go: "go"}
+	require.True(t, commandLine{rest: []string{"-v", "-race", "./..."}}.toBuild(t.Context(), o, file))
+	require.True(t, commandLine{rest: []string{"-v", "-args", "-race=nonsense"}}.toBuild(t.Context(), o, file), "what follows -args is no flag of a build")
+	require.False(t, commandLine{rest: []string{"-race=nonsense"}}.toBuild(t.Context(), o, file), "the go command says what is wrong")
+}
+
 // A module that has an overlay of its own keeps it, unless it replaces what exact mode replaces.
 func TestOverlayOfTheUser(t *testing.T) {
 	dir := t.TempDir()

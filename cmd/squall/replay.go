@@ -1,14 +1,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +21,9 @@ type repeat struct {
 	dir, run  string
 	seed      uint64
 	artifacts string // where to leave something to look at
+	tags      string
 	race      bool
+	short     bool
 }
 
 func (r *repeat) flags(cmd *cobra.Command) {
@@ -30,10 +31,13 @@ func (r *repeat) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.run, "run", "", "instead of a finding: tests, as of go test -run")
 	cmd.Flags().Uint64Var(&r.seed, "seed", 1, "instead of a finding: the seed")
 	cmd.Flags().BoolVar(&r.race, "race", false, "with the race detector")
+	cmd.Flags().StringVar(&r.tags, "tags", "", "build tags, instead of the sweep's")
+	cmd.Flags().BoolVar(&r.short, "short", false, "as of go test")
 }
 
 const findingsHelp = `A finding is named by its number in the sweep's result, and by another seed than its first after a colon: 2, or 2:4711. Without a number
-the findings are listed. With -run a test is named instead, with -seed and packages.`
+the findings are listed. It is built as for the sweep: with its flags and GOFLAGS, unless that is set. With -run a test is named instead,
+with -seed and packages.`
 
 func replayCommand() *cobra.Command {
 	var r repeat
@@ -89,56 +93,95 @@ func findPages(dir string) (all []string, err error) {
 
 func (r *repeat) do(cmd *cobra.Command, args []string) error {
 	if r.run != "" {
-		return r.goTest(cmd.Context(), cmd.OutOrStdout(), "", r.run, true, args)
+		return r.goTest(cmd, testRun{run: r.run, seed: r.seed, seeded: true, packages: args})
 	}
 	result, err := sweep.Merge([]string{r.dir})
 	if err != nil {
 		return err
 	}
-	if len(args) != 1 {
+	if len(args) == 0 {
 		result.WriteText(cmd.OutOrStdout(), "")
 		return nil
 	}
-	number, seed, other := strings.Cut(args[0], ":")
-	i, err := strconv.Atoi(number)
-	if len(result.Causes) == 0 {
-		return fmt.Errorf("finding %s: the sweep in %s has found nothing", args[0], r.dir)
+	if len(args) > 1 {
+		return fmt.Errorf("%s: want one finding, or -run with packages", strings.Join(args, " "))
 	}
-	if err != nil || i < 1 || i > len(result.Causes) {
-		return fmt.Errorf("finding %s: want a number from 1 to %d, or NUMBER:SEED", args[0], len(result.Causes))
-	}
-	c := result.Causes[i-1]
-	r.seed = c.First
-	if other {
-		if r.seed, err = strconv.ParseUint(seed, 10, 64); err != nil {
-			return fmt.Errorf("finding %s: the seed %q is no number", args[0], seed)
-		}
+	c, seed, err := pick(result, args[0], r.dir)
+	if err != nil {
+		return err
 	}
 	var pattern []string
 	for part := range strings.SplitSeq(c.Test, "/") {
 		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	return r.goTest(cmd.Context(), cmd.OutOrStdout(), result.Dirs[c.Package], strings.Join(pattern, "/"), c.Seeded, []string{c.Package})
+	h := result.Heading
+	return r.goTest(cmd, testRun{dir: h.Dirs[c.Package], run: strings.Join(pattern, "/"), seed: seed, seeded: c.Seeded, build: h.Build, short: h.Short,
+		goFlags: h.GoFlags, packages: []string{c.Package}, finding: args[0]})
 }
 
-func (r *repeat) goTest(ctx context.Context, w io.Writer, dir, run string, seeded bool, packages []string) error {
-	args := []string{"test", "-count=1", "-run", run}
-	if r.race {
+// pick is the finding that NUMBER or NUMBER:SEED names, and its seed.
+func pick(result *sweep.Result, name, dir string) (c sweep.Cause, seed uint64, err error) {
+	if len(result.Causes) == 0 {
+		return c, 0, fmt.Errorf("finding %s: the sweep in %s has found nothing", name, dir)
+	}
+	number, text, other := strings.Cut(name, ":")
+	i, err := strconv.Atoi(number)
+	if err != nil || i < 1 || i > len(result.Causes) {
+		return c, 0, fmt.Errorf("finding %s: want a number from 1 to %d, or NUMBER:SEED", name, len(result.Causes))
+	}
+	c = result.Causes[i-1]
+	if seed = c.First; other {
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			return c, 0, fmt.Errorf("finding %s: the seed %q is no number", name, text)
+		}
+	}
+	return c, seed, nil
+}
+
+// A testRun is a test to run, as go test is told.
+type testRun struct {
+	dir, run string
+	seed     uint64
+	seeded   bool
+	build    []string // flags, of the sweep
+	short    bool
+	goFlags  string // of the sweep; where GOFLAGS is set it holds
+	packages []string
+	finding  string // that it is to repeat
+}
+
+func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
+	args := append([]string{"test", "-count=1", "-run", what.run}, what.build...)
+	if r.race && !slices.Contains(args, "-race") {
 		args = append(args, "-race")
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, packages...)...)
-	cmd.Dir = dir
-	cmd.Stdout, cmd.Stderr = w, os.Stderr
-	cmd.Env = append(os.Environ(), "SQUALL_SEEDS=")
-	if seeded {
-		cmd.Env = append(cmd.Env, fmt.Sprintf("SQUALL_SEED=%d", r.seed))
+	if r.tags != "" {
+		args = append(args, "-tags="+r.tags) // the last one holds
+	}
+	if what.short || r.short {
+		args = append(args, "-short")
+	}
+	test := exec.CommandContext(cmd.Context(), "go", append(args, what.packages...)...)
+	if _, err := os.Stat(what.dir); err == nil { // on another machine than that of the sweep it may lie elsewhere
+		test.Dir = what.dir
+	}
+	test.Stdout, test.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+	test.Env = append(os.Environ(), "SQUALL_SEEDS=", "SQUALL_SEED=")
+	if what.seeded {
+		test.Env = append(test.Env, fmt.Sprintf("SQUALL_SEED=%d", what.seed))
+	}
+	if what.goFlags != "" && os.Getenv("GOFLAGS") == "" {
+		test.Env = append(test.Env, "GOFLAGS="+what.goFlags)
 	}
 	if r.artifacts != "" {
-		cmd.Env = append(cmd.Env, "SQUALL_ARTIFACTS="+r.artifacts, "SQUALL_ARTIFACTS_ALL=1")
+		test.Env = append(test.Env, "SQUALL_ARTIFACTS="+r.artifacts, "SQUALL_ARTIFACTS_ALL=1")
 	}
-	err := cmd.Run()
+	err := test.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return exitError(exit.ExitCode())
+	}
+	if err == nil && what.finding != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "squall: finding %s did not fail again. What is tested has changed since, or the test does not repeat: SQUALL_CHECK=1 says where two runs differ\n", what.finding)
 	}
 	return err
 }

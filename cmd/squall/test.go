@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +23,7 @@ func testCommand() *cobra.Command {
 that follows from the seed. The first time it takes as long as building the standard library once.
 
 All flags, packages and variables are those of go test, and so are the output and the exit code.
-SQUALL_SCHED=fifo, random:0.05 or pct:3 says how the next goroutine is chosen.`,
+It says on standard error when that is under way. SQUALL_SCHED=fifo, random:0.05 or pct:3 says how the next goroutine is chosen.`,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
@@ -51,6 +52,9 @@ func runTest(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	if line.toBuild(ctx, o, file) {
+		fmt.Fprintf(os.Stderr, "squall: exact mode builds the standard library of %s, once for each release of Go and set of build flags: it takes a minute or more\n", o.Version)
+	}
 	cmd := exec.Command(o.Go, line.goTest(file)...)
 	cmd.Env = append(os.Environ(), o.Env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
@@ -64,4 +68,24 @@ func runTest(ctx context.Context, args []string) error {
 		return exitError(exit.ExitCode())
 	}
 	return err
+}
+
+// toBuild says whether the build cache lacks the changed standard library, so that nothing will be heard of the tests for a while. If the
+// go command cannot say, it does not either: it will have more to say about why.
+func (l commandLine) toBuild(ctx context.Context, o *overlay.Overlay, overlayFile string) bool {
+	args := []string{"list", "-f", "{{.Stale}}", "-overlay=" + overlayFile, "-tags=" + overlay.Tag}
+	for _, a := range l.rest {
+		name, _, _ := flagOf(a)
+		if name == "args" {
+			break
+		}
+		if slices.Contains([]string{"race", "msan", "asan", "trimpath"}, name) { // each is another build of it
+			args = append(args, a)
+		}
+	}
+	cmd := exec.CommandContext(ctx, o.Go, append(args, "runtime")...)
+	cmd.Dir = l.dir
+	cmd.Env = append(os.Environ(), o.Env...)
+	out, err := cmd.Output()
+	return err == nil && strings.TrimSpace(string(out)) == "true"
 }

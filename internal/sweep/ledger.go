@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"sync"
 )
@@ -21,6 +21,9 @@ type Heading struct {
 	Binaries map[string]string `json:"binaries"`     // SHA-256 of the test binary, by package
 	Dirs     map[string]string `json:"dirs"`         // where a package's tests run
 	Run      string            `json:"run,omitempty"`
+	Build    []string          `json:"build,omitempty"` // flags of the build, in their order
+	Short    bool              `json:"short,omitempty"`
+	GoFlags  string            `json:"goflags,omitempty"` // GOFLAGS, as it was
 	Seeds    Seeds             `json:"seeds"`
 	Shard    Shard             `json:"shard"`
 }
@@ -105,8 +108,8 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 	case l.heading.Version == 0:
 		l.heading = h
 		err = l.write(entry{Heading: &h}, true)
-	case !reflect.DeepEqual(l.heading, h):
-		err = fmt.Errorf("%s is of another sweep (%s): what is tested has changed, or -run, -seeds or -shard; -fresh begins anew", name, difference(l.heading, h))
+	case difference(l.heading, h) != "":
+		err = fmt.Errorf("%s is of another sweep (%s): -fresh begins anew, and -dir another one beside it", name, difference(l.heading, h))
 	}
 	if err != nil {
 		f.Close()
@@ -115,24 +118,36 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 	return l, nil
 }
 
-// difference says in what two headings differ.
+// difference says in what two headings differ, or is empty if they are of one sweep. GOFLAGS may differ, and so may the folders of another
+// machine: what is tested is the same if the binaries are.
 func difference(a, b Heading) string {
 	switch {
+	case a.Version != b.Version:
+		return fmt.Sprintf("version %d of its form, now %d", a.Version, b.Version)
 	case a.Seeds != b.Seeds:
 		return fmt.Sprintf("seeds %v, now %v", a.Seeds, b.Seeds)
 	case a.Shard != b.Shard:
 		return fmt.Sprintf("shard %v, now %v", a.Shard, b.Shard)
 	case a.Run != b.Run:
 		return fmt.Sprintf("-run %q, now %q", a.Run, b.Run)
+	case !slices.Equal(a.Build, b.Build):
+		return fmt.Sprintf("flags of the build %v, now %v", a.Build, b.Build)
+	case a.Short != b.Short:
+		return fmt.Sprintf("-short=%t, now %t", a.Short, b.Short)
 	}
-	for pkg, sum := range b.Binaries {
+	for _, pkg := range slices.Sorted(maps.Keys(b.Binaries)) {
 		if old, ok := a.Binaries[pkg]; !ok {
 			return "without " + pkg
-		} else if old != sum {
-			return "another build of " + pkg
+		} else if old != b.Binaries[pkg] {
+			return pkg + " has changed, or is built otherwise"
 		}
 	}
-	return "other packages"
+	for _, pkg := range slices.Sorted(maps.Keys(a.Binaries)) {
+		if _, ok := b.Binaries[pkg]; !ok {
+			return "with " + pkg
+		}
+	}
+	return ""
 }
 
 // readLedger reads what there is. A last line that is not whole, since the process ended, does not count, and goes.

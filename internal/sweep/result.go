@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -25,8 +24,8 @@ type Result struct {
 	Failed   int     `json:"failed"`
 	Causes   []Cause `json:"causes"`
 
-	Packages []string          `json:"packages"`
-	Dirs     map[string]string `json:"-"`
+	Packages []string `json:"packages"`
+	Heading  Heading  `json:"-"` // of the first shard
 }
 
 // A Cause is why tests failed that did so alike.
@@ -46,7 +45,7 @@ const seedsShown = 20
 // fold makes one result of ledgers of one sweep.
 func fold(ledgers []*ledger, complete bool) *Result {
 	h := ledgers[0].heading
-	r := &Result{Seeds: h.Seeds, Run: h.Run, Shards: max(h.Shard.Count, 1), Complete: complete, Dirs: h.Dirs}
+	r := &Result{Seeds: h.Seeds, Run: h.Run, Shards: max(h.Shard.Count, 1), Complete: complete, Heading: h}
 	for pkg := range h.Binaries {
 		r.Packages = append(r.Packages, pkg)
 	}
@@ -117,9 +116,8 @@ func Merge(names []string) (*Result, error) {
 		if len(all) > 0 {
 			same := l.heading
 			same.Shard.Number = all[0].heading.Shard.Number
-			same.Dirs = all[0].heading.Dirs // on another machine the module may lie elsewhere
-			if !reflect.DeepEqual(same, all[0].heading) {
-				return nil, fmt.Errorf("%s and %s are of two sweeps: %s", files[0], name, difference(all[0].heading, same))
+			if d := difference(all[0].heading, same); d != "" {
+				return nil, fmt.Errorf("%s and %s are of two sweeps: %s", files[0], name, d)
 			}
 		}
 		all = append(all, l)

@@ -49,7 +49,8 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 
 // runBuilt is Run once the tests are compiled.
 func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error) {
-	h := Heading{Version: 1, Binaries: map[string]string{}, Dirs: map[string]string{}, Run: c.Run, Seeds: c.Seeds, Shard: c.Shard}
+	h := Heading{Version: 1, Binaries: map[string]string{}, Dirs: map[string]string{}, Run: c.Run, Build: c.Build, Short: c.Short,
+		GoFlags: os.Getenv("GOFLAGS"), Seeds: c.Seeds, Shard: c.Shard}
 	for _, b := range binaries {
 		h.Binaries[b.pkg], h.Dirs[b.pkg] = b.sum, b.dir
 	}
