@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/storm"
 )
 
 // A callStorm is what goes wrong when, and what is asked meanwhile, drawn at random. Its faults are those of
@@ -20,25 +22,25 @@ type callBurst struct {
 
 // drawCallStorm draws some minutes of trouble.
 func drawCallStorm(seed uint64) callStorm {
-	d := newDraws(seed)
-	s := callStorm{plan[callBurst]{clients: 1 + d.below(3)}}
+	d := storm.NewDraws(seed)
+	s := callStorm{plan[callBurst]{clients: 1 + d.Below(3)}}
 	s.faults = drawSchedule(d, s.clients)
-	for i := range 1 + d.below(6) {
+	for i := range 1 + d.Below(6) {
 		b := callBurst{
 			pace: pace{
-				pause: d.someTime(),
-				every: pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
-				count: 1 + d.below(20),
+				pause: someTime(d),
+				every: storm.Pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
+				count: 1 + d.Below(20),
 			},
 			question: Question{
-				Work:    pick(d, 0, 0, 100*time.Millisecond, 3*time.Second),
-				Timeout: pick(d, 0, 0, time.Second, time.Minute),
-				Cancel:  pick(d, 0, 0, 0, 150*time.Millisecond),
-				Size:    pick(d, 0, 0, 1000, 8000),
-				Answer:  pick(d, 0, 0, 1000, 8000),
+				Work:    storm.Pick(d, 0, 0, 100*time.Millisecond, 3*time.Second),
+				Timeout: storm.Pick(d, 0, 0, time.Second, time.Minute),
+				Cancel:  storm.Pick(d, 0, 0, 0, 150*time.Millisecond),
+				Size:    storm.Pick(d, 0, 0, 1000, 8000),
+				Answer:  storm.Pick(d, 0, 0, 1000, 8000),
 			},
 		}
-		switch d.below(4) {
+		switch d.Below(4) {
 		case 0:
 			b.question.Keyed = true
 		case 2: // of services with State
@@ -67,14 +69,14 @@ func (s callStorm) story(name string) CallStory {
 // play is what code says.
 func (s callStorm) play(w *CallWorld) {
 	callers := w.Callers(s.clients)
-	for _, i := range s.faults.spared(s.clients) {
+	for _, i := range sparedBy(s.faults, s.clients) {
 		w.GoodFor(callers[i])
 	}
 	var peers []*Peer
 	for _, c := range callers {
 		peers = append(peers, &c.Peer)
 	}
-	s.faults.play(&w.Stage, peers)
+	w.inject(s.faults, peers)
 	for _, b := range s.bursts {
 		w.Sleep(b.pause)
 		w.AskEvery(b.every, b.count, b.question)
@@ -87,8 +89,8 @@ func (s callStorm) code() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "\t"+format+"\n", args...) }
 	b.WriteString("func(w *patterntest.CallWorld) {\n")
-	faults := s.faults.code(s.clients)
-	spared := s.faults.spared(s.clients)
+	faults := codeOf(s.faults, s.clients)
+	spared := sparedBy(s.faults, s.clients)
 	for i := range s.clients {
 		if speaksOf(faults, i) || slices.Contains(spared, i) {
 			line("%s := w.Caller(%q)", phone(i), phone(i))

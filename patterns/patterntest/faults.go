@@ -2,79 +2,67 @@ package patterntest
 
 import (
 	"fmt"
-	"iter"
-	"math/bits"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/squall-sim/squall/internal/storm"
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim"
 )
 
 // A schedule is which faults begin when. It needs no more than a [Stage], so that storms of every
 // contract have the same.
-type schedule []scheduled
+type schedule = storm.Schedule[hit]
 
-// scheduled is a fault that begins at a time after the start and lasts for a while.
-type scheduled struct {
-	kind      int // among the kinds
-	client    int // whom it meets, unless it is the server
-	at, lasts time.Duration
-}
-
-// The times that faults last, but for some milliseconds.
-var durations = []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second, 30 * time.Second, 65 * time.Second, 5 * time.Minute}
+// A hit is which of the kinds of faults it is, and whom it meets, unless it is the server.
+type hit struct{ kind, client int }
 
 // drawSchedule draws up to eight faults, which may overlap.
-func drawSchedule(d *draws, clients int) (drawn schedule) {
-	at := time.Duration(0)
-	for range d.below(9) {
-		at += d.someTime()
-		x := scheduled{kind: d.below(len(kinds)), client: d.below(clients), at: at}
-		x.lasts = pick(d, durations...) + d.milliseconds(1000)
-		drawn = append(drawn, x)
+func drawSchedule(d *storm.Draws, clients int) schedule {
+	return storm.Generator[hit]{
+		Count:    func(d *storm.Draws) int { return d.Below(9) },
+		Pause:    someTime,
+		What:     func(d *storm.Draws) hit { return hit{kind: d.Below(len(kinds)), client: d.Below(clients)} },
+		Lasts:    func(d *storm.Draws) time.Duration { return storm.Pick(d, storm.Durations...) + d.Milliseconds(1000) },
+		Excludes: hit.excludes,
+	}.Draw(d)
+}
+
+// excludes says that nobody would be there to do as he is asked: he is paused.
+func (x hit) excludes(y hit) bool {
+	k, other := kinds[x.kind], kinds[y.kind]
+	return k.pauses() && other.asks && k.ofServer() == other.ofServer() && (k.ofServer() || x.client == y.client)
+}
+
+// smaller returns hits that are simpler, the simplest first.
+func (x hit) smaller() (all []hit) {
+	for _, y := range []hit{{0, x.client}, {x.kind / 2, x.client}, {x.kind, 0}} {
+		if y != x {
+			all = append(all, y)
+		}
 	}
-	return slices.DeleteFunc(slices.Clone(drawn), func(x scheduled) bool {
-		return kinds[x.kind].pauses && slices.ContainsFunc(drawn, func(y scheduled) bool {
-			k := kinds[y.kind]
-			return k.asks && kinds[x.kind].ofServer == k.ofServer && (k.ofServer || x.client == y.client)
-		})
-	})
+	return all
 }
 
-// draws are those of one storm: a function of its seed alone.
-type draws struct{ stream netem.Stream }
-
-func newDraws(seed uint64) *draws { return &draws{netem.NewStream(seed, "storm")} }
-
-// below draws from 0 to n-1.
-func (d *draws) below(n int) int {
-	hi, _ := bits.Mul64(d.stream.Uint64(), uint64(n))
-	return int(hi)
-}
-
-func pick[T any](d *draws, from ...T) T { return from[d.below(len(from))] }
-
-func (d *draws) milliseconds(below int) time.Duration {
-	return time.Duration(d.below(below)) * time.Millisecond
-}
+// simpler is how schedules are made smaller.
+var simpler = storm.Simpler[hit]{What: hit.smaller}
 
 // someTime draws from 0 to 33 s; most are to the millisecond.
-func (d *draws) someTime() time.Duration {
-	return time.Duration(d.below(32))*time.Second + d.milliseconds(2000)
+func someTime(d *storm.Draws) time.Duration {
+	return time.Duration(d.Below(32))*time.Second + d.Milliseconds(2000)
 }
 
-// play lets the faults happen to the stage and to some of its peers.
-func (all schedule) play(s *Stage, peers []*Peer) {
+// inject lets the faults of a schedule happen to the stage and to some of its peers.
+func (s *Stage) inject(all schedule, peers []*Peer) {
 	for _, x := range all {
-		s.Net.Inject(x.at, x.lasts, kinds[x.kind].fault(s, peers[x.client]))
+		s.Net.Inject(x.At, x.Lasts, kinds[x.What.kind].fault(s, peers[x.What.client]))
 	}
 }
 
-// code returns the schedule as lines of Go. What faults are in Go they say themselves, on a stage like that of the
+// codeOf returns a schedule as lines of Go. What faults are in Go they say themselves, on a stage like that of the
 // story.
-func (all schedule) code(clients int) (lines []string) {
+func codeOf(all schedule, clients int) (lines []string) {
 	n := sim.New()
 	defer n.Close()
 	s := &Stage{Net: n, Server: n.Host("server")}
@@ -87,162 +75,90 @@ func (all schedule) code(clients int) (lines []string) {
 		peers = append(peers, p)
 	}
 	for _, x := range all {
-		k, p := kinds[x.kind], peers[x.client]
+		k, p := kinds[x.What.kind], peers[x.What.client]
 		code := strings.ReplaceAll(k.code, "%[1]s", p.Name)
 		if code == "" {
 			code = k.fault(s, p).Code(func(subject any) string { return names[subject] })
 		}
-		lines = append(lines, fmt.Sprintf("w.Net.Inject(%s, %s, %s)", goTime(x.at), goTime(x.lasts), code))
+		lines = append(lines, fmt.Sprintf("w.Net.Inject(%s, %s, %s)", goTime(x.At), goTime(x.Lasts), code))
 	}
 	return lines
 }
 
-// spared returns those of some clients that nothing happens to.
-func (all schedule) spared(clients int) (spared []int) {
+// sparedBy returns those of some clients that nothing happens to.
+func sparedBy(all schedule, clients int) (spared []int) {
 	for i := range clients {
-		if !slices.ContainsFunc(all, func(x scheduled) bool { return kinds[x.kind].ofServer || x.client == i }) {
+		if !slices.ContainsFunc(all, func(x storm.Fault[hit]) bool { return kinds[x.What.kind].ofServer() || x.What.client == i }) {
 			spared = append(spared, i)
 		}
 	}
 	return spared
 }
 
-// over returns when the last fault ends.
-func (all schedule) over() (last time.Duration) {
-	for _, x := range all {
-		last = max(last, x.at+x.lasts)
-	}
-	return last
-}
-
-// smaller yields schedules that are simpler: of fewer faults, and then of simpler and shorter ones.
-func (all schedule) smaller() iter.Seq[schedule] {
-	return func(yield func(schedule) bool) {
-		for part := range parts(len(all)) {
-			if !yield(slices.Delete(slices.Clone(all), part.from, part.to)) {
-				return
-			}
-		}
-		for i, x := range all {
-			for _, y := range x.smaller() {
-				changed := slices.Clone(all)
-				changed[i] = y
-				if !yield(changed) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// smaller returns faults that are simpler, the simplest first.
-func (x scheduled) smaller() (all []scheduled) {
-	try := func(change func(y *scheduled)) {
-		y := x
-		if change(&y); y != x {
-			all = append(all, y)
-		}
-	}
-	try(func(y *scheduled) { y.kind = 0 })
-	try(func(y *scheduled) { y.kind /= 2 })
-	try(func(y *scheduled) { y.client = 0 })
-	for _, d := range durations {
-		try(func(y *scheduled) { y.lasts = min(d, y.lasts) })
-	}
-	for _, to := range []time.Duration{time.Minute, 10 * time.Second, time.Second} {
-		try(func(y *scheduled) { y.at = y.at.Truncate(to) })
-	}
-	return all
-}
-
-// A part is what to leave out of a list.
-type part struct{ from, to int }
-
-// parts yields halves of a list, then quarters and so on down to single elements.
-func parts(length int) iter.Seq[part] {
-	return func(yield func(part) bool) {
-		for size := length; size > 0; size /= 2 {
-			for from := 0; from+size <= length; from += size {
-				if !yield(part{from, from + size}) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// A kind is a fault that storms draw.
+// A kind is a fault that storms draw: one of those of any network, of the link between the server and a client, or one of the stage's own.
 type kind struct {
-	fault    func(s *Stage, p *Peer) *sim.Fault
-	code     string // if the fault does not know it; %[1]s stands for the client
-	ofServer bool   // it meets all clients
-	pauses   bool
-	asks     bool // somebody to stop, who cannot while he is paused
+	storm.Kind
+	byClient bool // it is of the client, or of what it sends, and not of the server
+
+	own   func(s *Stage, p *Peer) *sim.Fault // instead
+	code  string                             // of that; %[1]s stands for the client
+	ofOwn bool                               // of that: it meets all clients
+	asks  bool                               // of that: somebody to stop, who cannot while he is paused
 }
 
 // The simplest come first: a storm that is made smaller goes that way.
 var kinds = []kind{
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.Down(p.Link) }},
-	{fault: func(s *Stage, p *Peer) *sim.Fault { return sim.DownFrom(p.Link, s.Server) }},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.DownFrom(p.Link, p.Host) }},
-	{fault: func(s *Stage, _ *Peer) *sim.Fault { return sim.Crash(s.Server) }, ofServer: true},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.Crash(p.Host) }},
-	{fault: func(s *Stage, _ *Peer) *sim.Fault { return sim.PowerOff(s.Server) }, ofServer: true},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.PowerOff(p.Host) }},
-	{fault: func(s *Stage, _ *Peer) *sim.Fault { return sim.Pause(s.Server) }, ofServer: true, pauses: true},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.Pause(p.Host) }, pauses: true},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return p.Absence() }, code: "%[1]s.Absence()", asks: true},
-	{fault: func(s *Stage, _ *Peer) *sim.Fault { return s.Redeployment() }, code: "w.Redeployment()", ofServer: true, asks: true},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.Hold(p.Link) }},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return p.Rejection() }, code: "%[1]s.Rejection()"},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.Partition(s.Net, []*sim.Host{s.Server}, []*sim.Host{p.Host})
-	}},
-	impaired(netem.Config{Loss: netem.Bernoulli(0.05)}),
-	impaired(netem.Config{Loss: netem.Bernoulli(0.4)}),
-	impaired(netem.Config{Loss: netem.GilbertElliott{P: 0.05, R: 0.2}}),
-	impaired(netem.Config{Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}}),
-	impaired(netem.Config{Jitter: Transit, Duplicate: 0.1}),
-	impaired(netem.Config{Corrupt: 0.1}),
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.Drop(p.Link, sim.Packets{From: s.Server, Kind: sim.Data})
-	}},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.Reset(p.Link, sim.Packets{Kind: sim.SYN}) }},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.Reset(p.Link, sim.Packets{From: s.Server, Kind: sim.Data})
-	}},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.CloseAfter(p.Link, 1000, sim.Packets{From: s.Server})
-	}},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.PartitionOneWay(s.Net, []*sim.Host{s.Server}, []*sim.Host{p.Host})
-	}},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.PartitionBy(s.Net, sim.Isolate(p.Host), sim.PartitionConfig{InFlight: true})
-	}},
-	{fault: func(s *Stage, _ *Peer) *sim.Fault {
-		return sim.PartitionBy(s.Net, sim.Isolate(s.Server), sim.PartitionConfig{Holds: true})
-	}, ofServer: true},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.PartitionBy(s.Net, sim.Isolate(p.Host), sim.PartitionConfig{Only: sim.OpenConnections})
-	}},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.PartitionBy(s.Net, sim.Isolate(p.Host), sim.PartitionConfig{Only: sim.NewConnections})
-	}},
-	{fault: func(s *Stage, _ *Peer) *sim.Fault { return s.InterfaceDown() }, code: "w.InterfaceDown()", ofServer: true},
-	{fault: func(_ *Stage, p *Peer) *sim.Fault {
-		return sim.Flap(sim.Down(p.Link), time.Second, 4*time.Second)
-	}},
-	{fault: func(s *Stage, p *Peer) *sim.Fault {
-		return sim.CrossTraffic(s.Server, p.Host, sim.Traffic{Rate: 56 * netem.Kbit, Poisson: true}) // most of what a slow link takes
-	}},
+	{Kind: storm.Down},
+	{Kind: storm.DownFrom},
+	{Kind: storm.DownFrom, byClient: true},
+	{Kind: storm.Crash},
+	{Kind: storm.Crash, byClient: true},
+	{Kind: storm.PowerOff},
+	{Kind: storm.PowerOff, byClient: true},
+	{Kind: storm.Pause},
+	{Kind: storm.Pause, byClient: true},
+	{own: func(_ *Stage, p *Peer) *sim.Fault { return p.Absence() }, code: "%[1]s.Absence()", asks: true},
+	{own: func(s *Stage, _ *Peer) *sim.Fault { return s.Redeployment() }, code: "w.Redeployment()", ofOwn: true, asks: true},
+	{Kind: storm.Hold},
+	{own: func(_ *Stage, p *Peer) *sim.Fault { return p.Rejection() }, code: "%[1]s.Rejection()"},
+	{Kind: storm.Partition},
+	{Kind: storm.Lossy},
+	{Kind: storm.VeryLossy},
+	{Kind: storm.LossyInBursts},
+	{Kind: storm.Slow},
+	{Kind: storm.OutOfOrder},
+	{Kind: storm.Corrupt},
+	{Kind: storm.DropData},
+	{Kind: storm.ResetSYN},
+	{Kind: storm.ResetData},
+	{Kind: storm.CloseAfter},
+	{Kind: storm.PartitionOneWay},
+	{Kind: storm.Isolate, byClient: true},
+	{Kind: storm.IsolateHeld},
+	{Kind: storm.IsolateOpen, byClient: true},
+	{Kind: storm.IsolateNew, byClient: true},
+	{own: func(s *Stage, _ *Peer) *sim.Fault { return s.InterfaceDown() }, code: "w.InterfaceDown()", ofOwn: true},
+	{Kind: storm.Flap},
+	{Kind: storm.CrossTraffic},
 }
 
-// impaired is a link that is worse for a while.
-func impaired(cfg netem.Config) kind {
-	cfg.Delay = Transit
-	return kind{fault: func(_ *Stage, p *Peer) *sim.Fault { return sim.Impair(p.Link, cfg) }}
+// fault makes a fault of the kind.
+func (k kind) fault(s *Stage, p *Peer) *sim.Fault {
+	if k.own != nil {
+		return k.own(s, p)
+	}
+	site := storm.Site{Net: s.Net, From: s.Server, To: p.Host, Link: p.Link, Own: netem.Config{Delay: Transit}}
+	if k.byClient {
+		site.From, site.To = site.To, site.From
+	}
+	return k.Fault(site)
 }
+
+// ofServer says that it meets all clients.
+func (k kind) ofServer() bool { return k.ofOwn || k.Of == storm.OfHost && !k.byClient }
+
+// pauses says that nobody on the host does anything.
+func (k kind) pauses() bool { return k.Name == storm.Pause.Name }
 
 // Absence is a fault: the client leaves of its own accord ([Peer.Leave]), and returns when it is over.
 func (p *Peer) Absence() *sim.Fault {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/storm"
 )
 
 // A plan is what the storms of both contracts have in common: so many clients, what goes wrong when, and what the
@@ -37,23 +39,23 @@ func (p plan[B]) smaller(easier func(B) []B) iter.Seq[plan[B]] {
 		if p.clients > 1 {
 			t := p
 			t.clients--
-			t.faults = slices.DeleteFunc(slices.Clone(p.faults), func(x scheduled) bool { return x.client == t.clients })
+			t.faults = slices.DeleteFunc(slices.Clone(p.faults), func(x storm.Fault[hit]) bool { return x.What.client == t.clients })
 			if !yield(t) {
 				return
 			}
 		}
-		for f := range p.faults.smaller() {
+		for f := range p.faults.Smaller(simpler) {
 			t := p
 			if t.faults = f; !yield(t) {
 				return
 			}
 		}
-		for part := range parts(len(p.bursts)) {
-			if part.to-part.from == len(p.bursts) {
+		for part := range storm.Parts(len(p.bursts)) {
+			if part.To-part.From == len(p.bursts) {
 				continue // a story of nothing shows nothing
 			}
 			t := p
-			if t.bursts = slices.Delete(slices.Clone(p.bursts), part.from, part.to); !yield(t) {
+			if t.bursts = slices.Delete(slices.Clone(p.bursts), part.From, part.To); !yield(t) {
 				return
 			}
 		}
@@ -96,7 +98,7 @@ func (p plan[B]) rest() time.Duration {
 	for _, b := range p.bursts {
 		passed += b.lasting()
 	}
-	return max(0, p.faults.over()-passed)
+	return max(0, p.faults.Over()-passed)
 }
 
 // size says in words how much there is, of a client and of a thing.

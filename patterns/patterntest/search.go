@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/storm"
 	"github.com/squall-sim/squall/sim"
 )
 
@@ -87,26 +88,20 @@ func (play judge[S]) shrink(t *testing.T, seed uint64, s S, first found) string 
 	if testing.Short() {
 		patience /= 5
 	}
-	deadline := time.Now().Add(patience)
-	least, last, tries := s, first, 0
-	for better := true; better; {
-		better = false
-		for s := range least.smaller() {
-			if time.Now().After(deadline) {
-				break
-			}
-			tries++
-			if f := play.try(t, seed, s); first.same(f) {
-				least, last, better = s, f, true
-				break
-			}
+	last := first
+	least, did := storm.Shrink(s, S.smaller, func(s S) bool {
+		f := play.try(t, seed, s)
+		if !first.same(f) {
+			return false
 		}
-	}
+		last = f
+		return true
+	}, storm.Limit{Until: time.Now().Add(patience)})
 
 	var b strings.Builder
 	b.WriteString(last.err.Error())
 	fmt.Fprintf(&b, "\nThe story, made as small as it goes: %s instead of %s, after %d tries. With sim.Seed(%d) it does the same anywhere:\n\n%s\n\n",
-		least.size(), s.size(), tries, seed, indent(least.code()))
+		least.size(), s.size(), did.Tries, seed, indent(least.code()))
 	switch second := play.try(t, seed, least); {
 	case second.trace == last.trace:
 		b.WriteString("A second run had the same trace.")

@@ -8,11 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/storm"
 	"github.com/squall-sim/squall/sim"
 )
 
-// A storm is what goes wrong when, and what is published meanwhile, drawn at random.
-type storm struct {
+// A deliveryStorm is what goes wrong when, and what is published meanwhile, drawn at random.
+type deliveryStorm struct {
 	plan[burst]
 	work bool // the clients are workers
 }
@@ -26,21 +27,21 @@ type burst struct {
 
 // drawStorm draws some minutes of trouble, which ends within five minutes of its last
 // beginning.
-func drawStorm(seed uint64) storm {
-	d := newDraws(seed)
-	s := storm{plan: plan[burst]{clients: 1 + d.below(3)}}
+func drawStorm(seed uint64) deliveryStorm {
+	d := storm.NewDraws(seed)
+	s := deliveryStorm{plan: plan[burst]{clients: 1 + d.Below(3)}}
 	s.faults = drawSchedule(d, s.clients)
-	for range 1 + d.below(6) {
+	for range 1 + d.Below(6) {
 		b := burst{
 			pace: pace{
-				pause: d.someTime(),
-				every: pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
-				count: 1 + d.below(30),
+				pause: someTime(d),
+				every: storm.Pick(d, 0, time.Second, 5*time.Second, 200*time.Millisecond, 30*time.Millisecond),
+				count: 1 + d.Below(30),
 			},
-			size: pick(d, 0, 0, 1000, 8000),
+			size: storm.Pick(d, 0, 0, 1000, 8000),
 		}
 		if b.size == 0 {
-			b.ttl = pick(d, 0, 0, 0, 10*time.Second, time.Minute, time.Hour)
+			b.ttl = storm.Pick(d, 0, 0, 0, 10*time.Second, time.Minute, time.Hour)
 		}
 		s.bursts = append(s.bursts, b)
 	}
@@ -48,10 +49,10 @@ func drawStorm(seed uint64) storm {
 }
 
 // smaller yields storms that are simpler.
-func (s storm) smaller() iter.Seq[storm] {
-	return func(yield func(storm) bool) {
+func (s deliveryStorm) smaller() iter.Seq[deliveryStorm] {
+	return func(yield func(deliveryStorm) bool) {
 		for p := range s.plan.smaller(burst.smaller) {
-			if !yield(storm{p, s.work}) {
+			if !yield(deliveryStorm{p, s.work}) {
 				return
 			}
 		}
@@ -67,7 +68,7 @@ func (b burst) smaller() []burst {
 }
 
 // drawStormOfWork draws the same storm for workers, who share events with keys if the system has groups.
-func drawStormOfWork(seed uint64) storm {
+func drawStormOfWork(seed uint64) deliveryStorm {
 	s := drawStorm(seed)
 	s.work = true
 	return s
@@ -83,7 +84,7 @@ func Storm(seed uint64) Story {
 	return story
 }
 
-func (s storm) story(name string) Story {
+func (s deliveryStorm) story(name string) Story {
 	return Story{
 		Name:   name,
 		Reason: "nobody thought of it: it was drawn at random",
@@ -92,7 +93,7 @@ func (s storm) story(name string) Story {
 }
 
 // play is what code says.
-func (s storm) play(w *World) {
+func (s deliveryStorm) play(w *World) {
 	var clients []*Client
 	if s.work {
 		for i := range s.clients {
@@ -108,7 +109,7 @@ func (s storm) play(w *World) {
 	for _, c := range clients {
 		peers = append(peers, &c.Peer)
 	}
-	s.faults.play(&w.Stage, peers)
+	w.inject(s.faults, peers)
 	for _, b := range s.bursts {
 		w.Sleep(b.pause)
 		switch {
@@ -135,11 +136,11 @@ func workersOf(s System, i int) string {
 }
 
 // code returns the story as Go.
-func (s storm) code() string {
+func (s deliveryStorm) code() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "\t"+format+"\n", args...) }
 	b.WriteString("func(w *patterntest.World) {\n")
-	faults := s.faults.code(s.clients)
+	faults := codeOf(s.faults, s.clients)
 	spared := s.spared()
 	if s.work {
 		spared = nil
@@ -185,16 +186,16 @@ func (s storm) code() string {
 
 // spared returns the clients that no fault meets, so that all must reach them in time. A
 // burst that TCP takes several round trips for is over the bound of many systems.
-func (s storm) spared() []int {
+func (s deliveryStorm) spared() []int {
 	for _, b := range s.bursts {
 		if b.every < 30*time.Millisecond && b.count*max(b.size, 100) > 8000 {
 			return nil
 		}
 	}
-	return s.faults.spared(s.clients)
+	return sparedBy(s.faults, s.clients)
 }
 
-func (s storm) size() string { return s.plan.size("client", "event") }
+func (s deliveryStorm) size() string { return s.plan.size("client", "event") }
 
 // weather puts a system, which may have workers, through storms.
 func weather(t *testing.T, newSystem NewSystem, workers bool) {
@@ -217,7 +218,7 @@ func weather(t *testing.T, newSystem NewSystem, workers bool) {
 // searchWork puts the workers of a system through the storms of some seeds, if it has any.
 func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
-	return search(t, drawStormOfWork, func(n *sim.Network, folder string, s storm) []Breach {
+	return search(t, drawStormOfWork, func(n *sim.Network, folder string, s deliveryStorm) []Breach {
 		system := newSystem(n)
 		if system.Work == nil {
 			return nil
@@ -229,7 +230,7 @@ func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 // searchDelivery puts a system through the storms of some seeds.
 func searchDelivery(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
-	return search(t, drawStorm, func(n *sim.Network, folder string, s storm) []Breach {
+	return search(t, drawStorm, func(n *sim.Network, folder string, s deliveryStorm) []Breach {
 		return Judge(n, newSystem(n), folder, s.story("a storm"))
 	}, seeds)
 }
