@@ -79,7 +79,17 @@ type operation struct {
 	kind opKind
 	dest string // for a dial: where to
 	n    uint64 // among those alike, which one
-	run  func(now int64)
+
+	letter *letter         // to be sent,
+	run    func(now int64) // or what to do
+}
+
+func (o *operation) perform(now int64) {
+	if o.letter != nil {
+		o.letter.send(now)
+		return
+	}
+	o.run(now)
 }
 
 type opKind uint8

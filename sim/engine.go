@@ -206,7 +206,7 @@ func (n *Network) flush(now int64) {
 	others := n.calls.pending.other
 	for len(others) > 0 && others[0].kind == opRelease {
 		n.clock.active = now
-		others[0].run(now)
+		others[0].perform(now)
 		others[0] = operation{}
 		others = others[1:]
 	}
@@ -232,7 +232,7 @@ func (n *Network) flush(now int64) {
 			o.host.pause.ops = append(o.host.pause.ops, o)
 			continue
 		}
-		o.run(now)
+		o.perform(now)
 	}
 	n.calls.pending.other = n.calls.pending.other[:0]
 	n.calls.pending.until, n.calls.pending.untilBlocked = never, never

@@ -128,6 +128,12 @@ func ReceiveMemory(pc net.PacketConn) int {
 	return get(u.n, func() int { return u.buffer.used })
 }
 
+// ReceiveQueue is how many datagrams a socket has memory for.
+func ReceiveQueue(c net.PacketConn) int {
+	u := c.(*UDPConn)
+	return get(u.n, func() int { return cap(u.buffer.queue) })
+}
+
 // SetSweepTells has a sweep say more often how far it is.
 func SetSweepTells(every time.Duration) { sweepTells = every }
 

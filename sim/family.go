@@ -155,7 +155,20 @@ func tcpAddr(a netip.AddrPort, six bool) *net.TCPAddr {
 
 // udpAddr is the same for UDP.
 func udpAddr(a netip.AddrPort, six bool) *net.UDPAddr {
-	return net.UDPAddrFromAddrPort(inFamily(a, six))
+	a = inFamily(a, six)
+	both := new(struct {
+		net.UDPAddr
+		ip [16]byte
+	}) // in one piece of memory
+	both.Port, both.Zone = int(a.Port()), a.Addr().Zone()
+	if a.Addr().Is4() {
+		ip := a.Addr().As4()
+		both.IP = both.ip[:copy(both.ip[:], ip[:]):4]
+	} else if a.Addr().IsValid() {
+		both.ip = a.Addr().As16()
+		both.IP = both.ip[:]
+	}
+	return &both.UDPAddr
 }
 
 // inFamily maps an IPv4 address to IPv6's form if the socket is IPv6's (RFC 4291 section 2.5.5.2).

@@ -7,6 +7,8 @@ import "github.com/squall-sim/squall/sim/internal/tcp"
 // A pool keeps what the network makes much of, for reuse.
 type pool struct {
 	packets  []*packet
+	letters  []*letter
+	payloads [2]slab // of small datagrams, and of those that a link takes in one piece
 	segments segmentPool
 	blocks   blockPool
 }
@@ -31,6 +33,46 @@ func (p *pool) free(pkt *packet) {
 	}
 	*pkt = packet{}
 	p.packets = append(p.packets, pkt)
+}
+
+func (p *pool) letter() *letter {
+	last := len(p.letters) - 1
+	if last < 0 {
+		return new(letter)
+	}
+	l := p.letters[last]
+	p.letters = p.letters[:last]
+	return l
+}
+
+func (p *pool) freeLetter(l *letter) {
+	*l = letter{}
+	p.letters = append(p.letters, l)
+}
+
+// payload is memory for the payload of a datagram. It is not reused, since copies of a packet share it, but many are
+// made at once: what is still in use keeps at most 16 times as much from the collector.
+func (p *pool) payload(n int) []byte {
+	const small, large = 256, 2048
+	switch {
+	case n <= small:
+		return p.payloads[0].cut(n, 16*small)
+	case n <= large:
+		return p.payloads[1].cut(n, 16*large)
+	}
+	return make([]byte, n)
+}
+
+// A slab is memory that is given out bit by bit.
+type slab []byte
+
+func (s *slab) cut(n, size int) []byte {
+	if len(*s) < n {
+		*s = make([]byte, size)
+	}
+	b := (*s)[:n:n]
+	*s = (*s)[n:]
+	return b
 }
 
 // copyOf returns a copy that has a segment of its own.

@@ -344,7 +344,7 @@ func (u *UDPConn) receiveNow(p []byte, call string) (received, error, *waitq) {
 		return received{}, os.ErrDeadlineExceeded, nil
 	case u.err != 0:
 		return received{}, sysError(call, u.takeError()), nil
-	case len(u.buffer.queue) > 0:
+	case u.buffer.waiting() > 0:
 		d := u.buffer.take()
 		u.n.reveal(d.by)
 		return received{tcp.CopyBytes(p, d.data), d.from, len(d.data) > len(p)}, nil, nil
@@ -386,7 +386,7 @@ func (u *UDPConn) shut() {
 }
 
 // leave is the part of shut that others can observe.
-func (u *UDPConn) leave() { u.buffer.queue = nil }
+func (u *UDPConn) leave() { u.buffer.queue, u.buffer.first = nil, 0 }
 
 // LocalAddr implements [net.Conn] and [net.PacketConn]; it is a [*net.UDPAddr].
 func (u *UDPConn) LocalAddr() net.Addr { return udpAddr(u.local, u.six) }

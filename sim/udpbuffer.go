@@ -7,6 +7,7 @@ import "net/netip"
 // that finds the buffer empty is taken whatever its size.
 type receiveBuffer struct {
 	queue []datagram
+	first int // of them that is not read yet
 	used  int // bytes of memory
 	limit int
 
@@ -42,18 +43,28 @@ func (b *receiveBuffer) put(d datagram) bool {
 		return false
 	}
 	b.used += d.size
+	if b.first > 0 && len(b.queue) == cap(b.queue) { // so that a queue that is never empty does not grow without end
+		kept := copy(b.queue, b.queue[b.first:])
+		clear(b.queue[kept:])
+		b.queue, b.first = b.queue[:kept], 0
+	}
 	b.queue = append(b.queue, d)
 	return true
 }
 
+// waiting is how many datagrams there are.
+func (b *receiveBuffer) waiting() int { return len(b.queue) - b.first }
+
 // take returns the first datagram.
 func (b *receiveBuffer) take() datagram {
 	if b.seen == 0 {
-		b.seen = len(b.queue)
+		b.seen = b.waiting()
 	}
-	d := b.queue[0]
-	b.queue[0] = datagram{}
-	b.queue = b.queue[1:]
+	d := b.queue[b.first]
+	b.queue[b.first] = datagram{}
+	if b.first++; b.first == len(b.queue) {
+		b.queue, b.first = b.queue[:0], 0
+	}
 	b.seen--
 	if b.freed += d.size; b.freed >= b.limit/4 || b.seen == 0 {
 		b.used -= b.freed

@@ -142,3 +142,93 @@ func TestReceiveBufferMakesRoomInPortions(t *testing.T) {
 		require.Equal(t, 92, r.drain())
 	})
 }
+
+// A datagram takes no allocation from Write to Read; one whose sender is asked for as a net.Addr, that address.
+func TestDatagramsAllocateOnlyAddresses(t *testing.T) {
+	if sim.RaceEnabled {
+		t.Skip("the race detector's moments are allocated")
+	}
+	ways := map[string]struct {
+		most float64 // a round trip
+		echo func(s *sim.UDPConn, p []byte) error
+	}{
+		"ReadFrom": {1, func(s *sim.UDPConn, p []byte) error {
+			k, from, err := s.ReadFrom(p)
+			if err == nil {
+				_, err = s.WriteTo(p[:k], from)
+			}
+			return err
+		}},
+		"ReadMsgUDPAddrPort": {0, func(s *sim.UDPConn, p []byte) error {
+			k, _, _, from, err := s.ReadMsgUDPAddrPort(p, nil)
+			if err == nil {
+				_, _, err = s.WriteMsgUDPAddrPort(p[:k], nil, from)
+			}
+			return err
+		}},
+		"ReadFromUDPAddrPort": {0, func(s *sim.UDPConn, p []byte) error {
+			k, from, err := s.ReadFromUDPAddrPort(p)
+			if err == nil {
+				_, err = s.WriteToUDPAddrPort(p[:k], from)
+			}
+			return err
+		}},
+	}
+	for name, way := range ways {
+		for _, size := range []int{1, 1200} {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				s, err := n.Host("server").ListenPacket("udp", ":9")
+				require.NoError(t, err)
+				c, err := n.Host("client").Dial("udp", "server:9")
+				require.NoError(t, err)
+				go func() {
+					for p := make([]byte, 1500); way.echo(s.(*sim.UDPConn), p) == nil; {
+					}
+				}()
+				p := make([]byte, size)
+				require.LessOrEqual(t, testing.AllocsPerRun(500, func() {
+					c.Write(p)
+					c.Read(p)
+				}), way.most, "%s, %d bytes", name, size)
+				s.Close()
+			}, sim.DefaultLink(netem.Config{Delay: 50 * ms}))
+		}
+	}
+}
+
+// What waits to be read is in order, and the queue does not grow, whether it is ever empty or not.
+func TestDatagramsWaitInOrder(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		s, err := n.Host("server").ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		c, err := n.Host("client").Dial("udp", "server:9")
+		require.NoError(t, err)
+		sent, read, p := 0, 0, make([]byte, 2)
+		for _, row := range []struct{ write, read int }{{3, 1}, {7, 2}, {1, 8}, {200, 150}, {20, 69}, {2, 3}} {
+			for range row.write {
+				sent++
+				_, err := c.Write([]byte{byte(sent >> 8), byte(sent)})
+				require.NoError(t, err)
+			}
+			time.Sleep(ms)
+			for range row.read {
+				read++
+				_, _, err := s.ReadFrom(p)
+				require.NoError(t, err)
+				require.Equal(t, []byte{byte(read >> 8), byte(read)}, p)
+			}
+		}
+		require.Equal(t, sent, read)
+		require.Zero(t, sim.ReceiveMemory(s))
+		for range 5000 { // with one that always waits
+			c.Write(p)
+			c.Write(p)
+			time.Sleep(1)
+			s.ReadFrom(p)
+			if sim.ReceiveMemory(s) > 100_000 {
+				s.ReadFrom(p)
+			}
+		}
+		require.Less(t, sim.ReceiveQueue(s), 1024)
+	})
+}

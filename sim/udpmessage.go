@@ -69,7 +69,10 @@ func (u *UDPConn) Write(p []byte) (int, error) {
 	if !u.remote.IsValid() {
 		return 0, u.opError("write", sysError("write", syscall.EDESTADDRREQ))
 	}
-	return u.send(p, u.remote, udpAddr(u.remote, u.six), "write")
+	if err := u.send(p, u.remote, "write"); err != nil {
+		return 0, u.opError("write", err)
+	}
+	return len(p), nil
 }
 
 // WriteTo implements [net.PacketConn]. addr must be a [*net.UDPAddr].
@@ -88,10 +91,27 @@ func (u *UDPConn) WriteToUDP(p []byte, addr *net.UDPAddr) (int, error) {
 
 // WriteToUDPAddrPort is [UDPConn.WriteTo] with a [netip.AddrPort].
 func (u *UDPConn) WriteToUDPAddrPort(p []byte, addr netip.AddrPort) (int, error) {
-	if addr.Addr().Unmap().Is4() && familyOf(u.network) == "6" && !u.remote.IsValid() {
-		return 0, opError("write", u.network, udpAddr(u.local, u.six), net.UDPAddrFromAddrPort(addr), sysError("sendto", syscall.ENETUNREACH))
+	return u.sendToAddrPort(p, addr, "sendto")
+}
+
+func (u *UDPConn) sendToAddrPort(p []byte, addr netip.AddrPort, call string) (int, error) {
+	var to netip.AddrPort
+	err := errMissingAddress
+	switch {
+	case call == "sendto" && addr.Addr().Unmap().Is4() && familyOf(u.network) == "6" && !u.remote.IsValid():
+		err = sysError(call, syscall.ENETUNREACH)
+	case u.remote.IsValid():
+		err = net.ErrWriteToConnected
+	case addr.IsValid():
+		to, err = u.destination(addr.Addr(), addr.Port(), call)
 	}
-	return u.sendTo(p, udpAddrOf(addr), "sendto")
+	if err == nil {
+		err = u.send(p, to, call)
+	}
+	if err != nil {
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), shown(udpAddrOf(addr)), err)
+	}
+	return len(p), nil
 }
 
 // WriteMsgUDP is [UDPConn.WriteTo], or [UDPConn.Write] on a connected socket, for which
@@ -102,17 +122,29 @@ func (u *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, er
 		return 0, 0, opError("write", u.network, udpAddr(u.local, u.six), shown(addr), err)
 	}
 	if u.remote.IsValid() && addr == nil {
-		n, err = u.send(p, u.remote, nil, "sendmsg")
+		n, err = u.sendConnected(p)
 	} else {
 		n, err = u.sendTo(p, addr, "sendmsg")
 	}
 	return n, 0, err
 }
 
+// sendConnected sends to where the socket is connected, by a message without an address.
+func (u *UDPConn) sendConnected(p []byte) (int, error) {
+	if err := u.send(p, u.remote, "sendmsg"); err != nil {
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), nil, err)
+	}
+	return len(p), nil
+}
+
 // WriteMsgUDPAddrPort is [UDPConn.WriteMsgUDP] with a [netip.AddrPort], which must not be
 // valid on a connected socket.
 func (u *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, addr netip.AddrPort) (n, oobn int, err error) {
-	return u.WriteMsgUDP(p, oob, udpAddrOf(addr))
+	if len(oob) > 0 || u.remote.IsValid() {
+		return u.WriteMsgUDP(p, oob, udpAddrOf(addr))
+	}
+	n, err = u.sendToAddrPort(p, addr, "sendmsg")
+	return n, 0, err
 }
 
 func udpAddrOf(addr netip.AddrPort) *net.UDPAddr {
@@ -127,28 +159,39 @@ var errMissingAddress = errors.New("missing address")
 
 // sendTo sends a datagram to where addr says, which an unconnected socket must have.
 func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) {
-	fail := func(err error) (int, error) {
-		return 0, opError("write", u.network, udpAddr(u.local, u.six), shown(addr), err)
-	}
+	var to netip.AddrPort
+	err := errMissingAddress
 	switch {
 	case u.remote.IsValid():
-		return fail(net.ErrWriteToConnected)
-	case addr == nil:
-		return fail(errMissingAddress)
+		err = net.ErrWriteToConnected
+	case addr != nil:
+		ip, _ := netip.AddrFromSlice(addr.IP)
+		to, err = u.destination(ip.WithZone(addr.Zone), uint16(addr.Port), call)
 	}
-	ip, _ := netip.AddrFromSlice(addr.IP)
-	ip = ip.Unmap()
+	if err == nil {
+		err = u.send(p, to, call)
+	}
+	if err != nil {
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), shown(addr), err)
+	}
+	return len(p), nil
+}
+
+// destination is where a datagram for that address goes.
+func (u *UDPConn) destination(ip netip.Addr, port uint16, call string) (netip.AddrPort, error) {
+	zone := ip.Zone()
+	ip = ip.WithZone("").Unmap()
 	switch {
 	case !ip.IsValid():
 		ip = netip.IPv4Unspecified()
 	case ip.Is6() && !u.six:
-		return fail(&net.AddrError{Err: "non-IPv4 address", Addr: addr.IP.String()})
-	case ip.Is6() && (addr.Zone != "" || ip.IsLinkLocalUnicast()):
-		return fail(&net.AddrError{Err: "link-local addresses and zones are not simulated", Addr: addr.IP.String()})
+		return netip.AddrPort{}, &net.AddrError{Err: "non-IPv4 address", Addr: ip.String()}
+	case ip.Is6() && (zone != "" || ip.IsLinkLocalUnicast()):
+		return netip.AddrPort{}, &net.AddrError{Err: "link-local addresses and zones are not simulated", Addr: ip.String()}
 	case ip.Is4() && familyOf(u.network) == "6" && ip != netip.IPv4Unspecified():
-		return fail(sysError(call, syscall.ENETUNREACH)) // IPV6_V6ONLY
+		return netip.AddrPort{}, sysError(call, syscall.ENETUNREACH) // IPV6_V6ONLY
 	}
-	return u.send(p, netip.AddrPortFrom(ip, uint16(addr.Port)), addr, call)
+	return netip.AddrPortFrom(ip, port), nil
 }
 
 // shown is an address for an error: no interface around a nil pointer.

@@ -10,9 +10,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// send sends a datagram by the system call of that name; addr is where to, as errors have
-// it.
-func (u *UDPConn) send(p []byte, to netip.AddrPort, addr net.Addr, call string) (int, error) {
+// send sends a datagram by the system call of that name.
+func (u *UDPConn) send(p []byte, to netip.AddrPort, call string) error {
 	if to.Addr().IsUnspecified() {
 		six := u.six // as Linux does with 0.0.0.0
 		if to = netip.AddrPortFrom(u.local.Addr(), to.Port()); to.Addr().IsUnspecified() {
@@ -23,10 +22,7 @@ func (u *UDPConn) send(p []byte, to netip.AddrPort, addr net.Addr, call string) 
 		}
 	}
 	readsRange(p)
-	if err := get(u.n, func() error { return u.queue(p, to, call) }); err != nil {
-		return 0, opError("write", u.network, udpAddr(u.local, u.six), addr, err)
-	}
-	return len(p), nil
+	return get(u.n, func() error { return u.queue(p, to, call) })
 }
 
 // queue leaves a datagram for the engine, unless it is refused at once.
@@ -57,23 +53,40 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 		return sysError(call, u.takeError())
 	}
 	u.sent++
-	data, by, discover := make([]byte, len(p)), u.n.moment(), u.discover
+	data := u.n.pool.payload(len(p))
 	tcp.CopyBytes(data, p)
+	o := u.n.pool.letter()
+	*o = letter{
+		u: u, datagram: datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: u.n.moment(), data: data},
+		to: to, way: way, discover: u.discover, refused: refused != 0,
+	}
 	key := uint64(u.local.Port())<<48 | u.sent
 	if a := u.local.Addr(); a.Is4() && a.IsLoopback() {
 		key |= 1 << 47
 	}
 	u.n.submit(operation{
-		host: u.host, kind: opDatagram, dest: u.identity(), n: key,
-		run: func(now int64) {
-			d := datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: by, data: data}
-			u.transmit(now, d, to, u.flowTo(to, way), discover, refused != 0)
-		},
+		host: u.host, kind: opDatagram, dest: u.identity(), n: key, letter: o,
 	}, way.lookahead())
 	if refused != 0 {
 		return sysError(call, refused)
 	}
 	return nil
+}
+
+// A letter is a datagram that waits for the engine. It is pooled: sending it frees it.
+type letter struct {
+	u *UDPConn
+	datagram
+	to       netip.AddrPort
+	way      *path
+	discover MTUDiscover
+	refused  bool // its sender knows that it gets nowhere
+}
+
+func (l *letter) send(now int64) {
+	o := *l
+	o.u.n.pool.freeLetter(l)
+	o.u.transmit(now, o.datagram, o.to, o.u.flowTo(o.to, o.way), o.discover, o.refused)
 }
 
 // identity tells sockets of one port apart, for the order of what they send: nothing but those that are the only ones of
