@@ -81,7 +81,7 @@ func TestModulesOfTheirOwn(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Deps " "}}`, "-test", "./...").Output()
 	require.NoError(t, err, "go list")
 	inRoot := strings.Fields(string(out))
-	for _, folder := range []string{"comparison", "interop", "reporttest"} {
+	for _, folder := range []string{"comparison", "interop", "reporttest", "speed"} {
 		own := module + "/" + folder
 		for _, pkg := range inRoot {
 			require.False(t, within(pkg, own), "the root's module has %s in it", pkg)
