@@ -61,7 +61,7 @@ func (h *Host) neighbours() (all []*Host) {
 	for _, o := range h.n.names.inOrder {
 		switch joined := h.n.wires.linked[nodes{&h.node, &o.node}] != nil; {
 		case o == h:
-		case joined, h.zone == o.zone && h.n.shortest(&h.node, &o.node) == nil:
+		case joined, h.zone == o.zone && h.n.wires.shortest(&h.node, &o.node) == nil:
 			all = append(all, o)
 		}
 	}

@@ -124,9 +124,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 			l.ab.resolve()
 			l.ba.resolve()
 		}
-		x.links = append(x.links, l.ab)
-		y.links = append(y.links, l.ba)
-		n.wires.linked[nodes{x, y}], n.wires.linked[nodes{y, x}] = l.ab, l.ba
+		n.wires.link(l.ab, l.ba)
 		n.wires.version++
 		n.invalidate()
 	})

@@ -79,6 +79,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		},
 		wires: topology{
 			paths:    map[way]*path{},
+			searches: map[*node]*search{},
 			defaults: map[nodes]*pipe{},
 			linked:   map[nodes]*pipe{},
 			version:  1,

@@ -18,7 +18,8 @@ type node struct {
 	name   string
 	number int32   // from 1, in the order in which they were made
 	hash   uint64  // of the name
-	links  []*pipe // that lead away from it
+	links  []*pipe // that lead away from it,
+	inner  []*pipe // and those of them that lead to a router
 	router bool
 	host   *Host      // nil for a router, and for the middle of an access link
 	addr   netip.Addr // of a router only if it has a box

@@ -13,6 +13,7 @@ type topology struct {
 	linked   map[nodes]*pipe
 	defaults map[nodes]*pipe // between hosts that no link joins
 	paths    map[way]*path
+	searches map[*node]*search // by the routers at which they begin
 	zones    map[string]*Zone
 	between  map[zones]netem.Config // zones that were linked
 	version  uint64                 // counts the changes that move packets to other routes
@@ -34,7 +35,7 @@ func (n *Network) route(from, to *node) []*pipe {
 		loop := netem.Config{MTU: loopbackMTU}
 		return []*pipe{n.direct(from, to, loop, loop)}
 	}
-	way := n.shortest(from, to)
+	way := n.wires.shortest(from, to)
 	if way == nil {
 		way = []*pipe{n.direct(from, to, n.defaultFor(from, to), n.defaultFor(to, from))}
 	}
@@ -64,39 +65,4 @@ func (n *Network) direct(from, to *node, there, backAgain netem.Config) *pipe {
 		}
 	}
 	return p
-}
-
-// shortest finds the route with the fewest links through routers, and of several the one
-// whose links were made first; nil if there is none.
-func (n *Network) shortest(from, to *node) []*pipe {
-	if p := n.wires.linked[nodes{from, to}]; p != nil {
-		return []*pipe{p}
-	}
-	if len(n.names.routers) == 0 {
-		return nil
-	}
-	came := map[*node]*pipe{from: nil}
-	queue := []*node{from}
-	for len(queue) > 0 {
-		at := queue[0]
-		queue = queue[1:]
-		if at == to {
-			var way []*pipe
-			for p := came[at]; p != nil; p = came[p.from] {
-				way = append(way, p)
-			}
-			slices.Reverse(way)
-			return way
-		}
-		if at != from && !at.router {
-			continue
-		}
-		for _, p := range at.links {
-			if _, seen := came[p.to]; !seen {
-				came[p.to] = p
-				queue = append(queue, p.to)
-			}
-		}
-	}
-	return nil
 }
