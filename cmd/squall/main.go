@@ -5,6 +5,7 @@
 //	squall doctor [packages]
 //	squall sweep [flags] [packages]
 //	squall merge, replay, report
+//	squall scenarios, new scenario, completion
 //
 // In a module that uses squall, "go run github.com/squall-sim/squall/cmd/squall test ./..." has the version that go.mod names; after
 // "go mod edit -tool github.com/squall-sim/squall/cmd/squall" and "go mod tidy" it is "go tool squall test ./...". docs/exact.md says what exact mode is.
@@ -40,12 +41,11 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 
 func root() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:               "squall",
-		Short:             "Run Go tests with a seed for the order of goroutines too, and with many seeds",
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		Use:           "squall",
+		Short:         "Run Go tests with a seed for the order of goroutines too, and with many seeds",
+		SilenceErrors: true,
+		SilenceUsage:  true,
 	}
-	cmd.AddCommand(testCommand(), doctorCommand(), sweepCommand(), mergeCommand(), replayCommand(), reportCommand())
+	cmd.AddCommand(newCommand(), scenariosCommand(), testCommand(), doctorCommand(), sweepCommand(), mergeCommand(), replayCommand(), reportCommand())
 	return cmd
 }

@@ -47,6 +47,8 @@ func replayCommand() *cobra.Command {
 		Long:    "Run a test again with the seed with which it failed.\n\n" + findingsHelp,
 		Example: "  squall replay 1\n  squall replay -run TestCheckout -seed 4711 ./checkout",
 		RunE:    func(cmd *cobra.Command, args []string) error { return r.do(cmd, args) },
+
+		ValidArgsFunction: r.complete,
 	}
 	r.flags(cmd)
 	return cmd
@@ -61,7 +63,8 @@ func reportCommand() *cobra.Command {
 SQUALL_ARTIFACTS: report.html, a capture for each host, the trace and the faults.
 
 ` + findingsHelp,
-		Example: "  squall report 1\n  squall report -run TestCheckout -seed 1 -o /tmp/look ./checkout",
+		ValidArgsFunction: r.complete,
+		Example:           "  squall report 1\n  squall report -run TestCheckout -seed 1 -o /tmp/look ./checkout",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir, err := filepath.Abs(r.artifacts)
 			if err != nil {
@@ -79,6 +82,19 @@ SQUALL_ARTIFACTS: report.html, a capture for each host, the trace and the faults
 	r.flags(cmd)
 	cmd.Flags().StringVarP(&r.artifacts, "out", "o", "squall-report", "`FOLDER` to leave it in")
 	return cmd
+}
+
+// complete offers the findings of the sweep.
+func (r *repeat) complete(_ *cobra.Command, args []string, _ string) (all []cobra.Completion, _ cobra.ShellCompDirective) {
+	result, err := sweep.Merge([]string{r.dir})
+	if r.run != "" || err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	for i, c := range result.Causes {
+		what, _, _ := strings.Cut(c.Text, "\n")
+		all = append(all, cobra.CompletionWithDesc(strconv.Itoa(i+1), c.Test+": "+what))
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
 }
 
 func findPages(dir string) (all []string, err error) {
