@@ -212,7 +212,7 @@ func TestExpiredClientThatDoesNotRead(t *testing.T) {
 		defer conn.Close()
 		defer close(room)
 		publish := []byte{0, 0, 0, 8, 'p', 1, 1, 't', 0, 0, 0, 0}
-		_, err = conn.Write(append(rawControl(`{"type":"hello","version":2,"client":"c","run":"r","attempt":1}`), publish...))
+		_, err = conn.Write(append(rawControl(`{"type":"hello","version":3,"client":"c","run":"r","attempt":1}`), publish...))
 		require.NoError(t, err)
 		time.Sleep(19 * sec)
 		require.EqualValues(t, 1, w.log.Head().Offset)
@@ -258,7 +258,7 @@ func TestReturnUnderAnotherFilter(t *testing.T) {
 		connect := func(token string, attempt int, keep string) net.Conn {
 			conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
 			require.NoError(t, err)
-			_, err = conn.Write(rawControl(fmt.Sprintf(`{"type":"hello","version":2,"client":"c","run":"r","token":%q,"attempt":%d,"keep":[%s]}`, token, attempt, keep)))
+			_, err = conn.Write(rawControl(fmt.Sprintf(`{"type":"hello","version":3,"client":"c","run":"r","token":%q,"attempt":%d,"keep":[%s]}`, token, attempt, keep)))
 			require.NoError(t, err)
 			require.Contains(t, nextFrame(t, conn), "welcome")
 			return conn
@@ -300,7 +300,7 @@ func TestRefusedConnectionsAreForgotten(t *testing.T) {
 		for range 20 {
 			conn, err := net.Dial("tcp", w.addr)
 			require.NoError(t, err)
-			_, err = conn.Write(rawControl(`{"type":"hello","version":2,"client":"d","run":"r","attempt":1}`))
+			_, err = conn.Write(rawControl(`{"type":"hello","version":3,"client":"d","run":"r","attempt":1}`))
 			require.NoError(t, err)
 			require.Contains(t, nextFrame(t, conn), "too many clients")
 			conn.Close()

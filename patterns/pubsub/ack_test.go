@@ -151,7 +151,7 @@ func TestWhatIsDoneDoesNotComeAgain(t *testing.T) {
 		deliver := func(offset, floor, attempt byte) {
 			says([]byte{0, 0, 0, 13, 'd', 1, 1, offset, floor, attempt, 0, 1, 't', 0, 0, 0, '0' + offset})
 		}
-		says(rawControl(`{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
+		says(rawControl(`{"type":"welcome","version":3,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
 		says(rawControl(`{"type":"subscribed","sub":1,"generation":1,"cursor":"e1-0"}`))
 		s := <-begun
 		for offset := byte(1); offset <= 4; offset++ {
@@ -172,7 +172,7 @@ func TestWhatIsDoneDoesNotComeAgain(t *testing.T) {
 		broker.Close()
 		broker, err = l.Accept()
 		require.NoError(t, err)
-		says(rawControl(`{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
+		says(rawControl(`{"type":"welcome","version":3,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
 		require.Contains(t, nextFrame(t, broker), `"hello"`)
 		again := nextFrame(t, broker)
 		require.Contains(t, again, `"resume":{"generation":1,`)

@@ -191,7 +191,7 @@ func TestOrderWithinOneWrite(t *testing.T) {
 		conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
 		require.NoError(t, err)
 		defer conn.Close()
-		frames := rawControl(`{"type":"hello","version":2,"client":"c","run":"r","attempt":1}`)
+		frames := rawControl(`{"type":"hello","version":3,"client":"c","run":"r","attempt":1}`)
 		frames = append(frames, 0, 0, 0, 8, 'p', 1, 1, 't', 0, 0, 0, 0)
 		frames = append(frames, rawControl(`{"type":"subscribe","sub":2,"options":{"filter":"t","from_now":true}}`)...)
 		frames = append(frames, 0, 0, 0, 8, 'p', 3, 1, 't', 0, 0, 0, 0)

@@ -221,6 +221,10 @@ func (c *Client) handle(kind byte, body []byte) error {
 		if s := c.subs[d.uvarint()]; s != nil && !s.ended() {
 			return s.delivered(&d)
 		}
+	case kindAsk:
+		if sub, number := d.uvarint(), d.uvarint(); d.err == nil && c.link != nil {
+			c.link.send(frame(kindArrived, sub, number))
+		}
 	case kindGap:
 		if s := c.subs[d.uvarint()]; s != nil && !s.ended() {
 			return s.gap(&d)

@@ -10,15 +10,20 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
+// sending is a message that was picked to be delivered.
+type sending struct {
+	*flight
+	m  *member
+	to attachment // as of now: what the member gets on another connection is not this
+	as delivery
+}
+
+// current reports whether it is still to be sent: it was not settled meanwhile, nor given to another.
+func (s sending) current() bool { return s.flight.to == s.m && s.attempts == s.as.Attempt }
+
 // deliver picks what can be delivered, keeps what has changed, and sends. It reports
 // whether there may be more.
 func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
-	type item struct {
-		*flight
-		m  *member
-		to attachment // as of now: what the member gets on another connection is not this
-		as delivery
-	}
 	var out batch
 	defer out.send()
 	d.mu.Lock()
@@ -26,9 +31,9 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 		m.clogged = m.connected() && m.conn.held() >= d.options.MaxInFlightBytes
 	}
 	flights := d.g.pick(now, pageEntries)
-	picked := make([]item, 0, len(flights))
+	picked := make([]sending, 0, len(flights))
 	for _, f := range flights {
-		picked = append(picked, item{f, f.to, f.to.attachment, delivery{f.offset, f.attempts}})
+		picked = append(picked, sending{f, f.to, f.to.attachment, delivery{f.offset, f.attempts}})
 	}
 	if d.g.atMostOnce && len(picked) > 0 {
 		d.dirty = true
@@ -36,29 +41,21 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 	d.mu.Unlock()
 
 	if err := d.keep(&out); err != nil {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		for _, it := range picked {
-			if it.flight.to == it.m && it.attempts == it.as.Attempt {
-				d.g.land(it.flight)
-				it.attempts--
-				it.unheard--
-				it.due = time.Time{}
-			}
-		}
+		d.takeBack(picked)
 		return false, err
 	}
 
 	d.mu.Lock()
 	d.tell(&out)
-	// What was settled meanwhile, or given to another, need not be sent.
-	picked = slices.DeleteFunc(picked, func(it item) bool { return it.flight.to != it.m || it.attempts != it.as.Attempt })
+	d.ask(&out)
+	picked = slices.DeleteFunc(picked, func(it sending) bool { return !it.current() })
 	floor := d.g.floor()
 	d.mu.Unlock()
 	for i, it := range picked {
 		e, reason, err := d.fetch(it.as.Offset, len(picked)-i)
 		if err != nil {
-			return false, err // its AckWait brings it back
+			d.takeBack(picked[i:])
+			return false, err
 		}
 		if e == nil {
 			d.mu.Lock()
@@ -81,6 +78,19 @@ func (d *dispatcher) deliver(now time.Time) (more bool, err error) {
 		*b = endFrame(append(appendText(*b, e.Topic), e.Data...), from)
 	}
 	return len(flights) == pageEntries, nil
+}
+
+// takeBack undoes pick for what could not be sent.
+func (d *dispatcher) takeBack(picked []sending) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, it := range picked {
+		if it.current() {
+			d.g.land(it.flight)
+			it.unsend()
+			it.due = time.Time{}
+		}
+	}
 }
 
 // batch is what a round sends, by connection, so that it goes out together.
@@ -178,6 +188,15 @@ func (d *dispatcher) tell(out *batch) {
 		if m.connected() && m.sentGap < d.g.gaps && m.sentGap == m.toldGap {
 			m.sentGap = d.g.gaps
 			out.add(m.conn, frame(kindGap, m.sub, d.g.gaps, d.g.missed, string(d.g.reason), d.epoch, d.floor()))
+		}
+	}
+}
+
+// ask sends the questions whether what members were sent has arrived. The caller has d.mu.
+func (d *dispatcher) ask(out *batch) {
+	for _, m := range d.g.questions() {
+		if m.connected() {
+			out.add(m.conn, frame(kindAsk, m.sub, m.questions))
 		}
 	}
 }

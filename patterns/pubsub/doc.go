@@ -71,8 +71,9 @@
 //   - First deliveries of a key (of all messages, if a subscription has one subscriber)
 //     come in the order of the log. A redelivery may come after later ones, but
 //     only after messages that were in flight with it.
-//   - A message that is not acknowledged within AckWait is delivered again, with its attempts
-//     counted unless they were lost on the way, and after MaxAttempts becomes a dead letter; others do not wait for it. An
+//   - A message that is not acknowledged within AckWait is delivered again, and after MaxAttempts deliveries
+//     that have arrived becomes a dead letter; others do not wait for it. Over a connection that may be dead it is sent
+//     twice, and then when more is known. An
 //     acknowledgement may be repeated. One that comes after the message went to another
 //     member is refused, and the other's delivery stands.
 //   - A message has one owner among the members of a group. A settlement by a member

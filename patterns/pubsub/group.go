@@ -56,11 +56,10 @@ type flight struct {
 	bytes    int
 	expires  time.Time
 	attempts int       // deliveries so far
-	lost     int       // of them, never arrived: who was to get them said so
+	lost     int       // of them, never arrived, as far as is known
 	to       *member   // nil: it waits
-	last     *member   // who was to get the last one
-	unheard  int       // deliveries to last of which it is not known whether they arrived
 	due      time.Time // under way: redelivery; waiting: not before
+	doubt
 }
 
 // part is a share of the keys.
@@ -81,9 +80,11 @@ type member struct {
 	clogged    bool       // its connection has not yet taken what it was sent
 	acked      []delivery // the last that it acknowledged
 
-	heard time.Time // when it settled something last, or had nothing to settle
-	late  bool      // the time of a delivery has run out since
-	hangs bool      // for so long that others have its parts
+	questions uint64    // that it was asked, whether what it was sent has arrived
+	curious   bool      // it is to be asked
+	heard     time.Time // when it settled something last, or had nothing to settle
+	late      bool      // the time of a delivery has run out since
+	hangs     bool      // for so long that others have its parts
 }
 
 // ackMemory is how many acknowledgements of a member may be repeated.
@@ -175,7 +176,7 @@ func (g *group) pick(now time.Time, most int) (picked []*flight) {
 		if p.owner == nil || p.next != nil || !p.owner.connected() || g.full(p.owner) || g.spent(f) {
 			continue
 		}
-		if f.attempts > 0 && p.owner.clogged {
+		if f.attempts > 0 && (p.owner.clogged || f.last == p.owner && f.unheard >= maxUnheard) {
 			continue // the last attempt may be on its way still: another would only be in its way
 		}
 		f.send(p.owner)
@@ -197,36 +198,6 @@ func (g *group) pick(now time.Time, most int) (picked []*flight) {
 	return picked
 }
 
-// send notes one more delivery.
-func (f *flight) send(to *member) {
-	if f.last != to {
-		f.last, f.unheard = to, 0
-	}
-	f.to = to
-	f.attempts++
-	f.unheard++
-}
-
-// lossesForgiven is how many deliveries of a message may be lost on the way without counting as
-// attempts. One that no connection survives is not to be sent for ever.
-const lossesForgiven = 100
-
-// counted is how many deliveries count as attempts: a message that is lost on the way was not tried.
-func (f *flight) counted() int { return f.attempts - min(f.lost, lossesForgiven) }
-
-// spent reports whether a message has had all its attempts.
-func (g *group) spent(f *flight) bool { return g.maxAttempts > 0 && f.counted() >= g.maxAttempts }
-
-// dead returns a message that has had all its attempts, if there is one.
-func (g *group) dead() *flight {
-	for _, f := range g.flights {
-		if f.to == nil && g.spent(f) {
-			return f
-		}
-	}
-	return nil
-}
-
 // expire takes back what was not acknowledged in time, and ends pauses.
 func (g *group) expire(now time.Time) {
 	hung := false
@@ -237,6 +208,7 @@ func (g *group) expire(now time.Time) {
 		if f.to != nil {
 			g.stats.TimedOut++
 			hung = g.hung(f.to, now) || hung
+			g.ask(f)
 			g.land(f)
 		}
 		f.due = time.Time{}
@@ -286,7 +258,7 @@ func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, no
 	defer g.lives(m, now)
 	f := g.find(d.Offset)
 	if f != nil && f.last == m {
-		f.unheard = 0
+		f.arrived()
 	}
 	switch {
 	case f == nil && verb == verbAck && slices.Contains(m.acked, d):
@@ -362,7 +334,7 @@ func (g *group) giveUp(m *member, keep func(*flight) bool) {
 			continue
 		}
 		g.land(f)
-		f.due, f.last = time.Time{}, nil
+		f.due = time.Time{}
 		if g.atMostOnce && keep == nil {
 			f.attempts = -1
 			lost++

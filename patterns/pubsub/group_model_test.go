@@ -27,7 +27,7 @@ type modelMessage struct {
 	part, attempts int
 	lost           int     // deliveries that never arrived, as who was to get them said
 	last           *member // who was to get the last one
-	unheard        int     // deliveries to last of which nothing was heard
+	unheard        []int   // deliveries to last of which nothing was heard, by how many questions it had been asked before
 	state          string  // waiting, out, done
 	to             string
 	due            time.Time
@@ -62,6 +62,7 @@ func TestGroupModel(t *testing.T) {
 			"leave":      func(t *rapid.T) { m.leave(name.Draw(t, "member")) },
 			"disconnect": func(t *rapid.T) { m.disconnect(name.Draw(t, "member")) },
 			"resume":     func(t *rapid.T) { m.resume(t, name.Draw(t, "member")) },
+			"answer":     func(t *rapid.T) { m.answer(t, name.Draw(t, "member")) },
 			"restart":    func(t *rapid.T) { m.restart() },
 			"":           func(t *rapid.T) { m.check() },
 		})
@@ -97,10 +98,11 @@ func (m *groupModel) deliver() {
 		msg.state, msg.to, msg.due = "out", f.to.name, m.now.Add(m.g.ackWait)
 		msg.attempts++
 		if msg.last != f.to {
-			msg.unheard = 0
+			msg.despair()
 		}
 		msg.last = f.to
-		msg.unheard++
+		msg.unheard = append(msg.unheard, m.asked(f.to))
+		require.LessOrEqual(m.t, len(msg.unheard), 2, "message %d is sent on and on to who does not answer", f.offset)
 		require.Equal(m.t, msg.attempts, f.attempts)
 		require.LessOrEqual(m.t, m.out(msg.to), m.g.window)
 		m.old = append(m.old, modelDelivery{delivery{f.offset, f.attempts}, msg.to, f.to.generation})
@@ -119,7 +121,7 @@ func (m *groupModel) deliver() {
 		owner := m.g.parts[msg.part].owner
 		if owner == nil {
 			require.Empty(m.t, m.members, "nobody owns message %d", i+1)
-		} else if owner.connected() && m.out(owner.name) < m.g.window {
+		} else if owner.connected() && m.out(owner.name) < m.g.window && !(msg.last == owner && len(msg.unheard) == 2) {
 			require.NotEmpty(m.t, elsewhere, "message %d waits for nothing", i+1)
 			require.NotNil(m.t, m.g.parts[msg.part].next, "message %d waits for nothing", i+1)
 		}
@@ -135,8 +137,39 @@ func (m *groupModel) out(name string) (n int) {
 	return n
 }
 
+// counted is how many attempts a message has had: who has got several and said nothing may have had one.
+func (msg *modelMessage) counted() int { return msg.attempts - msg.lost - max(0, len(msg.unheard)-1) }
+
 func (m *groupModel) spent(msg *modelMessage) bool {
-	return m.g.maxAttempts > 0 && msg.attempts-msg.lost >= m.g.maxAttempts
+	return m.g.maxAttempts > 0 && msg.counted() >= m.g.maxAttempts
+}
+
+// despair is what becomes of deliveries of which nothing will be heard.
+func (msg *modelMessage) despair() {
+	msg.lost += max(0, len(msg.unheard)-1)
+	msg.last, msg.unheard = nil, nil
+}
+
+// asked has the questions sent that are due, and returns how many a member has had.
+func (m *groupModel) asked(member *member) int {
+	m.g.questions()
+	return int(member.questions)
+}
+
+// answer has a member answer all questions, of which each concerns what was sent before.
+func (m *groupModel) answer(t *rapid.T, name string) {
+	member := m.members[name]
+	if member == nil || !member.connected() {
+		t.Skip("not there")
+	}
+	questions := m.asked(member)
+	for _, msg := range m.messages {
+		if msg.last == member && msg.state != "done" {
+			msg.unheard = slices.DeleteFunc(msg.unheard, func(before int) bool { return before < questions })
+		}
+	}
+	m.g.answered(member, uint64(questions))
+	m.deadLetters()
 }
 
 // settle settles any delivery that was ever made, also a second time or too late.
@@ -152,7 +185,7 @@ func (m *groupModel) settle(t *rapid.T) {
 	}
 	msg := m.messages[d.Offset-1]
 	if msg.last == member {
-		msg.unheard = 0
+		msg.unheard = nil
 	}
 	want, moving := outcomeLate, m.g.parts[msg.part].next != nil
 	mine := msg.state == "out" && msg.to == d.to || msg.state == "waiting" && m.g.parts[msg.part].owner == member
@@ -201,11 +234,18 @@ func (m *groupModel) deadLetters() {
 		msg := m.messages[f.offset-1]
 		require.Equal(m.t, "waiting", msg.state)
 		require.True(m.t, m.spent(msg), "message %d was given up after %d attempts", f.offset, msg.attempts)
+		require.Empty(m.t, msg.unheard, "message %d was given up without knowing", f.offset)
 		msg.state = "done"
 		m.g.remove(f)
 	}
 	for i, msg := range m.messages {
-		require.False(m.t, msg.state == "waiting" && m.spent(msg), "message %d goes on for ever", i+1)
+		if msg.state != "waiting" || !m.spent(msg) {
+			continue
+		}
+		require.NotEmpty(m.t, msg.unheard, "message %d goes on for ever", i+1)
+		if member := m.members[msg.last.name]; member.connected() {
+			require.Less(m.t, msg.unheard[0], m.asked(member), "message %d: %s is not asked for it", i+1, member.name)
+		}
 	}
 }
 
@@ -221,6 +261,11 @@ func (m *groupModel) leave(name string) {
 		return
 	}
 	m.g.leave(m.members[name])
+	for _, msg := range m.messages {
+		if msg.last == m.members[name] && msg.state != "done" {
+			msg.despair()
+		}
+	}
 	delete(m.members, name)
 	m.release(name, nil)
 	m.deadLetters()
@@ -259,9 +304,9 @@ func (m *groupModel) resume(t *rapid.T, name string) {
 		}
 		if msg.last == member && msg.state != "done" {
 			if !slices.ContainsFunc(held, func(d delivery) bool { return d.Offset == uint64(i+1) }) {
-				msg.lost += msg.unheard
+				msg.lost += len(msg.unheard)
 			}
-			msg.unheard = 0
+			msg.unheard = nil
 		}
 	}
 	m.g.resume(member, attachment{conn: &connection{}}, &resume{Held: held, Acked: acked}, m.now)
@@ -290,8 +335,8 @@ func (m *groupModel) restart() {
 			require.LessOrEqual(m.t, offset, s.next, "message %d is done and comes back", offset)
 			continue
 		case is:
-			require.Equal(m.t, msg.attempts-msg.lost, attempts)
-			msg.attempts, msg.lost = attempts, 0
+			require.Equal(m.t, msg.counted(), attempts)
+			msg.attempts, msg.lost, msg.last, msg.unheard = attempts, 0, nil, nil
 			m.g.flights = append(m.g.flights, &flight{offset: offset, part: msg.part, bytes: 1, attempts: attempts})
 			m.g.waiting++
 		default:
@@ -417,42 +462,6 @@ func TestMemberThatHangs(t *testing.T) {
 	for _, share := range shares() {
 		require.InDelta(t, 64/3, share, 1)
 	}
-}
-
-// What is lost on the way is no attempt, but is not sent for ever.
-func TestLostDeliveriesAreNoAttempts(t *testing.T) {
-	now := time.Unix(1000, 0)
-	g := &group{limits: limits{ackWait: time.Second, maxAttempts: 2, window: 1, windowBytes: 100, maxPending: 100}}
-	connected := attachment{conn: &connection{}}
-	m := g.join("m", connected)
-	lose := func(times int) {
-		for range times {
-			require.Nil(t, g.dead())
-			require.Len(t, g.pick(now, 10), 1)
-			g.disconnect(m)
-			now = now.Add(time.Second)
-			g.expire(now) // while the member is away
-			g.resume(m, connected, &resume{}, now)
-		}
-	}
-	g.add(&flight{offset: 1})
-	lose(3)
-	require.Len(t, g.pick(now, 10), 1)
-	require.Equal(t, outcomeOK, g.settle(m, delivery{1, 4}, verbNack, 0, now), "the fourth arrived: one attempt")
-	lose(3)
-	require.Len(t, g.pick(now, 10), 1)
-	g.disconnect(m)
-	g.resume(m, connected, &resume{Held: []delivery{{1, 8}}}, now)
-	require.Nil(t, g.dead(), "it has the second")
-	require.Equal(t, outcomeOK, g.settle(m, delivery{1, 8}, verbNack, 0, now))
-	require.NotNil(t, g.dead())
-	g.remove(g.dead())
-
-	g.add(&flight{offset: 2})
-	lose(101)
-	require.Nil(t, g.dead())
-	lose(1)
-	require.NotNil(t, g.dead(), "no connection survives it")
 }
 
 // A message that was never delivered does not take the position back behind one that was,

@@ -174,7 +174,7 @@ func (l *failingLog) Append(ctx context.Context, entries ...eventlog.Entry) (eve
 // A connection that does not come to the point is closed after HandshakeTimeout, however
 // much it says, and so is one that was refused.
 func TestHandshakeHasOneDeadline(t *testing.T) {
-	hello := rawControl(`{"type":"hello","version":2,"client":"a","run":"r","attempt":1}`)
+	hello := rawControl(`{"type":"hello","version":3,"client":"a","run":"r","attempt":1}`)
 	for name, opening := range map[string]string{
 		"a long hello": "\x00\x00\x10\x00c",
 		"no hello":     string(rawControl(`{"type":"subscribe"}`)),
@@ -465,8 +465,8 @@ func TestADamagedStoreIsAnErrorThatNamesIt(t *testing.T) {
 func TestClientOfAnotherVersionIsRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		for hello, want := range map[string]string{
-			`{"type":"hello","client":"c","run":"r","attempt":1}`:             "the client speaks version 1 of the protocol, and the broker version 2",
-			`{"type":"hello","version":3,"client":"c","run":"r","attempt":1}`: "the client speaks version 3 of the protocol, and the broker version 2",
+			`{"type":"hello","client":"c","run":"r","attempt":1}`:             "the client speaks version 1 of the protocol, and the broker version 3",
+			`{"type":"hello","version":4,"client":"c","run":"r","attempt":1}`: "the client speaks version 4 of the protocol, and the broker version 3",
 		} {
 			conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
 			require.NoError(t, err)
@@ -496,8 +496,8 @@ func TestFirstFrames(t *testing.T) {
 		conn, err := l.Accept()
 		require.NoError(t, err)
 		defer conn.Close()
-		require.Equal(t, `c{"type":"hello","version":2,"client":"c","run":"`+run+`","attempt":1}`, nextFrame(t, conn))
-		_, err = conn.Write(rawControl(`{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
+		require.Equal(t, `c{"type":"hello","version":3,"client":"c","run":"`+run+`","attempt":1}`, nextFrame(t, conn))
+		_, err = conn.Write(rawControl(`{"type":"welcome","version":3,"session_timeout_ns":30000000000,"max_message_bytes":65536}`))
 		require.NoError(t, err)
 		require.Equal(t, `c{"type":"subscribe","sub":1,"options":{"filter":"t","name":"n","from":"e1-3","reset":"latest",`+
 			`"ack_wait_ns":30000000000,"max_attempts":3,"dead_letter":"dead-letters.n","max_in_flight":256,"max_in_flight_bytes":131072,`+
@@ -537,7 +537,7 @@ func TestNumbersOfAClientAreBounded(t *testing.T) {
 		} {
 			conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
 			require.NoError(t, err)
-			_, err = conn.Write(append(rawControl(`{"type":"hello","version":2,"client":"`+name+`","run":"r","attempt":1}`), frame...))
+			_, err = conn.Write(append(rawControl(`{"type":"hello","version":3,"client":"`+name+`","run":"r","attempt":1}`), frame...))
 			require.NoError(t, err)
 			require.Contains(t, nextFrame(t, conn), "welcome")
 			conn.SetReadDeadline(time.Now().Add(5 * sec))
@@ -554,7 +554,7 @@ func TestNumbersOfAClientAreBounded(t *testing.T) {
 		} {
 			conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
 			require.NoError(t, err)
-			_, err = conn.Write(append(rawControl(`{"type":"hello","version":2,"client":"`+name+`","run":"r","attempt":1}`),
+			_, err = conn.Write(append(rawControl(`{"type":"hello","version":3,"client":"`+name+`","run":"r","attempt":1}`),
 				rawControl(`{"type":"subscribe","sub":1,"options":{"filter":"t",`+o+`}}`)...))
 			require.NoError(t, err)
 			require.Contains(t, nextFrame(t, conn), "welcome")
@@ -566,19 +566,19 @@ func TestNumbersOfAClientAreBounded(t *testing.T) {
 
 // Nor can a broker: the client gives up the connection, and tries again.
 func TestNumbersOfABrokerAreBounded(t *testing.T) {
-	const welcome = `{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`
+	const welcome = `{"type":"welcome","version":3,"session_timeout_ns":30000000000,"max_message_bytes":65536}`
 	deliver := func(attempt uint64) []byte {
 		b := binary.AppendUvarint([]byte{'d', 1, 1, 1, 0}, attempt)
 		b = append(b, 0, 1, 't', 0, 0, 0)
 		return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)
 	}
 	for name, answer := range map[string][]byte{
-		"version":        rawControl(`{"type":"welcome","version":3,"session_timeout_ns":30000000000,"max_message_bytes":65536}`),
+		"version":        rawControl(`{"type":"welcome","version":4,"session_timeout_ns":30000000000,"max_message_bytes":65536}`),
 		"no version":     rawControl(`{"type":"welcome","session_timeout_ns":30000000000,"max_message_bytes":65536}`),
-		"SessionTimeout": rawControl(`{"type":"welcome","version":2,"session_timeout_ns":9000000000000000000,"max_message_bytes":65536}`),
-		"no timeout":     rawControl(`{"type":"welcome","version":2,"max_message_bytes":65536}`),
-		"MaxMessage":     rawControl(`{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":68719476736}`),
-		"no message":     rawControl(`{"type":"welcome","version":2,"session_timeout_ns":30000000000}`),
+		"SessionTimeout": rawControl(`{"type":"welcome","version":3,"session_timeout_ns":9000000000000000000,"max_message_bytes":65536}`),
+		"no timeout":     rawControl(`{"type":"welcome","version":3,"max_message_bytes":65536}`),
+		"MaxMessage":     rawControl(`{"type":"welcome","version":3,"session_timeout_ns":30000000000,"max_message_bytes":68719476736}`),
+		"no message":     rawControl(`{"type":"welcome","version":3,"session_timeout_ns":30000000000}`),
 		"attempt":        append(rawControl(welcome), deliver(1<<40)...),
 		"length":         append(rawControl(welcome), 0xff, 0xff, 0xff, 0xff, 'd'),
 		"missing less":   append(rawControl(welcome), 0, 0, 0, 7, 'g', 1, 1, 9, 0, 1, 1, 0, 0, 0, 7, 'g', 1, 2, 3, 0, 1, 1),
@@ -613,7 +613,7 @@ func TestNumbersOfABrokerAreBounded(t *testing.T) {
 
 // A broker that sends more than it was asked for does not fill the client's memory.
 func TestABrokerThatIgnoresTheWindow(t *testing.T) {
-	const welcome = `{"type":"welcome","version":2,"session_timeout_ns":30000000000,"max_message_bytes":65536}`
+	const welcome = `{"type":"welcome","version":3,"session_timeout_ns":30000000000,"max_message_bytes":65536}`
 	frame := func(b ...byte) []byte { return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...) }
 	deliver := func(size int) func(uint64) []byte {
 		return func(offset uint64) []byte {
@@ -682,7 +682,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 		conn, err := w.dial("c")(t.Context(), "tcp", w.addr)
 		require.NoError(t, err)
 		defer conn.Close()
-		_, err = conn.Write(rawControl(`{"type":"hello","version":2,"client":"c","run":"r","attempt":1}`))
+		_, err = conn.Write(rawControl(`{"type":"hello","version":3,"client":"c","run":"r","attempt":1}`))
 		require.NoError(t, err)
 		pings := bytes.Repeat([]byte{0, 0, 0, 1, 'i'}, 100_000)
 		sent, took := 0, 0

@@ -23,6 +23,7 @@ func (g *group) leave(m *member) {
 		return
 	}
 	g.giveUp(m, nil)
+	g.noteGone(m)
 	g.generation++
 	g.members = slices.Delete(g.members, i, i+1)
 	g.rebalance()
@@ -49,19 +50,6 @@ func (g *group) resume(m *member, a attachment, r *resume, now time.Time) {
 	g.giveUp(m, func(f *flight) bool {
 		return slices.Contains(r.Held, delivery{f.offset, f.attempts})
 	})
-}
-
-// noteLost notes which deliveries have not arrived at a member that has come back with what it holds.
-func (g *group) noteLost(m *member, held []delivery) {
-	for _, f := range g.flights {
-		if f.last != m {
-			continue
-		}
-		if !slices.ContainsFunc(held, func(d delivery) bool { return d.Offset == f.offset }) {
-			f.lost += f.unheard
-		}
-		f.unheard = 0
-	}
 }
 
 // rebalance decides who owns which part: each member as many as any other, or one more,

@@ -40,9 +40,10 @@ type SubscribeOptions struct {
 	// nor by [Delivery.Extend], loses its part to others. Zero: 30 s. At most a year.
 	AckWait time.Duration
 	// MaxAttempts is after how many deliveries without an acknowledgement a message is
-	// given up and becomes a dead letter. The first hundred that were lost with their
-	// connection, as the subscriber says when it is back, do not count: nobody has tried the message
-	// then, but one that no connection survives is given up too. Zero: never. At most a million.
+	// given up and becomes a dead letter. Deliveries count that have arrived, as the subscriber
+	// says when the broker asks it after AckWait or it is back after an outage. One counts of those to a subscriber
+	// whose session ends without a word, which may have died of it. The first hundred that were lost do
+	// not count, but a message that no connection survives is given up too. Zero: never. At most a million.
 	MaxAttempts int
 	// DeadLetter is the topic of dead letters. Zero: dead-letters.<Name>. A letter may be
 	// larger than MaxMessageBytes by its own headers. One that the log refuses loses the

@@ -200,6 +200,13 @@ func (s *session) work(c *connection, kind byte, body []byte) error {
 		if m := s.memberships[sub]; m != nil && d.err == nil && s.conn == c {
 			m.wasTold(m.member, number)
 		}
+	case kindArrived:
+		sub, number := d.uvarint(), d.uvarint()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if m := s.memberships[sub]; m != nil && d.err == nil && s.conn == c {
+			m.locked(func(g *group) { g.answered(m.member, number) })
+		}
 	case kindControl:
 		// What was published before comes before.
 		if err := s.flush(c); err != nil {

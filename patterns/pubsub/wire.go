@@ -27,13 +27,15 @@ const (
 	kindDeliver = 'd' // subscription | generation | offset | floor | attempt | time in ns | topic | message
 	kindSettle  = 'a' // subscription | request or 0 | generation | offset | attempt | verb | duration in ns
 	kindSettled = 'r' // request | outcome
+	kindAsk     = 'q' // broker to client: subscription | number: has all that came before arrived?
+	kindArrived = 'y' // the answer: the same
 	kindGap     = 'g' // subscription | number | missed so far | reason | epoch | offset
 	kindTold    = 't' // subscription | number of the last gap that the subscriber was told
 )
 
 // protocolVersion is what hello and welcome say. Version 1 said none, and had the options of
-// a subscription by the names of their Go fields.
-const protocolVersion = 2
+// a subscription by the names of their Go fields. Version 2 did not ask what has arrived.
+const protocolVersion = 3
 
 // Control frames, by type.
 const (

@@ -130,6 +130,34 @@ var scenarios = []scenario.Row{
 			next(t, sub, "job", 2).Ack()
 			require.Equal(t, 20*time.Second+40*time.Millisecond, (n.Elapsed() - published).Truncate(time.Millisecond))
 		}},
+	{Name: "PS-04 the subscriber hangs for good", Reason: "it had the message twice, as it says itself: a dead letter, and not a message that is tried for ever",
+		Story: func(t *testing.T, n *sim.Network) {
+			b := serveMessages(t, n, "", 0, eventlog.Options{})
+			dead := brokerPeer(t, n, "undertaker").subscribe(pubsub.SubscribeOptions{Filter: "dead-letters.>"})
+			sub := brokerPeer(t, n, "phone").subscribe(pubsub.SubscribeOptions{Filter: "news", Name: "workers", AckWait: 20 * time.Second, MaxAttempts: 2})
+			published := n.Elapsed()
+			b.publish(t, "job")
+			next(t, sub, "job", 1)
+			next(t, sub, "job", 2)
+			next(t, dead, "job", 1)
+			// AckWait twice, whether the second has arrived (80 ms there and back), and the letter's way.
+			require.Equal(t, 40*time.Second+120*time.Millisecond, (n.Elapsed() - published).Truncate(time.Millisecond))
+		}},
+	{Name: "PS-04 the way to the subscriber is dead, and nobody knows", Reason: "what never arrived was not tried: it must not be a dead letter after three times AckWait",
+		Story: func(t *testing.T, n *sim.Network) {
+			b := serveMessages(t, n, "", 20*time.Minute, eventlog.Options{})
+			p := brokerPeer(t, n, "phone")
+			sub := p.subscribe(pubsub.SubscribeOptions{Filter: "news", Name: "workers", AckWait: 20 * time.Second, MaxAttempts: 3})
+			n.Inject(0, 5*time.Minute, sim.Down(p.link))
+			b.publish(t, "job")
+			d, err := sub.Next(t.Context())
+			require.NoError(t, err)
+			require.Greater(t, n.Elapsed(), 5*time.Minute, "15 times AckWait")
+			require.NoError(t, d.AckSync(t.Context()))
+			info, _ := b.broker().Subscription("workers")
+			require.Zero(t, info.DeadLetters)
+			require.EqualValues(t, 3, info.Delivered, "one, another while the broker asks, and the one that came")
+		}},
 	{Name: "PS-05 the acknowledgement is lost", Reason: "the message comes again, its effect does not",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
