@@ -15,8 +15,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Mux is a service whose calls are streams of one session: a question with its length, and an answer with
-// its kind and length. Who gives a call up resets its stream.
+// Mux is a service whose calls are streams of one session: what kind of call it is, and a question with its length, and an answer with
+// its kind and, unless it is a stream itself, its length. Who gives a call up resets its stream, and so does a server that cannot end an answer.
 func Mux(*sim.Network) patterntest.Service {
 	// What happens at one instant, or a nanosecond later, goes together: otherwise the runtime decides what does.
 	config := mux.Config{KeepAlive: 5 * time.Second, Timeout: 5 * time.Second, Linger: 777 * time.Nanosecond}
@@ -32,9 +32,17 @@ func Mux(*sim.Network) patterntest.Service {
 		Detects: config.KeepAlive + config.Timeout + 100*time.Millisecond, // and a round trip
 		Cancels: true,
 		Drains:  true,
+		Streams: &patterntest.Streams{Halves: true},
 	}
 }
 
+// The kinds of calls.
+const (
+	muxPlain  = 0
+	muxStream = 1 // the answer is a stream
+)
+
+// The kinds of answers.
 const (
 	muxDone    = 0
 	muxRefused = 1 // the application did nothing
@@ -92,9 +100,17 @@ func (m muxServer) session(ctx context.Context, s *mux.Session) {
 
 func (m muxServer) answer(st *mux.Stream) {
 	in := bufio.NewReader(st)
-	question, err := muxRead(in)
+	kind, err := in.ReadByte()
 	if err != nil {
 		return // it was cut short
+	}
+	question, err := muxRead(in)
+	if err != nil {
+		return
+	}
+	if kind == muxStream {
+		m.stream(st, in, question)
+		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -103,13 +119,53 @@ func (m muxServer) answer(st *mux.Stream) {
 		cancel()
 	}()
 	answer, err := m.app.Do(ctx, question)
-	kind := byte(muxDone)
+	kind = muxDone
 	if refusal := (*patterntest.Refusal)(nil); errors.As(err, &refusal) {
 		kind = muxRefused
 	} else if err != nil {
 		kind = muxFailed
 	}
 	st.Write(muxAppend([]byte{kind}, answer))
+}
+
+// stream answers a question by a stream, and reads meanwhile what more there is of it.
+func (m muxServer) stream(st *mux.Stream, in io.Reader, question string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() { // who has said all, and gives up
+		select {
+		case <-st.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	out := &muxParts{st: st}
+	err := m.app.Stream(ctx, question, in, out)
+	refusal := (*patterntest.Refusal)(nil)
+	switch {
+	case errors.As(err, &refusal) && !out.begun:
+		st.Write([]byte{muxRefused})
+	case err != nil:
+		st.Reset(0)
+	default:
+		out.Write(nil)
+	}
+}
+
+// muxParts is an answer, with its kind before it.
+type muxParts struct {
+	st    *mux.Stream
+	begun bool
+}
+
+func (o *muxParts) Write(p []byte) (int, error) {
+	if !o.begun {
+		o.begun = true
+		if _, err := o.st.Write([]byte{muxDone}); err != nil {
+			return 0, err
+		}
+	}
+	return o.st.Write(p)
 }
 
 type muxCaller struct{ client *mux.Client }
@@ -121,7 +177,11 @@ func (m muxCaller) ask(ctx context.Context, r patterntest.Request) (string, erro
 	}
 	defer st.Close()
 	defer context.AfterFunc(ctx, func() { st.Reset(0) })()
-	answer, err := m.over(st, r.Data)
+	over := m.over
+	if r.Into != nil {
+		over = m.streamOver
+	}
+	answer, err := over(st, r)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return "", context.Cause(ctx)
@@ -131,8 +191,8 @@ func (m muxCaller) ask(ctx context.Context, r patterntest.Request) (string, erro
 	return answer, err
 }
 
-func (m muxCaller) over(st *mux.Stream, question string) (string, error) {
-	if _, err := st.Write(muxAppend(nil, question)); err != nil {
+func (m muxCaller) over(st *mux.Stream, r patterntest.Request) (string, error) {
+	if _, err := st.Write(muxAppend([]byte{muxPlain}, r.Data)); err != nil {
 		return "", err
 	}
 	in := bufio.NewReader(st)
@@ -150,6 +210,29 @@ func (m muxCaller) over(st *mux.Stream, question string) (string, error) {
 		return "", errors.New("the server failed")
 	}
 	return answer, nil
+}
+
+// streamOver takes a stream, and says meanwhile what more there is to say.
+func (m muxCaller) streamOver(st *mux.Stream, r patterntest.Request) (string, error) {
+	if _, err := st.Write(muxAppend([]byte{muxStream}, r.Data)); err != nil {
+		return "", err
+	}
+	if r.More != nil {
+		go func() { // until there is no more, or nobody hears it
+			if _, err := io.Copy(st, r.More); err == nil {
+				st.CloseWrite()
+			}
+		}()
+	}
+	var kind [1]byte
+	if _, err := io.ReadFull(st, kind[:]); err != nil {
+		return "", err
+	}
+	if kind[0] == muxRefused {
+		return "", fmt.Errorf("%w: the application refused it", patterntest.ErrNotExecuted)
+	}
+	_, err := io.Copy(r.Into, st)
+	return "", err
 }
 
 func muxAppend(b []byte, text string) []byte {

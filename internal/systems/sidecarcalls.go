@@ -35,7 +35,7 @@ func SidecarCalls(n *sim.Network, sidecars bool) patterntest.Service {
 			context.AfterFunc(ctx, c.CloseIdleConnections)
 			return asking(c, "http://"+servers[0]+"/")
 		},
-		Cancels: true,
+		Cancels: true, Streams: &patterntest.Streams{Halves: true},
 	}
 }
 
@@ -55,7 +55,7 @@ func behindSidecars(n *sim.Network, handler func(*patterntest.App) http.Handler,
 			}
 			return asks(h, c, "http://"+to+"/")
 		},
-		Cancels: true, Drains: true, Replicas: 3,
+		Cancels: true, Drains: true, Replicas: 3, Streams: &patterntest.Streams{Halves: true, Buffer: 8 << 20}, // those of three connections
 		Retries: &patterntest.Retries{Percent: 10, Burst: 3},
 		Bound:   10 * 40 * time.Millisecond, // a server that refuses connections first, and then the same as without
 	}
@@ -68,7 +68,7 @@ func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string
 		return "", err
 	}
 	up := &sidecar.Upstream{
-		Name: "server", DialContext: h.DialContext, Budget: &retry.Budget{Every: 24 * time.Hour}, Timeout: time.Hour,
+		Name: "server", DialContext: narrow(h), Budget: &retry.Budget{Every: 24 * time.Hour}, Timeout: time.Hour,
 		MaxAttempts: 3, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
 		// A server that is gone, or frozen, is found out by its health, one that has become slow by the calls that it does not answer in time, of which
 		// there are few: whoever has fewer under way is chosen.
@@ -88,6 +88,17 @@ func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string
 	return l.Addr().String(), nil
 }
 
+// narrow dials from h. Sockets take little that is not read, so that a stream that its caller does not take waits at its server.
+func narrow(h *sim.Host) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := h.DialContext(ctx, network, address)
+		if c, ok := conn.(interface{ SetReadBuffer(bytes int) error }); ok {
+			c.SetReadBuffer(64 << 10)
+		}
+		return conn, err
+	}
+}
+
 // serveCalls serves behind a sidecar until ctx is done, and then finishes what has begun.
 func serveCalls(ctx context.Context, h *sim.Host, app http.Handler) error {
 	outside, err := h.Listen("tcp", ":80")
@@ -101,7 +112,7 @@ func serveCalls(ctx context.Context, h *sim.Host, app http.Handler) error {
 	}
 	web := &http.Server{Handler: withHealth(app), ErrorLog: log.New(io.Discard, "", 0)}
 	p := &sidecar.Proxy{Config: sidecar.Config{Routes: []sidecar.Route{{Upstream: &sidecar.Upstream{
-		Name: h.Name(), Addrs: []string{h.Name() + ":8080"}, DialContext: h.DialContext, MaxAttempts: 1, Timeout: time.Hour,
+		Name: h.Name(), Addrs: []string{h.Name() + ":8080"}, DialContext: narrow(h), MaxAttempts: 1, Timeout: time.Hour,
 	}}}}}
 	var ended sync.WaitGroup
 	ended.Go(func() { web.Serve(inside) })
@@ -129,6 +140,10 @@ func withHealth(next http.Handler) http.Handler {
 type calls struct{ app *patterntest.App }
 
 func (s calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if length, err := strconv.Atoi(r.Header.Get(streamHeader)); err == nil {
+		s.stream(w, r, length)
+		return
+	}
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -148,6 +163,42 @@ func (s calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// streamHeader is a header of requests that a stream answers: how much of the body is the beginning of the question.
+const streamHeader = "Stream"
+
+// stream answers by a stream, and ends the connection if that cannot be whole.
+func (s calls) stream(w http.ResponseWriter, r *http.Request, length int) {
+	out := flowing{w, http.NewResponseController(w)}
+	out.ResponseController.EnableFullDuplex()
+	data := make([]byte, min(length, 1<<20))
+	if _, err := io.ReadFull(r.Body, data); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	// A Write that waits does not hear that its caller has gone.
+	defer context.AfterFunc(r.Context(), func() { out.SetWriteDeadline(time.Now()) })()
+	switch err := s.app.Stream(r.Context(), string(data), r.Body, out); {
+	case errors.As(err, new(*patterntest.Refusal)):
+		w.Header().Set("Call-Outcome", "not-executed")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case err != nil:
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// flowing sends at once what is written.
+type flowing struct {
+	http.ResponseWriter
+	*http.ResponseController
+}
+
+func (f flowing) Write(p []byte) (int, error) {
+	n, err := f.ResponseWriter.Write(p)
+	if err == nil {
+		err = f.Flush()
+	}
+	return n, err
+}
+
 // asking asks by POST, once.
 func asking(c *http.Client, url string) patterntest.Ask {
 	return func(ctx context.Context, r patterntest.Request) (string, error) {
@@ -159,6 +210,12 @@ func asking(c *http.Client, url string) patterntest.Ask {
 			// A little less than is left, so that the answer that it was too late is not itself too late.
 			req.Header.Set("Request-Timeout", strconv.FormatInt(max(time.Until(at).Milliseconds()-1, 0), 10))
 		}
+		if r.Into != nil {
+			req.Header.Set(streamHeader, strconv.Itoa(len(r.Data)))
+		}
+		if r.More != nil {
+			req.Body, req.ContentLength, req.GetBody = io.NopCloser(io.MultiReader(req.Body, r.More)), -1, nil
+		}
 		resp, err := c.Do(req)
 		if op := new(net.OpError); errors.As(err, &op) && op.Op == "dial" {
 			return "", fmt.Errorf("%w: %w", patterntest.ErrNotExecuted, err)
@@ -166,6 +223,10 @@ func asking(c *http.Client, url string) patterntest.Ask {
 			return "", err
 		}
 		defer resp.Body.Close()
+		if r.Into != nil && resp.StatusCode == http.StatusOK {
+			_, err := io.Copy(r.Into, resp.Body)
+			return "", err
+		}
 		answer, err := io.ReadAll(resp.Body)
 		switch {
 		case resp.Header.Get("Call-Outcome") == "not-executed", resp.StatusCode == http.StatusUnauthorized: // whose session has ended meanwhile

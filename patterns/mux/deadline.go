@@ -5,8 +5,11 @@ import (
 	"time"
 )
 
+// deadlines are what few streams have, so that the others are smaller.
 type deadlines struct {
 	read, write deadline
+	done        chan struct{} // of Done; nil: nobody asked
+	closed      bool          // it is
 }
 
 type deadline struct {

@@ -123,6 +123,7 @@ func (st *Stream) forget() {
 		return
 	}
 	st.gone = true
+	st.tellDone()
 	s := st.s
 	delete(s.streams, st.id)
 	if st.dying {
@@ -145,8 +146,17 @@ func (st *Stream) settle() {
 	}
 }
 
-// wake wakes everyone who waits for the stream.
+// tellDone tells who waits for the stream's end.
+func (st *Stream) tellDone() {
+	if l := st.limits; l != nil && l.done != nil && !l.closed {
+		l.closed = true
+		close(l.done)
+	}
+}
+
+// wake wakes everyone who waits for the stream, which has failed.
 func (st *Stream) wake() {
+	st.tellDone()
 	st.interrupt(&st.writable)
 	st.interrupt(&st.readable)
 	st.readable.Broadcast()

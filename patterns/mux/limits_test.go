@@ -443,3 +443,47 @@ func TestPool(t *testing.T) {
 		require.Zero(t, p.Stats().Conns)
 	})
 }
+
+// Who has read the end of its caller's direction still hears that the caller goes.
+func TestDone(t *testing.T) {
+	over := func(st *mux.Stream) bool {
+		select {
+		case <-st.Done():
+			return true
+		default:
+			return false
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for _, row := range []struct {
+			name string
+			ends func(a, b *mux.Stream, client *mux.Session)
+			over bool
+		}{
+			{"nothing ends", func(a, b *mux.Stream, client *mux.Session) {}, false},
+			{"the caller has said all", func(a, b *mux.Stream, client *mux.Session) { a.CloseWrite() }, false},
+			{"the caller resets it", func(a, b *mux.Stream, client *mux.Session) { a.CloseWrite(); a.Reset(3) }, true},
+			{"this side resets it", func(a, b *mux.Stream, client *mux.Session) { b.Reset(3) }, true},
+			{"both have ended", func(a, b *mux.Stream, client *mux.Session) {
+				a.CloseWrite()
+				b.CloseWrite()
+				_, err := io.ReadAll(b)
+				require.NoError(t, err)
+			}, true},
+			{"the session ends", func(a, b *mux.Stream, client *mux.Session) { client.Close() }, true},
+		} {
+			for _, before := range []bool{true, false} { // whether somebody asks before it ends
+				client, server := pair(t, mux.Config{})
+				a, b := open(t, client, server)
+				if before {
+					require.False(t, over(b), row.name)
+				}
+				row.ends(a, b, client)
+				synctest.Wait()
+				require.Equal(t, row.over, over(b), "%s; asked before: %v", row.name, before)
+				client.Close()
+				server.Close()
+			}
+		}
+	})
+}

@@ -64,6 +64,23 @@ func (s *Session) newStream(id uint32) *Stream {
 // ID is the number of the stream: odd if the client has opened it, even if the server has.
 func (st *Stream) ID() uint32 { return st.id }
 
+// Done is closed when the stream is over: either side has reset it, its session has ended, or both directions have ended and this side has
+// read all. Who works on an answer hears by it that its caller has gone, also one that has said all and so sends no more: Read has nothing to say of that one any more.
+func (st *Stream) Done() <-chan struct{} {
+	st.s.mu.Lock()
+	defer st.s.mu.Unlock()
+	if st.limits == nil {
+		st.limits = &deadlines{}
+	}
+	if st.limits.done == nil {
+		st.limits.done = make(chan struct{})
+	}
+	if st.gone || st.s.err != nil {
+		st.tellDone()
+	}
+	return st.limits.done
+}
+
 // LocalAddr is that of the connection.
 func (st *Stream) LocalAddr() net.Addr { return st.s.conn.LocalAddr() }
 

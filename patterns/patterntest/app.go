@@ -28,17 +28,9 @@ type App struct {
 // what the server stores then, before time passes, is atomic with it. Do returns early, without an effect, when ctx is done. After a [Refusal]
 // nothing was executed; after another error it is unknown, since another server may have been asked.
 func (a *App) Do(ctx context.Context, data string) (answer string, err error) {
-	e, refused := a.world.begins(a, ctx, data)
-	switch {
-	case e == nil:
-		return "", errors.New("patterntest: nobody asked that")
-	case refused != nil:
-		return "", refused
-	}
-	leave, err := a.world.enter(ctx, a)
-	if err == nil {
-		err = a.work(ctx, a.world.workOf(e))
-		leave()
+	e, err := a.begin(ctx, data)
+	if e == nil {
+		return "", err
 	}
 	behind := a.world.behind(e.tier)
 	switch {
@@ -54,11 +46,8 @@ func (a *App) Do(ctx context.Context, data string) (answer string, err error) {
 	return answer, err
 }
 
-// Change is Do for a call about an object: it does the work, and returns what is then to become of the object's state, which at first is "", and the answer to that.
-// The service makes the next state the object's before it answers, so that no other change comes in between; if one
-// has, it calls the function again with what that has made. If next is what state was there is nothing to store. The function takes no time, and has no
-// other effect.
-func (a *App) Change(ctx context.Context, data string) (change func(state string) (next, answer string), err error) {
+// begin begins an execution, and does the work before its answer. Without an execution there was nothing to begin.
+func (a *App) begin(ctx context.Context, data string) (*execution, error) {
 	e, refused := a.world.begins(a, ctx, data)
 	switch {
 	case e == nil:
@@ -70,6 +59,18 @@ func (a *App) Change(ctx context.Context, data string) (change func(state string
 	if err == nil {
 		err = a.work(ctx, a.world.workOf(e))
 		leave()
+	}
+	return e, err
+}
+
+// Change is Do for a call about an object: it does the work, and returns what is then to become of the object's state, which at first is "", and the answer to that.
+// The service makes the next state the object's before it answers, so that no other change comes in between; if one
+// has, it calls the function again with what that has made. If next is what state was there is nothing to store. The function takes no time, and has no
+// other effect.
+func (a *App) Change(ctx context.Context, data string) (change func(state string) (next, answer string), err error) {
+	e, err := a.begin(ctx, data)
+	if e == nil {
+		return nil, err
 	}
 	if err != nil {
 		a.world.stops(e)
@@ -146,6 +147,14 @@ type execution struct {
 	refused  time.Duration // for so long; -1: without saying; 0: it was not refused
 	effect   bool
 	answer   string
+
+	// Of one whose answer is a stream:
+	sent            []time.Duration // when the server had taken its parts
+	sentBytes, held int             // of them, and the most of those that the caller had not taken
+	heldAt          time.Duration
+	heard           int    // parts of the question beyond its beginning
+	misheard        string // what it took in place of the next; "": nothing
+	misheardAt      time.Duration
 }
 
 // begins notes that a server begins to execute what a text asks. It returns nil if nobody asked that, and a refusal

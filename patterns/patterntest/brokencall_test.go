@@ -100,7 +100,7 @@ var brokenOutcomes = []callFlaw{
 			return "", said(err, false)
 		}
 		return answer, err
-	}}.on, "the server is frozen for a minute, amid calls", patterntest.Truthful, "phone was told at * that * was not executed, but that took effect at * (and * more)"},
+	}}.on, "the server is frozen for a minute, amid calls", patterntest.Truthful, "phone was told at * that * was not executed, but that took effect at *"},
 	{"the client asks again what takes longer than 250 ms", office{client: func(c *officeClient) { c.try = 250 * time.Millisecond }, asks: func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {
 		answer, err := tryOnce(c, ctx, r)
 		if err != nil && ctx.Err() == nil {

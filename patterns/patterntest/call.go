@@ -67,8 +67,8 @@ func playCall(n *sim.Network, s Service, folder string, story CallStory) *CallWo
 }
 
 // CallLoopback runs those stories of the contract of calls that need no broken network with TCP
-// connections of the operating system, as [Loopback] does: in real time, all at once. How long calls take, and whether work ends with
-// its time, is not judged.
+// connections of the operating system, as [Loopback] does: in real time, all at once. How long calls take, whether work ends with
+// its time, and how much sockets hold of a stream, is not judged.
 func CallLoopback(t *testing.T, newService NewService, opts ...Option) {
 	t.Helper()
 	var acts []act
@@ -172,5 +172,13 @@ func callLoopbackStories() []CallStory {
 		}
 	})
 	all.needs("Service.Keys is not set", func(s Service) bool { return s.Keys != nil })
+	all.add("answers come as streams", reason, func(w *CallWorld) {
+		c := w.Caller("phone")
+		c.AskEvery(time.Millisecond, 10, Question{Parts: 20, Every: 5 * time.Millisecond, Answer: 500})
+		c.AskEvery(0, 1, Question{Parts: 100, Answer: 40_000, Slow: 5 * time.Millisecond})
+		c.AskEvery(time.Millisecond, 10, Question{Parts: 100, Every: 5 * time.Millisecond, Cancel: 100 * time.Millisecond})
+		c.Ask(Question{Said: 20, Every: 5 * time.Millisecond, Parts: 5})
+	})
+	all.needs("Service.Streams is not set", func(s Service) bool { return s.Streams != nil })
 	return all
 }

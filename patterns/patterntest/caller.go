@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/netem"
@@ -30,6 +31,12 @@ type Question struct {
 	Object string
 	Read   bool
 	Clear  bool
+
+	// Parts has the call answered by a stream of so many parts, of Answer bytes each, on each of which the server works for Every. The caller
+	// takes Slow for each. Said is of how many parts, of Size bytes, the question is beyond its beginning: the caller says one in each Every, and the server answers each with a
+	// part of the stream. A service without Streams, or without Halves, does not see them.
+	Parts, Said int
+	Every, Slow time.Duration
 
 	Refusals   int           // the application refuses the first so many attempts
 	RetryAfter time.Duration // and says that the client may try again so much later, in whole seconds; 0: it does not say when
@@ -78,6 +85,11 @@ type call struct {
 	wait     time.Duration // when the caller has waited enough
 	done     chan struct{} // closed when it has ended
 	probe    bool          // whether service is back: it may fail
+
+	// Of one that is answered by a stream:
+	taken   strings.Builder
+	takenAt []time.Duration // by its parts
+	saidAt  []time.Duration
 
 	// Of a call that has ended:
 	ended     bool
@@ -184,7 +196,14 @@ func (c *Caller) begin(q Question) *call {
 		if q.Cancel > 0 {
 			defer time.AfterFunc(q.Cancel, cancel).Stop()
 		}
-		answer, err := ask(ctx, Request{Key: x.of.key, Data: x.of.text, Object: x.question.Object})
+		r := Request{Key: x.of.key, Data: x.of.text, Object: x.question.Object}
+		if x.question.isStream() {
+			r.Into = taker{ctx, c.world, x}
+		}
+		if x.question.Said > 0 {
+			r.More = &sayer{ctx: ctx, world: c.world, x: x}
+		}
+		answer, err := ask(ctx, r)
 		c.world.told(x, life.Err() != nil, answer, err)
 	}()
 	return x
@@ -198,6 +217,7 @@ func (w *CallWorld) asks(c *Caller, q Question) *call {
 	if w.service.State == nil {
 		q.Object, q.Read, q.Clear = "", false, false
 	}
+	q = q.streaming(w.service.Streams)
 	x := &call{nth: len(w.calls) + 1, by: c, question: q, at: w.Net.Elapsed(), done: make(chan struct{})}
 	x.wait = x.at + q.Timeout
 	if q.Cancel > 0 {

@@ -14,7 +14,7 @@ import (
 // its own among those that [CallWorld.Verdict] calls.
 func CallStories() []CallStory {
 	return slices.Concat(quietCallStories(), lostCallStories(), serverCallStories(), manyCallStories(),
-		keyedCallStories(), patienceCallStories(), retryCallStories(), replicaCallStories(), stateCallStories())
+		keyedCallStories(), patienceCallStories(), retryCallStories(), replicaCallStories(), stateCallStories(), streamCallStories())
 }
 
 // callStories are made one after the other.

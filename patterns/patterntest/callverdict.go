@@ -25,7 +25,11 @@ func (w *CallWorld) Verdict() []Breach {
 		w.judgeAnswer(x, misled, &f)
 	}
 	for _, x := range calls {
+		w.judgeStrays(x, misled, &f)
+	}
+	for _, x := range calls {
 		if !misled[x.of] {
+			w.judgeStream(x, &f)
 			w.judgePromptness(x, &f)
 			w.judgeMarks(x, &f)
 		}
@@ -33,6 +37,7 @@ func (w *CallWorld) Verdict() []Breach {
 	w.judgeState(&f)
 	for _, s := range w.inOrder() {
 		w.judgeEffects(s, &f)
+		w.judgeSent(s, &f)
 		w.judgeCancelled(s, &f)
 		w.judgeDeadlines(s, &f)
 		w.judgeDelays(s, &f)
@@ -81,7 +86,7 @@ func (w *CallWorld) judgeOutcome(x *call, f *findings) {
 	switch said := x.said(); {
 	case said == "not executed" && len(effects) > 0 && x.of.question.Object == "" && x.of.nobodyElse():
 		f.addAt(x.at, Truthful, who, "%s was told at %v that %s was not executed, but that took effect at %v", who, x.end(), id, effects[0].end)
-	case said == "done" && x.of.other == nil && w.answerOf(x.Answer) == nil && (len(effects) == 0 || effects[0].end > x.end()):
+	case said == "done" && !x.question.isStream() && x.of.other == nil && w.answerOf(x.Answer) == nil && (len(effects) == 0 || effects[0].end > x.end()):
 		f.addAt(x.at, Truthful, who, "%s was told at %v that %s is done, but nothing had taken effect", who, x.end(), id)
 	}
 }
@@ -109,7 +114,7 @@ func (w *CallWorld) answerOf(answer string) *execution {
 
 // judgeAnswer looks at the answer of a call that is done, and notes whose answers went astray.
 func (w *CallWorld) judgeAnswer(x *call, misled map[*subject]bool, f *findings) {
-	if !x.isDone() {
+	if !x.isDone() || x.question.isStream() {
 		return
 	}
 	who, id, at := x.by.Name, x.of.id, x.end()
@@ -197,12 +202,20 @@ func (w *CallWorld) judgeStrangers(f *findings) {
 
 // bound is how long a call may take over a good network.
 func (w *CallWorld) bound(x *call) time.Duration {
-	return w.service.Bound + x.of.question.Work + x.question.transfer() + time.Duration(len(w.servers)-len(w.front))*w.service.Bound
+	return w.service.Bound + x.of.question.takes() + x.question.transfer() + time.Duration(len(w.servers)-len(w.front))*w.service.Bound
+}
+
+// upload is that of a question, with the answer to one whose answer is not a stream, which is small.
+func (q Question) upload() time.Duration {
+	if q.isStream() {
+		q.Answer = 0
+	}
+	return q.transfer()
 }
 
 // transfer is what a question and its answer may take longer than short ones.
 func (q Question) transfer() time.Duration {
-	return time.Duration((q.Size+q.Answer)/4000) * Transit
+	return time.Duration((q.Size*(1+q.Said)+q.Answer*max(1, q.Parts+q.Said))/4000) * Transit
 }
 
 // judgePromptness looks at the calls of those for whom all is well.
@@ -219,6 +232,8 @@ func (w *CallWorld) judgePromptness(x *call, f *findings) {
 		f.addAt(x.at, Answering, x.by.Name, "%s, asked by %s at %v over a good network, was %s at %v (%v)", x.of.id, x.by.Name, x.at, x.said(), x.end(), x.Err)
 	case x.Took > bound+tie:
 		f.addAt(x.at, Answering, x.by.Name, "%s, asked by %s at %v, took %v over a good network; %v is promised", x.of.id, x.by.Name, x.at, x.Took, bound)
+	default:
+		w.judgeParts(x, f)
 	}
 }
 
@@ -297,7 +312,7 @@ func (w *CallWorld) judgeCancelled(s *subject, f *findings) {
 func (w *CallWorld) ahead(x *call) (d time.Duration) {
 	for _, other := range w.calls {
 		if other.by == x.by && other.at <= x.wait && (!other.ended || other.end() >= x.at) {
-			d += other.question.transfer()
+			d += other.question.upload()
 		}
 	}
 	return d
@@ -373,7 +388,7 @@ func (w *CallWorld) judgeDrained(x *call, r *Replica, f *findings) bool {
 	asked := slices.Clone(r.asked)
 	r.mu.Unlock()
 	for i, at := range asked {
-		if x.wait <= at+s.question.Work+w.service.Bound {
+		if x.wait <= at+s.question.takes()+w.service.Bound {
 			continue
 		}
 		if e := s.runs[0]; !x.isDone() && e.app.server == r.Name && e.at <= at && (e.end == 0 || e.end+Transit >= at) {

@@ -61,6 +61,9 @@ func newCallWorld(n *sim.Network, s Service, folder string, onLoopback bool) *Ca
 	s.Bound = cmp.Or(s.Bound, 6*Transit)
 	s.Recovery = cmp.Or(s.Recovery, 3*time.Minute)
 	s.MaxBytes = cmp.Or(s.MaxBytes, 50_000)
+	if s.Streams != nil {
+		s.Streams = &Streams{Buffer: cmp.Or(s.Streams.Buffer, 1<<20), Halves: s.Streams.Halves}
+	}
 	w := &CallWorld{
 		service: s, folder: folder, subjects: map[string]*subject{}, keyed: map[string][]*subject{},
 		slow: map[string]time.Duration{}, places: map[string]chan struct{}{},

@@ -31,10 +31,14 @@ type office struct {
 	once   func(c *officeClient, ctx context.Context, server string, r patterntest.Request) (string, error)
 	client func(c *officeClient) // changes what it begins with
 
+	streams func(d *deskServer, ctx context.Context, data string, more io.Reader, into io.Writer) error // instead of App.Stream
+	takes   func(c *officeClient, ctx context.Context, r patterntest.Request, body io.Reader) error     // instead of io.Copy
+
 	durable   bool
 	replicas  int
 	protocols *http.Protocols // nil: HTTP/1.1
-	front     bool            // a proxy is in front of the server
+	front     bool            // a proxy is in front of the server,
+	duplex    bool            // which passes questions on while it answers
 }
 
 // on is the office as a service.
@@ -67,6 +71,7 @@ func (o office) on(n *sim.Network) patterntest.Service {
 		Drains:    true,
 		Retries:   &patterntest.Retries{Percent: officePercent, Burst: officeBurst, After: true},
 		Replicas:  o.replicas,
+		Streams:   &patterntest.Streams{Halves: true},
 	}
 	if o.durable {
 		s.State = &patterntest.State{}
@@ -137,6 +142,10 @@ func (d *deskServer) serve(ctx context.Context, h *sim.Host) error {
 
 // handle takes a call.
 func (d *deskServer) handle(w http.ResponseWriter, r *http.Request) {
+	if length, err := strconv.Atoi(r.Header.Get("Stream")); err == nil {
+		d.stream(w, r, length)
+		return
+	}
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -353,7 +362,7 @@ func (c *officeClient) ask(ctx context.Context, r patterntest.Request) (string, 
 		wait := delay/2 + c.spread(delay)
 		wait = max(wait, failed.after)
 		deadline, _ := ctx.Deadline()
-		if failed.sent && r.Key == "" || time.Until(deadline) <= wait || !c.mayRetry() {
+		if failed.sent && r.Key == "" || r.More != nil || time.Until(deadline) <= wait || !c.mayRetry() {
 			return "", said(err, unknown)
 		}
 		select {
@@ -432,6 +441,9 @@ func (c *officeClient) once(ctx context.Context, server string, r patterntest.Re
 		var op *net.OpError
 		return "", errAttempt{err, 0, !(errors.As(err, &op) && op.Op == "dial")}
 	}
+	if r.Into != nil && resp.StatusCode == http.StatusOK {
+		return "", c.take(ctx, r, resp.Body)
+	}
 	return readAnswer(resp)
 }
 
@@ -441,6 +453,12 @@ func (c *officeClient) send(ctx context.Context, server string, r patterntest.Re
 		return nil, err
 	}
 	req.ContentLength = int64(len(r.Data))
+	if r.Into != nil {
+		req.Header.Set("Stream", strconv.Itoa(len(r.Data)))
+	}
+	if r.More != nil {
+		req.Body, req.ContentLength = io.NopCloser(io.MultiReader(req.Body, r.More)), -1
+	}
 	if r.Key != "" {
 		req.Header.Set("Idempotency-Key", r.Key)
 	}

@@ -9,11 +9,11 @@ import (
 // A Promise is one of those that a [System] or a [Service] must keep.
 type Promise string
 
-// The promises of [Delivery]. Obedient, Bounded and Gentle are those of [Call], too.
+// The promises of [Delivery]. Obedient, Bounded, Gentle and, of streams, Ordered are those of [Call], too.
 const (
 	Complete Promise = "complete" // every accepted event arrives, or the client is notified of a gap
 	Once     Promise = "once"     // no event arrives twice, unless the system says that it repeats: then not once the server must know that it has arrived
-	Ordered  Promise = "ordered"  // events arrive in the order of their publication
+	Ordered  Promise = "ordered"  // events arrive in the order of their publication, and the parts of a stream in that in which they were written
 	Durable  Promise = "durable"  // a system that says so has no gap, whatever restarts
 	Genuine  Promise = "genuine"  // what arrives is what was published, to the byte
 	Prompt   Promise = "prompt"   // over a good network events arrive within the bound, whatever others suffer; so does Publish return
@@ -30,14 +30,14 @@ const (
 	Gentle   Promise = "gentle"   // clients neither try in a hot loop, nor in vain as often as at first, nor come back all at once, and idle ones send little
 )
 
-// The promises of [Call], beside Obedient, Bounded and Gentle.
+// The promises of [Call], beside Obedient, Bounded, Gentle and Ordered.
 const (
 	Truthful  Promise = "truthful"  // each call ends, within a second of its caller's patience, as done, not executed or unknown, and that is true
 	Single    Promise = "single"    // a call takes effect once at most, and those under one key together
 	Matched   Promise = "matched"   // an answer reaches only the call that asked, and all calls under one key have the same
 	Whole     Promise = "whole"     // what is cut short is an error, and never a shorter question or answer; nor is anything else changed
 	Wary      Promise = "wary"      // a connection over which nothing comes any more is not used again
-	Answering Promise = "answering" // a call over a good network is done within the bound; and after all faults are over every caller can call again
+	Answering Promise = "answering" // a call over a good network is done within the bound, and each part of a stream comes within it; and after all faults are over every caller can call again
 	Timely    Promise = "timely"    // what is left of a caller's time shrinks from server to server, and nothing begins when it is over
 	Cancelled Promise = "cancelled" // what the caller has given up is not worked on for longer than a round trip
 	Thrifty   Promise = "thrifty"   // servers see no more attempts than calls and the budget of retries, in any time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/squall-sim/squall/sim"
@@ -69,6 +70,9 @@ type Service struct {
 	// State says that a call may be about an object that the service keeps.
 	State *State
 
+	// Streams says that the answer to a call may be a stream.
+	Streams *Streams
+
 	// Replicas is how many servers a client can choose among, of which one may fail. Zero: one.
 	Replicas int
 }
@@ -85,6 +89,13 @@ type Request struct {
 	// Object is the name of what it is about, if the service has State: the server reads or changes that by App.Change. "":
 	// nothing.
 	Object string
+
+	// Into, if it is not nil, is where the answer goes: a stream, if the service has Streams. The client writes to it what comes, as it comes,
+	// and takes no more than Streams.Buffer beyond what has been written. It returns "" and nil when the answer is whole.
+	Into io.Writer
+	// More is what the caller says beyond Data, up to io.EOF, if Streams has Halves. The answer begins, and goes on, meanwhile; when it is whole the client
+	// returns, whether or not there is more to say. Nil: nothing.
+	More io.Reader
 }
 
 // Keys is what a [Service] says of the keys of its calls. Of several calls with one key and the same data one takes

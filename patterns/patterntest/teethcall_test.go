@@ -23,7 +23,7 @@ type callFlaw struct {
 }
 
 func callFlaws() []callFlaw {
-	return slices.Concat(brokenOutcomes, brokenKeys, brokenAnswers, brokenPatience, brokenRetries, brokenReplicas, brokenLines, brokenClerks, brokenStates)
+	return slices.Concat(brokenOutcomes, brokenKeys, brokenAnswers, brokenPatience, brokenRetries, brokenReplicas, brokenLines, brokenClerks, brokenStates, brokenStreams)
 }
 
 // callRaces says of flaws why two runs may differ.
