@@ -96,6 +96,7 @@ func TestBreakages(t *testing.T) {
 		{sim.ConnectionReset, answer, "connection reset by peer 45ms, begun 1", "it leaves at 35 ms"},
 		{sim.SenderCrashesBefore, answer, "connection reset by peer 65ms, begun 1", "the RST of 35 ms is beyond the answer: it is challenged, and sent again (RFC 5961, section 3.2)"},
 		{sim.SenderCrashesAfter, answer, "answered 45ms, begun 1", "the answer is ahead of the reset"},
+		{sim.ReceiverCrashesBefore, sim.Place{From: "phone", To: "server", Kind: sim.SYN, Nth: 1}, "connection refused 20ms, begun 0", "the SYN meets a host without processes, whose system refuses it"},
 		{sim.ReceiverCrashesBefore, request, "connection reset by peer 40ms, begun 0", "it crashes at 30 ms"},
 		{sim.ReceiverCrashesAfter, request, "connection reset by peer 40.000001ms, begun 1", "1 ns after that"},
 		{sim.DisconnectedForASecond, answer, "answered 1.805s, begun 1", "the answer is sent again after 220 ms as a probe, then after 220, 440 and 880 ms: at 1795 ms"},
@@ -108,6 +109,33 @@ func TestBreakages(t *testing.T) {
 				require.Equal(t, row.want, said, "%v, %v: %s", row.what, row.at, row.why)
 				require.Equal(t, 1, f.Fired().Packets)
 			})
+		})
+	}
+}
+
+// A host that crashes sends nothing more, though it had more to send at the same instant.
+func TestACrashingHostIsSilentAtOnce(t *testing.T) {
+	for _, row := range []struct {
+		what sim.Breakage
+		nth  int
+		want []string
+	}{
+		{sim.SenderCrashesAfter, 1, []string{"a"}},
+		{sim.SenderCrashesBefore, 2, []string{"a"}},
+		{sim.SenderCrashesAfter, 2, []string{"a", "b"}},
+		{sim.SenderCrashesBefore, 1, nil},
+	} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			var got []string
+			c, mu := meter(t, n, func(text string) string { got = append(got, text); return "" })
+			n.Inject(0, 0, sim.Break(n, row.what, sim.Place{From: "sensor", To: "meter", Kind: sim.UDP, Nth: row.nth})).MustFire()
+			for _, text := range []string{"a", "b", "c"} {
+				io.WriteString(c, text)
+			}
+			time.Sleep(5 * time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			require.Equal(t, row.want, got, "%v, at %d", row.what, row.nth)
 		})
 	}
 }
