@@ -78,11 +78,35 @@ var dumpRoom atomic.Pointer[[]byte] // nil while it is used
 // thisGoroutine returns the number of the goroutine that calls, and of its bubble.
 func thisGoroutine() (id, bubble string) {
 	b := make([]byte, 256)
-	m := headerPattern.FindStringSubmatch(string(b[:runtime.Stack(b, false)]))
+	head := string(b[:runtime.Stack(b, false)])
+	if id, bubble, ok := plainHeader(head); ok {
+		return id, bubble
+	}
+	m := headerPattern.FindStringSubmatch(head)
 	if m == nil {
 		panic("sim: the runtime's stack dump has a form that is not understood:\n" + string(b))
 	}
 	return m[1], m[3]
+}
+
+// plainHeader reads the header of a goroutine that runs and has no labels, as headerPattern does, but quicker: every
+// test asks several times.
+func plainHeader(dump string) (id, bubble string, ok bool) {
+	rest, _ := strings.CutPrefix(dump, "goroutine ")
+	id, rest, _ = strings.Cut(rest, " [running")
+	end := "]:\n"
+	if rest, ok = strings.CutPrefix(rest, end); ok {
+		return id, "", isNumber(id)
+	}
+	if rest, ok = strings.CutPrefix(rest, ", synctest bubble "); !ok {
+		return "", "", false
+	}
+	bubble, _, ok = strings.Cut(rest, end)
+	return id, bubble, ok && isNumber(id) && isNumber(bubble)
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // awaitGoroutines lets the clock run until all goroutines of the test have ended,
@@ -91,11 +115,76 @@ func (n *Network) awaitGoroutines() []goroutine {
 	var left []goroutine
 	for _, d := range []time.Duration{time.Second, time.Minute, time.Hour} {
 		time.Sleep(d)
+		if nobodyElse() {
+			return nil
+		}
 		if left = otherGoroutines(); len(left) == 0 {
 			return nil
 		}
 	}
 	return left
+}
+
+// knownRoots are the functions with which goroutines begin that a program in a bubble cannot have started: those of
+// package testing, which it must not call there, and of the harness.
+var knownRoots = map[string]bool{
+	"runtime.main":                         true,
+	"testing.tRunner":                      true,
+	"testing/synctest.Test.func1":          true,
+	ownPackage + ".(*bubbleRun).run.func1": true,
+	ownPackage + ".newWatchdog.func1":      true,
+	ownPackage + ".newWatchdog.func1.1":    true,
+	ownPackage + ".(*ballast).makeWeights": true,
+}
+
+// nobodyElse says that the process has no goroutine but the known ones, and so the caller's bubble has none but those
+// that run it. It costs a tenth of a dump of all stacks, with which every test ended otherwise. To answer no is always
+// right.
+func nobodyElse() bool {
+	all := profileRoom.Swap(nil)
+	if all == nil {
+		all = new([64]runtime.StackRecord)
+	}
+	defer profileRoom.Store(all)
+	count, ok := runtime.GoroutineProfile(all[:])
+	if !ok {
+		return false
+	}
+	for i := range all[:count] {
+		if !knownRoots[rootOf(all[i].Stack())] {
+			return false
+		}
+	}
+	return true
+}
+
+var profileRoom atomic.Pointer[[64]runtime.StackRecord] // nil while it is used
+
+// rootOf is the function with which a goroutine began; for a coroutine, that which was given to iter.Pull; "" if the stack is
+// not there as a whole.
+func rootOf(stack []uintptr) string {
+	outer := func(i int) string { // the function that has been called last, without those that are inlined into it
+		if i < 0 {
+			return ""
+		}
+		name := ""
+		frames := runtime.CallersFrames(stack[i : i+1])
+		for more := true; more; {
+			var f runtime.Frame
+			f, more = frames.Next()
+			name = f.Function
+		}
+		return name
+	}
+	last := len(stack) - 1
+	if outer(last) != "runtime.goexit" {
+		return ""
+	}
+	root := outer(last - 1)
+	if root == "runtime.corostart" { // below it, a function of iter.Pull's that calls the coroutine's
+		root = outer(last - 3)
+	}
+	return root
 }
 
 // stacksOf describes goroutines, those with the same calls once, by the whole stack of the first; at

@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"iter"
+	"net"
 	"runtime"
 	"runtime/pprof"
 	"strings"
@@ -32,6 +34,9 @@ func TestStackHeaderIsUnderstood(t *testing.T) {
 		m := headerPattern.FindStringSubmatch(row.header)
 		require.NotNil(t, m, row.name)
 		require.Equal(t, []string{row.id, row.state, row.bubble}, m[1:], row.name)
+		if id, bubble, ok := plainHeader(row.header); ok {
+			require.Equal(t, []string{row.id, "running", row.bubble}, []string{id, row.state, bubble}, row.name)
+		}
 	}
 }
 
@@ -71,4 +76,71 @@ func labelledWaiter(bubble, self, state string) bool {
 		}
 	}
 	return false
+}
+
+func TestPlainHeaders(t *testing.T) {
+	for header, want := range map[string]string{
+		"goroutine 7 [running]:\nmain.f()\n":                                     "7 ",
+		"goroutine 21 [running, synctest bubble 3]:\n":                           "21 3",
+		"goroutine 7 [running, locked to thread]:\n":                             "",
+		"goroutine 7 gp=0xc0000021c0 m=0 mp=0x8fd9a0 [running]:\n":               "",
+		"goroutine 9 [running, synctest bubble 3] {job: x}:\n":                   "",
+		"goroutine 9 [running] {job: ]:\n}:\n":                                   "",
+		"goroutine 9 [running, synctest bubble 3 labels:{\"job\": \"]:\n\"}]:\n": "",
+		"goroutine 9 [running labels:{\"], synctest bubble 7]:\n\": \"x\"}]:\n":  "",
+		"goroutine 9 [running, locked to thread, synctest bubble 3]:\n":          "",
+	} {
+		id, bubble, ok := plainHeader(header)
+		require.Equal(t, want != "", ok, header)
+		if ok {
+			require.Equal(t, want, id+" "+bubble, header)
+		}
+	}
+}
+
+// Every test ends with a look at who is left, which is quick if nobody is.
+func TestNobodyElseIsSeenQuickly(t *testing.T) {
+	if strings.Contains(stackDump(), ownPackage+".(*weight).") {
+		t.Skip("another test has left a ballast behind, so that all stacks are looked at")
+	}
+	for name, leave := range map[string]func(n *Network, c net.Conn, end chan struct{}){
+		"nobody":      nil,
+		"a function":  func(_ *Network, _ net.Conn, end chan struct{}) { go func() { <-end }() },
+		"a WaitGroup": func(_ *Network, _ net.Conn, end chan struct{}) { new(sync.WaitGroup).Go(func() { <-end }) },
+		"a sleep":     func(*Network, net.Conn, chan struct{}) { go time.Sleep(time.Hour) },
+		"a timer":     func(_ *Network, _ net.Conn, end chan struct{}) { time.AfterFunc(1, func() { <-end }) },
+		"a coroutine": func(_ *Network, _ net.Conn, end chan struct{}) {
+			next, stop := iter.Pull(func(yield func(int) bool) {
+				for yield(0) {
+				}
+			})
+			next()
+			go func() { <-end; stop() }()
+		},
+		"a call, the network being open": func(_ *Network, c net.Conn, _ chan struct{}) { go c.Read(make([]byte, 1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			Test(t, func(t *testing.T, n *Network) {
+				l, err := n.Host("server").Listen("tcp", ":7")
+				require.NoError(t, err)
+				c, err := n.Host("client").Dial("tcp", "server:7")
+				require.NoError(t, err)
+				end := make(chan struct{})
+				open := strings.Contains(name, "open")
+				if !open {
+					l.Close()
+					c.Close()
+					n.Close()
+				}
+				if leave != nil {
+					leave(n, c, end)
+				}
+				time.Sleep(time.Second)
+				require.Equal(t, leave == nil, nobodyElse())
+				close(end)
+				time.Sleep(70 * time.Minute)
+				require.Equal(t, !open, nobodyElse())
+			})
+		})
+	}
 }
