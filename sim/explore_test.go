@@ -2,7 +2,6 @@ package sim_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -468,7 +467,7 @@ func TestExploreTwice(t *testing.T) {
 			counts(t, n, true)
 		})
 	}
-	if first && flag.Lookup("test.count").Value.String() == "1" && flag.Lookup("test.cpu").Value.String() == "" { // else workers go through more rounds
+	if first {
 		runs, err := os.ReadDir(os.Getenv(variable))
 		require.NoError(t, err)
 		// Here, in the first call's worker and there with each of 3 packets lost, and in the second call's worker.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -26,7 +25,7 @@ import (
 // the same test binary, which run the test function up to its call of Explore, and there one run after the other, each as a subtest
 // that may fail. What is to be run a worker reads from a file, and what became of it goes to another, a line each; the failures
 // themselves are in its output, between the lines by which go test -v begins each subtest.
-const workerVariable = "SQUALL_EXPLORE_WORKER" // folder, call of Explore in the test, and the test's name
+const workerVariable = "SQUALL_EXPLORE_WORKER" // folder, call of Explore in its round of the test, and the test's name
 
 // An explorer is this process as a worker.
 type explorer struct{ folder string }
@@ -34,7 +33,7 @@ type explorer struct{ folder string }
 // thisExplorer is this process as the worker of a call of Explore, nil if it is none.
 func thisExplorer(r *runner) *explorer {
 	f := strings.SplitN(os.Getenv(workerVariable), " ", 3)
-	if len(f) != 3 || f[1] != strconv.Itoa(r.nth) || f[2] != r.name {
+	if len(f) != 3 || f[1] != strconv.Itoa(r.call) || f[2] != r.name {
 		return nil
 	}
 	return &explorer{f[0]}
@@ -203,9 +202,6 @@ func (e *exploration) command(t *testing.T, seed uint64, folder string) (*exec.C
 		left = max(time.Second, time.Until(deadline)*9/10)
 	}
 	args := []string{"-test.run=" + e.r.pattern(), "-test.v", "-test.timeout=" + left.String()}
-	if flag.Lookup("test.count").Value.String() != "1" || flag.Lookup("test.cpu").Value.String() != "" { // calls are counted over all rounds
-		args = append(args, fmt.Sprintf("-test.count=%d", e.r.nth))
-	}
 	if testing.Short() {
 		args = append(args, "-test.short")
 	}
@@ -213,7 +209,7 @@ func (e *exploration) command(t *testing.T, seed uint64, folder string) (*exec.C
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, ownArgs()...)...)
 	cmd.Dir = e.r.dir
 	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", artifactsVariable+"=", "GOMAXPROCS=1",
-		fmt.Sprintf("%s=%s %d %s", workerVariable, folder, e.r.nth, e.r.name))
+		fmt.Sprintf("%s=%s %d %s", workerVariable, folder, e.r.call, e.r.name))
 	return cmd, cancel
 }
 

@@ -76,7 +76,7 @@ func (r *runner) rerun(o *outcome, env ...string) (second rerun) {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, o.seed), checkVariable+"=0", artifactsVariable+"=", otherProcs(),
-		replayFile+"="+file, fmt.Sprintf("%s=%d %x %x %s", replayRun, r.nth, o.trace.Hash(), o.schedule.Hash, r.name))
+		replayFile+"="+file, fmt.Sprintf("%s=%d %x %x %s", replayRun, r.call, o.trace.Hash(), o.schedule.Hash, r.name))
 	cmd.Env = append(cmd.Env, env...)
 	out, runErr := cmd.CombinedOutput()
 	second = rerun{output: string(out), err: runErr}
@@ -110,7 +110,7 @@ func reportTrace(r *runner, o *outcome) bool {
 		return false
 	}
 	want := strings.SplitN(os.Getenv(replayRun), " ", 4)
-	if len(want) != 4 || want[0] != strconv.Itoa(r.nth) || want[3] != r.name {
+	if len(want) != 4 || want[0] != strconv.Itoa(r.call) || want[3] != r.name {
 		return true
 	}
 	tr := o.trace

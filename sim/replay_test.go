@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -163,4 +164,21 @@ func TestSameSeedSameTrace(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestVictimFailsAtItsSecondCall(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(*testing.T, *sim.Network) {})
+	sim.Test(t, func(t *testing.T, n *sim.Network) { t.Error("it fails") })
+}
+
+// With -count each round of a test is its own: the second run of a failure in a later round is of one round.
+func TestSecondRunInEachRound(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimFailsAtItsSecondCall", "SQUALL_VICTIM_COUNT=3")
+	require.True(t, failed)
+	require.Equal(t, 3, strings.Count(out, "it fails"), out)
+	require.Equal(t, 3, strings.Count(out, "a second run of seed 1 had the same trace and failed too"), out)
+	out, failed = outputOf(t, "TestVictimFailsAtItsSecondCall", "SQUALL_VICTIM_COUNT=2", "SQUALL_CHECK=1")
+	require.True(t, failed)
+	require.NotContains(t, out, "there was no second run")
 }

@@ -38,6 +38,9 @@ func outputOf(t *testing.T, name string, env ...string) (string, bool) {
 		if timeout, ok := strings.CutPrefix(e, "SQUALL_VICTIM_TIMEOUT="); ok {
 			args = append(args, "-test.timeout="+timeout)
 		}
+		if count, ok := strings.CutPrefix(e, "SQUALL_VICTIM_COUNT="); ok {
+			args = append(args, "-test.count="+count)
+		}
 	}
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "SQUALL_VICTIM=1", "SQUALL_SEED=", "SQUALL_SEEDS=", "SQUALL_CHECK=")

@@ -130,7 +130,8 @@ func prepare(t *testing.T, function string, f func(t *testing.T, n *Network), op
 	if o.mayDiffer && check == checkAll {
 		check = checkFailed
 	}
-	return &runner{f: f, opts: opts, check: check, nth: nthCall(t.Name()), name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()}, seeds, o
+	nth, call := nthCall(t)
+	return &runner{f: f, opts: opts, check: check, nth: nth, call: call, name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()}, seeds, o
 }
 
 // Try runs f once, on a network in a bubble, as [Test] does, but fails nothing: it
@@ -181,7 +182,8 @@ type runner struct {
 	f    func(t *testing.T, n *Network)
 	opts []Option
 	name string // of the test that called
-	nth  int    // call of Test by it, from 1
+	nth  int    // call of Test by it, from 1, over all rounds of -count and -cpu
+	call int    // the same in its round
 	pkg  string
 	dir  string
 
@@ -407,18 +409,28 @@ func (n *Network) finish() (problems []string) {
 	return problems
 }
 
-// nthCall counts the calls of Test by the test of that name.
-func nthCall(name string) int {
+// nthCall counts the calls of Test by a test: over all rounds in which -count and -cpu have it run, and in this one, which
+// ends with the test.
+func nthCall(t *testing.T) (overall, inRound int) {
+	name := t.Name()
 	calls.Lock()
 	defer calls.Unlock()
-	calls.count[name]++
-	return calls.count[name]
+	if calls.inRound[name] == 0 {
+		t.Cleanup(func() {
+			calls.Lock()
+			defer calls.Unlock()
+			delete(calls.inRound, name)
+		})
+	}
+	calls.overall[name]++
+	calls.inRound[name]++
+	return calls.overall[name], calls.inRound[name]
 }
 
 var calls = struct {
 	sync.Mutex
-	count map[string]int
-}{count: map[string]int{}}
+	overall, inRound map[string]int
+}{overall: map[string]int{}, inRound: map[string]int{}}
 
 // warmUp has package net make the channel by which it guards its configuration
 // outside any bubble: made in one bubble it is fatal in the next.
