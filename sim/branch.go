@@ -157,6 +157,7 @@ func (u *UDPConn) queueForSeveral(p []byte, source netip.Addr, to netip.AddrPort
 	u.n.submit(operation{
 		host: h, kind: opDatagram, dest: u.identity(), n: uint64(u.local.Port())<<48 | u.sent,
 		run: func(now int64) {
+			h.missesGroup(to.Addr(), all)
 			from := datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: by, data: data}
 			for _, d := range all {
 				if d.host != h || !silent && (!to.Addr().IsMulticast() || h.inGroup(to.Addr())) {
@@ -169,6 +170,28 @@ func (u *UDPConn) queueForSeveral(p []byte, source netip.Addr, to netip.AddrPort
 		return sysError(call, errno)
 	}
 	return nil
+}
+
+// An unheard group is one that a host has sent to, and another one is in that it cannot reach.
+type unheard struct {
+	from, to *Host
+	group    netip.Addr
+}
+
+// missesGroup notes the hosts that are in a group and get nothing of what h sends to it, since routers lie between: who expects
+// otherwise looks for the mistake everywhere else.
+func (h *Host) missesGroup(group netip.Addr, reached []departure) {
+	if !group.IsMulticast() || group == allNodes || group == allNodes6 || group.IsInterfaceLocalMulticast() {
+		return
+	}
+	n := h.n
+	for _, o := range n.names.inOrder {
+		missed := unheard{h, o, group}
+		if len(n.log.unheard) < mostIdle && o != h && o.inGroup(group) && !slices.ContainsFunc(reached, func(d departure) bool { return d.host == o }) &&
+			!slices.Contains(n.log.unheard, missed) {
+			n.log.unheard = append(n.log.unheard, missed)
+		}
+	}
 }
 
 // flowOn is the flow of a socket on a branch.

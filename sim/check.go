@@ -159,7 +159,7 @@ func (p *secondProcess) start() error {
 	defer in.Close()
 	p.cmd = exec.Command(os.Args[0], secondArgs(os.Args[1:])...)
 	p.cmd.Dir = thisDir
-	p.cmd.Env = append(os.Environ(), checkVariable+"=0", artifactsVariable+"=", recordVariable+"="+strconv.Itoa(os.Getpid()), otherProcs())
+	p.cmd.Env = append(os.Environ(), checkVariable+"=0", artifactsVariable+"="+noArtifacts, recordVariable+"="+strconv.Itoa(os.Getpid()), otherProcs())
 	p.cmd.Stdout, p.cmd.Stderr = in, in
 	if err := p.cmd.Start(); err != nil {
 		out.Close()

@@ -16,6 +16,9 @@ import (
 // they are to be typed.
 func (r *runner) command(seed uint64) string {
 	words := append([]string{fmt.Sprintf("SQUALL_SEED=%d", seed)}, goTest()...)
+	if faults := os.Getenv(faultsVariable); faults != "" {
+		words = append([]string{faultsVariable + "=" + shellQuote(faults)}, words...)
+	}
 	if r.breaks != "" {
 		words = append([]string{exploreVariable + "=" + shellQuote(r.breaks)}, words...)
 	}

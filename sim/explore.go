@@ -48,6 +48,8 @@ const defaultRuns = 20_000
 //
 //	SQUALL_EXPLORE='Lost server phone Data 1' SQUALL_SEED=1 go test -run '^TestPayment$' ...
 //
+// Where a test calls Explore several times, the command says which of them it is of ('2: Lost ...'), and nothing breaks in the others.
+//
 // The runs are spread over the processors, in processes of their own, of the same test binary, which run the test function up to Explore. So f must make all
 // that it needs itself: what one run leaves in variables outside f the next one finds. With several seeds (SQUALL_SEEDS) each is explored. Breakages are in addition
 // to the faults of f; a crash takes a second, and what is on a host without [Host.Run] or [Host.ServeHTTP] does not come back.
@@ -96,7 +98,7 @@ type exploration struct {
 func (e *exploration) with(sees *observer, breaks []brokenPlace) *runner {
 	r := *e.r
 	r.opts = append(slices.Clone(r.opts), func(o *options) { o.sees, o.breaks = sees, breaks })
-	r.breaks = wordsOf(breaks)
+	r.breaks = brokenWords(r.nth, breaks)
 	return &r
 }
 
@@ -108,10 +110,14 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 		t.SkipNow() // what follows in the test is not for a worker
 	}
 	if words := os.Getenv(exploreVariable); words != "" {
-		breaks, err := readPlaces(words)
+		call, breaks, err := readBroken(words)
 		if err != nil {
-			t.Fatalf("sim: %s=%s: %v: want what, from, to, kind and number of a packet, such as Lost server phone Data 1; several with commas between them",
-				exploreVariable, words, err)
+			t.Fatalf("sim: %s=%s: %v: want what, from, to, kind and number of a packet, such as Lost server phone Data 1; several with commas between them; "+
+				"of a test's second call of Explore, 2: Lost server phone Data 1", exploreVariable, words, err)
+		}
+		if call != e.r.nth { // nothing breaks in the test's other calls
+			e.r.run(t, seed)
+			return
 		}
 		sees := new(observer)
 		e.with(sees, breaks).run(t, seed)

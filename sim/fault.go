@@ -34,6 +34,7 @@ type Fault struct {
 	fired      Fired
 	must       bool
 	told       bool // that it met nothing though it must
+	leftOut    bool // it is not to happen
 	spans      spans
 }
 
@@ -75,7 +76,11 @@ func (n *Network) newFault(what string, a, b *node, made expression) *Fault {
 }
 
 // enlist has the network know of f. The lock is held.
-func (f *Fault) enlist() { f.n.log.faults = append(f.n.log.faults, f) }
+func (f *Fault) enlist() {
+	n := f.n
+	n.log.faults = append(n.log.faults, f)
+	f.leftOut = n.conf.faults.leavesOut(len(n.log.faults))
+}
 
 // enlisted is f, known to the network.
 func (f *Fault) enlisted() *Fault {
@@ -156,7 +161,7 @@ func (f *Fault) End() {
 // start is the part of Begin with the lock held; it says whether the fault did not last already.
 func (f *Fault) start() bool {
 	n := f.n
-	if n.closed || f.state == faultLasts {
+	if n.closed || f.leftOut || f.state == faultLasts {
 		return false
 	}
 	f.state = faultLasts

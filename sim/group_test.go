@@ -198,6 +198,30 @@ func TestSegments(t *testing.T) {
 	})
 }
 
+// Who is in a group and behind a router gets nothing, which the report says once; who is in none, or hears, is no matter.
+func TestMulticastThatARouterKeeps(t *testing.T) {
+	failure := sim.Try(t, func(n *sim.Network) error {
+		a, near, behind := n.Host("a"), n.Host("near"), n.Host("behind")
+		r := n.Router("r")
+		n.Link(a, near, netem.Config{})
+		n.Link(a, r, netem.Config{})
+		n.Link(r, behind, netem.Config{})
+		n.Link(r, n.Host("deaf"), netem.Config{})
+		c := check1(a.ListenPacket("udp", ":0"))
+		listenGroup(near)
+		check1(c.WriteTo([]byte{1}, mdns)) // nobody behind is in the group yet
+		time.Sleep(time.Second)
+		listenGroup(behind)
+		for range 2 {
+			check1(c.WriteTo([]byte{2}, mdns))
+		}
+		time.Sleep(time.Second)
+		return nil
+	}, sim.Strict())
+	require.ErrorContains(t, failure, "Multicast did not come to hosts that are in its group: they are not on the sender's segment, and routers pass on none:\n  224.0.0.251 from a to behind\n")
+	require.NotContains(t, failure.Error(), "to near")
+}
+
 // A host alone sends without an error; so does one whose neighbours are off, and nobody is asked for by ARP.
 func TestGroupsNeedNobody(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {

@@ -52,6 +52,7 @@ type programs struct {
 	processes []*process
 	running   int       // of them, when those that have ended were forgotten last
 	runs      *identity // of all; nil if they are gone
+	spared    bool      // a crash of theirs was left out, and so is the restart that mends it
 }
 
 // A socketTable is the sockets of a host.
@@ -156,11 +157,15 @@ func (h *Host) Crash() {
 	h.must("Crash")
 	defer h.closeAbandoned()
 	f := h.crashing()
-	h.n.do(func() {
-		if !h.dead {
-			f.beginNow()
-		}
-	})
+	h.n.do(func() { h.down(f, !h.dead) })
+}
+
+// down begins a fault by which h is down, if it is to.
+func (h *Host) down(f *Fault, begins bool) {
+	if begins {
+		f.beginNow()
+		h.spared = f.leftOut
+	}
 }
 
 // PowerOff is [Host.Crash] without a reset from the operating system: the host falls silent,
@@ -169,11 +174,7 @@ func (h *Host) PowerOff() {
 	h.must("PowerOff")
 	h.n.mustSimulate("PowerOff")
 	f := h.darkening()
-	h.n.do(func() {
-		if h.off == nil {
-			f.beginNow()
-		}
-	})
+	h.n.do(func() { h.down(f, h.off == nil) })
 }
 
 // kill ends the host's processes and sockets.
@@ -235,8 +236,14 @@ func (h *Host) Restart() {
 		if h.n.closed {
 			return
 		}
+		if !h.dead && h.spared {
+			h.spared = false
+			return
+		}
 		if !h.dead {
-			f.beginNow()
+			if f.beginNow(); f.leftOut {
+				return
+			}
 		}
 		h.downs.clear()
 		h.off = nil

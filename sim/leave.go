@@ -2,9 +2,11 @@ package sim
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,6 +22,9 @@ const (
 	artifactsVariable    = "SQUALL_ARTIFACTS"
 	artifactsAllVariable = "SQUALL_ARTIFACTS_ALL"
 )
+
+// noArtifacts is the value for none, where there would be some by default.
+const noArtifacts = "off"
 
 // mostFolders is how many folders one call of Test leaves: thousands of seeds may fail alike.
 const mostFolders = 20
@@ -44,15 +49,28 @@ func keeping() *keeper {
 	if exact.Enabled {
 		tee()
 	}
-	dir := os.Getenv(artifactsVariable)
+	dir := artifactsDir()
 	if dir == "" || recordsRuns || os.Getenv(replayFile) != "" {
 		return nil
 	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(thisDir, dir)
-	}
 	tee()
 	return &keeper{dir: dir, all: os.Getenv(artifactsAllVariable) != ""}
+}
+
+// artifactsDir is where to leave something, or "". In CI nobody can run the test again and look, so it is the default there: beneath
+// the folder for temporary files, since what is tested may have to stay as it was checked out.
+func artifactsDir() string {
+	dir := os.Getenv(artifactsVariable)
+	ci, err := strconv.ParseBool(os.Getenv("CI"))
+	switch {
+	case dir == noArtifacts:
+		return ""
+	case dir == "" && ci && err == nil:
+		return filepath.Join(cmp.Or(os.Getenv("RUNNER_TEMP"), os.TempDir()), "squall-artifacts") // GitHub's folder for the job comes first
+	case dir != "" && !filepath.IsAbs(dir):
+		return filepath.Join(thisDir, dir)
+	}
+	return dir
 }
 
 // wants says whether a run is to leave something.
@@ -107,9 +125,28 @@ func (r *runner) leave(t *testing.T, o *outcome) {
 	run := o.left.run
 	run.Second = o.second.text
 	run.Sentence = sentence(o)
-	if err := run.Write(o.left.dir); err != nil {
-		t.Logf("sim: %s=%s: %v", artifactsVariable, r.keep.dir, err)
+	err := run.Write(o.left.dir)
+	if file := os.Getenv(summaryVariable); err == nil && file != "" && o.failed {
+		err = summarize(file, run, o.left.dir)
 	}
+	if err != nil {
+		t.Logf("sim: what the test leaves cannot be written: %v", err)
+	}
+}
+
+// summaryVariable names a file of Markdown that GitHub shows with a job.
+const summaryVariable = "GITHUB_STEP_SUMMARY"
+
+// summarize adds a failure to the summary of a job, in one piece, since several processes write to it.
+func summarize(file string, run *artifacts.Run, dir string) error {
+	const most = 1000
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	text := strings.ReplaceAll(run.Sentence[:min(len(run.Sentence), most)], "```", "\u00b4\u00b4\u00b4")
+	_, err = fmt.Fprintf(f, "\n### `%s`, seed %d\n\n```\n%s\n\n%s\n```\n\nTo look at it: `%s`\n", run.Test, run.Seed, text, run.Command, filepath.Join(dir, artifacts.ReportFile))
+	return errors.Join(err, f.Close())
 }
 
 // sentence is what a test failed for: what the network found, and what a second run said, which package testing keeps to itself in the
@@ -187,9 +224,17 @@ func (t *Trace) artifact(i int) artifacts.Event {
 
 // developFaults adds the times for which faults lasted, and those faults that never began.
 func (n *Network) developFaults(r *artifacts.Run) {
+	number, part := map[*Fault]int{}, map[*Fault]bool{}
+	for i, f := range n.log.faults {
+		number[f] = i + 1
+		for _, p := range f.parts {
+			part[p] = true
+		}
+	}
 	add := func(f *Fault, begun, over time.Duration) {
 		out := artifacts.Fault{Name: f.Name(), Code: f.scenarioCode(nil), A: artifacts.Nobody, B: artifacts.Nobody,
-			Begun: begun, Over: over, Met: f.firings().Count, NeverBegan: f.state == faultMade}
+			Begun: begun, Over: over, Met: f.firings().Count, NeverBegan: f.state == faultMade,
+			Number: number[f], Part: part[f]}
 		for i, d := range f.at {
 			if d != nil {
 				*[]*int{&out.A, &out.B}[i] = int(d.number) - 1
@@ -201,7 +246,7 @@ func (n *Network) developFaults(r *artifacts.Run) {
 		add(s.fault, s.begun, s.over)
 	}
 	for _, f := range n.log.faults {
-		if f.state == faultMade {
+		if f.state == faultMade && !f.leftOut {
 			add(f, cmp.Or(n.due(f), -1), -1)
 		}
 	}

@@ -22,6 +22,7 @@ type options struct {
 	limit       time.Duration // of virtual time
 	strict      bool
 	mayDiffer   bool
+	faults      subset // that are to happen
 
 	sees   *observer     // of Explore,
 	breaks []brokenPlace // and what it breaks
@@ -46,8 +47,8 @@ func DefaultLink(cfg netem.Config) Option {
 }
 
 // Strict makes a test fail for what it would otherwise only report: a fault or an impairment
-// that never fired, a [Network.After] still pending, and requests to the operating system's own
-// network. So a scenario cannot silently lose its fault when a name, a time or a topology
+// that never fired, a [Network.After] still pending, multicast that a router kept from a host of its group, and
+// requests to the operating system's own network. So a scenario cannot silently lose its fault when a name, a time or a topology
 // changes. A Loss of netem.Bernoulli(0.01) may well hit none of ten packets: use probabilities that will, or a
 // list of packets to drop.
 func Strict() Option {

@@ -67,6 +67,27 @@ func wordsOf(all []brokenPlace) string {
 	return strings.Join(words, ", ")
 }
 
+// brokenWords are several, for one of a test's calls of [Explore].
+func brokenWords(call int, all []brokenPlace) string {
+	if len(all) > 0 && call > 1 {
+		return fmt.Sprintf("%d: %s", call, wordsOf(all))
+	}
+	return wordsOf(all)
+}
+
+// readBroken reads what brokenWords has written.
+func readBroken(text string) (call int, all []brokenPlace, err error) {
+	call = 1
+	if number, rest, ok := strings.Cut(text, ":"); ok {
+		if call, err = strconv.Atoi(strings.TrimSpace(number)); err != nil || call < 1 {
+			return 0, nil, fmt.Errorf("%q is no number of a call", number)
+		}
+		text = rest
+	}
+	all, err = readPlaces(text)
+	return call, all, err
+}
+
 // readPlaces reads what wordsOf has written.
 func readPlaces(text string) (all []brokenPlace, err error) {
 	for item := range strings.SplitSeq(text, ",") {

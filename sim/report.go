@@ -50,6 +50,13 @@ func (n *Network) remarksLocked() (all []string) {
 	if len(n.log.strays) > 0 {
 		all = append(all, "The operating system's own network was used, which differs from one computer to the next:\n  "+strings.Join(n.log.strays, "\n  "))
 	}
+	if len(n.log.unheard) > 0 {
+		text := "Multicast did not come to hosts that are in its group: they are not on the sender's segment, and routers pass on none:"
+		for _, u := range n.log.unheard {
+			text += fmt.Sprintf("\n  %v from %s to %s", u.group, u.from.name, u.to.name)
+		}
+		all = append(all, text)
+	}
 	return all
 }
 
@@ -73,7 +80,7 @@ func (n *Network) lastingLocked() (all []string) {
 func (n *Network) unfired() []string {
 	return texts(n, func() (all []string) {
 		for _, f := range n.log.faults {
-			if f.must && f.firings().Count == 0 {
+			if f.must && !f.leftOut && f.firings().Count == 0 {
 				f.told = true
 				all = append(all, "sim: a fault never fired that must (MustFire): "+f.missed())
 			}
@@ -92,7 +99,7 @@ func (n *Network) idleFaultsLocked() string {
 		if f.parts != nil && f.state != faultMade { // they tell themselves
 			continue
 		}
-		if !f.told && f.firings().Count == 0 {
+		if !f.told && !f.leftOut && f.firings().Count == 0 {
 			idle = append(idle, "  "+f.missed())
 		}
 	}

@@ -32,8 +32,12 @@ import (
 //	                    a failed test leaves a folder there: report.html, a page with diagrams of the
 //	                    packets and connections; a HOST.pcapng for each host; trace.jsonl; its faults
 //	                    as story.go. A path that is not absolute is one in the package's folder
+//	                    Where CI=true a failed test does so by itself, in a folder beneath that for temporary
+//	                    files, which its report names; SQUALL_ARTIFACTS=off has it leave none
 //	SQUALL_ARTIFACTS_ALL=1
 //	                    with it: a test that passes does, too
+//	SQUALL_FAULTS=2,5   of a test's faults only the second and the fifth happen, in the order in which they
+//	                    are made (see squall shrink); none: none
 //
 // A test that runs with many seeds reports its progress on standard error every few seconds, and
 // at its end groups the seeds whose failures look alike.
@@ -126,6 +130,13 @@ func prepare(t *testing.T, function string, f func(t *testing.T, n *Network), op
 	check, err := whatToCheck()
 	if err != nil {
 		t.Fatal(err)
+	}
+	faults, err := faultsWanted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if faults != nil {
+		opts = append(slices.Clone(opts), func(o *options) { o.faults = faults })
 	}
 	if o.mayDiffer && check == checkAll {
 		check = checkFailed

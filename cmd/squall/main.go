@@ -4,7 +4,7 @@
 //	squall test [flags and packages of go test]
 //	squall doctor [packages]
 //	squall sweep [flags] [packages]
-//	squall merge, replay, report
+//	squall merge, replay, report, shrink
 //	squall scenarios, new scenario, completion
 //
 // In a module that uses squall, "go run github.com/squall-sim/squall/cmd/squall test ./..." has the version that go.mod names; after
@@ -46,6 +46,6 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(newCommand(), scenariosCommand(), testCommand(), doctorCommand(), sweepCommand(), mergeCommand(), replayCommand(), reportCommand())
+	cmd.AddCommand(newCommand(), scenariosCommand(), testCommand(), doctorCommand(), sweepCommand(), mergeCommand(), replayCommand(), reportCommand(), shrinkCommand())
 	return cmd
 }

@@ -108,31 +108,45 @@ func findPages(dir string) (all []string, err error) {
 }
 
 func (r *repeat) do(cmd *cobra.Command, args []string) error {
+	what, err := r.what(cmd, args)
+	if err != nil || what == nil {
+		return err
+	}
+	return r.goTest(cmd, *what)
+}
+
+// what is what the arguments name, or nil if they name nothing, and the findings have been listed.
+func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 	if r.run != "" {
-		return r.goTest(cmd, testRun{run: r.run, seed: r.seed, seeded: true, packages: args})
+		return &testRun{run: r.run, seed: r.seed, seeded: true, packages: args}, nil
 	}
 	result, err := sweep.Merge([]string{r.dir})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if len(args) == 0 {
 		result.WriteText(cmd.OutOrStdout(), "")
-		return nil
+		return nil, nil
 	}
 	if len(args) > 1 {
-		return fmt.Errorf("%s: want one finding, or -run with packages", strings.Join(args, " "))
+		return nil, fmt.Errorf("%s: want one finding, or -run with packages", strings.Join(args, " "))
 	}
 	c, seed, err := pick(result, args[0], r.dir)
 	if err != nil {
-		return err
-	}
-	var pattern []string
-	for part := range strings.SplitSeq(c.Test, "/") {
-		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
+		return nil, err
 	}
 	h := result.Heading
-	return r.goTest(cmd, testRun{dir: h.Dirs[c.Package], run: strings.Join(pattern, "/"), seed: seed, seeded: c.Seeded, build: h.Build, short: h.Short,
-		goFlags: h.GoFlags, packages: []string{c.Package}, finding: args[0]})
+	return &testRun{dir: h.Dirs[c.Package], run: exactly(c.Test), seed: seed, seeded: c.Seeded, build: h.Build, short: h.Short, goFlags: h.GoFlags,
+		packages: []string{c.Package}, finding: args[0]}, nil
+}
+
+// exactly is the argument of -run that selects one test.
+func exactly(test string) string {
+	parts := strings.Split(test, "/")
+	for i, p := range parts {
+		parts[i] = "^" + regexp.QuoteMeta(p) + "$"
+	}
+	return strings.Join(parts, "/")
 }
 
 // pick is the finding that NUMBER or NUMBER:SEED names, and its seed.
@@ -166,14 +180,20 @@ type testRun struct {
 	finding  string // that it is to repeat
 }
 
-func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
-	args := append([]string{"test", "-count=1", "-run", what.run}, what.build...)
-	if r.race && !slices.Contains(args, "-race") {
-		args = append(args, "-race")
+// buildFlags are those of the sweep and those that are given now.
+func (r *repeat) buildFlags(what testRun) []string {
+	flags := slices.Clone(what.build)
+	if r.race && !slices.Contains(flags, "-race") {
+		flags = append(flags, "-race")
 	}
 	if r.tags != "" {
-		args = append(args, "-tags="+r.tags) // the last one holds
+		flags = append(flags, "-tags="+r.tags) // the last one holds
 	}
+	return flags
+}
+
+func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
+	args := append([]string{"test", "-count=1", "-run", what.run}, r.buildFlags(what)...)
 	if what.short || r.short {
 		args = append(args, "-short")
 	}

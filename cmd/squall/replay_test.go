@@ -37,6 +37,9 @@ func TestReplayBuildsAsTheSweepDid(t *testing.T) {
 	out, err = run(t, "replay", "-dir", dir, "1")
 	require.Equal(t, exitError(1), err, out)
 	require.Contains(t, out, "five in short")
+	out, err = run(t, "shrink", "-dir", dir, "1")
+	require.NoError(t, err, out)
+	require.Contains(t, out, "TestTaggedPrey fails with seed 5, and has no faults to leave out: tagged_test.go:15: five in short\n")
 
 	_, err = run(t, append([]string{"sweep", "-tags", "prey"}, sweepLine[4:]...)...)
 	require.ErrorContains(t, err, "is of another sweep (-short=true, now false)")

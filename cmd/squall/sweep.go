@@ -118,7 +118,7 @@ func runSweep(cmd *cobra.Command, c sweep.Config, out *reports) error {
 	}
 	how := ""
 	if result.Failed > 0 {
-		how = fmt.Sprintf("To repeat one: squall replay -dir %s 1\nTo look at it: squall report -dir %s 1", c.Dir, c.Dir)
+		how = fmt.Sprintf("To repeat one: squall replay -dir %s 1\nTo look at it: squall report -dir %s 1\nTo find the fewest faults with which it fails: squall shrink -dir %s 1", c.Dir, c.Dir, c.Dir)
 	}
 	if werr := out.write(cmd.OutOrStdout(), result, how); werr != nil {
 		return werr
@@ -179,17 +179,19 @@ func newProgressLine(w io.Writer) *progressLine {
 	return p
 }
 
-func (p *progressLine) show(s sweep.Progress) {
+func (p *progressLine) show(s sweep.Progress) { p.say(progressText(s), s.Done == s.All) }
+
+// say shows a text, unless it comes too soon after another one and is not the last.
+func (p *progressLine) say(text string, last bool) {
 	pause := 10 * time.Second
 	if p.terminal {
 		pause = 100 * time.Millisecond
 	}
-	if now := time.Now(); now.Sub(p.last) >= pause || s.Done == s.All {
+	if now := time.Now(); now.Sub(p.last) >= pause || last {
 		p.last = now
 	} else {
 		return
 	}
-	text := progressText(s)
 	if p.terminal {
 		fmt.Fprintf(p.w, "\r\x1b[K%s", text)
 		p.drawn = true

@@ -23,7 +23,7 @@ type binary struct {
 // are left out: they have no seeds.
 func build(ctx context.Context, c *Config, into string) (all []binary, err error) {
 	args := append([]string{"list", "-test", "-deps=false", "-json=ImportPath,Dir,ForTest,Deps,TestGoFiles,XTestGoFiles,Name,Module"}, c.Build...)
-	out, err := goCommand(ctx, append(args, c.Packages...)...)
+	out, err := goCommand(ctx, c.In, append(args, c.Packages...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func build(ctx context.Context, c *Config, into string) (all []binary, err error
 	for i := range all {
 		b := &all[i]
 		args := append([]string{"test", "-c", "-o", b.file}, c.Build...)
-		if _, err := goCommand(ctx, append(args, b.pkg)...); err != nil {
+		if _, err := goCommand(ctx, c.In, append(args, b.pkg)...); err != nil {
 			return nil, err
 		}
 		text, err := os.ReadFile(b.file)
@@ -76,8 +76,9 @@ func simulates(deps []string) bool {
 	return false
 }
 
-func goCommand(ctx context.Context, args ...string) ([]byte, error) {
+func goCommand(ctx context.Context, in string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = in
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

@@ -12,6 +12,7 @@ import (
 // A Config says what to run.
 type Config struct {
 	Packages    []string      // patterns of go list; none: the current folder
+	In          string        // folder in which the go command runs; empty: the current one
 	Run         string        // tests, as of go test -run; empty: all
 	Seeds       Seeds         // of all shards
 	Shard       Shard         // which part of the seeds
@@ -155,6 +156,9 @@ func (s Shard) of(all Seeds) (part Seeds, ok bool) {
 // environment is that of a process which runs tests.
 func environment(seeds Seeds) []string {
 	env := append(os.Environ(), "SQUALL_SEED=", "SQUALL_SEEDS="+seeds.list(), "SQUALL_CHECK=0", "GOMAXPROCS=1")
+	if os.Getenv("SQUALL_ARTIFACTS") == "" {
+		env = append(env, "SQUALL_ARTIFACTS=off") // in CI, too: squall report makes them of a finding
+	}
 	if os.Getenv("GOGC") == "" {
 		env = append(env, "GOGC=400") // a process has the memory of a processor, and its heap is small
 	}

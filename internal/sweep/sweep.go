@@ -272,8 +272,8 @@ func (s *sweeping) split(j job, guilty []Finding) {
 	}
 }
 
-// process runs the tests with a range of seeds. died is why the process did not end as tests do.
-func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *listener) (words string, died error) {
+// process runs the tests with a range of seeds, and with more in their environment. died is why the process did not end as tests do.
+func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *listener, env ...string) (words string, died error) {
 	args := []string{"-test.v=test2json", "-test.timeout=" + s.Timeout.String(), "-test.paniconexit0"}
 	if s.Run != "" {
 		args = append(args, "-test.run="+s.Run)
@@ -283,7 +283,7 @@ func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *li
 	}
 	cmd := exec.CommandContext(ctx, b.file, args...)
 	cmd.Dir = b.dir
-	cmd.Env = environment(seeds)
+	cmd.Env = append(environment(seeds), env...)
 	cmd.WaitDelay = 5 * time.Second
 	out, in := io.Pipe()
 	cmd.Stdout, cmd.Stderr = in, in

@@ -33,8 +33,27 @@ func TestPrey(t *testing.T) {
 		case seed == 31:
 			go func() { panic("a goroutine of the program's own") }()
 			time.Sleep(time.Hour)
+		case seed == preyOfFaults:
+			failsForFaults(t, n)
 		}
 	})
+}
+
+// preyOfFaults is a seed that no sweep comes to: with it the test fails for two of its faults.
+const preyOfFaults = 1_000_000
+
+func failsForFaults(t *testing.T, n *sim.Network) {
+	happened := map[string]bool{}
+	for i, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		f := sim.NewFault(n, name, func() { happened[name] = true }, func() {})
+		n.Inject(time.Duration(i)*time.Second, 500*time.Millisecond, f)
+	}
+	link := n.Link(n.Host("a"), n.Host("b"), netem.Config{})
+	n.Inject(3*time.Second, 4*time.Second, sim.Flap(sim.Down(link), time.Second, time.Second))
+	time.Sleep(time.Minute)
+	if happened["b"] && happened["e"] {
+		t.Errorf("b and e, %d in all", len(happened))
+	}
 }
 
 func TestWithoutSeeds(t *testing.T) {}

@@ -103,6 +103,8 @@ type Fault struct {
 	Over       time.Duration // -1: it lasted to the end
 	Met        int           // packets and the like, in all its times
 	NeverBegan bool
+	Number     int  // in the order in which they were made, from 1
+	Part       bool // another one is made of it
 }
 
 // A Line is one that the program logged.

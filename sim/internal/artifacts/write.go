@@ -232,11 +232,28 @@ type Result struct {
 	Events   int           `json:"events"`
 	Sentence string        `json:"sentence,omitempty"`
 	Command  string        `json:"command"`
+	Faults   []FaultResult `json:"faults,omitempty"` // in the order in which they began
+}
+
+// A FaultResult is a time for which a fault lasted.
+type FaultResult struct {
+	Number int           `json:"number"` // of the fault, as SQUALL_FAULTS has it
+	Name   string        `json:"name"`
+	Code   string        `json:"code,omitempty"` // as Go
+	Begun  time.Duration `json:"begun"`          // ns
+	Over   time.Duration `json:"over"`           // ns; -1: it lasted to the end
+	Part   bool          `json:"part,omitempty"` // another fault is made of it
 }
 
 func (r *Run) result() Result {
-	return Result{Version: 1, Test: r.Test, Package: r.Package, Seed: r.Seed, Failed: r.Failed, Hash: r.Hash,
+	out := Result{Version: 1, Test: r.Test, Package: r.Package, Seed: r.Seed, Failed: r.Failed, Hash: r.Hash,
 		Elapsed: r.Elapsed, Events: r.Total, Sentence: r.Sentence, Command: r.Command}
+	for _, f := range r.Faults {
+		if !f.NeverBegan {
+			out.Faults = append(out.Faults, FaultResult{f.Number, f.Name, f.Code, f.Begun, f.Over, f.Part})
+		}
+	}
+	return out
 }
 
 func (r *Run) writeResult(w io.Writer) error {

@@ -70,6 +70,9 @@ for (let i = 0; i < count; i++) if (packets.end[i] > longest / 4) slow.push(i);
 const slowest = slow.length > 1000 ? longest : longest / 4;
 const slowSet = slow.length > 1000 ? [] : slow;
 
+// margin is the room on the left, for the times.
+const margin = (width) => (width < 600 ? 64 : 104);
+
 const diagram = {
   canvas: document.getElementById("diagram"),
   warp: null, top: 0, bottom: 1, shown: [], columns: [], chosen: -1, instant: end,
@@ -112,7 +115,7 @@ const diagram = {
   },
 
   x(host, width) {
-    const left = width < 600 ? 64 : 104, right = 24, n = this.columns.length;
+    const left = margin(width), right = 24, n = this.columns.length;
     const k = this.place.get(host);
     if (k === undefined) return NaN;
     return n === 1 ? left + (width - left - right) / 2 : left + 24 + (k / (n - 1)) * (width - left - right - 48);
@@ -198,7 +201,8 @@ const diagram = {
       if (!labels.some((l) => Math.abs(l - at) < 13) && labels.length < 40) {
         labels.push(at);
         g.fillStyle = colour("--dropped");
-        g.fillText(f.Name, Math.max(x0 + 4, 4), Math.min(at, height - 4), width - x0 - 8);
+        const from = Math.max(x0 + 4, margin(width)); // beside the times, not over them
+        g.fillText(f.Name, from, Math.min(at, height - 4), Math.max(width - from - 4, 24));
       }
     }
   },

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/squall-sim/squall/internal/sweep"
+)
+
+func shrinkCommand() *cobra.Command {
+	var r repeat
+	cmd := &cobra.Command{
+		Use:   "shrink [finding | -run TEST -seed N package]",
+		Short: "Find the fewest faults with which a test still fails",
+		Long: `Run a test that fails again and again, with some of its faults left out (SQUALL_FAULTS), until each that is left is needed for it to fail as it did.
+It tells them as Go, and the command that repeats the run. Faults are those of package sim, of the test's own and of what it uses; what links do
+to packets by their configuration, such as a loss, is not left out.
+
+` + findingsHelp,
+		Example: "  squall shrink 1\n  squall shrink -run TestCheckout -seed 4711 ./checkout",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			what, err := r.what(cmd, args)
+			if err != nil || what == nil {
+				return err
+			}
+			return r.shrink(cmd, *what)
+		},
+		ValidArgsFunction: r.complete,
+	}
+	r.flags(cmd)
+	return cmd
+}
+
+func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
+	if !what.seeded {
+		return fmt.Errorf("finding %s: %s takes no seed: it is not of the simulated network", what.finding, what.run)
+	}
+	switch len(what.packages) {
+	case 0:
+		what.packages = []string{"."}
+	case 1:
+	default:
+		return fmt.Errorf("%s: want one package", strings.Join(what.packages, " "))
+	}
+	if what.goFlags != "" && os.Getenv("GOFLAGS") == "" {
+		os.Setenv("GOFLAGS", what.goFlags)
+	}
+	in := what.dir
+	if _, err := os.Stat(in); err != nil {
+		in = "" // the ledger comes from another machine
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	line := newProgressLine(cmd.ErrOrStderr())
+	s, err := sweep.Shrink(ctx, sweep.Shrinking{
+		In: in, Package: what.packages[0], Run: what.run, Seed: what.seed, Build: r.buildFlags(what), Short: what.short || r.short, Timeout: 2 * time.Minute,
+		Progress: func(runs, faults int) { line.say(fmt.Sprintf("%d runs, %d faults", runs, faults), false) },
+	})
+	line.end()
+	if errors.Is(err, context.Canceled) {
+		return exitError(codeInterrupted)
+	}
+	if err != nil {
+		return err
+	}
+	tellShrunk(cmd.OutOrStdout(), s, what)
+	return nil
+}
+
+func tellShrunk(w io.Writer, s *sweep.Shrunk, what testRun) {
+	switch {
+	case s.Before == 0:
+		fmt.Fprintf(w, "%s fails with seed %d, and has no faults to leave out: %s\n", s.Test, what.seed, s.Cause)
+		return
+	case len(s.Numbers) == 0:
+		fmt.Fprintf(w, "%s fails with seed %d without any of its %d faults, too: %s\n", s.Test, what.seed, s.Before, s.Cause)
+	default:
+		fmt.Fprintf(w, "%s fails with seed %d with %d of its %d faults, and with none of them fewer: %s\n", s.Test, what.seed, len(s.Faults), s.Before, s.Cause)
+	}
+	for _, f := range s.Faults {
+		lasts := "to the end"
+		if f.Over >= 0 {
+			lasts = fmt.Sprintf("for %v", f.Over-f.Begun)
+		}
+		fmt.Fprintf(w, "\n  at %v, %s: %s\n", f.Begun, lasts, f.Name)
+		if f.Code != "" {
+			fmt.Fprintf(w, "    %s\n", f.Code)
+		}
+	}
+	faults := "none"
+	if len(s.Numbers) > 0 {
+		faults = strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Numbers), " ", ","), "[]")
+	}
+	fmt.Fprintf(w, "\nTo repeat it: SQUALL_FAULTS=%s SQUALL_SEED=%d go test -run %s %s   (%d runs)\n", faults, what.seed, shellWord(exactly(s.Test)), s.Package, s.Runs)
+}

@@ -1,0 +1,234 @@
+package sweep
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Shrinking is a test that fails with a seed, and is to fail with fewer faults.
+type Shrinking struct {
+	In       string // as of Config
+	Package  string // pattern of go list for one package
+	Run      string // the test, as of go test -run
+	Seed     uint64
+	Build    []string      // as of Config
+	Short    bool          // -short
+	Timeout  time.Duration // of each run
+	Progress func(runs, faults int)
+}
+
+// A Shrunk is what became of it.
+type Shrunk struct {
+	Package, Test string
+	Cause         string  // why it fails, before and after
+	Before        int     // faults that happen in the whole run
+	Faults        []Fault // of those that are enough, by themselves, in the order in which they begin
+	Numbers       []int   // of those, as SQUALL_FAULTS takes them
+	Runs          int
+}
+
+// A Fault is one that happened in a run, as package sim writes it into the folder of a test.
+type Fault struct {
+	Number int           `json:"number"`
+	Name   string        `json:"name"`
+	Code   string        `json:"code"` // as Go; empty: it is a function of the program's
+	Begun  time.Duration `json:"begun"`
+	Over   time.Duration `json:"over"` // negative: it lasted to the end
+	Part   bool          `json:"part"` // another one is made of it
+}
+
+// Shrink runs a test that fails again and again, with some of its faults left out, until it does not fail for the same reason with any one
+// fewer. It leaves out the first ones first, so that those that stay begin late.
+func Shrink(ctx context.Context, c Shrinking) (*Shrunk, error) {
+	dir, err := os.MkdirTemp("", "squall-shrink")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	all, err := build(ctx, &Config{Packages: []string{c.Package}, In: c.In, Build: c.Build}, dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > 1 {
+		return nil, fmt.Errorf("%s are %d packages with tests: want one", c.Package, len(all))
+	}
+	return shrink(ctx, c, all[0])
+}
+
+// shrink is Shrink once the tests are compiled.
+func shrink(ctx context.Context, c Shrinking, b binary) (*Shrunk, error) {
+	s := &shrinking{Shrinking: c, b: b}
+	first, faults, err := s.look(ctx, nil, true)
+	if err != nil {
+		return nil, err
+	}
+	if first == nil {
+		return nil, fmt.Errorf("no test that takes seeds and is selected by -run %q fails with seed %d", c.Run, c.Seed)
+	}
+	s.want = first
+	out := &Shrunk{Package: b.pkg, Test: first.Test, Cause: first.Cause}
+	var kept []int
+	for _, f := range faults {
+		if !slices.Contains(kept, f.Number) {
+			kept = append(kept, f.Number)
+		}
+		if !f.Part {
+			out.Before++
+		}
+	}
+	if kept, err = fewest(kept, func(some []int) (bool, error) { return s.fails(ctx, some) }); err != nil {
+		return nil, err
+	}
+	again, faults, err := s.look(ctx, kept, false)
+	switch {
+	case err != nil:
+		return nil, err
+	case again == nil || again.Cause != first.Cause:
+		return nil, fmt.Errorf("%s fails with %s=%s in one run, and not in the next: it does not repeat (docs/replay.md)", first.Test, faultsVariable, list(kept))
+	}
+	slices.Sort(kept)
+	out.Numbers, out.Runs = kept, s.runs
+	for _, f := range faults {
+		if !f.Part {
+			out.Faults = append(out.Faults, f)
+		}
+	}
+	return out, nil
+}
+
+type shrinking struct {
+	Shrinking
+	b    binary
+	want *Finding
+	runs int
+}
+
+const faultsVariable = "SQUALL_FAULTS"
+
+// list is the value of SQUALL_FAULTS.
+func list(numbers []int) string {
+	if len(numbers) == 0 {
+		return "none"
+	}
+	var text []string
+	for _, n := range numbers {
+		text = append(text, strconv.Itoa(n))
+	}
+	return strings.Join(text, ",")
+}
+
+// fails says whether the test fails with these faults as it does with all.
+func (s *shrinking) fails(ctx context.Context, some []int) (bool, error) {
+	if s.Progress != nil {
+		s.Progress(s.runs, len(some))
+	}
+	f, err := s.run(ctx, faultsVariable+"="+list(some))
+	return f != nil && f.Test == s.want.Test && f.Cause == s.want.Cause, err
+}
+
+// look is run, with the faults that happened: all that there are, or some.
+func (s *shrinking) look(ctx context.Context, some []int, all bool) (*Finding, []Fault, error) {
+	dir, err := os.MkdirTemp("", "squall-shrink")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(dir)
+	faults := faultsVariable + "="
+	if !all {
+		faults += list(some)
+	}
+	f, err := s.run(ctx, faults, "SQUALL_ARTIFACTS="+dir, "SQUALL_ARTIFACTS_ALL=")
+	if f == nil || err != nil {
+		return f, nil, err
+	}
+	happened, err := faultsIn(dir, *f)
+	return f, happened, err
+}
+
+// run runs the test, and returns how it failed, or nil.
+func (s *shrinking) run(ctx context.Context, env ...string) (found *Finding, err error) {
+	s.runs++
+	seeds := Seeds{s.Seed, s.Seed}
+	heard := newListener(seeds, func(test string, seed uint64, seeded, failed bool, output string) {
+		if failed && seeded && found == nil {
+			found = &Finding{Package: s.b.pkg, Test: test, Seed: seed, Seeded: true, Cause: causeOf(output)}
+		}
+	})
+	p := sweeping{Config: Config{Run: s.Run, Short: s.Short, Timeout: s.Timeout}}
+	words, died := p.process(ctx, s.b, seeds, heard, env...)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if guilty := heard.cut(); died != nil && found == nil && len(guilty) > 0 {
+		found = &guilty[0]
+		found.Cause = "the process ended: " + deathIn(words, died)
+	} else if died != nil && found == nil {
+		return nil, fmt.Errorf("the tests of %s end (%w):\n%s", s.b.pkg, died, words)
+	}
+	return found, nil
+}
+
+// faultsIn are those of a run that failed, which it has left in a folder.
+func faultsIn(dir string, f Finding) (faults []Fault, err error) {
+	left := false
+	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.Name() != "result.json" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var result struct {
+			Test   string
+			Seed   uint64
+			Faults []Fault
+		}
+		if err := json.Unmarshal(text, &result); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if result.Test == f.Test && result.Seed == f.Seed {
+			left, faults = true, append(faults, result.Faults...)
+		}
+		return nil
+	})
+	if err == nil && !left {
+		err = errors.New("the process of the test ended before it could tell its faults: " + f.Cause)
+	}
+	return faults, err
+}
+
+// fewest leaves out of a list what can be left out, and returns a list of which nothing more can: halves first, then ever smaller parts.
+func fewest(all []int, fails func([]int) (bool, error)) ([]int, error) {
+	kept := slices.Clone(all)
+	for size := len(kept); size > 0; {
+		before := len(kept)
+		for i := 0; i < len(kept); {
+			without := slices.Concat(kept[:i], kept[min(i+size, len(kept)):])
+			fail, err := fails(without)
+			if err != nil {
+				return nil, err
+			}
+			if fail {
+				kept = without
+			} else {
+				i += size
+			}
+		}
+		switch {
+		case size > 1:
+			size /= 2
+		case len(kept) == before: // each by itself is needed
+			size = 0
+		}
+	}
+	return kept, nil
+}

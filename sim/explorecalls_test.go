@@ -1,0 +1,60 @@
+package sim_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// TestVictimExploredTwice makes the mistake in its second call.
+func TestVictimExploredTwice(t *testing.T) {
+	victim(t)
+	for _, sound := range []bool{true, false} {
+		sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Duplicated}}, func(t *testing.T, n *sim.Network) { counts(t, n, sound) })
+	}
+}
+
+// The command that repeats a run of a test's second call of Explore has nothing break in the first.
+func TestExploreRepeatsAFailureOfASecondCall(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimExploredTwice")
+	require.True(t, failed)
+	requireInOrder(t, out, "none failed", "3 failed, in 1 way(s)", "SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
+	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=2: Duplicated sensor meter UDP 1")
+	require.True(t, failed)
+	requireInOrder(t, out, `"4" is not less than or equal to "3"`, "To repeat it: SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
+	require.NotContains(t, out, " broke, for the run")
+	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=Duplicated sensor meter UDP 1")
+	require.False(t, failed, out)
+	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=0: Duplicated sensor meter UDP 1")
+	require.True(t, failed)
+	require.Contains(t, out, `"0" is no number of a call`)
+}
+
+// The README's report of an exploration is one that Explore prints, but for how long it took and where the test lies.
+func TestReadmeShowsWhatExploreSays(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimExplored$/^pays-twice")
+	require.True(t, failed)
+	vague := func(text string) string {
+		for _, r := range []struct{ pattern, by string }{
+			{`in [0-9.]+m?s \(\d+ a second\)`, "in TIME"}, {`\w+_test\.go:\d+: `, "POSITION: "}, {`SQUALL_SEED=1 .*`, "COMMAND"},
+		} {
+			text = regexp.MustCompile(r.pattern).ReplaceAllString(text, r.by)
+		}
+		return text
+	}
+	out = vague(out)
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	_, shown, found := strings.Cut(string(text), "```\nsim: Explore: ")
+	require.True(t, found)
+	shown, _, _ = strings.Cut("sim: Explore: "+shown, "```")
+	for line := range strings.Lines(vague(shown)) {
+		require.Contains(t, out, strings.TrimSpace(line))
+	}
+	require.Len(t, strings.Split(strings.TrimSpace(shown), "\n"), 5)
+}
