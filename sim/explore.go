@@ -98,7 +98,7 @@ type exploration struct {
 func (e *exploration) with(sees *observer, breaks []brokenPlace) *runner {
 	r := *e.r
 	r.opts = append(slices.Clone(r.opts), func(o *options) { o.sees, o.breaks = sees, breaks })
-	r.breaks = brokenWords(r.nth, breaks)
+	r.breaks = brokenWords(r.call, breaks)
 	return &r
 }
 
@@ -115,7 +115,7 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 			t.Fatalf("sim: %s=%s: %v: want what, from, to, kind and number of a packet, such as Lost server phone Data 1; several with commas between them; "+
 				"of a test's second call of Explore, 2: Lost server phone Data 1", exploreVariable, words, err)
 		}
-		if call != e.r.nth { // nothing breaks in the test's other calls
+		if call != e.r.call { // nothing breaks in the test's other calls
 			e.r.run(t, seed)
 			return
 		}
