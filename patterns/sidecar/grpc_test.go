@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -41,5 +42,15 @@ func TestWhatIsACallOfGRPC(t *testing.T) {
 		"application/grpc-web": false, "application/grpc-web+proto": false, "application/json": false, "": false,
 	} {
 		require.Equal(t, want, speaksGRPC(&http.Request{Header: http.Header{"Content-Type": {text}}}), text)
+	}
+}
+
+// The proxy's own answer has a status of gRPC for its clients alone.
+func TestOwnAnswerToACallOfGRPC(t *testing.T) {
+	for kind, want := range map[string]string{"application/grpc": "14", "application/grpc+proto": "14", "application/grpc-web+proto": "", "application/grpcish": "", "text/plain": ""} {
+		w := httptest.NewRecorder()
+		answer2(w, &http.Request{Header: http.Header{"Content-Type": {kind}}}, &failure{status: http.StatusServiceUnavailable, err: errors.New("no replica")})
+		require.Equal(t, want, w.Header().Get("Grpc-Status"), kind)
+		require.Equal(t, want == "", w.Code == http.StatusServiceUnavailable, kind)
 	}
 }

@@ -416,7 +416,7 @@ func answer2(w http.ResponseWriter, r *http.Request, f *failure) {
 	for name, value := range f.headers {
 		h.Set(name, value)
 	}
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	if speaksGRPC(r) {
 		code := grpcUnavailable
 		if f.status == http.StatusGatewayTimeout {
 			code = grpcDeadline
