@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -46,4 +48,37 @@ func TestCall(t *testing.T) {
 
 func TestLoopback(t *testing.T) {
 	patterntest.CallLoopback(t, func(n *sim.Network) patterntest.Service { return systems.Session(n, systems.SessionSigned) })
+}
+
+// pinned is what a client that is sticky does not get away from.
+const pinned = "one replica is slow"
+
+// Sessions in the memory of replicas, and clients that stay with theirs: what becomes of calls is what the contract wants, also where a replica is gone, and
+// its sessions with it. Only a replica that answers its health check and no call keeps its clients.
+func TestSticky(t *testing.T) {
+	t.Parallel()
+	matters := []string{"a quiet day of calls", "calls are given up", "the server is redeployed ten times, amid calls", "one replica crashes", "one replica loses power", "one replica is frozen"}
+	var options []patterntest.Option
+	for _, story := range patterntest.CallStories() {
+		switch {
+		case story.Name == pinned:
+			options = append(options, patterntest.Skip(story.Name, "its clients stay with it: see TestStickyClientsStayWithASlowReplica"))
+		case os.Getenv("SQUALL_SEEDS") == "" && !slices.Contains(matters, story.Name):
+			options = append(options, patterntest.Skip(story.Name, "it is the same wherever sessions are"))
+		}
+	}
+	patterntest.Call(t, systems.SessionSticky, options...)
+}
+
+func TestStickyClientsStayWithASlowReplica(t *testing.T) {
+	t.Parallel()
+	stories := patterntest.CallStories()
+	story := stories[slices.IndexFunc(stories, func(s patterntest.CallStory) bool { return s.Name == pinned })]
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		breaches := patterntest.JudgeCall(n, systems.SessionSticky(n), t.TempDir(), story)
+		require.Len(t, breaches, 2, "one for each client: %v", breaches)
+		for _, b := range breaches {
+			require.Equal(t, patterntest.Isolated, b.Promise, "%v", b)
+		}
+	})
 }
