@@ -43,6 +43,8 @@ func drawCallStorm(seed uint64) callStorm {
 		switch d.Below(4) {
 		case 0:
 			b.question.Keyed = true
+		case 3: // of services with Streams; half of them in a talk, if these have Halves
+			b.question.Parts, b.question.Said, b.question.Every = 5+10*(i%2), 4*(i/2%2), 100*time.Millisecond
 		case 2: // of services with State
 			b.question.Object, b.question.Read, b.question.Clear = "cart", i%3 == 2, i%4 == 3
 		case 1: // all ask the same
@@ -123,7 +125,7 @@ func (q Question) code() string {
 	for _, x := range []struct {
 		name  string
 		value time.Duration
-	}{{"Work", q.Work}, {"Timeout", q.Timeout}, {"Cancel", q.Cancel}} {
+	}{{"Work", q.Work}, {"Timeout", q.Timeout}, {"Cancel", q.Cancel}, {"Every", q.Every}} {
 		if x.value > 0 {
 			fields = append(fields, x.name+": "+goTime(x.value))
 		}
@@ -131,7 +133,7 @@ func (q Question) code() string {
 	for _, x := range []struct {
 		name  string
 		value int
-	}{{"Size", q.Size}, {"Answer", q.Answer}} {
+	}{{"Size", q.Size}, {"Answer", q.Answer}, {"Parts", q.Parts}, {"Said", q.Said}} {
 		if x.value > 0 {
 			fields = append(fields, fmt.Sprintf("%s: %d", x.name, x.value))
 		}
@@ -175,6 +177,8 @@ func (b callBurst) smaller() []callBurst {
 		func(c *callBurst) { c.question.Cancel = 0 },
 		func(c *callBurst) { c.question.Object, c.question.Read, c.question.Clear = "", false, false },
 		func(c *callBurst) { c.question.Keyed, c.question.Key = false, "" },
+		func(c *callBurst) { c.question.Parts, c.question.Said, c.question.Every = 0, 0, 0 },
+		func(c *callBurst) { c.question.Said = 0 },
 	)
 }
 

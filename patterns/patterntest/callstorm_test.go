@@ -25,7 +25,7 @@ func TestStormsOfCallsAreDrawnFromSeeds(t *testing.T) {
 	}
 	for _, code := range []string{
 		"w.GoodFor(phone2)", "w.AskEvery(5*time.Second, ", "Work: 3*time.Second", "Work: 100*time.Millisecond",
-		"Timeout: 1*time.Second", "Timeout: 60*time.Second", "Cancel: 150*time.Millisecond", "Size: 8000", "Answer: 1000", "Keyed: true", "Key: \"order-2\"",
+		"Timeout: 1*time.Second", "Timeout: 60*time.Second", "Cancel: 150*time.Millisecond", "Size: 8000", "Answer: 1000", "Keyed: true", "Key: \"order-2\"", "Parts: 5", "Parts: 15", "Said: 4", "Every: 100*time.Millisecond",
 		"w.Redeployment()", "phone2.Absence()", "sim.CloseAfter(phone1.Link, 1000, sim.Packets{From: w.Server})",
 	} {
 		require.True(t, strings.Contains(all, code), code)
