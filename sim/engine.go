@@ -246,7 +246,7 @@ func (n *Network) runDue(now int64) (next change) {
 		if len(n.queue.events) == 0 || n.queue.events[0].when > now {
 			return change{}
 		}
-		e := n.queue.events.pop()
+		e := n.queue.pop()
 		// On the wall clock an event may come late; time does not go back for it.
 		n.clock.at = max(n.clock.at, e.when)
 		switch e.ord & classMask {

@@ -29,11 +29,16 @@ func (h *heap) pop() event {
 	top := s[0]
 	last := s[len(s)-1]
 	s[len(s)-1] = event{}
-	s = s[:len(s)-1]
-	*h = s
-	if len(s) == 0 {
-		return top
+	*h = s[:len(s)-1]
+	if len(*h) > 0 {
+		h.replace(last)
 	}
+	return top
+}
+
+// replace puts e in the place of the first event.
+func (h *heap) replace(e event) {
+	s := *h
 	i := 0
 	for {
 		first := 4*i + 1
@@ -46,12 +51,11 @@ func (h *heap) pop() event {
 				least = c
 			}
 		}
-		if !s[least].before(&last) {
+		if !s[least].before(&e) {
 			break
 		}
 		s[i] = s[least]
 		i = least
 	}
-	s[i] = last
-	return top
+	s[i] = e
 }

@@ -24,6 +24,11 @@ func TestHeapReturnsEventsInOrder(t *testing.T) {
 			}
 			want = slices.Delete(want, at, at+1)
 		}
+		if r.IntN(5) == 0 && len(h) > 0 {
+			at := slices.IndexFunc(want, func(o event) bool { return o.ord == h[0].ord })
+			want[at] = event{when: h[0].when + int64(r.IntN(50)), ord: r.Uint64N(4)<<62 | uint64(5000+i)}
+			h.replace(want[at])
+		}
 	}
 	slices.SortFunc(want, func(a, b event) int {
 		if a.before(&b) {

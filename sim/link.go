@@ -38,6 +38,7 @@ type pipe struct {
 	own     netem.Config // that it has without a fault
 	held    []*packet    // what waits at the entry
 	waiting *room        // in the queue, if that decides late
+	last    *packet      // the train that is the last in line; see line
 
 	stats LinkStats
 	proof proof

@@ -58,17 +58,36 @@ func (n *Network) observable(i int, at int64, looks *int) int64 {
 		return e.when
 	}
 	*looks--
-	if when, observed := n.observableOf(e); observed < at {
-		at = observed
-		n.lookahead.alarmFor = nil
-		if observed == when {
-			n.lookahead.alarmFor = e.what
+	at = n.observableIn(e, at)
+	if pkt, ok := e.what.(*packet); ok {
+		for next := pkt.line.next; next != nil && next.line.when < at; next = next.line.next {
+			if *looks == 0 {
+				n.lookahead.alarmFor = nil
+				at = next.line.when
+				break
+			}
+			*looks--
+			behind := next.event()
+			at = n.observableIn(&behind, at)
 		}
 	}
 	for c := 4*i + 1; c < min(4*i+5, len(n.queue.events)); c++ {
 		at = n.observable(c, at, looks)
 	}
 	return at
+}
+
+// observableIn is the earliest instant at which the program can observe an event, but at most at.
+func (n *Network) observableIn(e *event, at int64) int64 {
+	when, observed := n.observableOf(e)
+	if observed >= at {
+		return at
+	}
+	n.lookahead.alarmFor = nil
+	if observed == when {
+		n.lookahead.alarmFor = e.what
+	}
+	return observed
 }
 
 // observableOf is the instant of an event, which may have been put off, and the earliest at which the

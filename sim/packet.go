@@ -41,6 +41,7 @@ type packet struct {
 	df       bool  // don't fragment (DF)
 	mishaps
 	train train
+	line  line
 	shot  *shot // in a film
 }
 

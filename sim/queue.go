@@ -127,8 +127,72 @@ func (q *eventQueue) addTrain(head *packet, when int64) {
 		return
 	}
 	q.ord++
-	q.events.push(event{when: when, ord: classPacket | q.ord, what: head})
 	q.lastTrain, q.lastAt, q.lastOrd = head, when, q.ord
+	p := head.onPipe()
+	if p != nil && p.last != nil && p.last.line.when <= when {
+		p.last.line.next = head
+	} else {
+		q.events.push(event{when: when, ord: classPacket | q.ord, what: head})
+		if p == nil || p.last != nil {
+			return
+		}
+	}
+	p.last, head.line = head, line{when: when, ord: classPacket | q.ord}
+}
+
+// A line is the trains on one pipe that arrive in the order in which they entered: only the first of them is in the
+// heap, since links of a rate hold hundreds.
+type line struct {
+	next *packet
+	when int64
+	ord  uint64
+}
+
+// event is that of a train which stands in line.
+func (pkt *packet) event() event { return event{when: pkt.line.when, ord: pkt.line.ord, what: pkt} }
+
+// pop takes the first event. If it is that of a train, the next one in its line takes its place.
+func (q *eventQueue) pop() event {
+	pkt, ok := q.events[0].what.(*packet)
+	if !ok {
+		return q.events.pop()
+	}
+	if next := pkt.line.next; next != nil {
+		e := q.events[0]
+		q.events.replace(next.event())
+		pkt.line.next = nil
+		return e
+	}
+	if p := pkt.onPipe(); p != nil && p.last == pkt {
+		p.last = nil
+	}
+	return q.events.pop()
+}
+
+// breakLines puts all trains into the heap, each for itself.
+func (q *eventQueue) breakLines() {
+	var behind []*packet
+	for _, e := range q.events {
+		pkt, ok := e.what.(*packet)
+		if !ok {
+			continue
+		}
+		if p := pkt.onPipe(); p != nil {
+			p.last = nil
+		}
+		if pkt.line.next != nil {
+			behind = append(behind, pkt.line.next)
+			pkt.line.next = nil
+		}
+	}
+	for _, pkt := range behind {
+		for pkt != nil {
+			next := pkt.line.next
+			pkt.line.next = nil
+			q.events.push(pkt.event())
+			pkt = next
+		}
+	}
 }
 
 // A waiting packet is one whose last bit is not sent yet by the pipe that it is on.
@@ -144,11 +208,20 @@ func (q *eventQueue) takeWaiting(now int64, p *pipe) (all []waiting) {
 }
 
 // on says that a packet is on a pipe.
-func (pkt *packet) on(p *pipe) bool { return pkt.hop < len(pkt.pipes) && pkt.pipes[pkt.hop] == p }
+func (pkt *packet) on(p *pipe) bool { return pkt.onPipe() == p }
+
+// onPipe is the pipe that a packet is on, or nil.
+func (pkt *packet) onPipe() *pipe {
+	if pkt.hop < len(pkt.pipes) {
+		return pkt.pipes[pkt.hop]
+	}
+	return nil
+}
 
 // take takes some packets out of the events.
 func (q *eventQueue) take(which func(pkt *packet) bool) (all []waiting) {
 	q.lastTrain = nil
+	q.breakLines()
 	before := q.events
 	q.events = before[:0]
 	for _, e := range before {
