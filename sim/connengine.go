@@ -97,12 +97,12 @@ func (c *TCPConn) flush(now int64) {
 	c.settle()
 }
 
-// input takes a segment, and ends its packet. What comes of it is for settle, before anything but the
+// input takes a segment, of which another part follows if more, and ends its packet. What comes of it is for settle, before anything but the
 // connection's next segment.
-func (c *TCPConn) input(now int64, pkt *packet) {
+func (c *TCPConn) input(now int64, pkt *packet, more bool) {
 	c.log.hears(pkt.flow.log)
 	c.tcp.SetMTU(c.flow.path.mtu(now))
-	c.tcp.Input(tcp.Time(now), pkt.seg)
+	c.tcp.InputPart(tcp.Time(now), pkt.seg, more)
 	c.n.pool.free(pkt)
 	c.filmed()
 }
@@ -167,7 +167,7 @@ const idleLookahead = int64(time.Minute)
 // instant: it is in flight, and then there is what comes of it at the peer.
 func (c *TCPConn) ackLookahead(at int64) int64 {
 	delay, open := c.flow.path.leastDelay()
-	if p := c.flow.peer; open && delay > 0 && p != nil && p.tcp.Answers(c.tcp) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
+	if p := c.flow.peer; open && delay > 0 && p != nil && p.host.card == nil && p.tcp.Answers(c.tcp) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
 		return after(delay, p.arrivalLookahead(after(at, delay), &news{ack: c.tcp.Received(), flags: tcp.ACK}))
 	}
 	return delay

@@ -32,7 +32,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 		n.drop(now, pkt, nil, "accept queue full")
 		return
 	case c != nil:
-		c.input(now, pkt)
+		c.input(now, pkt, false)
 		c.settle()
 		return
 	case opens:

@@ -24,6 +24,7 @@ type Host struct {
 	resent    int // segments of its connections sent again
 	fragments reassembler
 	access    access
+	card      *card // nil if it has never coalesced
 	closings  closings
 	resolver  hostResolver
 	fds       descriptors

@@ -36,6 +36,10 @@ func (n *Network) nextWaiter() *waiter {
 			}
 		case *TCPConn:
 			return what.in.q.w
+		case *card:
+			if len(what.trains) > 0 && what.trains[0].flow != nil {
+				return what.trains[0].flow.nextWaiter()
+			}
 		}
 	}
 	return nil

@@ -142,6 +142,8 @@ func TestMisusePanics(t *testing.T) {
 		// What was never made.
 		{func() { noHost.Dial("tcp", "web:80") }, `sim: Host.Dial: the host is nil, or was not made by Network.Host`},
 		{func() { noHost.DialContext(context.Background(), "tcp", "web:80") }, `sim: Host.DialContext: the host is nil, or was not made by Network.Host`},
+		{func() { a.Coalesce(-1) }, `sim: host a: Coalesce: delay = -1ns: must be from 0 to 100ms`},
+		{func() { a.Coalesce(time.Second) }, `sim: host a: Coalesce: delay = 1s: must be from 0 to 100ms`},
 		{func() { new(sim.Host).Listen("tcp", ":80") }, `sim: Host.Listen: the host is nil, or was not made by Network.Host`},
 		{func() { noHost.ListenPacket("udp", ":80") }, `sim: Host.ListenPacket: the host is nil, or was not made by Network.Host`},
 		{func() { noHost.HTTPClient() }, `sim: Host.HTTPClient: the host is nil, or was not made by Network.Host`},

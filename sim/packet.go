@@ -316,8 +316,18 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 	if head.hop+1 < len(head.pipes) && n.forward(now, head) {
 		return
 	}
+	if c := head.cardAt(); c != nil {
+		c.gather(now, head)
+		return
+	}
+	n.deliver(now, head, false)
+}
+
+// deliver handles the packets of a train one after the other, with what generic receive offload joins as one if join.
+func (n *Network) deliver(now int64, head *packet, join bool) {
 	hop := head.hop
 	var c *TCPConn // the connection that has something to settle
+	var joined tcp.Joined
 	for pkt := head; pkt != nil; {
 		next := pkt.train.next
 		pkt.hop = hop
@@ -326,7 +336,7 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 		}
 		if to := n.receiver(pkt); to != nil {
 			c = to
-			n.receive(now, pkt, c)
+			n.receive(now, pkt, c, join && n.joins(&joined, pkt, next, c))
 		} else {
 			n.arrive(now, pkt)
 		}
@@ -359,10 +369,10 @@ func (pkt *packet) peer() *TCPConn {
 
 // receive hands a segment to an open connection, which must be settled before anything
 // but its next segment comes.
-func (n *Network) receive(now int64, pkt *packet, c *TCPConn) {
+func (n *Network) receive(now int64, pkt *packet, c *TCPConn, more bool) {
 	pkt.pipes[pkt.hop].stats.Delivered++
 	n.record(now, Delivered, pkt, "")
-	c.input(now, pkt)
+	c.input(now, pkt, more)
 	if !c.tcp.OnlyReadable() {
 		c.settle()
 	}
@@ -396,6 +406,14 @@ func (pkt *packet) lookahead(at int64) int64 {
 		}
 		return next.lookahead()
 	}
+	if c := pkt.cardAt(); c != nil {
+		return c.wait(at)
+	}
+	return pkt.heardLookahead(at)
+}
+
+// heardLookahead is for how long the program cannot observe that its host handles a train at an instant.
+func (pkt *packet) heardLookahead(at int64) int64 {
 	if c := pkt.peer(); c != nil && c.tcp.Knows(pkt.seg) {
 		return c.arrivalLookahead(at, &pkt.train.news)
 	}

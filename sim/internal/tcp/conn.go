@@ -114,6 +114,8 @@ const (
 	blocked                           // a Write found the buffer full
 	passive                           // made by Accept
 	progress                          // something that was sent has arrived: see TakeProgress
+	morePart                          // another part of this segment follows
+	laterPart                         // and this one is not the first
 )
 
 type ackFlags uint8

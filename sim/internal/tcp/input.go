@@ -1,9 +1,25 @@
 package tcp
 
 // Input handles a segment that arrived. It keeps s.Payload, but not s.
-func (c *Conn) Input(now Time, s *Segment) {
+func (c *Conn) Input(now Time, s *Segment) { c.InputPart(now, s, false) }
+
+// InputPart is Input for a part of what is handled as one segment (see Joined). If there are more parts they must follow at
+// once: what this one brings about waits for the last.
+func (c *Conn) InputPart(now Time, s *Segment, more bool) {
 	c.now = now
 	c.segsIn++
+	c.flag &^= morePart
+	if more {
+		c.flag |= morePart
+	}
+	c.input(s)
+	c.flag &^= laterPart
+	if more {
+		c.flag |= laterPart
+	}
+}
+
+func (c *Conn) input(s *Segment) {
 	if c.state == SynSent {
 		c.irs = s.ISS // not known yet: it is that of whoever answers
 	}
@@ -354,7 +370,7 @@ func (c *Conn) processText(s *Segment) {
 	case Established:
 		c.receiveData(s)
 	}
-	if c.state == StateClosed || c.state == TimeWait {
+	if c.state == StateClosed || c.state == TimeWait || c.flag&morePart != 0 {
 		return
 	}
 	c.push()

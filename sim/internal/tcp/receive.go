@@ -321,10 +321,12 @@ func (c *Conn) dataReceived(s *Segment, n int) {
 	c.ack |= ackScheduled
 	c.measureMSS(s)
 	c.measureRTT(n)
-	if c.ato == 0 {
+	switch {
+	case c.flag&laterPart != 0: // what is joined counts once
+	case c.ato == 0:
 		c.enterQuickAck(maxQuickAcks)
 		c.ato = c.cfg.DelayedAckMin
-	} else {
+	default:
 		gap := c.now - c.lastData
 		switch {
 		case gap <= c.cfg.DelayedAckMin/2:
