@@ -95,6 +95,9 @@ func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 // Eager turns lookahead off: the engine does everything at its instant.
 func (n *Network) Eager() { n.do(func() { n.lookahead.on = false }) }
 
+// Steps is how often the engine was woken.
+func (n *Network) Steps() uint64 { return n.harness.steps.Load() }
+
 // Disturbed is how many parts of the network a fault does something to at present.
 func (n *Network) Disturbed() int {
 	return get(n, func() (count int) {

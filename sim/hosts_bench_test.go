@@ -76,3 +76,29 @@ func BenchmarkHosts(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkIdleNetwork has hosts that are connected do nothing for a day but write a byte once an hour, so that all that their keep-alive
+// does meanwhile is carried out. It reports how long thirty days would take.
+func BenchmarkIdleNetwork(b *testing.B) {
+	for _, count := range []int{10, 100} {
+		if 10*count > most() {
+			continue
+		}
+		b.Run(strconv.Itoa(count), func(b *testing.B) {
+			for range b.N {
+				sim.Bench(func(n *sim.Network) {
+					var conns []net.Conn
+					for i := range count {
+						conns = append(conns, dialEcho(n, n.Host(fmt.Sprintf("client%d", i)), n.Host("server"), 7))
+					}
+					for range 24 {
+						time.Sleep(time.Hour)
+						conns[0].Write([]byte{1})
+						conns[0].Read(make([]byte, 1))
+					}
+				}, sim.DefaultLink(netem.Config{Delay: 50 * ms}))
+			}
+			b.ReportMetric(30*b.Elapsed().Seconds()/float64(b.N), "s/30days")
+		})
+	}
+}
