@@ -25,7 +25,7 @@ type TCPConn struct {
 	id      uint64
 	ends    ends
 	chain   *TCPConn // in the host's table: see connTable
-	tcp     *tcp.Conn
+	machine machine
 	flow    flow
 	opening opening
 	in, out half
@@ -38,6 +38,8 @@ type TCPConn struct {
 	queued  bool // its calls wait for the engine
 	closed  bool // by the program
 	gone    bool // forgotten by the host
+	idle    bool // it has done nothing but keep alive for a while: see machine
+	lately  bool // it is one of the network's idlers
 }
 
 // An opening is how a connection came about.
@@ -161,7 +163,7 @@ func (c *TCPConn) readNow(p []byte) (int, error, *waitq) {
 		c.log.own(c.n)
 		return 0, os.ErrDeadlineExceeded, nil
 	}
-	if k := c.tcp.Take(p); k > 0 {
+	if k := c.tcp().Take(p); k > 0 {
 		c.log.received(c.n, k)
 		c.submit(c.dataHorizon()) // the window may open
 		return k, nil, nil
@@ -173,7 +175,7 @@ func (c *TCPConn) readNow(p []byte) (int, error, *waitq) {
 			return 0, sysError("read", err), nil
 		}
 	}
-	if c.tcp.EOF() || c.asked.closeRead {
+	if c.tcp().EOF() || c.asked.closeRead {
 		c.log.ended(c.n)
 		return 0, io.EOF, nil
 	}
@@ -206,7 +208,7 @@ func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	case c.out.deadline.expired():
 		c.log.own(c.n)
 		return *done, os.ErrDeadlineExceeded, nil
-	case c.asked.closeWrite || c.sockErr.errno != 0 || !c.tcp.CanWrite():
+	case c.asked.closeWrite || c.sockErr.errno != 0 || !c.tcp().CanWrite():
 		err := c.sockError()
 		if err == 0 {
 			err = syscall.EPIPE
@@ -217,7 +219,7 @@ func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	if *done == len(p) {
 		return *done, nil, nil
 	}
-	k := c.tcp.Append(p[*done:])
+	k := c.tcp().Append(p[*done:])
 	*done += k
 	if k > 0 {
 		c.log.wrote(c.n.moment(), k)
@@ -285,7 +287,7 @@ func (c *TCPConn) Close() error {
 
 // closing says that our FIN is not acknowledged yet (sk_stream_closing).
 func (c *TCPConn) closing() bool {
-	switch c.tcp.State() {
+	switch c.tcp().State() {
 	case tcp.FinWait1, tcp.Closing, tcp.LastAck:
 		return !c.gone
 	}
@@ -296,7 +298,7 @@ func (c *TCPConn) closing() bool {
 func (c *TCPConn) CloseRead() error {
 	return c.shutdown(func() {
 		c.asked.closeRead = true
-		c.later(func(now int64) { c.tcp.CloseRead(tcp.Time(now)) })
+		c.later(func(now int64) { c.tcp().CloseRead(tcp.Time(now)) })
 		c.in.q.release()
 	})
 }
@@ -317,7 +319,7 @@ func (c *TCPConn) shutdown(f func()) error {
 		if c.closed || c.n.closed {
 			return net.ErrClosed
 		}
-		if s := c.tcp.State(); s == tcp.StateClosed || s == tcp.TimeWait {
+		if s := c.tcp().State(); s == tcp.StateClosed || s == tcp.TimeWait {
 			return sysError("shutdown", syscall.ENOTCONN)
 		}
 		f()

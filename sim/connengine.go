@@ -37,8 +37,8 @@ func (o *connOutput) Send(from *tcp.Conn, s *tcp.Segment) {
 
 // readByPeer is the sequence number up to which the peer's program has read.
 func (c *TCPConn) readByPeer() uint64 {
-	if p := c.flow.peer; p != nil && p.flow.peer == c && p.tcp.Answers(c.tcp) {
-		return p.tcp.Copied()
+	if p := c.flow.peer; p != nil && p.flow.peer == c && p.answers(c) {
+		return p.tcp().Copied()
 	}
 	return 0
 }
@@ -63,7 +63,7 @@ func (c *TCPConn) submit(h horizon) {
 func (c *TCPConn) dataHorizon() horizon {
 	now := c.n.now()
 	h := c.sendLookahead(now)
-	if c.tcp.Pending() {
+	if c.tcp().Pending() {
 		return horizon{h, h}
 	}
 	return horizon{c.ackLookahead(now), h}
@@ -71,13 +71,13 @@ func (c *TCPConn) dataHorizon() horizon {
 
 // flush lets the program's calls take effect.
 func (c *TCPConn) flush(now int64) {
-	c.queued = false
+	c.queued, c.idle = false, false
 	if c.gone {
 		return
 	}
 	at := tcp.Time(now)
-	c.tcp.SetMTU(c.flow.path.mtu(now))
-	c.tcp.Push(at)
+	c.tcp().SetMTU(c.flow.path.mtu(now))
+	c.tcp().Push(at)
 	if o := c.opts; o != nil {
 		for _, f := range o.todo {
 			f(now)
@@ -85,13 +85,13 @@ func (c *TCPConn) flush(now int64) {
 		o.todo = nil
 	}
 	if c.asked.closeWrite {
-		c.tcp.CloseWrite(at)
+		c.tcp().CloseWrite(at)
 	}
 	switch {
 	case c.asked.abort:
-		c.tcp.Abort(at)
+		c.tcp().Abort(at)
 	case c.closed:
-		c.tcp.Close(at)
+		c.tcp().Close(at)
 	}
 	c.n.queue.schedule(c, classDeadline, c.id)
 	c.settle()
@@ -101,8 +101,8 @@ func (c *TCPConn) flush(now int64) {
 // connection's next segment.
 func (c *TCPConn) input(now int64, pkt *packet, more bool) {
 	c.log.hears(pkt.flow.log)
-	c.tcp.SetMTU(c.flow.path.mtu(now))
-	c.tcp.InputPart(tcp.Time(now), pkt.seg, more)
+	c.tcp().SetMTU(c.flow.path.mtu(now))
+	c.tcp().InputPart(tcp.Time(now), pkt.seg, more)
 	c.n.pool.free(pkt)
 	c.filmed()
 }
@@ -123,7 +123,10 @@ func (c *TCPConn) next(class uint64) int64 {
 	case class == classDeadline:
 		return min(c.in.deadline.next(), c.out.deadline.next())
 	default:
-		return int64(c.tcp.NextTimer())
+		if p := c.machine.parked; p != nil {
+			return int64(p.NextTimer())
+		}
+		return int64(c.machine.awake.NextTimer())
 	}
 }
 
@@ -133,11 +136,14 @@ func (c *TCPConn) observable() int64 {
 	if c.gone {
 		return never
 	}
-	at := int64(c.tcp.EndTimer())
-	if t := int64(c.tcp.SendTimer()); t < at {
+	if p := c.machine.parked; p != nil {
+		return int64(p.NextTimer())
+	}
+	at := int64(c.tcp().EndTimer())
+	if t := int64(c.tcp().SendTimer()); t < at {
 		at = min(at, after(t, c.sendLookahead(t)))
 	}
-	if t := int64(c.tcp.AckTimer()); t < at {
+	if t := int64(c.tcp().AckTimer()); t < at {
 		at = min(at, after(t, c.ackLookahead(t)))
 	}
 	return at
@@ -146,14 +152,14 @@ func (c *TCPConn) observable() int64 {
 // arrivalLookahead is for how long the program cannot observe that segments arrive at an instant: if no
 // call waits for what they bring, all that comes of it are segments and timers.
 func (c *TCPConn) arrivalLookahead(at int64, s *news) int64 {
-	if c.gone || c.tcp.State() != tcp.Established || s.flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 ||
-		s.data && c.in.q.waiting > 0 || c.out.q.waiting > 0 && c.tcp.MayUnblock(s.ack) {
+	if c.gone || c.tcp().State() != tcp.Established || s.flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 ||
+		s.data && c.in.q.waiting > 0 || c.out.q.waiting > 0 && c.tcp().MayUnblock(s.ack) {
 		return 0
 	}
 	c.in.q.deferred, c.out.q.deferred = c.in.q.deferred || s.data, true
 	// An acknowledgement that tells c nothing new may be a probe, whose answer matters to a peer that
 	// waits to send.
-	if p := c.flow.peer; !s.data && c.tcp.Finished(s.ack) && p != nil && p.tcp.Answers(c.tcp) && p.tcp.Idle() {
+	if p := c.flow.peer; !s.data && c.tcp().Finished(s.ack) && p != nil && p.answers(c) && p.tcp().Idle() {
 		return idleLookahead
 	}
 	return c.sendLookahead(at)
@@ -167,8 +173,8 @@ const idleLookahead = int64(time.Minute)
 // instant: it is in flight, and then there is what comes of it at the peer.
 func (c *TCPConn) ackLookahead(at int64) int64 {
 	delay, open := c.flow.path.leastDelay()
-	if p := c.flow.peer; open && delay > 0 && p != nil && p.host.card == nil && p.tcp.Answers(c.tcp) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
-		return after(delay, p.arrivalLookahead(after(at, delay), &news{ack: c.tcp.Received(), flags: tcp.ACK}))
+	if p := c.flow.peer; open && delay > 0 && p != nil && p.host.card == nil && p.answers(c) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
+		return after(delay, p.arrivalLookahead(after(at, delay), &news{ack: c.tcp().Received(), flags: tcp.ACK}))
 	}
 	return delay
 }
@@ -176,7 +182,7 @@ func (c *TCPConn) ackLookahead(at int64) int64 {
 // sendLookahead is for how long the program cannot observe what the protocol does at an instant, if it
 // sends segments and sets timers.
 func (c *TCPConn) sendLookahead(at int64) int64 {
-	return min(c.flow.path.lookahead(), int64(c.tcp.Lookahead(tcp.Time(at))))
+	return min(c.flow.path.lookahead(), int64(c.tcp().Lookahead(tcp.Time(at))))
 }
 
 // due implements timed.
@@ -191,23 +197,28 @@ func (c *TCPConn) due(now int64, class uint64) {
 		c.n.queue.schedule(c, classDeadline, c.id)
 		return
 	}
-	c.tcp.SetMTU(c.flow.path.mtu(now))
-	c.tcp.Timeout(tcp.Time(now))
+	_, _, idle := c.keepsAlive() // so that is what it is due for
+	c.tcp().SetMTU(c.flow.path.mtu(now))
+	c.tcp().Timeout(tcp.Time(now))
 	c.settle()
+	if idle {
+		c.rest()
+	}
 }
 
 // settle deals with what a call of the state machine brought about.
 func (c *TCPConn) settle() {
-	if r := c.tcp.Retransmits(); r != c.resent {
+	if r := c.tcp().Retransmits(); r != c.resent {
 		c.host.resent += int(r - c.resent)
 		c.resent = r
 	}
 	c.filmed()
-	ev := c.tcp.Events()
+	ev := c.tcp().Events()
 	if ev&tcp.Failed != 0 {
-		c.sockErr.errno = uint16(errnoOf(c.tcp.Err()))
+		c.sockErr.errno = uint16(errnoOf(c.tcp().Err()))
 	}
 	if ev&tcp.Connected != 0 {
+		c.rest()
 		switch {
 		case c.opening.dial != nil:
 			c.opening.dial.finish(nil)
@@ -220,7 +231,7 @@ func (c *TCPConn) settle() {
 		c.opening.dial.finish(sysError("connect", syscall.Errno(c.sockErr.errno)))
 		c.opening.dial = nil
 	}
-	switch c.tcp.State() {
+	switch c.tcp().State() {
 	case tcp.CloseWait, tcp.Closing, tcp.LastAck, tcp.TimeWait:
 		c.fin = true
 	}
@@ -235,6 +246,9 @@ func (c *TCPConn) settle() {
 		return
 	}
 	c.n.queue.schedule(c, classTimer, c.id)
+	if c.idle {
+		c.n.idlers.add(c)
+	}
 }
 
 // forget takes c out of its host's table.

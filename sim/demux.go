@@ -11,10 +11,10 @@ func (h *Host) segment(now int64, pkt *packet) {
 		c = h.table.conns.get(ends{local: pkt.dst, remote: pkt.src})
 		pkt.flow.peer = c
 	}
-	if c != nil && opens && c.tcp.State() == tcp.TimeWait {
+	if c != nil && opens && c.tcp().State() == tcp.TimeWait {
 		// A new connection may take the place of one that waits for stray segments
 		// (RFC 9293 section 3.10.7.4, tcp_timewait_state_process).
-		iss, ok := c.tcp.Reopens(pkt.seg)
+		iss, ok := c.tcp().Reopens(pkt.seg)
 		if l := h.listener(pkt.dst); ok && l != nil {
 			c.forget()
 			l.syn(now, pkt, iss)
@@ -22,7 +22,7 @@ func (h *Host) segment(now int64, pkt *packet) {
 		}
 	}
 	switch {
-	case c != nil && c.opening.listener != nil && c.opening.listener.full() && c.tcp.State() == tcp.SynReceived &&
+	case c != nil && c.opening.listener != nil && c.opening.listener.full() && c.tcp().State() == tcp.SynReceived &&
 		pkt.seg.Flags&(tcp.SYN|tcp.ACK|tcp.RST) == tcp.ACK:
 		if h.conf.AbortOnOverflow {
 			c.forget()

@@ -137,7 +137,7 @@ func (d *dialing) start(now int64) {
 	}
 	d.conn = newConn(h, d.network, d.six, local, d.dest, true, d.by)
 	d.conn.opening.dial = d
-	d.conn.tcp = tcp.Dial(h.config(d.dest.Addr()), d.conn.output(), d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
+	d.conn.machine.awake = tcp.Dial(h.config(d.dest.Addr()), d.conn.output(), d.conn.flow.path.mtu(now), h.n.initialSequence(now, local, d.dest), tcp.Time(now))
 	d.conn.settle()
 }
 

@@ -95,6 +95,37 @@ func Monitor(every, notice, limit time.Duration, out io.Writer) (undo func()) {
 // Eager turns lookahead off: the engine does everything at its instant.
 func (n *Network) Eager() { n.do(func() { n.lookahead.on = false }) }
 
+// Park parks all connections that have nothing under way, and says how many ends are parked.
+func (n *Network) Park() int {
+	return get(n, func() (parked int) {
+		for _, h := range n.names.inOrder {
+			for c := range h.table.conns.all() {
+				if c.machine.awake != nil {
+					n.idlers.park(c)
+				}
+				if c.machine.parked != nil {
+					parked++
+				}
+			}
+		}
+		return parked
+	})
+}
+
+// Parked is how many ends of connections are parked.
+func (n *Network) Parked() int {
+	return get(n, func() (parked int) {
+		for _, h := range n.names.inOrder {
+			for c := range h.table.conns.all() {
+				if c.machine.parked != nil {
+					parked++
+				}
+			}
+		}
+		return parked
+	})
+}
+
 // Steps is how often the engine was woken.
 func (n *Network) Steps() uint64 { return n.harness.steps.Load() }
 
@@ -168,7 +199,7 @@ func (n *Network) Recount() error {
 			for c := range h.table.conns.all() {
 				counted.use(c, 1)
 				count++
-				resent += int(c.tcp.Retransmits())
+				resent += int(c.tcp().Retransmits())
 				if h.table.conns.get(c.ends) != c {
 					return fmt.Errorf("host %s does not find the connection of %v", h.name, c.ends)
 				}

@@ -243,7 +243,7 @@ func (f *film) conn(c *TCPConn) {
 	if known.last.Name == "" {
 		known.Conn = artifacts.Conn{Host: int(c.host.number) - 1, Local: c.ends.local, Peer: c.ends.remote, Dialled: c.opening.dialled}
 	}
-	i := c.tcp.Info()
+	i := c.tcp().Info()
 	s := artifacts.State{Conn: int(c.id), Name: i.State.String(), Cwnd: i.Cwnd, SSThresh: i.SSThresh, InFlight: i.InFlight, MSS: i.MSS,
 		SRTT: i.SRTT, RTO: i.RTO, SendQueue: i.SendQueue, ReceiveQueue: i.ReceiveQueue, SendWindow: i.SendWindow, Again: i.Retransmits}
 	if i.SSThresh == infiniteThreshold {

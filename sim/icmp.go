@@ -278,8 +278,8 @@ func (h *Host) icmp(now int64, m *packet) {
 	case m.icmp.code == icmpTooBig:
 		h.tooBig(now, m)
 	case m.icmp.about == protoTCP:
-		if c := h.table.conns.get(ends{local: m.dst, remote: m.src}); c != nil && c.tcp.Sent(m.seg) {
-			c.tcp.Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.how)
+		if c := h.table.conns.get(ends{local: m.dst, remote: m.src}); c != nil && c.tcp().Sent(m.seg) {
+			c.tcp().Unreachable(tcp.Time(now), m.seg.Seq, meaning.tcp, meaning.how)
 			c.settle()
 		}
 	case m.icmp.about == protoUDP:

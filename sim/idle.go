@@ -53,12 +53,12 @@ func (n *Network) goIdle(now int64) bool {
 // aliveTill is the instant before which the program cannot observe what c's timers do.
 func (c *TCPConn) aliveTill() int64 {
 	at := c.next(classTimer)
-	fails, every, ok := c.tcp.KeepsAlive()
+	fails, every, ok := c.keepsAlive()
 	p := c.flow.peer
-	if at == never || !ok || p == nil || p.gone || p.host.off != nil || p.flow.peer != c || !p.tcp.Answers(c.tcp) {
+	if at == never || !ok || p == nil || p.gone || p.host.off != nil || p.flow.peer != c || !p.answers(c) {
 		return at
 	}
-	if _, _, ok := p.tcp.KeepsAlive(); !ok {
+	if _, _, ok := p.keepsAlive(); !ok {
 		return at
 	}
 	there, sure := c.flow.path.surely()

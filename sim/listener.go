@@ -144,7 +144,7 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 	c.log.hears(pkt.flow.log)
 	c.opening.listener = l
 	l.embryos[c] = struct{}{}
-	c.tcp = tcp.Accept(l.host.config(pkt.src.Addr()), c.output(), c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
+	c.machine.awake = tcp.Accept(l.host.config(pkt.src.Addr()), c.output(), c.flow.path.mtu(now), iss, tcp.Time(now), pkt.seg)
 	l.n.pool.free(pkt)
 	c.settle()
 }

@@ -258,8 +258,8 @@ func (c *TCPConn) keepsAlive() bool {
 func (s tcpSocket) ReadNow(p []byte, peek bool) (int, error) {
 	c := s.c
 	k, err := try(c.n, func() (int, error) {
-		if peek && !c.closed && c.tcp.Readable() > 0 {
-			return c.tcp.Peek(p), nil
+		if peek && !c.closed && c.tcp().Readable() > 0 {
+			return c.tcp().Peek(p), nil
 		}
 		k, err, wait := c.readNow(p)
 		if wait != nil {
@@ -293,7 +293,7 @@ func (s tcpSocket) AwaitRead(wait bool) error {
 		case c.in.deadline.expired():
 			c.log.own(c.n)
 			return none, os.ErrDeadlineExceeded, nil
-		case !wait || c.tcp.Readable() > 0 || c.tcp.EOF() || c.asked.closeRead || c.sockErr.errno != 0 && !c.sockErr.reported:
+		case !wait || c.tcp().Readable() > 0 || c.tcp().EOF() || c.asked.closeRead || c.sockErr.errno != 0 && !c.sockErr.reported:
 			return none, nil, nil
 		}
 		return none, nil, &c.in.q

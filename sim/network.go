@@ -33,6 +33,7 @@ type Network struct {
 	watch   watch
 	log     journal
 	pool    pool
+	idlers  idlers
 	harness harness
 
 	closed bool

@@ -351,7 +351,7 @@ func (n *Network) deliver(now int64, head *packet, join bool) {
 // a closer look.
 func (n *Network) receiver(pkt *packet) *TCPConn {
 	c := pkt.peer()
-	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || pkt.seg.CE || c.host.off != nil || n.names.lost || c.tcp.State() != tcp.Established {
+	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || pkt.seg.CE || c.host.off != nil || n.names.lost || c.tcp().State() != tcp.Established {
 		return nil
 	}
 	return c
@@ -373,7 +373,7 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn, more bool) {
 	pkt.pipes[pkt.hop].stats.Delivered++
 	n.record(now, Delivered, pkt, "")
 	c.input(now, pkt, more)
-	if !c.tcp.OnlyReadable() {
+	if !c.tcp().OnlyReadable() {
 		c.settle()
 	}
 }
@@ -414,7 +414,7 @@ func (pkt *packet) lookahead(at int64) int64 {
 
 // heardLookahead is for how long the program cannot observe that its host handles a train at an instant.
 func (pkt *packet) heardLookahead(at int64) int64 {
-	if c := pkt.peer(); c != nil && c.tcp.Knows(pkt.seg) {
+	if c := pkt.peer(); c != nil && c.tcp().Knows(pkt.seg) {
 		return c.arrivalLookahead(at, &pkt.train.news)
 	}
 	return 0

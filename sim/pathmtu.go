@@ -92,11 +92,11 @@ func (h *Host) tooBig(now int64, m *packet) {
 	switch m.icmp.about {
 	case protoTCP:
 		c := h.table.conns.get(ends{local: m.dst, remote: m.src})
-		if c == nil || !c.tcp.Sent(m.seg) || !c.tcp.Outstanding(m.seg.Seq) {
+		if c == nil || !c.tcp().Sent(m.seg) || !c.tcp().Outstanding(m.seg.Seq) {
 			return
 		}
 		way.learn(now, mtu)
-		c.tcp.TooBig(tcp.Time(now), m.seg.Seq, way.mtu(now))
+		c.tcp().TooBig(tcp.Time(now), m.seg.Seq, way.mtu(now))
 		c.settle()
 	case protoUDP:
 		if u := h.socket(m.dst, m.src); u != nil {

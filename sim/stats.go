@@ -151,7 +151,7 @@ func (h *Host) netstat() string {
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t*\tLISTEN\t\t\t\t\n", len(l.accept), l.backlog, l.local)
 	}
 	for _, c := range h.connections() {
-		i := c.tcp.Info()
+		i := c.tcp().Info()
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t%v\t%v\t%v\t%v\t%d\t%d\n", i.ReceiveQueue, i.SendQueue, c.ends.local, c.ends.remote,
 			i.State, i.SRTT.Round(time.Microsecond), i.RTO.Round(time.Microsecond), i.Cwnd, i.Retransmits)
 	}

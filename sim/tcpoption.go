@@ -14,7 +14,7 @@ import (
 // or wait for the acknowledgement of what is in flight (Nagle's algorithm).
 func (c *TCPConn) SetNoDelay(noDelay bool) error {
 	return c.set(func() error {
-		c.later(func(now int64) { c.tcp.SetNoDelay(tcp.Time(now), noDelay) })
+		c.later(func(now int64) { c.tcp().SetNoDelay(tcp.Time(now), noDelay) })
 		return nil
 	})
 }
@@ -82,7 +82,7 @@ func (c *TCPConn) setKeepAlive(change func(*tcp.KeepAlive)) error {
 			return sysError("setsockopt", syscall.EINVAL)
 		}
 		c.options().keepAlive = &k
-		c.later(func(now int64) { c.tcp.SetKeepAlive(tcp.Time(now), k) })
+		c.later(func(now int64) { c.tcp().SetKeepAlive(tcp.Time(now), k) })
 		return nil
 	})
 }
@@ -102,7 +102,7 @@ func (c *TCPConn) setBuffer(bytes int, set func(*tcp.Conn, int)) error {
 		return c.setError(sysError("setsockopt", syscall.EINVAL))
 	}
 	return c.control(c.setError, func() error {
-		set(c.tcp, bytes)
+		set(c.tcp(), bytes)
 		return nil
 	})
 }

@@ -15,7 +15,16 @@ func (c *Conn) Knows(s *Segment) bool {
 func (c *Conn) Sent(s *Segment) bool { return s.ISS == c.iss }
 
 // Answers says that p is the other end of c.
-func (c *Conn) Answers(p *Conn) bool { return c.iss == p.irs && c.irs == p.iss }
+func (c *Conn) Answers(p *Conn) bool { return c.Numbers().Answer(p.Numbers()) }
+
+// Numbers are the initial sequence numbers of a connection, by which it is known.
+type Numbers struct{ ours, peers uint32 }
+
+// Numbers returns those of c.
+func (c *Conn) Numbers() Numbers { return Numbers{c.iss, c.irs} }
+
+// Answer says that the connections with these numbers are the two ends of one.
+func (n Numbers) Answer(other Numbers) bool { return n.ours == other.peers && n.peers == other.ours }
 
 // translate returns a segment of another connection with the numbers that it has for c,
 // for which they are 32 bits wide. Those below our initial ones are negative, in two's

@@ -89,14 +89,20 @@ func (c *Conn) KeepsAlive() (fails, every Time, ok bool) {
 	if c.rtxAt != Never || c.AckTimer() != Never || !c.tx.empty() || c.nxt < c.end || c.appended() > 0 {
 		return 0, 0, false
 	}
-	k := c.cfg.KeepAlive
+	fails, every = c.cfg.keepsAlive(c.keepAt, c.probes)
+	return fails, every, true
+}
+
+// keepsAlive is what [Conn.KeepsAlive] says of a connection whose timer is due at an instant, after so many probes.
+func (cfg *Config) keepsAlive(at Time, probes uint8) (fails, every Time) {
+	k := cfg.KeepAlive
 	switch {
-	case c.keepAt == Never:
-		return Never, Never, true
-	case c.cfg.UserTimeout > 0:
-		return c.keepAt, min(k.Idle, k.Interval), true
+	case at == Never:
+		return Never, Never
+	case cfg.UserTimeout > 0:
+		return at, min(k.Idle, k.Interval)
 	default:
-		return c.keepAt + Time(k.Count-int(c.probes))*k.Interval, min(k.Idle, k.Interval), true
+		return at + Time(k.Count-int(probes))*k.Interval, min(k.Idle, k.Interval)
 	}
 }
 

@@ -1,0 +1,113 @@
+package sim
+
+import "github.com/squall-sim/squall/sim/internal/tcp"
+
+// A machine is the state machine of a connection. Networks may have a million connections, of which nearly all wait: those that have
+// done nothing for a while are parked, in a third of the memory, until somebody looks.
+type machine struct {
+	awake  *tcp.Conn
+	parked *tcp.Parked // if awake is nil
+}
+
+// tcp is the state machine. It may be parked when the next event comes: nobody may keep it until then.
+func (c *TCPConn) tcp() *tcp.Conn {
+	if c.machine.awake == nil {
+		c.unpark()
+	}
+	return c.machine.awake
+}
+
+// rest notes that c has nothing to do but keep alive for now.
+func (c *TCPConn) rest() {
+	c.idle = true
+	c.n.idlers.add(c)
+}
+
+// unpark is for tcp alone.
+func (c *TCPConn) unpark() {
+	from, l := c.machine.parked, &c.n.idlers
+	c.machine = machine{awake: taken(&l.awake)}
+	from.Unpark(c.machine.awake, c.output())
+	l.parked = append(l.parked, from)
+	l.add(c)
+}
+
+// idlers are the connections that are awake and may be parked before long.
+type idlers struct {
+	lately []*TCPConn // oldest first,
+	first  int        // from here on
+
+	// Memory for reuse, at most mostIdlers of each.
+	awake  []*tcp.Conn
+	parked []*tcp.Parked
+}
+
+// mostIdlers is how many connections that have nothing to do stay awake: those of a usual test all do.
+const mostIdlers = 1 << 10
+
+func (l *idlers) add(c *TCPConn) {
+	if !c.lately {
+		c.lately = true
+		l.lately = append(l.lately, c)
+	}
+}
+
+// settle parks the connections that are too many. Nobody has the state machine of one when it is called.
+func (l *idlers) settle() {
+	for ; len(l.lately)-l.first > mostIdlers; l.first++ {
+		c := l.lately[l.first]
+		l.lately[l.first] = nil
+		c.lately = false
+		if c.idle && !c.gone && c.machine.awake != nil {
+			l.park(c)
+		}
+	}
+	if l.first > mostIdlers {
+		l.lately = append(l.lately[:0], l.lately[l.first:]...)
+		l.first = 0
+	}
+}
+
+// park parks a connection, if nothing is under way there.
+func (l *idlers) park(c *TCPConn) {
+	into, awake := taken(&l.parked), c.machine.awake
+	if !awake.Park(into) {
+		l.parked = append(l.parked, into)
+		return
+	}
+	c.machine = machine{parked: into}
+	if len(l.awake) < mostIdlers {
+		*awake = tcp.Conn{}
+		l.awake = append(l.awake, awake)
+	}
+}
+
+// taken takes one of those that are for reuse, or makes one.
+func taken[T any](from *[]*T) *T {
+	last := len(*from) - 1
+	if last < 0 {
+		return new(T)
+	}
+	t := (*from)[last]
+	(*from)[last] = nil
+	*from = (*from)[:last]
+	return t
+}
+
+// keepsAlive is KeepsAlive of the state machine, which stays parked.
+func (c *TCPConn) keepsAlive() (fails, every tcp.Time, ok bool) {
+	if p := c.machine.parked; p != nil {
+		return p.KeepsAlive()
+	}
+	return c.machine.awake.KeepsAlive()
+}
+
+// answers says that two connections are the ends of one.
+func (c *TCPConn) answers(p *TCPConn) bool { return c.numbers().Answer(p.numbers()) }
+
+func (c *TCPConn) numbers() tcp.Numbers {
+	if p := c.machine.parked; p != nil {
+		return p.Numbers()
+	}
+	return c.machine.awake.Numbers()
+}
