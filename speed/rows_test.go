@@ -41,8 +41,8 @@ var speedRows = []speedRow{
 	{name: "an HTTP/1.1 request", reference: "`net.Pipe`", squall: requests, other: requestsOverPipe},
 	{name: "an empty `sim.Test`", reference: "an empty `synctest.Test`", squall: emptyTests, other: emptyBubbles},
 	{name: "a test with ten HTTP requests", reference: "`synctest.Test` and `net.Pipe`", squall: testsOfTenRequests, other: bubblesOfTenRequests},
-	{name: "to dial, among 5,000 connections", reference: "among 100", squall: dials(many), other: dials(100), units: 1000, pairs: 3},
-	{name: "a round trip on the least used of 5,000 connections", reference: "of 100", squall: coldRoundTrips(many), other: coldRoundTrips(100), units: many, pairs: 3},
+	{name: "to dial, among 5,000 connections", reference: "among 100", squall: dials(many), other: dials(100), units: 1000, pairs: 7},
+	{name: "a round trip on the least used of 5,000 connections", reference: "of 100", squall: coldRoundTrips(many), other: coldRoundTrips(100), units: many, pairs: 7},
 	{name: "memory of a connection", reference: "of a `net.Pipe`", squall: idlePairs, other: idlePipes, units: 1000, pairs: 3},
 }
 

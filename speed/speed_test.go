@@ -27,7 +27,7 @@ import (
 const (
 	baselineFile = "testdata/baseline.json"
 
-	pairsOfRuns  = 15                   // in a repetition, whose figure is their median
+	pairsOfRuns  = 25                   // in a repetition, whose figure is their median
 	shortestRun  = 8 * time.Millisecond // of processor time; a run does as many units as that takes
 	repetitions  = 3                    // a row has become slow if it is in each of them
 	tooSlow      = 1.25                 // times the ratio of the baseline
