@@ -24,7 +24,6 @@ type Host struct {
 	resent    int // segments of its connections sent again
 	fragments reassembler
 	access    access
-	card      *card // nil if it has never coalesced
 	closings  closings
 	resolver  hostResolver
 	fds       descriptors
@@ -43,6 +42,7 @@ type Host struct {
 type hardware struct {
 	clock *Clock // nil: it was not asked for
 	cpu   cpu
+	card  *card // nil if it has never coalesced
 
 	limits []restriction // in the order in which they began
 	disk   string        // its folder; "" before the first use
