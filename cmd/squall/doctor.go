@@ -55,6 +55,13 @@ func doctor(ctx context.Context, w io.Writer, packages []string) error {
 
 // callsC lists the packages outside the standard library that use cgo, among those that the packages need.
 func callsC(ctx context.Context, o *overlay.Overlay, packages []string) ([]string, error) {
+	if len(packages) > 0 { // with -e those that there are not are none that call C
+		cmd := exec.CommandContext(ctx, o.Go, append([]string{"list"}, packages...)...)
+		cmd.Env = append(os.Environ(), o.Env...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("go list: %w\n%s", err, out)
+		}
+	}
 	args := []string{"list", "-e", "-deps", "-test", "-f", "{{if and .CgoFiles (not .Standard)}}{{.ImportPath}}{{end}}"}
 	cmd := exec.CommandContext(ctx, o.Go, append(args, packages...)...)
 	cmd.Env = append(os.Environ(), o.Env...)

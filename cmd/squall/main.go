@@ -46,6 +46,9 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: %s -help lists the flags", err, cmd.CommandPath())
+	})
 	cmd.AddCommand(newCommand(), scenariosCommand(), testCommand(), doctorCommand(), sweepCommand(), mergeCommand(), replayCommand(), reportCommand(), shrinkCommand())
 	return cmd
 }

@@ -120,6 +120,9 @@ func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 	if r.run != "" {
 		return &testRun{run: r.run, seed: r.seed, seeded: true, packages: args}, nil
 	}
+	if _, err := os.Stat(r.dir); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no sweep in %s: squall sweep makes one, -dir names another folder, and -run TEST -seed N PACKAGE a test instead of a finding", r.dir)
+	}
 	result, err := sweep.Merge([]string{r.dir})
 	if err != nil {
 		return nil, err

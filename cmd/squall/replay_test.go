@@ -101,6 +101,14 @@ func TestFindingsThatThereAreNot(t *testing.T) {
 	dir := t.TempDir()
 	_, err := run(t, "replay", "-dir", dir, "1")
 	require.ErrorContains(t, err, "there is no ledger of a sweep")
+	for _, command := range []string{"replay", "report", "shrink"} {
+		_, err = run(t, command, "-dir", filepath.Join(dir, "nowhere"))
+		require.ErrorContains(t, err, "nowhere: squall sweep makes one, -dir names another folder, and -run TEST -seed N PACKAGE a test instead of a finding")
+	}
+	_, err = run(t, "sweep", "-seed", "5")
+	require.ErrorContains(t, err, "unknown flag: --seed: squall sweep -help lists the flags")
+	_, err = run(t, "sweep", "-seeds", "5", "./nowhere")
+	require.ErrorContains(t, err, "go list: exit status 1\n")
 	writeLedger(t, dir, sweep.Heading{}, sweep.Finding{Package: "x/p", Test: "TestA", Seed: 23, Seeded: true, Cause: "c"})
 	for name, says := range map[string]string{
 		"0": "finding 0: want a number from 1 to 1, or NUMBER:SEED", "2": "finding 2: want", "x": "finding x: want", "1:x": `finding 1:x: the seed "x" is no number`,

@@ -82,7 +82,7 @@ func goCommand(ctx context.Context, in string, args ...string) ([]byte, error) {
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(said.String()+out.String()))
+		return nil, fmt.Errorf("go %s: %w\n%s", args[0], err, strings.TrimSpace(said.String()+out.String()))
 	}
 	return out.Bytes(), nil
 }
