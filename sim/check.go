@@ -39,6 +39,7 @@ type runKey struct {
 type runRecord struct {
 	hash     uint64
 	schedule uint64 // in exact mode
+	decided  string // by it
 	failed   bool
 }
 
@@ -69,7 +70,7 @@ func recordRun(r *runner, o *outcome) bool {
 	if !recordsRuns {
 		return false
 	}
-	fmt.Fprintf(recordOutput, "\n%s%d %d %x %x %t %q\n", recordMark, r.nth, o.seed, o.trace.Hash(), o.schedule.Hash, o.failed, r.name)
+	fmt.Fprintf(recordOutput, "\n%s%d %d %x %x %t %q %s\n", recordMark, r.nth, o.seed, o.trace.Hash(), o.schedule.Hash, o.failed, r.name, packed(o.decided))
 	return true
 }
 
@@ -83,7 +84,8 @@ func (r *runner) checkRun(o *outcome) string {
 	case other.hash == first.Hash() && other.failed:
 		return "sim: two runs with the same seed and the same trace differ: the second one failed, so it depends on something other than the network"
 	case other.hash == first.Hash() && other.schedule != o.schedule.Hash:
-		return fmt.Sprintf("sim: two runs with the same seed had the same trace, but their goroutines ran in other orders (%s). See docs/exact.md for what remains inexact", scheduleText(o.schedule))
+		return fmt.Sprintf("sim: two runs with the same seed had the same trace, but their goroutines ran in other orders (%s). %s\nSee docs/exact.md for what remains inexact",
+			scheduleText(o.schedule), otherOrder(o.decided, other.decided))
 	case other.hash == first.Hash():
 		return ""
 	}
@@ -124,9 +126,11 @@ func (p *secondProcess) run(key runKey) (runRecord, error) {
 
 // take notes a line of the process.
 func (p *secondProcess) take(line string) {
-	if _, told, ok := strings.Cut(line, recordMark); ok {
+	if _, told, ok := strings.Cut(strings.TrimSuffix(line, "\n"), recordMark); ok {
 		var key runKey
 		var record runRecord
+		space := max(0, strings.LastIndexByte(told, ' '))
+		told, record.decided = told[:space], strings.TrimPrefix(told[space:], " ")
 		if _, err := fmt.Sscanf(told, "%d %d %x %x %t %q", &key.nth, &key.seed, &record.hash, &record.schedule, &record.failed, &key.name); err == nil {
 			p.runs[key] = record
 			return

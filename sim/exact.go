@@ -37,7 +37,7 @@ func NeedExact(t testing.TB) {
 }
 
 // enrol has the runtime schedule the bubble of the calling goroutine, its first.
-func enrol(run *bubbleRun, seed uint64) {
+func (r *runner) enrol(run *bubbleRun, seed uint64) {
 	if !exact.Enabled {
 		return
 	}
@@ -45,6 +45,7 @@ func enrol(run *bubbleRun, seed uint64) {
 		panic("sim: exact mode: the goroutines of this bubble cannot be scheduled: it has others already")
 	}
 	run.scheduled.Store(exact.ThisBubble())
+	r.noteDecisions()
 }
 
 // schedule is how goroutines are chosen, by the environment.

@@ -213,3 +213,8 @@ func (n *Network) Recount() error {
 		return nil
 	})
 }
+
+var (
+	OtherOrder = otherOrder
+	Packed     = packed
+)

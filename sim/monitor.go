@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // A monitor looks at a run from outside, on the real clock, so that no test ends without a
@@ -178,7 +180,8 @@ func moving(n *Network) (moving, all []goroutine) {
 
 // A pulse tells those outside the bubble how late it is in there, which they cannot ask. It beats
 // about once in a second of real time: between its first beats virtual time doubles, and
-// later it keeps to the monitor's seconds. It also stops the clock of a bubble that was abandoned.
+// later it keeps to the monitor's seconds. In exact mode real time must decide nothing: there a sixteenth of the virtual time that has
+// passed is between two beats. It also stops the clock of a bubble that was abandoned.
 type pulse struct {
 	timer   *time.Timer
 	every   time.Duration
@@ -203,6 +206,8 @@ func (n *Network) startPulse() {
 		p := &n.harness.pulse
 		p.seen.Store(n.now())
 		switch passed := p.seconds.Load() - p.last; {
+		case exact.Enabled:
+			p.every = max(firstBeat, time.Duration(n.now()/16))
 		case passed == 0:
 			p.every = min(2*p.every, maxLimit)
 		case passed > 1:

@@ -202,6 +202,7 @@ type runner struct {
 	found  *causes // of a sweep
 	breaks string  // of Explore
 	keep   *keeper // nil if nothing is to be left
+	notes  bool    // of decisions are taken
 }
 
 // An outcome is what became of one run.
@@ -209,6 +210,7 @@ type outcome struct {
 	seed     uint64
 	trace    *Trace         // as soon as there is a network
 	schedule exact.Schedule // in exact mode, of a run that has ended
+	decided  []uint64       // by it, if that is to be compared
 	returned bool           // the test function did
 	problems []string       // what went wrong in the network, and with the end of the run
 	failed   bool           // for these, or for what the test function told its t
@@ -322,7 +324,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 	defer startMonitor(t, run, o.seed, command).stop()
 	var problems []string // of the bubble, which may go on when it was abandoned
 	given := run.run(t, func(t *testing.T) {
-		enrol(run, o.seed)
+		r.enrol(run, o.seed)
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(o.seed)))
 		run.ballast.prepare()
 		n.seedCrypto(t)
@@ -340,7 +342,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 		t.Cleanup(func() { // after those of f
 			problems = append(problems, n.finish()...)
 			run.ballast.end()
-			o.schedule = exact.Now()
+			o.schedule, o.decided = r.scheduled()
 			run.end.Lock()
 			defer run.end.Unlock()
 			if n.harness.reported.CompareAndSwap(false, true) {

@@ -1,5 +1,7 @@
 package overlay
 
+import "slices"
+
 // The places at which the scheduler may switch although nothing waits.
 var pointSet = set{
 	name: "points",
@@ -8,18 +10,36 @@ var pointSet = set{
 		{pkg: "internal/sync", name: "squall.go"},
 		{pkg: "sync/atomic", name: "squall.go"},
 	},
-	edits: append([]edit{
-		after("runtime", "newproc", "systemstack(_)", "squallPoint()"),
-		begin("runtime", "chansend", "squallPoint()"),
-		begin("runtime", "chanrecv", "squallPoint()"),
-		begin("runtime", "closechan", "squallPoint()"),
-		begin("runtime", "selectgo", "squallPoint()"),
-		begin("internal/sync", "Mutex.Lock", "runtime_squallPoint()"),
-		begin("internal/sync", "Mutex.TryLock", "runtime_squallPoint()"),
-		after("internal/sync", "Mutex.Unlock", "if new != 0 {}", "runtime_squallPoint()"),
-		begin("sync", "RWMutex.RLock", "runtime_squallPoint()"),
+	edits: slices.Concat(runtimePoints, syncPoints(), atomicPoints()),
+}
+
+var runtimePoints = []edit{
+	after("runtime", "newproc", "systemstack(_)", "squallPoint()"),
+	begin("runtime", "chansend", "squallPoint()"),
+	begin("runtime", "chanrecv", "squallPoint()"),
+	begin("runtime", "closechan", "squallPoint()"),
+	begin("runtime", "selectgo", "squallPoint()"),
+}
+
+// syncPoints are one in each call of what package sync exports, however much it does within: what it finds there, such as
+// readers of another bubble, must not shift what follows.
+func syncPoints() []edit {
+	edits := []edit{
+		after("sync", "Mutex.Unlock", "m.mu.Unlock()", "runtime_squallPoint()"),
 		after("sync", "RWMutex.RUnlock", "if r := _; r < 0 {}", "runtime_squallPoint()"),
-	}, atomicPoints()...),
+		after("sync", "RWMutex.Unlock", "rw.w.Unlock()", "runtime_squallPoint()"),
+		after("sync", "rlocker.Unlock", "(*RWMutex)(r).RUnlock()", "runtime_squallPoint()"),
+		after("sync", "WaitGroup.Go", "go _()", "runtime_squallPoint()"),
+	}
+	for _, at := range []string{
+		"Mutex.Lock", "Mutex.TryLock", "RWMutex.Lock", "RWMutex.TryLock", "RWMutex.RLock", "RWMutex.TryRLock", "rlocker.Lock",
+		"Cond.Wait", "Cond.Signal", "Cond.Broadcast", "WaitGroup.Add", "WaitGroup.Done", "WaitGroup.Wait", "Once.Do",
+		"Map.Load", "Map.Store", "Map.Clear", "Map.LoadOrStore", "Map.LoadAndDelete", "Map.Delete", "Map.Swap",
+		"Map.CompareAndSwap", "Map.CompareAndDelete", "Map.Range",
+	} {
+		edits = append(edits, begin("sync", at, "runtime_squallPoint()"))
+	}
+	return edits
 }
 
 // atomicPoints are the methods of the types of sync/atomic. Its functions are replaced by

@@ -10,6 +10,7 @@ var schedulerSet = set{
 		{pkg: "runtime", name: "squallrand.go"},
 		{pkg: "runtime", name: "squalllock.go"},
 		{pkg: "runtime", name: "squallobject.go"},
+		{pkg: "runtime", name: "squallnote.go"},
 	},
 	edits: []edit{
 		fields("runtime", "g", "squall squallG"),
@@ -40,6 +41,8 @@ var schedulerSet = set{
 
 		// What depends on real time or on other processors.
 		begin("runtime", "internal_sync_nanotime", "if b := getg().bubble; b != nil && b.squall.on { return b.now }"),
+		// Otherwise it leaves timers that were stopped in the heap, and which of those of one instant is first changes.
+		replace("runtime", "timers.cleanHead", "gp.preemptStop", "(gp.preemptStop && (gp.bubble == nil || !gp.bubble.squall.on))"),
 		begin("runtime", "internal_sync_runtime_canSpin", "if b := getg().bubble; b != nil && b.squall.on { return false }"),
 	},
 }

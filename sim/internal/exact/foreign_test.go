@@ -1,6 +1,7 @@
 package exact_test
 
 import (
+	"reflect"
 	"runtime"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ func TestALockThatOthersHoldDoesNotChangeTheOrder(t *testing.T) {
 	}{
 		{"Mutex", func() (outside, inside sync.Locker) { mu := new(sync.Mutex); return mu, mu }},
 		{"RWMutex, written", func() (outside, inside sync.Locker) { mu := new(sync.RWMutex); return mu, mu.RLocker() }},
+		{"RWMutex, read", func() (outside, inside sync.Locker) { mu := new(sync.RWMutex); return mu.RLocker(), mu }},
 	} {
 		t.Run(lock.name, func(t *testing.T) {
 			run := func(held time.Duration) (o outcome) {
@@ -80,4 +82,80 @@ func TestTimeStandsWhileOthersHoldALock(t *testing.T) {
 		all.Wait()
 		require.Equal(t, 3*time.Second, n.Elapsed())
 	})
+}
+
+// Nor what it has done before: an operation is one place at which a goroutine may be preempted, whatever it finds.
+func TestWhatOthersDidBeforeDoesNotChangeTheOrder(t *testing.T) {
+	sim.NeedExact(t)
+	for _, used := range []struct {
+		name string
+		by   func(before bool) (inside func())
+	}{
+		{"a Once that is done", func(before bool) func() {
+			var once sync.Once
+			if before {
+				once.Do(func() {})
+			}
+			return func() { once.Do(func() {}) }
+		}},
+		{"a function that has been called once", func(before bool) func() {
+			value := sync.OnceValue(func() int { return 1 })
+			if before {
+				value()
+			}
+			return func() { value() }
+		}},
+		{"a Map with many keys", func(before bool) func() {
+			var m sync.Map
+			if before {
+				for i := range 5000 {
+					m.Store(-1-i, i)
+				}
+			}
+			return func() {
+				m.Store(1, 1)
+				m.LoadOrStore(2, 2)
+				m.CompareAndSwap(1, 1, 3)
+				m.Load(1)
+				m.Delete(2)
+			}
+		}},
+		{"a Pool that has something", func(before bool) func() {
+			pool := sync.Pool{New: func() any { return new(int) }}
+			if before {
+				pool.Put(new(int))
+			}
+			return func() { pool.Put(pool.Get()) }
+		}},
+		{"a type that reflect knows", func(before bool) func() {
+			know := func() {
+				reflect.FuncOf([]reflect.Type{reflect.TypeFor[outcome](), reflect.TypeFor[exact.Schedule]()}, nil, false)
+			}
+			if before {
+				know()
+			}
+			return know
+		}},
+	} {
+		t.Run(used.name, func(t *testing.T) {
+			run := func(before bool) (s exact.Schedule) {
+				use := used.by(before)
+				require.NoError(t, sim.Try(t, func(*sim.Network) error {
+					var all sync.WaitGroup
+					for range 10 {
+						all.Go(func() {
+							for range 20 {
+								use()
+							}
+						})
+					}
+					all.Wait()
+					s = exact.Now()
+					return nil
+				}))
+				return s
+			}
+			require.Equal(t, run(false), run(true))
+		})
+	}
 }

@@ -19,3 +19,9 @@ func ThisBubble() *Bubble { return &Bubble{} }
 
 // Unstick does nothing.
 func (b *Bubble) Unstick() {}
+
+// Note does nothing.
+func Note([]uint64) {}
+
+// Beginning is nothing.
+func Beginning() uintptr { return 0 }

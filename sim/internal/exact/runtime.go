@@ -35,6 +35,20 @@ func (b *Bubble) Unstick() {
 	}
 }
 
+// Note has the scheduler of the calling goroutine's bubble note its decisions, while there is room. The nth is that of the nth
+// decision: the number of the goroutine that was next, or, in the uppermost bit, that a place was passed where one could be
+// preempted, and how far from the [Beginning] of the program that is. 15 bits from the 48th say how many others were ready.
+func Note(decisions []uint64) { squallNote(decisions) }
+
+// Beginning is that of the program's code.
+func Beginning() uintptr { return squallBeginning() }
+
+//go:linkname squallNote runtime.squallNote
+func squallNote(notes []uint64)
+
+//go:linkname squallBeginning runtime.squallBeginning
+func squallBeginning() uintptr
+
 //go:linkname squallEnrol runtime.squallEnrol
 func squallEnrol(seed uint64, policy uint8, preempt, depth uint32) bool
 

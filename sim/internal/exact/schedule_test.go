@@ -32,7 +32,7 @@ func (b bug) strikes(t *testing.T, seed uint64) bool {
 // A sweep over seeds finds each of these bugs, and a seed that found it finds it again. With SQUALL_BUGS=1000 the test takes that
 // many seeds and prints a table; without exact mode it then prints how many of so many runs find them.
 func TestASweepFindsClassicBugs(t *testing.T) {
-	seeds := uint64(400)
+	seeds := uint64(1000)
 	if text := os.Getenv("SQUALL_BUGS"); text != "" {
 		var err error
 		seeds, err = strconv.ParseUint(text, 10, 32)

@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
+)
+
+// With SQUALL_CHECK=1 in exact mode both runs of a test take notes of what their schedulers decide. Two runs may have one trace though
+// their goroutines ran in other orders, and perhaps only while the machine is busy, so that no third run would show where.
+
+const mostDecisions = 1 << 20 // of a run; 8 MB
+
+// decisions are those of the bubble that runs: there is one at a time.
+var decisions []uint64
+
+// noteDecisions has the bubble of the calling goroutine note them, if its run is to be compared.
+func (r *runner) noteDecisions() {
+	if r.check != checkAll && !recordsRuns {
+		return
+	}
+	if decisions == nil {
+		decisions = make([]uint64, mostDecisions)
+	}
+	exact.Note(decisions)
+	r.notes = true
+}
+
+// scheduled is what became of the bubble of the calling goroutine, and its decisions if they were noted.
+func (r *runner) scheduled() (s exact.Schedule, noted []uint64) {
+	s = exact.Now()
+	if r.notes {
+		noted = slices.Clone(decisions[:min(mostDecisions, s.Turns+s.Points)])
+	}
+	return s, noted
+}
+
+// packed are decisions as text without spaces, and unpacked the reverse of it.
+func packed(all []uint64) string {
+	var b bytes.Buffer
+	to := base64.NewEncoder(base64.RawStdEncoding, &b)
+	w, err := flate.NewWriter(to, flate.BestSpeed)
+	if err != nil {
+		panic(err) // the level is one
+	}
+	binary.Write(w, binary.LittleEndian, all) // to memory
+	w.Close()
+	to.Close()
+	return b.String()
+}
+
+func unpacked(text string) ([]uint64, error) {
+	from := flate.NewReader(base64.NewDecoder(base64.RawStdEncoding, strings.NewReader(text)))
+	raw, err := io.ReadAll(from)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]uint64, len(raw)/8)
+	_, err = binary.Decode(raw, binary.LittleEndian, all)
+	return all, err
+}
+
+// otherOrder says where a second run's decisions leave those of the first.
+func otherOrder(first []uint64, second string) string {
+	other, err := unpacked(second)
+	if err != nil {
+		return fmt.Sprintf("What the second run decided is not known: %v", err)
+	}
+	at := 0
+	for at < len(first) && at < len(other) && first[at] == other[at] {
+		at++
+	}
+	if at == len(first) && at == len(other) {
+		return fmt.Sprintf("Their first %d decisions are the same.", at)
+	}
+	const shown = 5
+	text := fmt.Sprintf("Decision number %d is the first that differs:\n  first:  %s\n  second: %s", at+1, decisionAt(first, at), decisionAt(other, at))
+	for i := at - 1; i >= max(0, at-shown); i-- {
+		text += "\n  before: " + decisionAt(first, i)
+	}
+	return text
+}
+
+// decisionAt describes one, as runtime.squallNote has it.
+func decisionAt(all []uint64, i int) string {
+	if i >= len(all) {
+		return "none, the test had ended"
+	}
+	const point = 1 << 63
+	what, others := all[i]&(1<<48-1), all[i]>>48&(1<<15-1)
+	if all[i]&point == 0 {
+		return fmt.Sprintf("goroutine %d of the test was next, and %d more were ready", what, others)
+	}
+	calls := runtime.CallersFrames([]uintptr{exact.Beginning() + uintptr(what)})
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = calls.Next()
+		if at := (frame{function: f.Function, where: fmt.Sprintf("%s:%d", f.File, f.Line)}); !at.standard() {
+			return fmt.Sprintf("one passed %s (%s), where it could be preempted, and %d more were ready", at.where, at.short(), others)
+		}
+	}
+	return fmt.Sprintf("one passed a place where it could be preempted, and %d more were ready", others)
+}
