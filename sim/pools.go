@@ -94,7 +94,8 @@ func keepsPools(packages map[string]string) bool {
 			return true
 		}
 		for _, file := range files {
-			if !strings.HasSuffix(file.Name(), ".go") {
+			// A package's tests are linked only into its own.
+			if name := file.Name(); !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") && dir != thisDir {
 				continue
 			}
 			source, err := os.ReadFile(filepath.Join(dir, file.Name()))

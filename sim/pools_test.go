@@ -77,6 +77,9 @@ func TestWhichSourcesKeepPools(t *testing.T) {
 		require.Equal(t, want, keepsPools(map[string]string{dir: "a"}), "%s", source)
 		require.False(t, keepsPools(map[string]string{dir: "go.etcd.io/bbolt"}), "known to pool buffers only")
 	}
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a_test.go"), []byte("package a\nimport \"sync\"\nvar timers sync.Pool"), 0o600))
+	require.False(t, keepsPools(map[string]string{dir: "a"}), "the tests of another package are not linked")
 	require.True(t, keepsPools(map[string]string{"/does/not/exist": "a"}), "as with -trimpath")
 	require.False(t, keepsPools(nil))
 }
