@@ -119,6 +119,7 @@ func Break(n *Network, what Breakage, at Place) *Fault {
 type watch struct {
 	broken []*breakage
 	sees   *observer // nil but for [Explore]
+	rules  rules
 }
 
 // A breakage is a fault at one packet.

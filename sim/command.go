@@ -19,8 +19,9 @@ func (r *runner) command(seed uint64) string {
 	if faults := os.Getenv(faultsVariable); faults != "" {
 		words = append([]string{faultsVariable + "=" + shellQuote(faults)}, words...)
 	}
-	if r.breaks != "" {
-		words = append([]string{exploreVariable + "=" + shellQuote(r.breaks)}, words...)
+	for _, e := range r.env {
+		name, value, _ := strings.Cut(e, "=")
+		words = append([]string{name + "=" + shellQuote(value)}, words...)
 	}
 	dir, pkg := r.dir, r.pkg
 	if pkg == "command-line-arguments" { // go test a_test.go: no package that has a path

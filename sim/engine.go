@@ -163,6 +163,9 @@ func (n *Network) stepNow() bool {
 	if n.closed {
 		return false
 	}
+	if n.payRules() {
+		return true
+	}
 	now := max(n.now(), n.clock.at)
 	n.catchUp(now)
 	if n.goIdle(now) {
@@ -280,6 +283,7 @@ func (n *Network) takeWakes(now int64, out []release) []release {
 	}
 	n.calls.firstWake += count
 	n.clock.released, n.clock.active = now, now
+	n.oweRules()
 	return out
 }
 

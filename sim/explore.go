@@ -98,7 +98,9 @@ type exploration struct {
 func (e *exploration) with(sees *observer, breaks []brokenPlace) *runner {
 	r := *e.r
 	r.opts = append(slices.Clone(r.opts), func(o *options) { o.sees, o.breaks = sees, breaks })
-	r.breaks = brokenWords(r.call, breaks)
+	if words := brokenWords(r.call, breaks); words != "" {
+		r.env = []string{exploreVariable + "=" + words}
+	}
 	return &r
 }
 

@@ -126,6 +126,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 			l.ba.resolve()
 		}
 		n.wires.link(l.ab, l.ba)
+		n.wires.links = append(n.wires.links, madeLink{l, n.moment()})
 		n.wires.version++
 		n.invalidate()
 	})

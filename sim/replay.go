@@ -77,7 +77,7 @@ func (r *runner) rerun(o *outcome, env ...string) (second rerun) {
 	cmd.Dir = r.dir
 	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, o.seed), checkVariable+"=0", artifactsVariable+"="+noArtifacts, otherProcs(),
 		replayFile+"="+file, fmt.Sprintf("%s=%d %x %x %s", replayRun, r.call, o.trace.Hash(), o.schedule.Hash, r.name))
-	cmd.Env = append(cmd.Env, env...)
+	cmd.Env = append(append(cmd.Env, r.env...), env...)
 	out, runErr := cmd.CombinedOutput()
 	second = rerun{output: string(out), err: runErr}
 	text, err := os.ReadFile(file)

@@ -198,11 +198,11 @@ type runner struct {
 	pkg  string
 	dir  string
 
-	check  checkMode
-	found  *causes // of a sweep
-	breaks string  // of Explore
-	keep   *keeper // nil if nothing is to be left
-	notes  bool    // of decisions are taken
+	check checkMode
+	found *causes  // of a sweep
+	env   []string // what the environment must say besides, NAME=value, for the same run again
+	keep  *keeper  // nil if nothing is to be left
+	notes bool     // of decisions are taken
 }
 
 // An outcome is what became of one run.
@@ -391,6 +391,7 @@ func testPanicked(p any) string {
 
 // finish ends the network and returns what went wrong with it.
 func (n *Network) finish() (problems []string) {
+	n.lookAtTheEnd()
 	why := text(n, func() string {
 		defer n.shutdown("")
 		if n.over.why == "" {

@@ -10,6 +10,7 @@ import (
 // A topology is what joins the hosts of a network.
 type topology struct {
 	pipes    []*pipe // in the order in which they were made
+	links    []madeLink
 	linked   map[nodes]*pipe
 	defaults map[nodes]*pipe // between hosts that no link joins
 	paths    map[way]*path

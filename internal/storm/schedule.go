@@ -84,8 +84,14 @@ func (x Fault[W]) smaller(simpler Simpler[W]) iter.Seq[Fault[W]] {
 				return
 			}
 		}
-		for _, d := range x.shorter(simpler) {
+		shorter := x.shorter(simpler)
+		for _, d := range shorter {
 			if !yield(Fault[W]{x.What, x.At, d}) {
+				return
+			}
+		}
+		for _, d := range shorter {
+			if simpler.Last > 0 && !yield(Fault[W]{x.What, x.At + x.Lasts - d, d}) {
 				return
 			}
 		}

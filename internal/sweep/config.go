@@ -155,7 +155,7 @@ func (s Shard) of(all Seeds) (part Seeds, ok bool) {
 
 // environment is that of a process which runs tests.
 func environment(seeds Seeds) []string {
-	env := append(os.Environ(), "SQUALL_SEED=", "SQUALL_SEEDS="+seeds.list(), "SQUALL_CHECK=0", "GOMAXPROCS=1")
+	env := append(os.Environ(), "SQUALL_SEED=", "SQUALL_SEEDS="+seeds.list(), "SQUALL_SWEEP=1", "SQUALL_CHECK=0", "GOMAXPROCS=1")
 	if os.Getenv("SQUALL_ARTIFACTS") == "" {
 		env = append(env, "SQUALL_ARTIFACTS=off") // in CI, too: squall report makes them of a finding
 	}

@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// Rules are what a test demands of every instant.
+type rules struct {
+	all    []rule
+	owed   bool // something has come to the program since they were looked at
+	broken bool // one is, which has ended the network
+}
+
+// A rule is one of them.
+type rule struct {
+	name  string
+	check func() error
+	by    moment
+}
+
+// Always demands of the rest of the test that check returns nil: after everything that comes to the program from the network
+// (data, a connection, an error, an answer of a name server), once every goroutine is blocked, and at the end of the test. The first error fails the
+// test and ends the network at that instant, so that the report is as of then. What the program does by its own timers
+// alone is looked at with the next that comes to it.
+//
+// Checks run one after the other, on goroutines of their own. One should only look: what it reads needs a lock or the like, as between any goroutines of the program, but none that the
+// program holds while it waits for the network. It panics if name is empty or check is nil, or on the wall clock, where nothing says when the program is quiet.
+func (n *Network) Always(name string, check func() error) {
+	switch {
+	case name == "":
+		panic("sim: Always: the name is empty")
+	case check == nil:
+		panic(fmt.Sprintf("sim: Always(%q): check must not be nil", name))
+	case !n.clock.virtual:
+		panic(fmt.Sprintf("sim: Always(%q): the network is on the wall clock; it must be that of a test", name))
+	}
+	n.do(func() { n.watch.rules.all = append(n.watch.rules.all, rule{name: name, check: check, by: n.moment()}) })
+}
+
+// oweRules has the rules looked at as soon as the program is quiet. The lock is held.
+func (n *Network) oweRules() {
+	if len(n.watch.rules.all) > 0 {
+		n.watch.rules.owed = true
+		n.requestStep()
+	}
+}
+
+// payRules does that, if it is owed. The lock is held, but while a goroutine is started.
+func (n *Network) payRules() (paid bool) {
+	if !n.watch.rules.owed {
+		return false
+	}
+	n.watch.rules.owed = false
+	n.wakeAt(atOnce) // the rest of this instant comes afterwards
+	by := n.watch.rules.all[0].by
+	n.unlockToWake()
+	n.launch(by, n.lookAtRules)
+	n.lockAgain()
+	return true
+}
+
+// lookAtTheEnd makes the checks once more, where those before were made, so that they come one after the other to the race detector, too.
+func (n *Network) lookAtTheEnd() {
+	if get(n, func() bool { return len(n.watch.rules.all) == 0 || n.closed }) {
+		return
+	}
+	done := make(chan struct{})
+	var no moment
+	n.launch(no, func() {
+		defer close(done)
+		n.lookAtRules()
+	})
+	<-done
+}
+
+// lookAtRules makes each check, until one fails. It is called without the lock.
+func (n *Network) lookAtRules() {
+	for i := 0; ; i++ {
+		r := n.rule(i)
+		if !r.is {
+			return
+		}
+		if err := r.check(); err != nil {
+			n.do(func() { n.breakRule(i, err.Error()) })
+		}
+	}
+}
+
+// A numberedRule is a rule, if there is one of that number.
+type numberedRule struct {
+	rule
+	is bool
+}
+
+func (n *Network) rule(i int) numberedRule {
+	return get(n, func() (r numberedRule) {
+		if i < len(n.watch.rules.all) && !n.closed {
+			r = numberedRule{n.watch.rules.all[i], true}
+			n.reveal(r.by)
+		}
+		return r
+	})
+}
+
+// breakRule fails the test for a rule, and ends the network, so that the report is as of then. The lock is held.
+func (n *Network) breakRule(i int, why string) {
+	if n.closed {
+		return
+	}
+	r := &n.watch.rules.all[i]
+	n.watch.rules.broken = true
+	n.note(nil, nil, "not always: "+r.name)
+	n.log.failures = append(n.log.failures, fmt.Sprintf("at %v of virtual time it was no longer so that always %q: %s\n"+
+		"This ended the network: other calls that fail with \"use of closed network connection\" do so because of it.",
+		time.Duration(n.now()), r.name, why))
+	n.shutdown("")
+}

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/squall-sim/squall/internal/failure"
+)
+
+// Trials are runs of a test for a search, as [Explore] and package weather make one: of many runs those that fail are finds, and one of
+// them is shown in the end. Like [Test] they have the seeds that the environment asks for.
+type Trials struct {
+	r     *runner
+	seeds []uint64
+}
+
+// NewTrials begins a search by the test t for a function of that name, such as "weather: Test". The seeds are those given, unless the environment
+// has others.
+func NewTrials(t *testing.T, function string, seeds []uint64, opts ...Option) *Trials {
+	t.Helper()
+	r, _, _ := prepare(t, function, nil, opts)
+	all, err := Seeds(seeds...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Trials{r, all}
+}
+
+// Seeds are those of the search, and whether SQUALL_SEEDS has asked for them, so that each is to be a subtest of the name "seed=7".
+func (x *Trials) Seeds() (seeds []uint64, subtests bool) {
+	return x.seeds, os.Getenv(seedsVariable) != ""
+}
+
+// Compares says that each run is to be made by [Trials.Run], also one that has not failed: it is compared with one in a second process (SQUALL_CHECK=1), or
+// leaves something to look at.
+func (x *Trials) Compares() bool {
+	return x.r.check == checkAll || recordsRuns || x.r.keep != nil && x.r.keep.all
+}
+
+// A Failure is why a trial failed.
+type Failure struct {
+	Cause string // what failed first, each number as #: failures that have the same are alike
+	Text  string // all that failed
+	Trace uint64 // hash of the trace
+}
+
+// Try runs f on a network in a bubble, as [Test] does, and returns nil, or why it failed. The t that f is given notes what it is told, and does
+// not fail the test. What f logs is dropped.
+func (x *Trials) Try(t *testing.T, seed uint64, f func(t testing.TB, n *Network)) *Failure {
+	t.Helper()
+	mustBeOutside("Trials.Try")
+	r := *x.r
+	r.keep = nil
+	out := outcome{seed: seed}
+	notes := &notes{}
+	var failed *Failure
+	r.once(t, &out, func(t *testing.T, n *Network) {
+		notes.TB = t
+		notes.run(func() { f(notes, n) })
+	}, func(*testing.T) {
+		all := append(notes.failures(), out.problems...)
+		if get(out.network(), func() bool { return out.network().watch.rules.broken }) { // it came first
+			all = append(out.problems[:len(out.problems):len(out.problems)], notes.failures()...)
+		}
+		if len(all) > 0 {
+			failed = &Failure{
+				Cause: causeOf(all[0]), Text: strings.Join(all, "\n"), Trace: out.trace.Hash(),
+			}
+		}
+	})
+	return failed
+}
+
+// causeOf is a failure without what differs from run to run: its first line, or what testify says that was wrong.
+func causeOf(text string) string {
+	_, what := failure.First("    trial.go:1: " + text) // as it would be printed
+	return failure.Alike(what)
+}
+
+// Run runs f as [Test] does with that seed, on t: it fails the test if f does, with a report, a second run and what else Test does then. The command that
+// repeats it has some variables more, NAME=value, which a second run is given, too.
+func (x *Trials) Run(t *testing.T, seed uint64, f func(t *testing.T, n *Network), env ...string) {
+	t.Helper()
+	mustBeOutside("Trials.Run")
+	r := *x.r
+	r.f, r.env = f, env
+	r.run(t, seed)
+}
+
+// Command is what a person types to repeat a run.
+func (x *Trials) Command(seed uint64, env ...string) string {
+	r := *x.r
+	r.env = env
+	return r.command(seed)
+}
+
+// notes are the t of a trial.
+type notes struct {
+	testing.TB // of the bubble, for what has nothing to do with failing
+
+	mu      sync.Mutex
+	said    []string
+	failed  bool
+	skipped bool
+}
+
+// run calls f as package testing calls a test: on a goroutine that FailNow may end.
+func (t *notes) run(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		returned := false
+		defer func() {
+			if p := recover(); p != nil {
+				t.note(testPanicked(p))
+			} else if !returned && !t.Failed() && !t.Skipped() {
+				t.note("sim: the test function was left by FailNow or Skip of a t other than the one that it is given, or by runtime.Goexit")
+			}
+		}()
+		f()
+		returned = true
+	}()
+	<-done
+}
+
+// failures are why the trial failed by its t.
+func (t *notes) failures() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.failed && len(t.said) == 0 {
+		return []string{"the test failed without a word"}
+	}
+	return t.said[:len(t.said):len(t.said)]
+}
+
+func (t *notes) note(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = true
+	t.said = append(t.said, strings.TrimRight(text, "\n"))
+}
+
+// What follows is that of testing.TB which has to do with failing and with output.
+
+func (t *notes) Error(args ...any)                 { t.note(fmt.Sprintln(args...)) }
+func (t *notes) Errorf(format string, args ...any) { t.note(fmt.Sprintf(format, args...)) }
+
+func (t *notes) Fatal(args ...any) {
+	t.note(fmt.Sprintln(args...))
+	runtime.Goexit()
+}
+
+func (t *notes) Fatalf(format string, args ...any) {
+	t.note(fmt.Sprintf(format, args...))
+	runtime.Goexit()
+}
+
+func (t *notes) Fail() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = true
+}
+
+func (t *notes) FailNow() {
+	t.Fail()
+	runtime.Goexit()
+}
+
+func (t *notes) Failed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed
+}
+
+func (t *notes) Skip(...any)          { t.SkipNow() }
+func (t *notes) Skipf(string, ...any) { t.SkipNow() }
+
+func (t *notes) SkipNow() {
+	t.mu.Lock()
+	t.skipped = true
+	t.mu.Unlock()
+	runtime.Goexit()
+}
+
+func (t *notes) Skipped() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.skipped
+}
+
+func (t *notes) Log(...any)          {}
+func (t *notes) Logf(string, ...any) {}
+func (t *notes) Helper()             {}
+func (t *notes) Output() io.Writer   { return io.Discard }

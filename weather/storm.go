@@ -1,0 +1,195 @@
+package weather
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/internal/storm"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A Storm is the weather of one run. Its methods are for the goroutine of the test function, but for Sometimes, which is for all.
+type Storm struct {
+	c     Config
+	t     testing.TB
+	n     *sim.Network
+	seed  uint64
+	given bool     // what the storm is; otherwise it is drawn
+	is    schedule // once it has begun
+	tally *tally
+
+	begun, settled bool
+	over           time.Duration // since the network was made, when the storm is
+	told           []string      // each fault in words,
+	code           []string      // and as Go
+	wrong          error         // with what the storm is, or is to be drawn from
+	promises       []promise
+}
+
+// A promise is what must hold after the storm.
+type promise struct {
+	name  string
+	check func() error
+}
+
+// Begin has the storm begin now, over the hosts and links that there are. It fails the test if nothing can happen there. It panics if the storm has begun already.
+func (s *Storm) Begin() {
+	s.t.Helper()
+	if s.begun {
+		panic("weather: Storm.Begin: the storm has begun already")
+	}
+	s.begun = true
+	if !s.given {
+		if s.is = s.c.draw(s.seed, s.n); s.is == nil {
+			s.wrong = fmt.Errorf("weather: Storm.Begin: the network has %d hosts and %d links, and with Config.Kinds, Up and Spared as they are nothing can happen to any: "+
+				"make them before Begin, or leave more to the storm", len(s.n.Hosts()), len(s.n.Links()))
+			s.t.Fatal(s.wrong)
+		}
+	}
+	s.over = s.n.Elapsed() + max(s.c.For, s.is.Over())
+	for _, x := range s.is {
+		site, err := siteOf(s.n, x.What)
+		if err != nil {
+			s.wrong = err
+			s.t.Fatalf("weather: the storm is not one of this test any more: %v", err)
+		}
+		f := all[x.What.kind].Fault(site)
+		s.told = append(s.told, fmt.Sprintf("%v (from %v to %v)", f, x.At, x.At+x.Lasts))
+		s.code = append(s.code, fmt.Sprintf("n.Inject(%s, %s, %s)", goTime(x.At), goTime(x.Lasts), f.Code(nil)))
+		s.n.Inject(x.At, x.Lasts, f)
+	}
+}
+
+// siteOf finds on a network where a fault is.
+func siteOf(n *sim.Network, w what) (storm.Site, error) {
+	host := func(name string) *sim.Host {
+		for _, h := range n.Hosts() {
+			if strings.EqualFold(h.Name(), name) {
+				return h
+			}
+		}
+		return nil
+	}
+	kind := all[w.kind]
+	if kind.Of == storm.OfLink {
+		for _, l := range n.Links() {
+			a, b := l.Ends()
+			there, back := l.Config()
+			switch {
+			case strings.EqualFold(nameOf(a), w.from) && strings.EqualFold(nameOf(b), w.to):
+				return storm.Site{Net: n, From: a, To: b, Link: l, Own: there}, nil
+			case strings.EqualFold(nameOf(b), w.from) && strings.EqualFold(nameOf(a), w.to):
+				return storm.Site{Net: n, From: b, To: a, Link: l, Own: back}, nil
+			}
+		}
+		return storm.Site{}, fmt.Errorf("%s %s %s: no link joins the two", kind.Name, w.from, w.to)
+	}
+	from := host(w.from)
+	if from == nil {
+		return storm.Site{}, fmt.Errorf("%s %s: the network has no host of that name", kind.Name, w.from)
+	}
+	site := storm.Site{Net: n, From: from}
+	if kind.Of == storm.OfHosts {
+		to := host(w.to)
+		if to == nil {
+			return storm.Site{}, fmt.Errorf("%s %s %s: the network has no host %q", kind.Name, w.from, w.to, w.to)
+		}
+		site.To = to
+	}
+	return site, nil
+}
+
+// Eventually demands that check returns nil when Config.Recovery has passed after the storm: [Storm.Settle] makes it then, and fails the test for its error. It
+// panics if name is empty, check is nil, or Settle has returned.
+func (s *Storm) Eventually(name string, check func() error) {
+	switch {
+	case name == "":
+		panic("weather: Storm.Eventually: the name is empty")
+	case check == nil:
+		panic(fmt.Sprintf("weather: Storm.Eventually(%q): check must not be nil", name))
+	case s.settled:
+		panic(fmt.Sprintf("weather: Storm.Eventually(%q): Settle has returned already", name))
+	}
+	s.promises = append(s.promises, promise{name, check})
+}
+
+// Settle waits until the storm is over and Config.Recovery has passed since, and then makes each check of Eventually. It is called at the end of the test function
+// if that has not called it. It panics if the storm has not begun.
+func (s *Storm) Settle() {
+	s.t.Helper()
+	if !s.begun {
+		panic("weather: Storm.Settle: the storm has not begun: call Begin first")
+	}
+	if s.settled {
+		return
+	}
+	time.Sleep(max(0, s.over+s.c.Recovery-s.n.Elapsed()))
+	s.settled = true
+	for _, p := range s.promises {
+		if err := p.check(); err != nil {
+			s.t.Errorf("weather: %v after the storm it was not so that %q: %v", s.c.Recovery, p.name, err)
+		}
+	}
+}
+
+// end is what follows the test function.
+func (s *Storm) end() {
+	s.t.Helper()
+	if !s.begun {
+		s.t.Error("weather: Test: the function has not called Storm.Begin: it must, once it has made its hosts and links")
+		return
+	}
+	s.Settle()
+}
+
+// Sometimes notes whether something was so, such as that a client has tried again: a test whose storms never come there shows nothing. cond must have been true
+// once in all the runs of [Test], or the test fails. It panics if name is empty.
+func (s *Storm) Sometimes(name string, cond bool) {
+	if name == "" {
+		panic("weather: Storm.Sometimes: the name is empty")
+	}
+	s.tally.note(name, cond)
+}
+
+// A tally is which of the names of Sometimes have been true.
+type tally struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (t *tally) note(name string, cond bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seen == nil {
+		t.seen = map[string]bool{}
+	}
+	t.seen[name] = t.seen[name] || cond
+}
+
+// never are the names that have not been true.
+func (t *tally) never() (names []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(t.seen)) {
+		if !t.seen[name] {
+			names = append(names, fmt.Sprintf("%q", name))
+		}
+	}
+	return names
+}
+
+// goTime returns a time, of whole milliseconds, as Go code has it.
+func goTime(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d%time.Second == 0:
+		return fmt.Sprintf("%d*time.Second", d/time.Second)
+	}
+	return fmt.Sprintf("%d*time.Millisecond", d/time.Millisecond)
+}

@@ -1,0 +1,265 @@
+package weather
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/squall-sim/squall/internal/storm"
+	"github.com/squall-sim/squall/sim"
+)
+
+// A Func is a test in a storm. It makes its hosts and links, calls s.Begin, does what is tested, and demands what must hold in any weather; what must hold
+// again when all is well, after s.Settle. t is a [testing.T], or while storms are tried one that notes failures, so take it as what it is:
+// all that it calls must take a testing.TB. Inside f the same rules are for it as in [sim.Test].
+type Func func(t testing.TB, n *sim.Network, s *Storm)
+
+// shrinkTime is for how much real time a storm is made smaller; with -short a fifth of it.
+var shrinkTime = 30 * time.Second
+
+// Test runs f in storms that are drawn from seeds: 1 to Config.Storms, or those that the environment asks for (SQUALL_SEED, SQUALL_SEEDS, see [sim.Test]). A seed
+// draws the same storm in every run, as long as f makes the same hosts and links. A run fails as one of sim.Test does.
+//
+//	func TestPayments(t *testing.T) {
+//		weather.Test(t, weather.Config{}, func(t testing.TB, n *sim.Network, s *weather.Storm) {
+//			bank, shop := n.Host("bank"), n.Host("shop")
+//			n.Link(shop, bank, netem.Config{Delay: 20 * time.Millisecond})
+//			...
+//			n.Always("nobody pays twice", func() error { ... })
+//			s.Begin()
+//			...
+//			s.Settle()
+//			if paid != 10 {
+//				t.Errorf("%d of 10 were paid", paid)
+//			}
+//		})
+//	}
+//
+// The first storm that fails ends the test; with SQUALL_SEEDS, each seed is a subtest, and all are run. The storm is made smaller in up to Config.Tries runs
+// (and 30 s of real time, 6 s with -short), in which it is to fail for the same: the first failure, of which numbers may differ. Then it is run for good, with the
+// report of sim.Test, SQUALL_ARTIFACTS included. The failure has the command that repeats this run alone:
+//
+//	SQUALL_WEATHER='4s 100ms drop-data server client, 20s 1s crash server' SQUALL_SEED=7 go test -run '^TestPayments$' ...
+//
+// It is kept as testdata/weather/TestPayments/7.storm, and the storms that are kept there are run first the next time, each with its seed; one that passes is said to. With
+// SQUALL_SEED or SQUALL_SEEDS they are not run, and with SQUALL_SEEDS none is kept. A file that is damaged, of another version, or that names hosts that there are no more, fails the test.
+//
+// What f says by [Storm.Sometimes] must have been true once in the whole call of Test. That is judged if it has run Config.Storms storms or more and none failed; not of a
+// part of the seeds, as the processes of squall sweep have it.
+//
+// Storms are tried in one process: a panic on a goroutine that the program starts ends it, and its storm is not made smaller. What one run leaves in variables outside f the
+// next one finds. Test panics if c makes no sense.
+func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
+	t.Helper()
+	c = c.complete()
+	seeds := make([]uint64, c.Storms)
+	for i := range seeds {
+		seeds[i] = uint64(i + 1)
+	}
+	w := &search{c: c, f: f, trials: sim.NewTrials(t, "weather.Test", seeds, opts...), test: t.Name(), known: map[string]uint64{}}
+	seeds, subtests := w.trials.Seeds()
+	w.subtests = subtests
+	if text := os.Getenv(variable); text != "" {
+		is, err := readLine(text)
+		if err != nil {
+			t.Fatalf("weather: %s=%s: %v", variable, text, err)
+		}
+		w.show(t, seeds[0], is)
+		return
+	}
+	if !subtests && os.Getenv("SQUALL_SEED") == "" && !w.runKept(t) {
+		return
+	}
+	for i, seed := range seeds {
+		if subtests {
+			t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+				t.Helper()
+				w.run(t, seed, "")
+			})
+		} else if w.run(t, seed, fmt.Sprintf("Of %d storms %d before had found nothing, and %d were not tried.", len(seeds), i, len(seeds)-i-1)); t.Failed() {
+			return
+		}
+	}
+	if never := w.tally.never(); len(never) > 0 && len(seeds) >= c.Storms && os.Getenv("SQUALL_SWEEP") == "" && !t.Failed() {
+		t.Errorf("weather: in none of %d storms it was sometimes so that %s: the test does not come there; draw more storms (Config.Storms) or longer ones with more faults (For, Faults, Longest), "+
+			"or have the test do more meanwhile", len(seeds), strings.Join(never, ", nor that "))
+	}
+}
+
+// A search is a call of Test.
+type search struct {
+	c        Config
+	f        Func
+	trials   *sim.Trials
+	test     string
+	subtests bool
+	tally    tally
+	known    map[string]uint64 // causes of storms that were made smaller, by their first seed
+}
+
+// storm is the weather of a run: what is given, or drawn if that is nil.
+func (w *search) storm(seed uint64, is schedule) *Storm {
+	return &Storm{c: w.c, seed: seed, given: is != nil, is: is, tally: &w.tally}
+}
+
+// try runs f in a storm, and returns why it failed, or nil.
+func (w *search) try(t *testing.T, seed uint64, s *Storm) *sim.Failure {
+	t.Helper()
+	return w.trials.Try(t, seed, func(t testing.TB, n *sim.Network) { s.play(t, n, w.f) })
+}
+
+func (s *Storm) play(t testing.TB, n *sim.Network, f Func) {
+	t.Helper()
+	s.t, s.n = t, n
+	f(t, n, s)
+	s.end()
+}
+
+// show runs f for good, as a test.
+func (w *search) show(t *testing.T, seed uint64, is schedule) {
+	t.Helper()
+	var env []string
+	if is != nil {
+		env = []string{variable + "=" + line(is)}
+	}
+	w.trials.Run(t, seed, func(t *testing.T, n *sim.Network) { w.storm(seed, is).play(t, n, w.f) }, env...)
+}
+
+// run draws the storm of a seed. others is said of those before, if it fails.
+func (w *search) run(t *testing.T, seed uint64, others string) {
+	t.Helper()
+	s := w.storm(seed, nil)
+	failed := w.try(t, seed, s)
+	switch {
+	case failed == nil && w.trials.Compares():
+		w.show(t, seed, nil)
+		return
+	case failed == nil:
+		return
+	case s.wrong != nil:
+		t.Fatal(s.wrong)
+	}
+	if first, known := w.known[failed.Cause]; known {
+		t.Errorf("weather: the storm of seed %d fails like that of seed %d, and is not made smaller.", seed, first)
+		w.show(t, seed, nil)
+		return
+	}
+	w.known[failed.Cause] = seed
+	if s.is == nil {
+		s.is = schedule{} // it failed before the storm began
+	}
+	least, did := w.shrink(t, seed, s.is, failed)
+	t.Error(w.tell(t, kept{seed, least}, len(s.is), did, failed) + others)
+	w.show(t, seed, least)
+}
+
+// shrink looks for the least storm that fails for the same.
+func (w *search) shrink(t *testing.T, seed uint64, is schedule, failed *sim.Failure) (schedule, storm.Shrinking) {
+	t.Helper()
+	patience := shrinkTime
+	if testing.Short() {
+		patience /= 5
+	}
+	tried := map[string]bool{} // and did not fail so
+	return storm.Shrink(is, func(s schedule) iter.Seq[schedule] {
+		return func(yield func(schedule) bool) {
+			for c := range s.Smaller(w.c.simpler()) {
+				if !tried[line(c)] && !yield(c) {
+					return
+				}
+			}
+		}
+	}, func(s schedule) bool {
+		f := w.try(t, seed, w.storm(seed, s))
+		if f != nil && f.Cause == failed.Cause {
+			return true
+		}
+		tried[line(s)] = true
+		return false
+	}, storm.Limit{Tries: w.c.Tries, Until: time.Now().Add(patience)})
+}
+
+// tell says what a storm was reduced to and keeps it.
+func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed *sim.Failure) string {
+	t.Helper()
+	s := w.storm(k.seed, k.is)
+	again := w.try(t, k.seed, s)
+	repeats := again != nil && again.Cause == failed.Cause
+	if repeats {
+		failed = again // with the numbers of the smaller storm
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "weather: seed %d: the test fails ", k.seed)
+	if len(s.told) == 0 {
+		b.WriteString("without any fault")
+	} else {
+		b.WriteString("if " + strings.Join(s.told, ", and ") + ", counted from Begin on")
+	}
+	fmt.Fprintf(&b, ": %s\nOf its storm, which had %d faults, that is what is left after %d tries", why(failed), of, did.Tries)
+	if !did.Whole {
+		b.WriteString(", which were all that it was given: less may do (see Config.Tries)")
+	}
+	b.WriteString(".\n")
+	if !repeats {
+		b.WriteString("The test does not repeat: in another run of the same storm it did not fail so. Goroutines that race each other, or what runs leave outside the test function, decide something.\n")
+	}
+	for _, code := range s.code {
+		fmt.Fprintf(&b, "    %s\n", code)
+	}
+	fmt.Fprintf(&b, "    %s\n", strings.ReplaceAll(w.trials.Command(k.seed, variable+"="+line(k.is)), "\n", "\n    "))
+	if !w.subtests && len(k.is) > 0 {
+		if path, err := k.keep(w.test, why(failed)); err != nil {
+			fmt.Fprintf(&b, "It could not be kept, to run first the next time: %v\n", err)
+		} else {
+			fmt.Fprintf(&b, "It is kept in %s, and runs first the next time.\n", path)
+		}
+	}
+	return b.String()
+}
+
+// why is a failure in a line: the first, or what testify says that was wrong.
+func why(failed *sim.Failure) string {
+	first := ""
+	for line := range strings.Lines(failed.Text) {
+		line = strings.TrimSpace(line)
+		if rest, ok := strings.CutPrefix(line, "Error:"); ok {
+			return strings.TrimSpace(rest)
+		}
+		first = cmp.Or(first, line)
+	}
+	return first
+}
+
+// runKept runs the storms that are kept, and says whether none of them fails.
+func (w *search) runKept(t *testing.T) bool {
+	t.Helper()
+	for _, path := range keptFiles(w.test) {
+		text, err := os.ReadFile(filepath.Join(thisDir, path))
+		var k kept
+		if err == nil {
+			k, err = readKept(string(text))
+		}
+		if err != nil {
+			t.Errorf("weather: %s: %v: mend the file, or delete it", path, err)
+			return false
+		}
+		s := w.storm(k.seed, k.is)
+		switch failed := w.try(t, k.seed, s); {
+		case s.wrong != nil:
+			t.Errorf("weather: %s is not of this test any more: %v: mend the file, or delete it", path, s.wrong)
+			return false
+		case failed != nil:
+			t.Errorf("weather: in the storm that is kept in %s the test fails: %s", path, why(failed))
+			w.show(t, k.seed, k.is)
+			return false
+		default:
+			t.Logf("weather: in the storm that is kept in %s the test passes now", path)
+		}
+	}
+	return true
+}
