@@ -34,17 +34,10 @@ type TCPConn struct {
 	asked   requests
 	resent  uint32 // segments sent again, as the host counts them
 	sockErr sockErr
-	marks
-}
-
-// marks are what is so of a connection.
-type marks struct {
-	fin    bool // the peer's FIN has come
-	queued bool // its calls wait for the engine
-	closed bool // by the program
-	gone   bool // forgotten by the host
-	idle   bool // it has done nothing but keep alive for a while: see machine
-	lately bool // it is one of the network's idlers
+	fin     bool // the peer's FIN has come
+	queued  bool // its calls wait for the engine
+	closed  bool // by the program
+	gone    bool // forgotten by the host
 }
 
 // An opening is how a connection came about.

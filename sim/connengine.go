@@ -71,7 +71,7 @@ func (c *TCPConn) dataHorizon() horizon {
 
 // flush lets the program's calls take effect.
 func (c *TCPConn) flush(now int64) {
-	c.queued, c.idle = false, false
+	c.queued, c.machine.idle = false, false
 	if c.gone {
 		return
 	}
@@ -246,7 +246,7 @@ func (c *TCPConn) settle() {
 		return
 	}
 	c.n.queue.schedule(c, classTimer, c.id)
-	if c.idle {
+	if c.machine.idle {
 		c.n.idlers.add(c)
 	}
 }

@@ -7,6 +7,8 @@ import "github.com/squall-sim/squall/sim/internal/tcp"
 type machine struct {
 	awake  *tcp.Conn
 	parked *tcp.Parked // if awake is nil
+	idle   bool        // it has done nothing but keep alive for a while
+	lately bool        // it is one of the network's idlers
 }
 
 // tcp is the state machine. It may be parked when the next event comes: nobody may keep it until then.
@@ -19,14 +21,14 @@ func (c *TCPConn) tcp() *tcp.Conn {
 
 // rest notes that c has nothing to do but keep alive for now.
 func (c *TCPConn) rest() {
-	c.idle = true
+	c.machine.idle = true
 	c.n.idlers.add(c)
 }
 
 // unpark is for tcp alone.
 func (c *TCPConn) unpark() {
 	from, l := c.machine.parked, &c.n.idlers
-	c.machine = machine{awake: taken(&l.awake)}
+	c.machine.awake, c.machine.parked = taken(&l.awake), nil
 	from.Unpark(c.machine.awake, c.output())
 	l.parked = append(l.parked, from)
 	l.add(c)
@@ -46,8 +48,8 @@ type idlers struct {
 const mostIdlers = 1 << 10
 
 func (l *idlers) add(c *TCPConn) {
-	if !c.lately {
-		c.lately = true
+	if !c.machine.lately {
+		c.machine.lately = true
 		l.lately = append(l.lately, c)
 	}
 }
@@ -57,8 +59,8 @@ func (l *idlers) settle() {
 	for ; len(l.lately)-l.first > mostIdlers; l.first++ {
 		c := l.lately[l.first]
 		l.lately[l.first] = nil
-		c.lately = false
-		if c.idle && !c.gone && c.machine.awake != nil {
+		c.machine.lately = false
+		if c.machine.idle && !c.gone && c.machine.awake != nil {
 			l.park(c)
 		}
 	}
@@ -75,7 +77,7 @@ func (l *idlers) park(c *TCPConn) {
 		l.parked = append(l.parked, into)
 		return
 	}
-	c.machine = machine{parked: into}
+	c.machine.awake, c.machine.parked = nil, into
 	if len(l.awake) < mostIdlers {
 		*awake = tcp.Conn{}
 		l.awake = append(l.awake, awake)
