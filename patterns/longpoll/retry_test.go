@@ -282,6 +282,7 @@ func TestAnAnswerBeyondMaxAnswerEndsTheRun(t *testing.T) {
 		require.ErrorIs(w, err, eventlog.ErrTooLarge)
 		require.EqualError(w, err, "longpoll: answer is longer than MaxAnswerBytes, 1000 bytes")
 
+		settle() // Go 1.27 reads the rest of an answer that was closed, and uses the connection again
 		c = w.testClient()
 		c.MaxAnswerBytes = math.MaxInt
 		r := w.receive(c)
