@@ -233,19 +233,19 @@ func (s tcpSocket) SetOption(function string, value int) error {
 	case "setKeepAlive":
 		err = s.c.SetKeepAlive(value != 0)
 	case "setKeepAliveIdle":
-		err = s.c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: s.c.keepsAlive(), Idle: time.Duration(value), Interval: -1, Count: -1})
+		err = s.c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: s.c.probes(), Idle: time.Duration(value), Interval: -1, Count: -1})
 	case "setKeepAliveInterval":
-		err = s.c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: s.c.keepsAlive(), Idle: -1, Interval: time.Duration(value), Count: -1})
+		err = s.c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: s.c.probes(), Idle: -1, Interval: time.Duration(value), Count: -1})
 	case "setKeepAliveCount":
-		err = s.c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: s.c.keepsAlive(), Idle: -1, Interval: -1, Count: value})
+		err = s.c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: s.c.probes(), Idle: -1, Interval: -1, Count: value})
 	default:
 		err = s.noSocket.SetOption(function, value)
 	}
 	return bare(err)
 }
 
-// keepsAlive says whether keep-alive probes are on.
-func (c *TCPConn) keepsAlive() bool {
+// probes says whether keep-alive is on.
+func (c *TCPConn) probes() bool {
 	return get(c.n, func() bool {
 		if c.opts != nil && c.opts.keepAlive != nil {
 			return !c.opts.keepAlive.Off

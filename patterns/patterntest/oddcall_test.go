@@ -100,10 +100,12 @@ func behindReverseProxy(fullDuplex bool) patterntest.NewService {
 }
 
 // What net/http says of EnableFullDuplex: without it the server of HTTP/1 reads what there is of a question away when the answer begins. Behind
-// a proxy that has begun to pass it on nobody is told: the parts that are missing are in the middle, and the end is that of a whole body.
+// a proxy that has begun to pass it on, nobody was told until Go 1.26: the parts that are missing are in the middle, and the end is that of a
+// whole body. With Go 1.27 the answer has no end.
 func TestReverseProxyLosesPartsOfAQuestion(t *testing.T) {
 	breaches := judgeCall(t, behindReverseProxy(false), callStoryNamed(t, "a question goes on while it is answered"), sim.MayDiffer("the two sides of a proxy race"))
-	require.Contains(t, promises(breaches), patterntest.Whole, "%v", breaches)
+	require.NotEmpty(t, breaches)
+	require.Subset(t, []patterntest.Promise{patterntest.Whole, patterntest.Answering}, promises(breaches), "%v", breaches)
 }
 
 func TestOddServicesKeepTheContract(t *testing.T) {
