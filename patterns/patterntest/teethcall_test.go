@@ -28,10 +28,11 @@ func callFlaws() []callFlaw {
 
 // callRaces says of flaws why two runs may differ.
 var callRaces = map[string]string{
-	"each call may be repeated three times":               "what is refused at one instant is asked again at one instant",
-	"the client dials again at once":                      "several calls dial at one instant",
-	"the client asks again what takes longer than 250 ms": "the end of a connection comes together with a body that was sent again",
-	"a connection of HTTP/2 is believed in for ever":      "frames of HTTP/2 race",
+	"each call may be repeated three times":                                 "what is refused at one instant is asked again at one instant",
+	"the client dials again at once":                                        "several calls dial at one instant",
+	"the client asks again what takes longer than 250 ms":                   "the end of a connection comes together with a body that was sent again",
+	"a server that is asked to stop ends its streams as if they were whole": "what a handler writes and the end of its server come at one instant",
+	"a connection of HTTP/2 is believed in for ever":                        "frames of HTTP/2 race",
 }
 
 // sharedLine is what may differ of a line.

@@ -378,13 +378,16 @@ var transparency = []scenario.Row{
 			})
 			time.Sleep(1)
 			direct, through := "", ""
-			for to, got := range map[string]*string{"db:5432": &direct, "app:5432": &through} {
-				c, err := w.app.Dial("tcp", to)
+			for _, way := range []struct {
+				to  string
+				got *string
+			}{{"db:5432", &direct}, {"app:5432", &through}} {
+				c, err := w.app.Dial("tcp", way.to)
 				require.NoError(t, err)
 				io.WriteString(c, "hello")
 				c.(*sim.TCPConn).CloseWrite()
 				all, err := io.ReadAll(c)
-				*got = fmt.Sprint(string(all), err)
+				*way.got = fmt.Sprint(string(all), err)
 				c.Close()
 			}
 			require.Equal(t, direct, through)
