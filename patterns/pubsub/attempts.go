@@ -1,7 +1,5 @@
 package pubsub
 
-import "slices"
-
 // What counts as an attempt at a message is a delivery that a subscriber has had in its hands, and not each one that a
 // broker has written to a connection: over a connection that is dead and not yet known to be, a broker would use up
 // all attempts at a message that no worker has seen. (Amazon SQS counts each receive, and JetStream each delivery. Kafka's
@@ -67,6 +65,19 @@ func (g *group) dead() *flight {
 // arrived notes that all deliveries to last have.
 func (f *flight) arrived() { f.unheard, f.asked, f.question = 0, 0, 0 }
 
+// hasArrived notes that the delivery of that number has, of which last speaks, and so what it was sent before: of one
+// that followed it over another connection, or not yet, it says nothing.
+func (f *flight) hasArrived(attempt int) {
+	heard := f.unheard - max(0, f.attempts-attempt)
+	if heard <= 0 {
+		return
+	}
+	f.unheard -= heard
+	if f.asked -= heard; f.asked <= 0 {
+		f.asked, f.question = 0, 0
+	}
+}
+
 // wentMissing notes that those of which it was not known have not.
 func (f *flight) wentMissing() {
 	f.lost += f.unheard
@@ -120,13 +131,15 @@ func (g *group) answered(m *member, question uint64) {
 func (g *group) noteLost(m *member, held []delivery) {
 	m.curious = false
 	for _, f := range g.flights {
-		switch {
-		case f.last != m:
-		case slices.ContainsFunc(held, func(d delivery) bool { return d.Offset == f.offset }):
-			f.arrived()
-		default:
-			f.wentMissing()
+		if f.last != m {
+			continue
 		}
+		for _, d := range held {
+			if d.Offset == f.offset {
+				f.hasArrived(d.Attempt)
+			}
+		}
+		f.wentMissing()
 	}
 }
 

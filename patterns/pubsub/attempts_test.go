@@ -108,3 +108,54 @@ func TestDeliveriesThatHaveNotLeft(t *testing.T) {
 		require.Nil(t, d.g.dead())
 	}
 }
+
+// Who speaks of one delivery has not had those that were sent after it.
+func TestDeliveriesAfterTheOneThatIsSpokenOf(t *testing.T) {
+	for name, speak := range map[string]func(g *group, m *member, now time.Time){
+		"comes back with the first": func(g *group, m *member, now time.Time) {
+			g.disconnect(m)
+			g.resume(m, attachment{conn: &connection{}}, &resume{Held: []delivery{{1, 1}}}, now)
+		},
+		"refuses the first, and comes back with nothing": func(g *group, m *member, now time.Time) {
+			require.Equal(t, outcomeLate, g.settle(m, delivery{1, 1}, verbNack, 0, now))
+			require.Nil(t, g.dead())
+			g.disconnect(m)
+			g.resume(m, attachment{conn: &connection{}}, &resume{}, now)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			g := &group{limits: limits{ackWait: 10 * time.Second, maxAttempts: 2, window: 10, windowBytes: 100, maxPending: 100}}
+			m := g.join("m", attachment{conn: &connection{}})
+			g.add(&flight{offset: 1})
+			require.Len(t, g.pick(now, 10), 1)
+			now = now.Add(10 * time.Second)
+			g.expire(now)
+			require.Len(t, g.pick(now, 10), 1)
+			speak(g, m, now)
+			require.Nil(t, g.dead(), "the second was lost on the way")
+			require.Len(t, g.pick(now, 10), 1)
+			require.Equal(t, outcomeOK, g.settle(m, delivery{1, 3}, verbNack, 0, now))
+			require.NotNil(t, g.dead())
+		})
+	}
+}
+
+// What was sent after the delivery that is spoken of is asked for, or its message would neither be given up nor come again.
+func TestTheLastDeliveryIsAskedFor(t *testing.T) {
+	now := time.Unix(1000, 0)
+	g := &group{limits: limits{ackWait: 10 * time.Second, maxAttempts: 2, window: 10, windowBytes: 100, maxPending: 100}}
+	m := g.join("m", attachment{conn: &connection{}})
+	g.add(&flight{offset: 1})
+	for range 2 {
+		require.Len(t, g.pick(now, 10), 1)
+		now = now.Add(10 * time.Second)
+		g.expire(now)
+		g.questions()
+	}
+	require.Equal(t, outcomeLate, g.settle(m, delivery{1, 1}, verbNack, 0, now))
+	require.Nil(t, g.dead())
+	require.Len(t, g.questions(), 1)
+	g.answered(m, m.questions)
+	require.NotNil(t, g.dead())
+}

@@ -258,14 +258,16 @@ func (g *group) settle(m *member, d delivery, verb verb, pause time.Duration, no
 	defer g.lives(m, now)
 	f := g.find(d.Offset)
 	if f != nil && f.last == m {
-		f.arrived()
+		f.hasArrived(d.Attempt)
 	}
 	switch {
 	case f == nil && verb == verbAck && slices.Contains(m.acked, d):
 		return outcomeOK // again: the first answer was lost
 	case f != nil && verb == verbAck && d.Attempt <= f.attempts && (f.to == m || f.to == nil && g.parts[f.part].owner == m):
 	case f == nil || f.to != m || f.attempts != d.Attempt:
-		g.stats.Late++
+		if g.stats.Late++; f != nil && f.to == nil && f.last == m {
+			g.ask(f) // of what was sent since
+		}
 		return outcomeLate
 	}
 	switch verb {

@@ -144,6 +144,11 @@ func (m *groupModel) spent(msg *modelMessage) bool {
 	return m.g.maxAttempts > 0 && msg.counted() >= m.g.maxAttempts
 }
 
+// heard is what becomes of deliveries when their member speaks of the one of that number: later ones may still be on their way.
+func (msg *modelMessage) heard(attempt int) {
+	msg.unheard = msg.unheard[max(0, len(msg.unheard)-max(0, msg.attempts-attempt)):]
+}
+
 // despair is what becomes of deliveries of which nothing will be heard.
 func (msg *modelMessage) despair() {
 	msg.lost += max(0, len(msg.unheard)-1)
@@ -185,7 +190,7 @@ func (m *groupModel) settle(t *rapid.T) {
 	}
 	msg := m.messages[d.Offset-1]
 	if msg.last == member {
-		msg.unheard = nil
+		msg.heard(d.Attempt)
 	}
 	want, moving := outcomeLate, m.g.parts[msg.part].next != nil
 	mine := msg.state == "out" && msg.to == d.to || msg.state == "waiting" && m.g.parts[msg.part].owner == member
@@ -294,8 +299,11 @@ func (m *groupModel) resume(t *rapid.T, name string) {
 	var held, acked []delivery
 	for i, msg := range m.messages {
 		if msg.state == "out" && msg.to == name {
-			switch d := (delivery{uint64(i + 1), msg.attempts}); rapid.IntRange(0, 2).Draw(t, "fate") {
+			switch d := (delivery{uint64(i + 1), msg.attempts}); rapid.IntRange(0, 3).Draw(t, "fate") {
 			case 0:
+				held = append(held, d)
+			case 3: // the last has not arrived, but one before it
+				d.Attempt = rapid.IntRange(1, d.Attempt).Draw(t, "attempt")
 				held = append(held, d)
 			case 1:
 				acked = append(acked, d)
@@ -303,9 +311,12 @@ func (m *groupModel) resume(t *rapid.T, name string) {
 			}
 		}
 		if msg.last == member && msg.state != "done" {
-			if !slices.ContainsFunc(held, func(d delivery) bool { return d.Offset == uint64(i+1) }) {
-				msg.lost += len(msg.unheard)
+			for _, d := range held {
+				if d.Offset == uint64(i+1) {
+					msg.heard(d.Attempt)
+				}
 			}
+			msg.lost += len(msg.unheard)
 			msg.unheard = nil
 		}
 	}
