@@ -66,8 +66,7 @@ func (n *Network) lookAtTheEnd() {
 		return
 	}
 	done := make(chan struct{})
-	var no moment
-	n.launch(no, func() {
+	n.launch(get(n, n.moment), func() {
 		defer close(done)
 		n.lookAtRules()
 	})

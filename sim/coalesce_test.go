@@ -154,7 +154,8 @@ func coalescingSockets(n *sim.Network) {
 			h.Coalesce(time.Duration(1+r.IntN(20)) * 250 * us)
 		}
 		if r.IntN(2) == 0 {
-			n.After(time.Duration(r.IntN(300))*ms+3*us, func() { h.Coalesce(time.Duration(r.IntN(3)) * 5 * ms) })
+			other := time.Duration(r.IntN(3)) * 5 * ms
+			n.After(time.Duration(r.IntN(300))*ms+3*us, func() { h.Coalesce(other) })
 		}
 	}
 	randomSockets(n)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,9 +19,14 @@ import (
 func TestVictimOfManyFaults(t *testing.T) {
 	victim(t)
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		var mu sync.Mutex
 		happened := ""
 		for i, name := range strings.Split("abcdef", "") {
-			f := sim.NewFault(n, name, func() { happened += name }, nil).MustFire()
+			f := sim.NewFault(n, name, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				happened += name
+			}, nil).MustFire()
 			n.Inject(time.Duration(i)*ms, 10*ms, f)
 		}
 		web := n.Host("web")
@@ -35,6 +41,8 @@ func TestVictimOfManyFaults(t *testing.T) {
 			refused++
 		}
 		time.Sleep(10 * ms)
+		mu.Lock()
+		defer mu.Unlock()
 		t.Logf("happened: %s; crashed %d; faults %d", happened, refused, len(n.Stats().Faults))
 		if strings.Contains(happened, "b") && strings.Contains(happened, "e") {
 			t.Errorf("late by %d ms", 17)
