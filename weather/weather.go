@@ -120,7 +120,7 @@ func (s *Storm) play(t testing.TB, n *sim.Network, f Func) {
 	s.end()
 }
 
-// show runs f for good, as a test.
+// show runs f for good, as a test. A second run of it, in a process of its own, is given the storm too: by the seed alone it would search again.
 func (w *search) show(t *testing.T, seed uint64, is schedule) {
 	t.Helper()
 	var env []string
@@ -137,22 +137,22 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 	failed := w.try(t, seed, s)
 	switch {
 	case failed == nil && w.trials.Compares():
-		w.show(t, seed, nil)
+		w.show(t, seed, s.is)
 		return
 	case failed == nil:
 		return
 	case s.wrong != nil:
 		t.Fatal(s.wrong)
 	}
-	if first, known := w.known[failed.Cause]; known {
-		t.Errorf("weather: the storm of seed %d fails like that of seed %d, and is not made smaller.", seed, first)
-		w.show(t, seed, nil)
-		return
-	}
-	w.known[failed.Cause] = seed
 	if s.is == nil {
 		s.is = schedule{} // it failed before the storm began
 	}
+	if first, known := w.known[failed.Cause]; known {
+		t.Errorf("weather: the storm of seed %d fails like that of seed %d, and is not made smaller: a run of that seed alone, SQUALL_SEED=%d, does that.", seed, first, seed)
+		w.show(t, seed, s.is)
+		return
+	}
+	w.known[failed.Cause] = seed
 	least, did := w.shrink(t, seed, s.is, failed)
 	t.Error(w.tell(t, kept{seed, least}, len(s.is), did, failed) + others)
 	w.show(t, seed, least)
