@@ -69,6 +69,7 @@ const atOnce = int64(-1)
 // wakeAt has the engine step at an instant, or earlier; at the present one, once everything is quiet.
 // The lock is held.
 func (n *Network) wakeAt(at int64) {
+	n.lookahead.idleTill = min(n.lookahead.idleTill, at) // no longer than that is keep-alive all there is
 	switch {
 	case n.closed || n.calls.stepping || at >= n.clock.alarm:
 	case at > atOnce && at > n.now():

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -245,4 +246,47 @@ func TestSleepBeyondTheLimit(t *testing.T) {
 	}, sim.Limit(day))
 	require.ErrorContains(t, err, "virtual time came to its limit, 24h0m0s (sim.Limit)")
 	require.NotContains(t, err.Error(), "nothing was scheduled")
+}
+
+// What the program asks for when nothing but keep-alive has been left for hours comes when it should.
+func TestDeadlinesAfterHoursOfKeepAlive(t *testing.T) {
+	for name, wait := range map[string]func(t *testing.T, n *sim.Network, h *sim.Host) error{
+		"a read of UDP": func(t *testing.T, n *sim.Network, h *sim.Host) error {
+			u, err := h.ListenPacket("udp", ":9")
+			require.NoError(t, err)
+			defer u.Close()
+			u.SetReadDeadline(time.Now().Add(time.Second))
+			_, _, err = u.ReadFrom(make([]byte, 1))
+			return err
+		},
+		"a read of TCP": func(t *testing.T, n *sim.Network, h *sim.Host) error {
+			c := dial(t, h, "server:7")
+			defer c.Close()
+			time.Sleep(3 * time.Hour)
+			defer func(begun time.Duration) { require.Equal(t, time.Second, n.Elapsed()-begun) }(n.Elapsed())
+			c.SetReadDeadline(time.Now().Add(time.Second))
+			_, err := c.Read(make([]byte, 1))
+			return err
+		},
+		"an accept": func(t *testing.T, n *sim.Network, h *sim.Host) error {
+			l := listen(t, h, ":9")
+			defer l.Close()
+			l.(*sim.TCPListener).SetDeadline(time.Now().Add(time.Second))
+			_, err := l.Accept()
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				client := n.Host("client")
+				accept(listen(t, n.Host("server"), ":7"), echo)
+				idle := dial(t, client, "server:7")
+				defer idle.Close()
+				time.Sleep(3 * time.Hour)
+				begun := n.Elapsed()
+				require.ErrorIs(t, wait(t, n, client), os.ErrDeadlineExceeded)
+				require.Contains(t, []time.Duration{time.Second, 3*time.Hour + time.Second}, n.Elapsed()-begun)
+			})
+		})
+	}
 }
