@@ -17,7 +17,7 @@ import (
 // The same for programs drawn at random.
 func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(20) {
+	for seed := range uint64(fewerUnderRace(20)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { requireSameWithoutLookahead(t, seed, randomSockets) })
 		if seed%7 == 0 {
 			t.Run(fmt.Sprint(seed, " with ARP"), func(t *testing.T) { requireSameWithoutLookahead(t, seed, randomSockets, sim.ARP()) })

@@ -31,13 +31,21 @@ import (
 // Programs in which nothing happens that could end a connection.
 func TestRandomProgramsCarryEveryByte(t *testing.T) {
 	t.Parallel()
-	tryPrograms(t, 0, 40, false)
+	tryPrograms(t, 0, fewerUnderRace(40), false)
 }
 
 // Programs whose hosts also crash, lose power and start again.
 func TestRandomProgramsSurviveCrashes(t *testing.T) {
 	t.Parallel()
-	tryPrograms(t, 100, 30, true)
+	tryPrograms(t, 100, fewerUnderRace(30), true)
+}
+
+// fewerUnderRace is a quarter of a number of programs under the race detector, with which each takes ten times as long.
+func fewerUnderRace(count int) int {
+	if sim.RaceEnabled {
+		return count / 4
+	}
+	return count
 }
 
 func tryPrograms(t *testing.T, from, count int, crashes bool) {
