@@ -1,6 +1,7 @@
 package patterntest_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -13,3 +14,7 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/squall-sim/squall/sim.(*weight).hang"),
 		goleak.IgnoreAnyFunction("github.com/squall-sim/squall/sim.(*weight).swing"))
 }
+
+// checks says that a second process runs the tests as well, to compare: that broken systems do the same twice shows in a part of them. The
+// second process has another value of the variable.
+func checks() bool { return os.Getenv("SQUALL_CHECK") != "" }

@@ -161,8 +161,8 @@ func aboutASecond(random *rand.Rand) pause {
 func TestOddSystemsKeepTheContract(t *testing.T) {
 	all := os.Getenv("SQUALL_MATRIX") != ""
 	for i, row := range odd {
-		if underRace && i%4 != 0 {
-			continue // a race of the contract shows in one as in another
+		if (underRace || checks()) && i%4 != 0 {
+			continue // what the contract does wrong shows in one as in another
 		}
 		t.Run(row.what, func(t *testing.T) {
 			if all {

@@ -234,8 +234,8 @@ const inPieces = "in what pieces a backlog is sent and acknowledged at one insta
 func TestEachFlawIsFound(t *testing.T) {
 	fixSeed(t)
 	for i, row := range flaws() {
-		if underRace && i%8 != 0 {
-			continue // a race of the contract shows in one as in another
+		if underRace && i%8 != 0 || checks() && i%4 != 0 {
+			continue // what the contract does wrong shows in one as in another
 		}
 		t.Run(row.flaw, func(t *testing.T) {
 			var opts []sim.Option

@@ -41,8 +41,8 @@ const sharedLine = "calls that are sent, or answered, over one connection at one
 func TestEachFlawOfACallIsFound(t *testing.T) {
 	fixSeed(t)
 	for i, row := range callFlaws() {
-		if underRace && i%8 != 0 {
-			continue // a race of the contract shows in one as in another
+		if underRace && i%8 != 0 || checks() && i%4 != 0 {
+			continue // what the contract does wrong shows in one as in another
 		}
 		t.Run(row.flaw, func(t *testing.T) {
 			var opts []sim.Option
