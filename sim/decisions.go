@@ -45,6 +45,9 @@ func (r *runner) scheduled() (s exact.Schedule, noted []uint64) {
 
 // packed are decisions as text without spaces, and unpacked the reverse of it.
 func packed(all []uint64) string {
+	if len(all) == 0 {
+		return "" // as of every run in plain mode
+	}
 	var b bytes.Buffer
 	to := base64.NewEncoder(base64.RawStdEncoding, &b)
 	w, err := flate.NewWriter(to, flate.BestSpeed)
@@ -58,6 +61,9 @@ func packed(all []uint64) string {
 }
 
 func unpacked(text string) ([]uint64, error) {
+	if text == "" {
+		return nil, nil
+	}
 	from := flate.NewReader(base64.NewDecoder(base64.RawStdEncoding, strings.NewReader(text)))
 	raw, err := io.ReadAll(from)
 	if err != nil {

@@ -112,6 +112,9 @@ func (n *Network) Park() int {
 	})
 }
 
+// KeepAwake has all but so many ends of connections parked that have nothing to do.
+func (n *Network) KeepAwake(most int) { n.do(func() { n.idlers.most = most }) }
+
 // Parked is how many ends of connections are parked.
 func (n *Network) Parked() int {
 	return get(n, func() (parked int) {

@@ -53,6 +53,7 @@ func TestManyIdleConnectionsAreParked(t *testing.T) {
 		return float64(m.HeapAlloc)
 	}
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		n.KeepAwake(1 << 10)
 		client, server := n.Host("client"), n.Host("server")
 		l := listen(t, server, ":7")
 		before := alloc()

@@ -71,6 +71,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		clock:     clock{start: time.Now(), virtual: bubble, released: -1, alarm: never},
 		calls:     callQueue{pending: nothingPending},
 		lookahead: lookahead{on: bubble},
+		idlers:    idlers{most: mostIdlers},
 		names: registry{
 			hosts:   map[string]*Host{},
 			routers: map[string]*Router{},

@@ -15,15 +15,21 @@ type pool struct {
 
 // packet returns a packet that is to go from one address and port to another.
 func (p *pool) packet(f *flow, proto protocol, src, dst netip.AddrPort) *packet {
-	var pkt *packet
-	if last := len(p.packets) - 1; last >= 0 {
-		pkt = p.packets[last]
-		p.packets = p.packets[:last]
-	} else {
-		pkt = new(packet)
-	}
+	pkt := taken(&p.packets)
 	pkt.flow, pkt.way, pkt.proto, pkt.src, pkt.dst = f, f.path, proto, src, dst
 	return pkt
+}
+
+// taken takes one of those that are for reuse, or makes one.
+func taken[T any](from *[]*T) *T {
+	last := len(*from) - 1
+	if last < 0 {
+		return new(T)
+	}
+	t := (*from)[last]
+	(*from)[last] = nil
+	*from = (*from)[:last]
+	return t
 }
 
 // free ends a packet.
@@ -33,16 +39,6 @@ func (p *pool) free(pkt *packet) {
 	}
 	*pkt = packet{}
 	p.packets = append(p.packets, pkt)
-}
-
-func (p *pool) letter() *letter {
-	last := len(p.letters) - 1
-	if last < 0 {
-		return new(letter)
-	}
-	l := p.letters[last]
-	p.letters = p.letters[:last]
-	return l
 }
 
 func (p *pool) freeLetter(l *letter) {
@@ -95,12 +91,7 @@ func (p *pool) copyOf(pkt *packet) *packet {
 type segmentPool []*tcp.Segment
 
 func (p *segmentPool) get() *tcp.Segment {
-	last := len(*p) - 1
-	if last < 0 {
-		return new(tcp.Segment)
-	}
-	s := (*p)[last]
-	*p = (*p)[:last]
+	s := taken((*[]*tcp.Segment)(p))
 	*s = tcp.Segment{}
 	return s
 }

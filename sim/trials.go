@@ -19,7 +19,7 @@ type Trials struct {
 	seeds []uint64
 }
 
-// NewTrials begins a search by the test t for a function of that name, such as "weather: Test". The seeds are those given, unless the environment
+// NewTrials begins a search by the test t for a function of that name, such as "weather.Test". The seeds are those given, unless the environment
 // has others.
 func NewTrials(t *testing.T, function string, seeds []uint64, opts ...Option) *Trials {
 	t.Helper()

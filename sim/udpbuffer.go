@@ -43,7 +43,7 @@ func (b *receiveBuffer) put(d datagram) bool {
 		return false
 	}
 	b.used += d.size
-	if b.first > 0 && len(b.queue) == cap(b.queue) { // so that a queue that is never empty does not grow without end
+	if b.first > len(b.queue)/2 && len(b.queue) == cap(b.queue) { // so that a queue that is never empty does not grow without end
 		kept := copy(b.queue, b.queue[b.first:])
 		clear(b.queue[kept:])
 		b.queue, b.first = b.queue[:kept], 0

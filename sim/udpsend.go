@@ -55,7 +55,7 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 	u.sent++
 	data := u.n.pool.payload(len(p))
 	tcp.CopyBytes(data, p)
-	o := u.n.pool.letter()
+	o := taken(&u.n.pool.letters)
 	*o = letter{
 		u: u, datagram: datagram{from: netip.AddrPortFrom(source, u.local.Port()), by: u.n.moment(), data: data},
 		to: to, way: way, discover: u.discover, refused: refused != 0,
