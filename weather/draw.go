@@ -76,7 +76,7 @@ func (c Config) draws(kind int) bool {
 
 // places are where there can be what, by kinds.
 func (c Config) places(n *sim.Network) [][]what {
-	places := make([][]what, len(all))
+	places, hosts, links := make([][]what, len(all)), n.Hosts(), n.Links()
 	for k, kind := range all {
 		if !c.draws(k) {
 			continue
@@ -92,19 +92,19 @@ func (c Config) places(n *sim.Network) [][]what {
 		}
 		switch kind.Of {
 		case storm.OfHost:
-			for _, h := range n.Hosts() {
+			for _, h := range hosts {
 				if !named(c.Up, h.Name()) {
 					add(h.Name(), "")
 				}
 			}
 		case storm.OfHosts:
-			for i, h := range n.Hosts() {
-				for _, other := range n.Hosts()[:i] {
+			for i, h := range hosts {
+				for _, other := range hosts[:i] {
 					add(other.Name(), h.Name())
 				}
 			}
 		case storm.OfLink:
-			for _, l := range n.Links() {
+			for _, l := range links {
 				a, b := l.Ends()
 				add(nameOf(a), nameOf(b))
 			}

@@ -60,7 +60,7 @@ func (s *Storm) Begin() {
 		}
 		f := all[x.What.kind].Fault(site)
 		s.told = append(s.told, fmt.Sprintf("%v (from %v to %v)", f, x.At, x.At+x.Lasts))
-		s.code = append(s.code, fmt.Sprintf("n.Inject(%s, %s, %s)", goTime(x.At), goTime(x.Lasts), f.Code(nil)))
+		s.code = append(s.code, fmt.Sprintf("n.Inject(%s, %s, %s)", storm.GoTime(x.At), storm.GoTime(x.Lasts), f.Code(nil)))
 		s.n.Inject(x.At, x.Lasts, f)
 	}
 }
@@ -181,15 +181,4 @@ func (t *tally) never() (names []string) {
 		}
 	}
 	return names
-}
-
-// goTime returns a time, of whole milliseconds, as Go code has it.
-func goTime(d time.Duration) string {
-	switch {
-	case d == 0:
-		return "0"
-	case d%time.Second == 0:
-		return fmt.Sprintf("%d*time.Second", d/time.Second)
-	}
-	return fmt.Sprintf("%d*time.Millisecond", d/time.Millisecond)
 }

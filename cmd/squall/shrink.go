@@ -96,9 +96,5 @@ func tellShrunk(w io.Writer, s *sweep.Shrunk, what testRun) {
 			fmt.Fprintf(w, "    %s\n", f.Code)
 		}
 	}
-	faults := "none"
-	if len(s.Numbers) > 0 {
-		faults = strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Numbers), " ", ","), "[]")
-	}
-	fmt.Fprintf(w, "\nTo repeat it: SQUALL_FAULTS=%s SQUALL_SEED=%d go test -run %s %s   (%d runs)\n", faults, what.seed, shellWord(exactly(s.Test)), s.Package, s.Runs)
+	fmt.Fprintf(w, "\nTo repeat it: %s SQUALL_SEED=%d go test -run %s %s   (%d runs)\n", s.Variable(), what.seed, shellWord(exactly(s.Test)), s.Package, s.Runs)
 }

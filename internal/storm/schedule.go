@@ -1,6 +1,7 @@
 package storm
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -173,4 +174,15 @@ func Parts(length int) iter.Seq[Part] {
 			}
 		}
 	}
+}
+
+// GoTime is a time of a schedule, of whole milliseconds, as Go code has it.
+func GoTime(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d%time.Second == 0:
+		return fmt.Sprintf("%d*time.Second", d/time.Second)
+	}
+	return fmt.Sprintf("%d*time.Millisecond", d/time.Millisecond)
 }

@@ -35,6 +35,9 @@ type Shrunk struct {
 	Runs          int
 }
 
+// Variable is SQUALL_FAULTS as it has a run with these faults alone.
+func (s *Shrunk) Variable() string { return onlyFaults(s.Numbers) }
+
 // A Fault is one that happened in a run, as package sim writes it into the folder of a test.
 type Fault struct {
 	Number int           `json:"number"`
@@ -92,7 +95,7 @@ func shrink(ctx context.Context, c Shrinking, b binary) (*Shrunk, error) {
 	case err != nil:
 		return nil, err
 	case again == nil || again.Cause != first.Cause:
-		return nil, fmt.Errorf("%s fails with %s=%s in one run, and not in the next: it does not repeat (docs/replay.md)", first.Test, faultsVariable, list(kept))
+		return nil, fmt.Errorf("%s fails with %s in one run, and not in the next: it does not repeat (docs/replay.md)", first.Test, onlyFaults(kept))
 	}
 	slices.Sort(kept)
 	out.Numbers, out.Runs = kept, s.runs
@@ -113,16 +116,16 @@ type shrinking struct {
 
 const faultsVariable = "SQUALL_FAULTS"
 
-// list is the value of SQUALL_FAULTS.
-func list(numbers []int) string {
+// onlyFaults is SQUALL_FAULTS for those alone.
+func onlyFaults(numbers []int) string {
 	if len(numbers) == 0 {
-		return "none"
+		return faultsVariable + "=none"
 	}
 	var text []string
 	for _, n := range numbers {
 		text = append(text, strconv.Itoa(n))
 	}
-	return strings.Join(text, ",")
+	return faultsVariable + "=" + strings.Join(text, ",")
 }
 
 // fails says whether the test fails with these faults as it does with all.
@@ -130,7 +133,7 @@ func (s *shrinking) fails(ctx context.Context, some []int) (bool, error) {
 	if s.Progress != nil {
 		s.Progress(s.runs, len(some))
 	}
-	f, err := s.run(ctx, faultsVariable+"="+list(some))
+	f, err := s.run(ctx, onlyFaults(some))
 	return f != nil && f.Test == s.want.Test && f.Cause == s.want.Cause, err
 }
 
@@ -143,7 +146,7 @@ func (s *shrinking) look(ctx context.Context, some []int, all bool) (*Finding, [
 	defer os.RemoveAll(dir)
 	faults := faultsVariable + "="
 	if !all {
-		faults += list(some)
+		faults = onlyFaults(some)
 	}
 	f, err := s.run(ctx, faults, "SQUALL_ARTIFACTS="+dir, "SQUALL_ARTIFACTS_ALL=")
 	if f == nil || err != nil {

@@ -88,10 +88,11 @@ func (s *source) scenarios(pkg string) (all []Scenario) {
 		}
 	}
 	for _, file := range s.files {
+		imports := importsOf(file)
 		for _, d := range file.Decls {
 			ast.Inspect(d, func(n ast.Node) bool {
 				if list, ok := n.(*ast.CompositeLit); ok {
-					all = append(all, s.rows(list, file, tests, pkg)...)
+					all = append(all, s.rows(list, imports, tests, pkg)...)
 				}
 				return true
 			})
@@ -131,15 +132,14 @@ func qualified(e ast.Expr, imports map[string]string) (pkg, name string) {
 
 // test is a test as a scenario.
 func (s *source) test(f *ast.FuncDecl, pkg string) Scenario {
-	out := s.scenario(f, f.Body, pkg)
+	out := s.scenario(f, f.Body, s.of[f], pkg)
 	out.Name, out.Run = f.Name.Name, "^"+f.Name.Name+"$"
 	out.Reason = new(doc.Package).Synopsis(f.Doc.Text())
 	return out
 }
 
 // rows are the scenarios of a literal that is a list of rows, or one row that stands by itself.
-func (s *source) rows(lit *ast.CompositeLit, file *ast.File, tests []*ast.FuncDecl, pkg string) (all []Scenario) {
-	imports := importsOf(file)
+func (s *source) rows(lit *ast.CompositeLit, imports map[string]string, tests []*ast.FuncDecl, pkg string) (all []Scenario) {
 	isRow := func(t ast.Expr) bool {
 		p, name := qualified(t, imports)
 		return p == tablePath && name == "Row"
@@ -157,7 +157,7 @@ func (s *source) rows(lit *ast.CompositeLit, file *ast.File, tests []*ast.FuncDe
 }
 
 func (s *source) row(lit *ast.CompositeLit, imports map[string]string, tests []*ast.FuncDecl, pkg string) Scenario {
-	out := s.scenarioOf(lit, lit, imports, pkg)
+	out := s.scenario(lit, lit, imports, pkg)
 	for _, e := range lit.Elts {
 		pair, ok := e.(*ast.KeyValueExpr)
 		if !ok {
@@ -224,12 +224,8 @@ func (s *source) constant(e ast.Expr, depth int) (string, bool) {
 	return "", false
 }
 
-func (s *source) scenario(f *ast.FuncDecl, body ast.Node, pkg string) Scenario {
-	return s.scenarioOf(f, body, s.of[f], pkg)
-}
-
-// scenarioOf is what can be said of any: where it is, and what it and the functions that it uses do.
-func (s *source) scenarioOf(at, body ast.Node, imports map[string]string, pkg string) Scenario {
+// scenario is what can be said of any: where it is, and what it and the functions that it uses do.
+func (s *source) scenario(at, body ast.Node, imports map[string]string, pkg string) Scenario {
 	w := &walk{seen: map[ast.Node]bool{}, patterns: map[string]bool{}, faults: map[string]bool{}}
 	w.visit(s, body, imports)
 	if len(w.patterns) == 0 { // it uses them by way of another package

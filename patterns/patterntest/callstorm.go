@@ -108,12 +108,12 @@ func (s callStorm) code() string {
 	}
 	for _, p := range s.bursts {
 		if p.pause > 0 {
-			line("w.Sleep(%s)", goTime(p.pause))
+			line("w.Sleep(%s)", storm.GoTime(p.pause))
 		}
-		line("w.AskEvery(%s, %d, %s)", goTime(p.every), p.count, p.question.code())
+		line("w.AskEvery(%s, %d, %s)", storm.GoTime(p.every), p.count, p.question.code())
 	}
 	if rest := s.rest(); rest > 0 {
-		line("w.Sleep(%s)", goTime(rest))
+		line("w.Sleep(%s)", storm.GoTime(rest))
 	}
 	b.WriteString("}")
 	return b.String()
@@ -127,7 +127,7 @@ func (q Question) code() string {
 		value time.Duration
 	}{{"Work", q.Work}, {"Timeout", q.Timeout}, {"Cancel", q.Cancel}, {"Every", q.Every}} {
 		if x.value > 0 {
-			fields = append(fields, x.name+": "+goTime(x.value))
+			fields = append(fields, x.name+": "+storm.GoTime(x.value))
 		}
 	}
 	for _, x := range []struct {

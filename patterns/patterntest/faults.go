@@ -80,7 +80,7 @@ func codeOf(all schedule, clients int) (lines []string) {
 		if code == "" {
 			code = k.fault(s, p).Code(func(subject any) string { return names[subject] })
 		}
-		lines = append(lines, fmt.Sprintf("w.Net.Inject(%s, %s, %s)", goTime(x.At), goTime(x.Lasts), code))
+		lines = append(lines, fmt.Sprintf("w.Net.Inject(%s, %s, %s)", storm.GoTime(x.At), storm.GoTime(x.Lasts), code))
 	}
 	return lines
 }
@@ -196,15 +196,3 @@ func (p *Peer) Rejection() *sim.Fault {
 }
 
 func phone(i int) string { return fmt.Sprintf("phone%d", i+1) }
-
-// goTime returns a duration as Go code has it.
-func goTime(d time.Duration) string {
-	switch {
-	case d == 0:
-		return "0"
-	case d%time.Second == 0:
-		return fmt.Sprintf("%d*time.Second", d/time.Second)
-	default:
-		return fmt.Sprintf("%d*time.Millisecond", d/time.Millisecond)
-	}
-}

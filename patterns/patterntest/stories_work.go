@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // workStories are about clients that work on events.
@@ -93,9 +95,9 @@ func workStories() (all stories) {
 			case data != "e10" || nth > 1:
 				return nil
 			case w.system.Work.Groups:
-				return sleep(ctx, time.Hour)
+				return retry.Sleep(ctx, time.Hour)
 			}
-			return sleep(ctx, 3*wait) // there is no other worker
+			return retry.Sleep(ctx, 3*wait) // there is no other worker
 		}
 		first := w.Worker("workers", "one", hangs)
 		if w.system.Work.Groups {
@@ -130,16 +132,5 @@ var errHandler = errors.New("the handler fails")
 
 // takes is a handler that needs so long for each event.
 func takes(d time.Duration) Handler {
-	return func(ctx context.Context, _ string, _ int) error { return sleep(ctx, d) }
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return func(ctx context.Context, _ string, _ int) error { return retry.Sleep(ctx, d) }
 }

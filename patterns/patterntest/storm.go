@@ -164,21 +164,21 @@ func (s deliveryStorm) code() string {
 	}
 	for _, p := range s.bursts {
 		if p.pause > 0 {
-			line("w.Sleep(%s)", goTime(p.pause))
+			line("w.Sleep(%s)", storm.GoTime(p.pause))
 		}
 		switch {
 		case s.work:
-			line("w.PublishKeys(%d, %s, %d, %d)", stormKeys, goTime(p.every), p.count, p.size)
+			line("w.PublishKeys(%d, %s, %d, %d)", stormKeys, storm.GoTime(p.every), p.count, p.size)
 		case p.ttl > 0:
-			line("w.PublishFor(%s, %s, %d)", goTime(p.ttl), goTime(p.every), p.count)
+			line("w.PublishFor(%s, %s, %d)", storm.GoTime(p.ttl), storm.GoTime(p.every), p.count)
 		case p.size == 0:
-			line("w.PublishEvery(%s, %d)", goTime(p.every), p.count)
+			line("w.PublishEvery(%s, %d)", storm.GoTime(p.every), p.count)
 		default:
-			line("w.PublishLarge(%s, %d, %d)", goTime(p.every), p.count, p.size)
+			line("w.PublishLarge(%s, %d, %d)", storm.GoTime(p.every), p.count, p.size)
 		}
 	}
 	if rest := s.rest(); rest > 0 {
-		line("w.Sleep(%s)", goTime(rest))
+		line("w.Sleep(%s)", storm.GoTime(rest))
 	}
 	b.WriteString("}")
 	return b.String()

@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/retry"
 )
 
 // Streams is what a [Service] says of calls whose answer is a stream: it comes as it is written, in its order and whole, or else the call fails. A stream
@@ -173,22 +175,10 @@ func (t taker) Write(p []byte) (int, error) {
 	}
 	t.x.taken.Write(p)
 	t.world.mu.Unlock()
-	return len(p), pass(t.ctx, time.Duration(parts)*t.x.question.Slow)
-}
-
-// pass lets time pass, or returns the context's error when that is done.
-func pass(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
+	if d := time.Duration(parts) * t.x.question.Slow; d > 0 {
+		return len(p), retry.Sleep(t.ctx, d)
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return len(p), nil
 }
 
 // A sayer is what a caller says beyond the beginning of its question.
@@ -206,7 +196,7 @@ func (s *sayer) Read(p []byte) (int, error) {
 		if s.nth == s.x.question.Said {
 			return 0, io.EOF
 		}
-		if err := pass(s.ctx, s.x.question.Every); err != nil {
+		if err := retry.Sleep(s.ctx, s.x.question.Every); err != nil {
 			return 0, err
 		}
 		s.rest = s.x.of.saidPart(s.nth)
