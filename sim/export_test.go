@@ -221,3 +221,6 @@ var (
 	OtherOrder = otherOrder
 	Packed     = packed
 )
+
+// Recorded says whether what the network does is recorded beyond its trace.
+func (n *Network) Recorded() bool { return n.log.film != nil }

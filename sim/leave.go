@@ -31,8 +31,10 @@ const mostFolders = 20
 
 // A keeper knows where runs leave what is to be looked at.
 type keeper struct {
-	dir string
-	all bool // of runs that pass, too
+	dir  string
+	all  bool   // of runs that pass, too
+	late bool   // it is the second run of a seed that is recorded, after the first has failed
+	file string // of a second run: where the first finds what that recorded, instead of a folder
 
 	mu   sync.Mutex
 	left int // folders
@@ -44,34 +46,45 @@ type leftover struct {
 	run *artifacts.Run
 }
 
-// keeping is what the environment asks for, or nil. A second run in a process of its own leaves nothing.
-func keeping() *keeper {
+// keeping is what the environment asks for, or nil. A second run in a process of its own leaves nothing, or what the first asks for.
+//
+// To record costs a bulk transfer several times what it takes otherwise, so where nobody has asked for it (in CI) it is left to the
+// second run, which most tests never need.
+func (r *runner) keeping() *keeper {
 	if exact.Enabled {
 		tee()
 	}
-	dir := artifactsDir()
-	if dir == "" || recordsRuns || os.Getenv(replayFile) != "" {
+	dir, asked := artifactsDir()
+	k := &keeper{dir: dir, all: os.Getenv(artifactsAllVariable) != ""}
+	k.late = !asked && !k.all && r.check != checkNone
+	if os.Getenv(replayFile) != "" {
+		k = &keeper{file: os.Getenv(recordFile)}
+	}
+	if k.dir == "" && (k.file == "" || !r.isSecond()) || recordsRuns {
 		return nil
 	}
 	tee()
-	return &keeper{dir: dir, all: os.Getenv(artifactsAllVariable) != ""}
+	return k
 }
 
-// artifactsDir is where to leave something, or "". In CI nobody can run the test again and look, so it is the default there: beneath
-// the folder for temporary files, since what is tested may have to stay as it was checked out.
-func artifactsDir() string {
-	dir := os.Getenv(artifactsVariable)
+// artifactsDir is where to leave something, or "", and whether somebody has asked for that. In CI nobody can run the test again and
+// look, so it is the default there: beneath the folder for temporary files, since what is tested may have to stay as it was checked out.
+func artifactsDir() (dir string, asked bool) {
+	dir = os.Getenv(artifactsVariable)
 	ci, err := strconv.ParseBool(os.Getenv("CI"))
 	switch {
 	case dir == noArtifacts:
-		return ""
+		return "", false
 	case dir == "" && ci && err == nil:
-		return filepath.Join(cmp.Or(os.Getenv("RUNNER_TEMP"), os.TempDir()), "squall-artifacts") // GitHub's folder for the job comes first
+		return filepath.Join(cmp.Or(os.Getenv("RUNNER_TEMP"), os.TempDir()), "squall-artifacts"), false // GitHub's folder for the job comes first
 	case dir != "" && !filepath.IsAbs(dir):
-		return filepath.Join(thisDir, dir)
+		return filepath.Join(thisDir, dir), true
 	}
-	return dir
+	return dir, true
 }
+
+// films says whether a run is to be recorded from its beginning.
+func (k *keeper) films() bool { return k != nil && !k.late }
 
 // wants says whether a run is to leave something.
 func (k *keeper) wants(o *outcome) bool {
@@ -84,7 +97,7 @@ func (k *keeper) wants(o *outcome) bool {
 	return k.left <= mostFolders
 }
 
-// collect takes from the network what the run is to leave, as long as it is there, and says where it will be.
+// collect takes from the network what the run is to leave, as long as it is there, and says where it will be, if that is certain.
 func (r *runner) collect(o *outcome) string {
 	dir := filepath.Join(r.keep.dir, filepath.FromSlash(r.pathInModule()))
 	for part := range strings.SplitSeq(r.name, "/") {
@@ -99,12 +112,31 @@ func (r *runner) collect(o *outcome) string {
 		Test: r.name, Package: r.pkg, Seed: o.seed, Failed: o.failed,
 		Command: r.command(o.seed), Report: o.report,
 	}
+	if r.keep.late {
+		return ""
+	}
 	if n := o.network(); n.harness.dead.Load() {
 		n.peek(func() { n.develop(o.left.run, n.lastSeen()) })
 	} else {
 		turn(n, func() struct{} { n.develop(o.left.run, n.endedOrNow()); return struct{}{} })
 	}
-	return fmt.Sprintf("To look at it: %s\n", filepath.Join(o.left.dir, artifacts.ReportFile))
+	return o.left.told()
+}
+
+func (l *leftover) told() string {
+	return fmt.Sprintf("To look at it: %s\n", filepath.Join(l.dir, artifacts.ReportFile))
+}
+
+// fromSecond has a run that was not recorded leave what its second run recorded, and says so.
+func (o *outcome) fromSecond(second *artifacts.Run) string {
+	if second == nil {
+		o.left = nil
+		return fmt.Sprintf("sim: there is nothing to look at, since the second run, which is recorded, did not fail; %s=DIR records the first one", artifactsVariable)
+	}
+	first := o.left.run
+	second.Test, second.Package, second.Seed, second.Command, second.Report = first.Test, first.Package, first.Seed, first.Command, first.Report
+	o.left.run = second
+	return "sim: the second run is recorded. " + strings.TrimSuffix(o.left.told(), "\n")
 }
 
 // pathInModule is the package's path below that of its module.
@@ -119,19 +151,26 @@ func (r *runner) pathInModule() string {
 	return artifacts.FileName(r.pkg)
 }
 
-// leave writes the folder of a run.
+// leave writes the folder of a run, or in the second process what the first makes it of.
 func (r *runner) leave(t *testing.T, o *outcome) {
 	t.Helper()
 	run := o.left.run
 	run.Second = o.second.text
 	run.Sentence = sentence(o)
-	err := run.Write(o.left.dir)
-	if file := os.Getenv(summaryVariable); err == nil && file != "" && o.failed {
-		err = summarize(file, run, o.left.dir)
-	}
-	if err != nil {
+	if err := r.write(o); err != nil {
 		t.Logf("sim: what the test leaves cannot be written: %v", err)
 	}
+}
+
+func (r *runner) write(o *outcome) error {
+	if r.keep.file != "" {
+		return writeRecord(r.keep.file, o.left.run)
+	}
+	err := o.left.run.Write(o.left.dir)
+	if file := os.Getenv(summaryVariable); err == nil && file != "" && o.failed {
+		err = summarize(file, o.left.run, o.left.dir)
+	}
+	return err
 }
 
 // summaryVariable names a file of Markdown that GitHub shows with a job.

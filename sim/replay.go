@@ -2,6 +2,8 @@ package sim
 
 import (
 	"context"
+	"encoding/gob"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/squall-sim/squall/internal/failure"
+	"github.com/squall-sim/squall/sim/internal/artifacts"
 )
 
 // A failed test is run a second time, in a process of its own: a test that has
@@ -21,22 +24,24 @@ import (
 // another, the trace itself to a file.
 const (
 	replayFile = "SQUALL_REPLAY_FILE"
-	replayRun  = "SQUALL_REPLAY_RUN" // test, call of Test in it, and the hashes of the first run's trace and schedule
+	replayRun  = "SQUALL_REPLAY_RUN"    // test, call of Test in it, and the hashes of the first run's trace and schedule
+	recordFile = "SQUALL_REPLAY_RECORD" // where to leave what is to be looked at, if the run fails
 )
 
 const replayTimeout = 2 * time.Minute
 
 // A rerun is what became of a second run.
 type rerun struct {
-	came   bool     // to its end
-	same   bool     // trace
-	order  bool     // of goroutines; plain mode knows none
-	failed bool     //
-	lines  []string // of its trace, if that is another
-	calls  string   // what a witness tells
-	output string   // of the process
-	text   string   // that says all this
-	err    error    // why it came to no end
+	came   bool           // to its end
+	same   bool           // trace
+	order  bool           // of goroutines; plain mode knows none
+	failed bool           //
+	lines  []string       // of its trace, if that is another
+	calls  string         // what a witness tells
+	output string         // of the process
+	record *artifacts.Run // if there was to be one, and it failed
+	text   string         // that says all this
+	err    error          // why it came to no end
 }
 
 // again says whether the second run of a failed seed did the same.
@@ -78,8 +83,12 @@ func (r *runner) rerun(o *outcome, env ...string) (second rerun) {
 	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, o.seed), checkVariable+"=0", artifactsVariable+"="+noArtifacts, otherProcs(),
 		replayFile+"="+file, fmt.Sprintf("%s=%d %x %x %s", replayRun, r.call, o.trace.Hash(), o.schedule.Hash, r.name))
 	cmd.Env = append(append(cmd.Env, r.env...), env...)
+	record := filepath.Join(dir, "record")
+	if o.left != nil && r.keep.late {
+		cmd.Env = append(cmd.Env, recordFile+"="+record)
+	}
 	out, runErr := cmd.CombinedOutput()
-	second = rerun{output: string(out), err: runErr}
+	second = rerun{output: string(out), err: runErr, record: readRecord(record)}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return second
@@ -109,10 +118,10 @@ func reportTrace(r *runner, o *outcome) bool {
 	if file == "" {
 		return false
 	}
-	want := strings.SplitN(os.Getenv(replayRun), " ", 4)
-	if len(want) != 4 || want[0] != strconv.Itoa(r.call) || want[3] != r.name {
+	if !r.isSecond() {
 		return true
 	}
+	want := secondRun()
 	tr := o.trace
 	outcome := "passed"
 	if o.failed {
@@ -132,6 +141,38 @@ func reportTrace(r *runner, o *outcome) bool {
 		panic(fmt.Sprintf("sim: report of the second run: %v", err))
 	}
 	return true
+}
+
+// secondRun are the words of the variable that names the run to report: call, hash of the trace, hash of the schedule, test.
+func secondRun() []string { return strings.SplitN(os.Getenv(replayRun), " ", 4) }
+
+// isSecond says whether this is the run to report.
+func (r *runner) isSecond() bool {
+	want := secondRun()
+	return len(want) == 4 && want[0] == strconv.Itoa(r.call) && want[3] == r.name
+}
+
+// writeRecord hands a run over to the first process.
+func writeRecord(name string, run *artifacts.Run) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(gob.NewEncoder(file).Encode(run), file.Close())
+}
+
+// readRecord returns the run that the second process has recorded, or nil.
+func readRecord(name string) *artifacts.Run {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	run := new(artifacts.Run)
+	if gob.NewDecoder(file).Decode(run) != nil { // it was killed while it wrote
+		return nil
+	}
+	return run
 }
 
 // lines are the events kept of a trace, with what packets carry.

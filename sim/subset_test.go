@@ -75,7 +75,8 @@ func TestFaultsThatAreLeftOut(t *testing.T) {
 	}
 }
 
-// In CI a test that fails leaves its folder without being asked to, and a line in GitHub's summary.
+// In CI a test that fails leaves its folder without being asked to, and a line in GitHub's summary. The folder is that of the second run, and is as
+// that of the first would be.
 func TestAFolderIsLeftInCI(t *testing.T) {
 	dir := t.TempDir()
 	summary := filepath.Join(dir, "summary.md")
@@ -85,6 +86,16 @@ func TestAFolderIsLeftInCI(t *testing.T) {
 	page := filepath.Join(dir, "squall-artifacts", "sim", "TestVictimWithArtifacts", "seed-1", "report.html")
 	require.Contains(t, out, "To look at it: "+page)
 	require.FileExists(t, page)
+	_, asked := leftBy(t)
+	files, err := os.ReadDir(asked)
+	require.NoError(t, err)
+	for _, f := range files {
+		want, have := readFile(t, asked, f.Name()), readFile(t, filepath.Dir(page), f.Name())
+		if f.Name() == "report.html" { // the first run's output names its folder
+			want = strings.ReplaceAll(want, "To look at it: "+filepath.Join(asked, "report.html")+`\n`, "")
+		}
+		require.Equal(t, want, have, f.Name())
+	}
 	requireInOrder(t, readFile(t, dir, "summary.md"), "### `TestVictimWithArtifacts`, seed 1", "it took 1m13.84s", "SQUALL_SEED=1 "+sim.GoTest(), "To look at it: `"+page+"`")
 
 	for _, change := range []string{"SQUALL_ARTIFACTS=off", "CI=false", "CI=", "CI=jenkins"} {
@@ -99,4 +110,25 @@ func TestAFolderIsLeftInCI(t *testing.T) {
 	other := t.TempDir()
 	outputOf(t, "TestVictimWithArtifacts", append(env, "RUNNER_TEMP="+other)...)
 	require.FileExists(t, filepath.Join(other, "squall-artifacts", "sim", "TestVictimWithArtifacts", "seed-1", "report.html"))
+}
+
+func TestVictimThatFailsOnce(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		if os.Getenv("SQUALL_REPLAY_FILE") == "" {
+			t.Errorf("the first run alone, recorded: %t", n.Recorded())
+		}
+	})
+}
+
+// Where nobody asked, the first run is not recorded, and a second one that does not fail shows nothing of a failure.
+func TestASecondRunThatPassesLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	out, _ := outputOf(t, "TestVictimThatFailsOnce", "SQUALL_ARTIFACTS=", "CI=true", "RUNNER_TEMP="+dir)
+	requireInOrder(t, out, "the first run alone, recorded: false", "but passed", "there is nothing to look at", "SQUALL_ARTIFACTS=DIR records the first one")
+	require.NoDirExists(t, filepath.Join(dir, "squall-artifacts"))
+	out, _ = outputOf(t, "TestVictimThatFailsOnce", "SQUALL_ARTIFACTS="+dir)
+	requireInOrder(t, out, "the first run alone, recorded: true", "To look at it: ")
+	out, _ = outputOf(t, "TestVictimThatFailsOnce", "SQUALL_ARTIFACTS=", "CI=true", "RUNNER_TEMP="+dir, "SQUALL_CHECK=0")
+	requireInOrder(t, out, "the first run alone, recorded: true", "To look at it: ") // there is no second one
 }

@@ -33,7 +33,8 @@ import (
 //	                    packets and connections; a HOST.pcapng for each host; trace.jsonl; its faults
 //	                    as story.go. A path that is not absolute is one in the package's folder
 //	                    Where CI=true a failed test does so by itself, in a folder beneath that for temporary
-//	                    files, which its report names; SQUALL_ARTIFACTS=off has it leave none
+//	                    files, which its report names; there it is the second run (see below) that is recorded, so
+//	                    that tests which pass cost no more (and one that hangs leaves none). SQUALL_ARTIFACTS=off has it leave none
 //	SQUALL_ARTIFACTS_ALL=1
 //	                    with it: a test that passes does, too
 //	SQUALL_FAULTS=2,5   of a test's faults only the second and the fifth happen, in the order in which they
@@ -142,7 +143,9 @@ func prepare(t *testing.T, function string, f func(t *testing.T, n *Network), op
 		check = checkFailed
 	}
 	nth, call := nthCall(t)
-	return &runner{f: f, opts: opts, check: check, nth: nth, call: call, name: t.Name(), pkg: thisPackage(), dir: thisDir, keep: keeping()}, seeds, o
+	r := &runner{f: f, opts: opts, check: check, nth: nth, call: call, name: t.Name(), pkg: thisPackage(), dir: thisDir}
+	r.keep = r.keeping()
+	return r, seeds, o
 }
 
 // Try runs f once, on a network in a bubble, as [Test] does, but fails nothing: it
@@ -244,6 +247,9 @@ func (r *runner) run(t *testing.T, seed uint64) {
 	if !ended {
 		if o.network().harness.dead.Load() {
 			o.trace = nil // a second run would take as long
+			if r.keep != nil && r.keep.late {
+				o.left = nil
+			}
 		}
 		t.FailNow()
 	}
@@ -293,6 +299,9 @@ func (r *runner) compare(t *testing.T, o *outcome) {
 		o.second = r.rerun(o)
 		o.second.text = r.again(o)
 		t.Log(o.second.text)
+		if o.left != nil && r.keep.late {
+			t.Log(o.fromSecond(o.second.record))
+		}
 	case r.check == checkAll:
 		if wrong := r.checkRun(o); wrong != "" {
 			t.Error(wrong)
@@ -329,7 +338,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 		run.ballast.prepare()
 		n.seedCrypto(t)
 		n.harness.witness = newWitness()
-		if r.keep != nil {
+		if r.keep.films() {
 			n.log.film = newFilm(n)
 		}
 		n.startPulse()

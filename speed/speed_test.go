@@ -150,6 +150,7 @@ func judge(name string, baseline float64, measure func() float64) (wrong, remark
 // TestSpeed compares all rows with the baseline, with SQUALL_SPEED=1; without, it only runs a unit of each.
 // SQUALL_SPEED=1 go test -run TestSpeed -update . writes the baseline and the README's table.
 func TestSpeed(t *testing.T) {
+	t.Setenv("SQUALL_ARTIFACTS", "off") // recording takes time
 	measuring := os.Getenv("SQUALL_SPEED") != ""
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	baseline := readBaseline(t)
