@@ -161,8 +161,17 @@ func (n *Network) step() (alive bool) {
 // The lock is held, but while others are woken.
 func (n *Network) stepNow() bool {
 	n.harness.steps.Add(1)
+	expired := n.clock.expired
+	if expired != nil {
+		close(expired)
+		n.clock.expired = nil
+	}
 	if n.closed {
 		return false
+	}
+	if expired != nil { // this step was for the limit; the next one comes for what else there is
+		n.prepareNext(max(n.now(), n.clock.at))
+		return true
 	}
 	if n.payRules() {
 		return true

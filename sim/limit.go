@@ -44,6 +44,19 @@ func Limit(d time.Duration) Option {
 // ended after overtime.
 func (n *Network) expire() {
 	n.stopIfDead()
+	// Whoever is woken at this very instant comes first. To look without it would be too early, and might not see them: the runtime takes a
+	// goroutine that helps the collector out of its bubble.
+	quiet := make(chan struct{})
+	turn(n, func() struct{} {
+		if n.closed {
+			close(quiet)
+		} else {
+			n.clock.expired = quiet
+			n.requestStep()
+		}
+		return struct{}{}
+	})
+	<-quiet
 	if problem := own(turn(n, n.timeIsUp)); problem != "" {
 		n.harness.run.Load().abandon(problem)
 		<-forever

@@ -57,6 +57,8 @@ type clock struct {
 	active    int64       // instant at which the program last did something
 	alarm     int64       // instant at which the engine is woken; never if it is not
 	limit     *time.Timer // of virtual time; nil on the wall clock
+
+	expired chan struct{} // closed at the next step, for the limit; usually nil
 }
 
 // New makes a network that runs on the wall clock, outside a bubble: for suites that call
