@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -240,10 +241,11 @@ func padded(text, id string, size int) string {
 	if len(text) >= size {
 		return text
 	}
-	var b strings.Builder
-	b.WriteString(text)
-	for i := 0; b.Len() < size; i++ {
-		fmt.Fprintf(&b, " %s:%d", id, i)
+	b := append(make([]byte, 0, size+len(id)+20), text...) // by hand: megabytes are made of it
+	for i := int64(0); len(b) < size; i++ {
+		b = append(append(append(b, ' '), id...), ':')
+		b = strconv.AppendInt(b, i, 10)
 	}
-	return b.String()[:size-1] + "."
+	b[size-1] = '.'
+	return string(b[:size])
 }

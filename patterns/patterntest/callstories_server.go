@@ -299,7 +299,7 @@ func patienceCallStories() (all callStories) {
 		w.AskEvery(20*time.Millisecond, 250, Question{Work: 160 * time.Millisecond, Timeout: time.Second})
 		w.Slow(w.servers[0], 0)
 		w.MustBeDone(healTime, Healed, "an overload was over for 10s")
-		w.AskEvery(20*time.Millisecond, 1000, Question{Work: 160 * time.Millisecond, Timeout: time.Second})
+		w.AskEvery(20*time.Millisecond, 650, Question{Work: 160 * time.Millisecond, Timeout: time.Second})
 	})
 	all.needs("neither Service.Cancels nor Service.Deadlines is set", func(s Service) bool { return s.Cancels || s.Deadlines })
 	return all
@@ -315,7 +315,7 @@ func retryCallStories() (all callStories) {
 		w.GoodFor(w.Callers(5)...)
 		w.AskEvery(100*time.Millisecond, 50, Question{})
 		w.Refusing(true)
-		w.AskEvery(100*time.Millisecond, 600, Question{})
+		w.AskEvery(200*time.Millisecond, 300, Question{})
 		w.Refusing(false)
 		w.Sleep(10 * time.Second)
 		w.AskEvery(100*time.Millisecond, 50, Question{})

@@ -1,6 +1,7 @@
 package patterntest_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,30 +67,42 @@ type jobs struct {
 
 type job struct{ Data, Answer string }
 
+type jobLine struct {
+	ID string
+	job
+}
+
 // load reads the jobs of an earlier life, and goes on with those that have no result.
 func (d *jobs) load() {
 	text, err := os.ReadFile(d.file)
-	if err == nil {
-		json.Unmarshal(text, &d.all)
+	for in := json.NewDecoder(bytes.NewReader(text)); err == nil; {
+		var l jobLine
+		if err = in.Decode(&l); err == nil {
+			d.all[l.ID] = &l.job
+		}
 	}
-	for _, j := range d.all {
+	for id, j := range d.all {
 		if j.Answer == "" {
-			go d.work(j)
+			go d.work(id, j)
 		}
 	}
 }
 
-// store writes the jobs. It is locked.
-func (d *jobs) store() {
+// store appends a job to the file, in which the last line of a job counts. It is locked.
+func (d *jobs) store(id string, j *job) {
 	if d.clerk.inMemory {
 		return
 	}
-	text, _ := json.Marshal(d.all)
-	os.WriteFile(d.file, text, 0o666)
+	f, err := os.OpenFile(d.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	json.NewEncoder(f).Encode(jobLine{id, *j})
 }
 
 // work does a job.
-func (d *jobs) work(j *job) {
+func (d *jobs) work(id string, j *job) {
 	if d.clerk.lease > 0 {
 		time.AfterFunc(d.clerk.lease, func() {
 			d.mu.Lock()
@@ -110,7 +123,7 @@ func (d *jobs) work(j *job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	j.Answer = answer
-	d.store()
+	d.store(id, j)
 }
 
 // ServeHTTP takes a job, or says how it stands.
@@ -127,8 +140,8 @@ func (d *jobs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut && j == nil:
 		j = &job{Data: string(data)}
 		d.all[id] = j
-		d.store()
-		go d.work(j)
+		d.store(id, j)
+		go d.work(id, j)
 		w.WriteHeader(http.StatusAccepted)
 	case r.Method == http.MethodPut && j.Data != string(data):
 		w.WriteHeader(http.StatusUnprocessableEntity)

@@ -23,7 +23,7 @@ func (s *Stage) judgeTraffic(f *findings) {
 	var herd []time.Duration
 	for _, p := range s.peers {
 		most, at := Peak(dials[p.Name], time.Second)
-		if s.busy != nil {
+		if most > maxAttempts && s.busy != nil { // busy reads the whole trace
 			most -= dialsPerCall * s.busy(p, at)
 		}
 		if most > maxAttempts {
