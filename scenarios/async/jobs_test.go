@@ -3,7 +3,10 @@ package async_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -64,6 +67,20 @@ var jobs = []scenario.Row{
 		Story: func(t *testing.T, n *sim.Network) {
 			l, _ := pausedWorker(t, n, &ledger{blind: true})
 			require.Equal(t, map[string]int{"a": 2}, l.effects())
+		}},
+	{Name: "SA-06 a job is lost on its way to its worker, six times", Reason: "nobody has tried it: that is no attempt, as the queue knows when the worker asks again",
+		Story: func(t *testing.T, n *sim.Network) {
+			s, w := lostOnItsWay(t, n, func(c *workqueue.Client) workqueue.Source { return c })
+			require.Equal(t, workqueue.Done, s.State)
+			require.Equal(t, 1, s.Attempts)
+			require.Equal(t, map[string]int{"a": 1}, w.effects())
+		}},
+	{Name: "SA-06 the same, and requests have no names", Reason: "the job is dead, and nobody has ever had it (the opposite shown)",
+		Story: func(t *testing.T, n *sim.Network) {
+			s, w := lostOnItsWay(t, n, func(c *workqueue.Client) workqueue.Source { return nameless{c} })
+			require.Equal(t, workqueue.Dead, s.State)
+			require.Equal(t, 3, s.Attempts)
+			require.Empty(t, w.effects())
 		}},
 	{Name: "SA-08 the acknowledgement of an end is lost", Reason: "the worker says it again with its token: the job is done once",
 		Story: func(t *testing.T, n *sim.Network) {
@@ -135,6 +152,41 @@ var jobs = []scenario.Row{
 			require.Equal(t, map[string]int{"a": 1}, shared.effects())
 			require.Zero(t, shared.refused, "the first one stopped by its own clock")
 		}},
+}
+
+// lostOnItsWay cuts a worker off for a minute each time that the queue is about to tell it which job it has, at the first six; three
+// attempts are allowed.
+func lostOnItsWay(t *testing.T, n *sim.Network, source func(*workqueue.Client) workqueue.Source) (workqueue.Status, *worker) {
+	q := &workqueue.Queue{MaxAttempts: 3, Jitter: retry.NoJitter}
+	var w *worker
+	lost := 0
+	n.Host("queue").Run("queue", func(ctx context.Context, h *sim.Host) error {
+		defer q.Close()
+		return patterntest.ServeHTTP(ctx, h, http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			q.Handler().ServeHTTP(answer, r)
+			if strings.HasSuffix(r.URL.Path, "/lease") && strings.Contains(answer.Body.String(), `"id":"a"`) && lost < 6 {
+				lost++
+				w.link.Down()
+				n.After(time.Minute, w.link.Up)
+			}
+			to.WriteHeader(answer.Code)
+			to.Write(answer.Body.Bytes())
+		}))
+	})
+	w = startWorkerOn(n, "worker", &ledger{}, worksFor(time.Second), func(w *workqueue.Worker) { w.Source = source(w.Source.(*workqueue.Client)) })
+	c := submitter(n)
+	added(t, c, "a")
+	s := ended(t, c, "a")
+	require.Positive(t, lost)
+	return s, w
+}
+
+// nameless is a client that does not say which of its requests it repeats.
+type nameless struct{ *workqueue.Client }
+
+func (n nameless) Lease(ctx context.Context, _ string) (workqueue.Task, error) {
+	return n.Client.Lease(ctx, "")
 }
 
 // serveQueue runs a queue with a file on the host "queue", anew after each restart.

@@ -26,7 +26,9 @@
 //   - Tokens grow with every lease, over restarts too. A checkpoint is saved by the holder of the
 //     lease or not at all.
 //   - Every call may be repeated when its answer was lost: Add by its ID, Lease by its request, Finish
-//     by its token. None makes a second job, a second attempt or a second end.
+//     by its token. None makes a second job, a second attempt or a second end. An attempt whose
+//     worker never had the job, since the answer with it was lost, counts only until that worker
+//     asks again.
 //   - Jobs are leased in the order in which they became due, to those who wait in the order in which
 //     they came. After a failed attempt a job waits with full jitter, without holding up others.
 //   - Memory and file are bounded: MaxJobs jobs; others are refused, and the submitter is told.

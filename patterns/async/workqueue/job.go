@@ -36,7 +36,8 @@ type Status struct {
 	State State `json:"state"`
 	// Version grows with each change of the job, also over restarts of the queue.
 	Version uint64 `json:"version"`
-	// Attempts is how often it was leased.
+	// Attempts is how often it was leased, without the leases whose answers were lost, as far as the queue knows (see
+	// [Source]).
 	Attempts int `json:"attempts"`
 	// Result is what the worker returned.
 	Result []byte `json:"result,omitempty"`
@@ -118,7 +119,8 @@ type End struct {
 // A Source is what workers get their jobs from: a [Queue], or a [Client] of one elsewhere.
 type Source interface {
 	// Lease waits for a job until ctx is done, and leases it. request names the call: one that is
-	// repeated because its answer was lost gets the same job. Empty: the call is not repeated.
+	// repeated because its answer was lost gets the same job, as the same attempt; if the lease has
+	// ended meanwhile it was no attempt. Empty: the call is not repeated.
 	Lease(ctx context.Context, request string) (Task, error)
 	// Extend leases it for Task.Lease from now on, and stores a checkpoint if that is not nil. The
 	// error is ErrLeaseLost if the job is not the task's any more.

@@ -29,7 +29,8 @@ type Queue struct {
 	// LeaseTimeout is for how long a worker has a job unless it extends the lease: 30 s. It must exceed
 	// what a worker that is alive may be silent for; it is how long the job of one that died waits.
 	LeaseTimeout time.Duration
-	// MaxAttempts is how often a job is leased before it is Dead: 10.
+	// MaxAttempts is how often a job is leased before it is Dead: 10. A lease whose answer was lost does not count
+	// when its request comes again.
 	MaxAttempts int
 	// Backoff bounds the delays after failed attempts: 1 s at first, at most 10 min. After a lease
 	// that has ended there is none.

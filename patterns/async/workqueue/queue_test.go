@@ -416,3 +416,60 @@ func TestCheck(t *testing.T) {
 	require.ErrorContains(t, err, "workqueue: Client.Timeout is -1ns")
 	require.ErrorContains(t, (&workqueue.Worker{Jobs: -1}).Check(), "workqueue: Worker.Source is nil: want a *Queue or a *Client")
 }
+
+// Nobody has had a job whose answer was lost, as is known when its request comes again. With MaxAttempts 2 the job would be dead.
+func TestALostAnswerIsNoAttempt(t *testing.T) {
+	named := func(t *testing.T, q *workqueue.Queue, request string) workqueue.Task {
+		task, err := q.Lease(t.Context(), request)
+		require.NoError(t, err)
+		return task
+	}
+	attempts := func(t *testing.T, q *workqueue.Queue) int {
+		s, err := q.Get(t.Context(), "a")
+		require.NoError(t, err)
+		return s.Attempts
+	}
+	inBubble(t, &workqueue.Queue{MaxAttempts: 2}, func(t *testing.T, q *workqueue.Queue) {
+		add(t, q, workqueue.Job{ID: "a", Payload: []byte("p")})
+		for range 5 {
+			require.Equal(t, 1, named(t, q, "one").Attempt)
+			time.Sleep(30 * sec)
+		}
+		require.Equal(t, 1, attempts(t, q), "as long as nobody comes it may have been one")
+		second := named(t, q, "two")
+		require.Equal(t, 2, second.Attempt)
+		ctx, cancel := context.WithTimeout(t.Context(), 1)
+		defer cancel()
+		_, err := q.Lease(ctx, "one")
+		require.ErrorIs(t, err, context.DeadlineExceeded, "it is the other's")
+		require.Equal(t, 1, attempts(t, q))
+		require.NoError(t, q.Finish(t.Context(), "a", second.Token, again("once")))
+		require.Equal(t, workqueue.Pending, state(t, q, "a"), "it has had one attempt")
+		time.Sleep(sec)
+		third := named(t, q, "three")
+		require.NoError(t, q.Finish(t.Context(), "a", third.Token, again("twice")))
+		require.Equal(t, workqueue.Dead, state(t, q, "a"))
+		require.Equal(t, 2, attempts(t, q))
+	})
+	inBubble(t, &workqueue.Queue{MaxAttempts: 2}, func(t *testing.T, q *workqueue.Queue) {
+		add(t, q, workqueue.Job{ID: "a", TTL: 10 * sec})
+		named(t, q, "one")
+		time.Sleep(30 * sec)
+		ctx, cancel := context.WithTimeout(t.Context(), 1)
+		defer cancel()
+		_, err := q.Lease(ctx, "one")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, workqueue.Failed, state(t, q, "a"), "no attempt had begun in time")
+	})
+	path := filepath.Join(t.TempDir(), "queue")
+	for life := range 4 { // in a file, too
+		inBubble(t, &workqueue.Queue{Path: path, MaxAttempts: 2}, func(t *testing.T, q *workqueue.Queue) {
+			if life == 0 {
+				add(t, q, workqueue.Job{ID: "a"})
+			}
+			require.Equal(t, 1, named(t, q, "one").Attempt)
+			time.Sleep(30 * sec)
+			require.Equal(t, workqueue.Pending, state(t, q, "a"))
+		})
+	}
+}

@@ -23,8 +23,8 @@ var (
 	countKey   = []byte("count")
 )
 
-// format is that of the file and of stored; it changes when either does.
-const format = 1
+// format is that of the file and of stored; it changes when either does. Format 1 had no lapsed requests.
+const format = 2
 
 // stored is a record in the file.
 type stored struct {
@@ -37,6 +37,7 @@ type stored struct {
 	Attempts   int       `json:"attempts,omitempty"`
 	Token      uint64    `json:"token,omitempty"`
 	Request    string    `json:"request,omitempty"`
+	Lapsed     []string  `json:"lapsed,omitempty"`
 	At         time.Time `json:"at,omitzero"`
 	Begin      time.Time `json:"begin,omitzero"`
 	Checkpoint []byte    `json:"checkpoint,omitempty"`
@@ -47,7 +48,7 @@ type stored struct {
 func (r *record) encode() ([]byte, error) {
 	return json.Marshal(stored{
 		Key: r.Key, Digest: r.Digest[:], Payload: r.Payload, Seq: r.Seq, State: r.State, Version: r.Version, Attempts: r.Attempts,
-		Token: r.Token, Request: r.Request, At: r.At, Begin: r.Begin, Checkpoint: r.Checkpoint, Result: r.Result, Error: r.Error,
+		Token: r.Token, Request: r.Request, Lapsed: r.Lapsed, At: r.At, Begin: r.Begin, Checkpoint: r.Checkpoint, Result: r.Result, Error: r.Error,
 	})
 }
 
@@ -58,7 +59,7 @@ func decodeRecord(id string, b []byte) (*record, error) {
 	}
 	r := &record{
 		ID: id, Key: s.Key, Payload: s.Payload, Seq: s.Seq, State: s.State, Version: s.Version, Attempts: s.Attempts,
-		Token: s.Token, Request: s.Request, At: s.At, Begin: s.Begin, Checkpoint: s.Checkpoint, Result: s.Result, Error: s.Error,
+		Token: s.Token, Request: s.Request, Lapsed: s.Lapsed, At: s.At, Begin: s.Begin, Checkpoint: s.Checkpoint, Result: s.Result, Error: s.Error,
 	}
 	if copy(r.Digest[:], s.Digest) != len(r.Digest) {
 		return nil, fmt.Errorf("job %q: a digest of %d bytes: want %d", id, len(s.Digest), len(r.Digest))
@@ -79,10 +80,12 @@ func openStore(path string, t *table, now time.Time) (*store, error) {
 	err = file.Update(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(metaBucket)
 		switch have := meta.Get(formatKey); {
-		case have == nil:
-			return meta.Put(formatKey, []byte{format})
+		case have == nil, bytes.Equal(have, []byte{1}):
+			if err := meta.Put(formatKey, []byte{format}); err != nil {
+				return err
+			}
 		case !bytes.Equal(have, []byte{format}):
-			return fmt.Errorf("it is of format %d: want %d, the only one that this version reads", have, format)
+			return fmt.Errorf("it is of format %d: want 1 or %d, which this version reads", have, format)
 		}
 		if b := meta.Get(countKey); len(b) == 8 {
 			t.count = binary.BigEndian.Uint64(b)

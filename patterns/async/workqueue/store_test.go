@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 )
 
 // A change that is not on the disk was not made.
@@ -92,4 +93,36 @@ func TestWhoLeavesWakesTheNext(t *testing.T) {
 	}
 	q.giveWayTo(first)
 	<-second
+}
+
+// Files of format 1, which had no lapsed requests, are read, and are of this format then. Others are refused.
+func TestFileFormats(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue")
+	for _, row := range []struct {
+		format byte
+		err    string
+	}{{1, ""}, {2, ""}, {3, "it is of format [3]: want 1 or 2, which this version reads"}} {
+		synctest.Test(t, func(t *testing.T) {
+			q := &Queue{Path: path}
+			_, err := q.Add(t.Context(), Job{ID: "a"})
+			require.NoError(t, err)
+			put := func(tx *bbolt.Tx) error { return tx.Bucket(metaBucket).Put(formatKey, []byte{row.format}) }
+			require.NoError(t, q.store.file.Update(put))
+			require.NoError(t, q.Close())
+
+			q = &Queue{Path: path}
+			defer q.Close()
+			s, err := q.Get(t.Context(), "a")
+			if row.err != "" {
+				require.ErrorContains(t, err, row.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, Pending, s.State)
+			require.NoError(t, q.store.file.View(func(tx *bbolt.Tx) error {
+				require.Equal(t, []byte{format}, tx.Bucket(metaBucket).Get(formatKey))
+				return nil
+			}))
+		})
+	}
 }

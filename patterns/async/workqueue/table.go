@@ -22,6 +22,8 @@ type record struct {
 	Attempts int
 	Token    uint64 // of the last lease
 	Request  string // that asked for it
+	// Lapsed are the requests whose leases ended, of attempts that count. If one comes again its answer was lost: nobody had the job.
+	Lapsed []string
 	// At is when something is due: the next attempt of a Pending job, the end of a Running one's lease,
 	// the oblivion of one that has ended. A dead one has none.
 	At         time.Time
@@ -72,6 +74,7 @@ type table struct {
 	jobs    map[string]*record
 	busy    map[string]string // IDs of unfinished jobs, by their Key
 	leased  map[string]string // IDs of running jobs, by the request that leased them
+	lapsed  map[string]string // IDs of jobs, by their Lapsed requests
 	ready   order             // Pending jobs that are due
 	timed   order             // those for which something is due later
 	running int
@@ -88,7 +91,7 @@ type rules struct {
 }
 
 func newTable(r rules) *table {
-	return &table{rules: r, jobs: map[string]*record{}, busy: map[string]string{}, leased: map[string]string{}, before: map[string]*record{}}
+	return &table{rules: r, jobs: map[string]*record{}, busy: map[string]string{}, leased: map[string]string{}, lapsed: map[string]string{}, before: map[string]*record{}}
 }
 
 // put replaces the record of a job, or removes it if r is nil.
@@ -109,6 +112,9 @@ func (t *table) put(id string, r *record) {
 		if !old.State.Ended() && old.Key != "" {
 			delete(t.busy, old.Key)
 		}
+		for _, request := range old.Lapsed {
+			delete(t.lapsed, request)
+		}
 		delete(t.jobs, id)
 	}
 	if r == nil {
@@ -123,6 +129,9 @@ func (t *table) put(id string, r *record) {
 	}
 	if !r.State.Ended() && r.Key != "" {
 		t.busy[r.Key] = id
+	}
+	for _, request := range r.Lapsed {
+		t.lapsed[request] = id
 	}
 	if r.State != Dead {
 		t.enter(&t.timed, r)
@@ -165,10 +174,29 @@ func (t *table) advance(now time.Time) {
 			heap.Pop(&t.timed)
 			t.enter(&t.ready, r)
 		case Running:
-			t.again(r, End{Error: "the lease ended"}, r.At)
+			t.lapse(r)
 		default:
 			t.put(r.ID, nil)
 		}
+	}
+}
+
+// lapse ends the lease of a job, which counts as an attempt until its request comes again.
+func (t *table) lapse(r *record) {
+	request := r.Request
+	r = t.again(r, End{Error: "the lease ended"}, r.At)
+	if request != "" && r.State == Pending {
+		t.change(r, func(r *record) { r.Lapsed = append(slices.Clone(r.Lapsed), request) })
+	}
+}
+
+// neverCame takes back the attempt that a request had begun, which is made again since its answer was lost.
+func (t *table) neverCame(request string) {
+	if r := t.jobs[t.lapsed[request]]; r != nil {
+		t.change(r, func(r *record) {
+			r.Attempts--
+			r.Lapsed = slices.DeleteFunc(slices.Clone(r.Lapsed), func(other string) bool { return other == request })
+		})
 	}
 }
 
@@ -181,7 +209,7 @@ func (t *table) again(r *record, end End, at time.Time) *record {
 		case end.Error == "":
 			r.Attempts--
 		case r.Attempts >= t.maxAttempts:
-			r.State, r.At, r.Error = Dead, time.Time{}, end.Error
+			r.State, r.At, r.Error, r.Lapsed = Dead, time.Time{}, end.Error, nil
 		default:
 			r.Error = end.Error
 		}
@@ -192,7 +220,7 @@ func (t *table) again(r *record, end End, at time.Time) *record {
 func (t *table) end(r *record, as State, result []byte, text string, now time.Time) *record {
 	return t.change(r, func(r *record) {
 		r.State, r.At, r.Result, r.Error, r.Request = as, now.Add(t.retention), result, text, ""
-		r.Payload, r.Checkpoint = nil, nil
+		r.Payload, r.Checkpoint, r.Lapsed = nil, nil, nil
 	})
 }
 
@@ -234,6 +262,7 @@ func (t *table) take(request string, now time.Time) *record {
 		r := t.jobs[id]
 		return t.change(r, func(r *record) { r.At = now.Add(t.lease) })
 	}
+	t.neverCame(request)
 	for len(t.ready) > 0 {
 		r := t.ready[0]
 		if !r.Begin.IsZero() && r.Attempts == 0 && !now.Before(r.Begin) {
