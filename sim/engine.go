@@ -260,6 +260,7 @@ func (n *Network) runDue(now int64) (next change) {
 			return change{}
 		}
 		e := n.queue.pop()
+		n.lookahead.played++
 		n.idlers.settle()
 		// On the wall clock an event may come late; time does not go back for it.
 		n.clock.at = max(n.clock.at, e.when)

@@ -129,6 +129,9 @@ func (n *Network) Parked() int {
 	})
 }
 
+// Steps is how often the engine was woken.
+func (n *Network) Steps() uint64 { return n.harness.steps.Load() }
+
 // Disturbed is how many parts of the network a fault does something to at present.
 func (n *Network) Disturbed() int {
 	return get(n, func() (count int) {

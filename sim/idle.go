@@ -10,16 +10,23 @@ import (
 // for it: a test that hangs comes to the limit of virtual time at once, and one that sleeps wakes as
 // it should.
 
-// idleAfter is how long the program does nothing on the network before that is looked at.
-const idleAfter = int64(time.Hour)
+// idleAfter is how long the program does nothing on the network before that is looked at. By default a connection first
+// probes after 15 s (Go's keep-alive).
+const idleAfter = int64(10 * time.Second)
+
+// idleLooks is how many events are looked at, at most, for each that was carried out: so the cost of looking stays small beside
+// that of the events, however many connections there are.
+const idleLooks = 16
 
 // goIdle says whether nothing but keep-alive is left, and notes until when for certain. What is due
 // now is deferred then.
 func (n *Network) goIdle(now int64) bool {
 	n.lookahead.idleTill = 0
-	if !n.lookahead.on || now-n.clock.active < idleAfter || !n.calls.pending.empty() || n.calls.firstWake < len(n.calls.wakes) {
+	if !n.lookahead.on || now-n.clock.active < idleAfter || !n.calls.pending.empty() || n.calls.firstWake < len(n.calls.wakes) ||
+		n.lookahead.played*idleLooks < len(n.queue.events) {
 		return false
 	}
+	n.lookahead.played = 0
 	till := never
 	for i := range n.queue.events {
 		e := &n.queue.events[i]

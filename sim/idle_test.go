@@ -290,3 +290,28 @@ func TestDeadlinesAfterHoursOfKeepAlive(t *testing.T) {
 		})
 	}
 }
+
+// Between two things that the program does, the engine is not woken for the probes that keep its connections alive, be it for
+// an hour or for ten minutes.
+func TestKeepAliveWakesNobody(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		const conns, times = 20, 12
+		accept(listen(t, n.Host("b"), ":7"), echo)
+		var all []net.Conn
+		for i := range conns {
+			all = append(all, dial(t, n.Host(fmt.Sprint("a", i)), "b:7"))
+		}
+		packets, steps := n.Trace().Len(), n.Steps()
+		for range times {
+			time.Sleep(10 * time.Minute)
+			all[0].Write([]byte("x"))
+			_, err := io.ReadFull(all[0], make([]byte, 1))
+			require.NoError(t, err)
+		}
+		// In two hours each of 40 ends probes every 15 s and 20 ms, and that is sent, delivered, answered and delivered.
+		require.InEpsilon(t, 4*2*conns*int(2*time.Hour/(15_020*ms)), n.Trace().Len()-packets, 0.02)
+		// In each ten minutes that begins when no packet is in flight any more: after one of 40 rounds, in which each end
+		// has three steps at most.
+		require.Less(t, n.Steps()-steps, uint64(times*2*conns*3))
+	}, sim.DefaultLink(netem.Config{Delay: 10 * ms}))
+}

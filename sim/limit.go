@@ -75,6 +75,7 @@ func (n *Network) timeIsUp() (problem string) {
 	}
 	limit := n.conf.limit
 	left := othersInBubble()
+	n.catchUp(min(n.now(), after(n.clock.active, int64(time.Hour)))) // so that the report shows keep-alive, if that was all
 	why := fmt.Sprintf("virtual time came to its limit, %v (sim.Limit), and the test had not ended", limit)
 	switch quiet := n.now() - n.clock.active; {
 	case quiet < int64(time.Hour) || !n.calls.pending.empty() || !allWait(left):

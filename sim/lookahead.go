@@ -15,7 +15,8 @@ type lookahead struct {
 	on       bool
 	deferred bool  // the alarm comes after the first event
 	alarmFor any   // the event that the alarm is for, if any; it may be past
-	idleTill int64 // instant until which there is nothing but keep-alive; see goIdle
+	idleTill int64 // instant until which there is nothing but keep-alive; see goIdle,
+	played   int   // and how many events were carried out since that was looked at
 }
 
 // nextWaiter is the blocked call that the next step will probably wake, or nil. If it does the
