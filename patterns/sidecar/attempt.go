@@ -18,7 +18,7 @@ var errTimeout = errors.New("there was no answer in time")
 func (up *Upstream) enter() {
 	up.active.Add(1)
 	up.set.Budget.Call()
-	up.count(func(s *UpstreamStats) { s.Requests++ })
+	up.begun.Add(1)
 }
 
 func (up *Upstream) leave() { up.active.Add(-1) }
@@ -72,10 +72,10 @@ func isTimeout(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
 }
 
-// try makes an attempt: at once if there is a connection, and otherwise, if inline is set, in a goroutine, so that the client's is
+// try makes an attempt now: at once if there is a connection, and otherwise, if inline is set, in a goroutine, so that the client's is
 // free to hear of its going.
-func (c *client) try(seq int64, avoid *replica, inline bool) {
-	t, err := c.up.take(avoid)
+func (c *client) try(seq int64, avoid *replica, inline bool, now time.Time) {
+	t, err := c.up.take(avoid, now)
 	if err != nil {
 		c.unsent(seq, turn{}, err)
 		return
@@ -85,7 +85,7 @@ func (c *client) try(seq int64, avoid *replica, inline bool) {
 		if u == nil {
 			break
 		}
-		if c.attach(seq, t, u) {
+		if c.attach(seq, t, u, now) {
 			return
 		}
 		if !c.wants(seq) {
@@ -153,7 +153,7 @@ func (c *client) connect(seq int64, t turn) {
 		return
 	}
 	u := newUpconn(t.replica, nc, generation, c.p.set.MaxHeaderBytes)
-	if !c.attach(seq, t, u) {
+	if !c.attach(seq, t, u, time.Now()) {
 		t.end(Ignored)
 		nc.Close()
 		return
@@ -162,7 +162,7 @@ func (c *client) connect(seq int64, t turn) {
 }
 
 // attach has an attempt use a connection, and sends what there is of the request.
-func (c *client) attach(seq int64, t turn, u *upconn) bool {
+func (c *client) attach(seq int64, t turn, u *upconn, now time.Time) bool {
 	c.mu.Lock()
 	if c.phase != waiting || c.seq != seq || !u.take(c) {
 		c.mu.Unlock()
@@ -170,7 +170,7 @@ func (c *client) attach(seq int64, t turn, u *upconn) bool {
 	}
 	c.u, c.turn, c.written, c.broken = u, t, 0, false
 	c.attempts++
-	c.arm(c.due(time.Now()))
+	c.arm(c.due(now))
 	c.mu.Unlock()
 	c.pump()
 	return true
@@ -211,12 +211,12 @@ func (c *client) later(seq int64, delay time.Duration, avoid *replica) {
 	c.arm(c.due(time.Now().Add(max(delay, 0)))) // the pause is no part of an attempt
 	c.mu.Unlock()
 	if delay <= 0 {
-		go c.try(next, avoid, false)
+		go c.try(next, avoid, false, time.Now())
 		return
 	}
 	time.AfterFunc(delay, func() {
 		if c.wants(next) {
-			c.try(next, avoid, false)
+			c.try(next, avoid, false, time.Now())
 		}
 	})
 }
@@ -333,35 +333,28 @@ func (c *client) again(u *upconn, m *message) (again, reusable bool) {
 	c.up.count(func(s *UpstreamStats) { s.Retries++ })
 	if reusable {
 		u.in.r += int(m.length)
-		reusable = u.replica.giveBack(u)
+		reusable = u.replica.giveBack(u, time.Now())
 	}
 	c.later(seq, delay, t.replica)
 	return true, reusable
 }
 
-// commit makes an answer the one that the client gets, and reports whether it is.
-func (c *client) commit(u *upconn, m *message) bool {
+// commit makes an answer the one that the client gets, and reports whether it is, and whether the client's connection ends with it.
+func (c *client) commit(u *upconn, m *message) (mine, last bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.phase != waiting || c.u != u {
-		return false
+		return false, false
 	}
 	if m.status == http.StatusSwitchingProtocols {
-		c.become(tunneling)
-	} else {
-		c.become(answering)
+		c.become(tunneling, time.Now())
+		return true, false
 	}
-	return true
-}
-
-// lastAnswer reports whether the client's connection ends with this answer.
-func (c *client) lastAnswer(length int64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.expects && !c.bodyEnded || length < 0 && c.minor == 0 {
+	c.become(answering, time.Now())
+	if c.expects && !c.bodyEnded || m.length < 0 && c.minor == 0 {
 		c.closing = true
 	}
-	return c.closing
+	return true, c.closing
 }
 
 // answer gives the client the proxy's own answer.
@@ -371,7 +364,7 @@ func (c *client) answer(f *failure) {
 		c.mu.Unlock()
 		return
 	}
-	c.become(answering)
+	c.become(answering, time.Now())
 	c.closing = c.closing || !c.bodyEnded
 	closing := c.closing
 	c.mu.Unlock()
@@ -413,8 +406,7 @@ func (f *failure) headers(yield func(name, value string) bool) {
 // answered is called when the answer was passed on, or could not be. u is nil if it was the proxy's own. It reports whether the replica's
 // connection is kept.
 func (c *client) answered(u *upconn, err error) (kept bool) {
-	var away *clientError
-	gone := errors.As(err, &away)
+	_, gone := errors.AsType[*clientError](err)
 	result := Success
 	switch {
 	case gone:
@@ -435,10 +427,11 @@ func (c *client) answered(u *upconn, err error) (kept bool) {
 	closing, t, bare := c.closing, c.turn, c.minor == 0
 	c.u, c.turn = nil, turn{}
 	c.mu.Unlock()
-	t.end(result)
+	now := time.Now()
+	t.endAt(result, now)
 	c.up.leave()
 	if u != nil && err == nil && whole && !u.m.close {
-		kept = u.replica.giveBack(u)
+		kept = u.replica.giveBack(u, now)
 	}
 	if err != nil && !gone && bare {
 		reset(c.nc) // the end of the connection would say that the answer is whole
@@ -450,10 +443,10 @@ func (c *client) answered(u *upconn, err error) (kept bool) {
 	}
 	c.mu.Lock()
 	if closing {
-		c.become(lingering)
+		c.become(lingering, now)
 		c.phase = idle
 	} else {
-		c.become(idle)
+		c.become(idle, now)
 	}
 	c.mu.Unlock()
 	return kept
@@ -465,7 +458,7 @@ func (c *client) sentAll() bool {
 
 // linger waits a little for the rest of a request that was answered early. mu is held.
 func (c *client) linger() {
-	c.become(lingering)
+	c.become(lingering, time.Now())
 	end := c.deadline
 	for !c.sentAll() && !c.gone && time.Now().Before(end) && !c.closing {
 		c.wake.Wait()
@@ -493,7 +486,7 @@ func (c *client) refuse(err error) {
 	c.nc.Write(ownAnswer(f, string(c.m.method) == http.MethodHead, true))
 	halfClose(c.nc)
 	c.mu.Lock()
-	c.become(lingering)
+	c.become(lingering, time.Now())
 	c.mu.Unlock()
 	c.discard()
 }

@@ -116,10 +116,11 @@ func (b *Breaker) window() time.Duration { return cmp.Or(b.Window, 10*time.Secon
 func (b *Breaker) most() int             { return cmp.Or(b.Probes, 1) }
 
 // Begin asks to let a call through. It returns [ErrOpen] if it may not pass. It panics if Check finds fault.
-func (b *Breaker) Begin() (Permit, error) {
+func (b *Breaker) Begin() (Permit, error) { return b.begin(time.Now()) }
+
+func (b *Breaker) begin(now time.Time) (Permit, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
 	b.turn(now)
 	p := Permit{breaker: b, generation: b.generation}
 	switch b.state {
@@ -138,15 +139,23 @@ func (b *Breaker) Begin() (Permit, error) {
 }
 
 // End says what became of the call. Of a zero Permit it does nothing.
-func (p Permit) End(r Result) {
+func (p Permit) End(r Result) { p.end(r, time.Now()) }
+
+// end also reports whether the breaker has opened by it.
+func (p Permit) end(r Result, now time.Time) (opens bool) {
 	b := p.breaker
 	if b == nil {
-		return
+		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
+	before := b.stats.Opened
 	b.turn(now)
+	b.ended(p, r, now)
+	return b.stats.Opened > before
+}
+
+func (b *Breaker) ended(p Permit, r Result, now time.Time) {
 	if p.generation != b.generation {
 		b.stats.Late++
 		return
@@ -181,13 +190,6 @@ func (b *Breaker) Stats() BreakerStats {
 	defer b.mu.Unlock()
 	b.turn(time.Now())
 	return b.stats
-}
-
-// opens is how often it opened.
-func (b *Breaker) opens() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.stats.Opened
 }
 
 // turn does what time does. A breaker has no timer: nobody sees its state but those who call.

@@ -123,7 +123,7 @@ func (c *client) next() bool {
 	}
 	if len(c.in.buffered()) == 0 {
 		c.mu.Lock()
-		c.become(idle)
+		c.become(idle, time.Now())
 		c.mu.Unlock()
 		return true
 	}
@@ -160,18 +160,17 @@ func (c *client) settled() phase {
 	case c.closing:
 		return lingering
 	}
-	c.become(reading)
+	c.become(reading, time.Now())
 	return reading
 }
 
 // become changes the phase, and with it what there is time for. mu is held.
-func (c *client) become(ph phase) {
+func (c *client) become(ph phase, now time.Time) {
 	c.phase = ph
 	if c.dial != nil && ph != waiting {
 		c.dial.cancel()
 		c.dial = nil
 	}
-	now := time.Now()
 	c.last = now
 	switch ph {
 	case idle:
@@ -280,7 +279,7 @@ func (c *client) begin() bool {
 	now := time.Now()
 	left := m.length
 	c.exchange = exchange{seq: c.seq + 1, begun: now, last: now, out: c.out[:0], closing: m.close || c.p.draining.Load(), bodyEnded: left == 0}
-	if told, ok := decimal(m.timeout); ok && len(m.timeout) > 0 {
+	if told, ok := decimal(m.timeout); ok {
 		c.told = now.Add(time.Duration(min(told, maxTold)) * time.Millisecond)
 	}
 	c.out = c.appendHead(c.out, target, host)
@@ -295,7 +294,7 @@ func (c *client) begin() bool {
 			c.endBody(now)
 		}
 	}
-	c.become(waiting)
+	c.become(waiting, now)
 	c.mu.Unlock()
 	up.enter()
 	c.p.stats.requests.Add(1)
@@ -304,7 +303,7 @@ func (c *client) begin() bool {
 		c.answer(&failure{status: http.StatusServiceUnavailable, kind: "connection_limit_reached", err: errFull, unexecuted: true})
 		return true
 	}
-	c.try(c.seq, nil, true)
+	c.try(c.seq, nil, true, now)
 	return true
 }
 

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -19,6 +20,7 @@ func Passed(sent []byte) (request []byte, used int, err error) {
 	if err := parseRequest(&c.m, head); err != nil {
 		return nil, 0, err
 	}
+	alike(&c.m, true)
 	target, host := originForm(&c.m)
 	out := c.appendHead(nil, target, host)
 	out, err = passedBody(&c.in, out, c.m.length)
@@ -35,6 +37,7 @@ func PassedAnswer(sent []byte, isHead bool) (answer []byte, status int, err erro
 	if err := parseAnswer(&u.m, head, isHead); err != nil {
 		return nil, 0, err
 	}
+	alike(&u.m, u.m.length >= 0)
 	out := appendStatus(nil, u.m.reason)
 	out = u.m.passFields(out, u.m.length >= 0)
 	if u.m.length == chunked {
@@ -47,6 +50,13 @@ func PassedAnswer(sent []byte, isHead bool) (answer []byte, status int, err erro
 	}
 	out, err = passedBody(&u.in, out, u.m.length)
 	return out, u.m.status, err
+}
+
+// alike panics if the fields that go on in one piece are not those that go on line by line.
+func alike(m *message, keepLength bool) {
+	if got, want := m.passFields(nil, keepLength), m.passEach(nil, keepLength); !bytes.Equal(got, want) {
+		panic(fmt.Sprintf("sidecar: %q goes on as %q in one piece, and as %q line by line", m.fields, got, want))
+	}
 }
 
 func passedBody(in *reader, out []byte, length int64) ([]byte, error) {

@@ -52,6 +52,7 @@ var framings = []struct {
 	{"a vertical tab before the coding", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400, ""},
 	{"lines that end with LF", "GET / HTTP/1.1\nHost: x\n\n", 400, ""},
 	{"one line that does", "GET / HTTP/1.1\r\nA: b\nHost: x\r\n\r\n", 400, ""},
+	{"one line that does, before the head is whole", "GET / HTTP/1.1\r\nA: b\nHost: x\r\n", 400, ""},
 	{"a folded field", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400, ""},
 	{"a blank before the colon", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length : 1\r\n\r\na", 400, ""},
 	{"no Host", "GET / HTTP/1.1\r\n\r\n", 400, ""},

@@ -2,7 +2,7 @@ package sidecar
 
 import (
 	"bytes"
-	"strconv"
+	"math"
 )
 
 // Lengths of bodies that are no number of bytes.
@@ -39,6 +39,7 @@ type message struct {
 	options  [][]byte
 	fields   []byte // the lines of the fields
 	upgrades bool   // Connection lists upgrade
+	dropped  drops
 }
 
 // parseRequest reads the head of a request. What two programs might read differently is refused, and not passed on.
@@ -107,7 +108,7 @@ func parseAnswer(m *message, head []byte, isHead bool) error {
 		return bad("the status line is malformed")
 	}
 	for _, c := range m.reason {
-		if c < ' ' && c != '\t' || c == 0x7f {
+		if !texts[c] {
 			return bad("the status line is malformed")
 		}
 	}
@@ -138,51 +139,9 @@ func startLine(head []byte) (line, fields []byte, err error) {
 	return head[:at-1], head[at+1 : len(head)-2], nil
 }
 
-// readFields reads what the proxy has to know, and checks the form of all.
-func (m *message) readFields() error {
-	for name, value := range fieldsOf(m.fields) {
-		if name == nil {
-			return bad("a header field is malformed")
-		}
-		if err := m.field(name, value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fieldsOf yields the names and values of lines, and a name that is nil for one that is malformed.
-func fieldsOf(lines []byte) func(yield func(name, value []byte) bool) {
-	return func(yield func(name, value []byte) bool) {
-		for len(lines) > 0 {
-			at := bytes.IndexByte(lines, '\n')
-			if at < 1 || lines[at-1] != '\r' {
-				yield(nil, nil)
-				return
-			}
-			line := lines[:at-1]
-			lines = lines[at+1:]
-			colon := bytes.IndexByte(line, ':')
-			if colon < 1 || !isToken(line[:colon]) { // also of a line that is folded
-				yield(nil, nil)
-				return
-			}
-			value := trim(line[colon+1:])
-			for _, c := range value {
-				if c < ' ' && c != '\t' || c == 0x7f {
-					yield(nil, nil)
-					return
-				}
-			}
-			if !yield(line[:colon], value) {
-				return
-			}
-		}
-	}
-}
-
-func (m *message) field(name, value []byte) error {
-	switch known(name) {
+// field reads a field that the proxy has to know.
+func (m *message) field(k int, value []byte) error {
+	switch k {
 	case fieldHost:
 		if m.hosted || !isHost(value) {
 			return bad("Host is malformed, or comes twice")
@@ -205,22 +164,6 @@ func (m *message) field(name, value []byte) error {
 			return &malformed{501, "Transfer-Encoding is not chunked alone"}
 		}
 		m.coded, m.length = true, chunked
-	case fieldConnection:
-		for option := range bytes.SplitSeq(value, []byte(",")) {
-			switch option = trim(option); {
-			case len(option) == 0:
-			case equal(option, "close"):
-				m.close = true
-			case equal(option, "keep-alive"):
-				m.keep = true
-			case equal(option, "upgrade"):
-				m.upgrades = true
-			case unlisted(known(option)):
-				return bad("Connection lists a field that is end to end")
-			default:
-				m.options = append(m.options, option)
-			}
-		}
 	case fieldUpgrade:
 		m.upgrade = value
 	case fieldExpect:
@@ -238,6 +181,26 @@ func (m *message) field(name, value []byte) error {
 		m.after = value
 	case fieldOutcome:
 		m.unexecuted = equal(value, "not-executed")
+	}
+	return nil
+}
+
+// connection reads what is for this hop alone.
+func (m *message) connection(value []byte) error {
+	for option := range bytes.SplitSeq(value, []byte(",")) {
+		switch option = trim(option); {
+		case len(option) == 0:
+		case equal(option, "close"):
+			m.close = true
+		case equal(option, "keep-alive"):
+			m.keep = true
+		case equal(option, "upgrade"):
+			m.upgrades = true
+		case unlisted(known(option)):
+			return bad("Connection lists a field that is end to end")
+		default:
+			m.options = append(m.options, option)
+		}
 	}
 	return nil
 }
@@ -325,22 +288,39 @@ func equal(text []byte, lower string) bool {
 	return true
 }
 
-func trim(text []byte) []byte { return bytes.Trim(text, " \t") }
+func trim(text []byte) []byte {
+	for len(text) > 0 && (text[0] == ' ' || text[0] == '\t') {
+		text = text[1:]
+	}
+	for len(text) > 0 && (text[len(text)-1] == ' ' || text[len(text)-1] == '\t') {
+		text = text[:len(text)-1]
+	}
+	return text
+}
 
-func decimal(text []byte) (int64, bool) {
+// decimal reads digits alone, and fails beyond 63 bits.
+func decimal(text []byte) (n int64, ok bool) {
 	for _, c := range text {
-		if c < '0' || c > '9' {
+		if c < '0' || c > '9' || n > (math.MaxInt64-int64(c-'0'))/10 {
 			return 0, false
 		}
+		n = 10*n + int64(c-'0')
 	}
-	n, err := strconv.ParseInt(string(text), 10, 64)
-	return n, err == nil
+	return n, len(text) > 0
 }
 
 // The characters of a token (RFC 9110, section 5.6.2).
 var tokens = func() (t [256]bool) {
 	for c := range 256 {
 		t[c] = '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c < 0x80 && bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(c)) >= 0
+	}
+	return t
+}()
+
+// The characters of a field's value (RFC 9110, section 5.5).
+var texts = func() (t [256]bool) {
+	for c := range 256 {
+		t[c] = c >= ' ' && c != 0x7f || c == '\t'
 	}
 	return t
 }()
@@ -370,58 +350,4 @@ func isHost(text []byte) bool {
 		}
 	}
 	return true
-}
-
-// passFields appends the fields that are for the other end, as they came.
-func (m *message) passFields(out []byte, keepLength bool) []byte {
-	for name, value := range fieldsOf(m.fields) {
-		switch known(name) {
-		case fieldConnection, fieldHop, fieldCoding, fieldHost, fieldTimeout:
-			continue
-		case fieldUpgrade:
-			if m.upgrade == nil {
-				continue
-			}
-		case fieldTE:
-			if !containsTrailers(value) {
-				continue
-			}
-			value = []byte("trailers")
-		case fieldLength:
-			if !keepLength {
-				continue
-			}
-		default:
-			if m.listed(name) {
-				continue
-			}
-		}
-		out = appendField(out, name, value)
-	}
-	return out
-}
-
-func appendField(out, name, value []byte) []byte {
-	out = append(out, name...)
-	out = append(out, ": "...)
-	out = append(out, value...)
-	return append(out, "\r\n"...)
-}
-
-func containsTrailers(te []byte) bool {
-	for coding := range bytes.SplitSeq(te, []byte(",")) {
-		if equal(trim(coding), "trailers") {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *message) listed(name []byte) bool {
-	for _, option := range m.options {
-		if bytes.EqualFold(option, name) {
-			return true
-		}
-	}
-	return false
 }

@@ -187,7 +187,7 @@ func (x *exchange2) attempts() *failure {
 	safe := (idempotent(x.r.Method) || x.r.Header.Get("Idempotency-Key") != "") && strings.TrimPrefix(x.r.Header.Get("Request-Attempt"), "1") == ""
 	var avoid *replica
 	for attempt := 1; ; attempt++ {
-		t, err := x.up.take(avoid)
+		t, err := x.up.take(avoid, time.Now())
 		unsent := true
 		if err == nil {
 			var answered bool

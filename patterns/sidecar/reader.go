@@ -92,22 +92,17 @@ var endOfHead = []byte("\r\n\r\n")
 
 // head reads up to the empty line, and returns all of it. It is valid until the next read.
 func (b *reader) head() ([]byte, error) {
-	from := 0
-	for {
-		if at := bytes.Index(b.buffered()[from:], endOfHead); at >= 0 {
-			head := b.buf[b.r : b.r+from+at+4]
-			if len(head) > b.most {
-				return nil, errHeadTooLarge
-			}
-			b.r += len(head)
-			return head, nil
+	for seen := 0; ; { // seen is what has no end in it
+		size, err := endOf(b.buffered(), &seen)
+		if err != nil {
+			return nil, err
 		}
-		if bytes.Contains(b.buffered()[from:], []byte("\n\n")) || bytes.HasPrefix(b.buffered(), []byte("\n")) {
-			return nil, bad("a line ends without CR") // it would never end
-		}
-		from = max(0, b.w-b.r-3)
-		if b.w-b.r > b.most {
+		if size > b.most || size == 0 && b.w-b.r > b.most {
 			return nil, errHeadTooLarge
+		}
+		if size > 0 {
+			b.r += size
+			return b.buf[b.r-size : b.r], nil
 		}
 		if err := b.fill(); err != nil {
 			if err == io.EOF && b.w > b.r {
@@ -115,6 +110,28 @@ func (b *reader) head() ([]byte, error) {
 			}
 			return nil, err
 		}
+	}
+}
+
+// endOf returns the size of the head that text begins with, or 0 if it is not whole: seen is then how much of it need not be looked at again.
+func endOf(text []byte, seen *int) (size int, err error) {
+	for {
+		at := bytes.IndexByte(text[*seen:], '\n')
+		if at < 0 {
+			*seen = len(text)
+			return 0, nil
+		}
+		at += *seen
+		switch rest := text[at+1:]; {
+		case at == 0 || text[at-1] != '\r':
+			return 0, bad("a line ends without CR")
+		case len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n':
+			return at + 3, nil
+		case len(rest) < 2:
+			*seen = at
+			return 0, nil
+		}
+		*seen = at + 1
 	}
 }
 

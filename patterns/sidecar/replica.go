@@ -34,15 +34,15 @@ type turn struct {
 	permit  Permit
 }
 
-// take chooses a replica for an attempt that is not to go to avoid, if there is another.
-func (up *Upstream) take(avoid *replica) (turn, error) {
-	permit, err := up.Breaker.Begin()
+// take chooses a replica for an attempt that begins now and is not to go to avoid, if there is another.
+func (up *Upstream) take(avoid *replica, now time.Time) (turn, error) {
+	permit, err := up.Breaker.begin(now)
 	if err != nil {
 		return turn{}, err
 	}
 	up.mu.Lock()
 	defer up.mu.Unlock()
-	up.judge(time.Now())
+	up.judge(now)
 	r := up.choose(avoid)
 	r.active++
 	r.stats.Attempts++
@@ -51,7 +51,9 @@ func (up *Upstream) take(avoid *replica) (turn, error) {
 }
 
 // end says what became of an attempt.
-func (t turn) end(result Result) {
+func (t turn) end(result Result) { t.endAt(result, time.Now()) }
+
+func (t turn) endAt(result Result, now time.Time) {
 	if t.replica == nil {
 		return
 	}
@@ -66,9 +68,7 @@ func (t turn) end(result Result) {
 		r.stats.Failures++
 	}
 	up.mu.Unlock()
-	before := up.Breaker.opens()
-	t.permit.End(result)
-	if up.Breaker.opens() > before {
+	if t.permit.end(result, now) {
 		up.log("the breaker opens")
 	}
 }
@@ -128,14 +128,14 @@ func (r *replica) checkout() *upconn {
 	return nil
 }
 
-// giveBack keeps a connection, and reports whether it is kept.
-func (r *replica) giveBack(u *upconn) bool {
+// giveBack keeps a connection that is idle from now on, and reports whether it is kept.
+func (r *replica) giveBack(u *upconn, now time.Time) bool {
 	r.poolMu.Lock()
 	defer r.poolMu.Unlock()
 	if r.closed || len(r.idle) >= r.up.set.MaxIdle || u.generation != r.up.Credentials.number() {
 		return false
 	}
-	u.becomeIdle()
+	u.becomeIdle(now)
 	r.idle = append(r.idle, u)
 	return true
 }

@@ -141,7 +141,7 @@ func (up *Upstream) dialTCP(ctx context.Context) (net.Conn, turn, error) {
 	begun := time.Now()
 	var avoid *replica
 	for attempt := 1; ; attempt++ {
-		t, err := up.take(avoid)
+		t, err := up.take(avoid, time.Now())
 		if err == nil {
 			var nc net.Conn
 			if nc, err = up.connect(ctx, t.replica, ""); err == nil {

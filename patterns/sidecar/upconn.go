@@ -43,10 +43,10 @@ func (u *upconn) take(c *client) bool {
 	return true
 }
 
-func (u *upconn) becomeIdle() {
+func (u *upconn) becomeIdle(now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.owner, u.since = nil, time.Now()
+	u.owner, u.since = nil, now
 	if u.timer == nil {
 		u.timer = time.AfterFunc(u.replica.up.set.IdleTimeout, u.tooLong)
 	}
@@ -156,14 +156,15 @@ func (u *upconn) answer(c *client) bool {
 	if again, skip := c.again(u, m); again {
 		return skip
 	}
-	if !c.commit(u, m) {
+	mine, last := c.commit(u, m)
+	if !mine {
 		return false
 	}
 	if m.status == http.StatusSwitchingProtocols {
 		c.tunnelDown(u)
 		return false
 	}
-	err := u.pass(c)
+	err := u.pass(c, last)
 	return c.answered(u, err)
 }
 
@@ -200,8 +201,8 @@ func appendStatus(out, reason []byte) []byte {
 	return append(out, "\r\n"...)
 }
 
-// pass passes on the head of an answer and its body, as it comes.
-func (u *upconn) pass(c *client) error {
+// pass passes on the head of an answer and its body, as it comes. With the last the client's connection ends.
+func (u *upconn) pass(c *client, last bool) error {
 	m := &u.m
 	u.out = appendStatus(u.out[:0], m.reason)
 	length := m.length
@@ -210,7 +211,7 @@ func (u *upconn) pass(c *client) error {
 	if chunk {
 		u.out = append(u.out, "Transfer-Encoding: chunked\r\n"...)
 	}
-	if c.lastAnswer(length) {
+	if last {
 		u.out = append(u.out, "Connection: close\r\n"...)
 	}
 	u.out = append(u.out, "\r\n"...)
@@ -249,7 +250,7 @@ func (u *upconn) pass(c *client) error {
 	if chunk {
 		u.out = append(u.out, "0\r\n\r\n"...)
 	}
-	return u.flush(c)
+	return u.write(c)
 }
 
 // passChunks passes on a chunked body. One for HTTP/1.0 has no chunks.
@@ -274,7 +275,19 @@ func (u *upconn) passChunks(c *client, chunk bool) error {
 	}
 }
 
+// flush passes on what there is of an answer that goes on.
 func (u *upconn) flush(c *client) error {
+	if len(u.out) == 0 {
+		return nil
+	}
+	err := u.write(c)
+	if err == nil {
+		c.passed()
+	}
+	return err
+}
+
+func (u *upconn) write(c *client) error {
 	if len(u.out) == 0 {
 		return nil
 	}
@@ -283,7 +296,6 @@ func (u *upconn) flush(c *client) error {
 	if err != nil {
 		return &clientError{err}
 	}
-	c.passed()
 	if cap(u.out) > 2*bulkBuffer {
 		u.out = nil
 	}

@@ -93,6 +93,7 @@ type Upstream struct {
 	once   sync.Once
 	set    upstreamSettings
 	active atomic.Int64
+	begun  atomic.Int64 // requests
 
 	mu       sync.Mutex
 	h2       *http.Transport
@@ -293,7 +294,9 @@ func (up *Upstream) Stats() UpstreamStats {
 	up.begin()
 	up.mu.Lock()
 	defer up.mu.Unlock()
-	return up.stats
+	s := up.stats
+	s.Requests = up.begun.Load()
+	return s
 }
 
 // Replicas returns how the replicas are, in the order of Addrs.
