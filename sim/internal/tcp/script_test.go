@@ -26,7 +26,7 @@ import (
 //	write N, read N, close, closewrite, closeread, abort, nodelay on|off
 //	dial, unreachable SEQ [CODE] (host by default, net, protocol or port), toobig SEQ MTU
 //	! FACT             state NAME, err NAME, cwnd N, ssthresh N, readable N, eof,
-//	                   unsent N, rto MS, recovery NAME, writable, blocked, events A,B
+//	                   unsent N, rto MS, lookahead MS, recovery NAME, writable, blocked, events A,B
 //	quiet              nothing was sent up to that time
 //
 // SEGMENT is FLAGS SEQ+LENGTH and fields: ack N, win N, sack A:B ..., mss N, scale N,
@@ -455,6 +455,8 @@ func (r *runner) check(words []string) {
 		got = strconv.Itoa(i.MSS)
 	case "rto":
 		got = strconv.FormatFloat(float64(i.RTO)/1e6, 'f', -1, 64)
+	case "lookahead":
+		got = strconv.FormatFloat(float64(r.conn.Lookahead(r.now))/1e6, 'f', -1, 64)
 	case "srtt":
 		got = strconv.FormatFloat(float64(i.SRTT)/1e6, 'f', -1, 64)
 	case "eof":

@@ -114,7 +114,7 @@ func (c *Conn) Lookahead(at Time) Time {
 		wait = c.rtt.srtt8 >> 2 // of a tail loss probe
 	}
 	wait = min(wait, c.rtt.rto, c.cfg.RTOMax)
-	if c.retries > 0 {
+	if c.retries > 0 || c.cfg.UserTimeout > 0 && c.rec.retransStamp != 0 {
 		// What is left of a timeout may be set anew at any moment, and then it may be
 		// the last one.
 		wait = min(wait, max(c.rec.retransStamp+c.silenceLimit(c.cfg.Retries2)-stamp(at), 0))
@@ -190,20 +190,18 @@ func (c *Conn) onRTO() {
 }
 
 // rtxProbeTimedOut is timedOut for timeouts that only probe a window that the peer has closed
-// over what is under way (tcp_rtx_probe0_timed_out).
+// over what is under way (tcp_rtx_probe0_timed_out): a peer that has not been heard of since, for twice the
+// longest timeout, is given up.
 func (c *Conn) rtxProbeTimedOut() bool {
-	limit, user := 2*c.cfg.RTOMax, c.cfg.UserTimeout
-	if user > 0 {
-		since := stamp(c.tx.front().sent)
-		if c.rec.retransStamp != 0 {
-			since = c.rec.retransStamp
-		}
-		if stamp(c.now)-since > user {
-			return true
-		}
-		limit = min(limit, user)
+	since, limit := c.rec.retransStamp, 2*c.cfg.RTOMax
+	if since == 0 {
+		since = stamp(c.tx.front().sent)
 	}
-	return c.now-c.lastAck > limit && c.now-c.tx.front().sent > limit
+	probing := stamp(c.now) - since
+	if user := c.cfg.UserTimeout; user > 0 && probing > user {
+		return true
+	}
+	return c.now-c.lastAck > limit && probing > limit
 }
 
 func (c *Conn) doubleRTO() {
