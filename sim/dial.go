@@ -93,13 +93,8 @@ func (dr *Dialer) dialTCP(ctx context.Context, network string, named netip.AddrP
 // begin leaves the attempt to the engine, unless it fails at once.
 func (d *dialing) begin() error {
 	h := d.host
-	switch {
-	case h.n.closed:
-		return net.ErrClosed
-	case h.dead:
-		return sysError("socket", syscall.ENETDOWN)
-	case h.fds.full():
-		return errTooManyFiles("socket")
+	if err := h.maySocket(); err != nil {
+		return err
 	}
 	if err := h.mayConnect(d.local.Addr(), d.dest.Addr()); err != nil {
 		return err

@@ -92,6 +92,19 @@ func toOneself(network string, named, from netip.Addr) netip.Addr {
 	return loopback
 }
 
+// maySocket refuses a socket of any kind.
+func (h *Host) maySocket() error {
+	switch {
+	case h.n.closed:
+		return net.ErrClosed
+	case h.dead:
+		return sysError("socket", syscall.ENETDOWN)
+	case h.fds.full():
+		return errTooManyFiles("socket")
+	}
+	return nil
+}
+
 // mayBind refuses the local address of a socket.
 func (h *Host) mayBind(addr netip.Addr) error {
 	switch {

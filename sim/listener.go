@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"os"
@@ -61,15 +62,7 @@ func (h *Host) Listen(network, address string) (net.Listener, error) {
 
 // listen makes a listener.
 func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error) {
-	switch {
-	case h.n.closed:
-		return nil, net.ErrClosed
-	case h.dead:
-		return nil, sysError("socket", syscall.ENETDOWN)
-	case h.fds.full():
-		return nil, errTooManyFiles("socket")
-	}
-	if err := h.mayBind(local.Addr()); err != nil {
+	if err := cmp.Or(h.maySocket(), h.mayBind(local.Addr())); err != nil {
 		return nil, err
 	}
 	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only

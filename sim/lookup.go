@@ -31,13 +31,8 @@ type lookup struct {
 // look makes the socket for a question.
 func (h *Host) look(ctx context.Context) (net.Conn, error) {
 	u, err := try(h.n, func() (*UDPConn, error) {
-		switch {
-		case h.n.closed:
-			return nil, net.ErrClosed
-		case h.dead:
-			return nil, sysError("socket", syscall.ENETDOWN)
-		case h.fds.full():
-			return nil, errTooManyFiles("socket")
+		if err := h.maySocket(); err != nil {
+			return nil, err
 		}
 		u := newUDPConn(h, "udp", false, netip.AddrPortFrom(loopback, 0), stubResolver)
 		u.fd = h.fds.take()

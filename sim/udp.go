@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"net/netip"
@@ -171,15 +172,7 @@ func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UD
 
 // bindAs is bind for a socket that may share its port with others that may.
 func (h *Host) bindAs(network string, six bool, local, remote netip.AddrPort, shared bool) (*UDPConn, error) {
-	switch {
-	case h.n.closed:
-		return nil, net.ErrClosed
-	case h.dead:
-		return nil, sysError("socket", syscall.ENETDOWN)
-	case h.fds.full():
-		return nil, errTooManyFiles("socket")
-	}
-	if err := h.mayBind(local.Addr()); err != nil {
+	if err := cmp.Or(h.maySocket(), h.mayBind(local.Addr())); err != nil {
 		return nil, err
 	}
 	if local.Port() == 0 {
