@@ -48,7 +48,7 @@ type Server struct {
 	// be less than proxies wait.
 	Wait time.Duration
 	// RetryAfter is how long clients are asked to wait before they poll, in whole seconds, rounded up:
-	// 1 s.
+	// 1 s. At most 24.8 days.
 	RetryAfter time.Duration
 	// MaxPayloadBytes bounds what starts an operation: 1 MiB. It is Queue's to bound as well.
 	MaxPayloadBytes int
@@ -100,7 +100,7 @@ func (s *Server) Check() error {
 	check := fields.Of("async: Server")
 	check.Int("Workers", s.Workers)
 	check.Duration("Wait", s.Wait)
-	check.Duration("RetryAfter", s.RetryAfter)
+	check.Wait("RetryAfter", s.RetryAfter, 1)
 	check.Int("MaxPayloadBytes", s.MaxPayloadBytes)
 	err := check.Err()
 	if s.Queue != nil {

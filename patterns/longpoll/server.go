@@ -57,7 +57,7 @@ type Server struct {
 	// with 503 and a Retry-After.
 	MaxClients int
 	// RetrySpread is the longest Retry-After of refusals; each is drawn from 1 s to this. Zero: 10
-	// s. After a restart that disconnects all clients they reconnect over this time.
+	// s. After a restart that disconnects all clients they reconnect over this time. At most 24.8 days.
 	RetrySpread time.Duration
 	// AnswerTimeout is how long a client may take to accept its answer: 10 s.
 	AnswerTimeout time.Duration
@@ -106,7 +106,7 @@ func (s *Server) Check() error {
 	check.Duration("ProxyTimeout", s.ProxyTimeout)
 	check.Duration("Margin", s.Margin)
 	check.Duration("Linger", s.Linger)
-	check.Duration("RetrySpread", s.RetrySpread)
+	check.Wait("RetrySpread", s.RetrySpread, 1)
 	check.Duration("AnswerTimeout", s.AnswerTimeout)
 	check.Int("MinEvents", s.MinEvents)
 	check.Int("MaxEvents", s.MaxEvents)

@@ -25,7 +25,7 @@ func TestSettingsOfTheServerAreChecked(t *testing.T) {
 		{&push.Server{WriteTimeout: -1}, "push: Server.WriteTimeout is -1ns: want 0 for the default, or up to 1000h0m0s"},
 		{&push.Server{Window: 65_537}, "push: Server.Window is 65537: want 0 for the default, or up to 65536"},
 		{&push.Server{WindowBytes: 64<<20 + 1}, "push: Server.WindowBytes is 67108865: want 0 for the default, or up to 67108864"},
-		{&push.Server{RetrySpread: math.MaxInt64}, "push: Server.RetrySpread is 2562047h47m16.854775807s: want at most 1000h0m0s"},
+		{&push.Server{RetrySpread: math.MaxInt64}, "push: Server.RetrySpread is 2562047h47m16.854775807s: want at most 596h31m23.647s, more than which clients cannot wait"},
 		{&push.Server{MaxClients: -2}, "push: Server.MaxClients is -2: want 0 for the default, or more"},
 		{&push.Server{Slow: 9}, "push: Server.Slow is SlowPolicy(9): want Disconnect to Coalesce"},
 		{&push.Server{PingInterval: time.Second, PingTimeout: 2 * time.Second}, "push: Server.PingTimeout is 2s: want 0 for the default, or up to 1s"},

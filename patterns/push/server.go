@@ -90,7 +90,7 @@ type Server struct {
 	// RetrySpread is the time over which clients should spread their reconnects:
 	// their number divided by the rate that the server can take. They are notified
 	// at the start of each session, so that they know it after a crash too.
-	// Zero: no hint; negative: none is needed, they may come at once.
+	// Zero: no hint; negative: none is needed, they may come at once. At most 24.8 days.
 	RetrySpread time.Duration
 
 	// Logger receives clients that are refused or whose session the server ends, and
@@ -199,9 +199,7 @@ func (s *Server) Check() error {
 	atMost(c, "PingTimeout", s.PingTimeout, cmp.Or(s.PingInterval, defaultPingInterval))
 	atMost(c, "WriteTimeout", s.WriteTimeout, maxTime)
 	atMost(c, "NowTimeout", s.NowTimeout, maxTime)
-	if s.RetrySpread > maxTime {
-		c.Bad("RetrySpread is %v: want at most %v", s.RetrySpread, maxTime)
-	}
+	c.Wait("RetrySpread", max(0, s.RetrySpread), 1)
 	return c.Err()
 }
 

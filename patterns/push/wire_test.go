@@ -73,7 +73,7 @@ func TestNumbersOfAHelloAreBounded(t *testing.T) {
 func TestLargestHelloIsUnderstood(t *testing.T) {
 	inBubble(t, 0, func(t *testing.T, w *world) {
 		w.opts.Window, w.opts.WindowBytes = 1<<16, 64<<20
-		w.opts.PingInterval, w.opts.PingTimeout, w.opts.RetrySpread = 1000*time.Hour, 1000*time.Hour, 1000*time.Hour
+		w.opts.PingInterval, w.opts.PingTimeout, w.opts.RetrySpread = 1000*time.Hour, 1000*time.Hour, 500*time.Hour
 		w.start()
 		p := w.phone("phone")
 		p.on()

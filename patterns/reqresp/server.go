@@ -58,7 +58,7 @@ type Server struct {
 	// is told first, so that no request is lost with it.
 	IdleTimeout time.Duration
 	// RetrySpread is the longest Retry-After of refusals; each is drawn from 1 s to this, so that
-	// the clients come back over this time: 10 s.
+	// the clients come back over this time: 10 s. At most 24.8 days.
 	RetrySpread time.Duration
 	// Jitter draws it. Nil: seeded by the clock at first use.
 	Jitter retry.Jitter
@@ -118,7 +118,7 @@ func (s *Server) Check() error {
 	check.Duration("ReadTimeout", s.ReadTimeout)
 	check.Duration("AnswerTimeout", s.AnswerTimeout)
 	check.Duration("IdleTimeout", s.IdleTimeout)
-	check.Duration("RetrySpread", s.RetrySpread)
+	check.Wait("RetrySpread", s.RetrySpread, 1)
 	check.Int("MaxRequestBytes", s.MaxRequestBytes)
 	check.Int("MaxAnswerBytes", s.MaxAnswerBytes)
 	check.Int("MaxClients", s.MaxClients)

@@ -108,7 +108,7 @@ func (j *Jobs) Check() error {
 	check := fields.Of("shortpoll: Jobs")
 	check.Duration("Retention", j.Retention)
 	check.Duration("Remember", j.Remember)
-	check.Duration("RetryAfter", j.RetryAfter)
+	check.Wait("RetryAfter", j.RetryAfter, 1)
 	check.Duration("MinInterval", j.MinInterval)
 	check.Int("Workers", j.Workers)
 	check.Int("MaxJobs", j.MaxJobs)

@@ -17,7 +17,7 @@ type Limit struct {
 	// a quiet second. Others are refused with 503 and a Retry-After. Zero: no limit.
 	Rate int
 	// RetrySpread is the longest Retry-After of refusals: 10 s. Each is drawn from 1 s
-	// to this, so that those who were refused together do not come back together.
+	// to this, so that those who were refused together do not come back together. At most 24.8 days.
 	RetrySpread time.Duration
 	// Jitter draws it. Nil: seeded by the clock at first use.
 	Jitter retry.Jitter
@@ -27,7 +27,7 @@ func (l *Limit) check(c *fields.Check) {
 	if l.Rate < 0 || l.Rate > 1e9 {
 		c.Bad("Limit.Rate is %d: want 0 for no limit, up to 1e9", l.Rate)
 	}
-	c.Duration("Limit.RetrySpread", l.RetrySpread)
+	c.Wait("Limit.RetrySpread", l.RetrySpread, 1)
 }
 
 // gate is a Limit at work: a token bucket that stores the instant at which it will be

@@ -188,7 +188,7 @@ func TestCheck(t *testing.T) {
 		{&shortpoll.Server{MaxEvents: -1}, "shortpoll: Server.MaxEvents is -1: want 0 for the default, or more"},
 		{&shortpoll.Server{MaxAnswerBytes: -1}, "shortpoll: Server.MaxAnswerBytes is -1: want 0 for the default, or more"},
 		{&shortpoll.Server{RetryAfter: -1}, "shortpoll: Server.RetryAfter is -1ns: want 0 for none, or more"},
-		{&shortpoll.Server{RetryAfter: math.MaxInt64}, "shortpoll: Server.RetryAfter is 2562047h47m16.854775807s: want at most 100 years, 876000h0m0s"},
+		{&shortpoll.Server{RetryAfter: math.MaxInt64}, "shortpoll: Server.RetryAfter is 2562047h47m16.854775807s: want at most 596h31m23.647s, more than which clients cannot wait"},
 		{&shortpoll.Server{Limit: shortpoll.Limit{Rate: -1}}, "shortpoll: Server.Limit.Rate is -1: want 0 for no limit, up to 1e9"},
 		{&shortpoll.Jobs{}, "shortpoll: Jobs.Run and Log are nil: want a Run, or for a replica the Log that it reads"},
 		{&shortpoll.Jobs{Log: memory(), Retention: -1}, "shortpoll: Jobs.Retention is -1ns: want 0 for the default, or more"},

@@ -25,7 +25,8 @@ type Server struct {
 	Log eventlog.Log
 	// RetryAfter is how long clients are asked to wait, with each answer that leaves
 	// nothing to fetch, before they poll again; it is sent in whole seconds, rounded up.
-	// Zero: they are left to their schedules.
+	// Zero: they are left to their schedules. At most 24.8 days: beyond that the timers of clients in
+	// JavaScript overflow, and they come back at once.
 	RetryAfter time.Duration
 	// MaxEvents and MaxAnswerBytes limit one answer: 1,000 events, 1 MiB of topics and
 	// data. One event is sent however large it is.
@@ -71,7 +72,7 @@ func (s *Server) Check() error {
 	if s.RetryAfter < 0 {
 		check.Bad("RetryAfter is %v: want 0 for none, or more", s.RetryAfter)
 	}
-	check.Duration("RetryAfter", max(0, s.RetryAfter))
+	check.Wait("RetryAfter", max(0, s.RetryAfter), 1)
 	check.Int("MaxEvents", s.MaxEvents)
 	check.Int("MaxAnswerBytes", s.MaxAnswerBytes)
 	check.Int("MaxMessageBytes", s.MaxMessageBytes)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
 // Encoder writes a stream of Server-Sent Events. Each call makes one Write.
@@ -62,10 +64,11 @@ func (e *Encoder) Position(id string) error {
 	return e.flush(true)
 }
 
-// Retry writes the reconnection time, in whole milliseconds.
+// Retry writes the reconnection time, in whole milliseconds: at most 2^31-1 of them, 24.8 days, since browsers and other clients in
+// JavaScript connect again at once after more.
 func (e *Encoder) Retry(d time.Duration) error {
-	if d < 0 {
-		return fmt.Errorf("stream: retry is %v: want 0 or more", d)
+	if d < 0 || d > fields.LongestWait {
+		return fmt.Errorf("stream: retry is %v: want 0 to %v", d, fields.LongestWait)
 	}
 	e.b = e.b[:0]
 	e.field("retry", strconv.FormatInt(d.Milliseconds(), 10))

@@ -53,7 +53,8 @@ func TestEncoderRefuses(t *testing.T) {
 		{e.Encode(stream.Event{ID: "7", Data: "a\rb"}), `stream: Event.Data of "7" is not text: want UTF-8 without CR`},
 		{e.Encode(stream.Event{ID: "7", Data: "\xff"}), `stream: Event.Data of "7" is not text: want UTF-8 without CR`},
 		{e.Position("\r"), `stream: ID is "\r": want UTF-8 without CR, LF and NUL`},
-		{e.Retry(-1), `stream: retry is -1ns: want 0 or more`},
+		{e.Retry(-1), `stream: retry is -1ns: want 0 to 596h31m23.647s`},
+		{e.Retry(1 << 31 * time.Millisecond), `stream: retry is 596h31m23.648s: want 0 to 596h31m23.647s`},
 		{e.Comment("a\nb"), `stream: comment has a line end: want one line`},
 	} {
 		require.EqualError(t, c.err, c.want)

@@ -40,7 +40,8 @@ type Server struct {
 	WriteTimeout time.Duration
 	// Retry is the shortest reconnection time sent to clients: 2 s. Each stream is sent one of its own,
 	// drawn from Retry to twice that, since browsers wait for just as long: those that a crash has
-	// disconnected at one instant do not come back at one. Negative: none.
+	// disconnected at one instant do not come back at one. Negative: none. At most 12.4 days: beyond
+	// 24.8 the timers of browsers overflow, and they come back at once.
 	Retry time.Duration
 	// Padding adds comments to each write until it has this many bytes, to get it
 	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
@@ -71,7 +72,7 @@ type Server struct {
 	// ends at once, after which browsers reconnect.
 	RefuseWithStatus bool
 	// RetrySpread is the longest delay that a refused client is asked for: 10 s. Each is
-	// drawn from 1 s to this, and a Retry-After has whole seconds.
+	// drawn from 1 s to this, and a Retry-After has whole seconds. At most 24.8 days.
 	RetrySpread time.Duration
 	// MaxEvents and MaxBytes bound what a stream reads from the log at once, and so
 	// what it holds in memory: 100 events, 64 KiB of topics and data. One event is
@@ -139,8 +140,8 @@ func (s *Server) Check() error {
 	check.Duration("Heartbeat", s.Heartbeat)
 	check.Duration("ProxyTimeout", s.ProxyTimeout)
 	check.Duration("WriteTimeout", s.WriteTimeout)
-	check.Duration("Retry", max(0, s.Retry))
-	check.Duration("RetrySpread", s.RetrySpread)
+	check.Wait("Retry", max(0, s.Retry), 2)
+	check.Wait("RetrySpread", s.RetrySpread, 1)
 	check.Int("Padding", s.Padding)
 	check.Int("MaxMessageBytes", s.MaxMessageBytes)
 	check.Int("MaxClients", s.MaxClients)

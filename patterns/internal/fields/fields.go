@@ -40,6 +40,20 @@ func (c *Check) Duration(name string, d time.Duration) {
 	}
 }
 
+// LongestWait is how long a client can be asked to stay away, 24.8 days: timers of JavaScript hold 2^31-1 milliseconds and make one
+// millisecond of more, so that eventsource 4.1.1, undici 7.30.2 and got 14.6.6 come back at once.
+const LongestWait = (1<<31 - 1) * time.Millisecond
+
+// Wait is Duration for one that clients are asked to wait, up to so many times as long.
+func (c *Check) Wait(name string, d time.Duration, times int64) {
+	most := LongestWait / time.Duration(times)
+	if d > most {
+		c.Bad("%s is %v: want at most %v, more than which clients cannot wait", name, d, most)
+		return
+	}
+	c.Duration(name, d)
+}
+
 // Int refuses a negative number.
 func (c *Check) Int(name string, n int) {
 	if n < 0 {
