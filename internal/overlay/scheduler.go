@@ -9,6 +9,8 @@ var schedulerSet = set{
 		{pkg: "runtime", name: "squallcaller.go"},
 		{pkg: "runtime", name: "squallrand.go"},
 		{pkg: "runtime", name: "squalllock.go"},
+		{pkg: "runtime", name: "squallapart.go"},
+		{pkg: "runtime", name: "squallpool.go"},
 		{pkg: "runtime", name: "squallobject.go"},
 		{pkg: "runtime", name: "squallnote.go"},
 	},
