@@ -16,8 +16,8 @@ import (
 )
 
 // Disk is a Store in one bbolt file. What Commit has returned is there when the file is
-// opened again, the effect with its answer or neither. A commit waits for the disk, and commits
-// wait for each other. Make one with [OpenDisk].
+// opened again, the effect with its answer or neither. A commit waits for the disk; those that come
+// meanwhile wait for it together, in the next transaction. Keys have at most 32,760 bytes, those of effects 8 more. Make one with [OpenDisk].
 type Disk struct {
 	opts StoreOptions
 	file *bolt.File
@@ -111,13 +111,16 @@ func find(tx *bbolt.Tx, key string, now time.Time) (*Record, error) {
 // Commit is as for every Store.
 func (d *Disk) Commit(ctx context.Context, key string, record Record, now time.Time, effect Effect) (*Record, error) {
 	done := &record
-	err := d.file.Update(func(tx *bbolt.Tx) error {
+	if len(key) > bbolt.MaxKeySize-8 {
+		return nil, fmt.Errorf("reqresp: key %.40q has %d bytes: want at most %d", key, len(key), bbolt.MaxKeySize-8)
+	}
+	err := d.file.Share(func(tx *bbolt.Tx) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if key != "" {
 			if err := forget(tx, now); err != nil {
-				return err
+				return bolt.Half(err)
 			}
 			if r, err := find(tx, key, now); err != nil || r != nil {
 				done = r
@@ -130,6 +133,9 @@ func (d *Disk) Commit(ctx context.Context, key string, record Record, now time.T
 		data := tx.Bucket(dataBucket)
 		changes := &overlay{read: func(key string) []byte { return data.Get([]byte(key)) }}
 		answer, err := run(effect, changes)
+		if err == nil {
+			err = changes.changes(fits, func(string) error { return nil })
+		}
 		if err != nil {
 			return err
 		}
@@ -138,9 +144,9 @@ func (d *Disk) Commit(ctx context.Context, key string, record Record, now time.T
 			func(key string, value []byte) error { return data.Put([]byte(key), value) },
 			func(key string) error { return data.Delete([]byte(key)) })
 		if err != nil || key == "" {
-			return err
+			return bolt.Half(err)
 		}
-		return keep(tx, key, &record)
+		return bolt.Half(keep(tx, key, &record))
 	})
 	if err != nil {
 		// The file's name says nothing of an answer that the effect gave.
@@ -150,6 +156,17 @@ func (d *Disk) Commit(ctx context.Context, key string, record Record, now time.T
 		return nil, err
 	}
 	return done, nil
+}
+
+// fits returns what is wrong with what an effect puts, before anything is changed: others share the transaction.
+func fits(key string, value []byte) error {
+	switch {
+	case key == "" || len(key) > bbolt.MaxKeySize:
+		return fmt.Errorf("reqresp: an Effect's key %.40q has %d bytes: want 1 to %d", key, len(key), bbolt.MaxKeySize)
+	case len(value) > bbolt.MaxValueSize:
+		return fmt.Errorf("reqresp: an Effect's value of %.40q has %d bytes: want at most %d", key, len(value), bbolt.MaxValueSize)
+	}
+	return nil
 }
 
 // expiryKey is the key of a record in expiryBucket.

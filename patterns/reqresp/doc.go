@@ -48,7 +48,9 @@
 // A call takes a round trip, and a connection one more. The retries of a client whose server is away are, with the
 // defaults, after 10 to 100 ms and 10 to 200 ms; then the call fails. Of 1,000 clients over three tiers, whose last stands
 // still for 5 s, every call is answered from 10 s after that on, and without budgets less than half of them are:
-// what is repeated keeps the system down (TestOverload in scenarios/reqresp).
+// what is repeated keeps the system down (TestOverload in scenarios/reqresp). Of 64 calls at once a [Disk] commits 14 to 32 times as many
+// per second as a transaction of bbolt for each, the reference; of one at a time as many (go test -bench Commits ./patterns/reqresp, with
+// TMPDIR on a disk).
 //
 // # What net/http repeats
 //

@@ -74,11 +74,11 @@ func (d *Disk) Renew(_ context.Context, token string, r Record) (string, error) 
 
 // Delete implements [Store].
 func (d *Disk) Delete(_ context.Context, token string) error {
-	return d.file.Update(func(tx *bbolt.Tx) error { return remove(tx, hashOf(token)) })
+	return d.file.Share(func(tx *bbolt.Tx) error { return bolt.Half(remove(tx, hashOf(token))) })
 }
 
 func (d *Disk) put(token string, r Record, renew bool) (string, error) {
-	err := d.file.Update(func(tx *bbolt.Tx) error {
+	err := d.file.Share(func(tx *bbolt.Tx) error {
 		if token != "" {
 			old, err := d.stored(tx, hashOf(token))
 			if err != nil {
@@ -88,24 +88,24 @@ func (d *Disk) put(token string, r Record, renew bool) (string, error) {
 				return ErrConflict
 			}
 			if err := remove(tx, hashOf(token)); err != nil {
-				return err
+				return bolt.Half(err)
 			}
 		}
 		if token == "" || renew {
 			token = newToken()
 		}
 		if err := d.sweep(tx); err != nil {
-			return err
+			return bolt.Half(err)
 		}
 		hash := hashOf(token)
 		text, err := json.Marshal(diskRecord{diskVersion, r.User, r.Values, r.Created, r.Seen, r.Expires, r.Version + 1})
 		if err != nil {
-			return err
+			return bolt.Half(err)
 		}
 		if err := tx.Bucket([]byte(bucketExpiry)).Put(expiryKey(r.Expires, hash), nil); err != nil {
-			return err
+			return bolt.Half(err)
 		}
-		return tx.Bucket([]byte(bucketSessions)).Put(hash, text)
+		return bolt.Half(tx.Bucket([]byte(bucketSessions)).Put(hash, text))
 	})
 	if err != nil {
 		return "", err

@@ -22,7 +22,8 @@ type File struct {
 	file *os.File
 	db   *bbolt.DB
 	// lost is the damage after which bbolt's state in memory cannot be relied on.
-	lost atomic.Pointer[damage]
+	lost    atomic.Pointer[damage]
+	sharing sharing
 }
 
 // ErrClosed is returned by the methods of a closed File.
