@@ -1,6 +1,7 @@
 package netem
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -137,13 +138,9 @@ func (e *ConfigError) Error() string {
 // Validate returns a [*ConfigError] for the first field, in the order of their
 // declaration, that has no meaning by itself or beside the others.
 func (c Config) Validate() error {
-	for _, check := range []func(*Config) *ConfigError{
-		(*Config).checkDelay, (*Config).checkLoss, (*Config).checkCopies, (*Config).checkCorruption,
-		(*Config).checkCorrelation, (*Config).checkRate, (*Config).checkQueue, (*Config).checkSizes,
-	} {
-		if err := check(&c); err != nil {
-			return err
-		}
+	if err := cmp.Or(c.checkDelay(), c.checkLoss(), c.checkCopies(), c.checkCorruption(),
+		c.checkCorrelation(), c.checkRate(), c.checkQueue(), c.checkSizes()); err != nil {
+		return err
 	}
 	return nil
 }
@@ -301,7 +298,8 @@ func (c *Config) checkQueue() *ConfigError {
 	default:
 		return refuse("Queue", fmt.Sprintf("%T", c.Queue), notAPointer)
 	}
-	why := c.Queue.invalid(c)
+	with := *c // so that a configuration without a queue, as most are, need not go to the heap
+	why := c.Queue.invalid(&with)
 	if c.Rate == 0 && c.Shaper == nil && c.Slots.none() && why == "" {
 		why = "needs a Rate, a Shaper or Slots to wait for"
 	}

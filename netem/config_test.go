@@ -169,3 +169,13 @@ func TestValidateAcceptsTheLimits(t *testing.T) {
 		require.NoError(t, row.cfg.Validate(), row.reason)
 	}
 }
+
+// Each pipe of a network of thousands of hosts is checked, most of them without a queue of their own.
+func TestCheckOfAConfigurationAllocatesNothing(t *testing.T) {
+	cfg := netem.Config{Delay: 40 * time.Millisecond, Jitter: time.Millisecond, Loss: netem.Bernoulli(0.01), Rate: netem.Mbit}
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if err := cfg.Validate(); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}

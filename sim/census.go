@@ -47,6 +47,6 @@ func (d *node) node() Node {
 // Config returns what [Network.Link] or [Link.Set] has given both directions, without what faults do to them.
 func (l *Link) Config() (aToB, bToA netem.Config) {
 	l.must("Config")
-	both := get(l.n, func() [2]netem.Config { return [2]netem.Config{l.ab.own, l.ba.own} })
+	both := get(l.n, func() [2]netem.Config { return [2]netem.Config{l.ab.given(), l.ba.given()} })
 	return both[0], both[1]
 }

@@ -161,9 +161,11 @@ func Impair(l *Link, cfg netem.Config) *Fault {
 	f.miss = "packet that it did anything to"
 	f.begin = func() {
 		for _, p := range f.pipes {
+			own := p.given()
+			p.own = &own
 			p.set(cfg)
 			p.disturb(func(t *trouble) {
-				t.impaired = append(t.impaired, worse{f, cfg, eachPacketDiffers(p.own, cfg), mtuOf(p.own) != mtuOf(cfg)})
+				t.impaired = append(t.impaired, worse{f, cfg, eachPacketDiffers(own, cfg), mtuOf(own) != mtuOf(cfg)})
 			})
 		}
 	}
@@ -173,6 +175,9 @@ func Impair(l *Link, cfg netem.Config) *Fault {
 				t.impaired = slices.DeleteFunc(t.impaired, func(w worse) bool { return w.fault == f })
 			})
 			p.set(p.configuration())
+			if p.trouble == nil || len(p.trouble.impaired) == 0 {
+				p.own = nil
+			}
 		}
 	}
 	return f.enlisted()
@@ -183,7 +188,15 @@ func (p *pipe) configuration() netem.Config {
 	if t := p.trouble; t != nil && len(t.impaired) > 0 {
 		return t.impaired[len(t.impaired)-1].cfg
 	}
-	return p.own
+	return p.given()
+}
+
+// given is the configuration that the program has given p.
+func (p *pipe) given() netem.Config {
+	if p.own != nil {
+		return *p.own
+	}
+	return p.em.Config()
 }
 
 // Crash is [Host.Crash] as a fault: the host's processes die. When it is over the host restarts, if no other fault

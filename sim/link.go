@@ -34,11 +34,11 @@ type pipe struct {
 
 	neighbour *neighbour // what is known of the other end; nil without ARP
 
-	trouble *trouble     // nil if no fault lasts there
-	own     netem.Config // that it has without a fault
-	held    []*packet    // what waits at the entry
-	waiting *room        // in the queue, if that decides late
-	last    *packet      // the train that is the last in line; see line
+	trouble *trouble      // nil if no fault lasts there
+	own     *netem.Config // that it has without a fault; nil if that is what it has
+	held    []*packet     // what waits at the entry
+	waiting *room         // in the queue, if that decides late
+	last    *packet       // the train that is the last in line; see line
 
 	stats LinkStats
 	proof proof
@@ -63,7 +63,7 @@ func mustBeValid(where string, there, back netem.Config) {
 func newPipe(n *Network, from, to *node, cfg netem.Config) *pipe {
 	p := &pipe{
 		n: n, from: from, to: to, em: new(netem.Pipe),
-		own: cfg, draws: netem.NewStream(n.seed, "link", from.name, to.name),
+		draws: netem.NewStream(n.seed, "link", from.name, to.name),
 		proof: proof{since: time.Duration(n.now())},
 	}
 	if err := p.em.Set(cfg); err != nil {
@@ -159,7 +159,7 @@ func (p *pipe) set(cfg netem.Config) {
 
 // reset is set by the test itself, which ends the faults that make the configuration worse.
 func (p *pipe) reset(cfg netem.Config) {
-	p.own = cfg
+	p.own = nil
 	if p.trouble != nil {
 		p.disturb(func(t *trouble) {
 			for _, w := range t.impaired {
