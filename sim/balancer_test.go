@@ -142,10 +142,11 @@ func TestABalancerChecksItsBackends(t *testing.T) {
 		n.Host("c").Crash()
 		time.Sleep(time.Minute)
 		require.Empty(t, lb.Serving())
-		start := n.Elapsed()
+		start, strays := n.Elapsed(), lb.Stats().Strays
 		_, err := client.Dial("tcp", "lb:7")
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 		require.Equal(t, 20*ms, n.Elapsed()-start)
+		require.Equal(t, strays+1, lb.Stats().Strays)
 	})
 }
 
@@ -168,6 +169,109 @@ func TestABalancerDrains(t *testing.T) {
 		_, err := c.Read(make([]byte, 1))
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 		require.Equal(t, 1, lb.Stats().Forgotten)
+	})
+}
+
+// A drain that ends before its time has come leaves alone what is open.
+func TestADrainThatEndsEarly(t *testing.T) {
+	for name, drain := range map[string]func(n *sim.Network, lb *sim.Balancer){
+		"the fault": func(n *sim.Network, lb *sim.Balancer) {
+			n.Inject(0, 10*time.Second, sim.DrainBackend(n.Router("lb"), n.Host("a"), time.Minute))
+		},
+		"Undrain": func(n *sim.Network, lb *sim.Balancer) {
+			lb.Drain(n.Host("a"), time.Minute)
+			n.After(10*time.Second, func() { lb.Undrain(n.Host("a")) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				client, lb := balanced(t, n, sim.BalancerConfig{})
+				c, who := greeted(t, client)
+				require.Equal(t, "a", who)
+				drain(n, lb)
+				time.Sleep(5 * time.Second)
+				require.Equal(t, []string{"b", "c"}, lb.Serving())
+				time.Sleep(2 * time.Minute)
+				roundTrip(t, c)
+				require.Equal(t, sim.TrackingStats{Open: 1, Opened: 1}, lb.Stats())
+			})
+		})
+	}
+}
+
+// Two clients with the same port at the same backend, whose connections end by themselves: nothing of them is left for a drain.
+func TestABalancerKeepsConnectionsApart(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, lb := balanced(t, n, sim.BalancerConfig{Tracking: sim.Tracking{Closing: time.Second}})
+		other := n.Host("other")
+		n.Link(other, n.Router("lb"), netem.Config{Delay: 10 * ms})
+		lb.Drain(n.Host("b"), 0)
+		lb.Drain(n.Host("c"), 0)
+		var conns []net.Conn
+		for _, h := range []*sim.Host{client, other} {
+			c, err := dialerOf(h, &net.TCPAddr{Port: 5000}).Dial("tcp", "lb:7")
+			require.NoError(t, err)
+			_, err = io.ReadFull(c, make([]byte, 1))
+			require.NoError(t, err)
+			conns = append(conns, c)
+		}
+		for _, c := range conns {
+			roundTrip(t, c)
+		}
+		require.Equal(t, sim.TrackingStats{Open: 2, Opened: 2}, lb.Stats())
+		for _, c := range conns {
+			c.(*sim.TCPConn).SetLinger(0)
+			c.Close()
+		}
+		time.Sleep(2 * time.Second)
+		lb.Drain(n.Host("a"), 0)
+		require.Equal(t, sim.TrackingStats{Opened: 2, Expired: 2}, lb.Stats())
+	})
+}
+
+// Which results of checks in a row, a minute apart, take a backend out and in: only those without another between them.
+func TestChecksCountInARow(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		lb, a := n.Router("lb"), n.Host("a")
+		n.Link(lb, a, netem.Config{Delay: 10 * ms})
+		box := lb.Balancer(sim.BalancerConfig{Port: 7, Check: sim.HealthCheck{Every: time.Minute}}, a)
+		var l net.Listener
+		serves := ""
+		for i, alive := range "-+-+--+-++-+" {
+			if l != nil {
+				l.Close()
+				l = nil
+			}
+			if alive == '+' {
+				l = listen(t, a, ":7")
+			}
+			time.Sleep(time.Duration(i+1)*time.Minute + time.Second - n.Elapsed())
+			if len(box.Serving()) > 0 {
+				serves += "+"
+			} else {
+				serves += "-"
+			}
+		}
+		require.Equal(t, "+++++----+++", serves)
+	})
+}
+
+// An answer that comes after its check has failed says nothing, nor does what comes to the port of a check from elsewhere.
+func TestChecksThatAreLate(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, lb, a := n.Host("client"), n.Router("lb"), n.Host("a")
+		n.Link(client, lb, netem.Config{})
+		n.Link(lb, a, netem.Config{Delay: 1500 * ms})
+		client.SetTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1})
+		listen(t, a, ":7")
+		box := lb.Balancer(sim.BalancerConfig{Port: 7, Check: sim.HealthCheck{Every: 10 * time.Second, Timeout: 2 * time.Second}}, a)
+		time.Sleep(11 * time.Second)
+		_, err := client.Dial("tcp", "lb:512") // whence the check comes that is under way
+		require.ErrorIs(t, err, syscall.ETIMEDOUT, "as to any other port")
+		time.Sleep(22*time.Second - n.Elapsed())
+		require.Equal(t, []string{"a"}, box.Serving())
+		time.Sleep(2)
+		require.Empty(t, box.Serving(), "the answers came at 13 and 23 s, a second late")
 	})
 }
 
@@ -297,5 +401,31 @@ func TestAPartitionWithABoxBetween(t *testing.T) {
 		require.ErrorIs(t, err, syscall.ETIMEDOUT, "it was the turn of a")
 		_, name := greeted(t, client)
 		require.Equal(t, "b", name)
+	})
+}
+
+// What a partition holds at a middlebox is no longer its sender's to lose.
+func TestWhatABoxHoldsOutlivesItsSender(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server, _ := behindNAT(n, sim.NATConfig{})
+		pc, err := server.ListenPacket("udp", ":9")
+		require.NoError(t, err)
+		c, err := client.Dial("udp", "server:9")
+		require.NoError(t, err)
+		c.Write([]byte("x"))
+		_, public, err := pc.ReadFrom(make([]byte, 1))
+		require.NoError(t, err)
+		f := sim.PartitionBy(n, sim.Groups([]*sim.Host{client}, []*sim.Host{server}), sim.PartitionConfig{Holds: true})
+		f.Begin()
+		pc.WriteTo([]byte("y"), public)
+		time.Sleep(10*ms + 1) // it is at the NAT, which knows for whom it is
+		server.PowerOff()
+		time.Sleep(time.Second)
+		f.End()
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		_, err = c.Read(make([]byte, 1))
+		require.NoError(t, err)
+		// 20 ms there, 10 ms to the NAT, a second, 10 ms to the client.
+		require.Equal(t, 1040*ms, n.Elapsed().Truncate(ms))
 	})
 }

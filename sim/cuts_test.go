@@ -334,9 +334,12 @@ func TestPartitionsAndWhatIsInFlight(t *testing.T) {
 				if lost {
 					require.Equal(t, 4, f.Fired().Packets)
 				}
+				dropped := 0
 				for _, l := range n.Stats().Links {
 					require.Equal(t, l.Sent, l.Delivered+l.CutOff, "%s > %s", l.From, l.To)
+					dropped += int(l.Dropped)
 				}
+				require.Equal(t, map[bool]int{true: 4}[lost], dropped, "what was held, too")
 			})
 		}
 	}
@@ -371,8 +374,8 @@ func TestPartitionsOfOtherEffectsOverlap(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		require.NoError(t, sendsThen(r, loses.Begin, holds.End, 4))
-		loses.End()
-		holds.Begin()
+		holds.Begin() // beside loses, which began before it and decides, too
+		require.NoError(t, sendsThen(r, func() {}, loses.End, 6))
 		require.NoError(t, sendsThen(r, r.n.Heal, func() {}, 5))
 		p := make([]byte, 1)
 		r.atB.SetReadDeadline(in(time.Second))

@@ -3,12 +3,14 @@ package sim_test
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -126,6 +128,37 @@ func TestWhichRequestsAnHTTPRuleIsFor(t *testing.T) {
 		}
 		require.Equal(t, "200 500 200 200 500 200 501 502 ", got)
 	}, sim.Strict())
+}
+
+// A field of the header that has another value than the rule's.
+func TestAnHTTPRuleForAnotherValue(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		status, _, err := requested(shop(n, false, sim.HTTPRule{Header: "who: you", Status: 500}), "GET", "/")
+		require.NoError(t, err)
+		require.Equal(t, 200, status)
+	})
+}
+
+// Of a request whose client has gone while a rule has it wait, the handler never hears.
+func TestAnHTTPRuleOutlastsAClient(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		var served atomic.Int32
+		n.Host("server").ServeHTTP(":80", n.FaultyHTTP(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }),
+			sim.HTTPRule{Delay: 10 * time.Second, Count: 1}))
+		c := n.Host("phone").HTTPClient()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, "GET", "http://server/", nil)
+		require.NoError(t, err)
+		_, err = c.Do(r)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		time.Sleep(time.Minute)
+		require.Zero(t, served.Load())
+		resp, err := c.Get("http://server/")
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.EqualValues(t, 1, served.Load())
+	})
 }
 
 // A rule that was for no request has proven nothing.

@@ -302,9 +302,14 @@ func TestLongAnswersComeByTCP(t *testing.T) {
 // What other clients than Go's resolver can tell apart: a name without records from none, and what fits into 512 bytes.
 func TestNameServerForAnyClient(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
-		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a.b.example": {"A 10.0.0.9"}, "gone.example": {}, "*.w.example": {"A 10.0.0.8"},
+		x := newNameNet(n, sim.NameServerConfig{Records: map[string][]string{"a.b.example": {"A 10.0.0.9"}, "gone.example": {}, "a.left.example": {}, "*.w.example": {"A 10.0.0.8"},
+			"alias.example": {"CNAME other.example"}, "other.example": {"CNAME nobody.example"}, "loop.example": {"CNAME pool.example"}, "pool.example": {"CNAME loop.example"},
 			"y.w.example": {"A 10.0.0.6"}, "a.b.w.example": {"A 10.0.0.5"}}})
 		n.Host("host.w.example")
+		for i := range 12 { // k1 to k12 are aliases, each of the next one
+			x.server.Set(fmt.Sprint("k", i+1), fmt.Sprint("CNAME k", i+2))
+		}
+		x.server.Set("k13", "A 10.0.0.3")
 		for i := range 31 {
 			x.server.Set("many", slices.Repeat([]string{"A 10.0.0.7"}, i+1)...)
 		}
@@ -323,6 +328,13 @@ func TestNameServerForAnyClient(t *testing.T) {
 			{"b.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 0, true}, // something is below it
 			{"example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 0, true},
 			{"gone.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
+			{"left.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true}, // what was below it is gone
+			{"alias.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 2, true},
+			{"alias.example.", dnsmessage.TypeCNAME, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false}, // who asks for the alias itself is not led on
+			{"alias.example.", dnsmessage.TypeALL, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false},
+			{"k2.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 12, false}, // eleven aliases, and what they lead to
+			{"k1.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeServerFailure, 0, false},
+			{"loop.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeServerFailure, 0, false},
 			{"x.a.b.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeNameError, 0, true},
 			{"x.w.example.", dnsmessage.TypeALL, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false},
 			{"x.z.w.example.", dnsmessage.TypeA, dnsmessage.ClassINET, dnsmessage.RCodeSuccess, 1, false},

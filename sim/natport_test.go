@@ -147,6 +147,26 @@ func TestPortForwarding(t *testing.T) {
 	})
 }
 
+// By two forwards to one port a client's port leads there only once: what comes back could not be told apart.
+func TestTwoForwardsToOnePort(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, _, outside, nat := home(t, n, func(a, _ *sim.Host) sim.NATConfig {
+			return sim.NATConfig{Forwards: []sim.Forward{{Network: "tcp", Port: 80, To: a}, {Network: "tcp", Port: 81, To: a, ToPort: 80}}}
+		})
+		accept(listen(t, a, ":80"), echo)
+		connect := func(port int) error {
+			_, err := dialerOf(outside, &net.TCPAddr{Port: 5000}).Dial("tcp", fmt.Sprintf("%v:%d", nat.Addr(), port))
+			return err
+		}
+		require.NoError(t, connect(80))
+		outside.PowerOff()
+		outside.Restart()
+		outside.SetTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1})
+		require.ErrorIs(t, connect(81), syscall.ETIMEDOUT)
+		require.Contains(t, n.Trace().String(), "no port is left")
+	})
+}
+
 func TestMisuseOfForwards(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		a, other := n.Host("a"), n.Host("other")

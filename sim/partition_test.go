@@ -260,3 +260,21 @@ func TestLinksThatAPartitionCutsAreUsed(t *testing.T) {
 		})
 	}
 }
+
+// What is spared because it begins while a partition for open connections lasts is open when that begins again.
+func TestAPartitionForOpenConnectionsBeginsAgain(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		accept(listen(t, b, ":7"), echo)
+		f := sim.PartitionBy(n, sim.Groups([]*sim.Host{a}, []*sim.Host{b}), sim.PartitionConfig{Only: sim.OpenConnections})
+		f.Begin()
+		c := dial(t, a, "b:7")
+		roundTrip(t, c)
+		f.End()
+		f.Begin()
+		c.Write([]byte("x"))
+		c.SetReadDeadline(in(time.Second))
+		_, err := c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	})
+}

@@ -1,0 +1,202 @@
+package sim_test
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// For how long Linux remembers a connection that is silent, by its state: the
+// timeouts of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c.
+func TestForHowLongConnectionsAreRemembered(t *testing.T) {
+	const s = time.Second
+	for _, row := range []struct {
+		name string
+		cfg  sim.Tracking
+		play func(t *testing.T, n *sim.Network, client, server *sim.Host) // until the box has seen the last packet
+		want time.Duration
+	}{
+		{"opened", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, _ := pair(t, client, server)
+			c.Write([]byte("x"))
+			time.Sleep(30 * ms) // there, and its acknowledgement half the way back
+		}, 432000 * s},
+		{"SYN without an answer", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			server.PowerOff()
+			client.SetTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1})
+			go client.Dial("tcp", "server:7")
+			time.Sleep(10 * ms)
+		}, 120 * s},
+		{"SYN answered", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			listen(t, server, ":7")
+			server.SetTCP(sim.TCPConfig{SynAckRetries: -1})
+			go client.Dial("tcp", "server:7")
+			time.Sleep(21 * ms)
+			client.PowerOff() // before the SYN-ACK comes
+			time.Sleep(9 * ms)
+		}, 60 * s},
+		{"SYN answered twice", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			listen(t, server, ":7")
+			server.SetTCP(sim.TCPConfig{SynAckRetries: 1})
+			go client.Dial("tcp", "server:7")
+			time.Sleep(21 * ms)
+			client.PowerOff()
+			time.Sleep(9*ms + time.Second)
+		}, 60 * s},
+		{"FIN without an answer", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, _ := pair(t, client, server)
+			c.CloseWrite()
+			time.Sleep(1)
+			client.PowerOff()
+			server.PowerOff()
+			time.Sleep(10*ms - 1)
+		}, 120 * s},
+		{"FIN, and data that was sent before it came", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, peer := pair(t, client, server)
+			c.CloseWrite()
+			time.Sleep(5 * ms)
+			peer.Write([]byte("x")) // acknowledges no FIN
+			time.Sleep(1)
+			client.PowerOff()
+			server.PowerOff()
+			time.Sleep(10*ms - 1)
+		}, 120 * s},
+		{"half closed", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, _ := pair(t, client, server)
+			c.CloseWrite()
+			time.Sleep(30 * ms) // FIN there, ACK half the way back
+		}, 60 * s},
+		{"closed", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, peer := pair(t, client, server)
+			c.CloseWrite()
+			time.Sleep(30 * ms)
+			peer.CloseWrite()
+			time.Sleep(30 * ms)
+		}, 120 * s},
+		{"reset", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, _ := pair(t, client, server)
+			time.Sleep(20 * ms)
+			c.SetLinger(0)
+			c.Close()
+			time.Sleep(10 * ms)
+		}, 10 * s},
+		{"reset, and data that was sent before it came", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, peer := pair(t, client, server)
+			time.Sleep(20 * ms)
+			c.SetLinger(0)
+			c.Close()
+			time.Sleep(ms)
+			peer.Write([]byte("x"))
+			time.Sleep(1)
+			client.PowerOff() // or it would answer that by RST
+			time.Sleep(10*ms - 1)
+		}, 10 * s},
+		{"the same addresses again, after both sides have closed", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			l := listen(t, server, ":7")
+			connect := func() (c, peer net.Conn) {
+				c, err := dialerOf(client, &net.TCPAddr{Port: 5000}).Dial("tcp", "server:7")
+				require.NoError(t, err)
+				peer, err = l.Accept()
+				require.NoError(t, err)
+				return c, peer
+			}
+			c, peer := connect()
+			c.Close()
+			time.Sleep(30 * ms)
+			peer.Close()
+			time.Sleep(70 * s) // the client has it in TIME_WAIT for 60 s, the box for 120 s
+			c, _ = connect()
+			c.Write([]byte("x"))
+			time.Sleep(30 * ms)
+		}, 432000 * s},
+		{"a datagram", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			askedByUDP(t, client, server, 1, time.Second)
+		}, 30 * s},
+		{"datagrams for 2 s", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			askedByUDP(t, client, server, 3, time.Second)
+		}, 30 * s}, // the first answer passes at 30 ms, the last at 2.03 s: not more than 2 s later
+		{"datagrams for 3 s", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			askedByUDP(t, client, server, 4, time.Second)
+		}, 120 * s},
+		{"one's own time for UDP", sim.Tracking{UDP: 5 * s}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			askedByUDP(t, client, server, 4, time.Second)
+		}, 5 * s},
+		{"one's own time for closing", sim.Tracking{Closing: 7 * s}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, _ := pair(t, client, server)
+			c.CloseWrite()
+			time.Sleep(30 * ms)
+		}, 7 * s},
+		{"one's own time for closing, of an attempt that is refused", sim.Tracking{Closing: 7 * s}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			go client.Dial("tcp", "server:7")
+			time.Sleep(30 * ms)
+		}, 7 * s},
+		{"one's own time for opening", sim.Tracking{Opening: 7 * s}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			server.PowerOff()
+			client.SetTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1})
+			go client.Dial("tcp", "server:7")
+			time.Sleep(10 * ms)
+		}, 7 * s},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				client, server, r := n.Host("client"), n.Host("server"), n.Router("firewall")
+				n.Link(client, r, netem.Config{Delay: 10 * ms})
+				n.Link(r, server, netem.Config{Delay: 10 * ms})
+				silent(client, server)
+				w := r.Firewall(row.cfg, client)
+				row.play(t, n, client, server)
+				time.Sleep(row.want - 1)
+				require.Equal(t, 1, w.Stats().Open, "a nanosecond before its time")
+				time.Sleep(2) // at one instant the program comes before timers
+				require.Equal(t, sim.TrackingStats{Opened: 1, Expired: 1}, w.Stats())
+			})
+		})
+	}
+}
+
+// askedByUDP has a client send some, each of which is answered, and returns when the last answer has passed the box.
+func askedByUDP(t *testing.T, client, server *sim.Host, count int, every time.Duration) {
+	t.Helper()
+	pc, err := server.ListenPacket("udp", ":9")
+	require.NoError(t, err)
+	go func() {
+		p := make([]byte, 10)
+		for {
+			k, from, err := pc.ReadFrom(p)
+			if err != nil {
+				return
+			}
+			pc.WriteTo(p[:k], from)
+		}
+	}()
+	u, err := client.Dial("udp", "server:9")
+	require.NoError(t, err)
+	for i := range count {
+		if i > 0 {
+			time.Sleep(every - 30*ms)
+		}
+		u.Write([]byte("x"))
+		time.Sleep(30 * ms)
+	}
+}
+
+// Of what is silent a box tells only ends that may still believe in it: not those of a connection that one side has closed.
+func TestABoxTellsOnlyOfOpenConnections(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server, r := n.Host("client"), n.Host("server"), n.Router("firewall")
+		n.Link(client, r, netem.Config{Delay: 10 * ms})
+		n.Link(r, server, netem.Config{Delay: 10 * ms})
+		silent(client, server)
+		w := r.Firewall(sim.Tracking{Tell: true, Established: 20 * time.Second, Closing: 5 * time.Second}, client)
+		c, _ := pair(t, client, server)
+		c.CloseWrite()
+		time.Sleep(time.Minute)
+		require.Equal(t, sim.TrackingStats{Opened: 1, Expired: 1}, w.Stats())
+		require.NotContains(t, n.Trace().String(), "[R")
+	})
+}
