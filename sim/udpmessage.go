@@ -103,13 +103,13 @@ func (u *UDPConn) sendToAddrPort(p []byte, addr netip.AddrPort, call string) (in
 	case u.remote.IsValid():
 		err = net.ErrWriteToConnected
 	case addr.IsValid():
-		to, err = u.destination(addr.Addr(), addr.Port(), call)
+		to, err = u.destination(addr.Addr(), addr.Port(), call, addr.Addr().String())
 	}
 	if err == nil {
 		err = u.send(p, to, call)
 	}
 	if err != nil {
-		return 0, opError("write", u.network, udpAddr(u.local, u.six), shown(udpAddrOf(addr)), err)
+		return 0, opError("write", u.network, udpAddr(u.local, u.six), addrPortAddr{addr}, err)
 	}
 	return len(p), nil
 }
@@ -140,12 +140,21 @@ func (u *UDPConn) sendConnected(p []byte) (int, error) {
 // WriteMsgUDPAddrPort is [UDPConn.WriteMsgUDP] with a [netip.AddrPort], which must not be
 // valid on a connected socket.
 func (u *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, addr netip.AddrPort) (n, oobn int, err error) {
-	if len(oob) > 0 || u.remote.IsValid() {
+	switch {
+	case len(oob) > 0:
 		return u.WriteMsgUDP(p, oob, udpAddrOf(addr))
+	case u.remote.IsValid() && !addr.IsValid():
+		n, err = u.sendConnected(p)
+	default:
+		n, err = u.sendToAddrPort(p, addr, "sendmsg")
 	}
-	n, err = u.sendToAddrPort(p, addr, "sendmsg")
 	return n, 0, err
 }
+
+// An addrPortAddr is an address as errors of calls that take a [netip.AddrPort] have it, be it valid or not.
+type addrPortAddr struct{ netip.AddrPort }
+
+func (addrPortAddr) Network() string { return "udp" }
 
 func udpAddrOf(addr netip.AddrPort) *net.UDPAddr {
 	if !addr.IsValid() {
@@ -165,8 +174,10 @@ func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) 
 	case u.remote.IsValid():
 		err = net.ErrWriteToConnected
 	case addr != nil:
-		ip, _ := netip.AddrFromSlice(addr.IP)
-		to, err = u.destination(ip.WithZone(addr.Zone), uint16(addr.Port), call)
+		ip, ok := netip.AddrFromSlice(addr.IP)
+		if to, err = u.destination(ip.WithZone(addr.Zone), uint16(addr.Port), call, addr.IP.String()); !ok && len(addr.IP) > 0 {
+			err = &net.AddrError{Err: "non-IPv" + map[bool]string{false: "4", true: "6"}[u.six] + " address", Addr: addr.IP.String()}
+		}
 	}
 	if err == nil {
 		err = u.send(p, to, call)
@@ -177,15 +188,15 @@ func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) 
 	return len(p), nil
 }
 
-// destination is where a datagram for that address goes.
-func (u *UDPConn) destination(ip netip.Addr, port uint16, call string) (netip.AddrPort, error) {
+// destination is where a datagram for that address goes, which errors name as text has it.
+func (u *UDPConn) destination(ip netip.Addr, port uint16, call, text string) (netip.AddrPort, error) {
 	zone := ip.Zone()
 	ip = ip.WithZone("").Unmap()
 	switch {
 	case !ip.IsValid():
 		ip = netip.IPv4Unspecified()
 	case ip.Is6() && !u.six:
-		return netip.AddrPort{}, &net.AddrError{Err: "non-IPv4 address", Addr: ip.String()}
+		return netip.AddrPort{}, &net.AddrError{Err: "non-IPv4 address", Addr: text}
 	case ip.Is6() && (zone != "" || ip.IsLinkLocalUnicast()):
 		return netip.AddrPort{}, &net.AddrError{Err: "link-local addresses and zones are not simulated", Addr: ip.String()}
 	case ip.Is4() && familyOf(u.network) == "6" && ip != netip.IPv4Unspecified():
