@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/sometimes"
 	"github.com/squall-sim/squall/internal/storm"
 	"github.com/squall-sim/squall/sim"
 )
@@ -169,6 +170,16 @@ func (t *tally) note(name string, cond bool) {
 		t.seen = map[string]bool{}
 	}
 	t.seen[name] = t.seen[name] || cond
+}
+
+// tell has the sweep know, whose other processes have the other storms.
+func (t *tally) tell(to *testing.T, storms int) {
+	to.Helper()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.seen) > 0 {
+		to.Log(sometimes.Seen{Storms: storms, Names: t.seen}.Line())
+	}
 }
 
 // never are the names that have not been true.

@@ -1,7 +1,6 @@
 package weather
 
 import (
-	"cmp"
 	"fmt"
 	"iter"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/failure"
 	"github.com/squall-sim/squall/internal/storm"
 	"github.com/squall-sim/squall/sim"
 )
@@ -49,8 +49,8 @@ var shrinkTime = 30 * time.Second
 // It is kept as testdata/weather/TestPayments/7.storm, and the storms that are kept there are run first the next time, each with its seed; one that passes is said to. With
 // SQUALL_SEED or SQUALL_SEEDS they are not run, and with SQUALL_SEEDS none is kept. A file that is damaged, of another version, or that names hosts that there are no more, fails the test.
 //
-// What f says by [Storm.Sometimes] must have been true once in the whole call of Test. That is judged if it has run Config.Storms storms or more and none failed; not of a
-// part of the seeds, as the processes of squall sweep have it.
+// What f says by [Storm.Sometimes] must have been true once in the whole call of Test. That is judged if it has run Config.Storms storms or more and none failed. Of a
+// squall sweep it is judged as a whole, when all its seeds are done. A sweep makes no storm smaller: squall replay does.
 //
 // Storms are tried in one process: a panic on a goroutine that the program starts ends it, and its storm is not made smaller. What one run leaves in variables outside f the
 // next one finds. Test panics if c makes no sense.
@@ -85,7 +85,11 @@ func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
 			return
 		}
 	}
-	if never := w.tally.never(); len(never) > 0 && len(seeds) >= c.Storms && os.Getenv("SQUALL_SWEEP") == "" && !t.Failed() {
+	if swept() {
+		w.tally.tell(t, c.Storms)
+		return
+	}
+	if never := w.tally.never(); len(never) > 0 && len(seeds) >= c.Storms && !t.Failed() {
 		t.Errorf("weather: in none of %d storms it was sometimes so that %s: the test does not come there; draw more storms (Config.Storms) or longer ones with more faults (For, Faults, Longest), "+
 			"or have the test do more meanwhile", len(seeds), strings.Join(never, ", nor that "))
 	}
@@ -147,8 +151,14 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 	if s.is == nil {
 		s.is = schedule{} // it failed before the storm began
 	}
-	if first, known := w.known[failed.Cause]; known {
-		t.Errorf("weather: the storm of seed %d fails like that of seed %d, and is not made smaller: a run of that seed alone, SQUALL_SEED=%d, does that.", seed, first, seed)
+	first, known := w.known[failed.Cause]
+	if known || swept() {
+		reason := "in a sweep"
+		if known {
+			reason = fmt.Sprintf("since that of seed %d, which fails alike, was", first)
+		}
+		t.Errorf("weather: seed %d: %s\nIts storm, of %s, is not made smaller %s: a run of that seed alone, SQUALL_SEED=%d, does that.",
+			seed, why(failed), counted(len(s.is)), reason, seed)
 		w.show(t, seed, s.is)
 		return
 	}
@@ -194,13 +204,13 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 		failed = again // with the numbers of the smaller storm
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "weather: seed %d: the test fails ", k.seed)
+	fmt.Fprintf(&b, "weather: seed %d: %s\nThe test fails so ", k.seed, why(failed)) // the cause first, by which failures are told apart
 	if len(s.told) == 0 {
-		b.WriteString("without any fault")
+		b.WriteString("without any fault.")
 	} else {
-		b.WriteString("if " + strings.Join(s.told, ", and ") + ", counted from Begin on")
+		b.WriteString("if " + strings.Join(s.told, ", and ") + ", counted from Begin on.")
 	}
-	fmt.Fprintf(&b, ": %s\nOf its storm, which had %d faults, that is what is left after %d tries", why(failed), of, did.Tries)
+	fmt.Fprintf(&b, "\nOf its storm, which had %s, that is what is left after %d tries", counted(of), did.Tries)
 	if !did.Whole {
 		b.WriteString(", which were all that it was given: less may do (see Config.Tries)")
 	}
@@ -224,16 +234,19 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 
 // why is a failure in a line: the first, or what testify says that was wrong.
 func why(failed *sim.Failure) string {
-	first := ""
-	for line := range strings.Lines(failed.Text) {
-		line = strings.TrimSpace(line)
-		if rest, ok := strings.CutPrefix(line, "Error:"); ok {
-			return strings.TrimSpace(rest)
-		}
-		first = cmp.Or(first, line)
-	}
-	return first
+	_, what := failure.First("    trial.go:1: " + failed.Text) // as it would be printed
+	return what
 }
+
+func counted(faults int) string {
+	if faults == 1 {
+		return "1 fault"
+	}
+	return fmt.Sprintf("%d faults", faults)
+}
+
+// swept says whether this is a process of a squall sweep, which has a part of the seeds.
+func swept() bool { return os.Getenv("SQUALL_SWEEP") != "" }
 
 // runKept runs the storms that are kept, and says whether none of them fails.
 func (w *search) runKept(t *testing.T) bool {

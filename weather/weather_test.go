@@ -94,7 +94,7 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 	require.False(t, passes)
 	file := "testdata/weather/TestPrey/3.storm"
 	told := []string{`at 5.1s of virtual time it was no longer so that always "an order is charged once": charged  is more than 1`}
-	inOrder(t, text, "weather: seed 3: the test fails if bank: pause (from 4s to 5.1s), counted from Begin on: sim: "+told[0],
+	inOrder(t, text, "weather: seed 3: sim: "+told[0], "The test fails so if bank: pause (from 4s to 5.1s), counted from Begin on.\n",
 		"Of its storm, which had 2 faults, that is what is left after ", " tries.\n",
 		"n.Inject(4*time.Second, 1100*time.Millisecond, sim.Pause(n.Host(\"bank\")))\n",
 		"SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ", " test ", "-run '^TestPrey$' github.com/squall-sim/squall/weather\n",
@@ -132,8 +132,8 @@ func TestWeatherOfManySeeds(t *testing.T) {
 	dir := t.TempDir()
 	passes, text := hunt(t, dir, "pays", "SQUALL_SEEDS=1-3,12-30")
 	require.False(t, passes)
-	inOrder(t, text, "weather: seed 3: the test fails if bank: pause (from 4s to 5.1s)",
-		"a second run of seed 3 had the same trace and failed too", "fails like that of seed 3, and is not made smaller: a run of that seed alone, SQUALL_SEED=",
+	inOrder(t, text, "weather: seed 3: sim: at 5.1s", "The test fails so if bank: pause (from 4s to 5.1s)",
+		"a second run of seed 3 had the same trace and failed too", "is not made smaller since that of seed 3, which fails alike, was: a run of that seed alone, SQUALL_SEED=",
 		"To repeat it: SQUALL_WEATHER='", "' SQUALL_SEED=", "-run '^TestPrey$'", "had the same trace and failed too")
 	require.Contains(t, text, "--- PASS: TestPrey/seed=1 ")
 	require.NotContains(t, text, "does not replay")
@@ -153,12 +153,12 @@ func TestWeatherIsCompared(t *testing.T) {
 // What else a test can fail for.
 func TestWhatFailsInAnyWeather(t *testing.T) {
 	for which, want := range map[string][]string{
-		"begins":   {"weather: seed 1: the test fails without any fault: weather: Test: the function has not called Storm.Begin", "SQUALL_WEATHER=calm SQUALL_SEED=1 "},
+		"begins":   {"weather: seed 1: weather: Test: the function has not called Storm.Begin", "The test fails so without any fault.", "SQUALL_WEATHER=calm SQUALL_SEED=1 "},
 		"nothing":  {"weather: Storm.Begin: the network has 0 hosts and 0 links, and with Config.Kinds, Up and Spared as they are nothing can happen to any"},
 		"never":    {`weather: in none of 10 storms it was sometimes so that "it snows": the test does not come there`},
-		"late":     {`the test fails without any fault: weather: 30s after the storm it was not so that "all is well": it is not`}, // 20 s of storm and 30 s
-		"panics":   {"the test fails without any fault: sim: the test panicked: oh"},
-		"requires": {"the test fails without any fault: Not equal:", "they are not"},
+		"late":     {`weather: seed 1: weather: 30s after the storm it was not so that "all is well": it is not`, "The test fails so without any fault.\n"}, // 20 s of storm and 30 s
+		"panics":   {"weather: seed 1: sim: the test panicked: oh"},
+		"requires": {"weather: seed 1: Not equal: they are not\n", "The test fails so without any fault."},
 	} {
 		passes, text := hunt(t, t.TempDir(), which, "SQUALL_CHECK=0")
 		require.False(t, passes, which)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -195,6 +198,27 @@ func (r *repeat) buildFlags(what testRun) []string {
 	return flags
 }
 
+// stillAt is how often a command that has nothing to show says that it is there. A variable for its test.
+var stillAt = 10 * time.Second
+
+// stillThere calls f, and meanwhile says to a terminal or file, from time to time, that it is still at it: go test shows nothing before it ends.
+func stillThere(w io.Writer, f func() error) error {
+	if _, isFile := w.(*os.File); !isFile { // which two may write to
+		return f()
+	}
+	tick, began, done := time.NewTicker(stillAt), time.Now(), make(chan error, 1)
+	defer tick.Stop()
+	go func() { done <- f() }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			fmt.Fprintf(w, "squall: still at it after %v\n", time.Since(began).Round(time.Second))
+		}
+	}
+}
+
 func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 	args := append([]string{"test", "-count=1", "-run", what.run}, r.buildFlags(what)...)
 	if what.short || r.short {
@@ -215,7 +239,12 @@ func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 	if r.artifacts != "" {
 		test.Env = append(test.Env, "SQUALL_ARTIFACTS="+r.artifacts, "SQUALL_ARTIFACTS_ALL=1")
 	}
-	err := test.Run()
+	fmt.Fprintf(cmd.ErrOrStderr(), "squall: go test compiles %s, and runs %s", cmp.Or(strings.Join(what.packages, " "), "the tests here"), what.run)
+	if what.seeded {
+		fmt.Fprintf(cmd.ErrOrStderr(), " with seed %d", what.seed)
+	}
+	fmt.Fprintln(cmd.ErrOrStderr())
+	err := stillThere(cmd.ErrOrStderr(), test.Run)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return exitError(exit.ExitCode())
 	}

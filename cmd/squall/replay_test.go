@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,6 +39,7 @@ func TestReplayBuildsAsTheSweepDid(t *testing.T) {
 	out, err = run(t, "replay", "-dir", dir, "1")
 	require.Equal(t, exitError(1), err, out)
 	require.Contains(t, out, "five in short")
+	require.Contains(t, out, "squall: go test compiles github.com/squall-sim/squall/internal/sweep/prey, and runs ^TestTaggedPrey$ with seed 5\n")
 	out, err = run(t, "shrink", "-dir", dir, "1")
 	require.NoError(t, err, out)
 	require.Contains(t, out, "TestTaggedPrey fails with seed 5, and has no faults to leave out: tagged_test.go:15: five in short\n")
@@ -79,7 +82,8 @@ func TestReplayCallsGoTest(t *testing.T) {
 
 	out, err := run(t, "replay", "-dir", dir, "1")
 	require.NoError(t, err)
-	require.Equal(t, "GOFLAGS=-mod=mod SEED=23 SEEDS= in pkg: test -count=1 -run ^TestA$/^b\\.c$ -race -tags=a -short x/p\n"+
+	require.Equal(t, "squall: go test compiles x/p, and runs ^TestA$/^b\\.c$ with seed 23\n"+
+		"GOFLAGS=-mod=mod SEED=23 SEEDS= in pkg: test -count=1 -run ^TestA$/^b\\.c$ -race -tags=a -short x/p\n"+
 		"squall: finding 1 did not fail again. What is tested has changed since, or the test does not repeat: SQUALL_CHECK=1 says where two runs differ\n", out)
 
 	t.Setenv("GOFLAGS", "-trimpath")
@@ -94,7 +98,8 @@ func TestReplayCallsGoTest(t *testing.T) {
 
 	out, err = run(t, "replay", "-run", "TestX", "-seed", "7", "-short", "./x")
 	require.NoError(t, err)
-	require.Equal(t, "GOFLAGS=-trimpath SEED=7 SEEDS= in squall: test -count=1 -run TestX -short ./x\n", out, "and no word of a finding")
+	require.Equal(t, "squall: go test compiles ./x, and runs TestX with seed 7\n"+
+		"GOFLAGS=-trimpath SEED=7 SEEDS= in squall: test -count=1 -run TestX -short ./x\n", out, "and no word of a finding")
 }
 
 func TestFindingsThatThereAreNot(t *testing.T) {
@@ -121,4 +126,35 @@ func TestFindingsThatThereAreNot(t *testing.T) {
 	out, err := run(t, "replay", "-dir", dir)
 	require.NoError(t, err)
 	require.True(t, strings.Contains(out, "1. x/p TestA: 1 time(s), seeds 23"), out)
+}
+
+// What takes long says that it is there, as soon as that is due.
+func TestReplaySaysThatItIsStillThere(t *testing.T) {
+	before := stillAt
+	defer func() { stillAt = before }()
+	stillAt = time.Millisecond
+	out, in, err := os.Pipe()
+	require.NoError(t, err)
+	defer out.Close()
+	line := make([]byte, 100)
+	require.ErrorIs(t, stillThere(in, func() error { // it ends when it has been told of
+		n, err := out.Read(line)
+		require.NoError(t, err)
+		line = line[:n]
+		return os.ErrExist
+	}), os.ErrExist)
+	require.Contains(t, string(line), "squall: still at it after 0s\n")
+}
+
+// A sweep that is interrupted before it has compiled says so, and ends as one that is interrupted later.
+func TestASweepThatIsInterruptedAtOnce(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	var b bytes.Buffer
+	cmd := root()
+	cmd.SetArgs(goFlags([]string{"sweep", "-dir", t.TempDir(), "../../internal/sweep/prey"}))
+	cmd.SetOut(&b)
+	cmd.SetErr(&b)
+	require.Equal(t, exitError(codeInterrupted), cmd.ExecuteContext(ctx))
+	require.Equal(t, "compiling the tests\nsquall: interrupted before the first seed\n", b.String())
 }

@@ -23,7 +23,8 @@ func shrinkCommand() *cobra.Command {
 		Short: "Find the fewest faults with which a test still fails",
 		Long: `Run a test that fails again and again, with some of its faults left out (SQUALL_FAULTS), until each that is left is needed for it to fail as it did.
 It tells them as Go, and the command that repeats the run. Faults are those of package sim, of the test's own and of what it uses; what links do
-to packets by their configuration, such as a loss, is not left out.
+to packets by their configuration, such as a loss, is not left out. A test of package weather makes its storm smaller by itself when squall replay
+runs it, also to simpler, shorter and later faults, which this does not: it knows faults by their numbers alone, and so serves every test.
 
 ` + findingsHelp,
 		Example: "  squall shrink 1\n  squall shrink -run TestCheckout -seed 4711 ./checkout",
@@ -61,12 +62,14 @@ func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	line := newProgressLine(cmd.ErrOrStderr())
+	line.say(compiling, false)
 	s, err := sweep.Shrink(ctx, sweep.Shrinking{
 		In: in, Package: what.packages[0], Run: what.run, Seed: what.seed, Build: r.buildFlags(what), Short: what.short || r.short, Timeout: 2 * time.Minute,
 		Progress: func(runs, faults int) { line.say(fmt.Sprintf("%d runs, %d faults", runs, faults), false) },
 	})
 	line.end()
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) || err != nil && ctx.Err() != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted: nothing has been found out")
 		return exitError(codeInterrupted)
 	}
 	if err != nil {

@@ -106,13 +106,21 @@ for each seed. It ends with 0 if nothing failed, 1 if something did, 2 for an er
 	return cmd
 }
 
+// compiling is what is said before there is anything to count.
+const compiling = "compiling the tests"
+
 func runSweep(cmd *cobra.Command, c sweep.Config, out *reports) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	line := newProgressLine(cmd.ErrOrStderr())
 	c.Progress = line.show
+	line.say(compiling, false)
 	result, err := sweep.Run(ctx, c)
 	line.end()
+	if result == nil && ctx.Err() != nil {
+		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted before the first seed")
+		return exitError(codeInterrupted)
+	}
 	if result == nil {
 		return err
 	}
@@ -127,7 +135,7 @@ func runSweep(cmd *cobra.Command, c sweep.Config, out *reports) error {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted; the same command goes on from here")
 		return exitError(codeInterrupted)
-	case result.Failed > 0:
+	case result.Found():
 		return exitError(codeFound)
 	}
 	return err
@@ -150,7 +158,7 @@ and all shards are done, with 1 if something failed, and with 2 if shards are mi
 				return err
 			}
 			switch {
-			case result.Failed > 0:
+			case result.Found():
 				return exitError(codeFound)
 			case !result.Complete:
 				return exitError(codeError)

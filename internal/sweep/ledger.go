@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+
+	"github.com/squall-sim/squall/internal/sometimes"
 )
 
 // A Heading says what a ledger is of. Two ledgers with equal headings but for the shard are of one sweep.
@@ -32,7 +34,8 @@ type Heading struct {
 type chunk struct {
 	Package string `json:"package"`
 	Seeds
-	Runs int `json:"runs"` // tests times seeds
+	Runs int                       `json:"runs"`           // tests times seeds
+	Seen map[string]sometimes.Seen `json:"seen,omitempty"` // what storms have come to, by tests
 }
 
 // A Finding is a test that failed with a seed.
@@ -62,6 +65,7 @@ type ledger struct {
 	heading  Heading
 	done     map[string][]Seeds
 	runs     int
+	seen     map[testKey]sometimes.Seen
 	findings []Finding
 	known    map[findingKey]bool
 	causes   map[causeKey]int
@@ -71,6 +75,8 @@ type findingKey struct {
 	pkg, test string
 	seed      uint64
 }
+
+type testKey struct{ pkg, test string }
 
 type causeKey struct{ pkg, test, cause string }
 
@@ -152,7 +158,7 @@ func difference(a, b Heading) string {
 
 // readLedger reads what there is. A last line that is not whole, since the process ended, does not count, and goes.
 func readLedger(f *os.File) (*ledger, error) {
-	l := &ledger{done: map[string][]Seeds{}, known: map[findingKey]bool{}, causes: map[causeKey]int{}}
+	l := &ledger{done: map[string][]Seeds{}, seen: map[testKey]sometimes.Seen{}, known: map[findingKey]bool{}, causes: map[causeKey]int{}}
 	r := bufio.NewReaderSize(f, 1<<16)
 	var whole int64
 	for number := 1; ; number++ {
@@ -191,6 +197,11 @@ func (l *ledger) take(e entry) bool {
 	case e.Chunk != nil:
 		l.done[e.Chunk.Package] = append(l.done[e.Chunk.Package], e.Chunk.Seeds)
 		l.runs += e.Chunk.Runs
+		for test, s := range e.Chunk.Seen {
+			all := l.seen[testKey{e.Chunk.Package, test}]
+			all.Add(s)
+			l.seen[testKey{e.Chunk.Package, test}] = all
+		}
 	case e.Finding != nil:
 		key := findingKey{e.Finding.Package, e.Finding.Test, e.Finding.Seed}
 		if l.known[key] {

@@ -7,8 +7,10 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/squall-sim/squall/internal/failure"
+	"github.com/squall-sim/squall/internal/sometimes"
 )
 
 // A listener follows the output of a test binary run with -test.v=test2json, which has a mark before each line of the testing package's
@@ -17,9 +19,10 @@ type listener struct {
 	seeds   Seeds
 	current string // the test whose output comes
 	said    map[string]*strings.Builder
-	running map[string]bool // tests with a seed that have begun and not ended
-	failed  map[string]bool // tests of which a seed has failed
-	seeded  map[string]bool // tests that have seeds
+	running map[string]bool           // tests with a seed that have begun and not ended
+	failed  map[string]bool           // tests of which a seed has failed
+	seeded  map[string]bool           // tests that have seeds
+	seen    map[string]sometimes.Seen // what storms have come to, by tests
 	runs    int
 
 	ended func(test string, seed uint64, seeded, failed bool, output string)
@@ -33,8 +36,26 @@ const (
 var errorMarks = strings.NewReplacer("\x0f", "", "\x0e", "")
 
 func newListener(seeds Seeds, ended func(string, uint64, bool, bool, string)) *listener {
-	return &listener{seeds: seeds, said: map[string]*strings.Builder{}, running: map[string]bool{}, failed: map[string]bool{}, seeded: map[string]bool{}, ended: ended}
+	return &listener{seeds: seeds, said: map[string]*strings.Builder{}, running: map[string]bool{}, failed: map[string]bool{}, seeded: map[string]bool{},
+		seen: map[string]sometimes.Seen{}, ended: ended}
 }
+
+// patient reads a pipe some milliseconds late, so that it is not woken by every line that comes: a sweep has three for each seed.
+type patient struct {
+	from io.Reader
+	full bool // the last read found as much as there was room for, and there may be more
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	if !p.full {
+		time.Sleep(lateness)
+	}
+	n, err := p.from.Read(b)
+	p.full = n == len(b)
+	return n, err
+}
+
+const lateness = 20 * time.Millisecond
 
 // read follows the output to its end, and returns its last lines.
 func (l *listener) read(r io.Reader) (last string) {
@@ -87,6 +108,12 @@ func (l *listener) line(line string) {
 func (l *listener) say(text string) {
 	b := l.said[l.current]
 	if b == nil {
+		return
+	}
+	if s, ok := sometimes.Read(text); ok {
+		all := l.seen[l.current]
+		all.Add(s)
+		l.seen[l.current] = all
 		return
 	}
 	if b.Len()+len(text) > mostSaid { // the first words are why, the last the report

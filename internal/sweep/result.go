@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/squall-sim/squall/internal/sometimes"
 )
 
 // A Result is what sweeps have found, folded by causes.
@@ -23,6 +25,7 @@ type Result struct {
 	Runs     int     `json:"runs"` // tests times seeds
 	Failed   int     `json:"failed"`
 	Causes   []Cause `json:"causes"`
+	Never    []Never `json:"never,omitempty"` // of a sweep that is complete
 
 	Packages []string `json:"packages"`
 	Heading  Heading  `json:"-"` // of the first shard
@@ -41,6 +44,43 @@ type Cause struct {
 }
 
 const seedsShown = 20
+
+// A Never is what a test of package weather wants to be so in some storm (Storm.Sometimes), and was in none of the sweep's.
+type Never struct {
+	Package string `json:"package"`
+	Test    string `json:"test"`
+	Name    string `json:"name"`
+}
+
+func (x Never) text(storms uint64) string {
+	return fmt.Sprintf("in none of %d storms it was sometimes so that %q: the test does not come there; run more seeds, or see weather.Config", storms, x.Name)
+}
+
+// Found says whether the sweep has come to anything that is wrong.
+func (r *Result) Found() bool { return r.Failed > 0 || len(r.Never) > 0 }
+
+// judge finds what has never been so, of tests that have passed in as many storms as they demand it of, or more.
+func (r *Result) judge(ledgers []*ledger) {
+	all := map[testKey]sometimes.Seen{}
+	for _, l := range ledgers {
+		for test, s := range l.seen {
+			sum := all[test]
+			sum.Add(s)
+			all[test] = sum
+		}
+	}
+	for test, s := range all {
+		failed := slices.ContainsFunc(r.Causes, func(c Cause) bool { return c.Package == test.pkg && c.Test == test.test })
+		for name, seen := range s.Names {
+			if !seen && !failed && r.Seeds.Count() >= uint64(s.Storms) {
+				r.Never = append(r.Never, Never{test.pkg, test.test, name})
+			}
+		}
+	}
+	slices.SortFunc(r.Never, func(a, b Never) int {
+		return cmp.Or(cmp.Compare(a.Package, b.Package), cmp.Compare(a.Test, b.Test), cmp.Compare(a.Name, b.Name))
+	})
+}
 
 // fold makes one result of ledgers of one sweep.
 func fold(ledgers []*ledger, complete bool) *Result {
@@ -128,7 +168,9 @@ func Merge(names []string) (*Result, error) {
 			r.Missing = append(r.Missing, Shard{number, r.Shards})
 		}
 	}
-	r.Complete = len(r.Missing) == 0
+	if r.Complete = len(r.Missing) == 0; r.Complete {
+		r.judge(all)
+	}
 	return r, nil
 }
 
@@ -167,6 +209,9 @@ func (r *Result) WriteText(w io.Writer, how string) {
 		state = fmt.Sprintf("; shards that are not done: %s", listShards(r.Missing))
 	case !r.Complete:
 		state = "; not all seeds are done"
+	}
+	for _, x := range r.Never {
+		fmt.Fprintf(w, "%s %s: %s\n", x.Package, x.Test, x.text(r.Seeds.Count()))
 	}
 	if r.Failed == 0 {
 		fmt.Fprintf(w, "No run of %d failed%s.\n", r.Runs, state)
@@ -248,6 +293,12 @@ func (r *Result) WriteJUnit(w io.Writer) error {
 					name = fmt.Sprintf("%s seed %d (%d in all)", c.Test, c.First, c.Count)
 				}
 				suite.Cases = append(suite.Cases, junitCase{Class: pkg, Name: name, Failure: &junitFailure{c.Text, printable(c.Output)}})
+				suite.Failures++
+			}
+		}
+		for _, x := range r.Never {
+			if x.Package == pkg {
+				suite.Cases = append(suite.Cases, junitCase{Class: pkg, Name: x.Test, Failure: &junitFailure{x.text(r.Seeds.Count()), ""}})
 				suite.Failures++
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -31,6 +30,9 @@ var (
 	firstChunk  = uint64(1)
 	mostInChunk = uint64(20_000)
 )
+
+// lingers is how long the output of a process is read after its end, if a process of its own holds it open. A variable for its test.
+var lingers = 5 * time.Second
 
 // Run runs a sweep, or the rest of one, and returns what has been found in all its goes. If ctx ends it stops, with the error of ctx
 // beside what there is.
@@ -73,7 +75,11 @@ func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error)
 	if err == nil && s.all > 0 && l.runs == 0 && len(l.findings) == 0 {
 		return nil, fmt.Errorf("no test that takes seeds is selected by -run %q", c.Run)
 	}
-	return fold([]*ledger{l}, err == nil), err
+	r := fold([]*ledger{l}, err == nil)
+	if err == nil && r.Shards == 1 {
+		r.judge([]*ledger{l})
+	}
+	return r, err
 }
 
 // A sweeping is a sweep under way.
@@ -214,7 +220,7 @@ func (s *sweeping) done(j job, heard *listener, took time.Duration) {
 	if len(heard.seeded) == 0 && j.seeds.Count() > 1 {
 		s.drop(j.binary) // its tests that are selected take no seeds: to run them once is enough
 	}
-	if err := s.ledger.finish(chunk{s.binaries[j.binary].pkg, j.seeds, heard.runs}); err != nil {
+	if err := s.ledger.finish(chunk{s.binaries[j.binary].pkg, j.seeds, heard.runs, heard.seen}); err != nil {
 		s.fail(err)
 		return
 	}
@@ -236,7 +242,7 @@ func (s *sweeping) drop(binary int) {
 			continue
 		}
 		s.left -= min(s.left, j.seeds.Count())
-		if err := s.ledger.finish(chunk{s.binaries[binary].pkg, j.seeds, 0}); err != nil && s.err == nil {
+		if err := s.ledger.finish(chunk{s.binaries[binary].pkg, j.seeds, 0, nil}); err != nil && s.err == nil {
 			s.err = err
 		}
 	}
@@ -259,7 +265,7 @@ func (s *sweeping) split(j job, guilty []Finding) {
 			if g.Seed < r.Last {
 				next = append(next, Seeds{g.Seed + 1, r.Last})
 			}
-			if err := s.ledger.finish(chunk{g.Package, Seeds{g.Seed, g.Seed}, 1}); err != nil {
+			if err := s.ledger.finish(chunk{g.Package, Seeds{g.Seed, g.Seed}, 1, nil}); err != nil {
 				s.fail(err)
 			}
 		}
@@ -284,20 +290,24 @@ func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *li
 	cmd := exec.CommandContext(ctx, b.file, args...)
 	cmd.Dir = b.dir
 	cmd.Env = append(environment(seeds), env...)
-	cmd.WaitDelay = 5 * time.Second
-	out, in := io.Pipe()
+	out, in, err := os.Pipe() // of the system, so that nothing copies in between
+	if err != nil {
+		return "", err
+	}
+	defer out.Close()
 	cmd.Stdout, cmd.Stderr = in, in
-	if err := cmd.Start(); err != nil {
+	err = cmd.Start()
+	in.Close()
+	if err != nil {
 		return "", err
 	}
 	ended := make(chan error, 1)
 	go func() {
-		err := cmd.Wait()
-		in.Close()
-		ended <- err
+		ended <- cmd.Wait()
+		out.SetReadDeadline(time.Now().Add(lingers)) // what it has left behind may keep the pipe open
 	}()
-	words = heard.read(out)
-	err := <-ended
+	words = heard.read(&patient{from: out})
+	err = <-ended
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == 1 && len(heard.running) == 0 && len(heard.failed) > 0 {
 		return words, nil // tests failed

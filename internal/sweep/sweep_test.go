@@ -301,3 +301,66 @@ func TestRangesTakeSeconds(t *testing.T) {
 	j, _ = s.next(context.Background())
 	require.Equal(t, Seeds{3, 32}, j.seeds)
 }
+
+// A process that a test has left behind has the test's output open, and does not keep the sweep.
+func TestASweepDoesNotWaitForWhatATestLeavesBehind(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("it takes a shell")
+	}
+	before := lingers
+	defer func() { lingers = before }()
+	lingers = 100 * time.Millisecond
+	dir := t.TempDir()
+	file := filepath.Join(dir, "tests")
+	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\n(sleep 20; touch late) &\necho done\n"), 0o777))
+	words, died := (&sweeping{}).process(t.Context(), binary{dir: dir, file: file}, Seeds{1, 1}, newListener(Seeds{1, 1}, nil))
+	require.NoError(t, died)
+	require.Equal(t, "done\n", words)
+	require.NoFileExists(t, filepath.Join(dir, "late"), "it has been waited for")
+}
+
+// What storms must have come to is judged of all processes and shards, once the sweep is complete; and storms that fail for the same are one cause.
+func TestASweepOfStorms(t *testing.T) {
+	sweep := func(dir, what string, change func(*Config)) *Result {
+		t.Helper()
+		r, err := hunt(t, dir, func(c *Config) {
+			t.Setenv("SQUALL_PREY", what)
+			c.Run = "^TestStorms$"
+			change(c)
+		})
+		require.NoError(t, err)
+		return r
+	}
+	snows := []Never{{prey[0].pkg, "TestStorms", "it snows"}}
+	dir := t.TempDir()
+	r := sweep(dir, "storms", func(*Config) {})
+	require.Equal(t, snows, r.Never, "the seventh has been one of another process")
+	require.True(t, r.Found())
+	require.Zero(t, r.Failed)
+	require.Equal(t, snows, sweep(dir, "storms", func(*Config) {}).Never, "the ledger has it")
+	var text, junit bytes.Buffer
+	r.WriteText(&text, "")
+	require.Equal(t, prey[0].pkg+" TestStorms: in none of 60 storms it was sometimes so that \"it snows\": the test does not come there; run more seeds, or see weather.Config\n"+
+		"No run of 60 failed.\n", text.String())
+	require.NoError(t, r.WriteJUnit(&junit))
+	require.Contains(t, junit.String(), `failures="1"`)
+	require.Contains(t, junit.String(), "it snows")
+
+	require.Empty(t, sweep(t.TempDir(), "storms", func(c *Config) { c.Seeds = Seeds{1, 19} }).Never, "the test demands it of 20")
+
+	dir = t.TempDir()
+	for number := range 2 {
+		r = sweep(dir, "storms", func(c *Config) { c.Shard = Shard{number + 1, 2} })
+		require.Empty(t, r.Never, "a shard does not know")
+	}
+	r, err := Merge([]string{dir})
+	require.NoError(t, err)
+	require.Equal(t, snows, r.Never)
+
+	r = sweep(t.TempDir(), "failing storms", func(*Config) {})
+	require.Len(t, r.Causes, 1)
+	require.Equal(t, []uint64{10, 20, 30, 40, 50, 60}, r.Causes[0].Seeds)
+	require.Regexp(t, `^storms_test\.go:\d+: weather: seed #: # things were lost$`, r.Causes[0].Text)
+	require.Contains(t, r.Causes[0].Output, "is not made smaller in a sweep: a run of that seed alone, SQUALL_SEED=10, does that.")
+	require.Empty(t, r.Never, "of a test that fails it is not demanded")
+}
