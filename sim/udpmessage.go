@@ -103,7 +103,7 @@ func (u *UDPConn) sendToAddrPort(p []byte, addr netip.AddrPort, call string) (in
 	case u.remote.IsValid():
 		err = net.ErrWriteToConnected
 	case addr.IsValid():
-		to, err = u.destination(addr.Addr(), addr.Port(), call, addr.Addr().String())
+		to, err = u.destination(addr.Addr(), addr.Port(), call, addr.Addr())
 	}
 	if err == nil {
 		err = u.send(p, to, call)
@@ -175,7 +175,7 @@ func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) 
 		err = net.ErrWriteToConnected
 	case addr != nil:
 		ip, ok := netip.AddrFromSlice(addr.IP)
-		if to, err = u.destination(ip.WithZone(addr.Zone), uint16(addr.Port), call, addr.IP.String()); !ok && len(addr.IP) > 0 {
+		if to, err = u.destination(ip.WithZone(addr.Zone), uint16(addr.Port), call, ip); !ok && len(addr.IP) > 0 {
 			err = &net.AddrError{Err: "non-IPv" + map[bool]string{false: "4", true: "6"}[u.six] + " address", Addr: addr.IP.String()}
 		}
 	}
@@ -188,15 +188,15 @@ func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) 
 	return len(p), nil
 }
 
-// destination is where a datagram for that address goes, which errors name as text has it.
-func (u *UDPConn) destination(ip netip.Addr, port uint16, call, text string) (netip.AddrPort, error) {
+// destination is where a datagram for that address goes, which errors name as named.
+func (u *UDPConn) destination(ip netip.Addr, port uint16, call string, named netip.Addr) (netip.AddrPort, error) {
 	zone := ip.Zone()
 	ip = ip.WithZone("").Unmap()
 	switch {
 	case !ip.IsValid():
 		ip = netip.IPv4Unspecified()
 	case ip.Is6() && !u.six:
-		return netip.AddrPort{}, &net.AddrError{Err: "non-IPv4 address", Addr: text}
+		return netip.AddrPort{}, &net.AddrError{Err: "non-IPv4 address", Addr: named.String()}
 	case ip.Is6() && (zone != "" || ip.IsLinkLocalUnicast()):
 		return netip.AddrPort{}, &net.AddrError{Err: "link-local addresses and zones are not simulated", Addr: ip.String()}
 	case ip.Is4() && familyOf(u.network) == "6" && ip != netip.IPv4Unspecified():
