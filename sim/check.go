@@ -53,7 +53,8 @@ const checkPatience = 10 * time.Minute
 
 var (
 	second       secondProcess
-	recordsRuns  = takeVariable(recordVariable) != ""
+	recording    = takeVariable(recordVariable)
+	recordsRuns  = recording != ""
 	recordOutput = os.Stdout // whatever tests make of os.Stdout
 )
 
@@ -163,7 +164,7 @@ func (p *secondProcess) start() error {
 	defer in.Close()
 	p.cmd = exec.Command(os.Args[0], secondArgs(os.Args[1:])...)
 	p.cmd.Dir = thisDir
-	p.cmd.Env = append(os.Environ(), checkVariable+"=0", artifactsVariable+"="+noArtifacts, recordVariable+"="+strconv.Itoa(os.Getpid()), otherProcs())
+	p.cmd.Env = append(os.Environ(), checkVariable+"=0", artifactsVariable+"="+noArtifacts, recordVariable+"="+recordedBySecond(), otherProcs(), policyFor(schedule.other))
 	p.cmd.Stdout, p.cmd.Stderr = in, in
 	if err := p.cmd.Start(); err != nil {
 		out.Close()
@@ -171,6 +172,14 @@ func (p *secondProcess) start() error {
 	}
 	p.out, p.lines = out, bufio.NewReader(out)
 	return nil
+}
+
+// recordedBySecond is what the second process is to record.
+func recordedBySecond() string {
+	if comparesOrders {
+		return schedulesValue // whose decisions are other ones
+	}
+	return strconv.Itoa(os.Getpid())
 }
 
 // notForSecond are the flags of a test binary that write files or change what is run.

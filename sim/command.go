@@ -14,8 +14,11 @@ import (
 
 // command is what a person types to run one seed again: words for a POSIX shell, and where
 // they are to be typed.
-func (r *runner) command(seed uint64) string {
-	words := append([]string{fmt.Sprintf("SQUALL_SEED=%d", seed)}, goTest()...)
+func (r *runner) command(seed uint64) string { return r.commandBy(schedule.policy, seed) }
+
+// commandBy is the same for another policy.
+func (r *runner) commandBy(p exact.Policy, seed uint64) string {
+	words := append([]string{fmt.Sprintf("SQUALL_SEED=%d", seed)}, goTest(p)...)
 	if faults := os.Getenv(faultsVariable); faults != "" {
 		words = append([]string{faultsVariable + "=" + shellQuote(faults)}, words...)
 	}
@@ -59,9 +62,9 @@ func (r *runner) command(seed uint64) string {
 }
 
 // goTest is how this mode runs tests.
-func goTest() []string {
+func goTest(p exact.Policy) []string {
 	if exact.Enabled {
-		return []string{exact.Variable + "=" + schedule.policy.String(), "go", "run", "github.com/squall-sim/squall/cmd/squall", "test"}
+		return []string{policyFor(p), "go", "run", "github.com/squall-sim/squall/cmd/squall", "test"}
 	}
 	return []string{"go", "test"}
 }

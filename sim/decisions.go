@@ -24,7 +24,7 @@ var decisions []uint64
 
 // noteDecisions has the bubble of the calling goroutine note them, if its run is to be compared.
 func (r *runner) noteDecisions() {
-	if r.check != checkAll && !recordsRuns {
+	if r.check != checkAll && (!recordsRuns || recording == schedulesValue) {
 		return
 	}
 	if decisions == nil {

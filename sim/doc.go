@@ -110,6 +110,7 @@
 //	SQUALL_SEED=7 go test ./...      run with seed 7
 //	SQUALL_SEEDS=1000 go test ./...  run with seeds 1 to 1000, each as a subtest
 //	SQUALL_CHECK=1 go test ./...     run twice and compare the traces
+//	SQUALL_CHECK=schedules           in exact mode: the second time with goroutines in another order
 //
 // The documentation of [Test] describes these variables in full. [Try] runs a function in a
 // bubble and returns its failure, for searches. Misuse of this package panics with a

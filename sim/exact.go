@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -52,6 +51,7 @@ func (r *runner) enrol(run *bubbleRun, seed uint64) {
 var schedule struct {
 	once   sync.Once
 	policy exact.Policy
+	other  exact.Policy // of the second process, if orders are compared
 	wrong  error
 }
 
@@ -62,7 +62,7 @@ func prepareExact(t *testing.T) {
 		return
 	}
 	schedule.once.Do(func() {
-		if schedule.policy, schedule.wrong = exact.ParsePolicy(os.Getenv(exact.Variable)); schedule.wrong != nil {
+		if schedule.policy, schedule.other, schedule.wrong = policiesWanted(); schedule.wrong != nil {
 			schedule.wrong = fmt.Errorf("sim: %w", schedule.wrong)
 			return
 		}

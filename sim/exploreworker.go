@@ -208,7 +208,7 @@ func (e *exploration) command(t *testing.T, seed uint64, folder string) (*exec.C
 	ctx, cancel := context.WithTimeout(context.Background(), left)
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, ownArgs()...)...)
 	cmd.Dir = e.r.dir
-	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", artifactsVariable+"="+noArtifacts, "GOMAXPROCS=1",
+	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, seed), checkVariable+"=0", artifactsVariable+"="+noArtifacts, "GOMAXPROCS=1", policyFor(schedule.policy),
 		fmt.Sprintf("%s=%s %d %s", workerVariable, folder, e.r.call, e.r.name))
 	return cmd, cancel
 }

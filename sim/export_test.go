@@ -68,7 +68,7 @@ func Exponential(u uint64) float64 { return float64(exponential(u)) / (1 << 32) 
 
 var RaceEnabled = raceEnabled
 
-func GoTest() string { return strings.Join(goTest(), " ") }
+func GoTest() string { return strings.Join(goTest(schedule.policy), " ") }
 
 // ErrNoNet is ENONET, or what stands for it where there is none.
 const ErrNoNet = errNoNet

@@ -19,7 +19,10 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/squall-sim/squall/sim.(*weight).swing"))
 }
 
-func checksAll() bool { return os.Getenv("SQUALL_CHECK") == "1" }
+func checksAll() bool {
+	check := os.Getenv("SQUALL_CHECK")
+	return check == "1" || check == "schedules"
+}
 
 // mayDiffer says that two runs of a test may differ, and why, so that they are not compared.
 func mayDiffer(t *testing.T, why string) {

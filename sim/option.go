@@ -56,7 +56,7 @@ func Strict() Option {
 }
 
 // MayDiffer declares that two runs of a test with one seed may differ, and why: for example,
-// because the test is about goroutines of the program that race at one instant. SQUALL_CHECK=1
+// because the test is about goroutines of the program that race at one instant. SQUALL_CHECK
 // then does not compare the test (see [Test]); if it fails it is still run a second time.
 // MayDiffer panics without a reason.
 func MayDiffer(why string) Option {

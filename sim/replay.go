@@ -80,7 +80,7 @@ func (r *runner) rerun(o *outcome, env ...string) (second rerun) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, o.seed), checkVariable+"=0", artifactsVariable+"="+noArtifacts, otherProcs(),
+	cmd.Env = append(os.Environ(), seedsVariable+"=", fmt.Sprintf("%s=%d", seedVariable, o.seed), checkVariable+"=0", artifactsVariable+"="+noArtifacts, otherProcs(), policyFor(schedule.policy),
 		replayFile+"="+file, fmt.Sprintf("%s=%d %x %x %s", replayRun, r.call, o.trace.Hash(), o.schedule.Hash, r.name))
 	cmd.Env = append(append(cmd.Env, r.env...), env...)
 	record := filepath.Join(dir, "record")

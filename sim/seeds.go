@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // The variables by which the environment says what [Test] runs.
@@ -93,6 +95,7 @@ const (
 	checkFailed checkMode = iota // what has failed
 	checkNone
 	checkAll
+	checkOrders // against one in which goroutines run in another order
 )
 
 // whatToCheck reads SQUALL_CHECK.
@@ -104,8 +107,14 @@ func whatToCheck() (checkMode, error) {
 		return checkNone, nil
 	case "1":
 		return checkAll, nil
+	case schedulesValue:
+		if !exact.Enabled {
+			return 0, fmt.Errorf("sim: %s=%s needs exact mode, which decides the order in which goroutines run: go tool squall test, or go run github.com/squall-sim/squall/cmd/squall test, "+
+				"in the place of go test", checkVariable, value)
+		}
+		return checkOrders, nil
 	default:
-		return 0, fmt.Errorf("sim: %s=%s: want 1, which runs every test a second time, 0, which runs none, "+
-			"or nothing, which does it for tests that failed", checkVariable, value)
+		return 0, fmt.Errorf("sim: %s=%s: want 1, which runs every test a second time, %s, which in exact mode does so with its goroutines in another order, 0, which runs none, "+
+			"or nothing, which does it for tests that failed", checkVariable, value, schedulesValue)
 	}
 }

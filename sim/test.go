@@ -27,6 +27,9 @@ import (
 //	SQUALL_SEEDS=1-1000,4711
 //	                    run with these
 //	SQUALL_CHECK=1      run everything twice and compare the traces
+//	SQUALL_CHECK=schedules
+//	                    in exact mode (see [Exact]): run everything twice, with goroutines in turn and at
+//	                    random, and compare the traces: what differs is decided by a race
 //	SQUALL_CHECK=0      do not even run a failed test a second time
 //	SQUALL_ARTIFACTS=/tmp/squall
 //	                    a failed test leaves a folder there: report.html, a page with diagrams of the
@@ -139,7 +142,7 @@ func prepare(t *testing.T, function string, f func(t *testing.T, n *Network), op
 	if faults != nil {
 		opts = append(slices.Clone(opts), func(o *options) { o.faults = faults })
 	}
-	if o.mayDiffer && check == checkAll {
+	if o.mayDiffer && (check == checkAll || check == checkOrders) {
 		check = checkFailed
 	}
 	nth, call := nthCall(t)
@@ -302,11 +305,16 @@ func (r *runner) compare(t *testing.T, o *outcome) {
 		if o.left != nil && r.keep.late {
 			t.Log(o.fromSecond(o.second.record))
 		}
+		if r.check == checkOrders {
+			r.compareOrders(t, o)
+		}
 	case r.check == checkAll:
 		if wrong := r.checkRun(o); wrong != "" {
 			t.Error(wrong)
 			t.Log("sim: to repeat it: SQUALL_CHECK=1 " + r.command(o.seed))
 		}
+	case r.check == checkOrders:
+		r.compareOrders(t, o)
 	}
 }
 

@@ -36,10 +36,10 @@ func (x *Trials) Seeds() (seeds []uint64, subtests bool) {
 	return x.seeds, os.Getenv(seedsVariable) != ""
 }
 
-// Compares says that each run is to be made by [Trials.Run], also one that has not failed: it is compared with one in a second process (SQUALL_CHECK=1), or
+// Compares says that each run is to be made by [Trials.Run], also one that has not failed: it is compared with one in a second process (SQUALL_CHECK), or
 // leaves something to look at.
 func (x *Trials) Compares() bool {
-	return x.r.check == checkAll || recordsRuns || x.r.keep != nil && x.r.keep.all
+	return x.r.check == checkAll || x.r.check == checkOrders || recordsRuns || x.r.keep != nil && x.r.keep.all
 }
 
 // A Failure is why a trial failed.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,11 @@ type witness struct {
 
 // replayAt is set for a run with a witness, in nanoseconds.
 const replayAt = "SQUALL_REPLAY_AT"
+
+// replayOrdered is set for a run whose witness is to tell in which order the calls came.
+const replayOrdered = "SQUALL_REPLAY_ORDERED"
+
+var tellsOrder = takeVariable(replayOrdered) != ""
 
 var witnessedAt, noWitness = strconv.ParseInt(takeVariable(replayAt), 10, 64)
 
@@ -62,11 +68,14 @@ var quiet = []string{
 func (w *witness) tell() string {
 	var calls []goroutine
 	for _, g := range w.calls {
-		if !slices.Contains(calls, g) && !slices.Contains(quiet, g.waits()) {
+		if (tellsOrder || !slices.Contains(calls, g)) && !slices.Contains(quiet, g.waits()) {
 			calls = append(calls, g)
 		}
 	}
 	list := describe(calls)
+	if tellsOrder {
+		list = describeInOrder(calls)
+	}
 	switch {
 	case list == "":
 		return ""
@@ -75,4 +84,32 @@ func (w *witness) tell() string {
 	default:
 		return fmt.Sprintf("There is no call on the network at that instant, in a further run; the last ones before, at %v:\n%s", time.Duration(w.last), list)
 	}
+}
+
+// describeInOrder lists calls, a line each: at most 12.
+func describeInOrder(calls []goroutine) string {
+	const most = 12
+	var b strings.Builder
+	for i, g := range calls {
+		if i == most {
+			fmt.Fprintf(&b, "  ... and %s\n", countOf(len(calls)-i, "more call", "more calls"))
+			break
+		}
+		fmt.Fprintf(&b, "  %d. %s", i+1, g.waits())
+		frames, made := g.frames()
+		frames = slices.DeleteFunc(frames, func(f frame) bool { return !f.program() })
+		for i, f := range frames {
+			switch i {
+			case 0:
+				fmt.Fprintf(&b, " by %s (%s)", f.short(), f.where)
+			case len(frames) - 1: // where the goroutine begins
+				fmt.Fprintf(&b, ", for %s (%s)", f.short(), f.where)
+			}
+		}
+		if made.function != "" && made.program() {
+			fmt.Fprintf(&b, ", started at %s", made.where)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
 }

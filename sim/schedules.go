@@ -1,0 +1,104 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
+)
+
+// With SQUALL_CHECK=schedules in exact mode the two processes have the goroutines of each test run in other orders: the first takes those
+// that are ready in turn, the second at random. Where nothing that the network can see depends on the order, both
+// have the same trace. Their schedules differ, of course, and are not compared.
+
+const schedulesValue = "schedules" // of SQUALL_CHECK
+
+// comparesOrders says that this process is the first of the two. Tests change the variable.
+var comparesOrders = os.Getenv(checkVariable) == schedulesValue
+
+// The orders of the first process and, unless SQUALL_SCHED says another, of the second. Without preemption what is compared is what a
+// machine with one processor may do at any time.
+const (
+	inTurn   = "fifo"
+	atRandom = "random:0"
+)
+
+// policiesWanted are how goroutines are chosen in this process, and in the one that it is compared with, by the environment.
+func policiesWanted() (own, other exact.Policy, err error) {
+	text := os.Getenv(exact.Variable)
+	if !comparesOrders {
+		own, err = exact.ParsePolicy(text)
+		return own, own, err
+	}
+	if text == inTurn {
+		return own, other, fmt.Errorf("%s=%s with %s=%s: the first run of a test takes goroutines in turn already: want random:P or pct:D for the second, or nothing, which is %s",
+			exact.Variable, text, checkVariable, schedulesValue, atRandom)
+	}
+	if text == "" {
+		text = atRandom
+	}
+	if other, err = exact.ParsePolicy(text); err == nil {
+		own, err = exact.ParsePolicy(inTurn)
+	}
+	return own, other, err
+}
+
+// policyFor is what the environment of a second process says of how it chooses goroutines; in plain mode it is of no use there.
+func policyFor(p exact.Policy) string { return exact.Variable + "=" + p.String() }
+
+// checkOrder compares a run with that of the second process, whose goroutines ran in another order, and says what depends on
+// that, or "".
+func (r *runner) checkOrder(o *outcome) string {
+	other, err := second.run(runKey{r.name, r.nth, o.seed})
+	switch {
+	case err != nil:
+		return fmt.Sprintf("sim: there was no run of seed %d in another order to compare with: %v", o.seed, err)
+	case other.hash == o.trace.Hash() && other.failed == o.failed:
+		return ""
+	}
+	took := policyFor(schedule.other)
+	here, there := "does one thing", "another"
+	if other.failed != o.failed {
+		here, there = passesOrFails(o.failed), passesOrFails(other.failed)
+	}
+	text := fmt.Sprintf("sim: goroutines of the test race: with seed %d it %s when those that are ready at one instant run in turn (%s), and %s with %s. ",
+		o.seed, here, policyFor(schedule.policy), there, took)
+	again := r.rerun(o, took)
+	switch {
+	case !again.came:
+		return text + fmt.Sprintf("A further run with %s came to no end (%v):\n%s", took, again.err, tail(again.output, 20))
+	case again.same && again.failed == o.failed:
+		return text + fmt.Sprintf("What differs cannot be shown: of this test alone, a further run with %s was like the first", took)
+	case again.same:
+		return text + fmt.Sprintf("Their traces are the same. A further run with %s ended so:\n%s", took, tail(again.output, 20))
+	}
+	difference, at := firstDifference(o.trace, again.lines)
+	text += difference
+	if at >= 0 {
+		when := fmt.Sprintf("%s=%d", replayAt, at)
+		for _, p := range []exact.Policy{schedule.policy, schedule.other} {
+			if calls := r.rerun(o, when, replayOrdered+"=1", policyFor(p)).calls; calls != "" {
+				text += fmt.Sprintf("\nWith %s. %s", policyFor(p), strings.TrimSuffix(calls, "\n"))
+			}
+		}
+	}
+	return text
+}
+
+// compareOrders fails the test if something depends on the order of its goroutines.
+func (r *runner) compareOrders(t *testing.T, o *outcome) {
+	t.Helper()
+	if wrong := r.checkOrder(o); wrong != "" {
+		t.Error(wrong)
+		t.Logf("sim: to repeat it: %s=%s %s", checkVariable, schedulesValue, r.commandBy(schedule.other, o.seed))
+	}
+}
+
+func passesOrFails(failed bool) string {
+	if failed {
+		return "fails"
+	}
+	return "passes"
+}
