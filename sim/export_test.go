@@ -6,11 +6,14 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unsafe"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // Bench runs f on a network in a bubble for a benchmark, which has no T to give. Time
@@ -68,7 +71,10 @@ func Exponential(u uint64) float64 { return float64(exponential(u)) / (1 << 32) 
 
 var RaceEnabled = raceEnabled
 
-func GoTest() string { return strings.Join(goTest(schedule.policy), " ") }
+func GoTest() string {
+	policy, _ := exact.ParsePolicy(os.Getenv(exact.Variable)) // a process that a test starts has that one
+	return strings.Join(goTest(policy), " ")
+}
 
 // ErrNoNet is ENONET, or what stands for it where there is none.
 const ErrNoNet = errNoNet
