@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,6 +49,21 @@ var callbacks = []scenario.Row{
 			require.Equal(t, map[string]int{"a": 1}, c.calls())
 			// 0, 5 s, 5 min, 30 min and 2 h after each other, and the 20 s that each of the first four hangs.
 			require.Equal(t, 5*time.Second+5*time.Minute+30*time.Minute+2*time.Hour+4*20*time.Second, n.Elapsed().Truncate(time.Second))
+		}},
+	{Name: "SA-16 the sender crashes amid the schedule", Reason: "the message is a job in its file, and each attempt comes when it would have come without that",
+		Story: func(t *testing.T, n *sim.Network) {
+			begins := resumed(t, n, 6, time.Hour, 4*time.Hour)
+			// 0, 5 s, 5 min, 30 min, 2 h and 5 h after each other, and the transits, which are less than a second in all.
+			var at []time.Duration
+			for _, d := range []time.Duration{0, 5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour} {
+				at = append(at, at0(at)+d)
+			}
+			require.Equal(t, at, begins)
+		}},
+	{Name: "SA-16 the sender crashes amid an attempt", Reason: "the lease begins anew with its queue, and the attempt counts: the message comes again, under its id",
+		Story: func(t *testing.T, n *sim.Network) {
+			begins := resumed(t, n, 2, 130*time.Millisecond) // the message is there after 120 ms
+			require.Equal(t, []time.Duration{0, 30 * time.Second}, begins)
 		}},
 	{Name: "SA-16 the receiver says 410", Reason: "it is not called again, for no message",
 		Story: func(t *testing.T, n *sim.Network) {
@@ -119,6 +135,73 @@ var callbacks = []scenario.Row{
 			require.Less(t, n.Elapsed(), time.Second, "long before the answer")
 			require.EqualValues(t, 1, receiver.Stats().Handled)
 		}},
+}
+
+// at0 is the last of some times, or 0.
+func at0(all []time.Duration) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	return all[len(all)-1]
+}
+
+// resumed delivers a message as a job of a queue with a file, whose host crashes and comes back at those times, to a receiver that
+// takes it at the nth attempt. It returns when the attempts came, to the second.
+func resumed(t *testing.T, n *sim.Network, nth int, crashes ...time.Duration) (came []time.Duration) {
+	var mu sync.Mutex
+	c := receive(t, n, func(_ context.Context, _ webhook.Message, have int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if came = append(came, n.Elapsed().Truncate(time.Second)); have < nth {
+			return errors.New("not now")
+		}
+		return nil
+	})
+	path := filepath.Join(t.TempDir(), "queue")
+	n.Host("sender").Run("sender", func(ctx context.Context, _ *sim.Host) error {
+		q := &workqueue.Queue{Path: path, MaxAttempts: len(webhook.Schedule()), Jitter: retry.NoJitter}
+		defer q.Close()
+		if _, err := q.Add(ctx, workqueue.Job{ID: "a", Payload: []byte("hello")}); err != nil { // again after a crash, which changes nothing
+			return err
+		}
+		w := &workqueue.Worker{Source: mortal{q, ctx}, Jitter: retry.NoJitter}
+		return w.Run(ctx, func(ctx context.Context, task workqueue.Task) ([]byte, error) {
+			after, err := c.sender.Attempt(ctx, c.endpoint, webhook.Message{ID: task.ID, Body: task.Payload}, task.Attempt)
+			switch {
+			case err != nil && after < 0:
+				return nil, workqueue.Final{Err: err}
+			case err != nil:
+				return nil, workqueue.Later{Err: err, After: after}
+			}
+			return nil, nil
+		})
+	})
+	for _, at := range crashes {
+		n.After(at, n.Host("sender").Restart)
+	}
+	for range 24 * 60 {
+		time.Sleep(time.Minute)
+		if c.calls()["a"] == nth {
+			break
+		}
+	}
+	time.Sleep(72 * time.Hour)
+	mu.Lock()
+	defer mu.Unlock()
+	return came
+}
+
+// mortal is a source that hears nothing of a process that has crashed, whose worker would otherwise give its job back.
+type mortal struct {
+	workqueue.Source
+	process context.Context
+}
+
+func (m mortal) Finish(ctx context.Context, id string, token uint64, end workqueue.End) error {
+	if err := m.process.Err(); err != nil {
+		return err
+	}
+	return m.Source.Finish(ctx, id, token, end)
 }
 
 // exchange is a story of a message that fails until the last step of an exchange of secrets.

@@ -3,6 +3,7 @@ package async_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -81,6 +82,33 @@ var jobs = []scenario.Row{
 			require.Equal(t, workqueue.Dead, s.State)
 			require.Equal(t, 3, s.Attempts)
 			require.Empty(t, w.effects())
+		}},
+	{Name: "SA-06 workers and the queue crash again and again", Reason: "nothing is lost, and no two have a job under one token",
+		Story: func(t *testing.T, n *sim.Network) {
+			serveQueue(t, n, func(q *workqueue.Queue) { q.MaxAttempts = 50 })
+			effects, held := &ledger{}, &holders{}
+			for i, name := range []string{"one", "two", "three"} {
+				held.start(n, name, effects)
+				for nth := range 12 { // in each 40 s, at no instant at which another crashes
+					n.After(time.Duration(nth)*40*time.Second+time.Duration(i)*13*time.Second+7*time.Second+time.Duration(i+3*nth)*time.Millisecond, n.Host(name).Restart)
+				}
+			}
+			for nth := range 8 {
+				n.After(time.Duration(nth)*55*time.Second+31*time.Second+500*time.Microsecond, n.Host("queue").Restart)
+			}
+			c := submitter(n)
+			want := map[string]int{}
+			for i := range 40 {
+				id := fmt.Sprint("j", i)
+				added(t, c, id)
+				want[id] = 1
+			}
+			for i := range 40 {
+				require.Equal(t, workqueue.Done, ended(t, c, fmt.Sprint("j", i)).State)
+			}
+			require.Equal(t, want, effects.effects())
+			require.Empty(t, held.twice)
+			require.Greater(t, len(held.by), 50, "leases, of 40 jobs")
 		}},
 	{Name: "SA-08 the acknowledgement of an end is lost", Reason: "the worker says it again with its token: the job is done once",
 		Story: func(t *testing.T, n *sim.Network) {
@@ -187,6 +215,43 @@ type nameless struct{ *workqueue.Client }
 
 func (n nameless) Lease(ctx context.Context, _ string) (workqueue.Task, error) {
 	return n.Client.Lease(ctx, "")
+}
+
+// holders notes which worker's life had a job under which token.
+type holders struct {
+	mu    sync.Mutex
+	by    map[string]string // by job and token
+	twice []string
+}
+
+func (x *holders) note(task workqueue.Task, life string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.by == nil {
+		x.by = map[string]string{}
+	}
+	lease := fmt.Sprint(task.ID, " ", task.Token)
+	if other, had := x.by[lease]; had {
+		x.twice = append(x.twice, fmt.Sprintf("%s: %s and %s", lease, other, life))
+	}
+	x.by[lease] = life
+}
+
+// start runs a worker that takes 11 s for a job, and of which a crash leaves nothing.
+func (x *holders) start(n *sim.Network, name string, effects *ledger) {
+	c, _ := queueClient(n, name)
+	n.Host(name).Run("worker", func(ctx context.Context, h *sim.Host) error {
+		life := fmt.Sprint(name, " since ", n.Elapsed())
+		w := &workqueue.Worker{Source: mortal{c, ctx}, Jitter: retry.NoJitter}
+		return w.Run(ctx, func(ctx context.Context, task workqueue.Task) ([]byte, error) {
+			x.note(task, life)
+			if err := retry.Sleep(ctx, 11*time.Second); err != nil {
+				return nil, err
+			}
+			return []byte(life), effects.apply(n, task)
+		})
+	})
+	time.Sleep(time.Millisecond) // the next one draws the names of its requests after this one
 }
 
 // serveQueue runs a queue with a file on the host "queue", anew after each restart.

@@ -23,7 +23,8 @@ var (
 	countKey   = []byte("count")
 )
 
-// format is that of the file and of stored; it changes when either does. Format 1 had no lapsed requests.
+// format is that of the file and of stored; it changes when either does. Format 1 had no lapsed requests and no
+// waits.
 const format = 2
 
 // stored is a record in the file.
@@ -39,6 +40,7 @@ type stored struct {
 	Request    string    `json:"request,omitempty"`
 	Lapsed     []string  `json:"lapsed,omitempty"`
 	At         time.Time `json:"at,omitzero"`
+	Wait       int64     `json:"wait,omitempty"` // nanoseconds
 	Begin      time.Time `json:"begin,omitzero"`
 	Checkpoint []byte    `json:"checkpoint,omitempty"`
 	Result     []byte    `json:"result,omitempty"`
@@ -48,7 +50,7 @@ type stored struct {
 func (r *record) encode() ([]byte, error) {
 	return json.Marshal(stored{
 		Key: r.Key, Digest: r.Digest[:], Payload: r.Payload, Seq: r.Seq, State: r.State, Version: r.Version, Attempts: r.Attempts,
-		Token: r.Token, Request: r.Request, Lapsed: r.Lapsed, At: r.At, Begin: r.Begin, Checkpoint: r.Checkpoint, Result: r.Result, Error: r.Error,
+		Token: r.Token, Request: r.Request, Lapsed: r.Lapsed, At: r.At, Wait: int64(r.Wait), Begin: r.Begin, Checkpoint: r.Checkpoint, Result: r.Result, Error: r.Error,
 	})
 }
 
@@ -59,7 +61,7 @@ func decodeRecord(id string, b []byte) (*record, error) {
 	}
 	r := &record{
 		ID: id, Key: s.Key, Payload: s.Payload, Seq: s.Seq, State: s.State, Version: s.Version, Attempts: s.Attempts,
-		Token: s.Token, Request: s.Request, Lapsed: s.Lapsed, At: s.At, Begin: s.Begin, Checkpoint: s.Checkpoint, Result: s.Result, Error: s.Error,
+		Token: s.Token, Request: s.Request, Lapsed: s.Lapsed, At: s.At, Wait: time.Duration(s.Wait), Begin: s.Begin, Checkpoint: s.Checkpoint, Result: s.Result, Error: s.Error,
 	}
 	if copy(r.Digest[:], s.Digest) != len(r.Digest) {
 		return nil, fmt.Errorf("job %q: a digest of %d bytes: want %d", id, len(s.Digest), len(r.Digest))
@@ -116,7 +118,9 @@ func (t *table) adopt(r *record, now time.Time) {
 		r.At = now.Add(t.lease)
 	case r.State.Ended() && r.State != Dead:
 		r.At = earlier(r.At, now.Add(t.retention))
-	case r.State == Pending && r.Attempts > 0:
+	case r.State == Pending && r.Wait > 0:
+		r.At = earlier(r.At, now.Add(r.Wait))
+	case r.State == Pending && r.Attempts > 0: // by a file of format 1
 		r.At = earlier(r.At, now.Add(max(t.backoff(r.Attempts), time.Hour)))
 	}
 	t.count = max(t.count, r.Seq, r.Version, r.Token)

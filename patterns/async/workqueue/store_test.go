@@ -63,13 +63,14 @@ func TestWallClockOverARestart(t *testing.T) {
 	for id, r := range map[string]*record{
 		"ended":   {State: Done},
 		"failed":  {State: Pending, Attempts: 1},
+		"later":   {State: Pending, Attempts: 1, Wait: 24 * time.Hour},
 		"running": {State: Running, Token: 5},
 		"delayed": {State: Pending}, // as its submitter said
 	} {
 		r.ID, r.At = id, now.AddDate(3, 0, 0)
 		tb.adopt(r, now)
 	}
-	for id, want := range map[string]time.Duration{"ended": time.Hour, "failed": time.Hour, "running": 30 * time.Second, "delayed": now.AddDate(3, 0, 0).Sub(now)} {
+	for id, want := range map[string]time.Duration{"ended": time.Hour, "failed": time.Hour, "later": 24 * time.Hour, "running": 30 * time.Second, "delayed": now.AddDate(3, 0, 0).Sub(now)} {
 		require.Equal(t, want, tb.jobs[id].At.Sub(now), id)
 	}
 	require.EqualValues(t, 5, tb.count)

@@ -26,7 +26,9 @@ type record struct {
 	Lapsed []string
 	// At is when something is due: the next attempt of a Pending job, the end of a Running one's lease,
 	// the oblivion of one that has ended. A dead one has none.
-	At         time.Time
+	At time.Time
+	// Wait is for how long a Pending job waits for At, after an attempt that failed.
+	Wait       time.Duration
 	Begin      time.Time // until when the first attempt must have begun; zero: it does not matter
 	Checkpoint []byte
 	Result     []byte
@@ -204,7 +206,7 @@ func (t *table) neverCame(request string) {
 // error does not count.
 func (t *table) again(r *record, end End, at time.Time) *record {
 	return t.change(r, func(r *record) {
-		r.State, r.At, r.Request = Pending, at, ""
+		r.State, r.At, r.Wait, r.Request = Pending, at, end.After, ""
 		switch {
 		case end.Error == "":
 			r.Attempts--
@@ -319,7 +321,8 @@ func (t *table) finish(id string, token uint64, end End, now time.Time) error {
 	case end.Error == "":
 		t.again(r, end, now)
 	default:
-		t.again(r, end, now.Add(cmp.Or(end.After, t.backoff(r.Attempts))))
+		end.After = cmp.Or(end.After, t.backoff(r.Attempts))
+		t.again(r, end, now.Add(end.After))
 	}
 	t.advance(now)
 	return nil
