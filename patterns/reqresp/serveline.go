@@ -155,7 +155,12 @@ func (l *serverLine) got(f frame) error {
 func (l *serverLine) begin(f frame) error {
 	r, body, err := f.request(l.MaxRequestBytes)
 	read := func() ([]byte, error) { return body, nil }
+	var bad badHead
+	var refusal *Response
 	switch {
+	case errors.As(err, &bad):
+		r, _ = http.NewRequest(http.MethodPost, "/", nil)
+		refusal = refuse(http.StatusBadRequest, bad.Error())
 	case errors.Is(err, eventlog.ErrTooLarge):
 		r, _ = http.NewRequest(http.MethodPost, "/", nil)
 		read = func() ([]byte, error) { return nil, l.tooLong() }
@@ -178,7 +183,7 @@ func (l *serverLine) begin(f frame) error {
 		return fmt.Errorf("request %d comes twice", f.id)
 	}
 	l.all.Go(func() {
-		l.answer(ctx, f.id, r, read)
+		l.answer(ctx, f.id, r, read, refusal)
 		l.mu.Lock()
 		delete(l.running, f.id)
 		l.mu.Unlock()
@@ -188,9 +193,11 @@ func (l *serverLine) begin(f frame) error {
 	return nil
 }
 
-// answer answers a request.
-func (l *serverLine) answer(ctx context.Context, id uint64, r *http.Request, read func() ([]byte, error)) {
-	answer := l.refuseIfOver()
+// answer answers a request, with the refusal if there is one.
+func (l *serverLine) answer(ctx context.Context, id uint64, r *http.Request, read func() ([]byte, error), answer *Response) {
+	if answer == nil {
+		answer = l.refuseIfOver()
+	}
 	if answer == nil {
 		defer l.life.Leave()
 		x := exchange{Server: l.Server, in: r, read: read}
@@ -199,7 +206,7 @@ func (l *serverLine) answer(ctx context.Context, id uint64, r *http.Request, rea
 	text, err := appendMessage(nil, frameAnswer, id, answerHead{max(answer.Status, 200), answer.Header}, answer.Body)
 	if err != nil {
 		l.Logger.Error("reqresp: answer", "error", err)
-		none := refuse(http.StatusInternalServerError, "the headers of the answer are too long")
+		none := refuse(http.StatusInternalServerError, "the headers of the answer are too long, or none")
 		none.Header.Set(HeaderOutcome, saysUnknown)
 		text, _ = appendMessage(nil, frameAnswer, id, answerHead{none.Status, none.Header}, none.Body)
 	}

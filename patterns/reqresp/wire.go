@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // The protocol of a connection of Serve. Both sides begin with the preface, and then send frames:
@@ -60,6 +63,30 @@ type answerHead struct {
 	Header http.Header `json:"header,omitempty"`
 }
 
+func (h requestHead) header() http.Header { return h.Header }
+func (h answerHead) header() http.Header  { return h.Header }
+
+// badHead is an error of a request that is whole, and whose head net/http would refuse with 400, or that cannot be had as it was sent.
+type badHead struct{ error }
+
+// tokenBytes are those of a token (RFC 9110, section 5.6.2).
+const tokenBytes = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// checkHeader returns what is wrong with headers. JSON has no bytes that are not UTF-8: it would have others in their place.
+func checkHeader(h http.Header) error {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		if name == "" || strings.Trim(name, tokenBytes) != "" {
+			return fmt.Errorf("header name %.40q: want a token (RFC 9110, section 5.1)", name)
+		}
+		for _, value := range h[name] {
+			if !utf8.ValidString(value) || strings.ContainsFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
+				return fmt.Errorf("%s is %.40q: want UTF-8 without control characters", name, value)
+			}
+		}
+	}
+	return nil
+}
+
 func appendFrame(b []byte, kind byte, id uint64, payload []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, uint32(len(payload)))
 	b = append(b, kind)
@@ -68,7 +95,10 @@ func appendFrame(b []byte, kind byte, id uint64, payload []byte) []byte {
 }
 
 // appendMessage appends a frame with a head and a body.
-func appendMessage(b []byte, kind byte, id uint64, head any, body []byte) ([]byte, error) {
+func appendMessage(b []byte, kind byte, id uint64, head interface{ header() http.Header }, body []byte) ([]byte, error) {
+	if err := checkHeader(head.header()); err != nil {
+		return nil, err
+	}
 	text, err := json.Marshal(head)
 	if err != nil {
 		return nil, err
@@ -144,6 +174,9 @@ func (f *frame) split(head any, maxBody int) ([]byte, error) {
 	if int64(n) > int64(len(f.payload)-4) || n > maxHeadBytes {
 		return nil, fmt.Errorf("head of %d bytes: want at most %d, and what the frame has", n, maxHeadBytes)
 	}
+	if !utf8.Valid(f.payload[4 : 4+n]) {
+		return nil, badHead{errors.New("head is not UTF-8")}
+	}
 	if err := json.Unmarshal(f.payload[4:4+n], head); err != nil {
 		return nil, fmt.Errorf("head: %w", err)
 	}
@@ -171,6 +204,9 @@ func (f *frame) request(maxBody int) (*http.Request, []byte, error) {
 	r, err := http.NewRequest(head.Method, "/", nil) // which checks the method
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := checkHeader(head.Header); err != nil {
+		return nil, nil, badHead{err}
 	}
 	r.URL, r.RequestURI = u, head.Path
 	add(r.Header, head.Header)

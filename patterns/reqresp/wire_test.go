@@ -2,9 +2,12 @@ package reqresp
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -99,6 +102,54 @@ func TestFramesThatAreNone(t *testing.T) {
 }
 
 // Whatever comes, no more is kept than may be, and what is understood is what was sent.
+// What net/http refuses in a header is refused over Serve with the same status, and the connection goes on. A key with other bytes than
+// printable ASCII is the draft's 400.
+func TestBadHeadsAreAnswered(t *testing.T) {
+	executed := 0
+	s := &Server{Handle: func(context.Context, *Request) (Effect, error) { executed++; return nil, nil }}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var serving sync.WaitGroup
+	serving.Go(func() { s.Serve(l) })
+	defer serving.Wait()
+	defer s.Close()
+	conn, err := net.Dial("tcp", l.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	io.WriteString(conn, preface)
+	require.NoError(t, readPreface(conn))
+	for i, row := range []struct {
+		header string
+		status int
+		text   string
+	}{
+		{"\"Idempotency-Key\":[\"k\xff\"]", 400, "head is not UTF-8"},
+		{`"Idempotency-Key":["k\u00e9"]`, 400, "Idempotency-Key has byte 0xc3: want printable ASCII"},
+		{`"Idempotency-Key":["a","b"]`, 400, "Idempotency-Key comes 2 times: want one"},
+		{`"X":["a\r\nY: b"]`, 400, `X is "a\r\nY: b": want UTF-8 without control characters`},
+		{`"X Y":["a"]`, 400, `header name "X Y": want a token`},
+		{`"":["a"]`, 400, `header name "": want a token`},
+		{`"X":["caf\u00e9"],"Idempotency-Key":["\"k\""]`, 200, ""},
+	} {
+		head := `{"method":"POST","path":"/","header":{` + row.header + `}}`
+		_, err := conn.Write(appendFrame(nil, frameRequest, uint64(i), append([]byte{0, 0, 0, byte(len(head))}, head...)))
+		require.NoError(t, err)
+		f, err := readFrame(conn, 1000, func() {})
+		require.NoError(t, err)
+		require.EqualValues(t, i, f.id)
+		answer, err := f.answer(1000)
+		require.NoError(t, err)
+		require.Equal(t, row.status, answer.Status, row.header)
+		require.Contains(t, string(answer.Body), row.text)
+		if row.status == 400 {
+			require.Equal(t, saysNotExecuted, answer.Header.Get(HeaderOutcome))
+		}
+	}
+	require.Equal(t, 1, executed)
+	_, err = appendMessage(nil, frameRequest, 1, requestHead{"GET", "/", http.Header{"X": {"caf\xe9"}}}, nil)
+	require.ErrorContains(t, err, `X is "caf\xe9": want UTF-8`, "it would arrive as another")
+}
+
 func FuzzFrame(f *testing.F) {
 	text, _ := appendMessage(nil, frameRequest, 7, requestHead{"POST", "/a", http.Header{"X": {"1"}}}, []byte("body"))
 	f.Add(text)
