@@ -1,6 +1,8 @@
 package comparison
 
 import (
+	"io"
+	"log"
 	"net/http/httputil"
 	"net/url"
 	"testing"
@@ -28,6 +30,7 @@ func (r proxiedRun) run(t *testing.T, n *sim.Network) (f proxiedFigures) {
 	st.front.ServeHTTP(":80", &httputil.ReverseProxy{
 		Rewrite:   func(p *httputil.ProxyRequest) { p.SetURL(target) },
 		Transport: st.front.HTTPClient().Transport,
+		ErrorLog:  log.New(io.Discard, "", 0),
 	})
 	o, _ := st.client("client", reference)
 	time.Sleep(10 * time.Second)

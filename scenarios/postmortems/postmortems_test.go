@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"os"
@@ -311,6 +312,7 @@ var scenarios = []scenario.Row{
 				proxy.ServeHTTP(fmt.Sprint(":", 80+buffer), &httputil.ReverseProxy{
 					Rewrite:        func(r *httputil.ProxyRequest) { r.Out.URL.Scheme, r.Out.URL.Host = "http", "origin" },
 					Transport:      proxy.HTTPClient().Transport,
+					ErrorLog:       log.New(io.Discard, "", 0),
 					ModifyResponse: func(resp *http.Response) error { resp.Body = buffered(resp.Body, buffer); return nil },
 				})
 				asked := n.Elapsed()

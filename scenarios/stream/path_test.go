@@ -3,6 +3,7 @@ package stream_test
 import (
 	"compress/gzip"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -58,6 +59,7 @@ func throughProxy(n *sim.Network, o proxyOptions, srv *stream.Server) (*stream.S
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport:     proxy.HTTPClient().Transport,
 		FlushInterval: -1,
+		ErrorLog:      log.New(io.Discard, "", 0), // that a stream ends with its client or server is expected
 		ModifyResponse: func(resp *http.Response) error {
 			// ReverseProxy flushes the headers of a stream from a goroutine of its own, which
 			// races the first bytes of the body.
