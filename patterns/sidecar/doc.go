@@ -45,6 +45,7 @@
 //
 // That a request is executed once: who repeats it after "unknown" needs a key. Exactly the bytes of chunks: a body may arrive in other pieces. Caching, compression, rewriting of paths, authentication of
 // users: those are a gateway's. Limits of each client. CONNECT. HTTP/3.
+// That a connection of HTTP/2 outlasts a request whose trailers are on their way while its answer ends: net/http's server takes them for an error of the connection (golang.org/issue/58286), as without a proxy.
 //
 // # HTTP
 //
