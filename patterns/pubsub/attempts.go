@@ -37,10 +37,11 @@ func (f *flight) send(to *member) {
 	f.unheard++
 }
 
-// unsend undoes send: the delivery has not left.
+// unsend undoes send: the delivery has not left. What was said of deliveries since, or that they are missing, may have
+// taken it for one that had.
 func (f *flight) unsend() {
 	f.attempts--
-	f.unheard--
+	f.unheard = max(0, f.unheard-1)
 }
 
 // counted is how many deliveries count as attempts: a message that is lost on the way was not tried, and of those that

@@ -159,3 +159,19 @@ func TestTheLastDeliveryIsAskedFor(t *testing.T) {
 	g.answered(m, m.questions)
 	require.NotNil(t, g.dead())
 }
+
+// A delivery that was taken back after its member had said what it holds is none: the message may be given up, and asked about, as before.
+func TestADeliveryThatIsTakenBackIsNotUnheard(t *testing.T) {
+	for name, said := range map[string]func(f *flight){
+		"nothing":           func(*flight) {},
+		"it is missing":     (*flight).wentMissing,
+		"it is not to come": (*flight).despair,
+	} {
+		f := new(flight)
+		f.send(new(member))
+		said(f)
+		f.unsend()
+		require.Zero(t, f.unheard, name)
+		require.Zero(t, f.attempts, name)
+	}
+}
