@@ -18,8 +18,9 @@ import (
 // of either direction, keep-alive probes too, sets its time anew. Go sends one every 15 s from both ends, so that timeouts
 // of minutes never end unless [Dialer].KeepAlive is negative at one and Off is set in [TCPConfig].KeepAlive at the other.
 type Tracking struct {
-	// Established is for how long an open TCP connection may be silent. Default 120 h (Linux:
-	// net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s).
+	// Established is for how long an open TCP connection may be silent. Default: Linux's, 120 h
+	// (net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s), and 300 s as long as something that one side
+	// has sent is not acknowledged (_unacknowledged), as when the other has lost its power.
 	Established time.Duration
 
 	// Opening is the same before the handshake is complete. Default: Linux's, 120 s until it is answered, then 60 s
@@ -116,6 +117,8 @@ type tracked struct {
 	state       trackedState
 	closed      [2]closing // by who opened it, and by the other side
 	heard       [2]heard   // from the same
+	ends        [2]uint64  // the number behind what each has sent,
+	owed        [2]bool    // and whether the other has not acknowledged that
 	since       int64      // of UDP: when the first answer came
 }
 
@@ -153,6 +156,17 @@ var linuxTimeouts = [...]time.Duration{
 	trackSynSent: 120 * time.Second, trackSynRecv: 60 * time.Second, trackEstablished: 120 * time.Hour,
 	trackFinWait: 120 * time.Second, trackCloseWait: 60 * time.Second, trackLastAck: 30 * time.Second,
 	trackTimeWait: 120 * time.Second, trackClose: 10 * time.Second, trackUDP: 30 * time.Second, trackUDPStream: 120 * time.Second,
+}
+
+// unacknowledgedTimeout is that of an open connection in which something is not acknowledged.
+const unacknowledgedTimeout = 300 * time.Second
+
+// patience is for how long c may be silent from now on.
+func (k *tracker) patience(c *tracked) int64 {
+	if c.state == trackEstablished && k.conf.Established == 0 && (c.owed[0] || c.owed[1]) {
+		return int64(unacknowledgedTimeout)
+	}
+	return k.conf.timeout(c.state)
 }
 
 // streamAfter is for how long addresses of UDP have to speak to count as a stream.
@@ -356,7 +370,7 @@ func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 		} else {
 			c.spoken(now, opener)
 		}
-		if c.timer.set(after(now, k.conf.timeout(c.state))); c.state == trackClose && !answered && k.conf.Closing == 0 {
+		if c.timer.set(after(now, k.patience(c))); c.state == trackClose && !answered && k.conf.Closing == 0 {
 			k.forget(c)
 			k.stats.Expired++
 		}
@@ -397,7 +411,14 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) {
 	if opener {
 		me, peer = 0, 1
 	}
+	if s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN && opener && c.state >= trackTimeWait { // the same addresses again
+		c.state, c.closed, c.ends, c.owed = trackSynSent, [2]closing{}, [2]uint64{}, [2]bool{}
+	}
+	if end := s.Seq + uint64(s.Len()); end > c.ends[me] { // tcp_in_window
+		c.ends[me], c.owed[me] = end, s.Len() > 0 && s.Flags&tcp.SYN == 0
+	}
 	if s.Flags&tcp.ACK != 0 {
+		c.owed[peer] = c.owed[peer] && s.Ack != c.ends[peer]
 		c.heard[me] = heard{s.Ack, s.ISS, s.IRS, true}
 		if c.closed[peer].sent && s.Ack >= c.closed[peer].end {
 			c.closed[peer].acked = true
@@ -411,9 +432,6 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) {
 	case s.Flags&tcp.RST != 0:
 		c.state = trackClose
 	case s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN:
-		if opener && c.state >= trackTimeWait { // the same addresses again
-			c.state, c.closed = trackSynSent, [2]closing{}
-		}
 	case c.state == trackClose:
 	case c.state == trackSynSent && s.Flags&tcp.SYN != 0:
 		c.state = trackSynRecv

@@ -12,7 +12,8 @@ import (
 )
 
 // For how long Linux remembers a connection that is silent, by its state: the
-// timeouts of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c.
+// timeouts of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c. Those of open, half closed, closed and reset connections, of a FIN and a
+// SYN-ACK that are lost, of refused attempts and of UDP were seen with conntrack -L on Linux 6.18.
 func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 	const s = time.Second
 	for _, row := range []struct {
@@ -26,6 +27,8 @@ func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 			c.Write([]byte("x"))
 			time.Sleep(30 * ms) // there, and its acknowledgement half the way back
 		}, 432000 * s},
+		{"opened, and something is not acknowledged", sim.Tracking{}, unacknowledged, 300 * s},
+		{"one's own time for an open connection, whatever is acknowledged", sim.Tracking{Established: 400 * s}, unacknowledged, 400 * s},
 		{"SYN without an answer", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
 			server.PowerOff()
 			client.SetTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1})
@@ -157,6 +160,18 @@ func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unacknowledged has a client send something to a server without power, once.
+func unacknowledged(t *testing.T, n *sim.Network, client, server *sim.Host) {
+	c, _ := pair(t, client, server)
+	c.Write([]byte("x"))
+	time.Sleep(100 * ms)
+	server.PowerOff()
+	c.Write([]byte("y"))
+	time.Sleep(1)
+	client.PowerOff()
+	time.Sleep(10*ms - 1)
 }
 
 // askedByUDP has a client send some, each of which is answered, and returns when the last answer has passed the box.
