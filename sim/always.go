@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// notAlways is what the trace says of a rule that is broken, before its name.
+const notAlways = "not always: "
+
 // Rules are what a test demands of every instant.
 type rules struct {
 	all    []rule
@@ -109,7 +112,7 @@ func (n *Network) breakRule(i int, why string) {
 	}
 	r := &n.watch.rules.all[i]
 	n.watch.rules.broken = true
-	n.note(nil, nil, "not always: "+r.name)
+	n.note(nil, nil, notAlways+r.name)
 	n.log.failures = append(n.log.failures, fmt.Sprintf("at %v of virtual time it was no longer so that always %q: %s\n"+
 		"This ended the network: other calls that fail with \"use of closed network connection\" do so because of it.",
 		time.Duration(n.now()), r.name, why))

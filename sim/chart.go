@@ -16,11 +16,15 @@ const (
 )
 
 // A chartLine is one line of a chart: an event, or keep-alives of which there may be
-// thousands, when keepAlives is how many packets.
+// thousands, when keepAlives is how many packets, or a gap of so many events.
 type chartLine struct {
 	event      Event
 	keepAlives int
+	gap        int
+	ports      bool // the event's are told, since several connections of the two hosts are in the chart
 }
+
+func (l chartLine) isEvent() bool { return l.keepAlives == 0 && l.gap == 0 }
 
 // A chartTail is what a chart may still need of events that are no longer kept: the last ones
 // but keep-alives, of which a connection that waits for days has enough to push out all that
@@ -61,6 +65,7 @@ func (t *Trace) forget(chunk []record) {
 // chart draws the last events of the hosts concerned: a column for each host, time
 // downwards, an arrow for each packet when it is sent, which ends in an x if the
 // packet was dropped. What concerns no host, such as a partition, goes across the page.
+// If it would have nothing but packets, its first half is about the last thing that happened before.
 // The lock is held.
 func (t *Trace) chart(most int) string {
 	lines, hosts := t.lastEvents(most)
@@ -72,7 +77,11 @@ func (t *Trace) chart(most int) string {
 		column[h] = i
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Last events (%s):\n\n", legend(lines))
+	title := "Last events"
+	if slices.ContainsFunc(lines, func(l chartLine) bool { return l.gap > 0 }) {
+		title = "Last events, after those around the last fault"
+	}
+	fmt.Fprintf(&b, "%s (%s):\n\n", title, legend(lines))
 	width := chartWidth / 2
 	if len(hosts) > 0 {
 		width = min(chartWidth/len(hosts), width)
@@ -84,8 +93,11 @@ func (t *Trace) chart(most int) string {
 	}
 	for i := len(lines) - 1; i >= 0; i-- {
 		l := lines[i]
-		line := fmt.Sprintf("%16v  %s", l.event.At, l.event.row(column, width))
-		if l.keepAlives > 0 {
+		line := fmt.Sprintf("%16v  %s", l.event.At, l.event.row(column, width, l.ports))
+		switch {
+		case l.gap > 0:
+			line = fmt.Sprintf("%16s  ... %s", "", countOf(l.gap, "event", "events"))
+		case l.keepAlives > 0:
 			line = fmt.Sprintf("%16s  ... %s", "", countOf(l.keepAlives, "keep-alive probe or answer", "keep-alive probes and answers"))
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
@@ -106,59 +118,149 @@ func legend(lines []chartLine) string {
 	}
 	text := "an arrow is a packet at the time it was sent; x: dropped"
 	for _, s := range signs {
-		if slices.ContainsFunc(lines, func(l chartLine) bool { return l.keepAlives == 0 && s.has(l.event) }) {
+		if slices.ContainsFunc(lines, func(l chartLine) bool { return l.isEvent() && s.has(l.event) }) {
 			text += s.text
 		}
+	}
+	if i := slices.IndexFunc(lines, func(l chartLine) bool { return l.ports }); i >= 0 {
+		text += fmt.Sprintf("; %d>%d: from port to port", lines[i].event.SourcePort, lines[i].event.TargetPort)
 	}
 	return text
 }
 
 // lastEvents returns what a chart shows, the newest first, and the hosts concerned.
 func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
-	events := 0
-	fold := func(keepAlives int) {
-		if last := len(lines) - 1; last >= 0 && lines[last].keepAlives > 0 {
-			lines[last].keepAlives += keepAlives
-		} else if keepAlives > 0 {
-			lines = append(lines, chartLine{keepAlives: keepAlives})
+	c := charting{t: t}
+	next := c.back(t.total-1, most)
+	if around := t.lastHappening(); around >= t.first && around <= next && !slices.ContainsFunc(c.lines, chartLine.happening) {
+		c = charting{t: t}
+		next = c.back(t.total-1, most/2)
+		from := min(t.after(around, most/6), next)
+		if from < next {
+			c.lines = append(c.lines, chartLine{gap: next - from})
 		}
+		c.events = 0
+		next, most = c.back(from, most/2), most/2
 	}
-	show := func(e Event) {
-		last := len(lines) - 1
-		if e.Kind == Delivered || e.Kind == Sent && last >= 0 && lines[last].keepAlives == 0 && lines[last].event.ends(e) {
-			return
-		}
-		before := len(hosts)
-		for _, h := range []string{e.From, e.To} {
-			if h != "" && !slices.Contains(hosts, h) {
-				hosts = append(hosts, h)
-			}
-		}
-		if len(hosts) > chartHosts { // of all hosts, those of the latest events
-			hosts = hosts[:before]
-			return
-		}
-		lines = append(lines, chartLine{event: e})
-		events++
-	}
-	for i := t.total - 1; i >= t.first && events < most; i-- {
-		if !t.isKeepAlive(i) {
-			e, _ := t.event(i)
-			show(e)
-		} else if t.record(i).kind == Sent { // its way is one line
-			fold(1)
-		}
-	}
-	if events < most {
-		fold(t.gone.keepAlives)
+	if next < t.first && c.events < most {
+		c.fold(t.gone.keepAlives)
 		for _, e := range slices.Backward(t.gone.events) {
-			if events < most {
-				show(e)
+			if c.events < most {
+				c.show(e)
 			}
 		}
 	}
-	slices.Sort(hosts) // and not by who sent the last packet: two charts are to be compared
-	return lines, hosts
+	c.tellApart()
+	slices.Sort(c.hosts) // and not by who sent the last packet: two charts are to be compared
+	return c.lines, c.hosts
+}
+
+// charting is a chart while it is made, from its end.
+type charting struct {
+	t      *Trace
+	lines  []chartLine
+	hosts  []string
+	events int // among the lines, since the last gap
+}
+
+// back shows events from number i back until there are so many, and returns the next number.
+func (c *charting) back(i, most int) int {
+	for ; i >= c.t.first && c.events < most; i-- {
+		if !c.t.isKeepAlive(i) {
+			e, _ := c.t.event(i)
+			c.show(e)
+		} else if c.t.record(i).kind == Sent { // its way is one line
+			c.fold(1)
+		}
+	}
+	return i
+}
+
+func (c *charting) fold(keepAlives int) {
+	if last := len(c.lines) - 1; last >= 0 && c.lines[last].keepAlives > 0 {
+		c.lines[last].keepAlives += keepAlives
+	} else if keepAlives > 0 {
+		c.lines = append(c.lines, chartLine{keepAlives: keepAlives})
+	}
+}
+
+func (c *charting) show(e Event) {
+	last := len(c.lines) - 1
+	if e.Kind == Delivered || e.Kind == Sent && last >= 0 && c.lines[last].isEvent() && c.lines[last].event.ends(e) {
+		return
+	}
+	before := len(c.hosts)
+	for _, h := range []string{e.From, e.To} {
+		if h != "" && !slices.Contains(c.hosts, h) {
+			c.hosts = append(c.hosts, h)
+		}
+	}
+	if len(c.hosts) > chartHosts { // of all hosts, those of the latest events
+		c.hosts = c.hosts[:before]
+		return
+	}
+	c.lines = append(c.lines, chartLine{event: e})
+	c.events++
+}
+
+// tellApart has the ports told of packets between two hosts that have several connections in the chart.
+func (c *charting) tellApart() {
+	type flow struct {
+		a, b         string
+		aPort, bPort uint16
+	}
+	type pair struct{ a, b string }
+	of := func(e Event) (pair, flow) {
+		if e.From > e.To || e.From == e.To && e.SourcePort > e.TargetPort {
+			e.From, e.To, e.SourcePort, e.TargetPort = e.To, e.From, e.TargetPort, e.SourcePort
+		}
+		return pair{e.From, e.To}, flow{e.From, e.To, e.SourcePort, e.TargetPort}
+	}
+	hasPorts := func(l chartLine) bool {
+		return l.isEvent() && l.event.Kind != Noted && (l.event.Protocol == "tcp" || l.event.Protocol == "udp")
+	}
+	first, several := map[pair]flow{}, map[pair]bool{}
+	for _, l := range c.lines {
+		if hasPorts(l) {
+			p, f := of(l.event)
+			if known, ok := first[p]; !ok {
+				first[p] = f
+			} else if known != f {
+				several[p] = true
+			}
+		}
+	}
+	for i, l := range c.lines {
+		p, _ := of(l.event)
+		c.lines[i].ports = hasPorts(l) && several[p]
+	}
+}
+
+// happening says whether something happened there other than that the test found it wrong.
+func (l chartLine) happening() bool {
+	return l.isEvent() && l.event.Kind == Noted && !strings.HasPrefix(l.event.Note, notAlways)
+}
+
+// lastHappening is the number of the last event that is one, of those that are kept, or -1.
+func (t *Trace) lastHappening() int {
+	for i := t.total - 1; i >= t.first; i-- {
+		if t.record(i).kind == Noted {
+			if e, _ := t.event(i); (chartLine{event: e}).happening() {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// after is the number of the event that is so many lines of a chart after another one, or a few fewer.
+func (t *Trace) after(i, lines int) int {
+	for ; lines > 0 && i+1 < t.total; i++ {
+		if t.record(i+1).kind != Delivered && !t.isKeepAlive(i+1) {
+			lines--
+		}
+	}
+	return i
 }
 
 // record returns the event of that number as it is kept, or nil. Of those that are gone the
@@ -200,7 +302,7 @@ func (e Event) ends(sent Event) bool {
 }
 
 // row draws one event over the columns of a chart.
-func (e Event) row(column map[string]int, width int) string {
+func (e Event) row(column map[string]int, width int, ports bool) string {
 	cells := []byte(strings.Repeat("|"+strings.Repeat(" ", width-1), len(column)))
 	if e.Kind == Noted {
 		if e.From == "" && e.To == "" {
@@ -220,6 +322,9 @@ func (e Event) row(column map[string]int, width int) string {
 	label := " " + e.packet() + " "
 	if e.Note != "" {
 		label = " " + e.packet() + ": " + e.Note + " "
+	}
+	if ports {
+		label = fmt.Sprintf(" %d>%d%s", e.SourcePort, e.TargetPort, label)
 	}
 	if from == to {
 		return string(cells[:from]) + "@" + label + rest(cells, from+1+len(label))

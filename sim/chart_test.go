@@ -1,12 +1,16 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -166,4 +170,48 @@ func TestRecordsAroundTheOldestKept(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A test that ends long after its faults shows the last one, and what came of it, before the last events.
+func TestChartShowsTheLastFault(t *testing.T) {
+	failure := Try(t, func(n *Network) error {
+		a, b := n.Host("a"), n.Host("b")
+		link := n.Link(a, b, netem.Config{Delay: 10 * time.Millisecond})
+		listen, err := b.ListenPacket("udp", ":9")
+		if err != nil {
+			return err
+		}
+		defer listen.Close()
+		n.Inject(10*time.Second, time.Second, Down(link))
+		for port := 1001; port <= 1002; port++ {
+			d := a.Dialer()
+			d.LocalAddr = &net.UDPAddr{Port: port}
+			c, err := d.Dial("udp", "b:9")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			for range 30 { // at 0.5 s, 1.5 s and so on, at 10.5 s into a link that is down
+				time.Sleep(500 * time.Millisecond)
+				if _, err := c.Write([]byte("x")); err != nil {
+					return err
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+		}
+		return errors.New("no")
+	})
+	require.ErrorContains(t, failure, "Last events, after those around the last fault (an arrow is a packet at the time it was sent; x: dropped; *: something happened there; 1002>9: from port to port):")
+	chart := failure.Error()
+	// Of 24 events twelve are the last packets, from 48.5 s on, and twelve end with the fourth packet after the link is up. Between them are the arrival of that and
+	// 33 packets, each sent and delivered.
+	order := []string{"5.5s  ", "* link down", "10.5s  ", " 1001>9 udp len 1: link down ", "* link down, over", "14.5s  ", "... 67 events", "48.5s  ", " 1002>9 udp len 1 ", "59.5s  "}
+	for _, want := range order {
+		_, rest, found := strings.Cut(chart, want)
+		require.True(t, found, "missing, or not in this place: %q\n%v", want, failure)
+		chart = rest
+	}
+	for _, other := range []string{"\n            4.5s  ", " 15.5s  ", " 47.5s  "} {
+		require.NotContains(t, failure.Error(), other)
+	}
 }
