@@ -174,15 +174,64 @@ func (s calls) stream(w http.ResponseWriter, r *http.Request, length int) {
 	if _, err := io.ReadFull(r.Body, data); err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
 	// A Write that waits does not hear that its caller has gone.
-	defer context.AfterFunc(r.Context(), func() { out.SetWriteDeadline(time.Now()) })()
-	switch err := s.app.Stream(r.Context(), string(data), r.Body, out); {
+	defer context.AfterFunc(ctx, func() { out.SetWriteDeadline(time.Now()) })()
+	switch err := s.app.Stream(ctx, string(data), readAhead(ctx, r.Body, cancel), out); {
 	case errors.As(err, new(*patterntest.Refusal)):
 		w.Header().Set("Call-Outcome", "not-executed")
 		w.WriteHeader(http.StatusServiceUnavailable)
 	case err != nil:
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// An ahead reads up to 1 MiB more of a body than it is asked for, and calls gone if that fails: package http tells a handler that its
+// caller has gone only when the body has been read to its end, and one that works before it reads would go on for nobody.
+type ahead struct {
+	parts chan []byte
+	part  []byte // what is left of the one that is read
+	err   error  // behind the last
+}
+
+func readAhead(ctx context.Context, body io.Reader, gone func()) *ahead {
+	a := &ahead{parts: make(chan []byte, 64)}
+	go func() {
+		defer close(a.parts)
+		for {
+			part := make([]byte, 16<<10)
+			n, err := body.Read(part)
+			if n > 0 {
+				select {
+				case a.parts <- part[:n]:
+				case <-ctx.Done():
+					err = ctx.Err()
+				}
+			}
+			if err != nil {
+				if a.err = err; err != io.EOF {
+					gone()
+				}
+				return
+			}
+		}
+	}()
+	return a
+}
+
+// Read implements [io.Reader].
+func (a *ahead) Read(p []byte) (int, error) {
+	if len(a.part) == 0 {
+		part, ok := <-a.parts
+		if !ok {
+			return 0, a.err
+		}
+		a.part = part
+	}
+	n := copy(p, a.part)
+	a.part = a.part[n:]
+	return n, nil
 }
 
 // flowing sends at once what is written.
