@@ -90,5 +90,5 @@ status=0
 cat "$dir/result"
 [ $status -eq 1 ] || { echo "merge ended with $status, want 1: something was found, and all shards are done" >&2; exit 1; }
 # Seeds 23, 31, 37 and 42 fail, each once; 4000 seeds of one test are 4000 runs.
-head -1 "$dir/result" | grep -qx '4 of 4000 runs failed, in 3 way(s):' || { echo "want 4 of 4000 runs" >&2; exit 1; }
+head -1 "$dir/result" | grep -qx '4 of 4000 runs failed, in 3 ways:' || { echo "want 4 of 4000 runs" >&2; exit 1; }
 echo "a sweep of four tasks, one of them requeued: nothing lost, nothing counted twice"

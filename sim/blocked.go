@@ -9,6 +9,8 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // A frame is one call on a goroutine's stack, as a stack dump shows it.
@@ -167,12 +169,12 @@ func describe(gs []goroutine) string {
 	all := sitesOf(gs)
 	for i, s := range all {
 		if i == mostSites {
-			fmt.Fprintf(&b, "  ... and %s\n", countOf(len(all)-i, "other place", "other places"))
+			fmt.Fprintf(&b, "  ... and %s\n", count.Of(len(all)-i, "other place", "other places"))
 			break
 		}
 		who := "goroutine " + s.ids[0]
 		if more := len(s.ids) - 1; more > 0 {
-			who += " and " + thousands(more) + " more"
+			who += " and " + count.Thousands(more) + " more"
 		}
 		fmt.Fprintf(&b, "  %s: %s\n", who, s.what)
 		b.WriteString(listCalls(s.calls))

@@ -3,9 +3,9 @@ package sim
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -96,9 +96,9 @@ func (t *Trace) chart(most int) string {
 		line := fmt.Sprintf("%16v  %s", l.event.At, l.event.row(column, width, l.ports))
 		switch {
 		case l.gap > 0:
-			line = fmt.Sprintf("%16s  ... %s", "", countOf(l.gap, "event", "events"))
+			line = fmt.Sprintf("%16s  ... %s", "", count.Of(l.gap, "event", "events"))
 		case l.keepAlives > 0:
-			line = fmt.Sprintf("%16s  ... %s", "", countOf(l.keepAlives, "keep-alive probe or answer", "keep-alive probes and answers"))
+			line = fmt.Sprintf("%16s  ... %s", "", count.Of(l.keepAlives, "keep-alive probe or answer", "keep-alive probes and answers"))
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
@@ -361,21 +361,4 @@ func rest(cells []byte, from int) string {
 		return ""
 	}
 	return string(cells[from:])
-}
-
-// countOf is a number with what is counted: "1 packet", "4,711 packets".
-func countOf(k int, one, many string) string {
-	if k == 1 {
-		return "1 " + one
-	}
-	return thousands(k) + " " + many
-}
-
-// thousands writes a number with commas.
-func thousands(k int) string {
-	s := strconv.Itoa(k)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

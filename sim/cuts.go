@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // Cuts are what a partition separates ([PartitionBy]): all paths that one of them cuts. [Groups], [Halves], [Bridge],
@@ -94,7 +96,7 @@ func needs(shape string, hosts []*Host, least int) {
 		seen[h] = true
 	}
 	if len(hosts) < least {
-		panic(fmt.Sprintf("sim: %s: %s: it takes %d at least", shape, countOf(len(hosts), "host", "hosts"), least))
+		panic(fmt.Sprintf("sim: %s: %s: it takes %d at least", shape, count.Of(len(hosts), "host", "hosts"), least))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
@@ -135,7 +136,7 @@ func scheduleText(s exact.Schedule) string {
 	}
 	text := fmt.Sprintf("exact mode (%v): schedule %016x of %d turns", schedule.policy, s.Hash, s.Turns)
 	if s.Forced > 0 {
-		text += fmt.Sprintf(". It may differ from run to run: %d time(s) a goroutine had to be stopped that was in a system call for a second, or ran for ten without waiting", s.Forced)
+		text += fmt.Sprintf(". It may differ from run to run: %s a goroutine had to be stopped that was in a system call for a second, or ran for ten without waiting", count.Of(int(s.Forced), "time", "times"))
 	}
 	return text
 }

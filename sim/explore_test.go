@@ -276,7 +276,7 @@ func TestExploreTriesPairs(t *testing.T) {
 	require.Contains(t, out, "none failed.")
 	out, failed = outputOf(t, "TestVictimManyPairs")
 	require.True(t, failed, out)
-	requireInOrder(t, out, "2 failed, in 1 way(s).",
+	requireInOrder(t, out, "2 failed, in 1 way.",
 		`The datagram of 5 bytes from sensor to meter at 0s was lost, and the datagram of 5 bytes from sensor to meter at 1s was lost; explore_test.go:`, ": 1 parts.",
 		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 1}))",
 		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 3}))",

@@ -23,7 +23,7 @@ func TestVictimExploredTwice(t *testing.T) {
 func TestExploreRepeatsAFailureOfASecondCall(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimExploredTwice")
 	require.True(t, failed)
-	requireInOrder(t, out, "none failed", "3 failed, in 1 way(s)", "SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
+	requireInOrder(t, out, "none failed", "3 failed, in 1 way", "SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
 	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=2: Duplicated sensor meter UDP 1")
 	require.True(t, failed)
 	requireInOrder(t, out, `"4" is not less than or equal to "3"`, "To repeat it: SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/internal/failure"
 )
 
@@ -98,7 +99,7 @@ func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried) string {
 		failed += len(all)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s%d failed, in %d way(s).\n", f.coverage(), failed, len(groups))
+	fmt.Fprintf(&b, "%s%d failed, in %s.\n", f.coverage(), failed, count.Of(len(groups), "way", "ways"))
 	for i, all := range groups {
 		if i == mostShown {
 			fmt.Fprintf(&b, "\n... and %d more ways\n", len(groups)-i)
@@ -124,7 +125,7 @@ func (f *findings) coverage() string {
 			unmet++
 		}
 	}
-	text := fmt.Sprintf("sim: Explore: %d of %d breakages at %s were tried", singles, f.places, countOf(f.packets, "packet", "packets"))
+	text := fmt.Sprintf("sim: Explore: %d of %d breakages at %s were tried", singles, f.places, count.Of(f.packets, "packet", "packets"))
 	if pairs > 0 {
 		text += fmt.Sprintf(", and %d of %d pairs", pairs, f.pairs)
 	}
@@ -145,7 +146,7 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 	}
 	fmt.Fprintf(b, "    %s\n", strings.ReplaceAll(e.with(nil, x.Breaks).command(seed), "\n", "\n    "))
 	if more := len(all) - 1; more > 0 {
-		fmt.Fprintf(b, "It failed alike in %s:\n", countOf(more, "other run", "other runs"))
+		fmt.Fprintf(b, "It failed alike in %s:\n", count.Of(more, "other run", "other runs"))
 		for _, y := range all[1:min(len(all), 1+mostAlike)] {
 			fmt.Fprintf(b, "    %s\n", wordsOf(y.Breaks))
 		}

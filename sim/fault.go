@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // A Fault is something that goes wrong for a while: a link is down, a host has crashed, the third packet
@@ -283,7 +285,7 @@ func (f *Fault) idle() string {
 	}
 	switch back := f.reverses(); {
 	case came > 0:
-		text := fmt.Sprintf("of %s that came %s it met no %s", countOf(int(came), "packet", "packets"), when, f.miss)
+		text := fmt.Sprintf("of %s that came %s it met no %s", count.Of(int(came), "packet", "packets"), when, f.miss)
 		if f.nearly != nil {
 			text += f.nearly()
 		}

@@ -381,7 +381,7 @@ func TestVictimTryLock(t *testing.T) {
 			go s.want()
 			return nil
 		})
-		require.ErrorContains(t, err, "3 goroutine(s) of the test still run an hour after the network was closed")
+		require.ErrorContains(t, err, "3 goroutines of the test still run an hour after the network was closed")
 		require.ErrorContains(t, err, "(*store).want")
 		require.NotContains(t, err.Error(), "the test hangs", "it is reported once")
 		require.NotContains(t, err.Error(), "weight")

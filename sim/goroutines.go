@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
@@ -213,12 +214,12 @@ func stacksOf(gs []goroutine) string {
 	var b strings.Builder
 	for i, k := range kinds {
 		if i == most {
-			fmt.Fprintf(&b, "\n... and %s\n", countOf(len(kinds)-i, "other stack", "other stacks"))
+			fmt.Fprintf(&b, "\n... and %s\n", count.Of(len(kinds)-i, "other stack", "other stacks"))
 			break
 		}
 		fmt.Fprintf(&b, "\n%s\n", k.text)
 		if k.more > 0 {
-			fmt.Fprintf(&b, "... and %s with the same calls\n", countOf(k.more, "more goroutine", "more goroutines"))
+			fmt.Fprintf(&b, "... and %s with the same calls\n", count.Of(k.more, "more goroutine", "more goroutines"))
 		}
 	}
 	return b.String()
@@ -227,15 +228,15 @@ func stacksOf(gs []goroutine) string {
 // unreadBodies says which goroutines that are left belong to connections of net/http's client on
 // which the body of a response was neither read to its end nor closed, or "".
 func unreadBodies(left []goroutine) string {
-	count := 0
+	unread := 0
 	for _, g := range left {
 		if calls, _ := g.frames(); strings.HasPrefix(g.state, "select") && len(calls) > 0 && calls[0].function == "net/http.(*persistConn).readLoop" {
-			count++
+			unread++
 		}
 	}
-	if count == 0 {
+	if unread == 0 {
 		return ""
 	}
 	return fmt.Sprintf("net/http's client has had %s whose Body was neither closed nor read to its end; readLoop and writeLoop wait for that.\n"+
-		"Close the Body of each http.Response.\n", countOf(count, "response", "responses"))
+		"Close the Body of each http.Response.\n", count.Of(unread, "response", "responses"))
 }

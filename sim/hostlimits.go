@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // HostLimits are what the operating system of a host allows its processes: see [Host.SetLimits]. Zero fields stand
@@ -177,9 +179,9 @@ func (h *Host) restricting(l HostLimits) *Fault {
 		}
 	}
 	ports := l.ports()
-	add(l.Descriptors > 0, "limit of "+countOf(l.Descriptors, "descriptor", "descriptors"), "socket that was one too many")
+	add(l.Descriptors > 0, "limit of "+count.Of(l.Descriptors, "descriptor", "descriptors"), "socket that was one too many")
 	add(l.FirstPort > 0 || l.LastPort > 0, fmt.Sprintf("ephemeral ports %d to %d", ports.first, ports.last), "socket without a port")
-	add(l.CPUs > 0, "limit of "+countOf(l.CPUs, "processor", "processors"), "piece of work that had to share them")
+	add(l.CPUs > 0, "limit of "+count.Of(l.CPUs, "processor", "processors"), "piece of work that had to share them")
 	add(l.Slowdown > 0, fmt.Sprintf("work takes %d times as long", l.Slowdown), "piece of work")
 	f := h.n.newFault(strings.Join(what, ", "), &h.node, nil, expression{"Restrict", []any{h, l}})
 	f.miss = strings.Join(miss, ", nor a ")

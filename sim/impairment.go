@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/netem"
 )
 
@@ -158,7 +159,7 @@ func (p *pipe) idle() (lines []string) {
 		if m.sent == 0 {
 			line += ": it met no packet"
 		} else {
-			line += fmt.Sprintf(": none of %s %s", countOf(int(m.sent), "packet", "packets"), a.miss)
+			line += fmt.Sprintf(": none of %s %s", count.Of(int(m.sent), "packet", "packets"), a.miss)
 		}
 		lines = append(lines, line)
 	}

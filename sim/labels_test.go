@@ -20,5 +20,5 @@ func TestVictimLabelledLeak(t *testing.T) {
 func TestLabelledLeakIsNamed(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimLabelledLeak", "GODEBUG=tracebacklabels=1")
 	require.True(t, failed)
-	requireInOrder(t, out, "1 goroutine(s) of the test still run an hour after the network was closed", "job", "waitForNothing", "To repeat it:")
+	requireInOrder(t, out, "1 goroutine of the test still runs an hour after the network was closed", "job", "waitForNothing", "To repeat it:")
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
@@ -119,7 +120,7 @@ func (m *monitor) activity(n *Network) string {
 	moving, all := moving(n)
 	steps := n.harness.steps.Load()
 	var b strings.Builder
-	fmt.Fprintf(&b, "At least %v of virtual time have passed, in %s of the network.\n", at, countOf(int(steps), "step", "steps"))
+	fmt.Fprintf(&b, "At least %v of virtual time have passed, in %s of the network.\n", at, count.Of(int(steps), "step", "steps"))
 	if list := describe(moving); list != "" {
 		b.WriteString("The goroutines that move:\n" + list)
 	} else if list := describe(all); list != "" {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // An observer looks at a run of [Explore]: which packets there are, what they say, and what is sent after something has broken.
@@ -145,7 +147,7 @@ func (o *observer) words(kind PacketKind, pkt *packet) string {
 		_, status, _ = strings.Cut(status, " ")
 		return fmt.Sprintf("the answer (%s) to %s%s%s", status, o.asked[there], ofSeveral(o.said[o.asked[there]]), again)
 	}
-	bytes := countOf(len(payload), "byte", "bytes")
+	bytes := count.Of(len(payload), "byte", "bytes")
 	switch {
 	case kind == UDP:
 		return "the datagram of " + bytes

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -195,9 +196,9 @@ func (s Packets) String() string {
 	case s.First > 0 && s.Skip > 0:
 		b.WriteString("the " + ordinal(s.Skip+1) + " to " + ordinal(last) + " of the ")
 	case s.First > 0:
-		b.WriteString("the first " + thousands(s.First) + " of the ")
+		b.WriteString("the first " + count.Thousands(s.First) + " of the ")
 	case s.Skip > 0:
-		b.WriteString("all but the first " + thousands(s.Skip) + " of the ")
+		b.WriteString("all but the first " + count.Thousands(s.Skip) + " of the ")
 	}
 	b.WriteString(s.Kind.String())
 	if s.From != nil {
@@ -219,7 +220,7 @@ func (s Packets) String() string {
 	case s.Connections == 1:
 		b.WriteString(" of the first connection")
 	case s.Connections > 1:
-		b.WriteString(" of the first " + thousands(s.Connections) + " connections")
+		b.WriteString(" of the first " + count.Thousands(s.Connections) + " connections")
 	}
 	if s.Where != nil {
 		b.WriteString(" that " + functionName(reflect.ValueOf(s.Where)) + " picks")
@@ -234,9 +235,9 @@ func ordinal(k int) string {
 	case k == 1:
 		return "first"
 	case last > 3 || k/10%10 == 1:
-		return thousands(k) + endings[0]
+		return count.Thousands(k) + endings[0]
 	default:
-		return thousands(k) + endings[last]
+		return count.Thousands(k) + endings[last]
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -108,7 +109,7 @@ func (n *Network) parting(what string, made expression, conf PartitionConfig, co
 		if p.passed == 0 {
 			return ""
 		}
-		return fmt.Sprintf(", though %s passed there that it is not for", countOf(p.passed, "packet", "packets"))
+		return fmt.Sprintf(", though %s passed there that it is not for", count.Of(p.passed, "packet", "packets"))
 	}
 	return f
 }

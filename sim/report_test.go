@@ -241,7 +241,7 @@ func TestLeakedGoroutineIsNamed(t *testing.T) {
 	for _, name := range []string{"TestVictimLeak", "TestVictimLeakWithFatal"} {
 		out, failed := outputOf(t, name)
 		require.True(t, failed)
-		requireInOrder(t, out, "1 goroutine(s) of the test still run an hour after the network was closed", "waitForNothing", "To repeat it:")
+		requireInOrder(t, out, "1 goroutine of the test still runs an hour after the network was closed", "waitForNothing", "To repeat it:")
 		require.NotContains(t, out, "panic:", "the process must live on for the other tests")
 		require.Equal(t, 1, strings.Count(out, "To repeat it:"), "once:\n%s", out)
 	}
@@ -271,7 +271,7 @@ func TestVictimBody(t *testing.T) {
 func TestUnclosedBodyIsNamed(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimBody")
 	require.True(t, failed)
-	requireInOrder(t, out, "20 goroutine(s) of the test still run an hour after the network was closed",
+	requireInOrder(t, out, "20 goroutines of the test still run an hour after the network was closed",
 		"10 responses whose Body was neither closed nor read to its end", "Close the Body of each http.Response.",
 		"... and 9 more goroutines with the same calls", "... and 9 more goroutines with the same calls", "To repeat it:")
 	require.Equal(t, 1, strings.Count(out, "To repeat it:"), "once:\n%s", out)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // spinning finds a test whose virtual time as good as stands still, though the network is
@@ -66,11 +68,11 @@ func (d *watchdog) barkAtSpin(n *Network, s spinning) {
 	})
 	text := fmt.Sprintf(`sim: virtual time hardly moves: %v of it passed in the last %s and %s of the network,
 at most one nanosecond a turn. A goroutine goes on asking the network for something without ever waiting,
-like a loop that at once dials again what was refused. Have it wait between its attempts.`, s.last.time, countOf(int(s.last.calls), "call", "calls"), countOf(int(s.last.steps), "step", "steps"))
+like a loop that at once dials again what was refused. Have it wait between its attempts.`, s.last.time, count.Of(int(s.last.calls), "call", "calls"), count.Of(int(s.last.steps), "step", "steps"))
 	if ended != "" {
 		text = fmt.Sprintf(`sim: the test hangs: %s
 After that no virtual time passes: a goroutine goes on asking the network without ever waiting, in %s so far, each of
-which fails at once. Have its loop end at net.ErrClosed, or wait between its attempts.`, ended, countOf(int(s.last.calls), "call", "calls"))
+which fails at once. Have its loop end at net.ErrClosed, or wait between its attempts.`, ended, count.Of(int(s.last.calls), "call", "calls"))
 	}
 	text += " The test was abandoned."
 	if list := strings.TrimSuffix(describe(busy), "\n"); !strings.Contains(ended, list) {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // sweepTells is how often a sweep says on stderr how far it is, in real time. A variable
@@ -86,10 +88,10 @@ func (c *causes) summary(all int, command func(uint64) string) string {
 	}
 	slices.SortStableFunc(c.texts, func(a, b string) int { return len(c.seeds[b]) - len(c.seeds[a]) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "sim: %d of %d seeds failed, in %d way(s):\n", len(c.known), all, len(c.texts))
+	fmt.Fprintf(&b, "sim: %d of %d seeds failed, in %s:\n", len(c.known), all, count.Of(len(c.texts), "way", "ways"))
 	for _, text := range c.texts {
 		seeds := c.seeds[text]
-		fmt.Fprintf(&b, "\n%d seed(s): %s\n", len(seeds), listed(seeds))
+		fmt.Fprintf(&b, "\n%s: %s\n", count.Of(len(seeds), "seed", "seeds"), listed(seeds))
 		if text == "" {
 			text = "(what for, the report of each says)"
 		}

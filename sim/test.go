@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
@@ -429,7 +430,7 @@ func (n *Network) finish() (problems []string) {
 		return all
 	})...)
 	if len(left) > 0 {
-		problems = append(problems, fmt.Sprintf("sim: %d goroutine(s) of the test still run an hour after the network was closed:\n%s%s%s", len(left), unreadBodies(left), advice(left), stacksOf(left)))
+		problems = append(problems, fmt.Sprintf("sim: %s an hour after the network was closed:\n%s%s%s", count.Of(len(left), "goroutine of the test still runs", "goroutines of the test still run"), unreadBodies(left), advice(left), stacksOf(left)))
 	}
 	if !n.conf.strict {
 		problems = append(problems, n.unfired()...)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/netem"
 )
 
@@ -109,7 +110,7 @@ func (t Traffic) check() error {
 func (t Traffic) words() string {
 	switch {
 	case t.Connections > 0:
-		return countOf(t.Connections, "connection", "connections") + " of TCP"
+		return count.Of(t.Connections, "connection", "connections") + " of TCP"
 	case t.On > 0:
 		return fmt.Sprintf("UDP at %v, %v on and %v off", t.Rate, t.On, t.Off)
 	}

@@ -61,7 +61,7 @@ func TestVictimTry(t *testing.T) {
 func TestTryGoesOnAfterLeaksAndHangs(t *testing.T) {
 	out, _ := outputOf(t, "TestVictimTry")
 	require.Equal(t, 2, strings.Count(out, "To repeat it:"), "once each:\n%s", out)
-	requireInOrder(t, out, "left: broken", "1 goroutine(s) of the test still run an hour after the network was closed", "waitForNothing",
+	requireInOrder(t, out, "left: broken", "1 goroutine of the test still runs an hour after the network was closed", "waitForNothing",
 		"blocked: sim: the test hangs", "waitForNothing", "--- PASS: TestVictimTry")
 }
 

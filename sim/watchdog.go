@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
@@ -379,5 +380,5 @@ func (d *watchdog) bark(n *Network, s scene) {
 	d.run.abandon(fmt.Sprintf(`sim: virtual time stands still. All goroutines of the test are blocked, and %s in a way
 that stops the bubble's clock (%s): for something made outside of the test, so what they wait for never comes.
 Make the channel inside the test, or do not wait for what is outside of it; see "Frozen time" in the README. The test was abandoned.
-%s%s`, countOf(len(s.foreign), "of them waits", "of them wait"), strings.Join(slices.Sorted(maps.Keys(states)), ", "), advice(bubbleGoroutines(n.harness.bubbleID)), stacksOf(s.foreign)))
+%s%s`, count.Of(len(s.foreign), "of them waits", "of them wait"), strings.Join(slices.Sorted(maps.Keys(states)), ", "), advice(bubbleGoroutines(n.harness.bubbleID)), stacksOf(s.foreign)))
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/squall-sim/squall/internal/count"
 )
 
 // A witness notes which goroutines call the network at an instant, or at the last one before it
@@ -92,7 +94,7 @@ func describeInOrder(calls []goroutine) string {
 	var b strings.Builder
 	for i, g := range calls {
 		if i == most {
-			fmt.Fprintf(&b, "  ... and %s\n", countOf(len(calls)-i, "more call", "more calls"))
+			fmt.Fprintf(&b, "  ... and %s\n", count.Of(len(calls)-i, "more call", "more calls"))
 			break
 		}
 		fmt.Fprintf(&b, "  %d. %s", i+1, g.waits())

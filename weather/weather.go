@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/internal/failure"
 	"github.com/squall-sim/squall/internal/storm"
 	"github.com/squall-sim/squall/sim"
@@ -158,7 +159,7 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 			reason = fmt.Sprintf("since that of seed %d, which fails alike, was", first)
 		}
 		t.Errorf("weather: seed %d: %s\nIts storm, of %s, is not made smaller %s: a run of that seed alone, SQUALL_SEED=%d, does that.",
-			seed, why(failed), counted(len(s.is)), reason, seed)
+			seed, why(failed), count.Of(len(s.is), "fault", "faults"), reason, seed)
 		w.show(t, seed, s.is)
 		return
 	}
@@ -210,7 +211,7 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 	} else {
 		b.WriteString("if " + strings.Join(s.told, ", and ") + ", counted from Begin on.")
 	}
-	fmt.Fprintf(&b, "\nOf its storm, which had %s, that is what is left after %d tries", counted(of), did.Tries)
+	fmt.Fprintf(&b, "\nOf its storm, which had %s, that is what is left after %d tries", count.Of(of, "fault", "faults"), did.Tries)
 	if !did.Whole {
 		b.WriteString(", which were all that it was given: less may do (see Config.Tries)")
 	}
@@ -236,13 +237,6 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 func why(failed *sim.Failure) string {
 	_, what := failure.First("    trial.go:1: " + failed.Text) // as it would be printed
 	return what
-}
-
-func counted(faults int) string {
-	if faults == 1 {
-		return "1 fault"
-	}
-	return fmt.Sprintf("%d faults", faults)
 }
 
 // swept says whether this is a process of a squall sweep, which has a part of the seeds.

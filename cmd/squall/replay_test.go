@@ -125,7 +125,7 @@ func TestFindingsThatThereAreNot(t *testing.T) {
 	require.ErrorContains(t, err, "1 2: want one finding")
 	out, err := run(t, "replay", "-dir", dir)
 	require.NoError(t, err)
-	require.True(t, strings.Contains(out, "1. x/p TestA: 1 time(s), seeds 23"), out)
+	require.True(t, strings.Contains(out, "1. x/p TestA: 1 time, seeds 23"), out)
 }
 
 // What takes long says that it is there, as soon as that is due.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/internal/sweep"
 )
 
@@ -226,7 +227,7 @@ func progressText(s sweep.Progress) string {
 		text += fmt.Sprintf(", %v left", s.Left.Round(time.Second))
 	}
 	if s.Findings > 0 {
-		text += fmt.Sprintf(", %d failed in %d way(s)", s.Findings, s.Causes)
+		text += fmt.Sprintf(", %d failed in %s", s.Findings, count.Of(s.Causes, "way", "ways"))
 	}
 	return text
 }

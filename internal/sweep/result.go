@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/internal/sometimes"
 )
 
@@ -217,7 +218,7 @@ func (r *Result) WriteText(w io.Writer, how string) {
 		fmt.Fprintf(w, "No run of %d failed%s.\n", r.Runs, state)
 		return
 	}
-	fmt.Fprintf(w, "%d of %d runs failed, in %d way(s)%s:\n", r.Failed, r.Runs, len(r.Causes), state)
+	fmt.Fprintf(w, "%d of %d runs failed, in %s%s:\n", r.Failed, r.Runs, count.Of(len(r.Causes), "way", "ways"), state)
 	for i, c := range r.Causes {
 		seeds := strings.Trim(strings.ReplaceAll(fmt.Sprint(c.Seeds), " ", ","), "[]")
 		if more := c.Count - len(c.Seeds); more > 0 {
@@ -226,7 +227,7 @@ func (r *Result) WriteText(w io.Writer, how string) {
 		if !c.Seeded {
 			seeds = "it takes no seed"
 		}
-		fmt.Fprintf(w, "\n%d. %s %s: %d time(s), seeds %s\n    %s\n", i+1, c.Package, c.Test, c.Count, seeds, strings.ReplaceAll(c.Text, "\n", "\n    "))
+		fmt.Fprintf(w, "\n%d. %s %s: %s, seeds %s\n    %s\n", i+1, c.Package, c.Test, count.Of(c.Count, "time", "times"), seeds, strings.ReplaceAll(c.Text, "\n", "\n    "))
 	}
 	if how != "" {
 		fmt.Fprintf(w, "\n%s\n", how)

@@ -157,7 +157,7 @@ func TestASweepFindsWhatFails(t *testing.T) {
 
 	var text, xmlText, jsonText bytes.Buffer
 	r.WriteText(&text, "how")
-	require.Contains(t, text.String(), "4 of 60 runs failed, in 3 way(s):")
+	require.Contains(t, text.String(), "4 of 60 runs failed, in 3 ways:")
 	require.NoError(t, r.WriteJUnit(&xmlText))
 	var suites junitSuites
 	require.NoError(t, xml.Unmarshal(xmlText.Bytes(), &suites))

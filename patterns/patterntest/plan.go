@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/internal/storm"
 )
 
@@ -107,7 +108,7 @@ func (p plan[B]) size(client, thing string) string {
 	for _, b := range p.bursts {
 		things += b.many()
 	}
-	return counted(p.clients, client) + ", " + counted(len(p.faults), "fault") + " and " + counted(things, thing)
+	return count.Of(p.clients, client, client+"s") + ", " + count.Of(len(p.faults), "fault", "faults") + " and " + count.Of(things, thing, thing+"s")
 }
 
 // speaksOf says whether some lines of code use the variable of a client.

@@ -113,11 +113,4 @@ func (play judge[S]) shrink(t *testing.T, seed uint64, s S, first found) string 
 	return b.String()
 }
 
-func counted(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
-}
-
 func indent(code string) string { return "\t" + strings.ReplaceAll(code, "\n", "\n\t") }
