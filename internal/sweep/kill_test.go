@@ -71,7 +71,7 @@ func TestASweepThatIsKilled(t *testing.T) {
 	requirePrey(t, whole, int(huntedSeeds.Count()))
 	takes := time.Since(began)
 	cut := 0
-	for round := range rounds {
+	for round := 0; round < rounds || cut == 0 && round < 10*rounds; round++ { // on a busy machine each may be done before it is cut off
 		h.Dir = t.TempDir()
 		for k := range 2 {
 			text, err := json.Marshal(h)
@@ -95,6 +95,6 @@ func TestASweepThatIsKilled(t *testing.T) {
 		}
 		require.Equal(t, whole, r)
 	}
-	t.Logf("%d of %d were cut off", cut, 2*rounds)
+	t.Logf("%d were cut off", cut)
 	require.NotZero(t, cut)
 }

@@ -40,15 +40,18 @@ func newListener(seeds Seeds, ended func(string, uint64, bool, bool, string)) *l
 		seen: map[string]sometimes.Seen{}, ended: ended}
 }
 
-// patient reads a pipe some milliseconds late, so that it is not woken by every line that comes: a sweep has three for each seed.
+// patient reads a pipe some milliseconds late, so that it is not woken by every line that comes: a sweep has three for each seed. It
+// is the later the more it has read, since a process that does little is not to be waited for.
 type patient struct {
 	from io.Reader
+	late time.Duration
 	full bool // the last read found as much as there was room for, and there may be more
 }
 
 func (p *patient) Read(b []byte) (int, error) {
 	if !p.full {
-		time.Sleep(lateness)
+		time.Sleep(p.late)
+		p.late = min(max(2*p.late, time.Millisecond), lateness)
 	}
 	n, err := p.from.Read(b)
 	p.full = n == len(b)
