@@ -11,6 +11,7 @@ var lockSet = set{
 		before("internal/sync", "Mutex.Lock", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
 		before("internal/sync", "Mutex.lockSlow", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
 		before("internal/sync", "Mutex.TryLock", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
+		before("internal/sync", "Mutex.TryLock", "if old&(mutexLocked|mutexStarving) != 0 {}", "if old != 0 && runtime_squallApart() { return false }"), // others wait
 		begin("internal/sync", "Mutex.lockSlow", "if runtime_squallApart() && m.squallTakes() { return }"),
 		begin("internal/sync", "Mutex.Unlock", "runtime_squallUnlocks(&m.squall)"),
 		before("internal/sync", "Mutex.unlockSlow", "runtime_Semrelease(_, true, _)", "runtime_squallHandsOver(&m.squall)"),
