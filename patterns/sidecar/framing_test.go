@@ -103,7 +103,7 @@ func TestUpgradeToHTTP2IsNotPassedOn(t *testing.T) {
 	for _, row := range []struct {
 		upgrade string
 		passed  bool
-	}{{"echo", true}, {"h2c", false}, {"H2C", false}, {"echo, h2c", false}} {
+	}{{"echo", true}, {"h2c", false}, {"H2C", false}, {"echo, h2c", false}, {"h2c\r\nUpgrade: echo", false}, {"echo\r\nUpgrade: h2c", false}, {" ", false}} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			var seen http.Header
 			app(n, "app", func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
@@ -200,6 +200,7 @@ func TestFramingBehind(t *testing.T) {
 		{"a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 502, "", false},
 		{"another coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc", 502, "", false},
 		{"a folded field", "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 0\r\n\r\n", 502, "", false},
+		{"no protocol that it changes to", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade:\r\n\r\n", 502, "", false},
 		{"a protocol that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", 502, "", false},
 		{"a head without end", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 70<<10), 502, "", false},
 		{"early answers without end", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 3000), 502, "", false},

@@ -39,6 +39,7 @@ type message struct {
 	options  [][]byte
 	fields   []byte // the lines of the fields
 	upgrades bool   // Connection lists upgrade
+	h2c      bool   // a line of Upgrade offers HTTP/2
 	dropped  drops
 }
 
@@ -70,7 +71,7 @@ func parseRequest(m *message, head []byte) error {
 		return bad("HTTP/1.0 has no Transfer-Encoding")
 	}
 	m.close = m.close || m.minor == 0
-	if !m.upgrades || offersHTTP2(m.upgrade) {
+	if !m.upgrades || m.h2c {
 		m.upgrade = nil
 	}
 	return nil
@@ -165,7 +166,10 @@ func (m *message) field(k int, value []byte) error {
 		}
 		m.coded, m.length = true, chunked
 	case fieldUpgrade:
-		m.upgrade = value
+		if len(value) > 0 { // an empty list asks for nothing
+			m.upgrade = value
+		}
+		m.h2c = m.h2c || offersHTTP2(value)
 	case fieldExpect:
 		if !equal(value, "100-continue") {
 			return &malformed{417, "Expect is not 100-continue"}
