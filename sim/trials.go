@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -44,7 +45,8 @@ func (x *Trials) Compares() bool {
 
 // A Failure is why a trial failed.
 type Failure struct {
-	Cause string // what failed first, each number as #: failures that have the same are alike
+	Cause string // where and what failed first, each number as #: failures that have the same are alike
+	Where string // failed first, such as pay_test.go:33; empty if the network or the search itself says so
 	Text  string // all that failed
 	Trace uint64 // hash of the trace
 }
@@ -63,22 +65,25 @@ func (x *Trials) Try(t *testing.T, seed uint64, f func(t testing.TB, n *Network)
 		notes.TB = t
 		notes.run(func() { f(notes, n) })
 	}, func(*testing.T) {
-		all := append(notes.failures(), out.problems...)
+		said, where := notes.failures()
+		all := append(said, out.problems...)
 		if get(out.network(), func() bool { return out.network().watch.rules.broken }) { // it came first
-			all = append(out.problems[:len(out.problems):len(out.problems)], notes.failures()...)
+			all = append(out.problems[:len(out.problems):len(out.problems)], said...)
+			where = ""
 		}
 		if len(all) > 0 {
-			failed = &Failure{
-				Cause: causeOf(all[0]), Text: strings.Join(all, "\n"), Trace: out.trace.Hash(),
-			}
+			failed = &Failure{Cause: causeOf(where, all[0]), Where: where, Text: strings.Join(all, "\n"), Trace: out.trace.Hash()}
 		}
 	})
 	return failed
 }
 
-// causeOf is a failure without what differs from run to run: its first line, or what testify says that was wrong.
-func causeOf(text string) string {
+// causeOf is a failure without what differs from run to run: where it was, and its first line, or what testify says that was wrong.
+func causeOf(where, text string) string {
 	_, what := failure.First("    trial.go:1: " + text) // as it would be printed
+	if where != "" {
+		what = where + ": " + what
+	}
 	return failure.Alike(what)
 }
 
@@ -105,6 +110,8 @@ type notes struct {
 
 	mu      sync.Mutex
 	said    []string
+	where   string          // the first was said
+	helpers map[string]bool // functions that have called Helper
 	failed  bool
 	skipped bool
 }
@@ -128,21 +135,40 @@ func (t *notes) run(f func()) {
 	<-done
 }
 
-// failures are why the trial failed by its t.
-func (t *notes) failures() []string {
+// failures are why the trial failed by its t, and where the first was.
+func (t *notes) failures() (said []string, where string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.failed && len(t.said) == 0 {
-		return []string{"the test failed without a word"}
+		return []string{"the test failed without a word"}, t.where
 	}
-	return t.said[:len(t.said):len(t.said)]
+	return t.said[:len(t.said):len(t.said)], t.where
 }
 
 func (t *notes) note(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = true
+	t.fail()
 	t.said = append(t.said, strings.TrimRight(text, "\n"))
+}
+
+// fail notes where the test fails, if it does so for the first time: in the first call of the program's that is no helper, as package
+// testing has it. mu is held.
+func (t *notes) fail() {
+	if t.failed {
+		return
+	}
+	t.failed = true
+	var calls [64]uintptr
+	frames := runtime.CallersFrames(calls[:runtime.Callers(2, calls[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if !t.helpers[f.Function] && (frame{f.Function, fmt.Sprintf("%s:%d", f.File, f.Line)}).program() {
+			t.where = fmt.Sprintf("%s:%d", filepath.Base(f.File), f.Line)
+			return
+		}
+	}
 }
 
 // What follows is that of testing.TB which has to do with failing and with output.
@@ -163,7 +189,7 @@ func (t *notes) Fatalf(format string, args ...any) {
 func (t *notes) Fail() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = true
+	t.fail()
 }
 
 func (t *notes) FailNow() {
@@ -195,5 +221,15 @@ func (t *notes) Skipped() bool {
 
 func (t *notes) Log(...any)          {}
 func (t *notes) Logf(string, ...any) {}
-func (t *notes) Helper()             {}
 func (t *notes) Output() io.Writer   { return io.Discard }
+
+func (t *notes) Helper() {
+	var caller [1]uintptr
+	f, _ := runtime.CallersFrames(caller[:runtime.Callers(2, caller[:])]).Next()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.helpers == nil {
+		t.helpers = map[string]bool{}
+	}
+	t.helpers[f.Function] = true
+}

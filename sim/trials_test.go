@@ -1,6 +1,8 @@
 package sim_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,9 +41,47 @@ func TestATrialTellsWhyItFailed(t *testing.T) {
 		case name == "misuse":
 			require.Contains(t, failed.Cause, "sim: Host")
 		default:
-			require.Equal(t, row.cause, failed.Cause, name)
+			require.Equal(t, row.cause, strings.TrimPrefix(failed.Cause, failed.Where+": "), name)
+			require.Regexp(t, `^trials_test\.go:\d+$`, failed.Where, name)
 			require.Contains(t, failed.Text, row.text, name)
 		}
 	}
 	require.False(t, t.Failed())
+}
+
+// Failures with the same words at two places are two, whatever numbers and times they have; those of a helper are where it was called.
+func TestTrialsAreToldApartByWhereTheyFail(t *testing.T) {
+	x := sim.NewTrials(t, "sim_test", []uint64{1})
+	demand := func(t testing.TB, err error) {
+		t.Helper()
+		require.NoError(t, err)
+	}
+	try := func(which int, err error) *sim.Failure {
+		t.Helper()
+		failed := x.Try(t, 1, func(t testing.TB, n *sim.Network) {
+			switch which {
+			case 1:
+				require.NoError(t, err)
+			case 2:
+				require.NoError(t, err)
+			case 3:
+				demand(t, err)
+			case 4:
+				demand(t, err)
+			case 5:
+				t.FailNow()
+			case 6:
+				t.FailNow()
+			}
+		})
+		require.NotNil(t, failed)
+		return failed
+	}
+	causes := map[string]bool{}
+	for which := range 6 {
+		causes[try(which+1, errors.New("late by 59.5s")).Cause] = true
+	}
+	require.Len(t, causes, 6)
+	require.NotEqual(t, try(1, errors.New("late")).Cause, try(1, errors.New("lost")).Cause)
+	require.Equal(t, try(1, errors.New("late by 59.5s")).Cause, try(1, errors.New("late by 1m0.5s")).Cause)
 }

@@ -115,7 +115,10 @@ func (w *search) storm(seed uint64, is schedule) *Storm {
 // try runs f in a storm, and returns why it failed, or nil.
 func (w *search) try(t *testing.T, seed uint64, s *Storm) *sim.Failure {
 	t.Helper()
-	return w.trials.Try(t, seed, func(t testing.TB, n *sim.Network) { s.play(t, n, w.f) })
+	return w.trials.Try(t, seed, func(t testing.TB, n *sim.Network) {
+		t.Helper()
+		s.play(t, n, w.f)
+	})
 }
 
 func (s *Storm) play(t testing.TB, n *sim.Network, f Func) {
@@ -159,7 +162,7 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 			reason = fmt.Sprintf("since that of seed %d, which fails alike, was", first)
 		}
 		t.Errorf("weather: seed %d: %s\nIts storm, of %s, is not made smaller %s: a run of that seed alone, SQUALL_SEED=%d, does that.",
-			seed, why(failed), count.Of(len(s.is), "fault", "faults"), reason, seed)
+			seed, whereAndWhy(failed), count.Of(len(s.is), "fault", "faults"), reason, seed)
 		w.show(t, seed, s.is)
 		return
 	}
@@ -205,7 +208,7 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 		failed = again // with the numbers of the smaller storm
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "weather: seed %d: %s\nThe test fails so ", k.seed, why(failed)) // the cause first, by which failures are told apart
+	fmt.Fprintf(&b, "weather: seed %d: %s\nThe test fails so ", k.seed, whereAndWhy(failed)) // the cause first, by which failures are told apart
 	if len(s.told) == 0 {
 		b.WriteString("without any fault.")
 	} else {
@@ -237,6 +240,20 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 func why(failed *sim.Failure) string {
 	_, what := failure.First("    trial.go:1: " + failed.Text) // as it would be printed
 	return what
+}
+
+func whereAndWhy(failed *sim.Failure) string {
+	if failed.Where == "" {
+		return why(failed)
+	}
+	return failed.Where + ": " + why(failed)
+}
+
+func counted(faults int) string {
+	if faults == 1 {
+		return "1 fault"
+	}
+	return fmt.Sprintf("%d faults", faults)
 }
 
 // swept says whether this is a process of a squall sweep, which has a part of the seeds.

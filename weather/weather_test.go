@@ -157,8 +157,8 @@ func TestWhatFailsInAnyWeather(t *testing.T) {
 		"nothing":  {"weather: Storm.Begin: the network has 0 hosts and 0 links, and with Config.Kinds, Up and Spared as they are nothing can happen to any"},
 		"never":    {`weather: in none of 10 storms it was sometimes so that "it snows": the test does not come there`},
 		"late":     {`weather: seed 1: weather: 30s after the storm it was not so that "all is well": it is not`, "The test fails so without any fault.\n"}, // 20 s of storm and 30 s
-		"panics":   {"weather: seed 1: sim: the test panicked: oh"},
-		"requires": {"weather: seed 1: Not equal: they are not\n", "The test fails so without any fault."},
+		"panics":   {"weather: seed 1: weather_test.go:", ": sim: the test panicked: oh"},
+		"requires": {"weather: seed 1: weather_test.go:", ": Not equal: they are not\n", "The test fails so without any fault."},
 	} {
 		passes, text := hunt(t, t.TempDir(), which, "SQUALL_CHECK=0")
 		require.False(t, passes, which)

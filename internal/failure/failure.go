@@ -10,7 +10,9 @@ import (
 var (
 	line        = regexp.MustCompile(`^\s+(\w[^\s:]*\.go:\d+): ?(.*)$`)
 	testifyPart = regexp.MustCompile(`^\s+(Error|Messages):\s+(.*)$`)
-	number      = regexp.MustCompile(`0x[0-9a-f]+|\d+(\.\d+)?`)
+	testifyMore = regexp.MustCompile(`^\s*\t {6,}\t?(.*)$`)
+	// A number, a duration as Go writes it, or a position in the source, which says which failure it is.
+	number = regexp.MustCompile(`\w[^\s:]*\.go:\d+|0x[0-9a-f]+|(\d+(\.\d+)?(h|ms|m|s|µs|ns))+\b|\d+(\.\d+)?`)
 )
 
 // Line is the position in the source that a line of output begins with, and the text after it.
@@ -26,6 +28,7 @@ func Line(text string) (where, what string, ok bool) {
 // if the test failed without a word.
 func First(output string) (where, what string) {
 	var parts []string
+	more := false
 	for text := range strings.Lines(output) {
 		if at, said, ok := Line(text); ok {
 			if where != "" {
@@ -37,11 +40,17 @@ func First(output string) (where, what string) {
 			}
 			continue
 		}
-		if where == "" || len(parts) == 2 {
+		if where == "" || len(parts) == 2 && !more {
 			continue
 		}
-		if m := testifyPart.FindStringSubmatch(strings.TrimRight(text, "\r\n")); m != nil {
+		text = strings.TrimRight(text, "\r\n")
+		if m := testifyMore.FindStringSubmatch(text); m != nil && more {
+			parts[len(parts)-1] += " " + strings.TrimSpace(m[1])
+		}
+		more = false
+		if m := testifyPart.FindStringSubmatch(text); m != nil {
 			parts = append(parts, strings.TrimSpace(m[2]))
+			more = parts[len(parts)-1] == "Received unexpected error:"
 		}
 	}
 	return where, strings.Join(parts, " ")
@@ -57,8 +66,15 @@ func Cause(output string) string {
 	return where + ": " + Alike(what)
 }
 
-// Alike is a text with a # for each number in it.
-func Alike(text string) string { return number.ReplaceAllString(text, "#") }
+// Alike is a text with a # for each number and duration in it, but for those of lines in the source.
+func Alike(text string) string {
+	return number.ReplaceAllStringFunc(text, func(n string) string {
+		if strings.Contains(n, ".go:") {
+			return n
+		}
+		return "#"
+	})
+}
 
 // Said are the things that a test said, each with the lines that belong to it.
 func Said(output string) (all []string) {
