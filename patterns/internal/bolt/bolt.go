@@ -107,6 +107,13 @@ func (f *File) run(writable bool, do func(*bbolt.Tx) error) error {
 		return lost
 	}
 	var tx *bbolt.Tx
+	defer func() { // also of a goroutine that do ends
+		if tx != nil {
+			// Not bbolt's Update and View, whose way back from a panic reads the file again.
+			// After a Commit it is an error that says so.
+			_ = tx.Rollback()
+		}
+	}()
 	err := f.guard(func() (err error) {
 		if tx, err = f.db.Begin(writable); err != nil {
 			return err
@@ -120,11 +127,6 @@ func (f *File) run(writable bool, do func(*bbolt.Tx) error) error {
 	if errors.As(err, &damaged) && (writable || tx == nil) {
 		damaged.locked = tx == nil
 		f.lost.Store(damaged)
-	}
-	if tx != nil {
-		// Not bbolt's Update and View, whose way back from a panic reads the file again.
-		// After a Commit it is an error that says so.
-		_ = tx.Rollback()
 	}
 	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
 		return ErrClosed

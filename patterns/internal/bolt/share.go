@@ -48,15 +48,26 @@ func (f *File) Share(write func(*bbolt.Tx) error) error {
 	if !f.sharing.join(s) {
 		return s.err
 	}
-	these := f.sharing.take()
-	defer f.sharing.done(these)
-	if err := f.Update(func(tx *bbolt.Tx) error { return runAll(these, tx, f.path) }); err != nil && !errors.Is(err, errNothing) {
-		for _, s := range these {
-			s.err = err
-		}
-	}
+	f.lead()
 	return s.err
 }
+
+// lead runs those whose turn has come.
+func (f *File) lead() {
+	these, err := f.sharing.take(), errEnded
+	defer func() {
+		if err != nil && !errors.Is(err, errNothing) {
+			for _, s := range these {
+				s.err = err
+			}
+		}
+		f.sharing.done(these)
+	}()
+	err = f.Update(func(tx *bbolt.Tx) error { return runAll(these, tx, f.path) })
+}
+
+// errEnded is what those get whose transaction was left by runtime.Goexit, as FailNow of a test does.
+var errEnded = errors.New("a function that shared the transaction ended its goroutine: nothing was written")
 
 // errNothing ends a transaction in which each function failed.
 var errNothing = errors.New("nothing to write")

@@ -3,6 +3,7 @@ package bolt
 import (
 	"errors"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -125,5 +126,26 @@ func TestWhatWasHalfDoneFailsAll(t *testing.T) {
 		}
 		w.together(func(int) error { return nil })
 		require.Equal(t, "11", w.count(), "the file works on")
+	})
+}
+
+// FailNow of a test ends a goroutine in the middle of a transaction. Nobody is told that something was written, and the file works on.
+func TestOneThatEndsItsGoroutineFailsAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 10)
+		w.errs[1] = errOwn // that of the second, which leads the others, and never returns
+		w.together(func(nth int) error {
+			if nth == 5 {
+				runtime.Goexit()
+			}
+			return nil
+		})
+		require.Equal(t, "1", w.count(), "the first, which was alone")
+		require.Equal(t, errOwn, w.errs[1])
+		for _, err := range w.errs[2:] {
+			require.ErrorIs(t, err, errEnded)
+		}
+		w.together(func(int) error { return nil })
+		require.Equal(t, "11", w.count())
 	})
 }
