@@ -14,3 +14,12 @@ func text(n *Network, f func() string) string { return own(get(n, f)) }
 
 // texts is get for several.
 func texts(n *Network, f func() []string) []string { return ownAll(get(n, f), own) }
+
+// seen is get for a look at a run that is over: it serves for a bubble that was abandoned, too, in which a call would stop its caller for good.
+func seen[T any](n *Network, f func() T) (v T) {
+	if n.harness.dead.Load() {
+		n.peek(func() { v = f() })
+		return v
+	}
+	return get(n, f)
+}

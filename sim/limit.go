@@ -109,7 +109,10 @@ func (n *Network) end(why string, left []goroutine) {
 
 // ending says why the network was closed. The lock is held.
 func (n *Network) ending() string {
-	if n.over.why == "" {
+	switch {
+	case n.over.why == "" && n.watch.rules.broken:
+		return fmt.Sprintf("the network was closed at %v, since something was no longer always so (see above)", n.over.at)
+	case n.over.why == "":
 		return fmt.Sprintf("the network was closed at %v", n.over.at)
 	}
 	return fmt.Sprintf("the network was closed at %v, since %s", n.over.at, n.over.why)

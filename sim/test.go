@@ -380,7 +380,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 	defer run.end.Unlock()
 	// What keeps a bubble from ending that has reported problems is among them: goroutines that are left.
 	if n := run.network.Load(); len(given) > 0 && !(n.harness.reported.Swap(true) && len(o.problems) > 0) {
-		o.problems = given // it has ended well but for this
+		o.problems = append(n.failures(), given...) // it has ended well but for this
 		conclude(t)
 	}
 	return len(given) == 0
@@ -423,12 +423,7 @@ func (n *Network) finish() (problems []string) {
 	if why != "" {
 		problems = append(problems, why)
 	}
-	problems = append(problems, texts(n, func() (all []string) {
-		for _, f := range n.log.failures {
-			all = append(all, "sim: "+f)
-		}
-		return all
-	})...)
+	problems = append(problems, n.failures()...)
 	if len(left) > 0 {
 		problems = append(problems, fmt.Sprintf("sim: %s an hour after the network was closed:\n%s%s%s", count.Of(len(left), "goroutine of the test still runs", "goroutines of the test still run"), unreadBodies(left), advice(left), stacksOf(left)))
 	}
@@ -439,6 +434,16 @@ func (n *Network) finish() (problems []string) {
 		problems = append(problems, "sim: with sim.Strict a test fails for this:\n"+remarks)
 	}
 	return problems
+}
+
+// failures are what has failed the test while the network ran.
+func (n *Network) failures() []string {
+	return ownAll(seen(n, func() (all []string) {
+		for _, f := range n.log.failures {
+			all = append(all, "sim: "+f)
+		}
+		return all
+	}), own)
 }
 
 // nthCall counts the calls of Test by a test: over all rounds in which -count and -cpu have it run, and in this one, which

@@ -67,12 +67,13 @@ func (x *Trials) Try(t *testing.T, seed uint64, f func(t testing.TB, n *Network)
 	}, func(*testing.T) {
 		said, where := notes.failures()
 		all := append(said, out.problems...)
-		if get(out.network(), func() bool { return out.network().watch.rules.broken }) { // it came first
+		n := out.network()
+		if seen(n, func() bool { return n.watch.rules.broken }) { // it came first
 			all = append(out.problems[:len(out.problems):len(out.problems)], said...)
 			where = ""
 		}
 		if len(all) > 0 {
-			failed = &Failure{Cause: causeOf(where, all[0]), Where: where, Text: strings.Join(all, "\n"), Trace: out.trace.Hash()}
+			failed = &Failure{Cause: causeOf(where, all[0]), Where: where, Text: strings.Join(all, "\n"), Trace: seen(n, n.log.trace.sum)}
 		}
 	})
 	return failed

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -84,4 +85,45 @@ func TestTrialsAreToldApartByWhereTheyFail(t *testing.T) {
 	require.Len(t, causes, 6)
 	require.NotEqual(t, try(1, errors.New("late")).Cause, try(1, errors.New("lost")).Cause)
 	require.Equal(t, try(1, errors.New("late by 59.5s")).Cause, try(1, errors.New("late by 1m0.5s")).Cause)
+}
+
+// neverEnds looks at a rule at 1 s, and then goes on for ever, whatever becomes of the network: as a client that tries again until it succeeds.
+func neverEnds(n *sim.Network, rule error) error {
+	time.Sleep(time.Second)
+	n.Always("few", func() error { return rule })
+	c, err := n.Host("a").ListenPacket("udp", ":1")
+	if err != nil {
+		return err
+	}
+	if _, err := c.WriteTo([]byte("x"), c.LocalAddr()); err != nil {
+		return err
+	}
+	go func() { _, _, _ = c.ReadFrom(make([]byte, 1)) }()
+	for {
+		time.Sleep(time.Minute)
+	}
+}
+
+// Bubbles that are abandoned stay behind, and goleak would find them here.
+func TestVictimTrial(t *testing.T) {
+	victim(t)
+	x := sim.NewTrials(t, "sim_test", []uint64{1}, sim.Limit(time.Hour))
+	for _, rule := range []error{nil, errors.New("7 are there")} {
+		failed := x.Try(t, 1, func(t testing.TB, n *sim.Network) { t.Error(neverEnds(n, rule)) })
+		t.Logf("cause: %s\ntext: %s\ntrace: %t", failed.Cause, failed.Text, failed.Trace != 0)
+	}
+	t.Log("Try returns:", sim.Try(t, func(n *sim.Network) error { return neverEnds(n, errors.New("7 are there")) }))
+}
+
+// A trial that does not end with its network ends by being abandoned. Its cause is what failed first.
+func TestATrialThatIsAbandoned(t *testing.T) {
+	t.Parallel()
+	out, _ := outputOf(t, "TestVictimTrial")
+	requireInOrder(t, out,
+		"cause: sim: the test hangs: the network was closed at #h#m#s, since virtual time came to its limit", "trace: true",
+		`cause: sim: at #s of virtual time it was no longer so that always "few": # are there`,
+		`text: sim: at 1s of virtual time it was no longer so that always "few": 7 are there`,
+		"sim: the test hangs: the network was closed at 1s, since something was no longer always so (see above)", "did not end within 2h0m0s", "trace: true",
+		`Try returns: sim: at 1s of virtual time it was no longer so that always "few": 7 are there`, "so it was abandoned",
+		"--- PASS: TestVictimTrial")
 }

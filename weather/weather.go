@@ -82,7 +82,7 @@ func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
 				t.Helper()
 				w.run(t, seed, "")
 			})
-		} else if w.run(t, seed, fmt.Sprintf("Of %d storms %d before had found nothing, and %d were not tried.", len(seeds), i, len(seeds)-i-1)); t.Failed() {
+		} else if w.run(t, seed, ofOthers(i, len(seeds))); t.Failed() {
 			return
 		}
 	}
@@ -94,6 +94,14 @@ func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
 		t.Errorf("weather: in none of %d storms it was sometimes so that %s: the test does not come there; draw more storms (Config.Storms) or longer ones with more faults (For, Faults, Longest), "+
 			"or have the test do more meanwhile", len(seeds), strings.Join(never, ", nor that "))
 	}
+}
+
+// ofOthers says of a storm that fails what became of the others.
+func ofOthers(before, all int) string {
+	if all == 1 {
+		return ""
+	}
+	return fmt.Sprintf("Of %d storms %d before had found nothing, and %d were not tried.", all, before, all-before-1)
 }
 
 // A search is a call of Test.
@@ -247,13 +255,6 @@ func whereAndWhy(failed *sim.Failure) string {
 		return why(failed)
 	}
 	return failed.Where + ": " + why(failed)
-}
-
-func counted(faults int) string {
-	if faults == 1 {
-		return "1 fault"
-	}
-	return fmt.Sprintf("%d faults", faults)
 }
 
 // swept says whether this is a process of a squall sweep, which has a part of the seeds.

@@ -166,6 +166,10 @@ func TestWhatFailsInAnyWeather(t *testing.T) {
 	}
 	passes, text := hunt(t, t.TempDir(), "never", "SQUALL_SEED=1")
 	require.True(t, passes, "one seed does not say it: %s", text)
+	passes, text = hunt(t, t.TempDir(), "requires", "SQUALL_SEED=1")
+	require.False(t, passes)
+	inOrder(t, text, "The test fails so without any fault.")
+	require.NotContains(t, text, "had found nothing", "there are no others")
 }
 
 // A storm keeps to what the test allows.
