@@ -120,8 +120,8 @@ func TestATrialThatIsAbandoned(t *testing.T) {
 	t.Parallel()
 	out, _ := outputOf(t, "TestVictimTrial")
 	requireInOrder(t, out,
-		"cause: sim: the test hangs: the network was closed at #h#m#s, since virtual time came to its limit", "trace: true",
-		`cause: sim: at #s of virtual time it was no longer so that always "few": # are there`,
+		"cause: sim: the test hangs: the network was closed at #, since virtual time came to its limit", "trace: true",
+		`cause: sim: at # of virtual time it was no longer so that always "few": # are there`,
 		`text: sim: at 1s of virtual time it was no longer so that always "few": 7 are there`,
 		"sim: the test hangs: the network was closed at 1s, since something was no longer always so (see above)", "did not end within 2h0m0s", "trace: true",
 		`Try returns: sim: at 1s of virtual time it was no longer so that always "few": 7 are there`, "so it was abandoned",
