@@ -473,3 +473,40 @@ func TestALostAnswerIsNoAttempt(t *testing.T) {
 		})
 	}
 }
+
+// A job that is dead and is to have its attempts anew has as many as any, whoever asks for it again.
+func TestAttemptsAnewAreAsMany(t *testing.T) {
+	for _, request := range []string{"one", "two"} {
+		inBubble(t, &workqueue.Queue{MaxAttempts: 2}, func(t *testing.T, q *workqueue.Queue) {
+			add(t, q, workqueue.Job{ID: "a"})
+			for _, request := range []string{"one", "two"} {
+				_, err := q.Lease(t.Context(), request)
+				require.NoError(t, err)
+				time.Sleep(30 * sec)
+			}
+			require.Equal(t, workqueue.Dead, state(t, q, "a"))
+			_, err := q.Retry(t.Context(), "a")
+			require.NoError(t, err)
+			task, err := q.Lease(t.Context(), request)
+			require.NoError(t, err)
+			require.Equal(t, 1, task.Attempt)
+		})
+	}
+}
+
+// When a job is due again is as its worker said, over a restart too.
+func TestARestartBringsNothingForward(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "queue")
+	inBubble(t, &workqueue.Queue{Path: path}, func(t *testing.T, q *workqueue.Queue) {
+		add(t, q, workqueue.Job{ID: "a"})
+		task, err := q.Lease(t.Context(), "one")
+		require.NoError(t, err)
+		require.NoError(t, q.Finish(t.Context(), "a", task.Token, workqueue.End{State: workqueue.Pending, Error: "later", After: 24 * time.Hour}))
+	})
+	inBubble(t, &workqueue.Queue{Path: path}, func(t *testing.T, q *workqueue.Queue) {
+		start := time.Now() // that of the first life: each bubble begins at the same instant
+		_, err := q.Lease(t.Context(), "two")
+		require.NoError(t, err)
+		require.Equal(t, 24*time.Hour, time.Since(start))
+	})
+}
