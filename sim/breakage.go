@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -120,6 +121,7 @@ type watch struct {
 	broken []*breakage
 	sees   *observer // nil but for [Explore]
 	rules  rules
+	turns  int // packets that were overtaken
 }
 
 // A breakage is a fault at one packet.
@@ -133,6 +135,7 @@ type breakage struct {
 
 	held *packet // is overtaken,
 	as   MTUDiscover
+	turn int // of those that are
 }
 
 func (n *Network) breakage(p brokenPlace) *breakage {
@@ -171,17 +174,37 @@ func (n *Network) watched(now int64, m MTUDiscover, pkt *packet) bool {
 			b.due = b.seen == b.At.Nth && b.fault.fired.Count == 0 && b.What.canBe(pkt)
 		}
 	}
+	waiting := n.overtakenBy(pkt)
+	var struck bool
 	for _, b := range n.watch.broken {
-		if b.held != nil && b.At.on(pkt) {
-			n.sendOut(m, pkt, now)
-			b.sendHeld(now)
-			return true
-		}
 		if b.due && b.strikes(now, m, pkt) {
-			return true
+			struck = true
+			break
 		}
 	}
-	return false
+	if len(waiting) == 0 {
+		return struck
+	}
+	if !struck {
+		n.sendOut(m, pkt, now)
+	}
+	if !slices.ContainsFunc(n.watch.broken, func(b *breakage) bool { return b.held == pkt }) { // else it is overtaken itself
+		for _, b := range waiting {
+			b.sendHeld(now)
+		}
+	}
+	return true
+}
+
+// overtakenBy are the breakages of which a packet waits for this one: first those of what was to be sent last, which is the next before it.
+func (n *Network) overtakenBy(pkt *packet) (waiting []*breakage) {
+	for _, b := range n.watch.broken {
+		if b.held != nil && b.At.on(pkt) {
+			waiting = append(waiting, b)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *breakage) int { return cmp.Compare(b.turn, a.turn) })
+	return waiting
 }
 
 // strikes breaks something at a packet, and says whether the packet is dealt with.
@@ -206,7 +229,8 @@ func (b *breakage) strikes(now int64, m MTUDiscover, pkt *packet) bool {
 		n.sendOut(m, pkt, now)
 		n.sendOut(m, c, now)
 	case Overtaken:
-		b.held, b.as = pkt, m
+		n.watch.turns++
+		b.held, b.as, b.turn = pkt, m, n.watch.turns
 		b.plan(after(now, int64(overtakable)), func() { n.do(b.submitHeld) })
 	case ConnectionReset:
 		n.resetBoth(now, pkt)

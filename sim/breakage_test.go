@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -192,4 +194,51 @@ func TestBreakThatMeetsNothing(t *testing.T) {
 		require.Equal(t, "answered 125ms, begun 1", said) // it is sent at 100 ms, and 10, 5 and 10 ms follow
 		require.Equal(t, 1, f.Fired().Count)
 	})
+}
+
+// Something else may break at the packet that overtakes another. Of three datagrams the first is overtaken.
+func TestWhatOvertakesMayBreakItself(t *testing.T) {
+	at := func(nth int) sim.Place { return sim.Place{From: "phone", To: "server", Kind: sim.UDP, Nth: nth} }
+	for _, row := range []struct {
+		what sim.Breakage
+		want string
+	}{
+		{sim.Lost, "1, 3, "},
+		{sim.Duplicated, "2, 2, 1, 3, "},
+		{sim.Overtaken, "3, 2, 1, "}, // each is behind the next
+		{sim.Disconnected, ""},       // it begins at 10 ms, before any is sent
+	} {
+		for _, firstLast := range []bool{false, true} { // the order in which they are injected makes no difference
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				phone, server := n.Host("phone"), n.Host("server")
+				n.Link(phone, server, netem.Config{Delay: 5 * ms})
+				breaks := []*sim.Fault{sim.Break(n, sim.Overtaken, at(1)), sim.Break(n, row.what, at(2))}
+				if firstLast {
+					slices.Reverse(breaks)
+				}
+				for _, f := range breaks {
+					n.Inject(0, 0, f).MustFire()
+				}
+				in, err := server.ListenPacket("udp", ":1")
+				require.NoError(t, err)
+				out, err := phone.ListenPacket("udp", ":1")
+				require.NoError(t, err)
+				to := &net.UDPAddr{IP: server.Addr().AsSlice(), Port: 1}
+				for i := range 3 {
+					_, err := out.WriteTo([]byte{byte('1' + i)}, to)
+					require.NoError(t, err)
+					time.Sleep(10 * ms)
+				}
+				var got string
+				require.NoError(t, in.SetReadDeadline(time.Now().Add(time.Minute)))
+				for buf := make([]byte, 1); ; {
+					if _, _, err := in.ReadFrom(buf); err != nil {
+						break
+					}
+					got += string(buf) + ", "
+				}
+				require.Equal(t, row.want, got, "%v", row.what)
+			})
+		}
+	}
 }
