@@ -48,7 +48,7 @@ var shrinkTime = 30 * time.Second
 //	SQUALL_WEATHER='4s 100ms drop-data server client, 20s 1s crash server' SQUALL_SEED=7 go test -run '^TestPayments$' ...
 //
 // It is kept as testdata/weather/TestPayments/7.storm, and the storms that are kept there are run first the next time, each with its seed; one that passes is said to. With
-// SQUALL_SEED or SQUALL_SEEDS they are not run, and with SQUALL_SEEDS none is kept. A file that is damaged, of another version, or that names hosts that there are no more, fails the test.
+// SQUALL_SEED or SQUALL_SEEDS they are not run, and with SQUALL_SEEDS none is kept. With SQUALL_FAULTS a storm is neither made smaller nor kept. A file that is damaged, of another version, or that names hosts that there are no more, fails the test.
 //
 // What f says by [Storm.Sometimes] must have been true once in the whole call of Test. That is judged if it has run Config.Storms storms or more and none failed. Of a
 // squall sweep it is judged as a whole, when all its seeds are done. A sweep makes no storm smaller: squall replay does.
@@ -163,12 +163,7 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 	if s.is == nil {
 		s.is = schedule{} // it failed before the storm began
 	}
-	first, known := w.known[failed.Cause]
-	if known || swept() {
-		reason := "in a sweep"
-		if known {
-			reason = fmt.Sprintf("since that of seed %d, which fails alike, was", first)
-		}
+	if reason := w.leaves(failed); reason != "" {
 		t.Errorf("weather: seed %d: %s\nIts storm, of %s, is not made smaller %s: a run of that seed alone, SQUALL_SEED=%d, does that.",
 			seed, whereAndWhy(failed), count.Of(len(s.is), "fault", "faults"), reason, seed)
 		w.show(t, seed, s.is)
@@ -178,6 +173,21 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 	least, did := w.shrink(t, seed, s.is, failed)
 	t.Error(w.tell(t, kept{seed, least}, len(s.is), did, failed) + others)
 	w.show(t, seed, least)
+}
+
+// leaves says why a storm is not made smaller, or nothing if it is.
+func (w *search) leaves(failed *sim.Failure) string {
+	first, known := w.known[failed.Cause]
+	chosen := os.Getenv("SQUALL_FAULTS")
+	switch {
+	case known:
+		return fmt.Sprintf("since that of seed %d, which fails alike, was", first)
+	case chosen != "": // by number, and a smaller storm has other numbers
+		return fmt.Sprintf("with SQUALL_FAULTS=%s, which has chosen of its faults", chosen)
+	case swept():
+		return "in a sweep"
+	}
+	return ""
 }
 
 // shrink looks for the least storm that fails for the same.

@@ -70,7 +70,7 @@ func hunt(t *testing.T, dir, which string, env ...string) (passes bool, text str
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPrey$", "-test.v")
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "WEATHER_PREY="+which, "SQUALL_SEEDS=", "SQUALL_SEED=", "SQUALL_CHECK=", "SQUALL_ARTIFACTS=", "SQUALL_WEATHER=")
+	cmd.Env = append(os.Environ(), "WEATHER_PREY="+which, "SQUALL_SEEDS=", "SQUALL_SEED=", "SQUALL_CHECK=", "SQUALL_ARTIFACTS=", "SQUALL_WEATHER=", "SQUALL_FAULTS=")
 	cmd.Env = append(cmd.Env, env...)
 	out, err := cmd.CombinedOutput()
 	return err == nil, string(out)
@@ -112,6 +112,13 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 	passes, text = hunt(t, dir, "pays", "SQUALL_WEATHER=4s 1.1s pause bank", "SQUALL_SEED=3")
 	require.False(t, passes)
 	inOrder(t, text, told[0], "a second run of seed 3 had the same trace and failed too")
+
+	other := t.TempDir()
+	passes, text = hunt(t, other, "pays", "SQUALL_FAULTS=1,2", "SQUALL_SEED=3") // as squall shrink prints it; a smaller storm has other numbers
+	require.False(t, passes)
+	inOrder(t, text, "weather: seed 3: sim: at ", "Its storm, of 2 faults, is not made smaller with SQUALL_FAULTS=1,2, which has chosen of its faults: a run of that seed alone, SQUALL_SEED=3, does that.",
+		"SQUALL_FAULTS=1,2 SQUALL_SEED=3 ")
+	require.NoDirExists(t, filepath.Join(other, "testdata"), "none is kept")
 
 	passes, text = hunt(t, dir, "mended")
 	require.True(t, passes, text)
