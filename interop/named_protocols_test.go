@@ -42,7 +42,7 @@ var protocols = []protocol{
 		idle:      "0s: read tcp: read: connection reset by peer, always",
 		slow:      "1.85s", beside: "1s",
 	}},
-	{name: "HTTP-2", serve: serveText, dial: dialText, big: 100_000, want: sights{
+	{name: "HTTP-2", serve: serveText, dial: dialText, big: 100_000, grain: 50 * ms /* how it shares the link decides on up to 26 ms */, want: sights{
 		first: "160ms", next: "80ms",
 		outage:    "35.8s",
 		deadline:  "5s: Post \"http://server/\": context deadline exceeded",

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -23,9 +24,10 @@ type protocol struct {
 	name  string
 	serve func(t *testing.T, n *sim.Network, server *sim.Host, work func(text string))
 	// dial returns how to call. A client that connects by itself has not done so yet; the others connect again when a call finds none, but not after one has ended.
-	dial func(t *testing.T, n *sim.Network, phone *sim.Host) caller
-	big  int // bytes of a large text
-	want sights
+	dial  func(t *testing.T, n *sim.Network, phone *sim.Host) caller
+	big   int           // bytes of a large text
+	grain time.Duration // of the time of a big call on a slow link; 0: 10 ms
+	want  sights
 }
 
 type caller func(ctx context.Context, text string) error
@@ -45,11 +47,16 @@ type sights struct {
 
 // see has a caller call, and says what it saw.
 func see(n *sim.Network, call caller, within time.Duration, text string) string {
+	return seeTo(10*ms, n, call, within, text) // less depends on how the libraries' goroutines put frames of one instant together
+}
+
+// seeTo is see with times to a multiple of grain.
+func seeTo(grain time.Duration, n *sim.Network, call caller, within time.Duration, text string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	begin := n.Elapsed()
 	err := call(ctx, text)
-	took := (n.Elapsed() - begin).Round(10 * ms) // less depends on how the libraries' goroutines put frames of one instant together
+	took := (n.Elapsed() - begin).Round(grain)
 	if err == nil {
 		return took.String()
 	}
@@ -120,7 +127,7 @@ func TestNamedProtocols(t *testing.T) {
 					time.Sleep(1)
 					beside <- see(w.Network, w.call, time.Hour, "x")
 				}()
-				saw.slow = see(w.Network, w.call, time.Hour, strings.Repeat("x", p.big))
+				saw.slow = seeTo(cmp.Or(p.grain, 10*ms), w.Network, w.call, time.Hour, strings.Repeat("x", p.big))
 				saw.beside = <-beside
 			})
 			require.Equal(t, p.want, saw)

@@ -3,6 +3,7 @@ package async_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"sync"
@@ -265,7 +266,7 @@ func (c *callback) deliver(ctx context.Context, id string) error {
 func (c *callback) calls() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.count
+	return maps.Clone(c.count)
 }
 
 type keyring struct {
