@@ -47,6 +47,16 @@ func serve(h *sim.Host, start func() func(line string) string) {
 	})
 }
 
+// alone is for answers that remember something: each connection has a goroutine of its own.
+func alone(answer func(line string) string) func(line string) string {
+	var mu sync.Mutex
+	return func(line string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return answer(line)
+	}
+}
+
 // ask asks a server in a connection of its own, and waits so long for the answer.
 func ask(h *sim.Host, server, question string, patience time.Duration) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

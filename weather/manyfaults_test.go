@@ -23,13 +23,13 @@ func forgetsWhatItHasDone(t testing.TB, n *sim.Network, s *weather.Storm) {
 	var f facts
 	serve(bank, func() func(string) string {
 		done := map[string]bool{}
-		return func(order string) string {
+		return alone(func(order string) string {
 			if !done[order] {
 				done[order] = true
 				f.add("charged "+order, 1)
 			}
 			return "paid"
-		}
+		})
 	})
 	n.Always("an order is charged once", func() error { return f.most("charged ", 1) })
 	s.Begin()
@@ -50,12 +50,12 @@ func keepsTwoCopies(t testing.TB, n *sim.Network, s *weather.Storm) {
 	for _, replica := range h[1:] {
 		serve(replica, func() func(string) string {
 			kept := ""
-			return func(line string) string {
+			return alone(func(line string) string {
 				if value, ok := strings.CutPrefix(line, "set "); ok {
 					kept = value
 				}
 				return "has " + kept
-			}
+			})
 		})
 	}
 	time.Sleep(time.Second)
@@ -152,12 +152,12 @@ func losesItsQuorum(t testing.TB, n *sim.Network, s *weather.Storm) {
 	for _, replica := range h[1:] {
 		serve(replica, func() func(string) string {
 			kept := "0"
-			return func(line string) string {
+			return alone(func(line string) string {
 				if value, ok := strings.CutPrefix(line, "set "); ok {
 					kept = value
 				}
 				return kept
-			}
+			})
 		})
 	}
 	replicas := []string{"a", "b", "c"}
@@ -232,7 +232,7 @@ func losesWhatIsHandedOut(t testing.TB, n *sim.Network, s *weather.Storm) {
 	disk.add("waiting", 6)
 	serve(h[0], func() func(string) string {
 		out := 0
-		return func(line string) string {
+		return alone(func(line string) string {
 			switch {
 			case line == "done":
 				out--
@@ -246,7 +246,7 @@ func losesWhatIsHandedOut(t testing.TB, n *sim.Network, s *weather.Storm) {
 				return "a job"
 			}
 			return "nothing"
-		}
+		})
 	})
 	h[1].Run("worker", func(ctx context.Context, h *sim.Host) error {
 		until := func(f func() bool) {

@@ -95,12 +95,12 @@ func forgets(t testing.TB, n *sim.Network, s *weather.Storm) {
 	h := star(n, "store", "client")
 	serve(h[0], func() func(string) string {
 		sum := 0
-		return func(line string) string {
+		return alone(func(line string) string {
 			if line == "add" {
 				sum++
 			}
 			return strconv.Itoa(sum)
-		}
+		})
 	})
 	s.Begin()
 	acknowledged := 0
@@ -148,7 +148,7 @@ func writesAfterItsLease(t testing.TB, n *sim.Network, s *weather.Storm) {
 	var f facts
 	serve(h[0], func() func(string) string {
 		owner, until := "", time.Duration(0)
-		return func(line string) string {
+		return alone(func(line string) string {
 			var who, what string
 			fmt.Sscan(line, &who, &what)
 			if what == "lock" {
@@ -162,7 +162,7 @@ func writesAfterItsLease(t testing.TB, n *sim.Network, s *weather.Storm) {
 				f.add("foreign writes", 1)
 			}
 			return "ok"
-		}
+		})
 	})
 	for i, holder := range h[1:] {
 		holder.Run("holder", func(ctx context.Context, h *sim.Host) error {
