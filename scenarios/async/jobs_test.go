@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -186,27 +187,29 @@ var jobs = []scenario.Row{
 // attempts are allowed.
 func lostOnItsWay(t *testing.T, n *sim.Network, source func(*workqueue.Client) workqueue.Source) (workqueue.Status, *worker) {
 	q := &workqueue.Queue{MaxAttempts: 3, Jitter: retry.NoJitter}
-	var w *worker
-	lost := 0
+	var cutOff atomic.Pointer[worker]
+	var lost atomic.Int32
 	n.Host("queue").Run("queue", func(ctx context.Context, h *sim.Host) error {
 		defer q.Close()
 		return patterntest.ServeHTTP(ctx, h, http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
 			answer := httptest.NewRecorder()
 			q.Handler().ServeHTTP(answer, r)
-			if strings.HasSuffix(r.URL.Path, "/lease") && strings.Contains(answer.Body.String(), `"id":"a"`) && lost < 6 {
-				lost++
-				w.link.Down()
-				n.After(time.Minute, w.link.Up)
+			if strings.HasSuffix(r.URL.Path, "/lease") && strings.Contains(answer.Body.String(), `"id":"a"`) && lost.Load() < 6 {
+				lost.Add(1)
+				link := cutOff.Load().link
+				link.Down()
+				n.After(time.Minute, link.Up)
 			}
 			to.WriteHeader(answer.Code)
 			to.Write(answer.Body.Bytes())
 		}))
 	})
-	w = startWorkerOn(n, "worker", &ledger{}, worksFor(time.Second), func(w *workqueue.Worker) { w.Source = source(w.Source.(*workqueue.Client)) })
+	w := startWorkerOn(n, "worker", &ledger{}, worksFor(time.Second), func(w *workqueue.Worker) { w.Source = source(w.Source.(*workqueue.Client)) })
+	cutOff.Store(w)
 	c := submitter(n)
 	added(t, c, "a")
 	s := ended(t, c, "a")
-	require.Positive(t, lost)
+	require.Positive(t, lost.Load())
 	return s, w
 }
 
