@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -145,11 +146,8 @@ func (s *shop) anywhere(choose func(r *http.Request, all []string) string) {
 
 // inTurn chooses one after the other.
 func inTurn() func(*http.Request, []string) string {
-	turn := 0
-	return func(_ *http.Request, all []string) string {
-		turn++
-		return all[turn%len(all)]
-	}
+	var turn atomic.Int32
+	return func(_ *http.Request, all []string) string { return all[int(turn.Add(1))%len(all)] }
 }
 
 // browser is a client with cookies.
