@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -68,7 +66,7 @@ func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 		Progress: func(runs, faults int) { line.say(fmt.Sprintf("%d runs, %d faults", runs, faults), false) },
 	})
 	line.end()
-	if errors.Is(err, context.Canceled) || err != nil && ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		fmt.Fprintln(cmd.ErrOrStderr(), "squall: interrupted: nothing has been found out")
 		return exitError(codeInterrupted)
 	}

@@ -33,8 +33,9 @@ func Read(line string) (s Seen, ok bool) {
 	return s, true
 }
 
-// Add has s know what another one has seen, too.
-func (s *Seen) Add(other Seen) {
+// Add has what is known of a test hold what others have seen, too.
+func Add[Test comparable](known map[Test]Seen, test Test, other Seen) {
+	s := known[test]
 	s.Storms = max(s.Storms, other.Storms)
 	if s.Names == nil {
 		s.Names = map[string]bool{}
@@ -42,4 +43,5 @@ func (s *Seen) Add(other Seen) {
 	for name, seen := range other.Names {
 		s.Names[name] = s.Names[name] || seen
 	}
+	known[test] = s
 }

@@ -198,9 +198,7 @@ func (l *ledger) take(e entry) bool {
 		l.done[e.Chunk.Package] = append(l.done[e.Chunk.Package], e.Chunk.Seeds)
 		l.runs += e.Chunk.Runs
 		for test, s := range e.Chunk.Seen {
-			all := l.seen[testKey{e.Chunk.Package, test}]
-			all.Add(s)
-			l.seen[testKey{e.Chunk.Package, test}] = all
+			sometimes.Add(l.seen, testKey{e.Chunk.Package, test}, s)
 		}
 	case e.Finding != nil:
 		key := findingKey{e.Finding.Package, e.Finding.Test, e.Finding.Seed}

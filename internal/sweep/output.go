@@ -114,9 +114,7 @@ func (l *listener) say(text string) {
 		return
 	}
 	if s, ok := sometimes.Read(text); ok {
-		all := l.seen[l.current]
-		all.Add(s)
-		l.seen[l.current] = all
+		sometimes.Add(l.seen, l.current, s)
 		return
 	}
 	if b.Len()+len(text) > mostSaid { // the first words are why, the last the report

@@ -65,9 +65,7 @@ func (r *Result) judge(ledgers []*ledger) {
 	all := map[testKey]sometimes.Seen{}
 	for _, l := range ledgers {
 		for test, s := range l.seen {
-			sum := all[test]
-			sum.Add(s)
-			all[test] = sum
+			sometimes.Add(all, test, s)
 		}
 	}
 	for test, s := range all {

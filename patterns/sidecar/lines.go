@@ -28,7 +28,7 @@ func (m *message) readFields() error {
 		}
 		k := known(name)
 		switch {
-		case k == fieldConnection, k == fieldHop, k == fieldCoding, k == fieldHost, k == fieldTimeout:
+		case ownHop(k):
 			m.dropped.add(at, at+size)
 		case k == fieldUpgrade, k == fieldTE, len(name)+len(value)+4 != size, m.fields[at+len(name)+1] != ' ':
 			m.dropped.others = true
@@ -83,6 +83,15 @@ func fieldsOf(lines []byte) func(yield func(name, value []byte) bool) {
 	}
 }
 
+// ownHop says of a field that the proxy never passes it on: it writes its own, or none.
+func ownHop(k int) bool {
+	switch k {
+	case fieldConnection, fieldHop, fieldCoding, fieldHost, fieldTimeout:
+		return true
+	}
+	return false
+}
+
 // passFields appends the fields that are for the other end, as they came.
 func (m *message) passFields(out []byte, keepLength bool) []byte {
 	if d := &m.dropped; !d.others && len(m.options) == 0 && (keepLength || !m.sized) {
@@ -99,9 +108,11 @@ func (m *message) passFields(out []byte, keepLength bool) []byte {
 // passEach does the same line by line.
 func (m *message) passEach(out []byte, keepLength bool) []byte {
 	for name, value := range fieldsOf(m.fields) {
-		switch known(name) {
-		case fieldConnection, fieldHop, fieldCoding, fieldHost, fieldTimeout:
+		k := known(name)
+		if ownHop(k) {
 			continue
+		}
+		switch k {
 		case fieldUpgrade:
 			if m.upgrade == nil {
 				continue
