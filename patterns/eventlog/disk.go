@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/squall-sim/squall/patterns/internal/bolt"
+	"github.com/squall-sim/squall/patterns/internal/group"
 )
 
 // Disk is a Log in one bbolt file. What Append has acknowledged is there when
@@ -26,7 +27,7 @@ type Disk struct {
 	opts  Options
 	hub   hub
 	file  *bolt.File
-	group group
+	group group.Group[*appending]
 
 	// write is held by one transaction that writes at a time, from reading the state
 	// until the new one is both committed and visible.
@@ -80,7 +81,7 @@ func (d *Disk) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
 		return Cursor{}, err
 	}
 	a := &appending{entries: entries}
-	leads, err := d.group.join(ctx, a)
+	leads, err := d.group.Join(ctx, &group.Call[*appending]{Value: a})
 	if err != nil {
 		return Cursor{}, err
 	}
@@ -92,10 +93,11 @@ func (d *Disk) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
 
 // appendGroup appends what waits, in one transaction.
 func (d *Disk) appendGroup() {
-	var group []*appending
+	var calls []*group.Call[*appending]
 	err := d.update(func(tx *diskTx) error {
-		group = d.group.take()
-		for _, a := range group {
+		calls = d.takeGroup()
+		for _, c := range calls {
+			a := c.Value
 			for i := range a.entries {
 				if err := tx.put(&a.entries[i]); err != nil {
 					return err
@@ -105,17 +107,18 @@ func (d *Disk) appendGroup() {
 		}
 		return tx.trim(d.opts, time.Now())
 	})
-	if group == nil { // there was no transaction
-		group = d.group.take()
+	if calls == nil { // there was no transaction
+		calls = d.takeGroup()
 	}
-	for _, a := range group {
+	for _, c := range calls {
+		a := c.Value
 		if a.err = err; err != nil {
 			a.head = Cursor{}
 			continue
 		}
 		d.hub.notify(a.entries)
 	}
-	d.group.done(group)
+	d.group.Done(calls)
 }
 
 // After is as for every Log.

@@ -30,10 +30,7 @@ func queued(ctx context.Context, d *Disk, n int, entries ...Entry) (result chan 
 		result <- err
 	}()
 	for {
-		d.group.mu.Lock()
-		waiting := len(d.group.waiting)
-		d.group.mu.Unlock()
-		if waiting == n {
+		if waiting, _ := d.group.Waiting(); waiting == n {
 			return result
 		}
 		runtime.Gosched()
@@ -144,15 +141,6 @@ func TestAContextEndsTheWaitForATransaction(t *testing.T) {
 	require.Equal(t, []string{"first", "third", "fourth", "fifth"}, texts(t, d))
 }
 
-// Were the one whose turn has come to leave, nobody would lead.
-func TestNobodyLeavesWhoLeads(t *testing.T) {
-	waits, leads := &appending{}, &appending{leads: true}
-	g := group{busy: true, waiting: []*appending{leads, waits}}
-	require.False(t, g.leave(leads))
-	require.True(t, g.leave(waits))
-	require.Equal(t, []*appending{leads}, g.waiting)
-}
-
 func TestAppendsThatWaitLearnThatTheLogIsClosed(t *testing.T) {
 	d := openGroups(t)
 	d.write.Lock()
@@ -209,6 +197,7 @@ func TestGroupsUnderLoad(t *testing.T) {
 	for text, ok := range stored {
 		require.False(t, ok, "%s was acknowledged and is not there", text)
 	}
-	require.Empty(t, d.group.waiting)
-	require.False(t, d.group.busy)
+	waiting, led := d.group.Waiting()
+	require.Zero(t, waiting)
+	require.False(t, led)
 }

@@ -14,6 +14,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/squall-sim/squall/patterns/internal/group"
 )
 
 // File is an open file. Its methods may be called concurrently.
@@ -23,7 +25,7 @@ type File struct {
 	db   *bbolt.DB
 	// lost is the damage after which bbolt's state in memory cannot be relied on.
 	lost    atomic.Pointer[damage]
-	sharing sharing
+	sharing group.Group[*shared]
 }
 
 // ErrClosed is returned by the methods of a closed File.

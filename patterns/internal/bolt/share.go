@@ -1,30 +1,21 @@
 package bolt
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/squall-sim/squall/patterns/internal/group"
 )
 
 // maxShared bounds how many functions share a transaction: its pages are in memory until they are written.
 const maxShared = 256
 
-// sharing collects the functions that wait for the file. One caller at a time leads: it runs those that wait, its own first. No call waits
-// for others to come, so that one alone is as fast as the disk.
-type sharing struct {
-	mu      sync.Mutex
-	busy    bool // a caller leads
-	waiting []*shared
-}
-
-// shared is one call of Share.
+// shared is one call of Share. Those that wait for the file at one time share a transaction, in which the leader's function is the first.
 type shared struct {
 	write func(*bbolt.Tx) error
-	turn  chan struct{} // closed when it leads or is done; nil in one that leads at once
-	leads bool
 	err   error
 }
 
@@ -45,23 +36,23 @@ func (h half) Unwrap() error { return h.error }
 // nothing that matters, which is not undone, unless the error is by [Half].
 func (f *File) Share(write func(*bbolt.Tx) error) error {
 	s := &shared{write: write}
-	if !f.sharing.join(s) {
-		return s.err
+	if leads, _ := f.sharing.Join(context.Background(), &group.Call[*shared]{Value: s}); leads {
+		f.lead()
 	}
-	f.lead()
 	return s.err
 }
 
 // lead runs those whose turn has come.
 func (f *File) lead() {
-	these, err := f.sharing.take(), errEnded
+	count, err := 0, errEnded
+	these := f.sharing.Take(func(*shared) bool { count++; return count <= maxShared })
 	defer func() {
 		if err != nil && !errors.Is(err, errNothing) {
-			for _, s := range these {
-				s.err = err
+			for _, c := range these {
+				c.Value.err = err
 			}
 		}
-		f.sharing.done(these)
+		f.sharing.Done(these)
 	}()
 	err = f.Update(func(tx *bbolt.Tx) error { return runAll(these, tx, f.path) })
 }
@@ -72,9 +63,10 @@ var errEnded = errors.New("a function that shared the transaction ended its goro
 // errNothing ends a transaction in which each function failed.
 var errNothing = errors.New("nothing to write")
 
-func runAll(these []*shared, tx *bbolt.Tx, path string) error {
+func runAll(these []*group.Call[*shared], tx *bbolt.Tx, path string) error {
 	failed := 0
-	for _, s := range these {
+	for _, c := range these {
+		s := c.Value
 		err := s.write(tx)
 		if errors.As(err, new(half)) {
 			return err
@@ -88,43 +80,4 @@ func runAll(these []*shared, tx *bbolt.Tx, path string) error {
 		return errNothing
 	}
 	return nil
-}
-
-// join waits until s leads, or is done.
-func (g *sharing) join(s *shared) (leads bool) {
-	g.mu.Lock()
-	g.waiting = append(g.waiting, s)
-	if !g.busy {
-		g.busy = true
-		g.mu.Unlock()
-		return true
-	}
-	s.turn = make(chan struct{})
-	g.mu.Unlock()
-	<-s.turn
-	return s.leads
-}
-
-// take returns those whose turn has come, the leader first.
-func (g *sharing) take() []*shared {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	n := min(len(g.waiting), maxShared)
-	taken := slices.Clone(g.waiting[:n])
-	g.waiting = slices.Delete(g.waiting, 0, n)
-	return taken
-}
-
-// done ends those, and has the next lead.
-func (g *sharing) done(these []*shared) {
-	for _, s := range these[1:] {
-		close(s.turn)
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.busy = len(g.waiting) > 0; g.busy {
-		next := g.waiting[0]
-		next.leads = true
-		close(next.turn)
-	}
 }
