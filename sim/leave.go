@@ -131,7 +131,7 @@ func (l *leftover) told() string {
 func (o *outcome) fromSecond(second *artifacts.Run) string {
 	if second == nil {
 		o.left = nil
-		return fmt.Sprintf("sim: there is nothing to look at, since the second run, which is recorded, did not fail; %s=DIR records the first one", artifactsVariable)
+		return fmt.Sprintf("sim: there is nothing to look at, since the second run, which is the one that is recorded, did not come to a failure; %s=DIR records the first one", artifactsVariable)
 	}
 	first := o.left.run
 	second.Test, second.Package, second.Seed, second.Command, second.Report = first.Test, first.Package, first.Seed, first.Command, first.Report
