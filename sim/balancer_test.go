@@ -370,13 +370,7 @@ func TestAPartitionWithABoxBetween(t *testing.T) {
 	} {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			client, server, _ := behindNAT(n, sim.NATConfig{})
-			pc, err := server.ListenPacket("udp", ":9")
-			require.NoError(t, err)
-			c, err := client.Dial("udp", "server:9")
-			require.NoError(t, err)
-			c.Write([]byte("x"))
-			_, public, err := pc.ReadFrom(make([]byte, 1))
-			require.NoError(t, err)
+			pc, c, public := heardOf(t, client, server)
 			f := row.begin(n, client, server)
 			f.Begin()
 			for range 10 {
@@ -386,10 +380,10 @@ func TestAPartitionWithABoxBetween(t *testing.T) {
 			require.Equal(t, 10-row.arrived, f.Fired().Packets, row.name)
 			c.SetReadDeadline(time.Now().Add(ms))
 			for i := range row.arrived {
-				_, err = c.Read(make([]byte, 1))
+				_, err := c.Read(make([]byte, 1))
 				require.NoError(t, err, "%s: %d", row.name, i)
 			}
-			_, err = c.Read(make([]byte, 1))
+			_, err := c.Read(make([]byte, 1))
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded, row.name)
 		})
 	}
@@ -404,17 +398,23 @@ func TestAPartitionWithABoxBetween(t *testing.T) {
 	})
 }
 
+// heardOf has a server hear of a client by UDP, and returns both sockets and the address by which it knows it.
+func heardOf(t *testing.T, client, server *sim.Host) (pc net.PacketConn, c net.Conn, public net.Addr) {
+	pc, err := server.ListenPacket("udp", ":9")
+	require.NoError(t, err)
+	c, err = client.Dial("udp", "server:9")
+	require.NoError(t, err)
+	c.Write([]byte("x"))
+	_, public, err = pc.ReadFrom(make([]byte, 1))
+	require.NoError(t, err)
+	return pc, c, public
+}
+
 // What a partition holds at a middlebox is no longer its sender's to lose.
 func TestWhatABoxHoldsOutlivesItsSender(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, _ := behindNAT(n, sim.NATConfig{})
-		pc, err := server.ListenPacket("udp", ":9")
-		require.NoError(t, err)
-		c, err := client.Dial("udp", "server:9")
-		require.NoError(t, err)
-		c.Write([]byte("x"))
-		_, public, err := pc.ReadFrom(make([]byte, 1))
-		require.NoError(t, err)
+		pc, c, public := heardOf(t, client, server)
 		f := sim.PartitionBy(n, sim.Groups([]*sim.Host{client}, []*sim.Host{server}), sim.PartitionConfig{Holds: true})
 		f.Begin()
 		pc.WriteTo([]byte("y"), public)
@@ -423,7 +423,7 @@ func TestWhatABoxHoldsOutlivesItsSender(t *testing.T) {
 		time.Sleep(time.Second)
 		f.End()
 		c.SetReadDeadline(time.Now().Add(time.Second))
-		_, err = c.Read(make([]byte, 1))
+		_, err := c.Read(make([]byte, 1))
 		require.NoError(t, err)
 		// 20 ms there, 10 ms to the NAT, a second, 10 ms to the client.
 		require.Equal(t, 1040*ms, n.Elapsed().Truncate(ms))

@@ -1,11 +1,9 @@
 package eventlog_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/squall-sim/squall/patterns/eventlog"
+	"github.com/squall-sim/squall/patterns/internal/killtest"
 )
 
 const victim = "SQUALL_EVENTLOG_VICTIM"
@@ -26,22 +25,12 @@ func TestAcknowledgedGroupsSurviveTheirProcess(t *testing.T) {
 	}
 	for round := range 3 {
 		path := filepath.Join(t.TempDir(), "log")
-		cmd := exec.Command(os.Args[0], "-test.run=^TestAcknowledgedGroupsSurviveTheirProcess$")
-		cmd.Env = append(os.Environ(), victim+"="+path)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
 		acknowledged := map[string]string{} // text by cursor
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			cursor, text, ok := strings.Cut(lines.Text(), " ")
-			if ok {
+		for _, line := range killtest.After(t, 300+70*round, victim, path) {
+			if cursor, text, ok := strings.Cut(line, " "); ok {
 				acknowledged[cursor] = text
 			}
-			if len(acknowledged) == 300+70*round {
-				require.NoError(t, cmd.Process.Kill())
-			}
 		}
-		require.Error(t, cmd.Wait(), "it was killed")
 
 		l := openDisk(t, path, eventlog.Options{})
 		page := read(t, l, at(0), eventlog.Query{MaxEntries: -1, MaxBytes: -1})

@@ -1,11 +1,9 @@
 package reqresp_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/patterns/internal/killtest"
 	"github.com/squall-sim/squall/patterns/reqresp"
 )
 
@@ -26,20 +25,7 @@ func TestAcknowledgedEffectsSurviveTheirProcess(t *testing.T) {
 	}
 	for round := range 3 {
 		path := filepath.Join(t.TempDir(), "answers")
-		cmd := exec.Command(os.Args[0], "-test.run=^TestAcknowledgedEffectsSurviveTheirProcess$")
-		cmd.Env = append(os.Environ(), victim+"="+path)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		var acknowledged []string
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			acknowledged = append(acknowledged, lines.Text())
-			if len(acknowledged) == 200+70*round {
-				require.NoError(t, cmd.Process.Kill())
-			}
-		}
-		require.Error(t, cmd.Wait(), "it was killed")
-
+		acknowledged := killtest.After(t, 200+70*round, victim, path)
 		d, err := reqresp.OpenDisk(path, reqresp.StoreOptions{})
 		require.NoError(t, err)
 		for _, key := range acknowledged {
