@@ -266,27 +266,6 @@ func TestASweepNoticesThatNothingRan(t *testing.T) {
 	}
 }
 
-// One that begins anew leaves the ledger of a sweep under way alone.
-func TestOneSweepWritesALedger(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("no lock is taken there")
-	}
-	name := LedgerFile(t.TempDir(), Shard{1, 1})
-	l, err := openLedger(name, Heading{Version: 1}, false)
-	require.NoError(t, err)
-	defer l.close()
-	require.NoError(t, l.found(Finding{Package: "p", Test: "TestA", Seed: 7}))
-	before, err := os.ReadFile(name)
-	require.NoError(t, err)
-	for _, fresh := range []bool{false, true} {
-		_, err = openLedger(name, Heading{Version: 1}, fresh)
-		require.ErrorContains(t, err, "another sweep writes it")
-	}
-	after, err := os.ReadFile(name)
-	require.NoError(t, err)
-	require.Equal(t, string(before), string(after))
-}
-
 // As long as it is not known how long a seed takes, a range is one: a longer one could run into Timeout, for which a test is blamed that does
 // not hang. Afterwards a range takes some seconds.
 func TestRangesTakeSeconds(t *testing.T) {
