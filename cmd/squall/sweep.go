@@ -64,7 +64,8 @@ func sweepCommand() *cobra.Command {
 		Short: "Run tests with many seeds, on all processors",
 		Long: `Compile each package's tests once, run them with many seeds in processes that take ranges of seeds, and fold what fails by its cause.
 
-What is done and found is kept in a folder: after an interruption, SIGKILL included, the same command goes on from there. A sweep that is
+What is done and found is kept in a folder: after an interruption, SIGKILL included, the same command goes on from there, and with more
+seeds it runs those that are missing. A sweep that is
 divided (-shard) has a ledger for each shard in it; "squall merge" joins them. Tests that do not use the simulated network are not run
 for each seed. It ends with 0 if nothing failed, 1 if something did, 2 for an error and 130 if it was interrupted.`,
 		Example: `  squall sweep -seeds 100000 ./...

@@ -111,7 +111,7 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 	}
 	l.file = f
 	switch {
-	case l.heading.Version == 0:
+	case l.heading.Version == 0, grows(l.heading, h):
 		l.heading = h
 		err = l.write(entry{Heading: &h}, true)
 	case difference(l.heading, h) != "":
@@ -122,6 +122,13 @@ func openLedger(name string, h Heading, fresh bool) (*ledger, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// grows says whether the only news is that there are more seeds: what is done is a part of that. Shards would be other parts of them.
+func grows(was, is Heading) bool {
+	more := is.Seeds.First <= was.Seeds.First && was.Seeds.Last <= is.Seeds.Last && is.Seeds != was.Seeds
+	was.Seeds = is.Seeds
+	return more && is.Shard.Count == 1 && difference(was, is) == ""
 }
 
 // difference says in what two headings differ, or is empty if they are of one sweep. GOFLAGS may differ, and so may the folders of another

@@ -148,8 +148,8 @@ func TestASweepFindsWhatFails(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, r, again, "what is done is not done again")
 
-	_, err = hunt(t, dir, func(c *Config) { c.Seeds.Last = 61 })
-	require.ErrorContains(t, err, "is of another sweep (seeds 1-60, now 1-61)")
+	_, err = hunt(t, dir, func(c *Config) { c.Seeds.Last = 59 })
+	require.ErrorContains(t, err, "is of another sweep (seeds 1-60, now 1-59)")
 
 	merged, err := Merge([]string{dir})
 	require.NoError(t, err)
@@ -166,6 +166,36 @@ func TestASweepFindsWhatFails(t *testing.T) {
 	var back Result
 	require.NoError(t, json.Unmarshal(jsonText.Bytes(), &back))
 	require.Equal(t, r.Causes, back.Causes)
+}
+
+// Whoever wants more seeds afterwards waits for those alone.
+func TestASweepGrows(t *testing.T) {
+	dir := t.TempDir()
+	_, err := hunt(t, dir, func(c *Config) { c.Seeds = Seeds{30, 40} })
+	require.NoError(t, err)
+	part := func(c *Config) { c.Seeds, c.Shard = Seeds{30, 40}, Shard{1, 2} }
+	_, err = hunt(t, dir, part)
+	require.NoError(t, err)
+	var done, all uint64
+	r, err := hunt(t, dir, func(c *Config) {
+		c.Progress = func(p Progress) {
+			if all == 0 {
+				done, all = p.Done, p.All
+			}
+		}
+	})
+	require.NoError(t, err)
+	requirePrey(t, r, 60)
+	require.Equal(t, []uint64{11, 60}, []uint64{done, all}, "when it begins")
+	whole, err := hunt(t, t.TempDir(), nil)
+	require.NoError(t, err)
+	for i := range r.Causes {
+		r.Causes[i].Output, whole.Causes[i].Output = "", "" // they tell real times
+	}
+	require.Equal(t, whole, r)
+
+	_, err = hunt(t, dir, func(c *Config) { part(c); c.Seeds.Last = 60 })
+	require.ErrorContains(t, err, "is of another sweep (seeds 30-40, now 30-60)", "shards of more seeds are others")
 }
 
 // Wherever a sweep is cut off, the rest of it finds what the whole does. A process that is killed leaves the ledger as it was at some
