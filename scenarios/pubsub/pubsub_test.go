@@ -268,6 +268,7 @@ var scenarios = []scenario.Row{
 				require.NoError(t, ds[i].AckSync(t.Context()))
 			}
 			p.host.Crash()
+			p.c.Close() // its process has ended, too
 			b.host.Restart()
 			time.Sleep(time.Second)
 			p.host.Restart()
