@@ -65,9 +65,9 @@ func sweepCommand() *cobra.Command {
 		Long: `Compile each package's tests once, run them with many seeds in processes that take ranges of seeds, and fold what fails by its cause.
 
 What is done and found is kept in a folder: after an interruption, SIGKILL included, the same command goes on from there, and with more
-seeds it runs those that are missing. A sweep that is
-divided (-shard) has a ledger for each shard in it; "squall merge" joins them. Tests that do not use the simulated network are not run
-for each seed. It ends with 0 if nothing failed, 1 if something did, 2 for an error and 130 if it was interrupted.`,
+seeds it runs those that are missing. A sweep that is divided (-shard) has a ledger for each shard in it; "squall merge" joins them. Tests
+that do not use the simulated network are not run for each seed. It ends with 0 if nothing failed, 1 if something did, 2 for an error and
+130 if it was interrupted.`,
 		Example: `  squall sweep -seeds 100000 ./...
   squall sweep -seeds 100000 -run TestCheckout -stop ./checkout
   squall sweep -seeds 1000000 -shard 3/64 -dir /shared/sweep ./...
@@ -217,7 +217,10 @@ func (p *progressLine) end() {
 }
 
 func progressText(s sweep.Progress) string {
-	const width = 24
+	const (
+		width = 24
+		long  = 10 * time.Second // three times what a range takes
+	)
 	part := 1.0
 	if s.All > 0 {
 		part = float64(s.Done) / float64(s.All)
@@ -229,6 +232,9 @@ func progressText(s sweep.Progress) string {
 	}
 	if s.Findings > 0 {
 		text += fmt.Sprintf(", %d failed in %s", s.Findings, count.Of(s.Causes, "way", "ways"))
+	}
+	if s.Oldest.For >= long {
+		text += fmt.Sprintf("; %s: seeds %v have run for %v", s.Oldest.Package, s.Oldest.Seeds, s.Oldest.For.Round(time.Second))
 	}
 	return text
 }

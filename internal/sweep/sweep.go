@@ -21,6 +21,14 @@ type Progress struct {
 	Causes    int
 	Took      time.Duration // of this go
 	Left      time.Duration // by the pace so far; negative: not known yet
+	Oldest    Running
+}
+
+// Running is a range of a package's seeds that is being run.
+type Running struct {
+	Package string
+	Seeds   Seeds
+	For     time.Duration // 0: nothing is
 }
 
 // A range takes about this long, so that a process is worth its start, and little is done again after an interruption. The first is a
@@ -30,6 +38,9 @@ var (
 	firstChunk  = uint64(1)
 	mostInChunk = uint64(20_000)
 )
+
+// tellsAgain is the time after which the progress is told without any, for whoever wonders whether a test hangs. A variable for its test.
+var tellsAgain = 10 * time.Second
 
 // lingers is how long the output of a process is read after its end, if a process of its own holds it open. A variable for its test.
 var lingers = 5 * time.Second
@@ -95,6 +106,7 @@ type sweeping struct {
 	all    uint64 // of this shard
 	pace   map[int]time.Duration
 	broken map[int]int // processes that died, by binary
+	since  map[job]time.Time
 	err    error
 	stop   context.CancelFunc
 }
@@ -111,8 +123,9 @@ var errStopped = errors.New("stopped at the first finding")
 func (s *sweeping) run(ctx context.Context) error {
 	inner, stop := context.WithCancel(ctx)
 	defer stop()
-	s.stop, s.pace, s.broken = stop, map[int]time.Duration{}, map[int]int{}
+	s.stop, s.pace, s.broken, s.since = stop, map[int]time.Duration{}, map[int]int{}, map[job]time.Time{}
 	s.tell()
+	defer s.tellAgain()()
 	var workers sync.WaitGroup
 	for range max(s.Jobs, 1) {
 		workers.Go(func() {
@@ -174,8 +187,15 @@ const mostBroken = 50
 
 // work runs a range in a process. One that dies has what ran in it found guilty, and the rest of the range is run again.
 func (s *sweeping) work(ctx context.Context, j job) {
-	b := s.binaries[j.binary]
-	began := time.Now()
+	b, began := s.binaries[j.binary], time.Now()
+	s.mu.Lock()
+	s.since[j] = began
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.since, j)
+	}()
 	heard := newListener(j.seeds, func(test string, seed uint64, seeded, failed bool, output string) {
 		if failed {
 			s.found(Finding{Package: b.pkg, Test: test, Seed: seed, Seeded: seeded, Cause: causeOf(output), Output: output})
@@ -345,5 +365,32 @@ func (s *sweeping) tell() {
 	if known {
 		p.Left = work / time.Duration(max(s.Jobs, 1))
 	}
+	for j, since := range s.since {
+		if d := time.Since(since); d > p.Oldest.For {
+			p.Oldest = Running{s.binaries[j.binary].pkg, j.seeds, d}
+		}
+	}
 	s.Progress(p)
+}
+
+// tellAgain tells the progress from time to time, until it is called back.
+func (s *sweeping) tellAgain() (end func()) {
+	done := make(chan struct{})
+	var told sync.WaitGroup
+	told.Go(func() {
+		tick := time.NewTicker(tellsAgain)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				s.tell()
+			}
+		}
+	})
+	return func() {
+		close(done)
+		told.Wait()
+	}
 }

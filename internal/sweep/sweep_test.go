@@ -198,6 +198,24 @@ func TestASweepGrows(t *testing.T) {
 	require.ErrorContains(t, err, "is of another sweep (seeds 30-40, now 30-60)", "shards of more seeds are others")
 }
 
+// While a test hangs, it is told what is run, and for how long.
+func TestASweepTellsWhatHangs(t *testing.T) {
+	defer func(d time.Duration) { tellsAgain = d }(tellsAgain)
+	tellsAgain = 20 * time.Millisecond
+	t.Setenv("SQUALL_PREY", "slow")
+	var longest Running
+	c := Config{Seeds: Seeds{7, 7}, Shard: Shard{1, 1}, Dir: t.TempDir(), Jobs: 2, Timeout: time.Minute, Progress: func(p Progress) {
+		if p.Oldest.For > longest.For {
+			longest = p.Oldest
+		}
+	}}
+	_, err := runBuilt(context.Background(), c, prey)
+	require.NoError(t, err)
+	require.Greater(t, longest.For, 250*time.Millisecond)
+	longest.For = 0
+	require.Equal(t, Running{Package: prey[0].pkg, Seeds: Seeds{7, 7}}, longest)
+}
+
 // Wherever a sweep is cut off, the rest of it finds what the whole does. A process that is killed leaves the ledger as it was at some
 // byte: so it is cut at every place that differs in kind, in the middle of lines too.
 func TestASweepGoesOnWhereItWasCutOff(t *testing.T) {

@@ -56,4 +56,9 @@ func failsForFaults(t *testing.T, n *sim.Network) {
 	}
 }
 
-func TestWithoutSeeds(t *testing.T) {}
+// TestWithoutSeeds takes half a second of real time, if a sweep is to wait for it.
+func TestWithoutSeeds(t *testing.T) {
+	if os.Getenv("SQUALL_PREY") == "slow" {
+		time.Sleep(500 * time.Millisecond)
+	}
+}
