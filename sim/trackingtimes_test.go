@@ -12,8 +12,8 @@ import (
 )
 
 // For how long Linux remembers a connection that is silent, by its state: the
-// timeouts of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c. Those of open, half closed, closed and reset connections, of a FIN and a
-// SYN-ACK that are lost, of refused attempts and of UDP were seen with conntrack -L on Linux 6.18.
+// timeouts of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c. Those of open, adopted, half closed, closed and reset connections, of probes
+// without an answer, of a FIN and a SYN-ACK that are lost, of refused attempts and of UDP were seen with conntrack -L on Linux 6.18.
 func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 	const s = time.Second
 	for _, row := range []struct {
@@ -29,6 +29,9 @@ func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 		}, 432000 * s},
 		{"opened, and something is not acknowledged", sim.Tracking{}, unacknowledged, 300 * s},
 		{"one's own time for an open connection, whatever is acknowledged", sim.Tracking{Established: 400 * s}, unacknowledged, 400 * s},
+		{"three keep-alive probes without an answer", sim.Tracking{}, probed(3), 432000 * s},
+		{"four", sim.Tracking{}, probed(4), 300 * s},
+		{"one's own time for an open connection, whatever is probed", sim.Tracking{Established: 400 * s}, probed(4), 400 * s},
 		{"SYN without an answer", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
 			server.PowerOff()
 			client.SetTCP(sim.TCPConfig{SynRetries: -1, SynLinearTimeouts: -1})
@@ -172,6 +175,63 @@ func unacknowledged(t *testing.T, n *sim.Network, client, server *sim.Host) {
 	time.Sleep(1)
 	client.PowerOff()
 	time.Sleep(10*ms - 1)
+}
+
+// probed has a client send so many keep-alive probes, one a second, to a server without power.
+func probed(count int) func(*testing.T, *sim.Network, *sim.Host, *sim.Host) {
+	return func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+		client.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Idle: time.Second, Interval: time.Second, Count: 9}})
+		dialer := client.Dialer()
+		dialer.KeepAlive = 0
+		listen(t, server, ":7")
+		c, err := dialer.Dial("tcp", "server:7")
+		require.NoError(t, err)
+		c.Write([]byte("x"))
+		time.Sleep(40 * ms) // and its acknowledgement
+		server.PowerOff()
+		time.Sleep(time.Duration(count)*time.Second + 1) // the last probe has left
+		client.PowerOff()
+		time.Sleep(10*ms - 1)
+	}
+}
+
+// A connection whose beginning a box has missed is remembered for 300 s until something comes after the first answer.
+func TestForHowLongAnAdoptedConnectionIsRemembered(t *testing.T) {
+	for _, row := range []struct {
+		name           string
+		client, server int // what each sends, the client first
+		want           time.Duration
+	}{
+		{"something, and its acknowledgement", 1, 0, 300 * time.Second},
+		{"the same twice", 2, 0, 432000 * time.Second},
+		{"something, and an answer that is acknowledged", 1, 1, 432000 * time.Second},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				client, server, r := n.Host("client"), n.Host("server"), n.Router("firewall")
+				n.Link(client, r, netem.Config{Delay: 10 * ms})
+				n.Link(r, server, netem.Config{Delay: 10 * ms})
+				silent(client, server)
+				w := r.Firewall(sim.Tracking{}, client)
+				c, peer := pair(t, client, server)
+				time.Sleep(100 * ms)
+				w.Forget()
+				for range row.client {
+					c.Write([]byte("x"))
+					time.Sleep(30 * ms) // its acknowledgement has passed the box
+				}
+				for range row.server {
+					time.Sleep(10 * ms)
+					peer.Write([]byte("y"))
+					time.Sleep(30 * ms)
+				}
+				time.Sleep(row.want - 1)
+				require.Equal(t, 1, w.Stats().Open, "a nanosecond before its time")
+				time.Sleep(2)
+				require.Equal(t, sim.TrackingStats{Opened: 2, Expired: 1, Forgotten: 1}, w.Stats())
+			})
+		})
+	}
 }
 
 // askedByUDP has a client send some, each of which is answered, and returns when the last answer has passed the box.
