@@ -124,7 +124,7 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) {
 	if opener {
 		me, peer = 0, 1
 	}
-	if s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN && opener && c.state >= trackTimeWait { // the same addresses again
+	if opens(s) && opener && c.state >= trackTimeWait { // the same addresses again
 		c.state, c.closed, c.ends, c.owed, c.answered = trackSynSent, [2]closing{}, [2]uint64{}, [2]bool{}, false
 	}
 	if s.Flags&(tcp.SYN|tcp.FIN|tcp.RST|tcp.ACK) == tcp.ACK {
@@ -152,7 +152,7 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) {
 	switch {
 	case s.Flags&tcp.RST != 0:
 		c.state = trackClose
-	case s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN:
+	case opens(s):
 	case c.state == trackClose:
 	case c.state == trackSynSent && s.Flags&tcp.SYN != 0:
 		c.state = trackSynRecv

@@ -274,8 +274,17 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 		t.proto = pkt.icmp.about
 	}
 	c = k.known[t]
-	return c, c != nil && c.ask == t
+	opener = c != nil && c.ask == t
+	if c != nil && !opener && c.state == trackTimeWait && opens(segmentOf(pkt)) { // tcp_packet: a new one, the other way round
+		k.forget(c)
+		k.stats.Expired++
+		return nil, false
+	}
+	return c, opener
 }
+
+// opens says that a segment is the first of a connection.
+func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN }
 
 // pass has a packet of a known connection go on, and takes note of it.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
@@ -330,7 +339,7 @@ func (k *tracker) begins(pkt *packet) bool {
 	if s == nil {
 		return pkt.proto == protoUDP
 	}
-	return s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN || s.Flags&(tcp.SYN|tcp.RST) == 0 && k.conf.Stray == StrayAdopted
+	return opens(s) || s.Flags&(tcp.SYN|tcp.RST) == 0 && k.conf.Stray == StrayAdopted
 }
 
 // crowded ends a packet that would begin a connection for which there is no room, if that is so.

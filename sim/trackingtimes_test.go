@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
@@ -192,6 +193,46 @@ func probed(count int) func(*testing.T, *sim.Network, *sim.Host, *sim.Host) {
 		time.Sleep(time.Duration(count)*time.Second + 1) // the last probe has left
 		client.PowerOff()
 		time.Sleep(10*ms - 1)
+	}
+}
+
+// A SYN from the other side on the addresses of a connection that has ended is of a new one, that only those inside may open: seen with nft
+// on Linux 6.18 (ct state new).
+func TestWhoWasCalledMayNotCallBackOnAnOldConnection(t *testing.T) {
+	for _, inside := range []bool{true, false} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			client, server, r := n.Host("client"), n.Host("server"), n.Router("firewall")
+			n.Link(client, r, netem.Config{Delay: 10 * ms})
+			n.Link(r, server, netem.Config{Delay: 10 * ms})
+			silent(client, server)
+			openers := []sim.Node{client}
+			if !inside {
+				openers = nil // anybody may
+			}
+			w := r.Firewall(sim.Tracking{}, openers...)
+			l := listen(t, server, ":7")
+			c, err := dialerOf(client, &net.TCPAddr{Port: 5000}).Dial("tcp", "server:7")
+			require.NoError(t, err)
+			peer, err := l.Accept()
+			require.NoError(t, err)
+			l.Close()
+			c.Close()
+			time.Sleep(30 * ms)
+			peer.Close()
+			time.Sleep(70 * time.Second) // the client has it in TIME_WAIT for 60 s, the box for 120 s
+			listen(t, client, ":5000")
+			d := dialerOf(server, &net.TCPAddr{Port: 7})
+			d.Timeout = 10 * time.Second
+			_, err = d.Dial("tcp", "client:5000")
+			if inside {
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.Equal(t, 1, w.Stats().Expired)
+				require.NotZero(t, w.Stats().Strays)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, sim.TrackingStats{Open: 1, Opened: 2, Expired: 1}, w.Stats())
+		})
 	}
 }
 
