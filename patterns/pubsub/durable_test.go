@@ -63,10 +63,9 @@ func TestSubscribeRacesPublish(t *testing.T) {
 func TestRestartKeepsPositions(t *testing.T) {
 	for _, online := range []bool{true, false} {
 		t.Run(fmt.Sprint("online=", online), func(t *testing.T) {
-			folder := t.TempDir()
 			inBubble(t, func(t *testing.T, w *world) {
 				reopen := func() {
-					log, err := eventlog.OpenDisk(filepath.Join(folder, "log"), eventlog.Options{})
+					log, err := eventlog.OpenDisk(filepath.Join(w.folder, "log"), eventlog.Options{})
 					require.NoError(t, err)
 					w.stop()
 					w.log = log

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -54,7 +55,9 @@ func inBubble(t *testing.T, f func(t *testing.T, w *world)) {
 	folder := t.TempDir()
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := onMemory(t, n)
-		w.folder = folder
+		var err error
+		w.folder, err = os.MkdirTemp(folder, "") // of this seed and run
+		require.NoError(t, err)
 		w.start()
 		defer w.close()
 		f(t, w)
