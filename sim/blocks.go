@@ -5,8 +5,8 @@ package sim
 // read a block its bytes are never looked at again: a copy of them that still travels is old
 // to the receiver, which throws it away unread.
 type blockPool struct {
-	retired     [mostRetired]retiredBlock // a ring
-	first, last uint                      // of it, counted without end
+	retired     []retiredBlock // a ring of mostRetired, once there is one
+	first, last uint           // of it, counted without end
 }
 
 type retiredBlock struct {
@@ -58,6 +58,9 @@ func (p *blockPool) pop() retiredBlock {
 }
 
 func (p *blockPool) push(b retiredBlock) {
+	if p.retired == nil { // most tests retire none
+		p.retired = make([]retiredBlock, mostRetired)
+	}
 	p.retired[p.last%mostRetired] = b
 	p.last++
 }

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/squall-sim/squall/sim/internal/exact"
@@ -106,13 +107,13 @@ func ownArgs() []string {
 }
 
 // thisPackage is the import path of the package that is tested.
-func thisPackage() string {
+var thisPackage = sync.OnceValue(func() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "."
 	}
 	return strings.TrimSuffix(info.Path, ".test")
-}
+})
 
 // thisDir is where the test binary was started, which for go test is the folder of the
 // package: tests may go elsewhere.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +93,16 @@ func thisGoroutine() (id, bubble string) {
 	return m[1], m[3]
 }
 
+// thisBubble returns the number of the bubble of the goroutine that calls, or "". In a bubble instants have no reading of
+// a monotonic clock: so who has one need not look at its stack.
+func thisBubble() string {
+	if now := time.Now(); now != now.Round(0) {
+		return ""
+	}
+	_, bubble := thisGoroutine()
+	return bubble
+}
+
 // plainHeader reads the header of a goroutine that runs and has no labels, as headerPattern does, but quicker: every
 // test asks several times.
 func plainHeader(dump string) (id, bubble string, ok bool) {
@@ -134,6 +145,8 @@ func (n *Network) awaitGoroutines() []goroutine {
 var knownRoots = map[string]bool{
 	"runtime.main":                         true,
 	"testing.tRunner":                      true,
+	"testing.(*B).run1.func1":              true, // a benchmark that calls Test
+	"testing.(*B).launch":                  true,
 	"testing/synctest.Test.func1":          true,
 	ownPackage + ".(*bubbleRun).run.func1": true,
 	ownPackage + ".newWatchdog.func1":      true,
@@ -150,7 +163,8 @@ func nobodyElse() bool {
 		all = new([64]runtime.StackRecord)
 	}
 	defer profileRoom.Store(all)
-	count, ok := runtime.GoroutineProfile(all[:])
+	// The runtime makes as much room as it is given. There may be some more goroutines than a moment ago.
+	count, ok := runtime.GoroutineProfile(all[:min(runtime.NumGoroutine()+8, len(all))])
 	if !ok {
 		return false
 	}
@@ -167,29 +181,38 @@ var profileRoom atomic.Pointer[[64]runtime.StackRecord] // nil while it is used
 // rootOf is the function with which a goroutine began; for a coroutine, that which was given to iter.Pull; "" if the stack is
 // not there as a whole.
 func rootOf(stack []uintptr) string {
-	outer := func(i int) string { // the function that has been called last, without those that are inlined into it
-		if i < 0 {
-			return ""
-		}
-		name := ""
-		frames := runtime.CallersFrames(stack[i : i+1])
-		for more := true; more; {
-			var f runtime.Frame
-			f, more = frames.Next()
-			name = f.Function
-		}
-		return name
-	}
 	last := len(stack) - 1
-	if outer(last) != "runtime.goexit" {
+	if outermost(stack, last) != "runtime.goexit" {
 		return ""
 	}
-	root := outer(last - 1)
+	root := outermost(stack, last-1)
 	if root == "runtime.corostart" { // below it, a function of iter.Pull's that calls the coroutine's
-		root = outer(last - 3)
+		root = outermost(stack, last-3)
 	}
 	return root
 }
+
+// outermost is the function of the i-th call of a stack that the others of the call are inlined into; "" if there is no such call.
+func outermost(stack []uintptr, i int) string {
+	if i < 0 {
+		return ""
+	}
+	if name, ok := callNames.Load(stack[i]); ok {
+		return name.(string)
+	}
+	name := ""
+	frames := runtime.CallersFrames(stack[i : i+1])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		name = f.Function
+	}
+	callNames.Store(stack[i], name)
+	return name
+}
+
+// callNames are what outermost has found, by the addresses of the calls: every test asks for the same few.
+var callNames sync.Map
 
 // stacksOf describes goroutines, those with the same calls once, by the whole stack of the first; at
 // most ten.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"flag"
 	"iter"
 	"net"
 	"runtime"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -96,6 +98,35 @@ func TestPlainHeaders(t *testing.T) {
 			require.Equal(t, want, id+" "+bubble, header)
 		}
 	}
+}
+
+// Were instants of a bubble read by a monotonic clock, too, thisBubble would find none.
+func TestBubbleIsKnownByItsClock(t *testing.T) {
+	require.Empty(t, thisBubble())
+	synctest.Test(t, func(t *testing.T) {
+		for range 2 {
+			_, bubble := thisGoroutine()
+			require.NotEmpty(t, bubble)
+			require.Equal(t, bubble, thisBubble())
+			time.Sleep(150 * 365 * 24 * time.Hour)
+		}
+	})
+}
+
+// What a benchmark measures of a test is what a test costs.
+func TestBenchmarkIsNobodyElse(t *testing.T) {
+	if strings.Contains(stackDump(), ownPackage+".(*weight).") {
+		t.Skip("another test has left a ballast behind, so that all stacks are looked at")
+	}
+	const name = "test.benchtime"
+	before := flag.Lookup(name).Value.String()
+	require.NoError(t, flag.Set(name, "2x"))
+	defer func() { require.NoError(t, flag.Set(name, before)) }()
+	testing.Benchmark(func(b *testing.B) { // once for a first look, in a goroutine of its own, then twice
+		for range b.N {
+			synctest.Test(t, func(t *testing.T) { require.True(t, nobodyElse(), stackDump()) })
+		}
+	})
 }
 
 // Every test ends with a look at who is left, which is quick if nobody is.

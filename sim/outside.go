@@ -99,7 +99,7 @@ var bubbles sync.Map
 
 // networkOfBubble is the network of the test that the calling goroutine belongs to, or nil.
 func networkOfBubble() *Network {
-	if _, bubble := thisGoroutine(); bubble != "" {
+	if bubble := thisBubble(); bubble != "" {
 		if n, ok := bubbles.Load(bubble); ok {
 			return n.(*Network)
 		}

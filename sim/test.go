@@ -190,7 +190,7 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 
 // mustBeOutside panics in a bubble, which cannot hold another one.
 func mustBeOutside(function string) {
-	if _, bubble := thisGoroutine(); bubble != "" {
+	if thisBubble() != "" {
 		panic("sim: " + function + " is called inside Test, Try or synctest.Test: it makes a bubble of its own, and one bubble cannot hold another")
 	}
 }
@@ -351,7 +351,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 			n.log.film = newFilm(n)
 		}
 		n.startPulse()
-		_, n.harness.bubbleID = thisGoroutine()
+		n.harness.bubbleID = thisBubble()
 		n.harness.run.Store(run)
 		o.trace = n.log.trace
 		run.network.Store(n)
