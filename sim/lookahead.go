@@ -64,20 +64,20 @@ func (n *Network) observable(i int, at int64, looks *int) int64 {
 	}
 	*looks--
 	at = n.observableIn(e, at)
+	for c := 4*i + 1; c < min(4*i+5, len(n.queue.events)); c++ {
+		at = n.observable(c, at, looks)
+	}
+	// The lines come last: mostly the program observes something before most of what stands in them.
 	if pkt, ok := e.what.(*packet); ok {
 		for next := pkt.line.next; next != nil && next.line.when < at; next = next.line.next {
 			if *looks == 0 {
 				n.lookahead.alarmFor = nil
-				at = next.line.when
-				break
+				return next.line.when
 			}
 			*looks--
 			behind := next.event()
 			at = n.observableIn(&behind, at)
 		}
-	}
-	for c := 4*i + 1; c < min(4*i+5, len(n.queue.events)); c++ {
-		at = n.observable(c, at, looks)
 	}
 	return at
 }
