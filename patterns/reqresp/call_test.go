@@ -526,6 +526,29 @@ func TestClientCheck(t *testing.T) {
 	}
 }
 
+// A server is asked for the same by either carrier, and what is no request of HTTP is not sent.
+func TestPaths(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.server.Handle = func(_ context.Context, r *reqresp.Request) (reqresp.Effect, error) {
+			return func(reqresp.Tx) (*reqresp.Response, error) { return &reqresp.Response{Body: []byte(r.Path)}, nil }, nil
+		}
+		w.serve()
+		for _, row := range []struct{ path, want string }{
+			{"", "/"}, {"?full", "/?full"}, {"/a b", "/a%20b"}, {"/a#b", "/a"}, {"/a?b#c", "/a?b"}, {"//a/b", "//a/b"}, {"/a:b", "/a:b"}, {"/ä", "/%C3%A4"}, {"/a%2fb", "/a%2fb"},
+		} {
+			answer, err := w.client.Call(w.Context(), reqresp.Request{Path: row.path})
+			require.NoError(w, err, row.path)
+			require.Equal(w, row.want, string(answer.Body), row.path)
+		}
+		began := w.client.Stats().Attempts
+		for _, r := range []reqresp.Request{{Path: "a"}, {Path: "/%zz"}, {Path: "/a\nb"}, {Method: "GET /"}} {
+			_, err := w.client.Call(w.Context(), r)
+			require.Equal(w, reqresp.NotExecuted, reqresp.OutcomeOf(err), "%+v", r)
+		}
+		require.Equal(w, began, w.client.Stats().Attempts)
+	})
+}
+
 func TestOutcomeOf(t *testing.T) {
 	require.Equal(t, reqresp.Done, reqresp.OutcomeOf(nil))
 	require.Equal(t, reqresp.Unknown, reqresp.OutcomeOf(errors.New("of someone else")))

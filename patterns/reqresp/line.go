@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,7 +65,7 @@ func (l *line) attempt(ctx context.Context, r *Request, header http.Header) resu
 	if err != nil {
 		return result{err: err, outcome: NotExecuted}
 	}
-	path := r.Path
+	path, _, _ := strings.Cut(r.Path, "#") // as net/http does, which sends no fragment
 	if path == "" || path[0] == '?' {
 		path = "/" + path
 	}

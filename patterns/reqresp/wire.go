@@ -195,13 +195,16 @@ func (f *frame) request(maxBody int) (*http.Request, []byte, error) {
 		return nil, nil, err
 	}
 	if !strings.HasPrefix(head.Path, "/") {
-		return nil, nil, fmt.Errorf("path is %.40q: want one that begins with a slash", head.Path)
+		return nil, nil, badHead{fmt.Errorf("path is %.40q: want one that begins with a slash", head.Path)}
 	}
 	u, err := url.ParseRequestURI(head.Path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("path %.40q: %w", head.Path, err)
+		return nil, nil, badHead{fmt.Errorf("path is %.40q: %w", head.Path, errors.Unwrap(err))} // without the path, which may be long
 	}
-	r, err := http.NewRequest(head.Method, "/", nil) // which checks the method
+	if strings.Trim(head.Method, tokenBytes) != "" {
+		return nil, nil, badHead{fmt.Errorf("method is %.40q: want a token (RFC 9110, section 9.1)", head.Method)}
+	}
+	r, err := http.NewRequest(head.Method, "/", nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -80,7 +80,7 @@ func TestFramesThatAreNone(t *testing.T) {
 		{"a head longer than the frame", appendFrame(nil, frameRequest, 1, []byte{0, 0, 0, 9, '{', '}'}), "head of 9 bytes"},
 		{"a head that is none", message(frameRequest, "[]", ""), "head:"},
 		{"a path without a slash", message(frameRequest, `{"method":"GET","path":"a"}`, ""), "begins with a slash"},
-		{"a path with a space", message(frameRequest, `{"method":"GET","path":"/a\u0000"}`, ""), "path"},
+		{"a path with a NUL", message(frameRequest, `{"method":"GET","path":"/a\u0000"}`, ""), "path"},
 		{"a method that is none", message(frameRequest, `{"method":"G T","path":"/"}`, ""), "method"},
 		{"a body that is too long", message(frameRequest, `{"method":"GET","path":"/"}`, strings.Repeat("x", 101)), "more than 100 bytes"},
 		{"a status that is none", message(frameAnswer, `{"status":199}`, ""), "status is 199: want 200 to 599"},
@@ -102,8 +102,8 @@ func TestFramesThatAreNone(t *testing.T) {
 }
 
 // Whatever comes, no more is kept than may be, and what is understood is what was sent.
-// What net/http refuses in a header is refused over Serve with the same status, and the connection goes on. A key with other bytes than
-// printable ASCII is the draft's 400.
+// What net/http refuses in a head is refused over Serve with the same status, and the connection goes on, on which other calls wait. A key
+// with other bytes than printable ASCII is the draft's 400.
 func TestBadHeadsAreAnswered(t *testing.T) {
 	executed := 0
 	s := &Server{Handle: func(context.Context, *Request) (Effect, error) { executed++; return nil, nil }}
@@ -118,20 +118,27 @@ func TestBadHeadsAreAnswered(t *testing.T) {
 	defer conn.Close()
 	io.WriteString(conn, preface)
 	require.NoError(t, readPreface(conn))
+	good, header := `"method":"POST","path":"/"`, func(h string) string { return `"method":"POST","path":"/","header":{` + h + `}` }
 	for i, row := range []struct {
-		header string
+		head   string
 		status int
 		text   string
 	}{
-		{"\"Idempotency-Key\":[\"k\xff\"]", 400, "head is not UTF-8"},
-		{`"Idempotency-Key":["k\u00e9"]`, 400, "Idempotency-Key has byte 0xc3: want printable ASCII"},
-		{`"Idempotency-Key":["a","b"]`, 400, "Idempotency-Key comes 2 times: want one"},
-		{`"X":["a\r\nY: b"]`, 400, `X is "a\r\nY: b": want UTF-8 without control characters`},
-		{`"X Y":["a"]`, 400, `header name "X Y": want a token`},
-		{`"":["a"]`, 400, `header name "": want a token`},
-		{`"X":["caf\u00e9"],"Idempotency-Key":["\"k\""]`, 200, ""},
+		{`"method":"POST /x","path":"/"`, 400, `method is "POST /x": want a token`},
+		{`"method":"POST"`, 400, `path is "": want one that begins with a slash`},
+		{`"method":"POST","path":"http://other/"`, 400, `path is "http://other/": want one that begins with a slash`},
+		{`"method":"POST","path":"/a\nb"`, 400, `path is "/a\nb": net/url: invalid control character in URL`},
+		{`"method":"POST","path":"/%zz"`, 400, `path is "/%zz": invalid URL escape "%zz"`},
+		{good, 200, ""},
+		{header("\"Idempotency-Key\":[\"k\xff\"]"), 400, "head is not UTF-8"},
+		{header(`"Idempotency-Key":["k\u00e9"]`), 400, "Idempotency-Key has byte 0xc3: want printable ASCII"},
+		{header(`"Idempotency-Key":["a","b"]`), 400, "Idempotency-Key comes 2 times: want one"},
+		{header(`"X":["a\r\nY: b"]`), 400, `X is "a\r\nY: b": want UTF-8 without control characters`},
+		{header(`"X Y":["a"]`), 400, `header name "X Y": want a token`},
+		{header(`"":["a"]`), 400, `header name "": want a token`},
+		{header(`"X":["caf\u00e9"],"Idempotency-Key":["\"k\""]`), 200, ""},
 	} {
-		head := `{"method":"POST","path":"/","header":{` + row.header + `}}`
+		head := "{" + row.head + "}"
 		_, err := conn.Write(appendFrame(nil, frameRequest, uint64(i), append([]byte{0, 0, 0, byte(len(head))}, head...)))
 		require.NoError(t, err)
 		f, err := readFrame(conn, 1000, func() {})
@@ -139,13 +146,13 @@ func TestBadHeadsAreAnswered(t *testing.T) {
 		require.EqualValues(t, i, f.id)
 		answer, err := f.answer(1000)
 		require.NoError(t, err)
-		require.Equal(t, row.status, answer.Status, row.header)
+		require.Equal(t, row.status, answer.Status, row.head)
 		require.Contains(t, string(answer.Body), row.text)
 		if row.status == 400 {
 			require.Equal(t, saysNotExecuted, answer.Header.Get(HeaderOutcome))
 		}
 	}
-	require.Equal(t, 1, executed)
+	require.Equal(t, 2, executed)
 	_, err = appendMessage(nil, frameRequest, 1, requestHead{"GET", "/", http.Header{"X": {"caf\xe9"}}}, nil)
 	require.ErrorContains(t, err, `X is "caf\xe9": want UTF-8`, "it would arrive as another")
 }
