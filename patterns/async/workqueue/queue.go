@@ -11,6 +11,7 @@ import (
 
 	"github.com/squall-sim/squall/patterns/access"
 	"github.com/squall-sim/squall/patterns/internal/fields"
+	"github.com/squall-sim/squall/patterns/internal/group"
 	"github.com/squall-sim/squall/patterns/internal/polling"
 	"github.com/squall-sim/squall/patterns/retry"
 )
@@ -59,14 +60,13 @@ type Queue struct {
 	log      *slog.Logger
 
 	mu      sync.Mutex
-	stage   error // nil, ErrDraining or ErrClosed
-	busy    bool  // one caller has the table
-	waiting []*call
+	stage   error           // nil, ErrDraining or ErrClosed
 	leasing []chan struct{} // of calls that wait for a job, in their order
 	watches map[string][]chan struct{}
 	timer   *time.Timer // at what is due next, while somebody waits
 
-	table *table // of the caller that has it, and so is the store
+	calls group.Group[*call]
+	table *table // of the call that leads, and so is the store
 	store *store
 
 	stats struct{ added, leased, finished, retried, lost, dead atomic.Int64 }
@@ -358,10 +358,11 @@ func (q *Queue) Close() error {
 	if !q.started {
 		return nil
 	}
-	q.turn() // waits for those that have the store
-	defer q.handOver()
-	err := q.store.close()
-	q.store = nil
+	var err error
+	q.alone(func() {
+		err = q.store.close()
+		q.store = nil
+	})
 	return err
 }
 

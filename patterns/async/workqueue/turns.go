@@ -1,88 +1,68 @@
 package workqueue
 
 import (
+	"context"
 	"slices"
 	"time"
+
+	"github.com/squall-sim/squall/patterns/internal/group"
 )
 
-// call is something that a caller does with the table.
+// call is something that a caller does with the table: a change, or nil for what wants the table to itself.
 type call struct {
-	run   func(now time.Time) error
-	turn  chan struct{} // closed when it leads, or is done
-	leads bool
-	err   error
+	run func(now time.Time) error
+	err error
 }
 
 // do runs a function that changes the table, and returns when the change is on the disk; if that
-// fails nothing was changed. Those that come meanwhile wait, and share the next transaction: one of
-// them leads, and runs all of them in the order in which they came. A function that returns an error
+// fails nothing was changed. Those that come meanwhile share the next transaction. A function that returns an error
 // has changed nothing.
 func (q *Queue) do(run func(now time.Time) error) error {
 	if err := q.Start(); err != nil {
 		return err
 	}
-	c := q.wait(run)
-	if c.leads {
-		q.lead()
+	c := &call{run: run}
+	if q.join(c) {
+		these := q.calls.Take(func(c *call) bool { return c.run != nil })
+		q.commit(these)
+		q.calls.Done(these)
 	}
 	return c.err
 }
 
-// turn waits until the caller has the table to itself. handOver gives it back.
-func (q *Queue) turn() { q.wait(nil) }
-
-func (q *Queue) wait(run func(now time.Time) error) *call {
-	c := &call{run: run, turn: make(chan struct{})}
-	q.mu.Lock()
-	if !q.busy {
-		q.busy, c.leads = true, true
-		q.waiting = append(q.waiting, c)
-		q.mu.Unlock()
-		return c
-	}
-	q.waiting = append(q.waiting, c)
-	q.mu.Unlock()
-	<-c.turn
-	return c
+// alone runs a function that has the table to itself, after those that came before it.
+func (q *Queue) alone(run func()) {
+	q.join(&call{})
+	// Whoever leads the calls before this one stops in front of it, so that it always leads itself.
+	these := q.calls.Take(func(*call) bool { return false })
+	defer q.calls.Done(these)
+	run()
 }
 
-// lead runs those that wait, up to one that wants the table to itself.
-func (q *Queue) lead() {
-	q.mu.Lock()
-	n := 1
-	for n < len(q.waiting) && q.waiting[n].run != nil {
-		n++
-	}
-	batch := slices.Clone(q.waiting[:n])
-	q.waiting = slices.Delete(q.waiting, 0, n-1) // and one that handOver takes out
-	closed := q.stage == ErrClosed
-	q.mu.Unlock()
+// join waits until c leads, or is done.
+func (q *Queue) join(c *call) (leads bool) {
+	leads, _ = q.calls.Join(context.Background(), &group.Call[*call]{Value: c}) // whose error is the context's
+	return leads
+}
 
-	if closed {
-		for _, c := range batch {
-			c.err = ErrClosed
+func (q *Queue) commit(these []*group.Call[*call]) {
+	if q.ending() == ErrClosed {
+		for _, c := range these {
+			c.Value.err = ErrClosed
 		}
-	} else {
-		q.commit(batch)
+		return
 	}
-	for _, c := range batch[1:] {
-		close(c.turn)
-	}
-	q.handOver()
-}
-
-func (q *Queue) commit(batch []*call) {
 	now := time.Now()
 	q.table.begin()
 	q.table.advance(now)
-	for _, c := range batch {
-		c.err = c.run(now)
+	for _, c := range these {
+		c.Value.err = c.Value.run(now)
 	}
 	if err := q.store.save(q.table); err != nil {
 		q.log.Error("the disk failed", "error", err)
 		q.table.rollback()
-		for _, c := range batch {
-			c.err = err
+		for _, c := range these {
+			c.Value.err = err
 		}
 	}
 	q.jobs.Store(int64(len(q.table.jobs)))
@@ -131,17 +111,6 @@ func (q *Queue) arm() {
 		return
 	}
 	q.timer = time.AfterFunc(time.Until(at), func() { _ = q.do(func(time.Time) error { return nil }) })
-}
-
-// handOver ends a turn, and has the one who has waited for longest begin the next.
-func (q *Queue) handOver() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting = slices.Delete(q.waiting, 0, 1)
-	if q.busy = len(q.waiting) > 0; q.busy {
-		q.waiting[0].leads = true
-		close(q.waiting[0].turn)
-	}
 }
 
 // giveWayTo takes a call that no longer waits for a job out of the order; if it was woken for one,
