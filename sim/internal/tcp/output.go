@@ -253,6 +253,7 @@ func (c *Conn) nagleHolds(small bool) bool {
 // segments.
 func (c *Conn) sendNew(n int, fin, push bool, mss int, kind Kind) (count uint32) {
 	end := c.nxt + uint64(n)
+	alike := c.alike()
 	for {
 		k := min(int(end-c.nxt), mss)
 		wasEmpty := c.tx.empty()
@@ -274,10 +275,14 @@ func (c *Conn) sendNew(n int, fin, push bool, mss int, kind Kind) (count uint32)
 				s.flag |= txFIN
 			}
 		}
-		if c.inFlight() == 1 && c.cub != nil {
-			c.cub.shift(c.now, c.lastSent)
+		if count > 1 && alike {
+			c.transmitBehind(i, kind, last)
+		} else {
+			if c.inFlight() == 1 && c.cub != nil {
+				c.cub.shift(c.now, c.lastSent)
+			}
+			c.transmit(i, kind, last && count > 1)
 		}
-		c.transmit(i, kind, last && count > 1)
 		c.nxt = s.end()
 		if wasEmpty || c.timer == timerProbe {
 			c.rearmRTO()
@@ -329,6 +334,37 @@ func (c *Conn) transmit(i uint32, kind Kind, burst bool) {
 		c.lastSent = c.now
 	}
 	c.send(out)
+}
+
+// alike says that of the segments that c sends now at once, those behind the first have a header like its own, but for
+// what is theirs: they offer the window that it has offered, and have nothing to report.
+func (c *Conn) alike() bool {
+	return c.ooo == nil && c.ack&ackNoMem == 0 && c.rcvScale > 0
+}
+
+// transmitBehind is transmit for a segment of new data behind another one of its buffer, if they are alike.
+func (c *Conn) transmitBehind(i uint32, kind Kind, last bool) {
+	s := c.tx.at(i)
+	s.sent, s.order = c.now, c.segsOut+1
+	s.delivered = c.rec.delivered
+	c.tx.linkLast(i, s)
+	out := c.newSegment(ACK)
+	out.Kind = kind
+	out.Seq = s.seq
+	out.Payload = s.data
+	if last {
+		out.Flags |= PSH
+		if s.flag&txFIN != 0 {
+			out.Flags |= FIN
+		}
+	}
+	c.sendECN(out)
+	if c.ecn&ecnDemandCWR != 0 {
+		out.Flags |= ECE
+	}
+	out.Window = c.offered()
+	c.segsOut++
+	c.out.Send(c, out)
 }
 
 // newSegment is a segment with the fields that all have in common.

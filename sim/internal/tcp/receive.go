@@ -121,8 +121,11 @@ func (c *Conn) selectWindow() uint32 {
 	c.rcvWnd = w
 	c.rcvWup = c.rcvNxt
 	c.rcvMax = max(c.rcvMax, c.rcvWup+uint64(w))
-	return w &^ (unit - 1)
+	return c.offered()
 }
+
+// offered is the window as the last segment has offered it, in units of the scale.
+func (c *Conn) offered() uint32 { return c.rcvWnd &^ (1<<c.rcvScale - 1) }
 
 // receiveData takes the payload and FIN of an acceptable segment (tcp_data_queue).
 func (c *Conn) receiveData(s *Segment) {

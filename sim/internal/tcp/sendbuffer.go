@@ -347,7 +347,11 @@ func (q *txQueue) find(seq uint64) uint32 {
 // touch makes segment i the last in the order of time.
 func (q *txQueue) touch(i uint32) {
 	q.unlink(i)
-	s := q.at(i)
+	q.linkLast(i, q.at(i))
+}
+
+// linkLast is touch for segment i, which is s, if it is not in the order.
+func (q *txQueue) linkLast(i uint32, s *txSegment) {
 	s.flag |= txLinked
 	s.prev, s.next = q.last, none
 	if q.last != none {
