@@ -24,15 +24,19 @@ func (o *connOutput) RetireBlock(b []byte, end uint64) { o.n.pool.blocks.retire(
 
 // Send implements [tcp.Output].
 func (o *connOutput) Send(from *tcp.Conn, s *tcp.Segment) {
-	pkt := o.n.pool.packet(&o.flow, protoTCP, o.ends.local, o.ends.remote)
+	n := o.n
+	pkt := n.pool.packet(&o.flow, protoTCP, o.ends.local, o.ends.remote)
 	pkt.seg, pkt.size = s, s.Size()
+	if (o.opts == nil || o.opts.crossing == nil) && n.straightOn(pkt) {
+		return
+	}
 	if b := o.flow.path.pipes()[0].neighbourOf(o.flow.path.six); b != nil && from.TakeProgress() {
-		b.confirm(o.n.clock.at)
+		b.confirm(n.clock.at)
 	}
 	if o.opts != nil && o.opts.crossing != nil {
-		o.opts.crossing.met(o.n.clock.at, pkt)
+		o.opts.crossing.met(n.clock.at, pkt)
 	}
-	o.n.dispatch(pkt, o.n.clock.at)
+	n.dispatch(pkt, n.clock.at)
 }
 
 // readByPeer is the sequence number up to which the peer's program has read.

@@ -46,5 +46,22 @@ func (n *Network) sendOut(m MTUDiscover, pkt *packet, now int64) {
 	}
 }
 
+// straightOn is dispatch for a segment, where nothing on its way to its first pipe could be of any concern to it: no
+// fault, no partition, no neighbour to be resolved, nobody who looks at it, nothing learned of the path. It is false, and nothing has happened, where something could.
+func (n *Network) straightOn(pkt *packet) bool {
+	f, way := pkt.flow, pkt.way
+	p := f.first
+	switch {
+	case p == nil, f.topology != n.wires.version, way.topology != n.wires.version, way.route[0] != p,
+		len(n.watch.broken) > 0, n.watch.sees != nil, len(n.wires.partitions) > 0, n.names.lost,
+		p.trouble != nil, p.neighbour != nil, p.byFlow, p.mtu < leastMTU6, pkt.size > p.mtu, way.learned.via != nil:
+		return false
+	}
+	pkt.pipes, pkt.df = way.route, true
+	n.record(n.clock.at, Sent, pkt, "")
+	n.enter(n.clock.at, pkt, p, &f.stream1, 0)
+	return true
+}
+
 // resume has a packet go on that a partition held.
 func (n *Network) resume(now int64, pkt *packet) { n.sendOut(MTUDiscoverWant, pkt, now) }

@@ -190,13 +190,25 @@ func (n *Network) putOn(now int64, pkt *packet, p *pipe) {
 		}
 		return
 	}
+	flow := uint64(0)
+	if p.byFlow {
+		flow = mix(pkt.flow.path.hash ^ mix(pkt.flow.id))
+	}
+	n.enter(now, pkt, p, pkt.flow.stream(p, pkt.hop), flow)
+}
+
+// enter has a packet of a flow enter a pipe that takes it as it is.
+func (n *Network) enter(now int64, pkt *packet, p *pipe, r *netem.Stream, flow uint64) {
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
-	sent := netem.Packet{Size: pkt.size, ECT: pkt.markable()}
-	if p.byFlow {
-		sent.Flow = mix(pkt.flow.path.hash ^ mix(pkt.flow.id))
+	if p.trouble == nil {
+		if at, ok := p.em.Pass(1, pkt.size, time.Duration(now), r); ok {
+			pkt.leaves.at = now
+			n.arriveAt(pkt, p, int64(at))
+			return
+		}
 	}
-	v := p.em.Send(sent, time.Duration(now), pkt.flow.stream(p, pkt.hop))
+	v := p.em.Send(netem.Packet{Size: pkt.size, ECT: pkt.markable(), Flow: flow}, time.Duration(now), r)
 	for i := range v.Copies {
 		a := &v.Copies[i]
 		p.stats.Duplicated++
@@ -255,57 +267,6 @@ func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
 // arriveAt has a packet arrive at the end of p at an instant, or as much later as a fault wants.
 func (n *Network) arriveAt(pkt *packet, p *pipe, at int64) {
 	n.queue.addPacket(pkt, after(at, pkt.leaves.lateOn(p)))
-}
-
-// uncouple makes pkt a train of its own.
-func (pkt *packet) uncouple() {
-	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
-	if pkt.proto == protoTCP && pkt.frag.whole == nil {
-		pkt.train.news = newsOf(pkt.seg)
-	}
-}
-
-// couple puts a train at the end of another.
-func (pkt *packet) couple(head *packet) {
-	t := &pkt.train
-	t.last.train.next = head
-	t.last = head.train.last
-	t.packets += head.train.packets
-	t.bytes += head.train.bytes
-	t.largest = max(t.largest, head.train.largest)
-	t.news = t.news.and(head.train.news)
-}
-
-// A train is packets that are at one place of one route and arrive at one instant,
-// one behind the other. The first of them stands for all: it has their event and, as long
-// as nothing but time happens to them, it alone moves.
-type train struct {
-	next    *packet // behind this one
-	last    *packet
-	packets int
-	bytes   int
-	largest int // packet, in bytes
-	news    news
-}
-
-// news is what a train has to tell a connection.
-type news struct {
-	ack   uint64    // the highest
-	flags tcp.Flags // all of them
-	data  bool
-}
-
-func newsOf(s *tcp.Segment) news { return news{s.Ack, s.Flags, len(s.Payload) > 0} }
-
-func (a news) and(b news) news {
-	return news{max(a.ack, b.ack), a.flags | b.flags, a.data || b.data}
-}
-
-// sameWay says that two packets are of one flow and at one place of one route. A fragment
-// is not one of those whose news are known.
-func (pkt *packet) sameWay(other *packet) bool {
-	return pkt.flow == other.flow && pkt.hop == other.hop && (pkt.frag.whole == nil) == (other.frag.whole == nil) &&
-		len(pkt.pipes) == len(other.pipes) && len(pkt.pipes) > 0 && &pkt.pipes[0] == &other.pipes[0]
 }
 
 // arriveTrain handles the arrival of a train.

@@ -115,6 +115,10 @@ func (q *eventQueue) changes() (all Schedule) {
 
 // addPacket lets a packet arrive at an instant.
 func (q *eventQueue) addPacket(pkt *packet, when int64) {
+	if f := q.lastTrain; f != nil && q.lastAt == when && q.lastOrd == q.ord && f.sameWay(pkt) {
+		f.follow(pkt)
+		return
+	}
 	pkt.uncouple()
 	q.addTrain(pkt, when)
 }

@@ -108,6 +108,18 @@ func (t *Trace) add(r record, text string) {
 
 // slot is where the next record goes. It must be filled, then sealed.
 func (t *Trace) slot() *record {
+	if last := len(t.chunks) - 1; last >= 0 {
+		chunk := &t.chunks[last]
+		if k := len(*chunk); k < min(cap(*chunk), chunkSize) {
+			*chunk = (*chunk)[:k+1]
+			return &(*chunk)[k]
+		}
+	}
+	return t.slotMade()
+}
+
+// slotMade is slot where there is no room.
+func (t *Trace) slotMade() *record {
 	last := len(t.chunks) - 1
 	if last < 0 || len(t.chunks[last]) == chunkSize {
 		var chunk []record // the first grows as needed
@@ -124,11 +136,7 @@ func (t *Trace) slot() *record {
 		last = len(t.chunks) - 1
 	}
 	chunk := &t.chunks[last]
-	if len(*chunk) == cap(*chunk) {
-		*chunk = append(*chunk, record{})
-	} else {
-		*chunk = (*chunk)[:len(*chunk)+1]
-	}
+	*chunk = append(*chunk, record{})
 	return &(*chunk)[len(*chunk)-1]
 }
 

@@ -1,0 +1,68 @@
+package sim
+
+import "github.com/squall-sim/squall/sim/internal/tcp"
+
+// A train is packets that are at one place of one route and arrive at one instant,
+// one behind the other. The first of them stands for all: it has their event and, as long
+// as nothing but time happens to them, it alone moves.
+type train struct {
+	next    *packet // behind this one
+	last    *packet
+	packets int
+	bytes   int
+	largest int // packet, in bytes
+	news    news
+}
+
+// news is what a train has to tell a connection.
+type news struct {
+	ack   uint64    // the highest
+	flags tcp.Flags // all of them
+	data  bool
+}
+
+// uncouple makes pkt a train of its own.
+func (pkt *packet) uncouple() {
+	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
+	if pkt.proto == protoTCP && pkt.frag.whole == nil {
+		pkt.train.news = newsOf(pkt.seg)
+	}
+}
+
+// follow puts one packet at the end of a train, which is what couple does with a train of one.
+func (pkt *packet) follow(next *packet) {
+	t := &pkt.train
+	next.train.next = nil
+	t.last.train.next = next
+	t.last = next
+	t.packets++
+	t.bytes += next.size
+	t.largest = max(t.largest, next.size)
+	if next.proto == protoTCP && next.frag.whole == nil {
+		t.news = t.news.and(newsOf(next.seg))
+	}
+}
+
+// couple puts a train at the end of another.
+func (pkt *packet) couple(head *packet) {
+	t := &pkt.train
+	t.last.train.next = head
+	t.last = head.train.last
+	t.packets += head.train.packets
+	t.bytes += head.train.bytes
+	t.largest = max(t.largest, head.train.largest)
+	t.news = t.news.and(head.train.news)
+}
+
+func newsOf(s *tcp.Segment) news { return news{s.Ack, s.Flags, len(s.Payload) > 0} }
+
+func (a news) and(b news) news {
+	return news{max(a.ack, b.ack), a.flags | b.flags, a.data || b.data}
+}
+
+// sameWay says that two packets are of one flow and at one place of one route. A fragment
+// is not one of those whose news are known.
+func (pkt *packet) sameWay(other *packet) bool {
+	return pkt.flow == other.flow && pkt.hop == other.hop && (pkt.frag.whole == nil) == (other.frag.whole == nil) &&
+		len(pkt.pipes) == len(other.pipes) && len(pkt.pipes) > 0 && &pkt.pipes[0] == &other.pipes[0]
+}
