@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -286,7 +287,7 @@ func (d *deskServer) close(key string, f *file, answer string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if f.Answer = answer; answer == "" {
-		delete(d.files, key)
+		maps.DeleteFunc(d.files, func(_ string, other *file) bool { return other == f }) // a flaw may have it under another name
 	} else if d.office.durable {
 		d.store()
 	}
