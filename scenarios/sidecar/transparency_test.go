@@ -306,6 +306,47 @@ var transparency = []scenario.Row{
 				require.Equal(t, fmt.Sprint("/", i), string(body))
 			}
 		}},
+	{Name: "SC-19 a service that ends its connection with each answer", Reason: "Connection: close is about one of two connections: the client keeps its own, and no POST is lost",
+		Story: func(t *testing.T, n *sim.Network) {
+			w := start(t, n, 1)
+			w.replicas[0].does(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Connection", "close")
+				io.WriteString(rw, "done")
+			})
+			conn, err := w.app.Dial("tcp", "app:15001")
+			require.NoError(t, err)
+			defer conn.Close()
+			for range 3 {
+				begin := n.Elapsed()
+				io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				require.NoError(t, err)
+				body, err := io.ReadAll(resp.Body)
+				require.NoError(t, err)
+				require.Equal(t, "done", string(body))
+				require.False(t, resp.Close, "the client's connection goes on")
+				require.Equal(t, 160*ms, round(n.Elapsed()-begin), "a new connection, and the request")
+				time.Sleep(sec)
+			}
+			require.EqualValues(t, 3, w.begun())
+		}},
+	{Name: "SC-19 a client that ends its connection with each request", Reason: "the same from the other side: the connections to the service are kept",
+		Story: func(t *testing.T, n *sim.Network) {
+			w := start(t, n, 1)
+			for _, took := range []time.Duration{160 * ms, 80 * ms, 80 * ms} {
+				begin := n.Elapsed()
+				conn, err := w.app.Dial("tcp", "app:15001")
+				require.NoError(t, err)
+				io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+				all, err := io.ReadAll(conn)
+				require.NoError(t, err)
+				require.Contains(t, string(all), "\r\nConnection: close\r\n")
+				require.True(t, strings.HasSuffix(string(all), "service0"), "%s", all)
+				require.Equal(t, took, round(n.Elapsed()-begin), "a new connection the first time alone")
+				conn.Close()
+			}
+			require.EqualValues(t, 3, w.begun())
+		}},
 	{Name: "SC-20 a client goes while it waits", Reason: "work for nobody, for as long as the service likes",
 		Story: goes("GET", "", 200*ms)},
 	{Name: "SC-20 a client goes, and the service reads its body first", Reason: "the same with a body",
