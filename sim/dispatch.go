@@ -59,7 +59,7 @@ func (n *Network) straightOn(pkt *packet) bool {
 	}
 	pkt.pipes, pkt.df = way.route, true
 	n.record(n.clock.at, Sent, pkt, "")
-	n.enter(n.clock.at, pkt, p, &f.stream1, 0)
+	n.admit(n.clock.at, pkt, p, &f.stream1, 0)
 	return true
 }
 

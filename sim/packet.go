@@ -194,11 +194,11 @@ func (n *Network) putOn(now int64, pkt *packet, p *pipe) {
 	if p.byFlow {
 		flow = mix(pkt.flow.path.hash ^ mix(pkt.flow.id))
 	}
-	n.enter(now, pkt, p, pkt.flow.stream(p, pkt.hop), flow)
+	n.admit(now, pkt, p, pkt.flow.stream(p, pkt.hop), flow)
 }
 
-// enter has a packet of a flow enter a pipe that takes it as it is.
-func (n *Network) enter(now int64, pkt *packet, p *pipe, r *netem.Stream, flow uint64) {
+// admit has a packet of a flow enter a pipe that takes it as it is.
+func (n *Network) admit(now int64, pkt *packet, p *pipe, r *netem.Stream, flow uint64) {
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
 	if p.trouble == nil {
