@@ -41,3 +41,39 @@ func TestHeapReturnsEventsInOrder(t *testing.T) {
 	}
 	require.Equal(t, want, got)
 }
+
+// An event whose socket has an earlier one is neither asked what the program can observe of it, nor kept when it comes to the front.
+func TestEventsThatAreOvertakenCountForNothing(t *testing.T) {
+	n := &Network{lookahead: lookahead{on: true}}
+	s := &overtakenTimer{at: 200, planned: plan(never)}
+	n.queue.schedule(s, classTimer, 1)
+	s.at = 40
+	n.queue.schedule(s, classTimer, 1)
+	require.Len(t, n.queue.events, 2)
+	look := mostLooks
+	require.EqualValues(t, 40, n.observable(0, never, &look))
+	require.Equal(t, 1, s.asked)
+
+	s.at = 300 // put off: the earlier event moves, and the later one goes when it is first
+	n.queue.front()
+	require.Len(t, n.queue.events, 1)
+	require.EqualValues(t, 300, n.queue.events[0].when)
+	s.at = never
+	n.queue.front()
+	require.Empty(t, n.queue.events)
+	require.EqualValues(t, never, s.planned)
+}
+
+type overtakenTimer struct {
+	at      int64
+	planned plan
+	asked   int
+}
+
+func (o *overtakenTimer) plan(uint64) *plan { return &o.planned }
+func (o *overtakenTimer) next(uint64) int64 { return o.at }
+func (o *overtakenTimer) due(int64, uint64) {}
+func (o *overtakenTimer) observable() int64 {
+	o.asked++
+	return o.at
+}

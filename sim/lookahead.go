@@ -84,6 +84,9 @@ func (n *Network) observable(i int, at int64, looks *int) int64 {
 
 // observableIn is the earliest instant at which the program can observe an event, but at most at.
 func (n *Network) observableIn(e *event, at int64) int64 {
+	if e.overtaken() {
+		return at
+	}
 	when, observed := n.observableOf(e)
 	if observed >= at {
 		return at

@@ -76,16 +76,24 @@ func (q *eventQueue) front() {
 		if int64(*p) == e.when && at <= e.when {
 			return
 		}
-		old := q.events.pop()
-		if int64(*p) != old.when {
-			continue // an earlier event took its place
+		if e.overtaken() {
+			q.events.pop()
+			continue
 		}
-		*p = plan(at)
-		if at != never {
-			old.when = at
-			q.events.push(old)
+		if *p = plan(at); at == never {
+			q.events.pop()
+			continue
 		}
+		later := *e
+		later.when = at
+		q.events.replace(later)
 	}
+}
+
+// overtaken says that an earlier event took the place of a socket's. It is still in the heap, for nothing.
+func (e *event) overtaken() bool {
+	class := e.ord & classMask
+	return class != classPacket && class != classChange && int64(*e.what.(timed).plan(class)) != e.when
 }
 
 // addChange has a change of the network happen at an instant.
