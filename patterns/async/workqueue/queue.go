@@ -60,8 +60,8 @@ type Queue struct {
 	log      *slog.Logger
 
 	mu      sync.Mutex
-	stage   error           // nil, ErrDraining or ErrClosed
-	leasing []chan struct{} // of calls that wait for a job, in their order
+	stage   error    // nil, ErrDraining or ErrClosed
+	leasing []*lease // those that wait for a job, in their order
 	watches map[string][]chan struct{}
 	timer   *time.Timer // at what is due next, while somebody waits
 
@@ -241,52 +241,31 @@ func (q *Queue) Retry(_ context.Context, id string) (s Status, err error) {
 
 // Lease is as for every Source.
 func (q *Queue) Lease(ctx context.Context, request string) (Task, error) {
-	var woken chan struct{}
-	for {
-		if err := q.open(); err != nil {
+	if err := q.open(); err != nil {
+		return Task{}, err
+	}
+	l := &lease{ctx: ctx, request: request}
+	err := q.do(func(now time.Time) error { return q.leaseOrWait(l, now) })
+	switch {
+	case l.ended == nil && err != nil:
+		return Task{}, err
+	case l.ended == nil:
+		return l.task, nil
+	case err != nil: // of the disk
+		if q.leave(l) {
 			return Task{}, err
 		}
-		if ctx.Err() != nil {
-			q.giveWayTo(woken) // another, if a job became due meanwhile
-			return Task{}, ctx.Err()
-		}
-		task, wait, err := q.tryLease(request)
-		if err != nil || wait == nil {
-			return task, err
-		}
+	default:
 		select {
-		case <-wait:
-			woken = wait
+		case <-l.ended:
 		case <-ctx.Done():
-			q.giveWayTo(wait)
-			return Task{}, ctx.Err()
+			if q.leave(l) {
+				return Task{}, ctx.Err()
+			}
 		}
 	}
-}
-
-// tryLease leases a job, or returns what to wait for until there may be one.
-func (q *Queue) tryLease(request string) (task Task, wait chan struct{}, err error) {
-	err = q.do(func(now time.Time) error {
-		if stage := q.ending(); stage != nil {
-			return stage
-		}
-		r := q.table.take(request, now)
-		if r == nil {
-			wait = make(chan struct{})
-			q.mu.Lock()
-			q.leasing = append(q.leasing, wait)
-			q.mu.Unlock()
-			return nil
-		}
-		q.stats.leased.Add(1)
-		task = Task{ID: r.ID, Key: r.Key, Payload: r.Payload, Attempt: r.Attempts, Token: r.Token, Lease: q.table.lease, Checkpoint: r.Checkpoint}
-		return nil
-	})
-	if err != nil && wait != nil {
-		q.giveWayTo(wait)
-		wait = nil
-	}
-	return task, wait, err
+	<-l.ended // it may have a job
+	return l.task, l.err
 }
 
 // Extend is as for every Source. Without a checkpoint it does not wait for the disk.

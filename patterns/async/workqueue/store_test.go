@@ -76,26 +76,6 @@ func TestWallClockOverARestart(t *testing.T) {
 	require.EqualValues(t, 5, tb.count)
 }
 
-// One who was woken for a job and leaves without it wakes the next.
-func TestWhoLeavesWakesTheNext(t *testing.T) {
-	q := &Queue{}
-	defer q.Close()
-	_, first, err := q.tryLease("")
-	require.NoError(t, err)
-	_, second, err := q.tryLease("")
-	require.NoError(t, err)
-	_, err = q.Add(t.Context(), Job{ID: "a"})
-	require.NoError(t, err)
-	<-first
-	select {
-	case <-second:
-		t.Fatal("two were woken for one job")
-	default:
-	}
-	q.giveWayTo(first)
-	<-second
-}
-
 // Files of format 1, which had no lapsed requests, are read, and are of this format then. Others are refused.
 func TestFileFormats(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "queue")

@@ -55,8 +55,10 @@ func (q *Queue) commit(these []*group.Call[*call]) {
 	now := time.Now()
 	q.table.begin()
 	q.table.advance(now)
+	served := q.handOut(nil, now)
 	for _, c := range these {
 		c.Value.err = c.Value.run(now)
+		served = q.handOut(served, now)
 	}
 	if err := q.store.save(q.table); err != nil {
 		q.log.Error("the disk failed", "error", err)
@@ -64,6 +66,12 @@ func (q *Queue) commit(these []*group.Call[*call]) {
 		for _, c := range these {
 			c.Value.err = err
 		}
+		for _, l := range served {
+			l.task, l.err = Task{}, err
+		}
+	}
+	for _, l := range served {
+		close(l.ended)
 	}
 	q.jobs.Store(int64(len(q.table.jobs)))
 	q.tell()
@@ -87,9 +95,6 @@ func (q *Queue) tell() {
 		wake(q.watches[""])
 		delete(q.watches, "")
 	}
-	n := min(len(q.table.ready), len(q.leasing))
-	wake(q.leasing[:n])
-	q.leasing = slices.Delete(q.leasing, 0, n)
 	q.arm()
 }
 
@@ -111,24 +116,6 @@ func (q *Queue) arm() {
 		return
 	}
 	q.timer = time.AfterFunc(time.Until(at), func() { _ = q.do(func(time.Time) error { return nil }) })
-}
-
-// giveWayTo takes a call that no longer waits for a job out of the order; if it was woken for one,
-// the next is.
-func (q *Queue) giveWayTo(wait chan struct{}) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if wait == nil {
-		return
-	}
-	if i := slices.Index(q.leasing, wait); i >= 0 {
-		q.leasing = slices.Delete(q.leasing, i, i+1)
-		return
-	}
-	if len(q.leasing) > 0 {
-		close(q.leasing[0])
-		q.leasing = slices.Delete(q.leasing, 0, 1)
-	}
 }
 
 // watch returns what is closed when a job changes, or any job for "".
@@ -165,7 +152,10 @@ func (q *Queue) enter(stage error) {
 		return
 	}
 	q.stage = stage
-	wake(q.leasing)
+	for _, l := range q.leasing {
+		l.err = stage
+		close(l.ended)
+	}
 	q.leasing = nil
 	if stage != ErrClosed {
 		return
