@@ -142,8 +142,9 @@ func (up *Upstream) well(ctx context.Context, r *replica, path string) error {
 }
 
 // Ready waits until at least one replica of each upstream answers, and returns ctx's error if none does by then. An app that waits for it before it
-// starts has a proxy to call, and a proxy that waits for it has an app.
+// starts has a proxy to call, and a proxy that waits for it has an app. It may be called before Serve. It panics if Check finds fault.
 func (p *Proxy) Ready(ctx context.Context) error {
+	p.begin()
 	for up := range p.config.Load().upstreams() {
 		for up.ask(ctx, up.set.Health) == 0 {
 			if err := sleep(ctx, 100*time.Millisecond); err != nil {
