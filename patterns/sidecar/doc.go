@@ -53,8 +53,8 @@
 // the answer. Both are parsed strictly, by the same code on both sides. HTTP/2 is net/http's, on both sides. Without TLS it begins at once: an Upgrade to h2c, which RFC 9113 has removed, is
 // not passed on. Empty lines before a request are skipped.
 //
-// A Request-Timeout, in milliseconds, is how long the client waits: the proxy gives up then, and tells the replica what is left. Expect: 100-continue is the replica's to answer. A client that half-closes its
-// connection after its request may still have its answer: the replica is told the same, and decides, as without a proxy; for the breaker that request has been cancelled.
+// A Request-Timeout, in milliseconds, is how long the client waits: the proxy gives up then, and tells the replica what is left. Expect: 100-continue is the replica's
+// to answer; over HTTP/2 a client is told at once to go on, since net/http's server keeps from its handler that it asks (Go 1.26 and 1.27). A client that half-closes its connection after its request may still have its answer: the replica is told the same, and decides, as without a proxy; for the breaker that request has been cancelled.
 //
 // Connections to replicas are kept for IdleTimeout, which must be less than what the replica's server has; package timeouts checks such pairs.
 //

@@ -145,6 +145,7 @@ func TestBrokenBodyInFront(t *testing.T) {
 	const head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for reason, request := range map[string]string{
 		"LF behind a size":        head + "1\na\r\n0\r\n\r\n",
+		"LF behind an extension":  head + "1;x\na\r\n0\r\n\r\n",
 		"a size in C":             head + "0x1\r\na\r\n0\r\n\r\n",
 		"a size that is none":     head + "\r\n",
 		"a negative size":         head + "-1\r\na\r\n0\r\n\r\n",

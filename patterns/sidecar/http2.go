@@ -95,8 +95,8 @@ func (up *Upstream) transport() *http.Transport {
 	}
 	return &http.Transport{
 		DialContext: dial, DialTLSContext: dial, Protocols: &protocols, DisableCompression: true,
-		IdleConnTimeout: up.set.IdleTimeout, ExpectContinueTimeout: time.Second,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+		IdleConnTimeout: up.set.IdleTimeout,
+		HTTP2:           &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 func TestScenarios(t *testing.T) {
-	scenario.Run(t, slices.Concat(lifecycle, retries, breakers, outliers, transparency, identities, settings))
+	scenario.Run(t, slices.Concat(lifecycle, retries, breakers, outliers, transparency, identities, settings, passing))
 }
 
 // What passes through a sidecar differs in time only: the contract of delivery holds as it does without.

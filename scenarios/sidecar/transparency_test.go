@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/textproto"
 	"regexp"
 	"strings"
@@ -65,13 +66,10 @@ var transparency = []scenario.Row{
 			rw.Header().Set("Trailer", "Sum")
 			io.WriteString(rw, "x")
 		})},
-	{Name: "SC-19 early answers", Reason: "103 is for now",
-		Story: same(nil, func(rw http.ResponseWriter, r *http.Request) {
-			rw.Header().Set("Link", "</a>")
-			rw.WriteHeader(103)
-			time.Sleep(sec)
-			rw.WriteHeader(200)
-		})},
+	{Name: "SC-19 early answers", Reason: "103 is for now, and so are 102 and a 100 that nobody asked for",
+		Story: same(nil, early)},
+	{Name: "SC-19 early answers over HTTP/2", Races: frames, Reason: "the same",
+		Story: same(systems.HTTP2(), early)},
 	{Name: "SC-19 a stream, piece by piece", Reason: "each piece arrives when it is sent, also of an answer whose length is known",
 		Story: same(nil, func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Content-Length", "10")
@@ -463,9 +461,15 @@ func same(protocols *http.Protocols, handler http.HandlerFunc) func(*testing.T, 
 				req.Header.Set("X-Forwarded-For", "1.2.3.4")
 				req.Trailer = http.Header{"Sum": {"42"}}
 				begin := n.Elapsed()
+				req = req.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+					Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+						fmt.Fprintln(&seen, code, header, round(n.Elapsed()-begin))
+						return nil
+					},
+				}))
 				resp, err := client.Do(req)
 				require.NoError(t, err)
-				fmt.Fprintln(&seen, resp.Proto, resp.Status, resp.Header, resp.ContentLength, resp.TransferEncoding)
+				fmt.Fprintln(&seen, resp.Proto, resp.Status, resp.Header, resp.ContentLength, resp.TransferEncoding, round(n.Elapsed()-begin))
 				connected := n.Elapsed() - begin
 				buf := make([]byte, 1000)
 				for err == nil {
@@ -482,6 +486,16 @@ func same(protocols *http.Protocols, handler http.HandlerFunc) func(*testing.T, 
 		require.Equal(t, timeless(direct), timeless(through))
 		require.EqualValues(t, 4, w.begun())
 	}
+}
+
+// early has a service send three answers before the one that counts, a second apart.
+func early(rw http.ResponseWriter, _ *http.Request) {
+	for _, status := range []int{102, 103, 100} {
+		rw.Header().Set("Link", fmt.Sprint("</", status, ">"))
+		rw.WriteHeader(status)
+		time.Sleep(sec)
+	}
+	rw.WriteHeader(200)
 }
 
 // enough has a service answer after the first piece of a request whose client sends the next one when the answer has ended. Connecting takes 80 ms, and the answer as much; the
