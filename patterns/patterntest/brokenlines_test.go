@@ -53,6 +53,8 @@ var brokenClerks = []callFlaw{
 		"c1, asked by phone at * and begun at *, was unknown, although server came back at * and keeps what it has taken (and * more)"},
 	{"the client gives up when it cannot ask how its job stands", clerk{impatient: true}.on, "the server restarts while it works for long", patterntest.Lasting,
 		"c1, asked by phone at * and begun at *, was unknown, although server came back at * and keeps what it has taken (and * more)"},
+	{"the server numbers its jobs from 1 in each life", clerk{inMemory: true, numbered: true, claims: func(s *patterntest.Service) { s.Keys, s.Durable = nil, false }}.on,
+		"the server restarts, and is asked as much again at once", patterntest.Matched, "phone got at * the answer to * for c1 (and * more)"},
 	{"a result is on the disk a little later", clerk{late: 20 * time.Millisecond}.on, "the server crashes right after the effect", patterntest.Single,
 		"* took effect at * and again at *"},
 	{"a job that takes long is given to another worker", clerk{lease: 5 * time.Second}.on, "the server restarts while it works for long", patterntest.Single,

@@ -30,6 +30,14 @@ func serverCallStories() (all callStories) {
 			w.Sleep(30 * time.Second)
 		}
 	})
+	all.add("the server restarts, and is asked as much again at once", "a number that it gives once more is not that of a call from before", func(w *CallWorld) {
+		c := w.Caller("phone")
+		c.AskEvery(10*time.Millisecond, 10, Question{Work: 2 * time.Second})
+		w.Sleep(500 * time.Millisecond)
+		w.Server.Restart()
+		c.AskEvery(10*time.Millisecond, 30, Question{Work: 100 * time.Millisecond})
+		w.Sleep(30 * time.Second)
+	})
 	all.add("the server loses power while it works", "its callers are not told, and must find out by themselves", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})

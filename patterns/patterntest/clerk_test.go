@@ -29,6 +29,7 @@ type clerk struct {
 	readOnce  bool          // a result that was read is gone
 	impatient bool          // the client gives up at the first failure
 	inStep    bool          // the client's delays are not drawn
+	numbered  bool          // a job's ID is the server's: its number in this life
 }
 
 // on is the clerk as a service.
@@ -138,11 +139,15 @@ func (d *jobs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	j := d.all[id]
 	switch {
 	case r.Method == http.MethodPut && j == nil:
+		if d.clerk.numbered {
+			id = fmt.Sprint(len(d.all) + 1)
+		}
 		j = &job{Data: string(data)}
 		d.all[id] = j
 		d.store(id, j)
 		go d.work(id, j)
 		w.WriteHeader(http.StatusAccepted)
+		io.WriteString(w, id)
 	case r.Method == http.MethodPut && j.Data != string(data):
 		w.WriteHeader(http.StatusUnprocessableEntity)
 	case j == nil:
@@ -185,6 +190,9 @@ func (p *principal) ask(ctx context.Context, r patterntest.Request) (string, err
 		case err == nil && status == http.StatusUnprocessableEntity:
 			return "", fmt.Errorf("%w: %d", patterntest.ErrNotExecuted, status)
 		case err == nil && status == http.StatusAccepted:
+			if method == http.MethodPut && answer != "" {
+				id = answer
+			}
 			method, data, wait = http.MethodGet, "", 300*time.Millisecond
 		case p.clerk.impatient:
 			return "", errors.Join(err, errors.New(fmt.Sprint(status)))
