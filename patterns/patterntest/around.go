@@ -10,7 +10,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// aroundLines is how many lines around tells before the time of a breach, and how many after.
+// aroundLines is how many lines around tells before the time of a breach, and how many after; and, in each of the two, how many more
+// of what the breach names.
 const aroundLines = 6
 
 // A moment is something that happened, in a line. Several of one kind that follow each other are one line.
@@ -19,6 +20,7 @@ type moment struct {
 	kind       string // "": it stands alone
 	what, last string
 	more       int
+	named      bool // by the breach that it is told for
 }
 
 // A move is what a process was asked to do.
@@ -37,7 +39,10 @@ func (s *Stage) moved(who, what string) {
 
 func (m moment) String() string {
 	text := m.what
-	if m.more > 0 {
+	switch {
+	case m.more > 0 && m.last == m.what:
+		text += fmt.Sprintf(" (%d times until %v)", m.more+1, m.at)
+	case m.more > 0:
 		text += fmt.Sprintf(" … %s (%d until %v)", m.last, m.more+1, m.at)
 	}
 	if m.kind != "" {
@@ -98,20 +103,30 @@ func (w *World) around(b Breach) string {
 			}
 		}
 	}
-	return told(all, b.at)
+	return told(all, b)
 }
 
-// told are the moments around a time, as text.
-func told(all []moment, at time.Duration) string {
+// told are the moments around a breach, as text.
+func told(all []moment, b Breach) string {
 	slices.SortStableFunc(all, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
-	var lines []string
-	for _, m := range folded(all, at) {
-		lines = append(lines, fmt.Sprintf("    %15v  %v", m.from, m.moment))
+	names := strings.FieldsFunc(b.Text, func(r rune) bool { return r == ' ' || r == ',' })
+	for i := range all {
+		all[i].named = all[i].kind != "" && slices.Contains(names, all[i].what)
 	}
+	lines, middle := folded(all, b.at)
 	if len(lines) == 0 {
 		return ""
 	}
-	return "Around it:\n" + strings.Join(lines, "\n") + "\n"
+	text := "Around it:\n"
+	next := 0
+	for _, i := range near(lines, middle) {
+		if i > next && next > 0 {
+			text += fmt.Sprintf("    %15v\n", "...")
+		}
+		next = i + 1
+		text += fmt.Sprintf("    %15v  %v\n", lines[i].from, lines[i].moment)
+	}
+	return text
 }
 
 // A line is a moment, or several, of which the first was at from.
@@ -120,21 +135,45 @@ type line struct {
 	moment
 }
 
-// folded returns the lines around a time, where moments of one kind share one.
-func folded(all []moment, at time.Duration) []line {
-	var lines []line
-	middle := 0
+// folded returns lines, where moments of one kind share one, and which of them is the last that is not after a time.
+func folded(all []moment, at time.Duration) (lines []line, middle int) {
 	for _, m := range all {
 		last := len(lines) - 1
 		if m.at <= at {
 			middle = len(lines)
 		}
-		if last >= 0 && m.kind != "" && lines[last].kind == m.kind && (lines[last].from > at) == (m.at > at) {
+		if last >= 0 && m.kind != "" && lines[last].joins(m) && (lines[last].from > at) == (m.at > at) {
 			lines[last].at, lines[last].last = m.at, m.what
 			lines[last].more++
 			continue
 		}
 		lines = append(lines, line{m.at, m})
 	}
-	return lines[max(0, middle-aroundLines):min(len(lines), middle+aroundLines)]
+	return lines, middle
+}
+
+// joins says that two moments may share a line: what the breach names is not lost among others.
+func (m moment) joins(next moment) bool {
+	return m.kind == next.kind && m.named == next.named && (!m.named || m.what == next.what)
+}
+
+// near returns which lines are told: those around one, and the nearest before and after these that are about what the breach names.
+func near(lines []line, middle int) (told []int) {
+	from, to := max(0, middle-aroundLines), min(len(lines), middle+aroundLines)
+	for i := from - 1; i >= 0 && len(told) < aroundLines; i-- {
+		if lines[i].named {
+			told = append(told, i)
+		}
+	}
+	slices.Reverse(told)
+	for i := from; i < to; i++ {
+		told = append(told, i)
+	}
+	most := len(told) + aroundLines
+	for i := to; i < len(lines) && len(told) < most; i++ {
+		if lines[i].named {
+			told = append(told, i)
+		}
+	}
+	return told
 }

@@ -106,5 +106,5 @@ func (w *CallWorld) around(b Breach) string {
 		}
 	}
 	w.mu.Unlock()
-	return told(all, b.at)
+	return told(all, b)
 }

@@ -43,3 +43,18 @@ func SetShrinkTime(d time.Duration) (undo func()) {
 
 // Dials is when each client tried to open connections.
 func Dials(n *sim.Network) map[string][]time.Duration { return (&Stage{Net: n}).dials() }
+
+// A Happening is a moment that is told.
+type Happening struct {
+	At         time.Duration
+	What, Kind string
+}
+
+// Told is how what happened is told around a breach.
+func Told(text string, at time.Duration, happened []Happening) string {
+	var all []moment
+	for _, h := range happened {
+		all = append(all, moment{at: h.At, what: h.What, kind: h.Kind})
+	}
+	return told(all, Breach{Text: text, at: at})
+}
