@@ -48,8 +48,8 @@ func Call(t *testing.T, newService NewService, opts ...Option) {
 // searchCall puts a service through the storms of some seeds.
 func searchCall(t *testing.T, newService NewService, seeds []uint64) string {
 	t.Helper()
-	return search(t, drawCallStorm, func(n *sim.Network, folder string, s callStorm) []Breach {
-		return JudgeCall(n, newService(n), folder, s.story("a storm"))
+	return search(t, drawCallStorm, func(n *sim.Network, folder string, s callStorm) performed {
+		return playCall(n, newService(n), folder, s.story("a storm"))
 	}, seeds)
 }
 

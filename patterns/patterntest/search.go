@@ -28,8 +28,8 @@ type drawnStorm[S any] interface {
 // shrinkTime is for how much real time a storm that finds something is made smaller.
 var shrinkTime = 30 * time.Second
 
-// A judge plays a storm on a network. folder is for what the server keeps on disk.
-type judge[S drawnStorm[S]] func(n *sim.Network, folder string, s S) []Breach
+// A judge plays a storm on a network. folder is for what the server keeps on disk. Nil: there is nothing to judge.
+type judge[S drawnStorm[S]] func(n *sim.Network, folder string, s S) performed
 
 // search draws a storm from each seed. The first that finds something is made smaller
 // and ends the search; the text says what it was.
@@ -69,11 +69,14 @@ func (play judge[S]) try(t *testing.T, seed uint64, s S) (f found) {
 	}
 	defer os.RemoveAll(folder)
 	f.err = sim.Try(t, func(n *sim.Network) error {
-		f.breaches = play(n, folder, s)
+		w := play(n, folder, s)
+		if w != nil {
+			f.breaches = w.Verdict()
+		}
 		f.trace = n.Trace().Hash()
 		var all []error
 		for _, b := range f.breaches {
-			all = append(all, errors.New(b.String()))
+			all = append(all, errors.New(strings.TrimSuffix(b.String()+"\n"+w.around(b), "\n")))
 		}
 		return errors.Join(all...)
 	}, sim.Seed(seed))

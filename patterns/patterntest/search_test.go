@@ -23,7 +23,7 @@ func TestSearchShrinksWhatItFinds(t *testing.T) {
 	text := patterntest.Search(t, polling{batch: newestFirst}.on, []uint64{7, 1, 2})
 	requireInOrder(t, text,
 		"storm 1 finds something; 1 others found nothing, and 1 were not tried.", // no event overtakes another in storm 7
-		"ordered: ", "which was published later",
+		"ordered: ", "which was published later", "Around it:\n", " reached phone",
 		"sim: at ", "seed 1", "Last events", "phone1",
 		"To repeat it: SQUALL_SEED=1 ", " test", "-run '^TestSearchShrinksWhatItFinds$' github.com/squall-sim/squall/patterns/patterntest",
 		"The story, made as small as it goes: ", " instead of 3 clients, 6 faults and 108 events, after ", " tries. With sim.Seed(1)",

@@ -218,19 +218,19 @@ func weather(t *testing.T, newSystem NewSystem, workers bool) {
 // searchWork puts the workers of a system through the storms of some seeds, if it has any.
 func searchWork(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
-	return search(t, drawStormOfWork, func(n *sim.Network, folder string, s deliveryStorm) []Breach {
+	return search(t, drawStormOfWork, func(n *sim.Network, folder string, s deliveryStorm) performed {
 		system := newSystem(n)
 		if system.Work == nil {
 			return nil
 		}
-		return Judge(n, system, folder, s.story("a storm"))
+		return play(n, system, folder, s.story("a storm"))
 	}, seeds)
 }
 
 // searchDelivery puts a system through the storms of some seeds.
 func searchDelivery(t *testing.T, newSystem NewSystem, seeds []uint64) string {
 	t.Helper()
-	return search(t, drawStorm, func(n *sim.Network, folder string, s deliveryStorm) []Breach {
-		return Judge(n, newSystem(n), folder, s.story("a storm"))
+	return search(t, drawStorm, func(n *sim.Network, folder string, s deliveryStorm) performed {
+		return play(n, newSystem(n), folder, s.story("a storm"))
 	}, seeds)
 }
