@@ -171,13 +171,16 @@ func (s *Store) save(name string, options *SubscribeOptions, state []byte) error
 	if s == nil {
 		return nil
 	}
+	var kept []byte
+	if options != nil {
+		var err error
+		if kept, err = encodeOptions(options); err != nil {
+			return err
+		}
+	}
 	return s.update(func(tx *bbolt.Tx) error {
-		if options != nil {
-			b, err := encodeOptions(options)
-			if err != nil {
-				return err
-			}
-			if err := tx.Bucket(optionsBucket).Put([]byte(name), b); err != nil {
+		if kept != nil {
+			if err := tx.Bucket(optionsBucket).Put([]byte(name), kept); err != nil {
 				return err
 			}
 		}
@@ -197,8 +200,9 @@ func (s *Store) remove(name string) error {
 	})
 }
 
+// update writes in a transaction that subscriptions which save at one time share, so that they wait for the disk once.
 func (s *Store) update(f func(*bbolt.Tx) error) error {
-	if err := s.file.Update(f); err != nil {
+	if err := s.file.Share(func(tx *bbolt.Tx) error { return bolt.Half(f(tx)) }); err != nil {
 		return fmt.Errorf("pubsub: store %w", err)
 	}
 	return nil
