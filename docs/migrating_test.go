@@ -92,6 +92,11 @@ func TestToxics(t *testing.T) {
 		start = n.Elapsed()
 		echo(t, conn, "x") // sent again after a minute
 		require.Greater(t, n.Elapsed()-start, time.Minute)
+		link.DownFrom(redis)
+		n.After(time.Minute, link.Up)
+		start = n.Elapsed()
+		echo(t, conn, "x")
+		require.Greater(t, n.Elapsed()-start, time.Minute)
 
 		f := n.Inject(0, 0, sim.Delay(link, sim.Packets{Kind: sim.FIN}, 5*time.Second))
 		start = n.Elapsed()
@@ -129,6 +134,19 @@ func TestToxics(t *testing.T) {
 		require.ErrorIs(t, err, syscall.ECONNRESET)
 		redis.Restart()
 		time.Sleep(time.Second)
+
+		conn, err = app.Dial("tcp", "redis:6379")
+		require.NoError(t, err)
+		start = n.Elapsed()
+		n.After(100*time.Millisecond, redis.Restart)
+		_, err = conn.Read(make([]byte, 1))
+		require.ErrorIs(t, err, syscall.ECONNRESET)
+		require.InDelta(t, 100*time.Millisecond, n.Elapsed()-start, 1000)
+		time.Sleep(time.Second)
+		conn, err = app.Dial("tcp", "redis:6379")
+		require.NoError(t, err)
+		require.Equal(t, "PING", echo(t, conn, "PING"), "the server is there again")
+		conn.Close()
 
 		conn, err = app.Dial("tcp", "redis:6379")
 		require.NoError(t, err)
