@@ -241,16 +241,30 @@ func (l chartLine) happening() bool {
 	return l.isEvent() && l.event.Kind == Noted && !strings.HasPrefix(l.event.Note, notAlways)
 }
 
-// lastHappening is the number of the last event that is one, of those that are kept, or -1.
+// lastHappening is the number of the last event that is one, of those that are kept, or -1. A link that is configured before
+// anything was sent has not changed for anybody.
 func (t *Trace) lastHappening() int {
 	for i := t.total - 1; i >= t.first; i-- {
 		if t.record(i).kind == Noted {
-			if e, _ := t.event(i); (chartLine{event: e}).happening() {
+			if e, _ := t.event(i); (chartLine{event: e}).happening() && (e.Note != linkChanged || t.sentBefore(i)) {
 				return i
 			}
 		}
 	}
 	return -1
+}
+
+// sentBefore says whether there were packets before an event.
+func (t *Trace) sentBefore(i int) bool {
+	if t.first > 0 {
+		return true // a chunk of events is gone, and nobody changes links so often
+	}
+	for i--; i >= 0; i-- {
+		if t.record(i).kind != Noted {
+			return true
+		}
+	}
+	return false
 }
 
 // after is the number of the event that is so many lines of a chart after another one, or a few fewer.

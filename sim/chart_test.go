@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -170,6 +171,41 @@ func TestRecordsAroundTheOldestKept(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A link that is configured while the test sets itself up is no fault that would need half of the chart.
+func TestChartTakesNoSetupForAFault(t *testing.T) {
+	for _, setUp := range []bool{true, false} {
+		failure := Try(t, func(n *Network) error {
+			a, b := n.Host("a"), n.Host("b")
+			link := n.Link(a, b, netem.Config{Delay: 10 * time.Millisecond})
+			if setUp {
+				link.Set(netem.Config{Delay: 20 * time.Millisecond})
+			}
+			c, err := a.Dial("udp", "b:9")
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			for i := range 40 {
+				if _, err := c.Write([]byte("x")); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
+					return err
+				}
+				time.Sleep(time.Second)
+				if i == 1 && !setUp {
+					link.Set(netem.Config{Delay: 20 * time.Millisecond})
+				}
+			}
+			return errors.New("no")
+		})
+		if setUp {
+			require.ErrorContains(t, failure, "Last events (")
+			require.NotContains(t, failure.Error(), linkChanged)
+		} else {
+			require.ErrorContains(t, failure, "Last events, after those around the last fault (")
+			require.ErrorContains(t, failure, "* "+linkChanged)
+		}
+	}
 }
 
 // A test that ends long after its faults shows the last one, and what came of it, before the last events.

@@ -191,6 +191,9 @@ func (l *Link) Set(cfg netem.Config) {
 	l.SetAsym(cfg, cfg)
 }
 
+// linkChanged is what the trace says of a new configuration.
+const linkChanged = "link changed"
+
 // SetAsym is [Link.Set] with a configuration for each direction, from the first
 // host of the link to the second and back.
 func (l *Link) SetAsym(aToB, bToA netem.Config) {
@@ -199,7 +202,7 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 	l.n.do(func() {
 		l.ab.reset(aToB)
 		l.ba.reset(bToA)
-		l.n.note(l.a, l.b, "link changed")
+		l.n.note(l.a, l.b, linkChanged)
 	})
 }
 
