@@ -3,8 +3,11 @@ package sim
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
 )
 
 // Trains come in the order of their instants, then of their entry, whether they stand in line or overtake others, and also when some
@@ -58,5 +61,55 @@ func TestTrainsInLineKeepTheirOrder(t *testing.T) {
 			require.Nil(t, p.last)
 		}
 		require.Zero(t, in, "seed %d: packets that were neither taken nor came", seed)
+	}
+}
+
+// A datagram on its way is left to the call that waits for it, if that socket took the last one of the path, and so is one that a card holds.
+func TestDatagramsAreLeftToTheCallThatWaits(t *testing.T) {
+	for _, card := range []time.Duration{0, time.Millisecond} {
+		Test(t, func(t *testing.T, n *Network) {
+			server := n.Host("server")
+			if card > 0 {
+				server.Coalesce(card)
+			}
+			s, err := server.ListenPacket("udp", ":7")
+			require.NoError(t, err)
+			c, err := n.Host("client").Dial("udp", "server:7")
+			require.NoError(t, err)
+			got := make(chan string)
+			go func() {
+				defer close(got)
+				for p := make([]byte, 10); ; {
+					k, _, err := s.ReadFrom(p)
+					if err != nil {
+						return
+					}
+					got <- string(p[:k])
+				}
+			}()
+			due := func() (leftTo *waiter) {
+				return get(n, func() *waiter {
+					n.next(n.now())
+					return n.nextWaiter()
+				})
+			}
+			socket := s.(*UDPConn)
+			for i, text := range []string{"first", "second"} {
+				_, err = c.Write([]byte(text))
+				require.NoError(t, err)
+				time.Sleep(10*time.Millisecond + card/2) // the datagram is on the link, or with the card for half its time
+				reader := get(n, func() *waiter { return socket.in.q.w })
+				require.NotNil(t, reader)
+				if i == 0 {
+					require.Nil(t, due(), "nothing is known of the path yet")
+				} else {
+					require.Same(t, reader, due())
+				}
+				require.Equal(t, text, <-got)
+			}
+			require.NoError(t, s.Close())
+			_, open := <-got
+			require.False(t, open)
+		}, DefaultLink(netem.Config{Delay: 10*time.Millisecond + 1}))
 	}
 }

@@ -32,16 +32,27 @@ func (n *Network) nextWaiter() *waiter {
 	default:
 		switch what := n.lookahead.alarmFor.(type) {
 		case *packet:
-			if what.flow != nil {
-				return what.flow.nextWaiter()
-			}
+			return what.nextWaiter()
 		case *TCPConn:
 			return what.in.q.w
 		case *card:
-			if len(what.trains) > 0 && what.trains[0].flow != nil {
-				return what.trains[0].flow.nextWaiter()
+			if len(what.trains) > 0 {
+				return what.trains[0].nextWaiter()
 			}
 		}
+	}
+	return nil
+}
+
+// nextWaiter is the call that a packet in flight will probably wake, or nil. The packet may have ended.
+func (pkt *packet) nextWaiter() *waiter {
+	switch {
+	case pkt.flow == nil:
+		return nil
+	case pkt.proto != protoUDP:
+		return pkt.flow.nextWaiter()
+	case pkt.way.heard != nil:
+		return pkt.way.heard.in.q.w
 	}
 	return nil
 }

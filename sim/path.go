@@ -12,6 +12,7 @@ type path struct {
 	cutting  uint64       // and how many changes of them that takes account of
 	learned  pathMTU
 	misc     *flow    // of packets that belong to no socket
+	heard    *UDPConn // that took the last datagram
 	numbers  [2]int32 // of its ends, for the trace,
 	hash     uint64   // and of their names, and of the address
 	six      bool     // it is of IPv6

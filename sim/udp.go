@@ -275,6 +275,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 		h.n.drop(now, pkt, nil, "receive buffer full")
 		return
 	}
+	pkt.way.heard = u
 	h.n.pool.free(pkt)
 	u.in.q.notify(u.n, h)
 }
