@@ -37,15 +37,16 @@ func NeedExact(t testing.TB) {
 }
 
 // enrol has the runtime schedule the bubble of the calling goroutine, its first.
-func (r *runner) enrol(run *bubbleRun, seed uint64) {
+func (r *runner) enrol(run *bubbleRun, seed uint64) (goroutines int) {
 	if !exact.Enabled {
-		return
+		return 0
 	}
 	if !exact.Enrol(seed, schedule.policy) {
 		panic("sim: exact mode: the goroutines of this bubble cannot be scheduled: it has others already")
 	}
 	run.scheduled.Store(exact.ThisBubble())
 	r.noteDecisions()
+	return exact.Goroutines()
 }
 
 // schedule is how goroutines are chosen, by the environment.

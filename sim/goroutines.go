@@ -129,8 +129,7 @@ func (n *Network) awaitGoroutines() []goroutine {
 	var left []goroutine
 	for _, d := range []time.Duration{time.Second, time.Minute, time.Hour} {
 		time.Sleep(d)
-		// In exact mode what is looked at must not depend on goroutines of others, since it is part of the schedule.
-		if !exact.Enabled && nobodyElse() {
+		if n.nobodyElse() {
 			return nil
 		}
 		if left = otherGoroutines(); len(left) == 0 {
@@ -154,10 +153,18 @@ var knownRoots = map[string]bool{
 	ownPackage + ".(*ballast).makeWeights": true,
 }
 
-// nobodyElse says that the process has no goroutine but the known ones, and so the caller's bubble has none but those
-// that run it. It costs a tenth of a dump of all stacks, with which every test ended otherwise. To answer no is always
-// right.
-func nobodyElse() bool {
+// nobodyElse says that the bubble of the caller has no goroutine but those that run it. To answer no is always right.
+func (n *Network) nobodyElse() bool {
+	if exact.Enabled {
+		// The scheduler knows. What goroutines there are outside must not decide what is looked at, which is part of the schedule.
+		return n.harness.own > 0 && exact.Goroutines() == n.harness.own
+	}
+	return nobodyInTheProcess()
+}
+
+// nobodyInTheProcess says that the process has no goroutine but the known ones, and so the caller's bubble has none but those
+// that run it. It costs a tenth of a dump of all stacks, with which every test ended otherwise.
+func nobodyInTheProcess() bool {
 	all := profileRoom.Swap(nil)
 	if all == nil {
 		all = new([64]runtime.StackRecord)

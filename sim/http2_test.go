@@ -54,7 +54,7 @@ func uploads(t *testing.T, n *sim.Network, withTLS bool) (upload func(size int) 
 }
 
 // net/http holds a mutex while it waits for room in the send buffer, and others want that mutex. An
-// upload takes as long as one whose send buffer has room for everything, so that it never waits.
+// upload takes as long as one whose send buffer has room for everything, so that it never waits, but for two round trips at most.
 func TestHTTP2Uploads(t *testing.T) {
 	const rtt = 20 * ms
 	for _, withTLS := range []bool{false, true} {
@@ -92,7 +92,8 @@ func TestHTTP2Uploads(t *testing.T) {
 					}
 					usual, roomy := took(0), took(64<<20)
 					for i := range usual {
-						require.InDelta(t, roomy[i], usual[i], float64(2*rtt), "%v, and with room %v", usual, roomy)
+						// An arrival wakes one goroutine in a nanosecond, so that in some of their orders it is more by that.
+						require.InDelta(t, roomy[i], usual[i], float64(2*rtt+1000), "%v, and with room %v", usual, roomy)
 					}
 					if size == 10 && !withTLS {
 						require.Equal(t, [2]time.Duration{2 * rtt, rtt}, usual)

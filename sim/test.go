@@ -342,9 +342,10 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 	defer startMonitor(t, run, o.seed, command).stop()
 	var problems []string // of the bubble, which may go on when it was abandoned
 	given := run.run(t, func(t *testing.T) {
-		r.enrol(run, o.seed)
+		own := r.enrol(run, o.seed)
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(o.seed)))
 		run.ballast.prepare()
+		n.harness.own = own + 1 // with the ballast's
 		n.seedCrypto(t)
 		n.harness.witness = newWitness()
 		if r.keep.films() {

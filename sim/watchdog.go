@@ -32,7 +32,7 @@ func newWatchdog(run *bubbleRun) *watchdog {
 	d.begin = time.AfterFunc(looksFirst, func() {
 		defer d.all.Done()
 		d.all.Add(1)
-		go func() { // not by d.all.Go, with which goroutines of a program begin as well: see nobodyElse
+		go func() { // not by d.all.Go, with which goroutines of a program begin as well: see nobodyInTheProcess
 			defer d.all.Done()
 			d.watchSteps()
 		}()

@@ -11,6 +11,9 @@ func Enrol(uint64, Policy) bool { return false }
 // Now is nothing.
 func Now() Schedule { return Schedule{} }
 
+// Goroutines is 0.
+func Goroutines() int { return 0 }
+
 // A Bubble is one that is scheduled.
 type Bubble struct{}
 

@@ -18,6 +18,9 @@ func Now() Schedule {
 	return s
 }
 
+// Goroutines is how many goroutines the bubble of the calling one has, those that run it included; 0 if it is not scheduled.
+func Goroutines() int { return int(squallGoroutines()) }
+
 // A Bubble is one that is scheduled, for goroutines outside.
 type Bubble struct {
 	bubble unsafe.Pointer
@@ -54,6 +57,9 @@ func squallEnrol(seed uint64, policy uint8, preempt, depth uint32) bool
 
 //go:linkname squallStats runtime.squallStats
 func squallStats() (hash, turns, points, forced uint64)
+
+//go:linkname squallGoroutines runtime.squallGoroutines
+func squallGoroutines() uint32
 
 //go:linkname squallBubbleOf runtime.squallBubbleOf
 func squallBubbleOf() unsafe.Pointer
