@@ -15,13 +15,12 @@ type tracked struct {
 	gone        func() // what is to be done when it is forgotten, or nil
 	timer       *timer
 	state       trackedState
-	closed      [2]closing // by who opened it, and by the other side
-	heard       [2]heard   // from the same
-	ends        [2]uint64  // the number behind what each has sent,
-	owed        [2]bool    // and whether the other has not acknowledged that
+	sides       [2]trackedSide // who opened it, and the other side
 	last        repeated
-	answered    bool  // something came from the other side before the last packet
-	since       int64 // of UDP: when the first answer came
+	ignored     uint32 // with which number the SYN began that came last and did not fit: it may be answered
+	answered    bool   // something came from the other side before the last packet
+	assured     bool   // and more after that
+	since       int64  // of UDP: when the first answer came
 }
 
 // trackedState is how far a connection is. The names are those of Linux (enum tcp_conntrack).
@@ -40,10 +39,13 @@ const (
 	trackUDPStream // answered, for more than 2 s
 )
 
-// A closing is the FIN of one side.
-type closing struct {
-	sent, acked bool
-	end         uint64 // the number behind it
+// A trackedSide is one side of a connection of TCP.
+type trackedSide struct {
+	spoke bool   // the box knows where it is
+	end   uint64 // the number behind what it has sent,
+	owed  bool   // and whether the other has not acknowledged that
+	most  uint64 // that it has acknowledged
+	heard heard
 }
 
 // A heard is the last acknowledgement of one side, and by which numbers it counts.
@@ -53,9 +55,10 @@ type heard struct {
 	ok       bool
 }
 
-// A repeated is a segment, and how often it has come again with nothing in between.
+// A repeated is the last segment that only acknowledged or had data, and how often it has come again with nothing in between.
 type repeated struct {
-	opener, known  bool
+	opener, plain  bool // of the last segment of all,
+	reset          bool // and whether it was a RST
 	seq, end, ack  uint64
 	window, before uint32
 }
@@ -75,7 +78,10 @@ const doubtfulTimeout = 300 * time.Second
 
 // patience is for how long c may be silent from now on.
 func (k *tracker) patience(c *tracked) int64 {
-	if c.state == trackEstablished && k.conf.Established == 0 && c.doubtful() {
+	switch {
+	case c.state == trackEstablished && c.last.reset: // its number is not sure
+		return k.conf.timeout(trackClose)
+	case c.state == trackEstablished && k.conf.Established == 0 && c.doubtful():
 		return int64(doubtfulTimeout)
 	}
 	return k.conf.timeout(c.state)
@@ -83,7 +89,7 @@ func (k *tracker) patience(c *tracked) int64 {
 
 // doubtful says that one side of an open connection may be gone.
 func (c *tracked) doubtful() bool {
-	return c.owed[0] || c.owed[1] || !c.answered || c.last.before >= mostRepeated
+	return c.sides[0].owed || c.sides[1].owed || !c.answered || c.last.before >= mostRepeated || c.last.window == 0
 }
 
 // streamAfter is for how long addresses of UDP have to speak to count as a stream.
@@ -118,54 +124,124 @@ func (c *tracked) spoken(now int64, opener bool) {
 	}
 }
 
-// heed follows a connection of TCP (tcp_conntracks in nf_conntrack_proto_tcp.c).
-func (c *tracked) heed(s *tcp.Segment, opener bool) {
-	me, peer := 1, 0
+// newTracked is a connection that begins with a segment of TCP, or with a datagram.
+func newTracked(ask, answer tuple, s *tcp.Segment) *tracked {
+	c := &tracked{ask: ask, answer: answer}
+	switch {
+	case s == nil:
+		c.state = trackUDP
+	case s.Flags&tcp.SYN == 0:
+		c.state = trackEstablished // adopted
+	}
+	return c
+}
+
+// vain says that nothing but RST ever came back.
+func (c *tracked) vain() bool { return c.state == trackClose && !c.answered }
+
+// heed follows a connection of TCP (tcp_packet). It is false for a segment that does not belong where the connection is, which is let through
+// and changes nothing, not even for how long the connection is remembered.
+func (c *tracked) heed(s *tcp.Segment, opener bool) bool {
+	me, peer := &c.sides[1], &c.sides[0]
 	if opener {
-		me, peer = 0, 1
+		me, peer = peer, me
 	}
-	if opens(s) && opener && c.state >= trackTimeWait { // the same addresses again
-		c.state, c.closed, c.ends, c.owed, c.answered = trackSynSent, [2]closing{}, [2]uint64{}, [2]bool{}, false
+	next, fits := c.state.behind(s, opener)
+	switch {
+	case opens(s) && opener && (!me.spoke || c.state >= trackTimeWait): // the first, or the same addresses again
+		c.renew()
+		fits = true
+	case opens(s) && !fits && c.state > trackSynSent:
+		c.ignored = s.ISS
+	case !fits && !opener && s.Flags&tcp.SYN != 0 && c.ignored != 0 && s.IRS == c.ignored: // the box was wrong: there is a new connection
+		c.renew()
+		peer.spoke, peer.end = true, 1
+		next, fits = trackSynRecv, true
+	case fits && s.Flags&tcp.RST != 0:
+		next, fits = c.reset(s, peer, opener)
 	}
-	if s.Flags&(tcp.SYN|tcp.FIN|tcp.RST|tcp.ACK) == tcp.ACK {
-		r := repeated{opener, true, s.Seq, s.Seq + uint64(s.Len()), s.Ack, s.Window, c.last.before}
+	if fits {
+		c.count(s, me, peer, opener)
+		c.assured = c.assured || c.answered && next == trackEstablished && (c.state == trackSynRecv || c.state == trackEstablished)
+		c.state = next
+	}
+	return fits
+}
+
+// behind is the state after a segment, and false if none comes in this one (tcp_conntracks). Whose FIN it is that comes again, and what an
+// acknowledgement acknowledges, is all the same.
+func (t trackedState) behind(s *tcp.Segment, opener bool) (next trackedState, fits bool) {
+	switch syn, fin := s.Flags&tcp.SYN != 0, s.Flags&tcp.FIN != 0; {
+	case s.Flags&tcp.RST != 0:
+		return trackClose, true
+	case opens(s):
+		return trackSynSent, t == trackSynSent && !opener // from both sides at once; again it does not count
+	case syn:
+		return trackSynRecv, t == trackSynSent
+	case t == trackSynSent:
+		return t, false
+	case t >= trackTimeWait:
+		return t, true
+	case fin && t <= trackEstablished:
+		return trackFinWait, true
+	case fin:
+		return trackLastAck, true
+	case t == trackSynRecv && opener:
+		return trackEstablished, true
+	case t == trackFinWait:
+		return trackCloseWait, true
+	case t == trackLastAck:
+		return trackTimeWait, true
+	}
+	return t, true
+}
+
+// reset is behind for a RST that is not the answer to a SYN. One with a number that may be wrong leaves an open connection as it is, since the other
+// side asks whether it is meant (RFC 5961, section 3.2); one whose number is too old is none.
+func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next trackedState, fits bool) {
+	open := c.state == trackEstablished && c.assured
+	switch {
+	case !peer.heard.ok, c.ignored != 0 && s.IRS == c.ignored, s.Seq == 0 && !open:
+		return trackClose, true
+	case s.Seq < peer.most:
+		return c.state, false
+	case !open, s.Seq == peer.most, c.last.plain && c.last.opener == opener && s.Seq == c.last.end:
+		return trackClose, true
+	}
+	return c.state, true
+}
+
+// renew has the same addresses begin again.
+func (c *tracked) renew() {
+	c.sides, c.last, c.ignored, c.answered, c.assured = [2]trackedSide{}, repeated{}, 0, false, false
+}
+
+// count takes note of the numbers of a segment (tcp_in_window).
+func (c *tracked) count(s *tcp.Segment, me, peer *trackedSide, opener bool) {
+	end, ack := s.Seq+uint64(s.Len()), peer.end
+	switch {
+	case !me.spoke:
+		me.spoke, me.end = true, end
+	case s.Len() > 0 && end > me.end:
+		me.end, me.owed = end, true
+	}
+	if s.Flags&tcp.ACK != 0 {
+		ack = s.Ack
+		me.most = max(me.most, ack)
+		me.heard = heard{ack, s.ISS, s.IRS, true}
+	}
+	peer.owed = peer.owed && ack != peer.end
+
+	plain := s.Flags&(tcp.SYN|tcp.FIN|tcp.RST|tcp.ACK) == tcp.ACK
+	if plain {
+		r := repeated{opener, c.last.plain, c.last.reset, s.Seq, end, ack, s.Window, c.last.before}
 		if c.last == r {
 			c.last.before++
 		} else {
-			r.before, c.last = 0, r
+			r.before = 0
+			c.last = r
 		}
 	}
-	if end := s.Seq + uint64(s.Len()); end > c.ends[me] { // tcp_in_window
-		c.ends[me], c.owed[me] = end, s.Len() > 0 && s.Flags&tcp.SYN == 0
-	}
-	if s.Flags&tcp.ACK != 0 {
-		c.owed[peer] = c.owed[peer] && s.Ack != c.ends[peer]
-		c.heard[me] = heard{s.Ack, s.ISS, s.IRS, true}
-		if c.closed[peer].sent && s.Ack >= c.closed[peer].end {
-			c.closed[peer].acked = true
-		}
-	}
-	if s.Flags&tcp.FIN != 0 && !c.closed[me].sent {
-		c.closed[me] = closing{sent: true, end: s.Seq + uint64(s.Len())}
-	}
-	a, b := c.closed[0], c.closed[1]
-	switch {
-	case s.Flags&tcp.RST != 0:
-		c.state = trackClose
-	case opens(s):
-	case c.state == trackClose:
-	case c.state == trackSynSent && s.Flags&tcp.SYN != 0:
-		c.state = trackSynRecv
-	case c.state <= trackSynRecv && !opener: // the SYN-ACK again
-	case a.acked && b.acked:
-		c.state = trackTimeWait
-	case a.sent && b.sent:
-		c.state = trackLastAck
-	case a.acked || b.acked:
-		c.state = trackCloseWait
-	case a.sent || b.sent:
-		c.state = trackFinWait
-	default:
-		c.state = trackEstablished
-	}
+	c.ignored = 0
+	c.last.opener, c.last.plain, c.last.reset = opener, plain, s.Flags&tcp.RST != 0
 }

@@ -14,13 +14,15 @@ import (
 // later); [AWSNetworkLB] and the variables beside it are what clouds' boxes do.
 //
 // A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
-// of either direction, keep-alive probes too, sets its time anew. Go sends one every 15 s from both ends, so that timeouts
+// of either direction, keep-alive probes too, sets its time anew, but for a SYN or SYN-ACK of an open connection and others that do not
+// belong where it is. Go sends one every 15 s from both ends, so that timeouts
 // of minutes never end unless [Dialer].KeepAlive is negative at one and Off is set in [TCPConfig].KeepAlive at the other.
 type Tracking struct {
 	// Established is for how long an open TCP connection may be silent. Default: Linux's, 120 h
 	// (net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s), and 300 s as long as something that one side has sent is not
 	// acknowledged (_unacknowledged), as when the other has lost its power; after a segment that comes for the fourth time with nothing
-	// in between (_max_retrans), as keep-alive probes do then; and for one that was adopted, until something comes after the first answer.
+	// in between (_max_retrans), as keep-alive probes do then; behind a segment whose window is zero; and for one that was adopted, until
+	// something comes after the first answer.
 	Established time.Duration
 
 	// Opening is the same before the handshake is complete. Default: Linux's, 120 s until it is answered, then 60 s
@@ -28,9 +30,9 @@ type Tracking struct {
 	Opening time.Duration
 
 	// Closing is the same once one side has sent FIN or RST, also if the other goes on sending.
-	// Default: Linux's, 120 s after the first FIN, 60 s once that is acknowledged, 30 s after the second,
-	// 120 s once that is (nf_conntrack_tcp_timeout_fin_wait, _close_wait, _last_ack, _time_wait); 10 s after RST (_close), and
-	// not at all if nothing else was ever answered (tcp_packet).
+	// Default: Linux's, 120 s after the first FIN, 60 s after any segment without one behind that, 30 s after another FIN, be it the first
+	// again, 120 s after any segment without one behind that (nf_conntrack_tcp_timeout_fin_wait, _close_wait, _last_ack, _time_wait); 10 s after
+	// RST (_close), also after one whose number leaves an open connection as it is, and not at all if nothing else was ever answered (tcp_packet).
 	Closing time.Duration
 
 	// UDP is for how long a pair of UDP addresses may be silent. Default: Linux's, 30 s, and 120 s for those that
@@ -60,7 +62,7 @@ type Stray uint8
 
 const (
 	// StrayAdopted takes it for one of a connection whose beginning was missed, if it comes from the side that may
-	// open one, and drops it if not. That is Linux's default (nf_conntrack_tcp_loose).
+	// open one and has no FIN, and drops it if not. That is Linux's default (nf_conntrack_tcp_loose).
 	StrayAdopted Stray = iota
 	// StrayDropped drops it in silence: the sender retransmits until TCP gives up.
 	StrayDropped
@@ -196,13 +198,7 @@ func (k *tracker) open(pkt *packet, answer tuple) *tracked {
 	}
 	k.stats.Open++
 	k.stats.Opened++
-	c := &tracked{ask: tupleOf(pkt), answer: answer}
-	switch s := segmentOf(pkt); {
-	case s == nil:
-		c.state = trackUDP
-	case s.Flags&tcp.SYN == 0:
-		c.state = trackEstablished // adopted
-	}
+	c := newTracked(tupleOf(pkt), answer, segmentOf(pkt))
 	if answer != c.ask.reversed() {
 		c.there, c.back = k.r.flowTo(pkt.proto, answer.to, answer.from), k.r.flowTo(pkt.proto, c.ask.to, c.ask.from)
 	}
@@ -243,7 +239,7 @@ func (k *tracker) expire(now int64, c *tracked) {
 func (k *tracker) tell(now int64, c *tracked) {
 	n := k.r.n
 	for i, side := range []tuple{c.ask, c.answer} {
-		f, h := k.r.flowTo(protoTCP, side.to, side.from), c.heard[i]
+		f, h := k.r.flowTo(protoTCP, side.to, side.from), c.sides[i].heard
 		if f == nil || !h.ok {
 			continue
 		}
@@ -289,12 +285,16 @@ func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) =
 // pass has a packet of a known connection go on, and takes note of it.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 	if pkt.proto != protoICMP {
+		counts := true
 		if pkt.proto == protoTCP {
-			c.heed(segmentOf(pkt), opener)
+			counts = c.heed(segmentOf(pkt), opener)
 		} else {
 			c.spoken(now, opener)
 		}
-		if c.timer.set(after(now, k.patience(c))); c.state == trackClose && !c.answered && k.conf.Closing == 0 {
+		if counts {
+			c.timer.set(after(now, k.patience(c)))
+		}
+		if c.vain() && k.conf.Closing == 0 {
 			k.forget(c)
 			k.stats.Expired++
 		}
@@ -339,7 +339,7 @@ func (k *tracker) begins(pkt *packet) bool {
 	if s == nil {
 		return pkt.proto == protoUDP
 	}
-	return opens(s) || s.Flags&(tcp.SYN|tcp.RST) == 0 && k.conf.Stray == StrayAdopted
+	return opens(s) || s.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && k.conf.Stray == StrayAdopted
 }
 
 // crowded ends a packet that would begin a connection for which there is no room, if that is so.

@@ -14,7 +14,7 @@ import (
 
 // For how long Linux remembers a connection that is silent, by its state: the
 // timeouts of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c. Those of open, adopted, half closed, closed and reset connections, of probes
-// without an answer, of a FIN and a SYN-ACK that are lost, of refused attempts and of UDP were seen with conntrack -L on Linux 6.18.
+// without an answer, of SYN, SYN-ACK and FIN that come twice, of refused attempts and of UDP were seen with conntrack -L on Linux 6.18.
 func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 	const s = time.Second
 	for _, row := range []struct {
@@ -39,6 +39,12 @@ func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 			go client.Dial("tcp", "server:7")
 			time.Sleep(10 * ms)
 		}, 120 * s},
+		{"SYN again without an answer", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			server.PowerOff()
+			client.SetTCP(sim.TCPConfig{SynRetries: 1, SynLinearTimeouts: -1})
+			go client.Dial("tcp", "server:7")
+			time.Sleep(10*ms + time.Second)
+		}, 119 * s}, // the second does not count
 		{"SYN answered", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
 			listen(t, server, ":7")
 			server.SetTCP(sim.TCPConfig{SynAckRetries: -1})
@@ -54,7 +60,7 @@ func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 			time.Sleep(21 * ms)
 			client.PowerOff()
 			time.Sleep(9*ms + time.Second)
-		}, 60 * s},
+		}, 59 * s}, // the second does not count
 		{"FIN without an answer", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
 			c, _ := pair(t, client, server)
 			c.CloseWrite()
@@ -72,7 +78,15 @@ func TestForHowLongConnectionsAreRemembered(t *testing.T) {
 			client.PowerOff()
 			server.PowerOff()
 			time.Sleep(10*ms - 1)
-		}, 120 * s},
+		}, 60 * s},
+		{"FIN twice", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
+			c, _ := pair(t, client, server)
+			server.PowerOff()
+			c.CloseWrite()
+			time.Sleep(241 * ms) // again after 240 ms: 200 ms, and the round trip
+			client.PowerOff()
+			time.Sleep(9 * ms)
+		}, 30 * s},
 		{"half closed", sim.Tracking{}, func(t *testing.T, n *sim.Network, client, server *sim.Host) {
 			c, _ := pair(t, client, server)
 			c.CloseWrite()

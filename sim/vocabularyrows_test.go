@@ -266,12 +266,12 @@ var faultVocabulary = []struct {
 			asEver,
 		}},
 	{"ForgetConnections", func(s *market) *sim.Fault { return sim.ForgetConnections(s.nat) },
-		"The SYN-ACK is a stray; what comes from inside later is adopted (StrayAdopted).", func(s *market) { sim.ForgetConnections(s.n.Router("plain")) }, `sim: ForgetConnections: router "plain" must be a NAT, Firewall or Balancer`, [...]string{
+		"The SYN-ACK is a stray; what comes from inside later is adopted, but for a FIN (StrayAdopted).", func(s *market) { sim.ForgetConnections(s.n.Router("plain")) }, `sim: ForgetConnections: router "plain" must be a NAT, Firewall or Balancer`, [...]string{
 			asEver,
 			"dialled 1.14s, answer 1.17s, answer 1.2s, web 1.27s; fired 3",
 			"web 370ms; fired 3",
 			"web 370ms; fired 3",
-			"web 370ms; fired 3",
+			"i/o timeout 20.14s; fired 3",
 		}},
 	{"Rebind", func(s *market) *sim.Fault { return sim.Rebind(s.nat) },
 		"The SYN comes again from the new address, and is another connection; the balancer knows none of what is sent later.", func(s *market) { sim.Rebind(s.lb) }, `sim: Rebind: router "lb" must be a NAT`, [...]string{
