@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A representation that does not fit a message of CoAP comes in blocks, each asked for by itself. If it may change meanwhile, each has
-# an ETag, and "the reassembler MUST compare ETag Options"; if they differ, a client can ask for the first blocks again (RFC 7959, 2.4).
+# an ETag, and who puts the blocks together has to compare these; if they differ, a client can ask for the first blocks again (RFC 7959, 2.4).
 #
 # Guessed: neither npm's coap 1.5.0 nor plgd-dev/go-coap 3.8.0 compares. Seen: go-coap does, and begins anew. npm's coap gives the
 # program the beginning of one version and the end of another as one answer, with the other's ETag and without an error.

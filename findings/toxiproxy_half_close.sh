@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Who has sent all may close its direction of a TCP connection and wait for the answer (RFC 9293, 3.6: closing one's side is "I have no
-# more data to send", and the other's goes on). So do protocols whose request ends with the stream, and `nc -N`.
+# Who has sent all may close its direction of a TCP connection and wait for the answer: the other direction goes on (RFC 9293, 3.6).
+# So do protocols whose request ends with the stream, and `nc -N`.
 #
 # Guessed: inetaf/tcpproxy and Shopify/toxiproxy 2.5.0, which is put between client and server for tests, close both directions with
 # the first, and elazarl/goproxy 1.9.4 hands it on. Seen: tcpproxy hands it on too, in its version of May 2026. Toxiproxy, without

@@ -40,6 +40,11 @@ type failure struct {
 	unexecuted bool // no replica was sent the request
 }
 
+// tooLate is the answer to a request whose Request-Timeout is 0: its client has less than a millisecond left.
+func tooLate() *failure {
+	return &failure{status: http.StatusGatewayTimeout, kind: "http_response_timeout", err: errors.New("the request's time is over"), unexecuted: true}
+}
+
 // noBudget adds that the failure would have been repeated otherwise.
 func (f *failure) noBudget() *failure {
 	f.err = fmt.Errorf("%w (not repeated: the budget of retries is spent)", f.err)

@@ -279,7 +279,8 @@ func (c *client) begin() bool {
 	now := time.Now()
 	left := m.length
 	c.exchange = exchange{seq: c.seq + 1, begun: now, last: now, out: c.out[:0], closing: m.close || c.p.draining.Load(), bodyEnded: left == 0}
-	if told, ok := decimal(m.timeout); ok {
+	told, ok := decimal(m.timeout)
+	if ok {
 		c.told = now.Add(time.Duration(min(told, maxTold)) * time.Millisecond)
 	}
 	c.out = c.appendHead(c.out, target, host)
@@ -298,6 +299,10 @@ func (c *client) begin() bool {
 	c.mu.Unlock()
 	up.enter()
 	c.p.stats.requests.Add(1)
+	if ok && told == 0 {
+		c.answer(tooLate())
+		return true
+	}
 	if up.active.Load() > int64(up.set.MaxRequests) {
 		up.count(func(s *UpstreamStats) { s.Full++ })
 		c.answer(&failure{status: http.StatusServiceUnavailable, kind: "connection_limit_reached", err: errFull, unexecuted: true})

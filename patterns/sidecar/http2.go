@@ -167,7 +167,11 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 	defer up.leave()
 	x := &exchange2{p: p, up: up, w: w, r: r, begun: time.Now()}
 	x.body = &keptBody{src: r.Body, most: up.set.MaxReplayBytes, empty: r.ContentLength == 0}
-	if told, ok := decimal([]byte(r.Header.Get("Request-Timeout"))); ok && told > 0 {
+	if told, ok := decimal([]byte(r.Header.Get("Request-Timeout"))); ok {
+		if told == 0 {
+			answer2(w, r, tooLate())
+			return
+		}
 		x.told = x.begun.Add(time.Duration(min(told, maxTold)) * time.Millisecond)
 	}
 	f := x.attempts()

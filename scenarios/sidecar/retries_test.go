@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/patterns/sidecar"
 	"github.com/squall-sim/squall/scenarios/scenario"
@@ -194,6 +195,8 @@ var retries = []scenario.Row{
 			require.Equal(t, 300*ms, a.took, "what the app has left is less")
 			require.EqualValues(t, 3, w.begun())
 		}},
+	{Name: "SC-23 nothing is left", Reason: "work for which nobody waits must not begin", Story: nothingLeft(systems.HTTP1())},
+	{Name: "SC-23 nothing is left, over HTTP/2", Reason: "by whichever version it is asked for", Story: nothingLeft(systems.HTTP2())},
 	{Name: "SC-23 what is left goes on with the request", Reason: "the next one must know how long anybody waits",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
@@ -208,6 +211,20 @@ var retries = []scenario.Row{
 			require.Len(t, told, 2)
 			require.Equal(t, "1000", told[0])
 		}},
+}
+
+// nothingLeft asks for work with no time left, and with a second.
+func nothingLeft(protocols *http.Protocols) func(*testing.T, *sim.Network) {
+	return func(t *testing.T, n *sim.Network) {
+		w := start(t, n, 1)
+		w.http.Transport.(*http.Transport).Protocols = protocols
+		a := w.call("GET", "", "Request-Timeout", "0")
+		require.Equal(t, 504, a.status)
+		require.Equal(t, "http_response_timeout", a.proxyError())
+		require.Equal(t, "not-executed", a.header.Get("Call-Outcome"))
+		require.Zero(t, w.begun())
+		require.Equal(t, 200, w.call("GET", "", "Request-Timeout", "1000").status)
+	}
 }
 
 // closing serves one request on each connection, and closes it a second after the answer.
