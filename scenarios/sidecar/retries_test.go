@@ -196,7 +196,7 @@ var retries = []scenario.Row{
 			require.EqualValues(t, 3, w.begun())
 		}},
 	{Name: "SC-23 nothing is left", Reason: "work for which nobody waits must not begin", Story: nothingLeft(systems.HTTP1())},
-	{Name: "SC-23 nothing is left, over HTTP/2", Reason: "by whichever version it is asked for", Story: nothingLeft(systems.HTTP2())},
+	{Name: "SC-23 nothing is left, over HTTP/2", Races: frames, Reason: "by whichever version it is asked for", Story: nothingLeft(systems.HTTP2())},
 	{Name: "SC-23 what is left goes on with the request", Reason: "the next one must know how long anybody waits",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
