@@ -38,6 +38,7 @@ func serverCallStories() (all callStories) {
 		c.AskEvery(10*time.Millisecond, 30, Question{Work: 100 * time.Millisecond})
 		w.Sleep(30 * time.Second)
 	})
+	all.races("which of the calls that the restart ended at one instant is asked again first")
 	all.add("the server loses power while it works", "its callers are not told, and must find out by themselves", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})

@@ -17,11 +17,12 @@ import (
 // A serverLine is a connection of Serve.
 type serverLine struct {
 	*Server
-	conn net.Conn
-	out  chan []byte
-	pong chan struct{} // one is due
-	room chan struct{} // for requests: a client that takes no answers sends no more of them
-	gone chan struct{} // closed when it has ended, and all its requests
+	conn    net.Conn
+	out     chan []byte
+	pong    chan struct{} // one is due
+	greeted chan struct{} // closed when the preface is written, or cannot be
+	room    chan struct{} // for requests: a client that takes no answers sends no more of them
+	gone    chan struct{} // closed when it has ended, and all its requests
 
 	ctx    context.Context // ends with it
 	cancel func()
@@ -38,7 +39,7 @@ const refusals = 64
 
 // serveLine answers the requests of one connection until it ends.
 func (s *Server) serveLine(conn net.Conn) {
-	l := &serverLine{Server: s, conn: conn, out: make(chan []byte), pong: make(chan struct{}, 1), gone: make(chan struct{}),
+	l := &serverLine{Server: s, conn: conn, out: make(chan []byte), pong: make(chan struct{}, 1), greeted: make(chan struct{}), gone: make(chan struct{}),
 		room: make(chan struct{}, s.MaxClients+refusals), running: map[uint64]func(){}}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	s.mu.Lock()
@@ -47,6 +48,7 @@ func (s *Server) serveLine(conn net.Conn) {
 	l.all.Go(l.write)
 	l.all.Go(l.drained)
 	err := l.read()
+	<-l.greeted // or whether the client is greeted would be a race with one that has gone already
 	s.Logger.Debug("reqresp: connection ended", "remote", conn.RemoteAddr().String(), "error", err)
 	l.cancel()
 	conn.Close()
@@ -224,11 +226,16 @@ func (l *serverLine) send(text []byte) {
 // write writes the preface, and then frames until the connection ends. A client that does not take
 // them in time ends it.
 func (l *serverLine) write() {
-	text := []byte(preface)
+	text, greeted := []byte(preface), false
 	pong := appendFrame(nil, framePong, 0, nil)
 	for {
 		l.conn.SetWriteDeadline(time.Now().Add(l.AnswerTimeout))
-		if _, err := l.conn.Write(text); err != nil {
+		_, err := l.conn.Write(text)
+		if !greeted {
+			greeted = true
+			close(l.greeted)
+		}
+		if err != nil {
 			l.conn.Close() // which ends read
 			l.cancel()
 			return
