@@ -38,7 +38,7 @@ var variants = []scenario.Variant{
 	{Name: "stream over WebSocket", Options: scenario.OtherEncoding(), System: func(n *sim.Network) patterntest.System {
 		return systems.BesideSidecar(systems.StreamAs(stream.WebSocket)(n, memory))
 	}},
-	{Name: "push", Options: scenario.OtherEncoding(), System: func(n *sim.Network) patterntest.System {
+	{Name: "push", Options: append(scenario.OtherEncoding(), scenario.Pieces()...), System: func(n *sim.Network) patterntest.System {
 		return systems.BesideSidecar(systems.Push(n, memory))
 	}},
 }
