@@ -8,7 +8,7 @@ type harness struct {
 	self     *atomic.Pointer[Network]  // for timers of the bubble, which may stay behind with it; nil at the end
 	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
 	bubbleID string                    // number of the bubble
-	own      int                       // goroutines that run the bubble, in exact mode; 0 if only their stacks tell
+	own      int                       // goroutines that run the bubble, as the scheduler of exact mode counts them
 	crypto   *cryptoStream             // nil if the process draws from the seed
 	witness  *witness                  // nil in ordinary runs
 	pulse    pulse
