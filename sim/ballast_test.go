@@ -102,7 +102,11 @@ func tickWhileFrozen(t *testing.T, f func()) (_ *ballast, left int) {
 func goroutineIDs() map[string]bool {
 	ids := map[string]bool{}
 	for entry := range strings.SplitSeq(stackDump(), "\n\n") {
-		ids[headerPattern.FindStringSubmatch(entry)[1]] = true
+		h, ok := readHeader(entry)
+		if !ok {
+			panic("not understood: " + entry)
+		}
+		ids[h.id] = true
 	}
 	return ids
 }

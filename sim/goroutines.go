@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,11 +20,57 @@ type goroutine struct {
 	text  string // the whole entry
 }
 
-// headerPattern matches the header of a goroutine's stack as far as the bubble: what follows are
-// the goroutine's profiler labels, which hold any text and may be longer than a buffer. Go 1.26
-// prints them inside the brackets, if GODEBUG=tracebacklabels=1 asks for it, and Go 1.27 behind them.
-var headerPattern = regexp.MustCompile(`^goroutine (\d+)(?: gp=\S+ m=\S+(?: mp=\S+)?)? ` +
-	`\[([^,\]]+?)(?:, \d+ minutes)?(?:, locked to thread)?(?:, synctest bubble (\d+))?(?:\]| labels:\{)`)
+// A header is what the first line of a goroutine's stack says.
+type header struct {
+	id, state, bubble string // bubble: "" for none
+	minutes           bool   // it has been in that state for at least one
+}
+
+// readHeader reads the beginning of a goroutine's stack as far as the bubble: what follows are the goroutine's profiler labels, which
+// hold any text and may be longer than a buffer. Go 1.26 prints them inside the brackets, if GODEBUG=tracebacklabels=1 asks for it,
+// and Go 1.27 behind them. It is written out, without a pattern, since a frozen test has all goroutines looked at for each instant.
+func readHeader(entry string) (h header, ok bool) {
+	rest, _ := strings.CutPrefix(entry, "goroutine ")
+	h.id, rest, _ = strings.Cut(rest, " ")
+	if strings.HasPrefix(rest, "gp=") { // GOTRACEBACK=system
+		_, rest, _ = strings.Cut(rest, " [")
+	} else {
+		rest, _ = strings.CutPrefix(rest, "[")
+	}
+	h.state, rest = cutAttribute(rest)
+	for {
+		var attribute string
+		if rest, ok = strings.CutPrefix(rest, ", "); !ok {
+			break
+		}
+		attribute, rest = cutAttribute(rest)
+		minutes, waits := strings.CutSuffix(attribute, " minutes")
+		bubble, bubbled := strings.CutPrefix(attribute, "synctest bubble ")
+		switch {
+		case waits && isNumber(minutes):
+			h.minutes = true
+		case bubbled && isNumber(bubble):
+			h.bubble = bubble
+		case attribute != "locked to thread":
+			return header{}, false
+		}
+	}
+	return h, isNumber(h.id) && h.state != "" && (strings.HasPrefix(rest, "]") || strings.HasPrefix(rest, labelsInside))
+}
+
+const labelsInside = " labels:{"
+
+// cutAttribute cuts what is between brackets behind its first attribute.
+func cutAttribute(s string) (attribute, rest string) {
+	end := strings.IndexAny(s, ",]\n")
+	if end < 0 {
+		end = len(s)
+	}
+	if i := strings.Index(s[:end], labelsInside); i >= 0 {
+		end = i
+	}
+	return s[:end], s[end:]
+}
 
 // bubbleGoroutines lists the goroutines of a bubble but for those that run it.
 func bubbleGoroutines(bubble string) []goroutine { return goroutinesOf(stackDump(), bubble) }
@@ -35,11 +80,11 @@ func bubbleGoroutines(bubble string) []goroutine { return goroutinesOf(stackDump
 func otherGoroutines() []goroutine {
 	dump := stackDump()
 	self, rest, _ := strings.Cut(dump, "\n\n") // the runtime begins with the caller
-	m := headerPattern.FindStringSubmatch(self)
-	if m == nil {
+	h, ok := readHeader(self)
+	if !ok {
 		panic("sim: the runtime's stack dump has a form that is not understood:\n" + self)
 	}
-	return goroutinesOf(rest, m[3])
+	return goroutinesOf(rest, h.bubble)
 }
 
 func goroutinesOf(dump, bubble string) []goroutine {
@@ -49,13 +94,13 @@ func goroutinesOf(dump, bubble string) []goroutine {
 		if !strings.Contains(entry, mark) {
 			continue // of another bubble: a quick look, as every test ends with one at all goroutines
 		}
-		m := headerPattern.FindStringSubmatch(entry)
-		if m == nil || m[3] != bubble || bubble == "" || strings.Contains(entry, "\ntesting/synctest.testingSynctestTest(") ||
+		h, ok := readHeader(entry)
+		if !ok || h.bubble != bubble || bubble == "" || strings.Contains(entry, "\ntesting/synctest.testingSynctestTest(") ||
 			strings.Contains(entry, "\ninternal/synctest.Run(") || strings.Contains(entry, ownPackage+".(*weight).") ||
 			strings.Contains(entry, ownPackage+".(*ballast).makeWeights(") {
 			continue // of another bubble, waiting for the end of this one, or of its ballast
 		}
-		all = append(all, goroutine{id: m[1], state: m[2], text: strings.TrimSuffix(entry, "\n")})
+		all = append(all, goroutine{id: h.id, state: h.state, text: strings.TrimSuffix(entry, "\n")})
 	}
 	return all
 }
@@ -83,14 +128,11 @@ var dumpRoom atomic.Pointer[[]byte] // nil while it is used
 func thisGoroutine() (id, bubble string) {
 	b := make([]byte, 256)
 	head := string(b[:runtime.Stack(b, false)])
-	if id, bubble, ok := plainHeader(head); ok {
-		return id, bubble
+	h, ok := readHeader(head)
+	if !ok {
+		panic("sim: the runtime's stack dump has a form that is not understood:\n" + head)
 	}
-	m := headerPattern.FindStringSubmatch(head)
-	if m == nil {
-		panic("sim: the runtime's stack dump has a form that is not understood:\n" + string(b))
-	}
-	return m[1], m[3]
+	return h.id, h.bubble
 }
 
 // thisBubble returns the number of the bubble of the goroutine that calls, or "". In a bubble instants have no reading of
@@ -101,22 +143,6 @@ func thisBubble() string {
 	}
 	_, bubble := thisGoroutine()
 	return bubble
-}
-
-// plainHeader reads the header of a goroutine that runs and has no labels, as headerPattern does, but quicker: every
-// test asks several times.
-func plainHeader(dump string) (id, bubble string, ok bool) {
-	rest, _ := strings.CutPrefix(dump, "goroutine ")
-	id, rest, _ = strings.Cut(rest, " [running")
-	end := "]:\n"
-	if rest, ok = strings.CutPrefix(rest, end); ok {
-		return id, "", isNumber(id)
-	}
-	if rest, ok = strings.CutPrefix(rest, ", synctest bubble "); !ok {
-		return "", "", false
-	}
-	bubble, _, ok = strings.Cut(rest, end)
-	return id, bubble, ok && isNumber(id) && isNumber(bubble)
 }
 
 func isNumber(s string) bool {

@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"flag"
+	"io"
 	"iter"
 	"net"
 	"runtime"
@@ -31,14 +32,23 @@ func TestStackHeaderIsUnderstood(t *testing.T) {
 		{"labels of 1.26, no bubble", "goroutine 9 [select labels:{\"job\": \"x\"}]:\n", "9", "select", ""},
 		{"a label like a header", "goroutine 9 [select] {\"], synctest bubble 7]:\": x}:\n", "9", "select", ""},
 		{"the same in 1.26", "goroutine 9 [select labels:{\"], synctest bubble 7]:\": \"x\"}]:\n", "9", "select", ""},
+		{"threads and labels", "goroutine 9 [running, locked to thread, synctest bubble 3 labels:{\"a\": \"]:\\n\"}]:\n", "9", "running", "3"},
 		{"cut off in the labels", "goroutine 9 [running, synctest bubble 3] {job: xxxxxxxx", "9", "running", "3"},
 	} {
-		m := headerPattern.FindStringSubmatch(row.header)
-		require.NotNil(t, m, row.name)
-		require.Equal(t, []string{row.id, row.state, row.bubble}, m[1:], row.name)
-		if id, bubble, ok := plainHeader(row.header); ok {
-			require.Equal(t, []string{row.id, "running", row.bubble}, []string{id, row.state, bubble}, row.name)
-		}
+		h, ok := readHeader(row.header)
+		require.True(t, ok, row.name)
+		require.Equal(t, header{row.id, row.state, row.bubble, row.name == "all attributes"}, h, row.name)
+	}
+}
+
+func TestWhatIsNoStackHeader(t *testing.T) {
+	for _, text := range []string{
+		"", "goroutine", "goroutine x [running]:\n", "goroutine 7 running\n", "goroutine 7 []:\n", "main.main()\n\t/tmp/main.go:3 +0x1d\n",
+		"goroutine 7 [running, of another kind]:\n", "goroutine 7 [running, synctest bubble x]:\n", "goroutine 7 [running, many minutes]:\n",
+		"goroutine 7 [running", "goroutine 7 [running, synctest bubble 3", "goroutine 7 gp=0xc0000021c0",
+	} {
+		h, ok := readHeader(text)
+		require.False(t, ok, "%q: %v", text, h)
 	}
 }
 
@@ -78,26 +88,6 @@ func labelledWaiter(bubble, self, state string) bool {
 		}
 	}
 	return false
-}
-
-func TestPlainHeaders(t *testing.T) {
-	for header, want := range map[string]string{
-		"goroutine 7 [running]:\nmain.f()\n":                                     "7 ",
-		"goroutine 21 [running, synctest bubble 3]:\n":                           "21 3",
-		"goroutine 7 [running, locked to thread]:\n":                             "",
-		"goroutine 7 gp=0xc0000021c0 m=0 mp=0x8fd9a0 [running]:\n":               "",
-		"goroutine 9 [running, synctest bubble 3] {job: x}:\n":                   "",
-		"goroutine 9 [running] {job: ]:\n}:\n":                                   "",
-		"goroutine 9 [running, synctest bubble 3 labels:{\"job\": \"]:\n\"}]:\n": "",
-		"goroutine 9 [running labels:{\"], synctest bubble 7]:\n\": \"x\"}]:\n":  "",
-		"goroutine 9 [running, locked to thread, synctest bubble 3]:\n":          "",
-	} {
-		id, bubble, ok := plainHeader(header)
-		require.Equal(t, want != "", ok, header)
-		if ok {
-			require.Equal(t, want, id+" "+bubble, header)
-		}
-	}
 }
 
 // Were instants of a bubble read by a monotonic clock, too, thisBubble would find none.
@@ -173,5 +163,27 @@ func TestNobodyElseIsSeenQuickly(t *testing.T) {
 				require.Equal(t, !open, n.nobodyElse())
 			})
 		})
+	}
+}
+
+// A goroutine that the runtime has wait in what counts as a system call cannot hold the lock that a frozen test waits for: with -cpuprofile
+// such a test would stand still for a minute.
+func TestProfilesDoNotStopAFrozenTest(t *testing.T) {
+	if err := pprof.StartCPUProfile(io.Discard); err != nil {
+		t.Skip("the run of the tests is profiled itself: ", err)
+	}
+	defer pprof.StopCPUProfile()
+	for {
+		for entry := range strings.SplitSeq(stackDump(), "\n\n") {
+			h, ok := readHeader(entry)
+			require.True(t, ok, entry)
+			if h.state != "syscall" || !strings.Contains(entry, "runtime/pprof.profileWriter(") {
+				continue
+			}
+			s := lookAt("goroutine 1 [running]:\n\n"+entry, "1")
+			require.False(t, s.outside, entry)
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -310,16 +310,16 @@ func lookAt(dump, bubble string) scene {
 	others := map[*Network]*scene{} // of tests that run beside this one, or were abandoned
 	_, dump, _ = strings.Cut(dump, "\n\n")
 	for entry := range strings.SplitSeq(dump, "\n\n") {
-		m := headerPattern.FindStringSubmatch(entry)
-		if m == nil {
+		h, ok := readHeader(entry)
+		if !ok {
 			continue
 		}
-		g := goroutine{id: m[1], state: m[2], text: entry}
-		if m[3] == bubble {
+		g := goroutine{id: h.id, state: h.state, text: entry}
+		if h.bubble == bubble {
 			s.add(g)
 			continue
 		}
-		if n, ok := bubbles.Load(m[3]); ok {
+		if n, ok := bubbles.Load(h.bubble); ok {
 			o := others[n.(*Network)]
 			if o == nil {
 				o = &scene{}
@@ -329,7 +329,7 @@ func lookAt(dump, bubble string) scene {
 			continue
 		}
 		runs := g.state == "running" || g.state == "runnable"
-		calls := g.state == "syscall" && !strings.Contains(m[0], " minutes") && !strings.Contains(entry, "os/signal.signal_recv(")
+		calls := g.state == "syscall" && !h.minutes && !slices.ContainsFunc(waitsInRuntime, func(call string) bool { return strings.Contains(entry, call) })
 		s.outside = s.outside || (runs || calls) && !g.serves()
 	}
 	for n, o := range others {
@@ -342,6 +342,10 @@ func lookAt(dump, bubble string) scene {
 	}
 	return s
 }
+
+// waitsInRuntime are calls in which a goroutine counts as in a system call, for ever or for a tenth of a second again and again, and
+// holds no lock: those that wait for signals and, with -cpuprofile, for samples.
+var waitsInRuntime = []string{"os/signal.signal_recv(", "runtime/pprof.readProfile("}
 
 // add adds a goroutine of the bubble.
 func (s *scene) add(g goroutine) {

@@ -55,8 +55,8 @@ func (w *witness) see(now int64) {
 	}
 	stack := make([]byte, 1<<14)
 	entry := string(stack[:runtime.Stack(stack, false)])
-	if m := headerPattern.FindStringSubmatch(entry); m != nil {
-		w.calls = append(w.calls, goroutine{id: m[1], state: m[2], text: entry})
+	if h, ok := readHeader(entry); ok {
+		w.calls = append(w.calls, goroutine{id: h.id, state: h.state, text: entry})
 	}
 }
 
