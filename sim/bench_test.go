@@ -236,9 +236,9 @@ func BenchmarkSegments(b *testing.B) {
 // BenchmarkIdleConnections holds connections that do nothing. It reports the bytes of a
 // pair of endpoints, without the goroutines that a program would have, and what the trace
 // remembers of their handshake besides, if that is all that it has. SQUALL_SCALE=1000000 holds a million, in three gigabytes,
-// since the heap may grow to twice of what is in use.
+// since the heap may grow to twice of what is in use. And it reports how much longer the last few dials took than the first, on the wall.
 func BenchmarkIdleConnections(b *testing.B) {
-	const perPort = 20_000
+	const perPort, few = 20_000, 10_000
 	pairs := max(100_000, most())
 	heap := func() uint64 {
 		runtime.GC()
@@ -248,6 +248,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 		return m.HeapAlloc + m.StackInuse
 	}
 	for range b.N {
+		first, last := watch(), watch()
 		sim.Bench(func(n *sim.Network) {
 			client, server := n.Host("client"), n.Host("server")
 			conns := make([]net.Conn, 0, 2*pairs)
@@ -257,6 +258,15 @@ func BenchmarkIdleConnections(b *testing.B) {
 				l, err := server.Listen("tcp", at)
 				check(err)
 				for range perPort {
+					switch len(conns) / 2 {
+					case 0:
+						first.start()
+					case few:
+						first.stop()
+					case pairs - few:
+						runtime.GC() // it would come in the midst of them
+						last.start()
+					}
 					c, err := client.Dial("tcp", "server"+at)
 					check(err)
 					s, err := l.Accept()
@@ -264,6 +274,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 					conns = append(conns, c, s)
 				}
 			}
+			last.stop()
 			grown := heap() - before
 			trace, each := uint64(min(n.Trace().Len(), 1<<20)*sim.TraceRecord), float64(pairs)
 			b.ReportMetric(float64(grown-trace)/each, "B/pair")
@@ -271,6 +282,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 			b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/each, "goroutines/pair")
 			runtime.KeepAlive(conns)
 		})
+		b.ReportMetric(float64(last.elapsed())/float64(first.elapsed()), "x-dial")
 	}
 }
 

@@ -34,7 +34,9 @@ var speedRows = []speedRow{
 	{name: "bulk, perfect link", reference: "TCP over loopback", squall: bulk(netem.Config{}), other: bulkOverLoopback, units: 300},
 	{name: "bulk, 50 ms", reference: "TCP over loopback", squall: bulk(netem.Config{Delay: transit}), other: bulkOverLoopback, units: 1000, pairs: 9},
 	{name: "bulk, 1 Gbit/s and 5 ms", reference: "TCP over loopback",
-		squall: bulk(netem.Config{Delay: 5 * time.Millisecond, Rate: netem.Gbit, Queue: netem.DropTail{Packets: 1000}}), other: bulkOverLoopback, units: 200, pairs: 9},
+		squall: bulk(fastLink), other: bulkOverLoopback, units: 200, pairs: 9},
+	{name: "the same with `Host.Coalesce`, of 125 µs", reference: "TCP over loopback",
+		squall: bulk(fastLink, 125*time.Microsecond), other: bulkOverLoopback, units: 200, pairs: 9},
 	{name: "bulk, 50 ms and 2 % loss", reference: "TCP over loopback",
 		squall: bulk(netem.Config{Delay: transit, Loss: netem.Bernoulli(0.02)}), other: bulkOverLoopback, units: 200, pairs: 9},
 	{name: "bulk through ten links", reference: "packets handed on by ten goroutines", squall: bulkThroughLinks, other: packetsThroughChannels},
@@ -81,9 +83,16 @@ func datagrams(t *testing.T, m *meter, units int) {
 	}, sim.DefaultLink(netem.Config{Delay: transit}))
 }
 
-func bulk(cfg netem.Config) job {
+var fastLink = netem.Config{Delay: 5 * time.Millisecond, Rate: netem.Gbit, Queue: netem.DropTail{Packets: 1000}}
+
+// bulk sends bulk over a link, to a host and from one that coalesce if asked to.
+func bulk(cfg netem.Config, coalesced ...time.Duration) job {
 	return func(t *testing.T, m *meter, units int) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			for _, delay := range coalesced {
+				n.Host("client").Coalesce(delay)
+				n.Host("server").Coalesce(delay)
+			}
 			l, err := n.Host("server").Listen("tcp", ":7")
 			require.NoError(t, err)
 			sendBulk(t, m, units, l, func() (net.Conn, error) { return n.Host("client").Dial("tcp", "server:7") })
