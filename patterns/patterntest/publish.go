@@ -205,10 +205,14 @@ func (w *World) PublishTogether(publishers int, interval time.Duration, count in
 	done.Wait()
 }
 
-// Meanwhile lets play run while publish does, in a goroutine of its own, and returns when both have.
+// Meanwhile lets play run while publish does, in a goroutine of its own, and returns when both have. publish begins a nanosecond
+// later: were both to publish at one instant, it would be left to the runtime which event is the earlier one.
 func (w *World) Meanwhile(publish, play func()) {
 	var done sync.WaitGroup
-	done.Go(publish)
+	done.Go(func() {
+		w.Sleep(time.Nanosecond)
+		publish()
+	})
 	play()
 	done.Wait()
 }
