@@ -66,8 +66,9 @@ type Queue struct {
 	timer   *time.Timer // at what is due next, while somebody waits
 
 	calls group.Group[*call]
-	table *table // of the call that leads, and so is the store
+	table *table // of the call that leads, and so are the store and the pause
 	store *store
+	pause time.Time // until when nothing that is due is done, since the disk has failed; zero: it has not
 
 	stats struct{ added, leased, finished, retried, lost, dead atomic.Int64 }
 	jobs  atomic.Int64

@@ -1,13 +1,17 @@
 package workqueue
 
 import (
+	"log/slog"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
+
+	"github.com/squall-sim/squall/patterns/internal/bolt"
 )
 
 // A change that is not on the disk was not made.
@@ -32,6 +36,53 @@ func TestFailingDisk(t *testing.T) {
 		require.Equal(t, Pending, s.State)
 		require.Equal(t, map[string]string{"k": "a"}, q.table.busy)
 	})
+}
+
+// A lease that ends while the disk fails is looked at once a second, and ended when the disk works. With somebody who waited for what becomes of
+// the job the queue tried again and again, without a pause.
+func TestLeaseEndsWhileTheDiskFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "queue")
+		failures := 0
+		q := &Queue{Path: path, LeaseTimeout: 30 * time.Second, Logger: slog.New(slog.NewTextHandler(writing(func() {
+			if failures++; failures > 100 {
+				time.Sleep(time.Hour) // or the bubble's time would never pass, and the test not fail
+			}
+		}), nil))}
+		defer q.Close()
+		_, err := q.Add(t.Context(), Job{ID: "a"})
+		require.NoError(t, err)
+		_, err = q.Lease(t.Context(), "")
+		require.NoError(t, err)
+		running, err := q.Get(t.Context(), "a")
+		require.NoError(t, err)
+		require.NoError(t, q.store.file.Close())
+		changed := make(chan Status, 1)
+		go func() {
+			s, err := q.Wait(t.Context(), "a", running.Version)
+			assert.NoError(t, err)
+			changed <- s
+		}()
+		time.Sleep(40*time.Second + time.Millisecond)
+		q.alone(func() {
+			require.Equal(t, 11, failures, "after 30 s, and each second from then on")
+			file, err := bolt.Open(path, "a work queue", string(jobsBucket), string(metaBucket))
+			require.NoError(t, err)
+			q.store = &store{file}
+		})
+		begin := time.Now()
+		require.Equal(t, Pending, (<-changed).State)
+		require.Equal(t, time.Second-time.Millisecond, time.Since(begin))
+		require.Equal(t, 11, failures)
+	})
+}
+
+// writing is called for each line.
+type writing func()
+
+func (f writing) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
 }
 
 // Numbers go on although the job that had the last one is forgotten.

@@ -60,7 +60,9 @@ func (q *Queue) commit(these []*group.Call[*call]) {
 		c.Value.err = c.Value.run(now)
 		served = q.handOut(served, now)
 	}
+	q.pause = time.Time{}
 	if err := q.store.save(q.table); err != nil {
+		q.pause = now.Add(diskPause)
 		q.log.Error("the disk failed", "error", err)
 		q.table.rollback()
 		for _, c := range these {
@@ -104,10 +106,16 @@ func wake(all []chan struct{}) {
 	}
 }
 
+// diskPause is how long what is due waits after the disk has failed. It stays due, and would be tried again without a pause.
+const diskPause = time.Second
+
 // arm has the table advance when something is due, if somebody waits for that. It is called with the
 // lock, by who has the table.
 func (q *Queue) arm() {
 	at := q.table.next()
+	if at.Before(q.pause) && !at.IsZero() {
+		at = q.pause
+	}
 	if q.timer != nil {
 		q.timer.Stop()
 		q.timer = nil
