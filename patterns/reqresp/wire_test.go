@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -101,7 +104,6 @@ func TestFramesThatAreNone(t *testing.T) {
 	require.ErrorIs(t, err, eventlog.ErrTooLarge)
 }
 
-// Whatever comes, no more is kept than may be, and what is understood is what was sent.
 // What net/http refuses in a head is refused over Serve with the same status, and the connection goes on, on which other calls wait. A key
 // with other bytes than printable ASCII is the draft's 400.
 func TestBadHeadsAreAnswered(t *testing.T) {
@@ -157,6 +159,67 @@ func TestBadHeadsAreAnswered(t *testing.T) {
 	require.ErrorContains(t, err, `X is "caf\xe9": want UTF-8`, "it would arrive as another")
 }
 
+// A client that has gone when it is accepted is greeted all the same, so that what is on the wire does not hang on which of two goroutines
+// comes first.
+func TestAClientThatHasGoneIsGreeted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &goneConn{}
+		s := &Server{Handle: func(context.Context, *Request) (Effect, error) { return nil, nil }}
+		l := &oneConn{conn: c, closed: make(chan struct{})}
+		var serving sync.WaitGroup
+		serving.Go(func() { s.Serve(l) })
+		time.Sleep(time.Second)
+		require.NoError(t, s.Close())
+		serving.Wait()
+		require.Equal(t, preface, c.took.String())
+		require.True(t, c.closed.Load())
+	})
+}
+
+// A goneConn is the connection of a client that has gone without a word. Whoever writes to it is slow to begin.
+type goneConn struct {
+	net.Conn
+	closed atomic.Bool
+	took   strings.Builder
+}
+
+func (c *goneConn) Read([]byte) (int, error)        { return 0, io.EOF }
+func (c *goneConn) SetReadDeadline(time.Time) error { return nil }
+func (c *goneConn) RemoteAddr() net.Addr            { return &net.TCPAddr{} }
+func (c *goneConn) Close() error                    { c.closed.Store(true); return nil }
+
+func (c *goneConn) SetWriteDeadline(time.Time) error {
+	time.Sleep(time.Millisecond)
+	return nil
+}
+
+func (c *goneConn) Write(p []byte) (int, error) {
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	return c.took.Write(p)
+}
+
+// A oneConn listens for one connection.
+type oneConn struct {
+	conn   net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	if c := l.conn; c != nil {
+		l.conn = nil
+		return c, nil
+	}
+	<-l.closed
+	return nil, net.ErrClosed
+}
+
+func (l *oneConn) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Whatever comes, no more is kept than may be, and what is understood is what was sent.
 func FuzzFrame(f *testing.F) {
 	text, _ := appendMessage(nil, frameRequest, 7, requestHead{"POST", "/a", http.Header{"X": {"1"}}}, []byte("body"))
 	f.Add(text)
