@@ -258,19 +258,24 @@ var brokenAnswers = []callFlaw{
 		}
 	}()}.on, "a quiet day of calls", patterntest.Matched, "phone got at * the answer to c1 for c2 (and * more)"},
 	{"two callers share an answer", office{do: func() doing {
+		type digit struct {
+			of   *deskServer
+			last string
+		}
 		var mu sync.Mutex
-		same := map[string]string{}
+		same := map[digit]string{}
 		return func(d *deskServer, ctx context.Context, data string) (string, error) {
 			id := strings.Fields(data)[0]
+			mine := digit{d, id[len(id)-1:]}
 			mu.Lock()
-			answer := same[id[len(id)-1:]]
+			answer := same[mine]
 			mu.Unlock()
 			own, err := d.app.Do(ctx, data)
 			if answer != "" && len(id) == 3 {
 				return answer, err
 			}
 			mu.Lock()
-			same[id[len(id)-1:]] = own
+			same[mine] = own
 			mu.Unlock()
 			return own, err
 		}

@@ -173,9 +173,7 @@ var brokenPatience = []callFlaw{
 			return queue(d, deaf{context.WithoutCancel(ctx), ctx}, data)
 		}
 	}(), claims: func(s *patterntest.Service) { s.Cancels = false }}.on, "more calls than places", patterntest.Timely, "*, began on server at *, but its time was over at * (and * more)"},
-	{"what nobody waits for is done nevertheless, and asked again", office{do: func(d *deskServer, ctx context.Context, data string) (string, error) {
-		return d.app.Do(context.WithoutCancel(ctx), data)
-	}, claims: func(s *patterntest.Service) { s.Deadlines = false }}.on, "an overload of five seconds", patterntest.Healed, "*, although an overload was over for 10s (and * more)"},
+	{"what nobody waits for is done nevertheless, and asked again", office{do: heedless, claims: func(s *patterntest.Service) { s.Deadlines = false }}.on, "an overload of five seconds", patterntest.Healed, "*, although an overload was over for 10s (and * more)"},
 	{"the server hangs up when it is asked to stop", office{stops: func(context.Context, *deskServer, *http.Server) {}}.on,
 		"the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
 	{"the server waits for 500 ms when it is asked to stop", office{stops: func(context.Context, *deskServer, *http.Server) { time.Sleep(500 * time.Millisecond) }}.on,
@@ -184,9 +182,45 @@ var brokenPatience = []callFlaw{
 		"the server is redeployed while it works", patterntest.Drained, "* was broken off at *, since server was asked to stop at * (and * more)"},
 	{"the server waits for 500 ms when it is asked to stop, and the client asks again", office{stops: func(context.Context, *deskServer, *http.Server) { time.Sleep(500 * time.Millisecond) }, asks: asksThrice, claims: noRetries}.on,
 		"the server is redeployed while it works", patterntest.Drained, "* was broken off at *, since server was asked to stop at * (and * more)"},
+	{"the server hangs up when it is asked to stop, and does what it has begun nevertheless", office{claims: forNobody, do: heedless, stops: func(_ context.Context, d *deskServer, srv *http.Server) {
+		srv.Close()
+		for d.works(0) > 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}}.on, "the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
+	{"the server breaks off what it has begun 500 ms after it was asked to stop", office{do: func(d *deskServer, ctx context.Context, data string) (string, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-d.over:
+				time.Sleep(500 * time.Millisecond)
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		return d.app.Do(ctx, data)
+	}}.on, "the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
+	{"the server keeps to itself what it has done since it was asked to stop", office{do: func(d *deskServer, ctx context.Context, data string) (string, error) {
+		answer, err := d.app.Do(ctx, data)
+		select {
+		case <-d.over:
+			time.Sleep(300 * time.Millisecond)
+			return "", errors.New("the server is about to stop")
+		default:
+			return answer, err
+		}
+	}}.on, "the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
 	{"the server does not stop while it has connections", office{stops: func(ctx context.Context, d *deskServer, srv *http.Server) { time.Sleep(30 * time.Second) }, claims: noRetries}.on,
 		"the server is redeployed ten times, amid calls", patterntest.Obedient, "the server had not stopped 10s after it was asked to at * (and * more)"},
 }
+
+// heedless executes a call to its end, whoever has gone meanwhile; forNobody says so.
+func heedless(d *deskServer, ctx context.Context, data string) (string, error) {
+	return d.app.Do(context.WithoutCancel(ctx), data)
+}
+
+func forNobody(s *patterntest.Service) { s.Cancels, s.Deadlines = false, false }
 
 // asksThrice asks up to three times, whatever became of the attempt before.
 func asksThrice(c *officeClient, ctx context.Context, r patterntest.Request) (answer string, err error) {

@@ -37,8 +37,13 @@ func (w *CallWorld) judgeBudget(calls []*call, f *findings) {
 		if x.of.calls[0] != x || !x.by.good {
 			continue
 		}
-		had := map[int]int{0: len(x.of.calls)} // attempts of it that a tier may yet see without one that is a retry
+		had := map[int]int{} // attempts of it that a tier may yet see without one that is a retry
+		later := x.of.calls  // those with its key that are not counted there yet, since they come later
 		for _, e := range x.of.runs {
+			for len(later) > 0 && later[0].at <= e.at {
+				later = later[1:]
+				had[0]++
+			}
 			from := source{x.by, 0}
 			if e.tier > 0 {
 				from = source{nil, e.tier}

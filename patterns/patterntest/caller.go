@@ -264,12 +264,17 @@ func (w *CallWorld) told(x *call, abandoned bool, answer string, err error) {
 	x.Outcome = Outcome{answer, err, w.Net.Elapsed() - x.at}
 }
 
-// overtime is how much later than its caller's patience a call may end.
-const overtime = time.Second
+// overtime is how much later than its caller's patience a call may end: in real time as long as a busy machine may take.
+func (w *CallWorld) overtime() time.Duration {
+	if w.onLoopback {
+		return busyTime
+	}
+	return time.Second
+}
 
 // awaits waits for the end of a call, for as long as that may take.
 func (w *CallWorld) awaits(x *call) {
-	patience := time.NewTimer(max(0, x.wait+overtime-w.Net.Elapsed()) + time.Nanosecond)
+	patience := time.NewTimer(max(0, x.wait+w.overtime()-w.Net.Elapsed()) + time.Nanosecond)
 	defer patience.Stop()
 	select {
 	case <-x.done:

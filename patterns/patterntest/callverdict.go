@@ -74,12 +74,12 @@ func (w *CallWorld) judgeOutcome(x *call, f *findings) {
 		return
 	}
 	if !x.ended {
-		if x.wait+overtime < w.Net.Elapsed() {
+		if x.wait+w.overtime() < w.Net.Elapsed() {
 			f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, has not ended, although it waits only until %v", id, who, x.at, x.wait)
 		}
 		return
 	}
-	if x.end() > x.wait+overtime {
+	if x.end() > x.wait+w.overtime() {
 		f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, ended at %v, although it waits only until %v", id, who, x.at, x.end(), x.wait)
 	}
 	effects := x.of.effects()
@@ -357,59 +357,6 @@ func (w *CallWorld) judgeDelays(s *subject, f *findings) {
 			f.addAt(e.at, Patient, x.by.Name, "%s was refused at %v for %v, and not asked again, although %s waits until %v", s.id, e.at, e.refused, x.by.Name, x.wait)
 		}
 	}
-}
-
-// judgeTaken looks at what became of calls that a server had begun when it was asked to stop, or crashed.
-func (w *CallWorld) judgeTaken(s *subject, f *findings) {
-	if len(s.calls) != 1 || !s.calls[0].by.good || len(s.runs) == 0 {
-		return
-	}
-	x, e := s.calls[0], s.runs[0]
-	if !x.ended || x.abandoned || x.question.Cancel > 0 {
-		return
-	}
-	for _, r := range w.servers {
-		if w.service.Drains && w.judgeDrained(x, r, f) {
-			return
-		}
-		last := r.lastStart()
-		if w.service.Durable && !x.isDone() && e.app.server == r.Name && e.at < last && x.wait > last+w.service.Recovery {
-			f.addAt(x.at, Lasting, x.by.Name, "%s, asked by %s at %v and begun at %v, was %s, although %s came back at %v and keeps what it has taken", s.id, x.by.Name, x.at, e.at, x.said(), r.Name, last)
-			return
-		}
-	}
-}
-
-// judgeDrained looks at what a server had begun of a call when it was asked to stop, and says whether there is a breach. That the call was done
-// by another attempt does not excuse the server: a client that asks again hides what it broke off.
-func (w *CallWorld) judgeDrained(x *call, r *Replica, f *findings) bool {
-	s := x.of
-	r.mu.Lock()
-	asked := slices.Clone(r.asked)
-	r.mu.Unlock()
-	for i, at := range asked {
-		if x.wait <= at+s.question.takes()+w.service.Bound {
-			continue
-		}
-		if e := s.runs[0]; !x.isDone() && e.app.server == r.Name && e.at <= at && (e.end == 0 || e.end+Transit >= at) {
-			f.addAt(at, Drained, x.by.Name, "%s, asked by %s at %v and begun at %v, was %s, since %s was asked to stop at %v", s.id, x.by.Name, x.at, e.at, x.said(), r.Name, at)
-			return true
-		}
-		for _, e := range s.runs {
-			if e.app.server == r.Name && e.at <= at && x.end() >= e.end && w.isLast(e.tier) && e.brokenOff(at, r.stoppedAfter(i)) {
-				f.addAt(at, Drained, x.by.Name, "%s, asked by %s at %v and begun at %v, was broken off at %v, since %s was asked to stop at %v", s.id, x.by.Name, x.at, e.at, e.end, r.Name, at)
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// brokenOff says whether an execution ended without an effect when its server was asked to stop, or when that had stopped. In between
-// it may have been its client that gave an attempt up.
-func (e *execution) brokenOff(asked, stopped time.Duration) bool {
-	when := func(at time.Duration) bool { return e.end >= at && e.end <= at+tie }
-	return !e.effect && e.refused == 0 && (when(asked) || when(stopped))
 }
 
 // aliveWithin returns how many calls of a client are under way within a second, or began since it was heard last: one

@@ -2,6 +2,7 @@ package patterntest_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -83,6 +84,21 @@ var oddServices = []struct {
 	{"a proxy in front", behindReverseProxy(true),
 		[]string{"a quiet day of calls", "calls at a time", "answers are cut short", "questions are cut short", "calls are given up", "deadlines over three tiers", "a key after the answer was lost",
 			"answers come as streams", "streams are cut short", "the caller of a stream is slow", "streams are given up", "a question goes on while it is answered"}},
+	{"the client gives up what takes longer than a second", office{claims: func(s *patterntest.Service) { s.Retries, s.Keys = nil, nil }, client: func(c *officeClient) { c.try = time.Second }, asks: tryOnce}.on,
+		[]string{"the server is redeployed ten times, amid calls", "the server is redeployed while it works"}},
+	{"the client gives up what takes longer than 600 ms, and asks once more", office{claims: func(s *patterntest.Service) { s.Retries, s.Keys = nil, nil }, client: func(c *officeClient) { c.try = 600 * time.Millisecond },
+		asks: func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {
+			answer, err := tryOnce(c, ctx, r)
+			if err != nil {
+				return tryOnce(c, ctx, r)
+			}
+			return answer, err
+		}}.on, []string{"the server is redeployed ten times, amid calls"}},
+	{"the client gives up what takes longer than a second, and the server does it nevertheless", office{claims: func(s *patterntest.Service) {
+		forNobody(s)
+		s.Retries, s.Keys = nil, nil
+	}, client: func(c *officeClient) { c.try = time.Second }, asks: tryOnce, do: heedless}.on,
+		[]string{"the server is redeployed ten times, amid calls", "the server is redeployed while it works"}},
 	{"a part of a stream takes 20 ms", office{claims: func(s *patterntest.Service) { s.Bound = 2 * time.Second }, streams: func(d *deskServer, ctx context.Context, data string, more io.Reader, into io.Writer) error {
 		return d.app.Stream(ctx, data, more, writing(func(p []byte) (int, error) {
 			time.Sleep(20 * time.Millisecond)
@@ -123,6 +139,36 @@ func TestOddServicesKeepTheContract(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is asked again counts when it is, also if its key is used once more much later: twenty retries of sixty calls are within the budget, and that twenty
+// of their keys come again behind a restart, which executes them anew, makes no retries of that time of them.
+func TestRetriesCountWhenTheyAre(t *testing.T) {
+	require.Empty(t, judgeCall(t, office{}.on, patterntest.CallStory{Play: func(w *patterntest.CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		for i := range 20 {
+			c.AskEvery(100*time.Millisecond, 2, patterntest.Question{})
+			c.AskEvery(100*time.Millisecond, 1, patterntest.Question{Key: fmt.Sprint("order ", i), Refusals: 1})
+		}
+		w.Sleep(5 * time.Minute)
+		w.Server.Restart()
+		w.Sleep(time.Second)
+		for i := range 20 {
+			c.AskEvery(100*time.Millisecond, 1, patterntest.Question{Key: fmt.Sprint("order ", i), Refusals: 1})
+		}
+	}}))
+}
+
+// What the application refuses just before its server is asked to stop is not lost to that.
+func TestARefusalIsNoWorkBrokenOff(t *testing.T) {
+	require.Empty(t, judgeCall(t, office{claims: noRetries, asks: tryOnce}.on, patterntest.CallStory{Play: func(w *patterntest.CallWorld) {
+		c := w.Caller("phone")
+		w.GoodFor(c)
+		c.Ask(patterntest.Question{})
+		c.AskEvery(50*time.Millisecond, 1, patterntest.Question{Refusals: 1})
+		w.Redeploy()
+	}}))
 }
 
 // serveBehind serves on a port of the host's own, and on :80 a proxy of the standard library in front of it.

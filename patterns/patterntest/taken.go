@@ -1,0 +1,85 @@
+package patterntest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// judgeTaken looks at what became of calls that a server had begun when it was asked to stop, or crashed.
+func (w *CallWorld) judgeTaken(s *subject, f *findings) {
+	if len(s.calls) != 1 || !s.calls[0].by.good || len(s.runs) == 0 {
+		return
+	}
+	x, e := s.calls[0], s.runs[0]
+	if !x.ended || x.abandoned || x.question.Cancel > 0 {
+		return
+	}
+	for _, r := range w.servers {
+		if w.service.Drains && w.judgeDrained(x, r, f) {
+			return
+		}
+		last := r.lastStart()
+		if w.service.Durable && !x.isDone() && e.app.server == r.Name && e.at < last && x.wait > last+w.service.Recovery {
+			f.addAt(x.at, Lasting, x.by.Name, "%s, asked by %s at %v and begun at %v, was %s, although %s came back at %v and keeps what it has taken", s.id, x.by.Name, x.at, e.at, x.said(), r.Name, last)
+			return
+		}
+	}
+}
+
+// judgeDrained looks at what a server had begun of a call when it was asked to stop, and says whether there is a breach. That the call was done
+// by another attempt does not excuse the server: a client that asks again hides what it broke off.
+func (w *CallWorld) judgeDrained(x *call, r *Replica, f *findings) bool {
+	s := x.of
+	r.mu.Lock()
+	asked := slices.Clone(r.asked)
+	r.mu.Unlock()
+	for i, at := range asked {
+		if x.wait <= at+s.question.takes()+w.service.Bound {
+			continue
+		}
+		for _, e := range s.runs {
+			switch {
+			case e.app.server != r.Name || e.at > at:
+			case !x.isDone() && w.lost(x, e, at):
+				f.addAt(at, Drained, x.by.Name, "%s, asked by %s at %v and begun at %v, was %s, since %s was asked to stop at %v", s.id, x.by.Name, x.at, e.at, x.said(), r.Name, at)
+				return true
+			case x.end() >= e.end && w.isLast(e.tier) && e.brokenOff(at, r.stoppedAfter(i)):
+				f.addAt(at, Drained, x.by.Name, "%s, asked by %s at %v and begun at %v, was broken off at %v, since %s was asked to stop at %v", s.id, x.by.Name, x.at, e.at, e.end, r.Name, at)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lost says whether a call that is not done failed by what its server did after it was asked to stop, and not by its client, which may have
+// given up an attempt before that: the call ended a way after the server was asked, or had ended the execution, which was not
+// since the client had said something just then. Or that took effect, in time for an answer to a caller that still waited, and that may not have
+// asked again.
+func (w *CallWorld) lost(x *call, e *execution, asked time.Duration) bool {
+	way := time.Duration(e.tier+1) * Transit
+	if e.refused != 0 || e.end > 0 && e.end+way < asked {
+		return false // that it was not to be executed, or its answer, had come
+	}
+	heard := func(at time.Duration) bool { return at > 0 && x.end() >= at+way && x.end() <= at+way+tie }
+	return heard(asked) || heard(e.end) && (e.effect || !w.sentBy(x.by, e.end-way)) || e.effect && x.of.key == "" && x.end() >= e.end+way
+}
+
+// sentBy says whether a caller sent something at a time.
+func (w *CallWorld) sentBy(c *Caller, at time.Duration) bool {
+	for e := range w.Net.Trace().Events() {
+		if e.Kind == sim.Sent && e.From == c.Name && e.At >= at-tie && e.At <= at+tie {
+			return true
+		}
+	}
+	return false
+}
+
+// brokenOff says whether an execution ended without an effect when its server was asked to stop, or when that had stopped. In between
+// it may have been its client that gave an attempt up.
+func (e *execution) brokenOff(asked, stopped time.Duration) bool {
+	when := func(at time.Duration) bool { return e.end >= at && e.end <= at+tie }
+	return !e.effect && e.refused == 0 && (when(asked) || when(stopped))
+}
