@@ -24,7 +24,7 @@
 // # What it promises
 //
 //   - What passes is what was sent: status, fields in their order and spelling, body, trailers in both directions, early answers, upgrades, each half of a connection and
-//     its end, at the time of the first byte plus the way; gRPC's statuses and WebSockets included. It removes the fields that are for one hop (RFC 9110, section 7.6.1), and adds
+//     its end, or that it broke, at the time of the first byte plus the way; gRPC's statuses and WebSockets included. It removes the fields that are for one hop (RFC 9110, section 7.6.1), and adds
 //     none. HTTP/1 goes on as HTTP/1.1, and HTTP/2, with TLS or without, as HTTP/2.
 //   - What could be read in two ways is not passed on: two lengths, a length with chunks, lines that end with LF, folded fields, a length among the trailers. The client gets 400, or
 //     the status that the RFC has, and the replica nothing.

@@ -2,8 +2,11 @@ package sidecar
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -71,18 +74,33 @@ func (c *client) tunnelEnded(err error) {
 	c.mu.Unlock()
 }
 
-// sideEnds passes on the end of one side of a tunnel: its half is closed, or, after an error, all.
+// sideEnds passes on the end of one side of a tunnel: its half is closed, or, after an error, all is cut.
 func (c *client) sideEnds(err error, to, from net.Conn) {
 	if err == io.EOF {
 		halfClose(to)
 	} else {
-		to.Close()
-		from.Close()
+		sever(err, to, from)
 	}
 	c.mu.Lock()
 	c.sides++
 	c.wake.Broadcast()
 	c.mu.Unlock()
+}
+
+// sever ends connections after an error of one of them, so that nobody takes that for an end of what was sent. One that the proxy itself has closed
+// is not such an error.
+func sever(err error, conns ...net.Conn) {
+	for _, nc := range conns {
+		if errors.Is(err, net.ErrClosed) {
+			nc.Close()
+			continue
+		}
+		if secured, ok := nc.(*tls.Conn); ok {
+			nc = secured.NetConn() // or there would be a close_notify, which is an end
+		}
+		reset(nc)
+		nc.Close()
+	}
 }
 
 // A splice passes bytes on between a client and a replica, which the proxy does not look at.
@@ -119,7 +137,7 @@ func (p *Proxy) serveTCP(client net.Conn) {
 	}
 	defer p.release(replica)
 	s := &splice{p: p, up: up, last: time.Now()}
-	both := func() { client.Close(); replica.Close() }
+	both := func(err error) { sever(err, client, replica) }
 	stop := s.watch(both)
 	defer stop()
 	var sides sync.WaitGroup
@@ -164,18 +182,18 @@ func (up *Upstream) dialTCP(ctx context.Context) (net.Conn, turn, error) {
 }
 
 // copy passes on one direction, and its end.
-func (s *splice) copy(to, from net.Conn, both func()) error {
+func (s *splice) copy(to, from net.Conn, both func(error)) error {
 	_, err := io.Copy(&noting{s, to}, from)
 	if err == nil {
 		halfClose(to)
 		return nil
 	}
-	both()
+	both(err)
 	return err
 }
 
 // watch ends the connections when no byte has passed for StreamTimeout.
-func (s *splice) watch(both func()) (stop func()) {
+func (s *splice) watch(both func(error)) (stop func()) {
 	limit := s.up.set.StreamTimeout
 	var timer *time.Timer
 	ready := make(chan struct{})
@@ -185,7 +203,7 @@ func (s *splice) watch(both func()) (stop func()) {
 		left := limit - time.Since(s.last)
 		s.mu.Unlock()
 		if left <= 0 {
-			both()
+			both(os.ErrDeadlineExceeded)
 			return
 		}
 		timer.Reset(left)

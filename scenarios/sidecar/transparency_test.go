@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,6 +203,47 @@ var transparency = []scenario.Row{
 			require.Equal(t, direct, through)
 			require.Contains(t, through, "hello world")
 		}},
+	{Name: "SC-19 an upgraded connection breaks", Reason: "what was sent is cut short: neither end may take it for all that there is",
+		Story: func(t *testing.T, n *sim.Network) {
+			w := start(t, n, 1)
+			heard := make(chan error, 1)
+			breaks := false // at the service
+			w.replicas[0].does(func(rw http.ResponseWriter, r *http.Request) {
+				conn, rd, err := http.NewResponseController(rw).Hijack()
+				require.NoError(t, err)
+				defer conn.Close()
+				io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+				if breaks {
+					time.Sleep(sec)
+					conn.(*sim.TCPConn).SetLinger(0)
+					return
+				}
+				_, err = io.Copy(io.Discard, rd)
+				heard <- err
+			})
+			for _, breaks = range []bool{false, true} {
+				direct, through := twice(w, func(url string, h *sim.Host) string {
+					conn, err := h.Dial("tcp", url)
+					require.NoError(t, err)
+					defer conn.Close()
+					io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+					_, err = http.ReadResponse(bufio.NewReader(conn), nil)
+					require.NoError(t, err)
+					if breaks {
+						_, err := conn.Read(make([]byte, 1))
+						require.ErrorIs(t, err, syscall.ECONNRESET)
+						return "the client is told"
+					}
+					io.WriteString(conn, "half of what")
+					time.Sleep(sec)
+					conn.(*sim.TCPConn).SetLinger(0)
+					conn.Close()
+					require.ErrorIs(t, <-heard, syscall.ECONNRESET)
+					return "the service is told"
+				})
+				require.Equal(t, direct, through)
+			}
+		}},
 	{Name: "SC-19 an answer before the end of the request", Reason: "both directions at once, as long as both last",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
@@ -393,6 +435,7 @@ var transparency = []scenario.Row{
 			n.Link(w.app, db, scenario.Good)
 			l, err := db.Listen("tcp", ":5432")
 			require.NoError(t, err)
+			ended := make(chan error, 2)
 			go func() {
 				for {
 					c, err := l.Accept()
@@ -400,7 +443,10 @@ var transparency = []scenario.Row{
 						return
 					}
 					go func() {
-						all, _ := io.ReadAll(c)
+						all, err := io.ReadAll(c)
+						if err != nil {
+							ended <- err
+						}
 						time.Sleep(sec)
 						c.Write(all)
 						c.Close()
@@ -430,6 +476,15 @@ var transparency = []scenario.Row{
 				c.Close()
 			}
 			require.Equal(t, direct, through)
+			for _, to := range []string{"db:5432", "app:5432"} {
+				c, err := w.app.Dial("tcp", to)
+				require.NoError(t, err)
+				io.WriteString(c, "half")
+				time.Sleep(sec)
+				c.(*sim.TCPConn).SetLinger(0)
+				c.Close()
+				require.ErrorIs(t, <-ended, syscall.ECONNRESET, "half a question is none")
+			}
 			db.Crash()
 			c, err := w.app.Dial("tcp", "app:5432")
 			require.NoError(t, err)
