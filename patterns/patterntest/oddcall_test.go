@@ -119,7 +119,12 @@ func behindReverseProxy(fullDuplex bool) patterntest.NewService {
 // a proxy that has begun to pass it on, nobody was told until Go 1.26: the parts that are missing are in the middle, and the end is that of a
 // whole body. With Go 1.27 the answer has no end.
 func TestReverseProxyLosesPartsOfAQuestion(t *testing.T) {
-	breaches := judgeCall(t, behindReverseProxy(false), callStoryNamed(t, "a question goes on while it is answered"), sim.MayDiffer("the two sides of a proxy race"))
+	// A part of that story: where one goroutine waits for a lock that another holds while it reads, as here, the network's time has to be moved on by looking at all stacks.
+	breaches := judgeCall(t, behindReverseProxy(false), patterntest.CallStory{Play: func(w *patterntest.CallWorld) {
+		c := w.Caller("phone")
+		w.PromptFor(c)
+		c.Ask(patterntest.Question{Said: 20, Every: 100 * time.Millisecond, Parts: 5})
+	}}, sim.MayDiffer("the two sides of a proxy race"))
 	require.NotEmpty(t, breaches)
 	require.Subset(t, []patterntest.Promise{patterntest.Whole, patterntest.Answering}, promises(breaches), "%v", breaches)
 }
