@@ -71,8 +71,15 @@ func Exponential(u uint64) float64 { return float64(exponential(u)) / (1 << 32) 
 
 var RaceEnabled = raceEnabled
 
+// GoTest is how a report has tests run, of a process that a test starts: without what the process is to be checked for.
 func GoTest() string {
-	policy, _ := exact.ParsePolicy(os.Getenv(exact.Variable)) // a process that a test starts has that one
+	policy, _ := exact.ParsePolicy(os.Getenv(exact.Variable))
+	return strings.Join(goTest(policy), " ")
+}
+
+// GoTestHere is the same of this process.
+func GoTestHere() string {
+	policy, _, _ := policiesWanted()
 	return strings.Join(goTest(policy), " ")
 }
 

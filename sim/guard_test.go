@@ -30,7 +30,7 @@ func TestPanicsFailTheTest(t *testing.T) {
 			time.Sleep(time.Minute)
 			boom("out of paper")
 			return nil
-		}, []string{"sim: the test panicked: out of paper\n", "sim_test.boom(", "guard_test.go:", "at 1m0s of virtual time, seed 7", "To repeat it: SQUALL_SEED=7 " + sim.GoTest()}},
+		}, []string{"sim: the test panicked: out of paper\n", "sim_test.boom(", "guard_test.go:", "at 1m0s of virtual time, seed 7", "To repeat it: SQUALL_SEED=7 " + sim.GoTestHere()}},
 		{"misuse", func(n *sim.Network) error {
 			n.Host("a").ServeHTTP(":80", http.NotFoundHandler())
 			n.Host("a").ServeHTTP(":80", http.NotFoundHandler())
@@ -54,7 +54,7 @@ func TestPanicsFailTheTest(t *testing.T) {
 			`sim: process "worker" on host "server" panicked at 3s of virtual time: out of paper` + "\n",
 			`other calls that fail with "use of closed network connection" do so because of it`,
 			"sim_test.boom(", "guard_test.go:", "at 3s of virtual time, seed 7",
-			`*** process "worker" on host "server" panics: out of paper ***`, "To repeat it: SQUALL_SEED=7 " + sim.GoTest(),
+			`*** process "worker" on host "server" panics: out of paper ***`, "To repeat it: SQUALL_SEED=7 " + sim.GoTestHere(),
 		}},
 		{"a process after the end", func(n *sim.Network) error {
 			n.Host("server").Run("worker", func(ctx context.Context, _ *sim.Host) error {

@@ -239,7 +239,7 @@ func TestNoticeOfATestThatTakesLong(t *testing.T) {
 			}, sim.Seed(7)))
 			text := board.text.String()
 			requireInOrder(t, text, "sim: TestNoticeOfATestThatTakesLong/"+row.name+", seed 7, has run for", "of real time",
-				"of virtual time have passed", "The goroutines that move:", "sim_test."+row.name, "limit_test.go:", "To repeat it: SQUALL_SEED=7 "+sim.GoTest())
+				"of virtual time have passed", "The goroutines that move:", "sim_test."+row.name, "limit_test.go:", "To repeat it: SQUALL_SEED=7 "+sim.GoTestHere())
 			require.Equal(t, 1, strings.Count(text, "has run for"), "once:\n%s", text)
 		})
 	}

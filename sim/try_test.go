@@ -27,7 +27,7 @@ func TestTryReturnsWhatTestWouldFailFor(t *testing.T) {
 	}, sim.Seed(7))
 	require.Equal(t, 1, runs)
 	require.ErrorIs(t, err, errBroken)
-	requireInOrder(t, err.Error(), "broken", "at 1s of virtual time, seed 7", "[PA] seq 1:6", "To repeat it: SQUALL_SEED=7 "+sim.GoTest())
+	requireInOrder(t, err.Error(), "broken", "at 1s of virtual time, seed 7", "[PA] seq 1:6", "To repeat it: SQUALL_SEED=7 "+sim.GoTestHere())
 
 	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
 		require.EqualValues(t, 1, n.Seed())
