@@ -281,7 +281,7 @@ func (p *path) arrive(e *end, s *Segment) {
 		c := e.conn
 		onlyAck := s.Flags&^PSH == ACK && len(s.Payload) == 0 && c.state == Established
 		calm := onlyAck && c.flag&blocked != 0 && !c.MayUnblock(s.Ack)
-		c.Input(p.now, s)
+		take(p.t, c, p.now, s, false)
 		if calm && c.events&Writable != 0 {
 			panic(fmt.Sprintf("tcp: MayUnblock was wrong about acknowledgement %d", s.Ack))
 		}

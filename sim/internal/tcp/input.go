@@ -20,6 +20,10 @@ func (c *Conn) InputPart(now Time, s *Segment, more bool) {
 }
 
 func (c *Conn) input(s *Segment) {
+	if c.predicted(s) {
+		c.inputPredicted(s)
+		return
+	}
 	if c.state == SynSent {
 		c.irs = s.ISS // not known yet: it is that of whoever answers
 	}
@@ -37,6 +41,29 @@ func (c *Conn) input(s *Segment) {
 		c.inputTimeWait(s)
 	default:
 		c.inputSynchronized(s)
+	}
+}
+
+// predicted says that s is what comes again and again to who receives bulk: the next data within the window, and
+// otherwise nothing that is new, to a connection that has nothing under way and nothing to send. That is header
+// prediction (RFC 1122 section 4.2.2.20 (f), tcp_rcv_established): most of what follows in inputSynchronized has no effect then.
+func (c *Conn) predicted(s *Segment) bool {
+	return s.Seq == c.rcvNxt && s.Ack == c.una && c.una == c.end && c.state == Established && c.tx.empty() &&
+		len(s.Payload) > 0 && s.Seq+uint64(len(s.Payload)) <= c.rcvMax && s.Flags|PSH == ACK|PSH && s.SACKLen == 0 &&
+		s.Window == c.wnd && c.ooo == nil && c.rec.tlpHigh == 0 && c.Knows(s) && !c.stale(s)
+}
+
+// inputPredicted is inputSynchronized for a segment that was predicted.
+func (c *Conn) inputPredicted(s *Segment) {
+	c.noteTimestamp(s)
+	c.wl1 = max(c.wl1, s.Seq)
+	c.softErr = OK
+	c.probes = 0
+	c.lastAck = c.now
+	c.receiveInOrder(s, s.Payload, false)
+	if c.flag&morePart == 0 {
+		c.checkSpace()
+		c.checkAck()
 	}
 }
 

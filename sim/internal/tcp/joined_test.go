@@ -85,7 +85,7 @@ func TestJoinedSegmentsAreAcknowledgedOnce(t *testing.T) {
 			r.open(true, []string{"mss=1000"})
 			r.sent = nil
 			for i := range uint64(8) {
-				r.conn.InputPart(r.now, &Segment{Seq: 1 + i*1000, Ack: 1, Flags: ACK, Payload: make([]byte, 1000), Window: 65000}, joined && i < 7)
+				take(t, r.conn, r.now, &Segment{Seq: 1 + i*1000, Ack: 1, Flags: ACK, Payload: make([]byte, 1000), Window: 65000}, joined && i < 7)
 			}
 			require.EqualValues(t, 8001, r.conn.rcvNxt)
 			want := 8

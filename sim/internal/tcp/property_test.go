@@ -363,14 +363,14 @@ func TestArbitrarySegments(t *testing.T) {
 			return s
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"segment": func(*rapid.T) { c.Input(now, segment()) },
+			"segment": func(*rapid.T) { take(t, c, now, segment(), false) },
 			"handshake": func(*rapid.T) {
 				if c.state == SynSent || c.state == SynReceived {
 					s := &Segment{Flags: ACK, Seq: c.rcvNxt, Ack: 1, Window: 65000}
 					if c.state == SynSent {
 						s = &Segment{Flags: SYN | ACK, Ack: 1, Window: 65000, MSS: 1460, SACKPermitted: true, HasTimestamps: true, TSVal: 5, TSEcr: stamp(now)}
 					}
-					c.Input(now, s)
+					take(t, c, now, s, false)
 				}
 			},
 			"write": func(*rapid.T) { c.Write(now, pattern[:rapid.SampledFrom([]int{1, 100, 1448, 20000}).Draw(t, "n")]) },

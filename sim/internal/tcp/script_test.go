@@ -284,7 +284,7 @@ func (r *runner) act(at Time, verb string, words []string) {
 			r.conn = Accept(r.complete(), r, 1500, 0, abs, s)
 			return
 		}
-		c.Input(abs, s)
+		take(r.t, c, abs, s, false)
 	case "dial":
 		r.conn = Dial(r.complete(), r, 1500, 0, abs)
 	case "write":
