@@ -103,6 +103,11 @@
 // an EventSource reconnects after that, and after no other status. The other encodings, and
 // all of them with [Server.RefuseWithStatus], are refused with 503 and a Retry-After.
 //
+// Two clients for Go do otherwise than an EventSource here. To r3labs/sse 2.10.0 a stream that ends in
+// order, by [Server.Drain] or such a refusal, is the end, without an error: a program that uses it has to
+// subscribe again by itself. launchdarkly/eventsource 1.11.0 never stops: it comes back after a 204, a 404
+// and a page of HTML as well.
+//
 // A WebSocket is closed with 1008 if the client sends a message, and with 1002 if it breaks
 // the protocol. A close frame is answered with its own status, and with 1007 if its reason is
 // not UTF-8 (RFC 6455, section 5.5.1 and 8.1).
