@@ -37,11 +37,11 @@ func Operations(n *sim.Network) patterntest.Service {
 				return []byte(answer), err
 			}}
 			defer s.Close()
-			return patterntest.ServeHTTP(ctx, h, s.Handler())
+			return serveHTTP(ctx, h, s.Handler())
 		},
-		Client: func(_ context.Context, h *sim.Host, servers ...string) patterntest.Ask {
+		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
 			c := &async.Client{Polls: &shortpoll.Client{
-				URL: "http://" + servers[0] + "/", HTTP: h.HTTPClient(), Header: async.Prefer(5 * time.Second),
+				URL: "http://" + servers[0] + "/", HTTP: httpClient(ctx, h), Header: async.Prefer(5 * time.Second),
 				Interval: 100 * time.Millisecond, Margin: time.Millisecond, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
 			}}
 			return func(ctx context.Context, r patterntest.Request) (string, error) {

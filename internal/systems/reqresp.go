@@ -69,11 +69,12 @@ func (kind ReqRespKind) serve(ctx context.Context, h *sim.Host, app *patterntest
 		s.Store = store
 	}
 	s.Store = anyway{s.Store}
-	l, err := h.Listen("tcp", ":80")
+	l, end, err := listen(ctx, h)
 	if err != nil {
 		return err
 	}
-	web := &http.Server{Handler: s.Handler()}
+	defer end()
+	web := &http.Server{Handler: tapHandler(ctx, h, s.Handler())}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
@@ -135,7 +136,7 @@ func (kind ReqRespKind) client(ctx context.Context, n *sim.Network, h *sim.Host,
 		budget = &retry.Budget{Percent: 100, Burst: 10_000, Every: time.Millisecond}
 	}
 	c := &reqresp.Client{
-		URL: "http://" + server, HTTP: h.HTTPClient(), HedgeDelay: kind.Hedge, Timeout: time.Hour, AttemptTimeout: time.Minute,
+		URL: "http://" + server, HTTP: httpClient(ctx, h), HedgeDelay: kind.Hedge, Timeout: time.Hour, AttemptTimeout: time.Minute,
 		MaxRequestBytes: 2 << 20, MaxAnswerBytes: 2 << 20,
 		Silence: silence, Budget: budget, Jitter: retry.Seeded(n.Rand(h.Name()).Uint64()),
 	}

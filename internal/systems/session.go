@@ -56,10 +56,10 @@ func Session(n *sim.Network, kind SessionKind) patterntest.Service {
 			case SessionSigned:
 				m.Store = &session.Signed{Keys: session.FixedKeys{{Secret: []byte("a secret of thirty-two bytes, ok")}}}
 			}
-			return patterntest.ServeHTTP(ctx, h, m.Handler(counted(app)))
+			return serveHTTP(ctx, h, m.Handler(counted(app)))
 		},
 		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
-			c := h.HTTPClient()
+			c := httpClient(ctx, h)
 			c.Jar = jars.of(h)
 			context.AfterFunc(ctx, c.CloseIdleConnections)
 			if kind == SessionDisk {

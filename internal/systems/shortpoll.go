@@ -37,7 +37,7 @@ func shortPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), in
 	}
 	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
 		c := shortpoll.Client{
-			URL: "http://server/events", HTTP: h.HTTPClient(), From: s.Load(name), FromNow: true, Interval: interval,
+			URL: "http://server/events", HTTP: httpClient(ctx, h), From: s.Load(name), FromNow: true, Interval: interval,
 			Header: header.of(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
 		}
 		for _, option := range options {

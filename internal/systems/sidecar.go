@@ -5,41 +5,61 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http"
+	"time"
 
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/patterns/sidecar"
 	"github.com/squall-sim/squall/sim"
 )
 
+// besideSidecar is the key of the context's func(*sidecar.Upstream), which changes how a server's sidecar passes on.
 type besideSidecar struct{}
 
 // BesideSidecar is the same system with a sidecar on its server's host, through which all that is over HTTP comes in.
 func BesideSidecar(s patterntest.System) patterntest.System {
 	serve := s.Serve
 	s.Serve = func(ctx context.Context, h *sim.Host, folder string) error {
-		return serve(context.WithValue(ctx, besideSidecar{}, true), h, folder)
+		return serve(context.WithValue(ctx, besideSidecar{}, func(*sidecar.Upstream) {}), h, folder)
 	}
 	return s
 }
 
+// ServiceBesideSidecar is BesideSidecar for a service, whose clients know what they may repeat, and how long they wait.
+func ServiceBesideSidecar(s patterntest.Service) patterntest.Service {
+	serve := s.Serve
+	s.Serve = func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
+		return serve(context.WithValue(ctx, besideSidecar{}, passes), h, app)
+	}
+	if s.Streams != nil {
+		s.Streams.Buffer = 8 << 20 // those of three connections
+	}
+	return s
+}
+
+// passes has a sidecar pass on all that comes, once.
+func passes(up *sidecar.Upstream) {
+	up.MaxAttempts, up.Timeout, up.Breaker.MinRequests = 1, time.Hour, 1<<30
+	dial := up.DialContext
+	up.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		takesLittle(conn)
+		return conn, err
+	}
+}
+
 // serveHTTP is patterntest.ServeHTTP, behind a sidecar if there is to be one.
 func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
-	if ctx.Value(besideSidecar{}) == nil {
+	handler = tapHandler(ctx, h, handler)
+	option, ok := ctx.Value(besideSidecar{}).(func(*sidecar.Upstream))
+	if !ok {
 		return patterntest.ServeHTTP(ctx, h, handler)
 	}
-	outside, err := h.Listen("tcp", ":80")
+	p, outside, inside, err := beside(h, option)
 	if err != nil {
 		return err
 	}
-	inside, err := h.Listen("tcp", ":8080")
-	if err != nil {
-		outside.Close()
-		return err
-	}
-	p := &sidecar.Proxy{Config: sidecar.Config{Routes: []sidecar.Route{{Upstream: &sidecar.Upstream{
-		Name: h.Name(), Addrs: []string{h.Name() + ":8080"}, DialContext: h.DialContext,
-	}}}}}
 	app := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
 	ended := make(chan error, 1)
 	go func() { ended <- app.Serve(inside) }()
@@ -53,4 +73,37 @@ func serveHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
 		return nil
 	}
 	return err
+}
+
+// listen returns what a server on h serves, its port 80, or what the sidecar passes on, if there is to be one, which end ends.
+func listen(ctx context.Context, h *sim.Host) (l net.Listener, end func(), err error) {
+	option, ok := ctx.Value(besideSidecar{}).(func(*sidecar.Upstream))
+	if !ok {
+		l, err := h.Listen("tcp", ":80")
+		return l, func() {}, err
+	}
+	p, outside, inside, err := beside(h, option)
+	if err != nil {
+		return nil, nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Serve(outside) }()
+	return inside, func() {
+		p.Close()
+		<-ended
+	}, nil
+}
+
+// beside is a sidecar on h for what comes from outside, which it passes on to what listens inside.
+func beside(h *sim.Host, option func(*sidecar.Upstream)) (p *sidecar.Proxy, outside, inside net.Listener, err error) {
+	if outside, err = h.Listen("tcp", ":80"); err != nil {
+		return nil, nil, nil, err
+	}
+	if inside, err = h.Listen("tcp", ":8080"); err != nil {
+		outside.Close()
+		return nil, nil, nil, err
+	}
+	up := &sidecar.Upstream{Name: h.Name(), Addrs: []string{h.Name() + ":8080"}, DialContext: h.DialContext}
+	option(up)
+	return &sidecar.Proxy{Config: sidecar.Config{Routes: []sidecar.Route{{Upstream: up}}}}, outside, inside, nil
 }

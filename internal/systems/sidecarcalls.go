@@ -28,10 +28,10 @@ func SidecarCalls(n *sim.Network, sidecars bool) patterntest.Service {
 	}
 	return patterntest.Service{
 		Serve: func(ctx context.Context, h *sim.Host, app *patterntest.App) error {
-			return patterntest.ServeHTTP(ctx, h, handler(app))
+			return serveHTTP(ctx, h, handler(app))
 		},
 		Client: func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
-			c := h.HTTPClient()
+			c := httpClient(ctx, h)
 			context.AfterFunc(ctx, c.CloseIdleConnections)
 			return asking(c, "http://"+servers[0]+"/")
 		},
@@ -92,10 +92,14 @@ func outbound(ctx context.Context, n *sim.Network, h *sim.Host, servers []string
 func narrow(h *sim.Host) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := h.DialContext(ctx, network, address)
-		if c, ok := conn.(interface{ SetReadBuffer(bytes int) error }); ok {
-			c.SetReadBuffer(64 << 10)
-		}
+		takesLittle(conn)
 		return conn, err
+	}
+}
+
+func takesLittle(conn net.Conn) {
+	if c, ok := conn.(interface{ SetReadBuffer(bytes int) error }); ok {
+		c.SetReadBuffer(64 << 10)
 	}
 }
 

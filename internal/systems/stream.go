@@ -43,7 +43,7 @@ func streaming(n *sim.Network, log func(folder string) (eventlog.Log, error), en
 	}
 	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
 		c := stream.Client{
-			URL: "http://server/events", HTTP: h.HTTPClient(), Encoding: encoding, Header: header.of(name), Jitter: retry.Seeded(n.Rand(name).Uint64()), FromNow: true,
+			URL: "http://server/events", HTTP: httpClient(ctx, h), Encoding: encoding, Header: header.of(name), Jitter: retry.Seeded(n.Rand(name).Uint64()), FromNow: true,
 			OnReset: func(_ context.Context, reset stream.Reset) error {
 				r.Gap(string(reset.Reason))
 				return s.storeID(name, reset.ID)

@@ -84,7 +84,7 @@ func longPoll(n *sim.Network, log func(folder string) (eventlog.Log, error), hea
 	}
 	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
 		c := longpoll.Client{
-			URL: "http://server/events", HTTP: h.HTTPClient(), From: s.Load(name), FromNow: true,
+			URL: "http://server/events", HTTP: httpClient(ctx, h), From: s.Load(name), FromNow: true,
 			Header: header.of(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
 		}
 		return c.Run(ctx, func(ctx context.Context, b longpoll.Batch) error {
@@ -165,7 +165,7 @@ func pushing(n *sim.Network, log func(folder string) (eventlog.Log, error), opti
 	}
 	receive := func(ctx context.Context, h *sim.Host, name string, r patterntest.Receiver, handle handler) error {
 		c := push.Client{
-			URL: "ws://server/", ID: name, HTTP: h.HTTPClient(), From: s.Load(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
+			URL: "ws://server/", ID: name, HTTP: httpClient(ctx, h), From: s.Load(name), Jitter: retry.Seeded(n.Rand(name).Uint64()),
 			OnReset: func(_ context.Context, reset push.Reset) error {
 				if reset.Reason != push.ReasonNew {
 					r.Gap(string(reset.Reason))
