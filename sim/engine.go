@@ -157,6 +157,21 @@ func (n *Network) step() (alive bool) {
 	})
 }
 
+// takeTurn does what there is to do now that all goroutines are blocked: the step that was requested, or what the alarm is for.
+func (n *Network) takeTurn() (alive bool) {
+	n.stopIfDead()
+	return turn(n, n.turnNow)
+}
+
+// turnNow is takeTurn, done by a worker or by a call that is about to block. The lock is held, but while others are woken.
+func (n *Network) turnNow() bool {
+	if !n.calls.stepping {
+		n.clock.alarm = n.quiet.rang(0)
+	}
+	n.calls.stepping = false
+	return n.stepNow()
+}
+
 // stepNow is a step, done by a worker or by a blocked call, which need not be woken then.
 // The lock is held, but while others are woken.
 func (n *Network) stepNow() bool {

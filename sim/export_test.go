@@ -20,6 +20,9 @@ import (
 // is measured from outside: the clock inside is virtual.
 func Bench(f func(n *Network), opts ...Option) {
 	synctest.Test(new(testing.T), func(*testing.T) {
+		if policy, _, _ := policiesWanted(); exact.Enabled && !exact.Enrol(1, policy) {
+			panic("sim: the bubble of a benchmark cannot be scheduled")
+		}
 		n := newNetwork(true, opts)
 		defer func() {
 			n.Close()

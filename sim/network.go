@@ -117,7 +117,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		if bubble {
 			n.clock.limit = time.AfterFunc(n.conf.limit, expire)
 		}
-		n.quiet = newQuiescence(bubble, n.conf.manyTimers, stepper{n.step, n.ring})
+		n.quiet = newQuiescence(bubble, n.conf.manyTimers, &n.mu, stepper{n.step, n.ring, n.takeTurn})
 		return struct{}{}
 	})
 	if n.conf.sees != nil || len(n.conf.breaks) > 0 {

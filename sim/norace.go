@@ -39,7 +39,7 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 			return v, err
 		}
 		w, first := q.enter(n)
-		for more := true; more; {
+		for more := !w.works(n); more; {
 			w.block(n, first)
 			more = w.resume(n, first)
 		}

@@ -72,7 +72,7 @@ func MayDiffer(why string) Option {
 //
 // The network then calls [synctest.Wait], which two goroutines of a bubble must not call at
 // once: so it panics if anything in the test calls it. The trace is the same with and without.
-// It has no effect on the wall clock.
+// It has no effect on the wall clock and in exact mode (see [Exact]), where the network needs no timers of the bubble.
 func ManyTimers() Option {
 	return func(o *options) { o.manyTimers = true }
 }

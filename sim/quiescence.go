@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"sync"
 	"testing/synctest"
 	"time"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // A quiescence finds out when every goroutine of the program is blocked, and has the engine step then:
@@ -11,11 +14,12 @@ import (
 //
 //   - kickTimers, in a bubble: a timer that is due now fires when all goroutines are blocked;
 //   - quietWait, in a bubble, with [ManyTimers]: [synctest.Wait];
+//   - turnTaker, in a bubble of exact mode: the scheduler says it;
 //   - wallClock, with [New]: there is no way to know, so the engine steps soon.
 //
 // It calls step once everything is quiet after a request, and ring at the instant of an alarm, each on a
-// goroutine of its own, without the network's lock. Both return false when the network has ended. All
-// methods are called with the lock held.
+// goroutine of its own, without the network's lock; a turnTaker calls turn for both. They return false when the network
+// has ended. All methods are called with the lock held.
 type quiescence interface {
 	// request has step called at this very instant. The network asks for one at a time. If caller
 	// is not nil, the goroutine of a blocked call, which waits for that timer of callTimer's, is
@@ -37,6 +41,10 @@ type quiescence interface {
 	// requests it.
 	ringerSteps() bool
 
+	// takesTurn says whether all goroutines but the caller's are blocked, and it is time for the step that was
+	// requested or for the alarm. The caller does that then.
+	takesTurn() bool
+
 	// stop has each worker call step or ring once more, to learn that the network has ended.
 	stop()
 }
@@ -45,6 +53,7 @@ type quiescence interface {
 type stepper struct {
 	step func() (alive bool)
 	ring func(alarm int) (alive, due bool)
+	turn func() (alive bool) // a step: the one that was requested, or that of an alarm
 }
 
 const (
@@ -54,15 +63,17 @@ const (
 	parkedAfter = 2 * maxLimit
 )
 
-// newQuiescence makes the one that suits a network, whose workers call s.
+// newQuiescence makes the one that suits a network with that lock, whose workers call s.
 //
 // In a bubble it waits until all other goroutines are blocked: the workers must wait for
 // their timers, and at the beginning of a bubble the runtime looks for timers that are
 // due while the first goroutine runs already, and would find its request.
-func newQuiescence(bubble, manyTimers bool, s stepper) (q quiescence) {
+func newQuiescence(bubble, manyTimers bool, mu *sync.Mutex, s stepper) (q quiescence) {
 	switch {
 	case !bubble:
 		return newWallClock(s)
+	case exact.Goroutines() > 0:
+		q = newTurnTaker(mu, s)
 	case manyTimers:
 		q = newQuietWait(s)
 	default:
@@ -112,6 +123,8 @@ func (o *oneAlarm) rang(int) (next int64) {
 }
 
 func (o *oneAlarm) ringerSteps() bool { return false }
+
+func (o *oneAlarm) takesTurn() bool { return false }
 
 // worker calls f each time that a timer fires, until it returns false.
 func worker(f func() (alive bool)) *time.Timer {

@@ -16,7 +16,7 @@ import (
 // newTestQuiescence has a limit of virtual time before it, as a network has: see kickTimers.
 func newTestQuiescence(manyTimers bool, s stepper) quiescence {
 	time.AfterFunc(maxLimit, func() {})
-	return newQuiescence(true, manyTimers, s)
+	return newQuiescence(true, manyTimers, new(sync.Mutex), s)
 }
 
 func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
@@ -36,7 +36,7 @@ func TestStepRunsWhenAllGoroutinesAreBlocked(t *testing.T) {
 				requested = false
 				return open
 			}
-			q = newTestQuiescence(false, stepper{step, noAlarm})
+			q = newTestQuiescence(false, stepper{step: step, ring: noAlarm})
 			defer func() {
 				mu.Lock()
 				open = false
@@ -83,7 +83,7 @@ func TestStepTakesNoTime(t *testing.T) {
 		done := make(chan time.Duration, 1)
 		var mu sync.Mutex
 		closed := false
-		q := newTestQuiescence(false, stepper{func() bool {
+		q := newTestQuiescence(false, stepper{step: func() bool {
 			mu.Lock()
 			defer mu.Unlock()
 			if closed {
@@ -91,7 +91,7 @@ func TestStepTakesNoTime(t *testing.T) {
 			}
 			done <- time.Since(start)
 			return true
-		}, noAlarm})
+		}, ring: noAlarm})
 		defer func() {
 			mu.Lock()
 			closed = true
@@ -118,7 +118,7 @@ func TestAlarmRingsAtItsInstant(t *testing.T) {
 			var mu sync.Mutex
 			var q quiescence
 			stopped := false
-			q = newTestQuiescence(waits, stepper{func() bool { return false }, func(i int) (alive, due bool) {
+			q = newTestQuiescence(waits, stepper{step: func() bool { return false }, ring: func(i int) (alive, due bool) {
 				mu.Lock()
 				defer mu.Unlock()
 				if stopped {

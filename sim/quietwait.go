@@ -79,6 +79,8 @@ func (q *quietWait) nextAlarm() int64 {
 
 func (q *quietWait) ringerSteps() bool { return true }
 
+func (q *quietWait) takesTurn() bool { return false }
+
 func (q *quietWait) stop() {
 	for _, a := range q.alarms {
 		reset(a.timer, 1)

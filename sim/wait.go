@@ -26,6 +26,7 @@ type waiter struct {
 	first bool        // there is one
 	woken bool        // and it may go on
 	steps bool        // it does the next step
+	wakes uint32      // how often the calls were woken
 }
 
 // canStep says that the first call is blocked for certain, as is all that does not run
@@ -52,6 +53,21 @@ func (q *waitq) enter(n *Network) (w *waiter, first bool) {
 		w.since = n.now()
 	}
 	return w, first
+}
+
+// mostTurns is how many turns of the engine's a call takes before it blocks: while it works, those outside the bubble cannot look at the network.
+const mostTurns = 64
+
+// works does what the engine does while all goroutines but the call's are blocked, before the call blocks, too: so
+// nobody need be woken for it. It says whether the call was woken by that.
+func (w *waiter) works(n *Network) (woken bool) {
+	before := w.wakes
+	for i := 0; i < mostTurns && !n.harness.dead.Load() && n.quiet.takesTurn(); i++ {
+		if n.turnNow(); w.wakes != before {
+			return true
+		}
+	}
+	return false
 }
 
 // block waits. The lock is given up meanwhile.
@@ -162,6 +178,7 @@ func (q *waitq) releases(out []release) []release {
 	if w == nil {
 		return out
 	}
+	w.wakes++
 	if w.first {
 		others--
 		if !w.woken && w.since != never {

@@ -13,6 +13,7 @@ var schedulerSet = set{
 		{pkg: "runtime", name: "squallpool.go"},
 		{pkg: "runtime", name: "squallobject.go"},
 		{pkg: "runtime", name: "squallnote.go"},
+		{pkg: "runtime", name: "squallturn.go"},
 	},
 	edits: []edit{
 		fields("runtime", "g", "squall squallG"),
@@ -33,6 +34,9 @@ var schedulerSet = set{
 		before("runtime", "park_m", "execute(_, _)", "squallStay(gp)"),
 		before("runtime", "park_m", "schedule()", "if squallLeaves { squallRelease(bubble, gp) }"),
 		around("runtime", "semacquire", "semacquire1(__)", "getg().squall.inner = true; {", "}; getg().squall.inner = false"),
+
+		// Where all of them are blocked.
+		before("runtime", "synctestBubble.maybeWakeLocked", "if gp := bubble.waiter; gp != nil {}", "if gp := squallTaker(bubble); gp != nil { return gp }"),
 
 		// Where it yields, and where another takes its place.
 		before("runtime", "goschedImpl", "if preempted && sched.gcwaiting.Load() {}", "if squallGosched(gp, preempted) { schedule() }"),

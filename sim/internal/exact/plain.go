@@ -2,6 +2,8 @@
 
 package exact
 
+import "sync"
+
 // Enabled says whether this is exact mode.
 const Enabled = false
 
@@ -13,6 +15,18 @@ func Now() Schedule { return Schedule{} }
 
 // Goroutines is 0.
 func Goroutines() int { return 0 }
+
+// AwaitTurn does nothing.
+func AwaitTurn() {}
+
+// TakesTurn says no.
+func TakesTurn(*sync.Mutex) bool { return false }
+
+// AskTurn does nothing.
+func AskTurn() {}
+
+// SetAlarm does nothing.
+func SetAlarm(int64) {}
 
 // A Bubble is one that is scheduled.
 type Bubble struct{}

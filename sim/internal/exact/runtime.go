@@ -2,7 +2,10 @@
 
 package exact
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // Enabled says whether this is exact mode.
 const Enabled = true
@@ -20,6 +23,22 @@ func Now() Schedule {
 
 // Goroutines is how many goroutines the bubble of the calling one has, those that run it included; 0 if it is not scheduled.
 func Goroutines() int { return int(squallGoroutines()) }
+
+// AwaitTurn blocks the calling goroutine, the network's, until all goroutines of its bubble are blocked, at this very instant if
+// [AskTurn] was called, or at that of [SetAlarm], to which the clock is moved. The program's timers of an instant come first, and so does,
+// before the clock is moved, who is in synctest.Wait.
+func AwaitTurn() { squallAwaitTurn() }
+
+// TakesTurn says whether AwaitTurn would return if the calling goroutine were blocked and had released a lock, which it holds. It does
+// not then: the turn is the caller's.
+func TakesTurn(held *sync.Mutex) bool { return squallTakesTurn(unsafe.Pointer(held)) }
+
+// AskTurn has AwaitTurn return at this very instant.
+func AskTurn() { squallAskTurn() }
+
+// SetAlarm has AwaitTurn return at an instant, in nanoseconds since 1970 as the bubble's clock shows them, and not at that of an
+// earlier call; 0 stands for none.
+func SetAlarm(at int64) { squallSetAlarm(at) }
 
 // A Bubble is one that is scheduled, for goroutines outside.
 type Bubble struct {
@@ -45,6 +64,18 @@ func Note(decisions []uint64) { squallNote(decisions) }
 
 // Beginning is that of the program's code.
 func Beginning() uintptr { return squallBeginning() }
+
+//go:linkname squallAwaitTurn runtime.squallAwaitTurn
+func squallAwaitTurn()
+
+//go:linkname squallTakesTurn runtime.squallTakesTurn
+func squallTakesTurn(held unsafe.Pointer) bool
+
+//go:linkname squallAskTurn runtime.squallAskTurn
+func squallAskTurn()
+
+//go:linkname squallSetAlarm runtime.squallSetAlarm
+func squallSetAlarm(at int64)
 
 //go:linkname squallNote runtime.squallNote
 func squallNote(notes []uint64)
