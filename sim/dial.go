@@ -24,6 +24,7 @@ type dialing struct {
 	conn    *TCPConn // once the SYN is sent
 	err     error    // the reason why it failed; set before done is closed
 	fd      descriptor
+	place   int           // among the open ones of its host
 	over    bool          // decided, though the caller may not know yet
 	done    chan struct{} // closed when the caller may know
 }
@@ -102,12 +103,12 @@ func (d *dialing) begin() error {
 	if d.by = h.n.moment(); d.asked != "" {
 		d.nth = hashString(d.asked) // two questions of one instant come in no order
 	} else {
-		d.nth = h.dials.tcp[d.dest]
-		h.dials.tcp[d.dest]++
+		d.nth = h.dials.tcp.next(d.dest)
 	}
 	h.dials.count++
 	d.fd = h.fds.take()
-	h.dials.open[d] = struct{}{}
+	d.place = len(h.dials.open)
+	h.dials.open = append(h.dials.open, d)
 	h.n.submit(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
 	return nil
 }
@@ -194,12 +195,25 @@ func (d *dialing) finish(err error) {
 		return
 	}
 	d.over, d.err = true, err
-	if delete(d.host.dials.open, d); err == nil {
+	if d.leave(); err == nil {
 		d.conn.opening.fd = d.fd
 	} else {
 		d.host.fds.free(&d.fd)
 	}
 	d.host.n.wake(wake{host: d.host, done: d.done})
+}
+
+// leave takes the attempt out of the open ones, if it is among them.
+func (d *dialing) leave() {
+	open := d.host.dials.open
+	if d.place >= len(open) || open[d.place] != d {
+		return
+	}
+	last := len(open) - 1
+	open[d.place] = open[last]
+	open[d.place].place = d.place
+	open[last] = nil
+	d.host.dials.open = open[:last]
 }
 
 // revealWhy reveals what may have been the cause of a failure: there was no listener any more.
@@ -226,7 +240,7 @@ func (d *dialing) cancel(err error) {
 		// An attempt that succeeded at this very instant is given up too: the caller
 		// saw the end of its context first.
 		d.over, d.err = true, err
-		delete(d.host.dials.open, d)
+		d.leave()
 		d.host.fds.free(&d.fd)
 		if c := d.conn; c != nil {
 			c.opening.dial, c.opening.fd = nil, 0

@@ -235,7 +235,9 @@ func (h *Host) darkening() *Fault {
 		h.forgetPaths()
 		h.forgetNeighbours(f)
 		h.loseHeld(f)
-		h.fragments.lose()
+		if h.fragments != nil {
+			h.fragments.lose()
+		}
 		h.kill(f, false)
 	}
 	f.end = func() { h.mended(f) }

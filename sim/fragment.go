@@ -97,6 +97,14 @@ type reassembler struct {
 	timer   plan
 }
 
+// reassembler is what puts the fragments that come to h together.
+func (h *Host) reassembler() *reassembler {
+	if h.fragments == nil { // few hosts ever see one
+		h.fragments = &reassembler{host: h, timer: plan(never)}
+	}
+	return h.fragments
+}
+
 // take handles a fragment. With the last one missing it makes pkt the whole packet and
 // returns true; else it ends pkt.
 func (r *reassembler) take(now int64, pkt *packet) bool {

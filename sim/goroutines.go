@@ -106,7 +106,7 @@ func goroutinesOf(dump, bubble string) []goroutine {
 }
 
 // stackDump is the stacks of all goroutines. Every test takes one at its end, so the room for
-// it is kept; not by a lock, since a goroutine that waits for one looks frozen to the watchdog.
+// it is kept, if it is not large; not by a lock, since a goroutine that waits for one looks frozen to the watchdog.
 func stackDump() string {
 	room := dumpRoom.Swap(nil)
 	if room == nil {
@@ -115,7 +115,9 @@ func stackDump() string {
 	for {
 		if n := runtime.Stack(*room, true); n < len(*room) {
 			dump := string((*room)[:n])
-			dumpRoom.Store(room)
+			if len(*room) <= mostDumpRoom {
+				dumpRoom.Store(room)
+			}
 			return dump
 		}
 		*room = make([]byte, max(2*len(*room), 1<<16, runtime.NumGoroutine()<<11))
@@ -123,6 +125,10 @@ func stackDump() string {
 }
 
 var dumpRoom atomic.Pointer[[]byte] // nil while it is used
+
+// mostDumpRoom is enough for a thousand goroutines. For the dump of a hundred thousand, which the watchdog may ask for, memory would be
+// kept as long as the process lives, a kilobyte for each.
+const mostDumpRoom = 1 << 20
 
 // thisGoroutine returns the number of the goroutine that calls, and of its bubble.
 func thisGoroutine() (id, bubble string) {

@@ -187,3 +187,18 @@ func TestProfilesDoNotStopAFrozenTest(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// The room for the dump of many goroutines is not kept.
+func TestRoomOfALargeDumpIsGivenUp(t *testing.T) {
+	end := make(chan struct{})
+	var all sync.WaitGroup
+	for range 5000 {
+		all.Go(func() { <-end })
+	}
+	require.Greater(t, len(stackDump()), mostDumpRoom)
+	if room := dumpRoom.Load(); room != nil { // of a test beside this one
+		require.LessOrEqual(t, len(*room), mostDumpRoom)
+	}
+	close(end)
+	all.Wait()
+}

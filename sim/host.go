@@ -21,8 +21,8 @@ type Host struct {
 	conf6     *tcp.Config // the same for IPv6; nil until it is needed
 	table     socketTable
 	dials     dials
-	resent    int // segments of its connections sent again
-	fragments reassembler
+	resent    int          // segments of its connections sent again
+	fragments *reassembler // nil before the first
 	access    access
 	closings  closings
 	resolver  hostResolver
@@ -35,7 +35,7 @@ type Host struct {
 	pause  pause
 	programs
 
-	machine machineSockets // with Loopback
+	machine *machineSockets // nil but with Loopback
 }
 
 // hardware is what a host has beside its access link.
@@ -68,9 +68,24 @@ type socketTable struct {
 
 // dials are the attempts of a host to connect.
 type dials struct {
-	count    int                       // by TCP, to anywhere
-	tcp, udp map[netip.AddrPort]uint64 // by TCP and by UDP to each destination, how many so far
-	open     map[*dialing]struct{}
+	count    int       // by TCP, to anywhere
+	tcp, udp perTarget // by TCP and by UDP to each destination
+	open     []*dialing
+}
+
+// perTarget counts the attempts to connect to each destination, by a hash of it. Of two with one hash the second would merely
+// begin with the port behind the first one's last.
+type perTarget map[uint64]uint64
+
+// next is how many there were to a destination before this one.
+func (t *perTarget) next(to netip.AddrPort) (nth uint64) {
+	if *t == nil {
+		*t = perTarget{}
+	}
+	key := mix(addrHash(to.Addr()) ^ uint64(to.Port()))
+	nth = (*t)[key]
+	(*t)[key]++
+	return nth
 }
 
 // An access is the access link of a host; nil without.
@@ -94,15 +109,8 @@ func newHost(n *Network, name string, number int) *Host {
 		node: node{n: n, made: n.moment(), name: name, hash: hashString(name), addr: addrOfHost(number)},
 		conf: n.conf.tcp,
 		table: socketTable{
-			listeners: map[uint16][]*TCPListener{},
-			udp:       map[uint16][]*UDPConn{},
-			ports:     portRange{first: firstEphemeral, last: lastEphemeral},
-			nextPort:  firstEphemeral,
-		},
-		dials: dials{
-			tcp:  map[netip.AddrPort]uint64{},
-			udp:  map[netip.AddrPort]uint64{},
-			open: map[*dialing]struct{}{},
+			ports:    portRange{first: firstEphemeral, last: lastEphemeral},
+			nextPort: firstEphemeral,
 		},
 	}
 	h.host = h
@@ -112,7 +120,9 @@ func newHost(n *Network, name string, number int) *Host {
 		h.addresses = addresses{list: append(h.addresses.list, addr6OfHost(number)), ipv6: true}
 	}
 	h.cpu = cpu{host: h, event: plan(never), slowdown: 1}
-	h.fragments = reassembler{host: h, timer: plan(never)}
+	if n.conf.loopback {
+		h.machine = new(machineSockets)
+	}
 	n.log.trace.addNode(&h.node)
 	return h
 }
@@ -214,7 +224,7 @@ func (h *Host) kill(f *Fault, reset bool) {
 
 // attempts returns the attempts to connect that are not decided, in a fixed order.
 func (h *Host) attempts() []*dialing {
-	return slices.SortedFunc(maps.Keys(h.dials.open), func(a, b *dialing) int {
+	return slices.SortedFunc(slices.Values(h.dials.open), func(a, b *dialing) int {
 		return cmp.Or(a.dest.Compare(b.dest), cmp.Compare(a.nth, b.nth))
 	})
 }
@@ -366,6 +376,14 @@ func byPort[S any](sockets map[uint16][]S) []S {
 		all = append(all, sockets[port]...)
 	}
 	return all
+}
+
+// enlist adds a socket to those of its port.
+func enlist[S any](sockets *map[uint16][]S, port uint16, s S) {
+	if *sockets == nil { // most hosts have none of one kind or the other
+		*sockets = map[uint16][]S{}
+	}
+	(*sockets)[port] = append((*sockets)[port], s)
 }
 
 // unlist takes a socket out of those of its port.

@@ -78,7 +78,7 @@ func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error
 	}
 	l := newListener(h, network, local)
 	l.fd = h.fds.take()
-	h.table.listeners[local.Port()] = append(h.table.listeners[local.Port()], l)
+	enlist(&h.table.listeners, local.Port(), l)
 	if l.asleep = h.pause.faults != nil; l.asleep {
 		h.pause.asleep = append(h.pause.asleep, l)
 	}

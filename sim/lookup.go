@@ -36,7 +36,7 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 		}
 		u := newUDPConn(h, "udp", false, netip.AddrPortFrom(loopback, 0), stubResolver)
 		u.fd = h.fds.take()
-		h.table.udp[0] = append(h.table.udp[0], u)
+		enlist(&h.table.udp, 0, u)
 		return u, nil
 	})
 	if err == nil && ctx.Err() != nil {
@@ -109,7 +109,7 @@ func (l *lookup) ask(query []byte, asked string, server netip.AddrPort) error {
 		}
 		unlist(h.table.udp, 0, l.UDPConn)
 		l.setPort(port)
-		h.table.udp[port] = append(h.table.udp[port], l.UDPConn)
+		enlist(&h.table.udp, port, l.UDPConn)
 		l.transmit(now, datagram{from: l.local, by: by, data: query}, server, l.flowTo(server, way), MTUDiscoverWant, refused != 0)
 	}}, way.lookahead())
 	if refused != 0 {

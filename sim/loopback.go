@@ -93,7 +93,7 @@ func (h *Host) release(s machineSocket) {
 
 // abandon takes all sockets from a host, for closeAbandoned to reset. The lock is held.
 func (h *Host) abandon() {
-	for len(h.machine.sockets) > 0 {
+	for h.machine != nil && len(h.machine.sockets) > 0 {
 		s := h.machine.sockets[0]
 		h.release(s)
 		h.machine.abandoned = append(h.machine.abandoned, s)

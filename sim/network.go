@@ -169,11 +169,11 @@ func (n *Network) shutdown(why string) {
 		for c := range h.table.conns.all() {
 			c.end()
 		}
-		for d := range h.dials.open {
+		for _, d := range h.dials.open {
 			d.over, d.err = true, net.ErrClosed
 			close(d.done)
 		}
-		clear(h.dials.open)
+		h.dials.open = nil
 		// Attempts that are decided, though their callers do not know yet.
 		for _, w := range h.pause.wakes {
 			w.releaseNow()

@@ -430,7 +430,7 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		to.box.forward(now, pkt)
 		return
 	}
-	if pkt.frag.whole != nil && !h.fragments.take(now, pkt) {
+	if pkt.frag.whole != nil && !h.reassembler().take(now, pkt) {
 		return
 	}
 	switch pkt.proto {

@@ -4,7 +4,8 @@ import "net/netip"
 
 import "github.com/squall-sim/squall/sim/internal/tcp"
 
-// A pool keeps what the network makes much of, for reuse.
+// A pool keeps what the network makes much of, for reuse: of packets and segments no more than mostPooled. Where there were
+// more at one instant, as when ten thousand hosts send at once, they are not kept for as long as the network lives.
 type pool struct {
 	packets  []*packet
 	letters  []*letter
@@ -12,6 +13,8 @@ type pool struct {
 	segments segmentPool
 	blocks   blockPool
 }
+
+const mostPooled = 1 << 13 // a flight of the largest window has 3,000 segments
 
 // packet returns a packet that is to go from one address and port to another.
 func (p *pool) packet(f *flow, proto protocol, src, dst netip.AddrPort) *packet {
@@ -37,8 +40,10 @@ func (p *pool) free(pkt *packet) {
 	if pkt.seg != nil {
 		p.segments.put(pkt.seg)
 	}
-	*pkt = packet{}
-	p.packets = append(p.packets, pkt)
+	*pkt = packet{} // also for those who still have it; see nextWaiter
+	if len(p.packets) < mostPooled {
+		p.packets = append(p.packets, pkt)
+	}
 }
 
 func (p *pool) freeLetter(l *letter) {
@@ -97,6 +102,7 @@ func (p *segmentPool) get() *tcp.Segment {
 }
 
 func (p *segmentPool) put(s *tcp.Segment) {
-	s.Payload = nil
-	*p = append(*p, s)
+	if s.Payload = nil; len(*p) < mostPooled {
+		*p = append(*p, s)
+	}
 }

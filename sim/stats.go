@@ -144,8 +144,10 @@ func (h *Host) netstat() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "Proto\tRecv-Q\tSend-Q\tLocal\tPeer\tState\tSRTT\tRTO\tCwnd\tResent")
-	for _, s := range h.machine.sockets {
-		fmt.Fprintf(w, "tcp\t\t\t%s\t\t\t\t\n", s.state())
+	if h.machine != nil {
+		for _, s := range h.machine.sockets {
+			fmt.Fprintf(w, "tcp\t\t\t%s\t\t\t\t\n", s.state())
+		}
 	}
 	for _, l := range byPort(h.table.listeners) {
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t*\tLISTEN\t\t\t\t\n", len(l.accept), l.backlog, l.local)

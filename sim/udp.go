@@ -154,8 +154,7 @@ func (h *Host) connect(network string, six bool, local, remote netip.AddrPort, o
 // udpPort finds a port for a socket that is connected to remote, or returns 0. As in
 // DialContext, it does not depend on what else dials at this instant.
 func (h *Host) udpPort(remote netip.AddrPort) uint16 {
-	nth := h.dials.udp[remote]
-	h.dials.udp[remote]++
+	nth := h.dials.udp.next(remote)
 	first := mix(addrHash(remote.Addr())^uint64(remote.Port())) % h.table.ports.count()
 	for i := range h.table.ports.count() {
 		if p := h.table.ports.nth(first + nth + i); len(h.table.udp[p]) == 0 {
@@ -193,7 +192,7 @@ func (h *Host) bindAs(network string, six bool, local, remote netip.AddrPort, sh
 		u.groups.nth++
 	}
 	u.fd = h.fds.take()
-	h.table.udp[local.Port()] = append(h.table.udp[local.Port()], u)
+	enlist(&h.table.udp, local.Port(), u)
 	if u.asleep = h.pause.faults != nil; u.asleep {
 		h.pause.asleep = append(h.pause.asleep, u)
 	}
