@@ -107,8 +107,7 @@ func (d *dialing) begin() error {
 	}
 	h.dials.count++
 	d.fd = h.fds.take()
-	d.place = len(h.dials.open)
-	h.dials.open = append(h.dials.open, d)
+	d.enter()
 	h.n.submit(operation{host: h, kind: opDial, dest: d.dest.String(), n: d.nth, run: d.start}, 0)
 	return nil
 }
@@ -201,6 +200,12 @@ func (d *dialing) finish(err error) {
 		d.host.fds.free(&d.fd)
 	}
 	d.host.n.wake(wake{host: d.host, done: d.done})
+}
+
+// enter makes the attempt one of the open ones.
+func (d *dialing) enter() {
+	d.place = len(d.host.dials.open)
+	d.host.dials.open = append(d.host.dials.open, d)
 }
 
 // leave takes the attempt out of the open ones, if it is among them.

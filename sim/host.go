@@ -73,18 +73,16 @@ type dials struct {
 	open     []*dialing
 }
 
-// perTarget counts the attempts to connect to each destination, by a hash of it. Of two with one hash the second would merely
-// begin with the port behind the first one's last.
-type perTarget map[uint64]uint64
+// perTarget counts the attempts to connect to each destination.
+type perTarget map[netip.AddrPort]uint64
 
 // next is how many there were to a destination before this one.
 func (t *perTarget) next(to netip.AddrPort) (nth uint64) {
 	if *t == nil {
 		*t = perTarget{}
 	}
-	key := mix(addrHash(to.Addr()) ^ uint64(to.Port()))
-	nth = (*t)[key]
-	(*t)[key]++
+	nth = (*t)[to]
+	(*t)[to]++
 	return nth
 }
 
