@@ -2,9 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-
-	"github.com/squall-sim/squall/internal/overlay"
 )
 
 // A commandLine is one of go test, without what exact mode adds to it.
@@ -76,7 +75,5 @@ func (l commandLine) goTest(overlayFile string) []string {
 	if l.dir != "" {
 		args = append(args, "-C", l.dir)
 	}
-	tags := append(l.tags[:len(l.tags):len(l.tags)], overlay.Tag)
-	args = append(args, "-overlay="+overlayFile, "-tags="+strings.Join(tags, ","))
-	return append(args, l.rest...)
+	return slices.Concat(args, l.flags(overlayFile), l.rest)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type repeat struct {
 	artifacts string // where to leave something to look at
 	tags      string
 	race      bool
+	exact     bool
 	short     bool
 }
 
@@ -34,6 +36,7 @@ func (r *repeat) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.run, "run", "", "instead of a finding: tests, as of go test -run")
 	cmd.Flags().Uint64Var(&r.seed, "seed", 1, "instead of a finding: the seed")
 	cmd.Flags().BoolVar(&r.race, "race", false, "with the race detector")
+	cmd.Flags().BoolVar(&r.exact, "exact", false, "in exact mode, as squall test; a finding of such a sweep is anyway")
 	cmd.Flags().StringVar(&r.tags, "tags", "", "build tags, instead of the sweep's")
 	cmd.Flags().BoolVar(&r.short, "short", false, "as of go test")
 }
@@ -121,7 +124,7 @@ func (r *repeat) do(cmd *cobra.Command, args []string) error {
 // what is what the arguments name, or nil if they name nothing, and the findings have been listed.
 func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 	if r.run != "" {
-		return &testRun{run: r.run, seed: r.seed, seeded: true, packages: args}, nil
+		return &testRun{run: r.run, seed: r.seed, seeded: true, exact: r.exact, policy: os.Getenv(policyVariable), packages: args}, nil
 	}
 	if _, err := os.Stat(r.dir); errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no sweep in %s: squall sweep makes one, -dir names another folder, and -run TEST -seed N PACKAGE a test instead of a finding", r.dir)
@@ -142,7 +145,7 @@ func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 		return nil, err
 	}
 	h := result.Heading
-	return &testRun{dir: h.Dirs[c.Package], run: exactly(c.Test), seed: seed, seeded: c.Seeded, build: h.Build, short: h.Short, goFlags: h.GoFlags,
+	return &testRun{dir: h.Dirs[c.Package], run: exactly(c.Test), seed: seed, seeded: c.Seeded, build: h.Build, exact: h.Exact || r.exact, policy: cmp.Or(os.Getenv(policyVariable), h.Policy), short: h.Short, goFlags: h.GoFlags,
 		packages: []string{c.Package}, finding: args[0]}, nil
 }
 
@@ -180,6 +183,8 @@ type testRun struct {
 	seed     uint64
 	seeded   bool
 	build    []string // flags, of the sweep
+	exact    bool
+	policy   string // in exact mode: SQUALL_SCHED
 	short    bool
 	goFlags  string // of the sweep; where GOFLAGS is set it holds
 	packages []string
@@ -196,6 +201,17 @@ func (r *repeat) buildFlags(what testRun) []string {
 		flags = append(flags, "-tags="+r.tags) // the last one holds
 	}
 	return flags
+}
+
+// exactBuild is how to build a test: in plain mode with nothing but the go command.
+func (r *repeat) exactBuild(ctx context.Context, what testRun, w io.Writer) (*sweep.Exact, error) {
+	if !what.exact {
+		return &sweep.Exact{Go: "go"}, nil
+	}
+	if what.goFlags != "" && os.Getenv("GOFLAGS") == "" {
+		os.Setenv("GOFLAGS", what.goFlags)
+	}
+	return exactFor(ctx, what.dir, r.buildFlags(what), what.policy, w)
 }
 
 // stillAt is how often a command that has nothing to show says that it is there. A variable for its test.
@@ -221,15 +237,24 @@ func stillThere(w io.Writer, f func() error) error {
 
 func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 	args := append([]string{"test", "-count=1", "-run", what.run}, r.buildFlags(what)...)
+	if _, err := os.Stat(what.dir); err != nil { // on another machine than that of the sweep it may lie elsewhere
+		what.dir = ""
+	}
+	exact, err := r.exactBuild(cmd.Context(), what, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	args = append(args, exact.Flags...)
 	if what.short || r.short {
 		args = append(args, "-short")
 	}
-	test := exec.CommandContext(cmd.Context(), "go", append(args, what.packages...)...)
-	if _, err := os.Stat(what.dir); err == nil { // on another machine than that of the sweep it may lie elsewhere
-		test.Dir = what.dir
-	}
+	test := exec.CommandContext(cmd.Context(), exact.Go, append(args, what.packages...)...)
+	test.Dir = what.dir
 	test.Stdout, test.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
-	test.Env = append(os.Environ(), "SQUALL_SEEDS=", "SQUALL_SEED=")
+	test.Env = append(append(os.Environ(), exact.Env...), "SQUALL_SEEDS=", "SQUALL_SEED=")
+	if what.exact {
+		test.Env = append(test.Env, policyVariable+"="+what.policy)
+	}
 	if what.seeded {
 		test.Env = append(test.Env, fmt.Sprintf("SQUALL_SEED=%d", what.seed))
 	}
@@ -243,8 +268,11 @@ func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 	if what.seeded {
 		fmt.Fprintf(cmd.ErrOrStderr(), " with seed %d", what.seed)
 	}
+	if what.exact {
+		fmt.Fprint(cmd.ErrOrStderr(), " in exact mode")
+	}
 	fmt.Fprintln(cmd.ErrOrStderr())
-	err := stillThere(cmd.ErrOrStderr(), test.Run)
+	err = stillThere(cmd.ErrOrStderr(), test.Run)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return exitError(exit.ExitCode())
 	}

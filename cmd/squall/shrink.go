@@ -53,16 +53,22 @@ func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 	if what.goFlags != "" && os.Getenv("GOFLAGS") == "" {
 		os.Setenv("GOFLAGS", what.goFlags)
 	}
-	in := what.dir
-	if _, err := os.Stat(in); err != nil {
-		in = "" // the ledger comes from another machine
+	if _, err := os.Stat(what.dir); err != nil {
+		what.dir = "" // the ledger comes from another machine
 	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	line := newProgressLine(cmd.ErrOrStderr())
 	line.say(compiling, false)
+	var exact *sweep.Exact
+	if what.exact {
+		var err error
+		if exact, err = r.exactBuild(ctx, what, cmd.ErrOrStderr()); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
 	s, err := sweep.Shrink(ctx, sweep.Shrinking{
-		In: in, Package: what.packages[0], Run: what.run, Seed: what.seed, Build: r.buildFlags(what), Short: what.short || r.short, Timeout: 2 * time.Minute,
+		In: what.dir, Exact: exact, Package: what.packages[0], Run: what.run, Seed: what.seed, Build: r.buildFlags(what), Short: what.short || r.short, Timeout: 2 * time.Minute,
 		Progress: func(runs, faults int) { line.say(fmt.Sprintf("%d runs, %d faults", runs, faults), false) },
 	})
 	line.end()
@@ -97,5 +103,12 @@ func tellShrunk(w io.Writer, s *sweep.Shrunk, what testRun) {
 			fmt.Fprintf(w, "    %s\n", f.Code)
 		}
 	}
-	fmt.Fprintf(w, "\nTo repeat it: %s SQUALL_SEED=%d go test -run %s %s   (%d runs)\n", s.Variable(), what.seed, shellWord(exactly(s.Test)), s.Package, s.Runs)
+	command := "go test"
+	if what.exact {
+		command = "go run github.com/squall-sim/squall/cmd/squall test"
+		if what.policy != "" {
+			command = policyVariable + "=" + what.policy + " " + command
+		}
+	}
+	fmt.Fprintf(w, "\nTo repeat it: %s SQUALL_SEED=%d %s -run %s %s   (%d runs)\n", s.Variable(), what.seed, command, shellWord(exactly(s.Test)), s.Package, s.Runs)
 }

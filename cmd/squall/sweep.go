@@ -57,7 +57,7 @@ func (r *reports) write(w io.Writer, result *sweep.Result, how string) error {
 func sweepCommand() *cobra.Command {
 	var c sweep.Config
 	var seeds, shard, tags string
-	var race bool
+	var race, exact bool
 	var out reports
 	cmd := &cobra.Command{
 		Use:   "sweep [packages]",
@@ -70,6 +70,7 @@ that do not use the simulated network are not run for each seed. It ends with 0 
 130 if it was interrupted.`,
 		Example: `  squall sweep -seeds 100000 ./...
   squall sweep -seeds 100000 -run TestCheckout -stop ./checkout
+  squall sweep -exact -seeds 10000 ./checkout
   squall sweep -seeds 1000000 -shard 3/64 -dir /shared/sweep ./...
   squall sweep -seeds 1000000 -shard auto/64 -dir /shared/sweep ./...   (in a Kubernetes indexed Job or a Slurm array)`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -89,7 +90,7 @@ that do not use the simulated network are not run for each seed. It ends with 0 
 			if tags != "" {
 				c.Build = append(c.Build, "-tags="+tags)
 			}
-			return runSweep(cmd, c, &out)
+			return runSweep(cmd, c, exact, &out)
 		},
 	}
 	f := cmd.Flags()
@@ -101,6 +102,7 @@ that do not use the simulated network are not run for each seed. It ends with 0 
 	f.BoolVar(&c.StopAtFirst, "stop", false, "end with the first finding")
 	f.BoolVar(&c.Fresh, "fresh", false, "begin anew, whatever the folder has")
 	f.DurationVar(&c.Timeout, "timeout", 10*time.Minute, "of a process, which runs some seconds unless a test hangs")
+	f.BoolVar(&exact, "exact", false, "in exact mode, as squall test: the seed decides the order of goroutines too")
 	f.BoolVar(&race, "race", false, "with the race detector")
 	f.StringVar(&tags, "tags", "", "build tags")
 	f.BoolVar(&c.Short, "short", false, "as of go test")
@@ -111,12 +113,18 @@ that do not use the simulated network are not run for each seed. It ends with 0 
 // compiling is what is said before there is anything to count.
 const compiling = "compiling the tests"
 
-func runSweep(cmd *cobra.Command, c sweep.Config, out *reports) error {
+func runSweep(cmd *cobra.Command, c sweep.Config, exact bool, out *reports) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	line := newProgressLine(cmd.ErrOrStderr())
 	c.Progress = line.show
 	line.say(compiling, false)
+	if exact {
+		var err error
+		if c.Exact, err = exactFor(ctx, c.In, c.Build, os.Getenv(policyVariable), cmd.ErrOrStderr()); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
 	result, err := sweep.Run(ctx, c)
 	line.end()
 	if result == nil && ctx.Err() != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -39,24 +38,12 @@ func runTest(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	o, err := overlay.Prepare(ctx, line.dir)
+	b, err := forExact(ctx, line, os.Stderr)
 	if err != nil {
 		return err
 	}
-	if o.Untried {
-		fmt.Fprintf(os.Stderr, "squall: %s is later than the releases that squall was tried with; all that it changes is there\n", o.Version)
-	}
-	file := o.File
-	if line.overlay != "" {
-		if file, err = overlay.Merge(o.File, line.overlay, line.dir); err != nil {
-			return err
-		}
-	}
-	if line.toBuild(ctx, o, file) {
-		fmt.Fprintf(os.Stderr, "squall: exact mode builds the standard library of %s, once for each release of Go and set of build flags: it takes a minute or more\n", o.Version)
-	}
-	cmd := exec.Command(o.Go, line.goTest(file)...)
-	cmd.Env = append(os.Environ(), o.Env...)
+	cmd := exec.Command(b.Go, line.goTest(b.file)...)
+	cmd.Env = append(os.Environ(), b.Env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// The terminal sends an interrupt to the go command, too, which says what becomes of it.
 	interrupts := make(chan os.Signal, 1)

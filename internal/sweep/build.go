@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -22,8 +23,12 @@ type binary struct {
 // build compiles the tests of packages, each once, into a folder. Packages without tests, and those whose tests cannot meet package sim,
 // are left out: they have no seeds.
 func build(ctx context.Context, c *Config, into string) (all []binary, err error) {
-	args := append([]string{"list", "-test", "-deps=false", "-json=ImportPath,Dir,ForTest,Deps,TestGoFiles,XTestGoFiles,Name,Module"}, c.Build...)
-	out, err := goCommand(ctx, c.In, append(args, c.Packages...)...)
+	flags := c.Build
+	if c.Exact != nil {
+		flags = slices.Concat(flags, c.Exact.Flags)
+	}
+	args := append([]string{"list", "-test", "-deps=false", "-json=ImportPath,Dir,ForTest,Deps,TestGoFiles,XTestGoFiles,Name,Module"}, flags...)
+	out, err := c.goCommand(ctx, append(args, c.Packages...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -50,8 +55,8 @@ func build(ctx context.Context, c *Config, into string) (all []binary, err error
 	}
 	for i := range all {
 		b := &all[i]
-		args := append([]string{"test", "-c", "-o", b.file}, c.Build...)
-		if _, err := goCommand(ctx, c.In, append(args, b.pkg)...); err != nil {
+		args := append([]string{"test", "-c", "-o", b.file}, flags...)
+		if _, err := c.goCommand(ctx, append(args, b.pkg)...); err != nil {
 			return nil, err
 		}
 		text, err := os.ReadFile(b.file)
@@ -76,9 +81,13 @@ func simulates(deps []string) bool {
 	return false
 }
 
-func goCommand(ctx context.Context, in string, args ...string) ([]byte, error) {
+func (c *Config) goCommand(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = in
+	if c.Exact != nil {
+		cmd = exec.CommandContext(ctx, c.Exact.Go, args...)
+		cmd.Env = append(os.Environ(), c.Exact.Env...)
+	}
+	cmd.Dir = c.In
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {

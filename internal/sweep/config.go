@@ -22,8 +22,17 @@ type Config struct {
 	Fresh       bool          // begin anew, whatever the ledger has
 	Timeout     time.Duration // of a process, which runs for some seconds unless a test hangs
 	Build       []string      // flags of go test -c: -race, -tags=...
+	Exact       *Exact        // how to build for exact mode; nil: for plain mode
 	Short       bool          // -short
 	Progress    func(Progress)
+}
+
+// An Exact is what a build for exact mode needs.
+type Exact struct {
+	Go     string   // the go command to call
+	Env    []string // beside that of this process
+	Flags  []string // after those of Build
+	Policy string   // SQUALL_SCHED, by which goroutines are chosen
 }
 
 // Seeds are those from First to Last.

@@ -24,6 +24,8 @@ type Heading struct {
 	Dirs     map[string]string `json:"dirs"`         // where a package's tests run
 	Run      string            `json:"run,omitempty"`
 	Build    []string          `json:"build,omitempty"` // flags of the build, in their order
+	Exact    bool              `json:"exact,omitempty"`
+	Policy   string            `json:"sched,omitempty"` // in exact mode: SQUALL_SCHED, as it was
 	Short    bool              `json:"short,omitempty"`
 	GoFlags  string            `json:"goflags,omitempty"` // GOFLAGS, as it was
 	Seeds    Seeds             `json:"seeds"`
@@ -145,6 +147,10 @@ func difference(a, b Heading) string {
 		return fmt.Sprintf("-run %q, now %q", a.Run, b.Run)
 	case !slices.Equal(a.Build, b.Build):
 		return fmt.Sprintf("flags of the build %v, now %v", a.Build, b.Build)
+	case a.Exact != b.Exact:
+		return fmt.Sprintf("-exact=%t, now %t", a.Exact, b.Exact)
+	case a.Policy != b.Policy:
+		return fmt.Sprintf("SQUALL_SCHED=%s, now %s", a.Policy, b.Policy)
 	case a.Short != b.Short:
 		return fmt.Sprintf("-short=%t, now %t", a.Short, b.Short)
 	}

@@ -20,6 +20,7 @@ type Shrinking struct {
 	Run      string // the test, as of go test -run
 	Seed     uint64
 	Build    []string      // as of Config
+	Exact    *Exact        // as of Config
 	Short    bool          // -short
 	Timeout  time.Duration // of each run
 	Progress func(runs, faults int)
@@ -56,7 +57,7 @@ func Shrink(ctx context.Context, c Shrinking) (*Shrunk, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	all, err := build(ctx, &Config{Packages: []string{c.Package}, In: c.In, Build: c.Build}, dir)
+	all, err := build(ctx, &Config{Packages: []string{c.Package}, In: c.In, Build: c.Build, Exact: c.Exact}, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +166,7 @@ func (s *shrinking) run(ctx context.Context, env ...string) (found *Finding, err
 			found = &Finding{Package: s.b.pkg, Test: test, Seed: seed, Seeded: true, Cause: causeOf(output)}
 		}
 	})
-	p := sweeping{Config: Config{Run: s.Run, Short: s.Short, Timeout: s.Timeout}}
+	p := sweeping{Config: Config{Run: s.Run, Exact: s.Exact, Short: s.Short, Timeout: s.Timeout}}
 	words, died := p.process(ctx, s.b, seeds, heard, env...)
 	if err := ctx.Err(); err != nil {
 		return nil, err

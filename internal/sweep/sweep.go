@@ -64,6 +64,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error) {
 	h := Heading{Version: 1, Binaries: map[string]string{}, Dirs: map[string]string{}, Run: c.Run, Build: c.Build, Short: c.Short,
 		GoFlags: os.Getenv("GOFLAGS"), Seeds: c.Seeds, Shard: c.Shard}
+	if c.Exact != nil {
+		h.Exact, h.Policy = true, c.Exact.Policy
+	}
 	for _, b := range binaries {
 		h.Binaries[b.pkg], h.Dirs[b.pkg] = b.sum, b.dir
 	}
@@ -84,13 +87,25 @@ func runBuilt(ctx context.Context, c Config, binaries []binary) (*Result, error)
 	}
 	err = s.run(ctx)
 	if err == nil && s.all > 0 && l.runs == 0 && len(l.findings) == 0 {
-		return nil, fmt.Errorf("no test that takes seeds is selected by -run %q", c.Run)
+		return nil, c.nothingRan()
 	}
 	r := fold([]*ledger{l}, err == nil)
 	if err == nil && r.Shards == 1 {
 		r.judge([]*ledger{l})
 	}
 	return r, err
+}
+
+// nothingRan says that no test took a seed.
+func (c *Config) nothingRan() error {
+	text := "no test takes seeds"
+	if c.Run != "" {
+		text = fmt.Sprintf("no test that takes seeds is selected by -run %q", c.Run)
+	}
+	if c.Exact == nil {
+		text += "; those that sim.NeedExact demands exact mode of need -exact"
+	}
+	return errors.New(text)
 }
 
 // A sweeping is a sweep under way.
@@ -310,6 +325,9 @@ func (s *sweeping) process(ctx context.Context, b binary, seeds Seeds, heard *li
 	cmd := exec.CommandContext(ctx, b.file, args...)
 	cmd.Dir = b.dir
 	cmd.Env = append(environment(seeds), env...)
+	if s.Exact != nil {
+		cmd.Env = append(cmd.Env, "SQUALL_SCHED="+s.Exact.Policy)
+	}
 	out, in, err := os.Pipe() // of the system, so that nothing copies in between
 	if err != nil {
 		return "", err
