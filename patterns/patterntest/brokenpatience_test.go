@@ -182,12 +182,10 @@ var brokenPatience = []callFlaw{
 		"the server is redeployed while it works", patterntest.Drained, "* was broken off at *, since server was asked to stop at * (and * more)"},
 	{"the server waits for 500 ms when it is asked to stop, and the client asks again", office{stops: func(context.Context, *deskServer, *http.Server) { time.Sleep(500 * time.Millisecond) }, asks: asksThrice, claims: noRetries}.on,
 		"the server is redeployed while it works", patterntest.Drained, "* was broken off at *, since server was asked to stop at * (and * more)"},
-	{"the server hangs up when it is asked to stop, and does what it has begun nevertheless", office{claims: forNobody, do: heedless, stops: func(_ context.Context, d *deskServer, srv *http.Server) {
-		srv.Close()
-		for d.works(0) > 0 {
-			time.Sleep(10 * time.Millisecond)
-		}
-	}}.on, "the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
+	{"the server hangs up when it is asked to stop, and does what it has begun nevertheless", office{claims: forNobody, do: heedless, stops: dropsAll(0)}.on,
+		"the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
+	{"the server hangs up 500 ms after it was asked to stop, and does what it has begun nevertheless", office{claims: forNobody, do: heedless, stops: dropsAll(500 * time.Millisecond)}.on,
+		"the server is redeployed while it works", patterntest.Drained, "* was unknown, since server was asked to stop at * (and * more)"},
 	{"the server breaks off what it has begun 500 ms after it was asked to stop", office{do: func(d *deskServer, ctx context.Context, data string) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -218,6 +216,17 @@ var brokenPatience = []callFlaw{
 // heedless executes a call to its end, whoever has gone meanwhile; forNobody says so.
 func heedless(d *deskServer, ctx context.Context, data string) (string, error) {
 	return d.app.Do(context.WithoutCancel(ctx), data)
+}
+
+// dropsAll has a server that is to stop end its connections after a time, and itself when all is done that it has begun.
+func dropsAll(after time.Duration) func(context.Context, *deskServer, *http.Server) {
+	return func(_ context.Context, d *deskServer, srv *http.Server) {
+		time.Sleep(after)
+		srv.Close()
+		for d.works(0) > 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 }
 
 func forNobody(s *patterntest.Service) { s.Cancels, s.Deadlines = false, false }

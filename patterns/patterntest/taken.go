@@ -2,6 +2,7 @@ package patterntest
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/sim"
@@ -56,26 +57,44 @@ func (w *CallWorld) judgeDrained(x *call, r *Replica, f *findings) bool {
 
 // lost says whether a call that is not done failed by what its server did after it was asked to stop, and not by its client, which may have
 // given up an attempt before that: the call ended a way after the server was asked, or had ended the execution, which was not
-// since the client had said something just then. Or that took effect, in time for an answer to a caller that still waited, and that may not have
-// asked again.
+// since the client had said something just then; or it ended with the connection on which the server had got it, while it was executed. Or that took
+// effect, in time for an answer to a caller that still waited, and that may not have asked again.
 func (w *CallWorld) lost(x *call, e *execution, asked time.Duration) bool {
 	way := time.Duration(e.tier+1) * Transit
 	if e.refused != 0 || e.end > 0 && e.end+way < asked {
 		return false // that it was not to be executed, or its answer, had come
 	}
 	heard := func(at time.Duration) bool { return at > 0 && x.end() >= at+way && x.end() <= at+way+tie }
-	return heard(asked) || heard(e.end) && (e.effect || !w.sentBy(x.by, e.end-way)) || e.effect && x.of.key == "" && x.end() >= e.end+way
+	return heard(asked) || heard(e.end) && (e.effect || !w.saidBy(x.by, e.end-way)) || e.effect && x.of.key == "" && x.end() >= e.end+way ||
+		x.end() >= asked+way && (e.end == 0 || e.end+way > x.end()) && w.hungUpOn(x, e)
 }
 
-// sentBy says whether a caller sent something at a time.
-func (w *CallWorld) sentBy(c *Caller, at time.Duration) bool {
+// saidBy says whether a caller said something at a time, and did not only acknowledge.
+func (w *CallWorld) saidBy(c *Caller, at time.Duration) bool {
 	for e := range w.Net.Trace().Events() {
-		if e.Kind == sim.Sent && e.From == c.Name && e.At >= at-tie && e.At <= at+tie {
+		if e.Kind == sim.Sent && e.From == c.Name && (e.Length > 0 || ends(e)) && e.At >= at-tie && e.At <= at+tie {
 			return true
 		}
 	}
 	return false
 }
+
+// hungUpOn says whether a call ended with a connection that its caller had spoken on before an execution began, and that the other side ended.
+func (w *CallWorld) hungUpOn(x *call, e *execution) bool {
+	began, spoken := e.at-time.Duration(e.tier+1)*Transit+tie, map[uint16]bool{} // by its port
+	for p := range w.Net.Trace().Events() {
+		switch {
+		case p.Kind == sim.Sent && p.From == x.by.Name && p.Length > 0 && p.At <= began:
+			spoken[p.SourcePort] = true
+		case p.Kind == sim.Delivered && p.To == x.by.Name && ends(p) && spoken[p.TargetPort] && p.At >= x.end()-tie && p.At <= x.end():
+			return true
+		}
+	}
+	return false
+}
+
+// ends says whether a packet ends a connection.
+func ends(p sim.Event) bool { return p.Protocol == "tcp" && strings.ContainsAny(p.Flags, "FR") }
 
 // brokenOff says whether an execution ended without an effect when its server was asked to stop, or when that had stopped. In between
 // it may have been its client that gave an attempt up.
