@@ -21,6 +21,9 @@ import (
 //	SQUALL_SCHED=random:0.05  any of those that are ready; one that runs is preempted
 //	                          with that probability where it uses a channel, a lock, an atomic
 //	                          variable or a go statement. This is the default
+//	SQUALL_SCHED=slow:0.05    as random, and one that is preempted goes on after 1 ns to
+//	                          1 ms of virtual time, as if it had computed: what comes
+//	                          meanwhile meets what it has half done
 //	SQUALL_SCHED=pct:3        the one with the highest priority, drawn at its start and
 //	                          changed so many times: finds rare orders
 //	SQUALL_SCHED=fifo         the one that has been ready longest; nothing is preempted

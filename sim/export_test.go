@@ -32,6 +32,17 @@ func Bench(f func(n *Network), opts ...Option) {
 	})
 }
 
+// SetPolicy has goroutines chosen by another policy than that of the environment, in exact mode, until the test ends.
+func SetPolicy(t *testing.T, text string) {
+	prepareExact(t)
+	before := schedule.policy
+	t.Cleanup(func() { schedule.policy = before })
+	var err error
+	if schedule.policy, err = exact.ParsePolicy(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // IdleFaults names the faults that met nothing so far.
 func (n *Network) IdleFaults() string {
 	return n.look(func(time.Duration) string { return n.idleFaultsLocked() })

@@ -22,7 +22,7 @@ func testCommand() *cobra.Command {
 that follows from the seed. The first time it takes as long as building the standard library once.
 
 All flags, packages and variables are those of go test, and so are the output and the exit code.
-It says on standard error when that is under way. SQUALL_SCHED=fifo, random:0.05 or pct:3 says how the next goroutine is chosen.`,
+It says on standard error when that is under way. SQUALL_SCHED=fifo, random:0.05, slow:0.05 or pct:3 says how the next goroutine is chosen.`,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {

@@ -49,6 +49,9 @@ var schedulerSet = set{
 		begin("runtime", "internal_sync_nanotime", "if b := getg().bubble; b != nil && b.squall.on { return b.now }"),
 		// Otherwise it leaves timers that were stopped in the heap, and which of those of one instant is first changes.
 		replace("runtime", "timers.cleanHead", "gp.preemptStop", "(gp.preemptStop && (gp.bubble == nil || !gp.bubble.squall.on))"),
+		// Pools and workers are as many as there are processors, in many a program.
+		begin("runtime", "GOMAXPROCS", "if n <= 0 && squallOn() { return squallProcessors }"),
+		begin("runtime", "NumCPU", "if squallOn() { return squallProcessors }"),
 		begin("runtime", "internal_sync_runtime_canSpin", "if b := getg().bubble; b != nil && b.squall.on { return false }"),
 	},
 }

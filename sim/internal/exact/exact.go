@@ -30,6 +30,7 @@ const (
 	fifo   = 0
 	random = 1
 	pct    = 2
+	slow   = 3
 )
 
 // Default is what runs without the variable.
@@ -51,6 +52,9 @@ func ParsePolicy(text string) (Policy, error) {
 	case name == "random":
 		p.kind = random
 		p.preempt, err = share(value, given)
+	case name == "slow":
+		p.kind = slow
+		p.preempt, err = share(value, given)
 	case name == "pct":
 		p.kind, p.depth = pct, 3
 		if given {
@@ -64,7 +68,7 @@ func ParsePolicy(text string) (Policy, error) {
 		err = fmt.Errorf("no such policy")
 	}
 	if err != nil {
-		return Policy{}, fmt.Errorf("%s=%s: %w: want fifo, random:P with a probability P from 0 to 1 that a goroutine is preempted where it could be, or pct:D "+
+		return Policy{}, fmt.Errorf("%s=%s: %w: want fifo, random:P with a probability P from 0 to 1 that a goroutine is preempted where it could be, slow:P by which it is slow there too, or pct:D "+
 			"with D from 1 to %d changes of priority", Variable, text, err, mostDepth)
 	}
 	return p, nil
