@@ -17,7 +17,8 @@ type tracked struct {
 	state       trackedState
 	sides       [2]trackedSide // who opened it, and the other side
 	last        repeated
-	ignored     uint32 // with which number the SYN began that came last and did not fit: it may be answered
+	ignored     uint32 // with which number the SYN began that came last and did not fit: it may be answered. 0: there is none, or something came since
+	finished    bool   // one side has sent FIN
 	answered    bool   // something came from the other side before the last packet
 	assured     bool   // and more after that
 	since       int64  // of UDP: when the first answer came
@@ -147,22 +148,28 @@ func (c *tracked) heed(s *tcp.Segment, opener bool) bool {
 		me, peer = peer, me
 	}
 	next, fits := c.state.behind(s, opener)
-	switch {
-	case opens(s) && opener && (!me.spoke || c.state >= trackTimeWait): // the first, or the same addresses again
+	switch syn := s.Flags&tcp.SYN != 0; {
+	case opens(s) && opener && (!me.spoke || c.mayReopen()): // the first, or the same addresses again
 		c.renew()
 		fits = true
-	case opens(s) && !fits && c.state > trackSynSent:
+	case opens(s) && opener && c.state > trackSynSent:
+		c.ignore(s, opener)
 		c.ignored = s.ISS
-	case !fits && !opener && s.Flags&tcp.SYN != 0 && c.ignored != 0 && s.IRS == c.ignored: // the box was wrong: there is a new connection
+	case opens(s) && !opener && c.state == trackSynSent: // from both sides at once
+		c.count(s, me, peer, opener)
+	case syn && !fits && !opener && c.ignored != 0 && s.IRS == c.ignored: // the box was wrong: there is a new connection
 		c.renew()
 		peer.spoke, peer.end = true, 1
 		next, fits = trackSynRecv, true
-	case fits && s.Flags&tcp.RST != 0:
+	case syn && !opens(s) && !fits && !opener:
+		c.ignore(s, opener)
+	case s.Flags&tcp.RST != 0:
 		next, fits = c.reset(s, peer, opener)
 	}
 	if fits {
 		c.count(s, me, peer, opener)
-		c.assured = c.assured || c.answered && next == trackEstablished && (c.state == trackSynRecv || c.state == trackEstablished)
+		c.assured = c.assured || c.answered && next == trackEstablished
+		c.finished = c.finished || next == trackFinWait
 		c.state = next
 	}
 	return fits
@@ -175,7 +182,7 @@ func (t trackedState) behind(s *tcp.Segment, opener bool) (next trackedState, fi
 	case s.Flags&tcp.RST != 0:
 		return trackClose, true
 	case opens(s):
-		return trackSynSent, t == trackSynSent && !opener // from both sides at once; again it does not count
+		return trackSynSent, false
 	case syn:
 		return trackSynRecv, t == trackSynSent
 	case t == trackSynSent:
@@ -201,7 +208,7 @@ func (t trackedState) behind(s *tcp.Segment, opener bool) (next trackedState, fi
 func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next trackedState, fits bool) {
 	open := c.state == trackEstablished && c.assured
 	switch {
-	case !peer.heard.ok, c.ignored != 0 && s.IRS == c.ignored, s.Seq == 0 && !open:
+	case !peer.heard.ok, c.ignored != 0, s.Seq == 0 && !open: // to a SYN, for all that is known
 		return trackClose, true
 	case s.Seq < peer.most:
 		return c.state, false
@@ -211,9 +218,21 @@ func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next tr
 	return c.state, true
 }
 
+// mayReopen says whether a SYN of who opened a connection that has ended begins it anew at once: if it was closed, or if he has just reset it. One
+// that the other side has reset it may not let go.
+func (c *tracked) mayReopen() bool {
+	return c.ended() && (c.finished || c.last.reset && c.last.opener)
+}
+
 // renew has the same addresses begin again.
 func (c *tracked) renew() {
-	c.sides, c.last, c.ignored, c.answered, c.assured = [2]trackedSide{}, repeated{}, 0, false, false
+	c.sides, c.last, c.ignored, c.answered, c.assured, c.finished = [2]trackedSide{}, repeated{}, 0, false, false, false
+}
+
+// ignore notes that a segment with SYN came that does not fit: what has come before is not the last any more.
+func (c *tracked) ignore(s *tcp.Segment, opener bool) {
+	c.ignored = 0
+	c.last.opener, c.last.plain, c.last.reset, c.last.seq, c.last.end = opener, false, false, s.Seq, s.Seq+uint64(s.Len())
 }
 
 // count takes note of the numbers of a segment (tcp_in_window).

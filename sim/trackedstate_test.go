@@ -13,7 +13,7 @@ import (
 
 // For how many seconds Linux 6.18 remembers a connection behind these segments, as conntrack -L showed it for segments that were put on a wire
 // of its own; 0: it knows none. A segment is that of the client or of the server, its flags (S, F, R, A), its number, the bytes it has, and
-// what it acknowledges; w0 is a window of nothing. "open" is a handshake.
+// what it acknowledges; w0 is a window of nothing, n another connection of the same addresses. "open" is a handshake.
 func TestConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 	for _, row := range []struct {
 		segments string
@@ -62,6 +62,55 @@ func TestConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 		{"open cA1+100/1 sA1+100/101 cA101/1 sRA101/101", 10},
 		{"open cA1+100/1 sA1+100/101 cA101/1 sRA101/101 cA101/1", 300},
 		{"open cA1+100/1 sA1+100/101 sRA101/101", 10},
+
+		{"cA1/1 sRA0/1", 0},
+		{"cA1/1 sRA5/1", 0},
+		{"cA1/1 sA1+1/1 sA1+1/1", 432000},
+		{"cA1/1 sFA1/1 sRA2/1", 10},
+		{"cS0 sS0 cSA0/1", 60},
+		{"cS0 sS0 sSA0/1 cA1/1", 432000},
+		{"open sA1/1 sA1/1 sA1/1", 432000},
+		{"open cA1+100/1 sA1/11 sA1/21 sA1/31 sA1/41 sA1/101", 432000},
+		{"open cA1+1/1 sA1/2 cA1/1 cA1/1 cA1/1 sSA0/1 cA1/1", 432000},
+		{"open cA1+1/1 sA1/2 cA1/1 cA1/1 cA1/1 cS0 cA1/1", 432000},
+		{"open cA1+1/1 sA1/2 cA1/1 cA1/1 cA1/1 cSA0/1 cA1/1", 300},
+		{"open sRA1/1 cA1/1", 10},
+		{"open sA1+10/1 cA1/11 cA1/1 sRA1/1", 432000},
+		{"open sA1+10/1 sRA2/1 sRA11/1 sA11+90/1", 300},
+		{"open cA1+10/1 cRA11/1 sA1/11", 10},
+		{"open cA1+10/1 cRA2/1", 10},
+		{"open cA1+10/1 cRA2/1 sA1/11", 432000},
+		{"open cA1+10/1 sA1+10/11 sRA11/11 sA11/11", 10},
+		{"open cA1+10/1 sA1+10/11 sSA0/11 sRA11/11 sA11/11", 300},
+		{"open cA1+10/1 sA1+10/11 cSA0/1 sRA11/11 sA11/11", 10},
+		{"open cS0 sRA0/1", 10},
+		{"open cS0 sRA0/1 sA1/1", 10},
+		{"open sA1+100/1 cA1/101 sRA50/1", 432000},
+		{"open sA1+100/1 cA1/101 cS0n sRA50/1", 10},
+		{"open sA1+100/1 cA1/101 cS0n sSA0/1 sRA50/1", 432000},
+		{"open sA1+100/1 cA1/101 sS0 sRA50/1", 432000},
+		{"open cS0 cA1/1 sSA0/1", 432000},
+		{"open cS0n sSA0/1n", 60},
+		{"open cS0n sS0 sSA0/1n", 60},
+		{"open cS0n cSA0/1 sSA0/1n", 60},
+		{"open cS0n sSA0/1 sSA0/1n", 432000},
+		{"open cS0n sSA0/1n cA1+1/1n", 300},
+		{"open cA1+10/1 cFA11/1 sA1/12 cS0n sSA0/1n cRA1/1n", 10},
+		{"open cFA1/1 sFA1/2 cA2/2 cS0 cR1", 0},
+		{"open cFA1/1 sRA1/2 cS0", 120},
+		{"open cFA1/1 sRA1/2 cS0 cR1", 0},
+		{"open sFA1/1 sRA2/1 cS0", 120},
+		{"open cRA1/1 cS0 cR0", 0},
+		{"open cRA1/1 cRA1/1 cS0", 120},
+		{"open sRA1/1 cRA1/1 cS0", 120},
+		{"open cRA1/1 sS0 cS0", 120},
+		{"open cRA1/1 cSA0/1 cS0", 120},
+		{"open sRA1/1 cS0", 10},
+		{"open sRA1/1 cS0 cS0", 10},
+		{"open sRA1/1 cS0 sSA0/1", 60},
+		{"open cRA1/1 sRA1/1 cS0", 10},
+		{"open cRA1/1 sA1/1 cS0", 10},
+		{"open cRA1/1 sSA0/1 cS0", 10},
 	} {
 		k, c := &tracker{}, (*tracked)(nil)
 		left := int64(0)
@@ -90,12 +139,15 @@ func TestConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 func TestSegmentsThatDoNotCountForAConnection(t *testing.T) {
 	for _, segments := range []string{
 		"cS0 cS0", "cS0 sA0/77", "cS0 cA1/1", "cS0 sSA0/1 sSA0/1", "cS0 sSA0/1 cS0", "open cS0", "open sS0", "open sSA0/1", "open cSA0/1", "open sRA0/1",
-		"open cFA1/1 cS0", "open cFA1/1 sSA0/1", "open cRA1/1 sSA0/1", "open cFA1/1 sA1/2 sFA1/2 cA2/2 sSA0/1",
+		"open cFA1/1 cS0", "open cFA1/1 sSA0/1", "open cRA1/1 sSA0/1", "open cFA1/1 sA1/2 sFA1/2 cA2/2 sSA0/1", "cS0 sS0", "open sRA1/1 cS0", "cA1/1 sS0",
 	} {
-		c := &tracked{}
+		c := (*tracked)(nil)
 		all := strings.Fields(strings.Replace(segments, "open", "cS0 sSA0/1 cA1/1", 1))
 		for i, text := range all {
 			s, opener := segmentFrom(t, text)
+			if c == nil {
+				c = newTracked(tuple{}, tuple{}, s)
+			}
 			require.Equal(t, i < len(all)-1, c.heed(s, opener), segments)
 			c.answered = c.answered || !opener
 		}
@@ -127,9 +179,13 @@ func segmentFrom(t *testing.T, text string) (s *tcp.Segment, opener bool) {
 	opener = text[0] == 'c'
 	flags := text[1 : 1+strings.IndexAny(text[1:], "0123456789")]
 	rest := text[1+len(flags):]
+	rest, anew := strings.CutSuffix(rest, "n")
 	s = &tcp.Segment{ISS: 77, IRS: 88, Window: 1000}
+	if anew {
+		s.ISS = 99
+	}
 	if !opener {
-		s.ISS, s.IRS = 88, 77
+		s.ISS, s.IRS = s.IRS, s.ISS
 	}
 	rest, shut := strings.CutSuffix(rest, "w0")
 	if shut {
