@@ -400,7 +400,20 @@ func TestVictimRacy(t *testing.T) {
 // A race that was reported once is reported again, so that it can be counted.
 const countRaces = "GORACE=suppress_equal_stacks=0 suppress_equal_addresses=0"
 
+// A program may slip through a run: the runtime has the timers that fire on one processor happen one after another for the detector, and
+// which processor it is, on a busy machine, is chance. One that slips through for another reason does so again.
 func TestRacesAreFound(t *testing.T) {
+	var short string
+	for range 3 {
+		if short = racesThatSlipThrough(t); short == "" {
+			return
+		}
+	}
+	t.Error(short)
+}
+
+// racesThatSlipThrough names the programs that are convicted less often than over net.Pipe, or not at all.
+func racesThatSlipThrough(t *testing.T) (short string) {
 	out, _ := outputOf(t, "TestVictimRacy", "SQUALL_CHECK=0", countRaces)
 	for _, p := range racyPrograms {
 		m := regexp.MustCompile(regexp.QuoteMeta(p.name) + `: network (\d+), pipe (\d+)\.`).FindStringSubmatch(out)
@@ -408,9 +421,10 @@ func TestRacesAreFound(t *testing.T) {
 		network, pipe := check1(strconv.Atoi(m[1])), check1(strconv.Atoi(m[2]))
 		t.Logf("%s: %d of %d runs, over net.Pipe %d", p.name, network, racyRuns(), pipe)
 		if network < pipe || network == 0 {
-			t.Errorf("%s: convicted in %d of %d runs, over net.Pipe in %d", p.name, network, racyRuns(), pipe)
+			short += fmt.Sprintf("%s: convicted in %d of %d runs, over net.Pipe in %d\n", p.name, network, racyRuns(), pipe)
 		}
 	}
+	return short
 }
 
 func TestSoundProgramsAreNotAccused(t *testing.T) {
