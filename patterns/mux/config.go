@@ -73,8 +73,9 @@ type Config struct {
 	// Jitter draws MaxAge's spread. Nil: seeded by the clock.
 	Jitter retry.Jitter
 
-	// Logger gets the end of a session by an error as Warn, and streams that were refused or reset
-	// by a rule of this package as Debug. Nil: nothing is logged.
+	// Logger gets the end of a session by an error as Warn, and as Debug that of one whose peer said
+	// that it was going and cut off no stream, and streams that were refused or reset by a rule of this
+	// package. Nil: nothing is logged.
 	Logger *slog.Logger
 }
 

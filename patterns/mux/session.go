@@ -2,7 +2,9 @@ package mux
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net"
 	"slices"
@@ -223,15 +225,25 @@ func (s *Session) fail(err error, code uint32, tell bool) {
 	}
 	s.failPings()
 	s.wakeWriter()
-	if log := s.config.Logger; log != nil && err != ErrClosed {
-		log.Warn("mux: session ended", "client", s.conn.RemoteAddr(), "error", err)
-	}
+	s.logEnd(err)
 	// What blocks the reader, and a writer whose peer does not read, is the connection.
 	if !tell || s.out.err != nil {
 		go s.conn.Close()
 		return
 	}
 	s.cut = time.AfterFunc(s.config.GoAwayTimeout, func() { s.conn.Close() })
+}
+
+// logEnd logs why the session has ended. A peer that went when it had said so, and cut off no stream, has only disconnected. Mu is held.
+func (s *Session) logEnd(err error) {
+	if s.config.Logger == nil || err == ErrClosed {
+		return
+	}
+	level := slog.LevelWarn
+	if gone := (*GoAwayError)(nil); errors.As(err, &gone) && gone.Code == CodeNormal && len(s.streams) == 0 {
+		level = slog.LevelDebug
+	}
+	s.config.Logger.Log(context.Background(), level, "mux: session ended", "client", s.conn.RemoteAddr(), "error", err)
 }
 
 // violation is what the peer did, for which the session ends.
