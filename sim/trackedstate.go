@@ -203,12 +203,12 @@ func (t trackedState) behind(s *tcp.Segment, opener bool) (next trackedState, fi
 	return t, true
 }
 
-// reset is behind for a RST that is not the answer to a SYN. One with a number that may be wrong leaves an open connection as it is, since the other
-// side asks whether it is meant (RFC 5961, section 3.2); one whose number is too old is none.
+// reset is behind for a RST. As long as nobody has sent FIN, and unless it may be the answer to a SYN, one with a number that may be wrong
+// leaves an open connection as it is, since the other side asks whether it is meant (RFC 5961, section 3.2), and one whose number is too old is none.
 func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next trackedState, fits bool) {
 	open := c.state == trackEstablished && c.assured
 	switch {
-	case !peer.heard.ok, c.ignored != 0, s.Seq == 0 && !open: // to a SYN, for all that is known
+	case c.state > trackEstablished, !peer.heard.ok, c.ignored != 0, s.Seq == 0 && !open:
 		return trackClose, true
 	case s.Seq < peer.most:
 		return c.state, false
