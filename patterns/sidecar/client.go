@@ -261,9 +261,9 @@ func (c *client) passed() {
 // begin begins the exchange of the request in m, and its first attempt.
 func (c *client) begin() bool {
 	m := &c.m
-	target, host := originForm(m)
-	if equal(m.method, "connect") {
-		c.refuse(&malformed{501, "CONNECT is not supported"})
+	target, host, err := originForm(m)
+	if err != nil {
+		c.refuse(err)
 		return false
 	}
 	up := c.p.route(host, target)
@@ -315,20 +315,34 @@ func (c *client) begin() bool {
 // maxTold is the longest Request-Timeout that counts, in milliseconds: a year.
 const maxTold = 365 * 24 * 3600 * 1000
 
-// originForm returns the target in origin form (RFC 9112, section 3.2.1), and the host that it is of.
-func originForm(m *message) (target, host []byte) {
+// originForm returns the target in origin form (RFC 9112, section 3.2.1), or the asterisk, and the host that it is of. What a URI has beside a host
+// in its authority, a server may read in another way.
+func originForm(m *message) (target, host []byte, err error) {
 	target, host = m.target, m.host
-	if scheme, rest, ok := bytes.Cut(target, []byte("://")); ok && target[0] != '/' && isToken(scheme) {
-		at := bytes.IndexAny(rest, "/?")
-		if at < 0 {
-			return []byte("/"), rest
-		}
-		host, target = rest[:at], rest[at:]
-		if target[0] == '?' {
-			target = append([]byte("/"), target...)
-		}
+	if equal(m.method, "connect") {
+		return nil, nil, &malformed{501, "CONNECT is not supported"}
 	}
-	return target, host
+	if target[0] == '/' || string(target) == "*" {
+		return target, host, nil
+	}
+	scheme, rest, ok := bytes.Cut(target, []byte("://"))
+	if !ok || !isToken(scheme) {
+		return nil, nil, bad("the target has no form of HTTP")
+	}
+	at := bytes.IndexAny(rest, "/?")
+	if at < 0 {
+		at = len(rest)
+	}
+	if host = rest[:at]; len(host) == 0 || !isHost(host) {
+		return nil, nil, bad("the target has no host, or more than that")
+	}
+	switch target = rest[at:]; {
+	case len(target) == 0 && string(m.method) == http.MethodOptions:
+		target = []byte("*") // RFC 9112, section 3.2.4
+	case len(target) == 0 || target[0] == '?':
+		target = append([]byte("/"), target...)
+	}
+	return target, host, nil
 }
 
 // appendHead appends the head of the request as the replica gets it.

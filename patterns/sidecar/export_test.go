@@ -21,7 +21,10 @@ func Passed(sent []byte) (request []byte, used int, err error) {
 		return nil, 0, err
 	}
 	alike(&c.m, true)
-	target, host := originForm(&c.m)
+	target, host, err := originForm(&c.m)
+	if err != nil {
+		return nil, 0, err
+	}
 	out := c.appendHead(nil, target, host)
 	out, err = passedBody(&c.in, out, c.m.length)
 	return out, len(sent) - remaining(&c.in), err

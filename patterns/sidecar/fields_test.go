@@ -46,6 +46,32 @@ func TestFieldsInFront(t *testing.T) {
 	}
 }
 
+// Targets, and as what a replica gets them, with the Host (RFC 9112, section 3.2).
+func TestTargetsInFront(t *testing.T) {
+	for _, row := range []struct{ sent, passed string }{
+		{"GET /a?b", "GET /a?b HTTP/1.1\r\nHost: x\r\n"},
+		{"GET //a", "GET //a HTTP/1.1\r\nHost: x\r\n"},
+		{"GET /http://y/z", "GET /http://y/z HTTP/1.1\r\nHost: x\r\n"},
+		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: x\r\n"},
+		{"GET http://y:8080/z", "GET /z HTTP/1.1\r\nHost: y:8080\r\n"},
+		{"GET http://[::1]:8080/z?q=http://a/", "GET /z?q=http://a/ HTTP/1.1\r\nHost: [::1]:8080\r\n"},
+		{"GET http://y", "GET / HTTP/1.1\r\nHost: y\r\n"},
+		{"GET http://y?q", "GET /?q HTTP/1.1\r\nHost: y\r\n"},
+		{"OPTIONS http://y", "OPTIONS * HTTP/1.1\r\nHost: y\r\n"},
+		{"OPTIONS http://y/", "OPTIONS / HTTP/1.1\r\nHost: y\r\n"},
+	} {
+		t.Run(row.sent, func(t *testing.T) {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				var seen string
+				replies(t, n, "HTTP/1.1 204 No Content\r\n\r\n", &seen)
+				got := exchange(t, serve(n, &sidecar.Proxy{Config: to(upstream(n, "app"))}), row.sent+" HTTP/1.1\r\nHost: x\r\n\r\n")
+				require.Equal(t, "HTTP/1.1 204 No Content\r\n\r\n", got)
+				require.Equal(t, row.passed+"\r\n", seen)
+			})
+		})
+	}
+}
+
 func TestFieldsBehind(t *testing.T) {
 	for _, row := range []struct{ reason, sent, passed string }{
 		{"fields keep their order and spelling", "b: 1\r\nX-oDD: 2\r\nb: 3\r\nVia: 1.1 z\r\n", "b: 1\r\nX-oDD: 2\r\nb: 3\r\nVia: 1.1 z\r\n"},
