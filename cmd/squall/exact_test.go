@@ -28,7 +28,10 @@ func TestReplayInExactMode(t *testing.T) {
 	script, err := os.ReadFile(filepath.Join(bin, "go"))
 	require.NoError(t, err)
 	// The stand-in only says how tests are called; what the standard library is the real one says.
-	real := filepath.Join(words[0], "bin", "go")
+	goroot := filepath.Join(t.TempDir(), "goroot") // elsewhere than one that the go command has downloaded, which is copied and called by its path
+	require.NoError(t, os.Symlink(words[0], goroot))
+	t.Setenv("GOROOT", goroot)
+	real := filepath.Join(goroot, "bin", "go")
 	said := strings.Replace(string(script), "#!/bin/sh\n", "#!/bin/sh\n[ \"$1\" = test ] || exec "+real+" \"$@\"\necho \"SCHED=$SQUALL_SCHED\"\n", 1)
 	require.NoError(t, os.WriteFile(filepath.Join(bin, "go"), []byte(said), 0o700))
 
@@ -36,7 +39,7 @@ func TestReplayInExactMode(t *testing.T) {
 	h := sweep.Heading{Binaries: map[string]string{"x/p": ""}, Build: []string{"-tags=a"}, Exact: true, Policy: "pct:3"}
 	writeLedger(t, dir, h, sweep.Finding{Package: "x/p", Test: "TestA", Seed: 23, Seeded: true, Cause: "c"})
 	text, err := run(t, "replay", "-dir", dir, "1")
-	require.NoError(t, err)
+	require.NoError(t, err, text)
 	require.Contains(t, text, "runs ^TestA$ with seed 23 in exact mode\nSCHED=pct:3\n")
 	require.Regexp(t, ` test -count=1 -run \^TestA\$ -tags=a -overlay=\S+\.json -tags=a,squall_exact x/p\n`, text)
 

@@ -55,7 +55,6 @@ func (q *Queue) grant(l *lease, now time.Time) bool {
 	if r == nil {
 		return false
 	}
-	q.stats.leased.Add(1)
 	l.task = Task{ID: r.ID, Key: r.Key, Payload: r.Payload, Attempt: r.Attempts, Token: r.Token, Lease: q.table.lease, Checkpoint: r.Checkpoint}
 	return true
 }

@@ -95,7 +95,11 @@ func TestWhoIsGivenUpAtTheDiskHasTheJob(t *testing.T) {
 	})
 	<-writing
 	go q.Add(t.Context(), Job{ID: "a"})
-	require.Eventually(t, func() bool { return q.Stats().Leased == 1 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { // it has been taken out, and the disk is waited for
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return len(q.leasing) == 0
+	}, 10*time.Second, time.Millisecond)
 	cancel()
 	close(written)
 	require.Equal(t, "a<nil>", <-got)

@@ -148,15 +148,19 @@ func (q *Queue) Add(_ context.Context, job Job) (s Status, err error) {
 		return Status{}, err
 	}
 	job.Payload = append([]byte(nil), job.Payload...)
+	added := 0
 	err = q.do(func(now time.Time) error {
 		if stage := q.ending(); stage != nil {
 			return stage
 		}
 		known := len(q.table.jobs)
 		s, err = q.table.add(job, now)
-		q.stats.added.Add(int64(len(q.table.jobs) - known))
+		added = len(q.table.jobs) - known
 		return err
 	})
+	if err == nil {
+		q.stats.added.Add(int64(added))
+	}
 	return s, err
 }
 
@@ -282,17 +286,15 @@ func (q *Queue) Finish(_ context.Context, id string, token uint64, end End) erro
 	if err := end.check(q.maxPayload()); err != nil {
 		return err
 	}
-	return q.mine(func(now time.Time) error {
-		if err := q.table.finish(id, token, end, now); err != nil {
-			return err
-		}
-		if end.State == Pending {
-			q.stats.retried.Add(1)
-		} else {
-			q.stats.finished.Add(1)
-		}
-		return nil
-	})
+	err := q.mine(func(now time.Time) error { return q.table.finish(id, token, end, now) })
+	switch {
+	case err != nil:
+	case end.State == Pending:
+		q.stats.retried.Add(1)
+	default:
+		q.stats.finished.Add(1)
+	}
+	return err
 }
 
 func (q *Queue) mine(run func(now time.Time) error) error {

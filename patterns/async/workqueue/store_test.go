@@ -20,9 +20,16 @@ func TestFailingDisk(t *testing.T) {
 		ctx := t.Context()
 		q := &Queue{Path: filepath.Join(t.TempDir(), "queue")}
 		defer q.Close()
-		_, err := q.Add(ctx, Job{ID: "a", Key: "k"})
+		_, err := q.Add(ctx, Job{ID: "leased"})
 		require.NoError(t, err)
+		leased, err := q.Lease(ctx, "")
+		require.NoError(t, err)
+		_, err = q.Add(ctx, Job{ID: "a", Key: "k"})
+		require.NoError(t, err)
+		before := q.Stats()
 		require.NoError(t, q.store.file.Close()) // which it does not know
+		require.ErrorContains(t, q.Finish(ctx, leased.ID, leased.Token, End{State: Done}), "workqueue: write ")
+		require.ErrorContains(t, q.Finish(ctx, leased.ID, leased.Token, End{State: Pending}), "workqueue: write ")
 		_, err = q.Add(ctx, Job{ID: "b"})
 		require.ErrorContains(t, err, "workqueue: write ")
 		_, err = q.Get(ctx, "b")
@@ -35,6 +42,7 @@ func TestFailingDisk(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, Pending, s.State)
 		require.Equal(t, map[string]string{"k": "a"}, q.table.busy)
+		require.Equal(t, before, q.Stats())
 	})
 }
 

@@ -73,6 +73,9 @@ func (q *Queue) commit(these []*group.Call[*call]) {
 		}
 	}
 	for _, l := range served {
+		if l.err == nil {
+			q.stats.leased.Add(1)
+		}
 		close(l.ended)
 	}
 	q.jobs.Store(int64(len(q.table.jobs)))
