@@ -136,7 +136,7 @@ func sessionFails(n *sim.Network) error {
 	}
 	time.Sleep(100*time.Millisecond + time.Duration(n.Rand("crash").IntN(10_000))*time.Microsecond)
 	n.Host("server").Crash()
-	if !ends(func() { <-here.CloseChan() }) {
+	if !ends(func() { <-here.CloseChan() }, func() { <-there.CloseChan() }) { // the server's fails, too, since its host is off
 		return errStruck
 	}
 	here.Close()
