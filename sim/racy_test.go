@@ -401,7 +401,8 @@ func TestVictimRacy(t *testing.T) {
 const countRaces = "GORACE=suppress_equal_stacks=0 suppress_equal_addresses=0"
 
 // A program may slip through a run: the runtime has the timers that fire on one processor happen one after another for the detector, and
-// which processor it is, on a busy machine, is chance. One that slips through for another reason does so again.
+// which processor it is, on a busy machine, is chance. One that slips through for another reason does so again. In exact mode, where one
+// goroutine runs at a time, it is no rare chance, and each has to be convicted in one of the runs.
 func TestRacesAreFound(t *testing.T) {
 	var short string
 	for range 3 {
@@ -420,7 +421,7 @@ func racesThatSlipThrough(t *testing.T) (short string) {
 		require.NotNil(t, m, out)
 		network, pipe := check1(strconv.Atoi(m[1])), check1(strconv.Atoi(m[2]))
 		t.Logf("%s: %d of %d runs, over net.Pipe %d", p.name, network, racyRuns(), pipe)
-		if network < pipe || network == 0 {
+		if network < pipe && !sim.Exact() || network == 0 {
 			short += fmt.Sprintf("%s: convicted in %d of %d runs, over net.Pipe in %d\n", p.name, network, racyRuns(), pipe)
 		}
 	}
