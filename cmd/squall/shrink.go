@@ -64,6 +64,7 @@ func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 	if what.exact {
 		var err error
 		if exact, err = r.exactBuild(ctx, what, cmd.ErrOrStderr()); err != nil && ctx.Err() == nil {
+			line.end()
 			return err
 		}
 	}

@@ -122,6 +122,7 @@ func runSweep(cmd *cobra.Command, c sweep.Config, exact bool, out *reports) erro
 	if exact {
 		var err error
 		if c.Exact, err = exactFor(ctx, c.In, c.Build, os.Getenv(policyVariable), cmd.ErrOrStderr()); err != nil && ctx.Err() == nil {
+			line.end()
 			return err
 		}
 	}
