@@ -38,7 +38,9 @@ type libp2pConn struct {
 type libp2pStream struct{ *mux.Stream }
 
 func (libp2pMuxer) NewConn(conn net.Conn, isServer bool, _ network.PeerScope) (network.MuxedConn, error) {
-	c := mux.Config{MaxStreams: 100_000} // libp2p has a resource manager for that
+	// libp2p has a resource manager for both. Some tests of the suite have 20 MB under way in all, none of which an end has read
+	// that gets no processor for a while.
+	c := mux.Config{MaxStreams: 100_000, MaxReceiveBytes: 64 << 20}
 	if isServer {
 		return libp2pConn{Session: c.Server(conn)}, nil
 	}
