@@ -40,7 +40,7 @@ func TestLargeTransfersArriveAsSent(t *testing.T) {
 					s, err := l.Accept()
 					require.NoError(t, err)
 					r := rand.New(rand.NewPCG(uint64(i), 1))
-					data := make([]byte, 4<<20)
+					data := make([]byte, fewerUnderRace(4<<20))
 					for k := range data {
 						data[k] = byte(r.Uint32())
 					}

@@ -225,7 +225,10 @@ func TestVictimExplored(t *testing.T) {
 
 // Exploring acquits programs without the mistake.
 func TestExploreAcquits(t *testing.T) {
-	for _, name := range []string{"pays twice", "counts a copy", "believes the last", "answers too early"} {
+	for i, name := range []string{"pays twice", "counts a copy", "believes the last", "answers too early"} {
+		if leftOutUnderRace(i) {
+			continue
+		}
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			sim.Explore(t, sim.Exploration{}, func(t *testing.T, n *sim.Network) { mistakes[name].run(t, n, true) })
 		})

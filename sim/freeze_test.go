@@ -310,7 +310,7 @@ func TestVictimSharedLock(t *testing.T) {
 	inTwo("busy", func(*sim.Network) {
 		shared.Lock()
 		defer shared.Unlock()
-		for range 300_000_000 { // some tenths of a second of real time
+		for range fewerUnderRace(300_000_000) { // some tenths of a second of real time
 			sink++
 		}
 	})

@@ -60,7 +60,7 @@ func TestHTTP2Uploads(t *testing.T) {
 	for _, withTLS := range []bool{false, true} {
 		for _, size := range []int{10, 64_000, 300_000, 1_000_000, 5_000_000} {
 			for _, atOnce := range []int{1, 3} {
-				if size == 5_000_000 && (withTLS || testing.Short()) {
+				if size == 5_000_000 && (withTLS || testing.Short() || sim.RaceEnabled) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%d bytes, %d at once, TLS %t", size, atOnce, withTLS), func(t *testing.T) {

@@ -27,7 +27,7 @@ func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 
 // Queues that decide late have timers of their own.
 func TestLookaheadAndQueuesThatDecideLate(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(fewerUnderRace(6)) {
 		requireSameWithoutLookahead(t, seed, lateSockets)
 	}
 }

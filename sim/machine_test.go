@@ -35,11 +35,11 @@ func TestParkingLeavesTraces(t *testing.T) {
 		return trace
 	}
 	for name, work := range map[string]func(n *sim.Network){"sockets": randomSockets, "narrow": narrowSockets, "late": lateSockets} {
-		for seed := range uint64(6) {
+		for seed := range uint64(fewerUnderRace(6)) {
 			require.NoError(t, sameRun(fmt.Sprintf("%s, seed %d, parked", name, seed), trace(work, seed, false), trace(work, seed, true)))
 		}
 	}
-	require.Greater(t, parked, 300)
+	require.Greater(t, parked, fewerUnderRace(300))
 }
 
 // Of many connections those that wait are parked by themselves, in less than 2.2 kB for both ends and their part of the trace; awake

@@ -271,8 +271,10 @@ func TestHowLongANeighbourIsBelieved(t *testing.T) {
 			time.Sleep(wait)
 			// The first packet in doubt is followed by a request 5 s later.
 			for len(asked(n, "a")) < 2 {
-				u.Write([]byte{1})
-				time.Sleep(100 * ms)
+				for range 10 {
+					u.Write([]byte{1})
+					time.Sleep(100 * ms)
+				}
 			}
 			at := asked(n, "a")
 			d = at[1] - 5*time.Second - (at[0] + 20*ms)

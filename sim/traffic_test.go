@@ -67,7 +67,7 @@ func sentTo(n *sim.Network, host string, port uint16) (all []time.Duration) {
 
 // Of a bottleneck datagrams take what they are sent at, whatever is lost of it, and TCP has the rest; connections share.
 func TestCrossTrafficTakesItsShare(t *testing.T) {
-	for _, row := range []struct {
+	for i, row := range []struct {
 		name        string
 		traffic     sim.Traffic
 		least, most float64 // of 100 that the program has
@@ -82,6 +82,9 @@ func TestCrossTrafficTakesItsShare(t *testing.T) {
 		{"three connections", sim.Traffic{Connections: 3}, 15, 35},
 		{"twice what there is", sim.Traffic{Rate: 24 * netem.Mbit}, 0, 3},
 	} {
+		if leftOutUnderRace(i + 2) { // "half" and "one connection"
+			continue
+		}
 		t.Run(row.name, func(t *testing.T) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
 				w := newBottleneck(n)

@@ -56,7 +56,7 @@ func TestWritesTakeTurns(t *testing.T) {
 
 // Of those that wait for their turn when a connection dies, the first goes on first.
 func TestWritersOfADeadConnectionGoOnInTurn(t *testing.T) {
-	for range 10 {
+	for range fewerUnderRace(10) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			a, b, x := n.Host("a"), n.Host("b"), n.Host("x")
 			n.Link(a, b, netem.Config{Delay: 40 * ms})

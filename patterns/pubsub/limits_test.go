@@ -271,7 +271,7 @@ func TestIdleSubscriptionsExpire(t *testing.T) {
 			time.Sleep(sec)
 			c.Close()
 		}
-		used := w.subscribe(w.client("c3"), pubsub.SubscribeOptions{Filter: "t", Name: "n3", ExpireAfter: day})
+		used := w.subscribe(w.client("c3"), pubsub.SubscribeOptions{Filter: "t", Name: "n3", ExpireAfter: day, AckWait: 365 * day}) // y is delivered once
 		w.publish("t", "x", "y")
 		used.next("x", 1).Ack()
 		time.Sleep(sec)
