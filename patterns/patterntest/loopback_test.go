@@ -9,18 +9,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/sim"
 )
 
 func TestSoundSystemsKeepTheContractOnLoopback(t *testing.T) {
 	t.Parallel() // it only waits
+	processors.All(t)
 	t.Run("the example", func(t *testing.T) { patterntest.Loopback(t, journalAndReaders) })
 }
 
 // What is broken is broken there too.
 func TestFlawsAreFoundOnLoopback(t *testing.T) {
 	t.Parallel()
+	processors.All(t)
 	var all sync.WaitGroup
 	var found atomic.Int64
 	claims := patterntest.System{Recovery: 1500 * time.Millisecond}

@@ -5,9 +5,12 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/squall-sim/squall/internal/processors"
 )
 
 func TestMain(m *testing.M) {
+	processors.One()
 	// Of a test in which several goroutines waited for a lock at once, as net/http has them do that read and write a body at a time, those
 	// that kept count stay behind.
 	goleak.VerifyTestMain(m,

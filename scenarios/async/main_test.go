@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -14,6 +15,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ramdisk.Use()
+	processors.One()
 	m.Run()
 }
 
@@ -34,4 +36,7 @@ func TestCall(t *testing.T) {
 }
 
 // The same over the operating system's TCP, without the simulator.
-func TestCallLoopback(t *testing.T) { patterntest.CallLoopback(t, systems.Operations) }
+func TestCallLoopback(t *testing.T) {
+	processors.All(t)
+	patterntest.CallLoopback(t, systems.Operations)
+}

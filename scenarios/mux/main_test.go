@@ -5,10 +5,16 @@ package mux_test
 import (
 	"testing"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/scenarios/scenario"
 )
+
+func TestMain(m *testing.M) {
+	processors.One()
+	m.Run()
+}
 
 func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 
@@ -23,4 +29,7 @@ func TestCall(t *testing.T) {
 	patterntest.Call(t, systems.Mux, all...)
 }
 
-func TestLoopback(t *testing.T) { patterntest.CallLoopback(t, systems.Mux) }
+func TestLoopback(t *testing.T) {
+	processors.All(t)
+	patterntest.CallLoopback(t, systems.Mux)
+}

@@ -4,12 +4,14 @@ package push_test
 import (
 	"testing"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/scenarios/scenario"
 )
 
 func TestMain(m *testing.M) {
 	ramdisk.Use()
+	processors.One()
 	m.Run()
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -16,6 +17,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ramdisk.Use()
+	processors.One()
 	m.Run()
 }
 
@@ -70,6 +72,7 @@ func TestCall(t *testing.T) {
 // The same over the operating system's TCP, without the simulator.
 func TestCallLoopback(t *testing.T) {
 	t.Parallel() // it only waits
+	processors.All(t)
 	for _, k := range kinds {
 		if k.name != "keyed" && k.name != "line" {
 			continue

@@ -18,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/patterntest"
 	"github.com/squall-sim/squall/sim"
@@ -158,6 +159,7 @@ func leave(reason string, keep func(name string) bool) (all []patterntest.Option
 // Loopback does it over the operating system's TCP, without the simulator: in real time, and so
 // while nothing else of the package runs.
 func Loopback(t *testing.T, pattern string, all ...Variant) {
+	processors.All(t)
 	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Loopback(t, v.System) })
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -19,6 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ramdisk.Use()
+	processors.One()
 	m.Run()
 }
 
@@ -47,6 +49,7 @@ func TestCall(t *testing.T) {
 }
 
 func TestLoopback(t *testing.T) {
+	processors.All(t)
 	patterntest.CallLoopback(t, func(n *sim.Network) patterntest.Service { return systems.Session(n, systems.SessionSigned) })
 }
 

@@ -5,12 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/scenarios/scenario"
 )
 
 func TestMain(m *testing.M) {
 	ramdisk.Use()
+	processors.One()
 	m.Run()
 }
 

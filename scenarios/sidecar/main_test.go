@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/systems"
 	"github.com/squall-sim/squall/patterns/eventlog"
 	"github.com/squall-sim/squall/patterns/patterntest"
@@ -15,6 +16,11 @@ import (
 	"github.com/squall-sim/squall/scenarios/scenario"
 	"github.com/squall-sim/squall/sim"
 )
+
+func TestMain(m *testing.M) {
+	processors.One()
+	m.Run()
+}
 
 func TestScenarios(t *testing.T) {
 	scenario.Run(t, slices.Concat(lifecycle, retries, breakers, outliers, transparency, identities, settings, passing))
@@ -82,5 +88,6 @@ func TestAFrozenClientCatchesUp(t *testing.T) {
 
 // The same over the operating system's TCP, without the simulator.
 func TestCallLoopback(t *testing.T) {
+	processors.All(t)
 	patterntest.CallLoopback(t, func(n *sim.Network) patterntest.Service { return systems.SidecarCalls(n, true) })
 }

@@ -4,6 +4,7 @@ package stream_test
 import (
 	"testing"
 
+	"github.com/squall-sim/squall/internal/processors"
 	"github.com/squall-sim/squall/internal/ramdisk"
 	"github.com/squall-sim/squall/patterns/stream"
 	"github.com/squall-sim/squall/scenarios/scenario"
@@ -11,6 +12,7 @@ import (
 
 func TestMain(m *testing.M) {
 	ramdisk.Use()
+	processors.One()
 	m.Run()
 }
 
