@@ -189,7 +189,7 @@ func (b *Balancer) forward(now int64, pkt *packet) {
 		b.r.n.transmit(pkt, now)
 	case b.answered(now, pkt):
 	case pkt.proto != protoTCP || pkt.dst != public || pkt.seg == nil || pkt.seg.Flags&(tcp.SYN|tcp.ACK) != tcp.SYN:
-		b.stray(now, pkt)
+		b.stray(now, pkt, noConnection)
 	case b.crowded(now, pkt):
 	default:
 		e := b.choose(pkt.src)

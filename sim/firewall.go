@@ -22,7 +22,7 @@ func (w *Firewall) forward(now int64, pkt *packet) {
 	case c != nil:
 		w.pass(now, pkt, c, opener)
 	case len(w.openers) > 0 && !w.openers[w.at(pkt.src)], !w.begins(pkt), w.at(pkt.dst) == &w.r.node:
-		w.stray(now, pkt)
+		w.stray(now, pkt, noConnection)
 	case w.crowded(now, pkt):
 	default:
 		w.pass(now, pkt, w.open(pkt, tupleOf(pkt).reversed()), true)

@@ -181,13 +181,13 @@ func (t *NAT) forward(now int64, pkt *packet) {
 	case to == &t.r.node && t.inside[from] && pkt.proto == protoTCP && pkt.seg != nil:
 		t.r.reset(now, pkt, t.r.flowTo(protoTCP, pkt.dst, pkt.src), "nobody listens")
 	case to == &t.r.node:
-		t.stray(now, pkt)
+		t.stray(now, pkt, noConnection)
 	case t.inside[from] == t.inside[to] && !t.inside[from], t.inside[from] && t.inside[to]:
 		t.r.n.transmit(pkt, now)
 	case t.inside[to]:
 		t.r.n.drop(now, pkt, nil, "a private address")
 	case !t.begins(pkt):
-		t.stray(now, pkt)
+		t.stray(now, pkt, noConnection)
 	case t.crowded(now, pkt):
 	default:
 		t.masquerade(now, pkt, pkt.dst)
@@ -200,7 +200,7 @@ func (t *NAT) admit(now int64, pkt *packet, target natTarget, hairpin bool) {
 	answer := tuple{pkt.proto, to, pkt.src}
 	switch {
 	case !t.begins(pkt):
-		t.stray(now, pkt)
+		t.stray(now, pkt, noConnection)
 	case t.crowded(now, pkt):
 	case hairpin:
 		t.masquerade(now, pkt, to)

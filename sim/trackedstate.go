@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"strings"
 	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
@@ -16,12 +17,13 @@ type tracked struct {
 	timer       *timer
 	state       trackedState
 	sides       [2]trackedSide // who opened it, and the other side
-	last        repeated
-	ignored     uint32 // with which number the SYN began that came last and did not fit: it may be answered. 0: there is none, or something came since
-	finished    bool   // one side has sent FIN
-	answered    bool   // something came from the other side before the last packet
-	assured     bool   // and more after that
-	since       int64  // of UDP: when the first answer came
+	last        lastSegment
+	strange     strangeSYN
+	begins      bool  // the next segment is the first
+	fromBoth    bool  // both sides have sent SYN
+	answered    bool  // something came from the other side before the last packet
+	assured     bool  // and more after that
+	since       int64 // of UDP: when the first answer came
 }
 
 // trackedState is how far a connection is. The names are those of Linux (enum tcp_conntrack).
@@ -29,6 +31,7 @@ type trackedState uint8
 
 const (
 	trackSynSent trackedState = iota
+	trackSynSent2
 	trackSynRecv
 	trackEstablished
 	trackFinWait
@@ -40,13 +43,18 @@ const (
 	trackUDPStream // answered, for more than 2 s
 )
 
-// A trackedSide is one side of a connection of TCP.
+// A trackedSide is what a box knows of one side of a connection of TCP (ip_ct_tcp_state). Numbers are those on the wire.
 type trackedSide struct {
-	spoke bool   // the box knows where it is
-	end   uint64 // the number behind what it has sent,
-	owed  bool   // and whether the other has not acknowledged that
-	most  uint64 // that it has acknowledged
-	heard heard
+	end     uint32 // behind the last byte that it has sent
+	most    uint32 // behind the last that it may send: what the other side's window allows
+	window  uint32 // the largest that it has announced; 0: nothing is known of it
+	ack     uint32 // the highest that it has acknowledged,
+	acked   bool   // if it has any
+	owed    bool   // the other side has not acknowledged all that it has sent
+	closed  bool   // it was the first to send FIN
+	liberal bool   // its windows are not checked, since the box has not seen the beginning
+	sacks   bool   // it takes selective acknowledgements
+	heard   heard
 }
 
 // A heard is the last acknowledgement of one side, and by which numbers it counts.
@@ -56,20 +64,48 @@ type heard struct {
 	ok       bool
 }
 
-// A repeated is the last segment that only acknowledged or had data, and how often it has come again with nothing in between.
-type repeated struct {
-	opener, plain  bool // of the last segment of all,
-	reset          bool // and whether it was a RST
-	seq, end, ack  uint64
-	window, before uint32
+// A segmentKind is what Linux takes a segment for (get_conntrack_index).
+type segmentKind uint8
+
+const (
+	kindSYN segmentKind = iota
+	kindSYNACK
+	kindFIN
+	kindACK
+	kindRST
+	kindNone
+)
+
+// A lastSegment is what the box remembers of the segments before: the last of all, the numbers of the last that only acknowledged or had data, and
+// how often it has come again.
+type lastSegment struct {
+	kind                  segmentKind
+	opener                bool
+	seq, end, ack, window uint32
+	before                uint32
 }
+
+// A strangeSYN is one that did not fit a connection, and was let through since the box may be wrong. None if the last segment was another.
+type strangeSYN struct {
+	side     trackedSide
+	mayClose bool // it came while the last FIN was to be acknowledged: the answer may only look as if it did that
+}
+
+// A verdict is what a box makes of a segment.
+type verdict uint8
+
+const (
+	counts  verdict = iota // it belongs to the connection, which is remembered anew
+	passes                 // it may belong to it: it is let through, and changes nothing
+	invalid                // it is none of it
+)
 
 // mostRepeated is after how often a connection is no longer remembered for long (nf_conntrack_tcp_max_retrans).
 const mostRepeated = 3
 
 // linuxTimeouts are those of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c.
 var linuxTimeouts = [...]time.Duration{
-	trackSynSent: 120 * time.Second, trackSynRecv: 60 * time.Second, trackEstablished: 120 * time.Hour,
+	trackSynSent: 120 * time.Second, trackSynSent2: 120 * time.Second, trackSynRecv: 60 * time.Second, trackEstablished: 120 * time.Hour,
 	trackFinWait: 120 * time.Second, trackCloseWait: 60 * time.Second, trackLastAck: 30 * time.Second,
 	trackTimeWait: 120 * time.Second, trackClose: 10 * time.Second, trackUDP: 30 * time.Second, trackUDPStream: 120 * time.Second,
 }
@@ -79,18 +115,17 @@ const doubtfulTimeout = 300 * time.Second
 
 // patience is for how long c may be silent from now on.
 func (k *tracker) patience(c *tracked) int64 {
+	own := k.conf.timeout(c.state)
+	doubtful := c.state == trackEstablished && k.conf.Established == 0
 	switch {
-	case c.state == trackEstablished && c.last.reset: // its number is not sure
+	case doubtful && c.last.before >= mostRepeated:
+		return int64(doubtfulTimeout)
+	case c.last.kind == kindRST && c.state <= trackClose: // an open connection: its number is not sure
 		return k.conf.timeout(trackClose)
-	case c.state == trackEstablished && k.conf.Established == 0 && c.doubtful():
+	case doubtful && (c.sides[0].owed || c.sides[1].owed || !c.answered || c.last.window == 0):
 		return int64(doubtfulTimeout)
 	}
-	return k.conf.timeout(c.state)
-}
-
-// doubtful says that one side of an open connection may be gone.
-func (c *tracked) doubtful() bool {
-	return c.sides[0].owed || c.sides[1].owed || !c.answered || c.last.before >= mostRepeated || c.last.window == 0
+	return own
 }
 
 // streamAfter is for how long addresses of UDP have to speak to count as a stream.
@@ -125,142 +160,300 @@ func (c *tracked) spoken(now int64, opener bool) {
 	}
 }
 
-// newTracked is a connection that begins with a segment of TCP, or with a datagram.
+// linuxTransitions are the states behind a segment of who opened a connection, and of the other side, by its kind and by the state before
+// (tcp_conntracks).
+var linuxTransitions = func() (all [2][kindNone][trackClose + 1]trackedState) {
+	const letters = "s2rewclto" // in the order of the states; i: let through, x: invalid
+	for side, kinds := range [2][kindNone]string{
+		{kindSYN: "s2iiiiiss", kindSYNACK: "xrrxxxxxx", kindFIN: "xxwwlllto", kindACK: "xxeecctto", kindRST: "ooooooooo"},
+		{kindSYN: "22xxxxxsx", kindSYNACK: "rriiiiiii", kindFIN: "xxwwlllto", kindACK: "iirecctto", kindRST: "ooooooooo"},
+	} {
+		for kind, row := range kinds {
+			for from, letter := range row {
+				to := trackedState(strings.IndexRune(letters, letter))
+				switch letter {
+				case 'i':
+					to = trackPasses
+				case 'x':
+					to = trackInvalid
+				}
+				all[side][kind][from] = to
+			}
+		}
+	}
+	return all
+}()
+
+// What stands in linuxTransitions beside the states.
+const (
+	trackPasses trackedState = 0xfe - iota
+	trackInvalid
+)
+
+// kindOf says what a segment is. Those with other flags are of no kind (tcp_valid_flags).
+func kindOf(f tcp.Flags) segmentKind {
+	switch f & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK) {
+	case tcp.SYN:
+		return kindSYN
+	case tcp.SYN | tcp.ACK:
+		return kindSYNACK
+	case tcp.FIN | tcp.ACK:
+		return kindFIN
+	case tcp.ACK:
+		return kindACK
+	case tcp.RST, tcp.RST | tcp.ACK:
+		return kindRST
+	}
+	return kindNone
+}
+
+// numbers are those of a segment on the wire: the first, that behind the last, and what it acknowledges.
+func numbers(s *tcp.Segment) (seq, end, ack uint32) {
+	seq = s.ISS + uint32(s.Seq)
+	if s.Flags&tcp.ACK != 0 {
+		ack = s.IRS + uint32(s.Ack)
+	}
+	return seq, seq + uint32(s.Len()), ack
+}
+
+// beyond says that a number is behind another, as those of TCP are compared, which begin again after the last.
+func beyond(a, b uint32) bool { return int32(a-b) > 0 }
+
+// newTracked is a connection that begins with a segment of TCP, or with a datagram (tcp_new).
 func newTracked(ask, answer tuple, s *tcp.Segment) *tracked {
 	c := &tracked{ask: ask, answer: answer}
-	switch {
-	case s == nil:
+	if s == nil {
 		c.state = trackUDP
-	case s.Flags&tcp.SYN == 0:
-		c.state = trackEstablished // adopted
+	} else {
+		c.begin(s)
 	}
 	return c
+}
+
+// begin has a connection start with a segment of who opens it.
+func (c *tracked) begin(s *tcp.Segment) {
+	me, peer := &c.sides[0], &c.sides[1]
+	*me, *peer, c.last, c.strange = trackedSide{}, trackedSide{}, lastSegment{}, strangeSYN{}
+	c.begins, c.fromBoth, c.answered, c.assured = true, false, false, false
+	if opens(s) {
+		me.start(s)
+		c.state = trackSynSent
+		return
+	}
+	_, me.end, _ = numbers(s)
+	me.window = max(s.Window, 1)
+	me.most = me.end + me.window
+	me.liberal, me.sacks, peer.liberal, peer.sacks = true, true, true, true
+	c.state = trackEstablished // adopted
+}
+
+// start has a side begin with a segment with SYN (tcp_init_sender).
+func (e *trackedSide) start(s *tcp.Segment) {
+	_, end, _ := numbers(s)
+	*e = trackedSide{end: end, most: end, window: max(s.Window, 1), sacks: s.SACKPermitted, liberal: e.liberal, heard: e.heard}
 }
 
 // vain says that nothing but RST ever came back.
 func (c *tracked) vain() bool { return c.state == trackClose && !c.answered }
 
-// heed follows a connection of TCP (tcp_packet). It is false for a segment that does not belong where the connection is, which is let through
-// and changes nothing, not even for how long the connection is remembered.
-func (c *tracked) heed(s *tcp.Segment, opener bool) bool {
-	me, peer := &c.sides[1], &c.sides[0]
+// heed follows a connection of TCP (nf_conntrack_tcp_packet). Again says that the time is to be set anew, and of a segment that is invalid
+// that the connection is doubtful.
+func (c *tracked) heed(s *tcp.Segment, opener, liberal bool) (v verdict, again bool) {
+	kind, side := kindOf(s.Flags), 1
 	if opener {
-		me, peer = peer, me
+		side = 0
 	}
-	next, fits := c.state.behind(s, opener)
-	switch syn := s.Flags&tcp.SYN != 0; {
-	case opens(s) && opener && (!me.spoke || c.mayReopen()): // the first, or the same addresses again
-		c.renew()
-		fits = true
-	case opens(s) && opener && c.state > trackSynSent:
-		c.ignore(s, opener)
-		c.ignored = s.ISS
-	case opens(s) && !opener && c.state == trackSynSent: // from both sides at once
-		c.count(s, me, peer, opener)
-	case syn && !fits && !opener && c.ignored != 0 && s.IRS == c.ignored: // the box was wrong: there is a new connection
-		c.renew()
-		peer.spoke, peer.end = true, 1
-		next, fits = trackSynRecv, true
-	case syn && !opens(s) && !fits && !opener:
-		c.ignore(s, opener)
-	case s.Flags&tcp.RST != 0:
-		next, fits = c.reset(s, peer, opener)
+	if kind == kindNone {
+		return invalid, false
 	}
-	if fits {
-		c.count(s, me, peer, opener)
-		c.assured = c.assured || c.answered && next == trackEstablished
-		c.finished = c.finished || next == trackFinWait
-		c.state = next
-	}
-	return fits
-}
-
-// behind is the state after a segment, and false if none comes in this one (tcp_conntracks). Whose FIN it is that comes again, and what an
-// acknowledgement acknowledges, is all the same.
-func (t trackedState) behind(s *tcp.Segment, opener bool) (next trackedState, fits bool) {
-	switch syn, fin := s.Flags&tcp.SYN != 0, s.Flags&tcp.FIN != 0; {
-	case s.Flags&tcp.RST != 0:
-		return trackClose, true
-	case opens(s):
-		return trackSynSent, false
-	case syn:
-		return trackSynRecv, t == trackSynSent
-	case t == trackSynSent:
-		return t, false
-	case t >= trackTimeWait:
-		return t, true
-	case fin && t <= trackEstablished:
-		return trackFinWait, true
-	case fin:
-		return trackLastAck, true
-	case t == trackSynRecv && opener:
-		return trackEstablished, true
-	case t == trackFinWait:
-		return trackCloseWait, true
-	case t == trackLastAck:
-		return trackTimeWait, true
-	}
-	return t, true
-}
-
-// reset is behind for a RST. As long as nobody has sent FIN, and unless it may be the answer to a SYN, one with a number that may be wrong
-// leaves an open connection as it is, since the other side asks whether it is meant (RFC 5961, section 3.2), and one whose number is too old is none.
-func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next trackedState, fits bool) {
-	open := c.state == trackEstablished && c.assured
+	me, peer := &c.sides[side], &c.sides[1-side]
+	next := linuxTransitions[side][kind][c.state]
+	unchecked := false
 	switch {
-	case c.state > trackEstablished, !peer.heard.ok, c.ignored != 0, s.Seq == 0 && !open:
-		return trackClose, true
-	case s.Seq < peer.most:
-		return c.state, false
-	case !open, s.Seq == peer.most, c.last.plain && c.last.opener == opener && s.Seq == c.last.end:
-		return trackClose, true
-	}
-	return c.state, true
-}
-
-// mayReopen says whether a SYN of who opened a connection that has ended begins it anew at once: if it was closed, or if he has just reset it. One
-// that the other side has reset it may not let go.
-func (c *tracked) mayReopen() bool {
-	return c.ended() && (c.finished || c.last.reset && c.last.opener)
-}
-
-// renew has the same addresses begin again.
-func (c *tracked) renew() {
-	c.sides, c.last, c.ignored, c.answered, c.assured, c.finished = [2]trackedSide{}, repeated{}, 0, false, false, false
-}
-
-// ignore notes that a segment with SYN came that does not fit: what has come before is not the last any more.
-func (c *tracked) ignore(s *tcp.Segment, opener bool) {
-	c.ignored = 0
-	c.last.opener, c.last.plain, c.last.reset, c.last.seq, c.last.end = opener, false, false, s.Seq, s.Seq+uint64(s.Len())
-}
-
-// count takes note of the numbers of a segment (tcp_in_window).
-func (c *tracked) count(s *tcp.Segment, me, peer *trackedSide, opener bool) {
-	end, ack := s.Seq+uint64(s.Len()), peer.end
-	switch {
-	case !me.spoke:
-		me.spoke, me.end = true, end
-	case s.Len() > 0 && end > me.end:
-		me.end, me.owed = end, true
-	}
-	if s.Flags&tcp.ACK != 0 {
-		ack = s.Ack
-		me.most = max(me.most, ack)
-		me.heard = heard{ack, s.ISS, s.IRS, true}
-	}
-	peer.owed = peer.owed && ack != peer.end
-
-	plain := s.Flags&(tcp.SYN|tcp.FIN|tcp.RST|tcp.ACK) == tcp.ACK
-	if plain {
-		r := repeated{opener, c.last.plain, c.last.reset, s.Seq, end, ack, s.Window, c.last.before}
-		if c.last == r {
-			c.last.before++
-		} else {
-			r.before = 0
-			c.last = r
+	case next == trackInvalid:
+		return invalid, false
+	case next == trackSynSent && c.state >= trackTimeWait && c.mayReopen(opener): // the same addresses again
+		c.begin(s)
+	case next == trackPasses, next == trackSynSent && c.state >= trackTimeWait:
+		if _, _, ack := numbers(s); kind != kindSYNACK || c.last.kind != kindSYN || c.last.opener == opener || ack != c.last.end {
+			c.letThrough(s, kind, opener)
+			return passes, false
+		}
+		// It answers a SYN that did not fit: the box was wrong, and there is a new connection.
+		*peer, *me = c.strange.side, trackedSide{}
+		c.state, next = trackSynSent, trackSynRecv
+	case next == trackTimeWait && c.state == trackLastAck && kind == kindACK && c.strange.mayClose && c.last.kind == kindSYN && c.last.opener != opener:
+		c.strange.mayClose = false
+		return passes, false
+	case next == trackSynSent2:
+		c.fromBoth = true
+	case next == trackSynRecv && kind == kindACK && c.fromBoth:
+		next = trackEstablished
+	case kind == kindRST:
+		if next, unchecked, v = c.reset(s, peer, opener); v == invalid {
+			return invalid, false
 		}
 	}
-	c.ignored = 0
-	c.last.opener, c.last.plain, c.last.reset = opener, plain, s.Flags&tcp.RST != 0
+	if !unchecked {
+		switch v = c.inWindow(s, kind, me, peer, opener, liberal); v {
+		case passes:
+			return v, false
+		case invalid:
+			return v, c.outOfWindow(kind, opener)
+		}
+	}
+	me.closed = me.closed || next == trackFinWait && c.state != trackFinWait
+	again = c.begins || kind != kindSYN || c.answered || c.state > trackSynSent2 || next != trackSynSent && next != trackSynSent2
+	c.assured = c.assured || c.answered && next == trackEstablished && (c.state == trackSynRecv || c.state == trackEstablished)
+	c.last.kind, c.last.opener, c.state, c.begins = kind, opener, next, false
+	if s.Flags&tcp.ACK != 0 {
+		me.heard = heard{s.Ack, s.ISS, s.IRS, true}
+	}
+	return counts, again
+}
+
+// mayReopen says whether a SYN begins a connection that has ended anew at once: if it was closed, or if who sends it has just reset it. One
+// that the other side has reset it may not let go.
+func (c *tracked) mayReopen(opener bool) bool {
+	return c.sides[0].closed || c.sides[1].closed || c.last.kind == kindRST && c.last.opener == opener
+}
+
+// letThrough notes a segment that does not fit, but may be right where the box is wrong.
+func (c *tracked) letThrough(s *tcp.Segment, kind segmentKind, opener bool) {
+	seq, end, ack := numbers(s)
+	c.last.kind, c.last.opener, c.last.seq, c.last.end, c.last.window = kind, opener, seq, end, s.Window
+	switch {
+	case kind == kindSYN && opener:
+		c.strange = strangeSYN{mayClose: c.state == trackLastAck}
+		c.strange.side.start(s)
+	case kind == kindACK && c.state == trackSynSent: // it may say that the other side has an older connection
+		c.last.ack = ack
+	}
+}
+
+// reset is the state behind a RST. As long as nobody has sent FIN, and unless it may be the answer to a SYN, one with a number that may be wrong
+// leaves an open connection as it is, since the other side asks whether it is meant (RFC 5961, section 3.2), and one whose number is too old is none.
+// unchecked are those that may acknowledge what the box took no note of.
+func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next trackedState, unchecked bool, v verdict) {
+	seq, _, ack := numbers(s)
+	open := c.state == trackEstablished && c.assured
+	next = trackClose
+	switch known := peer.acked && c.last.kind != kindSYN; {
+	case c.state >= trackFinWait, c.state == trackSynSent && c.last.kind == kindACK && c.last.opener != opener && seq == c.last.ack: // or an older connection's
+		return trackClose, true, counts
+	case known && seq == 0 && !open:
+		return trackClose, false, counts
+	case known && beyond(peer.ack, seq):
+		return c.state, false, invalid
+	case known && (!open || seq == peer.ack || c.last.kind == kindACK && c.last.opener == opener && seq == c.last.end):
+		return trackClose, false, counts
+	case known:
+		next = c.state
+	}
+	unchecked = (c.answered && c.last.kind == kindSYN || !c.assured && c.last.kind == kindACK) && ack == c.last.end
+	return next, unchecked, counts
+}
+
+// leastAckWindow is how far back an acknowledgement may be at least (MAXACKWINCONST).
+const leastAckWindow = 66000
+
+// inWindow compares the numbers of a segment with what both sides have sent and allowed, and takes note of them (tcp_in_window).
+func (c *tracked) inWindow(s *tcp.Segment, kind segmentKind, me, peer *trackedSide, opener, liberal bool) verdict {
+	seq, end, ack := numbers(s)
+	sack := ack
+	if peer.sacks {
+		for _, b := range s.SACK[:s.SACKLen] {
+			if to := s.IRS + uint32(b.End); beyond(to, sack) {
+				sack = to
+			}
+		}
+	}
+	syn := s.Flags&tcp.SYN != 0
+	switch {
+	case me.window == 0 && syn, syn && beyond(end, me.end) && (c.state == trackSynSent || c.state == trackSynRecv):
+		begun := me.window != 0
+		me.start(s)
+		if kind == kindSYN && !(begun && opener) { // from both sides at once
+			return counts
+		}
+	case me.window == 0: // the box has not seen how it began
+		me.end, me.window = end, max(s.Window, 1)
+		me.most = end + me.window
+		switch {
+		case peer.window == 0:
+			peer.end, peer.most = sack, sack
+		case sack == peer.end+1: // of a keep-alive probe
+			peer.end++
+		}
+	}
+	if s.Flags&tcp.ACK == 0 || kind == kindRST && ack == 0 {
+		ack, sack = peer.end, peer.end
+	}
+	if kind == kindRST && seq == 0 && c.state == trackSynSent { // it answers the SYN
+		seq, end = me.end, me.end
+	}
+	if v := me.judge(peer, seq, end, sack); v != counts {
+		if liberal || me.liberal {
+			return counts
+		}
+		return v
+	}
+
+	me.window = max(me.window, s.Window+sack-ack)
+	if beyond(end, me.end) {
+		me.end, me.owed = end, true
+	}
+	if s.Flags&tcp.ACK != 0 && (!me.acked || beyond(ack, me.ack)) {
+		me.ack, me.acked = ack, true
+	}
+	if peer.window != 0 && beyond(end, me.most) {
+		peer.window += end - me.most
+	}
+	if most := sack + s.Window; beyond(most, peer.most-1) {
+		peer.most = most
+		if s.Window == 0 { // for a probe
+			peer.most++
+		}
+	}
+	peer.owed = peer.owed && ack != peer.end
+	if kind == kindACK {
+		r := lastSegment{c.last.kind, opener, seq, end, ack, s.Window, c.last.before}
+		if c.last == r {
+			r.before++
+		} else {
+			r.before = 0
+		}
+		c.last = r
+	}
+	return counts
+}
+
+// judge is what the numbers of a segment are to a box that has followed both sides.
+func (e *trackedSide) judge(peer *trackedSide, seq, end, ack uint32) verdict {
+	late := peer.window != 0 && !beyond(end, e.end-peer.window-1) // sent again, long after it was acknowledged
+	lateAck := !beyond(ack, peer.end-max(e.window, leastAckWindow)-1)
+	unseen := beyond(ack, peer.end) // it acknowledges what the box has not seen
+	switch {
+	case beyond(seq, e.most) && peer.window != 0 && !late && !lateAck && !unseen && end-e.most+1 <= peer.window: // a little too much
+		e.end, e.owed = end, true
+		return passes
+	case beyond(seq, e.most), unseen:
+		return invalid
+	case late, lateAck:
+		return passes
+	}
+	return counts
+}
+
+// outOfWindow notes a segment that is invalid, and says whether the connection is doubtful now: both sides end it with
+// numbers that the box does not understand (nf_tcp_handle_invalid).
+func (c *tracked) outOfWindow(kind segmentKind, opener bool) (doubtful bool) {
+	switch {
+	case !c.assured || kind != kindFIN && kind != kindRST:
+		return false
+	case c.last.opener != opener && (c.last.kind == kindFIN || c.last.kind == kindRST):
+		return true
+	}
+	c.last.kind, c.last.opener = kind, opener
+	return false
 }

@@ -2,18 +2,21 @@ package sim
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
 // For how many seconds Linux 6.18 remembers a connection behind these segments, as conntrack -L showed it for segments that were put on a wire
 // of its own; 0: it knows none. A segment is that of the client or of the server, its flags (S, F, R, A), its number, the bytes it has, and
-// what it acknowledges; w0 is a window of nothing, n another connection of the same addresses. "open" is a handshake.
+// what it acknowledges; w0 is a window of nothing, n another connection of the same addresses, z the number 0 on the wire. "open" is a handshake.
 func TestConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 	for _, row := range []struct {
 		segments string
@@ -116,26 +119,135 @@ func TestConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 		{"open cRA1/1 sA1/1 cS0", 10},
 		{"open cRA1/1 sSA0/1 cS0", 10},
 	} {
-		k, c := &tracker{}, (*tracked)(nil)
-		left := int64(0)
-		for _, text := range strings.Fields(strings.Replace(row.segments, "open", "cS0 sSA0/1 cA1/1", 1)) {
-			s, opener := segmentFrom(t, text)
-			if c == nil {
-				if !k.begins(&packet{proto: protoTCP, seg: s}) {
-					continue
-				}
-				c = newTracked(tuple{}, tuple{}, s)
-			}
-			if c.heed(s, opener) {
-				left = k.patience(c)
-			}
-			if c.vain() {
-				c, left = nil, 0
-				continue
-			}
-			c.answered = c.answered || !opener
+		left, _ := followed(t, row.segments)
+		require.Equal(t, row.want, left, row.segments)
+	}
+}
+
+// The same for a thousand connections whose segments were drawn at random, a half of which has some that do not fit.
+func TestRandomConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
+	text, err := os.ReadFile("testdata/conntrack.txt")
+	require.NoError(t, err)
+	rows, dropped := 0, 0
+	for line := range strings.Lines(string(text)) {
+		segments, linux, ok := strings.Cut(strings.TrimSpace(line), " | ")
+		if !ok {
+			continue // a comment
 		}
-		require.Equal(t, row.want, left/int64(time.Second), row.segments)
+		rows++
+		all := strings.Fields(strings.Replace(segments, "open", "cS0 sSA0/1 cA1/1", 1))
+		for i, want := range strings.Fields(linux) {
+			left, fates := followed(t, strings.Join(all[:i+1], " "))
+			fate := "P"
+			if strings.HasSuffix(fates, "x") || strings.HasSuffix(fates, ".") {
+				fate = "D"
+				dropped++
+			}
+			require.Equal(t, want, fmt.Sprint(left, fate), "%s, segment %d", segments, i+1)
+		}
+	}
+	require.Greater(t, rows, 1000)
+	require.Greater(t, dropped, 500)
+}
+
+// What does not fit its connection does not go where that leads, and what is done with it is what is done with strays.
+func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
+	const why = "not within the windows of its connection"
+	for _, c := range []struct {
+		name string
+		box  func(r *Router, client *Host) *tracker
+		from string
+		want map[string]int // how often packets ended, by the reason
+		rst  int            // from the box
+	}{
+		{"firewall", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{}).memory() }, "client", map[string]int{why: 1}, 0},
+		{"firewall, from the server", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{}).memory() }, "server", map[string]int{why: 1}, 0},
+		{"firewall that answers", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{Stray: StrayReset}).memory() }, "client", map[string]int{why: 1}, 1},
+		{"firewall, liberal", func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{Liberal: true}).memory() }, "client", map[string]int{}, 0},
+		{"NAT", func(r *Router, client *Host) *tracker { return r.NAT(NATConfig{}, client).memory() }, "client", map[string]int{why: 1}, 0},
+		{"NAT, liberal", func(r *Router, client *Host) *tracker {
+			return r.NAT(NATConfig{Tracking: Tracking{Liberal: true}}, client).memory()
+		}, "client", map[string]int{}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			Test(t, func(t *testing.T, n *Network) {
+				client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+				n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
+				n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
+				k := c.box(r, client)
+				l, err := server.Listen("tcp", ":7")
+				require.NoError(t, err)
+				_, err = client.Dial("tcp", "server:7")
+				require.NoError(t, err)
+				_, err = l.Accept()
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+				n.do(func() {
+					n.newTimer(func(now int64) { sendStrange(n, k, now, c.from == "client", tcp.ACK) }).set(n.now())
+				})
+				time.Sleep(time.Second)
+				got, resets := map[string]int{}, 0
+				for e := range n.Trace().Events() {
+					if e.Kind == Dropped {
+						got[e.Note]++
+					}
+					if e.Kind == Sent && strings.Contains(e.Flags, "R") {
+						resets++
+					}
+				}
+				require.Equal(t, c.want, got)
+				require.Equal(t, c.rst, resets)
+				require.Equal(t, c.want[why], k.stats.Strays)
+				require.Equal(t, 1, k.stats.Open)
+			})
+		})
+	}
+}
+
+// An open connection that both sides end with numbers which the box does not understand is forgotten after 300 s, and not after 120 h.
+func TestAConnectionThatEndsOutOfTheWindowIsForgotten(t *testing.T) {
+	for ends, open := range map[bool]int{true: 0, false: 1} {
+		Test(t, func(t *testing.T, n *Network) {
+			client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+			n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
+			n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
+			w := r.Firewall(Tracking{})
+			l, err := server.Listen("tcp", ":7")
+			require.NoError(t, err)
+			c, err := client.Dial("tcp", "server:7")
+			require.NoError(t, err)
+			_, err = l.Accept()
+			require.NoError(t, err)
+			c.Write([]byte{1}) // the box knows that it is open when that is acknowledged
+			time.Sleep(time.Second)
+			n.do(func() {
+				first := n.newTimer(func(now int64) { sendStrange(n, &w.tracker, now, true, tcp.FIN|tcp.ACK) })
+				second := n.newTimer(func(now int64) { sendStrange(n, &w.tracker, now, !ends, tcp.RST|tcp.ACK) })
+				first.set(n.now())
+				second.set(n.now() + int64(time.Second))
+			})
+			time.Sleep(305 * time.Second)
+			require.Equal(t, open, w.Stats().Open)
+			require.Equal(t, 2, w.Stats().Strays)
+		}, WithTCP(TCPConfig{KeepAlive: TCPKeepAlive{Off: true}}))
+	}
+}
+
+// sendStrange sends a segment of the connection that a box knows which acknowledges what nobody has sent.
+func sendStrange(n *Network, k *tracker, now int64, client bool, flags tcp.Flags) {
+	for _, c := range k.known {
+		way, h := c.answer, c.sides[1].heard
+		if client {
+			way, h = c.ask, c.sides[0].heard
+		}
+		s := n.pool.segments.get()
+		s.Flags, s.Seq, s.Ack, s.ISS, s.IRS, s.Window = flags, 1, 1_000_000, h.iss, h.irs, 1000
+		host := k.at(way.from)
+		f := host.flowTo(protoTCP, way.from, way.to)
+		pkt := n.pool.packet(f, protoTCP, way.from, way.to)
+		pkt.seg, pkt.size = s, s.Size()
+		host.send(now, pkt, f)
+		return
 	}
 }
 
@@ -145,16 +257,9 @@ func TestSegmentsThatDoNotCountForAConnection(t *testing.T) {
 		"cS0 cS0", "cS0 sA0/77", "cS0 cA1/1", "cS0 sSA0/1 sSA0/1", "cS0 sSA0/1 cS0", "open cS0", "open sS0", "open sSA0/1", "open cSA0/1", "open sRA0/1",
 		"open cFA1/1 cS0", "open cFA1/1 sSA0/1", "open cRA1/1 sSA0/1", "open cFA1/1 sA1/2 sFA1/2 cA2/2 sSA0/1", "cS0 sS0", "open sRA1/1 cS0", "cA1/1 sS0",
 	} {
-		c := (*tracked)(nil)
-		all := strings.Fields(strings.Replace(segments, "open", "cS0 sSA0/1 cA1/1", 1))
-		for i, text := range all {
-			s, opener := segmentFrom(t, text)
-			if c == nil {
-				c = newTracked(tuple{}, tuple{}, s)
-			}
-			require.Equal(t, i < len(all)-1, c.heed(s, opener), segments)
-			c.answered = c.answered || !opener
-		}
+		_, fates := followed(t, segments)
+		require.Equal(t, strings.Repeat("+", len(fates)-1), strings.ReplaceAll(fates[:len(fates)-1], "-", "+"), segments)
+		require.NotEqual(t, "+", fates[len(fates)-1:], segments)
 	}
 }
 
@@ -162,7 +267,8 @@ func TestSegmentsThatDoNotCountForAConnection(t *testing.T) {
 func TestASYNThatIsAnsweredBeginsAnew(t *testing.T) {
 	c := &tracked{}
 	for _, text := range strings.Fields("cS0 sSA0/1 cA1/1 cFA1/1 sA1/2") {
-		c.heed(segmentFrom(t, text))
+		s, opener := segmentFrom(t, text)
+		c.heed(s, opener, false)
 	}
 	require.Equal(t, trackCloseWait, c.state)
 	again := func(flags tcp.Flags, opener bool) {
@@ -170,7 +276,7 @@ func TestASYNThatIsAnsweredBeginsAnew(t *testing.T) {
 		if !opener {
 			s.ISS, s.IRS, s.Ack = 88, 99, 1
 		}
-		c.heed(s, opener)
+		c.heed(s, opener, false)
 	}
 	again(tcp.SYN, true)
 	require.Equal(t, trackCloseWait, c.state)
@@ -178,38 +284,85 @@ func TestASYNThatIsAnsweredBeginsAnew(t *testing.T) {
 	require.Equal(t, trackSynRecv, c.state)
 }
 
+// followed is for how many seconds a connection is remembered behind these segments, and what becomes of each: + it counts, = it counts, but
+// does not set the time anew, - it is let through, x it is invalid, and . it is of no connection.
+func followed(t *testing.T, segments string) (left int64, fates string) {
+	k, c := &tracker{}, (*tracked)(nil)
+	for _, text := range strings.Fields(strings.Replace(segments, "open", "cS0 sSA0/1 cA1/1", 1)) {
+		s, opener := segmentFrom(t, text)
+		if c == nil {
+			if !k.begins(&packet{proto: protoTCP, seg: s}) {
+				fates += "."
+				continue
+			}
+			c = newTracked(tuple{}, tuple{}, s)
+		}
+		v, again := c.heed(s, opener, false)
+		switch {
+		case v == invalid:
+			fates += "x"
+			if again && c.state == trackEstablished {
+				left = min(left, int64(doubtfulTimeout))
+			}
+			continue
+		case v == passes:
+			fates += "-"
+		case again:
+			fates += "+"
+			left = k.patience(c)
+		default:
+			fates += "="
+		}
+		if c.vain() {
+			c, left = nil, 0
+			continue
+		}
+		c.answered = c.answered || !opener
+	}
+	return left / int64(time.Second), fates
+}
+
 // segmentFrom reads a segment, and whether it is the client's.
 func segmentFrom(t *testing.T, text string) (s *tcp.Segment, opener bool) {
-	opener = text[0] == 'c'
-	flags := text[1 : 1+strings.IndexAny(text[1:], "0123456789")]
-	rest := text[1+len(flags):]
-	rest, anew := strings.CutSuffix(rest, "n")
-	s = &tcp.Segment{ISS: 77, IRS: 88, Window: 1000}
-	if anew {
-		s.ISS = 99
+	m := segmentForm.FindStringSubmatch(text)
+	require.NotNil(t, m, text)
+	opener = m[1] == "c"
+	s = &tcp.Segment{ISS: 1_000_000, IRS: 5_000_000, Window: 1000, SACKPermitted: m[7] != ""}
+	if m[9] != "" {
+		s.ISS += 500_000_000
 	}
 	if !opener {
 		s.ISS, s.IRS = s.IRS, s.ISS
 	}
-	rest, shut := strings.CutSuffix(rest, "w0")
-	if shut {
-		s.Window = 0
-	}
-	number, ack, _ := strings.Cut(rest, "/")
-	number, bytes, _ := strings.Cut(number, "+")
 	read := func(what string) (value uint64) {
-		if what != "" {
+		if what != "" && what != "z" {
 			_, err := fmt.Sscan(what, &value)
 			require.NoError(t, err)
 		}
 		return value
 	}
-	s.Seq, s.Ack = read(number), read(ack)
-	s.Payload = make([]byte, read(bytes))
+	s.Seq, s.Ack = read(m[3]), read(m[5])
+	s.Payload = make([]byte, read(m[4]))
+	if m[6] != "" {
+		s.Window = uint32(read(m[6]))
+	}
+	if m[8] != "" {
+		s.SACKLen, s.SACK[0] = 1, tcp.Block{Start: read(m[8]) - 1, End: read(m[8])}
+	}
+	if m[3] == "z" {
+		s.ISS = 0
+	}
+	if m[5] == "z" {
+		s.IRS = 0
+	}
 	for i, f := range map[string]tcp.Flags{"S": tcp.SYN, "F": tcp.FIN, "R": tcp.RST, "A": tcp.ACK} {
-		if strings.Contains(flags, i) {
+		if strings.Contains(m[2], i) {
 			s.Flags |= f
 		}
 	}
 	return s, opener
 }
+
+// segmentForm is that of a segment: whose it is, flags, number, bytes, what it acknowledges, window, whether it permits selective
+// acknowledgements, behind which number one ends that it has, and whether it is of another connection.
+var segmentForm = regexp.MustCompile(`^([cs])([SFRA]+)(\d+|z)(?:\+(\d+))?(?:/(\d+|z))?(?:w(\d+))?(p)?(?:k(\d+))?(n)?$`)

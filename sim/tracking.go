@@ -13,7 +13,8 @@ import (
 // that pass it. Its zero value is Linux's connection tracking out of the box (nf_conntrack, Linux 5.0 and
 // later); [AWSNetworkLB] and the variables beside it are what clouds' boxes do.
 //
-// A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
+// Of TCP it compares flags, numbers and windows with what both sides have sent, by Linux's table of states and its rules (tcp_conntracks and tcp_in_window): see
+// Liberal. A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
 // of either direction, keep-alive probes too, sets its time anew, but for a SYN or SYN-ACK of an open connection and others that do not
 // belong where it is. Go sends one every 15 s from both ends, so that timeouts
 // of minutes never end unless [Dialer].KeepAlive is negative at one and Off is set in [TCPConfig].KeepAlive at the other.
@@ -48,8 +49,16 @@ type Tracking struct {
 	// unreachable, so that the attempt fails with ECONNREFUSED (iptables: -m connlimit --connlimit-above -j REJECT). Zero: no bound.
 	PerClient int
 
-	// Stray is what is done with TCP segments of no known connection. Default [StrayAdopted].
+	// Stray is what is done with TCP segments of no known connection, and with those that do not fit the one that their addresses are of.
+	// Default [StrayAdopted].
 	Stray Stray
+
+	// Liberal has a segment belong to its connection whatever its numbers are (net.netfilter.nf_conntrack_tcp_be_liberal). By default one that
+	// acknowledges what the box has not seen, or begins beyond what the other side's window allows, does not fit, as none does by Linux's table
+	// of states: an acknowledgement by who has opened a connection, to an answer that the box has not seen, say, since answers go another way. Such
+	// a segment is not translated, and the rules for what is "established" are not for it. Those of a connection whose beginning the
+	// box has not seen always fit by their numbers.
+	Liberal bool
 
 	// Tell has a RST sent to both ends when an open connection is forgotten for its silence, as Azure's load balancer does with
 	// "TCP reset" enabled.
@@ -131,7 +140,7 @@ type TrackingStats struct {
 	Expired   int // of them forgotten for their silence, those included that had ended
 	Forgotten int // forgotten by Forget, Rebind or the death of a backend
 	Full      int // packets that began one for which there was no room or no port
-	Strays    int // packets of no known connection that it dropped or answered by RST
+	Strays    int // packets of no known connection, or that did not fit theirs, that it dropped or answered by RST
 }
 
 // A tracker remembers connections.
@@ -285,13 +294,20 @@ func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) =
 // pass has a packet of a known connection go on, and takes note of it.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 	if pkt.proto != protoICMP {
-		counts := true
+		again := true
 		if pkt.proto == protoTCP {
-			counts = c.heed(segmentOf(pkt), opener)
+			var v verdict
+			if v, again = c.heed(segmentOf(pkt), opener, k.conf.Liberal); v == invalid {
+				if again && k.conf.Established == 0 && c.state == trackEstablished {
+					c.timer.set(min(c.timer.at, after(now, int64(doubtfulTimeout))))
+				}
+				k.stray(now, pkt, "not within the windows of its connection")
+				return
+			}
 		} else {
 			c.spoken(now, opener)
 		}
-		if counts {
+		if again {
 			c.timer.set(after(now, k.patience(c)))
 		}
 		if c.vain() && k.conf.Closing == 0 {
@@ -320,9 +336,11 @@ func (k *tracker) rewrite(now int64, pkt *packet, f *flow, on tuple) {
 	k.r.send(now, pkt, f)
 }
 
-// stray ends a packet of no connection.
-func (k *tracker) stray(now int64, pkt *packet) {
-	const why = "no known connection"
+// noConnection is why strays end that are of none.
+const noConnection = "no known connection"
+
+// stray ends a packet that is of no connection, or does not fit the one that its addresses are of.
+func (k *tracker) stray(now int64, pkt *packet, why string) {
 	k.stats.Strays++
 	if k.conf.Stray == StrayReset && pkt.proto == protoTCP && pkt.seg != nil {
 		if back := k.r.flowTo(protoTCP, pkt.dst, pkt.src); back != nil {
