@@ -71,15 +71,18 @@ func collections() uint64 {
 	return s[0].Value.Uint64()
 }
 
-// buffersOnly are packages whose pools hold neither timers nor channels. Those of the standard
+// buffersOnly are packages whose pools hold neither timers nor channels, or end with what a bubble made. Those of the standard
 // library do not either, but for net/http's pool of error channels, which only a server of HTTP/2
 // that net/http has not configured takes from.
 var buffersOnly = map[string]bool{
-	"codeberg.org/go-pdf/fpdf":                  true,
-	"github.com/coder/websocket":                true,
-	"github.com/coder/websocket/internal/bpool": true,
-	"go.etcd.io/bbolt":                          true,
-	"golang.org/x/image/draw":                   true,
+	"codeberg.org/go-pdf/fpdf":                      true,
+	"github.com/coder/websocket":                    true,
+	"github.com/coder/websocket/internal/bpool":     true,
+	"github.com/squall-sim/squall/patterns/pubsub":  true, // its clients have a pool of channels each
+	"github.com/squall-sim/squall/patterns/push":    true,
+	"github.com/squall-sim/squall/patterns/sidecar": true,
+	"go.etcd.io/bbolt":                              true,
+	"golang.org/x/image/draw":                       true,
 }
 
 // keepsPools says whether a package of those given may keep a pool with timers or channels:

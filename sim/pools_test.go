@@ -1,11 +1,16 @@
 package sim
 
 import (
+	"go/ast"
 	"go/build"
+	"go/parser"
+	"go/token"
+	"go/types"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -82,4 +87,58 @@ func TestWhichSourcesKeepPools(t *testing.T) {
 	require.False(t, keepsPools(map[string]string{dir: "a"}), "the tests of another package are not linked")
 	require.True(t, keepsPools(map[string]string{"/does/not/exist": "a"}), "as with -trimpath")
 	require.False(t, keepsPools(nil))
+}
+
+// What package systems links has the tests of every pattern empty all pools before each bubble, if it is not known to be harmless: two
+// collections of garbage, a third of what those tests cost.
+func TestPoolsOfThePatternsHoldBuffersOnly(t *testing.T) {
+	files, err := filepath.Glob("../patterns/*/*.go")
+	require.NoError(t, err)
+	nested, err := filepath.Glob("../patterns/*/*/*.go")
+	require.NoError(t, err)
+	pools := map[string]string{}
+	for _, file := range append(files, nested...) {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		require.NoError(t, err)
+		dir, err := filepath.Abs(filepath.Dir(file))
+		require.NoError(t, err)
+		path := "github.com/squall-sim/squall/" + filepath.ToSlash(filepath.Dir(strings.TrimPrefix(file, "../")))
+		require.False(t, keepsPools(map[string]string{dir: path}), "%s keeps a pool: if it holds buffers only, or ends with what a bubble made, its package belongs into buffersOnly", path)
+		for _, d := range source.Decls {
+			g, ok := d.(*ast.GenDecl)
+			if !ok || g.Tok != token.VAR {
+				continue // a pool in a struct ends with it
+			}
+			for _, spec := range g.Specs {
+				v := spec.(*ast.ValueSpec)
+				if v.Type != nil && strings.Contains(types.ExprString(v.Type), "sync.Pool") {
+					pools[file] = "of anything"
+				}
+				for _, value := range v.Values {
+					if text := types.ExprString(value); strings.Contains(text, "sync.Pool") {
+						pools[file] = madeBy(value)
+					}
+				}
+			}
+		}
+	}
+	require.Equal(t, map[string]string{
+		"../patterns/pubsub/dispatchdeliver.go": "new([]byte)",
+		"../patterns/push/writer.go":            "new([]byte)",
+		"../patterns/sidecar/http2.go":          "new([bulkBuffer]byte)",
+	}, pools)
+}
+
+// madeBy is what the function New of a pool returns.
+func madeBy(pool ast.Expr) (made string) {
+	ast.Inspect(pool, func(n ast.Node) bool {
+		if r, ok := n.(*ast.ReturnStmt); ok && len(r.Results) == 1 {
+			made = types.ExprString(r.Results[0])
+		}
+		return true
+	})
+	return made
 }
