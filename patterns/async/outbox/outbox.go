@@ -19,6 +19,24 @@
 // It does not promise that a row is published once: after a crash between Publish and Sent it comes
 // again, with the same ID, by which the receiver must know it.
 //
+// # With bbolt
+//
+// [Bolt] is the store of a program that keeps its state in bbolt. The transaction that changes the state adds the row:
+//
+//	box := &outbox.Bolt{DB: db, Bucket: "outbox"}
+//	relay := &outbox.Relay{Store: box, Publish: publish}
+//	go relay.Run(ctx)
+//
+//	err := db.Update(func(tx *bbolt.Tx) error {
+//		if err := tx.Bucket([]byte("orders")).Put(id, order); err != nil {
+//			return err
+//		}
+//		return box.Add(tx, outbox.Row{ID: "order-7-placed", Key: "7", Payload: order})
+//	})
+//	if err == nil {
+//		relay.Wake()
+//	}
+//
 // # With SQL
 //
 // The store of a table outbox(id, key, payload, sent), with an index of the unsent rows:

@@ -180,32 +180,3 @@ func TestCheck(t *testing.T) {
 	}
 	require.Error(t, (&outbox.Relay{}).Run(t.Context()))
 }
-
-// An order and the event that tells of it are committed together.
-func Example() {
-	dir, db := tempDB()
-	defer dir()
-	box := &outbox.Bolt{DB: db, Bucket: "outbox"}
-	db.Update(func(tx *bbolt.Tx) error {
-		orders, err := tx.CreateBucketIfNotExists([]byte("orders"))
-		if err != nil {
-			return err
-		}
-		if err := orders.Put([]byte("7"), []byte("two chairs")); err != nil {
-			return err
-		}
-		return box.Add(tx, outbox.Row{ID: "order-7-placed", Key: "7", Payload: []byte("two chairs")})
-	})
-
-	ctx, cancel := context.WithCancel(context.Background())
-	relay := &outbox.Relay{Store: box, Publish: func(_ context.Context, r outbox.Row) error {
-		fmt.Println(r.ID, string(r.Payload))
-		cancel() // one is enough for an example
-		return nil
-	}}
-	fmt.Println(relay.Run(ctx))
-
-	// Output:
-	// order-7-placed two chairs
-	// context canceled
-}
