@@ -83,7 +83,7 @@ func (d differential) compare(t *testing.T, name string) {
 	if why := raced[name]; why != "" {
 		t.Skip("left out: it hangs on goroutines " + why)
 	}
-	var seen [2]string
+	var seen, came [2]string // all, and what came of it
 	for i, sidecar := range []bool{false, true} {
 		skip := ""
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -97,42 +97,55 @@ func (d differential) compare(t *testing.T, name string) {
 				return
 			}
 			require.Empty(t, r.changed())
-			seen[i] = r.outcomes()
-			if moments[name] == "" && moments[d.name+": "+name] == "" {
-				seen[i] += r.all(twins[name] == "")
-			}
+			came[i] = r.outcomes()
+			seen[i] = came[i] + r.all(twins[name] == "")
 		}, sim.MayDiffer("what is compared is not the trace"))
 		if skip != "" {
 			t.Skip("left out: " + skip)
 		}
 	}
-	require.NotEmpty(t, seen[0])
-	require.Equal(t, seen[0], seen[1])
+	require.NotEmpty(t, came[0])
+	require.Equal(t, came[0], came[1])
+	switch e := exceptions[name]; {
+	case !e.of(d.name):
+		require.Equal(t, seen[0], seen[1])
+	case !e.sometimes:
+		require.NotEqual(t, seen[0], seen[1], "%q of %s is no exception: all is the same", name, d.name)
+	}
 }
 
-// moments are stories, of one system alone or of all, in which it hangs on a nanosecond, or on how much sockets hold, what there is at a moment, and what: of them only what came of it is
-// compared, and that nothing was changed on its way.
-var moments = map[string]string{
-	"the way is cut while much is on it":         "how much has come when the way is cut",
-	"answers are cut short":                      "how much of a body there is in so many bytes, which hangs on its chunks",
-	"questions are cut short":                    "what is cut before it is passed on is not passed on",
-	"calls with much data are given up":          "what of a question is still to be passed on when it is given up is not",
-	"patience ends about when the answer comes":  "how long a call takes, to a nanosecond",
-	"push: the answer is lost":                   "what is written last to who cannot be reached, which a sidecar still takes",
-	"one client of three cannot be reached":      "how much is written to who cannot be reached: a sidecar's sockets hold more",
-	"one client of three does not read":          "the same of who does not read",
-	"the caller of a stream is slow":             "the same of who is slow",
-	"streams are given up":                       "how much has come when they are",
-	"events at one instant":                      "which events come with one answer",
-	"ten publishers at once":                     "the same",
-	"handlers are slow":                          "the same",
-	"a link with 2 percent loss":                 "the same, and which packets are lost",
-	"a link with 20 percent loss":                "the same",
-	"a link with bursts of loss":                 "the same",
-	"a link with packets that come twice":        "the same",
-	"a link with jitter that reorders":           "the same",
-	"a link with packets that come broken":       "the same",
-	"a caller crashes and leaves while it waits": "how far a call has come when its caller goes",
+// An exception is a story in which, with some systems, what there is at a moment hangs on a nanosecond or on how much sockets hold. Of it only what came
+// of it is compared, and that nothing was changed on its way.
+type exception struct {
+	systems   string // of which it is so, parted by commas
+	why       string
+	sometimes bool // with some seeds, or orders of goroutines
+}
+
+// exceptions are by the names of their stories. One that is none fails.
+var exceptions = map[string]exception{
+	"the way is cut while much is on it":        {"longpoll, stream", "how much has come when the way is cut", false},
+	"answers are cut short":                     {"calls, async", "how much of a body there is in so many bytes, which hangs on its chunks", false},
+	"questions are cut short":                   {"calls, reqresp, async, session", "what is cut before it is passed on is not passed on", false},
+	"calls with much data are given up":         {"calls, reqresp, session", "of a question whose Request-Timeout is over before it has come whole a sidecar passes on no more: the server reads a part and an error, and would read all of what is too late", false},
+	"patience ends about when the answer comes": {"calls, reqresp, session", "how long a call takes, to a nanosecond", false},
+	"one client of three cannot be reached":     {"stream, stream over WebSocket, push", "how much is written to who cannot be reached: a sidecar's sockets hold more", false},
+	"one client of three does not read":         {"longpoll, stream, stream over WebSocket", "the same of who does not read", false},
+	"the caller of a stream is slow":            {"calls", "the same of who is slow", false},
+	"streams are given up":                      {"calls", "how much has come when they are", false},
+	"events at one instant":                     {"longpoll", "which events come with one answer", true},
+	"ten publishers at once":                    {"longpoll", "the same", false},
+	"handlers are slow":                         {"longpoll, push", "the same", false},
+	"a link with 2 percent loss":                {"longpoll", "the same, and which packets are lost", false},
+	"a link with 20 percent loss":               {"longpoll", "the same", true},
+	"a link with bursts of loss":                {"longpoll", "the same", true},
+	"a link with packets that come twice":       {"longpoll", "the same", false},
+	"a link with packets that come broken":      {"longpoll", "the same", true},
+}
+
+// of says that it is one of a system.
+func (e exception) of(system string) bool {
+	return slices.Contains(strings.Split(e.systems, ", "), system)
 }
 
 // raced are stories of which nothing is compared, and why.
