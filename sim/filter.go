@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/squall-sim/squall/sim/internal/exact"
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
@@ -158,7 +159,7 @@ func (f *filter) picks(pkt *packet) bool {
 	pkt.describe(r, n.clock.at, Sent)
 	*e = n.log.trace.eventOf(r)
 	e.Kind, e.From, e.To = 0, own(e.From), own(e.To)
-	n.asProgram(f.by, func() { *ok = f.pkts.Where(*e) })
+	n.asProgram(f.by, func() { exact.Promptly(func() { *ok = f.pkts.Where(*e) }) })
 	return *ok
 }
 

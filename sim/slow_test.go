@@ -93,26 +93,10 @@ func TestSlowLeavesTheNetworkAlone(t *testing.T) {
 			})
 		}
 		readers.Wait()
-		sent, arrived := map[string][]time.Duration{}, 0
-		for line := range strings.Lines(n.Trace().String()) {
-			words := strings.Fields(line)
-			at, err := time.ParseDuration(words[0])
-			if err != nil {
-				return err
-			}
-			packet := strings.Join(words[2:], " ")
-			switch words[1] {
-			case "sent":
-				sent[packet] = append(sent[packet], at)
-			case "delivered":
-				if took := at - sent[packet][0]; took != 20*time.Millisecond {
-					return fmt.Errorf("%v instead of 20ms: %s", took, line)
-				}
-				sent[packet] = sent[packet][1:]
-				arrived++
-			}
+		if err := oneTransit(n, 20*time.Millisecond); err != nil {
+			return err
 		}
-		if arrived < 300 {
+		if arrived := strings.Count(n.Trace().String(), " delivered "); arrived < 300 {
 			return fmt.Errorf("only %d packets arrived", arrived)
 		}
 		return nil
@@ -127,4 +111,27 @@ func TestProcessorsInExactMode(t *testing.T) {
 		require.Equal(t, 4, runtime.GOMAXPROCS(0))
 	})
 	require.NotZero(t, runtime.GOMAXPROCS(0))
+}
+
+// oneTransit is an error unless each packet that was delivered was on its way for so long.
+func oneTransit(n *sim.Network, want time.Duration) error {
+	sent := map[string][]time.Duration{}
+	for line := range strings.Lines(n.Trace().String()) {
+		words := strings.Fields(line)
+		at, err := time.ParseDuration(words[0])
+		if err != nil {
+			return err
+		}
+		packet := strings.Join(words[2:], " ")
+		switch words[1] {
+		case "sent":
+			sent[packet] = append(sent[packet], at)
+		case "delivered":
+			if took := at - sent[packet][0]; took != want {
+				return fmt.Errorf("%v instead of %v: %s", took, want, line)
+			}
+			sent[packet] = sent[packet][1:]
+		}
+	}
+	return nil
 }

@@ -37,11 +37,13 @@ var schedulerSet = set{
 
 		// Where all of them are blocked.
 		before("runtime", "synctestBubble.maybeWakeLocked", "if gp := bubble.waiter; gp != nil {}", "if gp := squallTaker(bubble); gp != nil { return gp }"),
+		replace("runtime", "synctestBubble.maybeWakeLocked", "bubble.waiter", "squallWaiter(bubble)"),
 
 		// Where it yields, and where another takes its place.
 		before("runtime", "goschedImpl", "if preempted && sched.gcwaiting.Load() {}", "if squallGosched(gp, preempted) { schedule() }"),
 		before("runtime", "goyield_m", "runqput(_, gp, false)", "if squallYields(gp) { schedule() }"),
 		replace("runtime", "*", "Gosched()", "squallKeep()").everywhere(),
+		replace("runtime", "*", "goschedguarded()", "squallKeepGuarded()").everywhere(),
 		before("runtime", "coroswitch_m", "if exit {}", "squallHanded := squallLeaves(gp)"),
 		before("runtime", "coroswitch_m", "gogo(_)", "squallEnters(bubble, squallHanded, gnext)"),
 

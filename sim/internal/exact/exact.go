@@ -82,6 +82,9 @@ func share(value string, given bool) (uint32, error) {
 	if err != nil || !(p >= 0 && p <= 1) {
 		return 0, fmt.Errorf("probability %s", value)
 	}
+	if p > 0 {
+		p = max(p, 1./65536) // so that a small one is not none
+	}
 	return uint32(p * 65536), nil
 }
 

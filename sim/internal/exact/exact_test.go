@@ -14,6 +14,7 @@ func TestPolicies(t *testing.T) {
 		"random:0":    {kind: random, text: "random:0"},
 		"random:0.25": {kind: random, preempt: 16384, text: "random:0.25"},
 		"random:1":    {kind: random, preempt: 65536, text: "random:1"},
+		"random:1e-9": {kind: random, preempt: 1, text: "random:1e-9"},
 		"slow":        {kind: slow, preempt: 3276, text: "slow"},
 		"slow:0.25":   {kind: slow, preempt: 16384, text: "slow:0.25"},
 		"pct":         {kind: pct, depth: 3, text: "pct"},

@@ -28,6 +28,12 @@ func AskTurn() {}
 // SetAlarm does nothing.
 func SetAlarm(int64) {}
 
+// Rests says yes.
+func Rests() bool { return true }
+
+// Promptly calls f.
+func Promptly(f func()) { f() }
+
 // A Bubble is one that is scheduled.
 type Bubble struct{}
 

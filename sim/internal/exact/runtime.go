@@ -40,6 +40,17 @@ func AskTurn() { squallAskTurn() }
 // earlier call; 0 stands for none.
 func SetAlarm(at int64) { squallSetAlarm(at) }
 
+// Rests says whether no goroutine of the program is away, by the policy slow: one that is computes, and is not blocked. If one is, AwaitTurn
+// returns when the last of them is back and all are blocked again.
+func Rests() bool { return squallRests() }
+
+// Promptly runs a function of the program in the midst of the network's work: the policy slow does not have it away.
+func Promptly(f func()) {
+	squallPrompt(true)
+	defer squallPrompt(false)
+	f()
+}
+
 // A Bubble is one that is scheduled, for goroutines outside.
 type Bubble struct {
 	bubble unsafe.Pointer
@@ -76,6 +87,12 @@ func squallAskTurn()
 
 //go:linkname squallSetAlarm runtime.squallSetAlarm
 func squallSetAlarm(at int64)
+
+//go:linkname squallRests runtime.squallRests
+func squallRests() bool
+
+//go:linkname squallPrompt runtime.squallPrompt
+func squallPrompt(is bool)
 
 //go:linkname squallNote runtime.squallNote
 func squallNote(notes []uint64)

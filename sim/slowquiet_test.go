@@ -1,0 +1,157 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// slowly runs f with 20 seeds by a policy that has nearly every goroutine away at nearly every place.
+func slowly(t *testing.T, f func(n *sim.Network) error) {
+	t.Helper()
+	sim.NeedExact(t)
+	sim.SetPolicy(t, "slow:0.5")
+	for seed := range uint64(20) {
+		require.NoError(t, sim.Try(t, f, sim.Seed(seed)), "seed %d", seed)
+	}
+}
+
+// A goroutine that is away computes, and is not blocked: Wait waits for it.
+func TestWaitAwaitsSlowGoroutines(t *testing.T) {
+	slowly(t, func(*sim.Network) error {
+		var begun, done atomic.Int64
+		for range 5 {
+			go func() {
+				begun.Add(1)
+				done.Add(1)
+			}()
+		}
+		synctest.Wait()
+		if b, d := begun.Load(), done.Load(); b != 5 || d != 5 {
+			return fmt.Errorf("after Wait %d of 5 have begun and %d are done", b, d)
+		}
+		return nil
+	})
+}
+
+// Rules are looked at when the program is quiet, which it is not while a goroutine computes.
+func TestRulesAwaitSlowGoroutines(t *testing.T) {
+	slowly(t, func(n *sim.Network) error {
+		bank, phone := n.Host("bank"), n.Host("phone")
+		n.Link(bank, phone, netem.Config{Delay: 20 * time.Millisecond})
+		var here, there atomic.Int64
+		here.Store(100)
+		bank.ServeHTTP(":80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			here.Add(-1)
+			there.Add(1)
+		}))
+		n.Always("no money is lost", func() error {
+			if sum := here.Load() + there.Load(); sum != 100 {
+				return fmt.Errorf("there are %d", sum)
+			}
+			return nil
+		})
+		client := phone.HTTPClient()
+		var customers sync.WaitGroup
+		for range 5 {
+			customers.Go(func() {
+				if resp, err := client.Get("http://bank/"); err == nil {
+					resp.Body.Close()
+				}
+			})
+		}
+		customers.Wait()
+		if there.Load() != 5 {
+			return fmt.Errorf("%d requests came", there.Load())
+		}
+		return nil
+	})
+}
+
+// What a fault asks the program about packets, in the middle of the network's work, takes no time.
+func TestPacketsAreChosenAtOnce(t *testing.T) {
+	slowly(t, func(n *sim.Network) error {
+		web, phone := n.Host("web"), n.Host("phone")
+		link := n.Link(web, phone, netem.Config{Delay: 20 * time.Millisecond})
+		var seen atomic.Int64
+		sim.Drop(link, sim.Packets{Where: func(sim.Event) bool { return seen.Add(1) < 0 }}).Begin()
+		l, err := web.Listen("tcp", ":80")
+		if err != nil {
+			return err
+		}
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			c.Write(make([]byte, 10_000))
+		}()
+		begun := n.Elapsed() // who starts a goroutine may be away thereafter
+		c, err := phone.DialContext(context.Background(), "tcp", "web:80")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		defer l.Close()
+		for buf := make([]byte, 1000); err == nil; {
+			_, err = c.Read(buf)
+		}
+		took := n.Elapsed() - begun
+		if seen.Load() == 0 {
+			return errors.New("no packet was seen")
+		}
+		// SYN, SYN-ACK, ACK, and the data with the FIN. Who is woken at one instant is so a nanosecond apart.
+		if took.Truncate(time.Microsecond) != 80*time.Millisecond {
+			return fmt.Errorf("over after %v instead of 80ms", took)
+		}
+		return nil
+	})
+}
+
+// A deadline ends a call at its instant, whatever else is away.
+func TestDeadlinesAreExactAmongSlowGoroutines(t *testing.T) {
+	slowly(t, func(n *sim.Network) error {
+		l, err := n.Host("web").Listen("tcp", ":80")
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		c, err := n.Host("phone").Dial("tcp", "web:80")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		var others sync.WaitGroup
+		var count atomic.Int64
+		for range 5 {
+			others.Go(func() {
+				for range 100 {
+					count.Add(1)
+				}
+			})
+		}
+		at := time.Now().Add(50 * time.Millisecond)
+		if err := c.SetReadDeadline(at); err != nil {
+			return err
+		}
+		_, err = c.Read(make([]byte, 1))
+		if late := time.Since(at); !errors.Is(err, os.ErrDeadlineExceeded) || late != 0 {
+			return fmt.Errorf("%v, %v late", err, late)
+		}
+		others.Wait()
+		return nil
+	})
+}
