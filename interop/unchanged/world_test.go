@@ -26,8 +26,8 @@ func alike(t *testing.T, story func(n *sim.Network) (outcome string, err error))
 	compare(t, func(tr *sim.Trace) uint64 { return tr.Hash() }, story)
 }
 
-// alikeButPayloads is alike for a library that counts in a package variable what it then sends: only in another process
-// are the payloads the same.
+// alikeButPayloads is alike for a library that keeps in a package variable what it then sends, a counter or random bytes for later: only in
+// another process are the payloads the same.
 func alikeButPayloads(t *testing.T, story func(n *sim.Network) (outcome string, err error)) {
 	t.Helper()
 	compare(t, func(tr *sim.Trace) uint64 {
