@@ -240,3 +240,16 @@ func TestProcessorThatIsNotSupported(t *testing.T) {
 	_, err := Prepare(t.Context(), "")
 	require.ErrorContains(t, err, "GOARCH=386 is not supported")
 }
+
+// The edits fit the sources of the other systems and processors that are supported, too.
+func TestOtherPlatformsFit(t *testing.T) {
+	for _, platform := range []string{"linux/arm64", "darwin/arm64"} {
+		t.Run(platform, func(t *testing.T) {
+			system, processor, _ := strings.Cut(platform, "/")
+			t.Setenv("GOOS", system)
+			t.Setenv("GOARCH", processor)
+			_, err := prepare(t.Context(), "", t.TempDir(), sets)
+			require.NoError(t, err)
+		})
+	}
+}

@@ -32,6 +32,8 @@ func TestCall(t *testing.T) {
 	} {
 		races = append(races, patterntest.Races(story, "which of the jobs whose leases end at one instant a worker gets first"))
 	}
+	races = append(races, patterntest.Races("bad links",
+		"whether an operation has ended before its server learns, at the instant at which it begins, that who asked for it has gone"))
 	patterntest.Call(t, systems.Operations, races...)
 }
 
