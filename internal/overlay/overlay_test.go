@@ -241,6 +241,15 @@ func TestProcessorThatIsNotSupported(t *testing.T) {
 	require.ErrorContains(t, err, "GOARCH=386 is not supported")
 }
 
+// A squall that an earlier release has built may not know the syntax of a later one, and says so.
+func TestSyntaxOfALaterRelease(t *testing.T) {
+	folder := t.TempDir()
+	require.NoError(t, os.WriteFile(folder+"/a.go", []byte("package p\n\nfunc later {}\n"), 0o644))
+	_, err := readPackage("p", folder, []string{"a.go"})
+	require.EqualError(t, unreadable("go1.27.3", "go1.27.3", err), "the standard library in GOROOT cannot be read: "+err.Error())
+	require.ErrorContains(t, unreadable("go1.27.3", "go1.26.8", err), "by this squall, which go1.26.8 has built: build it with go1.27.3")
+}
+
 // The edits fit the sources of the other systems and processors that are supported, too.
 func TestOtherPlatformsFit(t *testing.T) {
 	for _, platform := range []string{"linux/arm64", "darwin/arm64"} {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -239,11 +240,20 @@ func locate(ctx context.Context, o *Overlay, dir string, edits []edit, files []f
 		words := strings.Split(strings.TrimSpace(line), "\t")
 		p, err := readPackage(words[0], words[1], words[2:])
 		if err != nil {
-			return nil, fmt.Errorf("the standard library in GOROOT cannot be read: %w", err)
+			return nil, unreadable(o.Version, runtime.Version(), err)
 		}
 		packages[p.path] = p
 	}
 	return packages, nil
+}
+
+// unreadable says that a release of the standard library cannot be read by this program. One that an earlier release has built does not
+// know a later one's syntax.
+func unreadable(version, builtBy string, err error) error {
+	if version == builtBy {
+		return fmt.Errorf("the standard library in GOROOT cannot be read: %w", err)
+	}
+	return fmt.Errorf("the standard library of %s in GOROOT cannot be read by this squall, which %s has built: build it with %s, as go tool squall and go run do in a module that uses that: %w", version, builtBy, version, err)
 }
 
 // write keeps the files under names that follow from what is in them, so that the build cache
