@@ -361,7 +361,7 @@ func (n *Network) breaksAt(now int64, pkt *packet, hop int) (later bool) {
 	}
 	b.crashes(now, h, false)
 	for pkt != nil {
-		next := pkt.train.next
+		next := n.pool.behind(pkt)
 		pkt.hop = hop
 		n.queue.addPacket(pkt, now)
 		pkt = next

@@ -39,6 +39,14 @@ func (o *connOutput) Send(from *tcp.Conn, s *tcp.Segment) {
 	n.dispatch(pkt, n.clock.at)
 }
 
+// SendRun implements [tcp.Output].
+func (o *connOutput) SendRun(from *tcp.Conn, s *tcp.Segment) {
+	if (o.opts == nil || o.opts.crossing == nil) && o.n.runsStraightOn(o, s) {
+		return
+	}
+	tcp.SendApart(o, from, s)
+}
+
 // readByPeer is the sequence number up to which the peer's program has read.
 func (c *TCPConn) readByPeer() uint64 {
 	if p := c.flow.peer; p != nil && p.flow.peer == c && p.answers(c) {

@@ -1,5 +1,11 @@
 package sim
 
+import (
+	"time"
+
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
 // dispatch sends a packet. What is larger than the path's MTU, as far as its
 // host knows, the host itself cuts, if it may (ip_finish_output).
 func (n *Network) dispatch(pkt *packet, now int64) { n.dispatchAs(MTUDiscoverWant, pkt, now) }
@@ -50,17 +56,70 @@ func (n *Network) sendOut(m MTUDiscover, pkt *packet, now int64) {
 // fault, no partition, no neighbour to be resolved, nobody who looks at it, nothing learned of the path. It is false, and nothing has happened, where something could.
 func (n *Network) straightOn(pkt *packet) bool {
 	f, way := pkt.flow, pkt.way
-	p := f.first
-	switch {
-	case p == nil, f.topology != n.wires.version, way.topology != n.wires.version, way.route[0] != p,
-		len(n.watch.broken) > 0, n.watch.sees != nil, len(n.wires.partitions) > 0, n.names.lost,
-		p.trouble != nil, p.neighbour != nil, p.byFlow, p.mtu < leastMTU6, pkt.size > p.mtu, way.learned.via != nil:
+	if !n.unconcerned(f, way, pkt.size) {
 		return false
 	}
 	pkt.pipes, pkt.df = way.route, true
 	n.record(n.clock.at, Sent, pkt, "")
-	n.admit(n.clock.at, pkt, p, &f.stream1, 0)
+	n.admit(n.clock.at, pkt, f.first, &f.stream1, 0)
 	return true
+}
+
+// unconcerned says that up to the first pipe nothing is of concern to a segment of that size.
+func (n *Network) unconcerned(f *flow, way *path, size int) bool {
+	p := f.first
+	switch {
+	case p == nil, f.topology != n.wires.version, way.topology != n.wires.version, way.route[0] != p,
+		len(n.watch.broken) > 0, n.watch.sees != nil, len(n.wires.partitions) > 0, n.names.lost,
+		p.trouble != nil, p.neighbour != nil, p.byFlow, p.mtu < leastMTU6, size > p.mtu, way.learned.via != nil:
+		return false
+	}
+	return true
+}
+
+// runsStraightOn is straightOn for a run of segments, to all of which the same happens on the first pipe, and which
+// stay one packet as long as that is so.
+func (n *Network) runsStraightOn(o *connOutput, s *tcp.Segment) bool {
+	f, now, size := &o.flow, n.clock.at, s.Size()
+	if n.log.film != nil || !n.unconcerned(f, f.path, size) {
+		return false
+	}
+	p, count := f.first, s.Run()
+	at, ok := p.em.Pass(count, size, time.Duration(now), &f.stream1)
+	if !ok {
+		return false
+	}
+	pkt := n.pool.packet(f, protoTCP, o.ends.local, o.ends.remote)
+	pkt.seg, pkt.size, pkt.pipes, pkt.df, pkt.leaves.at = s, size, f.path.route, true, now
+	first := *s
+	var r record
+	pkt.describe(&r, now, Sent)
+	for more := true; more; {
+		n.log.trace.carry(n.log.trace.repeat(&r, f.path.hash), s.Payload)
+		more = pkt.advance(&r)
+	}
+	*s, pkt.size = first, size
+	p.stats.Sent += int64(count)
+	p.stats.SentBytes += int64(pkt.runSize(count))
+	n.queue.addPacket(pkt, int64(at))
+	return true
+}
+
+// advance makes a packet of a run, and a record of it, what is behind its first segment. It is false if there is nothing.
+func (pkt *packet) advance(r *record) bool {
+	s := pkt.seg
+	before := len(s.Payload)
+	if !s.Advance() {
+		return false
+	}
+	pkt.size += len(s.Payload) - before
+	r.seq, r.flags, r.length, r.size = s.Seq, s.Flags, uint16(len(s.Payload)), uint16(pkt.size)
+	return true
+}
+
+// runSize is the size of all packets of a run of so many.
+func (pkt *packet) runSize(count int) int {
+	return pkt.seg.RunLen() + count*(pkt.size-len(pkt.seg.Payload))
 }
 
 // resume has a packet go on that a partition held.

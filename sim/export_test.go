@@ -254,3 +254,23 @@ var (
 
 // Recorded says whether what the network does is recorded beyond its trace.
 func (n *Network) Recorded() bool { return n.log.film != nil }
+
+// OneByOne has all segments be packets of their own: a film looks at each.
+func (n *Network) OneByOne() { n.do(func() { n.log.film = newFilm(n) }) }
+
+// Runs is how many packets in flight stand for several segments.
+func (n *Network) Runs() int {
+	return get(n, func() (runs int) {
+		n.queue.breakLines()
+		for _, e := range n.queue.events {
+			if pkt, ok := e.what.(*packet); ok {
+				for ; pkt != nil; pkt = pkt.train.next {
+					if pkt.proto == protoTCP && pkt.seg.Run() > 1 {
+						runs++
+					}
+				}
+			}
+		}
+		return runs
+	})
+}

@@ -51,7 +51,7 @@ func TestTrainsInLineKeepTheirOrder(t *testing.T) {
 				}
 			default:
 				p := pipes[r.IntN(len(pipes))]
-				in -= len(q.take(func(pkt *packet) bool { return pkt.on(p) && r.IntN(2) == 0 }))
+				in -= len(q.take(new(pool), func(pkt *packet) bool { return pkt.on(p) && r.IntN(2) == 0 }))
 			}
 		}
 		for len(q.events) > 0 {

@@ -290,8 +290,13 @@ func (n *Network) deliver(now int64, head *packet, join bool) {
 	var c *TCPConn // the connection that has something to settle
 	var joined tcp.Joined
 	for pkt := head; pkt != nil; {
-		next := pkt.train.next
 		pkt.hop = hop
+		if to := n.receiver(pkt); to != nil && !join && pkt.leaves.then == nil && pkt.seg.Run() > 1 {
+			c = to
+			pkt = n.receiveRun(now, pkt, c)
+			continue
+		}
+		next := n.pool.behind(pkt)
 		if pkt.leaves.then != nil && hop+1 >= len(pkt.pipes) && n.breaksAt(now, pkt, hop) {
 			break
 		}
@@ -336,6 +341,31 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn, more bool) {
 	c.input(now, pkt, more)
 	if !c.tcp().OnlyReadable() {
 		c.settle()
+	}
+}
+
+// receiveRun is receive for a run of segments. It returns what is behind those that c took.
+func (n *Network) receiveRun(now int64, pkt *packet, c *TCPConn) (next *packet) {
+	c.log.hears(pkt.flow.log)
+	m, stats := c.tcp(), &pkt.pipes[pkt.hop].stats
+	m.SetMTU(c.flow.path.mtu(now))
+	var r record
+	pkt.describe(&r, now, Delivered)
+	for {
+		stats.Delivered++
+		n.log.trace.repeat(&r, pkt.way.hash)
+		m.InputPart(tcp.Time(now), pkt.seg, false)
+		if !m.OnlyReadable() {
+			c.settle()
+		}
+		if !pkt.advance(&r) {
+			next = pkt.train.next
+			n.pool.free(pkt)
+			return next
+		}
+		if c.gone || m.State() != tcp.Established {
+			return pkt
+		}
 	}
 }
 

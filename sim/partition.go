@@ -282,7 +282,7 @@ func (n *Network) loseInFlight(p *partition) {
 		from, to := pkt.way.from, pkt.way.to
 		return from != nil && from != to && from.host != nil && to.host != nil && p.covers(from.host, to.host) && p.isFor(pkt, endsOf(pkt))
 	}
-	lost := n.queue.take(on)
+	lost := n.queue.take(&n.pool, on)
 	slices.SortStableFunc(lost, func(a, b waiting) int { return cmp.Or(cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord)) })
 	for _, w := range lost {
 		p.fault.met(now, w.pkt)

@@ -216,7 +216,7 @@ type waiting struct {
 
 // takeWaiting takes the packets that wait at a pipe out of the events.
 func (q *eventQueue) takeWaiting(now int64, p *pipe) (all []waiting) {
-	return q.take(func(pkt *packet) bool { return pkt.on(p) && pkt.leaves.at > now })
+	return q.take(&p.n.pool, func(pkt *packet) bool { return pkt.on(p) && pkt.leaves.at > now })
 }
 
 // on says that a packet is on a pipe.
@@ -231,7 +231,7 @@ func (pkt *packet) onPipe() *pipe {
 }
 
 // take takes some packets out of the events.
-func (q *eventQueue) take(which func(pkt *packet) bool) (all []waiting) {
+func (q *eventQueue) take(pool *pool, which func(pkt *packet) bool) (all []waiting) {
 	q.lastTrain = nil
 	q.breakLines()
 	before := q.events
@@ -241,7 +241,7 @@ func (q *eventQueue) take(which func(pkt *packet) bool) (all []waiting) {
 			at := head.hop // only the first one's is known
 			var stays *packet
 			for pkt := head; pkt != nil; {
-				next := pkt.train.next
+				next := pool.behind(pkt)
 				pkt.uncouple()
 				pkt.hop = at
 				switch {

@@ -106,6 +106,14 @@ func (t *Trace) add(r record, text string) {
 	t.seal(slot, t.hashOf(r.from)^t.hashOf(r.to)<<1, text)
 }
 
+// repeat adds a record of a packet without a note, and returns it as it is kept. hosts is as for seal.
+func (t *Trace) repeat(r *record, hosts uint64) *record {
+	slot := t.slot()
+	*slot = *r
+	t.seal(slot, hosts, "")
+	return slot
+}
+
 // slot is where the next record goes. It must be filled, then sealed.
 func (t *Trace) slot() *record {
 	if last := len(t.chunks) - 1; last >= 0 {

@@ -4,7 +4,8 @@ import "github.com/squall-sim/squall/sim/internal/tcp"
 
 // A train is packets that are at one place of one route and arrive at one instant,
 // one behind the other. The first of them stands for all: it has their event and, as long
-// as nothing but time happens to them, it alone moves.
+// as nothing but time happens to them, it alone moves. A packet of a train may also stand for a run of segments (see
+// tcp.SendRun), and is taken apart by behind where something happens to each.
 type train struct {
 	next    *packet // behind this one
 	last    *packet
@@ -26,6 +27,9 @@ func (pkt *packet) uncouple() {
 	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
 	if pkt.proto == protoTCP && pkt.frag.whole == nil {
 		pkt.train.news = newsOf(pkt.seg)
+		if count := pkt.seg.Run(); count > 1 {
+			pkt.train.packets, pkt.train.bytes = count, pkt.runSize(count)
+		}
 	}
 }
 
@@ -40,7 +44,25 @@ func (pkt *packet) follow(next *packet) {
 	t.largest = max(t.largest, next.size)
 	if next.proto == protoTCP && next.frag.whole == nil {
 		t.news = t.news.and(newsOf(next.seg))
+		if count := next.seg.Run(); count > 1 {
+			t.packets += count - 1
+			t.bytes += next.runSize(count) - next.size
+		}
 	}
+}
+
+// behind is the packet behind pkt in its train, which is a packet of its own then, if it was part of a run.
+func (p *pool) behind(pkt *packet) *packet {
+	if pkt.proto != protoTCP || pkt.frag.whole != nil || pkt.seg.Run() == 1 {
+		return pkt.train.next
+	}
+	rest, seg := p.packet(pkt.flow, pkt.proto, pkt.src, pkt.dst), p.segments.get()
+	pkt.seg.SplitTo(seg)
+	*rest = *pkt
+	rest.seg, rest.size = seg, seg.Size()
+	rest.train = train{next: pkt.train.next}
+	pkt.train.next = rest
+	return rest
 }
 
 // couple puts a train at the end of another.
@@ -54,7 +76,7 @@ func (pkt *packet) couple(head *packet) {
 	t.news = t.news.and(head.train.news)
 }
 
-func newsOf(s *tcp.Segment) news { return news{s.Ack, s.Flags, len(s.Payload) > 0} }
+func newsOf(s *tcp.Segment) news { return news{s.Ack, s.RunFlags(), len(s.Payload) > 0} }
 
 func (a news) and(b news) news {
 	return news{max(a.ack, b.ack), a.flags | b.flags, a.data || b.data}

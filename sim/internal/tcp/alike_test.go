@@ -24,7 +24,7 @@ func TestSegmentsOfOneBuffer(t *testing.T) {
 	for i, sent := range r.sent {
 		want := Segment{
 			Seq: 1 + 988*uint64(i), Ack: 1, Flags: ACK, Window: r.sent[0].s.Window,
-			HasTimestamps: true, TSVal: stamp(r.now), TSEcr: r.sent[0].s.TSEcr, ISS: r.conn.iss, IRS: r.conn.irs, ipHeader: ipv4Header,
+			HasTimestamps: true, TSVal: stamp(r.now), TSEcr: r.sent[0].s.TSEcr, ISS: r.conn.iss, IRS: r.conn.irs, inner: inner{ipHeader: ipv4Header},
 		}
 		if i%2 == 1 {
 			want.Flags |= PSH

@@ -37,6 +37,8 @@ func (p *pair) NewSegment() *Segment {
 	return s
 }
 
+func (p *pair) SendRun(c *Conn, s *Segment) { SendApart(p, c, s) }
+
 func (p *pair) Send(c *Conn, s *Segment) {
 	p.sent++
 	to := p.conns[0]

@@ -13,6 +13,8 @@ type Output interface {
 	NewSegment() *Segment
 	// Send takes over s. It must not call into c.
 	Send(c *Conn, s *Segment)
+	// SendRun is Send for a run, of several segments. SendApart will do.
+	SendRun(c *Conn, s *Segment)
 	// NewBlock returns memory for n bytes of the program's data, which need not be
 	// zero.
 	NewBlock(n int) []byte

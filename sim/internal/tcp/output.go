@@ -255,6 +255,14 @@ func (c *Conn) sendNew(n int, fin, push bool, mss int, kind Kind) (count uint32)
 	end := c.nxt + uint64(n)
 	alike := c.alike()
 	for {
+		if count > 0 && alike && c.ecn == 0 {
+			if run := c.sendRun(end, fin, push, mss, kind); run > 0 {
+				count += run
+				if c.nxt >= end {
+					break
+				}
+			}
+		}
 		k := min(int(end-c.nxt), mss)
 		wasEmpty := c.tx.empty()
 		i, s := c.tx.add()

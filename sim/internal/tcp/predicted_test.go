@@ -22,6 +22,8 @@ func (w *sendWitness) Send(c *Conn, s *Segment) {
 	}
 }
 
+func (w *sendWitness) SendRun(c *Conn, s *Segment) { SendApart(w, c, s) }
+
 func (w *sendWitness) NewSegment() *Segment {
 	if w.only {
 		return new(Segment)

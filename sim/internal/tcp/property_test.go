@@ -425,4 +425,5 @@ func (k *sink) NewSegment() *Segment {
 	k.s = Segment{}
 	return &k.s
 }
-func (k *sink) Send(*Conn, *Segment) {}
+func (k *sink) Send(*Conn, *Segment)        {}
+func (k *sink) SendRun(c *Conn, s *Segment) { SendApart(k, c, s) }

@@ -90,6 +90,7 @@ type runner struct {
 	base   Time // where the script's times start
 	now    Time
 	sent   []sentSegment
+	runs   []int // of how many segments
 	events Events
 	fresh
 }
@@ -101,6 +102,11 @@ type sentSegment struct {
 
 func (r *runner) NewSegment() *Segment     { return new(Segment) }
 func (r *runner) Send(_ *Conn, s *Segment) { r.sent = append(r.sent, sentSegment{r.now, s}) }
+
+func (r *runner) SendRun(c *Conn, s *Segment) {
+	r.runs = append(r.runs, s.Run())
+	SendApart(r, c, s)
+}
 
 func (r *runner) fail(format string, args ...any) {
 	r.t.Helper()

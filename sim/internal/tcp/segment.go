@@ -38,9 +38,17 @@ type Segment struct {
 	HasTimestamps bool  //
 	HasScale      bool  // on a SYN: the sender can scale windows
 	Scale         uint8 // on a SYN: by how many bits it shifts its own
-	ipHeader      uint8 // bytes
 	ECT           bool  // of the IP header (RFC 3168): routers may mark it,
 	CE            bool  // and one has, since it met congestion
+
+	inner
+}
+
+// inner is what of a segment only this package sees.
+type inner struct {
+	ipHeader uint8  // bytes
+	last     Flags  // of a run: those that only its last segment has
+	behind   []byte // of a run: the payloads behind the first, each as long as that, or shorter if it is the last
 }
 
 // A Block is a range of sequence numbers, [Start, End).

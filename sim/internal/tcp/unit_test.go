@@ -193,7 +193,7 @@ func TestSegmentSize(t *testing.T) {
 		why  string
 	}{
 		{Segment{Flags: ACK}, 40, "IPv4 and TCP"},
-		{Segment{Flags: ACK, ipHeader: ipv6Header}, 60, "IPv6"},
+		{Segment{Flags: ACK, inner: inner{ipHeader: ipv6Header}}, 60, "IPv6"},
 		{Segment{Flags: ACK, HasTimestamps: true, Payload: zeros[:1448]}, 1500, "a full packet"},
 		{Segment{Flags: ACK, HasTimestamps: true, SACKLen: 3}, 80, "the options are full"},
 		{Segment{Flags: ACK, SACKLen: 4}, 76, "four blocks"},
@@ -208,8 +208,8 @@ func TestSegmentSize(t *testing.T) {
 
 func TestResetFor(t *testing.T) {
 	var out Segment
-	require.True(t, ResetFor(&Segment{Flags: SYN, Seq: 5, ipHeader: ipv6Header}, &out))
-	require.Equal(t, Segment{Flags: RST | ACK, Ack: 6, ipHeader: ipv6Header}, out)
+	require.True(t, ResetFor(&Segment{Flags: SYN, Seq: 5, inner: inner{ipHeader: ipv6Header}}, &out))
+	require.Equal(t, Segment{Flags: RST | ACK, Ack: 6, inner: inner{ipHeader: ipv6Header}}, out)
 	out = Segment{}
 	require.True(t, ResetFor(&Segment{Flags: ACK | PSH, Seq: 5, Ack: 77, Payload: zeros[:10]}, &out))
 	require.Equal(t, Segment{Flags: RST, Seq: 77}, out)

@@ -1,0 +1,148 @@
+package sim_test
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// Segments that stand for a run do what each would do alone, whatever happens to them on their way: links that take no
+// trains, or no segments of that size, and that change; partitions in flight, hosts that coalesce, pause or lose power.
+func TestRunsAreTheirSegments(t *testing.T) {
+	runs := 0
+	for seed := range uint64(9) {
+		account := func(oneByOne bool) (account string) {
+			require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+				if oneByOne {
+					n.OneByOne()
+				}
+				p := bulkBothWays{routers: int(seed % 3), r: rand.New(rand.NewPCG(seed, 3)), n: n}
+				p.run(t)
+				if !oneByOne {
+					runs += p.runs
+				} else {
+					require.Zero(t, p.runs)
+				}
+				var b strings.Builder
+				for e := range n.Trace().Events() {
+					fmt.Fprintf(&b, "%v, %d bytes, content %08x\n", e, e.Size, e.Content)
+				}
+				for _, l := range n.Stats().Links {
+					fmt.Fprintf(&b, "%#v\n", l)
+				}
+				account = b.String()
+				return nil
+			}, sim.Seed(seed)))
+			return account
+		}
+		require.NoError(t, sameRun("the network with runs", account(true), account(false)), "seed %d", seed)
+	}
+	require.Greater(t, runs, 100, "nearly nothing was a run")
+}
+
+// bulkBothWays is large writes in both directions over links in a row, with trouble.
+type bulkBothWays struct {
+	routers int
+	r       *rand.Rand
+	n       *sim.Network
+	links   []*sim.Link
+	runs    int // that were seen in flight
+}
+
+// config is that of a link, mostly one that takes trains.
+func (p *bulkBothWays) config() netem.Config {
+	cfg := netem.Config{Delay: time.Duration(p.r.IntN(20_000)) * time.Microsecond}
+	switch p.r.IntN(16) {
+	case 0:
+		cfg.Loss = netem.Bernoulli(0.01)
+	case 1:
+		cfg.Rate, cfg.Queue = netem.Gbit, netem.DropTail{Packets: 100}
+	case 2:
+		cfg.MTU = 600 + p.r.IntN(5000)
+	}
+	return cfg
+}
+
+func (p *bulkBothWays) run(t *testing.T) {
+	n, r := p.n, p.r
+	a, b := n.Host("a"), n.Host("b")
+	var last sim.Node = a
+	for i := range p.routers {
+		next := n.Router(fmt.Sprintf("r%d", i))
+		p.links = append(p.links, n.Link(last, next, p.config()))
+		last = next
+	}
+	p.links = append(p.links, n.Link(last, b, p.config()))
+	l, err := b.Listen("tcp", ":7")
+	require.NoError(t, err)
+	for i := range 2 {
+		c, err := a.Dial("tcp", "b:7")
+		require.NoError(t, err)
+		s, err := l.Accept()
+		require.NoError(t, err)
+		for _, end := range []io.ReadWriteCloser{c, s} {
+			go io.Copy(io.Discard, end)
+			go p.write(end.(*sim.TCPConn), rand.New(rand.NewPCG(r.Uint64(), uint64(i))))
+		}
+	}
+	for range 16 {
+		time.Sleep(time.Duration(1+r.IntN(20_000)) * time.Microsecond)
+		p.runs += n.Runs()
+		p.trouble(a, b)
+	}
+	time.Sleep(10 * time.Minute)
+}
+
+// write sends large and small pieces, then FIN.
+func (p *bulkBothWays) write(c *sim.TCPConn, r *rand.Rand) {
+	for range 10 {
+		data := make([]byte, 1+r.IntN(200_000))
+		for i := range data {
+			data[i] = byte(r.Uint32())
+		}
+		if _, err := c.Write(data); err != nil {
+			return
+		}
+		time.Sleep(time.Duration(r.IntN(10_000)) * time.Microsecond)
+	}
+	c.CloseWrite()
+}
+
+func (p *bulkBothWays) trouble(a, b *sim.Host) {
+	link, pause := p.links[p.r.IntN(len(p.links))], time.Duration(p.r.IntN(30_000))*time.Microsecond
+	switch p.r.IntN(20) {
+	case 0, 1:
+		link.Set(p.config())
+	case 2:
+		link.Down()
+		time.Sleep(pause)
+		link.Up()
+	case 3:
+		link.Hold()
+		time.Sleep(pause)
+		link.Release()
+	case 4, 5:
+		b.Coalesce(time.Duration(p.r.IntN(3)) * 100 * time.Microsecond)
+	case 6:
+		a.Pause()
+		time.Sleep(pause)
+		a.Resume()
+	case 7:
+		f := sim.PartitionBy(p.n, sim.Groups([]*sim.Host{a}, []*sim.Host{b}), sim.PartitionConfig{InFlight: true})
+		f.Begin()
+		time.Sleep(pause)
+		f.End()
+	case 9:
+		if p.r.IntN(4) == 0 {
+			b.PowerOff()
+		}
+	}
+}
