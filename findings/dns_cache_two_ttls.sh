@@ -2,8 +2,9 @@
 # The records of a set, such as the addresses of a name, have one time to live; a cache that gets others treats them "as if all TTLs in the RRSet
 # had been set to the value of the lowest TTL" (RFC 2181, 5.2), for it must not hand out a part of a set: clients would all go to one of the servers.
 #
-# Guessed: dnsmasq 2.90, Unbound 1.17.1 and npm's cacheable-lookup 7.0.0 ask again for the whole set when the lowest time is over. Seen: dnsmasq then
-# answers with the address that has the longer time alone, without asking, for as long as that lasts. cacheable-lookup keeps both for the longer time.
+# Guessed: dnsmasq 2.90 and Unbound 1.17.1 ask again for the whole set when the lowest time is over; npm's cacheable-lookup 7.0.0 keeps it for the
+# longest one. Seen: dnsmasq answers with the address that has the longer time alone, without asking, for as long as that lasts. The other two are
+# as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

@@ -3,9 +3,9 @@
 # (or later minor revisions)" (RFC 9112, 6.1). A client of HTTP/1.0, such as a device or a script, reads to the end of the connection instead; if
 # it knows no chunks, their sizes are text to it.
 #
-# Guessed: fasthttp 1.78.0 sends none when it streams, as Go's net/http, Node 20, Twisted 22.4.0, Tornado 6.2.0 and aiohttp 3.8.4 do not; a proxy,
-# to which that is known, would take off what a server sends all the same (7.1.3 shows how). Seen: fasthttp sends chunks. nginx 1.22.1 takes them
-# off; HAProxy 2.6.12 and Tinyproxy 1.11.1 hand them on to the client, so that a download has "b" as its first line and "0" as its last.
+# Guessed: fasthttp 1.78.0 sends none when it streams, as Go's net/http, Node 20, Twisted 22.4.0, Tornado 6.2.0 and aiohttp 3.8.4 do not; of
+# proxies nginx 1.22.1 takes off what a server sends all the same (7.1.3 shows how), HAProxy 2.6.12 and Tinyproxy 1.11.1 hand it on. Seen: fasthttp sends
+# chunks, so that a download has "b" as its first line and "0" as its last, also through the latter two. The rest is as guessed.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$dir"' EXIT

@@ -2,8 +2,8 @@
 # The seconds of NTP count from 1900 in 32 bits, which are full on 7 February 2036. From then on they begin with a 0 and count from there: a
 # client takes seconds without their first bit for those (RFC 4330, 3), as no server is in 1936. Devices that are sold today will be in use.
 #
-# Guessed: beevik/ntp 1.6.0 and facebook/time (both Go) know that; npm's ntp-client 0.5.3, sntp 3.0.2 and ntp-time-sync 0.5.0, Python's ntplib
-# 0.3.3, Ruby's net-ntp 2.1.3 and Perl's Net::NTP 1.5 give 1901. Seen: facebook/time gives 1901, too, so that of eight one alone is right.
+# Guessed: beevik/ntp 1.6.0 (Go) knows that, npm's ntp-client 0.5.3, sntp 3.0.2 and ntp-time-sync 0.5.0, Python's ntplib 0.3.3, Ruby's net-ntp
+# 2.1.3 and Perl's Net::NTP 1.5 give 1901. Seen: so it is, and facebook/time, which is for servers of time, gives 1901 as well.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
