@@ -197,8 +197,9 @@ func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
 				}
 				require.Equal(t, c.want, got)
 				require.Equal(t, c.rst, resets)
-				require.Equal(t, c.want[why], k.stats.Strays)
-				require.Equal(t, 1, k.stats.Open)
+				stats := get(n, func() TrackingStats { return k.stats })
+				require.Equal(t, c.want[why], stats.Strays)
+				require.Equal(t, 1, stats.Open)
 			})
 		})
 	}
