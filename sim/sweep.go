@@ -53,6 +53,57 @@ type causes struct {
 	texts []string // in the order in which they were met; "" is unknown
 	seeds map[string][]uint64
 	known map[uint64]bool
+	whole int // reports that were printed
+}
+
+// wholeReports is how many seeds of a sweep have their whole report without more ado: what fails like them is
+// a line each, so that a sweep in which many fail can be read.
+const wholeReports = 3
+
+// holds says that the report of a run that failed is not to be printed now, since others of its sweep were. What squall sweep
+// runs has all of them, since it keeps one for each cause.
+func (r *runner) holds(o *outcome) bool {
+	if r.found == nil || os.Getenv("SQUALL_SWEEP") != "" {
+		return false
+	}
+	r.found.mu.Lock()
+	defer r.found.mu.Unlock()
+	r.found.whole++
+	o.held = r.found.whole > wholeReports
+	return o.held
+}
+
+// tellHeld prints the report that was held, and returns true, if it is worth it: the run failed in a way that no earlier one did,
+// or its second run did otherwise, so that the command may not bring the report again. Else a line says how to get it.
+func (r *runner) tellHeld(t *testing.T, o *outcome) bool {
+	t.Helper()
+	o.held = false
+	second := o.second
+	if o.trace == nil || r.check != checkNone && (!second.same || !second.failed || !second.order || r.found.leads(o.seed)) {
+		t.Log(o.report)
+		if text := scheduleText(o.schedule); text != "" {
+			t.Log("sim: " + text)
+		}
+		return true
+	}
+	command, _, _ := strings.Cut(r.command(o.seed), "\n")
+	t.Logf("sim: seed %d failed; for its report: %s", o.seed, command)
+	if o.left != nil && !r.keep.late {
+		t.Log(strings.TrimSpace(o.left.told()))
+	}
+	return false
+}
+
+// leads says that a seed was the first to fail for a cause that is known.
+func (c *causes) leads(seed uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, text := range c.texts {
+		if text != "" && c.seeds[text][0] == seed {
+			return true
+		}
+	}
+	return false
 }
 
 // add notes that a seed failed, the first time that it is told.

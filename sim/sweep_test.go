@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"os"
+	"regexp"
 	"testing"
 	"time"
 
@@ -27,6 +28,50 @@ func TestVictimSweep(t *testing.T) {
 			t.Error("only here")
 		}
 	})
+}
+
+// TestVictimManySeeds fails with each seed: with most of them for one reason, with the eighth for another, and with the ninth
+// and those after it in the first process only.
+func TestVictimManySeeds(t *testing.T) {
+	victim(t)
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		switch seed := n.Seed(); {
+		case seed == 8:
+			t.Error("the stock is negative")
+		case seed < 9:
+			t.Errorf("%d jobs were lost", seed)
+		case os.Getenv("SQUALL_SEEDS") != "":
+			t.Error("only here")
+		}
+	})
+}
+
+func TestSweepPrintsTheReportsThatSaySomethingNew(t *testing.T) {
+	whole := func(out string) (seeds []string) {
+		for _, found := range regexp.MustCompile(`of virtual time, seed (\d+), `).FindAllStringSubmatch(out, -1) {
+			seeds = append(seeds, found[1])
+		}
+		return seeds
+	}
+	out, failed := outputOf(t, "TestVictimManySeeds", "SQUALL_SEEDS=1-10", "SQUALL_SWEEP=")
+	require.True(t, failed)
+	require.Equal(t, []string{"1", "2", "3", "8", "9", "10"}, whole(out),
+		"the first three, the first that fails for another reason, and those whose second run passes\n%s", out)
+	requireInOrder(t, out,
+		"a second run of seed 3 had the same trace and failed too",
+		"4 jobs were lost", "sim: seed 4 failed; for its report: SQUALL_SEED=4 "+sim.GoTest(), "-run '^TestVictimManySeeds$'",
+		"7 jobs were lost", "sim: seed 7 failed; for its report: SQUALL_SEED=7 "+sim.GoTest(),
+		"the stock is negative", "a second run of seed 8 had the same trace and failed too",
+		"only here", "seed 9", "a second run of seed 9 had the same trace but passed",
+		"sim: 10 of 10 seeds failed, in 3 ways:\n")
+	require.NotContains(t, out, "a second run of seed 4")
+
+	out, _ = outputOf(t, "TestVictimManySeeds", "SQUALL_SEEDS=1-10", "SQUALL_SWEEP=", "SQUALL_CHECK=0")
+	require.Equal(t, []string{"1", "2", "3"}, whole(out), "without second runs no seed is known to be another's like or not")
+	require.Contains(t, out, "sim: seed 10 failed; for its report: SQUALL_SEED=10 ")
+
+	out, _ = outputOf(t, "TestVictimManySeeds", "SQUALL_SEEDS=1-10", "SQUALL_CHECK=0", "SQUALL_SWEEP=1")
+	require.Len(t, whole(out), 10, "squall sweep keeps a report for each cause, whichever seed it is of")
 }
 
 func TestSweepSaysWhatFailedAlike(t *testing.T) {

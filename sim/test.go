@@ -45,7 +45,8 @@ import (
 //	                    are made (see squall shrink); none: none
 //
 // A test that runs with many seeds reports its progress on standard error every few seconds, and
-// at its end groups the seeds whose failures look alike.
+// at its end groups the seeds whose failures look alike. The first three seeds that fail have their whole report, and of later
+// ones those that fail in a new way or whose second run does not fail alike; the others have a line with the command that prints it.
 //
 // The second run happens in a process of its own, at another GOMAXPROCS: with SQUALL_CHECK=1 one
 // process for each test binary, which runs the same tests in the same order. The check compares
@@ -222,6 +223,7 @@ type outcome struct {
 	problems []string       // what went wrong in the network, and with the end of the run
 	failed   bool           // for these, or for what the test function told its t
 	report   string         // of the network, if it failed
+	held     bool           // the report is, until the second run is over: see runner.holds
 	second   rerun          // if there was one
 	left     *leftover      // what is to be left of it, or nil
 }
@@ -239,6 +241,9 @@ func (r *runner) run(t *testing.T, seed uint64) {
 		}
 		if o.trace != nil {
 			r.compare(t, o)
+		}
+		if o.held { // there was no second run, or none that could tell
+			r.tellHeld(t, o)
 		}
 		if o.left != nil {
 			r.leave(t, o)
@@ -281,6 +286,7 @@ func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
 	}
 	switch remarks := n.remarks(); {
 	case n.harness.told.Load():
+	case o.failed && r.holds(o):
 	case byOuter:
 		outer.Log(o.report) // t passed, so what it logs may be left out
 	case o.failed:
@@ -302,7 +308,9 @@ func (r *runner) compare(t *testing.T, o *outcome) {
 	case o.failed && r.check != checkNone:
 		o.second = r.rerun(o)
 		o.second.text = r.again(o)
-		t.Log(o.second.text)
+		if !o.held || r.tellHeld(t, o) {
+			t.Log(o.second.text)
+		}
 		if o.left != nil && r.keep.late {
 			t.Log(o.fromSecond(o.second.record))
 		}
