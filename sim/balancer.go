@@ -195,7 +195,7 @@ func (b *Balancer) forward(now int64, pkt *packet) {
 		e := b.choose(pkt.src)
 		if e == nil {
 			b.stats.Strays++
-			b.r.reset(now, pkt, b.r.flowTo(protoTCP, pkt.dst, pkt.src), "no backend")
+			b.r.reset(now, pkt, b.r.flowTo(protoTCP, pkt.dst, pkt.src), b.here("no backend"))
 			return
 		}
 		to := netip.AddrPortFrom(e.host.addr, uint16(b.conf.Port))

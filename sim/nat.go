@@ -175,17 +175,17 @@ func (t *NAT) forward(now int64, pkt *packet) {
 	case pkt.proto == protoICMP && to != &t.r.node:
 		t.r.n.transmit(pkt, now)
 	case to == &t.r.node && pkt.dst.Addr() != t.r.addr:
-		t.r.n.drop(now, pkt, nil, "nobody has the address any more")
+		t.r.n.drop(now, pkt, nil, t.here("nobody has the address any more"))
 	case to == &t.r.node && forwards && (t.conf.Hairpin || !t.inside[from]):
 		t.admit(now, pkt, target, t.inside[from])
 	case to == &t.r.node && t.inside[from] && pkt.proto == protoTCP && pkt.seg != nil:
-		t.r.reset(now, pkt, t.r.flowTo(protoTCP, pkt.dst, pkt.src), "nobody listens")
+		t.r.reset(now, pkt, t.r.flowTo(protoTCP, pkt.dst, pkt.src), t.here("nobody listens"))
 	case to == &t.r.node:
 		t.stray(now, pkt, noConnection)
 	case t.inside[from] == t.inside[to] && !t.inside[from], t.inside[from] && t.inside[to]:
 		t.r.n.transmit(pkt, now)
 	case t.inside[to]:
-		t.r.n.drop(now, pkt, nil, "a private address")
+		t.r.n.drop(now, pkt, nil, t.here("a private address"))
 	case !t.begins(pkt):
 		t.stray(now, pkt, noConnection)
 	case t.crowded(now, pkt):

@@ -152,7 +152,7 @@ func TestRandomConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 
 // What does not fit its connection does not go where that leads, and what is done with it is what is done with strays.
 func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
-	const why = "not within the windows of its connection"
+	const why = "not within the windows of its connection at box"
 	for _, c := range []struct {
 		name string
 		box  func(r *Router, client *Host) *tracker

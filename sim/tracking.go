@@ -50,7 +50,7 @@ type Tracking struct {
 	PerClient int
 
 	// Stray is what is done with TCP segments of no known connection, and with those that do not fit the one that their addresses are of.
-	// Default [StrayAdopted].
+	// Default [StrayAdopted]. The trace has what was wrong with a packet and at which box, such as "no known connection at fw".
 	Stray Stray
 
 	// Liberal has a segment belong to its connection whatever its numbers are (net.netfilter.nf_conntrack_tcp_be_liberal). By default one that
@@ -150,12 +150,13 @@ type tracker struct {
 	known map[tuple]*tracked // by both tuples
 	of    map[netip.Addr]int // how many are of a client; nil without PerClient
 	stats TrackingStats
+	whys  map[string]string // what has been said of packets that ended here, by what was wrong: see here
 
 	impatient *Fault // that it forgets what is silent for a time that was set; nil if none was
 }
 
 func newTracker(r *Router, conf Tracking) tracker {
-	k := tracker{r: r, conf: conf, known: map[tuple]*tracked{}}
+	k := tracker{r: r, conf: conf, known: map[tuple]*tracked{}, whys: map[string]string{}}
 	if conf.PerClient > 0 {
 		k.of = map[netip.Addr]int{}
 	}
@@ -339,9 +340,20 @@ func (k *tracker) rewrite(now int64, pkt *packet, f *flow, on tuple) {
 // noConnection is why strays end that are of none.
 const noConnection = "no known connection"
 
+// here is why a packet ends with the box that ended it: on a path with several the addresses in a report do not tell.
+func (k *tracker) here(why string) string {
+	text, ok := k.whys[why]
+	if !ok {
+		text = why + " at " + k.r.name
+		k.whys[why] = text
+	}
+	return text
+}
+
 // stray ends a packet that is of no connection, or does not fit the one that its addresses are of.
 func (k *tracker) stray(now int64, pkt *packet, why string) {
 	k.stats.Strays++
+	why = k.here(why)
 	if k.conf.Stray == StrayReset && pkt.proto == protoTCP && pkt.seg != nil {
 		if back := k.r.flowTo(protoTCP, pkt.dst, pkt.src); back != nil {
 			k.r.reset(now, pkt, back, why)
@@ -367,7 +379,7 @@ func (k *tracker) crowded(now int64, pkt *packet) bool {
 		k.tooMany(now, pkt, "connection table is full")
 	case k.of != nil && k.of[pkt.src.Addr()] >= k.conf.PerClient:
 		k.stats.Full++
-		k.r.reject(now, pkt, ICMPPortUnreachable, "too many connections of one client")
+		k.r.reject(now, pkt, ICMPPortUnreachable, k.here("too many connections of one client"))
 	default:
 		return false
 	}
@@ -377,5 +389,5 @@ func (k *tracker) crowded(now int64, pkt *packet) bool {
 // tooMany ends a packet that would begin one connection too many, and says why.
 func (k *tracker) tooMany(now int64, pkt *packet, why string) {
 	k.stats.Full++
-	k.r.n.drop(now, pkt, nil, why)
+	k.r.n.drop(now, pkt, nil, k.here(why))
 }
