@@ -367,3 +367,46 @@ func segmentFrom(t *testing.T, text string) (s *tcp.Segment, opener bool) {
 // segmentForm is that of a segment: whose it is, flags, number, bytes, what it acknowledges, window, whether it permits selective
 // acknowledgements, behind which number one ends that it has, and whether it is of another connection.
 var segmentForm = regexp.MustCompile(`^([cs])([SFRA]+)(\d+|z)(?:\+(\d+))?(?:/(\d+|z))?(?:w(\d+))?(p)?(?:k(\d+))?(n)?$`)
+
+// Linux puts a segment together before it looks at it (nf_defrag_ipv4), so that one in fragments is one: a FIN behind data counts once, and
+// is not followed by another.
+func TestSegmentsInFragmentsAreFollowedOnce(t *testing.T) {
+	Test(t, func(t *testing.T, n *Network) {
+		client, server, narrow, box := n.Host("client"), n.Host("server"), n.Router("narrow"), n.Router("box")
+		n.Link(client, narrow, netem.Config{Delay: time.Millisecond})
+		n.Link(narrow, box, netem.Config{Delay: time.Millisecond, MTU: 300}) // below net.ipv4.route.min_pmtu, so that segments are cut
+		n.Link(box, server, netem.Config{Delay: time.Millisecond})
+		k := box.Firewall(Tracking{}).memory()
+		l, err := server.Listen("tcp", ":7")
+		require.NoError(t, err)
+		c, err := client.Dial("tcp", "server:7")
+		require.NoError(t, err)
+		_, err = l.Accept()
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		_, err = c.Write(make([]byte, 5000))
+		require.NoError(t, err)
+		time.Sleep(time.Second) // the client knows the path now: 500 bytes in a segment
+		_, err = c.Write(make([]byte, 40_000))
+		require.NoError(t, err)
+		require.NoError(t, c.(*TCPConn).CloseWrite())
+
+		for pieces := 0; pieces < 2; { // until both have come, before they are acknowledged
+			require.Less(t, n.Elapsed(), 3*time.Second, "the FIN came in no fragments")
+			time.Sleep(100 * time.Microsecond)
+			pieces = 0
+			for e := range n.Trace().Events() {
+				if e.Kind == Delivered && strings.Contains(e.Flags, "F") {
+					require.LessOrEqual(t, e.Size, 300)
+					pieces++
+				}
+			}
+		}
+		n.do(func() {
+			require.Len(t, k.known, 2) // one connection, by either direction
+			for _, c := range k.known {
+				require.Equal(t, trackFinWait, c.state)
+			}
+		})
+	})
+}

@@ -294,7 +294,7 @@ func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) =
 
 // pass has a packet of a known connection go on, and takes note of it.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
-	if pkt.proto != protoICMP {
+	if pkt.proto != protoICMP && pkt.frag.offset == 0 { // what was cut counts once, by its first fragment
 		again := true
 		if pkt.proto == protoTCP {
 			var v verdict
