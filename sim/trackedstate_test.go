@@ -207,7 +207,7 @@ func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
 
 // An open connection that both sides end with numbers which the box does not understand is forgotten after 300 s, and not after 120 h.
 func TestAConnectionThatEndsOutOfTheWindowIsForgotten(t *testing.T) {
-	for ends, open := range map[bool]int{true: 0, false: 1} {
+	for _, ends := range []bool{true, false} {
 		Test(t, func(t *testing.T, n *Network) {
 			client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
 			n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
@@ -228,7 +228,7 @@ func TestAConnectionThatEndsOutOfTheWindowIsForgotten(t *testing.T) {
 				second.set(n.now() + int64(time.Second))
 			})
 			time.Sleep(305 * time.Second)
-			require.Equal(t, open, w.Stats().Open)
+			require.Equal(t, !ends, w.Stats().Open == 1)
 			require.Equal(t, 2, w.Stats().Strays)
 		}, WithTCP(TCPConfig{KeepAlive: TCPKeepAlive{Off: true}}))
 	}
