@@ -4,6 +4,7 @@ package processors
 import (
 	"os"
 	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -21,6 +22,22 @@ func All(t testing.TB) {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return
 	}
-	before := runtime.GOMAXPROCS(runtime.NumCPU())
-	t.Cleanup(func() { runtime.GOMAXPROCS(before) })
+	all.Lock()
+	defer all.Unlock()
+	if all.tests++; all.tests == 1 {
+		all.before = runtime.GOMAXPROCS(runtime.NumCPU())
+	}
+	t.Cleanup(func() {
+		all.Lock()
+		defer all.Unlock()
+		if all.tests--; all.tests == 0 {
+			runtime.GOMAXPROCS(all.before)
+		}
+	})
+}
+
+// all is how many tests use all processors at this moment, and how many there were before the first of them.
+var all struct {
+	sync.Mutex
+	tests, before int
 }
