@@ -115,17 +115,16 @@ const doubtfulTimeout = 300 * time.Second
 
 // patience is for how long c may be silent from now on.
 func (k *tracker) patience(c *tracked) int64 {
-	own := k.conf.timeout(c.state)
 	doubtful := c.state == trackEstablished && k.conf.Established == 0
 	switch {
 	case doubtful && c.last.before >= mostRepeated:
 		return int64(doubtfulTimeout)
-	case c.last.kind == kindRST && c.state <= trackClose: // an open connection: its number is not sure
+	case c.last.kind == kindRST: // an open connection: its number is not sure
 		return k.conf.timeout(trackClose)
 	case doubtful && (c.sides[0].owed || c.sides[1].owed || !c.answered || c.last.window == 0):
 		return int64(doubtfulTimeout)
 	}
-	return own
+	return k.conf.timeout(c.state)
 }
 
 // streamAfter is for how long addresses of UDP have to speak to count as a stream.
@@ -272,9 +271,9 @@ func (c *tracked) heed(s *tcp.Segment, opener, liberal bool) (v verdict, again b
 	switch {
 	case next == trackInvalid:
 		return invalid, false
-	case next == trackSynSent && c.state >= trackTimeWait && c.mayReopen(opener): // the same addresses again
+	case next == trackSynSent && c.ended() && c.mayReopen(opener): // the same addresses again
 		c.begin(s)
-	case next == trackPasses, next == trackSynSent && c.state >= trackTimeWait:
+	case next == trackPasses, next == trackSynSent && c.ended():
 		if _, _, ack := numbers(s); kind != kindSYNACK || c.last.kind != kindSYN || c.last.opener == opener || ack != c.last.end {
 			c.letThrough(s, kind, opener)
 			return passes, false
@@ -371,9 +370,8 @@ func (c *tracked) inWindow(s *tcp.Segment, kind segmentKind, me, peer *trackedSi
 	syn := s.Flags&tcp.SYN != 0
 	switch {
 	case me.window == 0 && syn, syn && beyond(end, me.end) && (c.state == trackSynSent || c.state == trackSynRecv):
-		begun := me.window != 0
 		me.start(s)
-		if kind == kindSYN && !(begun && opener) { // from both sides at once
+		if kind == kindSYN && !opener { // from both sides at once
 			return counts
 		}
 	case me.window == 0: // the box has not seen how it began

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -152,7 +153,7 @@ func TestRandomConnectionsAreFollowedAsLinuxDoes(t *testing.T) {
 
 // What does not fit its connection does not go where that leads, and what is done with it is what is done with strays.
 func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
-	const why = "not within the windows of its connection at box"
+	const why = "does not fit its connection at box"
 	for _, c := range []struct {
 		name string
 		box  func(r *Router, client *Host) *tracker
@@ -171,16 +172,7 @@ func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			Test(t, func(t *testing.T, n *Network) {
-				client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
-				n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
-				n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
-				k := c.box(r, client)
-				l, err := server.Listen("tcp", ":7")
-				require.NoError(t, err)
-				_, err = client.Dial("tcp", "server:7")
-				require.NoError(t, err)
-				_, err = l.Accept()
-				require.NoError(t, err)
+				k, _ := openBehind(t, n, c.box)
 				time.Sleep(time.Second)
 				n.do(func() {
 					n.newTimer(func(now int64) { sendStrange(n, k, now, c.from == "client", tcp.ACK) }).set(n.now())
@@ -209,29 +201,36 @@ func TestSegmentsThatDoNotFitTheirConnection(t *testing.T) {
 func TestAConnectionThatEndsOutOfTheWindowIsForgotten(t *testing.T) {
 	for _, ends := range []bool{true, false} {
 		Test(t, func(t *testing.T, n *Network) {
-			client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
-			n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
-			n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
-			w := r.Firewall(Tracking{})
-			l, err := server.Listen("tcp", ":7")
-			require.NoError(t, err)
-			c, err := client.Dial("tcp", "server:7")
-			require.NoError(t, err)
-			_, err = l.Accept()
-			require.NoError(t, err)
+			k, c := openBehind(t, n, func(r *Router, _ *Host) *tracker { return r.Firewall(Tracking{}).memory() })
 			c.Write([]byte{1}) // the box knows that it is open when that is acknowledged
 			time.Sleep(time.Second)
 			n.do(func() {
-				first := n.newTimer(func(now int64) { sendStrange(n, &w.tracker, now, true, tcp.FIN|tcp.ACK) })
-				second := n.newTimer(func(now int64) { sendStrange(n, &w.tracker, now, !ends, tcp.RST|tcp.ACK) })
+				first := n.newTimer(func(now int64) { sendStrange(n, k, now, true, tcp.FIN|tcp.ACK) })
+				second := n.newTimer(func(now int64) { sendStrange(n, k, now, !ends, tcp.RST|tcp.ACK) })
 				first.set(n.now())
 				second.set(n.now() + int64(time.Second))
 			})
 			time.Sleep(305 * time.Second)
-			require.Equal(t, !ends, w.Stats().Open == 1)
-			require.Equal(t, 2, w.Stats().Strays)
+			stats := get(n, func() TrackingStats { return k.stats })
+			require.Equal(t, !ends, stats.Open == 1)
+			require.Equal(t, 2, stats.Strays)
 		}, WithTCP(TCPConfig{KeepAlive: TCPKeepAlive{Off: true}}))
 	}
+}
+
+// openBehind has a client open a connection to a server through a box.
+func openBehind(t *testing.T, n *Network, box func(r *Router, client *Host) *tracker) (*tracker, net.Conn) {
+	client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+	n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
+	n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
+	k := box(r, client)
+	l, err := server.Listen("tcp", ":7")
+	require.NoError(t, err)
+	c, err := client.Dial("tcp", "server:7")
+	require.NoError(t, err)
+	_, err = l.Accept()
+	require.NoError(t, err)
+	return k, c
 }
 
 // sendStrange sends a segment of the connection that a box knows which acknowledges what nobody has sent.

@@ -150,13 +150,12 @@ type tracker struct {
 	known map[tuple]*tracked // by both tuples
 	of    map[netip.Addr]int // how many are of a client; nil without PerClient
 	stats TrackingStats
-	whys  map[string]string // what has been said of packets that ended here, by what was wrong: see here
 
 	impatient *Fault // that it forgets what is silent for a time that was set; nil if none was
 }
 
 func newTracker(r *Router, conf Tracking) tracker {
-	k := tracker{r: r, conf: conf, known: map[tuple]*tracked{}, whys: map[string]string{}}
+	k := tracker{r: r, conf: conf, known: map[tuple]*tracked{}}
 	if conf.PerClient > 0 {
 		k.of = map[netip.Addr]int{}
 	}
@@ -302,7 +301,7 @@ func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 				if again && k.conf.Established == 0 && c.state == trackEstablished {
 					c.timer.set(min(c.timer.at, after(now, int64(doubtfulTimeout))))
 				}
-				k.stray(now, pkt, "not within the windows of its connection")
+				k.stray(now, pkt, "does not fit its connection")
 				return
 			}
 		} else {
@@ -341,14 +340,7 @@ func (k *tracker) rewrite(now int64, pkt *packet, f *flow, on tuple) {
 const noConnection = "no known connection"
 
 // here is why a packet ends with the box that ended it: on a path with several the addresses in a report do not tell.
-func (k *tracker) here(why string) string {
-	text, ok := k.whys[why]
-	if !ok {
-		text = why + " at " + k.r.name
-		k.whys[why] = text
-	}
-	return text
-}
+func (k *tracker) here(why string) string { return why + " at " + k.r.name }
 
 // stray ends a packet that is of no connection, or does not fit the one that its addresses are of.
 func (k *tracker) stray(now int64, pkt *packet, why string) {
