@@ -101,6 +101,7 @@ func TestIdleReadsEndAtTheirTime(t *testing.T) {
 // What happens to a connection after days of idleness is noticed when it is by an engine
 // that leaves nothing for later.
 func TestLookaheadWhenIdle(t *testing.T) {
+	seedsOfItsOwn(t) // the losses of seed 1 end the connection without an answer
 	for name, happens := range map[string]func(n *sim.Network, link *sim.Link){
 		"nothing": func(*sim.Network, *sim.Link) {},
 		"cut":     func(n *sim.Network, link *sim.Link) { n.After(30*time.Hour+7, link.Down) },

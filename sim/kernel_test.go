@@ -42,8 +42,7 @@ func TestKernelTables(t *testing.T) {
 		t.Skip("virtual times are the same under the race detector, and take ten times as long to find")
 	}
 	// The seeds are those of the rows: SQUALL_SEED would run one seed 200 times.
-	t.Setenv("SQUALL_SEED", "")
-	t.Setenv("SQUALL_SEEDS", "")
+	seedsOfItsOwn(t)
 
 	var summary bytes.Buffer
 	w := tabwriter.NewWriter(&summary, 0, 0, 2, ' ', 0)

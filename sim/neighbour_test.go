@@ -264,6 +264,7 @@ func TestAConnectionLosesItsNeighbour(t *testing.T) {
 
 // How long an answer holds is drawn from 15 to 45 s, from the seed, and anew every five minutes.
 func TestHowLongANeighbourIsBelieved(t *testing.T) {
+	seedsOfItsOwn(t)
 	holds := func(seed uint64, wait time.Duration) (d time.Duration) {
 		onEthernet(t, func(t *testing.T, n *sim.Network, link *sim.Link, a, b *sim.Host) {
 			u, err := a.Dial("udp", "b:9999")

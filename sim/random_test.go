@@ -62,8 +62,7 @@ func https(t *testing.T, seed uint64) (hash uint64) {
 // Keys, nonces and signatures are of the seed, so TLS replays; its signatures of 70 to 72 bytes
 // would show in the lengths of packets already.
 func TestTLSIsOfTheSeed(t *testing.T) {
-	t.Setenv("SQUALL_SEED", "")
-	t.Setenv("SQUALL_SEEDS", "")
+	seedsOfItsOwn(t)
 	one := https(t, 1)
 	for range 5 {
 		require.Equal(t, one, https(t, 1))
@@ -78,8 +77,7 @@ func randomText(t *testing.T, seed uint64) (drawn string) {
 }
 
 func TestCryptoIsRandomAgainAfterATest(t *testing.T) {
-	t.Setenv("SQUALL_SEED", "")
-	t.Setenv("SQUALL_SEEDS", "")
+	seedsOfItsOwn(t)
 	source := rand.Reader
 	one := randomText(t, 1)
 	require.Equal(t, source, rand.Reader)
@@ -95,8 +93,7 @@ func TestCryptoIsRandomAgainAfterATest(t *testing.T) {
 
 // Tests that run beside others have streams of their own, for what goes by crypto/rand.
 func TestCryptoInParallelTests(t *testing.T) {
-	t.Setenv("SQUALL_SEED", "")
-	t.Setenv("SQUALL_SEEDS", "")
+	seedsOfItsOwn(t)
 	for seed := range uint64(4) {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()

@@ -49,11 +49,17 @@ func fates(t *testing.T, seed uint64, packets int, cfg netem.Config) (all []stri
 	return all, hash
 }
 
+// seedsOfItsOwn has a test use the seeds that it names, and seed 1 where it names none, whatever
+// the variables say: what it expects was drawn from them.
+func seedsOfItsOwn(t *testing.T) {
+	t.Setenv("SQUALL_SEED", "")
+	t.Setenv("SQUALL_SEEDS", "")
+}
+
 // The seed reaches every draw: two seeds, two sequences of fates. The hash of the trace stands
 // for what happened alone, so without draws it is the same.
 func TestTheSeedReachesEveryDraw(t *testing.T) {
-	t.Setenv("SQUALL_SEED", "")
-	t.Setenv("SQUALL_SEEDS", "")
+	seedsOfItsOwn(t)
 	const packets = 64
 	for _, name := range slices.Sorted(maps.Keys(drawn)) { // in one order, for a second process that does the same
 		cfg := drawn[name]
@@ -73,8 +79,7 @@ func TestTheSeedReachesEveryDraw(t *testing.T) {
 }
 
 func TestTheSeedReachesRand(t *testing.T) {
-	t.Setenv("SQUALL_SEED", "")
-	t.Setenv("SQUALL_SEEDS", "")
+	seedsOfItsOwn(t)
 	draw := func(seed uint64, name string) (x uint64) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) { x = n.Rand(name).Uint64() }, sim.Seed(seed))
 		return x

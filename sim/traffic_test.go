@@ -132,6 +132,7 @@ func TestCrossTrafficIsOnTime(t *testing.T) {
 
 // Poisson's are 1000 a second here: of 10,000 gaps e^-1 = 36.8 % are longer than the mean, and e^-3 = 5.0 % than three of it.
 func TestCrossTrafficAtDrawnInstants(t *testing.T) {
+	seedsOfItsOwn(t)
 	draw := func(seed uint64, again bool) (all []time.Duration) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			w := newBottleneck(n)

@@ -13,8 +13,7 @@ import (
 
 // A trial fails as a test would, and fails no test.
 func TestATrialTellsWhyItFailed(t *testing.T) {
-	t.Setenv("SQUALL_SEED", "")
-	t.Setenv("SQUALL_SEEDS", "")
+	seedsOfItsOwn(t)
 	x := sim.NewTrials(t, "sim_test", []uint64{3, 4})
 	seeds, subtests := x.Seeds()
 	require.Equal(t, []uint64{3, 4}, seeds)
