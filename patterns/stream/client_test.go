@@ -324,7 +324,7 @@ func TestOnPositionIsForPositionsWithoutAnEvent(t *testing.T) {
 		go func() {
 			time.Sleep(time.Second)
 			publish(w, s, "a", "b")
-			s.Publish(context.Background(), "other", nil)
+			publishTo(w, s, "other", "")
 		}()
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
@@ -431,6 +431,9 @@ func TestLogsOfAClient(t *testing.T) {
 		s := w.stream(&stream.Server{})
 		c := w.receive(&stream.Client{Encoding: e, URL: url + "?token=secret", Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 		publish(w, s, "e1")
+		require.Equal(w, numbered(1, 1), c.got())
+		require.NoError(w, s.Close()) // which ends WebSockets too, that are the server's no more
+		settle()
 		w.server.Close()
 		time.Sleep(time.Minute)
 		w.serve(http.NotFoundHandler())

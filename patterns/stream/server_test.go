@@ -215,13 +215,14 @@ func TestTimeoutsOfTheServerDoNotEndStreams(t *testing.T) {
 		s := &stream.Server{Log: log}
 		w.serveBy(&http.Server{Handler: s.Handler(), WriteTimeout: 30 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second})
 		c := w.receive(&stream.Client{Encoding: e})
+		time.Sleep(time.Second) // no event is published at the instant of a heartbeat
 		for i := range 60 {
 			time.Sleep(time.Minute)
 			publish(w, s, numbered(i, i)...)
 		}
 		require.Equal(w, numbered(0, 59), c.got())
 		require.Empty(w, c.failures())
-	}, sim.MayDiffer(atOneInstant))
+	})
 }
 
 // ST-P9, ST-24.
@@ -247,7 +248,7 @@ func TestShutdown(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		require.Equal(w, numbered(1, 2), c.got())
 		require.Empty(w, c.resets())
-	}, sim.MayDiffer(atOneInstant))
+	}, sim.MayDiffer("Shutdown of net/http polls at random times"))
 }
 
 // Any status but 200 would end an EventSource for good (WHATWG HTML, section 9.2.3).

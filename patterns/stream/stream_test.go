@@ -1,7 +1,6 @@
 package stream_test
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +31,7 @@ func TestEventsArriveInOrderAndAtOnce(t *testing.T) {
 		require.Zero(w, w.elapsed())
 		require.Equal(w, id(300), c.position())
 		require.EqualValues(w, 300, settled(s).Events)
-	}, sim.MayDiffer(atOneInstant))
+	})
 }
 
 func TestDataAndTopicsOfAllKinds(t *testing.T) {
@@ -46,8 +45,7 @@ func TestDataAndTopicsOfAllKinds(t *testing.T) {
 		var c *receiver
 		for i, topic := range topics {
 			for _, d := range data {
-				_, err := s.Publish(context.Background(), topic, []byte(d))
-				require.NoError(w, err)
+				publishTo(w, s, topic, d)
 			}
 			if i == len(topics)/2 {
 				c = w.receive(&stream.Client{Encoding: e})
@@ -76,8 +74,7 @@ func TestTopicsAndBeginnings(t *testing.T) {
 		require.Equal(w, id(3), now.position(), "before any event")
 		require.Equal(w, id(0), other.position())
 		publish(w, s, "e4")
-		_, err := s.Publish(context.Background(), "other", []byte("o"))
-		require.NoError(w, err)
+		publishTo(w, s, "other", "o")
 		publish(w, s, "e6")
 
 		require.Equal(w, []string{"o"}, other.got())
@@ -85,7 +82,7 @@ func TestTopicsAndBeginnings(t *testing.T) {
 		require.Equal(w, []string{"e3", "e4", "o", "e6"}, after.got())
 		time.Sleep(5 * time.Second)
 		require.Equal(w, id(6), other.position(), "a heartbeat moves it past events of other topics")
-	}, sim.MayDiffer(atOneInstant))
+	})
 }
 
 func TestHeartbeats(t *testing.T) {
