@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/internal/ramdisk"
 )
 
 func TestSeeds(t *testing.T) {
@@ -98,6 +100,7 @@ func TestMain(m *testing.M) {
 		os.Exit(hunter())
 	}
 	dir, err := os.MkdirTemp("", "squall-prey")
+	ramdisk.Use() // for ledgers, not for the binaries
 	if err == nil {
 		prey, err = build(context.Background(), &Config{Packages: []string{"./prey"}}, dir)
 	}
@@ -234,6 +237,44 @@ func TestASweepGoesOnWhereItWasCutOff(t *testing.T) {
 		require.NoError(t, err, "cut at byte %d", cut)
 		requirePrey(t, r, 60)
 		require.Equal(t, whole.Causes[0].Seeds, r.Causes[0].Seeds)
+	}
+}
+
+// A ledger that ends at any of its bytes says of no range that it is done of which it lacks a finding, also one that was begun with fewer
+// seeds and has grown.
+func TestALedgerThatEndsAnywhere(t *testing.T) {
+	dir := t.TempDir()
+	_, err := hunt(t, dir, func(c *Config) { c.Seeds.Last = 40 })
+	require.NoError(t, err)
+	whole, err := hunt(t, dir, nil)
+	require.NoError(t, err)
+	requirePrey(t, whole, 60)
+	file := LedgerFile(dir, Shard{1, 1})
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, 2, bytes.Count(text, []byte(`{"heading"`)))
+	ledgerOf := func(text []byte) *ledger {
+		require.NoError(t, os.WriteFile(file, text, 0o666))
+		l, err := openLedger(file, whole.Heading, false)
+		require.NoError(t, err, "cut to %d bytes", len(text))
+		require.NoError(t, l.close())
+		return l
+	}
+	all := ledgerOf(text)
+	require.True(t, all.isDone())
+	for cut := range text {
+		l := ledgerOf(text[:cut])
+		require.Equal(t, whole.Heading, l.heading)
+		for _, f := range all.findings {
+			missing := false
+			for _, s := range l.missing(f.Package, whole.Heading.Seeds) {
+				missing = missing || s.First <= f.Seed && f.Seed <= s.Last
+			}
+			require.True(t, missing || l.known[findingKey{f.Package, f.Test, f.Seed}], "cut at byte %d: seed %d", cut, f.Seed)
+		}
+		goesOn, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.True(t, bytes.HasSuffix(goesOn, []byte("\n")), "cut at byte %d: the next line begins behind half of one", cut)
 	}
 }
 
