@@ -15,6 +15,7 @@ import (
 
 // What a story cost is what went over the links.
 func TestMeasures(t *testing.T) {
+	fixSeed(t) // when a client returns after the restart is drawn, and so what it misses
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		w := patterntest.NewWorld(n, pushing{}.on(n), t.TempDir())
 		a := w.Clients(2)[0]
