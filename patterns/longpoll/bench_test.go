@@ -83,7 +83,8 @@ func BenchmarkWakeParked(b *testing.B) {
 				time.Sleep(time.Millisecond)
 			}
 			b.StartTimer()
-			publish(b, feed, "x")
+			_, err := feed.Publish(b.Context(), "t", []byte("x"))
+			require.NoError(b, err)
 			done.Wait()
 		}
 		report(b)

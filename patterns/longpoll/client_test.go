@@ -146,12 +146,8 @@ func TestAnEventTakesAtMostThreeTransits(t *testing.T) {
 			}
 			phase := sent[i] - sent[i-1]
 			want := transit
-			if phase > 0 && phase < 2*transit {
+			if phase < 2*transit { // zero, too: publish lets the first event be answered alone
 				want = 3*transit - phase // the next poll arrives two transits after the first event
-			}
-			if phase == 0 {
-				want = took // whether it joined the first is the scheduler's choice: below
-				require.Contains(w, []time.Duration{transit, 3 * transit}, took)
 			}
 			require.Equal(w, want, took, "phase %v", phase)
 		}

@@ -172,12 +172,13 @@ func settled[S any](of interface{ Stats() S }) S {
 	return of.Stats()
 }
 
-// publish makes one event per word, of topic "t".
+// publish makes one event per word, of topic "t", a nanosecond apart: how many events of one instant an answer has is the runtime's choice.
 func publish(t require.TestingT, f interface {
 	Publish(context.Context, string, []byte) (eventlog.Cursor, error)
 }, data ...string) {
 	for _, d := range data {
 		_, err := f.Publish(context.Background(), "t", []byte(d))
 		require.NoError(t, err)
+		time.Sleep(1)
 	}
 }
