@@ -292,7 +292,10 @@ func serveBy(n *sim.Network, srv *http.Server) {
 }
 
 func publishTo(srv *stream.Server, data ...string) {
-	for _, d := range data {
+	for i, d := range data {
+		if i > 0 {
+			time.Sleep(1) // how many events of one instant are written at once is the runtime's choice
+		}
 		srv.Publish(context.Background(), "news", []byte(d))
 	}
 }

@@ -248,6 +248,7 @@ var scenarios = []scenario.Row{
 			dead.link.Down()
 			for range 100 { // 10 MB for the dead one: more than its connection takes
 				srv.Publish(context.Background(), "pictures", make([]byte, 100_000))
+				time.Sleep(1)
 			}
 			for range 2 {
 				publishTo(srv, "hear")
