@@ -95,6 +95,7 @@ func serverStories() (all stories) {
 		w.PublishEvery(time.Second, 3)
 		slow.Host.Resume()
 	})
+	all.races(overdue) // net/http asks again over a connection of which it is about to read the end, or over another
 	all.add("the server is gone for ten minutes", "who tries in vain tries less often", func(w *World) {
 		w.Client("phone")
 		w.PublishEvery(time.Second, 3)
@@ -108,4 +109,4 @@ func serverStories() (all stories) {
 }
 
 // What a frozen process has missed it does at one instant.
-const overdue = "which of its overdue timers and of the packets that wait a server comes to first when it goes on"
+const overdue = "which of its overdue timers and of the packets that wait a process comes to first when it goes on"

@@ -96,8 +96,7 @@ func (l *line) attempt(ctx context.Context, r *Request, header http.Header) resu
 			return result{err: c.failure()}
 		}
 	case <-ctx.Done():
-		c.send(frameCancel, id)
-		c.gaveUp(sent)
+		c.gaveUp(id, sent)
 		return result{err: ctx.Err()}
 	}
 }
@@ -191,12 +190,16 @@ func (c *lineConn) forget(id uint64) {
 	}
 }
 
-// gaveUp notes that a call that was sent then has ended without an answer. If nothing at all has come since, the other
+// gaveUp cancels a call that was sent then and has ended without an answer. If nothing at all has come since, the other
 // side is asked for a sign of life; and if it was before, no call is sent until it gives one, but over another connection.
-func (c *lineConn) gaveUp(sent time.Time) {
+// Both frames are queued before the writer hears of them, so that they are one write.
+func (c *lineConn) gaveUp(id uint64, sent time.Time) {
 	c.mu.Lock()
+	c.small = appendFrame(c.small, frameCancel, id, nil)
 	silent := c.err == nil && !c.heard.After(sent)
-	ping := silent && !c.pinged
+	if silent && !c.pinged {
+		c.small = appendFrame(c.small, framePing, 0, nil)
+	}
 	if silent {
 		c.closing = c.closing || c.pinged && time.Since(c.heard) >= c.client.Silence/2
 		c.suspect, c.pinged = true, true
@@ -205,9 +208,7 @@ func (c *lineConn) gaveUp(sent time.Time) {
 		}
 	}
 	c.mu.Unlock()
-	if ping {
-		c.send(framePing, 0)
-	}
+	c.nudge()
 }
 
 // listen looks for signs of life, while calls wait. c.mu is held.
@@ -239,14 +240,14 @@ func (c *lineConn) look() {
 	case dead:
 		c.fail(fmt.Errorf("%w for %v", errSilent, c.client.Silence))
 	case ping:
-		c.send(framePing, 0)
+		c.ping()
 	}
 }
 
-// send sends a frame without payload, and does not wait for it.
-func (c *lineConn) send(kind byte, id uint64) {
+// ping asks the other side for a sign of life, and does not wait for it.
+func (c *lineConn) ping() {
 	c.mu.Lock()
-	c.small = appendFrame(c.small, kind, id, nil)
+	c.small = appendFrame(c.small, framePing, 0, nil)
 	c.mu.Unlock()
 	c.nudge()
 }

@@ -190,7 +190,7 @@ var scenarios = []scenario.Row{
 			require.False(t, srv.Online("phone"))
 		}},
 	{Name: "PU-18 the server is frozen", Reason: "its TCP still acknowledges; only silence tells (kubernetes/kubernetes#65012)",
-		Races: "which of its overdue timers and of the packets that wait a server comes to first when it goes on",
+		Races: "which of its overdue timers and of the packets that wait a process comes to first when it goes on",
 		Story: func(t *testing.T, n *sim.Network) {
 			servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
