@@ -179,6 +179,9 @@ func (b *Balancer) choose(client netip.AddrPort) *backend {
 }
 
 func (b *Balancer) forward(now int64, pkt *packet) {
+	if !b.whole(now, pkt) {
+		return
+	}
 	if c, opener := b.lookup(pkt); c != nil {
 		b.pass(now, pkt, c, opener)
 		return

@@ -58,6 +58,13 @@ func (d *node) send(now int64, pkt *packet, f *flow) {
 		f.log = pkt.flow.log
 	}
 	pkt.flow, pkt.way, pkt.pipes, pkt.hop = f, f.path, f.path.pipes(), 0
+	if pkt.joined() {
+		for _, piece := range d.n.apart(pkt) {
+			d.n.record(now, Sent, piece, "")
+			d.n.transmit(piece, now)
+		}
+		return
+	}
 	d.n.record(now, Sent, pkt, "")
 	d.n.transmit(pkt, now)
 }

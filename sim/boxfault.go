@@ -84,6 +84,7 @@ func Reboot(r *Router) *Fault {
 		if b, ok := r.box.(interface{ memory() *tracker }); ok {
 			f.hits(b.memory().alive())
 			b.memory().forgetAll()
+			b.memory().fragments.lose()
 		}
 	}
 	f.end = func() {

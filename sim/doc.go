@@ -121,7 +121,7 @@
 //   - Unix sockets, raw sockets and SyscallConn are missing; asking for one is an error.
 //   - The TCP is a model of Linux's, measured against a real kernel, but not Linux itself.
 //     Its timers fire at the exact instant, those of a kernel up to an eighth late.
-//   - Payloads are altered by [netem.Damage] only: otherwise a corrupted packet is one that the receiver's checksum rejects.
+//   - Payloads are altered by [netem.Damage] only: otherwise a corrupted packet is one that its receiver's checksum rejects, or that of a middlebox before.
 //   - [Host.Pause] cuts a host's goroutines off from the network; it does not stop them.
 //   - A name server ([Host.ServeNames]) has no DNSSEC and forwards nothing.
 //   - A package that keeps channels or timers in package-level variables cannot be used in two

@@ -17,6 +17,9 @@ func (r *Router) Firewall(cfg Tracking, openers ...Node) *Firewall {
 }
 
 func (w *Firewall) forward(now int64, pkt *packet) {
+	if !w.whole(now, pkt) {
+		return
+	}
 	c, opener := w.lookup(pkt)
 	switch {
 	case c != nil:

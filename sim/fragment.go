@@ -17,12 +17,12 @@ type fragment struct {
 // A whole is a packet that travels in fragments (RFC 791 section 3.2, RFC 8200 section 4.5). Each fragment is
 // a packet of its own: it is lost, delayed and counted by itself.
 type whole struct {
-	data    []byte       // of a datagram,
-	seg     *tcp.Segment // or the segment; it goes back to no pool, since copies of fragments may be late
-	size    int          // of the payload of IP, in bytes
-	waiting *reassembly  // of what has arrived, nil if there is nothing
-	memory  int          // bytes that it takes when it is together again
-	number  uint32       // in a film
+	data   []byte       // of a datagram,
+	seg    *tcp.Segment // or the segment; it goes back to no pool, since copies of fragments may be late
+	size   int          // of the payload of IP, in bytes
+	memory int          // bytes that it takes when it is together again
+	came   []span       // its parts, as they came to the last one that put it together
+	number uint32       // in a film
 }
 
 // describe fills what a record says of the payload of the fragment that begins at offset and
@@ -51,29 +51,70 @@ func (n *Network) fragments(pkt *packet, mtu int) []*packet {
 		w = &whole{data: pkt.data, seg: pkt.seg, size: pkt.size - pkt.way.header}
 		pkt.data, pkt.seg = nil, nil
 	}
-	var all []*packet
-	header := pkt.way.header
-	if pkt.way.six {
-		header += fragmentHeader
+	begin := int(pkt.frag.offset)
+	return n.cut(pkt, w, evenly(begin, begin+pkt.size-pkt.way.header, mtu-pkt.way.fragmentHeaders()))
+}
+
+// evenly are the parts of a payload of IP for packets with so much room.
+func evenly(begin, end, room int) (parts []span) {
+	room &^= 7
+	for at := begin; at < end; at += room {
+		parts = append(parts, span{at, min(at+room, end)})
 	}
-	room := (mtu - header) &^ 7
-	end := int(pkt.frag.offset) + pkt.size - pkt.way.header
-	for at := int(pkt.frag.offset); at < end; at += room {
+	return parts
+}
+
+// fragmentHeaders are the bytes of a fragment that are none of the payload of IP.
+func (p *path) fragmentHeaders() int {
+	if p.six {
+		return p.header + fragmentHeader
+	}
+	return p.header
+}
+
+// cut makes a fragment of each part of what pkt carries, which ends.
+func (n *Network) cut(pkt *packet, w *whole, parts []span) []*packet {
+	all := make([]*packet, len(parts))
+	for i, s := range parts {
 		f := n.pool.packet(pkt.flow, pkt.proto, pkt.src, pkt.dst)
 		*f = *pkt
-		f.frag.whole, f.frag.offset, f.size = w, uint16(at), header+min(room, end-at)
+		f.frag.whole, f.frag.offset, f.size = w, uint16(s.from), pkt.way.fragmentHeaders()+s.to-s.from
 		f.df = pkt.way.six // routers do not cut it further
-		all = append(all, f)
+		all[i] = f
 	}
 	n.pool.free(pkt)
 	return all
 }
 
-// A reassembly is what has arrived of a datagram at its host.
+// joined says that a packet came in fragments and was put together by a box on its way.
+func (pkt *packet) joined() bool {
+	return pkt.frag.whole != nil && pkt.span() == span{0, pkt.frag.whole.size}
+}
+
+// apart makes fragments again of what a box has put together: those that came, if the next link takes them, or else none larger than the largest of
+// them (ip_do_fragment).
+func (n *Network) apart(pkt *packet) []*packet {
+	w, headers, mtu := pkt.frag.whole, pkt.way.fragmentHeaders(), pkt.pipes[pkt.hop].mtu
+	if pkt.seg != nil { // the whole's is the one
+		n.pool.segments.put(pkt.seg)
+	}
+	pkt.data, pkt.seg = nil, nil
+	largest := 0
+	for _, s := range w.came {
+		largest = max(largest, s.to-s.from)
+	}
+	if pkt.way.six || headers+largest <= mtu {
+		return n.cut(pkt, w, w.came)
+	}
+	return n.cut(pkt, w, evenly(0, w.size, mtu-headers))
+}
+
+// A reassembly is what has arrived of a datagram at its host, or at a box.
 type reassembly struct {
 	whole   *whole
 	got     []span // in order, none twice
 	bytes   int
+	corrupt bool // there is a bit error in one of them
 	expires int64
 	last    record // of the fragment that came last
 }
@@ -90,17 +131,24 @@ func (pkt *packet) span() span {
 	return span{int(pkt.frag.offset), int(pkt.frag.offset) + length}
 }
 
-// A reassembler holds the fragments that a host waits with, in the order in which it gives them up.
+// A reassembler holds the fragments that a host or a box waits with, in the order in which it gives them up.
 type reassembler struct {
-	host    *Host
+	n       *Network
+	id      uint64 // among what has timers
+	where   string // in the reason for which fragments end
 	waiting []*reassembly
+	of      map[*whole]*reassembly
 	timer   plan
+}
+
+func (n *Network) newReassembler(id uint64, where string) *reassembler {
+	return &reassembler{n: n, id: id, where: where, of: map[*whole]*reassembly{}, timer: plan(never)}
 }
 
 // reassembler is what puts the fragments that come to h together.
 func (h *Host) reassembler() *reassembler {
 	if h.fragments == nil { // few hosts ever see one
-		h.fragments = &reassembler{host: h, timer: plan(never)}
+		h.fragments = h.n.newReassembler(socketID(h, netip.AddrPort{}, protoUDP), "")
 	}
 	return h.fragments
 }
@@ -108,34 +156,35 @@ func (h *Host) reassembler() *reassembler {
 // take handles a fragment. With the last one missing it makes pkt the whole packet and
 // returns true; else it ends pkt.
 func (r *reassembler) take(now int64, pkt *packet) bool {
-	n, w := r.host.n, pkt.frag.whole
-	a := w.waiting
+	n, w := r.n, pkt.frag.whole
+	a := r.of[w]
 	if a == nil {
 		a = &reassembly{whole: w, expires: now + ipfragTime}
 		if pkt.way.six {
 			a.expires = now + ip6fragTime
 		}
-		w.waiting = a
+		r.of[w] = a
 		at := len(r.waiting)
 		for at > 0 && r.waiting[at-1].expires > a.expires {
 			at--
 		}
 		r.waiting = slices.Insert(r.waiting, at, a)
-		n.queue.schedule(r, classTimer, socketID(r.host, netip.AddrPort{}, protoUDP))
+		n.queue.schedule(r, classTimer, r.id)
 	}
 	s := pkt.span()
 	i, _ := slices.BinarySearchFunc(a.got, s, func(x, y span) int { return cmp.Compare(x.from, y.from) })
 	switch {
 	case i > 0 && a.got[i-1].to > s.from, i < len(a.got) && a.got[i].from < s.to:
-		n.drop(now, pkt, nil, "fragment arrived before")
+		n.drop(now, pkt, nil, "fragment arrived before"+r.where)
 		return false
 	}
 	a.got = slices.Insert(a.got, i, s)
 	a.bytes += s.to - s.from
+	a.corrupt = a.corrupt || pkt.corrupt
 	if a.bytes == w.size {
 		r.forget(a)
-		w.memory = a.memory(pkt.way.header)
-		pkt.data, pkt.frag.offset, pkt.size = w.data, 0, pkt.way.header+w.size
+		w.memory, w.came = a.memory(pkt.way.header), a.got
+		pkt.data, pkt.frag.offset, pkt.size, pkt.corrupt = w.data, 0, pkt.way.header+w.size, a.corrupt
 		if w.seg != nil {
 			pkt.seg = n.pool.segments.get()
 			*pkt.seg = *w.seg
@@ -148,17 +197,15 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 }
 
 func (r *reassembler) forget(a *reassembly) {
-	a.whole.waiting = nil
+	delete(r.of, a.whole)
 	i := slices.Index(r.waiting, a)
 	r.waiting = slices.Delete(r.waiting, i, i+1)
 }
 
 // lose forgets all, as a host does that loses its memory.
 func (r *reassembler) lose() {
-	for _, a := range r.waiting {
-		a.whole.waiting = nil
-	}
 	r.waiting = nil
+	clear(r.of)
 }
 
 // memory is what the fragments take together. Those behind the first that fit the room
@@ -198,7 +245,7 @@ func (r *reassembler) due(now int64, class uint64) {
 		a := r.waiting[0]
 		r.forget(a)
 		a.last.at = now
-		r.host.n.log.trace.add(a.last, "fragments missing")
+		r.n.log.trace.add(a.last, "fragments missing"+r.where)
 	}
-	r.host.n.queue.schedule(r, class, socketID(r.host, netip.AddrPort{}, protoUDP))
+	r.n.queue.schedule(r, class, r.id)
 }

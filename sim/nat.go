@@ -65,7 +65,8 @@ type lentPort struct {
 // NAT makes r translate the addresses of the given hosts, or routers that are NATs themselves: to all others they have the address of r.
 // Each of their connections, of TCP or UDP, gets a port: that of another connection from the same address and port, or its own number, if that is
 // free, else a random one (as Linux's MASQUERADE: get_unique_tuple in nf_nat_core.c). What comes for a port of no connection is a stray, and
-// what is sent to one of the hosts by its own address does not arrive, since that is private. It panics if no host is given, if
+// what is sent to one of the hosts by its own address does not arrive, since that is private. What the hosts send that does not fit its connection is dropped,
+// as by OpenWrt's rules; Linux's masquerading alone sends it on with the private address, as [StrayPassed] does. It panics if no host is given, if
 // cfg is not valid, or if r has another box.
 //
 // IPv6 passes as it is.
@@ -163,6 +164,9 @@ func (k *tracker) at(addr netip.AddrPort) *node { return k.r.n.names.byAddr[addr
 func (t *NAT) forward(now int64, pkt *packet) {
 	if pkt.way.six {
 		t.r.n.transmit(pkt, now)
+		return
+	}
+	if !t.whole(now, pkt) {
 		return
 	}
 	if c, opener := t.lookup(pkt); c != nil {

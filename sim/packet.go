@@ -144,6 +144,12 @@ func (n *Network) recordDrop(now int64, pkt *packet, p *pipe, why string) {
 
 // transmit puts a packet on the next pipe of its route.
 func (n *Network) transmit(pkt *packet, now int64) {
+	if pkt.frag.whole != nil && pkt.joined() {
+		for _, f := range n.apart(pkt) {
+			n.transmit(f, now)
+		}
+		return
+	}
 	p := pkt.pipes[pkt.hop]
 	if p.mtu < leastMTU6 && pkt.way.six {
 		n.sendBack(now, pkt, p, ICMPNetUnreachable, "no IPv6 over an MTU below 1280")

@@ -1,9 +1,7 @@
 package sim
 
 import (
-	"cmp"
 	"strings"
-	"time"
 
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
@@ -100,64 +98,8 @@ const (
 	invalid                // it is none of it
 )
 
-// mostRepeated is after how often a connection is no longer remembered for long (nf_conntrack_tcp_max_retrans).
-const mostRepeated = 3
-
-// linuxTimeouts are those of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c.
-var linuxTimeouts = [...]time.Duration{
-	trackSynSent: 120 * time.Second, trackSynSent2: 120 * time.Second, trackSynRecv: 60 * time.Second, trackEstablished: 120 * time.Hour,
-	trackFinWait: 120 * time.Second, trackCloseWait: 60 * time.Second, trackLastAck: 30 * time.Second,
-	trackTimeWait: 120 * time.Second, trackClose: 10 * time.Second, trackUDP: 30 * time.Second, trackUDPStream: 120 * time.Second,
-}
-
-// doubtfulTimeout is that of an open connection of which one side may be gone (nf_conntrack_tcp_timeout_unacknowledged and _max_retrans).
-const doubtfulTimeout = 300 * time.Second
-
-// patience is for how long c may be silent from now on.
-func (k *tracker) patience(c *tracked) int64 {
-	doubtful := c.state == trackEstablished && k.conf.Established == 0
-	switch {
-	case doubtful && c.last.before >= mostRepeated:
-		return int64(doubtfulTimeout)
-	case c.last.kind == kindRST: // an open connection: its number is not sure
-		return k.conf.timeout(trackClose)
-	case doubtful && (c.sides[0].owed || c.sides[1].owed || !c.answered || c.last.window == 0):
-		return int64(doubtfulTimeout)
-	}
-	return k.conf.timeout(c.state)
-}
-
-// streamAfter is for how long addresses of UDP have to speak to count as a stream.
-const streamAfter = int64(2e9)
-
-// timeout is for how long a connection may be silent.
-func (t *Tracking) timeout(s trackedState) int64 { return int64(cmp.Or(t.own(s), linuxTimeouts[s])) }
-
-// own is the field for a state.
-func (t *Tracking) own(s trackedState) time.Duration {
-	switch {
-	case s <= trackSynRecv:
-		return t.Opening
-	case s == trackEstablished:
-		return t.Established
-	case s <= trackClose:
-		return t.Closing
-	}
-	return t.UDP
-}
-
 // ended says that nothing is left of a connection but what is remembered of it.
 func (c *tracked) ended() bool { return c.state == trackTimeWait || c.state == trackClose }
-
-// spoken follows a connection of UDP.
-func (c *tracked) spoken(now int64, opener bool) {
-	switch {
-	case !opener && c.since == 0:
-		c.since = now
-	case c.since > 0 && now-c.since > streamAfter:
-		c.state = trackUDPStream
-	}
-}
 
 // linuxTransitions are the states behind a segment of who opened a connection, and of the other side, by its kind and by the state before
 // (tcp_conntracks).
@@ -349,7 +291,7 @@ func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next tr
 	case known:
 		next = c.state
 	}
-	unchecked = (c.answered && c.last.kind == kindSYN || !c.assured && c.last.kind == kindACK) && ack == c.last.end
+	unchecked = (c.answered && c.last.kind == kindSYN || !c.assured && c.last.kind == kindACK) && c.last.opener != opener && ack == c.last.end
 	return next, unchecked, counts
 }
 

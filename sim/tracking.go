@@ -14,7 +14,9 @@ import (
 // later); [AWSNetworkLB] and the variables beside it are what clouds' boxes do.
 //
 // Of TCP it compares flags, numbers and windows with what both sides have sent, by Linux's table of states and its rules (tcp_conntracks and tcp_in_window): see
-// Liberal. A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
+// Liberal. One in which a link has turned a bit changes nothing and goes no further (net.netfilter.nf_conntrack_checksum). What comes in fragments is put
+// together first, for IPv4 and IPv6: none goes on before all have come, and after 30 s, or 60 s for IPv6, they are given up. Those of an IPv4 packet that the next link
+// takes go on as they came; otherwise the packet is cut anew. A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
 // of either direction, keep-alive probes too, sets its time anew, but for a SYN or SYN-ACK of an open connection and others that do not
 // belong where it is. Go sends one every 15 s from both ends, so that timeouts
 // of minutes never end unless [Dialer].KeepAlive is negative at one and Off is set in [TCPConfig].KeepAlive at the other.
@@ -49,8 +51,8 @@ type Tracking struct {
 	// unreachable, so that the attempt fails with ECONNREFUSED (iptables: -m connlimit --connlimit-above -j REJECT). Zero: no bound.
 	PerClient int
 
-	// Stray is what is done with TCP segments of no known connection, and with those that do not fit the one that their addresses are of.
-	// Default [StrayAdopted]. The trace has what was wrong with a packet and at which box, such as "no known connection at fw".
+	// Stray is what is done with TCP segments of no known connection, and with those that do not fit the one that their addresses are of, which Linux
+	// calls INVALID. Default [StrayAdopted], which drops these, as the rule "ct state invalid drop" does that most firewalls have. The trace has what was wrong with a packet and at which box, such as "no known connection at fw".
 	Stray Stray
 
 	// Liberal has a segment belong to its connection whatever its numbers are (net.netfilter.nf_conntrack_tcp_be_liberal). By default one that
@@ -78,11 +80,18 @@ const (
 	// StrayReset answers it by RST: the sender's next call fails with ECONNRESET. Attempts to connect from the side that may
 	// open none get RST too.
 	StrayReset
+	// StrayPassed is StrayAdopted without a rule that drops what Linux calls INVALID: a segment that does not fit its connection or has a wrong checksum,
+	// and a SYN-ACK, FIN or RST of none. It goes on as it came. What leaves a [NAT] so has the address of a host behind it, for which its receiver has no
+	// connection: the RST with which that answers does not come back, since the address is private. What comes for an address of the box's own, where
+	// nobody listens, is answered by RST, which ends the connection at its sender: so services of Kubernetes lost connections ("kube-proxy
+	// Subtleties: Debugging an Intermittent Connection Reset", kubernetes.io, March 2019), until such a rule was added. OpenWrt has one where it
+	// masquerades ("Prevent NAT leakage").
+	StrayPassed
 )
 
 // String returns the name of the constant.
 func (s Stray) String() string {
-	if names := [...]string{"StrayAdopted", "StrayDropped", "StrayReset"}; int(s) < len(names) {
+	if names := [...]string{"StrayAdopted", "StrayDropped", "StrayReset", "StrayPassed"}; int(s) < len(names) {
 		return names[s]
 	}
 	return fmt.Sprintf("Stray(%d)", uint8(s))
@@ -103,8 +112,8 @@ func (t *Tracking) mustBeValid(method string, r *Router) {
 		panic(fmt.Sprintf("sim: router %s: %s: Tracking.Max is %d: it must not be negative", r.name, method, t.Max))
 	case t.PerClient < 0:
 		panic(fmt.Sprintf("sim: router %s: %s: Tracking.PerClient is %d: it must not be negative", r.name, method, t.PerClient))
-	case t.Stray > StrayReset:
-		panic(fmt.Sprintf("sim: router %s: %s: Tracking.Stray is %v: it must be StrayAdopted, StrayDropped or StrayReset", r.name, method, t.Stray))
+	case t.Stray > StrayPassed:
+		panic(fmt.Sprintf("sim: router %s: %s: Tracking.Stray is %v: it must be StrayAdopted, StrayDropped, StrayReset or StrayPassed", r.name, method, t.Stray))
 	}
 }
 
@@ -140,7 +149,7 @@ type TrackingStats struct {
 	Expired   int // of them forgotten for their silence, those included that had ended
 	Forgotten int // forgotten by Forget, Rebind or the death of a backend
 	Full      int // packets that began one for which there was no room or no port
-	Strays    int // packets of no known connection, or that did not fit theirs, that it dropped or answered by RST
+	Strays    int // packets of no known connection, that did not fit theirs, or with a bit error, whatever it did with them
 }
 
 // A tracker remembers connections.
@@ -151,6 +160,7 @@ type tracker struct {
 	of    map[netip.Addr]int // how many are of a client; nil without PerClient
 	stats TrackingStats
 
+	fragments *reassembler
 	impatient *Fault // that it forgets what is silent for a time that was set; nil if none was
 }
 
@@ -164,9 +174,12 @@ func newTracker(r *Router, conf Tracking) tracker {
 
 // install gives a router its box, and that an address. The lock is held.
 func (k *tracker) install(b box) {
-	k.r.n.install(k.r, b)
+	n := k.r.n
+	n.install(k.r, b)
+	n.queue.timers++
+	k.fragments = n.newReassembler(1<<59|n.queue.timers, " at "+k.r.name)
 	if text := k.conf.impatience(); text != "" {
-		k.impatient = k.r.n.fault(&k.r.node, "forgets silent connections ("+text+")", "connection that was silent for so long")
+		k.impatient = n.fault(&k.r.node, "forgets silent connections ("+text+")", "connection that was silent for so long")
 		k.impatient.nearly = func() string { return " (keep-alive probes are traffic, too)" }
 	}
 }
@@ -207,7 +220,7 @@ func (k *tracker) open(pkt *packet, answer tuple) *tracked {
 	}
 	k.stats.Open++
 	k.stats.Opened++
-	c := newTracked(tupleOf(pkt), answer, segmentOf(pkt))
+	c := newTracked(tupleOf(pkt), answer, pkt.segment())
 	if answer != c.ask.reversed() {
 		c.there, c.back = k.r.flowTo(pkt.proto, answer.to, answer.from), k.r.flowTo(pkt.proto, c.ask.to, c.ask.from)
 	}
@@ -260,15 +273,17 @@ func (k *tracker) tell(now int64, c *tracked) {
 	}
 }
 
-// segmentOf is the segment that a packet carries, or begins, or nil.
-func segmentOf(pkt *packet) *tcp.Segment {
-	switch {
-	case pkt.proto != protoTCP:
-		return nil
-	case pkt.frag.whole != nil:
-		return pkt.frag.whole.seg
+// whole says whether a packet is there in full, and puts it together if it comes in fragments: Linux judges what they carry, not each of them, and none goes
+// on before all have come (nf_defrag_ipv4, nf_defrag_ipv6).
+func (k *tracker) whole(now int64, pkt *packet) bool {
+	if pkt.frag.whole == nil {
+		return true
 	}
-	return pkt.seg
+	if !k.fragments.take(now, pkt) {
+		return false
+	}
+	pkt.size = pkt.way.fragmentHeaders() + pkt.frag.whole.size
+	return true
 }
 
 // lookup finds the connection of a packet, or of what an ICMP message is about, and whether it comes from who
@@ -280,7 +295,7 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 	}
 	c = k.known[t]
 	opener = c != nil && c.ask == t
-	if c != nil && !opener && c.state == trackTimeWait && opens(segmentOf(pkt)) { // tcp_packet: a new one, the other way round
+	if c != nil && !opener && c.state == trackTimeWait && !pkt.corrupt && opens(pkt.segment()) { // tcp_packet: a new one, the other way round
 		k.forget(c)
 		k.stats.Expired++
 		return nil, false
@@ -293,28 +308,27 @@ func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) =
 
 // pass has a packet of a known connection go on, and takes note of it.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
-	if pkt.proto != protoICMP && pkt.frag.offset == 0 { // what was cut counts once, by its first fragment
-		again := true
-		if pkt.proto == protoTCP {
-			var v verdict
-			if v, again = c.heed(segmentOf(pkt), opener, k.conf.Liberal); v == invalid {
-				if again && k.conf.Established == 0 && c.state == trackEstablished {
-					c.timer.set(min(c.timer.at, after(now, int64(doubtfulTimeout))))
-				}
-				k.stray(now, pkt, "does not fit its connection")
-				return
-			}
-		} else {
-			c.spoken(now, opener)
+	if pkt.corrupt {
+		k.stray(now, pkt, badChecksum)
+		return
+	}
+	switch pkt.proto {
+	case protoTCP:
+		o := k.follow(c, pkt.segment(), opener)
+		if at := o.until(now, c.timer.at); at != c.timer.at {
+			c.timer.set(at)
 		}
-		if again {
-			c.timer.set(after(now, k.patience(c)))
+		if o.verdict == invalid {
+			k.stray(now, pkt, "does not fit its connection")
+			return
 		}
-		if c.vain() && k.conf.Closing == 0 {
+		if o.over {
 			k.forget(c)
 			k.stats.Expired++
 		}
-		c.answered = c.answered || !opener
+	case protoUDP:
+		c.spoken(now, opener)
+		c.timer.set(after(now, k.conf.timeout(c.state)))
 	}
 	f, on := c.there, c.answer.reversed()
 	if !opener {
@@ -342,11 +356,26 @@ const noConnection = "no known connection"
 // here is why a packet ends with the box that ended it: on a path with several the addresses in a report do not tell.
 func (k *tracker) here(why string) string { return why + " at " + k.r.name }
 
-// stray ends a packet that is of no connection, or does not fit the one that its addresses are of.
+// badChecksum is why a packet ends in which a link has turned a bit (nf_conntrack_checksum).
+const badChecksum = "checksum error"
+
+// stray does what is to be done with a packet that is of no connection, or does not fit the one that its addresses are of.
 func (k *tracker) stray(now int64, pkt *packet, why string) {
 	k.stats.Strays++
+	if pkt.corrupt {
+		why = badChecksum
+	}
+	own, answers := k.at(pkt.dst) == &k.r.node, k.conf.Stray == StrayReset
+	if k.conf.Stray == StrayPassed {
+		if unfit := why != noConnection || pkt.proto == protoTCP && !k.begins(pkt); unfit && !own {
+			k.r.n.note(&k.r.node, nil, "lets pass as it came: "+why)
+			k.r.n.transmit(pkt, now)
+			return
+		}
+		answers = own
+	}
 	why = k.here(why)
-	if k.conf.Stray == StrayReset && pkt.proto == protoTCP && pkt.seg != nil {
+	if answers && pkt.proto == protoTCP && !pkt.corrupt {
 		if back := k.r.flowTo(protoTCP, pkt.dst, pkt.src); back != nil {
 			k.r.reset(now, pkt, back, why)
 			return
@@ -357,11 +386,15 @@ func (k *tracker) stray(now int64, pkt *packet, why string) {
 
 // begins says that a packet may begin a connection.
 func (k *tracker) begins(pkt *packet) bool {
-	s := segmentOf(pkt)
-	if s == nil {
+	s := pkt.segment()
+	switch {
+	case pkt.corrupt:
+		return false
+	case s == nil:
 		return pkt.proto == protoUDP
 	}
-	return opens(s) || s.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && k.conf.Stray == StrayAdopted
+	adopts := k.conf.Stray == StrayAdopted || k.conf.Stray == StrayPassed
+	return opens(s) || s.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && adopts
 }
 
 // crowded ends a packet that would begin a connection for which there is no room, if that is so.

@@ -361,13 +361,13 @@ func TestMisuseOfBoxes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		r, h := n.Router("r"), n.Host("h")
 		for want, f := range map[string]func(){
-			"sim: router r: NAT: Tracking.UDP is -1s: it must not be negative":                                         func() { r.NAT(sim.NATConfig{Tracking: sim.Tracking{UDP: -time.Second}}, h) },
-			"sim: router r: NAT: Ports is 70000: it must be from 1 to 64512, or 0 for all":                             func() { r.NAT(sim.NATConfig{Ports: 70000}, h) },
-			"sim: router r: NAT: name the hosts behind it":                                                             func() { r.NAT(sim.NATConfig{}) },
-			"sim: router r: NAT: it cannot be one of its own hosts":                                                    func() { r.NAT(sim.NATConfig{}, r) },
-			"sim: router r: Firewall: Tracking.Max is -1: it must not be negative":                                     func() { r.Firewall(sim.Tracking{Max: -1}) },
-			"sim: router r: Firewall: Tracking.Stray is Stray(9): it must be StrayAdopted, StrayDropped or StrayReset": func() { r.Firewall(sim.Tracking{Stray: 9}) },
-			"sim: Router.NAT: the router is nil, or was not made by Network.Router":                                    func() { (*sim.Router)(nil).NAT(sim.NATConfig{}, h) },
+			"sim: router r: NAT: Tracking.UDP is -1s: it must not be negative":                                                      func() { r.NAT(sim.NATConfig{Tracking: sim.Tracking{UDP: -time.Second}}, h) },
+			"sim: router r: NAT: Ports is 70000: it must be from 1 to 64512, or 0 for all":                                          func() { r.NAT(sim.NATConfig{Ports: 70000}, h) },
+			"sim: router r: NAT: name the hosts behind it":                                                                          func() { r.NAT(sim.NATConfig{}) },
+			"sim: router r: NAT: it cannot be one of its own hosts":                                                                 func() { r.NAT(sim.NATConfig{}, r) },
+			"sim: router r: Firewall: Tracking.Max is -1: it must not be negative":                                                  func() { r.Firewall(sim.Tracking{Max: -1}) },
+			"sim: router r: Firewall: Tracking.Stray is Stray(9): it must be StrayAdopted, StrayDropped, StrayReset or StrayPassed": func() { r.Firewall(sim.Tracking{Stray: 9}) },
+			"sim: Router.NAT: the router is nil, or was not made by Network.Router":                                                 func() { (*sim.Router)(nil).NAT(sim.NATConfig{}, h) },
 		} {
 			require.PanicsWithValue(t, want, f)
 		}

@@ -3,7 +3,9 @@ package sim
 import "time"
 
 // What the documentation of public clouds says of their boxes, as of November 2025. Where it says nothing, Linux's value
-// stands. They are values: change a copy.
+// stands. That is so for what is asked of a segment's numbers: none of them says whether its boxes compare these, nor what becomes of one that does not
+// fit; AWS says of its Network Firewall alone that both directions have to pass it, and that what follows a break is dropped (developer guide, "Avoiding
+// asymmetric routing" and "Stream exception policy options"). Liberal is for a box that does not compare them. They are values: change a copy.
 var (
 	// AWSNetworkLB is a Network Load Balancer: 350 s for TCP, 120 s for UDP, and RST for what comes later ("Introducing NLB TCP
 	// configurable idle timeout", AWS Networking blog, September 2024; Elastic Load Balancing's user guide,

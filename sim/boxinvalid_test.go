@@ -1,0 +1,304 @@
+package sim
+
+import (
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/tcp"
+)
+
+// fragmentsBehind is a box between two hosts, 10 ms from each, and what is sent by UDP through it: 3000 bytes, in fragments of 1480, 1480 and 48.
+type fragmentsBehind struct {
+	n      *Network
+	r      *Router
+	in     *Link
+	client *Host
+	server net.PacketConn
+	c      net.Conn
+}
+
+func newFragmentsBehind(t *testing.T, n *Network, out int, box func(r *Router, client *Host)) fragmentsBehind {
+	client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+	f := fragmentsBehind{n: n, r: r, client: client}
+	f.in = n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
+	n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond, MTU: out})
+	box(r, client)
+	var err error
+	f.server, err = server.ListenPacket("udp", ":9")
+	require.NoError(t, err)
+	f.c, err = client.Dial("udp", "server:9")
+	require.NoError(t, err)
+	return f
+}
+
+func (f fragmentsBehind) send() {
+	f.c.Write(make([]byte, 3000))
+	time.Sleep(time.Minute)
+}
+
+// what is what the trace has of a kind and host: when, how large, and why.
+func (f fragmentsBehind) what(kind EventKind, to string) (at []time.Duration, sizes []int, notes []string) {
+	for e := range f.n.Trace().Events() {
+		if e.Kind == kind && (to == "" || e.To == to) {
+			at, sizes, notes = append(at, e.At), append(sizes, e.Size), append(notes, e.Note)
+		}
+	}
+	return at, sizes, notes
+}
+
+// A box of Linux puts a datagram together before it looks at it (nf_defrag_ipv4), and sends on the fragments that came, or cuts it anew where the next
+// link does not take one (ip_do_fragment): seen on Linux 6.18 between two tun devices, in whatever order they came.
+func TestABoxPutsFragmentsTogether(t *testing.T) {
+	const ms = time.Millisecond
+	firewall := func(r *Router, _ *Host) { r.Firewall(Tracking{}) }
+	for _, row := range []struct {
+		name  string
+		box   func(r *Router, client *Host)
+		out   int
+		fault func(f fragmentsBehind) *Fault
+		at    []time.Duration // arrival at the server
+		sizes []int
+		why   string        // if it does not arrive
+		when  time.Duration // it is given up
+	}{
+		{"as they come", firewall, 1500, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms}, []int{1500, 1500, 68}, "", 0},
+		{"the first one late", firewall, 1500, func(f fragmentsBehind) *Fault { return Delay(f.in, Packets{Nth: 1}, 5*ms) },
+			[]time.Duration{25 * ms, 25 * ms, 25 * ms}, []int{1500, 1500, 68}, "", 0},
+		{"the second one twice", firewall, 1500, func(f fragmentsBehind) *Fault { return Duplicate(f.in, Packets{Nth: 2}) },
+			[]time.Duration{20 * ms, 20 * ms, 20 * ms}, []int{1500, 1500, 68}, "fragment arrived before at box", 10 * ms},
+		{"NAT", func(r *Router, client *Host) { r.NAT(NATConfig{}, client) }, 1500, func(f fragmentsBehind) *Fault { return Delay(f.in, Packets{Nth: 2}, 5*ms) },
+			[]time.Duration{25 * ms, 25 * ms, 25 * ms}, []int{1500, 1500, 68}, "", 0},
+		// 3008 bytes are five times 552 and 248; a router that is no box cuts each fragment, into 552 + 552 + 376, twice, and 48.
+		{"a narrower link", firewall, 576, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms}, []int{572, 572, 572, 572, 572, 268}, "", 0},
+		{"the first one lost", firewall, 1500, func(f fragmentsBehind) *Fault { return Drop(f.in, Packets{Nth: 1}) }, nil, nil, "fragments missing at box", 30_010 * ms},
+		{"the last one lost", firewall, 1500, func(f fragmentsBehind) *Fault { return Drop(f.in, Packets{Nth: 3}) }, nil, nil, "fragments missing at box", 30_010 * ms},
+		{"a bit error in one", firewall, 1500, func(f fragmentsBehind) *Fault { return Corrupt(f.in, Packets{Nth: 2}) }, nil, nil, "checksum error at box", 10 * ms},
+		{"the box off meanwhile", firewall, 1500, func(f fragmentsBehind) *Fault {
+			f.n.Inject(12*ms, ms, Reboot(f.r))
+			return Delay(f.in, Packets{Nth: 1}, 5*ms)
+		}, nil, nil, "fragments missing at box", 30_015 * ms}, // of the one that came later
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			Test(t, func(t *testing.T, n *Network) {
+				f := newFragmentsBehind(t, n, row.out, row.box)
+				if row.fault != nil {
+					n.Inject(0, 0, row.fault(f))
+				}
+				f.send()
+				at, sizes, _ := f.what(Delivered, "server")
+				require.Equal(t, row.at, at)
+				require.Equal(t, row.sizes, sizes)
+				if row.why != "" {
+					at, _, notes := f.what(Dropped, "")
+					require.Equal(t, row.why, notes[len(notes)-1])
+					require.Equal(t, row.when, at[len(at)-1])
+				}
+			})
+		})
+	}
+}
+
+// A segment in fragments is judged as one, and none of them goes on if it does not fit: seen on Linux 6.18 with "ct state invalid drop", and with
+// "reject with tcp reset" one RST.
+func TestFragmentsOfASegmentThatDoesNotFit(t *testing.T) {
+	for stray, rst := range map[Stray]int{StrayAdopted: 0, StrayReset: 1} {
+		Test(t, func(t *testing.T, n *Network) {
+			client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+			n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond, MTU: 324})
+			n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
+			w := r.Firewall(Tracking{Stray: stray})
+			l, err := server.Listen("tcp", ":7")
+			require.NoError(t, err)
+			_, err = client.Dial("tcp", "server:7")
+			require.NoError(t, err)
+			_, err = l.Accept()
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+			n.do(func() {
+				n.newTimer(func(now int64) {
+					sendOwn(n, w.memory(), now, true, func(s *tcp.Segment) { s.Ack, s.Payload = 1_000_000, make([]byte, 700) })
+				}).set(n.now())
+			})
+			time.Sleep(500 * time.Millisecond)
+			dropped, delivered, resets := 0, 0, 0
+			for e := range n.Trace().Events() {
+				switch {
+				case e.At < time.Second:
+				case e.Kind == Dropped:
+					require.Equal(t, "does not fit its connection at box", e.Note)
+					dropped++
+				case e.Kind == Delivered && e.To == "server":
+					delivered++
+				case e.Kind == Sent && strings.Contains(e.Flags, "R"):
+					resets++
+				}
+			}
+			require.Equal(t, []int{1, 0, rst}, []int{dropped, delivered, resets}, stray)
+			require.Equal(t, 1, w.Stats().Strays)
+		})
+	}
+}
+
+// A box looks at checksums (net.netfilter.nf_conntrack_checksum): what a link has damaged changes nothing that it remembers, begins no connection, and is
+// answered by none. So Linux 6.18 did.
+func TestABoxFindsBitErrors(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		pkts   Packets
+		opened int // once it is corrupted
+	}{
+		{"SYN", Packets{Kind: SYN, Nth: 1}, 0},
+		{"FIN", Packets{Kind: FIN, Nth: 1}, 1},
+	} {
+		for _, stray := range []Stray{StrayAdopted, StrayDropped, StrayReset, StrayPassed} {
+			t.Run(c.name+", "+stray.String(), func(t *testing.T) {
+				Test(t, func(t *testing.T, n *Network) {
+					client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+					in := n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
+					n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
+					w := r.Firewall(Tracking{Stray: stray})
+					pkts := c.pkts
+					pkts.From = client
+					n.Inject(0, 0, Corrupt(in, pkts))
+					l, err := server.Listen("tcp", ":7")
+					require.NoError(t, err)
+					var conn net.Conn
+					go func() {
+						if conn, err = client.Dial("tcp", "server:7"); err == nil {
+							conn.(*TCPConn).CloseWrite()
+						}
+					}()
+					go l.Accept()
+					for w.Stats().Strays == 0 {
+						require.Less(t, n.Elapsed(), time.Minute)
+						time.Sleep(time.Millisecond)
+					}
+					stats := w.Stats()
+					require.Equal(t, c.opened, stats.Opened)
+					n.do(func() {
+						for _, known := range w.known {
+							require.Equal(t, trackEstablished, known.state)
+						}
+					})
+					time.Sleep(10 * time.Second) // it comes again
+					require.Equal(t, 1, w.Stats().Strays)
+					require.Equal(t, 1, w.Stats().Opened)
+					where := map[string]int{}
+					for e := range n.Trace().Events() {
+						require.NotContains(t, e.Flags, "R")
+						if e.Kind == Dropped {
+							where[e.Note]++
+						}
+					}
+					if stray == StrayPassed { // to the server, which finds it, too
+						require.Equal(t, map[string]int{"checksum error": 1}, where)
+					} else {
+						require.Equal(t, map[string]int{"checksum error at box": 1}, where)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Without a rule that drops them Linux sends segments on that do not fit their connection, as they came, and answers those for an address of its own by
+// RST: so Linux 6.18 did with a masquerading rule alone, and with rules for what is new.
+func TestStraysThatPass(t *testing.T) {
+	far := func(s *tcp.Segment) { s.Seq = 1_000_000 } // its acknowledgement is right
+	old := func(flags tcp.Flags) func(s *tcp.Segment) {
+		return func(s *tcp.Segment) { s.Flags, s.ISS, s.IRS = flags, 1, 2 }
+	}
+	nat := func(r *Router, client, _ *Host) *tracker {
+		return r.NAT(NATConfig{Tracking: Tracking{Stray: StrayPassed}}, client).memory()
+	}
+	firewall := func(r *Router, client, _ *Host) *tracker {
+		return r.Firewall(Tracking{Stray: StrayPassed}, client).memory()
+	}
+	balancer := func(r *Router, _, server *Host) *tracker {
+		return r.Balancer(BalancerConfig{Tracking: Tracking{Stray: StrayPassed}, Port: 7}, server).memory()
+	}
+	for _, row := range []struct {
+		name   string
+		box    func(r *Router, client, server *Host) *tracker
+		client bool // who sends it
+		forget bool // the box knows the connection no more
+		change func(s *tcp.Segment)
+		seen   []string // behind it
+		reset  string   // whose connection
+	}{
+		{"NAT, from inside", nat, true, false, far,
+			[]string{"client>server S A", "box: lets pass as it came: does not fit its connection", "client>server D A", "server>client S R", "server>client x R a private address at box"}, ""},
+		{"NAT, a FIN of no connection, from inside", nat, true, true, old(tcp.FIN | tcp.ACK),
+			[]string{"client>server S FA", "box: lets pass as it came: no known connection", "client>server D FA", "server>client S R", "server>client x R a private address at box"}, ""},
+		{"NAT, from outside", nat, false, false, far,
+			[]string{"server>box S A", "server>box D A", "server>box x A does not fit its connection at box", "box>server S R", "box>server D R"}, "server"},
+		{"NAT, an ACK of no connection, from outside", nat, false, true, far,
+			[]string{"server>box S A", "server>box D A", "server>box x A no known connection at box", "box>server S R", "box>server D R"}, "server"},
+		{"balancer, from the backend", balancer, false, false, far,
+			[]string{"server>box S A", "server>box D A", "server>box x A does not fit its connection at box", "box>server S R", "box>server D R"}, "server"},
+		{"firewall", firewall, true, false, far,
+			[]string{"client>server S A", "box: lets pass as it came: does not fit its connection", "client>server D A", "server>client S A", "server>client D A"}, ""},
+		{"firewall, a FIN of no connection, from outside", firewall, false, true, old(tcp.FIN | tcp.ACK),
+			[]string{"server>client S FA", "box: lets pass as it came: no known connection", "server>client D FA", "client>server S A", "client>server D A"}, ""},
+		{"firewall, an ACK of no connection, from outside", firewall, false, true, far,
+			[]string{"server>client S A", "server>client x A no known connection at box"}, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			Test(t, func(t *testing.T, n *Network) {
+				client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+				n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
+				n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond})
+				k := row.box(r, client, server)
+				l, err := server.Listen("tcp", ":7")
+				require.NoError(t, err)
+				to := server.Name()
+				if strings.HasPrefix(row.name, "balancer") {
+					to = r.Name()
+				}
+				c, err := client.Dial("tcp", to+":7")
+				require.NoError(t, err)
+				s, err := l.Accept()
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+				n.do(func() {
+					n.newTimer(func(now int64) {
+						all := k.known
+						if row.forget {
+							k.known = map[tuple]*tracked{}
+						}
+						sendOwn(n, &tracker{r: k.r, known: all}, now, row.client, row.change)
+					}).set(n.now())
+				})
+				time.Sleep(500 * time.Millisecond)
+				require.Equal(t, row.seen, seenSince(n, time.Second))
+				require.Equal(t, 1, k.stats.Strays)
+				for name, end := range map[string]net.Conn{"client": c, "server": s} {
+					end.SetReadDeadline(time.Now().Add(time.Second))
+					_, err := end.Read(make([]byte, 1))
+					require.Equal(t, name == row.reset, strings.Contains(err.Error(), syscall.ECONNRESET.Error()), name)
+				}
+			})
+		})
+	}
+}
+
+// seenSince is what the trace has from an instant on: who sends to whom, S for sent, D for delivered, x for dropped, and the flags.
+func seenSince(n *Network, since time.Duration) (all []string) {
+	for e := range n.Trace().Events() {
+		kind := map[EventKind]string{Sent: "S", Delivered: "D", Dropped: "x"}[e.Kind]
+		switch {
+		case e.At < since:
+		case kind == "":
+			all = append(all, e.From+": "+e.Note)
+		default:
+			all = append(all, strings.TrimSpace(e.From+">"+e.To+" "+kind+" "+e.Flags+" "+e.Note))
+		}
+	}
+	return all
+}
