@@ -133,7 +133,8 @@ func counted(app *patterntest.App) http.Handler {
 	})
 }
 
-// changed changes an object in the session, or ends the session.
+// changed changes an object in the session, or ends the session. Who has none is to enter first: what is asked with the cookie of a session
+// that has ended would be the only thing in a new one, each in another.
 func changed(app *patterntest.App, object string, w http.ResponseWriter, r *http.Request) {
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -145,6 +146,10 @@ func changed(app *patterntest.App, object string, w http.ResponseWriter, r *http
 		return
 	}
 	s := session.Of(r)
+	if s.Get(enter) == "" {
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	before := s.Get(object)
 	next, answer := change(before)
 	switch {
