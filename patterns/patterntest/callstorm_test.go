@@ -1,6 +1,7 @@
 package patterntest_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,32 @@ func TestStormsOfCallsFindAndShrink(t *testing.T) {
 	requireInOrder(t, text, " finds something; ", "single: ", " took effect at ", "Around it:\n", " took effect\n", "The story, made as small as it goes: 1 caller, ",
 		"func(w *patterntest.CallWorld) {\n\t\t", "w.Caller(\"phone1\")\n", "w.AskEvery(", "Key", "A second run had ")
 	require.Empty(t, patterntest.SearchCall(t, office{}.on, []uint64{1, 2}), "a sound service is acquitted")
+}
+
+// A process that is frozen when its patience ends is told nothing before it goes on, and then is late only if it takes longer still.
+func TestPatienceOfAFrozenCaller(t *testing.T) {
+	frozen := patterntest.CallStory{Name: "a caller is frozen while it dials", Reason: "its patience ends meanwhile", Play: func(w *patterntest.CallWorld) {
+		phone := w.Caller("phone")
+		w.Net.Inject(0, 20*time.Second, sim.Pause(phone.Host))
+		w.Net.Inject(10*time.Second, 20*time.Second, sim.Pause(phone.Host))
+		w.AskEvery(time.Second, 1, patterntest.Question{})
+		w.Sleep(time.Minute)
+	}}
+	require.Empty(t, judgeCall(t, line{}.on, frozen))
+	breaches := judgeCall(t, func(n *sim.Network) patterntest.Service {
+		s := line{}.on(n)
+		client := s.Client
+		s.Client = func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
+			ask := client(ctx, h, servers...)
+			return func(ctx context.Context, r patterntest.Request) (string, error) {
+				defer time.Sleep(2 * time.Second)
+				return ask(ctx, r)
+			}
+		}
+		return s
+	}, frozen)
+	require.Equal(t, []patterntest.Promise{patterntest.Truthful}, promises(breaches))
+	require.Regexp(t, pattern("c1, asked by phone at 1ms, ended at 32.0*s, although it waits only until 10.001s*"), breaches[0].Text)
 }
 
 // What a story cost is what its callers were told, and what the application did.

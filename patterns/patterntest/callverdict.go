@@ -74,12 +74,12 @@ func (w *CallWorld) judgeOutcome(x *call, f *findings) {
 		return
 	}
 	if !x.ended {
-		if x.wait+w.overtime() < w.Net.Elapsed() {
+		if w.patience(x) < w.Net.Elapsed() {
 			f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, has not ended, although it waits only until %v", id, who, x.at, x.wait)
 		}
 		return
 	}
-	if x.end() > x.wait+w.overtime() {
+	if x.end() > w.patience(x) {
 		f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, ended at %v, although it waits only until %v", id, who, x.at, x.end(), x.wait)
 	}
 	effects := x.of.effects()
@@ -376,18 +376,14 @@ func (w *CallWorld) aliveWithin(p *Peer, from time.Duration) (count int) {
 // silentSince returns since when a client has sent nothing, as of a time, or of when it was frozen if that ended within the second before or after. Its
 // kernel speaks meanwhile.
 func (w *CallWorld) silentSince(p *Peer, at time.Duration) (silent time.Duration) {
-	frozen := time.Duration(-1) // since when
+	frozen := w.pauses(p.Name)
+	for _, f := range frozen {
+		if f.from < at+time.Second && f.to < at+time.Second && f.to+time.Second >= at {
+			return f.from
+		}
+	}
 	for e := range w.Net.Trace().Events() {
-		switch {
-		case e.From != p.Name || e.At >= at+time.Second:
-		case e.Kind == sim.Noted && e.Note == "pause":
-			frozen = e.At
-		case e.Kind == sim.Noted && e.Note == "resume":
-			if frozen >= 0 && e.At+time.Second >= at {
-				return frozen
-			}
-			frozen = -1
-		case e.Kind == sim.Sent && e.At < at && frozen < 0:
+		if e.Kind == sim.Sent && e.From == p.Name && e.At < at && !slices.ContainsFunc(frozen, func(f stretch) bool { return f.from <= e.At && e.At < f.to }) {
 			silent = e.At
 		}
 	}
