@@ -21,7 +21,7 @@ func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 func TestDelivery(t *testing.T) {
 	scenario.Delivery(t, "pubsub",
 		scenario.Variant{Name: "memory", System: published, Options: scenario.Pieces()},
-		scenario.Variant{Name: "store", System: publishedWithStore, Options: scenario.Pieces()},
+		scenario.Variant{Name: "store", System: publishedWithStore, Options: append(scenario.OtherStore(scenario.Subscriptions...), scenario.Pieces()...)},
 		scenario.Variant{Name: "by name", System: publishedByName, Options: twoSubscriptions()},
 	)
 }

@@ -84,12 +84,12 @@ func Delivery(t *testing.T, pattern string, all ...Variant) {
 	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Delivery(t, v.System, v.Options...) })
 }
 
-// OtherStore is for a variant that has its log on disk. Both logs pass one conformance suite
-// of package eventlog, and how many clients a server has is no concern of its log, so that
-// the stories with many clients are left to the variant in memory.
-func OtherStore() []patterntest.Option {
-	return leave("a log on disk does not know how many clients there are", func(name string) bool {
-		return !slices.Contains(manyClients, name)
+// OtherStore is for a variant that has its log on disk. Both logs pass one conformance suite of package eventlog, and what becomes of
+// packets and how many clients there are is no concern of a log. It goes through what is read from the log, and through the ends of servers;
+// with more, through these stories too.
+func OtherStore(more ...string) []patterntest.Option {
+	return leave("a log on disk does not know of links and clients", func(name string) bool {
+		return slices.Contains(otherLog, name) || slices.Contains(more, name)
 	})
 }
 
@@ -122,11 +122,54 @@ var ByName = []string{
 	"out of reach for 20m0s",
 }
 
-var manyClients = []string{
-	"one client of three does not read",
-	"a hundred clients lose the server at once",
-	"a hundred clients are sent away",
-	"fifty clients hear of one event",
+var otherLog = []string{
+	"a quiet day",
+	"events at one instant",
+	"events of all kinds",
+	"events of any bytes",
+	"events of any size",
+	"a long run",
+	"an event after many others",
+	"ten publishers at once",
+	"out of reach for 20m0s",
+	"away for a week",
+	"events come while the client comes back",
+	"the client leaves and comes back",
+	"the server crashes and comes back",
+	"the server crashes right after it accepted",
+	"the server loses power and comes back",
+	"the server restarts while the client is away",
+	"the server restarts before the client's first event",
+	"the server restarts ten times",
+	"the server is gone for ten minutes",
+	"the server is redeployed ten times",
+	"events come while the server is redeployed",
+	"events expire while the client is away",
+	"events expire in any order",
+	"the server restarts before a publisher hears the answer",
+}
+
+// Subscriptions are the stories in which what a server keeps of its subscribers matters: what they have acknowledged, and what is at work.
+var Subscriptions = []string{
+	"the same text again",
+	"the answer is lost",
+	"the server is frozen for a minute",
+	"the server is redeployed while a client does not read",
+	"the client restarts",
+	"the client crashes while events come",
+	"the client leaves before its first event",
+	"the client leaves while events come",
+	"the client comes and goes many times",
+	"three clients of six come and go",
+	"events for one client alone, which is away",
+	"three workers share the events",
+	"workers come and go",
+	"workers die, stall and are cut off",
+	"a handler fails now and then",
+	"an event that nobody can handle",
+	"a handler hangs",
+	"publishers whose answers are lost",
+	"a publisher crashes before it hears the answer",
 }
 
 var otherBytes = []string{

@@ -16,12 +16,13 @@ func TestTheStoriesOfVariantsAreStories(t *testing.T) {
 	for _, story := range patterntest.Stories() {
 		names = append(names, story.Name)
 	}
-	for _, name := range slices.Concat(manyClients, otherBytes) {
+	for _, name := range slices.Concat(otherLog, Subscriptions, otherBytes, ByName) {
 		require.Contains(t, names, name)
 	}
 	t.Setenv("SQUALL_SEEDS", "2")
 	require.Empty(t, OtherStore())
 	t.Setenv("SQUALL_SEEDS", "")
-	require.Len(t, OtherStore(), len(manyClients))
+	require.Len(t, OtherStore(), len(names)-len(otherLog))
+	require.Len(t, OtherStore(Subscriptions...), len(names)-len(otherLog)-len(Subscriptions))
 	require.Len(t, OtherEncoding(), len(names)-len(otherBytes))
 }
