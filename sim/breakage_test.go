@@ -196,6 +196,39 @@ func TestBreakThatMeetsNothing(t *testing.T) {
 	})
 }
 
+// Three datagrams come at one instant, over two links, and the server crashes at the first: the others come to a server that is down,
+// at the same instant, each once.
+func TestWhatComesWithAPacketAtWhichSomethingBreaks(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		phone, server, r := n.Host("phone"), n.Host("server"), n.Router("r")
+		n.Link(phone, r, netem.Config{Delay: 5 * ms})
+		n.Link(r, server, netem.Config{Delay: 5 * ms})
+		n.Inject(0, 0, sim.Break(n, sim.ReceiverCrashesBefore, sim.Place{From: "phone", To: "server", Kind: sim.UDP, Nth: 1})).MustFire()
+		_, err := server.ListenPacket("udp", ":1")
+		require.NoError(t, err)
+		out, err := phone.ListenPacket("udp", ":1")
+		require.NoError(t, err)
+		time.Sleep(ms)
+		for range 3 {
+			_, err := out.WriteTo([]byte("x"), &net.UDPAddr{IP: server.Addr().AsSlice(), Port: 1})
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Second)
+		var came, answered []time.Duration
+		for e := range n.Trace().Events() {
+			switch {
+			case e.Kind == sim.Delivered && e.Protocol == "udp":
+				came = append(came, e.At)
+			case e.Kind == sim.Sent && e.Protocol == "icmp":
+				answered = append(answered, e.At)
+			}
+		}
+		at := 11 * ms // they are sent at 1 ms, and the links take 5 ms each
+		require.Equal(t, []time.Duration{at, at, at}, came)
+		require.Equal(t, []time.Duration{at, at, at}, answered, "no socket is open at the port any more")
+	})
+}
+
 // Something else may break at the packet that overtakes another. Of three datagrams the first is overtaken.
 func TestWhatOvertakesMayBreakItself(t *testing.T) {
 	at := func(nth int) sim.Place { return sim.Place{From: "phone", To: "server", Kind: sim.UDP, Nth: nth} }

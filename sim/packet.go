@@ -297,9 +297,11 @@ func (n *Network) deliver(now int64, head *packet, join bool) {
 	var joined tcp.Joined
 	for pkt := head; pkt != nil; {
 		pkt.hop = hop
-		if to := n.receiver(pkt); to != nil && !join && pkt.leaves.then == nil && pkt.seg.Run() > 1 {
+		if to := n.receiver(pkt); to != nil && !join && pkt.seg.Run() > 1 {
 			c = to
-			pkt = n.receiveRun(now, pkt, c)
+			next := pkt.train.next
+			n.receiveRun(now, pkt, c)
+			pkt = next
 			continue
 		}
 		next := n.pool.behind(pkt)
@@ -350,29 +352,23 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn, more bool) {
 	}
 }
 
-// receiveRun is receive for a run of segments. It returns what is behind those that c took.
-func (n *Network) receiveRun(now int64, pkt *packet, c *TCPConn) (next *packet) {
+// receiveRun is receive for a run of segments, at which nothing breaks: they are none where that could be (see unconcerned). None of them
+// ends c, which at most comes to the peer's FIN in the midst of them.
+func (n *Network) receiveRun(now int64, pkt *packet, c *TCPConn) {
 	c.log.hears(pkt.flow.log)
 	m, stats := c.tcp(), &pkt.pipes[pkt.hop].stats
 	m.SetMTU(c.flow.path.mtu(now))
 	var r record
 	pkt.describe(&r, now, Delivered)
-	for {
+	for more := true; more; more = pkt.advance(&r) {
 		stats.Delivered++
 		n.log.trace.repeat(&r, pkt.way.hash)
 		m.InputPart(tcp.Time(now), pkt.seg, false)
 		if !m.OnlyReadable() {
 			c.settle()
 		}
-		if !pkt.advance(&r) {
-			next = pkt.train.next
-			n.pool.free(pkt)
-			return next
-		}
-		if c.gone || m.State() != tcp.Established {
-			return pkt
-		}
 	}
+	n.pool.free(pkt)
 }
 
 // forward puts a train on the next pipe as a whole, unless something may happen to

@@ -19,11 +19,8 @@ import (
 func TestRunsAreTheirSegments(t *testing.T) {
 	runs := 0
 	for seed := range uint64(9) {
-		account := func(oneByOne bool) (account string) {
-			require.NoError(t, sim.Try(t, func(n *sim.Network) error {
-				if oneByOne {
-					n.OneByOne()
-				}
+		account := func(oneByOne bool) string {
+			return accountOf(t, oneByOne, func(n *sim.Network) {
 				p := bulkBothWays{routers: int(seed % 3), r: rand.New(rand.NewPCG(seed, 3)), n: n}
 				p.run(t)
 				if !oneByOne {
@@ -31,21 +28,106 @@ func TestRunsAreTheirSegments(t *testing.T) {
 				} else {
 					require.Zero(t, p.runs)
 				}
-				var b strings.Builder
-				for e := range n.Trace().Events() {
-					fmt.Fprintf(&b, "%v, %d bytes, content %08x\n", e, e.Size, e.Content)
-				}
-				for _, l := range n.Stats().Links {
-					fmt.Fprintf(&b, "%#v\n", l)
-				}
-				account = b.String()
-				return nil
-			}, sim.Seed(seed)))
-			return account
+			}, sim.Seed(seed))
 		}
 		require.NoError(t, sameRun("the network with runs", account(true), account(false)), "seed %d", seed)
 	}
 	require.Greater(t, runs, 100, "nearly nothing was a run")
+}
+
+// accountOf is all that a network can tell of a program.
+func accountOf(t *testing.T, oneByOne bool, program func(n *sim.Network), opts ...sim.Option) (account string) {
+	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+		if oneByOne {
+			n.OneByOne()
+		}
+		program(n)
+		var b strings.Builder
+		for e := range n.Trace().Events() {
+			fmt.Fprintf(&b, "%v, %d bytes, content %08x\n", e, e.Size, e.Content)
+		}
+		for _, l := range n.Stats().Links {
+			fmt.Fprintf(&b, "%#v\n", l)
+		}
+		account = b.String()
+		return nil
+	}, opts...))
+	return account
+}
+
+// warmBytes are those after which a connection sends large buffers.
+const warmBytes = 300_000
+
+// warmPair is a connection between two hosts that are 200 µs or so apart, which has carried warmBytes just now; the peer reads all.
+// ended is when it has read the end.
+func warmPair(t *testing.T, n *sim.Network, a, b *sim.Host) (c *sim.TCPConn, ended *time.Duration) {
+	l, err := b.Listen("tcp", ":7")
+	require.NoError(t, err)
+	d, err := a.Dial("tcp", "b:7")
+	require.NoError(t, err)
+	s, err := l.Accept()
+	require.NoError(t, err)
+	ended = new(time.Duration)
+	go func() {
+		_, err := io.Copy(io.Discard, s)
+		require.NoError(t, err)
+		*ended = n.Elapsed()
+	}()
+	_, err = d.Write(make([]byte, warmBytes))
+	require.NoError(t, err)
+	time.Sleep(50 * time.Millisecond)
+	return d.(*sim.TCPConn), ended
+}
+
+// The second segment of a flight, the first of a run, fills a gap before the peer's FIN, which came earlier: the rest of the run comes
+// to a connection that is in CLOSE_WAIT.
+func TestRunThatMeetsItsEnd(t *testing.T) {
+	account := func(oneByOne bool) string {
+		return accountOf(t, oneByOne, func(n *sim.Network) {
+			a, b := n.Host("a"), n.Host("b")
+			link := n.Link(a, b, netem.Config{Delay: 100 * time.Microsecond})
+			c, ended := warmPair(t, n, a, b)
+			link.Set(netem.Config{Delay: 100 * time.Millisecond})
+			c.Write(make([]byte, 8*1448))
+			written := n.Elapsed()
+			time.Sleep(time.Millisecond)
+			require.Equal(t, oneByOne, n.Runs() == 0)
+			// What is sent from now on, again or for the first time, comes before that, but for the first two segments of it.
+			link.Set(netem.Config{Delay: time.Millisecond})
+			n.Inject(0, 0, sim.Drop(link, sim.Packets{From: a, Kind: sim.Data, Where: func(e sim.Event) bool { return e.Seq < 1+warmBytes+2*1448 }})).MustFire()
+			c.Write(make([]byte, 20*1448))
+			c.CloseWrite()
+			time.Sleep(time.Minute)
+			require.Equal(t, written+100*time.Millisecond, *ended)
+		})
+	}
+	require.NoError(t, sameRun("the network with runs", account(true), account(false)))
+}
+
+// A run takes as many random draws of each link as its segments: what comes after it is lost alike.
+func TestRunsTakeTheirDraws(t *testing.T) {
+	account := func(oneByOne bool) string {
+		return accountOf(t, oneByOne, func(n *sim.Network) {
+			a, b, r := n.Host("a"), n.Host("b"), n.Router("r")
+			links := []*sim.Link{n.Link(a, r, netem.Config{Delay: 50 * time.Microsecond}), n.Link(r, b, netem.Config{Delay: 50 * time.Microsecond})}
+			c, ended := warmPair(t, n, a, b)
+			for _, l := range links {
+				l.Set(netem.Config{Delay: time.Millisecond})
+			}
+			c.Write(make([]byte, 60_000))
+			time.Sleep(500 * time.Microsecond)
+			require.Equal(t, oneByOne, n.Runs() == 0)
+			time.Sleep(20 * time.Millisecond)
+			for _, l := range links {
+				l.Set(netem.Config{Delay: time.Millisecond, Loss: netem.Bernoulli(0.2)})
+			}
+			c.Write(make([]byte, 60_000))
+			c.CloseWrite()
+			time.Sleep(time.Minute)
+			require.NotZero(t, *ended)
+		})
+	}
+	require.NoError(t, sameRun("the network with runs", account(true), account(false)))
 }
 
 // bulkBothWays is large writes in both directions over links in a row, with trouble.

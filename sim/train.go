@@ -24,11 +24,19 @@ type news struct {
 
 // uncouple makes pkt a train of its own.
 func (pkt *packet) uncouple() {
-	pkt.train = train{last: pkt, packets: 1, bytes: pkt.size, largest: pkt.size}
+	pkt.train = train{last: pkt, largest: pkt.size}
+	pkt.train.count(pkt)
+}
+
+// count adds what is alone in a packet.
+func (t *train) count(pkt *packet) {
+	t.packets++
+	t.bytes += pkt.size
 	if pkt.proto == protoTCP && pkt.frag.whole == nil {
-		pkt.train.news = newsOf(pkt.seg)
+		t.news = t.news.and(newsOf(pkt.seg))
 		if count := pkt.seg.Run(); count > 1 {
-			pkt.train.packets, pkt.train.bytes = count, pkt.runSize(count)
+			t.packets += count - 1
+			t.bytes += pkt.runSize(count) - pkt.size
 		}
 	}
 }
@@ -39,16 +47,8 @@ func (pkt *packet) follow(next *packet) {
 	next.train.next = nil
 	t.last.train.next = next
 	t.last = next
-	t.packets++
-	t.bytes += next.size
 	t.largest = max(t.largest, next.size)
-	if next.proto == protoTCP && next.frag.whole == nil {
-		t.news = t.news.and(newsOf(next.seg))
-		if count := next.seg.Run(); count > 1 {
-			t.packets += count - 1
-			t.bytes += next.runSize(count) - next.size
-		}
-	}
+	t.count(next)
 }
 
 // behind is the packet behind pkt in its train, which is a packet of its own then, if it was part of a run.
