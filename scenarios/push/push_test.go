@@ -127,6 +127,7 @@ var scenarios = []scenario.Row{
 
 	// Push: clients that are slow, dead or many.
 	{Name: "PU-11 a client that never reads", Reason: "it must not hold up the others (nats-io/nats-server#2631)",
+		Races: "how many of the acknowledgements that come in one piece, once it reads, the server has seen when it writes",
 		Story: scenario.Contract(pushed, func(w *patterntest.World) {
 			deaf := w.Client("deaf")
 			w.PromptFor(w.Client("one"), w.Client("two"))
