@@ -127,13 +127,22 @@ func (d *dispatcher) deadLetters(now time.Time) error {
 }
 
 // read takes in a page of the log, if there is room for more. It reports whether there
-// may be another.
+// may be another. Where the log cannot go on it reads from where it can, so that what is told of that and the
+// first messages after it are sent together.
 func (d *dispatcher) read() (more bool, err error) {
+	for again := true; again && err == nil; {
+		more, again, err = d.readPage()
+	}
+	return more, err
+}
+
+// readPage reports besides whether the page was none, and the place to read from is another one now.
+func (d *dispatcher) readPage() (more, moved bool, err error) {
 	d.mu.Lock()
 	wanted, from := d.g.wantsMore(), eventlog.Cursor{Epoch: d.epoch, Offset: d.g.next}
 	d.mu.Unlock()
 	if !wanted {
-		return false, nil
+		return false, false, nil
 	}
 	q := eventlog.Query{MaxEntries: pageEntries, MaxBytes: pageBytes}
 	if !isWild(d.options.Filter) {
@@ -141,18 +150,18 @@ func (d *dispatcher) read() (more bool, err error) {
 	}
 	page, err := d.b.Log.After(from, q)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if page.Reset != "" {
 		d.restart(page)
-		return true, nil
+		return true, true, nil
 	}
 	d.recent, d.recentTo = page.Entries, page.Next.Offset
 	for i := range page.Entries {
 		if !d.g.wantsMore() {
-			return true, nil // the rest of the page is read again
+			return true, false, nil // the rest of the page is read again
 		}
 		f, wanted := d.flight(&page.Entries[i])
 		if !wanted {
@@ -169,7 +178,7 @@ func (d *dispatcher) read() (more bool, err error) {
 	if !page.More {
 		d.g.caughtUp()
 	}
-	return page.More, nil
+	return page.More, false, nil
 }
 
 // restart goes on where the log can.
