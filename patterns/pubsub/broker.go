@@ -179,7 +179,7 @@ func (b *Broker) open() error {
 	for _, r := range records {
 		d := newDispatcher(b, r.name, r.options, eventlog.Cursor{})
 		d.restore(&r.state)
-		b.start(d)
+		b.start(d, false)
 	}
 	return nil
 }
@@ -210,10 +210,19 @@ func (b *Broker) remember() error {
 	}
 }
 
-// start runs a dispatcher. The caller has b.mu.
-func (b *Broker) start(d *dispatcher) {
+// start runs a dispatcher; one that is new begins when its first member has joined, which wakes it, so that the
+// member's answer is sent with what the first round finds. The caller has b.mu.
+func (b *Broker) start(d *dispatcher, isNew bool) {
 	b.dispatchers[d.key] = d
-	b.running.Go(d.run)
+	b.running.Go(func() {
+		if isNew {
+			select {
+			case <-d.wake:
+			case <-d.stop:
+			}
+		}
+		d.run()
+	})
 }
 
 // Publish stores a message. When it returns, every subscription that exists and whose

@@ -448,6 +448,6 @@ func (b *Broker) dispatcher(s *session, sub uint64, o SubscribeOptions, ahead bo
 			return nil, &failure{err}
 		}
 	}
-	b.start(d)
+	b.start(d, true)
 	return d, nil
 }
