@@ -191,7 +191,7 @@ var brokenReplicas = []callFlaw{
 	{"the client avoids no replica for being slow", three(office{once: func(c *officeClient, ctx context.Context, server string, r patterntest.Request) (string, error) {
 		answer, err := c.once(ctx, server, r)
 		if ctx.Err() != nil {
-			return "", errors.New("slow") // which is not held against the server
+			return "", errAttempt{errors.New("slow"), time.Nanosecond, true} // which, as one that says when to come back, is not held against the server
 		}
 		return answer, err
 	}, claims: noRetries}).on, "one replica is slow", patterntest.Isolated, "*, was *, although of the replicas server alone was sick, for 10s*"},

@@ -92,7 +92,9 @@ var brokenStreams = []callFlaw{
 	{"the client asks again for what is missing of a stream, and takes it from its beginning", office{claims: noRetries, asks: func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {
 		answer, err := tryOnce(c, ctx, r)
 		if r.Into != nil && err != nil && !errors.Is(err, patterntest.ErrNotExecuted) && ctx.Err() == nil {
-			return tryOnce(c, ctx, r)
+			if answer, err = tryOnce(c, ctx, r); err != nil {
+				err = said(err, true)
+			}
 		}
 		return answer, err
 	}}.on, "streams are cut short", patterntest.Whole, "phone got until * \"part * of answer * to *\" in place of part * of the answer to * (and * more)"},

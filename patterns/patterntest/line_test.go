@@ -319,7 +319,11 @@ func (c *lineClient) ask(ctx context.Context, r patterntest.Request) (string, er
 		return f.Data, nil
 	case <-k.gone:
 		if c.line.again && ctx.Err() == nil {
-			return c.ask(ctx, r)
+			answer, err := c.ask(ctx, r)
+			if err != nil {
+				err = said(err, true)
+			}
+			return answer, err
 		}
 		return "", errors.New("the line is cut")
 	case <-patience:
