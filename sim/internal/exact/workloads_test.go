@@ -73,7 +73,7 @@ func TestWorkloadsRepeat(t *testing.T) {
 					schedule, trace = exact.Now(), fmt.Sprintf("%016x", n.Trace().Hash())
 					return err
 				}))
-				got := fmt.Sprintf("trace %s, schedule %016x of %d turns, came:\n%s", trace, schedule.Hash, schedule.Turns, came.text.String())
+				got := fmt.Sprintf("trace %s, schedule %016x of %d turns, %d forced, came:\n%s", trace, schedule.Hash, schedule.Turns, schedule.Forced, came.text.String())
 				if i == 0 {
 					first = got
 				}
