@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -144,6 +145,12 @@ func thisGoroutine() (id, bubble string) {
 // thisBubble returns the number of the bubble of the goroutine that calls, or "". In a bubble instants have no reading of
 // a monotonic clock: so who has one need not look at its stack.
 func thisBubble() string {
+	if exact.Enabled {
+		if id := exact.BubbleID(); id != 0 {
+			return strconv.FormatUint(id, 10)
+		}
+		return ""
+	}
 	if now := time.Now(); now != now.Round(0) {
 		return ""
 	}

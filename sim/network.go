@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"github.com/squall-sim/squall/netem"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -10,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // A Network is a set of hosts, the links between them, and the clock by which
@@ -68,6 +70,9 @@ func New(opts ...Option) *Network {
 	return newNetwork(false, opts)
 }
 
+// defaultTCP is what hosts have unless something says otherwise. Nothing changes it.
+var defaultTCP, _ = TCPConfig{}.complete()
+
 func newNetwork(bubble bool, opts []Option) *Network {
 	n := &Network{
 		clock:     clock{start: time.Now(), virtual: bubble, released: -1, alarm: never},
@@ -92,7 +97,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	n.clock.startNano = n.clock.start.UnixNano()
 	n.conf.seed = 1
 	n.conf.limit = defaultLimit
-	n.conf.tcp, _ = TCPConfig{}.complete()
+	n.conf.tcp = defaultTCP
 	for _, o := range opts {
 		o(&n.conf)
 	}
@@ -196,8 +201,11 @@ func (n *Network) Elapsed() time.Duration {
 func (n *Network) now() int64 { return n.clock.now() }
 
 func (c *clock) now() int64 {
-	if c.virtual { // no monotonic clock there: less to do than time.Since has
-		return networkTime().UnixNano() - c.startNano
+	if c.virtual {
+		if ns := exact.Time(); ns != 0 {
+			return ns - c.startNano
+		}
+		return networkTime().UnixNano() - c.startNano // no monotonic clock there: less to do than time.Since has
 	}
 	return int64(time.Since(c.start))
 }

@@ -155,3 +155,50 @@ func TestDeadlinesAreExactAmongSlowGoroutines(t *testing.T) {
 		return nil
 	})
 }
+
+// Of a program in which somebody always computes, Wait would never come to an end, and no rule would be looked at: so from 17 ms on nobody
+// is slow any more, until they had their turn. A goroutine that was away before is back a millisecond later.
+func TestRestComesThoughSomebodyIsAlwaysSlow(t *testing.T) {
+	sim.NeedExact(t)
+	sim.SetPolicy(t, "slow:1")
+	require.NoError(t, sim.Try(t, func(n *sim.Network) error {
+		web, phone := n.Host("web"), n.Host("phone")
+		n.Link(web, phone, netem.Config{Delay: 20 * time.Millisecond})
+		web.ServeHTTP(":80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		var looks, work atomic.Int64
+		n.Always("it is looked at", func() error {
+			looks.Add(1)
+			return nil
+		})
+		ctx, cancel := context.WithCancel(context.Background())
+		var all sync.WaitGroup
+		for range 60 {
+			all.Go(func() { // each is away half of the time, or more
+				for ctx.Err() == nil {
+					work.Add(1)
+					time.Sleep(50 * time.Microsecond)
+				}
+			})
+		}
+		begun := n.Elapsed()
+		synctest.Wait()
+		waited := n.Elapsed() - begun
+		resp, err := phone.HTTPClient().Get("http://web/")
+		if err == nil {
+			resp.Body.Close()
+		}
+		time.Sleep(30 * time.Millisecond)
+		looked := looks.Load()
+		cancel()
+		all.Wait()
+		switch {
+		case err != nil:
+			return err
+		case waited < 16777216 || waited > 16777216+1048576+50_000+1000: // 2^24 ns, and 2^20 ns of one who is away then
+			return fmt.Errorf("Wait took %v", waited)
+		case looked == 0:
+			return errors.New("no rule was looked at in 30 ms")
+		}
+		return nil
+	}, sim.Limit(10*time.Second)))
+}

@@ -367,8 +367,8 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 		o.trace = n.log.trace
 		run.network.Store(n)
 		bubbles.Store(n.harness.bubbleID, n)
-		t.Cleanup(func() { bubbles.Delete(n.harness.bubbleID) })
 		t.Cleanup(func() { // after those of f
+			defer bubbles.Delete(n.harness.bubbleID)
 			problems = append(problems, n.finish()...)
 			if !exact.Enabled {
 				run.ballast.end()

@@ -29,7 +29,7 @@ type watchdog struct {
 func newWatchdog(run *bubbleRun) *watchdog {
 	d := &watchdog{run: run, done: make(chan struct{})}
 	d.all.Add(1)
-	d.begin = time.AfterFunc(looksFirst, func() {
+	d.begin = time.AfterFunc(max(looksFirst, looksLeast()), func() {
 		defer d.all.Done()
 		d.all.Add(1)
 		go func() { // not by d.all.Go, with which goroutines of a program begin as well: see nobodyInTheProcess
@@ -56,6 +56,7 @@ const (
 	looksFirst = time.Millisecond       // at others at first,
 	looksRare  = 16 * time.Millisecond  // and later
 	looksBusy  = time.Second            // at a crowd of which some always run
+	looksExact = 100 * time.Millisecond // in exact mode, where no bubble freezes because of its own locks: what is left to be found takes seconds
 
 	// A goroutine that has waited for a sync.Mutex for a millisecond is handed it directly once
 	// it has failed to get it, and not before. So every goroutine that waits in a frozen bubble
@@ -116,8 +117,16 @@ func (d *watchdog) watchClock() {
 				runtime.Gosched()
 			}
 		}
-		timer.Reset(w.pause)
+		timer.Reset(max(w.pause, looksLeast()))
 	}
+}
+
+// looksLeast is the shortest time between two looks. Each wakes a processor.
+func looksLeast() time.Duration {
+	if exact.Enabled {
+		return looksExact
+	}
+	return 0
 }
 
 // clockWatch is what watchClock remembers.

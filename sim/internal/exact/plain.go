@@ -16,6 +16,12 @@ func Now() Schedule { return Schedule{} }
 // Goroutines is 0.
 func Goroutines() int { return 0 }
 
+// BubbleID is 0.
+func BubbleID() uint64 { return 0 }
+
+// Time is 0.
+func Time() int64 { return 0 }
+
 // AwaitTurn does nothing.
 func AwaitTurn() {}
 

@@ -24,6 +24,12 @@ func Now() Schedule {
 // Goroutines is how many goroutines the bubble of the calling one has, those that run it included; 0 if it is not scheduled.
 func Goroutines() int { return int(squallGoroutines()) }
 
+// BubbleID is the number of the calling goroutine's bubble, scheduled or not, as stack dumps have it; 0 outside bubbles.
+func BubbleID() uint64 { return squallBubbleID() }
+
+// Time is what the clock of the calling goroutine's bubble shows, in nanoseconds since 1970; 0 outside bubbles.
+func Time() int64 { return squallTime() }
+
 // AwaitTurn blocks the calling goroutine, the network's, until all goroutines of its bubble are blocked, at this very instant if
 // [AskTurn] was called, or at that of [SetAlarm], to which the clock is moved. The program's timers of an instant come first, and so does,
 // before the clock is moved, who is in synctest.Wait.
@@ -75,6 +81,12 @@ func Note(decisions []uint64) { squallNote(decisions) }
 
 // Beginning is that of the program's code.
 func Beginning() uintptr { return squallBeginning() }
+
+//go:linkname squallBubbleID runtime.squallBubbleID
+func squallBubbleID() uint64
+
+//go:linkname squallTime runtime.squallTime
+func squallTime() int64
 
 //go:linkname squallAwaitTurn runtime.squallAwaitTurn
 func squallAwaitTurn()
