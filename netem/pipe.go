@@ -9,7 +9,6 @@ import (
 // loss model remembers. It is not safe for concurrent use.
 type Pipe struct {
 	cfg       Config
-	jitter    Distribution // nil without Jitter
 	duplicate threshold
 	reorder   threshold
 	corrupt   threshold
@@ -77,13 +76,6 @@ func (p *Pipe) configure(cfg Config) error {
 		p.loss = lossState{}
 	}
 	p.cfg = cfg.own()
-	p.jitter = nil
-	if cfg.Jitter > 0 || cfg.Distribution != nil {
-		p.jitter = p.cfg.Distribution
-		if p.jitter == nil {
-			p.jitter = Uniform
-		}
-	}
 	p.duplicate = thresholdOf(cfg.Duplicate)
 	p.reorder = thresholdOf(cfg.Reorder)
 	p.corrupt = thresholdOf(cfg.Corrupt)
@@ -155,16 +147,27 @@ func (p *Pipe) lastDeparture() time.Duration {
 // Config returns the configuration last set.
 func (p *Pipe) Config() Config { return p.cfg.own() }
 
+// jitter is what is drawn for each packet, or nil.
+func (p *Pipe) jitter() Distribution {
+	switch {
+	case p.cfg.Distribution != nil:
+		return p.cfg.Distribution
+	case p.cfg.Jitter > 0:
+		return Uniform
+	}
+	return nil
+}
+
 // Floor returns the least time that any packet takes from its entry to its arrival,
 // whatever is drawn for it.
 func (p *Pipe) Floor() time.Duration {
 	switch c := &p.cfg; {
 	case c.Reorder > 0:
 		return 0
-	case p.jitter == nil:
+	case p.jitter() == nil:
 		return c.Delay
 	default:
-		least, _, known := bounds(p.jitter, c.Jitter)
+		least, _, known := bounds(p.jitter(), c.Jitter)
 		if !known {
 			return 0
 		}
@@ -175,10 +178,10 @@ func (p *Pipe) Floor() time.Duration {
 // Ceiling returns the most time that the Delay and Jitter of a packet take; ok is false if a
 // Distribution of the user's own does not tell. Waiting comes on top.
 func (p *Pipe) Ceiling() (most time.Duration, ok bool) {
-	if p.jitter == nil {
+	if p.jitter() == nil {
 		return p.cfg.Delay, true
 	}
-	_, most, ok = bounds(p.jitter, p.cfg.Jitter)
+	_, most, ok = bounds(p.jitter(), p.cfg.Jitter)
 	return p.cfg.Delay + max(0, most), ok
 }
 
@@ -396,16 +399,16 @@ func (p *Pipe) propagate(q *queued) time.Duration {
 		return q.departure
 	}
 	delay, late := p.cfg.Delay, q.kind == copied && p.cfg.Copies.Delay > 0
-	if p.jitter != nil {
+	if jitter := p.jitter(); jitter != nil {
 		u := q.jitter
 		if q.kind == ordinary && u == 0 {
 			u = q.draws.lane(laneJitter)
 		}
 		var offset time.Duration
 		if p.cfg.Correlation.Biased {
-			offset = tcOffset(p.jitter, u, p.cfg.Jitter)
+			offset = tcOffset(jitter, u, p.cfg.Jitter)
 		} else {
-			offset = p.jitter.Offset(u, p.cfg.Jitter)
+			offset = jitter.Offset(u, p.cfg.Jitter)
 		}
 		// An offset may be anything.
 		delay += min(max(offset, -delay), endOfTime-delay)

@@ -144,7 +144,7 @@ func (d *dialing) ephemeralPort(addr netip.Addr) uint16 {
 	h := d.host
 	for i := range h.table.ports.count() {
 		p := h.table.ports.nth(d.nth + i)
-		if h.table.conns.get(ends{netip.AddrPortFrom(addr, p), d.dest}) == nil && len(h.table.listeners[p]) == 0 {
+		if h.table.conns.get(ends{netip.AddrPortFrom(addr, p), d.dest}) == nil && len(h.table.listeners.at(p)) == 0 {
 			return p
 		}
 	}
@@ -184,7 +184,7 @@ func (d *dialing) bound() string {
 // listensOn says whether a socket listens on a port of an address of h; an unspecified one is all that a socket of
 // the network takes.
 func (h *Host) listensOn(network string, addr netip.Addr, port uint16) bool {
-	return slices.ContainsFunc(h.table.listeners[port], func(l *TCPListener) bool { return overlap(l.network, l.local.Addr(), network, addr) })
+	return slices.ContainsFunc(h.table.listeners.at(port), func(l *TCPListener) bool { return overlap(l.network, l.local.Addr(), network, addr) })
 }
 
 // finish decides the attempt, and lets the caller know in its turn; err is nil if it

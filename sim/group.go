@@ -75,7 +75,7 @@ func (h *Host) openGroup(network string, six bool, group netip.Addr, port uint16
 	u.groups.silent = true
 	if err := u.join(group); err != nil {
 		u.shut()
-		unlist(h.table.udp, u.local.Port(), u)
+		h.table.udp.remove(u.local.Port(), u)
 		return nil, err
 	}
 	return u, nil
@@ -223,10 +223,8 @@ func (h *Host) inGroup(group netip.Addr) bool {
 	in := func(u *UDPConn) bool {
 		return slices.ContainsFunc(u.groups.joined, func(m *membership) bool { return m.group == group && !m.asleep })
 	}
-	for _, sockets := range h.table.udp { // any will do: the order does not matter
-		if slices.ContainsFunc(sockets, in) {
-			return true
-		}
+	if slices.ContainsFunc(h.table.udp.all(), in) {
+		return true
 	}
 	for _, s := range h.pause.leaving {
 		if u, ok := s.(*UDPConn); ok && in(u) {
@@ -265,7 +263,7 @@ func (h *Host) takeForSeveral(now int64, pkt *packet) {
 
 // sockets are those that receive datagrams for to that come from from, in the order in which they were opened.
 func (h *Host) sockets(to, from netip.AddrPort) (all []*UDPConn) {
-	for _, u := range h.table.udp[to.Port()] {
+	for _, u := range h.table.udp.at(to.Port()) {
 		if !u.asleep && u.takes(to, from) {
 			all = append(all, u)
 		}

@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -59,8 +58,8 @@ type programs struct {
 // A socketTable is the sockets of a host.
 type socketTable struct {
 	conns     connTable
-	listeners map[uint16][]*TCPListener
-	udp       map[uint16][]*UDPConn
+	listeners byPort[*TCPListener]
+	udp       byPort[*UDPConn]
 	ports     portRange
 	nextPort  uint16
 	crossings []uint16 // ports of cross traffic
@@ -71,19 +70,6 @@ type dials struct {
 	count    int       // by TCP, to anywhere
 	tcp, udp perTarget // by TCP and by UDP to each destination
 	open     []*dialing
-}
-
-// perTarget counts the attempts to connect to each destination.
-type perTarget map[netip.AddrPort]uint64
-
-// next is how many there were to a destination before this one.
-func (t *perTarget) next(to netip.AddrPort) (nth uint64) {
-	if *t == nil {
-		*t = perTarget{}
-	}
-	nth = (*t)[to]
-	(*t)[to]++
-	return nth
 }
 
 // An access is the access link of a host; nil without.
@@ -211,8 +197,8 @@ func (h *Host) kill(f *Fault, reset bool) {
 	for _, d := range h.attempts() {
 		d.finish(net.ErrClosed)
 	}
-	clear(h.table.listeners)
-	clear(h.table.udp)
+	h.table.listeners.clear()
+	h.table.udp.clear()
 	if !reset {
 		h.table.conns.clear()
 		h.resent = 0
@@ -357,7 +343,7 @@ func (h *Host) holds(socketClosed bool) bool {
 
 // shutSockets closes the sockets that belong to no connection, and counts them.
 func (h *Host) shutSockets() int {
-	listeners, udp := byPort(h.table.listeners), byPort(h.table.udp)
+	listeners, udp := h.table.listeners.all(), h.table.udp.all()
 	for _, l := range listeners {
 		l.shut()
 	}
@@ -365,29 +351,4 @@ func (h *Host) shutSockets() int {
 		u.shut()
 	}
 	return len(listeners) + len(udp)
-}
-
-// byPort returns sockets in the order of their ports.
-func byPort[S any](sockets map[uint16][]S) []S {
-	var all []S
-	for _, port := range slices.Sorted(maps.Keys(sockets)) {
-		all = append(all, sockets[port]...)
-	}
-	return all
-}
-
-// enlist adds a socket to those of its port.
-func enlist[S any](sockets *map[uint16][]S, port uint16, s S) {
-	if *sockets == nil { // most hosts have none of one kind or the other
-		*sockets = map[uint16][]S{}
-	}
-	(*sockets)[port] = append((*sockets)[port], s)
-}
-
-// unlist takes a socket out of those of its port.
-func unlist[S comparable](sockets map[uint16][]S, port uint16, s S) {
-	at := sockets[port]
-	if i := slices.Index(at, s); i >= 0 {
-		sockets[port] = slices.Delete(at, i, i+1)
-	}
 }

@@ -162,7 +162,7 @@ func (n *Network) moved(addr netip.Addr) {
 				c.flow.topology, c.flow.peer = 0, nil
 			}
 		}
-		for _, u := range byPort(h.table.udp) {
+		for _, u := range h.table.udp.all() {
 			for to, f := range u.flows {
 				if to.Addr() == addr {
 					f.path, f.topology = h.pathTo(addr), 0

@@ -71,14 +71,14 @@ func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error
 		return h.listensOn(network, local.Addr(), p) || h.table.conns.uses(network, local.Addr(), p).dialled > 0
 	}
 	if local.Port() == 0 {
-		local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return !taken(p) && len(h.table.listeners[p]) == 0 }))
+		local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return !taken(p) && len(h.table.listeners.at(p)) == 0 }))
 	}
 	if local.Port() == 0 || taken(local.Port()) {
 		return nil, sysError("bind", syscall.EADDRINUSE)
 	}
 	l := newListener(h, network, local)
 	l.fd = h.fds.take()
-	enlist(&h.table.listeners, local.Port(), l)
+	h.table.listeners.add(local.Port(), l)
 	if l.asleep = h.pause.faults != nil; l.asleep {
 		h.pause.asleep = append(h.pause.asleep, l)
 	}
@@ -110,7 +110,7 @@ func (h *Host) freePort(free func(uint16) bool) uint16 {
 
 // listener returns the socket that listens at an address and port.
 func (h *Host) listener(at netip.AddrPort) *TCPListener {
-	for _, l := range h.table.listeners[at.Port()] {
+	for _, l := range h.table.listeners.at(at.Port()) {
 		if !l.asleep && takes(l.network, l.local.Addr(), at.Addr()) {
 			return l
 		}
@@ -209,7 +209,7 @@ func (l *TCPListener) Close() error {
 			return net.ErrClosed
 		}
 		l.shut()
-		unlist(l.host.table.listeners, l.local.Port(), l)
+		l.host.table.listeners.remove(l.local.Port(), l)
 		return nil
 	}))
 }

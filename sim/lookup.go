@@ -36,7 +36,7 @@ func (h *Host) look(ctx context.Context) (net.Conn, error) {
 		}
 		u := newUDPConn(h, "udp", false, netip.AddrPortFrom(loopback, 0), stubResolver)
 		u.fd = h.fds.take()
-		enlist(&h.table.udp, 0, u)
+		h.table.udp.add(0, u)
 		return u, nil
 	})
 	if err == nil && ctx.Err() != nil {
@@ -107,9 +107,9 @@ func (l *lookup) ask(query []byte, asked string, server netip.AddrPort) error {
 			l.in.q.notify(l.n, h)
 			return
 		}
-		unlist(h.table.udp, 0, l.UDPConn)
+		h.table.udp.remove(0, l.UDPConn)
 		l.setPort(port)
-		enlist(&h.table.udp, port, l.UDPConn)
+		h.table.udp.add(port, l.UDPConn)
 		l.transmit(now, datagram{from: l.local, by: by, data: query}, server, l.flowTo(server, way), MTUDiscoverWant, refused != 0)
 	}}, way.lookahead())
 	if refused != 0 {

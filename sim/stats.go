@@ -149,7 +149,7 @@ func (h *Host) netstat() string {
 			fmt.Fprintf(w, "tcp\t\t\t%s\t\t\t\t\n", s.state())
 		}
 	}
-	for _, l := range byPort(h.table.listeners) {
+	for _, l := range h.table.listeners.all() {
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t*\tLISTEN\t\t\t\t\n", len(l.accept), l.backlog, l.local)
 	}
 	for _, c := range h.connections() {
@@ -157,7 +157,7 @@ func (h *Host) netstat() string {
 		fmt.Fprintf(w, "tcp\t%d\t%d\t%v\t%v\t%v\t%v\t%v\t%d\t%d\n", i.ReceiveQueue, i.SendQueue, c.ends.local, c.ends.remote,
 			i.State, i.SRTT.Round(time.Microsecond), i.RTO.Round(time.Microsecond), i.Cwnd, i.Retransmits)
 	}
-	for _, u := range byPort(h.table.udp) {
+	for _, u := range h.table.udp.all() {
 		peer := "*"
 		if u.remote.IsValid() {
 			peer = u.remote.String()

@@ -121,7 +121,7 @@ func (t Traffic) words() string {
 // whose sockets may be about to be closed.
 func freeOnBoth(a, b *Host, last uint16) uint16 {
 	free := func(h *Host, p uint16) bool {
-		return len(h.table.udp[p]) == 0 && len(h.table.listeners[p]) == 0 && !slices.Contains(h.table.crossings, p)
+		return len(h.table.udp.at(p)) == 0 && len(h.table.listeners.at(p)) == 0 && !slices.Contains(h.table.crossings, p)
 	}
 	for p := uint16(discardPort); p < firstEphemeral; p++ {
 		if p != last && free(a, p) && free(b, p) {

@@ -145,7 +145,7 @@ func (h *Host) connect(network string, six bool, local, remote netip.AddrPort, o
 	}
 	if err != nil {
 		u.shut()
-		unlist(h.table.udp, u.local.Port(), u)
+		h.table.udp.remove(u.local.Port(), u)
 		return nil, err
 	}
 	return u, nil
@@ -157,7 +157,7 @@ func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 	nth := h.dials.udp.next(remote)
 	first := mix(addrHash(remote.Addr())^uint64(remote.Port())) % h.table.ports.count()
 	for i := range h.table.ports.count() {
-		if p := h.table.ports.nth(first + nth + i); len(h.table.udp[p]) == 0 {
+		if p := h.table.ports.nth(first + nth + i); len(h.table.udp.at(p)) == 0 {
 			return p
 		}
 	}
@@ -175,12 +175,12 @@ func (h *Host) bindAs(network string, six bool, local, remote netip.AddrPort, sh
 		return nil, err
 	}
 	if local.Port() == 0 {
-		if local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return len(h.table.udp[p]) == 0 })); local.Port() == 0 {
+		if local = netip.AddrPortFrom(local.Addr(), h.freePort(func(p uint16) bool { return len(h.table.udp.at(p)) == 0 })); local.Port() == 0 {
 			return nil, sysError("bind", syscall.EADDRINUSE)
 		}
 	}
 	u := newUDPConn(h, network, six, local, remote)
-	for _, other := range h.table.udp[local.Port()] {
+	for _, other := range h.table.udp.at(local.Port()) {
 		switch {
 		case shared && other.groups.shared:
 			u.groups.nth = max(u.groups.nth, other.groups.nth)
@@ -192,7 +192,7 @@ func (h *Host) bindAs(network string, six bool, local, remote netip.AddrPort, sh
 		u.groups.nth++
 	}
 	u.fd = h.fds.take()
-	enlist(&h.table.udp, local.Port(), u)
+	h.table.udp.add(local.Port(), u)
 	if u.asleep = h.pause.faults != nil; u.asleep {
 		h.pause.asleep = append(h.pause.asleep, u)
 	}
@@ -215,7 +215,7 @@ func (u *UDPConn) setSource(addr netip.Addr) { u.local = netip.AddrPortFrom(addr
 
 // socket returns the socket that receives datagrams for to that come from from.
 func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
-	for _, u := range slices.Backward(h.table.udp[to.Port()]) { // of several that share the port, the one opened last
+	for _, u := range slices.Backward(h.table.udp.at(to.Port())) { // of several that share the port, the one opened last
 		if !u.asleep && u.takes(to, from) {
 			return u
 		}
@@ -290,7 +290,7 @@ func (pkt *packet) memory() int {
 // refused handles a message that a datagram was not wanted. Only a connected socket
 // learns of it (udp_err in Linux, RFC 1122 section 4.1.3.3).
 func (h *Host) refused(m *packet, errno syscall.Errno) {
-	for _, u := range h.table.udp[m.dst.Port()] {
+	for _, u := range h.table.udp.at(m.dst.Port()) {
 		if u.remote == m.src {
 			u.err = errno
 			u.in.q.notify(u.n, h)
@@ -359,7 +359,7 @@ func (u *UDPConn) Close() error {
 			return net.ErrClosed
 		}
 		u.shut()
-		unlist(u.host.table.udp, u.local.Port(), u)
+		u.host.table.udp.remove(u.local.Port(), u)
 		return nil
 	}))
 }
