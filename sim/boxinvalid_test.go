@@ -23,10 +23,10 @@ type fragmentsBehind struct {
 	c      net.Conn
 }
 
-func newFragmentsBehind(t *testing.T, n *Network, out int, box func(r *Router, client *Host)) fragmentsBehind {
+func newFragmentsBehind(t *testing.T, n *Network, in, out int, box func(r *Router, client *Host)) fragmentsBehind {
 	client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
 	f := fragmentsBehind{n: n, r: r, client: client}
-	f.in = n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond})
+	f.in = n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond, MTU: in})
 	n.Link(r, server, netem.Config{Delay: 10 * time.Millisecond, MTU: out})
 	box(r, client)
 	var err error
@@ -60,6 +60,7 @@ func TestABoxPutsFragmentsTogether(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		box   func(r *Router, client *Host)
+		in    int // MTUs
 		out   int
 		fault func(f fragmentsBehind) *Fault
 		at    []time.Duration // arrival at the server
@@ -67,26 +68,27 @@ func TestABoxPutsFragmentsTogether(t *testing.T) {
 		why   string        // if it does not arrive
 		when  time.Duration // it is given up
 	}{
-		{"as they come", firewall, 1500, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms}, []int{1500, 1500, 68}, "", 0},
-		{"the first one late", firewall, 1500, func(f fragmentsBehind) *Fault { return Delay(f.in, Packets{Nth: 1}, 5*ms) },
+		{"as they come", firewall, 1500, 1500, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms}, []int{1500, 1500, 68}, "", 0},
+		{"the first one late", firewall, 1500, 1500, func(f fragmentsBehind) *Fault { return Delay(f.in, Packets{Nth: 1}, 5*ms) },
 			[]time.Duration{25 * ms, 25 * ms, 25 * ms}, []int{1500, 1500, 68}, "", 0},
-		{"the second one twice", firewall, 1500, func(f fragmentsBehind) *Fault { return Duplicate(f.in, Packets{Nth: 2}) },
+		{"the second one twice", firewall, 1500, 1500, func(f fragmentsBehind) *Fault { return Duplicate(f.in, Packets{Nth: 2}) },
 			[]time.Duration{20 * ms, 20 * ms, 20 * ms}, []int{1500, 1500, 68}, "fragment arrived before at box", 10 * ms},
-		{"NAT", func(r *Router, client *Host) { r.NAT(NATConfig{}, client) }, 1500, func(f fragmentsBehind) *Fault { return Delay(f.in, Packets{Nth: 2}, 5*ms) },
+		{"NAT", func(r *Router, client *Host) { r.NAT(NATConfig{}, client) }, 1500, 1500, func(f fragmentsBehind) *Fault { return Delay(f.in, Packets{Nth: 2}, 5*ms) },
 			[]time.Duration{25 * ms, 25 * ms, 25 * ms}, []int{1500, 1500, 68}, "", 0},
 		// 3008 bytes are five times 552 and 248; a router that is no box cuts each fragment, into 552 + 552 + 376, twice, and 48.
-		{"a narrower link", firewall, 576, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms}, []int{572, 572, 572, 572, 572, 268}, "", 0},
-		{"the first one lost", firewall, 1500, func(f fragmentsBehind) *Fault { return Drop(f.in, Packets{Nth: 1}) }, nil, nil, "fragments missing at box", 30_010 * ms},
-		{"the last one lost", firewall, 1500, func(f fragmentsBehind) *Fault { return Drop(f.in, Packets{Nth: 3}) }, nil, nil, "fragments missing at box", 30_010 * ms},
-		{"a bit error in one", firewall, 1500, func(f fragmentsBehind) *Fault { return Corrupt(f.in, Packets{Nth: 2}) }, nil, nil, "checksum error at box", 10 * ms},
-		{"the box off meanwhile", firewall, 1500, func(f fragmentsBehind) *Fault {
+		{"a narrower link", firewall, 1500, 576, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms}, []int{572, 572, 572, 572, 572, 268}, "", 0},
+		{"a wider link", firewall, 576, 1500, nil, []time.Duration{20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms, 20 * ms}, []int{572, 572, 572, 572, 572, 268}, "", 0},
+		{"the first one lost", firewall, 1500, 1500, func(f fragmentsBehind) *Fault { return Drop(f.in, Packets{Nth: 1}) }, nil, nil, "fragments missing at box", 30_010 * ms},
+		{"the last one lost", firewall, 1500, 1500, func(f fragmentsBehind) *Fault { return Drop(f.in, Packets{Nth: 3}) }, nil, nil, "fragments missing at box", 30_010 * ms},
+		{"a bit error in one", firewall, 1500, 1500, func(f fragmentsBehind) *Fault { return Corrupt(f.in, Packets{Nth: 2}) }, nil, nil, "checksum error at box", 10 * ms},
+		{"the box off meanwhile", firewall, 1500, 1500, func(f fragmentsBehind) *Fault {
 			f.n.Inject(12*ms, ms, Reboot(f.r))
 			return Delay(f.in, Packets{Nth: 1}, 5*ms)
 		}, nil, nil, "fragments missing at box", 30_015 * ms}, // of the one that came later
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			Test(t, func(t *testing.T, n *Network) {
-				f := newFragmentsBehind(t, n, row.out, row.box)
+				f := newFragmentsBehind(t, n, row.in, row.out, row.box)
 				if row.fault != nil {
 					n.Inject(0, 0, row.fault(f))
 				}
