@@ -74,12 +74,12 @@ func (w *CallWorld) judgeOutcome(x *call, f *findings) {
 		return
 	}
 	if !x.ended {
-		if w.patience(x) < w.Net.Elapsed() {
+		if w.late(x, w.Net.Elapsed()) {
 			f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, has not ended, although it waits only until %v", id, who, x.at, x.wait)
 		}
 		return
 	}
-	if x.end() > w.patience(x) {
+	if w.late(x, x.end()) {
 		f.addAt(x.at, Truthful, who, "%s, asked by %s at %v, ended at %v, although it waits only until %v", id, who, x.at, x.end(), x.wait)
 	}
 	effects := x.of.effects()

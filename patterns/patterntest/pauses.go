@@ -36,16 +36,20 @@ func (s *Stage) pauses(host string) (all []stretch) {
 	return all
 }
 
-// patience is until when a call must have ended. A process that is frozen then tells nobody anything before it goes on.
-func (w *CallWorld) patience(x *call) time.Duration {
-	until := x.wait
+// late says whether a time is beyond a caller's patience with a call. A process that is frozen when that ends tells nobody anything before it goes on.
+func (w *CallWorld) late(x *call, at time.Duration) bool {
+	until := x.wait + w.overtime()
+	if at <= until {
+		return false
+	}
 	for _, p := range w.pauses(x.by.Name) {
-		if p.from <= until+w.overtime() && until < p.to {
-			until = p.to
+		switch {
+		case p.from > until || p.to <= x.wait:
+		case p.to > at:
+			return false
+		default:
+			until = max(until, p.to+w.overtime())
 		}
 	}
-	if until > math.MaxInt64-w.overtime() {
-		return math.MaxInt64
-	}
-	return until + w.overtime()
+	return at > until
 }
