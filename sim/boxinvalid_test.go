@@ -279,7 +279,7 @@ func TestStraysThatPass(t *testing.T) {
 				})
 				time.Sleep(500 * time.Millisecond)
 				require.Equal(t, row.seen, seenSince(n, time.Second))
-				require.Equal(t, 1, k.stats.Strays)
+				require.Equal(t, 1, k.Stats().Strays)
 				for name, end := range map[string]net.Conn{"client": c, "server": s} {
 					end.SetReadDeadline(time.Now().Add(time.Second))
 					_, err := end.Read(make([]byte, 1))
