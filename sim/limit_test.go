@@ -312,3 +312,11 @@ func TestTestInsideOfTest(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "sim: Test is called inside Test, Try or synctest.Test: it makes a bubble of its own")
 }
+
+// With -race: a monitor may look before there is anything to look at.
+func TestMonitorLooksAtOnce(t *testing.T) {
+	defer sim.Monitor(time.Nanosecond, time.Hour, 0, io.Discard)()
+	for range 20 {
+		require.NoError(t, sim.Try(t, func(*sim.Network) error { return nil }))
+	}
+}

@@ -57,6 +57,8 @@ func startMonitor(t *testing.T, run *bubbleRun, seed uint64, command func() stri
 	if monitoring.limit > 0 {
 		m.deadline = m.began.Add(monitoring.limit)
 	}
+	m.mu.Lock() // the first look may come before the network, on a machine that is busy enough
+	defer m.mu.Unlock()
 	m.timer = time.AfterFunc(monitoring.every, m.look)
 	return m
 }
