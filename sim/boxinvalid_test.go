@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"syscall"
@@ -109,7 +110,11 @@ func TestABoxPutsFragmentsTogether(t *testing.T) {
 // A segment in fragments is judged as one, and none of them goes on if it does not fit: seen on Linux 6.18 with "ct state invalid drop", and with
 // "reject with tcp reset" one RST.
 func TestFragmentsOfASegmentThatDoesNotFit(t *testing.T) {
-	for stray, rst := range map[Stray]int{StrayAdopted: 0, StrayReset: 1} {
+	for _, stray := range []Stray{StrayAdopted, StrayReset} {
+		rst := 0
+		if stray == StrayReset {
+			rst = 1
+		}
 		Test(t, func(t *testing.T, n *Network) {
 			client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
 			n.Link(client, r, netem.Config{Delay: 10 * time.Millisecond, MTU: 324})
@@ -280,10 +285,13 @@ func TestStraysThatPass(t *testing.T) {
 				time.Sleep(500 * time.Millisecond)
 				require.Equal(t, row.seen, seenSince(n, time.Second))
 				require.Equal(t, 1, k.Stats().Strays)
-				for name, end := range map[string]net.Conn{"client": c, "server": s} {
-					end.SetReadDeadline(time.Now().Add(time.Second))
-					_, err := end.Read(make([]byte, 1))
-					require.Equal(t, name == row.reset, strings.Contains(err.Error(), syscall.ECONNRESET.Error()), name)
+				for _, end := range []struct {
+					name string
+					conn net.Conn
+				}{{"client", c}, {"server", s}} {
+					end.conn.SetReadDeadline(time.Now().Add(time.Second))
+					_, err := end.conn.Read(make([]byte, 1))
+					require.Equal(t, end.name == row.reset, errors.Is(err, syscall.ECONNRESET), end.name)
 				}
 			})
 		})
