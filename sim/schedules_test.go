@@ -86,11 +86,11 @@ func TestCheckOfSchedulesFindsARace(t *testing.T) {
 	sim.NeedExact(t)
 	out, failed := outputOf(t, "TestVictimFiveWriters", "SQUALL_CHECK=schedules", "SQUALL_SCHED=")
 	require.True(t, failed)
-	requireInOrder(t, out, "sim: goroutines of the test race: with seed 1 it does one thing when those that are ready at one instant run in turn (SQUALL_SCHED=fifo), and another with SQUALL_SCHED=random:0. ",
+	requireInOrder(t, out, "sim: goroutines of the test race: with seed 1 it does one thing when those that are ready at one instant run in turn (SQUALL_SCHED=fifo), and another with SQUALL_SCHED=random:0.3. ",
 		"The first event that differs is number ", "first:  1s ", " sent phone:32768 > server:7 ", "second: 1s ", " sent phone:32768 > server:7 ",
 		"With SQUALL_SCHED=fifo. Calls on the network at that instant", "1. TCPConn.Write by sim_test.sayAfter (", "), for sim_test.fiveWriters.", "5. TCPConn.Write by sim_test.sayAfter (",
-		"With SQUALL_SCHED=random:0. Calls on the network at that instant", "1. TCPConn.Write by sim_test.sayAfter (", "), for sim_test.fiveWriters.", "5. TCPConn.Write by sim_test.sayAfter (",
-		"to repeat it: SQUALL_CHECK=schedules SQUALL_SEED=1 SQUALL_SCHED=random:0 go run ",
+		"With SQUALL_SCHED=random:0.3. Calls on the network at that instant", "1. TCPConn.Write by sim_test.sayAfter (", "), for sim_test.fiveWriters.", "5. TCPConn.Write by sim_test.sayAfter (",
+		"to repeat it: SQUALL_CHECK=schedules SQUALL_SEED=1 SQUALL_SCHED=random:0.3 go run ",
 		"--- FAIL: TestVictimFiveWriters/racing", "--- PASS: TestVictimFiveWriters/apart", "--- PASS: TestVictimFiveWriters/declared")
 }
 
@@ -118,5 +118,5 @@ func TestCheckOfSchedulesIsRefused(t *testing.T) {
 	}
 	out, failed := outputOf(t, "TestVictimFiveWriters", "SQUALL_CHECK=schedules", "SQUALL_SCHED=fifo")
 	require.True(t, failed)
-	require.Contains(t, out, "sim: SQUALL_SCHED=fifo with SQUALL_CHECK=schedules: the first run of a test takes goroutines in turn already: want random:P or pct:D for the second, or nothing, which is random:0")
+	require.Contains(t, out, "sim: SQUALL_SCHED=fifo with SQUALL_CHECK=schedules: the first run of a test takes goroutines in turn already: want random:P or pct:D for the second, or nothing, which is random:0.3")
 }

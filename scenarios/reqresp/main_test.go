@@ -2,7 +2,6 @@
 package reqresp_test
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +23,7 @@ func TestMain(m *testing.M) {
 func TestScenarios(t *testing.T) { scenario.Run(t, scenarios) }
 
 // kinds go through the contract: the one with keys through all of it, and the others through what makes them differ
-// from it, and through storms. With SQUALL_SEEDS all go through all of it.
+// from it, and through storms. With SQUALL_SEED or SQUALL_SEEDS all go through all of it.
 var kinds = []kind{
 	{"keyed", systems.ReqRespKind{Keyed: true}, nil},
 	{"plain", systems.ReqRespKind{}, []string{"a quiet day of calls", "the question is lost", "the answer is lost",
@@ -48,7 +47,7 @@ func (k kind) options() (all []patterntest.Option) {
 			all = append(all, patterntest.Races(story, "answers that are ready at one instant are written in the runtime's order"))
 		}
 	}
-	if k.only == nil || os.Getenv("SQUALL_SEEDS") != "" {
+	if k.only == nil || scenario.Everything() {
 		return all
 	}
 	for _, story := range patterntest.CallStories() {

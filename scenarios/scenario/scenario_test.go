@@ -19,8 +19,13 @@ func TestTheStoriesOfVariantsAreStories(t *testing.T) {
 	for _, name := range slices.Concat(otherLog, Subscriptions, otherBytes, ByName) {
 		require.Contains(t, names, name)
 	}
+	t.Setenv("SQUALL_SEED", "")
 	t.Setenv("SQUALL_SEEDS", "2")
 	require.Empty(t, OtherStore())
+	t.Setenv("SQUALL_SEEDS", "")
+	t.Setenv("SQUALL_SEED", "7")
+	require.Empty(t, OtherStore())
+	t.Setenv("SQUALL_SEED", "")
 	t.Setenv("SQUALL_SEEDS", "")
 	require.Len(t, OtherStore(), len(names)-len(otherLog))
 	require.Len(t, OtherStore(Subscriptions...), len(names)-len(otherLog)-len(Subscriptions))

@@ -3,7 +3,6 @@
 package session_test
 
 import (
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -39,7 +38,7 @@ func TestCall(t *testing.T) {
 				if kind == systems.SessionShared && (strings.Contains(story.Name, "object") || story.Name == "one replica crashes") {
 					continue
 				}
-				if kind != systems.SessionDisk && os.Getenv("SQUALL_SEEDS") == "" && !slices.Contains(matters, story.Name) {
+				if kind != systems.SessionDisk && !scenario.Everything() && !slices.Contains(matters, story.Name) {
 					options = append(options, patterntest.Skip(story.Name, "it is the same wherever sessions are"))
 				}
 			}
@@ -66,7 +65,7 @@ func TestSticky(t *testing.T) {
 		switch {
 		case story.Name == pinned:
 			options = append(options, patterntest.Skip(story.Name, "its clients stay with it: see TestStickyClientsStayWithASlowReplica"))
-		case os.Getenv("SQUALL_SEEDS") == "" && !slices.Contains(matters, story.Name):
+		case !scenario.Everything() && !slices.Contains(matters, story.Name):
 			options = append(options, patterntest.Skip(story.Name, "it is the same wherever sessions are"))
 		}
 	}
