@@ -53,11 +53,13 @@ func inWorld(t *testing.T, delay time.Duration, f func(w *world), opts ...sim.Op
 		t.Cleanup(func() {
 			w.link.Up()
 			if w.server != nil {
+				time.Sleep(time.Microsecond) // the clients have ended
 				w.server.Close()
 			}
 		})
 		w.http = w.client()
 		f(w)
+		time.Sleep(time.Microsecond) // what f has closed answers polls
 	}, opts...)
 }
 

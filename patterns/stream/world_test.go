@@ -70,10 +70,12 @@ func inWorld(t *testing.T, f func(w *world), opts ...sim.Option) {
 		n.Host("server")
 		t.Cleanup(func() {
 			if w.server != nil {
+				settle() // clients, or streams by the end of a log
 				w.server.Close()
 			}
 		})
 		f(w)
+		settle() // what f has closed ends streams
 	}, opts...)
 }
 
@@ -128,7 +130,10 @@ func (w *world) stream(s *stream.Server) *stream.Server {
 	}
 	if s.Log == nil {
 		log := memory()
-		w.Cleanup(func() { log.Close() })
+		w.Cleanup(func() {
+			settle() // the clients have ended
+			log.Close()
+		})
 		s.Log = log
 	}
 	w.serve(s.Handler())
