@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/patterns/reqresp"
 	"github.com/squall-sim/squall/patterns/retry"
 	"github.com/squall-sim/squall/scenarios/scenario"
@@ -259,6 +260,25 @@ var scenarios = []scenario.Row{
 	{Name: "RR-16 the same without a budget (the opposite shown)", Reason: "4 x 4 x 4 (Google's SRE book, chapter 22)", Story: func(t *testing.T, n *sim.Network) {
 		require.Equal(t, 64.0, amplification(t, n, unlimited))
 	}},
+	{Name: "RR-26 a body that the server finds too long", Reason: "the answer overtakes the rest of the body: that nothing was executed must not be lost with the connection that the server then closes",
+		Story: func(t *testing.T, n *sim.Network) {
+			b := startBank(n, func(b *bank) { b.server.MaxRequestBytes = 1000 })
+			c := b.client("phone", nil)
+			warm(t, c)
+			b.link("phone").Set(netem.Config{Delay: 40 * ms, Rate: 8 * netem.Mbit})
+			long := add("")
+			long.Body = make([]byte, 1<<20) // more than a second on that link
+			start := n.Elapsed()
+			_, err := c.Call(t.Context(), long)
+			require.Equal(t, 413, status(err))
+			require.Equal(t, reqresp.NotExecuted, reqresp.OutcomeOf(err))
+			// The first packet, of 1,500 bytes, has more of the body than the server takes; at a byte per µs it takes 1.5 ms, the answer of 286 bytes 286 µs.
+			require.Equal(t, 40*ms+1500*time.Microsecond+40*ms+286*time.Microsecond, n.Elapsed()-start)
+			_, err = c.Call(t.Context(), add(""))
+			require.NoError(t, err, "the next call has a connection of its own")
+			require.Equal(t, 2, dials(n))
+			b.counts(t, 2, 1) // with the GET before
+		}},
 	{Name: "X-11 refused, silent, reset", Reason: "three errors, of which two say that nothing was executed",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, nil)
