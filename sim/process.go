@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
+	"syscall"
 	"time"
 )
 
@@ -169,8 +171,8 @@ func (h *Host) HTTPClient() *http.Client {
 
 // ServeHTTP serves HTTP/1.1, and HTTP/2 without TLS for clients that begin with it
 // (h2c), on an address of h, in a process of the host: a crash ends it, and after
-// [Host.Restart] it serves again, with the same handler. It panics if addr cannot be
-// listened on.
+// [Host.Restart] it serves again, with the same handler, unless the program has closed the server. It panics if addr cannot be
+// listened on. In the function of [Host.Run], which a restart runs again itself, serve with package http on a listener of [Host.Listen].
 func (h *Host) ServeHTTP(addr string, handler http.Handler) *http.Server {
 	h.must("ServeHTTP")
 	var protocols http.Protocols
@@ -180,24 +182,76 @@ func (h *Host) ServeHTTP(addr string, handler http.Handler) *http.Server {
 	boots := h.boots()
 	first, err := h.Listen("tcp", addr)
 	if err != nil {
-		panic(fmt.Sprintf("sim: host %s: ServeHTTP: %v", h.name, err))
+		panic(fmt.Sprintf("sim: host %s: ServeHTTP: %v", h.name, servesTwice(addr, err, boots)))
 	}
 	h.Run("http "+addr, func(ctx context.Context, h *Host) error {
 		if ctx.Err() != nil {
 			return nil // crashed before it began
 		}
-		l := first
+		var l net.Listener = first
 		if h.boots() != boots {
-			var err error
-			if l, err = h.Listen("tcp", addr); err != nil {
-				return err
-			}
+			l = &laterListener{addr: first.Addr(), listen: func() (net.Listener, error) { return h.Listen("tcp", addr) }}
 		}
 		err := srv.Serve(l)
 		if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
 			return nil // the program closed the server or its listener
 		}
-		return err
+		return servesTwice(addr, err, h.boots())
 	})
 	return srv
+}
+
+// servesTwice adds to an error for an address that is in use on a host that was restarted what is the usual cause.
+func servesTwice(addr string, err error, boots int) error {
+	if boots == 0 || !errors.Is(err, syscall.EADDRINUSE) {
+		return err
+	}
+	return fmt.Errorf("%w (what ServeHTTP serves, it serves again after a restart; in the function of Run, which runs again too, "+
+		"make a listener by Listen(\"tcp\", %q), and serve with http.Serve)", err, addr)
+}
+
+// A laterListener listens when it is first asked for a connection, which [http.Server.Serve] does not do if the
+// server is closed: a server that will not serve does not take its port from another one, not even for an instant.
+type laterListener struct {
+	addr   net.Addr
+	listen func() (net.Listener, error)
+
+	mu     sync.Mutex
+	l      net.Listener
+	closed bool
+}
+
+func (l *laterListener) Addr() net.Addr { return l.addr }
+
+func (l *laterListener) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	inner, closed := l.l, l.closed
+	l.mu.Unlock()
+	if closed {
+		return nil, net.ErrClosed
+	}
+	if inner == nil { // Accept is called by one goroutine
+		var err error
+		if inner, err = l.listen(); err != nil {
+			return nil, err
+		}
+		l.mu.Lock()
+		l.l, closed = inner, l.closed
+		l.mu.Unlock()
+		if closed {
+			inner.Close()
+		}
+	}
+	return inner.Accept()
+}
+
+func (l *laterListener) Close() error {
+	l.mu.Lock()
+	inner := l.l
+	l.closed = true
+	l.mu.Unlock()
+	if inner == nil {
+		return nil
+	}
+	return inner.Close()
 }

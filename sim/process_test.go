@@ -1,0 +1,112 @@
+package sim_test
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/sim"
+)
+
+// A server that the program has closed does not serve after a restart, and takes its port from nobody, not even for
+// an instant: here the next life of a process listens at the instant of the restart.
+func TestAClosedServerLeavesItsPortAlone(t *testing.T) {
+	for range 20 {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			server := n.Host("server")
+			server.ServeHTTP(":80", http.NotFoundHandler()).Close()
+			server.Crash()
+			server.Restart()
+			l, err := server.Listen("tcp", ":80")
+			require.NoError(t, err)
+			time.Sleep(time.Second)
+			require.NoError(t, l.Close())
+		})
+	}
+}
+
+// The function of Run makes a server anew in each life, and closes it at the end of that.
+func TestServeHTTPInAProcessThatClosesIt(t *testing.T) {
+	for range 20 {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			server := n.Host("server")
+			var lives atomic.Int32
+			server.Run("shop", func(ctx context.Context, h *sim.Host) error {
+				lives.Add(1)
+				srv := h.ServeHTTP(":80", http.NotFoundHandler())
+				<-ctx.Done()
+				return srv.Close()
+			})
+			for range 5 {
+				time.Sleep(time.Second)
+				dial(t, n.Host("phone"), "server:80").Close()
+				server.Crash()
+				time.Sleep(time.Second)
+				server.Restart()
+			}
+			time.Sleep(time.Second)
+			require.EqualValues(t, 6, lives.Load())
+		})
+	}
+}
+
+// A server that is closed between the restart and its first connection does not listen any more.
+func TestAServerIsClosedAfterARestart(t *testing.T) {
+	for _, wait := range []time.Duration{0, 1} {
+		sim.Test(t, func(t *testing.T, n *sim.Network) {
+			server := n.Host("server")
+			srv := server.ServeHTTP(":80", http.NotFoundHandler())
+			server.Restart()
+			time.Sleep(wait)
+			require.NoError(t, srv.Close())
+			time.Sleep(time.Second)
+			l, err := server.Listen("tcp", ":80")
+			require.NoError(t, err)
+			l.Close()
+		})
+	}
+}
+
+// Who serves a second time after a restart is told that the first serves again.
+func TestServeHTTPInTheFunctionOfRun(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server := n.Host("server")
+		server.ServeHTTP(":80", http.NotFoundHandler())
+		require.PanicsWithValue(t, "sim: host server: ServeHTTP: listen tcp :80: bind: address already in use",
+			func() { server.ServeHTTP(":80", http.NotFoundHandler()) })
+		server.Restart()
+		time.Sleep(1)
+		require.PanicsWithValue(t, "sim: host server: ServeHTTP: listen tcp :80: bind: address already in use "+
+			"(what ServeHTTP serves, it serves again after a restart; in the function of Run, which runs again too, "+
+			`make a listener by Listen("tcp", ":80"), and serve with http.Serve)`,
+			func() { server.ServeHTTP(":80", http.NotFoundHandler()) })
+	})
+}
+
+// The README's way: a listener and http.Serve need no care for the end of a life.
+func TestServeInTheFunctionOfRun(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		server := n.Host("server")
+		var lives atomic.Int32
+		server.Run("shop", func(_ context.Context, h *sim.Host) error {
+			l, err := h.Listen("tcp", ":80")
+			if err != nil {
+				return err
+			}
+			lives.Add(1)
+			return http.Serve(l, http.NotFoundHandler())
+		})
+		for range 3 {
+			time.Sleep(time.Second)
+			dial(t, n.Host("phone"), "server:80").Close()
+			server.Crash()
+			server.Restart()
+		}
+		time.Sleep(time.Second)
+		require.EqualValues(t, 4, lives.Load())
+	})
+}
