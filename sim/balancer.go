@@ -179,7 +179,7 @@ func (b *Balancer) choose(client netip.AddrPort) *backend {
 }
 
 func (b *Balancer) forward(now int64, pkt *packet) {
-	if !b.whole(now, pkt) {
+	if !b.sound(now, pkt) {
 		return
 	}
 	if c, opener := b.lookup(pkt); c != nil {

@@ -214,6 +214,77 @@ func TestABoxFindsBitErrors(t *testing.T) {
 	}
 }
 
+// What comes for an address of the box's own it looks at in the same way: it counts it, answers nothing, and judges fragments as one.
+func TestABoxFindsBitErrorsInWhatIsForItself(t *testing.T) {
+	const ms = time.Millisecond
+	nat := func(r *Router, client, _ *Host) *tracker {
+		return r.NAT(NATConfig{Tracking: Tracking{Stray: StrayPassed}}, client).memory()
+	}
+	balancer := func(r *Router, _, server *Host) *tracker {
+		return r.Balancer(BalancerConfig{Tracking: Tracking{Stray: StrayReset}, Port: 7, Check: HealthCheck{Every: time.Hour, Up: 1, Down: 1}}, server).memory()
+	}
+	for _, row := range []struct {
+		name    string
+		box     func(r *Router, client, server *Host) *tracker
+		network string
+		target  string
+		pkts    Packets       // of them the first that leaves the given end is corrupted
+		end     string        // that
+		at      time.Duration // it is dropped
+		opened  int
+	}{
+		{"an answer to a NAT", nat, "tcp", "server:7", Packets{Kind: SYNACK, Nth: 1}, "server", 30 * ms, 1},
+		// 3000 bytes back, in fragments of 1480, 1480 and 48, of which the second has a bit error.
+		{"an answer to a NAT in fragments", nat, "udp", "server:9", Packets{Kind: UDP, Nth: 2}, "server", 30 * ms, 1},
+		{"a NAT's port on which nobody listens", nat, "tcp", "box:8", Packets{Kind: SYN, Nth: 1}, "client", 10 * ms, 0},
+		{"a balancer", balancer, "tcp", "box:7", Packets{Kind: SYN, Nth: 1}, "client", 10 * ms, 0},
+		{"the answer to a health check", balancer, "", "", Packets{Kind: SYNACK, Nth: 1}, "server", time.Hour + 20*ms, 0},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			Test(t, func(t *testing.T, n *Network) {
+				client, server, r := n.Host("client"), n.Host("server"), n.Router("box")
+				in := n.Link(client, r, netem.Config{Delay: 10 * ms})
+				out := n.Link(r, server, netem.Config{Delay: 10 * ms})
+				k := row.box(r, client, server)
+				link := map[string]*Link{"client": in, "server": out}[row.end]
+				row.pkts.From = map[string]*Host{"client": client, "server": server}[row.end]
+				n.Inject(0, 0, Corrupt(link, row.pkts))
+				l, err := server.Listen("tcp", ":7")
+				require.NoError(t, err)
+				go l.Accept()
+				echo, err := server.ListenPacket("udp", ":9")
+				require.NoError(t, err)
+				go func() {
+					buf := make([]byte, 4000)
+					k, from, _ := echo.ReadFrom(buf)
+					echo.WriteTo(buf[:k], from)
+				}()
+				switch row.network {
+				case "tcp":
+					go client.Dial("tcp", row.target)
+				case "udp":
+					c, err := client.Dial("udp", row.target)
+					require.NoError(t, err)
+					c.Write(make([]byte, 3000))
+				}
+				time.Sleep(row.at + 500*ms)
+				stats := k.Stats()
+				require.Equal(t, []int{1, row.opened}, []int{stats.Strays, stats.Opened})
+				drops := 0
+				for e := range n.Trace().Events() {
+					require.NotContains(t, e.Flags, "R")
+					if e.Kind == Dropped {
+						drops++
+						require.Equal(t, "checksum error at box", e.Note)
+						require.Equal(t, row.at, e.At)
+					}
+				}
+				require.Equal(t, 1, drops)
+			})
+		})
+	}
+}
+
 // Without a rule that drops them Linux sends segments on that do not fit their connection, as they came, and answers those for an address of its own by
 // RST: so Linux 6.18 did with a masquerading rule alone, and with rules for what is new.
 func TestStraysThatPass(t *testing.T) {

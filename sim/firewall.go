@@ -17,7 +17,7 @@ func (r *Router) Firewall(cfg Tracking, openers ...Node) *Firewall {
 }
 
 func (w *Firewall) forward(now int64, pkt *packet) {
-	if !w.whole(now, pkt) {
+	if !w.sound(now, pkt) {
 		return
 	}
 	c, opener := w.lookup(pkt)

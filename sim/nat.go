@@ -166,7 +166,7 @@ func (t *NAT) forward(now int64, pkt *packet) {
 		t.r.n.transmit(pkt, now)
 		return
 	}
-	if !t.whole(now, pkt) {
+	if !t.sound(now, pkt) {
 		return
 	}
 	if c, opener := t.lookup(pkt); c != nil {

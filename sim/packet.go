@@ -425,7 +425,7 @@ func (n *Network) arrive(now int64, pkt *packet) {
 	if pkt.hop < len(pkt.pipes) {
 		s := &pkt.pipes[pkt.hop].stats
 		pkt.hop++
-		if pkt.corrupt && pkt.hop == len(pkt.pipes) && !off {
+		if pkt.corrupt && h != nil && pkt.hop == len(pkt.pipes) && !off { // a box looks for itself
 			s.Dropped++
 			s.Corrupted++
 			n.drop(now, pkt, nil, "checksum error")

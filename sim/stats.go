@@ -37,7 +37,7 @@ type LinkStats struct {
 	QueueFull  int64 // by netem.Config.Queue
 	OverLimit  int64 // by netem.Config.Limit
 	TooLarge   int64 // by netem.Config.MTU
-	Corrupted  int64 // dropped by the receiver's checksum
+	Corrupted  int64 // dropped by the checksum of the host that they were for; a middlebox counts what it finds as Strays
 	CutOff     int64 // on their way when a partition began that loses what is in flight
 	Duplicated int64 // copies made
 	Reordered  int64 // by netem.Config.Reorder

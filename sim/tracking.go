@@ -273,16 +273,19 @@ func (k *tracker) tell(now int64, c *tracked) {
 	}
 }
 
-// whole says whether a packet is there in full, and puts it together if it comes in fragments: Linux judges what they carry, not each of them, and none goes
-// on before all have come (nf_defrag_ipv4, nf_defrag_ipv6).
-func (k *tracker) whole(now int64, pkt *packet) bool {
-	if pkt.frag.whole == nil {
-		return true
+// sound says whether a packet is there in full and without a bit error. It puts together what comes in fragments: Linux judges what they carry, not each of
+// them, and none goes on before all have come (nf_defrag_ipv4, nf_defrag_ipv6). Then it looks at the checksum, before all else (nf_conntrack_in).
+func (k *tracker) sound(now int64, pkt *packet) bool {
+	if pkt.frag.whole != nil {
+		if !k.fragments.take(now, pkt) {
+			return false
+		}
+		pkt.size = pkt.way.fragmentHeaders() + pkt.frag.whole.size
 	}
-	if !k.fragments.take(now, pkt) {
+	if pkt.corrupt {
+		k.stray(now, pkt, badChecksum)
 		return false
 	}
-	pkt.size = pkt.way.fragmentHeaders() + pkt.frag.whole.size
 	return true
 }
 
@@ -295,7 +298,7 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 	}
 	c = k.known[t]
 	opener = c != nil && c.ask == t
-	if c != nil && !opener && c.state == trackTimeWait && !pkt.corrupt && opens(pkt.segment()) { // tcp_packet: a new one, the other way round
+	if c != nil && !opener && c.state == trackTimeWait && opens(pkt.segment()) { // tcp_packet: a new one, the other way round
 		k.forget(c)
 		k.stats.Expired++
 		return nil, false
@@ -308,10 +311,6 @@ func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) =
 
 // pass has a packet of a known connection go on, and takes note of it.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
-	if pkt.corrupt {
-		k.stray(now, pkt, badChecksum)
-		return
-	}
 	switch pkt.proto {
 	case protoTCP:
 		o := k.follow(c, pkt.segment(), opener)
@@ -362,9 +361,6 @@ const badChecksum = "checksum error"
 // stray does what is to be done with a packet that is of no connection, or does not fit the one that its addresses are of.
 func (k *tracker) stray(now int64, pkt *packet, why string) {
 	k.stats.Strays++
-	if pkt.corrupt {
-		why = badChecksum
-	}
 	own, answers := k.at(pkt.dst) == &k.r.node, k.conf.Stray == StrayReset
 	if k.conf.Stray == StrayPassed {
 		if unfit := why != noConnection || pkt.proto == protoTCP && !k.begins(pkt); unfit && !own {
@@ -387,10 +383,7 @@ func (k *tracker) stray(now int64, pkt *packet, why string) {
 // begins says that a packet may begin a connection.
 func (k *tracker) begins(pkt *packet) bool {
 	s := pkt.segment()
-	switch {
-	case pkt.corrupt:
-		return false
-	case s == nil:
+	if s == nil {
 		return pkt.proto == protoUDP
 	}
 	adopts := k.conf.Stray == StrayAdopted || k.conf.Stray == StrayPassed
