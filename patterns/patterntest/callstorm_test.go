@@ -87,28 +87,54 @@ func TestStormsOfCallsFindAndShrink(t *testing.T) {
 
 // A process that is frozen when its patience ends is told nothing before it goes on, and then is late only if it takes longer still.
 func TestPatienceOfAFrozenCaller(t *testing.T) {
-	frozen := patterntest.CallStory{Name: "a caller is frozen while it dials", Reason: "its patience ends meanwhile", Play: func(w *patterntest.CallWorld) {
-		phone := w.Caller("phone")
-		w.Net.Inject(0, 20*time.Second, sim.Pause(phone.Host))
-		w.Net.Inject(10*time.Second, 20*time.Second, sim.Pause(phone.Host))
-		w.AskEvery(time.Second, 1, patterntest.Question{})
-		w.Sleep(time.Minute)
-	}}
-	require.Empty(t, judgeCall(t, line{}.on, frozen))
-	breaches := judgeCall(t, func(n *sim.Network) patterntest.Service {
-		s := line{}.on(n)
-		client := s.Client
-		s.Client = func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
-			ask := client(ctx, h, servers...)
-			return func(ctx context.Context, r patterntest.Request) (string, error) {
-				defer time.Sleep(2 * time.Second)
-				return ask(ctx, r)
+	story := func(freeze func(w *patterntest.CallWorld, h *sim.Host)) patterntest.CallStory {
+		return patterntest.CallStory{Name: "a caller is frozen while it dials", Reason: "its patience ends meanwhile", Play: func(w *patterntest.CallWorld) {
+			freeze(w, w.Caller("phone").Host)
+			w.AskEvery(time.Second, 1, patterntest.Question{})
+			w.Sleep(time.Minute)
+		}}
+	}
+	frozen := story(func(w *patterntest.CallWorld, h *sim.Host) {
+		w.Net.Inject(0, 20*time.Second, sim.Pause(h))
+		w.Net.Inject(10*time.Second, 20*time.Second, sim.Pause(h))
+	})
+	// It has no process to be frozen.
+	down := story(func(w *patterntest.CallWorld, h *sim.Host) {
+		h.Crash()
+		w.Net.Inject(0, 20*time.Second, sim.Pause(h))
+		w.Sleep(time.Millisecond)
+		h.Restart()
+		w.Sleep(time.Millisecond)
+	})
+	sleepy := func(before, after time.Duration) func(n *sim.Network) patterntest.Service {
+		return func(n *sim.Network) patterntest.Service {
+			s := line{}.on(n)
+			client := s.Client
+			s.Client = func(ctx context.Context, h *sim.Host, servers ...string) patterntest.Ask {
+				ask := client(ctx, h, servers...)
+				return func(ctx context.Context, r patterntest.Request) (string, error) {
+					time.Sleep(before)
+					defer time.Sleep(after)
+					return ask(ctx, r)
+				}
 			}
+			return s
 		}
-		return s
-	}, frozen)
-	require.Equal(t, []patterntest.Promise{patterntest.Truthful}, promises(breaches))
-	require.Regexp(t, pattern("c1, asked by phone at 1ms, ended at 32.0*s, although it waits only until 10.001s*"), breaches[0].Text)
+	}
+	require.Empty(t, judgeCall(t, line{}.on, frozen))
+	require.Empty(t, judgeCall(t, line{}.on, down))
+	for _, row := range []struct {
+		story patterntest.CallStory
+		late  func(n *sim.Network) patterntest.Service
+		says  string
+	}{
+		{frozen, sleepy(0, 2*time.Second), "c1, asked by phone at 1ms, ended at 32.0*s, although it waits only until 10.001s*"},
+		{down, sleepy(12*time.Second, 0), "c1, asked by phone at 3ms, ended at 12.0*s, although it waits only until 10.003s*"},
+	} {
+		breaches := judgeCall(t, row.late, row.story)
+		require.Equal(t, []patterntest.Promise{patterntest.Truthful}, promises(breaches))
+		require.Regexp(t, pattern(row.says), breaches[0].Text)
+	}
 }
 
 // What a story cost is what its callers were told, and what the application did.

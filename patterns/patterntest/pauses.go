@@ -12,7 +12,7 @@ type stretch struct{ from, to time.Duration }
 
 // pauses returns when the processes of a host were frozen, in the order of time. The last one may have no end.
 func (s *Stage) pauses(host string) (all []stretch) {
-	under := 0 // way
+	under, down := 0, false // way; the host, which has no processes then
 	for e := range s.Net.Trace().Events() {
 		if e.Kind != sim.Noted || e.From != host {
 			continue
@@ -20,11 +20,17 @@ func (s *Stage) pauses(host string) (all []stretch) {
 		before := under
 		switch e.Note {
 		case "pause":
-			under++
+			if !down { // of a host that is, it ends at once, without a word
+				under++
+			}
 		case "pause, over":
 			under = max(0, under-1)
-		case "resume", "crash", "power off":
+		case "resume":
 			under = 0
+		case "crash", "power off":
+			under, down = 0, true
+		case "restart":
+			down = false
 		}
 		switch {
 		case before == 0 && under > 0:
