@@ -44,6 +44,7 @@ var schedulerSet = set{
 		before("runtime", "goyield_m", "runqput(_, gp, false)", "if squallYields(gp) { schedule() }"),
 		replace("runtime", "*", "Gosched()", "squallKeep()").everywhere(),
 		replace("runtime", "*", "goschedguarded()", "squallKeepGuarded()").everywhere(),
+		replace("runtime", "goroutineProfileWithLabelsConcurrent", "tryRecordGoroutineProfile(gp1, pcbuf, Gosched)", "tryRecordGoroutineProfile(gp1, pcbuf, squallKeep)"),
 		before("runtime", "coroswitch_m", "if exit {}", "squallHanded := squallLeaves(gp)"),
 		before("runtime", "coroswitch_m", "gogo(_)", "squallEnters(bubble, squallHanded, gnext)"),
 
