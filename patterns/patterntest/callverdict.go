@@ -383,7 +383,7 @@ func (w *CallWorld) silentSince(p *Peer, at time.Duration) (silent time.Duration
 		}
 	}
 	for e := range w.Net.Trace().Events() {
-		if e.Kind == sim.Sent && e.From == p.Name && e.At < at && !slices.ContainsFunc(frozen, func(f stretch) bool { return f.from <= e.At && e.At < f.to }) {
+		if e.Kind == sim.Sent && e.From == p.Name && e.At < at && !slices.ContainsFunc(frozen, func(f span) bool { return f.from <= e.At && e.At < f.to }) {
 			silent = e.At
 		}
 	}

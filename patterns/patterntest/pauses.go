@@ -7,11 +7,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A stretch of time.
-type stretch struct{ from, to time.Duration }
-
 // pauses returns when the processes of a host were frozen, in the order of time. The last one may have no end.
-func (s *Stage) pauses(host string) (all []stretch) {
+func (s *Stage) pauses(host string) (all []span) {
 	under, down := 0, false // way; the host, which has no processes then
 	for e := range s.Net.Trace().Events() {
 		if e.Kind != sim.Noted || e.From != host {
@@ -34,7 +31,7 @@ func (s *Stage) pauses(host string) (all []stretch) {
 		}
 		switch {
 		case before == 0 && under > 0:
-			all = append(all, stretch{e.At, math.MaxInt64})
+			all = append(all, span{e.At, math.MaxInt64})
 		case before > 0 && under == 0:
 			all[len(all)-1].to = e.At
 		}

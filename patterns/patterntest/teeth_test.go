@@ -137,7 +137,7 @@ var brokenPollings = []flaw{
 		"130 of 130 clients tried to connect within the 100ms from * on, after all had lost the server; 43 may"},
 }
 
-// Broken pushings.
+// The same of push.
 var brokenPushings = []flaw{
 	{"the client keeps no position", pushing{receive: keepsNoPosition}.on,
 		"the server is frozen for a minute", patterntest.Once,
