@@ -144,7 +144,7 @@ func (n *Network) recordDrop(now int64, pkt *packet, p *pipe, why string) {
 
 // transmit puts a packet on the next pipe of its route.
 func (n *Network) transmit(pkt *packet, now int64) {
-	if pkt.frag.whole != nil && pkt.joined() {
+	if pkt.joined() {
 		for _, f := range n.apart(pkt) {
 			n.transmit(f, now)
 		}

@@ -12,8 +12,13 @@ type timer struct {
 
 // newTimer makes a timer that is not set. Those of one instant run in the order in which they were made.
 func (n *Network) newTimer(f func(now int64)) *timer {
+	return &timer{n: n, id: n.timerID(), at: never, planned: plan(never), f: f}
+}
+
+// timerID is the place of something that is new among what has a timer.
+func (n *Network) timerID() uint64 {
 	n.queue.timers++
-	return &timer{n: n, id: 1<<59 | n.queue.timers, at: never, planned: plan(never), f: f}
+	return 1<<59 | n.queue.timers
 }
 
 // set has the timer call its function at an instant and no other; never: not at all.

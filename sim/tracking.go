@@ -176,8 +176,7 @@ func newTracker(r *Router, conf Tracking) tracker {
 func (k *tracker) install(b box) {
 	n := k.r.n
 	n.install(k.r, b)
-	n.queue.timers++
-	k.fragments = n.newReassembler(1<<59|n.queue.timers, " at "+k.r.name)
+	k.fragments = n.newReassembler(n.timerID(), " at "+k.r.name)
 	if text := k.conf.impatience(); text != "" {
 		k.impatient = n.fault(&k.r.node, "forgets silent connections ("+text+")", "connection that was silent for so long")
 		k.impatient.nearly = func() string { return " (keep-alive probes are traffic, too)" }
