@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -67,15 +68,13 @@ func (t *Trace) forget(chunk []record) {
 // packet was dropped. What concerns no host, such as a partition, goes across the page.
 // If it would have nothing but packets, its first half is about the last thing that happened before.
 // The lock is held.
-func (t *Trace) chart(most int) string {
+func (t *Trace) chart(most int, links []madeLink) string {
 	lines, hosts := t.lastEvents(most)
+	hosts = columns(hosts, links)
 	if len(lines) == 0 {
 		return "No packet was sent and nothing happened.\n"
 	}
-	column := map[string]int{}
-	for i, h := range hosts {
-		column[h] = i
-	}
+	column := places(hosts)
 	var b strings.Builder
 	title := "Last events"
 	if slices.ContainsFunc(lines, func(l chartLine) bool { return l.gap > 0 }) {
@@ -103,6 +102,44 @@ func (t *Trace) chart(most int) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
+}
+
+// columns orders hosts: those that links join are as close to each other as they can be, so that a router is in the midst
+// of those for which it forwards, and else by name and not by who sent the last packet, since two charts are to be compared.
+func columns(hosts []string, links []madeLink) []string {
+	slices.Sort(hosts)
+	var joined [][2]string
+	for _, l := range links {
+		if a, b := l.a.name, l.b.name; slices.Contains(hosts, a) && slices.Contains(hosts, b) {
+			joined = append(joined, [2]string{a, b})
+		}
+	}
+	best, least := hosts, math.MaxInt
+	var try func(chosen, left []string)
+	try = func(chosen, left []string) {
+		if len(left) == 0 {
+			length, at := 0, places(chosen)
+			for _, l := range joined {
+				length += max(at[l[0]]-at[l[1]], at[l[1]]-at[l[0]])
+			}
+			if length < least {
+				best, least = chosen, length
+			}
+		}
+		for i, h := range left {
+			try(append(slices.Clip(chosen), h), slices.Concat(left[:i], left[i+1:]))
+		}
+	}
+	try(nil, hosts)
+	return best
+}
+
+func places(hosts []string) map[string]int {
+	at := map[string]int{}
+	for i, h := range hosts {
+		at[h] = i
+	}
+	return at
 }
 
 // legend explains the signs of a chart, those that it has.
@@ -151,7 +188,6 @@ func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
 		}
 	}
 	c.tellApart()
-	slices.Sort(c.hosts) // and not by who sent the last packet: two charts are to be compared
 	return c.lines, c.hosts
 }
 

@@ -41,7 +41,7 @@ func drawn(data []byte) string {
 		n.do(func() { n.log.trace.add(r, notes[c/7%4]) })
 		at += int64(a%3) * int64(b) * 1e6
 	}
-	return text(n, func() string { return n.log.trace.chart(chartEvents) })
+	return text(n, func() string { return n.log.trace.chart(chartEvents, n.wires.links) })
 }
 
 // checkChart looks at what holds for all charts.
@@ -87,6 +87,27 @@ func TestChartColumnsHaveAnOrder(t *testing.T) {
 	if len(strings.Fields(forth)) != 2 || forth != back {
 		t.Errorf("the columns are %q and %q: want the same two", forth, back)
 	}
+}
+
+// Hosts that a link joins are beside each other: a router is in the midst of its hosts, and the middle of a chain in the middle. Else the order is that of their names.
+func TestChartColumnsAreBesideTheirNeighbours(t *testing.T) {
+	for _, row := range []struct{ links, want string }{
+		{"", "a b c d"},
+		{"a-b b-c c-d a-c b-d a-d", "a b c d"}, // all with all
+		{"b-a a-c", "b a c d"},
+		{"d-b b-a a-c", "c a b d"},
+		{"d-a d-b", "a d b c"},
+		{"a-b a-c a-d", "b a c d"},
+		{"a-r r-b b-c c-d", "a b c d"}, // what is in no column joins nothing
+	} {
+		var links []madeLink
+		for l := range strings.FieldsSeq(row.links) {
+			a, b, _ := strings.Cut(l, "-")
+			links = append(links, madeLink{Link: &Link{a: &node{name: a}, b: &node{name: b}}})
+		}
+		require.Equal(t, strings.Fields(row.want), columns([]string{"d", "b", "a", "c"}, links), row.links)
+	}
+	require.Empty(t, columns(nil, nil))
 }
 
 // What concerns no host goes across the page, also where there is no host at all.

@@ -25,7 +25,7 @@ func (n *Network) look(f func(at time.Duration) string) (found string) {
 func (n *Network) reportAt(at time.Duration, command string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.log.trace.total, n.log.trace.sum())
-	b.WriteString(n.log.trace.chart(chartEvents))
+	b.WriteString(n.log.trace.chart(chartEvents, n.wires.links))
 	if lasting := n.lastingLocked(); len(lasting) > 0 {
 		fmt.Fprintf(&b, "\nIn force: %s\n", shortList(lasting, 8))
 	}

@@ -91,7 +91,7 @@ func TestFailureReport(t *testing.T) {
 		"the answer must come", // what was expected
 		"at 7.08s of virtual time, seed 9",
 		"Last events (an arrow is a packet at the time it was sent; x: dropped; *: something happened there):",
-		"phone", "server", // the chart's columns
+		"other", "server", "phone", // the chart's columns, each beside its neighbours
 		"* link down",
 		"[PA] seq 1:15 ack 1 len 14: link down", // the packet, and why it was dropped
 		"In force: other - server: link down (since 0s), phone - server: link down (since 1s)",
