@@ -413,6 +413,37 @@ func TestNameServersAreProcesses(t *testing.T) {
 	})
 }
 
+// An answer is late by its own delay, whatever else waits, and those of one instant come in the order of their questions.
+func TestLateAnswersComeWhenTheyAreDue(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		x := newNameNet(n, sim.NameServerConfig{})
+		for name, by := range map[string]time.Duration{"slow": 3 * time.Second, "quick": time.Second, "also": time.Second, "later": 2 * time.Second} {
+			x.server.Delay(name, by)
+		}
+		c, err := x.phone.Dial("udp", x.ns.Addr().String()+":53")
+		require.NoError(t, err)
+		for i, name := range []string{"slow", "quick", "also", "later", "quick"} {
+			q := dnsmessage.Message{
+				Header:    dnsmessage.Header{ID: uint16(i)},
+				Questions: []dnsmessage.Question{{Name: dnsmessage.MustNewName(name + "."), Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET}},
+			}
+			message, err := q.Pack()
+			require.NoError(t, err)
+			c.Write(message)
+		}
+		var got []string
+		for range 5 {
+			p := make([]byte, 512)
+			k, err := c.Read(p)
+			require.NoError(t, err)
+			var m dnsmessage.Message
+			require.NoError(t, m.Unpack(p[:k]))
+			got = append(got, fmt.Sprintf("%s %d after %v", m.Questions[0].Name, m.ID, n.Elapsed()))
+		}
+		require.Equal(t, []string{"quick. 1 after 1.02s", "also. 2 after 1.02s", "quick. 4 after 1.02s", "later. 3 after 2.02s", "slow. 0 after 3.02s"}, got)
+	})
+}
+
 // A name server that cannot accept, because its host has no descriptors left, accepts again when it has.
 func TestANameServerWithoutDescriptors(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
