@@ -17,6 +17,7 @@ func (p *pipe) corrupt(pkt *packet, noise uint64) {
 	}
 	pkt.corrupt = true
 	p.proof.corrupted++
+	p.stats.Corrupted++
 }
 
 // alter gives a packet another payload. What is cut off goes, and the FIN behind it with it.

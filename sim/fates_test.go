@@ -15,9 +15,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A copy may be corrupt as its original may, and each has a checksum of its own.
+// A copy may be corrupt as its original may, and each has a checksum of its own. They are of the link that has made them so, whoever finds it.
 func TestCopiesAreCorruptToo(t *testing.T) {
-	for _, way := range []string{"a link", "a router"} {
+	for _, way := range []string{"a link", "a router", "a firewall"} {
 		t.Run(way, func(t *testing.T) {
 			sim.Test(t, func(t *testing.T, n *sim.Network) {
 				a, b := n.Host("a"), n.Host("b")
@@ -27,6 +27,11 @@ func TestCopiesAreCorruptToo(t *testing.T) {
 				} else {
 					n.Link(a, n.Router("r"), bad)
 					n.Link(n.Router("r"), b, netem.Config{})
+				}
+				why := "checksum error"
+				if way == "a firewall" {
+					n.Router("r").Firewall(sim.Tracking{})
+					why += " at r"
 				}
 				u, err := b.ListenPacket("udp", ":9")
 				require.NoError(t, err)
@@ -41,16 +46,15 @@ func TestCopiesAreCorruptToo(t *testing.T) {
 				dropped := 0
 				for e := range n.Trace().Events() {
 					require.NotEqual(t, sim.Delivered, e.Kind, "%v", e)
-					if e.Kind == sim.Dropped && e.Note == "checksum error" {
+					if e.Kind == sim.Dropped && e.Note == why {
 						dropped++
 					}
 				}
 				require.Equal(t, 20, dropped)
-				var corrupted int64
 				for _, l := range n.Stats().Links {
-					corrupted += l.Corrupted
+					require.Equal(t, map[bool]int64{true: 20}[l.From == "a"], l.Corrupted, "%+v", l)
+					require.Equal(t, l.Sent+l.Duplicated, l.Delivered, "%+v", l)
 				}
-				require.EqualValues(t, 20, corrupted)
 			})
 		})
 	}

@@ -212,8 +212,8 @@ func (c ICMPCode) onWire(six bool) (kind, code byte) {
 	switch c {
 	case icmpTooBig:
 		return 2, 0
-	case ICMPTimeExceeded:
-		return 3, 0
+	case ICMPTimeExceeded, icmpIncomplete:
+		return 3, byte(c)
 	case ICMPParameterProblem:
 		return 4, 0
 	case ICMPProtocolUnreachable:

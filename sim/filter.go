@@ -109,6 +109,7 @@ func (f *filter) sees(now int64, pkt *packet, p *pipe) fate {
 		return fateCopied
 	case doesCorrupt:
 		pkt.corrupt = true
+		p.stats.Corrupted++
 	case doesReset:
 		c.torn = true
 		f.resets(now, pkt, p)

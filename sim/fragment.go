@@ -91,19 +91,26 @@ func (pkt *packet) joined() bool {
 	return pkt.frag.whole != nil && pkt.span() == span{0, pkt.frag.whole.size}
 }
 
-// apart makes fragments again of what a box has put together: those that came, if the next link takes them, or else none larger than the largest of
-// them (ip_do_fragment).
+// fits says that a link that takes mtu bytes takes all fragments in which it came.
+func (w *whole) fits(headers, mtu int) bool {
+	return !slices.ContainsFunc(w.came, func(s span) bool { return headers+s.to-s.from > mtu })
+}
+
+// staysWhole says that p answers what a box has put together as one packet: it sends that back, or it does not take a fragment of IPv6 as it came, of
+// which the sender is to learn (ip6_forward).
+func (pkt *packet) staysWhole(p *pipe) bool {
+	return p.trouble.rejects() != nil && p.trouble.holds() == nil || pkt.way.six && !pkt.frag.whole.fits(pkt.way.fragmentHeaders(), p.mtu)
+}
+
+// apart makes fragments again of what a box has put together: those that came, or, of IPv4 if the next link does not take them, as large ones as
+// it does (ip_do_fragment).
 func (n *Network) apart(pkt *packet) []*packet {
 	w, headers, mtu := pkt.frag.whole, pkt.way.fragmentHeaders(), pkt.pipes[pkt.hop].mtu
 	if pkt.seg != nil { // the whole's is the one
 		n.pool.segments.put(pkt.seg)
 	}
 	pkt.data, pkt.seg = nil, nil
-	largest := 0
-	for _, s := range w.came {
-		largest = max(largest, s.to-s.from)
-	}
-	if pkt.way.six || headers+largest <= mtu {
+	if w.fits(headers, mtu) {
 		return n.cut(pkt, w, w.came)
 	}
 	return n.cut(pkt, w, evenly(0, w.size, mtu-headers))
@@ -116,7 +123,8 @@ type reassembly struct {
 	bytes   int
 	corrupt bool // there is a bit error in one of them
 	expires int64
-	last    record // of the fragment that came last
+	last    record  // of the fragment that came last
+	first   *packet // the fragment with the first bytes, which is what the sender is told about; nil if it did not come
 }
 
 // A span is a part of the payload of IP, from the first byte to the one behind the last.
@@ -135,20 +143,28 @@ func (pkt *packet) span() span {
 type reassembler struct {
 	n       *Network
 	id      uint64 // among what has timers
-	where   string // in the reason for which fragments end
+	at      *node
 	waiting []*reassembly
 	of      map[*whole]*reassembly
 	timer   plan
 }
 
-func (n *Network) newReassembler(id uint64, where string) *reassembler {
-	return &reassembler{n: n, id: id, where: where, of: map[*whole]*reassembly{}, timer: plan(never)}
+func (d *node) newReassembler(id uint64) *reassembler {
+	return &reassembler{n: d.n, id: id, at: d, of: map[*whole]*reassembly{}, timer: plan(never)}
+}
+
+// why is the reason for which fragments end, with the box at which they do.
+func (r *reassembler) why(what string) string {
+	if r.at.host == nil {
+		return what + " at " + r.at.name
+	}
+	return what
 }
 
 // reassembler is what puts the fragments that come to h together.
 func (h *Host) reassembler() *reassembler {
 	if h.fragments == nil { // few hosts ever see one
-		h.fragments = h.n.newReassembler(socketID(h, netip.AddrPort{}, protoUDP), "")
+		h.fragments = h.newReassembler(socketID(h, netip.AddrPort{}, protoUDP))
 	}
 	return h.fragments
 }
@@ -175,7 +191,7 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 	i, _ := slices.BinarySearchFunc(a.got, s, func(x, y span) int { return cmp.Compare(x.from, y.from) })
 	switch {
 	case i > 0 && a.got[i-1].to > s.from, i < len(a.got) && a.got[i].from < s.to:
-		n.drop(now, pkt, nil, "fragment arrived before"+r.where)
+		n.drop(now, pkt, nil, r.why("fragment arrived before"))
 		return false
 	}
 	a.got = slices.Insert(a.got, i, s)
@@ -183,8 +199,9 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 	a.corrupt = a.corrupt || pkt.corrupt
 	if a.bytes == w.size {
 		r.forget(a)
+		a.end(n)
 		w.memory, w.came = a.memory(pkt.way.header), a.got
-		pkt.data, pkt.frag.offset, pkt.size, pkt.corrupt = w.data, 0, pkt.way.header+w.size, a.corrupt
+		pkt.data, pkt.frag.offset, pkt.size, pkt.corrupt = w.data, 0, pkt.way.fragmentHeaders()+w.size, a.corrupt
 		if w.seg != nil {
 			pkt.seg = n.pool.segments.get()
 			*pkt.seg = *w.seg
@@ -192,8 +209,19 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 		return true
 	}
 	pkt.describe(&a.last, now, Dropped)
-	n.pool.free(pkt)
+	if s.from == 0 {
+		a.first = pkt
+	} else {
+		n.pool.free(pkt)
+	}
 	return false
+}
+
+// end ends what has arrived but for the packet that came last.
+func (a *reassembly) end(n *Network) {
+	if a.first != nil {
+		n.pool.free(a.first)
+	}
 }
 
 func (r *reassembler) forget(a *reassembly) {
@@ -204,6 +232,9 @@ func (r *reassembler) forget(a *reassembly) {
 
 // lose forgets all, as a host does that loses its memory.
 func (r *reassembler) lose() {
+	for _, a := range r.waiting {
+		a.end(r.n)
+	}
 	r.waiting = nil
 	clear(r.of)
 }
@@ -245,7 +276,19 @@ func (r *reassembler) due(now int64, class uint64) {
 		a := r.waiting[0]
 		r.forget(a)
 		a.last.at = now
-		r.n.log.trace.add(a.last, "fragments missing"+r.where)
+		r.n.log.trace.add(a.last, r.why("fragments missing"))
+		if a.first != nil {
+			r.tell(now, a.first)
+		}
 	}
 	r.n.queue.schedule(r, class, r.id)
+}
+
+// tell tells the sender of a first fragment, which ends, that others did not come. Of IPv4 only its receiver does (ip_expire, ip6frag_expire_frag_queue).
+func (r *reassembler) tell(now int64, first *packet) {
+	if receiver := first.hop == len(first.pipes); !receiver && !first.way.six || !r.at.mayTell(now, first) {
+		r.n.pool.free(first)
+		return
+	}
+	r.n.unreachable(now, first, icmpIncomplete, 0)
 }

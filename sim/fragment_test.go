@@ -144,14 +144,59 @@ func TestDuplicateFragments(t *testing.T) {
 	})
 }
 
-// A bit error in any of the fragments loses the datagram.
+// A bit error in any of its fragments loses the datagram: a host puts it together before it looks at the checksum, and of two copies of a fragment it
+// takes the one that comes first. So Linux 6.18 did with fragments of 3000 bytes, for IPv4 and IPv6, that were written to a tun device.
 func TestCorruptFragment(t *testing.T) {
-	onRig(t, func(r *rig) {
-		r.link.SetAsym(netem.Config{Corrupt: 1}, netem.Config{})
-		r.fill(1, 2000)
-		require.Zero(t, r.drain())
-		require.Equal(t, 2, dropped(r.n, "checksum error"))
-	})
+	for _, network := range []string{"udp4", "udp6"} {
+		for _, row := range []struct {
+			name    string
+			twice   int   // of which there are two copies before the second link; 0: none
+			corrupt []int // there
+			lost    int   // there; 0: none
+			arrives bool
+			drops   map[string]int // at the host
+		}{
+			{"the first", 0, []int{1}, 0, false, map[string]int{"checksum error": 1}},
+			{"the second", 0, []int{2}, 0, false, map[string]int{"checksum error": 1}},
+			{"the last", 0, []int{3}, 0, false, map[string]int{"checksum error": 1}},
+			{"all", 0, []int{1, 2, 3}, 0, false, map[string]int{"checksum error": 1}},
+			{"one of which a sound copy follows", 2, []int{2}, 0, false, map[string]int{"checksum error": 1, "fragment arrived before": 1}},
+			{"a copy that follows", 2, []int{3}, 0, true, map[string]int{"fragment arrived before": 1}},
+			{"the first, and the last is lost", 0, []int{1}, 3, false, map[string]int{"fragments missing": 1}},
+		} {
+			t.Run(network+", "+row.name, func(t *testing.T) {
+				sim.Test(t, func(t *testing.T, n *sim.Network) {
+					a, r, b := n.Host("a"), n.Router("r"), n.Host("b")
+					first, second := n.Link(a, r, netem.Config{}), n.Link(r, b, netem.Config{})
+					if row.twice > 0 {
+						n.Inject(0, 0, sim.Duplicate(first, sim.Packets{Nth: row.twice}))
+					}
+					for _, i := range row.corrupt {
+						n.Inject(0, 0, sim.Corrupt(second, sim.Packets{Nth: i}))
+					}
+					if row.lost > 0 {
+						n.Inject(0, 0, sim.Drop(second, sim.Packets{Nth: row.lost}))
+					}
+					pc, err := b.ListenPacket(network, ":9")
+					require.NoError(t, err)
+					c, err := a.Dial(network, "b:9")
+					require.NoError(t, err)
+					c.Write(make([]byte, 3000))
+					pc.SetReadDeadline(in(2 * time.Minute))
+					_, _, err = pc.ReadFrom(make([]byte, 3000))
+					require.Equal(t, row.arrives, err == nil)
+					got := map[string]int{}
+					for _, why := range []string{"checksum error", "fragment arrived before", "fragments missing"} {
+						if k := dropped(n, why); k > 0 {
+							got[why] = k
+						}
+					}
+					require.Equal(t, row.drops, got)
+					require.EqualValues(t, len(row.corrupt), stats(n, "r", "b").Corrupted)
+				}, sim.IPv6())
+			})
+		}
+	}
 }
 
 // One ICMP message for a datagram, though each of its fragments is sent back: by its first
@@ -226,6 +271,37 @@ func TestPowerOffLosesFragments(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(t, 1, dropped(n, "fragments missing"), "the second one was alone")
 	})
+}
+
+// When it gives up a host tells who has sent the first fragment, if that came (RFC 792, RFC 8200 section 4.5), of which a socket of UDP does not hear: time exceeded.
+// So Linux 6.18 did.
+func TestAHostThatWaitsInVainTells(t *testing.T) {
+	for _, network := range []string{"udp4", "udp6"} {
+		for lost, tells := range map[int]bool{1: false, 2: true, 3: true} {
+			sim.Test(t, func(t *testing.T, n *sim.Network) {
+				n.Link(n.Host("a"), n.Host("b"), netem.Config{Loss: netem.DropList{lost}})
+				pc, err := n.Host("b").ListenPacket(network, ":9")
+				require.NoError(t, err)
+				defer pc.Close()
+				c, err := n.Host("a").Dial(network, "b:9")
+				require.NoError(t, err)
+				c.Write(make([]byte, 3000))
+				c.SetReadDeadline(in(2 * time.Minute))
+				_, err = c.Read(make([]byte, 1))
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				var told []time.Duration
+				for e := range n.Trace().Events() {
+					if e.Kind == sim.Delivered && e.Protocol == "icmp" && e.To == "a" {
+						told = append(told, e.At)
+					}
+				}
+				if tells {
+					require.Equal(t, drops(n, "fragments missing"), told)
+				}
+				require.Equal(t, tells, len(told) == 1)
+			}, sim.IPv6())
+		}
+	}
 }
 
 // Over IPv6 it is 60 s, whatever else the host waits with.

@@ -46,7 +46,8 @@ const (
 	ICMPTimeExceeded     ICMPCode = 11 << 8 // EHOSTUNREACH, over IPv6 too: the packets went round in a loop of routes
 	ICMPParameterProblem ICMPCode = 12 << 8 // EPROTO, over IPv6 too: a router could make nothing of the header
 
-	icmpTooBig ICMPCode = 4 // fragmentation needed: see pathMTU
+	icmpTooBig     ICMPCode = 4         // fragmentation needed: see pathMTU
+	icmpIncomplete ICMPCode = 11<<8 + 1 // fragments are missing: time exceeded, too, to who hears of it
 )
 
 // icmpMeaning is what a code is called, and what Linux makes of it.
@@ -115,6 +116,9 @@ var (
 
 // meaning is what a code says of packets of a path.
 func (c ICMPCode) meaning(p *path) icmpMeaning {
+	if c == icmpIncomplete {
+		c = ICMPTimeExceeded
+	}
 	if p.six {
 		return icmp6Meanings[c]
 	}
@@ -169,18 +173,23 @@ func (l *Link) Reject() {
 
 // sendBack ends a packet at a pipe, says why, and tells its sender.
 func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why string) {
-	blocked := p.from.icmpBlocked
-	if blocked != nil {
-		blocked.met(now, pkt)
-	}
 	// No message about ICMP messages, nor about a fragment of IPv4 but the first (RFC 1122 section 3.2.2).
-	if blocked != nil || pkt.proto == protoICMP || pkt.frag.offset > 0 && !pkt.way.six {
+	if pkt.proto == protoICMP || pkt.frag.offset > 0 && !pkt.way.six || !p.from.mayTell(now, pkt) {
 		n.drop(now, pkt, p, why)
 		return
 	}
 	p.stats.Dropped++
 	n.record(now, Dropped, pkt, why)
 	n.unreachable(now, pkt, code, 0)
+}
+
+// mayTell says that d sends a message of ICMP about a packet: no fault keeps it from that.
+func (d *node) mayTell(now int64, pkt *packet) bool {
+	if d.icmpBlocked == nil {
+		return true
+	}
+	d.icmpBlocked.met(now, pkt)
+	return false
 }
 
 // refusal is the error that the sender's own routing table has for a path, or 0.
@@ -253,7 +262,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	m.icmp.mtu = uint16(mtu)
 	m.pipes = pkt.wayBack()
 	m.seg, pkt.seg = pkt.seg, nil
-	if w := pkt.frag.whole; w != nil && w.seg != nil {
+	if w := pkt.frag.whole; w != nil && w.seg != nil && m.seg == nil {
 		m.seg = n.pool.segments.get()
 		*m.seg = *w.seg
 	}

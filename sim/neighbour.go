@@ -240,19 +240,16 @@ func (b *neighbour) say(now int64, kind uint8) {
 // arpArrived handles an ARP packet that has arrived (arp_process).
 func (n *Network) arpArrived(now int64, pkt *packet) {
 	p, host := pkt.pipes[0], pkt.way.to.host
-	switch off := host != nil && host.off != nil; {
-	case pkt.corrupt && !off:
-		p.stats.Dropped++
-		p.stats.Corrupted++
-		n.drop(now, pkt, nil, "checksum error")
-		return
-	case off:
-		p.stats.Delivered++
+	p.stats.Delivered++
+	switch {
+	case host != nil && host.off != nil:
 		host.off.met(now, pkt)
 		n.drop(now, pkt, nil, "host is off")
 		return
+	case pkt.corrupt:
+		n.drop(now, pkt, nil, badChecksum)
+		return
 	}
-	p.stats.Delivered++
 	n.record(now, Delivered, pkt, "")
 	kind, b := pkt.arp, p.reverse.neighbourOf(pkt.way.six)
 	n.pool.free(pkt)

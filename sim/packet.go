@@ -144,13 +144,13 @@ func (n *Network) recordDrop(now int64, pkt *packet, p *pipe, why string) {
 
 // transmit puts a packet on the next pipe of its route.
 func (n *Network) transmit(pkt *packet, now int64) {
-	if pkt.joined() {
+	p := pkt.pipes[pkt.hop]
+	if pkt.joined() && !pkt.staysWhole(p) {
 		for _, f := range n.apart(pkt) {
 			n.transmit(f, now)
 		}
 		return
 	}
-	p := pkt.pipes[pkt.hop]
 	if p.mtu < leastMTU6 && pkt.way.six {
 		n.sendBack(now, pkt, p, ICMPNetUnreachable, "no IPv6 over an MTU below 1280")
 		return
@@ -423,15 +423,8 @@ func (n *Network) arrive(now int64, pkt *packet) {
 	h := to.host
 	off := h != nil && h.off != nil
 	if pkt.hop < len(pkt.pipes) {
-		s := &pkt.pipes[pkt.hop].stats
+		pkt.pipes[pkt.hop].stats.Delivered++
 		pkt.hop++
-		if pkt.corrupt && h != nil && pkt.hop == len(pkt.pipes) && !off { // a box looks for itself
-			s.Dropped++
-			s.Corrupted++
-			n.drop(now, pkt, nil, "checksum error")
-			return
-		}
-		s.Delivered++
 	}
 	if pkt.hop < len(pkt.pipes) {
 		if b := pkt.pipes[pkt.hop].from.box; b != nil {
@@ -450,6 +443,10 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		n.drop(now, pkt, nil, "no such address")
 		return
 	}
+	if pkt.corrupt && h != nil && pkt.frag.whole == nil { // a box looks for itself, and of fragments it is what they carry that has a checksum
+		n.drop(now, pkt, nil, badChecksum)
+		return
+	}
 	why := ""
 	switch {
 	case pkt.altered:
@@ -462,8 +459,14 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		to.box.forward(now, pkt)
 		return
 	}
-	if pkt.frag.whole != nil && !h.reassembler().take(now, pkt) {
-		return
+	if pkt.frag.whole != nil {
+		if !h.reassembler().take(now, pkt) {
+			return
+		}
+		if pkt.corrupt {
+			n.drop(now, pkt, nil, badChecksum)
+			return
+		}
 	}
 	switch pkt.proto {
 	case protoTCP:

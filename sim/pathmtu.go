@@ -74,8 +74,7 @@ func (h *Host) forgetPaths() {
 // takes: p, or its host's own if p is nil. The sender is notified (ip_forward).
 func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 	const why = "mtu"
-	if p != nil && p.from.icmpBlocked != nil {
-		p.from.icmpBlocked.met(now, pkt)
+	if p != nil && !p.from.mayTell(now, pkt) {
 		n.drop(now, pkt, p, why)
 		return
 	}

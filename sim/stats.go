@@ -24,7 +24,7 @@ type FaultStats struct {
 }
 
 // LinkStats counts the packets of one direction between two neighbours. Sent + Duplicated = Delivered +
-// Lost + QueueFull + OverLimit + TooLarge + Corrupted + CutOff + the packets in flight.
+// Lost + QueueFull + OverLimit + TooLarge + CutOff + the packets in flight.
 type LinkStats struct {
 	From, To string // names of hosts and routers
 
@@ -37,10 +37,10 @@ type LinkStats struct {
 	QueueFull  int64 // by netem.Config.Queue
 	OverLimit  int64 // by netem.Config.Limit
 	TooLarge   int64 // by netem.Config.MTU
-	Corrupted  int64 // dropped by the checksum of the host that they were for; a middlebox counts what it finds as Strays
 	CutOff     int64 // on their way when a partition began that loses what is in flight
 	Duplicated int64 // copies made
 	Reordered  int64 // by netem.Config.Reorder
+	Corrupted  int64 // given a bit error, which the checksum of a host or middlebox finds, by netem.Config.Corrupt or by Corrupt
 	Altered    int64 // by netem.Config.Damage, which no checksum finds
 	Marked     int64 // "congestion experienced", by netem.Config.ECN or a Queue
 }
@@ -107,10 +107,10 @@ func (n *Network) count() Stats {
 func (s Stats) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "from\tto\tsent\tbytes\tdelivered\tdropped\tlost\tqueue full\tover limit\ttoo large\tcorrupted\tcut off\tduplicated\treordered\taltered\tmarked")
+	fmt.Fprintln(w, "from\tto\tsent\tbytes\tdelivered\tdropped\tlost\tqueue full\tover limit\ttoo large\tcut off\tduplicated\treordered\tcorrupted\taltered\tmarked")
 	for _, l := range s.Links {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", l.From, l.To, l.Sent, l.SentBytes, l.Delivered,
-			l.Dropped, l.Lost, l.QueueFull, l.OverLimit, l.TooLarge, l.Corrupted, l.CutOff, l.Duplicated, l.Reordered, l.Altered, l.Marked)
+			l.Dropped, l.Lost, l.QueueFull, l.OverLimit, l.TooLarge, l.CutOff, l.Duplicated, l.Reordered, l.Corrupted, l.Altered, l.Marked)
 	}
 	w.Flush()
 	b.WriteByte('\n')

@@ -15,8 +15,8 @@ import (
 //
 // Of TCP it compares flags, numbers and windows with what both sides have sent, by Linux's table of states and its rules (tcp_conntracks and tcp_in_window): see
 // Liberal. One in which a link has turned a bit changes nothing and goes no further (net.netfilter.nf_conntrack_checksum). What comes in fragments is put
-// together first, for IPv4 and IPv6: none goes on before all have come, and after 30 s, or 60 s for IPv6, they are given up. Those of an IPv4 packet that the next link
-// takes go on as they came; otherwise the packet is cut anew. A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
+// together first, for IPv4 and IPv6: none goes on before all have come, and after 30 s, or 60 s for IPv6, they are given up. Those that the next link
+// takes go on as they came; otherwise a packet of IPv4 is cut anew, and of IPv6 ends as a whole, and its sender is told. A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
 // of either direction, keep-alive probes too, sets its time anew, but for a SYN or SYN-ACK of an open connection and others that do not
 // belong where it is. Go sends one every 15 s from both ends, so that timeouts
 // of minutes never end unless [Dialer].KeepAlive is negative at one and Off is set in [TCPConfig].KeepAlive at the other.
@@ -176,7 +176,7 @@ func newTracker(r *Router, conf Tracking) tracker {
 func (k *tracker) install(b box) {
 	n := k.r.n
 	n.install(k.r, b)
-	k.fragments = n.newReassembler(n.timerID(), " at "+k.r.name)
+	k.fragments = k.r.newReassembler(n.timerID())
 	if text := k.conf.impatience(); text != "" {
 		k.impatient = n.fault(&k.r.node, "forgets silent connections ("+text+")", "connection that was silent for so long")
 		k.impatient.nearly = func() string { return " (keep-alive probes are traffic, too)" }
@@ -275,11 +275,8 @@ func (k *tracker) tell(now int64, c *tracked) {
 // sound says whether a packet is there in full and without a bit error. It puts together what comes in fragments: Linux judges what they carry, not each of
 // them, and none goes on before all have come (nf_defrag_ipv4, nf_defrag_ipv6). Then it looks at the checksum, before all else (nf_conntrack_in).
 func (k *tracker) sound(now int64, pkt *packet) bool {
-	if pkt.frag.whole != nil {
-		if !k.fragments.take(now, pkt) {
-			return false
-		}
-		pkt.size = pkt.way.fragmentHeaders() + pkt.frag.whole.size
+	if pkt.frag.whole != nil && !k.fragments.take(now, pkt) {
+		return false
 	}
 	if pkt.corrupt {
 		k.stray(now, pkt, badChecksum)

@@ -357,6 +357,26 @@ func TestAnAttemptThatIsRefusedIsForgotten(t *testing.T) {
 	})
 }
 
+// A box that may not send ICMP refuses in silence, and the fault has met that.
+func TestABoxThatRefusesInSilence(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server, r := n.Host("client"), n.Host("server"), n.Router("r")
+		n.Link(client, r, netem.Config{Delay: 10 * ms})
+		n.Link(r, server, netem.Config{Delay: 10 * ms})
+		r.Firewall(sim.Tracking{PerClient: 1})
+		pair(t, client, server)
+		_, err := client.Dial("tcp", "server:7")
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+		f := sim.BlockICMP(r)
+		n.Inject(0, 0, f)
+		d := client.Dialer()
+		d.Timeout = time.Second
+		_, err = d.Dial("tcp", "server:7")
+		require.ErrorContains(t, err, "i/o timeout")
+		require.Equal(t, 1, f.Fired().Count)
+	}, sim.Strict())
+}
+
 func TestMisuseOfBoxes(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		r, h := n.Router("r"), n.Host("h")

@@ -116,7 +116,7 @@ func (t *trouble) affected(now int64, pkt *packet, v *netem.Verdict) {
 // came is how many packets have come to the pipe, be it to be dropped or held.
 func (p *pipe) came() int64 {
 	s := &p.stats
-	return s.Sent + s.Dropped - s.Lost - s.QueueFull - s.TooLarge - s.OverLimit - s.Corrupted - s.CutOff + int64(len(p.held))
+	return s.Sent + s.Dropped - s.Lost - s.QueueFull - s.TooLarge - s.OverLimit - s.CutOff + int64(len(p.held))
 }
 
 // uncut ends that a fault lets no packet pass p.
