@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/squall-sim/squall/netem"
@@ -157,85 +158,105 @@ func BenchmarkPolling(b *testing.B) {
 
 // BenchmarkWaiters has many clients wait at one HTTP server for one event, which wakes
 // them all. The server is net/http's; the clients are net/http's too, or a goroutine each that
-// writes a request and reads the answer.
+// writes a request and reads the answer. Beside that the same is done over net.Pipe: so much are
+// net/http and the goroutines alone.
 func BenchmarkWaiters(b *testing.B) {
-	clients := map[string]func(h *sim.Host) (wait func() error){
-		"net/http": func(h *sim.Host) func() error {
-			c := h.HTTPClient()
-			return func() error {
-				resp, err := c.Get("http://server/")
-				if err != nil {
-					return err
-				}
-				defer resp.Body.Close()
-				_, err = io.Copy(io.Discard, resp.Body)
-				return err
-			}
-		},
-		"plain": func(h *sim.Host) func() error {
-			return func() error {
-				c, err := h.Dial("tcp", "server:80")
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: server\r\n\r\n"); err != nil {
-					return err
-				}
-				var first [1]byte
-				if _, err := c.Read(first[:]); err != nil {
-					return err
-				}
-				resp, err := http.ReadResponse(bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first[:]), c), 256), nil)
-				if err != nil {
-					return err
-				}
-				_, err = io.Copy(io.Discard, resp.Body)
-				return err
-			}
-		},
-	}
-	for name, client := range clients {
+	for _, client := range []string{"net/http", "plain"} {
 		for _, waiters := range []int{1_000, 10_000, 100_000} {
 			if waiters > most() {
 				continue
 			}
-			b.Run(fmt.Sprintf("%s/%d", name, waiters), func(b *testing.B) {
+			b.Run(fmt.Sprintf("%s/%d/squall", client, waiters), func(b *testing.B) {
 				w := watch()
 				sim.Bench(func(n *sim.Network) {
-					news := make(chan struct{})
-					var parked atomic.Int64
-					n.Host("server").ServeHTTP(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						parked.Add(1)
-						<-news
-						io.WriteString(w, "news")
-					}))
-					var before, during runtime.MemStats
-					runtime.GC()
-					runtime.ReadMemStats(&before)
-					var all sync.WaitGroup
-					for i := range waiters {
-						wait := client(n.Host(fmt.Sprintf("client%d", i)))
-						all.Go(func() {
-							time.Sleep(time.Duration(i) * 10 * time.Microsecond)
-							check(wait())
-						})
-					}
-					time.Sleep(time.Minute)
-					if k := parked.Load(); k != int64(waiters) {
-						panic(fmt.Sprintf("%d of %d requests have reached the server", k, waiters))
-					}
-					runtime.GC()
-					runtime.ReadMemStats(&during)
-					b.ReportMetric(float64(during.HeapInuse+during.StackInuse-before.HeapInuse-before.StackInuse)/float64(waiters), "B/waiter")
-					b.ReportMetric(float64(during.Sys)/1e9, "GB")
-					w.start()
-					close(news)
-					all.Wait()
-					w.stop()
+					waitersAtOnce(b, w, waiters, client, func(h http.Handler) { n.Host("server").ServeHTTP(":80", h) }, func(i int) (*http.Client, func() net.Conn) {
+						host := n.Host(fmt.Sprintf("client%d", i))
+						return host.HTTPClient(), func() net.Conn {
+							c, err := host.Dial("tcp", "server:80")
+							check(err)
+							return c
+						}
+					})
 				}, sim.DefaultLink(netem.Config{Delay: 50 * ms}), sim.ManyTimers())
+				b.ReportMetric(float64(w.elapsed().Microseconds())/float64(waiters), "us/wake")
+			})
+			b.Run(fmt.Sprintf("%s/%d/net.Pipe", client, waiters), func(b *testing.B) {
+				w := watch()
+				synctest.Test(new(testing.T), func(*testing.T) {
+					l := pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+					var srv http.Server
+					waitersAtOnce(b, w, waiters, client, func(h http.Handler) {
+						srv.Handler = h
+						go srv.Serve(l)
+					}, func(int) (*http.Client, func() net.Conn) {
+						dial := func() net.Conn {
+							c, s := net.Pipe()
+							l.conns <- s
+							return c
+						}
+						return &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return dial(), nil }}}, dial
+					})
+					srv.Close()
+				})
 				b.ReportMetric(float64(w.elapsed().Microseconds())/float64(waiters), "us/wake")
 			})
 		}
 	}
+}
+
+// waitersAtOnce serves a handler at which clients wait, of net/http or plain, and reports what memory they take.
+func waitersAtOnce(b *testing.B, w *stopwatch, waiters int, client string, serve func(http.Handler), dialler func(i int) (*http.Client, func() net.Conn)) {
+	news := make(chan struct{})
+	var parked atomic.Int64
+	serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		parked.Add(1)
+		<-news
+		io.WriteString(w, "news")
+	}))
+	var before, during runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	var all sync.WaitGroup
+	for i := range waiters {
+		c, dial := dialler(i)
+		all.Go(func() {
+			time.Sleep(time.Duration(i) * 10 * time.Microsecond)
+			if client == "plain" {
+				waitPlainly(dial())
+				return
+			}
+			resp, err := c.Get("http://server/")
+			check(err)
+			_, err = io.Copy(io.Discard, resp.Body)
+			check(err)
+			resp.Body.Close()
+			c.CloseIdleConnections()
+		})
+	}
+	time.Sleep(time.Minute)
+	if k := parked.Load(); k != int64(waiters) {
+		panic(fmt.Sprintf("%d of %d requests have reached the server", k, waiters))
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&during)
+	b.ReportMetric(float64(during.HeapInuse+during.StackInuse-before.HeapInuse-before.StackInuse)/float64(waiters), "B/waiter")
+	b.ReportMetric(float64(during.Sys)/1e9, "GB")
+	w.start()
+	close(news)
+	all.Wait()
+	w.stop()
+}
+
+// waitPlainly sends a request and reads the answer.
+func waitPlainly(c net.Conn) {
+	defer c.Close()
+	_, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: server\r\n\r\n")
+	check(err)
+	var first [1]byte
+	_, err = c.Read(first[:])
+	check(err)
+	resp, err := http.ReadResponse(bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first[:]), c), 256), nil)
+	check(err)
+	_, err = io.Copy(io.Discard, resp.Body)
+	check(err)
 }
