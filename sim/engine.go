@@ -54,6 +54,10 @@ func (n *Network) submit(o operation, h int64) {
 // stepWithin has the engine step before the horizon of what was added to pending.
 func (n *Network) stepWithin(h horizon) {
 	p := &n.calls.pending
+	if n.lookahead.on && n.clock.released >= p.at {
+		least := n.clock.released + 1 - p.at // it is woken once an instant
+		h = horizon{max(h.free, least), max(h.blocked, least)}
+	}
 	p.until = min(p.until, after(p.at, h.free))
 	p.untilBlocked = min(p.untilBlocked, after(p.at, h.blocked))
 	if h.free == 0 || !n.lookahead.on {
@@ -270,7 +274,7 @@ func (n *Network) flush(now int64) {
 // returns: the caller runs it to its end before the events that follow.
 func (n *Network) runDue(now int64) (next change) {
 	for {
-		n.queue.front()
+		n.queue.front(now)
 		if len(n.queue.events) == 0 || n.queue.events[0].when > now {
 			return change{}
 		}
@@ -329,14 +333,14 @@ func (n *Network) prepareNext(now int64) {
 func (n *Network) next(now int64) int64 {
 	next := never
 	n.lookahead.deferred = false
-	switch n.queue.front(); {
+	switch {
 	case len(n.queue.events) == 0:
 	case n.lookahead.idleTill > now:
 		next, n.lookahead.deferred, n.lookahead.alarmFor = n.lookahead.idleTill, true, nil
 	default:
-		look := mostLooks
-		next = n.observable(0, never, &look)
-		n.lookahead.deferred = next > n.queue.events[0].when
+		first := n.queue.events[0].when
+		next = n.soonest()
+		n.lookahead.deferred = next > first
 	}
 	if n.calls.firstWake < len(n.calls.wakes) {
 		next = min(next, max(n.clock.released+1, now))

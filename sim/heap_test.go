@@ -1,11 +1,15 @@
 package sim
 
 import (
+	"io"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
 )
 
 func TestHeapReturnsEventsInOrder(t *testing.T) {
@@ -54,14 +58,42 @@ func TestEventsThatAreOvertakenCountForNothing(t *testing.T) {
 	require.EqualValues(t, 40, n.observable(0, never, &look))
 	require.Equal(t, 1, s.asked)
 
-	s.at = 300 // put off: the earlier event moves, and the later one goes when it is first
-	n.queue.front()
+	s.at = 300 // put off: the earlier event moves when its time comes, and the later one goes when it is first
+	require.False(t, n.queue.front(39))
+	require.EqualValues(t, 40, n.queue.events[0].when)
+	require.True(t, n.queue.front(never))
 	require.Len(t, n.queue.events, 1)
 	require.EqualValues(t, 300, n.queue.events[0].when)
 	s.at = never
-	n.queue.front()
+	n.queue.front(never)
 	require.Empty(t, n.queue.events)
 	require.EqualValues(t, never, s.planned)
+}
+
+// The timers of a connection have a few events, however often they are set and stopped.
+func TestExchangesLeaveNoEventsBehind(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Millisecond} {
+		Test(t, func(t *testing.T, n *Network) {
+			l, err := n.Host("server").Listen("tcp", ":7")
+			require.NoError(t, err)
+			go func() {
+				c, err := l.Accept()
+				if err == nil {
+					io.Copy(c, c)
+				}
+			}()
+			c, err := n.Host("client").Dial("tcp", "server:7")
+			require.NoError(t, err)
+			for range 200 {
+				_, err := c.Write([]byte("x"))
+				require.NoError(t, err)
+				_, err = io.ReadFull(c, make([]byte, 1))
+				require.NoError(t, err)
+				require.Less(t, get(n, func() int { return len(n.queue.events) }), 10)
+			}
+			require.NoError(t, c.Close())
+		}, DefaultLink(netem.Config{Delay: delay}))
+	}
 }
 
 type overtakenTimer struct {

@@ -20,7 +20,7 @@ func TestTrainsInLineKeepTheirOrder(t *testing.T) {
 		flows := []*flow{{}, {}}
 		in, now := 0, int64(0)
 		popped := func() {
-			q.front()
+			q.front(never)
 			before := q.events[0]
 			e := q.pop()
 			require.Equal(t, before, e)

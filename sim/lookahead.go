@@ -61,6 +61,17 @@ func (pkt *packet) nextWaiter() *waiter {
 // not too much for a network of thousands of connections.
 const mostLooks = 16
 
+// soonest is the earliest instant at which the program can observe an event, or one that follows from it. There is an event.
+func (n *Network) soonest() int64 {
+	look := mostLooks
+	at := n.observable(0, never, &look)
+	if look == 0 && n.queue.front(never) && len(n.queue.events) > 0 { // looks went to timers that were put off
+		look = mostLooks
+		at = n.observable(0, never, &look)
+	}
+	return at
+}
+
 // observable is the earliest instant at which the program can observe an event of the part of the heap
 // below i, or one that follows from it, but at most at. Events beyond the first few looks count as
 // observable at once.

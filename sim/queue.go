@@ -63,19 +63,21 @@ func socketID(h *Host, local netip.AddrPort, proto protocol) uint64 {
 	return id
 }
 
-// front removes the events at the front of the heap whose time was put off.
-func (q *eventQueue) front() {
+// front corrects the events at the front of the heap whose time was put off, if it comes by an instant: a timer that
+// is put off and set again before then, as that of a retransmission with each exchange, has one event all along. It says whether there were any.
+func (q *eventQueue) front(by int64) (corrected bool) {
 	for len(q.events) > 0 {
 		e := &q.events[0]
 		class := e.ord & classMask
-		if class == classPacket || class == classChange {
-			return
+		if class == classPacket || class == classChange || e.when > by {
+			return corrected
 		}
 		sock := e.what.(timed)
 		p, at := sock.plan(class), sock.next(class)
 		if int64(*p) == e.when && at <= e.when {
-			return
+			return corrected
 		}
+		corrected = true
 		if e.overtaken() {
 			q.events.pop()
 			continue
@@ -88,6 +90,7 @@ func (q *eventQueue) front() {
 		later.when = at
 		q.events.replace(later)
 	}
+	return corrected
 }
 
 // overtaken says that an earlier event took the place of a socket's. It is still in the heap, for nothing.
