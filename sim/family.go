@@ -162,9 +162,7 @@ func (e *noIPv6Error) Error() string {
 func (e *noIPv6Error) Unwrap() error { return e.err }
 
 // tcpAddr is an address as package net has it. A socket that is IPv6's has IPv4 addresses in 16 bytes.
-func tcpAddr(a netip.AddrPort, six bool) *net.TCPAddr {
-	return net.TCPAddrFromAddrPort(inFamily(a, six))
-}
+func tcpAddr(a netip.AddrPort, six bool) *net.TCPAddr { return (*net.TCPAddr)(udpAddr(a, six)) }
 
 // udpAddr is the same for UDP.
 func udpAddr(a netip.AddrPort, six bool) *net.UDPAddr {
