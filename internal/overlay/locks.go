@@ -5,7 +5,7 @@ package overlay
 var lockSet = set{
 	name: "locks",
 	edits: []edit{
-		replace("runtime", "synctestBubble.changegstatus", "gp.waitreason.isIdleInSynctest()", "($0 || gp.squall.durable)").exactly(2),
+		replace("runtime", "synctestBubble.changegstatus", "gp.waitreason.isIdleInSynctest()", "($0 || squallLockIdle(gp))").exactly(2),
 
 		firstFields("internal/sync", "Mutex", "squall squallLock"), // where sync.RWMutex finds it
 		before("internal/sync", "Mutex.Lock", "if race.Enabled {}", "runtime_squallLocked(&m.squall)"),
