@@ -151,19 +151,19 @@ func TestLookaheadWhenIdle(t *testing.T) {
 					link := n.Link(a, b, netem.Config{Delay: ms})
 					b.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Idle: 130 * time.Minute, Interval: 20 * time.Minute}})
 					l := listen(t, b, ":7")
-					var end [2]error
-					accept(l, func(c net.Conn) { _, end[1] = io.Copy(io.Discard, c) })
+					var end error
+					accept(l, func(c net.Conn) { io.Copy(io.Discard, c) })
 					c := dial(t, a, "b:7").(*sim.TCPConn)
 					c.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: 150 * time.Minute, Interval: 20 * time.Minute, Count: 4})
 					happens(n, link)
 					ended := make(chan time.Duration, 1)
 					go func() {
-						_, end[0] = c.Read(make([]byte, 1))
+						_, end = c.Read(make([]byte, 1))
 						ended <- n.Elapsed()
 					}()
 					select {
 					case at := <-ended:
-						account = fmt.Sprintf("%v after %v\n", end[0], at)
+						account = fmt.Sprintf("%v after %v\n", end, at)
 					case <-time.After(10 * day):
 					}
 					account += fmt.Sprintf("%v %x\n%s", n.Elapsed(), n.Trace().Hash(), n.Trace())

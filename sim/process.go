@@ -47,7 +47,7 @@ func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 
 // addProcess is Run, with the lock held.
 func (h *Host) addProcess(name string, f func(ctx context.Context, h *Host) error) *process {
-	p := newProcess(h, name, f)
+	p := newProcess(h, name, f, nil)
 	h.startProcess(p)
 	return p
 }
@@ -78,12 +78,14 @@ func (h *Host) forgetEnded() {
 	h.running = max(len(h.processes), 4)
 }
 
-// hasRun says whether a process that runs only once did.
+// hasRun says whether a process that runs only once did. The program's side writes what it reads.
+//
+//go:norace
 func (p *process) hasRun() bool { return p.once != nil && p.ended != nil }
 
 //go:norace
-func newProcess(h *Host, name string, f func(ctx context.Context, h *Host) error) *process {
-	p := &process{host: h, name: name, f: f, cancel: func() {}, by: h.n.moment()}
+func newProcess(h *Host, name string, f func(ctx context.Context, h *Host) error, once chan struct{}) *process {
+	p := &process{host: h, name: name, f: f, once: once, cancel: func() {}, by: h.n.moment()}
 	p.start, p.stop = p.startNow, func() { p.cancel() }
 	return p
 }
@@ -143,8 +145,7 @@ func (h *Host) Go(f func()) (returned <-chan struct{}) {
 		panic("sim: host " + h.name + ": Go(nil): the function must not be nil")
 	}
 	return get(h.n, func() <-chan struct{} {
-		p := newProcess(h, "", func(context.Context, *Host) error { f(); return nil })
-		p.once = make(chan struct{})
+		p := newProcess(h, "", func(context.Context, *Host) error { f(); return nil }, make(chan struct{}))
 		if h.n.closed {
 			close(p.once)
 		} else {
