@@ -59,9 +59,9 @@ func (n *Network) payRules() (paid bool) {
 	n.watch.rules.owed = false
 	n.wakeAt(atOnce) // the rest of this instant comes afterwards
 	by := n.watch.rules.all[0].by
-	n.unlockToWake()
+	caller := n.unlockToWake()
 	n.launch(by, n.lookAtRules)
-	n.lockAgain()
+	n.lockAgain(caller)
 	return true
 }
 

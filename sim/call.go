@@ -6,7 +6,7 @@ package sim
 // it must not keep or return memory that the program writes or reads, but for the few things
 // that race.go knows of: so the caller wraps errors itself.
 //
-// In a program built with the race detector a goroutine of its own runs them all (see
+// In a program built with the race detector a goroutine of its own runs them all, or seems to (see
 // race.go). Otherwise the caller does, under the network's lock (norace.go).
 
 // text is get for a text.

@@ -173,6 +173,7 @@ func (n *Network) turnNow() bool {
 		n.clock.alarm = n.quiet.rang(0)
 	}
 	n.calls.stepping = false
+	defer n.endTurn(n.beginTurn())
 	return n.stepNow()
 }
 
@@ -215,14 +216,14 @@ func (n *Network) stepNow() bool {
 	if change.f == nil && len(out) == 0 {
 		return true
 	}
-	n.unlockToWake()
+	caller := n.unlockToWake()
 	if change.f != nil {
 		n.launch(change.by, change.f)
 	}
 	for _, r := range out {
 		r.do()
 	}
-	n.lockAgain()
+	n.lockAgain(caller)
 	return true
 }
 

@@ -74,9 +74,12 @@ func turn[T any](n *Network, f func() T) T {
 }
 
 // unlockToWake releases the lock, which woken goroutines want at once.
-func (n *Network) unlockToWake() { n.mu.Unlock() }
+func (n *Network) unlockToWake() (caller served) {
+	n.mu.Unlock()
+	return served{}
+}
 
-func (n *Network) lockAgain() { n.mu.Lock() }
+func (n *Network) lockAgain(served) { n.mu.Lock() }
 
 // peek runs f from outside the bubble, alone: it may look at the network as the engine has
 // left it last, but neither ask the time nor have anything happen.
@@ -106,7 +109,11 @@ func waitFor(done <-chan struct{}, ctx context.Context) (ended bool) {
 
 type engine struct{}
 
-func (n *Network) startEngine() {}
+type served struct{}
+
+func (n *Network) startEngine()               {}
+func (n *Network) beginTurn() (caller served) { return served{} }
+func (n *Network) endTurn(served)             {}
 
 type moment struct{}
 

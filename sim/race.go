@@ -4,6 +4,7 @@ package sim
 
 import (
 	"context"
+	"reflect"
 	"runtime"
 	"unsafe"
 
@@ -24,7 +25,7 @@ import (
 // knowledge from the engine to the program, timers, goroutines, is used with closed eyes too. The
 // caller learns of other goroutines only through reveal: of everything that had happened when
 // they made the calls whose effect it now sees. Races of the engine itself are detected like any
-// others.
+// others. In exact mode the engine is no goroutine, but one only to the detector: see exactEngine.
 
 const raceEnabled = true
 
@@ -32,163 +33,80 @@ const raceEnabled = true
 // for nothing. It is an address that the detector knows.
 type moment = *uint64
 
-// engine is what a network has for its engine. The fields are guarded by the lock.
-type engine struct {
-	work     chan task
-	answer   chan task
-	asked    moment   // of the call that the engine works for
-	revealed []moment // to that call
-	panicked any      // the engine's function did
-	over     bool     // the engine's goroutine has ended
-	done     uint64   // as a moment: all that the engine has done
-	changes  uint64   // as a moment: all that the functions of After have done
-}
-
-// A task is a function for the other side to run: a call of the program's for the engine, or
-// something of the program's that the engine has the caller do. Without one the other side
-// goes on.
-type task struct {
-	f      func()
-	moment moment
-	fresh  bool // deferred work that is due is done first
-}
-
-func (n *Network) startEngine() {
-	n.engine.work, n.engine.answer = make(chan task), make(chan task)
-	go func() {
-		for over := false; !over; {
-			over = n.perform(<-n.engine.work)
-		}
-	}()
-}
-
-// perform runs one call's function, and says whether the network has ended.
-func (n *Network) perform(t task) (over bool) {
-	learn(&n.engine.done)
-	learn(t.moment)
-	n.engine.asked = t.moment
-	n.engine.panicked = panicOf(func() {
-		if t.fresh {
-			n.begin()
-		}
-		t.f()
-	})
-	over = n.closed
-	n.engine.over = over
-	answer := n.engine.answer
-	mark(&n.engine.done)
-	answer <- task{}
-	return over
-}
-
-func panicOf(f func()) (p any) {
-	defer func() { p = recover() }()
-	f()
-	return nil
-}
-
 // enter begins a call: with the lock, and with closed eyes. It returns whose call that is: until leave the
 // goroutine is the network's own.
 //
 //go:norace
-func (n *Network) enter() (m moment, caller unsafe.Pointer) {
+func (n *Network) enter() (s *served, caller unsafe.Pointer) {
 	n.stopIfDead()
-	m = new(uint64)
-	mark(m)
-	runtime.RaceDisable()
-	n.mu.Lock()
-	caller = exact.SetHost(nil)
+	s, caller = n.enterTurn()
 	n.calls.count(&n.clock)
 	if n.harness.witness != nil {
 		n.harness.witness.see(n.now())
 	}
-	return m, caller
+	return s, caller
 }
 
-// hand has the engine run f. Once the network has ended, and its goroutine with it, a new one
-// does, which is of the caller's bubble, or of none.
+// enterTurn is enter for the engine itself.
 //
 //go:norace
-func (n *Network) hand(m moment, fresh bool, f func()) {
-	t := task{f, m, fresh}
-	if n.engine.over {
-		n.engine.work, n.engine.answer = make(chan task), make(chan task)
-		go n.perform(t)
-	} else {
-		n.engine.work <- t
-	}
-	for {
-		ask := <-n.engine.answer
-		if ask.f == nil {
-			return
-		}
-		runtime.RaceEnable()
-		learn(ask.moment)
-		ask.f()
-		mark(m)
-		runtime.RaceDisable()
-		n.engine.work <- task{}
-	}
+func (n *Network) enterTurn() (s *served, caller unsafe.Pointer) {
+	s = &served{asked: new(uint64)}
+	mark(s.asked)
+	runtime.RaceDisable()
+	n.mu.Lock()
+	return s, exact.SetHost(nil)
 }
 
 // leave ends a call.
 //
 //go:norace
-func (n *Network) leave(caller unsafe.Pointer) {
-	revealed, panicked := n.engine.revealed, n.engine.panicked
-	n.engine.revealed, n.engine.panicked = nil, nil
+func (n *Network) leave(s *served, caller unsafe.Pointer) {
 	n.mu.Unlock()
 	exact.SetHost(caller)
 	runtime.RaceEnable()
-	for i := range revealed {
-		learn(revealed[i])
+	for i := range s.revealed {
+		learn(s.revealed[i])
 	}
-	if s, ok := panicked.(string); ok {
-		panicked = own(s)
+	if text, ok := s.panicked.(string); ok {
+		panic(own(text))
 	}
-	if panicked != nil {
-		panic(panicked)
+	if s.panicked != nil {
+		panic(s.panicked)
 	}
-}
-
-// asProgram has the caller run f, which is a function of the program's, made at that moment.
-func (n *Network) asProgram(m moment, f func()) {
-	n.engine.answer <- task{f: f, moment: m}
-	<-n.engine.work
-	learn(n.engine.asked)
 }
 
 //go:norace
 func (n *Network) do(f func()) {
-	m, caller := n.enter()
-	n.hand(m, true, f)
-	n.leave(caller)
+	s, caller := n.enter()
+	n.hand(s, true, f)
+	n.leave(s, caller)
 }
 
 //go:norace
 func get[T any](n *Network, f func() T) T {
 	v := new(T)
-	m, caller := n.enter()
-	n.hand(m, true, func() { *v = f() })
-	n.leave(caller)
+	s, caller := n.enter()
+	n.hand(s, true, func() { *v = f() })
+	n.leave(s, caller)
 	return *v
 }
 
 //go:norace
 func try[T any](n *Network, f func() (T, error)) (T, error) {
 	v, err := new(T), new(error)
-	m, caller := n.enter()
-	n.hand(m, true, func() { *v, *err = f() })
-	n.leave(caller)
+	s, caller := n.enter()
+	n.hand(s, true, func() { *v, *err = f() })
+	n.leave(s, caller)
 	return *v, *err
 }
 
 //go:norace
 func turn[T any](n *Network, f func() T) T {
 	v := new(T)
-	m, caller := n.enter()
-	n.hand(m, false, func() { *v = f() })
-	n.leave(caller)
+	s, caller := n.enterTurn()
+	n.hand(s, false, func() { *v = f() })
+	n.leave(s, caller)
 	return *v
 }
 
@@ -196,22 +114,21 @@ func turn[T any](n *Network, f func() T) T {
 func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 	v, err := new(T), new(error)
 	wait := new(waitingCall)
-	m, caller := n.enter()
+	s, caller := n.enter()
 	for fresh := true; ; fresh = false {
-		n.hand(m, fresh, func() {
-			if wait.goesOn(n) {
-				return
+		n.hand(s, fresh, func() {
+			for going := !wait.goesOn(n); going; {
+				var q *waitq
+				*v, *err, q = f()
+				going = q != nil && wait.begin(n, q)
 			}
-			var q *waitq
-			*v, *err, q = f()
-			wait.begin(n, q)
 		})
 		if wait.w == nil {
 			break
 		}
 		wait.w.block(n, wait.first)
 	}
-	n.leave(caller)
+	n.leave(s, caller)
 	return *v, *err
 }
 
@@ -222,11 +139,14 @@ type waitingCall struct {
 	first bool
 }
 
-func (w *waitingCall) begin(n *Network, q *waitq) {
-	if q != nil {
-		w.q = q
-		w.w, w.first = q.enter(n)
+// begin says whether the wait is over already.
+func (w *waitingCall) begin(n *Network, q *waitq) (over bool) {
+	w.q = q
+	w.w, w.first = q.enter(n)
+	if over = w.w.works(n); over {
+		w.end(n)
 	}
+	return over
 }
 
 // goesOn says whether a call that waits has to go on waiting.
@@ -237,15 +157,14 @@ func (w *waitingCall) goesOn(n *Network) bool {
 	if w.w.resume(n, w.first) {
 		return true
 	}
-	w.q.leave(n, w.w)
-	w.w = nil
+	w.end(n)
 	return false
 }
 
-// unlockToWake does nothing: woken goroutines wait for the engine.
-func (n *Network) unlockToWake() {}
-
-func (n *Network) lockAgain() {}
+func (w *waitingCall) end(n *Network) {
+	w.q.leave(n, w.w)
+	w.w = nil
+}
 
 // launch runs f, made at that moment, on a goroutine of the program's. One such function runs
 // to its end before the next begins, unless it blocks.
@@ -260,9 +179,9 @@ func (n *Network) launch(m moment, f func()) {
 //go:norace
 func startAt(n *Network, m moment, f func()) {
 	learn(m)
-	learn(&n.engine.changes)
+	learn(&n.engine.afters)
 	f()
-	mark(&n.engine.changes)
+	mark(&n.engine.afters)
 }
 
 // waitFor waits until the engine closes done, or until ctx ends, and says which.
@@ -276,10 +195,7 @@ func waitFor(done <-chan struct{}, ctx context.Context) (ended bool) {
 	}
 	runtime.RaceEnable()
 	if ended {
-		select {
-		case <-end: // with open eyes
-		default:
-		}
+		reflect.ValueOf(end).TryRecv() // with open eyes. In exact mode a select would be a place more to be preempted than there is without the detector
 	}
 	return ended
 }
@@ -296,12 +212,12 @@ func (n *Network) peek(f func()) {
 }
 
 // moment is that of the call that the engine works for.
-func (n *Network) moment() moment { return n.engine.asked }
+func (n *Network) moment() moment { return n.engine.serves.asked }
 
 // reveal tells the call that the engine works for what had happened at another moment.
 func (n *Network) reveal(m moment) {
 	if m != nil {
-		n.engine.revealed = append(n.engine.revealed, m)
+		n.engine.serves.revealed = append(n.engine.serves.revealed, m)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
+
+	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
 // seedCrypto has cryptographic randomness come from the seed until t, which is a bubble's, has
@@ -23,8 +25,9 @@ func (n *Network) seedCrypto(t *testing.T) {
 			n.harness.crypto = newCryptoStream(n.seed)
 			cryptoStreams.Add(1)
 			t.Cleanup(func() { cryptoStreams.Add(-1) })
-		case raceEnabled:
-			// What sets the randomness back at the end sees that those who used it have ended.
+		case raceEnabled || exact.Enabled:
+			// What sets the randomness back at the end sees that those who used it have ended. In exact mode that is one turn more, with the race detector
+			// and without.
 			t.Cleanup(synctest.Wait)
 		}
 	}()

@@ -161,9 +161,6 @@ func TestTurnTakerLetsACallTakeTheTurn(t *testing.T) {
 // In a round trip the scheduler is asked twice: whoever waits on one side does what there is to do until the other side is woken, which then
 // runs at once.
 func TestTurnTakerHasARoundTripTakeTwoTurns(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the engine has a goroutine of its own, for the race detector")
-	}
 	inTurnBubble(t, func(t *testing.T) {
 		const trips = 100
 		n := newNetwork(true, []Option{DefaultLink(netem.Config{Delay: 50 * time.Millisecond})})

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// One seed is one schedule, one order of maps, one set of random numbers: in each process, at any GOMAXPROCS, with the race detector and without.
+// One seed is one schedule, one order of maps, one set of random numbers, and of programs on the network the same packets: in each process, at any
+// GOMAXPROCS, with the race detector and without.
 func TestBuildsHaveOneOutcome(t *testing.T) {
 	if os.Getenv("SQUALL_BUILDS") == "" {
 		t.Skip("builds the standard library twice: SQUALL_BUILDS=1 go test -run Builds ./cmd/squall compares a plain and a -race build in exact mode")
@@ -20,14 +21,14 @@ func TestBuildsHaveOneOutcome(t *testing.T) {
 	require.NoError(t, err, string(out))
 	built := false
 	outcome := func(processors string, flags ...string) string {
-		cmd := exec.Command(squall, append(append([]string{"test", "-count=1", "-v", "-run", "^TestOutcome$"}, flags...), "github.com/squall-sim/squall/sim/internal/exact")...)
+		cmd := exec.Command(squall, append(append([]string{"test", "-count=1", "-v", "-run", "^Test(Outcome|WorkloadsRepeat)$"}, flags...), "github.com/squall-sim/squall/sim/internal/exact")...)
 		cmd.Env = append(os.Environ(), "GOMAXPROCS="+processors)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, string(out))
 		require.False(t, built && bytes.Contains(out, []byte("builds the standard library")), "it was built for the run before:\n%s", out)
-		found := regexp.MustCompile(`outcome: (.*)`).FindSubmatch(out)
-		require.NotNil(t, found, string(out))
-		return string(found[1])
+		found := regexp.MustCompile(`(outcome|\d+ runs): .*`).FindAll(out, -1)
+		require.Len(t, found, 9, "one outcome and eight workloads, in:\n%s", out)
+		return string(bytes.Join(found, []byte("\n")))
 	}
 	plain := outcome("1")
 	t.Log(plain)

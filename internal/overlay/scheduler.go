@@ -14,6 +14,7 @@ var schedulerSet = set{
 		{pkg: "runtime", name: "squallobject.go"},
 		{pkg: "runtime", name: "squallnote.go"},
 		{pkg: "runtime", name: "squallturn.go"},
+		{pkg: "runtime", name: "squallthread.go"},
 	},
 	edits: []edit{
 		fields("runtime", "g", "squall squallG"),

@@ -84,8 +84,7 @@ func work() uint64 {
 }
 
 // What a seed decides is the same in each run, and others decide otherwise; what was made before is the same with each. Of two builds,
-// cmd/squall compares what is logged here; there is no network, which has a goroutine of its own
-// with -race.
+// cmd/squall compares what is logged here.
 func TestOutcome(t *testing.T) {
 	sim.NeedExact(t)
 	for i := range 100 {

@@ -40,6 +40,18 @@ func Rests() bool { return true }
 // Promptly calls f.
 func Promptly(f func()) { f() }
 
+// A Thread is nothing.
+type Thread struct{}
+
+// NewThread is nothing.
+func NewThread() Thread { return Thread{} }
+
+// Become does nothing.
+func Become(Thread) Thread { return Thread{} }
+
+// Tell does nothing.
+func Tell() {}
+
 // A Bubble is one that is scheduled.
 type Bubble struct{}
 

@@ -57,6 +57,30 @@ func Promptly(f func()) {
 	f()
 }
 
+// A Thread is what the race detector takes a goroutine for.
+type Thread struct {
+	context uintptr
+	closed  int8 // how often it has closed its eyes
+}
+
+// NewThread makes one, which is there until the bubble of the calling goroutine ends. Now is known to it what is known to that goroutine, unless
+// it has closed its eyes.
+//
+//go:norace
+func NewThread() Thread { return Thread{context: squallNewThread()} }
+
+// Become has the calling goroutine be another thread, and returns which one it was. It is called by functions that the detector does not watch.
+//
+//go:norace
+func Become(t Thread) (was Thread) {
+	was.context, was.closed = squallBecome(t.context, t.closed)
+	return was
+}
+
+// Tell has whoever waits for the goroutines of the bubble in synctest.Wait, and for its end, know what the calling thread has done, as if it had
+// blocked.
+func Tell() { squallTell() }
+
 // A Bubble is one that is scheduled, for goroutines outside.
 type Bubble struct {
 	bubble unsafe.Pointer
@@ -81,6 +105,15 @@ func Note(decisions []uint64) { squallNote(decisions) }
 
 // Beginning is that of the program's code.
 func Beginning() uintptr { return squallBeginning() }
+
+//go:linkname squallNewThread runtime.squallNewThread
+func squallNewThread() uintptr
+
+//go:linkname squallBecome runtime.squallBecome
+func squallBecome(context uintptr, closed int8) (was uintptr, wasClosed int8)
+
+//go:linkname squallTell runtime.squallTell
+func squallTell()
 
 //go:linkname squallBubbleID runtime.squallBubbleID
 func squallBubbleID() uint64

@@ -51,7 +51,7 @@ func (a *arrivals) note(format string, args ...any) {
 }
 
 // One seed does one thing, whatever else the machine does: the same packets, and the same decisions of the scheduler. SQUALL_WORKLOADS=5000
-// has so many runs of each in the place of three; what is logged is the same in every process of one build, and but for the schedules in every build.
+// has so many runs of each in the place of three; what is logged is the same in every process and every build, with -race too: cmd/squall compares two.
 func TestWorkloadsRepeat(t *testing.T) {
 	sim.NeedExact(t)
 	runs := 3
