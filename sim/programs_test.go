@@ -31,13 +31,13 @@ import (
 // Programs in which nothing happens that could end a connection.
 func TestRandomProgramsCarryEveryByte(t *testing.T) {
 	t.Parallel()
-	tryPrograms(t, 0, fewerUnderRace(40), false)
+	tryPrograms(t, 0, fewerUnderRace(40), func(*program) {})
 }
 
 // Programs whose hosts also crash, lose power and start again.
 func TestRandomProgramsSurviveCrashes(t *testing.T) {
 	t.Parallel()
-	tryPrograms(t, 100, fewerUnderRace(30), true)
+	tryPrograms(t, 100, fewerUnderRace(30), func(p *program) { p.crashes = true })
 }
 
 // fewerUnderRace is a quarter of a number of programs, rows or bytes under the race detector, with which each takes ten
@@ -52,8 +52,8 @@ func fewerUnderRace(count int) int {
 // leftOutUnderRace says that a row of a long table is not among the quarter that the race detector sees.
 func leftOutUnderRace(row int) bool { return sim.RaceEnabled && row%4 != 0 }
 
-func tryPrograms(t *testing.T, from, count int, crashes bool) {
-	eachProgram(t, from, count, func(seed uint64) error { return tryProgram(t, seed, crashes) })
+func tryPrograms(t *testing.T, from, count int, kind func(p *program)) {
+	eachProgram(t, from, count, func(seed uint64) error { return tryProgram(t, seed, kind) })
 }
 
 // eachProgram tries some programs, or those that the environment names.
@@ -83,19 +83,19 @@ func eachProgram(t *testing.T, from, count int, try func(seed uint64) error) {
 }
 
 // tryProgram runs a program on engines of all kinds.
-func tryProgram(t *testing.T, seed uint64, crashes bool) error {
-	want, err := runProgram(t, seed, crashes, true)
+func tryProgram(t *testing.T, seed uint64, kind func(p *program)) error {
+	want, err := runProgram(t, seed, kind, true)
 	if err != nil {
 		return err
 	}
-	got, err := runProgram(t, seed, crashes, false)
+	got, err := runProgram(t, seed, kind, false)
 	if err == nil {
 		err = sameRun("an engine that leaves nothing for later", want, got)
 	}
 	if err != nil || seed%4 != 0 {
 		return err
 	}
-	if got, err = runProgram(t, seed, crashes, false, sim.ManyTimers()); err == nil {
+	if got, err = runProgram(t, seed, kind, false, sim.ManyTimers()); err == nil {
 		err = sameRun("with ManyTimers", want, got)
 	}
 	return err
@@ -116,8 +116,9 @@ func sameRun(what, want, got string) error {
 }
 
 // runProgram returns an account of all that happened.
-func runProgram(t *testing.T, seed uint64, crashes, eager bool, opts ...sim.Option) (account string, err error) {
-	p := &program{seed: seed, r: rand.New(rand.NewPCG(seed, 7)), crashes: crashes}
+func runProgram(t *testing.T, seed uint64, kind func(p *program), eager bool, opts ...sim.Option) (account string, err error) {
+	p := &program{seed: seed, r: rand.New(rand.NewPCG(seed, 7))}
+	kind(p)
 	err = sim.Try(t, func(n *sim.Network) error {
 		if eager {
 			n.Eager()
@@ -135,12 +136,14 @@ type program struct {
 	n       *sim.Network
 	r       *rand.Rand
 	crashes bool
+	boxed   bool
 	mtu     int
 
 	hosts   []*sim.Host
 	links   []*sim.Link
 	configs [][2]netem.Config // of the links
 	streams []*stream
+	boxes   []box
 	mu      sync.Mutex
 	logs    []*journal
 }
@@ -373,7 +376,7 @@ func (p *program) silence() error {
 			all = append(all, fmt.Errorf("host %s keeps %d connections:\n%s", h.Name, h.Connections, p.n.Host(h.Name).Netstat()))
 		}
 	}
-	all = append(all, p.n.Recount())
+	all = append(all, p.n.Recount(), p.boxesInOrder())
 	for _, l := range p.n.Stats().Links {
 		lost := l.Lost + l.QueueFull + l.TooLarge
 		if l.Sent+l.Duplicated != l.Delivered+lost || l.Dropped < lost {

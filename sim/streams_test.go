@@ -86,6 +86,9 @@ func (s *stream) talk(c net.Conn, which int) error {
 		s.open--
 		p.mu.Unlock()
 	}()
+	if which == 1 {
+		p.seen(s, c)
+	}
 	tcp := c.(*sim.TCPConn)
 	tcp.SetNoDelay(!me.nagle)
 	if me.sendBuffer > 0 {
