@@ -72,7 +72,7 @@ func (d *node) send(now int64, pkt *packet, f *flow) {
 // reject ends a packet at a router, says why, and tells its sender by ICMP.
 func (d *node) reject(now int64, pkt *packet, code ICMPCode, why string) {
 	d.n.recordDrop(now, pkt, nil, why)
-	if pkt.proto == protoICMP || pkt.frag.offset > 0 || !d.mayTell(now, pkt) {
+	if pkt.proto == protoICMP || pkt.frag.offset > 0 || !d.mayTell(now, pkt) || !d.affords(now, pkt) {
 		d.n.pool.free(pkt)
 		return
 	}

@@ -233,6 +233,7 @@ func (h *Host) darkening() *Fault {
 		h.downs.add(f)
 		h.off.add(f)
 		h.forgetPaths()
+		h.told = nil
 		h.forgetNeighbours(f)
 		h.loseHeld(f)
 		if h.fragments != nil {

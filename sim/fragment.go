@@ -286,7 +286,7 @@ func (r *reassembler) due(now int64, class uint64) {
 
 // tell tells the sender of a first fragment, which ends, that others did not come. Of IPv4 only its receiver does (ip_expire, ip6frag_expire_frag_queue).
 func (r *reassembler) tell(now int64, first *packet) {
-	if receiver := first.hop == len(first.pipes); !receiver && !first.way.six || !r.at.mayTell(now, first) {
+	if receiver := first.hop == len(first.pipes); !receiver && !first.way.six || !r.at.mayTell(now, first) || !r.at.affords(now, first) {
 		r.n.pool.free(first)
 		return
 	}

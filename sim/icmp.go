@@ -21,6 +21,10 @@ import (
 // service, and time exceeded it does not hear of. A socket that is not connected learns nothing, since package net does not
 // set IP_RECVERR.
 //
+// What a host or a middlebox says of itself is bounded as on Linux: a UDP socket hears of a port without a socket six times at once, and then once a second
+// (net.ipv4.icmp_ratelimit), or over IPv6 once in 100 ms, for all that one address sends to that host; the rest is met with silence. A link that rejects answers each packet, as no
+// Linux does for long.
+//
 // Over IPv6 it is the ICMPv6 message (RFC 4443) into which Linux's firewall translates the code (nft's "reject with icmpx"),
 // or RFC 7915 section 4.2 does. Those too that say that another route could help (no route, address unreachable, time
 // exceeded) a UDP socket does not hear of, but a listener forgets only for the others.

@@ -104,7 +104,7 @@ var impairmentVocabulary = []struct {
 		}},
 	{"Copies", netem.Config{Delay: 5 * ms, Duplicate: 1, Copies: netem.Copies{Number: 3, Delay: 100 * ms}},
 		"", netem.Config{Copies: netem.Copies{Number: 2}}, [...]string{
-			"answer 230ms, web 370ms; fired 165",
+			"answer 230ms, web 370ms; fired 141",
 			"web 370ms; fired 123",
 			"web 370ms; fired 125",
 			"web 370ms; fired 91",

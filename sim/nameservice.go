@@ -24,7 +24,7 @@ import (
 //
 // A Go program sees its troubles as a [*net.DNSError]: NXDOMAIN, and a name without an address, are IsNotFound at
 // once; a SERVFAIL from all servers is IsTemporary; of other codes none is set; silence is IsTimeout and IsTemporary after 10 s; a server
-// without a process is IsTemporary, for ECONNREFUSED. Its timeout is 5 s, so that an answer 6 s late is none. The zero
+// without a process is IsTemporary, for ECONNREFUSED, of which a host hears six times at once and then once a second (see [ICMPCode]). Its timeout is 5 s, so that an answer 6 s late is none. The zero
 // TTL of an answer or a long one is the same to it, since it keeps nothing (but see [ResolverConfig]'s Cache).
 //
 // It panics if cfg is not valid or the port is taken.

@@ -26,7 +26,8 @@ type node struct {
 	box    box        // of a router; nil if it only forwards
 	zone   *Zone      // of a host, or nil
 
-	icmpBlocked ongoing // it passes and sends no ICMP messages
+	icmpBlocked ongoing                      // it passes and sends no ICMP messages
+	told        map[netip.Addr]tellingBudget // to whom it has sent one
 }
 
 func (d *node) base() *node { return d }

@@ -266,6 +266,10 @@ func (h *Host) datagram(now int64, pkt *packet) {
 		h.n.pool.free(pkt)
 		return
 	}
+	if u == nil && !h.affords(now, pkt) {
+		h.n.drop(now, pkt, nil, "nobody listens, and was told so too often")
+		return
+	}
 	if u == nil {
 		h.n.unreachable(now, pkt, ICMPPortUnreachable, 0)
 		return
