@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -357,7 +358,8 @@ func TestAnAttemptThatIsRefusedIsForgotten(t *testing.T) {
 	})
 }
 
-// A box that may not send ICMP refuses in silence, and the fault has met that.
+// A box says to one client six times at once that it has too many connections, and then no more than once a second, as Linux's REJECT did; one that may not
+// send ICMP refuses in silence, and the fault has met that.
 func TestABoxThatRefusesInSilence(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server, r := n.Host("client"), n.Host("server"), n.Router("r")
@@ -365,6 +367,13 @@ func TestABoxThatRefusesInSilence(t *testing.T) {
 		n.Link(r, server, netem.Config{Delay: 10 * ms})
 		r.Firewall(sim.Tracking{PerClient: 1})
 		pair(t, client, server)
+		for i := range 8 {
+			d := client.Dialer()
+			d.Timeout = 100 * ms
+			_, err := d.Dial("tcp", "server:7")
+			require.Equal(t, i < 6, errors.Is(err, syscall.ECONNREFUSED), "%d: %v", i, err)
+		}
+		time.Sleep(time.Second)
 		_, err := client.Dial("tcp", "server:7")
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 		f := sim.BlockICMP(r)
