@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/squall-sim/squall/internal/processors"
 )
 
 func TestMain(m *testing.M) {
@@ -13,6 +15,7 @@ func TestMain(m *testing.M) {
 	if checksAll() && flag.Lookup("test.skip").Value.String() == "" {
 		flag.Set("test.skip", "^TestOverTLS$") // an example, without clutter: see http2Races
 	}
+	processors.Memory()
 	// Of a test in which several goroutines waited for a lock at once, those that kept count stay behind.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/squall-sim/squall/sim.(*weight).hang"),

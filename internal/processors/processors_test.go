@@ -1,8 +1,10 @@
 package processors
 
 import (
+	"flag"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"testing"
 )
 
@@ -35,5 +37,28 @@ func TestAllGivesBackWhatTheFirstFound(t *testing.T) {
 	})
 	if got := runtime.GOMAXPROCS(0); got != 1 {
 		t.Errorf("%d processors at the end, want 1", got)
+	}
+}
+
+// Garbage is collected less often, but where GOGC says how often, or a benchmark is run.
+func TestMemory(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	bench := flag.Lookup("test.bench").Value
+	defer bench.Set(bench.String())
+	for _, row := range []struct {
+		gogc, bench string
+		want        int
+	}{
+		{"", "", 400},
+		{"50", "", 100}, // the runtime has read it
+		{"", ".", 100},
+	} {
+		t.Setenv("GOGC", row.gogc)
+		bench.Set(row.bench)
+		Memory()
+		if got := debug.SetGCPercent(100); got != row.want {
+			t.Errorf("GOGC=%q, -bench %q: %d %%, want %d", row.gogc, row.bench, got, row.want)
+		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"os"
 	"testing"
+
+	"github.com/squall-sim/squall/internal/processors"
 )
 
 // TestMain fixes rapid's seed, which is otherwise the time, and keeps it from
@@ -14,5 +16,6 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	processors.Memory()
 	os.Exit(m.Run())
 }
