@@ -139,6 +139,7 @@ func TestFlowsAreJoinedApart(t *testing.T) {
 
 // Hosts that coalesce do the same with lookahead and without, whatever happens meanwhile.
 func TestLookaheadAndCoalescing(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(fewerUnderRace(12)) {
 		requireSameWithoutLookahead(t, seed, coalescingSockets)
 	}

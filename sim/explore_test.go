@@ -403,6 +403,7 @@ func TestExploreConvicts(t *testing.T) {
 	if os.Getenv("SQUALL_VICTIM") != "" {
 		t.Skip("in a victim")
 	}
+	t.Parallel()
 	for name, m := range mistakes {
 		out, failed := outputOf(t, "TestVictimExplored$/^"+strings.ReplaceAll(name, " ", "-"))
 		require.True(t, failed, name)

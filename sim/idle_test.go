@@ -24,6 +24,7 @@ const day = 24 * time.Hour
 // A program that waits for an instant is well, however it waits and however far that lies
 // ahead, and finds its connections as it left them.
 func TestIdleConnectionsLastAsLongAsTheProgramWaits(t *testing.T) {
+	t.Parallel()
 	slow := sim.WithTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Idle: 2 * time.Hour, Interval: time.Hour}})
 	sleep := func(_ *sim.Network, d time.Duration) { time.Sleep(d) }
 	for i, row := range []struct {

@@ -193,6 +193,7 @@ var moments = map[string]func(v *village){
 // What a program notices when it has done nothing for seconds, minutes or an hour, and what its connections do then, is as with
 // an engine that leaves nothing for later.
 func TestMomentsAmongKeepAlive(t *testing.T) {
+	t.Parallel()
 	for i, name := range slices.Sorted(maps.Keys(moments)) {
 		if leftOutUnderRace(i) {
 			continue
@@ -214,6 +215,7 @@ func TestMomentsAmongKeepAlive(t *testing.T) {
 
 // The same for several of them after each other, at instants drawn at random.
 func TestRandomMomentsAmongKeepAlive(t *testing.T) {
+	t.Parallel()
 	names := slices.Sorted(maps.Keys(moments))
 	for seed := range uint64(fewerUnderRace(12)) {
 		requireSameWithoutLookahead(t, seed, func(n *sim.Network) {

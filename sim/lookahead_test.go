@@ -19,6 +19,7 @@ import (
 // Deferred work must be as if it had been done at its instant: however the program and the network's
 // schedule interfere meanwhile, the trace is that of an engine that defers nothing.
 func TestLookaheadLeavesTraces(t *testing.T) {
+	t.Parallel()
 	for i, c := range []struct {
 		name string
 		work func(n *sim.Network)

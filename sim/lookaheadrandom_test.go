@@ -27,6 +27,7 @@ func TestLookaheadLeavesTracesOfRandomPrograms(t *testing.T) {
 
 // Queues that decide late have timers of their own.
 func TestLookaheadAndQueuesThatDecideLate(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(fewerUnderRace(6)) {
 		requireSameWithoutLookahead(t, seed, lateSockets)
 	}

@@ -16,6 +16,7 @@ import (
 
 // Whenever a connection is parked, it goes on as if it had not been.
 func TestParkingLeavesTraces(t *testing.T) {
+	t.Parallel()
 	parked := 0
 	trace := func(work func(n *sim.Network), seed uint64, park bool) (trace string) {
 		require.NoError(t, sim.Try(t, func(n *sim.Network) error {

@@ -14,6 +14,7 @@ import (
 // The conformance suite of golang.org/x/net on the wall clock: it calls t.Run, which
 // a bubble does not allow.
 func TestConnConformance(t *testing.T) {
+	t.Parallel()
 	for name, cfg := range map[string]netem.Config{
 		"perfect":      {},
 		"delay":        {Delay: time.Millisecond},

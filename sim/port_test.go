@@ -106,6 +106,7 @@ func TestEphemeralPorts(t *testing.T) {
 	if testing.Short() || sim.RaceEnabled {
 		t.Skip("opens 28232 connections, which takes long")
 	}
+	t.Parallel()
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		client, server := n.Host("client"), n.Host("server")
 		l := listen(t, server, ":7")

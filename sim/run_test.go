@@ -17,6 +17,7 @@ import (
 // Segments that stand for a run do what each would do alone, whatever happens to them on their way: links that take no
 // trains, or no segments of that size, and that change; partitions in flight, hosts that coalesce, pause or lose power.
 func TestRunsAreTheirSegments(t *testing.T) {
+	t.Parallel()
 	runs := 0
 	for seed := range uint64(9) {
 		account := func(oneByOne bool) string {

@@ -67,6 +67,7 @@ func sentTo(n *sim.Network, host string, port uint16) (all []time.Duration) {
 
 // Of a bottleneck datagrams take what they are sent at, whatever is lost of it, and TCP has the rest; connections share.
 func TestCrossTrafficTakesItsShare(t *testing.T) {
+	t.Parallel()
 	for i, row := range []struct {
 		name        string
 		traffic     sim.Traffic
