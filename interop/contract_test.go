@@ -199,7 +199,7 @@ func TestLibrariesInTheStoriesOfTheContract(t *testing.T) {
 						}
 						require.True(t, slices.ContainsFunc(want, func(c conviction) bool { return slices.Equal(c.promises, all) }),
 							"it broke %q; is to break: %v\n%v", all, want, breaches)
-					})
+					}, sim.MayDiffer("masks, IDs and names that libraries draw do not follow the seed, nor does what a select takes"))
 				})
 			}
 		})
