@@ -108,3 +108,26 @@ func contend(t *testing.T, outside sync.Locker, inside func(i int) sync.Locker) 
 	others.Wait()
 	return c
 }
+
+// By priorities, too, a goroutine that asks in a loop for what others have to do lets them do it in the end: by itself, and not since it is stopped
+// after a time.
+func TestALoopInVainEndsByPriorities(t *testing.T) {
+	sim.NeedExact(t)
+	t.Setenv(exact.Variable, "pct:1")
+	for seed := range uint64(10) {
+		require.NoError(t, sim.Try(t, func(*sim.Network) error {
+			var done atomic.Bool
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					for !done.Load() {
+					}
+				})
+			}
+			all.Go(func() { done.Store(true) })
+			all.Wait()
+			require.Zero(t, exact.Now().Forced, seed)
+			return nil
+		}, sim.Seed(seed)))
+	}
+}
