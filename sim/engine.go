@@ -234,6 +234,8 @@ func (n *Network) flush(now int64) {
 	}
 	now = max(now, n.clock.at)
 	n.clock.at, n.lookahead.idleTill = now, 0
+	n.clock.works = true
+	defer func() { n.clock.works = false }()
 	// What waited at a link goes before what was sent since. It is first in the order.
 	slices.SortFunc(n.calls.pending.other, compareOps)
 	others := n.calls.pending.other
@@ -274,6 +276,8 @@ func (n *Network) flush(now int64) {
 // runDue runs the events that are due, up to a change of the network, which it
 // returns: the caller runs it to its end before the events that follow.
 func (n *Network) runDue(now int64) (next change) {
+	n.clock.works = true
+	defer func() { n.clock.works = false }()
 	for {
 		n.queue.front(now)
 		if len(n.queue.events) == 0 || n.queue.events[0].when > now {
@@ -353,7 +357,7 @@ func (n *Network) next(now int64) int64 {
 // on.
 func (n *Network) wake(w wake) {
 	if w.host.pause.faults != nil {
-		w.host.pause.faults.hit(n.now())
+		w.host.pause.faults.hit(n.instant())
 		w.host.pause.wakes = append(w.host.pause.wakes, w)
 		return
 	}

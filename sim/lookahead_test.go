@@ -468,7 +468,7 @@ func TestLookaheadLeavesTraces(t *testing.T) {
 	}
 }
 
-// requireSameWithoutLookahead compares the traces of engines with and without lookahead.
+// requireSameWithoutLookahead compares the traces and counters of engines with and without lookahead.
 func requireSameWithoutLookahead(t *testing.T, seed uint64, work func(n *sim.Network), always ...sim.Option) {
 	trace := func(eager bool, opts ...sim.Option) (s string) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
@@ -477,7 +477,7 @@ func requireSameWithoutLookahead(t *testing.T, seed uint64, work func(n *sim.Net
 			}
 			work(n)
 			time.Sleep(time.Minute)
-			s = n.Trace().String()
+			s = n.Trace().String() + n.Stats().String()
 		}, slices.Concat(opts, always, []sim.Option{sim.Seed(seed)})...)
 		return s
 	}
