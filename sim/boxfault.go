@@ -74,7 +74,7 @@ func Reboot(r *Router) *Fault {
 	f := r.n.newFault("router off", &r.node, nil, expression{"Reboot", []any{r}})
 	f.miss = "packet"
 	f.begin = func() {
-		f.pipes = nil
+		f.pipes, r.told = nil, nil
 		for _, p := range r.links {
 			f.pipes = append(f.pipes, p, p.reverse)
 		}

@@ -84,3 +84,30 @@ func TestEachIsToldByItself(t *testing.T) {
 		require.Equal(t, 6, told(a))
 	})
 }
+
+// So does a box that has been off.
+func TestABoxThatWasOffTellsAnew(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		client, server, r := n.Host("client"), n.Host("server"), n.Router("r")
+		n.Link(client, r, netem.Config{Delay: ms})
+		n.Link(r, server, netem.Config{Delay: ms})
+		r.Firewall(sim.Tracking{PerClient: 1})
+		l := listen(t, server, ":7")
+		for range 2 {
+			told := 0
+			for i := range 10 {
+				d := client.Dialer()
+				d.Timeout = 10 * ms
+				if _, err := d.Dial("tcp", "server:7"); i == 0 {
+					require.NoError(t, err)
+					check1(l.Accept())
+				} else if errors.Is(err, syscall.ECONNREFUSED) {
+					told++
+				}
+			}
+			require.Equal(t, 6, told)
+			n.Inject(0, ms, sim.Reboot(r))
+			time.Sleep(2 * ms)
+		}
+	})
+}
