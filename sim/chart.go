@@ -66,11 +66,11 @@ func (t *Trace) forget(chunk []record) {
 // chart draws the last events of the hosts concerned: a column for each host, time
 // downwards, an arrow for each packet when it is sent, which ends in an x if the
 // packet was dropped. What concerns no host, such as a partition, goes across the page.
-// If it would have nothing but packets, its first half is about the last thing that happened before.
+// The host of the last thing that happened, such as a fault, is among them; if it would have nothing but packets, its first half is about that.
 // The lock is held.
 func (t *Trace) chart(most int, links []madeLink) string {
-	lines, hosts := t.lastEvents(most)
-	hosts = columns(hosts, links)
+	c := t.lastEvents(most)
+	lines, hosts := c.lines, columns(c.hosts, links)
 	if len(lines) == 0 {
 		return "No packet was sent and nothing happened.\n"
 	}
@@ -101,7 +101,20 @@ func (t *Trace) chart(most int, links []madeLink) string {
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
+	if len(c.others) > 0 {
+		fmt.Fprintf(&b, "\nLeft out, since a chart has %d hosts at most: events of %s\n", chartHosts, someOf(c.others))
+	}
 	return b.String()
+}
+
+// someOf lists names, sorted, of many only the first.
+func someOf(names []string) string {
+	slices.Sort(names)
+	const most = 10
+	if more := len(names) - most; more > 0 {
+		return fmt.Sprintf("%s and %s", strings.Join(names[:most], ", "), count.Of(more, "other", "others"))
+	}
+	return strings.Join(names, ", ")
 }
 
 // columns orders hosts: those that links join are as close to each other as they can be, so that a router is in the midst
@@ -165,12 +178,13 @@ func legend(lines []chartLine) string {
 	return text
 }
 
-// lastEvents returns what a chart shows, the newest first, and the hosts concerned.
-func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
-	c := charting{t: t}
+// lastEvents returns what a chart shows.
+func (t *Trace) lastEvents(most int) charting {
+	around := t.lastHappening()
+	c := t.charting(around)
 	next := c.back(t.total-1, most)
-	if around := t.lastHappening(); around >= t.first && around <= next && !slices.ContainsFunc(c.lines, chartLine.happening) {
-		c = charting{t: t}
+	if around >= t.first && around <= next && !slices.ContainsFunc(c.lines, chartLine.happening) {
+		c = t.charting(around)
 		next = c.back(t.total-1, most/2)
 		from := min(t.after(around, most/6), next)
 		if from < next {
@@ -188,15 +202,36 @@ func (t *Trace) lastEvents(most int) (lines []chartLine, hosts []string) {
 		}
 	}
 	c.tellApart()
-	return c.lines, c.hosts
+	return c
 }
 
 // charting is a chart while it is made, from its end.
 type charting struct {
 	t      *Trace
-	lines  []chartLine
-	hosts  []string
-	events int // among the lines, since the last gap
+	lines  []chartLine // the newest first
+	hosts  []string    // those that it has
+	others []string    // those of events that it leaves out
+	events int         // among the lines, since the last gap
+}
+
+// charting begins a chart that has the hosts of event number around, if there is one, whoever the last packets are of.
+func (t *Trace) charting(around int) charting {
+	c := charting{t: t}
+	if around >= t.first {
+		e, _ := t.event(around)
+		c.hosts = c.unknown(e)
+	}
+	return c
+}
+
+// unknown returns the hosts of e that the chart does not have.
+func (c *charting) unknown(e Event) (hosts []string) {
+	for _, h := range []string{e.From, e.To} {
+		if h != "" && !slices.Contains(c.hosts, h) && !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts
 }
 
 // back shows events from number i back until there are so many, and returns the next number.
@@ -225,16 +260,16 @@ func (c *charting) show(e Event) {
 	if e.Kind == Delivered || e.Kind == Sent && last >= 0 && c.lines[last].isEvent() && c.lines[last].event.ends(e) {
 		return
 	}
-	before := len(c.hosts)
-	for _, h := range []string{e.From, e.To} {
-		if h != "" && !slices.Contains(c.hosts, h) {
-			c.hosts = append(c.hosts, h)
+	unknown := c.unknown(e)
+	if len(c.hosts)+len(unknown) > chartHosts { // of all hosts, those of the latest events
+		for _, h := range unknown {
+			if !slices.Contains(c.others, h) {
+				c.others = append(c.others, h)
+			}
 		}
-	}
-	if len(c.hosts) > chartHosts { // of all hosts, those of the latest events
-		c.hosts = c.hosts[:before]
 		return
 	}
+	c.hosts = append(c.hosts, unknown...)
 	c.lines = append(c.lines, chartLine{event: e})
 	c.events++
 }

@@ -272,3 +272,48 @@ func TestChartShowsTheLastFault(t *testing.T) {
 		require.NotContains(t, failure.Error(), other)
 	}
 }
+
+// Of more hosts than there are columns a chart has the one to which the last thing happened, long ago or among the last packets, though others
+// are busier, and it names those that it leaves out.
+func TestChartOfManyHosts(t *testing.T) {
+	for _, tt := range []struct {
+		busy int
+		left string
+	}{
+		{2, ""},
+		{4, "events of busy1, busy2\n"},
+		{15, "events of busy1, busy10, busy11, busy12, busy13, busy2, busy3, busy4, busy5, busy6 and 3 others\n"},
+	} {
+		for _, at := range []time.Duration{time.Second, 11 * time.Second} {
+			failure := Try(t, func(n *Network) error {
+				server, broken := n.Host("server"), n.Host("broken")
+				listen, err := server.ListenPacket("udp", ":9")
+				if err != nil {
+					return err
+				}
+				defer listen.Close()
+				n.After(at, broken.Crash)
+				for range 12 {
+					for i := range tt.busy {
+						c, err := n.Host(fmt.Sprintf("busy%d", i+1)).Dial("udp", "server:9")
+						if err != nil {
+							return err
+						}
+						defer c.Close()
+						if _, err := c.Write([]byte("x")); err != nil {
+							return err
+						}
+						time.Sleep(time.Second / time.Duration(tt.busy))
+					}
+				}
+				return errors.New("no")
+			})
+			require.ErrorContains(t, failure, "* crash", "of %d, at %v", tt.busy, at)
+			if tt.left == "" {
+				require.NotContains(t, failure.Error(), "Left out")
+			} else {
+				require.ErrorContains(t, failure, "\nLeft out, since a chart has 4 hosts at most: "+tt.left)
+			}
+		}
+	}
+}
