@@ -45,6 +45,7 @@ type still struct {
 // A shot is a packet as it was when it set out.
 type shot struct {
 	number   int // of the event
+	before   int // that of the packet that a middlebox sends on as this one, or -1
 	src, dst netip.AddrPort
 	bytes    []byte
 }
@@ -89,7 +90,11 @@ func (f *film) packet(kind EventKind, pkt *packet) {
 	fr := still{number: f.n.log.trace.total - 1, shot: pkt.shot}
 	switch {
 	case fr.shot == nil || kind == Sent:
-		fr.shot = &shot{number: fr.number, src: pkt.src, dst: pkt.dst, bytes: f.bytesOf(pkt)}
+		before := -1
+		if fr.shot != nil && pkt.way.from.host == nil {
+			before = fr.shot.number
+		}
+		fr.shot = &shot{number: fr.number, before: before, src: pkt.src, dst: pkt.dst, bytes: f.bytesOf(pkt)}
 		if kind == Sent || kind == Held {
 			pkt.shot = fr.shot
 		}

@@ -1,9 +1,16 @@
 package sim
 
 import (
+	"encoding/json"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
 	"testing"
+	"time"
 
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim/internal/artifacts"
 	"github.com/stretchr/testify/require"
 )
 
@@ -44,4 +51,76 @@ func TestAFilmKeepsTheLastBytes(t *testing.T) {
 	require.Equal(t, counted, f.bytes)
 	require.LessOrEqual(t, counted, mostFrameBytes)
 	require.Greater(t, counted, mostFrameBytes-2*(size+28), "no more is forgotten than has to be")
+}
+
+// The way of a packet that a NAT translates ends there, when it goes on as another one: it is not under way to the end of the run.
+func TestThePageOfATranslatedPacket(t *testing.T) {
+	var r artifacts.Run
+	require.NoError(t, Try(t, func(n *Network) error {
+		n.OneByOne()
+		phone, server, home := n.Host("phone"), n.Host("server"), n.Router("home")
+		n.LinkAsym(phone, home, netem.Config{Delay: time.Millisecond, Duplicate: 1}, netem.Config{Delay: time.Millisecond})
+		n.Link(home, server, netem.Config{Delay: 10 * time.Millisecond})
+		home.NAT(NATConfig{}, phone)
+		listen, err := server.ListenPacket("udp", ":9")
+		if err != nil {
+			return err
+		}
+		defer listen.Close()
+		c, err := phone.Dial("udp", "server:9")
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("question")); err != nil {
+			return err
+		}
+		_, from, err := listen.ReadFrom(make([]byte, 10))
+		if err != nil {
+			return err
+		}
+		if _, err := listen.WriteTo([]byte("answer"), from); err != nil {
+			return err
+		}
+		time.Sleep(time.Second)
+		n.do(func() { n.develop(&r, time.Duration(n.now())) })
+		return nil
+	}))
+	require.Len(t, r.Hosts, 3)
+	dir := t.TempDir()
+	require.NoError(t, r.Write(dir))
+	page, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	require.NoError(t, err)
+	data := regexp.MustCompile(`(?s)<script type="application/json" id="data">(.*?)</script>`).FindSubmatch(page)
+	require.NotNil(t, data)
+	var run struct{ Packets map[string][]int64 }
+	require.NoError(t, json.Unmarshal(data[1], &run))
+	type way struct {
+		from, via, to string
+		arrives       time.Duration
+		fate          int64
+	}
+	var ways []way
+	name := func(host int64) string {
+		if host < 0 {
+			return ""
+		}
+		return r.Hosts[host].Name
+	}
+	at := map[string]int64{} // the columns are told by differences
+	for i := range run.Packets["at"] {
+		for name, list := range run.Packets {
+			at[name] += list[i]
+		}
+		ways = append(ways, way{name(at["from"]), name(at["via"]), name(at["to"]), time.Duration(at["at"] + at["end"]), at["fate"]})
+	}
+	const arrived, sentOn = 1, 3
+	require.ElementsMatch(t, []way{
+		{"phone", "home", "server", time.Millisecond, sentOn}, {"phone", "home", "server", time.Millisecond, sentOn},
+		{"home", "", "server", 11 * time.Millisecond, arrived}, {"home", "", "server", 11 * time.Millisecond, arrived},
+		{"server", "", "home", 21 * time.Millisecond, arrived}, {"home", "", "phone", 22 * time.Millisecond, arrived},
+	}, ways)
+	trace, err := os.ReadFile(filepath.Join(dir, "trace.jsonl"))
+	require.NoError(t, err)
+	require.Regexp(t, `"from":"home","to":"server".*"packet":\d+,"before":0}`, string(trace))
 }

@@ -229,6 +229,9 @@ func (n *Network) develop(r *artifacts.Run, at time.Duration) {
 		}
 		if len(frames) > 0 && frames[0].number == i {
 			e.Packet, e.Frame = frames[0].shot.number, frames[0].bytes
+			if i == e.Packet {
+				e.Before = frames[0].shot.before
+			}
 		}
 		r.Events = append(r.Events, e)
 	}
@@ -257,7 +260,7 @@ func (t *Trace) artifact(i int) artifacts.Event {
 	return artifacts.Event{
 		Number: i, At: e.At, Kind: artifacts.Kind(e.Kind.String()), From: int(rec.from) - 1, To: int(rec.to) - 1, Note: e.Note,
 		Protocol: e.Protocol, SourcePort: e.SourcePort, TargetPort: e.TargetPort, Flags: e.Flags, Seq: e.Seq, Ack: e.Ack,
-		Length: e.Length, Size: e.Size, IPv6: e.IPv6, Again: e.Resent, Content: e.Content, Packet: -1,
+		Length: e.Length, Size: e.Size, IPv6: e.IPv6, Again: e.Resent, Content: e.Content, Packet: -1, Before: -1,
 	}
 }
 

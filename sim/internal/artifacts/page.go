@@ -74,6 +74,7 @@ const (
 	fateInFlight = iota // when the run ended
 	fateDelivered
 	fateDropped
+	fateSentOn // by a middlebox, as another packet
 )
 
 // pageRun is the data of the page. Instants are in nanoseconds since the start.
@@ -213,12 +214,21 @@ type pagePacket struct {
 	first, last *Event
 	copied      bool
 	held        string
+	onward      *Event // with which it goes on as another packet
 }
+
+func (k *pagePacket) ended() bool { return k.last != nil || k.onward != nil }
 
 // packets adds packets, each as one entry from its beginning to its end, and the events that are none.
 func (p *pageRun) packets(inOrder []*Event) {
 	var all []*pagePacket
 	open := map[int]*pagePacket{}
+	another := func(number int) *pagePacket { // it was duplicated
+		copied := &pagePacket{first: open[number].first, copied: true}
+		open[number] = copied
+		all = append(all, copied)
+		return copied
+	}
 	for _, e := range inOrder {
 		switch {
 		case e.Kind == Noted:
@@ -228,15 +238,20 @@ func (p *pageRun) packets(inOrder []*Event) {
 			p.LeftOut++
 			continue
 		}
+		if before := open[e.Before]; before != nil && (before.last == nil || before.last.Kind == Dropped) {
+			if before.ended() {
+				before = another(e.Before)
+			}
+			before.onward = e
+		}
 		was := open[e.Packet]
 		switch {
 		case was == nil:
 			was = &pagePacket{first: e}
 			open[e.Packet] = was
 			all = append(all, was)
-		case was.last != nil: // it was duplicated
-			was = &pagePacket{first: was.first, copied: true}
-			all = append(all, was)
+		case was.ended():
+			was = another(e.Packet)
 		}
 		switch e.Kind {
 		case Held:
@@ -254,10 +269,14 @@ func (p *pageRun) packets(inOrder []*Event) {
 
 func (p *pageRun) columns(all []*pagePacket) {
 	texts := words{list: p.Words, number: map[string]int{}}
-	p.Packets = columns("n", "at", "end", "fate", "from", "to", "proto", "flags", "sport", "dport", "seq", "ack", "len", "size", "bits", "note")
+	p.Packets = columns("n", "at", "end", "fate", "from", "to", "proto", "flags", "sport", "dport", "seq", "ack", "len", "size", "bits", "note", "via")
 	for _, k := range all {
 		e, fate, end, note := k.first, int64(fateInFlight), int64(k.first.At), k.held
-		if k.last != nil {
+		via := int64(Nobody)
+		switch {
+		case k.onward != nil:
+			end, fate, via = int64(k.onward.At), fateSentOn, int64(k.onward.From)
+		case k.last != nil:
 			end, fate = int64(k.last.At), fateDelivered
 			if k.last.Kind == Dropped {
 				fate = fateDropped
@@ -273,7 +292,7 @@ func (p *pageRun) columns(all []*pagePacket) {
 		for name, v := range map[string]int64{
 			"n": int64(e.Number), "at": int64(e.At), "end": end - int64(e.At), "fate": fate, "from": int64(e.From), "to": int64(e.To),
 			"proto": texts.of(e.Protocol), "flags": texts.of(e.Flags), "sport": int64(e.SourcePort), "dport": int64(e.TargetPort),
-			"seq": int64(e.Seq), "ack": int64(e.Ack), "len": int64(e.Length), "size": int64(e.Size), "bits": bits, "note": texts.of(note),
+			"seq": int64(e.Seq), "ack": int64(e.Ack), "len": int64(e.Length), "size": int64(e.Size), "bits": bits, "note": texts.of(note), "via": via,
 		} {
 			p.Packets[name].add(v)
 		}

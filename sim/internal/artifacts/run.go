@@ -70,6 +70,7 @@ type Event struct {
 	Content    uint32
 
 	Packet int    // number of the event with which the packet began; -1: not known, it was long ago
+	Before int    // of a packet with which another one goes on, since a middlebox has changed it: that one's number; else -1
 	Frame  []byte // the packet from its IP header on, as it was where this happened; nil: not known, or not of IP
 }
 

@@ -186,6 +186,7 @@ type traceLine struct {
 	Again    bool          `json:"again,omitempty"`
 	Content  string        `json:"crc32c,omitempty"`
 	Packet   *int          `json:"packet,omitempty"`
+	Before   *int          `json:"before,omitempty"`
 }
 
 // writeTrace writes a line for the run, and one for each event.
@@ -205,6 +206,9 @@ func (r *Run) writeTrace(w io.Writer) error {
 		}
 		if e.Kind != Noted && e.Packet >= 0 {
 			line.Packet = &e.Packet
+		}
+		if e.Before >= 0 {
+			line.Before = &e.Before
 		}
 		if err := lines.Encode(line); err != nil {
 			return err

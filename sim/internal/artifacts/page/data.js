@@ -14,7 +14,7 @@ const states = columnsOf(run.States);
 const count = packets.at.length;
 for (const list of ["Hosts", "Words", "Marks", "Conns", "Faults", "Lines"]) run[list] = run[list] || [];
 
-const IN_FLIGHT = 0, DELIVERED = 1, DROPPED = 2;
+const IN_FLIGHT = 0, DELIVERED = 1, DROPPED = 2, SENT_ON = 3;
 const AGAIN = 1, COPY = 2, IPV6 = 4;
 
 const hostName = (i) => (i < 0 ? "" : run.Hosts[i].Name);
@@ -60,7 +60,9 @@ const ends = (i) => {
   const port = (p) => (p ? ":" + p : "");
   return hostName(packets.from[i]) + port(packets.sport[i]) + " \u2192 " + hostName(packets.to[i]) + port(packets.dport[i]);
 };
-const fate = (i) => ["in flight at the end", "arrived", "dropped"][packets.fate[i]];
+const fate = (i) => ["in flight at the end", "arrived", "dropped", "sent on by " + hostName(packets.via[i])][packets.fate[i]];
+// reaches is the host to which packet i goes, or the middlebox that ends its way.
+const reaches = (i) => (packets.fate[i] === SENT_ON ? packets.via[i] : packets.to[i]);
 
 // haystack is what the filter looks in.
 const haystack = (i) => {

@@ -102,7 +102,7 @@ const diagram = {
     const has = new Set();
     for (const i of list) {
       has.add(packets.from[i]);
-      has.add(packets.to[i]);
+      has.add(reaches(i));
     }
     if (all) {
       for (const f of run.Faults) has.add(f.A).add(f.B);
@@ -213,7 +213,7 @@ const diagram = {
     const crosses = [];
     for (const i of visible) {
       const kind = kindOf(i);
-      let x0 = this.x(packets.from[i], width), x1 = this.x(packets.to[i], width);
+      let x0 = this.x(packets.from[i], width), x1 = this.x(reaches(i), width);
       let y0 = this.y(packets.at[i], height), y1 = this.y(packets.at[i] + packets.end[i], height);
       if (!isFinite(x0) || !isFinite(x1)) continue;
       if (packets.fate[i] === DROPPED) {
@@ -224,7 +224,7 @@ const diagram = {
         x1 = x0 + (x1 - x0) * 0.5;
       }
       // Lines that fall on the same pixels are drawn once, so that a hundred thousand take no longer than a screen's worth.
-      const lane = lanes[kind], key = packets.from[i] * 65536 + packets.to[i];
+      const lane = lanes[kind], key = packets.from[i] * 65536 + reaches(i);
       let list = lane.get(key);
       if (!list) lane.set(key, (list = []));
       const n = list.length;
@@ -271,7 +271,7 @@ const diagram = {
     const taken = [];
     g.textAlign = "center";
     for (const i of visible) {
-      const x = (this.x(packets.from[i], width) + this.x(packets.to[i], width)) / 2;
+      const x = (this.x(packets.from[i], width) + this.x(reaches(i), width)) / 2;
       const y = (this.y(packets.at[i], height) + this.y(packets.at[i] + packets.end[i], height)) / 2 - 4;
       if (taken.some(([a, b]) => Math.abs(a - x) < 160 && Math.abs(b - y) < 13)) continue;
       taken.push([x, y]);
@@ -308,7 +308,7 @@ const diagram = {
   nearest(px, py) {
     let best = -1, least = 12;
     for (const i of this.visible()) {
-      const x0 = this.x(packets.from[i], this.width), x1 = this.x(packets.to[i], this.width);
+      const x0 = this.x(packets.from[i], this.width), x1 = this.x(reaches(i), this.width);
       const y0 = this.y(packets.at[i], this.height), y1 = this.y(packets.at[i] + packets.end[i], this.height);
       const along = x1 === x0 ? 0 : Math.min(1, Math.max(0, (px - x0) / (x1 - x0)));
       const d = Math.hypot(px - (x0 + along * (x1 - x0)), py - (y0 + along * (y1 - y0)));
