@@ -113,6 +113,29 @@ func (c Config) places(n *sim.Network) [][]what {
 	return places
 }
 
+// mustKnow panics if Up or Spared has a name that nothing on the network has: what it was to keep up would not be.
+func (c Config) mustKnow(n *sim.Network) {
+	var hosts, nodes []string
+	for _, h := range n.Hosts() {
+		hosts = append(hosts, h.Name())
+	}
+	nodes = slices.Clone(hosts)
+	for _, l := range n.Links() {
+		a, b := l.Ends()
+		nodes = append(nodes, nameOf(a), nameOf(b))
+	}
+	for _, x := range []struct {
+		field        string
+		names, known []string
+	}{{"Up", c.Up, hosts}, {"Spared", c.Spared, nodes}} {
+		for _, name := range x.names {
+			if !named(x.known, name) {
+				panic(fmt.Sprintf("weather: Storm.Begin: Config.%s has %q, which is no host: there are %s", x.field, name, strings.Join(hosts, ", ")))
+			}
+		}
+	}
+}
+
 func nameOf(d sim.Node) string { return fmt.Sprint(d) }
 
 func named(names []string, host string) bool {

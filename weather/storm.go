@@ -38,13 +38,15 @@ type promise struct {
 	check func() error
 }
 
-// Begin has the storm begin now, over the hosts and links that there are. It fails the test if nothing can happen there. It panics if the storm has begun already.
+// Begin has the storm begin now, over the hosts and links that there are. It fails the test if nothing can happen there. It panics if the storm has begun already,
+// or if [Config] has names in Up of hosts that there are not, or in Spared of hosts or routers.
 func (s *Storm) Begin() {
 	s.t.Helper()
 	if s.begun {
 		panic("weather: Storm.Begin: the storm has begun already")
 	}
 	s.begun = true
+	s.c.mustKnow(s.n)
 	if !s.given {
 		if s.is = s.c.draw(s.seed, s.n); s.is == nil {
 			s.wrong = fmt.Errorf("weather: Storm.Begin: the network has %d hosts and %d links, and with Config.Kinds, Up and Spared as they are nothing can happen to any: "+

@@ -276,4 +276,25 @@ func TestMisuseOfWeather(t *testing.T) {
 		require.PanicsWithValue(t, `weather: Storm.Eventually("x"): Settle has returned already`, func() { s.Eventually("x", func() error { return nil }) })
 	})
 	require.Nil(t, found)
+	for _, x := range []struct {
+		c    weather.Config
+		want string
+	}{
+		{weather.Config{Up: []string{"A", "bnak"}}, `weather: Storm.Begin: Config.Up has "bnak", which is no host: there are a, bank`},
+		{weather.Config{Up: []string{"edge"}}, `weather: Storm.Begin: Config.Up has "edge", which is no host: there are a, bank`},
+		{weather.Config{Spared: []string{"edge", "b"}}, `weather: Storm.Begin: Config.Spared has "b", which is no host: there are a, bank`},
+		{weather.Config{Up: []string{"A"}, Spared: []string{"Edge"}}, ""},
+	} {
+		x.c.Storms = 1
+		require.Nil(t, weather.Search(t, x.c, func(t testing.TB, n *sim.Network, s *weather.Storm) {
+			edge := n.Router("edge")
+			n.Link(n.Host("a"), edge, netem.Config{})
+			n.Link(edge, n.Host("bank"), netem.Config{})
+			if x.want == "" {
+				s.Begin()
+			} else {
+				require.PanicsWithValue(t, x.want, s.Begin)
+			}
+		}))
+	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/squall-sim/squall/internal/count"
 	"github.com/squall-sim/squall/internal/sweep"
 )
 
@@ -70,7 +71,9 @@ func (r *repeat) shrink(cmd *cobra.Command, what testRun) error {
 	}
 	s, err := sweep.Shrink(ctx, sweep.Shrinking{
 		In: what.dir, Exact: exact, Package: what.packages[0], Run: what.run, Seed: what.seed, Build: r.buildFlags(what), Short: what.short || r.short, Timeout: 2 * time.Minute,
-		Progress: func(runs, faults int) { line.say(fmt.Sprintf("%d runs, %d faults", runs, faults), false) },
+		Progress: func(runs, faults int) {
+			line.say(count.Of(runs, "run", "runs")+", "+count.Of(faults, "fault", "faults"), false)
+		},
 	})
 	line.end()
 	if err != nil && ctx.Err() != nil {
