@@ -85,7 +85,7 @@ func mustCompose(function string, faults []*Fault) {
 		seen[f] = true
 	}
 	if len(faults) == 0 {
-		panic("sim: " + function + ": it takes a fault at least")
+		panic("sim: " + function + ": it takes at least one fault")
 	}
 }
 

@@ -348,8 +348,10 @@ func (o *ongoing) clear() {
 // It panics if at or lasts is negative, or f is nil or of another network.
 func (n *Network) Inject(at, lasts time.Duration, f *Fault) *Fault {
 	switch {
-	case f == nil || f.n != n:
-		panic("sim: Inject: the fault is nil, or of another network")
+	case f == nil:
+		panic("sim: Inject: the fault is nil")
+	case f.n != n:
+		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the fault is of another network", at, lasts, f))
 	case at < 0:
 		panic(fmt.Sprintf("sim: Inject(%v, %v, %v): the time at which it begins must not be negative", at, lasts, f))
 	case lasts < 0:

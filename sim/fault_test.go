@@ -364,9 +364,10 @@ func TestMisuseOfFaults(t *testing.T) {
 		other := sim.New()
 		defer other.Close()
 		for want, f := range map[string]func(){
-			"sim: Inject: the fault is nil, or of another network":                                     func() { n.Inject(0, 0, nil) },
+			"sim: Inject: the fault is nil": func() { n.Inject(0, 0, nil) },
 			"sim: Inject(-1s, 0s, a - r: link down): the time at which it begins must not be negative": func() { n.Inject(-time.Second, 0, sim.Down(s.link)) },
 			"sim: Inject(0s, -1s, a - r: link down): the time that it lasts must not be negative":      func() { n.Inject(0, -time.Second, sim.Down(s.link)) },
+			"sim: Inject(1s, 0s, b: crash): the fault is of another network":                           func() { n.Inject(time.Second, 0, sim.Crash(other.Host("b"))) },
 			`sim: link a - r: DownFrom("b"): it must be one of the link's two ends`:                    func() { sim.DownFrom(s.link, s.b) },
 			"sim: link a - r: Reject(4): it must be one of the codes of ICMPCode":                      func() { sim.Reject(s.link, 4) },
 			"sim: Link.Down: the link is nil, or was not made by Network.Link":                         func() { sim.Down(nil) },

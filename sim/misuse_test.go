@@ -125,7 +125,7 @@ func TestMisusePanics(t *testing.T) {
 		{func() { sim.CrossTraffic(a, b, sim.Traffic{Rate: netem.Gbit, Size: 100}) }, `sim: CrossTraffic: a > b: Traffic.Rate is 1Gbit/s: it must be at most 800Mbit/s, a million packets in a second`},
 		{func() { sim.Flap(nil, 1, 1) }, `sim: Flap: a fault is nil`},
 		{func() { sim.Flap(down, 0, time.Second) }, `sim: Flap(a - b: link down): lasts and pause are 0s and 1s: both must be positive`},
-		{func() { sim.Swizzle(time.Second) }, `sim: Swizzle: it takes a fault at least`},
+		{func() { sim.Swizzle(time.Second) }, `sim: Swizzle: it takes at least one fault`},
 		{func() { sim.Swizzle(0, down) }, `sim: Swizzle(0s): the time must be positive`},
 		{func() { sim.Swizzle(time.Second, down, down) }, `sim: Swizzle: a - b: link down is named twice: make a fault for each`},
 		{func() { sim.Swizzle(time.Second, down, sim.Crash(stranger)) }, `sim: Swizzle: stranger: crash is of another network than a - b: link down`},

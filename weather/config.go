@@ -50,12 +50,13 @@ func (c Config) complete() Config {
 	for _, n := range []struct {
 		name  string
 		value int64
+		as    any
 	}{
-		{"Storms", int64(c.Storms)}, {"Faults", int64(c.Faults)}, {"Tries", int64(c.Tries)},
-		{"For", int64(c.For)}, {"Longest", int64(c.Longest)}, {"Recovery", int64(c.Recovery)},
+		{"Storms", int64(c.Storms), c.Storms}, {"Faults", int64(c.Faults), c.Faults}, {"Tries", int64(c.Tries), c.Tries},
+		{"For", int64(c.For), c.For}, {"Longest", int64(c.Longest), c.Longest}, {"Recovery", int64(c.Recovery), c.Recovery},
 	} {
 		if n.value < 0 {
-			panic(fmt.Sprintf("weather: Test: Config.%s is negative (%d): it must be 0 or more", n.name, n.value))
+			panic(fmt.Sprintf("weather: Test: Config.%s is negative (%v): it must be 0 or more", n.name, n.as))
 		}
 	}
 	c.Storms, c.Faults, c.Tries = cmp.Or(c.Storms, 10), cmp.Or(c.Faults, 4), cmp.Or(c.Tries, 2000)

@@ -249,6 +249,7 @@ func TestMisuseOfWeather(t *testing.T) {
 		want string
 	}{
 		{weather.Config{Storms: -1}, "weather: Test: Config.Storms is negative (-1): it must be 0 or more"},
+		{weather.Config{Recovery: -time.Second}, "weather: Test: Config.Recovery is negative (-1s): it must be 0 or more"},
 		{weather.Config{For: time.Millisecond}, "weather: Test: Config.For is 1ms: it must be 10ms or more"},
 		{weather.Config{Longest: 2 * time.Minute}, "weather: Test: Config.Longest is 2m0s: it must be from 1ms to Config.For, which is 1m0s"},
 	} {
