@@ -151,7 +151,7 @@ func (b *Balancer) serving() (all []*backend) {
 
 // end forgets the connections of a backend.
 func (b *Balancer) end(e *backend) {
-	now := b.r.n.instant()
+	now := b.r.n.now()
 	for c := range e.conns { // forget takes them out
 		b.forget(c)
 		b.stats.Forgotten++
@@ -164,8 +164,8 @@ func (b *Balancer) end(e *backend) {
 func (b *Balancer) choose(client netip.AddrPort) *backend {
 	all := b.serving()
 	for _, e := range b.backends {
-		e.drains.hit(b.r.n.instant())
-		e.failures.hit(b.r.n.instant())
+		e.drains.hit(b.r.n.now())
+		e.failures.hit(b.r.n.now())
 	}
 	if len(all) == 0 {
 		return nil

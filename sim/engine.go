@@ -54,10 +54,6 @@ func (n *Network) submit(o operation, h int64) {
 // stepWithin has the engine step before the horizon of what was added to pending.
 func (n *Network) stepWithin(h horizon) {
 	p := &n.calls.pending
-	if n.lookahead.on && n.clock.released >= p.at {
-		least := n.clock.released + 1 - p.at // it is woken once an instant
-		h = horizon{max(h.free, least), max(h.blocked, least)}
-	}
 	p.until = min(p.until, after(p.at, h.free))
 	p.untilBlocked = min(p.untilBlocked, after(p.at, h.blocked))
 	if h.free == 0 || !n.lookahead.on {
@@ -234,8 +230,6 @@ func (n *Network) flush(now int64) {
 	}
 	now = max(now, n.clock.at)
 	n.clock.at, n.lookahead.idleTill = now, 0
-	n.clock.works = true
-	defer func() { n.clock.works = false }()
 	// What waited at a link goes before what was sent since. It is first in the order.
 	slices.SortFunc(n.calls.pending.other, compareOps)
 	others := n.calls.pending.other
@@ -276,8 +270,6 @@ func (n *Network) flush(now int64) {
 // runDue runs the events that are due, up to a change of the network, which it
 // returns: the caller runs it to its end before the events that follow.
 func (n *Network) runDue(now int64) (next change) {
-	n.clock.works = true
-	defer func() { n.clock.works = false }()
 	for {
 		n.queue.front(now)
 		if len(n.queue.events) == 0 || n.queue.events[0].when > now {
@@ -357,7 +349,7 @@ func (n *Network) next(now int64) int64 {
 // on.
 func (n *Network) wake(w wake) {
 	if w.host.pause.faults != nil {
-		w.host.pause.faults.hit(n.instant())
+		w.host.pause.faults.hit(n.now())
 		w.host.pause.wakes = append(w.host.pause.wakes, w)
 		return
 	}

@@ -52,7 +52,7 @@ func (r *portRange) nth(i uint64) uint16 { return uint16(uint64(r.first) + i%r.c
 // exhausted is 0, for no port.
 func (r *portRange) exhausted() uint16 {
 	if r.fault != nil {
-		r.fault.hit(r.fault.n.instant())
+		r.fault.hit(r.fault.n.now())
 	}
 	return 0
 }

@@ -213,7 +213,7 @@ func (p *path) refusal() syscall.Errno {
 	if rejects.code > ICMPHostUnreachable {
 		return 0
 	}
-	rejects.fault.hit(p.n.instant())
+	rejects.fault.hit(p.n.now())
 	return m.errno
 }
 

@@ -320,25 +320,3 @@ func TestKeepAliveWakesNobody(t *testing.T) {
 		require.Less(t, n.Steps()-steps, uint64(times*2*conns*3))
 	}, sim.DefaultLink(netem.Config{Delay: 10 * ms}))
 }
-
-// An exchange has the engine woken for two alarms and two steps, also without a delay: the program is woken once an
-// instant, so what it wrote just after that can wait for the next one.
-func TestExchangesTakeFewSteps(t *testing.T) {
-	for _, delay := range []time.Duration{0, 50 * ms} {
-		sim.Test(t, func(t *testing.T, n *sim.Network) {
-			c := echoTo(n, n.Host("client"), n.Host("server"))
-			exchange := func() {
-				send(c, 1)
-				_, err := io.ReadFull(c, make([]byte, 1))
-				require.NoError(t, err)
-			}
-			exchange()
-			const exchanges = 100
-			steps := n.Steps()
-			for range exchanges {
-				exchange()
-			}
-			require.LessOrEqual(t, n.Steps()-steps, uint64(4.1*exchanges))
-		}, sim.DefaultLink(netem.Config{Delay: delay}))
-	}
-}

@@ -277,7 +277,7 @@ func (h *Host) Access(up, down netem.Config) {
 
 // note records an event that is not a packet. a and b may be nil.
 func (n *Network) note(a, b *node, what string) {
-	r := record{at: n.instant(), kind: Noted}
+	r := record{at: n.now(), kind: Noted}
 	if a != nil {
 		r.from = a.number
 	}

@@ -54,8 +54,7 @@ type clock struct {
 	start     time.Time
 	startNano int64       // the same, since 1970
 	virtual   bool        // in a bubble
-	at        int64       // the instant up to which the engine has come,
-	works     bool        // and of what it does, if it is at work
+	at        int64       // the instant up to which the engine has come
 	released  int64       // instant of the last wake-up of the program
 	active    int64       // instant at which the program last did something
 	alarm     int64       // instant at which the engine is woken; never if it is not
@@ -200,14 +199,6 @@ func (n *Network) Elapsed() time.Duration {
 
 // now is the instant at which it is.
 func (n *Network) now() int64 { return n.clock.now() }
-
-// instant is that of what is being done: of the engine's work, which may be over (see lookahead), or the present one. The lock is held.
-func (n *Network) instant() int64 {
-	if n.clock.works {
-		return n.clock.at
-	}
-	return n.now()
-}
 
 func (c *clock) now() int64 {
 	if c.virtual {

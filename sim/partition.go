@@ -265,7 +265,7 @@ func (p *path) refusedBy() (decided bool, errno syscall.Errno) {
 	case !by.conf.Rejects || by.conf.Code > ICMPHostUnreachable:
 		return true, 0
 	}
-	by.fault.hit(p.n.instant())
+	by.fault.hit(p.n.now())
 	wanted(p.pipes())
 	return true, by.conf.Code.meaning(p).errno
 }
