@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,8 +28,12 @@ func (n *Network) reportAt(at time.Duration, command string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sim: at %v of virtual time, seed %d, %d events, trace %016x\n\n", at, n.seed, n.log.trace.total, n.log.trace.sum())
 	b.WriteString(n.log.trace.chart(chartEvents, n.wires.links))
-	if lasting := n.lastingLocked(); len(lasting) > 0 {
+	lasting, past := n.happenedLocked()
+	if len(lasting) > 0 {
 		fmt.Fprintf(&b, "\nIn force: %s\n", shortList(lasting, 8))
+	}
+	if len(past) > 0 {
+		fmt.Fprintf(&b, "\nOver, the last first: %s\n", shortList(past, 8))
 	}
 	if !n.conf.strict { // else the test has failed for them
 		for _, remark := range n.remarksLocked() {
@@ -60,20 +66,30 @@ func (n *Network) remarksLocked() (all []string) {
 	return all
 }
 
-// lastingLocked names the faults that last, and since when; not those that others consist of.
-func (n *Network) lastingLocked() (all []string) {
+// happenedLocked names the faults that last, and since when; and those that are over and have met something, and when they lasted last: the chart
+// has but the end of a test. Those that others consist of are named by these.
+func (n *Network) happenedLocked() (lasting, past []string) {
 	parts := map[*Fault]bool{}
 	for _, f := range n.log.faults {
 		for _, part := range f.parts {
 			parts[part] = true
 		}
 	}
+	var over []*Fault
 	for _, f := range n.log.faults {
-		if f.state == faultLasts && !parts[f] {
-			all = append(all, fmt.Sprintf("%s (since %v)", f.Name(), f.spell.begun))
+		switch {
+		case parts[f]:
+		case f.state == faultLasts:
+			lasting = append(lasting, fmt.Sprintf("%s (since %v)", f.Name(), f.spell.begun))
+		case f.state == faultOver && f.firings().Count > 0:
+			over = append(over, f)
 		}
 	}
-	return all
+	slices.SortStableFunc(over, func(a, b *Fault) int { return cmp.Compare(b.spell.over, a.spell.over) })
+	for _, f := range over {
+		past = append(past, fmt.Sprintf("%s (%v to %v, met %d)", f.Name(), f.spell.begun, f.spell.over, f.firings().Count))
+	}
+	return lasting, past
 }
 
 // unfired are the faults that had to fire and did not.
