@@ -404,13 +404,7 @@ func (e Event) row(column map[string]int, width int, ports bool) string {
 		return string(cells[:at]) + text + rest(cells, at+len(text))
 	}
 	from, to := column[e.From]*width, column[e.To]*width
-	label := " " + e.packet() + " "
-	if e.Note != "" {
-		label = " " + e.packet() + ": " + e.Note + " "
-	}
-	if ports {
-		label = fmt.Sprintf(" %d>%d%s", e.SourcePort, e.TargetPort, label)
-	}
+	label := e.label(e.packet(), ports)
 	if from == to {
 		return string(cells[:from]) + "@" + label + rest(cells, from+1+len(label))
 	}
@@ -434,11 +428,35 @@ func (e Event) row(column map[string]int, width int, ports bool) string {
 		cells[left+1] = tip
 	}
 	room := right - left - 4
-	if len(label) <= room {
-		copy(cells[left+2+(room-len(label))/2:], label)
-		return string(cells)
+	for _, label := range []string{label, e.label(e.brief(), ports)} {
+		if len(label) <= room {
+			copy(cells[left+2+(room-len(label))/2:], label)
+			return string(cells)
+		}
 	}
 	return string(cells) + label
+}
+
+func (e Event) label(packet string, ports bool) string {
+	if ports {
+		packet = fmt.Sprintf("%d>%d %s", e.SourcePort, e.TargetPort, packet)
+	}
+	if e.Note != "" {
+		packet += ": " + e.Note
+	}
+	return " " + packet + " "
+}
+
+// brief is the packet without what the rest says as well, for a narrow column.
+func (e Event) brief() string {
+	if e.Protocol != "tcp" {
+		return e.packet()
+	}
+	s := strings.Replace(e.packet(), "seq ", "", 1)
+	if e.Length > 0 {
+		s = strings.Replace(s, fmt.Sprintf(" len %d", e.Length), "", 1)
+	}
+	return s
 }
 
 func rest(cells []byte, from int) string {

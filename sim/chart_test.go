@@ -110,6 +110,21 @@ func TestChartColumnsAreBesideTheirNeighbours(t *testing.T) {
 	require.Empty(t, columns(nil, nil))
 }
 
+// A packet is told between its hosts, in fewer words where they are close to each other, and beside the chart where those have no room.
+func TestChartTellsAPacketWhereItGoes(t *testing.T) {
+	e := Event{Kind: Sent, From: "a", To: "b", Protocol: "tcp", Flags: "PA", Seq: 442, Ack: 507, Length: 120, SourcePort: 32768, TargetPort: 80}
+	two := map[string]int{"a": 0, "b": 1}
+	for width, want := range map[int]string{
+		40: "|-- [PA] seq 442:562 ack 507 len 120 -->|",
+		27: "|- [PA] 442:562 ack 507 -->|",
+		20: "|------------------>|                    [PA] seq 442:562 ack 507 len 120",
+	} {
+		require.Equal(t, want, strings.TrimRight(e.row(two, width, false), " "), width)
+	}
+	e.Kind, e.Note = Dropped, "loss"
+	require.Equal(t, "|- 32768>80 [PA] 442:562 ack 507: loss -x|", strings.TrimRight(e.row(two, 41, true), " "))
+}
+
 // What concerns no host goes across the page, also where there is no host at all.
 func TestChartOfNotesWithoutHosts(t *testing.T) {
 	err := Try(t, func(n *Network) error {

@@ -93,7 +93,7 @@ func TestFailureReport(t *testing.T) {
 		"Last events (an arrow is a packet at the time it was sent; x: dropped; *: something happened there):",
 		"other", "server", "phone", // the chart's columns, each beside its neighbours
 		"* link down",
-		"[PA] seq 1:15 ack 1 len 14: link down", // the packet, and why it was dropped
+		"[PA] 1:15 ack 1: link down", // the packet, and why it was dropped
 		"In force: other - server: link down (since 0s), phone - server: link down (since 1s)",
 		"Faults that never fired:",
 		"other - server: link down at 0s: it met no packet",
