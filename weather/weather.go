@@ -98,8 +98,11 @@ func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
 
 // ofOthers says of a storm that fails what became of the others.
 func ofOthers(before, all int) string {
-	if all == 1 {
+	switch {
+	case all == 1:
 		return ""
+	case before == 0:
+		return fmt.Sprintf("It was the first of %d storms; the others were not tried.", all)
 	}
 	return fmt.Sprintf("Of %d storms %d before had found nothing, and %d were not tried.", all, before, all-before-1)
 }
@@ -232,11 +235,14 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 	} else {
 		b.WriteString("if " + strings.Join(s.told, ", and ") + ", counted from Begin on.")
 	}
-	fmt.Fprintf(&b, "\nOf its storm, which had %s, that is what is left after %d tries", count.Of(of, "fault", "faults"), did.Tries)
-	if !did.Whole {
-		b.WriteString(", which were all that it was given: less may do (see Config.Tries)")
+	if of > 0 {
+		fmt.Fprintf(&b, "\nOf its storm, which had %s, that is what is left after %d tries", count.Of(of, "fault", "faults"), did.Tries)
+		if !did.Whole {
+			b.WriteString(", which were all that it was given: less may do (see Config.Tries)")
+		}
+		b.WriteString(".")
 	}
-	b.WriteString(".\n")
+	b.WriteString("\n")
 	if !repeats {
 		b.WriteString("The test does not repeat: in another run of the same storm it did not fail so. Goroutines that race each other, or what runs leave outside the test function, decide something.\n")
 	}

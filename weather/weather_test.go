@@ -160,7 +160,7 @@ func TestWeatherIsCompared(t *testing.T) {
 // What else a test can fail for.
 func TestWhatFailsInAnyWeather(t *testing.T) {
 	for which, want := range map[string][]string{
-		"begins":   {"weather: seed 1: weather: Test: the function has not called Storm.Begin", "The test fails so without any fault.", "SQUALL_WEATHER=calm SQUALL_SEED=1 "},
+		"begins":   {"weather: seed 1: weather: Test: the function has not called Storm.Begin", "The test fails so without any fault.\n", "SQUALL_WEATHER=calm SQUALL_SEED=1 ", "It was the first of 10 storms; the others were not tried."},
 		"nothing":  {"weather: Storm.Begin: the network has 0 hosts and 0 links, and with Config.Kinds, Up and Spared as they are nothing can happen to any"},
 		"never":    {`weather: in none of 10 storms it was sometimes so that "it snows": the test does not come there`},
 		"late":     {`weather: seed 1: weather: 30s after the storm it was not so that "all is well": it is not`, "The test fails so without any fault.\n"}, // 20 s of storm and 30 s
@@ -170,13 +170,14 @@ func TestWhatFailsInAnyWeather(t *testing.T) {
 		passes, text := hunt(t, t.TempDir(), which, "SQUALL_CHECK=0")
 		require.False(t, passes, which)
 		inOrder(t, text, want...)
+		require.NotContains(t, text, "which had 0 faults", which)
 	}
 	passes, text := hunt(t, t.TempDir(), "never", "SQUALL_SEED=1")
 	require.True(t, passes, "one seed does not say it: %s", text)
 	passes, text = hunt(t, t.TempDir(), "requires", "SQUALL_SEED=1")
 	require.False(t, passes)
 	inOrder(t, text, "The test fails so without any fault.")
-	require.NotContains(t, text, "had found nothing", "there are no others")
+	require.NotContains(t, text, "storms", "there are no others")
 }
 
 // A storm keeps to what the test allows.
