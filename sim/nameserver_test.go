@@ -417,9 +417,10 @@ func TestNameServersAreProcesses(t *testing.T) {
 func TestLateAnswersComeWhenTheyAreDue(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		x := newNameNet(n, sim.NameServerConfig{})
-		for name, by := range map[string]time.Duration{"slow": 3 * time.Second, "quick": time.Second, "also": time.Second, "later": 2 * time.Second} {
-			x.server.Delay(name, by)
-		}
+		x.server.Delay("slow", 3*time.Second)
+		x.server.Delay("quick", time.Second)
+		x.server.Delay("also", time.Second)
+		x.server.Delay("later", 2*time.Second)
 		c, err := x.phone.Dial("udp", x.ns.Addr().String()+":53")
 		require.NoError(t, err)
 		for i, name := range []string{"slow", "quick", "also", "later", "quick"} {
