@@ -69,12 +69,7 @@ func (n *Network) remarksLocked() (all []string) {
 // happenedLocked names the faults that last, and since when; and those that are over and have met something, and when they lasted last: the chart
 // has but the end of a test. Those that others consist of are named by these.
 func (n *Network) happenedLocked() (lasting, past []string) {
-	parts := map[*Fault]bool{}
-	for _, f := range n.log.faults {
-		for _, part := range f.parts {
-			parts[part] = true
-		}
-	}
+	parts := n.partsOfFaults()
 	var over []*Fault
 	for _, f := range n.log.faults {
 		switch {
@@ -90,6 +85,17 @@ func (n *Network) happenedLocked() (lasting, past []string) {
 		past = append(past, fmt.Sprintf("%s (%v to %v, met %d)", f.Name(), f.spell.begun, f.spell.over, f.firings().Count))
 	}
 	return lasting, past
+}
+
+// partsOfFaults are the faults of which others are made.
+func (n *Network) partsOfFaults() map[*Fault]bool {
+	parts := map[*Fault]bool{}
+	for _, f := range n.log.faults {
+		for _, part := range f.parts {
+			parts[part] = true
+		}
+	}
+	return parts
 }
 
 // unfired are the faults that had to fire and did not.

@@ -35,12 +35,7 @@ func (n *Network) story(r *artifacts.Run) string {
 		}
 		return ""
 	}
-	parts := map[*Fault]bool{}
-	for _, f := range n.log.faults {
-		for _, p := range f.parts {
-			parts[p] = true
-		}
-	}
+	parts := n.partsOfFaults()
 	var body strings.Builder
 	for _, s := range n.log.film.spells {
 		if parts[s.fault] {
