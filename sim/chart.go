@@ -102,19 +102,10 @@ func (t *Trace) chart(most int, links []madeLink) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	if len(c.others) > 0 {
-		fmt.Fprintf(&b, "\nLeft out, since a chart has %d hosts at most: events of %s\n", chartHosts, someOf(c.others))
+		slices.Sort(c.others)
+		fmt.Fprintf(&b, "\nLeft out, since a chart has %d hosts at most: events of %s\n", chartHosts, shortList(c.others, 10))
 	}
 	return b.String()
-}
-
-// someOf lists names, sorted, of many only the first.
-func someOf(names []string) string {
-	slices.Sort(names)
-	const most = 10
-	if more := len(names) - most; more > 0 {
-		return fmt.Sprintf("%s and %s", strings.Join(names[:most], ", "), count.Of(more, "other", "others"))
-	}
-	return strings.Join(names, ", ")
 }
 
 // columns orders hosts: those that links join are as close to each other as they can be, so that a router is in the midst

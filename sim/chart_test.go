@@ -297,7 +297,7 @@ func TestChartOfManyHosts(t *testing.T) {
 	}{
 		{2, ""},
 		{4, "events of busy1, busy2\n"},
-		{15, "events of busy1, busy10, busy11, busy12, busy13, busy2, busy3, busy4, busy5, busy6 and 3 others\n"},
+		{15, "events of busy1, busy10, busy11, busy12, busy13, busy2, busy3, busy4, busy5, busy6 and 3 more\n"},
 	} {
 		for _, at := range []time.Duration{time.Second, 11 * time.Second} {
 			failure := Try(t, func(n *Network) error {
