@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -106,36 +105,6 @@ func (t *Trace) chart(most int, links []madeLink) string {
 		fmt.Fprintf(&b, "\nLeft out, since a chart has %d hosts at most: events of %s\n", chartHosts, shortList(c.others, 10))
 	}
 	return b.String()
-}
-
-// columns orders hosts: those that links join are as close to each other as they can be, so that a router is in the midst
-// of those for which it forwards, and else by name and not by who sent the last packet, since two charts are to be compared.
-func columns(hosts []string, links []madeLink) []string {
-	slices.Sort(hosts)
-	var joined [][2]string
-	for _, l := range links {
-		if a, b := l.a.name, l.b.name; slices.Contains(hosts, a) && slices.Contains(hosts, b) {
-			joined = append(joined, [2]string{a, b})
-		}
-	}
-	best, least := hosts, math.MaxInt
-	var try func(chosen, left []string)
-	try = func(chosen, left []string) {
-		if len(left) == 0 {
-			length, at := 0, places(chosen)
-			for _, l := range joined {
-				length += max(at[l[0]]-at[l[1]], at[l[1]]-at[l[0]])
-			}
-			if length < least {
-				best, least = chosen, length
-			}
-		}
-		for i, h := range left {
-			try(append(slices.Clip(chosen), h), slices.Concat(left[:i], left[i+1:]))
-		}
-	}
-	try(nil, hosts)
-	return best
 }
 
 func places(hosts []string) map[string]int {

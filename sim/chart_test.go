@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,6 +109,48 @@ func TestChartColumnsAreBesideTheirNeighbours(t *testing.T) {
 		require.Equal(t, strings.Fields(row.want), columns([]string{"d", "b", "a", "c"}, links), row.links)
 	}
 	require.Empty(t, columns(nil, nil))
+}
+
+// The page has more hosts than a chart, too many to try every order: a chain whose names are in disorder, and stars around
+// two routers, come out without a detour.
+func TestColumnsOfManyHosts(t *testing.T) {
+	link := func(a, b string) madeLink {
+		return madeLink{Link: &Link{a: &node{name: a}, b: &node{name: b}}}
+	}
+	chain := []string{"k", "c", "h", "a", "l", "e", "b", "j", "d", "i", "f", "g"}
+	var links []madeLink
+	for i := range len(chain) - 1 {
+		links = append(links, link(chain[i], chain[i+1]))
+	}
+	got := columns(chain, links)
+	if got[0] != chain[0] {
+		slices.Reverse(got)
+	}
+	require.Equal(t, chain, got, "a chain")
+
+	stars := []string{"x", "y", "a", "b", "c", "d", "e", "f", "g", "h"}
+	links = []madeLink{link("x", "y")}
+	for i, h := range stars[2:] {
+		links = append(links, link(h, stars[i%2]))
+	}
+	got = columns(stars, links)
+	at := places(got)
+	require.Less(t, max(at["x"]-at["y"], at["y"]-at["x"]), 6, "%v", got)
+	for i, h := range stars[2:] {
+		side := at["y"] - at["x"]
+		if i%2 == 1 {
+			side = -side
+		}
+		require.Positive(t, side*(at[stars[(i+1)%2]]-at[h]), "%v is amid the other router's: %v", h, got)
+	}
+
+	many := make([]string, 2*mostColumns)
+	for i := range many {
+		many[i] = fmt.Sprintf("%03d", len(many)-i)
+	}
+	sorted := columns(many, nil)
+	require.True(t, slices.IsSorted(sorted))
+	require.Len(t, sorted, len(many))
 }
 
 // A packet is told between its hosts, in fewer words where they are close to each other, and beside the chart where those have no room.

@@ -93,7 +93,10 @@ func TestThePageOfATranslatedPacket(t *testing.T) {
 	require.NoError(t, err)
 	data := regexp.MustCompile(`(?s)<script type="application/json" id="data">(.*?)</script>`).FindSubmatch(page)
 	require.NotNil(t, data)
-	var run struct{ Packets map[string][]int64 }
+	var run struct {
+		Packets map[string][]int64
+		Columns []int64
+	}
 	require.NoError(t, json.Unmarshal(data[1], &run))
 	type way struct {
 		from, via, to string
@@ -107,6 +110,11 @@ func TestThePageOfATranslatedPacket(t *testing.T) {
 		}
 		return r.Hosts[host].Name
 	}
+	var columns []string
+	for _, host := range run.Columns {
+		columns = append(columns, name(host))
+	}
+	require.Equal(t, []string{"phone", "home", "server"}, columns, "the router is in the middle, though it was made last")
 	at := map[string]int64{} // the columns are told by differences
 	for i := range run.Packets["at"] {
 		for name, list := range run.Packets {

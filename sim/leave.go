@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -214,12 +216,17 @@ func sentence(o *outcome) string {
 func (n *Network) develop(r *artifacts.Run, at time.Duration) {
 	t, f := n.log.trace, n.log.film
 	r.Hash, r.Total, r.Elapsed, r.Start = fmt.Sprintf("%016x", t.sum()), t.total, at, n.clock.start.UTC()
-	for _, d := range t.nodes {
+	number := map[string]int{}
+	for i, d := range t.nodes {
+		number[d.name] = i
 		h := artifacts.Host{Name: d.name, Router: d.host == nil}
 		if d.host != nil {
 			h.Addrs = append(h.Addrs, d.host.addresses.list...)
 		}
 		r.Hosts = append(r.Hosts, h)
+	}
+	for _, name := range columns(slices.Collect(maps.Keys(number)), n.wires.links) {
+		r.Columns = append(r.Columns, number[name])
 	}
 	frames := f.frames.kept()
 	for i := t.first; i < t.total; i++ {

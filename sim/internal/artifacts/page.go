@@ -85,6 +85,7 @@ type pageRun struct {
 	Total, LeftOut            int
 	pageTexts
 	Hosts   []pageHost
+	Columns []int
 	Words   []string
 	Packets map[string]*column
 	Marks   []pageMark
@@ -146,7 +147,7 @@ func (r *Run) writePage(w io.Writer, inOrder []*Event) error {
 func (r *Run) page(inOrder []*Event) *pageRun {
 	p := &pageRun{
 		Test: r.Test, Package: r.Package, Seed: fmt.Sprint(r.Seed), Hash: r.Hash, Failed: r.Failed, Elapsed: int64(r.Elapsed), Total: r.Total,
-		pageTexts: pageTexts{r.Sentence, r.Report, r.Command, r.Second, r.Story},
+		Columns: r.Columns, pageTexts: pageTexts{r.Sentence, r.Report, r.Command, r.Second, r.Story},
 	}
 	hostOf := map[netip.Addr]int{}
 	for i, h := range r.Hosts {

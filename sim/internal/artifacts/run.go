@@ -19,13 +19,14 @@ type Run struct {
 	Second        string        // what a second run did
 	Story         string        // its faults as Go; empty: there were none
 
-	Hosts  []Host // numbers of hosts are places in it
-	Total  int    // events that there were
-	Events []Event
-	Conns  []Conn // numbers of connections are places in it
-	States []State
-	Faults []Fault
-	Lines  []Line
+	Hosts   []Host // numbers of hosts are places in it
+	Columns []int  // hosts in the order in which a picture has them
+	Total   int    // events that there were
+	Events  []Event
+	Conns   []Conn // numbers of connections are places in it
+	States  []State
+	Faults  []Fault
+	Lines   []Line
 }
 
 // A Host is one of the network's, or a router.

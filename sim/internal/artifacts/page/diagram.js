@@ -109,8 +109,8 @@ const diagram = {
       for (const m of run.Marks) has.add(m.From).add(m.To);
     }
     has.delete(-1);
-    this.columns = [...has].sort((a, b) => a - b);
-    if (this.columns.length === 0) this.columns = run.Hosts.map((_, i) => i).slice(0, 20);
+    this.columns = run.Columns.filter((h) => has.has(h));
+    if (this.columns.length === 0) this.columns = run.Columns.slice(0, 20);
     this.place = new Map(this.columns.map((h, k) => [h, k]));
   },
 
