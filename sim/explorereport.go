@@ -145,15 +145,7 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 		fmt.Fprintf(b, "    n.Inject(0, 0, %s)\n", expression{"Break", []any{(*Network)(nil), p.What, p.At}}.code(nil))
 	}
 	fmt.Fprintf(b, "    %s\n", strings.ReplaceAll(e.with(nil, x.Breaks).command(seed), "\n", "\n    "))
-	if more := len(all) - 1; more > 0 {
-		fmt.Fprintf(b, "It failed alike in %s:\n", count.Of(more, "other run", "other runs"))
-		for _, y := range all[1:min(len(all), 1+mostAlike)] {
-			fmt.Fprintf(b, "    %s\n", wordsOf(y.Breaks))
-		}
-		if more > mostAlike {
-			fmt.Fprintf(b, "    ... and %d more\n", more-mostAlike)
-		}
-	}
+	f.tellAlike(b, all)
 	b.WriteString("What the test said:\n" + why)
 	if report != "" {
 		b.WriteString("\n" + report)
@@ -171,6 +163,44 @@ func reasonIn(why string) string {
 // mostAlike is how many runs that failed alike are listed.
 const mostAlike = 20
 
+// tellAlike lists the other runs of a group. One message may stand for several bugs, so those in which other things were sent more
+// or less often than in the first run are listed apart.
+func (f *findings) tellAlike(b *strings.Builder, all []*tried) {
+	first := f.differences(all[0])
+	var others []string // in order of appearance, the first's own before all
+	runs := map[string][]*tried{}
+	for _, y := range all[1:] {
+		d := f.differences(y)
+		if runs[d] == nil && d != first {
+			others = append(others, d)
+		}
+		runs[d] = append(runs[d], y)
+	}
+	listed := 0
+	list := func(heading string, runs []*tried) {
+		shown := runs[:min(len(runs), mostAlike-listed)]
+		if len(shown) == 0 {
+			return
+		}
+		listed += len(shown)
+		fmt.Fprintf(b, "%s in %s:\n", heading, count.Of(len(runs), "other run", "other runs"))
+		for _, y := range shown {
+			fmt.Fprintf(b, "    %s\n", wordsOf(y.Breaks))
+		}
+	}
+	list("It failed alike", runs[first])
+	for _, d := range others {
+		heading := "It said the same, and nothing was sent more or less often,"
+		if d != "" {
+			heading = "It said the same, but " + d + ","
+		}
+		list(heading, runs[d])
+	}
+	if more := len(all) - 1 - listed; more > 0 {
+		fmt.Fprintf(b, "    ... and %d more\n", more)
+	}
+}
+
 // sentence says what broke, what was said more or less often than without that, and what failed.
 func (f *findings) sentence(x *tried, why string) string {
 	var broke []string
@@ -180,19 +210,27 @@ func (f *findings) sentence(x *tried, why string) string {
 		broke = append(broke, breakageWords[p.What].tell(subject, p.At))
 	}
 	text := capitalized(strings.Join(broke, ", and "))
-	var differences []string
+	if d := f.differences(x); d != "" {
+		text += ": " + d
+	}
+	return text + "; " + strings.TrimSpace(why)
+}
+
+// differences says what was sent more or less often in a run than in the one without breakages.
+func (f *findings) differences(x *tried) string {
+	if x.died {
+		return ""
+	}
 	words := map[string]int{}
 	maps.Copy(words, f.said)
 	maps.Copy(words, x.Said)
+	var different []string
 	for _, w := range slices.Sorted(maps.Keys(words)) {
-		if was, is := f.said[w], x.Said[w]; was != is && !x.died {
-			differences = append(differences, fmt.Sprintf("%s was sent %s instead of %s", w, timesOf(is), timesOf(was)))
+		if was, is := f.said[w], x.Said[w]; was != is {
+			different = append(different, fmt.Sprintf("%s was sent %s instead of %s", w, timesOf(is), timesOf(was)))
 		}
 	}
-	if len(differences) > 0 {
-		text += ": " + shortList(differences, 3)
-	}
-	return text + "; " + strings.TrimSpace(why)
+	return shortList(different, 3)
 }
 
 func timesOf(k int) string {

@@ -1,0 +1,72 @@
+package sim_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/squall-sim/squall/netem"
+	"github.com/squall-sim/squall/sim"
+)
+
+// twoReasons charges twice for two reasons: the shop pays again when it gets no answer, and a bank that restarts carries out
+// its journal once more.
+func twoReasons(t *testing.T, n *sim.Network) {
+	bank, shop := n.Host("bank"), n.Host("shop")
+	n.Link(bank, shop, netem.Config{Delay: 40 * ms})
+	var mu sync.Mutex
+	charged, journal := 0, 0
+	bank.Run("bank", func(ctx context.Context, h *sim.Host) error {
+		l, err := h.Listen("tcp", ":80")
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		charged += journal
+		mu.Unlock()
+		return http.Serve(l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			journal = 1
+			charged++
+		}))
+	})
+	client := shop.HTTPClient()
+	client.Timeout = 5 * time.Second
+	for range 2 {
+		resp, err := client.Post("http://bank/pay", "text/plain", strings.NewReader("5"))
+		if err == nil {
+			resp.Body.Close()
+			break
+		}
+		time.Sleep(2 * time.Second)
+	}
+	time.Sleep(2 * time.Second)
+	mu.Lock()
+	defer mu.Unlock()
+	if charged > 1 {
+		t.Error("charged more than once")
+	}
+}
+
+func TestVictimTwoReasons(t *testing.T) {
+	victim(t)
+	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.ConnectionReset, sim.ReceiverCrashesAfter}}, twoReasons)
+}
+
+// Two bugs with one message are told apart by what was sent: the bank's shows when it crashes with the answer under way, or
+// after that; then the request was sent once.
+func TestExploreTellsBugsOfOneMessageApart(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimTwoReasons")
+	require.True(t, failed, out)
+	requireInOrder(t, out, "failed, in 1 way.",
+		"POST /pay was sent twice instead of once; explorealike_test.go:",
+		"It failed alike in ", "    ConnectionReset bank shop Data 1",
+		"It said the same, and nothing was sent more or less often, in ", "    ReceiverCrashesAfter shop bank PureACK 2",
+		"What the test said:")
+}
