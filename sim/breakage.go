@@ -15,13 +15,13 @@ type Breakage uint8
 
 const (
 	Lost                   Breakage = iota + 1 // the packet does not arrive
-	Duplicated                                 // it is sent twice, the copy right behind
-	Overtaken                                  // it is sent behind the next packet from its host to the same one; if none comes for a second, then
-	ConnectionReset                            // of TCP: the packet is lost, and both ends get a RST that seems to be from the other, as with [Reset]
-	SenderCrashesBefore                        // its host crashes instead of sending it, and restarts a second later: what the program did before it is done
-	SenderCrashesAfter                         // its host crashes when it has sent it, and restarts a second later
-	ReceiverCrashesBefore                      // the host that it is for crashes when it arrives, before anything sees it, and restarts a second later
-	ReceiverCrashesAfter                       // the same a nanosecond after, when the program has done what it does at once
+	Duplicated                                 // it is sent twice, the copy right after it
+	Overtaken                                  // it is sent after the next packet from its host to the same one, or after a second if there is none
+	ConnectionReset                            // TCP only: the packet is lost, and both ends get a RST that seems to be from the other, as with [Reset]
+	SenderCrashesBefore                        // its host crashes instead of sending it and restarts a second later; what the program did before it has happened
+	SenderCrashesAfter                         // its host crashes when it has sent it and restarts a second later
+	ReceiverCrashesBefore                      // the receiving host crashes when it arrives, before anything sees it, and restarts a second later
+	ReceiverCrashesAfter                       // the same a nanosecond later, when the program has done what it does at once
 	DisconnectedForASecond                     // this packet and all that the two hosts send each other for a second are lost
 	DisconnectedForAMinute                     // the same for a minute
 	Disconnected                               // the same to the end of the test
@@ -56,7 +56,7 @@ const (
 	overtakable = time.Second // for which an overtaken packet waits at most
 )
 
-// String says what it is, such as "lost".
+// String returns the breakage in words, such as "lost".
 func (w Breakage) String() string {
 	if w >= 1 && int(w) < len(breakageWords) {
 		return breakageWords[w].short
@@ -83,13 +83,15 @@ func (w Breakage) canBe(pkt *packet) bool {
 	return true
 }
 
-// Break makes a fault by which something breaks at one packet, counted from the time at which the fault first begins: usually it
-// is injected at 0. It is what [Explore] does at each packet, as a value for a test of its own:
+// Break makes a fault that breaks something at one packet. The packet is counted from the time at which the
+// fault first begins, so inject it at 0 in most cases. It is what [Explore] does at each packet, as a value
+// for a test of its own:
 //
 //	n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: "server", To: "phone", Kind: sim.Data, Nth: 2}))
 //
-// It happens once. A crash or a disconnection takes its time even if the fault is over before. It panics if the network is nil, or
-// what or at makes no sense. The hosts need not exist yet; if the packet never comes, the fault never fires.
+// The fault happens once. A crash or a disconnection runs its full time even if the fault ends earlier. The
+// hosts need not exist yet; if the packet never comes, the fault never fires. Break panics if the network is
+// nil, or if what or at makes no sense.
 func Break(n *Network, what Breakage, at Place) *Fault {
 	if n == nil {
 		panic("sim: Break: the network is nil")

@@ -10,28 +10,27 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// Exact says whether the process was built by squall test: then the seed decides, beside what happens on the
-// network, which goroutine of a [Test] runs next, which ready case a select takes, the order of timers of
-// one instant and of maps, and what every source of random numbers gives, those of math/rand
-// and crypto/rand among them. So what two runs of a seed do is the same, whatever the program's goroutines do among
-// themselves, and other seeds have them do it in other orders. docs/exact.md says what is exact, and what remains.
+// Exact reports whether squall test built this process. In this exact mode the seed decides more than the
+// network: it also decides which goroutine of a [Test] runs next, which ready case a select takes, the order
+// of timers of one instant and of maps, and what every source of random numbers returns, including math/rand
+// and crypto/rand. Two runs of a seed therefore do the same, whatever the program's goroutines do among
+// themselves, and other seeds order them differently. docs/exact.md describes what is exact and what is not.
 //
-// The variable SQUALL_SCHED chooses how the next goroutine is chosen:
+// The variable SQUALL_SCHED sets how the next goroutine is chosen:
 //
-//	SQUALL_SCHED=random:0.05  any of those that are ready; one that runs is preempted
-//	                          with that probability where it uses a channel, a lock, an atomic
-//	                          variable or a go statement. This is the default
-//	SQUALL_SCHED=slow:0.05    as random, and one that is preempted goes on after 1 ns to
-//	                          1 ms of virtual time, as if it had computed: what comes
-//	                          meanwhile meets what it has half done
-//	SQUALL_SCHED=pct:3        the one with the highest priority, drawn at its start and
-//	                          changed so many times: finds rare orders
+//	SQUALL_SCHED=random:0.05  any of those that are ready. A running goroutine is preempted with that probability
+//	                          where it uses a channel, a lock, an atomic variable or a go statement.
+//	                          This is the default
+//	SQUALL_SCHED=slow:0.05    like random, but a preempted goroutine continues after 1 ns to 1 ms of virtual time,
+//	                          as if it had computed: anything that arrives meanwhile finds its work half done
+//	SQUALL_SCHED=pct:3        the one with the highest priority. Priorities are drawn when a goroutine starts and
+//	                          change that many times: finds rare orders
 //	SQUALL_SCHED=fifo         the one that has been ready longest; nothing is preempted
 //
-// Elsewhere, go test builds the same tests without any of this, and Exact is false.
+// go test builds the same tests without any of this, and Exact returns false.
 func Exact() bool { return exact.Enabled }
 
-// NeedExact skips the test, with a sentence, unless it runs in exact mode (see [Exact]).
+// NeedExact skips the test, and says why, unless it runs in exact mode (see [Exact]).
 func NeedExact(t testing.TB) {
 	t.Helper()
 	if !exact.Enabled {

@@ -12,21 +12,22 @@ import (
 // exploreVariable names the breakages of one run of [Explore], as its report does.
 const exploreVariable = "SQUALL_EXPLORE"
 
-// An Exploration says what [Explore] tries. The zero value is everything, one breakage a run.
+// An Exploration says what [Explore] tries. The zero value tries everything, one breakage in each run.
 type Exploration struct {
-	Kinds []Breakage                         // what breaks at each packet; nil: all that there is
+	Kinds []Breakage                         // what breaks at each packet; nil: everything
 	Where func(what Breakage, at Place) bool // only where it returns true; nil: everywhere
-	After time.Duration                      // only at packets that are sent this long after the network was made, or later: once all is set up
-	Pairs int                                // how many pairs of breakages are tried besides, at most; 0: none
-	Runs  int                                // how many single breakages, at most; 0: 20,000
+	After time.Duration                      // only at packets sent this long after the network was made, or later: once everything is set up
+	Pairs int                                // most pairs of breakages to try in addition; 0: none
+	Runs  int                                // most single breakages to try; 0: 20,000
 }
 
 const defaultRuns = 20_000
 
-// Explore runs f as [Test] does, and then again for each packet that a host has sent and each [Breakage]: this packet lost, duplicated,
-// overtaken, its connection reset, its sender or receiver crashed just before or after it, the two disconnected for a second, a minute
-// or to the end. A run is a failure if f's own t fails, or the network says so, as with Test. So f should demand what must hold
-// whatever breaks, such as that nothing happens twice, and not that all goes well.
+// Explore runs f as [Test] does. Then it runs f again for each packet that a host sent and each [Breakage]:
+// the packet is lost, duplicated or overtaken, its connection is reset, its sender or receiver crashes just
+// before or after it, or the two hosts are disconnected for a second, a minute or to the end of the test. A
+// run fails if f's own t fails or if the network reports a failure, as with Test. So f should check what must
+// hold whatever breaks, such as that nothing happens twice, and not that all goes well.
 //
 //	func TestPayment(t *testing.T) {
 //		sim.Explore(t, sim.Exploration{}, func(t *testing.T, n *sim.Network) {
@@ -37,22 +38,28 @@ const defaultRuns = 20_000
 //		})
 //	}
 //
-// Since runs repeat, a place is exact: up to the packet a run is equal to the one in which nothing breaks, which Explore compares; a run
-// that is not fails the test, unless it has [MayDiffer]. If there are more runs than Runs allows, they are spread evenly. With Pairs
-// the breakages that failed nothing are combined: the second is at a packet that was sent after the first had broken, in the run with the
-// first alone. Those go first in which the second is at the next packet, then those at the one after that, and so on, each in the order of the first; of
-// breakages after which the same packets are sent only one is combined.
+// Because runs repeat, a place is exact: up to the packet, a run is equal to the one in which nothing breaks.
+// Explore compares the two; a difference fails the test, unless it has [MayDiffer]. If there are more
+// breakages than Runs allows, Explore spreads its runs evenly over them.
 //
-// The report groups the failures by what failed, says for the first of each what broke and what was different then, and gives the Go
-// expression of the fault and a command that repeats that run alone:
+// With Pairs it combines the breakages that failed nothing. The second breakage is at a packet that was sent
+// after the first, in the run with the first alone. Pairs whose second breakage is at the very next packet go
+// first, then those at the packet after that, and so on; within each group the order is that of the first
+// breakage. Where several first breakages lead to the same packets, only one of them is combined.
+//
+// The report groups the failures by what failed. For the first of each group it says what broke and what was
+// different then, and gives the Go expression of the fault and a command that repeats that run alone:
 //
 //	SQUALL_EXPLORE='Lost server phone Data 1' SQUALL_SEED=1 go test -run '^TestPayment$' ...
 //
-// Where a test calls Explore several times, the command says which of them it is of ('2: Lost ...'), and nothing breaks in the others.
+// Where a test calls Explore several times, the command says which call it means ('2: Lost ...'), and nothing
+// breaks in the others.
 //
-// The runs are spread over the processors, in processes of their own, of the same test binary, which run the test function up to Explore. So f must make all
-// that it needs itself: what one run leaves in variables outside f the next one finds. With several seeds (SQUALL_SEEDS) each is explored. Breakages are in addition
-// to the faults of f; a crash takes a second, and what is on a host without [Host.Run] or [Host.ServeHTTP] does not come back.
+// Explore spreads the runs over the processors. Each worker is a process of the same test binary that runs
+// the test function up to Explore. So f must make everything it needs itself: what one run leaves in
+// variables outside f, the next one finds. With several seeds (SQUALL_SEEDS) Explore explores each. Breakages
+// come on top of the faults that f injects itself. A crash takes a second, and whatever runs on a host
+// without [Host.Run] or [Host.ServeHTTP] does not come back.
 func Explore(t *testing.T, x Exploration, f func(t *testing.T, n *Network), opts ...Option) {
 	t.Helper()
 	x.mustBeValid()

@@ -17,22 +17,21 @@ const (
 	month = 30 * 24 * time.Hour
 )
 
-// Limit sets how much virtual time a test may take: at that instant it fails, with the whole
-// report and the goroutines that still run or wait. So a loop that retries forever ends, and so
-// does a test that waits for something that never happens. The network is then closed, and a
-// test that does not end within two more hours of virtual time, or for which no more time passes
-// since it asks the closed network again and again without ever waiting, is abandoned: its goroutines
-// stop where they are, and the tests after it run.
+// Limit sets how much virtual time a test may take. At that instant the test fails with its whole report and
+// the goroutines that still run or wait. So a loop that retries forever ends, and so does a test that waits
+// for something that never happens. The network is then closed. The test is abandoned if it does not end
+// within another two hours of virtual time, or if time stops because it asks the closed network again and
+// again without ever waiting. Its goroutines stop where they are, and the tests after it run.
 //
-// The default is two years, 17520 h: more than a certificate, a token or a subscription usually
-// lasts, so that a test may see what happens after its end, and yet so few that a loop with a
-// pause of a minute reaches it within seconds. A loop with shorter pauses takes longer than go
-// test waits by default; after half a minute of real time a notice on standard error names the
-// goroutines that are making progress, and the report comes before go test's own deadline
-// (-timeout). With a limit a little longer than the test should take it fails at once.
+// The default is two years, 17520 h. That is longer than a certificate, a token or a subscription usually
+// lasts, so a test can see what happens after it ends. It is also short enough that a loop with a pause of a
+// minute reaches it within seconds. A loop with shorter pauses takes longer than go test waits by default.
+// After half a minute of real time a notice on standard error names the goroutines that are making progress,
+// and the report comes before go test's own deadline (-timeout). With a limit a little longer than the test
+// should take, it fails at once.
 //
-// It panics unless d is positive and at most 100 years, 876000 h. On the wall clock
-// ([New]) it has no effect.
+// Limit panics unless d is positive and at most 100 years, 876000 h. It has no effect on the wall clock
+// ([New]).
 func Limit(d time.Duration) Option {
 	if d <= 0 || d > maxLimit {
 		panic(fmt.Sprintf("sim: Limit(%v): must be more than 0 and at most %v", d, maxLimit))

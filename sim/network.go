@@ -14,10 +14,9 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A Network is a set of hosts, the links between them, and the clock by which
-// packets travel. Make one with [Test], inside a bubble of virtual time, or with
-// [New], on the wall clock. Its methods, and those of all that belongs to it, may
-// be called by several goroutines at once.
+// A Network is a set of hosts, the links between them, and the clock by which packets travel. [Test] makes
+// one inside a bubble of virtual time, [New] one on the wall clock. Its methods, and those of its hosts,
+// links and other parts, are safe for concurrent use.
 type Network struct {
 	mu     sync.Mutex // guards everything below and every object of the network
 	engine engine     // under the race detector
@@ -63,9 +62,8 @@ type clock struct {
 	expired chan struct{} // closed at the next step, for the limit; usually nil
 }
 
-// New makes a network that runs on the wall clock, outside a bubble: for suites that call
-// t.Run, demonstrations and benchmarks. Its delays take real time, and its runs do not replay.
-// Close it when done.
+// New makes a network that runs on the wall clock, outside a bubble: for suites that call t.Run,
+// demonstrations and benchmarks. Its delays take real time, and its runs do not replay. Close it when done.
 func New(opts ...Option) *Network {
 	return newNetwork(false, opts)
 }
@@ -131,9 +129,8 @@ func newNetwork(bubble bool, opts []Option) *Network {
 	return n
 }
 
-// Close ends the network: every blocked call on it returns [net.ErrClosed], and
-// so does every later one. Packets in flight are gone. [Test] closes its own
-// network.
+// Close ends the network. Every blocked call on it, and every later one, returns [net.ErrClosed]. Packets in
+// flight are gone. [Test] closes its own network.
 func (n *Network) Close() {
 	n.do(func() { n.shutdown("") })
 	n.removeDisks()
@@ -213,10 +210,9 @@ func (c *clock) now() int64 {
 // Seed returns the seed of the network's random draws.
 func (n *Network) Seed() uint64 { return n.seed }
 
-// Rand returns the random stream of that name, for the draws of a test itself and
-// of the programs that it runs: a function of the network's seed and the name
-// alone, and the same object at every call. One goroutine at a time may use a
-// stream, as with any [rand.Rand].
+// Rand returns the random stream of that name, for draws of the test itself and of the programs that it runs.
+// The stream depends on the network's seed and the name alone, and every call returns the same object. As
+// with any [rand.Rand], only one goroutine at a time may use a stream.
 func (n *Network) Rand(name string) *rand.Rand {
 	draws := netem.NewStream(n.seed, "rand", name)
 	fresh := rand.New(&draws)
@@ -231,12 +227,10 @@ func (n *Network) Rand(name string) *rand.Rand {
 	})
 }
 
-// After calls f at d from now, on the network's own schedule: after the program's own timers of
-// that instant and before its packets. Schedule faults with it: a fault that time.AfterFunc
-// starts may come before or after a packet of the same instant. f runs on a goroutine of its
-// own and may block. It panics if d is negative or f is nil.
-//
-// A test that fails reports every After that was still pending at its end.
+// After calls f at d from now, on the network's own schedule: after the program's own timers of that instant
+// and before its packets. Schedule faults with After: a fault that time.AfterFunc starts may come before or
+// after a packet of the same instant. f runs on a goroutine of its own and may block. A failed test reports
+// every After that was still pending at its end. After panics if d is negative or f is nil.
 func (n *Network) After(d time.Duration, f func()) {
 	if d < 0 {
 		panic(fmt.Sprintf("sim: After(%v): the delay must not be negative", d))
@@ -262,10 +256,9 @@ func (n *Network) change(d time.Duration, c change, who func() string) {
 	})
 }
 
-// Host returns the host of that name, which is made at first use with the next
-// free address: 10.0.0.1, 10.0.0.2 and so on (see [IPv6], [Host.AddAddr]). The case of letters does not matter
-// (RFC 4343). It panics if the name is empty or holds a
-// character that a host name cannot (RFC 952, RFC 1123), is an IP address, or that of a
+// Host returns the host of that name. The first call makes it, with the next free address: 10.0.0.1, 10.0.0.2
+// and so on (see [IPv6], [Host.AddAddr]). Letter case does not matter (RFC 4343). Host panics if the name is
+// empty, holds a character that a host name cannot (RFC 952, RFC 1123), is an IP address, or belongs to a
 // router.
 func (n *Network) Host(name string) *Host {
 	if err := validName("Host", name); err != nil {

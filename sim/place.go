@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// A Place is a packet of a run, by its number among those of its kind that a host gives to the network for another: the second
-// packet with data from server to phone. It is the same packet in every run of a seed that is equal up to it, whatever other hosts
-// do. Packets of TCP and UDP have places, where they leave their host; those that are sent again count again. What a router sends for
-// others, such as a NAT, has none, nor have ICMP, ARP and what stays on a host.
+// A Place is one packet of a run: the Nth packet of its kind that a host gives to the network for another
+// host, such as the second packet with data from server to phone. In every run of a seed that is equal up to
+// that packet, it is the same packet, whatever other hosts do. TCP and UDP packets have places, counted where
+// they leave their host; a retransmission counts again. Packets that a router sends for others (NAT) have no
+// place, nor have ICMP, ARP and packets that stay on their host.
 type Place struct {
-	From, To string     // names of hosts, or for To of a router
+	From, To string     // names of hosts; To may be a router's
 	Kind     PacketKind // zero: of any kind
 	Nth      int        // from 1
 }

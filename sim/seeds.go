@@ -20,8 +20,8 @@ const (
 // mostSeeds is how many seeds one sweep may have: their list alone takes 8 bytes each.
 const mostSeeds = 10_000_000
 
-// Seeds returns the seeds that the environment asks for (see [Test]), each once, or those
-// given if it asks for none. Its error names the variable, the value and what is allowed.
+// Seeds returns the seeds that the environment asks for (see [Test]), each once. If it asks for none, Seeds
+// returns byDefault. The error names the variable, its value and what is allowed.
 func Seeds(byDefault ...uint64) ([]uint64, error) {
 	one, many := os.Getenv(seedVariable), os.Getenv(seedsVariable)
 	switch {

@@ -15,96 +15,92 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// Test runs f on a network in a bubble of virtual time (see [testing/synctest]): time
-// advances only when every goroutine of the test is blocked, and then immediately.
+// Test runs f on a network in a bubble of virtual time (see [testing/synctest]). Time advances only when
+// every goroutine of the test is blocked, and then immediately.
 //
-// The network is a function of the seed: it behaves the same in every run, on any number
-// of processors and under the race detector, as long as the program sends the same. The
-// seed is 1, or that of the option [Seed], unless the environment sets another. These are
-// variables because a flag unknown to one package would break go test ./... :
+// The network is a function of the seed. As long as the program sends the same, the network behaves the same
+// in every run, on any number of processors and under the race detector. The seed is 1, or the one that the
+// option [Seed] sets, unless the environment sets another. These are environment variables because a flag
+// unknown to one package would break go test ./... :
 //
 //	SQUALL_SEED=7       run with seed 7
 //	SQUALL_SEEDS=1000   run with seeds 1 to 1000, each as a subtest
 //	SQUALL_SEEDS=1-1000,4711
-//	                    run with these
+//	                    run with these seeds
 //	SQUALL_CHECK=1      run everything twice and compare the traces
 //	SQUALL_CHECK=schedules
 //	                    in exact mode (see [Exact]): run everything twice, with goroutines in turn and at
-//	                    random, and compare the traces: what differs is decided by a race
+//	                    random, and compare the traces: a race decides what differs
 //	SQUALL_CHECK=0      do not even run a failed test a second time
 //	SQUALL_ARTIFACTS=/tmp/squall
-//	                    a failed test leaves a folder there: report.html, a page with diagrams of the
-//	                    packets and connections; a HOST.pcapng for each host; trace.jsonl; its faults
-//	                    as story.go. A path that is not absolute is one in the package's folder
-//	                    Where CI=true a failed test does so by itself, in a folder beneath that for temporary
-//	                    files, which its report names; there it is the second run (see below) that is recorded, so
-//	                    that tests which pass cost no more (and one that hangs leaves none). SQUALL_ARTIFACTS=off has it leave none
+//	                    a failed test leaves a folder there: report.html, a page with diagrams of packets and
+//	                    connections; a HOST.pcapng for each host; trace.jsonl; and its faults as story.go.
+//	                    A relative path starts at the package's folder. Where CI=true this is the default, in
+//	                    the folder for temporary files; the report names it. The default records the second
+//	                    run (see below), so that passing tests cost no more; a test that hangs leaves nothing.
+//	                    SQUALL_ARTIFACTS=off turns it off
 //	SQUALL_ARTIFACTS_ALL=1
-//	                    with it: a test that passes does, too
-//	SQUALL_FAULTS=2,5   of a test's faults only the second and the fifth happen, in the order in which they
-//	                    are made (see squall shrink); none: none
+//	                    with SQUALL_ARTIFACTS: a test that passes leaves a folder too
+//	SQUALL_FAULTS=2,5   of a test's faults, in the order in which they are made, only the second and the fifth
+//	                    happen (see squall shrink); with "none" no fault happens
 //
-// A test that runs with many seeds reports its progress on standard error every few seconds, and
-// at its end groups the seeds whose failures look alike. The first three seeds that fail have their whole report, and of later
-// ones those that fail in a new way or whose second run does not fail alike; the others have a line with the command that prints it.
+// A test that runs with many seeds reports its progress on standard error every few seconds. At its end it
+// groups the seeds whose failures look alike. The first three failing seeds get a whole report, and so does a
+// later one that fails in a new way or whose second run fails differently. The others get a line with the
+// command that prints their report.
 //
-// The second run happens in a process of its own, at another GOMAXPROCS: with SQUALL_CHECK=1 one
-// process for each test binary, which runs the same tests in the same order. The check compares
-// every packet, event and payload, but not what the program makes of them; and two runs that
-// agree do not prove that a third would. [MayDiffer] exempts a test whose runs may differ, and
-// t.Setenv("SQUALL_CHECK", "") several calls of Test. docs/replay.md lists the causes of such
-// differences and their remedies. In exact mode there are hardly any: see [Exact].
+// The second run happens in a process of its own, at another GOMAXPROCS. With SQUALL_CHECK=1 there is one
+// such process for each test binary, which runs the same tests in the same order. The check compares every
+// packet, event and payload, but not what the program makes of them. Two runs that agree do not prove that a
+// third would. [MayDiffer] exempts a test whose runs may differ; t.Setenv("SQUALL_CHECK", "") exempts several
+// calls of Test. docs/replay.md lists the causes of such differences and their remedies. In exact mode there
+// are hardly any: see [Exact].
 //
-// While f runs, cryptographic randomness is seeded too: crypto/rand, and the keys, nonces and
-// signatures of TLS (see [testing/cryptotest.SetGlobalRandom]). So TLS and WebSocket replay, and
-// every test draws the same values from one seed. In a parallel test (t.Parallel) only crypto/rand
-// is seeded, which covers the masks of WebSocket, but not TLS. Goroutines that draw at
-// one instant do so in the runtime's order. math/rand and math/rand/v2 without a source of the
-// program's own are not seeded; [Network.Rand] is.
+// While f runs, cryptographic randomness is seeded too: crypto/rand, and the keys, nonces and signatures of
+// TLS (see [testing/cryptotest.SetGlobalRandom]). So TLS and WebSocket replay, and every test draws the same
+// values from one seed. A parallel test (t.Parallel) seeds only crypto/rand, which covers the masks of
+// WebSocket, but not TLS. Goroutines that draw at one instant do so in the runtime's order. math/rand and
+// math/rand/v2 are not seeded where the program gives them no source of its own; [Network.Rand] is.
 //
-// When f and its t.Cleanup functions have returned, Test closes the network and lets the clock
-// run on for an hour, so that blocked goroutines can end; those that remain are named and fail
-// the test. A test that fails reports the last events of the hosts concerned, the faults and
-// impairments that never fired ([Strict] fails a test for them), its seed, a command that
-// repeats it, and whether a second run had the same trace.
+// When f and its t.Cleanup functions have returned, Test closes the network and lets the clock run for
+// another hour, so that blocked goroutines can end. It names those that remain and fails the test. A failed
+// test reports the last events of the hosts concerned, the faults and impairments that never fired ([Strict]
+// fails a test for them), its seed, a command that repeats it, and whether a second run had the same trace.
 //
-// No test hangs silently. One that takes more virtual time than [Limit] allows fails; one
-// that takes more than 25 s of real time is reported on standard error, with the goroutines
-// that are making progress; and one that still runs some seconds before go test's own deadline
-// (-timeout) fails then, with its report. A test that cannot end is abandoned, so that the tests
-// after it run.
+// A test never hangs silently. It fails when it takes more virtual time than [Limit] allows. After 25 s of
+// real time Test prints the goroutines that are making progress to standard error. Some seconds before go
+// test's own deadline (-timeout) a test that still runs fails with its report. A test that cannot end is
+// abandoned, so that the tests after it run.
 //
-// Time also advances while goroutines wait for a lock of package sync and all others are blocked,
-// although the bubble's own clock would stand still: the holder of the lock waits for the
-// network, or sleeps. net/http does so when it uploads over HTTP/2. A watchdog on the
-// real clock notices and moves the bubble's clock to its next timer, so that everything happens
-// when it would on a real network. That takes about a millisecond of real time. A lock that is
-// never released brings the test to its limit of virtual time, with a report that names the
+// Time also advances while goroutines wait for a lock of package sync and all others are blocked: the lock's
+// holder waits for the network, or sleeps. The bubble's own clock would stand still then. net/http does this
+// when it uploads over HTTP/2. A watchdog on the real clock notices and moves the bubble's clock to its next
+// timer, so everything happens when it would on a real network. Each such step takes about a millisecond of
+// real time. A lock that is never released brings the test to its limit of virtual time; the report names the
 // goroutines that wait for it and the one that seems to hold it.
 //
-// Anything else that stops virtual time fails the test, with the goroutines responsible: waiting
-// for a channel that was made outside the test, after some seconds of real time; and a loop that
-// asks the network again and again without ever waiting, such as one that immediately redials a
-// refused address or accepts from a closed listener, after half a minute, or at once if the network is
-// closed. The test is abandoned, and the tests after it run.
+// Anything else that stops virtual time fails the test and names the goroutines responsible. Waiting for a
+// channel made outside the test fails it after some seconds of real time. A loop that asks the network again
+// and again without ever waiting fails it after half a minute, or at once if the network is closed; such a
+// loop immediately redials a refused address, or accepts from a closed listener. The test is abandoned, and
+// the tests after it run.
 //
-// The program must not use the operating system's own network, though nothing can keep net.Dial,
-// net.Listen, http.Get, httptest.NewServer or a library without a dialer from reaching it. A test
-// that waits for it, so that virtual time stands still, fails after 10 s of real time. Requests
-// to http.DefaultTransport and, where Go's own resolver is used, to net.DefaultResolver are noted
-// in the report, with the line that makes them, and fail the test if they are for a host of the
-// network. The failure says what to write instead.
+// The program must not use the operating system's own network, but nothing can keep net.Dial, net.Listen,
+// http.Get, httptest.NewServer or a library without a dialer from reaching it. A test that waits for that
+// network, so that virtual time stands still, fails after 10 s of real time. The report notes requests to
+// http.DefaultTransport and, where Go's own resolver is used, to net.DefaultResolver, with the line that
+// makes them. They fail the test if they are for a host of the simulated network. The failure says what to
+// write instead.
 //
-// A panic of f, of a process ([Host.Run]) or of a function of [Network.After] fails the
-// test in the same way, with its stack. A panic on a goroutine that the program starts itself
-// ends the process, as in any Go program: nothing can recover it.
+// A panic of f, of a process ([Host.Run]) or of a function of [Network.After] fails the test in the same way,
+// with its stack. A panic on a goroutine that the program starts itself ends the process, as in any Go
+// program: nothing can recover it.
 //
-// Inside f use its own t, as in any bubble: not t.Run, t.Parallel or t.Deadline, and not the t
-// of the caller. Failures reported to the caller's t, as by the methods of a testify suite that f
-// calls, count nevertheless, unless that t had failed before Test was called;
-// "defer s.SetT(s.T()); s.SetT(t)" at the beginning of f makes the suite use f's t. The network
-// cannot fix what the program under test decides by racing goroutines, by select or by map order;
-// a second run shows where that matters.
+// Inside f use its own t, as in any bubble, and not the caller's; t.Run, t.Parallel and t.Deadline are not
+// available. A failure reported to the caller's t, for example by the methods of a testify suite that f
+// calls, still counts, unless that t had failed before Test was called. To make a suite use f's t, begin f
+// with "defer s.SetT(s.T()); s.SetT(t)". The network cannot fix what the program under test decides by racing
+// goroutines, by select or by map order; a second run shows where that matters.
 func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	t.Helper()
 	r, seeds, _ := prepare(t, "Test", f, opts)
@@ -153,12 +149,11 @@ func prepare(t *testing.T, function string, f func(t *testing.T, n *Network), op
 	return r, seeds, o
 }
 
-// Try runs f once, on a network in a bubble, as [Test] does, but fails nothing: it
-// returns the error of f and what else Test would have failed for, with the report
-// that Test would have printed. It is for searches, in which a run that fails is a
-// find and not the end: cases that are drawn at random, or made smaller step by step.
-// The seed is 1, or that of the option [Seed], whatever the environment says. t lends
-// the bubble its name and is otherwise left alone.
+// Try runs f once, on a network in a bubble, as [Test] does, but does not fail t. It returns the error of f
+// and anything else Test would have failed for, with the report that Test would have printed. Use it for
+// searches, where a failing run is a result and not the end: cases drawn at random, or made smaller step by
+// step. The seed is 1, or the one that the option [Seed] sets, whatever the environment says. t only lends
+// the bubble its name.
 func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 	t.Helper()
 	mustBeOutside("Try")

@@ -13,15 +13,15 @@ import (
 	"github.com/squall-sim/squall/internal/failure"
 )
 
-// Trials are runs of a test for a search, as [Explore] and package weather make one: of many runs those that fail are finds, and one of
-// them is shown in the end. Like [Test] they have the seeds that the environment asks for.
+// Trials are runs of a test for a search, such as [Explore] and package weather make. A run that fails is a
+// result, and one failure is shown in the end. As with [Test], the environment can set the seeds.
 type Trials struct {
 	r     *runner
 	seeds []uint64
 }
 
-// NewTrials begins a search by the test t for a function of that name, such as "weather.Test". The seeds are those given, unless the environment
-// has others.
+// NewTrials begins a search in the test t. function is the name of the calling function, such as
+// "weather.Test". The seeds are those given, unless the environment sets others.
 func NewTrials(t *testing.T, function string, seeds []uint64, opts ...Option) *Trials {
 	t.Helper()
 	r, _, _ := prepare(t, function, nil, opts)
@@ -32,27 +32,28 @@ func NewTrials(t *testing.T, function string, seeds []uint64, opts ...Option) *T
 	return &Trials{r, all}
 }
 
-// Seeds are those of the search, and whether SQUALL_SEEDS has asked for them, so that each is to be a subtest of the name "seed=7".
+// Seeds returns the seeds of the search, and whether SQUALL_SEEDS asked for them: then each must be a subtest
+// with a name such as "seed=7".
 func (x *Trials) Seeds() (seeds []uint64, subtests bool) {
 	return x.seeds, os.Getenv(seedsVariable) != ""
 }
 
-// Compares says that each run is to be made by [Trials.Run], also one that has not failed: it is compared with one in a second process (SQUALL_CHECK), or
-// leaves something to look at.
+// Compares reports whether [Trials.Run] must make every run, even one that has not failed, because
+// SQUALL_CHECK compares it with one in a second process or because it leaves artifacts.
 func (x *Trials) Compares() bool {
 	return x.r.check == checkAll || x.r.check == checkOrders || recordsRuns || x.r.keep != nil && x.r.keep.all
 }
 
 // A Failure is why a trial failed.
 type Failure struct {
-	Cause string // where and what failed first, each number as #: failures that have the same are alike
-	Where string // failed first, such as pay_test.go:33; empty if the network or the search itself says so
+	Cause string // where and what failed first, with each number as #; failures of equal Cause are alike
+	Where string // where it failed first, such as pay_test.go:33; empty if the network or the search itself reports it
 	Text  string // all that failed
 	Trace uint64 // hash of the trace
 }
 
-// Try runs f on a network in a bubble, as [Test] does, and returns nil, or why it failed. The t that f is given notes what it is told, and does
-// not fail the test. What f logs is dropped.
+// Try runs f on a network in a bubble, as [Test] does. It returns nil, or why f failed. The t that f gets
+// records failures without failing the test, and drops what f logs.
 func (x *Trials) Try(t *testing.T, seed uint64, f func(t testing.TB, n *Network)) *Failure {
 	t.Helper()
 	mustBeOutside("Trials.Try")
@@ -88,8 +89,9 @@ func causeOf(where, text string) string {
 	return failure.Alike(what)
 }
 
-// Run runs f as [Test] does with that seed, on t: it fails the test if f does, with a report, a second run and what else Test does then. The command that
-// repeats it has some variables more, NAME=value, which a second run is given, too.
+// Run runs f as [Test] does with that seed, on t: it fails the test if f fails, with a report, a second run
+// and everything else Test does then. env holds additional variables, as NAME=value, for the command that
+// repeats the run and for the second run.
 func (x *Trials) Run(t *testing.T, seed uint64, f func(t *testing.T, n *Network), env ...string) {
 	t.Helper()
 	mustBeOutside("Trials.Run")
@@ -98,7 +100,7 @@ func (x *Trials) Run(t *testing.T, seed uint64, f func(t *testing.T, n *Network)
 	r.run(t, seed)
 }
 
-// Command is what a person types to repeat a run.
+// Command returns the command line that repeats a run.
 func (x *Trials) Command(seed uint64, env ...string) string {
 	r := *x.r
 	r.env = env
