@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// Certificate returns a certificate for h with its key, for a server or a client: for the name
-// of h, its addresses, 127.0.0.1, [::1] if it has IPv6, and the other names and addresses that are given. Names are DNS
-// names, and may begin with "*.". It is signed by the authority of the network, which
-// [Network.Roots] trusts:
+// Certificate returns a certificate for h with its key, for a server or a client. It covers the name of h,
+// its addresses, 127.0.0.1, [::1] if h has IPv6, and the names and addresses given. Names are DNS names, and
+// may begin with "*.". The network's authority signs it, which [Network.Roots] trusts:
 //
 //	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{h.Certificate()}}
 //	transport.TLSClientConfig = &tls.Config{RootCAs: n.Roots()}
 //
-// It is a function of the network's seed, the name of h and the other names: an Ed25519 key, whose
-// signatures are not random; so networks of one seed trust each other. It is valid from a day before the network begins, which
-// in a bubble is midnight of 1 January 2000 UTC, for longer than any [Limit]; a test of what
-// happens at the end of a certificate makes its own. It panics if a name is not one that a certificate can hold.
+// The certificate is a function of the network's seed, the name of h and the other names. Its key is an
+// Ed25519 key, whose signatures are not random. Networks of one seed therefore trust each other. It is valid
+// from a day before the network begins, which in a bubble is midnight of 1 January 2000 UTC, for longer than
+// any [Limit]. A test of what happens when a certificate expires must make its own. Certificate panics if a
+// name is not one that a certificate can hold.
 func (h *Host) Certificate(names ...string) tls.Certificate {
 	h.must("Certificate")
 	template := h.n.certificateTemplate("host "+h.name, names...)
@@ -58,9 +58,8 @@ func (h *Host) Certificate(names ...string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf}
 }
 
-// Roots returns a new pool that holds the authority of the network, which has signed what
-// [Host.Certificate] returns: for RootCAs of clients, and ClientCAs of servers that ask for a
-// certificate.
+// Roots returns a new pool that holds the network's authority, which signs what [Host.Certificate] returns.
+// Use it for RootCAs of clients, and for ClientCAs of servers that ask for a certificate.
 func (n *Network) Roots() *x509.CertPool {
 	ca, _ := n.authority()
 	pool := x509.NewCertPool()

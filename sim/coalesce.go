@@ -7,18 +7,18 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Coalesce has what arrives at h be handled together: the first packet waits for delay, and those that
-// come meanwhile are handled with it, at one instant. TCP takes segments that continue each other as one, of up to
-// 64 KB, and acknowledges it once. That is what the cards and kernels of servers do: interrupt moderation (ethtool's
-// rx-usecs) and generic receive offload (GRO, tcp_gro_receive). Linux's igb driver interrupts 20,000 times a second,
-// or 4,000 under load, so 50 or 250 µs apart; the profiles of mlx5 are from 1 to 256 µs.
+// Coalesce makes h handle arriving packets together: the first one waits for delay, and h handles it and
+// those that arrive meanwhile at one instant. TCP merges consecutive segments into one, of up to 64 KB, and
+// acknowledges it once. Network cards and kernels of servers do the same: interrupt moderation (ethtool's
+// rx-usecs) and generic receive offload (GRO, tcp_gro_receive). Linux's igb driver interrupts 20,000 times a
+// second, or 4,000 under load, so 50 or 250 µs apart; the profiles of mlx5 are from 1 to 256 µs.
 //
-// Without it, and with 0, each packet is handled when its last bit is there. With it, a round trip takes up to
-// delay longer at each end that coalesces, and a fast link takes less to simulate, since the program is
-// woken for many packets at once. In the trace packets are delivered when they are handled. What h sends itself over
-// its loopback interface does not wait.
+// By default, and with 0, h handles each packet when its last bit arrives. With a delay, a round trip takes
+// up to delay longer at each end that coalesces. A fast link takes less real time to simulate, since the
+// program wakes once for many packets. The trace shows packets as delivered when h handles them. Packets on
+// h's own loopback interface do not wait.
 //
-// It takes effect for what arrives from then on. It panics if delay is negative or longer than 100 ms.
+// It takes effect for packets that arrive from then on. It panics if delay is negative or longer than 100 ms.
 func (h *Host) Coalesce(delay time.Duration) {
 	h.must("Coalesce")
 	h.n.mustSimulate("Coalesce")

@@ -35,20 +35,25 @@ func (h *Host) Dial(network, address string) (net.Conn, error) {
 	return h.DialContext(context.Background(), network, address)
 }
 
-// DialContext connects to an address, as [net.Dialer.DialContext] does. The
-// network is "tcp", "udp", or one of them with a "4" or "6" for one family.
-// The address is a host's name or address and a port: "server:80",
-// "10.0.0.2:80", "[2001:db8::2]:80"; an empty host, "localhost", 127.0.0.1 and, with [IPv6], [::1] are h itself.
-// Of a name that stands for several addresses they are tried in the order of RFC 6724, the second family after
-// [Dialer].FallbackDelay.
+// DialContext connects to an address, as [net.Dialer.DialContext] does. The network is "tcp" or "udp", or one
+// of them with a "4" or "6" for one family. The address is a host's name or address, and a port: "server:80",
+// "10.0.0.2:80", "[2001:db8::2]:80". An empty host, "localhost", 127.0.0.1 and, with IPv6, [::1] mean h
+// itself. If a name stands for several addresses, DialContext tries them in the order of RFC 6724, and the
+// second family after [Dialer.FallbackDelay].
 //
-// The errors are those of package net: ECONNREFUSED where no process listens, EHOSTUNREACH over
-// a link that rejects, or after 3 s where the destination does not answer by ARP (see
-// [Link.ARP]), ENETUNREACH for an address that no host has, ETIMEDOUT when the SYN was given up
-// (after 131 s by default), ENETDOWN when h is down, EADDRNOTAVAIL when all 28232 ports to that
-// destination are in use, EMFILE when the host has too many sockets ([HostLimits]), EAFNOSUPPORT for IPv6 where h has none (see [IPv6]),
-// [*net.DNSError] for an unknown name, and for the context's end a
-// timeout or an error that is [context.Canceled].
+// The errors are those of package net:
+//
+//   - ECONNREFUSED where no process listens;
+//   - EHOSTUNREACH over a link that rejects, or after 3 s where the destination does not answer ARP (see
+//     [Link.ARP]);
+//   - ENETUNREACH for an address that no host has;
+//   - ETIMEDOUT when TCP gives up the SYN (after 131 s by default);
+//   - ENETDOWN when h is down;
+//   - EADDRNOTAVAIL when all 28232 ports to that destination are in use;
+//   - EMFILE when the host has too many sockets ([HostLimits]);
+//   - EAFNOSUPPORT for IPv6 where h has none (see [IPv6]);
+//   - *[net.DNSError] for an unknown name;
+//   - a timeout, or an error that is [context.Canceled], when ctx ends.
 func (h *Host) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	h.must("DialContext")
 	return h.Dialer().DialContext(ctx, network, address)

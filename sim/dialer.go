@@ -11,51 +11,48 @@ import (
 	"time"
 )
 
-// A Dialer connects from a host with the options of [net.Dialer], whose fields these are.
-// Make one with [Host.Dialer] and set the fields:
+// A Dialer connects from a host with the options of [net.Dialer], whose fields it has. Make one with
+// [Host.Dialer] and set the fields:
 //
 //	d := phone.Dialer()
 //	d.LocalAddr = &net.TCPAddr{Port: 5000}
 //	d.Timeout = 3 * time.Second
 //	transport := &http.Transport{DialContext: d.DialContext}
 //
-// Names are looked up as [Host.SetResolver] says; there is no Resolver.
+// It has no Resolver: it looks names up as [Host.SetResolver] says.
 type Dialer struct {
-	// Timeout is how long a dial may take; 0 means no limit but the operating system's
-	// (131 s by default).
+	// Timeout is how long a dial may take; 0 means no limit but the operating system's (131 s by default).
 	Timeout time.Duration
 
 	// Deadline is the instant after which dials fail; the zero time means none.
 	Deadline time.Time
 
-	// LocalAddr is the local address: a [*net.TCPAddr] for TCP, a [*net.UDPAddr] for UDP.
-	// Without an IP, or with 0.0.0.0, it is any of the host; with one, only addresses of its family are dialled; with port 0 any free port.
-	// Nil means any at all.
+	// LocalAddr is the local address: a [*net.TCPAddr] for TCP, a [*net.UDPAddr] for UDP. Without an IP, or
+	// with 0.0.0.0, any address of the host serves. With an IP the dial only tries addresses of its family.
+	// Port 0 means any free port. Nil means any address and port.
 	//
-	// As in Linux, where package net does not set SO_REUSEADDR on what it dials, a dial with
-	// a LocalAddr fails with EADDRINUSE if a socket of the host has the port already,
-	// one that listens, one that is connected to anywhere, or one in TIME_WAIT; and with a
-	// port of 0 it fails so when all 28232 ports are in use, while without a LocalAddr there
-	// are as many for each destination. EADDRNOTAVAIL means that the address is not of the
-	// host, EINVAL that a loopback address was to reach another one.
+	// Package net does not set SO_REUSEADDR on sockets that dial. So, as in Linux, a dial with a LocalAddr
+	// fails with EADDRINUSE if a socket of the host already has the port, be it listening, connected to
+	// anywhere, or in TIME_WAIT. With port 0 it fails with EADDRINUSE when all 28232 ports are in use;
+	// without a LocalAddr there are as many for each destination. EADDRNOTAVAIL means that the address is not
+	// the host's, EINVAL that a loopback address cannot reach the other one.
 	LocalAddr net.Addr
 
-	// FallbackDelay is how long a dial by "tcp" waits for the first family of a name's addresses before it tries the other beside it,
-	// and takes the first connection that stands (RFC 6555). It does not wait if the first family
-	// fails before. 0 means the default, 300 ms; with a negative value all addresses are tried one after the
-	// other, each with its share of the time that is left, 2 s at least.
+	// FallbackDelay is how long a dial on "tcp" waits for the first family of a name's addresses before it
+	// tries the other family in parallel and takes the first connection that succeeds (RFC 6555). If the
+	// first family fails earlier, it does not wait. 0 means the default, 300 ms. With a negative value the
+	// dial tries all addresses one after the other, each with its share of the remaining time, at least 2 s.
 	FallbackDelay time.Duration
 
-	// KeepAlive is the silence before the first keep-alive probe of a TCP connection; 0
-	// means the default, 15 s, and a negative value none. It counts only if
-	// KeepAliveConfig is not enabled.
+	// KeepAlive is the silence before the first keep-alive probe of a TCP connection. 0 means the default, 15
+	// s; a negative value means no probes. It is ignored if KeepAliveConfig is enabled.
 	KeepAlive time.Duration
 
-	// KeepAliveConfig is all of the keep-alive of a TCP connection, if enabled.
+	// KeepAliveConfig sets all keep-alive options of a TCP connection, if enabled.
 	KeepAliveConfig net.KeepAliveConfig
 
-	// Control and ControlContext must be nil, since there are no descriptors: a dial with
-	// one of them is refused.
+	// Control and ControlContext must be nil, since there are no descriptors: a dial with one of them is
+	// refused.
 	Control        func(network, address string, c syscall.RawConn) error
 	ControlContext func(ctx context.Context, network, address string, c syscall.RawConn) error
 
@@ -63,8 +60,7 @@ type Dialer struct {
 	asked string // to ask a name server: what
 }
 
-// Dialer returns a new dialer of h, which does what [Host.DialContext] does until its
-// fields are set.
+// Dialer returns a new dialer of h, which does what [Host.DialContext] does until its fields are set.
 func (h *Host) Dialer() *Dialer {
 	h.must("Dialer")
 	return &Dialer{host: h}
@@ -75,8 +71,7 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }
 
-// DialContext connects to an address, as [Host.DialContext] does. It panics if d was not
-// made by [Host.Dialer].
+// DialContext connects to an address, as [Host.DialContext] does. It panics if [Host.Dialer] did not make d.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if d.host == nil {
 		panic("sim: Dialer.DialContext: a Dialer must be made by Host.Dialer")

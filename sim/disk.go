@@ -6,15 +6,16 @@ import (
 	"path/filepath"
 )
 
-// Dir returns the path of a folder, which is the disk of h: what programs keep in it survives [Host.Crash],
-// [Host.PowerOff] and [Host.Restart], as far as it was written, synced or not. It is made at first use, in
-// os.TempDir, and removed when the network has ended. [Host.Wipe] empties it. It panics if the operating system cannot make
-// it.
+// Dir returns the path of a folder that serves as the disk of h. What programs keep in it survives
+// [Host.Crash], [Host.PowerOff] and [Host.Restart], as far as it was written, synced or not. The folder is
+// made at first use, in os.TempDir, and removed when the network has ended. [Host.Wipe] empties it. Dir
+// panics if the operating system cannot make it.
 //
-// A program that crashes does not lose its open files, since its goroutines go on until they notice: one that holds
-// a lock on a file must let go of it when the context of [Host.Run] ends. For the same reason what it writes after that
-// still reaches the disk, as after no real crash. A program that is to crash closes its files first, and only then what would tidy
-// up: of deferred calls the last comes first, so that which closes the file comes last. (One that stops in good order does it the other way round.)
+// A crash does not close the program's files, since its goroutines run on until they notice. A program that
+// holds a lock on a file must release it when the context of [Host.Run] ends. What it writes after that still
+// reaches the disk, which no real crash allows. So a program that is going to crash must close its files
+// first, before any cleanup. Deferred calls run last to first: defer the call that closes the file last. (A
+// program that stops in good order does the opposite.)
 func (h *Host) Dir() string {
 	h.must("Dir")
 	if dir := text(h.n, func() string { return h.disk }); dir != "" {
@@ -38,8 +39,8 @@ func (h *Host) Dir() string {
 	return dir
 }
 
-// Wipe removes all that [Host.Dir] has in it, as when a host comes back on another machine, or its disk was
-// replaced. Call it while the host is down. It panics if the operating system cannot do it.
+// Wipe removes everything in [Host.Dir], as when a host comes back on another machine or with a new disk.
+// Call it while the host is down. It panics if the operating system cannot remove the files.
 func (h *Host) Wipe() {
 	h.must("Wipe")
 	h.n.do(func() { h.n.note(&h.node, nil, "disk wiped") })

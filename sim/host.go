@@ -10,8 +10,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A Host is a computer on the network: an operating system with an address, and the processes
-// on it. It listens and dials as package net does.
+// A Host is a computer on the network: an operating system with an address, and the processes on it. It
+// listens and dials as package net does.
 type Host struct {
 	node
 	hardware
@@ -118,8 +118,8 @@ func (h *Host) must(method string) {
 	}
 }
 
-// SetTCP sets the TCP settings of connections that h opens or accepts from now on.
-// It panics if cfg is not valid.
+// SetTCP sets the TCP settings of connections that h opens or accepts from now on. It panics if cfg is not
+// valid.
 func (h *Host) SetTCP(cfg TCPConfig) {
 	h.must("SetTCP")
 	c, err := cfg.complete()
@@ -140,14 +140,14 @@ func (h *Host) config(to netip.Addr) *tcp.Config {
 	return h.conf6
 }
 
-// Crash ends the processes of h while its operating system lives on, like a kill
-// of all of them: their sockets are reset, so that peers read ECONNRESET; what
-// arrives later is answered by RST, and attempts to connect are refused. (When
-// Linux kills a process it sends FIN instead of RST where all data had been read;
-// a program must survive the harsher of the two.) The context of each [Host.Run]
-// is cancelled. Calls of the program on the host's sockets return [net.ErrClosed],
-// and new ones fail with ENETDOWN until [Host.Restart]. Crash of a host that is
-// down already does nothing.
+// Crash kills all processes of h while its operating system lives on. Their sockets are reset, so that peers
+// read ECONNRESET. The operating system answers later packets with RST and refuses attempts to connect. (When
+// Linux kills a process, it sends FIN instead of RST where all data had been read. A program must survive the
+// harsher of the two.)
+//
+// Crash cancels the context of each [Host.Run]. Blocked calls of the program on the host's sockets return
+// [net.ErrClosed], and new ones fail with ENETDOWN until [Host.Restart]. On a host that is already down,
+// Crash does nothing.
 func (h *Host) Crash() {
 	h.must("Crash")
 	defer h.closeAbandoned()
@@ -163,8 +163,8 @@ func (h *Host) down(f *Fault, begins bool) {
 	}
 }
 
-// PowerOff is [Host.Crash] without a reset from the operating system: the host falls silent,
-// and its peers find out by their own timeouts, or by [Link.ARP].
+// PowerOff is [Host.Crash] without a reset from the operating system: the host falls silent, and its peers
+// find out by their own timeouts, or by [Link.ARP].
 func (h *Host) PowerOff() {
 	h.must("PowerOff")
 	h.n.mustSimulate("PowerOff")
@@ -220,9 +220,8 @@ func (h *Host) connections() []*TCPConn {
 
 func byID(a, b *TCPConn) int { return cmp.Compare(a.id, b.id) }
 
-// Restart starts a host again after [Host.Crash] or [Host.PowerOff]: with empty
-// memory and no connections, its processes ([Host.Run], [Host.ServeHTTP]) running
-// anew. A host that runs is crashed first.
+// Restart starts a host again after [Host.Crash] or [Host.PowerOff]. Its memory is empty, it has no
+// connections, and its processes ([Host.Run], [Host.ServeHTTP]) run anew. A running host crashes first.
 func (h *Host) Restart() {
 	h.must("Restart")
 	defer h.closeAbandoned()
@@ -260,12 +259,13 @@ func (h *Host) boot() {
 
 func (h *Host) boots() int { return get(h.n, func() int { return h.booted }) }
 
-// Pause freezes the processes of h until [Host.Resume], like SIGSTOP, as far as the network can
-// see: they receive and send nothing, while the operating system still acknowledges what
-// arrives, until the receive buffers are full. Their goroutines and timers are not stopped:
-// calls that wait for the network keep waiting; others return, but take effect only after
-// Resume. (If those blocked as well, a library that holds a lock across a Close would stop the
-// clock; for the same reason calls on a socket that the program closes return at once.)
+// Pause freezes the processes of h until [Host.Resume], like SIGSTOP, as far as the network can see. They
+// receive and send nothing. The operating system still acknowledges what arrives, until the receive buffers
+// are full.
+//
+// Goroutines and timers do not stop. Calls that wait for the network keep waiting. Other calls return, but
+// take effect only after Resume: if they blocked as well, a library that holds a lock across a Close would
+// stop the clock. For the same reason calls on a socket that the program closes return at once.
 func (h *Host) Pause() {
 	h.must("Pause")
 	h.n.mustSimulate("Pause")

@@ -23,26 +23,30 @@ func addr6OfHost(number int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 13: byte(number >> 16), 14: byte(number >> 8), 15: byte(number)})
 }
 
-// IPv6 gives each host an IPv6 address beside its IPv4 address: 2001:db8::1, 2001:db8::2 and so on. Without it, a
-// host is like a Linux that was booted without IPv6, until [Host.AddAddr] gives it an IPv6 address.
+// IPv6 gives each host an IPv6 address next to its IPv4 address: 2001:db8::1, 2001:db8::2 and so on. Without
+// it, a host is like a Linux that was booted without IPv6, until [Host.AddAddr] gives it an IPv6 address.
 //
-// With IPv6 a host behaves as Linux and package net do. A name stands for both addresses, and a dial by "tcp" prefers
-// IPv6 and races IPv4 against it ([Dialer].FallbackDelay). A listener on ":80" has the address "[::]:80" and takes both families,
-// as does one on "0.0.0.0:80"; the networks "tcp4", "tcp6", "udp4" and "udp6" are one family. [::1] is the
-// host itself. IPv6 packets have a header of 40 bytes, so that a segment carries 20 bytes less; only their sender
-// cuts them, and a link whose MTU is below 1280 carries none.
+// With IPv6 a host behaves as Linux and package net do:
 //
-// To have one family dead, drop its packets:
+//   - A name stands for both addresses. A dial on "tcp" prefers IPv6 and races IPv4 against it
+//     ([Dialer.FallbackDelay]).
+//   - A listener on ":80" has the address "[::]:80" and accepts both families, as does one on "0.0.0.0:80".
+//     The networks "tcp4", "tcp6", "udp4" and "udp6" are for one family.
+//   - [::1] is the host itself.
+//   - IPv6 packets have a header of 40 bytes, so a segment carries 20 bytes less. Only their sender fragments
+//     them, and a link whose MTU is below 1280 carries none.
+//
+// To kill one family, drop its packets:
 //
 //	sim.Drop(link, sim.Packets{Where: func(e sim.Event) bool { return e.IPv6 }})
 //
-// Link-local addresses (fe80::) and zones are not simulated, and refused.
+// Link-local addresses (fe80::) and IPv6 zones are not simulated, and refused.
 func IPv6() Option {
 	return func(o *options) { o.ipv6 = true }
 }
 
-// Addr returns the first of the host's IPv4 addresses, or of its IPv6 addresses if it has no other. It is invalid
-// if the host has lost all.
+// Addr returns the first of the host's IPv4 addresses, or of its IPv6 addresses if it has no IPv4 address. It
+// is invalid if the host has lost all.
 func (h *Host) Addr() netip.Addr {
 	h.must("Addr")
 	return get(h.n, func() netip.Addr {
@@ -56,7 +60,8 @@ func (h *Host) Addr() netip.Addr {
 	})
 }
 
-// Addrs returns the host's addresses in the order in which they came, IPv4 and IPv6, without those of the loopback.
+// Addrs returns the host's addresses, IPv4 and IPv6, in the order in which it got them, without those of the
+// loopback.
 func (h *Host) Addrs() []netip.Addr {
 	h.must("Addrs")
 	return ownAddrs(get(h.n, func() []netip.Addr { return slices.Clone(h.addresses.list) }))
@@ -67,13 +72,14 @@ func ownAddrs(addrs []netip.Addr) []netip.Addr {
 	return ownAll(addrs, func(a netip.Addr) netip.Addr { return a })
 }
 
-// AddAddr gives h another address, of IPv4 or IPv6. The name of h stands for it too, and sockets that are bound to
-// no address receive what is for it. A host's first IPv6 address gives it IPv6: see [IPv6].
+// AddAddr gives h another address, IPv4 or IPv6. The name of h then stands for that address too, and sockets
+// that are bound to no address receive packets for it. A host's first IPv6 address gives it IPv6: see [IPv6].
 //
-// An address that another host has lost by [Host.RemoveAddr] moves: what is sent to it from now on comes to h, which
-// knows nothing of that host's connections and resets them. AddAddr panics if another
-// host or a router has the address, if it cannot be a host's (loopback, unspecified, multicast, broadcast), or is
-// link-local in IPv6.
+// An address that another host lost by [Host.RemoveAddr] moves. Packets sent to it from now on go to h, which
+// knows nothing of the other host's connections and resets them.
+//
+// AddAddr panics if another host or a router has the address, if it cannot be a host's (loopback,
+// unspecified, multicast, broadcast), or if it is an IPv6 link-local address.
 func (h *Host) AddAddr(addr netip.Addr) {
 	h.must("AddAddr")
 	h.n.mustSimulate("AddAddr")
@@ -120,15 +126,15 @@ func (h *Host) give(addr netip.Addr) {
 	h.n.names.byAddr[addr] = &h.node
 }
 
-// RemoveAddr takes an address from h: it changes its address, or leaves the network with all that it has. Sockets
-// live on, as in Linux. A connection of that address stays bound to it: what its program writes
-// waits and is sent again after timeouts, without effect, until [Host.AddAddr] gives the address back, or TCP gives up. A UDP socket that is bound to
-// it fails to send with ENETUNREACH; listeners wait. New sockets
-// cannot have it: EADDRNOTAVAIL. Over IPv6, where Linux does not look at its own address, packets from a removed one are still sent
-// as long as the host has another; answers to it are not received.
+// RemoveAddr takes an address from h, as when a host changes its address. A host that loses all its addresses
+// leaves the network. Sockets live on, as in Linux. A connection of that address stays bound to it: what its
+// program writes waits and is retransmitted after timeouts, in vain, until [Host.AddAddr] gives the address
+// back or TCP gives up. A UDP socket bound to it fails to send with ENETUNREACH; listeners wait. New sockets
+// cannot have it: EADDRNOTAVAIL. Over IPv6, where Linux does not check its own source address, packets from a
+// removed address are still sent as long as the host has another one; it does not receive the answers.
 //
-// What others send to the address still comes to h, which drops it without an answer: a dial takes its time to fail. Names no longer stand
-// for it. It panics if h does not have the address.
+// What others send to the address still arrives at h, which drops it without an answer, so their dials time
+// out. Names no longer stand for the address. RemoveAddr panics if h does not have the address.
 func (h *Host) RemoveAddr(addr netip.Addr) {
 	h.must("RemoveAddr")
 	h.n.mustSimulate("RemoveAddr")

@@ -7,15 +7,15 @@ import (
 )
 
 // A Clock is the clock of a host, as a program on it would read it: see [Host.Clock]. It is right until
-// [Clock.Step] or [Clock.Drift] say otherwise.
+// [Clock.Step] or [Clock.Drift] change it.
 //
-// The program under test reads it where it has a field for a clock, such as [crypto/tls.Config]'s Time. A call of
-// [time.Now] cannot be told from which host it comes: it returns the network's time, and so do timers.
+// The program under test reads it where it has a field for a clock, such as crypto/tls.Config's Time.
+// time.Now cannot know which host calls it: it returns the network's time, and so do timers.
 //
-// As a computer does, a host has two clocks. The wall clock, [Clock.Now], says which day and hour it is, and steps
-// when it is set; the monotonic one, [Clock.Uptime], measures how long something took, and does not. Both
-// drift. What the wall clock says has no monotonic reading beside it (as with [time.Time.Round](0)): the difference
-// of two such times shows a step between them.
+// Like a computer, a host has two clocks. The wall clock, [Clock.Now], gives the date and time, and steps
+// when it is set. The monotonic clock, [Clock.Uptime], measures how long something took, and does not step.
+// Both drift. A time from the wall clock has no monotonic reading (as with [time.Time.Round](0)), so the
+// difference of two such times shows a step between them.
 type Clock struct {
 	host *Host
 	made moment
@@ -48,7 +48,7 @@ const (
 	fastestClock = 1_000_000
 )
 
-// Clock returns the clock of h. It goes on while the host is off, or paused.
+// Clock returns the clock of h. It runs on while the host is off or paused.
 func (h *Host) Clock() *Clock {
 	h.must("Clock")
 	fresh := &Clock{host: h}
@@ -61,7 +61,7 @@ func (h *Host) Clock() *Clock {
 	})
 }
 
-// Now is what the wall clock of h says: that of [Host.Clock].
+// Now returns the time of h's wall clock, as [Clock.Now] of [Host.Clock] does.
 func (h *Host) Now() time.Time {
 	h.must("Now")
 	return h.Clock().Now()
@@ -110,14 +110,14 @@ func (c *Clock) Now() time.Time {
 	})
 }
 
-// Uptime returns the time of the monotonic clock: how long the network has been running, as the host measures it.
-// Steps do not change it.
+// Uptime returns the time of the monotonic clock: how long the network has been running, as the host measures
+// it. Steps do not change it.
 func (c *Clock) Uptime() time.Duration {
 	return time.Duration(get(c.host.n, func() int64 { return c.reading(false).uptime }))
 }
 
-// Timer returns a timer that fires when the monotonic clock will have advanced by d, if its drift stays as it is. A
-// timer of a clock that runs slow fires late.
+// Timer returns a timer that fires when the monotonic clock will have advanced by d, if its drift stays as it
+// is. A timer of a slow clock fires late.
 func (c *Clock) Timer(d time.Duration) *time.Timer {
 	return time.NewTimer(get(c.host.n, func() time.Duration {
 		c.reading(false)
@@ -130,14 +130,15 @@ func (c *Clock) Timer(d time.Duration) *time.Timer {
 	}))
 }
 
-// Step sets the wall clock forward by some time, or if that is negative back, as an administrator or NTP does.
+// Step sets the wall clock forward by a time, or back if it is negative, as an administrator or NTP does.
 func (c *Clock) Step(by time.Duration) {
 	f := c.stepping("Clock.Step", by)
 	c.host.n.do(f.beginNow)
 }
 
-// StepClock is [Clock.Step] as a fault: the wall clock is set forward by some time, or if that is negative back, and when the fault is over
-// by as much the other way. [Clock.Set] ends it. It panics if by is 0.
+// StepClock is [Clock.Step] as a fault: it sets the wall clock forward by a time, or back if it is negative.
+// When the fault is over, the clock steps the other way by as much. [Clock.Set] ends it. StepClock panics if
+// by is 0.
 func StepClock(h *Host, by time.Duration) *Fault {
 	h.must("StepClock")
 	return h.Clock().stepping("StepClock", by).enlisted()
@@ -154,9 +155,9 @@ func (c *Clock) stepping(function string, by time.Duration) *Fault {
 	return f
 }
 
-// Drift has the clocks gain so many millionths (ppm) from now on, microseconds in each second, or if that is negative lose
-// them: from -500000 to 1000000. A crystal has up to 100, one that NTP disciplines less than 1. It takes the place of all drifts that
-// there are; 0 only ends them.
+// Drift makes both clocks run fast by ppm millionths from now on (microseconds in each second), or slow if
+// ppm is negative. The range is -500000 to 1000000. A crystal drifts by up to 100, one that NTP disciplines
+// by less than 1. Drift replaces all drifts in effect; 0 only ends them.
 func (c *Clock) Drift(ppm int) {
 	f := c.drifting("Clock.Drift", ppm)
 	c.host.n.do(func() {
@@ -176,8 +177,9 @@ func (c *Clock) Drift(ppm int) {
 	})
 }
 
-// DriftClock is [Clock.Drift] as a fault: the clocks gain or lose as long as it lasts. What they have gained then stays, until
-// [Clock.Set]. Of several such faults that overlap the one that began last decides. It panics if ppm is 0, or not in the range of Drift.
+// DriftClock is [Clock.Drift] as a fault: the clocks gain or lose as long as it lasts. What they have gained
+// stays, until [Clock.Set]. If several such faults overlap, the one that began last decides. DriftClock
+// panics if ppm is 0, or not in the range of Drift.
 func DriftClock(h *Host, ppm int) *Fault {
 	h.must("DriftClock")
 	if ppm == 0 {
@@ -211,8 +213,8 @@ func (c *Clock) drifting(function string, ppm int) *Fault {
 	return f
 }
 
-// Set corrects the wall clock, as NTP does when it finds a server again: it shows the network's time. Its
-// drift stays.
+// Set corrects the wall clock, as NTP does when it finds a server again: the clock shows the network's time.
+// Its drift stays.
 func (c *Clock) Set() {
 	c.host.n.do(func() {
 		c.read(c.host.n.now())

@@ -10,25 +10,26 @@ import (
 	"github.com/squall-sim/squall/internal/count"
 )
 
-// HostLimits are what the operating system of a host allows its processes: see [Host.SetLimits]. Zero fields stand
-// for the defaults.
+// HostLimits are what a host's operating system allows its processes: see [Host.SetLimits]. Zero fields mean
+// the defaults.
 type HostLimits struct {
-	// Descriptors is how many sockets the host's processes have open at most: listeners, UDP sockets,
-	// connections until they are closed (not those that wait to be accepted), attempts to connect. One
-	// more fails with EMFILE, as with Linux's RLIMIT_NOFILE: to dial, to listen, and to accept, even if there is nothing to
-	// accept; the connection stays in the backlog. package net/http's Server then waits, for up to
-	// 1 s, and accepts again. Files and pipes are not counted. Default: no limit.
+	// Descriptors is how many sockets the host's processes can have open: listeners, UDP sockets, attempts to
+	// connect, and connections until they are closed (not those that wait to be accepted). One more fails
+	// with EMFILE, as with Linux's RLIMIT_NOFILE. Dial, listen and accept fail so, even if there is nothing
+	// to accept; the connection stays in the backlog. package net/http's Server then waits, for up to 1 s,
+	// and accepts again. Files and pipes do not count. Default: no limit.
 	Descriptors int
 
-	// FirstPort and LastPort are the ephemeral ports, Linux's net.ipv4.ip_local_port_range. When all are taken, a dial fails
-	// with EADDRNOTAVAIL (TCP, for each destination) or EAGAIN (UDP), and so does with EADDRINUSE what listens on port
-	// 0. Defaults 32768 and 60999.
+	// FirstPort and LastPort are the ephemeral ports, Linux's net.ipv4.ip_local_port_range. When all are
+	// taken, a dial fails with EADDRNOTAVAIL (TCP, for each destination) or EAGAIN (UDP), and listening on
+	// port 0 fails with EADDRINUSE. Defaults 32768 and 60999.
 	FirstPort, LastPort uint16
 
 	// CPUs is how many processors the host has for [Host.Work]. Default: one for each piece of work.
 	CPUs int
 
-	// Slowdown is how many times longer [Host.Work] takes, up to 1000: a slow or throttled computer. Default 1.
+	// Slowdown is how many times longer [Host.Work] takes, up to 1000: a slow or throttled computer. Default
+	// 1.
 	Slowdown int
 }
 
@@ -93,8 +94,8 @@ func (d *descriptors) free(fd *descriptor) {
 // end closes all.
 func (d *descriptors) end() { d.open, d.epoch = 0, d.epoch+1 }
 
-// SetLimits gives h these limits, in place of all that it has. What is open stays so; what is above a new limit counts. It panics if l is not
-// valid.
+// SetLimits gives h these limits in place of all it has. What is open stays open, and counts, even above a
+// new limit. It panics if l is not valid.
 func (h *Host) SetLimits(l HostLimits) {
 	h.must("SetLimits")
 	h.n.mustSimulate("SetLimits")
@@ -117,11 +118,12 @@ func (h *Host) SetLimits(l HostLimits) {
 	})
 }
 
-// Restrict is [Host.SetLimits] as a fault, of the fields that are not zero. When it is over the host has the limits that it had before; of several that
-// overlap the one that began last decides, for each field by itself, and SetLimits ends them all. It panics if l is not valid or has no field that
-// is set.
+// Restrict is [Host.SetLimits] as a fault, for the fields that are not zero. When it is over, the host has
+// the limits that it had before. If several such faults overlap, the one that began last decides, for each
+// field separately. SetLimits ends them all. Restrict panics if l is not valid or has no field set.
 //
-// It meets each socket that its Descriptors or ports did not allow, and each piece of work that its CPUs or Slowdown made longer.
+// Its [Fault.Fired] counts each socket that its Descriptors or ports did not allow, and each piece of work
+// that its CPUs or Slowdown made longer.
 func Restrict(h *Host, l HostLimits) *Fault {
 	h.must("Restrict")
 	h.n.mustSimulate("Restrict")

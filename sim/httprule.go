@@ -13,38 +13,42 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// An HTTPRule is a fault of a server or proxy: which requests it is for, and what happens to them. See
+// An HTTPRule is a fault of a server or proxy: which requests it applies to, and what happens to them. See
 // [Network.FaultyHTTP].
 type HTTPRule struct {
 	Method string // of the requests; empty: any
-	Path   string // with which their path begins; empty: any
-	Header string // a field of their header that they must have, "Name" or "Name: value"; empty: any
-	Skip   int    // how many of these are served as usual first,
-	Count  int    // and how many of the others it is for; zero: all
+	Path   string // prefix of their path; empty: any
+	Header string // a header field that they must have, "Name" or "Name: value"; empty: any
+	Skip   int    // how many of these requests are served as usual first
+	Count  int    // how many of the rest the rule applies to; zero: all
 
 	// Delay is how long a request waits before anything else happens to it.
 	Delay time.Duration
 
-	// Status is what is answered, without a body, instead of what the handler would say. From 200 to 599; zero: the handler
-	// answers. RetryAfter is what the answer says in whole seconds of when to come back; zero: nothing.
+	// Status is the answer's status, without a body, in place of the handler's answer. From 200 to 599; zero:
+	// the handler answers. RetryAfter is the answer's Retry-After header, in whole seconds; zero: none.
 	Status     int
 	RetryAfter time.Duration
 
-	// Abort ends the request without an answer: over HTTP/1.1 its connection by RST, over HTTP/2 its stream by RST_STREAM.
+	// Abort ends the request without an answer: over HTTP/1.1 it resets the connection (RST), over HTTP/2 the
+	// stream (RST_STREAM).
 	Abort bool
 
-	// Malformed answers what is no HTTP, and closes the connection. It is for HTTP/1.1; over HTTP/2 it is Abort.
+	// Malformed answers something that is not HTTP, and closes the connection. It is for HTTP/1.1; over
+	// HTTP/2 it acts as Abort.
 	Malformed bool
 
-	// CutAfter ends the handler's answer behind so many bytes of the body: over HTTP/1.1 its connection is closed, over HTTP/2 its
-	// stream ends by RST_STREAM; zero: not. An answer that is not longer is
-	// left alone.
+	// CutAfter ends the handler's answer after that many bytes of the body: over HTTP/1.1 it closes the
+	// connection, over HTTP/2 it ends the stream with RST_STREAM. Zero: it does not cut. An answer that is
+	// not longer is left alone.
 	CutAfter int
 
-	// Rate is how fast the body of the handler's answer goes, at most, in bits per second; zero: as fast as it can.
+	// Rate is the highest rate at which the body of the handler's answer is sent, in bits per second; zero:
+	// as fast as it can.
 	Rate netem.BitRate
 
-	// GoAway has the connection end with this answer: over HTTP/2 by GOAWAY, over HTTP/1.1 by "Connection: close".
+	// GoAway ends the connection with this answer: over HTTP/2 by GOAWAY, over HTTP/1.1 by "Connection:
+	// close".
 	GoAway bool
 }
 
@@ -124,9 +128,10 @@ type FaultyHandler struct {
 	faults []*httpFault
 }
 
-// FaultyHTTP returns a handler that serves as next does, but for the requests that a rule is for: "the first two get
-// 503", "what is posted is lost". Of several rules the first one that is for a request has it. A rule that
-// was for no request is reported like any fault that met nothing, see [FaultyHandler.Fault]. It panics if a rule is not valid.
+// FaultyHTTP returns a handler that serves as next does, except for requests that match a rule: "the first
+// two get 503", "what is posted is lost". If several rules match a request, the first one applies. The report
+// lists a rule that matched no request, as it does any fault that affected nothing; see
+// [FaultyHandler.Fault]. FaultyHTTP panics if a rule is not valid.
 //
 // next is what a server of the test serves, or a proxy in front of one ([Host.Proxy]).
 func (n *Network) FaultyHTTP(next http.Handler, rules ...HTTPRule) *FaultyHandler {
@@ -146,8 +151,10 @@ func (n *Network) FaultyHTTP(next http.Handler, rules ...HTTPRule) *FaultyHandle
 	return h
 }
 
-// Fault returns a rule as a fault, by its place from 0. It lasts from the beginning; while it does not, after [Fault.End] and before [Fault.Begin] or
-// what [Network.Inject] plans, it is for no request and counts none. Of its requests it says how many it met ([Fault.Fired], [Fault.MustFire]). It panics if there is no such rule.
+// Fault returns a rule as a fault, by its place from 0. A rule is active from the beginning. While it is not,
+// after [Fault.End] and before [Fault.Begin] or the time planned by [Network.Inject], it applies to no
+// request and counts none. [Fault.Fired] and [Fault.MustFire] count the requests that it affected. Fault
+// panics if there is no such rule.
 func (h *FaultyHandler) Fault(rule int) *Fault {
 	if rule < 0 || rule >= len(h.faults) {
 		panic(fmt.Sprintf("sim: FaultyHandler.Fault(%d): there are %d rules, from 0", rule, len(h.faults)))

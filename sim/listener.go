@@ -12,13 +12,12 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A TCPListener accepts connections, with the methods and errors of
-// [net.TCPListener].
+// A TCPListener accepts connections, with the methods and errors of [net.TCPListener].
 //
-// As in Linux up to backlog + 1 connections wait to be accepted; the backlog is
-// TCPConfig.AcceptBacklog of the host when it listens, 4096 by default. When that is full
-// SYNs are dropped in silence, and so are the last acknowledgements of handshakes, unless
-// TCPConfig.AbortOnOverflow has those answered by RST.
+// As in Linux, up to backlog + 1 connections wait to be accepted. The backlog is the host's
+// [TCPConfig.AcceptBacklog] at the time it listens, 4096 by default. When it is full, SYNs are dropped in
+// silence. So are the last acknowledgements of handshakes, unless [TCPConfig.AbortOnOverflow] makes the host
+// answer them with RST.
 type TCPListener struct {
 	n            *Network
 	host         *Host
@@ -35,12 +34,12 @@ type TCPListener struct {
 	asleep       bool // until its host goes on
 }
 
-// Listen announces on a local address, as [net.Listen] does. The network must be
-// "tcp", "tcp4" or "tcp6". With an empty host, or 0.0.0.0, it listens on all addresses of
-// h, of IPv6 too if the network is "tcp"; with port 0 on a free port.
+// Listen announces on a local address, as [net.Listen] does. The network must be "tcp", "tcp4" or "tcp6".
+// With an empty host, or 0.0.0.0, it listens on all addresses of h, including IPv6 if the network is "tcp".
+// With port 0 it takes a free port.
 //
-// The errors are those of package net: EADDRINUSE, EADDRNOTAVAIL for an address
-// that is not of h, ENETDOWN when the host is down, EAFNOSUPPORT for IPv6 where h has none (see [IPv6]).
+// The errors are those of package net: EADDRINUSE, EADDRNOTAVAIL for an address that is not h's, ENETDOWN
+// when the host is down, EAFNOSUPPORT for IPv6 where h has none (see [IPv6]).
 func (h *Host) Listen(network, address string) (net.Listener, error) {
 	h.must("Listen")
 	if err := checkNetwork(network, protoTCP); err != nil {
@@ -201,7 +200,7 @@ func (l *TCPListener) acceptNow() (*TCPConn, error, *waitq) {
 	return nil, nil, &l.in.q
 }
 
-// Close implements [net.Listener]. Connections that were not accepted are reset.
+// Close implements [net.Listener]. It resets connections that were not accepted.
 func (l *TCPListener) Close() error {
 	return l.opError("close", get(l.n, func() error {
 		if l.closed {

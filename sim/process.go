@@ -26,17 +26,15 @@ type process struct {
 	start, stop func()
 }
 
-// Run starts a process on h: f runs on a goroutine of its own until it returns.
-// [Host.Crash] and [Host.PowerOff] cancel ctx and fail the calls of the host on the
-// network; [Host.Restart] runs f again, so that what f keeps in its own variables
-// starts from nothing, as memory does. ctx is cancelled at the end of the test too. In exact mode
-// f is on the host, as that of [Host.Go] is.
-// The new run begins when f has returned from the one before, so f must heed ctx.
+// Run starts a process on h: f runs on a goroutine of its own until it returns. [Host.Crash] and
+// [Host.PowerOff] cancel ctx and fail the host's calls on the network. [Host.Restart] runs f again, so what f
+// keeps in its own variables starts empty, as memory does. The new run begins when f has returned from the
+// previous one, so f must heed ctx. ctx is also cancelled at the end of the test. In exact mode f is on the
+// host, like the function of [Host.Go].
 //
-// An error that f returns before ctx is cancelled fails the test, and so does
-// [runtime.Goexit], by which t.FailNow ends: return an error instead. A panic fails the
-// test and ends the network. (One on a goroutine that f starts ends the process, as in
-// any Go program: nothing can recover it.)
+// An error that f returns before ctx is cancelled fails the test. So does runtime.Goexit, by which t.FailNow
+// ends: return an error instead. A panic fails the test and ends the network. (A panic on a goroutine that f
+// starts ends the process, as in any Go program: nothing can recover it.)
 func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 	h.must("Run")
 	if f == nil {
@@ -130,15 +128,17 @@ func (p *process) startNow() {
 	}()
 }
 
-// Go starts a goroutine of the program on h, and returns a channel that is closed when f has returned. In exact mode f, all
-// goroutines that it starts and the functions of their timers are on the host: net.Dial and net.Listen, http.Get and
-// http.ListenAndServe, net.LookupHost, os.Hostname and time.Now work on the simulated network and with [Host.Clock], called by the program
-// or by a library. So do those of the function of [Host.Run]. docs/unchanged.md says what else does, and what is refused. In ordinary
-// runs all these are the operating system's, as on any goroutine.
+// Go starts a goroutine of the program on h, and returns a channel that is closed when f has returned.
 //
-// A crash of the host fails the calls of f on the network, also later ones, after [Host.Restart]: f must return for
-// errors. Other than the function of Run it does not run a second time. If h is down, f starts with Restart. A panic of f fails the
-// test and ends the network, and so does [runtime.Goexit], by which t.FailNow ends.
+// In exact mode f is on the host, with all goroutines that it starts and the functions of their timers. There
+// net.Dial and net.Listen, http.Get and http.ListenAndServe, net.LookupHost, os.Hostname and time.Now work on
+// the simulated network and with [Host.Clock], whether the program or a library calls them. The same holds
+// for the function of [Host.Run]. docs/unchanged.md says what else works, and what is refused. In ordinary
+// runs all these calls use the operating system, as on any goroutine.
+//
+// A crash of the host fails the network calls of f, even those made after [Host.Restart]: f must return on
+// errors. Unlike the function of Run, f does not run a second time. If h is down, f starts with Restart. A
+// panic of f fails the test and ends the network, and so does runtime.Goexit, by which t.FailNow ends.
 func (h *Host) Go(f func()) (returned <-chan struct{}) {
 	h.must("Go")
 	if f == nil {
@@ -155,11 +155,10 @@ func (h *Host) Go(f func()) (returned <-chan struct{}) {
 	})
 }
 
-// HTTPClient returns a new client whose connections start at h. Its transport has
-// the defaults of [http.DefaultTransport], without a proxy: it speaks HTTP/1.1, and over
-// TLS HTTP/2 with a server that offers it; a dial may take 30 s, names included, and the first
-// keep-alive probe follows 30 s of silence. HTTP/2 without TLS takes
-// SetUnencryptedHTTP2(true) in the Protocols of the transport, and of the server.
+// HTTPClient returns a new client whose connections start at h. Its transport has the defaults of
+// [http.DefaultTransport], without a proxy: it speaks HTTP/1.1, and HTTP/2 over TLS with a server that offers
+// it. A dial may take 30 s, name lookup included, and the first keep-alive probe follows 30 s of silence.
+// HTTP/2 without TLS needs SetUnencryptedHTTP2(true) in the Protocols of the transport and of the server.
 func (h *Host) HTTPClient() *http.Client {
 	h.must("HTTPClient")
 	t := http.DefaultTransport.(*http.Transport).Clone()
@@ -170,10 +169,12 @@ func (h *Host) HTTPClient() *http.Client {
 	return &http.Client{Transport: t}
 }
 
-// ServeHTTP serves HTTP/1.1, and HTTP/2 without TLS for clients that begin with it
-// (h2c), on an address of h, in a process of the host: a crash ends it, and after
-// [Host.Restart] it serves again, with the same handler, unless the program has closed the server. It panics if addr cannot be
-// listened on. In the function of [Host.Run], which a restart runs again itself, serve with package http on a listener of [Host.Listen].
+// ServeHTTP serves HTTP/1.1 on an address of h, and HTTP/2 without TLS for clients that begin with it (h2c).
+// The server is a process of the host: a crash ends it, and after [Host.Restart] it serves again with the
+// same handler, unless the program has closed it. ServeHTTP panics if it cannot listen on addr.
+//
+// Do not call it in the function of [Host.Run], which a restart runs again anyway. There, serve with package
+// http on a listener of [Host.Listen].
 func (h *Host) ServeHTTP(addr string, handler http.Handler) *http.Server {
 	h.must("ServeHTTP")
 	var protocols http.Protocols

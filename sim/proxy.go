@@ -11,24 +11,25 @@ import (
 	"time"
 )
 
-// A ProxyConfig is what a reverse proxy does beside passing requests on.
+// A ProxyConfig says what a reverse proxy does besides passing requests on.
 type ProxyConfig struct {
-	// Timeout is how long it waits for the header of an answer before it answers 504 itself. Default 60 s: nginx's
-	// proxy_read_timeout, and the idle timeout of AWS's Application Load Balancer.
+	// Timeout is how long the proxy waits for the header of an answer before it answers 504 itself. Default
+	// 60 s, as nginx's proxy_read_timeout and the idle timeout of AWS's Application Load Balancer.
 	Timeout time.Duration
 
-	// Buffer is how many bytes of an answer it collects before it hands any on, as nginx's proxy_buffering does with streams
-	// too (a page of memory, 4096 or 8192). Zero: it hands on what comes at once.
+	// Buffer is how many bytes of an answer the proxy collects before it passes any on, as nginx's
+	// proxy_buffering does even with streams (a page of memory, 4096 or 8192). Zero: it passes on at once.
 	Buffer int
 
-	// MaxBody is the largest body of a request, in bytes, larger ones being answered by 413 (nginx: client_max_body_size, 1 MB). Zero:
-	// any.
+	// MaxBody is the largest body of a request, in bytes. The proxy answers a larger one with 413 (nginx:
+	// client_max_body_size, 1 MB). Zero: no limit.
 	MaxBody int64
 }
 
-// Proxy returns a handler that passes requests on to another host, by HTTP over the network: serve it on h, by [Host.ServeHTTP], or with a
-// TLS listener, to have TLS end here. to is the URL of the other host, as in "http://server:8080". It answers 502 if that cannot be
-// reached. It panics if to is no URL of HTTP, or cfg has a negative value.
+// Proxy returns a handler that passes requests on to another host, by HTTP over the network. Serve it on h by
+// [Host.ServeHTTP], or with a TLS listener to end TLS there. to is the URL of the other host, as in
+// "http://server:8080". The proxy answers 502 if it cannot reach that host. Proxy panics if to is not an HTTP
+// URL, or cfg has a negative value.
 func (h *Host) Proxy(to string, cfg ProxyConfig) http.Handler {
 	h.must("Proxy")
 	target, err := url.Parse(to)

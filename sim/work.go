@@ -38,13 +38,13 @@ const workUnits = 1 << 12
 // longestWork is the longest piece of work.
 const longestWork = 24 * time.Hour
 
-// Work takes the time that a piece of work takes on h: d, of one processor of its own at full speed. By default a host
-// has one for each piece of work; [HostLimits] gives it fewer, which the work of one instant shares out evenly, and makes
-// them slow. Nothing is done while the host is paused.
+// Work takes the time that a piece of work takes on h. d is the time on one processor of its own at full
+// speed. By default a host has a processor for each piece of work. [HostLimits] gives it fewer, which pieces
+// of work at one instant share evenly, and makes them slow. Nothing is done while the host is paused.
 //
-// A program under test calls it where it would be computing, through a hook, or its handler in a test does. The error is
-// [net.ErrClosed] if the host crashes meanwhile or the network ends, and ENETDOWN if the host is down already. It panics if d is negative or longer
-// than 24 hours.
+// A program under test calls Work through a hook where it would be computing, or its handler in a test calls
+// it. The error is [net.ErrClosed] if the host crashes meanwhile or the network ends, and ENETDOWN if the
+// host is already down. Work panics if d is negative or longer than 24 hours.
 func (h *Host) Work(d time.Duration) error {
 	h.must("Work")
 	h.n.mustSimulate("Work")
