@@ -2,7 +2,7 @@ package sim
 
 import "github.com/squall-sim/squall/netem"
 
-// Hosts returns the hosts that there are, in the order in which they were made.
+// Hosts returns all hosts, in the order in which they were made.
 func (n *Network) Hosts() []*Host {
 	return ownAll(get(n, func() (all []*Host) {
 		for _, h := range n.names.inOrder {
@@ -19,7 +19,7 @@ type madeLink struct {
 	by moment
 }
 
-// Links returns what [Network.Link] and LinkAsym have made, in that order.
+// Links returns all links, in the order in which [Network.Link] and [Network.LinkAsym] made them.
 func (n *Network) Links() []*Link {
 	return ownAll(get(n, func() (all []*Link) {
 		for _, l := range n.wires.links {
@@ -30,7 +30,7 @@ func (n *Network) Links() []*Link {
 	}), func(l *Link) *Link { return l })
 }
 
-// Ends returns the hosts or routers that the link joins, in the order in which [Network.Link] was given them.
+// Ends returns the hosts or routers that the link joins, in the order in which [Network.Link] got them.
 func (l *Link) Ends() (a, b Node) {
 	l.must("Ends")
 	return l.a.node(), l.b.node()
@@ -44,7 +44,7 @@ func (d *node) node() Node {
 	return d.n.Router(d.name)
 }
 
-// Config returns what [Network.Link] or [Link.Set] has given both directions, without what faults do to them.
+// Config returns what [Network.Link] or [Link.Set] set for both directions, without the effect of faults.
 func (l *Link) Config() (aToB, bToA netem.Config) {
 	l.must("Config")
 	both := get(l.n, func() [2]netem.Config { return [2]netem.Config{l.ab.given(), l.ba.given()} })

@@ -8,21 +8,21 @@ import (
 	"github.com/squall-sim/squall/internal/count"
 )
 
-// Cuts are what a partition separates ([PartitionBy]): all paths that one of them cuts. [Groups], [Halves], [Bridge],
-// [MajoritiesRing] and [Isolate] make the usual ones; to cut one pair of hosts, in one direction or both, write them down:
+// Cuts are the paths that a partition cuts ([PartitionBy]). [Groups], [Halves], [Bridge], [MajoritiesRing]
+// and [Isolate] make the usual ones. To cut one pair of hosts, in one direction or both, write them down:
 //
 //	sim.Cuts{{From: []*sim.Host{a}, To: []*sim.Host{b}}}
 //
-// Which hosts stand where is what their order says. [Network.Shuffled] draws one.
+// The order of the hosts says which of them stands where. [Network.Shuffled] draws an order.
 type Cuts []Cut
 
-// A Cut is all paths that lead from a host of From to a host of To. Nil stands for all hosts, also those that are made later.
-// The way of a host to itself is never cut.
+// A Cut is all paths from a host of From to a host of To. Nil means all hosts, including hosts made later.
+// The path from a host to itself is never cut.
 type Cut struct{ From, To []*Host }
 
-// Groups separates hosts of different groups, in both directions. Hosts in no group reach all others: so Groups(a, b) with
-// others beside makes a partial partition, and a group of the majority beside one of the minority a complete one. It panics
-// if a host stands in two groups.
+// Groups separates hosts of different groups, in both directions. Hosts in no group reach all others. So
+// Groups(a, b), with more hosts on the network, makes a partial partition; if every host is in a group, the
+// partition is complete. It panics if a host is in two groups.
 func Groups(groups ...[]*Host) Cuts {
 	in := map[*Host]int{}
 	for i, g := range groups {
@@ -44,30 +44,31 @@ func Groups(groups ...[]*Host) Cuts {
 	return all
 }
 
-// Isolate separates each of the hosts from all others, also those that are made later.
+// Isolate separates each of the hosts from all others, including hosts made later.
 func Isolate(hosts ...*Host) Cuts {
 	needs("Isolate", hosts, 1)
 	return Cuts{{From: slices.Clone(hosts)}, {To: slices.Clone(hosts)}}
 }
 
-// Halves separates the first half of the hosts from the second. Of an odd number the second has one more: the first is
-// the minority, the second the majority.
+// Halves separates the first half of the hosts, the minority, from the second, the majority. If the number of
+// hosts is odd, the second half has one more.
 func Halves(hosts ...*Host) Cuts {
 	needs("Halves", hosts, 2)
 	return Groups(hosts[:len(hosts)/2], hosts[len(hosts)/2:])
 }
 
-// Bridge separates two halves of the hosts from each other, but for the one in the middle, which reaches both. Of an even
-// number of hosts the second half has one more.
+// Bridge separates two halves of the hosts from each other, except for the host in the middle, which reaches
+// both. If the number of hosts is even, the second half has one more.
 func Bridge(hosts ...*Host) Cuts {
 	needs("Bridge", hosts, 3)
 	middle := (len(hosts) - 1) / 2
 	return Groups(hosts[:middle], hosts[middle+1:])
 }
 
-// MajoritiesRing has every host reach a majority, no two of them the same: with the hosts in a ring, itself and so many
-// on each side as it takes. So five hosts reach one on each side; each agrees with its neighbours and none can
-// see all. (Jepsen's majorities ring; there are at least four hosts, since of three all would be reached.)
+// MajoritiesRing makes every host reach a majority, no two of them the same one. The hosts form a ring, and
+// each reaches itself and as many neighbours on each side as a majority takes. Of five hosts each reaches one
+// on each side: it agrees with its neighbours, and no host sees all. (Jepsen's majorities ring.) It takes at
+// least four hosts, since of three each would reach all.
 func MajoritiesRing(hosts ...*Host) Cuts {
 	needs("MajoritiesRing", hosts, 4)
 	var all Cuts
@@ -100,7 +101,7 @@ func needs(shape string, hosts []*Host, least int) {
 	}
 }
 
-// Shuffled returns the hosts in an order that is drawn from [Network.Rand] of that name: Halves(n.Shuffled("halves",
+// Shuffled returns the hosts in an order drawn from [Network.Rand] of that name: Halves(n.Shuffled("halves",
 // hosts...)...) is a random half.
 func (n *Network) Shuffled(name string, hosts ...*Host) []*Host {
 	drawn := slices.Clone(hosts)
@@ -108,33 +109,35 @@ func (n *Network) Shuffled(name string, hosts ...*Host) []*Host {
 	return drawn
 }
 
-// Scope says which packets a partition is for.
+// A Scope says which packets a partition applies to.
 type Scope uint8
 
 const (
-	AllPackets      Scope = iota // whatever protocol they are of
-	NewConnections               // attempts of TCP to connect in the direction that is cut; what is open goes on
-	OpenConnections              // of TCP, those that were open, or whose first SYN had gone, when it began; new ones succeed
+	AllPackets      Scope = iota // packets of any protocol
+	NewConnections               // attempts to connect by TCP in the direction that is cut; open connections go on
+	OpenConnections              // TCP connections that were open, or whose first SYN was sent, when the partition began; new ones succeed
 )
 
 var scopeCodes = [...]string{"sim.AllPackets", "sim.NewConnections", "sim.OpenConnections"}
 
-// A PartitionConfig says what a partition does to packets on the paths that it cuts. By its zero value they vanish at their
-// sender, from the instant at which it begins, and what is in flight then arrives, as with [Network.Partition].
+// A PartitionConfig says what a partition does to packets on the paths that it cuts. With the zero value
+// packets vanish at their sender from the instant at which the partition begins, and packets then in flight
+// arrive, as with [Network.Partition].
 type PartitionConfig struct {
-	// Rejects has senders be told by an ICMP message of the Code instead, at once: see [Link.RejectWith].
+	// Rejects answers senders at once with an ICMP message of the given Code: see [Link.RejectWith].
 	Rejects bool
-	Code    ICMPCode // with Rejects; by default net unreachable
+	Code    ICMPCode // for Rejects; default ICMPNetUnreachable
 
-	// Holds has packets wait at their senders, without limit, and go on in their order when it is over. Those of a host
-	// that loses power are lost with it; a crash leaves them to its operating system.
+	// Holds makes packets wait at their senders, without limit. When the partition is over they continue, in
+	// order. A host that loses power loses its waiting packets; a host that crashes keeps them in its
+	// operating system.
 	Holds bool
 
-	// Only has it be for connections of TCP alone that are new, or for those that are open. Datagrams then pass.
+	// Only restricts the partition to new TCP connections, or to open ones. Datagrams then pass.
 	Only Scope
 
-	// InFlight has it lose, when it begins, what is on its way on the paths that it cuts, whatever its
-	// sender is told. What a NAT or Balancer has sent on under an address of its own arrives.
+	// InFlight makes the partition, when it begins, lose packets in flight on the paths that it cuts, even
+	// with Rejects or Holds. Packets that a NAT or Balancer has sent on under its own address arrive.
 	InFlight bool
 }
 
@@ -207,12 +210,14 @@ func (c PartitionConfig) words() string {
 	return " (" + strings.Join(all, ", ") + ")"
 }
 
-// PartitionBy makes a partition of any shape, and says what becomes of packets; [Network.Heal] ends it too. Like all partitions
-// it covers whole paths, also over routers, names and clients included, but never the way of a host to itself; several add up, and of
-// those that meet a packet one that loses it decides, then one that rejects it. It panics if cuts is empty or names no host, or cfg is not valid.
+// PartitionBy makes a partition of any shape, and says what happens to packets. [Network.Heal] ends it too.
+// Like all partitions it covers whole paths, including those over routers, names and clients, but never the
+// path from a host to itself. Partitions add up. If several apply to a packet, one that loses it takes
+// precedence, then one that rejects it. PartitionBy panics if cuts is empty or names no host, or if cfg is
+// not valid.
 //
-// Two of them are an interface that its host sets down (ip link set down): what it sends fails at once with ENETUNREACH, and
-// nothing comes to it, while its address stays and connections live on.
+// Two partitions together model an interface that its host sets down (ip link set down). What the host sends
+// fails at once with ENETUNREACH, and nothing reaches it, while its address stays and connections live on:
 //
 //	sim.PartitionBy(n, sim.Cuts{{From: h}}, sim.PartitionConfig{Rejects: true, InFlight: true}) // with h of []*sim.Host
 //	sim.PartitionBy(n, sim.Cuts{{To: h}}, sim.PartitionConfig{InFlight: true})

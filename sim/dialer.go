@@ -35,7 +35,7 @@ type Dialer struct {
 	// fails with EADDRINUSE if a socket of the host already has the port, be it listening, connected to
 	// anywhere, or in TIME_WAIT. With port 0 it fails with EADDRINUSE when all 28232 ports are in use;
 	// without a LocalAddr there are as many for each destination. EADDRNOTAVAIL means that the address is not
-	// the host's, EINVAL that a loopback address cannot reach the other one.
+	// the host's, EINVAL that it is a loopback address and the destination is not.
 	LocalAddr net.Addr
 
 	// FallbackDelay is how long a dial on "tcp" waits for the first family of a name's addresses before it

@@ -8,26 +8,30 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// An ICMPCode says why a packet was sent back by ICMP: the code of a destination unreachable message (RFC 792, RFC
-// 1812 section 5.2.7.1), or for messages of other types 256 times the type. The unreachable codes are those that a
-// Linux firewall can give as its reason (REJECT --reject-with).
+// An ICMPCode says why a packet was sent back by ICMP: the code of a destination unreachable message (RFC
+// 792, RFC 1812 section 5.2.7.1), or for messages of other types 256 times the type. The unreachable codes
+// are those that a Linux firewall can give as its reason (REJECT --reject-with).
 //
-// A program learns of one what Linux makes of it (icmp_err_convert). Every code ends an attempt
-// to connect by TCP. None ends an established connection, which keeps retransmitting and
-// reports it as its error when it gives up; the first two undo a doubling of the retransmission
-// timeout (RFC 6069). A listener forgets an attempt whose SYN-ACK meets one of the first two, or time exceeded, or a
-// parameter problem, and otherwise sends it again. The next call on a UDP socket returns the error if the socket is
-// connected and no other route could help: net and host unreachable, source route failed, the two for a type of
-// service, and time exceeded it does not hear of. A socket that is not connected learns nothing, since package net does not
-// set IP_RECVERR.
+// A program sees the error that Linux makes of the code (icmp_err_convert):
 //
-// What a host or a middlebox says of itself is bounded as on Linux: a UDP socket hears of a port without a socket six times at once, and then once a second
-// (net.ipv4.icmp_ratelimit), or over IPv6 once in 100 ms, for all that one address sends to that host; the rest is met with silence. A link that rejects answers each packet, as no
-// Linux does for long.
+//   - Every code ends an attempt to connect by TCP.
+//   - None ends an established connection, which keeps retransmitting and reports the error when it gives up.
+//     The first two codes undo one doubling of the retransmission timeout (RFC 6069).
+//   - A listener forgets an attempt whose SYN-ACK meets one of the first two codes, time exceeded or a
+//     parameter problem. On any other code it sends the SYN-ACK again.
+//   - The next call on a connected UDP socket returns the error, except where another route could help: net
+//     and host unreachable, source route failed, the two for a type of service, and time exceeded.
+//   - An unconnected UDP socket learns nothing, since package net does not set IP_RECVERR.
 //
-// Over IPv6 it is the ICMPv6 message (RFC 4443) into which Linux's firewall translates the code (nft's "reject with icmpx"),
-// or RFC 7915 section 4.2 does. Those too that say that another route could help (no route, address unreachable, time
-// exceeded) a UDP socket does not hear of, but a listener forgets only for the others.
+// As on Linux, hosts and middleboxes send a limited number of messages about themselves. A UDP socket hears
+// of a port without a socket six times at once, and then once a second (net.ipv4.icmp_ratelimit), or over
+// IPv6 once in 100 ms. The limit is for all that one address sends to that host; the rest goes unanswered. A
+// link that rejects answers each packet, which no Linux does for long.
+//
+// Over IPv6 the message is the ICMPv6 message (RFC 4443) into which Linux's firewall (nft's "reject with
+// icmpx") or RFC 7915 section 4.2 translates the code. Here too a UDP socket does not hear of codes for which
+// another route could help (no route, address unreachable, time exceeded). A listener forgets an attempt only
+// on the other codes.
 type ICMPCode uint16
 
 const (
@@ -47,8 +51,8 @@ const (
 	ICMPPrecedenceViolation ICMPCode = 14 // EHOSTUNREACH; over IPv6 prohibited
 	ICMPPrecedenceCutoff    ICMPCode = 15 // EHOSTUNREACH; over IPv6 prohibited
 
-	ICMPTimeExceeded     ICMPCode = 11 << 8 // EHOSTUNREACH, over IPv6 too: the packets went round in a loop of routes
-	ICMPParameterProblem ICMPCode = 12 << 8 // EPROTO, over IPv6 too: a router could make nothing of the header
+	ICMPTimeExceeded     ICMPCode = 11 << 8 // EHOSTUNREACH, over IPv6 too: the packet went round in a routing loop
+	ICMPParameterProblem ICMPCode = 12 << 8 // EPROTO, over IPv6 too: a router could not make sense of the header
 
 	icmpTooBig     ICMPCode = 4         // fragmentation needed: see pathMTU
 	icmpIncomplete ICMPCode = 11<<8 + 1 // fragments are missing: time exceeded, too, to who hears of it
@@ -156,20 +160,20 @@ func icmpSizeFor(pkt *packet) int {
 	return icmpSize
 }
 
-// RejectWith makes the link answer every packet, in both directions, with an ICMP message of
-// that code, until [Link.Up]. It panics if the code is not declared here.
+// RejectWith makes the link answer every packet, in both directions, with an ICMP message of that code, until
+// [Link.Up]. It panics if code is not one of the declared constants.
 //
-// On the host at the link's own end, net and host unreachable are what its routing table says:
-// the call that sends by UDP fails itself, with ENETUNREACH or EHOSTUNREACH, and so does a
-// dial. Elsewhere the ICMP message comes back to the sender as a packet.
+// On the host at the link's own end, net and host unreachable act as an entry of its routing table: the
+// sending call itself fails with ENETUNREACH or EHOSTUNREACH over UDP, and so does a dial. Elsewhere the ICMP
+// message returns to the sender as a packet.
 func (l *Link) RejectWith(code ICMPCode) {
 	l.must("RejectWith")
 	l.instead(l.rejecting("RejectWith", code))
 }
 
-// Reject is [Link.RejectWith] host unreachable: an attempt to connect fails at once with
-// EHOSTUNREACH, while established connections keep retransmitting, as on Linux, and report it
-// as their error when they give up (RFC 1122 section 4.2.3.9).
+// Reject is [Link.RejectWith] host unreachable. An attempt to connect fails at once with EHOSTUNREACH.
+// Established connections keep retransmitting, as on Linux, and report the error when they give up (RFC 1122
+// section 4.2.3.9).
 func (l *Link) Reject() {
 	l.must("Reject")
 	l.RejectWith(ICMPHostUnreachable)

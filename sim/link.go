@@ -8,11 +8,9 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A Link joins two hosts or routers, with a configuration for each direction. Its methods may
-// be called while packets travel. They take effect immediately, on all packets sent from then
-// on, including those of open connections. Packets in flight arrive.
-//
-// At one instant a change made by [Network.After] comes before the packets.
+// A Link joins two hosts or routers, with a configuration for each direction. Its methods may be called while
+// packets travel. They take effect at once, on all packets sent from then on, including those of open
+// connections. Packets in flight arrive. At one instant, changes made by [Network.After] come before packets.
 type Link struct {
 	n      *Network
 	a, b   *node
@@ -98,11 +96,12 @@ func mtuOf(cfg netem.Config) int {
 	return cmp.Or(cfg.MTU, 1500) // netem's default
 }
 
-// Link joins a and b by a link whose two directions are alike and independent.
-// Packets between two hosts take the shortest route over links and routers; two hosts
-// that no links join have the default path ([DefaultLink]) between them. Link panics
-// if a or b is nil or of another network, if they are the same or are joined by a link
-// already, or if cfg is not valid.
+// Link joins a and b by a link whose two directions are alike and independent. Packets between two hosts take
+// the shortest route over links and routers. Two hosts that no links join have the default path
+// ([DefaultLink]) between them.
+//
+// Link panics if a or b is nil or belongs to another network, if they are the same or already joined by a
+// link, or if cfg is not valid.
 func (n *Network) Link(a, b Node, cfg netem.Config) *Link {
 	return n.LinkAsym(a, b, cfg, cfg)
 }
@@ -181,11 +180,11 @@ func (p *pipe) configured(cfg netem.Config) {
 // String returns the names of both ends.
 func (l *Link) String() string { return l.a.name + " - " + l.b.name }
 
-// Set gives both directions a new configuration. Packets whose last bit is sent keep their
-// times. Those that wait in a queue for the Rate stay there, in their order, and leave it at
-// the new Rate, from now on, also what is left of the one that is being sent; the new Delay and
-// Jitter are theirs, while their losses, duplicates and the like were decided when they came,
-// and they stay if the new Queue is shorter. It panics if cfg is not valid.
+// Set gives both directions a new configuration. Packets whose last bit is sent keep their times. Packets
+// that wait in a queue for the Rate stay there, in order, even if the new Queue is shorter. They leave it at
+// the new Rate, including the rest of the packet being sent, and take the new Delay and Jitter. Their losses,
+// duplicates and the like were decided when they entered the queue and do not change. Set panics if cfg is
+// not valid.
 func (l *Link) Set(cfg netem.Config) {
 	l.must("Set")
 	l.SetAsym(cfg, cfg)
@@ -194,8 +193,8 @@ func (l *Link) Set(cfg netem.Config) {
 // linkChanged is what the trace says of a new configuration.
 const linkChanged = "link changed"
 
-// SetAsym is [Link.Set] with a configuration for each direction, from the first
-// host of the link to the second and back.
+// SetAsym is [Link.Set] with a configuration for each direction: from the first end of the link to the
+// second, and back.
 func (l *Link) SetAsym(aToB, bToA netem.Config) {
 	l.must("SetAsym")
 	mustBeValid("link "+l.String(), aToB, bToA)
@@ -206,16 +205,15 @@ func (l *Link) SetAsym(aToB, bToA netem.Config) {
 	})
 }
 
-// Down silences the link in both directions until [Link.Up]: packets vanish
-// without a message, as with a cable that is cut far away. Connections live on and find out by
-// their own timeouts; where the link has [Link.ARP] its ends find out when the other does not answer.
+// Down silences the link in both directions until [Link.Up]: packets vanish without a message, as when a
+// cable is cut far away. Connections live on and find out by their own timeouts. With [Link.ARP] the link's
+// ends find out when the other does not answer.
 func (l *Link) Down() {
 	l.must("Down")
 	l.instead(l.silent())
 }
 
-// DownFrom is [Link.Down] for the direction that leads away from h, one of the two
-// ends of the link.
+// DownFrom is [Link.Down] for the direction that leads away from h, one of the two ends of the link.
 func (l *Link) DownFrom(h Node) {
 	l.must("DownFrom")
 	l.instead(l.silentFrom(h))
@@ -238,7 +236,7 @@ func (l *Link) Hold() {
 	l.do(l.holding())
 }
 
-// Release undoes [Link.Hold] and sends what waits, in order.
+// Release undoes [Link.Hold] and sends the waiting packets, in order.
 func (l *Link) Release() {
 	l.must("Release")
 	n := l.n
@@ -253,10 +251,9 @@ func (l *Link) Release() {
 	})
 }
 
-// Access gives h an access link, which all that it sends to other hosts passes first
-// (up), and all that it receives last (down), before and after the links between the
-// hosts: a phone's radio, a server's network card. A second call changes it, as
-// [Link.Set] does. It panics if a configuration is not valid.
+// Access gives h an access link, such as a phone's radio or a server's network card. All that h sends to
+// other hosts passes it first (up), before the links between the hosts, and all that h receives passes it
+// last (down). A second call changes it, as [Link.Set] does. Access panics if a configuration is not valid.
 func (h *Host) Access(up, down netem.Config) {
 	h.must("Access")
 	h.n.mustSimulate("Access")

@@ -61,30 +61,30 @@ type neighbour struct {
 	memory    int // of those
 }
 
-// ARP makes the link an Ethernet with a switch in the middle: before one end sends to the other
-// it asks, by ARP (RFC 826), whether the other is there. Without it, a link is a point-to-point
-// line: packets to a silent host vanish, and the sender finds out by its own timeouts.
+// ARP makes the link an Ethernet with a switch in the middle: before one end sends to the other, it asks by
+// ARP (RFC 826) whether the other is there. Without ARP a link is a point-to-point line: packets to a silent
+// host vanish, and the sender finds out by its own timeouts.
 //
-// The times are those of Linux. An end that gets no answer asks three times, a second apart;
-// packets wait meanwhile, up to 212992 bytes of memory. Then they are dropped, and their sender
-// gets "host unreachable": so an attempt to connect to a host that is off fails after 3 s with
-// EHOSTUNREACH, and also behind a router whose last link is an Ethernet, unless that has
-// [Router.BlockICMP]. An established connection keeps retransmitting and reports that error
-// when it gives up; a UDP socket learns nothing (see [ICMPCode]).
+// The times are Linux's. An end that gets no answer asks three times, a second apart. Packets wait meanwhile,
+// up to 212992 bytes of memory. Then they are dropped, and their sender gets "host unreachable". So an
+// attempt to connect to a host that is off fails after 3 s with EHOSTUNREACH. The same happens behind a
+// router whose last link is an Ethernet, unless the router has [Router.BlockICMP]. An established connection
+// keeps retransmitting and reports that error when it gives up; a UDP socket learns nothing (see [ICMPCode]).
 //
-// An answer is valid for 15 to 45 s, drawn anew every five minutes. After that the next packet
-// is still sent, and if TCP does not see it acknowledged within 5 s, the neighbour is asked
-// again, three times; so the loss of a host's power is noticed after about a minute.
+// An answer is valid for 15 to 45 s, drawn anew every five minutes. The next packet after that is still sent.
+// If TCP does not see it acknowledged within 5 s, the end asks the neighbour again, three times. So a
+// connection notices the loss of a host's power after about a minute.
 //
-// Whatever stops packets on the link stops ARP too: Down, DownFrom, Hold, loss. Reject does
-// not, nor does a partition between hosts, nor a host that crashed or is paused. With
-// [Link.Unplug] both ends forget each other at once.
+// Whatever stops packets on the link also stops ARP: Down, DownFrom, Hold, loss. Reject does not stop it, nor
+// does a partition between hosts, nor a host that crashed or is paused. With [Link.Unplug] both ends forget
+// each other at once.
 //
-// For IPv6 neighbour discovery does the same (NDP, RFC 4861), with the same states and times, each family for itself.
-// Both ask for the host, not for one of its addresses.
+// For IPv6, neighbour discovery (NDP, RFC 4861) does the same with the same states and times, separately for
+// each family. Both protocols ask for the host, not for one of its addresses.
 //
-// Linux's TCP knows of a segment of an open connection that waits for an answer on its own host, and sends no probe for a lost tail
-// meanwhile; here it takes it for sent. With few [TCPConfig].Retries2 such a connection ends up to one retransmission later than there.
+// There is one difference from Linux. Linux's TCP knows when a segment of an open connection waits on its own
+// host for an answer, and sends no tail loss probe meanwhile; here TCP takes the segment for sent. With a
+// small [TCPConfig.Retries2] such a connection ends up to one retransmission later than on Linux.
 func (l *Link) ARP() {
 	l.must("ARP")
 	l.n.do(func() {
@@ -94,19 +94,18 @@ func (l *Link) ARP() {
 	})
 }
 
-// ARP makes an Ethernet of all links, see [Link.ARP], and of the path between two hosts that
-// no link joins: they are on one local network. A link that is a part of the
-// Internet is better without.
+// ARP makes all links Ethernets, see [Link.ARP], and also the path between two hosts that no link joins: they
+// are on one local network. Do not use it for links that stand for a part of the Internet.
 func ARP() Option {
 	return func(o *options) { o.arp = true }
 }
 
-// Unplug is [Link.Down] with both cables pulled out: the two ends lose the carrier. On a link
-// with [Link.ARP] each forgets the other at once, so that it reports "host unreachable" 3 s
-// after the next packet, rather than when its ARP entry has become stale; packets that wait for
-// an ARP answer are dropped. (Linux may notice up to a second late, if the carrier came or went within the last second.) On other links it is the same as Down: Linux keeps the routes of
-// an interface that has lost its carrier (those of one that is set down it removes: see
-// [PartitionBy]). [Link.Up] undoes it.
+// Unplug is [Link.Down] with both cables pulled out: the two ends lose the carrier. On a link with [Link.ARP]
+// each end forgets the other at once. It then reports "host unreachable" 3 s after the next packet, rather
+// than when its ARP entry has become stale. Packets that wait for an ARP answer are dropped. (Linux may
+// notice up to a second late, if the carrier changed within the last second.) On other links Unplug is the
+// same as Down: Linux keeps the routes of an interface that has lost its carrier. (It removes those of an
+// interface that is set down: see [PartitionBy].) [Link.Up] undoes Unplug.
 func (l *Link) Unplug() {
 	l.must("Unplug")
 	l.instead(l.unplugged())

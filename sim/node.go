@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A Node is a [Host] or a [Router]: what a [Link] can end at.
+// A Node is a [Host] or a [Router]: either can be the end of a [Link].
 type Node interface {
 	base() *node
 }
@@ -62,14 +62,12 @@ func (n *Network) nodeOf(method string, d Node) *node {
 // nodes are the two ends of a pipe.
 type nodes struct{ from, to *node }
 
-// A Router joins links: packets between hosts pass it on their shortest route. So a
-// bottleneck can be shared by many. A router takes no time and loses nothing; its
-// links do.
+// A Router joins links. Packets between hosts pass it on their shortest route, so several hosts can share a
+// bottleneck. A router takes no time and loses nothing; its links do.
 type Router struct{ node }
 
-// Router returns the router of that name, which is made at first use. As with hosts, the
-// case of letters does not matter. It panics if the name is not a valid one, or that of a
-// host.
+// Router returns the router of that name and makes it at first use. As with hosts, letter case does not
+// matter. Router panics if the name is not valid, or belongs to a host.
 func (n *Network) Router(name string) *Router {
 	n.mustSimulate("Router")
 	if err := validName("Router", name); err != nil {

@@ -13,46 +13,48 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Packets says which packets of a link a fault is for: those that meet all conditions that are set. The zero value is
-// all packets in both directions; those of ARP and of neighbour discovery are never meant.
+// Packets selects the packets of a link that a fault applies to: those that meet all conditions that are set.
+// The zero value selects all packets in both directions, except those of ARP and neighbour discovery, which
+// are never selected.
 //
 //	sim.Packets{From: server, Kind: sim.Data, Nth: 3}    the third packet with data from the server
 //	sim.Packets{From: server, Kind: sim.Data}            every answer, but no request
 //	sim.Packets{Kind: sim.SYNACK}                        every SYN-ACK
 //	sim.Packets{Kind: sim.SYN, Connections: 2}           the SYNs of the first two connections
 //
-// Packets are counted from the time at which the fault first begins, and those that are sent again count again.
+// Packets are counted from the time at which the fault first begins. A retransmitted packet counts again. A
+// function that takes Packets panics if they are not valid for its link.
 type Packets struct {
-	From  Node             // those that leave this end of the link, a host or router; nil: both directions
-	Kind  PacketKind       // those of a kind; zero: any
-	IP    int              // those of a version of IP, 4 or 6; 0: of both
-	Addr  netip.Addr       // those from or to an address, as it is on this link; the zero Addr: any
-	Port  int              // those of TCP and UDP from or to a port, 1 to 65535; 0: any
-	Conn  net.Conn         // those of one connection, a *[TCPConn] or *[UDPConn], as its addresses are on this link
-	Where func(Event) bool // those for which it returns true; the Event is as of a packet Sent. It must not call the network
+	From  Node             // packets that leave this end of the link, a host or router; nil: both directions
+	Kind  PacketKind       // packets of this kind; zero: any
+	IP    int              // packets of this version of IP, 4 or 6; 0: both
+	Addr  netip.Addr       // packets from or to this address, as it is on this link; the zero Addr: any
+	Port  int              // TCP and UDP packets from or to this port, 1 to 65535; 0: any
+	Conn  net.Conn         // packets of this connection, a *[TCPConn] or *[UDPConn], by its addresses on this link
+	Where func(Event) bool // packets for which it returns true; it gets the Event of the packet as Sent, and must not call the network
 
-	Connections int // those of the first so many connections of TCP that meet all of that; 0: any
+	Connections int // of the packets selected so far, those of the first so many TCP connections; 0: any
 
-	Nth   int // of what is left, only the packet of that number, from 1; 0: all. Excludes First and Skip
-	First int // only so many, behind those that Skip leaves out; 0: all
-	Skip  int // all but the first so many
+	Nth   int // of those, only the packet with this number, from 1; 0: all. Excludes First and Skip
+	First int // only so many, after the ones that Skip leaves out; 0: all
+	Skip  int // leave out the first so many
 }
 
-// A PacketKind is a kind of packets, for [Packets].
+// A PacketKind is a kind of packet, for [Packets].
 type PacketKind uint8
 
 const (
 	AnyPacket PacketKind = iota // of any kind
-	TCP                         // segments of TCP
-	UDP                         // datagrams of UDP
-	ICMP                        // messages of ICMP
-	Data                        // of TCP and UDP, with a payload
-	SYN                         // of TCP: the first of a connection, without an acknowledgement
-	SYNACK                      // the answer to it
-	FIN                         // with FIN, whatever else
-	RST                         // with RST
-	PureACK                     // which only acknowledge, keep-alive and its answers included
-	SentAgain                   // retransmissions and probes of TCP
+	TCP                         // TCP segments
+	UDP                         // UDP datagrams
+	ICMP                        // ICMP messages
+	Data                        // TCP and UDP packets with a payload
+	SYN                         // the first segment of a TCP connection, without an acknowledgement
+	SYNACK                      // the answer to a SYN
+	FIN                         // segments with FIN, whatever else they carry
+	RST                         // segments with RST
+	PureACK                     // segments that only acknowledge, including keep-alive probes and answers to them
+	SentAgain                   // TCP retransmissions and probes
 )
 
 // packetKinds are the kinds as Go and in words.

@@ -28,11 +28,11 @@ type heldBack struct {
 	resume func(now int64, pkt *packet)
 }
 
-// Partition silences all paths between hosts of different groups, in both directions, for new
-// and established connections alike, until [Network.Heal]. Hosts in no group reach all others,
-// so a host outside the groups makes a partial partition. Several partitions add up. A [NAT] or [Balancer] between two
-// hosts does not join them: their packets end there, if not before. It panics if a host stands in two groups.
-// [PartitionBy] makes partitions of other shapes, and of other effect.
+// Partition silences all paths between hosts of different groups, in both directions, for new and established
+// connections alike, until [Network.Heal]. Hosts in no group reach all others, so a host outside the groups
+// makes a partial partition. Several partitions add up. A NAT or Balancer between two hosts does not bridge a
+// partition: their packets end there at the latest. Partition panics if a host is in two groups.
+// [PartitionBy] makes partitions of other shapes and effects.
 func (n *Network) Partition(groups ...[]*Host) {
 	f := n.split(groups)
 	n.do(func() { f.beginNow() })
@@ -53,8 +53,8 @@ func (n *Network) groups(method string, groups [][]*Host) map[*Host]int {
 	return of
 }
 
-// PartitionOneWay silences all paths that lead from a host of from to a host of to,
-// until [Network.Heal]; the other direction stays open.
+// PartitionOneWay silences all paths from a host of from to a host of to, until [Network.Heal]. The other
+// direction stays open.
 func (n *Network) PartitionOneWay(from, to []*Host) {
 	f := n.splitOneWay(from, to)
 	n.do(func() { f.beginNow() })

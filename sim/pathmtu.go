@@ -108,11 +108,11 @@ func (h *Host) tooBig(now int64, m *packet) {
 	}
 }
 
-// BlockICMP stops r from sending and forwarding ICMP messages until [Router.AllowICMP], as many
-// firewalls do: senders do not learn of packets that [Link.Reject] or a small MTU stops there.
-// So a link of r whose MTU is smaller than that of the sender's own link is a black hole for
-// large packets (RFC 2923 section 2.1): connections are established, small requests are
-// answered, and full segments are retransmitted until TCP gives up.
+// BlockICMP stops r from sending and forwarding ICMP messages until [Router.AllowICMP], as many firewalls do.
+// Senders do not learn of packets that [Link.Reject] or a small MTU stops there. A link of r whose MTU is
+// smaller than that of the sender's own link is then a black hole for large packets (RFC 2923 section 2.1):
+// connections are established and small requests answered, but full segments are retransmitted until TCP
+// gives up.
 func (r *Router) BlockICMP() {
 	f := r.blocking()
 	r.n.do(func() { f.beginNow() })

@@ -9,9 +9,9 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// Stats are the counters of a network.
+// Stats holds the counters of a network.
 type Stats struct {
-	Links []LinkStats // a row for each direction that carried or dropped something, by names
+	Links []LinkStats // a row for each direction that carried or dropped something, sorted by name
 	Hosts []HostStats // in the order in which hosts were made
 
 	Faults []FaultStats // in the order in which they were made
@@ -23,34 +23,34 @@ type FaultStats struct {
 	Fired        // so far
 }
 
-// LinkStats counts the packets of one direction between two neighbours. Sent + Duplicated = Delivered +
-// Lost + QueueFull + OverLimit + TooLarge + CutOff + the packets in flight.
+// LinkStats counts the packets of one direction between two neighbours. Sent + Duplicated = Delivered + Lost
+// + QueueFull + OverLimit + TooLarge + CutOff + the packets in flight.
 type LinkStats struct {
 	From, To string // names of hosts and routers
 
-	Sent      int64 // packets that entered the link; a cut or held link takes none
+	Sent      int64 // packets that entered the link; none enters a cut or held link
 	SentBytes int64 // headers included
-	Delivered int64 // packets that came to the other end; what a host does with them it does not say
-	Dropped   int64 // for the reasons below, or not taken by a link that is cut, rejects, or waits for ARP in vain
+	Delivered int64 // packets that reached the other end, whatever the host there did with them
+	Dropped   int64 // for the reasons below, or refused at the entry of a link that is cut, rejects, or waits for ARP in vain
 
 	Lost       int64 // by netem.Config.Loss
 	QueueFull  int64 // by netem.Config.Queue
 	OverLimit  int64 // by netem.Config.Limit
 	TooLarge   int64 // by netem.Config.MTU
-	CutOff     int64 // on their way when a partition began that loses what is in flight
+	CutOff     int64 // in flight when a partition with InFlight began
 	Duplicated int64 // copies made
 	Reordered  int64 // by netem.Config.Reorder
-	Corrupted  int64 // given a bit error, which the checksum of a host or middlebox finds, by netem.Config.Corrupt or by Corrupt
-	Altered    int64 // by netem.Config.Damage, which no checksum finds
-	Marked     int64 // "congestion experienced", by netem.Config.ECN or a Queue
+	Corrupted  int64 // got a bit error from netem.Config.Corrupt or Corrupt, which the checksum of a host or middlebox finds
+	Altered    int64 // got an error from netem.Config.Damage, which no checksum finds
+	Marked     int64 // marked "congestion experienced", by netem.Config.ECN or a Queue
 }
 
 // HostStats counts what a host did.
 type HostStats struct {
 	Name        string // the host's
-	Connections int    // that its table holds now
-	Dials       int    // for connections, those that failed included
-	Retransmits int    // segments of its open connections sent again
+	Connections int    // connections in its table now
+	Dials       int    // attempts to connect, failed ones included
+	Retransmits int    // retransmitted segments of its open connections
 }
 
 func (s *LinkStats) count(r netem.DropReason) {
@@ -66,7 +66,7 @@ func (s *LinkStats) count(r netem.DropReason) {
 	}
 }
 
-// Stats returns the counters as they stand.
+// Stats returns the current counters.
 func (n *Network) Stats() Stats {
 	s := get(n, n.count)
 	return Stats{
@@ -103,7 +103,7 @@ func (n *Network) count() Stats {
 	return s
 }
 
-// String returns the counters as tables: of links, of hosts and, if there were any, of faults.
+// String returns the counters as tables: links, hosts and, if there were any, faults.
 func (s Stats) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

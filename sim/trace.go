@@ -11,12 +11,11 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A Trace is the record of what happened on a network: every packet that was
-// sent, delivered or dropped, and every event of hosts, links and connections, in
-// order. Two runs that did the same have the same [Trace.Hash].
+// A Trace is the record of what happened on a network: every packet sent, delivered or dropped, and every
+// event of hosts, links and connections, in order. Two runs that did the same have the same [Trace.Hash].
 //
-// It keeps the last million events (48 bytes each, taken as needed) and counts and
-// hashes all of them. Of what packets carry it keeps a check sum, see [Event].Content.
+// A Trace keeps the last million events (48 bytes each, allocated as needed) and counts and hashes all of
+// them. Of payloads it keeps a checksum, see [Event.Content].
 type Trace struct {
 	n       *Network
 	hash    uint64 // of all but what packets carry,
@@ -40,41 +39,45 @@ const (
 	chunksKept = 256
 )
 
-// An EventKind says what an [Event] is about.
+// An EventKind is the kind of an [Event].
 type EventKind uint8
 
 const (
 	Sent      EventKind = iota + 1 // a packet entered a link
 	Delivered                      // a packet arrived at its host
 	Dropped                        // a packet ended; Event.Note says where and why
-	Held                           // a packet waits at the entry of a link (Link.Hold, Link.ARP), or at its sender (PartitionConfig)
+	Held                           // a packet waits at the entry of a link (Link.Hold, Link.ARP) or at its sender (PartitionConfig)
 	Noted                          // something happened to a host, link or connection: Event.Note
 )
 
 var kindNames = [...]string{Sent: "sent", Delivered: "delivered", Dropped: "dropped", Held: "held", Noted: "event"}
 
-// String returns the word for it in a trace.
+// String returns the word that a trace uses for the kind.
 func (k EventKind) String() string { return kindNames[k] }
 
-// An Event is one entry of a [Trace]. The fields from Protocol on describe a
-// packet and are empty for other events.
+// An Event is one entry of a [Trace]. The fields from Protocol on describe a packet and are empty for other
+// events.
 type Event struct {
 	Number   int           // place in the trace, from 0
 	At       time.Duration // since the network was made
-	Kind     EventKind     // what happened to what
-	From, To string        // names of hosts; To is empty when only one is concerned
+	Kind     EventKind     // what happened
+	From, To string        // names of hosts; To is empty if only one is concerned
 	Note     string        // what happened; for a packet, why it was dropped
 
 	Protocol   string // "tcp", "udp", "icmp", "arp" or "ndp"
 	SourcePort uint16 // of TCP and UDP
 	TargetPort uint16 // of TCP and UDP
-	Flags      string // of TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R"; of ARP "request" or "reply", of NDP "solicitation" or "advertisement"; of UDP "multicast", "broadcast" or ""
-	Seq, Ack   uint64 // of TCP, counted from 0 at the SYN of each side
-	Length     int    // bytes of payload
-	Size       int    // bytes on the wire, IP header included
-	IPv6       bool   // carried by IPv6
-	Resent     bool   // a retransmission or a probe
-	Content    uint32 // of a packet Sent with a payload: CRC-32C of it; of fragments, with the first one, of all
+	// Flags are, for TCP, in tcpdump's letters: "S", "SA", "A", "PA", "FA", "R". For ARP they are "request"
+	// or "reply", for NDP "solicitation" or "advertisement", for UDP "multicast", "broadcast" or "".
+	Flags    string
+	Seq, Ack uint64 // of TCP, counted from 0 at the SYN of each side
+	Length   int    // bytes of payload
+	Size     int    // bytes on the wire, IP header included
+	IPv6     bool   // carried by IPv6
+	Resent   bool   // a retransmission or a probe
+	// Content is the CRC-32C of the payload of a packet Sent. The first fragment of a datagram has that of
+	// the whole datagram.
+	Content uint32
 }
 
 // record is an Event as it is kept: without pointers, so that the garbage collector
@@ -199,15 +202,15 @@ func (t *Trace) hashOf(host int32) uint64 {
 	return t.nodes[host-1].hash
 }
 
-// Hash returns a number that stands for all events so far, and for what packets carried.
-// It is the same for two runs with equal traces and, but for a chance of 2^-64 or so,
-// different for others; for packets that differ in their payload alone the chance is
-// that of CRC-32C, 2^-32. The seed is not part of it.
+// Hash returns a number that stands for all events so far and for what packets carried. Two runs with equal
+// traces have the same hash. Different traces have different hashes, except with a chance of about 2^-64; if
+// packets differ only in their payload the chance is that of CRC-32C, 2^-32. The seed is not part of the
+// hash.
 func (t *Trace) Hash() uint64 {
 	return get(t.n, t.sum)
 }
 
-// Len returns how many events there were, those no longer kept included.
+// Len returns the number of events, including those no longer kept.
 func (t *Trace) Len() int {
 	return get(t.n, func() int { return t.total })
 }
@@ -281,7 +284,7 @@ func (t *Trace) eventOf(r *record) Event {
 	return e
 }
 
-// String returns the events kept, one a line.
+// String returns the events kept, one on each line.
 func (t *Trace) String() string {
 	var b strings.Builder
 	for e := range t.Events() {
@@ -291,7 +294,7 @@ func (t *Trace) String() string {
 	return b.String()
 }
 
-// String returns the event as a line in the manner of tcpdump.
+// String returns the event as a line in the style of tcpdump.
 func (e Event) String() string {
 	if e.Kind == Noted {
 		where := e.From

@@ -8,14 +8,14 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A Zone is a set of hosts that lie together: a rack, a data centre, a region. What lies between two zones
-// ([Network.LinkZones]) every host of the one has between it and every host of the other, as if by a link of their own: so a
-// latency matrix takes a call for each pair of zones, and a Rate is each pair of hosts' own. Where many share
-// a bottleneck, use routers.
+// A Zone is a set of hosts in one place: a rack, a data centre, a region. [Network.LinkZones] sets what lies
+// between two zones: every host of one has it between itself and every host of the other, as if by a link of
+// their own. So a latency matrix takes one call for each pair of zones, and each pair of hosts has its own
+// Rate. Where many hosts share a bottleneck, use routers.
 //
-// It is about hosts that are joined by no link and no routers, instead of [DefaultLink]; what each has by [Host.Access] comes on
-// top. Network.Partition(a.Hosts(), b.Hosts()) cuts two zones, of the hosts that
-// they have then: one that joins later is not cut off.
+// Zones take the place of [DefaultLink], for hosts that neither a link nor routers join. What [Host.Access]
+// gives each host applies in addition. Network.Partition(a.Hosts(), b.Hosts()) cuts two zones. It covers the
+// hosts that they have then; one that joins later is not cut off.
 type Zone struct {
 	n      *Network
 	made   moment
@@ -28,8 +28,9 @@ type Zone struct {
 // zones is two of them, in one direction.
 type zones struct{ from, to *Zone }
 
-// Zone returns the zone of that name, which is made at first use, and puts the hosts into it. A host is in one zone; one that is put
-// into another moves, and so do its packets that are sent from then on. It panics if the name is empty, or a host is nil or of another network.
+// Zone returns the zone of that name, made at first use, and puts the hosts into it. A host is in one zone.
+// One that is put into another moves, and so do packets that it sends from then on. Zone panics if the name
+// is empty, or if a host is nil or belongs to another network.
 func (n *Network) Zone(name string, hosts ...*Host) *Zone {
 	n.mustSimulate("Zone")
 	if name == "" {
@@ -78,9 +79,10 @@ func (z *Zone) Name() string { return z.name }
 // String returns the name.
 func (z *Zone) String() string { return z.name }
 
-// Within has the zone lie within another, as a rack in a data centre. For two hosts that pair of zones counts, of theirs and those around
-// them, that was linked and is nearest to both: least steps up together, and of those least from the sender's. It returns z. It panics if
-// outer is z, lies within z, or is of another network, or z lies within another one.
+// Within puts the zone inside another, as a rack in a data centre. For two hosts, the linked pair of zones
+// nearest to both counts, among their own zones and the ones around those: the pair with the fewest steps up
+// in total, and of several the one with the fewest steps from the sender. Within returns z. It panics if
+// outer is z, lies within z or belongs to another network, or if z already lies within another zone.
 func (z *Zone) Within(outer *Zone) *Zone {
 	z.must("Within")
 	outer.must("Within")
@@ -110,7 +112,8 @@ func (z *Zone) Within(outer *Zone) *Zone {
 	return z
 }
 
-// Hosts returns the hosts of the zone, in the order in which they were put into it, and then those of the zones within it.
+// Hosts returns the zone's hosts in the order in which they were put into it, then those of the zones within
+// it.
 func (z *Zone) Hosts() []*Host {
 	z.must("Hosts")
 	return ownAll(get(z.n, func() []*Host { return slices.Clone(z.all()) }), func(h *Host) *Host { return h })
@@ -124,12 +127,14 @@ func (z *Zone) all() []*Host {
 	return all
 }
 
-// LinkZones says what lies between each host of one zone and each of the other, in both directions alike; a zone with itself: between
-// its own hosts. A second call changes it at once, as [Link.Set] does. It panics if a zone is nil or of another network, or cfg is not valid.
+// LinkZones sets what lies between each host of one zone and each host of the other, alike in both
+// directions. If a and b are the same zone, it is for the hosts within that zone. A second call changes it at
+// once, as [Link.Set] does. LinkZones panics if a zone is nil or belongs to another network, or if cfg is not
+// valid.
 func (n *Network) LinkZones(a, b *Zone, cfg netem.Config) { n.LinkZonesAsym(a, b, cfg, cfg) }
 
-// LinkZonesAsym is [Network.LinkZones] with a configuration for each direction. Those of a zone with itself must be
-// the same.
+// LinkZonesAsym is [Network.LinkZones] with a configuration for each direction. If a and b are the same zone,
+// both must be the same.
 func (n *Network) LinkZonesAsym(a, b *Zone, aToB, bToA netem.Config) {
 	n.mustSimulate("LinkZones")
 	for _, z := range []*Zone{a, b} {
