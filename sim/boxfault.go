@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// ForgetConnections is the Forget of a [NAT], [Firewall] or [Balancer], which r is, as a fault: it loses all its connections
-// without a word when the fault begins. It meets each that has not ended on both sides. That it is over changes nothing. It panics if r is none of them.
+// ForgetConnections is the Forget of a [NAT], [Firewall] or [Balancer] as a fault: r loses all its
+// connections without a word when the fault begins. It meets each connection that has not ended on both
+// sides. The end of the fault changes nothing. ForgetConnections panics if r is none of the three.
 func ForgetConnections(r *Router) *Fault {
 	return memoryOf(r, "ForgetConnections").losing().enlisted()
 }
@@ -46,8 +47,8 @@ func (k *tracker) memory() *tracker { return k }
 
 func (r *Router) boxNow() box { return get(r.n, func() box { return r.box }) }
 
-// Rebind is [NAT.Rebind] as a fault: the NAT that r is gets another address, and forgets its connections, when the fault begins. That it is over
-// changes nothing. It panics if r is no NAT.
+// Rebind is [NAT.Rebind] as a fault: the NAT on r gets another address, and forgets its connections, when the
+// fault begins. The end of the fault changes nothing. Rebind panics if r is not a NAT.
 func Rebind(r *Router) *Fault {
 	r.must("Rebind")
 	t, ok := r.boxNow().(*NAT)
@@ -67,8 +68,9 @@ func (t *NAT) rebinding() *Fault {
 	return f
 }
 
-// Reboot makes a fault by which a router is off, and all that comes to it is lost. What it has remembered, as a [NAT],
-// [Firewall] or [Balancer], is gone. Links that it gets meanwhile are not concerned, and those that [Link.Up] ends its fault on.
+// Reboot makes a fault that turns a router off: everything that reaches it is lost, and a [NAT], [Firewall]
+// or [Balancer] forgets what it knew. Links made while the router is off still work, and so do links that
+// [Link.Up] restores.
 func Reboot(r *Router) *Fault {
 	r.must("Reboot")
 	f := r.n.newFault("router off", &r.node, nil, expression{"Reboot", []any{r}})
@@ -95,9 +97,10 @@ func Reboot(r *Router) *Fault {
 	return f.enlisted()
 }
 
-// DrainBackend is [Balancer.Drain] as a fault: h gets no new connections from the balancer that r is, and those that it has are forgotten after the
-// given time. When it is over h gets some again. It meets each connection that it gives to another backend, or forgets. It panics if r is no
-// balancer, h none of its backends, or the time negative.
+// DrainBackend is [Balancer.Drain] as a fault: h gets no new connections from the balancer on r, which
+// forgets those that h has after the given time. When the fault is over, h gets connections again. It meets
+// each connection that the balancer gives to another backend, or forgets. DrainBackend panics if r is not a
+// balancer, if h is not one of its backends, or if the time is negative.
 func DrainBackend(r *Router, h *Host, within time.Duration) *Fault {
 	return balancerOf(r, "DrainBackend").draining("DrainBackend", h, within).enlisted()
 }
@@ -134,9 +137,9 @@ func (b *Balancer) draining(function string, h *Host, within time.Duration) *Fau
 	return f
 }
 
-// FailBackend makes a fault by which the balancer that r is takes h, one of its backends, for dead, though it may live: a health
-// check that is wrong. Its connections are forgotten, and new ones go to others. It meets each of them. It panics if r is no balancer or h
-// none of its backends.
+// FailBackend makes a fault by which the balancer on r takes its backend h for dead, even if h lives: a
+// health check that is wrong. The balancer forgets the connections of h, and new ones go to other backends.
+// The fault meets each of these. FailBackend panics if r is not a balancer or h is not one of its backends.
 func FailBackend(r *Router, h *Host) *Fault {
 	b := balancerOf(r, "FailBackend")
 	e := b.backendOf("FailBackend", h)

@@ -89,9 +89,10 @@ func mustCompose(function string, faults []*Fault) {
 	}
 }
 
-// Flap has a fault come and go: it begins, lasts for a while, is over for a while, and so on, until the one that Flap
-// makes is over. Where f was injected by itself, too, it lasts for that time. A link that flaps is Flap(sim.Down(link), time.Second, 4*time.Second). Fired is what the fault met. It
-// panics unless both times are positive.
+// Flap makes a fault come and go: it is active for lasts, then not for pause, and so on, until the fault that
+// Flap returns is over. If f is also injected by itself, it is active for that time too. A link that flaps is
+// Flap(sim.Down(link), time.Second, 4*time.Second). Fired returns what f met. Flap panics unless both times
+// are positive.
 func Flap(f *Fault, lasts, pause time.Duration) *Fault {
 	mustCompose("Flap", []*Fault{f})
 	if lasts <= 0 || pause <= 0 {
@@ -108,11 +109,12 @@ func Flap(f *Fault, lasts, pause time.Duration) *Fault {
 	return composed("flapping: "+f.Name(), expression{"Flap", []any{f, lasts, pause}}, []*Fault{f}, turn)
 }
 
-// Swizzle has faults begin one after the other and end in another order, as FoundationDB clogs the machines of a
-// cluster: each begins at a drawn instant of the first half of the given time, and ends at one of the second half. The draws follow
-// from the network's seed and the faults' names; if it begins again they are others. If it ends earlier, all end with it. With
-// PartitionBy(n, Isolate(host), PartitionConfig{Holds: true}) for some hosts of a cluster it finds what relies on the order
-// in which its members come back. It panics unless the time is positive.
+// Swizzle makes faults begin one after the other and end in another order, as FoundationDB clogs the machines
+// of a cluster. Each begins at a random instant in the first half of the given time and ends at one in the
+// second half. The draws follow from the network's seed and the faults' names; if the fault begins again,
+// they are different. If it ends early, all end with it. With PartitionBy(n, Isolate(host),
+// PartitionConfig{Holds: true}) for some hosts of a cluster it finds what relies on the order in which
+// members come back. Swizzle panics if within is less than 2 ns.
 func Swizzle(within time.Duration, faults ...*Fault) *Fault {
 	mustCompose("Swizzle", faults)
 	if within < 2 {

@@ -44,21 +44,22 @@ func Groups(groups ...[]*Host) Cuts {
 	return all
 }
 
-// Isolate separates each of the hosts from all others, including hosts made later.
+// Isolate separates each of the hosts from all others, including hosts made later. It takes at least one
+// host.
 func Isolate(hosts ...*Host) Cuts {
 	needs("Isolate", hosts, 1)
 	return Cuts{{From: slices.Clone(hosts)}, {To: slices.Clone(hosts)}}
 }
 
 // Halves separates the first half of the hosts, the minority, from the second, the majority. If the number of
-// hosts is odd, the second half has one more.
+// hosts is odd, the second half has one more. It takes at least two hosts.
 func Halves(hosts ...*Host) Cuts {
 	needs("Halves", hosts, 2)
 	return Groups(hosts[:len(hosts)/2], hosts[len(hosts)/2:])
 }
 
 // Bridge separates two halves of the hosts from each other, except for the host in the middle, which reaches
-// both. If the number of hosts is even, the second half has one more.
+// both. If the number of hosts is even, the second half has one more. It takes at least three hosts.
 func Bridge(hosts ...*Host) Cuts {
 	needs("Bridge", hosts, 3)
 	middle := (len(hosts) - 1) / 2
@@ -137,7 +138,8 @@ type PartitionConfig struct {
 	Only Scope
 
 	// InFlight makes the partition, when it begins, lose packets in flight on the paths that it cuts, even
-	// with Rejects or Holds. Packets that a NAT or Balancer has sent on under its own address arrive.
+	// with Rejects. Packets that a NAT or Balancer has sent on under its own address arrive. Excludes Holds,
+	// and NewConnections in Only.
 	InFlight bool
 }
 

@@ -9,15 +9,16 @@ import (
 	"github.com/squall-sim/squall/internal/count"
 )
 
-// A Fault is something that goes wrong for a while: a link is down, a host has crashed, the third packet
-// with data is lost. It is a value: the functions listed below make one, which does nothing yet.
-// [Network.Inject] has it begin and end at given instants; Begin and End, which suit [Network.After], do so at
-// once. Each fault counts what it met ([Fault.Fired]), and the report of a failed test names those that met
-// nothing, with the reason.
+// A Fault is something that goes wrong for a while: a link is down, a host has crashed, the third packet with
+// data is lost. A fault is a value. The functions listed below make one, which does nothing yet.
+// [Network.Inject] schedules when it begins and ends. Begin and End act at once, and suit [Network.After].
+// Each fault counts what it met, that is, what it affected ([Fault.Fired]). The report of a failed test names
+// the faults that met nothing, and why.
 //
-// Methods such as [Link.Down] and [Host.Crash] make such a fault and begin it at once; [Link.Up], [Host.Restart] and
-// the like end all faults of their kind at that place, and so do Link.Down, DownFrom, Unplug and Reject, whose place they take. Where several
-// overlap, the place is disturbed as long as one of them lasts.
+// Methods such as [Link.Down] and [Host.Crash] make such a fault and begin it at once. [Link.Up],
+// [Host.Restart] and the like end all faults of their kind at that place. Link.Down, DownFrom, Unplug and
+// Reject do so too, since they replace each other. If several faults overlap, the place stays disturbed as
+// long as one of them lasts.
 type Fault struct {
 	n    *Network
 	what string   // in the trace
@@ -64,10 +65,10 @@ type spell struct {
 	came        int64 // and that came meanwhile, once it is over
 }
 
-// Fired is the proof that a fault met something.
+// Fired is the evidence of what a fault met.
 type Fired struct {
-	Count       int           // what it met: packets, and of hosts also connections, sockets, processes and calls
-	Packets     int           // those of them that are packets,
+	Count       int           // what it met: packets, and on hosts also connections, sockets, processes and calls
+	Packets     int           // how many of those are packets
 	Bytes       int64         // and their size, IP headers included
 	First, Last time.Duration // when, since the network was made; zero if Count is
 }
@@ -106,9 +107,9 @@ func (n *Network) fault(at *node, what, miss string) *Fault {
 	return f
 }
 
-// NewFault makes a fault of two functions of the program's, such as a disk that is full: begin breaks something,
-// end, which may be nil, mends it. They run on the goroutine that calls Begin or End. It counts as having fired
-// each time it begins. It panics if name is empty or begin is nil.
+// NewFault makes a fault from two functions of the program, such as a disk that is full. begin breaks
+// something; end, which may be nil, repairs it. They run on the goroutine that calls Begin or End. The fault
+// counts as fired each time it begins. NewFault panics if name is empty or begin is nil.
 func NewFault(n *Network, name string, begin, end func()) *Fault {
 	switch {
 	case n == nil:
@@ -123,7 +124,7 @@ func NewFault(n *Network, name string, begin, end func()) *Fault {
 	return f.enlisted()
 }
 
-// Name says where the fault is and what it is, as reports do: "phone - server: link down".
+// Name returns where the fault is and what it is, as reports show it: "phone - server: link down".
 func (f *Fault) Name() string {
 	switch {
 	case f.at[1] != nil:
@@ -137,8 +138,8 @@ func (f *Fault) Name() string {
 // String returns the name.
 func (f *Fault) String() string { return f.Name() }
 
-// Begin has the fault begin now. One that lasts already goes on; one that is over begins again. It lasts until End, or until
-// a time for which it was injected is over.
+// Begin begins the fault now. A fault that is already active goes on; one that is over begins again. It lasts
+// until End, or until the end of a time for which it was injected.
 func (f *Fault) Begin() {
 	started := get(f.n, f.start)
 	if started && f.own.begin != nil {
@@ -149,7 +150,7 @@ func (f *Fault) Begin() {
 	}
 }
 
-// End has the fault end now, if it lasts, however long it was injected for.
+// End ends the fault now if it is active, however long it was injected for.
 func (f *Fault) End() {
 	stopped := get(f.n, f.stop)
 	if stopped && f.own.end != nil {
@@ -236,18 +237,19 @@ func (f *Fault) met(now int64, pkt *packet) {
 	f.fired.Bytes += int64(pkt.size)
 }
 
-// Fired returns what the fault has met so far, of all times that it lasted.
+// Fired returns what the fault has met so far, in all the times that it was active.
 func (f *Fault) Fired() Fired { return get(f.n, f.firings) }
 
-// MustFire has the test fail if the fault meets nothing, as [Strict] does for all. It returns f.
+// MustFire makes the test fail if the fault meets nothing, as [Strict] does for all faults. It returns f.
 func (f *Fault) MustFire() *Fault {
 	f.n.do(func() { f.must = true })
 	return f
 }
 
-// Code returns the Go expression that makes the fault, such as sim.Down(link). names gives the expression for a
-// *[Network], *[Host], *[Router], *[Link] or *[NameServer]; where it returns "", and if it is nil, the network is n, hosts and
-// routers are what it returns for their names, links have the names of their ends, and a name server that of its host.
+// Code returns the Go expression that makes the fault, such as sim.Down(link). names returns the expression
+// for a [*Network], [*Host], [*Router], [*Link] or [*NameServer]. Where it returns "", or if names is nil,
+// Code uses defaults: the network is n, hosts and routers are what n returns for their names, links have the
+// names of their ends, and a name server that of its host.
 func (f *Fault) Code(names func(subject any) string) string { return f.made.code(names) }
 
 // missed names a fault that met nothing, and says why. The lock is held.
@@ -342,10 +344,10 @@ func (o *ongoing) clear() {
 	*o = nil
 }
 
-// Inject has a fault begin at a time from now and last for a while; 0 is at once and, for lasts, until
-// [Fault.End] or the end of the test. What happens at one instant is ordered as [Network.After] says. A fault that is injected
-// for several times, which may overlap, lasts as long as one of them does. It returns f.
-// It panics if at or lasts is negative, or f is nil or of another network.
+// Inject makes a fault begin at a time from now and last for a while. 0 for at means at once; 0 for lasts
+// means until [Fault.End] or the end of the test. [Network.After] describes the order of things at one
+// instant. A fault can be injected several times; where the times overlap, it lasts as long as one of them
+// does. Inject returns f. It panics if at or lasts is negative, or if f is nil or belongs to another network.
 func (n *Network) Inject(at, lasts time.Duration, f *Fault) *Fault {
 	switch {
 	case f == nil:
@@ -396,17 +398,17 @@ func (n *Network) schedule(d time.Duration, f *Fault, ends bool, do func()) {
 	n.change(d, change{fault: f, ends: ends, f: do}, func() string { return "the fault " + f.Name() })
 }
 
-// A Planned is something that is to happen on a network.
+// A Planned is a pending event of a network.
 type Planned struct {
 	At    time.Duration // since the network was made
 	Fault *Fault        // nil: a function of [Network.After]
-	Ends  bool          // the fault ends, instead of beginning
+	Ends  bool          // the fault ends; false: it begins
 }
 
-// A Schedule is what is to happen on a network, in its order.
+// A Schedule is what has yet to happen on a network, in order.
 type Schedule []Planned
 
-// Schedule returns what is planned by [Network.Inject] and [Network.After] and has not happened yet.
+// Schedule returns what [Network.Inject] and [Network.After] planned and has not happened yet.
 func (n *Network) Schedule() Schedule {
 	return ownAll(get(n, n.planned), func(p Planned) Planned { return p })
 }
@@ -419,7 +421,7 @@ func (n *Network) planned() (all Schedule) {
 	return n.queue.changes()
 }
 
-// String returns a line for each.
+// String returns a line for each entry.
 func (s Schedule) String() string {
 	var b strings.Builder
 	for _, p := range s {

@@ -111,7 +111,7 @@ func (l *Link) instead(f *Fault) {
 	})
 }
 
-// Hold is [Link.Hold] as a fault: packets wait at the entry of the link until it is over.
+// Hold is [Link.Hold] as a fault: packets wait at the entry of the link until the fault is over.
 func Hold(l *Link) *Fault {
 	l.must("Hold")
 	return l.holding().enlisted()
@@ -148,12 +148,13 @@ func (p *pipe) release() {
 	}}, 0)
 }
 
-// Impair gives both directions of a link another configuration for a while; when the fault is over they have the one
-// that [Link.Set] gave them, or Network.Link. Of several such faults that overlap the last one decides, and those that are equal to
-// it meet what it meets; Set ends them all. It panics if cfg is not valid.
+// Impair gives both directions of a link another configuration for a while. When the fault is over, the link
+// has the configuration of [Network.Link] or [Link.Set] again. If several such faults overlap, the last one
+// decides, and an equal one meets what that one meets. Set ends them all. Impair panics if cfg is not valid.
 //
-// It meets every packet, if cfg has another Delay, Jitter, Rate, Framing, Shaper or Slots than the link has without such a fault; otherwise
-// those that are lost, dropped, duplicated, reordered, corrupted or marked, and with another MTU the fragments.
+// If cfg has another Delay, Jitter, Rate, Framing, Shaper or Slots than the link has without such a fault, it
+// meets every packet. Otherwise it meets packets that are lost, dropped, duplicated, reordered, corrupted or
+// marked and, with another MTU, fragments.
 func Impair(l *Link, cfg netem.Config) *Fault {
 	l.must("Impair")
 	mustBeValid("link "+l.String()+": Impair", cfg, cfg)
@@ -199,8 +200,8 @@ func (p *pipe) given() netem.Config {
 	return p.em.Config()
 }
 
-// Crash is [Host.Crash] as a fault: the host's processes die. When it is over the host restarts, if no other fault
-// keeps it down.
+// Crash is [Host.Crash] as a fault: the host's processes die. When it is over, the host restarts, unless
+// another fault keeps it down.
 func Crash(h *Host) *Fault {
 	h.must("Crash")
 	return h.crashing().enlisted()
@@ -219,7 +220,8 @@ func (h *Host) crashing() *Fault {
 	return f
 }
 
-// PowerOff is [Host.PowerOff] as a fault. When it is over the host restarts, if no other fault keeps it down.
+// PowerOff is [Host.PowerOff] as a fault. When it is over, the host restarts, unless another fault keeps it
+// down.
 func PowerOff(h *Host) *Fault {
 	h.must("PowerOff")
 	h.n.mustSimulate("PowerOff")
@@ -254,8 +256,8 @@ func (h *Host) mended(f *Fault) {
 	}
 }
 
-// Pause is [Host.Pause] as a fault: the host's processes are frozen. A host that is down has none, and a crash ends those that it
-// has: then the fault is over.
+// Pause is [Host.Pause] as a fault: the host's processes are frozen. A host that is down has no processes,
+// and a crash ends those it has; in either case the fault is over.
 func Pause(h *Host) *Fault {
 	h.must("Pause")
 	h.n.mustSimulate("Pause")

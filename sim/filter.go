@@ -399,14 +399,14 @@ func (f *filter) nearly() string {
 	return fmt.Sprintf(", though %d met the other conditions", f.meant)
 }
 
-// Drop makes a fault by which a link loses some packets.
+// Drop makes a fault that loses some packets of a link.
 func Drop(l *Link, pkts Packets) *Fault {
 	f, _ := l.target("Drop", doesDrop, "drops %v", pkts, pkts)
 	return f.enlisted()
 }
 
-// Delay makes a fault by which some packets of a link take longer by a time; those behind overtake them, unlike with
-// [netem.Config]'s Delay, and a delayed FIN is a slow close. It panics unless by is positive.
+// Delay makes a fault that delays some packets of a link by a time. Later packets overtake them, unlike with
+// [netem.Config]'s Delay. A delayed FIN is a slow close. Delay panics unless by is positive and at most 24 h.
 func Delay(l *Link, pkts Packets, by time.Duration) *Fault {
 	l.must("Delay")
 	if by <= 0 || by > 24*time.Hour {
@@ -417,47 +417,49 @@ func Delay(l *Link, pkts Packets, by time.Duration) *Fault {
 	return f.enlisted()
 }
 
-// Duplicate makes a fault by which some packets of a link are sent twice, the copy right behind.
+// Duplicate makes a fault that sends some packets of a link twice, the copy right after the original.
 func Duplicate(l *Link, pkts Packets) *Fault {
 	f, _ := l.target("Duplicate", doesDuplicate, "duplicates %v", pkts, pkts)
 	return f.enlisted()
 }
 
-// Corrupt makes a fault by which some packets of a link get a bit error, which their receiver's checksum finds.
+// Corrupt makes a fault that gives some packets of a link a bit error, which the receiver's checksum finds.
 func Corrupt(l *Link, pkts Packets) *Fault {
 	f, _ := l.target("Corrupt", doesCorrupt, "corrupts %v", pkts, pkts)
 	return f.enlisted()
 }
 
-// Reset makes a fault by which a link takes some segments for the reason to reset their connection, as a firewall
-// does: the segment is dropped, and each end gets a RST that seems to be from the other, which calls on the connection return
-// as ECONNRESET. What is sent on the connection later is answered by RST, as long as the fault lasts. A SYN is
-// answered as if no process listened: with Kind SYN, attempts to connect fail with ECONNREFUSED. Packets
-// other than of TCP are never meant.
+// Reset makes a fault that resets the connection of some segments of a link, as a firewall does. It drops the
+// segment, and each end gets a RST that seems to be from the other, so that calls on the connection return
+// ECONNRESET. Later segments of the connection are answered with RST as long as the fault lasts. A SYN is
+// answered as if no process listened: with Kind SYN, attempts to connect fail with ECONNREFUSED. Reset
+// applies to TCP packets only.
 func Reset(l *Link, pkts Packets) *Fault {
 	f, _ := l.target("Reset", doesReset, "resets connections at %v", pkts, pkts)
 	return f.enlisted()
 }
 
-// StallAfter makes a fault by which no more than the first so many bytes of a stream pass a link, of a connection's
-// one direction, with all answers on it and their headers: what lies
-// beyond is lost, FIN included, however often it is sent. Acknowledgements and the other direction pass. Of a stream
-// that is further already when the fault begins nothing more passes.
+// StallAfter makes a fault that lets only the first bytes of each stream pass a link. A stream is one
+// direction of a connection: all answers on it, headers included. Whatever is beyond is lost, FIN included,
+// however often it is sent. Acknowledgements and the other direction pass. If a stream is already further
+// when the fault begins, nothing more passes.
 //
-// pkts says which streams: From is needed, and of the rest only IP, Addr, Port, Conn and Connections may be set.
+// pkts selects the streams: From is required, and of the rest only IP, Addr, Port, Conn and Connections may
+// be set. StallAfter panics if they are not, or if bytes is negative.
 func StallAfter(l *Link, bytes int64, pkts Packets) *Fault {
 	return l.stream("StallAfter", doesStall, "stalls", bytes, pkts)
 }
 
-// ResetAfter is [StallAfter] with a reset, as by [Reset], right behind the last byte that passes; with 0 bytes
-// when the first one comes. What a link or a queue holds at that moment may get lost.
+// ResetAfter is [StallAfter] with a reset, as by [Reset], right after the last byte that passes; with 0
+// bytes, at the first byte. Packets that a link or queue holds at that moment may be lost.
 func ResetAfter(l *Link, bytes int64, pkts Packets) *Fault {
 	return l.stream("ResetAfter", doesCut, "resets", bytes, pkts)
 }
 
-// CloseAfter is [StallAfter] by which the stream ends in good order right behind the last byte that passes, with 0
-// bytes when the first one comes: the receiver reads them, and then EOF. As with a proxy that closes both of its connections
-// while data waits to be read, the sender gets RST when that is acknowledged, and so does who sends data later.
+// CloseAfter is [StallAfter] with an orderly end of the stream right after the last byte that passes; with 0
+// bytes, at the first byte. The receiver reads the bytes, then EOF. The sender gets RST when the receiver has
+// acknowledged the end, and so does either end that sends data later: a proxy that closes both of its
+// connections while data waits to be read behaves like this.
 func CloseAfter(l *Link, bytes int64, pkts Packets) *Fault {
 	return l.stream("CloseAfter", doesClose, "closes", bytes, pkts)
 }

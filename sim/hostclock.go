@@ -137,8 +137,8 @@ func (c *Clock) Step(by time.Duration) {
 }
 
 // StepClock is [Clock.Step] as a fault: it sets the wall clock forward by a time, or back if it is negative.
-// When the fault is over, the clock steps the other way by as much. [Clock.Set] ends it. StepClock panics if
-// by is 0.
+// When the fault is over, the clock steps by as much in the other direction. [Clock.Set] ends the fault.
+// StepClock panics if by is 0.
 func StepClock(h *Host, by time.Duration) *Fault {
 	h.must("StepClock")
 	return h.Clock().stepping("StepClock", by).enlisted()

@@ -30,7 +30,8 @@ const (
 // nameTroubles are those about one question, by their kinds; without a fault where there is none.
 type nameTroubles [nameTroubleKinds]nameTrouble
 
-// FailNames is [NameServer.Fail] as a fault: questions about a name, or with the empty name about all, are answered by a code.
+// FailNames is [NameServer.Fail] as a fault: the server answers questions about a name with a code. With the
+// empty name it is for all questions. FailNames panics if code is not one of the declared constants.
 func FailNames(s *NameServer, name string, code NameCode) *Fault {
 	return s.failing("FailNames", name, code).enlisted()
 }
@@ -43,7 +44,7 @@ func (s *NameServer) failing(function, name string, code NameCode) *Fault {
 	return s.troubling(function, code.String(), nameTrouble{name: name, kind: nameFailure, code: code}, expression{"FailNames", []any{s, name, code}})
 }
 
-// SilenceNames is [NameServer.Silence] as a fault: questions stay without an answer.
+// SilenceNames is [NameServer.Silence] as a fault: questions about a name get no answer.
 func SilenceNames(s *NameServer, name string) *Fault {
 	return s.silent("SilenceNames", name).enlisted()
 }
@@ -53,7 +54,8 @@ func (s *NameServer) silent(function, name string) *Fault {
 	return s.troubling(function, "silence", nameTrouble{name: name, kind: nameSilence}, expression{"SilenceNames", []any{s, name}})
 }
 
-// DelayNames is [NameServer.Delay] as a fault: answers come late. It panics unless by is positive.
+// DelayNames is [NameServer.Delay] as a fault: answers about a name are late. It panics unless by is
+// positive.
 func DelayNames(s *NameServer, name string, by time.Duration) *Fault {
 	return s.late("DelayNames", name, by).enlisted()
 }
@@ -66,7 +68,8 @@ func (s *NameServer) late(function, name string, by time.Duration) *Fault {
 	return s.troubling(function, fmt.Sprintf("answers %v late", by), nameTrouble{name: name, kind: nameDelay, by: by}, expression{"DelayNames", []any{s, name, by}})
 }
 
-// TruncateNames is [NameServer.Truncate] as a fault: answers over UDP have no records, so that clients ask again over TCP.
+// TruncateNames is [NameServer.Truncate] as a fault: answers over UDP have no records, so clients ask again
+// over TCP.
 func TruncateNames(s *NameServer, name string) *Fault {
 	return s.truncating("TruncateNames", name).enlisted()
 }
@@ -76,9 +79,10 @@ func (s *NameServer) truncating(function, name string) *Fault {
 	return s.troubling(function, "truncated answers", nameTrouble{name: name, kind: nameTruncation}, expression{"TruncateNames", []any{s, name}})
 }
 
-// MisleadNames makes a fault by which a name has other records for a while, in the form of [NameServerConfig]'s: old
-// ones, wrong ones, or with none the name does not exist. Clients that keep answers ([ResolverConfig]'s Cache) keep those for their TTL. It
-// panics if the name is empty or a record is not valid.
+// MisleadNames makes a fault that gives a name other records for a while, in the form of [NameServerConfig]'s
+// Records: old ones, wrong ones, or none, so that the name does not exist. Clients that cache answers
+// ([ResolverConfig]'s Cache) keep them for their TTL. MisleadNames panics if the name is empty or a record is
+// not valid.
 func MisleadNames(s *NameServer, name string, records ...string) *Fault {
 	const function = "MisleadNames"
 	s.must(function)

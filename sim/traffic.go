@@ -14,47 +14,52 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// Traffic is what a [CrossTraffic] sends: datagrams of UDP at a Rate, or as much as some Connections of TCP can.
+// Traffic is what a [CrossTraffic] sends: UDP datagrams at a Rate, or as much as some TCP Connections can.
 //
 //	sim.Traffic{Rate: 5 * netem.Mbit}                                             a datagram of 1500 bytes every 2.4 ms
 //	sim.Traffic{Rate: netem.Mbit, Size: 200, Poisson: true}                       calls, at drawn instants
 //	sim.Traffic{Rate: 20 * netem.Mbit, On: time.Second, Off: 9 * time.Second}     bursts, 2 Mbit/s on average
 //	sim.Traffic{Connections: 2}                                                   two downloads
 type Traffic struct {
-	// Rate is that of the datagrams, with their IP and UDP headers, as long as they are sent. At most a
-	// million are sent in a second. Zero if there are Connections.
+	// Rate is the bit rate of the datagrams while they are sent, IP and UDP headers included. The limit is a
+	// million datagrams a second. Excludes Connections.
 	Rate netem.BitRate
 
-	// Size is that of a datagram in bytes, IP and UDP headers included: 28 to 65535; 0 means 1500. One that is larger than
-	// the path's MTU travels in fragments.
+	// Size is the size of a datagram in bytes, IP and UDP headers included: 28 to 65535; 0 means 1500. A
+	// datagram larger than the path's MTU travels in fragments.
 	Size int
 
-	// Poisson has the times between two datagrams drawn from the exponential distribution whose mean is their
-	// Size over Rate, so that they come as those of many who do not know of each other. Otherwise those times are alike.
+	// Poisson draws the times between datagrams from the exponential distribution with mean Size over Rate,
+	// so that they arrive like those of many independent senders. By default the times are equal.
 	Poisson bool
 
-	// On and Off are for how long datagrams are sent, and then not, again and again. Both or neither.
+	// On and Off make datagrams start and stop: they are sent for On, then not for Off, again and again. Set
+	// both or neither.
 	On, Off time.Duration
 
-	// Connections is how many connections of TCP send without end, 1 to 1000, as a large download does. They are
-	// those of the simulator, with the TCP of their host, and share the path with those of the program as its TCP has it. One that
-	// fails is opened again after a second.
+	// Connections is how many TCP connections send without end, 1 to 1000, like large downloads. The
+	// simulator opens them with the TCP settings of their host, and their congestion control decides how they
+	// share the path with the program's connections. A connection that fails is opened again after a second.
+	// Excludes all other fields.
 	Connections int
 }
 
 // The discard service (RFC 863), from whose port on those of CrossTraffic are.
 const discardPort = 9
 
-// CrossTraffic is a fault that has a host send to another what is no business of the program's, and that takes its share of the
-// links, queues and middleboxes on their path, over routers also of bottlenecks that others use. The first datagram is sent
-// at once, with Poisson after a drawn time. Fired counts the packets that from sends, those of TCP once the connection stands.
+// CrossTraffic is a fault that makes one host send traffic to another that is not the program's. The traffic
+// takes its share of the links, queues and middleboxes on the path, and over routers also of bottlenecks that
+// others use. The first datagram is sent at once, or with Poisson after a random time. Fired counts the
+// packets that from sends; those of TCP count once the connection stands.
 //
-// Sender and receiver are processes of their hosts, as those of [Host.Run] are: a crash ends them, a restart starts them again. On both
-// hosts they have the first port of 9 and more that is free when the fault begins, by IPv4. When it is over, connections are
-// reset at once, and what is still under way is answered by RSTs and ICMP. The same seed draws the same times whatever else is sent, and if it begins again others.
+// Sender and receiver are processes of their hosts, as those of [Host.Run] are: a crash ends them, a restart
+// starts them again. Both use IPv4 and the first port from 9 on that is free on both hosts when the fault
+// begins. When the fault is over, connections are reset at once, and packets still in flight are answered
+// with RST and ICMP. The same seed draws the same times whatever else is sent; if the fault begins again,
+// they are different.
 //
-// It panics if both hosts are the same, or a field of t is not valid. Give it an end: a test that waits in vain for something
-// else is not noticed before that.
+// CrossTraffic panics if both hosts are the same, or a field of t is not valid. Give it an end: as long as it
+// lasts, squall does not notice that a test waits in vain for something else.
 func CrossTraffic(from, to *Host, t Traffic) *Fault {
 	from.must("CrossTraffic")
 	to.must("CrossTraffic")
