@@ -24,13 +24,16 @@ type rule struct {
 	by    moment
 }
 
-// Always demands of the rest of the test that check returns nil: after everything that comes to the program from the network
-// (data, a connection, an error, an answer of a name server), once every goroutine is blocked, and at the end of the test. The first error fails the
-// test and ends the network at that instant, so that the report is as of then. What the program does by its own timers
-// alone is looked at with the next that comes to it.
+// Always demands that check returns nil for the rest of the test. It calls check after everything that the
+// program gets from the network (data, a connection, an error, an answer of a name server), once every
+// goroutine is blocked, and at the end of the test. The first error fails the test and ends the network at
+// that instant, so that the report shows the state of that moment. Always does not see what the program does
+// by its own timers alone until the program next gets something from the network.
 //
-// Checks run one after the other, on goroutines of their own. One should only look: what it reads needs a lock or the like, as between any goroutines of the program, but none that the
-// program holds while it waits for the network. It panics if name is empty or check is nil, or on the wall clock, where nothing says when the program is quiet.
+// Checks run one after the other, on goroutines of their own. A check should only look. What it reads needs a
+// lock or the like, as between any goroutines of the program, but not a lock that the program holds while it
+// waits for the network. Always panics if name is empty or check is nil, or on the wall clock, where nothing
+// says when the program is quiet.
 func (n *Network) Always(name string, check func() error) {
 	switch {
 	case name == "":

@@ -11,31 +11,33 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A BalancerConfig is what a load balancer does. Its Tracking may be that of a product, such as [AWSNetworkLB].
+// A BalancerConfig says what a load balancer does. Its Tracking may be that of a product, such as
+// [AWSNetworkLB].
 type BalancerConfig struct {
 	Tracking
 
-	// Port is that on which it takes connections of TCP, and on which its backends do. From 1 to 65535.
+	// Port is the TCP port on which the balancer and its backends accept connections, from 1 to 65535.
 	Port int
 
-	// Hash has a client's address and port choose the backend, so that those that remain keep their clients when one
-	// goes (rendezvous hashing). By default each connection goes to the next one in turn.
+	// Hash makes a client's address and port choose the backend (rendezvous hashing), so that the remaining
+	// backends keep their clients when one goes. By default each connection goes to the next backend in turn.
 	Hash bool
 
-	// Check is how it finds out which backends live. With the zero value it does not: a dead one keeps its share.
+	// Check is how the balancer finds out which backends live. The zero value does not check: a dead backend
+	// keeps its share.
 	Check HealthCheck
 }
 
-// A HealthCheck connects to each backend every so often, and resets the connection when it is accepted.
+// A HealthCheck connects to each backend at regular times, and resets the connection when it is accepted.
 type HealthCheck struct {
-	Every   time.Duration // from one check to the next; zero: there are none
-	Timeout time.Duration // without an answer the check has failed; default Every, and at most that
-	Down    int           // checks in a row that fail before a backend gets no connections; default 2
-	Up      int           // that succeed before it gets some again; default 2
+	Every   time.Duration // from one check to the next; zero: no checks
+	Timeout time.Duration // the check fails without an answer for so long; default Every, which is also the most
+	Down    int           // checks in a row that must fail before a backend gets no more connections; default 2
+	Up      int           // checks in a row that must succeed before it gets some again; default 2
 }
 
-// A Balancer is a load balancer at layer 4: a router that has the connections to its own address go to
-// backends. It is made by [Router.Balancer].
+// A Balancer is a load balancer at layer 4: a router that sends connections for its own address to backends.
+// [Router.Balancer] makes one.
 type Balancer struct {
 	tracker
 	conf     BalancerConfig
@@ -68,11 +70,11 @@ type probe struct {
 // probePorts are those from which checks come: below those of connections.
 const probePorts = 512
 
-// Balancer makes r a load balancer of the given hosts: TCP connections to its address ([Router.Addr], which its name
-// stands for too) and port go to one of them. The backend sees r's address and
-// the client's port, or another if that is taken. When a backend is found dead, its connections are
-// forgotten, and what comes for them is a stray. If no backend is left, new connections are answered by RST. It panics if cfg is
-// not valid, without backends, or if r has another box.
+// Balancer makes r a load balancer for the given hosts. TCP connections to its address ([Router.Addr], which
+// its name resolves to) and port go to one of them. The backend sees r's address and the client's port, or
+// another port if that one is taken. When the balancer finds a backend dead, it forgets the backend's
+// connections, and later segments of theirs are strays. If no backend is left, it answers new connections
+// with RST. Balancer panics if cfg is not valid, if there are no backends, or if r is already a middlebox.
 func (r *Router) Balancer(cfg BalancerConfig, backends ...*Host) *Balancer {
 	r.must("Balancer")
 	cfg.Tracking.mustBeValid("Balancer", r)
@@ -113,8 +115,9 @@ func (r *Router) Balancer(cfg BalancerConfig, backends ...*Host) *Balancer {
 	return b
 }
 
-// Drain gives h no new connections, and forgets those that it has when the given time is over: the "connection draining" or
-// "deregistration delay" of cloud providers. It panics if h is no backend or the time is negative.
+// Drain gives h no new connections, and forgets those that it has after the given time: the "connection
+// draining" or "deregistration delay" of cloud providers. It panics if h is not a backend or the time is
+// negative.
 func (b *Balancer) Drain(h *Host, d time.Duration) {
 	f := b.draining("Drain", h, d)
 	b.r.n.do(f.beginNow)

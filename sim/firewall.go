@@ -1,13 +1,14 @@
 package sim
 
-// A Firewall is a router that lets pass only the connections that it knows. It is made by [Router.Firewall].
+// A Firewall is a router that passes only connections that it knows. [Router.Firewall] makes one.
 type Firewall struct {
 	tracker
 	openers map[*node]bool // nil: all
 }
 
-// Firewall makes r follow the connections that pass it, and drop what belongs to none: a stateful firewall. Only the
-// given nodes may open connections, or all if none is given. It panics if cfg is not valid, or if r has another box.
+// Firewall makes r a stateful firewall: it follows the connections that pass it and drops packets that belong
+// to none. Only the given nodes may open connections, or all nodes if none is given. Firewall panics if cfg
+// is not valid, or if r is already a middlebox.
 func (r *Router) Firewall(cfg Tracking, openers ...Node) *Firewall {
 	r.must("Firewall")
 	cfg.mustBeValid("Firewall", r)

@@ -12,13 +12,13 @@ import (
 	"syscall"
 )
 
-// Loopback makes the hosts of a network that [New] makes use the operating system's TCP, over
-// its loopback interface, instead of the simulated one: to check that results from the
-// simulation hold on a real network. Programs need no change. A host listens on ":80" and
-// others find it at "server:80", though its socket has a free port of 127.0.0.1, which is the
-// address that sockets report. [Host.Crash] and [Host.Restart] work; links, routers,
-// partitions, the other faults, UDP and the resolver do not exist, and asking for one of them
-// panics. There is no trace, and time is real.
+// Loopback makes the hosts of a network that [New] makes use the operating system's TCP, over its loopback
+// interface, instead of the simulated one: to check that results from the simulation hold on a real network.
+// Programs need no change. A host listens on ":80" and others find it at "server:80", though its socket has a
+// free port of 127.0.0.1, which is the address that sockets report.
+//
+// [Host.Crash] and [Host.Restart] work. Links, routers, partitions, the other faults, UDP and the resolver do
+// not exist, and asking for one of them panics. There is no trace, and time is real.
 func Loopback() Option {
 	return func(o *options) { o.loopback = true }
 }

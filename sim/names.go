@@ -12,19 +12,19 @@ import (
 // The stub resolver that every host runs, at the address of systemd-resolved's.
 var stubResolver = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 53}), 53)
 
-// Resolver returns Go's own resolver on h. It asks, in real DNS packets over the
-// host's loopback, a stub that knows the names and addresses of the network's
-// hosts, both ways (A, AAAA, PTR), and of localhost, and has no data of other types; a name that no host has does
-// not exist (NXDOMAIN). After [Host.SetResolver] it asks name servers over the network instead.
+// Resolver returns Go's own resolver on h. It sends real DNS packets over the host's loopback to a stub. The
+// stub knows the names and addresses of the network's hosts, both ways (A, AAAA, PTR), and localhost, and has
+// no data of other types. A name that no host has does not exist (NXDOMAIN). After [Host.SetResolver] the
+// resolver asks name servers over the network instead.
 //
-// Go's resolver sorts what it finds by the routes of the operating system's own network: whether IPv6 comes first depends on
-// the machine. [Host.DialContext] sorts by those of the host.
+// Go's resolver sorts addresses by the routes of the operating system's own network: whether IPv6 comes first
+// depends on the machine. [Host.DialContext] sorts them by the routes of the host.
 //
-// Go's resolver reads the operating system's files, whichever name server it asks. A name that
-// it forms from a short name and a search domain of /etc/resolv.conf is not looked up, unless
-// it is a host of the network or a name server has records of it. It reads /etc/hosts first: a test fails if that has a name or an
-// address of the network. The name server in an error is the operating system's;
-// [net.DNSError]'s Err, Name and IsNotFound are the simulation's.
+// Go's resolver reads the operating system's files, whichever name server it asks. A name that it forms from
+// a short name and a search domain of /etc/resolv.conf is not looked up, unless it is a host of the network
+// or a name server has records of it. It reads /etc/hosts first: a test fails if that file has a name or an
+// address of the network. The name server in an error is the operating system's; [net.DNSError]'s Err, Name
+// and IsNotFound are the simulation's.
 func (h *Host) Resolver() *net.Resolver {
 	h.must("Resolver")
 	h.n.tellAllTaken()

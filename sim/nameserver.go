@@ -12,31 +12,31 @@ import (
 	"github.com/squall-sim/squall/sim/internal/dns"
 )
 
-// A NameServerConfig is what a name server knows. The zero value knows the names and addresses of the
-// network's hosts, both ways, and so does every other one, as far as Records do not say otherwise.
+// A NameServerConfig says what a name server knows. Every name server knows the names and addresses of the
+// network's hosts, both ways, except where Records say otherwise. The zero value knows nothing else.
 type NameServerConfig struct {
-	// Records are the records of each name, as a master file has them (RFC 1035 section 5.1), without
-	// the name: "A 10.0.0.2", "AAAA 2001:db8::2", "CNAME web.example", "MX 10 mail.example",
-	// "NS ns.example", "PTR web.example", "SRV 10 5 80 web.example", `TXT "v=spf1 -all"`; a number
-	// before the type is a TTL in seconds. Names are always complete, with or without the final dot. A
-	// name "*.example" stands for each name below it that does not exist, unless a domain between the two does (RFC 4592). A name with an empty list
-	// does not exist, even if a host is called that.
+	// Records are the records of each name in the form of a master file (RFC 1035 section 5.1), without the
+	// name: "A 10.0.0.2", "AAAA 2001:db8::2", "CNAME web.example", "MX 10 mail.example", "NS ns.example",
+	// "PTR web.example", "SRV 10 5 80 web.example", `TXT "v=spf1 -all"`. A number before the type is a TTL in
+	// seconds. Names are always complete, with or without the final dot. A name "*.example" stands for each
+	// name below example that does not exist, unless a domain between the two does (RFC 4592). A name with an
+	// empty list does not exist, even if a host has that name.
 	Records map[string][]string
 
-	// TTL is how long clients may keep what has no TTL of its own, and that something does not exist
-	// (RFC 2308); whole seconds, at most 2^31-1. Default 1 minute.
+	// TTL is how long clients may keep records without a TTL of their own, and the answer that something does
+	// not exist (RFC 2308). It is in whole seconds, at most 2^31-1. Default 1 minute.
 	TTL time.Duration
 
-	// RoundRobin has each answer about a name begin with the record after the one with which the
-	// answer before began. By default they come as Records has them.
+	// RoundRobin rotates the records of a name: each answer begins with the record after the one with which
+	// the previous answer began. By default they come in the order of Records.
 	RoundRobin bool
 
-	// MaxUDP is the size of the largest answer over UDP, in bytes, from 512 to 65507. A longer answer is
-	// truncated, and clients ask again over TCP. Default 1232, that of common servers since the DNS flag day of
-	// 2020. A client takes 512 bytes unless it says otherwise by EDNS; Go's resolver says 1232.
+	// MaxUDP is the size of the largest answer over UDP, in bytes, from 512 to 65507. The server truncates a
+	// longer answer, and clients ask again over TCP. Default 1232, as in common servers since the DNS flag
+	// day of 2020. A client accepts 512 bytes unless it says otherwise by EDNS; Go's resolver says 1232.
 	MaxUDP int
 
-	// NoTCP has the server listen on UDP alone, so that TCP is refused.
+	// NoTCP makes the server listen on UDP alone, so that it refuses TCP.
 	NoTCP bool
 }
 
@@ -60,8 +60,8 @@ func (c NameServerConfig) complete() (NameServerConfig, error) {
 }
 
 // A NameServer answers questions about names on its host: see [Host.ServeNames]. Its methods may be called
-// while it runs, at a later instant with [Network.After]. Where they take a name, the empty one stands for
-// all names; what is set for one name comes before that.
+// while it runs, or at a later instant with [Network.After]. Where they take a name, the empty name stands
+// for all names; a setting for one name takes precedence.
 type NameServer struct {
 	host *Host
 	made moment
@@ -112,8 +112,8 @@ func checkedName(method, name string, all bool) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// Set replaces the records of a name, in the form of [NameServerConfig]'s; with none the name does not
-// exist any more. Clients see it when they ask next. It panics if a record is not valid.
+// Set replaces the records of a name, in the form of [NameServerConfig]'s Records. Without records the name
+// no longer exists. Clients see the change when they next ask. Set panics if a record is not valid.
 func (s *NameServer) Set(name string, records ...string) {
 	key := checkedName("NameServer.Set", name, false)
 	parsed := s.parse(name, records)
@@ -148,29 +148,30 @@ func (s *NameServer) parse(name string, records []string) []dns.Record {
 	return parsed
 }
 
-// Fail has questions about a name answered by a code, until [NameServer.Heal].
+// Fail makes the server answer questions about a name with a code, until [NameServer.Heal]. It panics if code
+// is not one of the declared constants.
 func (s *NameServer) Fail(name string, code NameCode) {
 	s.begin(s.failing("NameServer.Fail", name, code))
 }
 
-// Silence has questions about a name stay without an answer, until [NameServer.Heal]. Go's resolver waits
-// for 5 s, and asks twice.
+// Silence makes the server ignore questions about a name, until [NameServer.Heal]. Go's resolver waits for 5
+// s, and asks twice.
 func (s *NameServer) Silence(name string) { s.begin(s.silent("NameServer.Silence", name)) }
 
-// Delay has answers about a name take some time more, until [NameServer.Heal]. Over UDP other questions are
-// answered meanwhile.
+// Delay makes answers about a name take longer by a time, until [NameServer.Heal]. Over UDP the server
+// answers other questions meanwhile. Delay panics unless by is positive.
 func (s *NameServer) Delay(name string, by time.Duration) {
 	s.begin(s.late("NameServer.Delay", name, by))
 }
 
-// Truncate has answers about a name over UDP come without records and marked as truncated, so that clients
-// ask again over TCP, until [NameServer.Heal].
+// Truncate makes the server answer questions about a name over UDP without records and marked as truncated,
+// so that clients ask again over TCP, until [NameServer.Heal].
 func (s *NameServer) Truncate(name string) { s.begin(s.truncating("NameServer.Truncate", name)) }
 
 func (s *NameServer) begin(f *Fault) { s.host.n.do(f.beginNow) }
 
-// Heal ends all faults of a name, those of Fail, Silence, Delay and Truncate and those that were injected, or with the empty name
-// those of all names. Answers that are on their way are not changed.
+// Heal ends all faults of a name: those of Fail, Silence, Delay and Truncate, and injected ones. With the
+// empty name it ends those of all names. Answers in flight do not change.
 func (s *NameServer) Heal(name string) {
 	key := checkedName("NameServer.Heal", name, true)
 	if name != "" {

@@ -17,17 +17,24 @@ import (
 	"github.com/squall-sim/squall/sim/internal/dns"
 )
 
-// ServeNames runs a name server on port 53 of h, by UDP and TCP, as a process of the host: a crash ends it,
-// and after [Host.Restart] it answers again, with the records and faults that it had. Hosts ask it that are
-// told to by [Host.SetResolver]; any other DNS client can as well. To a malformed question it answers FORMERR;
-// it does neither zone transfers nor updates (NOTIMP) nor other classes than IN (REFUSED).
+// ServeNames runs a name server on port 53 of h, over UDP and TCP, as a process of the host: a crash ends it,
+// and after [Host.Restart] it answers again, with the records and faults that it had. Hosts with
+// [Host.SetResolver] ask it, and any other DNS client can. It answers FORMERR to a malformed question, NOTIMP
+// to zone transfers and updates, and REFUSED to classes other than IN.
 //
-// A Go program sees its troubles as a [*net.DNSError]: NXDOMAIN, and a name without an address, are IsNotFound at
-// once; a SERVFAIL from all servers is IsTemporary; of other codes none is set; silence is IsTimeout and IsTemporary after 10 s; a server
-// without a process is IsTemporary, for ECONNREFUSED, of which a host hears six times at once and then once a second (see [ICMPCode]). Its timeout is 5 s, so that an answer 6 s late is none. The zero
-// TTL of an answer or a long one is the same to it, since it keeps nothing (but see [ResolverConfig]'s Cache).
+// A Go program sees failures as a [*net.DNSError]:
 //
-// It panics if cfg is not valid or the port is taken.
+//   - NXDOMAIN, and a name without an address, are IsNotFound at once.
+//   - SERVFAIL from all servers is IsTemporary. Other codes set neither.
+//   - Silence is IsTimeout and IsTemporary after 10 s. Go's timeout is 5 s for each try, so an answer 6 s
+//     late is no answer.
+//   - A server without a process is IsTemporary, by ECONNREFUSED. A host hears that six times at once, and
+//     then once a second (see [ICMPCode]).
+//
+// Go's resolver caches nothing, so it does not matter to it whether a TTL is zero or long (but see
+// [ResolverConfig]'s Cache).
+//
+// ServeNames panics if cfg is not valid or the port is taken.
 func (h *Host) ServeNames(cfg NameServerConfig) *NameServer {
 	h.must("ServeNames")
 	h.n.mustSimulate("ServeNames")
@@ -220,30 +227,34 @@ func (s *NameServer) answerStream(ctx context.Context, c net.Conn) {
 	}
 }
 
-// A ResolverConfig says how the programs of a host look names up.
+// A ResolverConfig says how the programs of a host look up names.
 type ResolverConfig struct {
-	// Servers are the hosts whose name servers are asked: the first, and if that does not answer, or by
-	// an error other than NXDOMAIN, the second, or if there is none the first again. One or two. Each has 5 s
-	// (Go's defaults for timeout and attempts in resolv.conf(5), of which the operating system's are not used).
+	// Servers are the hosts whose name servers are asked, one or two. A program asks the first. If that does
+	// not answer, or answers with an error other than NXDOMAIN, it asks the second, or the first again if
+	// there is no second. Each has 5 s. (These are Go's defaults for timeout and attempts in resolv.conf(5);
+	// the operating system's are not used.)
 	Servers []*Host
 
-	// Search are the domains in which a name with fewer than Ndots dots is looked up before it is taken for a
-	// complete one, and another name after. They count for what a host dials; a name that ends with a dot is
-	// complete. [Host.Resolver] does not search.
+	// Search lists the domains for short names. A name with fewer than Ndots dots is looked up in these
+	// domains before it is taken for a complete name; a name with more, after. A name that ends with a dot is
+	// complete. Search applies to what a host dials; [Host.Resolver] does not search.
 	Search []string
 
-	// Ndots is how many dots a name has that is tried as a complete one first. Default 1; Kubernetes sets 5.
+	// Ndots is how many dots a name must have to be tried as a complete name first. Default 1; Kubernetes
+	// sets 5.
 	Ndots int
 
-	// Cache has the host keep answers for as long as their TTL allows (that nothing was found too: RFC 2308), as
-	// systemd-resolved and nscd do, at most 4096 of them, until it crashes. Go's resolver itself keeps nothing.
+	// Cache makes the host keep answers for as long as their TTL allows, including that nothing was found
+	// (RFC 2308), as systemd-resolved and nscd do. It keeps at most 4096 of them, until it crashes. Go's
+	// resolver itself keeps nothing.
 	Cache bool
 }
 
-// SetResolver has the programs of h ask name servers, by [Host.Resolver] and, about each name other than
-// localhost, whenever they dial. By default they ask a stub on the host itself (see [Host.Resolver]), and
-// dials take no time to find a host. A name with several addresses is dialled as package net does: one
-// address after the other, each with its part of the time that is left, and IPv4 beside IPv6 ([Dialer].FallbackDelay). It panics if cfg is not valid.
+// SetResolver makes the programs of h ask name servers: in [Host.Resolver], and in every dial for a name
+// other than localhost. By default they ask a stub on the host itself (see [Host.Resolver]), and a dial takes
+// no time to look up a name. A name with several addresses is dialled as package net does it: one address
+// after the other, each with its share of the time that is left, and IPv4 next to IPv6
+// ([Dialer.FallbackDelay]). SetResolver panics if cfg is not valid.
 func (h *Host) SetResolver(cfg ResolverConfig) {
 	h.must("SetResolver")
 	h.n.mustSimulate("SetResolver")

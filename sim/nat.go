@@ -8,32 +8,35 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A NATConfig is what a NAT does. Its zero value is Linux's masquerading.
+// A NATConfig says what a NAT does. The zero value is Linux's masquerading.
 type NATConfig struct {
 	Tracking
 
-	// Ports is how many ports it has for connections to one remote address and port: those from 1024
-	// on. When all are taken, the packet that would begin one more is dropped. Default 64512, at most that, beside the privileged
-	// ones, which take the place of each other: 1 to 511 that of ports below 512, and 600 to 1023 of the others.
+	// Ports is how many ports the NAT has for connections to one remote address and port, from 1024 up. When
+	// all are taken, it drops the packet that would begin one more connection. Default 64512, which is also
+	// the most. The privileged ports come in addition and replace one another: 1 to 511 for ports below 512,
+	// and 600 to 1023 for the other privileged ones.
 	Ports int
 
-	// Forwards let others open connections to hosts behind the NAT, at its own address: static port forwarding (iptables: -j DNAT).
+	// Forwards lets others open connections to hosts behind the NAT, at its own address: static port
+	// forwarding (iptables: -j DNAT).
 	Forwards []Forward
 
-	// Hairpin lets the hosts behind the NAT use Forwards too; the host that they reach sees the NAT's own address. Without it nobody listens
-	// there, to them.
+	// Hairpin lets the hosts behind the NAT use Forwards too; the host that they reach sees the NAT's own
+	// address. Without it, nobody listens there as far as those hosts can see.
 	Hairpin bool
 }
 
-// A Forward has what comes to a port of a NAT's own address go to a host behind it.
+// A Forward sends what arrives at a port of a NAT's own address to a host behind it.
 type Forward struct {
 	Network string // "tcp" or "udp"
 	Port    int    // of the NAT, 1 to 65535
-	To      Node   // one of those behind it
+	To      Node   // a host behind the NAT
 	ToPort  int    // 1 to 65535; default Port
 }
 
-// A NAT is a router that lets the hosts behind it use its own address (RFC 3022: NAPT). It is made by [Router.NAT].
+// A NAT is a router that lets the hosts behind it use its own address (RFC 3022: NAPT). [Router.NAT] makes
+// one.
 type NAT struct {
 	tracker
 	conf     NATConfig
@@ -62,16 +65,18 @@ type lentPort struct {
 	conns int
 }
 
-// NAT makes r translate the addresses of the given hosts, or routers that are NATs themselves: to all others they have the address of r.
-// Each of their connections, of TCP or UDP, gets a port: that of another connection from the same address and port, or its own number, if that is
-// free, else a random one (as Linux's MASQUERADE: get_unique_tuple in nf_nat_core.c). What comes for a port of no connection is a stray, and
-// what is sent to one of the hosts by its own address does not arrive, since that is private. What the hosts send that does not fit its connection is dropped,
-// as by OpenWrt's rules; Linux's masquerading alone sends it on with the private address, as [StrayPassed] does. It panics if no host is given, if
-// cfg is not valid, or if r has another box.
+// NAT makes r translate the addresses of the given hosts, or of routers that are NATs themselves: all others
+// see them under the address of r. Each of their TCP or UDP connections gets a port. That is the port of
+// another connection from the same address and port, or its own number if that is free, or else a random one
+// (as Linux's MASQUERADE: get_unique_tuple in nf_nat_core.c). IPv6 passes unchanged.
 //
-// IPv6 passes as it is.
+// A packet for a port of no connection is a stray. A packet that others send to a host's own address does not
+// arrive, since that address is private. A segment from the hosts that does not fit its connection is
+// dropped, as by OpenWrt's rules. Linux's masquerading alone sends it on with the private address, as
+// StrayPassed does.
 //
-// r has an address of its own (see [Router.Addr]); what it sends in the name of its hosts begins there in the trace.
+// r has an address of its own (see [Router.Addr]); in the trace, packets that it sends for its hosts start
+// there. NAT panics if no host is given, if cfg is not valid, or if r is already a middlebox.
 func (r *Router) NAT(cfg NATConfig, behind ...Node) *NAT {
 	r.must("NAT")
 	cfg.Tracking.mustBeValid("NAT", r)
@@ -142,17 +147,17 @@ func (r *Router) set(method string, all []Node) map[*node]bool {
 	return set
 }
 
-// Addr returns the address of a router with a box: of its first one 198.18.0.1, and so on (RFC 2544). It is not valid
-// if r only forwards.
+// Addr returns the address of a router that is a middlebox: 198.18.0.1 for the first one, and so on (RFC
+// 2544). It is invalid if r only forwards.
 func (r *Router) Addr() netip.Addr {
 	r.must("Addr")
 	return get(r.n, func() netip.Addr { return r.addr })
 }
 
-// Rebind gives the NAT another address, and forgets its connections, as when a phone changes from one network to another: what the hosts
-// send by connections that are open comes from an address and port that the other side has never seen, which TCP there
-// answers by RST, and what is sent to the old address is lost. A client of a protocol that does not
-// rely on addresses goes on.
+// Rebind gives the NAT another address and makes it forget its connections, as when a phone changes from one
+// network to another. What the hosts send on open connections then comes from an address and port that the
+// other side has never seen. TCP there answers with RST; packets sent to the old address are lost. A client
+// of a protocol that does not rely on addresses goes on.
 func (t *NAT) Rebind() {
 	f := t.rebinding()
 	t.r.n.do(f.beginNow)

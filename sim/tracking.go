@@ -9,83 +9,112 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A Tracking says how a middlebox ([Router.NAT], [Router.Firewall], [Router.Balancer]) remembers the connections
-// that pass it. Its zero value is Linux's connection tracking out of the box (nf_conntrack, Linux 5.0 and
-// later); [AWSNetworkLB] and the variables beside it are what clouds' boxes do.
+// A Tracking says how a middlebox ([Router.NAT], [Router.Firewall], [Router.Balancer]) remembers the
+// connections that pass it. The zero value is Linux's connection tracking out of the box (nf_conntrack, Linux
+// 5.0 and later). [AWSNetworkLB] and the variables next to it describe the middleboxes of clouds.
 //
-// Of TCP it compares flags, numbers and windows with what both sides have sent, by Linux's table of states and its rules (tcp_conntracks and tcp_in_window): see
-// Liberal. One in which a link has turned a bit changes nothing and goes no further (net.netfilter.nf_conntrack_checksum). What comes in fragments is put
-// together first, for IPv4 and IPv6: none goes on before all have come, and after 30 s, or 60 s for IPv6, they are given up. Those that the next link
-// takes go on as they came; otherwise a packet of IPv4 is cut anew, and of IPv6 ends as a whole, and its sender is told. A connection that is forgotten is not told: both ends believe in it. What then comes is a stray. Each packet
-// of either direction, keep-alive probes too, sets its time anew, but for a SYN or SYN-ACK of an open connection and others that do not
-// belong where it is. Go sends one every 15 s from both ends, so that timeouts
-// of minutes never end unless [Dialer].KeepAlive is negative at one and Off is set in [TCPConfig].KeepAlive at the other.
+// Of each TCP segment the middlebox compares flags, numbers and windows with what both sides have sent, by
+// Linux's table of states and its rules (tcp_conntracks and tcp_in_window): see Liberal. A segment with a bit
+// error changes nothing and goes no further (net.netfilter.nf_conntrack_checksum).
+//
+// A middlebox reassembles fragments, for IPv4 and IPv6. It passes none on before all have arrived, and gives
+// up after 30 s, or 60 s for IPv6. Fragments that fit the next link go on as they came. Otherwise an IPv4
+// packet is fragmented anew; an IPv6 packet is dropped whole and its sender told.
+//
+// When a middlebox forgets a connection, it tells nobody: both ends believe that the connection lives, and
+// what they then send is a stray. Each packet of either direction, keep-alive probes included, restarts the
+// connection's timeout. A SYN or SYN-ACK of an open connection does not, nor do other segments that do not
+// belong where they are. Go sends a keep-alive probe every 15 s from both ends. So timeouts of minutes never
+// expire, unless [Dialer.KeepAlive] is negative at one end and Off is set in [TCPConfig.KeepAlive] at the
+// other.
 type Tracking struct {
-	// Established is for how long an open TCP connection may be silent. Default: Linux's, 120 h
-	// (net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s), and 300 s as long as something that one side has sent is not
-	// acknowledged (_unacknowledged), as when the other has lost its power; after a segment that comes for the fourth time with nothing
-	// in between (_max_retrans), as keep-alive probes do then; behind a segment whose window is zero; and for one that was adopted, until
-	// something comes after the first answer.
+	// Established is how long an open TCP connection may be silent. The default is Linux's: 120 h
+	// (net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s), but 300 s
+	//
+	//   - while something that one side has sent is not acknowledged (_unacknowledged), as when the other has
+	//     lost its power;
+	//   - after a segment that comes for the fourth time in a row (_max_retrans), as keep-alive probes then
+	//     do;
+	//   - after a segment whose window is zero;
+	//   - for an adopted connection, until something follows the first answer.
 	Established time.Duration
 
-	// Opening is the same before the handshake is complete. Default: Linux's, 120 s until it is answered, then 60 s
-	// (nf_conntrack_tcp_timeout_syn_sent and _syn_recv).
+	// Opening is the same before the handshake is complete. The default is Linux's: 120 s until it is
+	// answered, then 60 s (nf_conntrack_tcp_timeout_syn_sent and _syn_recv).
 	Opening time.Duration
 
-	// Closing is the same once one side has sent FIN or RST, also if the other goes on sending.
-	// Default: Linux's, 120 s after the first FIN, 60 s after any segment without one behind that, 30 s after another FIN, be it the first
-	// again, 120 s after any segment without one behind that (nf_conntrack_tcp_timeout_fin_wait, _close_wait, _last_ack, _time_wait); 10 s after
-	// RST (_close), also after one whose number leaves an open connection as it is, and not at all if nothing else was ever answered (tcp_packet).
+	// Closing is the same once one side has sent FIN or RST, even if the other goes on sending. The defaults
+	// are Linux's (nf_conntrack_tcp_timeout_fin_wait, _close_wait, _last_ack, _time_wait and _close):
+	//
+	//   - 120 s after the first FIN;
+	//   - 60 s after any segment without FIN that follows it;
+	//   - 30 s after another FIN, even if it is the first one again;
+	//   - 120 s after any segment without FIN that follows that;
+	//   - 10 s after RST, even one whose number leaves an open connection as it is;
+	//   - no time at all after RST if nothing else was ever answered (tcp_packet).
 	Closing time.Duration
 
-	// UDP is for how long a pair of UDP addresses may be silent. Default: Linux's, 30 s, and 120 s for those that
-	// have spoken in both directions for more than 2 s (nf_conntrack_udp_timeout and _udp_timeout_stream).
+	// UDP is how long a pair of UDP addresses may be silent. The default is Linux's: 30 s, and 120 s for a
+	// pair that has sent in both directions for more than 2 s (nf_conntrack_udp_timeout and
+	// _udp_timeout_stream).
 	UDP time.Duration
 
-	// Max bounds the connections, those of UDP too, that are remembered at once: the packet that would begin one more is
-	// dropped, as with Linux's "nf_conntrack: table full, dropping packet" (nf_conntrack_max). Zero: no bound. Linux
-	// may drop a connection that was never answered instead; this does not.
+	// Max bounds the connections, UDP included, that the middlebox remembers at once. It drops the packet
+	// that would begin one more, as with Linux's "nf_conntrack: table full, dropping packet"
+	// (nf_conntrack_max). Linux may drop a connection that was never answered instead; this does not. Zero:
+	// no bound.
 	Max int
 
-	// PerClient bounds the connections of one address that are remembered at once: the SYN that would begin one more is answered by ICMP port
-	// unreachable, so that the attempt fails with ECONNREFUSED (iptables: -m connlimit --connlimit-above -j REJECT). Zero: no bound.
+	// PerClient bounds the connections of one address that the middlebox remembers at once. It answers the
+	// SYN that would begin one more with ICMP port unreachable, so that the attempt fails with ECONNREFUSED
+	// (iptables: -m connlimit --connlimit-above -j REJECT). Zero: no bound.
 	PerClient int
 
-	// Stray is what is done with TCP segments of no known connection, and with those that do not fit the one that their addresses are of, which Linux
-	// calls INVALID. Default [StrayAdopted], which drops these, as the rule "ct state invalid drop" does that most firewalls have. The trace has what was wrong with a packet and at which box, such as "no known connection at fw".
+	// Stray says what the middlebox does with TCP segments of no known connection, and with those that do not
+	// fit the connection of their addresses, which Linux calls INVALID. The default is [StrayAdopted], which
+	// drops the latter, as the rule "ct state invalid drop" of most firewalls does. The trace says what was
+	// wrong with a packet and at which middlebox, such as "no known connection at fw".
 	Stray Stray
 
-	// Liberal has a segment belong to its connection whatever its numbers are (net.netfilter.nf_conntrack_tcp_be_liberal). By default one that
-	// acknowledges what the box has not seen, or begins beyond what the other side's window allows, does not fit, as none does by Linux's table
-	// of states: an acknowledgement by who has opened a connection, to an answer that the box has not seen, say, since answers go another way. Such
-	// a segment is not translated, and the rules for what is "established" are not for it. Those of a connection whose beginning the
-	// box has not seen always fit by their numbers.
+	// Liberal makes a segment belong to its connection whatever its numbers are
+	// (net.netfilter.nf_conntrack_tcp_be_liberal).
+	//
+	// By default a segment does not fit if it acknowledges what the middlebox has not seen, or begins beyond
+	// the other side's window. Nor does one for which Linux's table of states has no place, such as the
+	// opener's acknowledgement of an answer that took another route, past the middlebox. A segment that does
+	// not fit is not translated, and rules for "established" connections do not apply to it. Segments of a
+	// connection whose beginning the middlebox has not seen always fit by their numbers.
 	Liberal bool
 
-	// Tell has a RST sent to both ends when an open connection is forgotten for its silence, as Azure's load balancer does with
-	// "TCP reset" enabled.
+	// Tell sends a RST to both ends when the middlebox forgets an open connection because it was silent, as
+	// Azure's load balancer does with "TCP reset" enabled.
 	Tell bool
 }
 
-// A Stray says what a middlebox does with a TCP segment, other than a SYN, of a connection that it does
-// not know or has forgotten.
+// A Stray says what a middlebox does with a TCP segment, other than a SYN, of a connection that it does not
+// know or has forgotten.
 type Stray uint8
 
 const (
-	// StrayAdopted takes it for one of a connection whose beginning was missed, if it comes from the side that may
-	// open one and has no FIN, and drops it if not. That is Linux's default (nf_conntrack_tcp_loose).
+	// StrayAdopted takes the segment for one of a connection whose beginning was missed, if it comes from the
+	// side that may open connections and has no FIN. Otherwise it drops the segment. This is Linux's default
+	// (nf_conntrack_tcp_loose).
 	StrayAdopted Stray = iota
-	// StrayDropped drops it in silence: the sender retransmits until TCP gives up.
+	// StrayDropped drops the segment in silence: the sender retransmits until TCP gives up.
 	StrayDropped
-	// StrayReset answers it by RST: the sender's next call fails with ECONNRESET. Attempts to connect from the side that may
-	// open none get RST too.
+	// StrayReset answers the segment with RST: the sender's next call fails with ECONNRESET. Attempts to
+	// connect from the side that may not open connections get RST too.
 	StrayReset
-	// StrayPassed is StrayAdopted without a rule that drops what Linux calls INVALID: a segment that does not fit its connection or has a wrong checksum,
-	// and a SYN-ACK, FIN or RST of none. It goes on as it came. What leaves a [NAT] so has the address of a host behind it, for which its receiver has no
-	// connection: the RST with which that answers does not come back, since the address is private. What comes for an address of the box's own, where
-	// nobody listens, is answered by RST, which ends the connection at its sender: so services of Kubernetes lost connections ("kube-proxy
-	// Subtleties: Debugging an Intermittent Connection Reset", kubernetes.io, March 2019), until such a rule was added. OpenWrt has one where it
-	// masquerades ("Prevent NAT leakage").
+	// StrayPassed is StrayAdopted without a rule that drops what Linux calls INVALID: a segment that does not
+	// fit its connection or has a wrong checksum, and a SYN-ACK, FIN or RST of no connection. Such a segment
+	// goes on as it came.
+	//
+	// One that leaves a [NAT] in this way carries the private address of a host behind it, for which its
+	// receiver has no connection. The receiver answers with RST, which does not come back, since the address
+	// is private. A segment for the middlebox's own address, where nobody listens, is answered with RST,
+	// which ends the connection at its sender. Services of Kubernetes lost connections in this way until a
+	// rule was added ("kube-proxy Subtleties: Debugging an Intermittent Connection Reset", kubernetes.io,
+	// March 2019). OpenWrt has such a rule where it masquerades ("Prevent NAT leakage").
 	StrayPassed
 )
 
@@ -141,15 +170,16 @@ func (t *Tracking) impatience() string {
 	return strings.Join(set, ", ")
 }
 
-// TrackingStats counts what a middlebox remembered. A timeout of [Tracking] that is set is a fault: the report of a box
-// that forgot no connection for one says so, unless the connection had ended.
+// TrackingStats counts what a middlebox remembered. A timeout that [Tracking] sets is a fault: the report
+// names a middlebox whose timeout made it forget no connection. Connections that had already ended do not
+// count.
 type TrackingStats struct {
 	Open      int // connections that it remembers now
-	Opened    int // that it came to know,
-	Expired   int // of them forgotten for their silence, those included that had ended
+	Opened    int // connections that it has ever remembered
+	Expired   int // of those, forgotten because they were silent, including ones that had ended
 	Forgotten int // forgotten by Forget, Rebind or the death of a backend
-	Full      int // packets that began one for which there was no room or no port
-	Strays    int // packets of no known connection, that did not fit theirs, or with a bit error, whatever it did with them
+	Full      int // packets that would have begun a connection for which there was no room or no port
+	Strays    int // packets that belonged to no known connection, did not fit theirs, or had a bit error, whatever it did with them
 }
 
 // A tracker remembers connections.
@@ -183,11 +213,11 @@ func (k *tracker) install(b box) {
 	}
 }
 
-// Stats returns the counters as they stand.
+// Stats returns the current counters.
 func (k *tracker) Stats() TrackingStats { return get(k.r.n, func() TrackingStats { return k.stats }) }
 
-// Forget has the middlebox lose all its connections without a word, as one that restarts, fails over to another or is
-// replaced does.
+// Forget makes the middlebox lose all its connections without a word, as one that restarts, fails over to
+// another or is replaced does.
 func (k *tracker) Forget() {
 	f := k.losing()
 	k.r.n.do(f.beginNow)
