@@ -31,7 +31,7 @@ type BalancerConfig struct {
 // A HealthCheck connects to each backend at regular times, and resets the connection when it is accepted.
 type HealthCheck struct {
 	Every   time.Duration // from one check to the next; zero: no checks
-	Timeout time.Duration // the check fails without an answer for so long; default Every, which is also the most
+	Timeout time.Duration // how long a check waits for an answer before it fails; default Every, which is also the most
 	Down    int           // checks in a row that must fail before a backend gets no more connections; default 2
 	Up      int           // checks in a row that must succeed before it gets some again; default 2
 }

@@ -10,14 +10,13 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A TCPConn is a TCP connection, with the errors of [net.TCPConn] and those of its
-// methods that need no descriptor: it has neither SyscallConn nor File. Libraries that look for
-// them, or for a *net.TCPConn, to set an option or to see whether an idle connection still stands,
-// do without (interop/README.md has a table); a UDPConn and a listener are the same in this.
+// A TCPConn is a TCP connection. It has the errors of [net.TCPConn], and those of its methods that need no
+// descriptor: there is neither SyscallConn nor File. Some libraries look for these methods, or for a
+// *net.TCPConn, to set an option or to see whether an idle connection is still alive; they do without
+// (interop/README.md has a table). The same holds for a [UDPConn] and a listener.
 //
-// What the program does with it takes effect on the network when all goroutines of
-// the bubble are blocked, at the same instant: so the order in which the runtime
-// ran them does not matter.
+// What the program does with a connection takes effect on the network when all goroutines of the bubble are
+// blocked, at the same instant. So the order in which the runtime ran them does not matter.
 type TCPConn struct {
 	n       *Network
 	host    *Host
@@ -231,26 +230,26 @@ func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	return *done, nil, &c.out.q
 }
 
-// ReadFrom implements [io.ReaderFrom], which [io.Copy] uses: it copies from r by 32 KB. As in package
-// net, which has the kernel copy between sockets (splice) and from files, the errors of both sides
-// have the operation "readfrom" around them.
+// ReadFrom implements [io.ReaderFrom], which io.Copy uses: it copies from r, 32 KB at a time. Package net
+// makes the kernel copy between sockets (splice) and from files. As there, the errors of both sides are
+// wrapped in one with the operation "readfrom".
 func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
 	k, err := io.Copy(struct{ io.Writer }{c}, r)
 	return k, c.opError("readfrom", err)
 }
 
-// WriteTo implements [io.WriterTo], which [io.Copy] uses, as [TCPConn.ReadFrom] does; the
-// operation is "writeto".
+// WriteTo implements [io.WriterTo], which io.Copy uses, as [TCPConn.ReadFrom] does; the operation is
+// "writeto".
 func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
 	k, err := io.Copy(w, struct{ io.Reader }{c})
 	return k, c.opError("writeto", err)
 }
 
-// MultipathTCP says that the connection does not use MPTCP, which is not simulated.
+// MultipathTCP reports that the connection does not use MPTCP, which is not simulated.
 func (c *TCPConn) MultipathTCP() (bool, error) { return false, nil }
 
-// Close implements [net.Conn]. What was written is still sent in the background,
-// unless received data is unread or the linger time is 0: then the peer is reset.
+// Close implements [net.Conn]. The connection still sends written data in the background, unless received
+// data is unread or the linger time is 0: then it resets the peer.
 func (c *TCPConn) Close() error {
 	begun := false
 	_, err := await(c.n, func() (none struct{}, _ error, _ *waitq) {
@@ -292,7 +291,7 @@ func (c *TCPConn) closing() bool {
 	return false
 }
 
-// CloseRead shuts down the reading side: reads return [io.EOF]. The peer is not notified.
+// CloseRead shuts down the reading side: reads return [io.EOF]. The peer is not told.
 func (c *TCPConn) CloseRead() error {
 	return c.shutdown(func() {
 		c.asked.closeRead = true

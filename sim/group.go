@@ -35,14 +35,14 @@ func (m *membership) leave() {
 	m.socket.groups.joined = slices.DeleteFunc(m.socket.groups.joined, func(o *membership) bool { return o == m })
 }
 
-// ListenMulticastUDP listens for what is sent to a group, as [net.ListenMulticastUDP] does: on a socket for the group's port on
-// any address, which joins the group and whose own host does not get what it sends to groups. Several such sockets may
-// have one port. As on Linux each of them gets, beside the group's datagrams,
-// those of other groups that some socket of the host is in (IP_MULTICAST_ALL), and broadcasts; what is for the host alone,
-// the one that was opened last gets. See [UDPConn] for who is reached.
+// ListenMulticastUDP listens for datagrams to a group, as [net.ListenMulticastUDP] does. The socket has the
+// group's port on any address and joins the group. Its own host does not get what it sends to groups. Several
+// such sockets can share a port. As on Linux, each of them gets the group's datagrams, broadcasts, and
+// datagrams of other groups that some socket of the host is in (IP_MULTICAST_ALL). A datagram for the host
+// alone goes to the socket that was opened last. See [UDPConn] for which hosts a datagram reaches.
 //
-// ifi must be nil, since simulated hosts have no interfaces. The network must be "udp", "udp4" or "udp6". EINVAL
-// refuses what is no group, EADDRINUSE a port that another socket has for itself.
+// ifi must be nil, since simulated hosts have no interfaces. The network must be "udp", "udp4" or "udp6". The
+// error is EINVAL if gaddr is not a group, and EADDRINUSE for a port that another socket has for itself.
 func (h *Host) ListenMulticastUDP(network string, ifi *net.Interface, gaddr *net.UDPAddr) (*UDPConn, error) {
 	h.must("ListenMulticastUDP")
 	h.n.mustSimulate("ListenMulticastUDP")
@@ -116,15 +116,17 @@ func groupOf(ifi *net.Interface, group net.Addr) (netip.Addr, error) {
 	return addr.Unmap(), nil
 }
 
-// JoinGroup has the socket's host take what is sent to a group, with the method's form in golang.org/x/net/ipv4 and ipv6. The
-// socket gets it if it is bound to no address and has the port. ifi must be nil, group a [*net.UDPAddr] or [*net.IPAddr], whose port
-// does not matter. Errors are those of Linux: EINVAL for what is no group, EADDRINUSE for one that the
-// socket is in, ENOBUFS for more than 20 of IPv4 (net.ipv4.igmp_max_memberships), ENOPROTOOPT for IPv6 on a socket of IPv4.
+// JoinGroup makes the socket's host accept datagrams to a group. It has the form of the method in
+// golang.org/x/net/ipv4 and ipv6. The socket gets the datagrams if it is bound to no address and has their
+// port. ifi must be nil, and group a [*net.UDPAddr] or [*net.IPAddr], whose port does not matter. Errors are
+// Linux's: EINVAL for an address that is not a group, EADDRINUSE for a group that the socket is already in,
+// ENOBUFS for more than 20 IPv4 groups (net.ipv4.igmp_max_memberships), ENOPROTOOPT for an IPv6 group on an
+// IPv4 socket.
 func (u *UDPConn) JoinGroup(ifi *net.Interface, group net.Addr) error {
 	return u.changeGroups(ifi, group, u.join)
 }
 
-// LeaveGroup undoes [UDPConn.JoinGroup]; EADDRNOTAVAIL says that the socket is not in the group.
+// LeaveGroup undoes [UDPConn.JoinGroup]. The error is EADDRNOTAVAIL if the socket is not in the group.
 func (u *UDPConn) LeaveGroup(ifi *net.Interface, group net.Addr) error {
 	return u.changeGroups(ifi, group, u.leaveGroup)
 }
@@ -142,8 +144,9 @@ func (u *UDPConn) changeGroups(ifi *net.Interface, group net.Addr, change func(n
 	}))
 }
 
-// SetMulticastLoopback says whether sockets of the socket's own host get what it sends to groups, if they are in them: by
-// default they do, unless it is one of [Host.ListenMulticastUDP]. It is for both families. Broadcasts they always get.
+// SetMulticastLoopback sets whether sockets of the socket's own host that are in a group get what it sends to
+// that group. They do by default, unless [Host.ListenMulticastUDP] made the socket. The setting is for both
+// families. Broadcasts always reach them.
 func (u *UDPConn) SetMulticastLoopback(on bool) error {
 	return u.controlError(get(u.n, func() error {
 		if u.closed {

@@ -10,8 +10,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// SetNoDelay says whether small segments are sent at once, which is the default,
-// or wait for the acknowledgement of what is in flight (Nagle's algorithm).
+// SetNoDelay sets whether small segments are sent at once, which is the default, or wait for the
+// acknowledgement of data in flight (Nagle's algorithm).
 func (c *TCPConn) SetNoDelay(noDelay bool) error {
 	return c.set(func() error {
 		c.later(func(now int64) { c.tcp().SetNoDelay(tcp.Time(now), noDelay) })
@@ -19,9 +19,9 @@ func (c *TCPConn) SetNoDelay(noDelay bool) error {
 	})
 }
 
-// SetLinger says what [TCPConn.Close] does with data not yet acknowledged. If sec
-// is negative, which is the default, it is sent in the background; if 0, it is
-// thrown away and the peer is reset; if positive, Close waits for up to sec seconds.
+// SetLinger sets what [TCPConn.Close] does with data not yet acknowledged. If sec is negative, which is the
+// default, the data is sent in the background. If sec is 0, it is discarded and the peer is reset. If sec is
+// positive, Close waits for up to sec seconds.
 func (c *TCPConn) SetLinger(sec int) error {
 	return c.set(func() error {
 		c.asked.linger = int32(min(sec, math.MaxInt32))
@@ -35,15 +35,14 @@ func (c *TCPConn) SetKeepAlive(keepalive bool) error {
 	return c.setKeepAlive(func(k *tcp.KeepAlive) { k.Off = !keepalive })
 }
 
-// SetKeepAlivePeriod sets the time of silence before the first probe: in whole
-// seconds, rounded up, as Linux has it. Zero stands for the default, and a negative
-// value changes nothing.
+// SetKeepAlivePeriod sets the time of silence before the first probe, in whole seconds, rounded up as in
+// Linux. Zero means the default; a negative value changes nothing.
 func (c *TCPConn) SetKeepAlivePeriod(d time.Duration) error {
 	return c.setKeepAlive(func(k *tcp.KeepAlive) { setSeconds(&k.Idle, d) })
 }
 
-// SetKeepAliveConfig sets all of the keep-alive; for each value the rules of
-// [TCPConn.SetKeepAlivePeriod] hold. Linux's limits are 32767 s and 127 probes.
+// SetKeepAliveConfig sets all keep-alive options. Each value follows the rules of
+// [TCPConn.SetKeepAlivePeriod]. Linux's limits are 32767 s and 127 probes.
 func (c *TCPConn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 	return c.setKeepAlive(func(k *tcp.KeepAlive) {
 		k.Off = !config.Enable
@@ -87,12 +86,12 @@ func (c *TCPConn) setKeepAlive(change func(*tcp.KeepAlive)) error {
 	})
 }
 
-// SetReadBuffer fixes the size of the receive buffer, which ends its tuning.
+// SetReadBuffer fixes the size of the receive buffer in bytes, which ends its tuning.
 func (c *TCPConn) SetReadBuffer(bytes int) error {
 	return c.setBuffer(bytes, (*tcp.Conn).SetReadBuffer)
 }
 
-// SetWriteBuffer fixes the size of the send buffer, which ends its tuning.
+// SetWriteBuffer fixes the size of the send buffer in bytes, which ends its tuning.
 func (c *TCPConn) SetWriteBuffer(bytes int) error {
 	return c.setBuffer(bytes, (*tcp.Conn).SetWriteBuffer)
 }

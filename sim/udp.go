@@ -12,40 +12,54 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A UDPConn is a UDP socket, with the methods and errors of [net.UDPConn]. It implements
-// [net.PacketConn], and [net.Conn] for one that was dialled. There is no descriptor
-// behind it, so it has neither SyscallConn nor File; libraries that look for them to
-// set options, such as quic-go, do without: there are no control messages, and quic-go, which cannot set
-// IP_MTU_DISCOVER so, sends no probes of the path's MTU. Other programs need a hook for [UDPConn.SetMTUDiscover].
+// A UDPConn is a UDP socket, with the methods and errors of [net.UDPConn]. It implements [net.PacketConn],
+// and [net.Conn] if it was dialled. It has no descriptor, so it has neither SyscallConn nor File, and there
+// are no control messages. Libraries that look for SyscallConn to set options do without. quic-go is one: it
+// cannot set IP_MTU_DISCOVER in this way, and sends no probes of the path's MTU. Other programs need a hook
+// for [UDPConn.SetMTUDiscover].
 //
-// A datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6; a longer one is refused with EMSGSIZE. One
-// larger than the MTU of the host's link travels in fragments (RFC 791), each of which is
-// lost, delayed and counted as a packet of its own, and arrives with the last of them, or not
-// at all; the receiving host waits for 30 s (net.ipv4.ipfrag_time), over IPv6 for 60 s (net.ipv6.ip6frag_time). Routers cut fragments of
-// IPv4 further. A datagram that is no fragment they must not cut, as Linux has it for sockets of
-// package net ([MTUDiscoverWant]): one that is too big for a later link is lost, and the
-// host told (see [netem.Config]'s MTU). From then on, for 10 minutes, it cuts larger ones for
-// that destination, and a connected socket has EMSGSIZE for the error of its next call.
+// # Size
 //
-// What is sent to a group (224.0.0.0/4, ff00::/8) or broadcast (255.255.255.255, or 10.255.255.255 for the addresses that hosts are
-// given) goes to each host of the sender's segment as a packet of its own, which that host's link loses, delays and duplicates as it
-// does others; the trace calls it "multicast" or "broadcast". A segment is the hosts that a link joins with the sender, and those to which the default path leads, if they are in the
-// sender's [Zone]. Routers pass nothing on that is for several, there is no ARP for it, and nobody
-// is told by ICMP what becomes of it. Broadcasts come to all sockets of the port that are bound to no address or to that broadcast's,
-// those of the sender's own host included. Of a group only hosts take them that have a socket in it ([UDPConn.JoinGroup], [Host.ListenMulticastUDP]), and then
-// give them to all sockets of the port that are bound to no address, whether they are in it or not (IP_MULTICAST_ALL);
-// 224.0.0.1 and ff02::1 every host is in. What goes to an IPv6 group of the link comes from the address that the host has, since there are no link-local ones.
+// A datagram carries at most 65507 bytes over IPv4 and 65527 over IPv6; a longer one is refused with
+// EMSGSIZE. A datagram larger than the MTU of the host's link travels in fragments (RFC 791). Each fragment
+// is lost, delayed and counted as a packet of its own. The datagram arrives with its last fragment, or not at
+// all: the receiving host waits for 30 s (net.ipv4.ipfrag_time), over IPv6 for 60 s (net.ipv6.ip6frag_time).
+// Routers fragment IPv4 fragments further.
 //
-// The receive buffer is that of Linux, net.core.rmem_default = 212992 bytes. What counts
-// is the memory that the kernel takes for a datagram: 832 bytes for one of up to 197 bytes
-// of payload, 1280 up to 645, 2304 up to 1669; the sum of its packets' for one that came in
-// fragments. So it holds 256 small datagrams, or 92 that fill an MTU of 1500; what finds it
-// full is dropped in silence. As in Linux, reading makes room in portions of a
-// quarter of the buffer. There is no flow control. The send buffer is not modelled: a
-// datagram leaves the host at once, and waits in the queue of a link.
+// Routers must not fragment whole datagrams, as Linux has it for sockets of package net ([MTUDiscoverWant]).
+// A datagram that is too big for a later link is lost, and the host is told (see [netem.Config]'s MTU). For
+// the next 10 minutes the host fragments larger ones for that destination, and the next call on a connected
+// socket returns EMSGSIZE.
 //
-// That a datagram was not wanted (ICMP) a connected socket learns at its next call, as
-// [ICMPCode] says, and others never.
+// # Groups and broadcasts
+//
+// A datagram for a group (224.0.0.0/4, ff00::/8) or a broadcast (255.255.255.255, or 10.255.255.255 for the
+// addresses that hosts get) goes to each host of the sender's segment. Each copy is a packet of its own,
+// which that host's link loses, delays and duplicates like any other; the trace calls it "multicast" or
+// "broadcast". The segment is the hosts that a link joins with the sender, and those that the default path
+// joins with it, if they are in the sender's [Zone]. Routers pass on neither multicast nor broadcast. There
+// is no ARP for them, and no ICMP says what becomes of them.
+//
+// Broadcasts reach all sockets of the port that are bound to no address or to the broadcast's, including
+// those of the sender's own host. A datagram for a group reaches only hosts with a socket in the group
+// ([UDPConn.JoinGroup], [Host.ListenMulticastUDP]). Such a host gives it to all sockets of the port that are
+// bound to no address, in the group or not (IP_MULTICAST_ALL). Every host is in 224.0.0.1 and ff02::1.
+// Datagrams for a link-local IPv6 group come from the host's usual address, since there are no link-local
+// ones.
+//
+// # Buffers
+//
+// The receive buffer is Linux's, net.core.rmem_default = 212992 bytes. What counts is the memory that the
+// kernel takes for a datagram: 832 bytes for up to 197 bytes of payload, 1280 for up to 645, 2304 for up to
+// 1669; for a datagram that came in fragments, the sum of its packets. So the buffer holds 256 small
+// datagrams, or 92 that fill an MTU of 1500. A datagram that finds it full is dropped in silence. As in
+// Linux, reading frees the buffer in steps of a quarter of its size. There is no flow control. The send
+// buffer is not modelled: a datagram leaves the host at once, and waits in the queue of a link.
+//
+// # Errors
+//
+// A connected socket learns at its next call that a datagram was refused (ICMP), as [ICMPCode] describes.
+// Other sockets never learn it.
 type UDPConn struct {
 	n            *Network
 	host         *Host
@@ -75,8 +89,8 @@ const (
 	udpHeader    = 8
 )
 
-// ListenPacket announces on a local address, as [net.ListenPacket] does. The
-// network must be "udp", "udp4" or "udp6"; addresses are those of [Host.Listen].
+// ListenPacket announces on a local address, as [net.ListenPacket] does. The network must be "udp", "udp4" or
+// "udp6". Addresses have the form that [Host.Listen] takes.
 func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	h.must("ListenPacket")
 	h.n.mustSimulate("ListenPacket")

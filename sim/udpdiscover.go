@@ -5,28 +5,30 @@ import (
 	"syscall"
 )
 
-// MTUDiscover is what a UDP socket does about datagrams that are too big for the path to their destination: the socket
-// options IP_MTU_DISCOVER and IPV6_MTU_DISCOVER of Linux, which [UDPConn.SetMTUDiscover] sets.
+// MTUDiscover is what a UDP socket does about datagrams that are too big for the path to their destination:
+// Linux's socket options IP_MTU_DISCOVER and IPV6_MTU_DISCOVER, which [UDPConn.SetMTUDiscover] sets.
 type MTUDiscover uint8
 
 const (
-	// MTUDiscoverWant is the default (IP_PMTUDISC_WANT): what fits the path, as far as is known, routers may not cut, and
-	// the host cuts what does not. Who sends to a narrower path loses the first datagram.
+	// MTUDiscoverWant is the default (IP_PMTUDISC_WANT). The host fragments datagrams larger than the path's
+	// MTU, as far as it knows it. Routers may not fragment the others. So the first datagram to a narrower
+	// path is lost.
 	MTUDiscoverWant MTUDiscover = iota
-	// MTUDiscoverDo has nothing cut (IP_PMTUDISC_DO), as QUIC needs it: a datagram that is larger than the path's MTU,
-	// as far as is known, is refused with EMSGSIZE.
+	// MTUDiscoverDo forbids all fragmentation (IP_PMTUDISC_DO), as QUIC needs it. A datagram larger than the
+	// path's MTU, as far as the host knows it, is refused with EMSGSIZE.
 	MTUDiscoverDo
-	// MTUDiscoverDont lets routers cut (IP_PMTUDISC_DONT), as IPv4 was first meant. Over IPv6 they never do. The
-	// socket hears nothing of datagrams that were too big.
+	// MTUDiscoverDont lets routers fragment (IP_PMTUDISC_DONT), as IPv4 was first meant. Over IPv6 they never
+	// do. The socket learns nothing of datagrams that were too big.
 	MTUDiscoverDont
-	// MTUDiscoverProbe has nothing cut either (IP_PMTUDISC_PROBE), and pays no heed to what is known of the path: EMSGSIZE
-	// refuses only what is larger than the MTU of the host's own link.
+	// MTUDiscoverProbe also forbids all fragmentation (IP_PMTUDISC_PROBE), and ignores what the host knows of
+	// the path: EMSGSIZE refuses only datagrams larger than the MTU of the host's own link.
 	MTUDiscoverProbe
 )
 
-// SetMTUDiscover says what becomes of datagrams that are too big, for both families. Programs do it by SyscallConn and
-// setsockopt, which a simulated socket has not, and so need a hook here. A value that is not declared is refused with EINVAL,
-// also those two of Linux that are for name servers (IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT).
+// SetMTUDiscover sets what happens to datagrams that are too big, for both families. Programs normally do
+// this by SyscallConn and setsockopt, which a simulated socket does not have, so they need a hook here. A
+// value that is not declared is refused with EINVAL, as are Linux's two for name servers
+// (IP_PMTUDISC_INTERFACE, IP_PMTUDISC_OMIT).
 func (u *UDPConn) SetMTUDiscover(m MTUDiscover) error {
 	return u.setError(get(u.n, func() error {
 		switch {

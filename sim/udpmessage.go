@@ -8,13 +8,13 @@ import (
 	"syscall"
 )
 
-// Read implements [net.Conn]. As with any file, a read into nothing does nothing.
+// Read implements [net.Conn]. As with any file, reading into an empty slice does nothing.
 func (u *UDPConn) Read(p []byte) (int, error) {
 	n, _, _, err := u.receive(p, "read")
 	return n, err
 }
 
-// ReadFrom implements [net.PacketConn]. A datagram longer than p loses its end.
+// ReadFrom implements [net.PacketConn]. If a datagram is longer than p, its end is lost.
 func (u *UDPConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	n, from, err := u.ReadFromUDP(p)
 	if err != nil {
@@ -32,8 +32,8 @@ func (u *UDPConn) ReadFromUDP(p []byte) (int, *net.UDPAddr, error) {
 	return n, udpAddr(from, u.six), nil
 }
 
-// ReadFromUDPAddrPort is [UDPConn.ReadFrom] with a [netip.AddrPort]. As in package net an IPv4 address
-// has IPv6's form (::ffff:10.0.0.1) if the socket is IPv6's: one that listens for both families.
+// ReadFromUDPAddrPort is [UDPConn.ReadFrom] with a [netip.AddrPort]. As in package net, an IPv4 address has
+// IPv6 form (::ffff:10.0.0.1) if the socket is an IPv6 socket, one that listens for both families.
 func (u *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	n, from, _, err := u.receive(p, "recvfrom")
 	if err != nil {
@@ -42,8 +42,8 @@ func (u *UDPConn) ReadFromUDPAddrPort(p []byte) (int, netip.AddrPort, error) {
 	return n, inFamily(from, u.six), nil
 }
 
-// ReadMsgUDP is [UDPConn.ReadFrom] with flags: MSG_TRUNC says that p was too short. There
-// are no control messages, so oobn is 0.
+// ReadMsgUDP is [UDPConn.ReadFrom] with flags: MSG_TRUNC means that p was too short. There are no control
+// messages, so oobn is 0.
 func (u *UDPConn) ReadMsgUDP(p, oob []byte) (n, oobn, flags int, addr *net.UDPAddr, err error) {
 	n, oobn, flags, from, err := u.ReadMsgUDPAddrPort(p, oob)
 	if err != nil {
@@ -114,8 +114,8 @@ func (u *UDPConn) sendToAddrPort(p []byte, addr netip.AddrPort, call string) (in
 	return len(p), nil
 }
 
-// WriteMsgUDP is [UDPConn.WriteTo], or [UDPConn.Write] on a connected socket, for which
-// addr must be nil. There are no control messages: EINVAL refuses an oob that is not empty.
+// WriteMsgUDP is [UDPConn.WriteTo], or [UDPConn.Write] on a connected socket, for which addr must be nil.
+// There are no control messages: the error is EINVAL if oob is not empty.
 func (u *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, err error) {
 	if len(oob) > 0 {
 		err := fmt.Errorf("control messages are not simulated: %w", sysError("sendmsg", syscall.EINVAL))
@@ -137,8 +137,8 @@ func (u *UDPConn) sendConnected(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteMsgUDPAddrPort is [UDPConn.WriteMsgUDP] with a [netip.AddrPort], which must not be
-// valid on a connected socket.
+// WriteMsgUDPAddrPort is [UDPConn.WriteMsgUDP] with a [netip.AddrPort], which must be invalid on a connected
+// socket.
 func (u *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, addr netip.AddrPort) (n, oobn int, err error) {
 	switch {
 	case len(oob) > 0:

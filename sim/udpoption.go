@@ -38,15 +38,15 @@ func (u *UDPConn) setDeadlines(t time.Time, ds ...*deadline) error {
 	}))
 }
 
-// SetReadBuffer sets the size of the receive buffer. As in Linux twice the size is
-// set aside, since bookkeeping counts: no less than 2304 bytes, and no more than twice
-// net.core.rmem_max, which is 4 MiB (since Linux 6.16).
+// SetReadBuffer sets the size of the receive buffer. As in Linux the buffer is twice that size, since
+// bookkeeping counts: at least 2304 bytes, and at most twice net.core.rmem_max, which is 4 MiB (since Linux
+// 6.16).
 func (u *UDPConn) SetReadBuffer(bytes int) error {
 	return u.setBuffer(bytes, func() { u.buffer.resize(bytes) })
 }
 
-// SetWriteBuffer is there because programs call it. A datagram leaves the send
-// buffer at once, so its size has no effect that could be seen.
+// SetWriteBuffer exists because programs call it. A datagram leaves the send buffer at once, so the size has
+// no visible effect.
 func (u *UDPConn) SetWriteBuffer(bytes int) error {
 	return u.setBuffer(bytes, func() {})
 }
