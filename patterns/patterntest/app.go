@@ -11,10 +11,12 @@ import (
 	"time"
 )
 
-// An App is the application that a server of a [Service] makes available. The contract provides it, one
-// for each run of the server, and counts by it, outside the service, what is executed and what takes effect.
+// An App is the application that a server of a [Service] exposes. The contract provides a new one
+// for each run of the server. Through it the contract counts, outside the service, what is executed
+// and what takes effect.
 type App struct {
-	// Folder is where the server may keep what is to survive a restart.
+	// Folder is where the server can keep what must survive a restart. Each
+	// server has a folder of its own.
 	Folder string
 
 	world  *CallWorld
@@ -25,9 +27,11 @@ type App struct {
 	next Ask // of the tier behind
 }
 
-// Do executes what was asked, and returns the answer. The effect takes place at the instant at which Do returns an answer:
-// what the server stores then, before time passes, is atomic with it. Do returns early, without an effect, when ctx is done. After a [Refusal]
-// nothing was executed; after another error it is unknown, since another server may have been asked.
+// Do executes a request and returns its answer. The effect takes place at the instant at which Do
+// returns an answer: whatever the server stores at that instant, before time passes, is atomic with
+// it. If ctx is done, Do returns early without an effect. If the error is a [Refusal], nothing was
+// executed. After any other error it is unknown whether anything was, because another server may
+// have been asked.
 func (a *App) Do(ctx context.Context, data string) (answer string, err error) {
 	e, err := a.begin(ctx, data)
 	if e == nil {
@@ -64,9 +68,11 @@ func (a *App) begin(ctx context.Context, data string) (*execution, error) {
 	return e, err
 }
 
-// Change is Do for a call about an object: it does the work, and returns what is then to become of the object's state, which at first is "", and the answer to that.
-// The service makes the next state the object's before it answers, so that no other change comes in between; if one
-// has, it calls the function again with what that has made. If next is what state was there is nothing to store. The function takes no time, and has no
+// Change is Do for a call about an object (see [Service].State). It does the work and returns a
+// function that computes the object's next state, and the answer, from the current state, which is
+// "" at first. The service must store the next state before it answers, so that no other change
+// happens in between. If another change did, the service calls the function again with the new
+// state. If next equals state, there is nothing to store. The function takes no time and has no
 // other effect.
 func (a *App) Change(ctx context.Context, data string) (change func(state string) (next, answer string), err error) {
 	e, err := a.begin(ctx, data)

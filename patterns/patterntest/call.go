@@ -9,11 +9,11 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Call runs every story of the contract of calls, each in a bubble and as a subtest, and
-// fails for each promise that the service breaks. With -v it says what each story cost.
+// Call runs every story of the contract of calls, each in a bubble and as a subtest. The test fails
+// for each promise that the service breaks. With -v it logs what each story cost.
 //
-// The last subtest, storms, draws stories at random, as [Delivery] does: only four, unless the environment asks for
-// other seeds. What a service promises shows in more; to draw a thousand and leave out the rest:
+// The last subtest, storms, draws stories at random, as in [Delivery]: four, unless the environment
+// sets other seeds. More seeds find more. To draw a thousand and skip everything else:
 //
 //	SQUALL_SEEDS=1000 go test -run 'TestMyService/storms'
 func Call(t *testing.T, newService NewService, opts ...Option) {
@@ -53,8 +53,8 @@ func searchCall(t *testing.T, newService NewService, seeds []uint64) string {
 	}, seeds)
 }
 
-// JudgeCall plays a story and returns what was broken. folder is for what the servers keep
-// on disk. Of the story only Play is needed.
+// JudgeCall plays a story and returns the promises that were broken. The servers keep
+// their files in folder. Only the story's Play is needed.
 func JudgeCall(n *sim.Network, s Service, folder string, story CallStory) []Breach {
 	return playCall(n, s, folder, story).Verdict()
 }
@@ -66,9 +66,10 @@ func playCall(n *sim.Network, s Service, folder string, story CallStory) *CallWo
 	return w
 }
 
-// CallLoopback runs those stories of the contract of calls that need no broken network with TCP
-// connections of the operating system, as [Loopback] does: in real time, all at once. How long calls take, whether work ends with
-// its time, and how much sockets hold of a stream, is not judged.
+// CallLoopback runs the stories of the contract of calls that need no broken network, over TCP
+// connections of the operating system, as [Loopback] does: in real time, all at once. It does not
+// judge how long calls take, whether work ends at its deadline, or how much of a stream the sockets
+// hold.
 func CallLoopback(t *testing.T, newService NewService, opts ...Option) {
 	t.Helper()
 	var acts []act
@@ -98,15 +99,16 @@ func playCallOnLoopback(n *sim.Network, s Service, folder string, story CallStor
 // A CallStory is one way in which things go wrong.
 type CallStory struct {
 	Name   string             // what happens, in a few words
-	Reason string             // why it is worth a test; needed
-	Play   func(w *CallWorld) // what is done, in a world of its own
-	Code   string             // Play as Go, of a story that was drawn at random
-	Races  string             // why two runs of it may differ (see [sim.MayDiffer]) with any service, or ""; with one: see the option [Races]
+	Reason string             // why it is worth a test; required in CallStories
+	Play   func(w *CallWorld) // plays the story in a world of its own
+	Code   string             // Play as Go code, if the story was drawn at random
+	Races  string             // why two runs may differ with any service (see [sim.MayDiffer]), or ""; for one service, use the option [Races]
 
-	// Needs says whether a service offers what the story is about. Nil: each does.
+	// Needs reports whether a service offers what the story is about. Nil: every
+	// service does.
 	Needs func(s Service) bool
 
-	lacking string // what a skip says of the service for which Needs says no, by the field; "": nothing more
+	lacking string // the field that a service lacks if Needs reports false, for the message of the skip; "": unknown
 }
 
 func callLoopbackStories() []CallStory {

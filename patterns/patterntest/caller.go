@@ -13,40 +13,44 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Question is what a caller asks. Its zero value is a short one that is answered at once.
+// A Question is what a caller asks. Its zero value is a short question that is answered at
+// once.
 type Question struct {
 	Work    time.Duration // how long a server works on it
-	Timeout time.Duration // for how long the caller waits; 0: 10 s
-	Cancel  time.Duration // when the caller gives it up; 0: never
-	Size    int           // of what is asked, in bytes; 0: a few
+	Timeout time.Duration // how long the caller waits; 0: 10 s
+	Cancel  time.Duration // when the caller gives it up, after it asked; 0: never
+	Size    int           // of the question, in bytes; 0: a few
 	Answer  int           // of the answer, in bytes; 0: a few
 
-	// Keyed gives the call a key of its own; Key this one, which others may have as well. A
-	// service without Keys does not see them.
+	// Keyed gives the call its own key. Key gives it this key, which it can share with
+	// other calls. A service without Keys does not see them.
 	Keyed bool
 	Key   string
 
-	// Object is the name of what a service with State keeps, which the call adds an entry to; with Read it only asks what there is, and with
-	// Clear it removes all. A service without State does not see it.
+	// Object names an object of a service with State. The call adds an entry to it; with Read it
+	// only reads the object, with Clear it removes all entries. A service without State does not
+	// see it.
 	Object string
 	Read   bool
 	Clear  bool
 
-	// Parts has the call answered by a stream of so many parts, of Answer bytes each, on each of which the server works for Every. The caller
-	// takes Slow for each. Said is of how many parts, of Size bytes, the question is beyond its beginning: the caller says one in each Every, and the server answers each with a
-	// part of the stream. A service without Streams, or without Halves, does not see them.
+	// Parts makes the answer a stream of that many parts of Answer bytes each. The server works on
+	// each part for Every, and the caller takes Slow to read it. Said is the number of parts, of
+	// Size bytes each, that the caller adds to its question, one each Every; the server answers
+	// each with a part of the stream. A service without Streams does not see these fields, and one
+	// without Halves does not see Said.
 	Parts, Said int
 	Every, Slow time.Duration
 
 	Refusals   int           // the application refuses the first so many attempts
-	RetryAfter time.Duration // and says that the client may try again so much later, in whole seconds; 0: it does not say when
+	RetryAfter time.Duration // the delay that a refusal states, in whole seconds; 0: none
 }
 
 // An Outcome is what a caller was told.
 type Outcome struct {
-	Answer string        // of a call that is done
-	Err    error         // nil: it is done; one that wraps ErrNotExecuted: it was not executed; another: that is unknown
-	Took   time.Duration // until it was told
+	Answer string        // if the call is done
+	Err    error         // nil: done; wraps ErrNotExecuted: not executed; another error: unknown
+	Took   time.Duration // from asking until the caller was told
 }
 
 // said returns the outcome in words.
@@ -61,7 +65,7 @@ func (o Outcome) said() string {
 	}
 }
 
-// A Caller is one of a [CallWorld]'s clients.
+// A Caller is a client of a [CallWorld].
 type Caller struct {
 	Peer
 
@@ -97,7 +101,7 @@ type call struct {
 	Outcome
 }
 
-// Caller makes a client on a host of its own, over a link like that which [Stage.Link] wants.
+// Caller creates a caller on its own host, over a link like the one that [Stage.Link] set.
 func (w *CallWorld) Caller(name string) *Caller {
 	c := &Caller{world: w, links: map[*Replica]*sim.Link{}}
 	c.run(&w.Stage, name, func(ctx context.Context, h *sim.Host) error {
@@ -124,7 +128,7 @@ func (w *CallWorld) Caller(name string) *Caller {
 	return c
 }
 
-// Callers makes count callers, under the names phone1, phone2 and so on.
+// Callers creates count callers named phone1, phone2 and so on.
 func (w *CallWorld) Callers(count int) (all []*Caller) {
 	for i := range count {
 		all = append(all, w.Caller(phone(i)))
@@ -157,7 +161,8 @@ func (w *CallWorld) answeredAtRest(c *Caller) bool {
 	return slices.ContainsFunc(w.calls, func(x *call) bool { return x.by == c && x.at >= w.settling && x.ended && x.Err == nil })
 }
 
-// Ask asks a question, and waits until the caller is told what became of it. Without a process that could ask it does nothing.
+// Ask asks a question and waits until the caller is told the outcome. If the caller's process does
+// not run, it asks nothing, and the outcome is not executed.
 func (c *Caller) Ask(q Question) Outcome {
 	x := c.begin(q)
 	if x == nil {
@@ -169,8 +174,8 @@ func (c *Caller) Ask(q Question) Outcome {
 	return x.Outcome
 }
 
-// AskEvery asks count times, once each interval (and a nanosecond more), the first at once. It does not wait for
-// answers.
+// AskEvery asks count times, the first at once and then one each interval plus a nanosecond. It
+// does not wait for answers.
 func (c *Caller) AskEvery(interval time.Duration, count int, q Question) {
 	for range count {
 		c.begin(q)

@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// CallMeasures are what a story of calls cost, as the network, the callers and the application see it.
+// CallMeasures are the costs of a story of calls, as the network, the callers and the application
+// see them.
 type CallMeasures struct {
-	Calls                      int // that have ended, or must have
+	Calls                      int // that have ended, or should have
 	Done, NotExecuted, Unknown int // of these, as their callers were told
-	Attempts                   int // that servers of the last tier saw
-	Effects                    int // that took place
-	Wasted                     int // executions for calls that were not done
+	Attempts                   int // executions that began on servers of the last tier
+	Effects                    int // executions that took effect
+	Wasted                     int // executions for calls that did not end as done
 
-	// The time until a caller was told that a call is done: half of them took
-	// DoneP50 at most, 99 percent DoneP99, and all DoneMax.
+	// The time until a caller was told that its call is done, over all such
+	// calls: median, 99th percentile and maximum.
 	DoneP50, DoneP99, DoneMax time.Duration
 
 	Dials int // connections that the callers tried to open
@@ -72,7 +73,7 @@ func (w *CallWorld) measureRuns(s *subject, m *CallMeasures) {
 
 func (w *CallWorld) cost() string { return w.Measures().String() }
 
-// String returns the figures in a line.
+// String returns the figures in one line.
 func (m CallMeasures) String() string {
 	return fmt.Sprintf("%d calls: %d done, %d not executed, %d unknown; %d attempts, %d effects, %d for nobody; done after %v (p50), %v (p99), %v (max); %d dials",
 		m.Calls, m.Done, m.NotExecuted, m.Unknown, m.Attempts, m.Effects, m.Wasted, m.DoneP50, m.DoneP99, m.DoneMax, m.Dials)

@@ -10,8 +10,8 @@ import (
 
 // CallStories returns the contract of calls. All times are virtual.
 //
-// As with [Stories], what a capability adds are stories whose Needs asks a field of [Service], and a judge function of
-// its own among those that [CallWorld.Verdict] calls.
+// As with [Stories], a capability adds stories whose Needs checks a field of [Service], and a judge
+// function of its own among those that [CallWorld.Verdict] calls.
 func CallStories() []CallStory {
 	return slices.Concat(quietCallStories(), lostCallStories(), serverCallStories(), manyCallStories(),
 		keyedCallStories(), patienceCallStories(), retryCallStories(), replicaCallStories(), stateCallStories(), streamCallStories())

@@ -10,11 +10,11 @@ import (
 	"github.com/squall-sim/squall/internal/storm"
 )
 
-// A callStorm is what goes wrong when, and what is asked meanwhile, drawn at random. Its faults are those of
-// other storms.
+// A callStorm is a randomly drawn schedule of faults, and of questions asked in the meantime. Its
+// faults are the same as in other storms.
 type callStorm struct{ plan[callBurst] }
 
-// A callBurst is a row of questions, after a pause.
+// A callBurst is a series of questions after a pause.
 type callBurst struct {
 	pace
 	question Question
@@ -55,8 +55,8 @@ func drawCallStorm(seed uint64) callStorm {
 	return s
 }
 
-// CallStorm returns the story that is drawn from a seed: up to three callers, up to eight faults, and
-// questions of all kinds. Its code is [CallStory].Code.
+// CallStorm returns the story drawn from a seed: one to three callers, up to eight faults, and
+// questions of all kinds. [CallStory].Code is its Go code.
 func CallStorm(seed uint64) CallStory {
 	s := drawCallStorm(seed)
 	story := s.story(fmt.Sprintf("storm %d", seed))

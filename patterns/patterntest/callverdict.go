@@ -9,8 +9,9 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Verdict returns the promises that were broken so far, each once for each caller: how
-// first, and how often again. Call it after [CallWorld.Settle].
+// Verdict returns the promises that were broken so far, one [Breach] for each promise
+// and caller. It describes the first occurrence and counts the others. Call it after
+// [CallWorld.Settle].
 func (w *CallWorld) Verdict() []Breach {
 	var f findings
 	w.judgeStops(&f)

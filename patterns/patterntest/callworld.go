@@ -14,8 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A CallWorld is the [Stage] of [Call], with the record of what was asked, executed and answered.
-// Its methods are for the goroutine of the story.
+// A CallWorld is the [Stage] of [Call]. It also records what was asked, executed and answered.
+// Only the story's goroutine may call its methods.
 type CallWorld struct {
 	Stage
 
@@ -52,7 +52,8 @@ type callMark struct {
 	why     string
 }
 
-// NewCallWorld starts the service's servers on n. folder is for what they keep on disk.
+// NewCallWorld starts the service's servers on n. The servers keep their files in
+// folder.
 func NewCallWorld(n *sim.Network, s Service, folder string) *CallWorld {
 	return newCallWorld(n, s, folder, false)
 }
@@ -93,11 +94,12 @@ func (w *CallWorld) serves(name string) serveFunc {
 	}
 }
 
-// Replicas returns the servers that callers can choose among. The first is on Server.
+// Replicas returns the servers that callers can choose from. The first runs on
+// Server.
 func (w *CallWorld) Replicas() []*Replica { return w.servers[:len(w.front)] }
 
-// Tier adds a server behind the last one: it is what that asks, before it answers. Only those of the last tier
-// have an effect. It panics if the service has replicas.
+// Tier adds a server that the previously last server asks before it answers. Only servers of the
+// last tier have effects. It panics if the service has replicas.
 func (w *CallWorld) Tier() *Replica {
 	if len(w.front) > 1 {
 		panic("patterntest: CallWorld.Tier: the service has replicas")
@@ -133,8 +135,8 @@ func (w *CallWorld) behind(tier int) *Replica {
 // isLast says whether nothing is behind a tier.
 func (w *CallWorld) isLast(tier int) bool { return tier == len(w.servers)-len(w.front) }
 
-// AskEvery asks count times, once each interval (and a nanosecond more), the first at once, the callers by turns. It
-// does not wait for answers.
+// AskEvery asks count times, the first at once and then one each interval plus a nanosecond. The
+// callers take turns. It does not wait for answers.
 func (w *CallWorld) AskEvery(interval time.Duration, count int, q Question) {
 	for range count {
 		w.callers[w.turn%len(w.callers)].AskEvery(interval, 1, q)
@@ -142,15 +144,16 @@ func (w *CallWorld) AskEvery(interval time.Duration, count int, q Question) {
 	}
 }
 
-// GoodFor says that the network is good for the given callers during the whole story.
+// GoodFor declares that the network is good for the given callers during the whole
+// story.
 func (w *CallWorld) GoodFor(callers ...*Caller) {
 	for _, c := range callers {
 		c.good = true
 	}
 }
 
-// PromptFor is [CallWorld.GoodFor], and says that the server is up and has nothing else to do, so that
-// each of their calls must be done within the service's bound.
+// PromptFor is [CallWorld.GoodFor]. It also declares that the server is up and otherwise idle. Each
+// call of these callers must then be done within [Service].Bound.
 func (w *CallWorld) PromptFor(callers ...*Caller) {
 	w.GoodFor(callers...)
 	for _, c := range callers {
@@ -158,9 +161,9 @@ func (w *CallWorld) PromptFor(callers ...*Caller) {
 	}
 }
 
-// Sever has nothing come any more over the connections that a caller has now, while new ones work. Each of its
-// calls must be done then, but for those that begin before one has failed, and for as long as
-// [Service.Detects] says.
+// Sever silently drops all packets of the connections that a caller has now, while new connections
+// work. From then on each of its calls must be done, except those that begin before a call has
+// failed, or within [Service].Detects.
 func (w *CallWorld) Sever(c *Caller) {
 	ports := map[uint16]bool{}
 	for e := range w.Net.Trace().Events() {
@@ -175,23 +178,23 @@ func (w *CallWorld) Sever(c *Caller) {
 	c.cutSilent = append(c.cutSilent, w.Net.Elapsed())
 }
 
-// MustBeDone says that from d from now on each call must be done, for a reason, or else the promise is broken. It
-// returns a function that ends that.
+// MustBeDone declares that each call that begins after d from now must be done. Otherwise the
+// promise is broken, and the breach gives why as the reason. The function undo ends this period.
 func (w *CallWorld) MustBeDone(d time.Duration, promise Promise, why string) (undo func()) {
 	nth := len(w.marks)
 	w.marks = append(w.marks, callMark{from: w.Net.Elapsed() + d, promise: promise, why: why})
 	return func() { w.marks[nth].until = w.Net.Elapsed() }
 }
 
-// Slow has each execution on a server take so much longer from now on. 0: no more.
+// Slow makes each execution on a server take d longer from now on. 0: no longer.
 func (w *CallWorld) Slow(r *Replica, d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.slow[r.Name] = d
 }
 
-// Places bounds how many executions each server has at a time; others wait in their order. Call it before
-// anybody asks.
+// Places limits how many executions each server runs at a time. Others wait in their order. Call it
+// before anybody asks.
 func (w *CallWorld) Places(count int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -200,15 +203,15 @@ func (w *CallWorld) Places(count int) {
 	}
 }
 
-// Refusing says whether the application refuses everything from now on.
+// Refusing sets whether the application refuses every call from now on.
 func (w *CallWorld) Refusing(all bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.refusing = all
 }
 
-// Settle waits until all calls have ended, repeats those with keys until they are done, and waits until every
-// caller can call again, for as long as the service may take to recover.
+// Settle waits until all calls have ended, repeats calls with keys until they are done, and waits
+// until every caller can call again, for at most [Service].Recovery.
 func (w *CallWorld) Settle() {
 	w.settling = w.Net.Elapsed()
 	w.together = w.settling // all are asked to call

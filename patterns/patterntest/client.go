@@ -11,7 +11,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Client is one of a World's clients.
+// A Client is a client of a [World].
 type Client struct {
 	Peer
 
@@ -51,8 +51,9 @@ type arrival struct {
 	left time.Duration // not 0: the client had left then
 }
 
-// Client makes a client on a host of its own and lets it connect, over a good link that
-// then becomes what [Stage.Link] wants. It is to get all that is published from then on.
+// Client creates a client on its own host and lets it connect over a good link, which
+// then becomes the one that [Stage.Link] set. From then on the client must get every
+// published event.
 func (w *World) Client(name string) *Client {
 	c := w.newClient(name)
 	w.meet(c)
@@ -69,8 +70,8 @@ func (w *World) clientAs(host, name string) *Client {
 	return c
 }
 
-// Successor makes another client under the name of one that there is, on a host of its own, and lets it
-// connect. What is published from then on it alone is to get.
+// Successor creates a client on another host under the name of an existing client, and lets it
+// connect. From then on only the successor must get what is published.
 func (w *World) Successor(of *Client) *Client {
 	c := w.clientAs(of.Name+"-again", of.as)
 	of.successor, of.until, c.before = c, math.MaxInt, of
@@ -99,7 +100,7 @@ func (w *World) meet(all ...*Client) {
 	}
 }
 
-// Clients makes count clients, under the names phone1, phone2 and so on.
+// Clients creates count clients named phone1, phone2 and so on.
 func (w *World) Clients(count int) []*Client {
 	var all []*Client
 	for i := range count {
@@ -108,8 +109,8 @@ func (w *World) Clients(count int) []*Client {
 	return all
 }
 
-// Crowd is [World.Clients], but they begin to connect 70 ms apart, so that what each does at intervals of
-// its own is spread.
+// Crowd is [World.Clients] for clients that begin to connect 70 ms apart, so that what they do
+// periodically is spread out.
 func (w *World) Crowd(count int) []*Client {
 	var all []*Client
 	for i := range count {
@@ -157,8 +158,8 @@ func (c *Client) has(data string) int {
 	return n
 }
 
-// wentAstray says whether the client that it has replaced got an event in its stead, which [Fenced]
-// is about.
+// wentAstray reports whether the client that it replaced got an event in its place. [Fenced] covers
+// that.
 func (c *Client) wentAstray(data string) bool {
 	return c.before != nil && slices.Contains(c.before.Got(), data)
 }

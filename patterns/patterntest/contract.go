@@ -12,12 +12,13 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// An act is a story of one of the contracts, bound to the constructor of what is put through it.
+// An act is a story of one of the contracts, bound to the constructor of the system or service
+// under test.
 type act struct {
 	name, reason, races string
-	lacking             string      // by the field
-	lacks               func() bool // what is known by now not to be offered; a network only for saying no would cost as much as a short story
-	// begin constructs what the story is about on a network. Nil: it does not offer that.
+	lacking             string      // the field whose absence makes the story inapplicable
+	lacks               func() bool // whether it is known by now that the capability is missing; to build a network only to find out would cost as much as a short story
+	// begin constructs the system under test on a network. It returns nil if the system lacks the capability.
 	begin func(n *sim.Network) performance
 }
 
@@ -107,18 +108,18 @@ func performOnLoopback(t *testing.T, acts []act, opts []Option) {
 	}
 }
 
-// An Option changes what [Delivery], [Call] and their runs on loopback do.
+// An Option changes what [Delivery], [Call], [Loopback] and [CallLoopback] do.
 type Option func(*choices)
 
-// Skip leaves out a story, for a reason, which the test says. The name is that of one of
-// [Stories] or [CallStories], in which a subtest has _ for a space, or "storms". The test fails with a list of all
-// if there is none of that name.
+// Skip leaves out a story. The test reports the reason. story is the name of one of [Stories] or
+// [CallStories] (in the name of a subtest, underscores replace the spaces), or "storms". If there
+// is no such story, the test fails with a list of all names.
 func Skip(story, reason string) Option {
 	return func(c *choices) { c.skip[story] = reason }
 }
 
-// Races says why two runs of a story may differ with this system (see [sim.MayDiffer]); a story that
-// may with every system says so itself.
+// Races says why two runs of a story may differ with this system (see [sim.MayDiffer]). A story
+// that may differ with every system says so itself, in its field Races.
 func Races(story, why string) Option {
 	return func(c *choices) { c.races[story] = why }
 }

@@ -11,11 +11,11 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A schedule is which faults begin when. It needs no more than a [Stage], so that storms of every
-// contract have the same.
+// A schedule says which faults begin when. It needs only a [Stage], so storms of both contracts
+// share it.
 type schedule = storm.Schedule[hit]
 
-// A hit is which of the kinds of faults it is, and whom it meets, unless it is the server.
+// A hit is a kind of fault and the client that it affects, unless it affects the server.
 type hit struct{ kind, client int }
 
 // drawSchedule draws up to eight faults, which may overlap.
@@ -29,13 +29,14 @@ func drawSchedule(d *storm.Draws, clients int) schedule {
 	}.Draw(d)
 }
 
-// excludes says that nobody would be there to do as he is asked: he is paused.
+// excludes reports whether one fault pauses a process that the other one asks
+// to do something.
 func (x hit) excludes(y hit) bool {
 	k, other := kinds[x.kind], kinds[y.kind]
 	return k.pauses() && other.asks && k.ofServer() == other.ofServer() && (k.ofServer() || x.client == y.client)
 }
 
-// smaller returns hits that are simpler, the simplest first.
+// smaller returns simpler hits, the simplest first.
 func (x hit) smaller() (all []hit) {
 	for _, y := range []hit{{0, x.client}, {x.kind / 2, x.client}, {x.kind, 0}} {
 		if y != x {
@@ -53,15 +54,15 @@ func someTime(d *storm.Draws) time.Duration {
 	return time.Duration(d.Below(32))*time.Second + d.Milliseconds(2000)
 }
 
-// inject lets the faults of a schedule happen to the stage and to some of its peers.
+// inject schedules faults for the stage and some of its peers.
 func (s *Stage) inject(all schedule, peers []*Peer) {
 	for _, x := range all {
 		s.Net.Inject(x.At, x.Lasts, kinds[x.What.kind].fault(s, peers[x.What.client]))
 	}
 }
 
-// codeOf returns a schedule as lines of Go. What faults are in Go they say themselves, on a stage like that of the
-// story.
+// codeOf returns a schedule as lines of Go. A fault knows its own Go code, on a stage like the
+// story's.
 func codeOf(all schedule, clients int) (lines []string) {
 	n := sim.New()
 	defer n.Close()
@@ -95,18 +96,19 @@ func sparedBy(all schedule, clients int) (spared []int) {
 	return spared
 }
 
-// A kind is a fault that storms draw: one of those of any network, of the link between the server and a client, or one of the stage's own.
+// A kind is a fault that storms draw: one of those for any network, for the link between the server
+// and a client, or one of the stage's own.
 type kind struct {
 	storm.Kind
-	byClient bool // it is of the client, or of what it sends, and not of the server
+	byClient bool // it affects the client, or what the client sends, instead of the server
 
-	own   func(s *Stage, p *Peer) *sim.Fault // instead
-	code  string                             // of that; %[1]s stands for the client
-	ofOwn bool                               // of that: it meets all clients
-	asks  bool                               // of that: somebody to stop, who cannot while he is paused
+	own   func(s *Stage, p *Peer) *sim.Fault // replaces Kind
+	code  string                             // for own; %[1]s stands for the client
+	ofOwn bool                               // for own: it affects all clients
+	asks  bool                               // for own: it asks a process to stop, which is impossible while that is paused
 }
 
-// The simplest come first: a storm that is made smaller goes that way.
+// The simplest come first, because shrinking a storm moves towards the front.
 var kinds = []kind{
 	{Kind: storm.Down},
 	{Kind: storm.DownFrom},
@@ -154,13 +156,13 @@ func (k kind) fault(s *Stage, p *Peer) *sim.Fault {
 	return k.Fault(site)
 }
 
-// ofServer says that it meets all clients.
+// ofServer reports whether it affects all clients.
 func (k kind) ofServer() bool { return k.ofOwn || k.Of == storm.OfHost && !k.byClient }
 
-// pauses says that nobody on the host does anything.
+// pauses reports whether it freezes the processes of its host.
 func (k kind) pauses() bool { return k.Name == storm.Pause.Name }
 
-// Absence is a fault: the client leaves of its own accord ([Peer.Leave]), and returns when it is over.
+// Absence is a fault: the client leaves ([Peer.Leave]), and returns when the fault ends.
 func (p *Peer) Absence() *sim.Fault {
 	return sim.NewFault(p.stage.Net, p.Name+": absence", p.Leave, p.Return)
 }
@@ -170,8 +172,8 @@ func (s *Stage) Redeployment() *sim.Fault {
 	return sim.NewFault(s.Net, "server: redeployment", s.Redeploy, nil)
 }
 
-// InterfaceDown is a fault: the server's interface is set down (ip link set down). What it sends fails at once, nothing comes to it, and
-// its address and connections stay.
+// InterfaceDown is a fault: the server's interface is set down (ip link set down). Its packets fail
+// at once, no packet reaches it, and it keeps its address and connections.
 func (s *Stage) InterfaceDown() *sim.Fault {
 	server := []*sim.Host{s.Server}
 	from := sim.PartitionBy(s.Net, sim.Cuts{{From: server}}, sim.PartitionConfig{Rejects: true, InFlight: true})
@@ -185,8 +187,8 @@ func (s *Stage) InterfaceDown() *sim.Fault {
 	})
 }
 
-// Rejection is a fault: the client starts anew over a link that sends back what it is given, until it is
-// over. A client that then does nothing but dial is stopped.
+// Rejection is a fault: the client restarts over a link that rejects all packets (ICMP host
+// unreachable) until the fault ends. A client that then dials in a hot loop is stopped.
 func (p *Peer) Rejection() *sim.Fault {
 	rejects := sim.Reject(p.Link, sim.ICMPHostUnreachable)
 	return sim.NewFault(p.stage.Net, p.Name+": starts over a link that rejects", func() {

@@ -11,17 +11,18 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// ErrDown is what [Current.Do] returns while no server runs.
+// ErrDown is the error of [Current.Do] while no server runs.
 var ErrDown = errors.New("patterntest: the server is down")
 
-// Current is the server that runs now, if one does: what the functions Serve and Publish of a
-// [System] share. Its zero value is a server that is down.
+// Current holds the running server, if there is one. The functions Serve and Publish of a
+// [System] share it. Its zero value holds none.
 type Current[T any] struct {
 	mu     sync.Mutex
 	server *T
 }
 
-// Set says that a server runs, until down is called, or another is set:
+// Set makes server the running server until down is called or another server is
+// set:
 //
 //	defer current.Set(server)()
 func (c *Current[T]) Set(server T) (down func()) {
@@ -38,7 +39,7 @@ func (c *Current[T]) Set(server T) (down func()) {
 	}
 }
 
-// Get returns the server that runs, and whether one does.
+// Get returns the running server, and whether there is one.
 func (c *Current[T]) Get() (server T, up bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -48,7 +49,8 @@ func (c *Current[T]) Get() (server T, up bool) {
 	return *c.server, true
 }
 
-// Do calls f with the server that runs, and returns its error. While none does that is [ErrDown].
+// Do calls f with the running server and returns f's error. If no server runs, it returns
+// [ErrDown].
 func (c *Current[T]) Do(f func(server T) error) error {
 	server, up := c.Get()
 	if !up {
@@ -57,21 +59,21 @@ func (c *Current[T]) Do(f func(server T) error) error {
 	return f(server)
 }
 
-// Disk is what clients keep on their disks, by their names: it is still there after a client
-// has crashed. Its zero value is empty.
+// Disk holds what clients keep on their disks, by client name. It survives crashes of the
+// clients. Its zero value is empty.
 type Disk[T any] struct {
 	mu   sync.Mutex
 	kept map[string]T
 }
 
-// Load returns what the client of that name has stored last, or a zero value.
+// Load returns the value that was last stored for a client, or the zero value.
 func (d *Disk[T]) Load(name string) T {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.kept[name]
 }
 
-// Store keeps v for the client of that name.
+// Store stores v for a client.
 func (d *Disk[T]) Store(name string, v T) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -81,8 +83,9 @@ func (d *Disk[T]) Store(name string, v T) {
 	d.kept[name] = v
 }
 
-// ServeHTTP serves on port 80 of h until ctx is done, as the function Serve of a [System]
-// must, and then closes all connections. What net/http would log is dropped.
+// ServeHTTP serves HTTP on port 80 of h until ctx is done, as the function Serve of a
+// [System] must, and then closes all connections. It discards net/http's log. It returns
+// the error of listening or serving, and nil after ctx is done.
 func ServeHTTP(ctx context.Context, h *sim.Host, handler http.Handler) error {
 	l, err := h.Listen("tcp", ":80")
 	if err != nil {

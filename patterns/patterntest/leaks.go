@@ -15,7 +15,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What a host may have more at a census than at the one before, for [Bounded].
+// How much a census may exceed the first one, for [Bounded].
 const (
 	serverGrowth = 30
 	peerGrowth   = 8 // a client has few connections
@@ -37,7 +37,7 @@ func newOwner() owner {
 	return owner{label, pprof.WithLabels(context.Background(), pprof.Labels(labelKey, label))}
 }
 
-// take makes the goroutine of the caller, which must be about to end, the owner's.
+// take makes the calling goroutine, which must be about to end, the owner's.
 func (o owner) take() { pprof.SetGoroutineLabels(o.labels) }
 
 // A census is what everybody has at a time, by the names of hosts.
@@ -46,10 +46,10 @@ type census struct {
 	goroutines, connections map[string]int
 }
 
-// Census counts goroutines and connections of the server and the clients. No number is wrong; but
-// none is to be much higher than the first time, when the same clients are there, however often they
-// have come and gone. Before the second time let pass what it takes to find those that have
-// vanished, and publish: a server may not have looked before.
+// Census counts the goroutines and connections of the server and the clients. The first call sets a
+// baseline. Later calls, with the same clients connected, must not find much more, however often
+// the clients have left and returned. Before a later call, let enough time pass to detect peers
+// that vanished, and publish: a server may look only then.
 func (s *Stage) Census() {
 	now := census{s.Net.Elapsed(), map[string]int{}, map[string]int{}}
 	byLabel := goroutines()

@@ -10,13 +10,12 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Loopback runs those stories of the contract that need no broken network with TCP
-// connections of the operating system (see [sim.Loopback]), in real time: each takes a second
-// or so, and all run at once. So the same system is seen to do the same without the
-// simulator. What needs exact times or packets is not judged: that events are prompt, and
-// that clients are gentle.
+// Loopback runs the stories of the contract that need no broken network, over TCP connections
+// of the operating system (see [sim.Loopback]). They run in real time, all at once, and take
+// a second or so each. This shows that the system behaves the same without the simulator.
+// Promises that need exact times or packets are not judged: Prompt and Gentle.
 //
-// The stories are fewer than those of [Delivery]; [Skip] leaves one out.
+// There are fewer stories than in [Delivery]. [Skip] leaves one out.
 func Loopback(t *testing.T, newSystem NewSystem, opts ...Option) {
 	t.Helper()
 	var acts []act
@@ -43,14 +42,15 @@ func playOnLoopback(n *sim.Network, s System, folder string, story Story) *World
 	return w
 }
 
-// await waits until the server listens: on a machine that is busy this may take a while.
+// await waits until the server listens, which can take a while on a busy machine.
 func (s *Stage) await() {
 	for patience := s.Net.Elapsed() + busyTime; s.Net.Elapsed() < patience && !strings.Contains(s.Server.Netstat(), "LISTEN"); {
 		s.Sleep(time.Millisecond)
 	}
 }
 
-// greet publishes until the client gets it, which is then known to be there.
+// greet publishes until the client gets an event and so is known to be
+// connected.
 func (w *World) greet(c *Client) {
 	for patience := w.Net.Elapsed() + busyTime; w.Net.Elapsed() < patience && len(c.arrivals()) == 0; {
 		w.publish(func(nth int) content { return content{data: fmt.Sprintf("hello %d", nth)} })
@@ -58,7 +58,8 @@ func (w *World) greet(c *Client) {
 	}
 }
 
-// busyTime is how long a busy machine may take for what takes no time.
+// busyTime is how long a busy machine can take for something that takes no
+// virtual time.
 const busyTime = 10 * time.Second
 
 // restart restarts the server and waits until it is there.

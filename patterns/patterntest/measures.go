@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// Measures are what a story cost, over all its clients, as the network and the clients see
-// it.
+// Measures are the costs of a story, summed over all its clients, as the network and the
+// clients see them.
 type Measures struct {
-	Accepted  int // events, each once for each client that was to get it, and for each group of workers
-	Delivered int // of these; to workers when one has handled it
-	Repeated  int // arrivals beyond these; at workers those of what had been handled
+	Accepted  int // events, counted once for each client that was to get them, and once for each group of workers
+	Delivered int // of these; to a group, once one of its workers has handled it
+	Repeated  int // further arrivals of these; at workers, those of events that had been handled
 	Gaps      int // that clients were notified of
 
-	// The time from Publish to arrival of what was delivered: half of it took
-	// NotifyP50 at most, 99 percent NotifyP99, and all NotifyMax.
+	// The time from Publish to arrival, over all delivered events: median, 99th
+	// percentile and maximum.
 	NotifyP50, NotifyP99, NotifyMax time.Duration
 
-	Up, Down int64 // bytes that clients and server sent to each other, headers included
+	Up, Down int64 // bytes sent by the clients and by the server, headers included
 	Dials    int   // connections that the clients tried to open
-	Herd     int   // the most of these within 100 ms
+	Herd     int   // the largest number of these within 100 ms
 }
 
-// Measures returns the figures of the story so far. In [Loopback] there are none of the
-// network.
+// Measures returns the figures of the story so far. In [Loopback] the network's figures
+// are zero.
 func (w *World) Measures() Measures {
 	var m Measures
 	var took []time.Duration
@@ -81,7 +81,8 @@ func (w *World) Measures() Measures {
 
 func (w *World) cost() string { return w.Measures().String() }
 
-// measureWork adds what a group was to handle, and returns how long it took until a worker got each event that one handled.
+// measureWork adds the events that a group was to handle. It returns how long each handled event
+// took to reach a worker.
 func (w *World) measureWork(g *group, m *Measures) (took []time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,7 +105,7 @@ func (w *World) measureWork(g *group, m *Measures) (took []time.Duration) {
 	return took
 }
 
-// String returns the figures in a line.
+// String returns the figures in one line.
 func (m Measures) String() string {
 	return fmt.Sprintf("%d of %d delivered, %d repeated, %d gaps; notified after %v (p50), %v (p99), %v (max); %d bytes up, %d down; %d dials, at most %d in 100 ms",
 		m.Delivered, m.Accepted, m.Repeated, m.Gaps, m.NotifyP50, m.NotifyP99, m.NotifyMax, m.Up, m.Down, m.Dials, m.Herd)

@@ -13,9 +13,9 @@ import (
 
 // A Peer is a client on a [Stage]: a host, and the process on it.
 type Peer struct {
-	Name string    // its host's, too
+	Name string    // also the name of its host
 	Host *sim.Host // where it runs
-	Link *sim.Link // between it and the server; nil in [Loopback]
+	Link *sim.Link // to the server; nil in [Loopback]
 
 	stage   *Stage
 	owner   owner       // of its goroutines
@@ -48,8 +48,8 @@ func (p *Peer) run(s *Stage, name string, receive func(ctx context.Context, h *s
 	})
 }
 
-// Leave has the client stop of its own accord, while its network works: the context of
-// Receive is done. It comes back with [Peer.Return].
+// Leave asks the client to stop, while its network works: the context of its process
+// is done. The client must stop within 10 s. It comes back with [Peer.Return].
 func (p *Peer) Leave() {
 	p.stage.moved(p.Name, p.Name+" leaves")
 	if !p.process.ask(stopTime) {
@@ -87,23 +87,24 @@ func (p *Peer) left() time.Duration {
 	return p.leftAt
 }
 
-// putDown stops a client that runs wild, so that the story comes to an end.
+// putDown stops a client that runs wild, so that the story ends.
 func (p *Peer) putDown() {
 	p.stopped.Store(true)
 	p.Host.Crash()
 }
 
-// StartRejected restarts the client over a link that sends back what it is given, until
-// Up. A client that then does nothing but dial is stopped.
+// StartRejected restarts the client over a link that rejects all packets until
+// [sim.Link.Up] is called. A client that then dials in a hot loop is stopped.
 func (s *Stage) StartRejected(p *Peer) {
 	p.Link.Reject()
 	s.startAnew(p)
 }
 
-// startAnew restarts a client that cannot reach anybody. One that then does nothing but dial is stopped.
+// startAnew restarts a client that cannot reach anybody. A client that then dials in a hot loop is
+// stopped.
 func (s *Stage) startAnew(p *Peer) {
 	p.Host.Restart()
-	// To dial over such a link takes no time: who repeats it at once would do so for ever.
+	// A dial over such a link fails in no time: a client that repeats it at once would do so forever.
 	s.After(10*time.Microsecond, func() {
 		if most, _ := Peak(s.dials()[p.Name], time.Second); most > maxAttempts {
 			p.putDown()

@@ -40,8 +40,8 @@ func (p *publication) expired(t time.Duration) bool { return p.ttl > 0 && t > p.
 
 func (p *publication) accepted() bool { return p.ended > 0 && p.err == nil }
 
-// Publish publishes events one after the other. Those of one text are events of their own: they
-// are to arrive as often as they were published.
+// Publish publishes events one after another. Events with the same text are separate events and
+// must arrive as often as they were published.
 func (w *World) Publish(data ...string) {
 	for _, d := range data {
 		w.publish(func(int) content { return content{data: d} })
@@ -49,19 +49,19 @@ func (w *World) Publish(data ...string) {
 	}
 }
 
-// breath is how long a story waits after each Publish. What an event brings about at its
-// instant is over then: were the next one published meanwhile, or the server killed, it would be
-// the runtime's choice how far the server has got. And timers that began with one event
-// do not fire at the instant of a later one.
+// breath is how long a story waits after each Publish. By then all effects of the event at its
+// instant have happened. If the next event were published, or the server killed, at that same
+// instant, it would be the runtime's choice how far the server had got. The pause also keeps
+// timers that began with one event from firing at the instant of a later one.
 const breath = time.Nanosecond
 
-// PublishEvery publishes count events, one each interval (and a nanosecond more, for the event before to take
-// effect), the first at once, under the names e1, e2 and so on.
+// PublishEvery publishes count events named e1, e2 and so on, the first at once and then one each
+// interval plus a nanosecond, in which the previous event takes effect.
 func (w *World) PublishEvery(interval time.Duration, count int) {
 	w.PublishLarge(interval, count, 0)
 }
 
-// PublishLarge is [World.PublishEvery] with events that are filled up to size bytes.
+// PublishLarge is [World.PublishEvery] with events that are padded to size bytes.
 func (w *World) PublishLarge(interval time.Duration, count, size int) {
 	for range count {
 		w.publish(func(nth int) content { return content{data: filled(nth, size)} })
@@ -70,8 +70,9 @@ func (w *World) PublishLarge(interval time.Duration, count, size int) {
 	}
 }
 
-// PublishAtOnce is [World.PublishEvery] with all events at one instant, each as soon as the one
-// before was accepted. How many of them a server's goroutines find together is the runtime's choice.
+// PublishAtOnce is [World.PublishEvery] with all events at one instant, each as soon as the
+// previous one was accepted. How many of them a server's goroutines find together is the runtime's
+// choice.
 func (w *World) PublishAtOnce(count int) {
 	for range count {
 		w.publish(func(nth int) content { return content{data: numbered(nth)} })
@@ -87,8 +88,8 @@ func filled(nth, size int) string {
 	return name + strings.Repeat(".", max(0, size-len(name)))
 }
 
-// PublishFor is [World.PublishEvery] with events that live for so long only; 0 is for ever. To a
-// system without a PublishFor they are events like others.
+// PublishFor is [World.PublishEvery] with events that expire after ttl; 0: never. A system
+// without PublishFor gets ordinary events.
 func (w *World) PublishFor(ttl, interval time.Duration, count int) {
 	if w.system.PublishFor == nil {
 		ttl = 0
@@ -100,7 +101,7 @@ func (w *World) PublishFor(ttl, interval time.Duration, count int) {
 	}
 }
 
-// PublishTo is [World.PublishEvery] with events that only one client may see.
+// PublishTo is [World.PublishEvery] with events that only client c may see.
 func (w *World) PublishTo(c *Client, interval time.Duration, count int) {
 	for range count {
 		w.publish(func(nth int) content { return content{data: numbered(nth), to: c.as} })
@@ -109,8 +110,8 @@ func (w *World) PublishTo(c *Client, interval time.Duration, count int) {
 	}
 }
 
-// PublishKeys is [World.PublishLarge] with events about so many keys, by turns. To a system without a
-// PublishKey they are events like others.
+// PublishKeys is [World.PublishLarge] with events that take turns among that many keys. A system
+// without PublishKey gets ordinary events.
 func (w *World) PublishKeys(keys int, interval time.Duration, count, size int) {
 	for range count {
 		w.publish(func(nth int) content {
@@ -125,9 +126,9 @@ func (w *World) PublishKeys(keys int, interval time.Duration, count, size int) {
 	}
 }
 
-// PublishMany is [World.PublishAtOnce] with so many events that a client may take long to get
-// them: it may take a round trip and the system's bound for each before it has to be done. It is for clients that are away
-// meanwhile.
+// PublishMany is [World.PublishAtOnce] with so many events that a client can take long to get them.
+// [World.Settle] allows a round trip, or the system's bound if that is longer, for each of them. It
+// is for clients that are away in the meantime.
 func (w *World) PublishMany(count int) {
 	w.backlog += count
 	done, returned := make(chan struct{}), 0
@@ -154,8 +155,8 @@ func (w *World) PublishMany(count int) {
 	w.measure()
 }
 
-// backlogOf returns how many events a story may publish at once: less of a system that writes each
-// to a disk.
+// backlogOf returns how many events a story publishes at once: fewer if the system writes each to
+// a disk.
 func (w *World) backlogOf(most, durable int) int {
 	if w.system.Durable {
 		return durable
@@ -163,8 +164,8 @@ func (w *World) backlogOf(most, durable int) int {
 	return most
 }
 
-// PublishBefore publishes events that no client is to get, since it is called before there are any. That
-// costs little, so they may be many.
+// PublishBefore publishes events before there are any clients, so no client must get them. Each
+// costs little, so there can be many. It panics if there are clients.
 func (w *World) PublishBefore(count int) {
 	if len(w.clients) > 0 {
 		panic("patterntest: World.PublishBefore: there are clients already")
@@ -193,9 +194,9 @@ func (w *World) wasBefore(data string) bool {
 	return ok && err == nil && nth < int64(w.before)
 }
 
-// PublishTogether has several publishers call Publish at once, 3 ms apart, each for
-// count events, one each interval. Which of two events comes first if neither was
-// accepted before the other was handed over is the system's to say.
+// PublishTogether has several publishers call Publish concurrently. They begin 3 ms
+// apart, and each publishes count events, one each interval. If two calls of
+// Publish overlap, the system decides which event comes first.
 func (w *World) PublishTogether(publishers int, interval time.Duration, count int) {
 	var done sync.WaitGroup
 	for range publishers {
@@ -205,8 +206,9 @@ func (w *World) PublishTogether(publishers int, interval time.Duration, count in
 	done.Wait()
 }
 
-// Meanwhile lets play run while publish does, in a goroutine of its own, and returns when both have. publish begins a nanosecond
-// later: were both to publish at one instant, it would be left to the runtime which event is the earlier one.
+// Meanwhile runs publish in its own goroutine while play runs, and returns when both have returned.
+// publish begins a nanosecond later: if both published at one instant, the runtime would decide
+// which event is earlier.
 func (w *World) Meanwhile(publish, play func()) {
 	var done sync.WaitGroup
 	done.Go(func() {

@@ -11,26 +11,28 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Publishers is what a [System] says of publishers on hosts of their own, which reach the server over
-// the network as clients do.
+// Publishers describes the publishers of a [System] that run on their own hosts and reach the
+// server over the network, as clients do.
 type Publishers struct {
-	// Run runs the publisher of that name on h until ctx is done. It sends what is in the outbox, and each
-	// event again until the server has accepted it. It runs as a process of the host, as a client does.
-	// An event is to arrive once, however often it was sent, and those of a publisher in their order.
+	// Run runs the publisher with that name on h until ctx is done. It sends the events of the
+	// outbox, and each one again until the server has accepted it. It runs as a process of the
+	// host, as a client does. An event must arrive once, however often it was sent, and the events
+	// of one publisher in their order.
 	Run func(ctx context.Context, h *sim.Host, name string, o Outbox) error
 
-	// Remembers is for how long the server knows an event that it has accepted. One that is accepted so
-	// long after it was sent first may come twice. Zero: for ever.
+	// Remembers is how long the server remembers an event that it has accepted. An event that is
+	// accepted later than that after it was first sent may arrive twice. Zero: forever.
 	Remembers time.Duration
 }
 
-// An Outbox has what a publisher is to send. It is on the publisher's disk.
+// An Outbox holds the events that a publisher must send. It is on the
+// publisher's disk.
 type Outbox interface {
-	// Next returns the oldest event that was not accepted yet, and waits until there is one, or
-	// ctx is done, whose error it returns. The ID is that event's alone, also when it is returned again,
-	// to another process.
+	// Next returns the oldest event that was not accepted yet. It waits until there is one, or
+	// returns ctx's error when ctx is done. The ID is unique to the event and stays the same if
+	// Next returns the event again, even to another process.
 	Next(ctx context.Context) (id, data string, err error)
-	// Accepted says that the server has accepted an event.
+	// Accepted records that the server has accepted an event.
 	Accepted(id string)
 }
 
@@ -44,8 +46,8 @@ type Publisher struct {
 	news  chan struct{}  // closed by the next
 }
 
-// Publisher makes a publisher on a host of its own, over a good link that then becomes what
-// [Stage.Link] wants.
+// Publisher creates a publisher on its own host. It connects over a good link, which then
+// becomes the one that [Stage.Link] set.
 func (w *World) Publisher(name string) *Publisher {
 	p := &Publisher{world: w, news: make(chan struct{})}
 	p.run(&w.Stage, name, func(ctx context.Context, h *sim.Host) error { return w.system.Publishers.Run(ctx, h, name, p) })
@@ -56,7 +58,7 @@ func (w *World) Publisher(name string) *Publisher {
 }
 
 // PublishEvery puts count events into the outbox, one each interval, the first at once, as
-// [World.PublishEvery] does. It does not wait for them to be accepted.
+// [World.PublishEvery] does. It does not wait until they are accepted.
 func (p *Publisher) PublishEvery(interval time.Duration, count int) {
 	for range count {
 		e := p.world.begin(func(nth int) content { return content{data: numbered(nth), from: p} })
@@ -134,7 +136,8 @@ func (w *World) sent() bool {
 	return true
 }
 
-// mayComeTwice says whether the server could not know any more that it had the event already.
+// mayComeTwice reports whether the server may have forgotten by then that it already had the
+// event.
 func (w *World) mayComeTwice(p *publication) bool {
 	return p.from != nil && w.system.Publishers.Remembers > 0 && (p.ended == 0 || p.took >= w.system.Publishers.Remembers)
 }

@@ -10,7 +10,7 @@ import (
 
 // A Replica is a server on a [Stage]: a host, and the process on it. Most stages have one.
 type Replica struct {
-	Name string    // its host's, too
+	Name string    // also the name of its host
 	Host *sim.Host // where it runs
 
 	stage   *Stage
@@ -86,8 +86,9 @@ func (r *Replica) startsUntil(at time.Duration) int {
 	return count
 }
 
-// Redeploy asks the server to stop, while its network works, and starts the next when it
-// has, as a deployment does. It is killed if it takes longer than 10 s.
+// Redeploy replaces the server as a deployment does: it asks the running one to stop,
+// while its network works, and starts the next one when that has stopped. A server that
+// has not stopped after 10 s is killed.
 func (r *Replica) Redeploy() {
 	r.stage.moved("", "the "+r.Name+" is asked to stop, and the next to start")
 	r.mu.Lock()
@@ -106,7 +107,8 @@ func (r *Replica) Redeploy() {
 	r.process.again()
 }
 
-// stoppedAfter returns when the server had stopped that was asked to the nth time, counted from 0; -1: it has not yet.
+// stoppedAfter returns when the server had stopped after it was asked to for the nth time, counted
+// from 0; -1: not yet.
 func (r *Replica) stoppedAfter(nth int) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,14 +12,15 @@ import (
 const Transit = 40 * time.Millisecond
 
 // A Stage is the environment of a contract: a server and clients on a network, each a process on
-// a host of its own, and what can happen to them. It knows nothing of what they say to each
-// other, and so is the same for every contract: [World] is the stage of [Delivery] with a record
-// of events. What it judges itself is how they behave: that they stop when they are asked to, and
-// are gentle with the network.
+// its own host, and the faults that can happen to them. It knows nothing of what they send each
+// other and is therefore the same for both contracts: [World] is the stage of [Delivery] with a
+// record of events, [CallWorld] the stage of [Call] with a record of calls. The stage itself
+// judges only behaviour: processes must stop when they are asked to, and be gentle with the
+// network.
 //
-// Its methods are for the goroutine of the story.
+// Only the story's goroutine may call its methods.
 type Stage struct {
-	// Net is the network; Server the host that the system's server runs on.
+	// Net is the network. Server is the host that the system's server runs on.
 	Net    *sim.Network
 	Server *sim.Host
 
@@ -64,7 +65,7 @@ func (s *Stage) runsSince() time.Duration { return s.servers[0].runsSince() }
 // startsUntil returns how often the server has started until then.
 func (s *Stage) startsUntil(at time.Duration) int { return s.servers[0].startsUntil(at) }
 
-// Redeploy is [Replica.Redeploy] of the server.
+// Redeploy is [Replica.Redeploy] for the first server.
 func (s *Stage) Redeploy() { s.servers[0].Redeploy() }
 
 // overstayed notes that a process did not stop.
@@ -74,18 +75,18 @@ func (s *Stage) overstayed(who, format string, args ...any) {
 	s.stuck.add(Obedient, who, format, args...)
 }
 
-// Link sets how clients that are made from now on are linked to the server, instead of
-// by 40 ms each way and nothing else.
+// Link sets the link between the server and each client created from now on. By
+// default it has a delay of 40 ms each way and no other impairment.
 func (s *Stage) Link(cfg netem.Config) { s.link = cfg }
 
 // Sleep lets time pass.
 func (s *Stage) Sleep(d time.Duration) { time.Sleep(d) }
 
-// After lets a fault happen at d from now.
+// After calls f, which injects a fault, after d.
 func (s *Stage) After(d time.Duration, f func()) { s.Net.After(d, f) }
 
 // Idle lets time pass in which nothing is published, and expects the clients to send
-// little meanwhile. A client that sends much in the first minute is stopped.
+// little. A client that sends too much in the first minute is stopped.
 func (s *Stage) Idle(d time.Duration) {
 	first := span{s.Net.Elapsed(), s.Net.Elapsed() + min(d, time.Minute)}
 	s.Sleep(first.to - first.from)
@@ -99,19 +100,19 @@ func (s *Stage) Idle(d time.Duration) {
 	s.idle = append(s.idle, first)
 }
 
-// Unreachable lets time pass in which no client can reach the server, and expects that the
-// clients try less and less often.
+// Unreachable lets time pass in which no client can reach the server, and expects the
+// clients to dial less and less often.
 func (s *Stage) Unreachable(d time.Duration) {
 	s.outages = append(s.outages, span{s.Net.Elapsed(), s.Net.Elapsed() + d})
 	s.Sleep(d)
 }
 
-// SpreadOut says that all clients lose the server now, and expects that they come back
-// spread out over time.
+// SpreadOut declares that all clients lose the server at this instant, and expects
+// them to come back spread out over time.
 func (s *Stage) SpreadOut() { s.spread = max(s.Net.Elapsed(), 1) }
 
-// settle waits until the clients have all that they wait for, but not longer than patience.
-// meanwhile is called every second.
+// settle waits until complete reports true, but no longer than patience. It calls meanwhile
+// every second.
 func (s *Stage) settle(patience time.Duration, complete func() bool, meanwhile func()) {
 	deadline := s.Net.Elapsed() + patience
 	tick, soon := time.Second, time.Second

@@ -74,9 +74,9 @@ func drawStormOfWork(seed uint64) deliveryStorm {
 	return s
 }
 
-// Storm returns the story that is drawn from a seed: up to three clients, up to eight faults
-// of links, clients and server, which may overlap, over some minutes; like all stories it
-// leaves time to recover after the last. Its code is [Story].Code.
+// Storm returns the story drawn from a seed: one to three clients and up to eight faults of
+// links, clients and server, which can overlap, over some minutes. Like every story, it
+// leaves time to recover after the last fault. [Story].Code is its Go code.
 func Storm(seed uint64) Story {
 	s := drawStorm(seed)
 	story := s.story(fmt.Sprintf("storm %d", seed))

@@ -12,18 +12,23 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Streams is what a [Service] says of calls whose answer is a stream: it comes as it is written, in its order and whole, or else the call fails. A stream
-// that is not taken waits, and others do not wait for it. Such a call has no key and no object.
+// Streams describes calls of a [Service] whose answer is a stream. Data arrives as it is written,
+// in order and complete, or the call fails. A caller that does not read its stream holds up that
+// stream and no other. Such a call has no key and no object.
 type Streams struct {
-	// Buffer is how many bytes of a stream may be on the way to a caller that takes none. Zero: 1 MiB.
+	// Buffer is how many bytes of a stream can be in transit to a caller that does not read. Zero:
+	// 1 MiB.
 	Buffer int
-	// Halves says that the caller may go on with its question while it is answered, and ends that before the answer ends.
+	// Halves says that the caller can continue its question while it is being answered. The caller
+	// ends the question before the answer ends.
 	Halves bool
 }
 
-// Stream is Do for a call whose answer is a stream, which it writes to into as it comes about. more is what the caller says beyond data, up
-// to io.EOF; without Halves, or if that is all, it may be nil. The call takes effect at the instant at which Stream returns nil: then the
-// answer is whole, and otherwise the client must be told that it is not. Stream returns early when ctx is done, unless it waits for into or more.
+// Stream is Do for a call whose answer is a stream. It writes the answer to into as the answer is
+// produced. more is the rest of the question after data, up to io.EOF; it can be nil if the service
+// has no Halves or there is no more. The call takes effect at the instant at which Stream returns
+// nil: the answer is then complete. After an error the client must be told that the answer is
+// incomplete. When ctx is done, Stream returns early unless it is blocked on into or more.
 func (a *App) Stream(ctx context.Context, data string, more io.Reader, into io.Writer) error {
 	e, err := a.begin(ctx, data)
 	if e == nil {
@@ -156,7 +161,7 @@ func (q Question) streaming(s *Streams) Question {
 	return q
 }
 
-// A taker is where a caller takes its stream.
+// A taker is where a caller reads its stream.
 type taker struct {
 	ctx   context.Context
 	world *CallWorld
@@ -181,7 +186,7 @@ func (t taker) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A sayer is what a caller says beyond the beginning of its question.
+// A sayer is the rest of a caller's question after its beginning.
 type sayer struct {
 	ctx   context.Context
 	world *CallWorld
@@ -190,7 +195,8 @@ type sayer struct {
 	rest  string
 }
 
-// Read waits until there is a part to say, or none any more.
+// Read waits for the next part of the question, or returns io.EOF after the
+// last.
 func (s *sayer) Read(p []byte) (int, error) {
 	if s.rest == "" {
 		if s.nth == s.x.question.Said {

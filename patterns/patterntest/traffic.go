@@ -7,14 +7,14 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// What clients may send, for [Gentle].
+// Limits on what clients send, for [Gentle].
 const (
 	maxAttempts  = 20 // connections that one client may try to open within a second
-	maxPatient   = 90 // connections that one client may try to open within a minute, when the first minute brought none
-	maxIdleRate  = 5  // packets a second that an idle client may send: one that polls every second sends 2, one that polls each round trip 12
-	dialsPerCall = 5  // in a second, of a client that calls: one that was frozen does at once what it would have done meanwhile
+	maxPatient   = 90 // connections that one client may try to open within a minute, after a first minute without success
+	maxIdleRate  = 5  // packets a second from an idle client: polling once a second sends 2, polling once a round trip 12
+	dialsPerCall = 5  // dials allowed for each call within a second: a client that was frozen makes up for the time at once
 	herdWindow   = 100 * time.Millisecond
-	herdFraction = 3 // at most a third of the clients may come back within herdWindow; of less than a hundred a half, as chance makes more of few
+	herdFraction = 3 // at most a third of the clients may come back within herdWindow; with fewer than a hundred clients a half, because chance weighs more
 )
 
 // judgeTraffic looks at the clients' packets.
@@ -76,8 +76,9 @@ func (s *Stage) rates(in span) map[string]int {
 	return sent
 }
 
-// dials returns when each client, by name, tried to open connections. A SYN that a partition holds at its sender counts when it is
-// held: when the partition is over, all that it held is sent at one instant.
+// dials returns when each client, by name, tried to open connections. A SYN that a partition holds
+// at its sender counts at the time when it was held: when the partition heals, it sends everything
+// it held at one instant.
 func (s *Stage) dials() map[string][]time.Duration {
 	type attempt struct {
 		from, to     string
@@ -116,9 +117,9 @@ func (s *Stage) dials() map[string][]time.Duration {
 	return s.dialled
 }
 
-// Peak returns the most of the times that lie within a window, wherever it begins, and where that
-// is. They are in order. It is what "within 100 ms" means in this package: slots that begin at round
-// times would cut a herd in two.
+// Peak returns the largest number of times within any window, and where that window begins. times
+// must be sorted. A window begins at one of the times, not at multiples of its length, which would
+// cut a herd in two. Peak defines what "within 100 ms" means in this package.
 func Peak(times []time.Duration, window time.Duration) (most int, at time.Duration) {
 	first := 0
 	for i, t := range times {

@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// tie is how far the network may move what is due at one instant apart, by 1 ns each.
+// tie is the furthest that the network moves events due at one instant apart, by 1 ns
+// each.
 const tie = time.Microsecond
 
 // startTime is what a server may take to start.
 const startTime = time.Second
 
-// Verdict returns the promises that were broken so far, each once for each client: how
-// first, and how often again. Call it after [World.Settle].
+// Verdict returns the promises that were broken so far, one [Breach] for each promise
+// and client. It describes the first occurrence and counts the others. Call it after
+// [World.Settle].
 func (w *World) Verdict() []Breach {
 	var f findings
 	w.judgeStops(&f)

@@ -10,41 +10,46 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Work is what a [System] says of clients that have something to do about each event, which takes
-// time and may fail, and that acknowledge one by one: consumers of a queue, members of a consumer
-// group. The contract calls them workers.
+// Work describes clients of a [System] that work on each event, which takes time and can fail,
+// and acknowledge events one by one: consumers of a queue, members of a consumer group. The
+// contract calls them workers.
 type Work struct {
-	// Receive runs the worker of that name on h until ctx is done, as [System].Receive does a client.
-	// The workers of one group share what is published from the first one's arrival on: each event is
-	// one worker's. When w.Handle has returned nil the worker acknowledges the event. After an error it
-	// does not; it may go on, or end and be started again. Either way the event comes again, to this
-	// worker or another.
+	// Receive runs the worker with that name on h until ctx is done, as [System].Receive runs a
+	// client. From the arrival of a group's first worker on, the workers of the group share what is
+	// published: each event goes to one of them. When w.Handle has returned nil, the worker
+	// acknowledges the event. After an error it does not. It can then go on, or return and be
+	// restarted; either way the event is delivered again, to this worker or another.
 	Receive func(ctx context.Context, h *sim.Host, name, group string, w Worker) error
 
-	// Groups says that a group may have several workers. If it is false each has a group of its own.
+	// Groups says that a group can have several workers. If it is false, each worker has its own
+	// group.
 	Groups bool
 
-	// AckWait is how long a worker may take for an event, which then comes again, to it or another.
-	// Zero: as long as it likes, and no other worker gets the event meanwhile.
+	// AckWait is how long a worker may take for an event before the event is delivered again, to it
+	// or another worker. Zero: as long as it likes, and no other worker gets the event in the
+	// meantime.
 	AckWait time.Duration
 
-	// MaxAttempts is after how many failures an event is given up. Zero: never.
+	// MaxAttempts is the number of failures after which an event is given up.
+	// Zero: never.
 	MaxAttempts int
 
-	// Dead returns how many events the server that runs has given up. Nil: not counted, and not checked.
+	// Dead returns how many events the running server has given up. Nil: not counted, and not
+	// checked.
 	Dead func() int
 }
 
 // A Worker is a [Receiver] that works on events.
 type Worker interface {
 	Receiver
-	// Handle reports an event, as Publish was given it, and returns when it has been worked on. After
-	// an error it was not. ctx is that of Receive: when it is done Handle returns soon.
+	// Handle reports an event, exactly as it was given to Publish, and returns when the work on it
+	// has ended. If it returns an error, the work was not done. ctx is the context of Receive; when
+	// it is done, Handle returns soon.
 	Handle(ctx context.Context, data string) error
 }
 
-// A Handler is what a worker does about an event that it gets, the nth time that one of its group
-// does. It must return when ctx is done.
+// A Handler is the work of a worker on an event. nth counts from 1 how often the worker's group
+// got this event. It must return when ctx is done.
 type Handler func(ctx context.Context, data string, nth int) error
 
 // A group is workers that share events.
@@ -80,8 +85,8 @@ type share struct {
 	workers []*Client
 }
 
-// Worker makes a client that works on events, in a group, and lets it connect. Without a handler each
-// event is done at once. Events of one text are one event to workers.
+// Worker creates a worker in a group and lets it connect. If handler is nil, each event is handled
+// at once. For workers, events with the same text count as one event.
 func (w *World) Worker(group, name string, handler Handler) *Client {
 	g := w.group(group)
 	c := &Client{world: w, as: name, gapAt: -1, have: map[string]int{}, group: g, handler: handler}
@@ -109,8 +114,8 @@ func (w *World) group(name string) *group {
 	return g
 }
 
-// SharedBy says that from now on, until it is called again for the group, each of these workers is to
-// get some of the events.
+// SharedBy declares that from now on each of these workers must get some of the events, until
+// SharedBy is called again for their group.
 func (w *World) SharedBy(workers ...*Client) {
 	w.mu.Lock()
 	from := len(w.published)
@@ -179,8 +184,8 @@ func (g *group) toldAt() time.Duration {
 	return at
 }
 
-// left calls f for the accepted events that no worker has handled, for which no newer one makes up, and that
-// were not given up, until f returns false.
+// left calls f for each accepted event that no worker has handled, that no newer event supersedes
+// and that was not given up, until f returns false.
 func (w *World) left(g *group, f func(p *publication, failures int) bool) {
 	gapAt := g.toldAt()
 	w.mu.Lock()

@@ -9,8 +9,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A World is the [Stage] of [Delivery], with the record of what was published and what arrived.
-// Its methods are for the goroutine of the story.
+// A World is the [Stage] of [Delivery]. It also records what was published and what arrived.
+// Only the story's goroutine may call its methods.
 type World struct {
 	Stage
 
@@ -33,7 +33,8 @@ type World struct {
 	heldAt     time.Duration
 }
 
-// NewWorld starts the system's server on n. folder is for what it keeps on disk.
+// NewWorld starts the system's server on n. The server keeps its files in
+// folder.
 func NewWorld(n *sim.Network, s System, folder string) *World {
 	return newWorld(n, s, folder, false)
 }
@@ -49,17 +50,17 @@ func newWorld(n *sim.Network, s System, folder string, onLoopback bool) *World {
 	return w
 }
 
-// PromptFor says that the network is good for the given clients during the whole story,
-// and the server up, so that each event must reach them within the system's bound, and
-// nothing may be missing.
+// PromptFor declares that for the whole story the server is up and the network good for
+// the given clients. Each event must then reach them within [System].Bound, and nothing
+// may be missing.
 func (w *World) PromptFor(clients ...*Client) {
 	for _, c := range clients {
 		c.inTime = true
 	}
 }
 
-// PromptInTurn is [World.PromptFor] of clients to which events come in bursts: each may take a
-// round trip more for every one that was published within the second before it.
+// PromptInTurn is [World.PromptFor] for clients that get events in bursts: an event is allowed
+// one more round trip for every event that was published in the second before it.
 func (w *World) PromptInTurn(clients ...*Client) {
 	w.PromptFor(clients...)
 	for _, c := range clients {
@@ -67,9 +68,9 @@ func (w *World) PromptInTurn(clients ...*Client) {
 	}
 }
 
-// Acknowledged says that the network has been good for so long that the server must know what its
-// clients have got, but for the last hundred events and those of the last 30 s. These alone may come again if the
-// system has [System].Repeats.
+// Acknowledged declares that the network has been good for so long that the server must know what
+// its clients have got, except for the last hundred events and those of the last 30 s. Only these
+// may arrive again, if the system has [System].Repeats.
 func (w *World) Acknowledged() {
 	for _, c := range w.clients {
 		c.mu.Lock()
@@ -81,19 +82,18 @@ func (w *World) Acknowledged() {
 	}
 }
 
-// StartRejected is [Stage.StartRejected].
+// StartRejected is [Stage.StartRejected] for a Client.
 func (w *World) StartRejected(c *Client) { w.Stage.StartRejected(&c.Peer) }
 
-// Settle waits until every client has got everything, for as long as the system may take
-// to recover.
+// Settle waits until every client has got everything, or [System].Recovery is over.
 func (w *World) Settle() {
 	one := max(2*Transit, w.system.Bound)
 	w.settle(w.system.Recovery+time.Duration(w.backlog)*one, w.complete, w.measure)
 }
 
-// Check is [World.Settle] amid a story: what a client does not have then, it has lost, whatever it is
-// told later. Call it before the server is restarted, lest a gap that the system is entitled to then
-// hides what was lost before.
+// Check is [World.Settle] in the middle of a story. An event that a client is missing afterwards
+// counts as lost, whatever the client is notified of later. Call it before the server restarts.
+// Otherwise a gap that the restart justifies would hide an earlier loss.
 func (w *World) Check() {
 	w.Settle()
 	for _, c := range w.clients {
@@ -104,7 +104,7 @@ func (w *World) Check() {
 	}
 }
 
-// complete says whether every client has got everything.
+// complete reports whether every client has got everything.
 func (w *World) complete() bool {
 	complete := w.sent()
 	for _, c := range w.clients {
