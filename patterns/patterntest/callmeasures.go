@@ -15,8 +15,8 @@ type CallMeasures struct {
 	Effects                    int // executions that took effect
 	Wasted                     int // executions for calls that did not end as done
 
-	// The time until a caller was told that its call is done, over all such
-	// calls: median, 99th percentile and maximum.
+	// The time from a call to its caller being told that it is done: DoneP50 is
+	// the median, DoneP99 the 99th percentile and DoneMax the maximum.
 	DoneP50, DoneP99, DoneMax time.Duration
 
 	Dials int // connections that the callers tried to open

@@ -35,7 +35,7 @@ func (all callStories) races(why string) { all[len(all)-1].Races = why }
 
 // quietCallStories are about a network and hosts with nothing wrong.
 func quietCallStories() (all callStories) {
-	all.add("a quiet day of calls", "what fails here fails everywhere", func(w *CallWorld) {
+	all.add("a quiet day of calls", "the basic case: a system that fails here fails everywhere", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.PromptFor(c)
 		c.AskEvery(7*time.Second, 20, Question{})
@@ -43,7 +43,7 @@ func quietCallStories() (all callStories) {
 		w.Sleep(20 * time.Minute)
 		c.AskEvery(time.Second, 3, Question{})
 	})
-	all.add("calls at a time", "which answer is whose must not hang on their order", func(w *CallWorld) {
+	all.add("calls at a time", "answers must be matched to calls even if they arrive in another order", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.PromptFor(c)
 		for _, work := range []time.Duration{900, 100, 500, 300, 700, 0, 800, 200} {
@@ -52,7 +52,7 @@ func quietCallStories() (all callStories) {
 		w.Sleep(2 * time.Second)
 		c.AskEvery(time.Millisecond, 15, Question{Work: 50 * time.Millisecond})
 	})
-	all.add("questions and answers of any size", "what is larger than a buffer, a frame or a limit is not cut", func(w *CallWorld) {
+	all.add("questions and answers of any size", "data that exceeds a buffer, a frame or a limit must not be truncated", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for _, size := range []int{1, 100, 4_096, 32_768, 65_536, 100_000, 1 << 20} {
 			c.Ask(Question{Size: size, Timeout: time.Minute})
@@ -60,11 +60,11 @@ func quietCallStories() (all callStories) {
 		}
 		w.PromptFor(c) // of what is no larger than it may be
 	})
-	all.add("ten callers at a time", "what one asks, and is told, is none of the others' business", func(w *CallWorld) {
+	all.add("ten callers at a time", "one caller's questions and answers must not affect the others", func(w *CallWorld) {
 		w.PromptFor(w.Callers(10)...)
 		w.AskEvery(13*time.Millisecond, 100, Question{Work: 70 * time.Millisecond, Answer: 500})
 	})
-	all.add("a call longer than anybody's patience", "who waits for one answer must not lose the next", func(w *CallWorld) {
+	all.add("a call longer than anybody's patience", "a call that times out must not take the next call's answer", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		c.AskEvery(time.Second, 3, Question{Work: 5 * time.Second, Timeout: 2 * time.Second})
@@ -73,7 +73,7 @@ func quietCallStories() (all callStories) {
 		w.MustBeDone(0, Answering, "nothing else is under way")
 		c.AskEvery(time.Second, 5, Question{})
 	})
-	all.add("patience ends about when the answer comes", "whoever comes first, the call ends once, and the answer is for nobody else", func(w *CallWorld) {
+	all.add("patience ends about when the answer comes", "whether the timeout or the answer comes first, the call ends once, and the answer reaches no other call", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})
 		took := c.Ask(Question{Work: 100 * time.Millisecond}).Took // over a connection, if there is one
@@ -89,14 +89,14 @@ func quietCallStories() (all callStories) {
 		}
 	})
 	all.races("at one instant an answer may come before or behind the end of patience")
-	all.add("a slow call beside quick ones", "who gives up one call gives up no other", func(w *CallWorld) {
+	all.add("a slow call beside quick ones", "giving up one call must not affect the others", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.PromptFor(c)
 		c.Ask(Question{})
 		c.AskEvery(300*time.Millisecond, 3, Question{Work: 5 * time.Second, Timeout: 2 * time.Second})
 		c.AskEvery(70*time.Millisecond, 60, Question{Work: 300 * time.Millisecond})
 	})
-	all.add("calls come and go", "no call leaves anything behind", func(w *CallWorld) {
+	all.add("calls come and go", "calls must not leak goroutines or connections", func(w *CallWorld) {
 		c := w.Caller("phone")
 		round := func() {
 			c.AskEvery(100*time.Millisecond, 40, Question{Work: 300 * time.Millisecond, Timeout: 200 * time.Millisecond})
@@ -121,7 +121,7 @@ const replicated = "Service.Replicas is more than 1"
 
 // lostCallStories are about a caller that is out of reach, or whose link is bad.
 func lostCallStories() (all callStories) {
-	all.add("the question is lost", "nothing was executed, but who knows", func(w *CallWorld) {
+	all.add("the question is lost", "nothing was executed, but the caller cannot know that", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for i := range 6 {
 			c.Ask(Question{})
@@ -131,7 +131,7 @@ func lostCallStories() (all callStories) {
 			w.Sleep(20 * time.Second)
 		}
 	})
-	all.add("the answer is lost", "it took effect, and only the server knows", func(w *CallWorld) {
+	all.add("the answer is lost", "the call took effect, and only the server knows", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for i := range 6 {
 			c.Ask(Question{})
@@ -142,7 +142,7 @@ func lostCallStories() (all callStories) {
 		}
 	})
 	for _, from := range []string{"question", "answer"} {
-		all.add("the connection breaks on the "+from, "who asks again because a connection broke does not know how far it got", func(w *CallWorld) {
+		all.add("the connection breaks on the "+from, "a client that retries after a broken connection does not know how far the call got", func(w *CallWorld) {
 			c := w.Caller("phone")
 			for i := range 6 {
 				c.Ask(Question{})
@@ -157,7 +157,7 @@ func lostCallStories() (all callStories) {
 			}
 		})
 	}
-	all.add("answers are cut short", "an answer of which the end is missing is none", func(w *CallWorld) {
+	all.add("answers are cut short", "a truncated answer must be an error", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for _, end := range []int64{200, 1000, 5000} {
 			w.Net.Inject(0, 10*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: w.Server}))
@@ -169,7 +169,7 @@ func lostCallStories() (all callStories) {
 			c.Ask(Question{Answer: 8_000})
 		}
 	})
-	all.add("questions are cut short", "a question of which the end is missing is none", func(w *CallWorld) {
+	all.add("questions are cut short", "a truncated question must not be executed", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for _, end := range []int64{200, 1000, 5000} {
 			w.Net.Inject(0, 10*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: c.Host}))
@@ -181,7 +181,7 @@ func lostCallStories() (all callStories) {
 			c.Ask(Question{Size: 8_000})
 		}
 	})
-	all.add("connections go silent", "a connection on which a call failed is not to be tried again", func(w *CallWorld) {
+	all.add("connections go silent", "a silent connection on which a call failed must not be used again", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for range 3 {
 			c.Ask(Question{})
@@ -193,13 +193,13 @@ func lostCallStories() (all callStories) {
 		}
 	})
 	all.needs(replicated, alone)
-	all.add("no way for five minutes", "calls fail, and succeed again when they can", func(w *CallWorld) {
+	all.add("no way for five minutes", "calls fail during the outage and must succeed again after it", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.After(5*time.Second, c.Link.Down)
 		w.After(5*time.Second+5*time.Minute, c.Link.Up)
 		c.AskEvery(12*time.Second, 30, Question{Work: 500 * time.Millisecond, Timeout: 3 * time.Second, Keyed: true})
 	})
-	all.add("bad links", "they are TCP's business, but for the time it takes", func(w *CallWorld) {
+	all.add("bad links", "TCP hides a bad link except for the delay", func(w *CallWorld) {
 		for i, cfg := range []netem.Config{
 			{Delay: Transit, Loss: netem.Bernoulli(0.2)}, {Delay: Transit, Jitter: Transit}, {Delay: Transit, Duplicate: 0.2}, {Delay: Transit, Corrupt: 0.1},
 		} {
@@ -208,7 +208,7 @@ func lostCallStories() (all callStories) {
 		}
 		w.AskEvery(50*time.Millisecond, 160, Question{Answer: 2_000, Timeout: 2 * time.Second})
 	})
-	all.add("a link that turns away", "where nobody could be asked nothing was executed, and to ask again at once would be for ever", func(w *CallWorld) {
+	all.add("a link that turns away", "a call that reached no server was not executed, and retrying it at once would be a hot loop", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.After(5*time.Second, func() { w.StartRejected(&c.Peer) })
 		w.After(30*time.Second, c.Link.Up)

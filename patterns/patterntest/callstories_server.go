@@ -7,7 +7,7 @@ import (
 
 // serverCallStories are about a server that ends and comes back.
 func serverCallStories() (all callStories) {
-	all.add("the server crashes while it works", "who has lost the answer does not know whether there was one", func(w *CallWorld) {
+	all.add("the server crashes while it works", "a caller that loses the connection does not know whether the call took effect", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for range 3 {
 			c.AskEvery(time.Second, 3, Question{})
@@ -20,7 +20,7 @@ func serverCallStories() (all callStories) {
 		}
 		c.AskEvery(time.Second, 3, Question{})
 	})
-	all.add("the server crashes right after the effect", "the answer is lost with it, or is still on its way", func(w *CallWorld) {
+	all.add("the server crashes right after the effect", "the answer is lost in the crash, or still on its way", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for range 4 {
 			c.Ask(Question{})
@@ -30,7 +30,7 @@ func serverCallStories() (all callStories) {
 			w.Sleep(30 * time.Second)
 		}
 	})
-	all.add("the server restarts, and is asked as much again at once", "a number that it gives once more is not that of a call from before", func(w *CallWorld) {
+	all.add("the server restarts, and is asked as much again at once", "a request number that the new process reuses must not match a call from before the restart", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.AskEvery(10*time.Millisecond, 10, Question{Work: 2 * time.Second})
 		w.Sleep(500 * time.Millisecond)
@@ -50,7 +50,7 @@ func serverCallStories() (all callStories) {
 		w.Sleep(time.Second)
 		c.AskEvery(time.Second, 10, Question{Timeout: 5 * time.Second})
 	})
-	all.add("the server is frozen for a minute, amid calls", "a process that is stopped still acknowledges on TCP, and goes on with what nobody waits for", func(w *CallWorld) {
+	all.add("the server is frozen for a minute, amid calls", "the kernel of a frozen process still acknowledges TCP segments, and the process resumes work that nobody waits for", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})
 		w.After(time.Second, w.Server.Pause)
@@ -58,7 +58,7 @@ func serverCallStories() (all callStories) {
 		c.AskEvery(2*time.Second, 40, Question{Timeout: 5 * time.Second})
 	})
 	all.races(overdue)
-	all.add("the server comes back and hangs for two minutes", "what it took meanwhile is never answered, and must not keep those waiting who ask later", func(w *CallWorld) {
+	all.add("the server comes back and hangs for two minutes", "calls that it accepted while it hung are never answered, and must not delay later ones", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		c.AskEvery(time.Second, 5, Question{})
@@ -70,7 +70,7 @@ func serverCallStories() (all callStories) {
 		w.Slow(w.servers[0], 0)
 		c.AskEvery(2*time.Second, 10, Question{Timeout: 5 * time.Second})
 	})
-	all.add("the server is redeployed ten times, amid calls", "the everyday case: it is asked to go, and the next begins", func(w *CallWorld) {
+	all.add("the server is redeployed ten times, amid calls", "the everyday case: the old process is asked to stop, and the next one starts", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		for i := range 10 {
@@ -80,7 +80,7 @@ func serverCallStories() (all callStories) {
 			w.Sleep(500 * time.Millisecond)
 		}
 	})
-	all.add("the server is redeployed while it works", "what it has begun it has to finish", func(w *CallWorld) {
+	all.add("the server is redeployed while it works", "a server must finish the calls that it has begun", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		for _, work := range []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second} {
@@ -90,7 +90,7 @@ func serverCallStories() (all callStories) {
 		}
 	})
 	all.needs("Service.Drains is not set", func(s Service) bool { return s.Drains })
-	all.add("the server restarts while it works for long", "what is taken is on the disk", func(w *CallWorld) {
+	all.add("the server restarts while it works for long", "a durable server has every accepted call on disk", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		for _, keyed := range []bool{false, true} {
@@ -103,7 +103,7 @@ func serverCallStories() (all callStories) {
 		}
 	})
 	all.needs("Service.Durable is not set", func(s Service) bool { return s.Durable })
-	all.add("the server is gone for ten minutes, amid calls", "callers come back to themselves, and to the server", func(w *CallWorld) {
+	all.add("the server is gone for ten minutes, amid calls", "calls must end on time during the outage and succeed again after it", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})
 		w.Server.Crash()
@@ -120,7 +120,7 @@ const never = 10_000 * time.Hour
 
 // manyCallStories are about callers that end, and about what one caller does to others.
 func manyCallStories() (all callStories) {
-	all.add("a caller crashes and leaves while it waits", "who has gone is owed nothing, who comes back begins anew, and others do not notice", func(w *CallWorld) {
+	all.add("a caller crashes and leaves while it waits", "a caller that crashed gets no answers, one that returns starts afresh, and the others notice nothing", func(w *CallWorld) {
 		c, other := w.Caller("phone"), w.Caller("other")
 		w.PromptFor(other)
 		for i := range 6 {
@@ -137,7 +137,7 @@ func manyCallStories() (all callStories) {
 			c.Ask(Question{})
 		}
 	})
-	all.add("twenty callers lose the server at one instant", "those who ask again in step ask it all at once when it is back", func(w *CallWorld) {
+	all.add("twenty callers lose the server at one instant", "callers that retry in step all hit the server at once when it is back", func(w *CallWorld) {
 		w.Callers(20)
 		w.AskEvery(10*time.Millisecond, 20, Question{})
 		w.Sleep(time.Second)
@@ -172,7 +172,7 @@ func keyedCallStories() (all callStories) {
 		all.add(name, reason, play)
 		all.needs("Service.Keys is not set", keyed)
 	}
-	add("a key that was used", "who asks again wants the same answer, not a second effect", func(w *CallWorld) {
+	add("a key that was used", "a repeated call must get the same answer and must not have a second effect", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		for i := range 3 {
@@ -186,7 +186,7 @@ func keyedCallStories() (all callStories) {
 			undo()
 		}
 	})
-	add("a key that is in use", "the second comes while the first still runs", func(w *CallWorld) {
+	add("a key that is in use", "the second call with the key arrives while the first is still running", func(w *CallWorld) {
 		c, other := w.Caller("phone"), w.Caller("other")
 		for i, apart := range []time.Duration{0, 5 * time.Millisecond, 500 * time.Millisecond} {
 			q := Question{Key: fmt.Sprintf("order-%d", i), Work: 2 * time.Second}
@@ -196,7 +196,7 @@ func keyedCallStories() (all callStories) {
 			other.Ask(q)
 		}
 	})
-	add("a key with other data", "one answer cannot be that to two questions", func(w *CallWorld) {
+	add("a key with other data", "a key must not return the answer to a different question", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for i := range 3 {
 			key := fmt.Sprintf("order-%d", i)
@@ -208,7 +208,7 @@ func keyedCallStories() (all callStories) {
 			w.Sleep(5 * time.Second)
 		}
 	})
-	add("a key after the answer was lost", "that is what keys are for", func(w *CallWorld) {
+	add("a key after the answer was lost", "the case that keys exist for: a retry must find the first answer", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for i := range 4 {
 			q := Question{Key: fmt.Sprintf("order-%d", i), Timeout: 3 * time.Second, Work: time.Duration(i) * 500 * time.Millisecond}
@@ -221,7 +221,7 @@ func keyedCallStories() (all callStories) {
 			c.Ask(q)
 		}
 	})
-	add("a key is given up while it is in use", "what nobody waits for must not lock its key for ever", func(w *CallWorld) {
+	add("a key is given up while it is in use", "an abandoned call must not block its key forever", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		for i := range 3 {
@@ -236,7 +236,7 @@ func keyedCallStories() (all callStories) {
 			w.Sleep(5 * time.Second)
 		}
 	})
-	all.add("a key, and the server restarts", "between the effect and the note of it there must be no crack", func(w *CallWorld) {
+	all.add("a key, and the server restarts", "a crash must not fall between the effect and the record of its key", func(w *CallWorld) {
 		c := w.Caller("phone")
 		for i := range 6 {
 			q := Question{Key: fmt.Sprintf("order-%d", i), Work: time.Second, Timeout: 5 * time.Second}
@@ -266,12 +266,12 @@ func patienceCallStories() (all callStories) {
 			w.Sleep(10 * time.Second)
 		}
 	}
-	all.add("calls are given up", "to work for nobody is to work less for others", func(w *CallWorld) { given(w, 0) })
+	all.add("calls are given up", "work that nobody waits for takes capacity from other calls", func(w *CallWorld) { given(w, 0) })
 	all.needs("Service.Cancels is not set", func(s Service) bool { return s.Cancels })
-	all.add("calls with much data are given up", "who has not read a question to its end does not hear that its caller goes", func(w *CallWorld) { given(w, 40_000) })
+	all.add("calls with much data are given up", "a server that has not read the whole question does not notice that its caller gave up", func(w *CallWorld) { given(w, 40_000) })
 	all.needs("Service.Cancels is not set", func(s Service) bool { return s.Cancels })
 	all.races("the end of a question may arrive together with that of its connection")
-	all.add("calls are given up over three tiers", "who is not waited for must not have others wait", func(w *CallWorld) {
+	all.add("calls are given up over three tiers", "a call that was given up must be given up on every tier", func(w *CallWorld) {
 		w.Tier()
 		w.Tier()
 		given(w, 0)
@@ -279,7 +279,7 @@ func patienceCallStories() (all callStories) {
 	all.needs("Service.Cancels is not set, or "+replicated, func(s Service) bool { return s.Cancels && alone(s) })
 
 	hasDeadlines := func(s Service) bool { return s.Deadlines }
-	all.add("deadlines over three tiers", "each has less time than that before it, and none begins in vain", func(w *CallWorld) {
+	all.add("deadlines over three tiers", "each tier has less time left than the one before, and must not begin work that is already too late", func(w *CallWorld) {
 		w.Tier()
 		w.Tier()
 		c := w.Caller("phone")
@@ -291,7 +291,7 @@ func patienceCallStories() (all callStories) {
 		}
 	})
 	all.needs("Service.Deadlines is not set, or "+replicated, func(s Service) bool { return s.Deadlines && alone(s) })
-	all.add("more calls than places", "to wait in a queue is to wait, too", func(w *CallWorld) {
+	all.add("more calls than places", "time in the server's queue counts against the call's deadline", func(w *CallWorld) {
 		w.Places(2)
 		c := w.Caller("phone")
 		w.GoodFor(c)
@@ -300,7 +300,7 @@ func patienceCallStories() (all callStories) {
 		c.AskEvery(time.Second, 3, Question{})
 	})
 	all.needs("Service.Deadlines is not set", hasDeadlines)
-	all.add("an overload of five seconds", "work for those who have gone keeps those away who come", func(w *CallWorld) {
+	all.add("an overload of five seconds", "work for callers that gave up must not delay the calls that come later", func(w *CallWorld) {
 		w.Places(10)
 		w.Callers(20)
 		w.AskEvery(20*time.Millisecond, 200, Question{Work: 160 * time.Millisecond, Timeout: time.Second}) // nearly what the servers can do
@@ -320,7 +320,7 @@ const healTime = 10 * time.Second
 // retryCallStories are about clients that ask again by themselves.
 func retryCallStories() (all callStories) {
 	retries := func(s Service) bool { return s.Retries != nil }
-	all.add("everything is refused for a minute", "to ask a server that cannot cope more often makes it cope less", func(w *CallWorld) {
+	all.add("everything is refused for a minute", "retries make an overloaded server slower still", func(w *CallWorld) {
 		w.GoodFor(w.Callers(5)...)
 		w.AskEvery(100*time.Millisecond, 50, Question{})
 		w.Refusing(true)
@@ -330,7 +330,7 @@ func retryCallStories() (all callStories) {
 		w.AskEvery(100*time.Millisecond, 50, Question{})
 	})
 	all.needs("Service.Retries is not set", retries)
-	all.add("one caller alone is refused", "a budget that counts what runs at a time is none for who asks in a row", func(w *CallWorld) {
+	all.add("one caller alone is refused", "a retry budget that counts only concurrent calls does not limit a caller that makes one call after another", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		w.Refusing(true)
@@ -342,7 +342,7 @@ func retryCallStories() (all callStories) {
 		w.Sleep(time.Minute)
 	})
 	all.needs("Service.Retries is not set", retries)
-	all.add("three tiers, of which the last refuses", "each tier that tries three times makes 27 of one", func(w *CallWorld) {
+	all.add("three tiers, of which the last refuses", "if each of three tiers tries three times, one call becomes 27", func(w *CallWorld) {
 		w.Tier()
 		w.Tier()
 		w.GoodFor(w.Callers(3)...)
@@ -353,7 +353,7 @@ func retryCallStories() (all callStories) {
 		w.Sleep(time.Minute)
 	})
 	all.needs("Service.Retries is not set, or "+replicated, func(s Service) bool { return s.Retries != nil && alone(s) })
-	all.add("a refusal that says until when", "to come earlier is in vain, and not to come is to give up", func(w *CallWorld) {
+	all.add("a refusal that says until when", "retrying earlier than told is useless, and not retrying gives the call up", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		c.AskEvery(time.Second, 50, Question{}) // that there be a budget
@@ -378,7 +378,7 @@ func replicaCallStories() (all callStories) {
 		{"is frozen", func(_ *CallWorld, r *Replica) { r.Host.Pause() }, func(_ *CallWorld, r *Replica) { r.Host.Resume() }},
 		{"is slow", func(w *CallWorld, r *Replica) { w.Slow(r, 30*time.Second) }, func(w *CallWorld, r *Replica) { w.Slow(r, 0) }},
 	} {
-		all.add("one replica "+sick.name, "the others are there for all", func(w *CallWorld) {
+		all.add("one replica "+sick.name, "the healthy replicas must take over all calls", func(w *CallWorld) {
 			w.Callers(2)
 			w.AskEvery(100*time.Millisecond, 40, Question{})
 			for _, r := range w.Replicas() {

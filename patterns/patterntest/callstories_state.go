@@ -13,7 +13,7 @@ func stateCallStories() (all callStories) {
 		q.Work = work
 		return q
 	}
-	add("an object that several change at a time", "who stores what he has read before others stored undoes what they did", func(w *CallWorld) {
+	add("an object that several change at a time", "a read-modify-write on an outdated state undoes other callers' changes", func(w *CallWorld) {
 		callers := w.Callers(2)
 		w.GoodFor(callers...)
 		for _, c := range callers {
@@ -25,7 +25,7 @@ func stateCallStories() (all callStories) {
 			w.Sleep(5 * time.Second)
 		}
 	})
-	add("an object, and answers are lost", "what took effect did so once, also if nobody heard of it", func(w *CallWorld) {
+	add("an object, and answers are lost", "a change whose answer was lost must still have taken effect exactly once", func(w *CallWorld) {
 		c, other := w.Caller("phone"), w.Caller("other")
 		for range 4 {
 			c.Ask(cart)
@@ -39,7 +39,7 @@ func stateCallStories() (all callStories) {
 			other.Ask(look)
 		}
 	})
-	add("an object, and the server restarts", "what a caller was told is kept, and what it sees it sees for ever", func(w *CallWorld) {
+	add("an object, and the server restarts", "after a restart, no state that a caller has seen may be lost", func(w *CallWorld) {
 		c, other := w.Caller("phone"), w.Caller("other")
 		for i := range 4 {
 			c.Ask(cart)
@@ -52,7 +52,7 @@ func stateCallStories() (all callStories) {
 			other.Ask(look)
 		}
 	})
-	add("an object is cleared while others change it", "what began before must not bring back what is gone", func(w *CallWorld) {
+	add("an object is cleared while others change it", "a change that began before the object was cleared must not bring old entries back", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		for _, work := range []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second} {

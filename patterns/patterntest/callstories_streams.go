@@ -19,7 +19,7 @@ func streamCallStories() (all callStories) {
 	streams, halves := func(s Service) bool { return s.Streams != nil }, func(s Service) bool { return s.Streams != nil && s.Streams.Halves }
 	const noStreams, noHalves = "Service.Streams is not set", "Service.Streams is not set, or has no Halves"
 
-	add("answers come as streams", "what is written is wanted now, in its order, and not when there is more of it", noStreams, streams, func(w *CallWorld) {
+	add("answers come as streams", "each part must arrive promptly and in order, not when a buffer is full", noStreams, streams, func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.PromptFor(c)
 		c.Ask(Question{Parts: 10, Every: 100 * ms})
@@ -28,7 +28,7 @@ func streamCallStories() (all callStories) {
 		c.Ask(Question{Parts: 50, Answer: 2_000, Timeout: time.Minute})
 		c.Ask(Question{Parts: 4, Every: 30 * time.Second, Timeout: 5 * time.Minute})
 	})
-	add("streams are cut short", "a stream of which the end is missing is not whole, and to ask again begins another", noStreams, streams, func(w *CallWorld) {
+	add("streams are cut short", "a truncated stream must fail, and must not be continued by a retry", noStreams, streams, func(w *CallWorld) {
 		c := w.Caller("phone")
 		for _, end := range []int64{300, 1000, 5000} {
 			w.Net.Inject(0, 20*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: w.Server}))
@@ -40,7 +40,7 @@ func streamCallStories() (all callStories) {
 			c.Ask(Question{Parts: 16, Every: 50 * ms, Answer: 500})
 		}
 	})
-	add("the server ends amid streams", "that nothing more comes is no sign that this was all", noStreams, streams, func(w *CallWorld) {
+	add("the server ends amid streams", "a stream that stops coming must not count as complete", noStreams, streams, func(w *CallWorld) {
 		c := w.Caller("phone")
 		for _, ends := range []func(){w.Server.Restart, w.Redeploy} {
 			c.AskEvery(10*ms, 3, Question{Parts: 20, Every: 100 * ms})
@@ -56,7 +56,7 @@ func streamCallStories() (all callStories) {
 		w.Server.Restart()
 		w.Sleep(time.Minute)
 	})
-	add("the caller of a stream is slow", "what it has not taken waits where it comes about, and keeps nobody else waiting", noStreams, streams, func(w *CallWorld) {
+	add("the caller of a stream is slow", "a slow reader must hold up its own stream at the source, and no other", noStreams, streams, func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.PromptFor(c)
 		c.AskEvery(0, 1, Question{Parts: 100, Answer: 40_000, Slow: 200 * ms, Timeout: 10 * time.Minute})
@@ -66,7 +66,7 @@ func streamCallStories() (all callStories) {
 		w.Sleep(time.Minute)
 	})
 	cancels := func(s Service) bool { return streams(s) && s.Cancels }
-	add("streams are given up", "to write for nobody is to work less for others", noStreams+", or Service.Cancels is not", cancels, func(w *CallWorld) {
+	add("streams are given up", "writing a stream that nobody reads takes capacity from other calls", noStreams+", or Service.Cancels is not", cancels, func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		c.Ask(Question{})
@@ -76,7 +76,7 @@ func streamCallStories() (all callStories) {
 			w.Sleep(10 * time.Second)
 		}
 	})
-	add("a stream through tiers", "who passes a stream on passes on its parts, and its end", noStreams+", or "+replicated, func(s Service) bool { return streams(s) && alone(s) }, func(w *CallWorld) {
+	add("a stream through tiers", "a tier must pass on each part of a stream as it comes, and the end", noStreams+", or "+replicated, func(s Service) bool { return streams(s) && alone(s) }, func(w *CallWorld) {
 		w.Tier()
 		c := w.Caller("phone")
 		w.PromptFor(c)
@@ -84,14 +84,14 @@ func streamCallStories() (all callStories) {
 		c.AskEvery(30*ms, 3, Question{Parts: 10, Every: 500 * ms, Cancel: 2 * time.Second})
 		w.Sleep(5 * time.Second)
 	})
-	add("a question goes on while it is answered", "who has said all still wants to hear", noHalves, halves, func(w *CallWorld) {
+	add("a question goes on while it is answered", "a caller that has ended its question still waits for the rest of the answer", noHalves, halves, func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.PromptFor(c)
 		c.Ask(Question{Said: 10, Every: 500 * ms})
 		c.AskEvery(20*ms, 3, Question{Said: 5, Parts: 10, Every: 300 * ms, Size: 300, Answer: 400, Timeout: time.Minute})
 		w.Sleep(10 * time.Second)
 	})
-	add("questions that go on are cut short", "that nothing more is said is no sign that this was all", noHalves, halves, func(w *CallWorld) {
+	add("questions that go on are cut short", "a question that stops coming must not count as complete", noHalves, halves, func(w *CallWorld) {
 		c := w.Caller("phone")
 		for _, end := range []int64{500, 1000, 3000} {
 			w.Net.Inject(0, 20*time.Second, sim.CloseAfter(c.Link, end, sim.Packets{From: c.Host}))
@@ -103,7 +103,7 @@ func streamCallStories() (all callStories) {
 			c.Ask(Question{Said: 20, Every: 50 * ms, Size: 300, Parts: 3})
 		}
 	})
-	add("a question that goes on is given up", "who has heard all of a question does not hear by its end that its caller goes", noHalves+"; or Service.Cancels is not", func(s Service) bool { return halves(s) && s.Cancels }, func(w *CallWorld) {
+	add("a question that goes on is given up", "a server that has read the whole question needs another sign that its caller gave up", noHalves+"; or Service.Cancels is not", func(s Service) bool { return halves(s) && s.Cancels }, func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.GoodFor(c)
 		for range 3 {

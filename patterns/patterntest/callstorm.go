@@ -65,7 +65,7 @@ func CallStorm(seed uint64) CallStory {
 }
 
 func (s callStorm) story(name string) CallStory {
-	return CallStory{Name: name, Reason: "nobody thought of it: it was drawn at random", Play: s.play}
+	return CallStory{Name: name, Reason: "a combination that nobody thought of, drawn at random", Play: s.play}
 }
 
 // play is what code says.

@@ -152,7 +152,7 @@ func loopbackStories() []Story {
 		w.PublishEvery(tick, 20)
 	})
 	all = append(all, Story{
-		Name: "events expire while the client is away", Reason: "a clock that runs is not one that jumps",
+		Name: "events expire while the client is away", Reason: "expiry must work with a clock that runs as well as with one that jumps",
 		Needs: expires, lacking: "System.PublishFor is not set",
 		Play: func(w *World) {
 			c := w.Client("phone")

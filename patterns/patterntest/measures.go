@@ -14,8 +14,8 @@ type Measures struct {
 	Repeated  int // further arrivals of these; at workers, those of events that had been handled
 	Gaps      int // that clients were notified of
 
-	// The time from Publish to arrival, over all delivered events: median, 99th
-	// percentile and maximum.
+	// The time from Publish to arrival, of all delivered events: NotifyP50 is
+	// the median, NotifyP99 the 99th percentile and NotifyMax the maximum.
 	NotifyP50, NotifyP99, NotifyMax time.Duration
 
 	Up, Down int64 // bytes sent by the clients and by the server, headers included

@@ -6,7 +6,7 @@ import (
 
 // clientStories are about a client that ends and comes back.
 func clientStories() (all stories) {
-	all.add("the client restarts while the server is frozen", "the server then hears from the dead and the living at once, and must not take one for the other", func(w *World) {
+	all.add("the client restarts while the server is frozen", "when the server resumes, it finds the packets of the old and the new client together, and must not confuse the two", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 3)
 		w.Server.Pause()
@@ -18,7 +18,7 @@ func clientStories() (all stories) {
 		w.PublishEvery(time.Second, 3)
 	})
 	all.races(overdue)
-	all.add("the client restarts", "it goes on where it stood", func(w *World) {
+	all.add("the client restarts", "it must resume at the position it had reached", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 10)
 		c.Host.Crash()
@@ -26,7 +26,7 @@ func clientStories() (all stories) {
 		c.Host.Restart()
 		w.PublishEvery(time.Second, 10)
 	})
-	all.add("the client crashes while events come", "it must not have moved on before it was done, nor do things twice", func(w *World) {
+	all.add("the client crashes while events come", "a client that stores its position too early loses an event, and one that stores it too late handles an event twice", func(w *World) {
 		c := w.Client("phone")
 		for i := range 10 {
 			w.After(time.Duration(i)*2*time.Second+1010*time.Millisecond, c.Host.Restart)
@@ -34,7 +34,7 @@ func clientStories() (all stories) {
 		w.PublishEvery(80*time.Millisecond, 250)
 	})
 
-	all.add("the client leaves and comes back", "who says goodbye is owed what he misses, and wants nothing meanwhile", func(w *World) {
+	all.add("the client leaves and comes back", "a client that leaves must get what it missed when it returns, and nothing while it is away", func(w *World) {
 		c := w.Client("phone")
 		for _, away := range []time.Duration{0, 100 * time.Millisecond, time.Second, 20 * time.Second, 4 * time.Minute} {
 			w.PublishEvery(time.Second, 3)
@@ -44,13 +44,13 @@ func clientStories() (all stories) {
 			w.Sleep(time.Second)
 		}
 	})
-	all.add("the client leaves before its first event", "where it began is a position too", func(w *World) {
+	all.add("the client leaves before its first event", "a client that has received nothing yet still has a position to resume from", func(w *World) {
 		c := w.Client("phone")
 		c.Leave()
 		w.PublishEvery(time.Second, 1)
 		c.Return()
 	})
-	all.add("the server restarts before the client's first event", "the position at which it began is of the server's earlier life, and nobody else may know it", func(w *World) {
+	all.add("the server restarts before the client's first event", "its starting position belongs to the server's previous run, and the new server may not know it", func(w *World) {
 		c := w.Client("phone")
 		c.Host.Crash()
 		w.Server.Restart()
@@ -58,14 +58,14 @@ func clientStories() (all stories) {
 		w.PublishEvery(time.Second, 3)
 		c.Host.Restart()
 	})
-	all.add("the client leaves while events come", "what is half done when it is asked to stop is done once", func(w *World) {
+	all.add("the client leaves while events come", "an event in progress when the client is asked to stop must be handled exactly once", func(w *World) {
 		c := w.Client("phone")
 		for i := range 10 {
 			w.After(time.Duration(i)*2*time.Second+1010*time.Millisecond+3*time.Microsecond, func() { c.Leave(); c.Return() })
 		}
 		w.PublishEvery(80*time.Millisecond, 250)
 	})
-	all.add("the client comes and goes many times", "what each connection leaves behind adds up", func(w *World) {
+	all.add("the client comes and goes many times", "whatever a closed connection leaves behind on the server adds up", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 3)
 		w.Census()

@@ -5,7 +5,7 @@ import "time"
 // expiryStories are about events that live for a while only.
 func expiryStories() (all stories) {
 	all = append(all, Story{
-		Name: "events expire while the client is away", Reason: "an offer of yesterday does harm, and one of today does not wait for it",
+		Name: "events expire while the client is away", Reason: "an expired event must not be delivered, nor delay the events that have not expired",
 		Needs: expires, lacking: "System.PublishFor is not set",
 		Play: func(w *World) {
 			c := w.Client("phone")
@@ -22,7 +22,7 @@ func expiryStories() (all stories) {
 		},
 	})
 	all = append(all, Story{
-		Name: "events expire in any order", Reason: "one that expires takes none along that was published before it, nor a restart its time",
+		Name: "events expire in any order", Reason: "an event that expires must not remove earlier ones, and a restart must not extend an event's time",
 		Needs: expires, lacking: "System.PublishFor is not set",
 		Play: func(w *World) {
 			c := w.Client("phone")

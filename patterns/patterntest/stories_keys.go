@@ -7,7 +7,7 @@ import (
 // keyStories are about events that have a key.
 func keyStories() (all stories) {
 	hasKeys := func(s System) bool { return s.PublishKey != nil }
-	all.add("events of seven keys", "what is about one thing keeps its order, whatever is sent side by side", func(w *World) {
+	all.add("events of seven keys", "events with the same key stay in order even if the server sends other keys in parallel", func(w *World) {
 		c := w.Client("phone")
 		w.PublishKeys(7, 0, 50, 0)
 		w.PublishKeys(7, 30*time.Millisecond, 100, 0)
@@ -22,7 +22,7 @@ func keyStories() (all stories) {
 		w.PublishKeys(7, 30*time.Millisecond, 100, 0)
 	})
 	all.needs("System.PublishKey is not set", hasKeys)
-	all.add("values change faster than a client reads", "an old value may be left out, the last one may not", func(w *World) {
+	all.add("values change faster than a client reads", "a client can miss an outdated value, but not the latest", func(w *World) {
 		slow := w.Client("slow")
 		other := w.Client("other")
 		w.PublishKeys(5, time.Second, 10, 0)
@@ -46,7 +46,7 @@ func keyStories() (all stories) {
 // nameStories are about who a client is.
 func nameStories() (all stories) {
 	isPrivate := func(s System) bool { return s.PublishTo != nil }
-	all.add("events for one client alone", "what is for one is not for another who asks for all, however alike their names are", func(w *World) {
+	all.add("events for one client alone", "a private event must not reach another client, even one that subscribes to everything or has a similar name", func(w *World) {
 		pod, podA, podDash := w.Client("pod"), w.Client("pod.a"), w.Client("pod-a")
 		w.PromptFor(pod, podA, podDash)
 		for range 4 {
@@ -57,7 +57,7 @@ func nameStories() (all stories) {
 		}
 	})
 	all.needs("System.PublishTo is not set", isPrivate)
-	all.add("events for one client alone, which is away", "what waits for one is not handed to another who comes first", func(w *World) {
+	all.add("events for one client alone, which is away", "an event that waits for its client must not go to another client that connects first", func(w *World) {
 		pod, podA, podDash := w.Client("pod"), w.Client("pod.a"), w.Client("pod-a")
 		each := func() {
 			for _, c := range []*Client{pod, podA, podDash} {
@@ -83,7 +83,7 @@ func nameStories() (all stories) {
 	})
 	all.needs("System.PublishTo is not set", isPrivate)
 	fences := func(s System) bool { return s.Fences }
-	all.add("another client comes under the same name", "two who believe to be the same would both act on an event", func(w *World) {
+	all.add("another client comes under the same name", "two clients with the same identity would both act on an event", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 3)
 		again := w.Successor(c)
@@ -93,7 +93,7 @@ func nameStories() (all stories) {
 		w.PublishEvery(time.Second, 10)
 	})
 	all.needs("System.Fences is not set", fences)
-	all.add("a client comes back that was replaced while it was out of reach", "it does not know, and must not win the name back", func(w *World) {
+	all.add("a client comes back that was replaced while it was out of reach", "it does not know that it was replaced, and must not take the name back", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 3)
 		c.Link.Down()

@@ -16,7 +16,7 @@ func manyStories() (all stories) {
 		w.PublishLarge(time.Second, 120, 8_000) // 1 MB: more than a dead connection takes
 		dead.Link.Up()
 	})
-	all.add("one client of three does not read", "a slow client must not delay the others, nor take the server's memory", func(w *World) {
+	all.add("one client of three does not read", "a slow client must not delay the others, nor use up the server's memory", func(w *World) {
 		slow := w.Client("slow")
 		w.PromptFor(w.Client("one"), w.Client("two"))
 		w.After(time.Second, slow.Host.Pause)
@@ -27,7 +27,7 @@ func manyStories() (all stories) {
 		w.PublishEvery(10*time.Second, 30)
 		slow.Host.Resume()
 	})
-	all.add("a hundred clients lose the server at once", "those that come back together throw it down again", func(w *World) {
+	all.add("a hundred clients lose the server at once", "clients that all reconnect together overload the server again", func(w *World) {
 		w.Crowd(100)
 		w.PublishEvery(time.Second, 1)
 		w.SpreadOut()
@@ -37,7 +37,7 @@ func manyStories() (all stories) {
 		w.Sleep(20 * time.Second)
 		w.PublishEvery(time.Second, 1)
 	})
-	all.add("a hundred clients are sent away", "a deployment must not look like an attack", func(w *World) {
+	all.add("a hundred clients are sent away", "the reconnections after a deployment must not look like an attack", func(w *World) {
 		w.Crowd(130) // more than many a table has room for
 		w.PublishEvery(time.Second, 1)
 		w.SpreadOut()
@@ -46,7 +46,7 @@ func manyStories() (all stories) {
 		w.PublishEvery(time.Second, 1)
 	})
 	all.races("in what order a server answers a hundred clients at one instant, and so which delay it draws for whom, is the runtime's choice")
-	all.add("thirty clients notice a silence", "those that have heard the last together find out together", func(w *World) {
+	all.add("thirty clients notice a silence", "clients that heard from the server last at one instant all time out at one instant", func(w *World) {
 		w.Crowd(30)
 		w.PublishEvery(time.Second, 1)
 		w.SpreadOut()
@@ -56,7 +56,7 @@ func manyStories() (all stories) {
 		w.Sleep(time.Minute)
 		w.PublishEvery(time.Second, 1)
 	})
-	all.add("three clients of six come and go", "what one client does, or suffers, is none of the others' business, however alike their names are", func(w *World) {
+	all.add("three clients of six come and go", "what happens to one client must not affect the others, even if their names are similar", func(w *World) {
 		long := strings.Repeat("station-", 7)
 		pod, podA, podB, podDash := w.Client("pod"), w.Client("pod.a"), w.Client("pod.b"), w.Client("pod-a")
 		long1, long2 := w.Client(long+"1"), w.Client(long+"2")
@@ -75,13 +75,13 @@ func manyStories() (all stories) {
 		}
 		w.PublishEvery(3*time.Second, 120)
 	})
-	all.add("fifty clients hear of one event", "one event wakes everybody once", func(w *World) {
+	all.add("fifty clients hear of one event", "one event must wake every waiting client exactly once", func(w *World) {
 		w.PromptFor(w.Crowd(50)...)
 		for range 5 {
 			w.PublishEvery(20*time.Second, 1)
 		}
 	})
-	all.add("a partition between the server and half of the clients", "the halves must agree again afterwards", func(w *World) {
+	all.add("a partition between the server and half of the clients", "after the partition both halves must have the same events", func(w *World) {
 		var far []*sim.Host
 		for i, c := range w.Clients(6) {
 			if i%2 == 0 {

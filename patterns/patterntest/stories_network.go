@@ -12,14 +12,14 @@ func reachStories() (all stories) {
 	// The client is out of reach for a while: during, before and after events, for
 	// shorter and longer than anybody's timeout.
 	for _, out := range []time.Duration{100 * time.Millisecond, 2 * time.Second, 30 * time.Second, 65 * time.Second, 20 * time.Minute} {
-		all.add(fmt.Sprintf("out of reach for %v", out), "recovery must be complete, or the client told", func(w *World) {
+		all.add(fmt.Sprintf("out of reach for %v", out), "the client must recover every event, or be notified of a gap", func(w *World) {
 			c := w.Client("phone")
 			w.After(5*time.Second-10*time.Millisecond, c.Link.Down)
 			w.After(5*time.Second-10*time.Millisecond+out, c.Link.Up)
 			w.PublishEvery(max(out/20, time.Second), 30)
 		})
 	}
-	all.add("away for a week", "who keeps events for so long only has to tell those who come later", func(w *World) {
+	all.add("away for a week", "a server that keeps events for a limited time must notify clients that return later than that", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 3)
 		c.Host.PowerOff()
@@ -33,7 +33,7 @@ func reachStories() (all stories) {
 		w.Sleep(time.Minute)
 		w.PublishEvery(time.Second, 3)
 	})
-	all.add("events come while the client comes back", "between what it missed and what is new there must be no crack", func(w *World) {
+	all.add("events come while the client comes back", "an event between the replay of missed events and the live stream is easily lost", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 1)
 		for _, comeBack := range []struct{ away, back func() }{
@@ -47,7 +47,7 @@ func reachStories() (all stories) {
 		}
 	})
 	// Longer than anybody's timeout: TCP brings what is lost for a moment.
-	all.add("the answer is lost", "what was sent is not received: only the client's next position says so", func(w *World) {
+	all.add("the answer is lost", "sent does not mean received: the server learns of the loss only from the client's next position", func(w *World) {
 		c := w.Client("phone")
 		w.Census()
 		for range 10 {
@@ -59,7 +59,7 @@ func reachStories() (all stories) {
 		w.Sleep(time.Minute)
 		w.Census()
 	})
-	all.add("the request is lost", "the server must not count on hearing from its client", func(w *World) {
+	all.add("the request is lost", "the server must not depend on hearing from its client", func(w *World) {
 		c := w.Client("phone")
 		for range 10 {
 			c.Link.DownFrom(c.Host)
@@ -68,7 +68,7 @@ func reachStories() (all stories) {
 			w.Sleep(2 * time.Minute)
 		}
 	})
-	all.add("a link that flaps", "each reconnection is a chance to skip or to repeat", func(w *World) {
+	all.add("a link that flaps", "each reconnection can skip or repeat an event", func(w *World) {
 		c := w.Client("phone")
 		for i := range 20 {
 			w.After(time.Duration(i)*4*time.Second+2*time.Second, c.Link.Down)
@@ -76,13 +76,13 @@ func reachStories() (all stories) {
 		}
 		w.PublishEvery(500*time.Millisecond, 160)
 	})
-	all.add("packets held and released", "what arrives late must not be taken for new", func(w *World) {
+	all.add("packets held and released", "a delayed packet must not be taken for a new one", func(w *World) {
 		c := w.Client("phone")
 		w.After(5*time.Second, c.Link.Hold)
 		w.After(50*time.Second, c.Link.Release)
 		w.PublishEvery(time.Second, 60)
 	})
-	all.add("the client starts while its link rejects", "a dial that fails at once must not be repeated at once", func(w *World) {
+	all.add("the client starts while its link rejects", "a dial that fails at once must not be repeated in a hot loop", func(w *World) {
 		c := w.Client("phone")
 		w.After(5*time.Second, func() { w.StartRejected(c) })
 		w.After(100*time.Second, c.Link.Up)
@@ -97,12 +97,12 @@ func linkStories() (all stories) {
 		name, reason string
 		cfg          netem.Config
 	}{
-		{"2 percent loss", "loss is delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.02)}},
-		{"20 percent loss", "and much loss is much delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.2)}},
+		{"2 percent loss", "over TCP, loss becomes delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.02)}},
+		{"20 percent loss", "over TCP, heavy loss becomes a long delay", netem.Config{Delay: Transit, Loss: netem.Bernoulli(0.2)}},
 		{"bursts of loss", "a radio link loses many packets in a row", netem.Config{Delay: Transit, Loss: netem.GilbertElliott{P: 0.02, R: 0.2}}},
-		{"jitter that reorders", "reordering must be TCP's business only", netem.Config{Delay: Transit, Jitter: Transit}},
-		{"packets that come twice", "so must duplicates", netem.Config{Delay: Transit, Duplicate: 0.2}},
-		{"packets that come broken", "and corruption", netem.Config{Delay: Transit, Corrupt: 0.05}},
+		{"jitter that reorders", "TCP hides reordering from the application", netem.Config{Delay: Transit, Jitter: Transit}},
+		{"packets that come twice", "TCP hides duplicates from the application", netem.Config{Delay: Transit, Duplicate: 0.2}},
+		{"packets that come broken", "TCP hides corruption from the application", netem.Config{Delay: Transit, Corrupt: 0.05}},
 	} {
 		all.add("a link with "+impairment.name, impairment.reason, func(w *World) {
 			w.Link(impairment.cfg)
@@ -111,7 +111,7 @@ func linkStories() (all stories) {
 		})
 	}
 	thin := netem.Config{Delay: Transit, Rate: 64 * netem.Kbit, Queue: netem.DropTail{Packets: 20}}
-	all.add("a link with 64 kbit per second", "more than its queue holds comes at once, and takes long", func(w *World) {
+	all.add("a link with 64 kbit per second", "a burst overflows the queue, and what is left takes long to transmit", func(w *World) {
 		w.Link(thin)
 		w.Client("phone")
 		for range 5 {
@@ -119,7 +119,7 @@ func linkStories() (all stories) {
 			w.Sleep(20 * time.Second)
 		}
 	})
-	all.add("the way is cut while much is on it", "half an answer must not count as none, nor as a whole one", func(w *World) {
+	all.add("the way is cut while much is on it", "a truncated answer must not count as complete, nor as if nothing had arrived", func(w *World) {
 		w.Link(thin)
 		c := w.Client("phone")
 		w.PublishLarge(0, 10, 10_000) // 18 s, in base64

@@ -6,7 +6,7 @@ import "time"
 func publisherStories() (all stories) {
 	publishes := func(s System) bool { return s.Publishers != nil }
 
-	all.add("publishers whose answers are lost", "a publisher cannot know whether an event has arrived, and must not have it twice for that", func(w *World) {
+	all.add("publishers whose answers are lost", "a publisher that hears no answer sends its event again, which must not create a duplicate", func(w *World) {
 		w.PromptFor(w.Client("phone"))
 		till, door := w.Publisher("till"), w.Publisher("door")
 		till.PublishEvery(time.Second, 3)
@@ -25,7 +25,7 @@ func publisherStories() (all stories) {
 		}
 	})
 	all.needs("System.Publishers is not set", publishes)
-	all.add("a publisher crashes before it hears the answer", "what is in its outbox is sent by the next process, which knows nothing else", func(w *World) {
+	all.add("a publisher crashes before it hears the answer", "the next process sends what is in the outbox, and knows nothing else", func(w *World) {
 		w.PromptFor(w.Client("phone"))
 		till := w.Publisher("till")
 		for i := range 8 {
@@ -43,7 +43,7 @@ func publisherStories() (all stories) {
 		till.PublishEvery(9*time.Millisecond, 100)
 	})
 	all.needs("System.Publishers is not set", publishes)
-	all.add("the server restarts before a publisher hears the answer", "a server that is there again has to know what its last life accepted", func(w *World) {
+	all.add("the server restarts before a publisher hears the answer", "after a restart the server must recognise events that it accepted before", func(w *World) {
 		w.Client("phone")
 		till := w.Publisher("till")
 		till.PublishEvery(time.Second, 3)

@@ -6,7 +6,7 @@ import (
 
 // serverStories are about a server that ends and comes back.
 func serverStories() (all stories) {
-	all.add("the server crashes and comes back", "what was accepted is kept, or its loss is told", func(w *World) {
+	all.add("the server crashes and comes back", "accepted events must survive, or clients must be notified of the loss", func(w *World) {
 		w.Client("phone")
 		w.PublishEvery(time.Second, 10)
 		w.Server.Crash()
@@ -15,7 +15,7 @@ func serverStories() (all stories) {
 		w.Sleep(time.Second)
 		w.PublishEvery(time.Second, 10)
 	})
-	all.add("the server crashes right after it accepted", "to accept means to have stored", func(w *World) {
+	all.add("the server crashes right after it accepted", "an event must be stored before it is accepted", func(w *World) {
 		w.Client("phone")
 		for range 5 {
 			w.PublishEvery(0, 3)
@@ -23,7 +23,7 @@ func serverStories() (all stories) {
 			w.Sleep(5 * time.Second)
 		}
 	})
-	all.add("the server loses power and comes back", "its clients are not told, and must find out by themselves", func(w *World) {
+	all.add("the server loses power and comes back", "the peers get no FIN or RST and must detect the failure by themselves", func(w *World) {
 		w.Client("phone")
 		w.PublishEvery(time.Second, 10)
 		w.Sleep(10 * time.Second) // nothing is under way that would find out
@@ -34,7 +34,7 @@ func serverStories() (all stories) {
 		w.PublishEvery(time.Second, 10)
 		w.Sleep(time.Minute)
 	})
-	all.add("the server restarts while the client is away", "the client holds a position of the server's earlier life", func(w *World) {
+	all.add("the server restarts while the client is away", "the client returns with a position from the server's previous run", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(time.Second, 10)
 		c.Link.Down()
@@ -44,7 +44,7 @@ func serverStories() (all stories) {
 		w.PublishEvery(time.Second, 25)
 		c.Link.Up()
 	})
-	all.add("the server restarts ten times", "each life begins where the last one ended, or says so", func(w *World) {
+	all.add("the server restarts ten times", "each run must continue where the last one ended, or notify clients that it does not", func(w *World) {
 		w.Client("phone")
 		for range 10 {
 			w.PublishEvery(500*time.Millisecond, 10)
@@ -52,7 +52,7 @@ func serverStories() (all stories) {
 			w.Sleep(500 * time.Millisecond)
 		}
 	})
-	all.add("the server is frozen for a minute", "a process that is stopped still acknowledges on TCP", func(w *World) {
+	all.add("the server is frozen for a minute", "the kernel of a frozen process still acknowledges TCP segments", func(w *World) {
 		w.Client("phone")
 		w.PublishEvery(time.Second, 10)
 		w.Server.Pause()
@@ -61,7 +61,7 @@ func serverStories() (all stories) {
 		w.PublishEvery(time.Second, 10)
 	})
 	all.races(overdue)
-	all.add("the server is redeployed ten times", "the everyday case: it is asked to go, and the next begins where it ended", func(w *World) {
+	all.add("the server is redeployed ten times", "the everyday case: the old process is asked to stop, and the next continues where it ended", func(w *World) {
 		w.Client("phone")
 		for i := range 10 {
 			w.PublishEvery(500*time.Millisecond, 7)
@@ -73,7 +73,7 @@ func serverStories() (all stories) {
 			w.Sleep(500 * time.Millisecond)
 		}
 	})
-	all.add("events come while the server is redeployed", "who is about to go accepts nothing that it cannot keep", func(w *World) {
+	all.add("events come while the server is redeployed", "a server that is shutting down must not accept an event that it cannot keep", func(w *World) {
 		w.Client("phone")
 		for i := range 8 {
 			again := w.Redeploy
@@ -84,7 +84,7 @@ func serverStories() (all stories) {
 		}
 		w.PublishEvery(20*time.Millisecond, 700)
 	})
-	all.add("the server is redeployed while a client does not read", "who goes must not wait for ever for who does not listen", func(w *World) {
+	all.add("the server is redeployed while a client does not read", "a server that is shutting down must not wait forever for a client that does not read", func(w *World) {
 		slow := w.Client("slow")
 		w.Client("other")
 		slow.Host.Pause()
@@ -96,7 +96,7 @@ func serverStories() (all stories) {
 		slow.Host.Resume()
 	})
 	all.races(overdue) // net/http asks again over a connection of which it is about to read the end, or over another
-	all.add("the server is gone for ten minutes", "who tries in vain tries less often", func(w *World) {
+	all.add("the server is gone for ten minutes", "clients must back off while the server is unreachable", func(w *World) {
 		w.Client("phone")
 		w.PublishEvery(time.Second, 3)
 		w.Server.Crash()

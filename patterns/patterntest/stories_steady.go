@@ -8,15 +8,15 @@ import (
 
 // steadyStories are about a network and hosts with nothing wrong.
 func steadyStories() (all stories) {
-	all.add("a quiet day", "what fails here fails everywhere", func(w *World) {
+	all.add("a quiet day", "the basic case: a system that fails here fails everywhere", func(w *World) {
 		w.PromptFor(w.Client("phone"))
 		w.PublishEvery(7*time.Second, 20)
 	})
-	all.add("events closer together than a round trip", "an event between an answer and the next request is lost if the server waits for edges instead of positions", func(w *World) {
+	all.add("events closer together than a round trip", "an event between an answer and the next request is lost if the server waits for the next event instead of comparing positions", func(w *World) {
 		w.Client("phone")
 		w.PublishEvery(30*time.Millisecond, 100)
 	})
-	all.add("events at one instant", "batches must neither lose nor reorder, nor the last event wait for a batch to fill", func(w *World) {
+	all.add("events at one instant", "batching must not lose or reorder events, nor delay the last one until a batch is full", func(w *World) {
 		w.PromptInTurn(w.Client("phone"))
 		for _, count := range []int{2, 3, 5, 50} {
 			w.Sleep(10 * time.Second)
@@ -24,21 +24,21 @@ func steadyStories() (all stories) {
 		}
 	})
 	all.races("how many of the events a server has seen when it answers the first is the runtime's choice")
-	all.add("an hour without events", "idle timeouts and renewals must not lose the event that ends the silence", func(w *World) {
+	all.add("an hour without events", "idle timeouts and renewed requests must not lose the event that ends the silence", func(w *World) {
 		w.PromptFor(w.Client("phone"))
 		w.Idle(time.Hour)
 		w.PublishEvery(0, 1)
 	})
-	all.add("events of all kinds", "what has a meaning in the protocol must not have it in the data", ofAllKinds)
-	all.add("events of any bytes", "what can be published arrives as it is, or is refused", ofAnyBytes)
-	all.add("events of any size", "what is larger than a buffer, a frame or a limit is not cut, nor dropped in silence", func(w *World) {
+	all.add("events of all kinds", "bytes that are special in the protocol must have no special meaning in the data", ofAllKinds)
+	all.add("events of any bytes", "an event must arrive unchanged, or Publish must refuse it", ofAnyBytes)
+	all.add("events of any size", "an event that exceeds a buffer, a frame or a limit must not be truncated or silently dropped", func(w *World) {
 		w.Client("phone")
 		for _, size := range []int{32_768, 65_536, 100_000, 1 << 20} {
 			w.Publish(text(size))
 			w.Sleep(5 * time.Second)
 		}
 	})
-	all.add("the same text again", "an event is no duplicate because another one had its text", func(w *World) {
+	all.add("the same text again", "two events with the same text are not duplicates", func(w *World) {
 		w.Client("phone")
 		w.Publish("on", "on", "off", "on")
 		for range 3 {
@@ -46,7 +46,7 @@ func steadyStories() (all stories) {
 			w.Publish("off", "on", "on")
 		}
 	})
-	all.add("bursts", "the last of a burst must not wait for one more, nor the first for the last", func(w *World) {
+	all.add("bursts", "the last event of a burst must not wait for another event, nor the first for the last", func(w *World) {
 		w.PromptInTurn(w.Client("phone"))
 		for _, count := range []int{1, 2, 3, 5, 10, 1} {
 			w.Sleep(10 * time.Second)
@@ -55,7 +55,7 @@ func steadyStories() (all stories) {
 			w.PublishEvery(10*time.Millisecond, count)
 		}
 	})
-	all.add("a long run", "what counts events overflows, what limits them drops, and what holds them is full", func(w *World) {
+	all.add("a long run", "after many events, counters overflow, limits drop events and buffers are full", func(w *World) {
 		c := w.Client("phone")
 		w.PublishEvery(5*time.Millisecond, 600)
 		w.Sleep(time.Minute)
@@ -76,7 +76,7 @@ func steadyStories() (all stories) {
 		w.PublishEvery(time.Second, 3)
 	})
 	all = append(all, Story{
-		Name: "an event after many others", Reason: "sixteen bits are not enough for a position",
+		Name: "an event after many others", Reason: "a position needs more than 16 bits",
 		Needs: func(s System) bool { return !s.Durable }, lacking: "System.Durable is set", // which would write as often to its disk
 		Play: func(w *World) {
 			w.PublishBefore(66_000)
@@ -88,7 +88,7 @@ func steadyStories() (all stories) {
 			w.PublishEvery(time.Second, 2)
 		},
 	})
-	all.add("ten publishers at once", "what is numbered first may be stored last, and a reader that has passed it never sees it", func(w *World) {
+	all.add("ten publishers at once", "an event that is numbered first but stored last is missed by a reader that has already passed its number", func(w *World) {
 		w.Client("phone")
 		w.PublishTogether(10, 100*time.Millisecond, 10)
 	})

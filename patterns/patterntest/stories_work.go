@@ -13,7 +13,7 @@ func workStories() (all stories) {
 	works := func(s System) bool { return s.Work != nil }
 	shares := func(s System) bool { return s.Work != nil && s.Work.Groups }
 
-	all.add("three workers share the events", "two that have one event do its work twice, and one who has all of them is alone", func(w *World) {
+	all.add("three workers share the events", "no event may go to two workers, and no worker may get them all", func(w *World) {
 		a, b, c := w.Worker("workers", "one", nil), w.Worker("workers", "two", nil), w.Worker("workers", "three", nil)
 		w.PromptFor(a, b, c, w.Worker("others", "four", nil))
 		w.Sleep(time.Second)
@@ -22,7 +22,7 @@ func workStories() (all stories) {
 		w.PublishEvery(21*time.Millisecond, 150)
 	})
 	all.needs("System.Work is not set, or has no Groups", shares)
-	all.add("workers come and go", "whoever comes takes a share, and whoever goes leaves his, without a word lost or said twice", func(w *World) {
+	all.add("workers come and go", "joining and leaving workers rebalance the group, which must neither lose nor repeat an event", func(w *World) {
 		a, b := w.Worker("workers", "one", takes(30*time.Millisecond)), w.Worker("workers", "two", takes(30*time.Millisecond))
 		w.PromptFor(a, b)
 		w.Meanwhile(func() { w.PublishKeys(20, 51*time.Millisecond, 600, 0) }, func() {
@@ -42,7 +42,7 @@ func workStories() (all stories) {
 		})
 	})
 	all.needs("System.Work is not set, or has no Groups", shares)
-	all.add("workers die, stall and are cut off", "what they had is others' then, and once it is done nobody's", func(w *World) {
+	all.add("workers die, stall and are cut off", "other workers must take over their unfinished events, but no finished one", func(w *World) {
 		busy := takes(150 * time.Millisecond) // each has something in hand most of the time
 		w.Worker("workers", "steady", busy)
 		dies, stalls, cut := w.Worker("workers", "dies", busy), w.Worker("workers", "stalls", busy), w.Worker("workers", "cut", busy)
@@ -66,7 +66,7 @@ func workStories() (all stories) {
 	all.races(overdue)
 	all.needs("System.Work is not set, or has no Groups", shares)
 
-	all.add("a handler fails now and then", "what was not done is not done because it was delivered", func(w *World) {
+	all.add("a handler fails now and then", "an event that was delivered but not handled must be delivered again", func(w *World) {
 		c := w.Worker("workers", "one", func(_ context.Context, data string, nth int) error {
 			if data[len(data)-1] == '3' && nth == 1 || data[len(data)-1] == '7' && nth <= 2 {
 				return errHandler
@@ -77,7 +77,7 @@ func workStories() (all stories) {
 		w.PublishEvery(200*time.Millisecond, 40)
 	})
 	all.needs("System.Work is not set", works)
-	all.add("an event that nobody can handle", "it is put aside, and counted, lest it be tried for ever", func(w *World) {
+	all.add("an event that nobody can handle", "it must be set aside and counted, not retried forever", func(w *World) {
 		w.PromptFor(w.Worker("workers", "one", func(_ context.Context, data string, nth int) error {
 			if data == "e5" || data == "e12" {
 				return errHandler
@@ -88,7 +88,7 @@ func workStories() (all stories) {
 		w.Sleep(5 * time.Minute)
 	})
 	all.needs("System.Work is not set, or has no MaxAttempts", func(s System) bool { return works(s) && s.Work.MaxAttempts > 0 })
-	all.add("a handler hangs", "a process that lives and does nothing holds up its work for so long, and no longer", func(w *World) {
+	all.add("a handler hangs", "a worker that is alive but stuck may hold its event for AckWait, and no longer", func(w *World) {
 		wait := w.system.Work.AckWait
 		hangs := func(ctx context.Context, data string, nth int) error {
 			switch {
@@ -108,13 +108,13 @@ func workStories() (all stories) {
 		w.PublishKeys(7, 101*time.Millisecond, 20, 0)
 	})
 	all.needs("System.Work is not set, or has no AckWait", func(s System) bool { return works(s) && s.Work.AckWait > 0 })
-	all.add("handlers are slow", "who takes his time gets each event once, and makes nobody else wait", func(w *World) {
+	all.add("handlers are slow", "a slow worker gets each of its events once, and delays no other worker", func(w *World) {
 		w.PromptFor(w.Worker("workers", "slow", takes(700*time.Millisecond)), w.Worker("others", "quick", nil), w.Client("phone"))
 		w.PublishLarge(411*time.Millisecond, 100, 2_000)
 		w.Sleep(time.Minute)
 	})
 	all.needs("System.Work is not set", works)
-	all.add("values change faster than a worker works", "to work on an old value may be left out, on the last one it may not", func(w *World) {
+	all.add("values change faster than a worker works", "the work on an outdated value can be skipped, but not the work on the latest", func(w *World) {
 		slow := w.Worker("workers", "slow", takes(30*time.Millisecond))
 		w.PublishKeys(5, time.Second, 10, 0)
 		slow.Link.Down()

@@ -87,7 +87,7 @@ func Storm(seed uint64) Story {
 func (s deliveryStorm) story(name string) Story {
 	return Story{
 		Name:   name,
-		Reason: "nobody thought of it: it was drawn at random",
+		Reason: "a combination that nobody thought of, drawn at random",
 		Play:   s.play,
 	}
 }

@@ -306,7 +306,7 @@ var scenarios = []scenario.Row{
 	{Name: "the server restarts with its store", Reason: "what it accepted is still there", Story: scenario.Contract(pollingWithStore, scenario.Restart)},
 	{Name: "the server restarts without a store", Reason: "its new life must not be taken for the old", Story: scenario.Contract(polling, scenario.Restart)},
 	{Name: "the server restarts with its store while the client is away", Reason: "the position outlives both", Story: scenario.Contract(pollingWithStore, scenario.RestartAway)},
-	{Name: "a lossy link, polled", Reason: "loss is delay", Story: scenario.Contract(polling, scenario.Lossy)},
+	{Name: "a lossy link, polled", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(polling, scenario.Lossy)},
 }
 
 func polling(n *sim.Network) patterntest.System { return systems.LongPoll(n, systems.InMemory) }

@@ -592,7 +592,7 @@ var scenarios = []scenario.Row{
 	{Name: "an outage of an hour, subscribed", Reason: "the session ends in it, the subscription does not", Story: scenario.Contract(published, scenario.Outage(time.Hour))},
 	{Name: "the broker restarts with its store", Reason: "what it accepted is still there", Story: scenario.Contract(publishedWithStore, scenario.Restart)},
 	{Name: "the broker restarts without a store", Reason: "its new life must not be taken for the old", Story: scenario.Contract(published, scenario.Restart)},
-	{Name: "a lossy link, subscribed", Reason: "loss is delay", Story: scenario.Contract(published, scenario.Lossy)},
+	{Name: "a lossy link, subscribed", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(published, scenario.Lossy)},
 }
 
 func published(n *sim.Network) patterntest.System { return systems.PubSub(n, systems.InMemory) }

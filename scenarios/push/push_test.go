@@ -296,7 +296,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 1, c.skipped())
 		}},
 	{Name: "an outage of an hour, pushed", Reason: "longer than TCP holds out", Story: scenario.Contract(pushed, scenario.Outage(time.Hour))},
-	{Name: "a lossy link, pushed", Reason: "loss is delay", Story: scenario.Contract(pushed, scenario.Lossy)},
+	{Name: "a lossy link, pushed", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(pushed, scenario.Lossy)},
 	{Name: "the server restarts with its store, pushed", Reason: "what it accepted is still there", Story: scenario.Contract(pushedWithStore, scenario.Restart)},
 }
 

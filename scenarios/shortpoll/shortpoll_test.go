@@ -276,7 +276,7 @@ var scenarios = []scenario.Row{
 	{Name: "the server restarts with its store, polled", Reason: "what it accepted is still there", Story: scenario.Contract(polledWithStore(time.Second), scenario.Restart)},
 	{Name: "the server restarts without a store, polled", Reason: "its new life must not be taken for the old", Story: scenario.Contract(polledEachSecond, scenario.Restart)},
 	{Name: "the server restarts with its store while the client is away, polled", Reason: "the position outlives both", Story: scenario.Contract(polledWithStore(time.Second), scenario.RestartAway)},
-	{Name: "a lossy link, asked again and again", Reason: "loss is delay", Story: scenario.Contract(polledEachSecond, scenario.Lossy)},
+	{Name: "a lossy link, asked again and again", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(polledEachSecond, scenario.Lossy)},
 	{Name: "X-01 polled overload, then none", Reason: "a server that was too slow for 5 s must not stay so by the clients' own doing", Story: overloadOf5s},
 	{Name: "X-03 polls arrive and answers do not", Reason: "a connection that is dead in one direction is noticed by the poll's timeout",
 		Story: scenario.Contract(polledEachSecond, func(w *patterntest.World) {

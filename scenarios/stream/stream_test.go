@@ -154,7 +154,7 @@ var scenarios = []scenario.Row{
 	{Name: "ST-13 the server restarts while the client is away", Reason: "the position outlives both", Story: scenario.Contract(streamedWithStore, scenario.RestartAway)},
 	{Name: "ST-14 cuts between events", Reason: "what comes again begins after the last ID, not with it",
 		Story: scenario.Contract(streamed, func(w *patterntest.World) { scenario.Cut(w, w.Client("phone"), w.Server) })},
-	{Name: "ST-14 cuts in the other direction", Reason: "the server must not count on hearing from its client",
+	{Name: "ST-14 cuts in the other direction", Reason: "the server must not depend on hearing from its client",
 		Story: scenario.Contract(streamed, func(w *patterntest.World) { c := w.Client("phone"); scenario.Cut(w, c, c.Host) })},
 
 	// Streaming: silence and delay.
@@ -494,7 +494,7 @@ var scenarios = []scenario.Row{
 	{Name: "an outage shorter than the client's patience, streamed", Reason: "TCP bridges it", Story: scenario.Contract(streamed, scenario.Outage(5*time.Second))},
 	{Name: "an outage of a minute, streamed", Reason: "the client gives the connection up in it", Story: scenario.Contract(streamed, scenario.Outage(65*time.Second))},
 	{Name: "an outage of an hour, streamed", Reason: "longer than TCP holds out", Story: scenario.Contract(streamed, scenario.Outage(time.Hour))},
-	{Name: "a lossy link, streamed", Reason: "loss is delay", Story: scenario.Contract(streamed, scenario.Lossy)},
+	{Name: "a lossy link, streamed", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(streamed, scenario.Lossy)},
 	{Name: "a lossy link, streamed as lines of JSON", Reason: "the same, in another encoding", Story: scenario.Contract(streamedAs(stream.NDJSON), scenario.Lossy)},
 	{Name: "a lossy link, streamed over a WebSocket", Reason: "the same, in another encoding", Story: scenario.Contract(streamedAs(stream.WebSocket), scenario.Lossy)},
 }
