@@ -15,7 +15,7 @@ type callSection struct {
 }
 
 var callSections = []callSection{
-	{title: "Work done while waiting", before: "A caller has ten questions, each a second's work for the server, and 200 units of work of its own, 10 ms each. Blocked is the time in which it could do nothing but wait; the total is until all is done. 25 ms each way.",
+	{title: "Work done while waiting", before: "A caller has ten questions, each a second's work for the server, and 200 units of work of its own, 10 ms each. Blocked is the time in which it can only wait. The total is the time until everything is done. 25 ms each way.",
 		header: []string{"how it asks", "units done meanwhile", "blocked", "total"}, rows: func(r *callResults) (rows []string) {
 			for _, run := range waitRuns {
 				f := r.waits[run]
@@ -30,7 +30,7 @@ var callSections = []callSection{
 			}
 			return rows
 		}},
-	{title: "When the client disconnects", before: "A caller's process dies 2 s into the 10 s of work on its call. Half a minute later it is there again and asks the same, with the same key where there are keys. Begun are executions, of both calls; effects are those that took place.",
+	{title: "When the client disconnects", before: "A caller's process dies 2 s into the 10 s of work on its call. Half a minute later it is back and makes the same call, with the same key where there are keys. Begun is the number of executions that began for both calls; effects is the number of effects that took place.",
 		header: []string{"pattern", "begun", "effects", "the second call is", "after"}, rows: func(r *callResults) (rows []string) {
 			for _, run := range leaveRuns() {
 				f := r.leaves[run]
@@ -39,7 +39,7 @@ var callSections = []callSection{
 			return rows
 		}},
 	{title: "One connection, six, and streams that do not wait for each other", pages: true,
-		before: fmt.Sprintf("A page of %d objects of %d kB, all asked for at once over connections that are kept; %d pages, 25 ms each way, 20 Mbit/s, and so many packets lost in each direction. A page is there when its last object is.", objects, objectBytes/1000, pages),
+		before: fmt.Sprintf("A page of %d objects of %d kB, all requested at once over connections that stay open; %d pages, 25 ms each way, 20 Mbit/s, with the given loss in each direction. A page is complete when its last object has arrived.", objects, objectBytes/1000, pages),
 		header: []string{"lost", "over", "page (p50)", "object (p50)", "object (p99)"}, rows: func(r *callResults) (rows []string) {
 			for _, lost := range pagePercents {
 				for _, way := range pageWays {
@@ -48,8 +48,8 @@ var callSections = []callSection{
 				}
 			}
 			return rows
-		}, after: "In the first three and `mux` a lost packet stops what is behind it on its connection: all of it with one, a sixth with six. HTTP/2 and HTTP/3 order their frames as the runtime has their goroutines run, so that these figures may differ a little from run to run."},
-	{title: "Retries over three tiers", before: "Three callers ask 20 times a second; the last of three tiers refuses everything for 20 s. Each tier makes up to three attempts of a call; a budget allows a tenth of the calls and three beyond the first.",
+		}, after: "In the first three rows and with `mux`, a lost packet stops everything after it on its connection: the whole page with one connection, a sixth with six. HTTP/2 and HTTP/3 order their frames as the runtime happens to run their goroutines, so these figures may differ a little from run to run."},
+	{title: "Retries over three tiers", before: "Three callers ask 20 times a second. The last of three tiers refuses everything for 20 s. Each tier makes up to three attempts of a call. A budget allows a tenth of the calls, and three, as attempts after the first.",
 		header: []string{"retries", "calls", "attempts at the last tier", "for each call"}, rows: func(r *callResults) (rows []string) {
 			for _, run := range tiersRuns {
 				f := r.tiers[run]
@@ -57,7 +57,7 @@ var callSections = []callSection{
 			}
 			return rows
 		}},
-	{title: "A herd after an outage", before: "A hundred clients ask at one instant; the server is there 30 s later. Attempts are connections that were tried, in all; the peak is the most of them within 100 ms from when they can succeed.",
+	{title: "A herd after an outage", before: "A hundred clients ask at one instant; the server comes up 30 s later. Attempts are all attempts to connect. The peak is the largest number of them within 100 ms, from the time when they can succeed.",
 		header: []string{"delay after an attempt that failed", "attempts", "peak", "last client answered"}, rows: func(r *callResults) (rows []string) {
 			for _, run := range backRuns {
 				f := r.backs[run]
@@ -65,7 +65,7 @@ var callSections = []callSection{
 			}
 			return rows
 		}},
-	{title: "Sessions when a replica dies", before: fmt.Sprintf("%d sessions on three replicas, of which one dies.", sessions),
+	{title: "Sessions when a replica dies", before: fmt.Sprintf("%d sessions on three replicas, one of which dies.", sessions),
 		header: []string{"the state is", "sessions lost", "bytes of the cookie"}, rows: func(r *callResults) (rows []string) {
 			for _, run := range failoverRuns {
 				f := r.failover[run]
@@ -81,7 +81,7 @@ var callSections = []callSection{
 			}
 			return rows
 		}},
-	{title: "Recovery", before: "A caller asks, waits up to 1.9 s, and asks again 100 ms later; 40 ms each way. Failed are calls that were not done; back is the time from the end of the fault until a call is done.",
+	{title: "Recovery", before: "A caller asks, waits up to 1.9 s, and asks again 100 ms later; 40 ms each way. Failed is the number of calls that were not completed. Back is the time from the end of the fault until a call is completed.",
 		header: []string{"fault", "pattern", "failed", "back"}, rows: func(r *callResults) (rows []string) {
 			for _, f := range callFaults {
 				for _, c := range callContenders {
@@ -90,7 +90,7 @@ var callSections = []callSection{
 				}
 			}
 			return rows
-		}, after: "A client with a sidecar asks three servers, of which one crashes; the other faults are of all its links. A silent connection is found by the first call that is not answered: who shares one connection among all calls must ask the other end whether it is dead or only slow."},
+		}, after: "A client with a sidecar asks three servers, one of which crashes; the other faults affect all of its links. The first unanswered call reveals a silent connection. A client that shares one connection among all calls must ask the other end whether it is dead or only slow."},
 }
 
 func (f tiersFigures) perCall() float64 { return float64(f.attempts) / float64(max(1, f.calls)) }
@@ -101,7 +101,7 @@ func callsDocument(r *callResults) string {
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n\n", args...) }
 	say("# The patterns that call, compared")
 	say("<!-- Written by `cd comparison && go test -run TestCallsComparison -update .`; do not edit. -->")
-	say("How does a question get its answer, and what if it does not? As in [the other half](comparison.md), the figures are exact, in virtual time, and `go test` measures them again, but for those that say otherwise.")
+	say("How does a question get its answer, and what happens if it does not? As in [the other half](comparison.md), the figures are exact, in virtual time, and `go test` measures them again unless the text says otherwise.")
 	say("## Claims and findings")
 	var rows []string
 	for _, c := range callClaims {
@@ -109,7 +109,7 @@ func callsDocument(r *callResults) string {
 		rows = append(rows, row(fmt.Sprint(c.number), c.text, "**"+string(v)+"** "+separator(v)+why))
 	}
 	say("%s", "| | claim | verdict |\n|---:|---|---|\n"+strings.Join(rows, "\n"))
-	say("The numbers are those of the list of claims that this project set out to check; 34 has only the names of multiplexing, stateful and stateless, and sidecar, and stands here for what is commonly said of them.")
+	say("The numbers refer to the list of claims that this project set out to check. Its entry 34 only names multiplexing, stateful and stateless, and sidecar; here it stands for what is commonly said about them.")
 	say("## The contenders")
 	rows = nil
 	for _, c := range callContenders {
@@ -125,6 +125,6 @@ func callsDocument(r *callResults) string {
 		}
 	}
 	say("## What a sidecar costs")
-	say("Virtual time does not show it: a hop on one host takes none. On a real computer, by the benchmark in package `sidecar`, the processors work 1.4 to 1.6 times as long for a request as without a proxy (with a tuned `httputil.ReverseProxy` 2.4 to 3.2 times), the median request takes 29 to 56 µs longer (with a ReverseProxy 54 to 108 µs), and an idle client's connection holds 4 KB and a goroutine. `go test -run '^$' -bench Request ./patterns/sidecar` measures it again.")
+	say("Virtual time does not show this cost, because a hop on one host takes none. The benchmark in package `sidecar` measures it on a real computer. A request takes 1.4 to 1.6 times as much processor time as without a proxy (2.4 to 3.2 times with a tuned `httputil.ReverseProxy`). The median request takes 29 to 56 µs longer (54 to 108 µs with a ReverseProxy). An idle client's connection holds 4 KB and a goroutine. `go test -run '^$' -bench Request ./patterns/sidecar` measures it again.")
 	return strings.TrimSpace(strings.ReplaceAll(b.String(), "\n\n\n", "\n\n")) + "\n"
 }

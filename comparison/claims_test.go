@@ -137,25 +137,25 @@ var claims = []claim{
 	{3, "Request-response is not for notifications: one has to ask again and again.", func(r *results) (verdict, string) {
 		p, w := r.at("poll 1 s", 10*time.Minute), r.at("WebSocket", 10*time.Minute)
 		return when(p.perEvent(int64(p.sends)) > 100 && p.p50 > 10*w.p50, confirmed, refuted),
-			fmt.Sprintf("an event in 10 min takes %s requests if one asks every second, and %s to arrive (p50), against %s by push.",
+			fmt.Sprintf("an event in 10 min takes %s requests if the client asks every second, and %s to arrive (p50), against %s with push.",
 				number(p.perEvent(int64(p.sends))), span(p.p50), span(w.p50))
 	}},
 	{4, "Request-response is not for chat.", func(r *results) (verdict, string) {
 		p, w := r.steady[drawnRun("poll 1 s", 3*time.Second)], r.steady[drawnRun("WebSocket", 3*time.Second)]
 		return when(p.p99 > 10*w.p99 && p.bytesUp+p.bytesDown > w.bytesUp+w.bytesDown, confirmed, refuted),
-			fmt.Sprintf("a message every 3 s over broadband arrives after %s (p99) for %s bytes if polled every second, after %s for %s bytes by push.",
+			fmt.Sprintf("a message every 3 s over broadband arrives after %s (p99) for %s bytes if the client polls every second, after %s for %s bytes with push.",
 				span(p.p99), number(p.perEvent(p.bytesUp+p.bytesDown)), span(w.p99), number(w.perEvent(w.bytesUp+w.bytesDown)))
 	}},
 	{5, "Request-response is not for requests that take very long.", func(r *results) (verdict, string) {
 		held, polled := r.jobs[jobRun{heldRequest}], r.jobs[jobRun{submitAndPoll}]
 		return when(!held.done && polled.done, confirmed, refuted),
-			fmt.Sprintf("10 min of work behind a proxy that waits for 60 s: a held request ends with %d after %s; submitted and polled the work is done, after %s.",
+			fmt.Sprintf("10 min of work behind a proxy that waits for 60 s: a held request ends with %d after %s; submitted and polled, the work is done after %s.",
 				held.status, span(held.took), span(polled.took))
 	}},
 	{8, "Push is real time.", func(r *results) (verdict, string) {
 		w := r.at("WebSocket", time.Second)
 		return when(w.p50 == transitOfReference && w.max < 2*transitOfReference, confirmed, refuted),
-			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the transit itself takes %s.", span(w.p50), span(w.p99), span(w.max), span(transitOfReference))
+			fmt.Sprintf("p50 %s, p99 %s, max %s, including the transit of %s.", span(w.p50), span(w.p99), span(w.max), span(transitOfReference))
 	}},
 	{9, "Push needs clients that are online.", func(r *results) (verdict, string) {
 		ok, lost, gaps := r.allRecovered("WebSocket")
@@ -166,7 +166,7 @@ var claims = []claim{
 	{10, "Push: clients might not be able to handle the load.", func(r *results) (verdict, string) {
 		w, p, l := r.slow[slowRun{"WebSocket"}], r.slow[slowRun{"poll 5 s"}], r.slow[slowRun{"long poll"}]
 		return when(w.held > 0 && p.held == 0 && l.held == 0, confirmed, refuted),
-			fmt.Sprintf("for a client that can take a tenth of the data the server holds up to %s (its limit is 1 MiB, and then the client is disconnected), and nothing for pollers, which set the pace. Lost: %d, %d and %d.",
+			fmt.Sprintf("if a client can take a tenth of the data, the server holds up to %s (its limit is 1 MiB, and then the client is disconnected), and nothing for pollers, which set the pace themselves. Lost: %d, %d and %d.",
 				bytesText(w.held), w.lost, p.lost, l.lost)
 	}},
 	{11, "Push requires a bidirectional protocol.", func(r *results) (verdict, string) {
@@ -176,17 +176,17 @@ var claims = []claim{
 	}},
 	{12, "Polling is better for light clients than push.", func(r *results) (verdict, string) { return lightVerdict(r, "WebSocket") }},
 	{13, "Push is used by WebSocket, SSE, RabbitMQ.", func(*results) (verdict, string) {
-		return notMeasured, "a list of uses. That WebSocket, Server-Sent Events and a broker keep one contract is what delivery_test.go shows."
+		return notMeasured, "a list of uses. delivery_test.go shows that WebSocket, Server-Sent Events and a broker keep one contract."
 	}},
 	{14, "Short polling is simple.", func(*results) (verdict, string) {
 		own, push := linesOfCode("../patterns/shortpoll", "server", "run", "client", "pacer", "limit", "conditional"), linesOfCode("../patterns/push")
-		return when(own < push/2, confirmed, refuted), fmt.Sprintf("a server and its client take %d lines of code, beside the log and what they share with long polling (%d); push takes %d. The server keeps nothing for a client: any replica answers any poll (scenario SP-07).",
+		return when(own < push/2, confirmed, refuted), fmt.Sprintf("a server and its client take %d lines of code, in addition to the log and the code shared with long polling (%d); push takes %d. The server keeps nothing for a client: any replica answers any poll (scenario SP-07).",
 			own, linesOfCode("../patterns/internal/polling"), push)
 	}},
 	{15, "Short polling is good for requests that take long.", func(r *results) (verdict, string) {
 		polled := r.jobs[jobRun{submitAndPoll}]
 		return when(polled.done, confirmed, refuted),
-			fmt.Sprintf("10 min of work behind a proxy that waits for 60 s ends %s after it began, noticed within the interval of 5 s; also over restarts of the client (scenario SP-03).", span(polled.took))
+			fmt.Sprintf("10 min of work behind a proxy that waits for 60 s ends %s after it began, noticed within the interval of 5 s; restarts of the client do not change this (scenario SP-03).", span(polled.took))
 	}},
 	{16, "Short polling lets the client disconnect.", func(r *results) (verdict, string) {
 		f := r.at("poll 30 s, closing", 30*time.Second)
@@ -202,7 +202,7 @@ var claims = []claim{
 	{18, "Short polling costs bandwidth.", func(r *results) (verdict, string) {
 		often, rare, w := r.at("poll 1 s", time.Second), r.at("poll 1 s", 10*time.Minute), r.at("WebSocket", 10*time.Minute)
 		return when(rare.bytesUp+rare.bytesDown > 10*(w.bytesUp+w.bytesDown), onlyWhen, refuted),
-			fmt.Sprintf("events are rarer than polls: %s bytes per event at one a second, %s at one in 10 min, for which push takes %s. 304 saves half of the way down (scenario SP-12).",
+			fmt.Sprintf("events are rarer than polls: %s bytes per event at one a second, %s at one in 10 min, for which push takes %s. 304 saves half of the bytes down (scenario SP-12).",
 				number(often.perEvent(often.bytesUp+often.bytesDown)), number(rare.perEvent(rare.bytesUp+rare.bytesDown)), number(w.perEvent(w.bytesUp+w.bytesDown)))
 	}},
 	{19, "Short polling wastes the resources of the backend.", func(r *results) (verdict, string) {
@@ -219,25 +219,25 @@ var claims = []claim{
 		l := r.at("long poll", 10*time.Minute)
 		linear := p(10*time.Minute) / p(30*time.Second)
 		return when(linear > 10 && linear < 40, confirmed, refuted),
-			fmt.Sprintf("the cost of waiting is proportional to the time: %s requests for 30 s, %s for 10 min, which is %s times as many for 20 times as long. Long polling, which parks, takes %s for 10 min.",
+			fmt.Sprintf("the cost of waiting is proportional to the time: %s requests for 30 s, %s for 10 min, which is %s times as many for 20 times as long. Long polling, which parks requests, takes %s for 10 min.",
 				number(p(30*time.Second)), number(p(10*time.Minute)), number(linear), number(l.perEvent(int64(l.sends))))
 	}},
 	{21, "Long polling is less chatty and friendly to the backend.", func(r *results) (verdict, string) {
 		often, batched, rare := r.at("long poll", time.Second), r.at("long poll, linger 1 s", time.Second), r.at("long poll", 10*time.Minute)
 		poll := r.at("poll 1 s", 10*time.Minute)
-		return onlyWhen, fmt.Sprintf("events are rarer than polls would be: %s requests per event against %s of polls every second at one event in 10 min, but %s at one a second. Holding answers back for a second brings that to %s. It is cheaper than polls every second %s; than polls every 5 s %s; than polls every 30 s %s.",
+		return onlyWhen, fmt.Sprintf("events are rarer than polls would be: %s requests per event, against %s for polls every second, at one event in 10 min, but %s at one a second. Holding answers back for a second brings that to %s. It is cheaper than polls every second %s; than polls every 5 s %s; than polls every 30 s %s.",
 			number(rare.perEvent(int64(rare.sends))), number(poll.perEvent(int64(poll.sends))), number(often.perEvent(int64(often.sends))),
 			number(batched.perEvent(int64(batched.sends))), longAgainstShort(r, "poll 1 s"), longAgainstShort(r, "poll 5 s"), longAgainstShort(r, "poll 30 s"))
 	}},
 	{22, "With long polling the client can still disconnect.", func(r *results) (verdict, string) {
 		ok, lost, gaps := r.allRecovered("long poll")
 		return when(ok, confirmed, refuted),
-			fmt.Sprintf("%d faults of up to 20 min lost %d events and reported %d gaps; the server's resources are free again (scenarios LP-07, LP-19).", len(faults), lost, gaps)
+			fmt.Sprintf("%d faults of up to 20 min lost %d events and reported %d gaps; the server frees its resources (scenarios LP-07, LP-19).", len(faults), lost, gaps)
 	}},
 	{23, "Long polling is practically real time.", func(r *results) (verdict, string) {
 		f := r.at("long poll", time.Second)
 		return when(f.p50 == transitOfReference && f.max <= 3*transitOfReference+time.Millisecond, confirmed, refuted),
-			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the transit itself takes %s: three of it when an event just misses an answer.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
+			fmt.Sprintf("p50 %s, p99 %s, max %s, including the transit of %s; three transits when an event just misses an answer.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
 	}},
 	{24, "Long polling holds a connection all the time.", func(r *results) (verdict, string) {
 		f := r.at("long poll", 10*time.Minute)
@@ -252,7 +252,7 @@ var claims = []claim{
 			ends += f.sends - f.batches
 		}
 		return when(lost == 0 && ends > 500, confirmed, refuted),
-			fmt.Sprintf("%d waits ended without news in the runs of the table of costs, and of %d events at random instants %d were lost; a proxy that ends them is scenario LP-06.", ends, rates[0].events+rates[1].events+rates[2].events, lost)
+			fmt.Sprintf("%d waits ended without an event in the runs of the table of costs, and of %d events at random instants %d were lost; a proxy that ends them is scenario LP-06.", ends, rates[0].events+rates[1].events+rates[2].events, lost)
 	}},
 	{26, "Kafka uses long polling.", func(*results) (verdict, string) {
 		return confirmed, "measured with franz-go and kfake on the same network (interop/kafka_test.go): with min bytes 1 an event takes one transit, however long max wait is, and an idle consumer sends one request per max wait."
@@ -260,7 +260,7 @@ var claims = []claim{
 	{27, "Streaming is real time.", func(r *results) (verdict, string) {
 		f := r.at("SSE", time.Second)
 		return when(f.p50 == transitOfReference && f.max < 2*transitOfReference, confirmed, refuted),
-			fmt.Sprintf("p50 %s, p99 %s, max %s, of which the transit itself takes %s.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
+			fmt.Sprintf("p50 %s, p99 %s, max %s, including the transit of %s.", span(f.p50), span(f.p99), span(f.max), span(transitOfReference))
 	}},
 	{28, "Streaming is compatible with request-response.", func(r *results) (verdict, string) {
 		f := r.proxied[proxiedRun{"SSE"}]
@@ -270,18 +270,18 @@ var claims = []claim{
 	{29, "Streaming needs clients that are online.", func(r *results) (verdict, string) {
 		ok, lost, gaps := r.allRecovered("SSE")
 		return when(ok, onlyWhen, confirmed),
-			fmt.Sprintf("there is no log: with Last-Event-ID over one, %d faults of up to 20 min lost %d events and reported %d gaps. A client that is away for longer than the log keeps events is notified (scenario ST-12).", len(faults), lost, gaps)
+			fmt.Sprintf("there is no log: with Last-Event-ID and a log, %d faults of up to 20 min lost %d events and reported %d gaps. A client that is away for longer than the log keeps events is told so (scenario ST-12).", len(faults), lost, gaps)
 	}},
 	{30, "Streaming: clients might not be able to handle the load.", func(r *results) (verdict, string) {
 		f, p := r.slow[slowRun{"SSE"}], r.slow[slowRun{"poll 5 s"}]
 		return when(f.lost == 0 && f.held < 200_000, onlyWhen, confirmed),
-			fmt.Sprintf("the server pushes to each client regardless of its pace: for one that can take a tenth of the data, ours reads the log at the connection's pace, holds up to %s (a poller: %s) and loses %d events, %s late at the end.", bytesText(f.held), bytesText(p.held), f.lost, span(f.caughtUp))
+			fmt.Sprintf("the server pushes to each client regardless of its pace. For a client that can take a tenth of the data, ours reads the log at the connection's pace, holds up to %s (a poller: %s) and loses %d events, %s late at the end.", bytesText(f.held), bytesText(p.held), f.lost, span(f.caughtUp))
 	}},
 	{31, "Polling is better for light clients than streaming.", func(r *results) (verdict, string) { return lightVerdict(r, "SSE") }},
 	{32, "Streaming has a problem with HTTP/1.1.", func(r *results) (verdict, string) {
 		one, two := r.seventh[seventhRun{"HTTP/1.1"}], r.seventh[seventhRun{"HTTP/2"}]
 		return when(one.err != nil && two.err == nil, confirmed, refuted),
-			fmt.Sprintf("a client that may have six connections to a host, as browsers do, and has six streams open gets no answer to a seventh request within %s over HTTP/1.1; over HTTP/2 in %s.", span(one.took), span(two.took))
+			fmt.Sprintf("a client with at most six connections to a host, like a browser, and six open streams gets no answer to a seventh request within %s over HTTP/1.1; over HTTP/2 in %s.", span(one.took), span(two.took))
 	}},
 	{33, "Server-Sent Events are one technique of streaming.", func(r *results) (verdict, string) {
 		same, text := true, ""
@@ -293,7 +293,7 @@ var claims = []claim{
 			text += fmt.Sprintf("; %s %s and %s", c.name, span(f.p50), number(f.perEvent(f.bytesDown)))
 		}
 		return when(same, confirmed, refuted),
-			fmt.Sprintf("the same core in other encodings recovers from the same faults, as fast. Time to notify (p50, LTE) and bytes down per event: SSE %s and %s%s.", span(sse.p50), number(sse.perEvent(sse.bytesDown)), text)
+			fmt.Sprintf("the same core in other encodings recovers from the same faults, equally fast. Time to notify (p50, LTE) and bytes down per event: SSE %s and %s%s.", span(sse.p50), number(sse.perEvent(sse.bytesDown)), text)
 	}},
 }
 
@@ -333,6 +333,6 @@ func lightVerdict(r *results, who string) (verdict, string) {
 		parts = append(parts, fmt.Sprintf("less often than every %s by radio time and every %s by bytes, with an event every %s", span(c.radio), span(c.bytes), span(mean)))
 	}
 	f := r.light[lightRun{who, 0, lightMeans[len(lightMeans)-1]}]
-	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client needs news seldom: %s. The held connection (%s) keeps the radio on for %s of the time, also by the TCP keep-alive probes of Go's server every 15 s.",
+	return when(yes, onlyWhen, refuted), fmt.Sprintf("the client seldom needs news: %s. The held connection (%s) keeps the radio on for %s of the time, partly because of the TCP keep-alive probes that Go's server sends every 15 s.",
 		strings.Join(parts, "; "), who, percent(f.radio()))
 }

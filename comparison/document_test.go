@@ -16,18 +16,18 @@ func document(r *results, memory map[string]memoryFigures) string {
 
 	say("# The patterns that deliver, compared")
 	say("<!-- Written by `cd comparison && go test -run TestComparison -update .`; do not edit. -->")
-	say("How does an event get from a server to its clients, and at what cost? Every pattern of this project ran on the same simulated networks with the same events. All figures except those of memory are exact, in virtual time: the same code gives the same figures on every computer, and `go test` measures some of them again to keep this document in step with the code. They come from the network, packet by packet, and from an observer of input and output; no pattern's own counters were used. [comparison-calls.md](comparison-calls.md) has the patterns that call.")
+	say("How does an event get from a server to its clients, and at what cost? Every pattern of this project ran on the same simulated networks with the same events. All figures except memory are exact, in virtual time: the same code gives the same figures on every computer. `go test` measures some of them again to keep this document in step with the code. The figures come from the network, packet by packet, and from an observer of input and output, not from the patterns' own counters. [comparison-calls.md](comparison-calls.md) compares the patterns that call.")
 
 	say("## In short")
 	say("%s", list(
-		"An event takes one transit by push, streaming, publish/subscribe and long polling (p50), half an interval by short polling.",
+		"An event takes one transit with push, streaming, publish/subscribe and long polling (p50), and half an interval with short polling.",
 		"Long polling is cheaper than short polling every second "+longAgainstShort(r, "poll 1 s")+" (time between events); than every 5 s "+longAgainstShort(r, "poll 5 s")+"; than every 30 s, its own wait, "+longAgainstShort(r, "poll 30 s")+".",
-		"A stream of Server-Sent Events is cheaper than long polling "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("long poll"))+", and than short polling every 30 s "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("poll 30 s"))+"; push over WebSocket, which acknowledges, than the stream "+cheaper("bytes", gaps, r.bytes("WebSocket"), r.bytes("SSE"))+".",
+		"A stream of Server-Sent Events is cheaper than long polling "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("long poll"))+", and than short polling every 30 s "+cheaper("bytes", gaps, r.bytes("SSE"), r.bytes("poll 30 s"))+"; push over WebSocket, which acknowledges, is cheaper than the stream "+cheaper("bytes", gaps, r.bytes("WebSocket"), r.bytes("SSE"))+".",
 		lightSummary(r),
 		lossSummary(r),
 	))
 	say("![What an hour costs](comparison-cost.svg)")
-	say("Over %s; on the left, none is drawn as one.", drawnLink)
+	say("Over %s; on the left, zero is drawn as one.", drawnLink)
 
 	say("## Claims and findings")
 	var rows []string
@@ -36,7 +36,7 @@ func document(r *results, memory map[string]memoryFigures) string {
 		rows = append(rows, row(fmt.Sprint(c.number), c.text, "**"+string(v)+"** "+separator(v)+why))
 	}
 	say("%s", "| | claim | verdict |\n|---:|---|---|\n"+strings.Join(rows, "\n"))
-	say("The numbers are those of the list of claims that this project set out to check. It has none about publish/subscribe, which the tables include all the same.")
+	say("The numbers refer to the list of claims that this project set out to check. The list has no claim about publish/subscribe, but the tables include it.")
 
 	say("## The contenders")
 	rows = nil
@@ -63,7 +63,7 @@ func document(r *results, memory map[string]memoryFigures) string {
 func costs(b *strings.Builder, r *results) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## What an event costs")
-	say("A link with 25 ms each way and no other limit. Sends are segments with data from the client: over HTTP/1.1 without pipelining, requests; over WebSocket, acknowledgements and answers to pings. Wasted are those that brought no event. Packets and bytes are those of IP, with all acknowledgements and TCP's keep-alive probes (every 15 s on an idle connection, by Go's default); payload is what TCP carried. Held is the mean number of connections.")
+	say("A link with 25 ms each way and no other limit. Sends are segments with data from the client: requests over HTTP/1.1 without pipelining; acknowledgements and answers to pings over WebSocket. A send is wasted if it brought no event. Packets and bytes are counted at IP, and include all acknowledgements and TCP's keep-alive probes (every 15 s on an idle connection, by Go's default); payload is the data that TCP carried. Held is the mean number of connections.")
 	var rows []string
 	for _, rate := range rates {
 		for _, c := range contenders {
@@ -79,7 +79,7 @@ func costs(b *strings.Builder, r *results) {
 		rows = append(rows, row(span(p.mean), p.who, p.times, span(f.p50)+" / "+span(f.p99)+" / "+span(f.max), p.requests, number(f.perEvent(int64(f.sends)))))
 	}
 	say("%s", table([]string{"an event every", "pattern", "prototype: p50 / p99 / max", "here", "prototype: requests", "here: sends"}, rows))
-	say("Where they differ: polls per event follow the draws of the events (here 400, 200 and 40 of them, there 400 each). Requests here carry net/http's headers, a cursor and a condition, and answers JSON with a topic, an offset and a time, so that payload is about twice as large. The prototype counted no sends of its WebSocket client; here its acknowledgements, one a second at most, and its answers to pings are counted. Its outliers of 57 and 49 ms over WebSocket came from a ping that blocked its writer for a round trip: package push writes pings without waiting for the answer, and its longest delay is one transit.")
+	say("They differ for three reasons. Polls per event follow the draws of the events (here 400, 200 and 40 of them, there 400 each). Requests here carry net/http's headers, a cursor and a condition, and answers carry JSON with a topic, an offset and a time, so the payload is about twice as large. The prototype did not count the sends of its WebSocket client; the figures here include its acknowledgements, at most one a second, and its answers to pings. Its outliers of 57 and 49 ms over WebSocket came from a ping that blocked its writer for a round trip: package push writes pings without waiting for the answer, and its longest delay is one transit.")
 }
 
 // prototype has what was measured before there was this project.
@@ -124,7 +124,7 @@ func networks(b *strings.Builder, r *results) {
 func breakages(b *strings.Builder, r *results) {
 	say := func(format string, args ...any) { fmt.Fprintf(b, format+"\n\n", args...) }
 	say("## When something breaks")
-	say("An event a second, over LTE, and a log on disk. Detected: the client abandons its connection, or learns of its end. Reconnected: a new connection is established. Caught up: everything published until then has arrived. Each row is one run, so the point in a poller's interval at which the fault hit it is chance; another seed would move it. TCP bridges an outage that ends before the connection is given up; its retransmissions are then up to twice as far apart as the outage was long. A client without a connection at that time detects nothing until it needs one.")
+	say("An event a second, over LTE, and a log on disk. Detected: the client abandons its connection, or learns that it has ended. Reconnected: a new connection is established. Caught up: everything published until then has arrived. Each row is one run, so chance decides where in a poller's interval the fault hits; another seed would move it. TCP bridges an outage that ends before TCP gives up the connection; its retransmissions are then up to twice as far apart as the outage was long. A client without a connection at that time detects nothing until it needs one.")
 	var rows []string
 	for _, f := range faults {
 		for _, c := range contenders {
@@ -134,7 +134,7 @@ func breakages(b *strings.Builder, r *results) {
 	say("%s", table(recoveryHeader, rows))
 
 	say("### A herd")
-	say("%d clients lose their server, which returns after 5 s. How many connect at once, and when do all of them have an event published then?", herdSize)
+	say("%d clients lose their server, which returns after 5 s. How many connect at once, and when do all of them have an event that is published at that time?", herdSize)
 	rows = nil
 	for _, c := range contenders {
 		rows = append(rows, herdRow(r, herdRun{c.name, herdSize}))
@@ -143,7 +143,7 @@ func breakages(b *strings.Builder, r *results) {
 	say("![Attempts to connect](comparison-herd.svg)")
 
 	say("### Behind a proxy")
-	say("A reverse proxy with default settings (httputil.ReverseProxy), unaware of the pattern: 25 ms to the proxy, 25 ms more to the server, an event every 10 s.")
+	say("A reverse proxy with default settings (httputil.ReverseProxy) that does not know the pattern: 25 ms to the proxy, 25 ms more to the server, an event every 10 s.")
 	rows = nil
 	for _, run := range proxiedRuns {
 		rows = append(rows, proxyRow(r, run))
@@ -194,7 +194,7 @@ func clients(b *strings.Builder, r *results, memory map[string]memoryFigures) {
 	say("![Light clients](comparison-light.svg)")
 
 	say("## Server memory for each waiting client")
-	say("Heap and stacks on the computer that wrote this document, with %d clients over TCP on loopback, without the kernel's memory for each socket. `cd comparison && go test -run '^$' -bench MemoryPerWaitingClient .` measures it again. Published figures for Go are 15.4 kB of resident memory for a long poll that waits, 19.4 kB for an idle connection of net/http and 23.5 kB for a WebSocket of coder/websocket.", waitingClients)
+	say("Heap and stacks on the computer that wrote this document, with %d clients over TCP on loopback, without the kernel's memory for each socket. `cd comparison && go test -run '^$' -bench MemoryPerWaitingClient .` measures it again. Published figures for Go are 15.4 kB of resident memory for a waiting long poll, 19.4 kB for an idle connection of net/http and 23.5 kB for a WebSocket of coder/websocket.", waitingClients)
 	rows = nil
 	for _, c := range contenders {
 		rows = append(rows, memoryRow(c, memory[c.name]))
@@ -222,7 +222,7 @@ func lossSummary(r *results) string {
 	for _, f := range r.recovery {
 		broken, lost, twice = broken+1, lost+f.lost, twice+f.twice
 	}
-	return fmt.Sprintf("Of %d events on good and bad networks, and in %d runs in which something broke, %d were lost and %d came twice: every pattern resumes reading a log from a position that its client holds.", events, broken, lost, twice)
+	return fmt.Sprintf("Of %d events on good and bad networks, and in %d runs in which something broke, %d were lost and %d came twice: every pattern resumes reading a log at a position that its client holds.", events, broken, lost, twice)
 }
 
 func separator(v verdict) string {
