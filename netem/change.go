@@ -8,17 +8,19 @@ import (
 
 // A Move is a change of the times of one packet, or of one copy.
 type Move struct {
-	Departure, At       time.Duration // as its verdict, or its last Move, said
-	NewDeparture, NewAt time.Duration // in place of those
+	Departure, At       time.Duration // as its verdict, or its last Move, gave them
+	NewDeparture, NewAt time.Duration // what replaces them
 }
 
-// Change is [Pipe.Set] at a time, now, that also moves the packets whose last bit is not sent by
-// then, as a real queue does: they leave it at the new Rate, one after another, from now on, and
-// then take the new Delay and Jitter. Of the one that is being sent what is left goes at the new
-// Rate; with a Shaper or Slots, old or new, it is sent as a whole. What else was decided about them stays: which are lost, reordered, corrupt or copied; and
-// so does the queue, if it is longer than the new Queue's limit. Change returns a Move for each of
-// them, in the order in which they leave; packets that wait for their fates, which Take is to be asked for before, wait on
-// with the new Queue or, if that decides at once, are decided. now must not lie before the last Send.
+// Change is [Pipe.Set] at the time now, and also moves the packets whose last bit is not yet sent, as a real
+// queue does. They leave it at the new Rate, one after another from now on, and then take the new Delay and
+// Jitter. The rest of the packet being sent goes at the new Rate; with a Shaper or Slots, old or new, the
+// whole packet is sent. Whatever else was decided about these packets stays: which are lost, reordered,
+// corrupt or copied. They stay in the queue, even if it is longer than the new Queue's limit.
+//
+// Change returns a [Move] for each of these packets, in the order in which they leave. Call Take first for
+// fates decided by now. Packets whose fates are still open go on waiting in the new Queue, or are decided if
+// that Queue decides at once. now must not be before the last Send.
 func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// CoDel is a first-in-first-out queue that drops packets when all have waited for more than Target
-// during an Interval, and then more and more often until they do not (RFC 8289, as Linux's
-// include/net/codel_impl.h computes it). What is being sent does not count.
+// CoDel is a first-in-first-out queue that drops packets when all have waited for more than Target during an
+// Interval, and then more and more often until they no longer do (RFC 8289, as Linux's
+// include/net/codel_impl.h computes it). The packet being sent does not count.
 type CoDel struct {
 	Target   time.Duration // 0 means 5 ms
 	Interval time.Duration // 0 means 100 ms; more than Target
-	Packets  int           // most that wait; 0 means 1000
+	Packets  int           // most packets that wait; 0 means 1000
 	ECN      bool          // marks packets instead of dropping them, if their senders understand that (ECT)
 }
 

@@ -8,103 +8,97 @@ import (
 	"time"
 )
 
-// Config describes one direction of a link. The zero value is a perfect link:
-// no delay, no loss, no limit but the default MTU. Probabilities are in [0,1].
+// Config describes one direction of a link. The zero value is a perfect link: no delay, no loss, no limit but
+// the default MTU. Probabilities are in [0,1].
 type Config struct {
-	// Delay is the one-way propagation delay: the time from the moment the last
-	// bit is sent to its arrival. 0 to 24 h.
+	// Delay is the one-way propagation delay: the time from the moment the last bit is sent to its arrival. 0
+	// to 24 h.
 	Delay time.Duration
 
-	// Jitter is the half-width of a uniform distribution around Delay, drawn
-	// for each packet, or the scale of Distribution if that is set. At most
-	// Delay; with [Exponential], [LogNormal] or a [Table] at most 24 h. A Distribution
-	// that reaches below -Delay is cut off there: no packet arrives before its last bit is sent.
+	// Jitter is the half-width of a uniform distribution around Delay, drawn for each packet, or the scale of
+	// Distribution if that is set. It is at most Delay; with [Exponential], [LogNormal] or a [Table] it is at
+	// most 24 h. A Distribution that reaches below -Delay is cut off there: no packet arrives before its last
+	// bit is sent.
 	//
-	// Packets that follow each other closely change places, as they do with
-	// tc-netem(8), unless KeepOrder is set.
+	// Packets sent close together overtake each other, as with tc-netem(8), unless KeepOrder is set.
 	Jitter time.Duration
 
-	// Distribution is the shape of the jitter; nil means [Uniform]. Refused
-	// without Jitter, but for [SlowTail].
+	// Distribution is the shape of the jitter; nil means [Uniform]. Refused without Jitter, except for
+	// [SlowTail].
 	Distribution Distribution
 
-	// KeepOrder lets no packet arrive before an earlier one of this direction:
-	// it waits for it, also when Delay is shortened while packets are under way.
-	// With much jitter the delays then lean to the longer ones. Refused
-	// together with Reorder.
+	// KeepOrder lets no packet arrive before an earlier one of this direction: it waits for the earlier one,
+	// even when Delay is shortened while packets are in flight. With much jitter this makes delays longer on
+	// average. Refused together with Reorder.
 	KeepOrder bool
 
-	// Loss decides which packets are lost at the entry of the link; nil means
-	// none. A lost packet takes no room in the queue and no rate.
+	// Loss decides which packets are lost at the entry of the link; nil means none. A lost packet takes no
+	// room in the queue and no rate.
 	Loss LossModel
 
-	// ECN marks packets that Loss picks as "congestion experienced" instead of losing them,
-	// if their sender understands that (ECT, RFC 3168): tc-netem's ecn. Refused without Loss.
+	// ECN marks packets that Loss picks as "congestion experienced" instead of losing them, if their sender
+	// understands that (ECT, RFC 3168): tc-netem's ecn. Refused without Loss.
 	ECN bool
 
-	// Duplicate is the probability that a packet is followed by a copy. The
-	// copy enters right behind its original, takes room in the queue and rate
-	// of its own, and has its own jitter and corruption. With no room left in
-	// the queue there is no copy. The loss model and Reorder do not see it.
+	// Duplicate is the probability that a packet is followed by a copy. The copy enters right after its
+	// original, takes room in the queue and rate of its own, and has its own jitter and corruption. With no
+	// room left in the queue there is no copy. Copies are exempt from Loss and Reorder.
 	Duplicate float64
 
-	// Copies says more about the copies: how many there are, and how late. Refused without Duplicate.
+	// Copies sets how many copies there are, and how late they are. Refused without Duplicate.
 	Copies Copies
 
-	// Reorder is the probability that a packet skips Delay and Jitter, and so
-	// overtakes those under way. It still waits in the queue for its turn.
-	// Refused without Delay.
+	// Reorder is the probability that a packet skips Delay and Jitter, and so overtakes packets in flight. It
+	// still waits for its turn in the queue. Refused without Delay.
 	Reorder float64
 
-	// ReorderGap allows that only after ReorderGap-1 packets without: tc-netem's gap. 0 and 1
-	// allow each packet. Refused without Reorder.
+	// ReorderGap allows reordering only after ReorderGap-1 packets without it: tc-netem's gap. 0 and 1 allow
+	// it for each packet. Refused without Reorder.
 	ReorderGap int
 
-	// Corrupt is the probability that a packet arrives with a bit error, which
-	// the receiver's checksum finds, unless Damage says otherwise.
+	// Corrupt is the probability that a packet arrives with a bit error, which the receiver's checksum finds,
+	// unless Damage says otherwise.
 	Corrupt float64
 
-	// Damage is what corruption does that no checksum finds. Refused without Corrupt.
+	// Damage is an error that no checksum finds, in the packets that Corrupt picks. Refused without Corrupt.
 	Damage Damage
 
-	// Correlation makes the draws of packets that follow each other alike. Each of its
-	// fields is refused without the field of that name here.
+	// Correlation makes the draws of successive packets alike. Each of its fields is refused without the
+	// field of that name here.
 	Correlation Correlation
 
-	// Rate is the speed at which packets are put on the link, in bits of IP
-	// packets per second; 0 means unlimited.
+	// Rate is the speed at which packets are put on the link, in bits of IP packets per second; 0 means
+	// unlimited.
 	Rate BitRate
 
-	// Framing adds to each packet what a link layer does; the zero value nothing. Refused
-	// without Rate, [TokenBucket] or [Profile].
+	// Framing adds to each packet what a link layer adds; the zero value adds nothing. Refused without Rate,
+	// [TokenBucket] or [Profile].
 	Framing Framing
 
-	// Shaper puts packets on the link instead of a constant Rate: a [TokenBucket], a
-	// [Profile] of rates that vary, or the [Opportunities] of a recorded trace. Refused with Rate.
+	// Shaper puts packets on the link instead of a constant Rate: a [TokenBucket], a [Profile] of rates that
+	// vary, or the [Opportunities] of a recorded trace. Refused with Rate.
 	Shaper Shaper
 
-	// Slots lets packets, when their last bit is sent, out on the link in bunches only. The
-	// zero value does not.
+	// Slots lets packets, once their last bit is sent, onto the link in bunches only. The zero value has no
+	// slots.
 	Slots Slots
 
-	// Queue bounds what waits for Rate, Shaper or Slots; nil means without bound. Refused
-	// without any of these.
+	// Queue bounds the packets that wait for Rate, Shaper or Slots; nil means no bound. Refused without any
+	// of these.
 	Queue Queue
 
-	// Limit is the most packets that the link holds at once, be they waiting or under way;
-	// another one is dropped. 0 means no limit. It is that of tc-netem, which has 1000 by default: with
-	// packets of 1500 bytes and a delay of 100 ms no more than 120 Mbit/s. Counting begins when it is set.
+	// Limit is the most packets that the link holds at once, waiting or in flight; the next one is dropped. 0
+	// means no limit. It is tc-netem's limit, which defaults to 1000 there: with packets of 1500 bytes and a
+	// delay of 100 ms that allows no more than 120 Mbit/s. Counting begins when it is set.
 	Limit int
 
-	// MTU is the largest packet that passes, in bytes, IP header included. 0
-	// means 1500; otherwise 68 (the least that RFC 791 section 3.2 lets a link
-	// carry) to 65535 (the longest IP packet).
+	// MTU is the largest packet that passes, in bytes, IP header included. 0 means 1500; otherwise 68 (the
+	// least that RFC 791 section 3.2 lets a link carry) to 65535 (the longest IP packet).
 	//
-	// In sim, the MTU of the link at which a packet leaves its host is that of the host's
-	// network interface, from which TCP announces its MSS. What is too big for a later link is
-	// dropped there, and its host notified, which remembers it for the destination for 10
-	// minutes (path MTU discovery, RFC 1191); sim.Router has a method that lets no such message
-	// pass.
+	// In sim, the MTU of a packet's first link is that of its host's network interface, from which TCP
+	// announces its MSS. A packet too big for a later link is dropped there. Its host is notified, and
+	// remembers the MTU for the destination for 10 minutes (path MTU discovery, RFC 1191).
+	// sim.Router.BlockICMP suppresses these messages.
 	MTU int
 }
 
@@ -122,7 +116,7 @@ func (c *Config) mtu() int {
 	return c.MTU
 }
 
-// ConfigError says which field of a [Config] is refused.
+// ConfigError is the error for a field of a [Config] that is refused.
 type ConfigError struct {
 	Field   string // the field's name, such as "Loss"
 	Value   string // its value, as Go writes it
@@ -135,8 +129,8 @@ func (e *ConfigError) Error() string {
 	return "netem: " + e.Field + ": " + e.Value + ": " + e.Allowed
 }
 
-// Validate returns a [*ConfigError] for the first field, in the order of their
-// declaration, that has no meaning by itself or beside the others.
+// Validate returns a *[ConfigError] for the first field, in order of declaration, that is invalid by itself
+// or together with the others.
 func (c Config) Validate() error {
 	if err := cmp.Or(c.checkDelay(), c.checkLoss(), c.checkCopies(), c.checkCorruption(),
 		c.checkCorrelation(), c.checkRate(), c.checkQueue(), c.checkSizes()); err != nil {

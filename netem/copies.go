@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Copies says more about the copies that Duplicate makes.
+// Copies describes the copies that Duplicate makes.
 type Copies struct {
 	Number int           // 1 to 50, each with its own jitter and corruption; 0 means 1
 	Delay  time.Duration // how much longer than its original each takes, 0 to 24 h; KeepOrder does not apply to late copies

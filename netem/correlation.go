@@ -6,21 +6,20 @@ import (
 	"time"
 )
 
-// Correlation makes the fates of packets that follow each other alike, by a coefficient in
-// [0,1) for each impairment; zero leaves it independent. With probability rho a packet draws
-// for it what the packet before drew, otherwise anew. So each impairment keeps its rate, the
-// jitter its distribution, and packets that are k apart have correlation rho^k. The copies of
-// Duplicate draw independently. Losses have models of their own.
+// Correlation makes the fates of successive packets alike, by a coefficient in [0,1) for each impairment;
+// zero leaves it independent. With probability rho a packet draws what the packet before it drew, otherwise
+// anew. So each impairment keeps its rate, the jitter keeps its distribution, and packets k apart have
+// correlation rho^k. The copies of Duplicate draw independently. Loss models have correlations of their own.
 type Correlation struct {
 	Jitter    float64 // of the offsets from Delay
-	Duplicate float64 // of which packets are copied
+	Duplicate float64 // of which packets are duplicated
 	Reorder   float64 // of which packets skip the delay
 	Corrupt   float64 // of which packets are corrupt
 
-	// Biased draws as tc-netem's generator does instead, for those who compare with it: see
-	// [BiasedCorrelated]. Duplicate, Reorder and Corrupt then happen at other rates than they
-	// are set to, as losses do. Jitter is hardly correlated at all, since tc takes its number
-	// modulo the range of the jitter in nanoseconds, or the length of a table.
+	// Biased draws as tc-netem's generator does instead, for comparisons with it: see [BiasedCorrelated].
+	// Duplicate, Reorder and Corrupt then happen at rates other than the configured ones, as losses do.
+	// Jitter is hardly correlated at all, since tc takes its number modulo the range of the jitter in
+	// nanoseconds, or the length of a table.
 	Biased bool
 }
 
@@ -111,10 +110,10 @@ func (c Correlation) invalid() (field string, value any, allowed string) {
 	return "", nil, ""
 }
 
-// BiasedCorrelated is tc-netem's "loss random P% CORR%", p and rho in [0,1]. The kernel compares p with
-// a moving average, whose values gather around one half. So the rate is not p: "20% 75%" loses 0.115 %
-// of the packets, "1% 25%" 0.0002 %, "80% 75%" 99.89 %; only 50 % remains what it is. [Correlated]
-// has the rate that it is given.
+// BiasedCorrelated is tc-netem's "loss random P% CORR%", with p and rho in [0,1]. The kernel compares p with
+// a moving average, whose values gather around one half. So the rate is not p: "20% 75%" loses 0.115 % of the
+// packets, "1% 25%" 0.0002 %, "80% 75%" 99.89 %; only 50 % stays 50 %. [Correlated] has the rate that it is
+// given.
 func BiasedCorrelated(p, rho float64) LossModel { return biasedCorrelated{p, rho} }
 
 type biasedCorrelated struct{ p, rho float64 }

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Damage is what Corrupt does to a packet that passes the checksum with it: the bit errors of
-// memory, of a bad driver or of a middlebox that computes the checksum anew. The zero value is an error that the
-// checksum finds. Only the payload is damaged: a packet without one arrives intact, and a
-// fragment (RFC 791) with a bit error is dropped at its receiver in any case.
+// Damage is an error that passes the checksum: bit errors of memory, of a bad driver, or of a middlebox that
+// recomputes the checksum. The zero value is an error that the checksum finds. Only the payload is damaged: a
+// packet without a payload arrives intact, and a fragment (RFC 791) with a bit error is always dropped at its
+// receiver.
 type Damage struct {
-	UndetectedUDP bool // the payloads of UDP
-	UndetectedTCP bool // and those of TCP: its stream delivers other bytes than were written
-	Bits          int  // bits inverted in each, 1 to 32; 0 means 1
-	Truncate      bool // the payload ends earlier instead: 0 bytes to all but one are left
+	UndetectedUDP bool // damage the payloads of UDP
+	UndetectedTCP bool // damage the payloads of TCP: its stream delivers other bytes than were written
+	Bits          int  // bits inverted in each payload, 1 to 32; 0 means 1
+	Truncate      bool // shorten the payload instead, to between 0 bytes and one less than its length
 }
 
 const maxBits = 32
@@ -30,7 +30,8 @@ func (d Damage) invalid() string {
 	return ""
 }
 
-// Apply returns what is left of a payload, a copy if it differs, for the Noise of a verdict.
+// Apply returns the payload after the damage, for the Noise of a verdict. It does not change payload; a
+// truncated result shares its memory.
 func (d Damage) Apply(payload []byte, noise uint64) []byte {
 	if len(payload) == 0 {
 		return payload

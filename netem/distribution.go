@@ -8,20 +8,18 @@ import (
 	"time"
 )
 
-// Distribution is the shape of the jitter around Delay. [Shape] has the common
-// ones, [Table] is one of one's own, [SlowTail] adds a few slow packets to another; any
-// other is one method away.
+// Distribution is the shape of the jitter around Delay. [Shape] has the common ones, [Table] is an empirical
+// one, and [SlowTail] adds a few slow packets to another. To define another one, implement its method.
 type Distribution interface {
-	// Offset returns how much longer than Delay a packet takes, or, negative,
-	// how much shorter, for a uniform draw u and the scale jitter, which is
-	// positive. It must depend on nothing else.
+	// Offset returns how much longer than Delay a packet takes, or, if negative, how much shorter. u is a
+	// uniform draw, and jitter, which is positive, is the scale. The result must depend on nothing else.
 	Offset(u uint64, jitter time.Duration) time.Duration
 }
 
-// Shape is a built-in [Distribution]. Uniform is exact to the nanosecond. Normal, Pareto and
-// ParetoNormal are tables of 4096 quantiles in units of Jitter/8192, made as those of
-// tc-netem(8) are, and like them they end at 4 times Jitter on either side. Exponential and
-// LogNormal only lengthen Delay; they are 4097 quantiles with straight lines between them.
+// Shape is a built-in [Distribution]. [Uniform] is exact to the nanosecond. [Normal], [Pareto] and
+// [ParetoNormal] are tables of 4096 quantiles in units of Jitter/8192, made as those of tc-netem(8) are, and
+// like them they end at 4 times Jitter on either side. [Exponential] and [LogNormal] only lengthen Delay;
+// they are 4097 quantiles, interpolated linearly.
 type Shape uint8
 
 const (
@@ -30,19 +28,18 @@ const (
 	Uniform Shape = iota
 	// Normal has mean 0 and standard deviation Jitter.
 	Normal
-	// Pareto has a long tail to the right (shape 3, cut off at 4 Jitter: 1.1 %
-	// of the packets take just that long). It begins at -0.667 Jitter, its mean
-	// is -0.033 Jitter, its median -0.32 and its standard deviation 0.82: Jitter
-	// is a scale here, not the deviation.
+	// Pareto has a long tail to the right (shape 3, cut off at 4 Jitter: 1.1 % of the packets take exactly
+	// that long). It begins at -0.667 Jitter; its mean is -0.033 Jitter, its median -0.32 and its standard
+	// deviation 0.82. So Jitter is a scale here, not the deviation.
 	Pareto
 	// ParetoNormal is a quarter Normal and three quarters Pareto, quantile by
 	// quantile: from -1.5 to 3.88 Jitter, mean -0.025, deviation 0.83.
 	ParetoNormal
-	// Exponential begins at 0 and has mean and standard deviation Jitter, as the wait
-	// at a queue that serves others at random. It ends at 10.3 Jitter.
+	// Exponential begins at 0 and has mean and standard deviation Jitter, like the wait at a queue that
+	// serves others at random. It ends at 10.3 Jitter.
 	Exponential
-	// LogNormal is Jitter*exp(Z) with a standard normal Z: its median is Jitter, its mean
-	// 1.65 and its standard deviation 2.15 Jitter (2.16 without the end, which is at 54 Jitter).
+	// LogNormal is Jitter*exp(Z) with a standard normal Z. Its median is Jitter, its mean 1.65 and its
+	// standard deviation 2.15 Jitter (2.16 without the cut-off at 54 Jitter).
 	LogNormal
 )
 

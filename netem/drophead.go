@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// DropHead is a first-in-first-out queue that, when it is full, drops the packet that has waited
-// longest and takes the new one, so that senders hear of it sooner (Linux's pfifo_head_drop). What is being sent
-// does not count. Exactly one of the limits must be set.
+// DropHead is a first-in-first-out queue that, when it is full, drops the packet that has waited longest and
+// takes the new one, so that senders learn of it sooner (Linux's pfifo_head_drop). The packet being sent does
+// not count. Exactly one of the limits must be set.
 type DropHead struct {
 	Packets int // limit in packets, at least 1
 	Bytes   int // limit in bytes, IP headers included, at least the MTU

@@ -2,16 +2,16 @@ package netem
 
 import "fmt"
 
-// FourState is the Markov chain of tc-netem's "loss state" (Salsano, Ludovici, Ordine: "Definition
-// of a general and intuitive loss model for packet networks", 2009). Its states are 1 (good, in
-// a gap), 2 (good, within a burst), 3 (lost, within a burst) and 4 (a single loss); P13 is the
-// probability of the move from 1 to 3, and so on, each in [0,1]. It starts in state 1.
+// FourState is the Markov chain of tc-netem's "loss state" (Salsano, Ludovici, Ordine: "Definition of a
+// general and intuitive loss model for packet networks", 2009). Its states are 1 (good, in a gap), 2 (good,
+// within a burst), 3 (lost, within a burst) and 4 (a single loss). P13 is the probability of the move from 1
+// to 3, and so on, each in [0,1]. It starts in state 1.
 //
-// Of all packets (P13/P31 + P14)/(1 + P14 + P13/P31*(1 + P32/P23)) are lost. A stay in state 3
-// lasts 1/(P31+P32) packets on average.
+// The share of all packets that are lost is (P13/P31 + P14)/(1 + P14 + P13/P31*(1 + P32/P23)). A stay in
+// state 3 lasts 1/(P31+P32) packets on average.
 //
-// tc's defaults are P31 = 1-P13, P32 = 0, P23 = 1 and P14 = 0; here each field is what it says.
-// P13+P14 and P31+P32 must not be above 1. Without P31, or P23, there is no way back.
+// tc's defaults are P31 = 1-P13, P32 = 0, P23 = 1 and P14 = 0; here each field means what it says. P13+P14
+// and P31+P32 must not be above 1. Without P31, or P23, there is no way back.
 type FourState struct{ P13, P31, P32, P23, P14 float64 }
 
 func (f FourState) invalid() string {

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// FQCoDel has a [CoDel] for each flow and serves them in turn, those that came anew first (RFC 8290, as Linux's
-// net/sched/sch_fq_codel.c does). In sim a flow is what one socket sends to one destination. When it is full the flow that has most
-// bytes waiting loses half of them, the oldest, but no more than 64 packets.
+// FQCoDel has a [CoDel] for each flow and serves flows in turn, new ones first (RFC 8290, as Linux's
+// net/sched/sch_fq_codel.c does). In sim a flow is what one socket sends to one destination. When the queue
+// is full, the flow with the most waiting bytes loses the oldest half of them, but no more than 64 packets.
 type FQCoDel struct {
-	CoDel   CoDel // of each flow; its Packets is what all hold together, 0 meaning 10240
-	Flows   int   // queues, to which flows are hashed; 0 means 1024; at most 65536
+	CoDel   CoDel // of each flow; its Packets is the limit for all together, 0 meaning 10240
+	Flows   int   // queues into which flows are hashed; 0 means 1024; at most 65536
 	Quantum int   // bytes that a flow may send in its turn; 0 means the MTU and 14 of Ethernet
 }
 

@@ -2,13 +2,13 @@ package netem
 
 import "fmt"
 
-// Framing is what a link layer makes of a packet of n bytes on the line, as in tc-netem's rate:
-// n+Overhead bytes, or, with cells, as many as it takes of Cell bytes, each with CellOverhead
-// bytes more. ATM is {Cell: 48, CellOverhead: 5}.
+// Framing is what a link layer makes of a packet of n bytes, as in tc-netem's rate: n+Overhead bytes. With
+// cells it is as many cells of Cell bytes as that takes, each with CellOverhead more bytes. ATM is {Cell: 48,
+// CellOverhead: 5}.
 type Framing struct {
-	Overhead     int // bytes a packet, 0 to 65535
+	Overhead     int // bytes for each packet, 0 to 65535
 	Cell         int // payload of a cell, in bytes; 0 means no cells
-	CellOverhead int // bytes a cell, 0 to 65535; refused without Cell
+	CellOverhead int // bytes for each cell, 0 to 65535; refused without Cell
 }
 
 // maxWire bounds a packet on the line, so that its work does not overflow.

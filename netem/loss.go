@@ -7,11 +7,10 @@ import (
 	"slices"
 )
 
-// LossModel decides which packets are lost. The models are [Bernoulli],
-// [Correlated], [BiasedCorrelated], [GilbertElliott], [FourState], [EveryNth], [FirstN] and
-// [DropList], and [AtMostInARow] bounds the bursts of any of them. A model is a plain
-// value, and what it remembers from packet to packet lives in the pipe, so that
-// one Config serves many links; the interface is sealed for that reason.
+// LossModel decides which packets are lost. The models are [Bernoulli], [Correlated], [BiasedCorrelated],
+// [GilbertElliott], [FourState], [EveryNth], [FirstN] and [DropList]; [AtMostInARow] bounds the bursts of any
+// of them. A model is a plain value. What it remembers from packet to packet lives in the pipe, so one Config
+// can serve many links. The interface is sealed for that reason.
 type LossModel interface {
 	// invalid says what is allowed, or nothing if the model is sound.
 	invalid() string
@@ -49,8 +48,7 @@ func carriesState(old, new LossModel) bool {
 	}
 }
 
-// Bernoulli loses each packet with the given probability in [0,1], independent
-// of all others.
+// Bernoulli loses each packet with the given probability in [0,1], independently of all others.
 type Bernoulli float64
 
 func (p Bernoulli) invalid() string {
@@ -67,10 +65,9 @@ func (p Bernoulli) lose(_ *lossState, d draws) bool {
 // String returns the model as Go writes it.
 func (p Bernoulli) String() string { return fmt.Sprintf("Bernoulli(%v)", float64(p)) }
 
-// Correlated loses packets at rate p, in [0,1], so that the fates of two
-// packets in a row have correlation rho, in [0,1): after a loss the next packet
-// is lost with probability p+rho(1-p), otherwise with p(1-rho). The mean burst
-// is 1/((1-p)(1-rho)) packets.
+// Correlated loses packets at rate p, in [0,1], so that the fates of two packets in a row have correlation
+// rho, in [0,1). After a loss the next packet is lost with probability p+rho(1-p), otherwise with p(1-rho).
+// The mean burst is 1/((1-p)(1-rho)) packets.
 //
 // This is not tc-netem's "loss random P% CORR%", which is [BiasedCorrelated].
 func Correlated(p, rho float64) LossModel { return correlated{p, rho} }
@@ -110,18 +107,16 @@ func (t threshold) times(u threshold) threshold {
 	return threshold(hi<<1 | lo>>63)
 }
 
-// GilbertElliott is the two-state model of burst loss (Gilbert 1960, Elliott
-// 1963). The chain starts in the good state. Each packet is lost with the
-// probability of the state it finds, then the chain moves.
+// GilbertElliott is the two-state model of burst loss (Gilbert 1960, Elliott 1963). The chain starts in the
+// good state. Each packet is lost with the probability of the state it finds, then the chain moves.
 //
-// In the long run the chain is bad for P/(P+R) of the packets, and loses
-// (R*LossGood + P*LossBad)/(P+R) of them. A stay in the bad state lasts 1/R
-// packets on average, which is the mean burst if LossGood is 0 and LossBad 1.
-// Packets move the chain, not time: a burst waits for whoever sends next, and a single connection
-// gets through it at the pace of its retransmissions, which can take minutes.
+// In the long run the chain is bad for P/(P+R) of the packets, and loses (R*LossGood + P*LossBad)/(P+R) of
+// them. A stay in the bad state lasts 1/R packets on average, which is the mean burst if LossGood is 0 and
+// LossBad is 1. Packets move the chain, not time. A burst therefore waits for the next packets to be sent,
+// and a single connection gets through it at the pace of its retransmissions, which can take minutes.
 //
-// In the terms of tc-netem's "loss gemodel", which lists p, r, 1-h and 1-k,
-// LossBad is 1-h and LossGood is 1-k.
+// In the terms of tc-netem's "loss gemodel", which lists p, r, 1-h and 1-k, LossBad is 1-h and LossGood is
+// 1-k.
 type GilbertElliott struct {
 	P        float64 // probability to go from good to bad, in [0,1]
 	R        float64 // probability to go from bad to good, in (0,1]
@@ -163,8 +158,8 @@ func (g GilbertElliott) String() string {
 	return fmt.Sprintf("GilbertElliott{P: %v, R: %v, LossGood: %v, LossBad: %v}", g.P, g.R, g.LossGood, g.LossBad)
 }
 
-// EveryNth loses the packets n, 2n, 3n and so on, counted from 1 since the
-// model was set. At least 1; EveryNth(1) loses all.
+// EveryNth loses packets n, 2n, 3n and so on, counted from 1 since the model was set. At least 1; EveryNth(1)
+// loses all.
 type EveryNth int
 
 func (n EveryNth) invalid() string {
@@ -182,8 +177,7 @@ func (n EveryNth) lose(s *lossState, _ draws) bool {
 // String returns the model as Go writes it.
 func (n EveryNth) String() string { return fmt.Sprintf("EveryNth(%d)", int(n)) }
 
-// FirstN loses the first n packets since the model was set, whoever sent them. At
-// least 1.
+// FirstN loses the first n packets since the model was set, whoever sent them. At least 1.
 type FirstN int
 
 func (n FirstN) invalid() string { return EveryNth(n).invalid() }
@@ -196,9 +190,9 @@ func (n FirstN) lose(s *lossState, _ draws) bool {
 // String returns the model as Go writes it.
 func (n FirstN) String() string { return fmt.Sprintf("FirstN(%d)", int(n)) }
 
-// DropList loses exactly the packets of these numbers, counted from 1 since the
-// list was set, whoever sent them. The numbers must be ascending, each once.
-// Setting an equal list again does not start the count anew.
+// DropList loses exactly the packets with these numbers, counted from 1 since the list was set, whoever sent
+// them. The numbers must be in ascending order without repetition. Setting an equal list again does not
+// restart the count.
 type DropList []int
 
 func (l DropList) invalid() string {
@@ -231,8 +225,8 @@ func (l DropList) String() string {
 	return s + "}"
 }
 
-// AtMostInARow is a model that lets a packet pass which it would lose, if it has lost the n
-// before it. At least 1. The model itself goes on as if the packet were lost.
+// AtMostInARow returns a model that loses at most n packets in a row: after that it lets one pass that model
+// would lose. n is at least 1. The state of model moves on as if the packet had been lost.
 func AtMostInARow(n int, model LossModel) LossModel { return atMostInARow{n, model} }
 
 type atMostInARow struct {

@@ -9,11 +9,13 @@ import (
 	"time"
 )
 
-// Opportunities is a recorded link: the instants, from the start of the network, at which it could
-// take 1500 bytes of IP packets, in ascending order and up to 24 h; the last one, which must be above 0, is when they begin again.
-// [ReadOpportunities] reads mahimahi's traces. It serves as mm-link does: a packet may be spread
-// over several opportunities, several small ones share one, and what is not used when its instant
-// comes is lost. As there, each packet counts with the 4 bytes of a TUN header, and an opportunity with 1504.
+// Opportunities is a recorded link: the instants at which it could take 1500 bytes of IP packets. They count
+// from the start of the network, in ascending order and up to 24 h. The last one, which must be above 0, is
+// when the trace begins again. [ReadOpportunities] reads mahimahi's traces.
+//
+// It serves packets as mm-link does: a packet can use several opportunities, several small ones can share
+// one, and what is not used at its instant is lost. As there, each packet counts with the 4 bytes of a TUN
+// header, and an opportunity with 1504.
 type Opportunities []time.Duration
 
 const (
@@ -21,8 +23,8 @@ const (
 	tunHeader   = 4
 )
 
-// ReadOpportunities reads a trace of mahimahi: a line for each opportunity, with its time in
-// milliseconds. The error names the line and what is allowed.
+// ReadOpportunities reads a trace of mahimahi: one line for each opportunity, with its time in milliseconds.
+// The error names the line and what is allowed.
 func ReadOpportunities(r io.Reader) (Opportunities, error) {
 	var o Opportunities
 	lines := bufio.NewScanner(r)
@@ -80,7 +82,7 @@ func (o Opportunities) instant(i int64) time.Duration {
 	return time.Duration(i/n)*o[n-1] + o[i%n]
 }
 
-// String returns how many there are, and how long they last.
+// String returns the number of opportunities and how long they last.
 func (o Opportunities) String() string {
 	if len(o) == 0 {
 		return "Opportunities{}"

@@ -7,20 +7,22 @@ import (
 	"time"
 )
 
-// Parse reads what follows "netem" in a command of tc, such as
+// Parse reads the options that follow "netem" in a command of tc, such as
 //
 //	delay 100ms 20ms 25% loss gemodel 1% 10% rate 1mbit
 //
 // in the syntax of tc-netem(8): limit, delay, distribution, loss (random, state, gemodel), ecn, corrupt,
 // duplicate, reorder, gap, rate and slot, with tc's units, defaults and abbreviations. The result does what
-// the kernel does with them: the limit is 1000 packets, correlations are biased ([BiasedCorrelated];
-// [Correlated] and [Correlation] do what was meant). Three things differ: the rate comes before the delay, the rate's
-// overhead begins at IP packets and cannot be negative, and a copy is not lost or delayed by itself.
+// the kernel does with them: the limit is 1000 packets, and correlations are biased ([BiasedCorrelated];
+// [Correlated] and [Correlation] do what was meant). Three things differ: the rate acts before the delay; the
+// rate's overhead counts from IP packets and cannot be negative; and a copy is not lost or delayed by itself.
 //
-// With sim.Strict, set the result's Limit to 0: a limit that no packet ever found full fails the test, that of tc's default too.
+// With sim.Strict, set the result's Limit to 0: a limit that no packet ever found full fails the test, even
+// tc's default.
 //
-// What tc refuses is refused, and besides: jitter above the delay, distributions from files (see [ReadTable]), a rate in
-// percent, and seed, since the network has one. The error is a [*ConfigError] with the word and its value.
+// Parse refuses what tc refuses, and also jitter above the delay, distributions from files (see [ReadTable]),
+// a rate in percent, and seed, since the network has one. The error is a *[ConfigError] with the word and its
+// value.
 func Parse(options string) (Config, error) {
 	p := parser{words: strings.Fields(options)}
 	p.cfg.Limit = 1000

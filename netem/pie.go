@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// PIE is a first-in-first-out queue that drops packets at random as they come, so that what is admitted waits for about Target:
-// every Update the probability goes up with how much longer one would wait than Target, and with how much longer than
-// at the Update before (RFC 8033, with the scaling of section 5.1 and the safeguards of section 5 as Linux's
-// net/sched/sch_pie.c has them). The wait is known exactly here, and need not be estimated. What is being sent counts. Since two
-// drops in a row take a probability of 0.85, senders that do not slow down at more than twice the rate wait for longer than Target.
+// PIE is a first-in-first-out queue that drops packets at random as they arrive, so that the rest wait for
+// about Target. Every Update, the drop probability rises with how much longer than Target a packet would
+// wait, and with how much longer than at the previous Update (RFC 8033, with the scaling of section 5.1 and
+// the safeguards of section 5 as in Linux's net/sched/sch_pie.c). The wait is known exactly here, and need
+// not be estimated. The packet being sent counts. Two drops in a row require a probability of 0.85. So if
+// senders do not slow down at more than twice the rate, packets wait for longer than Target.
 type PIE struct {
 	Target  time.Duration // 0 means 15 ms
 	Update  time.Duration // 0 means 15 ms
-	Burst   time.Duration // after idle times no packet is dropped for so long; 0 means 150 ms
-	Packets int           // most that wait; 0 means 1000
+	Burst   time.Duration // how long no packet is dropped after idle times; 0 means 150 ms
+	Packets int           // most packets that wait; 0 means 1000
 	ECN     bool          // marks packets instead of dropping them, if their senders understand that (ECT), up to a probability of 0.1
 }
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Pipe is one direction of a link: its configuration, its queue and what its
-// loss model remembers. It is not safe for concurrent use.
+// Pipe is one direction of a link: its configuration, its queue and the state of its loss model. It is not
+// safe for concurrent use.
 type Pipe struct {
 	cfg       Config
 	duplicate threshold
@@ -46,17 +46,18 @@ func NewPipe(cfg Config) (*Pipe, error) {
 	return p, nil
 }
 
-// Set changes the configuration for the packets to come. It returns the error
-// of [Config.Validate], and then changes nothing.
+// Set changes the configuration for later packets. If it returns the error of [Config.Validate], nothing
+// changes.
 //
-// Packets already accepted keep their times, since their verdicts are given; [Pipe.Change]
-// takes back those of packets that wait. They stay first:
-// new ones follow them at the new Rate, count them in the new Queue's limit and,
-// if that is exceeded, are dropped until it no longer is. A burst goes on if the
-// loss model stays of the same kind ([Correlated], [GilbertElliott], [FourState]). [EveryNth],
-// [FirstN] and [DropList] count on if they are set again unchanged; any other model
-// starts afresh. So do a Shaper and Slots that are set again unchanged, and a correlation of the same kind. With
-// a shorter Delay new packets overtake old ones, unless KeepOrder is set.
+// Packets already accepted keep their times, since their verdicts are given ([Pipe.Change] can revise those
+// of waiting packets). They stay first: new packets follow them at the new Rate, count them in the new
+// Queue's limit and, while that is exceeded, are dropped. With a shorter Delay new packets overtake old ones,
+// unless KeepOrder is set.
+//
+// A burst goes on if the loss model stays of the same kind ([Correlated], [GilbertElliott], [FourState]).
+// [EveryNth], [FirstN] and [DropList] go on counting if they are set again unchanged. A Shaper and Slots go
+// on if they are set again unchanged, and so does a correlation of the same kind. Any other model starts
+// afresh.
 func (p *Pipe) Set(cfg Config) error {
 	before := p.cfg
 	if err := p.configure(cfg); err != nil {
@@ -144,7 +145,7 @@ func (p *Pipe) lastDeparture() time.Duration {
 	return at
 }
 
-// Config returns the configuration last set.
+// Config returns the last configuration set.
 func (p *Pipe) Config() Config { return p.cfg.own() }
 
 // jitter is what is drawn for each packet, or nil.
@@ -158,8 +159,7 @@ func (p *Pipe) jitter() Distribution {
 	return nil
 }
 
-// Floor returns the least time that any packet takes from its entry to its arrival,
-// whatever is drawn for it.
+// Floor returns the least time that any packet takes from its entry to its arrival, whatever is drawn for it.
 func (p *Pipe) Floor() time.Duration {
 	switch c := &p.cfg; {
 	case c.Reorder > 0:
@@ -175,8 +175,8 @@ func (p *Pipe) Floor() time.Duration {
 	}
 }
 
-// Ceiling returns the most time that the Delay and Jitter of a packet take; ok is false if a
-// Distribution of the user's own does not tell. Waiting comes on top.
+// Ceiling returns the most time that the Delay and Jitter of a packet take, without any waiting. ok is false
+// if a custom Distribution does not tell.
 func (p *Pipe) Ceiling() (most time.Duration, ok bool) {
 	if p.jitter() == nil {
 		return p.cfg.Delay, true
@@ -185,15 +185,14 @@ func (p *Pipe) Ceiling() (most time.Duration, ok bool) {
 	return p.cfg.Delay + max(0, most), ok
 }
 
-// Waits says whether packets may wait for others, or be dropped for them: with a Rate, a Shaper,
+// Waits reports whether packets may wait for others, or be dropped because of them: with a Rate, a Shaper,
 // Slots or a Limit.
 func (p *Pipe) Waits() bool {
 	return p.cfg.Rate > 0 || p.cfg.Shaper != nil || !p.cfg.Slots.none() || p.cfg.Limit > 0
 }
 
-// Pass is [Pipe.Send] for several packets at once, the largest of the given size, if
-// the pipe does nothing to them but delay each by the same Delay: they arrive at the time
-// at. If ok is false nothing has happened.
+// Pass is [Pipe.Send] for several packets at once, the largest of the given size, if the pipe does nothing
+// but delay each by the same Delay. They arrive at the time at. If ok is false, nothing has happened.
 func (p *Pipe) Pass(packets, largest int, now time.Duration, r *Stream) (at time.Duration, ok bool) {
 	if !p.perfect || p.queue.len > 0 || largest > p.cfg.mtu() || now < p.now {
 		return 0, false
@@ -205,17 +204,17 @@ func (p *Pipe) Pass(packets, largest int, now time.Duration, r *Stream) (at time
 	return at, true
 }
 
-// Packet is what a pipe needs to know of one.
+// Packet is what a pipe needs to know of a packet.
 type Packet struct {
 	Size int    // bytes, IP header included
 	ECT  bool   // its sender understands marks (RFC 3168: ECT(0), ECT(1) or CE)
-	Flow uint64 // tells the flows of FQCoDel from each other
+	Flow uint64 // identifies its flow to FQCoDel
 }
 
-// Send passes one packet to the pipe. With a [Queue] that decides late the verdict has a Ticket and nothing
-// else, and [Pipe.Take] gives it. now is the time since the start of the network, never less than at the call
-// before. r takes one step, whatever the configuration and the verdict. Send
-// panics if the size is not positive or time runs backwards.
+// Send passes one packet to the pipe and returns its verdict. With a Queue that decides late the verdict has
+// only a Ticket and the Copies; [Pipe.Take] returns the rest. now is the time since the start of the network,
+// never less than in the previous call. r takes one step, whatever the configuration and the verdict. Send
+// panics if pkt.Size is not positive or time runs backwards.
 func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
 	size := pkt.Size
 	if size <= 0 || now < p.now {
@@ -316,8 +315,8 @@ func (p *Pipe) number(purpose int, d draws) uint64 {
 	return d.lane(alikeLanes[purpose])
 }
 
-// Backlog returns the packets, and their bytes, whose last bit is not yet sent
-// at the time now, which must not lie before the last Send. It only looks.
+// Backlog returns the number of packets, and of their bytes, whose last bit is not yet sent at the time now,
+// which must not be before the last Send. It changes nothing.
 func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) {
 	packets, bytes = p.queue.at(now)
 	if p.deciding() {

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Profile is a rate that varies: its phases follow each other from the start of the network on,
-// again and again. While the rate is 0 packets wait.
+// Profile is a rate that varies. Its phases follow each other from the start of the network on, again and
+// again. Packets wait while the rate is 0.
 type Profile []Phase
 
-// Phase is a part of a [Profile]: the rate goes from From to To in a straight line, for as long as it
-// Lasts (1 ns to 24 h). With From equal to To it is constant. A slope is made of 256 steps.
+// Phase is a part of a [Profile]: the rate changes linearly from From to To, for as long as it Lasts (1 ns to
+// 24 h). If From equals To, the rate is constant. A slope is made of 256 steps.
 type Phase struct {
 	Lasts    time.Duration
 	From, To BitRate // not negative
 }
 
-// Sine is a profile that swings between two rates as a sine does, beginning in the middle and
-// upwards: 64 steps a period, which is at least 64 ns.
+// Sine returns a profile that swings between two rates like a sine, beginning in the middle and upwards. A
+// period has 64 steps and is at least 64 ns.
 func Sine(low, high BitRate, period time.Duration) Profile {
 	const steps = 64
 	p := make(Profile, steps)
@@ -150,7 +150,7 @@ func (p Profile) work() uint64 {
 	return sum
 }
 
-// String returns a profile of few phases as Go writes it, and the number of others.
+// String returns a profile of up to 4 phases as Go writes it, and of a longer one the number of phases.
 func (p Profile) String() string {
 	if len(p) > 4 {
 		return fmt.Sprintf("Profile of %d phases", len(p))

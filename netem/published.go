@@ -87,11 +87,11 @@ var lists = []struct {
 	}},
 }
 
-// Published returns presets of public lists, by source: those of browsers (DevTools, Lighthouse, Firefox), of
-// testers of web pages (WebPageTest, sitespeed), of Comcast, Facebook's Augmented Traffic Control (ATC) and
-// grpc-go's package latency, and the links of simulators (FoundationDB, Jepsen, TigerBeetle's VOPR). Their names
-// begin with the source: "WebPageTest 3G", "ATC 2G - Developing Urban". Each keeps its list's own meaning: a
-// round trip is halved, a delay of one way is not. Queues hold 1000 packets, as those of the other presets do.
+// Published returns presets of public lists, by source: browsers (DevTools, Lighthouse, Firefox), testers of
+// web pages (WebPageTest, sitespeed), Comcast, Facebook's Augmented Traffic Control (ATC), grpc-go's package
+// latency, and the links of simulators (FoundationDB, Jepsen, TigerBeetle's VOPR). Their names begin with the
+// source: "WebPageTest 3G", "ATC 2G - Developing Urban". Each keeps its list's own meaning: a round trip is
+// halved, a one-way delay is not. Queues hold 1000 packets, as with the other presets.
 func Published() []Preset {
 	var all []Preset
 	for _, list := range lists {
@@ -115,7 +115,7 @@ func Published() []Preset {
 	return slices.Concat(all, atc(), grpc(), simulators())
 }
 
-// Named returns the preset of that name, one of [Presets] or [Published]. It panics if there is none.
+// Named returns the preset of that name, from [Presets] or [Published]. It panics if there is none.
 func Named(name string) Preset {
 	for _, p := range slices.Concat(Presets(), Published()) {
 		if p.Name == name {

@@ -5,17 +5,16 @@ import (
 	"time"
 )
 
-// Queue bounds the packets that wait for the line, and says which one goes when
-// there is no room or when they wait for too long: [DropTail], [DropHead], [DropRandom], [RED], [PIE], [CoDel] or [FQCoDel]. The
-// interface is sealed because a discipline acts on the pipe's own state.
+// Queue bounds the packets that wait for the line, and decides which one to drop when there is no room or
+// when packets wait too long: [DropTail], [DropHead], [DropRandom], [RED], [PIE], [CoDel] or [FQCoDel]. The
+// interface is sealed because a queue acts on the pipe's own state.
 type Queue interface {
 	// invalid says what is allowed beside the rest of a configuration, or nothing.
 	invalid(c *Config) string
 }
 
-// DropTail is a first-in-first-out queue that drops the packet that finds it
-// full. The packet being sent counts as queued until its last bit is out.
-// Exactly one of the limits must be set.
+// DropTail is a first-in-first-out queue that drops an arriving packet when it is full. The packet being sent
+// counts as queued until its last bit is out. Exactly one of the limits must be set.
 type DropTail struct {
 	Packets int // limit in packets, at least 1
 	Bytes   int // limit in bytes, IP headers included, at least the MTU

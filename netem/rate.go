@@ -17,8 +17,7 @@ const (
 	Gbit BitRate = 1e9 * Bit
 )
 
-// String returns the exact rate in the largest unit that it reaches:
-// "1.5Mbit/s", "999bit/s".
+// String returns the exact rate in the largest unit that it reaches: "1.5Mbit/s", "999bit/s".
 func (r BitRate) String() string {
 	unit, name := Bit, "bit/s"
 	switch {

@@ -6,14 +6,15 @@ import (
 	"time"
 )
 
-// RED is a first-in-first-out queue that drops packets at random before it is full: none while the average
-// of what waits is below Min, more and more of them up to Max, and all above (Floyd and Jacobson 1993, as
-// Linux's include/net/red.h computes it, without its gentle and adaptive forms). What is being sent counts. Refused without a Rate.
+// RED is a first-in-first-out queue that drops packets at random before it is full. It drops none while the
+// average of the waiting bytes is below Min, more and more of them up to Max, and all above (Floyd and
+// Jacobson 1993, as Linux's include/net/red.h computes it, without its gentle and adaptive forms). The packet
+// being sent counts. Refused without a Rate.
 type RED struct {
 	Min, Max    int     // average, in bytes; Min at least 1, Max above it
 	Limit       int     // most that waits, in bytes; at least Max and the MTU
 	Probability float64 // of a drop near Max, in [1e-6,1]; 0 means 0.02, tc's default
-	Weight      int     // the average takes 1/2^Weight of what waits, 1 to 32; 0 means 9, a weight of 0.002
+	Weight      int     // the average takes 1/2^Weight of the waiting bytes, 1 to 32; 0 means 9, a weight of 0.002
 	ECN         bool    // marks packets instead of dropping them, if their senders understand that (ECT)
 }
 

@@ -17,9 +17,9 @@ type room struct {
 	taken      int           // of them
 }
 
-// A Fate is the verdict on a packet that waited, or on a copy.
+// A Fate is the verdict on a packet, or a copy, whose fate was open.
 type Fate struct {
-	Ticket uint64 // as its Verdict or Copy said
+	Ticket uint64 // as in its Verdict or Copy
 	Verdict
 }
 
@@ -99,7 +99,7 @@ func (p *Pipe) decide(w waiter, now time.Duration) {
 	p.room.fates = append(p.room.fates, Fate{w.ticket, w.verdict})
 }
 
-// Due returns when Take has a fate, at the latest, if packets wait for theirs.
+// Due returns the time by which Take has a fate; ok is false if no fates are open.
 func (p *Pipe) Due() (at time.Duration, ok bool) {
 	switch {
 	case p.extras == nil || p.room == nil:
@@ -111,8 +111,8 @@ func (p *Pipe) Due() (at time.Duration, ok bool) {
 	}
 }
 
-// Take returns the next fate that is decided by now, never less than at the call before. A packet that waited
-// was sent at its Departure, or dropped.
+// Take returns the next fate that is decided by now, which is never less than in the previous call. A packet
+// that waited was sent at its Departure, or dropped.
 func (p *Pipe) Take(now time.Duration) (Fate, bool) {
 	if p.extras == nil || p.room == nil {
 		return Fate{}, false

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Shaper is what puts packets on the link instead of a constant Rate: [TokenBucket], [Profile] or
-// [Opportunities]. The interface is sealed because a shaper acts on the pipe's own state.
+// Shaper puts packets on the link instead of a constant Rate: [TokenBucket], [Profile] or [Opportunities].
+// The interface is sealed because a shaper acts on the pipe's own state.
 type Shaper interface {
 	// invalid says what is allowed, for packets of up to largest bytes, or nothing.
 	invalid(largest int) string
@@ -28,13 +28,13 @@ type shaperState struct {
 	period time.Duration // and how long all take together
 }
 
-// TokenBucket lets packets pass as long as there are tokens, one for each byte. The bucket holds Burst
-// and is full at first; tokens come in at Rate. It is tc-tbf(8): after a pause up to Burst bytes pass at
-// once, or at Peak; in the long run no more than Rate does. In any time t no more than Burst + Rate*t pass.
+// TokenBucket lets packets pass as long as it has tokens, one for each byte. It holds up to Burst tokens, is
+// full at first, and gains tokens at Rate: tc-tbf(8). After a pause up to Burst bytes pass at once, or at
+// Peak; in the long run no more than Rate does. In any time t no more than Burst + Rate*t pass.
 type TokenBucket struct {
 	Rate  BitRate // at least 1
-	Burst int     // bytes; at least the MTU (with its Framing), since a larger packet would never pass, and at most 1 GiB
-	Peak  BitRate // speed of the line behind the bucket, at least Rate; 0 means unlimited
+	Burst int     // bytes; at least the MTU (with its Framing), since a larger packet would never pass; at most 1 GiB
+	Peak  BitRate // speed of the line after the bucket, at least Rate; 0 means unlimited
 }
 
 const maxBurst = 1 << 30

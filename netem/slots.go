@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// Slots lets packets out in bunches, as a shared medium (cable, radio) or a sleeping receiver
-// does: what is ready by the beginning of a slot leaves then, as far as the slot has room. The next slot begins
-// Min to Max (uniform) after a full one, or, if nothing was ready, after the next packet is. The zero value has no slots.
+// Slots lets packets out in bunches, as a shared medium (cable, radio) or a sleeping receiver does. Packets
+// that are ready by the beginning of a slot leave then, as far as the slot has room. After a full slot the
+// next one begins Min to Max (uniform) later. Otherwise the next slot begins Min to Max after the next packet
+// becomes ready. The zero value has no slots.
 //
-// These are tc-netem's slots, but for the order: tc's act behind the delay.
+// These are tc-netem's slots, except for the order: tc's act after the delay.
 type Slots struct {
 	Min, Max time.Duration // 0 to 24 h
 
-	// Distribution is another shape of the time to the next slot, with the middle of Min
-	// and Max as its delay and half of what is between them as its jitter: tc's slot distribution.
+	// Distribution is another shape for the time to the next slot. The middle of Min and Max is its delay,
+	// and half of what is between them its jitter: tc's slot distribution.
 	Distribution Distribution
 
-	Packets int // most in a slot; 0 means no limit
+	Packets int // most packets in a slot; 0 means no limit
 	Bytes   int // a slot ends with the packet that reaches this; 0 means no limit
 }
 

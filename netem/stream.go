@@ -2,20 +2,18 @@ package netem
 
 import "math/bits"
 
-// Stream is a sequence of random numbers addressed by position: number i is a
-// hash of the stream's key and i. It is a small value to be copied and stored
-// freely, and draws from one stream never move another. A *Stream is a Source
-// for math/rand/v2. It is no source of secrets.
+// Stream is a sequence of random numbers addressed by position: number i is a hash of the stream's key and i.
+// It is a small value that can be copied and stored freely; draws from one stream never affect another. A
+// *Stream is a Source for math/rand/v2. It is not cryptographically secure.
 //
-// The zero value is a valid stream, the same one everywhere; use [NewStream].
+// The zero value is a valid stream, and the same one everywhere; use [NewStream].
 type Stream struct {
 	key uint64
 	n   uint64
 }
 
-// NewStream returns the stream of a seed and a path of names, such as
-// NewStream(seed, "link", "phone", "server"). Different paths give unrelated
-// streams; ("a", "b") and ("ab") are different paths.
+// NewStream returns the stream of a seed and a path of names, such as NewStream(seed, "link", "phone",
+// "server"). Different paths give unrelated streams; ("a", "b") and ("ab") are different paths.
 func NewStream(seed uint64, names ...string) Stream {
 	key := absorb(seed, domainSeed)
 	for _, name := range names {
@@ -30,9 +28,8 @@ func NewStream(seed uint64, names ...string) Stream {
 	return Stream{key: key}
 }
 
-// Derive returns the stream below s that ids name, for example the number of a
-// flow. It depends on the key of s, not on how far s has been drawn, and does
-// not draw from s.
+// Derive returns the stream below s that ids name, for example the number of a flow. It depends on the key of
+// s, not on how far s has been drawn, and does not draw from s.
 func (s Stream) Derive(ids ...uint64) Stream {
 	key := s.key
 	for _, id := range ids {
@@ -44,8 +41,8 @@ func (s Stream) Derive(ids ...uint64) Stream {
 // Uint64 returns the next number.
 func (s *Stream) Uint64() uint64 { return s.next().lane(laneUser) }
 
-// Count returns how many steps the stream has taken: one for each call of
-// [Stream.Uint64] and one for each packet passed to [Pipe.Send].
+// Count returns how many steps the stream has taken: one for each call of [Stream.Uint64] and one for each
+// packet passed to [Pipe.Send].
 func (s Stream) Count() uint64 { return s.n }
 
 func (s *Stream) next() draws {

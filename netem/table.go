@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// Table is a [Distribution] of one's own: 1 to 16384 values (tc-netem's NETEM_DIST_MAX), each
-// as likely as the others, in units of Jitter/8192. Their order does not matter. [ReadTable] reads
-// tc-netem's files, [Measured] makes a table of delays that were measured.
+// Table is an empirical [Distribution]: 1 to 16384 values (tc-netem's NETEM_DIST_MAX), each equally likely,
+// in units of Jitter/8192. Their order does not matter. [ReadTable] reads tc-netem's files; [Measured] makes
+// a table from measured delays.
 type Table []int16
 
 const maxTable = 16384
@@ -26,9 +26,9 @@ func (t Table) Offset(u uint64, jitter time.Duration) time.Duration {
 // String returns the length of the table, for reports.
 func (t Table) String() string { return fmt.Sprintf("Table of %d", len(t)) }
 
-// ReadTable reads a distribution file of tc-netem(8), such as /usr/lib/tc/experimental.dist:
-// integers from -32768 to 32767 separated by blanks, and lines that begin with #, which it
-// skips. The error names the line, the word and what is allowed.
+// ReadTable reads a distribution file of tc-netem(8), such as /usr/lib/tc/experimental.dist: integers from
+// -32768 to 32767 separated by blanks. It skips lines that begin with #. The error names the line, the word
+// and what is allowed.
 func ReadTable(r io.Reader) (Table, error) {
 	var t Table
 	lines := bufio.NewScanner(r)
@@ -60,9 +60,9 @@ func (t Table) invalid() string {
 	return ""
 }
 
-// Measured returns the fields of a [Config] whose delays are distributed as those measured: the
-// mean as Delay, the standard deviation (at least 1 ns) as Jitter and a table of 4096 quantiles, which ends at 4
-// deviations on either side. It panics if there are none, or one lies outside [0,24h].
+// Measured returns the fields of a [Config] whose delays are distributed as the measured ones. Delay is their
+// mean, Jitter their standard deviation (at least 1 ns), and the table has 4096 quantiles, which end at 4
+// deviations on either side. Measured panics if there are no delays, or one is outside [0,24h].
 func Measured(delays []time.Duration) (delay, jitter time.Duration, table Table) {
 	if len(delays) == 0 {
 		panic("netem: Measured: no delays: at least one is needed")
@@ -90,9 +90,9 @@ func Measured(delays []time.Duration) (delay, jitter time.Duration, table Table)
 	return time.Duration(mean), time.Duration(deviation), table
 }
 
-// SlowTail is a [Distribution] with a few slow packets: with probability P, in [0,1], a packet
-// takes Min to Max longer (uniform; at most 24 h) than by the distribution Of, nil being [Uniform].
-// It needs no Jitter.
+// SlowTail is a [Distribution] with a few slow packets. With probability P, in [0,1], a packet takes Min to
+// Max longer (uniform; at most 24 h) than the distribution Of would make it; nil means [Uniform]. SlowTail
+// needs no Jitter.
 type SlowTail struct {
 	P        float64
 	Min, Max time.Duration
