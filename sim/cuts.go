@@ -13,7 +13,7 @@ import (
 //
 //	sim.Cuts{{From: []*sim.Host{a}, To: []*sim.Host{b}}}
 //
-// The order of the hosts says which of them stands where. [Network.Shuffled] draws an order.
+// The order of the hosts says which host goes into which part. [Network.Shuffled] draws an order.
 type Cuts []Cut
 
 // A Cut is all paths from a host of From to a host of To. Nil means all hosts, including hosts made later.

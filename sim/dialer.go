@@ -44,8 +44,8 @@ type Dialer struct {
 	// dial tries all addresses one after the other, each with its share of the remaining time, at least 2 s.
 	FallbackDelay time.Duration
 
-	// KeepAlive is the silence before the first keep-alive probe of a TCP connection. 0 means the default, 15
-	// s; a negative value means no probes. It is ignored if KeepAliveConfig is enabled.
+	// KeepAlive is the silence before the first keep-alive probe of a TCP connection. 0 means the default,
+	// 15 s; a negative value means no probes. It is ignored if KeepAliveConfig is enabled.
 	KeepAlive time.Duration
 
 	// KeepAliveConfig sets all keep-alive options of a TCP connection, if enabled.

@@ -11,10 +11,11 @@ import (
 )
 
 // Exact reports whether squall test built this process. In this exact mode the seed decides more than the
-// network: it also decides which goroutine of a [Test] runs next, which ready case a select takes, the order
-// of timers of one instant and of maps, and what every source of random numbers returns, including math/rand
-// and crypto/rand. Two runs of a seed therefore do the same, whatever the program's goroutines do among
-// themselves, and other seeds order them differently. docs/exact.md describes what is exact and what is not.
+// network. It also decides which goroutine of a [Test] runs next, which ready case a select takes, and the
+// order of maps and of timers at one instant. It decides what every source of random numbers returns,
+// including math/rand and crypto/rand. Two runs of a seed therefore do the same, whatever the program's
+// goroutines do among themselves, and other seeds order them differently. docs/exact.md describes what is
+// exact and what is not.
 //
 // The variable SQUALL_SCHED sets how the next goroutine is chosen:
 //

@@ -450,15 +450,15 @@ func StallAfter(l *Link, bytes int64, pkts Packets) *Fault {
 	return l.stream("StallAfter", doesStall, "stalls", bytes, pkts)
 }
 
-// ResetAfter is [StallAfter] with a reset, as by [Reset], right after the last byte that passes; with 0
-// bytes, at the first byte. Packets that a link or queue holds at that moment may be lost.
+// ResetAfter is [StallAfter] with a reset, as by [Reset], right after the last byte that passes; with
+// 0 bytes, at the first byte. Packets that a link or queue holds at that moment may be lost.
 func ResetAfter(l *Link, bytes int64, pkts Packets) *Fault {
 	return l.stream("ResetAfter", doesCut, "resets", bytes, pkts)
 }
 
-// CloseAfter is [StallAfter] with an orderly end of the stream right after the last byte that passes; with 0
-// bytes, at the first byte. The receiver reads the bytes, then EOF. The sender gets RST when the receiver has
-// acknowledged the end, and so does either end that sends data later: a proxy that closes both of its
+// CloseAfter is [StallAfter] with an orderly end of the stream right after the last byte that passes; with
+// 0 bytes, at the first byte. The receiver reads the bytes, then EOF. The sender gets RST when the receiver
+// has acknowledged the end, and so does either end that sends data later: a proxy that closes both of its
 // connections while data waits to be read behaves like this.
 func CloseAfter(l *Link, bytes int64, pkts Packets) *Fault {
 	return l.stream("CloseAfter", doesClose, "closes", bytes, pkts)

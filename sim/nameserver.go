@@ -154,8 +154,8 @@ func (s *NameServer) Fail(name string, code NameCode) {
 	s.begin(s.failing("NameServer.Fail", name, code))
 }
 
-// Silence makes the server ignore questions about a name, until [NameServer.Heal]. Go's resolver waits for 5
-// s, and asks twice.
+// Silence makes the server ignore questions about a name, until [NameServer.Heal]. Go's resolver waits for
+// 5 s, and asks twice.
 func (s *NameServer) Silence(name string) { s.begin(s.silent("NameServer.Silence", name)) }
 
 // Delay makes answers about a name take longer by a time, until [NameServer.Heal]. Over UDP the server

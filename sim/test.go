@@ -18,6 +18,8 @@ import (
 // Test runs f on a network in a bubble of virtual time (see [testing/synctest]). Time advances only when
 // every goroutine of the test is blocked, and then immediately.
 //
+// # Environment
+//
 // The network is a function of the seed. As long as the program sends the same, the network behaves the same
 // in every run, on any number of processors and under the race detector. The seed is 1, or the one that the
 // option [Seed] sets, unless the environment sets another. These are environment variables because a flag
@@ -56,11 +58,15 @@ import (
 // calls of Test. docs/replay.md lists the causes of such differences and their remedies. In exact mode there
 // are hardly any: see [Exact].
 //
+// # Randomness
+//
 // While f runs, cryptographic randomness is seeded too: crypto/rand, and the keys, nonces and signatures of
 // TLS (see [testing/cryptotest.SetGlobalRandom]). So TLS and WebSocket replay, and every test draws the same
 // values from one seed. A parallel test (t.Parallel) seeds only crypto/rand, which covers the masks of
 // WebSocket, but not TLS. Goroutines that draw at one instant do so in the runtime's order. math/rand and
 // math/rand/v2 are not seeded where the program gives them no source of its own; [Network.Rand] is.
+//
+// # How a test ends
 //
 // When f and its t.Cleanup functions have returned, Test closes the network and lets the clock run for
 // another hour, so that blocked goroutines can end. It names those that remain and fails the test. A failed
@@ -71,6 +77,8 @@ import (
 // real time Test prints the goroutines that are making progress to standard error. Some seconds before go
 // test's own deadline (-timeout) a test that still runs fails with its report. A test that cannot end is
 // abandoned, so that the tests after it run.
+//
+// # What stops time
 //
 // Time also advances while goroutines wait for a lock of package sync and all others are blocked: the lock's
 // holder waits for the network, or sleeps. The bubble's own clock would stand still then. net/http does this

@@ -47,10 +47,10 @@ type Traffic struct {
 // The discard service (RFC 863), from whose port on those of CrossTraffic are.
 const discardPort = 9
 
-// CrossTraffic is a fault that makes one host send traffic to another that is not the program's. The traffic
-// takes its share of the links, queues and middleboxes on the path, and over routers also of bottlenecks that
-// others use. The first datagram is sent at once, or with Poisson after a random time. Fired counts the
-// packets that from sends; those of TCP count once the connection stands.
+// CrossTraffic makes a fault by which one host sends traffic of others, not of the program, to another host.
+// The traffic takes its share of the links, queues and middleboxes on the path, and over routers also of
+// bottlenecks that others use. The first datagram is sent at once, or with Poisson after a random time. Fired
+// counts the packets that from sends; those of TCP count once the connection stands.
 //
 // Sender and receiver are processes of their hosts, as those of [Host.Run] are: a crash ends them, a restart
 // starts them again. Both use IPv4 and the first port from 9 on that is free on both hosts when the fault
