@@ -28,41 +28,41 @@ type Client struct {
 	// "client" unless it authenticates otherwise. At most 1,017 bytes.
 	ID string
 	// HTTP makes the connections. Nil: http.DefaultClient.
-	// Where a process has thousands of clients, its transport's ReadBufferSize and
-	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
+	// In a process with thousands of clients, the transport's ReadBufferSize and
+	// WriteBufferSize (4 KiB each by default) take much of the memory.
 	HTTP *http.Client
-	// Header returns the headers of the next handshake, such as fresh credentials, within
-	// DialTimeout. An error is a failed attempt, unless it is a [*retry.StatusError] that is
-	// final. Nil: there are none.
+	// Header returns the headers of the next handshake, such as fresh credentials. It must
+	// return within DialTimeout. An error is a failed attempt, unless it is a final
+	// [*retry.StatusError], which ends Run. Nil: no headers.
 	Header func(context.Context) (http.Header, error)
 
-	// Topics limits the messages to these topics, beside the mailbox: names or filters,
-	// see [access.Match]. One that the client may not see ends Run with 403. At most
-	// 1,000. None: all that it may see.
+	// Topics limits the messages to these topics, in addition to the mailbox: names or
+	// filters, see [access.Match]. If the client may not see one of them, Run ends with
+	// 403. At most 1,000. None: everything that the client may see.
 	Topics []string
-	// From is the cursor to continue from. Zero: the client is new, and OnReset
-	// is called; without a snapshot it begins with the oldest message that there is.
+	// From is the cursor to continue from. Zero: the client is new and OnReset is called;
+	// without a snapshot it begins with the oldest message in the log.
 	From eventlog.Cursor
-	// FromNow begins, if From is zero, with what is published from now on. OnReset is not
-	// called for it.
+	// FromNow begins with what is published from now on, if From is zero. OnReset is then
+	// not called.
 	FromNow bool
 
-	// OnReset starts again from the given state, because the server cannot
+	// OnReset is called with the state to start again from, because the server cannot
 	// continue from the client's cursor. An error ends Run. Nil: a reset ends Run with
-	// [ErrReset], but not that of a new client without a snapshot.
+	// [ErrReset], except for a new client without a snapshot.
 	OnReset func(context.Context, Reset) error
-	// OnGap takes note that messages were dropped. An error ends Run. Nil: a gap ends
-	// Run with [ErrGap].
+	// OnGap is called when messages were dropped. An error ends Run. Nil: a gap ends Run
+	// with [ErrGap].
 	OnGap func(context.Context, Gap) error
-	// OnRetry is called with the reason why a connection ended or failed, and how long Run
-	// waits before the next. Nil: it is not called.
+	// OnRetry is called with the reason why a connection ended or failed, and the delay
+	// before the next one. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 
 	// DialTimeout bounds the time from dialling to the server's hello. Zero: 10 s.
 	DialTimeout time.Duration
-	// AckInterval is how long a handled message waits for its acknowledgement,
-	// so that one acknowledges many. One is sent earlier when half the server's
-	// window is used. Zero: 1 s.
+	// AckInterval is how long the acknowledgement of a handled message is delayed, so
+	// that one acknowledgement covers many messages. It is sent earlier once half of
+	// the server's window is used. Zero: 1 s.
 	AckInterval time.Duration
 	// WriteTimeout bounds each single write. Zero: 10 s.
 	WriteTimeout time.Duration
@@ -71,17 +71,18 @@ type Client struct {
 	// Zero: 1 MiB. At most 1 GiB.
 	MaxMessageBytes int
 
-	// Backoff bounds the delays between connections. Zero fields: Min 500 ms, Base 5 s,
-	// Max 30 s, RetryAfterMax 5 min. After a connection that worked, for Min at least, the
-	// delay is drawn from 0 to Base, so that clients which lost their server together come
-	// back evenly. A server that says over which time to spread replaces Base: by less,
-	// even none, after a connection that worked, by more also after failures.
+	// Backoff bounds the delays between connections. Zero fields: Min 500 ms, Base 5 s, Max 30 s,
+	// RetryAfterMax 5 min. After a connection that worked for at least Min, the delay is drawn from
+	// 0 to Base, so that clients that lost their server together come back evenly. If the server
+	// hinted at a time over which to spread, that time replaces Base: a shorter one, even zero,
+	// after a connection that worked, and a longer one also after failures.
 	Backoff retry.Backoff
 	// Jitter draws the delays. Nil: seeded by the clock and ID, so that clients differ.
 	Jitter retry.Jitter
 
-	// Logger gets the error that ends Run, gaps and resets as warnings, and connections that begin,
-	// end or fail at level Debug, with the attributes client and error. Nil: nothing is logged.
+	// Logger gets the error that ends Run, and gaps and resets, as warnings, and connections that
+	// begin, end or fail at level Debug, with the attributes client and error. Nil: nothing is
+	// logged.
 	Logger *slog.Logger
 
 	mu     sync.Mutex
@@ -101,16 +102,16 @@ type Event struct {
 	Data []byte
 }
 
-// Reset says that the client must start again. Events that it has seen may come
-// again afterwards.
+// Reset says that the client must start again. Events that it has already seen
+// can arrive again afterwards.
 type Reset struct {
-	// Reason is why: one of package eventlog, or [ReasonNew].
+	// Reason is why: a reason of package eventlog, or [ReasonNew].
 	Reason eventlog.Reason
 	// Cursor is the position that events will follow.
 	Cursor eventlog.Cursor
-	// Snapshot is the server's state at Cursor or later. Nil if the server has
-	// none to offer: what the log still keeps follows then, and who needs more
-	// asks for it now.
+	// Snapshot is the server's state at Cursor or later. Nil: the server has
+	// none. What the log still keeps follows; a client that needs more must
+	// fetch it now.
 	Snapshot []byte
 }
 
@@ -126,18 +127,21 @@ type Gap struct {
 
 // ClientStats are the counters of a client.
 type ClientStats struct {
-	// Dials are attempts to connect; Connects those answered by a hello.
+	// Dials counts attempts to connect, Connects those that were answered by a
+	// hello.
 	Dials, Connects int64
-	// Events were handled; Duplicates, Expired and Oversized ones were not. Expired
-	// includes those that died in the mailbox while the client was away, as far as the
-	// server knows: it forgets them when it restarts, and those of the client that has
-	// been away the longest of more than 65,536.
+	// Events counts messages that were handled. Duplicates, Expired and Oversized
+	// count those that were not. Expired includes messages that expired in the mailbox
+	// while the client was away, as far as the server knows: it forgets them when it
+	// restarts, and keeps them for at most 65,536 clients, dropping the one that has
+	// been away the longest.
 	Events, Duplicates, Expired, Oversized int64
-	// Resets and Gaps are calls of the functions; Skipped is the sum of all gaps.
+	// Resets and Gaps count calls of OnReset and OnGap. Skipped is the sum of all
+	// gaps.
 	Resets, Gaps, Skipped int64
-	// Acks were sent; Pings came from the server.
+	// Acks counts acknowledgements sent, Pings those received.
 	Acks, Pings int64
-	// Silent counts connections given up because nothing was heard.
+	// Silent counts connections that were given up because nothing was heard.
 	Silent int64
 }
 
@@ -148,19 +152,23 @@ func (c *Client) Stats() ClientStats {
 	return c.stats
 }
 
-// Cursor returns the position up to which messages are handled.
+// Cursor returns the position up to which messages have been handled.
 func (c *Client) Cursor() eventlog.Cursor {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.cursor
 }
 
-// Run receives, and calls handle for one message at a time, in order. It returns ctx's
-// error when ctx ends; that of handle or another function when one returns one, and a
-// message for which handle did counts as not handled; or when there is no use in going on
-// [ErrFenced], [ErrGap], [ErrReset], [eventlog.ErrTooLarge], or a [*retry.StatusError] for
-// a refusal that a repetition will not change. It is to be called once at a time; a second
-// call continues from Cursor. It panics if handle is nil.
+// Run receives, and calls handle for one message at a time, in order. It returns
+//
+//   - ctx's error when ctx ends;
+//   - the error of handle or of another of the client's functions; a message for which handle returned an error counts as
+//     not handled;
+//   - [ErrFenced], [ErrGap], [ErrReset], [eventlog.ErrTooLarge], or a [*retry.StatusError] for a refusal that a retry would
+//     not change.
+//
+// Other failures are retried. Call Run once at a time; a second call continues from
+// Cursor. It panics if handle is nil.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) error) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -197,7 +205,7 @@ type finalError struct{ err error }
 
 func (e *finalError) Error() string { return e.err.Error() }
 
-// Check returns what is wrong with the settings. Run calls it.
+// Check returns an error that names each invalid setting and its value, or nil. Run calls it.
 func (c *Client) Check() error {
 	f := fields.Of("push: Client")
 	u, err := url.Parse(c.URL)

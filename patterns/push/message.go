@@ -11,19 +11,19 @@ import (
 
 // Message is what a publisher hands to [Server.Publish].
 type Message struct {
-	// Topic says who gets it: those whose Identity may see the topic and that asked
-	// for it, or for none; or, if it is the [Mailbox] of a client, that client alone.
-	// At most 1,024 bytes.
+	// Topic selects the receivers: clients whose Identity may see the topic and that
+	// asked for it or for no topic in particular; or, if it is the [Mailbox] of a
+	// client, that client alone. At most 1,024 bytes.
 	Topic string
 	// TTL is how long the message waits for a client that is offline or slow. Zero: as
-	// long as the log keeps it. [Now]: it is delivered now or not at all, and Publish
-	// says which; it is not in the log.
+	// long as the log keeps it. [Now]: it is delivered now or not at all, Publish
+	// reports which, and it is not in the log.
 	TTL time.Duration
 	// Data is the payload.
 	Data []byte
 }
 
-// Now is the TTL of a message that is not kept for clients that come later.
+// Now is the TTL of a message that is not kept for clients that connect later.
 const Now time.Duration = -1
 
 // maxMessageBytes is the most that a bound on messages can be set to.
@@ -52,8 +52,8 @@ type Receipt struct {
 	Online, Delivered int
 }
 
-// ReasonNew is that of a [Reset] because the client came without a cursor. The others are
-// those of package eventlog.
+// ReasonNew is the reason of a [Reset] for a client that connected without a cursor.
+// Other reasons are those of package eventlog.
 const ReasonNew eventlog.Reason = "new"
 
 // Close codes of a server's own, from the range that RFC 6455 section 7.4.2

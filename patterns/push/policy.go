@@ -6,22 +6,22 @@ import "fmt"
 type SlowPolicy int
 
 const (
-	// Disconnect closes with [StatusSlow]. The client comes back and continues
-	// from the log, so nothing is lost that the log keeps.
+	// Disconnect closes with [StatusSlow]. The client reconnects and continues from
+	// the log, so it loses nothing that the log keeps.
 	Disconnect SlowPolicy = iota
-	// Block makes Publish wait until the client has caught up, for MaxBlock at
-	// most; then it is disconnected. Other clients do not wait: they have the
-	// message before the waiting begins. Nothing is lost.
+	// Block makes Publish wait until the client has caught up, for at most
+	// MaxBlock; then the client is disconnected. Other clients get the message
+	// before the wait begins. Nothing is lost.
 	Block
-	// DropOldest makes room at the head of the queue. The client is notified of how
-	// many messages it lost.
+	// DropOldest drops messages from the head of the queue. The client is notified
+	// how many it lost.
 	DropOldest
-	// DropNewest refuses what does not fit. The client is notified of how many
-	// messages it lost.
+	// DropNewest drops messages that do not fit. The client is notified how many it
+	// lost.
 	DropNewest
-	// Coalesce replaces a waiting message by a newer one of the same
-	// CoalesceKey, whether the queue is full or not; the client is not notified. If
-	// that does not make room the client is disconnected.
+	// Coalesce replaces a waiting message with a newer one of the same CoalesceKey,
+	// whether or not the queue is full. The client is not notified. If that does
+	// not make room, the client is disconnected.
 	Coalesce
 )
 

@@ -11,13 +11,12 @@ import (
 
 // Publish sends the message to the clients of its topic.
 //
-// It returns nil when the log has the message, as durable as the log is: from then on, clients get it when they come, as long as it has not expired
-// and the log keeps it. Each that is connected and keeps up has it in its queue
-// already. An error means that the message was not accepted.
+// It returns nil once the log has the message, as durable as the log is. From then on clients get
+// it when they connect, unless it has expired or the log no longer keeps it. Connected clients that
+// keep up have it in their queue already. An error means that the message was not accepted.
 //
-// With TTL [Now] it waits until the connected clients have confirmed that they have
-// handled the message, for NowTimeout at most. It returns [ErrNotDelivered] if
-// none has.
+// With TTL [Now] it waits, for at most NowTimeout, until the connected clients have confirmed that
+// they handled the message. If none has, it returns [ErrNotDelivered].
 func (s *Server) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if err := s.ready(); err != nil {
 		return Receipt{}, err
@@ -58,10 +57,11 @@ func (s *Server) Publish(ctx context.Context, m Message) (Receipt, error) {
 	return Receipt{Cursor: cursor}, nil
 }
 
-// Drain ends the server's work: new connections get 503 and Publish [ErrDraining],
-// connected clients get everything that was published before and then close code
-// 1012 (service restart). It returns when all are gone; when ctx ends first it
-// cuts the rest off and returns ctx's error. What they missed is in the log.
+// Drain shuts the server down gracefully. New connections get 503, and Publish
+// returns [ErrDraining]. Connected clients get everything that was published
+// before, then close code 1012 (service restart). Drain returns when all are gone.
+// If ctx ends first, it cuts off the rest and returns ctx's error. What those
+// clients missed is in the log.
 func (s *Server) Drain(ctx context.Context) error {
 	if s.ready() != nil {
 		return nil // it never began
@@ -91,9 +91,9 @@ func (s *Server) Drain(ctx context.Context) error {
 	return fmt.Errorf("push: drain: %w", ctx.Err())
 }
 
-// Close cuts all connections off, without a close frame, and waits until their
-// goroutines are gone; Publish returns [ErrClosed] from then on. Use Drain to part in good
-// order. It returns nil.
+// Close cuts all connections without a close frame and waits until their goroutines have
+// ended. Publish then returns [ErrClosed]. Use Drain for a graceful shutdown. Close
+// returns nil.
 func (s *Server) Close() error {
 	if s.ready() != nil {
 		return nil

@@ -18,32 +18,31 @@ import (
 
 // Server pushes messages to connected clients and keeps them for absent ones. The zero
 // value is ready to use, with a log in memory. Do not change or copy it after first use.
-// From then on it has a goroutine, which Drain and Close end, and the end of its log; a
-// test that leaves it running fails for it. No duration may exceed 1,000 h.
+// After first use it has a goroutine, which ends with Drain, Close or the log; a test
+// that leaves it running fails. No duration may exceed 1,000 h.
 type Server struct {
 	// Log keeps the messages. Others may append to it too. Its owner closes it, after the
 	// Server. Nil: an eventlog.Memory with default bounds.
 	Log eventlog.Log
 
-	// Authenticate decides who a request comes from and what it may see; an error is
-	// answered as [access.Status] says. The Identity names the client. It must be cheap,
-	// best without any I/O, since after an outage all clients ask at once: see
-	// [access.Tokens]. Nil: the client is whoever the query parameter "client" says, and
-	// may see everything, which is for trusted networks only.
+	// Authenticate returns who a request comes from and what it may see; [access.Status]
+	// says how an error is answered. The Identity names the client. The function must be
+	// cheap, ideally without I/O, because after an outage all clients connect at once:
+	// see [access.Tokens]. Nil: the client is whatever the query parameter "client" says
+	// and may see everything, which is for trusted networks only.
 	Authenticate func(*http.Request) (access.Identity, error)
-	// OriginPatterns lists the hosts other than the server's own whose web pages
-	// may connect, as in package path's Match. Empty: none.
+	// OriginPatterns lists the hosts, other than the server's own, whose web pages may
+	// connect, in the syntax of [path.Match]. Empty: none.
 	OriginPatterns []string
 
-	// Snapshot returns the state that makes up for the events a client missed.
-	// It is called when a client cannot continue from its cursor, after the
-	// position was read from which events will follow: what happens meanwhile
-	// is sent as an event too, and nothing is missed. If it fails or panics the
-	// session ends. Nil: such a client gets all that the log still keeps for it.
+	// Snapshot returns the state that replaces the events a client missed. It is called
+	// when a client cannot continue from its cursor, after the position from which
+	// events will follow was read. Events published in the meantime are therefore also
+	// sent, and nothing is missed. If it fails or panics, the session ends. Nil: such a
+	// client gets everything that the log still keeps for it.
 	Snapshot func(context.Context, access.Identity) ([]byte, error)
-	// OnAck is called with every acknowledged position. It holds up the reading from
-	// that client, so it must return soon. If it panics the session ends. Nil: nothing
-	// is called.
+	// OnAck is called with every acknowledged position. It blocks reading from that
+	// client, so it must return soon. If it panics, the session ends. Nil: not called.
 	OnAck func(client string, c eventlog.Cursor)
 
 	// Slow is the policy for a client whose queue is full.
@@ -56,29 +55,28 @@ type Server struct {
 	// Zero: 1 s.
 	MaxBlock time.Duration
 	// CoalesceKey names what a message is about, for [Coalesce]. It is called while the
-	// server is locked: it must be quick, and not call the Server. A message for which it
-	// panics neither replaces another nor is replaced. Nil: its topic.
+	// server is locked: it must be quick and must not call the Server. A message for
+	// which it panics neither replaces another nor is replaced. Nil: the topic.
 	CoalesceKey func(topic string, data []byte) string
 
-	// Window bounds the messages, WindowBytes the bytes that are sent to a
-	// client ahead of its acknowledgements. Because of it a slow handler fills
-	// the queue here, where the policy sees it, and not the kernel's buffers,
-	// where pings would be stuck behind events. Zero: 256 and 256 KiB. At most
-	// 65,536 and 64 MiB.
+	// Window bounds the messages, and WindowBytes the bytes, sent to a client ahead of
+	// its acknowledgements. With this limit, a slow handler fills the server's queue,
+	// where the policy sees it, and not the kernel's buffers, where pings would be
+	// stuck behind events. Zero: 256 and 256 KiB. At most 65,536 and 64 MiB.
 	Window      int
 	WindowBytes int
 
 	// MaxMessageBytes bounds a message's data. Zero: 64 KiB. At most 1 GiB.
 	MaxMessageBytes int
-	// MaxClients bounds the connected clients; more are answered with 503 and
+	// MaxClients bounds the connected clients. Further ones get 503 and a
 	// Retry-After. Zero: no bound.
 	MaxClients int
 
-	// PingInterval is the time from one ping to the next. A client from which
-	// nothing is heard within PingTimeout after a ping is gone. So is one that
-	// died, no later than PingInterval + PingTimeout after it did. Choose an
-	// interval below the idle timeout of every proxy and NAT on the path.
-	// Zero: 25 s and 10 s. The timeout is at most the interval.
+	// PingInterval is the time between pings. A client from which nothing is
+	// heard within PingTimeout after a ping is dead, so a client that dies is
+	// detected within PingInterval + PingTimeout. Choose an interval below the
+	// idle timeout of every proxy and NAT on the path. Zero: 25 s and 10 s. The
+	// timeout is at most the interval.
 	PingInterval time.Duration
 	PingTimeout  time.Duration
 	// WriteTimeout bounds each single write. Zero: 10 s.
@@ -87,16 +85,16 @@ type Server struct {
 	// with TTL Now. Zero: PingTimeout.
 	NowTimeout time.Duration
 
-	// RetrySpread is the time over which clients should spread their reconnects:
-	// their number divided by the rate that the server can take. They are notified
-	// at the start of each session, so that they know it after a crash too.
-	// Zero: no hint; negative: none is needed, they may come at once. At most 24.8 days.
+	// RetrySpread is the time over which clients should spread their reconnects: the
+	// number of clients divided by the rate that the server can take. Clients learn it
+	// at the start of each session, so they know it even after a crash. Zero: no hint;
+	// negative: clients may come back at once. At most 24.8 days.
 	RetrySpread time.Duration
 
-	// Logger receives clients that are refused or whose session the server ends, and
-	// messages that are dropped (warnings), failures of the log and of the functions
-	// above (errors), and ordinary beginnings and ends (debug), with the attributes
-	// client, topic and error. Nil: nothing is logged.
+	// Logger receives refused clients, sessions that the server ends and dropped
+	// messages (warnings), failures of the log and of the functions above (errors),
+	// and ordinary connects and disconnects (debug), with the attributes client, topic
+	// and error. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	once  sync.Once
@@ -177,7 +175,7 @@ func (s *Server) settings() settings {
 	return o
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Server) Check() error {
 	c := fields.Of("push: Server")
 	for _, p := range s.OriginPatterns {

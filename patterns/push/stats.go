@@ -9,13 +9,14 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// ServerStats are a server's counters since it was made, unless they say "now".
+// ServerStats are a server's counters since it was created, except for those of
+// the present, marked "now".
 type ServerStats struct {
-	// Sessions are the connected clients now, of which Live read from their
-	// queue and the others from the log.
+	// Sessions counts the clients connected now. Live of them read from their
+	// queue, the others from the log.
 	Sessions, Live int64
-	// Queued and QueuedBytes are what waits for all clients now; PeakQueue and
-	// PeakQueueBytes the most that ever waited for one.
+	// Queued and QueuedBytes are what waits for all clients now, PeakQueue and
+	// PeakQueueBytes the most that ever waited for one client.
 	Queued, QueuedBytes       int64
 	PeakQueue, PeakQueueBytes int64
 
@@ -23,31 +24,32 @@ type ServerStats struct {
 	// of MaxClients or Drain; Stale: refused because a newer connection of the
 	// same Run was there first.
 	Accepted, Refused, Overload, Stale int64
-	// Recovered sessions continued from their cursor. The others did not: Resets, by
-	// reason.
+	// Recovered counts sessions that continued from their cursor. Resets counts the
+	// others, by reason.
 	Recovered int64
 	Resets    map[eventlog.Reason]int64
 
-	// Published messages are in the log. Now counts those with TTL Now, of which NotDelivered
-	// were confirmed by no client.
+	// Published counts messages appended to the log. Now counts those with TTL [Now];
+	// NotDelivered of these were confirmed by no client.
 	Published, Now, NotDelivered int64
 	// Sent counts messages written to a connection, Acked those acknowledged.
 	Sent, Acked int64
-	// Expired counts messages that died in a mailbox or in the queue of a
-	// connected client. A message for several clients counts for each.
+	// Expired counts messages that expired in a mailbox or in the queue of a
+	// connected client. A message for several clients counts once for each.
 	Expired int64
-	// DroppedOldest, DroppedNewest and Coalesced count what the policies of the
-	// same name did.
+	// DroppedOldest, DroppedNewest and Coalesced count messages to which the
+	// policy of that name applied.
 	DroppedOldest, DroppedNewest, Coalesced int64
-	// Blocked is how often Publish waited for a client, BlockedTime how long.
+	// Blocked counts how often Publish waited for a client. BlockedTime is how
+	// long it waited in total.
 	Blocked     int64
 	BlockedTime time.Duration
 
-	// Why sessions ended. Gone: the client closed, or its connection broke.
-	// Slow: [StatusSlow]. Silent: no sign of life after a ping. WriteTimeouts: one
-	// write took too long. TooBig: the client or the server closed with 1009.
-	// Unauthorized: credentials expired. Fenced: another connection took over. Drained:
-	// by Drain or Close. Failed: the log or a function of the user's did.
+	// Why sessions ended. Gone: the client closed, or its connection broke. Slow:
+	// [StatusSlow]. Silent: no sign of life after a ping. WriteTimeouts: one write took
+	// too long. TooBig: the client or the server closed with 1009. Unauthorized: the
+	// credentials expired. Fenced: another connection took over. Drained: Drain or
+	// Close was called. Failed: the log or one of the user's functions failed.
 	Gone, Fenced, Slow, Silent, WriteTimeouts, TooBig, Unauthorized, Drained, Failed int64
 }
 
