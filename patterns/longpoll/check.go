@@ -10,8 +10,8 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Check returns what is wrong with the settings: values out of range, and
-// timeouts of which a shorter one would end polls that a longer one meant to
+// Check returns an error for values out of range, and for timeouts in the wrong
+// order, of which a shorter one would end polls that a longer one is meant to
 // hold. Run calls it.
 func (c *Client) Check() error {
 	check := fields.Of("longpoll: Client")

@@ -19,54 +19,55 @@ type Client struct {
 	URL string
 	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0 or
 	// exceed that of a poll.
-	// Where a process has thousands of clients, its transport's ReadBufferSize and
-	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
+	// In a process with thousands of clients, the transport's ReadBufferSize and
+	// WriteBufferSize (4 KiB each by default) take much of the memory.
 	HTTP *http.Client
-	// Header returns headers of each request, such as Authorization. The time it takes counts
-	// as silence of the server. An error is a failed poll, after which it is asked again,
-	// unless it is a [*retry.StatusError] that is final. Nil: there are none.
+	// Header returns headers for each request, such as Authorization. The time that it takes
+	// counts as silence of the server. An error is a failed poll, after which Header is called
+	// again, unless the error is a final [*retry.StatusError], which ends Run. Nil: no
+	// headers.
 	Header func(context.Context) (http.Header, error)
 	// Topics limits the events to these topics, at most 100: names or filters, see
-	// [access.Match]. One that the client may not see ends Run with 403. None: all that it may
-	// see.
+	// [access.Match]. If the client may not see one of them, Run ends with 403. None:
+	// everything that the client may see.
 	Topics []string
 
 	// From is where to begin: the Cursor of the last Batch that was handled in an
 	// earlier Run. Zero: the oldest event that the server has.
 	From eventlog.Cursor
-	// FromNow begins, if From is zero, with what is published from now on.
+	// FromNow begins with what is published from now on, if From is zero.
 	FromNow bool
 
-	// Wait is how long the server may hold a poll: 30 s. The server may lower it,
-	// and adds up to a sixteenth.
+	// Wait is how long the server may hold a poll. Zero: 30 s. The server may hold
+	// it for less, and adds up to a sixteenth.
 	Wait time.Duration
-	// Margin is what a poll may take beyond the server's wait: 10 s. A poll's
-	// timeout is Wait + Wait/16 + Margin of silence; a connection that died is
-	// noticed then.
+	// Margin is how long a poll may take in addition to the server's wait. Zero: 10
+	// s. A poll times out after Wait + Wait/16 + Margin of silence; that is when a
+	// dead connection is detected.
 	Margin time.Duration
-	// ProxyTimeout is as for [Server]. If it is known, Check compares it with Wait.
+	// ProxyTimeout is as in [Server]. If it is set, Check compares it with Wait.
 	ProxyTimeout time.Duration
 
-	// Interval is the least mean time between polls: 100 ms. Two may follow each
-	// other at once (a token bucket with a burst of 2), so it delays no event
-	// while events are rarer than that.
+	// Interval is the shortest mean time between polls. Zero: 100 ms. Two polls can
+	// follow each other at once (a token bucket with a burst of 2), so Interval
+	// delays no event as long as events are rarer than that.
 	Interval time.Duration
 	// Backoff bounds the delays after failures.
 	Backoff retry.Backoff
-	// Jitter draws within Backoff's bounds. Nil: seeded by the clock when Run is
-	// called. Clients that start at the same instant of a simulation then draw
-	// alike; give each a retry.Seeded of its own.
+	// Jitter draws the delays within Backoff's bounds. Nil: seeded by the clock when Run is
+	// called. Clients that start at the same instant of a simulation then draw the same
+	// delays; give each its own retry.Seeded.
 	Jitter retry.Jitter
-	// StaleAnswers is how many answers in a row, from a server that is behind
-	// this client, are taken for a replica that lags and asked again, with
-	// Backoff, before they are taken for a Reset: 3. Negative: none.
+	// StaleAnswers is how many answers in a row, from a server that is behind this
+	// client, are attributed to a lagging replica and retried with Backoff. The next one
+	// is treated as a Reset. Zero: 3. Negative: none is retried.
 	StaleAnswers int
-	// MaxAnswerBytes is the longest answer: 16 MiB. JSON encodes data in base64, so
-	// that 1 MiB becomes 1.4.
+	// MaxAnswerBytes is the longest answer. Zero: 16 MiB. JSON encodes data in base64, so 1
+	// MiB of data becomes 1.4 MiB.
 	MaxAnswerBytes int
 
-	// OnRetry, if not nil, is called after each failed poll, with its error and the delay
-	// before the next.
+	// OnRetry is called after each failed poll, with its error and the delay before the next.
+	// Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 	// Logger gets gaps and the errors that end a Run as warnings, failed polls at level Debug.
 	// Nil: nothing is logged.
@@ -78,28 +79,28 @@ type Client struct {
 
 // ClientStats are the counters of a Client over all its Runs.
 type ClientStats struct {
-	// Polls counts requests, Answers those answered with events, Events the events
-	// handed over, Empty the polls that ended without news: empty answers and
-	// gateway timeouts.
+	// Polls counts requests. Answers counts those answered with events, and Events
+	// the events delivered. Empty counts polls that ended without events: empty
+	// answers and gateway timeouts.
 	Polls, Answers, Events, Empty int64
-	// Resets counts the resets handed to the handler, Stale the answers from servers behind
-	// this client, Duplicates the events that were dropped because they had been handed over
-	// before.
+	// Resets counts the resets passed to the handler. Stale counts answers from servers
+	// behind this client. Duplicates counts events that were dropped because they had been
+	// delivered before.
 	Resets, Stale, Duplicates int64
-	// Failures counts polls that failed, TimedOut those of them that ended by the
-	// poll's timeout.
+	// Failures counts polls that failed. TimedOut counts those of them that ended
+	// by the poll's timeout.
 	Failures, TimedOut int64
 }
 
-// Run polls until ctx ends, handle fails or the server refuses for good, and
-// returns that error: ctx.Err, what handle returned, or a [*retry.StatusError]. An
-// answer beyond MaxAnswerBytes ends it too, with an eventlog.ErrTooLarge, since it
-// would be as long the next time. Other failures are retried.
+// Run polls until ctx ends, handle fails or the server refuses permanently. It
+// returns ctx.Err, the error of handle, or a [*retry.StatusError]. An answer
+// beyond MaxAnswerBytes also ends it, with [eventlog.ErrTooLarge], because the
+// next answer would be as long. Other failures are retried.
 //
-// handle is called from this goroutine, with one batch after the other. When it
-// returns nil the batch is done with, and the next poll says so to the server.
-// When it fails or panics the batch is not; a Run from the Cursor of the batch
-// before gets its events again. It panics if handle is nil.
+// Run calls handle from its own goroutine, for one batch at a time. When handle
+// returns nil, the batch is finished, and the next poll tells the server. When it
+// fails or panics, the batch is not finished: a Run from the Cursor of the
+// previous batch gets its events again. Run panics if handle is nil.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) error) error {
 	if err := c.Check(); err != nil {
 		return err

@@ -23,52 +23,52 @@ type Server struct {
 	// owner of the log closes it, after the HTTP server.
 	Log eventlog.Log
 
-	// Wait is how long a poll that does not say so is held: 30 s (RFC 6202,
-	// section 5.5, which knows of 120 s working too).
+	// Wait is how long a poll that does not state a wait is held. Zero: 30 s (RFC
+	// 6202, section 5.5, which reports that 120 s works too).
 	Wait time.Duration
-	// MaxWait bounds what a poll may ask for: 10 min.
+	// MaxWait bounds the wait that a poll can ask for. Zero: 10 min.
 	MaxWait time.Duration
 	// ProxyTimeout is the shortest time after which anything on the path gives up
-	// on a silent request: 60 s for nginx and many load balancers. Zero: not
-	// known. If it is known, polls are held so that they end before it, jitter
-	// and Margin included, whatever they ask for.
+	// on a silent request: 60 s for nginx and many load balancers. If it is set,
+	// every poll ends before it, jitter and Margin included, whatever the poll
+	// asks for. Zero: unknown.
 	ProxyTimeout time.Duration
-	// Margin is what an answer may take on its way, for ProxyTimeout: 1 s.
+	// Margin is the time allowed for an answer's way through the network, for
+	// ProxyTimeout. Zero: 1 s.
 	Margin time.Duration
-	// Jitter draws what is added to each wait, up to a sixteenth of it, so that
-	// clients that came together do not come together again; and the spread of
-	// Retry-After. Nil: seeded by the clock at first use.
+	// Jitter draws the extra wait of each poll, up to a sixteenth, so that clients
+	// that arrived together do not arrive together again. It also draws the spread
+	// of Retry-After. Nil: seeded by the clock at first use.
 	Jitter retry.Jitter
 
-	// MinEvents holds an answer back until it has as many events: 1. An answer
-	// that is full by MaxEvents or MaxAnswerBytes is never held back.
+	// MinEvents holds an answer back until it has that many events. Zero: 1. An answer that is
+	// full by MaxEvents or MaxAnswerBytes is never held back.
 	MinEvents int
-	// Linger bounds how long the first event of an answer is held back for want of
-	// MinEvents. Zero: until the end of the wait.
+	// Linger bounds how long the first event of an answer waits for MinEvents. Zero: until the
+	// end of the wait.
 	Linger time.Duration
-	// MaxEvents and MaxAnswerBytes limit one answer: 1,000 events, 1 MiB of topics
-	// and data. One event is sent however large it is.
+	// MaxEvents and MaxAnswerBytes limit one answer. Zero: 1,000 events, and 1 MiB of topics
+	// and data. A single event is sent however large it is.
 	MaxEvents, MaxAnswerBytes int
-	// MaxMessageBytes bounds the topic and data of an event that is published: 8 MiB. In base64
-	// that is less than the 16 MiB of an answer that a Client takes by default.
+	// MaxMessageBytes bounds the topic and data of a published event. Zero: 8 MiB. In base64 that
+	// is less than the 16 MiB of an answer that a Client accepts by default.
 	MaxMessageBytes int
 
-	// MaxClients bounds the polls that are held at once: 10,000. Others are refused
-	// with 503 and a Retry-After.
+	// MaxClients bounds the polls held at once. Zero: 10,000. Others are refused with 503 and a
+	// Retry-After.
 	MaxClients int
 	// RetrySpread is the longest Retry-After of refusals; each is drawn from 1 s to this. Zero: 10
-	// s. After a restart that disconnects all clients they reconnect over this time. At most 24.8 days.
+	// s. Clients that a restart disconnects reconnect over this time. At most 24.8 days.
 	RetrySpread time.Duration
-	// AnswerTimeout is how long a client may take to accept its answer: 10 s.
+	// AnswerTimeout is how long a client may take to receive its answer. Zero: 10 s.
 	AnswerTimeout time.Duration
 
-	// Authenticate says who polls. A poll for no topics gets those that the identity may see,
-	// one for a topic that it may not see is refused with 403, and a poll is held no longer
-	// than until the identity expires. An error is answered as access.Refuse does. Nil:
-	// everyone may see everything.
+	// Authenticate returns who polls. A poll without topics gets those that the identity may see,
+	// a poll for a topic that it may not see is refused with 403, and no poll is held after the
+	// identity expires. An error is answered by access.Refuse. Nil: everyone may see everything.
 	Authenticate func(*http.Request) (access.Identity, error)
-	// Logger gets refused polls, clients that do not accept their answers and gaps as warnings,
-	// errors of the log as errors, and polls whose clients went away at level Debug. Nil:
+	// Logger gets refused polls, clients that do not receive their answers, and gaps as warnings,
+	// errors of the log as errors, and polls whose clients disconnected at level Debug. Nil:
 	// nothing is logged.
 	Logger *slog.Logger
 
@@ -88,17 +88,17 @@ var (
 type ServerStats struct {
 	// Parked is the number of polls that are held now.
 	Parked int64
-	// Wakes counts how often a held poll looked at the log because it had news.
+	// Wakes counts how often a held poll was woken and read the log.
 	Wakes int64
 	// Answers counts answers with events, Events the events in them, Empty the
-	// answers without, Resets the answers that report a gap.
+	// answers without events, Resets the answers that report a gap.
 	Answers, Events, Empty, Resets int64
-	// Refused counts polls that were sent away with 503, Gone polls whose client
-	// went away while they were held or did not accept its answer.
+	// Refused counts polls refused with 503. Gone counts polls whose client
+	// disconnected while they were held, or did not receive its answer.
 	Refused, Gone int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Server) Check() error {
 	check := fields.Of("longpoll: Server")
 	check.Duration("Wait", s.Wait)
@@ -142,27 +142,25 @@ func (s *Server) Handler() http.Handler {
 	return &handler{server: s, settings: s.settings(), stopped: s.shell.Stopped()}
 }
 
-// Publish appends an event to the log. It returns when the event is as durable as the log is
-// and the polls that wait for it have been woken. The topic must be UTF-8
-// and have at most 1,024 bytes.
+// Publish appends an event to the log. It returns when the event is as durable as the log is and
+// the polls waiting for it have been woken. The topic must be UTF-8 and at most 1,024 bytes.
 //
-// The error wraps eventlog.ErrTooLarge if the event is over MaxMessageBytes or does not fit into
-// the log; it is
-// [ErrDraining] or [ErrClosed] after Drain or Close.
+// The error wraps [eventlog.ErrTooLarge] if the event exceeds MaxMessageBytes or does not fit
+// into the log. After Drain or Close it is [ErrDraining] or [ErrClosed].
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	s.init()
 	return s.shell.Publish(ctx, topic, data, s.MaxMessageBytes)
 }
 
-// Drain answers all polls that are held and permanently refuses new ones. Clients keep their
-// cursors and retry after a Retry-After. It returns when the answers have been written, or
-// ctx's error when that is done.
+// Drain answers all held polls and permanently refuses new ones. Clients keep their cursors
+// and retry after a Retry-After. Drain returns when the answers have been written, or with
+// ctx's error when ctx ends first.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
 	return s.shell.Drain(ctx)
 }
 
-// Close is Drain without the waiting. It returns nil.
+// Close is [Server.Drain] without waiting. It returns nil.
 func (s *Server) Close() error {
 	s.init()
 	return s.shell.Close()

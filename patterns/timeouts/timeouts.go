@@ -1,8 +1,10 @@
-// Package timeouts checks that the timeouts on one path fit into each other. Each of them is sensible where it is set, by people who do not know the others; together
-// they make connections that are cut between two heartbeats, requests that meet a connection just as it is closed, retries that nobody waits for any more,
-// and nodes that are taken for dead before anybody could have noticed that they live.
+// Package timeouts checks that the timeouts along one path fit together. Each is set by people who
+// do not know the others, and each is sensible on its own. Together they can cut connections
+// between two heartbeats, send requests on a connection that is just being closed, retry when
+// nobody waits any more, and declare a node dead before anyone could have noticed that it is alive.
 //
-// A [Path] has the numbers of all parties; [Path.Check] says which pairs are in the wrong order, and is meant for a test beside the configuration.
+// A [Path] has the numbers of all parties. [Path.Check] reports which pairs are in the wrong order.
+// It is meant for a test next to the configuration.
 package timeouts
 
 import (
@@ -11,62 +13,72 @@ import (
 	"time"
 )
 
-// Path is what is set on the way from a client to a server. What is zero is not on it, and not checked.
+// Path holds the timeouts set along the way from a client to a server. A zero field is absent and
+// not checked.
 type Path struct {
-	// Slack is how much later than it should something may happen: the way through the network, and waiting for a processor. Each limit must
-	// be larger by more than that. Zero: they must only be larger.
+	// Slack is the longest unplanned delay: through the network, and waiting for a processor. Each
+	// limit must be larger by more than Slack. Zero: it must only be larger.
 	Slack time.Duration
 
-	// Heartbeat is how often a stream that has nothing to say says that. Each of Idle must be longer: those are the times after which proxies,
-	// load balancers and NATs cut or forget who is silent.
+	// Heartbeat is the time between two heartbeats of an otherwise silent stream. Each of Idle must
+	// be longer: the times after which proxies, load balancers and NATs cut or forget a silent
+	// connection.
 	Heartbeat time.Duration
 	Idle      []Limit
 
-	// Hops are the pairs of neighbours that keep connections between requests. The one that sends requests must close them first: when the other
-	// does, a request may be under way (golang/go#22158, envoyproxy/envoy#1979).
+	// Hops are the pairs of neighbours that keep connections between requests. The side that sends
+	// requests must close them first. If the other side does, a request can be under way at that
+	// moment (golang/go#22158, envoyproxy/envoy#1979).
 	Hops []Hop
 
-	// PollWait is how long a request may be held until there is something to say. Each of Answer must be longer: those are the times after which
-	// clients and proxies give up waiting for an answer.
+	// PollWait is how long a server may hold a request until there is something to answer. Each of
+	// Answer must be longer: the times after which clients and proxies stop waiting for an answer.
 	PollWait time.Duration
 	Answer   []Limit
 
-	// Layers are those who repeat a request, the outermost first. The attempts of each, with the pauses between them, must fit into its Timeout, and that into an
-	// attempt of the layer above, which else repeats what is still being repeated.
+	// Layers are the parties that retry a request, the outermost first. All attempts of a layer and
+	// the pauses between them must fit into its Timeout. That must fit into one attempt of the
+	// layer above, which would otherwise retry while the layer below still does.
 	Layers []Layer
 
-	// Detections are the ways to find out that somebody is gone, each with what depends on it.
+	// Detections are the ways to detect that a party has died, each with the lease that
+	// depends on it.
 	Detections []Detection
 }
 
-// Limit is a time with the name of who has it.
+// Limit is a time, with the name of the party that sets it.
 type Limit struct {
 	Name string        // in errors
 	Time time.Duration // zero: there is none
 }
 
-// Hop is two neighbours, and how long each keeps a connection without requests: Client sends them, Server answers.
+// Hop is a pair of neighbours, with how long each keeps an idle connection. Client sends the
+// requests, Server answers.
 type Hop struct{ Client, Server Limit }
 
-// Layer is one that repeats a request.
+// Layer is a party that retries a request.
 type Layer struct {
 	Name string // in errors
-	// Attempts is how many it makes, AttemptTimeout how long each may take, Pause the longest wait between two, and Timeout how long all may take.
+	// Attempts is how many attempts it makes, the first included, AttemptTimeout the limit of each,
+	// Pause the longest wait between two, and Timeout the limit of all together.
 	Attempts                       int
 	AttemptTimeout, Pause, Timeout time.Duration
 }
 
-// Detection is how one party finds out that another is gone, and for how long that one is trusted.
+// Detection is how one party detects that another has died, and how long it trusts the other in
+// the meantime.
 type Detection struct {
 	Name string // in errors
-	// Interval is from one question to the next, Timeout that of each answer, and Misses how many must be missing: 1 if zero. All of it must be over within
-	// the Lease, or whoever is alive but hard to reach loses it before the question was repeated (kubernetes/kubernetes#121793: 15 s + 30 s in 40 s).
+	// Interval is the time between two probes, Timeout the time to wait for each answer, and Misses
+	// how many answers must be missing; zero: 1. Detection must end within the Lease. Otherwise a
+	// party that is alive but hard to reach loses its lease before a probe was repeated
+	// (kubernetes/kubernetes#121793: 15 s + 30 s in 40 s).
 	Interval, Timeout time.Duration
 	Misses            int
 	Lease             time.Duration
 }
 
-// Takes is the longest time that a detection takes.
+// Takes returns the longest time that the detection takes.
 func (d Detection) Takes() time.Duration {
 	return d.Interval*time.Duration(max(d.Misses, 1)) + d.Timeout
 }
