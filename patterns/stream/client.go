@@ -25,61 +25,61 @@ type Client struct {
 	// URL is where the stream is: http, https, or for a WebSocket also ws and wss.
 	URL string
 	// HTTP makes the requests. Nil: http.DefaultClient. Its Timeout must be 0.
-	// Where a process has thousands of clients, its transport's ReadBufferSize and
-	// WriteBufferSize, 4 KiB each by default, are much of what they hold.
+	// In a process with thousands of clients, the transport's ReadBufferSize and
+	// WriteBufferSize (4 KiB each by default) take much of the memory.
 	HTTP *http.Client
-	// Header returns the headers of each request, for instance its Authorization, which it
-	// may renew. An error is a failed attempt, unless it is a [*retry.StatusError] that is
-	// final. Nil: there are none.
+	// Header returns the headers of each request, such as its Authorization, which it can
+	// renew. An error is a failed attempt, unless it is a final [*retry.StatusError], which
+	// ends Run. Nil: no headers.
 	Header func(context.Context) (http.Header, error)
-	// Encoding is asked for and must be answered with. Zero: SSE.
+	// Encoding is requested from the server, which must answer with it. Zero: SSE.
 	Encoding Encoding
 
 	// Topics limits the events to these topics, if the server is a Server: at most 100 names or
-	// filters, see [access.Match]. One that the client may not see ends Run with 403. None: all
-	// that it may see.
+	// filters, see [access.Match]. If the client may not see one of them, Run ends with 403.
+	// None: everything that the client may see.
 	Topics []string
-	// LastEventID is where to begin: the ID of the last Event that an earlier Run handled,
-	// or a later position (OnPosition). Empty: the server decides; a Server begins with
-	// its oldest event.
+	// LastEventID is where to begin: the ID of the last Event that an earlier Run handled, or a
+	// later position (OnPosition). Empty: the server decides; a Server begins with its oldest
+	// event.
 	LastEventID string
-	// FromNow begins, if LastEventID is empty and the server is a Server, with what is
-	// published from now on.
+	// FromNow begins with what is published from now on, if LastEventID is empty and the server
+	// is a Server.
 	FromNow bool
 
 	// OnReset is called when the server could not continue from the client's position, so
-	// that events may be missing between the last one and the next. An error ends Run.
-	// Nil: a reset ends Run with [ErrReset].
+	// events may be missing between the last one and the next. An error ends Run. Nil: a reset
+	// ends Run with [ErrReset].
 	OnReset func(context.Context, Reset) error
-	// OnPosition gets the positions that the stream moves to without an event, for clients
-	// that store their position. Optional.
+	// OnPosition gets the positions that the stream moves to without an event, for clients that
+	// store their position. Nil: not called.
 	OnPosition func(id string)
-	// OnRetry gets the reason why a connection ended or failed, and the delay before the
-	// next attempt. Optional.
+	// OnRetry gets the reason why a connection ended or failed, and the delay before the next
+	// attempt. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 
-	// Heartbeat is the longest silence of the server, events or not: 15 s. Negative: there
-	// is no bound, and a connection that dies silently is not noticed.
+	// Heartbeat is the longest time that the server is silent, with or without events. Zero: 15
+	// s. Negative: unbounded; a connection that dies silently is not detected.
 	Heartbeat time.Duration
-	// Misses is the number of Heartbeats of silence after which a connection is dead: 3.
-	// The server has the same time to answer the request.
+	// Misses is the number of Heartbeats of silence after which a connection counts as dead.
+	// Zero: 3. The server has the same time to answer the request.
 	Misses int
-	// Backoff bounds the delays between connections. Its Min is 1 s and its Base 3 s if
-	// they are zero. A reconnection time that the stream sends is waited for in full,
-	// doubled as Base is and at most RetryAfterMax, and up to Base more.
+	// Backoff bounds the delays between connections. Its Min defaults to 1 s and its Base to 3
+	// s. If the stream sends a reconnection time, the client waits for all of it (doubled after
+	// failures as Base is, and at most RetryAfterMax), plus a random delay of up to Base.
 	Backoff retry.Backoff
-	// Jitter draws the delays. Nil: seeded by the clock when Run is called. Clients that
-	// start at the same instant of a simulation then draw alike; give each one of its own.
+	// Jitter draws the delays. Nil: seeded by the clock when Run is called. Clients that start at
+	// the same instant of a simulation then draw the same delays; give each its own.
 	Jitter retry.Jitter
-	// Temporary reports whether the same request may succeed later. Other statuses than
-	// 200 and 204 end Run if not. Nil: [retry.Temporary].
+	// Temporary reports whether the same request may succeed later. If not, a status other than 200
+	// and 204 ends Run. Nil: [retry.Temporary].
 	Temporary func(status int) bool
-	// MaxMessageBytes bounds an event in bytes, as it travels: 16 MiB. A longer one ends
-	// Run with [eventlog.ErrTooLarge]; it would be as long the next time.
+	// MaxMessageBytes bounds the encoded size of an event. Zero: 16 MiB. A longer one ends Run with
+	// [eventlog.ErrTooLarge]: it would be as long the next time.
 	MaxMessageBytes int
-	// Logger gets the error that ends Run and resets as warnings, and connections that begin, end
-	// or fail at level Debug, with the attributes url, which is without its query, error, delay and
-	// reason. Nil: nothing is logged.
+	// Logger gets the error that ends Run, and resets, as warnings, and connections that begin, end
+	// or fail at level Debug, with the attributes url (without its query), error, delay and reason.
+	// Nil: nothing is logged.
 	Logger *slog.Logger
 
 	mu    sync.Mutex
@@ -88,25 +88,25 @@ type Client struct {
 
 // ClientStats are the counters of a Client over all its Runs.
 type ClientStats struct {
-	// Requests counts attempts to connect, Opened those that were answered with a
-	// stream, Events the events that were handled, Resets the resets.
+	// Requests counts attempts to connect. Opened counts those answered with a
+	// stream. Events counts events handled, Resets the resets.
 	Requests, Opened, Events, Resets int64
-	// Ended counts the streams that the server ended in good order, Failures all other
-	// ends and attempts, Silent those of them that were declared dead.
+	// Ended counts streams that the server ended gracefully. Failures counts all other
+	// ends and failed attempts, and Silent those of them that were declared dead.
 	Ended, Failures, Silent int64
 }
 
 var (
-	// ErrContentType ends Run: the answer was 200, and not a stream of the Encoding.
+	// ErrContentType ends Run: the answer was 200, but not a stream of the Encoding.
 	ErrContentType = errors.New("stream: answer has another content type")
-	// ErrSilent is given to OnRetry for a connection of which nothing was heard for
-	// Misses Heartbeats: it is dead, or a proxy holds the stream back.
+	// ErrSilent is passed to OnRetry for a connection on which nothing was heard for Misses
+	// Heartbeats: it is dead, or a proxy holds the stream back.
 	ErrSilent = errors.New("stream: nothing was heard for too long: a dead connection, or a proxy that buffers")
-	// ErrEnded is given to OnRetry for a stream that the server ended in good order.
+	// ErrEnded is passed to OnRetry for a stream that the server ended gracefully.
 	ErrEnded = errors.New("stream: the server ended the stream")
 )
 
-// Check returns what is wrong with the settings. Run calls it.
+// Check returns an error that names each invalid setting and its value, or nil. Run calls it.
 func (c *Client) Check() error {
 	check := fields.Of("stream: Client")
 	if c.Encoding < SSE || c.Encoding > WebSocket {
@@ -147,15 +147,15 @@ func (c *Client) patience() time.Duration {
 	return cmp.Or(c.Heartbeat, 15*time.Second) * time.Duration(cmp.Or(c.Misses, 3))
 }
 
-// Run receives until ctx ends, handle or OnReset fails, or the server refuses for
-// good, and returns that error: ctx.Err, what handle returned, [ErrReset],
-// [ErrContentType], [eventlog.ErrTooLarge] or a [*retry.StatusError]. It returns nil when
-// the server says with 204 that there is no more. Other failures are retried.
+// Run receives until ctx ends, handle or OnReset fails, or the server refuses permanently.
+// It returns ctx.Err, the error of the function, [ErrReset], [ErrContentType],
+// [eventlog.ErrTooLarge] or a [*retry.StatusError]. It returns nil when the server answers
+// 204, which means that there is no more. Other failures are retried.
 //
-// handle is called from this goroutine, for one event after the other. When it returns
-// nil the event is done with, and the next connection begins after it. When it fails
-// or panics the event is not; a Run from the ID before gets it again. It panics if handle is
-// nil.
+// Run calls handle from its own goroutine, for one event at a time. When handle returns nil,
+// the event is finished, and the next connection begins after it. When it fails or panics,
+// the event is not finished: a Run from the previous ID gets it again. Run panics if handle
+// is nil.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Event) error) error {
 	if err := c.Check(); err != nil {
 		return err

@@ -14,20 +14,19 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Decoder interprets a stream of Server-Sent Events (WHATWG HTML, section 9.2.6). It
+// Decoder parses a stream of Server-Sent Events (WHATWG HTML, section 9.2.6). It
 // takes the stream's bytes in pieces of any size. The zero value is ready to use, for
 // one stream.
 //
-// What has come when the stream ends is whole events; an event whose blank line is
-// missing has not come.
+// Only complete events are returned: an event whose blank line is missing when the
+// stream ends is dropped.
 type Decoder struct {
-	// LastID is the last event ID string: that of the last blank line that was
-	// reached. Set it before the first Feed to carry it over from the stream before,
-	// as browsers do; else an event without an ID would take the client's position
-	// away.
+	// LastID is the last event ID string, as of the last blank line. Before the
+	// first Feed, set it to the LastID of the previous stream, as browsers do.
+	// Otherwise an event without an ID would reset the client's position.
 	LastID string
-	// MaxMessageBytes bounds what an event may take in memory, in bytes: 16 MiB. An ID has at most
-	// 4,096, since it is kept, and no more fits into the header of a request everywhere.
+	// MaxMessageBytes bounds the memory for one event, in bytes. Zero: 16 MiB. An ID has at most
+	// 4,096 bytes, because it is kept, and because longer headers are not accepted everywhere.
 	MaxMessageBytes int
 
 	started  bool
@@ -61,9 +60,10 @@ func checkIDSize(bytes int) error {
 // bom is U+FEFF in UTF-8. One is dropped at the beginning of a stream.
 var bom = []byte("\xef\xbb\xbf")
 
-// Feed interprets the next bytes of the stream and calls yield with each event that
-// they complete. It returns yield's first error, or [eventlog.ErrTooLarge]; the Decoder then
-// returns it for ever, since the bytes after it are lost. It keeps nothing of p.
+// Feed parses the next bytes of the stream and calls yield with each event that they
+// complete. It returns yield's first error, or [eventlog.ErrTooLarge]. After an error it
+// returns the same error forever, because the bytes that follow are lost. It does not keep
+// p.
 func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 	if d.err != nil {
 		return d.err
@@ -115,8 +115,9 @@ func (d *Decoder) Feed(p []byte, yield func(Event) error) error {
 	return nil
 }
 
-// Events returns the events of r, which must be the stream's bytes from the first
-// on. An error comes last, with an empty event; that r ended is none. It panics if r is nil.
+// Events returns the events of r, which must deliver the stream from its first byte. An
+// error comes last, with an empty event; the end of r is not an error. It panics if r is
+// nil.
 func (d *Decoder) Events(r io.Reader) iter.Seq2[Event, error] {
 	if r == nil {
 		panic("stream: Decoder.Events: r is nil: want a reader")
@@ -148,9 +149,8 @@ func (d *Decoder) Events(r io.Reader) iter.Seq2[Event, error] {
 	}
 }
 
-// Retry returns the reconnection time that the stream asked for last, in whole
-// milliseconds, and whether it did. It is at most a day, however long the stream asks for,
-// so that what is computed from it does not overflow.
+// Retry returns the reconnection time that the stream set last, in whole milliseconds, and
+// whether it set one. It is capped at a day, so that calculations with it cannot overflow.
 func (d *Decoder) Retry() (time.Duration, bool) { return d.retry, d.hasRetry }
 
 func (d *Decoder) lastID() string { return d.LastID }

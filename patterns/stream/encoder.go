@@ -26,10 +26,10 @@ func NewEncoder(w io.Writer) *Encoder {
 	return &Encoder{w: w}
 }
 
-// Encode writes an event. It refuses one that a [Decoder] would not return as it is:
-// a line end in its ID or Type, a NUL in its ID, a CR in its Data, and what is not
-// UTF-8. An empty ID is not written, and leaves the one before in force; an empty Type
-// is not written, and arrives as "message".
+// Encode writes an event. It returns an error for an event that a [Decoder] would not
+// return unchanged: with a line end in its ID or Type, a NUL in its ID, a CR in its
+// Data, or bytes that are not UTF-8. An empty ID is not written and leaves the
+// previous ID in force. An empty Type is not written and arrives as "message".
 func (e *Encoder) Encode(ev Event) error {
 	if err := checkID(ev.ID); err != nil {
 		return err
@@ -53,8 +53,8 @@ func (e *Encoder) Encode(ev Event) error {
 	return e.flush(true)
 }
 
-// Position writes an ID without an event: the client resumes from it from now on. An
-// empty ID takes the client's position away.
+// Position writes an ID without an event: from now on the client resumes from it. An
+// empty ID resets the client's position.
 func (e *Encoder) Position(id string) error {
 	if err := checkID(id); err != nil {
 		return err
@@ -64,8 +64,8 @@ func (e *Encoder) Position(id string) error {
 	return e.flush(true)
 }
 
-// Retry writes the reconnection time, in whole milliseconds: at most 2^31-1 of them, 24.8 days, since browsers and other clients in
-// JavaScript connect again at once after more.
+// Retry writes the reconnection time, in whole milliseconds. At most 2^31-1 ms, 24.8 days: with a
+// longer time browsers and other JavaScript clients reconnect at once.
 func (e *Encoder) Retry(d time.Duration) error {
 	if d < 0 || d > fields.LongestWait {
 		return fmt.Errorf("stream: retry is %v: want 0 to %v", d, fields.LongestWait)

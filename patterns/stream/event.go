@@ -14,16 +14,17 @@ import (
 )
 
 // Event is one message of a stream, in the terms of Server-Sent Events. The other
-// encodings carry the same.
+// encodings carry the same fields.
 type Event struct {
-	// ID is the last event ID after the event: what a client that has handled it
-	// resumes from. [Server] writes the event's cursor. A stream that gives an event
-	// none leaves the one before in force.
+	// ID is the last event ID after the event: a client that has handled the event
+	// resumes from it. [Server] writes the event's cursor. An event without an ID
+	// leaves the previous ID in force.
 	ID string
-	// Type is the event's name. An event that came without one has the type
+	// Type is the event's name. An event that arrived without one has the type
 	// "message". [Server] writes the topic, see [Event.Topic].
 	Type string
-	// Data is text. [Server] writes what is not text in base64, see [Event.Bytes].
+	// Data is text. [Server] encodes data that is not text in base64, see
+	// [Event.Bytes].
 	Data string
 }
 
@@ -33,7 +34,7 @@ const (
 	base64Mark  = ";base64"
 )
 
-// Topic returns the topic that an event of a [Server] was published with.
+// Topic returns the topic under which an event of a [Server] was published.
 func (e Event) Topic() string {
 	name := strings.TrimSuffix(e.Type, base64Mark)
 	if name == typeMessage {
@@ -56,7 +57,7 @@ func (e Event) Topic() string {
 	return string(b)
 }
 
-// Bytes returns the data that an event of a [Server] was published with.
+// Bytes returns the data with which an event of a [Server] was published.
 func (e Event) Bytes() ([]byte, error) {
 	if !strings.HasSuffix(e.Type, base64Mark) {
 		return []byte(e.Data), nil
@@ -115,17 +116,16 @@ func escape(topic string) string {
 	return b.String()
 }
 
-// Reset says that a server could not continue from a client's position, so that
-// events may be missing before the next one: whatever was built from events must be
-// built anew.
+// Reset says that a server could not continue from a client's position. Events may
+// be missing before the next one, and any state built from events must be rebuilt.
 type Reset struct {
 	// Reason is why.
 	Reason eventlog.Reason
 	// ID is the position that reading continues from.
 	ID string
-	// Snapshot is the state at ID, from [Server.Snapshot]. An event may be in it and
-	// come again, but none is missing. Nil if the server has none: what follows
-	// begins with the oldest event that the log has.
+	// Snapshot is the state at ID, from [Server].Snapshot. An event can be in it and
+	// arrive again, but none is missing. Nil: the server has none, and the stream
+	// continues with the oldest event in the log.
 	Snapshot []byte
 }
 

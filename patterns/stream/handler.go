@@ -16,18 +16,19 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Encoding is how events travel. It is negotiated per request: Accept names a media
-// type, Upgrade a WebSocket; without either it is SSE.
+// Encoding is how events are transferred. It is negotiated for each request: Accept
+// names a media type, Upgrade a WebSocket. The default is SSE.
 type Encoding int
 
 const (
 	// SSE is Server-Sent Events, text/event-stream.
 	SSE Encoding = iota
 	// NDJSON is one JSON object per line, application/x-ndjson: "id", "event" and
-	// "data" of an event; "id" alone, a position; "retry", the reconnection time in
-	// milliseconds; and an empty one as heartbeat.
+	// "data" for an event; "id" alone for a position; "retry" for the reconnection
+	// time in milliseconds; an empty object as heartbeat.
 	NDJSON
-	// WebSocket is the lines of NDJSON in text messages, each of whole lines.
+	// WebSocket carries the lines of NDJSON in text messages. Each message has
+	// whole lines.
 	WebSocket
 )
 

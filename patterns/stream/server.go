@@ -22,29 +22,30 @@ import (
 // Server streams a log to clients. The zero value is ready to use, with a log in
 // memory. Do not change or copy it after first use.
 type Server struct {
-	// Log is what is streamed. Nil: an eventlog.Memory with default bounds. The owner
+	// Log is the log to stream. Nil: an eventlog.Memory with default bounds. The owner
 	// of the log closes it, after the HTTP server; a stream ends with its log.
 	Log eventlog.Log
 
-	// Heartbeat is the longest silence of a stream: 15 s (WHATWG HTML, section 9.2.7).
-	// After it the server writes a comment, or the client's position if that has moved
-	// past events of other topics.
+	// Heartbeat is the longest silence of a stream. Zero: 15 s (WHATWG HTML, section
+	// 9.2.7). Then the server writes a comment, or the client's position if it has
+	// moved past events of other topics.
 	Heartbeat time.Duration
-	// ProxyTimeout is the shortest time after which anything on the path ends a silent
-	// response: 60 s for nginx and many load balancers. If it is known, Check compares
-	// it with Heartbeat.
+	// ProxyTimeout is the shortest time after which anything on the path ends a silent response: 60
+	// s for nginx and many load balancers. If it is set, Check compares it with Heartbeat. Zero:
+	// unknown.
 	ProxyTimeout time.Duration
-	// WriteTimeout is how long a client may take to accept 16 KiB: 10 s. One that takes
-	// longer is disconnected, and resumes when it can. It replaces the WriteTimeout of
-	// the http.Server, which would end every stream.
+	// WriteTimeout is how long a client may take to accept 16 KiB. Zero: 10 s. A slower client is
+	// disconnected, and resumes when it can. It replaces the WriteTimeout of the http.Server, which
+	// would end every stream.
 	WriteTimeout time.Duration
-	// Retry is the shortest reconnection time sent to clients: 2 s. Each stream is sent one of its own,
-	// drawn from Retry to twice that, since browsers wait for just as long: those that a crash has
-	// disconnected at one instant do not come back at one. Negative: none. At most 12.4 days: beyond
-	// 24.8 the timers of browsers overflow, and they come back at once.
+	// Retry is the shortest reconnection time sent to clients. Zero: 2 s. Each stream gets its own,
+	// drawn from Retry to twice Retry: browsers wait exactly as long as they are told, and would
+	// otherwise all come back at one instant after a crash. Negative: none is sent. At most 12.4
+	// days, because the timers of browsers overflow after 24.8 days, and they then come back at
+	// once.
 	Retry time.Duration
-	// Padding adds comments to each write until it has this many bytes, to get it
-	// through a proxy that passes on full buffers only. Zero: none; at most 64 KiB.
+	// Padding adds comments to each write up to this many bytes, for a proxy that passes on only
+	// full buffers. Zero: none. At most 64 KiB.
 	Padding int
 
 	// OriginPatterns are the origins other than the server's own whose pages may open a
@@ -55,38 +56,39 @@ type Server struct {
 	OriginPatterns []string
 
 	// Authenticate returns who a request comes from and which topics it may see. A request
-	// without topics gets all of those; a request for any other topic is answered with 403. An
-	// error is answered as by [access.Refuse], with 401 or 403. A stream ends when its Identity
-	// expires. Nil: everyone may see everything.
+	// without topics gets all of them; a request for any other topic gets 403. An error is
+	// answered by [access.Refuse], with 401 or 403. A stream ends when its Identity expires.
+	// Nil: everyone may see everything.
 	Authenticate func(*http.Request) (access.Identity, error)
-	// MaxMessageBytes bounds the topic and data of an event that is published: 8 MiB. In
-	// base64 that is less than the 16 MiB that a Client takes by default.
+	// MaxMessageBytes bounds the topic and data of a published event. Zero: 8 MiB. In base64
+	// that is less than the 16 MiB that a Client accepts by default.
 	MaxMessageBytes int
-	// MaxClients bounds the streams that are open at once: 10,000. Others are refused.
+	// MaxClients bounds the open streams. Zero: 10,000. Others are refused.
 	MaxClients int
 	// RefuseWithStatus refuses Server-Sent Events with status 503 and a Retry-After, like
-	// the other encodings, when the server is drained, has MaxClients streams, or its log
-	// is closed. Set it only if no client is a browser and, for instance, a load balancer
-	// needs the status: any status but 200 ends an EventSource for good, by the standard
-	// and in browsers. False: the answer is a stream that sets the reconnection time and
-	// ends at once, after which browsers reconnect.
+	// the other encodings, when the server is drained, has MaxClients streams, or its log is
+	// closed. Set it only if no client is a browser and, for instance, a load balancer needs
+	// the status: by the standard and in browsers, any status but 200 ends an EventSource
+	// permanently. False: the answer is a stream that sets the reconnection time and ends at
+	// once, after which browsers reconnect.
 	RefuseWithStatus bool
-	// RetrySpread is the longest delay that a refused client is asked for: 10 s. Each is
-	// drawn from 1 s to this, and a Retry-After has whole seconds. At most 24.8 days.
+	// RetrySpread is the longest delay that a refused client is asked to wait. Zero: 10 s.
+	// Each delay is drawn from 1 s to this; a Retry-After has whole seconds. At most 24.8
+	// days.
 	RetrySpread time.Duration
-	// MaxEvents and MaxBytes bound what a stream reads from the log at once, and so
-	// what it holds in memory: 100 events, 64 KiB of topics and data. One event is
-	// read however large it is.
+	// MaxEvents and MaxBytes bound what a stream reads from the log at once and holds in
+	// memory. Zero: 100 events, and 64 KiB of topics and data. A single event is read
+	// however large it is.
 	MaxEvents, MaxBytes int
 	// Coalesce returns the subject of an event. If several events wait for a client,
-	// because it is slow or was away, it gets only the newest of every subject, and all
-	// events without a subject (""). If Coalesce panics the stream ends. Nil: clients get
+	// because it is slow or was away, it gets only the newest of each subject, and all
+	// events without a subject (""). If Coalesce panics, the stream ends. Nil: clients get
 	// every event.
 	Coalesce func(topic string, data []byte) (subject string)
-	// Snapshot returns the state for a client that cannot continue from its position; r is
-	// its request. It is called after the new position was read from the log's head. If it
-	// fails or panics the stream ends, and the client tries again. Nil: there is no
-	// snapshot, and such a client gets everything in the log.
+	// Snapshot returns the state for a client that cannot continue from its position; r is its
+	// request. It is called after the new position was read from the log's head. If it fails or
+	// panics, the stream ends, and the client tries again. Nil: there is no snapshot, and such a
+	// client gets everything in the log.
 	Snapshot func(r *http.Request) ([]byte, error)
 	// Logger gets a warning for every client that is refused, cannot continue from its
 	// position, or is disconnected because it does not read; an error when the server has
@@ -120,21 +122,21 @@ var (
 
 // ServerStats are the counters of a Server.
 type ServerStats struct {
-	// Streams is the number of open streams, Held the bytes that they are writing to
-	// their connections now. Streams that write the same bytes share them, and each
-	// counts them.
+	// Streams is the number of open streams now. Held is the number of bytes that
+	// they are writing to their connections now. Streams that write the same bytes
+	// share them, but each counts them.
 	Streams, Held int64
-	// Opened counts streams, Events the events written to them, Heartbeats the comments
-	// and positions written after silence, Resets the clients that could not continue
-	// from their position.
+	// Opened counts streams. Events counts the events written to them, Heartbeats the
+	// comments and positions written after silence, Resets the clients that could not
+	// continue from their position.
 	Opened, Events, Heartbeats, Resets int64
-	// Coalesced counts events that were left out for newer ones, Slow the streams that
-	// were ended because of WriteTimeout, Refused the requests that were sent away for
-	// want of room, after Drain or because the log is closed.
+	// Coalesced counts events that were skipped for newer ones. Slow counts streams
+	// that ended because of WriteTimeout. Refused counts requests that were refused
+	// because the server was full or drained or its log closed.
 	Coalesced, Slow, Refused int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Server) Check() error {
 	check := fields.Of("stream: Server")
 	check.Duration("Heartbeat", s.Heartbeat)
@@ -220,9 +222,9 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends all streams at once, in the middle of an event if need be, and refuses new
-// ones from then on. It closes the log if it is the Server's own. It does not wait for
-// the streams' handlers.
+// Close ends all streams at once, even in the middle of an event, and refuses new ones
+// from then on. It closes the log if the Server created it. It does not wait for the
+// streams' handlers.
 func (s *Server) Close() error {
 	s.init()
 	s.stop(ErrClosed)
