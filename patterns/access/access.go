@@ -1,10 +1,10 @@
 // Package access decides who may see and do what. Every server of the patterns has a field
-// Authenticate, which returns the [Identity] of who asks, or an error; [Tokens] is one that
-// needs no store. Without the field everyone may do everything, which is for trusted networks
-// only.
+// Authenticate, a function that returns the [Identity] of the caller, or an error. [Tokens]
+// provides one that needs no store. If the field is nil, everyone may do everything, which is
+// for trusted networks only.
 //
-// Topics are granted by filters, see [Match]. Nothing is granted that is not named: an
-// Identity without filters sees nothing and publishes nothing.
+// Topics are granted by filters, see [Match]. Only what is named is granted: an Identity
+// without filters sees nothing and publishes nothing.
 package access
 
 import (
@@ -36,8 +36,8 @@ type Identity struct {
 	Topics []string
 	// Publish are filters of what it may publish, on servers that clients publish to.
 	Publish []string
-	// Expires is when the credentials do. Connections and streams end then, and the
-	// client must present new ones. Zero: never.
+	// Expires is when the credentials expire. Connections and streams end then, and
+	// the client must present new credentials. Zero: never.
 	Expires time.Time
 }
 
@@ -46,9 +46,9 @@ func Everything(client string) Identity {
 	return Identity{Client: client, Topics: []string{">"}, Publish: []string{">"}}
 }
 
-// MaySee reports whether the identity may see a topic or, given a filter, all topics
-// that the filter selects. Where only several of its filters together select them, it
-// reports false.
+// MaySee reports whether the identity may see a topic or, if topic is a filter, all
+// topics that the filter selects. It reports false if only several of the identity's
+// filters together select them.
 func (id Identity) MaySee(topic string) bool { return selected(id.Topics, topic) }
 
 // MayPublish reports whether the identity may publish under a topic.
@@ -58,10 +58,10 @@ func selected(filters []string, topic string) bool {
 	return slices.ContainsFunc(filters, func(filter string) bool { return Match(filter, topic) })
 }
 
-// Select returns what to read for a request for some topics, by name or filter, or for none,
-// which means all that the identity may see: entries of the topics in only, of all if it is empty,
-// for which match is true, if it is not nil. The error is [ErrForbidden] if the identity
-// may not see one of the topics.
+// Select returns what to read for a request for some topics, by name or filter. No topics mean
+// everything that the identity may see. The entries to read are those of the topics in only (if it
+// is empty, of all topics) for which match is true (if match is not nil). The error is
+// [ErrForbidden] if the identity may not see one of the topics.
 func (id Identity) Select(topics []string) (only []string, match func(topic string) bool, err error) {
 	for _, topic := range topics {
 		if !id.MaySee(topic) {
@@ -85,8 +85,8 @@ func (id Identity) Expired() bool {
 	return !id.Expires.IsZero() && !time.Now().Before(id.Expires)
 }
 
-// Check returns what is wrong with the identity: filters that select nothing, or not
-// what they seem to.
+// Check returns an error for filters that select nothing, or something else than
+// they appear to.
 func (id Identity) Check() error {
 	check := fields.Of("access: Identity")
 	check.Filters("Topics", id.Topics)
@@ -95,10 +95,10 @@ func (id Identity) Check() error {
 }
 
 // Match reports whether a filter selects a topic. Both are tokens joined by dots, as in
-// NATS: in a filter the token * stands for any one token, and > , which must be the
-// last, for one or more. Case counts. Given another filter as topic, it reports whether
-// the first selects every topic that the other does. A filter in which > is not the last
-// selects nothing.
+// NATS. In a filter, the token * stands for any one token, and > , which must be the
+// last, for one or more. Case matters. If topic is itself a filter, Match reports
+// whether the first filter selects every topic that the second does. A filter in which >
+// is not the last token selects nothing.
 func Match(filter, topic string) bool {
 	for {
 		f, moreFilter, fCut := strings.Cut(filter, ".")
@@ -120,10 +120,13 @@ func isWild(filter string) bool { return strings.ContainsAny(filter, "*>") }
 // misconfigured is an error for which the client is not to blame.
 type misconfigured struct{ error }
 
-// Status is the status with which an HTTP server answers an error of Authenticate or of
-// [Identity.Select]: 403 for [ErrForbidden], that of a [*retry.StatusError], with which
-// an Authenticate says that it cannot tell at the moment, such as 503, if it is one of
-// 400 to 599, 500 for [Tokens] without usable keys, and 401 for all others.
+// Status returns the HTTP status for an error of Authenticate or of [Identity.Select]:
+//
+//   - 403 for [ErrForbidden];
+//   - the status of a [*retry.StatusError] if it is 400 to 599; an Authenticate returns one, such as 503, if it cannot
+//     decide at the moment;
+//   - 500 for [Tokens] without usable keys;
+//   - 401 for all others.
 func Status(err error) int {
 	var status *retry.StatusError
 	switch {
@@ -137,8 +140,8 @@ func Status(err error) int {
 	return http.StatusUnauthorized
 }
 
-// Refuse answers a request with such an error. The client learns no more than this package's
-// errors and the Text of a [*retry.StatusError] reveal.
+// Refuse answers a request with an error, using [Status]. The client learns no more than
+// this package's errors and the Text of a [*retry.StatusError] reveal.
 func Refuse(w http.ResponseWriter, err error) {
 	code := Status(err)
 	if code == http.StatusUnauthorized {

@@ -20,30 +20,30 @@ const minKey = 16
 
 const maxLeeway = time.Hour
 
-// Tokens signs identities and verifies them again, with HMAC-SHA-256 and no store: when
-// all clients come back at once, each costs a hash. A token is valid until its Identity
-// expires; it cannot be revoked before.
+// Tokens signs identities and verifies them, with HMAC-SHA-256 and without a store:
+// when all clients come back at once, each costs one hash. A token is valid until its
+// Identity expires; it cannot be revoked earlier.
 type Tokens struct {
-	// Keys are secrets of 32 random bytes; with less than 16 nothing is signed or
-	// verified. The first signs, all verify: put a new key first, and drop the old one
-	// when its last token has expired.
+	// Keys are secrets of 32 random bytes; a key of less than 16 bytes neither signs
+	// nor verifies. The first key signs, and all verify. To rotate, put a new key
+	// first, and remove the old one when its last token has expired.
 	Keys [][]byte
 
-	// Leeway is for how long after its expiry a token is still accepted, so that a server whose clock is
-	// ahead of that which signed does not refuse it too early. Up to an hour; zero: none.
+	// Leeway is how long after its expiry a token is still accepted, so that a server whose clock
+	// is ahead of the signer's does not refuse it too early. At most an hour; zero: none.
 	Leeway time.Duration
 
-	// Now is the wall clock by which tokens expire; nil: time.Now. When it is set back, tokens that had
-	// expired are valid again for as long. A clock that is read once and then runs on by the
-	// monotonic one does not do that:
+	// Now is the wall clock by which tokens expire. Nil: time.Now. If the clock is set back,
+	// expired tokens become valid again for as long. A clock that is read once and then continues
+	// by the monotonic clock avoids that:
 	//
 	//	start := time.Now()
 	//	now := func() time.Time { return start.Add(time.Since(start)) }
 	Now func() time.Time
 }
 
-// Check returns what is wrong with the settings. Call it at the start of a server: without
-// usable keys every request is answered with 500.
+// Check returns an error that names each invalid setting, or nil. Call it when the server starts:
+// without usable keys every request is answered with 500.
 func (t Tokens) Check() error {
 	check := fields.Of("access: Tokens")
 	if len(t.Keys) == 0 {
@@ -86,9 +86,9 @@ func (t Tokens) Sign(id Identity) (string, error) {
 	return body + "." + base64.RawURLEncoding.EncodeToString(seal(t.Keys[0], body)), nil
 }
 
-// Authenticate is meant for the field Authenticate of servers. It takes the token from
-// the header Authorization or, without one, from the query parameter "token": browsers
-// cannot set headers for a WebSocket or an EventSource. Mind that queries end up in the
+// Authenticate is for the field Authenticate of servers. It takes the token from the
+// header Authorization or, without one, from the query parameter "token", because
+// browsers cannot set headers for a WebSocket or an EventSource. Queries end up in the
 // logs of proxies.
 func (t Tokens) Authenticate(r *http.Request) (Identity, error) {
 	header := r.Header.Get("Authorization")
@@ -102,8 +102,8 @@ func (t Tokens) Authenticate(r *http.Request) (Identity, error) {
 	return t.Verify(strings.TrimSpace(token))
 }
 
-// Verify returns the identity of a token. Its Expires is by the clock of the servers, time.Now, and has the
-// Leeway added. The error is [ErrUnauthorized] unless the settings are at fault.
+// Verify returns the identity of a token. Its Expires is by the server's clock, time.Now, and
+// includes the Leeway. The error is [ErrUnauthorized], unless the settings are invalid.
 func (t Tokens) Verify(token string) (Identity, error) {
 	if err := t.Check(); err != nil {
 		return Identity{}, misconfigured{err}

@@ -7,14 +7,14 @@ import (
 )
 
 // Cursor is a position between two entries of a log: after the entry with that
-// offset, or before the first if Offset is 0. The zero Cursor is no position of
-// any log; asking with it is answered with [ReasonWrongEpoch].
+// offset, or before the first if Offset is 0. The zero Cursor is not a position
+// of any log; a read from it is answered with [ReasonWrongEpoch].
 type Cursor struct {
 	Epoch  uint64 // the incarnation of the log; see [Options]
-	Offset uint64 // of the entry that it is after
+	Offset uint64 // of the entry before the position
 }
 
-// ParseCursor reads the text that [Cursor.String] writes.
+// ParseCursor parses the text that [Cursor.String] returns.
 func ParseCursor(text string) (Cursor, error) {
 	epoch, offset, ok := strings.Cut(text, "-")
 	if !ok {
@@ -37,7 +37,7 @@ func (c Cursor) String() string {
 	return strconv.FormatUint(c.Epoch, 16) + "-" + strconv.FormatUint(c.Offset, 10)
 }
 
-// IsZero reports whether c is no position.
+// IsZero reports whether c is the zero Cursor, which is no position.
 func (c Cursor) IsZero() bool { return c == Cursor{} }
 
 // MarshalText writes the cursor as [Cursor.String] does.

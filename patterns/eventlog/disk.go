@@ -13,16 +13,16 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/group"
 )
 
-// Disk is a Log in one bbolt file. What Append has acknowledged is there when
-// the file is opened again, under the same epoch; what it has not acknowledged
-// is there as a whole or not at all. It has no goroutine of its own.
+// Disk is a [Log] in one bbolt file. Entries that Append has acknowledged are there
+// when the file is opened again, under the same epoch. A batch that it has not
+// acknowledged is there completely or not at all. Disk has no goroutine of its own.
 //
-// An Append waits for the disk. Those that come meanwhile share the next
-// transaction, so that many publishers wait hardly longer than one, and appending
-// many entries at once costs little more than appending one.
+// An Append waits for the disk. Appends that arrive in the meantime share the next
+// transaction, so many publishers wait hardly longer than one, and appending many
+// entries at once costs little more than appending one.
 //
-// A file that is damaged is an error that names it. What can be read of it is read;
-// nothing is appended any more.
+// If the file is damaged, the error names it. What is readable can be read; nothing
+// more can be appended.
 type Disk struct {
 	opts  Options
 	hub   hub
@@ -40,12 +40,13 @@ type Disk struct {
 
 var _ Log = (*Disk)(nil)
 
-// OpenDisk opens the log in the file at path, and creates it if need be. A file
-// that another process has open is an error after one second. So is one that is
-// something else, or of a format that this version does not know.
+// OpenDisk opens the log in the file at path, and creates it if it does not
+// exist. It returns an error if another process has the file open for more than
+// one second, or if the file is not a log or has a format that this version
+// does not know.
 //
-// A file that was put back from a backup ends at an earlier offset than readers
-// have seen. Call [Disk.NewEpoch] before appending to it.
+// A file restored from a backup ends at an earlier offset than readers have
+// seen. Call [Disk.NewEpoch] before appending to it.
 func OpenDisk(path string, opts Options) (*Disk, error) {
 	file, err := bolt.Open(path, "an event log", string(entriesBucket), string(metaBucket))
 	if err != nil {
@@ -70,8 +71,8 @@ func OpenDisk(path string, opts Options) (*Disk, error) {
 	return d, nil
 }
 
-// Append is as for every Log. ctx ends the wait for a transaction to begin, not the
-// transaction.
+// Append is as for every [Log]. ctx ends the wait for a transaction to begin, but
+// not the transaction.
 func (d *Disk) Append(ctx context.Context, entries ...Entry) (Cursor, error) {
 	if err := ctx.Err(); err != nil {
 		return Cursor{}, err
@@ -192,8 +193,8 @@ func (d *Disk) Head() Cursor {
 	return d.state.at(d.state.head)
 }
 
-// Tail is as for every Log. If the entries that are due to go cannot be removed
-// it returns the position before them, and After the error.
+// Tail is as for every [Log]. If entries that are due for removal cannot be
+// removed, it returns the position before them, and After returns the error.
 func (d *Disk) Tail() Cursor {
 	_ = d.trimIfDue(time.Now())
 	d.mu.Lock()
@@ -219,9 +220,9 @@ func (d *Disk) Compact(c Cursor) error {
 	return err
 }
 
-// NewEpoch begins a new incarnation of the log, with the same entries. Readers of the
-// old one are answered with [ReasonWrongEpoch] from now on. Zero means what it means in
-// [Options].
+// NewEpoch begins a new incarnation of the log, with the same entries. Readers with a
+// cursor of the old epoch then get [ReasonWrongEpoch]. A zero epoch means the same as
+// in [Options].
 func (d *Disk) NewEpoch(epoch uint64) error {
 	epoch = Options{Epoch: epoch}.withDefaults().Epoch
 	err := d.update(func(tx *diskTx) error {

@@ -12,25 +12,25 @@ import (
 // Log is an ordered, bounded log. Its methods may be called concurrently.
 type Log interface {
 	// Append adds entries in the order given, all or none, and returns the
-	// position after the last of them. When it returns, the entries are as
-	// durable as the log is and those who watch their topics have been woken.
-	// The log keeps a copy of Data. ctx ends the wait for the log to take the
-	// entries; an error means that nothing was stored.
+	// position after the last one. When it returns, the entries are as durable
+	// as the log is, and the watches of their topics have been woken. The log
+	// keeps a copy of Data. ctx ends the wait for the log to take the entries.
+	// An error means that nothing was stored.
 	Append(ctx context.Context, entries ...Entry) (Cursor, error)
 
 	// After returns the page of entries after c that q asks for.
 	After(c Cursor, q Query) (Page, error)
 
-	// Head is the position after the newest entry: what a reader starts from
-	// that wants only what is still to come.
+	// Head is the position after the newest entry. A reader that wants only new
+	// entries starts from it.
 	Head() Cursor
 
 	// Tail is the oldest position from which reading is complete.
 	Tail() Cursor
 
-	// Watch registers interest in new entries of the topics, of all topics if
-	// none is given. Register first and read afterwards, and no entry falls
-	// between the two.
+	// Watch registers interest in new entries of the topics, or of all topics
+	// if none is given. Register first and read afterwards, so that no entry is
+	// missed in between.
 	Watch(topics ...string) *Watch
 
 	// Compact drops all entries up to and including position c. It returns an
@@ -47,14 +47,14 @@ type Log interface {
 
 // Entry is one element of a log.
 type Entry struct {
-	// Offset is the entry's position, from 1. Append assigns it and ignores
-	// what it finds there.
+	// Offset is the entry's position, from 1. Append assigns it and ignores the
+	// value passed in.
 	Offset uint64
 	// Topic names what the entry is about; it may be empty.
 	Topic string
-	// Time is when the entry was made. Append sets it to time.Now if it is zero, or
-	// later than that: by MaxAge it would stay, and so would all that follow it.
-	// Times come back in UTC, without a monotonic reading.
+	// Time is when the entry was created. Append sets it to time.Now if it is zero
+	// or in the future: with MaxAge, a future time would keep the entry, and all
+	// that follow it. Times are returned in UTC, without a monotonic reading.
 	Time time.Time
 	// Expires is the instant from which the entry is no longer delivered. Zero:
 	// never.
@@ -69,19 +69,19 @@ func (e *Entry) expired(now time.Time) bool {
 	return !e.Expires.IsZero() && !now.Before(e.Expires)
 }
 
-// Query says which entries a reader wants. The zero value wants the entries of
-// all topics, up to the default limits.
+// Query selects the entries that a reader wants. The zero value selects the
+// entries of all topics, up to the default limits.
 type Query struct {
 	// Topics limits the page to entries of these topics. None: all topics.
 	Topics []string
-	// Match limits the page to entries of the topics for which it is true, besides
-	// Topics. It is called while the log is locked: it must be quick, depend on
-	// nothing but the topic, and not call the log. Nil: all topics.
+	// Match limits the page further, to topics for which it returns true. It is
+	// called while the log is locked: it must be quick, depend only on the topic,
+	// and not call the log. Nil: all topics.
 	Match func(topic string) bool
 	// MaxEntries limits the page's entries. Zero: 1,000; negative: no limit.
 	MaxEntries int
-	// MaxBytes limits the sum of topics and data in bytes; a page with entries
-	// has at least one, however large. Zero: 1 MiB; negative: no limit.
+	// MaxBytes limits the sum of topics and data, in bytes. A page that has
+	// entries has at least one, however large. Zero: 1 MiB; negative: no limit.
 	MaxBytes int
 }
 
@@ -99,23 +99,24 @@ func (q *Query) wants(topic string) bool {
 
 // Page is the answer to a Query.
 type Page struct {
-	// Reset, if not empty, says why the page does not continue where the cursor
-	// stood. There are no entries then, and the reader decides what to do.
+	// Reset, if not empty, says why the page does not continue from the cursor.
+	// There are no entries then, and the reader decides what to do.
 	Reset Reason
 	// Entries are in the order of their offsets.
 	Entries []Entry
-	// Next is the cursor to ask with next. It moves past entries of other topics,
-	// so that a reader of a quiet topic is not overtaken by compaction while it
+	// Next is the cursor for the next read. It moves past entries of other
+	// topics, so that compaction does not overtake a reader of a quiet topic that
 	// keeps reading. With a Reset it is the log's Tail.
 	Next Cursor
-	// More reports that a limit ended the page and another can be read at once.
+	// More reports that a limit ended the page, and that another page can be
+	// read at once.
 	More bool
-	// Expired counts the entries that were passed over because of their Expires.
+	// Expired counts the entries that were skipped because they had expired.
 	Expired int
 }
 
-// Reason says why a reader cannot continue from its cursor. Empty: it can, nothing
-// between the cursor and the page's Next is missing.
+// Reason says why a reader cannot continue from its cursor. Empty: it can, and
+// nothing is missing between the cursor and the page's Next.
 type Reason string
 
 const (
@@ -124,24 +125,25 @@ const (
 	// ReasonWrongEpoch: the cursor belongs to another incarnation of the log, or to
 	// none.
 	ReasonWrongEpoch Reason = "wrong-epoch"
-	// ReasonFuture: the cursor is beyond the head; the log has lost what the reader
-	// has seen, or the reader asks a copy that lags behind.
+	// ReasonFuture: the cursor is beyond the head. The log has lost entries that
+	// the reader has seen, or the reader is asking a copy that lags behind.
 	ReasonFuture Reason = "future"
 )
 
-// Options bound a log. The zero value is a log with the default bounds.
+// Options are the bounds of a log. The zero value has the default bounds.
 type Options struct {
-	// Epoch names this incarnation of the log. It must differ from every epoch that
-	// readers may hold cursors of. Zero: the time of creation in nanoseconds,
-	// which is unique as long as the clock does not go back, and repeats in a
-	// simulation. A Disk that exists already keeps its own.
+	// Epoch names this incarnation of the log. It must differ from every epoch of
+	// which readers may hold cursors. Zero: the time of creation in nanoseconds,
+	// which is unique unless the clock goes back, and which repeats in a
+	// simulation. An existing Disk keeps its own.
 	Epoch uint64
-	// MaxEntries bounds the entries kept. Zero: 100,000; negative: no bound.
+	// MaxEntries bounds the number of entries kept. Zero: 100,000; negative: no
+	// bound.
 	MaxEntries int
 	// MaxBytes bounds the topics and data kept, in bytes. Zero: 64 MiB;
 	// negative: no bound.
 	MaxBytes int
-	// MaxAge bounds how old, by its Time, the oldest entry kept may be. Zero or
+	// MaxAge bounds the age, by its Time, of the oldest entry kept. Zero or
 	// negative: no bound.
 	MaxAge time.Duration
 }
@@ -184,27 +186,29 @@ func (o Options) exceeded(entries, bytes int64, made, now time.Time) bool {
 
 // Stats are the counters of a log.
 type Stats struct {
-	// Entries and Bytes are what the log keeps now, expired entries included
-	// until they reach its tail.
+	// Entries and Bytes are what the log keeps now. Expired entries are
+	// included until they reach the log's tail.
 	Entries, Bytes int64
 	// Appended, Compacted and Expired count entries since the log was opened:
-	// added, dropped to keep the bounds or by Compact, dropped after expiry.
+	// those added, those dropped by the bounds or by Compact, and those dropped
+	// after they expired.
 	Appended, Compacted, Expired int64
-	// Watches are the registered watches, Wakes the times one was woken.
+	// Watches is the number of registered watches, Wakes how often a watch was
+	// woken.
 	Watches, Wakes int64
 }
 
 var (
 	// ErrClosed is returned by the methods of a closed log.
 	ErrClosed = errors.New("eventlog: log is closed")
-	// ErrTooLarge is the error of an entry that cannot fit into the log. The patterns
-	// wrap it for messages and answers beyond their bounds.
+	// ErrTooLarge is the error for an entry that cannot fit into the log. The patterns
+	// wrap it for messages and answers beyond their limits.
 	ErrTooLarge = errors.New("eventlog: entry is too large")
 )
 
 // Next returns the first page after c that has entries or a Reset, and waits for one if
-// need be. When ctx ends first it returns an
-// empty page, whose Next a reader may continue from, with ctx's error.
+// necessary. When ctx ends first, it returns ctx's error and an empty page, from whose
+// Next a reader can continue.
 func Next(ctx context.Context, l Log, c Cursor, q Query) (Page, error) {
 	if l == nil {
 		panic("eventlog: Next: the log is nil")

@@ -149,7 +149,7 @@ func (m *Memory) Stats() Stats {
 	return s
 }
 
-// Close is as for every Log. What it kept is gone.
+// Close is as for every [Log]. The entries are lost.
 func (m *Memory) Close() error {
 	m.mu.Lock()
 	m.closed = true

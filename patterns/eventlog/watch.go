@@ -8,8 +8,8 @@ import (
 // Watch is a registered interest in new entries. See [Log].
 type Watch struct {
 	// C receives a token after entries of the watched topics were appended: one
-	// for however many came since the last was taken. It is closed when the log
-	// is; the next read then returns ErrClosed.
+	// token for any number of entries since the last was received. It is closed
+	// when the log is closed; the next read then returns [ErrClosed].
 	C <-chan struct{}
 
 	c     chan struct{}

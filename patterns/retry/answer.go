@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// StatusError is an HTTP answer with a status that a client has no use for.
+// StatusError is an HTTP answer with a status that the client cannot use.
 type StatusError struct {
 	Status int    // HTTP status code
 	Text   string // the beginning of the body, without white space around it
 }
 
-// Error says the status, and what the server said of it.
+// Error returns the status and the server's text.
 func (e *StatusError) Error() string {
 	text := fmt.Sprintf("server answered %d %s", e.Status, http.StatusText(e.Status))
 	if e.Text != "" {
@@ -25,15 +25,15 @@ func (e *StatusError) Error() string {
 	return text
 }
 
-// NewStatusError makes one of an answer's status and body, of which it keeps the first
-// 200 bytes.
+// NewStatusError returns a StatusError for an answer's status and body. It keeps the
+// first 200 bytes of the body.
 func NewStatusError(status int, body []byte) *StatusError {
 	return &StatusError{Status: status, Text: strings.TrimSpace(string(body[:min(len(body), 200)]))}
 }
 
-// Temporary reports whether the same request may succeed later: for every 5xx, and for
-// those of 4xx that say so, which are 408 Request Timeout, 421 Misdirected Request, 425
-// Too Early and 429 Too Many Requests.
+// Temporary reports whether the same request may succeed later. That is true for every
+// 5xx, and for four 4xx: 408 Request Timeout, 421 Misdirected Request, 425 Too Early
+// and 429 Too Many Requests.
 func Temporary(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -43,10 +43,10 @@ func Temporary(status int) bool {
 }
 
 // After returns the delay that the Retry-After of an answer asks for, in either of its
-// forms (RFC 9110, section 10.2.3), and whether there is one. A date is one of the
-// server's clock, so it is compared with the answer's Date; without that with the local
-// clock. A date that has passed is 0, a number of seconds beyond the range of a
-// Duration, 292 years, is the longest one.
+// forms (RFC 9110, section 10.2.3), and whether there is one. A date is compared with
+// the answer's Date, because both are by the server's clock; without a Date it is
+// compared with the local clock. A date in the past is 0. A number of seconds beyond
+// the range of a Duration (292 years) is the longest Duration.
 func After(h http.Header) (time.Duration, bool) {
 	text := strings.TrimSpace(h.Get("Retry-After"))
 	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {

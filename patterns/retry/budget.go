@@ -8,35 +8,36 @@ import (
 	"time"
 )
 
-// Budget bounds the attempts beyond the first, which are retries and hedges, to a share of the
-// calls. It is a bucket of tokens that belongs to one destination: all that call it should share
-// one, since what it protects is the destination. In an outage, when every call fails, the load
-// grows by Percent and not by the number of attempts that a call may make; over three tiers with
-// the default that is a factor of 1.1 each, 1.33 in all, where three retries in each tier would
-// make 64.
+// Budget limits the attempts beyond the first, which are retries and hedges, to a share of the
+// calls. It is a token bucket for one destination. All callers of the destination should share one
+// Budget, because it protects the destination. In an outage, when every call fails, the load grows
+// by Percent and not by the number of attempts that a call may make. Over three tiers with the
+// default, that is a factor of 1.1 each, 1.33 in all; three retries in each tier would make 64.
 //
 // Within any window, whatever fails and however many callers there are,
 //
 //	attempts <= calls + calls x Percent/100 + Burst + window/Every
 //
-// Burst and Every are for each Budget: a crowd of processes that seldom call may still repeat most of their calls, and
-// only the destination can refuse them.
+// Burst and Every apply to each Budget separately: a crowd of processes that rarely call can still
+// retry most of their calls, and only the destination can refuse them.
 //
-// Calls earn tokens when they begin and not when they succeed, as in gRPC's A6
-// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md): there a destination that
-// fails one call in ten never earns back what it lost. It counts calls over time and not calls in flight, as
-// Envoy's and failsafe-go's budgets do, which let a caller that makes one call after the other
-// retry them all.
+// Calls earn tokens when they begin, not when they succeed as in gRPC's A6
+// (https://github.com/grpc/proposal/blob/master/A6-client-retries.md). There a destination that
+// fails one call in ten never earns back what it spent. The Budget counts calls over time, not
+// calls in flight as the budgets of Envoy and failsafe-go do. Those let a caller that makes one
+// call after another retry every call.
 //
-// The zero value is full and has the defaults. It may be used concurrently; do not change or
-// copy it after first use.
+// The zero value is full and has the defaults. It may be used concurrently; do not change or copy
+// it after first use.
 type Budget struct {
-	// Percent is what each call earns, in hundredths of an attempt: 10. At most 100.
+	// Percent is what each call earns, in hundredths of an attempt. Zero: 10. At
+	// most 100.
 	Percent int
-	// Burst is how many attempts it holds at most, and at the beginning: 3. At most 10,000.
+	// Burst is the largest number of attempts that the Budget holds, and the number that it
+	// starts with. Zero: 3. At most 10,000.
 	Burst int
-	// Every is the time after which a destination with few calls has earned one attempt: 10 s.
-	// Where calls earn more than that, time adds nothing. At most 24 h.
+	// Every is the time in which a destination with few calls earns one attempt. Zero: 10 s.
+	// If calls earn more than that, time adds nothing. At most 24 h.
 	Every time.Duration
 
 	mu    sync.Mutex
@@ -49,7 +50,7 @@ type Budget struct {
 // BudgetStats are the counters of a Budget.
 type BudgetStats struct {
 	// Calls counts calls that began, Spent the attempts beyond their first, and Refused those
-	// that there were no tokens for.
+	// for which there was no token.
 	Calls, Spent, Refused int64
 }
 
@@ -59,7 +60,7 @@ const (
 	maxEvery = 24 * time.Hour
 )
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (b *Budget) Check() error {
 	var errs []error
 	bad := func(field string, value, most any) {
@@ -77,7 +78,8 @@ func (b *Budget) Check() error {
 	return errors.Join(errs...)
 }
 
-// Call notes that a call begins. Its first attempt is free. It panics if Check finds fault.
+// Call records that a call begins. Its first attempt is free. It panics if Check returns an
+// error.
 func (b *Budget) Call() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,8 +92,8 @@ func (b *Budget) Call() {
 	b.stats.Calls++
 }
 
-// Spend reports whether an attempt beyond the first may begin, and takes its token. It panics
-// if Check finds fault.
+// Spend reports whether an attempt beyond the first may begin, and if so takes its token. It
+// panics if Check returns an error.
 func (b *Budget) Spend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

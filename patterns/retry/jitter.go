@@ -12,8 +12,8 @@ import (
 // called concurrently.
 type Jitter func(max time.Duration) time.Duration
 
-// NoJitter always draws 0: delays have their longest value. For tests that compute
-// times; clients that use it come back together.
+// NoJitter always draws 0, so delays have their longest value. It is for tests
+// that compute times; clients that use it all come back together.
 func NoJitter(time.Duration) time.Duration { return 0 }
 
 // Seeded returns a Jitter whose draws are uniform and repeat for the same seed.
@@ -30,8 +30,9 @@ func Seeded(seed uint64) Jitter {
 	}
 }
 
-// Fork returns a Jitter that is seeded by one draw of j, and draws alone from then on: those who fail at one instant draw
-// the same, whichever of them comes first. A fork of [NoJitter] is NoJitter. It panics if j is nil.
+// Fork returns a Jitter that is seeded by one draw of j and draws independently from then on,
+// so that the draws of clients that fail at one instant do not depend on which of them is
+// first. A fork of [NoJitter] is NoJitter. It panics if j is nil.
 func (j Jitter) Fork() Jitter {
 	if j == nil {
 		panic("retry: Jitter.Fork: the Jitter is nil: want a function, such as NoJitter")
@@ -43,10 +44,10 @@ func (j Jitter) Fork() Jitter {
 	return Seeded(uint64(seed))
 }
 
-// OrSeeded returns j or, if that is nil, one seeded by the clock and the name of the
-// client, which may be empty. Processes start at different nanoseconds. Clients of a
-// simulation start at the same one, in each run anew, and so repeat; those without a
-// name draw alike.
+// OrSeeded returns j or, if j is nil, a Jitter seeded by the clock and the name of
+// the client, which can be empty. Real processes start at different nanoseconds.
+// Clients of a simulation start at the same instant in every run, and so repeat
+// their draws; those without a name all draw the same.
 func (j Jitter) OrSeeded(name string) Jitter {
 	if j != nil {
 		return j

@@ -1,7 +1,7 @@
-// Package retry defines how the clients of all patterns reconnect after a failure: how long
-// they wait, how they honour a Retry-After, which answers are worth another attempt, and, with a
-// [Budget], how many attempts a destination is given beyond the first of each call. It has
-// no loop, since every pattern has its own:
+// Package retry defines how the clients of all patterns reconnect after a failure: how long they
+// wait, how they honour a Retry-After, and which answers are worth another attempt. A [Budget]
+// also limits how many attempts beyond the first of each call a destination gets. The package
+// has no loop, because every pattern has its own:
 //
 //	for failures := 1; ; failures++ {
 //		resp, err := attempt()
@@ -16,9 +16,9 @@
 //	}
 //
 // It is designed for the moment after an outage, when all clients want to reconnect at once.
-// Delays are therefore drawn from the whole of their range ("full jitter",
-// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), and so is what is
-// added to a Retry-After, which is the same for all clients.
+// Delays are therefore drawn from their whole range ("full jitter",
+// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A Retry-After is
+// the same for all clients, so a random delay is added to it.
 package retry
 
 import (
@@ -30,20 +30,20 @@ import (
 
 // Backoff bounds the delays of a client. Zero fields have the defaults given.
 type Backoff struct {
-	// Min is the shortest delay, so that no draw makes a hot loop: 100 ms.
+	// Min is the shortest delay, so that no draw causes a hot loop. Zero: 100 ms.
 	Min time.Duration
-	// Base is the longest delay after the first failure: 1 s. It doubles with every
-	// further failure in a row.
+	// Base is the longest delay after the first failure. Zero: 1 s. It doubles with
+	// every further failure in a row.
 	Base time.Duration
-	// Max is the longest delay however many failures there were: 30 s.
+	// Max is the longest delay, however many failures there were. Zero: 30 s.
 	Max time.Duration
-	// RetryAfterMax is the longest Retry-After that is honored: 5 min. A longer one
-	// counts as this.
+	// RetryAfterMax is the longest Retry-After that is honoured; a longer one is
+	// cut to it. Zero: 5 min.
 	RetryAfterMax time.Duration
 }
 
-// WithDefaults returns b with the zero fields filled: from own, the defaults of one
-// pattern, and where those are zero too with the defaults of this package.
+// WithDefaults returns b with its zero fields filled in: from own, a pattern's
+// defaults, and if those are zero too, from this package's defaults.
 func (b Backoff) WithDefaults(own Backoff) Backoff {
 	b.Min = cmp.Or(b.Min, own.Min, 100*time.Millisecond)
 	b.Base = cmp.Or(b.Base, own.Base, time.Second)
@@ -52,8 +52,8 @@ func (b Backoff) WithDefaults(own Backoff) Backoff {
 	return b
 }
 
-// Delay returns the delay after so many failures in a row, 1 or more. It is drawn from
-// Min to min(Max, Base<<(failures-1)); where that is less than Min, it is Min. With
+// Delay returns the delay after that many failures in a row, at least 1. It is drawn
+// from Min to min(Max, Base<<(failures-1)); if that is less than Min, it is Min. With
 // [NoJitter] it is the longest of the range. It panics if j is nil.
 func (b Backoff) Delay(failures int, j Jitter) time.Duration {
 	mustDraw("Delay", j)
@@ -70,9 +70,9 @@ func (b Backoff) Delay(failures int, j Jitter) time.Duration {
 	return longest - j(longest-b.Min)
 }
 
-// Hint returns the delay after an answer that asked for one, see [After]: the answer's, at
-// least Min and at most RetryAfterMax, and up to Base more, drawn at random, since other
-// clients got the same answer. It replaces Delay. It panics if j is nil.
+// Hint returns the delay after an answer that asked for one, see [After]: the answer's
+// delay, at least Min and at most RetryAfterMax, plus a random delay of up to Base,
+// because other clients got the same answer. It replaces Delay. It panics if j is nil.
 func (b Backoff) Hint(after time.Duration, j Jitter) time.Duration {
 	mustDraw("Hint", j)
 	b = b.WithDefaults(Backoff{})
@@ -86,7 +86,8 @@ func mustDraw(method string, j Jitter) {
 	}
 }
 
-// Sleep waits for d, or until ctx is done, and returns ctx's error then.
+// Sleep waits for d, or until ctx is done, in which case it returns ctx's
+// error.
 func Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
