@@ -19,9 +19,9 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Broker takes in messages, keeps them in a log, and delivers them to subscribers. The zero
+// Broker accepts messages, keeps them in a log, and delivers them to subscribers. The zero
 // value is ready to use, with a log in memory. Do not change or copy it after first use. At
-// first use it reads as much of the log as DedupeWindow covers, and the Store.
+// first use it reads the Store and the part of the log that DedupeWindow covers.
 type Broker struct {
 	// Log keeps the messages. Nil: an eventlog.Memory with default bounds. Its owner closes
 	// it, after the Broker.
@@ -31,42 +31,45 @@ type Broker struct {
 	Store *Store
 
 	// SessionTimeout is how long a client may be silent, or without a connection, before
-	// its subscriptions are taken from it. Clients send a ping every third of it, and take
-	// the broker for dead when they hear nothing for as long. Zero: 30 s. 1 s to 24 h.
+	// it loses its subscriptions. Clients send a ping every third of it, and consider the
+	// broker dead when they have heard nothing for SessionTimeout. Zero: 30 s. From 1 s to
+	// 24 h.
 	SessionTimeout time.Duration
-	// HandshakeTimeout bounds the time from when a connection is accepted until its client
-	// has said who it is, and, if it takes over from another process, has answered a ping.
-	// However it trickles in, the connection is then closed. Zero: 10 s.
+	// HandshakeTimeout bounds the time from accepting a connection until its client has
+	// identified itself and, if it takes over from another process, has answered a ping.
+	// Then the connection is closed, even if data still trickles in. Zero: 10 s.
 	HandshakeTimeout time.Duration
-	// MaxHandshakes bounds the connections that are in their handshake. When there are
-	// more the oldest of them is closed. Each takes some 12 KB. Zero: 4,096.
+	// MaxHandshakes bounds the connections in their handshake. If there are more, the
+	// oldest of them is closed. Each takes about 12 KB. Zero: 4,096.
 	MaxHandshakes int
-	// DedupeWindow is for how long the ID of a message is remembered. A message that is
-	// published again later is stored again. Zero: 2 min; negative: not at all.
+	// DedupeWindow is how long the ID of a message is remembered. A message that is
+	// published again later is stored again. Zero: 2 min; negative: IDs are not
+	// remembered.
 	DedupeWindow time.Duration
-	// DedupeMax bounds how many IDs are remembered; the oldest make room. Zero: 100,000.
+	// DedupeMax bounds the number of IDs remembered; the oldest make room. Zero:
+	// 100,000.
 	DedupeMax int
 	// MaxMessageBytes bounds a message's data with its headers. Zero: 64 KiB. At most
 	// 64 MiB.
 	MaxMessageBytes int
-	// MaxClients bounds the clients that are connected or may come back; more are refused.
-	// Zero: no bound.
+	// MaxClients bounds the clients that are connected or can still come back. Further
+	// ones are refused. Zero: no bound.
 	MaxClients int
-	// MaxSubscriptions bounds the subscriptions of one client; more are refused.
-	// Zero: 1,024.
+	// MaxSubscriptions bounds the subscriptions of one client. Further ones are
+	// refused. Zero: 1,024.
 	MaxSubscriptions int
 
-	// Authenticate says who a client is, and what it may subscribe to and publish. The Client
-	// of the Identity, if there is one, must be that of Hello. ctx ends with HandshakeTimeout.
-	// An error refuses the client, for good unless it is a [*retry.StatusError] whose status is
-	// temporary. When the Identity expires the connection ends, and the client reconnects with
-	// a new token. Nil: everyone may everything, and use any name.
+	// Authenticate returns who a client is, and what it may subscribe to and publish. If the
+	// Identity has a Client, it must be that of Hello. ctx ends with HandshakeTimeout. An error
+	// refuses the client, permanently unless it is a [*retry.StatusError] with a temporary
+	// status. When the Identity expires, the connection ends, and the client reconnects with a
+	// new token. Nil: everyone may do everything, under any name.
 	Authenticate func(ctx context.Context, h Hello) (access.Identity, error)
 
-	// Logger gets clients that are refused, fenced, slow, or silent for too long, and of
-	// subscriptions that expire, as warnings; of errors of the log and the store, and of
-	// messages that are given up without a dead letter, as errors; of connections that begin
-	// and end at level Debug. Nil: nothing is logged.
+	// Logger gets, as warnings, clients that are refused, fenced, slow or silent for too
+	// long, and subscriptions that expire; as errors, failures of the log and the store, and
+	// messages that are given up without a dead letter; at level Debug, connections that
+	// begin and end. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	once     sync.Once
@@ -93,11 +96,11 @@ type Broker struct {
 	running sync.WaitGroup
 }
 
-// Hello is what a client says of itself when it connects.
+// Hello is how a client identifies itself when it connects.
 type Hello struct {
 	Client string   // its ID
-	Token  string   // of its Token function
-	Remote net.Addr // where the connection comes from
+	Token  string   // from its Token function
+	Remote net.Addr // the address it connects from
 }
 
 // settings are the fields of a Broker with their defaults.
@@ -124,7 +127,7 @@ const (
 	maxSessionTimeout = 24 * time.Hour // likewise SessionTimeout
 )
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (b *Broker) Check() error {
 	check := fields.Of("pubsub: Broker")
 	check.Duration("HandshakeTimeout", b.HandshakeTimeout)
@@ -225,11 +228,11 @@ func (b *Broker) start(d *dispatcher, isNew bool) {
 	})
 }
 
-// Publish stores a message. When it returns, every subscription that exists and whose
-// filter matches will deliver it.
+// Publish stores a message. When it returns, every existing subscription whose filter
+// matches will deliver it.
 //
-// The error wraps eventlog.ErrTooLarge if the message is over MaxMessageBytes or does not
-// fit into the log. It is [ErrDraining] or [ErrClosed] after the first call of either.
+// The error wraps [eventlog.ErrTooLarge] if the message exceeds MaxMessageBytes or does
+// not fit into the log. After Drain it is [ErrDraining], and after Close [ErrClosed].
 func (b *Broker) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if err := b.begin(); err != nil {
 		return Receipt{}, err
@@ -285,8 +288,9 @@ func (b *Broker) deadLetter(d *dispatcher, f *flight, e *eventlog.Entry) (stored
 }
 
 // Serve accepts clients on l until the broker is drained or closed, when it returns
-// [ErrDraining] or [ErrClosed], or l fails. It closes l. If [Broker.Check] finds fault, or
-// the log or the store cannot be read, it returns that error at once. It panics if l is nil.
+// [ErrDraining] or [ErrClosed], or until l fails. It closes l. If [Broker.Check] returns an
+// error, or the log or the store cannot be read, Serve returns that error at once. It panics
+// if l is nil.
 func (b *Broker) Serve(l net.Listener) error {
 	if l == nil {
 		panic("pubsub: Broker.Serve: l is nil: want a listener")
@@ -355,7 +359,7 @@ func (b *Broker) greeted(c *connection) {
 }
 
 // Delete removes a durable subscription and its position. Its subscribers get nothing
-// more. To delete what does not exist is no error.
+// more. Deleting one that does not exist is not an error.
 func (b *Broker) Delete(name string) error {
 	if err := b.begin(); err != nil {
 		return err
@@ -372,7 +376,8 @@ func (b *Broker) Delete(name string) error {
 	return b.Store.remove(name)
 }
 
-// Subscription returns what is known of a durable subscription, if it exists.
+// Subscription returns information about a durable subscription, and whether it
+// exists.
 func (b *Broker) Subscription(name string) (SubscriptionInfo, bool) {
 	if b.begin() != nil {
 		return SubscriptionInfo{}, false
@@ -386,8 +391,7 @@ func (b *Broker) Subscription(name string) (SubscriptionInfo, bool) {
 	return d.info(), true
 }
 
-// Subscriptions returns what is known of all durable subscriptions, in the order of their
-// names.
+// Subscriptions returns information about all durable subscriptions, sorted by name.
 func (b *Broker) Subscriptions() []SubscriptionInfo {
 	if b.begin() != nil {
 		return nil
@@ -442,11 +446,11 @@ func (b *Broker) count(f func(*BrokerStats)) {
 	f(&b.stats)
 }
 
-// Drain ends the broker in good order. It accepts no more clients and messages, writes
-// what it has for each client, confirmations first of all, and ends the connections:
-// clients come back after a delay. Messages that were not confirmed are sent again then,
-// and stored once. When all are gone, or ctx is done, whose error it returns then, it
-// closes the broker.
+// Drain shuts the broker down gracefully. It accepts no more clients and messages,
+// writes everything that is queued for each client, confirmations first, and ends the
+// connections. Clients reconnect after a delay; they then send unconfirmed messages
+// again, which are stored once. When all are gone, or ctx is done, Drain closes the
+// broker. It returns ctx's error if ctx was done first.
 func (b *Broker) Drain(ctx context.Context) error {
 	b.endWith(ErrDraining)
 	b.mu.Lock()
@@ -477,9 +481,9 @@ func (b *Broker) Drain(ctx context.Context) error {
 	return err
 }
 
-// Close ends all connections and subscriptions, as a crash would: what was confirmed is
-// kept, clients come back when there is a broker again. It waits until nothing runs any
-// more, and returns nil. It may be called again.
+// Close ends all connections and subscriptions, as a crash would: confirmed messages
+// are kept, and clients reconnect when there is a broker again. It waits until nothing
+// runs any more, and returns nil. It can be called again.
 func (b *Broker) Close() error {
 	b.endWith(ErrClosed)
 	b.shut()

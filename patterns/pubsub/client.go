@@ -17,42 +17,43 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client publishes and subscribes. It connects at first use, keeps one connection to its
-// broker, and opens another when that breaks: what was not confirmed is sent again, and
-// subscriptions go on. ID and Addr must be set. Do not change or copy it after first use.
-// Its methods may be called concurrently.
+// Client publishes and subscribes. It connects at first use and keeps one connection to
+// its broker. When that breaks, it opens another, sends unconfirmed messages again and
+// resumes its subscriptions. ID and Addr must be set. Do not change or copy it after
+// first use. Its methods may be called concurrently.
 type Client struct {
-	// ID names the client. One client is connected under an ID: a new one takes over,
-	// and the old one ends with [ErrFenced]. At most 255 bytes.
+	// ID names the client. Only one client can be connected under an ID: a new one
+	// takes over, and the old one ends with [ErrFenced]. At most 255 bytes.
 	ID string
 	// Addr is the broker's address, host:port.
 	Addr string
-	// DialContext opens connections. Nil: that of a zero net.Dialer.
+	// DialContext opens connections. Nil: a zero net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// DialTimeout bounds opening a connection, and then the broker's first answer.
-	// Zero: 10 s.
+	// DialTimeout bounds the opening of a connection, and then again the time
+	// until the broker's first answer. Zero: 10 s.
 	DialTimeout time.Duration
-	// Token returns what the broker's Authenticate is to know. It is asked for each
-	// connection, within DialTimeout. An error is a failed attempt, unless it is a
-	// [*retry.StatusError] that is final. Nil: there is none.
+	// Token returns the token for the broker's Authenticate. It is called for each
+	// connection, and must return within DialTimeout. An error is a failed attempt,
+	// unless it is a final [*retry.StatusError]. Nil: no token.
 	Token func(context.Context) (string, error)
 	// Backoff bounds the delays between the end of a connection and the next attempt.
 	// Max is 15 s by default.
 	Backoff retry.Backoff
-	// Jitter draws within Backoff's bounds. Nil: seeded by the clock at first use, and ID.
+	// Jitter draws the delays within Backoff's bounds. Nil: seeded by the clock at first
+	// use, and by ID.
 	Jitter retry.Jitter
-	// AckDelay is how long acknowledgements wait for others that can be sent with them.
-	// Zero: 10 ms; negative: not at all.
+	// AckDelay is how long an acknowledgement waits for others to be sent with it.
+	// Zero: 10 ms; negative: no delay.
 	AckDelay time.Duration
-	// MaxUnconfirmed bounds the messages that are sent and not yet confirmed; Publish
-	// waits meanwhile. Zero: 1,024.
+	// MaxUnconfirmed bounds the messages that are sent but not yet confirmed. Publish
+	// waits when there are more. Zero: 1,024.
 	MaxUnconfirmed int
 
 	// OnRetry is called with the reason why a connection ended or failed, and the delay before the
-	// next attempt. It must not wait for the Client. Nil: it is not called.
+	// next attempt. It must not wait for the Client. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
-	// Logger gets the error that ends the Client and gaps as warnings, of connections that
-	// begin and end at level Debug. Nil: nothing is logged.
+	// Logger gets gaps and the error that ends the Client as warnings, and connections
+	// that begin and end at level Debug. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	once     sync.Once
@@ -82,12 +83,13 @@ type Client struct {
 
 // ClientStats are a client's counters.
 type ClientStats struct {
-	// Connected says that there is a connection now; Connects counts those that the
-	// broker has accepted.
+	// Connected says whether there is a connection now. Connects counts those that
+	// the broker has accepted.
 	Connected bool
 	Connects  int64
-	// Repeated counts messages that came again although they were acknowledged; the
-	// client acknowledged them again and Next did not return them.
+	// Repeated counts messages that were delivered again although they were
+	// acknowledged. The client acknowledged them again, and Next did not return
+	// them.
 	Repeated int64
 }
 
@@ -114,7 +116,7 @@ type answer struct {
 	err     error
 }
 
-// Check returns what is wrong with the settings. Publish, Subscribe and Delete call it.
+// Check returns an error that names each invalid setting and its value, or nil. Publish, Subscribe and Delete call it.
 func (c *Client) Check() error {
 	check := fields.Of("pubsub: Client")
 	if c.ID == "" || len(c.ID) > maxTopicBytes {
@@ -162,12 +164,13 @@ func (c *Client) open() error {
 }
 
 // Publish sends a message until the broker has confirmed that it is stored. Messages of
-// calls that follow each other are stored in that order. To have many on the way, call
-// it from several goroutines.
+// successive calls are stored in the order of the calls. To have many in transit, call it
+// from several goroutines.
 //
-// When ctx ends first, the error wraps its error, and [ErrUnknown] if the message may be
-// stored all the same. A message over the broker's MaxMessageBytes is an
-// eventlog.ErrTooLarge, one that the client may not publish a [*retry.StatusError] of 403.
+// When ctx ends first, the error wraps ctx's error, and also [ErrUnknown] if the message
+// may be stored nevertheless. If the message exceeds the broker's MaxMessageBytes, the
+// error is [eventlog.ErrTooLarge]. If the client may not publish it, the error is a
+// [*retry.StatusError] of 403.
 func (c *Client) Publish(ctx context.Context, m Message) (Receipt, error) {
 	if err := c.begin(); err != nil {
 		return Receipt{}, err
@@ -226,9 +229,9 @@ func (c *Client) Delete(ctx context.Context, name string) error {
 	return a.err
 }
 
-// Subscribe returns when the broker has the subscription: all messages that match and
-// are published from then on will be delivered, and those from its start on. One that the
-// client may not have is a [*retry.StatusError] of 403.
+// Subscribe returns when the broker has the subscription. It delivers all matching
+// messages after its start, and all that are published from then on. If the client may
+// not have it, the error is a [*retry.StatusError] of 403.
 func (c *Client) Subscribe(ctx context.Context, o SubscribeOptions) (*Subscription, error) {
 	if err := c.begin(); err != nil {
 		return nil, err
@@ -281,8 +284,8 @@ func (c *Client) Stats() ClientStats {
 // closeTimeout bounds how long Close waits for its last words to be sent.
 const closeTimeout = 2 * time.Second
 
-// Close ends the client: pending acknowledgements are sent, the broker is notified, and gives
-// what was not acknowledged to other members of the groups. Calls in progress return
+// Close ends the client. It sends pending acknowledgements and notifies the broker, which
+// gives unacknowledged messages to other members of the groups. Calls in progress return
 // [ErrClosed]. It returns nil.
 func (c *Client) Close() error {
 	c.once.Do(func() { c.beginErr = ErrClosed }) // if there was no first use

@@ -15,36 +15,40 @@ var (
 	// ErrUnsubscribed is returned by Next after Unsubscribe.
 	ErrUnsubscribed = errors.New("pubsub: unsubscribed")
 	// ErrUnknown is returned by Publish when its context ends after the message was sent
-	// and before it was confirmed: it may be stored or not. Publish it again with the
-	// same ID to find out.
+	// and before it was confirmed: it may or may not be stored. To find out, publish it
+	// again with the same ID.
 	ErrUnknown = errors.New("pubsub: it is not known whether the message is stored")
-	// ErrLate is returned when a delivery is settled after its AckWait, and the message is
-	// another member's by then, whose delivery decides. Only an acknowledgement may come
-	// late as long as the message stays with the member.
+	// ErrLate is returned when a delivery is settled after its AckWait and the message
+	// already belongs to another member, whose delivery decides. While the message stays
+	// with the same member, an acknowledgement can be late, but no other settlement.
 	ErrLate = errors.New("pubsub: too late, the message was delivered again")
 	// ErrFenced is returned when a delivery is settled that the subscriber lost with its
-	// session, and by everything once another client has connected under the same ID.
+	// session, and by every method once another client has connected under the same ID.
 	ErrFenced = errors.New("pubsub: fenced, somebody else has taken over")
-	// ErrMoving is returned by Extend when the message's part of the keys is about to
-	// move to another member. The delivery is valid until its AckWait.
+	// ErrMoving is returned by Extend when the message's partition is about to move to
+	// another member. The delivery is valid until its AckWait.
 	ErrMoving = errors.New("pubsub: moving to another member, no extension")
 )
 
-// ReasonSlow is the [Gap.Reason] of messages that the subscription's slow policy dropped.
-// The others are those of a log, see eventlog.Reason.
+// ReasonSlow is the [Gap].Reason for messages that the subscription's slow policy
+// dropped. The other reasons are those of a log, see [eventlog.Reason].
 const ReasonSlow eventlog.Reason = "slow"
 
-// Gap is an error of Next that is not an end: messages are missing before the next one.
+// Gap is an error of Next that does not end the subscription: messages are missing
+// before the next one.
 type Gap struct {
-	// Reason is why: one of package eventlog, or [ReasonSlow].
+	// Reason is why: a reason of package eventlog, or [ReasonSlow].
 	Reason eventlog.Reason
-	// Missed is how many messages that matched are missing. Zero: unknown.
+	// Missed is the number of matching messages that are missing. Zero:
+	// unknown.
 	Missed int64
-	// Cursor is a position from which nothing else is missed: everything up to it is done.
+	// Cursor is a position up to which everything else is done: no other message before it
+	// is missing.
 	Cursor eventlog.Cursor
 }
 
-// Error says where, how many, and why.
+// Error returns the position of the gap, the number of missing messages, and
+// the reason.
 func (g *Gap) Error() string {
 	if g.Missed == 0 {
 		return fmt.Sprintf("pubsub: messages may be missing before %s: %s", g.Cursor, g.Reason)

@@ -16,25 +16,27 @@ import (
 type Message struct {
 	// Topic is one or more tokens joined by dots, at most 255 bytes.
 	Topic string
-	// Key keeps messages in order within a group of subscribers: those of one key go to
-	// one member. Messages without a key are spread. At most 255 bytes.
+	// Key orders messages within a group of subscribers: all messages with one key go
+	// to one member. Messages without a key are spread over the members. At most 255
+	// bytes.
 	Key string
 	// ID names the message for deduplication: of two messages with the same ID within
-	// the broker's DedupeWindow only the first is stored. Empty: the client makes one
-	// for each call of Publish, and uses it for all attempts of that call. At most 255
-	// bytes.
+	// the broker's DedupeWindow, only the first is stored. Empty: the client generates
+	// one for each call of Publish, and uses it for all attempts of that call. At most
+	// 255 bytes.
 	ID string
-	// Headers travel with the data. At most 255, those of a dead letter not counted.
+	// Headers are sent with the data. At most 255, in addition to those of a dead
+	// letter.
 	Headers map[string]string
-	// TTL is how long the message is delivered. It then disappears without a gap, as
-	// its publisher wished. Zero: as long as the log keeps it.
+	// TTL is how long the message is delivered. Then it disappears without a gap, as
+	// its publisher wanted. Zero: as long as the log keeps it.
 	TTL time.Duration
 	// Data is the payload.
 	Data []byte
 }
 
-// Receipt says where a message is stored. The message is as durable then as the
-// broker's log is.
+// Receipt says where a message is stored. The message is as durable as the
+// broker's log.
 type Receipt struct {
 	// Cursor is the position after the message.
 	Cursor eventlog.Cursor
@@ -42,13 +44,13 @@ type Receipt struct {
 	Duplicate bool
 }
 
-// Headers of a dead letter, which has the data, the key and the headers of the message
-// that it was.
+// Headers of a dead letter. The dead letter also has the data, the key and the headers
+// of the original message.
 const (
-	HeaderDeadTopic        = "dead-letter-topic"        // where it was published
+	HeaderDeadTopic        = "dead-letter-topic"        // the topic under which it was published
 	HeaderDeadCursor       = "dead-letter-cursor"       // the position after it
-	HeaderDeadSubscription = "dead-letter-subscription" // which subscription gave it up
-	HeaderDeadAttempts     = "dead-letter-attempts"     // after so many deliveries
+	HeaderDeadSubscription = "dead-letter-subscription" // the subscription that gave it up
+	HeaderDeadAttempts     = "dead-letter-attempts"     // how often it was delivered
 )
 
 var deadHeaders = []string{HeaderDeadTopic, HeaderDeadCursor, HeaderDeadSubscription, HeaderDeadAttempts}

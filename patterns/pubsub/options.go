@@ -10,63 +10,64 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// SubscribeOptions say what a subscriber gets, and how.
+// SubscribeOptions describe what a subscriber gets, and how.
 type SubscribeOptions struct {
 	// Filter selects topics: see [access.Match].
 	Filter string
-	// Name makes the subscription durable and shared. The broker keeps its position, on disk if
-	// it has a [Store], while no client is subscribed; all clients that subscribe under the
-	// name are a group, of which each message goes to one. One token, at most 255 bytes. Empty:
-	// the subscription is this client's alone, and ends with its session.
+	// Name makes the subscription durable and shared. The broker keeps its position while no
+	// client is subscribed, on disk if it has a [Store]. All clients that subscribe under the
+	// name form a group, and each message goes to one of them. One token, at most 255 bytes.
+	// Empty: the subscription belongs to this client alone, and ends with its session.
 	Name string
-	// From is where a subscription begins that does not exist yet: after this position. If
-	// the log cannot continue from it there is a [Gap] first. Zero: with the oldest
-	// message that the log keeps.
+	// From is where a new subscription begins: after this position. If the log cannot
+	// continue from there, the first result is a [Gap]. Zero: the oldest message in the
+	// log. An existing subscription ignores it.
 	From eventlog.Cursor
-	// FromNow begins, if From is zero, with what is published from now on.
+	// FromNow begins with what is published from now on, if From is zero.
 	FromNow bool
-	// Reset is where it goes on when the log no longer has what comes next. Either way
-	// [Subscription.Next] returns a [Gap].
+	// Reset is where the subscription resumes when the log no longer has the next
+	// message. In either case [Subscription.Next] returns a [Gap].
 	Reset ResetPolicy
 
-	// AtMostOnce delivers each message once or, when a connection or a process dies at
-	// the wrong moment, not at all; there is nothing to acknowledge. Otherwise a message
-	// is delivered until it has been acknowledged.
+	// AtMostOnce delivers each message once or, if a connection or a process dies at the
+	// wrong moment, not at all. There is nothing to acknowledge. Otherwise a message is
+	// delivered until it has been acknowledged.
 	AtMostOnce bool
-	// AckWait is how long the subscriber has for acknowledging a message, from when the
-	// broker hands it to the connection; then it is delivered again. It should be longer
-	// than the link takes for MaxInFlightBytes, and the subscriber for MaxInFlight
-	// messages. A subscriber of a group that settles nothing for twice as long, neither a message
-	// nor by [Delivery.Extend], loses its part to others. Zero: 30 s. At most a year.
+	// AckWait is how long the subscriber may take to acknowledge a message, from when the broker
+	// hands it to the connection. Then it is delivered again. It should be longer than the link
+	// takes for MaxInFlightBytes plus the time the subscriber takes for MaxInFlight messages. A
+	// member of a group that settles nothing for twice as long, neither a message nor with
+	// [Delivery.Extend], loses its partitions to others. Zero: 30 s. At most a year.
 	AckWait time.Duration
-	// MaxAttempts is after how many deliveries without an acknowledgement a message is
-	// given up and becomes a dead letter. Deliveries count that have arrived, as the subscriber
-	// says when the broker asks it after AckWait or it is back after an outage. One counts of those to a subscriber
-	// whose session ends without a word, which may have died of it. The first hundred that were lost do
-	// not count, but a message that no connection survives is given up too. Zero: never. At most a million.
+	// MaxAttempts is the number of deliveries without an acknowledgement after which a message is
+	// given up and becomes a dead letter. Only deliveries that arrived count: the broker asks the
+	// subscriber after AckWait, or when it is back after an outage. If a subscriber's session ends
+	// silently, one delivery counts, because the subscriber may have died of the message. The first
+	// hundred lost deliveries do not count, but a message that no connection survives is given up
+	// too. Zero: never. At most a million.
 	MaxAttempts int
-	// DeadLetter is the topic of dead letters. Zero: dead-letters.<Name>. A letter may be
-	// larger than MaxMessageBytes by its own headers. One that the log refuses loses the
-	// message's headers; if that does not help it is dropped and counted in
+	// DeadLetter is the topic of dead letters. Zero: dead-letters.<Name>. A letter can
+	// exceed MaxMessageBytes by its own headers. If the log refuses one, it loses the
+	// message's headers; if that does not help, it is dropped and counted in
 	// [GroupStats].LettersLost.
 	DeadLetter string
 
 	// MaxInFlight and MaxInFlightBytes bound what is delivered to one subscriber and not
-	// yet acknowledged, or not yet taken by Next under AtMostOnce. One message always
-	// fits. Zero: 256 and 128 KiB. At most 10,000 and 1 GiB. A client leaves a broker that
-	// sends more than twice as much.
+	// yet acknowledged (under AtMostOnce: not yet returned by Next). One message always
+	// fits. Zero: 256 and 128 KiB. At most 10,000 and 1 GiB. A client disconnects from a
+	// broker that sends more than twice as much.
 	MaxInFlight      int
 	MaxInFlightBytes int
-	// Slow is what happens when MaxPending messages wait for subscribers that have as
-	// much in flight as they may. It concerns subscribers that had caught up; what waits
-	// for one that comes back stays in the log.
+	// Slow is what happens when MaxPending messages wait for subscribers that have
+	// reached their limit in flight. It applies to subscribers that had caught up;
+	// messages for a subscriber that reconnects wait in the log.
 	Slow SlowPolicy
-	// MaxPending bounds what waits, in messages; of each the broker keeps some 100
-	// bytes, the rest is in the log. Zero: 1,024. At most a million.
+	// MaxPending bounds the number of waiting messages. The broker keeps about 100
+	// bytes for each; the rest is in the log. Zero: 1,024. At most a million.
 	MaxPending int
 	// ExpireAfter is how long the broker keeps a durable subscription to which no client is
-	// subscribed. Then it is deleted, as by [Broker.Delete]: who subscribes later begins anew.
-	// Zero: 30 days; negative: for ever. At most ten years.
+	// subscribed. Then it is deleted, as by [Broker.Delete], and a later subscriber starts
+	// anew. Zero: 30 days; negative: forever. At most ten years.
 	ExpireAfter time.Duration
 }
 
@@ -86,7 +87,7 @@ const (
 	Disconnect
 )
 
-// ResetPolicy is where a subscription goes on that cannot continue.
+// ResetPolicy is where a subscription that cannot continue resumes.
 type ResetPolicy int
 
 const (
@@ -94,7 +95,8 @@ const (
 	ResetLatest                      // with what is published from then on
 )
 
-// Check returns what is wrong with the options. Subscribe calls it.
+// Check returns an error that names each invalid option and its value, or nil.
+// Subscribe calls it.
 func (o SubscribeOptions) Check() error {
 	check := fields.Of("pubsub: SubscribeOptions")
 	if err := checkFilter(o.Filter); err != nil {

@@ -88,9 +88,9 @@ func decodeOptions(b []byte) (SubscribeOptions, error) {
 	return stored.options()
 }
 
-// OpenStore opens the store in the file at path, and creates it if need be. A file that
-// another process has open is an error after one second, and so is one that is something
-// else, such as an [eventlog.Disk].
+// OpenStore opens the store in the file at path, and creates it if it does not exist. It
+// returns an error if another process has the file open for more than one second, or if
+// the file is something else, such as an [eventlog.Disk].
 func OpenStore(path string) (*Store, error) {
 	file, err := bolt.Open(path, "a store of subscriptions", string(optionsBucket), string(stateBucket))
 	if err != nil {

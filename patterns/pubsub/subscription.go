@@ -13,8 +13,8 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Subscription is a client's place in a subscription. Its methods may be called
-// concurrently.
+// Subscription is a client's membership in a subscription. Its methods may be
+// called concurrently.
 type Subscription struct {
 	c       *Client
 	id      uint64
@@ -48,14 +48,14 @@ type item struct {
 	generation uint64 // in which it has that number
 }
 
-// Delivery is a message that a subscriber has to settle, by one of the methods, within
+// Delivery is a message that a subscriber must settle, with one of the methods, within
 // the subscription's AckWait. Under AtMostOnce there is nothing to settle.
 type Delivery struct {
 	Message
 	// Cursor is the position after the message.
 	Cursor eventlog.Cursor
 	// Attempt counts the deliveries of the message within the subscription, from 1. It
-	// begins anew when the broker restarts before an acknowledgement was stored.
+	// restarts if the broker restarts before an acknowledgement was stored.
 	Attempt int
 	// Time is when the broker stored the message.
 	Time time.Time
@@ -65,20 +65,21 @@ type Delivery struct {
 	received   time.Time
 }
 
-// From returns where the subscription began, or went on, when it was made: what comes
-// first is the first matching message after it that is not done. A process that keeps this,
-// and later each [Delivery.Cursor] and [Gap.Cursor], as its [SubscribeOptions.From], is told
-// of a [Gap] if a broker without a [Store] has forgotten the subscription meanwhile.
+// From returns where the subscription began or resumed when it was created: the first
+// delivery is the first matching message after it that is not done. A process that stores
+// this position, later replaces it with each [Delivery].Cursor and [Gap].Cursor, and passes
+// it as [SubscribeOptions].From, gets a [Gap] if a broker without a [Store] has forgotten
+// the subscription in the meantime.
 func (s *Subscription) From() eventlog.Cursor {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	return s.start
 }
 
-// Next returns the next delivery, and waits for it. It does not return one whose AckWait
-// is over since it arrived: that comes again. A [*Gap] is an error after which
-// Next goes on. Other errors are ctx's, [ErrUnsubscribed], [ErrClosed], [ErrFenced], or
-// the broker's reason for ending the subscription.
+// Next returns the next delivery, and waits for it. It skips a delivery whose AckWait
+// has ended since it arrived, because that message is delivered again. If the error is a
+// [*Gap], Next can be called again. Other errors are ctx's, [ErrUnsubscribed],
+// [ErrClosed], [ErrFenced], or the broker's reason for ending the subscription.
 func (s *Subscription) Next(ctx context.Context) (*Delivery, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -157,11 +158,12 @@ func (s *Subscription) more() {
 	}
 }
 
-// Unsubscribe leaves the subscription. After it returns, and after it was called if no
-// call of Next is in progress, no delivery comes. What is not acknowledged goes to other
-// members. A durable subscription is kept by the broker; see [Client.Delete].
+// Unsubscribe leaves the subscription. After it has returned, no delivery comes; if no
+// call of Next is in progress, none comes after it was called. Unacknowledged messages
+// go to other members. The broker keeps a durable subscription; see [Client.Delete].
 //
-// It waits until the broker knows, or ctx ends; then the broker is notified later.
+// It waits until the broker has been notified, or ctx ends; then the broker is notified
+// later.
 func (s *Subscription) Unsubscribe(ctx context.Context) error {
 	s.c.mu.Lock()
 	s.end(ErrUnsubscribed)
@@ -180,22 +182,23 @@ func (s *Subscription) Unsubscribe(ctx context.Context) error {
 	}
 }
 
-// Ack acknowledges the message: it was handled and need not come again. It does not
-// wait: if the acknowledgement is lost the message comes again.
+// Ack acknowledges that the message was handled and need not be delivered again. It
+// does not wait: if the acknowledgement is lost, the message is delivered again.
 func (d *Delivery) Ack() {
 	d.s.c.mu.Lock()
 	defer d.s.c.mu.Unlock()
 	d.s.ack(d)
 }
 
-// AckSync acknowledges the message and waits until the broker has noted it, so that it is not
-// delivered again. After [ErrLate] and [ErrFenced] another member gets it, or has got it.
+// AckSync acknowledges the message and waits until the broker has recorded it, so that it is
+// not delivered again. After [ErrLate] and [ErrFenced] another member gets the message, or
+// has got it.
 func (d *Delivery) AckSync(ctx context.Context) error {
 	return d.s.settle(ctx, d, verbAck, 0)
 }
 
-// Nack gives the message back: it is delivered again after the pause, to whoever owns
-// its key then. A pause of more than a year counts as a year. It does not wait.
+// Nack returns the message: after the pause it is delivered again, to the member that
+// owns its key then. A pause of more than a year counts as a year. It does not wait.
 func (d *Delivery) Nack(pause time.Duration) {
 	d.s.c.mu.Lock()
 	defer d.s.c.mu.Unlock()
@@ -203,8 +206,9 @@ func (d *Delivery) Nack(pause time.Duration) {
 	d.s.c.ack(d, verbNack, pause, true)
 }
 
-// Extend gives the subscriber so much time from now on, a year at most, instead of AckWait.
-// It waits for the broker's answer, which may be [ErrLate], [ErrFenced] or [ErrMoving].
+// Extend sets the time that is left for this delivery to wait from now, at most a year,
+// instead of AckWait. It waits for the broker's answer, which can be [ErrLate], [ErrFenced]
+// or [ErrMoving].
 func (d *Delivery) Extend(ctx context.Context, wait time.Duration) error {
 	return d.s.settle(ctx, d, verbExtend, wait)
 }
