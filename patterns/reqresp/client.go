@@ -17,58 +17,64 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client calls one destination. It needs URL; the other fields have the defaults given. It may
-// be used concurrently; do not change or copy it after first use.
+// Client calls one destination. URL must be set; the other fields have the defaults given. It
+// may be used concurrently; do not change or copy it after first use.
 type Client struct {
-	// URL is what a request's Path follows: "http://server", "https://server/api/v1". With Dial it
-	// only names the destination.
+	// URL is the prefix of each request's Path: "http://server", "https://server/api/v1". With
+	// Dial it only names the destination.
 	URL string
-	// HTTP sends the requests, through whatever RoundTripper it has. Redirects are not followed unless
-	// its CheckRedirect does: they are answers. Nil: http.DefaultClient.
+	// HTTP sends the requests, through whatever RoundTripper it has. It does not follow redirects
+	// unless its CheckRedirect does: they are answers. Nil: http.DefaultClient.
 	HTTP *http.Client
-	// Dial makes connections to a Server's Serve. With it requests do not go over HTTP, but all over
+	// Dial opens connections to a Server's Serve. If it is set, requests do not use HTTP but share
 	// one connection, which is dialled when it is needed, and again after it failed.
 	Dial func(context.Context) (net.Conn, error)
-	// Header returns headers for each attempt, such as an Authorization; those of the request are
-	// added to it. Its error is a failed attempt, which was not executed; a *retry.StatusError that is
-	// final ends the call. Nil: there are none.
+	// Header returns headers for each attempt, such as an Authorization, in addition to those of
+	// the request. Its error is a failed attempt, which was not executed; a final
+	// [*retry.StatusError] ends the call. Nil: no headers.
 	Header func(context.Context) (http.Header, error)
 
-	// MaxAttempts is how many attempts a call may make, hedges included: 3.
+	// MaxAttempts is the number of attempts that a call may make, hedges
+	// included. Zero: 3.
 	MaxAttempts int
-	// Timeout is how long a call may take with all its attempts, whatever its context allows: 30 s.
+	// Timeout bounds a call with all its attempts, whatever its context allows. Zero: 30 s.
 	Timeout time.Duration
-	// AttemptTimeout is how long an attempt may take: 10 s. The connection it was made on is not used again.
+	// AttemptTimeout bounds an attempt. Zero: 10 s. After it, the attempt's connection is not used
+	// again.
 	AttemptTimeout time.Duration
-	// Margin is taken off the time that the server is told: what an answer takes to come back, after
-	// which to execute the request would be of no use. Zero: nothing.
+	// Margin is subtracted from the time that the server is told: the time in which an answer comes
+	// back. Executing the request after that would be useless. Zero: nothing.
 	Margin time.Duration
-	// Backoff bounds the delays between attempts. Its defaults are 10 ms for Min, 100 ms for Base and
-	// 10 s for Max. A delay that does not end before the call's time does is not waited for: the call fails at once.
+	// Backoff bounds the delays between attempts. Min defaults to 10 ms, Base to 100 ms and Max to
+	// 10 s. If a delay would last longer than the call's time, the call fails at once.
 	Backoff retry.Backoff
-	// Jitter draws the delays: each call forks it when it begins. Nil: seeded by the clock and URL at first use.
+	// Jitter draws the delays. Each call forks it when it begins. Nil: seeded by the clock and URL
+	// at first use.
 	Jitter retry.Jitter
-	// Budget bounds the attempts beyond the first of all calls. Clients of one destination should
-	// share one. Nil: one of this client, with the defaults of retry.Budget.
+	// Budget bounds the attempts beyond the first, over all calls. Clients of one destination
+	// should share one. Nil: one for this client alone, with the defaults of retry.Budget.
 	Budget *retry.Budget
-	// HedgeDelay is after how long without an answer another attempt is made beside the first, if the
-	// request may be repeated: about the 95th percentile of how long answers take, so that one call in
-	// twenty makes two. The first answer counts, and the other attempts are cancelled; an attempt that fails is replaced at
-	// once. Zero: never.
+	// HedgeDelay is how long a call waits for an answer before it makes another attempt in
+	// parallel, if the request may be repeated. Set it to about the 95th percentile of the answer
+	// times, so that one call in twenty makes two attempts. The first answer counts, and the other
+	// attempts are cancelled; a failed attempt is replaced at once. Zero: never.
 	HedgeDelay time.Duration
 
-	// MaxRequestBytes bounds the body of a request, and MaxAnswerBytes that of an answer: 1 MiB each.
-	// Longer ones are errors that wrap eventlog.ErrTooLarge.
+	// MaxRequestBytes bounds the body of a request, and MaxAnswerBytes that of an answer. Zero: 1
+	// MiB each. Longer ones are errors that wrap eventlog.ErrTooLarge.
 	MaxRequestBytes, MaxAnswerBytes int
-	// Silence is how long a connection of Dial may be silent while calls wait for answers before it is
-	// given up, and how long a request may take to be written: 5 s. The server is asked for a sign of life after half of it.
+	// Silence is how long a connection of Dial may be silent while calls wait for answers before it
+	// is given up, and how long writing a request may take. Zero: 5 s. After half of it the client
+	// pings the server.
 	Silence time.Duration
 
-	// MaxConnAge is after how long a connection is given no more requests, so that a client that always has one to send
-	// follows a name to its new address. Over HTTP it closes the idle connections of HTTP's transport that often. Zero: never.
+	// MaxConnAge is the age after which a connection gets no more requests, so that a busy client
+	// follows a name to its new address. Over HTTP, the client closes the idle connections of
+	// HTTP's transport that often. Zero: never.
 	MaxConnAge time.Duration
 
-	// OnRetry is called before each wait for another attempt, with what the last one failed of.
+	// OnRetry is called before each wait for another attempt, with the error of the last one.
+	// Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 	// Logger gets attempts that failed at level Debug. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -85,11 +91,14 @@ type Client struct {
 
 // ClientStats are the counters of a Client.
 type ClientStats struct {
-	// Calls counts calls that ended: Done, NotExecuted and Unknown are how.
+	// Calls counts calls that ended; Done, NotExecuted and Unknown count their
+	// outcomes.
 	Calls, Done, NotExecuted, Unknown int64
-	// Attempts counts attempts, Retries those after a failure and Hedges those beside another one.
+	// Attempts counts attempts, Retries those after a failure and Hedges those in parallel with
+	// another one.
 	Attempts, Retries, Hedges int64
-	// Dropped counts answers on connections of Dial that came when nobody waited for them any more.
+	// Dropped counts answers on connections of Dial that arrived when nobody waited for them any
+	// more.
 	Dropped int64
 }
 
@@ -100,7 +109,7 @@ type clientCounters struct {
 
 var ownBackoff = retry.Backoff{Min: 10 * time.Millisecond, Base: 100 * time.Millisecond, Max: 10 * time.Second}
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (c *Client) Check() error {
 	check := fields.Of("reqresp: Client")
 	check.HTTP("URL", c.URL)
@@ -166,17 +175,17 @@ func (c *Client) init() {
 	})
 }
 
-// Call asks, and returns the answer or an [*Error], which says whether the request was executed. The
-// error is nil if and only if the outcome is Done.
+// Call sends a request and returns the answer, or an [*Error] that says whether the request was
+// executed. The error is nil if and only if the outcome is [Done].
 //
-// An answer is any status that says what became of the request, 404 and 422 included. No
-// answers are those with which a server or gateway says that there is none: 500 and more, 408, 421, 425, 429, and
-// whatever has a HeaderOutcome. An answer that is cut short is an error, and so is one over HTTP/1 that says neither
-// its length nor where it ends.
+// An answer is any status that says what became of the request, including 404 and 422. Statuses by
+// which a server or gateway says that it has no answer are not answers: 500 and more, 408, 421,
+// 425, 429, and any response with a [HeaderOutcome]. A truncated answer is an error, and so is one
+// over HTTP/1 that states neither its length nor where it ends.
 //
-// An attempt is repeated if it was not executed, or if the request has a Key or an idempotent method, and if it
-// may succeed later (retry.Temporary), as long as MaxAttempts, the Budget, ctx and Timeout allow. Nothing
-// repeats it but this: what net/http would send again by itself is kept from it.
+// An attempt is repeated if it may succeed later ([retry.Temporary]) and if it was not executed or
+// the request has a Key or an idempotent method, as long as MaxAttempts, the Budget, ctx and
+// Timeout allow. Nothing else repeats it: Call keeps net/http from retrying by itself.
 func (c *Client) Call(ctx context.Context, r Request) (*Response, error) {
 	c.init()
 	if err := c.prepare(&r); err != nil {

@@ -15,9 +15,10 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/bolt"
 )
 
-// Disk is a Store in one bbolt file. What Commit has returned is there when the file is
-// opened again, the effect with its answer or neither. A commit waits for the disk; those that come
-// meanwhile wait for it together, in the next transaction. Keys have at most 32,760 bytes, those of effects 8 more. Make one with [OpenDisk].
+// Disk is a [Store] in one bbolt file. What Commit has stored is there when the file is opened
+// again, the effect with its answer or neither. A commit waits for the disk; commits that arrive in
+// the meantime share the next transaction. Keys have at most 32,760 bytes, and keys of effects 8
+// more. Create one with [OpenDisk].
 type Disk struct {
 	opts StoreOptions
 	file *bolt.File
@@ -44,9 +45,9 @@ type diskRecord struct {
 	Body        []byte      `json:"body,omitempty"`
 }
 
-// OpenDisk opens the store in the file at path, and creates it if need be. A file that another
-// process has open is an error after one second. So is one that is something else, or of a format
-// that this version does not know.
+// OpenDisk opens the store in the file at path, and creates it if it does not exist. It returns
+// an error if another process has the file open for more than one second, or if the file is not a
+// store or has a format that this version does not know.
 func OpenDisk(path string, opts StoreOptions) (*Disk, error) {
 	if err := opts.withDefaults(); err != nil {
 		return nil, err

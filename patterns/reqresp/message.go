@@ -13,54 +13,58 @@ import (
 	"github.com/squall-sim/squall/patterns/access"
 )
 
-// Request is a question.
+// Request is what a client asks.
 type Request struct {
-	// Method is that of HTTP, GET if it is empty. GET, HEAD, OPTIONS, TRACE, PUT and DELETE
-	// are idempotent (RFC 9110, section 9.2.2) and may be repeated; others only with a Key, or
-	// if they were not executed.
+	// Method is the HTTP method; empty: GET. GET, HEAD, OPTIONS, TRACE, PUT and DELETE are
+	// idempotent (RFC 9110, section 9.2.2) and can be repeated. Others are repeated only with
+	// a Key, or if they were not executed.
 	Method string
-	// Path follows the Client's URL, and may have a query: "/accounts/7?full". On a server it is
-	// what the client asked for.
+	// Path is appended to the Client's URL, and can have a query: "/accounts/7?full". On a
+	// server it is the path that the client asked for.
 	Path string
-	// Header is sent, or was received. Names are case-insensitive.
+	// Header is the header sent or received. Names are case-insensitive.
 	Header http.Header
-	// Body is sent, or was received, whole.
+	// Body is the complete body sent or received.
 	Body []byte
-	// Key makes a request one that is executed once however often it comes: the
-	// Idempotency-Key (draft-ietf-httpapi-idempotency-key-header). It has 1 to 255 printable ASCII
-	// characters, such as a UUID; one that is used again for another request is refused.
+	// Key is the Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a request with a key
+	// is executed once, however often it arrives. It has 1 to 255 printable ASCII characters; a
+	// UUID is one. Reusing a key for another request is refused.
 	Key string
-	// Identity is who asks: what the Server's Authenticate returned. A client leaves it out.
+	// Identity is who asks, as returned by the Server's Authenticate. A client leaves it
+	// empty.
 	Identity access.Identity
 }
 
 // Response is an answer.
 type Response struct {
-	// Status is that of HTTP, 200 if it is left out. For a client it is one of an answer: below
+	// Status is the HTTP status; zero: 200. A client only sees statuses that are answers: below
 	// 500, and none by which a server refuses to begin, such as 429.
 	Status int
-	// Header is the answer's, without what the carrier needs of it.
+	// Header is the answer's header, without the fields that the transport
+	// needs.
 	Header http.Header
-	// Body is the whole of it.
+	// Body is the complete body.
 	Body []byte
-	// Attempts is how many the client began for it. A server leaves it out.
+	// Attempts is the number of attempts that the client began. A server leaves
+	// it zero.
 	Attempts int
 }
 
 // Headers of requests and answers, of both carriers.
 const (
 	// HeaderKey is the Idempotency-Key: a String of structured fields, in quotes (RFC 9651, section
-	// 3.3.3). The Server takes it without quotes too, as most clients send it.
+	// 3.3.3). The Server also accepts it without quotes, as most clients send it.
 	HeaderKey = "Idempotency-Key"
 	// HeaderTimeout is the time that is left for a request when it is sent, in milliseconds,
-	// rounded down. It is a time and not an instant, so that no clocks have to agree: what the
-	// request is under way for is not in it.
+	// rounded down. It is a duration and not an instant, so clocks need not agree; it does not
+	// include the transit of the request.
 	HeaderTimeout = "Request-Timeout"
-	// HeaderOutcome is "not-executed" or "unknown" in an answer that says why there is none.
+	// HeaderOutcome is "not-executed" or "unknown" in a response that says why there is no answer.
 	HeaderOutcome = "Call-Outcome"
-	// HeaderPushback is when the server wants the next attempt, in milliseconds, in an answer that says
-	// why there is none: exactly then, without the client's own backoff. Negative or no
-	// number: never. (It is gRPC's grpc-retry-pushback-ms, in its proposal A6.)
+	// HeaderPushback is when the server wants the next attempt, in milliseconds, in a response that
+	// says why there is no answer. The client retries exactly then, without its own backoff.
+	// Negative or not a number: never. (It corresponds to gRPC's grpc-retry-pushback-ms, in its
+	// proposal A6.)
 	HeaderPushback = "Retry-Pushback-Ms"
 )
 

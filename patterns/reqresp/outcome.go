@@ -5,18 +5,19 @@ import (
 	"fmt"
 )
 
-// Outcome is what the caller knows of a call that has ended. There are three: whoever treats the
-// third as the second executes things twice, and as the first, not at all.
+// Outcome is what the caller knows about a call that has ended. If a caller treats Unknown as
+// NotExecuted, it executes things twice; if it treats it as Done, not at all.
 type Outcome int8
 
 const (
-	// Unknown is a call that was or was not executed: the request may have arrived, and no
-	// answer has. It is the zero value, since it is all that may be said of what nobody looked at.
+	// Unknown is a call that may or may not have been executed: the request may have arrived, but
+	// no answer has. It is the zero value, because nothing else can be said of a call that nobody
+	// looked at.
 	Unknown Outcome = iota
-	// NotExecuted is a call whose request never left, or that the server refused before it
-	// began. To repeat it is safe whatever it does.
+	// NotExecuted is a call whose request was never sent, or that the server refused before it
+	// began. Repeating it is always safe.
 	NotExecuted
-	// Done is a call with an answer, which came whole.
+	// Done is a call with a complete answer.
 	Done
 )
 
@@ -33,20 +34,21 @@ func (o Outcome) String() string {
 
 // Error is the error of every call that did not end with an answer.
 type Error struct {
-	// Outcome is NotExecuted or Unknown: Unknown if it is so for any of its attempts.
+	// Outcome is NotExecuted or Unknown. It is Unknown if any of the attempts has an
+	// unknown outcome.
 	Outcome Outcome
-	// Attempts is how many were begun.
+	// Attempts is the number of attempts that were begun.
 	Attempts int
-	// Err is the failure of the last attempt, and why there was no other. It wraps a
-	// [*retry.StatusError] if the server answered with a status that is no answer to the call, the
-	// context's error if that ended the call, and [ErrBudget] if there was no budget.
+	// Err is the failure of the last attempt, and why there was no further one. It wraps a
+	// [*retry.StatusError] if the server sent a status that is not an answer, the context's error
+	// if that ended the call, and [ErrBudget] if the budget was spent.
 	Err error
 
 	since error // what made the outcome unknown, if it was not the last attempt
 }
 
-// Error says the outcome, the number of attempts and the failure of the last, and that of the attempt since which the outcome is
-// unknown, if it was another.
+// Error returns the outcome, the number of attempts, the failure of the last one and, if the
+// outcome became unknown with another attempt, that attempt's failure.
 func (e *Error) Error() string {
 	attempts := "attempts"
 	if e.Attempts == 1 {
@@ -61,8 +63,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// OutcomeOf returns the outcome of a call by its error: Done for nil, that of an [*Error], and
-// Unknown for any other.
+// OutcomeOf returns the outcome of a call from its error: Done for nil, the Outcome of an
+// [*Error], and Unknown for any other error.
 func OutcomeOf(err error) Outcome {
 	var e *Error
 	switch {
@@ -74,5 +76,6 @@ func OutcomeOf(err error) Outcome {
 	return Unknown
 }
 
-// ErrBudget is wrapped by the error of a call that was not repeated for want of a budget.
+// ErrBudget is wrapped by the error of a call that was not retried because the retry
+// budget was spent.
 var ErrBudget = errors.New("budget of retries is spent")

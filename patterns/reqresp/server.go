@@ -16,59 +16,62 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Server answers requests, over HTTP with its Handler and over connections of their own with
-// Serve. It needs Handle; the other fields have the defaults given. Do not change or copy it
-// after first use.
+// Server answers requests: over HTTP with its Handler, and over connections of its own
+// protocol with Serve. Handle must be set; the other fields have the defaults given. Do not
+// change or copy it after first use.
 type Server struct {
-	// Handle does the work of a request. It may take its time and call others; with ctx, which ends
-	// when the client is gone or its time is over, so that calls made with it are given no more
-	// time than is left. What the request changes it must leave to the Effect that it returns, which
-	// is committed together with the answer: Handle may run twice for one key, if the process
-	// dies between, and the Effect not.
+	// Handle does the work of a request. It can take time and call other services. It should do so
+	// with ctx, which ends when the client has gone or its time is over, so that those calls get no
+	// more time than is left. Handle must leave all changes to the Effect that it returns, which is
+	// committed together with the answer: if the process dies in between, Handle can run twice for
+	// one key, but the Effect cannot.
 	//
-	// An error is answered with its status, if it is a *retry.StatusError, and else with 500. 429
-	// and 503 say that the request was not executed, and the client repeats it; so does an
-	// [*Error] that says so, of a call to another server. After any other error the client takes the
-	// outcome for unknown. A panic is 500, and logged.
+	// An error that is a *retry.StatusError is answered with its status, any other with 500. 429
+	// and 503 say that the request was not executed, and the client retries it. So does an [*Error]
+	// with NotExecuted, from a call to another server. After any other error the client's outcome
+	// is unknown. A panic is answered with 500, and logged.
 	Handle func(ctx context.Context, r *Request) (Effect, error)
 
-	// Store has the data of the effects, and the answers to requests with keys. Nil: a Memory
-	// with default bounds. Its owner closes it, after the HTTP server.
+	// Store keeps the data of the effects, and the answers to requests with keys. Nil: a
+	// Memory with default bounds. Its owner closes it, after the HTTP server.
 	Store Store
-	// Retain is how long an answer to a request with a key is kept: 24 h. A request that comes
-	// again later is executed again, so tell the clients.
+	// Retain is how long the answer to a request with a key is kept. Zero: 24 h. A request
+	// repeated later than that is executed again; clients must know this limit.
 	Retain time.Duration
-	// RequireKey refuses requests without a key, with 400, whose methods are not idempotent.
+	// RequireKey refuses requests whose method is not idempotent and that have no key, with
+	// 400.
 	RequireKey bool
-	// Now is the wall clock by which answers are forgotten; nil: time.Now.
+	// Now is the wall clock by which answers are forgotten. Nil: time.Now.
 	Now func() time.Time
 
-	// MaxRequestBytes bounds the body of a request, and MaxAnswerBytes that of an answer: 1 MiB
-	// each. A longer request is refused with 413, a longer answer is 500.
+	// MaxRequestBytes bounds the body of a request, and MaxAnswerBytes that of an answer. Zero:
+	// 1 MiB each. A longer request is refused with 413; a longer answer becomes 500.
 	MaxRequestBytes, MaxAnswerBytes int
-	// MaxClients bounds the requests that are executed at once: 1,000. Others are refused with 503
-	// at once: a queue would be filled with requests whose clients have given up.
+	// MaxClients bounds the requests that are executed at once. Zero: 1,000. Others are refused
+	// with 503 at once, because a queue would fill with requests whose clients have given up.
 	MaxClients int
-	// MaxTimeout is how long a request may take, whatever its client allows: 60 s.
+	// MaxTimeout bounds a request, whatever its client allows. Zero: 60 s.
 	MaxTimeout time.Duration
-	// ReadTimeout is how long a request's body, or the whole of it on a connection of Serve, may
-	// take to arrive: 10 s. AnswerTimeout is how long the client may take to accept its answer: 10 s.
+	// ReadTimeout bounds the arrival of a request's body or, on a connection of Serve, of the whole
+	// request. AnswerTimeout bounds the time that the client takes to accept its answer. Zero: 10 s
+	// each.
 	ReadTimeout, AnswerTimeout time.Duration
-	// IdleTimeout is after how long without a request a connection of Serve is given up: 5 min. The client
-	// is told first, so that no request is lost with it.
+	// IdleTimeout is the time without a request after which a connection of Serve is closed. Zero:
+	// 5 min. The client is notified first, so no request is lost with the connection.
 	IdleTimeout time.Duration
-	// RetrySpread is the longest Retry-After of refusals; each is drawn from 1 s to this, so that
-	// the clients come back over this time: 10 s. At most 24.8 days.
+	// RetrySpread is the longest Retry-After of refusals. Each is drawn from 1 s to this, so that
+	// the clients come back over this time. Zero: 10 s. At most 24.8 days.
 	RetrySpread time.Duration
-	// Jitter draws it. Nil: seeded by the clock at first use.
+	// Jitter draws the Retry-After of refusals. Nil: seeded by the clock at
+	// first use.
 	Jitter retry.Jitter
 
-	// Authenticate says who asks. Keys of one client are not those of another. An error is answered
-	// as access.Refuse does. On a connection of Serve it gets a request that has method, path,
-	// header, and RemoteAddr. Nil: everyone may do everything.
+	// Authenticate returns who asks. Each client has its own keys. An error is answered by
+	// access.Refuse. On a connection of Serve it gets a request with method, path, header and
+	// RemoteAddr. Nil: everyone may do everything.
 	Authenticate func(*http.Request) (access.Identity, error)
-	// Logger gets panics and errors of the store as errors, refused requests at level Debug.
-	// Nil: nothing is logged.
+	// Logger gets panics and errors of the store as errors, and refused requests at level
+	// Debug. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	once sync.Once
@@ -90,16 +93,17 @@ var (
 
 // ServerStats are the counters of a Server.
 type ServerStats struct {
-	// Executing is how many requests are executed now, Executed how many have been. Handle was called
-	// for each of them, and for no other.
+	// Executing is the number of requests executed now, Executed the number executed so far. Handle
+	// was called exactly once for each of them.
 	Executing, Executed int64
-	// Replayed counts answers that were stored, Running requests whose key was being executed, Misused
-	// those whose key was another request's.
+	// Replayed counts stored answers that were sent again. Running counts requests whose key was
+	// being executed, and Misused those whose key belonged to another request.
 	Replayed, Running, Misused int64
-	// Refused counts requests that were sent away for want of a place, of room for their answer
-	// or because of a drain, Late those that came when their time was over.
+	// Refused counts requests refused for want of capacity, for want of room for their answer,
+	// or because of a drain. Late counts those that arrived after their time was over.
 	Refused, Late int64
-	// Gone counts requests that ended without an answer because their client was gone or their time over.
+	// Gone counts requests that ended without an answer because their client had gone or their time
+	// was over.
 	Gone int64
 }
 
@@ -107,7 +111,7 @@ type serverCounters struct {
 	executing, executed, replayed, running, misused, refused, late, gone atomic.Int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Server) Check() error {
 	check := fields.Of("reqresp: Server")
 	if s.Handle == nil {
@@ -165,16 +169,16 @@ func (s *Server) init() {
 	})
 }
 
-// Handler returns the handler that answers requests of HTTP, whatever their path. It panics if
-// Check finds fault.
+// Handler returns the handler that answers HTTP requests, whatever their path. It panics if
+// Check returns an error.
 func (s *Server) Handler() http.Handler {
 	s.init()
 	return http.HandlerFunc(s.serveHTTP)
 }
 
-// Serve answers requests on connections of l, many at once on each, as a Client with Dial
-// sends them. It returns l's error, or [ErrDraining] or [ErrClosed], and closes l. It
-// panics if Check finds fault.
+// Serve answers requests on connections of l, many at once on each, as sent by a [Client]
+// with Dial. It returns l's error, or [ErrDraining] or [ErrClosed], and closes l. It
+// panics if Check returns an error.
 func (s *Server) Serve(l net.Listener) error {
 	s.init()
 	defer l.Close()
@@ -202,10 +206,10 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// Drain refuses new requests, and returns when all that have begun are answered, and the clients of Serve
-// have closed their connections, or with ctx's error. Shut the HTTP server down after
-// it: until then answers ask clients to close their connections, so that none of them is closed with
-// a request on its way.
+// Drain refuses new requests. It returns when all requests that have begun are answered and the
+// clients of Serve have closed their connections, or with ctx's error. Shut the HTTP server down
+// after it: until then answers ask clients to close their connections, so that none is closed with
+// a request in transit.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
 	drained := s.life.Drain(ctx)
@@ -225,7 +229,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	return drained
 }
 
-// Close refuses new requests and closes the connections of Serve. It waits for nothing, and
+// Close refuses new requests and closes the connections of Serve. It does not wait, and
 // returns nil.
 func (s *Server) Close() error {
 	s.init()

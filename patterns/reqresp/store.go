@@ -14,51 +14,54 @@ import (
 )
 
 // Effect is what a request changes, and the answer that says so. It runs in a transaction, alone,
-// once the work is done; it must not wait for anything. With an error, or with a status that
-// says that the request may succeed later (retry.Temporary: 500 and more, 429 and some others),
+// once the work is done; it must not wait for anything. If it returns an error, or a status that
+// says that the request may succeed later ([retry.Temporary]: 500 and more, 429 and some others),
 // nothing is changed and nothing is kept.
 type Effect func(tx Tx) (*Response, error)
 
 // Tx is the data of a [Store] within a transaction.
 type Tx interface {
-	// Get returns the value of a key as the transaction has left it, nil if there is none. Do not
-	// change it.
+	// Get returns the current value of a key within the transaction, and nil if there is none. Do
+	// not modify it.
 	Get(key string) []byte
-	// Put sets it.
+	// Put sets the value of a key.
 	Put(key string, value []byte)
-	// Delete removes it.
+	// Delete removes a key.
 	Delete(key string)
 }
 
-// Record is the answer to a request with a key, and what tells the request from another one.
+// Record is the stored answer to a request with a key, with a fingerprint that distinguishes
+// the request from others.
 type Record struct {
 	Fingerprint [32]byte  // SHA-256 of method, path and body
-	Until       time.Time // when it is forgotten
+	Until       time.Time // when it may be forgotten
 	Answer      Response  // without its Attempts
 }
 
 // Store keeps the data of a [Server] and its answers to requests with keys. [Memory] and [Disk]
-// are two. Its methods are called concurrently.
+// implement it. Its methods are called concurrently.
 //
-// One for a database of one's own must commit the effect and the record in one transaction:
-// otherwise a crash between them has the effect and forgets the answer, and the next attempt
-// has it again.
+// A Store for your own database must commit the effect and the record in one transaction.
+// Otherwise a crash between them keeps the effect but loses the answer, and the next attempt
+// repeats the effect.
 type Store interface {
-	// Find returns the record of a key that is not forgotten at now, nil if there is none.
+	// Find returns the record of a key if it has not expired at now, and nil if there is
+	// none.
 	Find(ctx context.Context, key string, now time.Time) (*Record, error)
-	// Commit runs effect in a transaction, and makes both last before it returns: what effect
-	// did, and record with its answer under key, if that is not "". If the key has a record by
-	// then, nothing is run and that is returned. It does not begin after ctx is done.
+	// Commit runs effect in a transaction and makes both durable before it returns: what
+	// effect did and, if key is not "", record with its answer under key. If the key already
+	// has a record by then, nothing is run and that record is returned. It does not begin
+	// after ctx is done.
 	Commit(ctx context.Context, key string, record Record, now time.Time, effect Effect) (*Record, error)
 }
 
-// ErrFull is returned by Commit when the store has MaxKeys records. The Server answers with
-// 503: to forget an answer early would be to execute a request twice.
+// ErrFull is returned by Commit when the store has MaxKeys records. The Server then answers
+// 503: forgetting an answer early would mean executing a request twice.
 var ErrFull = errors.New("reqresp: store of answers is full")
 
-// StoreOptions bound a store.
+// StoreOptions are the bounds of a store.
 type StoreOptions struct {
-	// MaxKeys is how many answers are kept at most: 1,000,000.
+	// MaxKeys is the largest number of answers kept. Zero: 1,000,000.
 	MaxKeys int
 }
 
@@ -130,8 +133,8 @@ func run(effect Effect, tx Tx) (*Response, error) {
 	return &whole, nil
 }
 
-// Memory is a Store that a restart empties: a request that is repeated after it is executed again.
-// Make one with [NewMemory].
+// Memory is a [Store] that a restart empties: a request that is repeated after a restart is
+// executed again. Create one with [NewMemory].
 type Memory struct {
 	opts StoreOptions
 
@@ -141,7 +144,7 @@ type Memory struct {
 	oldest  []string // keys of records, in the order in which they were committed
 }
 
-// NewMemory returns an empty one. It panics if the options are wrong.
+// NewMemory returns an empty Memory. It panics if the options are invalid.
 func NewMemory(opts StoreOptions) *Memory {
 	if err := opts.withDefaults(); err != nil {
 		panic(err.Error())
