@@ -13,23 +13,25 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client opens streams to one server, over a session that it replaces when it has ended, when either side is
-// draining it, or when it has no numbers for streams left. It connects at first use. Addr must be set. Do
-// not change or copy it after first use. Its methods may be called concurrently.
+// Client opens streams to one server. It replaces its session when the session has ended, when
+// either side is draining it, or when it has no stream numbers left. It connects at first use. Addr
+// must be set. Do not change or copy it after first use. Its methods may be called concurrently.
 type Client struct {
 	// Addr is the server's address, host:port.
 	Addr string
-	// DialContext opens connections. Nil: that of a zero net.Dialer.
+	// DialContext opens connections. Nil: a zero net.Dialer.
 	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
-	// DialTimeout bounds opening a connection. Zero: 10 s. At most 100 years.
+	// DialTimeout bounds the opening of a connection. Zero: 10 s. At most 100
+	// years.
 	DialTimeout time.Duration
-	// Config is that of the sessions.
+	// Config configures the sessions.
 	Config Config
-	// Backoff bounds the delays after an attempt to connect that failed. Max is 15 s by default.
+	// Backoff bounds the delays after failed attempts to connect. Max is 15 s by default.
 	Backoff retry.Backoff
-	// Jitter draws within Backoff's bounds. Nil: seeded by the clock at first use.
+	// Jitter draws the delays within Backoff's bounds. Nil: seeded by the clock at
+	// first use.
 	Jitter retry.Jitter
-	// OnRetry is called before each such delay, with the error of the attempt. Nil: it is not called.
+	// OnRetry is called before each such delay, with the error of the attempt. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 
 	once  sync.Once
@@ -50,12 +52,12 @@ type Client struct {
 
 // ClientStats are the counters of a client.
 type ClientStats struct {
-	Sessions int64 // that were begun
-	Failed   int64 // attempts to connect
-	Opened   int64 // streams
+	Sessions int64 // sessions that were opened
+	Failed   int64 // failed attempts to connect
+	Opened   int64 // streams that were opened
 }
 
-// Check returns what is wrong with the fields.
+// Check returns an error that names each invalid field and its value, or nil.
 func (c *Client) Check() error {
 	check := fields.Of("mux: Client")
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
@@ -81,8 +83,9 @@ func (c *Client) begin() {
 	fields.Default(&c.DialTimeout, 10*time.Second)
 }
 
-// Open opens a stream. While the server cannot be reached it tries again until ctx is done, and then returns
-// ctx's error and that of the last attempt. As with [Session.Open] the stream may still be refused: see [Unprocessed].
+// Open opens a stream. While the server is unreachable it retries until ctx is done, and then
+// returns ctx's error and that of the last attempt. As with [Session.Open], the stream can still be
+// refused: see [Unprocessed].
 func (c *Client) Open(ctx context.Context) (*Stream, error) {
 	c.once.Do(c.begin)
 	if c.wrong != nil {
@@ -195,7 +198,7 @@ func (c *Client) Stats() ClientStats {
 	return c.stats
 }
 
-// Drain lets the streams that exist finish, as [Session.Drain] does; Open returns [ErrClosed] from then on.
+// Drain lets existing streams finish, as [Session.Drain] does. Open then returns [ErrClosed].
 func (c *Client) Drain(ctx context.Context) error {
 	var failed []error
 	for _, s := range c.stop() {
@@ -222,8 +225,8 @@ func (c *Client) stop() []*Session {
 	return slices.Clone(c.sessions)
 }
 
-// Unprocessed reports whether an error of a stream or of Open says that the peer's program has seen nothing of
-// it, so that it can be done again on another session, whatever it is.
+// Unprocessed reports whether an error of a stream or of Open means that the peer's program has
+// seen nothing of the stream, so that any work can safely be repeated on another session.
 func Unprocessed(err error) bool {
 	return errors.Is(err, ErrRefused) || errors.Is(err, ErrDraining) || errors.Is(err, ErrExhausted)
 }

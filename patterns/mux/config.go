@@ -9,77 +9,79 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Config is how one end of a connection multiplexes. The zero value is ready to use. The two ends
-// need not agree in anything but who is the client.
+// Config configures how one end of a connection multiplexes. The zero value is ready to use. The
+// two ends need only agree on which of them is the client.
 type Config struct {
 	// AcceptBacklog bounds the peer's streams that wait to be accepted; further ones are refused.
-	// As many of its own streams an end opens before the peer has acknowledged one: the next Open
-	// waits. Zero: 256, which is what yamux's libraries have on both sides. At most 65,536.
+	// It also bounds this side's own streams that the peer has not acknowledged; the next Open
+	// waits. Zero: 256, as in yamux's libraries on both sides. At most 65,536.
 	AcceptBacklog int
-	// MaxStreams bounds the streams of the peer that exist at once; further ones are refused. A
-	// stream counts until both the protocol and the program have done with it: one that the peer
-	// has reset counts until the program has closed it or was told. Zero: 1,000. At most a
-	// million.
+	// MaxStreams bounds the peer's streams that exist at once; further ones are refused. A
+	// stream counts until both the protocol and the program have finished with it: a stream that
+	// the peer has reset counts until the program has closed it or was told. Zero: 1,000. At
+	// most a million.
 	MaxStreams int
-	// MaxResets bounds how many streams the peer may reset before they were accepted, in 10 s. More end
-	// the session with [CodeProtocol]. Zero: 1,000. At most a million.
+	// MaxResets bounds how many streams the peer can reset in 10 s before they are accepted. More
+	// end the session with [CodeProtocol]. Zero: 1,000. At most a million.
 	MaxResets int
-	// PingBacklog bounds the answers to pings that wait to be sent. Pings beyond it are not
+	// PingBacklog bounds the ping answers that wait to be sent. Further pings are not
 	// answered. Zero: 32. At most 65,536.
 	PingBacklog int
 
-	// Window is how much the peer may send on a stream beyond what the program has read, in
-	// bytes: the throughput of a stream is at most one window per round trip. Zero: 256 KiB, which
-	// is also the least. At most 1 GiB.
+	// Window is how much the peer can send on a stream beyond what the program has read, in bytes.
+	// It limits a stream's throughput to one window per round trip. Zero: 256 KiB, which is also
+	// the minimum. At most 1 GiB.
 	Window int
 	// MaxReceiveBytes bounds what all streams together hold unread, in bytes. The protocol has no
-	// window for a session, and a window once given cannot be taken back; so when there is more,
-	// the stream with the most of it is reset, with [ErrReceiveBuffer]. Zero: 16 MiB, or four
+	// window for a session, and a window once granted cannot be revoked. So beyond this limit the
+	// stream with the most unread bytes is reset, with [ErrReceiveBuffer]. Zero: 16 MiB, or four
 	// windows if that is more. At least a window, at most 1 TiB.
 	MaxReceiveBytes int
-	// MaxFrameBytes bounds the payload of the data frames that are sent, in bytes: so much of one stream
-	// goes before a frame of another gets its turn. Zero: 64 KiB. From 1 KiB to 1 MiB.
+	// MaxFrameBytes bounds the payload of the data frames that are sent, in bytes: one stream sends
+	// that much before another gets its turn. Zero: 64 KiB. From 1 KiB to 1 MiB.
 	MaxFrameBytes int
 
-	// Linger is how long the session waits, before each write to the connection, for more that can go with it, and
-	// so does each Write. Zero: not at all, which suits all but programs whose goroutines make many small writes at one
-	// time. In a test with virtual time a nanosecond has everything that is written at one instant go together, in the
-	// order of the streams, so that the frames do not depend on which goroutine ran first. At most 1 s.
+	// Linger is how long the session waits, before each write to the connection, for more data to
+	// send with it. Each Write waits as long. Zero: not at all, which suits every program except
+	// those whose goroutines make many small writes at one time. In a test with virtual time, set a
+	// nanosecond: everything written at one instant is then sent together, in the order of the
+	// streams, and the frames do not depend on which goroutine ran first. At most 1 s.
 	Linger time.Duration
-	// KeepAlive is how long nothing may have come from the peer before it is sent a ping. Zero: 30 s;
-	// negative: never. At most 100 years.
+	// KeepAlive is the silence of the peer after which it is sent a ping. Zero: 30 s; negative:
+	// never. At most 100 years.
 	KeepAlive time.Duration
-	// Timeout is how long after that ping something must have come; otherwise the session ends with
-	// [ErrTimeout]. A ping that cannot be sent, since the connection takes no more, counts like one
-	// that is not answered. Zero: 10 s. At most 100 years.
+	// Timeout is how long after that ping something must arrive; otherwise the session ends with
+	// [ErrTimeout]. A ping that cannot be sent, because the connection accepts no more data, counts
+	// as unanswered. Zero: 10 s. At most 100 years.
 	Timeout time.Duration
-	// WriteTimeout is how long one write to the connection may take, which has at most MaxFrameBytes
-	// and 16 KiB; otherwise the session ends with ErrTimeout. It limits a peer that sends but does
-	// not read. Zero: 1 min, which is 1.4 KB/s; negative: for ever. At most 100 years.
+	// WriteTimeout bounds one write to the connection, of at most MaxFrameBytes and 16 KiB;
+	// otherwise the session ends with [ErrTimeout]. It limits a peer that sends but does not read.
+	// Zero: 1 min, which is 1.4 KB/s; negative: forever. At most 100 years.
 	WriteTimeout time.Duration
-	// CloseTimeout is how long after Close of a stream the peer may take to end its direction;
+	// CloseTimeout is how long after a stream's Close the peer may take to end its direction;
 	// then the stream is reset. Zero: 1 min. At most 100 years.
 	CloseTimeout time.Duration
-	// GoAwayTimeout is how long a session that ends waits for its last frame to be taken. Zero:
-	// 1 s. At most 100 years.
+	// GoAwayTimeout is how long a session that ends waits until the connection has accepted its
+	// last frame. Zero: 1 s. At most 100 years.
 	GoAwayTimeout time.Duration
 
-	// MaxAge is when a session drains itself, as by [Session.Drain], so that clients move to other
-	// servers; Jitter draws up to a tenth more or less. Zero: never. At most 90 years.
+	// MaxAge is the age at which a session drains itself, as by [Session.Drain], so that clients
+	// move to other servers. Jitter draws up to a tenth more or less. Zero: never. At most 90
+	// years.
 	MaxAge time.Duration
-	// MaxAgeGrace is how long streams may take to finish then; those that are left are cut off. Zero: for
-	// ever. At most 100 years.
+	// MaxAgeGrace is how long streams may then take to finish; the others are cut off. Zero:
+	// forever. At most 100 years.
 	MaxAgeGrace time.Duration
-	// Jitter draws MaxAge's spread. Nil: seeded by the clock.
+	// Jitter draws the spread of MaxAge. Nil: seeded by the clock.
 	Jitter retry.Jitter
 
-	// Logger gets the end of a session by an error as Warn, and as Debug that of one whose peer said
-	// that it was going and cut off no stream, and streams that were refused or reset by a rule of this
-	// package. Nil: nothing is logged.
+	// Logger gets the end of a session by an error as Warn. As Debug it gets the end of a session
+	// whose peer announced it and cut off no stream, and streams that this package's rules refused
+	// or reset. Nil: nothing is logged.
 	Logger *slog.Logger
 }
 
-// Check returns what is wrong with the fields.
+// Check returns an error that names each invalid field and its value, or nil.
 func (c Config) Check() error {
 	check := fields.Of("mux: Config")
 	c = c.withDefaults()
@@ -131,9 +133,10 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Client begins a session on a connection, as the one who dialled it. The session owns the
-// connection from then on. A field that Check refuses is a panic.
+// Client begins a session on a connection, as the side that dialled it. The session then
+// owns the connection. It panics if Check returns an error.
 func (c Config) Client(conn net.Conn) *Session { return start(conn, c, true) }
 
-// Server begins a session as the one who accepted the connection; otherwise it is as Client.
+// Server begins a session as the side that accepted the connection. Otherwise it is like
+// Client.
 func (c Config) Server(conn net.Conn) *Session { return start(conn, c, false) }

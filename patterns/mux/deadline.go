@@ -24,7 +24,8 @@ func (st *Stream) SetDeadline(t time.Time) error {
 	return st.SetWriteDeadline(t)
 }
 
-// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded; zero: never.
+// SetReadDeadline sets when reads fail with os.ErrDeadlineExceeded. The zero
+// time: never.
 func (st *Stream) SetReadDeadline(t time.Time) error {
 	st.s.mu.Lock()
 	defer st.s.mu.Unlock()
@@ -35,7 +36,8 @@ func (st *Stream) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded; zero: never.
+// SetWriteDeadline sets when writes fail with os.ErrDeadlineExceeded. The zero
+// time: never.
 func (st *Stream) SetWriteDeadline(t time.Time) error {
 	st.s.mu.Lock()
 	defer st.s.mu.Unlock()

@@ -4,12 +4,13 @@ import (
 	"context"
 )
 
-// Drain ends the session in good order. The peer is told to open no more streams; those that it had opened
-// before it knew are served as long as [Session.Accept] takes them. When it must know, by the answer to a ping,
-// streams that nobody has accepted are refused, and Accept returns [ErrDraining]. Drain waits until all streams
-// have ended, which is when both sides have closed them, and for another answer, by which the peer has everything;
-// then it closes the connection. If ctx is done first it returns its error, the session goes on draining, and
-// Close cuts it off.
+// Drain ends the session gracefully. It asks the peer to open no more streams; streams that the
+// peer opened before it knew are served as long as [Session.Accept] takes them. Once the answer to
+// a ping shows that the peer knows, streams that nobody has accepted are refused, and Accept
+// returns [ErrDraining]. Drain waits until all streams have ended, which is when both sides have
+// closed them, and for another ping answer, which shows that the peer has received everything. Then
+// it closes the connection. If ctx is done first, Drain returns its error; the session continues to
+// drain, and Close cuts it off.
 func (s *Session) Drain(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.draining && s.err == nil {

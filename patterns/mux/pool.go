@@ -11,24 +11,26 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// ErrPoolFull is what [Pool.Get] returns when MaxWaiting calls wait already.
+// ErrPoolFull is returned by [Pool.Get] when MaxWaiting calls are already
+// waiting.
 var ErrPoolFull = errors.New("mux: too many wait for a connection of the pool")
 
-// Pool is the opposite of a [Session]: each exchange has a connection to itself, and those that are free are
-// used again. It needs no protocol, what is lost on one connection holds up no other, and an exchange waits when
-// all connections are taken. DialContext must be set. Do not change or copy it after first use. Its methods may
-// be called concurrently.
+// Pool is the opposite of a [Session]: each exchange has a connection to itself, and free
+// connections are reused. It needs no protocol, and loss on one connection affects no other, but an
+// exchange waits when all connections are in use. DialContext must be set. Do not change or copy it
+// after first use. Its methods may be called concurrently.
 type Pool struct {
 	// DialContext opens a connection.
 	DialContext func(ctx context.Context) (net.Conn, error)
-	// MaxConns bounds the connections, in use or not. Zero: 6, which is what browsers have for each host with
-	// HTTP/1.1. At most 100,000.
+	// MaxConns bounds the connections, in use or free. Zero: 6, the limit of browsers for each host
+	// over HTTP/1.1. At most 100,000.
 	MaxConns int
-	// MaxWaiting bounds the calls of Get that wait for one; further ones get [ErrPoolFull]. Zero: 1,000. At
-	// most a million.
+	// MaxWaiting bounds the calls of Get that wait for a connection; further ones get
+	// [ErrPoolFull]. Zero: 1,000. At most a million.
 	MaxWaiting int
-	// IdleTimeout is how long a connection is kept that nobody uses. That a peer has closed one is noticed by
-	// the next who uses it, so this should be less than the peer's own limit. Zero: 30 s. At most 100 years.
+	// IdleTimeout is how long a free connection is kept. If a peer closes one, only its next user
+	// notices, so IdleTimeout should be less than the peer's own limit. Zero: 30 s. At most 100
+	// years.
 	IdleTimeout time.Duration
 
 	mu      sync.Mutex
@@ -41,21 +43,21 @@ type Pool struct {
 
 // PoolStats are the counters of a pool.
 type PoolStats struct {
-	Conns   int64         // in use, free, or being opened
-	Free    int64         // of them
-	Waiting int64         // calls of Get
-	Dialed  int64         // connections, since the beginning
+	Conns   int64         // connections in use, free, or being opened
+	Free    int64         // free connections
+	Waiting int64         // calls of Get that wait now
+	Dialed  int64         // connections opened so far
 	Got     int64         // calls of Get that succeeded
-	Waited  int64         // of them, those that had to wait for another's connection
-	Wait    time.Duration // that they waited, in all
-	Broken  int64         // connections that were not used again, since they failed
+	Waited  int64         // of these, calls that had to wait for another's connection
+	Wait    time.Duration // how long they waited, in total
+	Broken  int64         // connections not reused because a call on them failed
 }
 
 type waiter struct {
 	turn chan *PoolConn // nil: it may open one
 }
 
-// PoolConn is a connection of a pool, for the one who got it. It is a net.Conn.
+// PoolConn is a connection of a pool, for its current user. It is a net.Conn.
 type PoolConn struct {
 	conn   net.Conn
 	pool   *Pool
@@ -66,7 +68,7 @@ type PoolConn struct {
 	done   bool // it was given back
 }
 
-// Check returns what is wrong with the fields.
+// Check returns an error that names each invalid field and its value, or nil.
 func (p *Pool) Check() error {
 	check := fields.Of("mux: Pool")
 	if p.DialContext == nil {
@@ -92,8 +94,8 @@ func (p *Pool) limits() (conns, waiting int, idle time.Duration) {
 	return conns, waiting, idle
 }
 
-// Get returns a free connection, or opens one, or waits for one; who has waited longest is the first to get one. The caller
-// calls [PoolConn.Release] or Close when it is done.
+// Get returns a free connection, opens one, or waits for one. The call that has waited longest is
+// served first. The caller must call [PoolConn.Release] or Close when it has finished.
 func (p *Pool) Get(ctx context.Context) (*PoolConn, error) {
 	if err := p.Check(); err != nil {
 		return nil, err
@@ -195,8 +197,9 @@ func (p *Pool) next() chan *PoolConn {
 	return w.turn
 }
 
-// Release gives the connection back, for the next who wants one. One that failed, if only at a deadline, is closed instead: the
-// rest of an answer may still come. The caller must have read all that the peer sends for its exchange. Further calls do nothing.
+// Release returns the connection to the pool. A connection on which a call failed, even by a
+// deadline, is closed instead, because the rest of an answer may still arrive. The caller must have
+// read everything that the peer sends for its exchange. Further calls do nothing.
 func (c *PoolConn) Release() { c.giveBack(false) }
 
 // Close ends the connection; the pool may open another.
@@ -250,7 +253,8 @@ func (p *Pool) expire(c *PoolConn) {
 	}
 }
 
-// Read is the connection's. After Release or Close it returns net.ErrClosed.
+// Read reads from the connection. After Release or Close it returns
+// net.ErrClosed.
 func (c *PoolConn) Read(b []byte) (int, error) {
 	if c.over() {
 		return 0, net.ErrClosed
@@ -260,7 +264,8 @@ func (c *PoolConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write is the connection's. After Release or Close it returns net.ErrClosed.
+// Write writes to the connection. After Release or Close it returns
+// net.ErrClosed.
 func (c *PoolConn) Write(b []byte) (int, error) {
 	if c.over() {
 		return 0, net.ErrClosed
@@ -270,19 +275,20 @@ func (c *PoolConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// LocalAddr is the connection's.
+// LocalAddr returns the connection's local address.
 func (c *PoolConn) LocalAddr() net.Addr { return c.conn.LocalAddr() }
 
-// RemoteAddr is the connection's.
+// RemoteAddr returns the connection's remote address.
 func (c *PoolConn) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
-// SetDeadline is the connection's; the next who uses it finds none.
+// SetDeadline sets the connection's deadlines. The next user starts without
+// any.
 func (c *PoolConn) SetDeadline(t time.Time) error { return c.set(c.conn.SetDeadline, t) }
 
-// SetReadDeadline is as SetDeadline.
+// SetReadDeadline sets the connection's read deadline, see SetDeadline.
 func (c *PoolConn) SetReadDeadline(t time.Time) error { return c.set(c.conn.SetReadDeadline, t) }
 
-// SetWriteDeadline is as SetDeadline.
+// SetWriteDeadline sets the connection's write deadline, see SetDeadline.
 func (c *PoolConn) SetWriteDeadline(t time.Time) error { return c.set(c.conn.SetWriteDeadline, t) }
 
 func (c *PoolConn) set(deadline func(time.Time) error, t time.Time) error {
@@ -317,8 +323,8 @@ func (p *Pool) Stats() PoolStats {
 	return stats
 }
 
-// Close closes the free connections, and the others when they are given back. Get returns [ErrClosed], also to
-// those who wait.
+// Close closes the free connections, and the others when they are released. Get then returns
+// [ErrClosed], also in calls that are waiting.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	if p.closed {

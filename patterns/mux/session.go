@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Session is one end of a connection that is shared by streams. It is a net.Listener of the streams that
+// Session is one end of a connection that streams share. It is a net.Listener for the streams that
 // the peer opens. Its methods may be called concurrently.
 type Session struct {
 	config Config // with defaults
@@ -56,13 +56,13 @@ type Session struct {
 type Stats struct {
 	Streams         int64 // that exist now
 	Opened          int64 // by this side
-	Accepted        int64 // of the peer's
-	Refused         int64 // of the peer's
-	Reset           int64 // by either side
+	Accepted        int64 // streams of the peer that the program accepted
+	Refused         int64 // streams of the peer that were refused
+	Reset           int64 // streams reset by either side
 	UnreadBytes     int64 // held now
-	SentBytes       int64 // of the connection, headers included
-	ReceivedBytes   int64 // the same
-	UnansweredPings int64 // of the peer, beyond PingBacklog
+	SentBytes       int64 // on the connection, headers included
+	ReceivedBytes   int64 // on the connection, headers included
+	UnansweredPings int64 // pings of the peer beyond PingBacklog
 }
 
 func start(conn net.Conn, c Config, client bool) *Session {
@@ -90,8 +90,8 @@ func start(conn net.Conn, c Config, client bool) *Session {
 	return s
 }
 
-// Open opens a stream. The peer is told at once, but Open does not wait for its answer: see [ErrRefused].
-// While the peer has not acknowledged AcceptBacklog streams it waits.
+// Open opens a stream. The peer is notified at once, but Open does not wait for its answer: see
+// [ErrRefused]. If there are AcceptBacklog streams that the peer has not acknowledged, Open waits.
 func (s *Session) Open(ctx context.Context) (*Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +142,8 @@ func (s *Session) AcceptStream(ctx context.Context) (*Stream, error) {
 	return st, nil
 }
 
-// Accept is AcceptStream for those who want a net.Listener; what it returns is a *Stream.
+// Accept is AcceptStream as a method of net.Listener. The connection it returns is a
+// *[Stream].
 func (s *Session) Accept() (net.Conn, error) {
 	st, err := s.AcceptStream(context.Background())
 	if err != nil {
@@ -154,7 +155,7 @@ func (s *Session) Accept() (net.Conn, error) {
 // now is the time since the session began.
 func (s *Session) now() time.Duration { return time.Since(s.born) }
 
-// Addr is the connection's local address.
+// Addr returns the connection's local address.
 func (s *Session) Addr() net.Addr { return s.conn.LocalAddr() }
 
 // wait waits until ready, or until ctx is done. mu is held.
@@ -179,8 +180,8 @@ func (s *Session) wait(ctx context.Context, c *sync.Cond, ready func() bool) err
 	return nil
 }
 
-// Close ends the session and all its streams at once: what was written is sent, if the connection takes it
-// within GoAwayTimeout, and the peer is told that it is the end. Close waits for that.
+// Close ends the session and all its streams at once. It sends what was written, if the connection
+// accepts it within GoAwayTimeout, notifies the peer, and waits for both.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	s.fail(ErrClosed, CodeNormal, true)
@@ -190,10 +191,11 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Done is closed when the session has ended and holds the connection no longer. Err says why.
+// Done is closed when the session has ended and no longer holds the connection. Err returns
+// the reason.
 func (s *Session) Done() <-chan struct{} { return s.readDone }
 
-// Err says why the session has ended; nil if it has not.
+// Err returns why the session has ended, and nil if it has not.
 func (s *Session) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

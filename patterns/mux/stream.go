@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Stream is a connection inside a session. It is a net.Conn with two directions that end separately.
+// Stream is a connection inside a session. It is a net.Conn with two directions that end
+// independently.
 type Stream struct {
 	s  *Session
 	id uint32
@@ -61,11 +62,14 @@ func (s *Session) newStream(id uint32) *Stream {
 	return st
 }
 
-// ID is the number of the stream: odd if the client has opened it, even if the server has.
+// ID returns the number of the stream: odd if the client opened it, even if the server
+// did.
 func (st *Stream) ID() uint32 { return st.id }
 
-// Done is closed when the stream is over: either side has reset it, its session has ended, or both directions have ended and this side has
-// read all. Who works on an answer hears by it that its caller has gone, also one that has said all and so sends no more: Read has nothing to say of that one any more.
+// Done is closed when the stream is over: either side has reset it, its session has ended, or both
+// directions have ended and this side has read everything. It tells a server that works on an
+// answer that its caller has gone, even if the caller has already ended its own direction, after
+// which Read cannot report that any more.
 func (st *Stream) Done() <-chan struct{} {
 	st.s.mu.Lock()
 	defer st.s.mu.Unlock()
@@ -81,14 +85,14 @@ func (st *Stream) Done() <-chan struct{} {
 	return st.limits.done
 }
 
-// LocalAddr is that of the connection.
+// LocalAddr returns the local address of the connection.
 func (st *Stream) LocalAddr() net.Addr { return st.s.conn.LocalAddr() }
 
-// RemoteAddr is that of the connection.
+// RemoteAddr returns the remote address of the connection.
 func (st *Stream) RemoteAddr() net.Addr { return st.s.conn.RemoteAddr() }
 
-// Read reads what the peer has written. After the peer's end of the stream it returns io.EOF; that a
-// connection broke never looks like that.
+// Read reads what the peer has written. It returns io.EOF after the peer's end of the stream, and
+// never because a connection broke.
 func (st *Stream) Read(b []byte) (int, error) {
 	s := st.s
 	s.mu.Lock()
@@ -205,8 +209,9 @@ func (st *Stream) consume(n int) (wake bool) {
 	return st.s.out.claim()
 }
 
-// Write writes all of b, or returns an error and how much was written before. It returns when the session
-// has taken it, which says nothing of the peer. Writes at the same time go one after the other.
+// Write writes all of b, or returns an error and how much was written before it. It returns when
+// the session has accepted the data, which says nothing about the peer. Concurrent writes are not
+// interleaved.
 func (st *Stream) Write(b []byte) (int, error) {
 	s := st.s
 	s.mu.Lock()
@@ -276,7 +281,8 @@ func (st *Stream) opError(op string, err error) error {
 	return &net.OpError{Op: op, Net: "mux", Source: st.LocalAddr(), Addr: st.RemoteAddr(), Err: err}
 }
 
-// CloseWrite ends this direction: the peer reads io.EOF after what was written. The other one stays open.
+// CloseWrite ends this direction: the peer reads io.EOF after what was written. The other direction
+// stays open.
 func (st *Stream) CloseWrite() error {
 	s := st.s
 	s.mu.Lock()
@@ -291,7 +297,7 @@ func (st *Stream) CloseWrite() error {
 	return nil
 }
 
-// CloseRead is for who does not want what the peer sends: it is dropped as it comes, and the peer is not told.
+// CloseRead discards everything that the peer sends from then on. The peer is not notified.
 func (st *Stream) CloseRead() error {
 	s := st.s
 	s.mu.Lock()
@@ -300,9 +306,9 @@ func (st *Stream) CloseRead() error {
 	return nil
 }
 
-// Close ends both directions. The peer reads what was written, and io.EOF. What it sends from then on
-// is dropped, and it is given no more window; if it has not ended its direction after CloseTimeout the
-// stream is reset.
+// Close ends both directions. The peer reads what was written, and then io.EOF. What the peer sends
+// from then on is dropped, and it is granted no more window. If it has not ended its direction
+// after CloseTimeout, the stream is reset.
 func (st *Stream) Close() error {
 	s := st.s
 	s.mu.Lock()
@@ -322,8 +328,8 @@ func (st *Stream) Close() error {
 	return nil
 }
 
-// Reset ends both directions at once. What is on its way is lost; whoever reads or writes on either side
-// gets a [ResetError] with the code, unless the peer's program had not accepted the stream.
+// Reset ends both directions at once. Data in transit is lost. Reads and writes on both sides fail
+// with a [ResetError] with the code, unless the peer's program had not accepted the stream.
 func (st *Stream) Reset(code uint32) error {
 	s := st.s
 	s.mu.Lock()

@@ -141,7 +141,7 @@ func (l *streamList) remove(st *Stream) {
 	st.before, st.after = nil, nil
 }
 
-// Ping returns how long it takes until the peer answers.
+// Ping returns how long the peer takes to answer.
 func (s *Session) Ping(ctx context.Context) (time.Duration, error) {
 	s.mu.Lock()
 	if s.err != nil {
