@@ -13,8 +13,9 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/bolt"
 )
 
-// Disk is a [Store] in a file, which one process has open. It has no token in clear: who reads the file cannot
-// take over a session. Save returns when the session is on the disk.
+// Disk is a [Store] in a file, which only one process can have open. It stores no token in clear
+// text, so reading the file does not allow anyone to take over a session. Save returns when the
+// session is on disk.
 type Disk struct {
 	file *bolt.File
 	now  func() time.Time
@@ -41,7 +42,7 @@ type diskRecord struct {
 	Version uint64            `json:"version"`
 }
 
-// OpenDisk opens the file at path, or creates it. clock is that by which sessions expire; nil: time.Now.
+// OpenDisk opens the file at path, or creates it. Sessions expire by clock; nil: time.Now.
 func OpenDisk(path string, clock func() time.Time) (*Disk, error) {
 	file, err := bolt.Open(path, "a store of sessions", bucketSessions, bucketExpiry)
 	if err != nil {

@@ -12,20 +12,22 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Keys are those of [Signed]. The first signs, all verify. To change the key that signs, first have every verifier know the new one, then put it first, and
-// drop the old one when its last token has expired: no token is refused then.
+// Keys are the keys of [Signed]. The first one signs, all verify. To rotate the signing key without
+// refusing a token, first distribute the new key to every verifier, then put it first, and remove
+// the old one when its last token has expired.
 type Keys interface {
-	// Keys returns the keys. id is that of the token to be verified, or "": who does not have that key may look for newer ones.
+	// Keys returns the keys. id is the key ID of the token to verify, or "". An implementation that
+	// does not have that key can look for newer ones.
 	Keys(ctx context.Context, id string) ([]Key, error)
 }
 
-// FixedKeys are always the same.
+// FixedKeys are keys that never change.
 type FixedKeys []Key
 
-// Keys implements the interface.
+// Keys implements [Keys].
 func (k FixedKeys) Keys(context.Context, string) ([]Key, error) { return k, nil }
 
-// Check returns what is wrong with the keys.
+// Check returns an error that names each invalid key, or nil.
 func (k FixedKeys) Check() error {
 	if len(k) == 0 {
 		return errors.New("session: FixedKeys is empty: want one key or more")
@@ -39,13 +41,15 @@ func (k FixedKeys) Check() error {
 	return errors.Join(all...)
 }
 
-// CachedKeys are fetched from elsewhere, and kept for a while. While they cannot be fetched those that are known stay good.
+// CachedKeys are fetched from elsewhere and cached. If they cannot be fetched, the cached keys
+// remain valid.
 type CachedKeys struct {
-	// Fetch returns the keys as they are now.
+	// Fetch returns the current keys.
 	Fetch func(ctx context.Context) ([]Key, error)
 
-	// MaxAge is after how long they are fetched again; a token of a key that is not known has that happen at once, but not more often than each
-	// MinInterval: what strangers send must not become load elsewhere. Zero: 5 min and 10 s.
+	// MaxAge is the age after which the keys are fetched again. Zero: 5 min. A token with an
+	// unknown key causes a fetch at once, but at most one each MinInterval, so that strangers
+	// cannot cause load elsewhere. Zero: 10 s.
 	MaxAge, MinInterval time.Duration
 
 	// Timeout bounds Fetch. Zero: 5 s.
@@ -59,7 +63,7 @@ type CachedKeys struct {
 	err     error         // of the last fetch
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (k *CachedKeys) Check() error {
 	check := fields.Of("session: CachedKeys")
 	if k.Fetch == nil {
@@ -71,7 +75,7 @@ func (k *CachedKeys) Check() error {
 	return check.Err()
 }
 
-// Keys implements the interface. The error is that of Fetch, if no keys are known.
+// Keys implements [Keys]. It returns Fetch's error only if no keys are cached.
 func (k *CachedKeys) Keys(ctx context.Context, id string) ([]Key, error) {
 	if err := k.Check(); err != nil {
 		return nil, err
@@ -126,15 +130,16 @@ func (k *CachedKeys) fetch(ctx context.Context, flight chan struct{}) {
 	close(flight)
 }
 
-// Revocations are the tokens that one process knows to have ended before their time, until they would have
-// anyway. Its zero value has none, and its methods are those that [Signed] wants:
+// Revocations are the tokens that one process knows to have ended early, each kept until it would
+// have expired anyway. The zero value is empty. Its methods are those that [Signed] needs:
 //
 //	var ended session.Revocations
 //	tokens := &session.Signed{Keys: keys, Revoke: ended.Revoke, Revoked: ended.Revoked}
 //
-// Other replicas must be told, as a topic of publish/subscribe does: until they are, the token is good there.
+// Other replicas must be notified, for example over publish/subscribe. Until then they accept the
+// token.
 type Revocations struct {
-	// Now is the clock; nil: time.Now.
+	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
 
 	mu    sync.Mutex
@@ -142,7 +147,7 @@ type Revocations struct {
 	sweep int // at so many, those that are over are forgotten
 }
 
-// Revoke notes a token, by its ID.
+// Revoke records the ID of a token that has ended.
 func (l *Revocations) Revoke(_ context.Context, id string, until time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,7 +166,7 @@ func (l *Revocations) Revoke(_ context.Context, id string, until time.Time) erro
 	return nil
 }
 
-// Revoked reports whether a token is known to have ended.
+// Revoked reports whether a token is known to have ended early.
 func (l *Revocations) Revoked(_ context.Context, id string) (bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

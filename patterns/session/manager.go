@@ -14,38 +14,42 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Manager gives each request its [Session], and stores what the handler changed in it before the answer begins. Its
-// zero value keeps sessions in memory. Its fields may not be changed once it is used.
+// Manager gives each request its [Session] and stores the handler's changes to it before the answer
+// begins. The zero value keeps sessions in memory. Do not change it after first use.
 type Manager struct {
-	// Store has the sessions. Nil: a [Memory].
+	// Store keeps the sessions. Nil: a [Memory].
 	Store Store
 
-	// IdleTimeout is after how long without a request a session is over; it may be up to a twentieth less, since not every
-	// request is noted. Lifetime is after how long it is over in any case, counted from its beginning, also if it is renewed. Zero: 30 min and
-	// 12 h. The second may not be less than the first.
+	// IdleTimeout is the time without a request after which a session ends. It can be up to a
+	// twentieth shorter, because not every request is recorded. Zero: 30 min. Lifetime is the time
+	// after its beginning when a session ends in any case, even if it is renewed. Zero: 12 h.
+	// Lifetime must not be less than IdleTimeout.
 	IdleTimeout time.Duration
 	Lifetime    time.Duration
 
-	// Timeout is how long a request waits for the store, to load and again to save. Zero: 1 s.
+	// Timeout is how long a request waits for the store, once to load and once to save. Zero:
+	// 1 s.
 	Timeout time.Duration
 
-	// MaxBytes is how large a session may be, counted as the bytes of its user, keys and values. Zero: 64 KiB. A cookie of
-	// [Signed] has 4 KiB at most in any case.
+	// MaxBytes bounds a session: the bytes of its user, keys and values. Zero: 64 KiB. A cookie of
+	// [Signed] has at most 4 KiB in any case.
 	MaxBytes int
 
-	// Cookie is the name of the cookie. Zero: session. Its attributes are HttpOnly, SameSite=Lax, Path=/ and, unless
-	// Insecure is set, Secure: without that it is sent over HTTP as well.
+	// Cookie is the name of the cookie. Zero: session. Its attributes are HttpOnly, SameSite=Lax,
+	// Path=/ and, unless Insecure is set, Secure. With Insecure it is also sent over plain HTTP.
 	Cookie   string
 	Insecure bool
 
-	// Now is the clock by which sessions expire; nil: time.Now. When it is set back, sessions last longer, and those
-	// of [Signed] come back, for as long. A clock that is read once and then runs on by the monotonic one does not do that:
+	// Now is the clock by which sessions expire. Nil: time.Now. If the clock is set back, sessions
+	// last longer for as long, and expired sessions of [Signed] become valid again. A clock that is
+	// read once and then continues by the monotonic clock avoids that:
 	//
 	//	start := time.Now()
 	//	now := func() time.Time { return start.Add(time.Since(start)) }
 	Now func() time.Time
 
-	// Logger: failures of the store are errors, sessions that end under a request warnings. Nil: nothing is logged.
+	// Logger gets failures of the store as errors, and sessions that end during a request as
+	// warnings. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	once  sync.Once
@@ -55,11 +59,11 @@ type Manager struct {
 
 // Stats are the counters of a [Manager].
 type Stats struct {
-	Loads, Saves int64 // what the store was asked
-	Merged       int64 // changes that met those of another request, and are both kept
-	Conflicts    int64 // that were to the same value: answered with 409
-	Ended        int64 // requests whose session was ended meanwhile: answered with 401
-	Unavailable  int64 // requests for which the store failed: answered with 503 before they were handled, and 500 after
+	Loads, Saves int64 // calls of the store
+	Merged       int64 // changes that met changes of another request, where both are kept
+	Conflicts    int64 // changes to the same value: answered with 409
+	Ended        int64 // requests whose session was ended in the meantime: answered with 401
+	Unavailable  int64 // requests for which the store failed: answered with 503 before they were handled, and with 500 after
 }
 
 const (
@@ -70,7 +74,7 @@ const (
 	defaultCookie      = "session"
 )
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (m *Manager) Check() error {
 	check := fields.Of("session: Manager")
 	check.Duration("IdleTimeout", m.IdleTimeout)
@@ -111,17 +115,19 @@ func (m *Manager) Stats() Stats {
 	}
 }
 
-// Handler returns a handler that calls next with a request of which [Of] knows the session. What next changes in it is stored
-// before the header of the answer is written; if that cannot be, nothing of next's answer is sent, but
+// Handler returns a handler that calls next with a request whose session [Of] returns. Changes that
+// next makes to it are stored before the header of the answer is written. If they cannot be stored,
+// nothing of next's answer is sent, but
 //
 //	400  a text that was set is not UTF-8
-//	401  the session was ended by another request meanwhile
-//	409  another request has changed the same value meanwhile
+//	401  another request has ended the session in the meantime
+//	409  another request has changed the same value in the meantime
 //	413  the session would be larger than MaxBytes
 //	500  the store failed, or took longer than Timeout
 //
-// What next did beside the session is done then. With 503 and Retry-After: 1 it was not called, since the session could not be loaded
-// in time. If next panics nothing is stored. It panics if Check finds something.
+// Other effects of next have then already happened. If the session could not be loaded in time,
+// next is not called, and the answer is 503 with Retry-After: 1. If next panics, nothing is stored.
+// Handler panics if Check returns an error.
 func (m *Manager) Handler(next http.Handler) http.Handler {
 	if err := m.Check(); err != nil {
 		panic(err)
@@ -143,7 +149,8 @@ func (m *Manager) Handler(next http.Handler) http.Handler {
 
 type key struct{}
 
-// Of returns the session of a request that a [Manager] has passed on. It panics if none has.
+// Of returns the session of a request that a [Manager] has handled. It panics for any other
+// request.
 func Of(r *http.Request) *Session {
 	s, ok := r.Context().Value(key{}).(*Session)
 	if !ok {

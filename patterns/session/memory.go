@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// DefaultMaxSessions is how many sessions a [Memory] keeps unless it says otherwise.
+// DefaultMaxSessions is the default of [Memory].MaxSessions.
 const DefaultMaxSessions = 1_000_000
 
-// Memory is a [Store] in the memory of one process: the fastest, and lost with it. Its zero value is
-// empty. Where there are several replicas each has its own, and a client must always come to the
-// same one: see [Sticky].
+// Memory is a [Store] in the memory of one process. It is the fastest, and is lost with the
+// process. The zero value is empty. If there are several replicas, each has its own, and a client
+// must always reach the same one: see [Sticky].
 type Memory struct {
-	// MaxSessions is how many it keeps; then Save of another fails with [ErrFull]. Zero: a million.
+	// MaxSessions is the largest number of sessions. When it is reached, saving a new one fails
+	// with [ErrFull]. Zero: a million.
 	MaxSessions int
 
-	// Now is the clock by which sessions expire; nil: time.Now.
+	// Now is the clock by which sessions expire. Nil: time.Now.
 	Now func() time.Time
 
 	mu       sync.Mutex
@@ -56,7 +57,7 @@ func (m *Memory) Delete(_ context.Context, token string) error {
 	return nil
 }
 
-// Len returns how many sessions there are, some of which may be over.
+// Len returns the number of sessions, including some that may have expired.
 func (m *Memory) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,13 +8,15 @@ import (
 	"strings"
 )
 
-// Replicated is a [Store] that writes to one and reads from another, which follows it some time later. The token has the version that the client has
-// seen, so that it reads what it has written (Terry et al., "Session guarantees for weakly consistent replicated data", 1994): a replica that is not so far is not believed, and the
-// primary asked instead. If that cannot be asked, as after a failover to a replica that was behind, the error is
-// [ErrStale]: an older state is not shown as the present one.
+// Replicated is a [Store] that writes to one store and reads from another, which follows it with a
+// delay. The token contains the version that the client has seen, so that a client reads its own
+// writes (Terry et al., "Session guarantees for weakly consistent replicated data", 1994). If the
+// replica has an older version, the primary is asked. If the primary is unavailable, as after a
+// failover to a replica that was behind, the error is [ErrStale]: an old state is never presented
+// as the current one.
 type Replicated struct {
-	Primary Store // takes what is written, and is asked for what the other does not have yet
-	Replica Store // follows
+	Primary Store // takes writes, and reads of what the replica does not have yet
+	Replica Store // follows the primary
 }
 
 // Load implements [Store].
@@ -51,7 +53,8 @@ func (s *Replicated) Renew(ctx context.Context, token string, r Record) (string,
 	return joined(inner, r.Version+1), err
 }
 
-// Delete implements [Store]. The replica shows the session until it has heard of that.
+// Delete implements [Store]. The replica shows the session until the deletion has
+// reached it.
 func (s *Replicated) Delete(ctx context.Context, token string) error {
 	inner, _ := cut(token)
 	return s.Primary.Delete(ctx, inner)

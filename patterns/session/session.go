@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Session is what one request knows of its session, and does to it. Its methods may be called concurrently. Those that
-// change something panic once the answer has begun: it would not be stored.
+// Session is a request's view of its session. Its methods may be called concurrently. Methods that
+// change something panic after the answer has begun, because the change would not be stored.
 type Session struct {
 	m   *Manager
 	ctx context.Context // of the request, but that it may have ended
@@ -45,7 +45,7 @@ func (c change) to(values map[string]string) {
 func (s *Session) take() { s.lock <- struct{}{} }
 func (s *Session) free() { <-s.lock }
 
-// User returns who has logged in; "": nobody has.
+// User returns the user that has logged in, or "" if nobody has.
 func (s *Session) User() string {
 	s.take()
 	defer s.free()
@@ -55,7 +55,7 @@ func (s *Session) User() string {
 	return s.rec.User
 }
 
-// Get returns a value; "": there is none.
+// Get returns a value, or "" if there is none.
 func (s *Session) Get(key string) string {
 	s.take()
 	defer s.free()
@@ -68,14 +68,15 @@ func (s *Session) Get(key string) string {
 	return v
 }
 
-// Set sets a value; "" removes it. Both are UTF-8, or [Session.Commit] fails with [ErrNotText]. If another request has changed the same value since this one
-// began, to something else, [Session.Commit] fails with [ErrConflict].
+// Set sets a value; "" removes it. Key and value must be UTF-8, or [Session.Commit] fails with
+// [ErrNotText]. If another request has set the same value to something else since this one began,
+// Session.Commit fails with [ErrConflict].
 func (s *Session) Set(key, value string) {
 	s.change(change{key, func(string) string { return value }, false})
 }
 
-// Update sets a value to what f makes of it. If another request changes it at the same time f is called again, with what
-// that has made. It must do nothing else.
+// Update replaces a value by the result of f. If another request changes it at the same time, f is
+// called again with that request's value. f must have no other effect.
 func (s *Session) Update(key string, f func(old string) string) { s.change(change{key, f, true}) }
 
 func (s *Session) change(c change) {
@@ -91,8 +92,8 @@ func (s *Session) mayChange(how string) {
 	}
 }
 
-// Login notes that this is the session of a user from now on. Its token is renewed, so that nobody who knew it before, or had set it, has
-// a part in it. It panics if user is empty.
+// Login makes this the session of a user. Its token is renewed, so that anyone who knew the old
+// token, or had planted it, has no access. It panics if user is empty.
 func (s *Session) Login(user string) {
 	if user == "" {
 		panic("session: Session.Login: user is empty")
@@ -103,7 +104,8 @@ func (s *Session) Login(user string) {
 	s.login, s.renew = &user, true
 }
 
-// Renew has the session go on under a new token, as it must when its user gets more rights.
+// Renew continues the session under a new token. Call it whenever the user gets more
+// rights.
 func (s *Session) Renew() {
 	s.take()
 	defer s.free()
@@ -111,8 +113,9 @@ func (s *Session) Renew() {
 	s.renew = true
 }
 
-// Logout ends the session at once, for all requests: those that are under way cannot bring it
-// back. What was changed is dropped. An error is one of the store; the user is logged in still then.
+// Logout ends the session at once, for all requests: requests in progress cannot bring it back.
+// Changes are dropped. If the store returns an error, Logout returns it, and the user is still
+// logged in.
 func (s *Session) Logout() error {
 	s.take()
 	defer s.free()
@@ -128,9 +131,9 @@ func (s *Session) Logout() error {
 	return nil
 }
 
-// Commit stores what was changed, which else is done when the answer begins. A handler calls it
-// to learn of errors: [ErrConflict], [ErrEnded], [ErrTooLarge], [ErrNotText], or those of the store. After an error the changes are
-// there still, unless the session has ended.
+// Commit stores the changes, which otherwise happens when the answer begins. A handler calls it to
+// learn about errors: [ErrConflict], [ErrEnded], [ErrTooLarge], [ErrNotText], or those of the
+// store. After an error the changes are kept, unless the session has ended.
 func (s *Session) Commit() error {
 	s.take()
 	defer s.free()

@@ -19,30 +19,33 @@ const maxTokenBytes = 4096 - 256
 
 const maxLeeway = time.Hour
 
-// Signed is a [Store] that stores nothing: the session is in its token, a signed JSON Web Token (RFC 7519), which any replica can read that
-// has the keys. Everybody can read it, and nobody change it. What that costs:
+// Signed is a [Store] that stores nothing. The session is in its token, a signed JSON Web Token
+// (RFC 7519), which any replica with the keys can verify. Everybody can read it, and nobody can
+// change it. The price:
 //
-//   - Of two requests that change a session at the same time the one whose answer comes last wins: Save
-//     never fails with [ErrConflict].
-//   - What was given out is valid until it expires, at most IdleTimeout of the [Manager] after it was signed, also after
-//     a logout, unless Revoked says otherwise.
-//   - A session has about 2,700 bytes at most, as a cookie has 4 KiB.
+//   - If two requests change a session at the same time, the one whose answer arrives last wins: Save never fails with
+//     [ErrConflict].
+//   - A token is valid until it expires, at most the Manager's IdleTimeout after it was signed, even after a logout, unless
+//     Revoked says otherwise.
+//   - A session has at most about 2,700 bytes, because a cookie has 4 KiB.
 type Signed struct {
 	// Keys sign and verify.
 	Keys Keys
 
-	// Issuer and Audience, if they are not empty, are written into each token, and demanded of it.
+	// Issuer and Audience, if not empty, are written into each token and required in each token.
 	Issuer, Audience string
 
-	// Leeway is for how long after its expiry a token is still accepted, and how long before it was
-	// signed, so that a server whose clock differs from that which signed does not refuse it. Up to an hour; zero: none.
+	// Leeway is how long after its expiry, and how long before its signing, a token is accepted, so
+	// that a server whose clock differs from the signer's does not refuse it. At most an hour;
+	// zero: none.
 	Leeway time.Duration
 
-	// Now is the clock by which tokens expire; nil: time.Now. See [Manager].Now.
+	// Now is the clock by which tokens expire. Nil: time.Now. See [Manager].Now.
 	Now func() time.Time
 
-	// Revoke is told of a token that ends before its time, by its ID, and until when that has to be known. Revoked says whether it was
-	// told of one. Either may be nil. See [Revocations].
+	// Revoke is called with the ID of a token that ends early, and the time until which that must
+	// be remembered. Revoked reports whether a token has ended. Either can be nil. See
+	// [Revocations].
 	Revoke  func(ctx context.Context, id string, until time.Time) error
 	Revoked func(ctx context.Context, id string) (bool, error)
 }
@@ -56,7 +59,7 @@ type claims struct {
 	Version uint64            `json:"version"`
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (t *Signed) Check() error {
 	check := fields.Of("session: Signed")
 	if t.Keys == nil {
@@ -73,7 +76,8 @@ func (t *Signed) Check() error {
 	return check.Err()
 }
 
-// Load implements [Store]. A token that cannot be accepted is [ErrNone], which wraps the reason.
+// Load implements [Store]. The error for a token that is not accepted is [ErrNone], which wraps
+// the reason.
 func (t *Signed) Load(ctx context.Context, token string) (Record, error) {
 	c, err := t.verify(ctx, token)
 	if err != nil {
@@ -137,7 +141,7 @@ func verifiers(keys []Key) (set jwt.VerificationKeySet) {
 	return set
 }
 
-// Save implements [Store]. The token is another one each time.
+// Save implements [Store]. It returns a different token each time.
 func (t *Signed) Save(ctx context.Context, _ string, r Record) (string, error) {
 	if err := t.Check(); err != nil {
 		return "", err
@@ -182,7 +186,7 @@ func (t *Signed) Renew(ctx context.Context, token string, r Record) (string, err
 	return renewed, t.Delete(ctx, token)
 }
 
-// Delete implements [Store]: it revokes the token, if there is a Revoke.
+// Delete implements [Store]: it revokes the token, if Revoke is set.
 func (t *Signed) Delete(ctx context.Context, token string) error {
 	if t.Revoke == nil {
 		return nil
@@ -197,19 +201,19 @@ func (t *Signed) Delete(ctx context.Context, token string) error {
 	return t.Revoke(ctx, c.ID, c.ExpiresAt.Add(t.Leeway))
 }
 
-// A Key signs tokens, or verifies them, or both. It has a Secret, for HMAC-SHA-256, which verifies as well, or one half or both of a pair
-// for Ed25519, of which Public alone cannot sign.
+// A Key signs tokens, verifies them, or both. It has either a Secret, for HMAC-SHA-256, which does
+// both, or one or both halves of an Ed25519 key pair, of which Public alone cannot sign.
 type Key struct {
-	ID      string             // by which a token says which key has signed it, so that who does not know that looks for it
-	Secret  []byte             // 32 random bytes; at least 32
-	Private ed25519.PrivateKey // signs, and verifies too
-	Public  ed25519.PublicKey  // verifies; zero: Private's
+	ID      string             // names the key in its tokens, so that a verifier that does not know it can look for it
+	Secret  []byte             // at least 32 random bytes
+	Private ed25519.PrivateKey // signs and verifies
+	Public  ed25519.PublicKey  // verifies; nil: derived from Private
 }
 
 // minSecret is the size of SHA-256's output, which RFC 7518, section 3.2 demands.
 const minSecret = 32
 
-// Check returns what is wrong with the key.
+// Check returns an error that says why the key is invalid, or nil.
 func (k Key) Check() error {
 	check := fields.Of("session: Key")
 	pair := k.Private != nil || k.Public != nil

@@ -11,18 +11,21 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Sticky passes each client's requests on to the same one of several replicas, each of which has sessions that
-// the others do not know. A client whose replica is gone gets another one, and has lost its session; all others
-// keep theirs, whatever replicas come and go. Where clients do not send cookies back, each request goes anywhere.
+// Sticky forwards each client's requests to the same one of several replicas, each of which has
+// sessions that the others do not know. If a client's replica is gone, the client gets another one
+// and loses its session; all others keep theirs, whichever replicas come and go. For clients that
+// do not send cookies back, each request can go to any replica.
 type Sticky struct {
-	// Replicas returns the names of those that work now. Needed.
+	// Replicas returns the names of the replicas that work now. Required.
 	Replicas func() []string
 
-	// To returns what passes a request on to a replica, such as a httputil.ReverseProxy. Needed.
+	// To returns a handler that forwards a request to a replica, such as a
+	// httputil.ReverseProxy. Required.
 	To func(replica string) http.Handler
 
-	// Cookie is the name of the cookie, which says which replica it is, by a hash of its name. Zero: replica. Its attributes, with Insecure, are those of a
-	// [Manager]'s; it lasts as long as the browser runs.
+	// Cookie is the name of the cookie, which identifies the replica by a hash of its name. Zero:
+	// replica. Its attributes, with Insecure, are those of a [Manager]'s cookie. It lasts for the
+	// browser session.
 	Cookie   string
 	Insecure bool
 
@@ -32,13 +35,13 @@ type Sticky struct {
 // StickyStats are the counters of a [Sticky].
 type StickyStats struct {
 	Pinned int64 // clients that came without a cookie
-	Moved  int64 // whose replica was gone: each has lost its session
+	Moved  int64 // clients whose replica was gone, which lost their session
 }
 
 // Stats returns the counters.
 func (s *Sticky) Stats() StickyStats { return StickyStats{s.pinned.Load(), s.moved.Load()} }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Sticky) Check() error {
 	check := fields.Of("session: Sticky")
 	if s.Replicas == nil {
@@ -55,7 +58,8 @@ func (s *Sticky) Check() error {
 
 func (s *Sticky) cookie() string { return cmp.Or(s.Cookie, "replica") }
 
-// Handler passes requests on. It answers 503 while there is no replica. It panics if Check finds something.
+// Handler forwards requests. It answers 503 while there is no replica. It panics if Check returns
+// an error.
 func (s *Sticky) Handler() http.Handler {
 	if err := s.Check(); err != nil {
 		panic(err)
@@ -92,9 +96,10 @@ func signature(name string) string {
 	return hex.EncodeToString(hashOf("squall replica\x00" + name)[:8])
 }
 
-// Pick returns which of some nodes a key belongs to, by rendezvous hashing (Thaler and Ravishankar, 1998): the same one as long as that is there, and
-// of K keys and N nodes about K/N each. A node that comes takes about K/(N+1) keys, and one that goes leaves only its own. The
-// order of the nodes does not matter. It returns "" if there is none.
+// Pick returns which of the nodes a key belongs to, by rendezvous hashing (Thaler and Ravishankar,
+// 1998). The result is the same as long as that node is in the list. Of K keys and N nodes, each
+// node has about K/N. A node that is added takes about K/(N+1) keys, and a node that is removed
+// loses only its own. The order of the nodes does not matter. It returns "" if there are none.
 func Pick(key string, nodes []string) (node string) {
 	var most uint64
 	for _, n := range nodes {
