@@ -11,15 +11,15 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A bubbleRun is one run of a test in its bubble, as seen from outside. The bubble has a
-// goroutine of its own, so that the test can go on without it when it cannot end: abandon
-// fails the test and leaves the bubble as it is.
+// A bubbleRun is one run of a test in its bubble, seen from outside. The bubble runs on a goroutine of its
+// own, so that the test can go on without a bubble that cannot end: abandon fails the test and leaves the
+// bubble as it is.
 type bubbleRun struct {
-	end       sync.Mutex // while the end is reported
+	end       sync.Mutex // held while the end is reported
 	network   atomic.Pointer[Network]
 	scheduled atomic.Pointer[exact.Bubble] // in exact mode
 	abandoned atomic.Bool
-	given     chan []string // to abandon: for what
+	given     chan []string // to abandon: the problems
 	ballast   *ballast
 	over      bool // synctest.Test has ended
 }
@@ -28,22 +28,22 @@ func newBubbleRun(t *testing.T) *bubbleRun {
 	return &bubbleRun{given: make(chan []string, 1), ballast: newBallast(t)}
 }
 
-// abandon has the run end without its bubble, for some problems, which the test reports.
-// Any goroutine may call it, in the bubble or outside; only the first call counts. What is
-// left of the bubble is stopped where it next calls the network, or when its clock next
-// moves; a goroutine that does nothing of the kind runs on beside the tests that follow.
+// abandon ends the run without its bubble, because of some problems that the test then reports. Any goroutine
+// may call it, inside the bubble or outside; only the first call counts. Goroutines left in the bubble stop
+// where they next call the network, or when the bubble's clock next moves. A goroutine that does neither runs
+// on next to later tests.
 func (b *bubbleRun) abandon(problems ...string) {
 	if b.abandoned.Swap(true) {
 		return
 	}
 	if n := b.network.Load(); n != nil {
-		n.harness.dead.Store(true) // first: the receiver of the problems looks at it
+		n.harness.dead.Store(true) // before the send below: the receiver of the problems reads it
 	}
 	b.given <- problems
 }
 
-// run calls synctest.Test and returns when that has returned, or when the bubble was
-// abandoned or hangs, and then for what.
+// run calls synctest.Test. It returns when that has returned, or when the bubble was abandoned or hangs, with
+// the problems.
 func (b *bubbleRun) run(t *testing.T, f func(*testing.T)) (problems []string) {
 	t.Helper()
 	beforeBubbles()
@@ -86,7 +86,7 @@ func (b *bubbleRun) run(t *testing.T, f func(*testing.T)) (problems []string) {
 	}
 }
 
-// drop lets go of what moved the clock, when the watchdog has ended.
+// drop releases the weights that moved the clock, once the watchdog has ended.
 func (b *bubbleRun) drop() {
 	b.ballast.drop(b.over)
 	if n := b.network.Load(); n != nil && b.over && b.ballast.heavy() {
@@ -94,16 +94,16 @@ func (b *bubbleRun) drop() {
 	}
 }
 
-// leftWeights says that the bubble ended well, but for the weights that moved its clock.
+// leftWeights reports whether the bubble ended well except for the weights that moved its clock.
 func (b *bubbleRun) leftWeights(panicked any) bool {
 	return b.ballast.heavy() && isDeadlock(panicked) && len(bubbleGoroutines(b.network.Load().harness.bubbleID)) == 0
 }
 
-// isDeadlock says that a panic of synctest.Test is about goroutines that are left, and blocked.
+// isDeadlock reports whether a panic of synctest.Test is about blocked goroutines that remain.
 func isDeadlock(panicked any) bool { return strings.HasPrefix(fmt.Sprint(panicked), "deadlock:") }
 
-// stopIfDead stops the calling goroutine for good if its bubble was abandoned. What it waits
-// for is from outside, so the bubble's clock stops as well.
+// stopIfDead blocks the calling goroutine forever if its bubble was abandoned. It waits for something outside
+// the bubble, so the bubble's clock stops too.
 func (n *Network) stopIfDead() {
 	if n.harness.dead.Load() {
 		<-forever

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// validName refuses what cannot stand where a host name may: RFC 1123 section
-// 2.1, with the underscore that many services use.
+// validName refuses a text that is not a host name: RFC 1123 section 2.1, with the underscore that many
+// services use.
 func validName(kind, name string) error {
 	if name == "" {
 		return fmt.Errorf("%s(%q): the name must not be empty", kind, name)
@@ -36,7 +36,7 @@ func validName(kind, name string) error {
 	return nil
 }
 
-// checkNetwork refuses the name of a network that is not one of a protocol.
+// checkNetwork refuses a network name that is not one of the protocol.
 func checkNetwork(network string, want protocol) error {
 	p := want.String()
 	if network != p && network != p+"4" && network != p+"6" {
@@ -45,11 +45,11 @@ func checkNetwork(network string, want protocol) error {
 	return nil
 }
 
-// A lookupFunc finds what a name stands for.
+// A lookupFunc looks up the addresses of a name.
 type lookupFunc func(ctx context.Context, network, name string) ([]netip.Addr, error)
 
-// resolve returns the addresses and the port that "host:port" stands for on h, as far as the network has them, in the
-// order in which to try them (internetAddrList in package net). An empty host is the zero netip.Addr.
+// resolve returns the addresses and the port of "host:port" on h, as far as the network knows them, in the
+// order in which to try them (internetAddrList in package net). An empty host gives the zero netip.Addr.
 func (h *Host) resolve(ctx context.Context, network, address string, lookup lookupFunc) ([]netip.AddrPort, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -90,8 +90,8 @@ func (h *Host) resolve(ctx context.Context, network, address string, lookup look
 	return fit, nil
 }
 
-// resolveLocal is resolve for the address of a socket that listens: the first of IPv4, or else the first.
-// It returns the address as it is named, and as the socket has it.
+// resolveLocal is resolve for the address of a listening socket: the first IPv4 address, or else the first
+// one. It returns the address as the caller named it, and as the socket has it.
 func (h *Host) resolveLocal(network, address string) (named, local netip.AddrPort, err error) {
 	all, err := h.resolve(context.Background(), network, address, h.lookup)
 	if err != nil {
@@ -129,7 +129,7 @@ func (h *Host) lookup(_ context.Context, _, name string) ([]netip.Addr, error) {
 	return found, nil
 }
 
-// knownHosts lists the hosts that there are, for an error. The lock is held.
+// knownHosts lists all hosts, for an error. The lock is held.
 func (n *Network) knownHosts() string {
 	const most = 10
 	if len(n.names.inOrder) == 0 {

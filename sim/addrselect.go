@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// Which of several addresses comes first (RFC 6724), as package net and Linux have it.
+// The order in which to try several addresses (RFC 6724), as package net and Linux have it.
 
 // A policy is a row of the table of RFC 6724 section 2.1.
 type policy struct {
@@ -37,8 +37,8 @@ func policyOf(a netip.Addr) policy {
 	})]
 }
 
-// local says that an address has link-local scope: that of a loopback, or one of IPv4 for the
-// link. Others are global.
+// local reports whether an address has link-local scope: a loopback address, or an IPv4 link-local one.
+// Others are global.
 func local(a netip.Addr) bool { return a.IsLoopback() || a.IsLinkLocalUnicast() }
 
 // preferred sorts addresses in the order in which a dial of h should try them (RFC 6724 section 6, rules 1, 2, 5, 6, 8 and 9).
@@ -85,7 +85,8 @@ func (h *Host) preferred(addrs []netip.Addr) []netip.Addr {
 	return sorted
 }
 
-// first compares two of which one is to come first: the one that is asked about, if yes is true.
+// first is the result of a comparison: the address in question comes first if yes is true, and otherwise
+// last.
 func first(yes bool) int {
 	if yes {
 		return -1
@@ -93,14 +94,16 @@ func first(yes bool) int {
 	return 1
 }
 
-// commonPrefix is how many bits two IPv6 addresses have in common, of the 64 that are not the interface's.
+// commonPrefix returns how many leading bits two IPv6 addresses share, of the 64 that do not belong to the
+// interface.
 func commonPrefix(a, b netip.Addr) int {
 	x, y := a.As16(), b.As16()
 	return bits.LeadingZeros64(binary.BigEndian.Uint64(x[:]) ^ binary.BigEndian.Uint64(y[:]))
 }
 
-// sourceFor is the address from which a host sends to another, if it is not bound to one: for IPv4 its
-// first, for IPv6 the one that RFC 6724 section 5 prefers (rules 1, 6 and 8). It is invalid if the host has none of that family.
+// sourceFor returns the address from which an unbound socket of h sends to another address: for IPv4 the
+// host's first, for IPv6 the one that RFC 6724 section 5 prefers (rules 1, 6 and 8). It is invalid if the
+// host has no address of that family.
 func (h *Host) sourceFor(to netip.Addr) netip.Addr {
 	switch {
 	case to.Is4() && to.IsLoopback():
@@ -121,7 +124,7 @@ func (h *Host) sourceFor(to netip.Addr) netip.Addr {
 	return best
 }
 
-// betterSource says whether a is a better source than b of what is for an IPv6 address.
+// betterSource reports whether a is a better source than b for packets to an IPv6 address.
 func (h *Host) betterSource(a, b, to netip.Addr) bool {
 	label := policyOf(to).label
 	if x, y := policyOf(a).label == label, policyOf(b).label == label; x != y {

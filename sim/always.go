@@ -13,11 +13,11 @@ const notAlways = "not always: "
 // Rules are what a test demands of every instant.
 type rules struct {
 	all    []rule
-	owed   bool // something has come to the program since they were looked at
-	broken bool // one is, which has ended the network
+	owed   bool // something has reached the program since the last look at them
+	broken bool // one of them is broken, which has ended the network
 }
 
-// A rule is one of them.
+// A rule is one demand of [Network.Always].
 type rule struct {
 	name  string
 	check func() error
@@ -46,7 +46,7 @@ func (n *Network) Always(name string, check func() error) {
 	n.do(func() { n.watch.rules.all = append(n.watch.rules.all, rule{name: name, check: check, by: n.moment()}) })
 }
 
-// oweRules has the rules looked at as soon as the program is quiet. The lock is held.
+// oweRules makes the network check the rules as soon as the program is quiet. The lock is held.
 func (n *Network) oweRules() {
 	if len(n.watch.rules.all) > 0 {
 		n.watch.rules.owed = true
@@ -54,7 +54,7 @@ func (n *Network) oweRules() {
 	}
 }
 
-// payRules does that, if it is owed. The lock is held, but while a goroutine is started.
+// payRules checks them, if oweRules asked for it. The lock is held, except while a goroutine starts.
 func (n *Network) payRules() (paid bool) {
 	if !n.watch.rules.owed || !exact.Rests() {
 		return false
@@ -68,10 +68,11 @@ func (n *Network) payRules() (paid bool) {
 	return true
 }
 
-// lookAtTheEnd makes the checks once more, where those before were made, so that they come one after the other to the race detector, too.
+// lookAtTheEnd runs the checks once more. It starts them as the earlier ones were started, so that the race
+// detector too sees them one after the other.
 func (n *Network) lookAtTheEnd() {
 	over := func() bool { return get(n, func() bool { return len(n.watch.rules.all) == 0 || n.closed }) }
-	for range 1000 { // a second, if goroutines that the test leaves compute that long
+	for range 1000 { // a second, in case goroutines that the test leaves compute that long
 		if over() || exact.Rests() {
 			break
 		}
@@ -88,7 +89,7 @@ func (n *Network) lookAtTheEnd() {
 	<-done
 }
 
-// lookAtRules makes each check, until one fails. It is called without the lock.
+// lookAtRules runs each check until one fails. Call it without the lock.
 func (n *Network) lookAtRules() {
 	for i := 0; ; i++ {
 		r := n.rule(i)
@@ -103,7 +104,7 @@ func (n *Network) lookAtRules() {
 	}
 }
 
-// A numberedRule is a rule, if there is one of that number.
+// A numberedRule is a rule with its number, or nothing if there is no rule of that number.
 type numberedRule struct {
 	rule
 	is bool
@@ -119,7 +120,8 @@ func (n *Network) rule(i int) numberedRule {
 	})
 }
 
-// breakRule fails the test for a rule, and ends the network, so that the report is as of then. The lock is held.
+// breakRule fails the test because of a rule and ends the network, so that the report shows the state at that
+// instant. The lock is held.
 func (n *Network) breakRule(i int, why string) {
 	if n.closed {
 		return

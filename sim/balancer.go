@@ -41,33 +41,33 @@ type HealthCheck struct {
 type Balancer struct {
 	tracker
 	conf     BalancerConfig
-	backends []*backend // as they were given
+	backends []*backend // in the order given
 	draws    netem.Stream
 	turns    int
 }
 
-// A backend is one of a balancer's.
+// A backend is a host to which a balancer sends connections.
 type backend struct {
 	host     *Host
-	down     bool    // by its checks
-	drains   ongoing // as long as one of these lasts it gets no connections,
-	failures ongoing // and so with these
-	streak   int     // of checks that say the opposite of down
+	down     bool    // according to its checks
+	drains   ongoing // while one of these lasts, it gets no connections
+	failures ongoing // nor while one of these lasts
+	streak   int     // checks in a row that contradict down
 	probe    *probe
 	conns    map[*tracked]bool
 	deadline *timer // of its drain
 }
 
-// A probe is a health check that is under way.
+// A probe is a health check in progress.
 type probe struct {
 	from, to netip.AddrPort
 	out      *flow
-	timer    *timer // of its end, or of the next one
+	timer    *timer // for its end, or for the next one
 	began    int64
-	waits    bool // for an answer
+	waits    bool // it has no answer yet
 }
 
-// probePorts are those from which checks come: below those of connections.
+// probePorts are the ports from which checks are sent: below those of connections.
 const probePorts = 512
 
 // Balancer makes r a load balancer for the given hosts. TCP connections to its address ([Router.Addr], which
@@ -220,7 +220,7 @@ func (b *Balancer) forward(now int64, pkt *packet) {
 	}
 }
 
-// check begins a health check, or ends one that was not answered in time.
+// check begins a health check, or ends one that got no answer in time.
 func (b *Balancer) check(now int64, e *backend) {
 	p := e.probe
 	if p.waits {
@@ -239,7 +239,7 @@ func (b *Balancer) check(now int64, e *backend) {
 	b.r.send(now, pkt, p.out)
 }
 
-// answered says whether a packet is the answer to a health check, and ends it.
+// answered reports whether a packet is the answer to a health check, and then ends the check.
 func (b *Balancer) answered(now int64, pkt *packet) bool {
 	i := int(pkt.dst.Port()) - probePorts
 	if pkt.proto != protoTCP || pkt.seg == nil || i < 0 || i >= len(b.backends) || b.backends[i].probe == nil || pkt.src != b.backends[i].probe.to {
@@ -254,7 +254,7 @@ func (b *Balancer) answered(now int64, pkt *packet) bool {
 	return true
 }
 
-// judge takes note of the result of a check, and plans the next one.
+// judge records the result of a check, and schedules the next one.
 func (b *Balancer) judge(now int64, e *backend, alive bool) {
 	e.probe.waits = false
 	e.probe.timer.set(max(after(e.probe.began, int64(b.conf.Check.Every)), now+1))

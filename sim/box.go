@@ -7,17 +7,16 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A box is what a router does beside forwarding: it may rewrite packets, drop them, answer them, and send
-// some of its own. A router with a box has an address, so that packets may be sent to it.
+// A box is what makes a router a middlebox: it can rewrite packets, drop them, answer them, and send packets
+// of its own. A router with a box has an address, so that packets can be sent to it.
 type box interface {
-	// forward takes a packet that has come to the router, on its way to a host or for the router's own
-	// address, and ends it or sends it on: by transmit as it came (not if it is for the router), or by
-	// node.send.
+	// forward takes a packet that has arrived at the router, for a host or for the router's own address. It
+	// drops the packet, or sends it on: by transmit unchanged (unless it is for the router), or by node.send.
 	forward(now int64, pkt *packet)
 }
 
-// addrOfRouter is the address of the number-th router with a box, from 1. They are of the block
-// for tests of network devices (RFC 2544), so that none is a host's.
+// addrOfRouter returns the address of the number-th router with a box, from 1. It is from the block for tests
+// of network devices (RFC 2544), so that no host has it.
 func addrOfRouter(number int) netip.Addr {
 	if number > 1<<17-2 {
 		panic("sim: more than 131070 routers with a box on one network")
@@ -34,7 +33,7 @@ func (n *Network) install(r *Router, b box) {
 	n.readdress(r)
 }
 
-// readdress gives a router with a box the next address. What is sent to the one that it had comes to it still.
+// readdress gives a router with a box the next address. Packets for its old address still arrive at it.
 func (n *Network) readdress(r *Router) {
 	n.names.boxes++
 	r.addr = addrOfRouter(n.names.boxes)
@@ -42,8 +41,8 @@ func (n *Network) readdress(r *Router) {
 	n.invalidate()
 }
 
-// flowTo is a flow of what a router sends to an address: nil if no host has it. Whoever asks keeps it, since the
-// draws of its packets go on from one to the next.
+// flowTo returns a flow for packets that a router sends to an address: nil if no host has it. The caller
+// keeps the flow, since the draws of its packets go on from one to the next.
 func (d *node) flowTo(proto protocol, from, to netip.AddrPort) *flow {
 	dest := d.n.names.byAddr[to.Addr()]
 	if dest == nil || dest == d {
@@ -52,7 +51,7 @@ func (d *node) flowTo(proto protocol, from, to netip.AddrPort) *flow {
 	return &flow{path: d.n.path(d, dest, to.Addr()), id: flowID(proto, from.Port(), to.Port())}
 }
 
-// send has a packet go on from a router as one of the given flow, by its route.
+// send sends a packet on from a router, as part of the given flow, by its route.
 func (d *node) send(now int64, pkt *packet, f *flow) {
 	if pkt.flow != f {
 		f.log = pkt.flow.log
@@ -69,7 +68,7 @@ func (d *node) send(now int64, pkt *packet, f *flow) {
 	d.n.transmit(pkt, now)
 }
 
-// reject ends a packet at a router, says why, and tells its sender by ICMP.
+// reject drops a packet at a router, records why, and tells its sender by ICMP.
 func (d *node) reject(now int64, pkt *packet, code ICMPCode, why string) {
 	d.n.recordDrop(now, pkt, nil, why)
 	if pkt.proto == protoICMP || pkt.frag.offset > 0 || !d.mayTell(now, pkt) || !d.affords(now, pkt) {
@@ -79,7 +78,8 @@ func (d *node) reject(now int64, pkt *packet, code ICMPCode, why string) {
 	d.n.unreachable(now, pkt, code, 0)
 }
 
-// reset ends a segment at a router, says why, and answers it by RST as its receiver would, on a flow that leads to its sender.
+// reset drops a segment at a router, records why, and answers it with RST as its receiver would, on a flow to
+// its sender.
 func (d *node) reset(now int64, pkt *packet, back *flow, why string) {
 	n, s := d.n, d.n.pool.segments.get()
 	n.recordDrop(now, pkt, nil, why)
@@ -94,8 +94,9 @@ func (d *node) reset(now int64, pkt *packet, back *flow, why string) {
 	d.send(now, r, back)
 }
 
-// parted ends or stops a packet to be rewritten if a partition lies between the hosts of its connection, which its addresses
-// do not show. What routers say by ICMP is theirs.
+// parted drops or holds a packet that is going to be rewritten, if a partition lies between the hosts of its
+// connection: after the rewriting its addresses no longer show them. ICMP messages of routers are the
+// routers' own.
 func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn func(now int64, pkt *packet)) bool {
 	n := k.r.n
 	if pkt.way.from.host == nil && pkt.proto == protoICMP {
@@ -127,8 +128,8 @@ func (k *tracker) parted(now int64, pkt *packet, c *tracked, opener bool, goOn f
 	return n.cutOff(now, pkt, ahead, cuts, conn, goOn)
 }
 
-// farEnd is the address of the host that packets with a tuple come from, behind whatever boxes; not ok if one of these does not know
-// the connection (yet), or nobody has the address.
+// farEnd returns the address of the host from which packets with a tuple come, behind any number of boxes. It
+// is not ok if one of the boxes does not know the connection (yet), or if nobody has the address.
 func (n *Network) farEnd(t tuple) (addr netip.Addr, ok bool) {
 	for range len(n.names.routers) + 1 {
 		d := n.names.byAddr[t.from.Addr()]
@@ -143,7 +144,7 @@ func (n *Network) farEnd(t tuple) (addr netip.Addr, ok bool) {
 		switch {
 		case c == nil:
 			return addr, false
-		case c.ask == t.reversed(): // its answers come from there
+		case c.ask == t.reversed(): // from which its answers come
 			t = c.answer
 		default:
 			t = c.ask

@@ -19,7 +19,7 @@ func (k *tracker) losing() *Fault {
 	return f
 }
 
-// forgetting completes a fault by which a box forgets its connections when it begins.
+// forgetting completes a fault whose beginning makes a box forget its connections.
 func (k *tracker) forgetting(f *Fault) {
 	f.miss = "connection"
 	begin := f.begin
@@ -32,7 +32,7 @@ func (k *tracker) forgetting(f *Fault) {
 	}
 }
 
-// memoryOf is what a router remembers of connections. It panics if that is nothing.
+// memoryOf returns what a router remembers of connections. It panics if the router remembers nothing.
 func memoryOf(r *Router, function string) *tracker {
 	r.must(function)
 	type rememberer interface{ memory() *tracker }
@@ -153,7 +153,7 @@ func FailBackend(r *Router, h *Host) *Fault {
 	return f.enlisted()
 }
 
-// backendOf returns a backend. Which there are does not change.
+// backendOf returns the backend on a host. The set of backends never changes.
 func (b *Balancer) backendOf(function string, h *Host) *backend {
 	i := slices.IndexFunc(b.backends, func(e *backend) bool { return e.host == h })
 	if i < 0 {

@@ -6,13 +6,14 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A portPool is the ports from which a box chooses: so many, from the first on.
+// A portPool is a range of ports from which a box chooses: a first port and a count.
 type portPool struct{ first, count int }
 
-// highPorts are those that are not privileged.
+// highPorts are the unprivileged ports.
 var highPorts = portPool{1024, 1<<16 - 1024}
 
-// portsLike are those from which Linux chooses in place of a port (nf_nat_l4proto_unique_tuple): what is privileged stays so.
+// portsLike returns the ports from which Linux chooses a replacement for a port
+// (nf_nat_l4proto_unique_tuple): a privileged port stays privileged.
 func portsLike(port int) portPool {
 	switch {
 	case port < 512:
@@ -23,12 +24,12 @@ func portsLike(port int) portPool {
 	return highPorts
 }
 
-// free says whether a port of the box's own can be that of one more connection to a remote address.
+// free reports whether one of the box's own ports can serve one more connection to a remote address.
 func (k *tracker) free(proto protocol, remote netip.AddrPort, port int) bool {
 	return k.known[tuple{proto, remote, netip.AddrPortFrom(k.r.addr, uint16(port))}] == nil
 }
 
-// port draws one of the box's own for a new connection to a remote address; 0 if none is free.
+// port draws one of the box's own ports for a new connection to a remote address; 0 if none is free.
 func (k *tracker) port(proto protocol, remote netip.AddrPort, of portPool, draws *netem.Stream) uint16 {
 	first := int(draws.Uint64() % uint64(of.count))
 	for i := range of.count {

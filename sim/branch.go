@@ -13,12 +13,12 @@ import (
 var (
 	limitedBroadcast  = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	directedBroadcast = netip.AddrFrom4([4]byte{10, 255, 255, 255})
-	hostsPrefix       = netip.MustParsePrefix("10.0.0.0/8") // of the addresses that hosts are given
+	hostsPrefix       = netip.MustParsePrefix("10.0.0.0/8") // of the addresses that hosts get
 	allNodes          = netip.AddrFrom4([4]byte{224, 0, 0, 1})
 	allNodes6         = netip.MustParseAddr("ff02::1")
 )
 
-// several says that an address stands for several hosts.
+// several reports whether an address stands for several hosts.
 func several(a netip.Addr) bool {
 	return a.IsMulticast() || a == limitedBroadcast || a == directedBroadcast
 }
@@ -31,7 +31,7 @@ const (
 
 var severalKinds = [...]string{toGroup: "multicast", toBroadcast: "broadcast"}
 
-// kindOfSeveral is one of those, or 0.
+// kindOfSeveral says how an address stands for several hosts; 0: it does not.
 func kindOfSeveral(a netip.Addr) uint8 {
 	switch {
 	case a.IsMulticast():
@@ -42,21 +42,22 @@ func kindOfSeveral(a netip.Addr) uint8 {
 	return 0
 }
 
-// A branch is a part of the way of what is sent to several hosts: that to one of them.
+// A branch is the path to one of the hosts that a datagram for several hosts reaches.
 type branch struct {
 	to   netip.AddrPort
 	host *Host
 }
 
-// A departure is a datagram that leaves on a branch; refused says that its sender's own link sends it back.
+// A departure is a datagram that leaves on a branch; refused says that its sender's own link rejects it.
 type departure struct {
 	branch
 	way     *path
 	refused bool
 }
 
-// neighbours are the hosts of h's segment: those that a link joins with h, and those of its zone to which the default
-// path leads. Where routers lie between, nothing comes that is for several hosts: they would have to be told to pass it on.
+// neighbours returns the hosts of h's segment: those that a link joins with h, and those of its zone that the
+// default path joins with h. Datagrams for several hosts do not pass routers, which would have to be told to
+// pass them on.
 func (h *Host) neighbours() (all []*Host) {
 	for _, o := range h.n.names.inOrder {
 		switch joined := h.n.wires.linked[nodes{&h.node, &o.node}] != nil; {
@@ -69,8 +70,8 @@ func (h *Host) neighbours() (all []*Host) {
 	return all
 }
 
-// branches are the ways of what h sends to several hosts from one of its addresses, its own first. The loopback is a segment of its own,
-// on which a host is in no group.
+// branches returns the paths of a datagram that h sends to several hosts from one of its addresses, the path
+// to h itself first. The loopback is a segment of its own, on which a host is in no group.
 func (h *Host) branches(from netip.Addr, to netip.AddrPort) (all []departure) {
 	if from.IsLoopback() && to.Addr().IsMulticast() {
 		return nil
@@ -85,7 +86,8 @@ func (h *Host) branches(from netip.Addr, to netip.AddrPort) (all []departure) {
 	return all
 }
 
-// sourceForSeveral is the address from which h sends to several hosts; to what all hosts of a prefix get, one of that.
+// sourceForSeveral returns the address from which h sends to several hosts. For a broadcast to a prefix it is
+// one of that prefix.
 func (h *Host) sourceForSeveral(to netip.Addr) netip.Addr {
 	if to == directedBroadcast {
 		if i := slices.IndexFunc(h.addresses.list, hostsPrefix.Contains); i >= 0 {
@@ -96,20 +98,20 @@ func (h *Host) sourceForSeveral(to netip.Addr) netip.Addr {
 	return h.sourceFor(to)
 }
 
-// mayReach says with which error a host's routing table refuses what is for several hosts, or 0.
+// mayReach returns the error with which a host's routing table refuses an address of several hosts, or 0.
 func (h *Host) mayReach(from, to netip.Addr) syscall.Errno {
 	switch {
 	case !from.IsValid():
 		return syscall.ENETUNREACH
 	case from.Is4() && from.IsLoopback() && to == directedBroadcast:
-		return syscall.EINVAL // to the other two kinds it sends on the loopback itself
+		return syscall.EINVAL // the other two kinds are sent on the loopback itself
 	case h.addresses.gone && !h.owns(from):
 		return syscall.ENETUNREACH
 	}
 	return 0
 }
 
-// connectToSeveral is what connect has to do with an address that stands for several hosts.
+// connectToSeveral is connect for an address that stands for several hosts.
 func (u *UDPConn) connectToSeveral(remote netip.Addr) error {
 	from := u.local.Addr()
 	if from.IsUnspecified() || several(from) {
@@ -122,7 +124,7 @@ func (u *UDPConn) connectToSeveral(remote netip.Addr) error {
 	return nil
 }
 
-// queueForSeveral is queue for what goes to several hosts.
+// queueForSeveral is queue for a datagram to several hosts.
 func (u *UDPConn) queueForSeveral(p []byte, source netip.Addr, to netip.AddrPort, call string) error {
 	h := u.host
 	if errno := h.mayReach(source, to.Addr()); errno != 0 {
@@ -172,14 +174,14 @@ func (u *UDPConn) queueForSeveral(p []byte, source netip.Addr, to netip.AddrPort
 	return nil
 }
 
-// An unheard group is one that a host has sent to, and another one is in that it cannot reach.
+// An unheard group is one to which a host has sent, and which another host is in that it cannot reach.
 type unheard struct {
 	from, to *Host
 	group    netip.Addr
 }
 
-// missesGroup notes the hosts that are in a group and get nothing of what h sends to it, since routers lie between: who expects
-// otherwise looks for the mistake everywhere else.
+// missesGroup records the hosts that are in a group and get nothing of what h sends to it, since routers lie
+// between. A user who expects otherwise would look for the mistake everywhere else.
 func (h *Host) missesGroup(group netip.Addr, reached []departure) {
 	if !group.IsMulticast() || group == allNodes || group == allNodes6 || group.IsInterfaceLocalMulticast() {
 		return
@@ -194,7 +196,7 @@ func (h *Host) missesGroup(group netip.Addr, reached []departure) {
 	}
 }
 
-// flowOn is the flow of a socket on a branch.
+// flowOn returns the flow of a socket on a branch.
 func (u *UDPConn) flowOn(d departure) *flow {
 	if u.groups.flows == nil {
 		u.groups.flows = map[branch]*flow{}

@@ -27,10 +27,11 @@ const (
 	Disconnected                               // the same to the end of the test
 )
 
-// A wording is a breakage as Go, in words, and as a sentence, with PACKET, SENDER and RECEIVER for what they are.
+// A wording is a breakage as Go code, in words, and as a sentence with the placeholders PACKET, SENDER and
+// RECEIVER.
 type wording struct{ code, short, sentence string }
 
-// tell is the sentence.
+// tell returns the sentence.
 func (w wording) tell(packet string, at Place) string {
 	return strings.NewReplacer("PACKET", packet, "SENDER", at.From, "RECEIVER", at.To).Replace(w.sentence)
 }
@@ -53,7 +54,7 @@ var breakageWords = [...]wording{
 // What a breakage takes.
 const (
 	crashTime   = time.Second // from a crash to the restart
-	overtakable = time.Second // for which an overtaken packet waits at most
+	overtakable = time.Second // longest wait of an overtaken packet
 )
 
 // String returns the breakage in words, such as "lost".
@@ -64,10 +65,10 @@ func (w Breakage) String() string {
 	return fmt.Sprintf("Breakage(%d)", uint8(w))
 }
 
-// code is the name of the constant.
+// code returns the name of the constant.
 func (w Breakage) code() string { return breakageWords[w].code[len("sim."):] }
 
-// canBe says whether something can break at a packet. A crash is one of a host, and only TCP has connections.
+// canBe reports whether something can break at a packet. Only hosts crash, and only TCP has connections.
 func (w Breakage) canBe(pkt *packet) bool {
 	from, to := pkt.way.from.host, pkt.way.to.host
 	switch w {
@@ -118,12 +119,12 @@ func Break(n *Network, what Breakage, at Place) *Fault {
 	return b.fault.enlisted()
 }
 
-// A watch is what looks at each packet where it leaves its host.
+// A watch looks at each packet where it leaves its host.
 type watch struct {
 	broken []*breakage
-	sees   *observer // nil but for [Explore]
+	sees   *observer // nil except for [Explore]
 	rules  rules
-	turns  int // packets that were overtaken
+	turns  int // overtaken packets that wait
 }
 
 // A breakage is a fault at one packet.
@@ -131,13 +132,13 @@ type breakage struct {
 	brokenPlace
 	fault *Fault
 	by    moment // when it began
-	seen  int    // packets that are of the kind, and go that way
-	due   bool   // the one that is looked at is that of the place
-	mute  *node  // that is to crash at this instant, and sends nothing any more
+	seen  int    // packets of the kind, between the hosts, seen so far
+	due   bool   // the current packet is the one of the place
+	mute  *node  // the host that crashes at this instant, and sends nothing until it does
 
-	held *packet // is overtaken,
+	held *packet // the packet that is overtaken
 	as   MTUDiscover
-	turn int // of those that are
+	turn int // among the overtaken packets
 }
 
 func (n *Network) breakage(p brokenPlace) *breakage {
@@ -148,14 +149,16 @@ func (n *Network) breakage(p brokenPlace) *breakage {
 	return b
 }
 
-// watchFor has something break. What the engine defers it could not take back when a host crashes, so from now on it defers nothing.
+// watchFor makes something break. When a host crashes, the engine could not take back what it has deferred,
+// so from now on it defers nothing.
 func (n *Network) watchFor(b *breakage) {
 	n.invalidate()
 	n.lookahead.on = false
 	n.watch.broken = append(n.watch.broken, b)
 }
 
-// watched looks at a packet that leaves its host, and says whether it has seen to it that the packet is sent, or is not.
+// watched looks at a packet that leaves its host. It reports whether a breakage has handled the packet, by
+// sending or dropping it.
 func (n *Network) watched(now int64, m MTUDiscover, pkt *packet) bool {
 	if pkt.way.from == pkt.way.to {
 		return false
@@ -169,7 +172,7 @@ func (n *Network) watched(now int64, m MTUDiscover, pkt *packet) bool {
 	if n.watch.sees != nil {
 		n.watch.sees.see(now, pkt)
 	}
-	for _, b := range n.watch.broken { // all count it, whatever the first does to it
+	for _, b := range n.watch.broken { // every breakage counts it, whatever the first one does to it
 		b.due = false
 		if b.At.on(pkt) && b.At.Kind.has(pkt) {
 			b.seen++
@@ -190,7 +193,7 @@ func (n *Network) watched(now int64, m MTUDiscover, pkt *packet) bool {
 	if !struck {
 		n.sendOut(m, pkt, now)
 	}
-	if !slices.ContainsFunc(n.watch.broken, func(b *breakage) bool { return b.held == pkt }) { // else it is overtaken itself
+	if !slices.ContainsFunc(n.watch.broken, func(b *breakage) bool { return b.held == pkt }) { // otherwise it is overtaken itself
 		for _, b := range waiting {
 			b.sendHeld(now)
 		}
@@ -198,7 +201,8 @@ func (n *Network) watched(now int64, m MTUDiscover, pkt *packet) bool {
 	return true
 }
 
-// overtakenBy are the breakages of which a packet waits for this one: first those of what was to be sent last, which is the next before it.
+// overtakenBy returns the breakages whose held packet waits for this one. The packet held last comes first,
+// since it is the previous one to this packet.
 func (n *Network) overtakenBy(pkt *packet) (waiting []*breakage) {
 	for _, b := range n.watch.broken {
 		if b.held != nil && b.At.on(pkt) {
@@ -209,7 +213,7 @@ func (n *Network) overtakenBy(pkt *packet) (waiting []*breakage) {
 	return waiting
 }
 
-// strikes breaks something at a packet, and says whether the packet is dealt with.
+// strikes breaks something at a packet, and reports whether that has handled the packet.
 func (b *breakage) strikes(now int64, m MTUDiscover, pkt *packet) bool {
 	n := b.fault.n
 	defer n.amidStep()()
@@ -250,8 +254,8 @@ func (b *breakage) strikes(now int64, m MTUDiscover, pkt *packet) bool {
 	return true
 }
 
-// amidStep is for what asks for a step of the engine though one is under way, which looks at its end when the next has to be. It returns
-// a function for the end of that.
+// amidStep prepares for code that asks for a step of the engine while one is running: the running step
+// decides at its end when the next one must be. The caller runs the returned function when that code is done.
 func (n *Network) amidStep() (over func()) {
 	stepping := n.calls.stepping
 	n.calls.stepping = true
@@ -267,7 +271,7 @@ func (b *breakage) tell(now int64, pkt *packet) {
 	b.fault.n.note(pkt.way.from, pkt.way.to, b.fault.what)
 }
 
-// plan has something happen at an instant, before its packets. It is called in a step of the engine.
+// plan schedules something for an instant, before its packets. Call it in a step of the engine.
 func (b *breakage) plan(at int64, f func()) {
 	n := b.fault.n
 	n.queue.addChange(at, change{by: b.by, hidden: true, f: func() {
@@ -275,13 +279,14 @@ func (b *breakage) plan(at int64, f func()) {
 	}})
 }
 
-// crashes has a host crash at an instant, and restart. Until then it sends nothing, if it is to be mute.
+// crashes makes a host crash at an instant, and restart. With mute the host sends nothing until then.
 func (b *breakage) crashes(at int64, h *Host, mute bool) {
 	n, crash := b.fault.n, h.crashing()
 	if mute {
 		b.mute = &h.node
 	}
-	// The race detector must see no access to the fault outside the lock: the program knows nothing of when it was made.
+	// The race detector must see no access to the fault outside the lock, since the program does not know
+	// when it was made.
 	b.plan(at, func() {
 		n.do(func() {
 			b.mute = nil
@@ -291,7 +296,7 @@ func (b *breakage) crashes(at int64, h *Host, mute bool) {
 	b.plan(after(at, int64(crashTime)), func() { n.do(func() { crash.stop() }) })
 }
 
-// disconnects has two hosts not reach each other from now on.
+// disconnects cuts two hosts off from each other from now on.
 func (b *breakage) disconnects(now int64, from, to *Host) {
 	n := b.fault.n
 	parting := n.split([][]*Host{{from}, {to}})
@@ -305,7 +310,7 @@ func (b *breakage) disconnects(now int64, from, to *Host) {
 	}
 }
 
-// sendHeld sends the packet that was overtaken, if it waits.
+// sendHeld sends the overtaken packet, if it waits.
 func (b *breakage) sendHeld(now int64) {
 	if pkt := b.held; pkt != nil {
 		b.held = nil
@@ -313,14 +318,14 @@ func (b *breakage) sendHeld(now int64) {
 	}
 }
 
-// submitHeld has it sent in the next step.
+// submitHeld makes the next step send it.
 func (b *breakage) submitHeld() {
 	if b.held != nil {
 		b.fault.n.submit(operation{kind: opRelease, dest: b.fault.what, run: b.sendHeld}, 0)
 	}
 }
 
-// resetBoth ends a segment, and has both ends believe that the other one has reset the connection.
+// resetBoth drops a segment, and makes both ends believe that the other one has reset the connection.
 func (n *Network) resetBoth(now int64, pkt *packet) {
 	n.record(now, Sent, pkt, "")
 	n.recordDrop(now, pkt, nil, "connection reset")
@@ -346,8 +351,8 @@ func (n *Network) resetBoth(now int64, pkt *packet) {
 	n.sendOut(MTUDiscoverWant, r, now)
 }
 
-// breaksAt is for a packet that has come to its host, with those behind it, and at which something breaks. It says whether they come
-// later, at the same instant.
+// breaksAt handles a packet that has arrived at its host, with the packets after it, if something breaks at
+// it. It reports whether they arrive later, at the same instant.
 func (n *Network) breaksAt(now int64, pkt *packet, hop int) (later bool) {
 	b := pkt.leaves.then
 	pkt.leaves.then = nil

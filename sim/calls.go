@@ -2,20 +2,20 @@ package sim
 
 import "cmp"
 
-// A callQueue is what the program asked of the network and the engine has not taken yet, and what
-// it is to be woken for.
+// A callQueue holds what the program has asked of the network and the engine has not taken yet, and what the
+// program must be woken for.
 type callQueue struct {
 	pending   pendingOps
 	stepping  bool   // a step is requested
-	wakes     []wake // in order; those before firstWake have been taken
+	wakes     []wake // in order; the ones before firstWake are done
 	firstWake int
-	waiters   []*waiter // of no blocked call, for reuse
-	made      uint64    // calls
-	sampled   int64     // instant of the last one whose number is a multiple of sampleEvery
+	waiters   []*waiter // not in use by a blocked call, for reuse
+	made      uint64    // number of calls
+	sampled   int64     // instant of the last call whose number is a multiple of sampleEvery
 }
 
-// sampleEvery is after how many calls the instant is noted at which the program is: it may make many
-// for which the engine has nothing to do.
+// sampleEvery is the number of calls after which the network notes the program's current instant: the program
+// may make many calls that give the engine nothing to do.
 const sampleEvery = 1 << 12
 
 // count counts a call.
@@ -27,61 +27,60 @@ func (q *callQueue) count(c *clock) {
 	}
 }
 
-// A wake is one thing that the program is to be woken for.
+// A wake is one thing for which the program must be woken.
 type wake struct {
 	host *Host
-	q    *waitq        // a blocked call,
+	q    *waitq        // a blocked call
 	done chan struct{} // or a channel to close
 }
 
-// A change of the network is a function of the program's, called in its turn.
+// A change of the network is a function of the program, called when its turn comes.
 type change struct {
-	by    moment // when it was asked for
+	by    moment // when the program asked for it
 	f     func()
-	fault *Fault // that begins or ends by it, or nil
+	fault *Fault // the fault that it begins or ends, or nil
 	ends  bool
 
-	hidden bool // it is no plan of the program's
+	hidden bool // not a plan of the program
 }
 
-// pendingOps is what the program asked for at one instant and the engine has not
-// taken yet.
+// pendingOps are what the program asked for at one instant and the engine has not taken yet.
 type pendingOps struct {
 	conns []*TCPConn // connections with something to do, each once
 	other []operation
 	at    int64 // the instant
 
-	// The earliest instant at which the program can observe an effect; and the same should a
-	// writer block meanwhile, which is no later. Both are never if nothing is pending.
+	// The earliest instant at which the program can observe an effect, and the same in case a writer blocks
+	// meanwhile, which is no later. Both are never if nothing is pending.
 	until, untilBlocked int64
 }
 
-// nothingPending is pendingOps without any.
+// nothingPending is an empty pendingOps.
 var nothingPending = pendingOps{until: never, untilBlocked: never}
 
 func (p *pendingOps) empty() bool { return len(p.conns) == 0 && len(p.other) == 0 }
 
-// begin comes before something is added.
+// begin must be called before something is added.
 func (p *pendingOps) begin(n *Network) {
 	if p.empty() {
 		p.at, p.until, p.untilBlocked = n.now(), never, never
 	}
 }
 
-// A horizon is for how long from now, in nanoseconds, the program cannot observe an effect of something:
-// as things are, and should a writer block meanwhile, which is no longer.
+// A horizon is how long from now, in nanoseconds, the program cannot observe an effect of something: as
+// things are, and in case a writer blocks meanwhile, which is no longer.
 type horizon struct{ free, blocked int64 }
 
-// An operation is something a program asked of the network that is not yet tied
-// to a connection. Its key orders the operations of one instant.
+// An operation is something that a program asked of the network and that is not yet tied to a connection. Its
+// key orders the operations of one instant.
 type operation struct {
 	host *Host
 	kind opKind
-	dest string // for a dial: where to
-	n    uint64 // among those alike, which one
+	dest string // for a dial: the destination
+	n    uint64 // number among operations with equal keys
 
-	letter *letter         // to be sent,
-	run    func(now int64) // or what to do
+	letter *letter         // a datagram to send
+	run    func(now int64) // or a function to run
 }
 
 func (o *operation) perform(now int64) {
@@ -95,7 +94,7 @@ func (o *operation) perform(now int64) {
 type opKind uint8
 
 const (
-	opRelease opKind = iota // has no host
+	opRelease opKind = iota // belongs to no host
 	opDial
 	opDatagram
 )

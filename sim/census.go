@@ -36,7 +36,7 @@ func (l *Link) Ends() (a, b Node) {
 	return l.a.node(), l.b.node()
 }
 
-// node is d as the program knows it.
+// node returns d in the form that the program knows.
 func (d *node) node() Node {
 	if d.host != nil {
 		return d.host

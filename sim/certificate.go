@@ -67,7 +67,7 @@ func (n *Network) Roots() *x509.CertPool {
 	return pool
 }
 
-// authority returns the certificate that all others are signed with, and its key.
+// authority returns the certificate that signs all others, and its key.
 func (n *Network) authority() (*x509.Certificate, ed25519.PrivateKey) {
 	template := n.certificateTemplate("authority")
 	template.Subject.CommonName = "the simulated network"
@@ -81,7 +81,8 @@ func (n *Network) authority() (*x509.Certificate, ed25519.PrivateKey) {
 	return ca, key
 }
 
-// certificateTemplate is what certificates have in common. Who it is for decides the number.
+// certificateTemplate is what all certificates have in common. The serial number depends on who the
+// certificate is for.
 func (n *Network) certificateTemplate(who string, names ...string) *x509.Certificate {
 	number := sha256.Sum256(n.certificateKey(who, names...))
 	return &x509.Certificate{
@@ -92,13 +93,13 @@ func (n *Network) certificateTemplate(who string, names ...string) *x509.Certifi
 	}
 }
 
-// certificateKey is a function of the seed and of who it is for.
+// certificateKey is a function of the seed and of who the certificate is for.
 func (n *Network) certificateKey(who string, names ...string) ed25519.PrivateKey {
 	seed := sha256.Sum256(fmt.Appendf(binary.BigEndian.AppendUint64(nil, n.seed), "%q %q", who, names))
 	return ed25519.NewKeyFromSeed(seed[:])
 }
 
-// sign makes a certificate. No random number goes into it.
+// sign makes a certificate. It uses no random numbers.
 func sign(template, parent *x509.Certificate, key, signer ed25519.PrivateKey) (*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(nil, template, parent, key.Public(), signer)
 	if err != nil {

@@ -15,27 +15,26 @@ const (
 	chartWidth  = 110 // of all columns
 )
 
-// A chartLine is one line of a chart: an event, or keep-alives of which there may be
-// thousands, when keepAlives is how many packets, or a gap of so many events.
+// A chartLine is one line of a chart: an event; or keep-alives, of which there can be thousands, when
+// keepAlives is their number; or a gap of several events.
 type chartLine struct {
 	event      Event
 	keepAlives int
 	gap        int
-	ports      bool // the event's are told, since several connections of the two hosts are in the chart
+	ports      bool // show the event's ports, since the chart has several connections of the two hosts
 }
 
 func (l chartLine) isEvent() bool { return l.keepAlives == 0 && l.gap == 0 }
 
-// A chartTail is what a chart may still need of events that are no longer kept: the last ones
-// but keep-alives, of which a connection that waits for days has enough to push out all that
-// happened.
+// A chartTail holds events that are no longer kept but that a chart may still need: the last ones other than
+// keep-alives. A connection that waits for days has enough keep-alives to push out everything else.
 type chartTail struct {
 	last       record // of all
 	events     []Event
 	keepAlives int // sent after those
 }
 
-// forget is called with the oldest records kept before they go.
+// forget gets the oldest records before they are discarded.
 func (t *Trace) forget(chunk []record) {
 	g := &t.gone
 	const enough = 2 * chartEvents
@@ -62,11 +61,11 @@ func (t *Trace) forget(chunk []record) {
 	g.last = chunk[len(chunk)-1]
 }
 
-// chart draws the last events of the hosts concerned: a column for each host, time
-// downwards, an arrow for each packet when it is sent, which ends in an x if the
-// packet was dropped. What concerns no host, such as a partition, goes across the page.
-// The host of the last thing that happened, such as a fault, is among them; if it would have nothing but packets, its first half is about that.
-// The lock is held.
+// chart draws the last events of the hosts concerned: a column for each host, time downwards, and an arrow
+// for each packet where it is sent, ending in an x if the packet was dropped. Events of no particular host,
+// such as a partition, go across the page. The chart always includes the host of the last thing that
+// happened, such as a fault. If it would otherwise show only packets, its first half is about that event. The
+// lock is held.
 func (t *Trace) chart(most int, links []madeLink) string {
 	c := t.lastEvents(most)
 	lines, hosts := c.lines, columns(c.hosts, links)
@@ -115,7 +114,7 @@ func places(hosts []string) map[string]int {
 	return at
 }
 
-// legend explains the signs of a chart, those that it has.
+// legend explains the signs that a chart uses.
 func legend(lines []chartLine) string {
 	signs := []struct {
 		text string
@@ -138,7 +137,7 @@ func legend(lines []chartLine) string {
 	return text
 }
 
-// lastEvents returns what a chart shows.
+// lastEvents returns the events that a chart shows.
 func (t *Trace) lastEvents(most int) charting {
 	around := t.lastHappening()
 	c := t.charting(around)
@@ -165,16 +164,17 @@ func (t *Trace) lastEvents(most int) charting {
 	return c
 }
 
-// charting is a chart while it is made, from its end.
+// charting is a chart under construction, built from its end.
 type charting struct {
 	t      *Trace
-	lines  []chartLine // the newest first
-	hosts  []string    // those that it has
-	others []string    // those of events that it leaves out
-	events int         // among the lines, since the last gap
+	lines  []chartLine // newest first
+	hosts  []string    // hosts in the chart
+	others []string    // hosts of events that the chart leaves out
+	events int         // lines with events since the last gap
 }
 
-// charting begins a chart that has the hosts of event number around, if there is one, whoever the last packets are of.
+// charting begins a chart with the hosts of event number around, if there is one, whichever hosts the last
+// packets belong to.
 func (t *Trace) charting(around int) charting {
 	c := charting{t: t}
 	if around >= t.first {
@@ -184,7 +184,7 @@ func (t *Trace) charting(around int) charting {
 	return c
 }
 
-// unknown returns the hosts of e that the chart does not have.
+// unknown returns the hosts of e that are not in the chart.
 func (c *charting) unknown(e Event) (hosts []string) {
 	for _, h := range []string{e.From, e.To} {
 		if h != "" && !slices.Contains(c.hosts, h) && !slices.Contains(hosts, h) {
@@ -194,13 +194,13 @@ func (c *charting) unknown(e Event) (hosts []string) {
 	return hosts
 }
 
-// back shows events from number i back until there are so many, and returns the next number.
+// back adds events from number i backwards until the chart has enough, and returns the next number.
 func (c *charting) back(i, most int) int {
 	for ; i >= c.t.first && c.events < most; i-- {
 		if !c.t.isKeepAlive(i) {
 			e, _ := c.t.event(i)
 			c.show(e)
-		} else if c.t.record(i).kind == Sent { // its way is one line
+		} else if c.t.record(i).kind == Sent { // sending and end share one line
 			c.fold(1)
 		}
 	}
@@ -221,7 +221,7 @@ func (c *charting) show(e Event) {
 		return
 	}
 	unknown := c.unknown(e)
-	if len(c.hosts)+len(unknown) > chartHosts { // of all hosts, those of the latest events
+	if len(c.hosts)+len(unknown) > chartHosts { // of all hosts, the ones in the latest events
 		for _, h := range unknown {
 			if !slices.Contains(c.others, h) {
 				c.others = append(c.others, h)
@@ -234,7 +234,7 @@ func (c *charting) show(e Event) {
 	c.events++
 }
 
-// tellApart has the ports told of packets between two hosts that have several connections in the chart.
+// tellApart shows ports on packets between two hosts that have several connections in the chart.
 func (c *charting) tellApart() {
 	type flow struct {
 		a, b         string
@@ -267,13 +267,13 @@ func (c *charting) tellApart() {
 	}
 }
 
-// happening says whether something happened there other than that the test found it wrong.
+// happening reports whether the line is about something other than the test finding a failure.
 func (l chartLine) happening() bool {
 	return l.isEvent() && l.event.Kind == Noted && !strings.HasPrefix(l.event.Note, notAlways)
 }
 
-// lastHappening is the number of the last event that is one, of those that are kept, or -1. A link that is configured before
-// anything was sent has not changed for anybody.
+// lastHappening returns the number of the last kept event that is a happening, or -1. A link configured
+// before anything was sent has not changed for anybody.
 func (t *Trace) lastHappening() int {
 	for i := t.total - 1; i >= t.first; i-- {
 		if t.record(i).kind == Noted {
@@ -285,10 +285,10 @@ func (t *Trace) lastHappening() int {
 	return -1
 }
 
-// sentBefore says whether there were packets before an event.
+// sentBefore reports whether there were packets before an event.
 func (t *Trace) sentBefore(i int) bool {
 	if t.first > 0 {
-		return true // a chunk of events is gone, and nobody changes links so often
+		return true // a chunk of events is gone; links rarely change that often
 	}
 	for i--; i >= 0; i-- {
 		if t.record(i).kind != Noted {
@@ -298,7 +298,7 @@ func (t *Trace) sentBefore(i int) bool {
 	return false
 }
 
-// after is the number of the event that is so many lines of a chart after another one, or a few fewer.
+// after returns the number of the event that is a number of chart lines after another event, or a few fewer.
 func (t *Trace) after(i, lines int) int {
 	for ; lines > 0 && i+1 < t.total; i++ {
 		if t.record(i+1).kind != Delivered && !t.isKeepAlive(i+1) {
@@ -308,8 +308,7 @@ func (t *Trace) after(i, lines int) int {
 	return i
 }
 
-// record returns the event of that number as it is kept, or nil. Of those that are gone the
-// last one is.
+// record returns the kept event of that number, or nil. Of discarded events the last one is still kept.
 func (t *Trace) record(i int) *record {
 	switch {
 	case i >= t.total || i < t.first-1 || i < 0:
@@ -320,9 +319,8 @@ func (t *Trace) record(i int) *record {
 	return &t.chunks[(i-t.first)/chunkSize][(i-t.first)%chunkSize]
 }
 
-// isKeepAlive says that event i is a keep-alive that is under way or arrives, or the
-// answer to one: the sending of the answer follows the arrival of the probe. One that is
-// dropped or held is news.
+// isKeepAlive reports whether event i is a keep-alive that is in flight or arrives, or the answer to one: the
+// answer is sent after the probe arrives. A keep-alive that is dropped or held is news, and does not count.
 func (t *Trace) isKeepAlive(i int) bool {
 	r := t.record(i)
 	if r == nil || r.proto&^overIPv6 != protoTCP || r.kind != Sent && r.kind != Delivered {
@@ -339,8 +337,7 @@ func (t *Trace) isKeepAlive(i int) bool {
 		probe.from == r.to && probe.to == r.from && probe.sport == r.dport && probe.dport == r.sport
 }
 
-// ends says whether e is the end, at the same instant, of the packet whose sending
-// sent is.
+// ends reports whether e is the end, at the same instant, of the packet of which sent is the sending.
 func (e Event) ends(sent Event) bool {
 	return e.Kind == Dropped && e.At == sent.At && e.From == sent.From && e.To == sent.To &&
 		e.SourcePort == sent.SourcePort && e.TargetPort == sent.TargetPort && e.Seq == sent.Seq && e.Length == sent.Length
@@ -407,7 +404,7 @@ func (e Event) label(packet string, ports bool) string {
 	return " " + packet + " "
 }
 
-// brief is the packet without what the rest says as well, for a narrow column.
+// brief is the packet without what the rest of the line also says, for a narrow column.
 func (e Event) brief() string {
 	if e.Protocol != "tcp" {
 		return e.packet()

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// With SQUALL_CHECK=1 a second process runs the tests of the first beside it, in the same
-// order and at another GOMAXPROCS, and tells the hash of each run's trace; the first process
-// compares them with its own. So what a test leaves behind, in variables of its closures or of
-// a package, both leave behind alike.
+// With SQUALL_CHECK=1 a second process runs the tests of the first at the same time, in the same order and at
+// another GOMAXPROCS, and reports the hash of each run's trace. The first process compares them with its own.
+// So whatever a test leaves behind, in variables of its closures or of a package, is left behind alike in
+// both.
 //
-// The second process tells by its standard output, in lines that begin with a mark. The first
-// reads when it wants to know something, and needs no goroutine for it.
+// The second process reports on its standard output, in lines that begin with a mark. The first process reads
+// them when it needs to know something, and needs no goroutine for it.
 type secondProcess struct {
 	mu     sync.Mutex
-	err    error // it could not be started, or its output has ended
+	err    error // it could not start, or its output has ended
 	out    *os.File
 	lines  *bufio.Reader
 	cmd    *exec.Cmd
 	runs   map[runKey]runRecord
-	others []string // the last lines of its output that are something else
+	others []string // the last other lines of its output
 }
 
 type runKey struct {
@@ -39,7 +39,7 @@ type runKey struct {
 type runRecord struct {
 	hash     uint64
 	schedule uint64 // in exact mode
-	decided  string // by it
+	decided  string // by the schedule
 	failed   bool
 }
 
@@ -48,7 +48,7 @@ const (
 	recordMark     = "\x00squall run "
 )
 
-// checkPatience is for how long the second process may say nothing at all.
+// checkPatience is how long the second process may be completely silent.
 const checkPatience = 10 * time.Minute
 
 var (
@@ -58,15 +58,14 @@ var (
 	recordOutput = os.Stdout // whatever tests make of os.Stdout
 )
 
-// takeVariable is os.Getenv for a variable that is for this process and not for those it starts.
+// takeVariable is os.Getenv for a variable that is meant for this process and not for its children.
 func takeVariable(name string) string {
 	value := os.Getenv(name)
 	os.Unsetenv(name)
 	return value
 }
 
-// recordRun tells the first process of a run, if this is the second one, and says whether
-// it is.
+// recordRun reports a run to the first process, if this is the second one, and returns whether it is.
 func recordRun(r *runner, o *outcome) bool {
 	if !recordsRuns {
 		return false
@@ -75,7 +74,7 @@ func recordRun(r *runner, o *outcome) bool {
 	return true
 }
 
-// checkRun compares a run with that of the second process and says what is wrong, or "".
+// checkRun compares a run with that of the second process and returns what is wrong, or "".
 func (r *runner) checkRun(o *outcome) string {
 	seed, first := o.seed, o.trace
 	other, err := second.run(runKey{r.name, r.nth, seed})
@@ -100,7 +99,7 @@ func (r *runner) checkRun(o *outcome) string {
 	return fmt.Sprintf("sim: two runs with the same seed differ; %d further runs of this test alone were like the first, so that the difference cannot be shown", tries)
 }
 
-// run returns what the second process tells of a run, and waits for it.
+// run waits for what the second process reports about a run, and returns it.
 func (p *secondProcess) run(key runKey) (runRecord, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -125,7 +124,7 @@ func (p *secondProcess) run(key runKey) (runRecord, error) {
 	}
 }
 
-// take notes a line of the process.
+// take records a line of the process.
 func (p *secondProcess) take(line string) {
 	if _, told, ok := strings.Cut(strings.TrimSuffix(line, "\n"), recordMark); ok {
 		var key runKey
@@ -143,7 +142,7 @@ func (p *secondProcess) take(line string) {
 	}
 }
 
-// end is called when the process tells no more.
+// end is called when the process reports no more.
 func (p *secondProcess) end(err error) {
 	p.out.Close()
 	if os.IsTimeout(err) {
@@ -174,7 +173,7 @@ func (p *secondProcess) start() error {
 	return nil
 }
 
-// recordedBySecond is what the second process is to record.
+// recordedBySecond says what the second process must record.
 func recordedBySecond() string {
 	if comparesOrders {
 		return schedulesValue // whose decisions are other ones
@@ -182,14 +181,14 @@ func recordedBySecond() string {
 	return strconv.Itoa(os.Getpid())
 }
 
-// notForSecond are the flags of a test binary that write files or change what is run.
+// notForSecond are the flags of a test binary that write files or change what runs.
 var notForSecond = []string{
 	"artifacts", "bench", "benchmem", "benchtime", "blockprofile", "blockprofilerate", "coverprofile", "cpuprofile",
 	"failfast", "fuzz", "fuzzcachedir", "fuzztime", "gocoverdir", "memprofile", "memprofilerate", "mutexprofile",
 	"mutexprofilefraction", "outputdir", "testlogfile", "trace", "v",
 }
 
-// secondArgs are the arguments of the second process.
+// secondArgs returns the arguments of the second process.
 func secondArgs(args []string) []string {
 	flags, rest := splitArgs(args)
 	var kept []string
@@ -209,8 +208,7 @@ func secondArgs(args []string) []string {
 	return append(kept, rest...)
 }
 
-// otherCPUs is a value of -test.cpu that runs as many times as another one, at other
-// GOMAXPROCS.
+// otherCPUs returns a value of -test.cpu that makes as many runs as the given one, at other GOMAXPROCS.
 func otherCPUs(list string) string {
 	values := strings.Split(list, ",")
 	for i, v := range values {
@@ -221,8 +219,8 @@ func otherCPUs(list string) string {
 	return strings.Join(values, ",")
 }
 
-// splitArgs splits the arguments of this program into its flags, each with its value, and what
-// follows them, as package flag does.
+// splitArgs splits the arguments of this program into its flags, each with its value, and the rest, as
+// package flag does.
 func splitArgs(args []string) (flags [][]string, rest []string) {
 	for len(args) > 0 {
 		a := args[0]
