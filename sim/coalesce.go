@@ -35,18 +35,18 @@ func (h *Host) Coalesce(delay time.Duration) {
 	})
 }
 
-// mostCoalesced is far beyond what cards can be told, and below every timeout of TCP.
+// mostCoalesced is far beyond what network cards allow, and below every timeout of TCP.
 const mostCoalesced = 100 * time.Millisecond
 
 // A card is the network card of a host that coalesces.
 type card struct {
 	*timer // of the interrupt
 	delay  int64
-	trains []*packet // that wait for it, in the order in which their first packets came
-	before []*packet // room for those of the next interrupt
+	trains []*packet // that wait for it, in the order in which their first packets arrived
+	before []*packet // spare room for the trains of the next interrupt
 }
 
-// cardAt is the card at which a packet arrives next, or nil if it waits for no other.
+// cardAt returns the card at which a packet arrives next, or nil if the packet waits for no other one there.
 func (pkt *packet) cardAt() *card {
 	if pkt.hop+1 != len(pkt.pipes) || pkt.way.from == pkt.way.to {
 		return nil
@@ -58,8 +58,8 @@ func (pkt *packet) cardAt() *card {
 	return h.card
 }
 
-// gather keeps a train until the interrupt. It joins what came of its flow, if that is one of the last few
-// (MAX_GRO_SKBS).
+// gather keeps a train until the interrupt. It joins the train to one of the same flow, if that is one of the
+// last few (MAX_GRO_SKBS).
 func (c *card) gather(now int64, head *packet) {
 	const fewFlows = 8
 	if len(c.trains) == 0 {
@@ -75,7 +75,7 @@ func (c *card) gather(now int64, head *packet) {
 	c.trains = append(c.trains, head)
 }
 
-// interrupt has the host handle what waits.
+// interrupt makes the host handle the packets that wait.
 func (c *card) interrupt(now int64) {
 	trains := c.trains
 	c.trains, c.before = c.before[:0], trains
@@ -85,8 +85,8 @@ func (c *card) interrupt(now int64) {
 	}
 }
 
-// wait is for how long a packet waits that arrives at an instant, if none comes before it. That it comes may matter at the interrupt even
-// where nobody waits for it, since others are handled with it that come later.
+// wait returns how long a packet that arrives at an instant waits, if none arrives before it. Its arrival can
+// matter at the interrupt even if nobody waits for it, since the host handles later packets together with it.
 func (c *card) wait(at int64) int64 {
 	if at <= c.at && c.at != never {
 		return c.at - at
@@ -105,8 +105,8 @@ func (c *card) observable() int64 {
 	return first
 }
 
-// joins says that generic receive offload joins the segment of next, which arrives with pkt at c, to that of
-// pkt. j is what was joined so far.
+// joins reports whether generic receive offload joins the segment of next, which arrives with pkt at c, to
+// that of pkt. j is what has been joined so far.
 func (n *Network) joins(j *tcp.Joined, pkt, next *packet, c *TCPConn) bool {
 	j.Add(pkt.seg, pkt.size)
 	if next == nil || next.leaves.then != nil {

@@ -13,11 +13,11 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// command is what a person types to run one seed again: words for a POSIX shell, and where
-// they are to be typed.
+// command returns what a person types to run one seed again: a command for a POSIX shell, and where to type
+// it.
 func (r *runner) command(seed uint64) string { return r.commandBy(schedule.policy, seed) }
 
-// commandBy is the same for another policy.
+// commandBy is the same for another scheduling policy.
 func (r *runner) commandBy(p exact.Policy, seed uint64) string {
 	words := append([]string{fmt.Sprintf("SQUALL_SEED=%d", seed)}, goTest(p)...)
 	if faults := os.Getenv(faultsVariable); faults != "" {
@@ -62,7 +62,7 @@ func (r *runner) commandBy(p exact.Policy, seed uint64) string {
 	return text
 }
 
-// goTest is how this mode runs tests.
+// goTest is the command by which this mode runs tests.
 func goTest(p exact.Policy) []string {
 	if exact.Enabled {
 		return []string{policyFor(p), "go", "run", "github.com/squall-sim/squall/cmd/squall", "test"}
@@ -70,13 +70,13 @@ func goTest(p exact.Policy) []string {
 	return []string{"go", "test"}
 }
 
-// userTags are the build tags that the user gave.
+// userTags are the build tags that the user set.
 func userTags() string {
 	tags := strings.FieldsFunc(buildSetting("-tags"), func(r rune) bool { return r == ',' || r == ' ' })
 	return strings.Join(slices.DeleteFunc(tags, func(tag string) bool { return tag == exact.Tag }), ",")
 }
 
-// pattern is the argument of -run that selects the test.
+// pattern returns the argument of -run that selects the test.
 func (r *runner) pattern() string {
 	parts := strings.Split(r.name, "/")
 	for i, p := range parts {
@@ -85,7 +85,7 @@ func (r *runner) pattern() string {
 	return strings.Join(parts, "/")
 }
 
-// shellQuote makes one word of s for a POSIX shell.
+// shellQuote returns s as one word for a POSIX shell.
 func shellQuote(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=,@%+"
 	if s != "" && strings.Trim(s, plain) == "" {
@@ -94,7 +94,7 @@ func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// ownArgs are the arguments of the test binary that are not those of package testing.
+// ownArgs are the arguments of the test binary that do not belong to package testing.
 func ownArgs() []string {
 	flags, rest := splitArgs(os.Args[1:])
 	var own []string
@@ -106,7 +106,7 @@ func ownArgs() []string {
 	return append(own, rest...)
 }
 
-// thisPackage is the import path of the package that is tested.
+// thisPackage returns the import path of the package under test.
 var thisPackage = sync.OnceValue(func() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -115,12 +115,12 @@ var thisPackage = sync.OnceValue(func() string {
 	return strings.TrimSuffix(info.Path, ".test")
 })
 
-// thisDir is where the test binary was started, which for go test is the folder of the
-// package: tests may go elsewhere.
+// thisDir is the folder in which the test binary was started. For go test it is that of the package; a test
+// may change to another one.
 var thisDir, _ = os.Getwd()
 
-// moduleOf returns the folder of the module that holds a package and that dir lies in, or
-// "" if there is none: the binary was built elsewhere.
+// moduleOf returns the folder of the module that contains a package and the folder dir, or "" if there is
+// none: then the binary was built elsewhere.
 func moduleOf(dir, pkg string) string {
 	for dir != "" {
 		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil {

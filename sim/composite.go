@@ -9,14 +9,14 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A composite is a fault that has others begin and end, again and again or one after the other.
+// A composite is a fault that begins and ends other faults, repeatedly or one after the other.
 type composite struct {
 	of    []*Fault
-	spell int             // counts its beginnings and ends: what an earlier one planned is void
-	begun map[*Fault]bool // those that last because of it
+	spell int             // counts its beginnings and ends: plans of an earlier spell are void
+	begun map[*Fault]bool // parts that it has begun
 }
 
-// begin has a part last, if it does not yet.
+// begin begins a part, unless it is already active.
 func (c *composite) begin(part *Fault) {
 	part.n.do(func() {
 		if !c.begun[part] {
@@ -27,7 +27,7 @@ func (c *composite) begin(part *Fault) {
 	part.Begin()
 }
 
-// end has a part end, unless it was injected separately for a time that is not over.
+// end ends a part, unless the part was also injected by itself for a time that is not over.
 func (c *composite) end(part *Fault) {
 	last := get(part.n, func() bool {
 		if !c.begun[part] {
@@ -41,7 +41,7 @@ func (c *composite) end(part *Fault) {
 	}
 }
 
-// composed makes a fault of others. play is called each time it begins.
+// composed makes a fault from others. play runs each time the fault begins.
 func composed(what string, made expression, of []*Fault, play func(c *composite, spell int)) *Fault {
 	n := of[0].n
 	f := n.newFault(what, nil, nil, made)
@@ -60,7 +60,8 @@ func composed(what string, made expression, of []*Fault, play func(c *composite,
 	return f.enlisted()
 }
 
-// plan has the composite do something later, if it still lasts then. It is no plan of the program's, and not listed as such.
+// plan makes the composite do something later, if it is still active then. It is not a plan of the program,
+// and Schedule does not list it.
 func (c *composite) plan(spell int, at time.Duration, do func()) {
 	n := c.of[0].n
 	n.change(at, change{hidden: true, f: func() {
@@ -70,7 +71,7 @@ func (c *composite) plan(spell int, at time.Duration, do func()) {
 	}}, func() string { return "a fault made of several" })
 }
 
-// mustCompose panics unless there are faults to make one of, all of one network.
+// mustCompose panics unless there is at least one fault and all belong to one network.
 func mustCompose(function string, faults []*Fault) {
 	seen := map[*Fault]bool{}
 	for _, f := range faults {
@@ -120,7 +121,7 @@ func Swizzle(within time.Duration, faults ...*Fault) *Fault {
 	if within < 2 {
 		panic(fmt.Sprintf("sim: Swizzle(%v): the time must be positive", within))
 	}
-	faults = slices.Clone(faults) // the program may change its own
+	faults = slices.Clone(faults) // the program may change its slice
 	n := faults[0].n
 	args, path := []any{within}, []string{"swizzle"}
 	for _, f := range faults {
@@ -138,7 +139,7 @@ func Swizzle(within time.Duration, faults ...*Fault) *Fault {
 	})
 }
 
-// firings is what f met, of a composite what its parts did.
+// firings returns what f met; for a composite, what its parts met.
 func (f *Fault) firings() (sum Fired) {
 	if f.parts == nil {
 		return f.fired
@@ -159,7 +160,7 @@ func (f *Fault) firings() (sum Fired) {
 	return sum
 }
 
-// idleParts says which parts of a composite met nothing, and why.
+// idleParts describes which parts of a composite met nothing, and why.
 func (f *Fault) idleParts() string {
 	var lines []string
 	for _, part := range f.parts {

@@ -31,38 +31,38 @@ type TCPConn struct {
 	plans   plans
 	opts    *connOptions // nil until the program sets one
 	asked   requests
-	resent  uint32 // segments sent again, as the host counts them
+	resent  uint32 // retransmitted segments, as the host counts them
 	sockErr sockErr
-	fin     bool // the peer's FIN has come
-	queued  bool // its calls wait for the engine
+	fin     bool // the peer's FIN has arrived
+	queued  bool // its calls wait for the engine to take them
 	closed  bool // by the program
-	gone    bool // forgotten by the host
+	gone    bool // removed from the host's table
 }
 
-// An opening is how a connection came about.
+// An opening is how a connection was made.
 type opening struct {
-	listener *TCPListener // until it is accepted
-	dial     *dialing     // until it is established
-	dialled  bool         // by this side
+	listener *TCPListener // that has not yet accepted it
+	dial     *dialing     // that has not yet established it
+	dialled  bool         // this side dialled
 	family   family       // that the program named
-	six      bool         // the socket is IPv6's, also with IPv4 addresses
-	fd       descriptor   // once the program has it
+	six      bool         // the socket is an IPv6 socket, even with IPv4 addresses
+	fd       descriptor   // its descriptor is the program's, so it counts
 }
 
-// A half is the side of a socket on which the program reads, or that on which it writes.
+// A half is the side of a socket from which the program reads, or to which it writes.
 type half struct {
 	q        waitq
 	turns    turns
 	deadline deadline
 }
 
-// plans are those of a socket that has both deadlines and timers of a protocol.
+// plans are the planned instants of a socket that has both deadlines and protocol timers.
 type plans struct{ deadline, timer plan }
 
 // requests are what the program asked for and TCP does at the next flush.
 type requests struct {
 	linger     int32 // seconds; negative for none
-	abort      bool  // close by RST
+	abort      bool  // close with RST
 	closeWrite bool
 	closeRead  bool
 	awaitFIN   bool // Close waits for the acknowledgement of the FIN
@@ -74,11 +74,11 @@ type sockErr struct {
 	reported bool // a call returned it
 }
 
-// connOptions are what few programs set.
+// connOptions are settings that few programs use.
 type connOptions struct {
 	keepAlive *tcp.KeepAlive
 	todo      []func(now int64) // at the next flush
-	crossing  *Fault            // for which it is open; nil for those of the program
+	crossing  *Fault            // the cross traffic that it belongs to; nil for a connection of the program
 }
 
 func (c *TCPConn) options() *connOptions {
@@ -88,7 +88,7 @@ func (c *TCPConn) options() *connOptions {
 	return c.opts
 }
 
-// later has f run at the next flush.
+// later makes f run at the next flush.
 func (c *TCPConn) later(f func(now int64)) {
 	o := c.options()
 	o.todo = append(o.todo, f)
@@ -121,7 +121,7 @@ func (c *TCPConn) opError(op string, err error) error {
 	return opError(op, c.network(), tcpAddr(c.ends.local, c.opening.six), tcpAddr(c.ends.remote, c.opening.six), err)
 }
 
-// sockError is the connection's error, the first time it is asked for.
+// sockError returns the connection's error, to the first caller only.
 func (c *TCPConn) sockError() syscall.Errno {
 	if c.sockErr.reported {
 		return 0
@@ -146,7 +146,7 @@ func (c *TCPConn) Read(p []byte) (int, error) {
 	return k, c.opError("read", err)
 }
 
-// readNow reads what there is.
+// readNow reads what is available.
 func (c *TCPConn) readNow(p []byte) (int, error, *waitq) {
 	switch {
 	case c.host.holds(c.closed):
@@ -196,7 +196,7 @@ func (c *TCPConn) Write(p []byte) (int, error) {
 	return k, c.opError("write", err)
 }
 
-// writeNow writes what there is room for, of what is not done of p.
+// writeNow writes as much of the rest of p as there is room for.
 func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	switch {
 	case c.closed || c.n.closed:
@@ -265,7 +265,7 @@ func (c *TCPConn) Close() error {
 			c.asked.abort = c.asked.linger == 0
 			c.in.q.release()
 			c.out.q.release()
-			c.host.pause.resumed.release() // wakes the calls that a pause holds
+			c.host.pause.resumed.release() // wakes calls that a pause holds back
 			c.submit(horizon{})
 			if c.asked.linger <= 0 {
 				return none, nil, nil
@@ -282,7 +282,7 @@ func (c *TCPConn) Close() error {
 	return c.opError("close", err)
 }
 
-// closing says that our FIN is not acknowledged yet (sk_stream_closing).
+// closing reports whether our FIN is not yet acknowledged (sk_stream_closing).
 func (c *TCPConn) closing() bool {
 	switch c.tcp().State() {
 	case tcp.FinWait1, tcp.Closing, tcp.LastAck:
@@ -309,8 +309,7 @@ func (c *TCPConn) CloseWrite() error {
 	})
 }
 
-// shutdown runs f, which shuts down one side, unless the connection has ended
-// (inet_shutdown).
+// shutdown runs f, which shuts down one side, unless the connection has ended (inet_shutdown).
 func (c *TCPConn) shutdown(f func()) error {
 	return c.opError("close", get(c.n, func() error {
 		if c.closed || c.n.closed {

@@ -6,11 +6,11 @@ import "time"
 
 import "github.com/squall-sim/squall/sim/internal/tcp"
 
-// connOutput is a TCPConn as its state machine sees it: where segments go, and where blocks of
-// memory come from.
+// connOutput is a TCPConn in the role of its state machine's output: it takes segments, and provides blocks
+// of memory.
 type connOutput TCPConn
 
-// output is c for its state machine. Its methods are no methods of TCPConn, which programs see.
+// output returns c for its state machine. The methods are not on TCPConn, where programs would see them.
 func (c *TCPConn) output() tcp.Output { return (*connOutput)(c) }
 
 // NewSegment implements [tcp.Output].
@@ -47,7 +47,7 @@ func (o *connOutput) SendRun(from *tcp.Conn, s *tcp.Segment) {
 	tcp.SendApart(o, from, s)
 }
 
-// readByPeer is the sequence number up to which the peer's program has read.
+// readByPeer returns the sequence number up to which the peer's program has read.
 func (c *TCPConn) readByPeer() uint64 {
 	if p := c.flow.peer; p != nil && p.flow.peer == c && p.answers(c) {
 		return p.tcp().Copied()
@@ -55,8 +55,8 @@ func (c *TCPConn) readByPeer() uint64 {
 	return 0
 }
 
-// submit leaves c for the next step, with what the program asked of it. h says for how long the program
-// cannot observe what comes of it.
+// submit leaves c for the next step, with what the program asked of it. h is how long the program cannot
+// observe the effect.
 func (c *TCPConn) submit(h horizon) {
 	n := c.n
 	switch p := &n.calls.pending; {
@@ -71,7 +71,7 @@ func (c *TCPConn) submit(h horizon) {
 	}
 }
 
-// dataHorizon is for data that was read or written. All that comes of it are segments and timers.
+// dataHorizon is the horizon of reading or writing data. The only effects are segments and timers.
 func (c *TCPConn) dataHorizon() horizon {
 	now := c.n.now()
 	h := c.sendLookahead(now)
@@ -81,7 +81,7 @@ func (c *TCPConn) dataHorizon() horizon {
 	return horizon{c.ackLookahead(now), h}
 }
 
-// flush lets the program's calls take effect.
+// flush makes the program's calls take effect.
 func (c *TCPConn) flush(now int64) {
 	c.queued, c.machine.idle = false, false
 	if c.gone {
@@ -109,8 +109,8 @@ func (c *TCPConn) flush(now int64) {
 	c.settle()
 }
 
-// input takes a segment, of which another part follows if more, and ends its packet. What comes of it is for settle, before anything but the
-// connection's next segment.
+// input takes a segment and ends its packet. more says that another part of the segment follows. settle must
+// handle the outcome before anything but the connection's next segment.
 func (c *TCPConn) input(now int64, pkt *packet, more bool) {
 	c.log.hears(pkt.flow.log)
 	c.tcp().SetMTU(c.flow.path.mtu(now))
@@ -142,8 +142,8 @@ func (c *TCPConn) next(class uint64) int64 {
 	}
 }
 
-// observable implements timed. Each timer that is set counts, not only the first: that of a
-// retransmission may lie close behind that of an acknowledgement.
+// observable implements timed. Each timer that is set counts, not only the first: a retransmission timer can
+// expire shortly after an acknowledgement timer.
 func (c *TCPConn) observable() int64 {
 	if c.gone {
 		return never
@@ -161,8 +161,8 @@ func (c *TCPConn) observable() int64 {
 	return at
 }
 
-// arrivalLookahead is for how long the program cannot observe that segments arrive at an instant: if no
-// call waits for what they bring, all that comes of it are segments and timers.
+// arrivalLookahead returns how long the program cannot observe that segments arrive at an instant. If no call
+// waits for what they carry, their only effects are segments and timers.
 func (c *TCPConn) arrivalLookahead(at int64, s *news) int64 {
 	if c.gone || c.tcp().State() != tcp.Established || s.flags&(tcp.SYN|tcp.FIN|tcp.RST) != 0 ||
 		s.data && c.in.q.waiting > 0 || c.out.q.waiting > 0 && c.tcp().MayUnblock(s.ack) {
@@ -177,12 +177,12 @@ func (c *TCPConn) arrivalLookahead(at int64, s *news) int64 {
 	return c.sendLookahead(at)
 }
 
-// idleLookahead is for how long an acknowledgement is deferred after which neither end of a
-// connection has anything to do.
+// idleLookahead is how long an acknowledgement is deferred if neither end of the connection has anything to
+// do after it.
 const idleLookahead = int64(time.Minute)
 
-// ackLookahead is for how long the program cannot observe an acknowledgement that c sends at an
-// instant: it is in flight, and then there is what comes of it at the peer.
+// ackLookahead returns how long the program cannot observe an acknowledgement that c sends at an instant: the
+// time in flight, and then that of its effects at the peer.
 func (c *TCPConn) ackLookahead(at int64) int64 {
 	delay, open := c.flow.path.leastDelay()
 	if p := c.flow.peer; open && delay > 0 && p != nil && p.host.card == nil && p.answers(c) && p.ends.local == c.ends.remote && p.ends.remote == c.ends.local {
@@ -191,8 +191,8 @@ func (c *TCPConn) ackLookahead(at int64) int64 {
 	return delay
 }
 
-// sendLookahead is for how long the program cannot observe what the protocol does at an instant, if it
-// sends segments and sets timers.
+// sendLookahead returns how long the program cannot observe what the protocol does at an instant, if it sends
+// segments and sets timers.
 func (c *TCPConn) sendLookahead(at int64) int64 {
 	return min(c.flow.path.lookahead(), int64(c.tcp().Lookahead(tcp.Time(at))))
 }
@@ -218,7 +218,7 @@ func (c *TCPConn) due(now int64, class uint64) {
 	}
 }
 
-// settle deals with what a call of the state machine brought about.
+// settle handles the effects of a call of the state machine.
 func (c *TCPConn) settle() {
 	if r := c.tcp().Retransmits(); r != c.resent {
 		c.host.resent += int(r - c.resent)
@@ -263,7 +263,7 @@ func (c *TCPConn) settle() {
 	}
 }
 
-// forget takes c out of its host's table.
+// forget removes c from its host's table.
 func (c *TCPConn) forget() {
 	if c.host.table.conns.remove(c) {
 		c.host.resent -= int(c.resent)
@@ -276,14 +276,14 @@ func (c *TCPConn) forget() {
 	c.filmed()
 }
 
-// filmed has a film, if there is one, note how c is.
+// filmed records the state of c in the film, if there is one.
 func (c *TCPConn) filmed() {
 	if c.n.log.film != nil {
 		c.n.log.film.conn(c)
 	}
 }
 
-// kill ends c when its process dies, by RST if reset is true.
+// kill ends c when its process dies, with RST if reset is true.
 func (c *TCPConn) kill(reset bool) {
 	c.log.changed(c.n.moment())
 	c.closed, c.asked.abort = true, true

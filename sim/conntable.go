@@ -5,10 +5,10 @@ import (
 	"net/netip"
 )
 
-// A connTable is the connections of a host, and the ports that they take. It is made for many: the map's
-// key is a hash of their ends, which they have themselves.
+// A connTable holds the connections of a host, and the ports that they use. It is made for large numbers: the
+// key of its map is a hash of a connection's ends, which the connections themselves store.
 type connTable struct {
-	heads  map[uint64]*TCPConn // the first of those with one hash; the others follow
+	heads  map[uint64]*TCPConn // the first connection of each hash; the others follow it
 	count  int
 	locals []localPorts // by local address
 }
@@ -22,7 +22,7 @@ type localPorts struct {
 // portUse counts the connections of one local address and port.
 type portUse struct{ all, dialled int32 }
 
-// ends are those of a connection.
+// ends are the two addresses of a connection.
 type ends struct{ local, remote netip.AddrPort }
 
 func (e ends) hash() uint64 {
@@ -39,7 +39,7 @@ func (t *connTable) get(e ends) *TCPConn {
 	return c
 }
 
-// put takes in a connection whose ends no other one has.
+// put adds a connection whose ends no other one has.
 func (t *connTable) put(c *TCPConn) {
 	if t.heads == nil {
 		t.heads = map[uint64]*TCPConn{}
@@ -50,7 +50,7 @@ func (t *connTable) put(c *TCPConn) {
 	t.use(c, 1)
 }
 
-// remove takes a connection out, and says whether it was there.
+// remove removes a connection, and reports whether it was there.
 func (t *connTable) remove(c *TCPConn) bool {
 	h := c.ends.hash()
 	head := t.heads[h]
@@ -72,7 +72,7 @@ func (t *connTable) remove(c *TCPConn) bool {
 	return true
 }
 
-// use counts a connection at its port, or no longer.
+// use adds a connection to its port's count, or subtracts it.
 func (t *connTable) use(c *TCPConn, more int32) {
 	uses, port := t.of(c.ends.local.Addr()), c.ends.local.Port()
 	u := uses[port]
@@ -99,8 +99,8 @@ func (t *connTable) of(a netip.Addr) map[uint16]portUse {
 	return uses
 }
 
-// uses counts the connections whose local end is a port of an address; an unspecified one is all that a socket of the
-// network takes.
+// uses counts the connections whose local end is a port of an address. An unspecified address stands for all
+// that a socket of the network receives.
 func (t *connTable) uses(network string, addr netip.Addr, port uint16) (sum portUse) {
 	for _, l := range t.locals {
 		if takes(network, addr, l.addr) {
@@ -112,7 +112,7 @@ func (t *connTable) uses(network string, addr netip.Addr, port uint16) (sum port
 	return sum
 }
 
-// all yields the connections, in no order.
+// all yields the connections, in no particular order.
 func (t *connTable) all() iter.Seq[*TCPConn] {
 	return func(yield func(*TCPConn) bool) {
 		for _, c := range t.heads {

@@ -74,7 +74,7 @@ func MajoritiesRing(hosts ...*Host) Cuts {
 	needs("MajoritiesRing", hosts, 4)
 	var all Cuts
 	count := len(hosts)
-	side := (count/2 + 1) / 2 // the majority has count/2+1, the host itself among them
+	side := (count/2 + 1) / 2 // a majority is count/2+1 hosts, including the host itself
 	for i, h := range hosts {
 		var far []*Host
 		for d := side + 1; d < count-side; d++ {
@@ -87,7 +87,7 @@ func MajoritiesRing(hosts ...*Host) Cuts {
 	return all
 }
 
-// needs panics unless there are enough hosts for a shape, each once.
+// needs panics unless a shape has enough hosts, each once.
 func needs(shape string, hosts []*Host, least int) {
 	seen := map[*Host]bool{}
 	for _, h := range hosts {
@@ -143,7 +143,7 @@ type PartitionConfig struct {
 	InFlight bool
 }
 
-// check returns what makes no sense.
+// check returns an error if the configuration makes no sense.
 func (c PartitionConfig) check() error {
 	_, known := icmpMeanings[c.Code]
 	switch {
@@ -163,7 +163,7 @@ func (c PartitionConfig) check() error {
 	return nil
 }
 
-// rank orders the effects: of several partitions the one with the least decides.
+// rank orders the effects: of several partitions the one with the lowest rank decides.
 func (c PartitionConfig) rank() int {
 	switch {
 	case c.Holds:
@@ -174,7 +174,7 @@ func (c PartitionConfig) rank() int {
 	return 0
 }
 
-// meant is what it is for, for reports.
+// meant describes the packets that the partition applies to, for reports.
 func (c PartitionConfig) meant() string {
 	switch c.Only {
 	case NewConnections:
@@ -185,10 +185,10 @@ func (c PartitionConfig) meant() string {
 	return "packet between its groups"
 }
 
-// why is what the trace says of packets that it rejects.
+// why is the reason that the trace gives for rejected packets.
 func (c PartitionConfig) why() string { return "partition rejects: " + c.Code.String() }
 
-// words says what is particular to it, for names.
+// words describes what is special about the partition, for names.
 func (c PartitionConfig) words() string {
 	var all []string
 	switch c.Only {
@@ -254,7 +254,7 @@ func PartitionBy(n *Network, cuts Cuts, cfg PartitionConfig) *Fault {
 	return f.enlisted()
 }
 
-// cloned is a copy that the program cannot change.
+// cloned returns a copy that the program cannot change.
 func cloned(cuts Cuts) Cuts {
 	all := slices.Clone(cuts)
 	for i, c := range all {

@@ -2,8 +2,8 @@ package sim
 
 import "github.com/squall-sim/squall/sim/internal/tcp"
 
-// corrupt does to a packet what the pipe's configuration says: its receiver's checksum finds it, or
-// its payload is another one.
+// corrupt does to a packet what the pipe's configuration says: either its receiver's checksum finds the
+// error, or its payload changes.
 func (p *pipe) corrupt(pkt *packet, noise uint64) {
 	damage := &p.damage
 	switch {
@@ -20,7 +20,7 @@ func (p *pipe) corrupt(pkt *packet, noise uint64) {
 	p.stats.Corrupted++
 }
 
-// alter gives a packet another payload. What is cut off goes, and the FIN behind it with it.
+// alter gives a packet another payload. If that is shorter, the rest is gone, and with it a FIN after it.
 func (p *pipe) alter(pkt *packet, from, to []byte) {
 	if len(from) == 0 {
 		return
@@ -39,9 +39,9 @@ func (p *pipe) alter(pkt *packet, from, to []byte) {
 	pkt.seg.Payload = to
 }
 
-// mishaps are what links have made of a packet.
+// mishaps are what links have done to a packet.
 type mishaps struct {
 	corrupt bool // its receiver's checksum finds a bit error
-	altered bool // its payload is another one than was sent
+	altered bool // its payload is not the one that was sent
 	copied  bool // this is the copy of a duplicated packet
 }

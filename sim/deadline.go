@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// A deadline of reads, writes or accepts: its instant, never if there is none, or expired.
+// A deadline of reads, writes or accepts: an instant, or never, or expired.
 type deadline int64
 
 const expired = deadline(-1 << 63)
 
-// set moves the deadline, and says whether it has passed already.
+// set moves the deadline, and reports whether it has already passed.
 func (d *deadline) set(n *Network, t time.Time) bool {
 	switch {
 	case t.IsZero():
@@ -25,7 +25,7 @@ func (d *deadline) set(n *Network, t time.Time) bool {
 
 func (d deadline) expired() bool { return d == expired }
 
-// expire says whether the deadline expires by now.
+// expire reports whether the deadline expires by now.
 func (d *deadline) expire(now int64) bool {
 	if d.next() > now {
 		return false
@@ -34,7 +34,7 @@ func (d *deadline) expire(now int64) bool {
 	return true
 }
 
-// next is when the deadline will expire.
+// next returns when the deadline will expire.
 func (d deadline) next() int64 {
 	if d.expired() {
 		return never
@@ -60,8 +60,8 @@ func (c *TCPConn) SetWriteDeadline(t time.Time) error {
 	return c.setDeadline(func() { c.setWrite(t) })
 }
 
-// setDeadline runs f on an open connection. The engine need not look at c for it: the
-// instant is all that counts, not when it was set.
+// setDeadline runs f on an open connection. The engine need not look at c for it: only the instant counts,
+// not when it was set.
 func (c *TCPConn) setDeadline(f func()) error {
 	return c.setError(get(c.n, func() error {
 		if c.closed || c.n.closed {

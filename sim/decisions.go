@@ -14,15 +14,16 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// With SQUALL_CHECK=1 in exact mode both runs of a test take notes of what their schedulers decide. Two runs may have one trace though
-// their goroutines ran in other orders, and perhaps only while the machine is busy, so that no third run would show where.
+// With SQUALL_CHECK=1 in exact mode both runs of a test record what their schedulers decide. Two runs may
+// have the same trace though their goroutines ran in different orders, perhaps only while the machine is
+// busy, so that no third run would show where.
 
 const mostDecisions = 1 << 20 // of a run; 8 MB
 
-// decisions are those of the bubble that runs: there is one at a time.
+// decisions are those of the running bubble: there is only one at a time.
 var decisions []uint64
 
-// noteDecisions has the bubble of the calling goroutine note them, if its run is to be compared.
+// noteDecisions makes the caller's bubble record its decisions, if its run is going to be compared.
 func (r *runner) noteDecisions() {
 	if r.check != checkAll && (!recordsRuns || recording == schedulesValue) {
 		return
@@ -34,7 +35,7 @@ func (r *runner) noteDecisions() {
 	r.notes = true
 }
 
-// scheduled is what became of the bubble of the calling goroutine, and its decisions if they were noted.
+// scheduled returns how the caller's bubble was scheduled, and its decisions if they were recorded.
 func (r *runner) scheduled() (s exact.Schedule, noted []uint64) {
 	s = exact.Now()
 	if r.notes {
@@ -43,7 +44,7 @@ func (r *runner) scheduled() (s exact.Schedule, noted []uint64) {
 	return s, noted
 }
 
-// packed are decisions as text without spaces, and unpacked the reverse of it.
+// packed returns decisions as text without spaces; unpacked reverses it.
 func packed(all []uint64) string {
 	if len(all) == 0 {
 		return "" // as of every run in plain mode
@@ -74,7 +75,7 @@ func unpacked(text string) ([]uint64, error) {
 	return all, err
 }
 
-// otherOrder says where a second run's decisions leave those of the first.
+// otherOrder describes where a second run's decisions depart from those of the first.
 func otherOrder(first []uint64, second string) string {
 	other, err := unpacked(second)
 	if err != nil {
@@ -95,7 +96,7 @@ func otherOrder(first []uint64, second string) string {
 	return text
 }
 
-// decisionAt describes one, as runtime.squallNote has it.
+// decisionAt describes a decision, as runtime.squallNote recorded it.
 func decisionAt(all []uint64, i int) string {
 	if i >= len(all) {
 		return "none, the test had ended"

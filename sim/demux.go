@@ -12,8 +12,8 @@ func (h *Host) segment(now int64, pkt *packet) {
 		pkt.flow.peer = c
 	}
 	if c != nil && opens && c.tcp().State() == tcp.TimeWait {
-		// A new connection may take the place of one that waits for stray segments
-		// (RFC 9293 section 3.10.7.4, tcp_timewait_state_process).
+		// A new connection may replace one that waits for stray segments (RFC 9293 section 3.10.7.4,
+		// tcp_timewait_state_process).
 		iss, ok := c.tcp().Reopens(pkt.seg)
 		if l := h.listener(pkt.dst); ok && l != nil {
 			c.forget()

@@ -15,16 +15,16 @@ type dialing struct {
 	host    *Host
 	network string
 	source  net.Addr       // as the program named it
-	local   netip.AddrPort // an unspecified address, and port 0, are for the host to choose
-	six     bool           // the socket is IPv6's
+	local   netip.AddrPort // with an unspecified address, and with port 0, the host chooses
+	six     bool           // the socket is an IPv6 socket
 	dest    netip.AddrPort
-	nth     uint64   // attempt of the host to reach dest
-	asked   string   // to ask a name server: what
+	nth     uint64   // number of the host's attempt to reach dest
+	asked   string   // the question, if it is one to a name server
 	by      moment   // of the call
 	conn    *TCPConn // once the SYN is sent
-	err     error    // the reason why it failed; set before done is closed
+	err     error    // why it failed; set before done is closed
 	fd      descriptor
-	place   int           // among the open ones of its host
+	place   int           // among the open attempts of its host
 	over    bool          // decided, though the caller may not know yet
 	done    chan struct{} // closed when the caller may know
 }
@@ -59,7 +59,7 @@ func (h *Host) DialContext(ctx context.Context, network, address string) (net.Co
 	return h.Dialer().DialContext(ctx, network, address)
 }
 
-// dialTCP connects to one address by TCP. It is the one that is named in errors.
+// dialTCP connects to one address by TCP. Errors name this address.
 func (dr *Dialer) dialTCP(ctx context.Context, network string, named netip.AddrPort) (*TCPConn, error) {
 	h := dr.host
 	dest, local, six := dr.ends(network, named)
@@ -106,7 +106,7 @@ func (d *dialing) begin() error {
 		return err
 	}
 	if d.by = h.n.moment(); d.asked != "" {
-		d.nth = hashString(d.asked) // two questions of one instant come in no order
+		d.nth = hashString(d.asked) // two questions at one instant have no order
 	} else {
 		d.nth = h.dials.tcp.next(d.dest)
 	}
@@ -141,10 +141,9 @@ func (d *dialing) start(now int64) {
 	d.conn.settle()
 }
 
-// ephemeralPort finds a port that no other connection to the destination has, or 0. It
-// follows from how many dials to the destination came before, so that it does not depend
-// on what else the host does; but ports that are listened on are left out, as the kernel
-// does (__inet_hash_connect).
+// ephemeralPort returns a port that no other connection to the destination has, or 0. It follows from how
+// many earlier dials to the destination there were, so it does not depend on what else the host does. As in
+// the kernel, ports on which a socket listens are skipped (__inet_hash_connect).
 func (d *dialing) ephemeralPort(addr netip.Addr) uint16 {
 	h := d.host
 	for i := range h.table.ports.count() {
@@ -156,8 +155,7 @@ func (d *dialing) ephemeralPort(addr netip.Addr) uint16 {
 	return h.table.ports.exhausted()
 }
 
-// bind finds the port of a dial with a local address, which it shares with no other
-// socket, or returns 0.
+// bind returns the port of a dial with a local address, which it shares with no other socket, or 0.
 func (d *dialing) bind() uint16 {
 	h := d.host
 	free := func(p uint16) bool {
@@ -178,7 +176,7 @@ func (d *dialing) bind() uint16 {
 	}
 }
 
-// bound is the network of what the attempt's port is taken from: a socket of IPv4 is one of IPv4 alone.
+// bound returns the network of the socket that takes the attempt's port: an IPv4 socket is on IPv4 alone.
 func (d *dialing) bound() string {
 	if d.six {
 		return d.network
@@ -186,14 +184,13 @@ func (d *dialing) bound() string {
 	return "tcp4"
 }
 
-// listensOn says whether a socket listens on a port of an address of h; an unspecified one is all that a socket of
-// the network takes.
+// listensOn reports whether a socket listens on a port of an address of h. An unspecified address stands for
+// all that a socket of the network receives.
 func (h *Host) listensOn(network string, addr netip.Addr, port uint16) bool {
 	return slices.ContainsFunc(h.table.listeners.at(port), func(l *TCPListener) bool { return overlap(l.network, l.local.Addr(), network, addr) })
 }
 
-// finish decides the attempt, and lets the caller know in its turn; err is nil if it
-// succeeded.
+// finish decides the attempt, and tells the caller in its turn; err is nil if the attempt succeeded.
 func (d *dialing) finish(err error) {
 	if d.over {
 		return
@@ -207,13 +204,13 @@ func (d *dialing) finish(err error) {
 	d.host.n.wake(wake{host: d.host, done: d.done})
 }
 
-// enter makes the attempt one of the open ones.
+// enter adds the attempt to the open ones.
 func (d *dialing) enter() {
 	d.place = len(d.host.dials.open)
 	d.host.dials.open = append(d.host.dials.open, d)
 }
 
-// leave takes the attempt out of the open ones, if it is among them.
+// leave removes the attempt from the open ones, if it is among them.
 func (d *dialing) leave() {
 	open := d.host.dials.open
 	if d.place >= len(open) || open[d.place] != d {
@@ -226,29 +223,29 @@ func (d *dialing) leave() {
 	d.host.dials.open = open[:last]
 }
 
-// revealWhy reveals what may have been the cause of a failure: there was no listener any more.
+// revealWhy notes that a missing listener may have caused the failure.
 func (d *dialing) revealWhy() {
 	n := d.host.n
 	n.reveal(n.over.by)
 	d.host.revealRefusal(protoTCP, d.dest)
 }
 
-// revealRefusal reveals why there is no socket where h sent something.
+// revealRefusal notes why there is no socket where h sent something.
 func (h *Host) revealRefusal(proto protocol, to netip.AddrPort) {
 	if dest := h.at(to.Addr()); dest != nil && dest.host != nil {
 		dest.host.closings.refused(h.n, proto, to.Port())
 	}
 }
 
-// cancel gives the attempt up, unless it was decided before.
+// cancel gives the attempt up, unless it is already decided.
 func (d *dialing) cancel(err error) {
 	n := d.host.n
 	n.do(func() {
 		if n.closed || d.over && d.err != nil {
 			return
 		}
-		// An attempt that succeeded at this very instant is given up too: the caller
-		// saw the end of its context first.
+		// An attempt that succeeded at this very instant is given up too: the caller saw the end of its
+		// context first.
 		d.over, d.err = true, err
 		d.leave()
 		d.host.fds.free(&d.fd)

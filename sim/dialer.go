@@ -57,7 +57,7 @@ type Dialer struct {
 	ControlContext func(ctx context.Context, network, address string, c syscall.RawConn) error
 
 	host  *Host
-	asked string // to ask a name server: what
+	asked string // the question, for dials to a name server
 }
 
 // Dialer returns a new dialer of h, which does what [Host.DialContext] does until its fields are set.
@@ -122,7 +122,7 @@ func (d *Dialer) dialOne(ctx context.Context, network string, to netip.AddrPort)
 	return c, nil
 }
 
-// deadline is the earliest of those that limit a dial.
+// deadline returns the earliest of the deadlines of a dial.
 func (d *Dialer) deadline(ctx context.Context) (at time.Time) {
 	earlier := func(t time.Time) {
 		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
@@ -139,8 +139,7 @@ func (d *Dialer) deadline(ctx context.Context) (at time.Time) {
 	return at
 }
 
-// setKeepAlive sets what differs from the default. As in package net a value that is out of range
-// is ignored.
+// setKeepAlive sets what differs from the default. As in package net, a value out of range is ignored.
 func (d *Dialer) setKeepAlive(c *TCPConn) {
 	switch {
 	case d.KeepAliveConfig.Enable:
@@ -152,7 +151,8 @@ func (d *Dialer) setKeepAlive(c *TCPConn) {
 	}
 }
 
-// targets are the addresses to dial, those left out that LocalAddr cannot reach (resolveAddrList in package net).
+// targets returns the addresses to dial, without those that LocalAddr cannot reach (resolveAddrList in
+// package net).
 func (d *Dialer) targets(ctx context.Context, network, address string) ([]netip.AddrPort, error) {
 	want := protoTCP
 	if strings.HasPrefix(network, "udp") {
@@ -183,7 +183,7 @@ func (d *Dialer) targets(ctx context.Context, network, address string) ([]netip.
 	return targets, nil
 }
 
-// local is LocalAddr, whose address is the zero one where there is no IP.
+// local returns LocalAddr, with the zero address where it has no IP.
 func (d *Dialer) local() (local netip.AddrPort, ok bool) {
 	var ip net.IP
 	var port int
@@ -199,8 +199,8 @@ func (d *Dialer) local() (local netip.AddrPort, ok bool) {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(port)), true
 }
 
-// ends are those of a connection to a target, and whether its socket is IPv6's. The local address is unspecified
-// where any will do.
+// ends returns the ends of a connection to a target, and whether its socket is an IPv6 socket. The local
+// address is unspecified if any will do.
 func (d *Dialer) ends(network string, target netip.AddrPort) (remote, local netip.AddrPort, six bool) {
 	local, _ = d.local()
 	from, to := local.Addr(), target.Addr()

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// lookUpToDial finds what a name stands for that is dialled: the name servers of h know, or the network does.
+// lookUpToDial looks up a name to dial: it asks the name servers of h, or the network.
 func (h *Host) lookUpToDial(ctx context.Context, network, name string) ([]netip.Addr, error) {
 	conf := get(h.n, func() *resolving {
 		if h.resolver.conf != nil {
@@ -29,7 +29,7 @@ func (h *Host) lookUpToDial(ctx context.Context, network, name string) ([]netip.
 }
 
 // lookUp asks for the addresses of a name as Go's resolver does on a machine with that resolv.conf
-// (net.Resolver.goLookupIPCNAMEOrder): for those of both families, unless the program wants one.
+// (net.Resolver.goLookupIPCNAMEOrder): for both families, unless the program wants one.
 func (r *resolving) lookUp(ctx context.Context, family, name string) (found []netip.Addr, err error) {
 	network := "ip" + family
 	ctx = context.WithValue(ctx, completeName{}, true)
@@ -38,7 +38,7 @@ func (r *resolving) lookUp(ctx context.Context, family, name string) (found []ne
 		if found, err = r.resolver.LookupNetIP(ctx, network, complete); err == nil {
 			return found, nil
 		}
-		if last == nil || complete != name+"." { // that of the original name only if there is no other
+		if last == nil || complete != name+"." { // the error of the original name only if there is no other
 			last = err
 		}
 		if ctx.Err() != nil {
@@ -51,7 +51,7 @@ func (r *resolving) lookUp(ctx context.Context, family, name string) (found []ne
 	return nil, last
 }
 
-// nameList is the names that are looked up for one (net.dnsConfig.nameList).
+// nameList returns the names that are looked up in place of one (net.dnsConfig.nameList).
 func (r *resolving) nameList(name string) (all []string) {
 	if strings.HasSuffix(name, ".") {
 		return []string{name}

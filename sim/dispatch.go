@@ -6,11 +6,11 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// dispatch sends a packet. What is larger than the path's MTU, as far as its
-// host knows, the host itself cuts, if it may (ip_finish_output).
+// dispatch sends a packet. If it is larger than the path's MTU, as far as its host knows, the host fragments
+// it, if it may (ip_finish_output).
 func (n *Network) dispatch(pkt *packet, now int64) { n.dispatchAs(MTUDiscoverWant, pkt, now) }
 
-// dispatchAs sends a packet of a socket that does so about what is too big for the path.
+// dispatchAs sends a packet of a socket with that setting for packets that are too big for the path.
 func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 	if (len(n.watch.broken) > 0 || n.watch.sees != nil) && n.watched(now, m, pkt) {
 		return
@@ -18,7 +18,7 @@ func (n *Network) dispatchAs(m MTUDiscover, pkt *packet, now int64) {
 	n.sendOut(m, pkt, now)
 }
 
-// sendOut is dispatchAs for a packet that was watched, if need be.
+// sendOut is dispatchAs after a breakage had its chance to see the packet.
 func (n *Network) sendOut(m MTUDiscover, pkt *packet, now int64) {
 	way := pkt.way
 	pkt.pipes = way.pipes()
@@ -52,8 +52,9 @@ func (n *Network) sendOut(m MTUDiscover, pkt *packet, now int64) {
 	}
 }
 
-// straightOn is dispatch for a segment, where nothing on its way to its first pipe could be of any concern to it: no
-// fault, no partition, no neighbour to be resolved, nobody who looks at it, nothing learned of the path. It is false, and nothing has happened, where something could.
+// straightOn is dispatch for a segment on which nothing can act before its first pipe: no fault, no
+// partition, no unresolved neighbour, no observer, nothing learned about the path. If something can, it
+// returns false and has done nothing.
 func (n *Network) straightOn(pkt *packet) bool {
 	f, way := pkt.flow, pkt.way
 	if !n.unconcerned(f, way, pkt.size) {
@@ -65,7 +66,7 @@ func (n *Network) straightOn(pkt *packet) bool {
 	return true
 }
 
-// unconcerned says that up to the first pipe nothing is of concern to a segment of that size.
+// unconcerned reports whether nothing can act on a segment of that size before its first pipe.
 func (n *Network) unconcerned(f *flow, way *path, size int) bool {
 	p := f.first
 	switch {
@@ -77,8 +78,8 @@ func (n *Network) unconcerned(f *flow, way *path, size int) bool {
 	return true
 }
 
-// runsStraightOn is straightOn for a run of segments, to all of which the same happens on the first pipe, and which
-// stay one packet as long as that is so.
+// runsStraightOn is straightOn for a run of segments. The same happens to all of them on the first pipe, and
+// they stay one packet as long as that is so.
 func (n *Network) runsStraightOn(o *connOutput, s *tcp.Segment) bool {
 	f, now, size := &o.flow, n.clock.at, s.Size()
 	if n.log.film != nil || !n.unconcerned(f, f.path, size) {
@@ -105,7 +106,8 @@ func (n *Network) runsStraightOn(o *connOutput, s *tcp.Segment) bool {
 	return true
 }
 
-// advance makes a packet of a run, and a record of it, what is behind its first segment. It is false if there is nothing.
+// advance makes the packet of a run, and a record of it, the rest after its first segment. It returns false
+// if nothing is left.
 func (pkt *packet) advance(r *record) bool {
 	s := pkt.seg
 	before := len(s.Payload)
@@ -117,10 +119,10 @@ func (pkt *packet) advance(r *record) bool {
 	return true
 }
 
-// runSize is the size of all packets of a run of so many.
+// runSize returns the size of all packets of a run of that length.
 func (pkt *packet) runSize(count int) int {
 	return pkt.seg.RunLen() + count*(pkt.size-len(pkt.seg.Payload))
 }
 
-// resume has a packet go on that a partition held.
+// resume sends on a packet that a partition held.
 func (n *Network) resume(now int64, pkt *packet) { n.sendOut(MTUDiscoverWant, pkt, now) }

@@ -5,28 +5,27 @@ import (
 	"time"
 )
 
-// The engine. Calls of the program only leave operations behind; once every
-// goroutine is blocked, step takes them in an order that does not depend on which goroutine
-// came first, lets the protocols work without waiting, and then wakes the program
-// at one place, to see what it does next. So what the network does is a function
-// of the seed, the configuration and what each connection sends, though the
-// runtime runs goroutines, and fires the timers of one instant, in any order.
+// The engine. Calls of the program only leave operations behind. Once every goroutine is blocked, step takes
+// these operations in an order that does not depend on which goroutine was first, and lets the protocols work
+// without waiting. It then wakes the program at one place, to see what it does next. So what the network does
+// is a function of the seed, the configuration and what each connection sends, though the runtime runs
+// goroutines, and fires the timers of one instant, in any order.
 //
-// Four verbs make it work. submit leaves an operation behind (for a connection,
-// [TCPConn].submit); wakeAt asks for a step at an instant; invalidate says that something has changed on
-// which lookahead relied; step is what the engine then does. What may be deferred, and until when, is
-// in lookahead.go, and how the engine learns that every goroutine is blocked in quiescence.go.
+// Four verbs make it work. submit leaves an operation behind (for a connection, [TCPConn].submit). wakeAt
+// asks for a step at an instant. invalidate says that something has changed on which lookahead relied. step
+// is what the engine then does. lookahead.go decides what can be deferred, and until when; quiescence.go
+// finds out when every goroutine is blocked.
 
-// begin is how every call of the program begins: with the network as all earlier
-// instants have left it.
+// begin is the start of every call of the program: it brings the network to the state in which all earlier
+// instants left it.
 func (n *Network) begin() {
 	if n.lookahead.on && (n.lookahead.deferred || !n.calls.pending.empty()) && n.catchUp(n.now()) {
 		n.wakeAt(n.next(n.clock.at))
 	}
 }
 
-// catchUp does all that was due before now and was deferred, as of the instant at which it was
-// due, and says whether there was anything.
+// catchUp does everything that was due before now and was deferred, as of the instant at which it was due. It
+// reports whether there was anything.
 func (n *Network) catchUp(now int64) bool {
 	if !n.lookahead.on {
 		return false
@@ -35,7 +34,7 @@ func (n *Network) catchUp(now int64) bool {
 	if due {
 		n.flush(n.calls.pending.at)
 	}
-	// What the flush brought about may be due as well.
+	// What the flush caused may be due as well.
 	if len(n.queue.events) > 0 && n.queue.events[0].when < now {
 		due = true
 		n.runDue(now - 1)
@@ -43,15 +42,15 @@ func (n *Network) catchUp(now int64) bool {
 	return due
 }
 
-// submit leaves an operation for the next step. For h nanoseconds the program cannot observe what comes
-// of it. The lock is held.
+// submit leaves an operation for the next step. For h nanoseconds the program cannot observe its effect. The
+// lock is held.
 func (n *Network) submit(o operation, h int64) {
 	n.calls.pending.begin(n)
 	n.calls.pending.other = append(n.calls.pending.other, o)
 	n.stepWithin(horizon{h, h})
 }
 
-// stepWithin has the engine step before the horizon of what was added to pending.
+// stepWithin makes the engine step before the horizon of what was added to pending.
 func (n *Network) stepWithin(h horizon) {
 	p := &n.calls.pending
 	p.until = min(p.until, after(p.at, h.free))
@@ -63,13 +62,13 @@ func (n *Network) stepWithin(h horizon) {
 	}
 }
 
-// atOnce is the present instant, whichever that is.
+// atOnce stands for the present instant, whichever that is.
 const atOnce = int64(-1)
 
-// wakeAt has the engine step at an instant, or earlier; at the present one, once everything is quiet.
-// The lock is held.
+// wakeAt makes the engine step at an instant, or earlier. At the present instant it steps once everything is
+// quiet. The lock is held.
 func (n *Network) wakeAt(at int64) {
-	n.lookahead.idleTill = min(n.lookahead.idleTill, at) // no longer than that is keep-alive all there is
+	n.lookahead.idleTill = min(n.lookahead.idleTill, at) // for no longer can keep-alive be all there is
 	switch {
 	case n.closed || n.calls.stepping || at >= n.clock.alarm:
 	case at > atOnce && at > n.now():
@@ -79,15 +78,15 @@ func (n *Network) wakeAt(at int64) {
 	}
 }
 
-// invalidate is called when something has changed on which lookahead may have relied: what was deferred
-// is looked at again.
+// invalidate is called when something has changed on which lookahead may have relied: the engine looks again
+// at what it deferred.
 func (n *Network) invalidate() {
 	if n.lookahead.deferred || !n.calls.pending.empty() {
 		n.wakeAt(atOnce)
 	}
 }
 
-// requestStep has the engine step at this instant, once everything is quiet.
+// requestStep makes the engine step at this instant, once everything is quiet.
 func (n *Network) requestStep() {
 	if n.closed || n.calls.stepping {
 		return
@@ -101,15 +100,15 @@ func (n *Network) requestStep() {
 	n.quiet.request(caller)
 }
 
-// setAlarm has the alarm ring at an instant, or earlier.
+// setAlarm makes the alarm ring at an instant, or earlier.
 func (n *Network) setAlarm(at, now int64) {
 	if at != n.clock.alarm {
 		n.clock.alarm = n.quiet.alarm(at, now)
 	}
 }
 
-// ring is an alarm: something may be due now. The program's own timers of this
-// instant come first, so the step waits until they have had their effect.
+// ring handles an alarm: something may be due now. The program's own timers of this instant come first, so
+// the step waits until they have had their effect.
 func (n *Network) ring(alarm int) (alive, due bool) {
 	n.stopIfDead()
 	n.harness.steps.Add(1)
@@ -123,13 +122,13 @@ func (n *Network) ring(alarm int) (alive, due bool) {
 	}
 }
 
-// rung is what an alarm has led to.
+// rung is the outcome of an alarm.
 type rung uint8
 
 const (
 	rungAtEnd rung = iota
 	rungInVain
-	rungForStep // which the worker of the alarm does
+	rungForStep // the alarm's worker steps
 )
 
 func (n *Network) rang(alarm int) rung {
@@ -147,8 +146,7 @@ func (n *Network) rang(alarm int) rung {
 	return rungInVain
 }
 
-// step runs when all goroutines are blocked. It returns false when the network has
-// ended.
+// step runs when all goroutines are blocked. It returns false when the network has ended.
 func (n *Network) step() (alive bool) {
 	n.stopIfDead()
 	return turn(n, func() bool {
@@ -157,13 +155,14 @@ func (n *Network) step() (alive bool) {
 	})
 }
 
-// takeTurn does what there is to do now that all goroutines are blocked: the step that was requested, or what the alarm is for.
+// takeTurn does what is due once all goroutines are blocked: the requested step, or what the alarm is for.
 func (n *Network) takeTurn() (alive bool) {
 	n.stopIfDead()
 	return turn(n, n.turnNow)
 }
 
-// turnNow is takeTurn, done by a worker or by a call that is about to block. The lock is held, but while others are woken.
+// turnNow is takeTurn, run by a worker or by a call that is about to block. The lock is held, except while
+// others are woken.
 func (n *Network) turnNow() bool {
 	if !n.calls.stepping {
 		n.clock.alarm = n.quiet.rang(0)
@@ -173,8 +172,8 @@ func (n *Network) turnNow() bool {
 	return n.stepNow()
 }
 
-// stepNow is a step, done by a worker or by a blocked call, which need not be woken then.
-// The lock is held, but while others are woken.
+// stepNow is a step, run by a worker or by a blocked call, which then need not be woken. The lock is held,
+// except while others are woken.
 func (n *Network) stepNow() bool {
 	n.harness.steps.Add(1)
 	expired := n.clock.expired
@@ -185,7 +184,7 @@ func (n *Network) stepNow() bool {
 	if n.closed {
 		return false
 	}
-	if expired != nil { // this step was for the limit; the next one comes for what else there is
+	if expired != nil { // this step was for the limit; the next one handles the rest
 		n.prepareNext(max(n.now(), n.clock.at))
 		return true
 	}
@@ -207,7 +206,7 @@ func (n *Network) stepNow() bool {
 		n.prepareNext(now)
 	} else {
 		n.clock.active = now
-		n.wakeAt(atOnce) // the rest of this instant comes when the change is done
+		n.wakeAt(atOnce) // the rest of this instant follows when the change is done
 	}
 	if change.f == nil && len(out) == 0 {
 		return true
@@ -230,7 +229,7 @@ func (n *Network) flush(now int64) {
 	}
 	now = max(now, n.clock.at)
 	n.clock.at, n.lookahead.idleTill = now, 0
-	// What waited at a link goes before what was sent since. It is first in the order.
+	// What waited at a link goes before what was sent later: it is first in the order.
 	slices.SortFunc(n.calls.pending.other, compareOps)
 	others := n.calls.pending.other
 	for len(others) > 0 && others[0].kind == opRelease {
@@ -267,8 +266,8 @@ func (n *Network) flush(now int64) {
 	n.calls.pending.until, n.calls.pending.untilBlocked = never, never
 }
 
-// runDue runs the events that are due, up to a change of the network, which it
-// returns: the caller runs it to its end before the events that follow.
+// runDue runs the events that are due, up to a change of the network, which it returns. The caller runs the
+// change to its end before the events that follow.
 func (n *Network) runDue(now int64) (next change) {
 	for {
 		n.queue.front(now)
@@ -278,7 +277,7 @@ func (n *Network) runDue(now int64) (next change) {
 		e := n.queue.pop()
 		n.lookahead.played++
 		n.idlers.settle()
-		// On the wall clock an event may come late; time does not go back for it.
+		// On the wall clock an event may be late; time does not go back for it.
 		n.clock.at = max(n.clock.at, e.when)
 		switch e.ord & classMask {
 		case classPacket:
@@ -294,9 +293,9 @@ func (n *Network) runDue(now int64) (next change) {
 	}
 }
 
-// takeWakes appends to out what the program is woken for now. In a bubble that is one thing
-// an instant: the goroutine it wakes runs until it blocks before the next one, and
-// the timers that it starts tie with no others.
+// takeWakes appends to out what the program must be woken for now. In a bubble that is one thing at each
+// instant: the goroutine that it wakes runs until it blocks before the next one wakes, and the timers that it
+// starts tie with no others.
 func (n *Network) takeWakes(now int64, out []release) []release {
 	count := len(n.calls.wakes) - n.calls.firstWake
 	if count == 0 || n.clock.virtual && n.clock.released >= now {
@@ -314,7 +313,7 @@ func (n *Network) takeWakes(now int64, out []release) []release {
 	return out
 }
 
-// prepareNext has the engine step when it has something to do, and not before.
+// prepareNext makes the engine step when it has something to do, and not before.
 func (n *Network) prepareNext(now int64) {
 	next := n.next(now)
 	if next <= now {
@@ -326,7 +325,7 @@ func (n *Network) prepareNext(now int64) {
 	}
 }
 
-// next is the instant at which the engine has to have done something.
+// next returns the instant at which the engine must have done something.
 func (n *Network) next(now int64) int64 {
 	next := never
 	n.lookahead.deferred = false
@@ -345,8 +344,7 @@ func (n *Network) next(now int64) int64 {
 	return min(next, n.calls.pending.until)
 }
 
-// wake schedules w; the processes of a paused host are woken when it goes
-// on.
+// wake schedules w. The processes of a paused host are woken when it resumes.
 func (n *Network) wake(w wake) {
 	if w.host.pause.faults != nil {
 		w.host.pause.faults.hit(n.now())

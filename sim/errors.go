@@ -22,7 +22,7 @@ func sysError(call string, err syscall.Errno) error {
 	return &os.SyscallError{Syscall: call, Err: err}
 }
 
-// errnoOf is the error number of a connection's failure.
+// errnoOf returns the error number of a connection's failure.
 func errnoOf(c tcp.Code) syscall.Errno {
 	switch c {
 	case tcp.Refused:
@@ -54,8 +54,8 @@ func errnoOf(c tcp.Code) syscall.Errno {
 	}
 }
 
-// contextError is a context's error as a dial of package net reports it: a
-// deadline is a timeout, with the text of one.
+// contextError returns a context's error as a dial of package net reports it: a deadline is a timeout, with
+// the text of one.
 func contextError(err error) error {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

@@ -39,7 +39,7 @@ func NeedExact(t testing.TB) {
 	}
 }
 
-// enrol has the runtime schedule the bubble of the calling goroutine, its first.
+// enrol makes the runtime schedule the bubble of the calling goroutine, the bubble's first.
 func (r *runner) enrol(run *bubbleRun, seed uint64) (goroutines int) {
 	if !exact.Enabled {
 		return 0
@@ -52,7 +52,7 @@ func (r *runner) enrol(run *bubbleRun, seed uint64) (goroutines int) {
 	return exact.Goroutines()
 }
 
-// schedule is how goroutines are chosen, by the environment.
+// schedule is how goroutines are chosen, as the environment sets it.
 var schedule struct {
 	once   sync.Once
 	policy exact.Policy
@@ -60,7 +60,7 @@ var schedule struct {
 	wrong  error
 }
 
-// prepareExact reads the environment and tries the scheduler, once in a process.
+// prepareExact reads the environment and tests the scheduler, once in a process.
 func prepareExact(t *testing.T) {
 	t.Helper()
 	if !exact.Enabled {
@@ -80,7 +80,7 @@ func prepareExact(t *testing.T) {
 	}
 }
 
-// selfTested is what a small program did, which would hardly do the same twice by itself.
+// selfTested is the outcome of a small program that would hardly do the same twice by itself.
 type selfTested struct {
 	schedule exact.Schedule
 	order    [8]int
@@ -88,7 +88,7 @@ type selfTested struct {
 	drawn    int
 }
 
-// selfTest runs it.
+// selfTest runs that program.
 func selfTest(t *testing.T) (r selfTested) {
 	synctest.Test(t, func(*testing.T) {
 		if !exact.Enrol(1, schedule.policy) {
@@ -133,7 +133,7 @@ func selfTest(t *testing.T) (r selfTested) {
 	return r
 }
 
-// scheduleText is what a run's report says of its schedule, or "".
+// scheduleText describes the schedule of a run for its report, or is "".
 func scheduleText(s exact.Schedule) string {
 	if !exact.Enabled {
 		return ""
