@@ -46,7 +46,7 @@ type opening struct {
 	dialled  bool         // this side dialled
 	family   family       // that the program named
 	six      bool         // the socket is an IPv6 socket, even with IPv4 addresses
-	fd       descriptor   // its descriptor is the program's, so it counts
+	fd       descriptor   // counted once the program has it
 }
 
 // A half is the side of a socket from which the program reads, or to which it writes.

@@ -223,14 +223,14 @@ func (d *dialing) leave() {
 	d.host.dials.open = open[:last]
 }
 
-// revealWhy notes that a missing listener may have caused the failure.
+// revealWhy reveals what may have caused the failure: the listener is gone.
 func (d *dialing) revealWhy() {
 	n := d.host.n
 	n.reveal(n.over.by)
 	d.host.revealRefusal(protoTCP, d.dest)
 }
 
-// revealRefusal notes why there is no socket where h sent something.
+// revealRefusal reveals why there is no socket where h sent something.
 func (h *Host) revealRefusal(proto protocol, to netip.AddrPort) {
 	if dest := h.at(to.Addr()); dest != nil && dest.host != nil {
 		dest.host.closings.refused(h.n, proto, to.Port())

@@ -106,7 +106,7 @@ func (n *Network) runsStraightOn(o *connOutput, s *tcp.Segment) bool {
 	return true
 }
 
-// advance makes the packet of a run, and a record of it, the rest after its first segment. It returns false
+// advance drops the first segment of a run: the packet, and a record of it, become the rest. It returns false
 // if nothing is left.
 func (pkt *packet) advance(r *record) bool {
 	s := pkt.seg

@@ -68,7 +68,7 @@ const atOnce = int64(-1)
 // wakeAt makes the engine step at an instant, or earlier. At the present instant it steps once everything is
 // quiet. The lock is held.
 func (n *Network) wakeAt(at int64) {
-	n.lookahead.idleTill = min(n.lookahead.idleTill, at) // for no longer can keep-alive be all there is
+	n.lookahead.idleTill = min(n.lookahead.idleTill, at) // keep-alive alone lasts no longer than that
 	switch {
 	case n.closed || n.calls.stepping || at >= n.clock.alarm:
 	case at > atOnce && at > n.now():

@@ -116,7 +116,7 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 	t.Helper()
 	if w := thisExplorer(e.r); w != nil {
 		w.work(t, e, seed)
-		t.SkipNow() // what follows in the test is not for a worker
+		t.SkipNow() // the rest of the test is not for a worker
 	}
 	if words := os.Getenv(exploreVariable); words != "" {
 		call, breaks, err := readBroken(words)
@@ -147,10 +147,10 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 	found.report(t, e, seed)
 }
 
-// A trial is a run with something broken.
+// A trial is a run in which something breaks.
 type trial struct {
 	Breaks []brokenPlace
-	at     []observedPacket // where, as it was in the run without the last of them
+	at     []observedPacket // the packets, as in the run without the last breakage
 }
 
 // explore tries everything at one seed.
@@ -169,7 +169,7 @@ func (e *exploration) explore(t *testing.T, seed uint64, whole *observer) *findi
 	return f
 }
 
-// singles are the breakages of single packets, in the order of the packets.
+// singles returns the breakages of single packets, in the order of the packets.
 func (e *exploration) singles(whole *observer) (all []trial) {
 	for _, p := range whole.packets {
 		for _, w := range e.breakagesAt(p) {
@@ -179,7 +179,7 @@ func (e *exploration) singles(whole *observer) (all []trial) {
 	return all
 }
 
-// breakagesAt is what is to be tried at a packet.
+// breakagesAt returns the breakages to try at a packet.
 func (e *exploration) breakagesAt(p observedPacket) (all []Breakage) {
 	for w := Lost; int(w) < len(breakageWords) && p.When >= e.After; w++ {
 		if p.Kinds&(1<<w) != 0 && (e.Kinds == nil || slices.Contains(e.Kinds, w)) && (e.Where == nil || e.Where(w, p.At)) {
@@ -189,7 +189,7 @@ func (e *exploration) breakagesAt(p observedPacket) (all []Breakage) {
 	return all
 }
 
-// pairs are the pairs of breakages, the nearest first.
+// pairs returns the pairs of breakages, the nearest first.
 func (e *exploration) pairs(f *findings) (all []trial) {
 	seen := map[uint64]bool{}
 	var firsts []tried
@@ -213,7 +213,7 @@ func (e *exploration) pairs(f *findings) (all []trial) {
 	return all
 }
 
-// spread returns so many of a list at most, evenly.
+// spread returns at most that many elements of a list, evenly spread.
 func spread(all []trial, most int) []trial {
 	if len(all) <= most {
 		return all

@@ -14,14 +14,14 @@ import (
 
 // Findings are what an exploration has found.
 type findings struct {
-	packets, places int // of the run in which nothing breaks
-	pairs           int // that there were
+	packets, places int // in the run in which nothing breaks
+	pairs           int // pairs to try
 	said            map[string]int
 	tried           []tried
 	took            time.Duration
 }
 
-// tried is a trial and what became of it.
+// A tried is a trial and its result.
 type tried struct {
 	trial
 	result
@@ -33,7 +33,8 @@ func (f *findings) add(trials []trial, results []result) {
 	}
 }
 
-// repeats says whether a run was, up to where something broke in it, as the one without that.
+// repeats reports whether, up to the place where something broke, a run was the same as the one without that
+// breakage.
 func (x *tried) repeats() bool {
 	if x.died {
 		return true
@@ -49,10 +50,10 @@ func (x *tried) repeats() bool {
 	return true
 }
 
-// mostShown is how many groups of failures are told in full.
+// mostShown is how many groups of failures the report shows in full.
 const mostShown = 10
 
-// report says on t what was found.
+// report prints the findings on t.
 func (f *findings) report(t *testing.T, e *exploration, seed uint64) {
 	t.Helper()
 	groups, strays := f.judge()
@@ -70,7 +71,8 @@ func (f *findings) report(t *testing.T, e *exploration, seed uint64) {
 	}
 }
 
-// judge returns the runs that failed, those together that failed alike, with fewest breakages first, and those that did not repeat.
+// judge returns the runs that failed, grouped by failure, those with fewest breakages first, and the runs
+// that did not repeat.
 func (f *findings) judge() (groups [][]*tried, strays []*tried) {
 	number := map[string]int{}
 	for i := range f.tried {
@@ -92,7 +94,7 @@ func (f *findings) judge() (groups [][]*tried, strays []*tried) {
 	return groups, strays
 }
 
-// tell tells of all that failed.
+// tell describes everything that failed.
 func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried) string {
 	failed := 0
 	for _, all := range groups {
@@ -110,7 +112,7 @@ func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried) string {
 	return b.String()
 }
 
-// coverage says how much was tried.
+// coverage describes how much was tried.
 func (f *findings) coverage() string {
 	outcomes, singles, pairs := map[uint64]bool{}, 0, 0
 	unmet := 0
@@ -136,7 +138,7 @@ func (f *findings) coverage() string {
 	return text + "; "
 }
 
-// tellGroup tells of those that failed alike.
+// tellGroup describes the runs that failed alike.
 func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, all []*tried) {
 	x := all[0]
 	why, report := failureOf(x.text)
@@ -152,7 +154,7 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 	}
 }
 
-// reasonIn is the first failure of a text as part of a sentence.
+// reasonIn returns the first failure of a text as part of a sentence.
 func reasonIn(why string) string {
 	if where, what := failure.First(why); where != "" {
 		return where + ": " + what
@@ -160,7 +162,7 @@ func reasonIn(why string) string {
 	return firstLine(strings.TrimLeft(why, "=\n")) // a process that died, or the race detector
 }
 
-// mostAlike is how many runs that failed alike are listed.
+// mostAlike is how many runs that failed alike the report lists.
 const mostAlike = 20
 
 // tellAlike lists the other runs of a group. One message may stand for several bugs, so those in which other things were sent more
@@ -201,7 +203,7 @@ func (f *findings) tellAlike(b *strings.Builder, all []*tried) {
 	}
 }
 
-// sentence says what broke, what was said more or less often than without that, and what failed.
+// sentence says what broke, what was sent more or less often than without that, and what failed.
 func (f *findings) sentence(x *tried, why string) string {
 	var broke []string
 	for i, p := range x.Breaks {
@@ -247,7 +249,7 @@ func timesOf(k int) string {
 
 func capitalized(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-// failureOf divides what a run printed into what the test said and the report of the network.
+// failureOf divides the output of a run into what the test printed and the network's report.
 func failureOf(text string) (why, report string) {
 	var said, rest strings.Builder
 	into := &said
@@ -266,7 +268,7 @@ func failureOf(text string) (why, report string) {
 	return said.String(), rest.String()
 }
 
-// tellStrays says which runs were others than the one without breakages before anything broke in them.
+// tellStrays lists the runs that differed from the one without breakages before anything broke in them.
 func (f *findings) tellStrays(e *exploration, seed uint64, strays []*tried) string {
 	return fmt.Sprintf("sim: Explore: %d of %d runs were not equal to the run without breakages up to where something was to break in them, the first: %s. "+
 		"The test does not repeat: goroutines that race each other, select, the order of a map, a random source, or what an earlier run has left "+

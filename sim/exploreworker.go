@@ -21,16 +21,17 @@ import (
 	"github.com/squall-sim/squall/internal/failure"
 )
 
-// A test that has failed cannot be run again in its process. So the runs of an exploration happen in workers: processes of
-// the same test binary, which run the test function up to its call of Explore, and there one run after the other, each as a subtest
-// that may fail. What is to be run a worker reads from a file, and what became of it goes to another, a line each; the failures
-// themselves are in its output, between the lines by which go test -v begins each subtest.
+// A test that has failed cannot run again in its process. So the runs of an exploration happen in workers. A
+// worker is a process of the same test binary. It runs the test function up to its call of Explore, and there
+// one run after the other, each as a subtest that may fail. It reads from a file what to run, and writes the
+// results to another file, one a line. The failures themselves are in its output, between the lines by which
+// go test -v begins each subtest.
 const workerVariable = "SQUALL_EXPLORE_WORKER" // folder, call of Explore in its round of the test, and the test's name
 
 // An explorer is this process as a worker.
 type explorer struct{ folder string }
 
-// thisExplorer is this process as the worker of a call of Explore, nil if it is none.
+// thisExplorer returns this process as the worker of a call of Explore, or nil if it is not one.
 func thisExplorer(r *runner) *explorer {
 	f := strings.SplitN(os.Getenv(workerVariable), " ", 3)
 	if len(f) != 3 || f[1] != strconv.Itoa(r.call) || f[2] != r.name {
@@ -42,19 +43,19 @@ func thisExplorer(r *runner) *explorer {
 // A result is what became of a trial.
 type result struct {
 	Trial   int
-	Over    bool // else it has only begun
+	Over    bool // false: it has only begun
 	Failed  bool
 	Met     bool             // everything broke
 	Strikes []strike         // where it broke
-	Outcome uint64           // of what was sent then
-	Said    map[string]int   // what was said, how often
-	After   []observedPacket // the packets after the last strike, the first so many
+	Outcome uint64           // hash of what was sent after that
+	Said    map[string]int   // what was logged, and how often
+	After   []observedPacket // the first packets after the last strike
 
 	text string // of the failure, with the report
-	died bool   // and the process with it
+	died bool   // the process died
 }
 
-// mostAfter is for how many packets after the first breakage the second one is tried.
+// mostAfter is the number of packets after the first breakage at which the second one is tried.
 const mostAfter = 64
 
 const (
@@ -62,10 +63,10 @@ const (
 	resultsFile = "results"
 )
 
-// wholeRun is the number of the run in which nothing breaks: what it logs is no failure.
+// wholeRun is the number of the run in which nothing breaks: its log is not a failure.
 const wholeRun = -1
 
-// work does what the worker is to do.
+// work does what the worker is asked to do.
 func (w *explorer) work(t *testing.T, e *exploration, seed uint64) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(w.folder, trialsFile))
@@ -114,7 +115,7 @@ type numberedTrial struct {
 	Breaks []brokenPlace
 }
 
-// tryAll runs trials over all processors and returns what became of each.
+// tryAll runs trials over all processors and returns the result of each.
 func (e *exploration) tryAll(t *testing.T, seed uint64, trials []trial) []result {
 	t.Helper()
 	const few = 16 // that are not worth another process
@@ -136,7 +137,7 @@ func (e *exploration) tryAll(t *testing.T, seed uint64, trials []trial) []result
 	return results
 }
 
-// employ has workers do trials, another one when one dies.
+// employ makes workers run trials; when one dies, it starts another.
 func (e *exploration) employ(t *testing.T, seed uint64, todo []numberedTrial, results []result) error {
 	for len(todo) > 0 {
 		done, texts, last, err := e.process(t, seed, append([]numberedTrial{{Trial: wholeRun}}, todo...))
@@ -162,7 +163,7 @@ func (e *exploration) employ(t *testing.T, seed uint64, todo []numberedTrial, re
 	return nil
 }
 
-// process runs one worker. It returns the results, what was printed for each trial, and its last words.
+// process runs one worker. It returns the results, the output of each trial, and the worker's last lines.
 func (e *exploration) process(t *testing.T, seed uint64, todo []numberedTrial) (done []result, texts map[int]string, last string, err error) {
 	folder, err := os.MkdirTemp("", "squall-explore")
 	if err != nil {
@@ -213,13 +214,13 @@ func (e *exploration) command(t *testing.T, seed uint64, folder string) (*exec.C
 	return cmd, cancel
 }
 
-// results reads what a worker has told: for each trial the last word.
+// results reads what a worker has written: the last result for each trial.
 func results(told []byte) (all []result) {
 	at := map[int]int{}
 	for line := range strings.Lines(string(told)) {
 		var r result
 		if json.Unmarshal([]byte(line), &r) != nil {
-			continue // it died while it wrote
+			continue // the worker died while it wrote
 		}
 		if i, ok := at[r.Trial]; ok {
 			all[i] = r
@@ -237,7 +238,7 @@ const (
 	lastKept    = 40 // lines
 )
 
-// sections reads what a worker prints, and returns it by trial, and the last lines.
+// sections reads the output of a worker. It returns it by trial, and the last lines.
 func sections(out io.Reader, mark string) (texts map[int]string, last string) {
 	parts := map[int]*strings.Builder{}
 	var now *strings.Builder
@@ -275,7 +276,7 @@ func positions(text string) map[string]bool {
 	return all
 }
 
-// withoutLogs is a text without what was logged at some lines of source.
+// withoutLogs returns a text without the logs of some lines of source.
 func withoutLogs(text string, at map[string]bool) string {
 	var b strings.Builder
 	skip := false

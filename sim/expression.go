@@ -12,7 +12,7 @@ import (
 	"unicode"
 )
 
-// An expression is a call of a function of this package, by which a fault is made again in a scenario.
+// An expression is a call of a function of this package that makes a fault again, for use in a scenario.
 type expression struct {
 	function string
 	args     []any
@@ -92,7 +92,7 @@ func goValue(v reflect.Value, names func(any) string) string {
 	}
 }
 
-// goTyped is goValue for a place that does not say what type its value has.
+// goTyped is goValue for a place that does not imply the type of its value.
 func goTyped(v reflect.Value, names func(any) string) string {
 	text := goValue(v, names)
 	switch v.Kind() {
@@ -104,7 +104,8 @@ func goTyped(v reflect.Value, names func(any) string) string {
 	return text
 }
 
-// functionName returns the name of a function without its package, of one without a name where it stands, and "" for nil.
+// functionName returns the name of a function without its package. For a function without a name it returns
+// where it is defined, for nil "".
 func functionName(v reflect.Value) string {
 	if v.IsNil() {
 		return ""
@@ -145,7 +146,7 @@ func goSubject(v any, names func(any) string) string {
 	return ""
 }
 
-// goIdentifier makes a Go name of some words.
+// goIdentifier makes a Go name from some words.
 func goIdentifier(words string) string {
 	var b strings.Builder
 	upper := false
@@ -165,7 +166,7 @@ func goIdentifier(words string) string {
 	return b.String()
 }
 
-// goDuration returns a duration as Go code has it.
+// goDuration returns a duration as Go code writes it.
 func goDuration(d time.Duration) string {
 	for _, unit := range []struct {
 		of   time.Duration

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// A dial to several addresses, as package net does it (sysDialer): one after the other, and the two families of
-// a name beside each other (RFC 6555).
+// A dial to several addresses, as package net does it (sysDialer): one after the other, and the two families
+// of a name in parallel (RFC 6555).
 
 // defaultFallbackDelay is that of net.Dialer.
 const defaultFallbackDelay = 300 * time.Millisecond
 
-// byFamily returns the targets of the first one's family, and the others.
+// byFamily returns the targets of the same family as the first one, and the others.
 func byFamily(targets []netip.AddrPort) (primaries, fallbacks []netip.AddrPort) {
 	for _, t := range targets {
 		if t.Addr().Is4() == targets[0].Addr().Is4() {
@@ -26,15 +26,15 @@ func byFamily(targets []netip.AddrPort) (primaries, fallbacks []netip.AddrPort) 
 	return primaries, fallbacks
 }
 
-// A raced is what came of one of two dials beside each other.
+// A raced is the result of one of two parallel dials.
 type raced struct {
 	conn    net.Conn
 	err     error
 	primary bool
 }
 
-// dialParallel returns the first connection that stands, or the error of the primaries. The fallbacks begin when the delay is
-// over, or the primaries have failed.
+// dialParallel returns the first connection that succeeds, or the error of the primaries. The fallbacks begin
+// when the delay is over, or when the primaries have failed.
 func (d *Dialer) dialParallel(ctx context.Context, network string, primaries, fallbacks []netip.AddrPort) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -81,7 +81,7 @@ func (d *Dialer) dialParallel(ctx context.Context, network string, primaries, fa
 	}
 }
 
-// leastShare is what one of several addresses gets of the time that is left, if there is as much.
+// leastShare is the least time that one of several addresses gets, if that much is left.
 const leastShare = 2 * time.Second
 
 // dialSerial tries one address after the other, and returns the error of the first if all fail.
@@ -105,7 +105,7 @@ func (d *Dialer) dialSerial(ctx context.Context, network string, targets []netip
 	return nil, failed
 }
 
-// dialShare tries an address for its share of the time, if there are so many addresses left.
+// dialShare tries an address for its share of the remaining time, with that many addresses left.
 func (d *Dialer) dialShare(ctx context.Context, network string, to netip.AddrPort, left int) (net.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		rest := time.Until(deadline)

@@ -22,8 +22,8 @@ const (
 	leastMTU6      = 1280 // of any link (RFC 8200 section 5)
 )
 
-// takes says whether a socket of a network ("tcp", "udp6"...) that is bound to an address receives what
-// is for another: on an unspecified one, all of the families that the network has.
+// takes reports whether a socket of a network ("tcp", "udp6"...) that is bound to an address receives packets
+// for another address: a socket on an unspecified address receives all of the network's families.
 func takes(network string, bound, addr netip.Addr) bool {
 	if !bound.IsUnspecified() {
 		return bound == addr
@@ -37,7 +37,7 @@ func takes(network string, bound, addr netip.Addr) bool {
 	return true
 }
 
-// overlap says whether two sockets of one port would both receive.
+// overlap reports whether two sockets of one port would both receive a packet.
 func overlap(network string, bound netip.Addr, otherNetwork string, otherBound netip.Addr) bool {
 	if bound.IsUnspecified() && otherBound.IsUnspecified() {
 		f, g := familyOf(network), familyOf(otherNetwork)
@@ -49,7 +49,7 @@ func overlap(network string, bound netip.Addr, otherNetwork string, otherBound n
 	return takes(otherNetwork, otherBound, bound)
 }
 
-// A family is that of a network in one byte.
+// A family is the address family of a network, in one byte.
 type family uint8
 
 const (
@@ -68,14 +68,14 @@ func familyNamed(network string) family {
 	return bothFamilies
 }
 
-// String returns the end of the network's name.
+// String returns the suffix of the network's name.
 func (f family) String() string { return [...]string{"", "4", "6"}[f] }
 
-// familyOf is "4" or "6" for a network of one family, and "" for one of both.
+// familyOf returns "4" or "6" for a network of one family, and "" for a network of both.
 func familyOf(network string) string { return network[len("tcp"):] }
 
-// wildcard is the address of a socket that is bound to any: as package net has it, "::" where the operating
-// system has IPv6, unless the network is IPv4 alone (favoriteAddrFamily).
+// wildcard returns the address of a socket that is bound to any address. As in package net, that is "::"
+// where the operating system has IPv6, unless the network is IPv4 alone (favoriteAddrFamily).
 func (h *Host) wildcard(network string) netip.Addr {
 	if f := familyOf(network); f == "6" || f == "" && h.addresses.ipv6 {
 		return netip.IPv6Unspecified()
@@ -83,8 +83,8 @@ func (h *Host) wildcard(network string) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// toOneself is where a dial without an address leads, or to an unspecified one, from an address that may be
-// unspecified too.
+// toOneself returns the destination of a dial without an address, or to an unspecified one. The local address
+// may be unspecified too.
 func toOneself(network string, named, from netip.Addr) netip.Addr {
 	if familyOf(network) == "6" || named.Is6() || from.Is6() && !from.IsUnspecified() {
 		return loopback6
@@ -92,7 +92,7 @@ func toOneself(network string, named, from netip.Addr) netip.Addr {
 	return loopback
 }
 
-// maySocket refuses a socket of any kind.
+// maySocket returns the error if the host refuses a socket of any kind.
 func (h *Host) maySocket() error {
 	switch {
 	case h.n.closed:
@@ -105,7 +105,7 @@ func (h *Host) maySocket() error {
 	return nil
 }
 
-// mayBind refuses the local address of a socket.
+// mayBind returns the error if the host refuses the local address of a socket.
 func (h *Host) mayBind(addr netip.Addr) error {
 	switch {
 	case addr.Is6() && !h.addresses.ipv6:
@@ -120,7 +120,8 @@ func (h *Host) mayBind(addr netip.Addr) error {
 	return nil
 }
 
-// mayConnect refuses the ends of a connection; an unspecified local address is for the host to choose.
+// mayConnect returns the error if the host refuses the ends of a connection. For an unspecified local address
+// the host chooses one.
 func (h *Host) mayConnect(from, to netip.Addr) error {
 	if to.Is6() && !h.addresses.ipv6 {
 		return h.errNoIPv6()
@@ -136,7 +137,7 @@ func (h *Host) mayConnect(from, to netip.Addr) error {
 	case h.at(to) == nil || !h.sourceFor(to).IsValid():
 		return sysError("connect", syscall.ENETUNREACH)
 	case from.Is4() && from.IsLoopback() && h.at(to) != &h.node:
-		return sysError("connect", syscall.EINVAL) // one of IPv6 is sent, and dropped where it arrives
+		return sysError("connect", syscall.EINVAL) // an IPv6 packet is sent, and dropped where it arrives
 	}
 	return nil
 }
@@ -161,7 +162,7 @@ func (e *noIPv6Error) Error() string {
 
 func (e *noIPv6Error) Unwrap() error { return e.err }
 
-// tcpAddr is an address as package net has it. A socket that is IPv6's has IPv4 addresses in 16 bytes.
+// tcpAddr returns an address as package net does. An IPv6 socket has IPv4 addresses in 16 bytes.
 func tcpAddr(a netip.AddrPort, six bool) *net.TCPAddr { return (*net.TCPAddr)(udpAddr(a, six)) }
 
 // udpAddr is the same for UDP.
@@ -170,7 +171,7 @@ func udpAddr(a netip.AddrPort, six bool) *net.UDPAddr {
 	both := new(struct {
 		net.UDPAddr
 		ip [16]byte
-	}) // in one piece of memory
+	}) // one allocation for both
 	both.Port, both.Zone = int(a.Port()), a.Addr().Zone()
 	if a.Addr().Is4() {
 		ip := a.Addr().As4()
@@ -182,7 +183,7 @@ func udpAddr(a netip.AddrPort, six bool) *net.UDPAddr {
 	return &both.UDPAddr
 }
 
-// inFamily maps an IPv4 address to IPv6's form if the socket is IPv6's (RFC 4291 section 2.5.5.2).
+// inFamily maps an IPv4 address to IPv6 form if the socket is an IPv6 socket (RFC 4291 section 2.5.5.2).
 func inFamily(a netip.AddrPort, six bool) netip.AddrPort {
 	if six && a.Addr().Is4() {
 		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr().As16()), a.Port())

@@ -21,33 +21,33 @@ import (
 // long as one of them lasts.
 type Fault struct {
 	n    *Network
-	what string   // in the trace
-	at   [2]*node // whom it concerns; nil: no host or router in particular
+	what string   // its name in the trace
+	at   [2]*node // the nodes concerned; nil: none in particular
 	made expression
 
 	begin, end func()        // with the lock held
 	afterwards func()        // after both, without the lock
-	own        custom        // what the program does instead
-	miss       string        // what did not come, for the report,
-	nearly     func() string // and how near it was; nil: nothing more is known
-	pipes      []*pipe       // that it is on
-	parts      []*Fault      // of which it is made
-	spell      spell         // since it began last
+	own        custom        // the program's functions instead
+	miss       string        // what did not happen, for the report
+	nearly     func() string // and how close it came; nil: nothing more is known
+	pipes      []*pipe       // directions of links that it acts on
+	parts      []*Fault      // faults that it is made of
+	spell      spell         // the current or last one
 	state      faultState
 	fired      Fired
 	must       bool
-	told       bool // that it met nothing though it must
-	leftOut    bool // it is not to happen
+	told       bool // the test has been told that it met nothing though it must
+	leftOut    bool // SQUALL_FAULTS leaves it out
 	spans      spans
 }
 
-// Spans are the times for which [Network.Inject] has a fault last.
+// Spans are the times during which [Network.Inject] makes a fault last.
 type spans struct {
-	open    int  // those that have begun, and have not ended
+	open    int  // times that have begun and not ended
 	endless bool // one of them has no end
 }
 
-// A custom fault is made of functions of the program's.
+// A custom fault is made of functions of the program.
 type custom struct{ begin, end func() }
 
 type faultState uint8
@@ -58,11 +58,11 @@ const (
 	faultOver
 )
 
-// A spell is from the last beginning of a fault to its end.
+// A spell is the time from the last beginning of a fault to its end.
 type spell struct {
 	begun, over time.Duration
-	before      int64 // packets that had come to its pipes when it began,
-	came        int64 // and that came meanwhile, once it is over
+	before      int64 // packets that had arrived at its pipes when it began
+	came        int64 // and those that arrived during it, once it is over
 }
 
 // Fired is the evidence of what a fault met.
@@ -78,20 +78,20 @@ func (n *Network) newFault(what string, a, b *node, made expression) *Fault {
 	return &Fault{n: n, what: what, at: [2]*node{a, b}, made: made}
 }
 
-// enlist has the network know of f. The lock is held.
+// enlist makes f known to the network. The lock is held.
 func (f *Fault) enlist() {
 	n := f.n
 	n.log.faults = append(n.log.faults, f)
 	f.leftOut = n.conf.faults.leavesOut(len(n.log.faults))
 }
 
-// enlisted is f, known to the network.
+// enlisted makes f known to the network, and returns it.
 func (f *Fault) enlisted() *Fault {
 	f.n.do(f.enlist)
 	return f
 }
 
-// beginNow makes a fault known that begins at once. The lock is held.
+// beginNow makes a fault known and begins it at once. The lock is held.
 func (f *Fault) beginNow() {
 	if !f.n.closed {
 		f.enlist()
@@ -99,7 +99,8 @@ func (f *Fault) beginNow() {
 	}
 }
 
-// fault begins a fault of a host or router that is no value of the program's. miss is what it meets. The lock is held.
+// fault begins a fault of a host or router that is not a value of the program. miss is what the fault meets.
+// The lock is held.
 func (n *Network) fault(at *node, what, miss string) *Fault {
 	f := n.newFault(what, at, nil, expression{})
 	f.miss = miss
@@ -161,7 +162,7 @@ func (f *Fault) End() {
 	}
 }
 
-// start is the part of Begin with the lock held; it says whether the fault did not last already.
+// start is the part of Begin that needs the lock. It reports whether the fault was not already active.
 func (f *Fault) start() bool {
 	n := f.n
 	if n.closed || f.leftOut || f.state == faultLasts {
@@ -182,7 +183,7 @@ func (f *Fault) start() bool {
 	return true
 }
 
-// stop is the part of End with the lock held; it says whether the fault lasted.
+// stop is the part of End that needs the lock. It reports whether the fault was active.
 func (f *Fault) stop() bool {
 	n := f.n
 	if n.closed || f.state != faultLasts {
@@ -196,7 +197,7 @@ func (f *Fault) stop() bool {
 	return true
 }
 
-// over notes that f does not last any more.
+// over records that f is no longer active.
 func (f *Fault) over() {
 	f.state, f.spans.endless = faultOver, false
 	f.spell.over = time.Duration(f.n.now())
@@ -206,7 +207,7 @@ func (f *Fault) over() {
 	}
 }
 
-// came is how many packets have come to the pipes of f.
+// came returns how many packets have arrived at the pipes of f.
 func (f *Fault) came() (sum int64) {
 	for _, p := range f.pipes {
 		sum += p.came()
@@ -214,7 +215,7 @@ func (f *Fault) came() (sum int64) {
 	return sum
 }
 
-// hit counts something that f met and that is no packet.
+// hit counts one thing that f met and that is not a packet.
 func (f *Fault) hit(now int64) {
 	if f.fired.Count == 0 {
 		f.fired.First = time.Duration(now)
@@ -252,7 +253,7 @@ func (f *Fault) MustFire() *Fault {
 // names of their ends, and a name server that of its host.
 func (f *Fault) Code(names func(subject any) string) string { return f.made.code(names) }
 
-// missed names a fault that met nothing, and says why. The lock is held.
+// missed describes a fault that met nothing, and why. The lock is held.
 func (f *Fault) missed() string {
 	if f.state == faultMade {
 		return f.Name() + ": " + f.idle()
@@ -302,7 +303,7 @@ func (f *Fault) idle() string {
 	return "it met no packet: none came there at all"
 }
 
-// reverses is how many packets came to the pipes in the other direction.
+// reverses returns how many packets arrived at the pipes of the other direction.
 func (f *Fault) reverses() (sum int64) {
 	for _, p := range f.pipes {
 		if !slices.Contains(f.pipes, p.reverse) {
@@ -312,7 +313,7 @@ func (f *Fault) reverses() (sum int64) {
 	return sum
 }
 
-// ongoing are the faults of one kind that last at one place: nil if there is none.
+// ongoing are the active faults of one kind at one place, or nil.
 type ongoing []*Fault
 
 func (o ongoing) met(now int64, pkt *packet) {
@@ -378,7 +379,7 @@ func (n *Network) Inject(at, lasts time.Duration, f *Fault) *Fault {
 	return f
 }
 
-// begin notes that a time begins: 0 for one without an end.
+// begin records the beginning of a time; 0 is a time without an end.
 func (s *spans) begin(lasts time.Duration) {
 	if lasts == 0 {
 		s.endless = true
@@ -387,13 +388,13 @@ func (s *spans) begin(lasts time.Duration) {
 	}
 }
 
-// end notes that a time ends, and says whether no other one lasts.
+// end records the end of a time, and reports whether no other one is open.
 func (s *spans) end() (last bool) {
 	s.open--
 	return s.open == 0 && !s.endless
 }
 
-// schedule is After for the beginning or the end of a fault.
+// schedule is After for the beginning or end of a fault.
 func (n *Network) schedule(d time.Duration, f *Fault, ends bool, do func()) {
 	n.change(d, change{fault: f, ends: ends, f: do}, func() string { return "the fault " + f.Name() })
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// on makes a fault of a link: of some of its directions.
+// on makes a fault of some directions of a link.
 func (l *Link) on(what string, made expression, pipes ...*pipe) *Fault {
 	f := l.n.newFault(what, l.a, l.b, made)
 	f.miss, f.pipes = "packet", pipes
@@ -38,7 +38,7 @@ func (l *Link) silentFrom(h Node) *Fault {
 	return l.cutBy(l.on("link down from "+name, expression{"DownFrom", []any{l, h}}, p), cut{})
 }
 
-// from is the direction of the link that leads away from h.
+// from returns the direction of the link that leads away from h.
 func (l *Link) from(method string, h Node) *pipe {
 	from := l.n.nodeOf(method, h)
 	switch from {
@@ -85,7 +85,7 @@ func (l *Link) rejecting(method string, code ICMPCode) *Fault {
 	return l.cutBy(l.on(c.why(), expression{"Reject", []any{l, code}}, l.ab, l.ba), c)
 }
 
-// cutBy completes a fault by what lets no packet pass.
+// cutBy makes a fault let no packet pass.
 func (l *Link) cutBy(f *Fault, c cut) *Fault {
 	c.fault = f
 	f.begin = func() {
@@ -101,7 +101,7 @@ func (l *Link) cutBy(f *Fault, c cut) *Fault {
 	return f
 }
 
-// instead begins a fault at once in place of those that cut its directions.
+// instead begins a fault at once and ends those that cut its directions.
 func (l *Link) instead(f *Fault) {
 	l.n.do(func() {
 		for _, p := range f.pipes {
@@ -133,7 +133,7 @@ func (l *Link) holding() *Fault {
 	return f
 }
 
-// release sends what waits at the entry of a pipe, if nothing holds it any more.
+// release sends the packets that wait at the entry of a pipe, if nothing holds them any more.
 func (p *pipe) release() {
 	held := p.held
 	if len(held) == 0 || p.trouble.holds() != nil {
@@ -184,7 +184,7 @@ func Impair(l *Link, cfg netem.Config) *Fault {
 	return f.enlisted()
 }
 
-// configuration is the one that p has to have: that of the last fault, or its own.
+// configuration returns the configuration that p must have: that of the last fault, or its own.
 func (p *pipe) configuration() netem.Config {
 	if t := p.trouble; t != nil && len(t.impaired) > 0 {
 		return t.impaired[len(t.impaired)-1].cfg
@@ -192,7 +192,7 @@ func (p *pipe) configuration() netem.Config {
 	return p.given()
 }
 
-// given is the configuration that the program has given p.
+// given returns the configuration that the program has given p.
 func (p *pipe) given() netem.Config {
 	if p.own != nil {
 		return *p.own
@@ -247,7 +247,7 @@ func (h *Host) darkening() *Fault {
 	return f
 }
 
-// mended restarts a host that a fault has kept down.
+// mended restarts a host that no fault keeps down any more.
 func (h *Host) mended(f *Fault) {
 	h.downs.remove(f)
 	h.off.remove(f)
@@ -268,7 +268,7 @@ func (h *Host) freezing() *Fault {
 	f := h.n.newFault("pause", &h.node, nil, expression{"Pause", []any{h}})
 	f.miss = "call of its processes, nor anything that they waited for"
 	f.begin = func() {
-		if h.dead { // it has no processes, and those that a restart begins are not frozen
+		if h.dead { // a host that is down has no processes; those of a restart are not frozen
 			f.over()
 			return
 		}

@@ -8,18 +8,18 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A film is what a run records beyond its trace if it is to leave something to look at (SQUALL_ARTIFACTS): the bytes of packets,
-// which packet an event is about, how connections fared, and when faults lasted. It takes no part in what the network does.
-// Of each it keeps the last.
+// A film is what a run records beyond its trace if it is going to leave artifacts (SQUALL_ARTIFACTS): the
+// bytes of packets, which packet an event is about, the states of connections, and when faults were active.
+// It has no effect on the network. Of each kind it keeps the last ones.
 type film struct {
 	n      *Network
 	frames window[still]
-	bytes  int // of the frames kept,
-	bare   int // of which so many of the oldest have none any more
+	bytes  int // in all kept frames
+	bare   int // number of oldest frames whose bytes are gone
 	scales map[ends]uint8
-	cut    uint32           // datagrams that were cut, to number them
-	conns  window[filmConn] // in the order of their numbers
-	forgot uint64           // connections that are kept no more
+	cut    uint32           // fragmented datagrams, to number them
+	conns  window[filmConn] // in order of their numbers
+	forgot uint64           // connections no longer kept
 	states window[artifacts.State]
 	spells []filmSpell
 }
@@ -38,31 +38,31 @@ const (
 type still struct {
 	number int // of the event
 	shot   *shot
-	bytes  []byte // nil if they are not known any more, or it is no packet of IP
-	own    bool   // they count here
+	bytes  []byte // nil if they are no longer known, or the packet is not an IP packet
+	own    bool   // the bytes count here
 }
 
-// A shot is a packet as it was when it set out.
+// A shot is a packet as it was when it was sent.
 type shot struct {
 	number   int // of the event
-	before   int // that of the packet that a middlebox sends on as this one, or -1
+	before   int // event of the packet that a middlebox sends on as this one, or -1
 	src, dst netip.AddrPort
 	bytes    []byte
 }
 
-// A filmConn is a connection, and its state as it was last.
+// A filmConn is a connection and its last state.
 type filmConn struct {
 	artifacts.Conn
 	last artifacts.State
 }
 
-// A filmSpell is a time for which a fault lasted.
+// A filmSpell is a time during which a fault was active.
 type filmSpell struct {
 	fault       *Fault
 	begun, over time.Duration
 }
 
-// A window keeps the last so many of what is added.
+// A window keeps the last elements added, up to a number.
 type window[T any] struct {
 	all   []T
 	first int
@@ -72,7 +72,7 @@ func (w *window[T]) kept() []T { return w.all[w.first:] }
 
 func (w *window[T]) add(v T) { w.all = append(w.all, v) }
 
-// drop forgets the oldest one.
+// drop discards the oldest one.
 func (w *window[T]) drop() {
 	var none T
 	w.all[w.first] = none
@@ -85,7 +85,7 @@ func (w *window[T]) drop() {
 
 func newFilm(n *Network) *film { return &film{n: n, scales: map[ends]uint8{}} }
 
-// packet takes a packet for the event that the trace has got last.
+// packet records a packet for the last event of the trace.
 func (f *film) packet(kind EventKind, pkt *packet) {
 	fr := still{number: f.n.log.trace.total - 1, shot: pkt.shot}
 	switch {
@@ -118,7 +118,7 @@ func (f *film) packet(kind EventKind, pkt *packet) {
 	}
 }
 
-// strip forgets the bytes of a packet.
+// strip discards the bytes of a packet.
 func (f *film) strip(old *still) {
 	if old.own {
 		f.bytes -= len(old.bytes)
@@ -129,7 +129,7 @@ func (f *film) strip(old *still) {
 	old.bytes, old.own = nil, false
 }
 
-// bytesOf is a packet as on the wire, or nil if it is none of IP.
+// bytesOf returns a packet as on the wire, or nil if it is not an IP packet.
 func (f *film) bytesOf(pkt *packet) []byte {
 	h := artifacts.Header{From: pkt.src.Addr(), To: pkt.dst.Addr(), DF: pkt.df, CE: pkt.marked()}
 	proto := byte(17)
@@ -161,7 +161,7 @@ func (f *film) bytesOf(pkt *packet) []byte {
 	return h.IP(proto, payload)
 }
 
-// fragmentExtra is what the header of a fragment takes beside that of IP.
+// fragmentExtra is the size of a fragment's header in addition to the IP header.
 func fragmentExtra(pkt *packet) int {
 	if pkt.way.six {
 		return fragmentHeader
@@ -169,7 +169,8 @@ func fragmentExtra(pkt *packet) int {
 	return 0
 }
 
-// scale is by how many bits the sender of a segment shifts its window: what it said in its SYN, if its peer said it too.
+// scale returns by how many bits the sender of a segment shifts its window: the scale in its SYN, if its peer
+// sent one too.
 func (f *film) scale(s *tcp.Segment, src, dst netip.AddrPort) uint8 {
 	way := ends{src, dst}
 	if s.Flags&tcp.SYN != 0 {
@@ -188,14 +189,14 @@ func (f *film) scale(s *tcp.Segment, src, dst netip.AddrPort) uint8 {
 	return f.scales[way]
 }
 
-// icmp is a message with what it quotes, and its protocol.
+// icmp returns a message with what it quotes, and its protocol.
 func (f *film) icmp(pkt *packet) (proto byte, message []byte) {
 	about := artifacts.Header{From: pkt.dst.Addr(), To: pkt.src.Addr()}
 	var quoted []byte
 	if pkt.seg != nil && pkt.icmp.about == protoTCP {
 		about.ECT = pkt.seg.ECT
 		quoted = about.IP(6, artifacts.TCP(pkt.seg, pkt.dst, pkt.src, f.scale(pkt.seg, pkt.dst, pkt.src)))
-	} else { // what a datagram carried is not known any more
+	} else { // the datagram's payload is no longer known
 		quoted = about.IP(17, artifacts.UDP(nil, pkt.dst, pkt.src))
 	}
 	kind, code := pkt.icmp.code.onWire(pkt.way.six)
@@ -206,7 +207,8 @@ func (f *film) icmp(pkt *packet) (proto byte, message []byte) {
 	return 1, message
 }
 
-// onWire is the type and the code of a message (RFC 792; RFC 4443, with the translation of RFC 7915 section 4.2).
+// onWire returns the type and code of a message (RFC 792; RFC 4443, with the translation of RFC 7915 section
+// 4.2).
 func (c ICMPCode) onWire(six bool) (kind, code byte) {
 	switch {
 	case !six && c < 256:
@@ -233,9 +235,9 @@ func (c ICMPCode) onWire(six bool) (kind, code byte) {
 	return 1, 0
 }
 
-// conn notes how a connection is, if that is news.
+// conn records the state of a connection, if it has changed.
 func (f *film) conn(c *TCPConn) {
-	for f.forgot+uint64(len(f.conns.kept())) < c.id { // its number: they count from 1
+	for f.forgot+uint64(len(f.conns.kept())) < c.id { // numbers count from 1
 		f.conns.add(filmConn{})
 	}
 	for ; len(f.conns.kept()) > mostConns; f.forgot++ {
@@ -268,7 +270,7 @@ func (f *film) conn(c *TCPConn) {
 	}
 }
 
-// infiniteThreshold is a slow start threshold before there was a loss.
+// infiniteThreshold is the slow start threshold before the first loss.
 const infiniteThreshold = 1<<31 - 1
 
 // begins notes that a fault begins.

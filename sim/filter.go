@@ -11,14 +11,14 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A filter is what a targeted fault has at both directions of a link: it sees each packet that is to enter,
-// unless an earlier filter has ended it, and does something to those that are meant.
+// A filter is what a targeted fault puts on both directions of a link. It sees each packet about to enter,
+// unless an earlier filter has ended it, and acts on the selected ones.
 type filter struct {
 	fault         *Fault
 	by            moment         // when it was made
-	pkts          Packets        // those that it is for,
-	only          *pipe          // in one direction, or nil,
-	local, remote netip.AddrPort // of one connection
+	pkts          Packets        // packets that it selects
+	only          *pipe          // in this direction; nil: both
+	local, remote netip.AddrPort // of this connection
 	does          deed
 	limit         uint64 // of a stream, in bytes
 	delay         int64
@@ -37,7 +37,7 @@ const (
 	doesDuplicate
 	doesCorrupt
 	doesReset
-	doesStall // and the following: to streams, after so many bytes
+	doesStall // this and the following act on streams, after a number of bytes
 	doesCut
 	doesClose
 )
@@ -45,17 +45,17 @@ const (
 // A seenConn is a connection that a filter has seen.
 type seenConn struct {
 	number int
-	opened bool   // its SYN was seen,
-	iss    uint32 // with this initial sequence number
-	torn   bool   // whatever comes is answered by RST,
-	closed *pipe  // or, in the direction against this one, data only; nil if it is not so
+	opened bool   // its SYN was seen
+	iss    uint32 // initial sequence number of that SYN
+	torn   bool   // every packet is answered by RST
+	closed *pipe  // only data is, in the direction against this one; nil if not
 	fin    bool   // the sender's own FIN has passed at the limit
-	limit  uint64 // of its stream, in bytes; for one that was further already, where that was
+	limit  uint64 // of its stream, in bytes; if the stream was already further, where it was
 	begun  bool   // limit is known
 }
 
-// filtered lets the filters of a pipe see a packet. It says whether the packet is to go on, and how many copies
-// of it are.
+// filtered shows a packet to the filters of a pipe. It returns whether the packet goes on, and how many
+// copies of it.
 func (n *Network) filtered(now int64, pkt *packet, p *pipe) (copies int, passes bool) {
 	for _, f := range p.trouble.filters {
 		switch f.sees(now, pkt, p) {
@@ -68,7 +68,7 @@ func (n *Network) filtered(now int64, pkt *packet, p *pipe) (copies int, passes 
 	return copies, true
 }
 
-// A fate is what has become of a packet at a filter.
+// A fate is the outcome for a packet at a filter.
 type fate uint8
 
 const (
@@ -121,10 +121,10 @@ func (f *filter) sees(now int64, pkt *packet, p *pipe) fate {
 	return fatePasses
 }
 
-// drop ends a packet, for which the trace names the fault.
+// drop drops a packet; the trace gives the fault as the reason.
 func (f *filter) drop(now int64, pkt *packet, p *pipe) { f.fault.n.drop(now, pkt, p, f.fault.what) }
 
-// means says whether a packet meets all conditions but the number.
+// means reports whether a packet meets all conditions but the number.
 func (f *filter) means(pkt *packet, c *seenConn) bool {
 	s := &f.pkts
 	switch {
@@ -164,7 +164,8 @@ func (f *filter) picks(pkt *packet) bool {
 	return *ok
 }
 
-// track is what f knows of the connection of a packet; nil if that is of none, or f needs not know.
+// track returns what f knows about the connection of a packet. It is nil if the packet has none, or f need
+// not know.
 func (f *filter) track(pkt *packet) *seenConn {
 	if f.pkts.Connections == 0 && f.does < doesReset || pkt.proto != protoTCP {
 		return nil
@@ -188,7 +189,8 @@ func (f *filter) track(pkt *packet) *seenConn {
 	return c
 }
 
-// openedBy is the initial sequence number of who opened the connection, by a segment with SYN.
+// openedBy returns the initial sequence number of the side that opened the connection, from a segment with
+// SYN.
 func openedBy(s *tcp.Segment) uint32 {
 	if s.Flags&tcp.ACK != 0 {
 		return s.IRS
@@ -196,7 +198,7 @@ func openedBy(s *tcp.Segment) uint32 {
 	return s.ISS
 }
 
-// resets ends a segment and has both ends believe that the other one has reset the connection.
+// resets drops a segment and makes both ends believe that the other one has reset the connection.
 func (f *filter) resets(now int64, pkt *packet, p *pipe) {
 	s := pkt.segment()
 	f.fault.n.recordDrop(now, pkt, p, f.fault.what)
@@ -206,7 +208,7 @@ func (f *filter) resets(now int64, pkt *packet, p *pipe) {
 	f.answer(now, pkt)
 }
 
-// resetReceiver has the receiver of a segment believe that the sender has reset the connection.
+// resetReceiver makes the receiver of a segment believe that the sender has reset the connection.
 func (f *filter) resetReceiver(now int64, pkt *packet, p *pipe, seq uint64) {
 	n, s := f.fault.n, pkt.segment()
 	r := n.pool.packet(pkt.flow, protoTCP, pkt.src, pkt.dst)
@@ -219,13 +221,13 @@ func (f *filter) resetReceiver(now int64, pkt *packet, p *pipe, seq uint64) {
 	n.putOn(now, r, p)
 }
 
-// becomeReset makes a segment a RST from the same sender.
+// becomeReset turns a segment into a RST from the same sender.
 func becomeReset(s *tcp.Segment, seq uint64) {
 	s.Flags, s.Seq, s.Payload, s.Kind = tcp.RST, seq, nil, tcp.Original
 	s.SACKLen, s.SACKPermitted, s.HasTimestamps, s.HasScale, s.MSS = 0, false, false, false, 0
 }
 
-// answer answers a segment that was dropped by RST, and frees it.
+// answer answers a dropped segment with RST, and frees the segment.
 func (f *filter) answer(now int64, pkt *packet) {
 	n := f.fault.n
 	back := n.path(pkt.way.to, pkt.way.from, pkt.src.Addr())
@@ -243,7 +245,8 @@ func (f *filter) answer(now int64, pkt *packet) {
 	n.setOut(now, r)
 }
 
-// tears handles a packet of a connection that the fault has ended, and says whether that has ended it.
+// tears handles a packet of a connection that the fault has ended. It reports whether that has ended the
+// packet.
 func (f *filter) tears(now int64, pkt *packet, p *pipe, c *seenConn) bool {
 	s := pkt.segment()
 	if s == nil || s.Flags&tcp.RST != 0 {
@@ -251,7 +254,7 @@ func (f *filter) tears(now int64, pkt *packet, p *pipe, c *seenConn) bool {
 	}
 	f.fault.met(now, pkt)
 	if c.closed != nil && c.closed != p && s.Len() == 0 {
-		f.drop(now, pkt, p) // it acknowledges what the other end did not send
+		f.drop(now, pkt, p) // it acknowledges bytes that the other end did not send
 		return true
 	}
 	f.fault.n.recordDrop(now, pkt, p, f.fault.what)
@@ -273,7 +276,7 @@ func (f *filter) cuts(now int64, pkt *packet, p *pipe, c *seenConn) fate {
 			c.limit = max(f.limit, from)
 		}
 	}
-	passed := to == c.limit && !fin // the stream comes to its limit, but not beyond
+	passed := to == c.limit && !fin // the stream reaches its limit, but does not go beyond
 	switch {
 	case to < c.limit, passed && f.does == doesStall:
 		return fatePasses
@@ -283,7 +286,7 @@ func (f *filter) cuts(now int64, pkt *packet, p *pipe, c *seenConn) fate {
 	}
 	f.meant++
 	f.fault.met(now, pkt)
-	if pkt.frag.whole != nil { // what was cut by IP is not cut again
+	if pkt.frag.whole != nil { // IP fragments are not cut again
 		f.drop(now, pkt, p)
 		return fateEnded
 	}
@@ -313,7 +316,7 @@ func (f *filter) cuts(now int64, pkt *packet, p *pipe, c *seenConn) fate {
 	return fateEnded
 }
 
-// shorten leaves a segment only so much of its payload, and no FIN.
+// shorten leaves a segment only that much of its payload, and no FIN.
 func (pkt *packet) shorten(left int) {
 	s := pkt.seg
 	pkt.size -= len(s.Payload) - left
@@ -321,7 +324,7 @@ func (pkt *packet) shorten(left int) {
 	s.Flags &^= tcp.FIN
 }
 
-// acknowledges has the sender of a stream that was closed learn of it, once the receiver has.
+// acknowledges tells the sender that its stream was closed, once the receiver knows.
 func (f *filter) acknowledges(now int64, pkt *packet, p *pipe, c *seenConn) {
 	s := pkt.segment()
 	if c.fin || s == nil || pkt.frag.whole != nil || s.Flags&(tcp.ACK|tcp.RST) != tcp.ACK || !c.begun || s.Ack < c.limit+2 {
@@ -333,7 +336,7 @@ func (f *filter) acknowledges(now int64, pkt *packet, p *pipe, c *seenConn) {
 	pkt.size = s.Size()
 }
 
-// wayBack is the route from where a packet is to its sender.
+// wayBack returns the route from where a packet is to its sender.
 func (pkt *packet) wayBack() (pipes []*pipe) {
 	for i := pkt.hop - 1; i >= 0; i-- {
 		pipes = append(pipes, pkt.pipes[i].reverse)
@@ -341,7 +344,8 @@ func (pkt *packet) wayBack() (pipes []*pipe) {
 	return pipes
 }
 
-// setOut sends a packet on a route of its own, which may be empty: then it is where it is for.
+// setOut sends a packet on a route of its own. If the route is empty, the packet is already at its
+// destination.
 func (n *Network) setOut(now int64, pkt *packet) {
 	if len(pkt.pipes) == 0 {
 		n.queue.addPacket(pkt, now)
@@ -350,7 +354,8 @@ func (n *Network) setOut(now int64, pkt *packet) {
 	n.transmit(pkt, now)
 }
 
-// target makes a fault that does something to some packets of a link. name is that of the fault, with %v for the packets.
+// target makes a fault that acts on some packets of a link. name is the fault's name, with %v for the
+// packets.
 func (l *Link) target(function string, does deed, name string, pkts Packets, args ...any) (*Fault, *filter) {
 	l.must(function)
 	if err := pkts.check(l, does >= doesReset); err != nil {
@@ -391,7 +396,7 @@ func streamsOf(pkts Packets) string {
 	return "streams" + strings.TrimPrefix(pkts.String(), TCP.String())
 }
 
-// nearly says what came close to being met.
+// nearly describes what came close to being met.
 func (f *filter) nearly() string {
 	if f.meant == 0 {
 		return ""

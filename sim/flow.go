@@ -2,20 +2,20 @@ package sim
 
 import "github.com/squall-sim/squall/netem"
 
-// A flow is the packets of one socket to one destination. On each pipe of its path it
-// has a random stream of its own, so that other traffic never changes its draws, nor has the same.
+// A flow is the packets of one socket to one destination. On each pipe of its path it has a random stream of
+// its own. So other traffic neither changes its draws nor shares them.
 type flow struct {
 	path     *path
 	log      said         // of TCP
 	id       uint64       // see flowID; zero for packets that belong to no socket
-	topology uint64       // state of the network that the streams are for
-	first    *pipe        // of the route,
-	stream1  netem.Stream // with its stream,
-	rest     *[]hopStream // and those behind it; nil if there are none
+	topology uint64       // state of the network that the streams belong to
+	first    *pipe        // pipe of the route
+	stream1  netem.Stream // its stream
+	rest     *[]hopStream // streams of the later pipes; nil if there are none
 	peer     *TCPConn     // that received the last segment
 }
 
-// nextWaiter is the call that the packet in flight will probably wake: one blocked at the peer.
+// nextWaiter returns the call that the packet in flight will probably wake: one blocked at the peer.
 func (f *flow) nextWaiter() *waiter {
 	switch c := f.peer; {
 	case c == nil:
@@ -32,14 +32,13 @@ type hopStream struct {
 	stream netem.Stream
 }
 
-// flowID tells the flows of one path from each other.
+// flowID distinguishes the flows of one path.
 func flowID(proto protocol, from, to uint16) uint64 {
 	return uint64(proto)<<32 | uint64(from)<<16 | uint64(to)
 }
 
-// stream returns the flow's stream on a pipe, the hop-th of a packet's route. The packet
-// may still be on a route that is no longer the flow's: then its draws are those of a fresh
-// stream.
+// stream returns the flow's stream on a pipe, the hop-th of a packet's route. The packet may still be on a
+// route that is no longer the flow's: then it draws from a fresh stream.
 func (f *flow) stream(p *pipe, hop int) *netem.Stream {
 	if f.topology != f.path.n.wires.version {
 		f.reroute()
@@ -70,8 +69,9 @@ func find(hops []hopStream, p *pipe) *netem.Stream {
 	return nil
 }
 
-// fresh is the stream with which a flow begins on a pipe. Flows of other paths may have the same ports: hosts that dial
-// the same server all begin with the same one. So what paths share knows them by their ends as well.
+// fresh returns the stream with which a flow begins on a pipe. Flows of other paths may have the same ports,
+// since hosts that dial the same server all begin with the same port. So pipes that paths share also
+// distinguish flows by their ends.
 func (f *flow) fresh(p *pipe) netem.Stream {
 	s := p.draws.Derive(f.id>>32, f.id&(1<<32-1))
 	if from := f.path.from; from != nil && (p.from != from || p.to != f.path.to) {
@@ -80,7 +80,7 @@ func (f *flow) fresh(p *pipe) netem.Stream {
 	return s
 }
 
-// reroute follows a change of the topology. Streams on pipes that stay go on.
+// reroute follows a change of the topology. Streams on pipes that remain go on.
 func (f *flow) reroute() {
 	before := []hopStream{{f.first, f.stream1}}
 	if f.rest != nil {

@@ -8,25 +8,25 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// fragment is which part of a packet a fragment is; zero for a packet that is whole.
+// A fragment says which part of a packet this is; zero for a whole packet.
 type fragment struct {
 	whole  *whole
-	offset uint16 // in the payload of IP
+	offset uint16 // in IP's payload
 }
 
 // A whole is a packet that travels in fragments (RFC 791 section 3.2, RFC 8200 section 4.5). Each fragment is
 // a packet of its own: it is lost, delayed and counted by itself.
 type whole struct {
 	data   []byte       // of a datagram,
-	seg    *tcp.Segment // or the segment; it goes back to no pool, since copies of fragments may be late
-	size   int          // of the payload of IP, in bytes
-	memory int          // bytes that it takes when it is together again
-	came   []span       // its parts, as they came to the last one that put it together
+	seg    *tcp.Segment // or a segment; it returns to no pool, since copies of fragments may be late
+	size   int          // of IP's payload, in bytes
+	memory int          // bytes that it takes when reassembled
+	came   []span       // its parts, as they arrived where it was last reassembled
 	number uint32       // in a film
 }
 
-// describe fills what a record says of the payload of the fragment that begins at offset and
-// has length bytes of IP's payload.
+// describe fills in what a record says about the payload of the fragment that begins at offset and has length
+// bytes of IP's payload.
 func (w *whole) describe(r *record, offset, length int) {
 	header := udpHeader
 	r.flags, r.seq, r.ack, r.segment = 0, 0, 0, tcp.Original
@@ -43,8 +43,8 @@ const (
 	ip6fragTime = int64(60e9) // RFC 8200 section 4.5
 )
 
-// fragments cuts a packet, which may be a fragment itself, for a link that takes no
-// more than mtu bytes. All but the last carry a multiple of eight bytes.
+// fragments cuts a packet, which may be a fragment itself, for a link of that MTU. All but the last fragment
+// carry a multiple of eight bytes.
 func (n *Network) fragments(pkt *packet, mtu int) []*packet {
 	w := pkt.frag.whole
 	if w == nil {
@@ -55,7 +55,7 @@ func (n *Network) fragments(pkt *packet, mtu int) []*packet {
 	return n.cut(pkt, w, evenly(begin, begin+pkt.size-pkt.way.header, mtu-pkt.way.fragmentHeaders()))
 }
 
-// evenly are the parts of a payload of IP for packets with so much room.
+// evenly returns the parts of IP's payload for packets with that much room.
 func evenly(begin, end, room int) (parts []span) {
 	room &^= 7
 	for at := begin; at < end; at += room {
@@ -64,7 +64,7 @@ func evenly(begin, end, room int) (parts []span) {
 	return parts
 }
 
-// fragmentHeaders are the bytes of a fragment that are none of the payload of IP.
+// fragmentHeaders returns the bytes of a fragment that are not part of IP's payload.
 func (p *path) fragmentHeaders() int {
 	if p.six {
 		return p.header + fragmentHeader
@@ -72,41 +72,41 @@ func (p *path) fragmentHeaders() int {
 	return p.header
 }
 
-// cut makes a fragment of each part of what pkt carries, which ends.
+// cut makes a fragment of each part of what pkt carries, and ends pkt.
 func (n *Network) cut(pkt *packet, w *whole, parts []span) []*packet {
 	all := make([]*packet, len(parts))
 	for i, s := range parts {
 		f := n.pool.packet(pkt.flow, pkt.proto, pkt.src, pkt.dst)
 		*f = *pkt
 		f.frag.whole, f.frag.offset, f.size = w, uint16(s.from), pkt.way.fragmentHeaders()+s.to-s.from
-		f.df = pkt.way.six // routers do not cut it further
+		f.df = pkt.way.six // routers must not fragment it further
 		all[i] = f
 	}
 	n.pool.free(pkt)
 	return all
 }
 
-// joined says that a packet came in fragments and was put together by a box on its way.
+// joined reports whether a packet came in fragments that a box on its way reassembled.
 func (pkt *packet) joined() bool {
 	return pkt.frag.whole != nil && pkt.span() == span{0, pkt.frag.whole.size}
 }
 
-// fits says that a link that takes mtu bytes takes all fragments in which it came.
+// fits reports whether a link of that MTU takes all fragments in which the packet came.
 func (w *whole) fits(headers, mtu int) bool {
 	return !slices.ContainsFunc(w.came, func(s span) bool { return headers+s.to-s.from > mtu })
 }
 
-// staysWhole says that p answers what a box has put together as one packet: it sends that back, or it does not take a fragment of IPv6 as it came, of
-// which the sender is to learn (ip6_forward).
+// staysWhole reports whether p answers a reassembled packet as a whole: p rejects it, or does not take an
+// IPv6 fragment as it came, which its sender must learn (ip6_forward).
 func (pkt *packet) staysWhole(p *pipe) bool {
 	return p.trouble.rejects() != nil && p.trouble.holds() == nil || pkt.way.six && !pkt.frag.whole.fits(pkt.way.fragmentHeaders(), p.mtu)
 }
 
-// apart makes fragments again of what a box has put together: those that came, or, of IPv4 if the next link does not take them, as large ones as
-// it does (ip_do_fragment).
+// apart makes fragments again of what a box has reassembled: the ones that came or, for IPv4 if the next link
+// does not take them, as large ones as it does take (ip_do_fragment).
 func (n *Network) apart(pkt *packet) []*packet {
 	w, headers, mtu := pkt.frag.whole, pkt.way.fragmentHeaders(), pkt.pipes[pkt.hop].mtu
-	if pkt.seg != nil { // the whole's is the one
+	if pkt.seg != nil { // the whole packet has the segment
 		n.pool.segments.put(pkt.seg)
 	}
 	pkt.data, pkt.seg = nil, nil
@@ -119,18 +119,18 @@ func (n *Network) apart(pkt *packet) []*packet {
 // A reassembly is what has arrived of a datagram at its host, or at a box.
 type reassembly struct {
 	whole   *whole
-	got     []span // in order, none twice
+	got     []span // in order, without overlaps
 	bytes   int
-	corrupt bool // there is a bit error in one of them
+	corrupt bool // one of them has a bit error
 	expires int64
-	last    record  // of the fragment that came last
-	first   *packet // the fragment with the first bytes, which is what the sender is told about; nil if it did not come
+	last    record  // of the fragment that arrived last
+	first   *packet // the fragment with the first bytes, which is quoted to the sender; nil if it did not arrive
 }
 
-// A span is a part of the payload of IP, from the first byte to the one behind the last.
+// A span is a part of IP's payload, from its first byte to the one after its last.
 type span struct{ from, to int }
 
-// span is the part that a fragment carries.
+// span returns the part that a fragment carries.
 func (pkt *packet) span() span {
 	length := pkt.size - pkt.way.header
 	if pkt.way.six {
@@ -139,10 +139,10 @@ func (pkt *packet) span() span {
 	return span{int(pkt.frag.offset), int(pkt.frag.offset) + length}
 }
 
-// A reassembler holds the fragments that a host or a box waits with, in the order in which it gives them up.
+// A reassembler holds incomplete packets of a host or a box, in the order in which it gives them up.
 type reassembler struct {
 	n       *Network
-	id      uint64 // among what has timers
+	id      uint64 // among the objects that have timers
 	at      *node
 	waiting []*reassembly
 	of      map[*whole]*reassembly
@@ -153,7 +153,7 @@ func (d *node) newReassembler(id uint64) *reassembler {
 	return &reassembler{n: d.n, id: id, at: d, of: map[*whole]*reassembly{}, timer: plan(never)}
 }
 
-// why is the reason for which fragments end, with the box at which they do.
+// why is the reason that the trace gives when fragments end, with the name of the box.
 func (r *reassembler) why(what string) string {
 	if r.at.host == nil {
 		return what + " at " + r.at.name
@@ -161,7 +161,7 @@ func (r *reassembler) why(what string) string {
 	return what
 }
 
-// reassembler is what puts the fragments that come to h together.
+// reassembler returns what reassembles the fragments that arrive at h.
 func (h *Host) reassembler() *reassembler {
 	if h.fragments == nil { // few hosts ever see one
 		h.fragments = h.newReassembler(socketID(h, netip.AddrPort{}, protoUDP))
@@ -169,8 +169,8 @@ func (h *Host) reassembler() *reassembler {
 	return h.fragments
 }
 
-// take handles a fragment. With the last one missing it makes pkt the whole packet and
-// returns true; else it ends pkt.
+// take handles a fragment. If it completes the packet, take makes pkt the whole packet and returns true;
+// otherwise it ends pkt.
 func (r *reassembler) take(now int64, pkt *packet) bool {
 	n, w := r.n, pkt.frag.whole
 	a := r.of[w]
@@ -217,7 +217,7 @@ func (r *reassembler) take(now int64, pkt *packet) bool {
 	return false
 }
 
-// end ends what has arrived but for the packet that came last.
+// end ends all that has arrived, except for the packet that arrived last.
 func (a *reassembly) end(n *Network) {
 	if a.first != nil {
 		n.pool.free(a.first)
@@ -230,7 +230,7 @@ func (r *reassembler) forget(a *reassembly) {
 	r.waiting = slices.Delete(r.waiting, i, i+1)
 }
 
-// lose forgets all, as a host does that loses its memory.
+// lose discards everything, as a host does that loses its memory.
 func (r *reassembler) lose() {
 	for _, a := range r.waiting {
 		a.end(r.n)
@@ -239,8 +239,8 @@ func (r *reassembler) lose() {
 	clear(r.of)
 }
 
-// memory is what the fragments take together. Those behind the first that fit the room
-// left in its buffer are copied into it (skb_try_coalesce).
+// memory returns the memory that the fragments take together. Fragments after the first one are copied into
+// its buffer as far as they fit (skb_try_coalesce).
 func (a *reassembly) memory(header int) int {
 	first := header + a.got[0].to
 	sum, room := truesize(first, header), headRoom(first)
@@ -270,7 +270,7 @@ func (r *reassembler) next(uint64) int64 {
 // observable implements timed.
 func (r *reassembler) observable() int64 { return r.next(classTimer) }
 
-// due implements timed: those that have waited for too long are given up.
+// due implements timed: it gives up what has waited for too long.
 func (r *reassembler) due(now int64, class uint64) {
 	for len(r.waiting) > 0 && r.waiting[0].expires <= now {
 		a := r.waiting[0]
@@ -284,7 +284,8 @@ func (r *reassembler) due(now int64, class uint64) {
 	r.n.queue.schedule(r, class, r.id)
 }
 
-// tell tells the sender of a first fragment, which ends, that others did not come. Of IPv4 only its receiver does (ip_expire, ip6frag_expire_frag_queue).
+// tell tells the sender of a first fragment that other fragments did not arrive, and ends that fragment. For
+// IPv4 only the receiving host does so (ip_expire, ip6frag_expire_frag_queue).
 func (r *reassembler) tell(now int64, first *packet) {
 	if receiver := first.hop == len(first.pipes); !receiver && !first.way.six || !r.at.mayTell(now, first) || !r.at.affords(now, first) {
 		r.n.pool.free(first)

@@ -24,12 +24,13 @@ type goroutine struct {
 // A header is what the first line of a goroutine's stack says.
 type header struct {
 	id, state, bubble string // bubble: "" for none
-	minutes           bool   // it has been in that state for at least one
+	minutes           bool   // in that state for at least a minute
 }
 
-// readHeader reads the beginning of a goroutine's stack as far as the bubble: what follows are the goroutine's profiler labels, which
-// hold any text and may be longer than a buffer. Go 1.26 prints them inside the brackets, if GODEBUG=tracebacklabels=1 asks for it,
-// and Go 1.27 behind them. It is written out, without a pattern, since a frozen test has all goroutines looked at for each instant.
+// readHeader reads the beginning of a goroutine's stack as far as the bubble. The goroutine's profiler labels
+// follow, which hold any text and may be longer than a buffer. Go 1.26 prints them inside the brackets, if
+// GODEBUG=tracebacklabels=1 asks for it, and Go 1.27 after them. readHeader uses no regular expression, since
+// a frozen test makes squall look at all goroutines for each instant.
 func readHeader(entry string) (h header, ok bool) {
 	rest, _ := strings.CutPrefix(entry, "goroutine ")
 	h.id, rest, _ = strings.Cut(rest, " ")
@@ -61,7 +62,7 @@ func readHeader(entry string) (h header, ok bool) {
 
 const labelsInside = " labels:{"
 
-// cutAttribute cuts what is between brackets behind its first attribute.
+// cutAttribute cuts what is between brackets after its first attribute.
 func cutAttribute(s string) (attribute, rest string) {
 	end := strings.IndexAny(s, ",]\n")
 	if end < 0 {
@@ -73,14 +74,13 @@ func cutAttribute(s string) (attribute, rest string) {
 	return s[:end], s[end:]
 }
 
-// bubbleGoroutines lists the goroutines of a bubble but for those that run it.
+// bubbleGoroutines lists the goroutines of a bubble except for those that run it.
 func bubbleGoroutines(bubble string) []goroutine { return goroutinesOf(stackDump(), bubble) }
 
-// otherGoroutines lists the goroutines of the bubble of the caller, but for those that run it and
-// the caller.
+// otherGoroutines lists the goroutines of the caller's bubble, except for those that run it and the caller.
 func otherGoroutines() []goroutine {
 	dump := stackDump()
-	self, rest, _ := strings.Cut(dump, "\n\n") // the runtime begins with the caller
+	self, rest, _ := strings.Cut(dump, "\n\n") // the dump begins with the caller
 	h, ok := readHeader(self)
 	if !ok {
 		panic("sim: the runtime's stack dump has a form that is not understood:\n" + self)
@@ -106,8 +106,9 @@ func goroutinesOf(dump, bubble string) []goroutine {
 	return all
 }
 
-// stackDump is the stacks of all goroutines. Every test takes one at its end, so the room for
-// it is kept, if it is not large; not by a lock, since a goroutine that waits for one looks frozen to the watchdog.
+// stackDump returns the stacks of all goroutines. Every test takes a dump at its end, so the buffer is kept
+// if it is not large. It is kept without a lock, since a goroutine that waits for one looks frozen to the
+// watchdog.
 func stackDump() string {
 	room := dumpRoom.Swap(nil)
 	if room == nil {
@@ -125,13 +126,13 @@ func stackDump() string {
 	}
 }
 
-var dumpRoom atomic.Pointer[[]byte] // nil while it is used
+var dumpRoom atomic.Pointer[[]byte] // nil while in use
 
-// mostDumpRoom is enough for a thousand goroutines. For the dump of a hundred thousand, which the watchdog may ask for, memory would be
-// kept as long as the process lives, a kilobyte for each.
+// mostDumpRoom is enough for a thousand goroutines. A dump of a hundred thousand, which the watchdog may ask
+// for, would keep a kilobyte of memory for each as long as the process lives.
 const mostDumpRoom = 1 << 20
 
-// thisGoroutine returns the number of the goroutine that calls, and of its bubble.
+// thisGoroutine returns the numbers of the calling goroutine and of its bubble.
 func thisGoroutine() (id, bubble string) {
 	b := make([]byte, 256)
 	head := string(b[:runtime.Stack(b, false)])
@@ -142,8 +143,8 @@ func thisGoroutine() (id, bubble string) {
 	return h.id, h.bubble
 }
 
-// thisBubble returns the number of the bubble of the goroutine that calls, or "". In a bubble instants have no reading of
-// a monotonic clock: so who has one need not look at its stack.
+// thisBubble returns the number of the calling goroutine's bubble, or "". In a bubble instants have no
+// monotonic clock reading: if there is one, the stack need not be read.
 func thisBubble() string {
 	if exact.Enabled {
 		if id := exact.BubbleID(); id != 0 {
@@ -162,8 +163,8 @@ func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// awaitGoroutines lets the clock run until all goroutines of the test have ended,
-// for an hour at most, and returns those that have not.
+// awaitGoroutines lets the clock run until all goroutines of the test have ended, for at most an hour, and
+// returns those that remain.
 func (n *Network) awaitGoroutines() []goroutine {
 	var left []goroutine
 	for _, d := range []time.Duration{time.Second, time.Minute, time.Hour} {
@@ -178,8 +179,8 @@ func (n *Network) awaitGoroutines() []goroutine {
 	return left
 }
 
-// knownRoots are the functions with which goroutines begin that a program in a bubble cannot have started: those of
-// package testing, which it must not call there, and of the harness.
+// knownRoots are the functions with which goroutines begin that a program in a bubble cannot have started:
+// functions of package testing, which it must not call there, and of the harness.
 var knownRoots = map[string]bool{
 	"runtime.main":                         true,
 	"testing.tRunner":                      true,
@@ -192,24 +193,27 @@ var knownRoots = map[string]bool{
 	ownPackage + ".(*ballast).makeWeights": true,
 }
 
-// nobodyElse says that the bubble of the caller has no goroutine but those that run it. To answer no is always right.
+// nobodyElse reports whether the caller's bubble has no goroutine but those that run it. False is always a
+// safe answer.
 func (n *Network) nobodyElse() bool {
 	if exact.Enabled {
-		// The scheduler knows. What goroutines there are outside must not decide what is looked at, which is part of the schedule.
+		// The scheduler knows. The goroutines outside must not decide what is looked at, which is part of the
+		// schedule.
 		return n.harness.own > 0 && exact.Goroutines() == n.harness.own
 	}
 	return nobodyInTheProcess()
 }
 
-// nobodyInTheProcess says that the process has no goroutine but the known ones, and so the caller's bubble has none but those
-// that run it. It costs a tenth of a dump of all stacks, with which every test ended otherwise.
+// nobodyInTheProcess reports whether the process has only the known goroutines, so that the caller's bubble
+// has none but those that run it. It costs a tenth of the dump of all stacks that would otherwise end every
+// test.
 func nobodyInTheProcess() bool {
 	all := profileRoom.Swap(nil)
 	if all == nil {
 		all = new([64]runtime.StackRecord)
 	}
 	defer profileRoom.Store(all)
-	// The runtime makes as much room as it is given. There may be some more goroutines than a moment ago.
+	// The runtime fills the room that it is given. There may be some more goroutines than a moment ago.
 	count, ok := runtime.GoroutineProfile(all[:min(runtime.NumGoroutine()+8, len(all))])
 	if !ok {
 		return false
@@ -222,10 +226,10 @@ func nobodyInTheProcess() bool {
 	return true
 }
 
-var profileRoom atomic.Pointer[[64]runtime.StackRecord] // nil while it is used
+var profileRoom atomic.Pointer[[64]runtime.StackRecord] // nil while in use
 
-// rootOf is the function with which a goroutine began; for a coroutine, that which was given to iter.Pull; "" if the stack is
-// not there as a whole.
+// rootOf returns the function with which a goroutine began. For a coroutine it is the function given to
+// iter.Pull; it is "" if the stack is incomplete.
 func rootOf(stack []uintptr) string {
 	last := len(stack) - 1
 	if outermost(stack, last) != "runtime.goexit" {
@@ -238,7 +242,8 @@ func rootOf(stack []uintptr) string {
 	return root
 }
 
-// outermost is the function of the i-th call of a stack that the others of the call are inlined into; "" if there is no such call.
+// outermost returns the function at the i-th call of a stack into which the others of that call are inlined,
+// or "" if there is no such call.
 func outermost(stack []uintptr, i int) string {
 	if i < 0 {
 		return ""
@@ -257,11 +262,11 @@ func outermost(stack []uintptr, i int) string {
 	return name
 }
 
-// callNames are what outermost has found, by the addresses of the calls: every test asks for the same few.
+// callNames caches what outermost has found, by the addresses of the calls: every test asks for the same few.
 var callNames sync.Map
 
-// stacksOf describes goroutines, those with the same calls once, by the whole stack of the first; at
-// most ten.
+// stacksOf describes at most ten goroutines. Those with the same calls are listed once, with the whole stack
+// of the first.
 func stacksOf(gs []goroutine) string {
 	const most = 10
 	type kind struct {
@@ -294,8 +299,8 @@ func stacksOf(gs []goroutine) string {
 	return b.String()
 }
 
-// unreadBodies says which goroutines that are left belong to connections of net/http's client on
-// which the body of a response was neither read to its end nor closed, or "".
+// unreadBodies describes the remaining goroutines that belong to connections of net/http's client on which
+// the program neither read the body of a response to its end nor closed it, or returns "".
 func unreadBodies(left []goroutine) string {
 	unread := 0
 	for _, g := range left {
