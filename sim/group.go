@@ -8,19 +8,20 @@ import (
 	"syscall"
 )
 
-// maxGroups is how many groups of IPv4 a socket may be in: Linux's net.ipv4.igmp_max_memberships.
+// maxGroups is how many IPv4 groups a socket can be in: Linux's net.ipv4.igmp_max_memberships.
 const maxGroups = 20
 
-// groups is what a socket has to do with addresses that stand for several hosts.
+// groups is a socket's state concerning addresses that stand for several hosts.
 type groups struct {
 	joined []*membership
 	silent bool // sockets of its own host do not get what it sends to groups
-	shared bool // its port may be that of others that are shared (SO_REUSEADDR),
-	nth    int  // of which it is this one, from 1
+	shared bool // sockets that are also shared may use its port (SO_REUSEADDR)
+	nth    int  // its number among those, from 1
 	flows  map[branch]*flow
 }
 
-// A membership is that of a socket in a group. On a paused host it is a matter of the program's alone until that goes on.
+// A membership is that of a socket in a group. On a paused host only the program knows of it until the host
+// resumes.
 type membership struct {
 	group        netip.Addr
 	asleep, left bool
@@ -65,8 +66,8 @@ func (h *Host) ListenMulticastUDP(network string, ifi *net.Interface, gaddr *net
 	return u, nil
 }
 
-// openGroup is the part of ListenMulticastUDP with the lock held. As package net does, it binds the socket first and joins then, and
-// undoes the one if the other fails.
+// openGroup is the part of ListenMulticastUDP that needs the lock. As package net does, it binds the socket
+// first and then joins the group; if joining fails, it undoes the binding.
 func (h *Host) openGroup(network string, six bool, group netip.Addr, port uint16) (*UDPConn, error) {
 	u, err := h.bindAs(network, six, netip.AddrPortFrom(unspecified(six), port), netip.AddrPort{}, true)
 	if err != nil {
@@ -81,7 +82,7 @@ func (h *Host) openGroup(network string, six bool, group netip.Addr, port uint16
 	return u, nil
 }
 
-// unspecified is the address of a socket of a family that is bound to any.
+// unspecified returns the unspecified address of a socket's family.
 func unspecified(six bool) netip.Addr {
 	if six {
 		return netip.IPv6Unspecified()
@@ -89,7 +90,7 @@ func unspecified(six bool) netip.Addr {
 	return netip.IPv4Unspecified()
 }
 
-// groupOf is the address of a group, be it one or not, on a host without interfaces.
+// groupOf returns the address of a group, valid or not, on a host without interfaces.
 func groupOf(ifi *net.Interface, group net.Addr) (netip.Addr, error) {
 	if ifi != nil {
 		return netip.Addr{}, &net.AddrError{Err: "a simulated host has no interfaces: the interface must be nil", Addr: ifi.Name}
@@ -157,7 +158,8 @@ func (u *UDPConn) SetMulticastLoopback(on bool) error {
 	}))
 }
 
-// controlError is that of an option, which golang.org/x/net returns as it is unless the socket is closed.
+// controlError returns the error of an option, which golang.org/x/net returns unwrapped unless the socket is
+// closed.
 func (u *UDPConn) controlError(err error) error {
 	if err == net.ErrClosed {
 		return opError("raw-control", u.network, nil, udpAddr(u.local, u.six), err)
@@ -165,7 +167,7 @@ func (u *UDPConn) controlError(err error) error {
 	return err
 }
 
-// membership is that of the socket in a group, as the program sees it, or nil.
+// membership returns the socket's membership in a group, as the program sees it, or nil.
 func (u *UDPConn) membership(group netip.Addr) *membership {
 	for _, m := range u.groups.joined {
 		if m.group == group && !m.left {
@@ -175,7 +177,7 @@ func (u *UDPConn) membership(group netip.Addr) *membership {
 	return nil
 }
 
-// join has the socket join a group (ip_mc_join_group, ipv6_sock_mc_join).
+// join makes the socket join a group (ip_mc_join_group, ipv6_sock_mc_join).
 func (u *UDPConn) join(group netip.Addr) error {
 	of4 := 0
 	for _, m := range u.groups.joined {
@@ -217,8 +219,8 @@ func (u *UDPConn) leaveGroup(group netip.Addr) error {
 	return nil
 }
 
-// inGroup says whether h takes what is for a group: if a socket is in it, whatever its port, and as every host it is in the
-// group of all (224.0.0.1, ff02::1).
+// inGroup reports whether h accepts datagrams for a group: a socket of any port is in the group, or it is the
+// group of all hosts (224.0.0.1, ff02::1).
 func (h *Host) inGroup(group netip.Addr) bool {
 	if group == allNodes || group == allNodes6 {
 		return true
@@ -237,7 +239,8 @@ func (h *Host) inGroup(group netip.Addr) bool {
 	return false
 }
 
-// takeForSeveral hands a datagram for several hosts to each socket of h that it is for (__udp4_lib_mcast_deliver). Nobody is told if that is none.
+// takeForSeveral hands a datagram for several hosts to each socket of h that receives it
+// (__udp4_lib_mcast_deliver). If there is none, nobody is told.
 func (h *Host) takeForSeveral(now int64, pkt *packet) {
 	n, to := h.n, pkt.dst.Addr()
 	if to.IsMulticast() && !h.inGroup(to) {
@@ -264,7 +267,7 @@ func (h *Host) takeForSeveral(now int64, pkt *packet) {
 	n.pool.free(pkt)
 }
 
-// sockets are those that receive datagrams for to that come from from, in the order in which they were opened.
+// sockets returns the sockets that receive datagrams from from to to, in the order in which they were opened.
 func (h *Host) sockets(to, from netip.AddrPort) (all []*UDPConn) {
 	for _, u := range h.table.udp.at(to.Port()) {
 		if !u.asleep && u.takes(to, from) {

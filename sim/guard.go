@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// guard runs f, which the network calls on a goroutine of its own, for the program: who.
-// In a bubble a panic of f fails the test, by name and with its stack, and ends the
-// network; outside, it ends the process, as it would without the network. So does
-// runtime.Goexit fail the test, unless the program is at its end anyway: it is how
-// t.FailNow leaves, which no goroutine but that of the test may call.
+// guard runs f, which the network calls on a goroutine of its own for the program; who describes it. In a
+// bubble a panic of f fails the test, with f's name and stack, and ends the network. Outside a bubble it ends
+// the process, as it would without the network. runtime.Goexit also fails the test, unless the program is at
+// its end anyway: t.FailNow leaves by it, and only the goroutine of the test may call that.
 func (n *Network) guard(who func() string, over func() bool, f func()) {
 	returned := false
 	defer func() {
@@ -32,8 +31,8 @@ func (n *Network) guard(who func() string, over func() bool, f func()) {
 	returned = true
 }
 
-// panicked fails the test for a panic outside the goroutine of the test, and ends the
-// network: the program is dead, as a process would be.
+// panicked fails the test because of a panic outside the test's goroutine, and ends the network: the program
+// is dead, as a process would be.
 func (n *Network) panicked(who string, what any, stack string) {
 	cause := fmt.Sprint(what)
 	note := firstLine(who + " panics: " + cause)
@@ -58,8 +57,8 @@ func (n *Network) failed(what string) {
 	})
 }
 
-// panicStack is the stack of the panic that a deferred function recovers, without what the
-// panic itself put on it, and without what the network did to call the program.
+// panicStack returns the stack of the panic that a deferred function recovers, without the frames of the
+// panic itself and of the network's call.
 func panicStack() string {
 	head, frames, _ := strings.Cut(string(debug.Stack()), "\n")
 	if _, after, ok := strings.Cut(frames, "\npanic("); ok {

@@ -2,11 +2,11 @@ package sim
 
 import "sync/atomic"
 
-// A harness is what those around a network keep of it: the test that it is made for, and the
-// watchdog, which look at it from outside the bubble.
+// A harness is what the surroundings of a network know about it: the test that it is for, and the watchdog.
+// Both look at it from outside the bubble.
 type harness struct {
-	self     *atomic.Pointer[Network]  // for timers of the bubble, which may stay behind with it; nil at the end
-	run      atomic.Pointer[bubbleRun] // that the network is made for; nil on the wall clock
+	self     *atomic.Pointer[Network]  // the network for timers of the bubble, which may outlive it; nil at the end
+	run      atomic.Pointer[bubbleRun] // of the network; nil on the wall clock
 	bubbleID string                    // number of the bubble
 	own      int                       // goroutines that run the bubble, as the scheduler of exact mode counts them
 	crypto   *cryptoStream             // nil if the process draws from the seed

@@ -23,7 +23,7 @@ func hashString(s string) uint64 {
 	return mix(h)
 }
 
-// addrHash tells addresses of one family apart.
+// addrHash distinguishes addresses of one family.
 func addrHash(a netip.Addr) uint64 {
 	b := a.As16()
 	return mix(binary.BigEndian.Uint64(b[:])) ^ binary.BigEndian.Uint64(b[8:])

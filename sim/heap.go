@@ -4,9 +4,8 @@ func (e *event) before(f *event) bool {
 	return e.when < f.when || e.when == f.when && e.ord < f.ord
 }
 
-// A heap of events with four children a node: shallower than a binary one, and
-// the four lie in neighbouring cache lines. container/heap would allocate for
-// each event that it takes.
+// A heap of events with four children for each node. It is shallower than a binary heap, and the four
+// children lie in neighbouring cache lines. container/heap would allocate for each event that it takes.
 type heap []event
 
 func (h *heap) push(e event) {
@@ -36,7 +35,7 @@ func (h *heap) pop() event {
 	return top
 }
 
-// replace puts e in the place of the first event.
+// replace puts e in place of the first event.
 func (h *heap) replace(e event) {
 	s := *h
 	i := 0

@@ -1,7 +1,7 @@
 package sim
 
-// hooks says how a library is put on a host of the network: packages, the special before the
-// general, and what to write. The table in interop/README.md is the same.
+// hooks lists how to put a library on a host of the network: packages, the more specific ones first, and what
+// to write. The table in interop/README.md is the same.
 var hooks = []struct{ pkg, hook string }{
 	{"google.golang.org/grpc", `grpc.NewClient("passthrough:///server:50051", grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return host.DialContext(ctx, "tcp", addr) })); Server.Serve(l) with l of host.Listen`},
 	{"go.etcd.io/etcd/client", "clientv3.Config.DialOptions with grpc.WithContextDialer, as for gRPC"},
@@ -38,8 +38,7 @@ var hooks = []struct{ pkg, hook string }{
 	{"net", "host.Dial, host.DialContext, host.Dialer(), host.Listen, host.ListenPacket; host.Resolver() for names"},
 }
 
-// troubles are libraries that cannot run in a bubble as they are. The table in interop/README.md
-// is the same.
+// troubles are libraries that cannot run unchanged in a bubble. The table in interop/README.md is the same.
 var troubles = []struct{ pkg, why string }{
 	{"github.com/xtaci/kcp-go", "its timers are goroutines that start with the package, outside of any bubble, and keep to the real clock. It cannot run in a bubble"},
 	{"github.com/valyala/fasthttp", "the first server of a process starts a goroutine for the Date header that never ends. Serve one request outside of any bubble first, in TestMain"},

@@ -20,26 +20,26 @@ type Host struct {
 	conf6     *tcp.Config // the same for IPv6; nil until it is needed
 	table     socketTable
 	dials     dials
-	resent    int          // segments of its connections sent again
-	fragments *reassembler // nil before the first
+	resent    int          // retransmitted segments of its connections
+	fragments *reassembler // nil before the first fragment
 	access    access
 	closings  closings
 	resolver  hostResolver
 	fds       descriptors
 
 	off    ongoing // no power: nothing is sent or answered
-	dead   bool    // the processes are gone,
-	downs  ongoing // as long as one of these lasts
-	booted int     // times
+	dead   bool    // the processes are gone
+	downs  ongoing // it is dead as long as one of these lasts
+	booted int     // how often
 	pause  pause
 	programs
 
-	machine *machineSockets // nil but with Loopback
+	machine *machineSockets // nil except with Loopback
 }
 
-// hardware is what a host has beside its access link.
+// hardware is what a host has besides its access link.
 type hardware struct {
-	clock *Clock // nil: it was not asked for
+	clock *Clock // nil if nobody asked for it
 	cpu   cpu
 	card  *card // nil if it has never coalesced
 
@@ -50,9 +50,9 @@ type hardware struct {
 // programs are what runs on a host.
 type programs struct {
 	processes []*process
-	running   int       // of them, when those that have ended were forgotten last
-	runs      *identity // of all; nil if they are gone
-	spared    bool      // a crash of theirs was left out, and so is the restart that mends it
+	running   int       // number running when ended ones were last removed
+	runs      *identity // all of them; nil if they are gone
+	spared    bool      // SQUALL_FAULTS left out a crash, so the restart that mends it is left out too
 }
 
 // A socketTable is the sockets of a host.
@@ -68,23 +68,23 @@ type socketTable struct {
 // dials are the attempts of a host to connect.
 type dials struct {
 	count    int       // by TCP, to anywhere
-	tcp, udp perTarget // by TCP and by UDP to each destination
+	tcp, udp perTarget // to each destination, by TCP and by UDP
 	open     []*dialing
 }
 
 // An access is the access link of a host; nil without.
 type access struct{ up, down *pipe }
 
-// A pause is what waits for the processes of a paused host to go on.
+// A pause is what waits for the processes of a paused host to resume.
 type pause struct {
 	faults    ongoing // nil if the host is not paused
 	resumedBy moment
-	resumed   waitq      // calls that the pause holds
-	wakes     []wake     // what the processes have yet to be woken for,
+	resumed   waitq      // calls that the pause holds back
+	wakes     []wake     // what the processes must still be woken for
 	conns     []*TCPConn // and what they asked for
 	ops       []operation
-	asleep    []waking // sockets that were made meanwhile: unreachable yet
-	leaving   []leaver // sockets that were closed meanwhile: others cannot tell yet
+	asleep    []waking // sockets made during the pause: not yet reachable
+	leaving   []leaver // sockets closed during the pause: others cannot tell yet
 }
 
 //go:norace
@@ -111,7 +111,7 @@ func newHost(n *Network, name string, number int) *Host {
 	return h
 }
 
-// must panics if h is no host, in the name of a method.
+// must panics if h is not a host; it names the method.
 func (h *Host) must(method string) {
 	if h == nil || h.n == nil {
 		panic("sim: Host." + method + ": the host is nil, or was not made by Network.Host")
@@ -129,7 +129,7 @@ func (h *Host) SetTCP(cfg TCPConfig) {
 	h.n.do(func() { h.conf, h.conf6 = c, nil })
 }
 
-// config is the TCP settings for connections to an address.
+// config returns the TCP settings for connections to an address.
 func (h *Host) config(to netip.Addr) *tcp.Config {
 	if to.Is4() {
 		return h.conf
@@ -155,7 +155,7 @@ func (h *Host) Crash() {
 	h.n.do(func() { h.down(f, !h.dead) })
 }
 
-// down begins a fault by which h is down, if it is to.
+// down begins a fault that takes h down, unless SQUALL_FAULTS leaves it out.
 func (h *Host) down(f *Fault, begins bool) {
 	if begins {
 		f.beginNow()
@@ -203,10 +203,10 @@ func (h *Host) kill(f *Fault, reset bool) {
 		h.table.conns.clear()
 		h.resent = 0
 	}
-	h.n.wakeAt(atOnce) // calls that waited return now, however far off the next event is
+	h.n.wakeAt(atOnce) // waiting calls return now, however far off the next event is
 }
 
-// attempts returns the attempts to connect that are not decided, in a fixed order.
+// attempts returns the undecided attempts to connect, in a fixed order.
 func (h *Host) attempts() []*dialing {
 	return slices.SortedFunc(slices.Values(h.dials.open), func(a, b *dialing) int {
 		return cmp.Or(a.dest.Compare(b.dest), cmp.Compare(a.nth, b.nth))
@@ -295,13 +295,13 @@ type (
 	leaver interface{ leave() }
 )
 
-// resume has the processes go on that were paused.
+// resume lets paused processes go on.
 func (h *Host) resume() {
 	h.pause.resumedBy = h.n.moment()
 	h.goOn()
 }
 
-// goOn ends all pauses, and lets happen what they have put off.
+// goOn ends all pauses, and lets everything happen that they put off.
 func (h *Host) goOn() {
 	h.cpu.count(h.n.now())
 	h.pause.faults.clear()
@@ -326,9 +326,8 @@ func (h *Host) goOn() {
 	h.pause.resumed.release()
 }
 
-// holds says that a call which waits for the network must wait until the processes of h go
-// on. It need not if its socket is closed: what waits for the end of that call may hold a
-// lock.
+// holds reports whether a call that waits for the network must wait until the processes of h go on. It need
+// not if its socket is closed: whoever waits for the end of that call may hold a lock.
 func (h *Host) holds(socketClosed bool) bool {
 	switch {
 	case socketClosed || h.n.closed:

@@ -8,17 +8,17 @@ import (
 
 // addresses are those of a host.
 type addresses struct {
-	list []netip.Addr // in the order in which they came
+	list []netip.Addr // in the order in which the host got them
 	ipv6 bool         // the operating system has IPv6
-	gone bool         // the host has lost one
+	gone bool         // the host has lost at least one
 }
 
-// addrOfHost is the IPv4 address of the host of a number, from 1: 10.0.0.1 and so on.
+// addrOfHost returns the IPv4 address of the host of a number, from 1: 10.0.0.1 and so on.
 func addrOfHost(number int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, byte(number >> 16), byte(number >> 8), byte(number)})
 }
 
-// addr6OfHost is its IPv6 address, of the block for documentation (RFC 3849): 2001:db8::1 and so on.
+// addr6OfHost returns its IPv6 address, from the block for documentation (RFC 3849): 2001:db8::1 and so on.
 func addr6OfHost(number int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 13: byte(number >> 16), 14: byte(number >> 8), 15: byte(number)})
 }
@@ -67,7 +67,7 @@ func (h *Host) Addrs() []netip.Addr {
 	return ownAddrs(get(h.n, func() []netip.Addr { return slices.Clone(h.addresses.list) }))
 }
 
-// ownAddrs are addresses of the engine's for the program.
+// ownAddrs copies addresses of the engine for the program.
 func ownAddrs(addrs []netip.Addr) []netip.Addr {
 	return ownAll(addrs, func(a netip.Addr) netip.Addr { return a })
 }
@@ -151,15 +151,15 @@ func (h *Host) RemoveAddr(addr netip.Addr) {
 	})
 }
 
-// has says whether an address is one of h's, those of the loopback left out.
+// has reports whether an address is one of h's, except those of the loopback.
 func (h *Host) has(addr netip.Addr) bool { return slices.Contains(h.addresses.list, addr) }
 
-// owns says whether a socket of h can have an address; an unspecified one is all of them.
+// owns reports whether a socket of h can have an address. An unspecified address stands for all of them.
 func (h *Host) owns(addr netip.Addr) bool {
 	return addr.IsUnspecified() || addr.IsLoopback() || h.has(addr)
 }
 
-// moved has what is sent to an address go to the host that has it now.
+// moved sends packets for an address to the host that has it now.
 func (n *Network) moved(addr netip.Addr) {
 	for _, h := range n.names.inOrder {
 		for c := range h.table.conns.all() {
@@ -178,8 +178,8 @@ func (n *Network) moved(addr netip.Addr) {
 	}
 }
 
-// sourceLost ends a packet that is from an address which its host has lost. IPv4 finds no route for it
-// (ip_route_output_key); IPv6 does not look.
+// sourceLost drops a packet from an address that its host has lost. IPv4 finds no route for it
+// (ip_route_output_key); IPv6 does not check.
 func (n *Network) sourceLost(now int64, pkt *packet) bool {
 	h := pkt.way.from.host
 	if h == nil || !h.addresses.gone || h.owns(pkt.src.Addr()) {

@@ -20,26 +20,26 @@ type Clock struct {
 	host *Host
 	made moment
 
-	gained int64 // by the wall clock, up to since, in ns
-	uptime int64 // at since
-	since  int64 // the instant of the last change
+	gained int64 // by the wall clock, up to the instant since, in ns
+	uptime int64 // at the instant since
+	since  int64 // instant of the last change
 	ppm    int64
 	steps  []clockStep
-	drifts []clockDrift // all that there were
+	drifts []clockDrift // all so far
 }
 
-// A clockStep is what a fault sets the wall clock forward by, while it lasts.
+// A clockStep is a fault's step of the wall clock, while it lasts.
 type clockStep struct {
 	fault *Fault
 	by    int64
 }
 
-// A clockDrift is that of a fault.
+// A clockDrift is a fault's drift.
 type clockDrift struct {
 	fault  *Fault
 	ppm    int64
 	lasts  bool
-	onWall bool // the wall clock shows it, since it was not set later
+	onWall bool // the wall clock shows it, since nobody has set the clock later
 }
 
 // The range of [Clock.Drift], in millionths: from half as fast as real time to twice.
@@ -67,15 +67,16 @@ func (h *Host) Now() time.Time {
 	return h.Clock().Now()
 }
 
-// read brings gained and uptime to an instant. The lock is held.
+// read advances gained and uptime to an instant. The lock is held.
 func (c *Clock) read(now int64) {
 	passed := now - c.since
 	gained := passed/1_000_000*c.ppm + passed%1_000_000*c.ppm/1_000_000
 	c.gained, c.uptime, c.since = c.gained+gained, c.uptime+passed+gained, now
 }
 
-// reading is what the clocks say at the present instant, by a copy that is brought there: a drift is not
-// rounded at each reading. It counts for the faults that show, in the wall clock or in the other. The lock is held.
+// reading returns what the clocks show at the present instant. It advances a copy, so that no drift is
+// rounded at each reading. It counts the reading for the faults that show in the wall clock or the other one.
+// The lock is held.
 func (c *Clock) reading(wall bool) Clock {
 	now := c.host.n.now()
 	for _, d := range c.drifts {
@@ -93,7 +94,7 @@ func (c *Clock) reading(wall bool) Clock {
 	return at
 }
 
-// ahead is how far the wall clock is ahead, as of the last reading.
+// ahead returns how far the wall clock is ahead, as of the last reading.
 func (c *Clock) ahead() int64 {
 	ahead := c.gained
 	for _, s := range c.steps {

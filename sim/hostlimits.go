@@ -42,7 +42,7 @@ const (
 // portRange is the ephemeral ports of a host.
 type portRange struct {
 	first, last uint16
-	fault       *Fault // that they are others than by default, or nil
+	fault       *Fault // fault that changed them from the default, or nil
 }
 
 func (r *portRange) count() uint64 { return uint64(r.last-r.first) + 1 }
@@ -63,13 +63,13 @@ type descriptors struct {
 	limit *Fault // nil without one
 	most  int
 	open  int
-	epoch uint32 // changes when the processes end, and all their descriptors with them
+	epoch uint32 // changes when the processes end, and with them all their descriptors
 }
 
-// A descriptor is the epoch of one that is open, or 0.
+// A descriptor is the epoch in which it was opened, or 0.
 type descriptor uint32
 
-// full says whether there can be no more. The lock is held.
+// full reports whether no more can be opened. The lock is held.
 func (d *descriptors) full() bool {
 	if d.limit == nil || d.open < d.most {
 		return false
@@ -134,7 +134,7 @@ func Restrict(h *Host, l HostLimits) *Fault {
 	return h.restricting(l).enlisted()
 }
 
-// mustBeValid panics unless l is, in the name of a function.
+// mustBeValid panics unless l is valid; it names the function.
 func (l *HostLimits) mustBeValid(h *Host, function string) {
 	refuse := func(field string, value int, allowed string) {
 		panic(fmt.Sprintf("sim: host %s: %s: HostLimits.%s = %d: %s", h.name, function, field, value, allowed))
@@ -156,18 +156,18 @@ func (l *HostLimits) ports() portRange {
 	return portRange{first: cmp.Or(l.FirstPort, firstEphemeral), last: cmp.Or(l.LastPort, lastEphemeral)}
 }
 
-// each are limits of one kind each.
+// each returns limits with one kind each.
 func (l *HostLimits) each() []HostLimits {
 	return []HostLimits{{Descriptors: l.Descriptors}, {FirstPort: l.FirstPort, LastPort: l.LastPort}, {CPUs: l.CPUs}, {Slowdown: l.Slowdown}}
 }
 
-// byDefault says that l, of one kind, is what a host has anyhow.
+// byDefault reports whether l, of one kind, is the default of a host.
 func (l *HostLimits) byDefault() bool {
 	ports := l.ports()
 	return l.Descriptors == 0 && l.CPUs == 0 && l.Slowdown <= 1 && ports.first == firstEphemeral && ports.last == lastEphemeral
 }
 
-// A restriction is the limits of a fault.
+// A restriction is a fault's limits.
 type restriction struct {
 	fault  *Fault
 	limits HostLimits
@@ -203,7 +203,7 @@ func (h *Host) restricting(l HostLimits) *Fault {
 	return f
 }
 
-// limited brings the limits of h into force. The lock is held.
+// limited puts the limits of h into force. The lock is held.
 func (h *Host) limited() {
 	ports := portRange{first: firstEphemeral, last: lastEphemeral}
 	h.cpu.count(h.n.now())
@@ -231,5 +231,5 @@ func (h *Host) limited() {
 	h.cpu.arrange()
 }
 
-// errTooManyFiles is the failure of a system call that would make a descriptor.
+// errTooManyFiles is the error of a system call that would open one descriptor too many.
 func errTooManyFiles(call string) error { return sysError(call, syscall.EMFILE) }

@@ -52,7 +52,7 @@ type HTTPRule struct {
 	GoAway bool
 }
 
-// validate names the first field whose value is not allowed.
+// validate returns an error for the first field whose value is not allowed.
 func (r HTTPRule) validate() error {
 	instead := 0
 	for _, set := range []bool{r.Status != 0, r.Abort, r.Malformed, r.CutAfter > 0} {
@@ -104,15 +104,15 @@ func (r HTTPRule) String() string {
 	return text
 }
 
-// An httpFault is a rule at work.
+// An httpFault is a rule in use.
 type httpFault struct {
 	HTTPRule
 	name, value string // of Header
 	fault       *Fault
-	seen        int // requests that it could be for
+	seen        int // requests that match it, counts aside
 }
 
-// matches says whether a rule is for a request, its counts apart.
+// matches reports whether a rule applies to a request, counts aside.
 func (f *httpFault) matches(r *http.Request) bool {
 	values := r.Header.Values(f.name)
 	return (f.Method == "" || f.Method == r.Method) && strings.HasPrefix(r.URL.Path, f.Path) &&
@@ -162,7 +162,7 @@ func (h *FaultyHandler) Fault(rule int) *Fault {
 	return h.faults[rule].fault
 }
 
-// take returns the rule that is for a request, or nil.
+// take returns the rule that applies to a request, or nil.
 func (h *FaultyHandler) take(r *http.Request) *httpFault {
 	h.mu.Lock()
 	defer h.mu.Unlock()

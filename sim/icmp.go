@@ -55,15 +55,15 @@ const (
 	ICMPParameterProblem ICMPCode = 12 << 8 // EPROTO, over IPv6 too: a router could not make sense of the header
 
 	icmpTooBig     ICMPCode = 4         // fragmentation needed: see pathMTU
-	icmpIncomplete ICMPCode = 11<<8 + 1 // fragments are missing: time exceeded, too, to who hears of it
+	icmpIncomplete ICMPCode = 11<<8 + 1 // fragments are missing: the receiver sees time exceeded too
 )
 
-// icmpMeaning is what a code is called, and what Linux makes of it.
+// An icmpMeaning is the name of a code, and what Linux makes of it.
 type icmpMeaning struct {
 	name  string
 	errno syscall.Errno
 	tcp   tcp.Code
-	hard  bool // a connected socket of UDP hears of it (icmp_err_convert, icmpv6_err_convert: fatal)
+	hard  bool // a connected UDP socket hears of it (icmp_err_convert, icmpv6_err_convert: fatal)
 	how   tcp.Reaction
 }
 
@@ -95,8 +95,9 @@ var icmpMeanings = map[ICMPCode]icmpMeaning{
 	ICMPParameterProblem:    {"parameter problem", syscall.EPROTO, tcp.ProtocolError, true, lost},
 }
 
-// icmp6Meanings is what the same codes are over IPv6 (RFC 4443), and what Linux makes of those (icmpv6_err_convert,
-// tcp_v6_err): as its firewall translates the four that both have (nft's "reject with icmpx"), and RFC 7915 section 4.2 the others.
+// icmp6Meanings are the same codes over IPv6 (RFC 4443), and what Linux makes of them (icmpv6_err_convert,
+// tcp_v6_err). Linux's firewall translates the four codes that both have (nft's "reject with icmpx"), and RFC
+// 7915 section 4.2 the others.
 var icmp6Meanings = map[ICMPCode]icmpMeaning{
 	ICMPNetUnreachable:      noRoute6,
 	ICMPHostUnreachable:     {"address unreachable", syscall.EHOSTUNREACH, tcp.HostUnreachable, false, ignored},
@@ -122,7 +123,7 @@ var (
 	prohibited6 = icmpMeaning{"administratively prohibited", syscall.EACCES, tcp.Prohibited, true, lost}
 )
 
-// meaning is what a code says of packets of a path.
+// meaning returns the meaning of a code for packets of a path.
 func (c ICMPCode) meaning(p *path) icmpMeaning {
 	if c == icmpIncomplete {
 		c = ICMPTimeExceeded
@@ -141,18 +142,19 @@ func (c ICMPCode) String() string {
 	return fmt.Sprintf("ICMPCode(%d)", uint16(c))
 }
 
-// An icmpMessage is what is particular to a packet of ICMP.
+// An icmpMessage is the part of a packet that only ICMP has.
 type icmpMessage struct {
 	code  ICMPCode
-	about protocol // of what could not be delivered
-	mtu   uint16   // that the link takes for which it was too big
+	about protocol // record of the packet that was not delivered
+	mtu   uint16   // of the link for which that packet was too big
 }
 
-// icmpSize is the size of such a message: IP header, ICMP header, and the IP
-// header and first 8 bytes of the packet it is about.
+// icmpSize is the size of such a message: IP header, ICMP header, and the IP header and first 8 bytes of the
+// packet that it is about.
 const icmpSize = 20 + 8 + 20 + 8
 
-// icmpSizeFor is the size of a message about a packet: over IPv6 as much of the packet as fits into the least MTU (RFC 4443 section 2.4).
+// icmpSizeFor returns the size of a message about a packet. Over IPv6 it quotes as much of the packet as fits
+// into the least MTU (RFC 4443 section 2.4).
 func icmpSizeFor(pkt *packet) int {
 	if pkt.way.six {
 		return min(ip6Header+8+pkt.size, leastMTU6)
@@ -179,9 +181,10 @@ func (l *Link) Reject() {
 	l.RejectWith(ICMPHostUnreachable)
 }
 
-// sendBack ends a packet at a pipe, says why, and tells its sender.
+// sendBack drops a packet at a pipe, records why, and tells its sender.
 func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why string) {
-	// No message about ICMP messages, nor about a fragment of IPv4 but the first (RFC 1122 section 3.2.2).
+	// There is no message about ICMP messages, nor about an IPv4 fragment other than the first (RFC 1122
+	// section 3.2.2).
 	if pkt.proto == protoICMP || pkt.frag.offset > 0 && !pkt.way.six || !p.from.mayTell(now, pkt) {
 		n.drop(now, pkt, p, why)
 		return
@@ -191,7 +194,7 @@ func (n *Network) sendBack(now int64, pkt *packet, p *pipe, code ICMPCode, why s
 	n.unreachable(now, pkt, code, 0)
 }
 
-// mayTell says that d sends a message of ICMP about a packet: no fault keeps it from that.
+// mayTell reports whether d sends ICMP messages about a packet: no fault stops it.
 func (d *node) mayTell(now int64, pkt *packet) bool {
 	if d.icmpBlocked == nil {
 		return true
@@ -200,7 +203,7 @@ func (d *node) mayTell(now int64, pkt *packet) bool {
 	return false
 }
 
-// refusal is the error that the sender's own routing table has for a path, or 0.
+// refusal returns the error that the sender's own routing table gives for a path, or 0.
 func (p *path) refusal() syscall.Errno {
 	first := p.pipes()[0]
 	if p.six && first.mtu < leastMTU6 {
@@ -221,8 +224,8 @@ func (p *path) refusal() syscall.Errno {
 	return m.errno
 }
 
-// routeTo is the path that a host's routing table has from one address to another. Where a
-// link refuses it there is an error beside it.
+// routeTo returns the path that a host's routing table has from one address to another, and an error if a
+// link refuses it.
 func (h *Host) routeTo(from, to netip.Addr) (*path, syscall.Errno) {
 	p := h.pathTo(to)
 	switch {
@@ -238,7 +241,7 @@ func (h *Host) routeTo(from, to netip.Addr) (*path, syscall.Errno) {
 	return p, p.refusal()
 }
 
-// at is who has an address, as h sees it, or nil.
+// at returns the node that has an address, as h sees it, or nil.
 func (h *Host) at(addr netip.Addr) *node {
 	if addr.IsLoopback() {
 		return &h.node
@@ -246,7 +249,7 @@ func (h *Host) at(addr netip.Addr) *node {
 	return h.n.names.byAddr[addr]
 }
 
-// pathTo is the path from h to an address, or nil if no host has it.
+// pathTo returns the path from h to an address, or nil if no host has it.
 func (h *Host) pathTo(addr netip.Addr) *path {
 	to := h.at(addr)
 	if to == nil {
@@ -255,9 +258,9 @@ func (h *Host) pathTo(addr netip.Addr) *path {
 	return h.n.path(&h.node, to, addr)
 }
 
-// unreachable tells the sender that its packet could not be delivered, and ends the
-// packet, unless that was for several hosts; mtu is what the link takes for which it was too big. The message goes back by the
-// route that the packet came.
+// unreachable tells the sender that its packet could not be delivered, unless the packet was for several
+// hosts, and ends the packet. mtu is the MTU of the link for which it was too big. The message goes back by
+// the packet's route.
 func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	if several(pkt.dst.Addr()) { // RFC 1122 section 3.2.2
 		n.pool.free(pkt)
@@ -275,7 +278,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 		*m.seg = *w.seg
 	}
 	n.pool.free(pkt)
-	if arrived { // this message the host itself sends
+	if arrived { // the host itself sends this message
 		again := func(now int64, m *packet) {
 			n.record(now, Sent, m, "")
 			n.setOut(now, m)
@@ -288,7 +291,7 @@ func (n *Network) unreachable(now int64, pkt *packet, code ICMPCode, mtu int) {
 	n.setOut(now, m)
 }
 
-// icmp handles a message that a packet could not be delivered.
+// icmp handles the message that a packet could not be delivered.
 func (h *Host) icmp(now int64, m *packet) {
 	meaning := m.icmp.code.meaning(m.way)
 	switch {

@@ -10,10 +10,12 @@ const (
 	icmp6Ratelimit = int64(100e6) // net.ipv6.icmp.ratelimit
 )
 
-// A tellingBudget is how much more may be said to an address: so many nanoseconds, of which each message takes one ratelimit.
+// A tellingBudget is how much more a node may tell an address: a number of nanoseconds, of which each message
+// takes one ratelimit.
 type tellingBudget struct{ left, at int64 }
 
-// affords says whether d has a message of ICMP about a packet left for its sender, and takes it. About what it has sent to itself it has (icmp_xrlim_allow).
+// affords reports whether d has a message about a packet left for its sender, and takes it. It always has one
+// for itself (icmp_xrlim_allow).
 func (d *node) affords(now int64, pkt *packet) bool {
 	if pkt.way.from == d {
 		return true

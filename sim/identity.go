@@ -10,13 +10,13 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// An identity is what the goroutines of a host have in common from one start of it to its crash.
-// In exact mode what they ask package net and others for themselves is the host's (see netcalls.go).
+// An identity is what the goroutines of a host have in common from one start of the host to its crash. In
+// exact mode, what they ask of package net and others themselves is the host's (see netcalls.go).
 type identity struct {
 	number     uint64 // in the process, from 1
 	host       *Host
 	mu         sync.Mutex
-	transports map[*http.Transport]*http.Transport // the host's own, by those that hosts share
+	transports map[*http.Transport]*http.Transport // the host's own copies, by the shared transport
 }
 
 var identities atomic.Uint64
@@ -29,19 +29,19 @@ func newIdentity(h *Host) *identity { return &identity{number: identities.Add(1)
 //go:norace
 func (h *Host) identity() *identity { return h.runs }
 
-// assume has the calling goroutine be of the host's program.
+// assume makes the calling goroutine part of the host's program.
 func (i *identity) assume() {
 	if exact.Hosts && i != nil && !i.host.n.conf.loopback {
 		exact.SetHost(unsafe.Pointer(i))
 	}
 }
 
-// alive says whether the host has not crashed since.
+// alive reports whether the host has not crashed since.
 func (i *identity) alive() bool {
 	return get(i.host.n, func() bool { return i.host.runs == i })
 }
 
-// networkTime is the time of the network, whoever asks: [time.Now] is that of the caller's host.
+// networkTime is the network's time, whoever asks; [time.Now] is that of the caller's host.
 func networkTime() time.Time {
 	if exact.Hosts {
 		if caller := exact.SetHost(nil); caller != nil {
@@ -51,7 +51,7 @@ func networkTime() time.Time {
 	return time.Now()
 }
 
-// ofNetwork is an instant that a program names by the clock of its host, by that of the network.
+// ofNetwork converts an instant by a program's host clock into one by the network's.
 func ofNetwork(t time.Time) time.Time {
 	if !exact.Hosts || t.IsZero() {
 		return t

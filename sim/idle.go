@@ -4,22 +4,21 @@ import (
 	"time"
 )
 
-// A program that waits for months, for a certificate to expire or because it hangs, may keep
-// connections open meanwhile, whose keep-alive goes on. The program cannot observe that as long as the
-// probes are answered. So it is deferred (see lookahead), and never carried out if no later call asks
-// for it: a test that hangs comes to the limit of virtual time at once, and one that sleeps wakes as
-// it should.
+// A program that waits for months, for a certificate to expire or because it hangs, may keep connections open
+// meanwhile, and their keep-alive goes on. The program cannot observe that as long as the probes are
+// answered. So the engine defers it (see lookahead), and never carries it out if no later call asks for it. A
+// test that hangs then reaches the limit of virtual time at once, and one that sleeps wakes as it should.
 
-// idleAfter is how long the program does nothing on the network before that is looked at. By default a connection first
-// probes after 15 s (Go's keep-alive).
+// idleAfter is how long the program must do nothing on the network before the engine looks for idleness. By
+// default a connection first probes after 15 s (Go's keep-alive).
 const idleAfter = int64(10 * time.Second)
 
-// idleLooks is how many events are looked at, at most, for each that was carried out: so the cost of looking stays small beside
-// that of the events, however many connections there are.
+// idleLooks is how many events the engine looks at, at most, for each that it carried out. So the cost of
+// looking stays small compared with that of the events, however many connections there are.
 const idleLooks = 16
 
-// goIdle says whether nothing but keep-alive is left, and notes until when for certain. What is due
-// now is deferred then.
+// goIdle reports whether nothing but keep-alive is left, and records until when that is certain. What is due
+// now is then deferred.
 func (n *Network) goIdle(now int64) bool {
 	n.lookahead.idleTill = 0
 	if !n.lookahead.on || now-n.clock.active < idleAfter || !n.calls.pending.empty() || n.calls.firstWake < len(n.calls.wakes) ||
@@ -50,7 +49,7 @@ func (n *Network) goIdle(now int64) bool {
 	return true
 }
 
-// aliveTill is the instant before which the program cannot observe what c's timers do.
+// aliveTill returns the instant before which the program cannot observe what c's timers do.
 func (c *TCPConn) aliveTill() int64 {
 	at := c.next(classTimer)
 	fails, every, ok := c.keepsAlive()
@@ -69,8 +68,7 @@ func (c *TCPConn) aliveTill() int64 {
 	return int64(fails)
 }
 
-// surely says whether what a connection sends to keep alive arrives for certain, and in what
-// time.
+// surely reports whether a connection's keep-alive packets arrive for certain, and how long they take.
 func (p *path) surely() (time int64, ok bool) {
 	longest := p.header + 60 // the longest header of TCP
 	if len(p.cuts()) > 0 || p.lost() || p.to.box != nil {

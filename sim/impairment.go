@@ -10,41 +10,41 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// An impairment is one value of a field of netem.Config on a pipe, for as long as it was set, or
-// several times. So one that met nothing can be told, whatever came before and after.
+// An impairment is one value of a field of netem.Config on a pipe, for as long as it was set, perhaps several
+// times. So the report can name one that met nothing, whatever was set before and after.
 type impairment struct {
 	field int // its place among the aspects
 	value any
-	first time.Duration // when it was set, the first time
-	since time.Duration // and the last time
-	took  time.Duration // how long it was set before that
-	sent  int64         // packets that the pipe took meanwhile, and those of them that it did
-	hits  int64         // something to; while it is set, less what the counters were when it was
+	first time.Duration // when it was first set
+	since time.Duration // when it was last set
+	took  time.Duration // how long it had been set before that
+	sent  int64         // packets that entered the pipe while it was set
+	hits  int64         // packets that it affected; while it is set, both are relative to the counters at that time
 	over  bool          // it is no longer set
 }
 
-// proof is what shows that the impairments of a pipe met something.
+// proof is the evidence of what the impairments of a pipe met.
 type proof struct {
 	since       time.Duration // when the pipe was made
-	impairments []impairment  // nil until it is configured anew
+	impairments []impairment  // nil until the pipe is configured again
 	corrupted   int64         // packets that netem.Config.Corrupt met
 	marked      int64         // packets that netem.Config.Loss picked, and ECN marked
-	wanted      bool          // a packet was to come, and a partition took it
+	wanted      bool          // a partition took a packet that would have entered
 }
 
-// An aspect is a field of netem.Config as it stands.
+// An aspect is the current state of a field of netem.Config.
 type aspect struct {
 	name  string
 	value any    // nil if it is not set
-	hits  int64  // packets that the field did something to, whatever its value was
-	miss  string // what no packet did if there is none; empty for what each packet meets
+	hits  int64  // packets that the field affected, whatever its value was
+	miss  string // what no packet met if hits is 0; empty for a field that each packet meets
 }
 
 // aspectDelay is the place of netem.Config.Delay among the aspects.
 const aspectDelay = 0
 
-// aspects are the fields of p's configuration that are impairments. What bounds a link (Queue, Limit, MTU) is none: a
-// link whose bound nothing came to is as it should be.
+// aspects returns the fields of p's configuration that are impairments. The bounds of a link (Queue, Limit,
+// MTU) are not: a link that never reached its bound is as it should be.
 func (p *pipe) aspects() [13]aspect {
 	cfg, s := p.em.Config(), &p.stats
 	return [...]aspect{
@@ -64,7 +64,8 @@ func (p *pipe) aspects() [13]aspect {
 	}
 }
 
-// eachPacketDiffers says whether each packet of a link has another fate with one configuration than with another.
+// eachPacketDiffers reports whether every packet of a link has a different fate with one configuration than
+// with another.
 func eachPacketDiffers(a, b netem.Config) bool {
 	return a.Delay != b.Delay || a.Jitter != b.Jitter || a.Rate != b.Rate || a.Framing != b.Framing ||
 		!reflect.DeepEqual(a.Slots, b.Slots) || !reflect.DeepEqual(a.Shaper, b.Shaper) || !reflect.DeepEqual(a.Distribution, b.Distribution)
@@ -77,7 +78,7 @@ func unlessZero[T comparable](v T) any {
 	return v
 }
 
-// initial are the impairments of a pipe that was never configured anew.
+// initial returns the impairments of a pipe that was never configured again.
 func (p *pipe) initial(now [13]aspect) (all []impairment) {
 	for i, a := range now {
 		if a.value != nil {
@@ -87,7 +88,7 @@ func (p *pipe) initial(now [13]aspect) (all []impairment) {
 	return all
 }
 
-// reconfigured notes what is set from now on, and what no longer; before is what it was.
+// reconfigured records what is set from now on, and what is not any more; before is the old configuration.
 func (p *pipe) reconfigured(before [13]aspect, now time.Duration) {
 	if p.proof.impairments == nil {
 		p.proof.impairments = p.initial(before)
@@ -119,7 +120,7 @@ func (p *pipe) reconfigured(before [13]aspect, now time.Duration) {
 	}
 }
 
-// history is every impairment that p has or had, with its counts up to now.
+// history returns every impairment that p has or had, with its counts so far.
 func (p *pipe) history() []impairment {
 	now := p.aspects()
 	all := slices.Clone(p.proof.impairments)
@@ -135,8 +136,8 @@ func (p *pipe) history() []impairment {
 	return all
 }
 
-// idle describes the impairments of p that met nothing. If packets went in the other
-// direction only, that says nothing about an impairment that both directions have.
+// idle describes the impairments of p that met nothing. If packets went in the other direction only, that
+// says nothing about an impairment that both directions have.
 func (p *pipe) idle() (lines []string) {
 	fields, other := p.aspects(), p.reverse.history()
 	for _, m := range p.history() {
@@ -145,7 +146,7 @@ func (p *pipe) idle() (lines []string) {
 		switch {
 		case m.hits > 0:
 			continue
-		case m.over && m.took == 0: // at the instant at which it was set there was another one
+		case m.over && m.took == 0: // another one was set at the instant at which this one was
 			continue
 		case m.sent == 0 && a.miss == "" && m.first == p.proof.since: // a link that took no packet at all is reported as such
 			continue
@@ -166,11 +167,12 @@ func (p *pipe) idle() (lines []string) {
 	return lines
 }
 
-// used says that packets came to p, be it to be dropped or held, or would have but for a partition.
+// used reports whether packets arrived at p, even if it dropped or held them, or would have arrived but for a
+// partition.
 func (p *pipe) used() bool { return p.came() > 0 || p.proof.wanted }
 
-// awaits says that p has or had an impairment, so that it is worth a remark if no packet came. The Delay that a link was made
-// with is none: it says where the hosts are.
+// awaits reports whether p has or had an impairment, so that the report mentions it if no packet came. The
+// Delay with which a link was made does not count: it says where the hosts are.
 func (p *pipe) awaits() bool {
 	delay := func(m impairment) bool { return m.field == aspectDelay && m.first == p.proof.since }
 	return slices.ContainsFunc(p.history(), func(m impairment) bool { return !delay(m) })

@@ -25,18 +25,18 @@ const (
 	artifactsAllVariable = "SQUALL_ARTIFACTS_ALL"
 )
 
-// noArtifacts is the value for none, where there would be some by default.
+// noArtifacts is the value of the variable that turns artifacts off where they are on by default.
 const noArtifacts = "off"
 
 // mostFolders is how many folders one call of Test leaves: thousands of seeds may fail alike.
 const mostFolders = 20
 
-// A keeper knows where runs leave what is to be looked at.
+// A keeper knows where runs leave their artifacts.
 type keeper struct {
 	dir  string
-	all  bool   // of runs that pass, too
-	late bool   // it is the second run of a seed that is recorded, after the first has failed
-	file string // of a second run: where the first finds what that recorded, instead of a folder
+	all  bool   // even of runs that pass
+	late bool   // it records the second run of a seed, after the first has failed
+	file string // of a second run: where it puts what it recorded for the first, instead of a folder
 
 	mu   sync.Mutex
 	left int // folders
@@ -48,10 +48,11 @@ type leftover struct {
 	run *artifacts.Run
 }
 
-// keeping is what the environment asks for, or nil. A second run in a process of its own leaves nothing, or what the first asks for.
+// keeping returns what the environment asks for, or nil. A second run in a process of its own leaves nothing,
+// or what the first asks for.
 //
-// To record costs a bulk transfer several times what it takes otherwise, so where nobody has asked for it (in CI) it is left to the
-// second run, which most tests never need.
+// Recording makes a bulk transfer several times slower. So where nobody has asked for it (in CI), only the
+// second run records, which most tests never need.
 func (r *runner) keeping() *keeper {
 	if exact.Enabled {
 		tee()
@@ -69,8 +70,9 @@ func (r *runner) keeping() *keeper {
 	return k
 }
 
-// artifactsDir is where to leave something, or "", and whether somebody has asked for that. In CI nobody can run the test again and
-// look, so it is the default there: beneath the folder for temporary files, since what is tested may have to stay as it was checked out.
+// artifactsDir returns where to leave artifacts, or "", and whether somebody has asked for that. In CI nobody
+// can run the test again and look, so artifacts are the default there. They go below the folder for temporary
+// files, since the checkout may have to stay unchanged.
 func artifactsDir() (dir string, asked bool) {
 	dir = os.Getenv(artifactsVariable)
 	ci, err := strconv.ParseBool(os.Getenv("CI"))
@@ -85,10 +87,10 @@ func artifactsDir() (dir string, asked bool) {
 	return dir, true
 }
 
-// films says whether a run is to be recorded from its beginning.
+// films reports whether to record a run from its beginning.
 func (k *keeper) films() bool { return k != nil && !k.late }
 
-// wants says whether a run is to leave something.
+// wants reports whether a run must leave something.
 func (k *keeper) wants(o *outcome) bool {
 	if k == nil || !o.failed && !k.all {
 		return false
@@ -99,7 +101,8 @@ func (k *keeper) wants(o *outcome) bool {
 	return k.left <= mostFolders
 }
 
-// collect takes from the network what the run is to leave, as long as it is there, and says where it will be, if that is certain.
+// collect takes from the network what the run must leave, while it is still there, and returns where it will
+// be, if that is certain.
 func (r *runner) collect(o *outcome) string {
 	dir := filepath.Join(r.keep.dir, filepath.FromSlash(r.pathInModule()))
 	for part := range strings.SplitSeq(r.name, "/") {
@@ -129,7 +132,7 @@ func (l *leftover) told() string {
 	return fmt.Sprintf("To look at it: %s\n", filepath.Join(l.dir, artifacts.ReportFile))
 }
 
-// fromSecond has a run that was not recorded leave what its second run recorded, and says so.
+// fromSecond makes a run that was not recorded leave what its second run recorded, and says so.
 func (o *outcome) fromSecond(second *artifacts.Run) string {
 	if second == nil {
 		o.left = nil
@@ -141,7 +144,7 @@ func (o *outcome) fromSecond(second *artifacts.Run) string {
 	return "sim: the second run is recorded. " + strings.TrimSuffix(o.left.told(), "\n")
 }
 
-// pathInModule is the package's path below that of its module.
+// pathInModule returns the package's path relative to that of its module.
 func (r *runner) pathInModule() string {
 	module := moduleOf(r.dir, r.pkg)
 	if module == "" {
@@ -153,7 +156,8 @@ func (r *runner) pathInModule() string {
 	return artifacts.FileName(r.pkg)
 }
 
-// leave writes the folder of a run, or in the second process what the first makes it of.
+// leave writes the folder of a run, or, in the second process, the file from which the first process makes
+// it.
 func (r *runner) leave(t *testing.T, o *outcome) {
 	t.Helper()
 	run := o.left.run
@@ -175,10 +179,10 @@ func (r *runner) write(o *outcome) error {
 	return err
 }
 
-// summaryVariable names a file of Markdown that GitHub shows with a job.
+// summaryVariable names a Markdown file that GitHub shows with a job.
 const summaryVariable = "GITHUB_STEP_SUMMARY"
 
-// summarize adds a failure to the summary of a job, in one piece, since several processes write to it.
+// summarize adds a failure to the summary of a job, in one write, since several processes write to it.
 func summarize(file string, run *artifacts.Run, dir string) error {
 	const most = 1000
 	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o666)
@@ -190,8 +194,8 @@ func summarize(file string, run *artifacts.Run, dir string) error {
 	return errors.Join(err, f.Close())
 }
 
-// sentence is what a test failed for: what the network found, and what a second run said, which package testing keeps to itself in the
-// first.
+// sentence says why a test failed: what the network found, and what a second run printed, which package
+// testing keeps to itself in the first.
 func sentence(o *outcome) string {
 	if !o.failed {
 		return ""
@@ -260,7 +264,7 @@ func (n *Network) develop(r *artifacts.Run, at time.Duration) {
 	r.Lines = n.log.lines.all()
 }
 
-// artifact is the event of that number for a report.
+// artifact returns the event of that number for a report.
 func (t *Trace) artifact(i int) artifacts.Event {
 	e, _ := t.event(i)
 	rec := t.record(i)
@@ -271,7 +275,7 @@ func (t *Trace) artifact(i int) artifacts.Event {
 	}
 }
 
-// developFaults adds the times for which faults lasted, and those faults that never began.
+// developFaults adds the times during which faults were active, and the faults that never began.
 func (n *Network) developFaults(r *artifacts.Run) {
 	number, part := map[*Fault]int{}, map[*Fault]bool{}
 	for i, f := range n.log.faults {
@@ -301,7 +305,7 @@ func (n *Network) developFaults(r *artifacts.Run) {
 	}
 }
 
-// due is when a fault was to begin, or 0 if it was not to.
+// due returns when a fault should have begun, or 0.
 func (n *Network) due(f *Fault) time.Duration {
 	for _, p := range n.planned() {
 		if p.Fault == f && !p.Ends {

@@ -10,8 +10,8 @@ const (
 	defaultLimit = 2 * 365 * 24 * time.Hour
 	maxLimit     = 100 * 365 * 24 * time.Hour
 
-	// overtime is how much virtual time a test has to end when its network was closed before
-	// it: to notice errors, and to wait as patiently for its goroutines as Test itself does.
+	// overtime is how much virtual time a test has to end after its network was closed: time to notice
+	// errors, and to wait for its goroutines as patiently as Test itself does.
 	overtime = 2 * time.Hour
 
 	month = 30 * 24 * time.Hour
@@ -39,12 +39,12 @@ func Limit(d time.Duration) Option {
 	return func(o *options) { o.limit = d }
 }
 
-// expire is called in the bubble when its time is up: at the limit, and again when it has not
-// ended after overtime.
+// expire is called in the bubble when the time is up: at the limit, and again if the test has not ended after
+// overtime.
 func (n *Network) expire() {
 	n.stopIfDead()
-	// Whoever is woken at this very instant comes first. To look without it would be too early, and might not see them: the runtime takes a
-	// goroutine that helps the collector out of its bubble.
+	// Goroutines that wake at this very instant come first. A look without that would be too early, and might
+	// miss them: the runtime takes a goroutine that helps the garbage collector out of its bubble.
 	quiet := make(chan struct{})
 	turn(n, func() struct{} {
 		if n.closed {
@@ -62,7 +62,7 @@ func (n *Network) expire() {
 	}
 }
 
-// timeIsUp closes the network or, the second time, says for what the test is to be abandoned.
+// timeIsUp closes the network. The second time it returns the problem for which to abandon the test.
 func (n *Network) timeIsUp() (problem string) {
 	if n.closed {
 		problem = fmt.Sprintf("sim: the test hangs: %s\n"+
@@ -74,7 +74,7 @@ func (n *Network) timeIsUp() (problem string) {
 	}
 	limit := n.conf.limit
 	left := othersInBubble()
-	n.catchUp(min(n.now(), after(n.clock.active, int64(time.Hour)))) // so that the report shows keep-alive, if that was all
+	n.catchUp(min(n.now(), after(n.clock.active, int64(time.Hour)))) // so that the report shows keep-alive, if there was nothing else
 	why := fmt.Sprintf("virtual time came to its limit, %v (sim.Limit), and the test had not ended", limit)
 	switch quiet := n.now() - n.clock.active; {
 	case quiet < int64(time.Hour) || !n.calls.pending.empty() || !allWait(left):
@@ -90,8 +90,8 @@ func (n *Network) timeIsUp() (problem string) {
 	return ""
 }
 
-// end closes the network of a test that does not end, for a reason, with the goroutines that
-// were left at that moment. The lock is held.
+// end closes the network of a test that does not end, with the reason and the goroutines that were left at
+// that moment. The lock is held.
 func (n *Network) end(why string, left []goroutine) {
 	held, list := locksAmong(left), describe(left)
 	if held != "" || list != "" {
@@ -117,7 +117,7 @@ func (n *Network) ending() string {
 	return fmt.Sprintf("the network was closed at %v, since %s", n.over.at, n.over.why)
 }
 
-// allWait says that no goroutine of the program runs or sleeps.
+// allWait reports whether no goroutine of the program runs or sleeps.
 func allWait(gs []goroutine) bool {
 	for _, g := range gs {
 		waits := strings.Contains(g.state, "(durable)") && !strings.HasPrefix(g.state, "sleep") || g.locked() && !g.locker().simulator()
@@ -128,8 +128,8 @@ func allWait(gs []goroutine) bool {
 	return true
 }
 
-// othersInBubble lists the goroutines of the bubble but the one that calls, unless that is in
-// a call of the program and does a step for the engine.
+// othersInBubble lists the goroutines of the bubble except the caller, unless the caller is in a call of the
+// program and does a step for the engine.
 func othersInBubble() []goroutine {
 	self, bubble := thisGoroutine()
 	var others []goroutine

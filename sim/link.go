@@ -22,27 +22,27 @@ type pipe struct {
 	n         *Network
 	from, to  *node
 	em        *netem.Pipe
-	draws     netem.Stream // those of its flows lie below it; a function of the seed and the names of the two ends
+	draws     netem.Stream // a function of the seed and the names of the two ends; streams of its flows derive from it
 	mtu       int          // the largest packet that it takes, in bytes
 	damage    netem.Damage // of corrupt packets
-	byFlow    bool         // its queue tells flows from each other
-	floor     int64        // no packet takes less time
-	lossMarks bool         // instead of losses
+	byFlow    bool         // its queue distinguishes flows
+	floor     int64        // no packet takes less time than this
+	lossMarks bool         // packets are marked instead of lost
 	reverse   *pipe
 
-	neighbour *neighbour // what is known of the other end; nil without ARP
+	neighbour *neighbour // what is known about the other end; nil without ARP
 
-	trouble *trouble      // nil if no fault lasts there
-	own     *netem.Config // that it has without a fault; nil if that is what it has
-	held    []*packet     // what waits at the entry
-	waiting *room         // in the queue, if that decides late
-	last    *packet       // the train that is the last in line; see line
+	trouble *trouble      // nil if no fault is active there
+	own     *netem.Config // configuration without faults; nil if that is the current one
+	held    []*packet     // packets that wait at the entry
+	waiting *room         // packets in the queue, if it decides late
+	last    *packet       // the last train in line; see line
 
 	stats LinkStats
 	proof proof
 }
 
-// must panics if l is no link, in the name of a method.
+// must panics if l is not a link; it names the method.
 func (l *Link) must(method string) {
 	if l == nil || l.n == nil {
 		panic("sim: Link." + method + ": the link is nil, or was not made by Network.Link")
@@ -79,7 +79,7 @@ func newPipes(n *Network, a, b *node, aToB, bToA netem.Config) (ab, ba *pipe) {
 	return ab, ba
 }
 
-// lookahead is for how long the program cannot observe that a packet enters.
+// lookahead returns how long the program cannot observe that a packet enters.
 func (p *pipe) lookahead() int64 {
 	switch {
 	case p.trouble != nil && p.mayAnswer():
@@ -137,7 +137,7 @@ func (n *Network) LinkAsym(a, b Node, aToB, bToA netem.Config) *Link {
 //go:norace
 func (l *Link) join(ab, ba *pipe) { l.ab, l.ba = ab, ba }
 
-// set changes the configuration, which must be valid, and the times of what waits.
+// set changes the configuration, which must be valid, and the times of waiting packets.
 func (p *pipe) set(cfg netem.Config) {
 	now, before := max(p.n.now(), p.n.clock.at), p.aspects()
 	if p.waiting != nil {
@@ -190,7 +190,7 @@ func (l *Link) Set(cfg netem.Config) {
 	l.SetAsym(cfg, cfg)
 }
 
-// linkChanged is what the trace says of a new configuration.
+// linkChanged is the trace's text for a new configuration.
 const linkChanged = "link changed"
 
 // SetAsym is [Link.Set] with a configuration for each direction: from the first end of the link to the

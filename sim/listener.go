@@ -25,13 +25,13 @@ type TCPListener struct {
 	network      string // as the program named it: "tcp", "tcp4" or "tcp6"
 	local        netip.AddrPort
 	backlog      int
-	accept       []*TCPConn            // established, in order
-	embryos      map[*TCPConn]struct{} // in the handshake
-	in           half                  // that accepts
+	accept       []*TCPConn            // established connections, in order
+	embryos      map[*TCPConn]struct{} // connections in the handshake
+	in           half                  // side on which the program accepts
 	deadlinePlan plan
 	fd           descriptor
 	closed       bool
-	asleep       bool // until its host goes on
+	asleep       bool // until its host resumes
 }
 
 // Listen announces on a local address, as [net.Listen] does. The network must be "tcp", "tcp4" or "tcp6".
@@ -64,8 +64,8 @@ func (h *Host) listen(network string, local netip.AddrPort) (*TCPListener, error
 	if err := cmp.Or(h.maySocket(), h.mayBind(local.Addr())); err != nil {
 		return nil, err
 	}
-	// Listeners have SO_REUSEADDR, and so have the connections that came from them: only
-	// those that were dialled keep a port from being listened on.
+	// Listeners have SO_REUSEADDR, and so do connections accepted from them: only dialled connections prevent
+	// listening on their port.
 	taken := func(p uint16) bool {
 		return h.listensOn(network, local.Addr(), p) || h.table.conns.uses(network, local.Addr(), p).dialled > 0
 	}
@@ -141,8 +141,8 @@ func (l *TCPListener) syn(now int64, pkt *packet, iss uint32) {
 	c.settle()
 }
 
-// established moves a connection into the accept queue. There it stays until it is
-// accepted, even if the peer resets it.
+// established moves a connection into the accept queue. It stays there until it is accepted, even if the peer
+// resets it.
 func (l *TCPListener) established(c *TCPConn) {
 	delete(l.embryos, c)
 	l.accept = append(l.accept, c)
@@ -237,8 +237,7 @@ func (l *TCPListener) leave() {
 		c.opening.listener = nil
 		c.kill(true)
 	}
-	// A handshake that is not complete is forgotten; its last acknowledgement will be
-	// answered by a RST.
+	// An incomplete handshake is forgotten; its last acknowledgement will be answered with RST.
 	for c := range l.embryos {
 		c.opening.listener = nil
 		c.forget()
@@ -254,7 +253,7 @@ func (l *TCPListener) SetDeadline(t time.Time) error {
 	t = ofNetwork(t)
 	return get(l.n, func() error {
 		if l.closed {
-			return net.ErrClosed // bare, as package net has it
+			return net.ErrClosed // unwrapped, as in package net
 		}
 		l.by = l.n.moment()
 		if l.in.deadline.set(l.n, t) {

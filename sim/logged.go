@@ -12,22 +12,22 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// logLines are what the programs of a network say by package log, and by log/slog as long as its default logger is the one that
-// it begins with, which writes there. What a program writes elsewhere is not known.
+// logLines are what the programs of a network log by package log, and by log/slog as long as its initial
+// default logger is in use, which writes there. What a program writes elsewhere is not recorded.
 type logLines struct {
 	mu    sync.Mutex // its own: a program may log while the network is locked
 	lines []artifacts.Line
 }
 
-// mostLines is how many lines of a run are kept, the last.
+// mostLines is how many lines of a run are kept: the last ones.
 const mostLines = 10_000
 
-// A logTee passes on what is logged and has the network note it. In exact mode it does so whether or not the run is to leave
-// anything: its locks are places at which the scheduler may switch, and a run that leaves a folder must have the schedule of one
-// that does not.
+// A logTee passes on what is logged and makes the network record it. In exact mode it does so whether or not
+// the run leaves artifacts. Its locks are places at which the scheduler can switch, and a run that leaves a
+// folder must have the same schedule as one that does not.
 type logTee struct{ to io.Writer }
 
-// tee has what is logged noted. A program may set another output; then it is left alone.
+// tee makes the network record logs. If a program sets another output, that is left alone.
 var tee = sync.OnceFunc(func() { log.SetOutput(logTee{log.Writer()}) })
 
 // Write implements [io.Writer].

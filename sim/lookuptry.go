@@ -28,11 +28,11 @@ const (
 // A hostResolver is how a host asks name servers.
 type hostResolver struct {
 	conf  *resolving             // nil: the stub
-	tries map[string][]lookupTry // that failed, by what was asked
-	kept  map[string]keptAnswer  // with a cache, the same
+	tries map[string][]lookupTry // tries that failed, by question
+	kept  map[string]keptAnswer  // cached answers, by question
 }
 
-// A keptAnswer is one of the cache.
+// A keptAnswer is an entry of the cache.
 type keptAnswer struct {
 	until   int64
 	by      moment
@@ -42,7 +42,7 @@ type keptAnswer struct {
 // mostKept is how many answers a host keeps.
 const mostKept = 4096
 
-// kept is the key of an answer: one that came by TCP may be too long for UDP.
+// kept is the key of a cached answer: an answer that came over TCP may be too long for UDP.
 func kept(asked string, tcp bool) string {
 	if tcp {
 		return asked + "tcp"
@@ -50,7 +50,7 @@ func kept(asked string, tcp bool) string {
 	return asked
 }
 
-// keep notes an answer, which is fresh for some seconds. The lock is held.
+// keep caches an answer, which is fresh for some seconds. The lock is held.
 func (r *hostResolver) keep(n *Network, asked string, ttl uint32, o *tryOutcome) {
 	now := n.now()
 	if r.kept == nil {
@@ -64,24 +64,24 @@ func (r *hostResolver) keep(n *Network, asked string, ttl uint32, o *tryOutcome)
 	}
 }
 
-// A lookupTry is one try of a question, whose next one begins at the instant at which it failed.
+// A lookupTry is one try of a question; the next one begins at the instant at which it failed.
 type lookupTry struct {
 	at      int64
 	by      moment
 	number  int  // from 0, as the resolver counts
-	cut     bool // the answer was truncated: it comes again by TCP
+	cut     bool // the answer was truncated, and is asked for again over TCP
 	outcome *tryOutcome
 }
 
-// A tryOutcome is how a try failed: by an error, or an answer.
+// A tryOutcome is how a try failed: with an error, or an answer.
 type tryOutcome struct {
 	err    error
 	answer []byte
 }
 
-// A nextTry is what a question does next: it asks a server, or has the outcome of the try before.
+// A nextTry is what a question does next: ask a server, or take the outcome of the previous try.
 type nextTry struct {
-	number  int // of tries that the resolver made before
+	number  int // of earlier tries by the resolver
 	server  netip.AddrPort
 	outcome *tryOutcome
 	kept    bool // in the cache
@@ -116,18 +116,18 @@ func (r *hostResolver) next(n *Network, asked string, tcp bool) (next nextTry) {
 	return next
 }
 
-// completeName marks the context of a look-up whose name is complete.
+// completeName marks the context of a lookup whose name is complete.
 type completeName struct{}
 
-// A question is one try of the resolver's.
+// A question is one try of the resolver.
 type question struct {
 	id     [2]byte // as the resolver drew it
 	asked  string
 	number int
 	tcp    bool
 	sent   bool   // to a name server
-	answer []byte // to a question that is not sent
-	fails  error  // the same
+	answer []byte // if the question is not sent
+	fails  error  // likewise
 	last   tryOutcome
 }
 
@@ -140,7 +140,7 @@ func (q *question) take(p []byte) []byte {
 	return query
 }
 
-// begin notes which try this is, and says whether it is made.
+// begin records which try this is, and reports whether to make it.
 func (q *question) begin(next nextTry) bool {
 	q.number, q.sent = next.number, !next.kept
 	if next.outcome == nil {
@@ -151,7 +151,7 @@ func (q *question) begin(next nextTry) bool {
 	return false
 }
 
-// heard notes what came of the question.
+// heard records the outcome of the question.
 func (q *question) heard(message []byte, err error) {
 	q.last = tryOutcome{err: err}
 	if err == nil {
@@ -159,7 +159,7 @@ func (q *question) heard(message []byte, err error) {
 	}
 }
 
-// end notes for the next try that this one failed.
+// end records, for the next try, that this one failed.
 func (q *question) end(h *Host) {
 	if !q.sent {
 		return
@@ -191,7 +191,7 @@ func (q *question) end(h *Host) {
 	})
 }
 
-// patience is the deadline of a try instead of the one that follows from the operating system's.
+// patience is the deadline of a try, in place of the one that the operating system's files imply.
 func (q *question) patience(t time.Time) time.Time {
 	if _, timeout := optionsOfMachine(); timeout != lookupTimeout && t.Equal(time.Now().Add(timeout)) {
 		return time.Now().Add(lookupTimeout)
@@ -216,7 +216,7 @@ func triesOfMachine() int {
 	return attempts * servers
 }
 
-// optionsOfMachine are the options of resolv.conf(5) that count.
+// optionsOfMachine are the options of resolv.conf(5) that matter.
 func optionsOfMachine() (attempts int, timeout time.Duration) {
 	attempts, timeout = 2, lookupTimeout
 	for fields := range fieldsOf(resolvConf) {
@@ -245,8 +245,8 @@ func (h *Host) lookUp(ctx context.Context, network, _ string) (net.Conn, error) 
 	return h.look(ctx)
 }
 
-// A streamLookup is a question to a name server by TCP. It connects when the question is known: of two that
-// begin at one instant the port follows from what is asked.
+// A streamLookup is a question to a name server over TCP. It connects when the question is known: if two
+// begin at one instant, their ports follow from what they ask.
 type streamLookup struct {
 	question
 	host     *Host
@@ -259,7 +259,7 @@ type streamLookup struct {
 	conn net.Conn   // nil before the question
 }
 
-// Write connects, and sends the question, which has its length before it.
+// Write connects, and sends the question with its length in front.
 func (l *streamLookup) Write(p []byte) (int, error) {
 	const length = 2
 	if len(p) < length+dnsHeader || l.conn != nil {
@@ -294,7 +294,7 @@ func (l *streamLookup) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read reads the answer, which has its length before it.
+// Read reads the answer with its length in front.
 func (l *streamLookup) Read(p []byte) (k int, err error) {
 	switch {
 	case l.fails != nil:

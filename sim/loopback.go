@@ -55,14 +55,14 @@ type machineConn struct {
 	host *Host
 }
 
-// A handOver is from the goroutine that makes a socket to that which crashes its host. They meet only under the network's lock,
-// of which the race detector is not told.
+// A handOver tells the race detector that the goroutine that makes a socket comes before the one that crashes
+// its host. They meet only under the network's lock, which the race detector does not see.
 type handOver struct{ made atomic.Bool }
 
 func (o *handOver) give() { o.made.Store(true) }
 func (o *handOver) take() { o.made.Load() }
 
-// adopt makes a socket one of the host's, if the host is up.
+// adopt gives a socket to the host, if the host is up.
 func (h *Host) adopt(s machineSocket) error {
 	s.give()
 	return get(h.n, func() error {
@@ -218,7 +218,7 @@ func (c *machineConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// reset has the peer read ECONNRESET.
+// reset makes the peer read ECONNRESET.
 func (c *machineConn) reset() {
 	if err := c.SetLinger(0); err != nil && errors.Is(err, net.ErrClosed) {
 		return

@@ -2,16 +2,17 @@ package sim
 
 import "github.com/squall-sim/squall/sim/internal/tcp"
 
-// A machine is the state machine of a connection. Networks may have a million connections, of which nearly all wait: those that have
-// done nothing for a while are parked, in a third of the memory, until somebody looks.
+// A machine is the state machine of a connection. A network can have a million connections, almost all of
+// them waiting. Those that have been idle for a while are parked, in a third of the memory, until something
+// needs them.
 type machine struct {
 	awake  *tcp.Conn
 	parked *tcp.Parked // if awake is nil
-	idle   bool        // it has done nothing but keep alive for a while
+	idle   bool        // it has done nothing but keep-alive for a while
 	lately bool        // it is one of the network's idlers
 }
 
-// tcp is the state machine. It may be parked when the next event comes: nobody may keep it until then.
+// tcp returns the state machine. It may be parked when the next event arrives, so do not keep it until then.
 func (c *TCPConn) tcp() *tcp.Conn {
 	if c.machine.awake == nil {
 		c.unpark()
@@ -19,7 +20,7 @@ func (c *TCPConn) tcp() *tcp.Conn {
 	return c.machine.awake
 }
 
-// rest notes that c has nothing to do but keep alive for now.
+// rest records that c has nothing to do but keep-alive for now.
 func (c *TCPConn) rest() {
 	c.machine.idle = true
 	c.n.idlers.add(c)
@@ -34,10 +35,10 @@ func (c *TCPConn) unpark() {
 	l.add(c)
 }
 
-// idlers are the connections that are awake and may be parked before long.
+// idlers are connections that are awake and may soon be parked.
 type idlers struct {
-	most   int        // that may have nothing to do and stay awake
-	lately []*TCPConn // oldest first,
+	most   int        // idle connections that may stay awake
+	lately []*TCPConn // oldest first
 	first  int        // from here on
 
 	// Memory for reuse, at most mostReused of each.
@@ -45,8 +46,8 @@ type idlers struct {
 	parked []*tcp.Parked
 }
 
-// mostIdlers is how many ends of connections that have nothing to do stay awake: 10 MB of them. Those of a usual test all do: a round
-// trip on one that has to be woken takes an eighth longer (see speed).
+// mostIdlers is how many idle ends of connections stay awake: 10 MB of them. In a usual test all of them do.
+// A round trip on one that must be woken takes an eighth longer (see speed).
 const mostIdlers = 1 << 14
 
 const mostReused = 1 << 10
@@ -58,7 +59,7 @@ func (l *idlers) add(c *TCPConn) {
 	}
 }
 
-// settle parks the connections that are too many. Nobody has the state machine of one when it is called.
+// settle parks the excess connections. Nobody has a state machine of theirs when it is called.
 func (l *idlers) settle() {
 	for ; len(l.lately)-l.first > l.most; l.first++ {
 		c := l.lately[l.first]
@@ -74,7 +75,7 @@ func (l *idlers) settle() {
 	}
 }
 
-// park parks a connection, if nothing is under way there.
+// park parks a connection, if nothing is in progress there.
 func (l *idlers) park(c *TCPConn) {
 	into, awake := taken(&l.parked), c.machine.awake
 	if !awake.Park(into) {
@@ -96,7 +97,7 @@ func (c *TCPConn) keepsAlive() (fails, every tcp.Time, ok bool) {
 	return c.machine.awake.KeepsAlive()
 }
 
-// answers says that two connections are the ends of one.
+// answers reports whether two connections are the two ends of one.
 func (c *TCPConn) answers(p *TCPConn) bool { return c.numbers().Answer(p.numbers()) }
 
 func (c *TCPConn) numbers() tcp.Numbers {

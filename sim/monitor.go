@@ -16,9 +16,9 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A monitor looks at a run from outside, on the real clock, so that no test ends without a
-// word: it reports one that takes long, and fails one that would still run when go test's
-// own deadline ends the process. The watchdog finds those that cannot go on.
+// A monitor watches a run from outside, on the real clock, so that no test ends without a word. It reports a
+// test that takes long, and fails one that would still run when go test's own deadline ends the process. The
+// watchdog finds tests that cannot go on.
 type monitor struct {
 	run      *bubbleRun
 	name     string
@@ -26,20 +26,20 @@ type monitor struct {
 	command  func() string
 	began    time.Time
 	notices  []time.Duration // when to report it
-	deadline time.Time       // of go test, less what a report takes; zero: none
+	deadline time.Time       // of go test, minus the time for a report; zero: none
 
 	mu    sync.Mutex
 	timer *time.Timer
 	over  bool
 }
 
-// monitoring says how monitors work. A variable for their tests.
+// monitoring holds the settings of monitors, as a variable for their tests.
 var monitoring = struct {
-	every   time.Duration   // of real time: how often they look
-	notices []time.Duration // real times at which to report a test that runs; one that is just long is seldom reported
-	ahead   time.Duration   // how long before go test's deadline a test is given up,
-	part    time.Duration   // or this part of what is left at its beginning
-	limit   time.Duration   // of real time, instead of go test's; 0: none
+	every   time.Duration   // of real time: how often monitors look
+	notices []time.Duration // real times at which to report a running test; a test that is merely long is seldom reported
+	ahead   time.Duration   // how long before go test's deadline to give a test up
+	part    time.Duration   // or this fraction of the time left when it begins
+	limit   time.Duration   // of real time, instead of go test's deadline; 0: none
 	out     io.Writer
 }{
 	every:   time.Second,
@@ -57,20 +57,20 @@ func startMonitor(t *testing.T, run *bubbleRun, seed uint64, command func() stri
 	if monitoring.limit > 0 {
 		m.deadline = m.began.Add(monitoring.limit)
 	}
-	m.mu.Lock() // the first look may come before the network, on a machine that is busy enough
+	m.mu.Lock() // on a busy machine the first look may come before the network exists
 	defer m.mu.Unlock()
 	m.timer = time.AfterFunc(monitoring.every, m.look)
 	return m
 }
 
-// deadlineOf is t.Deadline, which panics for a T that package testing did not make. A benchmark
-// that runs Test has no other.
+// deadlineOf is t.Deadline, which panics for a T that package testing did not make. A benchmark that runs
+// Test has no other T.
 func deadlineOf(t *testing.T) (at time.Time, ok bool) {
 	defer func() { recover() }()
 	return t.Deadline()
 }
 
-// stop ends m, once a look that is under way is over.
+// stop ends m, once a look that is in progress is over.
 func (m *monitor) stop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,8 +103,8 @@ func (m *monitor) look() {
 	}
 }
 
-// giveUp abandons the bubble before go test ends the process. The report goes to standard
-// error at once: what the test reports is printed when its parents have ended as well.
+// giveUp abandons the bubble before go test ends the process. The report goes to standard error at once: what
+// the test reports is printed only when its parents have ended as well.
 func (m *monitor) giveUp(n *Network) {
 	what := fmt.Sprintf("sim: %s, seed %d, still runs after %v, and go test's deadline (-timeout) is near. %s",
 		m.name, m.seed, time.Since(m.began).Round(time.Second), m.activity(n))
@@ -131,8 +131,7 @@ func (m *monitor) activity(n *Network) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// moving returns the goroutines of the program that were seen to move, the busiest first, and
-// all of them.
+// moving returns the goroutines of the program that were seen to move, the busiest first, and all of them.
 func moving(n *Network) (moving, all []goroutine) {
 	const enough, patience = time.Second / 2, 2 * time.Second // of real time; on a busy computer no goroutine may move for long
 	type seen struct {
@@ -162,7 +161,7 @@ func moving(n *Network) (moving, all []goroutine) {
 			}
 			moved = moved || s.moves > 0
 		}
-		// Of a crowd a look takes long, and stops everybody.
+		// A look at a crowd takes long, and stops everybody.
 		time.Sleep(max(2*time.Millisecond, 2*time.Since(start)))
 	}
 	movers := slices.Collect(func(yield func(*seen) bool) {
@@ -181,10 +180,10 @@ func moving(n *Network) (moving, all []goroutine) {
 	return moving, all
 }
 
-// A pulse tells those outside the bubble how late it is in there, which they cannot ask. It beats
-// about once in a second of real time: between its first beats virtual time doubles, and
-// later it keeps to the monitor's seconds. In exact mode real time must decide nothing: there a sixteenth of the virtual time that has
-// passed is between two beats. It also stops the clock of a bubble that was abandoned.
+// A pulse tells those outside the bubble the virtual time inside, which they cannot ask for. It beats about
+// once in a second of real time: between its first beats virtual time doubles, and later it follows the
+// monitor's seconds. In exact mode real time must decide nothing: there the next beat comes after a sixteenth
+// of the virtual time that has passed. A pulse also stops the clock of a bubble that was abandoned.
 type pulse struct {
 	timer   *time.Timer
 	every   time.Duration
@@ -193,8 +192,8 @@ type pulse struct {
 	seen    atomic.Int64 // virtual time at the last beat
 }
 
-// No timer of a program is due at the same instant, so that no program finds the goroutine of
-// a beat among those of the test.
+// No timer of a program is due at the same instant, so no program finds the goroutine of a beat among those
+// of the test.
 const firstBeat = time.Second + 137*time.Nanosecond
 
 func (n *Network) startPulse() {
@@ -222,7 +221,7 @@ func (n *Network) startPulse() {
 	p.timer.Reset(p.every) // now that p.timer is set
 }
 
-// lastSeen is the latest virtual time that is known outside. The lock is held.
+// lastSeen returns the latest virtual time that is known outside. The lock is held.
 func (n *Network) lastSeen() time.Duration {
 	if n.closed {
 		return n.over.at

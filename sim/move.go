@@ -7,13 +7,13 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// move lets packets that wait in the queue of a pipe, all of them, arrive at other times,
-// since its configuration has changed.
+// move makes all packets that wait in the queue of a pipe arrive at other times, since its configuration has
+// changed.
 func (n *Network) move(now int64, p *pipe, moves []netem.Move) {
 	if len(moves) == 0 || n.closed {
 		return
 	}
-	// Packets with the same times are in their order in both.
+	// Packets with the same times are in the same order in both.
 	all := n.queue.takeWaiting(now, p)
 	slices.SortStableFunc(all, func(a, b waiting) int {
 		return cmp.Or(cmp.Compare(a.pkt.leaves.at, b.pkt.leaves.at), cmp.Compare(a.when, b.when), cmp.Compare(a.ord, b.ord))

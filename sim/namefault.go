@@ -7,7 +7,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/dns"
 )
 
-// A nameTrouble is what a fault does to the answers about a name, or with the empty name about all.
+// A nameTrouble is what a fault does to the answers about a name, or with the empty name about all names.
 type nameTrouble struct {
 	fault *Fault
 	name  string
@@ -27,7 +27,7 @@ const (
 	nameTroubleKinds
 )
 
-// nameTroubles are those about one question, by their kinds; without a fault where there is none.
+// nameTroubles are the troubles of one question, by kind; a kind without a fault has none.
 type nameTroubles [nameTroubleKinds]nameTrouble
 
 // FailNames is [NameServer.Fail] as a fault: the server answers questions about a name with a code. With the
@@ -99,14 +99,14 @@ func MisleadNames(s *NameServer, name string, records ...string) *Fault {
 	return f.enlisted()
 }
 
-// must panics if s is no name server, in the name of a function.
+// must panics if s is not a name server; it names the function.
 func (s *NameServer) must(function string) {
 	if s == nil || s.host == nil {
 		panic("sim: " + function + ": the name server is nil, or was not made by Host.ServeNames")
 	}
 }
 
-// troubling makes a fault of what is wrong with the answers about a name.
+// troubling makes a fault of a trouble with the answers about a name.
 func (s *NameServer) troubling(function, what string, t nameTrouble, made expression) *Fault {
 	said := t.name
 	t.name = checkedName(function, t.name, true)
@@ -135,8 +135,8 @@ func (s *NameServer) heal(which func(t *nameTrouble) bool) (ended []*Fault) {
 	return ended
 }
 
-// troublesOf are those with a name: of several of a kind the one for the name itself that began last, or else the one for all.
-// The lock is held.
+// troublesOf returns the troubles of a name. Of several of a kind it is the one for the name itself that
+// began last, or else the one for all names. The lock is held.
 func (s *NameServer) troublesOf(name string) (all nameTroubles) {
 	for _, t := range s.troubles {
 		if at := &all[t.kind]; t.name == name || t.name == "" && (at.fault == nil || at.name == "") {
@@ -146,7 +146,7 @@ func (s *NameServer) troublesOf(name string) (all nameTroubles) {
 	return all
 }
 
-// felt are the kinds that an answer, over UDP or not, shows.
+// felt returns the kinds that show in an answer, over UDP or not.
 func (t *nameTroubles) felt(udp bool) (kinds []nameTroubleKind) {
 	has := func(kind nameTroubleKind) bool { return t[kind].fault != nil }
 	if has(nameSilence) {

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The stub resolver that every host runs, at the address of systemd-resolved's.
+// The stub resolver that every host runs, at the address that systemd-resolved uses.
 var stubResolver = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 53}), 53)
 
 // Resolver returns Go's own resolver on h. It sends real DNS packets over the host's loopback to a stub. The
@@ -47,11 +47,11 @@ const (
 	dnsTypePTR      = 12
 	dnsTypeAAAA     = 28
 	dnsClassIN      = 1
-	dnsTTL          = 0 // the address may be another one at any time
+	dnsTTL          = 0 // the address may change at any time
 )
 
-// answerName is the stub resolver: it returns the answer to a query, or nil for what
-// is none. The host's lock is held.
+// answerName is the stub resolver: it returns the answer to a query, or nil for anything else. The host's
+// lock is held.
 func (h *Host) answerName(query []byte) []byte {
 	if len(query) < dnsHeader || query[2]&(dnsResponse>>8) != 0 {
 		return nil
@@ -89,9 +89,9 @@ func (h *Host) answerName(query []byte) []byte {
 	return answer
 }
 
-// resources returns what the network knows of that type for a name, nil for nothing, and
-// whether the name exists: that of a host, what stands below it for a service (RFC 8552,
-// "_http._tcp.server"), and that of an address for a reverse lookup.
+// resources returns what the network knows of that type for a name, or nil, and whether the name exists.
+// Names that exist are those of hosts, names of services below them (RFC 8552, "_http._tcp.server"), and
+// names of addresses for reverse lookups.
 func (h *Host) resources(name string, kind uint16) (records [][]byte, exists bool) {
 	if addr, ok := reverseAddr(name); ok {
 		host := h.n.names.reverse(addr)
@@ -133,8 +133,8 @@ func (h *Host) resources(name string, kind uint16) (records [][]byte, exists boo
 	return records, host != nil
 }
 
-// reverseAddr returns the address that a name for a reverse lookup stands for (RFC 1035 section 3.5, RFC 3596 section 2.5),
-// which is invalid if its numbers are none.
+// reverseAddr returns the address that a name for a reverse lookup stands for (RFC 1035 section 3.5, RFC 3596
+// section 2.5). It is invalid if the name has no valid numbers.
 func reverseAddr(name string) (addr netip.Addr, ok bool) {
 	name = strings.ToLower(name)
 	if numbers, ok := strings.CutSuffix(name, ".in-addr.arpa"); ok {
@@ -169,8 +169,8 @@ func (r *registry) reverse(addr netip.Addr) string {
 	return ""
 }
 
-// questionOf returns the name that a query asks for, and where the question ends; 0 if
-// there is not exactly one that is well formed.
+// questionOf returns the name that a query asks for, and where the question ends; 0 if there is not exactly
+// one well-formed question.
 func questionOf(q []byte) (name string, end int) {
 	if binary.BigEndian.Uint16(q[4:]) != 1 {
 		return "", 0

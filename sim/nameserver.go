@@ -70,9 +70,9 @@ type NameServer struct {
 	troubles []nameTrouble // guarded by the network's lock
 
 	mu      sync.Mutex
-	records map[string][]dns.Record // by name, in small letters and without the final dot
+	records map[string][]dns.Record // by name, in lower case and without the final dot
 	wrong   map[*Fault][]dns.Record // those of MisleadNames
-	turns   map[string]int          // with RoundRobin: how many answers there were
+	turns   map[string]int          // with RoundRobin: number of answers so far
 }
 
 // A NameCode is the code with which a name server says that it has no answer (RFC 1035 section 4.1.1).
@@ -99,8 +99,8 @@ func (c NameCode) String() string {
 	return fmt.Sprintf("NameCode(%d)", int(c))
 }
 
-// checkedName is a name as the maps have it. It panics if the name is none; the empty one is only allowed
-// where it stands for all.
+// checkedName returns a name in the form of the maps' keys. It panics if the name is not valid; the empty
+// name is only allowed where it stands for all.
 func checkedName(method, name string, all bool) string {
 	err := dns.CheckName(name)
 	if err == nil && (name == "" && !all || name == ".") {
@@ -185,9 +185,9 @@ func (s *NameServer) Heal(name string) {
 	})
 }
 
-// A reply is what the server does about a message.
+// A reply is the server's reaction to a message.
 type reply struct {
-	message []byte // nil: nothing
+	message []byte // nil: no answer
 	delay   time.Duration
 }
 
@@ -208,7 +208,7 @@ func (s *NameServer) answer(message []byte, udp bool) (r reply) {
 	return r
 }
 
-// decide completes the answer to a query, and says whether there is one.
+// decide completes the answer to a query, and reports whether there is one.
 func (s *NameServer) decide(q *dns.Query, a *dns.Answer, r *reply, udp bool) bool {
 	n := s.host.n
 	t := get(n, func() nameTroubles {
@@ -235,7 +235,8 @@ func (s *NameServer) decide(q *dns.Query, a *dns.Answer, r *reply, udp bool) boo
 	return true
 }
 
-// authority is the record that says for how long clients may keep that there is nothing (RFC 2308 section 3).
+// authority returns the record that says how long clients may cache that something does not exist (RFC 2308
+// section 3).
 func (s *NameServer) authority() dns.Record {
 	ttl := uint32(s.conf.TTL / time.Second)
 	data := dns.AppendName(dns.AppendName(nil, s.host.name), "hostmaster."+s.host.name)
@@ -245,10 +246,10 @@ func (s *NameServer) authority() dns.Record {
 	return dns.Record{Type: dns.SOA, TTL: ttl, Data: data}
 }
 
-// A chain has at most so many names: that which is asked for and 11 more, as in BIND (max-query-restarts).
+// A chain has at most this many names: the one asked for and 11 more, as in BIND (max-query-restarts).
 const longestAlias = 12
 
-// find looks up what is asked. As a recursive server does, it follows aliases.
+// find looks up a question. Like a recursive server, it follows aliases.
 func (s *NameServer) find(q *dns.Query, a *dns.Answer) {
 	switch {
 	case q.Class != dns.Internet:
@@ -290,8 +291,8 @@ func (s *NameServer) turn(name string, kind dns.Type) int {
 	return s.turns[key] - 1
 }
 
-// of returns the records of a name, all or those of a type, and whether it exists. What s was told about
-// the name itself comes first, then what the network knows, then what stands for a domain.
+// of returns the records of a name, all or those of a type, and whether it exists. What s was told about the
+// name itself comes first, then what the network knows, then wildcards.
 func (s *NameServer) of(name string, kind dns.Type) (all []dns.Record, exists bool) {
 	if records, is := s.misled(name); is {
 		return records, len(records) > 0
@@ -310,7 +311,8 @@ func (s *NameServer) of(name string, kind dns.Type) (all []dns.Record, exists bo
 	return all, len(all) > 0 || !own && s.hasBelow(name)
 }
 
-// recordsOf are the records of a name, or if there is no such name those of what stands for it.
+// recordsOf returns the records of a name, or if there is no such name those of the wildcard that stands for
+// it.
 func (s *NameServer) recordsOf(name string) (all []dns.Record) {
 	from := name
 	if !s.isOwn(name) && !s.hasBelow(name) {
@@ -325,8 +327,8 @@ func (s *NameServer) recordsOf(name string) (all []dns.Record) {
 	return all
 }
 
-// wildcard is the name that stands for one that does not exist: "*" in the closest domain that does (RFC 4592
-// section 3.3.1), be it there or not.
+// wildcard returns the wildcard name for a name that does not exist: "*" in the closest domain that exists
+// (RFC 4592 section 3.3.1), whether or not that wildcard exists.
 func (s *NameServer) wildcard(name string) string {
 	for _, domain, more := strings.Cut(name, "."); more; _, domain, more = strings.Cut(domain, ".") {
 		exists := s.hasBelow(domain)
@@ -340,14 +342,14 @@ func (s *NameServer) wildcard(name string) string {
 	return ""
 }
 
-// hasRecords says whether s was given records of a name.
+// hasRecords reports whether s has records of a name.
 func (s *NameServer) hasRecords(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.records[name]) > 0
 }
 
-// isOwn says whether s was told about a name, be it that it does not exist.
+// isOwn reports whether s was told about a name, even that it does not exist.
 func (s *NameServer) isOwn(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -355,7 +357,7 @@ func (s *NameServer) isOwn(name string) bool {
 	return ok
 }
 
-// hasBelow says whether there is a name below, so that this one exists too, without records (RFC 8020).
+// hasBelow reports whether there is a name below, so that this one exists too, without records (RFC 8020).
 func (s *NameServer) hasBelow(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -367,7 +369,7 @@ func (s *NameServer) hasBelow(name string) bool {
 	return false
 }
 
-// names are those of which s has records, sorted.
+// names returns the names of which s has records, sorted.
 func (s *NameServer) names() (all []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -380,9 +382,9 @@ func (s *NameServer) names() (all []string) {
 	return all
 }
 
-// known is what the network knows of a name.
+// known returns what the network knows about a name.
 func (s *NameServer) known(name string, kind dns.Type) (records [][]byte, exists bool) {
-	found := text(s.host.n, func() string { // each with its length before it, none of which is over 255
+	found := text(s.host.n, func() string { // each with its length in front, none over 255
 		records, exists := s.host.resources(name, uint16(kind))
 		if !exists {
 			return ""

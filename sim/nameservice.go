@@ -72,7 +72,7 @@ func (h *Host) ServeNames(cfg NameServerConfig) *NameServer {
 
 const namePort = ":53"
 
-// nameSockets are those of a name server; there may be no listener.
+// nameSockets are the sockets of a name server; there may be no listener.
 type nameSockets struct {
 	udp net.PacketConn
 	tcp net.Listener
@@ -111,14 +111,15 @@ const (
 	mostNameConns   = 150
 )
 
-// A lateAnswer is one that is due at an instant.
+// A lateAnswer is one that is due at a later instant.
 type lateAnswer struct {
 	at      time.Time
 	to      net.Addr
 	message []byte
 }
 
-// answerDatagrams answers what comes by UDP. It is one goroutine, so that the answers of one instant have an order.
+// answerDatagrams answers questions over UDP. It is one goroutine, so that the answers of one instant have an
+// order.
 func (s *NameServer) answerDatagrams(u net.PacketConn) {
 	var late []lateAnswer // the earliest first
 	p := make([]byte, maxDatagram)
@@ -153,7 +154,8 @@ func (s *NameServer) answerDatagrams(u net.PacketConn) {
 	}
 }
 
-// acceptAgain is after how long a server that got EMFILE accepts again: the longest wait of net/http's Server.
+// acceptAgain is how long a server that got EMFILE waits before it accepts again: the longest wait of
+// net/http's Server.
 const acceptAgain = time.Second
 
 // accept answers over TCP.
@@ -162,7 +164,7 @@ func (s *NameServer) accept(ctx context.Context, l net.Listener, all *sync.WaitG
 	open := 0
 	for {
 		c, err := l.Accept()
-		if errors.Is(err, syscall.EMFILE) { // others have what the host may have open
+		if errors.Is(err, syscall.EMFILE) { // others use up the host's limit of descriptors
 			select {
 			case <-ctx.Done():
 				return
@@ -193,11 +195,11 @@ func (s *NameServer) accept(ctx context.Context, l net.Listener, all *sync.WaitG
 	}
 }
 
-// nameConnIdle is after how long a silent connection ends; BIND's tcp-idle-timeout.
+// nameConnIdle is how long a connection may be silent before it ends; BIND's tcp-idle-timeout.
 const nameConnIdle = 30 * time.Second
 
-// answerStream answers the questions of one connection, each of which has its length before it (RFC 1035
-// section 4.2.2), in their order.
+// answerStream answers the questions of one connection, in order; each has its length in front (RFC 1035
+// section 4.2.2).
 func (s *NameServer) answerStream(ctx context.Context, c net.Conn) {
 	for {
 		c.SetDeadline(time.Now().Add(nameConnIdle))
@@ -296,10 +298,10 @@ type resolving struct {
 	search   []string
 	ndots    int
 	cache    bool
-	resolver *net.Resolver // one for all dials, so that those of one instant share a look-up
+	resolver *net.Resolver // one for all dials, so that those of one instant share a lookup
 }
 
-// server is the one that is asked at a try.
+// server returns the server that a try asks.
 func (r *resolving) server(try int) netip.AddrPort {
 	return netip.AddrPortFrom(r.servers[try%len(r.servers)].addr, 53)
 }

@@ -44,7 +44,7 @@ type NAT struct {
 	forwards map[natPort]natTarget
 	lent     map[tuple]*lentPort // by protocol and inner address
 	draws    netem.Stream
-	moved    bool // by Rebind: the ports are others as well
+	moved    bool // by Rebind: the ports change too
 }
 
 // A natPort is a port of a NAT.
@@ -59,7 +59,7 @@ type natTarget struct {
 	port uint16
 }
 
-// A lentPort is one that an inner address and port have instead of their own number.
+// A lentPort is the port that an inner address and port have instead of their own number.
 type lentPort struct {
 	port  uint16
 	conns int
@@ -93,7 +93,7 @@ func (r *Router) NAT(cfg NATConfig, behind ...Node) *NAT {
 	return t
 }
 
-// checked are the forwards of a configuration.
+// checked returns the forwards of a configuration, validated.
 func (t *NAT) checked(forwards []Forward) map[natPort]natTarget {
 	all := map[natPort]natTarget{}
 	for i, f := range forwards {
@@ -127,7 +127,7 @@ func (t *NAT) checked(forwards []Forward) map[natPort]natTarget {
 	return all
 }
 
-// must panics if r is no router, in the name of a method.
+// must panics if r is not a router; it names the method.
 func (r *Router) must(method string) {
 	if r == nil || r.n == nil {
 		panic("sim: Router." + method + ": the router is nil, or was not made by Network.Router")
@@ -163,7 +163,7 @@ func (t *NAT) Rebind() {
 	t.r.n.do(f.beginNow)
 }
 
-// at says who has an address.
+// at returns the node that has an address.
 func (k *tracker) at(addr netip.AddrPort) *node { return k.r.n.names.byAddr[addr.Addr()] }
 
 func (t *NAT) forward(now int64, pkt *packet) {
@@ -203,7 +203,8 @@ func (t *NAT) forward(now int64, pkt *packet) {
 	}
 }
 
-// admit handles a packet for a port that leads to a host behind the NAT, from one there or not.
+// admit handles a packet for a port that leads to a host behind the NAT, whether or not it comes from a host
+// there.
 func (t *NAT) admit(now int64, pkt *packet, target natTarget, hairpin bool) {
 	to := netip.AddrPortFrom(target.to.addr, target.port)
 	answer := tuple{pkt.proto, to, pkt.src}

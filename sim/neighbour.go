@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Resolution of neighbours on an Ethernet: ARP (RFC 826), for IPv6 neighbour discovery (NDP, RFC 4861), with the states that
-// Linux gives a neighbour of either (RFC 4861 section 7.3.2, net/core/neighbour.c) and its times.
+// Resolution of neighbours on an Ethernet: ARP (RFC 826) and, for IPv6, neighbour discovery (NDP, RFC 4861).
+// Both use Linux's states and times for a neighbour (RFC 4861 section 7.3.2, net/core/neighbour.c).
 
 const (
 	retransTime     = int64(1e9)  // net.ipv4.neigh.*.retrans_time_ms
@@ -26,11 +26,11 @@ type reachability uint8
 
 const (
 	unknown    reachability = iota // not asked for yet
-	incomplete                     // asked for; what is to be sent waits
-	reachable                      // it answered of late
+	incomplete                     // asked for; packets wait
+	reachable                      // it answered recently
 	stale                          // it may have gone
-	delayed                        // something is sent to it; is there a sign that it arrives?
-	probed                         // asked again, while what is sent goes on
+	delayed                        // a packet was sent to it, without a sign yet that it arrived
+	probed                         // asked again, while packets are still sent to it
 	failed                         // it did not answer
 )
 
@@ -45,15 +45,14 @@ var (
 	ndpKinds = [...]string{"solicitation", "advertisement"}
 )
 
-// A neighbour is what the node at the beginning of a pipe knows of that at its end (struct
-// neighbour).
+// A neighbour is what the node at the beginning of a pipe knows about the node at its end (struct neighbour).
 type neighbour struct {
 	pipe      *pipe
-	proto     protocol   // that asks: ARP or NDP
-	six       *neighbour // of that of ARP: that of NDP
-	arp       flow       // of what the node itself says
+	proto     protocol   // with which it asks: ARP or NDP
+	six       *neighbour // on an ARP neighbour: the NDP one
+	arp       flow       // flow of the node's own messages
 	state     reachability
-	asked     int   // times that it was asked
+	asked     int   // number of requests
 	confirmed int64 // instant of the last sign that it can be reached
 	at        int64 // instant of the next change, if nothing happens; or never
 	timer     plan  // for it
@@ -111,7 +110,7 @@ func (l *Link) Unplug() {
 	l.instead(l.unplugged())
 }
 
-// resolve makes the pipe one on which its beginning asks for its end.
+// resolve makes the pipe's beginning ask for its end.
 func (p *pipe) resolve() {
 	if p.neighbour == nil {
 		p.neighbour = newNeighbour(p, protoARP)
@@ -131,7 +130,7 @@ func newNeighbour(p *pipe, proto protocol) *neighbour {
 	return b
 }
 
-// neighbourOf is what is known of the other end for packets of a family; nil without ARP.
+// neighbourOf returns what is known about the other end for packets of a family; nil without ARP.
 func (p *pipe) neighbourOf(six bool) *neighbour {
 	if six && p.neighbour != nil {
 		return p.neighbour.six
@@ -139,7 +138,7 @@ func (p *pipe) neighbourOf(six bool) *neighbour {
 	return p.neighbour
 }
 
-// name is what the trace calls the way to ask.
+// name is the protocol's name in the trace.
 func (b *neighbour) name() string {
 	if b.proto == protoNDP {
 		return "NDP"
@@ -147,7 +146,7 @@ func (b *neighbour) name() string {
 	return "ARP"
 }
 
-// passes says whether a packet may enter the pipe now. If not it waits, or is gone.
+// passes reports whether a packet can enter the pipe now. If not, it waits, or is gone.
 func (b *neighbour) passes(now int64, pkt *packet) bool {
 	p := b.pipe
 	if b.state == reachable || pkt.proto == b.proto || p.trouble.rejects() != nil && p.trouble.holds() == nil {
@@ -170,7 +169,7 @@ func (b *neighbour) passes(now int64, pkt *packet) bool {
 	return false
 }
 
-// connected says that packets may pass without a look at each.
+// connected reports whether packets can pass without a check of each.
 func (b *neighbour) connected() bool { return b == nil || b.state == reachable }
 
 // become enters a state that lasts until an instant, if nothing happens.
@@ -179,7 +178,7 @@ func (b *neighbour) become(s reachability, until int64) {
 	b.pipe.n.queue.schedule(b, classTimer, b.id())
 }
 
-// id tells the timers of neighbours from each other, and from those of sockets.
+// id distinguishes the timers of neighbours from each other and from those of sockets.
 func (b *neighbour) id() uint64 {
 	id := 1<<61 | uint64(b.pipe.from.number)<<30 | uint64(b.pipe.to.number)
 	if b.proto == protoNDP {
@@ -188,12 +187,12 @@ func (b *neighbour) id() uint64 {
 	return id
 }
 
-// wait has a packet wait for the answer (__neigh_event_send).
+// wait makes a packet wait for the answer (__neigh_event_send).
 func (b *neighbour) wait(now int64, pkt *packet) {
 	n := b.pipe.n
 	if pkt.hop == 0 && pkt.proto == protoTCP && pkt.seg != nil {
 		for _, w := range b.waiting {
-			// TCP sends nothing again that has not left its host (skb_still_in_host_queue).
+			// TCP retransmits nothing that has not left its host (skb_still_in_host_queue).
 			if w.flow == pkt.flow && w.seg != nil && w.seg.Seq == pkt.seg.Seq {
 				n.drop(now, pkt, b.pipe, "waits for "+b.name()+" already")
 				return
@@ -209,7 +208,7 @@ func (b *neighbour) wait(now int64, pkt *packet) {
 	b.memory += size
 }
 
-// take takes the first packet that waits.
+// take removes the first packet that waits.
 func (b *neighbour) take() *packet {
 	pkt := b.waiting[0]
 	b.waiting[0] = nil
@@ -263,7 +262,7 @@ func (n *Network) arpArrived(now int64, pkt *packet) {
 	b.say(now, arpReply)
 }
 
-// update takes over that the neighbour has said something (neigh_update).
+// update records that the neighbour has sent something (neigh_update).
 func (b *neighbour) update(now int64, s reachability) {
 	valid := b.state != unknown && b.state != incomplete && b.state != failed
 	if valid && s == stale || b.state == s {
@@ -279,16 +278,16 @@ func (b *neighbour) update(now int64, s reachability) {
 	}
 }
 
-// lasts is for how long an answer holds at an instant (neigh_rand_reach_time).
+// lasts returns how long an answer is valid at an instant (neigh_rand_reach_time).
 func (b *neighbour) lasts(now int64) int64 {
 	draws := b.pipe.draws.Derive(uint64(b.proto), uint64(now/redrawReachable))
 	return baseReachable/2 + int64(draws.Uint64()%uint64(baseReachable))
 }
 
-// confirm is called when TCP knows that what it sends arrives.
+// confirm is called when TCP knows that its packets arrive.
 func (b *neighbour) confirm(now int64) { b.confirmed = now }
 
-// forget has the node know nothing of its neighbour (neigh_flush_dev), because of a fault.
+// forget makes the node know nothing about its neighbour (neigh_flush_dev), because of a fault.
 func (b *neighbour) forget(by *Fault, why string) {
 	n := b.pipe.n
 	b.state, b.at = unknown, never
@@ -341,7 +340,7 @@ func (b *neighbour) due(now int64, _ uint64) {
 	b.ask(now)
 }
 
-// giveUp sends what waits back (neigh_invalidate).
+// giveUp sends waiting packets back (neigh_invalidate).
 func (b *neighbour) giveUp(now int64) {
 	b.become(failed, never)
 	for len(b.waiting) > 0 {
@@ -350,7 +349,7 @@ func (b *neighbour) giveUp(now int64) {
 	}
 }
 
-// forgetNeighbours has a host that loses its memory forget its neighbours.
+// forgetNeighbours makes a host that loses its memory forget its neighbours.
 func (h *Host) forgetNeighbours(by *Fault) {
 	var own []*pipe
 	for _, p := range h.n.wires.pipes {

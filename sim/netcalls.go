@@ -19,9 +19,9 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// In exact mode package net has its sockets from here, if the goroutine that asks has the identity
-// of a host: the TCPConn, UDPConn or TCPListener that the methods of Host make too, behind the types of
-// package net, which look up names, choose families, race addresses and wrap errors as ever.
+// In exact mode package net gets its sockets from here, if the calling goroutine has the identity of a host.
+// They are the TCPConn, UDPConn or TCPListener that the methods of Host make too, behind the types of package
+// net. Those types look up names, choose families, race addresses and wrap errors as usual.
 
 func init() {
 	exact.Answer(exact.Answers{
@@ -45,7 +45,7 @@ func init() {
 
 func identityAt(p unsafe.Pointer) *identity { return (*identity)(p) }
 
-// readClock is what the wall clock of a host says, unless nobody ever asked for it or set it.
+// readClock returns the time of a host's wall clock, unless nobody ever asked for it or set it.
 func readClock(p unsafe.Pointer) (unix int64, ok bool) {
 	c := identityAt(p).host.madeClock()
 	if c == nil {
@@ -54,7 +54,7 @@ func readClock(p unsafe.Pointer) (unix int64, ok bool) {
 	return c.Now().UnixNano(), true
 }
 
-// transport is the host's own copy of one that several hosts use.
+// transport returns the host's own copy of a transport that several hosts use.
 func (i *identity) transport(shared *http.Transport) *http.Transport {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -69,7 +69,7 @@ func (i *identity) transport(shared *http.Transport) *http.Transport {
 	return own
 }
 
-// named is what a name stands for on the host, of one family if the network ends with its number.
+// named returns what a name stands for on the host, of one family if the network ends with its number.
 func (i *identity) named(ctx context.Context, network, name string) ([]netip.Addr, error) {
 	if !i.alive() {
 		return nil, &net.DNSError{Err: sysError("socket", syscall.ENETDOWN).Error(), Name: name}
@@ -86,7 +86,7 @@ func (i *identity) named(ctx context.Context, network, name string) ([]netip.Add
 	return fit, nil
 }
 
-// newSocket makes a socket that listens or is bound, or one that is connected.
+// newSocket makes a socket that is listening, bound or connected.
 func newSocket(p unsafe.Pointer, ctx context.Context, network string, listens bool, local, remote net.Addr) (socket any, laddr, raddr net.Addr, err error) {
 	i := identityAt(p)
 	if !i.alive() {
@@ -142,7 +142,7 @@ func connected(d *Dialer, ctx context.Context, network string, to netip.AddrPort
 	return udpSocket{u: u}, u.LocalAddr(), u.RemoteAddr(), nil
 }
 
-// addrPortOf is an address of package net, whose IP may be missing.
+// addrPortOf converts an address of package net, whose IP may be missing.
 func addrPortOf(a net.Addr) netip.AddrPort {
 	var ap netip.AddrPort
 	switch a := a.(type) {
@@ -154,7 +154,7 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// bare is an error without what package net puts around it itself.
+// bare returns an error without what package net wraps around it itself.
 func bare(err error) error {
 	if e, ok := err.(*net.OpError); ok {
 		return e.Err
@@ -162,7 +162,7 @@ func bare(err error) error {
 	return err
 }
 
-// noSocket is what the kinds of sockets do not have in common.
+// noSocket has the methods that only some kinds of sockets have.
 type noSocket struct{}
 
 func (noSocket) Read([]byte) (int, error)  { return 0, sysError("read", syscall.EINVAL) }
@@ -244,7 +244,7 @@ func (s tcpSocket) SetOption(function string, value int) error {
 	return bare(err)
 }
 
-// probes says whether keep-alive is on.
+// probes reports whether keep-alive is on.
 func (c *TCPConn) probes() bool {
 	return get(c.n, func() bool {
 		if c.opts != nil && c.opts.keepAlive != nil {

@@ -48,12 +48,12 @@ type ending struct {
 	why string // empty for a plain Close
 }
 
-// A clock is what the network knows of time. Instants are nanoseconds since its start.
+// A clock is what the network knows about time. Instants are nanoseconds since its start.
 type clock struct {
 	start     time.Time
 	startNano int64       // the same, since 1970
 	virtual   bool        // in a bubble
-	at        int64       // the instant up to which the engine has come
+	at        int64       // instant up to which the engine has worked
 	released  int64       // instant of the last wake-up of the program
 	active    int64       // instant at which the program last did something
 	alarm     int64       // instant at which the engine is woken; never if it is not
@@ -68,7 +68,7 @@ func New(opts ...Option) *Network {
 	return newNetwork(false, opts)
 }
 
-// defaultTCP is what hosts have unless something says otherwise. Nothing changes it.
+// defaultTCP is the configuration of hosts that have no other. Nothing changes it.
 var defaultTCP, _ = TCPConfig{}.complete()
 
 func newNetwork(bubble bool, opts []Option) *Network {
@@ -116,7 +116,7 @@ func newNetwork(bubble bool, opts []Option) *Network {
 		}
 	}
 	n.startEngine()
-	turn(n, func() struct{} { // its timers may be the next to want the lock
+	turn(n, func() struct{} { // its timers may want the lock next
 		if bubble {
 			n.clock.limit = time.AfterFunc(n.conf.limit, expire)
 		}
@@ -176,7 +176,7 @@ func (n *Network) shutdown(why string) {
 			close(d.done)
 		}
 		h.dials.open = nil
-		// Attempts that are decided, though their callers do not know yet.
+		// Attempts that are decided, though their callers do not know it yet.
 		for _, w := range h.pause.wakes {
 			w.releaseNow()
 		}
@@ -194,7 +194,7 @@ func (n *Network) Elapsed() time.Duration {
 	return time.Duration(n.now())
 }
 
-// now is the instant at which it is.
+// now returns the present instant.
 func (n *Network) now() int64 { return n.clock.now() }
 
 func (c *clock) now() int64 {
@@ -202,7 +202,7 @@ func (c *clock) now() int64 {
 		if ns := exact.Time(); ns != 0 {
 			return ns - c.startNano
 		}
-		return networkTime().UnixNano() - c.startNano // no monotonic clock there: less to do than time.Since has
+		return networkTime().UnixNano() - c.startNano // there is no monotonic clock there, which makes this cheaper than time.Since
 	}
 	return int64(time.Since(c.start))
 }

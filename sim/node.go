@@ -18,16 +18,16 @@ type node struct {
 	name   string
 	number int32   // from 1, in the order in which they were made
 	hash   uint64  // of the name
-	links  []*pipe // that lead away from it,
-	inner  []*pipe // and those of them that lead to a router
+	links  []*pipe // links that lead away from it
+	inner  []*pipe // those of them that lead to a router
 	router bool
 	host   *Host      // nil for a router, and for the middle of an access link
-	addr   netip.Addr // of a router only if it has a box
+	addr   netip.Addr // for a router, only if it has a box
 	box    box        // of a router; nil if it only forwards
 	zone   *Zone      // of a host, or nil
 
 	icmpBlocked ongoing                      // it passes and sends no ICMP messages
-	told        map[netip.Addr]tellingBudget // to whom it has sent one
+	told        map[netip.Addr]tellingBudget // addresses to which it has sent one
 }
 
 func (d *node) base() *node { return d }

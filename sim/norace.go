@@ -11,7 +11,7 @@ import (
 
 const raceEnabled = false
 
-// do runs f with the network as all earlier instants have left it, and alone.
+// do runs f alone, with the network in the state in which all earlier instants have left it.
 func (n *Network) do(f func()) {
 	defer n.unlock(n.lock())
 	f()
@@ -29,8 +29,8 @@ func try[T any](n *Network, f func() (T, error)) (T, error) {
 	return f()
 }
 
-// await is try for a call that may have to wait: as long as f returns a queue, the call
-// waits there and f runs again.
+// await is try for a call that may have to wait: as long as f returns a queue, the call waits there and f
+// runs again.
 func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 	defer n.unlock(n.lock())
 	for {
@@ -47,8 +47,8 @@ func await[T any](n *Network, f func() (T, error, *waitq)) (T, error) {
 	}
 }
 
-// lock is how every call of the program begins. It returns whose call that is: until unlock the
-// goroutine is the network's own.
+// lock is the start of every call of the program. It returns whose call that is: until unlock the goroutine
+// is the network's own.
 func (n *Network) lock() (caller unsafe.Pointer) {
 	n.stopIfDead()
 	n.mu.Lock()
@@ -66,7 +66,7 @@ func (n *Network) unlock(caller unsafe.Pointer) {
 	exact.SetHost(caller)
 }
 
-// turn is get for the engine itself: it begins with the network as it is.
+// turn is get for the engine itself: it starts with the network as it is.
 func turn[T any](n *Network, f func() T) T {
 	n.mu.Lock()
 	defer n.unlock(exact.SetHost(nil))
@@ -81,21 +81,21 @@ func (n *Network) unlockToWake() (caller served) {
 
 func (n *Network) lockAgain(served) { n.mu.Lock() }
 
-// peek runs f from outside the bubble, alone: it may look at the network as the engine has
-// left it last, but neither ask the time nor have anything happen.
+// peek runs f alone, from outside the bubble. f may look at the network as the engine last left it, but it
+// must not ask for the time or make anything happen.
 func (n *Network) peek(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f()
 }
 
-// asProgram runs f, which is a function of the program's.
+// asProgram runs f, which is a function of the program.
 func (n *Network) asProgram(_ moment, f func()) { f() }
 
-// launch runs f on a goroutine of the program's.
+// launch runs f on a goroutine of the program.
 func (n *Network) launch(_ moment, f func()) { go f() }
 
-// waitFor waits until done is closed, or until ctx ends, and says which.
+// waitFor waits until done is closed or ctx ends, and reports which.
 func waitFor(done <-chan struct{}, ctx context.Context) (ended bool) {
 	select {
 	case <-done:

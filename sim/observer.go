@@ -9,43 +9,44 @@ import (
 	"github.com/squall-sim/squall/internal/count"
 )
 
-// An observer looks at a run of [Explore]: which packets there are, what they say, and what is sent after something has broken.
+// An observer looks at a run of [Explore]: which packets there are, what they carry, and what is sent after
+// something has broken.
 type observer struct {
 	n      *Network
 	counts map[observed]int
-	asked  map[ends]string // the last request of HTTP on a connection
+	asked  map[ends]string // the last HTTP request on a connection
 
-	packets []observedPacket // the first so many
+	packets []observedPacket // the first ones, up to mostPlaces
 	all     int
-	said    map[string]int // requests and the like, by what they say: how often there was each
+	said    map[string]int // requests and the like, by text: how often each was sent
 
 	strikes []strike
 	fired   int    // breakages that have met their packet
-	outcome uint64 // of what was sent after the last of them, in order
+	outcome uint64 // hash of what was sent after the last of them, in order
 }
 
-// mostPlaces is how many packets of a run can break: what they are is kept for each.
+// mostPlaces is how many packets of a run can break: each takes memory.
 const mostPlaces = 100_000
 
-// observed is a way and a kind of packets on it.
+// An observed is a path and a kind of packets on it.
 type observed struct {
 	from, to *node
 	kind     PacketKind
 }
 
-// An observedPacket is one that something may break at.
+// An observedPacket is one at which something may break.
 type observedPacket struct {
 	At     Place
 	When   time.Duration
 	What   string // in words
 	Prefix uint64 // hash of the trace before it
-	Kinds  uint16 // the breakages that can be there, a bit each
+	Kinds  uint16 // breakages that are possible there, a bit each
 }
 
 // A strike is where something broke.
 type strike struct {
 	Prefix uint64
-	Packet int // how many packets there were before
+	Packet int // number of packets before it
 }
 
 func (o *observer) begin(n *Network) {
@@ -53,7 +54,7 @@ func (o *observer) begin(n *Network) {
 	o.counts, o.asked, o.said = map[observed]int{}, map[ends]string{}, map[string]int{}
 }
 
-// explored has the network do what [Explore] wants.
+// explored makes the network do what [Explore] wants.
 func (n *Network) explored() {
 	if n.watch.sees = n.conf.sees; n.watch.sees != nil {
 		n.watch.sees.begin(n)
@@ -66,10 +67,10 @@ func (n *Network) explored() {
 	}
 }
 
-// tellingKinds are the kinds by which a packet of TCP is told from others, the most telling first.
+// tellingKinds are the kinds that distinguish a TCP packet from others, the most specific first.
 var tellingKinds = []PacketKind{SYN, SYNACK, RST, Data, FIN, PureACK, TCP}
 
-// see notes a packet that leaves its host.
+// see records a packet that leaves its host.
 func (o *observer) see(now int64, pkt *packet) {
 	o.all++
 	for k := range packetKinds {
@@ -104,7 +105,7 @@ func (o *observer) see(now int64, pkt *packet) {
 	o.packets = append(o.packets, p)
 }
 
-// struck notes that something breaks at the packet that was seen last.
+// struck records that something breaks at the last packet seen.
 func (o *observer) struck() {
 	o.outcome = 0
 	at := strike{Packet: o.all - 1}
@@ -114,7 +115,7 @@ func (o *observer) struck() {
 	o.strikes = append(o.strikes, at)
 }
 
-// words says what a packet is, as part of a sentence.
+// words describes a packet, as part of a sentence.
 func (o *observer) words(kind PacketKind, pkt *packet) string {
 	payload := pkt.payload()
 	again := ""
@@ -161,10 +162,10 @@ func (o *observer) words(kind PacketKind, pkt *packet) string {
 	return "the " + bytes + again
 }
 
-// shortest is a line, with its quotes, that is too short to say anything.
+// shortest is the length of a line, with its quotes, below which it says nothing.
 const shortest = 5
 
-// ofSeveral numbers what is said more than once.
+// ofSeveral numbers texts that occur more than once.
 func ofSeveral(nth int) string {
 	if nth < 2 {
 		return ""

@@ -23,10 +23,10 @@ type options struct {
 	limit       time.Duration // of virtual time
 	strict      bool
 	mayDiffer   bool
-	faults      subset // that are to happen
+	faults      subset // those that happen
 
 	sees   *observer     // of Explore,
-	breaks []brokenPlace // and what it breaks
+	breaks []brokenPlace // what it breaks
 }
 
 // Seed sets the seed of every random draw of the network. The default is 1, so that a test does the same each

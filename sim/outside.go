@@ -16,21 +16,19 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A program under test is on the simulated network by what a host gives it: a dialer, a listener, a
-// client, a resolver. What it asks package net for itself is the operating system's. It may get an
-// answer there, but another one on every computer; and while it waits for one the clock of its
-// bubble stands still. Two things tell of it: the goroutines of a bubble that does not move, and
-// the two variables of the standard library by which most programs reach the operating system's
-// network without naming it, net.DefaultResolver and http.DefaultTransport. From outside of a
-// bubble of [Test] these work as ever.
+// A program under test is on the simulated network by what a host gives it: a dialer, a listener, a client, a
+// resolver. What it asks of package net itself is the operating system's. It may get an answer there, but a
+// different one on every computer; and while it waits for one, the clock of its bubble stands still. Two
+// things reveal it. One is the goroutines of a bubble that does not move. The other is the two variables of
+// the standard library by which most programs reach the operating system's network without naming it,
+// net.DefaultResolver and http.DefaultTransport. Outside a bubble of [Test] these work as usual.
 
 // outsidePatience is how long, in real time, a bubble may stand still for the operating system's network
-// before its test fails: a server there may take its time to answer. A variable for
-// its test.
+// before its test fails: a server there may take its time to answer. A variable for its test.
 var outsidePatience = 10 * time.Second
 
-// outsideText says of a bubble that stands still which of its goroutines wait for the operating system's
-// network, and what to write instead.
+// outsideText says which goroutines of a bubble that stands still wait for the operating system's network,
+// and what to write instead.
 func outsideText(waiting, all []goroutine) string {
 	var b strings.Builder
 	b.WriteString("sim: virtual time stands still, for the test waits for the operating system's own network, and not for the simulated one:\n")
@@ -45,8 +43,8 @@ func outsideText(waiting, all []goroutine) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// instead says what to write instead of what goroutines do on the operating system's network, as far as
-// the libraries in their stacks are known.
+// instead says what to write instead of what goroutines do on the operating system's network, as far as the
+// libraries in their stacks are known.
 func instead(gs []goroutine) string {
 	var b strings.Builder
 	if exact.Hosts {
@@ -55,7 +53,7 @@ func instead(gs []goroutine) string {
 	b.WriteString("On the simulated network a host dials and listens. Write instead:\n")
 	known := false
 	for _, h := range hooks {
-		// Libraries stand before the standard library: what they call in it is not the program's.
+		// Libraries come before the standard library: what they call in it is not the program's call.
 		library := strings.Contains(h.pkg, ".")
 		if (library || !known) && mentions(gs, h.pkg) {
 			fmt.Fprintf(&b, "  %s: %s\n", h.pkg, h.hook)
@@ -69,8 +67,8 @@ func instead(gs []goroutine) string {
 	return b.String()
 }
 
-// advice says what is known of the libraries that cannot run in a bubble as they are, and have
-// a function in the stacks of goroutines.
+// advice says what is known about libraries in the stacks of goroutines that cannot run unchanged in a
+// bubble.
 func advice(gs []goroutine) string {
 	var b strings.Builder
 	for _, l := range troubles {
@@ -81,8 +79,8 @@ func advice(gs []goroutine) string {
 	return b.String()
 }
 
-// mentions says whether a function whose name begins so, or one of a package below, is in a
-// stack or has started one.
+// mentions reports whether a stack has a function whose name begins with a prefix, or one of a package below,
+// or was started by one.
 func mentions(gs []goroutine, pkg string) bool {
 	is := func(f frame) bool {
 		after, ok := strings.CutPrefix(strings.ReplaceAll(f.function, "%2e", "."), pkg)
@@ -94,7 +92,7 @@ func mentions(gs []goroutine, pkg string) bool {
 	})
 }
 
-// bubbles are the networks of tests that run, by the numbers of their bubbles.
+// bubbles are the networks of running tests, by the numbers of their bubbles.
 var bubbles sync.Map
 
 // networkOfBubble is the network of the test that the calling goroutine belongs to, or nil.
@@ -129,9 +127,9 @@ func init() {
 	}
 }
 
-// beforeBubbles has package net make, outside of all bubbles, the channel by which it limits
-// its calls of the system's library. Made by a look-up inside a bubble, it would end the
-// process at the first look-up inside another.
+// beforeBubbles makes package net create, outside all bubbles, the channel by which it limits its calls of
+// the system's library. A channel made by a lookup inside a bubble would end the process at the first lookup
+// inside another.
 var beforeBubbles = sync.OnceFunc(func() { net.LookupPort("tcp", "domain") })
 
 // dialNameServer connects to a name server of the operating system, as net.Resolver does
@@ -166,14 +164,14 @@ func (c *nameServerConn) Write(query []byte) (int, error) {
 
 var errStray = errors.New("sim: this is a host of the simulated network, and the operating system's own was asked for it")
 
-// stray notes that the program looks for a host, a name or an address, on the operating system's network.
-// It is an error if that is a host of the simulated one: then the test fails as well, since one
-// that expects an error would pass for the wrong reason.
+// stray records that the program looks for a host, by name or address, on the operating system's network. It
+// is an error if that is a host of the simulated network: then the test fails as well, since a test that
+// expects an error would pass for the wrong reason.
 func (n *Network) stray(by, host string) error {
 	var waiting []goroutine
 	self, _ := thisGoroutine()
 	all := bubbleGoroutines(n.harness.bubbleID)
-	for id := self; id != ""; { // the caller may be a goroutine of net/http's; who asked waits for it
+	for id := self; id != ""; { // the caller may be a goroutine of net/http; the one that asked waits for it
 		i := slices.IndexFunc(all, func(g goroutine) bool { return g.id == id })
 		if i < 0 {
 			break
@@ -214,7 +212,7 @@ func (n *Network) stray(by, host string) error {
 
 var creatorPattern = regexp.MustCompile(`\ncreated by \S+ in goroutine (\d+)\n`)
 
-// startedBy is the number of the goroutine that started g, which may have ended, or "".
+// startedBy returns the number of the goroutine that started g, which may have ended, or "".
 func (g goroutine) startedBy() string {
 	if m := creatorPattern.FindStringSubmatch(g.text); m != nil {
 		return m[1]
@@ -222,8 +220,7 @@ func (g goroutine) startedBy() string {
 	return ""
 }
 
-// enters returns the innermost call of the program on g's stack, and what it calls in the
-// standard library.
+// enters returns the innermost call of the program on g's stack, and what it calls in the standard library.
 func (g goroutine) enters() (call string, by frame, ok bool) {
 	calls, _ := g.frames()
 	i := slices.IndexFunc(calls, frame.program)
