@@ -9,34 +9,31 @@ import (
 	"time"
 )
 
-// The clock of a bubble advances when none of its goroutines counts as running. A goroutine
-// that waits for a sync.Mutex counts, because a goroutine outside might hold it. If none does,
-// the bubble is frozen: the holder of the mutex waits for the clock, and the clock for the
-// waiting goroutine.
+// The clock of a bubble advances when none of its goroutines counts as running. A goroutine that waits for a
+// sync.Mutex counts, because a goroutine outside might hold the mutex. If none does, the bubble is frozen:
+// the holder of the mutex waits for the clock, and the clock for the waiting goroutine.
 //
-// A ballast moves the clock of such a bubble to its next timer, as if goroutines that wait for
-// a mutex did not count. It consists of weights. A weight is a coroutine (see [iter.Pull]) that
-// belongs to the bubble and is entered from outside. Weights rely on two properties of the
-// runtime, which ballast_test.go checks:
+// A ballast moves the clock of such a bubble to its next timer, as if goroutines that wait for a mutex did
+// not count. It consists of weights. A weight is a coroutine (see [iter.Pull]) that belongs to the bubble and
+// is entered from outside. Weights rely on two properties of the runtime, which ballast_test.go checks:
 //
-//   - Leaving a coroutine makes one goroutine less count as running. Entering it makes one more,
-//     if the caller is in a bubble of its own, and none more if it is in none
-//     (coroswitch_m). So the first entry of a weight, from outside all bubbles, makes up for one
-//     goroutine that waits for a mutex. From then on a helper in another bubble keeps
-//     it inside, where it waits in a way that counts, and the sum is right again.
-//   - When no goroutine counts any more, the runtime at once has the bubble's root move the clock, and
-//     the root does so even if a goroutine counts again before it gets there.
+//   - Leaving a coroutine makes one goroutine less count as running. Entering it makes one more count if the
+//     caller is in a bubble of its own, and none if the caller is in no bubble (coroswitch_m). So the first
+//     entry of a weight, from outside all bubbles, makes up for one goroutine that waits for a mutex. From
+//     then on a helper in another bubble keeps the weight inside, where it waits in a way that counts, and
+//     the sum is right again.
+//   - When no goroutine counts any more, the runtime at once makes the bubble's root move the clock. The root
+//     does so even if a goroutine counts again before it gets there.
 //
-// So for k waiting goroutines k weights are taken out; the last one sets the root going; and
-// the same thread immediately puts it back, with k-1 goroutines that stand in for the other
-// weights. Go runs on one processor meanwhile, so the root runs after that, and the goroutines
-// that it wakes find the count correct.
+// So for k waiting goroutines the ballast takes k weights out. The last one starts the root, and the same
+// thread puts it back immediately, with k-1 goroutines that stand in for the other weights. Go runs on one
+// processor meanwhile, so the root runs after that, and the goroutines that it wakes find the count correct.
 //
-// A weight can never be removed: if it ended, the count would stay too low. The root makes up
-// for one, since it still counts when it leaves the bubble. Every further one stays behind as
-// two goroutines after a test in which several goroutines waited at once.
+// A weight can never be removed: if it ended, the count would stay too low. The root makes up for one weight,
+// since it still counts when it leaves the bubble. Every further weight stays behind as two goroutines after
+// a test in which several goroutines waited at once.
 //
-// The state machine of all this is used by one goroutine, outside the bubble.
+// Only one goroutine, outside the bubble, uses the state machine of all this.
 type ballast struct {
 	t       *testing.T
 	state   atomic.Int32
@@ -59,16 +56,16 @@ const (
 	ballastOver
 )
 
-// All channels of weights are made outside the bubble, so that to wait for them counts.
+// All channels of weights are made outside the bubble, so that waiting for them counts.
 type weight struct {
 	next   func() (struct{}, bool)
-	lift   chan struct{} // has it come out; it ends when this is closed
+	lift   chan struct{} // makes it come out; closing the channel ends it
 	down   chan struct{} // it is out
-	raise  chan struct{} // has it go in again
+	raise  chan struct{} // makes it go in again
 	up     chan struct{} // it is in
-	quick  bool          // it goes in again at once,
-	extras int           // with so many goroutines that wait
-	until  chan struct{} // for this
+	quick  bool          // it goes in again at once
+	extras int           // with this many goroutines that wait
+	until  chan struct{} // for this channel
 	gate   chan chan struct{}
 }
 
@@ -86,7 +83,7 @@ func (b *ballast) end() {
 		runtime.Gosched()
 	}
 	stopped := make(chan struct{})
-	go func() { // the test's own goroutine may be locked to a thread, which a coroutine does not bear
+	go func() { // the test's own goroutine may be locked to a thread, which a coroutine does not allow
 		defer close(stopped)
 		b.stop()
 	}()
@@ -94,7 +91,7 @@ func (b *ballast) end() {
 }
 
 func (b *ballast) makeWeights(yield func(struct{}) bool) {
-	gate := make(chan chan struct{}) // of the bubble: to wait for it does not count
+	gate := make(chan chan struct{}) // of the bubble: waiting for it does not count
 	defer close(gate)
 	for yield(struct{}{}) {
 		for _, w := range b.wanted {
@@ -142,7 +139,7 @@ func (w *weight) swing() {
 	}
 }
 
-// ticked is what became of a tick.
+// ticked is the outcome of a tick.
 type ticked uint8
 
 const (
@@ -151,23 +148,22 @@ const (
 	tickNever // the bubble is about to end
 )
 
-// tick moves the clock of the frozen bubble, in which so many goroutines count, to the next
-// timer, if it is still frozen at the last moment: were the count to fall below zero, the
-// runtime would end the process.
+// tick moves the clock of the frozen bubble, in which that many goroutines count, to the next timer, if it is
+// still frozen at the last moment. If the count fell below zero, the runtime would end the process.
 func (b *ballast) tick(count int, still func() bool) ticked {
 	if !b.state.CompareAndSwap(ballastIdle, ballastUsed) {
 		return tickNever
 	}
 	defer b.state.Store(ballastIdle)
-	// On one processor no other goroutine gets in between: neither the root, nor the garbage collector, which,
-	// were it at the stack of a weight, would have the first entry count. It takes some ten
-	// microseconds, there and back.
+	// On one processor no other goroutine gets in between: neither the root, nor the garbage collector, which
+	// would make the first entry count if it were at the stack of a weight. It takes some ten microseconds,
+	// there and back.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	b.add(count - len(b.weights))
 	others, last := b.weights[:count-1], b.weights[count-1]
 	b.hold(func() {
-		// Had the helper been about to be preempted when it entered the weight, it would be as it
-		// leaves it: the runtime forgets that only when the helper has waited for something else.
+		// If the helper was about to be preempted when it entered the weight, it still is when it leaves: the
+		// runtime forgets that only when the helper has waited for something else.
 		last.lift <- struct{}{}
 		<-last.down
 		last.raise <- struct{}{}
@@ -183,8 +179,8 @@ func (b *ballast) tick(count int, still func() bool) ticked {
 			<-w.up
 		}
 	}
-	// Gosched begins a time slice, of ten milliseconds, in which no goroutine is preempted. On a busy machine the
-	// last look takes much of it: then the look is repeated, in a slice that is fresh, a few times.
+	// Gosched begins a time slice, of ten milliseconds, in which no goroutine is preempted. On a busy machine
+	// the last look takes much of it: then the look is repeated in a fresh slice, a few times.
 	for tries := 0; ; tries++ {
 		runtime.Gosched()
 		began := time.Now()
@@ -244,10 +240,10 @@ func (b *ballast) hold(f func()) {
 	<-left
 }
 
-// help runs the helpers' bubble. It never comes to rest, as it waits for b.jobs.
+// help runs the helpers' bubble. It never becomes idle, as it waits for b.jobs.
 func (b *ballast) help() {
 	defer close(b.noHelp)
-	defer func() { recover() }() // those of weights that stay behind do so, too
+	defer func() { recover() }() // weights that stay behind do so too
 	synctest.Test(b.t, func(*testing.T) {
 		for f := range b.jobs {
 			go f()
@@ -255,7 +251,7 @@ func (b *ballast) help() {
 	})
 }
 
-// heavy says that weights are left in the bubble.
+// heavy reports whether weights are left in the bubble.
 func (b *ballast) heavy() bool { return len(b.weights) > 0 }
 
 // drop is called when the bubble is over, or was abandoned.

@@ -43,7 +43,7 @@ func (g goroutine) frames() (calls []frame, creator frame) {
 
 var (
 	ownPackage = reflect.TypeFor[Network]().PkgPath()
-	// Where the files of the standard library are; empty if the binary was built with -trimpath.
+	// The folder of the standard library's files; empty if the binary was built with -trimpath.
 	goRoot = func() string {
 		f := runtime.FuncForPC(reflect.ValueOf(strings.Cut).Pointer())
 		file, _ := f.FileLine(f.Entry())
@@ -59,13 +59,13 @@ var (
 	}()
 )
 
-// simulator says that a call is one of this package's, and not of a test of it.
+// simulator reports whether a call is one of this package, and not of a test of it.
 func (f frame) simulator() bool {
 	after, ok := strings.CutPrefix(f.function, ownPackage)
 	return ok && (strings.HasPrefix(after, ".") || strings.HasPrefix(after, "/")) && !strings.Contains(f.where, "_test.go:")
 }
 
-// standard says that a call is one of Go's standard library.
+// standard reports whether a call is one of Go's standard library.
 func (f frame) standard() bool {
 	if goRoot != "" {
 		return strings.HasPrefix(f.where, goRoot)
@@ -79,14 +79,14 @@ func (f frame) standard() bool {
 	return !strings.Contains(first, ".") && first != "main" && first != own
 }
 
-// program says that a call is one of the program under test, its test or its libraries.
+// program reports whether a call is one of the program under test, its test or its libraries.
 func (f frame) program() bool { return !f.simulator() && !f.standard() }
 
 // short is the function without the folders of its package.
 func (f frame) short() string { return f.function[strings.LastIndex(f.function, "/")+1:] }
 
-// serves says that g belongs to the network and not to the program. A call of the program that
-// does a step of the engine's (see waiter) is the program's.
+// serves reports whether g belongs to the network and not to the program. A call of the program that does a
+// step of the engine (see waiter) is the program's.
 func (g goroutine) serves() bool {
 	calls, creator := g.frames()
 	return !slices.ContainsFunc(calls, frame.program) &&
@@ -96,8 +96,8 @@ func (g goroutine) serves() bool {
 
 var exportedName = regexp.MustCompile(`^(?:[A-Z]\w*\.)?[A-Z]\w*$`)
 
-// waits says in what the goroutine waits: a call on the network by its method, everything else
-// by the runtime's word for it.
+// waits says where the goroutine waits: a call on the network by its method, everything else by the runtime's
+// word for it.
 func (g goroutine) waits() string {
 	calls, _ := g.frames()
 	method := ""
@@ -127,8 +127,8 @@ type site struct {
 	ids   []string
 }
 
-// sitesOf groups the program's goroutines among some by where they are, the largest group last:
-// crowds are seldom the cause.
+// sitesOf groups the program's goroutines by where they are, the largest group last: crowds are seldom the
+// cause.
 func sitesOf(gs []goroutine) []site {
 	var all []site
 	for _, g := range gs {
@@ -142,7 +142,7 @@ func sitesOf(gs []goroutine) []site {
 				s.calls = append(s.calls, f)
 			}
 		}
-		if len(s.calls) == 0 { // it is in the standard library: where it entered that
+		if len(s.calls) == 0 { // in the standard library: where it was entered
 			for _, f := range slices.Backward(calls) {
 				if f.standard() && !strings.HasPrefix(f.function, "runtime.") {
 					s.calls = []frame{f}
@@ -209,7 +209,7 @@ func (f frame) owner() string {
 	return path + name
 }
 
-// locker is the call that wants a lock, of a goroutine that waits for one.
+// locker returns the call that wants a lock, of a goroutine that waits for one.
 func (g goroutine) locker() frame {
 	calls, _ := g.frames()
 	for _, f := range calls {
@@ -220,8 +220,8 @@ func (g goroutine) locker() frame {
 	return frame{}
 }
 
-// locksAmong says which of some goroutines wait for a lock, and which may hold it: those that
-// wait for another lock, or for something else, in a call of the same type or package.
+// locksAmong says which of some goroutines wait for a lock, and which may hold it: those that wait for
+// another lock, or for something else, in a call of the same type or package.
 func locksAmong(gs []goroutine) string {
 	var b strings.Builder
 	seen := map[frame]bool{}

@@ -1,12 +1,11 @@
 package sim
 
-// blockPool keeps large blocks of the program's data for reuse. Packets and receive
-// queues share them with the sender, without counting; but when the peer's program has
-// read a block its bytes are never looked at again: a copy of them that still travels is old
-// to the receiver, which throws it away unread.
+// blockPool keeps large blocks of the program's data for reuse. Packets and receive queues share them with
+// the sender, without counting. But once the peer's program has read a block, nothing looks at its bytes
+// again: a copy that is still in flight is old to the receiver, which discards it unread.
 type blockPool struct {
 	retired     []retiredBlock // a ring of mostRetired, once there is one
-	first, last uint           // of it, counted without end
+	first, last uint           // of the ring, counted without end
 }
 
 type retiredBlock struct {
@@ -16,8 +15,8 @@ type retiredBlock struct {
 }
 
 const (
-	pooledBlock  = 64 << 10 // capacity of the blocks that are kept
-	mostRetired  = 256      // as much as a connection's buffers hold at most
+	pooledBlock  = 64 << 10 // capacity of the blocks in the pool
+	mostRetired  = 256      // as much as a connection's buffers can hold
 	retiredTries = 4
 )
 
@@ -26,7 +25,7 @@ func (p *blockPool) get(n int) []byte {
 	if n <= pooledBlock/2 || n > pooledBlock {
 		return make([]byte, n)
 	}
-	// Some connection may never be read. The others are behind it, in order.
+	// Some connection may never be read. The others are after it, in order.
 	for i := range min(retiredTries, p.last-p.first) {
 		at := &p.retired[(p.first+i)%mostRetired]
 		if b := *at; b.by.readByPeer() >= b.end {
@@ -38,7 +37,7 @@ func (p *blockPool) get(n int) []byte {
 	return make([]byte, n, pooledBlock)
 }
 
-// retire takes back a block of by, whose last byte lies before the sequence number end.
+// retire takes back a block of by, whose last byte is before the sequence number end.
 func (p *blockPool) retire(mem []byte, by *TCPConn, end uint64) {
 	if cap(mem) != pooledBlock {
 		return

@@ -1,26 +1,26 @@
 package sim
 
-// Lookahead, as conservative discrete-event simulation calls it (Chandy and Misra, 1979). Work whose effect
-// the program cannot observe before an instant (a write on a link with delay, a packet that passes a
-// router, a delayed acknowledgement) is deferred until then, which saves wake-ups of the engine. It is
-// carried out with its original timestamp, so the trace is that of an engine that defers nothing. Every call
-// on the network first carries out what was due before the present instant; so what could tell the
-// difference never does.
+// Lookahead, as conservative discrete-event simulation calls it (Chandy and Misra, 1979). The engine defers
+// work whose effect the program cannot observe before an instant: a write on a link with delay, a packet that
+// passes a router, a delayed acknowledgement. That saves wake-ups of the engine. The work is carried out with
+// its original timestamp, so the trace is that of an engine that defers nothing. Every call on the network
+// first carries out what was due before the present instant, so nothing that could tell the difference ever
+// does.
 //
-// The methods called lookahead, and those whose names end in it, say for how long the program cannot
-// observe something, in nanoseconds; 0 is always right. They must take account of every way in which a
-// program can wait for a socket, and of every effect that a segment or timer can have on it; what else they
-// rely on calls invalidate when it changes.
+// The methods called lookahead, and those whose names end in it, return how long the program cannot observe
+// something, in nanoseconds; 0 is always right. They must take account of every way in which a program can
+// wait for a socket, and of every effect that a segment or timer can have on it. When anything else that they
+// rely on changes, call invalidate.
 type lookahead struct {
 	on       bool
-	deferred bool  // the alarm comes after the first event
-	alarmFor any   // the event that the alarm is for, if any; it may be past
-	idleTill int64 // instant until which there is nothing but keep-alive; see goIdle,
-	played   int   // and how many events were carried out since that was looked at
+	deferred bool  // the alarm is later than the first event
+	alarmFor any   // event that the alarm is for, if any; it may be past
+	idleTill int64 // instant until which there is only keep-alive; see goIdle
+	played   int   // events carried out since goIdle last looked
 }
 
-// nextWaiter is the blocked call that the next step will probably wake, or nil. If it does the
-// step itself, the engine needs no goroutine to do it.
+// nextWaiter returns the blocked call that the next step will probably wake, or nil. If that call does the
+// step itself, the engine needs no goroutine for it.
 func (n *Network) nextWaiter() *waiter {
 	switch {
 	case n.calls.firstWake < len(n.calls.wakes):
@@ -44,7 +44,7 @@ func (n *Network) nextWaiter() *waiter {
 	return nil
 }
 
-// nextWaiter is the call that a packet in flight will probably wake, or nil. The packet may have ended.
+// nextWaiter returns the call that a packet in flight will probably wake, or nil. The packet may have ended.
 func (pkt *packet) nextWaiter() *waiter {
 	switch {
 	case pkt.flow == nil:
@@ -57,24 +57,25 @@ func (pkt *packet) nextWaiter() *waiter {
 	return nil
 }
 
-// mostLooks is how many events next looks at. It is enough for a flight of segments, and
-// not too much for a network of thousands of connections.
+// mostLooks is how many events next looks at. It is enough for a flight of segments, and not too much for a
+// network with thousands of connections.
 const mostLooks = 16
 
-// soonest is the earliest instant at which the program can observe an event, or one that follows from it. There is an event.
+// soonest returns the earliest instant at which the program can observe an event or one that follows from it.
+// There must be an event.
 func (n *Network) soonest() int64 {
 	look := mostLooks
 	at := n.observable(0, never, &look)
-	if look == 0 && n.queue.front(never) && len(n.queue.events) > 0 { // looks went to timers that were put off
+	if look == 0 && n.queue.front(never) && len(n.queue.events) > 0 { // timers that were put off used up the looks
 		look = mostLooks
 		at = n.observable(0, never, &look)
 	}
 	return at
 }
 
-// observable is the earliest instant at which the program can observe an event of the part of the heap
-// below i, or one that follows from it, but at most at. Events beyond the first few looks count as
-// observable at once.
+// observable returns the earliest instant at which the program can observe an event of the part of the heap
+// below i, or one that follows from it, but at most at. Events beyond the first few looks count as observable
+// at once.
 func (n *Network) observable(i int, at int64, looks *int) int64 {
 	e := &n.queue.events[i]
 	if e.when >= at {
@@ -89,7 +90,7 @@ func (n *Network) observable(i int, at int64, looks *int) int64 {
 	for c := 4*i + 1; c < min(4*i+5, len(n.queue.events)); c++ {
 		at = n.observable(c, at, looks)
 	}
-	// The lines come last: mostly the program observes something before most of what stands in them.
+	// The lines are last: mostly the program observes something before most of their packets.
 	if pkt, ok := e.what.(*packet); ok {
 		for next := pkt.line.next; next != nil && next.line.when < at; next = next.line.next {
 			if *looks == 0 {
@@ -104,7 +105,7 @@ func (n *Network) observable(i int, at int64, looks *int) int64 {
 	return at
 }
 
-// observableIn is the earliest instant at which the program can observe an event, but at most at.
+// observableIn returns the earliest instant at which the program can observe an event, but at most at.
 func (n *Network) observableIn(e *event, at int64) int64 {
 	if e.overtaken() {
 		return at
@@ -120,8 +121,8 @@ func (n *Network) observableIn(e *event, at int64) int64 {
 	return observed
 }
 
-// observableOf is the instant of an event, which may have been put off, and the earliest at which the
-// program can observe it, or another timer of the same socket.
+// observableOf returns the instant of an event, which may have been put off, and the earliest instant at
+// which the program can observe it, or another timer of the same socket.
 func (n *Network) observableOf(e *event) (when, observed int64) {
 	switch class := e.ord & classMask; {
 	case class == classPacket && n.lookahead.on:
@@ -137,7 +138,7 @@ func (n *Network) observableOf(e *event) (when, observed int64) {
 	}
 }
 
-// after is the instant d after another, or never if that lies too far ahead.
+// after returns the instant d after another, or never if that is too far ahead.
 func after(at, d int64) int64 {
 	if d > never-at {
 		return never

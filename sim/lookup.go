@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// Go's resolver draws the IDs of its questions from a source without a seed, asks for A and AAAA
-// from two goroutines at one instant, and reads files of the operating system. A lookup keeps all
-// three from the network.
+// Go's resolver draws the IDs of its questions from an unseeded source, asks for A and AAAA from two
+// goroutines at one instant, and reads files of the operating system. A lookup keeps all three from the
+// network.
 
 // A lookup is the socket of one question of Go's resolver to the stub of its host, or to a name server. It
-// has no port until the engine takes the question, in the order of what is asked; and on the wire the
-// question has an ID that follows from it.
+// has no port until the engine takes the question, in the order of what is asked. On the wire the question
+// has an ID that follows from it.
 type lookup struct {
 	*UDPConn
 	question
-	complete bool      // the name is known to have no search domain of the operating system's
-	deadline time.Time // until the question is known
+	complete bool      // the name has no search domain of the operating system, for certain
+	deadline time.Time // set before the question is known
 }
 
 // look makes the socket for a question.
@@ -150,8 +150,8 @@ func (l *lookup) Read(p []byte) (k int, err error) {
 	return k, err
 }
 
-// SetDeadline is that of a connection. The resolver has its timeout from the operating system's
-// resolv.conf. It counts from when the question is known: of the deadlines of one instant the order follows from
+// SetDeadline is that of a connection. The resolver takes its timeout from the operating system's
+// resolv.conf. It counts from when the question is known: the order of deadlines at one instant follows from
 // what is asked.
 func (l *lookup) SetDeadline(t time.Time) error {
 	l.deadline = ofNetwork(l.patience(t))
@@ -181,8 +181,8 @@ var (
 	hostsFile  = "/etc/hosts"
 )
 
-// ofMachine says whether a name lies in a domain that the resolver appends to short names because
-// the machine says so (resolv.conf(5), or else the domain of its own name).
+// ofMachine reports whether a name is in a domain that the resolver appends to short names because of the
+// machine's settings (resolv.conf(5), or else the domain of its own name).
 func ofMachine(name string) bool {
 	var domains []string
 	for fields := range fieldsOf(resolvConf) {
@@ -218,7 +218,7 @@ func namesOfMachine() map[string]bool {
 	return names
 }
 
-// fieldsOf yields the fields of each line of a file, as far as there are any before a comment.
+// fieldsOf yields the fields of each line of a file, without comments, where there are any.
 func fieldsOf(file string) func(yield func([]string) bool) {
 	return func(yield func([]string) bool) {
 		text, _ := os.ReadFile(file)
@@ -231,7 +231,7 @@ func fieldsOf(file string) func(yield func([]string) bool) {
 	}
 }
 
-// tellAllTaken reads the operating system's hosts file, and notes what it has of the network's names.
+// tellAllTaken reads the operating system's hosts file, and records which of the network's names it has.
 func (n *Network) tellAllTaken() {
 	taken := namesOfMachine()
 	first := get(n, func() bool {
@@ -251,8 +251,8 @@ func (n *Network) tellAllTaken() {
 	}
 }
 
-// tellTaken notes that the operating system's hosts file has h, which Go's resolver therefore takes
-// for something else.
+// tellTaken records that the operating system's hosts file has h, so that Go's resolver takes h for something
+// else.
 func (h *Host) tellTaken() {
 	h.n.tellTaken(h.name, "a host of the network")
 	for _, a := range h.addresses.list {
@@ -260,7 +260,7 @@ func (h *Host) tellTaken() {
 	}
 }
 
-// tellTaken is that for names of which s has records.
+// tellTaken does the same for names of which s has records.
 func (s *NameServer) tellTaken(names ...string) {
 	s.host.n.do(func() {
 		for _, name := range names {

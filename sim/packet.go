@@ -22,13 +22,13 @@ func (p protocol) String() string {
 	return [...]string{"", "tcp", "udp", "icmp", "arp", "ndp"}[p]
 }
 
-// A packet in flight. It is pooled: what ends it frees it.
+// A packet in flight. It is pooled: whatever ends it frees it.
 type packet struct {
 	flow     *flow
-	way      *path   // that it travels: the flow's when it was sent
-	pipes    []*pipe // its route; links that are made later do not change it
-	hop      int     // where on it
-	leaves   leaving // the beginning of that pipe
+	way      *path   // path that it takes: the flow's when it was sent
+	pipes    []*pipe // its route; later links do not change it
+	hop      int     // its place on the route
+	leaves   leaving // how it leaves the beginning of that pipe
 	proto    protocol
 	src, dst netip.AddrPort
 	seg      *tcp.Segment // of TCP; for ICMP, the segment that could not be delivered
@@ -36,7 +36,7 @@ type packet struct {
 	by       moment       // of UDP: when it was written
 	frag     fragment
 	icmp     icmpMessage
-	arp      uint8 // request or reply; of UDP, for several hosts: toGroup or toBroadcast
+	arp      uint8 // request or reply; for UDP to several hosts: toGroup or toBroadcast
 	size     int   // bytes on the wire
 	df       bool  // don't fragment (DF)
 	mishaps
@@ -48,15 +48,15 @@ type packet struct {
 // A leaving says how a packet leaves the beginning of a pipe.
 type leaving struct {
 	at   int64 // when its last bit is sent; packets of a train may not know
-	late int64 // by how much longer it takes then, for a fault,
+	late int64 // how much longer it takes because of a fault
 	on   *pipe // on this pipe
 
-	never bool // it ends where it waits
+	never bool // it ends while it waits
 
-	then *breakage // when it arrives, nil: nothing breaks
+	then *breakage // what breaks when it arrives; nil: nothing
 }
 
-// lateOn is the lateness on p.
+// lateOn returns the lateness on p.
 func (l *leaving) lateOn(p *pipe) int64 {
 	if l.on != p {
 		return 0
@@ -64,7 +64,7 @@ func (l *leaving) lateOn(p *pipe) int64 {
 	return l.late
 }
 
-// late is the lateness on the pipe that it is on.
+// late returns the lateness on the current pipe.
 func (pkt *packet) late() int64 {
 	if pkt.hop < len(pkt.pipes) {
 		return pkt.leaves.lateOn(pkt.pipes[pkt.hop])
@@ -72,7 +72,7 @@ func (pkt *packet) late() int64 {
 	return 0
 }
 
-// record notes the packet in the trace.
+// record adds the packet to the trace.
 func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 	r := n.log.trace.slot()
 	pkt.describe(r, now, kind)
@@ -85,7 +85,7 @@ func (n *Network) record(now int64, kind EventKind, pkt *packet, why string) {
 	}
 }
 
-// payload is what a packet carries. Of a packet that was cut it counts with the first fragment.
+// payload returns what a packet carries. For a fragmented packet it counts with the first fragment.
 func (pkt *packet) payload() []byte {
 	data, seg := pkt.data, pkt.seg
 	if w := pkt.frag.whole; w != nil {
@@ -100,7 +100,7 @@ func (pkt *packet) payload() []byte {
 	return data
 }
 
-// describe fills a record but for its note.
+// describe fills in a record, except for its note.
 func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	way := pkt.way
 	r.at, r.kind, r.proto = now, kind, pkt.proto
@@ -109,7 +109,7 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	}
 	r.from, r.to = way.numbers[0], way.numbers[1]
 	r.sport, r.dport = pkt.src.Port(), pkt.dst.Port()
-	r.size = uint16(min(pkt.size, 65535)) // a whole of IPv6 may be larger
+	r.size = uint16(min(pkt.size, 65535)) // a reassembled IPv6 packet may be larger
 	switch {
 	case pkt.frag.whole != nil:
 		s := pkt.span()
@@ -125,7 +125,7 @@ func (pkt *packet) describe(r *record, now int64, kind EventKind) {
 	}
 }
 
-// drop ends a packet at a pipe, or at its host if p is nil, and says why.
+// drop drops a packet at a pipe, or at its host if p is nil, and records why.
 func (n *Network) drop(now int64, pkt *packet, p *pipe, why string) {
 	n.recordDrop(now, pkt, p, why)
 	n.pool.free(pkt)
@@ -188,7 +188,7 @@ func (n *Network) transmit(pkt *packet, now int64) {
 	}
 }
 
-// putOn puts a packet on a pipe that lets it.
+// putOn puts a packet on a pipe that allows it.
 func (n *Network) putOn(now int64, pkt *packet, p *pipe) {
 	if pkt.size > p.mtu && !pkt.df {
 		for _, f := range n.fragments(pkt, p.mtu) {
@@ -203,7 +203,7 @@ func (n *Network) putOn(now int64, pkt *packet, p *pipe) {
 	n.admit(now, pkt, p, pkt.flow.stream(p, pkt.hop), flow)
 }
 
-// admit has a packet of a flow enter a pipe that takes it as it is.
+// admit lets a packet of a flow enter a pipe that takes it unchanged.
 func (n *Network) admit(now int64, pkt *packet, p *pipe, r *netem.Stream, flow uint64) {
 	p.stats.Sent++
 	p.stats.SentBytes += int64(pkt.size)
@@ -226,12 +226,12 @@ func (n *Network) admit(now int64, pkt *packet, p *pipe, r *netem.Stream, flow u
 	}
 }
 
-// markable says that a router may mark a packet instead of dropping it. It may not if it is a fragment.
+// markable reports whether a router can mark a packet instead of dropping it. It cannot mark a fragment.
 func (pkt *packet) markable() bool {
 	return pkt.proto == protoTCP && pkt.frag.whole == nil && pkt.seg.ECT
 }
 
-// marked says that one has.
+// marked reports whether a router has marked it.
 func (pkt *packet) marked() bool { return pkt.markable() && pkt.seg.CE }
 
 // decided does to a packet what the verdict says.
@@ -270,7 +270,7 @@ func (p *pipe) decided(now int64, pkt *packet, v netem.Verdict) {
 	n.arriveAt(pkt, p, int64(v.At))
 }
 
-// arriveAt has a packet arrive at the end of p at an instant, or as much later as a fault wants.
+// arriveAt makes a packet arrive at the end of p at an instant, or later if a fault delays it.
 func (n *Network) arriveAt(pkt *packet, p *pipe, at int64) {
 	n.queue.addPacket(pkt, after(at, pkt.leaves.lateOn(p)))
 }
@@ -290,10 +290,11 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 	n.deliver(now, head, false)
 }
 
-// deliver handles the packets of a train one after the other, with what generic receive offload joins as one if join.
+// deliver handles the packets of a train one after the other. With join it takes what generic receive offload
+// joins as one.
 func (n *Network) deliver(now int64, head *packet, join bool) {
 	hop := head.hop
-	var c *TCPConn // the connection that has something to settle
+	var c *TCPConn // the connection that must be settled
 	var joined tcp.Joined
 	for pkt := head; pkt != nil; {
 		pkt.hop = hop
@@ -321,8 +322,7 @@ func (n *Network) deliver(now int64, head *packet, join bool) {
 	}
 }
 
-// receiver is the open connection that takes what a segment brings, or nil if that takes
-// a closer look.
+// receiver returns the open connection that takes a segment, or nil if that needs a closer look.
 func (n *Network) receiver(pkt *packet) *TCPConn {
 	c := pkt.peer()
 	if c == nil || pkt.hop+1 != len(pkt.pipes) || pkt.corrupt || pkt.altered || pkt.seg.CE || c.host.off != nil || n.names.lost || c.tcp().State() != tcp.Established {
@@ -331,8 +331,7 @@ func (n *Network) receiver(pkt *packet) *TCPConn {
 	return c
 }
 
-// peer is the connection that a segment is for, if the last one of its flow went there
-// too, or nil.
+// peer returns the connection that a segment is for, if the last segment of its flow went there too, or nil.
 func (pkt *packet) peer() *TCPConn {
 	c := pkt.flow.peer
 	if c == nil || pkt.proto != protoTCP || pkt.frag.whole != nil || c.gone || c.ends.local != pkt.dst || c.ends.remote != pkt.src {
@@ -341,8 +340,8 @@ func (pkt *packet) peer() *TCPConn {
 	return c
 }
 
-// receive hands a segment to an open connection, which must be settled before anything
-// but its next segment comes.
+// receive hands a segment to an open connection. It must be settled before anything but its next segment
+// arrives.
 func (n *Network) receive(now int64, pkt *packet, c *TCPConn, more bool) {
 	pkt.pipes[pkt.hop].stats.Delivered++
 	n.record(now, Delivered, pkt, "")
@@ -352,8 +351,8 @@ func (n *Network) receive(now int64, pkt *packet, c *TCPConn, more bool) {
 	}
 }
 
-// receiveRun is receive for a run of segments, at which nothing breaks: they are none where that could be (see unconcerned). None of them
-// ends c, which at most comes to the peer's FIN in the midst of them.
+// receiveRun is receive for a run of segments at which nothing breaks: where something could break, there are
+// no runs (see unconcerned). None of the segments ends c; at most one of them has the peer's FIN.
 func (n *Network) receiveRun(now int64, pkt *packet, c *TCPConn) {
 	c.log.hears(pkt.flow.log)
 	m, stats := c.tcp(), &pkt.pipes[pkt.hop].stats
@@ -371,8 +370,7 @@ func (n *Network) receiveRun(now int64, pkt *packet, c *TCPConn) {
 	n.pool.free(pkt)
 }
 
-// forward puts a train on the next pipe as a whole, unless something may happen to
-// its packets there.
+// forward puts a train on the next pipe as a whole, unless something can happen to its packets there.
 func (n *Network) forward(now int64, head *packet) bool {
 	p, t := head.pipes[head.hop+1], &head.train
 	if p.trouble != nil || p.from.box != nil || p.mtu < leastMTU6 && head.way.six || p.from.icmpBlocked != nil || !p.neighbourOf(head.way.six).connected() {
@@ -390,12 +388,12 @@ func (n *Network) forward(now int64, head *packet) bool {
 	return true
 }
 
-// lookahead is for how long the program cannot observe that a train has passed its pipe at an instant.
+// lookahead returns how long the program cannot observe that a train has passed its pipe at an instant.
 func (pkt *packet) lookahead(at int64) int64 {
 	if pkt.hop+1 < len(pkt.pipes) {
 		next := pkt.pipes[pkt.hop+1]
 		if pkt.train.largest > next.mtu || next.from.box != nil || next.mtu < leastMTU6 && pkt.way.six {
-			return 0 // the ICMP message may come at once, or the box's answer
+			return 0 // an ICMP message may arrive at once, or the box's answer
 		}
 		return next.lookahead()
 	}
@@ -405,7 +403,7 @@ func (pkt *packet) lookahead(at int64) int64 {
 	return pkt.heardLookahead(at)
 }
 
-// heardLookahead is for how long the program cannot observe that its host handles a train at an instant.
+// heardLookahead returns how long the program cannot observe that its host handles a train at an instant.
 func (pkt *packet) heardLookahead(at int64) int64 {
 	if c := pkt.peer(); c != nil && c.tcp().Knows(pkt.seg) {
 		return c.arrivalLookahead(at, &pkt.train.news)
@@ -443,7 +441,7 @@ func (n *Network) arrive(now int64, pkt *packet) {
 		n.drop(now, pkt, nil, "no such address")
 		return
 	}
-	if pkt.corrupt && h != nil && pkt.frag.whole == nil { // a box looks for itself, and of fragments it is what they carry that has a checksum
+	if pkt.corrupt && h != nil && pkt.frag.whole == nil { // a box checks for itself; with fragments, the checksum is in what they carry
 		n.drop(now, pkt, nil, badChecksum)
 		return
 	}

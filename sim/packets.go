@@ -72,7 +72,7 @@ func (k PacketKind) String() string {
 	return fmt.Sprintf("PacketKind(%d)", uint8(k))
 }
 
-// has says whether a packet is of the kind.
+// has reports whether a packet is of the kind.
 func (k PacketKind) has(pkt *packet) bool {
 	switch k {
 	case AnyPacket:
@@ -106,7 +106,8 @@ func (k PacketKind) has(pkt *packet) bool {
 	}
 }
 
-// segment is the segment that a packet of TCP carries, of a packet that was cut with its first fragment; or nil.
+// segment returns the segment that a TCP packet carries, or nil. A fragmented packet carries it with its
+// first fragment.
 func (pkt *packet) segment() *tcp.Segment {
 	switch w := pkt.frag.whole; {
 	case pkt.proto != protoTCP || w != nil && pkt.frag.offset > 0:
@@ -117,7 +118,7 @@ func (pkt *packet) segment() *tcp.Segment {
 	return pkt.seg
 }
 
-// check returns what makes no sense, for a fault of streams or of any packets.
+// check returns an error if the selection makes no sense, for a fault of streams or of any packets.
 func (s *Packets) check(l *Link, streams bool) error {
 	counts := []struct {
 		name  string
@@ -230,7 +231,7 @@ func (s Packets) String() string {
 	return b.String()
 }
 
-// ordinal is a number as in "the 3rd".
+// ordinal returns a number as in "the 3rd".
 func ordinal(k int) string {
 	endings := [...]string{"th", "st", "nd", "rd"}
 	switch last := k % 10; {
@@ -243,7 +244,7 @@ func ordinal(k int) string {
 	}
 }
 
-// versionOf is that of IP.
+// versionOf returns the version of IP.
 func versionOf(a netip.Addr) int {
 	if a.Is4() {
 		return 4
@@ -251,7 +252,8 @@ func versionOf(a netip.Addr) int {
 	return 6
 }
 
-// chosen says whether a packet that meets all conditions before is one of those counted; count is its number, from 1.
+// chosen reports whether a packet that meets all other conditions is among those counted; count is its
+// number, from 1.
 func (s *Packets) chosen(count int) bool {
 	switch {
 	case s.Nth > 0:
@@ -262,7 +264,7 @@ func (s *Packets) chosen(count int) bool {
 	return count > s.Skip
 }
 
-// of are the addresses of Conn, if it is set.
+// of returns the addresses of Conn, if it is set.
 func (s *Packets) of() (local, remote netip.AddrPort) {
 	switch c := s.Conn.(type) {
 	case *TCPConn:

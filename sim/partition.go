@@ -18,8 +18,8 @@ type partition struct {
 	conf   PartitionConfig
 	covers func(from, to *Host) bool
 	held   []heldBack
-	newer  map[ends]bool // connections of TCP that it is not for, since their first SYN was sent after it began
-	passed int           // packets on paths that it covers for which it is not
+	newer  map[ends]bool // TCP connections that it does not apply to, since their first SYN was sent after it began
+	passed int           // packets on the paths that it covers, but to which it does not apply
 }
 
 // heldBack is a packet that a partition holds, and how it goes on.
@@ -38,7 +38,7 @@ func (n *Network) Partition(groups ...[]*Host) {
 	n.do(func() { f.beginNow() })
 }
 
-// groups says in which group each host stands.
+// groups returns the group of each host.
 func (n *Network) groups(method string, groups [][]*Host) map[*Host]int {
 	of := map[*Host]int{}
 	for i, g := range groups {
@@ -114,7 +114,7 @@ func (n *Network) parting(what string, made expression, conf PartitionConfig, co
 	return f
 }
 
-// release has the packets go on that p holds, in their order.
+// release sends on the packets that p holds, in order.
 func (p *partition) release(n *Network) {
 	held := p.held
 	if len(held) == 0 {
@@ -128,12 +128,12 @@ func (p *partition) release(n *Network) {
 	}}, 0)
 }
 
-// loseHeld ends what partitions hold on a host that loses its memory.
+// loseHeld drops the packets that partitions hold on a host that loses its memory.
 func (h *Host) loseHeld(by *Fault) {
 	now := h.n.now()
 	for _, p := range h.n.wires.partitions {
 		p.held = slices.DeleteFunc(p.held, func(b heldBack) bool {
-			if b.pkt.way.from != &h.node || b.pkt.hop == len(b.pkt.pipes) { // that waits at a middlebox
+			if b.pkt.way.from != &h.node || b.pkt.hop == len(b.pkt.pipes) { // it waits at a middlebox
 				return false
 			}
 			by.met(now, b.pkt)
@@ -143,7 +143,7 @@ func (h *Host) loseHeld(by *Fault) {
 	}
 }
 
-// cuts are the partitions that cut p now.
+// cuts returns the partitions that cut p now.
 func (p *path) cuts() []*partition {
 	if n := p.n; p.cutting != n.wires.partitionings {
 		p.cutting, p.cutBy = n.wires.partitionings, nil
@@ -159,8 +159,8 @@ func (p *path) cuts() []*partition {
 	return p.cutBy
 }
 
-// isFor says whether a partition is for a packet, of the connection with those ends, that comes now to a path that it
-// cuts.
+// isFor reports whether a partition applies to a packet, of the connection with those ends, that now enters a
+// path that it cuts.
 func (p *partition) isFor(pkt *packet, conn ends) bool {
 	s := pkt.segment()
 	switch p.conf.Only {
@@ -172,8 +172,8 @@ func (p *partition) isFor(pkt *packet, conn ends) bool {
 	return true
 }
 
-// begins has partitions that are for open connections spare the one whose first SYN is sent now, on whatever path: the answer may
-// come to one that is cut. A SYN that is sent again says nothing new.
+// begins exempts a connection whose first SYN is sent now from partitions that are for open connections. That
+// holds on any path: the answer may arrive on one that is cut. A retransmitted SYN says nothing new.
 func (n *Network) begins(pkt *packet, conn ends) {
 	if s := pkt.segment(); s == nil || s.Flags&(tcp.SYN|tcp.ACK) != tcp.SYN || s.Kind != tcp.Original {
 		return
@@ -185,7 +185,7 @@ func (n *Network) begins(pkt *packet, conn ends) {
 	}
 }
 
-// renamed has them spare a connection also by the addresses that a middlebox gives it.
+// renamed makes those partitions also exempt a connection by the addresses that a middlebox gives it.
 func (n *Network) renamed(conn, as ends) {
 	for _, p := range n.wires.partitions {
 		if p.newer[conn] {
@@ -194,7 +194,7 @@ func (n *Network) renamed(conn, as ends) {
 	}
 }
 
-// spare has a partition pass over a connection.
+// spare exempts a connection from a partition.
 func (p *partition) spare(conn ends) {
 	if p.newer == nil {
 		p.newer = map[ends]bool{}
@@ -202,7 +202,7 @@ func (p *partition) spare(conn ends) {
 	p.newer[conn] = true
 }
 
-// endsOf are the ends of a connection, in the order that both directions have in common.
+// endsOf returns the ends of a connection, in an order that both directions share.
 func endsOf(pkt *packet) ends { return tupleOf(pkt).ends() }
 
 func (t tuple) ends() ends {
@@ -212,8 +212,9 @@ func (t tuple) ends() ends {
 	return ends{t.from, t.to}
 }
 
-// cutOff handles a packet on a path that some partitions cut, and says whether that has ended or stopped it. resume
-// has it go on; ahead is the way that it would have gone. Of several partitions one that loses packets decides, then one that rejects them.
+// cutOff handles a packet on a path that some partitions cut, and reports whether that has ended or stopped
+// it. resume sends the packet on; ahead is the route that it would have taken. Of several partitions one that
+// loses packets decides, then one that rejects them.
 func (n *Network) cutOff(now int64, pkt *packet, ahead []*pipe, cuts []*partition, conn ends, resume func(now int64, pkt *packet)) bool {
 	var by *partition
 	for _, p := range cuts {
@@ -234,7 +235,7 @@ func (n *Network) cutOff(now int64, pkt *packet, ahead []*pipe, cuts []*partitio
 	case by.conf.Holds:
 		n.record(now, Held, pkt, "")
 		by.held = append(by.held, heldBack{pkt, resume})
-	case by.conf.Rejects && pkt.hop == len(pkt.pipes): // it has come to a middlebox, which was to send it on
+	case by.conf.Rejects && pkt.hop == len(pkt.pipes): // it is at a middlebox, which would have sent it on
 		pkt.way.to.reject(now, pkt, by.conf.Code, by.conf.why())
 	case by.conf.Rejects:
 		n.sendBack(now, pkt, pkt.pipes[pkt.hop], by.conf.Code, by.conf.why())
@@ -244,14 +245,16 @@ func (n *Network) cutOff(now int64, pkt *packet, ahead []*pipe, cuts []*partitio
 	return true
 }
 
-// wanted notes that a packet was to go that way and a partition took it: the links are not without traffic.
+// wanted records that a packet would have taken these pipes, but a partition took it: the links are not
+// without traffic.
 func wanted(ahead []*pipe) {
 	for _, p := range ahead {
 		p.proof.wanted = true
 	}
 }
 
-// refusedBy is what a sender's routing table says of a path that partitions cut: whether they decide, and the error, or 0.
+// refusedBy returns what a sender's routing table says about a path that partitions cut: whether they decide,
+// and the error, or 0.
 func (p *path) refusedBy() (decided bool, errno syscall.Errno) {
 	var by *partition
 	for _, c := range p.cuts() {
@@ -270,12 +273,12 @@ func (p *path) refusedBy() (decided bool, errno syscall.Errno) {
 	return true, by.conf.Code.meaning(p).errno
 }
 
-// mayReject says that a partition may answer what is sent on p.
+// mayReject reports whether a partition may answer packets sent on p.
 func (p *path) mayReject() bool {
 	return len(p.n.wires.partitions) > 0 && slices.ContainsFunc(p.cuts(), func(c *partition) bool { return c.conf.Rejects })
 }
 
-// loseInFlight ends all packets that are on their way on a path that a partition cuts.
+// loseInFlight drops all packets in flight on a path that a partition cuts.
 func (n *Network) loseInFlight(p *partition) {
 	now := max(n.now(), n.clock.at)
 	on := func(pkt *packet) bool {

@@ -2,31 +2,31 @@ package sim
 
 import "net/netip"
 
-// A path leads from one host to another, or from or to a router with a box.
+// A path leads from one host to another. Either end may be a router with a box instead.
 type path struct {
 	n        *Network
 	from, to *node // from is nil for a link between neighbours
 	route    []*pipe
-	topology uint64       // state of the network that the route is for
-	cutBy    []*partition // that cut it, see cuts,
-	cutting  uint64       // and how many changes of them that takes account of
+	topology uint64       // state of the network that the route belongs to
+	cutBy    []*partition // partitions that cut it, see cuts
+	cutting  uint64       // number of changes of partitions that cutBy takes account of
 	learned  pathMTU
-	misc     *flow    // of packets that belong to no socket
-	heard    *UDPConn // that took the last datagram
-	numbers  [2]int32 // of its ends, for the trace,
-	hash     uint64   // and of their names, and of the address
-	six      bool     // it is of IPv6
+	misc     *flow    // flow of packets that belong to no socket
+	heard    *UDPConn // socket that took the last datagram
+	numbers  [2]int32 // of its ends, for the trace
+	hash     uint64   // of their names and the address
+	six      bool     // for IPv6
 	header   int      // bytes of an IP header
 }
 
-// A way is between two nodes, to an address of the second: the zero one for its first.
+// A way is between two nodes, to an address of the second; the zero address means its first.
 type way struct {
 	from, to *node
 	addr     netip.Addr
 }
 
-// path returns the path between two hosts, or routers with a box, to an address of the second. What is learned of the
-// one and what happens there, the other's does not share.
+// path returns the path between two hosts, or routers with a box, to an address of the second. Paths to
+// different addresses share neither what is learned on them nor what happens there.
 func (n *Network) path(from, to *node, addr netip.Addr) *path {
 	if addr == to.addr || addr.Is4() && addr.IsLoopback() {
 		addr = netip.Addr{}
@@ -44,7 +44,7 @@ func (n *Network) path(from, to *node, addr netip.Addr) *path {
 	return p
 }
 
-// headerOf is how long the IP header is of what goes to an address.
+// headerOf returns the length of the IP header of packets to an address.
 func headerOf(to netip.Addr) int {
 	if to.Is6() {
 		return ip6Header
@@ -63,12 +63,12 @@ func (p *path) pipes() []*pipe {
 	return p.route
 }
 
-// lost says that one end has lost an address, so that packets may end there.
+// lost reports whether one end has lost an address, so that packets may end there.
 func (p *path) lost() bool {
 	return p.from.host != nil && p.from.host.addresses.gone || p.to.host != nil && p.to.host.addresses.gone
 }
 
-// lookahead is for how long the program cannot observe that a packet is sent now.
+// lookahead returns how long the program cannot observe that a packet is sent now.
 func (p *path) lookahead() int64 {
 	first := p.pipes()[0]
 	if p.six && first.mtu < leastMTU6 || p.mayReject() {
@@ -77,8 +77,9 @@ func (p *path) lookahead() int64 {
 	return first.lookahead()
 }
 
-// leastDelay is how long an acknowledgement that is sent now takes at least to the other end, if all
-// of the path is open, or else to the first pipe that may send it back, or box that may answer.
+// leastDelay returns how long an acknowledgement sent now takes at least to the other end if all of the path
+// is open. Otherwise it is the time to the first pipe that may send it back, or to the first box that may
+// answer.
 func (p *path) leastDelay() (least int64, open bool) {
 	longest := p.header + 60 // the longest header of TCP
 	if p.lost() || p.mayReject() {

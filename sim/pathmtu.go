@@ -6,17 +6,17 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Discovery of the path's MTU (RFC 1191, RFC 8201), as Linux does it by default. A host sends what its
-// own link takes, by TCP and also by UDP (package net leaves IP_MTU_DISCOVER at
-// IP_PMTUDISC_WANT), with the bit that forbids to cut it. A router whose next link takes
-// less drops the packet and tells the host, which remembers that for the destination. Over IPv6
-// a message of less than 1280 bytes is not believed (__ip6_rt_update_pmtu).
+// Discovery of the path's MTU (RFC 1191, RFC 8201), as Linux does it by default. A host sends packets as
+// large as its own link takes, with the bit that forbids fragmentation. It does so for TCP and also for UDP
+// (package net leaves IP_MTU_DISCOVER at IP_PMTUDISC_WANT). A router whose next link takes less drops the
+// packet and tells the host, which remembers that for the destination. Over IPv6 a message of less than
+// 1280 bytes is not believed (__ip6_rt_update_pmtu).
 
 // A pathMTU is what a host has learned of the route to a destination (struct fib_nh_exception).
 type pathMTU struct {
-	via     *pipe // the link by which it leaves; nothing is known of other routes
+	via     *pipe // link by which it leaves; nothing is known about other routes
 	mtu     int
-	locked  bool  // too small to believe: what is sent may be cut
+	locked  bool  // too small to believe: packets may be fragmented
 	expires int64 // instant
 }
 
@@ -25,13 +25,13 @@ const (
 	leastMTU   = 552          // net.ipv4.route.min_pmtu
 )
 
-// known says whether something is known of the route that packets take now.
+// known reports whether something is known about the route that packets take now.
 func (p *path) known(now int64) bool {
 	l := &p.learned
 	return l.via != nil && now < l.expires && l.via == p.pipes()[0] && l.mtu <= l.via.mtu
 }
 
-// mtu is the largest packet that passes the whole route, as far as the sending host knows
+// mtu returns the size of the largest packet that passes the whole route, as far as the sending host knows
 // (ipv4_mtu).
 func (p *path) mtu(now int64) int {
 	if p.learned.via != nil && p.known(now) {
@@ -40,11 +40,10 @@ func (p *path) mtu(now int64) int {
 	return p.pipes()[0].mtu
 }
 
-// mayCut says that packets are sent without the bit that forbids to cut them
-// (ip_dont_fragment).
+// mayCut reports whether packets are sent without the bit that forbids fragmentation (ip_dont_fragment).
 func (p *path) mayCut(now int64) bool { return p.learned.locked && p.known(now) }
 
-// learn takes over that packets of more than mtu bytes do not pass (__ip_rt_update_pmtu).
+// learn records that packets of more than mtu bytes do not pass (__ip_rt_update_pmtu).
 func (p *path) learn(now int64, mtu int) {
 	old := p.mtu(now)
 	if mtu > old || p.mayCut(now) || p.six && mtu < leastMTU6 {
@@ -61,7 +60,7 @@ func (p *path) learn(now int64, mtu int) {
 	*l = pathMTU{via: p.pipes()[0], mtu: mtu, locked: locked, expires: now + learnedFor}
 }
 
-// forgetPaths has a host that loses its memory forget what it has learned.
+// forgetPaths makes a host that loses its memory forget what it has learned.
 func (h *Host) forgetPaths() {
 	for hosts, p := range h.n.wires.paths {
 		if hosts.from == &h.node {
@@ -70,8 +69,8 @@ func (h *Host) forgetPaths() {
 	}
 }
 
-// tooBig ends a packet that must not be cut and is larger than the next link
-// takes: p, or its host's own if p is nil. The sender is notified (ip_forward).
+// tooBig drops a packet that must not be fragmented and is too large for the next link: p, or its host's own
+// if p is nil. The sender is notified (ip_forward).
 func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 	const why = "mtu"
 	if p != nil && !p.from.mayTell(now, pkt) {
@@ -82,7 +81,7 @@ func (n *Network) tooBig(now int64, pkt *packet, p *pipe, mtu int) {
 	n.unreachable(now, pkt, icmpTooBig, mtu)
 }
 
-// tooBig handles a message that a packet of h was too big for a link that takes mtu bytes.
+// tooBig handles a message that a packet of h was too big for a link of that MTU.
 func (h *Host) tooBig(now int64, m *packet) {
 	way, mtu := h.pathTo(m.src.Addr()), int(m.icmp.mtu)
 	if way == nil {

@@ -4,26 +4,27 @@ import "net/netip"
 
 import "github.com/squall-sim/squall/sim/internal/tcp"
 
-// A pool keeps what the network makes much of, for reuse: of packets and segments no more than mostPooled. Where there were
-// more at one instant, as when ten thousand hosts send at once, they are not kept for as long as the network lives.
+// A pool keeps what the network makes many of, for reuse: at most mostPooled packets and segments. If there
+// were more at one instant, as when ten thousand hosts send at once, the excess is not kept for as long as
+// the network lives.
 type pool struct {
 	packets  []*packet
 	letters  []*letter
-	payloads [2]slab // of small datagrams, and of those that a link takes in one piece
+	payloads [2]slab // of small datagrams, and of those that fit a link
 	segments segmentPool
 	blocks   blockPool
 }
 
 const mostPooled = 1 << 13 // a flight of the largest window has 3,000 segments
 
-// packet returns a packet that is to go from one address and port to another.
+// packet returns a packet from one address and port to another.
 func (p *pool) packet(f *flow, proto protocol, src, dst netip.AddrPort) *packet {
 	pkt := taken(&p.packets)
 	pkt.flow, pkt.way, pkt.proto, pkt.src, pkt.dst = f, f.path, proto, src, dst
 	return pkt
 }
 
-// taken takes one of those that are for reuse, or makes one.
+// taken returns an object for reuse, or a new one.
 func taken[T any](from *[]*T) *T {
 	last := len(*from) - 1
 	if last < 0 {
@@ -40,7 +41,7 @@ func (p *pool) free(pkt *packet) {
 	if pkt.seg != nil {
 		p.segments.put(pkt.seg)
 	}
-	*pkt = packet{} // also for those who still have it; see nextWaiter
+	*pkt = packet{} // even for those who still hold it; see nextWaiter
 	if len(p.packets) < mostPooled {
 		p.packets = append(p.packets, pkt)
 	}
@@ -51,8 +52,9 @@ func (p *pool) freeLetter(l *letter) {
 	p.letters = append(p.letters, l)
 }
 
-// payload is memory for the payload of a datagram. It is not reused, since copies of a packet share it, but many are
-// made at once: what is still in use keeps at most 16 times as much from the collector.
+// payload returns memory for the payload of a datagram. It is not reused, since copies of a packet share it,
+// but many are allocated at once: a payload in use keeps at most 16 times as much memory from the garbage
+// collector.
 func (p *pool) payload(n int) []byte {
 	const small, large = 256, 2048
 	switch {
@@ -64,7 +66,7 @@ func (p *pool) payload(n int) []byte {
 	return make([]byte, n)
 }
 
-// A slab is memory that is given out bit by bit.
+// A slab is memory that is given out piece by piece.
 type slab []byte
 
 func (s *slab) cut(n, size int) []byte {

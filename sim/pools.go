@@ -14,33 +14,32 @@ import (
 	"time"
 )
 
-// Libraries keep timers and channels in package-level pools: nats.go, yamux and go-redis do.
-// What comes out of a sync.Pool in another bubble than the one that it was made in ends the
-// process when it is used. Two collections of garbage empty all pools, but they cost more than
-// most tests, so they are left out where they are not needed: before the first bubble, when the
-// collector has run by itself meanwhile, and when nothing that is linked into the process keeps
-// such a pool. To find that out takes as long as some ten collections, and so it is done when
-// the collections have taken as long.
+// Libraries keep timers and channels in package-level pools: nats.go, yamux and go-redis do. If one comes out
+// of a sync.Pool in another bubble than the one in which it was made, using it ends the process. Two garbage
+// collections empty all pools, but they cost more than most tests. They are omitted where they are not
+// needed: before the first bubble, when the collector has run by itself meanwhile, and when nothing that is
+// linked into the process keeps such a pool. Finding that out takes as long as some ten collections, so it is
+// done once the collections have taken as long.
 type poolKeeper struct {
 	mu    sync.Mutex
 	dirty bool          // a bubble has ended since the pools were emptied
-	ended uint64        // how often the collector had run then
-	spent time.Duration // by the collections, of real time
+	ended uint64        // how often the collector had run at that time
+	spent time.Duration // real time spent in these collections
 	look  sync.Once
 	none  bool // nothing linked keeps such a pool
 }
 
 var pools poolKeeper
 
-// lookAfter is how long the collections of a process take before it looks at its sources.
+// lookAfter is how long the collections of a process must take before it looks at its sources.
 const lookAfter = 40 * time.Millisecond
 
-// beforeBubble empties the pools if there may be something in them that an earlier bubble made.
+// beforeBubble empties the pools if they may hold something that an earlier bubble made.
 func (k *poolKeeper) beforeBubble() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	// The collection that empties pools does so as it begins, first of what is in use and then of
-	// the rest; one that was under way when the bubble ended counts for nothing.
+	// The collection that empties pools does so as it begins, first of what is in use and then of the rest.
+	// One that was in progress when the bubble ended does not count.
 	if !k.dirty || collections() >= k.ended+3 {
 		k.dirty = false
 		return
@@ -64,16 +63,16 @@ func (k *poolKeeper) afterBubble() {
 	k.dirty, k.ended = true, collections()
 }
 
-// collections is how often the collector has run to its end.
+// collections returns how often the collector has finished a cycle.
 func collections() uint64 {
 	s := []metrics.Sample{{Name: "/gc/cycles/total:gc-cycles"}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
 
-// buffersOnly are packages whose pools hold neither timers nor channels, or end with what a bubble made. Those of the standard
-// library do not either, but for net/http's pool of error channels, which only a server of HTTP/2
-// that net/http has not configured takes from.
+// buffersOnly are packages whose pools hold neither timers nor channels, or end with what a bubble made.
+// Those of the standard library do not hold any either, except for net/http's pool of error channels, which
+// only an HTTP/2 server that net/http has not configured uses.
 var buffersOnly = map[string]bool{
 	"codeberg.org/go-pdf/fpdf":                      true,
 	"github.com/coder/websocket":                    true,
@@ -85,8 +84,8 @@ var buffersOnly = map[string]bool{
 	"golang.org/x/image/draw":                       true,
 }
 
-// keepsPools says whether a package of those given may keep a pool with timers or channels:
-// whether its source, in the directory that belongs to it, has a sync.Pool or is not to be found.
+// keepsPools reports whether one of the given packages may keep a pool with timers or channels: whether its
+// source, in the folder given for it, has a sync.Pool or cannot be found.
 func keepsPools(packages map[string]string) bool {
 	for dir, path := range packages {
 		if buffersOnly[path] {
@@ -110,7 +109,7 @@ func keepsPools(packages map[string]string) bool {
 	return false
 }
 
-// usesPool says whether a Go source uses sync.Pool, in comments and strings not counted.
+// usesPool reports whether a Go source uses sync.Pool, outside comments and strings.
 func usesPool(source []byte) bool {
 	var s scanner.Scanner
 	s.Init(token.NewFileSet().AddFile("", -1, len(source)), source, nil, 0)
@@ -134,9 +133,8 @@ func usesPool(source []byte) bool {
 	}
 }
 
-// linkedPackages returns the packages that are linked into the process, those of the standard
-// library left out, by the directories of their sources. With -trimpath, which hides these, they
-// are directories that do not exist.
+// linkedPackages returns the packages linked into the process, without those of the standard library, by the
+// folders of their sources. With -trimpath, which hides these, the folders do not exist.
 func linkedPackages() map[string]string {
 	std := strings.TrimSuffix(fileOf(reflect.ValueOf(runtime.GC).Pointer()), "runtime/mgc.go")
 	found := map[string]string{}
@@ -147,14 +145,14 @@ func linkedPackages() map[string]string {
 		case !strings.HasSuffix(file, ".go") || strings.HasPrefix(filepath.Base(file), "_"): // generated, as _testmain.go is
 		default:
 			dir, name := filepath.Dir(file), runtime.FuncForPC(entry).Name()
-			// A closure that was inlined bears the name of the package that called.
+			// A closure that was inlined has the name of the calling package.
 			if found[dir] == "" || !strings.Contains(name, ".func") {
 				found[dir] = packageOf(name)
 			}
 		}
 	}
-	// The functions of a program follow each other in memory. Where the next one begins is found
-	// in steps that grow and then shrink.
+	// The functions of a program follow each other in memory. The search for the beginning of the next one
+	// uses steps that grow and then shrink.
 	const align = 16
 	walk := func(pc uintptr, next func(pc, by uintptr) uintptr) {
 		for entryOf(pc) != 0 {
@@ -180,7 +178,7 @@ func linkedPackages() map[string]string {
 	return found
 }
 
-// entryOf is where the function begins that has an instruction at pc, or 0.
+// entryOf returns the entry of the function that has an instruction at pc, or 0.
 func entryOf(pc uintptr) uintptr {
 	if f := runtime.FuncForPC(pc); f != nil {
 		return f.Entry()

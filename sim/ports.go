@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// byPort is a host's sockets of one kind, by their ports. Most hosts have but one port, for which a map would take five times the memory.
+// byPort holds a host's sockets of one kind, by port. Most hosts use only one port, for which a map would
+// take five times the memory.
 type byPort[S comparable] struct{ made *ports[S] } // nil before the first
 
 type ports[S comparable] struct {
@@ -15,7 +16,7 @@ type ports[S comparable] struct {
 	others map[uint16][]S
 }
 
-// at is the sockets of a port, in the order in which they were added.
+// at returns the sockets of a port, in the order in which they were added.
 func (b byPort[S]) at(port uint16) []S {
 	switch p := b.made; {
 	case p == nil:
@@ -41,7 +42,7 @@ func (b *byPort[S]) remove(port uint16, s S) {
 	}
 }
 
-// set has a port have these sockets.
+// set sets the sockets of a port.
 func (b *byPort[S]) set(port uint16, sockets []S) {
 	p := b.made
 	_, other := p.others[port]
@@ -60,7 +61,7 @@ func (b *byPort[S]) set(port uint16, sockets []S) {
 
 func (b *byPort[S]) clear() { b.made = nil }
 
-// all is the sockets in the order of their ports.
+// all returns the sockets in the order of their ports.
 func (b byPort[S]) all() (all []S) {
 	p := b.made
 	if p == nil {
@@ -77,7 +78,7 @@ func (b byPort[S]) all() (all []S) {
 	return all
 }
 
-// perTarget counts the attempts to connect to each destination. Most hosts have one, as with byPort.
+// perTarget counts the attempts to connect to each destination. Most hosts have only one, as with byPort.
 type perTarget struct{ made *targets } // nil before the first
 
 type targets struct {
@@ -86,7 +87,7 @@ type targets struct {
 	others map[netip.AddrPort]uint64
 }
 
-// next is how many there were to a destination before this one.
+// next returns how many attempts to a destination came before this one.
 func (t *perTarget) next(to netip.AddrPort) (nth uint64) {
 	if t.made == nil {
 		t.made = &targets{first: to}

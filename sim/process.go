@@ -19,9 +19,9 @@ type process struct {
 	f      func(ctx context.Context, h *Host) error
 	cancel context.CancelFunc
 	ended  chan struct{} // closed when the run has ended; nil before the first
-	once   chan struct{} // is ended, if it runs only once
+	once   chan struct{} // its end, if it runs only once
 
-	// The engine has the program start and stop it, and looks at nothing but these.
+	// The engine makes the program start and stop it, and looks at nothing but these.
 	by          moment // when one of them was called last
 	start, stop func()
 }
@@ -60,7 +60,7 @@ func (h *Host) startProcess(p *process) {
 	}
 }
 
-// forgetEnded forgets processes that do not run again.
+// forgetEnded removes processes that do not run again.
 func (h *Host) forgetEnded() {
 	h.processes = slices.DeleteFunc(h.processes, func(p *process) bool {
 		if p.once == nil {
@@ -102,7 +102,7 @@ func (p *process) String() string {
 	return fmt.Sprintf("process %q on host %q", p.name, p.host.name)
 }
 
-// startNow runs the process, once its run before has ended.
+// startNow runs the process, once its previous run has ended.
 func (p *process) startNow() {
 	ctx, cancel := context.WithCancel(context.Background())
 	before, ended, who := p.ended, p.once, p.host.identity()
@@ -203,7 +203,7 @@ func (h *Host) ServeHTTP(addr string, handler http.Handler) *http.Server {
 	return srv
 }
 
-// servesTwice adds to an error for an address that is in use on a host that was restarted what is the usual cause.
+// servesTwice adds the usual cause to the error that an address is in use on a restarted host.
 func servesTwice(addr string, err error, boots int) error {
 	if boots == 0 || !errors.Is(err, syscall.EADDRINUSE) {
 		return err
@@ -212,8 +212,9 @@ func servesTwice(addr string, err error, boots int) error {
 		"make a listener by Listen(\"tcp\", %q), and serve with http.Serve)", err, addr)
 }
 
-// A laterListener listens when it is first asked for a connection, which [http.Server.Serve] does not do if the
-// server is closed: a server that will not serve does not take its port from another one, not even for an instant.
+// A laterListener listens when it is first asked for a connection. [http.Server.Serve] does not ask if the
+// server is closed: so a server that will not serve does not take its port from another one, not even for an
+// instant.
 type laterListener struct {
 	addr   net.Addr
 	listen func() (net.Listener, error)

@@ -72,7 +72,7 @@ func (h *Host) Proxy(to string, cfg ProxyConfig) http.Handler {
 	})
 }
 
-// statusOf is what a proxy answers when it gets no answer.
+// statusOf returns the status that a proxy answers when it gets no answer.
 func statusOf(err error) int {
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -84,18 +84,19 @@ func statusOf(err error) int {
 	return http.StatusBadGateway
 }
 
-// A collected body is read in pieces of the size of a buffer, but for the last; with none, as it comes.
+// A collected body is read in pieces of the size of a buffer, except for the last piece; without a buffer, as
+// it arrives.
 type collected struct {
 	io.ReadCloser
 	waited bool
 	buffer []byte
-	ready  []byte // of the buffer, what was not read yet
+	ready  []byte // part of the buffer that was not read yet
 	err    error  // of the read that filled it
 }
 
 func (c *collected) Read(p []byte) (int, error) {
 	if !c.waited {
-		// ReverseProxy flushes the header from a goroutine of its own: so that comes first.
+		// ReverseProxy flushes the header from a goroutine of its own: so the header goes first.
 		c.waited = true
 		time.Sleep(1)
 	}

@@ -7,19 +7,18 @@ import (
 	"time"
 )
 
-// An eventQueue is what happens when: the events to come, in order.
+// An eventQueue holds the events to come, in order.
 type eventQueue struct {
 	events    heap
 	ord       uint64  // counter of packets and changes, for the order of ties
-	timers    uint64  // how many there were: the last one's id
-	lastTrain *packet // of the last event of packets; nil once it has come
+	timers    uint64  // number of timers so far: the last one's id
+	lastTrain *packet // of the last event of packets; nil once it has happened
 	lastAt    int64   // its instant
 	lastOrd   uint64
 }
 
-// An event is something that the network does at a given instant. Events of one
-// instant run in the order of their class, then of ord, so that their order never
-// depends on which goroutine came first.
+// An event is something that the network does at a given instant. Events of one instant run in the order of
+// their class, then of ord, so their order never depends on which goroutine was first.
 type event struct {
 	when int64
 	ord  uint64 // class in the top two bits, then a connection's id or a counter

@@ -11,26 +11,24 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// The race detector reports two accesses of which neither happened before the other. Were calls
-// of the program to take turns at a lock, each would have happened before the next, and with it
-// all that its goroutine had done: so the lock of a network would hide the races of the program
-// that uses it. The program is to be ordered only as on a real network: a write comes before
-// the read that gets its bytes.
+// The race detector reports two accesses of which neither happened before the other. If calls of the program
+// took turns at a lock, each would have happened before the next, and with it all that its goroutine had
+// done. So the lock of a network would hide the races of the program that uses it. The program must be
+// ordered only as on a real network: a write comes before the read that gets its bytes.
 //
-// So in a program built with the race detector one goroutine of the network, the engine, does all
-// the work. A call hands it a function, and waits, and the detector sees that the call came
-// before the work (that is how the arguments get there), but not that the work came before what
-// the caller does next. The caller waits with the detector's eyes closed ([runtime.RaceDisable])
-// and takes the result by code that it does not watch (go:norace). Whatever else could carry
-// knowledge from the engine to the program, timers, goroutines, is used with closed eyes too. The
-// caller learns of other goroutines only through reveal: of everything that had happened when
-// they made the calls whose effect it now sees. Races of the engine itself are detected like any
-// others. In exact mode the engine is no goroutine, but one only to the detector: see exactEngine.
+// So in a program built with the race detector one goroutine of the network, the engine, does all the work. A
+// call hands it a function, and waits. The detector sees that the call came before the work (that is how the
+// arguments get there), but not that the work came before what the caller does next. The caller waits with
+// the detector's eyes closed ([runtime.RaceDisable]) and takes the result by code that it does not watch
+// (go:norace). Timers, goroutines and whatever else could carry knowledge from the engine to the program are
+// used with closed eyes too. The caller learns of other goroutines only through reveal: of everything that
+// had happened when they made the calls whose effect it now sees. Races of the engine itself are detected
+// like any others. In exact mode the engine is not a goroutine, except to the detector: see exactEngine.
 
 const raceEnabled = true
 
-// A moment stands for all that had happened when a goroutine of the program made a call; nil
-// for nothing. It is an address that the detector knows.
+// A moment stands for everything that had happened when a goroutine of the program made a call; nil for
+// nothing. It is an address that the race detector knows.
 type moment = *uint64
 
 // enter begins a call: with the lock, and with closed eyes. It returns whose call that is: until leave the
@@ -139,7 +137,7 @@ type waitingCall struct {
 	first bool
 }
 
-// begin says whether the wait is over already.
+// begin reports whether the wait is already over.
 func (w *waitingCall) begin(n *Network, q *waitq) (over bool) {
 	w.q = q
 	w.w, w.first = q.enter(n)
@@ -149,7 +147,7 @@ func (w *waitingCall) begin(n *Network, q *waitq) (over bool) {
 	return over
 }
 
-// goesOn says whether a call that waits has to go on waiting.
+// goesOn reports whether a waiting call must keep waiting.
 func (w *waitingCall) goesOn(n *Network) bool {
 	if w.w == nil {
 		return false
@@ -195,7 +193,7 @@ func waitFor(done <-chan struct{}, ctx context.Context) (ended bool) {
 	}
 	runtime.RaceEnable()
 	if ended {
-		reflect.ValueOf(end).TryRecv() // with open eyes. In exact mode a select would be a place more to be preempted than there is without the detector
+		reflect.ValueOf(end).TryRecv() // with open eyes. In exact mode a select would be one more place to be preempted than without the detector
 	}
 	return ended
 }
@@ -211,10 +209,10 @@ func (n *Network) peek(f func()) {
 	f()
 }
 
-// moment is that of the call that the engine works for.
+// moment returns that of the call for which the engine works.
 func (n *Network) moment() moment { return n.engine.serves.asked }
 
-// reveal tells the call that the engine works for what had happened at another moment.
+// reveal tells the call for which the engine works what had happened at another moment.
 func (n *Network) reveal(m moment) {
 	if m != nil {
 		n.engine.serves.revealed = append(n.engine.serves.revealed, m)
@@ -237,12 +235,11 @@ func mark(m moment) {
 func hush()   { runtime.RaceDisable() }
 func unhush() { runtime.RaceEnable() }
 
-// history is what the program did with one side of a connection, and what it knows of the
-// other.
+// history is what the program did with one side of a connection, and what it knows about the other.
 type history struct {
 	said  said
 	heard said     // what the other side did, once it is known
-	taken uint64   // bytes that were read of it
+	taken uint64   // bytes of it that were read
 	shut  []moment // when this side was closed or shut down
 	timed moment   // when the deadlines were last set
 }
@@ -268,7 +265,7 @@ func (h *history) begin(m moment) said {
 	return h.said
 }
 
-// hears says whose segments arrive.
+// hears sets the side whose segments arrive.
 func (h *history) hears(s said) {
 	if s != nil {
 		h.heard = s
@@ -298,7 +295,7 @@ func (h *history) opened(n *Network) {
 	}
 }
 
-// received reveals the writes that the bytes came from.
+// received reveals the writes from which the bytes came.
 func (h *history) received(n *Network, bytes int) {
 	s := h.heard
 	if s == nil {
@@ -334,7 +331,7 @@ func (h *history) ended(n *Network) {
 	}
 }
 
-// own reveals what closed this side, or had its time run out.
+// own reveals what closed this side, or made its time run out.
 func (h *history) own(n *Network) {
 	n.reveal(n.over.by)
 	n.reveal(h.timed)
@@ -343,8 +340,8 @@ func (h *history) own(n *Network) {
 	}
 }
 
-// closings are the calls by which a host came to refuse: those that closed a port last, and
-// that which ended its processes.
+// closings are the calls because of which a host refuses packets: those that closed a port last, and the one
+// that ended its processes.
 type closings struct {
 	ports map[closedPort]moment
 	all   moment

@@ -8,43 +8,43 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// engine is what a network has for its engine. The fields are guarded by the lock.
+// engine is a network's engine. The lock guards the fields.
 type engine struct {
 	work   chan task
 	answer chan task
-	serves *served // the call that it works for
+	serves *served // the call for which it works
 	over   bool    // the engine's goroutine has ended
-	done   uint64  // as a moment: all that the engine has done
-	afters uint64  // as a moment: all that the functions of After have done
+	done   uint64  // as a moment: everything that the engine has done
+	afters uint64  // as a moment: everything that the functions of After have done
 	exact  exactEngine
 }
 
-// served is what a call has of the engine.
+// served is a call's share of the engine.
 type served struct {
-	asked    moment       // when the call was made, or has last answered the engine
+	asked    moment       // when the call was made, or last answered the engine
 	revealed []moment     // to it
-	panicked any          // its function did
-	thread   exact.Thread // the caller's, if that is the engine itself meanwhile
+	panicked any          // the call's function panicked
+	thread   exact.Thread // the caller's, if the caller is the engine meanwhile
 }
 
-// In exact mode a goroutine of the network's own would be one more to choose from, so the race detector would see other schedules than
-// there are without it. There each call is the engine itself, as it is without the detector, which is made to take it for another thread
-// meanwhile. What the program is asked in a turn of the network is the work of a third one, as the call that
-// happens to take the turn has nothing to do with it.
+// In exact mode a goroutine of the network's own would be one more to choose from, so there would be other
+// schedules with the race detector than without it. There each call is the engine itself, as it is without
+// the detector, which is made to take it for another thread meanwhile. Calls of the network to the program
+// within a turn are the work of a third thread, since the call that happens to take the turn has nothing to
+// do with them.
 type exactEngine struct {
 	bubble uint64         // the network's; 0 if this is not exact mode
-	idle   []exact.Thread // of the engine. It has more than one if a call that wakes others is preempted
-	turn   served         // what a turn of the network has of the engine
+	idle   []exact.Thread // threads of the engine. It has more than one if a call that wakes others is preempted
+	turn   served         // a turn's share of the engine
 }
 
-// A task is a function for the other side to run: a call of the program's for the engine, or
-// something of the program's that the engine has the caller do. Without one the other side
-// goes on.
+// A task is a function for the other side to run: a call of the program for the engine, or something of the
+// program that the engine makes the caller do. Without one the other side goes on.
 type task struct {
 	f      func()
 	serves *served
 	moment moment // when the program's function was made
-	fresh  bool   // deferred work that is due is done first
+	fresh  bool   // deferred work that is due must be done first
 }
 
 func (n *Network) startEngine() {
@@ -68,7 +68,7 @@ func (x *exactEngine) start() {
 	x.turn.thread = exact.Become(caller)
 }
 
-// perform runs one call's function, and says whether the network has ended.
+// perform runs one call's function, and reports whether the network has ended.
 func (n *Network) perform(t task) (over bool) {
 	n.run(t)
 	answer, over := n.engine.answer, n.engine.over
@@ -145,7 +145,7 @@ func (n *Network) runHere(t task) {
 	x.idle = append(x.idle, engine)
 }
 
-// asProgram has the caller run f, which is a function of the program's, made at that moment.
+// asProgram makes the caller run f, which is a function of the program, made at that moment.
 func (n *Network) asProgram(m moment, f func()) {
 	if s := n.engine.serves; s.here() {
 		s.runAsProgram(m, f)
@@ -156,7 +156,7 @@ func (n *Network) asProgram(m moment, f func()) {
 	learn(n.engine.serves.asked)
 }
 
-// here says that the caller is the engine.
+// here reports whether the caller is the engine.
 func (s *served) here() bool { return s.thread != exact.Thread{} }
 
 // Neither of the two that switch threads, runHere and this, defers anything: the compiler would make a function of it that is watched, which would begin as

@@ -26,15 +26,15 @@ func (n *Network) seedCrypto(t *testing.T) {
 			cryptoStreams.Add(1)
 			t.Cleanup(func() { cryptoStreams.Add(-1) })
 		case raceEnabled || exact.Enabled:
-			// What sets the randomness back at the end sees that those who used it have ended. In exact mode that is one turn more, with the race detector
-			// and without.
+			// When the randomness is reset at the end, those who used it must have ended. In exact mode that
+			// is one turn more, with the race detector and without.
 			t.Cleanup(synctest.Wait)
 		}
 	}()
 	cryptotest.SetGlobalRandom(t, n.seed)
 }
 
-// cryptoStreams is how many networks have one.
+// cryptoStreams is the number of networks that have one.
 var cryptoStreams atomic.Int32
 
 // A cryptoStream is what one bubble draws from crypto/rand.
@@ -43,7 +43,7 @@ type cryptoStream struct {
 	r  *mathrand.ChaCha8
 }
 
-// newCryptoStream draws the same as cryptotest does with that seed.
+// newCryptoStream draws the same values as cryptotest does with that seed.
 func newCryptoStream(seed uint64) *cryptoStream {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
@@ -60,7 +60,8 @@ func (s *cryptoStream) Read(p []byte) (int, error) {
 // variable at any time.
 func init() { rand.Reader = cryptoReader{rand.Reader} }
 
-// A cryptoReader gives goroutines of a bubble with a stream what is in it, and others what was there.
+// A cryptoReader gives goroutines of a bubble that has a stream what is in the stream, and others what was
+// there before.
 type cryptoReader struct{ others io.Reader }
 
 func (r cryptoReader) Read(p []byte) (int, error) {

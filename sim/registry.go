@@ -7,19 +7,19 @@ import (
 	"strings"
 )
 
-// A registry is what has a name or a number on a network.
+// A registry holds everything that has a name or a number on a network.
 type registry struct {
-	hosts   map[string]*Host   // by name, in small letters
+	hosts   map[string]*Host   // by name, in lower case
 	routers map[string]*Router // the same
 	byAddr  map[netip.Addr]*node
-	inOrder []*Host // in which they were made
+	inOrder []*Host // in the order in which they were made
 	streams map[string]stream
-	conns   uint64 // how many connections there were: the last one's id
-	boxes   int    // how many routers have one
-	lost    bool   // a host has lost an address, so that each packet's must be looked at
+	conns   uint64 // number of connections so far: the last one's id
+	boxes   int    // number of routers that have one
+	lost    bool   // a host has lost an address, so each packet's address must be checked
 
-	machine map[netip.AddrPort]netip.AddrPort // with Loopback: where listeners are
-	taken   map[string]bool                   // with a Resolver: what the operating system's hosts file has
+	machine map[netip.AddrPort]netip.AddrPort // with Loopback: where the listeners are
+	taken   map[string]bool                   // with a Resolver: which of its names the operating system's hosts file has
 	servers []*NameServer
 }
 
@@ -33,7 +33,7 @@ type stream struct {
 // lock is held.
 func (r *registry) find(name string) *Host { return r.hosts[strings.ToLower(name)] }
 
-// middlebox is the address of the router of a name, if it has a box; else it is not valid.
+// middlebox returns the address of the router of a name, if it has a box; otherwise it is invalid.
 func (r *registry) middlebox(name string) (addr netip.Addr) {
 	if m := r.routers[strings.ToLower(name)]; m != nil {
 		addr = m.addr
@@ -41,10 +41,10 @@ func (r *registry) middlebox(name string) (addr netip.Addr) {
 	return addr
 }
 
-// has says that a name stands for an address: that of a host, or of a router with a box.
+// has reports whether a name stands for an address of a host, or of a router with a box.
 func (r *registry) has(name string) bool { return r.find(name) != nil || r.middlebox(name).IsValid() }
 
-// nameServers yields the name servers that there are.
+// nameServers yields all name servers.
 func (n *Network) nameServers() iter.Seq[*NameServer] {
 	return func(yield func(*NameServer) bool) {
 		for i := 0; ; i++ {
@@ -62,7 +62,7 @@ func (n *Network) nameServers() iter.Seq[*NameServer] {
 	}
 }
 
-// serves says whether a name is that of a host, or a name server has records of it.
+// serves reports whether a name is that of a host, or a name server has records of it.
 func (n *Network) serves(name string) bool {
 	if get(n, func() bool { return n.names.has(name) }) {
 		return true

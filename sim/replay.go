@@ -25,26 +25,26 @@ import (
 const (
 	replayFile = "SQUALL_REPLAY_FILE"
 	replayRun  = "SQUALL_REPLAY_RUN"    // test, call of Test in it, and the hashes of the first run's trace and schedule
-	recordFile = "SQUALL_REPLAY_RECORD" // where to leave what is to be looked at, if the run fails
+	recordFile = "SQUALL_REPLAY_RECORD" // where to leave artifacts, if the run fails
 )
 
 const replayTimeout = 2 * time.Minute
 
-// A rerun is what became of a second run.
+// A rerun is the outcome of a second run.
 type rerun struct {
-	came   bool           // to its end
-	same   bool           // trace
-	order  bool           // of goroutines; plain mode knows none
+	came   bool           // it came to its end
+	same   bool           // its trace is the same
+	order  bool           // its order of goroutines is the same; plain mode knows none
 	failed bool           //
-	lines  []string       // of its trace, if that is another
-	calls  string         // what a witness tells
+	lines  []string       // of its trace, if that is different
+	calls  string         // what a witness reported
 	output string         // of the process
-	record *artifacts.Run // if there was to be one, and it failed
+	record *artifacts.Run // if one was wanted, and the run failed
 	text   string         // that says all this
-	err    error          // why it came to no end
+	err    error          // why it did not come to its end
 }
 
-// again says whether the second run of a failed seed did the same.
+// again describes whether the second run of a failed seed did the same.
 func (r *runner) again(o *outcome) string {
 	seed, second := o.seed, o.second
 	if r.found != nil && second.failed {
@@ -67,7 +67,7 @@ func (r *runner) again(o *outcome) string {
 	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed, outcome, r.difference(o, second.lines))
 }
 
-// rerun runs a seed a second time, at another GOMAXPROCS, with more in its environment.
+// rerun runs a seed a second time, at another GOMAXPROCS, with additions to its environment.
 func (r *runner) rerun(o *outcome, env ...string) (second rerun) {
 	dir, err := os.MkdirTemp("", "squall-replay")
 	if err != nil {
@@ -104,7 +104,7 @@ func (r *runner) rerun(o *outcome, env ...string) (second rerun) {
 	return second
 }
 
-// otherProcs is the setting of the environment that has a second run try to differ.
+// otherProcs is the setting of the environment that makes a second run likely to differ.
 func otherProcs() string {
 	if runtime.GOMAXPROCS(0) > 1 {
 		return "GOMAXPROCS=1"
@@ -112,7 +112,7 @@ func otherProcs() string {
 	return "GOMAXPROCS=2"
 }
 
-// reportTrace writes the report of a second run, if this is one, and says whether it is.
+// reportTrace writes the report of a second run, if this is one, and returns whether it is.
 func reportTrace(r *runner, o *outcome) bool {
 	file := os.Getenv(replayFile)
 	if file == "" {
@@ -143,10 +143,11 @@ func reportTrace(r *runner, o *outcome) bool {
 	return true
 }
 
-// secondRun are the words of the variable that names the run to report: call, hash of the trace, hash of the schedule, test.
+// secondRun are the words of the variable that names the run to report: call, hash of the trace, hash of the
+// schedule, test.
 func secondRun() []string { return strings.SplitN(os.Getenv(replayRun), " ", 4) }
 
-// isSecond says whether this is the run to report.
+// isSecond reports whether this is the run to report.
 func (r *runner) isSecond() bool {
 	want := secondRun()
 	return len(want) == 4 && want[0] == strconv.Itoa(r.call) && want[3] == r.name
@@ -169,13 +170,13 @@ func readRecord(name string) *artifacts.Run {
 	}
 	defer file.Close()
 	run := new(artifacts.Run)
-	if gob.NewDecoder(file).Decode(run) != nil { // it was killed while it wrote
+	if gob.NewDecoder(file).Decode(run) != nil { // it was killed while writing
 		return nil
 	}
 	return run
 }
 
-// lines are the events kept of a trace, with what packets carry.
+// lines returns the kept events of a trace, with what packets carry.
 func lines(t *Trace) []string {
 	var all []string
 	for e := range t.Events() {
@@ -184,7 +185,7 @@ func lines(t *Trace) []string {
 	return all
 }
 
-// line is the event with what its packet carries.
+// line returns the event with what its packet carries.
 func (e Event) line() string {
 	if e.Content == 0 {
 		return e.String()
@@ -197,7 +198,7 @@ const (
 	callsMark   = "\x00calls\n"
 )
 
-// difference shows where a second trace leaves the first, and who called the network then.
+// difference shows where a second trace departs from the first, and who called the network then.
 func (r *runner) difference(o *outcome, second []string) string {
 	text, at := firstDifference(o.trace, second)
 	if at >= 0 {
@@ -208,7 +209,7 @@ func (r *runner) difference(o *outcome, second []string) string {
 	return text
 }
 
-// instantOf is when the event of a line happened, never if it is none.
+// instantOf returns when the event of a line happened, or never if the line is not an event.
 func instantOf(line string) time.Duration {
 	when, _, _ := strings.Cut(line, " ")
 	if at, err := time.ParseDuration(when); err == nil {
@@ -217,8 +218,8 @@ func instantOf(line string) time.Duration {
 	return time.Duration(never)
 }
 
-// firstDifference shows where a second trace leaves the first, and says at what instant; -1 if
-// it is not known.
+// firstDifference shows where a second trace departs from the first, and returns the instant, or -1 if it is
+// not known.
 func firstDifference(first *Trace, second []string) (text string, at time.Duration) {
 	a := lines(first)
 	skipped := first.Len() - len(a)

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// report is what a failed test prints about its network.
+// report returns what a failed test prints about its network.
 func (n *Network) report(command string) string {
 	return n.look(func(at time.Duration) string { return n.reportAt(at, command) })
 }
 
-// look is text for a look at what was, with the instant at which the network has ended or is: it
-// serves for a bubble that was abandoned, too.
+// look returns text from a look at the network, with the instant at which it has ended or is. It also works
+// for a bubble that was abandoned.
 func (n *Network) look(f func(at time.Duration) string) (found string) {
 	if n.harness.dead.Load() {
 		n.peek(func() { found = f(n.lastSeen()) })
@@ -35,7 +35,7 @@ func (n *Network) reportAt(at time.Duration, command string) string {
 	if len(past) > 0 {
 		fmt.Fprintf(&b, "\nOver, the last first: %s\n", shortList(past, 8))
 	}
-	if !n.conf.strict { // else the test has failed for them
+	if !n.conf.strict { // otherwise the test has failed because of them
 		for _, remark := range n.remarksLocked() {
 			b.WriteString("\n" + remark + "\n")
 		}
@@ -44,7 +44,7 @@ func (n *Network) reportAt(at time.Duration, command string) string {
 	return b.String()
 }
 
-// remarks are what is noteworthy about a test that passes, too.
+// remarks returns what is noteworthy even about a test that passes.
 func (n *Network) remarks() string {
 	return n.look(func(time.Duration) string { return strings.Join(n.remarksLocked(), "\n") })
 }
@@ -66,8 +66,9 @@ func (n *Network) remarksLocked() (all []string) {
 	return all
 }
 
-// happenedLocked names the faults that last, and since when; and those that are over and have met something, and when they lasted last: the chart
-// has but the end of a test. Those that others consist of are named by these.
+// happenedLocked names the faults that are active, and since when. It also names those that are over and have
+// met something, and when they were last active: the chart shows only the end of a test. Faults that are
+// parts of others are named with those.
 func (n *Network) happenedLocked() (lasting, past []string) {
 	parts := n.partsOfFaults()
 	var over []*Fault
@@ -87,7 +88,7 @@ func (n *Network) happenedLocked() (lasting, past []string) {
 	return lasting, past
 }
 
-// partsOfFaults are the faults of which others are made.
+// partsOfFaults returns the faults of which others are made.
 func (n *Network) partsOfFaults() map[*Fault]bool {
 	parts := map[*Fault]bool{}
 	for _, f := range n.log.faults {
@@ -98,7 +99,7 @@ func (n *Network) partsOfFaults() map[*Fault]bool {
 	return parts
 }
 
-// unfired are the faults that had to fire and did not.
+// unfired returns the faults that had to fire and did not.
 func (n *Network) unfired() []string {
 	return texts(n, func() (all []string) {
 		for _, f := range n.log.faults {
@@ -111,14 +112,14 @@ func (n *Network) unfired() []string {
 	})
 }
 
-// mostIdle is how many faults that never fired are listed.
+// mostIdle is how many faults that never fired the report lists.
 const mostIdle = 30
 
-// idleFaultsLocked names what a test broke without anything noticing.
+// idleFaultsLocked names what a test broke without any effect.
 func (n *Network) idleFaultsLocked() string {
 	var idle []string
 	for _, f := range n.log.faults {
-		if f.parts != nil && f.state != faultMade { // they tell themselves
+		if f.parts != nil && f.state != faultMade { // they are reported by themselves
 			continue
 		}
 		if !f.told && !f.leftOut && f.firings().Count == 0 {
@@ -153,7 +154,7 @@ func (n *Network) idleFaultsLocked() string {
 	return "Faults that never fired:\n" + strings.Join(idle, "\n")
 }
 
-// shortList lists a few names, and how many there are besides.
+// shortList lists a few names, and how many more there are.
 func shortList(names []string, most int) string {
 	text := strings.Join(names[:min(len(names), most)], ", ")
 	if more := len(names) - most; more > 0 {

@@ -2,7 +2,7 @@ package sim
 
 import "slices"
 
-// link has routes lead over both directions of a new link.
+// link makes routes use both directions of a new link.
 func (w *topology) link(ab, ba *pipe) {
 	for _, p := range []*pipe{ab, ba} {
 		w.linked[nodes{p.from, p.to}] = p
@@ -16,12 +16,11 @@ func (w *topology) link(ab, ba *pipe) {
 	}
 }
 
-// shortest finds the route with the fewest links through routers, and of several the one
-// whose links were made first: of two that part somewhere, the one that goes on there by the earlier link. It is nil if
-// there is none.
+// shortest finds the route with the fewest links through routers. Of several it is the one whose links were
+// made first: where two part, the one that goes on by the earlier link. It is nil if there is no route.
 //
-// Hosts forward nothing. So each router is searched from once, over routers alone, and what is found serves all
-// hosts around it, also those that come later.
+// Hosts forward nothing. So one search from each router, over routers alone, serves all hosts around it,
+// including later ones.
 func (w *topology) shortest(from, to *node) []*pipe {
 	if p := w.linked[nodes{from, to}]; p != nil {
 		return []*pipe{p}
@@ -45,7 +44,8 @@ func (w *topology) shortest(from, to *node) []*pipe {
 	return w.along(first, best, to)
 }
 
-// along is the route over a first link, if there is one, to a router that was found, and on to a node, if that is another.
+// along returns the route over a first link, if there is one, to a router that was found, and on to a node,
+// if that is another.
 func (w *topology) along(first *pipe, found *reached, to *node) []*pipe {
 	way := make([]*pipe, 0, found.links+2)
 	if found.router != to {
@@ -61,12 +61,12 @@ func (w *topology) along(first *pipe, found *reached, to *node) []*pipe {
 	return way
 }
 
-// A search is a breadth-first search for routers from one of them, which goes on from where it stopped.
+// A search is a breadth-first search for routers from one of them. It continues where it stopped.
 type search struct {
 	w     *topology
 	found map[*node]*reached
-	queue []*reached // in the order in which they were found,
-	next  int        // and which of them is to be looked at next
+	queue []*reached // in the order in which they were found
+	next  int        // the one to look at next
 }
 
 // reached is a router as a search has found it.
@@ -74,8 +74,8 @@ type reached struct {
 	router *node
 	links  int      // on the way to it
 	place  int      // in the order of the search
-	by     *pipe    // the last of them; nil where the search began
-	before *reached // where that begins
+	by     *pipe    // last of those links; nil where the search began
+	before *reached // router where that link begins
 }
 
 // search returns the search that begins at a router.
@@ -105,7 +105,7 @@ func (s *search) to(to *node) (first *reached) {
 	return first
 }
 
-// step looks at one router, and returns the first of those that it leads to of which to has asked.
+// step looks at one router, and returns the first router that it leads to and that to has asked for.
 func (s *search) step(to *node) (first *reached) {
 	at := s.queue[s.next]
 	s.next++

@@ -9,13 +9,14 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// With SQUALL_CHECK=schedules in exact mode the two processes have the goroutines of each test run in other orders: the first takes those
-// that are ready in turn, the second at random. Where nothing that the network can see depends on the order, both
-// have the same trace. Their schedules differ, of course, and are not compared.
+// With SQUALL_CHECK=schedules in exact mode the two processes run the goroutines of each test in different
+// orders: the first takes those that are ready in turn, the second at random. If nothing that the network can
+// see depends on the order, both have the same trace. Their schedules differ, of course, and are not
+// compared.
 
 const schedulesValue = "schedules" // of SQUALL_CHECK
 
-// comparesOrders says that this process is the first of the two. Tests change the variable.
+// comparesOrders reports whether this process is the first of the two. Tests change the variable.
 var comparesOrders = os.Getenv(checkVariable) == schedulesValue
 
 // The orders of the first process and, unless SQUALL_SCHED says another, of the second. So much preemption finds what several processors
@@ -25,7 +26,8 @@ const (
 	atRandom = "random:0.3"
 )
 
-// policiesWanted are how goroutines are chosen in this process, and in the one that it is compared with, by the environment.
+// policiesWanted returns how goroutines are chosen in this process, and in the one that it is compared with,
+// as the environment says.
 func policiesWanted() (own, other exact.Policy, err error) {
 	text := os.Getenv(exact.Variable)
 	if !comparesOrders {
@@ -45,11 +47,12 @@ func policiesWanted() (own, other exact.Policy, err error) {
 	return own, other, err
 }
 
-// policyFor is what the environment of a second process says of how it chooses goroutines; in plain mode it is of no use there.
+// policyFor returns the environment that tells a second process how to choose goroutines; plain mode ignores
+// it.
 func policyFor(p exact.Policy) string { return exact.Variable + "=" + p.String() }
 
-// checkOrder compares a run with that of the second process, whose goroutines ran in another order, and says what depends on
-// that, or "".
+// checkOrder compares a run with that of the second process, whose goroutines ran in another order, and
+// returns what depends on that, or "".
 func (r *runner) checkOrder(o *outcome) string {
 	other, err := second.run(runKey{r.name, r.nth, o.seed})
 	switch {

@@ -17,7 +17,7 @@ const (
 	checkVariable = "SQUALL_CHECK"
 )
 
-// mostSeeds is how many seeds one sweep may have: their list alone takes 8 bytes each.
+// mostSeeds is how many seeds one sweep can have: their list alone takes 8 bytes each.
 const mostSeeds = 10_000_000
 
 // Seeds returns the seeds that the environment asks for (see [Test]), each once. If it asks for none, Seeds
@@ -45,7 +45,7 @@ func Seeds(byDefault ...uint64) ([]uint64, error) {
 	}
 }
 
-// seedList reads a number, which stands for the seeds from 1 to it, or a list with commas of
+// seedList reads a number, which stands for the seeds from 1 to that number, or a comma-separated list of
 // seeds and ranges.
 func seedList(text string) ([]uint64, error) {
 	if count, err := strconv.ParseUint(text, 10, 64); err == nil {
@@ -88,7 +88,7 @@ func seedList(text string) ([]uint64, error) {
 	return seeds, nil
 }
 
-// A checkMode is what the environment wants to be run a second time.
+// A checkMode is what the environment wants run a second time.
 type checkMode int
 
 const (

@@ -8,20 +8,19 @@ import (
 	"github.com/squall-sim/squall/internal/count"
 )
 
-// spinning finds a test whose virtual time as good as stands still, though the network is
-// busy: a goroutine goes on asking it for something that is answered at once, as a loop
-// does which dials again without a pause what a link rejects, accepts from a listener that is
-// closed, or does anything at all on a network that is closed. Each turn takes at most the one
-// nanosecond by which wake-ups are kept apart, so a deadline of a second is a billion turns
-// away. It costs the engine nothing, and a call its count: the watchdog looks once a second of
-// real time.
+// spinning finds a test whose virtual time almost stands still, though the network is busy. A goroutine keeps
+// asking the network for something that is answered at once: a loop that redials without a pause what a link
+// rejects, accepts from a closed listener, or does anything at all on a closed network. Each turn takes at
+// most the one nanosecond by which wake-ups are kept apart, so a deadline of a second is a billion turns
+// away. It costs the engine nothing, and a call only its count: the watchdog looks once a second of real
+// time.
 type spinning struct {
-	begin spun // when more than a nanosecond a turn last passed
+	begin spun // when a turn last took more than a nanosecond
 	looks int  // since then
 	last  spun // what was done since then
 }
 
-// spun is what a network did.
+// spun is what a network has done.
 type spun struct {
 	steps uint64 // of the engine
 	calls uint64 // of the program
@@ -30,18 +29,17 @@ type spun struct {
 
 // What is suspect. Variables for their test.
 var (
-	// spinLimit is how many steps in a row are suspect. No program has so much to do at one
-	// instant: half a minute of work or more. As many calls are suspect when it took them
-	// that long.
+	// spinLimit is how many steps in a row are suspicious. No program has so much to do at one instant: half
+	// a minute of work or more. As many calls are suspicious if they took that long.
 	spinLimit uint64 = 20_000_000
 	spinLooks        = 25
 
-	// spinAtEnd is how many calls in a row are suspect on a network that is closed: some for
-	// each connection of a large crowd.
+	// spinAtEnd is how many calls in a row are suspicious on a closed network: some for each connection of a
+	// large crowd.
 	spinAtEnd uint64 = 2_000_000
 )
 
-// since looks at the network, and says whether it spins.
+// since looks at the network, and reports whether it spins.
 func (s *spinning) since(n *Network) bool {
 	now, closed := spun{steps: n.harness.steps.Load()}, false
 	n.peek(func() {

@@ -9,7 +9,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/artifacts"
 )
 
-// scenarioCode is the Go expression that makes f, or "" if there is none: a function of the program's has no text.
+// scenarioCode returns the Go expression that makes f, or "" if there is none: a function of the program has
+// no text.
 func (f *Fault) scenarioCode(names func(any) string) string {
 	if f.made.function == "" || f.own.begin != nil {
 		return ""
@@ -17,7 +18,8 @@ func (f *Fault) scenarioCode(names func(any) string) string {
 	return f.Code(names)
 }
 
-// story is the faults of a run as a function of Go, or "" if there were none. What it needs beside the network are its arguments.
+// story returns the faults of a run as a Go function, or "" if there were none. Whatever it needs besides the
+// network is an argument.
 func (n *Network) story(r *artifacts.Run) string {
 	var args []string
 	arg := func(name, of string) string {

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// faultsVariable names the faults that are to happen, by their numbers. squall shrink looks for the fewest with which a test fails.
+// faultsVariable names the faults that happen, by their numbers. squall shrink looks for the fewest with
+// which a test fails.
 const faultsVariable = "SQUALL_FAULTS"
 
 // A subset is some of a run's faults, by their numbers, which count from 1 in the order in which they are made. nil: all of them.
@@ -33,5 +34,5 @@ func faultsWanted() (subset, error) {
 	return some, nil
 }
 
-// leavesOut says whether the fault of that number is not to happen.
+// leavesOut reports whether the fault of that number must not happen.
 func (s subset) leavesOut(number int) bool { return s != nil && !s[number] }

@@ -13,12 +13,11 @@ import (
 	"github.com/squall-sim/squall/internal/count"
 )
 
-// sweepTells is how often a sweep says on stderr how far it is, in real time. A variable
-// for its test.
+// sweepTells is how often a sweep reports its progress on standard error, in real time. A variable for its
+// test.
 var sweepTells = 5 * time.Second
 
-// sweep runs a test with many seeds, each as a subtest, and says at its end which of them
-// failed alike.
+// sweep runs a test with many seeds, each as a subtest, and reports at its end which of them failed alike.
 func (r *runner) sweep(t *testing.T, seeds []uint64) {
 	t.Helper()
 	var found causes
@@ -47,21 +46,21 @@ func tellProgress(w io.Writer, name string, done, all, failed int, took time.Dur
 	fmt.Fprintf(w, "sim: %s: %d of %d seeds in %v, %d failed\n", name, done, all, took.Round(time.Second), failed)
 }
 
-// causes are the seeds of a sweep that failed, by why they did.
+// causes are the failed seeds of a sweep, by cause.
 type causes struct {
 	mu    sync.Mutex
-	texts []string // in the order in which they were met; "" is unknown
+	texts []string // in the order in which they occurred; "" is unknown
 	seeds map[string][]uint64
 	known map[uint64]bool
-	whole int // reports that were printed
+	whole int // number of reports printed
 }
 
-// wholeReports is how many seeds of a sweep have their whole report without more ado: what fails like them is
-// a line each, so that a sweep in which many fail can be read.
+// wholeReports is how many seeds of a sweep get their whole report unconditionally. Later seeds that fail
+// like them get one line each, so that a sweep with many failures is readable.
 const wholeReports = 3
 
-// holds says that the report of a run that failed is not to be printed now, since others of its sweep were. What squall sweep
-// runs has all of them, since it keeps one for each cause.
+// holds reports whether the report of a failed run is not to be printed yet, since others of its sweep were.
+// squall sweep gets all reports, since it keeps one for each cause.
 func (r *runner) holds(o *outcome) bool {
 	if r.found == nil || os.Getenv("SQUALL_SWEEP") != "" {
 		return false
@@ -73,8 +72,9 @@ func (r *runner) holds(o *outcome) bool {
 	return o.held
 }
 
-// tellHeld prints the report that was held, and returns true, if it is worth it: the run failed in a way that no earlier one did,
-// or its second run did otherwise, so that the command may not bring the report again. Else a line says how to get it.
+// tellHeld prints the report that was held, and returns true, if it is worth it. It is if the run failed in a
+// way that no earlier one did, or if its second run differed, so that the command may not produce the report
+// again. Otherwise a line says how to get it.
 func (r *runner) tellHeld(t *testing.T, o *outcome) bool {
 	t.Helper()
 	o.held = false
@@ -94,7 +94,7 @@ func (r *runner) tellHeld(t *testing.T, o *outcome) bool {
 	return false
 }
 
-// leads says that a seed was the first to fail for a cause that is known.
+// leads reports whether a seed was the first to fail for a known cause.
 func (c *causes) leads(seed uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +106,7 @@ func (c *causes) leads(seed uint64) bool {
 	return false
 }
 
-// add notes that a seed failed, the first time that it is told.
+// add records that a seed failed, the first time that it is called for it.
 func (c *causes) add(cause string, seed uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -132,7 +132,7 @@ func (c *causes) failed() int {
 // seedsShown is how many seeds of a cause a summary names.
 const seedsShown = 20
 
-// summary says what failed, what most seeds failed for first, or returns "" if nothing did.
+// summary describes what failed, the most frequent cause first, or returns "" if nothing did.
 func (c *causes) summary(all int, command func(uint64) string) string {
 	if len(c.known) == 0 {
 		return ""
@@ -151,7 +151,7 @@ func (c *causes) summary(all int, command func(uint64) string) string {
 	return b.String()
 }
 
-// listed are the first seeds of a list, in the form that SQUALL_SEEDS takes.
+// listed returns the first seeds of a list, in the form that SQUALL_SEEDS takes.
 func listed(seeds []uint64) string {
 	var b strings.Builder
 	for i, seed := range seeds[:min(len(seeds), seedsShown)] {

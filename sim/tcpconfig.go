@@ -130,7 +130,7 @@ func (c TCPConfig) Validate() error {
 // complete checks c and fills in the defaults.
 func (c TCPConfig) complete() (*tcp.Config, error) { return c.tcp().Complete() }
 
-// tcp is c as the state machine has it.
+// tcp returns c in the state machine's form.
 func (c TCPConfig) tcp() tcp.Config {
 	return tcp.Config{
 		CongestionControl:    c.CongestionControl,

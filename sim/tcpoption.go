@@ -65,7 +65,7 @@ const (
 	maxProbes    = 127                 // MAX_TCP_KEEPCNT
 )
 
-// setKeepAlive changes the keep-alive; zero stands for the default of the host.
+// setKeepAlive changes the keep-alive; zero means the default of the host.
 func (c *TCPConn) setKeepAlive(change func(*tcp.KeepAlive)) error {
 	return c.set(func() error {
 		def := c.host.conf.KeepAlive
@@ -106,7 +106,7 @@ func (c *TCPConn) setBuffer(bytes int, set func(*tcp.Conn, int)) error {
 	})
 }
 
-// set runs f, which sets an option of TCP, on an open connection.
+// set runs f, which sets a TCP option, on an open connection.
 func (c *TCPConn) set(f func() error) error {
 	return c.control(func(err error) error { return c.opError("set", err) }, f)
 }
@@ -120,7 +120,7 @@ func (c *TCPConn) setError(err error) error {
 	return opError("set", c.network(), nil, net.TCPAddrFromAddrPort(c.ends.local), err)
 }
 
-// control runs f on an open connection and has the next step look at c.
+// control runs f on an open connection and makes the next step look at c.
 func (c *TCPConn) control(wrap func(error) error, f func() error) error {
 	return wrap(get(c.n, func() error {
 		if c.closed || c.n.closed {

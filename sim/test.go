@@ -119,7 +119,7 @@ func Test(t *testing.T, f func(t *testing.T, n *Network), opts ...Option) {
 	r.sweep(t, seeds)
 }
 
-// prepare returns what runs f for a function of that name, with which seeds, and its options.
+// prepare returns the runner of f for a function of that name, its seeds and its options.
 func prepare(t *testing.T, function string, f func(t *testing.T, n *Network), opts []Option) (*runner, []uint64, options) {
 	t.Helper()
 	mustBeOutside(function)
@@ -192,7 +192,7 @@ func Try(t *testing.T, f func(n *Network) error, opts ...Option) error {
 	return fmt.Errorf("%w\n\n%s", errors.Join(wrong...), out.report)
 }
 
-// mustBeOutside panics in a bubble, which cannot hold another one.
+// mustBeOutside panics in a bubble, which cannot contain another one.
 func mustBeOutside(function string) {
 	if thisBubble() != "" {
 		panic("sim: " + function + " is called inside Test, Try or synctest.Test: it makes a bubble of its own, and one bubble cannot hold another")
@@ -203,32 +203,32 @@ func mustBeOutside(function string) {
 type runner struct {
 	f    func(t *testing.T, n *Network)
 	opts []Option
-	name string // of the test that called
-	nth  int    // call of Test by it, from 1, over all rounds of -count and -cpu
-	call int    // the same in its round
+	name string // of the calling test
+	nth  int    // call of Test by that test, from 1, over all rounds of -count and -cpu
+	call int    // the same within its round
 	pkg  string
 	dir  string
 
 	check checkMode
-	found *causes  // of a sweep
-	env   []string // what the environment must say besides, NAME=value, for the same run again
-	keep  *keeper  // nil if nothing is to be left
-	notes bool     // of decisions are taken
+	found *causes  // by a sweep
+	env   []string // more variables that repeat the same run, NAME=value
+	keep  *keeper  // nil if the run leaves no artifacts
+	notes bool     // its decisions are recorded
 }
 
-// An outcome is what became of one run.
+// An outcome is the result of one run.
 type outcome struct {
 	seed     uint64
 	trace    *Trace         // as soon as there is a network
 	schedule exact.Schedule // in exact mode, of a run that has ended
-	decided  []uint64       // by it, if that is to be compared
-	returned bool           // the test function did
+	decided  []uint64       // by that schedule, for a comparison
+	returned bool           // the test function returned
 	problems []string       // what went wrong in the network, and with the end of the run
-	failed   bool           // for these, or for what the test function told its t
+	failed   bool           // because of these, or of what the test function reported to its t
 	report   string         // of the network, if it failed
-	held     bool           // the report is, until the second run is over: see runner.holds
+	held     bool           // the report is held until the second run is over: see runner.holds
 	second   rerun          // if there was one
-	left     *leftover      // what is to be left of it, or nil
+	left     *leftover      // artifacts, or nil
 }
 
 func (o *outcome) network() *Network { return o.trace.n }
@@ -267,8 +267,8 @@ func (r *runner) run(t *testing.T, seed uint64) {
 	}
 }
 
-// tell says on t, which the test function was given, what is wrong with a run that has ended. outer is the
-// t that Test was called with, which had failed before the run or not.
+// tell reports on t, which the test function got, what is wrong with a run that has ended. outer is the t
+// with which Test was called; it may have failed before the run.
 func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
 	t.Helper()
 	n := o.network()
@@ -302,7 +302,7 @@ func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
 	}
 }
 
-// compare compares the run with a second one, if that is asked for.
+// compare compares the run with a second one, if that was asked for.
 func (r *runner) compare(t *testing.T, o *outcome) {
 	t.Helper()
 	switch {
@@ -333,13 +333,13 @@ func (r *runner) compare(t *testing.T, o *outcome) {
 // oneBubble is held by the bubble that runs in exact mode.
 var oneBubble sync.Mutex
 
-// once runs f in one bubble and notes what became of it in o, whose trace is set as soon as there is a
-// network. When the run is over it calls conclude with the t that f was given, or with its own if the bubble
-// hangs or was abandoned; it says whether the bubble ended.
+// once runs f in one bubble and records the result in o, whose trace is set as soon as there is a network.
+// When the run is over it calls conclude with the t that f got, or with its own if the bubble hangs or was
+// abandoned. It reports whether the bubble ended.
 func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), conclude func(*testing.T)) (ended bool) {
 	t.Helper()
 	if exact.Enabled {
-		// What bubbles share, such as locks of libraries, would have one decide who runs in the other.
+		// What bubbles share, such as locks of libraries, would let one bubble decide who runs in the other.
 		oneBubble.Lock()
 		defer oneBubble.Unlock()
 	} else { // in exact mode each bubble has its own part of a pool
@@ -351,7 +351,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 	defer run.drop()
 	defer newWatchdog(run).stop()
 	defer startMonitor(t, run, o.seed, command).stop()
-	var problems []string // of the bubble, which may go on when it was abandoned
+	var problems []string // of the bubble, which may still run after it was abandoned
 	given := run.run(t, func(t *testing.T) {
 		own := r.enrol(run, o.seed)
 		n := newNetwork(true, append(r.opts[:len(r.opts):len(r.opts)], Seed(o.seed)))
@@ -394,9 +394,9 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 	})
 	run.end.Lock()
 	defer run.end.Unlock()
-	// What keeps a bubble from ending that has reported problems is among them: goroutines that are left.
+	// Remaining goroutines are among the reasons why a bubble that has reported problems does not end.
 	if n := run.network.Load(); len(given) > 0 && !(n.harness.reported.Swap(true) && len(o.problems) > 0) {
-		o.problems = append(n.failures(), given...) // it has ended well but for this
+		o.problems = append(n.failures(), given...) // otherwise it has ended well
 		conclude(t)
 	}
 	return len(given) == 0
@@ -405,7 +405,7 @@ func (r *runner) once(t *testing.T, o *outcome, f func(*testing.T, *Network), co
 // testPanicked describes a panic of the test's own goroutine, the cause first.
 func testPanicked(p any) string {
 	cause := fmt.Sprint(p)
-	if strings.HasPrefix(cause, "sim: ") { // misuse: the stack within the network is of no use
+	if strings.HasPrefix(cause, "sim: ") { // misuse: the stack within the network does not help
 		calls, _ := goroutine{text: panicStack()}.frames()
 		calls = slices.DeleteFunc(calls, func(f frame) bool { return !f.program() })
 		return cause + "\n" + strings.TrimSuffix(listCalls(calls), "\n")
@@ -452,7 +452,7 @@ func (n *Network) finish() (problems []string) {
 	return problems
 }
 
-// failures are what has failed the test while the network ran.
+// failures returns what has failed the test while the network ran.
 func (n *Network) failures() []string {
 	return ownAll(seen(n, func() (all []string) {
 		for _, f := range n.log.failures {
@@ -462,8 +462,8 @@ func (n *Network) failures() []string {
 	}), own)
 }
 
-// nthCall counts the calls of Test by a test: over all rounds in which -count and -cpu have it run, and in this one, which
-// ends with the test.
+// nthCall counts the calls of Test by a test: over all rounds of -count and -cpu, and in the current round,
+// which ends with the test.
 func nthCall(t *testing.T) (overall, inRound int) {
 	name := t.Name()
 	calls.Lock()
@@ -485,8 +485,8 @@ var calls = struct {
 	overall, inRound map[string]int
 }{overall: map[string]int{}, inRound: map[string]int{}}
 
-// warmUp has package net make the channel by which it guards its configuration
-// outside any bubble: made in one bubble it is fatal in the next.
+// warmUp makes package net create the channel that guards its configuration outside any bubble: a channel
+// made in one bubble is fatal in the next.
 var warmUp = sync.OnceFunc(func() {
 	r := net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, errors.New("no name server is asked")

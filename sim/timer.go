@@ -1,7 +1,7 @@
 package sim
 
-// A timer calls a function of the simulator's at an instant, with the timers of protocols: after the packets
-// of that instant. It is for what is no socket.
+// A timer calls a function of the simulator at an instant, together with protocol timers: after the packets
+// of that instant. It is for whatever is not a socket.
 type timer struct {
 	n       *Network
 	id      uint64
@@ -10,18 +10,18 @@ type timer struct {
 	f       func(now int64)
 }
 
-// newTimer makes a timer that is not set. Those of one instant run in the order in which they were made.
+// newTimer makes a timer that is not set. Timers of one instant run in the order in which they were made.
 func (n *Network) newTimer(f func(now int64)) *timer {
 	return &timer{n: n, id: n.timerID(), at: never, planned: plan(never), f: f}
 }
 
-// timerID is the place of something that is new among what has a timer.
+// timerID returns the id of a new object that has a timer.
 func (n *Network) timerID() uint64 {
 	n.queue.timers++
 	return 1<<59 | n.queue.timers
 }
 
-// set has the timer call its function at an instant and no other; never: not at all.
+// set makes the timer call its function at an instant and no other; never means not at all.
 func (t *timer) set(at int64) {
 	t.at = at
 	t.n.queue.schedule(t, classTimer, t.id)

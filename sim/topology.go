@@ -7,20 +7,20 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A topology is what joins the hosts of a network.
+// A topology is how the hosts of a network are joined.
 type topology struct {
 	pipes    []*pipe // in the order in which they were made
 	links    []madeLink
 	linked   map[nodes]*pipe
 	defaults map[nodes]*pipe // between hosts that no link joins
 	paths    map[way]*path
-	searches map[*node]*search // by the routers at which they begin
+	searches map[*node]*search // by the routers where they begin
 	zones    map[string]*Zone
-	between  map[zones]netem.Config // zones that were linked
-	version  uint64                 // counts the changes that move packets to other routes
+	between  map[zones]netem.Config // linked zones
+	version  uint64                 // counts changes that move packets to other routes
 
 	partitions    []*partition
-	partitionings uint64 // counts their changes
+	partitionings uint64 // counts changes of partitions
 }
 
 // sorted returns the pipes by the names of their ends.

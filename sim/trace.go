@@ -18,13 +18,13 @@ import (
 // them. Of payloads it keeps a checksum, see [Event.Content].
 type Trace struct {
 	n       *Network
-	hash    uint64 // of all but what packets carry,
-	carried uint64 // and of that
+	hash    uint64 // of everything except what packets carry
+	carried uint64 // and of what they carry
 	total   int
 	first   int        // number of the oldest event kept
-	chunks  [][]record // each of chunkSize, but for the last
+	chunks  [][]record // each of chunkSize, except for the last
 	nodes   []*node
-	gone    chartTail // of what is no longer kept
+	gone    chartTail // state that a chart needs of discarded events
 	notes   []note
 	noted   map[string]int32 // number in notes
 }
@@ -80,22 +80,22 @@ type Event struct {
 	Content uint32
 }
 
-// record is an Event as it is kept: without pointers, so that the garbage collector
-// need not look into a million of them.
+// A record is an Event as it is kept: without pointers, so that the garbage collector need not look into a
+// million of them.
 type record struct {
 	at           int64
 	kind         EventKind
-	proto        protocol // with overIPv6 beside it
+	proto        protocol // with the bit overIPv6
 	flags        tcp.Flags
-	segment      tcp.Kind // of TCP: whether it is sent again or a probe
+	segment      tcp.Kind // of TCP: whether it is a retransmission or a probe
 	from, to     int32    // numbers of hosts, from 1
 	sport, dport uint16
 	length, size uint16
-	note         int32 // its number among Trace.notes, 0: none; of a packet Sent, which has none, its Content
+	note         int32 // its number among Trace.notes, 0: none; for a packet Sent, which has no note, its Content
 	seq, ack     uint64
 }
 
-// overIPv6 is the bit of a record's protocol that says that IPv6 carries it.
+// overIPv6 is the bit of a record's protocol for packets that IPv6 carries.
 const overIPv6 protocol = 1 << 7
 
 func newTrace(n *Network) *Trace {
@@ -109,7 +109,7 @@ func (t *Trace) add(r record, text string) {
 	t.seal(slot, t.hashOf(r.from)^t.hashOf(r.to)<<1, text)
 }
 
-// repeat adds a record of a packet without a note, and returns it as it is kept. hosts is as for seal.
+// repeat adds a record of a packet without a note, and returns it as kept. hosts is as for seal.
 func (t *Trace) repeat(r *record, hosts uint64) *record {
 	slot := t.slot()
 	*slot = *r
@@ -117,7 +117,7 @@ func (t *Trace) repeat(r *record, hosts uint64) *record {
 	return slot
 }
 
-// slot is where the next record goes. It must be filled, then sealed.
+// slot returns the place of the next record. It must be filled, then sealed.
 func (t *Trace) slot() *record {
 	if last := len(t.chunks) - 1; last >= 0 {
 		chunk := &t.chunks[last]
@@ -129,7 +129,7 @@ func (t *Trace) slot() *record {
 	return t.slotMade()
 }
 
-// slotMade is slot where there is no room.
+// slotMade is slot where there is no room left.
 func (t *Trace) slotMade() *record {
 	last := len(t.chunks) - 1
 	if last < 0 || len(t.chunks[last]) == chunkSize {
@@ -151,8 +151,8 @@ func (t *Trace) slotMade() *record {
 	return &(*chunk)[len(*chunk)-1]
 }
 
-// seal completes the last record by its note and hashes it. hosts stands for the names of
-// those concerned.
+// seal completes the last record with its note and hashes it. hosts is a hash of the names of those
+// concerned.
 func (t *Trace) seal(r *record, hosts uint64, text string) {
 	t.total++
 	r.note = 0
@@ -176,7 +176,7 @@ func (t *Trace) seal(r *record, hosts uint64, text string) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// carry completes the last record, which is of a packet Sent, by what the packet carries.
+// carry completes the last record, of a packet Sent, with what the packet carries.
 func (t *Trace) carry(r *record, payload []byte) {
 	if len(payload) == 0 {
 		return
@@ -248,7 +248,7 @@ func (t *Trace) event(i int) (Event, bool) {
 	return e, true
 }
 
-// eventOf is what a record says. The lock is held.
+// eventOf converts a record. The lock is held.
 func (t *Trace) eventOf(r *record) Event {
 	e := Event{
 		At: time.Duration(r.at), Kind: r.kind,

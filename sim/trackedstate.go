@@ -6,25 +6,26 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A tracked is a connection that a middlebox knows. Packets of who opened it come with
-// the tuple ask and go on with that of answers reversed, and the other way round.
+// A tracked is a connection that a middlebox knows. Packets from the side that opened it arrive with the
+// tuple ask and go on with the reverse of the tuple answer. Packets from the other side arrive with answer
+// and go on with the reverse of ask.
 type tracked struct {
 	ask, answer tuple
 	there, back *flow  // of packets that are rewritten; nil if none is
-	gone        func() // what is to be done when it is forgotten, or nil
+	gone        func() // called when the connection is forgotten, or nil
 	timer       *timer
 	state       trackedState
-	sides       [2]trackedSide // who opened it, and the other side
+	sides       [2]trackedSide // the side that opened it, and the other side
 	last        lastSegment
 	strange     strangeSYN
 	begins      bool  // the next segment is the first
 	fromBoth    bool  // both sides have sent SYN
-	answered    bool  // something came from the other side before the last packet
+	answered    bool  // the other side sent something before the last packet
 	assured     bool  // and more after that
 	since       int64 // of UDP: when the first answer came
 }
 
-// trackedState is how far a connection is. The names are those of Linux (enum tcp_conntrack).
+// A trackedState is how far a connection has got. The names are Linux's (enum tcp_conntrack).
 type trackedState uint8
 
 const (
@@ -41,28 +42,29 @@ const (
 	trackUDPStream // answered, for more than 2 s
 )
 
-// A trackedSide is what a box knows of one side of a connection of TCP (ip_ct_tcp_state). Numbers are those on the wire.
+// A trackedSide is what a box knows about one side of a TCP connection (ip_ct_tcp_state). Numbers are those
+// on the wire.
 type trackedSide struct {
-	end     uint32 // behind the last byte that it has sent
-	most    uint32 // behind the last that it may send: what the other side's window allows
-	window  uint32 // the largest that it has announced; 0: nothing is known of it
-	ack     uint32 // the highest that it has acknowledged,
-	acked   bool   // if it has any
-	owed    bool   // the other side has not acknowledged all that it has sent
+	end     uint32 // number after the last byte that it has sent
+	most    uint32 // number after the last byte that the other side's window lets it send
+	window  uint32 // largest that it has announced; 0: nothing is known
+	ack     uint32 // highest number that it has acknowledged
+	acked   bool   // whether it has acknowledged any
+	owed    bool   // the other side has not acknowledged everything
 	closed  bool   // it was the first to send FIN
-	liberal bool   // its windows are not checked, since the box has not seen the beginning
-	sacks   bool   // it takes selective acknowledgements
+	liberal bool   // its windows are not checked, since the box missed the beginning
+	sacks   bool   // it accepts selective acknowledgements
 	heard   heard
 }
 
-// A heard is the last acknowledgement of one side, and by which numbers it counts.
+// A heard is the last acknowledgement of one side, and the initial sequence numbers from which it counts.
 type heard struct {
 	ack      uint64
 	iss, irs uint32
 	ok       bool
 }
 
-// A segmentKind is what Linux takes a segment for (get_conntrack_index).
+// A segmentKind is Linux's classification of a segment (get_conntrack_index).
 type segmentKind uint8
 
 const (
@@ -74,8 +76,8 @@ const (
 	kindNone
 )
 
-// A lastSegment is what the box remembers of the segments before: the last of all, the numbers of the last that only acknowledged or had data, and
-// how often it has come again.
+// A lastSegment is what the box remembers of earlier segments: the last of all; the numbers of the last one
+// that only acknowledged or had data; and how often that one has come again.
 type lastSegment struct {
 	kind                  segmentKind
 	opener                bool
@@ -83,26 +85,27 @@ type lastSegment struct {
 	before                uint32
 }
 
-// A strangeSYN is one that did not fit a connection, and was let through since the box may be wrong. None if the last segment was another.
+// A strangeSYN is a SYN that did not fit a connection, and was let through since the box may be wrong. There
+// is none if the last segment was another one.
 type strangeSYN struct {
 	side     trackedSide
-	mayClose bool // it came while the last FIN was to be acknowledged: the answer may only look as if it did that
+	mayClose bool // it came while the last FIN waited for its acknowledgement: the answer may only look like that one
 }
 
-// A verdict is what a box makes of a segment.
+// A verdict is a box's judgement of a segment.
 type verdict uint8
 
 const (
-	counts  verdict = iota // it belongs to the connection, which is remembered anew
+	counts  verdict = iota // it belongs to the connection, whose timeout starts anew
 	passes                 // it may belong to it: it is let through, and changes nothing
-	invalid                // it is none of it
+	invalid                // it does not belong to it
 )
 
-// ended says that nothing is left of a connection but what is remembered of it.
+// ended reports whether the connection is over, so that only the box's memory of it is left.
 func (c *tracked) ended() bool { return c.state == trackTimeWait || c.state == trackClose }
 
-// linuxTransitions are the states behind a segment of who opened a connection, and of the other side, by its kind and by the state before
-// (tcp_conntracks).
+// linuxTransitions are the states after a segment of the side that opened a connection, and of the other
+// side, by the segment's kind and by the state before (tcp_conntracks).
 var linuxTransitions = func() (all [2][kindNone][trackClose + 1]trackedState) {
 	const letters = "s2rewclto" // in the order of the states; i: let through, x: invalid
 	for side, kinds := range [2][kindNone]string{
@@ -131,7 +134,7 @@ const (
 	trackInvalid
 )
 
-// kindOf says what a segment is. Those with other flags are of no kind (tcp_valid_flags).
+// kindOf classifies a segment. Segments with other flags are of no kind (tcp_valid_flags).
 func kindOf(f tcp.Flags) segmentKind {
 	switch f & (tcp.SYN | tcp.FIN | tcp.RST | tcp.ACK) {
 	case tcp.SYN:
@@ -148,7 +151,8 @@ func kindOf(f tcp.Flags) segmentKind {
 	return kindNone
 }
 
-// numbers are those of a segment on the wire: the first, that behind the last, and what it acknowledges.
+// numbers are a segment's numbers on the wire: the first, the one after the last, and the one that it
+// acknowledges.
 func numbers(s *tcp.Segment) (seq, end, ack uint32) {
 	seq = s.ISS + uint32(s.Seq)
 	if s.Flags&tcp.ACK != 0 {
