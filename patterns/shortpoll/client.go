@@ -16,18 +16,18 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client polls a server: [Client.Run] a [Server], [Client.Submit] and [Client.Wait] a
-// [Jobs]. Only URL must be set. Do not change or copy it after first use; its methods
-// may be called concurrently.
+// Client polls a server: [Client.Run] polls a [Server], [Client.Submit] and [Client.Wait] a
+// [Jobs]. Only URL must be set. Do not change or copy it after first use; its methods may be
+// called concurrently.
 //
-// Without MaxInterval polls begin at multiples of Interval after the first, whatever
-// answers take and whatever goes wrong between. The first is Interval after the call,
-// less what Jitter draws from it, so that clients which were started at one instant
-// stay apart. With MaxInterval the n-th delay without news is drawn from Interval to
-// Interval<<n, at most MaxInterval.
+// Without MaxInterval, polls begin at multiples of Interval after the first one, however long
+// answers take and whatever goes wrong in between. The first poll begins Interval after the
+// call, minus a random part drawn by Jitter, so that clients started at one instant stay
+// apart. With MaxInterval, the n-th delay without news is drawn from Interval to Interval<<n,
+// at most MaxInterval.
 //
-// A context's deadline makes the last poll begin Margin before it; if that does not bring the
-// end of the job the method returns at once, with context.DeadlineExceeded.
+// If the context has a deadline, the last poll begins Margin before it. If that poll does not
+// report the end of the job, the method returns context.DeadlineExceeded at once.
 type Client struct {
 	// URL is where the handler of a Server or a Jobs is mounted.
 	URL string
@@ -35,59 +35,59 @@ type Client struct {
 	// exceed Timeout.
 	HTTP *http.Client
 
-	// Header returns headers of each request, such as Authorization. The time it takes counts
-	// as silence of the server. An error is a failed request, after which it is asked again,
-	// unless it is a [*retry.StatusError] that is final. Nil: there are none.
+	// Header returns headers for each request, such as Authorization. The time that it takes
+	// counts as silence of the server. An error is a failed request, which is retried, unless
+	// it is a final [*retry.StatusError]. Nil: no headers.
 	Header func(context.Context) (http.Header, error)
 
-	// From is where Run begins: the Cursor of the last Batch that was handled in an
-	// earlier one. Zero: the oldest event that the server has. A client without a cursor
+	// From is where Run begins: the Cursor of the last Batch that an earlier Run
+	// handled. Zero: the oldest event that the server has. A client without a cursor
 	// asks for one at once, before its first interval.
 	From eventlog.Cursor
-	// FromNow begins, if From is zero, with what is published from now on.
+	// FromNow begins with what is published from now on, if From is zero.
 	FromNow bool
 	// Topics limits the events to these topics, at most 100: names or filters, see
-	// [access.Match]. One that the client may not see ends Run with 403. None: all that it may
-	// see.
+	// [access.Match]. If the client may not see one of them, Run ends with 403. None:
+	// everything that the client may see.
 	Topics []string
 
-	// Interval is the time between polls: 1 s. A server's Retry-After beyond it is
-	// honoured, up to Backoff.RetryAfterMax.
+	// Interval is the time between polls. Zero: 1 s. A longer Retry-After from the
+	// server is honoured, up to Backoff.RetryAfterMax.
 	Interval time.Duration
-	// MaxInterval, if it is longer than Interval, is what the time between polls grows
-	// to while nothing changes.
+	// MaxInterval, if longer than Interval, is what the time between polls grows to
+	// while nothing changes.
 	MaxInterval time.Duration
-	// SlowDown is what Interval grows by, for the rest of a call, with each answer 429:
-	// 5 s (RFC 8628, section 3.5). Negative: nothing.
+	// SlowDown is added to Interval, for the rest of a call, with each 429. Zero: 5 s
+	// (RFC 8628, section 3.5). Negative: nothing.
 	SlowDown time.Duration
-	// Margin is how long before a deadline the last poll begins: 1 s.
+	// Margin is how long before a deadline the last poll begins. Zero: 1 s.
 	Margin time.Duration
-	// Timeout is how long a server may be silent to a poll, also amid an answer: 10 s. A
-	// connection that died is noticed then.
+	// Timeout is how long a server may be silent during a poll, even in the middle of an
+	// answer. Zero: 10 s. That is when a dead connection is detected.
 	Timeout time.Duration
 
 	// Backoff bounds the delays after failures.
 	Backoff retry.Backoff
 	// Jitter draws phases and delays. Nil: seeded by the clock at each call. Clients
-	// that start at the same instant of a simulation then draw alike; give each a
-	// retry.Seeded of its own.
+	// that start at the same instant of a simulation then draw the same; give each
+	// its own retry.Seeded.
 	Jitter retry.Jitter
 	// StaleAnswers is how many answers in a row, from a server that is behind this
-	// client, are taken for a replica that lags and asked again, with Backoff, before
-	// they are taken for a Reset: 3. Negative: none.
+	// client, are attributed to a lagging replica and retried with Backoff. The next
+	// one is treated as a Reset. Zero: 3. Negative: none is retried.
 	StaleAnswers int
-	// Patience is how long a 404 is taken for a replica that has not heard of the job:
-	// 10 s. Negative: not at all.
+	// Patience is how long a 404 is attributed to a replica that has not heard of the
+	// job yet. Zero: 10 s. Negative: not at all.
 	Patience time.Duration
-	// MaxAnswerBytes is the longest answer: 16 MiB. JSON encodes data in base64, so that
-	// 1 MiB becomes 1.4.
+	// MaxAnswerBytes is the longest answer. Zero: 16 MiB. JSON encodes data in base64,
+	// so 1 MiB of data becomes 1.4 MiB.
 	MaxAnswerBytes int
 
-	// OnState, if not nil, is called by Wait with each state of the job that it sees, in order,
-	// once for each.
+	// OnState is called by Wait with each state of the job that it sees, in order and once for
+	// each. Nil: not called.
 	OnState func(Job)
-	// OnRetry, if not nil, is called after each failed request, with its error and the delay
-	// before the next.
+	// OnRetry is called after each failed request, with its error and the delay before the
+	// next. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 	// Logger gets gaps and the errors that end a call as warnings, failed requests at level
 	// Debug. Nil: nothing is logged.
@@ -99,21 +99,21 @@ type Client struct {
 
 // ClientStats are the counters of a Client over all its calls.
 type ClientStats struct {
-	// Polls counts requests, submissions included; Unchanged the answers 304 and those
-	// without news.
+	// Polls counts requests, including submissions. Unchanged counts the answers 304
+	// and those without news.
 	Polls, Unchanged int64
-	// Answers counts the answers with events, Events the events handed over, Resets the resets
-	// handed to the handler, Duplicates the events that were dropped because they had been
-	// handed over before.
+	// Answers counts answers with events, Events the events delivered, Resets the resets
+	// passed to the handler, and Duplicates the events that were dropped because they had been
+	// delivered before.
 	Answers, Events, Resets, Duplicates int64
 	// Stale counts answers from replicas behind this client, SlowedDown the answers 429.
 	Stale, SlowedDown int64
-	// Failures counts requests that failed, TimedOut those of them that met silence for
+	// Failures counts requests that failed, TimedOut those of them that were silent for
 	// Timeout.
 	Failures, TimedOut int64
 }
 
-// Check returns what is wrong with the settings. The methods call it.
+// Check returns an error that names each invalid setting and its value, or nil. The methods call it.
 func (c *Client) Check() error {
 	check := fields.Of("shortpoll: Client")
 	check.HTTP("URL", c.URL)

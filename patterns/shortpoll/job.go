@@ -9,18 +9,20 @@ import (
 
 // A Job is the state of a job as its server reported it.
 type Job struct {
-	// ID is what the client chose: 1 to 128 letters, digits and any of "-._~".
+	// ID is the name that the client chose: 1 to 128 letters, digits and any of
+	// "-._~".
 	ID string
-	// State moves from Pending over Running to Done, Failed or Cancelled, and never back.
+	// State moves from [Pending] through [Running] to [Done], [Failed] or [Cancelled],
+	// and never back.
 	State State
-	// Version is the position in the server's log of the entry that brought the job
-	// into its state. A client that hands it to another replica is not shown an earlier
-	// one.
+	// Version is the position, in the server's log, of the entry that brought the job
+	// into its state. A client that sends it to another replica never gets an earlier
+	// state.
 	Version eventlog.Cursor
-	// Result is what Jobs.Run returned; Error the text of its error.
+	// Result is what [Jobs].Run returned. Error is the text of its error.
 	Result []byte
 	Error  string
-	// Expires is when the result will be gone, by the server's clock. Zero until the
+	// Expires is when the result is dropped, by the server's clock. Zero until the
 	// job has ended.
 	Expires time.Time
 
@@ -39,26 +41,28 @@ type jobAnswer struct {
 	Expires time.Time       `json:"expires,omitzero"`
 }
 
-// A Task is what [Jobs.Run] is to do.
+// A Task is a job that [Jobs].Run must do.
 type Task struct {
-	// Client is who submitted the job: Identity.Client, empty without
-	// Jobs.Authenticate.
+	// Client is the client that submitted the job: Identity.Client, empty
+	// without [Jobs].Authenticate.
 	Client string
-	// ID is what the client called it. Other clients may use the same.
+	// ID is the name that the client chose. Other clients can use the same
+	// name.
 	ID string
-	// Payload is what it submitted.
+	// Payload is the submitted payload.
 	Payload []byte
 }
 
-// State is where a job stands.
+// State is the state of a job.
 type State string
 
 const (
-	Pending State = "pending" // accepted, and not begun
+	Pending State = "pending" // accepted, and not started
 	Running State = "running" // Run was called
-	Done    State = "done"    // there is a Result
-	Failed  State = "failed"  // there is an Error
-	// Cancelled is of operations (package async), which a client may cancel. A Jobs has no such state.
+	Done    State = "done"    // it has a Result
+	Failed  State = "failed"  // it has an Error
+	// Cancelled is a state of operations (package async), which a client can cancel. The jobs of a
+	// Jobs never have it.
 	Cancelled State = "cancelled"
 )
 
@@ -81,9 +85,9 @@ func (s State) rank() int {
 var (
 	// ErrExpired: the job has ended, and its result is no longer kept (status 410).
 	ErrExpired = errors.New("shortpoll: the job's result has expired")
-	// ErrNotFound: no replica has heard of the job within Client.Patience (status
-	// 404), or the server has lost its memory.
+	// ErrNotFound: no replica has heard of the job within [Client].Patience (status
+	// 404), or the server has lost its log.
 	ErrNotFound = errors.New("shortpoll: no such job")
-	// ErrConflict: there is a job of that id with another payload (status 422).
+	// ErrConflict: a job with that id has another payload (status 422).
 	ErrConflict = errors.New("shortpoll: a job of this id has another payload")
 )

@@ -19,55 +19,57 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Jobs is a server that does work which takes longer than a request should: a client
-// submits a job under an id of its own, and asks for its state until it has ended. Do
-// not change or copy it after first use.
+// Jobs is a server for work that takes longer than a request should: a client submits a
+// job under an id of its own, and polls its state until it has ended. Do not change or
+// copy it after first use.
 //
-// All it knows is in its log: the states of each job, as entries of which the topic is
-// the job's id or, with Authenticate, its client, a slash and its id. A Jobs whose log is
-// a copy is a replica; one that is begun with the log of an earlier incarnation goes on
-// with its jobs.
+// All its state is in its log: the states of each job, as entries whose topic is the
+// job's id or, with Authenticate, the client, a slash and the id. A Jobs whose log is a
+// copy is a replica. A Jobs started with the log of an earlier incarnation continues its
+// jobs.
 type Jobs struct {
-	// Run does a job. It returns the result, or an error that becomes the job's; a panic
-	// is such an error. It is called again, with the same task, if the process ended
-	// meanwhile: at least once. ctx ends with Close. Nil: a replica, which reads Log and
-	// accepts no jobs.
+	// Run does a job. It returns the result, or an error, which becomes the job's; a
+	// panic counts as an error. If the process ends in the meantime, Run is called again
+	// with the same task: at least once. ctx ends with Close. Nil: this is a replica,
+	// which reads Log and accepts no jobs.
 	Run func(ctx context.Context, task Task) ([]byte, error)
 
 	// Log holds the jobs and nothing else. Nil: an eventlog.Memory with default bounds.
-	// A log that must make room before Retention has passed forgets jobs over a
-	// restart. The owner of the log closes it, after Close.
+	// A log that must make room before Retention has passed forgets jobs at a restart.
+	// The owner of the log closes it, after Close.
 	Log eventlog.Log
 
-	// Retention is for how long after its end a job's result can be read, any number of
-	// times: 1 h. Afterwards it is answered with 410.
+	// Retention is how long after its end a job's result can be read, any number of
+	// times. Zero: 1 h. After that the answer is 410.
 	Retention time.Duration
-	// Remember is for how long after that the job is known to have been: 24 h.
-	// Afterwards it is answered with 404, and its id may be used again.
+	// Remember is how long after Retention the job is still known to have
+	// existed. Zero: 24 h. After that the answer is 404, and the id can be used
+	// again.
 	Remember time.Duration
 
 	// RetryAfter is how long clients are asked to wait before they poll again, in whole
-	// seconds, rounded up. Zero: 1 s after the submission, and then as they like.
+	// seconds, rounded up. Zero: 1 s after the submission, and then as the client
+	// chooses.
 	RetryAfter time.Duration
-	// MinInterval is the least time between two polls of one job. A poll that comes
-	// sooner is answered with 429 and slows its client down. Zero: none.
+	// MinInterval is the shortest time between two polls of one job. An earlier
+	// poll gets 429, which slows its client down. Zero: none.
 	MinInterval time.Duration
 
-	// Workers is how many jobs run at once: 16.
+	// Workers is how many jobs run at once. Zero: 16.
 	Workers int
-	// MaxJobs bounds the jobs that are kept, those with a result included: 10,000.
-	// Others are refused with 503.
+	// MaxJobs bounds the jobs that are kept, including those with a result. Zero:
+	// 10,000. Others are refused with 503.
 	MaxJobs int
-	// MaxPayloadBytes bounds what is submitted: 1 MiB.
+	// MaxPayloadBytes bounds a submitted payload. Zero: 1 MiB.
 	MaxPayloadBytes int
-	// Limit bounds the requests that are answered.
+	// Limit bounds the request rate.
 	Limit Limit
 
-	// Authenticate says who sends a request. A job belongs to the client that submitted it: no
-	// other client sees it, and another client's job may have the same id. Submit takes jobs
+	// Authenticate returns who sends a request. A job belongs to the client that submitted it: no
+	// other client sees it, and another client's job can have the same id. Submit accepts jobs
 	// whose ids the identity may publish. An identity without a Client is refused with 401, and an
-	// error answered as access.Refuse does. Nil: all
-	// requests are from one client, which may do everything.
+	// error is answered by access.Refuse. Nil: all requests are from one client, which may do
+	// everything.
 	Authenticate func(*http.Request) (access.Identity, error)
 	// Logger gets refused requests and failed jobs as warnings, and errors of the log as
 	// errors. Nil: nothing is logged.
@@ -95,15 +97,15 @@ type Jobs struct {
 type JobsStats struct {
 	// Kept is the number of jobs that are kept now.
 	Kept int64
-	// Polls counts questions for a job's state, Unchanged those of them that were
-	// answered with 304, Behind those that this replica could not answer yet.
+	// Polls counts requests for a job's state. Unchanged counts those answered
+	// with 304, Behind those that this replica could not answer yet.
 	Polls, Unchanged, Behind int64
-	// Refused counts requests sent away with 503 for want of room, Slowed the polls
-	// that came sooner than MinInterval allows.
+	// Refused counts requests refused with 503 for want of capacity. Slowed counts
+	// polls that came before MinInterval had passed.
 	Refused, Slowed int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (j *Jobs) Check() error {
 	check := fields.Of("shortpoll: Jobs")
 	check.Duration("Retention", j.Retention)
@@ -120,8 +122,8 @@ func (j *Jobs) Check() error {
 	return check.Err()
 }
 
-// Start reads the log and goes on with the jobs that have not ended in it. Handler
-// calls it. After an error, of the log or of Check, it may be called again.
+// Start reads the log and continues the jobs that have not ended in it. Handler
+// calls it. After an error, of the log or of Check, it can be called again.
 func (j *Jobs) Start() error {
 	if err := j.Check(); err != nil {
 		return err
@@ -159,8 +161,8 @@ func (j *Jobs) Start() error {
 	return nil
 }
 
-// Handler returns the handler of the jobs' resources; mount it where the last element
-// of the path is a job's id. It panics if Start fails.
+// Handler returns the handler for jobs. Mount it so that the last element of the path
+// is a job's id. It panics if Start fails.
 func (j *Jobs) Handler() http.Handler {
 	if err := j.Start(); err != nil {
 		panic(err.Error())
@@ -168,14 +170,14 @@ func (j *Jobs) Handler() http.Handler {
 	return http.HandlerFunc(j.serve)
 }
 
-// Drain accepts no more jobs and begins none of those that wait: a Jobs with the same log
-// runs them. It returns when those that run have ended, or ctx's error when that is done.
-// Polls are answered until Close.
+// Drain accepts no more jobs and starts none of those that wait: a Jobs with the same log
+// runs them. It returns when the running jobs have ended, or with ctx's error when ctx
+// ends first. Polls are answered until Close.
 func (j *Jobs) Drain(ctx context.Context) error { return j.life.Drain(ctx) }
 
-// Close refuses all requests from now on, ends the contexts of the jobs that run, and
-// returns nil when Run has returned. They have not ended: a Jobs with the same log runs
-// them again.
+// Close refuses all requests from now on and ends the contexts of running jobs. It
+// returns nil when their Run has returned. They have not ended: a Jobs with the same
+// log runs them again.
 func (j *Jobs) Close() error {
 	j.starting.Lock()
 	defer j.starting.Unlock()

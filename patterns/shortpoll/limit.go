@@ -13,13 +13,16 @@ import (
 
 // Limit protects a server from more requests than it can answer.
 type Limit struct {
-	// Rate is how many requests a second are answered; as many may come at once after
-	// a quiet second. Others are refused with 503 and a Retry-After. Zero: no limit.
+	// Rate is how many requests a second are answered. After a quiet second, as many
+	// can come at once. Others are refused with 503 and a Retry-After. Zero: no
+	// limit.
 	Rate int
-	// RetrySpread is the longest Retry-After of refusals: 10 s. Each is drawn from 1 s
-	// to this, so that those who were refused together do not come back together. At most 24.8 days.
+	// RetrySpread is the longest Retry-After of refusals. Zero: 10 s. Each is drawn from 1 s to
+	// this, so that clients that were refused together do not come back together. At most 24.8
+	// days.
 	RetrySpread time.Duration
-	// Jitter draws it. Nil: seeded by the clock at first use.
+	// Jitter draws the Retry-After of refusals. Nil: seeded by the clock at
+	// first use.
 	Jitter retry.Jitter
 }
 

@@ -13,18 +13,19 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Batch is what the handler of [Client.Run] gets. Long polling has the same: its servers
-// and clients speak the same protocol.
+// Batch is what the handler of [Client.Run] gets. It is the same as in long polling,
+// because both speak the same protocol.
 type Batch = longpoll.Batch
 
-// Run polls a [Server] until ctx ends, handle fails or the server refuses for good, and
-// returns that error: ctx's, what handle returned, or a [*retry.StatusError]. An answer
-// beyond MaxAnswerBytes ends it too, with an eventlog.ErrTooLarge, since it would be as
-// long the next time. Other failures are retried.
+// Run polls a [Server] until ctx ends, handle fails or the server refuses permanently.
+// It returns ctx's error, the error of handle, or a [*retry.StatusError]. An answer
+// beyond MaxAnswerBytes also ends it, with [eventlog.ErrTooLarge], because the next
+// answer would be as long. Other failures are retried.
 //
-// handle is called from this goroutine, with one batch after the other. When it returns
-// nil the batch is done with. When it fails or panics the batch is not; a Run from the
-// Cursor of the batch before gets its events again. It panics if handle is nil.
+// Run calls handle from its own goroutine, for one batch at a time. When handle returns
+// nil, the batch is finished. When it fails or panics, the batch is not finished: a Run
+// from the Cursor of the previous batch gets its events again. Run panics if handle is
+// nil.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Batch) error) error {
 	if err := c.Check(); err != nil {
 		return err

@@ -20,25 +20,25 @@ import (
 // once. The zero value is ready to use, with a log in memory. Do not change or copy it after
 // first use.
 type Server struct {
-	// Log is what is served. Nil: an eventlog.Memory with default bounds. The owner of
-	// the log closes it, after the HTTP server.
+	// Log is the log to serve. Nil: an eventlog.Memory with default bounds. The owner
+	// of the log closes it, after the HTTP server.
 	Log eventlog.Log
-	// RetryAfter is how long clients are asked to wait, with each answer that leaves
-	// nothing to fetch, before they poll again; it is sent in whole seconds, rounded up.
-	// Zero: they are left to their schedules. At most 24.8 days: beyond that the timers of clients in
-	// JavaScript overflow, and they come back at once.
+	// RetryAfter is how long clients are asked to wait before they poll again, with each answer
+	// that leaves nothing to fetch. It is sent in whole seconds, rounded up. Zero: clients follow
+	// their own schedule. At most 24.8 days: with more, the timers of JavaScript clients overflow,
+	// and they come back at once.
 	RetryAfter time.Duration
-	// MaxEvents and MaxAnswerBytes limit one answer: 1,000 events, 1 MiB of topics and
-	// data. One event is sent however large it is.
+	// MaxEvents and MaxAnswerBytes limit one answer. Zero: 1,000 events, and 1 MiB of
+	// topics and data. A single event is sent however large it is.
 	MaxEvents, MaxAnswerBytes int
-	// MaxMessageBytes bounds the topic and data of an event that is published: 8 MiB. In base64
-	// that is less than the 16 MiB of an answer that a Client takes by default.
+	// MaxMessageBytes bounds the topic and data of a published event. Zero: 8 MiB. In base64
+	// that is less than the 16 MiB of an answer that a Client accepts by default.
 	MaxMessageBytes int
-	// Limit bounds the polls that are answered.
+	// Limit bounds the rate of polls.
 	Limit Limit
-	// Authenticate says who polls. A poll for no topics gets those that the identity may see,
-	// one for a topic that it may not see is refused with 403. An error is answered as
-	// access.Refuse does. Nil: everyone may see everything.
+	// Authenticate returns who polls. A poll without topics gets those that the identity may
+	// see; a poll for a topic that it may not see is refused with 403. An error is answered
+	// by access.Refuse. Nil: everyone may see everything.
 	Authenticate func(*http.Request) (access.Identity, error)
 	// Logger gets refused polls and gaps as warnings, errors of the log as errors. Nil: nothing
 	// is logged.
@@ -60,13 +60,13 @@ var (
 // ServerStats are the counters of a Server.
 type ServerStats struct {
 	// Answers counts answers with events, Events the events in them, Unchanged the
-	// answers without, Resets the answers that report a gap.
+	// answers without events, Resets the answers that report a gap.
 	Answers, Events, Unchanged, Resets int64
-	// Refused counts polls that were sent away with 503.
+	// Refused counts polls refused with 503.
 	Refused int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Server) Check() error {
 	check := fields.Of("shortpoll: Server")
 	if s.RetryAfter < 0 {
@@ -81,7 +81,7 @@ func (s *Server) Check() error {
 }
 
 // Handler returns the handler that answers polls; mount it at one path. It panics if
-// Check finds fault.
+// Check returns an error.
 func (s *Server) Handler() http.Handler {
 	if err := s.Check(); err != nil {
 		panic(err.Error())
@@ -90,26 +90,24 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(s.serve)
 }
 
-// Publish appends an event to the log. It returns when the event is as durable as the
-// log is. The topic must be
-// UTF-8 and have at most 1,024 bytes.
+// Publish appends an event to the log. It returns when the event is as durable as the log is.
+// The topic must be UTF-8 and at most 1,024 bytes.
 //
-// The error wraps eventlog.ErrTooLarge if the event is over MaxMessageBytes or does not fit into
-// the log; it is
-// [ErrDraining] or [ErrClosed] after Drain or Close.
+// The error wraps [eventlog.ErrTooLarge] if the event exceeds MaxMessageBytes or does not fit
+// into the log. After Drain or Close it is [ErrDraining] or [ErrClosed].
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	s.init()
 	return s.shell.Publish(ctx, topic, data, s.MaxMessageBytes)
 }
 
-// Drain permanently refuses polls; clients keep their cursors and retry after a Retry-After. It
-// returns when the polls that had come are answered, or ctx's error when that is done.
+// Drain permanently refuses polls. Clients keep their cursors and retry after a Retry-After.
+// Drain returns when polls in progress are answered, or with ctx's error when ctx ends first.
 func (s *Server) Drain(ctx context.Context) error {
 	s.init()
 	return s.shell.Drain(ctx)
 }
 
-// Close is Drain without the waiting. It returns nil.
+// Close is [Server.Drain] without waiting. It returns nil.
 func (s *Server) Close() error {
 	s.init()
 	return s.shell.Close()

@@ -15,13 +15,13 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Submit hands a job to a [Jobs] and returns it as the server has accepted it: from then
-// on it reaches an end, whatever crashes. The id is the client's to choose; to submit the
-// same again, also after a crash of the client that no longer knows whether it had, makes
-// no second job. Failures are retried until ctx ends.
+// Submit submits a job to a [Jobs] and returns it as the server has accepted it: from then
+// on it reaches an end, whatever crashes. The client chooses the id. Submitting the same
+// job again does not create a second one, so a client that crashed can repeat it. Failures
+// are retried until ctx ends.
 //
-// It returns [ErrConflict] if there is a job of that id with another payload, [ErrExpired]
-// if there was one, or a [*retry.StatusError] if the server refuses for good.
+// It returns [ErrConflict] if a job with that id has another payload, [ErrExpired] if
+// there was one, or a [*retry.StatusError] if the server refuses permanently.
 func (c *Client) Submit(ctx context.Context, id string, payload []byte) (Job, error) {
 	if err := c.checkID(id); err != nil {
 		return Job{}, err
@@ -31,13 +31,13 @@ func (c *Client) Submit(ctx context.Context, id string, payload []byte) (Job, er
 	return s.job, err
 }
 
-// Wait polls a job until it has ended, and returns it: Done with a result, or Failed
-// with an error's text. job is what Submit returned, or Job{ID: id} if the client knows
-// no more.
+// Wait polls a job until it has ended and returns it: [Done] with a result, or [Failed] with
+// an error text. job is what Submit returned, or Job{ID: id} if the client knows nothing
+// else.
 //
-// It returns early, with the job as it was seen last and an error: ctx's; that no poll
-// fits before the deadline; [ErrExpired]; [ErrNotFound]; or a [*retry.StatusError] that says
-// that to ask again is of no use.
+// It returns early, with the last state of the job that it saw and an error: ctx's error; an
+// error because no further poll fits before the deadline; [ErrExpired]; [ErrNotFound]; or a
+// [*retry.StatusError] that a retry would not change.
 func (c *Client) Wait(ctx context.Context, job Job) (Job, error) {
 	if err := c.checkID(job.ID); err != nil {
 		return job, err
