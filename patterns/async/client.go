@@ -18,11 +18,11 @@ import (
 	"github.com/squall-sim/squall/patterns/shortpoll"
 )
 
-// Client starts operations of a [Server] and makes futures of them. Polls must be set. Do not change or
-// copy it after first use; its methods may be called concurrently.
+// Client starts operations of a [Server] and returns futures of them. Polls must be set. Do not
+// change or copy it after first use; its methods may be called concurrently.
 type Client struct {
-	// Polls makes the requests: Submit, and Wait where no callback comes. With Prefer in its Header an
-	// answer waits at the server.
+	// Polls makes the requests: Submit, and Wait if no callback arrives. With [Prefer] as its
+	// Header, answers wait at the server.
 	Polls *shortpoll.Client
 
 	mu      sync.Mutex
@@ -36,13 +36,13 @@ type started struct {
 }
 
 var (
-	// ErrFailed: the operation has failed; the error's text says why.
+	// ErrFailed: the operation has failed. The error's text says why.
 	ErrFailed = errors.New("async: operation failed")
 	// ErrCancelled: the operation was cancelled.
 	ErrCancelled = errors.New("async: operation was cancelled")
 )
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (c *Client) Check() error {
 	if c.Polls == nil {
 		check := fields.Of("async: Client")
@@ -52,11 +52,12 @@ func (c *Client) Check() error {
 	return c.Polls.Check()
 }
 
-// Start starts an operation, and returns the future of its result without waiting for anything. The id
-// is the caller's to choose; to start it again, also after a crash, starts nothing and leads to the same
-// result; with another payload it is shortpoll.ErrConflict. The future fails with an error that wraps
-// [ErrFailed] or [ErrCancelled], with those of shortpoll.Client's Submit and Wait, or with ctx's cause, which
-// says nothing about the operation: that goes on until it is cancelled.
+// Start starts an operation and returns the future of its result without waiting. The caller
+// chooses the id. Starting the same operation again, even after a crash, starts nothing and leads
+// to the same result; with another payload the error is [shortpoll.ErrConflict]. The future fails
+// with an error that wraps [ErrFailed] or [ErrCancelled], with the errors of [shortpoll.Client]'s
+// Submit and Wait, or with ctx's cause. The latter says nothing about the operation, which
+// continues until it is cancelled.
 func (c *Client) Start(ctx context.Context, id string, payload []byte) *Future[[]byte] {
 	f := NewFuture[[]byte](ctx)
 	// It is known by its id before the server knows of it: a callback may come before the answer.
@@ -104,9 +105,10 @@ func (c *Client) follow(ctx context.Context, id string, payload []byte) ([]byte,
 	return job.Result, nil
 }
 
-// Settle resolves the futures of an operation by what a callback says, and reports whether there was one to
-// resolve: false if it has resolved, or this client did not start it. One that was started under the same id
-// with another payload is not resolved: it has no operation.
+// Settle resolves the futures of an operation with the result from a callback, and reports whether
+// there was one to resolve. It returns false if they have resolved already or this client did not
+// start the operation. If a future was started under the same id with another payload, it is not
+// resolved, because it has no operation.
 func (c *Client) Settle(id string, result []byte, err error) bool {
 	c.mu.Lock()
 	all := slices.Clone(c.pending[id])
@@ -120,8 +122,8 @@ func (c *Client) Settle(id string, result []byte, err error) bool {
 	return did
 }
 
-// Cancel cancels an operation, and returns nil when the server has heard of it: the operation may have
-// ended before. It is repeated until ctx ends, or the server says that it is of no use.
+// Cancel cancels an operation. It returns nil when the server has received the request; the
+// operation may have ended before. It retries until ctx ends, or the server refuses permanently.
 func (c *Client) Cancel(ctx context.Context, id string) error {
 	if err := c.Check(); err != nil {
 		return err

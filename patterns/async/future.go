@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// A Future is a result that is not there yet. It resolves once, whatever meets at one instant: its
-// result, its failure, and the end of its context, which is a cancellation or a timeout. What comes
-// later is counted and dropped. Make one with [NewFuture] or [Go]; its methods may be called
-// concurrently.
+// A Future is a result that may not be ready yet. It resolves once, even if several things happen
+// at one instant: with its result, its failure, or the end of its context, by cancellation or
+// timeout. Later results are counted and dropped. Create one with [NewFuture] or [Go]; its methods
+// may be called concurrently.
 type Future[T any] struct {
 	done chan struct{}
 	stop func() bool // of the watch over the context
@@ -23,8 +23,8 @@ type Future[T any] struct {
 	err      error
 }
 
-// NewFuture returns a future that resolves with the cause of ctx when that ends, unless it has
-// been resolved before.
+// NewFuture returns a future. When ctx ends, the future resolves with ctx's cause, unless it
+// has been resolved before.
 func NewFuture[T any](ctx context.Context) *Future[T] {
 	f := &Future[T]{done: make(chan struct{})}
 	f.mu.Lock() // stop is set before a context that has ended uses it
@@ -36,9 +36,9 @@ func NewFuture[T any](ctx context.Context) *Future[T] {
 	return f
 }
 
-// Go runs a function on a goroutine of its own, and returns the future of what it returns. When ctx ends
-// first the future resolves at once, and what the function returns after that is dropped. A panic is an
-// error, with its stack.
+// Go runs f in a new goroutine and returns the future of its result. If ctx ends first, the future
+// resolves at once, and what f returns later is dropped. A panic of f becomes an error, with its
+// stack.
 func Go[T any](ctx context.Context, f func(ctx context.Context) (T, error)) *Future[T] {
 	future := NewFuture[T](ctx)
 	go func() {
@@ -55,8 +55,8 @@ func Go[T any](ctx context.Context, f func(ctx context.Context) (T, error)) *Fut
 	return future
 }
 
-// Resolve resolves the future with a value, or with an error if that is not nil, and reports whether it
-// did: false if it had been resolved.
+// Resolve resolves the future with a value or, if err is not nil, with an error. It reports whether
+// it did: false if the future had been resolved before.
 func (f *Future[T]) Resolve(value T, err error) bool {
 	return f.settle(value, err, true)
 }
@@ -76,11 +76,13 @@ func (f *Future[T]) settle(value T, err error, counts bool) bool {
 	return true
 }
 
-// Done is closed when the future has resolved: for a select beside other work.
+// Done is closed when the future has resolved. Use it in a select with other
+// work.
 func (f *Future[T]) Done() <-chan struct{} { return f.done }
 
-// Wait returns the result when it is there, at once if it is, whatever ctx says, to every caller the
-// same. If ctx ends before that it returns ctx's cause; the future is as it was.
+// Wait waits for the result and returns it, the same to every caller. If the result is ready, it
+// returns at once, whatever the state of ctx. If ctx ends first, it returns ctx's cause and leaves
+// the future as it was.
 func (f *Future[T]) Wait(ctx context.Context) (T, error) {
 	select {
 	case <-f.done:
@@ -97,7 +99,7 @@ func (f *Future[T]) Wait(ctx context.Context) (T, error) {
 	return f.value, f.err
 }
 
-// Late is how many calls of Resolve came too late.
+// Late returns how many calls of Resolve came too late.
 func (f *Future[T]) Late() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,17 +11,17 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Pool bounds what is done at once and what waits for that. More is rejected at once, so that an overload
-// is an error soon and not an answer too late; and what has waited past its deadline is not begun. The
-// zero value has the defaults. Do not change or copy it after first use.
+// Pool limits how much runs at once and how much waits for its turn. It rejects more at once, so
+// that an overload causes an early error and not a late answer. Work that has waited past its
+// deadline is not begun. The zero value has the defaults. Do not change or copy it after first use.
 type Pool struct {
-	// Workers is how many functions run at once: 16.
+	// Workers is how many functions run at once. Zero: 16.
 	Workers int
-	// MaxWaiting bounds those that wait for their turn, in the order in which they came: 64. Negative:
-	// none waits.
+	// MaxWaiting bounds the functions that wait for their turn, in order of arrival. Zero: 64.
+	// Negative: none waits.
 	MaxWaiting int
-	// Need is what must be left of a deadline for a function to be begun: how long it takes at least.
-	// Zero: anything.
+	// Need is how much of a deadline must be left for a function to be called: the shortest time it
+	// takes. Zero: any time.
 	Need time.Duration
 
 	mu      sync.Mutex
@@ -32,21 +32,21 @@ type Pool struct {
 
 // PoolStats are the counters of a Pool.
 type PoolStats struct {
-	// Running and Waiting are those of now.
+	// Running and Waiting are the current numbers.
 	Running, Waiting int64
-	// Begun counts functions that were called, Rejected those for which there was no room, Expired
-	// those that were not called since too little was left of their deadline, or nothing.
+	// Begun counts functions that were called, Rejected those for which there was no room, and
+	// Expired those that were not called because too little of their deadline was left.
 	Begun, Rejected, Expired int64
 }
 
 var (
-	// ErrFull: MaxWaiting functions wait. Nothing was begun.
+	// ErrFull: MaxWaiting functions are waiting already. The function was not called.
 	ErrFull = errors.New("async: pool is full")
-	// ErrExpired: less than Need is left of the deadline. Nothing was begun.
+	// ErrExpired: less than Need is left of the deadline. The function was not called.
 	ErrExpired = errors.New("async: too little is left of the deadline")
 )
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (p *Pool) Check() error {
 	check := fields.Of("async: Pool")
 	check.Int("Workers", p.Workers)
@@ -63,9 +63,9 @@ func (p *Pool) Stats() PoolStats {
 	return s
 }
 
-// Do calls a function when it is its turn, and returns its error. The wait is part of ctx's deadline,
-// which is looked at when the turn comes. The errors [ErrFull] and [ErrExpired], and ctx's while it
-// waits, say that the function was not called. It panics if Check finds fault.
+// Do calls f when it is its turn, and returns f's error. The wait counts against ctx's deadline,
+// which is checked when the turn comes. With [ErrFull], [ErrExpired], and ctx's error while it
+// waits, f was not called. It panics if Check returns an error.
 func (p *Pool) Do(ctx context.Context, f func(ctx context.Context) error) error {
 	if err := p.Check(); err != nil {
 		panic(err.Error())

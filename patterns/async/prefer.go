@@ -68,9 +68,9 @@ func cutList(s string, sep byte) (first, rest string) {
 	return s, ""
 }
 
-// Prefer returns a function for shortpoll.Client.Header, by which a [Server] answers each request at once,
-// or when the operation has ended if that is within wait, in whole seconds. The client's Timeout must be
-// longer.
+// Prefer returns a function for [shortpoll.Client].Header. With it a [Server] answers each request
+// when the operation has ended, but after wait (in whole seconds) at the latest; 0: at once. The
+// client's Timeout must be longer than wait.
 func Prefer(wait time.Duration) func(context.Context) (http.Header, error) {
 	text := "respond-async"
 	if seconds := int64(wait / time.Second); seconds > 0 {

@@ -24,37 +24,38 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Server serves operations: the jobs of a queue, each as a resource that is started, polled and
-// cancelled. The zero value has a queue in memory, and no workers. Do not change or copy it after first
-// use.
+// Server serves operations: the jobs of a queue, each as a resource that can be started, polled and
+// cancelled. The zero value has a queue in memory and no workers. Do not change or copy it after
+// first use.
 type Server struct {
-	// Queue holds the operations. Nil: one in memory, which is closed with the server. Another one is
-	// its owner's to close, after the server.
+	// Queue holds the operations. Nil: one in memory, which is closed with the server. Otherwise
+	// its owner closes it, after the server.
 	Queue *workqueue.Queue
-	// Run, if not nil, does the operations in this process, as a workqueue.Worker does. Otherwise workers
-	// get them from Queue.
+	// Run does the operations in this process, as a workqueue.Worker does. Nil: workers get them
+	// from Queue.
 	Run func(ctx context.Context, t workqueue.Task) ([]byte, error)
-	// Workers is how many Run does at once: 16.
+	// Workers is how many operations Run does at once. Zero: 16.
 	Workers int
 
-	// Validate, if not nil, says what keeps an operation from starting; the error is the answer: that of
-	// a *retry.StatusError with its status, any other one with 400.
+	// Validate returns an error if an operation must not start. A *retry.StatusError is answered
+	// with its status, any other error with 400. Nil: every operation may start.
 	Validate func(ctx context.Context, r Request) error
-	// Key, if not nil, names what an operation needs for itself: of two with one key the second is
-	// answered with 409 until the first has ended. Empty: nothing.
+	// Key names what an operation needs exclusively. If two operations have the same key, the
+	// second is answered with 409 until the first has ended. Nil or "": nothing.
 	Key func(r Request) string
 
-	// Wait is the longest wait for the end of an operation before a request is answered: 20 s. It must
-	// be less than proxies wait.
+	// Wait is the longest time that a request waits for the end of an operation before it is
+	// answered. Zero: 20 s. It must be less than the timeout of every proxy on the path.
 	Wait time.Duration
-	// RetryAfter is how long clients are asked to wait before they poll, in whole seconds, rounded up:
-	// 1 s. At most 24.8 days.
+	// RetryAfter is how long clients are asked to wait before they poll, in whole seconds, rounded
+	// up. Zero: 1 s. At most 24.8 days.
 	RetryAfter time.Duration
-	// MaxPayloadBytes bounds what starts an operation: 1 MiB. It is Queue's to bound as well.
+	// MaxPayloadBytes bounds the payload that starts an operation. Zero: 1 MiB. Queue's own
+	// limit applies too.
 	MaxPayloadBytes int
 
-	// Authenticate says who sends a request. To start or cancel an operation the identity must be allowed
-	// to publish under its id, to poll it to see it. Nil: everyone may do everything.
+	// Authenticate returns who sends a request. To start or cancel an operation, the identity must
+	// be allowed to publish under its id; to poll it, to see it. Nil: everyone may do everything.
 	Authenticate func(*http.Request) (access.Identity, error)
 	// Logger gets refused requests and failed attempts as warnings, panics as errors. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -72,19 +73,20 @@ type Server struct {
 
 // Request is what starts an operation.
 type Request struct {
-	// Client is who sends it: Identity.Client, empty without Server.Authenticate.
+	// Client is the client that sends it: Identity.Client, empty without
+	// [Server].Authenticate.
 	Client string
-	// ID is the operation's.
+	// ID is the operation's id.
 	ID string
-	// Payload is what was sent.
+	// Payload is the body that was sent.
 	Payload []byte
 }
 
 // ServerStats are the counters of a Server.
 type ServerStats struct {
-	// Started counts requests that start an operation, repetitions included; Direct those of them that
-	// were answered with its end, Accepted those with 202. Polls counts those that ask for one, Refused
-	// those that were answered with 409 or 503.
+	// Started counts requests that start an operation, including repetitions. Direct counts those
+	// of them answered with the operation's end, Accepted those answered with 202. Polls counts
+	// requests for a state, and Refused those answered with 409 or 503.
 	Started, Direct, Accepted, Polls, Refused int64
 }
 
@@ -95,7 +97,7 @@ var (
 	ErrClosed = errors.New("async: server is closed")
 )
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Server) Check() error {
 	check := fields.Of("async: Server")
 	check.Int("Workers", s.Workers)
@@ -109,7 +111,7 @@ func (s *Server) Check() error {
 	return err
 }
 
-// Start opens the queue, and begins to work on what is in it if there is a Run. Handler calls it.
+// Start opens the queue and, if Run is set, begins to work on its jobs. Handler calls it.
 func (s *Server) Start() error {
 	if err := s.Check(); err != nil {
 		return err
@@ -142,7 +144,7 @@ func (s *Server) begin() {
 	}
 }
 
-// Handler returns the handler of the operations; mount it where the last element of the path is an
+// Handler returns the handler for operations. Mount it so that the last element of the path is an
 // operation's id. It panics if Start fails.
 func (s *Server) Handler() http.Handler {
 	if err := s.Start(); err != nil {
@@ -151,8 +153,8 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(s.serve)
 }
 
-// Drain starts no more operations, and returns when those that a worker has have ended, or ctx's error
-// when that is done. Polls are answered until Close. The queue is drained too.
+// Drain starts no more operations and drains the queue. It returns when the operations that workers
+// have are finished, or with ctx's error when ctx ends first. Polls are answered until Close.
 func (s *Server) Drain(ctx context.Context) error {
 	if err := s.Start(); err != nil {
 		return err
@@ -163,8 +165,8 @@ func (s *Server) Drain(ctx context.Context) error {
 	return s.Queue.Drain(ctx)
 }
 
-// Close refuses all requests, ends the contexts of Run, and returns when it has returned: its operations
-// are given back to the queue.
+// Close refuses all requests and ends the contexts of Run. It returns when Run has returned; its
+// operations go back to the queue.
 func (s *Server) Close() error {
 	s.once.Do(s.begin)
 	_ = s.life.Close()

@@ -11,12 +11,13 @@ import (
 )
 
 // Bolt is the outbox of a program that keeps its state in bbolt: rows are added in the transactions
-// that change the state. bbolt runs one transaction at a time, so that the rows' order is that of the
+// that change the state. bbolt runs one transaction at a time, so rows are in the order of the
 // commits. Sent rows are removed.
 type Bolt struct {
 	// DB is the program's database.
 	DB *bbolt.DB
-	// Bucket is the name of the rows' bucket, which has nothing else in it.
+	// Bucket is the name of the bucket for the rows, which must contain nothing
+	// else.
 	Bucket string
 }
 
@@ -29,7 +30,8 @@ type boltRow struct {
 	Payload []byte `json:"payload"`
 }
 
-// Add adds a row within a transaction: it is there when that commits, and not otherwise.
+// Add adds a row within a transaction. The row exists if and only if the transaction
+// commits.
 func (b *Bolt) Add(tx *bbolt.Tx, row Row) error {
 	if row.ID == "" {
 		return fmt.Errorf("outbox: Row.ID is empty: want a name")

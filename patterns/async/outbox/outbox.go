@@ -1,27 +1,30 @@
-// Package outbox publishes what a transaction has committed: the business state and a row that says
-// what to publish are committed together, and a [Relay] publishes the rows.
+// Package outbox publishes what a transaction has committed. The transaction commits the business
+// state together with a row that says what to publish, and a [Relay] publishes the rows.
 //
 // # When to use it
 //
-// When a change in a database must be told to others: without an outbox a crash between the commit and the
-// publication loses the event, and a publication before the commit tells of what may never be. Not where
-// the log is the database (package eventlog), or where the receiver can read the state itself.
+// Use it when others must be notified of a change in a database. Without an outbox, a crash between
+// the commit and the publication loses the event, and a publication before the commit announces a
+// change that may never happen. Do not use it where the log is the database (package eventlog), or
+// where the receiver can read the state itself.
 //
 // # What it promises
 //
-//   - What is committed is published at least once, what is not committed never.
-//   - A row is never skipped, however late its transaction commits: the relay keeps no position, but asks
-//     for what has not been sent. A relay that goes by sequence numbers passes over a transaction which
-//     took its number early and commits late (kamu-data/kamu-cli#1398, Eventuous/eventuous#222).
-//   - Rows of one Key are published in the order in which the Store gives them. A row that fails holds up
-//     those of its key and no others.
+//   - A committed row is published at least once, an uncommitted one never.
+//   - A row is never skipped, however late its transaction commits: the relay keeps no position,
+//     but asks for what has not been sent. A relay that goes by sequence numbers skips a
+//     transaction that takes its number early and commits late (kamu-data/kamu-cli#1398,
+//     Eventuous/eventuous#222).
+//   - Rows with one Key are published in the order in which the [Store] returns them. A row that
+//     fails holds up only rows with the same key.
 //
-// It does not promise that a row is published once: after a crash between Publish and Sent it comes
-// again, with the same ID, by which the receiver must know it.
+// It does not promise that a row is published once: after a crash between Publish and Sent it is
+// published again, with the same ID, by which the receiver must recognise it.
 //
 // # With bbolt
 //
-// [Bolt] is the store of a program that keeps its state in bbolt. The transaction that changes the state adds the row:
+// [Bolt] is the store for a program that keeps its state in bbolt. The transaction that changes the
+// state also adds the row:
 //
 //	box := &outbox.Bolt{DB: db, Bucket: "outbox"}
 //	relay := &outbox.Relay{Store: box, Publish: publish}
@@ -39,14 +42,14 @@
 //
 // # With SQL
 //
-// The store of a table outbox(id, key, payload, sent), with an index of the unsent rows:
+// For SQL, a store can use a table outbox(id, key, payload, sent) with an index on the unsent rows:
 //
 //	Unsent   SELECT id, key, payload FROM outbox WHERE sent IS NULL AND key <> ALL($2) ORDER BY id LIMIT $1
 //	Sent     UPDATE outbox SET sent = now() WHERE id = ANY($1)
 //
-// Rows that commit late have smaller ids than some that were sent: within a key their order is that of
-// the commits then. With several relays at once, lock the rows (FOR UPDATE SKIP LOCKED), or lease the
-// relay's work as a job.
+// Rows that commit late have smaller ids than some that were already sent; within a key, their
+// order is then that of the commits. With several relays at once, lock the rows (FOR UPDATE SKIP
+// LOCKED), or lease the relay's work as a job.
 package outbox
 
 import (
@@ -62,44 +65,45 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Row is what is to be published.
+// Row is an event to publish.
 type Row struct {
-	// ID names the row; a receiver that has had it drops it.
+	// ID names the row. A receiver that has already seen it drops the row.
 	ID string
-	// Key is within what the order of rows counts. Empty: that of all rows without a key.
+	// Key orders rows: rows with the same key are published in order. Empty: rows without
+	// a key are ordered among themselves.
 	Key string
 	// Payload is the event.
 	Payload []byte
 }
 
-// Store is the table with the rows. Its methods are not called concurrently by one Relay.
+// Store is the table with the rows. A Relay does not call its methods concurrently.
 type Store interface {
-	// Unsent returns the first rows, at most limit, that are committed and not marked as sent, in their
-	// order, without those whose keys are in except: these are held up.
+	// Unsent returns the first rows, at most limit, that are committed and not marked as sent, in
+	// their order. It skips rows whose keys are in except, because they are held up.
 	Unsent(ctx context.Context, limit int, except []string) ([]Row, error)
 	// Sent marks rows as sent, or removes them.
 	Sent(ctx context.Context, ids []string) error
 }
 
-// Relay publishes the rows of a store. Store and Publish must be set. Do not change or copy it after first
-// use.
+// Relay publishes the rows of a store. Store and Publish must be set. Do not change or copy it
+// after first use.
 type Relay struct {
-	// Store has the rows.
+	// Store is where the rows are.
 	Store Store
-	// Publish publishes a row. After an error, or a panic, the row and those of its key that follow are
-	// tried again later.
+	// Publish publishes a row. After an error or a panic, the row and later rows with its key are
+	// retried.
 	Publish func(ctx context.Context, r Row) error
 
-	// Interval is how often the store is asked when nothing is said by Wake: 1 s.
+	// Interval is how often the store is read without a call of Wake. Zero: 1 s.
 	Interval time.Duration
-	// Batch is how many rows are read and marked at once: 100.
+	// Batch is how many rows are read and marked at once. Zero: 100.
 	Batch int
 	// Backoff bounds the delays after failures.
 	Backoff retry.Backoff
-	// Jitter draws them. Nil: seeded by the clock.
+	// Jitter draws the delays. Nil: seeded by the clock.
 	Jitter retry.Jitter
-	// OnRetry, if not nil, is called after each pass in which something failed, with the first error and
-	// the delay before the next.
+	// OnRetry is called after each pass in which something failed, with the first error and the
+	// delay before the next pass. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 	// Logger gets failures as warnings, panics as errors. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -110,12 +114,12 @@ type Relay struct {
 
 // RelayStats are the counters of a Relay.
 type RelayStats struct {
-	// Published counts rows that were published, those that were so again included, Failures
-	// publications and calls of the store that failed, and Passes how often the store was asked.
+	// Published counts published rows, including repetitions. Failures counts publications and
+	// calls of the store that failed, and Passes how often the store was read.
 	Published, Failures, Passes int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (r *Relay) Check() error {
 	check := fields.Of("outbox: Relay")
 	if r.Store == nil {
@@ -136,7 +140,7 @@ func (r *Relay) Stats() RelayStats {
 }
 
 // Wake says that a row may have been committed, so that it is published now and not at the next
-// Interval. It does not block, and may be left out.
+// Interval. It does not block. Calling it is optional.
 func (r *Relay) Wake() {
 	if c := r.wake.Load(); c != nil {
 		select {
@@ -146,7 +150,8 @@ func (r *Relay) Wake() {
 	}
 }
 
-// Run publishes until ctx ends, and returns its error, or what Check finds.
+// Run publishes until ctx ends, and returns ctx's error. If Check returns an
+// error, Run returns it at once.
 func (r *Relay) Run(ctx context.Context) error {
 	if err := r.Check(); err != nil {
 		return err

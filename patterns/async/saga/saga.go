@@ -1,26 +1,28 @@
-// Package saga does a business transaction that no database can do as one: steps in different services,
-// of which either all are done, or those that were are compensated, in reverse order. A saga is the
-// handle of a job (package workqueue): its journal is the job's checkpoint, so that whichever worker gets
-// the job after a crash goes on where the last one was, and a worker that lost the job cannot write into it.
+// Package saga runs a business transaction that no single database can run: steps in different
+// services, which are either all done, or of which those that were done are compensated, in reverse
+// order. A saga is the handler of a job (package workqueue). Its journal is the job's checkpoint.
+// The worker that gets the job after a crash therefore continues where the last one stopped, and a
+// worker that has lost the job cannot write to the journal.
 //
 //	trip := &saga.Saga{Steps: []saga.Step{{Name: "flight", Do: bookFlight, Undo: cancelFlight}, ...}}
 //	err := worker.Run(ctx, trip.Handle)
 //
 // # When to use it
 //
-// Where each step can be undone by another one, and it is acceptable that others see the steps before
-// the end. Not where they must not: use one database and one transaction.
+// Use it where each step can be undone by another one, and others may see the steps before the end.
+// Where they must not, use one database and one transaction.
 //
 // # What it promises
 //
-//   - A saga ends with all steps done, or with every step that was done, or may have been, undone, the last
-//     one first. It ends as Failed then, with the reason.
-//   - A step is not begun before the journal says that the one before it is done.
-//   - Undo is repeated until it succeeds, over crashes and restarts.
+//   - A saga ends with all steps done; or with every step undone that was done or may have been,
+//     the last one first. It then ends as Failed, with the reason.
+//   - A step does not begin before the journal says that the previous one is done.
+//   - Undo is retried until it succeeds, even over crashes and restarts.
 //
-// It does not promise that a step is executed once: after a crash amid a step it is done again, and an
-// Undo too. Each must be idempotent by Call.Key; Undo must bear that nothing was done. A saga whose job is
-// Dead, after too many crashes, is neither: Queue.Retry has it go on.
+// It does not promise that a step is executed once: after a crash in the middle of a step, the step
+// is done again, and so is an Undo. Each must be idempotent by [Call].Key, and Undo must tolerate
+// that nothing was done. A saga whose job is Dead, after too many crashes, is neither done nor
+// undone: [workqueue.Queue.Retry] continues it.
 package saga
 
 import (
@@ -37,24 +39,27 @@ import (
 
 // Step is a part of a saga.
 type Step struct {
-	// Name names the step in the journal, and must not change while sagas are under way.
+	// Name names the step in the journal. It must not change while sagas are running.
 	Name string
-	// Do does it, and returns what later steps and Undo may want to know of it. After an error it is
-	// repeated, MaxAttempts times; a workqueue.Final says that it was not done and never will be.
+	// Do does the step, and returns what later steps and Undo may need. After an error it is
+	// repeated, up to MaxAttempts times. A [workqueue.Final] says that the step was not done and
+	// never will be.
 	Do func(ctx context.Context, c Call) ([]byte, error)
-	// Undo compensates it. Nil: there is nothing to compensate. It is repeated until it returns nil.
+	// Undo compensates the step. It is repeated until it returns nil. Nil: there is nothing to
+	// compensate.
 	Undo func(ctx context.Context, c Call) error
 }
 
-// Call is what a step gets.
+// Call is the argument of a step.
 type Call struct {
-	// Key is the saga's ID, a slash and the step's name: by it a service knows a repetition.
+	// Key is the saga's ID, a slash and the step's name. A service recognises a repetition
+	// by it.
 	Key string
 	// Token is the fencing token of the job.
 	Token uint64
 	// Input is the job's payload.
 	Input []byte
-	// Results has what the steps that are done returned, by their names.
+	// Results are what the completed steps returned, by step name.
 	Results map[string][]byte
 }
 
@@ -62,15 +67,15 @@ type Call struct {
 type Saga struct {
 	// Steps are done in this order.
 	Steps []Step
-	// MaxAttempts is how often a step is tried in one worker's life before the saga turns round: 5. It
-	// may have been done then, and is undone too.
+	// MaxAttempts is how often one worker tries a step before the saga turns back. Zero: 5. The
+	// step may have been done then, so it is undone too.
 	MaxAttempts int
-	// Backoff bounds the delays between attempts, of Do as of Undo.
+	// Backoff bounds the delays between attempts, of Do and of Undo.
 	Backoff retry.Backoff
-	// Jitter draws them. Nil: seeded by the saga's ID and the clock.
+	// Jitter draws the delays. Nil: seeded by the saga's ID and the clock.
 	Jitter retry.Jitter
-	// OnRetry, if not nil, is called after each failed attempt that will be repeated, with its error and
-	// the delay before the next.
+	// OnRetry is called after each failed attempt that will be repeated, with its error and the
+	// delay before the next. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 }
 
@@ -86,7 +91,7 @@ type journal struct {
 
 const journalVersion = 1
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Saga) Check() error {
 	check := fields.Of("saga: Saga")
 	if len(s.Steps) == 0 {
@@ -107,9 +112,9 @@ func (s *Saga) Check() error {
 	return check.Err()
 }
 
-// Handle does the saga of a job, from where its checkpoint says. It is for workqueue.Worker.Run. The
-// result is that of the last step; a saga that was undone is an error that is a workqueue.Final. It panics
-// if Check finds fault.
+// Handle runs the saga of a job, from its checkpoint on. It is for [workqueue.Worker.Run]. The
+// result is that of the last step. A saga that was undone returns an error that is a
+// [workqueue.Final]. It panics if Check returns an error.
 func (s *Saga) Handle(ctx context.Context, t workqueue.Task) ([]byte, error) {
 	if err := s.Check(); err != nil {
 		panic(err.Error())

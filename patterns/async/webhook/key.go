@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// A Key signs or verifies: a secret that both sides have, or one half of an ed25519 pair. Make one
-// with [ParseKey], [NewSecret] or [NewPair]. It does not show itself when it is printed.
+// A Key signs or verifies: a secret shared by both sides, or one half of an ed25519 pair. Create
+// one with [ParseKey], [NewSecret] or [NewPair]. Printing a Key does not reveal it.
 type Key struct {
 	secret  []byte
 	private ed25519.PrivateKey
@@ -27,9 +27,9 @@ const (
 	minSecretBytes, maxSecretBytes = 24, 64
 )
 
-// ParseKey reads a key as it is handed out: whsec_ and a secret of 24 to 64 bytes, whsk_ and an ed25519
-// private key, of 64 bytes or its seed of 32, or whpk_ and a public key of 32, each in standard base64
-// with padding. Without a prefix it is a secret.
+// ParseKey parses a key in its usual text form: whsec_ and a secret of 24 to 64 bytes, whsk_ and an
+// ed25519 private key (64 bytes, or its seed of 32), or whpk_ and a public key of 32 bytes, each in
+// standard base64 with padding. Without a prefix it is a secret.
 func ParseKey(text string) (Key, error) {
 	decode := func(prefix string) ([]byte, error) {
 		b, err := base64.StdEncoding.Strict().DecodeString(strings.TrimPrefix(text, prefix))
@@ -75,23 +75,25 @@ func ParseKey(text string) (Key, error) {
 	return Key{secret: b}, nil
 }
 
-// NewSecret draws a secret of 32 bytes, and returns it in the form that ParseKey reads.
+// NewSecret generates a secret of 32 bytes and returns it in the form that [ParseKey]
+// accepts.
 func NewSecret() string {
 	b := make([]byte, 32)
 	rand.Read(b)
 	return secretPrefix + base64.StdEncoding.EncodeToString(b)
 }
 
-// NewPair draws an ed25519 pair in the forms that ParseKey reads: the sender's half and the receiver's.
+// NewPair generates an ed25519 pair and returns the sender's half and the receiver's, in the forms
+// that [ParseKey] accepts.
 func NewPair() (private, public string) {
 	pub, priv, _ := ed25519.GenerateKey(nil) // crypto/rand does not fail
 	return privatePrefix + base64.StdEncoding.EncodeToString(priv), publicPrefix + base64.StdEncoding.EncodeToString(pub)
 }
 
-// Static returns a function for a field Keys whose keys never change.
+// Static returns a function for a field Keys that always returns the same keys.
 func Static(keys ...Key) func() []Key { return func() []Key { return keys } }
 
-// String says what kind of key it is.
+// String returns what kind of key it is.
 func (k Key) String() string {
 	switch {
 	case k.secret != nil:
@@ -104,7 +106,7 @@ func (k Key) String() string {
 	return "no key"
 }
 
-// GoString is String.
+// GoString is like String.
 func (k Key) GoString() string { return k.String() }
 
 // sign returns a signature with its version, or an error if the key only verifies.

@@ -17,28 +17,32 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Receiver is the server that is called back. Keys and Handle must be set. Do not change or copy it
-// after first use.
+// Receiver is the server that gets the callbacks. Keys and Handle must be set. Do not change or
+// copy it after first use.
 type Receiver struct {
-	// Keys returns the keys of which one must have signed: during an exchange the old and the new. It is
-	// asked for each message.
+	// Keys returns the accepted keys; during a rotation, the old and the new one. It is called for
+	// each message.
 	Keys func() []Key
-	// Handle gets each message once, and concurrently. After an error, or a panic, the sender is told to
-	// try again, by the status of a *retry.StatusError, otherwise with 500. 410 unsubscribes.
+	// Handle gets each message once; calls are concurrent. After an error or a panic the sender is
+	// told to retry, with the status of a *retry.StatusError, otherwise with 500. 410 unsubscribes.
 	Handle func(ctx context.Context, m Message) error
 
-	// Tolerance is how far the timestamp may be from the clock, before or after it: 5 min.
+	// Tolerance is how far the timestamp may be from the clock, before or after it. Zero:
+	// 5 min.
 	Tolerance time.Duration
-	// Remember is for how long the IDs of handled messages are: 5 days, which is longer than a Sender's
-	// schedule. At most MaxIDs of them.
+	// Remember is how long the IDs of handled messages are remembered. Zero: 5 days, which is
+	// longer than a Sender's schedule.
 	Remember time.Duration
-	// MaxIDs bounds the IDs that are remembered: 100,000. Beyond it the oldest is forgotten.
+	// MaxIDs bounds the IDs that are remembered; beyond it, the oldest is forgotten. Zero:
+	// 100,000.
 	MaxIDs int
-	// MaxMessageBytes bounds a body: 1 MiB. A longer one is refused with 413.
+	// MaxMessageBytes bounds a body; a longer one is refused with 413. Zero: 1
+	// MiB.
 	MaxMessageBytes int
-	// Now is the clock with which timestamps are compared. Nil: time.Now.
+	// Now is the clock against which timestamps are checked. Nil: time.Now.
 	Now func() time.Time
-	// Logger gets what was refused as warnings, panics as errors. Nil: nothing is logged.
+	// Logger gets refused messages as warnings, and panics as errors. Nil: nothing is
+	// logged.
 	Logger *slog.Logger
 
 	once  sync.Once
@@ -58,14 +62,15 @@ type seen struct {
 
 // ReceiverStats are the counters of a Receiver.
 type ReceiverStats struct {
-	// Handled counts messages that were handled, Duplicates those that had been before or were being,
-	// Failed those for which Handle returned an error.
+	// Handled counts messages that were handled. Duplicates counts those that had been handled
+	// before or were being handled, and Failed those for which Handle returned an error.
 	Handled, Duplicates, Failed int64
-	// Stale, Unsigned and Malformed count what was refused, Forgotten the IDs that had to make room.
+	// Stale, Unsigned and Malformed count refused messages. Forgotten counts the IDs that had to
+	// make room.
 	Stale, Unsigned, Malformed, Forgotten int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (r *Receiver) Check() error {
 	check := fields.Of("webhook: Receiver")
 	if r.Keys == nil {
@@ -81,7 +86,8 @@ func (r *Receiver) Check() error {
 	return check.Err()
 }
 
-// Handler returns the handler to which messages are posted. It panics if Check finds fault.
+// Handler returns the handler to which messages are posted. It panics if Check returns an
+// error.
 func (r *Receiver) Handler() http.Handler {
 	if err := r.Check(); err != nil {
 		panic(err.Error())

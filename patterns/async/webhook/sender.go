@@ -19,8 +19,8 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Schedule is the specification's example: the delays before each attempt, of which the last comes
-// three days after the first.
+// Schedule returns the specification's example: the delays before each attempt. The last attempt
+// comes three days after the first.
 func Schedule() []time.Duration {
 	return []time.Duration{0, 5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 14 * time.Hour, 20 * time.Hour, 24 * time.Hour}
 }
@@ -28,17 +28,17 @@ func Schedule() []time.Duration {
 var (
 	// ErrGone: the endpoint has answered 410, and is disabled.
 	ErrGone = errors.New("webhook: endpoint is gone")
-	// ErrExhausted: the schedule is at its end. The error wraps that of the last attempt.
+	// ErrExhausted: the schedule has ended. The error wraps that of the last attempt.
 	ErrExhausted = errors.New("webhook: all attempts have failed")
 )
 
-// Endpoint is where messages go. It keeps what its answers say of all messages, so that all
-// deliveries should share one. Do not copy it after first use.
+// Endpoint is where messages are sent. It remembers what its answers say about all
+// messages, so all deliveries should share one Endpoint. Do not copy it after first use.
 type Endpoint struct {
-	// URL is where messages are posted.
+	// URL is the address to which messages are posted.
 	URL string
-	// Keys returns the keys to sign with: during an exchange the new and the old. It is asked for each
-	// attempt.
+	// Keys returns the keys to sign with; during a rotation, the new and the old one. It is called
+	// for each attempt.
 	Keys func() []Key
 
 	mu       sync.Mutex
@@ -53,7 +53,7 @@ func (e *Endpoint) Disabled() bool {
 	return e.disabled
 }
 
-// Enable has messages sent to the endpoint again.
+// Enable lets messages be sent to the endpoint again, after a 410.
 func (e *Endpoint) Enable() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -84,24 +84,24 @@ func (e *Endpoint) wait() time.Duration {
 
 // Sender delivers messages. The zero value has the defaults. Do not change or copy it after first use.
 type Sender struct {
-	// HTTP makes the requests; its redirects are not followed. Nil: http.DefaultClient.
+	// HTTP makes the requests; redirects are not followed. Nil: http.DefaultClient.
 	HTTP *http.Client
-	// Schedule has the delay before each attempt after the one before it. Nil: that of [Schedule].
+	// Schedule is the delay before each attempt, from the previous one. Nil: that of [Schedule].
 	Schedule []time.Duration
-	// Timeout is how long an attempt may take, the answer included: 20 s.
+	// Timeout bounds an attempt, including its answer. Zero: 20 s.
 	Timeout time.Duration
-	// Throttle is for how long an endpoint gets nothing after it has answered 429, 502 or 504: 5 s. A
-	// Retry-After with any answer that failed says more, up to RetryAfterMax.
+	// Throttle is how long an endpoint gets nothing after it has answered 429, 502 or 504. Zero: 5
+	// s. A Retry-After with any failed answer can extend it, up to RetryAfterMax.
 	Throttle time.Duration
-	// RetryAfterMax is the longest Retry-After that is honoured: 24 h.
+	// RetryAfterMax is the longest Retry-After that is honoured. Zero: 24 h.
 	RetryAfterMax time.Duration
-	// Jitter draws what is added to each delay, up to a tenth of it, so that messages that failed
-	// together are not repeated together. Nil: seeded by the clock.
+	// Jitter draws an addition to each delay, of up to a tenth, so that messages that failed
+	// together are not retried together. Nil: seeded by the clock.
 	Jitter retry.Jitter
-	// Now is the clock of the timestamps. Nil: time.Now.
+	// Now is the clock for the timestamps. Nil: time.Now.
 	Now func() time.Time
-	// OnRetry, if not nil, is called after each failed attempt of Deliver but the last, with its error
-	// and the delay before the next.
+	// OnRetry is called after each failed attempt of Deliver except the last, with its error and
+	// the delay before the next. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 	// Logger gets failed attempts and disabled endpoints as warnings. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -111,12 +111,12 @@ type Sender struct {
 
 // SenderStats are the counters of a Sender.
 type SenderStats struct {
-	// Attempts counts requests, Delivered those answered with 2xx, Gone those with 410, Exhausted
-	// deliveries whose schedule came to its end.
+	// Attempts counts requests, Delivered those answered with 2xx, Gone those answered with 410,
+	// and Exhausted deliveries whose schedule has ended.
 	Attempts, Delivered, Gone, Exhausted int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (s *Sender) Check() error {
 	check := fields.Of("webhook: Sender")
 	for i, d := range s.Schedule {
@@ -143,9 +143,9 @@ func (s *Sender) schedule() []time.Duration {
 	return s.Schedule
 }
 
-// Deliver sends a message until it is delivered. It returns nil then, [ErrGone] when the endpoint is
-// disabled, an error that wraps [ErrExhausted] at the end of the schedule, ctx's, or what is wrong with
-// the message or the settings.
+// Deliver sends a message until it is delivered, and then returns nil. It returns [ErrGone] when
+// the endpoint is disabled, an error that wraps [ErrExhausted] at the end of the schedule, ctx's
+// error, or an error that says why the message or the settings are invalid.
 func (s *Sender) Deliver(ctx context.Context, e *Endpoint, m Message) error {
 	if err := s.Check(); err != nil {
 		return err
@@ -172,9 +172,10 @@ func (s *Sender) Deliver(ctx context.Context, e *Endpoint, m Message) error {
 	}
 }
 
-// Attempt sends a message for the n-th time, 1 for the first, for deliveries whose state is kept
-// elsewhere. After an error the next attempt is due after that time; if it is negative there is none,
-// as in Deliver. A throttled endpoint is not called: that is an error too.
+// Attempt sends a message for the n-th time, where 1 is the first. It is for deliveries whose state
+// is kept elsewhere. After an error, the next attempt is due after the returned delay; if that is
+// negative, there is none, as in Deliver. A throttled endpoint is not called, which is also an
+// error.
 func (s *Sender) Attempt(ctx context.Context, e *Endpoint, m Message, n int) (after time.Duration, err error) {
 	if err := s.Check(); err != nil {
 		return -1, err

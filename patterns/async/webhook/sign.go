@@ -17,16 +17,17 @@ const (
 	headerSignature = "Webhook-Signature"
 )
 
-// Message is what is sent.
+// Message is a message to send, or one received.
 type Message struct {
-	// ID names the message in all its attempts: 1 to 256 printable ASCII characters without spaces and
-	// full stops. Receivers drop one that they have had.
+	// ID names the message in all its attempts: 1 to 256 printable ASCII characters without spaces
+	// and full stops. Receivers drop a message whose ID they have seen.
 	ID string
-	// Time is that of the attempt, in whole seconds. A Sender sets it.
+	// Time is the time of the attempt, in whole seconds. A Sender sets it.
 	Time time.Time
-	// Body is sent as it is; the specification recommends JSON of less than 20 KB.
+	// Body is sent unchanged. The specification recommends JSON of less than 20
+	// KB.
 	Body []byte
-	// ContentType is the body's: application/json.
+	// ContentType is the media type of the body. Empty: application/json.
 	ContentType string
 }
 
@@ -35,7 +36,7 @@ var (
 	ErrMalformed = errors.New("webhook: malformed headers")
 	// ErrStale: the timestamp is more than Tolerance before or after the receiver's clock (status 400).
 	ErrStale = errors.New("webhook: timestamp is out of tolerance")
-	// ErrSignature: no signature is one of the keys' (status 401).
+	// ErrSignature: no signature matches any of the keys (status 401).
 	ErrSignature = errors.New("webhook: no signature matches")
 )
 
@@ -51,7 +52,8 @@ func checkID(id string) error {
 	return nil
 }
 
-// Sign returns the headers of a message, with a signature by each key. m.Time must be set.
+// Sign returns the headers of a message, with one signature for each key. m.Time must be
+// set.
 func Sign(m Message, keys []Key) (http.Header, error) {
 	if err := checkID(m.ID); err != nil {
 		return nil, err
@@ -84,9 +86,9 @@ func signedText(id, stamp string, body []byte) []byte {
 // maxSignatures bounds the signatures of a message that are looked at.
 const maxSignatures = 16
 
-// Verify returns the message with these headers and this body if it is signed with one of the keys, and
-// its timestamp is at most tolerance before or after now. The errors wrap [ErrMalformed], [ErrStale] or
-// [ErrSignature].
+// Verify returns the message with these headers and this body, if it is signed with one of the keys
+// and its timestamp is at most tolerance before or after now. Otherwise the error wraps
+// [ErrMalformed], [ErrStale] or [ErrSignature].
 func Verify(h http.Header, body []byte, keys []Key, now time.Time, tolerance time.Duration) (Message, error) {
 	id, stamp := h.Get(headerID), h.Get(headerTimestamp)
 	if err := checkID(id); err != nil {

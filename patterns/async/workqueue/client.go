@@ -21,34 +21,37 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Client reaches a [Queue] elsewhere. Only URL must be set. Do not change or copy it after first use;
-// its methods may be called concurrently.
+// Client reaches a [Queue] in another process. Only URL must be set. Do not change or copy it after
+// first use; its methods may be called concurrently.
 //
-// Every call may be repeated without harm, and is, until it is answered or ctx ends: with
-// ctx's error the caller does not know whether the queue did it. Extend alone is not repeated, since
-// a worker extends again soon. A queue that drains or is closed is asked again, since another one
-// will take its place.
+// Every call can safely be repeated, and is retried until it is answered or ctx ends. If it returns
+// ctx's error, the caller does not know whether the queue did it. Only Extend is not retried,
+// because a worker soon extends again. A queue that drains or is closed is retried too, because
+// another one will take its place.
 type Client struct {
 	// URL is where the queue's handler is mounted.
 	URL string
 	// HTTP makes the requests. Nil: http.DefaultClient.
 	HTTP *http.Client
-	// Header returns headers of each request, such as Authorization. An error is a failed request.
-	// Nil: there are none.
+	// Header returns headers for each request, such as Authorization. An error is a failed
+	// request. Nil: no headers.
 	Header func(context.Context) (http.Header, error)
-	// Wait is how long a request for a job waits at the queue: 20 s, at most 30 s.
+	// Wait is how long a request for a job waits at the queue. Zero: 20 s. At most
+	// 30 s.
 	Wait time.Duration
-	// Timeout is how long the queue may be silent, beyond Wait for a request that waits: 10 s.
+	// Timeout is how long the queue may be silent, in addition to Wait for a request that
+	// waits. Zero: 10 s.
 	Timeout time.Duration
-	// MaxAnswerBytes is the longest answer: 4 MiB. A task has its payload and its checkpoint, in base64.
+	// MaxAnswerBytes is the longest answer. Zero: 4 MiB. A task has its payload and its checkpoint,
+	// in base64.
 	MaxAnswerBytes int
 
 	// Backoff bounds the delays after failures.
 	Backoff retry.Backoff
-	// Jitter draws them. Nil: seeded by the clock.
+	// Jitter draws the delays. Nil: seeded by the clock.
 	Jitter retry.Jitter
-	// OnRetry, if not nil, is called after each failed request that will be repeated, with its error
-	// and the delay before the next.
+	// OnRetry is called after each failed request that will be repeated, with its error and the
+	// delay before the next. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 	// Logger gets failed requests at level Debug. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -58,14 +61,14 @@ type Client struct {
 
 // ClientStats are the counters of a Client.
 type ClientStats struct {
-	// Requests counts requests, Failures those of them that failed and were not answered with an error
-	// of the queue's.
+	// Requests counts requests. Failures counts those that failed and were not answered with one of
+	// the queue's errors.
 	Requests, Failures int64
 }
 
 var _ Source = (*Client)(nil)
 
-// Check returns what is wrong with the settings. The methods call it.
+// Check returns an error that names each invalid setting and its value, or nil. The methods call it.
 func (c *Client) Check() error {
 	check := fields.Of("workqueue: Client")
 	check.HTTP("URL", c.URL)
@@ -104,7 +107,7 @@ func (c *Client) Cancel(ctx context.Context, id string) (s Status, err error) {
 	return s, c.call(ctx, "cancel", message{ID: id}, &s)
 }
 
-// Retry is as for a [Queue]. Where the first answer was lost, a repetition may be answered with
+// Retry is as for a [Queue]. If the first answer was lost, the repetition can be answered with
 // [ErrState].
 func (c *Client) Retry(ctx context.Context, id string) (s Status, err error) {
 	return s, c.call(ctx, "retry", message{ID: id}, &s)

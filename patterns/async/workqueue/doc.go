@@ -1,6 +1,6 @@
-// Package workqueue is a queue of jobs that workers lease: the part of asynchronous work that must
-// survive a crash. What is accepted reaches an end, whoever dies; a job is done by one worker at a
-// time; and a worker that has lost its job cannot change how it ends.
+// Package workqueue is a queue of jobs that workers lease. It is the part of asynchronous work
+// that must survive a crash. Every accepted job reaches an end, whichever process dies; one worker
+// at a time does a job; and a worker that has lost its job cannot change how it ends.
 //
 //	queue := &workqueue.Queue{Path: "jobs.db"}
 //	http.Handle("/jobs/", queue.Handler())
@@ -10,48 +10,54 @@
 //
 // # When to use it
 //
-// For work that outlives a request, whose submitter may go away: reports, mails, payments that a
-// slow partner confirms. Between services of one owner, with one process that holds the queue.
+// Use it for work that outlives a request, whose submitter may go away: reports, mail, payments
+// that a slow partner confirms. Use it between services of one owner, with one process that holds
+// the queue.
 //
-// Not when the caller waits for the result anyway and can ask again: then call. Not for events that
-// many want: that is a log (package pubsub). Not for more jobs than fit in memory, nor when the queue
-// must outlive its machine: use a replicated broker or the database that the work is about.
+// Do not use it when the caller waits for the result anyway and can ask again: use a call. Do not
+// use it for events that many parties want: use a log (package pubsub). Do not use it for more jobs
+// than fit in memory, or when the queue must outlive its machine: use a replicated broker, or the
+// database that the work is about.
 //
 // # What it promises
 //
-//   - What Add has returned is in the file, and reaches an end: Done, Failed, Cancelled or, when all
-//     attempts are used up, Dead.
-//   - At most one worker has a lease. The next gets the job only when the lease has ended, at its
-//     exact instant, or was given back. A repeated or late Finish never changes an end.
-//   - Tokens grow with every lease, over restarts too. A checkpoint is saved by the holder of the
-//     lease or not at all.
-//   - Every call may be repeated when its answer was lost: Add by its ID, Lease by its request, Finish
-//     by its token. None makes a second job, a second attempt or a second end. An attempt whose
-//     worker never had the job, since the answer with it was lost, counts only until that worker
-//     asks again.
-//   - Jobs are leased in the order in which they became due, to those who wait in the order in which
-//     they came. After a failed attempt a job waits with full jitter, without holding up others.
-//   - Memory and file are bounded: MaxJobs jobs; others are refused, and the submitter is told.
+//   - A job that Add has returned is in the file, and reaches an end: [Done], [Failed],
+//     [Cancelled] or, when all attempts are used up, [Dead].
+//   - At most one worker has a lease. The next worker gets the job only when the lease has ended,
+//     at its exact instant, or was given back. A repeated or late Finish never changes an end.
+//   - Tokens grow with every lease, even over restarts. Only the holder of the lease can save a
+//     checkpoint.
+//   - Every call can be repeated if its answer was lost: Add is identified by its ID, Lease by its
+//     request, Finish by its token. A repetition never creates a second job, attempt or end. If
+//     the answer with a job was lost, so that the worker never had it, the attempt counts only
+//     until that worker asks again.
+//   - Jobs are leased in the order in which they became due, and to waiting workers in the order
+//     in which they asked. After a failed attempt a job waits with full jitter, without holding up
+//     others.
+//   - Memory and file are bounded to MaxJobs jobs. Others are refused, and the submitter is told.
 //
 // # What it does not promise
 //
-// One execution. A worker may die after its effect and before its end; one that was paused may go on
-// for a moment beside its successor. The effect happens once if it is keyed by Task.ID, and is safe
-// from the paused one if whatever it changes compares Task.Token. Order: an attempt that fails is
-// overtaken.
+// One execution. A worker can die after its effect and before its end; a paused worker can continue
+// for a moment in parallel with its successor. The effect happens once if it is keyed by [Task].ID.
+// It is safe from a paused worker if every system that it changes compares [Task].Token. Order: an
+// attempt that fails is overtaken.
 //
-// Against the wall clock: leases and delays are measured by the monotonic one. Over a restart of the
-// queue, delays and oblivion go by the wall clock, which can shorten them; leases begin anew.
+// Protection from changes of the wall clock: leases and delays are measured by the monotonic clock.
+// Over a restart of the queue, delays and retention go by the wall clock, which can shorten them;
+// leases begin anew.
 //
 // # Measured
 //
-// go test -bench . ./patterns/async/workqueue with TMPDIR on a disk: an Add, a Lease and a Finish of one
-// caller alone take 1.2 times as long as three transactions of bbolt, the reference. Callers at once
-// share their transactions: 10 do 5 times as many jobs per second as one, 100 do 40 times as many.
+// go test -bench . ./patterns/async/workqueue with TMPDIR on a disk: an Add, a Lease and a Finish
+// of a single caller take 1.2 times as long as three bbolt transactions, the reference. Concurrent
+// callers share their transactions: 10 do 5 times as many jobs per second as one, 100 do 40 times
+// as many.
 //
 // # Protocol
 //
-// POST <url>/add, get, list, cancel, retry, lease, extend and finish with JSON; durations are in
-// nanoseconds, but for the wait of lease, in milliseconds. An error of the queue is its text with
-// its status: 404, 409, 412, 422, 503; 400 is a wrong request, 413 one that is too long. Clients and queues ignore unknown fields.
+// POST <url>/add, get, list, cancel, retry, lease, extend and finish with JSON. Durations are in
+// nanoseconds, except the wait of lease, which is in milliseconds. An error of the queue is its
+// text with its status: 404, 409, 412, 422, 503. 400 is an invalid request, 413 one that is too
+// long. Clients and queues ignore unknown fields.
 package workqueue

@@ -45,8 +45,8 @@ var errorStatus = []struct {
 	{ErrClosed, http.StatusServiceUnavailable},
 }
 
-// Handler returns the handler by which a [Client] reaches the queue. Each call is a POST to the name
-// of its method below where the handler is mounted. It panics if Start fails.
+// Handler returns the handler by which a [Client] reaches the queue. Each call is a POST to the
+// name of its method, below the path where the handler is mounted. It panics if Start fails.
 func (q *Queue) Handler() http.Handler {
 	if err := q.Start(); err != nil {
 		panic(err.Error())

@@ -11,60 +11,60 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// A Job is work to be done once.
+// A Job is work that must be done once.
 type Job struct {
-	// ID is the submitter's to choose: 1 to 128 letters, digits and any of "-._~". To add a job
-	// again under the same ID makes no second one.
+	// ID is chosen by the submitter: 1 to 128 letters, digits and any of "-._~". Adding a job
+	// again under the same ID does not create a second one.
 	ID string `json:"id"`
-	// Key excludes: of the jobs with one Key only one may be unfinished; another is refused with
-	// [ErrBusy]. At most 256 bytes. Empty: it excludes none.
+	// Key excludes other jobs: only one job with a Key can be unfinished, and another is refused
+	// with [ErrBusy]. At most 256 bytes. Empty: the job excludes none.
 	Key string `json:"key,omitempty"`
-	// Payload is what the worker gets, at most Queue.MaxPayloadBytes.
+	// Payload is passed to the worker. At most Queue.MaxPayloadBytes.
 	Payload []byte `json:"payload,omitempty"`
 	// Delay is how long the job waits before its first attempt. At most 100 years.
 	Delay time.Duration `json:"delay,omitempty"`
-	// TTL is within what time of Add the first attempt must have begun: a job that nobody waits for
-	// any more is not begun, and ends as Failed. Zero: it does not matter.
+	// TTL is the time after Add within which the first attempt must begin. A job that nobody waits
+	// for any more is not begun, and ends as Failed. Zero: unlimited.
 	TTL time.Duration `json:"ttl,omitempty"`
 }
 
-// Status is where a job stands.
+// Status is the current state of a job.
 type Status struct {
-	// ID is the job's.
+	// ID is the job's ID.
 	ID string `json:"id"`
-	// State is the job's.
+	// State is the job's state.
 	State State `json:"state"`
-	// Version grows with each change of the job, also over restarts of the queue.
+	// Version grows with each change of the job, even over restarts of the queue.
 	Version uint64 `json:"version"`
-	// Attempts is how often it was leased, without the leases whose answers were lost, as far as the queue knows (see
-	// [Source]).
+	// Attempts is how often the job was leased, without leases whose answers were lost, as far as
+	// the queue knows (see [Source]).
 	Attempts int `json:"attempts"`
 	// Result is what the worker returned.
 	Result []byte `json:"result,omitempty"`
-	// Error is the text of the last attempt's.
+	// Error is the error text of the last attempt.
 	Error string `json:"error,omitempty"`
 	// Expires is when the queue forgets the job, by its clock. Zero for jobs that have not ended,
-	// and for Dead ones.
+	// and for Dead jobs.
 	Expires time.Time `json:"expires,omitzero"`
 }
 
-// State is where a job stands. It moves from Pending to Running, back to Pending when an attempt has
-// failed or its lease has ended, and to one of the other four, which it never leaves but by
+// State is the state of a job. It moves from Pending to Running, back to Pending when an attempt
+// has failed or its lease has ended, and finally to one of the other four, which it leaves only by
 // [Queue.Retry].
 type State string
 
 const (
-	Pending   State = "pending"   // waits for a worker
-	Running   State = "running"   // is leased to one
-	Done      State = "done"      // there is a Result
-	Failed    State = "failed"    // a worker said that it fails for good, or TTL passed; there is an Error
+	Pending   State = "pending"   // waiting for a worker
+	Running   State = "running"   // leased to a worker
+	Done      State = "done"      // it has a Result
+	Failed    State = "failed"    // a worker said that it fails permanently, or its TTL passed; it has an Error
 	Cancelled State = "cancelled" // by Cancel
-	// Dead is a job that has had all its attempts, a dead letter: how it would end nobody could say.
-	// It is kept, with its payload and its checkpoint, until Retry or Cancel.
+	// Dead is a job that has used up all its attempts, a dead letter: its outcome is unknown. It is
+	// kept, with its payload and its checkpoint, until Retry or Cancel.
 	Dead State = "dead"
 )
 
-// Ended reports whether no worker will be given the job.
+// Ended reports whether no worker will get the job any more.
 func (s State) Ended() bool {
 	switch s {
 	case Done, Failed, Cancelled, Dead:
@@ -81,11 +81,12 @@ type Task struct {
 	Payload []byte `json:"payload,omitempty"`
 	// Attempt is 1 for the first.
 	Attempt int `json:"attempt"`
-	// Token grows with each lease of the queue, also over its restarts: the fencing token. What the
-	// worker changes elsewhere should be refused there if a greater one was seen for the same job,
-	// since a worker that was paused cannot know that its lease has ended.
+	// Token is the fencing token. It grows with each lease of the queue, even over restarts. A
+	// system that the worker changes should refuse the change if it has seen a greater token for
+	// the same job, because a paused worker cannot know that its lease has ended.
 	Token uint64 `json:"token"`
-	// Lease is for how long the job is this worker's, from the answer to Lease or Extend on.
+	// Lease is how long the job belongs to this worker, from the answer to Lease or Extend
+	// on.
 	Lease time.Duration `json:"lease"`
 	// Checkpoint is what was last saved, by this attempt or an earlier one.
 	Checkpoint []byte `json:"checkpoint,omitempty"`
@@ -93,9 +94,9 @@ type Task struct {
 	save func(ctx context.Context, checkpoint []byte) error
 }
 
-// Save stores how far the work has come, for the attempt after this one; it replaces what was stored
-// before. The error is [ErrLeaseLost] if the job is another worker's by now, whose checkpoint it
-// does not touch. It is for tasks that a [Worker] hands over.
+// Save stores how far the work has come, for the next attempt. It replaces the previous checkpoint.
+// The error is [ErrLeaseLost] if the job belongs to another worker by now, whose checkpoint is not
+// touched. Save works only for tasks that a [Worker] passes to its handler.
 func (t Task) Save(ctx context.Context, checkpoint []byte) error {
 	if t.save == nil {
 		return errors.New("workqueue: Save: the task does not come from a Worker")
@@ -105,47 +106,51 @@ func (t Task) Save(ctx context.Context, checkpoint []byte) error {
 
 // End is how an attempt ends.
 type End struct {
-	// State is Done, or Failed for good, or Pending: the job waits for another attempt.
+	// State is Done, Failed (permanently), or Pending: the job waits for another
+	// attempt.
 	State State `json:"state"`
-	// Result is that of a job that is Done, at most Queue.MaxPayloadBytes.
+	// Result is the result of a job that is Done, at most
+	// Queue.MaxPayloadBytes.
 	Result []byte `json:"result,omitempty"`
-	// Error says why it is Failed, or why another attempt is needed; its first 1,000 bytes are kept.
-	// With Pending and no Error the attempt does not count: the worker gives the job back.
+	// Error says why it is Failed, or why another attempt is needed. The first 1,000 bytes are
+	// kept. Pending without an Error means that the worker gives the job back, and the attempt does
+	// not count.
 	Error string `json:"error,omitempty"`
 	// After is when the next attempt is due. Zero: Queue.Backoff decides.
 	After time.Duration `json:"after,omitempty"`
 }
 
-// A Source is what workers get their jobs from: a [Queue], or a [Client] of one elsewhere.
+// A Source is where workers get their jobs: a [Queue], or a [Client] of one in another
+// process.
 type Source interface {
-	// Lease waits for a job until ctx is done, and leases it. request names the call: one that is
-	// repeated because its answer was lost gets the same job, as the same attempt; if the lease has
-	// ended meanwhile it was no attempt. Empty: the call is not repeated.
+	// Lease waits for a job until ctx is done, and leases it. request names the call: a call that
+	// is repeated because its answer was lost gets the same job, as the same attempt. If the lease
+	// has ended in the meantime, it was no attempt. Empty: the call is not repeated.
 	Lease(ctx context.Context, request string) (Task, error)
-	// Extend leases it for Task.Lease from now on, and stores a checkpoint if that is not nil. The
-	// error is ErrLeaseLost if the job is not the task's any more.
+	// Extend extends the lease to Task.Lease from now, and stores a checkpoint if that is not nil.
+	// The error is ErrLeaseLost if the job no longer belongs to the task.
 	Extend(ctx context.Context, id string, token uint64, checkpoint []byte) error
-	// Finish ends an attempt. To repeat it with the same token changes nothing. The error is
-	// ErrLeaseLost if the job is not the task's any more.
+	// Finish ends an attempt. Repeating it with the same token changes nothing. The error is
+	// ErrLeaseLost if the job no longer belongs to the task.
 	Finish(ctx context.Context, id string, token uint64, end End) error
 }
 
 var (
-	// ErrNotFound: the queue knows no job of that ID, or has forgotten it (status 404).
+	// ErrNotFound: the queue knows no job with that ID, or has forgotten it (status 404).
 	ErrNotFound = errors.New("workqueue: no such job")
-	// ErrConflict: there is a job of that ID that differs (status 422).
+	// ErrConflict: a different job has that ID (status 422).
 	ErrConflict = errors.New("workqueue: a job of this ID differs")
 	// ErrBusy: an unfinished job has the same Key (status 409).
 	ErrBusy = errors.New("workqueue: an unfinished job has this key")
-	// ErrLeaseLost: the lease has ended, or the job was cancelled: what the worker has done since must
-	// not count (status 412).
+	// ErrLeaseLost: the lease has ended, or the job was cancelled. The worker's work since then
+	// must not count (status 412).
 	ErrLeaseLost = errors.New("workqueue: the lease is lost")
 	// ErrFull: the queue has MaxJobs jobs (status 503).
 	ErrFull = errors.New("workqueue: queue is full")
-	// ErrState: the job is in a state in which that cannot be done, as Retry of one that is not Dead
+	// ErrState: the job's state does not allow the call, such as Retry of a job that is not Dead
 	// (status 400).
 	ErrState = errors.New("workqueue: not in this state")
-	// ErrDraining and ErrClosed: the queue takes no jobs and gives none away (status 503).
+	// ErrDraining and ErrClosed: the queue accepts and leases no jobs (status 503).
 	ErrDraining = errors.New("workqueue: queue is draining")
 	ErrClosed   = errors.New("workqueue: queue is closed")
 )
@@ -161,8 +166,8 @@ type badRequest string
 
 func (e badRequest) Error() string { return "workqueue: " + string(e) }
 
-// IsBadRequest reports whether an error says what is wrong with a job or another argument: to ask again
-// is of no use.
+// IsBadRequest reports whether an error says that a job or another argument is invalid, so that
+// retrying is useless.
 func IsBadRequest(err error) bool { return errors.As(err, new(badRequest)) }
 
 // check returns what is wrong with a job.

@@ -16,40 +16,43 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Queue holds jobs and leases them to workers. What Add, Finish, Cancel and Retry have returned
-// without an error is in the file, if there is one. Calls that wait for the disk at the same time
-// share a transaction. Do not change or copy it after first use.
+// Queue holds jobs and leases them to workers. Once Add, Finish, Cancel or Retry has returned
+// without an error, its change is in the file, if there is one. Concurrent calls that wait for
+// the disk share a transaction. Do not change or copy it after first use.
 //
-// All its jobs are in memory, with their payloads, and a file belongs to one process: workers and
-// submitters elsewhere reach the queue by its [Queue.Handler].
+// All its jobs are in memory, with their payloads, and a file belongs to one process. Workers and
+// submitters in other processes reach the queue through its [Queue.Handler].
 type Queue struct {
-	// Path is the bbolt file with the jobs, which is created if need be. Empty: they are in memory
-	// only, and lost with the process.
+	// Path is the bbolt file with the jobs. It is created if it does not exist. Empty: the jobs
+	// are only in memory, and lost with the process.
 	Path string
 
-	// LeaseTimeout is for how long a worker has a job unless it extends the lease: 30 s. It must exceed
-	// what a worker that is alive may be silent for; it is how long the job of one that died waits.
+	// LeaseTimeout is how long a worker has a job unless it extends the lease. Zero: 30 s. It must
+	// exceed the longest silence of a live worker. It is also how long the job of a dead worker
+	// waits.
 	LeaseTimeout time.Duration
-	// MaxAttempts is how often a job is leased before it is Dead: 10. A lease whose answer was lost does not count
-	// when its request comes again.
+	// MaxAttempts is how often a job is leased before it is Dead. Zero: 10. A lease whose answer
+	// was lost does not count once its request is repeated.
 	MaxAttempts int
-	// Backoff bounds the delays after failed attempts: 1 s at first, at most 10 min. After a lease
-	// that has ended there is none.
+	// Backoff bounds the delays after failed attempts: by default 1 s at first, at most 10 min.
+	// There is no delay after a lease that has ended.
 	Backoff retry.Backoff
 	// Jitter draws the delays. Nil: seeded by the clock.
 	Jitter retry.Jitter
-	// Retention is for how long jobs that have ended are kept: 24 h. Their IDs may then be used
-	// again.
+	// Retention is how long jobs that have ended are kept. Zero: 24 h. Then their IDs can be
+	// used again.
 	Retention time.Duration
 
-	// MaxJobs bounds the jobs that are kept, those that have ended included: 10,000.
+	// MaxJobs bounds the jobs that are kept, including those that have ended. Zero:
+	// 10,000.
 	MaxJobs int
-	// MaxPayloadBytes bounds a payload, a result and a checkpoint: 1 MiB each.
+	// MaxPayloadBytes bounds a payload, a result and a checkpoint. Zero: 1 MiB
+	// each.
 	MaxPayloadBytes int
 
-	// Authenticate says who sends a request to the Handler. To add or cancel a job the identity must
-	// be allowed to publish under its ID, to ask for its status to see it, and to work, retry or list
-	// jobs to see everything. Nil: everyone may do everything.
+	// Authenticate returns who sends a request to the Handler. The identity must be allowed to
+	// publish under a job's ID to add or cancel it, to see the ID to get the job's status, and to
+	// see everything to work, retry or list jobs. Nil: everyone may do everything.
 	Authenticate func(*http.Request) (access.Identity, error)
 	// Logger gets dead letters and refused requests as warnings, errors of the disk as errors. Nil:
 	// nothing is logged.
@@ -76,17 +79,18 @@ type Queue struct {
 
 // QueueStats are the counters of a Queue.
 type QueueStats struct {
-	// Jobs is the number of jobs that are kept now.
+	// Jobs is the number of jobs kept now.
 	Jobs int64
-	// Added counts jobs, Leased attempts, Finished jobs that are Done or Failed by their workers,
-	// Retried attempts that failed, Lost calls whose lease had ended, and Dead the jobs that became it.
+	// Added counts jobs, Leased attempts, Finished jobs that workers ended as Done or Failed,
+	// Retried attempts that failed, Lost calls whose lease had ended, and Dead jobs that became
+	// Dead.
 	Added, Leased, Finished, Retried, Lost, Dead int64
 }
 
 // own are the bounds of the delays between attempts.
 var own = retry.Backoff{Base: time.Second, Max: 10 * time.Minute}
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (q *Queue) Check() error {
 	check := fields.Of("workqueue: Queue")
 	check.Duration("LeaseTimeout", q.LeaseTimeout)
@@ -100,9 +104,9 @@ func (q *Queue) Check() error {
 
 func (q *Queue) maxPayload() int { return cmp.Or(q.MaxPayloadBytes, 1<<20) }
 
-// Start opens the file and goes on with the jobs in it. The leases of those that were running begin
-// anew: their workers may be alive. All methods call it. After an error, of the file or of Check, it
-// may be called again.
+// Start opens the file and continues the jobs in it. The leases of running jobs begin anew, because
+// their workers can be alive. All methods call it. After an error, of the file or of Check, it can
+// be called again.
 func (q *Queue) Start() error {
 	q.starting.Lock()
 	defer q.starting.Unlock()
@@ -137,9 +141,9 @@ func (q *Queue) Start() error {
 	return nil
 }
 
-// Add puts a job into the queue, and returns its status; that of the job which is there, if one of
-// the same ID, Key and Payload is. The errors are [ErrConflict], [ErrBusy], [ErrFull], those of a
-// queue that ends, the disk's, and what is wrong with the job.
+// Add adds a job to the queue and returns its status. If a job with the same ID, Key and Payload
+// exists, it returns the status of that job. The errors are [ErrConflict], [ErrBusy], [ErrFull],
+// [ErrDraining] and [ErrClosed], those of the disk, and one that says why the job is invalid.
 func (q *Queue) Add(_ context.Context, job Job) (s Status, err error) {
 	if err := q.open(); err != nil {
 		return Status{}, err
@@ -192,8 +196,8 @@ func (q *Queue) Get(_ context.Context, id string) (s Status, err error) {
 	return s, err
 }
 
-// Wait returns the status of a job when its version is greater than after, at once if it is. If ctx
-// ends before that, it returns the status as it is and ctx's error.
+// Wait returns the status of a job when its version is greater than after. If ctx ends first, it
+// returns the current status and ctx's error.
 func (q *Queue) Wait(ctx context.Context, id string, after uint64) (Status, error) {
 	for {
 		changed, err := q.watch(id)
@@ -214,8 +218,8 @@ func (q *Queue) Wait(ctx context.Context, id string, after uint64) (Status, erro
 	}
 }
 
-// List returns the jobs in a state in the order in which they were added, the first 1,000 at most. It
-// is for dead letters.
+// List returns the jobs in a state, in the order in which they were added, at most the first 1,000.
+// It is for dead letters.
 func (q *Queue) List(_ context.Context, state State) (all []Status, err error) {
 	err = q.do(func(time.Time) error {
 		all = q.table.list(state, maxListed)
@@ -224,8 +228,9 @@ func (q *Queue) List(_ context.Context, state State) (all []Status, err error) {
 	return all, err
 }
 
-// Cancel ends a job that has not ended, or a dead one, and returns its status. A worker that has it
-// learns so when it extends its lease; its result does not count. What it has done is not undone.
+// Cancel ends a job that has not ended, or is dead, and returns its status. A worker that has the
+// job learns of it when it extends its lease; its result does not count. Work that it has done is
+// not undone.
 func (q *Queue) Cancel(_ context.Context, id string) (s Status, err error) {
 	err = q.do(func(now time.Time) error {
 		s, err = q.table.cancel(id, now)
@@ -273,7 +278,8 @@ func (q *Queue) Lease(ctx context.Context, request string) (Task, error) {
 	return l.task, l.err
 }
 
-// Extend is as for every Source. Without a checkpoint it does not wait for the disk.
+// Extend is as for every [Source]. Without a checkpoint it does not wait for the
+// disk.
 func (q *Queue) Extend(_ context.Context, id string, token uint64, checkpoint []byte) error {
 	if len(checkpoint) > q.maxPayload() {
 		return badRequest("checkpoint has more than MaxPayloadBytes")
@@ -305,8 +311,8 @@ func (q *Queue) mine(run func(now time.Time) error) error {
 	return err
 }
 
-// Drain takes no more jobs and leases none. It returns when those that are leased have ended, or
-// ctx's error when that is done. The others stay for a queue with the same file.
+// Drain accepts and leases no more jobs. It returns when leased jobs have ended, or with ctx's
+// error when ctx ends first. Other jobs stay for a queue with the same file.
 func (q *Queue) Drain(ctx context.Context) error {
 	if err := q.Start(); err != nil {
 		return err
@@ -332,7 +338,7 @@ func (q *Queue) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends the queue and closes its file, after the calls in progress. Its jobs stay in the file.
+// Close ends the queue and closes its file, after the calls in progress. The jobs stay in the file.
 func (q *Queue) Close() error {
 	q.starting.Lock()
 	defer q.starting.Unlock()

@@ -19,20 +19,20 @@ import (
 
 // Worker does the jobs of a queue. Only Source must be set. Do not change or copy it after first use.
 type Worker struct {
-	// Source is where the jobs are: a [Queue], or a [Client].
+	// Source is where the jobs come from: a [Queue], or a [Client].
 	Source Source
-	// Jobs is how many it does at once: 1.
+	// Jobs is how many jobs it does at once. Zero: 1.
 	Jobs int
-	// Heartbeat is how often it extends the lease of a job that it works on. Zero: three tenths of the
-	// lease, so that two lost ones do no harm, and none falls on the end of the lease.
+	// Heartbeat is how often it extends the lease of a job in progress. Zero: three tenths of the
+	// lease, so that two can be lost without harm, and none coincides with the end of the lease.
 	Heartbeat time.Duration
 
-	// Backoff bounds the delays after a Source that failed.
+	// Backoff bounds the delays after a failure of the Source.
 	Backoff retry.Backoff
 	// Jitter draws them. Nil: seeded by the clock.
 	Jitter retry.Jitter
-	// OnRetry, if not nil, is called after each failure of the Source, with its error and the delay
-	// before the next attempt.
+	// OnRetry is called after each failure of the Source, with its error and the delay before the
+	// next attempt. Nil: not called.
 	OnRetry func(err error, delay time.Duration)
 	// Logger gets attempts that failed and leases that were lost as warnings, panics as errors. Nil:
 	// nothing is logged.
@@ -43,12 +43,12 @@ type Worker struct {
 
 // WorkerStats are the counters of a Worker.
 type WorkerStats struct {
-	// Done counts attempts whose result the queue has, Failed those that ended with an error, and Lost
-	// those whose lease had ended before their work, which therefore does not count.
+	// Done counts attempts whose result the queue has, Failed those that ended with an error, and
+	// Lost those whose lease ended before their work did, which therefore does not count.
 	Done, Failed, Lost int64
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (w *Worker) Check() error {
 	check := fields.Of("workqueue: Worker")
 	if w.Source == nil {
@@ -65,36 +65,38 @@ func (w *Worker) Stats() WorkerStats {
 	return WorkerStats{Done: w.done.Load(), Failed: w.failed.Load(), Lost: w.lost.Load()}
 }
 
-// Final is an error of a job that would fail again: it ends as [Failed] at once. Err is the reason.
+// Final is an error of a job that would fail again: the job ends as Failed at once. Err is the
+// reason.
 type Final struct{ Err error }
 
-// Error is the reason's text.
+// Error returns the reason's text.
 func (f Final) Error() string { return f.Err.Error() }
 
 // Unwrap returns the reason.
 func (f Final) Unwrap() error { return f.Err }
 
-// Later is an error of a job whose next attempt is due after that time, where the queue's Backoff
-// does not fit.
+// Later is an error of a job whose next attempt is due after a time of its own, instead of the
+// queue's Backoff.
 type Later struct {
 	Err   error         // the reason
 	After time.Duration // more than 0; at most 100 years
 }
 
-// Error is the reason's text.
+// Error returns the reason's text.
 func (l Later) Error() string { return l.Err.Error() }
 
 // Unwrap returns the reason.
 func (l Later) Unwrap() error { return l.Err }
 
-// Run has handle do jobs until ctx ends, and returns its error when handle has returned, or what
-// Check finds. Jobs that handle could not end because of that are given back.
+// Run has handle do jobs until ctx ends, and returns ctx's error when handle has returned. If Check
+// returns an error, Run returns that at once. Jobs that handle could not end because ctx ended are
+// given back.
 //
-// handle returns the result of a job, or an error, after which it is attempted again ([Final] and
-// [Later] say otherwise). A panic is an error. Its context ends when the lease is lost, with
-// [ErrLeaseLost] as its cause: another worker may have the job, and nothing that handle does counts
-// any more. A paused process does not notice that in time; only what takes Task.Token into account
-// refuses its work.
+// handle returns the result of a job, or an error, after which the job is attempted again ([Final]
+// and [Later] change that). A panic counts as an error. Its context ends when the lease is lost,
+// with [ErrLeaseLost] as the cause: another worker may have the job, and the work of handle no
+// longer counts. A paused process does not notice that in time; only systems that check
+// [Task].Token refuse its work.
 func (w *Worker) Run(ctx context.Context, handle func(ctx context.Context, t Task) ([]byte, error)) error {
 	if err := w.Check(); err != nil {
 		return err
