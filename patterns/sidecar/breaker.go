@@ -9,30 +9,36 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// ErrOpen is the error of a call that a [Breaker] did not let through. It was not executed.
+// ErrOpen is the error of a call that a [Breaker] refused. The call was not executed.
 var ErrOpen = errors.New("sidecar: the breaker is open")
 
-// Breaker stops calls to a destination that fails, so that its callers learn of it at once and it has a chance to
-// recover. It is closed while all is well: calls pass and are counted. When too many of them fail it opens: none pass,
-// for OpenFor. Then it is half-open: as many as Probes pass at a time, to try. When so many have succeeded, one after the other, it closes;
-// when one fails, or does not come back within ProbeTimeout, it opens again.
+// Breaker stops calls to a destination that fails, so that callers learn of it at once and the
+// destination can recover. While it is closed, calls pass and are counted. When too many of them
+// fail, it opens, and no call passes for OpenFor. Then it is half-open, and Probes calls pass at a
+// time. When that many have succeeded, one after the other, it closes. When one fails, or does not
+// return within ProbeTimeout, it opens again.
 //
-// Each change of the state begins a generation. The result of a call of an earlier one is ignored: a call that began
-// before the breaker opened says nothing of the destination of now.
+// Each change of the state begins a generation. The result of a call from an earlier generation is
+// ignored: a call that began before the breaker opened says nothing about the destination's present
+// state.
 //
-// The zero value is closed and has the defaults. It may be used concurrently; do not change or copy it after first use.
+// The zero value is closed and has the defaults. It may be used concurrently; do not change or copy
+// it after first use.
 type Breaker struct {
-	// Percent is the share of failures of the calls within Window at which it opens: 50. At most 100.
+	// Percent is the share of failed calls within Window at which it opens. Zero: 50. At most 100.
 	Percent int
-	// MinRequests is how many calls there must be within Window for it to open: 20.
+	// MinRequests is the smallest number of calls within Window for it to open.
+	// Zero: 20.
 	MinRequests int
-	// Window is for how long a result counts, to within a tenth: 10 s.
+	// Window is how long a result counts, to within a tenth. Zero: 10 s.
 	Window time.Duration
-	// OpenFor is how long it stays open: 5 s. At that instant it is half-open.
+	// OpenFor is how long it stays open. Zero: 5 s. At that instant it becomes
+	// half-open.
 	OpenFor time.Duration
-	// Probes is how many calls pass at once while it is half-open, and how many must succeed: 1.
+	// Probes is how many calls pass at once while it is half-open, and how many must succeed.
+	// Zero: 1.
 	Probes int
-	// ProbeTimeout is after which time a probe counts as failed: 10 s. The call itself may go on.
+	// ProbeTimeout is when a probe counts as failed. Zero: 10 s. The call itself can continue.
 	ProbeTimeout time.Duration
 
 	mu         sync.Mutex
@@ -58,8 +64,8 @@ type BreakerState int8
 // The states.
 const (
 	BreakerClosed   BreakerState = iota // calls pass
-	BreakerOpen                         // none passes
-	BreakerHalfOpen                     // some pass, to try
+	BreakerOpen                         // no call passes
+	BreakerHalfOpen                     // some calls pass, as probes
 )
 
 // String returns "closed", "open" or "half-open".
@@ -69,29 +75,29 @@ func (s BreakerState) String() string {
 
 // BreakerStats are the counters of a Breaker.
 type BreakerStats struct {
-	// Opened counts how often it opened, Refused the calls that it did not let through, Late the results of an
-	// earlier generation, and Hung the probes that did not come back in time.
+	// Opened counts how often it opened, Refused the calls that it refused, Late the results of an
+	// earlier generation, and Hung the probes that did not return in time.
 	Opened, Refused, Late, Hung int64
 }
 
-// Result is what became of a call, for a [Breaker].
+// Result is the outcome of a call, for a [Breaker].
 type Result int8
 
 // The results.
 const (
-	Ignored Result = iota // says nothing of the destination: its caller cancelled it, or it was never sent
-	Success               // the destination does its work, which includes telling the caller of a mistake
-	Failure               // no answer, or one by which the destination says that it failed
+	Ignored Result = iota // says nothing about the destination: its caller cancelled it, or it was never sent
+	Success               // the destination works, even if it reports a mistake of the caller
+	Failure               // no answer, or one in which the destination reports its own failure
 )
 
-// Permit is the permission for one call. End must be called once.
+// Permit is the permission for one call. Call End exactly once.
 type Permit struct {
 	breaker    *Breaker
 	generation uint64
 	probe      time.Time // zero: it is none
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (b *Breaker) Check() error {
 	check := fields.Of("sidecar: Breaker")
 	checkPercent(check, "Percent", b.Percent)
@@ -115,7 +121,8 @@ func checkPercent(check *fields.Check, name string, percent int) {
 func (b *Breaker) window() time.Duration { return cmp.Or(b.Window, 10*time.Second) }
 func (b *Breaker) most() int             { return cmp.Or(b.Probes, 1) }
 
-// Begin asks to let a call through. It returns [ErrOpen] if it may not pass. It panics if Check finds fault.
+// Begin asks to let a call through. If it may not pass, Begin returns [ErrOpen]. It panics if Check
+// returns an error.
 func (b *Breaker) Begin() (Permit, error) { return b.begin(time.Now()) }
 
 func (b *Breaker) begin(now time.Time) (Permit, error) {
@@ -138,7 +145,7 @@ func (b *Breaker) begin(now time.Time) (Permit, error) {
 	return p, nil
 }
 
-// End says what became of the call. Of a zero Permit it does nothing.
+// End records the result of the call. For a zero Permit it does nothing.
 func (p Permit) End(r Result) { p.end(r, time.Now()) }
 
 // end also reports whether the breaker has opened by it.
@@ -176,7 +183,7 @@ func (b *Breaker) ended(p Permit, r Result, now time.Time) {
 	}
 }
 
-// State returns the state of now.
+// State returns the current state.
 func (b *Breaker) State() BreakerState {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,11 +8,13 @@ import (
 	"sync/atomic"
 )
 
-// Credentials is who a proxy is and whom it trusts, for mutual TLS: both may be replaced while connections are open. Those go on with what they were
-// made with, streams included; each connection that is made afterwards has a full handshake with what is new. None resumes a session of an
-// earlier identity, which would keep that alive on both sides; and idle connections to replicas are not used again.
+// Credentials are the identity of a proxy and the authorities that it trusts, for mutual TLS. Both
+// can be replaced while connections are open. Open connections, including streams, keep what they
+// were opened with. Every new connection has a full handshake with the new ones. None resumes a
+// session of an earlier identity, which would keep that identity alive on both sides, and idle
+// connections to replicas are not reused.
 //
-// Set it before its first use. It may be used concurrently.
+// Call Set before its first use. It may be used concurrently.
 type Credentials struct {
 	now atomic.Pointer[generation]
 }
@@ -23,8 +25,9 @@ type generation struct {
 	server, client *tls.Config
 }
 
-// Set replaces certificate and roots. The certificate needs its key and the extended key usages of both client and server; roots are those that
-// the certificates of the other side must come from. It returns what is wrong with them, and changes nothing then.
+// Set replaces the certificate and the roots. The certificate needs its key and the extended key
+// usages of both client and server. The certificates of the other side must chain to roots. If
+// either is invalid, Set returns an error and changes nothing.
 func (id *Credentials) Set(certificate tls.Certificate, roots *x509.CertPool) error {
 	if len(certificate.Certificate) == 0 || certificate.PrivateKey == nil {
 		return errors.New("sidecar: Credentials.Set: certificate is without a chain or a key: want both")
@@ -71,7 +74,8 @@ func (id *Credentials) number() uint64 {
 
 var errNoCredentials = errors.New("sidecar: Credentials.Set was not called")
 
-// Server returns the settings of a listener, which are those of now for each connection: clients must show a certificate.
+// Server returns settings for a listener, which use the current credentials for each connection.
+// Clients must present a certificate.
 func (id *Credentials) Server() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -85,7 +89,7 @@ func (id *Credentials) Server() *tls.Config {
 	}
 }
 
-// Client returns the settings for connections to a server of this name, as they are now.
+// Client returns the current settings for connections to a server with this name.
 func (id *Credentials) Client(name string) *tls.Config {
 	g := id.now.Load()
 	if g == nil {

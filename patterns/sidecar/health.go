@@ -14,22 +14,25 @@ import (
 	"github.com/squall-sim/squall/patterns/retry"
 )
 
-// Health asks each replica how it is, from [Proxy.Serve] until Close. One that is not healthy gets no requests; one that is asked for the first time
-// counts as healthy until then.
+// Health probes each replica, from [Proxy.Serve] until Close. An unhealthy replica gets no
+// requests. A replica counts as healthy until its first probe.
 type Health struct {
-	// Path is asked for with GET; an answer below 400 is a good one. Empty: to be connected to is enough.
+	// Path is requested with GET; an answer below 400 is good. Empty: a successful connection is
+	// enough.
 	Path string
-	// Interval is from one question to the next. Zero: nobody asks, and all replicas are healthy.
+	// Interval is the time between two probes. Zero: there are no probes, and all replicas are
+	// healthy.
 	Interval time.Duration
-	// Timeout bounds the answer: 1 s, or Interval if that is less.
+	// Timeout bounds the answer. Zero: 1 s, or Interval if that is less.
 	Timeout time.Duration
-	// Down is how many bad answers in a row make a healthy replica one that is not: 3. A replica that fails is found out within
-	// Down x Interval + Timeout.
+	// Down is how many bad answers in a row make a healthy replica unhealthy. Zero: 3. A failing
+	// replica is detected within Down x Interval + Timeout.
 	Down int
-	// Up is how many good ones in a row bring it back: 2.
+	// Up is how many good answers in a row make it healthy again. Zero: 2.
 	Up int
-	// MinPercent is the share of the replicas that must be in use: 50. When fewer would be, neither Health nor Outlier leaves any out, since then it
-	// is rather the proxy that cannot reach them.
+	// MinPercent is the share of the replicas that must be in use. Zero: 50. If fewer would be,
+	// neither Health nor Outlier excludes any, because it is then more likely that the proxy cannot
+	// reach them.
 	MinPercent int
 }
 
@@ -141,8 +144,9 @@ func (up *Upstream) well(ctx context.Context, r *replica, path string) error {
 	return nil
 }
 
-// Ready waits until at least one replica of each upstream answers, and returns ctx's error if none does by then. An app that waits for it before it
-// starts has a proxy to call, and a proxy that waits for it has an app. It may be called before Serve. It panics if Check finds fault.
+// Ready waits until at least one replica of each upstream answers, or returns ctx's error. An app
+// that waits for it before it starts has a proxy to call, and a proxy that waits for it has an app.
+// It can be called before Serve. It panics if Check returns an error.
 func (p *Proxy) Ready(ctx context.Context) error {
 	p.begin()
 	for up := range p.config.Load().upstreams() {

@@ -8,29 +8,37 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Outlier says when a replica that does worse than the others is left out for a time. Its numbers and rules are those of gRPC's proposal A50
-// (https://github.com/grpc/proposal/blob/master/A50-xds-outlier-detection.md), of its two algorithms the one of the failure percentage and the
-// one of the success rate. A replica that comes back gets its share at once.
+// Outlier says when a replica that does worse than the others is ejected for a time. Its numbers
+// and rules are those of gRPC's proposal A50
+// (https://github.com/grpc/proposal/blob/master/A50-xds-outlier-detection.md), with both of its
+// algorithms: failure percentage and success rate. A replica that returns gets its full share at
+// once.
 type Outlier struct {
-	// Off switches it off.
+	// Off disables ejection.
 	Off bool
-	// Interval is how often the replicas are judged, by the answers since the last time: 10 s.
+	// Interval is how often the replicas are judged, by their answers since the last time.
+	// Zero: 10 s.
 	Interval time.Duration
-	// BaseTime is how long a replica is left out for the first time: 30 s. It is multiplied by how often that happened, which is forgotten by one with each Interval in
-	// which it did not.
+	// BaseTime is how long a replica is ejected the first time. Zero: 30 s. It is multiplied by the
+	// replica's number of ejections, which decreases by one with each Interval without one.
 	BaseTime time.Duration
-	// MaxTime bounds that: 5 min.
+	// MaxTime bounds an ejection. Zero: 5 min.
 	MaxTime time.Duration
-	// MaxPercent is the share of the replicas that may be left out at a time: 10. One always may, unless it is the only one.
+	// MaxPercent is the share of the replicas that can be ejected at a time. Zero: 10. One always
+	// can, unless it is the only one.
 	MaxPercent int
-	// FailurePercent leaves out a replica with a larger share of failures: 85.
+	// FailurePercent ejects a replica with a larger share of failures. Zero:
+	// 85.
 	FailurePercent int
-	// MinRequests is the number of answers in an Interval below which a replica is not judged: 50.
+	// MinRequests is the number of answers in an Interval below which a replica is not judged.
+	// Zero: 50.
 	MinRequests int
-	// MinReplicas is the number of replicas with so many answers below which none is judged: 5.
+	// MinReplicas is the number of replicas with MinRequests answers below which none is
+	// judged. Zero: 5.
 	MinReplicas int
-	// Deviations leaves out a replica whose share of successes is below the mean of all by more than so many thousandths of the standard
-	// deviation: 1900. Such a replica must have twice MinRequests answers.
+	// Deviations ejects a replica whose share of successes is below the mean of all by more than
+	// this many thousandths of the standard deviation. Zero: 1900. The replica must have twice
+	// MinRequests answers.
 	Deviations int
 }
 

@@ -19,34 +19,39 @@ import (
 	"github.com/squall-sim/squall/patterns/internal/fields"
 )
 
-// Errors of a Proxy that has been ended.
+// Errors of a Proxy that was closed or drained.
 var (
 	ErrClosed   = errors.New("sidecar: the proxy is closed")
 	ErrDraining = errors.New("sidecar: the proxy is drained")
 )
 
-// Proxy stands between clients and the replicas of upstreams. Beside an app there are two: one for what comes in, whose only upstream is the app, and one for
-// what the app calls. Do not change or copy it after first use.
+// Proxy stands between clients and the replicas of upstreams. An app has two: one for incoming
+// requests, whose only upstream is the app, and one for the app's own calls. Do not change or copy
+// it after first use.
 type Proxy struct {
-	// Config is what it begins with; Configure replaces it.
+	// Config is the initial configuration; Configure replaces it.
 	Config Config
-	// TLS is for the connections of clients. Nil: they have none. Credentials takes precedence, and demands their certificates.
+	// TLS is for the connections of clients. Nil: plain connections. Credentials takes precedence,
+	// and requires client certificates.
 	TLS         *tls.Config
 	Credentials *Credentials
 
-	// HeaderTimeout bounds a TLS handshake, and the head of a request from its first byte on: 10 s. The connection is closed then.
+	// HeaderTimeout bounds a TLS handshake, and the head of a request from its first byte on. Zero:
+	// 10 s. Then the connection is closed.
 	HeaderTimeout time.Duration
-	// IdleTimeout is how long a client's connection is kept without a request: 3 min. It must be more than what its clients have (net/http's: 90 s), so that they
-	// close first.
+	// IdleTimeout is how long a client's connection is kept without a request. Zero: 3 min. It must
+	// be longer than that of its clients (net/http: 90 s), so that they close first.
 	IdleTimeout time.Duration
-	// MaxHeaderBytes bounds a head, of requests and answers: 64 KiB. At most 1 MiB. A request with more is answered 431.
+	// MaxHeaderBytes bounds the head of a request or answer. Zero: 64 KiB. At most 1 MiB. A larger
+	// request is answered with 431.
 	MaxHeaderBytes int
-	// MaxClients bounds the connections of clients; more are closed at once: 100,000.
+	// MaxClients bounds the connections of clients; further ones are closed at once.
+	// Zero: 100,000.
 	MaxClients int
-	// DrainQuiet is how long there must have been no request for Drain to end: 1 s.
+	// DrainQuiet is the time without a request after which Drain ends. Zero: 1 s.
 	DrainQuiet time.Duration
 
-	// Logger gets connections that are refused, as warnings. Nil: nothing is logged.
+	// Logger gets refused connections as warnings. Nil: nothing is logged.
 	Logger *slog.Logger
 
 	once      sync.Once
@@ -72,37 +77,42 @@ type proxySettings struct {
 	MaxHeaderBytes, MaxClients             int
 }
 
-// Config is where requests go. A request is under one of them from its head to its end, whatever Configure does meanwhile.
+// Config is the routing of requests. A request stays under one Config from its head to its end,
+// even if Configure is called in the meantime.
 type Config struct {
-	// Routes are tried in their order; the first that matches has the request. Without one it is answered 404.
+	// Routes are tried in order; the first match gets the request. If none matches, the answer is
+	// 404.
 	Routes []Route
-	// TCP is where connections go that the proxy does not look into. There are no Routes then.
+	// TCP is where connections go without being parsed. There must be no Routes then.
 	TCP *Upstream
 }
 
-// Route is the requests that go to an upstream.
+// Route selects the requests that go to an upstream.
 type Route struct {
-	// Host is that of the request, without a port and in any case. Empty: any.
+	// Host is the host of the request, without a port and case-insensitive.
+	// Empty: any.
 	Host string
-	// Prefix is what its path begins with: "/api" is for "/api", "/api/..." and "/api?...", not for "/apiary". Empty: any.
+	// Prefix is a prefix of its path: "/api" matches "/api", "/api/..." and "/api?...", but not
+	// "/apiary". Empty: any.
 	Prefix   string
 	Upstream *Upstream // never nil
 }
 
 // ProxyStats are the counters of a Proxy.
 type ProxyStats struct {
-	// Clients is the number of connections of now. Connections counts them all.
+	// Clients is the number of open connections. Connections counts all so far.
 	Clients, Connections int64
-	// Requests counts those that were passed on, or were to be; Failed those of them that got an answer of the proxy's own, and Refused those that are no
-	// HTTP/1.1, or have no route.
+	// Requests counts requests that were passed on, or should have been. Failed counts those of
+	// them that got an answer of the proxy's own, and Refused requests that are not HTTP/1.1 or
+	// have no route.
 	Requests, Failed, Refused int64
-	// Full counts connections that were closed for MaxClients.
+	// Full counts connections closed because of MaxClients.
 	Full int64
 }
 
 type proxyStats struct{ connections, requests, failed, refused, full atomic.Int64 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (p *Proxy) Check() error {
 	check := fields.Of("sidecar: Proxy")
 	check.Duration("HeaderTimeout", p.HeaderTimeout)
@@ -118,7 +128,8 @@ func (p *Proxy) Check() error {
 	return check.Err()
 }
 
-// Check returns what is wrong with it, and with its upstreams.
+// Check returns an error that names each invalid setting, including those of
+// its upstreams, or nil.
 func (c *Config) Check() error {
 	check := fields.Of("sidecar: Config")
 	if (c.TCP == nil) == (len(c.Routes) == 0) {
@@ -180,8 +191,9 @@ func (p *Proxy) begin() {
 	})
 }
 
-// Configure replaces the configuration. Requests that have begun end under the old one; each other one is under the new one, and none under both. An
-// [Upstream] that is in both keeps its state. It returns what is wrong with c, and then changes nothing.
+// Configure replaces the configuration. Requests that have begun end under the old one, all others
+// use the new one, and none uses both. An [Upstream] that is in both keeps its state. If c is
+// invalid, Configure returns an error and changes nothing.
 func (p *Proxy) Configure(c Config) error {
 	if err := c.Check(); err != nil {
 		return err
@@ -236,8 +248,9 @@ func (p *Proxy) route(host, target []byte) *Upstream {
 	return nil
 }
 
-// Serve serves the connections of a listener until that fails, or Drain or Close end it. It may be called for several. It returns [ErrDraining] or
-// [ErrClosed] after those. It panics if Check finds fault.
+// Serve serves the connections of a listener until that fails, or until Drain or Close ends it,
+// when it returns [ErrDraining] or [ErrClosed]. It can be called for several listeners. It panics
+// if Check returns an error.
 func (p *Proxy) Serve(l net.Listener) error {
 	p.begin()
 	p.mu.Lock()
@@ -345,9 +358,11 @@ func (p *Proxy) idleTimeout() time.Duration {
 	return p.set.IdleTimeout
 }
 
-// Drain ends the proxy without a loss: it goes on serving, new connections included, since who sends requests learns late that it is to go, and an app that
-// ends makes its last calls; each answer asks its client to close the connection. When there was no request for DrainQuiet it closes what is left, and returns. It
-// returns ctx's error, and has closed all, if ctx is done first. Long streams last until then.
+// Drain ends the proxy without loss. It continues to serve, even new connections, because clients
+// learn late that it is going, and an app that shuts down makes its last calls. Each answer asks
+// its client to close the connection. When there was no request for DrainQuiet, Drain closes what
+// is left and returns. If ctx is done first, it closes everything and returns ctx's error. Long
+// streams last until then.
 func (p *Proxy) Drain(ctx context.Context) error {
 	p.begin()
 	p.draining.Store(true)
@@ -388,7 +403,7 @@ func (p *Proxy) end(err error) {
 	p.mu.Unlock()
 }
 
-// Close ends all that is under way, and returns when it has ended.
+// Close aborts everything in progress, and returns when it has ended.
 func (p *Proxy) Close() error {
 	p.begin()
 	p.end(ErrClosed)

@@ -22,72 +22,85 @@ type Balance int8
 
 // The ways to choose.
 const (
-	// LeastRequest draws two replicas and takes the one with fewer requests under way. A slow replica gets less.
+	// LeastRequest draws two replicas and takes the one with fewer requests in progress. A slow
+	// replica gets fewer.
 	LeastRequest Balance = iota
-	// RoundRobin takes one after the other.
+	// RoundRobin takes one replica after the other.
 	RoundRobin
 )
 
-// Upstream is a service that requests go to: its replicas, and all that the proxy knows of them. A change of the [Config]
-// that keeps an Upstream keeps what it knows, its connections and its budget. Do not change or copy its fields after
-// first use; [Upstream.SetAddrs] changes the replicas.
+// Upstream is a service that requests go to: its replicas, and everything that the proxy knows
+// about them. A new Config that contains the same Upstream keeps its state, its connections and its
+// budget. Do not change or copy its fields after first use; [Upstream.SetAddrs] changes the
+// replicas.
 type Upstream struct {
-	// Name is what it is called in logs and, where a request of HTTP/1.0 has none, as Host. It is also the name that the certificates of
-	// the replicas must have, if TLS has no ServerName.
+	// Name is its name in logs, and the Host of an HTTP/1.0 request that has none. It is also the
+	// name that the replicas' certificates must have, if TLS has no ServerName.
 	Name string
-	// Addrs are the addresses of its replicas, as in "10.0.0.2:8080": 1 to 1,000. A name in place of
-	// the address works too: DialContext resolves it for each connection, and the replica is that name, not each address that it has.
+	// Addrs are the addresses of its replicas, such as "10.0.0.2:8080": 1 to 1,000. A host name
+	// works too: DialContext resolves it for each connection. The name then counts as one replica,
+	// however many addresses it has.
 	Addrs []string
-	// DialContext connects to a replica, as in Addrs. Nil: that of a net.Dialer.
+	// DialContext connects to a replica, by its address in Addrs. Nil: a
+	// net.Dialer.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is for the connections to replicas. Nil: they have none. Credentials takes precedence.
+	// TLS is for the connections to replicas. Nil: plain connections. Credentials takes
+	// precedence.
 	TLS *tls.Config
-	// Credentials is for mutual TLS, with certificates that may be replaced.
+	// Credentials is for mutual TLS, with certificates that can be replaced.
 	Credentials *Credentials
 	// Balance is how a replica is chosen.
 	Balance Balance
 
-	// ConnectTimeout bounds connecting to a replica, with TLS: 5 s.
+	// ConnectTimeout bounds connecting to a replica, including TLS. Zero: 5 s.
 	ConnectTimeout time.Duration
-	// Timeout is until when the head of an answer must have come, from the head of the request on and with all attempts: 60 s. A Request-Timeout
-	// header, in milliseconds, shortens it. What is longer than 60 s, such as a long poll, needs more.
+	// Timeout bounds the time from the head of the request to the head of the answer, over all
+	// attempts. Zero: 60 s. A Request-Timeout header, in milliseconds, shortens it. Requests that
+	// take longer than 60 s, such as long polls, need more.
 	Timeout time.Duration
-	// AttemptTimeout is the same for each attempt: as long as there is time.
+	// AttemptTimeout bounds the same for each attempt. Zero: whatever is left
+	// of Timeout.
 	AttemptTimeout time.Duration
-	// StreamTimeout ends an exchange when for so long no byte has passed in either direction, after the head of the answer: 1 h.
-	// Streams have heartbeats.
+	// StreamTimeout ends an exchange after the head of the answer if no byte has passed in either
+	// direction for this time. Zero: 1 h. Streams should have heartbeats.
 	StreamTimeout time.Duration
-	// IdleTimeout is how long a connection without requests is kept: 60 s. It must be less than that of the replica's
-	// server, or requests meet connections that are being closed.
+	// IdleTimeout is how long a connection without requests is kept. Zero: 60 s. It must be less
+	// than that of the replica's server, or requests meet connections that are being closed.
 	IdleTimeout time.Duration
-	// MaxIdle is how many of them are kept for each replica: 1,024.
+	// MaxIdle is how many idle connections are kept for each replica. Zero:
+	// 1,024.
 	MaxIdle int
-	// MaxRequests bounds the requests under way, to all replicas: 10,000. What is more is answered 503.
+	// MaxRequests bounds the requests in progress, to all replicas. Zero: 10,000. Further ones are
+	// answered with 503.
 	MaxRequests int
 
-	// MaxAttempts is how many attempts a request may have: 2. Which are repeated, and when, is said in the package's comment.
+	// MaxAttempts is how many attempts a request can have. Zero: 2. The package comment says which
+	// are repeated, and when.
 	MaxAttempts int
-	// Backoff is how long to wait between them, from 25 ms to 250 ms: after an answer that says Retry-After so long, if there is time.
+	// Backoff bounds the delay between attempts, by default from 25 ms to 250 ms. After an answer
+	// with Retry-After the delay is that long, if there is time.
 	Backoff retry.Backoff
-	// Budget bounds the attempts beyond the first. Nil: one of its own, with defaults.
+	// Budget bounds the attempts beyond the first. Nil: one for this upstream, with
+	// defaults.
 	Budget *retry.Budget
-	// MaxReplayBytes is how many bytes of a request are kept to be sent again: 64 KiB. A request of which more was sent is not
-	// repeated.
+	// MaxReplayBytes is how many bytes of a request are kept for a repetition. Zero: 64 KiB. A
+	// request of which more was sent is not repeated.
 	MaxReplayBytes int
-	// StartWait is how long a request waits while no replica accepts connections, as before it has started. Zero: it
-	// fails at once. Such attempts are not counted.
+	// StartWait is how long a request waits while no replica accepts connections, for example
+	// before it has started. Zero: the request fails at once. Such attempts are not counted.
 	StartWait time.Duration
 
-	// Breaker is its breaker; its zero value has the defaults.
+	// Breaker is the upstream's breaker; its zero value has the defaults.
 	Breaker Breaker
-	// Outlier says which replicas are left out by their answers.
+	// Outlier says which replicas are ejected because of their answers.
 	Outlier Outlier
-	// Health asks replicas how they are. Zero: nobody does.
+	// Health probes the replicas. Zero: there are no probes.
 	Health Health
 
 	// Jitter draws replicas and delays. Nil: seeded by the clock and Name.
 	Jitter retry.Jitter
-	// Logger gets replicas that are left out or fail, and the breaker's changes, as warnings. Nil: nothing is logged.
+	// Logger gets replicas that are ejected or fail, and changes of the breaker, as warnings. Nil:
+	// nothing is logged.
 	Logger *slog.Logger
 
 	once   sync.Once
@@ -128,30 +141,35 @@ const (
 
 // UpstreamStats are the counters of an Upstream.
 type UpstreamStats struct {
-	// Requests counts those that began, Attempts all attempts to send one to a replica, and Retries those beyond the first of each.
+	// Requests counts requests that began, Attempts all attempts to send one to a replica, and
+	// Retries those beyond the first of each request.
 	Requests, Attempts, Retries int64
-	// NoBudget counts retries for which there was no budget, and NoReplay those that were not safe, or of which too much was sent.
+	// NoBudget counts retries for which there was no budget. NoReplay counts those that were not
+	// safe, or of whose request too much was sent.
 	NoBudget, NoReplay int64
-	// Connects counts connections to replicas, and ConnectErrors those that failed.
+	// Connects counts connections to replicas. ConnectErrors counts those that
+	// failed.
 	Connects, ConnectErrors int64
-	// Full counts requests that were refused for MaxRequests.
+	// Full counts requests refused because of MaxRequests.
 	Full int64
 }
 
-// Replica is how a replica of an Upstream is.
+// Replica is the state of a replica of an [Upstream].
 type Replica struct {
-	Addr string // of Addrs
-	// Active is the number of its requests under way, and Idle that of its connections without one.
+	Addr string // as in Addrs
+	// Active is the number of its requests in progress, and Idle the number of its connections
+	// without one.
 	Active, Idle int64
-	// Attempts counts the requests that it was sent, Failures those that ended in a [Failure], and Ejected how often it was left out by Outlier.
+	// Attempts counts the requests that it was sent, Failures those that ended in a [Failure], and
+	// Ejected how often Outlier ejected it.
 	Attempts, Failures, Ejected int64
-	// Healthy is what Health says: true if nobody asks.
+	// Healthy is the verdict of Health, and true if there are no probes.
 	Healthy bool
-	// Out is whether it is left out by Outlier.
+	// Out is whether it is ejected by Outlier now.
 	Out bool
 }
 
-// Check returns what is wrong with the settings.
+// Check returns an error that names each invalid setting and its value, or nil.
 func (up *Upstream) Check() error {
 	check := fields.Of("sidecar: Upstream")
 	checkAddrs(check, up.Addrs)
@@ -249,8 +267,8 @@ func (up *Upstream) begin() {
 	})
 }
 
-// SetAddrs replaces the replicas. One that stays keeps its connections and what is known of it; requests to one that goes
-// end as they would.
+// SetAddrs replaces the replicas. A replica that stays keeps its connections and its state.
+// Requests to a replica that is removed end normally.
 func (up *Upstream) SetAddrs(addrs ...string) error {
 	check := fields.Of("sidecar: Upstream")
 	checkAddrs(check, addrs)
@@ -299,7 +317,7 @@ func (up *Upstream) Stats() UpstreamStats {
 	return s
 }
 
-// Replicas returns how the replicas are, in the order of Addrs.
+// Replicas returns the state of the replicas, in the order of Addrs.
 func (up *Upstream) Replicas() (all []Replica) {
 	up.begin()
 	up.mu.Lock()
