@@ -10,17 +10,18 @@ import (
 	"github.com/squall-sim/squall/internal/storm"
 )
 
-// A Config says which storms [Test] draws. The zero value is ten of up to four faults within a minute.
+// A Config says which storms [Test] draws. The zero value is ten storms of up to four faults within
+// a minute.
 type Config struct {
-	Storms   int           // how many, of seeds 1, 2 and so on, unless the environment has seeds (see sim.Test); 0: 10
-	Faults   int           // of a storm, at most, and at least one; 0: 4
-	For      time.Duration // how long a storm lasts, in which all its faults begin and end, in milliseconds; 0: a minute
-	Longest  time.Duration // that a fault lasts, at most; 0: half of For
-	Recovery time.Duration // how long after a storm Settle waits; 0: a minute
-	Kinds    []string      // the kinds of faults, by the names in the package's documentation; nil: all
-	Up       []string      // names of hosts that have no fault of a host: they stay up, and are not cut off from all others at once
-	Spared   []string      // names of hosts to which, and to whose links, nothing happens
-	Tries    int           // how many runs are made at most to make a storm smaller; 0: 2,000
+	Storms   int           // number of storms, with seeds 1, 2 and so on, unless the environment sets seeds (see [sim.Test]); 0: 10
+	Faults   int           // most faults of a storm, which has at least one; 0: 4
+	For      time.Duration // how long a storm lasts, in whole milliseconds; all its faults begin and end in it; 0: a minute
+	Longest  time.Duration // longest duration of a fault; 0: half of For
+	Recovery time.Duration // how long Settle waits after a storm; 0: a minute
+	Kinds    []string      // kinds of faults, by their names in the package documentation; nil: all
+	Up       []string      // names of hosts that get no fault of a host: they stay up, and are not cut off from all others at once
+	Spared   []string      // names of hosts that get no fault, and neither do their links
+	Tries    int           // most runs made to shrink a storm; 0: 2,000
 }
 
 // all are the kinds of faults, the simplest first.

@@ -14,7 +14,8 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Storm is the weather of one run. Its methods are for the goroutine of the test function, but for Sometimes, which is for all.
+// A Storm is the weather of one run. Only the goroutine of the test function may call its methods,
+// except Sometimes, which any goroutine may call.
 type Storm struct {
 	c     Config
 	t     testing.TB
@@ -38,8 +39,9 @@ type promise struct {
 	check func() error
 }
 
-// Begin has the storm begin now, over the hosts and links that there are. It fails the test if nothing can happen there. It panics if the storm has begun already,
-// or if [Config] has names in Up of hosts that there are not, or in Spared of hosts or routers.
+// Begin starts the storm now, over the existing hosts and links. It fails the test if no fault is
+// possible there. It panics if the storm has begun already, if Config.Up names a host that does not
+// exist, or if Config.Spared names a host or router that does not exist.
 func (s *Storm) Begin() {
 	s.t.Helper()
 	if s.begun {
@@ -107,8 +109,9 @@ func siteOf(n *sim.Network, w what) (storm.Site, error) {
 	return site, nil
 }
 
-// Eventually demands that check returns nil when Config.Recovery has passed after the storm: [Storm.Settle] makes it then, and fails the test for its error. It
-// panics if name is empty, check is nil, or Settle has returned.
+// Eventually requires that check returns nil when Config.Recovery has passed after the storm.
+// [Storm.Settle] calls check then, and fails the test if it returns an error. It panics if name is
+// empty, check is nil, or Settle has returned.
 func (s *Storm) Eventually(name string, check func() error) {
 	switch {
 	case name == "":
@@ -121,8 +124,9 @@ func (s *Storm) Eventually(name string, check func() error) {
 	s.promises = append(s.promises, promise{name, check})
 }
 
-// Settle waits until the storm is over and Config.Recovery has passed since, and then makes each check of Eventually. It is called at the end of the test function
-// if that has not called it. It panics if the storm has not begun.
+// Settle waits until the storm is over and Config.Recovery has passed since, and then runs each
+// check of Eventually. If the test function does not call it, it is called at its end. It panics if
+// the storm has not begun.
 func (s *Storm) Settle() {
 	s.t.Helper()
 	if !s.begun {
@@ -150,8 +154,9 @@ func (s *Storm) end() {
 	s.Settle()
 }
 
-// Sometimes notes whether something was so, such as that a client has tried again: a test whose storms never come there shows nothing. cond must have been true
-// once in all the runs of [Test], or the test fails. It panics if name is empty.
+// Sometimes records whether a condition was true, such as that a client has retried: a test whose
+// storms never cause that proves nothing about it. cond must be true at least once in all the runs
+// of [Test], or the test fails. It panics if name is empty.
 func (s *Storm) Sometimes(name string, cond bool) {
 	if name == "" {
 		panic("weather: Storm.Sometimes: the name is empty")

@@ -15,16 +15,18 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// A Func is a test in a storm. It makes its hosts and links, calls s.Begin, does what is tested, and demands what must hold in any weather; what must hold
-// again when all is well, after s.Settle. t is a [testing.T], or while storms are tried one that notes failures, so take it as what it is:
-// all that it calls must take a testing.TB. Inside f the same rules are for it as in [sim.Test].
+// A Func is a test in a storm. It creates its hosts and links, calls s.Begin, does what is tested,
+// and checks what must hold in any weather. After s.Settle it checks what must hold again when all
+// faults have ended. t is a [testing.T] or, while storms are tried, a recorder of failures, so
+// every function that f calls must accept a [testing.TB]. Inside f the rules of [sim.Test] apply.
 type Func func(t testing.TB, n *sim.Network, s *Storm)
 
 // shrinkTime is for how much real time a storm is made smaller; with -short a fifth of it.
 var shrinkTime = 30 * time.Second
 
-// Test runs f in storms that are drawn from seeds: 1 to Config.Storms, or those that the environment asks for (SQUALL_SEED, SQUALL_SEEDS, see [sim.Test]). A seed
-// draws the same storm in every run, as long as f makes the same hosts and links. A run fails as one of sim.Test does.
+// Test runs f in storms drawn from seeds: 1 to Config.Storms, or those that the environment sets
+// (SQUALL_SEED, SQUALL_SEEDS, see [sim.Test]). A seed draws the same storm in every run, as long as
+// f creates the same hosts and links. A run can fail in the same ways as a [sim.Test].
 //
 //	func TestPayments(t *testing.T) {
 //		weather.Test(t, weather.Config{}, func(t testing.TB, n *sim.Network, s *weather.Storm) {
@@ -41,20 +43,27 @@ var shrinkTime = 30 * time.Second
 //		})
 //	}
 //
-// The first storm that fails ends the test; with SQUALL_SEEDS, each seed is a subtest, and all are run. The storm is made smaller in up to Config.Tries runs
-// (and 30 s of real time, 6 s with -short), in which it is to fail for the same: the first failure, of which numbers may differ. Then it is run for good, with the
-// report of sim.Test, SQUALL_ARTIFACTS included. The failure has the command that repeats this run alone:
+// The first storm that fails ends the test; with SQUALL_SEEDS, each seed is a subtest, and all are
+// run. The storm is shrunk in up to Config.Tries runs (and 30 s of real time, 6 s with -short). A
+// smaller storm must fail in the same way: with the same first failure, in which numbers may
+// differ. Then it is run once more, with the report of sim.Test and its SQUALL_ARTIFACTS. The
+// failure contains the command that repeats this run alone:
 //
 //	SQUALL_WEATHER='4s 100ms drop-data server client, 20s 1s crash server' SQUALL_SEED=7 go test -run '^TestPayments$' ...
 //
-// It is kept as testdata/weather/TestPayments/7.storm, and the storms that are kept there are run first the next time, each with its seed; one that passes is said to. With
-// SQUALL_SEED or SQUALL_SEEDS they are not run, and with SQUALL_SEEDS none is kept. With SQUALL_FAULTS a storm is neither made smaller nor kept. A file that is damaged, of another version, or that names hosts that there are no more, fails the test.
+// The storm is kept as testdata/weather/TestPayments/7.storm. Storms kept there are run first the
+// next time, each with its seed; if one passes, the test says so. With SQUALL_SEED or SQUALL_SEEDS
+// they are not run, and with SQUALL_SEEDS none is kept. With SQUALL_FAULTS a storm is neither
+// shrunk nor kept. The test fails if a file is damaged, has another version, or names hosts that no
+// longer exist.
 //
-// What f says by [Storm.Sometimes] must have been true once in the whole call of Test. That is judged if it has run Config.Storms storms or more and none failed. Of a
-// squall sweep it is judged as a whole, when all its seeds are done. A sweep makes no storm smaller: squall replay does.
+// Each condition of [Storm.Sometimes] must have been true once in the whole call of Test. This is
+// judged if Test has run at least Config.Storms storms and none failed. In a squall sweep it is
+// judged over all seeds, at the end. A sweep does not shrink storms; squall replay does.
 //
-// Storms are tried in one process: a panic on a goroutine that the program starts ends it, and its storm is not made smaller. What one run leaves in variables outside f the
-// next one finds. Test panics if c makes no sense.
+// Storms are tried in one process. A panic on a goroutine that the program started ends it, and the
+// storm is then not shrunk. Variables outside f keep what one run leaves in them for the next. Test
+// panics if c is invalid.
 func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
 	t.Helper()
 	c = c.complete()
