@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// A commandLine is one of go test, without what exact mode adds to it.
+// A commandLine is a command line of go test, without the flags that exact mode adds.
 type commandLine struct {
 	dir     string   // of -C; "" is the current one
 	overlay string   // of -overlay
@@ -14,8 +14,8 @@ type commandLine struct {
 	rest    []string // in their order
 }
 
-// parseArgs finds the flags of go test that exact mode has to add to. Those on the command line win over those
-// of GOFLAGS.
+// parseArgs finds the flags of go test to which exact mode must add. Flags on the command line take precedence over those in
+// GOFLAGS.
 func parseArgs(args []string, goflags string) (commandLine, error) {
 	var line commandLine
 	for _, f := range strings.Fields(goflags) {
@@ -57,7 +57,7 @@ func parseArgs(args []string, goflags string) (commandLine, error) {
 	return line, nil
 }
 
-// flagOf is the name of a flag, and its value if that follows an equals sign.
+// flagOf returns the name of a flag, and its value if that follows an equals sign.
 func flagOf(arg string) (name, value string, given bool) {
 	if len(arg) < 2 || arg[0] != '-' {
 		return "", "", false
@@ -69,7 +69,7 @@ func splitTags(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
-// goTest are the arguments of the go command.
+// goTest returns the arguments of the go command.
 func (l commandLine) goTest(overlayFile string) []string {
 	args := []string{"test"}
 	if l.dir != "" {

@@ -17,9 +17,10 @@ import (
 func doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor [packages]",
-		Short: "Say whether exact mode works here, and what is outside it",
-		Long: `Say whether this release of Go is supported, or what is not as squall knows it, and which of the packages, and of those that
-they and their tests import, call C: what C code waits for or decides is not in the schedule. Without packages, those in the current folder.`,
+		Short: "Check whether exact mode works here, and which packages it does not cover",
+		Long: `Check whether exact mode supports this release of Go, and print what differs if it does not. List the packages that call C,
+among the given ones and everything that they and their tests import: exact mode does not control what C code waits for or
+decides. Without arguments, check the package in the current folder.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return doctor(cmd.Context(), cmd.OutOrStdout(), args) },
 	}
 }
@@ -53,9 +54,9 @@ func doctor(ctx context.Context, w io.Writer, packages []string) error {
 	return nil
 }
 
-// callsC lists the packages outside the standard library that use cgo, among those that the packages need.
+// callsC lists the packages outside the standard library that use cgo, among the given ones and their dependencies.
 func callsC(ctx context.Context, o *overlay.Overlay, packages []string) ([]string, error) {
-	if len(packages) > 0 { // with -e those that there are not are none that call C
+	if len(packages) > 0 { // go list -e below would silently skip packages that do not exist
 		cmd := exec.CommandContext(ctx, o.Go, append([]string{"list"}, packages...)...)
 		cmd.Env = append(os.Environ(), o.Env...)
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -19,10 +19,10 @@ const policyVariable = "SQUALL_SCHED"
 type exactBuild struct {
 	*overlay.Overlay
 	line commandLine
-	file string // for -overlay: with that of the user, if there is one
+	file string // for -overlay; merged with the user's own overlay, if there is one
 }
 
-// forExact prepares a build for exact mode. It says to w when what follows will take long.
+// forExact prepares a build for exact mode. It writes to w if the build will take long.
 func forExact(ctx context.Context, line commandLine, w io.Writer) (*exactBuild, error) {
 	o, err := overlay.Prepare(ctx, line.dir)
 	if err != nil {
@@ -43,7 +43,7 @@ func forExact(ctx context.Context, line commandLine, w io.Writer) (*exactBuild, 
 	return b, nil
 }
 
-// exactFor is forExact for flags of a build, in a folder ("" is the current one), by which tests run with a policy.
+// exactFor is forExact for the flags of a build, in a folder ("" is the current one), with a policy for the tests.
 func exactFor(ctx context.Context, in string, flags []string, policy string, w io.Writer) (*sweep.Exact, error) {
 	line, err := parseArgs(flags, os.Getenv("GOFLAGS"))
 	if err != nil {
@@ -57,7 +57,7 @@ func exactFor(ctx context.Context, in string, flags []string, policy string, w i
 	return &sweep.Exact{Go: b.Go, Env: b.Env, Flags: b.line.flags(b.file), Policy: policy}, nil
 }
 
-// flags are those that exact mode adds to a build.
+// flags returns the flags that exact mode adds to a build.
 func (l commandLine) flags(overlayFile string) []string {
 	return []string{"-overlay=" + overlayFile, "-tags=" + strings.Join(slices.Concat(l.tags, []string{overlay.Tag}), ",")}
 }

@@ -2,8 +2,8 @@ package main
 
 import "strings"
 
-// goFlags has flags of one dash, as the go command has them (-seeds 1000), mean those of two, which the library for flags knows.
-// The arguments of test are those of go test, as they are.
+// goFlags turns flags with one dash, as the go command has them (-seeds 1000), into flags with two, which the flag library expects.
+// The arguments of test are those of go test and stay as they are.
 func goFlags(args []string) []string {
 	if len(args) > 0 && args[0] == "test" {
 		return args

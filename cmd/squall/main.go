@@ -1,5 +1,5 @@
-// Command squall runs tests: in exact mode, in which the seed decides the order of the program's own goroutines too, and with many
-// seeds, on many machines.
+// Command squall runs tests with many seeds, on many machines, and in exact mode, in which the seed also decides the order of the
+// program's own goroutines.
 //
 //	squall test [flags and packages of go test]
 //	squall doctor [packages]
@@ -7,8 +7,9 @@
 //	squall merge, replay, report, shrink
 //	squall scenarios, new scenario, completion
 //
-// In a module that uses squall, "go run github.com/squall-sim/squall/cmd/squall test ./..." has the version that go.mod names; after
-// "go mod edit -tool github.com/squall-sim/squall/cmd/squall" and "go mod tidy" it is "go tool squall test ./...". docs/exact.md says what exact mode is.
+// In a module that uses squall, "go run github.com/squall-sim/squall/cmd/squall test ./..." runs the version that go.mod requires.
+// After "go mod edit -tool github.com/squall-sim/squall/cmd/squall" and "go mod tidy", "go tool squall test ./..." does the same.
+// docs/exact.md describes exact mode.
 package main
 
 import (
@@ -34,7 +35,7 @@ func main() {
 	}
 }
 
-// An exitError is the exit code of the go command, which has said why.
+// An exitError is the exit code of the go command, which has already printed the reason.
 type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
@@ -42,7 +43,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e))
 func root() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "squall",
-		Short:         "Run Go tests with a seed for the order of goroutines too, and with many seeds",
+		Short:         "Run Go tests with many seeds, and with a seed for the order of goroutines",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

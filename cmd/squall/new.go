@@ -19,7 +19,7 @@ import (
 func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
-		Short: "Write the beginning of something",
+		Short: "Create a file to start from",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -31,9 +31,10 @@ func newScenarioCommand() *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "scenario NAME",
-		Short: "Write a scenario that passes, to be changed",
-		Long: `Write a test that runs as it is into a package of yours, in a file of its own: two hosts, a link, an outage, and when the answer comes. Put your own client and
-server in, and demand what they promise. NAME says what happens, in words; the test and its file are called by it. Nothing is overwritten.`,
+		Short: "Create a passing scenario for you to change",
+		Long: `Create a test file in a package of yours. The test passes as it is: two hosts, a link, an outage, and the time at which the answer arrives.
+Replace the client and server by your own, and assert what they promise. NAME says in words what happens; the test and its file are named
+after it. Nothing is overwritten.`,
 		Example: `  squall new scenario "the answer is lost"              (TestTheAnswerIsLost in the_answer_is_lost_test.go)
   squall new scenario -in ./checkout "the bank is slow"`,
 		Args: cobra.ArbitraryArgs,
@@ -56,7 +57,7 @@ server in, and demand what they promise. NAME says what happens, in words; the t
 	return cmd
 }
 
-// A newScenario is a scenario that is to be written.
+// A newScenario is a scenario to write.
 type newScenario struct {
 	words []string
 	test  string // name of the function
@@ -64,10 +65,10 @@ type newScenario struct {
 	pkg   string // of the file
 }
 
-// mostLetters is how long a name may be: files have names of 255 bytes at most.
+// mostLetters is the longest name: file names have at most 255 bytes.
 const mostLetters = 100
 
-// nameScenario makes the names that follow from one.
+// nameScenario derives the names of the test and its file from a scenario's name.
 func nameScenario(name string) (*newScenario, error) {
 	wrong := func(why string) error {
 		return fmt.Errorf("the name %q %s: want words of ASCII letters and digits, such as \"the answer is lost\"", name, why)
@@ -94,12 +95,12 @@ func nameScenario(name string) (*newScenario, error) {
 	if s.test == "TestMain" {
 		return nil, wrong("would be that of TestMain, which package testing calls for all tests")
 	}
-	// A file whose name ends in _linux_test.go or the like would belong to that system alone: the last word is never one that the go command looks at.
+	// A file named like *_linux_test.go is built on that system only, so the last word must be one that means nothing to the go command.
 	s.file = strings.ToLower(strings.Join(s.words, "_")) + "_scenario_test.go"
 	return s, nil
 }
 
-// place finds the package in a folder, and whether there is room in it.
+// place finds the package in a folder, and checks that the test and its file can be added to it.
 func (s *newScenario) place(cmd *cobra.Command, dir string) error {
 	if info, err := os.Stat(dir); err != nil {
 		return err
@@ -138,7 +139,7 @@ func (s *newScenario) place(cmd *cobra.Command, dir string) error {
 	return nil
 }
 
-// packageName is a name for the first package of a folder.
+// packageName returns a name for the first package in a folder.
 func packageName(dir string) (string, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
@@ -187,21 +188,21 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// WORDS: say here what your program promises then.
+// WORDS: describe here what your program promises in this case.
 func TEST(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		server, client := n.Host("server"), n.Host("client")
 		link := n.Link(client, server, netem.Config{Delay: 40 * time.Millisecond})
 		server.ServeHTTP(":80", http.NotFoundHandler()) // your http.Handler; other servers take server.Listen("tcp", ":80")
 
-		n.Inject(100*time.Millisecond, 5*time.Second, sim.Down(link)) // the request is under way, and its answer will be lost
+		n.Inject(100*time.Millisecond, 5*time.Second, sim.Down(link)) // the request is in transit, and its answer will be lost
 
 		resp, err := client.HTTPClient().Get("http://server/") // your client, which takes this *http.Client, or client.DialContext
 		if err != nil {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
-		// The answer is sent at 120 ms and again at 400 ms, 680 ms and after twice as long each time: at 9.08 s the link is back.
+		// The answer is sent at 120 ms and again at 400 ms, 680 ms and then after twice the previous wait: by 9.08 s the link is back.
 		if got, want := n.Elapsed(), 9120*time.Millisecond; got != want {
 			t.Errorf("the answer came at %v, want %v", got, want)
 		}

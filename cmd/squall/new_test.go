@@ -78,7 +78,7 @@ func TestANewScenarioRuns(t *testing.T) {
 	out, err = run(t, "scenarios", "LOST", "linux")
 	require.NoError(t, err)
 	require.Equal(t, `TestTheAnswerIsLostOnLinux
-    the answer is lost on linux: say here what your program promises then.
+    the answer is lost on linux: describe here what your program promises in this case.
     checkout/the_answer_is_lost_on_linux_scenario_test.go:13   faults: Down
     go test -run '^TestTheAnswerIsLostOnLinux$' example.com/shop/checkout
 `, out)

@@ -20,11 +20,11 @@ import (
 	"github.com/squall-sim/squall/internal/sweep"
 )
 
-// A repeat is which test is run again, with which seed.
+// A repeat says which test to run again, with which seed.
 type repeat struct {
 	dir, run  string
 	seed      uint64
-	artifacts string // where to leave something to look at
+	artifacts string // the folder for SQUALL_ARTIFACTS
 	tags      string
 	race      bool
 	exact     bool
@@ -33,23 +33,23 @@ type repeat struct {
 
 func (r *repeat) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.dir, "dir", ".squall-sweep", "`FOLDER` of the sweep")
-	cmd.Flags().StringVar(&r.run, "run", "", "instead of a finding: tests, as of go test -run")
-	cmd.Flags().Uint64Var(&r.seed, "seed", 1, "instead of a finding: the seed")
-	cmd.Flags().BoolVar(&r.race, "race", false, "with the race detector")
-	cmd.Flags().BoolVar(&r.exact, "exact", false, "in exact mode, as squall test; a finding of such a sweep is anyway")
+	cmd.Flags().StringVar(&r.run, "run", "", "which tests, as in go test -run, instead of a finding")
+	cmd.Flags().Uint64Var(&r.seed, "seed", 1, "the seed, instead of a finding")
+	cmd.Flags().BoolVar(&r.race, "race", false, "use the race detector")
+	cmd.Flags().BoolVar(&r.exact, "exact", false, "use exact mode, as squall test does; implied for a finding of a sweep in exact mode")
 	cmd.Flags().StringVar(&r.tags, "tags", "", "build tags, instead of the sweep's")
-	cmd.Flags().BoolVar(&r.short, "short", false, "as of go test")
+	cmd.Flags().BoolVar(&r.short, "short", false, "as in go test")
 }
 
-const findingsHelp = `A finding is named by its number in the sweep's result, and by another seed than its first after a colon: 2, or 2:4711. Without a number
-the findings are listed. It is built as for the sweep: with its flags and GOFLAGS, unless that is set. With -run a test is named instead,
-with -seed and packages.`
+const findingsHelp = `Name a finding by its number in the sweep's result, such as 2, or by its number and one of its other seeds, such as 2:4711. Without
+an argument the findings are listed. The test is built as in the sweep: with its flags, and with its GOFLAGS unless GOFLAGS is set. Use
+-run, -seed and packages to name a test instead.`
 
 func replayCommand() *cobra.Command {
 	var r repeat
 	cmd := &cobra.Command{
 		Use:     "replay [finding | -run TEST -seed N packages]",
-		Short:   "Run a test again as it failed in a sweep",
+		Short:   "Run a test again with the seed with which it failed in a sweep",
 		Long:    "Run a test again with the seed with which it failed.\n\n" + findingsHelp,
 		Example: "  squall replay 1\n  squall replay -run TestCheckout -seed 4711 ./checkout",
 		RunE:    func(cmd *cobra.Command, args []string) error { return r.do(cmd, args) },
@@ -64,8 +64,8 @@ func reportCommand() *cobra.Command {
 	var r repeat
 	cmd := &cobra.Command{
 		Use:   "report [finding | -run TEST -seed N packages]",
-		Short: "Make the page and the captures of a test, whether it fails or not",
-		Long: `Run a test again with the seed with which it failed, or one that is named, and leave the folder that a failed test leaves with
+		Short: "Write the report page and the captures of a test run, whether it fails or not",
+		Long: `Run a test again, with the seed with which it failed or another one, and write the folder that a failed test writes with
 SQUALL_ARTIFACTS: report.html, a capture for each host, the trace and the faults.
 
 ` + findingsHelp,
@@ -86,7 +86,7 @@ SQUALL_ARTIFACTS: report.html, a capture for each host, the trace and the faults
 		},
 	}
 	r.flags(cmd)
-	cmd.Flags().StringVarP(&r.artifacts, "out", "o", "squall-report", "`FOLDER` to leave it in")
+	cmd.Flags().StringVarP(&r.artifacts, "out", "o", "squall-report", "`FOLDER` to write")
 	return cmd
 }
 
@@ -121,7 +121,7 @@ func (r *repeat) do(cmd *cobra.Command, args []string) error {
 	return r.goTest(cmd, *what)
 }
 
-// what is what the arguments name, or nil if they name nothing, and the findings have been listed.
+// what returns the test that the arguments name, or nil if they name none and the findings have been listed.
 func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 	if r.run != "" {
 		return &testRun{run: r.run, seed: r.seed, seeded: true, exact: r.exact, policy: os.Getenv(policyVariable), packages: args}, nil
@@ -149,7 +149,7 @@ func (r *repeat) what(cmd *cobra.Command, args []string) (*testRun, error) {
 		packages: []string{c.Package}, finding: args[0]}, nil
 }
 
-// exactly is the argument of -run that selects one test.
+// exactly returns the argument of -run that selects one test.
 func exactly(test string) string {
 	parts := strings.Split(test, "/")
 	for i, p := range parts {
@@ -158,7 +158,7 @@ func exactly(test string) string {
 	return strings.Join(parts, "/")
 }
 
-// pick is the finding that NUMBER or NUMBER:SEED names, and its seed.
+// pick returns the finding that NUMBER or NUMBER:SEED names, and its seed.
 func pick(result *sweep.Result, name, dir string) (c sweep.Cause, seed uint64, err error) {
 	if len(result.Causes) == 0 {
 		return c, 0, fmt.Errorf("finding %s: the sweep in %s has found nothing", name, dir)
@@ -177,7 +177,7 @@ func pick(result *sweep.Result, name, dir string) (c sweep.Cause, seed uint64, e
 	return c, seed, nil
 }
 
-// A testRun is a test to run, as go test is told.
+// A testRun is a run of a test with go test.
 type testRun struct {
 	dir, run string
 	seed     uint64
@@ -186,24 +186,24 @@ type testRun struct {
 	exact    bool
 	policy   string // in exact mode: SQUALL_SCHED
 	short    bool
-	goFlags  string // of the sweep; where GOFLAGS is set it holds
+	goFlags  string // of the sweep; a GOFLAGS in the environment takes precedence
 	packages []string
-	finding  string // that it is to repeat
+	finding  string // the one to repeat
 }
 
-// buildFlags are those of the sweep and those that are given now.
+// buildFlags returns the flags of the sweep and those given now.
 func (r *repeat) buildFlags(what testRun) []string {
 	flags := slices.Clone(what.build)
 	if r.race && !slices.Contains(flags, "-race") {
 		flags = append(flags, "-race")
 	}
 	if r.tags != "" {
-		flags = append(flags, "-tags="+r.tags) // the last one holds
+		flags = append(flags, "-tags="+r.tags) // the last one wins
 	}
 	return flags
 }
 
-// exactBuild is how to build a test: in plain mode with nothing but the go command.
+// exactBuild returns how to build a test. In plain mode that needs only the go command.
 func (r *repeat) exactBuild(ctx context.Context, what testRun, w io.Writer) (*sweep.Exact, error) {
 	if !what.exact {
 		return &sweep.Exact{Go: "go"}, nil
@@ -214,12 +214,13 @@ func (r *repeat) exactBuild(ctx context.Context, what testRun, w io.Writer) (*sw
 	return exactFor(ctx, what.dir, r.buildFlags(what), what.policy, w)
 }
 
-// stillAt is how often a command that has nothing to show says that it is there. A variable for its test.
+// stillAt is how often a command without output says that it is still running. It is a variable for its test.
 var stillAt = 10 * time.Second
 
-// stillThere calls f, and meanwhile says to a terminal or file, from time to time, that it is still at it: go test shows nothing before it ends.
+// stillThere calls f. While f runs, it writes to a terminal or file, from time to time, that it is still running, because go test prints
+// nothing before it ends.
 func stillThere(w io.Writer, f func() error) error {
-	if _, isFile := w.(*os.File); !isFile { // which two may write to
+	if _, isFile := w.(*os.File); !isFile { // a file can have two writers
 		return f()
 	}
 	tick, began, done := time.NewTicker(stillAt), time.Now(), make(chan error, 1)
@@ -237,7 +238,7 @@ func stillThere(w io.Writer, f func() error) error {
 
 func (r *repeat) goTest(cmd *cobra.Command, what testRun) error {
 	args := append([]string{"test", "-count=1", "-run", what.run}, r.buildFlags(what)...)
-	if _, err := os.Stat(what.dir); err != nil { // on another machine than that of the sweep it may lie elsewhere
+	if _, err := os.Stat(what.dir); err != nil { // on another machine than the sweep's, the folder can be elsewhere
 		what.dir = ""
 	}
 	exact, err := r.exactBuild(cmd.Context(), what, cmd.ErrOrStderr())

@@ -21,13 +21,13 @@ func scenariosCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "scenarios [words]",
-		Short: "List the failures that a module's tests go through",
-		Long: `List the scenarios of packages: the rows of tables ([]scenario.Row), and tests that call sim.Test or sim.Explore; each with the reason why it is there,
-the patterns that it uses, what it breaks, where it is and the command that runs it. Words select those that have all of them in any of
-that, whatever the case.
+		Short: "List the failure scenarios of a module's tests",
+		Long: `List the scenarios of packages: the rows of tables ([]scenario.Row), and tests that call sim.Test or sim.Explore. Each is shown with its reason,
+the patterns that it uses, the faults that it injects, its place and the command that runs it. Words select the scenarios whose listing
+contains all of them, ignoring case.
 
-It is read from the source, and nothing is compiled or run. What a story breaks is found by the names of package sim in it and in the functions
-of its package that it uses.`,
+The list is made from the source; nothing is compiled or run. The faults are those that the scenario, and the functions of its package that
+it calls, refer to by their names in package sim.`,
 		Example: `  squall scenarios
   squall scenarios lost answer
   squall scenarios -pattern stream -fault Crash
@@ -64,15 +64,15 @@ of its package that it uses.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&in, "in", []string{"./..."}, "`PACKAGES` to look at, as of go list; may be given several times")
-	f.StringVar(&pattern, "pattern", "", "only those that use this pattern, such as stream")
-	f.StringVar(&fault, "fault", "", "only those that have this fault, such as Crash or Loss")
+	f.StringArrayVar(&in, "in", []string{"./..."}, "`PACKAGES` to list, as in go list; may be given several times")
+	f.StringVar(&pattern, "pattern", "", "only scenarios that use this pattern, such as stream")
+	f.StringVar(&fault, "fault", "", "only scenarios with this fault, such as Crash or Loss")
 	f.StringVar(&tags, "tags", "", "build tags")
 	f.BoolVar(&asJSON, "json", false, "print a JSON array of objects")
 	return cmd
 }
 
-// among says whether a name is one of several, whatever the case; none is.
+// among reports whether a name is one of several, ignoring case. An empty name always is.
 func among(name string, all []string) bool {
 	return name == "" || slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, name) })
 }

@@ -20,10 +20,10 @@ func shrinkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "shrink [finding | -run TEST -seed N package]",
 		Short: "Find the fewest faults with which a test still fails",
-		Long: `Run a test that fails again and again, with some of its faults left out (SQUALL_FAULTS), until each that is left is needed for it to fail as it did.
-It tells them as Go, and the command that repeats the run. Faults are those of package sim, of the test's own and of what it uses; what links do
-to packets by their configuration, such as a loss, is not left out. A test of package weather makes its storm smaller by itself when squall replay
-runs it, also to simpler, shorter and later faults, which this does not: it knows faults by their numbers alone, and so serves every test.
+		Long: `Run a failing test repeatedly, leaving out some of its faults (SQUALL_FAULTS), until every fault that remains is needed to make it fail in
+the same way. Print these faults as Go, and the command that repeats the run. Faults are those of package sim, whether the test or code that
+it uses injects them. Impairments in the configuration of links, such as loss, are not left out. This works for every test, but it only leaves
+faults out. A test of package weather shrinks its own storm when squall replay runs it, and also makes the faults simpler, shorter and later.
 
 ` + findingsHelp,
 		Example: "  squall shrink 1\n  squall shrink -run TestCheckout -seed 4711 ./checkout",

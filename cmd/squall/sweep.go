@@ -18,14 +18,14 @@ import (
 	"github.com/squall-sim/squall/internal/sweep"
 )
 
-// Exit codes of a sweep, as deploy/kubernetes.yaml has them: a finding is not a reason to try again, an error may be one.
+// Exit codes of a sweep, on which deploy/kubernetes.yaml relies: a finding is no reason to retry, an error can be one.
 const (
 	codeFound       = 1
 	codeError       = 2
-	codeInterrupted = 130 // as a shell says of SIGINT
+	codeInterrupted = 130 // as a shell reports SIGINT
 )
 
-// reports are where the result of a sweep goes beside the terminal.
+// reports are the files to which the result of a sweep is written, in addition to the terminal.
 type reports struct{ junit, json string }
 
 func (r *reports) flags(cmd *cobra.Command) {
@@ -33,7 +33,7 @@ func (r *reports) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&r.json, "json", "", "write the result as JSON to `FILE`")
 }
 
-// write writes them, and tells the result. how says how to repeat a finding.
+// write writes the files, and prints the result. how tells the user how to repeat a finding.
 func (r *reports) write(w io.Writer, result *sweep.Result, how string) error {
 	for _, f := range []struct {
 		name  string
@@ -62,12 +62,12 @@ func sweepCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sweep [packages]",
 		Short: "Run tests with many seeds, on all processors",
-		Long: `Compile each package's tests once, run them with many seeds in processes that take ranges of seeds, and fold what fails by its cause.
+		Long: `Compile each package's tests once, run them with many seeds in parallel processes, and group the failures by cause.
 
-What is done and found is kept in a folder: after an interruption, SIGKILL included, the same command goes on from there, and with more
-seeds it runs those that are missing. A sweep that is divided (-shard) has a ledger for each shard in it; "squall merge" joins them. Tests
-that do not use the simulated network are not run for each seed. It ends with 0 if nothing failed, 1 if something did, 2 for an error and
-130 if it was interrupted.`,
+Progress and findings are kept in a folder. After an interruption, even by SIGKILL, the same command continues from there; with more
+seeds it runs only the missing ones. With -shard, the folder has a ledger for each shard; "squall merge" joins them. Tests that do not
+use the simulated network are not run for each seed. The exit code is 0 if nothing failed, 1 if something did, 2 after an error and 130
+after an interruption.`,
 		Example: `  squall sweep -seeds 100000 ./...
   squall sweep -seeds 100000 -run TestCheckout -stop ./checkout
   squall sweep -exact -seeds 10000 ./checkout
@@ -94,23 +94,23 @@ that do not use the simulated network are not run for each seed. It ends with 0 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&seeds, "seeds", "1000", "`SEEDS`: a number, which stands for those from 1 to it, or a range, such as 1001-2000")
-	f.StringVar(&c.Run, "run", "", "tests, as of go test -run")
+	f.StringVar(&seeds, "seeds", "1000", "`SEEDS`: a number n, for seeds 1 to n, or a range, such as 1001-2000")
+	f.StringVar(&c.Run, "run", "", "which tests, as in go test -run")
 	f.StringVar(&shard, "shard", "", "run one part of the seeds: `NUMBER/COUNT`, from 1; auto/COUNT takes the number from JOB_COMPLETION_INDEX or SLURM_ARRAY_TASK_ID")
-	f.StringVar(&c.Dir, "dir", ".squall-sweep", "`FOLDER` in which is kept what is done and found")
-	f.IntVar(&c.Jobs, "jobs", runtime.NumCPU(), "processes at a time")
-	f.BoolVar(&c.StopAtFirst, "stop", false, "end with the first finding")
-	f.BoolVar(&c.Fresh, "fresh", false, "begin anew, whatever the folder has")
-	f.DurationVar(&c.Timeout, "timeout", 10*time.Minute, "of a process, which runs some seconds unless a test hangs")
-	f.BoolVar(&exact, "exact", false, "in exact mode, as squall test: the seed decides the order of goroutines too")
-	f.BoolVar(&race, "race", false, "with the race detector")
+	f.StringVar(&c.Dir, "dir", ".squall-sweep", "`FOLDER` that keeps progress and findings")
+	f.IntVar(&c.Jobs, "jobs", runtime.NumCPU(), "number of parallel processes")
+	f.BoolVar(&c.StopAtFirst, "stop", false, "stop at the first finding")
+	f.BoolVar(&c.Fresh, "fresh", false, "start over, ignoring what the folder has")
+	f.DurationVar(&c.Timeout, "timeout", 10*time.Minute, "limit for one process, which takes some seconds unless a test hangs")
+	f.BoolVar(&exact, "exact", false, "use exact mode, as squall test does: the seed also decides the order of goroutines")
+	f.BoolVar(&race, "race", false, "use the race detector")
 	f.StringVar(&tags, "tags", "", "build tags")
-	f.BoolVar(&c.Short, "short", false, "as of go test")
+	f.BoolVar(&c.Short, "short", false, "as in go test")
 	out.flags(cmd)
 	return cmd
 }
 
-// compiling is what is said before there is anything to count.
+// compiling is the progress text before there is anything to count.
 const compiling = "compiling the tests"
 
 func runSweep(cmd *cobra.Command, c sweep.Config, exact bool, out *reports) error {
@@ -156,9 +156,9 @@ func mergeCommand() *cobra.Command {
 	var out reports
 	cmd := &cobra.Command{
 		Use:   "merge folders or ledgers",
-		Short: "Join what the shards of a sweep have found",
-		Long: `Read the ledgers of a sweep's shards, or the folders that hold them, and fold what was found in all. It ends with 0 if nothing failed
-and all shards are done, with 1 if something failed, and with 2 if shards are missing or not done, which it names.`,
+		Short: "Join the findings of a sweep's shards",
+		Long: `Read the ledgers of a sweep's shards, or the folders that hold them, and group all findings by cause. The exit code is 0 if nothing
+failed and all shards are done, 1 if something failed, and 2 if shards are missing or unfinished; these are listed.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			result, err := sweep.Merge(args)
@@ -181,7 +181,7 @@ and all shards are done, with 1 if something failed, and with 2 if shards are mi
 	return cmd
 }
 
-// A progressLine shows how far a sweep is: on a terminal a bar that is drawn anew, else a line from time to time.
+// A progressLine shows the progress of a sweep: a bar that is redrawn on a terminal, otherwise a line from time to time.
 type progressLine struct {
 	w        io.Writer
 	terminal bool
@@ -200,7 +200,7 @@ func newProgressLine(w io.Writer) *progressLine {
 
 func (p *progressLine) show(s sweep.Progress) { p.say(progressText(s), s.Done == s.All) }
 
-// say shows a text, unless it comes too soon after another one and is not the last.
+// say shows a text. It skips texts that come too soon after another one, except the last.
 func (p *progressLine) say(text string, last bool) {
 	pause := 10 * time.Second
 	if p.terminal {

@@ -18,11 +18,11 @@ func testCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "test [flags and packages of go test]",
 		Short: "Run go test in exact mode",
-		Long: `Run go test with a standard library that is changed for it, in which the goroutines of each sim.Test run in an order
-that follows from the seed. The first time it takes as long as building the standard library once.
+		Long: `Run go test with a modified standard library, in which the seed decides the order of the goroutines of each sim.Test. The
+first run builds the standard library once, which takes a minute or more; a message on standard error says so.
 
-All flags, packages and variables are those of go test, and so are the output and the exit code.
-It says on standard error when that is under way. SQUALL_SCHED=fifo, random:0.05, slow:0.05 or pct:3 says how the next goroutine is chosen.`,
+All flags, packages and environment variables are those of go test, and so are the output and the exit code.
+SQUALL_SCHED=fifo, random:0.05, slow:0.05 or pct:3 sets how the next goroutine is chosen.`,
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
@@ -45,7 +45,7 @@ func runTest(ctx context.Context, args []string) error {
 	cmd := exec.Command(b.Go, line.goTest(b.file)...)
 	cmd.Env = append(os.Environ(), b.Env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// The terminal sends an interrupt to the go command, too, which says what becomes of it.
+	// The terminal also sends an interrupt to the go command, which decides how to end.
 	interrupts := make(chan os.Signal, 1)
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
@@ -57,8 +57,8 @@ func runTest(ctx context.Context, args []string) error {
 	return err
 }
 
-// toBuild says whether the build cache lacks the changed standard library, so that nothing will be heard of the tests for a while. If the
-// go command cannot say, it does not either: it will have more to say about why.
+// toBuild reports whether the build cache lacks the modified standard library, so that the tests produce no output for a while. If the
+// go command fails here, toBuild returns false: the run itself will report why.
 func (l commandLine) toBuild(ctx context.Context, o *overlay.Overlay, overlayFile string) bool {
 	args := []string{"list", "-f", "{{.Stale}}", "-overlay=" + overlayFile, "-tags=" + overlay.Tag}
 	for _, a := range l.rest {
@@ -66,7 +66,7 @@ func (l commandLine) toBuild(ctx context.Context, o *overlay.Overlay, overlayFil
 		if name == "args" {
 			break
 		}
-		if slices.Contains([]string{"race", "msan", "asan", "trimpath"}, name) { // each is another build of it
+		if slices.Contains([]string{"race", "msan", "asan", "trimpath"}, name) { // each needs another build of it
 			args = append(args, a)
 		}
 	}
