@@ -35,7 +35,7 @@ func (n *Network) catchUp(now int64) bool {
 		n.flush(n.calls.pending.at)
 	}
 	// What the flush caused may be due as well.
-	if len(n.queue.events) > 0 && n.queue.events[0].when < now {
+	if n.queue.first() < now {
 		due = true
 		n.runDue(now - 1)
 	}
@@ -327,14 +327,13 @@ func (n *Network) prepareNext(now int64) {
 
 // next returns the instant at which the engine must have done something.
 func (n *Network) next(now int64) int64 {
-	next := never
+	next, first := never, n.queue.first()
 	n.lookahead.deferred = false
 	switch {
-	case len(n.queue.events) == 0:
+	case first == never:
 	case n.lookahead.idleTill > now:
 		next, n.lookahead.deferred, n.lookahead.alarmFor = n.lookahead.idleTill, true, nil
 	default:
-		first := n.queue.events[0].when
 		next = n.soonest()
 		n.lookahead.deferred = next > first
 	}

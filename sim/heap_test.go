@@ -51,8 +51,10 @@ func TestEventsThatAreOvertakenCountForNothing(t *testing.T) {
 	n := &Network{lookahead: lookahead{on: true}}
 	s := &overtakenTimer{at: 200, planned: plan(never)}
 	n.queue.schedule(s, classTimer, 1)
+	n.queue.settle()
 	s.at = 40
 	n.queue.schedule(s, classTimer, 1)
+	n.queue.settle()
 	require.Len(t, n.queue.events, 2)
 	look := mostLooks
 	require.EqualValues(t, 40, n.observable(0, never, &look))
@@ -68,6 +70,67 @@ func TestEventsThatAreOvertakenCountForNothing(t *testing.T) {
 	n.queue.front(never)
 	require.Empty(t, n.queue.events)
 	require.EqualValues(t, never, s.planned)
+}
+
+// A timer that is set to an earlier instant and put off again, before another socket sets one, leaves no event behind.
+func TestTimersThatArePutOffAtOnceLeaveNoEvents(t *testing.T) {
+	var q eventQueue
+	s, other := &overtakenTimer{at: 200, planned: plan(never)}, &overtakenTimer{at: 70, planned: plan(never)}
+	at := func(o *overtakenTimer, at int64) {
+		o.at = at
+		q.schedule(o, classTimer, 1)
+	}
+	at(s, 200)
+	at(other, 70)
+	at(other, never)
+	require.Len(t, q.events, 1, "that at 200")
+	require.EqualValues(t, never, other.planned)
+	at(s, 40)
+	require.EqualValues(t, 40, q.first())
+	at(s, 50)
+	require.EqualValues(t, 50, q.first())
+	at(s, 300)
+	require.Len(t, q.events, 1)
+	require.EqualValues(t, 200, q.first(), "there is an event already, which is put off when it comes")
+	at(s, 40)
+	require.False(t, q.front(39))
+	require.EqualValues(t, 200, q.events[0].when)
+	require.False(t, q.front(40), "it is due")
+	require.EqualValues(t, 40, q.events[0].when)
+}
+
+// Each socket is due at the instant that its timer was set to last, whatever it was set to before.
+func TestTimersAreDueWhenTheyWereSetToLast(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var q eventQueue
+	var socks [4]*overtakenTimer
+	for i := range socks {
+		socks[i] = &overtakenTimer{at: never, planned: plan(never)}
+	}
+	for now := int64(1); now < 20000; now++ {
+		for range r.IntN(4) {
+			id := r.IntN(len(socks))
+			socks[id].at = now + r.Int64N(40)
+			if r.IntN(4) == 0 {
+				socks[id].at = never
+			}
+			q.schedule(socks[id], classTimer, uint64(id))
+		}
+		var want, due []uint64
+		for id, s := range socks {
+			require.LessOrEqual(t, q.first(), s.at)
+			if s.at == now {
+				want = append(want, uint64(id))
+			}
+		}
+		for q.front(now); q.first() <= now; q.front(now) {
+			e := q.pop()
+			due = append(due, e.ord&^classMask)
+			s := e.what.(*overtakenTimer)
+			s.at, s.planned = never, plan(never)
+		}
+		require.Equal(t, want, due, "at %d", now)
+	}
 }
 
 // The timers of a connection have a few events, however often they are set and stopped.

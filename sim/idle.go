@@ -26,6 +26,7 @@ func (n *Network) goIdle(now int64) bool {
 		return false
 	}
 	n.lookahead.played = 0
+	n.queue.settle()
 	till := never
 	for i := range n.queue.events {
 		e := &n.queue.events[i]

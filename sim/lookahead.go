@@ -64,9 +64,14 @@ const mostLooks = 16
 // soonest returns the earliest instant at which the program can observe an event or one that follows from it.
 // There must be an event.
 func (n *Network) soonest() int64 {
-	look := mostLooks
-	at := n.observable(0, never, &look)
-	if look == 0 && n.queue.front(never) && len(n.queue.events) > 0 { // timers that were put off used up the looks
+	look, at := mostLooks, never
+	if n.queue.latest.what != nil {
+		at = n.observableIn(&n.queue.latest, at)
+	}
+	if len(n.queue.events) > 0 {
+		at = n.observable(0, at, &look)
+	}
+	if look == 0 && n.queue.front(never) && len(n.queue.events) > 0 { // looks went to timers that were put off
 		look = mostLooks
 		at = n.observable(0, never, &look)
 	}

@@ -186,7 +186,7 @@ func (n *Network) shutdown(why string) {
 	for _, w := range n.calls.wakes[n.calls.firstWake:] {
 		w.releaseNow()
 	}
-	n.queue.events, n.calls.wakes, n.calls.pending = nil, nil, nothingPending
+	n.queue.events, n.queue.latest, n.calls.wakes, n.calls.pending = nil, event{}, nil, nothingPending
 }
 
 // Elapsed returns the time since the network was made.

@@ -10,6 +10,8 @@ import (
 // An eventQueue holds the events to come, in order.
 type eventQueue struct {
 	events    heap
+	latest    event   // of the timer that was set last, if it is not in the heap yet, and
+	before    plan    // for when its socket has another event there
 	ord       uint64  // counter of packets and changes, for the order of ties
 	timers    uint64  // number of timers so far: the last one's id
 	lastTrain *packet // of the last event of packets; nil once it has happened
@@ -41,11 +43,43 @@ type plan int64
 
 // schedule makes sure that s has an event at the instant of its next deadline or
 // timer, or earlier. id breaks ties.
+//
+// The event of the latest timer stays out of the heap until it is due or another socket sets one. Most timers that
+// are set to an earlier instant are put off at once: an acknowledgement is held back, and goes with the answer that the program
+// then writes. In the heap they would leave events for nothing behind.
 func (q *eventQueue) schedule(s timed, class, id uint64) {
-	if at, p := s.next(class), s.plan(class); at < int64(*p) {
+	at, p := s.next(class), s.plan(class)
+	mine := q.latest.what == s && q.latest.ord&classMask == class
+	switch {
+	case mine && at >= int64(q.before):
+		*p, q.latest = q.before, event{}
+	case mine:
+		*p, q.latest.when = plan(at), at
+	case at < int64(*p):
+		q.settle()
+		q.latest, q.before = event{when: at, ord: class | id, what: s}, *p
 		*p = plan(at)
-		q.events.push(event{when: at, ord: class | id, what: s})
 	}
+}
+
+// settle puts the latest timer's event into the heap.
+func (q *eventQueue) settle() {
+	if q.latest.what != nil {
+		q.events.push(q.latest)
+		q.latest = event{}
+	}
+}
+
+// first is the instant of the first event, whose time may have been put off, or never.
+func (q *eventQueue) first() int64 {
+	at := never
+	if len(q.events) > 0 {
+		at = q.events[0].when
+	}
+	if q.latest.what != nil {
+		at = min(at, q.latest.when)
+	}
+	return at
 }
 
 // socketID tells the events of sockets that are no connections from each other, and
@@ -65,6 +99,9 @@ func socketID(h *Host, local netip.AddrPort, proto protocol) uint64 {
 // front corrects the events at the front of the heap whose time was put off, if it comes by an instant: a timer that
 // is put off and set again before then, as that of a retransmission with each exchange, has one event all along. It says whether there were any.
 func (q *eventQueue) front(by int64) (corrected bool) {
+	if q.latest.what != nil && q.latest.when <= by {
+		q.settle()
+	}
 	for len(q.events) > 0 {
 		e := &q.events[0]
 		class := e.ord & classMask
