@@ -109,7 +109,10 @@ func (d *watchdog) watchClock() {
 		case <-timer.C:
 		}
 		n := d.run.network.Load()
-		if n != nil && n.harness.dead.Load() {
+		switch {
+		case n == nil:
+			w.relax()
+		case n.harness.dead.Load():
 			return
 		}
 		for n != nil && w.look(n) && !n.harness.dead.Load() {
