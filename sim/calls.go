@@ -60,10 +60,10 @@ var nothingPending = pendingOps{until: never, untilBlocked: never}
 
 func (p *pendingOps) empty() bool { return len(p.conns) == 0 && len(p.other) == 0 }
 
-// begin must be called before something is added.
-func (p *pendingOps) begin(n *Network) {
+// begin must be called before something is added, with the present instant.
+func (p *pendingOps) begin(now int64) {
 	if p.empty() {
-		p.at, p.until, p.untilBlocked = n.now(), never, never
+		p.at, p.until, p.untilBlocked = now, never, never
 	}
 }
 

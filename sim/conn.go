@@ -162,7 +162,7 @@ func (c *TCPConn) readNow(p []byte) (int, error, *waitq) {
 	}
 	if k := c.tcp().Take(p); k > 0 {
 		c.log.received(c.n, k)
-		c.submit(c.dataHorizon()) // the window may open
+		c.submitData() // the window may open
 		return k, nil, nil
 	}
 	// After a FIN nothing is news to a reader (tcp_recvmsg, SOCK_DONE).
@@ -220,7 +220,7 @@ func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	*done += k
 	if k > 0 {
 		c.log.wrote(c.n.moment(), k)
-		c.submit(c.dataHorizon())
+		c.submitData()
 	}
 	if *done == len(p) {
 		return *done, nil, nil
@@ -271,6 +271,7 @@ func (c *TCPConn) Close() error {
 				return none, nil, nil
 			}
 			c.out.deadline = deadline(c.n.now() + int64(c.asked.linger)*1e9)
+			c.n.queue.schedule(c, classDeadline, c.id)
 			c.asked.awaitFIN = true
 		}
 		if (c.queued || c.closing()) && !c.n.closed && !c.out.deadline.expired() {

@@ -17,7 +17,12 @@ func (c *TCPConn) output() tcp.Output { return (*connOutput)(c) }
 func (o *connOutput) NewSegment() *tcp.Segment { return o.n.pool.segments.get() }
 
 // NewBlock implements [tcp.Output].
-func (o *connOutput) NewBlock(n int) []byte { return o.n.pool.blocks.get(n) }
+func (o *connOutput) NewBlock(n int) []byte {
+	if n <= smallPayload {
+		return o.n.pool.payload(n)
+	}
+	return o.n.pool.blocks.get(n)
+}
 
 // RetireBlock implements [tcp.Output].
 func (o *connOutput) RetireBlock(b []byte, end uint64) { o.n.pool.blocks.retire(b, (*TCPConn)(o), end) }
@@ -57,23 +62,30 @@ func (c *TCPConn) readByPeer() uint64 {
 
 // submit leaves c for the next step, with what the program asked of it. h is how long the program cannot
 // observe the effect.
-func (c *TCPConn) submit(h horizon) {
+func (c *TCPConn) submit(h horizon) { c.submitAt(c.n.now(), h) }
+
+// submitData is submit after the program has read or written data.
+func (c *TCPConn) submitData() {
+	now := c.n.now()
+	c.submitAt(now, c.dataHorizon(now))
+}
+
+func (c *TCPConn) submitAt(now int64, h horizon) {
 	n := c.n
 	switch p := &n.calls.pending; {
 	case c.gone || n.closed:
 	case !c.queued:
-		p.begin(n)
+		p.begin(now)
 		c.queued = true
 		p.conns = append(p.conns, c)
-		n.stepWithin(h)
+		n.stepWithin(h, now)
 	case c.host.pause.faults == nil: // or it waits until the host goes on
-		n.stepWithin(h)
+		n.stepWithin(h, now)
 	}
 }
 
 // dataHorizon is the horizon of reading or writing data. The only effects are segments and timers.
-func (c *TCPConn) dataHorizon() horizon {
-	now := c.n.now()
+func (c *TCPConn) dataHorizon(now int64) horizon {
 	h := c.sendLookahead(now)
 	if c.tcp().Pending() {
 		return horizon{h, h}
@@ -105,7 +117,6 @@ func (c *TCPConn) flush(now int64) {
 	case c.closed:
 		c.tcp().Close(at)
 	}
-	c.n.queue.schedule(c, classDeadline, c.id)
 	c.settle()
 }
 

@@ -45,20 +45,21 @@ func (n *Network) catchUp(now int64) bool {
 // submit leaves an operation for the next step. For h nanoseconds the program cannot observe its effect. The
 // lock is held.
 func (n *Network) submit(o operation, h int64) {
-	n.calls.pending.begin(n)
+	now := n.now()
+	n.calls.pending.begin(now)
 	n.calls.pending.other = append(n.calls.pending.other, o)
-	n.stepWithin(horizon{h, h})
+	n.stepWithin(horizon{h, h}, now)
 }
 
-// stepWithin makes the engine step before the horizon of what was added to pending.
-func (n *Network) stepWithin(h horizon) {
+// stepWithin makes the engine step before the horizon of what was added to pending at the present instant, now.
+func (n *Network) stepWithin(h horizon, now int64) {
 	p := &n.calls.pending
 	p.until = min(p.until, after(p.at, h.free))
 	p.untilBlocked = min(p.untilBlocked, after(p.at, h.blocked))
 	if h.free == 0 || !n.lookahead.on {
 		n.wakeAt(atOnce)
 	} else {
-		n.wakeAt(p.until)
+		n.wakeLater(p.until, now)
 	}
 }
 
@@ -68,11 +69,20 @@ const atOnce = int64(-1)
 // wakeAt makes the engine step at an instant, or earlier. At the present instant it steps once everything is
 // quiet. The lock is held.
 func (n *Network) wakeAt(at int64) {
+	now := never
+	if at > atOnce {
+		now = n.now()
+	}
+	n.wakeLater(at, now)
+}
+
+// wakeLater is wakeAt for a caller that already has the time.
+func (n *Network) wakeLater(at, now int64) {
 	n.lookahead.idleTill = min(n.lookahead.idleTill, at) // keep-alive alone lasts no longer than that
 	switch {
 	case n.closed || n.calls.stepping || at >= n.clock.alarm:
-	case at > atOnce && at > n.now():
-		n.setAlarm(at, n.now())
+	case at > now:
+		n.setAlarm(at, now)
 	default:
 		n.requestStep()
 	}
@@ -230,8 +240,10 @@ func (n *Network) flush(now int64) {
 	now = max(now, n.clock.at)
 	n.clock.at, n.lookahead.idleTill = now, 0
 	// What waited at a link goes before what was sent later: it is first in the order.
-	slices.SortFunc(n.calls.pending.other, compareOps)
 	others := n.calls.pending.other
+	if len(others) > 1 {
+		slices.SortFunc(others, compareOps)
+	}
 	for len(others) > 0 && others[0].kind == opRelease {
 		n.clock.active = now
 		others[0].perform(now)
@@ -240,7 +252,9 @@ func (n *Network) flush(now int64) {
 	}
 	if len(n.calls.pending.conns) > 0 {
 		n.clock.active = now
-		slices.SortFunc(n.calls.pending.conns, byID)
+		if len(n.calls.pending.conns) > 1 {
+			slices.SortFunc(n.calls.pending.conns, byID)
+		}
 		for i, c := range n.calls.pending.conns {
 			n.calls.pending.conns[i] = nil
 			if c.host.pause.faults != nil {
@@ -286,7 +300,7 @@ func (n *Network) runDue(now int64) (next change) {
 			return e.what.(change)
 		default:
 			class := e.ord & classMask
-			sock := e.what.(timed)
+			sock := e.timed()
 			*sock.plan(class) = plan(never)
 			sock.due(n.clock.at, class)
 		}

@@ -38,9 +38,9 @@ func (n *Network) goIdle(now int64) bool {
 				at = c.aliveTill()
 				break
 			}
-			at = e.what.(timed).next(class)
+			at = e.timed().next(class)
 		default:
-			at = e.what.(timed).next(class)
+			at = e.timed().next(class)
 		}
 		if till = min(till, at); till <= now {
 			return false

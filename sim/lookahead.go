@@ -135,10 +135,10 @@ func (n *Network) observableOf(e *event) (when, observed int64) {
 	case class == classPacket, class == classChange:
 		return e.when, e.when
 	case class == classTimer && n.lookahead.on:
-		sock := e.what.(timed)
+		sock := e.timed()
 		return sock.next(class), sock.observable()
 	default:
-		at := e.what.(timed).next(class)
+		at := e.timed().next(class)
 		return at, at
 	}
 }

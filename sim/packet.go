@@ -298,7 +298,8 @@ func (n *Network) deliver(now int64, head *packet, join bool) {
 	var joined tcp.Joined
 	for pkt := head; pkt != nil; {
 		pkt.hop = hop
-		if to := n.receiver(pkt); to != nil && !join && pkt.seg.Run() > 1 {
+		to := n.receiver(pkt)
+		if to != nil && !join && pkt.seg.Run() > 1 {
 			c = to
 			next := pkt.train.next
 			n.receiveRun(now, pkt, c)
@@ -306,10 +307,13 @@ func (n *Network) deliver(now int64, head *packet, join bool) {
 			continue
 		}
 		next := n.pool.behind(pkt)
-		if pkt.leaves.then != nil && hop+1 >= len(pkt.pipes) && n.breaksAt(now, pkt, hop) {
-			break
+		if pkt.leaves.then != nil && hop+1 >= len(pkt.pipes) {
+			if n.breaksAt(now, pkt, hop) {
+				break
+			}
+			to = n.receiver(pkt)
 		}
-		if to := n.receiver(pkt); to != nil {
+		if to != nil {
 			c = to
 			n.receive(now, pkt, c, join && n.joins(&joined, pkt, next, c))
 		} else {

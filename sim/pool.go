@@ -10,7 +10,7 @@ import "github.com/squall-sim/squall/sim/internal/tcp"
 type pool struct {
 	packets  []*packet
 	letters  []*letter
-	payloads [2]slab // of small datagrams, and of those that fit a link
+	payloads [2]slab // of small payloads, and of those that fit a link
 	segments segmentPool
 	blocks   blockPool
 }
@@ -52,14 +52,17 @@ func (p *pool) freeLetter(l *letter) {
 	p.letters = append(p.letters, l)
 }
 
-// payload returns memory for the payload of a datagram. It is not reused, since copies of a packet share it,
-// but many are allocated at once: a payload in use keeps at most 16 times as much memory from the garbage
-// collector.
+// smallPayload is the length up to which payloads are allocated many at a time, in bytes.
+const smallPayload = 256
+
+// payload returns memory for the payload of a datagram or of a short write over TCP. It is not reused, since copies
+// of a packet share it, but many are allocated at once: a payload in use keeps at most 16 times as much memory from
+// the garbage collector.
 func (p *pool) payload(n int) []byte {
-	const small, large = 256, 2048
+	const large = 2048
 	switch {
-	case n <= small:
-		return p.payloads[0].cut(n, 16*small)
+	case n <= smallPayload:
+		return p.payloads[0].cut(n, 16*smallPayload)
 	case n <= large:
 		return p.payloads[1].cut(n, 16*large)
 	}

@@ -38,6 +38,14 @@ type timed interface {
 	observable() int64 // the earliest instant at which the program can observe what its timers do
 }
 
+// timed is the socket of an event that is one's. Most are connections, which takes less to see than what else it could be.
+func (e *event) timed() timed {
+	if c, ok := e.what.(*TCPConn); ok {
+		return c
+	}
+	return e.what.(timed)
+}
+
 // A plan is the instant for which a socket has an event in the heap, or never.
 type plan int64
 
@@ -108,7 +116,7 @@ func (q *eventQueue) front(by int64) (corrected bool) {
 		if class == classPacket || class == classChange || e.when > by {
 			return corrected
 		}
-		sock := e.what.(timed)
+		sock := e.timed()
 		p, at := sock.plan(class), sock.next(class)
 		if int64(*p) == e.when && at <= e.when {
 			return corrected
@@ -132,7 +140,7 @@ func (q *eventQueue) front(by int64) (corrected bool) {
 // overtaken says that an earlier event took the place of a socket's. It is still in the heap, for nothing.
 func (e *event) overtaken() bool {
 	class := e.ord & classMask
-	return class != classPacket && class != classChange && int64(*e.what.(timed).plan(class)) != e.when
+	return class != classPacket && class != classChange && int64(*e.timed().plan(class)) != e.when
 }
 
 // addChange has a change of the network happen at an instant.
