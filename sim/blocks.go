@@ -1,8 +1,9 @@
 package sim
 
 // blockPool keeps large blocks of the program's data for reuse. Packets and receive queues share them with
-// the sender, without counting. But once the peer's program has read a block, nothing looks at its bytes
-// again: a copy that is still in flight is old to the receiver, which discards it unread.
+// the sender, without counting. But once the peer's program has read a block and the block is acknowledged,
+// nothing looks at its bytes again: a copy that is still in flight is old to the receiver, which discards it
+// unread.
 type blockPool struct {
 	retired     []retiredBlock // a ring of mostRetired, once there is one
 	first, last uint           // of the ring, counted without end
@@ -28,7 +29,7 @@ func (p *blockPool) get(n int) []byte {
 	// Some connection may never be read. The others are after it, in order.
 	for i := range min(retiredTries, p.last-p.first) {
 		at := &p.retired[(p.first+i)%mostRetired]
-		if b := *at; b.by.readByPeer() >= b.end {
+		if b := *at; b.by.spent() >= b.end {
 			*at = p.retired[p.first%mostRetired]
 			p.pop()
 			return b.mem[:n]

@@ -75,3 +75,40 @@ func (r slowReader) Read(p []byte) (int, error) {
 	time.Sleep(ms)
 	return r.Reader.Read(p)
 }
+
+// What is sent again is what was sent, also where the peer's program has read it long ago and only the acknowledgement was lost, while
+// another connection writes.
+func TestWhatIsSentAgainIsTheSame(t *testing.T) {
+	sim.Test(t, func(t *testing.T, n *sim.Network) {
+		a, b := n.Host("a"), n.Host("b")
+		link := n.Link(a, b, netem.Config{Delay: 5 * ms})
+		first, firstRead := warmPair(t, n, a, b)
+		second, secondRead := warmPair(t, n, a, n.Host("b2"))
+		link.DownFrom(b)
+		_, err := first.Write(bytes.Repeat([]byte("first"), 40_000))
+		require.NoError(t, err)
+		time.Sleep(50 * ms) // all of it is read
+		for range 20 {
+			_, err = second.Write(bytes.Repeat([]byte("the second"), 10_000))
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Second) // several timeouts
+		link.Up()
+		first.Close()
+		second.Close()
+		<-firstRead
+		<-secondRead
+		contents, again := make(map[uint64]sim.Event), 0
+		for e := range n.Trace().Events() {
+			if e.Kind != sim.Sent || e.From != "a" || e.To != "b" || e.Length == 0 {
+				continue
+			}
+			if was, sent := contents[e.Seq]; sent && was.Length == e.Length {
+				again++
+				require.Equal(t, was.Content, e.Content, "%v, which was %v", e, was)
+			}
+			contents[e.Seq] = e
+		}
+		require.Positive(t, again)
+	})
+}

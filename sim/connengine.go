@@ -52,10 +52,11 @@ func (o *connOutput) SendRun(from *tcp.Conn, s *tcp.Segment) {
 	tcp.SendApart(o, from, s)
 }
 
-// readByPeer returns the sequence number up to which the peer's program has read.
-func (c *TCPConn) readByPeer() uint64 {
+// spent returns the sequence number up to which nothing looks at the bytes that c sent: the peer's program has
+// read them, and they are acknowledged, so c does not send them again.
+func (c *TCPConn) spent() uint64 {
 	if p := c.flow.peer; p != nil && p.flow.peer == c && p.answers(c) {
-		return p.tcp().Copied()
+		return min(p.tcp().Copied(), c.tcp().Acknowledged())
 	}
 	return 0
 }

@@ -64,7 +64,7 @@ const warmBytes = 300_000
 func warmPair(t *testing.T, n *sim.Network, a, b *sim.Host) (c *sim.TCPConn, ended <-chan time.Duration) {
 	l, err := b.Listen("tcp", ":7")
 	require.NoError(t, err)
-	d, err := a.Dial("tcp", "b:7")
+	d, err := a.Dial("tcp", b.Name()+":7")
 	require.NoError(t, err)
 	s, err := l.Accept()
 	require.NoError(t, err)

@@ -156,6 +156,9 @@ func (c *Conn) Idle() bool { return c.Finished(c.una) }
 // Received is the sequence number up to which data has come.
 func (c *Conn) Received() uint64 { return c.rcvNxt }
 
+// Acknowledged is the sequence number up to which the peer has acknowledged what was sent.
+func (c *Conn) Acknowledged() uint64 { return c.una }
+
 // CanWrite is false once the program has shut down writing, or the connection is
 // dead: a write fails with EPIPE then, unless Err holds an error not reported yet.
 func (c *Conn) CanWrite() bool {
