@@ -129,8 +129,8 @@ func (n *Network) breakRule(i int, why string) {
 	r := &n.watch.rules.all[i]
 	n.watch.rules.broken = true
 	n.note(nil, nil, notAlways+r.name)
-	n.log.failures = append(n.log.failures, fmt.Sprintf("at %v of virtual time it was no longer so that always %q: %s\n"+
-		"This ended the network: other calls that fail with \"use of closed network connection\" do so because of it.",
+	n.log.failures = append(n.log.failures, fmt.Sprintf("at %v of virtual time the rule %q was broken: %s\n"+
+		"This ended the network, so other calls may fail with \"use of closed network connection\".",
 		time.Duration(n.now()), r.name, why))
 	n.shutdown("")
 }

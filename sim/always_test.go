@@ -64,7 +64,7 @@ func TestAlwaysLooksAtOnce(t *testing.T) {
 		return counting(n, nil, &count)
 	})
 	// The handshake takes 20 ms, and then a byte is sent each second, which takes 10 ms: the fifth comes at 20 ms + 5 s + 10 ms.
-	require.ErrorContains(t, err, `at 5.03s of virtual time it was no longer so that always "less than five": there are 5`)
+	require.ErrorContains(t, err, `at 5.03s of virtual time the rule "less than five" was broken: there are 5`)
 	require.ErrorContains(t, err, "sim: at 5.03s of virtual time, seed 1, ")
 	require.EqualValues(t, 5030*time.Millisecond, looked.Load())
 	require.EqualValues(t, 5, count.Load())
@@ -102,7 +102,7 @@ func TestAlwaysLooksAtTheEnd(t *testing.T) {
 		time.Sleep(time.Minute)
 		return nil
 	})
-	require.ErrorContains(t, err, `at 1m0s of virtual time it was no longer so that always "not yet a minute": it is one`)
+	require.ErrorContains(t, err, `at 1m0s of virtual time the rule "not yet a minute" was broken: it is one`)
 }
 
 func TestMisuseOfAlways(t *testing.T) {

@@ -241,11 +241,11 @@ func locksAmong(gs []goroutine) string {
 				holders = append(holders, h)
 			}
 		}
-		fmt.Fprintf(&b, "Goroutine %s waits for a lock, in %s (%s).\n", g.id, at.short(), at.where)
+		fmt.Fprintf(&b, "Goroutine %s waits for a lock in %s (%s).\n", g.id, at.short(), at.where)
 		if list := describe(holders); list != "" {
-			b.WriteString("It is probably held by one of these, which wait as well:\n" + list)
+			b.WriteString("One of these goroutines, which wait too, probably holds it:\n" + list)
 		} else {
-			b.WriteString("No other goroutine is left that is likely to hold it: it may hold it itself, or one that has ended does.\n")
+			fmt.Fprintf(&b, "No other goroutine is likely to hold it: goroutine %s may hold it itself, or one that ended did not release it.\n", g.id)
 		}
 	}
 	return strings.TrimSuffix(b.String(), "\n")

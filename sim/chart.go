@@ -76,7 +76,7 @@ func (t *Trace) chart(most int, links []madeLink) string {
 	var b strings.Builder
 	title := "Last events"
 	if slices.ContainsFunc(lines, func(l chartLine) bool { return l.gap > 0 }) {
-		title = "Last events, after those around the last fault"
+		title = "Events around the last fault, then the last events"
 	}
 	fmt.Fprintf(&b, "%s (%s):\n\n", title, legend(lines))
 	width := chartWidth / 2
@@ -101,7 +101,7 @@ func (t *Trace) chart(most int, links []madeLink) string {
 	}
 	if len(c.others) > 0 {
 		slices.Sort(c.others)
-		fmt.Fprintf(&b, "\nLeft out, since a chart has %d hosts at most: events of %s\n", chartHosts, shortList(c.others, 10))
+		fmt.Fprintf(&b, "\nNot shown, since a chart has at most %d hosts: events of %s\n", chartHosts, shortList(c.others, 10))
 	}
 	return b.String()
 }
@@ -122,8 +122,8 @@ func legend(lines []chartLine) string {
 	}{
 		{"; .: held", func(e Event) bool { return e.Kind == Held }},
 		{"; @: within a host", func(e Event) bool { return e.Kind != Noted && e.From == e.To }},
-		{"; *: something happened there", func(e Event) bool { return e.Kind == Noted && e.From+e.To != "" }},
-		{"; ***: to the network", func(e Event) bool { return e.Kind == Noted && e.From+e.To == "" }},
+		{"; *: other event", func(e Event) bool { return e.Kind == Noted && e.From+e.To != "" }},
+		{"; ***: other event, of the whole network", func(e Event) bool { return e.Kind == Noted && e.From+e.To == "" }},
 	}
 	text := "an arrow is a packet at the time it was sent; x: dropped"
 	for _, s := range signs {
@@ -132,7 +132,7 @@ func legend(lines []chartLine) string {
 		}
 	}
 	if i := slices.IndexFunc(lines, func(l chartLine) bool { return l.ports }); i >= 0 {
-		text += fmt.Sprintf("; %d>%d: from port to port", lines[i].event.SourcePort, lines[i].event.TargetPort)
+		text += fmt.Sprintf("; %d>%d: source and target port", lines[i].event.SourcePort, lines[i].event.TargetPort)
 	}
 	return text
 }

@@ -281,7 +281,7 @@ func TestChartTakesNoSetupForAFault(t *testing.T) {
 			require.ErrorContains(t, failure, "Last events (")
 			require.NotContains(t, failure.Error(), linkChanged)
 		} else {
-			require.ErrorContains(t, failure, "Last events, after those around the last fault (")
+			require.ErrorContains(t, failure, "Events around the last fault, then the last events (")
 			require.ErrorContains(t, failure, "* "+linkChanged)
 		}
 	}
@@ -316,7 +316,7 @@ func TestChartShowsTheLastFault(t *testing.T) {
 		}
 		return errors.New("no")
 	})
-	require.ErrorContains(t, failure, "Last events, after those around the last fault (an arrow is a packet at the time it was sent; x: dropped; *: something happened there; 1002>9: from port to port):")
+	require.ErrorContains(t, failure, "Events around the last fault, then the last events (an arrow is a packet at the time it was sent; x: dropped; *: other event; 1002>9: source and target port):")
 	chart := failure.Error()
 	// Of 24 events twelve are the last packets, from 48.5 s on, and twelve end with the fourth packet after the link is up. Between them are the arrival of that and
 	// 33 packets, each sent and delivered.
@@ -370,7 +370,7 @@ func TestChartOfManyHosts(t *testing.T) {
 			if tt.left == "" {
 				require.NotContains(t, failure.Error(), "Left out")
 			} else {
-				require.ErrorContains(t, failure, "\nLeft out, since a chart has 4 hosts at most: "+tt.left)
+				require.ErrorContains(t, failure, "\nNot shown, since a chart has at most 4 hosts: "+tt.left)
 			}
 		}
 	}

@@ -82,9 +82,9 @@ func (r *runner) checkRun(o *outcome) string {
 	case err != nil:
 		return fmt.Sprintf("sim: there was no second run of seed %d to compare with: %v", seed, err)
 	case other.hash == first.Hash() && other.failed:
-		return "sim: two runs with the same seed and the same trace differ: the second one failed, so it depends on something other than the network"
+		return "sim: two runs with the same seed had the same trace, but the second one failed: the failure depends on something other than the network"
 	case other.hash == first.Hash() && other.schedule != o.schedule.Hash:
-		return fmt.Sprintf("sim: two runs with the same seed had the same trace, but their goroutines ran in other orders (%s). %s\nSee docs/exact.md for what remains inexact",
+		return fmt.Sprintf("sim: two runs with the same seed had the same trace, but their goroutines ran in different orders (%s). %s\nSee docs/exact.md",
 			scheduleText(o.schedule), otherOrder(o.decided, other.decided))
 	case other.hash == first.Hash():
 		return ""
@@ -96,7 +96,7 @@ func (r *runner) checkRun(o *outcome) string {
 			return "sim: two runs with the same seed differ. " + r.difference(o, again.lines)
 		}
 	}
-	return fmt.Sprintf("sim: two runs with the same seed differ; %d further runs of this test alone were like the first, so that the difference cannot be shown", tries)
+	return fmt.Sprintf("sim: two runs with the same seed differ; %d more runs of this test alone were like the first, so the difference cannot be shown", tries)
 }
 
 // run waits for what the second process reports about a run, and returns it.
@@ -146,13 +146,13 @@ func (p *secondProcess) take(line string) {
 func (p *secondProcess) end(err error) {
 	p.out.Close()
 	if os.IsTimeout(err) {
-		err = fmt.Errorf("the second process said nothing for %v", checkPatience)
+		err = fmt.Errorf("the second process printed nothing for %v", checkPatience)
 		p.cmd.Process.Kill()
 	} else {
-		err = fmt.Errorf("the second process has ended and did not come to it")
+		err = fmt.Errorf("the second process ended before this run")
 	}
 	p.cmd.Wait()
-	p.err = fmt.Errorf("%w; its last words:\n%s", err, strings.Join(p.others, "\n"))
+	p.err = fmt.Errorf("%w; its last output:\n%s", err, strings.Join(p.others, "\n"))
 }
 
 func (p *secondProcess) start() error {

@@ -39,7 +39,7 @@ func TestFlap(t *testing.T) {
 			"20s flapping: a - b: link down", "20s link down", "21s flapping: a - b: link down, over", "21s link down, over",
 		}, changesOf(n))
 		require.Empty(t, n.Schedule())
-		require.Contains(t, n.IdleFaults(), "a - b: link down at 20s: it met no packet: none came there at all")
+		require.Contains(t, n.IdleFaults(), "a - b: link down at 20s: it met no packet: none came at all")
 		require.NotContains(t, n.IdleFaults(), "flapping")
 	})
 }

@@ -79,7 +79,7 @@ func unpacked(text string) ([]uint64, error) {
 func otherOrder(first []uint64, second string) string {
 	other, err := unpacked(second)
 	if err != nil {
-		return fmt.Sprintf("What the second run decided is not known: %v", err)
+		return fmt.Sprintf("The second run's decisions are unknown: %v", err)
 	}
 	at := 0
 	for at < len(first) && at < len(other) && first[at] == other[at] {
@@ -99,20 +99,20 @@ func otherOrder(first []uint64, second string) string {
 // decisionAt describes a decision, as runtime.squallNote recorded it.
 func decisionAt(all []uint64, i int) string {
 	if i >= len(all) {
-		return "none, the test had ended"
+		return "none: the test had ended"
 	}
 	const point = 1 << 63
 	what, others := all[i]&(1<<48-1), all[i]>>48&(1<<15-1)
 	if all[i]&point == 0 {
-		return fmt.Sprintf("goroutine %d of the test was next, and %d more were ready", what, others)
+		return fmt.Sprintf("goroutine %d of the test ran next; %d more were ready", what, others)
 	}
 	calls := runtime.CallersFrames([]uintptr{exact.Beginning() + uintptr(what)})
 	for more := true; more; {
 		var f runtime.Frame
 		f, more = calls.Next()
 		if at := (frame{function: f.Function, where: fmt.Sprintf("%s:%d", f.File, f.Line)}); !at.standard() {
-			return fmt.Sprintf("one passed %s (%s), where it could be preempted, and %d more were ready", at.where, at.short(), others)
+			return fmt.Sprintf("a goroutine passed %s (%s), where it can be preempted; %d more were ready", at.where, at.short(), others)
 		}
 	}
-	return fmt.Sprintf("one passed a place where it could be preempted, and %d more were ready", others)
+	return fmt.Sprintf("a goroutine passed a place where it can be preempted; %d more were ready", others)
 }

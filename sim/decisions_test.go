@@ -47,7 +47,7 @@ func TestReportOfAnotherOrder(t *testing.T) {
 	sim.NeedExact(t)
 	out, failed := outputOf(t, "TestVictimOtherOrder", "SQUALL_CHECK=1")
 	require.True(t, failed)
-	requireInOrder(t, out, "two runs with the same seed had the same trace, but their goroutines ran in other orders", "Decision number ", " is the first that differs:",
+	requireInOrder(t, out, "two runs with the same seed had the same trace, but their goroutines ran in different orders", "Decision number ", " is the first that differs:",
 		"first: ", "second: ", "before: ")
 	_, parted, _ := strings.Cut(out, "first that differs:")
 	parted, _, _ = strings.Cut(parted, "before: ")
@@ -63,14 +63,14 @@ func TestWhereDecisionsPart(t *testing.T) {
 		want          string
 	}{
 		{same, same, "Their first 2 decisions are the same."},
-		{nil, same, "Decision number 1 is the first that differs:\n  first:  none, the test had ended\n  second: goroutine 7 of the test was next, and 3 more were ready"},
-		{append(same, 4), append(same, 5), "Decision number 3 is the first that differs:\n  first:  goroutine 4 of the test was next, and 0 more were ready\n" +
-			"  second: goroutine 5 of the test was next, and 0 more were ready\n" +
-			"  before: goroutine 8 of the test was next, and 3 more were ready\n  before: goroutine 7 of the test was next, and 3 more were ready"},
+		{nil, same, "Decision number 1 is the first that differs:\n  first:  none: the test had ended\n  second: goroutine 7 of the test ran next; 3 more were ready"},
+		{append(same, 4), append(same, 5), "Decision number 3 is the first that differs:\n  first:  goroutine 4 of the test ran next; 0 more were ready\n" +
+			"  second: goroutine 5 of the test ran next; 0 more were ready\n" +
+			"  before: goroutine 8 of the test ran next; 3 more were ready\n  before: goroutine 7 of the test ran next; 3 more were ready"},
 	} {
 		require.Equal(t, row.want, sim.OtherOrder(row.first, sim.Packed(row.second)))
 	}
-	require.Contains(t, sim.OtherOrder(same, "?"), "What the second run decided is not known")
+	require.Contains(t, sim.OtherOrder(same, "?"), "The second run's decisions are unknown")
 }
 
 // How much real time a test takes decides nothing in it: the monitor, which counts seconds, counts a thousand times as many here.

@@ -35,7 +35,7 @@ func Exact() bool { return exact.Enabled }
 func NeedExact(t testing.TB) {
 	t.Helper()
 	if !exact.Enabled {
-		t.Skip("sim: this test needs exact mode: go tool squall test, or go run github.com/squall-sim/squall/cmd/squall test, in the place of go test")
+		t.Skip("sim: this test needs exact mode: go tool squall test, or go run github.com/squall-sim/squall/cmd/squall test, instead of go test")
 	}
 }
 
@@ -45,7 +45,7 @@ func (r *runner) enrol(run *bubbleRun, seed uint64) (goroutines int) {
 		return 0
 	}
 	if !exact.Enrol(seed, schedule.policy) {
-		panic("sim: exact mode: the goroutines of this bubble cannot be scheduled: it has others already")
+		panic("sim: exact mode cannot schedule the goroutines of this bubble: it has others already")
 	}
 	run.scheduled.Store(exact.ThisBubble())
 	r.noteDecisions()
@@ -72,7 +72,7 @@ func prepareExact(t *testing.T) {
 			return
 		}
 		if first, second := selfTest(t), selfTest(t); first != second {
-			schedule.wrong = fmt.Errorf("sim: exact mode does not work here: a trial of it went two ways, %+v and %+v. Use go test, and please report the version of Go", first, second)
+			schedule.wrong = fmt.Errorf("sim: exact mode does not work here: two trials of it differed, %+v and %+v. Use go test, and please report the version of Go", first, second)
 		}
 	})
 	if schedule.wrong != nil {
@@ -140,7 +140,7 @@ func scheduleText(s exact.Schedule) string {
 	}
 	text := fmt.Sprintf("exact mode (%v): schedule %016x of %d turns", schedule.policy, s.Hash, s.Turns)
 	if s.Forced > 0 {
-		text += fmt.Sprintf(". It may differ from run to run: %s a goroutine had to be stopped that was in a system call for a second, or ran for ten without waiting", count.Of(int(s.Forced), "time", "times"))
+		text += fmt.Sprintf(". It may differ from run to run: %s a goroutine had to be stopped, in a system call for a second or running for ten seconds without waiting", count.Of(int(s.Forced), "time", "times"))
 	}
 	return text
 }

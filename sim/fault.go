@@ -268,7 +268,7 @@ func (f *Fault) idle() string {
 	case f.state == faultMade:
 		for _, p := range n.planned() {
 			if p.Fault == f {
-				return fmt.Sprintf("it was to begin at %v, and the test ended before", p.At)
+				return fmt.Sprintf("the test ended before it was due to begin, at %v", p.At)
 			}
 		}
 		return "it never began"
@@ -288,19 +288,19 @@ func (f *Fault) idle() string {
 	}
 	switch back := f.reverses(); {
 	case came > 0:
-		text := fmt.Sprintf("of %s that came %s it met no %s", count.Of(int(came), "packet", "packets"), when, f.miss)
+		text := fmt.Sprintf("%s came %s, but it met no %s", count.Of(int(came), "packet", "packets"), when, f.miss)
 		if f.nearly != nil {
 			text += f.nearly()
 		}
 		return text
 	case f.came() > 0 && f.state == faultOver:
-		return fmt.Sprintf("it met no packet: none came %s, but before or after", when)
+		return fmt.Sprintf("it met no packet: some came before or after, but none %s", when)
 	case f.came() > 0:
-		return fmt.Sprintf("it met no packet: none came %s, but before", when)
+		return fmt.Sprintf("it met no packet: some came before, but none %s", when)
 	case back > 0:
 		return "it met no packet: all went in the other direction"
 	}
-	return "it met no packet: none came there at all"
+	return "it met no packet: none came at all"
 }
 
 // reverses returns how many packets arrived at the pipes of the other direction.

@@ -288,16 +288,16 @@ func TestWhyAFaultNeverFired(t *testing.T) {
 		want   string
 	}{
 		{func(s *scene) *sim.Fault { return sim.Down(s.link) }, "a - r: link down: it never began"},
-		{func(s *scene) *sim.Fault { return s.n.Inject(time.Hour, time.Hour, sim.Down(s.link)) }, "a - r: link down: it was to begin at 1h0m0s, and the test ended before"},
-		{func(s *scene) *sim.Fault { return s.n.Inject(110*ms, 30*ms, sim.Down(s.link)) }, "a - r: link down at 110ms: it met no packet: none came from 110ms to 140ms, but before or after"},
-		{func(s *scene) *sim.Fault { return s.n.Inject(480*ms, 0, sim.Down(s.link)) }, "a - r: link down at 480ms: it met no packet: none came from 480ms on, but before"},
+		{func(s *scene) *sim.Fault { return s.n.Inject(time.Hour, time.Hour, sim.Down(s.link)) }, "a - r: link down: the test ended before it was due to begin, at 1h0m0s"},
+		{func(s *scene) *sim.Fault { return s.n.Inject(110*ms, 30*ms, sim.Down(s.link)) }, "a - r: link down at 110ms: it met no packet: some came before or after, but none from 110ms to 140ms"},
+		{func(s *scene) *sim.Fault { return s.n.Inject(480*ms, 0, sim.Down(s.link)) }, "a - r: link down at 480ms: it met no packet: some came before, but none from 480ms on"},
 		{func(s *scene) *sim.Fault { return s.n.Inject(0, 0, sim.DownFrom(s.link, s.r)) }, "a - r: link down from r at 0s: it met no packet: all went in the other direction"},
 		{func(s *scene) *sim.Fault {
 			return s.n.Inject(0, 0, sim.Down(s.n.Link(s.r, s.n.Host("c"), netem.Config{})))
-		}, "r - c: link down at 0s: it met no packet: none came there at all"},
+		}, "r - c: link down at 0s: it met no packet: none came at all"},
 		{func(s *scene) *sim.Fault {
 			return s.n.Inject(100*ms, 200*ms, sim.Impair(s.link, netem.Config{Delay: 5 * ms, Duplicate: 1e-9}))
-		}, "a - r: link impaired at 100ms: of 2 packets that came from 100ms to 300ms it met no packet that it did anything to"},
+		}, "a - r: link impaired at 100ms: 2 packets came from 100ms to 300ms, but it met no packet that it affected"},
 		{func(s *scene) *sim.Fault { return s.n.Inject(0, 0, sim.Crash(s.n.Host("c"))) }, "c: crash at 0s: it met no process, socket or connection"},
 		{func(s *scene) *sim.Fault {
 			return s.n.Inject(0, 0, sim.Partition(s.n, []*sim.Host{s.a}, []*sim.Host{s.n.Host("c")}))
@@ -317,7 +317,7 @@ func TestWhyAFaultNeverFired(t *testing.T) {
 				return nil
 			}, sim.Seed(1))
 			if must {
-				require.ErrorContains(t, err, "sim: a fault never fired that must (MustFire): "+row.want)
+				require.ErrorContains(t, err, "sim: a fault with MustFire never fired: "+row.want)
 			} else {
 				require.NoError(t, err)
 				strict := sim.Try(t, func(n *sim.Network) error {

@@ -229,7 +229,7 @@ func TestForgettingMeetsWhatIsAlive(t *testing.T) {
 		}
 		require.NoError(t, run(false))
 		err := run(true)
-		require.ErrorContains(t, err, "a fault never fired that must (MustFire): nat: ")
+		require.ErrorContains(t, err, "a fault with MustFire never fired: nat: ")
 		require.Equal(t, 1, strings.Count(err.Error(), "it met no connection"), "%v", err)
 	}
 }

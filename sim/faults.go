@@ -159,7 +159,7 @@ func Impair(l *Link, cfg netem.Config) *Fault {
 	l.must("Impair")
 	mustBeValid("link "+l.String()+": Impair", cfg, cfg)
 	f := l.on("link impaired", expression{"Impair", []any{l, cfg}}, l.ab, l.ba)
-	f.miss = "packet that it did anything to"
+	f.miss = "packet that it affected"
 	f.begin = func() {
 		for _, p := range f.pipes {
 			own := p.given()

@@ -373,7 +373,7 @@ func (l *Link) target(function string, does deed, name string, pkts Packets, arg
 		meant = streamsOf(pkts)
 	}
 	fault := l.on(fmt.Sprintf(name, meant), expression{function, append([]any{l}, args...)}, pipes...)
-	f.fault, fault.miss = fault, "packet that it is for ("+meant+")"
+	f.fault, fault.miss = fault, "matching packet ("+meant+")"
 	fault.begin = func() {
 		f.by = l.n.moment()
 		for _, p := range []*pipe{l.ab, l.ba} {
@@ -401,7 +401,7 @@ func (f *filter) nearly() string {
 	if f.meant == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", though %d met the other conditions", f.meant)
+	return fmt.Sprintf("; %d met the other conditions", f.meant)
 }
 
 // Drop makes a fault that loses some packets of a link.

@@ -311,6 +311,6 @@ func unreadBodies(left []goroutine) string {
 	if unread == 0 {
 		return ""
 	}
-	return fmt.Sprintf("net/http's client has had %s whose Body was neither closed nor read to its end; readLoop and writeLoop wait for that.\n"+
+	return fmt.Sprintf("net/http's client got %s whose Body was neither closed nor read to its end; readLoop and writeLoop wait for that.\n"+
 		"Close the Body of each http.Response.\n", count.Of(unread, "response", "responses"))
 }

@@ -218,7 +218,7 @@ func TestMulticastThatARouterKeeps(t *testing.T) {
 		time.Sleep(time.Second)
 		return nil
 	}, sim.Strict())
-	require.ErrorContains(t, failure, "Multicast did not come to hosts that are in its group: they are not on the sender's segment, and routers pass on none:\n  224.0.0.251 from a to behind\n")
+	require.ErrorContains(t, failure, "Multicast did not reach these members of its group. They are not on the sender's network segment, and routers do not forward multicast:\n  224.0.0.251 from a to behind\n")
 	require.NotContains(t, failure.Error(), "to near")
 }
 

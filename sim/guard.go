@@ -23,8 +23,8 @@ func (n *Network) guard(who func() string, over func() bool, f func()) {
 		case p != nil:
 			n.panicked(who(), p, panicStack())
 		case !returned && n.clock.virtual && !over():
-			n.failed(who() + " ended by runtime.Goexit, as t.FailNow, t.Fatal and the functions of require do; " +
-				"only the goroutine of the test may call them: return, or have it return, an error instead")
+			n.failed(who() + " ended by runtime.Goexit, which t.FailNow, t.Fatal and the functions of require call. " +
+				"Only the goroutine of the test may call them: return an error instead")
 		}
 	}()
 	f()
@@ -38,9 +38,9 @@ func (n *Network) panicked(who string, what any, stack string) {
 	note := firstLine(who + " panics: " + cause)
 	n.do(func() {
 		head := fmt.Sprintf("%s panicked at %v of virtual time: %s", who, n.endedOrNow(), cause)
-		then := "The network was closed before."
+		then := "The network was already closed."
 		if !n.closed {
-			then = "This ended the network at once: other calls that fail with \"use of closed network connection\" do so because of it."
+			then = "This ended the network, so other calls may fail with \"use of closed network connection\"."
 			n.note(nil, nil, note)
 			n.shutdown("")
 		}

@@ -279,7 +279,7 @@ func TestRulesAreFaults(t *testing.T) {
 		require.PanicsWithValue(t, "sim: FaultyHandler.Fault(2): there are 2 rules, from 0", func() { h.Fault(2) })
 		return nil
 	})
-	require.ErrorContains(t, err, "a fault never fired that must (MustFire): HTTP: any /b, status 500 at 0s: it met no request")
+	require.ErrorContains(t, err, "a fault with MustFire never fired: HTTP: any /b, status 500 at 0s: it met no request")
 }
 
 // An answer that the server breaks off does not become a whole one.

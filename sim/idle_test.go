@@ -236,7 +236,7 @@ func TestNoInstantOverflows(t *testing.T) {
 		return errors.New("all is well")
 	})
 	require.ErrorContains(t, err, "all is well")
-	require.Equal(t, 3, strings.Count(err.Error(), "After at 2562047h47m16.854775807s: the test ended before"), "%v", err)
+	require.Equal(t, 3, strings.Count(err.Error(), "After at 2562047h47m16.854775807s: the test ended first"), "%v", err)
 }
 
 type farAway struct{}
@@ -249,8 +249,8 @@ func TestSleepBeyondTheLimit(t *testing.T) {
 		time.Sleep(day + time.Hour)
 		return nil
 	}, sim.Limit(day))
-	require.ErrorContains(t, err, "virtual time came to its limit, 24h0m0s (sim.Limit)")
-	require.NotContains(t, err.Error(), "nothing was scheduled")
+	require.ErrorContains(t, err, "virtual time reached its limit, 24h0m0s (sim.Limit)")
+	require.NotContains(t, err.Error(), "no event was scheduled")
 }
 
 // What the program asks for when nothing but keep-alive has been left for hours comes when it should.

@@ -147,7 +147,7 @@ func TestLinksThatNobodyUsed(t *testing.T) {
 		datagrams(t, a, b, 2)
 		require.Equal(t, "Faults that never fired:\n"+
 			"  Loss on b > a: it met no packet\n"+
-			"  No packet came to the links b - c, b - d, b - h", n.IdleFaults())
+			"  No packet was sent over these links: b - c, b - d, b - h", n.IdleFaults())
 	})
 }
 
@@ -177,7 +177,7 @@ func TestStrict(t *testing.T) {
 	require.NoError(t, run(netem.DropList{5}, sim.Strict()))
 	err := run(netem.DropList{1000}, sim.Strict())
 	require.Error(t, err)
-	requireInOrder(t, err.Error(), "sim: with sim.Strict a test fails for this:\nFaults that never fired:\n  Loss on a > b: none of 5 packets was affected",
+	requireInOrder(t, err.Error(), "sim: sim.Strict fails the test for this:\nFaults that never fired:\n  Loss on a > b: none of 5 packets was affected",
 		"sim: at 1.005s of virtual time", "To repeat it:")
 	require.Equal(t, 1, strings.Count(err.Error(), "none of 5 packets"))
 	err = sim.Try(t, func(n *sim.Network) error {
@@ -186,5 +186,5 @@ func TestStrict(t *testing.T) {
 		return nil
 	}, sim.Strict())
 	require.ErrorContains(t, err, "a: power off at 0s: it met no packet")
-	require.ErrorContains(t, err, "After at 1h0m0s: the test ended before")
+	require.ErrorContains(t, err, "After at 1h0m0s: the test ended first")
 }

@@ -136,12 +136,12 @@ func (l *leftover) told() string {
 func (o *outcome) fromSecond(second *artifacts.Run) string {
 	if second == nil {
 		o.left = nil
-		return fmt.Sprintf("sim: there is nothing to look at, since the second run, which is the one that is recorded, did not come to a failure; %s=DIR records the first one", artifactsVariable)
+		return fmt.Sprintf("sim: there is nothing to look at: the second run, which was the one to be recorded, did not fail; %s=DIR records the first run", artifactsVariable)
 	}
 	first := o.left.run
 	second.Test, second.Package, second.Seed, second.Command, second.Report = first.Test, first.Package, first.Seed, first.Command, first.Report
 	o.left.run = second
-	return "sim: the second run is recorded. " + strings.TrimSuffix(o.left.told(), "\n")
+	return "sim: the second run was recorded. " + strings.TrimSuffix(o.left.told(), "\n")
 }
 
 // pathInModule returns the package's path relative to that of its module.
@@ -164,7 +164,7 @@ func (r *runner) leave(t *testing.T, o *outcome) {
 	run.Second = o.second.text
 	run.Sentence = sentence(o)
 	if err := r.write(o); err != nil {
-		t.Logf("sim: what the test leaves cannot be written: %v", err)
+		t.Logf("sim: the artifacts of the test cannot be written: %v", err)
 	}
 }
 
@@ -209,7 +209,7 @@ func sentence(o *outcome) string {
 		}
 	}
 	if len(parts) == 0 {
-		return "The test failed; what for, its output says."
+		return "The test failed; its output gives the reason."
 	}
 	const most = 8000
 	text := strings.Join(parts, "\n")

@@ -66,25 +66,25 @@ func (n *Network) expire() {
 func (n *Network) timeIsUp() (problem string) {
 	if n.closed {
 		problem = fmt.Sprintf("sim: the test hangs: %s\n"+
-			"The test did not end within %v of virtual time after that either, so it was abandoned.", n.ending(), overtime)
+			"The test did not end within another %v of virtual time, so it was abandoned.", n.ending(), overtime)
 		if left := describe(othersInBubble()); !strings.Contains(problem, strings.TrimSuffix(left, "\n")) {
-			problem += " It left these goroutines:\n" + left
+			problem += " These goroutines are left:\n" + left
 		}
 		return problem
 	}
 	limit := n.conf.limit
 	left := othersInBubble()
-	n.catchUp(min(n.now(), after(n.clock.active, int64(time.Hour)))) // so that the report shows keep-alive, if there was nothing else
-	why := fmt.Sprintf("virtual time came to its limit, %v (sim.Limit), and the test had not ended", limit)
+	n.catchUp(min(n.now(), after(n.clock.active, int64(time.Hour)))) // so that the report shows keep-alive, if that was all
+	why := fmt.Sprintf("virtual time reached its limit, %v (sim.Limit), before the test ended", limit)
 	switch quiet := n.now() - n.clock.active; {
 	case quiet < int64(time.Hour) || !n.calls.pending.empty() || !allWait(left):
 		// The program does something, perhaps at this very instant.
 	case n.lookahead.idleTill > 0 && quiet >= int64(month):
-		why = fmt.Sprintf("for 30 days of virtual time the program did nothing on the network and nothing reached it but keep-alive, nor later:\n"+
-			"every goroutine was blocked, the network was last used at %v, and the limit of virtual time (sim.Limit) is %v", time.Duration(n.clock.active), limit)
+		why = fmt.Sprintf("every goroutine was blocked, and nothing but keep-alive happened for 30 days of virtual time or was still to come.\n"+
+			"The network was last used at %v; the limit of virtual time (sim.Limit) is %v", time.Duration(n.clock.active), limit)
 	default:
-		why = fmt.Sprintf("every goroutine was blocked and nothing was scheduled to happen: the network was last used at %v,\n"+
-			"and the limit of virtual time (sim.Limit) is %v", time.Duration(n.clock.active), limit)
+		why = fmt.Sprintf("every goroutine was blocked and no event was scheduled.\n"+
+			"The network was last used at %v; the limit of virtual time (sim.Limit) is %v", time.Duration(n.clock.active), limit)
 	}
 	n.end(why, left)
 	return ""
@@ -101,7 +101,7 @@ func (n *Network) end(why string, left []goroutine) {
 		why += "\n" + held
 	}
 	if list != "" {
-		why += "\nThe goroutines of the test at that instant:\n" + strings.TrimSuffix(list, "\n")
+		why += "\nGoroutines of the test at that instant:\n" + strings.TrimSuffix(list, "\n")
 	}
 	n.shutdown(why)
 }
@@ -110,11 +110,11 @@ func (n *Network) end(why string, left []goroutine) {
 func (n *Network) ending() string {
 	switch {
 	case n.over.why == "" && n.watch.rules.broken:
-		return fmt.Sprintf("the network was closed at %v, since something was no longer always so (see above)", n.over.at)
+		return fmt.Sprintf("the network was closed at %v because a rule of Always was broken (see above)", n.over.at)
 	case n.over.why == "":
 		return fmt.Sprintf("the network was closed at %v", n.over.at)
 	}
-	return fmt.Sprintf("the network was closed at %v, since %s", n.over.at, n.over.why)
+	return fmt.Sprintf("the network was closed at %v because %s", n.over.at, n.over.why)
 }
 
 // allWait reports whether no goroutine of the program runs or sleeps.

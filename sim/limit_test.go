@@ -41,8 +41,8 @@ func TestLimitEndsATest(t *testing.T) {
 	}, sim.Limit(time.Minute))
 	require.ErrorIs(t, err, net.ErrClosed)
 	requireInOrder(t, err.Error(),
-		"sim: the network was closed at 1m0s, since virtual time came to its limit, 1m0s (sim.Limit), and the test had not ended.",
-		"The goroutines of the test at that instant:", "dialForEver", "limit_test.go:",
+		"sim: the network was closed at 1m0s because virtual time reached its limit, 1m0s (sim.Limit), before the test ended.",
+		"Goroutines of the test at that instant:", "dialForEver", "limit_test.go:",
 		"sim: at 1m0s of virtual time", "59s", "[S] seq 0", "To repeat it:")
 }
 
@@ -58,7 +58,7 @@ func TestLimitInStepWithTheProgram(t *testing.T) {
 				time.Sleep(time.Hour)
 			}
 		}, sim.Limit(10*time.Hour))
-		require.ErrorContains(t, err, "since virtual time came to its limit, 10h0m0s (sim.Limit), and the test had not ended")
+		require.ErrorContains(t, err, "because virtual time reached its limit, 10h0m0s (sim.Limit), before the test ended")
 		require.NotContains(t, err.Error(), "waits for a lock")
 	}
 }
@@ -118,10 +118,10 @@ func TestLimitAbandonsATestThatGoesOn(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimLimit")
 	require.True(t, failed)
 	requireInOrder(t, out,
-		"since virtual time came to its limit, 17520h0m0s (sim.Limit), and the test had not ended", "sleep", "TestVictimLimit.func1.1", "limit_test.go:",
-		"did not end within 2h0m0s of virtual time after that either, so it was abandoned", "sim: at 17520h0m0s of virtual time",
+		"because virtual time reached its limit, 17520h0m0s (sim.Limit), before the test ended", "sleep", "TestVictimLimit.func1.1", "limit_test.go:",
+		"did not end within another 2h0m0s of virtual time, so it was abandoned", "sim: at 17520h0m0s of virtual time",
 		"To repeat it:", "-run '^TestVictimLimit$/^loop$'",
-		"every goroutine was blocked and nothing was scheduled to happen: the network was last used at 1s,", "waitForNothing", "report_test.go:",
+		"every goroutine was blocked and no event was scheduled.", "The network was last used at 1s;", "waitForNothing", "report_test.go:",
 		"sim: at 24h0m0s of virtual time",
 		"Try returns: sim: the test hangs", "waitForNothing",
 		"--- PASS: TestVictimLimit/next")
@@ -141,7 +141,7 @@ func TestDeadlockOnAConnection(t *testing.T) {
 		return err
 	})
 	require.ErrorIs(t, err, net.ErrClosed)
-	requireInOrder(t, err.Error(), "The goroutines of the test at that instant:", "TCPConn.Read", "readOnly", "limit_test.go:",
+	requireInOrder(t, err.Error(), "Goroutines of the test at that instant:", "TCPConn.Read", "readOnly", "limit_test.go:",
 		"Last events", "[S] seq 0", "[PA] seq 1:6 ack 1 len 5", "keep-alive probes and answers", "To repeat it:")
 	require.Contains(t, err.Error(), "TestDeadlockOnAConnection.func1")
 	require.NotContains(t, err.Error(), "sim.worker", "the engine is no goroutine of the test")
@@ -238,9 +238,9 @@ func TestNoticeOfATestThatTakesLong(t *testing.T) {
 				return nil
 			}, sim.Seed(7)))
 			text := board.text.String()
-			requireInOrder(t, text, "sim: TestNoticeOfATestThatTakesLong/"+row.name+", seed 7, has run for", "of real time",
-				"of virtual time have passed", "The goroutines that move:", "sim_test."+row.name, "limit_test.go:", "To repeat it: SQUALL_SEED=7 "+sim.GoTestHere())
-			require.Equal(t, 1, strings.Count(text, "has run for"), "once:\n%s", text)
+			requireInOrder(t, text, "sim: TestNoticeOfATestThatTakesLong/"+row.name+", seed 7, has been running for", "of real time",
+				"of virtual time have passed", "Running goroutines:", "sim_test."+row.name, "limit_test.go:", "To repeat it: SQUALL_SEED=7 "+sim.GoTestHere())
+			require.Equal(t, 1, strings.Count(text, "has been running for"), "once:\n%s", text)
 		})
 	}
 }
@@ -273,11 +273,11 @@ func TestDeadlineGivesTheReport(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimDeadline")
 	require.True(t, failed)
 	for name, function := range map[string]string{"retry": "retry", "nap": "napOnFlag", "spin": "spinOnFlag"} {
-		requireInOrder(t, out, "sim: TestVictimDeadline/"+name+", seed 1, still runs after", "go test's deadline (-timeout) is near", "sim_test."+function, "limit_test.go:",
+		requireInOrder(t, out, "sim: TestVictimDeadline/"+name+", seed 1, is still running after", "go test's deadline (-timeout) is near", "sim_test."+function, "limit_test.go:",
 			"of virtual time, seed 1", "To repeat it: SQUALL_SEED=1 "+sim.GoTest())
 		require.Contains(t, out, "--- FAIL: TestVictimDeadline/"+name)
 	}
-	requireInOrder(t, out, "TestVictimDeadline/retry, seed 1, still runs", "Last events", "[S] seq 0", "To repeat it:")
+	requireInOrder(t, out, "TestVictimDeadline/retry, seed 1, is still running", "Last events", "[S] seq 0", "To repeat it:")
 	require.Contains(t, out, "--- PASS: TestVictimDeadline/next")
 	require.NotContains(t, out, "panic:")
 }
@@ -300,7 +300,7 @@ func TestTimeoutGivesTheReport(t *testing.T) {
 	t.Parallel()
 	out, failed := outputOf(t, "TestVictimTimeout", "SQUALL_VICTIM_TIMEOUT=30s")
 	require.True(t, failed)
-	requireInOrder(t, out, "seed 1, still runs after", "retry", "Last events", "To repeat it:", "--- FAIL: TestVictimTimeout")
+	requireInOrder(t, out, "seed 1, is still running after", "retry", "Last events", "To repeat it:", "--- FAIL: TestVictimTimeout")
 	require.NotContains(t, out, "test timed out")
 }
 

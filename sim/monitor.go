@@ -97,8 +97,8 @@ func (m *monitor) look() {
 		m.giveUp(n)
 	case len(m.notices) > 0 && took >= m.notices[0]:
 		m.notices = m.notices[1:]
-		fmt.Fprintf(monitoring.out, "\nsim: %s, seed %d, has run for %v of real time. %s\n"+
-			"A test that is just long needs nothing; sim.Limit ends one that takes too much virtual time. To repeat it: %s\n\n",
+		fmt.Fprintf(monitoring.out, "\nsim: %s, seed %d, has been running for %v of real time. %s\n"+
+			"If the test is only long, do nothing; sim.Limit bounds its virtual time. To repeat it: %s\n\n",
 			m.name, m.seed, took.Round(time.Second), m.activity(n), m.command())
 	}
 }
@@ -106,13 +106,13 @@ func (m *monitor) look() {
 // giveUp abandons the bubble before go test ends the process. The report goes to standard error at once: what
 // the test reports is printed only when its parents have ended as well.
 func (m *monitor) giveUp(n *Network) {
-	what := fmt.Sprintf("sim: %s, seed %d, still runs after %v, and go test's deadline (-timeout) is near. %s",
+	what := fmt.Sprintf("sim: %s, seed %d, is still running after %v, and go test's deadline (-timeout) is near. %s",
 		m.name, m.seed, time.Since(m.began).Round(time.Second), m.activity(n))
 	report := ""
 	n.peek(func() { report = n.reportAt(n.lastSeen(), m.command()) })
 	fmt.Fprintf(monitoring.out, "\n%s\n%s\n", what, report)
 	n.harness.told.Store(true)
-	m.run.abandon("sim: the test still runs, and go test's deadline (-timeout) is near: it was abandoned. The report stands above, on standard error")
+	m.run.abandon("sim: the test was abandoned: it was still running when go test's deadline (-timeout) was near. Its report is above, on standard error")
 }
 
 // activity says how far the run has come and which goroutines move.
@@ -124,9 +124,9 @@ func (m *monitor) activity(n *Network) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "At least %v of virtual time have passed, in %s of the network.\n", at, count.Of(int(steps), "step", "steps"))
 	if list := describe(moving); list != "" {
-		b.WriteString("The goroutines that move:\n" + list)
+		b.WriteString("Running goroutines:\n" + list)
 	} else if list := describe(all); list != "" {
-		b.WriteString("No goroutine moves. Those of the test:\n" + list)
+		b.WriteString("No goroutine is running. Goroutines of the test:\n" + list)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }

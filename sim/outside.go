@@ -31,13 +31,13 @@ var outsidePatience = 10 * time.Second
 // and what to write instead.
 func outsideText(waiting, all []goroutine) string {
 	var b strings.Builder
-	b.WriteString("sim: virtual time stands still, for the test waits for the operating system's own network, and not for the simulated one:\n")
+	b.WriteString("sim: virtual time stands still: the test waits for the operating system's own network instead of the simulated one:\n")
 	b.WriteString(describe(waiting))
 	others := slices.DeleteFunc(slices.Clone(all), func(g goroutine) bool {
 		return slices.ContainsFunc(waiting, func(w goroutine) bool { return w.id == g.id })
 	})
 	if list := describe(others); list != "" {
-		b.WriteString("The other goroutines of the test:\n" + list)
+		b.WriteString("Other goroutines of the test:\n" + list)
 	}
 	b.WriteString(instead(all))
 	return strings.TrimSuffix(b.String(), "\n")
@@ -48,9 +48,9 @@ func outsideText(waiting, all []goroutine) string {
 func instead(gs []goroutine) string {
 	var b strings.Builder
 	if exact.Hosts {
-		b.WriteString("In exact mode it is on the simulated network on a goroutine of a host: start it by Host.Go or Host.Run. Or else:\n")
+		b.WriteString("In exact mode the goroutines of a host use the simulated network: start the code with Host.Go or Host.Run. Otherwise:\n")
 	}
-	b.WriteString("On the simulated network a host dials and listens. Write instead:\n")
+	b.WriteString("On the simulated network a host dials and listens. Use instead:\n")
 	known := false
 	for _, h := range hooks {
 		// Libraries come before the standard library: what they call in it is not the program's call.
@@ -61,7 +61,7 @@ func instead(gs []goroutine) string {
 		}
 	}
 	if !exact.Enabled {
-		b.WriteString("Or leave it as it is: start it by Host.Go or Host.Run, and run the test in exact mode, by squall test; docs/unchanged.md says how.\n")
+		b.WriteString("Or leave the code as it is, start it with Host.Go or Host.Run, and run the test in exact mode with squall test; see docs/unchanged.md.\n")
 	}
 	b.WriteString(advice(gs))
 	return b.String()
@@ -162,7 +162,7 @@ func (c *nameServerConn) Write(query []byte) (int, error) {
 	return c.UDPConn.Write(query)
 }
 
-var errStray = errors.New("sim: this is a host of the simulated network, and the operating system's own was asked for it")
+var errStray = errors.New("sim: this host is on the simulated network, but the operating system's own network was asked for it")
 
 // stray records that the program looks for a host, by name or address, on the operating system's network. It
 // is an error if that is a host of the simulated network: then the test fails as well, since a test that
@@ -182,7 +182,7 @@ func (n *Network) stray(by, host string) error {
 	where := ""
 	for _, g := range waiting {
 		if call, at, ok := g.enters(); ok {
-			where = fmt.Sprintf(", by %s at %s", call, at.where)
+			where = fmt.Sprintf(" by %s at %s", call, at.where)
 			break
 		}
 	}
@@ -201,7 +201,7 @@ func (n *Network) stray(by, host string) error {
 		})
 		return nil
 	}
-	text += ": that is a host of the simulated network, and this asks the operating system's own.\n" + strings.TrimSuffix(instead(waiting), "\n")
+	text += ", a host of the simulated network, but the call uses the operating system's own.\n" + strings.TrimSuffix(instead(waiting), "\n")
 	n.do(func() {
 		if !slices.Contains(n.log.failures, text) {
 			n.log.failures = append(n.log.failures, text)

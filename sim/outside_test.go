@@ -21,12 +21,12 @@ func TestDefaultTransportInATest(t *testing.T) {
 		err := sim.Try(t, func(n *sim.Network) error {
 			n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
 			_, err := http.Get(url)
-			require.ErrorContains(t, err, "sim: this is a host of the simulated network, and the operating system's own was asked for it")
+			require.ErrorContains(t, err, "sim: this host is on the simulated network, but the operating system's own network was asked for it")
 			return nil
 		})
 		require.Error(t, err)
-		requireInOrder(t, err.Error(), `sim: http.DefaultTransport was asked for "`, `", by http.Get at `, "outside_test.go:2",
-			": that is a host of the simulated network, and this asks the operating system's own.\n", "Write instead:\n  net/http: host.HTTPClient()",
+		requireInOrder(t, err.Error(), `sim: http.DefaultTransport was asked for "`, `" by http.Get at `, "outside_test.go:2",
+			", a host of the simulated network, but the call uses the operating system's own.\n", "Use instead:\n  net/http: host.HTTPClient()",
 			"sim: at 0s of virtual time", "To repeat it:")
 	}
 }
@@ -48,7 +48,7 @@ func TestTheMachinesNetworkIsNoted(t *testing.T) {
 		return err
 	}))
 	require.Equal(t, "asked", <-answer)
-	requireInOrder(t, remarks, "The operating system's own network was used", `http.DefaultTransport was asked for "127.0.0.1", by http.Get at `, "outside_test.go:")
+	requireInOrder(t, remarks, "The test used the operating system's own network", `http.DefaultTransport was asked for "127.0.0.1" by http.Get at `, "outside_test.go:")
 }
 
 func TestVictimNames(t *testing.T) {
@@ -66,10 +66,10 @@ func TestTheMachinesResolverIsNotAskedForHosts(t *testing.T) {
 	t.Parallel()
 	out, failed := outputOf(t, "TestVictimNames", "SQUALL_CHECK=0", "GODEBUG=netdns=go")
 	require.True(t, failed)
-	requireInOrder(t, out, "LookupHost returns: lookup server.", "sim: this is a host of the simulated network",
-		"Dial returns: dial tcp: lookup server.", "sim: this is a host of the simulated network",
-		`sim: net.DefaultResolver was asked for "server", by net.LookupHost at `, "outside_test.go:", "host.Resolver() for names",
-		`sim: net.DefaultResolver was asked for "server", by net.Dial at `, "outside_test.go:", "To repeat it:")
+	requireInOrder(t, out, "LookupHost returns: lookup server.", "sim: this host is on the simulated network",
+		"Dial returns: dial tcp: lookup server.", "sim: this host is on the simulated network",
+		`sim: net.DefaultResolver was asked for "server" by net.LookupHost at `, "outside_test.go:", "host.Resolver() for names",
+		`sim: net.DefaultResolver was asked for "server" by net.Dial at `, "outside_test.go:", "To repeat it:")
 }
 
 // A test that waits for the operating system's network fails, and the next one runs.
@@ -94,13 +94,13 @@ func TestWaitingForTheMachinesNetworkFailsTheTest(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimOutside")
 	require.True(t, failed)
 	requireInOrder(t, out,
-		"sim: virtual time stands still, for the test waits for the operating system's own network, and not for the simulated one:\n",
+		"sim: virtual time stands still: the test waits for the operating system's own network instead of the simulated one:\n",
 		"IO wait", "httptest.(*Server).goServe",
-		"The other goroutines of the test:", "TestVictimOutside.func1.1", "outside_test.go:",
+		"Other goroutines of the test:", "TestVictimOutside.func1.1", "outside_test.go:",
 		`net/http/httptest: host.ServeHTTP(":80", handler)`, "sim: at 0s of virtual time", "To repeat it:", "-run '^TestVictimOutside$/^listener$'",
 		"--- PASS: TestVictimOutside/next")
 	if !sim.Exact() {
-		require.Contains(t, out, "run the test in exact mode, by squall test; docs/unchanged.md says how")
+		require.Contains(t, out, "run the test in exact mode with squall test; see docs/unchanged.md")
 	}
 	require.NotContains(t, out, "panic:")
 	require.NotContains(t, out, "mutex")
@@ -120,7 +120,7 @@ func TestKnownLibraries(t *testing.T) {
 	grpc := "goroutine 7 [select, synctest bubble 1]:\nnet.(*Resolver).LookupHost(0x1)\n\t/go/src/net/lookup.go:200 +0x1\n" +
 		"google.golang.org/grpc/internal/resolver/dns.(*dnsResolver).watcher(0x1)\n\t/mod/dns.go:10 +0x1\n" +
 		"created by google.golang.org/grpc/internal/resolver/dns.(*dnsBuilder).Build in goroutine 1\n\t/mod/dns.go:20 +0x1"
-	require.Contains(t, sim.Instead(grpc), `Write instead:`+"\n"+`  google.golang.org/grpc: grpc.NewClient("passthrough:///server:50051", `)
+	require.Contains(t, sim.Instead(grpc), `Use instead:`+"\n"+`  google.golang.org/grpc: grpc.NewClient("passthrough:///server:50051", `)
 	require.NotContains(t, sim.Instead(grpc), "  net: ")
 	nats := "goroutine 7 [IO wait, synctest bubble 1]:\nnet.(*conn).Read(0x1)\n\t/go/src/net/net.go:200 +0x1\n" +
 		"github.com/nats-io/nats%2ego.(*Conn).readLoop(0x1)\n\t/mod/nats.go:10 +0x1"

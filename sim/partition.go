@@ -109,7 +109,7 @@ func (n *Network) parting(what string, made expression, conf PartitionConfig, co
 		if p.passed == 0 {
 			return ""
 		}
-		return fmt.Sprintf(", though %s passed there that it is not for", count.Of(p.passed, "packet", "packets"))
+		return fmt.Sprintf("; %s passed between them that it does not cover", count.Of(p.passed, "packet", "packets"))
 	}
 	return f
 }

@@ -52,9 +52,9 @@ func (r *runner) again(o *outcome) string {
 	}
 	switch {
 	case !second.came:
-		return fmt.Sprintf("sim: the second run of seed %d came to no end (%v):\n%s", seed, second.err, tail(second.output, 20))
+		return fmt.Sprintf("sim: the second run of seed %d did not finish (%v):\n%s", seed, second.err, tail(second.output, 20))
 	case second.same && second.failed && !second.order:
-		return fmt.Sprintf("sim: a second run of seed %d had the same trace and failed too, but its goroutines ran in another order. See docs/exact.md for what remains inexact", seed)
+		return fmt.Sprintf("sim: a second run of seed %d had the same trace and failed too, but its goroutines ran in another order; see docs/exact.md", seed)
 	case second.same && second.failed:
 		return fmt.Sprintf("sim: a second run of seed %d had the same trace and failed too", seed)
 	case second.same:
@@ -64,7 +64,7 @@ func (r *runner) again(o *outcome) string {
 	if second.failed {
 		outcome = "failed"
 	}
-	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace (and %s). %s", seed, outcome, r.difference(o, second.lines))
+	return fmt.Sprintf("sim: seed %d does not replay: a second run had another trace and %s. %s", seed, outcome, r.difference(o, second.lines))
 }
 
 // rerun runs a seed a second time, at another GOMAXPROCS, with additions to its environment.
@@ -237,16 +237,16 @@ func firstDifference(first *Trace, second []string) (text string, at time.Durati
 		at := min(instantOf(x), instantOf(y))
 		packet, _, _ := strings.Cut(x, contentMark)
 		if other, _, _ := strings.Cut(y, contentMark); packet == other {
-			return fmt.Sprintf("The same packets, other content. The first packet that carries other bytes is event number %d:\n  %s\n"+
-				"Goroutines that race each other for a connection, or to write to it, a random source, or properties of the process or the computer decide something there; see MayDiffer.",
+			return fmt.Sprintf("The packets are the same, but their content is not. The first packet with other bytes is event number %d:\n  %s\n"+
+				"Likely causes: goroutines that race for a connection or to write to it, a random source, or a property of the process or the computer. See docs/replay.md.",
 				i+skipped, packet), at
 		} else {
 			return fmt.Sprintf("The first event that differs is number %d:\n  first:  %s\n  second: %s\n"+
-				"Goroutines that race each other, select, the order of a map or a random source of the program decide something there; see MayDiffer.",
+				"Likely causes in the program: goroutines that race, select, the order of a map, or a random source. See docs/replay.md.",
 				i+skipped, packet, other), at
 		}
 	}
-	return "The events kept are equal; an earlier one differs.", -1
+	return "The events that were kept are equal; an earlier one differs.", -1
 }
 
 // tail returns the last lines of a text.

@@ -30,10 +30,10 @@ func (n *Network) reportAt(at time.Duration, command string) string {
 	b.WriteString(n.log.trace.chart(chartEvents, n.wires.links))
 	lasting, past := n.happenedLocked()
 	if len(lasting) > 0 {
-		fmt.Fprintf(&b, "\nIn force: %s\n", shortList(lasting, 8))
+		fmt.Fprintf(&b, "\nActive at the end: %s\n", shortList(lasting, 8))
 	}
 	if len(past) > 0 {
-		fmt.Fprintf(&b, "\nOver, the last first: %s\n", shortList(past, 8))
+		fmt.Fprintf(&b, "\nEnded, latest first: %s\n", shortList(past, 8))
 	}
 	if !n.conf.strict { // otherwise the test has failed because of them
 		for _, remark := range n.remarksLocked() {
@@ -54,10 +54,10 @@ func (n *Network) remarksLocked() (all []string) {
 		all = append(all, idle)
 	}
 	if len(n.log.strays) > 0 {
-		all = append(all, "The operating system's own network was used, which differs from one computer to the next:\n  "+strings.Join(n.log.strays, "\n  "))
+		all = append(all, "The test used the operating system's own network, which differs between computers:\n  "+strings.Join(n.log.strays, "\n  "))
 	}
 	if len(n.log.unheard) > 0 {
-		text := "Multicast did not come to hosts that are in its group: they are not on the sender's segment, and routers pass on none:"
+		text := "Multicast did not reach these members of its group. They are not on the sender's network segment, and routers do not forward multicast:"
 		for _, u := range n.log.unheard {
 			text += fmt.Sprintf("\n  %v from %s to %s", u.group, u.from.name, u.to.name)
 		}
@@ -83,7 +83,7 @@ func (n *Network) happenedLocked() (lasting, past []string) {
 	}
 	slices.SortStableFunc(over, func(a, b *Fault) int { return cmp.Compare(b.spell.over, a.spell.over) })
 	for _, f := range over {
-		past = append(past, fmt.Sprintf("%s (%v to %v, met %d)", f.Name(), f.spell.begun, f.spell.over, f.firings().Count))
+		past = append(past, fmt.Sprintf("%s (%v to %v, fired %s)", f.Name(), f.spell.begun, f.spell.over, timesOf(int(f.firings().Count))))
 	}
 	return lasting, past
 }
@@ -105,7 +105,7 @@ func (n *Network) unfired() []string {
 		for _, f := range n.log.faults {
 			if f.must && !f.leftOut && f.firings().Count == 0 {
 				f.told = true
-				all = append(all, "sim: a fault never fired that must (MustFire): "+f.missed())
+				all = append(all, "sim: a fault with MustFire never fired: "+f.missed())
 			}
 		}
 		return all
@@ -138,11 +138,11 @@ func (n *Network) idleFaultsLocked() string {
 		seen[p] = true
 	}
 	if len(unused) > 0 {
-		idle = append(idle, "  No packet came to the links "+shortList(unused, 8))
+		idle = append(idle, "  No packet was sent over these links: "+shortList(unused, 8))
 	}
 	for _, p := range n.log.unripe {
 		if p.Fault == nil {
-			idle = append(idle, fmt.Sprintf("  After at %v: the test ended before", p.At))
+			idle = append(idle, fmt.Sprintf("  After at %v: the test ended first", p.At))
 		}
 	}
 	if len(idle) == 0 {

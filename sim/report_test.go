@@ -90,14 +90,14 @@ func TestFailureReport(t *testing.T) {
 	requireInOrder(t, out,
 		"the answer must come", // what was expected
 		"at 7.08s of virtual time, seed 9",
-		"Last events (an arrow is a packet at the time it was sent; x: dropped; *: something happened there):",
+		"Last events (an arrow is a packet at the time it was sent; x: dropped; *: other event):",
 		"other", "server", "phone", // the chart's columns, each beside its neighbours
 		"* link down",
 		"[PA] 1:15 ack 1: link down", // the packet, and why it was dropped
-		"In force: other - server: link down (since 0s), phone - server: link down (since 1s)",
+		"Active at the end: other - server: link down (since 0s), phone - server: link down (since 1s)",
 		"Faults that never fired:",
 		"other - server: link down at 0s: it met no packet",
-		"After at 1h0m0s: the test ended before",
+		"After at 1h0m0s: the test ended first",
 		"To repeat it: SQUALL_SEED=9 "+sim.GoTest(), "-run '^TestVictimLostAnswer$' github.com/squall-sim/squall/sim",
 		"a second run of seed 9 had the same trace and failed too",
 	)
@@ -118,8 +118,8 @@ func TestVictimUnrepeatable(t *testing.T) {
 func TestReportOfARunThatDoesNotReplay(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimUnrepeatable")
 	require.True(t, failed)
-	requireInOrder(t, out, "seed 1 does not replay: a second run had another trace (and failed). ", "The first event that differs is number", "first:", "a:32768 > b:7", "second:", "a:32768 > b:7",
-		"Calls on the network at that instant, in a further run:", ": TCPConn.Write\n", "sim_test.TestVictimUnrepeatable.func1\n", "report_test.go:")
+	requireInOrder(t, out, "seed 1 does not replay: a second run had another trace and failed. ", "The first event that differs is number", "first:", "a:32768 > b:7", "second:", "a:32768 > b:7",
+		"Network calls at that instant, in another run:", ": TCPConn.Write\n", "sim_test.TestVictimUnrepeatable.func1\n", "report_test.go:")
 	require.NotContains(t, out, "TCPListener.Accept")
 }
 
@@ -129,11 +129,11 @@ func TestCheckRunsTwiceAndCompares(t *testing.T) {
 		want   []string // nothing: it passes
 	}{
 		{"TestVictimOtherInEachProcess", []string{"two runs with the same seed differ. The first event that differs is number", "first:", "second:", "SQUALL_CHECK=1 SQUALL_SEED=1 " + sim.GoTest()}},
-		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The same packets, other content", "carries other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", ": TCPConn.Write\n", "sim_test.sayFrom\n", "SQUALL_CHECK=1 SQUALL_SEED=1 " + sim.GoTest()}},
+		{"TestVictimOtherContent", []string{"two runs with the same seed differ. The packets are the same, but their content is not", "with other bytes", "a:32768 > b:7 [PA] seq 1:11 ack 1 len 10\n", ": TCPConn.Write\n", "sim_test.sayFrom\n", "SQUALL_CHECK=1 SQUALL_SEED=1 " + sim.GoTest()}},
 		{"TestVictimFailsInTheSecondProcess", []string{"the second one failed"}},
 		{"TestVictimOtherEachTime", nil},
 		{"TestVictimMayDiffer", nil},
-		{"TestVictimSometimesElsewhere", []string{"there was no second run of seed 1", "did not come to it", "its last words:", "gone"}},
+		{"TestVictimSometimesElsewhere", []string{"there was no second run of seed 1", "ended before this run", "its last output:", "gone"}},
 	} {
 		if leftOutUnderRace(i) {
 			continue
@@ -168,7 +168,7 @@ func TestReportOfAFailureThatDoesNotComeAgain(t *testing.T) {
 	require.Contains(t, out, "a second run of seed 1 had the same trace but passed: the failure depends on something other than the network")
 	out, failed = outputOf(t, "TestVictimFailsOnceAndDiffers")
 	require.True(t, failed)
-	require.Contains(t, out, "seed 1 does not replay: a second run had another trace (and passed). ")
+	require.Contains(t, out, "seed 1 does not replay: a second run had another trace and passed. ")
 }
 
 // sayFrom has a write to b:7, as one of two processes with other numbers would.
@@ -303,12 +303,12 @@ func TestHangIsReported(t *testing.T) {
 	t.Parallel()
 	out, failed := outputOf(t, "TestVictimHang")
 	require.True(t, failed)
-	requireInOrder(t, out, "every goroutine was blocked and nothing was scheduled to happen", "waitForNothing", "To repeat it:")
+	requireInOrder(t, out, "every goroutine was blocked and no event was scheduled", "waitForNothing", "To repeat it:")
 	require.NotContains(t, out, "panic:")
 
 	out, failed = outputOf(t, "TestVictimHangWithConnection")
 	require.True(t, failed)
-	requireInOrder(t, out, "for 30 days of virtual time the program did nothing", "waitForNothing")
+	requireInOrder(t, out, "nothing but keep-alive happened for 30 days of virtual time", "waitForNothing")
 }
 
 // A loop that dials again at once what is refused takes a nanosecond a turn.
@@ -379,11 +379,11 @@ func TestWatchdogNamesALoopInVain(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimSpinInVain")
 	require.True(t, failed)
 	requireInOrder(t, out,
-		"sim: the test hangs: the network was closed at 10m0s, since virtual time came to its limit, 10m0s (sim.Limit), and the test had not ended",
-		"dialWithoutPause", "a goroutine goes on asking the network without ever waiting", "net.ErrClosed",
+		"sim: the test hangs: the network was closed at 10m0s because virtual time reached its limit, 10m0s (sim.Limit), before the test ended",
+		"dialWithoutPause", "a goroutine keeps calling the network without waiting", "net.ErrClosed",
 		"sim: at 10m0s of virtual time", "[S] seq 0", "To repeat it:",
 		"virtual time hardly moves: 0s of it passed", "calls and 0 steps", "acceptWithoutPause", "sim: at 1m0s of virtual time", "To repeat it:",
-		"sim: the test hangs: the network was closed at 1m0s\n", "without ever waiting", "dialWithoutPause", "To repeat it:")
+		"sim: the test hangs: the network was closed at 1m0s\n", "without waiting", "dialWithoutPause", "To repeat it:")
 	for _, name := range []string{"limit", "listener", "end"} {
 		require.Contains(t, out, "--- FAIL: TestVictimSpinInVain/"+name)
 	}
@@ -474,7 +474,7 @@ func TestSeedsFromTheEnvironment(t *testing.T) {
 	require.Contains(t, out, "SQUALL_SEED=2 "+sim.GoTest())
 	require.Contains(t, out, "-run '^TestVictimSeeds$'", "the subtest exists only with SQUALL_SEEDS")
 
-	for _, env := range []string{"SQUALL_SEED=x", "SQUALL_SEEDS=0: that is none", "SQUALL_SEEDS=-1: \"-1\" is no seed", "SQUALL_CHECK=yes"} {
+	for _, env := range []string{"SQUALL_SEED=x", "SQUALL_SEEDS=0: that is no seed", "SQUALL_SEEDS=-1: \"-1\" is not a seed", "SQUALL_CHECK=yes"} {
 		setting, _, _ := strings.Cut(env, ":")
 		out, failed = outputOf(t, "TestVictimSeeds", setting)
 		require.True(t, failed)
@@ -482,5 +482,5 @@ func TestSeedsFromTheEnvironment(t *testing.T) {
 	}
 	out, failed = outputOf(t, "TestVictimSeeds", "SQUALL_SEED=1", "SQUALL_SEEDS=2")
 	require.True(t, failed)
-	require.Contains(t, out, "only one of the two")
+	require.Contains(t, out, "set only one")
 }

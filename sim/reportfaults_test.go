@@ -28,6 +28,6 @@ func TestReportNamesWhatIsOver(t *testing.T) {
 		time.Sleep(time.Minute)
 		return errors.New("broken")
 	})
-	require.Contains(t, err.Error(), "\n\nOver, the last first: flapping: phone - server: link down (10.08s to 20.08s, met 2), "+
-		"phone - server: drops packets with data from phone (1.08s to 5.08s, met 5)\n\nFaults that never fired:\n")
+	require.Contains(t, err.Error(), "\n\nEnded, latest first: flapping: phone - server: link down (10.08s to 20.08s, fired twice), "+
+		"phone - server: drops packets with data from phone (1.08s to 5.08s, fired 5 times)\n\nFaults that never fired:\n")
 }

@@ -35,7 +35,7 @@ func policiesWanted() (own, other exact.Policy, err error) {
 		return own, own, err
 	}
 	if text == inTurn {
-		return own, other, fmt.Errorf("%s=%s with %s=%s: the first run of a test takes goroutines in turn already: want random:P or pct:D for the second, or nothing, which is %s",
+		return own, other, fmt.Errorf("%s=%s with %s=%s: the first run takes goroutines in turn already: want random:P or pct:D for the second run, or nothing for %s",
 			exact.Variable, text, checkVariable, schedulesValue, atRandom)
 	}
 	if text == "" {
@@ -62,20 +62,20 @@ func (r *runner) checkOrder(o *outcome) string {
 		return ""
 	}
 	took := policyFor(schedule.other)
-	here, there := "does one thing", "another"
+	here, there := "behaves in one way", "in another"
 	if other.failed != o.failed {
 		here, there = passesOrFails(o.failed), passesOrFails(other.failed)
 	}
-	text := fmt.Sprintf("sim: goroutines of the test race: with seed %d it %s when those that are ready at one instant run in turn (%s), and %s with %s. ",
+	text := fmt.Sprintf("sim: goroutines of the test race: with seed %d the test %s when goroutines that are ready at one instant run in turn (%s), and %s with %s. ",
 		o.seed, here, policyFor(schedule.policy), there, took)
 	again := r.rerun(o, took)
 	switch {
 	case !again.came:
-		return text + fmt.Sprintf("A further run with %s came to no end (%v):\n%s", took, again.err, tail(again.output, 20))
+		return text + fmt.Sprintf("Another run with %s did not finish (%v):\n%s", took, again.err, tail(again.output, 20))
 	case again.same && again.failed == o.failed:
-		return text + fmt.Sprintf("What differs cannot be shown: of this test alone, a further run with %s was like the first", took)
+		return text + fmt.Sprintf("The difference cannot be shown: another run of this test alone with %s was like the first", took)
 	case again.same:
-		return text + fmt.Sprintf("Their traces are the same. A further run with %s ended so:\n%s", took, tail(again.output, 20))
+		return text + fmt.Sprintf("The traces are the same. Another run with %s ended like this:\n%s", took, tail(again.output, 20))
 	}
 	difference, at := firstDifference(o.trace, again.lines)
 	text += difference

@@ -113,7 +113,7 @@ func TestCheckOfSchedulesIsRefused(t *testing.T) {
 		out, failed := outputOf(t, "TestVictimFiveWriters", "SQUALL_CHECK=schedules")
 		require.True(t, failed)
 		require.Contains(t, out, "sim: SQUALL_CHECK=schedules needs exact mode, which decides the order in which goroutines run: go tool squall test, or go run github.com/squall-sim/squall/cmd/squall test, "+
-			"in the place of go test")
+			"instead of go test")
 		return
 	}
 	out, failed := outputOf(t, "TestVictimFiveWriters", "SQUALL_CHECK=schedules", "SQUALL_SCHED=fifo")

@@ -26,7 +26,7 @@ func Seeds(byDefault ...uint64) ([]uint64, error) {
 	one, many := os.Getenv(seedVariable), os.Getenv(seedsVariable)
 	switch {
 	case one != "" && many != "":
-		return nil, fmt.Errorf("sim: %s=%s and %s=%s are set: only one of the two may be", seedVariable, one, seedsVariable, many)
+		return nil, fmt.Errorf("sim: %s=%s and %s=%s are both set: set only one", seedVariable, one, seedsVariable, many)
 	case one != "":
 		seed, err := strconv.ParseUint(one, 10, 64)
 		if err != nil {
@@ -50,7 +50,7 @@ func Seeds(byDefault ...uint64) ([]uint64, error) {
 func seedList(text string) ([]uint64, error) {
 	if count, err := strconv.ParseUint(text, 10, 64); err == nil {
 		if count == 0 {
-			return nil, errors.New("that is none")
+			return nil, errors.New("that is no seed")
 		}
 		text = "1-" + text
 	}
@@ -64,12 +64,12 @@ func seedList(text string) ([]uint64, error) {
 		}
 		from, err := strconv.ParseUint(low, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no seed", item)
+			return nil, fmt.Errorf("%q is not a seed", item)
 		}
 		to, err := strconv.ParseUint(high, 10, 64)
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("%q is no range of seeds", item)
+			return nil, fmt.Errorf("%q is not a range of seeds", item)
 		case to < from:
 			return nil, fmt.Errorf("%q ends before it begins", item)
 		case to-from >= uint64(mostSeeds-len(seeds)):
@@ -110,11 +110,11 @@ func whatToCheck() (checkMode, error) {
 	case schedulesValue:
 		if !exact.Enabled {
 			return 0, fmt.Errorf("sim: %s=%s needs exact mode, which decides the order in which goroutines run: go tool squall test, or go run github.com/squall-sim/squall/cmd/squall test, "+
-				"in the place of go test", checkVariable, value)
+				"instead of go test", checkVariable, value)
 		}
 		return checkOrders, nil
 	default:
-		return 0, fmt.Errorf("sim: %s=%s: want 1, which runs every test a second time, %s, which in exact mode does so with its goroutines in another order, 0, which runs none, "+
-			"or nothing, which does it for tests that failed", checkVariable, value, schedulesValue)
+		return 0, fmt.Errorf("sim: %s=%s: want 1 to run every test a second time, %s to do so in exact mode with goroutines in another order, 0 to run none, "+
+			"or nothing to run failed tests a second time", checkVariable, value, schedulesValue)
 	}
 }

@@ -64,17 +64,17 @@ func (d *watchdog) barkAtSpin(n *Network, s spinning) {
 			ended = n.ending()
 		}
 	})
-	text := fmt.Sprintf(`sim: virtual time hardly moves: %v of it passed in the last %s and %s of the network,
-at most one nanosecond a turn. A goroutine goes on asking the network for something without ever waiting,
-like a loop that at once dials again what was refused. Have it wait between its attempts.`, s.last.time, count.Of(int(s.last.calls), "call", "calls"), count.Of(int(s.last.steps), "step", "steps"))
+	text := fmt.Sprintf(`sim: virtual time hardly moves: %v of it passed in the last %s and %s of the network.
+A goroutine keeps calling the network without waiting, like a loop that dials again as soon as it is refused.
+Make it wait between its attempts.`, s.last.time, count.Of(int(s.last.calls), "call", "calls"), count.Of(int(s.last.steps), "step", "steps"))
 	if ended != "" {
 		text = fmt.Sprintf(`sim: the test hangs: %s
-After that no virtual time passes: a goroutine goes on asking the network without ever waiting, in %s so far, each of
-which fails at once. Have its loop end at net.ErrClosed, or wait between its attempts.`, ended, count.Of(int(s.last.calls), "call", "calls"))
+Since then no virtual time passes: a goroutine keeps calling the network without waiting, and every call fails at once (%s so far).
+End its loop at net.ErrClosed, or make it wait between its attempts.`, ended, count.Of(int(s.last.calls), "call", "calls"))
 	}
 	text += " The test was abandoned."
 	if list := strings.TrimSuffix(describe(busy), "\n"); !strings.Contains(ended, list) {
-		text += "\nThe goroutines that move:\n" + list
+		text += "\nRunning goroutines:\n" + list
 	}
 	d.run.abandon(text)
 }

@@ -27,7 +27,7 @@ func faultsWanted() (subset, error) {
 	for item := range strings.SplitSeq(text, ",") {
 		number, err := strconv.Atoi(strings.TrimSpace(item))
 		if err != nil || number < 1 {
-			return nil, fmt.Errorf("sim: %s=%s: %q is no number of a fault: want numbers from 1 with commas between them, or none", faultsVariable, text, item)
+			return nil, fmt.Errorf("sim: %s=%s: %q is not the number of a fault: want numbers from 1, separated by commas, or none", faultsVariable, text, item)
 		}
 		some[number] = true
 	}

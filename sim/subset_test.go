@@ -125,7 +125,7 @@ func TestVictimThatFailsOnce(t *testing.T) {
 func TestASecondRunThatPassesLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	out, _ := outputOf(t, "TestVictimThatFailsOnce", "SQUALL_ARTIFACTS=", "CI=true", "RUNNER_TEMP="+dir)
-	requireInOrder(t, out, "the first run alone, recorded: false", "but passed", "there is nothing to look at", "SQUALL_ARTIFACTS=DIR records the first one")
+	requireInOrder(t, out, "the first run alone, recorded: false", "but passed", "there is nothing to look at", "SQUALL_ARTIFACTS=DIR records the first run")
 	require.NoDirExists(t, filepath.Join(dir, "squall-artifacts"))
 	out, _ = outputOf(t, "TestVictimThatFailsOnce", "SQUALL_ARTIFACTS="+dir)
 	requireInOrder(t, out, "the first run alone, recorded: true", "To look at it: ")

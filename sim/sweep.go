@@ -144,7 +144,7 @@ func (c *causes) summary(all int, command func(uint64) string) string {
 		seeds := c.seeds[text]
 		fmt.Fprintf(&b, "\n%s: %s\n", count.Of(len(seeds), "seed", "seeds"), listed(seeds))
 		if text == "" {
-			text = "(what for, the report of each says)"
+			text = "(each report gives the reason)"
 		}
 		fmt.Fprintf(&b, "    %s\n    %s\n", strings.ReplaceAll(text, "\n", "\n    "), strings.ReplaceAll(command(seeds[0]), "\n", "\n    "))
 	}

@@ -83,7 +83,7 @@ func TestSweepSaysWhatFailedAlike(t *testing.T) {
 		"sim: 5 of 10 seeds failed, in 3 ways:\n",
 		"3 seeds: 3,6,9\n", "sweep_test.go:", ": # jobs were lost\n", "SQUALL_SEED=3 "+sim.GoTest(), "-run '^TestVictimSweep$'",
 		"1 seed: 5\n", "sweep_test.go:", ": Not equal: of each\n", "SQUALL_SEED=5 "+sim.GoTest(),
-		"1 seed: 7\n", "(what for, the report of each says)", "SQUALL_SEED=7 "+sim.GoTest())
+		"1 seed: 7\n", "(each report gives the reason)", "SQUALL_SEED=7 "+sim.GoTest())
 	out, failed = outputOf(t, "TestVictimSweep", "SQUALL_SEEDS=1-2,4,8")
 	require.False(t, failed)
 	require.NotContains(t, out, " in 1 way")

@@ -466,9 +466,9 @@ func TestWhyATargetedFaultNeverFired(t *testing.T) {
 		want string
 	}{
 		{func(d *dialogue) sim.Packets { return sim.Packets{From: d.server, Kind: sim.Data, Nth: 9} },
-			"of 9 packets that came from 0s on it met no packet that it is for (the 9th of the packets with data from server), though 6 met the other conditions"},
+			"9 packets came from 0s on, but it met no matching packet (the 9th of the packets with data from server); 6 met the other conditions"},
 		{func(d *dialogue) sim.Packets { return sim.Packets{Kind: sim.RST} },
-			"of 19 packets that came from 0s on it met no packet that it is for (RSTs)"},
+			"19 packets came from 0s on, but it met no matching packet (RSTs)"},
 	} {
 		err := sim.Try(t, func(n *sim.Network) error {
 			d := newDialogue(n)

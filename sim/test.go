@@ -277,8 +277,8 @@ func (r *runner) tell(t, outer *testing.T, before bool, o *outcome) {
 	}
 	byOuter := !before && outer.Failed() && !t.Failed()
 	if !o.returned && !t.Failed() && !t.Skipped() {
-		t.Error("sim: the test function was left by FailNow or Skip of a t other than the one that it is given, or by runtime.Goexit.\n" +
-			"Inside sim.Test use its own t; in a suite of testify begin with: defer s.SetT(s.T()); s.SetT(t)")
+		t.Error("sim: the test function ended by FailNow or Skip of another t than the one it was given, or by runtime.Goexit.\n" +
+			"Inside sim.Test use the t that it passes; in a testify suite begin with: defer s.SetT(s.T()); s.SetT(t)")
 	}
 	o.failed = t.Failed() || byOuter
 	if o.failed && !n.harness.told.Load() {
@@ -414,7 +414,7 @@ func testPanicked(p any) string {
 	for _, hint := range [][2]string{
 		{"testing: t.Run called inside synctest bubble", "Call sim.Test inside t.Run instead: a network for each subtest."},
 		{"testing: t.Parallel called inside synctest bubble", "Call t.Parallel before sim.Test."},
-		{"testing: t.Deadline called inside synctest bubble", "It is an instant of the real clock; inside, time is virtual. See sim.Limit."},
+		{"testing: t.Deadline called inside synctest bubble", "It is a time of the real clock; inside sim.Test time is virtual. See sim.Limit."},
 	} {
 		if strings.HasPrefix(cause, hint[0]) {
 			text += "\n" + hint[1]
@@ -447,7 +447,7 @@ func (n *Network) finish() (problems []string) {
 		problems = append(problems, n.unfired()...)
 	}
 	if remarks := n.remarks(); n.conf.strict && remarks != "" {
-		problems = append(problems, "sim: with sim.Strict a test fails for this:\n"+remarks)
+		problems = append(problems, "sim: sim.Strict fails the test for this:\n"+remarks)
 	}
 	return problems
 }

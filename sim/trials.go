@@ -129,7 +129,7 @@ func (t *notes) run(f func()) {
 			if p := recover(); p != nil {
 				t.note(testPanicked(p))
 			} else if !returned && !t.Failed() && !t.Skipped() {
-				t.note("sim: the test function was left by FailNow or Skip of a t other than the one that it is given, or by runtime.Goexit")
+				t.note("sim: the test function ended by FailNow or Skip of another t than the one it was given, or by runtime.Goexit")
 			}
 		}()
 		f()
@@ -143,7 +143,7 @@ func (t *notes) failures() (said []string, where string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.failed && len(t.said) == 0 {
-		return []string{"the test failed without a word"}, t.where
+		return []string{"the test failed without a message"}, t.where
 	}
 	return t.said[:len(t.said):len(t.said)], t.where
 }

@@ -27,7 +27,7 @@ func TestATrialTellsWhyItFailed(t *testing.T) {
 		"Errorf":   {func(t testing.TB, n *sim.Network) { t.Errorf("%d of %d", 1, 2); t.Error("and", 3) }, "# of #", "1 of 2\nand 3"},
 		"Fatal":    {func(t testing.TB, n *sim.Network) { t.Fatal("over"); t.Error("not reached") }, "over", "over"},
 		"require":  {func(t testing.TB, n *sim.Network) { require.True(t, false, "at %d", 7) }, "Should be true at #", ""},
-		"Fail":     {func(t testing.TB, n *sim.Network) { t.Fail() }, "the test failed without a word", ""},
+		"Fail":     {func(t testing.TB, n *sim.Network) { t.Fail() }, "the test failed without a message", ""},
 		"skipped":  {func(t testing.TB, n *sim.Network) { t.Skip("not today") }, "", ""},
 		"panic":    {func(t testing.TB, n *sim.Network) { panic("oh") }, "sim: the test panicked: oh", ""},
 		"misuse":   {func(t testing.TB, n *sim.Network) { n.Host("") }, "", ""},
@@ -119,10 +119,10 @@ func TestATrialThatIsAbandoned(t *testing.T) {
 	t.Parallel()
 	out, _ := outputOf(t, "TestVictimTrial")
 	requireInOrder(t, out,
-		"cause: sim: the test hangs: the network was closed at #, since virtual time came to its limit", "trace: true",
-		`cause: sim: at # of virtual time it was no longer so that always "few": # are there`,
-		`text: sim: at 1s of virtual time it was no longer so that always "few": 7 are there`,
-		"sim: the test hangs: the network was closed at 1s, since something was no longer always so (see above)", "did not end within 2h0m0s", "trace: true",
-		`Try returns: sim: at 1s of virtual time it was no longer so that always "few": 7 are there`, "so it was abandoned",
+		"cause: sim: the test hangs: the network was closed at # because virtual time reached its limit", "trace: true",
+		`cause: sim: at # of virtual time the rule "few" was broken: # are there`,
+		`text: sim: at 1s of virtual time the rule "few" was broken: 7 are there`,
+		"sim: the test hangs: the network was closed at 1s because a rule of Always was broken (see above)", "did not end within another 2h0m0s", "trace: true",
+		`Try returns: sim: at 1s of virtual time the rule "few" was broken: 7 are there`, "so it was abandoned",
 		"--- PASS: TestVictimTrial")
 }

@@ -81,15 +81,15 @@ func TestSeeds(t *testing.T) {
 		{"", "3", []uint64{1, 2, 3}, ""},
 		{"x", "", nil, "sim: SQUALL_SEED=x: want a number from 0 to 2^64-1"},
 		{"", "1-3,4711, 2,9-9", []uint64{1, 2, 3, 4711, 9}, ""},
-		{"", "7,", nil, seedsWanted("7,", `"" is no seed`)},
+		{"", "7,", nil, seedsWanted("7,", `"" is not a seed`)},
 		{"", "4711-4711", []uint64{4711}, ""},
 		{"", "18446744073709551614-18446744073709551615", []uint64{math.MaxUint64 - 1, math.MaxUint64}, ""},
-		{"", "0", nil, seedsWanted("0", "that is none")},
+		{"", "0", nil, seedsWanted("0", "that is no seed")},
 		{"", "3-1", nil, seedsWanted("3-1", `"3-1" ends before it begins`)},
-		{"", "1-2-3", nil, seedsWanted("1-2-3", `"1-2-3" is no range of seeds`)},
+		{"", "1-2-3", nil, seedsWanted("1-2-3", `"1-2-3" is not a range of seeds`)},
 		{"", "1-10000001", nil, seedsWanted("1-10000001", "too many seeds")},
 		{"", "0-18446744073709551615", nil, seedsWanted("0-18446744073709551615", "too many seeds")},
-		{"1", "2", nil, "sim: SQUALL_SEED=1 and SQUALL_SEEDS=2 are set: only one of the two may be"},
+		{"1", "2", nil, "sim: SQUALL_SEED=1 and SQUALL_SEEDS=2 are both set: set only one"},
 	} {
 		t.Setenv("SQUALL_SEED", row.one)
 		t.Setenv("SQUALL_SEEDS", row.many)

@@ -209,7 +209,7 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 		case tickDone:
 			w.take(s.locked)
 		case tickNever:
-			w.d.run.abandon("sim: the test hangs: it has ended, and goroutines are left in its bubble that wait for a lock:\n" + describe(s.locked))
+			w.d.run.abandon("sim: the test hangs: it has ended, but these goroutines in its bubble still wait for a lock:\n" + describe(s.locked))
 		}
 		w.pause, w.patience, w.still = looksOften, looksFirst, time.Now()
 		return true
@@ -269,12 +269,12 @@ func shares(a, b []goroutine, sure bool) bool {
 }
 
 func sharedText(locked []goroutine) string {
-	return "sim: virtual time stands still: tests that run in parallel wait for one lock, and whoever holds it waits for the clock of his own test:\n" +
+	return "sim: virtual time stands still: tests that run in parallel wait for the same lock, and the test that holds it waits for its own clock:\n" +
 		describe(locked) + "Do not share the lock between tests, or do not run them in parallel. The test was abandoned."
 }
 
 func elsewhereText(locked []goroutine) string {
-	return "sim: virtual time stands still: a lock is held outside the test, and is not released:\n" + describe(locked) + "The test was abandoned."
+	return "sim: virtual time stands still: these goroutines wait for a lock that is held outside the test and not released:\n" + describe(locked) + "The test was abandoned."
 }
 
 // nobodyRuns says that the goroutine that calls is the only one in the process that runs, or could
@@ -393,8 +393,8 @@ func (d *watchdog) bark(n *Network, s scene) {
 	for _, g := range s.foreign {
 		states[g.state] = true
 	}
-	d.run.abandon(fmt.Sprintf(`sim: virtual time stands still. All goroutines of the test are blocked, and %s in a way
-that stops the bubble's clock (%s): for something made outside of the test, so what they wait for never comes.
-Make the channel inside the test, or do not wait for what is outside of it; see "Frozen time" in the README. The test was abandoned.
+	d.run.abandon(fmt.Sprintf(`sim: virtual time stands still: all goroutines of the test are blocked, and %s for something made
+outside the test (%s), which stops the clock of the test, so what they wait for never comes.
+Make the channel inside the test, or do not wait there for anything made outside; see docs/frozen-time.md. The test was abandoned.
 %s%s`, count.Of(len(s.foreign), "of them waits", "of them wait"), strings.Join(slices.Sorted(maps.Keys(states)), ", "), advice(bubbleGoroutines(n.harness.bubbleID)), stacksOf(s.foreign)))
 }

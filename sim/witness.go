@@ -82,9 +82,9 @@ func (w *witness) tell() string {
 	case list == "":
 		return ""
 	case w.last == w.at:
-		return "Calls on the network at that instant, in a further run:\n" + list
+		return "Network calls at that instant, in another run:\n" + list
 	default:
-		return fmt.Sprintf("There is no call on the network at that instant, in a further run; the last ones before, at %v:\n%s", time.Duration(w.last), list)
+		return fmt.Sprintf("Another run made no network call at that instant; its last ones before, at %v:\n%s", time.Duration(w.last), list)
 	}
 }
 

@@ -17,9 +17,9 @@ func TestWitness(t *testing.T) {
 	late()
 	late()
 	w.see(int64(4 * time.Second))
-	require.Regexp(t, `^There is no call .* before, at 2s:\n  goroutine \d+( and 1 more)?: running\n`, w.tell())
+	require.Regexp(t, `^Another run made no network call .* before, at 2s:\n  goroutine \d+( and 1 more)?: running\n`, w.tell())
 	require.Contains(t, w.tell(), "sim.TestWitness.func2\n          ", "late")
 	require.NotContains(t, w.tell(), "TestWitness.func1", "early")
 	w.see(int64(3 * time.Second))
-	require.Regexp(t, `^Calls on the network at that instant, in a further run:\n  goroutine \d+: running\n      sim.TestWitness\n`, w.tell())
+	require.Regexp(t, `^Network calls at that instant, in another run:\n  goroutine \d+: running\n      sim.TestWitness\n`, w.tell())
 }

@@ -93,7 +93,7 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 	passes, text := hunt(t, dir, "pays")
 	require.False(t, passes)
 	file := "testdata/weather/TestPrey/3.storm"
-	told := []string{`at 5.1s of virtual time it was no longer so that always "an order is charged once": charged  is more than 1`}
+	told := []string{`at 5.1s of virtual time the rule "an order is charged once" was broken: charged  is more than 1`}
 	inOrder(t, text, "weather: seed 3: sim: "+told[0], "The test fails so if bank: pause (from 4s to 5.1s), counted from Begin on.\n",
 		"Of its storm, which had 2 faults, that is what is left after ", " tries.\n",
 		"n.Inject(4*time.Second, 1100*time.Millisecond, sim.Pause(n.Host(\"bank\")))\n",
