@@ -46,15 +46,15 @@ func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
 	if err := p.configure(cfg); err != nil {
 		return nil, err
 	}
-	defer p.setRoom(before.Queue) // what waits there follows what is on the line
+	defer p.setRoom(before.Queue) // packets that wait there come after those on the line
 	if p.queue.len == 0 {
 		return nil, nil
 	}
-	if first := p.queue.nth(0); left == workOf(before.Framing.wire(first.size)) { // nothing is sent
+	if first := p.queue.nth(0); left == workOf(before.Framing.wire(first.size)) { // nothing of it is sent
 		left = workOf(p.cfg.Framing.wire(first.size))
 	}
-	// Where Rate alone says when packets leave, what is sent of the first one is sent. A Shaper and
-	// Slots that change begin anew with what waits; those that do not have their say already.
+	// Where Rate alone says when packets leave, the sent part of the first one is sent. A Shaper and Slots
+	// that change begin anew with the waiting packets; those that do not change have decided already.
 	byRate := before.Shaper == nil && before.Slots.none() && cfg.Shaper == nil && cfg.Slots.none()
 	stays := !byRate && sameService(&before, &p.cfg)
 	if !stays {
@@ -90,7 +90,7 @@ func (p *Pipe) Change(cfg Config, now time.Duration) ([]Move, error) {
 	return moves, nil
 }
 
-// sameService says that packets leave two configurations alike.
+// sameService reports whether packets leave two configurations alike.
 func sameService(a, b *Config) bool {
 	return a.Rate == b.Rate && a.Framing == b.Framing && reflect.DeepEqual(a.Shaper, b.Shaper) && reflect.DeepEqual(a.Slots, b.Slots)
 }

@@ -76,11 +76,12 @@ type codelLaw struct {
 	count, lastCount uint32
 	dropping         bool
 	inverseRoot      uint16        // 1/sqrt(count), in units of 2^-16
-	firstAbove       time.Duration // when all will have waited too long for an Interval; 0 if they do not
+	firstAbove       time.Duration // when all will have waited too long for an Interval; 0 if they have not
 	dropNext         time.Duration
 }
 
-// leave is codel_dequeue: the next packet that is not dropped. others is what waits elsewhere, in bytes.
+// leave is codel_dequeue: the next packet that is not dropped. others is the number of bytes that wait
+// elsewhere.
 func (l *codelLaw) leave(cfg *CoDel, wait *lineup, others, mtu int, now time.Duration, r *room) (waiter, bool) {
 	w, ok := wait.pop()
 	if !ok {
@@ -114,7 +115,7 @@ func (l *codelLaw) leave(cfg *CoDel, wait *lineup, others, mtu int, now time.Dur
 			}
 		}
 		l.dropping = true
-		// If it went below for a short time only, the rate of drops that was enough before is a good start.
+		// If it was below for a short time only, the rate of drops that was enough before is a good start.
 		if delta := l.count - l.lastCount; int32(delta) > 1 && now-l.dropNext < 16*cfg.Interval {
 			l.count = delta
 			l.newton()

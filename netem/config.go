@@ -147,7 +147,7 @@ func (c *Config) checkDelay() *ConfigError {
 		}
 		d = s.Of
 	}
-	longer := false // the distribution only lengthens the delay, or says itself how much it shortens it
+	longer := false // the distribution only lengthens the delay, or decides itself how much it shortens it
 	if s, ok := d.(Shape); ok {
 		longer = s >= Exponential
 	} else if _, ok := d.(Table); ok {
@@ -292,7 +292,7 @@ func (c *Config) checkQueue() *ConfigError {
 	default:
 		return refuse("Queue", fmt.Sprintf("%T", c.Queue), notAPointer)
 	}
-	with := *c // so that a configuration without a queue, as most are, need not go to the heap
+	with := *c // so that a configuration without a queue, the usual case, stays off the heap
 	why := c.Queue.invalid(&with)
 	if c.Rate == 0 && c.Shaper == nil && c.Slots.none() && why == "" {
 		why = "needs a Rate, a Shaper or Slots to wait for"
@@ -313,7 +313,7 @@ func (c *Config) checkSizes() *ConfigError {
 	return nil
 }
 
-// own is a configuration that shares no memory with the caller's.
+// own returns a configuration that shares no memory with the caller's.
 func (c Config) own() Config {
 	c.Loss = ownLoss(c.Loss)
 	switch s := c.Shaper.(type) {

@@ -20,7 +20,7 @@ func (c Copies) String() string {
 	return fmt.Sprintf("Copies{Number: %d, Delay: %v}", c.Number, c.Delay)
 }
 
-// A copyDraw is where the random numbers of a copy come from.
+// A copyDraw is the source of a copy's random numbers.
 func copyDraw(d draws, i int) (jitter, corrupt, noise uint64) {
 	more := draws(d.lane(laneMoreCopies))
 	k := 3 * uint64(i)

@@ -32,7 +32,7 @@ const (
 	purposes
 )
 
-// alike draws the correlated numbers of a pipe. It is nil where none are.
+// alike draws the correlated numbers of a pipe. It is nil if there are none.
 type alike struct {
 	rho     [purposes]float64
 	biased  bool
@@ -47,7 +47,7 @@ func (c Correlation) coefficients() [purposes]float64 {
 	return [purposes]float64{c.Jitter, c.Duplicate, c.Reorder, c.Corrupt}
 }
 
-// step draws for one packet, whatever becomes of it.
+// step draws for one packet, whatever happens to it.
 func (a *alike) step(d draws) {
 	again := draws(d.lane(laneAlike))
 	for k, rho := range a.rho {
@@ -70,14 +70,14 @@ func (a *alike) step(d draws) {
 	a.started = true
 }
 
-// tcCorrelated is get_crandom of the kernel's net/sched/sch_netem.c: a mean of a fresh number and the
-// last one, of which rho says the weight. Its mean is that of the fresh numbers, its variance less.
+// tcCorrelated is get_crandom of the kernel's net/sched/sch_netem.c: a mean of a fresh number and the last
+// one, weighted by rho. Its mean is that of the fresh numbers, its variance is smaller.
 func tcCorrelated(fresh, last uint32, rho float64) uint32 {
 	weight := uint64(math.RoundToEven(rho*math.MaxUint32)) + 1
 	return uint32((uint64(fresh)*(1<<32-weight) + uint64(last)*weight) >> 32)
 }
 
-// tcOffset is tabledist of the same file, which takes the number modulo what it wants.
+// tcOffset is tabledist of the same file, which takes the number modulo the size that it needs.
 func tcOffset(d Distribution, u uint64, jitter time.Duration) time.Duration {
 	rnd := u >> 32
 	switch d := d.(type) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A curve is a quantile function that is nowhere negative, in units of Jitter/65536, with
-// straight lines between its points.
+// A curve is a quantile function that is nowhere negative, in units of Jitter/65536, linear between its
+// points.
 type curve [1<<tableBits + 1]uint32
 
 const curveScaleBits = 16
@@ -21,8 +21,8 @@ func (c *curve) offset(u uint64, jitter time.Duration) time.Duration {
 	return time.Duration(hi<<(64-curveScaleBits) | lo>>curveScaleBits)
 }
 
-// curves are Exponential and LogNormal, computed once. As with tables, no point is near to
-// the middle between two integers, so that every platform rounds alike.
+// curves are Exponential and LogNormal, computed once. As with tables, no point is near the middle between
+// two integers, so every platform rounds alike.
 var curves = sync.OnceValue(func() *[2]curve {
 	all := new([2]curve)
 	for i := range all {
@@ -33,8 +33,8 @@ var curves = sync.OnceValue(func() *[2]curve {
 	return all
 })
 
-// curvePoint is the quantile at j/4096, in units of Jitter. The last one, which would be
-// infinite, is such that the mean of the last piece is that of the distribution there.
+// curvePoint returns the quantile at j/4096, in units of Jitter. The last one would be infinite. It is chosen
+// so that the mean of the last piece is that of the distribution there.
 func curvePoint(s Shape, j int) float64 {
 	const pieces = 1 << tableBits
 	at := float64(j) / pieces
@@ -43,7 +43,7 @@ func curvePoint(s Shape, j int) float64 {
 		return -math.Log1p(-at)
 	case s == Exponential:
 		last := curvePoint(s, pieces-1)
-		return 2*(last+1) - last // without memory: behind any point the mean is 1 more
+		return 2*(last+1) - last // memoryless: beyond any point the mean is 1 more
 	case j == 0:
 		return 0
 	case j < pieces:

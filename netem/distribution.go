@@ -55,7 +55,7 @@ func (s Shape) Offset(u uint64, jitter time.Duration) time.Duration {
 	return scaled(s.table()[u>>(64-tableBits)], jitter)
 }
 
-// scaled is an entry of a table in time, rounded to a nanosecond.
+// scaled returns an entry of a table as a time, rounded to a nanosecond.
 func scaled(entry int16, jitter time.Duration) time.Duration {
 	return time.Duration((int64(entry)*int64(jitter) + tableScale/2) >> tableScaleBits)
 }
@@ -70,8 +70,8 @@ func (s Shape) String() string {
 
 var shapeNames = [...]string{"Uniform", "Normal", "Pareto", "ParetoNormal", "Exponential", "LogNormal"}
 
-// bounds are the least and the most of what a distribution adds to Delay. A distribution
-// of the user's own may add anything.
+// bounds returns the least and the most that a distribution adds to Delay. A custom distribution may add
+// anything.
 func bounds(d Distribution, jitter time.Duration) (least, most time.Duration, known bool) {
 	switch d := d.(type) {
 	case Shape:
@@ -106,9 +106,8 @@ type table [1 << tableBits]int16
 
 func (s Shape) table() *table { return tables()[s] }
 
-// tables computes the quantiles once. Floating point may differ by a last bit
-// between platforms, but every entry is far enough from the middle between two
-// integers that it rounds the same everywhere; a test holds it to that.
+// tables computes the quantiles once. Floating point may differ by a last bit between platforms. But every
+// entry is far enough from the middle between two integers to round the same everywhere; a test checks that.
 var tables = sync.OnceValue(func() *[ParetoNormal + 1]*table {
 	all := [ParetoNormal + 1]*table{Normal: {}, Pareto: {}, ParetoNormal: {}}
 	for i := range all[Normal] {
@@ -119,9 +118,8 @@ var tables = sync.OnceValue(func() *[ParetoNormal + 1]*table {
 	return &all
 })
 
-// quantile returns entry i of a table, in units of Jitter. The places at which
-// iproute2 (netem/normal.c, pareto.c, paretonormal.c) takes the quantiles are
-// kept, so that the moments are the same.
+// quantile returns entry i of a table, in units of Jitter. It takes the quantiles at the same places as
+// iproute2 (netem/normal.c, pareto.c, paretonormal.c), so that the moments are the same.
 func quantile(s Shape, i int) float64 {
 	const lowest, highest = math.MinInt16 / float64(tableScale), math.MaxInt16 / float64(tableScale)
 	at := float64(i) / (1 << tableBits)

@@ -35,7 +35,7 @@ func (d *dropRandom) enter(w waiter, _ time.Duration, r *room) {
 	}
 }
 
-// full says that more waits than may.
+// full reports whether more waits than is allowed.
 func (d *dropRandom) full() bool {
 	if d.q.Packets > 0 {
 		return d.wait.len() > d.q.Packets

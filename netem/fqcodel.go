@@ -45,8 +45,8 @@ func (q FQCoDel) String() string {
 type fqCoDel struct {
 	cfg            FQCoDel
 	mtu            int
-	flows          map[int]*fqFlow // those that had a packet, by hash
-	fresh, old     []*fqFlow       // whose turn it is
+	flows          map[int]*fqFlow // flows that have had a packet, by hash
+	fresh, old     []*fqFlow       // flows that take turns: new ones, then the others
 	packets, bytes int
 }
 
@@ -81,7 +81,7 @@ func (q *fqCoDel) enter(w waiter, _ time.Duration, r *room) {
 func (q *fqCoDel) dropFattest(r *room) {
 	const most = 64
 	var fat *fqFlow
-	for _, f := range q.flows { // the order does not matter: of equals the first by index
+	for _, f := range q.flows { // the order does not matter: among equals the lowest index wins
 		if fat == nil || f.wait.bytes > fat.wait.bytes || f.wait.bytes == fat.wait.bytes && f.index < fat.index {
 			fat = f
 		}

@@ -11,7 +11,7 @@ type Framing struct {
 	CellOverhead int // bytes for each cell, 0 to 65535; refused without Cell
 }
 
-// maxWire bounds a packet on the line, so that its work does not overflow.
+// maxWire bounds the size of a packet on the line, so that its work does not overflow.
 const maxWire = 1 << 20
 
 func (f Framing) wire(size int) int {

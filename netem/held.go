@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// held are the arrivals of the packets that a link holds, a heap: the earliest first.
+// held are the arrivals of the packets that a link holds, as a heap with the earliest first.
 type held []time.Duration
 
-// count forgets those that have arrived by now, and counts the others.
+// count removes those that have arrived by now, and counts the others.
 func (h *held) count(now time.Duration) int {
 	for len(*h) > 0 && (*h)[0] <= now {
 		h.pop()
@@ -44,7 +44,7 @@ func (h *held) pop() {
 	*h = s
 }
 
-// move lets packets arrive at other times.
+// move makes packets arrive at other times.
 func (h *held) move(moves []Move) {
 	for _, m := range moves {
 		if i := slices.Index(*h, m.At); i >= 0 {

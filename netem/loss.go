@@ -12,7 +12,7 @@ import (
 // of them. A model is a plain value. What it remembers from packet to packet lives in the pipe, so one Config
 // can serve many links. The interface is sealed for that reason.
 type LossModel interface {
-	// invalid says what is allowed, or nothing if the model is sound.
+	// invalid returns what is allowed, or "" if the model is valid.
 	invalid() string
 	lose(s *lossState, d draws) bool
 }
@@ -21,15 +21,14 @@ type LossModel interface {
 type lossState struct {
 	seen  uint64 // packets before this one since the model was set
 	bad   bool   // the chain's state
-	state uint8  // that of FourState, less 1
+	state uint8  // of FourState, less 1
 	next  int    // position in a DropList
 	row   int    // losses in a row, for AtMostInARow
 	last  uint32 // of tc's generator
 }
 
-// carriesState says whether a pipe whose loss model changes from old to new
-// keeps the memory: a chain stays in its burst, a count goes on only if it is
-// the same count.
+// carriesState reports whether a pipe keeps its memory when its loss model changes from old to new: a chain
+// stays in its burst, and a count goes on only if it is the same count.
 func carriesState(old, new LossModel) bool {
 	if reflect.TypeOf(old) != reflect.TypeOf(new) {
 		return false
@@ -264,17 +263,17 @@ func (c atMostInARow) lose(s *lossState, d draws) bool {
 // String returns the model as Go writes it.
 func (c atMostInARow) String() string { return fmt.Sprintf("AtMostInARow(%d, %v)", c.n, c.of) }
 
-// invalidLoss says what is allowed instead of a model, or nothing if it is sound.
+// invalidLoss returns what is allowed instead of a model, or "" if it is valid.
 func invalidLoss(m LossModel) string {
 	switch m.(type) {
 	case Bernoulli, correlated, biasedCorrelated, GilbertElliott, FourState, EveryNth, FirstN, DropList, atMostInARow:
 		return m.invalid()
-	default: // a pointer to one of them: its value could change behind our back
+	default: // a pointer to one of them: its value could change later
 		return notAPointer
 	}
 }
 
-// ownLoss is a model that shares no memory with the caller's.
+// ownLoss returns a model that shares no memory with the caller's.
 func ownLoss(m LossModel) LossModel {
 	switch m := m.(type) {
 	case DropList:

@@ -69,8 +69,8 @@ func (o Opportunities) depart(s *shaperState, size int, now time.Duration) time.
 	return o.instant(s.next)
 }
 
-// after is the first opportunity behind an instant, counted through all rounds: one at
-// that very instant is over, as it is in mahimahi.
+// after returns the first opportunity after an instant, counted through all rounds. As in mahimahi, one at
+// that very instant is over.
 func (o Opportunities) after(now time.Duration) int64 {
 	period := o[len(o)-1]
 	i, _ := slices.BinarySearch(o, now%period+1)

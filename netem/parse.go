@@ -41,16 +41,16 @@ func Parse(options string) (Config, error) {
 	return p.cfg, nil
 }
 
-// A parser reads words one by one. After the first that it refuses it reads zeros.
+// A parser reads words one by one. After the first word that it refuses it reads zeros.
 type parser struct {
 	words   []string
-	word    string // that was read
-	about   string // it belongs to this one
+	word    string // the last word read
+	about   string // the option that it belongs to
 	cfg     Config
 	refused *ConfigError
 }
 
-// The options, in tc's order: the first that a word is the beginning of is meant.
+// The options, in tc's order: a word stands for the first option of which it is a prefix.
 var parsers = []struct {
 	name  string
 	parse func(*parser)
@@ -97,12 +97,12 @@ func (p *parser) next() bool {
 	return true
 }
 
-// named reads the next word if it is the beginning of a name.
+// named reads the next word if it is a prefix of a name.
 func (p *parser) named(name string) bool {
 	return p.refused == nil && len(p.words) > 0 && strings.HasPrefix(name, p.words[0]) && p.next()
 }
 
-// number reads the next word if it begins as a number does.
+// number reads the next word if it begins like a number.
 func (p *parser) number() bool {
 	return p.refused == nil && len(p.words) > 0 && '0' <= p.words[0][0] && p.words[0][0] <= '9' && p.next()
 }
@@ -113,7 +113,7 @@ func (p *parser) refuse(allowed string) {
 	}
 }
 
-// together checks what tc checks when it has read all, and sets what follows from the rest.
+// together checks what tc checks after reading all options, and sets what follows from them.
 func (p *parser) together() {
 	c := &p.cfg
 	p.word = ""
@@ -135,7 +135,7 @@ func (p *parser) together() {
 		c.Framing = Framing{}
 	}
 	if rho := &c.Correlation; *rho != (Correlation{}) {
-		// Of what never happens the kernel draws nothing.
+		// The kernel draws nothing for what never happens.
 		if c.Jitter == 0 {
 			rho.Jitter = 0
 		}
@@ -208,7 +208,7 @@ func (p *parser) loss() {
 	}
 }
 
-// shares reads as many percentages as there are numbers, at most one for each default.
+// shares reads as many percentages as there are, at most one for each default.
 func (p *parser) shares(defaults ...float64) []float64 {
 	for i := range defaults {
 		if !p.number() {
@@ -307,7 +307,7 @@ func (p *parser) split() (value float64, unit string, ok bool) {
 	return 0, "", false
 }
 
-// time is a time in tc's units; a number alone is microseconds.
+// time parses a time in tc's units; a number alone is in microseconds.
 func (p *parser) time() time.Duration {
 	v, unit, ok := p.split()
 	scale, known := map[string]time.Duration{
@@ -323,7 +323,7 @@ func (p *parser) time() time.Duration {
 	return time.Duration(math.RoundToEven(v * float64(scale)))
 }
 
-// share is a percentage, with or without its sign.
+// share parses a percentage, with or without its sign.
 func (p *parser) share() float64 {
 	v, unit, ok := p.split()
 	if !ok || unit != "" && unit != "%" || !(v >= 0 && v <= 100) {
@@ -333,7 +333,7 @@ func (p *parser) share() float64 {
 	return v / 100
 }
 
-// bitRate is a rate in tc's units, of bits or, with bps, of bytes.
+// bitRate parses a rate in tc's units, of bits or, with bps, of bytes.
 func (p *parser) bitRate() BitRate {
 	v, unit, ok := p.split()
 	bit, isBit := strings.CutSuffix(unit, "bit")
@@ -356,7 +356,7 @@ func (p *parser) bitRate() BitRate {
 	return BitRate(v)
 }
 
-// size is a number in tc's units of sizes.
+// size parses a number in tc's units of sizes.
 func (p *parser) size() int64 {
 	p.next()
 	v, unit, ok := p.split()

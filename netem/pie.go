@@ -55,14 +55,14 @@ const pieOne = int64(1) << 56
 type pieState struct {
 	begun   bool
 	updated time.Duration // the last Update
-	burst   time.Duration // what is left of it
+	burst   time.Duration // what is left of Burst
 	old     time.Duration // the wait at the last Update
 	prob    int64         // in units of 2^-56
 	accu    int64         // the sum of the probabilities since the last drop
 }
 
-// admits says whether a packet enters, and whether it is marked for it. free is when the line will have sent all that
-// wait, as many packets and bytes.
+// admits reports whether a packet enters, and whether it is marked for it. packets and bytes are what waits,
+// and free is when the line will have sent all of that.
 func (s *pieState) admits(cfg PIE, c *Config, pkt *Packet, packets, bytes int, free, now time.Duration, u uint64) (ok, marked bool) {
 	q := cfg.defaults()
 	if !s.begun {
@@ -90,7 +90,7 @@ func (s *pieState) admits(cfg PIE, c *Config, pkt *Packet, packets, bytes int, f
 	return false, false
 }
 
-// early is pie_drop_early: whether a packet is to be dropped though there is room.
+// early is pie_drop_early: whether to drop a packet though there is room.
 func (s *pieState) early(q *PIE, c *Config, bytes int, u uint64) bool {
 	switch {
 	case s.burst > 0:
@@ -105,7 +105,7 @@ func (s *pieState) early(q *PIE, c *Config, bytes int, u uint64) bool {
 	} else {
 		s.accu += s.prob
 	}
-	switch { // drops do not come in clusters, nor too far from each other
+	switch { // drops neither come in clusters nor too far from each other
 	case s.accu < pieOne/100*85:
 		return false
 	case s.accu >= pieOne/2*17:
@@ -149,7 +149,8 @@ func (s *pieState) update(q *PIE, wait time.Duration) {
 	s.old = wait
 }
 
-// ofSecond is the part of x that d is of a second, rounded towards zero, and within what a probability may be.
+// ofSecond returns the share of x that d is of a second, rounded towards zero, and within the range of a
+// probability.
 func ofSecond(x int64, d time.Duration) int64 {
 	sign := int64(1)
 	if d < 0 {

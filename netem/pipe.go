@@ -12,7 +12,7 @@ type Pipe struct {
 	duplicate threshold
 	reorder   threshold
 	corrupt   threshold
-	perfect   bool // cfg does nothing but delay
+	perfect   bool // cfg only delays
 	byRate    bool // packets leave as Rate alone says
 
 	now     time.Duration // of the last packet
@@ -24,7 +24,7 @@ type Pipe struct {
 	*extras               // nil without what it is for
 }
 
-// extras are the memory of what few configurations have.
+// extras are state that few configurations need.
 type extras struct {
 	alike  *alike // nil without Correlation
 	shaper shaperState
@@ -34,7 +34,7 @@ type extras struct {
 	room   *room         // with a Queue that decides late
 	red    redState
 	pie    pieState
-	copies []Copy // room for those of a verdict
+	copies []Copy // memory for the copies of a verdict
 }
 
 // NewPipe returns an idle pipe, or the error of [Config.Validate].
@@ -67,7 +67,7 @@ func (p *Pipe) Set(cfg Config) error {
 	return nil
 }
 
-// configure is Set, but for the room.
+// configure is Set, except for the room.
 func (p *Pipe) configure(cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
@@ -88,12 +88,12 @@ func (p *Pipe) configure(cfg Config) error {
 	return nil
 }
 
-// ratePlain says that packets leave as Rate alone says.
+// ratePlain reports whether Rate alone says when packets leave.
 func (c *Config) ratePlain() bool {
 	return c.Shaper == nil && c.Framing == Framing{} && c.Slots.none()
 }
 
-// setExtras prepares what a changed configuration remembers.
+// setExtras prepares the state of a changed configuration.
 func (p *Pipe) setExtras(before *Config) {
 	cfg := &p.cfg
 	_, tail := cfg.Queue.(DropTail)
@@ -123,7 +123,7 @@ func (p *Pipe) setExtras(before *Config) {
 	}
 }
 
-// serveAnew forgets what the shaper and the slots remember. The line is busy until an instant.
+// serveAnew resets the state of the shaper and the slots. The line is busy until an instant.
 func (p *Pipe) serveAnew(busy time.Duration) {
 	p.shaper = shaperState{free: busy, line: line{free: busy}}
 	p.slots = slotState{}
@@ -133,7 +133,7 @@ func (p *Pipe) serveAnew(busy time.Duration) {
 	}
 }
 
-// lastDeparture is when the last bit of all packets accepted so far is sent.
+// lastDeparture returns when the last bit of all packets accepted so far is sent.
 func (p *Pipe) lastDeparture() time.Duration {
 	at := p.line.free
 	if p.line.frac > 0 {
@@ -148,7 +148,7 @@ func (p *Pipe) lastDeparture() time.Duration {
 // Config returns the last configuration set.
 func (p *Pipe) Config() Config { return p.cfg.own() }
 
-// jitter is what is drawn for each packet, or nil.
+// jitter returns the distribution to draw from for each packet, or nil.
 func (p *Pipe) jitter() Distribution {
 	switch {
 	case p.cfg.Distribution != nil:
@@ -275,7 +275,7 @@ func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
 	return v
 }
 
-// duplicates lets the copies of a packet follow it.
+// duplicates makes the copies of a packet follow it.
 func (p *Pipe) duplicates(pkt Packet, marked bool, now time.Duration, d draws) []Copy {
 	p.copies = p.copies[:0]
 	for i := range p.cfg.Copies.number() {
@@ -303,7 +303,8 @@ func (p *Pipe) duplicates(pkt Packet, marked bool, now time.Duration, d draws) [
 	return p.copies
 }
 
-// happens says whether an event happens to a packet, which may be like the one before it.
+// happens reports whether an event happens to a packet; its draw may be correlated with that of the previous
+// packet.
 func (p *Pipe) happens(purpose int, d draws, t threshold) bool {
 	return t != 0 && p.number(purpose, d)>>1 < uint64(t)
 }
@@ -326,7 +327,7 @@ func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) {
 	return packets, bytes
 }
 
-// refuses says why there is no room for a packet, or Delivered, and whether RED or PIE marks it.
+// refuses returns why there is no room for a packet, or Delivered, and whether RED or PIE marks it.
 func (p *Pipe) refuses(pkt *Packet, now time.Duration, d draws) (reason DropReason, marked bool) {
 	switch q := p.cfg.Queue.(type) {
 	case DropTail:
@@ -361,7 +362,7 @@ func (p *Pipe) refuses(pkt *Packet, now time.Duration, d draws) (reason DropReas
 	return Delivered, marked
 }
 
-// enqueue puts a packet on the line that is ready for it at an instant.
+// enqueue puts on the line a packet that is ready for it at an instant.
 func (p *Pipe) enqueue(q queued, ready, now time.Duration) (departure, at time.Duration) {
 	q.departure = p.serve(&q, ready)
 	q.frac = p.line.frac
@@ -376,7 +377,7 @@ func (p *Pipe) enqueue(q queued, ready, now time.Duration) (departure, at time.D
 	return q.departure, q.at
 }
 
-// serve returns when the last bit of a packet is sent that is handed over now.
+// serve returns when the last bit of a packet handed over now is sent.
 func (p *Pipe) serve(q *queued, now time.Duration) time.Duration {
 	if p.byRate {
 		return p.line.send(q.size, now)

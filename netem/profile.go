@@ -90,7 +90,7 @@ func (p Profile) depart(s *shaperState, size int, now time.Duration) time.Durati
 	return endOfTime
 }
 
-// at returns the rate at an instant, never before the last one asked for, and when it ends.
+// at returns the rate at an instant, which is never before the last one asked for, and when that rate ends.
 func (p Profile) at(s *shaperState, now time.Duration) (rate BitRate, ends time.Duration) {
 	if s.period == 0 {
 		for _, f := range p {
@@ -114,7 +114,7 @@ func (p Profile) at(s *shaperState, now time.Duration) (rate BitRate, ends time.
 	return f.step(i), s.began + f.stepEnd(i)
 }
 
-// step is the rate of a step of a slope, that in its middle.
+// step returns the rate of a step of a slope: the rate in its middle.
 func (f Phase) step(i int) BitRate {
 	hi, lo := bits.Mul64(uint64(max(f.From, f.To)-min(f.From, f.To)), uint64(2*i+1))
 	part, _ := bits.Div64(hi, lo, 2*slopeSteps)
@@ -124,10 +124,10 @@ func (f Phase) step(i int) BitRate {
 	return f.From + BitRate(part)
 }
 
-// stepEnd is when a step ends, from the beginning of its phase.
+// stepEnd returns when a step ends, from the beginning of its phase.
 func (f Phase) stepEnd(i int) time.Duration { return f.Lasts * time.Duration(i+1) / slopeSteps }
 
-// work is what is sent in a round, in ns times bit/s.
+// work returns what is sent in a round, in ns times bit/s.
 func (p Profile) work() uint64 {
 	var sum uint64
 	add := func(d time.Duration, rate BitRate) {

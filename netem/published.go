@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A link is a row of a published list, in its own units.
+// A published is a row of a published list, in the list's own units.
 type published struct {
 	name     string
 	down, up float64 // kbit/s; 0 means unlimited
@@ -14,7 +14,7 @@ type published struct {
 	loss     float64 // each way
 }
 
-// What a list's delay is.
+// A meaning says what a list's delay is.
 type meaning uint8
 
 const (
@@ -172,18 +172,19 @@ func grpc() (all []Preset) {
 	return all
 }
 
-// simulators are the links within a data centre of those who test databases.
+// simulators are the links within a data centre in simulators for databases.
 func simulators() []Preset {
 	both := func(name string, c Config) Preset { return Preset{Name: name, Up: c, Down: c} }
 	ms := time.Millisecond
 	return []Preset{
 		// fdbrpc/sim2.actor.cpp: 0.1 to 0.8 ms, and once in a thousand times up to 100 ms more.
 		both("FoundationDB", Config{Delay: 450 * time.Microsecond, Jitter: 350 * time.Microsecond, Distribution: SlowTail{P: 0.001, Max: 100 * ms}}),
-		// jepsen.net's defaults: 50 ms, 10 ms more or less, normal.
+		// jepsen.net's defaults: 50 ms, plus or minus 10 ms, normal.
 		both("Jepsen slow", Config{Delay: 50 * ms, Jitter: 10 * ms, Distribution: Normal, Correlation: Correlation{Jitter: 0.25, Biased: true}}),
 		// And its flaky network, "loss 20% 75%", which loses 0.1 %.
 		both("Jepsen flaky", Config{Loss: BiasedCorrelated(0.2, 0.75)}),
-		// src/testing/packet_simulator.zig: a least delay, and an exponential one on top, in the middle of what it draws.
+		// src/testing/packet_simulator.zig: a minimum delay plus an exponential one, in the middle of the
+		// range from which it draws.
 		both("VOPR", Config{Delay: 15 * ms, Jitter: 65 * ms, Distribution: Exponential}),
 	}
 }

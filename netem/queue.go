@@ -9,7 +9,7 @@ import (
 // when packets wait too long: [DropTail], [DropHead], [DropRandom], [RED], [PIE], [CoDel] or [FQCoDel]. The
 // interface is sealed because a queue acts on the pipe's own state.
 type Queue interface {
-	// invalid says what is allowed beside the rest of a configuration, or nothing.
+	// invalid returns what is allowed with the rest of a configuration, or "".
 	invalid(c *Config) string
 }
 
@@ -51,8 +51,8 @@ func (q DropTail) String() string {
 	}
 }
 
-// backlog is the packets accepted whose last bit is not yet sent, oldest first,
-// in a ring that doubles when full.
+// backlog holds the accepted packets whose last bit is not yet sent, oldest first, in a ring that doubles
+// when full.
 type backlog struct {
 	ring  []queued // its length is a power of two, or zero
 	head  int
@@ -90,7 +90,7 @@ func (b *backlog) push(p queued) {
 	b.bytes += p.size
 }
 
-// nth returns the packet that waits behind i others.
+// nth returns the packet with i others before it.
 func (b *backlog) nth(i int) *queued { return &b.ring[(b.head+i)&(len(b.ring)-1)] }
 
 // drain removes the packets that are gone by now.

@@ -36,22 +36,21 @@ func (r BitRate) String() string {
 	return s + name
 }
 
-// line sends bits at a rate, one packet after another. It is busy until the
-// instant free + frac/rate nanoseconds. Keeping the fraction makes packets sent
-// back to back take exactly their bits over the rate, however many they are.
+// line sends bits at a rate, one packet after another. It is busy until the instant free + frac/rate
+// nanoseconds. The fraction makes any number of packets sent back to back take exactly their bits over the
+// rate.
 type line struct {
 	rate BitRate
 	free time.Duration
 	frac uint64
 }
 
-// endOfTime, after 146 years, keeps instants from overflowing: those of a line that is
-// overloaded for so long, and of delays.
+// endOfTime, after 146 years, keeps instants from overflowing, on a line that is overloaded for so long and
+// with delays.
 const endOfTime = time.Duration(1 << 62)
 
-// send returns when the last bit of a packet that is handed over now is sent,
-// rounded up to a nanosecond. With no rate a packet takes no time, but it still
-// waits for those before it.
+// send returns when the last bit of a packet handed over now is sent, rounded up to a nanosecond. Without a
+// rate a packet takes no time, but it still waits for those before it.
 func (l *line) send(size int, now time.Duration) time.Duration {
 	if now > l.free || now == l.free && l.frac == 0 {
 		l.free, l.frac = now, 0
@@ -59,8 +58,7 @@ func (l *line) send(size int, now time.Duration) time.Duration {
 	return l.do(workOf(size))
 }
 
-// workOf is what the bits of a packet take of a line, in ns times bit/s: below 2^49, since
-// maxMTU bounds the size.
+// workOf returns the work of a packet's bits, in ns times bit/s: below 2^49, since maxMTU bounds the size.
 func workOf(size int) uint64 { return uint64(size) * 8 * uint64(time.Second) }
 
 // do returns when some more work is done, rounded up to a nanosecond.
@@ -81,8 +79,8 @@ func (l *line) do(work uint64) time.Duration {
 	return l.free
 }
 
-// left is how much of a packet's work is not done at an instant before that of its last bit,
-// which lies frac/rate ns behind end.
+// left returns how much of a packet's work is not done at an instant before that of its last bit, which is
+// frac/rate ns after end.
 func (l *line) left(size int, end time.Duration, frac uint64, now time.Duration) uint64 {
 	work, rate := workOf(size), uint64(l.rate)
 	if rate == 0 || uint64(end-now) > work/rate {
@@ -91,8 +89,8 @@ func (l *line) left(size int, end time.Duration, frac uint64, now time.Duration)
 	return min(work, uint64(end-now)*rate+frac)
 }
 
-// setRate changes the rate of the packets to come. A fraction of the old rate
-// means nothing at a new one, so it is rounded up.
+// setRate changes the rate of later packets. A fraction of the old rate means nothing at a new one, so it is
+// rounded up.
 func (l *line) setRate(r BitRate) {
 	if r == l.rate {
 		return

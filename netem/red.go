@@ -50,18 +50,18 @@ func (q RED) String() string {
 // redState is struct red_vars.
 type redState struct {
 	average uint64 // in units of 2^-Weight bytes
-	begun   bool   // count is one
+	begun   bool   // count is valid
 	count   uint64 // packets since the last drop, while the average is between Min and Max
 	random  uint64 // the drop is due when count times the average above Min has reached it
 }
 
-// admits says whether a packet enters that finds a backlog, and whether it is marked for it. idle is how long nothing
-// has waited.
+// admits reports whether a packet that finds a backlog enters, and whether it is marked for it. idle is how
+// long nothing has waited.
 func (s *redState) admits(cfg RED, c *Config, pkt *Packet, backlog int, idle time.Duration, u uint64) (ok, marked bool) {
 	q := cfg.defaults()
 	w := uint(q.Weight)
 	if idle > 0 {
-		// As if so many small packets had found it empty; Linux's table has the same decay.
+		// As if that many small packets had found it empty; Linux's table has the same decay.
 		for k := uint64(idle) / max(1, workOf(c.mtu())/uint64(c.Rate)); k > 0 && s.average>>w > 0; k-- {
 			s.average -= s.average >> w
 		}
@@ -93,7 +93,7 @@ func (s *redState) admits(cfg RED, c *Config, pkt *Packet, backlog int, idle tim
 	return backlog+pkt.Size <= q.Limit, marked
 }
 
-// draw is a threshold for the next drop: uniform up to (Max-Min)/Probability.
+// draw draws a threshold for the next drop: uniform up to (Max-Min)/Probability.
 func (q RED) draw(u uint64) uint64 {
 	span, _ := bits.Div64(uint64(q.Max-q.Min)>>1, uint64(q.Max-q.Min)<<63, uint64(thresholdOf(q.Probability)))
 	return below(u, span)

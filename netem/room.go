@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A room is where packets wait for the line in a queue that decides when they leave it, or even later than
-// they came, which of them go and which are dropped: [DropHead], [DropRandom], [CoDel], [FQCoDel]. What their Send answers is
-// a ticket, and Take the verdict.
+// A room is where packets wait for the line in a queue that decides after their arrival which of them go and
+// which are dropped: [DropHead], [DropRandom], [CoDel], [FQCoDel]. Their Send returns a ticket, and Take the
+// verdict.
 type room struct {
 	discipline discipline
 	tickets    uint64
-	since      time.Duration // when it was empty last
-	fates      []Fate        // decided,
-	taken      int           // of them
+	since      time.Duration // when it was last empty
+	fates      []Fate        // decided fates
+	taken      int           // number of them that Take has returned
 }
 
 // A Fate is the verdict on a packet, or a copy, whose fate was open.
@@ -30,22 +30,22 @@ type waiter struct {
 	entered time.Duration
 	flow    uint64
 	ect     bool
-	verdict Verdict // what was decided when it came
+	verdict Verdict // what was decided when it arrived
 }
 
-// A discipline is the memory of such a queue.
+// A discipline is the state of such a queue.
 type discipline interface {
-	// enter takes a packet. The room decides which of those that wait it drops for it.
+	// enter adds a packet. The room decides which of the waiting packets it drops to make room.
 	enter(w waiter, now time.Duration, r *room)
-	// leave is the packet that goes next, if there is one.
+	// leave returns the packet that goes next, if there is one.
 	leave(now time.Duration, r *room) (waiter, bool)
-	// backlog is what waits.
+	// backlog returns the number of waiting packets, and of their bytes.
 	backlog() (packets, bytes int)
-	// empty takes out all.
+	// empty removes all packets.
 	empty() []waiter
 }
 
-// drop decides that a packet goes nowhere.
+// drop decides that a packet is dropped.
 func (r *room) drop(w waiter) {
 	r.fates = append(r.fates, Fate{w.ticket, Verdict{Reason: DropQueue}})
 }
@@ -58,7 +58,7 @@ func (w *waiter) mark() bool {
 	return w.ect
 }
 
-// wait lets a packet wait, and returns its ticket.
+// wait makes a packet wait, and returns its ticket.
 func (p *Pipe) wait(w waiter, now time.Duration) uint64 {
 	r := p.room
 	if packets, _ := r.discipline.backlog(); packets == 0 {
@@ -71,13 +71,13 @@ func (p *Pipe) wait(w waiter, now time.Duration) uint64 {
 	return w.ticket
 }
 
-// nextService is when the next packet of the room leaves it, if there is one.
+// nextService returns when the next packet leaves the room, if there is one.
 func (p *Pipe) nextService() (at time.Duration, ok bool) {
 	packets, _ := p.room.discipline.backlog()
 	return max(p.lastDeparture(), p.room.since), packets > 0
 }
 
-// serveRoom puts on the line what has its turn by now.
+// serveRoom puts on the line the packets whose turn has come by now.
 func (p *Pipe) serveRoom(now time.Duration) {
 	for {
 		at, ok := p.nextService()
@@ -94,7 +94,7 @@ func (p *Pipe) serveRoom(now time.Duration) {
 // decide gives the verdict on a packet that is put on the line.
 func (p *Pipe) decide(w waiter, now time.Duration) {
 	p.queue.drain(now)
-	// The line was free less than a nanosecond ago, if it was busy.
+	// If the line was busy, it became free less than a nanosecond ago.
 	w.verdict.Departure, w.verdict.At = p.enqueue(w.queued, max(w.entered, now-1), now)
 	p.room.fates = append(p.room.fates, Fate{w.ticket, w.verdict})
 }
@@ -130,7 +130,7 @@ func (p *Pipe) Take(now time.Duration) (Fate, bool) {
 	return f, true
 }
 
-// deciding says that packets wait in a room for their fates.
+// deciding reports whether packets wait in a room for their fates.
 func (p *Pipe) deciding() bool {
 	if p.extras == nil || p.room == nil {
 		return false
@@ -139,7 +139,7 @@ func (p *Pipe) deciding() bool {
 	return !closed
 }
 
-// setRoom prepares for a changed Queue. What waits in a room stays in the order in which it came.
+// setRoom prepares for a changed Queue. Packets that wait in a room stay in the order in which they arrived.
 func (p *Pipe) setRoom(before Queue) {
 	q, deciding := p.cfg.Queue.(decidingQueue)
 	if p.extras == nil || p.room == nil {
@@ -176,7 +176,7 @@ type decidingQueue interface {
 	discipline(cfg *Config) discipline
 }
 
-// nothing is the discipline of a room that is closed: its fates are to be taken yet.
+// nothing is the discipline of a closed room whose fates are not all taken yet.
 type nothing struct{}
 
 func (nothing) enter(waiter, time.Duration, *room)             {}
@@ -184,7 +184,7 @@ func (nothing) leave(time.Duration, *room) (w waiter, ok bool) { return }
 func (nothing) backlog() (packets, bytes int)                  { return 0, 0 }
 func (nothing) empty() []waiter                                { return nil }
 
-// A lineup is packets in the order in which they came.
+// A lineup is packets in the order in which they arrived.
 type lineup struct {
 	all   []waiter
 	head  int
@@ -213,7 +213,7 @@ func (l *lineup) pop() (waiter, bool) {
 	return w, true
 }
 
-// take takes out the packet that waits behind i others.
+// take removes the packet with i others before it.
 func (l *lineup) take(i int) waiter {
 	w := l.all[l.head+i]
 	l.all = slices.Delete(l.all, l.head+i, l.head+i+1)

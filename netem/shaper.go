@@ -9,9 +9,9 @@ import (
 // Shaper puts packets on the link instead of a constant Rate: [TokenBucket], [Profile] or [Opportunities].
 // The interface is sealed because a shaper acts on the pipe's own state.
 type Shaper interface {
-	// invalid says what is allowed, for packets of up to largest bytes, or nothing.
+	// invalid returns what is allowed, for packets of up to largest bytes, or "".
 	invalid(largest int) string
-	// depart returns when the last bit of a packet that is handed over now is sent.
+	// depart returns when the last bit of a packet handed over now is sent.
 	depart(s *shaperState, size int, now time.Duration) time.Duration
 }
 
@@ -20,12 +20,12 @@ type shaperState struct {
 	line   line          // of a TokenBucket's Peak, or of a Profile
 	free   time.Duration // when the last packet was let through
 	begun  bool          // the bucket was filled
-	tokens uint64        // in it at the instant free, in ns times bit/s
+	tokens uint64        // in the bucket at the instant free, in ns times bit/s
 	next   int64         // the delivery opportunity that is being used
 	left   int           // bytes that fit in it
-	phase  int           // of a Profile,
-	began  time.Duration // when it began,
-	period time.Duration // and how long all take together
+	phase  int           // of a Profile
+	began  time.Duration // when that phase began
+	period time.Duration // how long all phases take together
 }
 
 // TokenBucket lets packets pass as long as it has tokens, one for each byte. It holds up to Burst tokens, is

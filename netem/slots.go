@@ -82,7 +82,7 @@ func (s *slotState) leave(cfg Slots, size int, ready time.Duration, d draws) tim
 	return min(at, endOfTime)
 }
 
-// until is the time to the next slot.
+// until returns the time to the next slot.
 func (s Slots) until(u uint64) time.Duration {
 	if s.Distribution == nil {
 		return s.Min + time.Duration(below(u, uint64(s.Max-s.Min)+1))

@@ -50,9 +50,8 @@ func (s *Stream) next() draws {
 	return draws(mix64(s.key ^ mix64(s.n)))
 }
 
-// draws are the random numbers of one step of a stream: the SplitMix64
-// sequence (Steele, Lea, Flood 2014) that starts at the hash of key and
-// position. Each purpose reads a place of its own, its lane.
+// draws are the random numbers of one step of a stream: the SplitMix64 sequence (Steele, Lea, Flood 2014)
+// that starts at the hash of key and position. Each purpose reads its own place, its lane.
 type draws uint64
 
 // A lane's number is part of the random sequence: append, never renumber.
@@ -78,7 +77,7 @@ const (
 
 func (d draws) lane(k uint64) uint64 { return mix64(uint64(d) + (k+1)*goldenGamma) }
 
-// happens says whether an event of the given threshold happens in lane k.
+// happens reports whether an event of the given threshold happens in lane k.
 func (d draws) happens(k uint64, t threshold) bool {
 	return t != 0 && d.lane(k)>>1 < uint64(t)
 }
@@ -89,9 +88,8 @@ type threshold uint64
 // always is probability 1.
 const always threshold = 1 << 63
 
-// thresholdOf is exact for every p >= 2^-10, since a float64 has 53 bits, and
-// rounds a smaller one down to a multiple of 2^-63. Scaling by a power of two
-// rounds nothing, so that every platform computes the same.
+// thresholdOf is exact for every p >= 2^-10, since a float64 has 53 bits, and rounds a smaller one down to a
+// multiple of 2^-63. Scaling by a power of two rounds nothing, so every platform computes the same.
 func thresholdOf(p float64) threshold { return threshold(p * (1 << 63)) }
 
 // The domains keep names, numbers and the seed apart, so that the name whose
@@ -114,7 +112,7 @@ func mix64(z uint64) uint64 {
 	return z ^ z>>31
 }
 
-// below maps a random number to [0,n), each nearly as likely as the others.
+// below maps a random number to [0,n), each number almost equally likely.
 func below(u, n uint64) uint64 {
 	hi, _ := bits.Mul64(u, n)
 	return hi

@@ -8,52 +8,51 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A quiescence finds out when every goroutine of the program is blocked, and has the engine step then:
-// the moment at which what the program has asked for no longer depends on which goroutine came first.
-// It also knows how to be woken at an instant. There is one implementation for each way to do that:
+// A quiescence finds out when every goroutine of the program is blocked, and makes the engine step then. At
+// that moment, what the program has asked for no longer depends on which goroutine was first. It also knows
+// how to be woken at an instant. There is one implementation for each way to do that:
 //
 //   - kickTimers, in a bubble: a timer that is due now fires when all goroutines are blocked;
 //   - quietWait, in a bubble, with [ManyTimers]: [synctest.Wait];
-//   - turnTaker, in a bubble of exact mode: the scheduler says it;
+//   - turnTaker, in a bubble of exact mode: the scheduler reports it;
 //   - wallClock, with [New]: there is no way to know, so the engine steps soon.
 //
-// It calls step once everything is quiet after a request, and ring at the instant of an alarm, each on a
-// goroutine of its own, without the network's lock; a turnTaker calls turn for both. They return false when the network
-// has ended. All methods are called with the lock held.
+// It calls step once everything is quiet after a request, and ring at the instant of an alarm. It calls each
+// on a goroutine of its own, without the network's lock; a turnTaker calls turn for both. They return false
+// when the network has ended. All methods are called with the lock held.
 type quiescence interface {
-	// request has step called at this very instant. The network asks for one at a time. If caller
-	// is not nil, the goroutine of a blocked call, which waits for that timer of callTimer's, is
-	// woken to do the step instead.
+	// request makes the quiescence call step at this very instant. The network asks for one step at a time.
+	// If caller is not nil, it is the waiter of a blocked call that waits for a timer from callTimer: that
+	// call is woken to do the step instead.
 	request(caller *time.Timer)
 
 	// callTimer returns a timer by which a blocked call can be woken to do a step, or nil.
 	callTimer() *time.Timer
 
-	// alarm has ring called at an instant, or at an earlier one that was asked for before; never
-	// stands for none. It returns the instant of the next alarm, or never.
+	// alarm makes the quiescence call ring at an instant, or at an earlier one that was asked for before;
+	// never stands for none. It returns the instant of the next alarm, or never.
 	alarm(at, now int64) (next int64)
 
-	// rang says that the i-th alarm, by the number that ring was called with, has rung, and returns
-	// the instant of the next one, or never.
+	// rang records that the i-th alarm, by the number that ring was called with, has rung. It returns the
+	// instant of the next one, or never.
 	rang(i int) (next int64)
 
-	// ringerSteps says whether a ring that returns due is followed by step. Otherwise ring
-	// requests it.
+	// ringerSteps reports whether a step follows a ring that returns due. Otherwise ring requests it.
 	ringerSteps() bool
 
-	// takesTurn says whether all goroutines but the caller's are blocked, and it is time for the step that was
-	// requested or for the alarm. The caller does that then.
+	// takesTurn reports whether all goroutines but the caller's are blocked, and it is time for the requested
+	// step or for the alarm. The caller then does that.
 	takesTurn() bool
 
-	// stop has each worker call step or ring once more, to learn that the network has ended.
+	// stop makes each worker call step or ring once more, to learn that the network has ended.
 	stop()
 }
 
-// stepper are the functions of the network that a quiescence calls.
+// A stepper holds the functions of the network that a quiescence calls.
 type stepper struct {
 	step func() (alive bool)
 	ring func(alarm int) (alive, due bool)
-	turn func() (alive bool) // a step: the one that was requested, or that of an alarm
+	turn func() (alive bool) // a step: the requested one, or that of an alarm
 }
 
 const (
@@ -63,11 +62,11 @@ const (
 	parkedAfter = 2 * maxLimit
 )
 
-// newQuiescence makes the one that suits a network with that lock, whose workers call s.
+// newQuiescence returns the one that suits a network with that lock; its workers call s.
 //
-// In a bubble it waits until all other goroutines are blocked: the workers must wait for
-// their timers, and at the beginning of a bubble the runtime looks for timers that are
-// due while the first goroutine runs already, and would find its request.
+// In a bubble it waits until all other goroutines are blocked. The workers must wait for their timers. Also,
+// at the beginning of a bubble the runtime looks for timers that are due while the first goroutine already
+// runs, and would find its request.
 func newQuiescence(bubble, manyTimers bool, mu *sync.Mutex, s stepper) (q quiescence) {
 	switch {
 	case !bubble:
@@ -126,7 +125,7 @@ func (o *oneAlarm) ringerSteps() bool { return false }
 
 func (o *oneAlarm) takesTurn() bool { return false }
 
-// worker calls f each time that a timer fires, until it returns false.
+// worker calls f each time a timer fires, until f returns false.
 func worker(f func() (alive bool)) *time.Timer {
 	t := time.NewTimer(parkedAfter)
 	go func() {
@@ -140,8 +139,8 @@ func worker(f func() (alive bool)) *time.Timer {
 	return t
 }
 
-// reset is t.Reset. The race detector need not know who set a timer of the network: all
-// timers of a bubble are one to it, those of the program among them.
+// reset is t.Reset. The race detector need not know who set a timer of the network: to it, all timers of a
+// bubble are one, including those of the program.
 func reset(t *time.Timer, after time.Duration) {
 	hush()
 	t.Reset(after)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// quietWait has synctest.Wait say when all goroutines are blocked. It never moves a timer that is set,
-// which would have the runtime look at all timers of the bubble: a second alarm is set before the first,
-// which then rings in vain.
+// quietWait makes synctest.Wait report when all goroutines are blocked. It never moves a timer that is set,
+// since the runtime would then look at all timers of the bubble. Instead it sets a second alarm before the
+// first, which then rings in vain.
 type quietWait struct {
 	work   chan struct{}
 	alarms [4]alarmTimer

@@ -11,7 +11,7 @@ import (
 // and go on with the reverse of ask.
 type tracked struct {
 	ask, answer tuple
-	there, back *flow  // of packets that are rewritten; nil if none is
+	there, back *flow  // flows of packets that are rewritten; nil if none is
 	gone        func() // called when the connection is forgotten, or nil
 	timer       *timer
 	state       trackedState
@@ -161,10 +161,10 @@ func numbers(s *tcp.Segment) (seq, end, ack uint32) {
 	return seq, seq + uint32(s.Len()), ack
 }
 
-// beyond says that a number is behind another, as those of TCP are compared, which begin again after the last.
+// beyond reports whether a number is after another one by TCP's comparison, which wraps around.
 func beyond(a, b uint32) bool { return int32(a-b) > 0 }
 
-// newTracked is a connection that begins with a segment of TCP, or with a datagram (tcp_new).
+// newTracked returns a connection that begins with a TCP segment or a datagram (tcp_new).
 func newTracked(ask, answer tuple, s *tcp.Segment) *tracked {
 	c := &tracked{ask: ask, answer: answer}
 	if s == nil {
@@ -175,7 +175,7 @@ func newTracked(ask, answer tuple, s *tcp.Segment) *tracked {
 	return c
 }
 
-// begin has a connection start with a segment of who opens it.
+// begin starts a connection with a segment of the side that opens it.
 func (c *tracked) begin(s *tcp.Segment) {
 	me, peer := &c.sides[0], &c.sides[1]
 	*me, *peer, c.last, c.strange = trackedSide{}, trackedSide{}, lastSegment{}, strangeSYN{}
@@ -192,17 +192,17 @@ func (c *tracked) begin(s *tcp.Segment) {
 	c.state = trackEstablished // adopted
 }
 
-// start has a side begin with a segment with SYN (tcp_init_sender).
+// start starts a side with a segment with SYN (tcp_init_sender).
 func (e *trackedSide) start(s *tcp.Segment) {
 	_, end, _ := numbers(s)
 	*e = trackedSide{end: end, most: end, window: max(s.Window, 1), sacks: s.SACKPermitted, liberal: e.liberal, heard: e.heard}
 }
 
-// vain says that nothing but RST ever came back.
+// vain reports whether nothing but RST ever came back.
 func (c *tracked) vain() bool { return c.state == trackClose && !c.answered }
 
-// heed follows a connection of TCP (nf_conntrack_tcp_packet). Again says that the time is to be set anew, and of a segment that is invalid
-// that the connection is doubtful.
+// heed follows a TCP connection (nf_conntrack_tcp_packet). again says that the timeout starts anew, and for
+// an invalid segment that the connection is doubtful.
 func (c *tracked) heed(s *tcp.Segment, opener, liberal bool) (v verdict, again bool) {
 	kind, side := kindOf(s.Flags), 1
 	if opener {
@@ -257,13 +257,13 @@ func (c *tracked) heed(s *tcp.Segment, opener, liberal bool) (v verdict, again b
 	return counts, again
 }
 
-// mayReopen says whether a SYN begins a connection that has ended anew at once: if it was closed, or if who sends it has just reset it. One
-// that the other side has reset it may not let go.
+// mayReopen reports whether a SYN reopens at once a connection that has ended: if the connection was closed,
+// or if the SYN's sender has just reset it. If the other side has reset it, its sender may not let go.
 func (c *tracked) mayReopen(opener bool) bool {
 	return c.sides[0].closed || c.sides[1].closed || c.last.kind == kindRST && c.last.opener == opener
 }
 
-// letThrough notes a segment that does not fit, but may be right where the box is wrong.
+// letThrough records a segment that does not fit, but may be right where the box is wrong.
 func (c *tracked) letThrough(s *tcp.Segment, kind segmentKind, opener bool) {
 	seq, end, ack := numbers(s)
 	c.last.kind, c.last.opener, c.last.seq, c.last.end, c.last.window = kind, opener, seq, end, s.Window
@@ -271,14 +271,15 @@ func (c *tracked) letThrough(s *tcp.Segment, kind segmentKind, opener bool) {
 	case kind == kindSYN && opener:
 		c.strange = strangeSYN{mayClose: c.state == trackLastAck}
 		c.strange.side.start(s)
-	case kind == kindACK && c.state == trackSynSent: // it may say that the other side has an older connection
+	case kind == kindACK && c.state == trackSynSent: // it may report that the other side has an older connection
 		c.last.ack = ack
 	}
 }
 
-// reset is the state behind a RST. As long as nobody has sent FIN, and unless it may be the answer to a SYN, one with a number that may be wrong
-// leaves an open connection as it is, since the other side asks whether it is meant (RFC 5961, section 3.2), and one whose number is too old is none.
-// unchecked are those that may acknowledge what the box took no note of.
+// reset returns the state after a RST. Until somebody has sent FIN, and unless the RST may be the answer to a
+// SYN, a RST whose number may be wrong leaves an open connection as it is, since the other side asks whether
+// it is meant (RFC 5961, section 3.2). A RST whose number is too old does not count. unchecked are RSTs that
+// may acknowledge what the box did not record.
 func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next trackedState, unchecked bool, v verdict) {
 	seq, _, ack := numbers(s)
 	open := c.state == trackEstablished && c.assured
@@ -299,10 +300,11 @@ func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next tr
 	return next, unchecked, counts
 }
 
-// leastAckWindow is how far back an acknowledgement may be at least (MAXACKWINCONST).
+// leastAckWindow is the least distance by which an acknowledgement can be behind (MAXACKWINCONST).
 const leastAckWindow = 66000
 
-// inWindow compares the numbers of a segment with what both sides have sent and allowed, and takes note of them (tcp_in_window).
+// inWindow compares the numbers of a segment with what both sides have sent and allowed, and records them
+// (tcp_in_window).
 func (c *tracked) inWindow(s *tcp.Segment, kind segmentKind, me, peer *trackedSide, opener, liberal bool) verdict {
 	seq, end, ack := numbers(s)
 	sack := ack
@@ -372,9 +374,9 @@ func (c *tracked) inWindow(s *tcp.Segment, kind segmentKind, me, peer *trackedSi
 	return counts
 }
 
-// judge is what the numbers of a segment are to a box that has followed both sides.
+// judge judges the numbers of a segment for a box that has followed both sides.
 func (e *trackedSide) judge(peer *trackedSide, seq, end, ack uint32) verdict {
-	late := peer.window != 0 && !beyond(end, e.end-peer.window-1) // sent again, long after it was acknowledged
+	late := peer.window != 0 && !beyond(end, e.end-peer.window-1) // retransmitted, long after it was acknowledged
 	lateAck := !beyond(ack, peer.end-max(e.window, leastAckWindow)-1)
 	unseen := beyond(ack, peer.end) // it acknowledges what the box has not seen
 	switch {
@@ -389,8 +391,8 @@ func (e *trackedSide) judge(peer *trackedSide, seq, end, ack uint32) verdict {
 	return counts
 }
 
-// outOfWindow notes a segment that is invalid, and says whether the connection is doubtful now: both sides end it with
-// numbers that the box does not understand (nf_tcp_handle_invalid).
+// outOfWindow records an invalid segment, and reports whether the connection is doubtful now: both sides end
+// it with numbers that the box does not understand (nf_tcp_handle_invalid).
 func (c *tracked) outOfWindow(kind segmentKind, opener bool) (doubtful bool) {
 	switch {
 	case !c.assured || kind != kindFIN && kind != kindRST:

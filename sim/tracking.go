@@ -126,7 +126,7 @@ func (s Stray) String() string {
 	return fmt.Sprintf("Stray(%d)", uint8(s))
 }
 
-// mustBeValid panics unless t is, in the name of a method of a router.
+// mustBeValid panics unless t is valid; it names the router's method.
 func (t *Tracking) mustBeValid(method string, r *Router) {
 	for _, f := range []struct {
 		name  string
@@ -146,7 +146,7 @@ func (t *Tracking) mustBeValid(method string, r *Router) {
 	}
 }
 
-// A tuple is what a packet shows of its connection.
+// A tuple is what a packet shows about its connection.
 type tuple struct {
 	proto    protocol
 	from, to netip.AddrPort
@@ -156,7 +156,7 @@ func tupleOf(pkt *packet) tuple { return tuple{pkt.proto, pkt.src, pkt.dst} }
 
 func (t tuple) reversed() tuple { return tuple{t.proto, t.to, t.from} }
 
-// impatience describes the timeouts that are set, if any is.
+// impatience describes the timeouts that are set, if there are any.
 func (t *Tracking) impatience() string {
 	var set []string
 	for _, f := range []struct {
@@ -187,11 +187,11 @@ type tracker struct {
 	r     *Router
 	conf  Tracking
 	known map[tuple]*tracked // by both tuples
-	of    map[netip.Addr]int // how many are of a client; nil without PerClient
+	of    map[netip.Addr]int // number of each client's connections; nil without PerClient
 	stats TrackingStats
 
 	fragments *reassembler
-	impatient *Fault // that it forgets what is silent for a time that was set; nil if none was
+	impatient *Fault // fault that stands for the timeouts that are set; nil if none is
 }
 
 func newTracker(r *Router, conf Tracking) tracker {
@@ -202,7 +202,7 @@ func newTracker(r *Router, conf Tracking) tracker {
 	return k
 }
 
-// install gives a router its box, and that an address. The lock is held.
+// install gives a router its box and an address. The lock is held.
 func (k *tracker) install(b box) {
 	n := k.r.n
 	n.install(k.r, b)
@@ -226,13 +226,13 @@ func (k *tracker) Forget() {
 func (k *tracker) forgetAll() {
 	k.stats.Forgotten += k.stats.Open
 	for _, c := range k.known {
-		if k.known[c.ask] == c { // it is not forgotten yet: each is there twice
+		if k.known[c.ask] == c { // not forgotten yet: each connection is in the map twice
 			k.forget(c)
 		}
 	}
 }
 
-// alive is how many connections are known that have not ended.
+// alive returns how many of the known connections have not ended.
 func (k *tracker) alive() (count int) {
 	for t, c := range k.known {
 		if t == c.ask && !c.ended() {
@@ -242,7 +242,7 @@ func (k *tracker) alive() (count int) {
 	return count
 }
 
-// open has a connection known, whose packets are rewritten if answer is not ask reversed.
+// open remembers a connection. Its packets are rewritten if answer is not ask reversed.
 func (k *tracker) open(pkt *packet, answer tuple) *tracked {
 	if k.of != nil {
 		k.of[pkt.src.Addr()]++
@@ -286,7 +286,7 @@ func (k *tracker) expire(now int64, c *tracked) {
 	}
 }
 
-// tell sends RST to both ends of a connection that is forgotten, with the numbers that they expect.
+// tell sends RST to both ends of a forgotten connection, with the numbers that they expect.
 func (k *tracker) tell(now int64, c *tracked) {
 	n := k.r.n
 	for i, side := range []tuple{c.ask, c.answer} {
@@ -302,8 +302,9 @@ func (k *tracker) tell(now int64, c *tracked) {
 	}
 }
 
-// sound says whether a packet is there in full and without a bit error. It puts together what comes in fragments: Linux judges what they carry, not each of
-// them, and none goes on before all have come (nf_defrag_ipv4, nf_defrag_ipv6). Then it looks at the checksum, before all else (nf_conntrack_in).
+// sound reports whether a packet is complete and without a bit error. It reassembles fragments: Linux judges
+// what they carry, not each fragment, and none goes on before all have arrived (nf_defrag_ipv4,
+// nf_defrag_ipv6). Then it looks at the checksum, before everything else (nf_conntrack_in).
 func (k *tracker) sound(now int64, pkt *packet) bool {
 	if pkt.frag.whole != nil && !k.fragments.take(now, pkt) {
 		return false
@@ -315,16 +316,16 @@ func (k *tracker) sound(now int64, pkt *packet) bool {
 	return true
 }
 
-// lookup finds the connection of a packet, or of what an ICMP message is about, and whether it comes from who
-// opened it.
+// lookup finds the connection of a packet, or of what an ICMP message is about, and whether it comes from the
+// side that opened the connection.
 func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 	t := tupleOf(pkt)
-	if pkt.proto == protoICMP { // its addresses are those of the packet that it is about, reversed
+	if pkt.proto == protoICMP { // its addresses are those of the packet that it quotes, reversed
 		t.proto = pkt.icmp.about
 	}
 	c = k.known[t]
 	opener = c != nil && c.ask == t
-	if c != nil && !opener && c.state == trackTimeWait && opens(pkt.segment()) { // tcp_packet: a new one, the other way round
+	if c != nil && !opener && c.state == trackTimeWait && opens(pkt.segment()) { // tcp_packet: a new connection, the other way round
 		k.forget(c)
 		k.stats.Expired++
 		return nil, false
@@ -332,10 +333,10 @@ func (k *tracker) lookup(pkt *packet) (c *tracked, opener bool) {
 	return c, opener
 }
 
-// opens says that a segment is the first of a connection.
+// opens reports whether a segment is the first of a connection.
 func opens(s *tcp.Segment) bool { return s != nil && s.Flags&(tcp.SYN|tcp.ACK) == tcp.SYN }
 
-// pass has a packet of a known connection go on, and takes note of it.
+// pass records a packet of a known connection and sends it on.
 func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 	switch pkt.proto {
 	case protoTCP:
@@ -369,22 +370,23 @@ func (k *tracker) pass(now int64, pkt *packet, c *tracked, opener bool) {
 	k.rewrite(now, pkt, f, on)
 }
 
-// rewrite has a packet go on with other addresses.
+// rewrite sends a packet on with other addresses.
 func (k *tracker) rewrite(now int64, pkt *packet, f *flow, on tuple) {
 	pkt.src, pkt.dst = on.from, on.to
 	k.r.send(now, pkt, f)
 }
 
-// noConnection is why strays end that are of none.
+// noConnection is the reason why strays of no connection are dropped.
 const noConnection = "no known connection"
 
-// here is why a packet ends with the box that ended it: on a path with several the addresses in a report do not tell.
+// here returns a reason for dropping a packet with the name of the box: on a path with several boxes, the
+// addresses in a report do not show which it was.
 func (k *tracker) here(why string) string { return why + " at " + k.r.name }
 
-// badChecksum is why a packet ends in which a link has turned a bit (nf_conntrack_checksum).
+// badChecksum is the reason why a packet with a bit error is dropped (nf_conntrack_checksum).
 const badChecksum = "checksum error"
 
-// stray does what is to be done with a packet that is of no connection, or does not fit the one that its addresses are of.
+// stray handles a packet that belongs to no connection, or does not fit the connection of its addresses.
 func (k *tracker) stray(now int64, pkt *packet, why string) {
 	k.stats.Strays++
 	own, answers := k.at(pkt.dst) == &k.r.node, k.conf.Stray == StrayReset
@@ -406,7 +408,7 @@ func (k *tracker) stray(now int64, pkt *packet, why string) {
 	k.r.n.drop(now, pkt, nil, why)
 }
 
-// begins says that a packet may begin a connection.
+// begins reports whether a packet may begin a connection.
 func (k *tracker) begins(pkt *packet) bool {
 	s := pkt.segment()
 	if s == nil {
@@ -416,7 +418,8 @@ func (k *tracker) begins(pkt *packet) bool {
 	return opens(s) || s.Flags&(tcp.SYN|tcp.FIN|tcp.RST) == 0 && adopts
 }
 
-// crowded ends a packet that would begin a connection for which there is no room, if that is so.
+// crowded drops a packet that would begin a connection for which there is no room, and reports whether it
+// did.
 func (k *tracker) crowded(now int64, pkt *packet) bool {
 	switch {
 	case k.conf.Max > 0 && k.stats.Open >= k.conf.Max:
@@ -430,7 +433,7 @@ func (k *tracker) crowded(now int64, pkt *packet) bool {
 	return true
 }
 
-// tooMany ends a packet that would begin one connection too many, and says why.
+// tooMany drops a packet that would begin one connection too many, and records why.
 func (k *tracker) tooMany(now int64, pkt *packet, why string) {
 	k.stats.Full++
 	k.r.n.drop(now, pkt, nil, k.here(why))

@@ -44,7 +44,7 @@ type Traffic struct {
 	Connections int
 }
 
-// The discard service (RFC 863), from whose port on those of CrossTraffic are.
+// The discard service (RFC 863); CrossTraffic uses ports from here on.
 const discardPort = 9
 
 // CrossTraffic makes a fault by which one host sends traffic of others, not of the program, to another host.
@@ -88,7 +88,7 @@ func CrossTraffic(from, to *Host, t Traffic) *Fault {
 	return f.enlisted()
 }
 
-// check returns what makes no sense.
+// check returns an error if t makes no sense.
 func (t Traffic) check() error {
 	switch {
 	case t.Connections < 0 || t.Connections > 1000:
@@ -122,8 +122,8 @@ func (t Traffic) words() string {
 	return fmt.Sprintf("UDP at %v", t.Rate)
 }
 
-// freeOnBoth finds a port that neither host uses, and that no other cross traffic of theirs has; nor is it the last one,
-// whose sockets may be about to be closed.
+// freeOnBoth finds a port that neither host uses, and that no other cross traffic of theirs has. It does not
+// return the last one, whose sockets may be about to be closed.
 func freeOnBoth(a, b *Host, last uint16) uint16 {
 	free := func(h *Host, p uint16) bool {
 		return len(h.table.udp.at(p)) == 0 && len(h.table.listeners.at(p)) == 0 && !slices.Contains(h.table.crossings, p)
@@ -143,7 +143,7 @@ type crossing struct {
 	to    *Host
 	roles []crossingRole
 
-	spell     crossingSpell // what follows the engine sets, and its processes ask for
+	spell     crossingSpell // the engine sets this, and its processes ask for it
 	processes []*process
 }
 
@@ -153,7 +153,7 @@ type crossingRole struct {
 	f    func(context.Context, *Host) error
 }
 
-// A crossingSpell is from the beginning of its fault to the end.
+// A crossingSpell is the time from the beginning of its fault to the end.
 type crossingSpell struct {
 	number uint64 // from 1
 	since  time.Duration
@@ -172,7 +172,7 @@ func (c *crossing) rolesOf(from *Host) []crossingRole {
 	return roles
 }
 
-// asked is its spell, for a process.
+// asked returns the spell, for a process.
 func (c *crossing) asked() crossingSpell { return get(c.to.n, func() crossingSpell { return c.spell }) }
 
 // run starts the processes of both hosts. The lock is held.
@@ -220,7 +220,7 @@ func (s crossingSpell) socket(ctx context.Context, h *Host) (*UDPConn, error) {
 	return u.(*UDPConn), nil
 }
 
-// sendDatagrams is their sender. After a restart it is where it would be without.
+// sendDatagrams is the sender of datagrams. After a restart it continues where it would be without one.
 func (c *crossing) sendDatagrams(ctx context.Context, h *Host) error {
 	spell := c.asked()
 	u, err := spell.socket(ctx, h)
@@ -240,7 +240,7 @@ func (c *crossing) sendDatagrams(ctx context.Context, h *Host) error {
 		if !pauseFor(ctx, at-now) {
 			return nil
 		}
-		// Whether anything is in the way is no matter of the sender's.
+		// The sender does not care whether anything is in the way.
 		_, err := u.WriteTo(data, &net.UDPAddr{IP: c.to.Addr().AsSlice(), Port: int(spell.port)})
 		if errors.Is(err, net.ErrClosed) {
 			return nil
@@ -248,7 +248,7 @@ func (c *crossing) sendDatagrams(ctx context.Context, h *Host) error {
 	}
 }
 
-// pauseFor waits, and says whether ctx goes on.
+// pauseFor waits, and reports whether ctx has not ended.
 func pauseFor(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -260,7 +260,8 @@ func pauseFor(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// times returns a function that returns the instants of the datagrams, one after the other, from the beginning.
+// times returns a function that returns the instants of the datagrams, one after the other, from the
+// beginning.
 func (t Traffic) times(draws netem.Stream) func() time.Duration {
 	packet := uint64(t.Size) * 8 * 1e9 // bits, in units of a billionth
 	rate := uint64(t.Rate)
@@ -284,8 +285,9 @@ func (t Traffic) times(draws netem.Stream) func() time.Duration {
 	}
 }
 
-// exponential maps a random number to one of the exponential distribution with mean 1, in units of 2^-32:
-// the negative natural logarithm of (u+1)/2^64, bit by bit, since every platform has to compute the same.
+// exponential maps a random number to the exponential distribution with mean 1, in units of 2^-32: the
+// negative natural logarithm of (u+1)/2^64. It computes it bit by bit, since every platform must get the same
+// result.
 func exponential(u uint64) uint64 {
 	const ln2 = 2977044472 // log(2) * 2^32
 	if u++; u == 0 {
@@ -328,7 +330,7 @@ func (c *crossing) takeStreams(ctx context.Context, h *Host) error {
 	}
 }
 
-// sendStream is the sender of one.
+// sendStream is the sender of one connection.
 func (c *crossing) sendStream(ctx context.Context, h *Host) error {
 	for {
 		c.sendUntilItFails(ctx, h)
@@ -350,7 +352,7 @@ func (c *crossing) sendUntilItFails(ctx context.Context, h *Host) {
 	}
 }
 
-// resetWith has a connection reset when ctx ends; the function that it returns does so at once.
+// resetWith resets a connection when ctx ends; the function that it returns does so at once.
 func resetWith(ctx context.Context, conn net.Conn) (now func()) {
 	end := func() {
 		conn.(*TCPConn).SetLinger(0)

@@ -2,12 +2,12 @@ package sim
 
 import "github.com/squall-sim/squall/sim/internal/tcp"
 
-// A train is packets that are at one place of one route and arrive at one instant,
-// one behind the other. The first of them stands for all: it has their event and, as long
-// as nothing but time happens to them, it alone moves. A packet of a train may also stand for a run of segments (see
-// tcp.SendRun), and is taken apart by behind where something happens to each.
+// A train is a number of packets that are at one place of one route and arrive at one instant, one after the
+// other. The first of them stands for all: it has their event and, as long as nothing but time happens to
+// them, it alone moves. A packet of a train can also stand for a run of segments (see tcp.SendRun). Where
+// something happens to each segment, behind takes the run apart.
 type train struct {
-	next    *packet // behind this one
+	next    *packet // packet after this one
 	last    *packet
 	packets int
 	bytes   int
@@ -15,7 +15,7 @@ type train struct {
 	news    news
 }
 
-// news is what a train has to tell a connection.
+// news is what a train tells a connection.
 type news struct {
 	ack   uint64    // the highest
 	flags tcp.Flags // all of them
@@ -28,7 +28,7 @@ func (pkt *packet) uncouple() {
 	pkt.train.count(pkt)
 }
 
-// count adds what is alone in a packet.
+// count adds a packet that is alone.
 func (t *train) count(pkt *packet) {
 	t.packets++
 	t.bytes += pkt.size
@@ -41,7 +41,7 @@ func (t *train) count(pkt *packet) {
 	}
 }
 
-// follow puts one packet at the end of a train, which is what couple does with a train of one.
+// follow puts one packet at the end of a train; couple does the same with a train of one.
 func (pkt *packet) follow(next *packet) {
 	t := &pkt.train
 	next.train.next = nil
@@ -51,7 +51,8 @@ func (pkt *packet) follow(next *packet) {
 	t.count(next)
 }
 
-// behind is the packet behind pkt in its train, which is a packet of its own then, if it was part of a run.
+// behind returns the packet after pkt in its train. If pkt was part of a run, the rest is then a packet of
+// its own.
 func (p *pool) behind(pkt *packet) *packet {
 	if pkt.proto != protoTCP || pkt.frag.whole != nil || pkt.seg.Run() == 1 {
 		return pkt.train.next
@@ -82,8 +83,8 @@ func (a news) and(b news) news {
 	return news{max(a.ack, b.ack), a.flags | b.flags, a.data || b.data}
 }
 
-// sameWay says that two packets are of one flow and at one place of one route. A fragment
-// is not one of those whose news are known.
+// sameWay reports whether two packets belong to one flow and are at one place of one route. It is false for a
+// fragment, whose news is not known.
 func (pkt *packet) sameWay(other *packet) bool {
 	return pkt.flow == other.flow && pkt.hop == other.hop && (pkt.frag.whole == nil) == (other.frag.whole == nil) &&
 		len(pkt.pipes) == len(other.pipes) && len(pkt.pipes) > 0 && &pkt.pipes[0] == &other.pipes[0]

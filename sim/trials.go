@@ -80,7 +80,8 @@ func (x *Trials) Try(t *testing.T, seed uint64, f func(t testing.TB, n *Network)
 	return failed
 }
 
-// causeOf is a failure without what differs from run to run: where it was, and its first line, or what testify says that was wrong.
+// causeOf returns a failure without what differs from run to run: where it was, and its first line, or what
+// testify says was wrong.
 func causeOf(where, text string) string {
 	_, what := failure.First("    trial.go:1: " + text) // as it would be printed
 	if where != "" {
@@ -113,13 +114,13 @@ type notes struct {
 
 	mu      sync.Mutex
 	said    []string
-	where   string          // the first was said
+	where   string          // of the first one
 	helpers map[string]bool // functions that have called Helper
 	failed  bool
 	skipped bool
 }
 
-// run calls f as package testing calls a test: on a goroutine that FailNow may end.
+// run calls f as package testing calls a test: on a goroutine that FailNow can end.
 func (t *notes) run(f func()) {
 	done := make(chan struct{})
 	go func() {
@@ -138,7 +139,7 @@ func (t *notes) run(f func()) {
 	<-done
 }
 
-// failures are why the trial failed by its t, and where the first was.
+// failures returns why the trial failed by its t, and where the first failure was.
 func (t *notes) failures() (said []string, where string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,8 +156,8 @@ func (t *notes) note(text string) {
 	t.said = append(t.said, strings.TrimRight(text, "\n"))
 }
 
-// fail notes where the test fails, if it does so for the first time: in the first call of the program's that is no helper, as package
-// testing has it. mu is held.
+// fail records where the test fails for the first time: as in package testing, in the innermost call of the
+// program that is not a helper. mu is held.
 func (t *notes) fail() {
 	if t.failed {
 		return
@@ -174,7 +175,7 @@ func (t *notes) fail() {
 	}
 }
 
-// What follows is that of testing.TB which has to do with failing and with output.
+// The following methods of testing.TB concern failing and output.
 
 func (t *notes) Error(args ...any)                 { t.note(fmt.Sprintln(args...)) }
 func (t *notes) Errorf(format string, args ...any) { t.note(fmt.Sprintf(format, args...)) }

@@ -7,30 +7,30 @@ import (
 	"github.com/squall-sim/squall/netem"
 )
 
-// A trouble is what faults do to a pipe at present. A pipe without any has none.
+// A trouble is what active faults do to a pipe. A pipe without any has none.
 type trouble struct {
-	cuts     []cut   // what silences it or sends packets back; the last of them decides
-	holding  ongoing // what has packets wait
-	impaired []worse // what changes its configuration; the last of them decides
+	cuts     []cut   // faults that silence it or send packets back; the last of them decides
+	holding  ongoing // faults that make packets wait
+	impaired []worse // faults that change its configuration; the last of them decides
 	filters  []*filter
 }
 
-// A cut lets no packet pass.
+// A cut is a fault that lets no packet pass.
 type cut struct {
 	fault   *Fault
-	rejects bool     // packets are sent back,
-	code    ICMPCode // and why
+	rejects bool     // packets are sent back
+	code    ICMPCode // with this code
 }
 
-// A worse configuration of a pipe is that of a fault.
+// A worse is a pipe's configuration by a fault.
 type worse struct {
 	fault *Fault
 	cfg   netem.Config
-	every bool // it does something to each packet
-	cuts  bool // it has another MTU than the link
+	every bool // it affects every packet
+	cuts  bool // its MTU differs from the link's
 }
 
-// rejects is the cut that sends packets back now, or nil.
+// rejects returns the cut that sends packets back now, or nil.
 func (t *trouble) rejects() *cut {
 	if t == nil || len(t.cuts) == 0 || !t.cuts[len(t.cuts)-1].rejects {
 		return nil
@@ -38,7 +38,7 @@ func (t *trouble) rejects() *cut {
 	return &t.cuts[len(t.cuts)-1]
 }
 
-// holds are the faults for which packets wait.
+// holds returns the faults for which packets wait.
 func (t *trouble) holds() ongoing {
 	if t == nil {
 		return nil
@@ -46,7 +46,7 @@ func (t *trouble) holds() ongoing {
 	return t.holding
 }
 
-// disturb changes the faults that p has.
+// disturb changes the faults of p.
 func (p *pipe) disturb(change func(t *trouble)) {
 	if p.trouble == nil {
 		p.trouble = new(trouble)
@@ -58,12 +58,12 @@ func (p *pipe) disturb(change func(t *trouble)) {
 	p.n.invalidate()
 }
 
-// mayAnswer says that p may answer a packet at once.
+// mayAnswer reports whether p may answer a packet at once.
 func (p *pipe) mayAnswer() bool {
 	return p.trouble != nil && (p.trouble.rejects() != nil || len(p.trouble.filters) > 0)
 }
 
-// troubled handles a packet that is to enter a pipe with a fault; it says whether the packet does.
+// troubled handles a packet about to enter a pipe with a fault, and reports whether it enters.
 func (n *Network) troubled(now int64, pkt *packet, p *pipe) bool {
 	t := p.trouble
 	switch {
@@ -88,7 +88,7 @@ func (n *Network) troubled(now int64, pkt *packet, p *pipe) bool {
 	return true
 }
 
-// why is what the trace says of a packet that is sent back.
+// why is the reason that the trace gives for a packet that is sent back.
 func (c *cut) why() string {
 	if c.code == ICMPHostUnreachable {
 		return "link rejects"
@@ -96,7 +96,8 @@ func (c *cut) why() string {
 	return "link rejects: " + c.code.String()
 }
 
-// affected counts a packet of a pipe for the fault that makes its configuration worse, if that did something to the packet.
+// affected counts a packet of a pipe for the fault that makes its configuration worse, if that affected the
+// packet.
 func (t *trouble) affected(now int64, pkt *packet, v *netem.Verdict) {
 	if len(t.impaired) == 0 {
 		return
@@ -113,20 +114,20 @@ func (t *trouble) affected(now int64, pkt *packet, v *netem.Verdict) {
 	}
 }
 
-// came is how many packets have come to the pipe, be it to be dropped or held.
+// came returns how many packets have arrived at the pipe, even if it dropped or held them.
 func (p *pipe) came() int64 {
 	s := &p.stats
 	return s.Sent + s.Dropped - s.Lost - s.QueueFull - s.TooLarge - s.OverLimit - s.CutOff + int64(len(p.held))
 }
 
-// uncut ends that a fault lets no packet pass p.
+// uncut ends a fault's cut of p.
 func (p *pipe) uncut(f *Fault) {
 	p.disturb(func(t *trouble) {
 		t.cuts = slices.DeleteFunc(t.cuts, func(c cut) bool { return c.fault == f })
 	})
 }
 
-// mend has p let packets pass. A fault that is on no other pipe is over.
+// mend lets packets pass p again. A fault that is on no other pipe is over.
 func (p *pipe) mend() {
 	if p.trouble == nil {
 		return
@@ -140,7 +141,7 @@ func (p *pipe) mend() {
 	}
 }
 
-// cutBy says whether a fault lets no packet pass.
+// cutBy reports whether a fault lets no packet pass.
 func (t *trouble) cutBy(f *Fault) bool {
 	return t != nil && slices.ContainsFunc(t.cuts, func(c cut) bool { return c.fault == f })
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A turnTaker has the scheduler of exact mode say when all goroutines are blocked, and move the clock to the instant of an alarm: it
-// knows both without a timer. It also knows when all but the caller are, so that a call which is
-// about to wait does itself what there is to do until it is woken.
+// A turnTaker makes the scheduler of exact mode report when all goroutines are blocked, and move the clock to
+// the instant of an alarm: it knows both without a timer. It also knows when all goroutines but the caller
+// are blocked, so that a call that is about to wait does itself what there is to do until it is woken.
 type turnTaker struct {
 	start int64       // of the network, in nanoseconds since 1970
 	mu    *sync.Mutex // the network's

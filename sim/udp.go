@@ -65,7 +65,7 @@ type UDPConn struct {
 	host         *Host
 	by           moment // when it was closed or given a deadline
 	network      string // as the program named it: "udp", "udp4" or "udp6"
-	six          bool   // the socket is IPv6's, also with IPv4 addresses
+	six          bool   // the socket is an IPv6 socket, even with IPv4 addresses
 	local        netip.AddrPort
 	remote       netip.AddrPort // zero if not connected
 	in           half
@@ -77,15 +77,15 @@ type UDPConn struct {
 	flows        map[netip.AddrPort]*flow
 	discover     MTUDiscover
 	groups       groups
-	crossing     *Fault // for which it is open; nil for those of the program
+	crossing     *Fault // the cross traffic that it belongs to; nil for a socket of the program
 	fd           descriptor
 	closed       bool
-	asleep       bool // until its host goes on
+	asleep       bool // until its host resumes
 }
 
 const (
 	maxDatagram  = 65535 - ipHeader - udpHeader // payload of the largest IPv4 packet
-	maxDatagram6 = 65535 - udpHeader            // the same of IPv6, whose header does not count
+	maxDatagram6 = 65535 - udpHeader            // the same for IPv6, whose header does not count
 	udpHeader    = 8
 )
 
@@ -101,7 +101,7 @@ func (h *Host) ListenPacket(network, address string) (net.PacketConn, error) {
 	if err != nil {
 		return nil, opError("listen", network, nil, nil, err)
 	}
-	shared := local.Addr().IsMulticast() // as package net has it, which does not join the group
+	shared := local.Addr().IsMulticast() // as in package net, which does not join the group
 	if shared {
 		local = netip.AddrPortFrom(unspecified(local.Addr().Is6()), local.Port())
 	}
@@ -132,7 +132,7 @@ func (d *Dialer) dialUDP(ctx context.Context, network string, named netip.AddrPo
 	return u, nil
 }
 
-// connect makes a connected socket, whose port is to be found if the program left it open.
+// connect makes a connected socket. Its port is chosen later if the program left it open.
 func (h *Host) connect(network string, six bool, local, remote netip.AddrPort, open bool) (*UDPConn, error) {
 	if local.Port() == 0 && open && !h.dead && !h.n.closed {
 		local = netip.AddrPortFrom(local.Addr(), h.udpPort(remote))
@@ -165,8 +165,8 @@ func (h *Host) connect(network string, six bool, local, remote netip.AddrPort, o
 	return u, nil
 }
 
-// udpPort finds a port for a socket that is connected to remote, or returns 0. As in
-// DialContext, it does not depend on what else dials at this instant.
+// udpPort returns a port for a socket that is connected to remote, or 0. As in DialContext, it does not
+// depend on what else dials at this instant.
 func (h *Host) udpPort(remote netip.AddrPort) uint16 {
 	nth := h.dials.udp.next(remote)
 	first := mix(addrHash(remote.Addr())^uint64(remote.Port())) % h.table.ports.count()
@@ -183,7 +183,7 @@ func (h *Host) bind(network string, six bool, local, remote netip.AddrPort) (*UD
 	return h.bindAs(network, six, local, remote, false)
 }
 
-// bindAs is bind for a socket that may share its port with others that may.
+// bindAs is bind for a socket that can share its port with others of the kind.
 func (h *Host) bindAs(network string, six bool, local, remote netip.AddrPort, shared bool) (*UDPConn, error) {
 	if err := cmp.Or(h.maySocket(), h.mayBind(local.Addr())); err != nil {
 		return nil, err
@@ -227,7 +227,7 @@ func newUDPConn(h *Host, network string, six bool, local, remote netip.AddrPort)
 //go:norace
 func (u *UDPConn) setSource(addr netip.Addr) { u.local = netip.AddrPortFrom(addr, u.local.Port()) }
 
-// socket returns the socket that receives datagrams for to that come from from.
+// socket returns the socket that receives datagrams from from to to.
 func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
 	for _, u := range slices.Backward(h.table.udp.at(to.Port())) { // of several that share the port, the one opened last
 		if !u.asleep && u.takes(to, from) {
@@ -242,7 +242,7 @@ func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
 	return nil
 }
 
-// takes says whether u receives datagrams for its port of an address.
+// takes reports whether u receives datagrams for its port at an address.
 func (u *UDPConn) takes(to, from netip.AddrPort) bool {
 	if to.Addr().IsMulticast() && !u.local.Addr().IsUnspecified() {
 		return false
@@ -250,7 +250,7 @@ func (u *UDPConn) takes(to, from netip.AddrPort) bool {
 	return takes(u.bound(), u.local.Addr(), to.Addr()) && (!u.remote.IsValid() || u.remote == from)
 }
 
-// bound is the network whose families the socket has.
+// bound returns the network whose families the socket has.
 func (u *UDPConn) bound() string {
 	if !u.six {
 		return "udp4"
@@ -297,7 +297,7 @@ func (h *Host) datagram(now int64, pkt *packet) {
 	u.in.q.notify(u.n, h)
 }
 
-// memory is what a datagram takes of a receive buffer.
+// memory returns what a datagram takes of a receive buffer.
 func (pkt *packet) memory() int {
 	if pkt.frag.whole != nil {
 		return pkt.frag.whole.memory
@@ -305,8 +305,8 @@ func (pkt *packet) memory() int {
 	return truesize(pkt.size, pkt.way.header)
 }
 
-// refused handles a message that a datagram was not wanted. Only a connected socket
-// learns of it (udp_err in Linux, RFC 1122 section 4.1.3.3).
+// refused handles a message that a datagram was refused. Only a connected socket learns of it (udp_err in
+// Linux, RFC 1122 section 4.1.3.3).
 func (h *Host) refused(m *packet, errno syscall.Errno) {
 	for _, u := range h.table.udp.at(m.dst.Port()) {
 		if u.remote == m.src {
@@ -316,15 +316,14 @@ func (h *Host) refused(m *packet, errno syscall.Errno) {
 	}
 }
 
-// received is what a call reads.
+// A received is what a call reads.
 type received struct {
 	n    int
 	from netip.AddrPort
 	cut  bool // the datagram was longer
 }
 
-// receive reads a datagram by the system call of that name, and says whether p was too
-// short for it.
+// receive reads a datagram by the system call of that name, and reports whether p was too short for it.
 func (u *UDPConn) receive(p []byte, call string) (n int, from netip.AddrPort, cut bool, err error) {
 	var mine ticket
 	got, err := await(u.n, func() (got received, err error, wait *waitq) {
@@ -348,7 +347,7 @@ func (u *UDPConn) receiveNow(p []byte, call string) (received, error, *waitq) {
 	case u.closed:
 		u.n.reveal(u.by)
 		return received{}, net.ErrClosed, nil
-	case len(p) == 0 && call == "read": // package poll makes no system call of it
+	case len(p) == 0 && call == "read": // package poll makes no system call for it
 		return received{}, nil, nil
 	case u.in.deadline.expired():
 		u.n.reveal(u.by)

@@ -2,19 +2,19 @@ package sim
 
 import "net/netip"
 
-// A receiveBuffer holds the datagrams that wait to be read. It is bounded as Linux bounds
-// it (__udp_enqueue_schedule_skb): by the memory that they take, not by their bytes. One
-// that finds the buffer empty is taken whatever its size.
+// A receiveBuffer holds the datagrams that wait to be read. As in Linux, its bound is on the memory that they
+// take, not on their bytes (__udp_enqueue_schedule_skb). A datagram that finds the buffer empty is accepted
+// whatever its size.
 type receiveBuffer struct {
 	queue []datagram
-	first int // of them that is not read yet
+	first int // the first that is not read yet
 	used  int // bytes of memory
 	limit int
 
-	// The memory of what was read is given back in portions of a quarter of the limit, or
-	// when the reader has read all that was there when it last looked (udp_rmem_release).
+	// The memory of datagrams that were read is given back in steps of a quarter of the limit, or when the
+	// reader has read all that was there when it last looked (udp_rmem_release).
 	freed int
-	seen  int // datagrams at the front of the queue that the reader looked at
+	seen  int // datagrams at the front of the queue that the reader has looked at
 }
 
 type datagram struct {
@@ -31,19 +31,18 @@ const (
 	minReceiveBuffer     = 2304    // SOCK_MIN_RCVBUF
 )
 
-// resize sets the limit to twice the bytes that a program asks for, within bounds
-// (SO_RCVBUF).
+// resize sets the limit to twice the bytes that a program asks for, within bounds (SO_RCVBUF).
 func (b *receiveBuffer) resize(bytes int) {
 	b.limit = max(2*min(bytes, maxReceiveBuffer), minReceiveBuffer)
 }
 
-// put says whether there is room for d.
+// put adds d, and reports whether there was room for it.
 func (b *receiveBuffer) put(d datagram) bool {
 	if b.used > 0 && b.used+d.size > b.limit {
 		return false
 	}
 	b.used += d.size
-	if b.first > len(b.queue)/2 && len(b.queue) == cap(b.queue) { // so that a queue that is never empty does not grow without end
+	if b.first > len(b.queue)/2 && len(b.queue) == cap(b.queue) { // so that a queue that is never empty does not grow forever
 		kept := copy(b.queue, b.queue[b.first:])
 		clear(b.queue[kept:])
 		b.queue, b.first = b.queue[:kept], 0
@@ -52,7 +51,7 @@ func (b *receiveBuffer) put(d datagram) bool {
 	return true
 }
 
-// waiting is how many datagrams there are.
+// waiting returns the number of datagrams.
 func (b *receiveBuffer) waiting() int { return len(b.queue) - b.first }
 
 // take returns the first datagram.
@@ -78,12 +77,12 @@ const (
 	skbShared = 320                            // struct skb_shared_info, aligned
 	skbSmall  = 576                            // of the cache for small packets, skbuff_small_head
 	skbFront  = 16                             // room for the link's header
-	skbSpare  = 15                             // that IP asks for beside it
-	skbLinear = 16384 - skbShared - skbFront*2 // above, the payload lies in pages
+	skbSpare  = 15                             // that IP asks for in addition
+	skbLinear = 16384 - skbShared - skbFront*2 // above this the payload is in pages
 )
 
-// skbAllocation is the memory that the kernel allocates for the bytes of an IP packet
-// that is not too large for it.
+// skbAllocation returns the memory that the kernel allocates for the bytes of an IP packet that is not too
+// large for it.
 func skbAllocation(packet int) int {
 	need := packet + skbFront + skbSpare + skbShared
 	if need <= skbSmall {
@@ -96,9 +95,9 @@ func skbAllocation(packet int) int {
 	return size
 }
 
-// truesize is the memory that Linux counts for an IP packet of UDP: skb->truesize as the
-// sender's kernel has allocated it, which is what a receiver sees over a virtual link
-// (measured on Linux 6.18, amd64); header is that of IP. A network card's driver may take more.
+// truesize returns the memory that Linux counts for an IP packet of UDP: skb->truesize as the sender's kernel
+// has allocated it, which is what a receiver sees over a virtual link (measured on Linux 6.18, amd64). header
+// is that of IP. A network card's driver may take more.
 func truesize(packet, header int) int {
 	if packet > skbLinear {
 		return skbHead + skbSmall + packet - header - udpHeader
@@ -106,7 +105,7 @@ func truesize(packet, header int) int {
 	return skbHead + skbAllocation(packet)
 }
 
-// headRoom is the room left behind the packet in its buffer.
+// headRoom returns the room left after the packet in its buffer.
 func headRoom(packet int) int {
 	if packet > skbLinear {
 		return 0

@@ -42,10 +42,10 @@ func (u *UDPConn) SetMTUDiscover(m MTUDiscover) error {
 	}))
 }
 
-// cuts says that a host cuts what is too big itself.
+// cuts reports whether the host itself fragments what is too big.
 func (m MTUDiscover) cuts() bool { return m == MTUDiscoverWant || m == MTUDiscoverDont }
 
-// mtu is the largest packet that a socket believes to pass the path (ip_sk_use_pmtu).
+// mtu returns the size of the largest packet that a socket believes to pass the path (ip_sk_use_pmtu).
 func (m MTUDiscover) mtu(p *path, now int64) int {
 	if m == MTUDiscoverProbe {
 		return p.pipes()[0].mtu
@@ -53,8 +53,8 @@ func (m MTUDiscover) mtu(p *path, now int64) int {
 	return p.mtu(now)
 }
 
-// forbids says that routers may not cut a packet, which fits the MTU or not (ip_dont_fragment, __ip_make_skb). Those of
-// IPv6 never do.
+// forbids reports whether routers must not fragment a packet, which fits the MTU or not (ip_dont_fragment,
+// __ip_make_skb). IPv6 routers never fragment.
 func (m MTUDiscover) forbids(p *path, now int64, fits bool) bool {
 	switch {
 	case p.six && fits, !m.cuts():

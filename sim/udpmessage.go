@@ -129,7 +129,7 @@ func (u *UDPConn) WriteMsgUDP(p, oob []byte, addr *net.UDPAddr) (n, oobn int, er
 	return n, 0, err
 }
 
-// sendConnected sends to where the socket is connected, by a message without an address.
+// sendConnected sends a datagram to the address to which the socket is connected.
 func (u *UDPConn) sendConnected(p []byte) (int, error) {
 	if err := u.send(p, u.remote, "sendmsg"); err != nil {
 		return 0, opError("write", u.network, udpAddr(u.local, u.six), nil, err)
@@ -151,7 +151,7 @@ func (u *UDPConn) WriteMsgUDPAddrPort(p, oob []byte, addr netip.AddrPort) (n, oo
 	return n, 0, err
 }
 
-// An addrPortAddr is an address as errors of calls that take a [netip.AddrPort] have it, be it valid or not.
+// An addrPortAddr is an address, valid or not, in the errors of calls that take a [netip.AddrPort].
 type addrPortAddr struct{ netip.AddrPort }
 
 func (addrPortAddr) Network() string { return "udp" }
@@ -163,10 +163,10 @@ func udpAddrOf(addr netip.AddrPort) *net.UDPAddr {
 	return net.UDPAddrFromAddrPort(addr)
 }
 
-// errMissingAddress has the text of package net's.
+// errMissingAddress has the text of package net's error.
 var errMissingAddress = errors.New("missing address")
 
-// sendTo sends a datagram to where addr says, which an unconnected socket must have.
+// sendTo sends a datagram to addr, which an unconnected socket requires.
 func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) {
 	var to netip.AddrPort
 	err := errMissingAddress
@@ -188,7 +188,7 @@ func (u *UDPConn) sendTo(p []byte, addr *net.UDPAddr, call string) (int, error) 
 	return len(p), nil
 }
 
-// destination is where a datagram for that address goes, which errors name as named.
+// destination returns where a datagram for that address goes. Errors show the address as named.
 func (u *UDPConn) destination(ip netip.Addr, port uint16, call string, named netip.Addr) (netip.AddrPort, error) {
 	zone := ip.Zone()
 	ip = ip.WithZone("").Unmap()
@@ -205,7 +205,7 @@ func (u *UDPConn) destination(ip netip.Addr, port uint16, call string, named net
 	return netip.AddrPortFrom(ip, port), nil
 }
 
-// shown is an address for an error: no interface around a nil pointer.
+// shown returns an address for an error, without an interface around a nil pointer.
 func shown(addr *net.UDPAddr) net.Addr {
 	if addr == nil {
 		return nil

@@ -48,7 +48,7 @@ func (u *UDPConn) queue(p []byte, to netip.AddrPort, call string) error {
 	case way == nil:
 		return sysError(call, refused)
 	case !u.discover.cuts() && way.header+udpHeader+len(p) > u.discover.mtu(way, u.n.now()):
-		return sysError(call, syscall.EMSGSIZE) // an error that waits goes on waiting
+		return sysError(call, syscall.EMSGSIZE) // a pending error keeps waiting
 	case refused == 0 && u.err != 0:
 		return sysError(call, u.takeError())
 	}
@@ -80,7 +80,7 @@ type letter struct {
 	to       netip.AddrPort
 	way      *path
 	discover MTUDiscover
-	refused  bool // its sender knows that it gets nowhere
+	refused  bool // its sender knows that it goes nowhere
 }
 
 func (l *letter) send(now int64) {
@@ -89,8 +89,8 @@ func (l *letter) send(now int64) {
 	o.u.transmit(now, o.datagram, o.to, o.u.flowTo(o.to, o.way), o.discover, o.refused)
 }
 
-// identity tells sockets of one port apart, for the order of what they send: nothing but those that are the only ones of
-// theirs, or usual beside others, need none.
+// identity distinguishes sockets of one port, for the order of what they send. Only sockets that can share a
+// port with others need one.
 func (u *UDPConn) identity() string {
 	switch from := u.local.Addr(); {
 	case u.groups.shared:
@@ -102,7 +102,7 @@ func (u *UDPConn) identity() string {
 	}
 }
 
-// flowTo is the flow of a socket to a destination, whose path is way if it is new.
+// flowTo returns the flow of a socket to a destination; a new flow has the path way.
 func (u *UDPConn) flowTo(to netip.AddrPort, way *path) *flow {
 	f := u.flows[to]
 	if f == nil {
@@ -112,7 +112,7 @@ func (u *UDPConn) flowTo(to netip.AddrPort, way *path) *flow {
 	return f
 }
 
-// transmit sends a datagram; refused says that its sender knows that it gets nowhere.
+// transmit sends a datagram; refused says that its sender knows that it goes nowhere.
 func (u *UDPConn) transmit(now int64, d datagram, to netip.AddrPort, f *flow, m MTUDiscover, refused bool) {
 	if u.host.off != nil {
 		return // the power went before the datagram did

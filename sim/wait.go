@@ -5,39 +5,37 @@ import (
 	"time"
 )
 
-// A waitq is where calls wait for something of a socket: data, room, a
-// connection. The lock is held in all its methods. Waiters are pooled: at any time few sockets have
-// a blocked caller.
+// A waitq is where calls wait for something from a socket: data, room, a connection. The lock is held in all
+// its methods. Waiters are pooled: at any time few sockets have a blocked caller.
 type waitq struct {
 	w        *waiter // nil if no call waits
 	waiting  int32
 	pending  bool // a wake is scheduled
-	deferred bool // something is deferred because no call waits
+	deferred bool // something was deferred because no call waits
 	between  bool // between two turns
 }
 
-// A waiter is what it takes to wait in a queue. In a bubble the first call waits for a
-// timer, if the network's quiescence has such, so that it can do the engine's next
-// step when everything is quiet. The others wait for cond.
+// A waiter is what a call needs to wait in a queue. In a bubble the first call waits for a timer, if the
+// network's quiescence has one, so that it can do the engine's next step when everything is quiet. The others
+// wait for cond.
 type waiter struct {
 	cond  sync.Cond
-	timer *time.Timer // of quiescence.callTimer; may be nil
+	timer *time.Timer // from quiescence.callTimer; may be nil
 	since int64       // instant at which the first call was blocked; never if it is not
-	first bool        // there is one
+	first bool        // there is a first call
 	woken bool        // and it may go on
-	steps bool        // it does the next step
+	steps bool        // it must do the next step
 	wakes uint32      // how often the calls were woken
 }
 
-// canStep says that the first call is blocked for certain, as is all that does not run
-// when the clock moves, and can be woken.
+// canStep reports whether the first call is blocked for certain, as is everything that does not run when the
+// clock moves, and can be woken.
 func (w *waiter) canStep(now int64) bool {
 	return w.timer != nil && w.since < now && !w.woken
 }
 
-// enter is the beginning of a call's wait for the next wake, which consists of block and
-// resume, as often as that asks for, and ends with leave. first is whether it is the call that
-// waits for the timer.
+// enter begins a call's wait for the next wake. block and resume follow, as often as resume asks for it, and
+// leave ends the wait. first says that this call waits for the timer.
 func (q *waitq) enter(n *Network) (w *waiter, first bool) {
 	if q.w == nil {
 		q.w = n.lendWaiter()
@@ -55,11 +53,12 @@ func (q *waitq) enter(n *Network) (w *waiter, first bool) {
 	return w, first
 }
 
-// mostTurns is how many turns of the engine's a call takes before it blocks: while it works, those outside the bubble cannot look at the network.
+// mostTurns is how many turns of the engine a call takes before it blocks: while it works, those outside the
+// bubble cannot look at the network.
 const mostTurns = 64
 
-// works does what the engine does while all goroutines but the call's are blocked, before the call blocks, too: so
-// nobody need be woken for it. It says whether the call was woken by that.
+// works does what the engine would do while all goroutines but the call's are blocked, and does it before the
+// call blocks: so nobody need be woken for it. It reports whether that woke the call.
 func (w *waiter) works(n *Network) (woken bool) {
 	before := w.wakes
 	for i := 0; i < mostTurns && !n.harness.dead.Load() && n.quiet.takesTurn(); i++ {
@@ -83,7 +82,7 @@ func (w *waiter) block(n *Network, first bool) {
 	n.mu.Lock()
 }
 
-// resume says whether the call has to wait on.
+// resume reports whether the call must keep waiting.
 func (w *waiter) resume(n *Network, first bool) (more bool) {
 	if !first {
 		return false
@@ -120,7 +119,7 @@ func (n *Network) lendWaiter() *waiter {
 	return w
 }
 
-// notify wakes the calls that wait, at an instant of their own.
+// notify wakes the waiting calls, at an instant of their own.
 func (q *waitq) notify(n *Network, h *Host) {
 	if q.waiting == 0 || q.pending {
 		return
@@ -129,8 +128,7 @@ func (q *waitq) notify(n *Network, h *Host) {
 	n.wake(wake{host: h, q: q})
 }
 
-// release wakes the calls that wait, at once: another call of the same program
-// is the cause.
+// release wakes the waiting calls at once: another call of the same program is the cause.
 func (q *waitq) release() {
 	var room [2]release
 	for _, r := range q.releases(room[:0]) {
@@ -138,8 +136,8 @@ func (q *waitq) release() {
 	}
 }
 
-// A release is a blocked call that is to go on: it waits for a timer, for a condition, or
-// for a channel to be closed.
+// A release is a blocked call that can go on: it waits for a timer, for a condition, or for a channel to be
+// closed.
 type release struct {
 	timer *time.Timer
 	cond  *sync.Cond
@@ -192,20 +190,20 @@ func (q *waitq) releases(out []release) []release {
 	return out
 }
 
-// turns has calls of one kind on a socket come one after the other, in the order in which the
-// program made them, as package poll has them (its fdMutex). Only the first of them gets as far
-// as the kernel: a write is in the stream as a whole, and the call that has waited longest reads next.
+// turns makes calls of one kind on a socket run one after the other, in the order in which the program made
+// them, as package poll does (its fdMutex). Only the first of them gets as far as the kernel: a write is in
+// the stream as a whole, and the call that has waited longest reads next.
 //
-// Between two turns all goroutines come to rest: were several to go on at once, as when a
-// connection dies on which they write, the runtime would choose what they do next.
+// Between two turns all goroutines must block: if several could go on at once, as when a connection dies on
+// which they write, the runtime would choose what they do next.
 type turns struct {
-	given, over uint32 // tickets
+	given, over uint32 // tickets handed out
 }
 
 // A ticket is a call's place, from 1; 0 if it has none yet.
 type ticket uint32
 
-// come says whether it is the turn of a call that waits in q otherwise.
+// come reports whether it is the turn of a call that otherwise waits in q.
 func (t *turns) come(q *waitq, mine *ticket) bool {
 	if *mine == 0 {
 		t.given++
@@ -214,7 +212,7 @@ func (t *turns) come(q *waitq, mine *ticket) bool {
 	return uint32(*mine) == t.over+1 && !q.between
 }
 
-// end ends the turn of a call. The next of those that wait in q has it with the engine's next step.
+// end ends the turn of a call. The next call that waits in q gets its turn with the engine's next step.
 func (t *turns) end(n *Network, h *Host, q *waitq) {
 	switch t.over++; {
 	case t.over == t.given:

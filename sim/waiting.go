@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// A room is the packets that wait at a pipe whose queue decides late what becomes of them (netem.CoDel and the
-// like). The engine asks the queue when the next may leave it.
+// A room holds the packets that wait at a pipe whose queue decides late what happens to them (netem.CoDel and
+// the like). The engine asks the queue when the next one can leave.
 type room struct {
 	packets map[uint64]*packet // by their tickets
 	timer   *timer
@@ -17,14 +17,14 @@ func (p *pipe) wait(pkt *packet, ticket uint64) {
 	p.waiting.packets[ticket] = pkt
 }
 
-// doom has some packets end when their turn comes.
+// doom marks packets that end when their turn comes.
 func (r *room) doom(which func(pkt *packet) bool) {
 	for _, pkt := range r.packets {
 		pkt.leaves.never = pkt.leaves.never || which(pkt)
 	}
 }
 
-// leave lets the packets go whose fate is decided by now. The engine calls it, so that there is no need to wake it.
+// leave releases the packets whose fate is decided by now. The engine calls it, so it need not be woken.
 func (p *pipe) leave(now int64) {
 	r := p.waiting
 	for {

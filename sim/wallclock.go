@@ -2,7 +2,7 @@ package sim
 
 import "time"
 
-// wallClock has the engine step soon, since on the wall clock there is no way to know when all goroutines of a
+// wallClock makes the engine step soon, since on the wall clock nothing tells when all goroutines of a
 // program are blocked.
 type wallClock struct {
 	kick *time.Timer

@@ -15,13 +15,13 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A watchdog looks at a bubble from outside, on the real clock. When the bubble is frozen, it
-// moves the clock (see ballast). When virtual time stands still in a way that it cannot help, or as
-// good as (see spinning), it fails the test and abandons the bubble. The runtime
-// notices nothing of either, and the test would hang until its timeout.
+// A watchdog watches a bubble from outside, on the real clock. When the bubble is frozen, it moves the clock
+// (see ballast). When virtual time stands still in a way that it cannot help, or almost does (see spinning),
+// it fails the test and abandons the bubble. The runtime notices neither, and the test would hang until its
+// timeout.
 type watchdog struct {
 	run   *bubbleRun
-	begin *time.Timer // most tests are over before
+	begin *time.Timer // most tests end before that
 	done  chan struct{}
 	all   sync.WaitGroup
 }
@@ -41,7 +41,7 @@ func newWatchdog(run *bubbleRun) *watchdog {
 	return d
 }
 
-// stop ends d, once all that is under way is over.
+// stop ends d, once everything in progress is over.
 func (d *watchdog) stop() {
 	close(d.done)
 	if d.begin.Stop() {
@@ -52,23 +52,22 @@ func (d *watchdog) stop() {
 
 // Real times.
 const (
-	looksOften = 200 * time.Microsecond // at a test that was frozen; until then it is waited for without sleep,
-	looksFirst = time.Millisecond       // at others at first,
-	looksRare  = 16 * time.Millisecond  // and later
+	looksOften = 200 * time.Microsecond // at a test that was frozen before; until then it waits without sleeping
+	looksFirst = time.Millisecond       // at other tests at first
+	looksRare  = 16 * time.Millisecond  // and at other tests later
 	looksBusy  = time.Second            // at a crowd of which some always run
-	looksExact = 100 * time.Millisecond // in exact mode, where no bubble freezes because of its own locks: what is left to be found takes seconds, and looks as frequent as elsewhere an eighth of the processor's time of scenarios/async
+	looksExact = 100 * time.Millisecond // in exact mode, where no bubble freezes because of its own locks. What remains to be found takes seconds, and looks as frequent as elsewhere would take an eighth of the processor's time of scenarios/async
 
-	// A goroutine that has waited for a sync.Mutex for a millisecond is handed it directly once
-	// it has failed to get it, and not before. So every goroutine that waits in a frozen bubble
-	// has waited for that long.
+	// A goroutine that has waited for a sync.Mutex for a millisecond gets it directly once it has failed to
+	// get it, and not before. So every goroutine that waits in a frozen bubble has waited for that long.
 	lockStarves = 1100 * time.Microsecond
 
-	// A goroutine that holds a lock outside all tests and does not run cannot be detected. It
-	// has this long to release the lock before the clock is first moved for that lock.
+	// A goroutine that holds a lock outside all tests and does not run cannot be detected. It has this long
+	// to release the lock before the watchdog first moves the clock because of that lock.
 	lockFirst = 20 * time.Millisecond
 
-	// A goroutine that waits for a channel made outside may get an answer from there: its test
-	// is given up when no goroutine runs there (see foreignPatience), or after this time.
+	// A goroutine that waits for a channel made outside may get an answer from there. Its test is given up
+	// when no goroutine runs there (see foreignPatience), or after this time.
 	busyPatience = 30 * time.Second
 )
 
@@ -132,22 +131,22 @@ func looksLeast() time.Duration {
 	return 0
 }
 
-// clockWatch is what watchClock remembers.
+// A clockWatch is what watchClock remembers.
 type clockWatch struct {
 	d        *watchdog
 	pause    time.Duration   // until the next look
-	patience time.Duration   // until the next dump, though a goroutine runs
+	patience time.Duration   // until the next dump, even if a goroutine runs
 	steps    uint64          // of the network at the last look
-	still    time.Time       // since when there were no more
-	since    time.Time       // when those of last were first seen to wait
-	last     string          // who waits
-	own      map[string]bool // locks that only the clock's moving has freed
+	still    time.Time       // since when that number has not changed
+	since    time.Time       // when the goroutines of last were first seen waiting
+	last     string          // waiting goroutines
+	own      map[string]bool // locks that became free only when the clock moved
 }
 
-// oneAtATime keeps a watchdog from moving a clock while another one looks.
+// oneAtATime prevents a watchdog from moving a clock while another one looks.
 var oneAtATime sync.Mutex
 
-// look looks at the bubble, and says whether it moved its clock.
+// look looks at the bubble, and reports whether it moved the bubble's clock.
 func (w *clockWatch) look(n *Network) (moved bool) {
 	now := time.Now()
 	// The race detector must not learn here what the program has done: the ballast would tell
@@ -229,11 +228,11 @@ func (w *clockWatch) look(n *Network) (moved bool) {
 
 func (w *clockWatch) relax() { w.pause = min(max(2*w.pause, looksOften), looksRare) }
 
-// lockPattern finds the address of a lock in the stack of a goroutine that waits for it. What the
-// runtime is not sure of it marks by a question mark.
+// lockPattern finds the address of a lock in the stack of a goroutine that waits for it. The runtime marks
+// values of which it is not sure with a question mark.
 var lockPattern = regexp.MustCompile(`sync\.\(\*\w+\)\.\w+\((0x[0-9a-f]+)[,)]|sync\.runtime_Semacquire\w*\((0x[0-9a-f]+)[,)]`)
 
-// lockOf is the address of the lock that a goroutine waits for, or "" if it is not known.
+// lockOf returns the address of the lock for which a goroutine waits, or "" if it is not known.
 func lockOf(g goroutine) string {
 	if m := lockPattern.FindStringSubmatch(g.text); m != nil {
 		return m[1] + m[2]
@@ -241,12 +240,12 @@ func lockOf(g goroutine) string {
 	return ""
 }
 
-// unknown says that a goroutine waits for a lock for which the clock was not moved before.
+// unknown reports whether a goroutine waits for a lock because of which the clock has not moved before.
 func (w *clockWatch) unknown(gs []goroutine) bool {
 	return slices.ContainsFunc(gs, func(g goroutine) bool { return !w.own[lockOf(g)] })
 }
 
-// take notes for which locks the clock was moved.
+// take records the locks because of which the clock has moved.
 func (w *clockWatch) take(gs []goroutine) {
 	if w.own == nil {
 		w.own = map[string]bool{}
@@ -256,7 +255,8 @@ func (w *clockWatch) take(gs []goroutine) {
 	}
 }
 
-// shares says that goroutines of two bubbles wait for one lock, or, unless it is to be sure, may do so.
+// shares reports whether goroutines of two bubbles wait for one lock. Unless sure is set, it also does if
+// they may.
 func shares(a, b []goroutine, sure bool) bool {
 	for _, g := range a {
 		for _, h := range b {
@@ -277,8 +277,8 @@ func elsewhereText(locked []goroutine) string {
 	return "sim: virtual time stands still: these goroutines wait for a lock that is held outside the test and not released:\n" + describe(locked) + "The test was abandoned."
 }
 
-// nobodyRuns says that the goroutine that calls is the only one in the process that runs, or could
-// run. It costs little and may be wrong.
+// nobodyRuns reports whether the calling goroutine is the only one in the process that runs, or could run. It
+// costs little and may be wrong.
 func nobodyRuns() bool {
 	s := []metrics.Sample{
 		{Name: "/sched/goroutines/running:goroutines"},
@@ -289,14 +289,14 @@ func nobodyRuns() bool {
 	return s[0].Value.Uint64() <= 1 && s[1].Value.Uint64() == 0 && s[2].Value.Uint64() == 0
 }
 
-// scene is what a stack dump shows of a bubble and of the goroutines outside that could unblock it.
+// A scene is what a stack dump shows of a bubble and of the goroutines outside that could unblock it.
 type scene struct {
-	locked  []goroutine // those of the bubble that wait for a lock of package sync,
-	foreign []goroutine // for a channel made outside the bubble,
+	locked  []goroutine // goroutines of the bubble that wait for a lock of package sync
+	foreign []goroutine // for a channel made outside the bubble
 	machine []goroutine // and for the operating system's network
-	busy    bool        // another goroutine in it counts as running
+	busy    bool        // another goroutine of the bubble counts as running
 	outside bool        // a goroutine outside the bubble runs, or another test's clock moves
-	shared  bool        // another frozen test waits for the same lock, or for one that is not known
+	shared  bool        // another frozen test waits for the same lock, or for an unknown one
 }
 
 // frozen reports whether the clock of the bubble stands still because of locks alone.
@@ -304,8 +304,7 @@ func (s *scene) frozen() bool {
 	return !s.busy && len(s.foreign)+len(s.machine) == 0 && len(s.locked) > 0
 }
 
-// waiting identifies a scene by its waiting goroutines; it is empty if another goroutine is
-// running.
+// waiting identifies a scene by its waiting goroutines; it is empty if another goroutine is running.
 func (s *scene) waiting() string {
 	var b strings.Builder
 	if !s.busy {
@@ -316,7 +315,7 @@ func (s *scene) waiting() string {
 	return b.String()
 }
 
-// lookAt makes a scene of a stack dump, which begins with the goroutine that took it.
+// lookAt makes a scene from a stack dump, which begins with the goroutine that took it.
 func lookAt(dump, bubble string) scene {
 	var s scene
 	others := map[*Network]*scene{} // of tests that run beside this one, or were abandoned
@@ -355,8 +354,8 @@ func lookAt(dump, bubble string) scene {
 	return s
 }
 
-// waitsInRuntime are calls in which a goroutine counts as in a system call, for ever or for a tenth of a second again and again, and
-// holds no lock: those that wait for signals and, with -cpuprofile, for samples.
+// waitsInRuntime are calls in which a goroutine counts as in a system call, forever or for a tenth of a
+// second again and again, and holds no lock: those that wait for signals and, with -cpuprofile, for samples.
 var waitsInRuntime = []string{"os/signal.signal_recv(", "runtime/pprof.readProfile("}
 
 // add adds a goroutine of the bubble.
@@ -379,7 +378,7 @@ func (s *scene) add(g goroutine) {
 	}
 }
 
-// locked says that a goroutine waits for a lock of package sync.
+// locked reports whether a goroutine waits for a lock of package sync.
 func (g goroutine) locked() bool {
 	if strings.HasPrefix(g.state, "sync.") {
 		return !strings.Contains(g.state, "(durable)")

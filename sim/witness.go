@@ -11,9 +11,9 @@ import (
 	"github.com/squall-sim/squall/internal/count"
 )
 
-// A witness notes which goroutines call the network at an instant, or at the last one before it
-// at which any does: one of them may have sent the first packet by which two runs differ. There
-// is one only in a run that is made for it, when the packet is known.
+// A witness records which goroutines call the network at an instant, or at the last earlier instant at which
+// any does: one of them may have sent the first packet in which two runs differ. There is one only in a run
+// made for it, when the packet is known.
 type witness struct {
 	at    int64
 	last  int64 // instant of calls
@@ -23,7 +23,7 @@ type witness struct {
 // replayAt is set for a run with a witness, in nanoseconds.
 const replayAt = "SQUALL_REPLAY_AT"
 
-// replayOrdered is set for a run whose witness is to tell in which order the calls came.
+// replayOrdered is set for a run whose witness reports the order of the calls.
 const replayOrdered = "SQUALL_REPLAY_ORDERED"
 
 var tellsOrder = takeVariable(replayOrdered) != ""

@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// A cpu is the processors of a host, which share themselves out among the pieces of work that there are.
+// A cpu is the processors of a host, which all current pieces of work share.
 type cpu struct {
 	host  *Host
 	event plan
-	at    int64 // up to which the work is counted
+	at    int64 // instant up to which the work is counted
 	jobs  []*job
-	q     waitq // one for all: what is done at one instant goes on at one
+	q     waitq // one for all: pieces that finish at one instant wake together
 
-	cores     int // 0: one for each
+	cores     int // 0: one for each piece of work
 	slowdown  int
-	crowded   *Fault // that there are no more than cores, or nil
-	throttled *Fault // the same for slowdown
+	crowded   *Fault // fault that limits cores, or nil
+	throttled *Fault // likewise for slowdown
 }
 
 // A job is a piece of work.
 type job struct {
 	left  uint64 // in workUnits of a nanosecond at full speed
 	done  bool
-	ended bool // with its process
+	ended bool // its process has ended
 }
 
-// What is left is counted in small units, so that what is rounded when the speed changes does not add up to a
+// Remaining work is counted in small units, so that rounding when the speed changes does not add up to a
 // nanosecond.
 const workUnits = 1 << 12
 
@@ -93,13 +93,13 @@ func (c *cpu) add(j *job) {
 	c.arrange()
 }
 
-// arrange has the engine wake the host's work when the next piece is done.
+// arrange makes the engine wake the host's work when the next piece is done.
 func (c *cpu) arrange() {
 	c.host.n.queue.schedule(c, classDeadline, 3<<60|uint64(c.host.number))
 	c.host.n.wakeAt(c.next(classDeadline))
 }
 
-// share is the part of full speed at which each piece is done: by/of.
+// share returns the fraction of full speed of each piece: by/of.
 func (c *cpu) share() (by, of uint64) {
 	by, of = 1, uint64(c.slowdown)
 	if active := uint64(len(c.jobs)); c.cores > 0 && active > uint64(c.cores) {
@@ -108,7 +108,7 @@ func (c *cpu) share() (by, of uint64) {
 	return by, of
 }
 
-// count has the work done up to an instant.
+// count counts the work done up to an instant.
 func (c *cpu) count(now int64) {
 	passed := uint64(now - c.at)
 	c.at = now
@@ -122,7 +122,7 @@ func (c *cpu) count(now int64) {
 	}
 }
 
-// scale is (v*by+more)/of, rounded down, or the largest number if that is larger.
+// scale returns (v*by+more)/of, rounded down, or the largest number if that is larger.
 func scale(v, by, of, more uint64) uint64 {
 	hi, lo := bits.Mul64(v, by)
 	lo, carry := bits.Add64(lo, more, 0)

@@ -25,7 +25,7 @@ type Zone struct {
 	inside []*Zone
 }
 
-// zones is two of them, in one direction.
+// zones are two zones, in one direction.
 type zones struct{ from, to *Zone }
 
 // Zone returns the zone of that name, made at first use, and puts the hosts into it. A host is in one zone.
@@ -66,7 +66,7 @@ func (n *Network) Zone(name string, hosts ...*Host) *Zone {
 //go:norace
 func newZone(n *Network, name string) *Zone { return &Zone{n: n, made: n.moment(), name: name} }
 
-// must panics if z is no zone, in the name of a method.
+// must panics if z is not a zone; it names the method.
 func (z *Zone) must(method string) {
 	if z == nil || z.n == nil {
 		panic("sim: Zone." + method + ": the zone is nil, or was not made by Network.Zone")
@@ -153,8 +153,8 @@ func (n *Network) LinkZonesAsym(a, b *Zone, aToB, bToA netem.Config) {
 	})
 }
 
-// rezone gives the pipes between hosts of zones the configuration that they now have. There are those over which hosts
-// have sent, not all pairs.
+// rezone gives the pipes between hosts of zones their current configuration. Pipes exist where hosts have
+// sent, not for all pairs.
 func (n *Network) rezone() {
 	changed := false
 	for _, p := range n.wires.pipes {
@@ -171,7 +171,7 @@ func (n *Network) rezone() {
 	}
 }
 
-// defaultFor is the configuration between two hosts that no link joins.
+// defaultFor returns the configuration between two hosts that no link joins.
 func (n *Network) defaultFor(from, to *node) netem.Config {
 	best, found := 0, false
 	cfg := n.conf.defaultLink
