@@ -12,9 +12,9 @@ import (
 // correlation rho^k. The copies of Duplicate draw independently. Loss models have correlations of their own.
 type Correlation struct {
 	Jitter    float64 // of the offsets from Delay
-	Duplicate float64 // of which packets are duplicated
-	Reorder   float64 // of which packets skip the delay
-	Corrupt   float64 // of which packets are corrupt
+	Duplicate float64 // of which packets Duplicate picks
+	Reorder   float64 // of which packets Reorder picks
+	Corrupt   float64 // of which packets Corrupt picks
 
 	// Biased draws as tc-netem's generator does instead, for comparisons with it: see [BiasedCorrelated].
 	// Duplicate, Reorder and Corrupt then happen at rates other than the configured ones, as losses do.

@@ -12,7 +12,7 @@ type blockPool struct {
 type retiredBlock struct {
 	mem []byte
 	by  *TCPConn
-	end uint64 // sequence number behind its last byte
+	end uint64 // sequence number after its last byte
 }
 
 const (

@@ -298,7 +298,8 @@ func (t *Trace) sentBefore(i int) bool {
 	return false
 }
 
-// after returns the number of the event that is a number of chart lines after another event, or a few fewer.
+// after returns the number of the event that is the given number of chart lines after another one, or a few
+// fewer.
 func (t *Trace) after(i, lines int) int {
 	for ; lines > 0 && i+1 < t.total; i++ {
 		if t.record(i+1).kind != Delivered && !t.isKeepAlive(i+1) {
@@ -337,7 +338,7 @@ func (t *Trace) isKeepAlive(i int) bool {
 		probe.from == r.to && probe.to == r.from && probe.sport == r.dport && probe.dport == r.sport
 }
 
-// ends reports whether e is the end, at the same instant, of the packet of which sent is the sending.
+// ends reports whether e is the end, at the same instant, of the packet that sent begins.
 func (e Event) ends(sent Event) bool {
 	return e.Kind == Dropped && e.At == sent.At && e.From == sent.From && e.To == sent.To &&
 		e.SourcePort == sent.SourcePort && e.TargetPort == sent.TargetPort && e.Seq == sent.Seq && e.Length == sent.Length

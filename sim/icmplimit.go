@@ -2,8 +2,9 @@ package sim
 
 import "net/netip"
 
-// What Linux tells one address by ICMP of its own accord is bounded, but for the MTU of a path (icmpv4_xrlim_allow, inet_peer_xrlim_allow): so many messages at
-// once, and then one in each of these times.
+// Linux limits what it tells one address by ICMP of its own accord, except for the MTU of a path
+// (icmpv4_xrlim_allow, inet_peer_xrlim_allow): this many messages at once, and then one in each of these
+// times.
 const (
 	icmpBurst      = 6
 	icmpRatelimit  = int64(1e9)   // net.ipv4.icmp_ratelimit

@@ -186,7 +186,7 @@ func httpRequest(line string) (method, target string, ok bool) {
 	return "", "", false
 }
 
-// printable says whether a line of text is worth showing.
+// printable reports whether a line of text is worth showing.
 func printable(text string) bool {
 	for _, r := range text {
 		if r < ' ' || r > '~' {

@@ -23,7 +23,7 @@ func (p Place) String() string {
 	return fmt.Sprintf("%v from %s to %s", strings.TrimSpace(Packets{Nth: max(1, p.Nth), Kind: p.Kind}.String()), p.From, p.To)
 }
 
-// check returns what makes no sense.
+// check returns an error if the place makes no sense.
 func (p Place) check() error {
 	switch {
 	case p.From == "":
@@ -40,12 +40,12 @@ func (p Place) check() error {
 	return nil
 }
 
-// on says whether a packet goes from one end of p to the other.
+// on reports whether a packet goes from one end of p to the other.
 func (p *Place) on(pkt *packet) bool {
 	return strings.EqualFold(p.From, pkt.way.from.name) && strings.EqualFold(p.To, pkt.way.to.name)
 }
 
-// words is the place as one argument of a command line has it: "server phone Data 2".
+// words returns the place as an argument of a command line: "server phone Data 2".
 func (p Place) words() string {
 	return fmt.Sprintf("%s %s %s %d", p.From, p.To, strings.TrimPrefix(packetKinds[p.Kind].code, "sim."), p.Nth)
 }
@@ -56,10 +56,10 @@ type brokenPlace struct {
 	At   Place
 }
 
-// words is what [Explore] reads again: "Lost server phone Data 2".
+// words returns the text that [Explore] reads again: "Lost server phone Data 2".
 func (b brokenPlace) words() string { return b.What.code() + " " + b.At.words() }
 
-// wordsOf are several, with commas between them.
+// wordsOf returns several of these texts, with commas between them.
 func wordsOf(all []brokenPlace) string {
 	var words []string
 	for _, b := range all {
@@ -68,7 +68,7 @@ func wordsOf(all []brokenPlace) string {
 	return strings.Join(words, ", ")
 }
 
-// brokenWords are several, for one of a test's calls of [Explore].
+// brokenWords returns several, for one of a test's calls of [Explore].
 func brokenWords(call int, all []brokenPlace) string {
 	if len(all) > 0 && call > 1 {
 		return fmt.Sprintf("%d: %s", call, wordsOf(all))

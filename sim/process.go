@@ -76,7 +76,7 @@ func (h *Host) forgetEnded() {
 	h.running = max(len(h.processes), 4)
 }
 
-// hasRun says whether a process that runs only once did. The program's side writes what it reads.
+// hasRun reports whether a process that runs only once has run. The program's side writes what it reads.
 //
 //go:norace
 func (p *process) hasRun() bool { return p.once != nil && p.ended != nil }

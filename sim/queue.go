@@ -27,18 +27,19 @@ type event struct {
 	what any    // the *packet, the change, or the socket, which is timed
 }
 
-// timed is a socket with something to do at an instant: a deadline or a timer. It has at most one live
-// heap entry of each class, at the instant recorded in its plan. Timers are rescheduled far more often than
-// they fire, so moving one later changes the timer alone; the stale entry is corrected when it comes to
-// the front of the heap.
+// timed is a socket with something to do at an instant: a deadline or a timer. It has at most one live heap
+// entry of each class, at the instant recorded in its plan. Timers are rescheduled far more often than they
+// fire. So moving one later changes the timer alone; the stale entry is corrected when it reaches the front
+// of the heap.
 type timed interface {
 	plan(class uint64) *plan
-	next(class uint64) int64 // the instant that there is something to do, or never
+	next(class uint64) int64 // instant at which there is something to do, or never
 	due(now int64, class uint64)
-	observable() int64 // the earliest instant at which the program can observe what its timers do
+	observable() int64 // earliest instant at which the program can observe what its timers do
 }
 
-// timed is the socket of an event that is one's. Most are connections, which takes less to see than what else it could be.
+// timed returns the socket of an event that is a socket's. Most are connections, and a type assertion to *TCPConn costs less
+// than one to an interface.
 func (e *event) timed() timed {
 	if c, ok := e.what.(*TCPConn); ok {
 		return c
@@ -90,8 +91,8 @@ func (q *eventQueue) first() int64 {
 	return at
 }
 
-// socketID tells the events of sockets that are no connections from each other, and
-// from those of connections.
+// socketID distinguishes the events of sockets that are not connections from each other, and from those of
+// connections.
 func socketID(h *Host, local netip.AddrPort, proto protocol) uint64 {
 	id := 1<<60 | uint64(proto)<<56 | uint64(h.number)<<17 | uint64(local.Port())
 	switch a := local.Addr(); { // another socket of that port may have the host's own address
@@ -104,8 +105,9 @@ func socketID(h *Host, local netip.AddrPort, proto protocol) uint64 {
 	return id
 }
 
-// front corrects the events at the front of the heap whose time was put off, if it comes by an instant: a timer that
-// is put off and set again before then, as that of a retransmission with each exchange, has one event all along. It says whether there were any.
+// front corrects the events at the front of the heap that were put off, if they are due by an instant. A
+// timer that is put off and set again before then, like the retransmission timer at each exchange, keeps one
+// event throughout. front reports whether there were any.
 func (q *eventQueue) front(by int64) (corrected bool) {
 	if q.latest.what != nil && q.latest.when <= by {
 		q.settle()
@@ -137,19 +139,20 @@ func (q *eventQueue) front(by int64) (corrected bool) {
 	return corrected
 }
 
-// overtaken says that an earlier event took the place of a socket's. It is still in the heap, for nothing.
+// overtaken reports whether an earlier event replaced this one of a socket, which is still in the heap,
+// without use.
 func (e *event) overtaken() bool {
 	class := e.ord & classMask
 	return class != classPacket && class != classChange && int64(*e.timed().plan(class)) != e.when
 }
 
-// addChange has a change of the network happen at an instant.
+// addChange makes a change of the network happen at an instant.
 func (q *eventQueue) addChange(at int64, c change) {
 	q.ord++
 	q.events.push(event{when: at, ord: classChange | q.ord, what: c})
 }
 
-// changes are the changes of the network to come, in their order.
+// changes returns the changes of the network to come, in order.
 func (q *eventQueue) changes() (all Schedule) {
 	var events []event
 	for _, e := range q.events {
@@ -168,7 +171,7 @@ func (q *eventQueue) changes() (all Schedule) {
 	return all
 }
 
-// addPacket lets a packet arrive at an instant.
+// addPacket makes a packet arrive at an instant.
 func (q *eventQueue) addPacket(pkt *packet, when int64) {
 	if f := q.lastTrain; f != nil && q.lastAt == when && q.lastOrd == q.ord && f.sameWay(pkt) {
 		f.follow(pkt)
@@ -178,8 +181,8 @@ func (q *eventQueue) addPacket(pkt *packet, when int64) {
 	q.addTrain(pkt, when)
 }
 
-// addTrain lets a train arrive at an instant. If the event made last is such a train too it is
-// joined: the events would follow each other.
+// addTrain makes a train arrive at an instant. If the last event made is also such a train, it joins the two:
+// their events would follow each other.
 func (q *eventQueue) addTrain(head *packet, when int64) {
 	if f := q.lastTrain; f != nil && q.lastAt == when && q.lastOrd == q.ord && f.sameWay(head) {
 		f.couple(head)
@@ -199,18 +202,18 @@ func (q *eventQueue) addTrain(head *packet, when int64) {
 	p.last, head.line = head, line{when: when, ord: classPacket | q.ord}
 }
 
-// A line is the trains on one pipe that arrive in the order in which they entered: only the first of them is in the
-// heap, since links of a rate hold hundreds.
+// A line is the trains on one pipe that arrive in the order in which they entered. Only the first of them is
+// in the heap, since links with a rate hold hundreds.
 type line struct {
 	next *packet
 	when int64
 	ord  uint64
 }
 
-// event is that of a train which stands in line.
+// event returns the event of a train in a line.
 func (pkt *packet) event() event { return event{when: pkt.line.when, ord: pkt.line.ord, what: pkt} }
 
-// pop takes the first event. If it is that of a train, the next one in its line takes its place.
+// pop removes the first event. If it is that of a train, the next one in its line takes its place.
 func (q *eventQueue) pop() event {
 	pkt, ok := q.events[0].what.(*packet)
 	if !ok {
@@ -228,7 +231,7 @@ func (q *eventQueue) pop() event {
 	return q.events.pop()
 }
 
-// breakLines puts all trains into the heap, each for itself.
+// breakLines puts all trains into the heap, each by itself.
 func (q *eventQueue) breakLines() {
 	var behind []*packet
 	for _, e := range q.events {
@@ -254,22 +257,22 @@ func (q *eventQueue) breakLines() {
 	}
 }
 
-// A waiting packet is one whose last bit is not sent yet by the pipe that it is on.
+// A waiting packet is one whose last bit has not yet been sent on its current pipe.
 type waiting struct {
 	pkt  *packet
-	when int64 // it arrives
+	when int64 // when it arrives
 	ord  uint64
 }
 
-// takeWaiting takes the packets that wait at a pipe out of the events.
+// takeWaiting removes the packets that wait at a pipe from the events.
 func (q *eventQueue) takeWaiting(now int64, p *pipe) (all []waiting) {
 	return q.take(&p.n.pool, func(pkt *packet) bool { return pkt.on(p) && pkt.leaves.at > now })
 }
 
-// on says that a packet is on a pipe.
+// on reports whether a packet is on a pipe.
 func (pkt *packet) on(p *pipe) bool { return pkt.onPipe() == p }
 
-// onPipe is the pipe that a packet is on, or nil.
+// onPipe returns the pipe that a packet is on, or nil.
 func (pkt *packet) onPipe() *pipe {
 	if pkt.hop < len(pkt.pipes) {
 		return pkt.pipes[pkt.hop]
@@ -277,7 +280,7 @@ func (pkt *packet) onPipe() *pipe {
 	return nil
 }
 
-// take takes some packets out of the events.
+// take removes some packets from the events.
 func (q *eventQueue) take(pool *pool, which func(pkt *packet) bool) (all []waiting) {
 	q.lastTrain = nil
 	q.breakLines()

@@ -96,8 +96,8 @@ func panicOf(f func()) (p any) {
 	return nil
 }
 
-// hand has the engine run f. Once the network has ended, and its goroutine with it, a new one
-// does, which is of the caller's bubble, or of none.
+// hand makes the engine run f. Once the network has ended, and its goroutine with it, a new goroutine does,
+// which belongs to the caller's bubble, or to none.
 //
 //go:norace
 func (n *Network) hand(s *served, fresh bool, f func()) {
@@ -126,7 +126,7 @@ func (n *Network) hand(s *served, fresh bool, f func()) {
 	}
 }
 
-// runHere has the caller be the engine.
+// runHere makes the caller be the engine.
 //
 //go:norace
 func (n *Network) runHere(t task) {
@@ -159,8 +159,8 @@ func (n *Network) asProgram(m moment, f func()) {
 // here reports whether the caller is the engine.
 func (s *served) here() bool { return s.thread != exact.Thread{} }
 
-// Neither of the two that switch threads, runHere and this, defers anything: the compiler would make a function of it that is watched, which would begin as
-// one and end as the other.
+// runAsProgram and runHere switch threads, and neither defers anything: the compiler would make a function of
+// it that the race detector watches, which would begin on one thread and end on the other.
 //
 //go:norace
 func (s *served) runAsProgram(m moment, f func()) {

@@ -14,10 +14,10 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// seedCrypto has cryptographic randomness come from the seed until t, which is a bubble's, has
-// ended: all of it, by package cryptotest. That has one source for the process, and panics,
-// before it has changed anything, in a test that runs beside others, and with the frozen module of
-// FIPS 140-3 (GOFIPS140=v1.0.0). Then it is what goes by crypto/rand alone, for this bubble.
+// seedCrypto makes cryptographic randomness come from the seed until t, a bubble's, has ended. Package
+// cryptotest does so for all of it. That has one source for the process. It panics, before it has changed
+// anything, in a test that runs in parallel with others, and with the frozen module of FIPS 140-3
+// (GOFIPS140=v1.0.0). In these cases only crypto/rand is seeded, for this bubble.
 func (n *Network) seedCrypto(t *testing.T) {
 	defer func() {
 		switch {

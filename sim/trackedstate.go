@@ -128,7 +128,7 @@ var linuxTransitions = func() (all [2][kindNone][trackClose + 1]trackedState) {
 	return all
 }()
 
-// What stands in linuxTransitions beside the states.
+// Entries of linuxTransitions that are not states.
 const (
 	trackPasses trackedState = 0xfe - iota
 	trackInvalid

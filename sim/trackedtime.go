@@ -7,7 +7,8 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// mostRepeated is after how often a connection is no longer remembered for long (nf_conntrack_tcp_max_retrans).
+// mostRepeated is how often a segment can be repeated before its connection is no longer remembered for long
+// (nf_conntrack_tcp_max_retrans).
 const mostRepeated = 3
 
 // linuxTimeouts are those of nf_conntrack_proto_tcp.c and nf_conntrack_proto_udp.c.
@@ -17,10 +18,11 @@ var linuxTimeouts = [...]time.Duration{
 	trackTimeWait: 120 * time.Second, trackClose: 10 * time.Second, trackUDP: 30 * time.Second, trackUDPStream: 120 * time.Second,
 }
 
-// doubtfulTimeout is that of an open connection of which one side may be gone (nf_conntrack_tcp_timeout_unacknowledged and _max_retrans).
+// doubtfulTimeout is the timeout of an open connection one side of which may be gone
+// (nf_conntrack_tcp_timeout_unacknowledged and _max_retrans).
 const doubtfulTimeout = 300 * time.Second
 
-// patience is for how long c may be silent from now on.
+// patience returns how long c can be silent from now on.
 func (k *tracker) patience(c *tracked) int64 {
 	doubtful := c.state == trackEstablished && k.conf.Established == 0
 	switch {
@@ -34,7 +36,7 @@ func (k *tracker) patience(c *tracked) int64 {
 	return k.conf.timeout(c.state)
 }
 
-// A course is what becomes of a connection behind a segment.
+// A course is what happens to a connection after a segment.
 type course struct {
 	verdict verdict
 	lasts   int64 // for how long it may be silent now; 0: nothing new
@@ -42,7 +44,7 @@ type course struct {
 	over    bool  // it is forgotten at once
 }
 
-// until is when a connection is forgotten that was to be forgotten at an instant before.
+// until returns when a connection is forgotten that was to be forgotten at an instant before.
 func (o course) until(now, before int64) int64 {
 	switch {
 	case o.lasts == 0:
@@ -53,7 +55,7 @@ func (o course) until(now, before int64) int64 {
 	return after(now, o.lasts)
 }
 
-// follow takes note of a segment of a connection.
+// follow records a segment of a connection.
 func (k *tracker) follow(c *tracked, s *tcp.Segment, opener bool) (o course) {
 	v, again := c.heed(s, opener, k.conf.Liberal)
 	o.verdict = v
@@ -71,13 +73,13 @@ func (k *tracker) follow(c *tracked, s *tcp.Segment, opener bool) (o course) {
 	return o
 }
 
-// streamAfter is for how long addresses of UDP have to speak to count as a stream.
+// streamAfter is how long UDP addresses must have spoken to count as a stream.
 const streamAfter = int64(2e9)
 
-// timeout is for how long a connection may be silent.
+// timeout returns how long a connection can be silent.
 func (t *Tracking) timeout(s trackedState) int64 { return int64(cmp.Or(t.own(s), linuxTimeouts[s])) }
 
-// own is the field for a state.
+// own returns the field for a state.
 func (t *Tracking) own(s trackedState) time.Duration {
 	switch {
 	case s <= trackSynRecv:
