@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// CoDel is a first-in-first-out queue that drops packets when all have waited for more than Target during an
-// Interval, and then more and more often until they no longer do (RFC 8289, as Linux's
+// CoDel is a first-in-first-out queue. When all packets have waited for more than Target during an Interval,
+// it drops packets, more and more often until they no longer wait that long (RFC 8289, as Linux's
 // include/net/codel_impl.h computes it). The packet being sent does not count.
 type CoDel struct {
 	Target   time.Duration // 0 means 5 ms

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// DropHead is a first-in-first-out queue that, when it is full, drops the packet that has waited longest and
+// DropHead is a first-in-first-out queue. When it is full, it drops the packet that has waited longest and
 // takes the new one, so that senders learn of it sooner (Linux's pfifo_head_drop). The packet being sent does
 // not count. Exactly one of the limits must be set.
 type DropHead struct {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// DropRandom is a first-in-first-out queue that, when it is full, takes the new packet and drops one at
-// random from all packets then waiting, the new one included. So no flow escapes because its packets arrive
-// when others leave. The packet being sent does not count. Exactly one of the limits must be set.
+// DropRandom is a first-in-first-out queue. When it is full, it takes the new packet and drops one at random
+// from all packets then waiting, the new one included. So no flow escapes because its packets arrive when
+// others leave. The packet being sent does not count. Exactly one of the limits must be set.
 type DropRandom struct {
 	Packets int // limit in packets, at least 1
 	Bytes   int // limit in bytes, IP headers included, at least the MTU

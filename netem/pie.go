@@ -7,11 +7,11 @@ import (
 )
 
 // PIE is a first-in-first-out queue that drops packets at random as they arrive, so that the rest wait for
-// about Target. Every Update, the drop probability rises with how much longer than Target a packet would
-// wait, and with how much longer than at the previous Update (RFC 8033, with the scaling of section 5.1 and
-// the safeguards of section 5 as in Linux's net/sched/sch_pie.c). The wait is known exactly here, and need
-// not be estimated. The packet being sent counts. Two drops in a row require a probability of 0.85. So if
-// senders do not slow down at more than twice the rate, packets wait for longer than Target.
+// about Target (RFC 8033). Every Update, the drop probability rises with how much longer than Target a packet
+// would wait, and with how much longer than at the previous Update. The scaling is that of section 5.1, and
+// the safeguards are those of section 5, as in Linux's net/sched/sch_pie.c. The wait is known exactly here,
+// and need not be estimated. The packet being sent counts. Two drops in a row require a probability of 0.85.
+// So if senders do not slow down at more than twice the rate, packets wait for longer than Target.
 type PIE struct {
 	Target  time.Duration // 0 means 15 ms
 	Update  time.Duration // 0 means 15 ms

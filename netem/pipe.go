@@ -316,8 +316,8 @@ func (p *Pipe) number(purpose int, d draws) uint64 {
 	return d.lane(alikeLanes[purpose])
 }
 
-// Backlog returns the number of packets, and of their bytes, whose last bit is not yet sent at the time now,
-// which must not be before the last Send. It changes nothing.
+// Backlog returns the number of packets whose last bit is not yet sent at the time now, and of their bytes.
+// now must not be before the last Send. Backlog changes nothing.
 func (p *Pipe) Backlog(now time.Duration) (packets, bytes int) {
 	packets, bytes = p.queue.at(now)
 	if p.deciding() {

@@ -7,9 +7,9 @@ import (
 )
 
 // RED is a first-in-first-out queue that drops packets at random before it is full. It drops none while the
-// average of the waiting bytes is below Min, more and more of them up to Max, and all above (Floyd and
-// Jacobson 1993, as Linux's include/net/red.h computes it, without its gentle and adaptive forms). The packet
-// being sent counts. Refused without a Rate.
+// average of the waiting bytes is below Min, more and more of them up to Max, and all above. The algorithm is
+// that of Floyd and Jacobson (1993), as Linux's include/net/red.h computes it, without its gentle and
+// adaptive forms. The packet being sent counts. Refused without a Rate.
 type RED struct {
 	Min, Max    int     // average, in bytes; Min at least 1, Max above it
 	Limit       int     // most that waits, in bytes; at least Max and the MTU

@@ -25,15 +25,15 @@ type rule struct {
 }
 
 // Always demands that check returns nil for the rest of the test. It calls check after everything that the
-// program gets from the network (data, a connection, an error, an answer of a name server), once every
-// goroutine is blocked, and at the end of the test. The first error fails the test and ends the network at
-// that instant, so that the report shows the state of that moment. Always does not see what the program does
-// by its own timers alone until the program next gets something from the network.
+// program gets from the network: data, a connection, an error, an answer of a name server. It does so once
+// every goroutine is blocked, and again at the end of the test. The first error fails the test and ends the
+// network at that instant, so that the report shows the state of that moment. Always does not see what the
+// program does by its own timers alone until the program next gets something from the network.
 //
 // Checks run one after the other, on goroutines of their own. A check should only look. What it reads needs a
-// lock or the like, as between any goroutines of the program, but not a lock that the program holds while it
-// waits for the network. Always panics if name is empty or check is nil, or on the wall clock, where nothing
-// says when the program is quiet.
+// lock or the like, as between any goroutines of the program. It must not take a lock that the program holds
+// while it waits for the network. Always panics if name is empty or check is nil, or on the wall clock, where
+// nothing says when the program is quiet.
 func (n *Network) Always(name string, check func() error) {
 	switch {
 	case name == "":

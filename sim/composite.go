@@ -90,10 +90,10 @@ func mustCompose(function string, faults []*Fault) {
 	}
 }
 
-// Flap makes a fault come and go: it is active for lasts, then not for pause, and so on, until the fault that
-// Flap returns is over. If f is also injected by itself, it is active for that time too. A link that flaps is
-// Flap(sim.Down(link), time.Second, 4*time.Second). Fired returns what f met. Flap panics unless both times
-// are positive.
+// Flap makes a fault come and go: f is active for the time lasts, inactive for the time pause, and so on,
+// until the fault that Flap returns is over. If f is also injected by itself, it is active for that time too.
+// A link that flaps is Flap(sim.Down(link), time.Second, 4*time.Second). Fired returns what f met. Flap
+// panics unless both times are positive.
 func Flap(f *Fault, lasts, pause time.Duration) *Fault {
 	mustCompose("Flap", []*Fault{f})
 	if lasts <= 0 || pause <= 0 {

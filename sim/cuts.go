@@ -213,10 +213,10 @@ func (c PartitionConfig) words() string {
 }
 
 // PartitionBy makes a partition of any shape, and says what happens to packets. [Network.Heal] ends it too.
-// Like all partitions it covers whole paths, including those over routers, names and clients, but never the
-// path from a host to itself. Partitions add up. If several apply to a packet, one that loses it takes
-// precedence, then one that rejects it. PartitionBy panics if cuts is empty or names no host, or if cfg is
-// not valid.
+// Like all partitions it covers whole paths, also over routers, and everything on them, including clients and
+// name lookups. It never covers the path from a host to itself. Partitions add up. If several apply to a
+// packet, one that loses it takes precedence, then one that rejects it. PartitionBy panics if cuts is empty
+// or names no host, or if cfg is not valid.
 //
 // Two partitions together model an interface that its host sets down (ip link set down). What the host sends
 // fails at once with ENETUNREACH, and nothing reaches it, while its address stays and connections live on:

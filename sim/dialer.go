@@ -38,8 +38,8 @@ type Dialer struct {
 	// the host's, EINVAL that it is a loopback address and the destination is not.
 	LocalAddr net.Addr
 
-	// FallbackDelay is how long a dial on "tcp" waits for the first family of a name's addresses before it
-	// tries the other family in parallel and takes the first connection that succeeds (RFC 6555). If the
+	// FallbackDelay is how long a dial on "tcp" waits for the first family of a name's addresses. Then it
+	// tries the other family in parallel, and takes the first connection that succeeds (RFC 6555). If the
 	// first family fails earlier, it does not wait. 0 means the default, 300 ms. With a negative value the
 	// dial tries all addresses one after the other, each with its share of the remaining time, at least 2 s.
 	FallbackDelay time.Duration

@@ -24,10 +24,14 @@ type Exploration struct {
 const defaultRuns = 20_000
 
 // Explore runs f as [Test] does. Then it runs f again for each packet that a host sent and each [Breakage]:
-// the packet is lost, duplicated or overtaken, its connection is reset, its sender or receiver crashes just
-// before or after it, or the two hosts are disconnected for a second, a minute or to the end of the test. A
-// run fails if f's own t fails or if the network reports a failure, as with Test. So f should check what must
-// hold whatever breaks, such as that nothing happens twice, and not that all goes well.
+//
+//   - the packet is lost, duplicated or overtaken;
+//   - its connection is reset;
+//   - its sender or receiver crashes just before or after it;
+//   - the two hosts are disconnected for a second, a minute or to the end of the test.
+//
+// A run fails if f's own t fails or if the network reports a failure, as with Test. So f should check what
+// must hold whatever breaks, such as that nothing happens twice, and not that all goes well.
 //
 //	func TestPayment(t *testing.T) {
 //		sim.Explore(t, sim.Exploration{}, func(t *testing.T, n *sim.Network) {
@@ -48,7 +52,7 @@ const defaultRuns = 20_000
 // breakage. Where several first breakages lead to the same packets, only one of them is combined.
 //
 // The report groups the failures by what failed. For the first of each group it says what broke and what was
-// different then, and gives the Go expression of the fault and a command that repeats that run alone:
+// different then. It gives the Go expression of the fault and a command that repeats that run alone:
 //
 //	SQUALL_EXPLORE='Lost server phone Data 1' SQUALL_SEED=1 go test -run '^TestPayment$' ...
 //

@@ -150,11 +150,12 @@ func (p *pipe) release() {
 
 // Impair gives both directions of a link another configuration for a while. When the fault is over, the link
 // has the configuration of [Network.Link] or [Link.Set] again. If several such faults overlap, the last one
-// decides, and an equal one meets what that one meets. Set ends them all. Impair panics if cfg is not valid.
+// decides; those with the same configuration count what it meets too. Set ends them all. Impair panics if cfg
+// is not valid.
 //
-// If cfg has another Delay, Jitter, Rate, Framing, Shaper or Slots than the link has without such a fault, it
-// meets every packet. Otherwise it meets packets that are lost, dropped, duplicated, reordered, corrupted or
-// marked and, with another MTU, fragments.
+// If cfg has another Delay, Jitter, Rate, Framing, Shaper or Slots than the link has without such a fault,
+// the fault meets every packet. Otherwise it meets packets that are lost, dropped, duplicated, reordered,
+// corrupted or marked and, with another MTU, fragments.
 func Impair(l *Link, cfg netem.Config) *Fault {
 	l.must("Impair")
 	mustBeValid("link "+l.String()+": Impair", cfg, cfg)

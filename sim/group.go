@@ -120,9 +120,12 @@ func groupOf(ifi *net.Interface, group net.Addr) (netip.Addr, error) {
 // JoinGroup makes the socket's host accept datagrams to a group. It has the form of the method in
 // golang.org/x/net/ipv4 and ipv6. The socket gets the datagrams if it is bound to no address and has their
 // port. ifi must be nil, and group a [*net.UDPAddr] or [*net.IPAddr], whose port does not matter. Errors are
-// Linux's: EINVAL for an address that is not a group, EADDRINUSE for a group that the socket is already in,
-// ENOBUFS for more than 20 IPv4 groups (net.ipv4.igmp_max_memberships), ENOPROTOOPT for an IPv6 group on an
-// IPv4 socket.
+// Linux's:
+//
+//   - EINVAL for an address that is not a group;
+//   - EADDRINUSE for a group that the socket is already in;
+//   - ENOBUFS for more than 20 IPv4 groups (net.ipv4.igmp_max_memberships);
+//   - ENOPROTOOPT for an IPv6 group on an IPv4 socket.
 func (u *UDPConn) JoinGroup(ifi *net.Interface, group net.Addr) error {
 	return u.changeGroups(ifi, group, u.join)
 }

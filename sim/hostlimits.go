@@ -14,10 +14,10 @@ import (
 // the defaults.
 type HostLimits struct {
 	// Descriptors is how many sockets the host's processes can have open: listeners, UDP sockets, attempts to
-	// connect, and connections until they are closed (not those that wait to be accepted). One more fails
-	// with EMFILE, as with Linux's RLIMIT_NOFILE. Dial, listen and accept fail so, even if there is nothing
-	// to accept; the connection stays in the backlog. package net/http's Server then waits, for up to 1 s,
-	// and accepts again. Files and pipes do not count. Default: no limit.
+	// connect, and connections until they are closed (not those that wait to be accepted). One more makes
+	// dial, listen and accept fail with EMFILE, as with Linux's RLIMIT_NOFILE. Accept fails even if there is
+	// nothing to accept; a connection stays in the backlog. package net/http's Server then waits, for up to
+	// 1 s, and accepts again. Files and pipes do not count. Default: no limit.
 	Descriptors int
 
 	// FirstPort and LastPort are the ephemeral ports, Linux's net.ipv4.ip_local_port_range. When all are
@@ -28,8 +28,8 @@ type HostLimits struct {
 	// CPUs is how many processors the host has for [Host.Work]. Default: one for each piece of work.
 	CPUs int
 
-	// Slowdown is how many times longer [Host.Work] takes, up to 1000: a slow or throttled computer. Default
-	// 1.
+	// Slowdown is how many times longer [Host.Work] takes, up to 1000: a slow or throttled computer.
+	// Default 1.
 	Slowdown int
 }
 

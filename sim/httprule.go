@@ -34,7 +34,7 @@ type HTTPRule struct {
 	// stream (RST_STREAM).
 	Abort bool
 
-	// Malformed answers something that is not HTTP, and closes the connection. It is for HTTP/1.1; over
+	// Malformed answers with something that is not HTTP, and closes the connection. It is for HTTP/1.1; over
 	// HTTP/2 it acts as Abort.
 	Malformed bool
 

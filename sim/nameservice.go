@@ -238,7 +238,7 @@ type ResolverConfig struct {
 	Servers []*Host
 
 	// Search lists the domains for short names. A name with fewer than Ndots dots is looked up in these
-	// domains before it is taken for a complete name; a name with more, after. A name that ends with a dot is
+	// domains before it is taken for a complete name; any other name, after. A name that ends with a dot is
 	// complete. Search applies to what a host dials; [Host.Resolver] does not search.
 	Search []string
 
@@ -255,7 +255,7 @@ type ResolverConfig struct {
 // SetResolver makes the programs of h ask name servers: in [Host.Resolver], and in every dial for a name
 // other than localhost. By default they ask a stub on the host itself (see [Host.Resolver]), and a dial takes
 // no time to look up a name. A name with several addresses is dialled as package net does it: one address
-// after the other, each with its share of the time that is left, and IPv4 next to IPv6
+// after the other, each with its share of the time that is left, and IPv4 in parallel with IPv6
 // ([Dialer.FallbackDelay]). SetResolver panics if cfg is not valid.
 func (h *Host) SetResolver(cfg ResolverConfig) {
 	h.must("SetResolver")

@@ -23,7 +23,7 @@ type NATConfig struct {
 	Forwards []Forward
 
 	// Hairpin lets the hosts behind the NAT use Forwards too; the host that they reach sees the NAT's own
-	// address. Without it, nobody listens there as far as those hosts can see.
+	// address. Without it, that address has no listener for them.
 	Hairpin bool
 }
 
