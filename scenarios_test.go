@@ -33,21 +33,21 @@ import (
 // All times are virtual. A story gets the network, makes hosts and links, breaks something
 // with n.After, and asserts what came of it.
 var scenarios = []scenario.Row{
-	{Name: "nobody listens", Reason: "a refusal takes a round trip, and is no timeout",
+	{Name: "nobody listens", Reason: "a refused connection is reported after one round trip; it is not a timeout",
 		Story: func(t *testing.T, n *sim.Network) {
 			n.Link(n.Host("phone"), n.Host("server"), netem.Config{Delay: 40 * time.Millisecond})
 			_, err := n.Host("phone").Dial("tcp", "server:80")
 			require.ErrorIs(t, err, syscall.ECONNREFUSED)
 			require.Equal(t, 80*time.Millisecond, n.Elapsed())
 		}},
-	{Name: "there is no server of that name", Reason: "a typing error in a configuration is no outage, and net/http says which it is",
+	{Name: "there is no server of that name", Reason: "a mistyped name in a configuration is not an outage, and the error of net/http tells the two apart",
 		Story: func(t *testing.T, n *sim.Network) {
 			_, err := n.Host("phone").HTTPClient().Get("http://sever/")
 			var dns *net.DNSError
 			require.ErrorAs(t, err, &dns)
 			require.True(t, dns.IsNotFound)
 		}},
-	{Name: "a name moves, and the old address still answers", Reason: "connections that are kept open stay where they are: traffic moves when the client ends those of a certain age",
+	{Name: "a name moves, and the old address still answers", Reason: "open connections stay with the old address: traffic moves only when the client closes connections above a certain age",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, blue, green := n.Host("phone"), n.Host("blue"), n.Host("green")
 			names := n.Host("ns").ServeNames(sim.NameServerConfig{Records: map[string][]string{"api": {"A " + blue.Addr().String()}}})
@@ -66,7 +66,7 @@ var scenarios = []scenario.Row{
 				time.Sleep(7 * time.Second)
 			}
 		}},
-	{Name: "the first address of a name is dead", Reason: "a dialer divides its own timeout among the addresses, 30 s by default; a shorter one of the http.Client ends the request before the second one's turn",
+	{Name: "the first address of a name is dead", Reason: "a dialer divides its own timeout, 30 s by default, among the addresses; a shorter timeout of the http.Client ends the request before the second address is tried",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, dead, alive := n.Host("phone"), n.Host("dead"), n.Host("alive")
 			n.Host("ns").ServeNames(sim.NameServerConfig{Records: map[string][]string{"api": {"A " + dead.Addr().String(), "A " + alive.Addr().String()}}})
@@ -86,7 +86,7 @@ var scenarios = []scenario.Row{
 			get(t, client, "http://api/")
 			require.Equal(t, 5*time.Second, (n.Elapsed() - before).Truncate(time.Millisecond), "half of 10 s")
 		}},
-	{Name: "a name server is down", Reason: "Go's resolver waits 5 s for it at each look-up, and does not remember that it is dead",
+	{Name: "a name server is down", Reason: "Go's resolver waits 5 s for it at each lookup, and does not remember that it is dead",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, first, second := n.Host("phone"), n.Host("ns1"), n.Host("ns2")
 			n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
@@ -101,7 +101,7 @@ var scenarios = []scenario.Row{
 				client.CloseIdleConnections()
 			}
 		}},
-	{Name: "the server's clock is wrong by 20 s", Reason: "a token expires by the clock of who verifies it; a leeway hides the error, and lengthens every token's life",
+	{Name: "the server's clock is wrong by 20 s", Reason: "a token expires by the verifier's clock; a leeway hides the error, and extends every token's life",
 		Story: func(t *testing.T, n *sim.Network) {
 			clock := n.Host("server").Clock()
 			tokens := access.Tokens{Keys: [][]byte{[]byte("32 random bytes, of a secret store")}, Now: clock.Now}
@@ -121,7 +121,7 @@ var scenarios = []scenario.Row{
 				}
 			}
 		}},
-	{Name: "the server's clock is set back by an hour", Reason: "by the wall clock a token that has expired is valid again; by a clock that runs on from when the server began it is not",
+	{Name: "the server's clock is set back by an hour", Reason: "an expired token becomes valid again by the wall clock, but not by a clock that runs monotonically from the server's start",
 		Story: func(t *testing.T, n *sim.Network) {
 			clock := n.Host("server").Clock()
 			began := clock.Now().Add(-clock.Uptime())
@@ -137,7 +137,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, at < time.Minute, valid(steady), "at %v", at)
 			}
 		}},
-	{Name: "a phone whose clock is a year behind", Reason: "only what asks for the hour fails: certificates; connections and timeouts do not",
+	{Name: "a phone whose clock is a year behind", Reason: "only checks of the date fail, such as certificates; connections and timeouts do not",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, server := n.Host("phone"), n.Host("server")
 			n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
@@ -155,7 +155,7 @@ var scenarios = []scenario.Row{
 			_, err = client.Get("https://server/")
 			require.NoError(t, err)
 		}},
-	{Name: "a service is looked up before it exists", Reason: "that a name does not exist is kept too, for as long as the zone says: who asks too early waits a minute more",
+	{Name: "a service is looked up before it exists", Reason: "a missing name is cached too, for as long as the zone says: a client that looks too early waits another minute",
 		Story: func(t *testing.T, n *sim.Network) {
 			names := n.Host("ns").ServeNames(sim.NameServerConfig{TTL: time.Minute})
 			n.Host("server").ServeHTTP(":80", http.NotFoundHandler())
@@ -176,7 +176,7 @@ var scenarios = []scenario.Row{
 			}
 			require.Equal(t, map[bool]time.Duration{false: 4 * time.Second, true: time.Minute}, found)
 		}},
-	{Name: "a server that leaks sockets", Reason: "when its descriptors are spent its kernel still accepts connections: a health check that only connects is content",
+	{Name: "a server that leaks sockets", Reason: "when it runs out of file descriptors, its kernel still accepts connections: a health check that only connects keeps passing",
 		Story: func(t *testing.T, n *sim.Network) {
 			server, phone := n.Host("server"), n.Host("phone")
 			server.SetLimits(sim.HostLimits{Descriptors: 10})
@@ -199,7 +199,7 @@ var scenarios = []scenario.Row{
 			_, err = phone.Dial("tcp", "server:80")
 			require.NoError(t, err)
 		}},
-	{Name: "too many requests for one processor", Reason: "work that is shared evenly is too late for everybody; a limit on what is begun saves half of it",
+	{Name: "too many requests for one processor", Reason: "if the processor is shared evenly, every request is late; a limit on concurrent requests saves half of them",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, row := range []struct{ limit, want int }{{100, 0}, {5, 10}} {
 				server, slots := n.Host(fmt.Sprint("server", row.limit)), make(chan bool, row.limit)
@@ -227,7 +227,7 @@ var scenarios = []scenario.Row{
 				require.EqualValues(t, row.want, answered.Load(), "at most %d at a time", row.limit)
 			}
 		}},
-	{Name: "a server in a reboot loop", Reason: "it is up for 3 s of every 10: who tries again gets through, and who gives up after one refusal does not",
+	{Name: "a server in a reboot loop", Reason: "it is up for 3 s of every 10: a client that retries gets through, and one that gives up after the first refusal does not",
 		Story: func(t *testing.T, n *sim.Network) {
 			server := n.Host("server")
 			server.ServeHTTP(":80", http.NotFoundHandler())
@@ -248,7 +248,7 @@ var scenarios = []scenario.Row{
 			}
 			require.Equal(t, []int{0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32, 40, 41, 42, 50, 51, 52}, up)
 		}},
-	{Name: "a firewall swallows what comes", Reason: "nobody answers, so the client's own timeout decides; without one it is two minutes",
+	{Name: "a firewall swallows what comes", Reason: "nobody answers, so the client's own timeout decides; without one it takes two minutes",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone := n.Host("phone")
 			link := n.Link(phone, n.Host("server"), netem.Config{Delay: 40 * time.Millisecond})
@@ -270,7 +270,7 @@ var scenarios = []scenario.Row{
 			require.ErrorIs(t, err, syscall.ECONNRESET)
 			require.Equal(t, 80*time.Millisecond+10*time.Second+40*time.Millisecond, n.Elapsed())
 		}},
-	{Name: "the server loses power", Reason: "that is silence: a client that only reads learns of it by keep-alive, and without by nothing",
+	{Name: "the server loses power", Reason: "the connection goes silent: a client that only reads learns of it by keep-alive, or never",
 		Story: func(t *testing.T, n *sim.Network) {
 			conn := connected(t, n)
 			n.After(10*time.Second, n.Host("server").PowerOff)
@@ -280,7 +280,7 @@ var scenarios = []scenario.Row{
 			// from then on; when nine have no answer it is over.
 			require.Equal(t, 80*time.Millisecond+10*15*time.Second, n.Elapsed())
 		}},
-	{Name: "a tunnel of 30 s in the middle of a download", Reason: "TCP bridges it, and goes on when its next attempt is due",
+	{Name: "a tunnel of 30 s in the middle of a download", Reason: "TCP survives it, and continues at its next retransmission",
 		Story: func(t *testing.T, n *sim.Network) {
 			server, train := n.Host("server"), n.Host("train")
 			link := n.Link(train, server, netem.Config{Delay: 40 * time.Millisecond, Rate: 8 * netem.Mbit})
@@ -295,7 +295,7 @@ var scenarios = []scenario.Row{
 			require.Greater(t, n.Elapsed(), 41*time.Second, "10 MiB take 11 s")
 			require.Less(t, n.Elapsed(), 71*time.Second, "attempts are up to twice as far apart as the outage was long")
 		}},
-	{Name: "the answer is lost, and the client asks again", Reason: "it cannot tell a lost order from a lost answer: the order is carried out twice",
+	{Name: "the answer is lost, and the client asks again", Reason: "the client cannot tell a lost order from a lost answer: the order is carried out twice",
 		Story: func(t *testing.T, n *sim.Network) {
 			server, phone := n.Host("server"), n.Host("phone")
 			link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})
@@ -342,7 +342,7 @@ var scenarios = []scenario.Row{
 			require.NoError(t, err)
 			require.Equal(t, 2*time.Second+80*time.Millisecond, n.Elapsed())
 		}},
-	{Name: "a process that hangs", Reason: "its kernel accepts and acknowledges: a connection that is made says nothing about the program",
+	{Name: "a process that hangs", Reason: "its kernel accepts connections and acknowledges data: an established connection says nothing about the program",
 		Story: func(t *testing.T, n *sim.Network) {
 			conn := connected(t, n)
 			n.Host("server").Pause()
@@ -352,7 +352,7 @@ var scenarios = []scenario.Row{
 			_, err = conn.Read(make([]byte, 1))
 			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		}},
-	{Name: "a data centre is cut in two", Reason: "each half works, and neither can tell whether the other lives",
+	{Name: "a data centre is cut in two", Reason: "each half works, and neither can tell whether the other is alive",
 		Story: func(t *testing.T, n *sim.Network) {
 			var halves [2][]*sim.Host
 			for i := range 4 {
@@ -372,7 +372,7 @@ var scenarios = []scenario.Row{
 			_, err = client.Get("http://node3/")
 			require.NoError(t, err, "it is healed")
 		}},
-	{Name: "X-12 something on the way alters what it forwards", Reason: "it makes the checksum anew, so TCP finds nothing: only TLS does, or a check of one's own",
+	{Name: "X-12 something on the way alters what it forwards", Reason: "it recomputes the checksum, so TCP detects nothing: only TLS or a checksum of one's own does",
 		Story: func(t *testing.T, n *sim.Network) {
 			server, phone := n.Host("server"), n.Host("phone")
 			link := n.Link(phone, server, netem.Config{Delay: 40 * time.Millisecond})

@@ -61,7 +61,7 @@ func TestWhatIsSaidOfAScenario(t *testing.T) {
 		return all[i]
 	}
 	s := named("RR-02 ")
-	require.Equal(t, Scenario{ID: "RR-02", Name: "RR-02 the answer to a GET is lost", Reason: "a question that changes nothing is asked again", Patterns: []string{"reqresp"},
+	require.Equal(t, Scenario{ID: "RR-02", Name: "RR-02 the answer to a GET is lost", Reason: "an idempotent request is sent again", Patterns: []string{"reqresp"},
 		Faults: []string{"Reset"}, Package: module + "/scenarios/reqresp", File: s.File, Line: s.Line, Run: `^TestScenarios$/^RR-02_the_answer_to_a_GET_is_lost$`}, s)
 	require.Equal(t, "reqresp_test.go", filepath.Base(s.File))
 

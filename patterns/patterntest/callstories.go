@@ -88,7 +88,7 @@ func quietCallStories() (all callStories) {
 			}
 		}
 	})
-	all.races("at one instant an answer may come before or behind the end of patience")
+	all.races("at one instant, the answer or the end of the timeout can come first")
 	all.add("a slow call beside quick ones", "giving up one call must not affect the others", func(w *CallWorld) {
 		c := w.Caller("phone")
 		w.PromptFor(c)

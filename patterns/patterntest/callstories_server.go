@@ -38,7 +38,7 @@ func serverCallStories() (all callStories) {
 		c.AskEvery(10*time.Millisecond, 30, Question{Work: 100 * time.Millisecond})
 		w.Sleep(30 * time.Second)
 	})
-	all.races("which of the calls that the restart ended at one instant is asked again first")
+	all.races("which of the calls that the restart ended at one instant is retried first")
 	all.add("the server loses power while it works", "its callers are not told, and must find out by themselves", func(w *CallWorld) {
 		c := w.Caller("phone")
 		c.Ask(Question{})
@@ -270,7 +270,7 @@ func patienceCallStories() (all callStories) {
 	all.needs("Service.Cancels is not set", func(s Service) bool { return s.Cancels })
 	all.add("calls with much data are given up", "a server that has not read the whole question does not notice that its caller gave up", func(w *CallWorld) { given(w, 40_000) })
 	all.needs("Service.Cancels is not set", func(s Service) bool { return s.Cancels })
-	all.races("the end of a question may arrive together with that of its connection")
+	all.races("the end of a question and of its connection can arrive together")
 	all.add("calls are given up over three tiers", "a call that was given up must be given up on every tier", func(w *CallWorld) {
 		w.Tier()
 		w.Tier()

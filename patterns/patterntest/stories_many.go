@@ -45,7 +45,7 @@ func manyStories() (all stories) {
 		w.Sleep(20 * time.Second)
 		w.PublishEvery(time.Second, 1)
 	})
-	all.races("in what order a server answers a hundred clients at one instant, and so which delay it draws for whom, is the runtime's choice")
+	all.races("the order in which a server answers a hundred clients at one instant, and so the delay that it draws for each, is the runtime's choice")
 	all.add("thirty clients notice a silence", "clients that heard from the server last at one instant all time out at one instant", func(w *World) {
 		w.Crowd(30)
 		w.PublishEvery(time.Second, 1)

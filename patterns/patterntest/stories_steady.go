@@ -23,7 +23,7 @@ func steadyStories() (all stories) {
 			w.PublishAtOnce(count)
 		}
 	})
-	all.races("how many of the events a server has seen when it answers the first is the runtime's choice")
+	all.races("how many events a server has seen when it answers the first is the runtime's choice")
 	all.add("an hour without events", "idle timeouts and renewed requests must not lose the event that ends the silence", func(w *World) {
 		w.PromptFor(w.Client("phone"))
 		w.Idle(time.Hour)

@@ -24,7 +24,7 @@ import (
 
 // A sender on the host "sender" calls a receiver on the host "receiver" back.
 var callbacks = []scenario.Row{
-	{Name: "SA-04 a callback handler panics", Reason: "the others are delivered, the sender hears of it, and the message is handled the next time",
+	{Name: "SA-04 a callback handler panics", Reason: "other messages are still delivered, the sender gets an error, and the message is handled at the next attempt",
 		Story: func(t *testing.T, n *sim.Network) {
 			c := receive(t, n, func(_ context.Context, m webhook.Message, nth int) error {
 				if m.ID == "bad" && nth == 1 {
@@ -41,7 +41,7 @@ var callbacks = []scenario.Row{
 			require.Equal(t, map[string]int{"a": 1, "bad": 2, "b": 1}, c.calls())
 			require.EqualValues(t, 1, c.receiver.Stats().Failed)
 		}},
-	{Name: "SA-16 the receiver is down for an hour", Reason: "the schedule of the specification outlives that",
+	{Name: "SA-16 the receiver is down for an hour", Reason: "the retry schedule of the specification is longer than that",
 		Story: func(t *testing.T, n *sim.Network) {
 			c := receive(t, n, nil)
 			n.Host("receiver").PowerOff()
@@ -51,7 +51,7 @@ var callbacks = []scenario.Row{
 			// 0, 5 s, 5 min, 30 min and 2 h after each other, and the 20 s that each of the first four hangs.
 			require.Equal(t, 5*time.Second+5*time.Minute+30*time.Minute+2*time.Hour+4*20*time.Second, n.Elapsed().Truncate(time.Second))
 		}},
-	{Name: "SA-16 the sender crashes amid the schedule", Reason: "the message is a job in its file, and each attempt comes when it would have come without that",
+	{Name: "SA-16 the sender crashes amid the schedule", Reason: "the message is a job in the queue's file, and each attempt comes when it would have come without the crash",
 		Story: func(t *testing.T, n *sim.Network) {
 			begins := resumed(t, n, 6, time.Hour, 4*time.Hour)
 			// 0, 5 s, 5 min, 30 min, 2 h and 5 h after each other, and the transits, which are less than a second in all.
@@ -61,19 +61,19 @@ var callbacks = []scenario.Row{
 			}
 			require.Equal(t, at, begins)
 		}},
-	{Name: "SA-16 the sender crashes amid an attempt", Reason: "the lease begins anew with its queue, and the attempt counts: the message comes again, under its id",
+	{Name: "SA-16 the sender crashes amid an attempt", Reason: "the lease restarts with the queue, and the attempt counts: the message is sent again, under its id",
 		Story: func(t *testing.T, n *sim.Network) {
 			begins := resumed(t, n, 2, 130*time.Millisecond) // the message is there after 120 ms
 			require.Equal(t, []time.Duration{0, 30 * time.Second}, begins)
 		}},
-	{Name: "SA-16 the receiver says 410", Reason: "it is not called again, for no message",
+	{Name: "SA-16 the receiver says 410", Reason: "it is not called again, for any message",
 		Story: func(t *testing.T, n *sim.Network) {
 			c := receive(t, n, func(context.Context, webhook.Message, int) error { return &retry.StatusError{Status: 410} })
 			require.ErrorIs(t, c.deliver(t.Context(), "a"), webhook.ErrGone)
 			require.ErrorIs(t, c.deliver(t.Context(), "b"), webhook.ErrGone)
 			require.Equal(t, map[string]int{"a": 1}, c.calls())
 		}},
-	{Name: "SA-17 a message is repeated, reordered and replayed", Reason: "each is handled once, and an old recording not at all",
+	{Name: "SA-17 a message is repeated, reordered and replayed", Reason: "each message is handled once, and an old recording is rejected",
 		Story: func(t *testing.T, n *sim.Network) {
 			c := receive(t, n, nil)
 			recorded, err := webhook.Sign(webhook.Message{ID: "a", Time: time.Now()}, c.endpoint.Keys())
@@ -96,7 +96,7 @@ var callbacks = []scenario.Row{
 			require.Equal(t, 400, replay(), "its time has passed")
 			require.Equal(t, map[string]int{"a": 1, "b": 1}, c.calls())
 		}},
-	{Name: "SA-17 the acknowledgement of a message is lost", Reason: "it comes again under its id, and is handled once",
+	{Name: "SA-17 the acknowledgement of a message is lost", Reason: "the message is sent again under its id, and handled once",
 		Story: func(t *testing.T, n *sim.Network) {
 			c := receive(t, n, nil)
 			n.After(100*time.Millisecond, func() { c.link.DownFrom(n.Host("receiver")) }) // the request is on its way
@@ -105,9 +105,9 @@ var callbacks = []scenario.Row{
 			require.Equal(t, map[string]int{"a": 1}, c.calls())
 			require.EqualValues(t, 1, c.receiver.Stats().Duplicates)
 		}},
-	{Name: "SA-18 the secret is exchanged between two attempts, at the sender first", Reason: "it signs with both until the receiver has the new one", Story: exchange(true)},
-	{Name: "SA-18 the secret is exchanged between two attempts, at the receiver first", Reason: "it takes either until the sender has the new one", Story: exchange(false)},
-	{Name: "SA-19 the callback comes before the answer to the request", Reason: "the caller knows the operation by the id that it chose",
+	{Name: "SA-18 the secret is exchanged between two attempts, at the sender first", Reason: "the sender signs with both secrets until the receiver has the new one", Story: exchange(true)},
+	{Name: "SA-18 the secret is exchanged between two attempts, at the receiver first", Reason: "the receiver accepts both secrets until the sender has the new one", Story: exchange(false)},
+	{Name: "SA-19 the callback comes before the answer to the request", Reason: "the caller recognises the operation by the id that it chose",
 		Story: func(t *testing.T, n *sim.Network) {
 			key := newKey(t)
 			var c *async.Client

@@ -24,7 +24,7 @@ import (
 
 // A queue on one host, workers on others. Links take 40 ms each way, leases 30 s.
 var jobs = []scenario.Row{
-	{Name: "SA-05 the queue crashes while it accepts", Reason: "what it has acknowledged is on its disk, and the submitter asks again for the rest",
+	{Name: "SA-05 the queue crashes while it accepts", Reason: "every acknowledged job is on disk, and the submitter sends the others again",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, nil)
 			w := startWorker(n, "worker", worksFor(time.Second))
@@ -40,7 +40,7 @@ var jobs = []scenario.Row{
 			time.Sleep(5 * time.Minute)
 			require.Equal(t, map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}, w.effects())
 		}},
-	{Name: "SA-06 a worker dies amid a job", Reason: "its lease ends, and another does the job",
+	{Name: "SA-06 a worker dies amid a job", Reason: "its lease ends, and another worker does the job",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, nil)
 			first := startWorker(n, "first", worksFor(21*time.Second))
@@ -58,33 +58,33 @@ var jobs = []scenario.Row{
 			// task has arrived. It ends 30 s later, the task takes 40 ms and the work 21 s.
 			require.Equal(t, 121*time.Millisecond+30*time.Second+40*time.Millisecond+21*time.Second, second.at("a").Round(time.Millisecond))
 		}},
-	{Name: "SA-07 a worker is paused for two leases, and goes on", Reason: "it cannot know that its job is another's; the token tells whatever it changes",
+	{Name: "SA-07 a worker is paused for two leases, and goes on", Reason: "it cannot know that its job has another worker; the store rejects its writes by the fencing token",
 		Story: func(t *testing.T, n *sim.Network) {
 			l, first := pausedWorker(t, n, &ledger{})
 			require.Equal(t, map[string]int{"a": 1}, l.effects())
 			require.Equal(t, 1, l.refused, "the late effect of the first, by its token")
 			require.EqualValues(t, 1, first.Stats().Lost)
 		}},
-	{Name: "SA-07 the same without tokens", Reason: "the effect happens twice: what the tokens are for (the opposite shown)",
+	{Name: "SA-07 the same without tokens", Reason: "counter-example: without fencing tokens the effect happens twice",
 		Story: func(t *testing.T, n *sim.Network) {
 			l, _ := pausedWorker(t, n, &ledger{blind: true})
 			require.Equal(t, map[string]int{"a": 2}, l.effects())
 		}},
-	{Name: "SA-06 a job is lost on its way to its worker, six times", Reason: "nobody has tried it: that is no attempt, as the queue knows when the worker asks again",
+	{Name: "SA-06 a job is lost on its way to its worker, six times", Reason: "no worker ever had the job, so no attempt counts; the queue learns that when the worker asks again",
 		Story: func(t *testing.T, n *sim.Network) {
 			s, w := lostOnItsWay(t, n, func(c *workqueue.Client) workqueue.Source { return c })
 			require.Equal(t, workqueue.Done, s.State)
 			require.Equal(t, 1, s.Attempts)
 			require.Equal(t, map[string]int{"a": 1}, w.effects())
 		}},
-	{Name: "SA-06 the same, and requests have no names", Reason: "the job is dead, and nobody has ever had it (the opposite shown)",
+	{Name: "SA-06 the same, and requests have no names", Reason: "counter-example: without request names the job becomes dead although no worker ever had it",
 		Story: func(t *testing.T, n *sim.Network) {
 			s, w := lostOnItsWay(t, n, func(c *workqueue.Client) workqueue.Source { return nameless{c} })
 			require.Equal(t, workqueue.Dead, s.State)
 			require.Equal(t, 3, s.Attempts)
 			require.Empty(t, w.effects())
 		}},
-	{Name: "SA-06 workers and the queue crash again and again", Reason: "nothing is lost, and no two have a job under one token",
+	{Name: "SA-06 workers and the queue crash again and again", Reason: "no job is lost, and no two workers have a job under one token",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, func(q *workqueue.Queue) { q.MaxAttempts = 50 })
 			effects, held := &ledger{}, &holders{}
@@ -111,7 +111,7 @@ var jobs = []scenario.Row{
 			require.Empty(t, held.twice)
 			require.Greater(t, len(held.by), 50, "leases, of 40 jobs")
 		}},
-	{Name: "SA-08 the acknowledgement of an end is lost", Reason: "the worker says it again with its token: the job is done once",
+	{Name: "SA-08 the acknowledgement of an end is lost", Reason: "the worker reports the end again with its token: the job is done once",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, nil)
 			w := startWorker(n, "worker", worksFor(5*time.Second))
@@ -126,7 +126,7 @@ var jobs = []scenario.Row{
 			require.Equal(t, map[string]int{"a": 1}, w.effects())
 			require.EqualValues(t, 1, w.Stats().Done)
 		}},
-	{Name: "SA-08 the queue restarts before the acknowledgement", Reason: "the end is on its disk, and the token is known",
+	{Name: "SA-08 the queue restarts before the acknowledgement", Reason: "the end is on disk, and the token is recognised",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, nil)
 			w := startWorker(n, "worker", worksFor(5*time.Second))
@@ -138,7 +138,7 @@ var jobs = []scenario.Row{
 			require.Equal(t, 1, s.Attempts)
 			require.Equal(t, map[string]int{"a": 1}, w.effects())
 		}},
-	{Name: "SA-09 a job takes longer than a lease, without heartbeats", Reason: "each worker is overtaken by the next, and those that do not heed their context double the effect (the opposite shown)",
+	{Name: "SA-09 a job takes longer than a lease, without heartbeats", Reason: "counter-example: each worker is overtaken by the next, and workers that ignore their context double the effect",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, func(q *workqueue.Queue) { q.MaxAttempts = 3 })
 			shared := &ledger{blind: true}
@@ -151,7 +151,7 @@ var jobs = []scenario.Row{
 			time.Sleep(5 * time.Minute)
 			require.Equal(t, map[string]int{"a": 3}, shared.effects())
 		}},
-	{Name: "SA-09 the same with heartbeats", Reason: "the lease is extended, and one worker has the job to its end",
+	{Name: "SA-09 the same with heartbeats", Reason: "heartbeats extend the lease, and one worker keeps the job to its end",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, func(q *workqueue.Queue) { q.MaxAttempts = 3 })
 			shared := &ledger{blind: true}
@@ -164,7 +164,7 @@ var jobs = []scenario.Row{
 			time.Sleep(5 * time.Minute)
 			require.Equal(t, map[string]int{"a": 1}, shared.effects())
 		}},
-	{Name: "X-03 the queue hears a worker, and the worker does not hear the queue", Reason: "its leases are extended, but it cannot know, and gives the job up in time",
+	{Name: "X-03 the queue hears a worker, and the worker does not hear the queue", Reason: "the queue extends the leases, but the worker cannot know that, and gives up the job in time",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, nil)
 			shared := &ledger{}

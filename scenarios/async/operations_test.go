@@ -23,7 +23,7 @@ import (
 
 // A caller on the host "phone", a server of operations on the host "server", 40 ms each way.
 var operations = []scenario.Row{
-	{Name: "SA-01 a caller that waits for a slow answer", Reason: "it does no work meanwhile",
+	{Name: "SA-01 a caller that waits for a slow answer", Reason: "it does no other work in the meantime",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveOperations(n, &async.Server{Run: lasts(10 * time.Second)})
 			work := 0
@@ -33,7 +33,7 @@ var operations = []scenario.Row{
 			require.Equal(t, 10160*time.Millisecond, n.Elapsed())
 			require.Zero(t, work)
 		}},
-	{Name: "SA-01 a caller with a future", Reason: "it can do work while it waits, and its loop is never blocked",
+	{Name: "SA-01 a caller with a future", Reason: "it does other work while it waits, and its loop never blocks",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveOperations(n, &async.Server{Run: lasts(10 * time.Second)})
 			c := operationClient(n)
@@ -53,7 +53,7 @@ var operations = []scenario.Row{
 			require.Equal(t, 10240*time.Millisecond, n.Elapsed().Round(time.Millisecond))
 			require.Equal(t, 102, work)
 		}},
-	{Name: "SA-02 the answer and the timeout meet", Reason: "one of them counts; the other is dropped, and counted", Races: "which one, is the runtime's choice",
+	{Name: "SA-02 the answer and the timeout meet", Reason: "one of the two counts; the other is dropped and counted", Races: "which of the two comes first is the runtime's choice",
 		Story: func(t *testing.T, n *sim.Network) {
 			for i := range 20 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -72,10 +72,10 @@ var operations = []scenario.Row{
 				cancel()
 			}
 		}},
-	{Name: "SA-03 the cancellation comes just before the end", Reason: "the operation has one outcome, and the worker's place is free again", Story: cancelled(10*time.Second-1, async.ErrCancelled)},
-	{Name: "SA-03 the cancellation comes just after the end", Reason: "what is done stays done", Story: cancelled(10*time.Second+1, nil)},
-	{Name: "SA-05 the server crashes after the 202", Reason: "the operation was in its file before, and ends",
-		Races: "whether a worker has taken the operation already when the 202 says how it is",
+	{Name: "SA-03 the cancellation comes just before the end", Reason: "the operation has exactly one outcome, and the worker's slot is free again", Story: cancelled(10*time.Second-1, async.ErrCancelled)},
+	{Name: "SA-03 the cancellation comes just after the end", Reason: "an operation that is done stays done", Story: cancelled(10*time.Second+1, nil)},
+	{Name: "SA-05 the server crashes after the 202", Reason: "the operation was in the file before the 202, and reaches an end",
+		Races: "whether a worker has already taken the operation when the 202 reports its state",
 		Story: func(t *testing.T, n *sim.Network) {
 			var mu sync.Mutex
 			var begun []time.Duration
@@ -104,7 +104,7 @@ var operations = []scenario.Row{
 			// request. Nobody was left to give its lease back, which lasts 30 s from when the queue is there again, at 10 s.
 			require.Equal(t, []time.Duration{120 * time.Millisecond, 40 * time.Second}, begun)
 		}},
-	{Name: "SA-20 ten times too much work for an hour", Reason: "a bounded queue rejects soon and begins nothing that nobody waits for; what it takes is in time",
+	{Name: "SA-20 ten times too much work for an hour", Reason: "a bounded queue rejects early and begins nothing that nobody waits for; everything it accepts is done in time",
 		Story: func(t *testing.T, n *sim.Network) {
 			p := &async.Pool{Workers: 1, MaxWaiting: 10, Need: 10 * time.Second}
 			var late, done, rejected, expired int64
@@ -137,7 +137,7 @@ var operations = []scenario.Row{
 			require.EqualValues(t, 3600, done+rejected+expired)
 			require.Equal(t, async.PoolStats{Begun: done, Rejected: rejected, Expired: expired}, p.Stats())
 		}},
-	{Name: "SA-20 jobs that nobody waits for any more", Reason: "a job's TTL is looked at when it is taken, not only when it comes",
+	{Name: "SA-20 jobs that nobody waits for any more", Reason: "a job's TTL is checked when a worker takes it, not only when it is added",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveQueue(t, n, nil)
 			c := submitter(n)
@@ -150,7 +150,7 @@ var operations = []scenario.Row{
 			require.Equal(t, map[string]int{"a": 1, "b": 1, "c": 1}, w.effects())
 			require.Equal(t, workqueue.Failed, ended(t, c, "d").State)
 		}},
-	{Name: "SA-21 two operations on one resource", Reason: "the second is ABORTED (AIP-151), and starts when the first has ended",
+	{Name: "SA-21 two operations on one resource", Reason: "the second gets ABORTED (AIP-151), and can start when the first has ended",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveOperations(n, &async.Server{Run: lasts(10 * time.Second), Key: func(r async.Request) string { return string(r.Payload) }})
 			c := operationClient(n)
@@ -167,7 +167,7 @@ var operations = []scenario.Row{
 			_, err = c.Start(t.Context(), "b", []byte("table 7")).Wait(t.Context())
 			require.NoError(t, err)
 		}},
-	{Name: "SA-22 an operation that cannot start, and one that fails", Reason: "the one is the answer to the request, the other the operation's error (AIP-151)",
+	{Name: "SA-22 an operation that cannot start, and one that fails", Reason: "the first failure is the answer to the request, the second is the operation's error (AIP-151)",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveOperations(n, &async.Server{
 				Validate: func(_ context.Context, r async.Request) error {

@@ -23,7 +23,7 @@ import (
 
 // A database with an outbox on the host "app", which publishes to the host "consumer".
 var outboxes = []scenario.Row{
-	{Name: "SA-10 a crash between the commit and the publication, without an outbox", Reason: "the event is lost: what the outbox is for (the opposite shown; opendefender/OpenRisk#344)",
+	{Name: "SA-10 a crash between the commit and the publication, without an outbox", Reason: "counter-example: without an outbox the event is lost (opendefender/OpenRisk#344)",
 		Story: func(t *testing.T, n *sim.Network) {
 			d, c := &database{}, consume(n)
 			app := n.Host("app")
@@ -42,7 +42,7 @@ var outboxes = []scenario.Row{
 			require.Equal(t, 1, d.size(), "it is committed")
 			require.Empty(t, c.effects())
 		}},
-	{Name: "SA-11 the same with an outbox", Reason: "the row is committed with the state, and published after the restart",
+	{Name: "SA-11 the same with an outbox", Reason: "the row is committed together with the state, and published after the restart",
 		Story: func(t *testing.T, n *sim.Network) {
 			d, c := &database{}, consume(n)
 			app := relayOn(n, d)
@@ -53,7 +53,7 @@ var outboxes = []scenario.Row{
 			time.Sleep(2 * time.Minute)
 			require.Equal(t, map[string]int{"order 7": 1}, c.effects())
 		}},
-	{Name: "SA-12 a crash between the publication and the mark", Reason: "the row is published again, and the consumer knows it by its id",
+	{Name: "SA-12 a crash between the publication and the mark", Reason: "the row is published again, and the consumer recognises it by its id",
 		Story: func(t *testing.T, n *sim.Network) {
 			d, c := &database{}, consume(n)
 			app := relayOn(n, d)
@@ -65,14 +65,14 @@ var outboxes = []scenario.Row{
 			require.Equal(t, map[string]int{"order 7": 1}, c.effects())
 			require.Equal(t, 2, c.seen("order 7"))
 		}},
-	{Name: "SA-13 a transaction commits after a later one was relayed", Reason: "it keeps no position that could be past it (kamu-data/kamu-cli#1398)",
+	{Name: "SA-13 a transaction commits after a later one was relayed", Reason: "the relay keeps no position that could already be past it (kamu-data/kamu-cli#1398)",
 		Story: func(t *testing.T, n *sim.Network) {
 			d, c := &database{}, consume(n)
 			relayOn(n, d)
 			lateCommit(d)
 			require.Equal(t, map[string]int{"row 100": 1, "row 101": 1, "row 102": 1}, c.effects())
 		}},
-	{Name: "SA-13 the same with a relay that goes by sequence numbers", Reason: "it skips the row for ever (the opposite shown)",
+	{Name: "SA-13 the same with a relay that goes by sequence numbers", Reason: "counter-example: it never publishes the row",
 		Story: func(t *testing.T, n *sim.Network) {
 			d, c := &database{}, consume(n)
 			n.Link(n.Host("app"), n.Host("consumer"), scenario.Good)
@@ -233,7 +233,7 @@ func (c *consumer) effects() map[string]int {
 
 // A saga of five steps in the hands of workers that crash.
 var sagas = []scenario.Row{
-	{Name: "SA-14 the third of five steps fails for good", Reason: "the two that are done are undone, the last first",
+	{Name: "SA-14 the third of five steps fails for good", Reason: "the two completed steps are undone, the last one first",
 		Story: func(t *testing.T, n *sim.Network) {
 			calls, s := playSaga(t, n, func(call string, _ int) error {
 				if call == "do 3" {
@@ -245,7 +245,7 @@ var sagas = []scenario.Row{
 			require.Equal(t, workqueue.Failed, s.State)
 			require.Equal(t, `saga: undone after step "3": sold out`, s.Error)
 		}},
-	{Name: "SA-15 a compensation fails twice", Reason: "it is repeated until it is done",
+	{Name: "SA-15 a compensation fails twice", Reason: "it is retried until it succeeds",
 		Story: func(t *testing.T, n *sim.Network) {
 			calls, s := playSaga(t, n, func(call string, nth int) error {
 				switch {
@@ -259,14 +259,14 @@ var sagas = []scenario.Row{
 			require.Equal(t, []string{"do 1", "do 2", "undo 2", "undo 1"}, calls)
 			require.Equal(t, workqueue.Failed, s.State)
 		}},
-	{Name: "SA-14 the worker crashes amid the way forward", Reason: "another goes on where the journal ends, and repeats one step",
+	{Name: "SA-14 the worker crashes amid the way forward", Reason: "another worker continues where the journal ends, and repeats one step",
 		Story: func(t *testing.T, n *sim.Network) {
 			n.After(3000*time.Millisecond, n.Host("first").PowerOff) // step 3 has been begun
 			calls, s := playSaga(t, n, nil)
 			require.Equal(t, []string{"do 1", "do 2", "do 3", "do 3", "do 4", "do 5"}, calls)
 			require.Equal(t, workqueue.Done, s.State)
 		}},
-	{Name: "SA-14 the worker crashes amid the way back", Reason: "the journal says which way",
+	{Name: "SA-14 the worker crashes amid the way back", Reason: "the journal records that the saga is being undone",
 		Story: func(t *testing.T, n *sim.Network) {
 			n.After(4200*time.Millisecond, n.Host("first").PowerOff) // the way back has begun
 			calls, s := playSaga(t, n, func(call string, _ int) error {

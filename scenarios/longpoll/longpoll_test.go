@@ -40,13 +40,13 @@ var scenarios = []scenario.Row{
 			time.Sleep(scenario.Transit)
 			require.Equal(t, []string{"at last"}, c.got())
 		}},
-	{Name: "LP-02 events between two polls", Reason: "a server that waits for edges instead of positions loses them",
+	{Name: "LP-02 events between two polls", Reason: "a server that waits for the next event instead of comparing positions loses them",
 		Story: scenario.Contract(polling, func(w *patterntest.World) { w.Client("phone"); w.PublishEvery(30*time.Millisecond, 100) })},
-	{Name: "LP-03 the answer is lost", Reason: "only the next poll says that an answer arrived",
+	{Name: "LP-03 the answer is lost", Reason: "only the next poll tells the server that an answer has arrived",
 		Story: scenario.Contract(polling, func(w *patterntest.World) { scenario.Cut(w, w.Client("phone"), w.Server) })},
-	{Name: "LP-03 the request is lost", Reason: "the mirror image: the server parks nothing",
+	{Name: "LP-03 the request is lost", Reason: "the mirror image of a lost answer: the server holds no poll for this client",
 		Story: scenario.Contract(polling, func(w *patterntest.World) { c := w.Client("phone"); scenario.Cut(w, c, c.Host) })},
-	{Name: "LP-04 the answer is cut off in the middle", Reason: "half an answer must not move the position",
+	{Name: "LP-04 the answer is cut off in the middle", Reason: "a truncated answer must not move the position",
 		Story: scenario.Contract(pollingWithStore, func(w *patterntest.World) {
 			w.Link(netem.Config{Delay: 40 * time.Millisecond, Rate: 64 * netem.Kbit})
 			w.Client("phone")
@@ -54,11 +54,11 @@ var scenarios = []scenario.Row{
 			w.Sleep(5 * time.Second) // of the 17 s that the answer takes
 			w.Server.Restart()
 		})},
-	{Name: "LP-05 the event comes just before the wait ends", Reason: "two answers want to be given", Story: race(-1)},
-	{Name: "LP-05 the event comes as the wait ends", Reason: "exactly one is given",
-		Races: "which one, is the runtime's choice", Story: race(0)},
-	{Name: "LP-05 the event comes just after the wait ends", Reason: "and the event is not lost with the other", Story: race(1)},
-	{Name: "LP-06 a proxy gives up before the server does", Reason: "a gateway's timeout is an empty answer, not a reason for a hot loop",
+	{Name: "LP-05 the event comes just before the wait ends", Reason: "the event and the end of the wait both call for an answer", Story: race(-1)},
+	{Name: "LP-05 the event comes as the wait ends", Reason: "exactly one answer is sent",
+		Races: "which of the two comes first is the runtime's choice", Story: race(0)},
+	{Name: "LP-05 the event comes just after the wait ends", Reason: "the event must not be lost with the empty answer", Story: race(1)},
+	{Name: "LP-06 a proxy gives up before the server does", Reason: "a gateway timeout counts as an empty answer, and must not cause a hot loop",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.ErrorContains(t, (&longpoll.Client{URL: "http://server/", Wait: 90 * time.Second, ProxyTimeout: 60 * time.Second}).Check(), "ProxyTimeout")
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
@@ -72,7 +72,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"through the proxy"}, c.got())
 			require.LessOrEqual(t, c.Stats().Polls, int64(15), "polls in ten minutes")
 		}},
-	{Name: "LP-07 the client gives up before the server does", Reason: "its place on the server must be free again",
+	{Name: "LP-07 the client gives up before the server does", Reason: "its slot on the server must be free again",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			phone := n.Host("phone")
@@ -88,7 +88,7 @@ var scenarios = []scenario.Row{
 			require.Zero(t, feed.Stats().Parked)
 			require.EqualValues(t, 5, feed.Stats().Gone)
 		}},
-	{Name: "LP-08 a NAT forgets who is silent for 350 s", Reason: "the answer to a poll that waits for 10 min comes to nobody; the client's own deadline finds out",
+	{Name: "LP-08 a NAT forgets who is silent for 350 s", Reason: "the answer to a poll that waits for 10 min reaches nobody; the client notices by its own deadline",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Wait: 10 * time.Minute, Jitter: retry.NoJitter})
 			phone, server, r := n.Host("phone"), n.Host("server"), n.Router("nat")
@@ -108,7 +108,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Long polling: positions.
-	{Name: "LP-09 the server is put back to an earlier state", Reason: "positions that go backwards deafen a client that does not look (hashicorp/consul#2621)",
+	{Name: "LP-09 the server is put back to an earlier state", Reason: "a client that does not check for positions that go backwards gets no more events (hashicorp/consul#2621)",
 		Story: func(t *testing.T, n *sim.Network) {
 			before := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
 			after := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
@@ -126,13 +126,13 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []eventlog.Reason{eventlog.ReasonFuture}, c.resets())
 			require.Equal(t, []string{"e1", "e2", "e3"}, c.got()[10:])
 		}},
-	{Name: "LP-10 a client without a position", Reason: "position 0 must not make a hot loop (Consul: use 1)",
+	{Name: "LP-10 a client without a position", Reason: "position 0 must not cause a hot loop (Consul: use 1)",
 		Story: func(t *testing.T, n *sim.Network) {
 			_, c := startFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			time.Sleep(50 * time.Second)
 			require.EqualValues(t, 3, c.Stats().Polls, "one for a position, and one every 30 s")
 		}},
-	{Name: "LP-11 events that do not concern the client", Reason: "they must not wake it a thousand times (hashicorp/consul#3890)",
+	{Name: "LP-11 events that do not concern the client", Reason: "events of other topics must not wake it a thousand times (hashicorp/consul#3890)",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", Topics: []string{"mine"}})
@@ -145,7 +145,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"hello"}, c.got())
 			require.LessOrEqual(t, c.Stats().Polls, int64(3))
 		}},
-	{Name: "LP-12 a thousand events a second", Reason: "requests stay bounded and answers grow",
+	{Name: "LP-12 a thousand events a second", Reason: "the number of requests stays bounded, and the answers grow",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed, c := startFeed(n, &longpoll.Server{})
 			for i := range 10_000 {
@@ -157,7 +157,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, "e10000", c.got()[9_999])
 			require.LessOrEqual(t, c.Stats().Polls, int64(112), "ten a second, and the burst")
 		}},
-	{Name: "LP-13 the log forgets what the client has not seen", Reason: "a gap is told, not skipped (etcd-io/etcd#17529)",
+	{Name: "LP-13 the log forgets what the client has not seen", Reason: "the client is notified of the gap instead of skipping it (etcd-io/etcd#17529)",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed, c := startFeed(n, &longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{MaxEntries: 10})})
 			c.link.Down()
@@ -169,7 +169,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, "e91", c.got()[0])
 			require.Len(t, c.got(), 10)
 		}},
-	{Name: "LP-14 silence, then a restart after the log has moved on", Reason: "a client that heard nothing must not be behind (etcd-io/etcd#20262)",
+	{Name: "LP-14 silence, then a restart after the log has moved on", Reason: "a client that has received nothing must not fall behind the log (etcd-io/etcd#20262)",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{MaxEntries: 10}), Jitter: retry.NoJitter})
 			c := poll(n, n.Host("phone"), &longpoll.Client{URL: "http://server/", Topics: []string{"mine"}})
@@ -182,7 +182,7 @@ var scenarios = []scenario.Row{
 			require.Empty(t, c.resets(), "empty answers carry the position on")
 			require.Equal(t, []string{"hello"}, c.got())
 		}},
-	{Name: "LP-15 fewer events than the answer should have", Reason: "they are held back for so long and no longer",
+	{Name: "LP-15 fewer events than the answer should have", Reason: "they are held back for a limited time only",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed, c := startFeed(n, &longpoll.Server{MinEvents: 10, Linger: 5 * time.Second})
 			publish(feed, 3) // and a second passes
@@ -191,7 +191,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(2 * time.Millisecond)
 			require.Len(t, c.got(), 3, "linger and a transit after the first")
 		}},
-	{Name: "LP-16 one loop polls two feeds in turn", Reason: "the second starves: that is why there is one Run for each (the opposite shown)",
+	{Name: "LP-16 one loop polls two feeds in turn", Reason: "counter-example: the second feed starves, so each feed needs its own Run",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			phone := n.Host("phone")
@@ -203,7 +203,7 @@ var scenarios = []scenario.Row{
 			}
 			require.Equal(t, 80*time.Millisecond+30*time.Second+80*time.Millisecond+80*time.Millisecond, n.Elapsed(), "the event of the first second")
 		}},
-	{Name: "LP-21 an answer from a replica that lags", Reason: "time must not go backwards for a client (hashicorp/consul#7939)",
+	{Name: "LP-21 an answer from a replica that lags", Reason: "a client must not go back in time (hashicorp/consul#7939)",
 		Story: func(t *testing.T, n *sim.Network) {
 			leader := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
 			follower := longpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})}
@@ -222,7 +222,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Long polling: many clients, and clients that go away.
-	{Name: "LP-17 a thousand parked polls and one event", Reason: "each is woken once (Roblox 2021)",
+	{Name: "LP-17 a thousand parked polls and one event", Reason: "each poll is woken once (Roblox 2021)",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			var all []*poller
@@ -238,7 +238,7 @@ var scenarios = []scenario.Row{
 			}
 			require.EqualValues(t, 1000, feed.Stats().Wakes)
 		}},
-	{Name: "LP-18 the server restarts under 200 parked polls", Reason: "they come back spread out, not all at once",
+	{Name: "LP-18 the server restarts under 200 parked polls", Reason: "the clients come back spread out, not all at once",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveFeed(n, &longpoll.Server{})
 			for i := range 200 {
@@ -250,7 +250,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(time.Minute)
 			require.LessOrEqual(t, scenario.Herd(n, at), 50, "attempts to connect within 100 ms, of 200 in a second")
 		}},
-	{Name: "LP-19 the client loses power", Reason: "its poll ends with the wait, not with the day",
+	{Name: "LP-19 the client loses power", Reason: "its poll ends with the wait, not much later",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed, c := startFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			require.EqualValues(t, 1, feed.Stats().Parked)
@@ -258,7 +258,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(30 * time.Second)
 			require.Zero(t, feed.Stats().Parked)
 		}},
-	{Name: "LP-20 the client crashes with a poll parked", Reason: "the dead poll must not swallow the event",
+	{Name: "LP-20 the client crashes with a poll parked", Reason: "the abandoned poll must not consume the event",
 		Story: scenario.Contract(polling, func(w *patterntest.World) {
 			c := w.Client("phone")
 			for range 5 {
@@ -267,7 +267,7 @@ var scenarios = []scenario.Row{
 				w.PublishEvery(0, 1)
 			}
 		})},
-	{Name: "LP-21 the token expires while its poll is parked", Reason: "what was allowed once is not for ever, and a token that is renewed loses nothing",
+	{Name: "LP-21 the token expires while its poll is parked", Reason: "a permission must end with its token, and a client that renews the token loses nothing",
 		Story: func(t *testing.T, n *sim.Network) {
 			tokens := access.Tokens{Keys: [][]byte{[]byte("32 random bytes, of a secret store")}}
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter, Authenticate: tokens.Authenticate})
@@ -283,7 +283,7 @@ var scenarios = []scenario.Row{
 			// For a position at 0 s, and polls at 0.16, 10.2 and 20.24 s; the last has left with the event.
 			require.Equal(t, longpoll.ClientStats{Polls: 5, Empty: 3, Answers: 1, Events: 1}, c.Stats())
 		}},
-	{Name: "LP-22 six parked polls and one more request", Reason: "browsers give a host six connections over HTTP/1.1: the seventh waits for a poll to end",
+	{Name: "LP-22 six parked polls and one more request", Reason: "browsers open six HTTP/1.1 connections to a host: the seventh request waits until a poll ends",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveFeed(n, &longpoll.Server{Jitter: retry.NoJitter})
 			phone := n.Host("phone")
@@ -300,12 +300,12 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Long polling: outages of all lengths, and restarts.
-	{Name: "an outage shorter than a poll", Reason: "TCP bridges it", Story: scenario.Contract(polling, scenario.Outage(5*time.Second))},
-	{Name: "an outage of a minute", Reason: "a poll ends in it and another is due", Story: scenario.Contract(polling, scenario.Outage(65*time.Second))},
-	{Name: "an outage of an hour", Reason: "the connection dies in it", Story: scenario.Contract(polling, scenario.Outage(time.Hour))},
-	{Name: "the server restarts with its store", Reason: "what it accepted is still there", Story: scenario.Contract(pollingWithStore, scenario.Restart)},
-	{Name: "the server restarts without a store", Reason: "its new life must not be taken for the old", Story: scenario.Contract(polling, scenario.Restart)},
-	{Name: "the server restarts with its store while the client is away", Reason: "the position outlives both", Story: scenario.Contract(pollingWithStore, scenario.RestartAway)},
+	{Name: "an outage shorter than a poll", Reason: "TCP survives it", Story: scenario.Contract(polling, scenario.Outage(5*time.Second))},
+	{Name: "an outage of a minute", Reason: "a poll ends during the outage, and another one is due", Story: scenario.Contract(polling, scenario.Outage(65*time.Second))},
+	{Name: "an outage of an hour", Reason: "the connection dies during the outage", Story: scenario.Contract(polling, scenario.Outage(time.Hour))},
+	{Name: "the server restarts with its store", Reason: "everything that it accepted is still there", Story: scenario.Contract(pollingWithStore, scenario.Restart)},
+	{Name: "the server restarts without a store", Reason: "the new run must not be mistaken for the old one", Story: scenario.Contract(polling, scenario.Restart)},
+	{Name: "the server restarts with its store while the client is away", Reason: "the position is valid after both the restart and the absence", Story: scenario.Contract(pollingWithStore, scenario.RestartAway)},
 	{Name: "a lossy link, polled", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(polling, scenario.Lossy)},
 }
 

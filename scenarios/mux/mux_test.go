@@ -20,7 +20,7 @@ import (
 
 // The failures of multiplexing.
 var scenarios = []scenario.Row{
-	{Name: "MX-01 a stream is not read", Reason: "it must hold up itself and no other (smux v1 shares one buffer of 4 MiB among all)",
+	{Name: "MX-01 a stream is not read", Reason: "it must block only itself (smux v1 shares one buffer of 4 MiB among all streams)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			stuck, _ := w.open()
@@ -34,7 +34,7 @@ var scenarios = []scenario.Row{
 			require.NoError(t, err)
 			require.Equal(t, 80*time.Millisecond, took, "one round trip")
 		}},
-	{Name: "MX-02 a thousand streams are not read", Reason: "windows alone would allow 256 MB (CVE-2019-9517 is this, of HTTP/2's servers)",
+	{Name: "MX-02 a thousand streams are not read", Reason: "windows alone would allow 256 MB (CVE-2019-9517 is the same problem in HTTP/2 servers)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{MaxStreams: 2000, MaxReceiveBytes: 1 << 20})
 			var unread []*mux.Stream
@@ -52,7 +52,7 @@ var scenarios = []scenario.Row{
 			require.ErrorIs(t, err, mux.ErrReceiveBuffer)
 			require.NoError(t, read(unread[744], 4<<10))
 		}},
-	{Name: "MX-03 a long transfer and short messages at 1 Mbit/s", Reason: "whoever queues frames in the order of the calls makes all wait for the largest",
+	{Name: "MX-03 a long transfer and short messages at 1 Mbit/s", Reason: "if frames are queued in the order of the calls, short messages wait for the long transfer",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, netem.Config{Rate: netem.Mbit}, mux.Config{Window: 8 << 20}, mux.Config{Window: 8 << 20})
 			w.ends[0].SetWriteBuffer(4 << 10) // what lies in the kernel's buffer is before everything
@@ -83,14 +83,14 @@ var scenarios = []scenario.Row{
 			require.Equal(t, frame(goAway, 0, 0, mux.CodeProtocol), lastFrame(conn))
 			require.ErrorContains(t, s.Err(), "stream 1: 1 bytes with a window of 0")
 		}},
-	{Name: "MX-05 both sides write before they read", Reason: "a reader that has to write first would wait for the other one for ever (libp2p/rust-libp2p#1257, #5410)",
+	{Name: "MX-05 both sides write before they read", Reason: "a reader that must write first would wait for the other side forever (libp2p/rust-libp2p#1257, #5410)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{Window: 1 << 20}, mux.Config{Window: 1 << 20})
 			a, b := w.open()
 			time.Sleep(time.Second) // the window comes with the acknowledgement
 			exchange(t, a, b, 1<<20)
 		}},
-	{Name: "MX-05 both sides write more than their windows before they read", Reason: "that must wait, by what a window is, but nothing else must",
+	{Name: "MX-05 both sides write more than their windows before they read", Reason: "these writes must wait for their windows, but nothing else may",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			a, b := w.open()
@@ -104,7 +104,7 @@ var scenarios = []scenario.Row{
 			require.NoError(t, read(a, 256<<10))
 			require.NoError(t, read(b, 256<<10))
 		}},
-	{Name: "MX-06 the link holds less than a frame, in both directions", Reason: "who writes while it reads stops at full buffers (libp2p/rust-yamux#102)",
+	{Name: "MX-06 the link holds less than a frame, in both directions", Reason: "an endpoint that writes from its read loop deadlocks when the buffers are full (libp2p/rust-yamux#102)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, netem.Config{Delay: 40 * time.Millisecond, Rate: 256 * netem.Kbit}, mux.Config{}, mux.Config{})
 			for _, c := range w.ends {
@@ -114,7 +114,7 @@ var scenarios = []scenario.Row{
 			a, b := w.open()
 			exchange(t, a, b, 200_000)
 		}},
-	{Name: "MX-07 nobody accepts", Reason: "the backlog is bounded: further streams are refused, and others go on",
+	{Name: "MX-07 nobody accepts", Reason: "the backlog is bounded: further streams are refused, and other streams continue",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{AcceptBacklog: 4})
 			a, b := w.open()
@@ -138,7 +138,7 @@ var scenarios = []scenario.Row{
 			_, err := ask(a, "hello")
 			require.NoError(t, err)
 		}},
-	{Name: "MX-07 nobody accepts, and the opener has the same limit", Reason: "Open waits rather than have a stream refused",
+	{Name: "MX-07 nobody accepts, and the opener has the same limit", Reason: "Open waits, instead of having a stream refused",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{AcceptBacklog: 4}, mux.Config{AcceptBacklog: 4})
 			for range 4 {
@@ -158,7 +158,7 @@ var scenarios = []scenario.Row{
 			require.NoError(t, err)
 			require.Equal(t, 40*time.Millisecond, round(n.Elapsed()-began), "when the acknowledgement comes")
 		}},
-	{Name: "MX-08 a stream is closed before it is acknowledged", Reason: "it is a stream like others, and its place is free again",
+	{Name: "MX-08 a stream is closed before it is acknowledged", Reason: "it works like any other stream, and its slot is free again",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			for range 300 { // more than may be open without an acknowledgement
@@ -177,7 +177,7 @@ var scenarios = []scenario.Row{
 			require.Zero(t, w.client.Stats().Streams)
 			require.Zero(t, w.server.Stats().Streams)
 		}},
-	{Name: "MX-09 the end comes with data on its way", Reason: "an end is after what was written before it, and of one direction",
+	{Name: "MX-09 the end comes with data on its way", Reason: "the end of a direction arrives after the data written before it, and concerns that direction only",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, netem.Config{Delay: 40 * time.Millisecond, Loss: netem.Bernoulli(0.05)}, mux.Config{}, mux.Config{})
 			a, b := w.open()
@@ -197,7 +197,7 @@ var scenarios = []scenario.Row{
 			require.NoError(t, err)
 			require.Equal(t, "the other direction", string(got))
 		}},
-	{Name: "MX-10 a reset while both sides read and write", Reason: "all four calls return: here at once, there after a transit",
+	{Name: "MX-10 a reset while both sides read and write", Reason: "all four calls return: on this side at once, on the other after a transit",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			a, b := w.open()
@@ -221,7 +221,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, i >= 2, round(n.Elapsed()-began) == 40*time.Millisecond)
 			}
 		}},
-	{Name: "MX-11 a window for a stream that has ended", Reason: "it crosses the end, and is nobody's fault (libp2p/rust-yamux#109)",
+	{Name: "MX-11 a window for a stream that has ended", Reason: "the window update crosses the end of the stream, which is no protocol error (libp2p/rust-yamux#109)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			for range 3 {
@@ -256,7 +256,7 @@ var scenarios = []scenario.Row{
 			<-w.client.Done()
 			<-w.server.Done()
 		}},
-	{Name: "MX-12 a quiet hour", Reason: "silence is not the end: a ping in 30 s, and its answer",
+	{Name: "MX-12 a quiet hour", Reason: "an idle session stays alive: one ping every 30 s, and its answer",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{KeepAlive: -1})
 			time.Sleep(time.Hour)
@@ -265,7 +265,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 119*12, w.client.Stats().SentBytes)
 			require.EqualValues(t, 119*12, w.server.Stats().SentBytes)
 		}},
-	{Name: "MX-13 the peer reads no more, and a write waits", Reason: "the ping cannot be sent, which is the answer (golang/go#48810)",
+	{Name: "MX-13 the peer reads no more, and a write waits", Reason: "the ping cannot be sent, which counts as unanswered (golang/go#48810)",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, server := n.Host("phone"), n.Host("server")
 			n.Link(phone, server, scenario.Good)
@@ -293,7 +293,7 @@ var scenarios = []scenario.Row{
 			ends.Wait()
 			require.Equal(t, 40*time.Second, round(n.Elapsed()-began))
 		}},
-	{Name: "MX-13 the peer sends, but reads no more", Reason: "something comes all the time, so that only the write can tell",
+	{Name: "MX-13 the peer sends, but reads no more", Reason: "data arrives all the time, so only the blocked write shows the problem",
 		Story: func(t *testing.T, n *sim.Network) {
 			conn, s := rawPeer(t, n, mux.Config{})
 			stop := make(chan struct{})
@@ -324,7 +324,7 @@ var scenarios = []scenario.Row{
 			// When the buffers are full, after some round trips, the last write has a minute.
 			require.InDelta(t, time.Minute, round(n.Elapsed()-began), float64(time.Second))
 		}},
-	{Name: "MX-14 a flood of pings", Reason: "each would be an answer to keep (CVE-2019-9512)",
+	{Name: "MX-14 a flood of pings", Reason: "each ping would queue an answer (CVE-2019-9512)",
 		Story: func(t *testing.T, n *sim.Network) {
 			conn, s := rawPeer(t, n, mux.Config{})
 			conn.(*sim.TCPConn).SetReadBuffer(4 << 10) // it does not read the answers
@@ -340,7 +340,7 @@ var scenarios = []scenario.Row{
 			// Each was answered, or dropped; 32 answers wait.
 			require.InDelta(t, 100_000*12, stats.SentBytes+12*stats.UnansweredPings, 32*12)
 		}},
-	{Name: "MX-15 streams are opened and reset at once", Reason: "each is work for nothing (CVE-2023-44487): a bounded number, and then the session ends",
+	{Name: "MX-15 streams are opened and reset at once", Reason: "each costs the server work (CVE-2023-44487): a limited number is allowed, then the session ends",
 		Story: func(t *testing.T, n *sim.Network) {
 			conn, s := rawPeer(t, n, mux.Config{})
 			for i := range 1001 {
@@ -350,7 +350,7 @@ var scenarios = []scenario.Row{
 			require.ErrorContains(t, s.Err(), "1001 streams reset before they were accepted, within 10 s")
 			require.EqualValues(t, 0, s.Stats().Refused, "their places in the backlog were free again")
 		}},
-	{Name: "MX-15 accepted streams are reset at once", Reason: "who works for a stream may not know yet: it counts until that has ended",
+	{Name: "MX-15 accepted streams are reset at once", Reason: "the program may not have noticed the reset yet: the stream counts until its work has ended",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{MaxStreams: 10})
 			var working []*mux.Stream
@@ -374,7 +374,7 @@ var scenarios = []scenario.Row{
 				}
 			}
 		}},
-	{Name: "MX-16 a server goes, and some streams were not accepted", Reason: "those are known to be unprocessed and go elsewhere; the others finish",
+	{Name: "MX-16 a server goes, and some streams were not accepted", Reason: "streams that were not accepted are reported as unprocessed and can be opened elsewhere; the others finish",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			var open, accepted []*mux.Stream
@@ -408,7 +408,7 @@ var scenarios = []scenario.Row{
 			require.NoError(t, <-drained)
 			<-w.client.Done()
 		}},
-	{Name: "MX-17 servers go while streams are being opened", Reason: "what crosses the goodbye is served, so that no request fails (grpc/grpc-go#2919)",
+	{Name: "MX-17 servers go while streams are being opened", Reason: "streams that cross the go-away are served, so no request fails (grpc/grpc-go#2919)",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, server := n.Host("phone"), n.Host("server")
 			n.Link(phone, server, scenario.Good)
@@ -432,7 +432,7 @@ var scenarios = []scenario.Row{
 			require.Zero(t, failed.Load())
 			require.EqualValues(t, 6, c.Stats().Sessions)
 		}},
-	{Name: "MX-18 a server goes that has no streams", Reason: "nothing will end a session that waits for its last stream (grpc/grpc-go#1462)",
+	{Name: "MX-18 a server goes that has no streams", Reason: "a session that waits for its last stream to end would never end without any (grpc/grpc-go#1462)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			began := n.Elapsed()
@@ -441,18 +441,18 @@ var scenarios = []scenario.Row{
 			<-w.client.Done()
 			require.ErrorContains(t, w.client.Err(), "normal")
 		}},
-	{Name: "MX-19 a segment is lost on a shared connection", Reason: "TCP keeps the order of all streams: what was not lost waits too",
+	{Name: "MX-19 a segment is lost on a shared connection", Reason: "TCP keeps the order over all streams: data that was not lost waits too",
 		Story: loseOne(1, 6)},
-	{Name: "MX-19 a segment is lost on one of six connections", Reason: "the others do not know of it",
+	{Name: "MX-19 a segment is lost on one of six connections", Reason: "the other connections are not affected",
 		Story: loseOne(6, 1)},
-	{Name: "MX-20 a stream has a number of the other side", Reason: "it would collide with one of ours (hashicorp/yamux accepts it)",
+	{Name: "MX-20 a stream has a number of the other side", Reason: "it would collide with one of this side's streams (hashicorp/yamux accepts it)",
 		Story: func(t *testing.T, n *sim.Network) {
 			conn, s := rawPeer(t, n, mux.Config{})
 			conn.Write(frame(window, syn, 2, 0))
 			require.Equal(t, frame(goAway, 0, 0, mux.CodeProtocol), lastFrame(conn))
 			require.ErrorContains(t, s.Err(), "stream 2")
 		}},
-	{Name: "MX-21 a length is damaged below the checksum", Reason: "no length is believed that the window does not allow",
+	{Name: "MX-21 a length is damaged below the checksum", Reason: "a length beyond the window is not believed",
 		Story: func(t *testing.T, n *sim.Network) {
 			conn, s := rawPeer(t, n, mux.Config{})
 			conn.Write(append(frame(data, syn, 1, 5|1<<31), "hello"...))
@@ -460,7 +460,7 @@ var scenarios = []scenario.Row{
 			require.ErrorContains(t, s.Err(), "stream 1: 2147483653 bytes")
 			require.Zero(t, s.Stats().UnreadBytes)
 		}},
-	{Name: "MX-22 connections have a maximum age", Reason: "clients that came together would come back together (gRFC A9: a tenth more or less)",
+	{Name: "MX-22 connections have a maximum age", Reason: "clients that connected together would reconnect together (gRFC A9: a tenth more or less)",
 		Story: func(t *testing.T, n *sim.Network) {
 			server := n.Host("server")
 			server.SetTCP(sim.TCPConfig{KeepAlive: sim.TCPKeepAlive{Off: true}})
@@ -501,7 +501,7 @@ var scenarios = []scenario.Row{
 			// The ages are spread over twelve minutes: that all 20 are within five happens in one of a million seeds.
 			require.Greater(t, last-first, 4*time.Minute)
 		}},
-	{Name: "MX-23 a hundred requests over six connections", Reason: "the opposite choice: each waits for its turn",
+	{Name: "MX-23 a hundred requests over six connections", Reason: "the alternative to multiplexing: each request waits for its turn",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, server := n.Host("phone"), n.Host("server")
 			n.Link(phone, server, scenario.Good)
@@ -543,7 +543,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 94, stats.Waited)
 			require.EqualValues(t, 6, stats.Dialed)
 		}},
-	{Name: "MX-23 a hundred requests over one session", Reason: "nobody waits: a round trip for all",
+	{Name: "MX-23 a hundred requests over one session", Reason: "no request waits: all take one round trip",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			echo(w.server)
@@ -560,7 +560,7 @@ var scenarios = []scenario.Row{
 			all.Wait()
 			require.Equal(t, 80*time.Millisecond, round(n.Elapsed()-began))
 		}},
-	{Name: "MX-24 deadlines", Reason: "to the nanosecond, of both directions, and the stream goes on after them",
+	{Name: "MX-24 deadlines", Reason: "they are exact to the nanosecond, in both directions, and the stream continues after them",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := connect(t, n, scenario.Good, mux.Config{}, mux.Config{})
 			a, b := w.open()

@@ -32,7 +32,7 @@ func TestScenarios(t *testing.T) {
 // Failures of real systems. Each story is the mechanism, as small as it can be, and ends with what helps, or with how the
 // failure shows. Its source tells of the incident; numbers are the source's where it has some.
 var scenarios = []scenario.Row{
-	{Name: "a load balancer forgets an idle connection", Reason: "after 350 s of silence what the client says is answered by RST, and an order is not repeated",
+	{Name: "a load balancer forgets an idle connection", Reason: "after 350 s of silence the client's next segment is answered with RST, and net/http does not repeat an order (POST)",
 		Source: "https://aws.amazon.com/blogs/networking-and-content-delivery/introducing-nlb-tcp-configurable-idle-timeout/",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, server, box := across(n)
@@ -52,7 +52,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(351 * time.Second)
 			require.ErrorIs(t, order(), syscall.ECONNRESET)
 		}},
-	{Name: "the table of connections is full", Reason: "each short connection stays in it for 2 min after its end, and new ones are dropped in silence while all else is idle",
+	{Name: "the table of connections is full", Reason: "each short connection stays in it for 2 min after its end, and new ones are dropped silently while everything else is idle",
 		Source: "https://github.com/kubernetes/kubernetes/issues/18604",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, server, box := across(n)
@@ -71,7 +71,7 @@ var scenarios = []scenario.Row{
 			}
 			require.Equal(t, 50, nat.Stats().Open)
 		}},
-	{Name: "a name that was missing for two seconds", Reason: "that it does not exist is kept for as long as the zone says, by resolvers that nobody can flush",
+	{Name: "a name that was missing for two seconds", Reason: "resolvers that nobody can flush cache the missing name for as long as the zone says",
 		Source: "https://slack.engineering/what-happened-during-slacks-dnssec-rollout/",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, ns, _ := across(n)
@@ -89,7 +89,7 @@ var scenarios = []scenario.Row{
 			}
 			require.InDelta(t, 15*60, missing.Seconds(), 1)
 		}},
-	{Name: "one of two questions for a name is lost", Reason: "a node's NAT loses one of two datagrams that come at one instant: who asks for both kinds of addresses waits 5 s, though one answer is there",
+	{Name: "one of two questions for a name is lost", Reason: "a node's NAT loses one of two datagrams sent at one instant: a resolver that asks for both address families waits 5 s although it has one answer",
 		Source: "https://github.com/kubernetes/kubernetes/issues/56903",
 		Story: func(t *testing.T, n *sim.Network) {
 			pod, dns, _ := across(n)
@@ -112,7 +112,7 @@ var scenarios = []scenario.Row{
 			n.Inject(0, time.Minute, sim.Drop(n.Links()[0], sim.Packets{From: pod, Port: 53, Nth: 2}))
 			require.Equal(t, 80*time.Millisecond, lookup("ip4"))
 		}},
-	{Name: "the machine at the other end has lost power", Reason: "nobody closes the connection: what is written waits for a quarter of an hour, though a replacement is there",
+	{Name: "the machine at the other end has lost power", Reason: "nobody closes the connection: a write waits for a quarter of an hour, although a replacement is up",
 		Source: "https://github.com/kubernetes-retired/kube-aws/issues/598",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, limit := range []time.Duration{0, 30 * time.Second} {
@@ -132,7 +132,7 @@ var scenarios = []scenario.Row{
 				}
 			}
 		}},
-	{Name: "a tunnel takes smaller packets from now on", Reason: "who is not told by ICMP sends large ones for ever: connections are made, small requests answered, uploads hang",
+	{Name: "a tunnel takes smaller packets from now on", Reason: "without the ICMP message the sender never learns of it: connections open and small requests work, but uploads hang",
 		Source: "https://github.com/opnsense/core/issues/4094",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, server, box := n.Host("client"), n.Host("server"), n.Router("box")
@@ -154,7 +154,7 @@ var scenarios = []scenario.Row{
 			box.AllowICMP()
 			require.True(t, post(100_000))
 		}},
-	{Name: "a proxy reads its configuration again", Reason: "its old workers end after 4 min, and with them at one instant every stream that they carry",
+	{Name: "a proxy reads its configuration again", Reason: "its old workers exit after 4 min, and every stream that they carry ends at that instant",
 		Source: "https://github.com/kubernetes/ingress-nginx/issues/2461",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, proxy, _ := across(n)
@@ -177,7 +177,7 @@ var scenarios = []scenario.Row{
 			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 			require.Equal(t, reloaded+4*time.Minute+20*time.Millisecond+20*time.Millisecond, n.Elapsed())
 		}},
-	{Name: "a storm of retries", Reason: "the server is busy with requests that nobody waits for any more, long after what began it is over",
+	{Name: "a storm of retries", Reason: "the server works on requests that nobody waits for any more, long after the original cause has ended",
 		Source: "https://aws.amazon.com/message/12721/",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, retries := range []int{0, 3} {
@@ -198,7 +198,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, retries > 0, late.Load() > 8*20, "%d of 240 failed in the second half minute", late.Load())
 			}
 		}},
-	{Name: "everybody comes back after a deployment", Reason: "clients that wait for a fixed time come at one instant; a random one spreads them",
+	{Name: "everybody comes back after a deployment", Reason: "clients with a fixed delay all come back at one instant; random delays spread them",
 		Source: "https://github.com/gravitational/teleport/issues/6889",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, jitter := range []bool{false, true} {
@@ -216,7 +216,7 @@ var scenarios = []scenario.Row{
 				server.PowerOff()
 			}
 		}},
-	{Name: "one subscriber does not read", Reason: "who writes to all in turn waits for the slowest, unless each write has a deadline",
+	{Name: "one subscriber does not read", Reason: "a server that writes to all in turn waits for the slowest, unless each write has a deadline",
 		Source: "https://github.com/nats-io/nats-server/issues/2631",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, deadline := range []time.Duration{0, time.Second} {
@@ -236,7 +236,7 @@ var scenarios = []scenario.Row{
 				toDeaf.Close()
 			}
 		}},
-	{Name: "the holder of a lease is frozen", Reason: "it wakes up believing in it, and overwrites what its successor wrote, unless the store knows the lease's number",
+	{Name: "the holder of a lease is frozen", Reason: "when it resumes it believes that it still has the lease, and overwrites its successor's data unless the store checks a fencing token",
 		Source: "https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, fenced := range []bool{false, true} {
@@ -252,7 +252,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, map[bool]string{false: "of a", true: "of b"}[fenced], store.value)
 			}
 		}},
-	{Name: "the clock goes back by a second", Reason: "a duration that is measured by the wall clock is negative, and what it is given to panics",
+	{Name: "the clock goes back by a second", Reason: "a duration measured by the wall clock becomes negative, and the function that gets it panics",
 		Source: "https://blog.cloudflare.com/how-and-why-the-leap-second-affected-cloudflare-dns/",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, server, _ := across(n)
@@ -267,7 +267,7 @@ var scenarios = []scenario.Row{
 				time.Sleep(time.Minute - n.Elapsed()%time.Minute)
 			}
 		}},
-	{Name: "a phone's NAT gives it another port", Reason: "a server that holds on to the first address answers where nobody is, and the session ends for its silence",
+	{Name: "a phone's NAT gives it another port", Reason: "a server that keeps using the first address sends its answers to nobody, and the session times out",
 		Source: "https://github.com/haproxy/haproxy/issues/3329",
 		Story: func(t *testing.T, n *sim.Network) {
 			phone, server, box := across(n)
@@ -279,7 +279,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, follows, hears(c))
 			}
 		}},
-	{Name: "a server stops before its load balancer knows", Reason: "its share of the requests fails until it is taken out; if it goes on for as long, none does",
+	{Name: "a server stops before its load balancer knows", Reason: "its share of the requests fails until it is removed; none fails if it serves until then",
 		Source: "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/1719",
 		Story: func(t *testing.T, n *sim.Network) {
 			for i, stops := range []time.Duration{time.Second, 17 * time.Second} {
@@ -302,7 +302,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, i == 0, failed > 15, "%d of 100 failed", failed)
 			}
 		}},
-	{Name: "the server closes as the client asks", Reason: "an idle connection is closed just when a request is on its way; one that is not to be repeated fails",
+	{Name: "the server closes as the client asks", Reason: "an idle connection is closed just when a request is in transit; a request that must not be repeated fails",
 		Source: "https://github.com/nodejs/node/issues/27363",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, server, _ := across(n)
@@ -326,7 +326,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, row.fails, ask(row.method) != nil, "%+v", row)
 			}
 		}},
-	{Name: "a proxy collects a stream of events", Races: "ReverseProxy sends the head and the first event at one instant, in one piece or in two", Reason: "it fills its buffer before it passes anything on: small events come minutes late and many at once",
+	{Name: "a proxy collects a stream of events", Races: "ReverseProxy sends the head and the first event at one instant, in one piece or in two", Reason: "it fills its buffer before it passes anything on: small events arrive minutes late and in bunches",
 		Source: "https://github.com/nginx/nginx/issues/1505",
 		Story: func(t *testing.T, n *sim.Network) {
 			client, proxy, _ := across(n)
@@ -346,7 +346,7 @@ var scenarios = []scenario.Row{
 				resp.Body.Close()
 			}
 		}},
-	{Name: "a server does not close what its clients have closed", Reason: "CLOSE_WAIT has no timeout: each such connection stays for ever, if no keep-alive probe finds that the other end is gone",
+	{Name: "a server does not close what its clients have closed", Reason: "CLOSE_WAIT has no timeout: each such connection stays forever, unless a keep-alive probe finds that the other end is gone",
 		Source: "https://blog.cloudflare.com/this-is-strictly-a-violation-of-the-tcp-specification/",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, closes := range []bool{true, false} {

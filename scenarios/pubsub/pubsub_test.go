@@ -38,7 +38,7 @@ var scenarios = []scenario.Row{
 			require.True(t, r.Duplicate, "it was stored at the first attempt")
 			require.EqualValues(t, 2, b.head().Offset)
 		}},
-	{Name: "PS-02 the confirmation is lost for longer than the window", Reason: "then nobody can tell, and the message is stored twice",
+	{Name: "PS-02 the confirmation is lost for longer than the window", Reason: "after the dedupe window nobody can tell, and the message is stored twice",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			sub := brokerPeer(t, n, "phone")
@@ -52,7 +52,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"first", "second", "second"}, sub.got())
 			require.Equal(t, sub.ids()[1], sub.ids()[2], "the ID lets a subscriber count it once")
 		}},
-	{Name: "PS-03 the broker crashes around confirmations", Reason: "confirmed means on the disk",
+	{Name: "PS-03 the broker crashes around confirmations", Reason: "a confirmed message is on disk",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, t.TempDir(), 0, eventlog.Options{})
 			sub := brokerPeer(t, n, "phone")
@@ -67,7 +67,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, numbered("m", 15), unique(sub.got()))
 			require.EqualValues(t, 15, b.head().Offset, "each is stored once")
 		}},
-	{Name: "PS-23 a publisher that is cut off gives up", Reason: "the outcome is unknown: to call it a failure would lose or double the message",
+	{Name: "PS-23 a publisher that is cut off gives up", Reason: "the outcome is unknown: treating it as a failure would lose or duplicate the message",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			p := brokerPeer(t, n, "publisher")
@@ -87,7 +87,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Acknowledgements.
-	{Name: "PS-04 the subscriber crashes before it acknowledges", Reason: "the message is somebody's work still",
+	{Name: "PS-04 the subscriber crashes before it acknowledges", Reason: "the message must be delivered to another subscriber",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 5*time.Second, eventlog.Options{})
 			first, second := brokerPeer(t, n, "first"), brokerPeer(t, n, "second")
@@ -101,7 +101,7 @@ var scenarios = []scenario.Row{
 			// It was heard last with its subscription; no ping was due in these 120 ms.
 			require.InDelta(t, 5*time.Second, n.Elapsed()-crashed, float64(time.Second), "when the dead one's session is over")
 		}},
-	{Name: "PS-04 each connection dies of the message", Reason: "what was lost on the way was not tried: after two such attempts it must not be a dead letter, nor the client dial as often as at first",
+	{Name: "PS-04 each connection dies of the message", Reason: "a delivery lost in transit is not an attempt: two of them must not make a dead letter, and the client must back off",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			p := brokerPeer(t, n, "phone")
@@ -120,7 +120,7 @@ var scenarios = []scenario.Row{
 			info, _ := b.broker().Subscription("workers")
 			require.Zero(t, info.DeadLetters)
 		}},
-	{Name: "PS-04 the subscriber hangs", Reason: "a process that lives and does nothing has AckWait",
+	{Name: "PS-04 the subscriber hangs", Reason: "a process that is alive but does nothing keeps the message for AckWait only",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			sub := brokerPeer(t, n, "phone").subscribe(pubsub.SubscribeOptions{Filter: "news", AckWait: 20 * time.Second})
@@ -130,7 +130,7 @@ var scenarios = []scenario.Row{
 			next(t, sub, "job", 2).Ack()
 			require.Equal(t, 20*time.Second+40*time.Millisecond, (n.Elapsed() - published).Truncate(time.Millisecond))
 		}},
-	{Name: "PS-04 the subscriber hangs for good", Reason: "it had the message twice, as it says itself: a dead letter, and not a message that is tried for ever",
+	{Name: "PS-04 the subscriber hangs for good", Reason: "it reports that it had the message twice: the message becomes a dead letter and is not retried forever",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			dead := brokerPeer(t, n, "undertaker").subscribe(pubsub.SubscribeOptions{Filter: "dead-letters.>"})
@@ -143,7 +143,7 @@ var scenarios = []scenario.Row{
 			// AckWait twice, whether the second has arrived (80 ms there and back), and the letter's way.
 			require.Equal(t, 40*time.Second+120*time.Millisecond, (n.Elapsed() - published).Truncate(time.Millisecond))
 		}},
-	{Name: "PS-04 the way to the subscriber is dead, and nobody knows", Reason: "what never arrived was not tried: it must not be a dead letter after three times AckWait",
+	{Name: "PS-04 the way to the subscriber is dead, and nobody knows", Reason: "a delivery that never arrived is not an attempt: three times AckWait must not make a dead letter",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 20*time.Minute, eventlog.Options{})
 			p := brokerPeer(t, n, "phone")
@@ -158,7 +158,7 @@ var scenarios = []scenario.Row{
 			require.Zero(t, info.DeadLetters)
 			require.EqualValues(t, 3, info.Delivered, "one, another while the broker asks, and the one that came")
 		}},
-	{Name: "PS-05 the acknowledgement is lost", Reason: "the message comes again, its effect does not",
+	{Name: "PS-05 the acknowledgement is lost", Reason: "the message is delivered again, but its effect does not happen again",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			p := brokerPeer(t, n, "phone")
@@ -172,7 +172,7 @@ var scenarios = []scenario.Row{
 			require.NotZero(t, stats.Redelivered, "the broker had to deliver it again")
 			require.Zero(t, stats.Pending)
 		}},
-	{Name: "PS-06 the acknowledgement comes after the message went to another", Reason: "it must not settle what the other has",
+	{Name: "PS-06 the acknowledgement comes after the message went to another", Reason: "it must not settle the other member's delivery",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers", AckWait: 5 * time.Second}
@@ -190,7 +190,7 @@ var scenarios = []scenario.Row{
 			require.Zero(t, stats.Pending)
 			require.EqualValues(t, 1, stats.Acked)
 		}},
-	{Name: "PS-07 acknowledged by a member, then the broker restarts", Reason: "it came back in nats-io/nats-streaming-server#72",
+	{Name: "PS-07 acknowledged by a member, then the broker restarts", Reason: "it must not be delivered again, as in nats-io/nats-streaming-server#72",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, t.TempDir(), 0, eventlog.Options{})
 			var all []*peer
@@ -214,7 +214,7 @@ var scenarios = []scenario.Row{
 			slices.Sort(got)
 			require.Equal(t, append([]string{"last"}, slices.Sorted(slices.Values(numbered("m", 30)))...), got, "each once")
 		}},
-	{Name: "PS-08 as much in flight as may be, and all of it lost", Reason: "a full window stopped redelivery in nats-io/nats-streaming-server#77 and #118",
+	{Name: "PS-08 as much in flight as may be, and all of it lost", Reason: "a full window must not stop redelivery, as in nats-io/nats-streaming-server#77 and #118",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			p := brokerPeer(t, n, "phone")
@@ -230,7 +230,7 @@ var scenarios = []scenario.Row{
 			}
 			require.Less(t, n.Elapsed(), 3*time.Minute)
 		}},
-	{Name: "PS-09 a message that nobody can handle", Reason: "it is put aside after three attempts, and the others flow",
+	{Name: "PS-09 a message that nobody can handle", Reason: "it is set aside after three attempts, and the others continue",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			p := brokerPeer(t, n, "worker")
@@ -253,7 +253,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, "3", d.Headers[pubsub.HeaderDeadAttempts])
 			require.Less(t, n.Elapsed(), 4*time.Second)
 		}},
-	{Name: "PS-10 5, 6 and 7 are done before 4, and then a crash", Reason: "a position that passed 4 would lose it (RTBHOUSE/kafka-workers#19)",
+	{Name: "PS-10 5, 6 and 7 are done before 4, and then a crash", Reason: "a stored position past 4 would lose message 4 (RTBHOUSE/kafka-workers#19)",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, t.TempDir(), 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers"}
@@ -280,8 +280,8 @@ var scenarios = []scenario.Row{
 			b.publish(t, "m8") // each acknowledgement is kept, so that 5 to 7 do not come again
 			next(t, sub, "m8", 1)
 		}},
-	{Name: "PS-11 a member sleeps longer than its session and then commits", Reason: "its work is somebody else's by then (confluentinc/librdkafka#5604)",
-		Races: "in how many pieces the broker answers what a client says at one instant that was paused",
+	{Name: "PS-11 a member sleeps longer than its session and then commits", Reason: "its messages belong to another member by then (confluentinc/librdkafka#5604)",
+		Races: "in how many pieces the broker answers what a resumed client sends at one instant",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers", AckWait: 10 * time.Minute}
@@ -300,7 +300,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 1, stats.Acked)
 			require.NotZero(t, stats.Rejected)
 		}},
-	{Name: "PS-12 work takes 30 s and AckWait is 20 s", Reason: "each message is done twice for as long as nobody asks for more time (PostHog/posthog#56097)",
+	{Name: "PS-12 work takes 30 s and AckWait is 20 s", Reason: "each message is handled twice unless the subscriber extends its time (PostHog/posthog#56097)",
 		Races: inPieces,
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
@@ -329,7 +329,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Groups.
-	{Name: "PS-13 a member comes and goes every 5 s", Reason: "a group that only rebalances does nothing else (KIP-345)",
+	{Name: "PS-13 a member comes and goes every 5 s", Reason: "a group that rebalances each time would do nothing else (KIP-345)",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers"}
@@ -351,7 +351,7 @@ var scenarios = []scenario.Row{
 			require.Zero(t, after.Pending)
 			require.Equal(t, before.Rebalances, after.Rebalances, "5 s are within a session: it keeps its part")
 		}},
-	{Name: "PS-13 a process comes and goes every 5 s", Reason: "and here each time the group changes, and still makes progress",
+	{Name: "PS-13 a process comes and goes every 5 s", Reason: "the group changes each time, and must still make progress",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers"}
@@ -372,7 +372,7 @@ var scenarios = []scenario.Row{
 			require.Zero(t, stats.Pending)
 			require.GreaterOrEqual(t, stats.Rebalances, int64(2+2*11), "each new process takes over from the old")
 		}},
-	{Name: "PS-14 a member joins while all work", Reason: "only what moves may pause (KIP-429)",
+	{Name: "PS-14 a member joins while all work", Reason: "only the partitions that move may pause (KIP-429)",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers"}
@@ -400,7 +400,7 @@ var scenarios = []scenario.Row{
 				require.Less(t, p.longestPause(), 2*time.Second, "%s went on", p.name)
 			}
 		}},
-	{Name: "PS-15 the broker restarts in the middle of a rebalance", Reason: "it forgets who owned what, and nothing may be owned twice",
+	{Name: "PS-15 the broker restarts in the middle of a rebalance", Reason: "it forgets who owned what, and no partition may get two owners",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, t.TempDir(), 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers"}
@@ -439,11 +439,11 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Slow subscribers.
-	{Name: "PS-16 a slow subscriber, the log keeps all", Reason: "back-pressure ends at the broker: publishers and others do not notice", Races: inPieces, Story: slowSubscriber(pubsub.Backpressure, 0)},
-	{Name: "PS-16 a slow subscriber, the oldest are dropped", Reason: "it is told how many", Races: inPieces, Story: slowSubscriber(pubsub.DropOldest, 100-4-10)},
-	{Name: "PS-16 a slow subscriber, the newest are dropped", Reason: "it is told how many", Races: inPieces, Story: slowSubscriber(pubsub.DropNewest, 100-4-10)},
-	{Name: "PS-16 a slow subscriber, disconnected", Reason: "it comes back and misses nothing", Races: inPieces, Story: slowSubscriber(pubsub.Disconnect, 0)},
-	{Name: "PS-16 a link that takes longer than AckWait for what is in flight", Reason: "to send it all again behind itself would never end",
+	{Name: "PS-16 a slow subscriber, the log keeps all", Reason: "backpressure ends at the broker: publishers and other subscribers notice nothing", Races: inPieces, Story: slowSubscriber(pubsub.Backpressure, 0)},
+	{Name: "PS-16 a slow subscriber, the oldest are dropped", Reason: "it is notified how many it lost", Races: inPieces, Story: slowSubscriber(pubsub.DropOldest, 100-4-10)},
+	{Name: "PS-16 a slow subscriber, the newest are dropped", Reason: "it is notified how many it lost", Races: inPieces, Story: slowSubscriber(pubsub.DropNewest, 100-4-10)},
+	{Name: "PS-16 a slow subscriber, disconnected", Reason: "it reconnects and misses nothing", Races: inPieces, Story: slowSubscriber(pubsub.Disconnect, 0)},
+	{Name: "PS-16 a link that takes longer than AckWait for what is in flight", Reason: "sending the messages again before they have arrived would never end",
 		Races: inPieces,
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
@@ -479,10 +479,10 @@ var scenarios = []scenario.Row{
 			require.Equal(t, numbered("m", 400), p.got())
 			require.LessOrEqual(t, p.slowest(), 41*time.Millisecond)
 		}},
-	{Name: "PS-25 one message to a thousand, ten of them slow", Reason: "the others must not notice", Story: fanOut(1_000, 10)},
+	{Name: "PS-25 one message to a thousand, ten of them slow", Reason: "the slow subscribers must not delay the others", Story: fanOut(1_000, 10)},
 
 	// Durability.
-	{Name: "PS-18 offline for an hour while the broker restarts", Reason: "a durable subscription is the broker's promise, not its memory",
+	{Name: "PS-18 offline for an hour while the broker restarts", Reason: "the broker must keep a durable subscription on disk, not only in memory",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, t.TempDir(), 0, eventlog.Options{})
 			p := brokerPeer(t, n, "phone")
@@ -499,10 +499,10 @@ var scenarios = []scenario.Row{
 			time.Sleep(10 * time.Second)
 			require.Equal(t, slices.Concat(numbered("a", 5), numbered("b", 5), numbered("c", 5)), p.got(), "each once")
 		}},
-	{Name: "PS-18 restarts with its store while the subscriber is away", Reason: "the same, by the contract", Story: scenario.Contract(publishedWithStore, scenario.RestartAway)},
-	{Name: "PS-19 retention passes the position, earliest", Reason: "the loss is told, not skipped", Story: retention(pubsub.ResetEarliest, "m15")},
-	{Name: "PS-19 retention passes the position, latest", Reason: "and the subscriber says where it goes on", Story: retention(pubsub.ResetLatest, "new")},
-	{Name: "PS-20 subscriptions begin while messages come", Reason: "each begins exactly where it says",
+	{Name: "PS-18 restarts with its store while the subscriber is away", Reason: "the same case, checked by the contract of delivery", Story: scenario.Contract(publishedWithStore, scenario.RestartAway)},
+	{Name: "PS-19 retention passes the position, earliest", Reason: "the subscriber is notified of the loss", Story: retention(pubsub.ResetEarliest, "m15")},
+	{Name: "PS-19 retention passes the position, latest", Reason: "the subscriber is notified of the loss, and chooses where to resume", Story: retention(pubsub.ResetLatest, "new")},
+	{Name: "PS-20 subscriptions begin while messages come", Reason: "each begins exactly at its position",
 		Races: inPieces,
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
@@ -524,7 +524,7 @@ var scenarios = []scenario.Row{
 			}
 			<-done
 		}},
-	{Name: "PS-21 a message on its way when the subscriber leaves", Reason: "Unsubscribe is a barrier",
+	{Name: "PS-21 a message on its way when the subscriber leaves", Reason: "nothing is delivered after Unsubscribe has returned",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			for i := range 20 {
@@ -538,7 +538,7 @@ var scenarios = []scenario.Row{
 			}
 			require.Zero(t, b.broker().Stats().Subscriptions)
 		}},
-	{Name: "PS-22 a partition of a minute between broker and subscribers", Reason: "nothing is lost, and keys keep their order",
+	{Name: "PS-22 a partition of a minute between broker and subscribers", Reason: "nothing is lost, and messages with one key stay in order",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{})
 			o := pubsub.SubscribeOptions{Filter: "news", Name: "workers"}
@@ -572,8 +572,8 @@ var scenarios = []scenario.Row{
 			}
 			require.Len(t, seen, 180)
 		}},
-	{Name: "PS-22 a partition of a minute, by the contract", Reason: "each subscriber by itself", Story: scenario.Contract(published, scenario.Outage(60*time.Second))},
-	{Name: "PS-24 the broker comes back with a log that ends earlier", Reason: "positions beyond its end mean nothing, and reading on would skip (twmb/franz-go: offsets of a new leader)",
+	{Name: "PS-22 a partition of a minute, by the contract", Reason: "each subscriber alone gets every message", Story: scenario.Contract(published, scenario.Outage(60*time.Second))},
+	{Name: "PS-24 the broker comes back with a log that ends earlier", Reason: "positions beyond the log's end are invalid, and reading on from them would skip messages (twmb/franz-go: offsets of a new leader)",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := serveMessages(t, n, "", 0, eventlog.Options{Epoch: 7})
 			p := brokerPeer(t, n, "phone")
@@ -589,9 +589,9 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Outages and restarts, by the contract.
-	{Name: "an outage of an hour, subscribed", Reason: "the session ends in it, the subscription does not", Story: scenario.Contract(published, scenario.Outage(time.Hour))},
-	{Name: "the broker restarts with its store", Reason: "what it accepted is still there", Story: scenario.Contract(publishedWithStore, scenario.Restart)},
-	{Name: "the broker restarts without a store", Reason: "its new life must not be taken for the old", Story: scenario.Contract(published, scenario.Restart)},
+	{Name: "an outage of an hour, subscribed", Reason: "the session ends during the outage, the durable subscription does not", Story: scenario.Contract(published, scenario.Outage(time.Hour))},
+	{Name: "the broker restarts with its store", Reason: "everything that it accepted is still there", Story: scenario.Contract(publishedWithStore, scenario.Restart)},
+	{Name: "the broker restarts without a store", Reason: "the new run must not be mistaken for the old one", Story: scenario.Contract(published, scenario.Restart)},
 	{Name: "a lossy link, subscribed", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(published, scenario.Lossy)},
 }
 

@@ -31,9 +31,9 @@ import (
 // The failures of push.
 var scenarios = []scenario.Row{
 	// Push: a client that is away, for less and for more than a message's life.
-	{Name: "PU-01 offline for less than the message lives", Reason: "the mailbox keeps it",
+	{Name: "PU-01 offline for less than the message lives", Reason: "the mailbox keeps the message",
 		Story: scenario.Contract(pushed, scenario.Outage(30*time.Second))},
-	{Name: "PU-02 offline for longer than the message lives", Reason: "late is worse than never for what has expired",
+	{Name: "PU-02 offline for longer than the message lives", Reason: "an expired message must not be delivered late",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
@@ -46,7 +46,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(3 * time.Minute)
 			require.Equal(t, []string{"long-lived"}, c.got())
 		}},
-	{Name: "PU-02 online before, offline after the message died", Reason: "no phase of the outage may resurrect it",
+	{Name: "PU-02 online before, offline after the message died", Reason: "an expired message must not be delivered, however the outage falls",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
@@ -61,7 +61,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(3 * time.Minute)
 			require.Equal(t, []string{"before", "after"}, c.got())
 		}},
-	{Name: "PU-03 now or never, to a client that is offline", Reason: "the publisher is told that it was never",
+	{Name: "PU-03 now or never, to a client that is offline", Reason: "the publisher is told that nobody got it",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			_, err := srv.Publish(t.Context(), push.Message{Topic: "news", TTL: push.Now, Data: []byte("x")})
@@ -73,11 +73,11 @@ var scenarios = []scenario.Row{
 			require.Equal(t, 1, r.Delivered)
 			require.Equal(t, []string{"now"}, c.got())
 		}},
-	{Name: "PU-04 offline while the server restarts with its store", Reason: "a mailbox that forgets on restart is none",
+	{Name: "PU-04 offline while the server restarts with its store", Reason: "a mailbox must survive a restart",
 		Story: scenario.Contract(pushedWithStore, scenario.RestartAway)},
-	{Name: "PU-05 offline while the server restarts without a store", Reason: "then the client is told, never left with a gap",
+	{Name: "PU-05 offline while the server restarts without a store", Reason: "the client is notified, and never left with a silent gap",
 		Story: scenario.Contract(pushed, scenario.RestartAway)},
-	{Name: "PU-06 offline for longer than the history", Reason: "the client takes the snapshot instead",
+	{Name: "PU-06 offline for longer than the history", Reason: "the client gets a snapshot instead",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{MaxEntries: 10})
 			srv := servePush(t, n, &push.Server{Log: log, Authenticate: systems.TrustEverybody, Snapshot: snapshot("the whole state")})
@@ -93,7 +93,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []eventlog.Reason{push.ReasonNew, eventlog.ReasonCompacted}, c.reasons())
 			require.Equal(t, "the whole state", string(c.resets()[1].Snapshot))
 		}},
-	{Name: "PU-07 a position from the future", Reason: "the server lost what the client saw",
+	{Name: "PU-07 a position from the future", Reason: "the server has lost messages that the client has seen",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{Epoch: 7})
 			servePush(t, n, &push.Server{Log: log, Authenticate: systems.TrustEverybody})
@@ -101,9 +101,9 @@ var scenarios = []scenario.Row{
 			time.Sleep(time.Second)
 			require.Equal(t, []eventlog.Reason{eventlog.ReasonFuture}, c.reasons())
 		}},
-	{Name: "PU-08 cut off between sent and received", Reason: "the position decides what comes again, so nothing comes twice",
+	{Name: "PU-08 cut off between sent and received", Reason: "the position decides what is sent again, so nothing arrives twice",
 		Story: scenario.Contract(pushed, func(w *patterntest.World) { scenario.Cut(w, w.Client("phone"), w.Server) })},
-	{Name: "PU-09 events while a client resumes", Reason: "the boundary between the log and what is live must neither lose nor repeat",
+	{Name: "PU-09 events while a client resumes", Reason: "the boundary between the log and live messages must neither lose nor repeat any",
 		Story: scenario.Contract(pushed, func(w *patterntest.World) {
 			c := w.Client("phone")
 			for i := range 20 {
@@ -112,7 +112,7 @@ var scenarios = []scenario.Row{
 			}
 			w.PublishEvery(20*time.Millisecond+1, 7000) // never at the instant of a ping
 		})},
-	{Name: "PU-10 an event between the snapshot and the subscription", Reason: "the position is read before the snapshot",
+	{Name: "PU-10 an event between the snapshot and the subscription", Reason: "the position is read before the snapshot, so the event is not lost",
 		Story: func(t *testing.T, n *sim.Network) {
 			var srv *push.Server
 			srv = servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, Snapshot: func(context.Context, access.Identity) ([]byte, error) {
@@ -126,8 +126,8 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Push: clients that are slow, dead or many.
-	{Name: "PU-11 a client that never reads", Reason: "it must not hold up the others (nats-io/nats-server#2631)",
-		Races: "how many of the acknowledgements that come in one piece, once it reads, the server has seen when it writes",
+	{Name: "PU-11 a client that never reads", Reason: "it must not delay the others (nats-io/nats-server#2631)",
+		Races: "how many of the acknowledgements that arrive together the server has read when it writes",
 		Story: scenario.Contract(pushed, func(w *patterntest.World) {
 			deaf := w.Client("deaf")
 			w.PromptFor(w.Client("one"), w.Client("two"))
@@ -135,7 +135,7 @@ var scenarios = []scenario.Row{
 			w.PublishEvery(100*time.Millisecond, 3000)
 			deaf.Host.Resume()
 		})},
-	{Name: "PU-12 a client that is too slow, and drops are allowed", Reason: "each drop is counted and told",
+	{Name: "PU-12 a client that is too slow, and drops are allowed", Reason: "each drop is counted, and the client is notified",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, Slow: push.DropOldest, MaxQueue: 10, Window: 4})
 			c := pushTo(n, "phone", &push.Client{})
@@ -150,23 +150,23 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 200, len(c.got())+int(c.skipped()), "handled and told to be skipped")
 			require.EqualValues(t, c.skipped(), srv.Stats().DroppedOldest)
 		}},
-	{Name: "PU-13 the server restarts under 200 clients", Reason: "they come back spread over what it said, not all at once (gravitational/teleport#6889)",
+	{Name: "PU-13 the server restarts under 200 clients", Reason: "they reconnect spread over the time that the server set, not all at once (gravitational/teleport#6889)",
 		Story: func(t *testing.T, n *sim.Network) { require.LessOrEqual(t, massReconnect(t, n, 20*time.Second), 20) }},
-	{Name: "PU-14 the same without a spread", Reason: "the herd that the spread is for (the opposite shown)",
+	{Name: "PU-14 the same without a spread", Reason: "counter-example: without a spread all clients reconnect at once",
 		Story: func(t *testing.T, n *sim.Network) { require.GreaterOrEqual(t, massReconnect(t, n, -1), 150) }},
-	{Name: "PU-15 a NAT forgets who is silent for 350 s", Reason: "a push is lost without a word if nothing else was said (grpc/grpc-go#2443, istio/istio#16572)",
+	{Name: "PU-15 a NAT forgets who is silent for 350 s", Reason: "a message after that silence is lost without an error (grpc/grpc-go#2443, istio/istio#16572)",
 		Story: func(t *testing.T, n *sim.Network) { pushThroughNAT(t, n, 10*time.Minute, false) }},
-	{Name: "PU-15 the same with a ping every 25 s", Reason: "a NAT counts from the last packet, and what is in a packet is no matter",
+	{Name: "PU-15 the same with a ping every 25 s", Reason: "any packet, even a ping, restarts the NAT's timeout",
 		Story: func(t *testing.T, n *sim.Network) { pushThroughNAT(t, n, 25*time.Second, true) }},
-	{Name: "PU-16 a proxy gives up after 60 s of silence", Reason: "with a ping every 75 s each connection lives for a minute (websockets/ws#2283; nginx's proxy_read_timeout)",
+	{Name: "PU-16 a proxy gives up after 60 s of silence", Reason: "with a ping every 75 s each connection lasts only a minute (websockets/ws#2283; nginx's proxy_read_timeout)",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.Greater(t, connectsThroughProxy(t, n, 75*time.Second), int64(8))
 		}},
-	{Name: "PU-16 the same with a ping every 25 s", Reason: "pings must come more often than a proxy gives up",
+	{Name: "PU-16 the same with a ping every 25 s", Reason: "pings must be more frequent than the proxy's timeout",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.EqualValues(t, 1, connectsThroughProxy(t, n, 25*time.Second))
 		}},
-	{Name: "X-10 the phone's NAT has another address", Reason: "a session is known by its client's name, not by its address: what was published meanwhile comes",
+	{Name: "X-10 the phone's NAT has another address", Reason: "a session is identified by its client's name, not by its address: messages published in the meantime arrive",
 		Story: func(t *testing.T, n *sim.Network) {
 			c, nat := behindNAT(n, sim.NATConfig{})
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
@@ -180,7 +180,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(time.Minute) // pings are not answered: the server ends it, or the client misses them
 			require.Equal(t, []string{"before", "after"}, c.got())
 		}},
-	{Name: "PU-17 the client loses power", Reason: "its presence ends with the heartbeat, at 25 s + 10 s",
+	{Name: "PU-17 the client loses power", Reason: "the heartbeat ends its presence after at most 25 s + 10 s",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
@@ -190,8 +190,8 @@ var scenarios = []scenario.Row{
 			time.Sleep(35 * time.Second)
 			require.False(t, srv.Online("phone"))
 		}},
-	{Name: "PU-18 the server is frozen", Reason: "its TCP still acknowledges; only silence tells (kubernetes/kubernetes#65012)",
-		Races: "which of its overdue timers and of the packets that wait a process comes to first when it goes on",
+	{Name: "PU-18 the server is frozen", Reason: "its kernel still acknowledges; only its silence shows the failure (kubernetes/kubernetes#65012)",
+		Races: "which of its overdue timers and waiting packets a resumed process handles first",
 		Story: func(t *testing.T, n *sim.Network) {
 			servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
@@ -203,7 +203,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(59 * time.Second) // not at the instant of a ping
 			require.EqualValues(t, 2, c.Stats().Connects)
 		}},
-	{Name: "PU-19 the client dies with the server's buffers full", Reason: "a ping behind a write that hangs is no heartbeat (golang/go#48810)",
+	{Name: "PU-19 the client dies with the server's buffers full", Reason: "a ping queued after a blocked write detects nothing (golang/go#48810)",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody, Window: 10_000, WindowBytes: 64 << 20, MaxQueue: 10_000, MaxQueueBytes: 100 << 20})
 			c := pushTo(n, "phone", &push.Client{})
@@ -215,12 +215,12 @@ var scenarios = []scenario.Row{
 			time.Sleep(35 * time.Second)
 			require.False(t, srv.Online("phone"))
 		}},
-	{Name: "PU-20 events and pings at the same time", Reason: "a ping that waits for its pong must not hold up an event",
+	{Name: "PU-20 events and pings at the same time", Reason: "a ping that waits for its pong must not delay a message",
 		Story: scenario.Contract(pushed, func(w *patterntest.World) {
 			w.PromptFor(w.Client("phone"))
 			w.PublishEvery(10*time.Millisecond+1, 6000) // a minute, with pings every 25 s, never at the same instant
 		})},
-	{Name: "PU-21 two connections of one client", Reason: "the older one is fenced, so that no event is split between them",
+	{Name: "PU-21 two connections of one client", Reason: "the older one is fenced, so that messages are not split between them",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			first := pushTo(n, "phone", &push.Client{})
@@ -232,8 +232,8 @@ var scenarios = []scenario.Row{
 			require.ErrorIs(t, first.ended(), push.ErrFenced)
 			require.Equal(t, []string{"hello"}, second.got())
 		}},
-	{Name: "PU-22 many publishers at once", Reason: "frames must not interleave (gorilla/websocket#651)",
-		Races: "who of fifty publishers comes first",
+	{Name: "PU-22 many publishers at once", Reason: "their frames must not be interleaved (gorilla/websocket#651)",
+		Races: "which of fifty publishers is first",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{})
@@ -247,7 +247,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, strings.Repeat(m[:1], 1000), m)
 			}
 		}},
-	{Name: "PU-23 a rolling restart", Reason: "the clients are told when to come back, and nothing is lost at the drain point",
+	{Name: "PU-23 a rolling restart", Reason: "clients are told when to reconnect, and no message is lost around the drain",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{})
 			srv := &push.Server{Log: log, Authenticate: systems.TrustEverybody, RetrySpread: 5 * time.Second}
@@ -269,7 +269,7 @@ var scenarios = []scenario.Row{
 			require.Len(t, c.got(), 100)
 			require.Len(t, c.resets(), 1, "the one at the start")
 		}},
-	{Name: "PU-24 tokens in a herd", Reason: "after an outage all come at once: a token costs a hash, not a look-up",
+	{Name: "PU-24 tokens in a herd", Reason: "after an outage all clients reconnect at once: a token must cost a hash, not a lookup",
 		Story: func(t *testing.T, n *sim.Network) {
 			tokens := access.Tokens{Keys: [][]byte{[]byte(strings.Repeat("k", 32))}}
 			srv := servePush(t, n, &push.Server{Authenticate: tokens.Authenticate})
@@ -283,7 +283,7 @@ var scenarios = []scenario.Row{
 			require.ErrorAs(t, expired.ended(), &refused)
 			require.Equal(t, 401, refused.Status)
 		}},
-	{Name: "PU-25 a message that is too large for the client", Reason: "it is skipped with a word; the others come (RFC 6455 section 7.4.1, 1009)",
+	{Name: "PU-25 a message that is too large for the client", Reason: "it is skipped with a notification, and the others arrive (RFC 6455 section 7.4.1, 1009)",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := servePush(t, n, &push.Server{Authenticate: systems.TrustEverybody})
 			c := pushTo(n, "phone", &push.Client{MaxMessageBytes: 1000})
@@ -295,9 +295,9 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"small", "small again"}, c.got())
 			require.EqualValues(t, 1, c.skipped())
 		}},
-	{Name: "an outage of an hour, pushed", Reason: "longer than TCP holds out", Story: scenario.Contract(pushed, scenario.Outage(time.Hour))},
+	{Name: "an outage of an hour, pushed", Reason: "longer than TCP keeps trying", Story: scenario.Contract(pushed, scenario.Outage(time.Hour))},
 	{Name: "a lossy link, pushed", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(pushed, scenario.Lossy)},
-	{Name: "the server restarts with its store, pushed", Reason: "what it accepted is still there", Story: scenario.Contract(pushedWithStore, scenario.Restart)},
+	{Name: "the server restarts with its store, pushed", Reason: "everything that it accepted is still there", Story: scenario.Contract(pushedWithStore, scenario.Restart)},
 }
 
 func pushed(n *sim.Network) patterntest.System { return systems.Push(n, systems.InMemory) }

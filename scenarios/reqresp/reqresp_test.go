@@ -26,7 +26,7 @@ const (
 // The failures of request-response. A call takes 80 ms, and with a connection 160 ms.
 var scenarios = []scenario.Row{
 	// What became of the request.
-	{Name: "RR-01 the request does not reach the server", Reason: "what was not executed may be repeated, whatever it is",
+	{Name: "RR-01 the request does not reach the server", Reason: "a request that was not executed can be repeated, whatever it does",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, nil)
 			c := b.client("phone", nil)
@@ -37,7 +37,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, 2, answer.Attempts)
 			b.counts(t, 1, 1)
 		}},
-	{Name: "RR-02 the answer to a GET is lost", Reason: "a question that changes nothing is asked again",
+	{Name: "RR-02 the answer to a GET is lost", Reason: "an idempotent request is sent again",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, nil)
 			c := b.client("phone", nil)
@@ -48,7 +48,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, "0", string(answer.Body))
 			require.Equal(t, 2, answer.Attempts)
 		}},
-	{Name: "RR-03 the answer to a POST without a key is lost", Reason: "nobody can tell, so nobody repeats it (golang/go#22158)",
+	{Name: "RR-03 the answer to a POST without a key is lost", Reason: "nobody knows whether it was executed, so it is not repeated (golang/go#22158)",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, nil)
 			c := b.client("phone", nil)
@@ -59,7 +59,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(sec)
 			b.counts(t, 2, 1) // with the GET before
 		}},
-	{Name: "RR-04 the answer to a POST with a key is lost", Reason: "the second attempt gets the answer that the first would have got",
+	{Name: "RR-04 the answer to a POST with a key is lost", Reason: "the second attempt gets the answer that the first one would have got",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, nil)
 			c := b.client("phone", nil)
@@ -85,7 +85,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, reqresp.NotExecuted, reqresp.OutcomeOf(err))
 			b.counts(t, 1, 1)
 		}},
-	{Name: "RR-06 a request comes again while it is executed", Reason: "409, and the client asks again until there is an answer",
+	{Name: "RR-06 a request comes again while it is executed", Reason: "the server answers 409, and the client retries until there is an answer",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, func(b *bank) { b.work = 300 * ms })
 			first, second := b.client("phone", nil), b.client("tablet", func(c *reqresp.Client) { c.Backoff.Base = 500 * ms })
@@ -102,7 +102,7 @@ var scenarios = []scenario.Row{
 			b.counts(t, 1, 1)
 			require.EqualValues(t, 1, b.server.Stats().Running)
 		}},
-	{Name: "RR-06 the server is restarted between two attempts", Reason: "whoever holds a key in memory while it works must not hold it for ever",
+	{Name: "RR-06 the server is restarted between two attempts", Reason: "a key that is held in memory during the work must not be held forever",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, func(b *bank) { b.work, b.disk = 300*ms, t.TempDir() })
 			n.After(200*ms, n.Host("server").Crash)
@@ -112,11 +112,11 @@ var scenarios = []scenario.Row{
 			require.Equal(t, "1", string(answer.Body))
 			b.counts(t, 2, 1)
 		}},
-	{Name: "RR-07 the server dies before the commit", Reason: "an effect without its answer would be had again (Twilio 2013: cards charged, balance not written)",
+	{Name: "RR-07 the server dies before the commit", Reason: "an effect that is stored without its answer would happen again (Twilio 2013: cards charged, balance not written)",
 		Story: func(t *testing.T, n *sim.Network) { crashAround(t, n, true) }},
-	{Name: "RR-07 the server dies after the commit", Reason: "an answer that nobody got is there for the next attempt",
+	{Name: "RR-07 the server dies after the commit", Reason: "the stored answer is there for the next attempt",
 		Story: func(t *testing.T, n *sim.Network) { crashAround(t, n, false) }},
-	{Name: "RR-08 a key is repeated after it was forgotten", Reason: "it is executed again: that is why the time is published",
+	{Name: "RR-08 a key is repeated after it was forgotten", Reason: "the request is executed again, so clients must know how long keys are kept",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, func(b *bank) { b.server.Retain = time.Hour })
 			c := b.client("phone", nil)
@@ -129,15 +129,15 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Connections that end.
-	{Name: "RR-09 the server closes an idle connection as a request is on its way", Reason: "GET and what has a key go through; of a POST nothing is known, and it was not executed (golang/go#22158)",
+	{Name: "RR-09 the server closes an idle connection as a request is on its way", Reason: "a GET or a request with a key is retried; the outcome of a POST is unknown, although it was not executed (golang/go#22158)",
 		Story: func(t *testing.T, n *sim.Network) { idleRace(t, n, false) }},
-	{Name: "RR-10 the same, by RST", Reason: "what some load balancers do (envoyproxy/envoy#1979): the same table",
+	{Name: "RR-10 the same, by RST", Reason: "some load balancers reset instead of closing (envoyproxy/envoy#1979): the outcomes are the same",
 		Story: func(t *testing.T, n *sim.Network) { idleRace(t, n, true) }},
-	{Name: "RR-11 the answer comes 1 ns before patience ends", Reason: "it is the call's", Story: tie(-1)},
-	{Name: "RR-11 the answer comes as patience ends", Reason: "one of the two, and the answer is not the next call's",
-		Races: "which one, is the runtime's choice", Story: tie(0)},
-	{Name: "RR-11 the answer comes 1 ns after patience ends", Reason: "it is nobody's", Story: tie(1)},
-	{Name: "RR-12 answers come in another order than requests", Reason: "over one connection only their numbers tell them apart",
+	{Name: "RR-11 the answer comes 1 ns before patience ends", Reason: "the call gets the answer", Story: tie(-1)},
+	{Name: "RR-11 the answer comes as patience ends", Reason: "the call ends once, and the next call does not get the answer",
+		Races: "which of the two comes first is the runtime's choice", Story: tie(0)},
+	{Name: "RR-11 the answer comes 1 ns after patience ends", Reason: "no call gets the answer", Story: tie(1)},
+	{Name: "RR-12 answers come in another order than requests", Reason: "over one connection, only their numbers match answers to requests",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, func(b *bank) {
 				b.line = true
@@ -157,7 +157,7 @@ var scenarios = []scenario.Row{
 			all.Wait()
 			require.EqualValues(t, 1, dials(n), "on one connection")
 		}},
-	{Name: "RR-13 an answer comes twice", Reason: "the second is dropped, and not the next call's (RFC 5452 is about the same in DNS)",
+	{Name: "RR-13 an answer comes twice", Reason: "the second is dropped and does not go to the next call (RFC 5452 describes the same problem in DNS)",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, func(b *bank) { b.line, b.twice = true, true })
 			c := b.client("phone", nil)
@@ -169,7 +169,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(sec)
 			require.EqualValues(t, 10, c.Stats().Dropped)
 		}},
-	{Name: "RR-14 an answer is cut short", Reason: "half an answer is none, whether its length was announced or not",
+	{Name: "RR-14 an answer is cut short", Reason: "a truncated answer is an error, whether or not its length was announced",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, nil)
 			c := b.client("phone", func(c *reqresp.Client) { c.MaxAttempts = 1 })
@@ -182,19 +182,19 @@ var scenarios = []scenario.Row{
 				time.Sleep(sec)
 			}
 		}},
-	{Name: "RR-18 a connection of HTTP/1.1 goes silent", Reason: "the next request is sent over another one",
+	{Name: "RR-18 a connection of HTTP/1.1 goes silent", Reason: "the next request uses another connection",
 		Story: func(t *testing.T, n *sim.Network) { blackhole(t, n, false) }},
-	{Name: "RR-18 a connection that all share goes silent", Reason: "pings find out (golang/go#36026, #59690)",
+	{Name: "RR-18 a connection that all share goes silent", Reason: "pings detect it (golang/go#36026, #59690)",
 		Story: func(t *testing.T, n *sim.Network) { blackhole(t, n, true) }},
-	{Name: "RR-18 a connection of HTTP/2 goes silent", Reason: "net/http finds out only if it may ping: without, it never does",
-		Races: "the frames of HTTP/2 at one instant", Story: blackholeHTTP2},
-	{Name: "RR-19 the name moves and the old server still answers", Reason: "a client that is always busy never looks (golang/go#23427)",
+	{Name: "RR-18 a connection of HTTP/2 goes silent", Reason: "net/http detects it only if pings are enabled",
+		Races: "the order of HTTP/2 frames at one instant", Story: blackholeHTTP2},
+	{Name: "RR-19 the name moves and the old server still answers", Reason: "a client that is always busy never looks the name up again (golang/go#23427)",
 		Story: func(t *testing.T, n *sim.Network) { nameMoves(t, n, false) }},
-	{Name: "RR-19 the same over one connection", Reason: "which a busy client would keep for ever",
+	{Name: "RR-19 the same over one connection", Reason: "a busy client would keep the old connection forever",
 		Story: func(t *testing.T, n *sim.Network) { nameMoves(t, n, true) }},
 
 	// Patience.
-	{Name: "RR-17 servers ask for absurd delays", Reason: "a day is not waited for (go-retryablehttp 0.7.8 waits), garbage is nothing",
+	{Name: "RR-17 servers ask for absurd delays", Reason: "a delay of a day is not waited for (go-retryablehttp 0.7.8 waits), and an unreadable one is ignored",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, row := range []struct {
 				after string
@@ -213,13 +213,13 @@ var scenarios = []scenario.Row{
 				require.Equal(t, wait, exact(time.Since(start)), after)
 			}
 		}},
-	{Name: "RR-20 the client is gone in the middle", Reason: "the server's work stops within the time of a packet, and has no effect",
+	{Name: "RR-20 the client is gone in the middle", Reason: "the server's work stops one transit later and has no effect",
 		Story: func(t *testing.T, n *sim.Network) { gone(t, n, false) }},
-	{Name: "RR-20 the same over one connection", Reason: "which stays", Story: func(t *testing.T, n *sim.Network) { gone(t, n, true) }},
-	{Name: "RR-21 a deadline over three hops", Reason: "each server is given less, and none begins when it is over", Story: hops},
-	{Name: "RR-22 a client sends a byte every ten seconds", Reason: "it is sent away, and the others do not notice", Story: slowLoris},
-	{Name: "RR-23 one request in fifty takes a second", Reason: "a second attempt after 200 ms costs 2 % and takes the second away", Story: hedged},
-	{Name: "RR-24 ten minutes of work behind a proxy that waits one", Reason: "the outcome is unknown, and work that does not look at its context goes on: such work wants a job",
+	{Name: "RR-20 the same over one connection", Reason: "the shared connection stays open", Story: func(t *testing.T, n *sim.Network) { gone(t, n, true) }},
+	{Name: "RR-21 a deadline over three hops", Reason: "each server is given less time, and none begins after the deadline", Story: hops},
+	{Name: "RR-22 a client sends a byte every ten seconds", Reason: "the server times it out, and other clients notice nothing", Story: slowLoris},
+	{Name: "RR-23 one request in fifty takes a second", Reason: "a hedge after 200 ms costs 2 % more requests and avoids the second", Story: hedged},
+	{Name: "RR-24 ten minutes of work behind a proxy that waits one", Reason: "the outcome is unknown, and work that ignores its context continues: use a job for such work",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, func(b *bank) { b.deaf, b.work, b.server.MaxTimeout = true, 10*time.Minute, time.Hour })
 			proxy := n.Host("proxy")
@@ -234,33 +234,33 @@ var scenarios = []scenario.Row{
 			time.Sleep(10 * time.Minute)
 			b.counts(t, 1, 0) // for its caller had gone
 		}},
-	{Name: "RR-25 the server is shut down under load", Reason: "what has begun is answered, the rest goes to the next server, nothing twice (golang/go#23829)",
+	{Name: "RR-25 the server is shut down under load", Reason: "requests that have begun are answered, the others go to the next server, and none is executed twice (golang/go#23829)",
 		Story: func(t *testing.T, n *sim.Network) { rollingRestart(t, n, false, false) }},
-	{Name: "RR-25 the same over one connection", Reason: "the server says that it goes, and the client does",
+	{Name: "RR-25 the same over one connection", Reason: "the server announces that it is going, and the client moves",
 		Races: "calls that wait for one connection are sent in the runtime's order",
 		Story: func(t *testing.T, n *sim.Network) { rollingRestart(t, n, true, false) }},
-	{Name: "RR-25 the same with keys", Reason: "a request that meets the end of an idle connection is repeated",
+	{Name: "RR-25 the same with keys", Reason: "a request that meets the end of an idle connection is retried",
 		Story: func(t *testing.T, n *sim.Network) { rollingRestart(t, n, false, true) }},
 
 	// Too much of it.
-	{Name: "RR-15 all servers answer 503 for a minute, to a thousand clients", Reason: "retries are a tenth of the calls, and do not come in step",
+	{Name: "RR-15 all servers answer 503 for a minute, to a thousand clients", Reason: "retries are a tenth of the calls, and spread out",
 		Story: func(t *testing.T, n *sim.Network) {
 			calls, attempts, peak := outage(t, n, 1000, &retry.Budget{})
 			require.LessOrEqual(t, attempts, calls+calls/10+3+6, "a tenth, the burst, and the time")
 			require.Less(t, peak, 40, "within 10 ms, of a thousand clients who call within a second")
 		}},
-	{Name: "RR-15 the same without a budget (the opposite shown)", Reason: "three attempts for each call",
+	{Name: "RR-15 the same without a budget (the opposite shown)", Reason: "counter-example: without a budget each call makes three attempts",
 		Story: func(t *testing.T, n *sim.Network) {
 			calls, attempts, _ := outage(t, n, 100, unlimited())
 			require.Equal(t, 3*calls, attempts)
 		}},
-	{Name: "RR-16 three tiers, each of which tries four times", Reason: "a tenth more in each tier is a third more at the last", Story: func(t *testing.T, n *sim.Network) {
+	{Name: "RR-16 three tiers, each of which tries four times", Reason: "a tenth more in each tier is a third more at the last one", Story: func(t *testing.T, n *sim.Network) {
 		require.LessOrEqual(t, amplification(t, n, func() *retry.Budget { return &retry.Budget{} }), 1.34)
 	}},
-	{Name: "RR-16 the same without a budget (the opposite shown)", Reason: "4 x 4 x 4 (Google's SRE book, chapter 22)", Story: func(t *testing.T, n *sim.Network) {
+	{Name: "RR-16 the same without a budget (the opposite shown)", Reason: "counter-example: one call becomes 4 x 4 x 4 (Google's SRE book, chapter 22)", Story: func(t *testing.T, n *sim.Network) {
 		require.Equal(t, 64.0, amplification(t, n, unlimited))
 	}},
-	{Name: "RR-26 a body that the server finds too long", Reason: "the answer overtakes the rest of the body: that nothing was executed must not be lost with the connection that the server then closes",
+	{Name: "RR-26 a body that the server finds too long", Reason: "the answer overtakes the rest of the body; \"not executed\" must not be lost when the server then closes the connection",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, func(b *bank) { b.server.MaxRequestBytes = 1000 })
 			c := b.client("phone", nil)
@@ -279,7 +279,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, 2, dials(n))
 			b.counts(t, 2, 1) // with the GET before
 		}},
-	{Name: "X-11 refused, silent, reset", Reason: "three errors, of which two say that nothing was executed",
+	{Name: "X-11 refused, silent, reset", Reason: "three different errors, two of which mean that nothing was executed",
 		Story: func(t *testing.T, n *sim.Network) {
 			b := startBank(n, nil)
 			phone := b.client("phone", func(c *reqresp.Client) { c.MaxAttempts = 1 })

@@ -24,7 +24,7 @@ import (
 // The failures of state that outlives a request.
 var scenarios = []scenario.Row{
 	// A replica dies, or comes.
-	{Name: "SS-01 the replica of a third of the sessions dies", Reason: "in memory exactly its sessions are lost, and the balancer counts them",
+	{Name: "SS-01 the replica of a third of the sessions dies", Reason: "with sessions in memory exactly its sessions are lost, and the balancer counts them",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 3, inMemory)
 			b := s.sticky()
@@ -36,7 +36,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, lost, b.Stats().Moved)
 			require.Greater(t, lost, 3)
 		}},
-	{Name: "SS-02 the same with a store that all share", Reason: "the replica had nothing that the others have not",
+	{Name: "SS-02 the same with a store that all share", Reason: "with a shared store the replica held nothing that the others do not have",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 3, shared(n))
 			s.sticky()
@@ -44,7 +44,7 @@ var scenarios = []scenario.Row{
 			s.dies("replica2")
 			require.Zero(t, loggedOut(all))
 		}},
-	{Name: "SS-03 the same with signed tokens", Reason: "the clients have it",
+	{Name: "SS-03 the same with signed tokens", Reason: "with signed tokens the clients hold the sessions",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 3, signed)
 			s.anywhere(inTurn())
@@ -52,7 +52,7 @@ var scenarios = []scenario.Row{
 			s.dies("replica2")
 			require.Zero(t, loggedOut(all))
 		}},
-	{Name: "SS-04 a replica is added", Reason: "live sessions must stay where they are (kubernetes/ingress-nginx#4475)",
+	{Name: "SS-04 a replica is added", Reason: "existing sessions must stay where they are (kubernetes/ingress-nginx#4475)",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 4, inMemory)
 			b := s.sticky()
@@ -67,7 +67,7 @@ var scenarios = []scenario.Row{
 				browse(t, n, fmt.Sprint("new", i), "shop").says("/login?user=new")
 			}
 		}},
-	{Name: "SS-04 a replica is added, by hashing without a cookie", Reason: "rendezvous hashing moves one in five to it, and nobody elsewhere",
+	{Name: "SS-04 a replica is added, by hashing without a cookie", Reason: "rendezvous hashing moves one session in five to the new replica, and none elsewhere",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 4, inMemory)
 			s.anywhere(func(r *http.Request, all []string) string { return session.Pick(client(r), all) })
@@ -77,7 +77,7 @@ var scenarios = []scenario.Row{
 			lost := loggedOut(all)
 			require.InDelta(t, 60/5, lost, 8, "3.1 is the standard deviation")
 		}},
-	{Name: "SS-05 a replica is added, by the hash modulo their number", Reason: "what rendezvous hashing is for: without it four in five lose their session",
+	{Name: "SS-05 a replica is added, by the hash modulo their number", Reason: "counter-example: without rendezvous hashing four sessions in five are lost",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 4, inMemory)
 			s.anywhere(func(r *http.Request, all []string) string {
@@ -92,7 +92,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(1)
 			require.Greater(t, loggedOut(all), 60/2)
 		}},
-	{Name: "SS-06 the replica that a client's cookie names is gone", Reason: "it gets another and stays there, also when the first is back (cloudfoundry/gorouter#76)",
+	{Name: "SS-06 the replica that a client's cookie names is gone", Reason: "the client gets another replica and stays there, even when the first one is back (cloudfoundry/gorouter#76)",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 2, inMemory)
 			b := s.sticky()
@@ -121,7 +121,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Two requests at once.
-	{Name: "SS-07 two requests add to a cart at once, on two replicas", Reason: "both are kept: last write wins lost one in scs v2.9, and 24 of 25 in AzzMTZ/session-handler#48",
+	{Name: "SS-07 two requests add to a cart at once, on two replicas", Reason: "both additions are kept: last-write-wins lost one in scs v2.9, and 24 of 25 in AzzMTZ/session-handler#48",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 2, shared(n))
 			s.anywhere(inTurn())
@@ -130,7 +130,7 @@ var scenarios = []scenario.Row{
 			together(func() { phone.says("/add?item=a&work=1s") }, func() { phone.says("/add?item=b&work=1s") })
 			require.Contains(t, []string{"ann has ab", "ann has ba"}, phone.says("/"))
 		}, Races: "which one comes first"},
-	{Name: "SS-07 two requests set one value at once", Reason: "one is told so, and can try again",
+	{Name: "SS-07 two requests set one value at once", Reason: "one of them gets an error and can retry",
 		Story: func(t *testing.T, n *sim.Network) {
 			s := openShop(t, n, 2, shared(n))
 			s.anywhere(inTurn())
@@ -143,7 +143,7 @@ var scenarios = []scenario.Row{
 			})
 			require.Equal(t, "ann has first", phone.says("/"))
 		}},
-	{Name: "SS-07 a store that does not look at versions", Reason: "what they are for: without them one of two is lost, and nobody told",
+	{Name: "SS-07 a store that does not look at versions", Reason: "counter-example: without version checks one of two changes is lost silently",
 		Story: func(t *testing.T, n *sim.Network) {
 			store := &careless{Memory: &session.Memory{}}
 			openShop(t, n, 1, func(*sim.Host) *session.Manager { return &session.Manager{Store: store} })
@@ -152,7 +152,7 @@ var scenarios = []scenario.Row{
 			together(func() { phone.says("/add?item=a&work=1s") }, func() { phone.says("/add?item=b&work=2s") })
 			require.Equal(t, "ann has b", phone.says("/"))
 		}},
-	{Name: "SS-08 a logout while a request is slow", Reason: "that must not bring the session back, as with scs v2.9 and boj/redistore#2",
+	{Name: "SS-08 a logout while a request is slow", Reason: "the slow request must not bring the session back, as it does with scs v2.9 and boj/redistore#2",
 		Story: func(t *testing.T, n *sim.Network) {
 			openShop(t, n, 1, shared(n))
 			phone := browse(t, n, "phone", "replica1:8080")
@@ -170,7 +170,7 @@ var scenarios = []scenario.Row{
 			status, _ := phone.ask("/cart")
 			require.Equal(t, http.StatusForbidden, status)
 		}},
-	{Name: "SS-17 a token from before the login", Reason: "who gave it to the client would be logged in with it",
+	{Name: "SS-17 a token from before the login", Reason: "an attacker who gave this token to the client must not be logged in by it",
 		Story: func(t *testing.T, n *sim.Network) {
 			openShop(t, n, 1, shared(n))
 			mallory, ann := browse(t, n, "mallory", "replica1:8080"), browse(t, n, "ann", "replica1:8080")
@@ -186,8 +186,8 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Clocks and keys.
-	{Name: "SS-09 the verifier's clock is 20 s off", Reason: "with a leeway of 30 s nobody is refused; without, tokens of the future are (golang-jwt/jwt#48)", Story: skewed},
-	{Name: "SS-10 the verifier's clock is set back by an hour", Reason: "a token that has expired comes back with the wall clock, and not with one that runs by the monotonic clock",
+	{Name: "SS-09 the verifier's clock is 20 s off", Reason: "with a leeway of 30 s no token is refused; without one, tokens from the future are (golang-jwt/jwt#48)", Story: skewed},
+	{Name: "SS-10 the verifier's clock is set back by an hour", Reason: "an expired token becomes valid again by the wall clock, but not by the monotonic clock",
 		Story: func(t *testing.T, n *sim.Network) {
 			openShop(t, n, 2, func(h *sim.Host) *session.Manager {
 				clock := h.Now
@@ -214,12 +214,12 @@ var scenarios = []scenario.Row{
 			status, _ = monotonic.ask("/cart")
 			require.Equal(t, http.StatusForbidden, status)
 		}},
-	{Name: "SS-11 the key that signs is changed", Reason: "no token is refused while both are known, and a verifier that has not heard of the new one asks",
+	{Name: "SS-11 the key that signs is changed", Reason: "no token is refused while both keys are known, and a verifier that does not know the new key fetches it",
 		Story: rotation},
-	{Name: "SS-12 a token is used after the logout", Reason: "it is good for the rest of its time, unless every replica is told", Story: exposure},
+	{Name: "SS-12 a token is used after the logout", Reason: "it stays valid until it expires, unless every replica is notified", Story: exposure},
 
 	// The store.
-	{Name: "SS-13 the store is down for 30 s", Reason: "who needs it fails within a second and is not half logged in; who does not goes on",
+	{Name: "SS-13 the store is down for 30 s", Reason: "a request that needs it fails within a second and leaves nobody half logged in; a request that does not need it succeeds",
 		Story: func(t *testing.T, n *sim.Network) {
 			stateful, stateless := shared(n), 0
 			openShop(t, n, 2, func(h *sim.Host) *session.Manager {
@@ -248,9 +248,9 @@ var scenarios = []scenario.Row{
 			time.Sleep(10 * time.Second)
 			require.Equal(t, "ann has ", one.says("/cart"), "nobody else has logged in")
 		}},
-	{Name: "SS-14 the replica of the store is 2 s behind", Reason: "who has just logged in is logged in", Story: lagging(true)},
-	{Name: "SS-14 the replica of the store is 2 s behind, and is believed", Reason: "what the version in the token is for", Story: lagging(false)},
-	{Name: "SS-15 a store that takes 200 ms, and hundreds of clients at once", Reason: "signed tokens do not ask it",
+	{Name: "SS-14 the replica of the store is 2 s behind", Reason: "a user who has just logged in must see that", Story: lagging(true)},
+	{Name: "SS-14 the replica of the store is 2 s behind, and is believed", Reason: "counter-example: without the version in the token the client sees an old state", Story: lagging(false)},
+	{Name: "SS-15 a store that takes 200 ms, and hundreds of clients at once", Reason: "signed tokens need no store",
 		Story: func(t *testing.T, n *sim.Network) {
 			store := &counting{Memory: &session.Memory{}}
 			serveStore(n, "store", store, 200*time.Millisecond)
@@ -265,9 +265,9 @@ var scenarios = []scenario.Row{
 		}},
 
 	// The connection as a session, and none at all.
-	{Name: "SS-16 a connection that had logged in is lost, and the next one goes to another node", Reason: "what was agreed on the old one must be agreed again, not assumed",
+	{Name: "SS-16 a connection that had logged in is lost, and the next one goes to another node", Reason: "whatever was negotiated on the old connection must be negotiated again",
 		Story: connectionState},
-	{Name: "SS-18 the same requests over any replicas in any order", Reason: "without state of their own they give the same answers", Story: permuted},
+	{Name: "SS-18 the same requests over any replicas in any order", Reason: "replicas without state of their own give the same answers", Story: permuted},
 }
 
 // client names who asks, as a balancer without cookies knows it.

@@ -27,10 +27,10 @@ import (
 // The failures of short polling.
 var scenarios = []scenario.Row{
 	// Short polling: a job that takes long. Connecting takes 80 ms, and it begins at 120 ms.
-	{Name: "SP-01 a job of 95 s, polled every second", Reason: "polls are chatty, and late by an interval at most", Story: jobOf95s(time.Second, 95)},
-	{Name: "SP-01 a job of 95 s, polled every 5 s", Reason: "a fifth of the polls, five times as late", Story: jobOf95s(5*time.Second, 19)},
-	{Name: "SP-01 a job of 95 s, polled every 30 s", Reason: "of which the last comes 25 s late", Story: jobOf95s(30*time.Second, 4)},
-	{Name: "SP-02 a job of an hour, polled at growing intervals", Reason: "the number of polls is logarithmic until the interval's maximum",
+	{Name: "SP-01 a job of 95 s, polled every second", Reason: "many polls, and a delay of at most one interval", Story: jobOf95s(time.Second, 95)},
+	{Name: "SP-01 a job of 95 s, polled every 5 s", Reason: "a fifth of the polls, and a delay up to five times as long", Story: jobOf95s(5*time.Second, 19)},
+	{Name: "SP-01 a job of 95 s, polled every 30 s", Reason: "few polls, and the last one comes 25 s late", Story: jobOf95s(30*time.Second, 4)},
+	{Name: "SP-02 a job of an hour, polled at growing intervals", Reason: "the number of polls is logarithmic until the interval reaches its maximum",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(time.Hour)})
 			c := jobClient(n, "phone", &shortpoll.Client{MaxInterval: 10 * time.Minute})
@@ -41,7 +41,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 1+1+9+5, c.Stats().Polls)
 			require.LessOrEqual(t, n.Elapsed()-time.Hour, 10*time.Minute+time.Second)
 		}},
-	{Name: "SP-03 the client goes away for an hour", Reason: "the job's id is all that it needs, also at another address",
+	{Name: "SP-03 the client goes away for an hour", Reason: "the job's id is all that it needs, even from another address",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(95 * time.Second), Retention: 2 * time.Hour})
 			phone := jobClient(n, "phone", &shortpoll.Client{})
@@ -60,7 +60,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, "done: a", string(job.Result))
 			}
 		}},
-	{Name: "SP-04 the client restarts and does not know whether it has submitted", Reason: "the id is its own choice, so it submits again (AIP-155)", Story: oneJob(
+	{Name: "SP-04 the client restarts and does not know whether it has submitted", Reason: "the client chose the id, so it can submit again (AIP-155)", Story: oneJob(
 		func(n *sim.Network, c *jobPoller) {
 			phone := n.Host("phone")
 			phone.Run("submit", func(ctx context.Context, h *sim.Host) error {
@@ -72,14 +72,14 @@ var scenarios = []scenario.Row{
 			phone.Restart()
 			time.Sleep(time.Millisecond) // so that what runs again dials first, and the one who waits for the job after it
 		})},
-	{Name: "SP-05 the answer to the submission is lost", Reason: "a client that does not know may not begin a second job", Story: oneJob(
+	{Name: "SP-05 the answer to the submission is lost", Reason: "a client that does not know the outcome must not start a second job", Story: oneJob(
 		func(n *sim.Network, c *jobPoller) {
 			n.After(100*time.Millisecond, func() { c.link.DownFrom(n.Host("server")) })
 			n.After(time.Minute, c.link.Up)
 		})},
-	{Name: "SP-06 the answers to polls are lost", Reason: "a poll changes nothing, so the next is answered alike",
+	{Name: "SP-06 the answers to polls are lost", Reason: "a poll changes nothing, so the next one gets the same answer",
 		Story: scenario.Contract(polledEachSecond, func(w *patterntest.World) { scenario.Cut(w, w.Client("phone"), w.Server) })},
-	{Name: "SP-06 polls are lost", Reason: "the mirror image",
+	{Name: "SP-06 polls are lost", Reason: "the mirror image of lost answers",
 		Story: scenario.Contract(polledEachSecond, func(w *patterntest.World) { c := w.Client("phone"); scenario.Cut(w, c, c.Host) })},
 	{Name: "SP-07 replicas that lag answer in turn", Reason: "not known, done, not known: a client must not see a job go backwards",
 		Story: func(t *testing.T, n *sim.Network) {
@@ -117,7 +117,7 @@ var scenarios = []scenario.Row{
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Equal(t, job.Version, last.Version)
 		}},
-	{Name: "SP-08 the result has expired", Reason: "that it was there and is gone is another answer than that it never was",
+	{Name: "SP-08 the result has expired", Reason: "an expired result must get another answer than a job that never existed",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(time.Second), Retention: time.Hour})
 			c := jobClient(n, "phone", &shortpoll.Client{Patience: 5 * time.Second})
@@ -130,7 +130,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Short polling: many clients, and servers that suffer from them.
-	{Name: "SP-09 four hundred clients started by the same clock", Reason: "each has a phase of its own, or the server idles for 59 s and drowns in the 60th",
+	{Name: "SP-09 four hundred clients started by the same clock", Reason: "each needs its own phase, or the server is idle for 59 s and overloaded in the 60th",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveShort(n, &shortpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})})
 			for i := range 400 {
@@ -144,7 +144,7 @@ var scenarios = []scenario.Row{
 				require.InDelta(t, 67, sent(at, at+10*time.Second), 25, "requests within 10 s from %v on", at)
 			}
 		}},
-	{Name: "SP-10 the server answers a tenth of its polls for a while", Reason: "those who are refused come back later, each at a time of its own: no storm when it is over",
+	{Name: "SP-10 the server answers a tenth of its polls for a while", Reason: "refused clients come back later, each at its own time, so no storm follows",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{Epoch: 7})
 			tight := shortpoll.Limit{Rate: 4, RetrySpread: 30 * time.Second, Jitter: retry.Seeded(1)}
@@ -170,7 +170,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Short polling: what it costs.
-	{Name: "SP-11 an event in 10 minutes, polled every second", Reason: "599 of 600 polls are for nothing",
+	{Name: "SP-11 an event in 10 minutes, polled every second", Reason: "599 of 600 polls bring nothing",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveShort(n, &shortpoll.Server{})
 			c := follower(n, "phone", &shortpoll.Client{FromNow: true})
@@ -181,7 +181,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 602, c.Stats().Polls)
 			require.EqualValues(t, 601, c.Stats().Unchanged)
 		}},
-	{Name: "SP-12 polls without news, with and without conditions", Reason: "304 saves bytes and no requests",
+	{Name: "SP-12 polls without news, with and without conditions", Reason: "a 304 saves bytes, but no requests",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveShort(n, &shortpoll.Server{Log: eventlog.NewMemory(eventlog.Options{Epoch: 7})})
 			sent := map[string]sim.LinkStats{}
@@ -203,7 +203,7 @@ var scenarios = []scenario.Row{
 			require.Less(t, sent["server conditional"].SentBytes, sent["server naive"].SentBytes*3/4)
 			require.Less(t, sent["conditional server"].SentBytes-sent["naive server"].SentBytes, int64(100*30))
 		}},
-	{Name: "SP-13 a queue that looks at some of its servers", Reason: "SQS's short polls come back empty though there is something; to ask all of them does not",
+	{Name: "SP-13 a queue that looks at some of its servers", Reason: "an SQS short poll can come back empty although there are messages; asking all servers does not",
 		Story: func(t *testing.T, n *sim.Network) {
 			for _, asks := range []int{3, 10} {
 				q := &sampledQueue{servers: make([][]string, 10), asks: asks, rand: n.Rand("queue").IntN}
@@ -225,7 +225,7 @@ var scenarios = []scenario.Row{
 				require.Equal(t, asks == 10, empty == 0, "%d empty answers while something was there, asking %d servers of 10", empty, asks)
 			}
 		}},
-	{Name: "SP-14 the server's clock is an hour wrong", Reason: "Retry-After may be a date, and then it is one of the server's clock",
+	{Name: "SP-14 the server's clock is an hour wrong", Reason: "a Retry-After can be a date, which is by the server's clock",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := (&shortpoll.Server{}).Handler()
 			wrong := map[string]time.Duration{"/fast": time.Hour, "/slow": -time.Hour}
@@ -246,7 +246,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 3, fast.Stats().Failures)
 			require.EqualValues(t, 3, slow.Stats().Failures)
 		}},
-	{Name: "SP-15 a hundred pollers are cancelled", Reason: "each leaves nothing behind: no goroutine, no connection, no timer",
+	{Name: "SP-15 a hundred pollers are cancelled", Reason: "none leaves a goroutine, a connection or a timer behind",
 		Story: func(t *testing.T, n *sim.Network) {
 			serveJobs(n, &shortpoll.Jobs{Run: systems.Lasts(time.Hour), MaxJobs: 100})
 			ctx, cancel := context.WithCancel(t.Context())
@@ -271,21 +271,21 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Short polling: outages of all lengths, restarts, and what concerns every pattern.
-	{Name: "an outage of a minute, polled", Reason: "polls fail in it, and the next that does not brings everything", Story: scenario.Contract(polledEachSecond, scenario.Outage(65*time.Second))},
-	{Name: "an outage of an hour, polled", Reason: "as short as any other for a client that holds nothing", Story: scenario.Contract(polledEachSecond, scenario.Outage(time.Hour))},
-	{Name: "the server restarts with its store, polled", Reason: "what it accepted is still there", Story: scenario.Contract(polledWithStore(time.Second), scenario.Restart)},
-	{Name: "the server restarts without a store, polled", Reason: "its new life must not be taken for the old", Story: scenario.Contract(polledEachSecond, scenario.Restart)},
-	{Name: "the server restarts with its store while the client is away, polled", Reason: "the position outlives both", Story: scenario.Contract(polledWithStore(time.Second), scenario.RestartAway)},
+	{Name: "an outage of a minute, polled", Reason: "polls fail during the outage, and the first one after it brings everything", Story: scenario.Contract(polledEachSecond, scenario.Outage(65*time.Second))},
+	{Name: "an outage of an hour, polled", Reason: "for a client without a connection it is like a short outage", Story: scenario.Contract(polledEachSecond, scenario.Outage(time.Hour))},
+	{Name: "the server restarts with its store, polled", Reason: "everything that it accepted is still there", Story: scenario.Contract(polledWithStore(time.Second), scenario.Restart)},
+	{Name: "the server restarts without a store, polled", Reason: "the new run must not be mistaken for the old one", Story: scenario.Contract(polledEachSecond, scenario.Restart)},
+	{Name: "the server restarts with its store while the client is away, polled", Reason: "the position is valid after both the restart and the absence", Story: scenario.Contract(polledWithStore(time.Second), scenario.RestartAway)},
 	{Name: "a lossy link, asked again and again", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(polledEachSecond, scenario.Lossy)},
-	{Name: "X-01 polled overload, then none", Reason: "a server that was too slow for 5 s must not stay so by the clients' own doing", Story: overloadOf5s},
-	{Name: "X-03 polls arrive and answers do not", Reason: "a connection that is dead in one direction is noticed by the poll's timeout",
+	{Name: "X-01 polled overload, then none", Reason: "after 5 s of overload, the clients themselves must not keep the server overloaded", Story: overloadOf5s},
+	{Name: "X-03 polls arrive and answers do not", Reason: "the poll's timeout detects a connection that is dead in one direction",
 		Story: scenario.Contract(polledEachSecond, func(w *patterntest.World) {
 			c := w.Client("phone")
 			w.After(5*time.Second, func() { w.Net.PartitionOneWay([]*sim.Host{w.Server}, []*sim.Host{c.Host}) })
 			w.After(2*time.Minute, w.Net.Heal)
 			w.PublishEvery(2*time.Second, 90)
 		})},
-	{Name: "X-04 the polling client is frozen for a minute", Reason: "the polls that it missed must not be made up for when it wakes",
+	{Name: "X-04 the polling client is frozen for a minute", Reason: "it must not make up for the missed polls when it resumes",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveShort(n, &shortpoll.Server{})
 			c := follower(n, "phone", &shortpoll.Client{FromNow: true})
@@ -299,7 +299,7 @@ var scenarios = []scenario.Row{
 			require.LessOrEqual(t, c.Stats().Polls-before, int64(4))
 			require.Equal(t, []string{"meanwhile"}, c.got())
 		}},
-	{Name: "X-09 a light client polls every 10 minutes over 64 kbit/s", Reason: "between two polls it costs nothing, and no connection need be kept",
+	{Name: "X-09 a light client polls every 10 minutes over 64 kbit/s", Reason: "between two polls it costs nothing, and needs no open connection",
 		Story: func(t *testing.T, n *sim.Network) {
 			feed := serveShort(n, &shortpoll.Server{})
 			c := follower(n, "phone", &shortpoll.Client{FromNow: true, Interval: 10 * time.Minute})
@@ -334,7 +334,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"1"}, a.got())
 			require.Equal(t, []string{"2"}, b.got())
 		}},
-	{Name: "X-11 refused, reset and swallowed polls", Reason: "each is a failure of its own kind, and all are tried again",
+	{Name: "X-11 refused, reset and swallowed polls", Reason: "each fails in its own way, and all are retried",
 		Story: func(t *testing.T, n *sim.Network) {
 			var failures []error
 			c := jobClient(n, "phone", &shortpoll.Client{OnRetry: func(err error, _ time.Duration) { failures = append(failures, err) }})

@@ -34,7 +34,7 @@ func (r *replica) hangs() {
 
 // What a breaker does.
 var breakers = []scenario.Row{
-	{Name: "SC-07 a service answers 500", Reason: "whoever calls it learns at once that it will fail, and it is left alone",
+	{Name: "SC-07 a service answers 500", Reason: "callers learn at once that a call will fail, and the service is left alone",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := open(t, n)
 			opened := n.Elapsed()
@@ -52,7 +52,7 @@ var breakers = []scenario.Row{
 			w.mustBe(w.get(), 200, 80*ms)
 			require.Equal(t, sidecar.BreakerClosed, w.up.Breaker.State())
 		}},
-	{Name: "SC-07 half of the calls succeed", Reason: "the share counts, and calls of long ago do not",
+	{Name: "SC-07 half of the calls succeed", Reason: "the share of failures within the window counts, older calls do not",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(rw http.ResponseWriter, _ *http.Request) {
@@ -71,7 +71,7 @@ var breakers = []scenario.Row{
 			}
 			require.Equal(t, sidecar.BreakerClosed, w.up.Breaker.State())
 		}},
-	{Name: "SC-08 a probe hangs", Reason: "a breaker that waits for it is half-open for ever (sony/gobreaker, failsafe-go)",
+	{Name: "SC-08 a probe hangs", Reason: "a breaker that waits for it stays half-open forever (sony/gobreaker, failsafe-go)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := open(t, n)
 			w.replicas[0].hangs()
@@ -91,7 +91,7 @@ var breakers = []scenario.Row{
 			require.Equal(t, 504, (<-probe).status)
 			require.Equal(t, sidecar.BreakerClosed, w.up.Breaker.State(), "it is of an earlier generation")
 		}},
-	{Name: "SC-09 a hundred calls come when it is half-open", Reason: "as many as are to try pass, and no stampede",
+	{Name: "SC-09 a hundred calls come when it is half-open", Reason: "only the probes pass, so there is no stampede",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := open(t, n, func(up *sidecar.Upstream) { up.Breaker.Probes = 3 })
 			w.replicas[0].does(func(http.ResponseWriter, *http.Request) { time.Sleep(sec) })
@@ -100,7 +100,7 @@ var breakers = []scenario.Row{
 			require.Equal(t, sidecar.BreakerClosed, w.up.Breaker.State())
 			require.Equal(t, map[int]int{200: 100}, w.each(100, w.get))
 		}},
-	{Name: "SC-10 an answer of before comes late", Reason: "it says nothing of the service of now (failsafe-go closes by an old success)",
+	{Name: "SC-10 an answer of before comes late", Reason: "it says nothing about the service now (failsafe-go closes on such a success)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(http.ResponseWriter, *http.Request) { time.Sleep(7 * sec) })
@@ -117,7 +117,7 @@ var breakers = []scenario.Row{
 			require.Equal(t, sidecar.BreakerOpen, w.up.Breaker.State())
 			require.EqualValues(t, 1, w.up.Breaker.Stats().Late)
 		}},
-	{Name: "SC-11 callers give up in crowds", Reason: "who cancels says nothing of the service",
+	{Name: "SC-11 callers give up in crowds", Reason: "a cancelled call says nothing about the service",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].hangs()
@@ -134,7 +134,7 @@ var breakers = []scenario.Row{
 			require.Zero(t, w.up.Replicas()[0].Failures)
 			require.Zero(t, w.up.Replicas()[0].Active)
 		}},
-	{Name: "SC-11 a probe is cancelled", Reason: "it neither opens nor closes, and frees its place",
+	{Name: "SC-11 a probe is cancelled", Reason: "it neither opens nor closes the breaker, and frees its slot",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := open(t, n)
 			w.replicas[0].hangs()
@@ -148,7 +148,7 @@ var breakers = []scenario.Row{
 			require.Equal(t, 200, w.get().status)
 			require.Equal(t, sidecar.BreakerClosed, w.up.Breaker.State())
 		}},
-	{Name: "SC-11 callers make mistakes", Reason: "4xx are answers of a service that works",
+	{Name: "SC-11 callers make mistakes", Reason: "a 4xx comes from a service that works",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			for _, status := range []int{400, 401, 404, 409, 429, 501} {
@@ -159,7 +159,7 @@ var breakers = []scenario.Row{
 			}
 			require.Equal(t, sidecar.BreakerClosed, w.up.Breaker.State())
 		}},
-	{Name: "SC-12 another service fails", Reason: "a breaker that two share cuts off the one that works (DoorDash, 2022)",
+	{Name: "SC-12 another service fails", Reason: "a breaker shared by two services cuts off the one that works (DoorDash, 2022)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			bad := w.service("bad", 1)
@@ -178,7 +178,7 @@ var breakers = []scenario.Row{
 			require.Equal(t, 503, callBad().status)
 			require.Equal(t, 200, w.get().status)
 		}},
-	{Name: "the service is full", Reason: "what is beyond MaxRequests is refused at once, and costs others nothing",
+	{Name: "the service is full", Reason: "requests beyond MaxRequests are refused at once, and cost other requests nothing",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1, func(up *sidecar.Upstream) { up.MaxRequests = 10 })
 			var most, now atomic.Int64

@@ -114,48 +114,48 @@ func (d differential) compare(t *testing.T, name string) {
 	}
 }
 
-// An exception is a story in which, with some systems, what there is at a moment hangs on a nanosecond or on how much sockets hold. Of it only what came
-// of it is compared, and that nothing was changed on its way.
+// An exception is a story whose intermediate states, with some systems, depend on a nanosecond or on how much sockets hold. Only its final outcome is
+// compared, and that no data was changed on its way.
 type exception struct {
-	systems   string // of which it is so, parted by commas
+	systems   string // for which it holds, separated by commas
 	why       string
-	sometimes bool // with some seeds, or orders of goroutines
+	sometimes bool // only with some seeds, or some orders of goroutines
 }
 
-// exceptions are by the names of their stories. One that is none fails.
+// exceptions are keyed by the names of their stories. One that turns out not to be an exception fails.
 var exceptions = map[string]exception{
-	"the way is cut while much is on it":        {"longpoll, stream", "how much has come when the way is cut", false},
-	"answers are cut short":                     {"calls, async", "how much of a body there is in so many bytes, which hangs on its chunks", false},
-	"questions are cut short":                   {"calls, reqresp, async, session", "what is cut before it is passed on is not passed on", false},
-	"calls with much data are given up":         {"calls, reqresp, session", "of a question whose Request-Timeout is over before it has come whole a sidecar passes on no more: the server reads a part and an error, and would read all of what is too late", false},
-	"patience ends about when the answer comes": {"calls, reqresp, session", "how long a call takes, to a nanosecond", false},
-	"one client of three cannot be reached":     {"stream, stream over WebSocket, push", "how much is written to who cannot be reached: a sidecar's sockets hold more", false},
-	"one client of three does not read":         {"longpoll, stream, stream over WebSocket", "the same of who does not read", false},
-	"the caller of a stream is slow":            {"calls", "the same of who is slow", false},
-	"streams are given up":                      {"calls", "how much has come when they are", false},
-	"events at one instant":                     {"longpoll", "which events come with one answer", true},
-	"ten publishers at once":                    {"longpoll", "the same", false},
-	"handlers are slow":                         {"longpoll, push", "the same", false},
-	"a link with 2 percent loss":                {"longpoll", "the same, and which packets are lost", false},
-	"a link with 20 percent loss":               {"longpoll", "the same", true},
-	"a link with bursts of loss":                {"longpoll", "the same", true},
-	"a link with packets that come twice":       {"longpoll", "the same", false},
-	"a link with packets that come broken":      {"longpoll", "the same", true},
+	"the way is cut while much is on it":        {"longpoll, stream", "how much has arrived when the link is cut", false},
+	"answers are cut short":                     {"calls, async", "how much of the body a number of bytes contains, which depends on its chunks", false},
+	"questions are cut short":                   {"calls, reqresp, async, session", "the sidecar does not pass on a request that is truncated before it begins to", false},
+	"calls with much data are given up":         {"calls, reqresp, session", "the sidecar stops passing on a question when its Request-Timeout ends: the server reads a part and an error, where without a sidecar it would read all of it, too late", false},
+	"patience ends about when the answer comes": {"calls, reqresp, session", "how long a call takes, to the nanosecond", false},
+	"one client of three cannot be reached":     {"stream, stream over WebSocket, push", "how much is written to the client that cannot be reached: a sidecar's sockets hold more", false},
+	"one client of three does not read":         {"longpoll, stream, stream over WebSocket", "how much is written to the client that does not read: a sidecar's sockets hold more", false},
+	"the caller of a stream is slow":            {"calls", "how much is written to the slow caller: a sidecar's sockets hold more", false},
+	"streams are given up":                      {"calls", "how much of a stream has arrived when it is given up", false},
+	"events at one instant":                     {"longpoll", "which events arrive in one answer", true},
+	"ten publishers at once":                    {"longpoll", "which events arrive in one answer", false},
+	"handlers are slow":                         {"longpoll, push", "which events arrive in one answer", false},
+	"a link with 2 percent loss":                {"longpoll", "which events arrive in one answer, and which packets are lost", false},
+	"a link with 20 percent loss":               {"longpoll", "which events arrive in one answer, and which packets are lost", true},
+	"a link with bursts of loss":                {"longpoll", "which events arrive in one answer, and which packets are lost", true},
+	"a link with packets that come twice":       {"longpoll", "which events arrive in one answer, and which packets are duplicated", false},
+	"a link with packets that come broken":      {"longpoll", "which events arrive in one answer, and which packets are corrupted", true},
 }
 
-// of says that it is one of a system.
+// of reports whether it is an exception for a system.
 func (e exception) of(system string) bool {
 	return slices.Contains(strings.Split(e.systems, ", "), system)
 }
 
-// raced are stories of which nothing is compared, and why.
+// raced are stories of which nothing is compared, with the reason.
 var raced = map[string]string{
-	"three tiers, of which the last refuses": "which of the calls of one instant has the last of a budget",
+	"three tiers, of which the last refuses": "which of the calls at one instant gets the last of the budget",
 }
 
-// twins are stories in which a client has connections that it can use again from one instant on, and why: which of them it takes first is not compared.
+// twins are stories in which several of a client's connections become reusable at one instant, with the reason. Which of them it uses first is not compared.
 var twins = map[string]string{
-	"a key that is in use": "all who wait for a key are answered at once",
+	"a key that is in use": "all calls that wait for a key are answered at once",
 }
 
 // play plays a story, and says whether the system offers what it is about.

@@ -100,22 +100,22 @@ func meet(t *testing.T, n *sim.Network, change func(*x509.Certificate)) *mesh {
 
 // Who talks to whom.
 var identities = []scenario.Row{
-	{Name: "SC-18 a certificate that is valid", Reason: "the control",
+	{Name: "SC-18 a certificate that is valid", Reason: "the control: a valid certificate is accepted",
 		Story: func(t *testing.T, n *sim.Network) {
 			m := meet(t, n, nil)
 			// A connection, two flights of TLS 1.3 (the request goes with the second), and the answer.
 			m.mustBe(m.get(), 200, 240*ms)
 			m.mustBe(m.get(), 200, 80*ms)
 		}},
-	{Name: "SC-18 one that has expired", Reason: "nothing is sent to it",
+	{Name: "SC-18 one that has expired", Reason: "nothing is sent to a server with an expired certificate",
 		Story: refused(func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-sec) })},
-	{Name: "SC-18 one that is not valid yet", Reason: "a clock that is behind, or a certificate that is too new",
+	{Name: "SC-18 one that is not valid yet", Reason: "the verifier's clock is slow, or the certificate is too new",
 		Story: refused(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) })},
-	{Name: "SC-18 one of another name", Reason: "another service of the same authority is not this one",
+	{Name: "SC-18 one of another name", Reason: "another service of the same authority must not be accepted",
 		Story: refused(func(c *x509.Certificate) { c.DNSNames = []string{"other"} })},
-	{Name: "SC-18 one that is for clients only", Reason: "nor is a client",
+	{Name: "SC-18 one that is for clients only", Reason: "a client's certificate must not serve as a server's",
 		Story: refused(func(c *x509.Certificate) { c.ExtKeyUsage = c.ExtKeyUsage[1:] })},
-	{Name: "SC-18 one of another authority", Reason: "and one that anybody could have made",
+	{Name: "SC-18 one of another authority", Reason: "anybody could have created such a certificate",
 		Story: func(t *testing.T, n *sim.Network) {
 			m := meet(t, n, nil)
 			other := newAuthority(t, "other")
@@ -123,7 +123,7 @@ var identities = []scenario.Row{
 			require.Equal(t, 503, m.get().status)
 			require.Zero(t, m.begun())
 		}},
-	{Name: "SC-18 a client without a certificate", Reason: "mutual means both",
+	{Name: "SC-18 a client without a certificate", Reason: "mutual TLS means that clients need one too",
 		Story: func(t *testing.T, n *sim.Network) {
 			m := meet(t, n, nil)
 			client := m.app.HTTPClient()
@@ -132,7 +132,7 @@ var identities = []scenario.Row{
 			require.Error(t, err)
 			require.Zero(t, m.begun())
 		}},
-	{Name: "SC-18 a clock that is a day behind", Reason: "certificates are read by the clock of whoever reads them; that of this process is one",
+	{Name: "SC-18 a clock that is a day behind", Reason: "each verifier judges certificates by its own clock, including this process",
 		Story: func(t *testing.T, n *sim.Network) {
 			m := meet(t, n, nil)
 			require.Equal(t, 200, m.get().status)
@@ -142,7 +142,7 @@ var identities = []scenario.Row{
 			require.NoError(t, m.near.Set(m.ca.sign("app", 2, nil), m.ca.roots()))
 			require.Equal(t, 200, m.get().status)
 		}},
-	{Name: "SC-18 rotation while a stream is open", Reason: "certificates live for hours and streams for days",
+	{Name: "SC-18 rotation while a stream is open", Reason: "certificates live for hours, and streams for days",
 		Story: func(t *testing.T, n *sim.Network) {
 			m := meet(t, n, nil)
 			m.behind.does(func(w http.ResponseWriter, r *http.Request) {
@@ -166,7 +166,7 @@ var identities = []scenario.Row{
 			require.NoError(t, a.err)
 			require.Len(t, a.body, 100)
 		}},
-	{Name: "SC-18 rotation to an identity that is not trusted", Reason: "a session that is resumed goes on with the old one, and hides that",
+	{Name: "SC-18 rotation to an identity that is not trusted", Reason: "a resumed session would keep using the old identity and hide the mistake",
 		Story: func(t *testing.T, n *sim.Network) {
 			m := meet(t, n, nil)
 			for range 3 {

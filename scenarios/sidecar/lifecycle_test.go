@@ -17,7 +17,7 @@ import (
 
 // How a sidecar and what is beside it begin and end.
 var lifecycle = []scenario.Row{
-	{Name: "SC-01 the app starts before the sidecar", Reason: "apps that call at their start crash in a loop (istio/istio#11130)",
+	{Name: "SC-01 the app starts before the sidecar", Reason: "apps that make calls at their start crash in a loop (istio/istio#11130)",
 		Story: func(t *testing.T, n *sim.Network) {
 			app := n.Host("app")
 			_, err := app.HTTPClient().Get("http://app:15001/")
@@ -26,7 +26,7 @@ var lifecycle = []scenario.Row{
 			w := start(t, n, 1)
 			w.mustBe(w.get(), 200, 160*ms)
 		}},
-	{Name: "SC-01 the sidecar starts before what is behind it", Reason: "a request that waits a little is better than one that fails; it must not wait for ever",
+	{Name: "SC-01 the sidecar starts before what is behind it", Reason: "a request that waits a little is better than one that fails, but it must not wait forever",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 0, func(up *sidecar.Upstream) { up.Addrs, up.StartWait = []string{"late:80"}, 10*sec })
 			n.Link(w.app, n.Host("late"), scenario.Good)
@@ -34,7 +34,7 @@ var lifecycle = []scenario.Row{
 			// It is refused after 80 ms, and waits for 250: attempts begin every 330 ms, of which the one at 1.98 s arrives 20 ms after the start.
 			w.mustBe(w.get(), 200, 6*330*ms+160*ms)
 		}},
-	{Name: "SC-01 what is behind the sidecar never starts", Reason: "the wait has an end, and the app is told that nothing was executed",
+	{Name: "SC-01 what is behind the sidecar never starts", Reason: "the wait ends, and the app learns that nothing was executed",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 0, func(up *sidecar.Upstream) { up.Addrs, up.StartWait, up.MaxAttempts = []string{"late:80"}, sec, 1 })
 			n.Link(w.app, n.Host("late"), scenario.Good)
@@ -44,7 +44,7 @@ var lifecycle = []scenario.Row{
 			require.Equal(t, "connection_refused", a.proxyError())
 			require.Equal(t, "not-executed", a.header.Get("Call-Outcome"))
 		}},
-	{Name: "SC-01 an app that waits until the sidecar is ready", Reason: "the order of starting can be kept, too (holdApplicationUntilProxyStarts)",
+	{Name: "SC-01 an app that waits until the sidecar is ready", Reason: "the starting order can also be enforced (holdApplicationUntilProxyStarts)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 0, func(up *sidecar.Upstream) { up.Addrs = []string{"late:80"} })
 			n.Link(w.app, n.Host("late"), scenario.Good)
@@ -55,7 +55,7 @@ var lifecycle = []scenario.Row{
 			require.NoError(t, w.proxy.Ready(t.Context()))
 			w.mustBe(w.get(), 200, 160*ms)
 		}},
-	{Name: "SC-02 the sidecar is stopped first", Reason: "an app that shuts down makes its last calls (istio/istio#7136)",
+	{Name: "SC-02 the sidecar is stopped first", Reason: "an app that shuts down still makes its last calls (istio/istio#7136)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.get()
@@ -73,14 +73,14 @@ var lifecycle = []scenario.Row{
 			require.Less(t, <-drained, 4500*ms)
 			require.ErrorIs(t, w.get().err, syscall.ECONNREFUSED)
 		}},
-	{Name: "SC-02 a request is under way when the sidecar is to stop", Reason: "it has its answer first, however long it takes",
+	{Name: "SC-02 a request is under way when the sidecar is to stop", Reason: "it gets its answer first, however long it takes",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(w http.ResponseWriter, _ *http.Request) { time.Sleep(20 * sec) })
 			n.After(sec, func() { go w.proxy.Drain(context.Background()) })
 			w.mustBe(w.get(), 200, 20*sec+160*ms)
 		}},
-	{Name: "SC-02 a stream lasts longer than there is time to stop", Reason: "draining has an end, and what is cut then is an error and not an end",
+	{Name: "SC-02 a stream lasts longer than there is time to stop", Reason: "draining has a deadline, and a stream cut off by it ends with an error, not with an end of stream",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +101,7 @@ var lifecycle = []scenario.Row{
 			require.Equal(t, 11*sec, a.took)
 			require.ErrorIs(t, <-ended, context.DeadlineExceeded)
 		}},
-	{Name: "SC-03 the sidecar crashes in the middle of a request", Reason: "the app cannot know what became of it; a key makes asking again safe",
+	{Name: "SC-03 the sidecar crashes in the middle of a request", Reason: "the app cannot know the outcome; with a key it can safely ask again",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			r := w.replicas[0]
@@ -122,7 +122,7 @@ var lifecycle = []scenario.Row{
 			require.Equal(t, "done", w.call("POST", "x", "Idempotency-Key", "7").body)
 			require.EqualValues(t, 1, r.effects.Load())
 		}},
-	{Name: "SC-21 the configuration changes under load", Reason: "a request is under the old one or the new one, never half of each",
+	{Name: "SC-21 the configuration changes under load", Reason: "a request is handled under the old or the new configuration, never under a mix",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			other := w.service("other", 1)
@@ -150,7 +150,7 @@ var lifecycle = []scenario.Row{
 			require.ErrorContains(t, w.proxy.Configure(bad), "Addrs has 0 elements")
 			require.Equal(t, "new z", w.call("POST", "z").body, "what is wrong changes nothing")
 		}},
-	{Name: "SC-21 replicas come and go", Reason: "a request to one that goes ends as it would; no further one goes there, and those that stay keep their connections",
+	{Name: "SC-21 replicas come and go", Reason: "requests to a removed replica end normally, no new ones go there, and the other replicas keep their connections",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 3)
 			for range 3 {

@@ -49,7 +49,7 @@ func tenOf(t *testing.T, n *sim.Network, bad int, options ...func(*sidecar.Upstr
 
 // Which replicas get requests.
 var outliers = []scenario.Row{
-	{Name: "SC-13 one of ten replicas always fails", Reason: "a tenth of all calls would (gRPC A50)",
+	{Name: "SC-13 one of ten replicas always fails", Reason: "without ejection a tenth of all calls would fail (gRPC A50)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := tenOf(t, n, 1)
 			// In 10 s each is called 100 times, which is twice what it takes to judge.
@@ -71,32 +71,32 @@ var outliers = []scenario.Row{
 			require.Empty(t, w.out())
 			require.Greater(t, w.replicas[0].begun.Load(), before+150, "one that has recovered has its share")
 		}},
-	{Name: "SC-14 eight of ten replicas fail", Reason: "to leave out all of them would leave the rest to break down",
+	{Name: "SC-14 eight of ten replicas fail", Reason: "ejecting all of them would overload the rest",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := tenOf(t, n, 8)
 			w.load(21 * sec)
 			require.Len(t, w.out(), 1, "10 %")
 		}},
-	{Name: "SC-14 eight of ten, and 50 % may be left out", Reason: "the cap is what was set",
+	{Name: "SC-14 eight of ten, and 50 % may be left out", Reason: "at most the configured share is ejected",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := tenOf(t, n, 8, func(up *sidecar.Upstream) { up.Outlier.MaxPercent = 50 })
 			w.load(11 * sec)
 			require.Len(t, w.out(), 5)
 		}},
-	{Name: "SC-14 all fail, and all may be left out", Reason: "there is always somebody to send a request to",
+	{Name: "SC-14 all fail, and all may be left out", Reason: "there is always a replica to send requests to",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := tenOf(t, n, 10, func(up *sidecar.Upstream) { up.Outlier.MaxPercent, up.Health.MinPercent = 100, 1 })
 			w.load(11 * sec)
 			require.Len(t, w.out(), 9)
 			require.Equal(t, 500, w.get().status)
 		}},
-	{Name: "SC-15 few calls", Reason: "a failure among three says nothing",
+	{Name: "SC-15 few calls", Reason: "one failure among three calls proves nothing",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := tenOf(t, n, 1)
 			w.loadOf(25*ms, 31*sec) // 40 calls of each in 10 s
 			require.Empty(t, w.out())
 		}},
-	{Name: "SC-13 the sidecar itself is cut off", Reason: "all replicas fail then: none of them is to blame",
+	{Name: "SC-13 the sidecar itself is cut off", Reason: "all replicas then appear to fail, and none is to blame",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := tenOf(t, n, 0, func(up *sidecar.Upstream) {
 				up.Health = sidecar.Health{Path: "/", Interval: sec}
@@ -115,7 +115,7 @@ var outliers = []scenario.Row{
 			}
 			require.Equal(t, 200, w.get().status, "as soon as there is a way again")
 		}},
-	{Name: "health: a replica that says it is not well", Reason: "it is left out after three answers, and comes back after two",
+	{Name: "health: a replica that says it is not well", Reason: "it is excluded after three bad answers, and back after two good ones",
 		Story: func(t *testing.T, n *sim.Network) {
 			var ill atomic.Bool
 			w := start(t, n, 2, func(up *sidecar.Upstream) { up.Health = sidecar.Health{Path: "/healthz", Interval: 10 * sec} })
@@ -141,13 +141,13 @@ var outliers = []scenario.Row{
 			time.Sleep(10 * sec)
 			require.True(t, healthy())
 		}},
-	{Name: "SC-16 a replica is slow", Reason: "it fails nobody, and yet holds up what is sent to it",
+	{Name: "SC-16 a replica is slow", Reason: "it fails no call, but delays every call sent to it",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := slowOfFour(t, n, sidecar.LeastRequest)
 			// It is chosen only where two are drawn that have as many under way, which is when it has hardly any.
 			require.Less(t, w.replicas[0].begun.Load(), int64(100), "of 2000")
 		}},
-	{Name: "SC-16 a replica is slow, and each has its turn", Reason: "the control: a quarter of all calls is slow",
+	{Name: "SC-16 a replica is slow, and each has its turn", Reason: "the control: with round robin a quarter of all calls is slow",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.EqualValues(t, 500, slowOfFour(t, n, sidecar.RoundRobin).replicas[0].begun.Load())
 		}},

@@ -19,11 +19,11 @@ import (
 
 // What httputil.ReverseProxy does otherwise.
 var passing = []scenario.Row{
-	{Name: "SC-05 what is sent again", Reason: "ReverseProxy sends again what has no body, and nothing else: net/http's transport cannot rewind the body of a request that came in",
+	{Name: "SC-05 what is sent again", Reason: "ReverseProxy retries only requests without a body: net/http's transport cannot rewind the body of an incoming request",
 		Story: sentAgain(nil)},
-	{Name: "SC-05 what is sent again over HTTP/2", Races: frames, Reason: "the same",
+	{Name: "SC-05 what is sent again over HTTP/2", Races: frames, Reason: "the same over HTTP/2: ReverseProxy retries only requests without a body",
 		Story: sentAgain(systems.HTTP2())},
-	{Name: "SC-19 500 statuses of gRPC without a body", Races: frames, Reason: "with FlushInterval -1 ReverseProxy flushes beside the end of the answer, and 2 to 3 % of them come in another form",
+	{Name: "SC-19 500 statuses of gRPC without a body", Races: frames, Reason: "with FlushInterval -1 ReverseProxy flushes concurrently with the end of the answer, and 2 to 3 % of them arrive in another form",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(rw http.ResponseWriter, _ *http.Request) {
@@ -47,7 +47,7 @@ var passing = []scenario.Row{
 				require.Empty(t, resp.Trailer)
 			}
 		}},
-	{Name: "SC-19 a client that asks before it sends over HTTP/2", Races: frames, Reason: "net/http's server does not tell its handler of Expect: the client sends at once, and has the service's answer all the same",
+	{Name: "SC-19 a client that asks before it sends over HTTP/2", Races: frames, Reason: "net/http's server hides Expect from its handler: the client sends at once, and still gets the service's answer",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			for _, status := range []int{403, 200} {

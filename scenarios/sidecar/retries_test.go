@@ -32,13 +32,13 @@ func (r *replica) breaksOff() {
 
 // What is repeated.
 var retries = []scenario.Row{
-	{Name: "SC-04 the app repeats, and so does the sidecar", Reason: "3 x 2 attempts of each call finish off a service that is in trouble (istio/istio#13851, dapr/dapr#1289)",
+	{Name: "SC-04 the app repeats, and so does the sidecar", Reason: "3 x 2 attempts for each call overwhelm a service that is already failing (istio/istio#13851, dapr/dapr#1289)",
 		Story: func(t *testing.T, n *sim.Network) { require.LessOrEqual(t, storm(t, n, nil), int64(300+30+3)) }},
-	{Name: "SC-04 ... without a budget", Reason: "the negative control: with one that never ends the service gets twice what the app sends",
+	{Name: "SC-04 ... without a budget", Reason: "the control: with an unlimited budget the service gets twice what the app sends",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.EqualValues(t, 600, storm(t, n, &retry.Budget{Percent: 100, Burst: 10_000}))
 		}},
-	{Name: "SC-04 the app says that it repeats", Reason: "one layer does: what is an attempt of the app's has no further ones",
+	{Name: "SC-04 the app says that it repeats", Reason: "only one layer retries: the sidecar does not retry an app's retry",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1, noBreaker)
 			w.replicas[0].breaksOff()
@@ -47,7 +47,7 @@ var retries = []scenario.Row{
 			w.call("GET", "", "Request-Attempt", "2")
 			require.EqualValues(t, 3, w.begun())
 		}},
-	{Name: "SC-05 POST, and the replica breaks off after its work", Reason: "to send it again does it twice (istio/istio#27340)",
+	{Name: "SC-05 POST, and the replica breaks off after its work", Reason: "sending it again would execute it twice (istio/istio#27340)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 2)
 			for _, r := range w.replicas {
@@ -59,7 +59,7 @@ var retries = []scenario.Row{
 			require.Equal(t, "unknown", a.header.Get("Call-Outcome"))
 			require.EqualValues(t, 1, w.begun())
 		}},
-	{Name: "SC-05 POST with a key and a body", Reason: "ReverseProxy answers 502: it cannot send a body again. The key says that one may",
+	{Name: "SC-05 POST with a key and a body", Reason: "the key makes it safe to send again; ReverseProxy cannot repeat a body and answers 502",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 2)
 			w.replicas[0].breaksOff()
@@ -72,7 +72,7 @@ var retries = []scenario.Row{
 			require.Equal(t, 200, a.status)
 			require.True(t, body == a.body)
 		}},
-	{Name: "SC-05 POST with a key and a body that is larger than what is kept", Reason: "what cannot be sent again whole is not sent at all",
+	{Name: "SC-05 POST with a key and a body that is larger than what is kept", Reason: "a request that cannot be repeated completely is not repeated at all",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 2)
 			w.replicas[0].breaksOff()
@@ -81,7 +81,7 @@ var retries = []scenario.Row{
 			require.EqualValues(t, 1, w.begun())
 			require.EqualValues(t, 1, w.up.Stats().NoReplay)
 		}},
-	{Name: "SC-05 POST to a replica that is down", Reason: "what never left may be sent to another one, whatever it does",
+	{Name: "SC-05 POST to a replica that is down", Reason: "a request that was never sent can go to another replica, whatever it does",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 2)
 			w.replicas[0].server.Close()
@@ -89,7 +89,7 @@ var retries = []scenario.Row{
 			w.mustBe(a, 200, 80*ms+160*ms) // refused, and then a connection and the call
 			require.Equal(t, "service1", a.body)
 		}},
-	{Name: "SC-05 a replica refuses for now", Reason: "503 is an answer; what is idempotent may ask another one",
+	{Name: "SC-05 a replica refuses for now", Reason: "503 is an answer; an idempotent request can try another replica",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 2)
 			w.replicas[0].answers(503)
@@ -104,7 +104,7 @@ var retries = []scenario.Row{
 			w.replicas[1].does(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "another") })
 			require.Equal(t, "another", w.call("POST", "x").body, "unless it says that it was not")
 		}},
-	{Name: "SC-05 a replica says when to ask again", Reason: "Retry-After is heeded if there is time, and else the answer passed on",
+	{Name: "SC-05 a replica says when to ask again", Reason: "the sidecar honours Retry-After if there is time, and otherwise passes the answer on",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			after := "2"
@@ -118,7 +118,7 @@ var retries = []scenario.Row{
 			after = "86400"
 			w.mustBe(w.get(), 503, 80*ms)
 		}},
-	{Name: "SC-06 a connection is closed just as a request is sent", Reason: "servers close idle connections; the request may have come too late, or not (envoyproxy/envoy#1979)",
+	{Name: "SC-06 a connection is closed just as a request is sent", Reason: "servers close idle connections, and the request may or may not have arrived in time (envoyproxy/envoy#1979)",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			l, _ := n.Host("service0").Listen("tcp", ":81") // each connection serves one request, and ends a second later
@@ -139,7 +139,7 @@ var retries = []scenario.Row{
 			time.Sleep(2 * sec) // the end has been seen
 			w.mustBe(w.call("POST", "x"), 200, 160*ms)
 		}},
-	{Name: "SC-06 replicas are restarted while many connections are idle", Reason: "net/http would try one dead connection after the other",
+	{Name: "SC-06 replicas are restarted while many connections are idle", Reason: "net/http would try one dead connection after another",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(http.ResponseWriter, *http.Request) { time.Sleep(sec) })
@@ -156,7 +156,7 @@ var retries = []scenario.Row{
 			require.LessOrEqual(t, w.up.Stats().Attempts, int64(20+2*20))
 			require.NotZero(t, got[200]+got[502])
 		}},
-	{Name: "SC-17 a budget of 20 %", Reason: "in an outage retries are a share of the requests, however many callers there are",
+	{Name: "SC-17 a budget of 20 %", Reason: "in an outage, retries are a share of the requests, however many callers there are",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1, noBreaker, func(up *sidecar.Upstream) {
 				up.MaxAttempts, up.Budget = 4, &retry.Budget{Percent: 20}
@@ -174,7 +174,7 @@ var retries = []scenario.Row{
 			require.Equal(t, 502, a.status)
 			require.Contains(t, a.body, "not repeated: the budget of retries is spent")
 		}},
-	{Name: "SC-23 the sidecar has too little of the processor", Reason: "50 ms more in each direction must not make attempts that nobody waits for any more",
+	{Name: "SC-23 the sidecar has too little of the processor", Reason: "50 ms more in each direction must not cause attempts that nobody waits for any more",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1, func(up *sidecar.Upstream) {
 				up.Timeout, up.AttemptTimeout, up.MaxAttempts = 900*ms, 400*ms, 2
@@ -195,9 +195,9 @@ var retries = []scenario.Row{
 			require.Equal(t, 300*ms, a.took, "what the app has left is less")
 			require.EqualValues(t, 3, w.begun())
 		}},
-	{Name: "SC-23 nothing is left", Reason: "work for which nobody waits must not begin", Story: nothingLeft(systems.HTTP1())},
-	{Name: "SC-23 nothing is left, over HTTP/2", Races: frames, Reason: "by whichever version it is asked for", Story: nothingLeft(systems.HTTP2())},
-	{Name: "SC-23 what is left goes on with the request", Reason: "the next one must know how long anybody waits",
+	{Name: "SC-23 nothing is left", Reason: "work that nobody waits for must not begin", Story: nothingLeft(systems.HTTP1())},
+	{Name: "SC-23 nothing is left, over HTTP/2", Races: frames, Reason: "the HTTP version must not matter", Story: nothingLeft(systems.HTTP2())},
+	{Name: "SC-23 what is left goes on with the request", Reason: "the next server must know how long the caller still waits",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			var told []string

@@ -33,12 +33,12 @@ var settings = []scenario.Row{
 			require.LessOrEqual(t, took, detection.Takes())
 			require.Greater(t, took, detection.Takes()-2*sec)
 		}},
-	{Name: "SC-23 an attempt that is longer than the whole", Reason: "it could never be repeated",
+	{Name: "SC-23 an attempt that is longer than the whole", Reason: "such an attempt could never be repeated",
 		Story: func(t *testing.T, n *sim.Network) {
 			up := &sidecar.Upstream{Name: "x", Addrs: []string{"x:80"}, Timeout: sec, AttemptTimeout: 2 * sec}
 			require.EqualError(t, up.Check(), "sidecar: Upstream.AttemptTimeout is 2s: want at most Timeout, 1s")
 		}},
-	{Name: "X-08 the defaults of all patterns and what is on the way", Reason: "each is sensible; together they must fit",
+	{Name: "X-08 the defaults of all patterns and what is on the way", Reason: "each timeout is sensible on its own; together they must fit",
 		Story: func(t *testing.T, n *sim.Network) {
 			path := timeouts.Path{
 				Slack:     sec,
@@ -61,7 +61,7 @@ var settings = []scenario.Row{
 			path.Heartbeat = 60 * sec
 			require.ErrorContains(t, path.Check(), "Heartbeat is 1m0s: want less than the idle timeout of an ALB")
 		}},
-	{Name: "X-08 a proxy that closes its connections after those who send on them", Reason: "each of them is a request that fails once in a while (zalando-incubator/kubernetes-on-aws#5003)",
+	{Name: "X-08 a proxy that closes its connections after those who send on them", Reason: "each such pair makes a request fail once in a while (zalando-incubator/kubernetes-on-aws#5003)",
 		Story: func(t *testing.T, n *sim.Network) {
 			bad := timeouts.Path{Hops: []timeouts.Hop{{Client: alb, Server: timeouts.Limit{Name: "the app", Time: 5 * sec}}}}
 			require.ErrorContains(t, bad.Check(), "the idle timeout of an ALB, which sends requests, is 1m0s: want less than that of the app, 5s")

@@ -35,7 +35,7 @@ const frames = "how net/http's goroutines put frames of one instant together"
 
 // What passes through unchanged.
 var transparency = []scenario.Row{
-	{Name: "SC-19 status, fields and trailers", Reason: "what the app sends and hears is what the service hears and sends",
+	{Name: "SC-19 status, fields and trailers", Reason: "what the app sends and receives is what the service receives and sends",
 		Story: same(nil, func(rw http.ResponseWriter, r *http.Request) {
 			body, err := io.ReadAll(r.Body)
 			rw.Header().Set("Trailer", "A")
@@ -54,7 +54,7 @@ var transparency = []scenario.Row{
 			rw.Header().Set("A", "b")
 			rw.Header().Set(http.TrailerPrefix+"B", "unannounced")
 		})},
-	{Name: "SC-19 trailers of an answer without a body over HTTP/2", Races: frames, Reason: "its length is told before them: a gRPC server may say 0",
+	{Name: "SC-19 trailers of an answer without a body over HTTP/2", Races: frames, Reason: "its length is announced before the trailers: a gRPC server can send Content-Length 0",
 		Story: same(systems.HTTP2(), func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Content-Length", "0")
 			rw.Header().Set("Trailer", "Grpc-Status")
@@ -62,16 +62,16 @@ var transparency = []scenario.Row{
 			http.NewResponseController(rw).Flush()
 			rw.Header().Set("Grpc-Status", "9")
 		})},
-	{Name: "SC-19 a trailer that is announced and does not come over HTTP/2", Races: frames, Reason: "the answer ends all the same",
+	{Name: "SC-19 a trailer that is announced and does not come over HTTP/2", Races: frames, Reason: "the answer still ends normally",
 		Story: same(systems.HTTP2(), func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Trailer", "Sum")
 			io.WriteString(rw, "x")
 		})},
-	{Name: "SC-19 early answers", Reason: "103 is for now, and so are 102 and a 100 that nobody asked for",
+	{Name: "SC-19 early answers", Reason: "103 must be passed on at once, and so must 102 and an unrequested 100",
 		Story: same(nil, early)},
-	{Name: "SC-19 early answers over HTTP/2", Races: frames, Reason: "the same",
+	{Name: "SC-19 early answers over HTTP/2", Races: frames, Reason: "the same over HTTP/2: early answers must be passed on at once",
 		Story: same(systems.HTTP2(), early)},
-	{Name: "SC-19 a stream, piece by piece", Reason: "each piece arrives when it is sent, also of an answer whose length is known",
+	{Name: "SC-19 a stream, piece by piece", Reason: "each piece arrives as it is sent, even if the length of the answer is known",
 		Story: same(nil, func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Content-Length", "10")
 			for range 10 {
@@ -80,7 +80,7 @@ var transparency = []scenario.Row{
 				time.Sleep(100 * ms)
 			}
 		})},
-	{Name: "SC-19 a stream over HTTP/2", Races: frames, Reason: "the same",
+	{Name: "SC-19 a stream over HTTP/2", Races: frames, Reason: "the same over HTTP/2: each piece arrives as it is sent",
 		Story: same(systems.HTTP2(), func(rw http.ResponseWriter, r *http.Request) {
 			for range 10 {
 				io.WriteString(rw, "x")
@@ -93,25 +93,25 @@ var transparency = []scenario.Row{
 			http.NewResponseController(rw).Flush()
 			time.Sleep(sec)
 		})},
-	{Name: "SC-19 a status of gRPC without a body", Races: frames, Reason: "ReverseProxy makes Internal of 2 to 3 % of them, with FlushInterval -1",
+	{Name: "SC-19 a status of gRPC without a body", Races: frames, Reason: "ReverseProxy with FlushInterval -1 turns 2 to 3 % of them into Internal",
 		Story: same(systems.HTTP2(), func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Content-Type", "application/grpc")
 			rw.Header().Set("Grpc-Status", "5")
 			rw.Header().Set("Grpc-Message", "no such thing")
 		})},
-	{Name: "SC-19 an answer that is cut", Reason: "it is no shorter answer",
+	{Name: "SC-19 an answer that is cut", Reason: "a truncated answer must not look like a shorter one",
 		Story: same(nil, func(rw http.ResponseWriter, r *http.Request) {
 			io.WriteString(rw, "half")
 			http.NewResponseController(rw).Flush()
 			panic(http.ErrAbortHandler)
 		})},
-	{Name: "SC-19 an answer that is cut over HTTP/2", Races: frames, Reason: "the same",
+	{Name: "SC-19 an answer that is cut over HTTP/2", Races: frames, Reason: "the same over HTTP/2: a truncated answer must not look like a shorter one",
 		Story: same(systems.HTTP2(), func(rw http.ResponseWriter, r *http.Request) {
 			io.WriteString(rw, "half")
 			http.NewResponseController(rw).Flush()
 			panic(http.ErrAbortHandler)
 		})},
-	{Name: "SC-19 a call of gRPC that is cut", Races: frames, Reason: "the caller has the status that it would have without a proxy, where net/http can only say that of an error of its own",
+	{Name: "SC-19 a call of gRPC that is cut", Races: frames, Reason: "the caller gets the status that it would get without a proxy, which net/http can give only to an error of its own",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			client := w.app.HTTPClient()
@@ -139,7 +139,7 @@ var transparency = []scenario.Row{
 				require.Contains(t, resp.Trailer.Get("Grpc-Message"), "sidecar: ")
 			}
 		}},
-	{Name: "SC-19 WebSocket", Reason: "both directions, and the end of it",
+	{Name: "SC-19 WebSocket", Reason: "both directions pass, and so does the end",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(rw http.ResponseWriter, r *http.Request) {
@@ -175,7 +175,7 @@ var transparency = []scenario.Row{
 			})
 			require.Equal(t, direct, through)
 		}},
-	{Name: "SC-19 each half of an upgraded connection ends by itself", Reason: "the end of one direction is not that of the other",
+	{Name: "SC-19 each half of an upgraded connection ends by itself", Reason: "the end of one direction must not end the other",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(rw http.ResponseWriter, r *http.Request) {
@@ -203,7 +203,7 @@ var transparency = []scenario.Row{
 			require.Equal(t, direct, through)
 			require.Contains(t, through, "hello world")
 		}},
-	{Name: "SC-19 an upgraded connection breaks", Reason: "what was sent is cut short: neither end may take it for all that there is",
+	{Name: "SC-19 an upgraded connection breaks", Reason: "the data is truncated: neither end may take it for complete",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			heard := make(chan error, 1)
@@ -244,7 +244,7 @@ var transparency = []scenario.Row{
 				require.Equal(t, direct, through)
 			}
 		}},
-	{Name: "SC-19 an answer before the end of the request", Reason: "both directions at once, as long as both last",
+	{Name: "SC-19 an answer before the end of the request", Reason: "both directions pass data at the same time for as long as both last",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(rw http.ResponseWriter, r *http.Request) {
@@ -287,11 +287,11 @@ var transparency = []scenario.Row{
 			require.Equal(t, direct, through)
 			require.Contains(t, through, "two80ms")
 		}},
-	{Name: "SC-19 an answer that ends before its request", Reason: "a service has seen enough, and the client waits for its answer's end before it sends more",
+	{Name: "SC-19 an answer that ends before its request", Reason: "the service has read enough, and the client waits for the end of the answer before it sends more",
 		Story: enough(nil, 210*ms)},
-	{Name: "SC-19 an answer that ends before its request over HTTP/2", Races: frames, Reason: "a call of gRPC in both directions that fails early",
+	{Name: "SC-19 an answer that ends before its request over HTTP/2", Races: frames, Reason: "a bidirectional gRPC call that fails early",
 		Story: enough(systems.HTTP2(), 160*ms)},
-	{Name: "SC-19 a client that asks before it sends", Reason: "Expect: 100-continue; a refusal comes without the body, and a permission only from the service",
+	{Name: "SC-19 a client that asks before it sends", Reason: "Expect: 100-continue: a refusal arrives before the body is sent, and permission comes only from the service",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			allow := false
@@ -326,7 +326,7 @@ var transparency = []scenario.Row{
 				require.Equal(t, direct, through)
 			}
 		}},
-	{Name: "SC-19 many small requests at once on one connection", Reason: "HTTP/1.1 allows to send the next one before the answer",
+	{Name: "SC-19 many small requests at once on one connection", Reason: "HTTP/1.1 allows pipelining: a request can be sent before the previous answer",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(rw http.ResponseWriter, r *http.Request) { fmt.Fprint(rw, r.URL.Path) })
@@ -346,7 +346,7 @@ var transparency = []scenario.Row{
 				require.Equal(t, fmt.Sprint("/", i), string(body))
 			}
 		}},
-	{Name: "SC-19 a service that ends its connection with each answer", Reason: "Connection: close is about one of two connections: the client keeps its own, and no POST is lost",
+	{Name: "SC-19 a service that ends its connection with each answer", Reason: "Connection: close concerns one of two connections: the client keeps its own, and no POST is lost",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			w.replicas[0].does(func(rw http.ResponseWriter, _ *http.Request) {
@@ -370,7 +370,7 @@ var transparency = []scenario.Row{
 			}
 			require.EqualValues(t, 3, w.begun())
 		}},
-	{Name: "SC-19 a client that ends its connection with each request", Reason: "the same from the other side: the connections to the service are kept",
+	{Name: "SC-19 a client that ends its connection with each request", Reason: "the mirror image: the connections to the service are kept",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			for _, took := range []time.Duration{160 * ms, 80 * ms, 80 * ms} {
@@ -387,11 +387,11 @@ var transparency = []scenario.Row{
 			}
 			require.EqualValues(t, 3, w.begun())
 		}},
-	{Name: "SC-20 a client goes while it waits", Reason: "work for nobody, for as long as the service likes",
+	{Name: "SC-20 a client goes while it waits", Reason: "without notice the service would work for nobody, for as long as it likes",
 		Story: goes("GET", "", 200*ms)},
-	{Name: "SC-20 a client goes, and the service reads its body first", Reason: "the same with a body",
+	{Name: "SC-20 a client goes, and the service reads its body first", Reason: "the same for a request with a body",
 		Story: goes("POST", strings.Repeat("x", 100_000), 3*sec)},
-	{Name: "SC-20 a client breaks off an upload", Reason: "half a request is none",
+	{Name: "SC-20 a client breaks off an upload", Reason: "a truncated request must not be taken for a complete one",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			read := make(chan error, 1)
@@ -411,7 +411,7 @@ var transparency = []scenario.Row{
 			require.Zero(t, w.up.Replicas()[0].Active)
 			require.EqualValues(t, 1, w.begun())
 		}},
-	{Name: "SC-20 a client goes in the middle of a stream", Reason: "the service hears of it when it sends, or at once",
+	{Name: "SC-20 a client goes in the middle of a stream", Reason: "the service notices at once, or when it sends",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 1)
 			ended := make(chan struct{})
@@ -428,7 +428,7 @@ var transparency = []scenario.Row{
 			<-ended
 			require.Equal(t, sec+40*ms, round(n.Elapsed()-begin))
 		}},
-	{Name: "raw TCP", Reason: "what is no HTTP passes too, each half by itself",
+	{Name: "raw TCP", Reason: "connections that are not HTTP pass too, each direction independently",
 		Story: func(t *testing.T, n *sim.Network) {
 			w := start(t, n, 0, func(up *sidecar.Upstream) { up.Addrs = []string{"x:1"} })
 			db := n.Host("db")

@@ -55,7 +55,7 @@ var scenarios = []scenario.Row{
 				c.host.Crash()
 			}
 		}},
-	{Name: "ST-02 a cut between the data and the blank line", Reason: "half an event is none, and comes again as a whole (Mozilla 710546)",
+	{Name: "ST-02 a cut between the data and the blank line", Reason: "an incomplete event is dropped, and sent again as a whole (Mozilla 710546)",
 		Story: func(t *testing.T, n *sim.Network) {
 			site := scripted(n, says("id: 1\ndata: a\n\nid: 2\ndata: b\n"), hangs("id: 2\ndata: b\n\n"))
 			c := receive(n, "phone", &stream.Client{})
@@ -63,23 +63,23 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"a", "b"}, c.got())
 			require.Equal(t, []string{"", "1"}, site.ids())
 		}},
-	{Name: "ST-03 packets that end between CR and LF", Reason: "they are one line end also then",
+	{Name: "ST-03 packets that end between CR and LF", Reason: "a CR LF split over two packets is still one line end",
 		Story: bytesOf("data: a\r", "\n\r", "\n", "data: b\r", "\ndata: c\r", "\n", "\r", "\n")("a", "b\nc")},
-	{Name: "ST-04 packets of one byte", Reason: "the bytes of one character come apart",
+	{Name: "ST-04 packets of one byte", Reason: "the bytes of one character arrive separately",
 		Story: bytesOf(strings.Split("data: höher 파도 🌊\n\ndata: x\n\n", "")...)("höher 파도 🌊", "x")},
-	{Name: "ST-04 and of one byte of a character", Reason: "strings.Split does not cut those",
+	{Name: "ST-04 and of one byte of a character", Reason: "strings.Split does not split within a character",
 		Story: bytesOf("data: \xf0", "\x9f", "\x8c", "\x8a\n", "\n")("🌊")},
-	{Name: "ST-05 a byte order mark", Reason: "one at the beginning is none of the data", Story: bytesOf("\ufeffdata: a\n\n")("a")},
-	{Name: "ST-05 a byte order mark in three packets", Reason: "nor then", Story: bytesOf("\xef", "\xbb", "\xbfdata: a\n\n")("a")},
-	{Name: "ST-05 a second byte order mark", Reason: "is the name of a field that nobody knows", Story: bytesOf("\ufeff\ufeffdata: a\n\n", "data: b\n\n\ufeffdata: c\n\n")("b")},
-	{Name: "ST-06 IDs with NUL, and empty ones", Reason: "the first are ignored, the second take the position away",
+	{Name: "ST-05 a byte order mark", Reason: "one at the beginning is not part of the data", Story: bytesOf("\ufeffdata: a\n\n")("a")},
+	{Name: "ST-05 a byte order mark in three packets", Reason: "split over packets, it is still not part of the data", Story: bytesOf("\xef", "\xbb", "\xbfdata: a\n\n")("a")},
+	{Name: "ST-05 a second byte order mark", Reason: "it becomes part of an unknown field name", Story: bytesOf("\ufeff\ufeffdata: a\n\n", "data: b\n\n\ufeffdata: c\n\n")("b")},
+	{Name: "ST-06 IDs with NUL, and empty ones", Reason: "IDs with NUL are ignored, and an empty ID resets the position",
 		Story: func(t *testing.T, n *sim.Network) {
 			site := scripted(n, says("id: 1\ndata: a\n\nid: 2\x00\ndata: b\n\n"), says("id\ndata: c\n\n"), hangs(""))
 			receive(n, "phone", &stream.Client{})
 			time.Sleep(20 * time.Second)
 			require.Equal(t, []string{"", "1", ""}, site.ids())
 		}},
-	{Name: "ST-07 reconnection times", Reason: "only digits count",
+	{Name: "ST-07 reconnection times", Reason: "only digits are accepted",
 		Story: func(t *testing.T, n *sim.Network) {
 			site := scripted(n, says("retry: 1000x\ndata: a\n\n"), says("retry:\ndata: a\n\n"), says("retry: 2000\ndata: a\n\n"), hangs(""))
 			c := receive(n, "phone", &stream.Client{})
@@ -87,7 +87,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []time.Duration{3 * time.Second, 3 * time.Second, 2 * time.Second}, c.waits())
 			require.Len(t, site.ids(), 4)
 		}},
-	{Name: "ST-08 an event of 5 MiB", Reason: "it is delivered, or refused in so many words; a limit of 64 KiB makes it a stall",
+	{Name: "ST-08 an event of 5 MiB", Reason: "it is delivered, or refused with an error; a limit of 64 KiB makes it a stall",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{})
 			large := strings.Repeat("x", 5<<20)
@@ -100,7 +100,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Streaming: answers.
-	{Name: "ST-09 the stream ends in good order", Reason: "the client comes back with its position, and does not start again",
+	{Name: "ST-09 the stream ends in good order", Reason: "the client reconnects with its position, and does not start again",
 		Story: func(t *testing.T, n *sim.Network) {
 			site := scripted(n, says("id: 41\ndata: a\n\n"), hangs("id: 42\ndata: b\n\n"))
 			c := receive(n, "phone", &stream.Client{})
@@ -110,9 +110,9 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 1, c.Stats().Ended)
 		}},
 	{Name: "ST-10 204", Reason: "means that there is no more", Story: answered(204, 1, "")},
-	{Name: "ST-10 401", Reason: "will be the answer the next time too", Story: answered(401, 1, "stream: server answered 401 Unauthorized")},
-	{Name: "ST-10 500", Reason: "may be another the next time", Story: answered(500, 2, "")},
-	{Name: "ST-10 a page of HTML", Reason: "is what a login page or a proxy answers, and no stream",
+	{Name: "ST-10 401", Reason: "a retry would get the same answer", Story: answered(401, 1, "stream: server answered 401 Unauthorized")},
+	{Name: "ST-10 500", Reason: "a retry can get another answer", Story: answered(500, 2, "")},
+	{Name: "ST-10 a page of HTML", Reason: "a login page or a proxy sends it, and it is not a stream",
 		Story: func(t *testing.T, n *sim.Network) {
 			site := scripted(n, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<html>data: a\n\n") })
 			c := receive(n, "phone", &stream.Client{})
@@ -121,12 +121,12 @@ var scenarios = []scenario.Row{
 			require.Len(t, site.ids(), 1)
 			require.Empty(t, c.got())
 		}},
-	{Name: "ST-11 301", Reason: "is followed, position and all", Story: redirected(301)},
-	{Name: "ST-11 307", Reason: "is followed, position and all", Story: redirected(307)},
-	{Name: "ST-11 301 to nowhere", Reason: "it is an error, and no loop", Story: answered(301, 1, "stream: server answered 301 Moved Permanently")},
+	{Name: "ST-11 301", Reason: "is followed, with the position", Story: redirected(301)},
+	{Name: "ST-11 307", Reason: "is followed, with the position", Story: redirected(307)},
+	{Name: "ST-11 301 to nowhere", Reason: "it is an error, and must not loop", Story: answered(301, 1, "stream: server answered 301 Moved Permanently")},
 
 	// Streaming: positions.
-	{Name: "ST-12 a position older than the log", Reason: "the client is told, and begins with the state at a known position",
+	{Name: "ST-12 a position older than the log", Reason: "the client is notified, and begins with the state at a known position",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{
 				Log:      eventlog.NewMemory(eventlog.Options{Epoch: 7, MaxEntries: 10}),
@@ -148,11 +148,11 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []stream.Reset{{Reason: eventlog.ReasonCompacted, ID: "7-100", Snapshot: []byte("the sum of all")}}, c.resets())
 			require.Equal(t, []string{"e101"}, c.got())
 		}},
-	{Name: "ST-13 the server restarts and counts from 1 again", Reason: "IDs of two lives must not be taken for each other",
+	{Name: "ST-13 the server restarts and counts from 1 again", Reason: "IDs of the two runs must not be confused",
 		Story: scenario.Contract(streamed, scenario.Restart)},
-	{Name: "ST-13 the server restarts with its store", Reason: "and what it accepted is still there", Story: scenario.Contract(streamedWithStore, scenario.Restart)},
-	{Name: "ST-13 the server restarts while the client is away", Reason: "the position outlives both", Story: scenario.Contract(streamedWithStore, scenario.RestartAway)},
-	{Name: "ST-14 cuts between events", Reason: "what comes again begins after the last ID, not with it",
+	{Name: "ST-13 the server restarts with its store", Reason: "everything that it accepted is still there", Story: scenario.Contract(streamedWithStore, scenario.Restart)},
+	{Name: "ST-13 the server restarts while the client is away", Reason: "the position is valid after both the restart and the absence", Story: scenario.Contract(streamedWithStore, scenario.RestartAway)},
+	{Name: "ST-14 cuts between events", Reason: "the next stream begins after the last ID, not with it",
 		Story: scenario.Contract(streamed, func(w *patterntest.World) { scenario.Cut(w, w.Client("phone"), w.Server) })},
 	{Name: "ST-14 cuts in the other direction", Reason: "the server must not depend on hearing from its client",
 		Story: scenario.Contract(streamed, func(w *patterntest.World) { c := w.Client("phone"); scenario.Cut(w, c, c.Host) })},
@@ -171,7 +171,7 @@ var scenarios = []scenario.Row{
 			require.ErrorIs(t, c.causes()[0], stream.ErrSilent)
 			require.EqualValues(t, 2, c.Stats().Opened)
 		}},
-	{Name: "ST-16 a reverse proxy as it comes", Reason: "a stream is a response: httputil.ReverseProxy passes it on, and its end too",
+	{Name: "ST-16 a reverse proxy as it comes", Reason: "a stream is an ordinary response: httputil.ReverseProxy passes it on, and its end too",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv, c := throughProxy(n, proxyOptions{}, &stream.Server{})
 			publishTo(srv, "e1")
@@ -183,7 +183,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"e1", "e2"}, c.got())
 			require.EqualValues(t, 1, srv.Stats().Streams)
 		}},
-	{Name: "ST-16 a proxy that buffers until the end", Reason: "an unbounded delay must not look like a quiet day",
+	{Name: "ST-16 a proxy that buffers until the end", Reason: "an unlimited delay must not look like a quiet day",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv, c := throughProxy(n, proxyOptions{buffer: 1 << 30}, &stream.Server{})
 			publishTo(srv, "e1")
@@ -192,14 +192,14 @@ var scenarios = []scenario.Row{
 			require.GreaterOrEqual(t, c.Stats().Silent, int64(4))
 			require.Contains(t, c.failures()[0], "a proxy that buffers")
 		}},
-	{Name: "ST-16 a proxy that buffers 4 KiB and can be asked not to", Reason: "X-Accel-Buffering: no (nginx)",
+	{Name: "ST-16 a proxy that buffers 4 KiB and can be asked not to", Reason: "X-Accel-Buffering: no turns it off (nginx)",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv, c := throughProxy(n, proxyOptions{buffer: 4 << 10, polite: true}, &stream.Server{})
 			publishTo(srv, "e1")
 			time.Sleep(2*40*time.Millisecond + 1)
 			require.Equal(t, []string{"e1"}, c.got(), "two links")
 		}},
-	{Name: "ST-16 a proxy that buffers 4 KiB whatever it is asked", Reason: "then its buffer must be filled",
+	{Name: "ST-16 a proxy that buffers 4 KiB whatever it is asked", Reason: "padding must fill its buffer",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv, c := throughProxy(n, proxyOptions{buffer: 4 << 10}, &stream.Server{Padding: 8 << 10})
 			publishTo(srv, "e1")
@@ -207,14 +207,14 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"e1"}, c.got())
 			require.Empty(t, c.failures())
 		}},
-	{Name: "ST-17 a proxy that compresses without flushing", Reason: "no-transform forbids it",
+	{Name: "ST-17 a proxy that compresses without flushing", Reason: "no-transform forbids compression",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv, c := throughProxy(n, proxyOptions{gzip: true, polite: true}, &stream.Server{})
 			publishTo(srv, "e1")
 			time.Sleep(2*40*time.Millisecond + 1)
 			require.Equal(t, []string{"e1"}, c.got())
 		}},
-	{Name: "ST-17 a proxy that compresses whatever it is told", Reason: "its compressor holds the events back: that is silence",
+	{Name: "ST-17 a proxy that compresses whatever it is told", Reason: "its compressor holds the events back, which the client sees as silence",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv, c := throughProxy(n, proxyOptions{gzip: true}, &stream.Server{})
 			publishTo(srv, "e1")
@@ -222,7 +222,7 @@ var scenarios = []scenario.Row{
 			require.Empty(t, c.got())
 			require.NotZero(t, c.Stats().Silent)
 		}},
-	{Name: "ST-18 the server's WriteTimeout is 30 s", Reason: "it is for answers; a stream would be deaf after it (golang/go#16100)",
+	{Name: "ST-18 the server's WriteTimeout is 30 s", Reason: "it is meant for ordinary answers, and would end every stream (golang/go#16100)",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := newStream(&stream.Server{})
 			serveBy(n, &http.Server{Handler: srv.Handler(), ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 30 * time.Second})
@@ -236,7 +236,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, want, c.got())
 			require.Empty(t, c.failures())
 		}},
-	{Name: "ST-19 one dead client among 1000", Reason: "nobody waits for it (one that wrote to them in turn would, for as long as TCP holds out)",
+	{Name: "ST-19 one dead client among 1000", Reason: "it delays nobody (a server that writes to clients in turn would wait for as long as TCP keeps trying)",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{})
 			dead := receive(n, "dead", &stream.Client{})
@@ -260,7 +260,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 1000, srv.Stats().Streams)
 			require.NotZero(t, srv.Stats().Held, "the dead one's stream is stuck")
 		}},
-	{Name: "ST-20 a client that does not read for an hour", Reason: "it costs a page of the log, and then nothing",
+	{Name: "ST-20 a client that does not read for an hour", Reason: "it costs one page of the log, and after its disconnection nothing",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{})
 			c := receive(n, "phone", &stream.Client{FromNow: true})
@@ -281,23 +281,23 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Streaming: connections.
-	{Name: "ST-21 six streams over HTTP/1.1 and one more request", Reason: "browsers give a host six connections: it waits for ever",
+	{Name: "ST-21 six streams over HTTP/1.1 and one more request", Reason: "browsers open six connections to a host: the request waits forever",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.ErrorIs(t, systems.Seventh(n, 6, systems.HTTP1()), context.DeadlineExceeded)
 			require.Equal(t, time.Second+time.Hour, n.Elapsed())
 		}},
-	{Name: "ST-21 six streams over HTTP/2 and one more request", Reason: "they share a connection, and it goes through in a round trip",
+	{Name: "ST-21 six streams over HTTP/2 and one more request", Reason: "they share a connection, and the request takes one round trip",
 		Races: http2Races,
 		Story: func(t *testing.T, n *sim.Network) {
 			require.NoError(t, systems.Seventh(n, 6, systems.HTTP2()))
 			require.Equal(t, time.Second+80*time.Millisecond, n.Elapsed())
 		}},
-	{Name: "ST-21 one stream of six topics and one more request", Reason: "so it does over HTTP/1.1, if streams are shared",
+	{Name: "ST-21 one stream of six topics and one more request", Reason: "over HTTP/1.1 too, the request takes one round trip if topics share a stream",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.NoError(t, systems.Seventh(n, 1, systems.HTTP1()))
 			require.Equal(t, time.Second+80*time.Millisecond+80*time.Millisecond, n.Elapsed(), "on a connection of its own")
 		}},
-	{Name: "ST-22 the 101st stream of a connection that may have 100", Reason: "it waits, and the one who waits must learn of it",
+	{Name: "ST-22 the 101st stream of a connection that may have 100", Reason: "it waits, and the client must notice that",
 		Races: http2Races,
 		Story: func(t *testing.T, n *sim.Network) {
 			srv, clients := manyStreams(n, 101, true)
@@ -323,7 +323,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(10 * time.Second)
 			require.Equal(t, []time.Duration{80*time.Millisecond + 80*time.Millisecond}, c.positions(), "a round trip after the connection")
 		}},
-	{Name: "ST-24 the server shuts down with streams open", Reason: "Shutdown must not wait for what has no end, and clients go on elsewhere",
+	{Name: "ST-24 the server shuts down with streams open", Reason: "Shutdown must not wait for endless streams, and clients reconnect elsewhere",
 		Story: func(t *testing.T, n *sim.Network) {
 			log := eventlog.NewMemory(eventlog.Options{})
 			first, second := newStream(&stream.Server{Log: log}), newStream(&stream.Server{Log: log})
@@ -342,7 +342,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 1, c.Stats().Ended)
 			require.Zero(t, first.Stats().Streams)
 		}},
-	{Name: "ST-24 a hundred browsers, and a deployment that takes ten seconds", Reason: "an EventSource that is refused with a status never comes back, and one that is told when to come does",
+	{Name: "ST-24 a hundred browsers, and a deployment that takes ten seconds", Reason: "an EventSource that gets an error status never comes back; one that gets a reconnection time does",
 		Story: func(t *testing.T, n *sim.Network) {
 			// Without a reconnection time from the server they all come back after that of their own, at one instant.
 			second, browsers := deployed(t, n, &stream.Server{Retry: -1, Jitter: retry.Seeded(n.Seed())})
@@ -356,14 +356,14 @@ var scenarios = []scenario.Row{
 			// than 15 (Poisson) there is one in 100,000 seeds.
 			require.LessOrEqual(t, scenario.Herd(n, 64*time.Second), 15)
 		}},
-	{Name: "ST-24 the same with RefuseWithStatus", Reason: "it is for clients that are no browsers",
+	{Name: "ST-24 the same with RefuseWithStatus", Reason: "it is for clients other than browsers",
 		Story: func(t *testing.T, n *sim.Network) {
 			_, browsers := deployed(t, n, &stream.Server{RefuseWithStatus: true})
 			for _, b := range browsers {
 				require.EqualError(t, b.over(), "503 Service Unavailable")
 			}
 		}},
-	{Name: "ST-25 a server that asks for a reconnection time of 0, and 300 clients", Reason: "there is a floor and jitter all the same",
+	{Name: "ST-25 a server that asks for a reconnection time of 0, and 300 clients", Reason: "clients still have a minimum delay and jitter",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{Retry: 1}) // a nanosecond, in milliseconds
 			for i := range 300 {
@@ -376,7 +376,7 @@ var scenarios = []scenario.Row{
 			require.EqualValues(t, 300, srv.Stats().Streams)
 			require.LessOrEqual(t, scenario.Herd(n, at), 60, "attempts within 100 ms, of 300 within a second")
 		}},
-	{Name: "ST-26 the client is closed while it waits to connect again", Reason: "then it must not",
+	{Name: "ST-26 the client is closed while it waits to connect again", Reason: "it must not reconnect afterwards",
 		Story: func(t *testing.T, n *sim.Network) {
 			site := scripted(n, says("retry: 20000\ndata: a\n\n"))
 			c := receive(n, "phone", &stream.Client{})
@@ -389,7 +389,7 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Streaming: what concerns every pattern.
-	{Name: "X-01 more clients than the server takes, for half a minute", Reason: "those that are refused must not keep it busy, and must get in when there is room",
+	{Name: "X-01 more clients than the server takes, for half a minute", Reason: "refused clients must not keep the server busy, and must get in when there is room",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{MaxClients: 100, Jitter: retry.Seeded(n.Seed())})
 			var all []*streamee
@@ -410,7 +410,7 @@ var scenarios = []scenario.Row{
 			time.Sleep(12 * time.Second)
 			require.EqualValues(t, 90, srv.Stats().Streams)
 		}},
-	{Name: "X-01 more browsers than the server takes, for half a minute", Reason: "none of them may be lost for having come at a bad moment",
+	{Name: "X-01 more browsers than the server takes, for half a minute", Reason: "no browser may be lost because it connected at a bad moment",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{MaxClients: 20, Jitter: retry.Seeded(n.Seed())})
 			var all []*browser
@@ -425,26 +425,26 @@ var scenarios = []scenario.Row{
 			time.Sleep(12 * time.Second)
 			require.EqualValues(t, 15, srv.Stats().Streams)
 		}},
-	{Name: "X-03 the server hears the client, and not the other way round", Reason: "the client finds out, and nothing is lost", Story: scenario.Contract(streamed,
+	{Name: "X-03 the server hears the client, and not the other way round", Reason: "the client detects it, and nothing is lost", Story: scenario.Contract(streamed,
 		func(w *patterntest.World) {
 			c := w.Client("phone")
 			w.After(5*time.Second, func() { w.Net.PartitionOneWay([]*sim.Host{w.Server}, []*sim.Host{c.Host}) })
 			w.After(5*time.Second+5*time.Minute, w.Net.Heal)
 			w.PublishEvery(10*time.Second, 60)
 		})},
-	{Name: "X-04 the client is frozen for a minute", Reason: "the time that passed for others is no silence of theirs, or costs a connection at most", Story: scenario.Contract(streamed,
+	{Name: "X-04 the client is frozen for a minute", Reason: "the time in which it was frozen must not count as the server's silence, or cost at most one connection", Story: scenario.Contract(streamed,
 		func(w *patterntest.World) {
 			c := w.Client("phone")
 			w.After(5*time.Second, c.Host.Pause)
 			w.After(65*time.Second, c.Host.Resume)
 			w.PublishEvery(time.Second, 100)
 		})},
-	{Name: "X-08 timeouts that do not fit each other", Reason: "a heartbeat must come before anybody gives up on a stream",
+	{Name: "X-08 timeouts that do not fit each other", Reason: "a heartbeat must come before any timeout on the path",
 		Story: func(t *testing.T, n *sim.Network) {
 			require.ErrorContains(t, (&stream.Server{Heartbeat: time.Minute, ProxyTimeout: time.Minute}).Check(), "ProxyTimeout")
 			require.ErrorContains(t, (&stream.Client{URL: "http://server/", HTTP: &http.Client{Timeout: 30 * time.Second}}).Check(), "HTTP.Timeout")
 		}},
-	{Name: "X-09 an hour on 64 kbit/s", Reason: "a stream of small events costs little more than they do",
+	{Name: "X-09 an hour on 64 kbit/s", Reason: "a stream of small events costs little more than the events",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{})
 			c := receive(n, "phone", &stream.Client{})
@@ -458,7 +458,7 @@ var scenarios = []scenario.Row{
 			require.Less(t, down/360, int64(150), "bytes down for an event, TCP and IP included: %d", down/360)
 			require.Less(t, up/360, int64(70), "bytes up for an event: %d", up/360)
 		}},
-	{Name: "X-10 the client comes back from another address", Reason: "the position is its own, not its address's",
+	{Name: "X-10 the client comes back from another address", Reason: "the position belongs to the client, not to its address",
 		Story: func(t *testing.T, n *sim.Network) {
 			srv := serveStream(n, &stream.Server{})
 			publishTo(srv, "e1", "e2")
@@ -471,7 +471,7 @@ var scenarios = []scenario.Row{
 			require.Equal(t, []string{"e1", "e2"}, home.got())
 			require.Equal(t, []string{"e3"}, abroad.got())
 		}},
-	{Name: "X-11 refused, reset and unanswered", Reason: "three failures that are not the same, and all are retried",
+	{Name: "X-11 refused, reset and unanswered", Reason: "three different failures, all of which are retried",
 		Story: func(t *testing.T, n *sim.Network) {
 			server := n.Host("server")
 			c := receive(n, "phone", &stream.Client{})
@@ -491,12 +491,12 @@ var scenarios = []scenario.Row{
 		}},
 
 	// Streaming: outages of all lengths.
-	{Name: "an outage shorter than the client's patience, streamed", Reason: "TCP bridges it", Story: scenario.Contract(streamed, scenario.Outage(5*time.Second))},
-	{Name: "an outage of a minute, streamed", Reason: "the client gives the connection up in it", Story: scenario.Contract(streamed, scenario.Outage(65*time.Second))},
-	{Name: "an outage of an hour, streamed", Reason: "longer than TCP holds out", Story: scenario.Contract(streamed, scenario.Outage(time.Hour))},
+	{Name: "an outage shorter than the client's patience, streamed", Reason: "TCP survives it", Story: scenario.Contract(streamed, scenario.Outage(5*time.Second))},
+	{Name: "an outage of a minute, streamed", Reason: "the client gives up the connection during the outage", Story: scenario.Contract(streamed, scenario.Outage(65*time.Second))},
+	{Name: "an outage of an hour, streamed", Reason: "longer than TCP keeps trying", Story: scenario.Contract(streamed, scenario.Outage(time.Hour))},
 	{Name: "a lossy link, streamed", Reason: "over TCP, loss becomes delay", Story: scenario.Contract(streamed, scenario.Lossy)},
-	{Name: "a lossy link, streamed as lines of JSON", Reason: "the same, in another encoding", Story: scenario.Contract(streamedAs(stream.NDJSON), scenario.Lossy)},
-	{Name: "a lossy link, streamed over a WebSocket", Reason: "the same, in another encoding", Story: scenario.Contract(streamedAs(stream.WebSocket), scenario.Lossy)},
+	{Name: "a lossy link, streamed as lines of JSON", Reason: "over TCP, loss becomes delay, whatever the encoding", Story: scenario.Contract(streamedAs(stream.NDJSON), scenario.Lossy)},
+	{Name: "a lossy link, streamed over a WebSocket", Reason: "over TCP, loss becomes delay, whatever the encoding", Story: scenario.Contract(streamedAs(stream.WebSocket), scenario.Lossy)},
 }
 
 func streamed(n *sim.Network) patterntest.System { return systems.Stream(n, systems.InMemory) }
