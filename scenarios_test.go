@@ -25,13 +25,13 @@ import (
 )
 
 // The table of failures that every program on a network meets, whatever it speaks. A row
-// is one scenario: a name, the reason why it is here, and a story in plain Go of up to 20
-// lines. To add one, add a row here, or to the table of its pattern in
+// is one scenario: a name, the reason for it, and a story in plain Go of up to 20 lines.
+// To add a scenario, add a row here, or to the table of its pattern in
 //
 //	scenarios/<pattern>, or scenarios/postmortems
 //
-// All times are virtual. A story gets the network, makes hosts and links, breaks something
-// with n.After, and asserts what came of it.
+// All times are virtual. A story gets the network, creates hosts and links, breaks
+// something with n.After, and asserts what must follow.
 var scenarios = []scenario.Row{
 	{Name: "nobody listens", Reason: "a refused connection is reported after one round trip; it is not a timeout",
 		Story: func(t *testing.T, n *sim.Network) {

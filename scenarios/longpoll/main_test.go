@@ -1,4 +1,5 @@
-// Package longpoll_test has the scenarios of long polling, and puts it to the contract.
+// Package longpoll_test has the scenarios of long polling, and runs the contract of
+// delivery for it.
 package longpoll_test
 
 import (

@@ -1,5 +1,6 @@
-// Package mux_test has the scenarios of multiplexing: streams that share a connection, and connections that
-// exchanges take turns at. It puts calls over streams to the contract of calls.
+// Package mux_test has the scenarios of multiplexing: streams that share a connection, and
+// exchanges that take turns on pooled connections. It runs the contract of calls for calls over
+// streams.
 package mux_test
 
 import (

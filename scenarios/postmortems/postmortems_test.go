@@ -1,4 +1,5 @@
-// Package postmortems_test has failures that happened, each with a public account of it.
+// Package postmortems_test has failures that happened in production, each with a public
+// account.
 package postmortems_test
 
 import (

@@ -1,4 +1,5 @@
-// Package pubsub_test has the scenarios of publish/subscribe, and puts it to the contract.
+// Package pubsub_test has the scenarios of publish/subscribe, and runs the contract of
+// delivery for it.
 package pubsub_test
 
 import (

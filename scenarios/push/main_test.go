@@ -1,4 +1,5 @@
-// Package push_test has the scenarios of push over WebSocket, and puts it to the contract.
+// Package push_test has the scenarios of push over WebSocket, and runs the contract of
+// delivery for it.
 package push_test
 
 import (

@@ -1,4 +1,5 @@
-// Package reqresp_test has the scenarios of request-response, and puts it to the contract of calls.
+// Package reqresp_test has the scenarios of request-response, and runs the contract of calls for
+// it.
 package reqresp_test
 
 import (

@@ -1,11 +1,10 @@
-// Package scenario is the form of the tables of failures: a row is one scenario, with a
-// name, the reason why it is here, and a story in plain Go. All times are virtual; every
-// link takes 40 ms each way unless the story says otherwise.
+// Package scenario defines the tables of failures. A row is one scenario: a name, the
+// reason for it, and a story in plain Go. All times are virtual, and every link has a
+// delay of 40 ms each way unless the story says otherwise.
 //
-// A story gets the network itself and asserts what it likes. One that is made by
-// [Contract] publishes, breaks things, and leaves it to the contract of delivery to find
-// what was broken: events that are missing without a word, come twice, out of order or
-// late.
+// A story gets the network and makes its own assertions. A story made by [Contract]
+// publishes events and breaks things. The contract of delivery then finds what went
+// wrong: events that are missing without notification, duplicated, out of order or late.
 package scenario
 
 import (
@@ -24,7 +23,7 @@ import (
 	"github.com/squall-sim/squall/sim"
 )
 
-// Row is one failure.
+// Row is one failure scenario.
 type Row struct {
 	Name   string
 	Reason string // why it is here
@@ -33,8 +32,8 @@ type Row struct {
 	Story  func(t *testing.T, n *sim.Network)
 }
 
-// Run runs each row as a subtest, one after the other: each test takes a dump of all stacks
-// at its end, which is dear beside a row with a thousand clients.
+// Run runs each row as a subtest, one after another: each test dumps all stacks at its end,
+// which is expensive while a row with a thousand clients is running.
 func Run(t *testing.T, rows []Row) {
 	for _, row := range rows {
 		require.NotEmpty(t, row.Reason, "the row %q must say why it is there", row.Name)
@@ -53,8 +52,8 @@ func Run(t *testing.T, rows []Row) {
 	}
 }
 
-// Contract is the story that plays with a system, and fails for each breach of the
-// contract of delivery.
+// Contract returns a story that plays with a system and fails for each breach of
+// the contract of delivery.
 func Contract(system patterntest.NewSystem, play func(w *patterntest.World)) func(*testing.T, *sim.Network) {
 	return func(t *testing.T, n *sim.Network) {
 		story := patterntest.Story{Name: t.Name(), Reason: "a row of the table", Play: play}
@@ -65,17 +64,17 @@ func Contract(system patterntest.NewSystem, play func(w *patterntest.World)) fun
 }
 
 // Variant is a system of a pattern: in memory or with a store, in one encoding or another.
-// The first goes through the whole contract. Another one that shares all but a part with it
-// goes through the stories in which that part matters; all go through all of it when seeds
-// are asked for by SQUALL_SEED or SQUALL_SEEDS.
+// The first variant plays the whole contract. A variant that shares all but one part with
+// it plays only the stories in which that part matters. With SQUALL_SEED or SQUALL_SEEDS,
+// every variant plays the whole contract.
 type Variant struct {
 	Name    string
 	System  patterntest.NewSystem
 	Options []patterntest.Option
 }
 
-// Delivery puts the variants of a pattern to the contract of delivery, as subtests
-// pattern/variant.
+// Delivery runs the contract of delivery for the variants of a pattern, as
+// subtests pattern/variant.
 func Delivery(t *testing.T, pattern string, all ...Variant) {
 	t.Parallel()
 	if UnderRace {
@@ -84,23 +83,23 @@ func Delivery(t *testing.T, pattern string, all ...Variant) {
 	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Delivery(t, v.System, v.Options...) })
 }
 
-// OtherStore is for a variant that has its log on disk. Both logs pass one conformance suite of package eventlog, and what becomes of
-// packets and how many clients there are is no concern of a log. It goes through what is read from the log, and through the ends of servers;
-// with more, through these stories too.
+// OtherStore is for a variant with its log on disk. Both logs pass the same conformance suite of
+// package eventlog, and a log is not affected by lost packets or the number of clients. The variant
+// plays the stories that read from the log or stop the server, and the stories in more.
 func OtherStore(more ...string) []patterntest.Option {
 	return leave("a log on disk does not know of links and clients", func(name string) bool {
 		return slices.Contains(otherLog, name) || slices.Contains(more, name)
 	})
 }
 
-// OtherEncoding is for a variant of which only the bytes on a connection are others. It goes
-// through what tears bytes apart and what brings a client back, and through storms.
+// OtherEncoding is for a variant that differs only in the bytes on a connection. It plays
+// the stories that split bytes and those in which a client reconnects, and the storms.
 func OtherEncoding() []patterntest.Option {
 	return leave("the same core in another encoding", func(name string) bool { return slices.Contains(otherBytes, name) })
 }
 
-// Pieces is for a variant whose clients acknowledge as they go, and whose server then sends more: in what
-// pieces a backlog goes over the wire at one instant is for the goroutines of the two ends to settle.
+// Pieces is for a variant whose clients acknowledge as they receive and whose server then sends
+// more. The goroutines of the two ends decide into which pieces a backlog is split at one instant.
 func Pieces() (all []patterntest.Option) {
 	for _, story := range []string{"a long run", "an event after many others", "one client of three does not read", "handlers are slow",
 		"events come while the server is redeployed"} {
@@ -109,12 +108,13 @@ func Pieces() (all []patterntest.Option) {
 	return all
 }
 
-// Only is for a variant that differs from another one in what these stories are about.
+// Only is for a variant that differs from another one only in the subject of these
+// stories.
 func Only(stories ...string) []patterntest.Option {
 	return leave("it is the same for all variants", func(name string) bool { return slices.Contains(stories, name) })
 }
 
-// ByName are the stories of a variant whose clients say who they are.
+// ByName are the stories for a variant whose clients identify themselves.
 var ByName = []string{
 	"events for one client alone",
 	"events for one client alone, which is away",
@@ -149,7 +149,8 @@ var otherLog = []string{
 	"the server restarts before a publisher hears the answer",
 }
 
-// Subscriptions are the stories in which what a server keeps of its subscribers matters: what they have acknowledged, and what is at work.
+// Subscriptions are the stories in which the server's state for its subscribers matters: what they
+// have acknowledged, and what they are working on.
 var Subscriptions = []string{
 	"the same text again",
 	"the answer is lost",
@@ -186,11 +187,12 @@ var otherBytes = []string{
 	"the server is redeployed ten times",
 }
 
-// Everything says that each variant plays every story, also those about what it shares with others: seeds were asked for. A run that repeats
-// one has its seed, and must find its story.
+// Everything reports whether each variant plays every story, including those about parts that it
+// shares with others. That is the case if seeds are set: a run that repeats a failure has its seed,
+// and must find its story.
 func Everything() bool { return os.Getenv("SQUALL_SEED") != "" || os.Getenv("SQUALL_SEEDS") != "" }
 
-// leave leaves out the stories that are not to be kept.
+// leave returns options that skip the stories for which keep returns false.
 func leave(reason string, keep func(name string) bool) (all []patterntest.Option) {
 	if Everything() {
 		return nil
@@ -203,8 +205,8 @@ func leave(reason string, keep func(name string) bool) (all []patterntest.Option
 	return all
 }
 
-// Loopback does it over the operating system's TCP, without the simulator: in real time, and so
-// while nothing else of the package runs.
+// Loopback runs part of the contract over the operating system's TCP, without the simulator. It
+// runs in real time, and therefore while nothing else of the package runs.
 func Loopback(t *testing.T, pattern string, all ...Variant) {
 	processors.All(t)
 	each(t, pattern, all, func(t *testing.T, v Variant) { patterntest.Loopback(t, v.System) })
@@ -221,16 +223,16 @@ func each(t *testing.T, pattern string, all []Variant, f func(*testing.T, Varian
 	})
 }
 
-// What rows of several tables share.
+// Shared by rows of several tables.
 
 // Good is the link of a scenario that does not say otherwise.
 var Good = netem.Config{Delay: 40 * time.Millisecond}
 
-// Transit is until just after a packet has arrived: what the program does at the instant
-// itself comes first.
+// Transit is the time until just after a packet has arrived, so that the program's
+// reaction at that instant has happened.
 const Transit = 40*time.Millisecond + 1
 
-// Outage cuts a client off for so long, with events before, during and after.
+// Outage cuts a client off for d, with events before, during and after.
 func Outage(d time.Duration) func(w *patterntest.World) {
 	return func(w *patterntest.World) {
 		c := w.Client("phone")
@@ -250,7 +252,7 @@ func Cut(w *patterntest.World, c *patterntest.Client, from *sim.Host) {
 	}
 }
 
-// Restart has the server crash and come back between events.
+// Restart has the server crash and restart between events.
 func Restart(w *patterntest.World) {
 	w.Client("phone")
 	for range 3 {
@@ -261,7 +263,7 @@ func Restart(w *patterntest.World) {
 	w.PublishEvery(time.Second, 10)
 }
 
-// RestartAway is Restart while the client cannot see it.
+// RestartAway restarts the server while the client is cut off.
 func RestartAway(w *patterntest.World) {
 	c := w.Client("phone")
 	w.PublishEvery(time.Second, 10)
@@ -280,7 +282,8 @@ func Lossy(w *patterntest.World) {
 	w.PublishEvery(700*time.Millisecond, 200)
 }
 
-// Herd is the most attempts to connect within 100 ms, from at on.
+// Herd returns the largest number of attempts to connect within 100 ms, counted
+// from at on.
 func Herd(n *sim.Network, at time.Duration) int {
 	var dials []time.Duration
 	for e := range n.Trace().Events() {
@@ -292,7 +295,8 @@ func Herd(n *sim.Network, at time.Duration) int {
 	return most
 }
 
-// ReadAll reads an answer, if there is one, so that its connection can be used again.
+// ReadAll reads and closes an answer, if there is one, so that its connection can be
+// reused.
 func ReadAll(resp *http.Response, err error) {
 	if err == nil {
 		io.Copy(io.Discard, resp.Body)

@@ -1,5 +1,6 @@
-// Package session_test has the scenarios of sessions: the same web application with its state in memory, in a store
-// that all replicas share, and in signed tokens. It puts it to the contract of calls.
+// Package session_test has the scenarios of sessions: one web application with its state in memory,
+// in a store shared by all replicas, and in signed tokens. It also runs the contract of calls for
+// it.
 package session_test
 
 import (
@@ -52,11 +53,13 @@ func TestLoopback(t *testing.T) {
 	patterntest.CallLoopback(t, func(n *sim.Network) patterntest.Service { return systems.Session(n, systems.SessionSigned) })
 }
 
-// pinned is what a client that is sticky does not get away from.
+// pinned is the story in which sticky clients suffer, because they stay with
+// their replica.
 const pinned = "one replica is slow"
 
-// Sessions in the memory of replicas, and clients that stay with theirs: what becomes of calls is what the contract wants, also where a replica is gone, and
-// its sessions with it. Only a replica that answers its health check and no call keeps its clients.
+// Sessions in the memory of replicas, with sticky clients. Calls keep the contract even when a
+// replica dies and its sessions are lost. The exception is a replica that answers its health check
+// but no calls: it keeps its clients.
 func TestSticky(t *testing.T) {
 	t.Parallel()
 	matters := []string{"a quiet day of calls", "calls are given up", "the server is redeployed ten times, amid calls", "one replica crashes", "one replica loses power", "one replica is frozen"}
@@ -72,6 +75,8 @@ func TestSticky(t *testing.T) {
 	patterntest.Call(t, systems.SessionSticky, options...)
 }
 
+// Sticky clients stay with a replica that answers its health check but no
+// calls.
 func TestStickyClientsStayWithASlowReplica(t *testing.T) {
 	t.Parallel()
 	stories := patterntest.CallStories()

@@ -1,4 +1,5 @@
-// Package shortpoll_test has the scenarios of short polling, and puts it to the contract.
+// Package shortpoll_test has the scenarios of short polling, and runs the contract of
+// delivery for it.
 package shortpoll_test
 
 import (

@@ -1,4 +1,5 @@
-// Package sidecar_test has the scenarios of the sidecar, and puts other patterns to their contract with one beside their server.
+// Package sidecar_test has the scenarios of the sidecar, and runs the contracts of other patterns
+// with a sidecar next to their server.
 package sidecar_test
 
 import (
@@ -72,7 +73,8 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// What a storm found in the contract: a client that was frozen does, when it runs again, what was asked of it meanwhile, which is not to be held against it.
+// A client that was frozen makes up at once for what it was asked to do in the meantime, which is
+// no breach of the contract.
 func TestAFrozenClientCatchesUp(t *testing.T) {
 	sim.Test(t, func(t *testing.T, n *sim.Network) {
 		require.Empty(t, patterntest.JudgeCall(n, systems.SidecarCalls(n, true), t.TempDir(), patterntest.CallStory{Play: func(w *patterntest.CallWorld) {

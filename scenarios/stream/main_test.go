@@ -1,4 +1,5 @@
-// Package stream_test has the scenarios of streaming, and puts it to the contract.
+// Package stream_test has the scenarios of streaming, and runs the contract of
+// delivery for it.
 package stream_test
 
 import (
