@@ -69,8 +69,8 @@ type claims struct {
 }
 
 // Sign returns the identity as a token, for the header "Authorization: Bearer <token>".
-// It fails if a key is too short, if the identity has no Client, or filters that select
-// nothing.
+// It returns an error if a key is too short, or if the identity has no Client or has
+// filters that select nothing.
 func (t Tokens) Sign(id Identity) (string, error) {
 	if err := errors.Join(t.Check(), id.Check()); err != nil {
 		return "", err

@@ -19,7 +19,7 @@ import (
 // Server serves a log to clients that poll it. The zero value is ready to use, with
 // a log in memory. Do not change or copy it after first use.
 type Server struct {
-	// Log is what is served. Nil: an eventlog.Memory with default bounds. The
+	// Log is the log to serve. Nil: an eventlog.Memory with default bounds. The
 	// owner of the log closes it, after the HTTP server.
 	Log eventlog.Log
 
@@ -126,12 +126,12 @@ func (s *Server) Check() error {
 	return check.Err()
 }
 
-// Handler returns the handler that answers polls; mount it at one path. It
-// panics if Check finds fault. It lifts the WriteTimeout of its http.Server for
-// the polls it holds, since that would break off their answers.
+// Handler returns the handler that answers polls; mount it at one path. It panics if
+// Check returns an error. For the polls that it holds it lifts the WriteTimeout of
+// its http.Server, which would break off their answers.
 //
-// A poll that is held keeps http.Server.Shutdown waiting, so drain first, or when it
-// begins:
+// A held poll keeps http.Server.Shutdown waiting, so drain first, or when the
+// shutdown begins:
 //
 //	server.RegisterOnShutdown(func() { s.Close() })
 func (s *Server) Handler() http.Handler {

@@ -36,7 +36,8 @@ type Outbox interface {
 	Accepted(id string)
 }
 
-// A Publisher is a host that publishes over the network.
+// A Publisher is a client of a [World] that publishes over the network, from
+// its own host.
 type Publisher struct {
 	Peer
 	world *World

@@ -12,7 +12,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Message is what is published.
+// Message is a message to publish.
 type Message struct {
 	// Topic is one or more tokens joined by dots, at most 255 bytes.
 	Topic string
@@ -40,7 +40,7 @@ type Message struct {
 type Receipt struct {
 	// Cursor is the position after the message.
 	Cursor eventlog.Cursor
-	// Duplicate says that the message was stored before, at Cursor.
+	// Duplicate says that the message had been stored before, at Cursor.
 	Duplicate bool
 }
 

@@ -80,10 +80,10 @@ const (
 	Backpressure SlowPolicy = iota
 	// DropOldest makes room by dropping the message that has waited longest.
 	DropOldest
-	// DropNewest drops what does not fit.
+	// DropNewest drops messages that do not fit.
 	DropNewest
-	// Disconnect closes the connections of the subscribers that are slow. They come
-	// back and go on where they were.
+	// Disconnect closes the connections of slow subscribers. They reconnect and
+	// continue where they were.
 	Disconnect
 )
 

@@ -94,11 +94,11 @@ type Client struct {
 type Event struct {
 	// Topic is empty for the client's own mailbox.
 	Topic string
-	// Cursor is the position to continue from once the message is handled:
-	// whoever stores it together with the message's effect handles it exactly
-	// once. Zero for a message with TTL Now.
+	// Cursor is the position to continue from once the message is handled. A
+	// handler that stores it together with the message's effect handles each
+	// message exactly once. Zero for a message with TTL Now.
 	Cursor eventlog.Cursor
-	// Data is the message's.
+	// Data is the message's payload.
 	Data []byte
 }
 
@@ -117,10 +117,11 @@ type Reset struct {
 
 // Gap says that messages were dropped before Cursor.
 type Gap struct {
-	// Skipped is how many, Cursor the position after them.
+	// Skipped is the number of messages dropped, Cursor the position after
+	// them.
 	Skipped int64
 	Cursor  eventlog.Cursor
-	// Oversized: one message was over MaxMessageBytes. Otherwise the client was
+	// Oversized: one message exceeded MaxMessageBytes. Otherwise the client was
 	// too slow for the server's policy.
 	Oversized bool
 }

@@ -68,7 +68,7 @@
 //	client   its id; at most 1,017 bytes
 //	cursor   the position to continue from, <epoch>-<offset>, as of [eventlog.Cursor]
 //	from     now: without a cursor, begin with what is published from now on
-//	topic    a topic or filter to receive beside the mailbox; may be repeated, 1,000
+//	topic    a topic or filter to receive in addition to the mailbox; may be repeated, 1,000
 //	         times at most; none: all that the client may see
 //	run      a random name; at most 128 bytes
 //	attempt  a number that grows with each connection of the run; a connection that

@@ -9,7 +9,7 @@ import (
 	"github.com/squall-sim/squall/patterns/eventlog"
 )
 
-// Message is what a publisher hands to [Server.Publish].
+// Message is a message to publish with [Server.Publish].
 type Message struct {
 	// Topic selects the receivers: clients whose Identity may see the topic and that
 	// asked for it or for no topic in particular; or, if it is the [Mailbox] of a
@@ -38,17 +38,17 @@ const maxClientBytes = maxTopicBytes - len(mailboxPrefix)
 // mailboxPrefix begins topics that belong to one client.
 const mailboxPrefix = "client/"
 
-// Mailbox is the topic that only this client receives.
+// Mailbox returns the topic that only this client receives.
 func Mailbox(client string) string { return mailboxPrefix + client }
 
-// Receipt is what Publish knows when it returns.
+// Receipt is the result of Publish.
 type Receipt struct {
-	// Cursor is the message's position in the log. From here on it survives
-	// what the log survives. Zero for a message with TTL Now.
+	// Cursor is the message's position in the log. The message is as durable as
+	// the log. Zero for a message with TTL Now.
 	Cursor eventlog.Cursor
-	// Online is how many clients the message was sent to at once; Delivered is
-	// how many of them have confirmed that they handled it. Both are zero for
-	// a message in the log.
+	// Online is the number of clients to which the message was sent at once,
+	// Delivered the number of those that confirmed that they handled it. Both
+	// are zero for a message in the log.
 	Online, Delivered int
 }
 
@@ -56,12 +56,12 @@ type Receipt struct {
 // Other reasons are those of package eventlog.
 const ReasonNew eventlog.Reason = "new"
 
-// Close codes of a server's own, from the range that RFC 6455 section 7.4.2
-// leaves to applications. It also uses 1001 for Close, 1008 for expired
-// credentials, 1009 for an oversized message, 1011 when the log or the snapshot
-// fails and 1012 for Drain.
+// Close codes of this package, from the range that RFC 6455 section 7.4.2 leaves to
+// applications. The server also uses 1001 for Close, 1008 for expired credentials,
+// 1009 for an oversized message, 1011 when the log or the snapshot fails and 1012
+// for Drain.
 const (
-	// StatusFenced: another connection with the same client id took over.
+	// StatusFenced: another connection with the same client id has taken over.
 	StatusFenced websocket.StatusCode = 4001
 	// StatusSlow: the client did not keep up.
 	StatusSlow websocket.StatusCode = 4002
@@ -69,19 +69,19 @@ const (
 
 var (
 	// ErrNotDelivered is returned by Publish for a message with TTL Now that no
-	// client has confirmed. One may have received it all the same, if its
-	// confirmation was lost.
+	// client has confirmed. A client may still have received it, if its confirmation
+	// was lost.
 	ErrNotDelivered = errors.New("push: not delivered")
-	// ErrDraining is returned by Publish once Drain was called, ErrClosed once Close
+	// ErrDraining is returned by Publish after Drain was called, ErrClosed after Close
 	// was. The message is not in the log.
 	ErrDraining = errors.New("push: server is draining")
 	ErrClosed   = errors.New("push: server is closed")
 
-	// ErrFenced ends Run when another connection took over the client id.
+	// ErrFenced ends Run when another connection has taken over the client id.
 	ErrFenced = errors.New("push: another connection has taken over this client id")
 	// ErrGap ends Run when messages were dropped and there is no OnGap.
 	ErrGap = errors.New("push: messages were dropped and Client.OnGap is nil")
-	// ErrReset ends Run when the server cannot continue from the client's cursor, or a
-	// new client is to begin with a snapshot, and there is no OnReset.
+	// ErrReset ends Run when there is no OnReset and the server cannot continue from
+	// the client's cursor, or has a snapshot for a new client.
 	ErrReset = errors.New("push: the client has to start again and Client.OnReset is nil")
 )

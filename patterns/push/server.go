@@ -242,11 +242,11 @@ func (s *Server) ready() error {
 }
 
 // Handler returns the handler that clients connect to; mount it at one path. It upgrades a
-// request to a WebSocket and serves it until it ends. It panics if Check finds fault. A
-// ResponseWriter that another handler has wrapped must have an Unwrap method, see
+// request to a WebSocket and serves it until it ends. It panics if Check returns an error.
+// If another handler has wrapped the ResponseWriter, that must have an Unwrap method, see
 // http.ResponseController.
 //
-// http.Server.Shutdown knows nothing of connections that were upgraded: see [Server.Drain].
+// http.Server.Shutdown ignores upgraded connections: see [Server.Drain].
 func (s *Server) Handler() http.Handler {
 	if err := s.ready(); err != nil {
 		panic(err.Error())

@@ -20,9 +20,10 @@ type ServerStats struct {
 	Queued, QueuedBytes       int64
 	PeakQueue, PeakQueueBytes int64
 
-	// Accepted connections; Refused by Authenticate; Overload: refused because
-	// of MaxClients or Drain; Stale: refused because a newer connection of the
-	// same Run was there first.
+	// Accepted counts accepted connections. Refused counts those that
+	// Authenticate refused, Overload those refused because of MaxClients or
+	// Drain, and Stale those refused because a newer connection of the same Run
+	// had arrived first.
 	Accepted, Refused, Overload, Stale int64
 	// Recovered counts sessions that continued from their cursor. Resets counts the
 	// others, by reason.
@@ -85,15 +86,17 @@ type Presence struct {
 	Client string // its name
 	// Since is when its session began.
 	Since time.Time
-	// Sent and Acked are positions: written to the connection, and acknowledged
-	// by the client. Acked is zero until the first acknowledgement.
+	// Sent is the position up to which messages were written to the connection,
+	// Acked the position that the client has acknowledged, which is zero until
+	// its first acknowledgement.
 	Sent, Acked eventlog.Cursor
-	// Queued messages, of QueuedBytes, wait to be sent.
+	// Queued is the number of messages that wait to be sent, QueuedBytes their
+	// size.
 	Queued, QueuedBytes int
 }
 
 // Presence returns the connected clients, sorted by name. A client that died
-// silently is among them until the heartbeat finds out.
+// silently is included until the heartbeat detects it.
 func (s *Server) Presence() []Presence {
 	s.mu.Lock()
 	sessions := slices.Collect(maps.Values(s.sessions))

@@ -141,7 +141,7 @@ func (c *Client) Check() error {
 // mostAttempts is the most that MaxAttempts may be.
 const mostAttempts = 100
 
-// init fills in the defaults. It panics if Check finds fault.
+// init fills in the defaults. It panics if Check returns an error.
 func (c *Client) init() {
 	c.once.Do(func() {
 		if err := c.Check(); err != nil {

@@ -139,7 +139,7 @@ func checkBytes(check *fields.Check, request, answer int) {
 	}
 }
 
-// init fills in the defaults. It panics if Check finds fault.
+// init fills in the defaults. It panics if Check returns an error.
 func (s *Server) init() {
 	s.once.Do(func() {
 		if err := s.Check(); err != nil {

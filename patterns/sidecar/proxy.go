@@ -171,7 +171,7 @@ func (c *Config) upstreams() func(yield func(*Upstream) bool) {
 	}
 }
 
-// begin makes it ready at first use. It panics if Check finds fault.
+// begin makes it ready at first use. It panics if Check returns an error.
 func (p *Proxy) begin() {
 	p.once.Do(func() {
 		if err := p.Check(); err != nil {

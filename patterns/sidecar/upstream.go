@@ -255,7 +255,7 @@ func (up *Upstream) settings() upstreamSettings {
 	return s
 }
 
-// begin makes it ready at first use. It panics if Check finds fault.
+// begin makes it ready at first use. It panics if Check returns an error.
 func (up *Upstream) begin() {
 	up.once.Do(func() {
 		if err := up.Check(); err != nil {

@@ -89,10 +89,9 @@
 // ignored: r3labs/sse 2.10.0, tmaxmax/go-sse 0.12.0, launchdarkly/eventsource 1.11.0 and
 // @microsoft/fetch-event-source 2.0.1.
 //
-// Accept: application/x-ndjson asks for one JSON object per line instead, and a WebSocket
-// handshake for messages of such lines: {"id": ..., "event": ..., "data": ...}, in which
-// a missing or empty member means the same as in Server-Sent Events, {"retry":
-// milliseconds}, and {} as heartbeat.
+// Accept: application/x-ndjson requests one JSON object per line instead, and a WebSocket handshake
+// messages of such lines: {"id": ..., "event": ..., "data": ...}, where a missing or empty member
+// means the same as in Server-Sent Events; {"retry": milliseconds}; and {} as heartbeat.
 //
 // These errors are permanent: 400 for a malformed request, 401 if Authenticate does not know the
 // client, 403 for a topic that the client may not see and for the WebSocket handshake of a page

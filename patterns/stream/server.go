@@ -166,8 +166,8 @@ func (s *Server) Check() error {
 const maxPadding = 64 << 10
 
 // Handler returns the handler that opens streams; mount it at one path. It panics if
-// Check finds fault. A ResponseWriter that another handler has wrapped must have an
-// Unwrap method, see http.ResponseController.
+// Check returns an error. If another handler has wrapped the ResponseWriter, that
+// must have an Unwrap method, see http.ResponseController.
 //
 // Open streams keep http.Server.Shutdown waiting, so register [Server.Drain]:
 //
@@ -183,10 +183,10 @@ func (s *Server) Handler() http.Handler {
 // maxTopicBytes is the longest topic of an event.
 const maxTopicBytes = 1 << 10
 
-// Publish appends an event to the log. It returns when the event is as durable as the
-// log is and the streams have been woken. The topic must be UTF-8 and have at most 1,024
-// bytes. After an error, which is [ErrDraining], [ErrClosed], [eventlog.ErrTooLarge], ctx's or the log's, nothing is
-// published.
+// Publish appends an event to the log. It returns when the event is as durable as the log is and
+// the streams have been woken. The topic must be UTF-8 and at most 1,024 bytes. If it returns an
+// error, nothing is published. The error is [ErrDraining], [ErrClosed], [eventlog.ErrTooLarge],
+// ctx's or the log's.
 func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventlog.Cursor, error) {
 	if len(topic) > maxTopicBytes {
 		return eventlog.Cursor{}, fmt.Errorf("stream: publish: topic has %d bytes: want at most %d", len(topic), maxTopicBytes)
@@ -207,8 +207,8 @@ func (s *Server) Publish(ctx context.Context, topic string, data []byte) (eventl
 	return s.Log.Append(ctx, eventlog.Entry{Topic: topic, Data: data})
 }
 
-// Drain ends every stream after the event that it is writing, and refuses new ones from
-// then on. Clients resume after their reconnection time, on another server if there is
+// Drain ends every stream after the event that it is writing, and then refuses new
+// ones. Clients resume after their reconnection time, on another server if there is
 // one. Drain returns when all streams have ended, which a slow client can delay by
 // WriteTimeout, or with ctx's error.
 func (s *Server) Drain(ctx context.Context) error {

@@ -25,7 +25,7 @@
 //     with all its keys, and a receiver accepts any of its own.
 //   - Only 2xx is success; redirects are not followed. 410 disables the endpoint. 429, 502, 504
 //     and a Retry-After throttle all deliveries to it. An attempt takes at most Timeout.
-//   - The id is the same in all attempts; the timestamp is that of the attempt.
+//   - The id is the same in all attempts. The timestamp differs for each attempt.
 //
 // # What it does not promise
 //

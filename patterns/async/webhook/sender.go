@@ -28,7 +28,7 @@ func Schedule() []time.Duration {
 var (
 	// ErrGone: the endpoint has answered 410, and is disabled.
 	ErrGone = errors.New("webhook: endpoint is gone")
-	// ErrExhausted: the schedule has ended. The error wraps that of the last attempt.
+	// ErrExhausted: the schedule has ended. It wraps the error of the last attempt.
 	ErrExhausted = errors.New("webhook: all attempts have failed")
 )
 
@@ -86,7 +86,8 @@ func (e *Endpoint) wait() time.Duration {
 type Sender struct {
 	// HTTP makes the requests; redirects are not followed. Nil: http.DefaultClient.
 	HTTP *http.Client
-	// Schedule is the delay before each attempt, from the previous one. Nil: that of [Schedule].
+	// Schedule is the delay before each attempt, from the previous one. Nil: the delays of
+	// [Schedule].
 	Schedule []time.Duration
 	// Timeout bounds an attempt, including its answer. Zero: 20 s.
 	Timeout time.Duration

@@ -29,7 +29,7 @@ type Worker struct {
 
 	// Backoff bounds the delays after a failure of the Source.
 	Backoff retry.Backoff
-	// Jitter draws them. Nil: seeded by the clock.
+	// Jitter draws the delays. Nil: seeded by the clock.
 	Jitter retry.Jitter
 	// OnRetry is called after each failure of the Source, with its error and the delay before the
 	// next attempt. Nil: not called.
