@@ -92,6 +92,7 @@ var hostOptions = []edit{
 	option("setIPv6MulticastInterface", "0"),
 	option("setIPv4MulticastLoopback", "0"),
 	option("setIPv6MulticastLoopback", "0"),
+	begin("net", "supportsMultipathTCP", "if squallHost() != nil { return false }").on("linux"), // else the first socket of a process asks more of its host than the others
 	begin("net", "isUsingMultipathTCP", "if fd.squall != nil { return false }").on("linux"),
 }
 
