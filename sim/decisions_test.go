@@ -90,3 +90,26 @@ func TestRealTimeDoesNotChangeTheOrder(t *testing.T) {
 	defer sim.Monitor(time.Millisecond, time.Hour, time.Hour, io.Discard)()
 	require.Equal(t, first, run())
 }
+
+// In a test the schedule so far is told as the report of a failure does; there is none elsewhere.
+func TestInterleaving(t *testing.T) {
+	var outside *sim.Network
+	var one, other string
+	for _, told := range []*string{&one, &other} {
+		sim.Test(t, func(_ *testing.T, n *sim.Network) {
+			outside = n
+			for _, seconds := range []time.Duration{1, 2} {
+				time.AfterFunc(seconds*time.Second, func() {})
+			}
+			time.Sleep(time.Minute)
+			*told = n.Interleaving()
+		}, sim.Seed(3))
+	}
+	require.Equal(t, one, other)
+	if sim.Exact() {
+		require.Regexp(t, `^schedule [0-9a-f]{16} of \d+ turns$`, one)
+	} else {
+		require.Empty(t, one)
+	}
+	require.Empty(t, outside.Interleaving())
+}

@@ -133,12 +133,27 @@ func selfTest(t *testing.T) (r selfTested) {
 	return r
 }
 
+// Interleaving describes, in exact mode (see [Exact]), the order in which the goroutines of the test have run so far: a
+// hash of the schedule, the number of turns, and how often a goroutine had to be stopped in real time. The report of a
+// failed test has the same text. Two runs with one seed return the same. Call it inside [Test]; elsewhere, and without
+// exact mode, it returns "".
+func (n *Network) Interleaving() string {
+	if exact.Goroutines() == 0 {
+		return ""
+	}
+	return interleaving(exact.Now())
+}
+
 // scheduleText describes the schedule of a run for its report, or is "".
 func scheduleText(s exact.Schedule) string {
 	if !exact.Enabled {
 		return ""
 	}
-	text := fmt.Sprintf("exact mode (%v): schedule %016x of %d turns", schedule.policy, s.Hash, s.Turns)
+	return fmt.Sprintf("exact mode (%v): %s", schedule.policy, interleaving(s))
+}
+
+func interleaving(s exact.Schedule) string {
+	text := fmt.Sprintf("schedule %016x of %d turns", s.Hash, s.Turns)
 	if s.Forced > 0 {
 		text += fmt.Sprintf(". It may differ from run to run: %s a goroutine had to be stopped, in a system call for a second or running for ten seconds without waiting", count.Of(int(s.Forced), "time", "times"))
 	}

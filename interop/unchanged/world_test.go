@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net"
 	"os"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/workload"
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim"
 )
@@ -30,14 +30,7 @@ func alike(t *testing.T, story func(n *sim.Network) (outcome string, err error))
 // another process are the payloads the same.
 func alikeButPayloads(t *testing.T, story func(n *sim.Network) (outcome string, err error)) {
 	t.Helper()
-	compare(t, func(tr *sim.Trace) uint64 {
-		h := fnv.New64a()
-		for e := range tr.Events() {
-			e.Content = 0
-			fmt.Fprintln(h, e)
-		}
-		return h.Sum64()
-	}, story)
+	compare(t, workload.Packets, story)
 }
 
 func compare(t *testing.T, hash func(*sim.Trace) uint64, story func(n *sim.Network) (outcome string, err error)) {

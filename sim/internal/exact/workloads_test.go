@@ -6,98 +6,32 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/stretchr/testify/require"
 
+	"github.com/squall-sim/squall/internal/workload"
 	"github.com/squall-sim/squall/netem"
 	"github.com/squall-sim/squall/sim"
-	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// A workload is a program whose goroutines meet at one instant, again and again. It says in which order they came.
-type workload struct {
-	name string
-	run  func(n *sim.Network, came *arrivals) error
+var workloads = []workload.Workload{
+	{Name: "20 HTTP clients at one instant", Run: twentyClients},
+	{Name: "a pool of HTTP/2", Run: pooledHTTP2},
+	{Name: "WebSocket, broadcast to 100", Run: broadcast},
+	{Name: "20 TLS handshakes", Run: handshakes},
+	{Name: "workers over unbuffered channels", Run: workers},
+	{Name: "select with four ready cases", Run: fourReady},
+	{Name: "maps", Run: mapOrders},
+	{Name: "a contended lock", Run: contendedLock},
 }
 
-var workloads = []workload{
-	{"20 HTTP clients at one instant", twentyClients},
-	{"a pool of HTTP/2", pooledHTTP2},
-	{"WebSocket, broadcast to 100", broadcast},
-	{"20 TLS handshakes", handshakes},
-	{"workers over unbuffered channels", workers},
-	{"select with four ready cases", fourReady},
-	{"maps", mapOrders},
-	{"a contended lock", contendedLock},
-}
+func TestWorkloadsRepeat(t *testing.T) { workload.Repeat(t, workloads) }
 
-// arrivals is what came, in its order.
-type arrivals struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (a *arrivals) note(format string, args ...any) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	fmt.Fprintf(&a.text, format+"\n", args...)
-}
-
-// One seed does one thing, whatever else the machine does: the same packets, and the same decisions of the scheduler. SQUALL_WORKLOADS=5000
-// has so many runs of each in the place of three; what is logged is the same in every process and every build, with -race too: cmd/squall compares two.
-func TestWorkloadsRepeat(t *testing.T) {
-	sim.NeedExact(t)
-	runs := 3
-	if text := os.Getenv("SQUALL_WORKLOADS"); text != "" {
-		var err error
-		runs, err = strconv.Atoi(text)
-		require.NoError(t, err, "SQUALL_WORKLOADS is the number of runs")
-	}
-	for _, w := range workloads {
-		t.Run(w.name, func(t *testing.T) {
-			var first string
-			for i := range runs {
-				var came arrivals
-				var schedule exact.Schedule
-				var trace string
-				require.NoError(t, sim.Try(t, func(n *sim.Network) error {
-					n.Link(n.Host("client"), n.Host("server"), netem.Config{Delay: 10 * time.Millisecond})
-					err := w.run(n, &came)
-					schedule, trace = exact.Now(), fmt.Sprintf("%016x", n.Trace().Hash())
-					return err
-				}))
-				got := fmt.Sprintf("trace %s, schedule %016x of %d turns, %d forced, came:\n%s", trace, schedule.Hash, schedule.Turns, schedule.Forced, came.text.String())
-				if i == 0 {
-					first = got
-				}
-				require.Equal(t, first, got, "run %d", i+1)
-			}
-			t.Logf("%d runs: %s, %s", runs, w.name, strings.ReplaceAll(first[:strings.Index(first, " turns")], "\n", " "))
-		})
-	}
-}
-
-// atOnce calls f on so many goroutines and returns their first error.
-func atOnce(goroutines int, f func(i int) error) error {
-	var all sync.WaitGroup
-	errs := make([]error, goroutines)
-	for i := range goroutines {
-		all.Go(func() { errs[i] = f(i) })
-	}
-	all.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+func link(n *sim.Network) {
+	n.Link(n.Host("client"), n.Host("server"), netem.Config{Delay: 10 * time.Millisecond})
 }
 
 func fetch(c *http.Client, url string) (string, error) {
@@ -122,24 +56,26 @@ func answer() http.Handler {
 	})
 }
 
-func twentyClients(n *sim.Network, came *arrivals) error {
+func twentyClients(n *sim.Network, came *workload.Arrivals) error {
+	link(n)
 	n.Host("server").ServeHTTP(":80", answer())
 	client := n.Host("client").HTTPClient()
 	defer client.CloseIdleConnections()
-	return atOnce(20, func(i int) error {
+	return workload.AtOnce(20, func(i int) error {
 		for range 3 {
 			body, err := fetch(client, "http://server/")
 			if err != nil {
 				return err
 			}
-			came.note("%d %s", i, body)
+			came.Note("%d %s", i, body)
 			time.Sleep(time.Second - time.Duration(n.Elapsed()%time.Second)) // all at one instant again
 		}
 		return nil
 	})
 }
 
-func pooledHTTP2(n *sim.Network, came *arrivals) error {
+func pooledHTTP2(n *sim.Network, came *workload.Arrivals) error {
+	link(n)
 	server, client := n.Host("server"), n.Host("client")
 	l, err := server.Listen("tcp", ":443")
 	if err != nil {
@@ -150,15 +86,16 @@ func pooledHTTP2(n *sim.Network, came *arrivals) error {
 	defer s.Close()
 	tr := &http.Transport{DialContext: client.DialContext, TLSClientConfig: &tls.Config{RootCAs: n.Roots()}, ForceAttemptHTTP2: true}
 	defer tr.CloseIdleConnections()
-	return atOnce(30, func(i int) error {
+	return workload.AtOnce(30, func(i int) error {
 		body, err := fetch(&http.Client{Transport: tr}, "https://server/")
-		came.note("%d %s", i, body)
+		came.Note("%d %s", i, body)
 		return err
 	})
 }
 
-func broadcast(n *sim.Network, came *arrivals) error {
+func broadcast(n *sim.Network, came *workload.Arrivals) error {
 	const clients, messages = 100, 3
+	link(n)
 	var mu sync.Mutex
 	conns := map[*websocket.Conn]bool{}
 	joined := make(chan struct{}, clients)
@@ -187,7 +124,7 @@ func broadcast(n *sim.Network, came *arrivals) error {
 			}
 		}
 	}()
-	return atOnce(clients, func(i int) error {
+	return workload.AtOnce(clients, func(i int) error {
 		c, _, err := websocket.Dial(context.Background(), "ws://server/", &websocket.DialOptions{HTTPClient: client})
 		if err != nil {
 			return err
@@ -198,13 +135,14 @@ func broadcast(n *sim.Network, came *arrivals) error {
 			if err != nil {
 				return err
 			}
-			came.note("%d %s", i, text)
+			came.Note("%d %s", i, text)
 		}
 		return nil
 	})
 }
 
-func handshakes(n *sim.Network, came *arrivals) error {
+func handshakes(n *sim.Network, came *workload.Arrivals) error {
+	link(n)
 	server, client := n.Host("server"), n.Host("client")
 	l, err := server.Listen("tcp", ":443")
 	if err != nil {
@@ -221,12 +159,12 @@ func handshakes(n *sim.Network, came *arrivals) error {
 			go func() {
 				s := tls.Server(c, conf)
 				defer s.Close()
-				came.note("from %v: %v", c.RemoteAddr(), s.Handshake())
+				came.Note("from %v: %v", c.RemoteAddr(), s.Handshake())
 				io.Copy(s, s)
 			}()
 		}
 	}()
-	return atOnce(20, func(i int) error {
+	return workload.AtOnce(20, func(i int) error {
 		raw, err := client.Dial("tcp", "server:443")
 		if err != nil {
 			return err
@@ -237,12 +175,12 @@ func handshakes(n *sim.Network, came *arrivals) error {
 			return err
 		}
 		_, err = io.ReadFull(c, make([]byte, 1))
-		came.note("%d", i)
+		came.Note("%d", i)
 		return err
 	})
 }
 
-func workers(_ *sim.Network, came *arrivals) error {
+func workers(_ *sim.Network, came *workload.Arrivals) error {
 	jobs, results := make(chan int), make(chan string)
 	go func() {
 		defer close(jobs)
@@ -252,7 +190,7 @@ func workers(_ *sim.Network, came *arrivals) error {
 	}()
 	go func() {
 		defer close(results)
-		atOnce(8, func(worker int) error {
+		workload.AtOnce(8, func(worker int) error {
 			for i := range jobs {
 				results <- fmt.Sprint(worker, " ", i)
 			}
@@ -260,12 +198,12 @@ func workers(_ *sim.Network, came *arrivals) error {
 		})
 	}()
 	for r := range results {
-		came.note("%s", r)
+		came.Note("%s", r)
 	}
 	return nil
 }
 
-func fourReady(_ *sim.Network, came *arrivals) error {
+func fourReady(_ *sim.Network, came *workload.Arrivals) error {
 	var ready [4]chan int
 	for i := range ready {
 		ready[i] = make(chan int, 50)
@@ -276,45 +214,45 @@ func fourReady(_ *sim.Network, came *arrivals) error {
 	for range 200 {
 		select {
 		case k := <-ready[0]:
-			came.note("0 %d", k)
+			came.Note("0 %d", k)
 		case k := <-ready[1]:
-			came.note("1 %d", k)
+			came.Note("1 %d", k)
 		case k := <-ready[2]:
-			came.note("2 %d", k)
+			came.Note("2 %d", k)
 		case k := <-ready[3]:
-			came.note("3 %d", k)
+			came.Note("3 %d", k)
 		}
 	}
 	return nil
 }
 
-func mapOrders(_ *sim.Network, came *arrivals) error {
+func mapOrders(_ *sim.Network, came *workload.Arrivals) error {
 	words, pointers, keys := map[string]int{}, map[*int]int{}, new(sync.Map)
 	for i := range 1000 {
 		words[fmt.Sprint(i)], pointers[new(int)] = i, i
 		keys.Store(new(int), i)
 	}
 	for _, i := range words {
-		came.note("word %d", i)
+		came.Note("word %d", i)
 	}
 	for _, i := range pointers {
-		came.note("pointer %d", i)
+		came.Note("pointer %d", i)
 	}
-	keys.Range(func(_, i any) bool { came.note("key %d", i); return true })
+	keys.Range(func(_, i any) bool { came.Note("key %d", i); return true })
 	return nil
 }
 
-func contendedLock(_ *sim.Network, came *arrivals) error {
+func contendedLock(_ *sim.Network, came *workload.Arrivals) error {
 	var mu sync.RWMutex
-	return atOnce(20, func(i int) error {
+	return workload.AtOnce(20, func(i int) error {
 		for k := range 20 {
 			if i%4 == 0 {
 				mu.Lock()
-				came.note("%d writes %d", i, k)
+				came.Note("%d writes %d", i, k)
 				mu.Unlock()
 			} else {
 				mu.RLock()
-				came.note("%d reads %d", i, k)
+				came.Note("%d reads %d", i, k)
 				mu.RUnlock()
 			}
 		}
