@@ -81,7 +81,7 @@ func (c *card) interrupt(now int64) {
 	c.trains, c.before = c.before[:0], trains
 	for i, head := range trains {
 		trains[i] = nil
-		c.n.deliver(now, head, true)
+		c.n.deliver(now, head, new(tcp.Joined))
 	}
 }
 

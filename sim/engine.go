@@ -70,7 +70,7 @@ const atOnce = int64(-1)
 // quiet. The lock is held.
 func (n *Network) wakeAt(at int64) {
 	now := never
-	if at > atOnce {
+	if at > atOnce && at < n.clock.alarm {
 		now = n.now()
 	}
 	n.wakeLater(at, now)
@@ -209,7 +209,7 @@ func (n *Network) stepNow() bool {
 	}
 	n.flush(now)
 	change := n.runDue(now)
-	var room [8]release
+	var room [2]release // the calls that one wake-up releases
 	out := room[:0]
 	if change.f == nil {
 		out = n.takeWakes(now, out)
@@ -266,18 +266,24 @@ func (n *Network) flush(now int64) {
 		}
 		n.calls.pending.conns = n.calls.pending.conns[:0]
 	}
-	for i, o := range others {
+	for i := range others {
 		n.clock.active = now
-		others[i] = operation{}
-		if o.host.pause.faults != nil {
-			o.host.pause.faults.hit(now)
-			o.host.pause.ops = append(o.host.pause.ops, o)
-			continue
-		}
-		o.perform(now)
+		others[i].take(now)
 	}
 	n.calls.pending.other = n.calls.pending.other[:0]
 	n.calls.pending.until, n.calls.pending.untilBlocked = never, never
+}
+
+// take performs an operation and clears it, or keeps it until its paused host resumes.
+func (o *operation) take(now int64) {
+	taken := *o
+	*o = operation{}
+	if taken.host.pause.faults != nil {
+		taken.host.pause.faults.hit(now)
+		taken.host.pause.ops = append(taken.host.pause.ops, taken)
+		return
+	}
+	taken.perform(now)
 }
 
 // runDue runs the events that are due, up to a change of the network, which it returns. The caller runs the

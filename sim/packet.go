@@ -214,6 +214,11 @@ func (n *Network) admit(now int64, pkt *packet, p *pipe, r *netem.Stream, flow u
 			return
 		}
 	}
+	n.emulate(now, pkt, p, r, flow)
+}
+
+// emulate is the part of admit for a pipe that does more than to delay.
+func (n *Network) emulate(now int64, pkt *packet, p *pipe, r *netem.Stream, flow uint64) {
 	v := p.em.Send(netem.Packet{Size: pkt.size, ECT: pkt.markable(), Flow: flow}, time.Duration(now), r)
 	for i := range v.Copies {
 		a := &v.Copies[i]
@@ -287,19 +292,18 @@ func (n *Network) arriveTrain(now int64, head *packet) {
 		c.gather(now, head)
 		return
 	}
-	n.deliver(now, head, false)
+	n.deliver(now, head, nil)
 }
 
-// deliver handles the packets of a train one after the other. With join it takes what generic receive offload
-// joins as one.
-func (n *Network) deliver(now int64, head *packet, join bool) {
+// deliver handles the packets of a train one after the other. If joined is not nil, it takes what generic receive
+// offload joins as one.
+func (n *Network) deliver(now int64, head *packet, joined *tcp.Joined) {
 	hop := head.hop
 	var c *TCPConn // the connection that must be settled
-	var joined tcp.Joined
 	for pkt := head; pkt != nil; {
 		pkt.hop = hop
 		to := n.receiver(pkt)
-		if to != nil && !join && pkt.seg.Run() > 1 {
+		if to != nil && joined == nil && pkt.seg.Run() > 1 {
 			c = to
 			next := pkt.train.next
 			n.receiveRun(now, pkt, c)
@@ -315,7 +319,7 @@ func (n *Network) deliver(now int64, head *packet, join bool) {
 		}
 		if to != nil {
 			c = to
-			n.receive(now, pkt, c, join && n.joins(&joined, pkt, next, c))
+			n.receive(now, pkt, c, joined != nil && n.joins(joined, pkt, next, c))
 		} else {
 			n.arrive(now, pkt)
 		}

@@ -20,12 +20,14 @@ func (c *Conn) Append(p []byte) int {
 	if c.snd == nil {
 		c.snd = &sendBuffer{pushed: c.end}
 	}
-	// The kernel looks at the limit when it allocates a buffer, and then fills
-	// it: the last one may exceed the limit.
-	goal := c.sizeGoal()
-	if free = (free + goal - 1) / goal * goal; free < len(p) {
-		p = p[:free]
-		c.flag |= blocked
+	if free < len(p) {
+		// The kernel looks at the limit when it allocates a buffer, and then fills
+		// it: the last one may exceed the limit.
+		goal := c.sizeGoal()
+		if free = (free + goal - 1) / goal * goal; free < len(p) {
+			p = p[:free]
+			c.flag |= blocked
+		}
 	}
 	c.snd.append(p, max(int(c.mss), 1), c.end+uint64(c.snd.appended), c.out)
 	c.snd.appended += int32(len(p))
