@@ -8,7 +8,7 @@ import (
 )
 
 // notAlways is what the trace says of a rule that is broken, before its name.
-const notAlways = "not always: "
+const notAlways = "rule broken: "
 
 // Rules are what a test demands of every instant.
 type rules struct {

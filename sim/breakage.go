@@ -41,16 +41,16 @@ func (w wording) tell(packet string, at Place) string {
 var breakageWords = [...]wording{
 	{},
 	{"sim.Lost", "lost", "PACKET was lost"},
-	{"sim.Duplicated", "duplicated", "PACKET came twice"},
+	{"sim.Duplicated", "duplicated", "PACKET arrived twice"},
 	{"sim.Overtaken", "overtaken by the next", "PACKET was overtaken by the next packet"},
 	{"sim.ConnectionReset", "connection reset", "the connection was reset at PACKET"},
 	{"sim.SenderCrashesBefore", "its sender crashes just before", "host SENDER crashed just before it sent PACKET"},
 	{"sim.SenderCrashesAfter", "its sender crashes just after", "host SENDER crashed just after it sent PACKET"},
 	{"sim.ReceiverCrashesBefore", "its receiver crashes just before it arrives", "host RECEIVER crashed just before it got PACKET"},
 	{"sim.ReceiverCrashesAfter", "its receiver crashes just after it arrived", "host RECEIVER crashed just after it got PACKET"},
-	{"sim.DisconnectedForASecond", "disconnected for 1s", "hosts SENDER and RECEIVER were disconnected for 1s from PACKET on"},
-	{"sim.DisconnectedForAMinute", "disconnected for 1m", "hosts SENDER and RECEIVER were disconnected for 1m from PACKET on"},
-	{"sim.Disconnected", "disconnected", "hosts SENDER and RECEIVER were disconnected from PACKET on"},
+	{"sim.DisconnectedForASecond", "disconnected for 1s", "hosts SENDER and RECEIVER were disconnected for 1s, starting with PACKET"},
+	{"sim.DisconnectedForAMinute", "disconnected for 1m", "hosts SENDER and RECEIVER were disconnected for 1m, starting with PACKET"},
+	{"sim.Disconnected", "disconnected", "hosts SENDER and RECEIVER were disconnected, starting with PACKET"},
 }
 
 // What a breakage takes.

@@ -125,8 +125,8 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 	if words := os.Getenv(exploreVariable); words != "" {
 		call, breaks, err := readBroken(words)
 		if err != nil {
-			t.Fatalf("sim: %s=%s: %v: want what, from, to, kind and number of a packet, such as Lost server phone Data 1; several with commas between them; "+
-				"of a test's second call of Explore, 2: Lost server phone Data 1", exploreVariable, words, err)
+			t.Fatalf("sim: %s=%s: %v: want a breakage and its packet (from, to, kind, number), such as Lost server phone Data 1, or several separated by commas; "+
+				"for a test's second call of Explore, 2: Lost server phone Data 1", exploreVariable, words, err)
 		}
 		if call != e.r.call { // nothing breaks in the test's other calls
 			e.r.run(t, seed)
@@ -135,7 +135,7 @@ func (e *exploration) run(t *testing.T, seed uint64) {
 		sees := new(observer)
 		e.with(sees, breaks).run(t, seed)
 		if met := sees.fired; met < len(breaks) && !t.Failed() && !t.Skipped() {
-			t.Errorf("sim: %s=%s: %d of %d broke, for the run has no such packet: the place is misspelt, or the program no longer sends it",
+			t.Errorf("sim: %s=%s: %d of %d breakages happened. The run has no such packet: the place is misspelt, or the program does not send it",
 				exploreVariable, words, met, len(breaks))
 		}
 		return

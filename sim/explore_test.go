@@ -275,16 +275,16 @@ func TestVictimPairs(t *testing.T) {
 func TestExploreTriesPairs(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimPairs")
 	require.False(t, failed, out)
-	require.Contains(t, out, "8 of 8 breakages at 4 packets were tried, and 5 of ")
-	require.Contains(t, out, "none failed.")
+	require.Contains(t, out, "Tried 8 of 8 breakages at 4 packets, and 5 of ")
+	require.Contains(t, out, "sim: Explore: no run failed. ")
 	out, failed = outputOf(t, "TestVictimManyPairs")
 	require.True(t, failed, out)
-	requireInOrder(t, out, "2 failed, in 1 way.",
+	requireInOrder(t, out, "2 of 20 runs failed, in 1 way.",
 		`The datagram of 5 bytes from sensor to meter at 0s was lost, and the datagram of 5 bytes from sensor to meter at 1s was lost; explore_test.go:`, ": 1 parts.",
 		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 1}))",
 		"n.Inject(0, 0, sim.Break(n, sim.Lost, sim.Place{From: \"sensor\", To: \"meter\", Kind: sim.UDP, Nth: 3}))",
 		"SQUALL_EXPLORE='Lost sensor meter UDP 1, Lost sensor meter UDP 3' SQUALL_SEED=1 "+sim.GoTest(),
-		"It failed alike in 1 other run:", "Lost sensor meter UDP 2, Lost sensor meter UDP 4",
+		"1 other run failed the same way:", "Lost sensor meter UDP 2, Lost sensor meter UDP 4",
 		"Last events")
 }
 
@@ -303,7 +303,7 @@ func TestExploreRepeatsAFailure(t *testing.T) {
 	require.NotContains(t, out, "sim: Explore:")
 	out, failed = outputOf(t, "TestVictimExplored$/^pays-twice", "SQUALL_EXPLORE=Lost bank shop UDP 1")
 	require.True(t, failed, out)
-	require.Contains(t, out, "0 of 1 broke, for the run has no such packet")
+	require.Contains(t, out, "0 of 1 breakages happened. The run has no such packet")
 
 	for _, wrong := range []string{"Lost", "lost bank shop UDP 1", "Lost bank shop udp 1", "Lost bank shop UDP x", "Lost bank shop UDP 0", "Lost bank shop UDP 1,"} {
 		out, failed = outputOf(t, "TestVictimExplored$/^pays-twice", "SQUALL_EXPLORE="+wrong)
@@ -354,11 +354,11 @@ func TestVictimThatDies(t *testing.T) {
 func TestExploreNoticesWhatIsWrong(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimThatLeaves")
 	require.True(t, failed)
-	requireInOrder(t, out, "2 of 2 breakages", "none failed", "1 of 2 runs were not equal to the run without breakages", "Lost sensor meter UDP 2", "The test does not repeat", "docs/replay.md")
+	requireInOrder(t, out, "no run failed. Tried 2 of 2 breakages", "the test does not repeat: 1 of 2 runs differed from the run without breakages", "Lost sensor meter UDP 2", "docs/replay.md")
 
 	out, failed = outputOf(t, "TestVictimThatDies")
 	require.True(t, failed)
-	requireInOrder(t, out, "3 of 3 breakages at 3 packets", "1 failed", "The datagram of 2 bytes from sensor to meter at 0s was lost; ",
+	requireInOrder(t, out, "1 of 3 runs failed", "3 of 3 breakages at 3 packets", "The datagram of 2 bytes from sensor to meter at 0s was lost; ",
 		"SQUALL_EXPLORE='Lost sensor meter UDP 2'", "panic: a part is missing")
 }
 
@@ -379,10 +379,10 @@ func TestVictimFew(t *testing.T) {
 func TestExploreWithinABudget(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimFew")
 	require.False(t, failed, out)
-	require.Contains(t, out, "sim: Explore: 5 of 30 breakages at 3 packets were tried")
+	require.Contains(t, out, "Tried 5 of 30 breakages at 3 packets in ")
 	out, failed = outputOf(t, "TestVictimLater")
 	require.True(t, failed, out)
-	requireInOrder(t, out, "sim: Explore: 2 of 2 breakages at 3 packets were tried", "1 failed", "SQUALL_EXPLORE='Duplicated sensor meter UDP 2'")
+	requireInOrder(t, out, "sim: Explore: 1 of 2 runs failed, in 1 way. Tried 2 of 2 breakages at 3 packets in ", "SQUALL_EXPLORE='Duplicated sensor meter UDP 2'")
 	for _, row := range []struct {
 		x    sim.Exploration
 		want string

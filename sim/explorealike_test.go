@@ -2,9 +2,11 @@ package sim_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,7 +68,31 @@ func TestExploreTellsBugsOfOneMessageApart(t *testing.T) {
 	require.True(t, failed, out)
 	requireInOrder(t, out, "failed, in 1 way.",
 		"POST /pay was sent twice instead of once; explorealike_test.go:",
-		"It failed alike in ", "    ConnectionReset bank shop Data 1",
-		"It said the same, and nothing was sent more or less often, in ", "    ReceiverCrashesAfter shop bank PureACK 2",
-		"What the test said:")
+		" other runs failed the same way:", "    ConnectionReset bank shop Data 1",
+		" other runs failed with the same message, but nothing was sent more or less often than without a breakage:", "    ReceiverCrashesAfter shop bank PureACK 2",
+		"Output of the test:")
+}
+
+func TestVictimExploredRule(t *testing.T) {
+	victim(t)
+	sim.Explore(t, sim.Exploration{Kinds: []sim.Breakage{sim.Duplicated}}, func(t *testing.T, n *sim.Network) {
+		var got atomic.Int32
+		n.Always("no datagram arrives twice", func() error {
+			if k := got.Load(); k > 1 {
+				return fmt.Errorf("%d arrived", k)
+			}
+			return nil
+		})
+		c, _ := meter(t, n, func(string) string { got.Add(1); return "" })
+		fmt.Fprint(c, "1")
+		time.Sleep(time.Second)
+	})
+}
+
+// A rule that is broken is what failed, and not a part of the network's report.
+func TestExploreTellsWhichRuleWasBroken(t *testing.T) {
+	out, failed := outputOf(t, "TestVictimExploredRule")
+	require.True(t, failed, out)
+	requireInOrder(t, out, "arrived twice; test.go:", `: sim: at 5ms of virtual time the rule "no datagram arrives twice" was broken: 2 arrived`,
+		"Output of the test:", `the rule "no datagram arrives twice" was broken`, "sim: at 5ms of virtual time, seed 1")
 }

@@ -23,16 +23,16 @@ func TestVictimExploredTwice(t *testing.T) {
 func TestExploreRepeatsAFailureOfASecondCall(t *testing.T) {
 	out, failed := outputOf(t, "TestVictimExploredTwice")
 	require.True(t, failed)
-	requireInOrder(t, out, "none failed", "3 failed, in 1 way", "SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
+	requireInOrder(t, out, "no run failed", "3 of 3 runs failed, in 1 way", "SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
 	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=2: Duplicated sensor meter UDP 1")
 	require.True(t, failed)
 	requireInOrder(t, out, `"4" is not less than or equal to "3"`, "To repeat it: SQUALL_EXPLORE='2: Duplicated sensor meter UDP 1' SQUALL_SEED=1 ")
-	require.NotContains(t, out, " broke, for the run")
+	require.NotContains(t, out, "The run has no such packet")
 	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=Duplicated sensor meter UDP 1")
 	require.False(t, failed, out)
 	out, failed = outputOf(t, "TestVictimExploredTwice", "SQUALL_EXPLORE=0: Duplicated sensor meter UDP 1")
 	require.True(t, failed)
-	require.Contains(t, out, `"0" is no number of a call`)
+	require.Contains(t, out, `"0" is not the number of a call`)
 }
 
 // The README's report of an exploration is one that Explore prints, but for how long it took and where the test lies.

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,7 +59,7 @@ func (f *findings) report(t *testing.T, e *exploration, seed uint64) {
 	t.Helper()
 	groups, strays := f.judge()
 	if len(groups) == 0 {
-		t.Log(f.coverage() + "none failed.")
+		t.Log("sim: Explore: no run failed. " + f.coverage())
 	} else {
 		t.Error(f.tell(e, seed, groups))
 	}
@@ -101,7 +102,7 @@ func (f *findings) tell(e *exploration, seed uint64, groups [][]*tried) string {
 		failed += len(all)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s%d failed, in %s.\n", f.coverage(), failed, count.Of(len(groups), "way", "ways"))
+	fmt.Fprintf(&b, "sim: Explore: %d of %d runs failed, in %s. %s\n", failed, len(f.tried), count.Of(len(groups), "way", "ways"), f.coverage())
 	for i, all := range groups {
 		if i == mostShown {
 			fmt.Fprintf(&b, "\n... and %d more ways\n", len(groups)-i)
@@ -127,15 +128,15 @@ func (f *findings) coverage() string {
 			unmet++
 		}
 	}
-	text := fmt.Sprintf("sim: Explore: %d of %d breakages at %s were tried", singles, f.places, count.Of(f.packets, "packet", "packets"))
+	text := fmt.Sprintf("Tried %d of %d breakages at %s", singles, f.places, count.Of(f.packets, "packet", "packets"))
 	if pairs > 0 {
 		text += fmt.Sprintf(", and %d of %d pairs", pairs, f.pairs)
 	}
-	text += fmt.Sprintf(" in %v (%d a second); %d different outcomes", f.took.Round(time.Millisecond), int(float64(len(f.tried))/max(f.took.Seconds(), 1e-3)), len(outcomes))
+	text += fmt.Sprintf(" in %v (%d a second), with %s", f.took.Round(time.Millisecond), int(float64(len(f.tried))/max(f.took.Seconds(), 1e-3)), count.Of(len(outcomes), "outcome", "different outcomes"))
 	if unmet > 0 {
-		text += fmt.Sprintf("; %d met nothing, since their packet did not arrive", unmet)
+		text += fmt.Sprintf("; %d had no effect because the packet did not arrive", unmet)
 	}
-	return text + "; "
+	return text + "."
 }
 
 // tellGroup describes the runs that failed alike.
@@ -148,7 +149,7 @@ func (f *findings) tellGroup(b *strings.Builder, e *exploration, seed uint64, al
 	}
 	fmt.Fprintf(b, "    %s\n", strings.ReplaceAll(e.with(nil, x.Breaks).command(seed), "\n", "\n    "))
 	f.tellAlike(b, all)
-	b.WriteString("What the test said:\n" + why)
+	b.WriteString("Output of the test:\n" + why)
 	if report != "" {
 		b.WriteString("\n" + report)
 	}
@@ -179,24 +180,24 @@ func (f *findings) tellAlike(b *strings.Builder, all []*tried) {
 		runs[d] = append(runs[d], y)
 	}
 	listed := 0
-	list := func(heading string, runs []*tried) {
+	list := func(how string, runs []*tried) {
 		shown := runs[:min(len(runs), mostAlike-listed)]
 		if len(shown) == 0 {
 			return
 		}
 		listed += len(shown)
-		fmt.Fprintf(b, "%s in %s:\n", heading, count.Of(len(runs), "other run", "other runs"))
+		fmt.Fprintf(b, "%s failed %s:\n", count.Of(len(runs), "other run", "other runs"), how)
 		for _, y := range shown {
 			fmt.Fprintf(b, "    %s\n", wordsOf(y.Breaks))
 		}
 	}
-	list("It failed alike", runs[first])
+	list("the same way", runs[first])
 	for _, d := range others {
-		heading := "It said the same, and nothing was sent more or less often,"
+		how := "with the same message, but nothing was sent more or less often than without a breakage"
 		if d != "" {
-			heading = "It said the same, but " + d + ","
+			how = "with the same message, but " + d
 		}
-		list(heading, runs[d])
+		list(how, runs[d])
 	}
 	if more := len(all) - 1 - listed; more > 0 {
 		fmt.Fprintf(b, "    ... and %d more\n", more)
@@ -249,6 +250,9 @@ func timesOf(k int) string {
 
 func capitalized(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
+// reportBegins is how the report of a network begins. A rule of Always that is broken also names the time first.
+var reportBegins = regexp.MustCompile(`^sim: at \S+ of virtual time, seed `)
+
 // failureOf divides the output of a run into what the test printed and the network's report.
 func failureOf(text string) (why, report string) {
 	var said, rest strings.Builder
@@ -259,7 +263,7 @@ func failureOf(text string) (why, report string) {
 		}
 		if _, what, ok := failure.Line(line); ok {
 			into = &said
-			if strings.HasPrefix(what, "sim: at ") {
+			if reportBegins.MatchString(what) {
 				into = &rest
 			}
 		}
@@ -270,8 +274,8 @@ func failureOf(text string) (why, report string) {
 
 // tellStrays lists the runs that differed from the one without breakages before anything broke in them.
 func (f *findings) tellStrays(e *exploration, seed uint64, strays []*tried) string {
-	return fmt.Sprintf("sim: Explore: %d of %d runs were not equal to the run without breakages up to where something was to break in them, the first: %s. "+
-		"The test does not repeat: goroutines that race each other, select, the order of a map, a random source, or what an earlier run has left "+
-		"in variables outside the test function decide something; see docs/replay.md.\n    %s",
+	return fmt.Sprintf("sim: Explore: the test does not repeat: %d of %d runs differed from the run without breakages before anything broke, the first: %s. "+
+		"Likely causes: goroutines that race, select, the order of a map, a random source, or what an earlier run left in variables outside "+
+		"the test function; see docs/replay.md.\n    %s",
 		len(strays), len(f.tried), wordsOf(strays[0].Breaks), e.with(nil, strays[0].Breaks).command(seed))
 }

@@ -156,7 +156,7 @@ func (e *exploration) employ(t *testing.T, seed uint64, todo []numberedTrial, re
 		}
 		rest := slices.DeleteFunc(slices.Clone(todo), func(j numberedTrial) bool { return begun[j.Trial] })
 		if len(rest) == len(todo) {
-			return fmt.Errorf("a process that is to run the test with something broken came to no end (%v):\n%s", err, last)
+			return fmt.Errorf("a process that runs the test with breakages did not finish (%v):\n%s", err, last)
 		}
 		todo = rest
 	}

@@ -81,7 +81,7 @@ func readBroken(text string) (call int, all []brokenPlace, err error) {
 	call = 1
 	if number, rest, ok := strings.Cut(text, ":"); ok {
 		if call, err = strconv.Atoi(strings.TrimSpace(number)); err != nil || call < 1 {
-			return 0, nil, fmt.Errorf("%q is no number of a call", number)
+			return 0, nil, fmt.Errorf("%q is not the number of a call", number)
 		}
 		text = rest
 	}
@@ -94,7 +94,7 @@ func readPlaces(text string) (all []brokenPlace, err error) {
 	for item := range strings.SplitSeq(text, ",") {
 		f := strings.Fields(item)
 		if len(f) != 5 {
-			return nil, fmt.Errorf("%q has %d words", strings.TrimSpace(item), len(f))
+			return nil, fmt.Errorf("%q has %d words, not 5", strings.TrimSpace(item), len(f))
 		}
 		b := brokenPlace{At: Place{From: f[1], To: f[2]}}
 		for w := range breakageWords {
@@ -111,11 +111,11 @@ func readPlaces(text string) (all []brokenPlace, err error) {
 		nth, noNumber := strconv.Atoi(f[4])
 		switch {
 		case b.What == 0:
-			return nil, fmt.Errorf("%q is nothing that breaks", f[0])
+			return nil, fmt.Errorf("%q is not a breakage", f[0])
 		case kind < 0:
-			return nil, fmt.Errorf("%q is no kind of packets", f[3])
+			return nil, fmt.Errorf("%q is not a kind of packet", f[3])
 		case noNumber != nil:
-			return nil, fmt.Errorf("%q is no number", f[4])
+			return nil, fmt.Errorf("%q is not a number", f[4])
 		}
 		b.At.Kind, b.At.Nth = PacketKind(kind), nth
 		if err := b.At.check(); err != nil {

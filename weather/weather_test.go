@@ -99,7 +99,7 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 		"n.Inject(4*time.Second, 1100*time.Millisecond, sim.Pause(n.Host(\"bank\")))\n",
 		"SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ", " test ", "-run '^TestPrey$' github.com/squall-sim/squall/weather\n",
 		"It is kept in "+file+", and runs first the next time.\n        Of 10 storms 2 before had found nothing, and 7 were not tried.",
-		told[0], "sim: at 5.1s of virtual time, seed 3, ", "Last events", "* not always: an order is charged once", "To repeat it: SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ", "a second run of seed 3 had the same trace and failed too")
+		told[0], "sim: at 5.1s of virtual time, seed 3, ", "Last events", "* rule broken: an order is charged once", "To repeat it: SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ", "a second run of seed 3 had the same trace and failed too")
 	kept, err := os.ReadFile(filepath.Join(dir, file))
 	require.NoError(t, err)
 	require.Equal(t, "squall weather 1\n# In this storm TestPrey failed: sim: "+told[0]+"\nseed 3\n4s 1.1s pause bank\n", string(kept))
