@@ -130,7 +130,7 @@ func (c Config) mustKnow(n *sim.Network) {
 	}{{"Up", c.Up, hosts}, {"Spared", c.Spared, nodes}} {
 		for _, name := range x.names {
 			if !named(x.known, name) {
-				panic(fmt.Sprintf("weather: Storm.Begin: Config.%s has %q, which is no host: there are %s", x.field, name, strings.Join(hosts, ", ")))
+				panic(fmt.Sprintf("weather: Storm.Begin: Config.%s has %q, which is not a host: the hosts are %s", x.field, name, strings.Join(hosts, ", ")))
 			}
 		}
 	}

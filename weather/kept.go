@@ -59,11 +59,11 @@ func readFault(text string) (x storm.Fault[what], err error) {
 	}
 	for i, d := range []*time.Duration{&x.At, &x.Lasts} {
 		if *d, err = time.ParseDuration(f[i]); err != nil || *d < time.Duration(i) || *d > time.Hour*24*365 {
-			return x, fmt.Errorf("%q: %q is no time at which a fault begins or for which it lasts, such as 1m5.3s", strings.TrimSpace(text), f[i])
+			return x, fmt.Errorf("%q: %q is not the time at which a fault begins or for which it lasts: want one such as 1m5.3s", strings.TrimSpace(text), f[i])
 		}
 	}
 	if x.What.kind = kindOf(f[2]); x.What.kind < 0 {
-		return x, fmt.Errorf("%q: there is no fault %q; there are %s", strings.TrimSpace(text), f[2], kindNames())
+		return x, fmt.Errorf("%q: %q is not a fault: want one of %s", strings.TrimSpace(text), f[2], kindNames())
 	}
 	ends := 2
 	if all[x.What.kind].Of == storm.OfHost {

@@ -51,8 +51,8 @@ func (s *Storm) Begin() {
 	s.c.mustKnow(s.n)
 	if !s.given {
 		if s.is = s.c.draw(s.seed, s.n); s.is == nil {
-			s.wrong = fmt.Errorf("weather: Storm.Begin: the network has %d hosts and %d links, and with Config.Kinds, Up and Spared as they are nothing can happen to any: "+
-				"make them before Begin, or leave more to the storm", len(s.n.Hosts()), len(s.n.Links()))
+			s.wrong = fmt.Errorf("weather: Storm.Begin: the network has %d hosts and %d links, and Config.Kinds, Up and Spared allow no fault of any: "+
+				"make hosts and links before Begin, or exclude less", len(s.n.Hosts()), len(s.n.Links()))
 			s.t.Fatal(s.wrong)
 		}
 	}
@@ -61,10 +61,10 @@ func (s *Storm) Begin() {
 		site, err := siteOf(s.n, x.What)
 		if err != nil {
 			s.wrong = err
-			s.t.Fatalf("weather: the storm is not one of this test any more: %v", err)
+			s.t.Fatalf("weather: the storm does not fit this test: %v", err)
 		}
 		f := all[x.What.kind].Fault(site)
-		s.told = append(s.told, fmt.Sprintf("%v (from %v to %v)", f, x.At, x.At+x.Lasts))
+		s.told = append(s.told, fmt.Sprintf("%v (%v to %v)", f, x.At, x.At+x.Lasts))
 		s.code = append(s.code, fmt.Sprintf("n.Inject(%s, %s, %s)", storm.GoTime(x.At), storm.GoTime(x.Lasts), f.Code(nil)))
 		s.n.Inject(x.At, x.Lasts, f)
 	}
@@ -139,7 +139,7 @@ func (s *Storm) Settle() {
 	s.settled = true
 	for _, p := range s.promises {
 		if err := p.check(); err != nil {
-			s.t.Errorf("weather: %v after the storm it was not so that %q: %v", s.c.Recovery, p.name, err)
+			s.t.Errorf("weather: %v after the storm %q was not true: %v", s.c.Recovery, p.name, err)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (s *Storm) Settle() {
 func (s *Storm) end() {
 	s.t.Helper()
 	if !s.begun {
-		s.t.Error("weather: Test: the function has not called Storm.Begin: it must, once it has made its hosts and links")
+		s.t.Error("weather: Test: the test function did not call Storm.Begin: call it after making the hosts and links")
 		return
 	}
 	s.Settle()

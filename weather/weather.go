@@ -100,8 +100,8 @@ func Test(t *testing.T, c Config, f Func, opts ...sim.Option) {
 		return
 	}
 	if never := w.tally.never(); len(never) > 0 && len(seeds) >= c.Storms && !t.Failed() {
-		t.Errorf("weather: in none of %d storms it was sometimes so that %s: the test does not come there; draw more storms (Config.Storms) or longer ones with more faults (For, Faults, Longest), "+
-			"or have the test do more meanwhile", len(seeds), strings.Join(never, ", nor that "))
+		t.Errorf("weather: in %d storms this never happened (Storm.Sometimes): %s. Draw more storms (Config.Storms), or longer ones with more faults (For, Faults, Longest), "+
+			"or make the test do more during the storm", len(seeds), strings.Join(never, ", "))
 	}
 }
 
@@ -111,9 +111,9 @@ func ofOthers(before, all int) string {
 	case all == 1:
 		return ""
 	case before == 0:
-		return fmt.Sprintf("It was the first of %d storms; the others were not tried.", all)
+		return fmt.Sprintf("This was the first of %d storms; the others were not tried.", all)
 	}
-	return fmt.Sprintf("Of %d storms %d before had found nothing, and %d were not tried.", all, before, all-before-1)
+	return fmt.Sprintf("This was storm %d of %d. Those before it found nothing; the others were not tried.", before+1, all)
 }
 
 // A search is a call of Test.
@@ -176,7 +176,7 @@ func (w *search) run(t *testing.T, seed uint64, others string) {
 		s.is = schedule{} // it failed before the storm began
 	}
 	if reason := w.leaves(failed); reason != "" {
-		t.Errorf("weather: seed %d: %s\nIts storm, of %s, is not made smaller %s: a run of that seed alone, SQUALL_SEED=%d, does that.",
+		t.Errorf("weather: seed %d: %s\nIts storm of %s was not reduced (%s). To reduce it, run the seed alone: SQUALL_SEED=%d.",
 			seed, whereAndWhy(failed), count.Of(len(s.is), "fault", "faults"), reason, seed)
 		w.show(t, seed, s.is)
 		return
@@ -193,11 +193,11 @@ func (w *search) leaves(failed *sim.Failure) string {
 	chosen := os.Getenv("SQUALL_FAULTS")
 	switch {
 	case known:
-		return fmt.Sprintf("since that of seed %d, which fails alike, was", first)
+		return fmt.Sprintf("the storm of seed %d, which fails the same way, was", first)
 	case chosen != "": // by number, and a smaller storm has other numbers
-		return fmt.Sprintf("with SQUALL_FAULTS=%s, which has chosen of its faults", chosen)
+		return fmt.Sprintf("SQUALL_FAULTS=%s selects faults by number", chosen)
 	case swept():
-		return "in a sweep"
+		return "this is a sweep"
 	}
 	return ""
 }
@@ -238,22 +238,21 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 		failed = again // with the numbers of the smaller storm
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "weather: seed %d: %s\nThe test fails so ", k.seed, whereAndWhy(failed)) // the cause first, by which failures are told apart
+	fmt.Fprintf(&b, "weather: seed %d: %s\nThe test fails this way ", k.seed, whereAndWhy(failed)) // the cause first, by which failures are told apart
 	if len(s.told) == 0 {
 		b.WriteString("without any fault.")
 	} else {
-		b.WriteString("if " + strings.Join(s.told, ", and ") + ", counted from Begin on.")
+		fmt.Fprintf(&b, "with %s (times count from Begin): %s.", count.Of(len(s.told), "fault", "faults"), strings.Join(s.told, ", and "))
 	}
 	if of > 0 {
-		fmt.Fprintf(&b, "\nOf its storm, which had %s, that is what is left after %d tries", count.Of(of, "fault", "faults"), did.Tries)
+		fmt.Fprintf(&b, "\nThe storm had %s; %s reduced it to this.", count.Of(of, "fault", "faults"), count.Of(did.Tries, "try", "tries"))
 		if !did.Whole {
-			b.WriteString(", which were all that it was given: less may do (see Config.Tries)")
+			b.WriteString(" More tries may reduce it further (see Config.Tries).")
 		}
-		b.WriteString(".")
 	}
 	b.WriteString("\n")
 	if !repeats {
-		b.WriteString("The test does not repeat: in another run of the same storm it did not fail so. Goroutines that race each other, or what runs leave outside the test function, decide something.\n")
+		b.WriteString("The test does not repeat: another run of the same storm did not fail this way. Likely causes: goroutines that race, or what earlier runs left outside the test function.\n")
 	}
 	for _, code := range s.code {
 		fmt.Fprintf(&b, "    %s\n", code)
@@ -261,9 +260,9 @@ func (w *search) tell(t *testing.T, k kept, of int, did storm.Shrinking, failed 
 	fmt.Fprintf(&b, "    %s\n", strings.ReplaceAll(w.trials.Command(k.seed, variable+"="+line(k.is)), "\n", "\n    "))
 	if !w.subtests && len(k.is) > 0 {
 		if path, err := k.keep(w.test, why(failed)); err != nil {
-			fmt.Fprintf(&b, "It could not be kept, to run first the next time: %v\n", err)
+			fmt.Fprintf(&b, "The storm could not be saved: %v\n", err)
 		} else {
-			fmt.Fprintf(&b, "It is kept in %s, and runs first the next time.\n", path)
+			fmt.Fprintf(&b, "Saved in %s; it runs first next time.\n", path)
 		}
 	}
 	return b.String()
@@ -295,20 +294,20 @@ func (w *search) runKept(t *testing.T) bool {
 			k, err = readKept(string(text))
 		}
 		if err != nil {
-			t.Errorf("weather: %s: %v: mend the file, or delete it", path, err)
+			t.Errorf("weather: %s: %v: fix the file or delete it", path, err)
 			return false
 		}
 		s := w.storm(k.seed, k.is)
 		switch failed := w.try(t, k.seed, s); {
 		case s.wrong != nil:
-			t.Errorf("weather: %s is not of this test any more: %v: mend the file, or delete it", path, s.wrong)
+			t.Errorf("weather: %s does not fit this test: %v: fix the file or delete it", path, s.wrong)
 			return false
 		case failed != nil:
-			t.Errorf("weather: in the storm that is kept in %s the test fails: %s", path, why(failed))
+			t.Errorf("weather: the test fails in the saved storm %s: %s", path, why(failed))
 			w.show(t, k.seed, k.is)
 			return false
 		default:
-			t.Logf("weather: in the storm that is kept in %s the test passes now", path)
+			t.Logf("weather: the test passes in the saved storm %s", path)
 		}
 	}
 	return true

@@ -94,11 +94,11 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 	require.False(t, passes)
 	file := "testdata/weather/TestPrey/3.storm"
 	told := []string{`at 5.1s of virtual time the rule "an order is charged once" was broken: charged  is more than 1`}
-	inOrder(t, text, "weather: seed 3: sim: "+told[0], "The test fails so if bank: pause (from 4s to 5.1s), counted from Begin on.\n",
-		"Of its storm, which had 2 faults, that is what is left after ", " tries.\n",
+	inOrder(t, text, "weather: seed 3: sim: "+told[0], "The test fails this way with 1 fault (times count from Begin): bank: pause (4s to 5.1s).\n",
+		"The storm had 2 faults; ", " tries reduced it to this.\n",
 		"n.Inject(4*time.Second, 1100*time.Millisecond, sim.Pause(n.Host(\"bank\")))\n",
 		"SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ", " test ", "-run '^TestPrey$' github.com/squall-sim/squall/weather\n",
-		"It is kept in "+file+", and runs first the next time.\n        Of 10 storms 2 before had found nothing, and 7 were not tried.",
+		"Saved in "+file+"; it runs first next time.\n        This was storm 3 of 10. Those before it found nothing; the others were not tried.",
 		told[0], "sim: at 5.1s of virtual time, seed 3, ", "Last events", "* rule broken: an order is charged once", "To repeat it: SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ", "a second run of seed 3 had the same trace and failed too")
 	kept, err := os.ReadFile(filepath.Join(dir, file))
 	require.NoError(t, err)
@@ -106,7 +106,7 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 
 	passes, text = hunt(t, dir, "pays")
 	require.False(t, passes)
-	inOrder(t, text, "weather: in the storm that is kept in "+file+" the test fails: sim: "+told[0], told[0], "SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ")
+	inOrder(t, text, "weather: the test fails in the saved storm "+file+": sim: "+told[0], told[0], "SQUALL_WEATHER='4s 1.1s pause bank' SQUALL_SEED=3 ")
 	require.NotContains(t, text, "tries", "it is small already")
 
 	passes, text = hunt(t, dir, "pays", "SQUALL_WEATHER=4s 1.1s pause bank", "SQUALL_SEED=3")
@@ -116,22 +116,22 @@ func TestAFailureIsReducedToldAndKept(t *testing.T) {
 	other := t.TempDir()
 	passes, text = hunt(t, other, "pays", "SQUALL_FAULTS=1,2", "SQUALL_SEED=3") // as squall shrink prints it; a smaller storm has other numbers
 	require.False(t, passes)
-	inOrder(t, text, "weather: seed 3: sim: at ", "Its storm, of 2 faults, is not made smaller with SQUALL_FAULTS=1,2, which has chosen of its faults: a run of that seed alone, SQUALL_SEED=3, does that.",
+	inOrder(t, text, "weather: seed 3: sim: at ", "Its storm of 2 faults was not reduced (SQUALL_FAULTS=1,2 selects faults by number). To reduce it, run the seed alone: SQUALL_SEED=3.",
 		"SQUALL_FAULTS=1,2 SQUALL_SEED=3 ")
 	require.NoDirExists(t, filepath.Join(other, "testdata"), "none is kept")
 
 	passes, text = hunt(t, dir, "mended")
 	require.True(t, passes, text)
-	require.Contains(t, text, "weather: in the storm that is kept in "+file+" the test passes now")
+	require.Contains(t, text, "weather: the test passes in the saved storm "+file)
 
 	passes, text = hunt(t, dir, "moved")
 	require.False(t, passes)
-	require.Contains(t, text, "weather: "+file+" is not of this test any more: pause bank: the network has no host of that name: mend the file, or delete it")
+	require.Contains(t, text, "weather: "+file+" does not fit this test: pause bank: the network has no host of that name: fix the file or delete it")
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte("squall weather 1\nseed 3\n4s 1.1s paws bank\n"), 0o600))
 	passes, text = hunt(t, dir, "pays")
 	require.False(t, passes)
-	require.Contains(t, text, "weather: "+file+`: line 3: "4s 1.1s paws bank": there is no fault "paws"; there are down, down-from, crash, `)
+	require.Contains(t, text, "weather: "+file+`: line 3: "4s 1.1s paws bank": "paws" is not a fault: want one of down, down-from, crash, `)
 }
 
 // With SQUALL_SEEDS each seed is a subtest, a failure like an earlier one is not made smaller, and nothing is kept: neither here nor in second runs, which have the same storms.
@@ -139,12 +139,12 @@ func TestWeatherOfManySeeds(t *testing.T) {
 	dir := t.TempDir()
 	passes, text := hunt(t, dir, "pays", "SQUALL_SEEDS=1-3,12-30")
 	require.False(t, passes)
-	inOrder(t, text, "weather: seed 3: sim: at 5.1s", "The test fails so if bank: pause (from 4s to 5.1s)",
-		"a second run of seed 3 had the same trace and failed too", "is not made smaller since that of seed 3, which fails alike, was: a run of that seed alone, SQUALL_SEED=",
+	inOrder(t, text, "weather: seed 3: sim: at 5.1s", "The test fails this way with 1 fault (times count from Begin): bank: pause (4s to 5.1s)",
+		"a second run of seed 3 had the same trace and failed too", "was not reduced (the storm of seed 3, which fails the same way, was). To reduce it, run the seed alone: SQUALL_SEED=",
 		"To repeat it: SQUALL_WEATHER='", "' SQUALL_SEED=", "-run '^TestPrey$'", "had the same trace and failed too")
 	require.Contains(t, text, "--- PASS: TestPrey/seed=1 ")
 	require.NotContains(t, text, "does not replay")
-	require.Equal(t, 1, strings.Count(text, "that is what is left"))
+	require.Equal(t, 1, strings.Count(text, "reduced it to this"))
 	require.NoDirExists(t, filepath.Join(dir, "testdata"))
 }
 
@@ -160,12 +160,12 @@ func TestWeatherIsCompared(t *testing.T) {
 // What else a test can fail for.
 func TestWhatFailsInAnyWeather(t *testing.T) {
 	for which, want := range map[string][]string{
-		"begins":   {"weather: seed 1: weather: Test: the function has not called Storm.Begin", "The test fails so without any fault.\n", "SQUALL_WEATHER=calm SQUALL_SEED=1 ", "It was the first of 10 storms; the others were not tried."},
-		"nothing":  {"weather: Storm.Begin: the network has 0 hosts and 0 links, and with Config.Kinds, Up and Spared as they are nothing can happen to any"},
-		"never":    {`weather: in none of 10 storms it was sometimes so that "it snows": the test does not come there`},
-		"late":     {`weather: seed 1: weather: 30s after the storm it was not so that "all is well": it is not`, "The test fails so without any fault.\n"}, // 20 s of storm and 30 s
+		"begins":   {"weather: seed 1: weather: Test: the test function did not call Storm.Begin", "The test fails this way without any fault.\n", "SQUALL_WEATHER=calm SQUALL_SEED=1 ", "This was the first of 10 storms; the others were not tried."},
+		"nothing":  {"weather: Storm.Begin: the network has 0 hosts and 0 links, and Config.Kinds, Up and Spared allow no fault of any"},
+		"never":    {`weather: in 10 storms this never happened (Storm.Sometimes): "it snows". Draw more storms`},
+		"late":     {`weather: seed 1: weather: 30s after the storm "all is well" was not true: it is not`, "The test fails this way without any fault.\n"}, // 20 s of storm and 30 s
 		"panics":   {"weather: seed 1: weather_test.go:", ": sim: the test panicked: oh"},
-		"requires": {"weather: seed 1: weather_test.go:", ": Not equal: they are not\n", "The test fails so without any fault."},
+		"requires": {"weather: seed 1: weather_test.go:", ": Not equal: they are not\n", "The test fails this way without any fault."},
 	} {
 		passes, text := hunt(t, t.TempDir(), which, "SQUALL_CHECK=0")
 		require.False(t, passes, which)
@@ -176,7 +176,7 @@ func TestWhatFailsInAnyWeather(t *testing.T) {
 	require.True(t, passes, "one seed does not say it: %s", text)
 	passes, text = hunt(t, t.TempDir(), "requires", "SQUALL_SEED=1")
 	require.False(t, passes)
-	inOrder(t, text, "The test fails so without any fault.")
+	inOrder(t, text, "The test fails this way without any fault.")
 	require.NotContains(t, text, "storms", "there are no others")
 }
 
@@ -229,11 +229,11 @@ func TestFilesOfStorms(t *testing.T) {
 		"squall weather 1\n1s 1s down a b\n":            `it has no seed: want a line such as "seed 7"`,
 		"squall weather 1\nseed x\n":                    `line 2: "seed x": want a number`,
 		"squall weather 1\nseed 1\n1s down\n":           `line 3: "1s down" has 2 words: want when a fault begins`,
-		"squall weather 1\nseed 1\n-1s 1s crash a\n":    `line 3: "-1s 1s crash a": "-1s" is no time`,
-		"squall weather 1\nseed 1\n1s 0s crash a\n":     `"0s" is no time`,
+		"squall weather 1\nseed 1\n-1s 1s crash a\n":    `line 3: "-1s 1s crash a": "-1s" is not the time`,
+		"squall weather 1\nseed 1\n1s 0s crash a\n":     `"0s" is not the time`,
 		"squall weather 1\nseed 1\n1s 1s crash a b\n":   `names 2 hosts or routers: want 1`,
 		"squall weather 1\nseed 1\n1s 1s down a\n":      `names 1 hosts or routers: want 2`,
-		"squall weather 1\nseed 1\n1s 1s explode a b\n": `there is no fault "explode"; there are down, `,
+		"squall weather 1\nseed 1\n1s 1s explode a b\n": `"explode" is not a fault: want one of down, `,
 	} {
 		_, _, err := weather.ReadKept(file)
 		require.ErrorContains(t, err, want)
@@ -282,9 +282,9 @@ func TestMisuseOfWeather(t *testing.T) {
 		c    weather.Config
 		want string
 	}{
-		{weather.Config{Up: []string{"A", "bnak"}}, `weather: Storm.Begin: Config.Up has "bnak", which is no host: there are a, bank`},
-		{weather.Config{Up: []string{"edge"}}, `weather: Storm.Begin: Config.Up has "edge", which is no host: there are a, bank`},
-		{weather.Config{Spared: []string{"edge", "b"}}, `weather: Storm.Begin: Config.Spared has "b", which is no host: there are a, bank`},
+		{weather.Config{Up: []string{"A", "bnak"}}, `weather: Storm.Begin: Config.Up has "bnak", which is not a host: the hosts are a, bank`},
+		{weather.Config{Up: []string{"edge"}}, `weather: Storm.Begin: Config.Up has "edge", which is not a host: the hosts are a, bank`},
+		{weather.Config{Spared: []string{"edge", "b"}}, `weather: Storm.Begin: Config.Spared has "b", which is not a host: the hosts are a, bank`},
 		{weather.Config{Up: []string{"A"}, Spared: []string{"Edge"}}, ""},
 	} {
 		x.c.Storms = 1

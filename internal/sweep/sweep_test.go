@@ -429,6 +429,6 @@ func TestASweepOfStorms(t *testing.T) {
 	require.Len(t, r.Causes, 1)
 	require.Equal(t, []uint64{10, 20, 30, 40, 50, 60}, r.Causes[0].Seeds)
 	require.Regexp(t, `^storms_test\.go:\d+: weather: seed #: storms_test\.go:\d+: # things were lost$`, r.Causes[0].Text)
-	require.Contains(t, r.Causes[0].Output, "is not made smaller in a sweep: a run of that seed alone, SQUALL_SEED=10, does that.")
+	require.Contains(t, r.Causes[0].Output, "was not reduced (this is a sweep). To reduce it, run the seed alone: SQUALL_SEED=10.")
 	require.Empty(t, r.Never, "of a test that fails it is not demanded")
 }
