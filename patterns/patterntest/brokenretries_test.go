@@ -117,7 +117,7 @@ var brokenRetries = []callFlaw{
 		return answer, err
 	}, claims: noRetries}.on, "a link that turns away", patterntest.Gentle, "phone tried to connect * times within the second from * on; 20 are enough"},
 	{"the clients ask again in step", clerk{inStep: true}.on, "twenty callers lose the server at one instant", patterntest.Gentle,
-		"20 of 20 clients tried to connect within the 100ms from * on, after all had lost the server; 10 may"},
+		"20 of 20 clients tried to connect within the 100ms from * on, after all had lost the server; at most 10 may"},
 	{"what was given up keeps its place", office{claims: func(s *patterntest.Service) { s.Cancels, s.Deadlines, s.Retries = false, false, nil }, asks: func() asking {
 		places := perClient(func() chan struct{} { return make(chan struct{}, 3) })
 		return func(c *officeClient, ctx context.Context, r patterntest.Request) (string, error) {

@@ -80,7 +80,7 @@ func TestStormsOfCallsFindAndShrink(t *testing.T) {
 		return &file{Data: data, done: make(chan struct{})}, nil
 	}}
 	text := patterntest.SearchCall(t, forgetful.on, []uint64{1, 2, 3, 4, 5, 6, 7, 8})
-	requireInOrder(t, text, " finds something; ", "single: ", " took effect at ", "Around it:\n", " took effect\n", "The story, made as small as it goes: 1 caller, ",
+	requireInOrder(t, text, " fails; ", "single: ", " took effect at ", "Around it:\n", " took effect\n", "The story, reduced to 1 caller, ",
 		"func(w *patterntest.CallWorld) {\n\t\t", "w.Caller(\"phone1\")\n", "w.AskEvery(", "Key", "A second run had ")
 	require.Empty(t, patterntest.SearchCall(t, office{}.on, []uint64{1, 2}), "a sound service is acquitted")
 }

@@ -36,7 +36,7 @@ const stormsTest = "storms"
 
 // notOffered says why an act is skipped.
 func (a *act) notOffered() string {
-	return "what the story is about is not offered: " + cmp.Or(a.lacking, "its Needs says so")
+	return "the system does not offer what this story needs: " + cmp.Or(a.lacking, "its Needs says so")
 }
 
 // perform plays each act in a bubble of its own, as a subtest, and fails for each breach. storms is the last subtest.
@@ -60,7 +60,7 @@ func perform(t *testing.T, acts []act, opts []Option, storms func(t *testing.T))
 				}
 				w := play(t.TempDir())
 				for _, b := range w.Verdict() {
-					t.Errorf("%v\n%sThe story is here because: %s", b, w.around(b), a.reason)
+					t.Errorf("%v\n%sWhy this story exists: %s", b, w.around(b), a.reason)
 				}
 				t.Log(w.cost())
 			}, opts...)
@@ -102,7 +102,7 @@ func performOnLoopback(t *testing.T, acts []act, opts []Option) {
 				t.Skip(a.notOffered())
 			}
 			for _, b := range <-results[i] {
-				t.Errorf("%v\nThe story is here because: %s", b, a.reason)
+				t.Errorf("%v\nWhy this story exists: %s", b, a.reason)
 			}
 		})
 	}

@@ -78,9 +78,9 @@ func TestHeldMayBeTwoOfTheLargestEvent(t *testing.T) {
 		text          string
 	}{
 		{0, 2 * 2 * largest, ""},
-		{0, 2*2*largest + 1, "the server held 4194305 bytes for its clients at 800ms; 4194304 are its limit"},
+		{0, 2*2*largest + 1, "the server held 4194305 bytes for its clients at 800ms; its limit is 4194304"},
 		{3 * largest, 2 * 3 * largest, ""},
-		{3 * largest, 2*3*largest + 1, "the server held 6291457 bytes for its clients at 800ms; 6291456 are its limit"},
+		{3 * largest, 2*3*largest + 1, "the server held 6291457 bytes for its clients at 800ms; its limit is 6291456"},
 	} {
 		published := false
 		found := judge(t, func(n *sim.Network) patterntest.System {

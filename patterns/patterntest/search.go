@@ -38,7 +38,7 @@ func search[S drawnStorm[S]](t *testing.T, draw func(seed uint64) S, play judge[
 	for nth, seed := range seeds {
 		s := draw(seed)
 		if found := play.try(t, seed, s); found.err != nil {
-			return fmt.Sprintf("storm %d finds something; %d others found nothing, and %d were not tried.\n%s",
+			return fmt.Sprintf("storm %d fails; %d before it passed, %d were not tried.\n%s",
 				seed, nth, len(seeds)-nth-1, play.shrink(t, seed, s, found))
 		}
 	}
@@ -103,15 +103,15 @@ func (play judge[S]) shrink(t *testing.T, seed uint64, s S, first found) string 
 
 	var b strings.Builder
 	b.WriteString(last.err.Error())
-	fmt.Fprintf(&b, "\nThe story, made as small as it goes: %s instead of %s, after %d tries. With sim.Seed(%d) it does the same anywhere:\n\n%s\n\n",
+	fmt.Fprintf(&b, "\nThe story, reduced to %s from %s in %d tries. With sim.Seed(%d) it fails the same way anywhere:\n\n%s\n\n",
 		least.size(), s.size(), did.Tries, seed, indent(least.code()))
 	switch second := play.try(t, seed, least); {
 	case second.trace == last.trace:
 		b.WriteString("A second run had the same trace.")
 	case first.same(second):
-		b.WriteString("A second run had another trace and found the same.")
+		b.WriteString("A second run had another trace and failed the same way.")
 	default:
-		b.WriteString("A second run had another trace and did not find the same: goroutines that race each other decide something.")
+		b.WriteString("A second run had another trace and did not fail the same way: the failure depends on goroutines that race.")
 	}
 	return b.String()
 }

@@ -22,17 +22,17 @@ func TestSearchShrinksWhatItFinds(t *testing.T) {
 
 	text := patterntest.Search(t, polling{batch: newestFirst}.on, []uint64{7, 1, 2})
 	requireInOrder(t, text,
-		"storm 1 finds something; 1 others found nothing, and 1 were not tried.", // no event overtakes another in storm 7
+		"storm 1 fails; 1 before it passed, 1 were not tried.", // no event overtakes another in storm 7
 		"ordered: ", "which was published later", "Around it:\n", " reached phone",
 		"sim: at ", "seed 1", "Last events", "phone1",
 		"To repeat it: SQUALL_SEED=1 ", " test", "-run '^TestSearchShrinksWhatItFinds$' github.com/squall-sim/squall/patterns/patterntest",
-		"The story, made as small as it goes: ", " instead of 3 clients, 6 faults and 108 events, after ", " tries. With sim.Seed(1)",
+		"The story, reduced to ", " from 3 clients, 6 faults and 108 events in ", " tries. With sim.Seed(1)",
 		"\tfunc(w *patterntest.World) {\n\t\t", "w.Client(\"phone1\")\n", "\t\tw.Publish", "\n\t}\n",
 		"A second run had ")
 	// Of events published at one instant the server's handler sees as many as the runtime
 	// happens to have let through.
-	require.Regexp(t, `A second run had (the same trace|another trace and found the same)\.`, text)
-	size := regexp.MustCompile(`as it goes: \d clients?, (\d) faults? and (\d+) events? instead`).FindStringSubmatch(text)
+	require.Regexp(t, `A second run had (the same trace|another trace and failed the same way)\.`, text)
+	size := regexp.MustCompile(`reduced to \d clients?, (\d) faults? and (\d+) events? from`).FindStringSubmatch(text)
 	require.NotEmpty(t, size)
 	faults, _ := strconv.Atoi(size[1])
 	events, _ := strconv.Atoi(size[2])
@@ -49,7 +49,7 @@ func TestSearchShrinksWhatItFinds(t *testing.T) {
 func TestStormsOfWorkers(t *testing.T) {
 	shrinkFor(t, 100*time.Millisecond)
 	text := patterntest.SearchWork(t, depot{gone: countsAsDone, ackWait: -1}.on, []uint64{1, 2, 3, 4})
-	requireInOrder(t, text, "finds something", "complete: ", "had not reached any of the ", " workers", "w.Worker(\"workers\", \"phone1\", nil)", "w.PublishKeys(7, ")
+	requireInOrder(t, text, " fails; ", "complete: ", "had not reached any of the ", " workers", "w.Worker(\"workers\", \"phone1\", nil)", "w.PublishKeys(7, ")
 	require.Empty(t, patterntest.SearchWork(t, depot{}.on, []uint64{1, 2, 3, 4}))
 	require.Empty(t, patterntest.SearchWork(t, polling{}.on, []uint64{1}), "it has no workers")
 }
@@ -63,7 +63,7 @@ func TestSearchFindsWhatIsNoPromise(t *testing.T) {
 		s.Serve = func(ctx context.Context, h *sim.Host, _ string) error { return errDown }
 		return s
 	}, []uint64{5})
-	requireInOrder(t, text, "storm 5 finds something", `process "server" on host "server" ended: the server is down`, "The story")
+	requireInOrder(t, text, "storm 5 fails", `process "server" on host "server" ended: the server is down`, "The story")
 }
 
 func shrinkFor(t *testing.T, d time.Duration) { t.Cleanup(patterntest.SetShrinkTime(d)) }

@@ -122,8 +122,8 @@ func TestASkipNamesTheFieldThatIsNotSet(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for _, text := range []string{
-		"not offered: Service.Keys is not set\n", "not offered: Service.Keys is not set, or not Durable\n", "not offered: Service.Drains is not set\n",
-		"not offered: Service.Replicas is less than 2\n", "not offered: System.PublishTo is not set\n", "not offered: System.Work is not set, or has no Groups\n",
+		"what this story needs: Service.Keys is not set\n", "what this story needs: Service.Keys is not set, or not Durable\n", "what this story needs: Service.Drains is not set\n",
+		"what this story needs: Service.Replicas is less than 2\n", "what this story needs: System.PublishTo is not set\n", "what this story needs: System.Work is not set, or has no Groups\n",
 	} {
 		require.Contains(t, string(out), text)
 	}

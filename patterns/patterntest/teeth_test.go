@@ -91,7 +91,7 @@ var brokenPollings = []flaw{
 		"\"\\n\" reached phone at * changed to \"\" (and 2 more)"},
 	{"the clients' delays are all the same", polling{client: sameDelays}.on,
 		"a hundred clients lose the server at once", patterntest.Gentle,
-		"100 of 100 clients tried to connect within the 100ms from * on, after all had lost the server; 33 may"},
+		"100 of 100 clients tried to connect within the 100ms from * on, after all had lost the server; at most 33 may"},
 	{"the client does not wait before it tries again", polling{client: noDelays}.on,
 		"the client starts while its link rejects", patterntest.Gentle,
 		"phone tried to connect 10000 times within the second from 5.4s on; 20 are enough"},
@@ -134,7 +134,7 @@ var brokenPollings = []flaw{
 		"*, had not reached phone 3m0s after all faults were over, and phone was told of no gap (and * more)"},
 	{"the clients' delays are all the same, and the server is redeployed", polling{client: sameDelays}.on,
 		"a hundred clients are sent away", patterntest.Gentle,
-		"130 of 130 clients tried to connect within the 100ms from * on, after all had lost the server; 43 may"},
+		"130 of 130 clients tried to connect within the 100ms from * on, after all had lost the server; at most 43 may"},
 }
 
 // The same of push.
@@ -158,7 +158,7 @@ var brokenPushings = []flaw{
 		s.MaxQueue, s.MaxQueueBytes, s.WriteTimeout, s.PingInterval = 1<<30, 1<<40, time.Hour, time.Hour
 	}}.on,
 		"one client of three does not read", patterntest.Bounded,
-		"the server held * bytes for its clients at *; 3145728 are its limit"},
+		"the server held * bytes for its clients at *; its limit is 3145728"},
 	{"the server drops for a slow client, which tells nobody", pushing{
 		server: func(s *push.Server) { s.Slow, s.MaxQueue = push.DropOldest, 50 }, gap: deafToGap}.on,
 		"one client of three does not read", patterntest.Complete,
@@ -177,7 +177,7 @@ var brokenPushings = []flaw{
 		"* reached phone at *, after *, which was published later (and * more)"},
 	{"the clients come back at once", pushing{client: noSpread}.on,
 		"a hundred clients lose the server at once", patterntest.Gentle,
-		"100 of 100 clients tried to connect within the 100ms from * on, after all had lost the server; 33 may"},
+		"100 of 100 clients tried to connect within the 100ms from * on, after all had lost the server; at most 33 may"},
 	{"the client goes on in the background when it has stopped", pushing{event: inTheBackground()}.on,
 		"the client leaves and comes back", patterntest.Obedient,
 		"phone was handed e11 at *, after it had stopped at 7.4s (and * more)"},

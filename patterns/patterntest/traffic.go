@@ -41,7 +41,7 @@ func (s *Stage) judgeTraffic(f *findings) {
 		limit = max(1, len(s.peers)/2)
 	}
 	if most, at := Peak(herd, herdWindow); most > limit {
-		f.add(Gentle, "", "%d of %d clients tried to connect within the %v from %v on, after all had lost the server; %d may", most, len(s.peers), herdWindow, at, limit)
+		f.add(Gentle, "", "%d of %d clients tried to connect within the %v from %v on, after all had lost the server; at most %d may", most, len(s.peers), herdWindow, at, limit)
 	}
 	for _, out := range s.outages {
 		for _, p := range s.peers {

@@ -32,7 +32,7 @@ func (w *World) Verdict() []Breach {
 	w.judgeCounts(&f)
 	w.judgeAccount(&f)
 	if w.held > 0 {
-		f.add(Bounded, "", "the server held %d bytes for its clients at %v; %d are its limit", w.held, w.heldAt, w.heldLimit)
+		f.add(Bounded, "", "the server held %d bytes for its clients at %v; its limit is %d", w.held, w.heldAt, w.heldLimit)
 	}
 	return f.breaches()
 }
@@ -217,7 +217,7 @@ func (w *World) judgeAgain(c *Client, arrivals []arrival, first, again int, f *f
 	}
 	for _, m := range c.marks() {
 		if again >= m.seen && first < m.seen-unackedEvents && before.at < m.at-unackedTime {
-			f.add(Once, c.Name, "%s reached %s at %v and again at %v; but by %v, after %d others and a good network, the server knew that it had",
+			f.add(Once, c.Name, "%s reached %s at %v and again at %v; but by %v, after %d others over a good network, the server knew that it had arrived",
 				short(now.data), c.Name, before.at, now.at, m.at, m.seen-first-1)
 			return
 		}

@@ -89,7 +89,7 @@ func (d differential) compare(t *testing.T, name string) {
 		sim.Test(t, func(t *testing.T, n *sim.Network) {
 			r := newRecord(n.Elapsed)
 			if !d.play(t, n, name, r, sidecar) {
-				skip = "what the story is about is not offered"
+				skip = "the system does not offer what this story needs"
 			} else if skip = onServer(n); skip == "" && r.lives > 1 {
 				skip = "it was redeployed"
 			}
