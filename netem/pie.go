@@ -17,7 +17,7 @@ type PIE struct {
 	Update  time.Duration // 0 means 15 ms
 	Burst   time.Duration // how long no packet is dropped after idle times; 0 means 150 ms
 	Packets int           // most packets that wait; 0 means 1000
-	ECN     bool          // marks packets instead of dropping them, if their senders understand that (ECT), up to a probability of 0.1
+	ECN     bool          // marks packets instead of dropping them, up to a probability of 0.1, if their senders understand that (ECT)
 }
 
 func (q PIE) defaults() PIE {

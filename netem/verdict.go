@@ -16,8 +16,7 @@ type Verdict struct {
 
 	Noise uint64 // random bits for Damage, if the packet is corrupt
 
-	// Reason is why the packet is dropped, or [Delivered]. A dropped packet has
-	// no other field set.
+	// Reason is why the packet is dropped, or [Delivered]. A dropped packet has no other field set.
 	Reason DropReason
 
 	Reordered bool // the packet skips the delay

@@ -7,7 +7,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// notAlways is what the trace says of a rule that is broken, before its name.
+// notAlways is the trace's text for a broken rule, before its name.
 const notAlways = "rule broken: "
 
 // Rules are what a test demands of every instant.

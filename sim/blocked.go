@@ -199,7 +199,7 @@ func listCalls(calls []frame) string {
 	return b.String()
 }
 
-// owner is the type that a method belongs to, or the package of another function.
+// owner returns the type of a method, or the package of another function.
 func (f frame) owner() string {
 	if end := strings.LastIndex(f.function, ")."); end >= 0 {
 		return f.function[:end+1]

@@ -9,7 +9,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// Addresses that stand for several hosts. Those of all nodes every host is in.
+// Addresses that stand for several hosts. Every host is in the groups of all nodes.
 var (
 	limitedBroadcast  = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 	directedBroadcast = netip.AddrFrom4([4]byte{10, 255, 255, 255})
@@ -23,7 +23,7 @@ func several(a netip.Addr) bool {
 	return a.IsMulticast() || a == limitedBroadcast || a == directedBroadcast
 }
 
-// What the trace says of a datagram for several hosts, in the place of TCP's flags.
+// How the trace marks a datagram for several hosts, in place of TCP's flags.
 const (
 	toGroup = iota + 1
 	toBroadcast

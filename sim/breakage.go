@@ -53,7 +53,7 @@ var breakageWords = [...]wording{
 	{"sim.Disconnected", "disconnected", "hosts SENDER and RECEIVER were disconnected, starting with PACKET"},
 }
 
-// What a breakage takes.
+// How long breakages last.
 const (
 	crashTime   = time.Second // from a crash to the restart
 	overtakable = time.Second // longest wait of an overtaken packet

@@ -10,10 +10,10 @@ import (
 	"github.com/squall-sim/squall/sim/internal/tcp"
 )
 
-// A TCPConn is a TCP connection. It has the errors of [net.TCPConn], and those of its methods that need no
-// descriptor: there is neither SyscallConn nor File. Some libraries look for these methods, or for a
-// *net.TCPConn, to set an option or to see whether an idle connection is still alive; they do without
-// (interop/README.md has a table). The same holds for a [UDPConn] and a listener.
+// A TCPConn is a TCP connection. It has the errors of [net.TCPConn] and all of its methods that need no
+// descriptor, so neither SyscallConn nor File. Some libraries look for those two, or for a *net.TCPConn, to
+// set an option or to see whether an idle connection is still alive; they do without (interop/README.md has a
+// table). The same holds for a [UDPConn] and a listener.
 //
 // What the program does with a connection takes effect on the network when all goroutines of the bubble are
 // blocked, at the same instant. So the order in which the runtime ran them does not matter.

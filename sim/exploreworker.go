@@ -232,7 +232,7 @@ func results(told []byte) (all []result) {
 	return all
 }
 
-// Of what a process prints this much is kept, for a trial and of its end.
+// How much of a process's output is kept, for each trial and from its end.
 const (
 	sectionKept = 64 << 10
 	lastKept    = 40 // lines

@@ -24,7 +24,7 @@ type film struct {
 	spells []filmSpell
 }
 
-// What a film keeps at most. With all that, a run takes up to about 250 MB more.
+// The most that a film keeps. With all that, a run takes up to about 250 MB more.
 const (
 	mostFrames     = 400_000
 	mostFrameBytes = 96 << 20

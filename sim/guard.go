@@ -78,7 +78,7 @@ func panicStack() string {
 	return head + "\n" + strings.Join(lines, "\n")
 }
 
-// endedOrNow is the time since the start, or until the end. The lock is held.
+// endedOrNow returns the time from the start until now, or until the end. The lock is held.
 func (n *Network) endedOrNow() time.Duration {
 	if n.closed {
 		return n.over.at

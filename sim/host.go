@@ -288,8 +288,7 @@ func (h *Host) Resume() {
 	})
 }
 
-// A socket of a paused host exists for the program at once, and for the network once
-// the host goes on.
+// A socket of a paused host exists at once for the program, and for the network once the host resumes.
 type (
 	waking interface{ wakeUp() }
 	leaver interface{ leave() }

@@ -67,8 +67,8 @@ type icmpMeaning struct {
 	how   tcp.Reaction
 }
 
-// rerouted is that TCP takes a message for a sign of a changed route; lost, that there is no use in sending a SYN-ACK
-// again either (tcp_v4_err, tcp_v6_err).
+// rerouted means that TCP takes a message for a sign of a changed route; lost means that it is useless to
+// send a SYN-ACK again (tcp_v4_err, tcp_v6_err).
 var (
 	rerouted = tcp.Reaction{Reverts: true, Forgets: true}
 	lost     = tcp.Reaction{Forgets: true}

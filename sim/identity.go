@@ -24,7 +24,7 @@ var identities atomic.Uint64
 //go:norace
 func newIdentity(h *Host) *identity { return &identity{number: identities.Add(1), host: h} }
 
-// identity is that of the host as it runs. No lock is needed on a goroutine that the host starts.
+// identity returns the current identity of the host. A goroutine that the host starts needs no lock for it.
 //
 //go:norace
 func (h *Host) identity() *identity { return h.runs }
@@ -64,7 +64,7 @@ func ofNetwork(t time.Time) time.Time {
 	return networkTime().Add(left)
 }
 
-// madeClock is the clock of h, if a program or a fault ever asked for it: until then it is right.
+// madeClock returns the clock of h, if a program or a fault has ever asked for it: until then it is right.
 //
 //go:norace
 func (h *Host) madeClock() *Clock { return h.clock }

@@ -19,7 +19,7 @@ import (
 	"github.com/squall-sim/squall/sim/internal/exact"
 )
 
-// The variables by which the environment says whether a test leaves something to look at, see [Test].
+// The variables by which the environment says whether a test leaves artifacts, see [Test].
 const (
 	artifactsVariable    = "SQUALL_ARTIFACTS"
 	artifactsAllVariable = "SQUALL_ARTIFACTS_ALL"

@@ -17,9 +17,9 @@ import (
 	"github.com/squall-sim/squall/sim/internal/dns"
 )
 
-// How often and for how long Go's resolver tries a question it reads in the operating system's resolv.conf.
-// What the network sees of it is the same on every machine: two tries of 5 s, as without a resolv.conf that
-// says otherwise. Tries that the resolver makes beyond these get the outcome of the last one at once.
+// The number and the duration of the tries of a question, which Go's resolver reads in the operating system's
+// resolv.conf. The network sees the same on every machine: two tries of 5 s, as with a resolv.conf that says
+// nothing else. If the resolver makes more tries, they get the outcome of the last one at once.
 const (
 	lookupTries   = 2
 	lookupTimeout = 5 * time.Second

@@ -105,7 +105,8 @@ func (o nameSockets) serve(ctx context.Context, s *NameServer) {
 	s.answerDatagrams(o.udp)
 }
 
-// What a server has waiting at most, as a bound: answers over UDP, and connections as in BIND (tcp-clients).
+// The most that a server keeps waiting, as a bound: answers over UDP, and connections as in BIND
+// (tcp-clients).
 const (
 	mostLateAnswers = 10_000
 	mostNameConns   = 150

@@ -34,7 +34,7 @@ const (
 	failed                         // it did not answer
 )
 
-// The two kinds of an ARP packet, and of one of NDP, in the place of TCP's flags.
+// The two kinds of an ARP packet, and of an NDP packet, in place of TCP's flags.
 const (
 	arpRequest = iota
 	arpReply

@@ -315,10 +315,9 @@ func (q *eventQueue) take(pool *pool, which func(pkt *packet) bool) (all []waiti
 	return all
 }
 
-// At one instant deadlines come first, as the program's own timers do; then
-// changes of the network, so that a fault at t meets the packets of t; then
-// packets; then the timers of protocols, so that an acknowledgement that arrives
-// in time stops the retransmission.
+// At one instant deadlines come first, as the program's own timers do. Then come changes of the network, so
+// that a fault at t meets the packets of t; then packets; then protocol timers, so that an acknowledgement
+// that arrives in time stops the retransmission.
 const (
 	classDeadline uint64 = iota << 62
 	classChange

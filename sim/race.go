@@ -164,8 +164,8 @@ func (w *waitingCall) end(n *Network) {
 	w.w = nil
 }
 
-// launch runs f, made at that moment, on a goroutine of the program's. One such function runs
-// to its end before the next begins, unless it blocks.
+// launch runs f, made at that moment, on a goroutine of the program. One such function runs to its end before
+// the next begins, unless it blocks.
 //
 //go:norace
 func (n *Network) launch(m moment, f func()) {
@@ -198,9 +198,9 @@ func waitFor(done <-chan struct{}, ctx context.Context) (ended bool) {
 	return ended
 }
 
-// peek runs f from outside the bubble, alone: it may look at the network as the engine has
-// left it last, but neither ask the time nor have anything happen. No goroutine of the
-// program may call it, as it would learn all that the others have done.
+// peek runs f alone, from outside the bubble. f may look at the network as the engine last left it, but it
+// must not ask for the time or make anything happen. No goroutine of the program may call it, as it would
+// learn everything that the others have done.
 func (n *Network) peek(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -18,10 +18,9 @@ import (
 	"github.com/squall-sim/squall/sim/internal/artifacts"
 )
 
-// A failed test is run a second time, in a process of its own: a test that has
-// failed cannot be run again in this one. The second process learns from its
-// environment which run to report, and writes the hash of its trace and, if it is
-// another, the trace itself to a file.
+// A failed test runs a second time, in a process of its own: a test that has failed cannot run again in this
+// process. The second process learns from its environment which run to report. It writes the hash of its
+// trace to a file and, if the trace differs, the trace itself.
 const (
 	replayFile = "SQUALL_REPLAY_FILE"
 	replayRun  = "SQUALL_REPLAY_RUN"    // test, call of Test in it, and the hashes of the first run's trace and schedule

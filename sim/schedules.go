@@ -19,8 +19,9 @@ const schedulesValue = "schedules" // of SQUALL_CHECK
 // comparesOrders reports whether this process is the first of the two. Tests change the variable.
 var comparesOrders = os.Getenv(checkVariable) == schedulesValue
 
-// The orders of the first process and, unless SQUALL_SCHED says another, of the second. So much preemption finds what several processors
-// may do between two statements; with less of it, or none, most tests that race so pass (docs/replay.md has a count).
+// The orders of the first process and, unless SQUALL_SCHED sets another, of the second. This much preemption
+// finds what several processors may do between two statements. With less of it, or none, most tests that race
+// in this way pass (docs/replay.md has a count).
 const (
 	inTurn   = "fifo"
 	atRandom = "random:0.3"

@@ -27,7 +27,7 @@ type spun struct {
 	time  time.Duration
 }
 
-// What is suspect. Variables for their test.
+// What is suspicious. Variables for their test.
 var (
 	// spinLimit is how many steps in a row are suspicious. No program has so much to do at one instant: half
 	// a minute of work or more. As many calls are suspicious if they took that long.

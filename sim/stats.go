@@ -131,10 +131,9 @@ func (s Stats) String() string {
 	return b.String()
 }
 
-// Netstat returns the host's sockets as a table in the manner of the Linux tool:
-// queues in bytes (of a listener, connections that wait and the backlog), and for a
-// connection its state, round-trip time, retransmission timeout and congestion
-// window.
+// Netstat returns the host's sockets as a table in the style of the Linux tool. Queues are in bytes; a
+// listener's are the connections that wait and the backlog. A connection has its state, round-trip time,
+// retransmission timeout and congestion window.
 func (h *Host) Netstat() string {
 	h.must("Netstat")
 	return text(h.n, h.netstat)

@@ -21,15 +21,15 @@ import (
 // up after 30 s, or 60 s for IPv6. Fragments that fit the next link go on as they came. Otherwise an IPv4
 // packet is fragmented anew; an IPv6 packet is dropped whole and its sender told.
 //
-// When a middlebox forgets a connection, it tells nobody: both ends believe that the connection lives, and
-// what they then send is a stray. Each packet of either direction, keep-alive probes included, restarts the
-// connection's timeout. A SYN or SYN-ACK of an open connection does not, nor do other segments that do not
-// belong where they are. Go sends a keep-alive probe every 15 s from both ends. So timeouts of minutes never
-// expire, unless [Dialer.KeepAlive] is negative at one end and Off is set in [TCPConfig.KeepAlive] at the
-// other.
+// When a middlebox forgets a connection, it tells nobody, unless Tell is set. Both ends believe that the
+// connection lives, and what they then send is a stray. Each packet of either direction, keep-alive probes
+// included, restarts the connection's timeout. A SYN or SYN-ACK of an open connection does not, nor do other
+// segments that do not belong where they are. Go sends a keep-alive probe every 15 s from both ends. So
+// timeouts of minutes never expire, unless [Dialer.KeepAlive] is negative at one end and Off is set in
+// [TCPConfig.KeepAlive] at the other.
 type Tracking struct {
 	// Established is how long an open TCP connection may be silent. The default is Linux's: 120 h
-	// (net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s), but 300 s
+	// (net.netfilter.nf_conntrack_tcp_timeout_established, 432,000 s). It is 300 s in four cases:
 	//
 	//   - while something that one side has sent is not acknowledged (_unacknowledged), as when the other has
 	//     lost its power;

@@ -24,7 +24,7 @@ type datagram struct {
 	size int // of memory
 }
 
-// What net.core gives a socket, and what it may ask for.
+// The receive buffer that net.core gives a socket, and the bounds on what the socket can ask for.
 const (
 	defaultReceiveBuffer = 212992  // rmem_default
 	maxReceiveBuffer     = 4 << 20 // rmem_max since Linux 6.16; 212992 before

@@ -40,7 +40,7 @@ func newWitness() *witness {
 // mostWitnessed is how many calls of an instant a witness keeps.
 const mostWitnessed = 1000
 
-// see notes a call, by the goroutine that makes it. The lock is held.
+// see records a call and the goroutine that makes it. The lock is held.
 //
 //go:norace
 func (w *witness) see(now int64) {
