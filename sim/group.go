@@ -270,7 +270,8 @@ func (h *Host) takeForSeveral(now int64, pkt *packet) {
 	n.pool.free(pkt)
 }
 
-// sockets returns the sockets that receive datagrams from from to to, in the order in which they were opened.
+// sockets returns the sockets that receive a datagram with that source and destination, in the order in which
+// they were opened.
 func (h *Host) sockets(to, from netip.AddrPort) (all []*UDPConn) {
 	for _, u := range h.table.udp.at(to.Port()) {
 		if !u.asleep && u.takes(to, from) {

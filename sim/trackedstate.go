@@ -258,7 +258,7 @@ func (c *tracked) heed(s *tcp.Segment, opener, liberal bool) (v verdict, again b
 }
 
 // mayReopen reports whether a SYN reopens at once a connection that has ended: if the connection was closed,
-// or if the SYN's sender has just reset it. If the other side has reset it, its sender may not let go.
+// or if the SYN's sender has just reset it. If the other side has reset it, the SYN does not reopen it.
 func (c *tracked) mayReopen(opener bool) bool {
 	return c.sides[0].closed || c.sides[1].closed || c.last.kind == kindRST && c.last.opener == opener
 }
@@ -278,7 +278,7 @@ func (c *tracked) letThrough(s *tcp.Segment, kind segmentKind, opener bool) {
 
 // reset returns the state after a RST. Until somebody has sent FIN, and unless the RST may be the answer to a
 // SYN, a RST whose number may be wrong leaves an open connection as it is, since the other side asks whether
-// it is meant (RFC 5961, section 3.2). A RST whose number is too old does not count. unchecked are RSTs that
+// it is meant (RFC 5961, section 3.2). A RST whose number is too old is invalid. unchecked says that the RST
 // may acknowledge what the box did not record.
 func (c *tracked) reset(s *tcp.Segment, peer *trackedSide, opener bool) (next trackedState, unchecked bool, v verdict) {
 	seq, _, ack := numbers(s)

@@ -227,7 +227,7 @@ func newUDPConn(h *Host, network string, six bool, local, remote netip.AddrPort)
 //go:norace
 func (u *UDPConn) setSource(addr netip.Addr) { u.local = netip.AddrPortFrom(addr, u.local.Port()) }
 
-// socket returns the socket that receives datagrams from from to to.
+// socket returns the socket that receives a datagram with that source and destination.
 func (h *Host) socket(to, from netip.AddrPort) *UDPConn {
 	for _, u := range slices.Backward(h.table.udp.at(to.Port())) { // of several that share the port, the one opened last
 		if !u.asleep && u.takes(to, from) {

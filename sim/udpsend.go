@@ -89,8 +89,8 @@ func (l *letter) send(now int64) {
 	o.u.transmit(now, o.datagram, o.to, o.u.flowTo(o.to, o.way), o.discover, o.refused)
 }
 
-// identity distinguishes sockets of one port, for the order of what they send. Only sockets that can share a
-// port with others need one.
+// identity distinguishes sockets of one port, for the order of what they send. A socket at the host's first
+// address, at 0.0.0.0 or at the IPv4 loopback needs none: it is usually the only one of its port.
 func (u *UDPConn) identity() string {
 	switch from := u.local.Addr(); {
 	case u.groups.shared:
