@@ -15,8 +15,8 @@
 //
 //  1. MTU: a larger packet is dropped.
 //  2. Loss: a lost packet takes no room in the queue and no rate; with ECN it is marked instead.
-//  3. Queue and Limit: with no room left, the packet is dropped. CoDel and similar queues drop a packet that
-//     has waited for long; they decide when its turn comes.
+//  3. Queue and Limit: with no room left, the packet is dropped. [CoDel] and similar queues drop a packet
+//     that has waited for long; they decide when its turn comes.
 //  4. Rate or Shaper: serialisation, first in first out, with what Framing adds.
 //  5. Slots: the packet leaves with the next bunch.
 //  6. Delay and Jitter, counted from the moment its last bit is sent. A packet picked by Reorder skips this

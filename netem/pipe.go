@@ -211,10 +211,10 @@ type Packet struct {
 	Flow uint64 // identifies its flow to FQCoDel
 }
 
-// Send passes one packet to the pipe and returns its verdict. With a Queue that decides late the verdict has
-// only a Ticket and the Copies; [Pipe.Take] returns the rest. now is the time since the start of the network,
-// never less than in the previous call. r takes one step, whatever the configuration and the verdict. Send
-// panics if pkt.Size is not positive or time runs backwards.
+// Send passes one packet to the pipe and returns its verdict. With a [Queue] that decides late the verdict
+// has only a Ticket and the Copies; [Pipe.Take] returns the rest. now is the time since the start of the
+// network, never less than in the previous call. r takes one step, whatever the configuration and the
+// verdict. Send panics if pkt.Size is not positive or time runs backwards.
 func (p *Pipe) Send(pkt Packet, now time.Duration, r *Stream) Verdict {
 	size := pkt.Size
 	if size <= 0 || now < p.now {

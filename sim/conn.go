@@ -230,7 +230,7 @@ func (c *TCPConn) writeNow(p []byte, done *int) (int, error, *waitq) {
 	return *done, nil, &c.out.q
 }
 
-// ReadFrom implements [io.ReaderFrom], which io.Copy uses: it copies from r, 32 KB at a time. Package net
+// ReadFrom implements [io.ReaderFrom], which [io.Copy] uses: it copies from r, 32 KB at a time. Package net
 // makes the kernel copy between sockets (splice) and from files. As there, the errors of both sides are
 // wrapped in one with the operation "readfrom".
 func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
@@ -238,7 +238,7 @@ func (c *TCPConn) ReadFrom(r io.Reader) (int64, error) {
 	return k, c.opError("readfrom", err)
 }
 
-// WriteTo implements [io.WriterTo], which io.Copy uses, as [TCPConn.ReadFrom] does; the operation is
+// WriteTo implements [io.WriterTo], which [io.Copy] uses, as [TCPConn.ReadFrom] does; the operation is
 // "writeto".
 func (c *TCPConn) WriteTo(w io.Writer) (int64, error) {
 	k, err := io.Copy(w, struct{ io.Reader }{c})

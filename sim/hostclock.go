@@ -9,8 +9,8 @@ import (
 // A Clock is the clock of a host, as a program on it would read it: see [Host.Clock]. It is right until
 // [Clock.Step] or [Clock.Drift] change it.
 //
-// The program under test reads it where it has a field for a clock, such as crypto/tls.Config's Time.
-// time.Now cannot know which host calls it: it returns the network's time, and so do timers.
+// The program under test reads it where it has a field for a clock, such as [crypto/tls.Config]'s Time.
+// [time.Now] cannot know which host calls it: it returns the network's time, and so do timers.
 //
 // Like a computer, a host has two clocks. The wall clock, [Clock.Now], gives the date and time, and steps
 // when it is set. The monotonic clock, [Clock.Uptime], measures how long something took, and does not step.

@@ -73,7 +73,7 @@ type lentPort struct {
 // A packet for a port of no connection is a stray. A packet that others send to a host's own address does not
 // arrive, since that address is private. A segment from the hosts that does not fit its connection is
 // dropped, as by OpenWrt's rules. Linux's masquerading alone sends it on with the private address, as
-// StrayPassed does.
+// [StrayPassed] does.
 //
 // r has an address of its own (see [Router.Addr]); in the trace, packets that it sends for its hosts start
 // there. NAT panics if no host is given, if cfg is not valid, or if r is already a middlebox.

@@ -32,9 +32,9 @@ type process struct {
 // previous one, so f must heed ctx. ctx is also cancelled at the end of the test. In exact mode f is on the
 // host, like the function of [Host.Go].
 //
-// An error that f returns before ctx is cancelled fails the test. So does runtime.Goexit, by which t.FailNow
-// ends: return an error instead. A panic fails the test and ends the network. (A panic on a goroutine that f
-// starts ends the process, as in any Go program: nothing can recover it.)
+// An error that f returns before ctx is cancelled fails the test. So does [runtime.Goexit], by which
+// t.FailNow ends: return an error instead. A panic fails the test and ends the network. (A panic on a
+// goroutine that f starts ends the process, as in any Go program: nothing can recover it.)
 func (h *Host) Run(name string, f func(ctx context.Context, h *Host) error) {
 	h.must("Run")
 	if f == nil {
@@ -138,7 +138,7 @@ func (p *process) startNow() {
 //
 // A crash of the host fails the network calls of f, even those made after [Host.Restart]: f must return on
 // errors. Unlike the function of Run, f does not run a second time. If h is down, f starts with Restart. A
-// panic of f fails the test and ends the network, and so does runtime.Goexit, by which t.FailNow ends.
+// panic of f fails the test and ends the network, and so does [runtime.Goexit], by which t.FailNow ends.
 func (h *Host) Go(f func()) (returned <-chan struct{}) {
 	h.must("Go")
 	if f == nil {
